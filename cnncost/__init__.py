@@ -1,0 +1,44 @@
+"""cnncost: the true cost of neural networks, by static analysis.
+
+The public names are imported on first use, so that `import cnncost` brings in neither torch nor pandas.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from cnncost.analysis import analyze
+    from cnncost.errors import CnncostError
+    from cnncost.frontends.torch import record
+    from cnncost.graph import Graph, OpSpec
+    from cnncost.ops import Cost, cost, flops, macs, rule
+    from cnncost.report.model import Report
+
+__version__ = "0.1.0"
+
+_HOME = {
+    "analyze": "cnncost.analysis",
+    "CnncostError": "cnncost.errors",
+    "record": "cnncost.frontends.torch",
+    "Graph": "cnncost.graph",
+    "OpSpec": "cnncost.graph",
+    "Cost": "cnncost.ops",
+    "cost": "cnncost.ops",
+    "flops": "cnncost.ops",
+    "macs": "cnncost.ops",
+    "rule": "cnncost.ops",
+    "Report": "cnncost.report.model",
+}
+
+__all__ = [
+    "CnncostError", "Cost", "Graph", "OpSpec", "Report", "__version__", "analyze", "cost", "flops", "macs", "record", "rule",
+]  # fmt: skip
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOME:
+        raise AttributeError(f"module 'cnncost' has no attribute {name!r}")
+    value = globals()[name] = getattr(import_module(_HOME[name]), name)
+    return value

@@ -1,0 +1,70 @@
+"""Source → front end → passes → Report: the one place where they meet.
+
+The module is not named after its function: `import cnncost.analyze` would else put the module in
+the place of `cnncost.analyze`.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from cnncost.errors import CnncostError, UnknownOpError
+from cnncost.graph import Graph
+from cnncost.passes.compute import compute
+from cnncost.passes.parameters import parameters
+from cnncost.report.build import build
+from cnncost.report.model import Report
+
+if TYPE_CHECKING:
+    from torch import nn
+
+
+def analyze(
+    model: nn.Module | Graph | str,
+    inputs: Any = None,
+    *,
+    model_args: dict[str, Any] | None = None,
+    name: str | None = None,
+    strict: bool = False,
+) -> Report:
+    """The exact cost of a model, by one run on tensors without data.
+
+    Args:
+        model: an `nn.Module` (not changed, its weights not touched), a specification such as `"lenet5"`,
+            `"package.module:factory"` or `"net.py:Net"`, or a recorded Graph.
+        inputs: what forward takes: tensors, shapes such as `(1, 3, 224, 224)` or `"1x3x224x224"` or
+            `"1x128:int64"`, a tuple of these, a dict of keyword arguments, nested as forward wants them. A model
+            from the zoo knows its own.
+        model_args: keyword arguments for a factory or class named by a specification.
+        name: how the report calls the model.
+        strict: raise if an op has no rule, instead of reporting lower bounds.
+
+    Returns:
+        The Report: parameters, MACs and FLOPs as exact ints, for the batch that the inputs have.
+
+    Raises:
+        CnncostError: the model can't be found, built or run; the message says where and what to do.
+        UnknownOpError: `strict`, and an op has no rule.
+    """
+    if isinstance(model, Graph):
+        graph, called = model, name or "graph"
+    else:
+        from cnncost.sources.resolve import resolve  # imports torch
+
+        resolved = resolve(model, inputs, model_args)
+        graph, called = resolved.record(), name or resolved.name
+    computed = compute(graph)
+    if strict and computed.unknown:
+        raise UnknownOpError(_unknown_message(called, computed.unknown))
+    return build(called, graph, parameters(graph), computed)
+
+
+def _unknown_message(model: str, unknown: Any) -> str:
+    places = ", ".join(f"{u.op} ({u.count}×, first in {u.first_path or 'the model'})" for u in unknown)
+    return (
+        f"{model}: {len(unknown)} op{'s' if len(unknown) > 1 else ''} without a rule: {places}; "
+        "add one with cnncost.rule(KIND), or leave strict off to get lower bounds"
+    )
+
+
+__all__ = ["CnncostError", "analyze"]

@@ -1,0 +1,51 @@
+"""What cnncost raises on purpose.
+
+Inner code states the reason; the edge (`analyze`, the command line) adds the place. A message
+names where it happened, what was expected, what came, and what to do.
+"""
+
+from __future__ import annotations
+
+
+class CnncostError(Exception):
+    """The base of everything that the library raises on purpose."""
+
+
+class SourceError(CnncostError):
+    """A MODEL specification that can't be turned into a model."""
+
+
+class InputError(CnncostError):
+    """Inputs that can't be read, or that no forward could take."""
+
+
+class ForwardError(CnncostError):
+    """The model's own forward failed; `path` is the module in which it did.
+
+    Attributes:
+        path: the module's path, `""` for the model itself.
+    """
+
+    def __init__(self, message: str, path: str = "") -> None:
+        super().__init__(message)
+        self.path = path
+
+
+class DataDependentError(ForwardError):
+    """Forward reads the values of a tensor, and static analysis has none."""
+
+
+class UnknownOpError(CnncostError):
+    """Strict analysis met ops without a rule."""
+
+
+class GraphError(CnncostError):
+    """A Graph that breaks its own rules: a bug of a front end, or a damaged file."""
+
+
+class OutputError(CnncostError):
+    """A report that can't be written where it was asked for."""
+
+
+class MissingPackageError(CnncostError):
+    """An optional package is needed; the message gives the command that installs it."""

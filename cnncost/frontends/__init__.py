@@ -1,0 +1,1 @@
+"""Front ends: what turns a framework's model into a Graph."""

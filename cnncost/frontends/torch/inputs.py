@@ -1,0 +1,126 @@
+"""What a user may give as inputs, made into tensors without data."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import nn
+
+from cnncost.errors import InputError
+from cnncost.frontends.torch.recorder import META, REAL_LIMIT
+from cnncost.sources.shapes import TensorText, looks_like_shape, parse_shape
+
+
+@dataclass(frozen=True, slots=True)
+class Inputs:
+    """Arguments of a forward."""
+
+    args: tuple[Any, ...]
+    kwargs: dict[str, Any]
+
+    def tensors(self) -> Iterator[torch.Tensor]:
+        """All tensors, in order, each once."""
+        seen: set[int] = set()
+        for tensor in _tensors((self.args, self.kwargs)):
+            if id(tensor) not in seen:
+                seen.add(id(tensor))
+                yield tensor
+
+
+def prepare(inputs: Any, model: nn.Module) -> tuple[tuple[Any, ...], dict[str, Any]]:
+    """Positional and keyword arguments, with tensors on `meta`.
+
+    A shape without a dtype gets that of the model's floating-point parameters. Integer tensors with
+    few elements keep their values, for forward may read them (lengths, positions).
+
+    Raises:
+        InputError: nothing to make a tensor of, a dimension below 1, an unknown dtype.
+    """
+    dtype = _parameter_dtype(model)
+    if inputs is None:
+        raise InputError("inputs: expected shapes or tensors, got None; give for example inputs='1x3x224x224'")
+    if isinstance(inputs, dict):
+        return (), {name: _made(value, dtype, str(name)) for name, value in inputs.items()}
+    if isinstance(inputs, (tuple, list)) and not _is_shape(inputs):
+        return tuple(_made(value, dtype, f"inputs[{i}]") for i, value in enumerate(inputs)), {}
+    if isinstance(inputs, (str, torch.Tensor, TensorText)) or _is_shape(inputs):
+        if isinstance(inputs, str):
+            inputs = parse_shape(inputs)
+        return (_made(inputs, dtype, "inputs"),), {}
+    raise InputError(
+        f"inputs: expected tensors, shapes such as (1, 3, 224, 224) or '1x3x224x224', or tuples and dicts of them, "
+        f"got {type(inputs).__name__}"
+    )
+
+
+def _made(value: Any, dtype: torch.dtype, where: str) -> Any:
+    if isinstance(value, torch.Tensor):
+        return _given(value)
+    if isinstance(value, str) and looks_like_shape(value):
+        value = parse_shape(value)
+    if isinstance(value, TensorText):
+        return torch.empty(value.shape, dtype=_dtype(value.dtype, dtype, where), device=META)
+    if _is_shape(value):
+        return torch.empty(_positive(value, where), dtype=dtype, device=META)
+    if isinstance(value, dict):
+        return {name: _made(item, dtype, f"{where}[{name!r}]") for name, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        items = [_made(item, dtype, f"{where}[{i}]") for i, item in enumerate(value)]
+        if isinstance(value, list):
+            return items
+        return type(value)(*items) if hasattr(value, "_fields") else tuple(items)
+    return value
+
+
+def _given(tensor: torch.Tensor) -> torch.Tensor:
+    if tensor.is_meta:
+        return tensor.detach()
+    if not tensor.is_floating_point() and not tensor.is_complex() and tensor.numel() <= REAL_LIMIT:
+        return tensor.detach().clone()
+    if tensor.layout is not torch.strided:
+        return tensor.to(META)
+    return torch.empty_strided(tensor.shape, tensor.stride(), dtype=tensor.dtype, device=META)
+
+
+def _is_shape(value: Any) -> bool:
+    if isinstance(value, torch.Size):
+        return True
+    return isinstance(value, (tuple, list)) and len(value) > 0 and all(type(n) is int for n in value)
+
+
+def _positive(shape: Any, where: str) -> tuple[int, ...]:
+    for axis, size in enumerate(shape):
+        if size < 1:
+            raise InputError(f"{where}: expected sizes of 1 or more, got {size} on axis {axis} of {tuple(shape)}")
+    return tuple(shape)
+
+
+def _dtype(name: str | None, default: torch.dtype, where: str) -> torch.dtype:
+    if name is None:
+        return default
+    found = getattr(torch, name, None)
+    if not isinstance(found, torch.dtype):
+        raise InputError(f"{where}: {name!r} is no dtype of torch; expected for example float32, float16, bfloat16, int64, bool")
+    return found
+
+
+def _parameter_dtype(model: nn.Module) -> torch.dtype:
+    """The dtype of the first floating-point parameter, or the default dtype."""
+    for parameter in model.parameters():
+        if parameter.is_floating_point():
+            return parameter.dtype
+    return torch.get_default_dtype()
+
+
+def _tensors(value: Any) -> Iterator[torch.Tensor]:
+    if isinstance(value, torch.Tensor):
+        yield value
+    elif isinstance(value, dict):
+        for item in value.values():
+            yield from _tensors(item)
+    elif isinstance(value, (list, tuple)):
+        for item in value:
+            yield from _tensors(item)

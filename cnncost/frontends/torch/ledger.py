@@ -1,0 +1,177 @@
+"""Which value a tensor is, and which storages live: the recorder's books.
+
+Tensors are looked up by identity. The books hold them weakly, so that a storage dies in the
+recording exactly when eager Python would free it; that is what memory figures are made of.
+"""
+
+from __future__ import annotations
+
+import weakref
+from collections.abc import Callable
+from functools import partial
+from typing import NamedTuple
+
+import torch
+
+from cnncost.frontends.torch.types import Signature, signature
+from cnncost.graph import Role, Storage, Value
+
+
+class Block:
+    """A storage: its life, and what may be done with it.
+
+    Attributes:
+        nbytes, born, died: as in `graph.Storage`.
+        version, writer: how often it was written to in place, and the value that was written last.
+        real: its values are at hand, and ops may be run on them.
+        owned: it is the user's and must never be written to.
+    """
+
+    __slots__ = ("born", "died", "index", "nbytes", "owned", "real", "version", "writer")
+
+    def __init__(self, index: int, nbytes: int, born: int | None, real: bool, owned: bool) -> None:
+        self.index = index
+        self.nbytes = nbytes
+        self.born = born
+        self.died: int | None = None
+        self.version = 0
+        self.writer = -1
+        self.real = real
+        self.owned = owned
+
+
+class Known(NamedTuple):
+    """A tensor that the books know.
+
+    `version` is that of its block when the value was last up to date; an op in place on any other
+    tensor of the block makes it stale.
+    """
+
+    ref: weakref.ref[torch.Tensor]
+    value: int
+    sig: Signature
+    block: Block
+    version: int
+
+
+# Several of these are made for every op: past the named constructors is twice as fast.
+_known: Callable[[tuple[object, ...]], Known] = partial(tuple.__new__, Known)
+_value: Callable[[tuple[object, ...]], Value] = partial(tuple.__new__, Value)
+
+
+class _StorageRef(weakref.ref):  # type: ignore[type-arg]  # its referent's class differs between torch versions
+    __slots__ = ("block", "pointer")
+    block: Block
+    pointer: int
+
+
+class Ledger:
+    """Values and storages of one recording. `clock` is the index of the node that is being recorded."""
+
+    def __init__(self) -> None:
+        self.values: list[Value] = []
+        self.known: dict[int, Known] = {}
+        self.clock = 0
+        self._blocks: list[Block] = []
+        self._by_pointer: dict[int, Block] = {}
+        self._refs: list[_StorageRef] = []
+        self._kept: list[torch.Tensor] = []
+
+    def add_source(self, tensor: torch.Tensor, role: Role, real: bool) -> Known:
+        """A tensor that was there before the first node: it is kept alive, and never written to.
+
+        Tensors of another recorded storage (flattened weights) share it.
+        """
+        self._kept.append(tensor)
+        if tensor.layout is torch.strided:
+            storage = tensor.untyped_storage()
+            where, nbytes = storage._cdata, storage.nbytes()
+        else:
+            where, nbytes = id(tensor), _storage_bytes(tensor)
+        block = self._by_pointer.get(where)
+        if block is None:
+            block = self._by_pointer[where] = Block(len(self._blocks), nbytes, None, real, True)
+            self._blocks.append(block)
+        return self._book(tensor, block, role, signature(tensor, block.real))
+
+    def add_fresh(self, tensor: torch.Tensor, sig: Signature, nbytes: int, real: bool) -> Known:
+        """An op's output on a storage of its own; its death will be seen."""
+        block = Block(len(self._blocks), nbytes, self.clock, real, False)
+        self._blocks.append(block)
+        if tensor.layout is torch.strided:
+            storage = tensor.untyped_storage()
+            ref = _StorageRef(storage, self._on_death)
+            ref.block = block
+            ref.pointer = where = storage._cdata
+            self._by_pointer[where] = block
+            self._refs.append(ref)
+        return self._book(tensor, block, "activation", sig)
+
+    def add_view(self, tensor: torch.Tensor, block: Block, role: Role = "activation") -> Known:
+        """A tensor on a storage that the books know."""
+        return self._book(tensor, block, role, signature(tensor, block.real))
+
+    def add_result(self, tensor: torch.Tensor) -> Known:
+        """An op's output, on a storage of its own or not."""
+        block = self.block_of(tensor)
+        if block is not None:
+            return self.add_view(tensor, block)
+        real = not tensor.is_meta
+        return self.add_fresh(tensor, signature(tensor, real), _storage_bytes(tensor), real)
+
+    def write(self, tensor: torch.Tensor, old: Known, real: bool) -> Known:
+        """The value that an op in place leaves in `tensor`; all others on the storage become stale."""
+        block = old.block
+        block.version += 1
+        block.real = real
+        known = self._book(tensor, block, "activation", signature(tensor, real))
+        block.writer = known.value
+        return known
+
+    def find(self, tensor: torch.Tensor) -> Known | None:
+        """What the books know of this very tensor."""
+        known = self.known.get(id(tensor))
+        return known if known is not None and known.ref() is tensor else None
+
+    def block_of(self, tensor: torch.Tensor) -> Block | None:
+        """The storage of a tensor, if the books know it."""
+        return self._by_pointer.get(pointer(tensor))
+
+    def latest_on(self, block: Block, sig: Signature) -> Known | None:
+        """The newest tensor on a storage, one of the same type before others (autograd hands out such twins)."""
+        newest = None
+        for known in reversed(self.known.values()):
+            if known.block is block:
+                if known.sig.type == sig.type:
+                    return known
+                newest = newest or known
+        return newest
+
+    def storages(self) -> tuple[Storage, ...]:
+        """All storages with their lives; nothing is observed any more."""
+        self._refs.clear()
+        return tuple([Storage(b.index, b.nbytes, b.born, b.died) for b in self._blocks])
+
+    def _book(self, tensor: torch.Tensor, block: Block, role: Role, sig: Signature) -> Known:
+        index = len(self.values)
+        shape, dtype = sig.type
+        self.values.append(_value((index, shape, dtype, block.index, role)))
+        known = self.known[id(tensor)] = _known((weakref.ref(tensor), index, sig, block, block.version))
+        return known
+
+    def _on_death(self, ref: _StorageRef) -> None:
+        # Whatever dies while node `clock` is at work died after the node before it.
+        ref.block.died = max(self.clock - 1, ref.block.born or 0)
+        if self._by_pointer.get(ref.pointer) is ref.block:
+            del self._by_pointer[ref.pointer]
+
+
+def pointer(tensor: torch.Tensor) -> int:
+    """The identity of a tensor's storage; the tensor's own for layouts without one."""
+    return tensor.untyped_storage()._cdata if tensor.layout is torch.strided else id(tensor)
+
+
+def _storage_bytes(tensor: torch.Tensor) -> int:
+    if tensor.layout is not torch.strided:
+        return tensor.numel() * tensor.element_size()
+    return tensor.untyped_storage().nbytes()

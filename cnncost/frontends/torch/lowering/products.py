@@ -1,0 +1,169 @@
+"""Convolution, matrix products, attention, recurrent layers: where the multiply-accumulates are."""
+
+from __future__ import annotations
+
+from math import prod
+from typing import Any
+
+from cnncost.frontends.torch.lowering.registry import Attrs, Lowered, OpCall, lowers
+from cnncost.frontends.torch.types import attribute
+from cnncost.graph import Attr
+
+
+def _spread(value: Any, axes: int) -> Attr:
+    """`[2]` or 2 as a value for each axis; a padding mode ("same") stays a word."""
+    if isinstance(value, str):
+        return value
+    values = list(value) if isinstance(value, (list, tuple)) else [value]
+    return attribute(values * axes if len(values) == 1 else values)
+
+
+@lowers(
+    "conv1d", "conv2d", "conv3d", "conv_transpose1d", "conv_transpose2d", "conv_transpose3d", "convolution",
+    "_convolution", "convolution_overrideable", "_slow_conv2d_forward", "slow_conv3d_forward", "_conv_depthwise2d",
+    "conv_depthwise3d", "mkldnn_convolution", "cudnn_convolution",
+)  # fmt: skip
+def conv(call: OpCall) -> Lowered:
+    """x, weight, bias?, then the geometry under names that differ little between the ops."""
+    weight = call["weight"].shape
+    axes = len(weight) - 2
+    attrs: Attrs = {
+        "kernel": tuple(weight[2:]),
+        "stride": _spread(call.get("stride", 1), axes),
+        "padding": _spread(call.get("padding", 0), axes),
+        "dilation": _spread(call.get("dilation", 1), axes),
+        "groups": call.get("groups", 1),
+        "transposed": bool(call.get("transposed", call.name.startswith("conv_transpose"))),
+        "output_padding": _spread(call.get("output_padding", 0), axes),
+        "bias": call.get("bias") is not None,
+    }
+    return "conv", attrs
+
+
+@lowers("linear", "mkldnn_linear")
+def linear(call: OpCall) -> Lowered:
+    """input, weight, bias?."""
+    return "linear", {"bias": call["bias"] is not None}
+
+
+@lowers("bilinear")
+def bilinear(call: OpCall) -> Lowered:
+    """input1, input2, weight, bias?."""
+    return "bilinear", {"bias": call["bias"] is not None}
+
+
+def _product(a: Any, b: Any, bias: bool) -> Lowered:
+    """The numpy rules: a vector is a row on the left and a column on the right; batches broadcast."""
+    left, right = tuple(a.shape), tuple(b.shape)
+    m = left[-2] if len(left) > 1 else 1
+    n = right[-1] if len(right) > 1 else 1
+    batches = [left[:-2], right[:-2]]
+    size = max(len(x) for x in batches)
+    padded = [(1,) * (size - len(x)) + x for x in batches]
+    # 1 broadcasts to the other's size, which may be 0
+    batch = prod(y if x == 1 else x for x, y in zip(*padded, strict=True))
+    return "matmul", {"batch": batch, "m": m, "k": left[-1], "n": n, "bias": bias}
+
+
+@lowers("mm", "bmm", "matmul", "mv", "dot", "vdot", "_int_mm")
+def matmul(call: OpCall) -> Lowered:
+    """Two tensors, whatever their names."""
+    a, b, *_ = [v for v in call.arguments.values() if hasattr(v, "shape")]
+    return _product(a, b, bias=False)
+
+
+@lowers("addmm", "addmv", "baddbmm", "_addmm_activation")
+def addmm(call: OpCall) -> Lowered:
+    """self + a·b; a β of 0 adds nothing."""
+    _, a, b, *_ = [v for v in call.arguments.values() if hasattr(v, "shape")]
+    return _product(a, b, bias=call.get("beta", 1) != 0)
+
+
+@lowers("addbmm")
+def addbmm(call: OpCall) -> Lowered:
+    """self + Σ aᵢ·bᵢ: as a product with the batch in the inner axis."""
+    a, b = call["batch1"].shape, call["batch2"].shape
+    return "matmul", {"batch": 1, "m": a[1], "k": a[0] * a[2], "n": b[2], "bias": call.get("beta", 1) != 0}
+
+
+@lowers("_scaled_mm")
+def scaled_mm(call: OpCall) -> Lowered:
+    """A product of 8-bit floats with scales."""
+    return _product(call["self"], call["mat2"], bias=call["bias"] is not None)
+
+
+@lowers("_grouped_mm", "_scaled_grouped_mm")
+def grouped_mm(call: OpCall) -> Lowered:
+    """2D×3D: rows split over groups; 3D×3D: a batch; 2D×2D: the inner axis split (all of it is used once)."""
+    a, b = call.first("self", "mat_a").shape, call.first("mat2", "mat_b").shape
+    rows = prod(a[:-1]) if len(a) >= len(b) else prod(a[:-1])
+    if len(a) == 3 and len(b) == 2:  # the columns are split over groups
+        return "grouped_matmul", {"rows": b[1], "k": a[2], "n": a[1], "bias": call.get("bias") is not None}
+    return "grouped_matmul", {"rows": rows, "k": a[-1], "n": b[-1], "bias": call.get("bias") is not None}
+
+
+@lowers(
+    "scaled_dot_product_attention", "_scaled_dot_product_flash_attention", "_scaled_dot_product_efficient_attention",
+    "_scaled_dot_product_cudnn_attention", "_scaled_dot_product_flash_attention_for_cpu",
+    "_scaled_dot_product_fused_attention_overrideable",
+)  # fmt: skip
+def attention(call: OpCall) -> Lowered:
+    """q: *,L,E; k: *,S,E; v: *,S,V. With grouped queries (GQA) the heads are those of q."""
+    q, k, v = call["query"].shape, call["key"].shape, call["value"].shape
+    lead = [max(a, b) for a, b in zip(q[:-2], k[:-2], strict=False)] if len(q) == len(k) else list(q[:-2])
+    mask = call.get("attn_mask") if "attn_mask" in call.arguments else call.get("attn_bias")
+    attrs: Attrs = {
+        "batch": prod(lead),
+        "queries": q[-2],
+        "keys": k[-2],
+        "width": q[-1],
+        "value_width": v[-1],
+        "mask": mask is not None or bool(call.get("is_causal", False)),
+        "causal": bool(call.get("is_causal", False)),
+    }
+    return "attention", attrs
+
+
+@lowers("_native_multi_head_attention")
+def native_mha(call: OpCall) -> Lowered:
+    """query, key, value: B,L,D."""
+    q, k = call["query"].shape, call["key"].shape
+    attrs: Attrs = {
+        "batch": q[0], "queries": q[1], "keys": k[1], "width": q[2], "heads": call["num_head"],
+        "mask": call["mask"] is not None,
+    }  # fmt: skip
+    return "mha", attrs
+
+
+@lowers("_transformer_encoder_layer_fwd")
+def encoder_layer(call: OpCall) -> Lowered:
+    """src: B,L,D; ffn_weight_1: F,D."""
+    batch, length, width = call["src"].shape
+    attrs: Attrs = {
+        "batch": batch, "queries": length, "keys": length, "width": width, "heads": call["num_heads"],
+        "mask": call["mask"] is not None, "ffn": call["ffn_weight_1"].shape[0],
+        "activation": "gelu" if call["use_gelu"] else "relu",
+    }  # fmt: skip
+    return "encoder_layer", attrs
+
+
+@lowers("lstm", "gru", "rnn_tanh", "rnn_relu")
+def recurrent(call: OpCall) -> Lowered:
+    """input or (data, batch_sizes) of a packed sequence; the weights of each layer and direction in a row."""
+    packed = "batch_sizes" in call.arguments
+    x = call.first("data", "input")
+    weights, has_biases = call["params"], bool(call["has_biases"])
+    cell = call.name.removeprefix("rnn_")
+    gates = {"lstm": 4, "gru": 3}.get(cell, 1)
+    attrs: Attrs = {
+        "cell": cell,
+        "tokens": x.shape[0] if packed else prod(x.shape[:-1]),
+        "layers": call["num_layers"],
+        "directions": 2 if call["bidirectional"] else 1,
+        "input": x.shape[-1],
+        "hidden": weights[0].shape[0] // gates,
+        "recurrent": weights[1].shape[1],
+        "bias": has_biases,
+        "steps_axis": None if packed else int(bool(call.get("batch_first", False))),
+    }
+    return "recurrent", attrs

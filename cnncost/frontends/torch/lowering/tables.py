@@ -1,0 +1,203 @@
+"""Ops that are told by their name: elementwise functions, reductions, layout, creation, picking, sorting."""
+
+from __future__ import annotations
+
+from cnncost.frontends.torch.lowering.registry import Lowered, OpCall, lowers
+
+# ---- elementwise: the name is the function, or is translated
+
+_SAME = """
+neg abs reciprocal square sqrt rsqrt exp exp2 expm1 log log2 log10 log1p pow sin cos tan asin acos atan atan2
+sinh cosh tanh asinh acosh atanh sinc erf erfc erfinv lgamma digamma polygamma i0 floor ceil round trunc frac sign sgn
+maximum minimum fmax fmin relu relu6 threshold eq ne lt le gt ge isnan isinf isposinf isneginf isfinite isclose fmod remainder
+floor_divide heaviside angle clamp clamp_min clamp_max ldexp nextafter igamma igammac where masked_fill copysign signbit
+logical_not logical_and logical_or logical_xor bitwise_not bitwise_and bitwise_or bitwise_xor gcd lcm real imag conj
+rsub hardtanh leaky_relu prelu rrelu elu celu selu sigmoid silu glu softplus mish hardsigmoid hardswish hardshrink
+softshrink logit lerp addcmul addcdiv hypot xlogy logaddexp logaddexp2 nan_to_num deg2rad rad2deg polar complex positive
+""".split()
+
+_ALIASES = {
+    "absolute": "abs", "negative": "neg", "multiply": "mul", "divide": "div", "true_divide": "div", "fix": "trunc",
+    "clip": "clamp", "arccos": "acos", "arcsin": "asin", "arctan": "atan", "arctan2": "atan2", "arccosh": "acosh",
+    "arcsinh": "asinh", "arctanh": "atanh", "greater": "gt", "greater_equal": "ge", "less": "lt", "less_equal": "le",
+    "not_equal": "ne", "special_expit": "sigmoid", "special_erf": "erf", "special_erfc": "erfc", "special_erfinv": "erfinv",
+    "special_erfcx": "erfcx", "special_expm1": "expm1", "special_exp2": "exp2", "special_log1p": "log1p",
+    "special_logit": "logit", "special_digamma": "digamma", "special_gammaln": "lgamma", "special_psi": "digamma",
+    "special_sinc": "sinc", "special_round": "round", "special_i0": "i0", "special_i0e": "i0e", "special_i1": "i1",
+    "special_i1e": "i1e", "special_ndtri": "ndtri", "special_log_ndtr": "log_ndtr", "special_entr": "entr",
+    "special_xlogy": "xlogy", "special_xlog1py": "xlog1py", "special_zeta": "zeta", "special_polygamma": "polygamma",
+    "__and__": "bitwise_and", "__or__": "bitwise_or", "__xor__": "bitwise_xor", "__iand__": "bitwise_and",
+    "__ior__": "bitwise_or", "__ixor__": "bitwise_xor", "__lshift__": "bitwise_shift", "__rshift__": "bitwise_shift",
+    "bitwise_left_shift": "bitwise_shift", "bitwise_right_shift": "bitwise_shift", "log_sigmoid_forward": "logsigmoid",
+    "log_sigmoid": "logsigmoid", "rrelu_with_noise": "rrelu", "_prelu_kernel": "prelu", "view_as_complex": "complex",
+    "_conj_physical": "conj", "conj_physical": "conj", "resolve_conj": "conj", "resolve_neg": "conj", "softsign": "softsign",
+}  # fmt: skip
+
+
+@lowers(*_SAME, *(n for n in _ALIASES if n not in {"resolve_conj", "resolve_neg", "view_as_complex"}))
+def pointwise(call: OpCall) -> Lowered:
+    """The output has the broadcast shape of the inputs."""
+    return "pointwise", {"fn": _ALIASES.get(call.name, call.name)}
+
+
+@lowers("add", "sub", "subtract")
+def scaled_sum(call: OpCall) -> Lowered:
+    """x ± α·y; α other than 1 multiplies."""
+    name = "add" if call.name == "add" else "sub"
+    return "pointwise", {"fn": "add_scaled" if call.get("alpha", 1) != 1 else name}
+
+
+@lowers("mul", "div")
+def product(call: OpCall) -> Lowered:
+    """With a rounding mode, a division is the floor or truncation of one."""
+    return "pointwise", {"fn": "floor_divide" if call.get("rounding_mode") else call.name}
+
+
+@lowers("gelu")
+def gelu(call: OpCall) -> Lowered:
+    """By erf, or by the tanh approximation."""
+    return "pointwise", {"fn": "gelu_tanh" if call["approximate"] == "tanh" else "gelu"}
+
+
+_LOSSES = {
+    "mse_loss": "mse", "l1_loss": "l1", "smooth_l1_loss": "smooth_l1", "huber_loss": "huber",
+    "binary_cross_entropy": "bce", "binary_cross_entropy_with_logits": "bce_logits", "kl_div": "kl",
+    "soft_margin_loss": "soft_margin",
+}  # fmt: skip
+
+
+@lowers(*_LOSSES)
+def loss(call: OpCall) -> Lowered:
+    """An elementwise distance, and its mean or sum."""
+    return "loss", {"fn": _LOSSES[call.name], "reduction": call.get("reduction", 1)}
+
+
+@lowers("nll_loss", "nll_loss_forward", "nll_loss2d", "nll_loss2d_forward", "nll_loss_nd")
+def nll(call: OpCall) -> Lowered:
+    """One element picked per target."""
+    return "loss", {"fn": "nll", "reduction": call.get("reduction", 1)}
+
+
+# ---- reductions, softmax, scans, sorting
+
+_REDUCTIONS = {
+    **{n: n for n in "sum nansum prod mean aminmax argmax argmin var std norm logsumexp count_nonzero any all trace".split()},
+    "max": "max", "min": "min", "amax": "max", "amin": "min", "median": "median", "nanmedian": "median",
+    "nanmean": "mean", "var_mean": "var", "std_mean": "std", "linalg_vector_norm": "norm", "frobenius_norm": "norm",
+}  # fmt: skip
+
+
+@lowers(*_REDUCTIONS)
+def reduce(call: OpCall) -> Lowered:
+    """Over `dim`, or over all; max and min of two tensors are elementwise."""
+    if call.name in {"max", "min"} and "other" in call.arguments:
+        return "pointwise", {"fn": call.name + "imum"}
+    return "reduce", {"fn": _REDUCTIONS[call.name], **{k: v for k, v in call.plain().items() if k in {"dim", "keepdim"}}}
+
+
+@lowers("softmax", "_softmax", "_safe_softmax", "log_softmax", "_log_softmax")
+def softmax(call: OpCall) -> Lowered:
+    """Along `dim`."""
+    return "softmax", {"fn": "log_softmax" if "log" in call.name else "softmax", "axis": call["dim"]}
+
+
+@lowers("cumsum", "cumprod", "cummax", "cummin", "_cummax_helper", "_cummin_helper", "logcumsumexp", "_logcumsumexp")
+def scan(call: OpCall) -> Lowered:
+    """Along `dim`."""
+    return "scan", {"fn": call.name.strip("_"), "axis": call["dim"]}
+
+
+@lowers("sort", "argsort", "topk", "kthvalue", "mode", "msort", "unique_dim", "_unique2", "_unique", "unique_consecutive",
+        "searchsorted", "bucketize")  # fmt: skip
+def sort(call: OpCall) -> Lowered:
+    """Along `dim`; the unique family over everything."""
+    default = -1 if call.name in {"sort", "argsort", "topk", "kthvalue", "mode"} else None
+    return "sort", {"fn": call.name, "axis": 0 if call.name == "msort" else call.get("dim", default)}
+
+
+# ---- picking and putting
+
+@lowers("embedding", "index_select", "gather", "index", "take", "take_along_dim", "masked_select", "nonzero", "_unsafe_index",
+        "one_hot", "multinomial", "bincount", "histc", "isin", "tril_indices", "triu_indices", "argwhere",
+        "_pack_padded_sequence", "_pad_packed_sequence")  # fmt: skip
+def gather(call: OpCall) -> Lowered:
+    """Elements picked by position."""
+    return "gather", {"fn": call.name, **{k: v for k, v in call.plain().items() if k == "dim"}}
+
+
+_ACCUMULATE = {"index_add", "scatter_add", "scatter_reduce", "index_reduce"}
+
+
+@lowers("scatter", "scatter_add", "scatter_reduce", "index_add", "index_reduce", "index_copy", "index_fill", "index_put",
+        "_index_put_impl", "_unsafe_index_put", "put", "masked_scatter", "max_unpool2d", "max_unpool3d",
+        "select_scatter", "slice_scatter", "diagonal_scatter", "as_strided_scatter")  # fmt: skip
+def scatter(call: OpCall) -> Lowered:
+    """Elements put by position, added up where `accumulate` says so."""
+    adds = call.name in _ACCUMULATE or bool(call.get("accumulate", False)) or call.get("reduce") is not None
+    source = next((call[n] for n in ("src", "source", "values") if hasattr(call.get(n), "shape")), None)
+    elements = source.numel() if source is not None else call.outputs[0].numel
+    return "scatter", {"fn": call.name, "accumulate": adds, "elements": elements}
+
+
+@lowers("embedding_bag", "_embedding_bag", "_embedding_bag_forward_only")
+def bag(call: OpCall) -> Lowered:
+    """weight: V,D; indices: I; output: B,D."""
+    bags, width = call.outputs[0].shape
+    weighted = call["per_sample_weights"] is not None
+    return "bag", {"indices": call["indices"].numel(), "bags": bags, "width": width, "mean": call["mode"] == 1,
+                   "weighted": weighted}  # fmt: skip
+
+
+# ---- layout: nothing is computed
+
+@lowers(
+    "alias", "detach", "view", "_unsafe_view", "reshape", "_reshape_alias", "flatten", "unflatten", "ravel", "view_as",
+    "reshape_as", "t", "transpose", "swapaxes", "swapdims", "movedim", "moveaxis", "permute", "numpy_T", "mT", "mH", "H",
+    "adjoint", "matrix_H", "squeeze", "unsqueeze", "expand", "expand_as", "select", "slice", "narrow", "diagonal",
+    "as_strided", "unfold", "split", "split_with_sizes", "unsafe_split", "unsafe_split_with_sizes", "chunk", "unsafe_chunk",
+    "tensor_split", "hsplit", "vsplit", "dsplit", "unbind", "view_as_real", "view_as_complex", "_conj", "resolve_conj",
+    "resolve_neg", "_neg_view", "lift_fresh", "lift", "lift_fresh_copy", "contiguous", "clone", "copy", "_to_copy", "to",
+    "type_as", "cpu", "cuda", "cat", "concat", "concatenate", "stack", "hstack", "vstack", "dstack", "column_stack",
+    "block_diag", "pad", "constant_pad_nd", "reflection_pad1d", "reflection_pad2d", "reflection_pad3d",
+    "replication_pad1d", "replication_pad2d", "replication_pad3d", "_pad_circular", "_pad_enum", "repeat",
+    "repeat_interleave", "tile", "roll", "flip", "fliplr", "flipud", "rot90", "tril", "triu", "diag", "diag_embed",
+    "diagflat", "pixel_shuffle", "pixel_unshuffle", "channel_shuffle", "native_channel_shuffle", "im2col", "meshgrid",
+    "broadcast_tensors", "broadcast_to", "set", "resize", "resize_as", "requires_grad", "item", "_local_scalar_dense",
+    "is_nonzero", "equal", "is_same_size", "sym_size", "sym_stride", "sym_numel", "_assert_async", "_assert_scalar",
+    "_assert_tensor_metadata", "atleast_1d", "atleast_2d", "atleast_3d", "view_copy", "expand_copy", "permute_copy", "_reshape_copy",
+    "fill_diagonal", "cartesian_prod", "combinations", "split_copy", "unbind_copy",
+    "to_dense", "to_sparse", "_coalesced", "squeeze_copy", "transpose_copy", "slice_copy",
+    "split_with_sizes_copy", "unsqueeze_copy", "select_copy", "alias_copy", "detach_copy", "t_copy", "vander",
+   
+)  # fmt: skip
+def layout(call: OpCall) -> Lowered:
+    """A view, or a copy in another order."""
+    plain = {k: v for k, v in call.plain().items() if k not in {"device", "layout", "non_blocking", "pin_memory"}}
+    return "layout", {**plain, "fn": call.name, "copy": call.moves}
+
+
+@lowers("col2im", "fold")
+def fold(call: OpCall) -> Lowered:
+    """Overlapping blocks are summed."""
+    return "scatter", {"fn": "col2im", "accumulate": True, "elements": call.inputs[0].numel}
+
+
+# ---- creation
+
+@lowers(
+    "empty", "empty_strided", "empty_like", "new_empty", "new_empty_strided", "zeros", "zeros_like", "new_zeros", "ones",
+    "ones_like", "new_ones", "full", "full_like", "new_full", "arange", "linspace", "logspace", "eye", "scalar_tensor",
+    "fill", "zero", "rand", "rand_like", "randn", "randn_like", "randint", "randint_like", "randperm", "bernoulli", "normal",
+    "uniform", "random", "exponential", "geometric", "cauchy", "log_normal", "normal_functional", "hann_window",
+    "hamming_window", "blackman_window", "bartlett_window", "kaiser_window", "_efficientzerotensor", "range", "poisson",
+    "_standard_gamma", "_sample_dirichlet", "binomial",
+)  # fmt: skip
+def create(call: OpCall) -> Lowered:
+    """Constants, ranges, random numbers."""
+    return "create", {"fn": call.name}
+
+
+@lowers("dropout", "native_dropout", "feature_dropout", "alpha_dropout", "feature_alpha_dropout", "_fused_dropout")
+def dropout(call: OpCall) -> Lowered:
+    """Whether it does anything depends on the mode."""
+    return "dropout", {"training": bool(call.get("train", call.get("training", True)))}

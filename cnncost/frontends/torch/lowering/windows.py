@@ -1,0 +1,129 @@
+"""Ops over windows of space: pooling, normalisation, interpolation, sampling; FFT and distances."""
+
+from __future__ import annotations
+
+from math import prod
+from typing import Any
+
+from cnncost.frontends.torch.lowering.registry import Attrs, Lowered, OpCall, lowers
+from cnncost.frontends.torch.types import attribute
+from cnncost.graph import Attr
+
+
+def _axes(name: str) -> int:
+    return next(int(c) for c in name if c.isdigit())
+
+
+def _spread(value: Any, axes: int) -> Attr:
+    values = list(value) if isinstance(value, (list, tuple)) else [value]
+    return attribute(values * axes if len(values) == 1 else values)
+
+
+@lowers(
+    "max_pool1d", "max_pool2d", "max_pool3d", "max_pool1d_with_indices", "max_pool2d_with_indices",
+    "max_pool3d_with_indices", "mkldnn_max_pool2d", "avg_pool1d", "avg_pool2d", "avg_pool3d",
+)  # fmt: skip
+def pool(call: OpCall) -> Lowered:
+    """An empty stride means the kernel's."""
+    axes = _axes(call.name)
+    kernel = call["kernel_size"]
+    attrs: Attrs = {
+        "fn": "max" if "max" in call.name else "avg",
+        "kernel": _spread(kernel, axes),
+        "stride": _spread(call["stride"] or kernel, axes),
+        "padding": _spread(call["padding"], axes),
+        "dilation": _spread(call.get("dilation", 1), axes),
+        "ceil": bool(call["ceil_mode"]),
+    }
+    return "pool", attrs
+
+
+@lowers(
+    "adaptive_avg_pool1d", "adaptive_avg_pool2d", "adaptive_avg_pool3d", "_adaptive_avg_pool2d", "_adaptive_avg_pool3d",
+    "adaptive_max_pool1d", "adaptive_max_pool2d", "adaptive_max_pool3d",
+)  # fmt: skip
+def adaptive_pool(call: OpCall) -> Lowered:
+    """The windows follow from the sizes in and out."""
+    return "adaptive_pool", {"fn": "max" if "max" in call.name else "avg", "axes": _axes(call.name)}
+
+
+@lowers(
+    "batch_norm", "native_batch_norm", "_native_batch_norm_legit", "_native_batch_norm_legit_no_training",
+    "_batch_norm_with_update", "_batch_norm_with_update_functional", "_batch_norm_no_update", "cudnn_batch_norm",
+    "_native_batch_norm_legit_functional", "_batch_norm_impl_index",
+)  # fmt: skip
+def batch_norm(call: OpCall) -> Lowered:
+    """Statistics are taken from the data when none are kept."""
+    statistics = call.get("running_mean") is None
+    return "norm", {"fn": "batch", "affine": call.get("weight") is not None, "statistics": statistics}
+
+
+@lowers("instance_norm")
+def instance_norm(call: OpCall) -> Lowered:
+    """With `use_input_stats` off it is a batch norm."""
+    statistics = bool(call["use_input_stats"]) or call["running_mean"] is None
+    return "norm", {"fn": "instance", "affine": call["weight"] is not None, "statistics": statistics}
+
+
+@lowers("layer_norm", "native_layer_norm", "group_norm", "native_group_norm")
+def group_norm(call: OpCall) -> Lowered:
+    """Over the last axes, or over groups of channels."""
+    attrs: Attrs = {
+        "fn": "layer" if "layer" in call.name else "group",
+        "affine": call["weight"] is not None,
+        "statistics": True,
+    }
+    if "normalized_shape" in call.arguments:
+        attrs["axes"] = len(call["normalized_shape"])
+    return "norm", attrs
+
+
+@lowers("rms_norm", "_fused_rms_norm")
+def rms_norm(call: OpCall) -> Lowered:
+    """Root mean square over the last axes."""
+    return "norm", {"fn": "rms", "affine": call["weight"] is not None, "statistics": True,
+                    "axes": len(call["normalized_shape"])}  # fmt: skip
+
+
+_TAPS = {"nearest": 1, "linear": 2, "bicubic": 4}
+_UPSAMPLE = {
+    "upsample_nearest1d": (1, 1), "upsample_nearest2d": (1, 2), "upsample_nearest3d": (1, 3),
+    "_upsample_nearest_exact1d": (1, 1), "_upsample_nearest_exact2d": (1, 2), "_upsample_nearest_exact3d": (1, 3),
+    "upsample_linear1d": (2, 1), "upsample_bilinear2d": (2, 2), "upsample_trilinear3d": (2, 3),
+    "upsample_bicubic2d": (4, 2), "_upsample_bilinear2d_aa": (2, 2), "_upsample_bicubic2d_aa": (4, 2),
+}  # fmt: skip
+
+
+@lowers(*_UPSAMPLE)
+def resize(call: OpCall) -> Lowered:
+    """Taps an axis: 1, 2 or 4; when antialiasing shrinks, the filter is as much wider as the image gets smaller."""
+    taps, axes = _UPSAMPLE[call.name]
+    if call.name.endswith("_aa"):
+        sizes = zip(call.inputs[0].shape[-axes:], call.outputs[0].shape[-axes:], strict=True)
+        taps *= max(1, *(-(-x // y) for x, y in sizes))
+    return "resize", {"fn": call.name, "taps": taps, "axes": axes, "align": bool(call.get("align_corners", False))}
+
+
+@lowers("grid_sampler", "grid_sampler_2d", "grid_sampler_3d", "cudnn_grid_sampler")
+def sample(call: OpCall) -> Lowered:
+    """x: N,C,*; grid: N,*,d. Modes: 0 linear, 1 nearest, 2 cubic."""
+    grid = call["grid"].shape
+    taps = {0: 2, 1: 1, 2: 4}[call.get("interpolation_mode", 0)]
+    return "sample", {"taps": taps, "axes": grid[-1], "locations": prod(grid[:-1])}
+
+
+_REAL_FFT = {"_fft_r2c": True, "_fft_c2r": True, "_fft_c2c": False}
+
+
+@lowers(*_REAL_FFT)
+def fft(call: OpCall) -> Lowered:
+    """Over the axes `dim`; the real side has the full number of points."""
+    full = call.outputs[0].shape if call.name == "_fft_c2r" else call.inputs[0].shape
+    points = prod(full[d] for d in call["dim"])
+    return "fft", {"points": points, "transforms": prod(full) // max(points, 1), "real": _REAL_FFT[call.name]}
+
+
+@lowers("_cdist_forward", "cdist", "_euclidean_dist", "_pdist_forward")
+def distance(call: OpCall) -> Lowered:
+    """Pairs of vectors of one width."""
+    return "distance", {"pairs": call.outputs[0].numel, "width": call.inputs[0].shape[-1]}

@@ -1,0 +1,92 @@
+"""The process-wide memo: an op's signature → what it is and what its outputs look like.
+
+The key holds all that decides both: the overload, each tensor's shape, strides, dtype and whether
+its values are at hand, every plain argument with its type (1, 1.0 and True differ), and the
+default dtype. A hit makes empty outputs; nothing of the op is run.
+"""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple, TypeAlias
+
+import torch
+
+from cnncost.frontends.torch.types import Signature
+from cnncost.graph import OpSpec
+
+Key: TypeAlias = tuple[Any, ...]
+
+
+class Fresh(NamedTuple):
+    """An output on a storage of its own."""
+
+    sig: Signature
+    size: torch.Size | tuple[int, ...]
+    stride: tuple[int, ...]
+    dtype: torch.dtype
+    nbytes: int
+
+
+class Entry(NamedTuple):
+    """What a signature stands for.
+
+    Attributes:
+        name: of the op, as the node carries it.
+        spec: the op, interned.
+        outputs: how to make each output tensor: `Fresh`, or the index of the input it is; None if the
+            op has to be run again (views need the storage, real values the computation).
+        single: the op returns one tensor; otherwise `template` rebuilds what it returns.
+        template: the op's result, with the place of each tensor an index into `outputs`.
+        writes: indices of the inputs that the op writes to.
+    """
+
+    name: str
+    spec: OpSpec
+    outputs: tuple[Fresh | int, ...] | None
+    single: bool
+    template: Any
+    writes: tuple[int, ...]
+
+
+class Slot(int):
+    """The place of a tensor in a template: its index among the outputs."""
+
+
+_MEMOS: dict[torch.dtype, dict[Key, Entry]] = {}
+_SPECS: dict[OpSpec, OpSpec] = {}
+
+
+def current() -> dict[Key, Entry]:
+    """The memo for the default dtype in force (`1 / 2` on integer tensors depends on it)."""
+    return _MEMOS.setdefault(torch.get_default_dtype(), {})
+
+
+def clear() -> None:
+    """Empty the memo (a cold start, for tests and benchmarks)."""
+    _MEMOS.clear()
+    _SPECS.clear()
+
+
+def intern(spec: OpSpec) -> OpSpec:
+    """The one object for equal specs."""
+    return _SPECS.setdefault(spec, spec)
+
+
+def fill(template: Any, tensors: list[torch.Tensor]) -> Any:
+    """A template with its tensors in place."""
+    if type(template) is Slot:
+        return tensors[template]
+    if type(template) in (list, tuple):
+        return type(template)([fill(item, tensors) for item in template])
+    return template
+
+
+def templated(result: Any, tensors: list[torch.Tensor]) -> Any:
+    """The template of a result; its tensors are appended to `tensors`."""
+    if isinstance(result, torch.Tensor):
+        tensors.append(result)
+        return Slot(len(tensors) - 1)
+    if isinstance(result, (list, tuple)):
+        items = [templated(item, tensors) for item in result]
+        return items if isinstance(result, list) else tuple(items)
+    return result

@@ -1,0 +1,180 @@
+"""Output shapes of the heavy ops, by rule.
+
+Torch's meta kernels for these are written in Python and take most of a forward's time on tensors
+without data; some (fused layers) have none. A rule answers only for the plain case: matching
+channels, contiguous or channels-last-free inputs. For everything else it returns None, and torch's
+own kernel gives the shape or the error.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, TypeAlias
+
+import torch
+
+from cnncost.frontends.torch.lowering.registry import bound, op_name
+
+Output: TypeAlias = tuple[tuple[int, ...], tuple[int, ...], torch.dtype]
+ShapeRule: TypeAlias = Callable[[dict[str, Any]], list[Output] | None]
+
+_RULES: dict[str, ShapeRule] = {}
+
+
+def _shapes(*names: str) -> Callable[[ShapeRule], ShapeRule]:
+    def register(function: ShapeRule) -> ShapeRule:
+        _RULES.update(dict.fromkeys(names, function))
+        return function
+
+    return register
+
+
+def output_types(func: Any, args: Any, kwargs: Any) -> list[Output] | None:
+    """Size, strides and dtype of each output, or None where no rule answers."""
+    rule = _RULES.get(op_name(func))
+    return rule(bound(func, args, kwargs)) if rule is not None else None
+
+
+def _packed(size: tuple[int, ...], dtype: torch.dtype) -> Output:
+    strides = [1] * len(size)
+    for i in range(len(size) - 2, -1, -1):
+        strides[i] = strides[i + 1] * max(size[i + 1], 1)
+    return size, tuple(strides), dtype
+
+
+def _tuple(value: Any, axes: int) -> list[int]:
+    values = list(value) if isinstance(value, (list, tuple)) else [value]
+    return values * axes if len(values) == 1 else values
+
+
+def _ready(*tensors: torch.Tensor | None) -> bool:
+    """All contiguous and of one dtype."""
+    present = [t for t in tensors if t is not None]
+    return all(t.is_contiguous() for t in present) and len({t.dtype for t in present}) == 1
+
+
+@_shapes("conv1d", "conv2d", "conv3d", "convolution")
+def _conv(a: dict[str, Any]) -> list[Output] | None:
+    x, w, padding = a["input"], a["weight"], a["padding"]
+    axes, groups = w.dim() - 2, a["groups"]
+    fits = x.dim() == w.dim() and x.shape[1] == w.shape[1] * groups and w.shape[0] % groups == 0
+    if not fits or not _ready(x, w, a["bias"]) or a.get("transposed") or isinstance(padding, str):
+        return None
+    if a["bias"] is not None and a["bias"].shape != w.shape[:1]:
+        return None
+    geometry = zip(x.shape[2:], w.shape[2:], _tuple(a["stride"], axes), _tuple(padding, axes),
+                   _tuple(a["dilation"], axes), strict=True)  # fmt: skip
+    spatial = []
+    for size, kernel, stride, pad, dilation in geometry:
+        reach = size + 2 * pad - dilation * (kernel - 1) - 1
+        if reach < 0 or stride < 1 or dilation < 1 or pad < 0:
+            return None
+        spatial.append(reach // stride + 1)
+    return [_packed((x.shape[0], w.shape[0], *spatial), x.dtype)]
+
+
+@_shapes("conv_transpose1d", "conv_transpose2d", "conv_transpose3d")
+def _conv_transpose(a: dict[str, Any]) -> list[Output] | None:
+    x, w = a["input"], a["weight"]
+    axes, groups = w.dim() - 2, a["groups"]
+    if x.dim() != w.dim() or x.shape[1] != w.shape[0] or w.shape[0] % groups or not _ready(x, w, a["bias"]):
+        return None
+    if a["bias"] is not None and tuple(a["bias"].shape) != (w.shape[1] * groups,):
+        return None
+    names = ("stride", "padding", "dilation", "output_padding")
+    geometry = zip(x.shape[2:], w.shape[2:], *(_tuple(a[n], axes) for n in names), strict=True)
+    spatial = []
+    for size, kernel, stride, pad, dilation, extra in geometry:
+        if not (0 <= extra < max(stride, dilation)) or size < 1:
+            return None
+        spatial.append((size - 1) * stride - 2 * pad + dilation * (kernel - 1) + extra + 1)
+    return [_packed((x.shape[0], w.shape[1] * groups, *spatial), x.dtype)] if min(spatial) > 0 else None
+
+
+@_shapes("batch_norm")
+def _batch_norm(a: dict[str, Any]) -> list[Output] | None:
+    x, channels = a["input"], a["input"].shape[1:2]
+    perchannel = [a[n] for n in ("weight", "bias", "running_mean", "running_var") if a[n] is not None]
+    if x.dim() < 2 or any(t.shape != channels for t in perchannel) or not x.is_contiguous():
+        return None
+    return [_packed(tuple(x.shape), x.dtype)]
+
+
+@_shapes("native_batch_norm", "_native_batch_norm_legit")
+def _native_batch_norm(a: dict[str, Any]) -> list[Output] | None:
+    y = _batch_norm(a) if "running_mean" in a else None
+    if y is None or a["input"].dtype != torch.float32:
+        return None
+    saved = _packed((a["input"].shape[1] if a["training"] else 0,), torch.float32)
+    return [*y, saved, saved]
+
+
+@_shapes("layer_norm")
+def _layer_norm(a: dict[str, Any]) -> list[Output] | None:
+    x, shape = a["input"], tuple(a["normalized_shape"])
+    affine = [a[n] for n in ("weight", "bias") if a[n] is not None]
+    if tuple(x.shape[x.dim() - len(shape) :]) != shape or any(tuple(t.shape) != shape for t in affine):
+        return None
+    return [_packed(tuple(x.shape), x.dtype)] if _ready(x, *affine) else None
+
+
+@_shapes("linear")
+def _linear(a: dict[str, Any]) -> list[Output] | None:
+    x, w, bias = a["input"], a["weight"], a["bias"]
+    if w.dim() != 2 or x.dim() < 1 or x.shape[-1] != w.shape[1] or x.dtype != w.dtype:
+        return None
+    if bias is not None and (tuple(bias.shape) != (w.shape[0],) or bias.dtype != w.dtype):
+        return None
+    return [_packed((*x.shape[:-1], w.shape[0]), x.dtype)] if x.is_contiguous() else None
+
+
+@_shapes("scaled_dot_product_attention")
+def _attention(a: dict[str, Any]) -> list[Output] | None:
+    q, k, v, mask = a["query"], a["key"], a["value"], a["attn_mask"]
+    same = q.dtype == k.dtype == v.dtype and q.dim() == k.dim() == v.dim() >= 3 and q.shape[:-2] == k.shape[:-2] == v.shape[:-2]
+    if not same or q.shape[-1] != k.shape[-1] or k.shape[-2] != v.shape[-2]:
+        return None
+    if mask is not None and (tuple(mask.shape[-2:]) != (q.shape[-2], k.shape[-2]) or a["is_causal"]):
+        return None
+    return [_packed((*q.shape[:-1], v.shape[-1]), q.dtype)]
+
+
+@_shapes("_transformer_encoder_layer_fwd")
+def _encoder_layer(a: dict[str, Any]) -> list[Output] | None:
+    src, width = a["src"], a["embed_dim"]
+    fits = src.dim() == 3 and src.shape[2] == width == a["ffn_weight_1"].shape[1] and width % a["num_heads"] == 0
+    return [_packed(tuple(src.shape), src.dtype)] if fits else None
+
+
+@_shapes("_native_multi_head_attention")
+def _native_mha(a: dict[str, Any]) -> list[Output] | None:
+    q, k, heads = a["query"], a["key"], a["num_head"]
+    if q.dim() != 3 or q.shape[2] != a["embed_dim"] or a["embed_dim"] % heads:
+        return None
+    weights = (q.shape[0], q.shape[1], k.shape[1]) if a["average_attn_weights"] else (q.shape[0], heads, q.shape[1], k.shape[1])
+    return [_packed(tuple(q.shape), q.dtype), _packed(weights if a["need_weights"] else (0,), q.dtype)]
+
+
+@_shapes("lstm", "gru", "rnn_tanh", "rnn_relu")
+def _recurrent(a: dict[str, Any]) -> list[Output] | None:
+    packed = "batch_sizes" in a
+    x = a["data"] if packed else a["input"]
+    state = a["hx"] if isinstance(a["hx"], (list, tuple)) else [a["hx"]]
+    weights, directions = a["params"], 2 if a["bidirectional"] else 1
+    back = weights[1].shape[1]
+    # an LSTM keeps two states and has four gates; the others' one state is as wide as their hidden layer
+    hidden = weights[0].shape[0] // 4 if len(state) == 2 else back
+    if x.dim() != (2 if packed else 3) or x.shape[-1] != weights[0].shape[1] or len({x.dtype, weights[0].dtype}) != 1:
+        return None
+    batch = state[0].shape[1] if packed else x.shape[1 if not a.get("batch_first") else 0]
+    first = (a["num_layers"] * directions, batch, back)
+    expected = [first, (first[0], batch, hidden)][: len(state)]
+    if [tuple(s.shape) for s in state] != expected:
+        return None
+    return [_packed((*x.shape[:-1], back * directions), x.dtype), *(_packed(s, x.dtype) for s in expected)]
+
+
+def rule_names() -> tuple[str, ...]:
+    """The ops that have a shape rule."""
+    return tuple(sorted(_RULES))
+

@@ -1,0 +1,70 @@
+"""Torch tensors and arguments, seen as the Graph sees them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+
+from cnncost.graph import Attr, TensorType
+
+_DTYPES: dict[torch.dtype, str] = {}
+
+
+def dtype_name(dtype: torch.dtype) -> str:
+    """`float32` for `torch.float32`."""
+    name = _DTYPES.get(dtype)
+    if name is None:
+        name = _DTYPES[dtype] = str(dtype).removeprefix("torch.")
+    return name
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Signature:
+    """All of a tensor that an op's output may depend on, but for its values.
+
+    Interned, and so equal only to itself: the memo hashes it by identity. `real` says that the
+    values are at hand and ops may be run on them.
+    """
+
+    type: TensorType
+    stride: tuple[int | str, ...]
+    dtype: torch.dtype
+    real: bool
+    conjugated: bool
+
+
+_INTERNED: dict[tuple[object, ...], Signature] = {}
+
+
+def signature(tensor: torch.Tensor, real: bool) -> Signature:
+    """The signature of a tensor, one object for equal ones."""
+    if tensor.layout is torch.strided:
+        stride: tuple[int | str, ...] = tensor.stride()
+        conjugated = tensor.is_neg() or tensor.is_conj()
+    else:
+        stride, conjugated = (str(tensor.layout),), False
+    key = (tensor.shape, stride, tensor.dtype, real, conjugated)
+    found = _INTERNED.get(key)
+    if found is None:
+        found = _INTERNED[key] = Signature(tensor_type(tensor), stride, tensor.dtype, real, conjugated)
+    return found
+
+
+def tensor_type(tensor: torch.Tensor) -> TensorType:
+    """Shape and dtype."""
+    return TensorType(tuple(tensor.shape), dtype_name(tensor.dtype))
+
+
+def attribute(value: Any) -> Attr:
+    """A plain op argument as an attribute that a Graph can hold."""
+    if value is None or isinstance(value, (bool, int, float, str)):
+        return value
+    if isinstance(value, torch.dtype):
+        return dtype_name(value)
+    if isinstance(value, (list, tuple)):
+        return tuple(attribute(v) for v in value)
+    if isinstance(value, TensorType):
+        return f"{value.dtype}{list(value.shape)}"
+    return str(value)

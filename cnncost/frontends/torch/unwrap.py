@@ -1,0 +1,40 @@
+"""Wrappers that are looked through."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from torch import nn
+
+from cnncost.errors import InputError
+
+_INNER = {
+    "OptimizedModule": "_orig_mod",  # torch.compile
+    "DataParallel": "module",
+    "DistributedDataParallel": "module",
+}
+
+
+def unwrapped(model: Any) -> nn.Module:
+    """The model inside `torch.compile`, `DataParallel` and `DistributedDataParallel`.
+
+    Raises:
+        InputError: it is not a module.
+    """
+    if not isinstance(model, nn.Module):
+        raise InputError(f"analyze(model): expected a torch.nn.Module, got {_described(model)}")
+    seen = 0
+    while (inner := _INNER.get(type(model).__name__)) is not None and seen < 8:
+        wrapped = getattr(model, inner, None)
+        if not isinstance(wrapped, nn.Module):
+            break
+        model, seen = wrapped, seen + 1
+    return model
+
+
+def _described(model: object) -> str:
+    if isinstance(model, type) and issubclass(model, nn.Module):
+        return f"the class {model.__name__}; make an instance of it: {model.__name__}(...)"
+    if isinstance(model, dict):
+        return f"a dict of {len(model)} items; a state dict has no forward: build the model and load it first"
+    return f"{type(model).__name__}: {str(model)[:60]!r}"

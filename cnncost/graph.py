@@ -1,0 +1,272 @@
+"""The Graph: what a model did, as small frozen data that knows no framework.
+
+A Graph holds the values (tensors without data), the nodes (op executions in order), the module
+tree with its calls, and the life of every storage. All numbers that cnncost reports are pure
+functions of a Graph. `verify` states the rules that every Graph keeps; each front end ends with it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from functools import cached_property
+from math import prod
+from typing import Any, Literal, NamedTuple, TypeAlias
+
+from cnncost.errors import GraphError
+
+Shape: TypeAlias = tuple[int, ...]
+Role: TypeAlias = Literal["input", "parameter", "buffer", "constant", "activation", "gradient"]
+Phase: TypeAlias = Literal["forward", "backward", "optimizer"]
+Attr: TypeAlias = "bool | int | float | str | None | tuple[Attr, ...]"
+
+SOURCE_ROLES: frozenset[str] = frozenset({"input", "parameter", "buffer", "constant"})
+"""Roles of values that exist before the first node."""
+
+ITEM_BYTES: dict[str, int] = {
+    "bool": 1, "uint8": 1, "int8": 1, "int16": 2, "uint16": 2, "int32": 4, "uint32": 4, "int64": 8, "uint64": 8,
+    "float16": 2, "bfloat16": 2, "float32": 4, "float64": 8,
+    "float8_e4m3fn": 1, "float8_e5m2": 1, "float8_e4m3fnuz": 1, "float8_e5m2fnuz": 1, "float8_e8m0fnu": 1,
+    "float4_e2m1fn_x2": 1, "complex32": 4, "complex64": 8, "complex128": 16,
+    "quint8": 1, "qint8": 1, "qint32": 4, "quint4x2": 1, "quint2x4": 1,
+}  # fmt: skip
+"""Bytes of one element, by dtype name."""
+
+
+class TensorType(NamedTuple):
+    """Shape and dtype of a tensor; all that a cost may depend on."""
+
+    shape: Shape
+    dtype: str
+
+    @property
+    def numel(self) -> int:
+        """Number of elements; 1 for a scalar."""
+        return prod(self.shape)
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of the elements, without gaps that strides may leave."""
+        return prod(self.shape) * ITEM_BYTES[self.dtype]
+
+    @property
+    def floating(self) -> bool:
+        """True for real or complex floating point."""
+        return self.dtype.startswith(("float", "bfloat", "complex"))
+
+
+class Value(NamedTuple):
+    """One tensor at one moment. An op in place makes a new Value on the same storage."""
+
+    id: int
+    shape: Shape
+    dtype: str
+    storage: int
+    role: Role
+
+    @property
+    def type(self) -> TensorType:
+        """Shape and dtype alone."""
+        return TensorType(self.shape, self.dtype)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class OpSpec:
+    """*What* an op is, and nothing about where: kind, attributes, input and output types.
+
+    Equal specs are one object in practice (front ends intern them), so whatever is computed
+    for a spec is computed once. The hash is taken once, when the spec is made.
+    """
+
+    kind: str
+    inputs: tuple[TensorType, ...]
+    outputs: tuple[TensorType, ...]
+    attrs: tuple[tuple[str, Attr], ...] = ()
+    _hash: int = field(init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "_hash", hash((self.kind, self.inputs, self.outputs, self.attrs)))
+
+    def __hash__(self) -> int:
+        return self._hash
+
+    def __eq__(self, other: object) -> bool:
+        if self is other:
+            return True
+        if not isinstance(other, OpSpec) or self._hash != other._hash:
+            return False
+        return self._key() == other._key()
+
+    def _key(self) -> tuple[object, ...]:
+        # 1, 1.0 and True are equal in Python, but not the same attribute.
+        return self.kind, self.inputs, self.outputs, repr(self.attrs)
+
+    def get(self, name: str, default: Attr = None) -> Any:
+        """The attribute `name`, or `default`. Untyped: each rule knows what its kind holds."""
+        for key, value in self.attrs:
+            if key == name:
+                return value
+        return default
+
+    def __getitem__(self, name: str) -> Any:
+        for key, value in self.attrs:
+            if key == name:
+                return value
+        raise KeyError(f"op kind {self.kind!r} has no attribute {name!r}; it has {[k for k, _ in self.attrs]}")
+
+
+class Node(NamedTuple):
+    """One execution of an op.
+
+    `call` is the index of the module call that ran it, `name` what the front end saw
+    (`aten.conv2d`), `inputs` and `outputs` are value ids in the order of the spec's types.
+    """
+
+    spec: OpSpec
+    inputs: tuple[int, ...]
+    outputs: tuple[int, ...]
+    call: int
+    name: str
+    phase: Phase = "forward"
+
+
+class Owned(NamedTuple):
+    """A parameter or buffer under the name that its module gives it."""
+
+    name: str
+    value: int
+    trainable: bool = False
+
+
+class Scope(NamedTuple):
+    """A module of the tree. Tied parameters are the same value id under several scopes."""
+
+    path: str
+    class_name: str
+    parameters: tuple[Owned, ...] = ()
+    buffers: tuple[Owned, ...] = ()
+    calls: int = 0
+
+
+class Call(NamedTuple):
+    """One call of a module: `index` counts the calls of its scope from 0."""
+
+    scope: int
+    parent: int | None
+    index: int
+    inputs: tuple[int, ...]
+    outputs: tuple[int, ...]
+
+
+class Storage(NamedTuple):
+    """A block of memory and its life in node indices.
+
+    `born` is the node that made it, or None if it was there before the first node.
+    `died` is the node after which nothing referred to it any more, or None if it outlived the run.
+    """
+
+    id: int
+    nbytes: int
+    born: int | None
+    died: int | None
+
+
+@dataclass(frozen=True)
+class Graph:
+    """What one run of a model did.
+
+    Attributes:
+        values: by id, `values[i].id == i`.
+        nodes: in execution order.
+        scopes: the module tree in its own order; `scopes[0]` is the model, path `""`.
+        calls: module calls in the order in which they began; `calls[0]` is the model's.
+        storages: by id.
+        inputs, outputs: value ids of what went into the model and what came out.
+    """
+
+    values: tuple[Value, ...]
+    nodes: tuple[Node, ...]
+    scopes: tuple[Scope, ...]
+    calls: tuple[Call, ...]
+    storages: tuple[Storage, ...]
+    inputs: tuple[int, ...]
+    outputs: tuple[int, ...]
+
+    @cached_property
+    def specs(self) -> tuple[OpSpec, ...]:
+        """The distinct specs, in order of first use."""
+        return tuple(dict.fromkeys(node.spec for node in self.nodes))
+
+    def call_path(self, call: int) -> str:
+        """The path of a call's module, with `#n` from its second call on."""
+        scope, index = self.calls[call].scope, self.calls[call].index
+        return self.scopes[scope].path + (f"#{index + 1}" if index else "")
+
+
+def verify(graph: Graph) -> Graph:
+    """Check the rules that every Graph keeps, and return it.
+
+    Raises:
+        GraphError: an id used before it is defined or defined twice, a shape or dtype that differs
+            from the spec's, a scope, call or storage that does not exist, a call tree out of order.
+    """
+    _verify_tables(graph)
+    _verify_nodes(graph)
+    return graph
+
+
+def _verify_tables(graph: Graph) -> None:
+    storages, scopes, values = len(graph.storages), len(graph.scopes), len(graph.values)
+    for i, value in enumerate(graph.values):
+        if value.id != i:
+            raise GraphError(f"value {i}: its id is {value.id}; values are stored by id")
+        if not 0 <= value.storage < storages:
+            raise GraphError(f"value {i}: storage {value.storage} does not exist (there are {storages})")
+    for scope in graph.scopes:
+        for owned in scope.parameters + scope.buffers:
+            if not 0 <= owned.value < values:
+                raise GraphError(f"scope {scope.path!r}: {owned.name} is value {owned.value}, which does not exist")
+    for i, call in enumerate(graph.calls):
+        if not 0 <= call.scope < scopes:
+            raise GraphError(f"call {i}: scope {call.scope} does not exist (there are {scopes})")
+        if (call.parent is None) != (i == 0) or (call.parent is not None and not 0 <= call.parent < i):
+            raise GraphError(f"call {i}: parent {call.parent}; only call 0 has none, and a parent begins earlier")
+    for storage in graph.storages:
+        if storage.born is not None and storage.died is not None and storage.died < storage.born:
+            raise GraphError(f"storage {storage.id}: died after node {storage.died}, before its birth at {storage.born}")
+
+
+def _verify_nodes(graph: Graph) -> None:
+    values, calls = graph.values, len(graph.calls)
+    types = [(value.shape, value.dtype) for value in values]
+    defined = [value.role in SOURCE_ROLES for value in values]
+    for i, (spec, inputs, outputs, call, name, _) in enumerate(graph.nodes):
+        if not 0 <= call < calls:
+            raise GraphError(f"node {i} ({name}): call {call} does not exist (there are {calls})")
+        if len(inputs) != len(spec.inputs) or len(outputs) != len(spec.outputs):
+            raise GraphError(
+                f"node {i} ({name}): has {len(inputs)} inputs and {len(outputs)} outputs, "
+                f"its spec {len(spec.inputs)} and {len(spec.outputs)}"
+            )
+        for value, expected in zip(inputs, spec.inputs):  # noqa: B905  # lengths are checked above; this is hot
+            if not (0 <= value < len(values) and defined[value]):
+                raise GraphError(f"node {i} ({name}): reads value {value} before it is defined")
+            if types[value] != expected:
+                _wrong_type(i, name, values[value], expected)
+        for value, expected in zip(outputs, spec.outputs):  # noqa: B905  # as above
+            if not 0 <= value < len(values):
+                raise GraphError(f"node {i} ({name}): value {value} does not exist (there are {len(values)})")
+            if types[value] != expected:
+                _wrong_type(i, name, values[value], expected)
+            if defined[value] and value not in inputs:
+                raise GraphError(f"node {i} ({name}): defines value {value} a second time")
+            defined[value] = True
+    for value in graph.outputs:
+        if not (0 <= value < len(values) and defined[value]):
+            raise GraphError(f"output value {value} is never defined")
+
+
+def _wrong_type(index: int, name: str, value: Value, expected: TensorType) -> None:
+    raise GraphError(
+        f"node {index} ({name}): value {value.id} is {value.dtype}{list(value.shape)}, "
+        f"its spec says {expected.dtype}{list(expected.shape)}"
+    )

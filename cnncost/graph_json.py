@@ -1,0 +1,80 @@
+"""A Graph as JSON and back, without loss. Specs are stored once and referred to by index."""
+
+from __future__ import annotations
+
+import json
+from typing import Any, cast
+
+from cnncost.errors import GraphError
+from cnncost.graph import Attr, Call, Graph, Node, OpSpec, Owned, Scope, Storage, TensorType, Value, verify
+
+SCHEMA = 1
+
+
+def to_json(graph: Graph) -> str:
+    """The Graph as one JSON document."""
+    index = {spec: i for i, spec in enumerate(graph.specs)}
+    return json.dumps(
+        {
+            "graph_schema": SCHEMA,
+            "values": graph.values,
+            "specs": [[s.kind, s.inputs, s.outputs, s.attrs] for s in graph.specs],
+            "nodes": [[index[n.spec], *n[1:]] for n in graph.nodes],
+            "scopes": graph.scopes,
+            "calls": graph.calls,
+            "storages": graph.storages,
+            "inputs": graph.inputs,
+            "outputs": graph.outputs,
+        }
+    )
+
+
+def from_json(text: str) -> Graph:
+    """The Graph that `to_json` wrote.
+
+    Raises:
+        GraphError: not JSON, another schema, a missing field, or a Graph that `verify` refuses.
+    """
+    try:
+        data = json.loads(text)
+        if data["graph_schema"] != SCHEMA:
+            raise GraphError(f"graph file: schema {data['graph_schema']}, this version reads {SCHEMA}")
+        graph = _graph(data)
+    except (ValueError, KeyError, TypeError, IndexError) as error:
+        raise GraphError(f"graph file: not a graph that cnncost wrote ({type(error).__name__}: {error})") from error
+    return verify(graph)
+
+
+def _graph(data: dict[str, Any]) -> Graph:
+    specs = [OpSpec(kind, _types(ins), _types(outs), _attrs(attrs)) for kind, ins, outs, attrs in data["specs"]]
+    return Graph(
+        values=tuple(Value(i, tuple(shape), dtype, storage, role) for i, shape, dtype, storage, role in data["values"]),
+        nodes=tuple(
+            Node(specs[spec], tuple(ins), tuple(outs), call, name, phase)
+            for spec, ins, outs, call, name, phase in data["nodes"]
+        ),
+        scopes=tuple(
+            Scope(path, cls, _owned(params), _owned(buffers), calls)
+            for path, cls, params, buffers, calls in data["scopes"]
+        ),
+        calls=tuple(Call(s, p, i, tuple(ins), tuple(outs)) for s, p, i, ins, outs in data["calls"]),
+        storages=tuple(Storage(*s) for s in data["storages"]),
+        inputs=tuple(data["inputs"]),
+        outputs=tuple(data["outputs"]),
+    )
+
+
+def _types(data: list[Any]) -> tuple[TensorType, ...]:
+    return tuple(TensorType(tuple(shape), dtype) for shape, dtype in data)
+
+
+def _attrs(data: list[Any]) -> tuple[tuple[str, Attr], ...]:
+    return tuple((name, _frozen(value)) for name, value in data)
+
+
+def _frozen(value: object) -> Attr:
+    return tuple(_frozen(v) for v in value) if isinstance(value, list) else cast("Attr", value)
+
+
+def _owned(data: list[Any]) -> tuple[Owned, ...]:
+    return tuple(Owned(name, value, trainable) for name, value, trainable in data)

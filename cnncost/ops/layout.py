@@ -1,0 +1,67 @@
+"""Ops that move, pick or make data and compute nothing: an explicit rule says zero.
+
+They differ in bytes: a view moves none, a copy reads and writes what it copies.
+"""
+
+from __future__ import annotations
+
+from cnncost.graph import OpSpec
+from cnncost.ops.registry import Cost, cost, flops, rule
+
+
+@rule("layout")
+def layout(spec: OpSpec) -> Cost:
+    """0: shapes, strides and copies. Attributes: fn, copy; a view reads and writes nothing."""
+    return cost(spec) if spec["copy"] else cost(spec, read=0, written=0)
+
+
+@rule("create")
+def create(spec: OpSpec) -> Cost:
+    """0: a tensor filled with constants, a range or random numbers; written, nothing read. Attribute: fn."""
+    return cost(spec, read=0)
+
+
+@rule("dropout")
+def dropout(spec: OpSpec) -> Cost:
+    """0: identity at inference, and in train mode a mask that is no part of the network's function.
+
+    Srivastava et al. 2014, section 4. Counted alike in both modes, so that a model costs the same in both.
+    """
+    return cost(spec) if spec["training"] else cost(spec, read=0, written=0)
+
+
+@rule("gather")
+def gather(spec: OpSpec) -> Cost:
+    """0: elements picked by index (embedding, index_select, gather); the picked ones are read and written.
+
+    Attribute: fn. A lookup reads as many elements of the table as it yields, not the table.
+    """
+    indices = sum(t.nbytes for t in spec.inputs[1:] if not t.floating)
+    picked = sum(t.nbytes for t in spec.outputs)
+    return cost(spec, read=picked + indices)
+
+
+@rule("scatter")
+def scatter(spec: OpSpec) -> Cost:
+    """0 where elements are put, one FLOP per element where they are accumulated (index_add, scatter_add).
+
+    Attributes: fn, accumulate, elements (how many are put).
+    """
+    if not spec["accumulate"] or not spec.outputs[0].floating:
+        return cost(spec)
+    return cost(spec, flops("accumulate", 1, "elements", spec["elements"]))
+
+
+@rule("bag")
+def bag(spec: OpSpec) -> Cost:
+    """FLOPs = (I − B)·D for I looked-up rows of width D in B bags: their sums; a mean divides B·D more, a weight I·D.
+
+    Attributes: indices I, bags B, width D, mean, weighted.
+    """
+    i, b, d = spec["indices"], spec["bags"], spec["width"]
+    terms = [flops("sum", 1, "I-B", max(i - b, 0), "D", d)]
+    if spec["mean"]:
+        terms.append(flops("divide", 1, "B", b, "D", d))
+    if spec["weighted"]:
+        terms.append(flops("weigh", 1, "I", i, "D", d))
+    return cost(spec, *terms)

@@ -1,0 +1,34 @@
+"""Normalisation. Per-group scalars (one division, ε, one root a group) are left out of the counts."""
+
+from __future__ import annotations
+
+from cnncost.graph import OpSpec
+from cnncost.ops.registry import Cost, cost, flops, rule
+
+STATISTICS = 4
+"""Per element: sum; deviation, its square, their sum."""
+NORMALISE = 2
+"""Per element: subtract the mean, multiply by 1/σ."""
+SCALE_SHIFT = 2
+
+
+@rule("norm")
+def norm(spec: OpSpec) -> Cost:
+    """FLOPs per element: batch norm 2; layer, group and instance norm 6, with scale and shift 8; RMS norm 3, scaled 4.
+
+    Attributes: fn (batch, layer, group, instance, rms), affine, statistics (whether they are taken
+    from the data). Ref: Ioffe & Szegedy 2015; Ba et al. 2016; Wu & He 2018; Ulyanov et al. 2016;
+    Zhang & Sennrich 2019.
+    Counts: batch norm with running statistics is one multiplication and one addition, its statistics
+    being folded into scale and shift as inference does, and the same in train mode, so that a model
+    costs the same in both. Without running statistics it is an instance of the general case.
+    """
+    n = spec.inputs[0].numel
+    if spec["fn"] == "rms":  # x² , sum, · 1/rms, · scale
+        return cost(spec, flops("RMS norm", 3 + bool(spec["affine"]), "n", n))
+    if not spec["statistics"]:
+        return cost(spec, flops("scale and shift", SCALE_SHIFT, "n", n))
+    terms = [flops("statistics", STATISTICS, "n", n), flops("normalise", NORMALISE, "n", n)]
+    if spec["affine"]:
+        terms.append(flops("scale and shift", SCALE_SHIFT, "n", n))
+    return cost(spec, *terms)

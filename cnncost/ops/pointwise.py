@@ -1,0 +1,95 @@
+"""Elementwise functions and the FLOPs of one element.
+
+The convention: each arithmetic operation, comparison or elementary function (exp, log, sqrt, tanh,
+erf, sin, pow, …) on floating-point numbers is one FLOP. Functions made of several have the sum of
+their definition's. Selecting, copying and logic are none; so is all arithmetic on integers.
+"""
+
+from __future__ import annotations
+
+from cnncost.graph import OpSpec
+from cnncost.ops.registry import Cost, cost, flops, rule
+
+_ONE = """
+add sub mul div neg abs reciprocal square sqrt exp exp2 expm1 log log2 log10 log1p pow
+sin cos tan asin acos atan atan2 sinh cosh tanh asinh acosh atanh sinc erf erfc erfinv lgamma digamma polygamma
+i0 i0e i1 i1e ndtri log_ndtr erfcx gammaln floor ceil round trunc sign sgn maximum minimum fmax fmin relu threshold
+eq ne lt le gt ge isnan isinf isposinf isneginf isfinite fmod remainder floor_divide heaviside angle
+clamp_min clamp_max ldexp nextafter zeta igamma igammac
+""".split()
+
+_NONE = """
+where masked_fill copysign signbit logical_not logical_and logical_or logical_xor bitwise_not bitwise_and bitwise_or
+bitwise_xor bitwise_shift gcd lcm real imag conj complex isreal positive
+""".split()
+
+FLOPS: dict[str, int] = {
+    **dict.fromkeys(_ONE, 1),
+    **dict.fromkeys(_NONE, 0),
+    "rsqrt": 2,  # √, 1/x
+    "add_scaled": 2,  # x ± αy
+    "rsub": 1,
+    "frac": 2,  # x − ⌊x⌋
+    "clamp": 2,  # two comparisons
+    "hardtanh": 2,
+    "relu6": 2,
+    "isclose": 4,  # |x − y| ≤ atol + rtol·|y| with the right side known
+    "leaky_relu": 2,  # compare, αx
+    "prelu": 2,
+    "rrelu": 2,
+    "elu": 4,  # compare, exp, −1, α·
+    "celu": 5,  # and x/α
+    "selu": 5,  # and λ·
+    "sigmoid": 4,  # 1 / (1 + exp(−x))
+    "silu": 5,  # x · sigmoid
+    "glu": 5,  # a · sigmoid(b), per output
+    "softplus": 3,  # log(1 + exp x)
+    "mish": 5,  # x · tanh(softplus)
+    "logsigmoid": 5,  # −softplus(−x)
+    "softsign": 3,  # x / (1 + |x|)
+    "hardsigmoid": 4,  # min(max(x + 3, 0), 6) / 6
+    "hardswish": 5,  # and · x
+    "hardshrink": 2,
+    "softshrink": 3,  # two comparisons, x ∓ λ
+    "tanhshrink": 2,
+    "gelu": 5,  # ½·x·(1 + erf(x/√2))
+    "gelu_tanh": 9,  # ½·x·(1 + tanh(c·(x + a·x³)))
+    "logit": 3,  # log(x / (1 − x))
+    "lerp": 3,  # x + w·(y − x)
+    "addcmul": 3,  # x + v·a·b
+    "addcdiv": 3,
+    "hypot": 4,  # √(x² + y²)
+    "xlogy": 2,
+    "xlog1py": 3,
+    "entr": 3,  # −x·log x
+    "logaddexp": 5,  # m + log(exp(a − m) + exp(b − m)), a − m or b − m being 0
+    "logaddexp2": 5,
+    "nan_to_num": 3,  # three comparisons
+    "deg2rad": 1,
+    "rad2deg": 1,
+    "polar": 4,  # r·cos φ, r·sin φ
+    "mse": 2,  # (x − y)²
+    "l1": 2,  # |x − y|
+    "smooth_l1": 5,  # |x − y|, compare, ½·d²/β
+    "huber": 5,
+    "bce": 6,  # −(t·log p + (1 − t)·log(1 − p)) with the logs
+    "bce_logits": 7,  # (1 − t)·x + log(1 + exp(−x))
+    "kl": 4,  # t·(log t − x)
+    "soft_margin": 4,  # log(1 + exp(−t·x))
+}
+"""FLOPs per output element, by function."""
+
+
+@rule("pointwise")
+def pointwise(spec: OpSpec) -> Cost | None:
+    """FLOPs = c·E for E output elements, c the function's own count; 0 on integers and booleans.
+
+    Attribute: fn. Inputs are broadcast; the products of an elementwise multiplication are no MACs,
+    for nothing is accumulated.
+    """
+    each = FLOPS.get(spec["fn"])
+    if each is None:
+        return None
+    if not each or not any(t.floating for t in spec.inputs + spec.outputs):
+        return cost(spec)
+    return cost(spec, flops(spec["fn"], each, "E", spec.outputs[0].numel))

@@ -1,0 +1,70 @@
+"""Pooling. Windows at the border are counted whole, as zero-padded positions of a convolution are."""
+
+from __future__ import annotations
+
+from math import prod
+
+from cnncost.graph import OpSpec
+from cnncost.ops.registry import Cost, Term, cost, flops, rule
+
+
+def _windows(fn: str, channels: int, positions: int, window: int) -> Term:
+    if fn == "max":
+        return flops("compare", 1, "N·C", channels, "P", positions, "R-1", window - 1)
+    return flops("sum and divide", 1, "N·C", channels, "P", positions, "R", window)
+
+
+@rule("pool")
+def pool(spec: OpSpec) -> Cost:
+    """FLOPs = N·C·P·(R − 1) comparisons for a maximum, N·C·P·R for an average (R − 1 sums, one division).
+
+    Shapes: x: N,C,*X; y: N,C,*P; R the elements of the kernel. Attributes: fn (max, avg), kernel.
+    """
+    y, kernel = spec.outputs[0].shape, spec["kernel"]
+    axes = len(kernel)
+    return cost(spec, _windows(spec["fn"], prod(y[:-axes]), prod(y[-axes:]), prod(kernel)))
+
+
+@rule("adaptive_pool")
+def adaptive_pool(spec: OpSpec) -> Cost:
+    """FLOPs = N·C·(ΣR − P) for a maximum, N·C·ΣR for an average, ΣR over the windows' true sizes.
+
+    Window i of P over X positions is [⌊iX/P⌋, ⌈(i+1)X/P⌉); windows overlap where P does not divide X.
+    Shapes: x: N,C,*X; y: N,C,*P. Attributes: fn, axes.
+    """
+    x, y, axes = spec.inputs[0].shape, spec.outputs[0].shape, spec["axes"]
+    covered = prod(_covered(size, out) for size, out in zip(x[-axes:], y[-axes:], strict=True))
+    channels, positions = prod(y[:-axes]), prod(y[-axes:])
+    if spec["fn"] == "max":
+        return cost(spec, flops("compare", 1, "N·C", channels, "ΣR-P", covered - positions))
+    return cost(spec, flops("sum and divide", 1, "N·C", channels, "ΣR", covered))
+
+
+def _covered(size: int, out: int) -> int:
+    return sum(-(-(i + 1) * size // out) - i * size // out for i in range(out))
+
+
+@rule("resize")
+def resize(spec: OpSpec) -> Cost:
+    """FLOPs = E·(2·tᵈ − 1): each of E outputs weighs tᵈ inputs (t taps an axis: nearest 1 and free, linear 2, cubic 4).
+
+    Attributes: taps, axes d. The weights themselves are computed once an axis and left out.
+    """
+    taps = spec["taps"] ** spec["axes"]
+    if taps == 1:
+        return cost(spec)
+    return cost(spec, flops("weighted sum", 1, "E", spec.outputs[0].numel, "2t-1", 2 * taps - 1))
+
+
+@rule("sample")
+def sample(spec: OpSpec) -> Cost:
+    """FLOPs = E·(2·tᵈ − 1) + L·(4·d + tᵈ·(d − 1)): the weighted sums, and per location L its coordinates and weights.
+
+    Attributes: taps, axes d, locations L (grid points). grid_sample, roi_align and the like (Jaderberg et al. 2015).
+    """
+    d = spec["axes"]
+    taps = spec["taps"] ** d
+    place = flops("coordinates and weights", 1, "L", spec["locations"], "4d+t(d-1)", 4 * d + taps * (d - 1))
+    if taps == 1:
+        return cost(spec, flops("coordinates", 4, "L", spec["locations"], "d", d))
+    return cost(spec, flops("weighted sum", 1, "E", spec.outputs[0].numel, "2t-1", 2 * taps - 1), place)

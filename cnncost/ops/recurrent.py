@@ -1,0 +1,48 @@
+"""LSTM (Hochreiter & Schmidhuber 1997; projections: Sak et al. 2014), GRU (Cho et al. 2014), Elman RNN."""
+
+from __future__ import annotations
+
+from cnncost.graph import OpSpec
+from cnncost.ops.pointwise import FLOPS
+from cnncost.ops.registry import Cost, Term, cost, flops, macs, rule
+
+GATES = {"lstm": 4, "gru": 3, "tanh": 1, "relu": 1}
+
+
+def _gate_flops(cell: str) -> int:
+    """FLOPs of a cell beside its two products and their biases, per unit of the hidden state."""
+    sigmoid, tanh = FLOPS["sigmoid"], FLOPS["tanh"]
+    if cell == "lstm":  # 4 sums; i, f, o; g; c = f·c + i·g; h = o·tanh(c)
+        return 4 + 3 * sigmoid + tanh + 3 + tanh + 1
+    if cell == "gru":  # 2 sums; r, z; n = tanh(x + r·h); h = (h − n)·z + n
+        return 2 + 2 * sigmoid + 2 + tanh + 3
+    return 1 + FLOPS[cell]
+
+
+@rule("recurrent")
+def recurrent(spec: OpSpec) -> Cost:
+    """MACs = T·G·H·(I + R) a layer and direction, with a projection T·H·R more.
+
+    Attributes: cell, tokens T (batch times steps; for packed sequences their real number), layers,
+    directions, input I, hidden H, recurrent R (the width of the state that is fed back, H without a
+    projection), bias. G gates: LSTM 4, GRU 3, RNN 1. From the second layer on I is R times directions.
+    Counts: the biases (two a gate, both added), the gates' activations and products.
+    """
+    tokens, directions = spec["tokens"], spec["directions"]
+    inner = spec["recurrent"] * directions
+    terms: list[Term] = []
+    for layer in range(spec["layers"]):
+        terms += _layer(spec, layer, tokens, directions, inner if layer else spec["input"])
+    return cost(spec, *terms)
+
+
+def _layer(spec: OpSpec, layer: int, tokens: int, directions: int, width: int) -> list[Term]:
+    gates, hidden, back = GATES[spec["cell"]], spec["hidden"], spec["recurrent"]
+    base: tuple[str | int, ...] = ("D", directions, "T", tokens)
+    terms = [macs(*base, "G", gates, "H", hidden, "I+R", width + back, what=f"layer {layer}")]
+    if back != hidden:
+        terms.append(macs(*base, "H", hidden, "R", back, what=f"layer {layer} projection"))
+    if spec["bias"]:
+        terms.append(flops("biases", 2, *base, "G", gates, "H", hidden))
+    terms.append(flops("gates", _gate_flops(spec["cell"]), *base, "H", hidden))
+    return terms

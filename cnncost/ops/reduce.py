@@ -1,0 +1,125 @@
+"""Reductions, softmax, scans, sorting, distances. `n` is the number of elements in, `o` of elements out."""
+
+from __future__ import annotations
+
+from cnncost.graph import OpSpec
+from cnncost.ops.pointwise import FLOPS
+from cnncost.ops.registry import Cost, cost, flops, rule
+
+SOFTMAX_FLOPS = 5
+"""Per element: maximum, subtraction, exp, sum, division (log-softmax: log and subtraction instead)."""
+
+_PER_INPUT: dict[str, tuple[int, int]] = {
+    # FLOPs = a·n + b·o
+    "sum": (1, -1),
+    "nansum": (2, -1),
+    "prod": (1, -1),
+    "mean": (1, 0),  # n − o sums, o divisions
+    "max": (1, -1),
+    "min": (1, -1),
+    "aminmax": (2, -2),
+    "argmax": (1, -1),
+    "argmin": (1, -1),
+    "median": (1, -1),
+    "var": (4, 0),  # mean n; deviations n; squares n; their mean n
+    "std": (4, 1),
+    "norm": (2, 0),  # squares n, sums n − o, roots o
+    "logsumexp": (4, 0),  # maximum n − o, subtraction n, exp n, sums n − o, log and sum o each
+    "count_nonzero": (0, 0),
+    "any": (0, 0),
+    "all": (0, 0),
+    "trace": (0, 0),
+}
+
+
+@rule("reduce")
+def reduce(spec: OpSpec) -> Cost | None:
+    """FLOPs = a·n + b·o, by function: a sum is n − o additions, a mean n, a variance 4n.
+
+    Attribute: fn. Zero on integers and booleans.
+    """
+    if spec["fn"] not in _PER_INPUT:
+        return None
+    per_in, per_out = _PER_INPUT[spec["fn"]]
+    x, y = spec.inputs[0], spec.outputs[0]
+    if not x.floating:
+        return cost(spec)
+    terms = [flops(spec["fn"], each, name, t.numel) for each, name, t in ((per_in, "n", x), (per_out, "o", y)) if each]
+    return cost(spec, *terms)
+
+
+@rule("softmax")
+def softmax(spec: OpSpec) -> Cost:
+    """FLOPs = 5·n: maximum, subtraction, exp, sum, division; log-softmax likewise.
+
+    Attribute: fn (softmax, log_softmax).
+    """
+    return cost(spec, flops(spec["fn"], SOFTMAX_FLOPS, "n", spec.inputs[0].numel))
+
+
+@rule("scan")
+def scan(spec: OpSpec) -> Cost:
+    """FLOPs = n − n/D along an axis of D elements (cumsum, cumprod, cummax); logcumsumexp 4 each.
+
+    Attributes: fn, axis.
+    """
+    x = spec.inputs[0]
+    if not x.floating or not x.numel or not x.shape:
+        return cost(spec)
+    length = x.shape[spec["axis"]]
+    each = 4 if spec["fn"] == "logcumsumexp" else 1
+    return cost(spec, flops(spec["fn"], each, "rows", x.numel // length, "D-1", length - 1))
+
+
+@rule("sort")
+def sort(spec: OpSpec) -> Cost:
+    """FLOPs = rows·D·⌈log₂ D⌉ comparisons for a sort (topk, argsort, kthvalue, unique likewise); 0 on integers.
+
+    Attributes: fn, axis (None: over all elements).
+    """
+    x = spec.inputs[0]
+    length = x.numel if spec["axis"] is None or not x.shape else x.shape[spec["axis"]]
+    if not x.floating or length < 2:
+        return cost(spec)
+    return cost(spec, flops("compare", 1, "rows", x.numel // length, "D", length, "log2 D", (length - 1).bit_length()))
+
+
+@rule("distance")
+def distance(spec: OpSpec) -> Cost:
+    """FLOPs = 3·P·D + P for P pairs of vectors of width D: difference, power, sum; a root each (cdist, pdist).
+
+    Attributes: pairs, width.
+    """
+    pairs = spec["pairs"]
+    return cost(spec, flops("difference, power, sum", 3, "P", pairs, "D", spec["width"]), flops("root", 1, "P", pairs))
+
+
+@rule("fft")
+def fft(spec: OpSpec) -> Cost:
+    """FLOPs = 5·N·⌈log₂ N⌉ per complex transform of N points, half of it for a real one.
+
+    Attributes: points N (the product over the transformed axes), transforms, real. The radix-2 count
+    of Cooley & Tukey 1965 that FFT benchmarks use.
+    """
+    n = spec["points"]
+    steps = (n - 1).bit_length()
+    if spec["real"]:
+        return cost(spec, flops("butterflies", 5, "transforms", spec["transforms"], "N·log2 N / 2", n * steps // 2))
+    return cost(spec, flops("butterflies", 5, "transforms", spec["transforms"], "N", n, "log2 N", steps))
+
+
+@rule("loss")
+def loss(spec: OpSpec) -> Cost | None:
+    """FLOPs = c·n + n − 1 + 1: an elementwise distance over n elements, their sum, and the mean's division.
+
+    Attributes: fn, reduction (0 none, 1 mean, 2 sum). A negative log-likelihood picks one element per target
+    and negates it.
+    """
+    picked = spec["fn"] == "nll"
+    n = spec.inputs[1].numel if picked else spec.inputs[0].numel
+    terms = [flops(spec["fn"], 1 if picked else FLOPS[spec["fn"]], "n", n)]
+    if spec["reduction"]:
+        terms.append(flops("sum", 1, "n-1", max(n - 1, 0)))
+    if spec["reduction"] == 1:
+        terms.append(flops("mean", 1))
+    return cost(spec, *terms)

@@ -1,0 +1,157 @@
+"""Op rules: what one op costs. A rule is a pure function of an `OpSpec`, found by its kind.
+
+    @rule("my_lib::my_op")
+    def my_op(spec: OpSpec) -> Cost:
+        '''N·D multiply-accumulates. x: N,D.'''
+        n, d = spec.inputs[0].shape
+        return cost(spec, macs("N", n, "D", d))
+
+A rule returns a `Cost` made of `Term`s: named factors whose product is exact. The terms are the
+one truth: totals are their sums, and `explain` prints them with the numbers in place.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import cached_property
+from math import prod
+from typing import NamedTuple, TypeAlias
+
+from cnncost.graph import OpSpec, TensorType
+
+Rule: TypeAlias = "Callable[[OpSpec], Cost | None]"
+
+
+class Term(NamedTuple):
+    """One product of named factors.
+
+    `flops` is what one item of the product costs: 2 for a multiply-accumulate, else the
+    operations of the convention. `mac` says whether the items are multiply-accumulates.
+    """
+
+    what: str
+    factors: tuple[tuple[str, int], ...]
+    flops: int
+    mac: bool
+
+    @property
+    def items(self) -> int:
+        """The product of the factors."""
+        return prod(n for _, n in self.factors)
+
+
+class Cost:
+    """What an op costs: exact ints.
+
+    Attributes:
+        terms: the products that `macs` and `flops` are the sums of.
+        read, written: bytes moved if every input is read once and every output written once.
+    """
+
+    __slots__ = ("__dict__", "read", "terms", "written")
+
+    def __init__(self, terms: tuple[Term, ...], read: int, written: int) -> None:
+        self.terms = terms
+        self.read = read
+        self.written = written
+
+    @cached_property
+    def macs(self) -> int:
+        """Multiply-accumulates."""
+        return sum(t.items for t in self.terms if t.mac)
+
+    @cached_property
+    def flops(self) -> int:
+        """Floating-point operations; a multiply-accumulate is two."""
+        return sum(t.items * t.flops for t in self.terms)
+
+    def __repr__(self) -> str:
+        return f"Cost(macs={self.macs}, flops={self.flops}, read={self.read}, written={self.written})"
+
+
+def factors(*pairs: str | int) -> tuple[tuple[str, int], ...]:
+    """`factors("N", 2, "K", 64)` as pairs. Raises TypeError if a factor is not a whole number."""
+    names, numbers = pairs[::2], pairs[1::2]
+    out = tuple(zip(names, numbers, strict=True))
+    for name, number in out:
+        if type(name) is not str or type(number) is not int:
+            raise TypeError(f"a factor is a name and an int, got {name!r}, {number!r}")
+    return out  # type: ignore[return-value]  # the loop above has checked each pair
+
+
+def macs(*pairs: str | int, what: str = "multiply-accumulate") -> Term:
+    """A term of multiply-accumulates: `macs("N", n, "K", k)`."""
+    return Term(what, factors(*pairs), 2, True)
+
+
+def flops(what: str, each: int, *pairs: str | int) -> Term:
+    """A term of other floating-point operations: `each` per item of the product."""
+    return Term(what, factors(*pairs), each, False)
+
+
+def cost(spec: OpSpec, *terms: Term, read: int | None = None, written: int | None = None) -> Cost:
+    """A Cost of these terms; bytes are all inputs read and all outputs written once unless given."""
+    return Cost(
+        terms,
+        sum(t.nbytes for t in spec.inputs) if read is None else read,
+        sum(t.nbytes for t in spec.outputs) if written is None else written,
+    )
+
+
+_RULES: dict[str, Rule] = {}
+_COSTS: dict[OpSpec, Cost | None] = {}
+
+
+def rule(kind: str, *, replace: bool = False) -> Callable[[Rule], Rule]:
+    """Register the cost rule of an op kind; a custom op's kind is its name, `"my_lib::my_op"`.
+
+    Args:
+        kind: the op kind.
+        replace: take the place of a rule that exists.
+
+    Raises:
+        TypeError: kind is not a string.
+        ValueError: the kind has a rule already and `replace` is false.
+    """
+    if not isinstance(kind, str):
+        raise TypeError(f"rule(kind): expected an op kind such as 'conv' or 'my_lib::my_op', got {kind!r}")
+
+    def register(function: Rule) -> Rule:
+        if kind in _RULES and not replace:
+            raise ValueError(f"rule({kind!r}): the kind has a rule already; pass replace=True to take its place")
+        _RULES[kind] = function
+        _COSTS.clear()
+        return function
+
+    return register
+
+
+def cost_of(spec: OpSpec) -> Cost | None:
+    """The cost of a spec, computed once, or None if its kind has no rule or the rule knows no answer."""
+    try:
+        return _COSTS[spec]
+    except KeyError:
+        function = _RULES.get(spec.kind)
+        found = _COSTS[spec] = function(spec) if function is not None else None
+        return found
+
+
+def forget_costs() -> None:
+    """Empty the table of computed costs (a cold start, for benchmarks)."""
+    _COSTS.clear()
+
+
+def kinds() -> tuple[str, ...]:
+    """The op kinds that have a rule."""
+    return tuple(sorted(_RULES))
+
+
+def rule_doc(kind: str) -> str:
+    """The first line of a rule's docstring: its algebra."""
+    function = _RULES.get(kind)
+    return (function.__doc__ or "").strip().splitlines()[0] if function is not None and function.__doc__ else ""
+
+
+def elements(*types: TensorType) -> int:
+    """Total number of elements."""
+    return sum(t.numel for t in types)

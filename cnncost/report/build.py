@@ -1,0 +1,88 @@
+"""From pass results to a Report: who gets which row."""
+
+from __future__ import annotations
+
+from cnncost.graph import Graph
+from cnncost.passes.compute import Compute, Sums
+from cnncost.passes.parameters import OwnedCount, Parameters
+from cnncost.report.model import Layer, Op, Report, Status, Totals
+
+_NOTHING = Sums(0, 0, 0, 0, 0)
+_HOLDS_NOTHING = OwnedCount()
+
+
+def build(model: str, graph: Graph, parameters: Parameters, compute: Compute) -> Report:
+    """Compose the Report."""
+    total = compute.total
+    return Report(
+        model=model,
+        inputs=tuple((graph.values[i].shape, graph.values[i].dtype) for i in graph.inputs),
+        totals=Totals(
+            parameters.params, parameters.trainable, parameters.params - parameters.trainable, parameters.buffers,
+            parameters.param_bytes, parameters.buffer_bytes, total.macs, total.flops, total.read, total.written,
+            total.ops, bool(compute.unknown),
+        ),
+        layers=_layers(graph, parameters, compute),
+        ops=_ops(compute),
+        unknown={u.op: u.count for u in compute.unknown},
+        unknown_places={u.op: u.first_path for u in compute.unknown},
+        tree=tuple([(path, class_name, calls) for path, class_name, _, _, calls in graph.scopes]),
+        param_dtypes=dict(parameters.by_dtype),
+        graph=graph,
+    )  # fmt: skip
+
+
+def _layers(graph: Graph, parameters: Parameters, compute: Compute) -> tuple[Layer, ...]:
+    """A row for each call that ran ops, is a leaf, or whose module holds parameters; then the uncalled modules."""
+    scopes, values = graph.scopes, graph.values
+    parents = {call.parent for call in graph.calls}
+    rows: list[Layer] = []
+    for index, (scope, _, nth, _, outputs) in enumerate(graph.calls):
+        sums = compute.by_call.get(index)
+        owned = parameters.by_scope.get(scope, _HOLDS_NOTHING) if nth == 0 else _HOLDS_NOTHING
+        if sums is None:
+            if index in parents and not (owned.params or owned.buffers):
+                continue
+            sums = _NOTHING
+        path, class_name, _, _, calls = scopes[scope]
+        rows.append(
+            Layer(
+                path, class_name, compute.kinds.get(index, ""), nth + 1, calls,
+                tuple([values[v].shape for v in outputs]), owned.params, owned.trainable, owned.buffers,
+                sums.macs, sums.flops, sums.read, sums.written, "called", index in compute.unknown_calls,
+            )
+        )  # fmt: skip
+    return (*rows, *_uncalled(graph, parameters))
+
+
+def _uncalled(graph: Graph, parameters: Parameters) -> list[Layer]:
+    """Modules that were never called: those that hold parameters, and leaves.
+
+    A container whose children were called (a Sequential that is iterated over) is no leaf and holds nothing.
+    """
+    missing = [(i, scope) for i, scope in enumerate(graph.scopes) if not scope.calls]
+    if not missing:
+        return []
+    read = {value for node in graph.nodes for value in node.inputs}
+    parents = {scope.path.rpartition(".")[0] for scope in graph.scopes if scope.path}
+    rows = []
+    for index, scope in missing:
+        owned = parameters.by_scope.get(index, _HOLDS_NOTHING)
+        held = scope.parameters + scope.buffers
+        if not held and scope.path in parents:
+            continue
+        status: Status = "used" if any(o.value in read for o in held) else "unused"
+        rows.append(
+            Layer(scope.path, scope.class_name, "", 0, 0, (), owned.params, owned.trainable, owned.buffers,
+                  0, 0, 0, 0, status)  # fmt: skip
+        )
+    return rows
+
+
+def _ops(compute: Compute) -> tuple[Op, ...]:
+    unknown = {u.op for u in compute.unknown}
+    rows = [
+        Op(name, kind, sums.ops, sums.macs, sums.flops, sums.read, sums.written, name not in unknown)
+        for (name, kind), sums in compute.by_op.items()
+    ]
+    return tuple(sorted(rows, key=lambda op: (-op.macs, -op.flops, -op.count, op.name)))

@@ -1,0 +1,252 @@
+"""The Report: what an analysis found, as plain frozen data. Renderers only show it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypeAlias
+
+from cnncost.errors import CnncostError
+from cnncost.graph import Graph, Shape
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+SCHEMA = 1
+Status: TypeAlias = Literal["called", "used", "unused"]
+Format: TypeAlias = Literal["rich", "markdown", "csv", "json", "html"]
+
+
+class Layer(NamedTuple):
+    """One module call, with what it ran itself; a parent's row is its own share. Columns add up to the total.
+
+    Attributes:
+        path: the module's path, `""` for the model itself.
+        class_name: of the module.
+        kind: the op kind that weighs most in the row, `""` if it ran nothing.
+        call, calls: which call of the module this is (from 1), and how many there are.
+        output_shapes: of the tensors that the call returned.
+        params, trainable_params, buffers: held by the module itself; on its first call's row alone.
+        macs, flops: exact.
+        bytes_read, bytes_written: if each op read its inputs once and wrote its outputs once.
+        status: `called`; `used`: never called, but its parameters were read (as by a fused parent);
+            `unused`: never called, nor its parameters read.
+        unknown: whether it ran an op that has no rule, so that its numbers are lower bounds.
+    """
+
+    path: str
+    class_name: str
+    kind: str
+    call: int
+    calls: int
+    output_shapes: tuple[Shape, ...]
+    params: int
+    trainable_params: int
+    buffers: int
+    macs: int
+    flops: int
+    bytes_read: int
+    bytes_written: int
+    status: Status = "called"
+    unknown: bool = False
+
+    @property
+    def output_shape(self) -> Shape | None:
+        """Shape of the first tensor returned, or None."""
+        return self.output_shapes[0] if self.output_shapes else None
+
+    @property
+    def label(self) -> str:
+        """The path, with `#2` for a second call."""
+        return self.path + (f"#{self.call}" if self.call > 1 else "")
+
+
+class Module(NamedTuple):
+    """A module with all that is below it, over all its calls; the numbers are those of `Layer`, summed."""
+
+    path: str
+    class_name: str
+    depth: int
+    calls: int
+    output_shapes: tuple[Shape, ...]
+    params: int
+    trainable_params: int
+    buffers: int
+    macs: int
+    flops: int
+    bytes_read: int
+    bytes_written: int
+    status: Status
+    unknown: bool
+    leaf: bool
+
+
+class Op(NamedTuple):
+    """All executions of an op. `kind` is the rule that counted it."""
+
+    name: str
+    kind: str
+    count: int
+    macs: int
+    flops: int
+    bytes_read: int
+    bytes_written: int
+    known: bool
+
+
+class Totals(NamedTuple):
+    """The whole model. `lower_bound` says that unknown ops are missing from macs, flops and bytes.
+
+    `training_macs` and `training_flops` are None unless the analysis was of a training step.
+    """
+
+    params: int
+    trainable_params: int
+    frozen_params: int
+    buffers: int
+    param_bytes: int
+    buffer_bytes: int
+    macs: int
+    flops: int
+    bytes_read: int
+    bytes_written: int
+    ops: int
+    lower_bound: bool
+    training_macs: int | None = None
+    training_flops: int | None = None
+
+
+@dataclass(frozen=True)
+class Report:
+    """What an analysis found.
+
+    Attributes:
+        model: name of the model, as asked for or its class.
+        inputs: shapes and dtypes of the inputs, in order.
+        batch: the first axis of the first input: all numbers are for this many examples.
+        totals: the whole model.
+        layers: one row a module call, in order; numeric columns add up to the totals.
+        ops: by op, most MACs first.
+        unknown: op → how often, for ops without a rule; empty when every op is accounted for.
+        unknown_places: op → path of the module in which it ran first.
+        tree: path, class and calls of every module, in the model's own order.
+        graph: what was recorded; None for a report that was read from a file.
+    """
+
+    model: str
+    inputs: tuple[tuple[Shape, str], ...]
+    totals: Totals
+    layers: tuple[Layer, ...]
+    ops: tuple[Op, ...]
+    unknown: dict[str, int]
+    unknown_places: dict[str, str]
+    tree: tuple[tuple[str, str, int], ...]
+    param_dtypes: dict[str, int]
+    graph: Graph | None = field(default=None, repr=False, compare=False)
+
+    @property
+    def batch(self) -> int | None:
+        """Number of examples that the numbers are for, by the first axis of the first input."""
+        return next((shape[0] for shape, _ in self.inputs if shape), None)
+
+    @cached_property
+    def modules(self) -> tuple[Module, ...]:
+        """The module tree, each module with all that is below it; the first is the model, and has the totals."""
+        from cnncost.report.tree import module_tree
+
+        return module_tree(self)
+
+    def layer(self, path: str) -> Layer:
+        """The row of a module's first call.
+
+        Raises:
+            CnncostError: no module of this path; the message names near ones.
+        """
+        for row in self.layers:
+            if row.path == path:
+                return row
+        raise CnncostError(unknown_path(path, [p for p, _, _ in self.tree]))
+
+    def module(self, path: str) -> Module:
+        """A module with all below it. Raises CnncostError as `layer` does."""
+        for row in self.modules:
+            if row.path == path:
+                return row
+        raise CnncostError(unknown_path(path, [p for p, _, _ in self.tree]))
+
+    def explain(self, path: str) -> str:
+        """The formulas of a module's ops with the numbers in them, as text.
+
+        Raises:
+            CnncostError: no such module, or the report was read from a file and has no graph.
+        """
+        from cnncost.report.explain import explain
+
+        return explain(self, path)
+
+    def to_pandas(self) -> pd.DataFrame:
+        """The layers as a DataFrame, one row each, columns as in CSV."""
+        from cnncost.report.table import to_pandas
+
+        return to_pandas(self)
+
+    def to_markdown(self) -> str:
+        """The layers as a markdown table under a heading with inputs and units."""
+        from cnncost.report.markdown import to_markdown
+
+        return to_markdown(self)
+
+    def to_csv(self) -> str:
+        """The layers as CSV, exact numbers."""
+        from cnncost.report.table import to_csv
+
+        return to_csv(self)
+
+    def to_json(self) -> str:
+        """Everything as JSON, exact numbers, with a schema version."""
+        from cnncost.report.json_format import to_json
+
+        return to_json(self)
+
+    def to_html(self) -> str:
+        """One self-contained page."""
+        from cnncost.report.html import to_html
+
+        return to_html(self)
+
+    def save(self, path: str | Path) -> None:
+        """Write the report; the ending says how: .md, .csv, .json or .html. Whole or not at all.
+
+        Raises:
+            OutputError: another ending, or a place that can't be written to.
+        """
+        from cnncost.report.save import save
+
+        save(self, path)
+
+    def __str__(self) -> str:
+        from cnncost.report.text import to_text
+
+        return to_text(self)
+
+    def _repr_html_(self) -> str:
+        from cnncost.report.html import fragment
+
+        return fragment(self)
+
+
+def unknown_path(path: str, known: list[str]) -> str:
+    """What to say of a module path that does not exist."""
+    from cnncost.sources.near import suggestion
+
+    return f"module {path!r}: the model has none of this path{suggestion(path, known)}"
+
+
+def cell(value: Any) -> Any:
+    """A value for CSV and pandas: shapes as `1x64x112x112`, several joined by a semicolon."""
+    if isinstance(value, tuple) and value and isinstance(value[0], tuple):
+        return "; ".join("x".join(map(str, shape)) for shape in value)
+    if isinstance(value, tuple):
+        return "x".join(map(str, value))
+    return value

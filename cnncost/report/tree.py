@@ -1,0 +1,47 @@
+"""The module tree of a Report: each module with all that is below it, summed from the layers."""
+
+from __future__ import annotations
+
+from cnncost.report.model import Layer, Module, Report, Status
+
+_SUMMED = ("params", "trainable_params", "buffers", "macs", "flops", "bytes_read", "bytes_written")
+
+
+def module_tree(report: Report) -> tuple[Module, ...]:
+    """Modules in the model's own order, parents first; the first one has the model's totals."""
+    by_path: dict[str, list[Layer]] = {}
+    for layer in report.layers:
+        by_path.setdefault(layer.path, []).append(layer)
+    parents = {path.rpartition(".")[0] for path, _, _ in report.tree if path}
+    sums = {path: [0] * len(_SUMMED) for path, _, _ in report.tree}
+    unknown: dict[str, bool] = {}
+    for path, layers in by_path.items():
+        own = [sum(getattr(layer, name) for layer in layers) for name in _SUMMED]
+        for above in _ancestors(path):
+            if above in sums:
+                sums[above] = [a + b for a, b in zip(sums[above], own, strict=True)]
+            unknown[above] = unknown.get(above, False) or any(layer.unknown for layer in layers)
+    return tuple(
+        Module(
+            path, class_name, path.count(".") + 1 if path else 0, calls, _outputs(by_path.get(path)),
+            *sums[path], status=_status(by_path.get(path), calls), unknown=unknown.get(path, False),
+            leaf=path not in parents,
+        )
+        for path, class_name, calls in report.tree
+    )  # fmt: skip
+
+
+def _ancestors(path: str) -> list[str]:
+    """The path itself and all above it, down to the model."""
+    parts = path.split(".") if path else []
+    return [".".join(parts[:n]) for n in range(len(parts) + 1)]
+
+
+def _outputs(layers: list[Layer] | None) -> tuple[tuple[int, ...], ...]:
+    return layers[-1].output_shapes if layers else ()
+
+
+def _status(layers: list[Layer] | None, calls: int) -> Status:
+    if calls or not layers:
+        return "called"
+    return layers[0].status

@@ -1,0 +1,1 @@
+"""What MODEL and --input may say, one file a kind of source."""

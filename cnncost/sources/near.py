@@ -1,0 +1,12 @@
+"""Near names for one that does not exist."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from difflib import get_close_matches
+
+
+def suggestion(name: str, known: Iterable[str], limit: int = 3) -> str:
+    """`; did you mean a, b?` or nothing."""
+    near = get_close_matches(name, list(known), n=limit, cutoff=0.6)
+    return f"; did you mean {', '.join(near)}?" if near else ""

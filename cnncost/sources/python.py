@@ -1,0 +1,92 @@
+"""MODEL as Python code: `package.module:factory` or `path/to/file.py:Class`."""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+from cnncost.errors import SourceError
+from cnncost.sources.loaded import Loaded
+from cnncost.sources.near import suggestion
+
+
+def load(spec: str) -> Loaded:
+    """The factory or class after the last colon.
+
+    Raises:
+        SourceError: no such file, module or attribute, an error while importing, or not callable.
+    """
+    where, _, attribute = spec.rpartition(":")
+    if not where or not attribute:
+        raise SourceError(f"{spec}: expected package.module:factory or path/to/file.py:Class")
+    module = _from_file(spec, Path(where)) if where.endswith(".py") else _from_package(spec, where)
+    target: Any = module
+    for part in attribute.split("."):
+        if not hasattr(target, part):
+            names = [n for n in vars(target) if not n.startswith("_")]
+            raise SourceError(f"{spec}: {where} has no {attribute}{suggestion(part, names)}")
+        target = getattr(target, part)
+    return Loaded(spec, _factory(spec, target))
+
+
+def _factory(spec: str, target: Any) -> Any:
+    from torch import nn
+
+    if isinstance(target, nn.Module):
+        return lambda: target
+    if not callable(target):
+        raise SourceError(f"{spec}: expected a class or a function that makes a model, got {type(target).__name__}")
+    return target
+
+
+def _from_file(spec: str, path: Path) -> ModuleType:
+    if not path.is_file():
+        near = suggestion(path.name, [p.name for p in path.parent.glob("*.py")]) if path.parent.is_dir() else ""
+        raise SourceError(f"{spec}: no file {path}{near}")
+    name = f"cnncost_model_{path.stem}"
+    found = importlib.util.spec_from_file_location(name, path)
+    if found is None or found.loader is None:
+        raise SourceError(f"{spec}: {path} can't be read as Python code")
+    module = importlib.util.module_from_spec(found)
+    sys.modules[name] = module  # dataclasses and pickling look a class's module up
+    try:
+        with _importable(path.resolve().parent), _import_errors(spec):
+            found.loader.exec_module(module)
+    except SourceError:
+        sys.modules.pop(name, None)
+        raise
+    return module
+
+
+def _from_package(spec: str, name: str) -> ModuleType:
+    with _importable(Path.cwd()), _import_errors(spec):
+        return importlib.import_module(name)
+
+
+@contextmanager
+def _importable(folder: Path) -> Iterator[None]:
+    """Let the code import its neighbours while it is loaded, as running it from there would."""
+    sys.path.insert(0, str(folder))
+    try:
+        yield
+    finally:
+        if str(folder) in sys.path:
+            sys.path.remove(str(folder))
+
+
+@contextmanager
+def _import_errors(spec: str) -> Iterator[None]:
+    try:
+        yield
+    except SyntaxError as error:
+        raise SourceError(f"{spec}: syntax error in {error.filename}:{error.lineno}: {error.msg}") from error
+    except ModuleNotFoundError as error:
+        raise SourceError(f"{spec}: {error}; install it, or run from the folder that has it") from error
+    except (Exception, SystemExit) as error:
+        raise SourceError(f"{spec}: importing it failed: {type(error).__name__}: {error}") from error

@@ -1,0 +1,57 @@
+"""MODEL, whatever it is, becomes a module and its inputs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from cnncost.errors import CnncostError, InputError, SourceError
+from cnncost.graph import Graph
+
+
+@dataclass(frozen=True, slots=True)
+class Resolved:
+    """A model ready to be recorded. `record` runs it once."""
+
+    name: str
+    model: Any
+    inputs: Any
+
+    def record(self) -> Graph:
+        """The Graph of one run. Raises CnncostError with the model's name in front."""
+        from cnncost.frontends.torch import record
+
+        try:
+            return record(self.model, self.inputs)
+        except CnncostError as error:
+            error.args = (f"{self.name}: {error.args[0]}", *error.args[1:])
+            raise
+
+
+def resolve(model: Any, inputs: Any, model_args: dict[str, Any] | None) -> Resolved:
+    """Build a model from its specification, without weights, or take it as it is.
+
+    Raises:
+        SourceError: unknown name, missing file, class or package, a factory that fails or returns no module.
+        InputError: no inputs where the source knows none.
+    """
+    if not isinstance(model, str):
+        if model_args:
+            raise InputError("model_args: expected a specification such as 'net.py:Net' to build, got a model that is built")
+        return Resolved(type(model).__name__, model, inputs)
+    loaded = _loader(model)(model)
+    built = loaded.build(model_args or {})
+    given = inputs if inputs is not None else loaded.inputs
+    if given is None:
+        raise InputError(f"{model}: no input given, and the source knows none; give one, for example 1x3x224x224")
+    return Resolved(model, built, given)
+
+
+def _loader(spec: str) -> Callable[[str], Any]:
+    from cnncost.sources.python import load
+    from cnncost.sources.zoo import load as load_zoo
+
+    if not spec.strip():
+        raise SourceError("MODEL is empty: expected a zoo name such as lenet5, package.module:factory or path/to/file.py:Class")
+    return load if ":" in spec else load_zoo

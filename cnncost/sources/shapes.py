@@ -1,0 +1,58 @@
+"""Input shapes as text: `1x3x224x224`, `1x128:int64`, and named `ids=1x128:int64`."""
+
+from __future__ import annotations
+
+import re
+from typing import NamedTuple
+
+from cnncost.errors import InputError
+
+_SHAPE = re.compile(r"^\s*(-?\d+(?:\s*[x×,]\s*-?\d+)*)\s*(?::\s*([A-Za-z_]\w*))?\s*$")
+_NAMED = re.compile(r"^\s*([A-Za-z_]\w*)\s*=(.*)$", re.DOTALL)
+
+
+class TensorText(NamedTuple):
+    """A tensor asked for in words: shape, and dtype or None for the model's own."""
+
+    shape: tuple[int, ...]
+    dtype: str | None
+
+
+def looks_like_shape(text: str) -> bool:
+    """Whether a text is meant as a shape."""
+    return _SHAPE.match(text) is not None
+
+
+def parse_shape(text: str) -> TensorText:
+    """`"1x3x224x224"` or `"1x128:int64"`.
+
+    Raises:
+        InputError: not of this form, or a size below 1.
+    """
+    match = _SHAPE.match(text)
+    if match is None:
+        raise InputError(f"input {text!r}: expected a shape such as 1x3x224x224, or with a dtype 1x128:int64")
+    shape = tuple(int(n) for n in re.split(r"[x×,]", match[1]))
+    for axis, size in enumerate(shape):
+        if size < 1:
+            raise InputError(f"input {text!r}: expected sizes of 1 or more, got {size} on axis {axis}")
+    return TensorText(shape, match[2])
+
+
+def parse_inputs(texts: tuple[str, ...]) -> tuple[TensorText, ...] | dict[str, TensorText]:
+    """Several `--input` options: all positional, or all named.
+
+    Raises:
+        InputError: names and positions mixed, a name twice, or a bad shape.
+    """
+    named = [_NAMED.match(text) for text in texts]
+    if not any(named):
+        return tuple(parse_shape(text) for text in texts)
+    result: dict[str, TensorText] = {}
+    for text, match in zip(texts, named, strict=True):
+        if match is None:
+            raise InputError(f"input {text!r}: others are named; give all as NAME=SHAPE, or none")
+        if match[1] in result:
+            raise InputError(f"input {text!r}: {match[1]} is given twice")
+        result[match[1]] = parse_shape(match[2])
+    return result

@@ -1,0 +1,21 @@
+"""MODEL as a name of the reference zoo; each network knows its input."""
+
+from __future__ import annotations
+
+from cnncost.errors import SourceError
+from cnncost.sources.loaded import Loaded
+from cnncost.sources.near import suggestion
+
+
+def load(name: str) -> Loaded:
+    """The zoo's entry. Raises SourceError for an unknown name, with near ones."""
+    from cnncost import zoo
+
+    try:
+        entry = zoo.entry(name)
+    except zoo.UnknownNetworkError:
+        raise SourceError(
+            f"{name}: no network of this name{suggestion(name, zoo.names())}; "
+            "`cnncost zoo` lists all; your own is named as package.module:factory or path/to/file.py:Class"
+        ) from None
+    return Loaded(name, entry.build, entry.input)

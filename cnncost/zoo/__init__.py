@@ -1,0 +1,10 @@
+"""Reference networks of the lecture, each with its paper, its deviations and its published figures.
+
+Names and figures are plain data (`catalog`); torch is imported when a network is built.
+To add a network: a builder in a module of this package, and an entry in `catalog`.
+"""
+
+from cnncost.zoo.entry import Entry, Figure, Quantity
+from cnncost.zoo.registry import UnknownNetworkError, build, entries, entry, names
+
+__all__ = ["Entry", "Figure", "Quantity", "UnknownNetworkError", "build", "entries", "entry", "names"]

@@ -1,0 +1,14 @@
+"""The entries of all networks: the one place that lists them. One file a family, all without torch."""
+
+from cnncost.zoo.catalog import alexnet, conv6, lenet, perceptron, resnet, vgg
+
+__all__ = ["CATALOG"]
+
+CATALOG = (
+    *perceptron.ENTRIES,
+    *conv6.ENTRIES,
+    *lenet.ENTRIES,
+    *alexnet.ENTRIES,
+    *vgg.ENTRIES,
+    *resnet.ENTRIES,
+)

@@ -1,0 +1,21 @@
+"""Networks whose layers follow one another."""
+
+from collections import OrderedDict
+
+from torch import nn
+
+__all__ = ["Chain"]
+
+
+class Chain(nn.Sequential):
+    """An nn.Sequential with a class of its own: what follows one another, by name.
+
+    nn.Sequential makes its slices by calling its class on the layers, which no subclass with another
+    constructor survives. Slices of a Chain are plain: `lenet5()[:4]` is an nn.Sequential of c1 to squash2.
+    """
+
+    def __getitem__(self, index: slice | int) -> nn.Sequential | nn.Module:
+        if isinstance(index, slice):
+            return nn.Sequential(OrderedDict(list(self._modules.items())[index]))
+        layer: nn.Module = super().__getitem__(index)
+        return layer

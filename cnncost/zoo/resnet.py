@@ -1,0 +1,274 @@
+"""ResNet and its plain counterparts: He, Zhang, Ren, Sun 2015 (arXiv 1512.03385), table 1.
+
+Module names are those of torchvision, so that weights can be exchanged; the comments give the paper's.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from typing import Literal, NamedTuple, TypedDict, Unpack, get_args
+
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from cnncost.zoo.width import scaled
+
+__all__ = [
+    "BasicBlock",
+    "Bottleneck",
+    "PaddedShortcut",
+    "ResNet",
+    "plain18",
+    "plain34",
+    "resnet18",
+    "resnet34",
+    "resnet50",
+    "resnet101",
+    "resnet152",
+]
+
+Shortcut = Literal["A", "B", "none"]
+StrideOn = Literal["1x1", "3x3"]
+
+
+class PlainOptions(TypedDict, total=False):
+    """What every builder of this module takes; see `ResNet`."""
+
+    num_classes: int
+    in_channels: int
+    width: float
+
+
+class Options(PlainOptions, total=False):
+    """What the builders of networks with shortcuts take besides."""
+
+    shortcut: Shortcut
+
+
+class BottleneckOptions(Options, total=False):
+    """What the builders of bottleneck networks take besides."""
+
+    stride_on: StrideOn
+
+
+class Depth(NamedTuple):
+    """A column of table 1: the kind of block, and how many of them conv2_x to conv5_x have."""
+
+    bottleneck: bool
+    blocks: tuple[int, int, int, int]
+
+
+DEPTHS = {
+    18: Depth(False, (2, 2, 2, 2)),
+    34: Depth(False, (3, 4, 6, 3)),
+    50: Depth(True, (3, 4, 6, 3)),
+    101: Depth(True, (3, 4, 23, 3)),
+    152: Depth(True, (3, 8, 36, 3)),
+}
+STAGE_MAPS = (64, 128, 256, 512)
+EXPANSION = 4
+
+
+def _conv(in_maps: int, maps: int, kernel: int, stride: int = 1) -> nn.Conv2d:
+    """A convolution without bias, for batch normalisation follows; padded so that only strides shrink."""
+    convolution = nn.Conv2d(in_maps, maps, kernel, stride, padding=kernel // 2, bias=False)
+    # reference [13] of the paper: He et al. 2015, "Delving deep into rectifiers"
+    nn.init.kaiming_normal_(convolution.weight, mode="fan_out", nonlinearity="relu")
+    return convolution
+
+
+class PaddedShortcut(nn.Module):
+    """Option A of section 3.3: every stride-th position, and zeros for the maps that are missing.
+
+    Shapes: (N, C, H, W) -> (N, C + extra, H/stride, W/stride). No parameters.
+    """
+
+    def __init__(self, extra: int, stride: int) -> None:
+        super().__init__()
+        self.extra = extra
+        self.stride = stride
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = x[:, :, :: self.stride, :: self.stride]
+        return F.pad(x, (0, 0, 0, 0, 0, self.extra))
+
+    def extra_repr(self) -> str:
+        return f"extra={self.extra}, stride={self.stride}"
+
+
+def _shortcut(kind: Shortcut, in_maps: int, out_maps: int, stride: int) -> nn.Module | None:
+    """The path around a block: none, the input itself, or the input brought to the block's output shape."""
+    if kind == "none":
+        return None
+    if in_maps == out_maps and stride == 1:
+        return nn.Identity()
+    if kind == "A":
+        return PaddedShortcut(out_maps - in_maps, stride)
+    return nn.Sequential(_conv(in_maps, out_maps, 1, stride), nn.BatchNorm2d(out_maps))
+
+
+class BasicBlock(nn.Module):
+    """Two 3x3 convolutions (figure 5, left), the stride on the first; the shortcut joins before the ReLU.
+
+    Shapes: (N, in_maps, H, W) -> (N, maps, H/stride, W/stride).
+    """
+
+    def __init__(self, in_maps: int, maps: int, stride: int, shortcut: Shortcut) -> None:
+        super().__init__()
+        self.out_maps = maps
+        self.conv1 = _conv(in_maps, maps, 3, stride)
+        self.bn1 = nn.BatchNorm2d(maps)
+        self.relu1 = nn.ReLU()
+        self.conv2 = _conv(maps, maps, 3)
+        self.bn2 = nn.BatchNorm2d(maps)
+        self.downsample = _shortcut(shortcut, in_maps, maps, stride)
+        self.relu2 = nn.ReLU()
+
+    def forward(self, x: Tensor) -> Tensor:
+        y: Tensor = self.relu1(self.bn1(self.conv1(x)))
+        y = self.bn2(self.conv2(y))
+        if self.downsample is not None:
+            y = y + self.downsample(x)
+        y = self.relu2(y)
+        return y
+
+
+class Bottleneck(nn.Module):
+    """1x1 to fewer maps, 3x3, 1x1 to four times as many (figure 5, right).
+
+    The paper's stride is on the first 1x1; on the 3x3 ("v1.5" of later libraries) it costs more MACs
+    and no more parameters.
+
+    Shapes: (N, in_maps, H, W) -> (N, 4*maps, H/stride, W/stride).
+    """
+
+    def __init__(
+        self, in_maps: int, maps: int, stride: int, shortcut: Shortcut, stride_on: StrideOn = "1x1"
+    ) -> None:
+        super().__init__()
+        self.out_maps = EXPANSION * maps
+        first, second = (stride, 1) if stride_on == "1x1" else (1, stride)
+        self.conv1 = _conv(in_maps, maps, 1, first)
+        self.bn1 = nn.BatchNorm2d(maps)
+        self.relu1 = nn.ReLU()
+        self.conv2 = _conv(maps, maps, 3, second)
+        self.bn2 = nn.BatchNorm2d(maps)
+        self.relu2 = nn.ReLU()
+        self.conv3 = _conv(maps, self.out_maps, 1)
+        self.bn3 = nn.BatchNorm2d(self.out_maps)
+        self.downsample = _shortcut(shortcut, in_maps, self.out_maps, stride)
+        self.relu3 = nn.ReLU()
+
+    def forward(self, x: Tensor) -> Tensor:
+        y: Tensor = self.relu1(self.bn1(self.conv1(x)))
+        y = self.relu2(self.bn2(self.conv2(y)))
+        y = self.bn3(self.conv3(y))
+        if self.downsample is not None:
+            y = y + self.downsample(x)
+        y = self.relu3(y)
+        return y
+
+
+Block = Callable[[int, int, int], BasicBlock | Bottleneck]
+
+
+def _block(bottleneck: bool, shortcut: Shortcut, stride_on: StrideOn) -> Block:
+    """How the blocks of a network are made, of in_maps, maps and stride."""
+    if bottleneck:
+        return partial(Bottleneck, shortcut=shortcut, stride_on=stride_on)
+    return partial(BasicBlock, shortcut=shortcut)
+
+
+def _stage(block: Block, in_maps: int, maps: int, count: int, stride: int) -> nn.Sequential:
+    """`count` blocks; only the first one has a stride and another number of maps to begin with."""
+    first = block(in_maps, maps, stride)
+    return nn.Sequential(first, *(block(first.out_maps, maps, 1) for _ in range(count - 1)))
+
+
+class ResNet(nn.Module):
+    """conv1, a max pooling, four stages of blocks (layer1 to layer4: conv2_x to conv5_x), one linear layer.
+
+    `shortcut`: "B" projects where shapes change, "A" pads with zeros, "none" makes the plain network.
+    `stride_on` concerns depths of 50 and more only. `width` scales all maps.
+
+    Shapes: (N, 3, 224, 224) -> conv1 64x112x112 -> layer1 56x56 -> layer2 28x28 -> layer3 14x14 -> layer4 7x7
+    -> (N, num_classes) logits. Inputs of other sizes, 32x32 and more, do as well.
+    """
+
+    def __init__(
+        self,
+        depth: int,
+        *,
+        num_classes: int = 1000,
+        in_channels: int = 3,
+        width: float = 1.0,
+        shortcut: Shortcut = "B",
+        stride_on: StrideOn = "1x1",
+    ) -> None:
+        super().__init__()
+        _check("depth", depth, tuple(DEPTHS))
+        _check("shortcut", shortcut, get_args(Shortcut))
+        _check("stride_on", stride_on, get_args(StrideOn))
+        bottleneck, counts = DEPTHS[depth]
+        block = _block(bottleneck, shortcut, stride_on)
+        maps = [scaled(maps, width) for maps in STAGE_MAPS]
+        outs = [EXPANSION * each for each in maps] if bottleneck else maps
+        self.conv1 = _conv(in_channels, maps[0], 7, 2)
+        self.bn1 = nn.BatchNorm2d(maps[0])
+        self.relu = nn.ReLU()
+        self.maxpool = nn.MaxPool2d(3, stride=2, padding=1)
+        # conv2_x keeps the size: the pooling before it has halved it already
+        self.layer1 = _stage(block, maps[0], maps[0], counts[0], stride=1)
+        self.layer2 = _stage(block, outs[0], maps[1], counts[1], stride=2)
+        self.layer3 = _stage(block, outs[1], maps[2], counts[2], stride=2)
+        self.layer4 = _stage(block, outs[2], maps[3], counts[3], stride=2)
+        self.avgpool = nn.AdaptiveAvgPool2d(1)
+        self.flatten = nn.Flatten()
+        self.fc = nn.Linear(outs[3], num_classes)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.maxpool(self.relu(self.bn1(self.conv1(x))))
+        x = self.layer4(self.layer3(self.layer2(self.layer1(x))))
+        x = self.fc(self.flatten(self.avgpool(x)))
+        return x
+
+
+def _check(option: str, value: object, allowed: tuple[object, ...]) -> None:
+    if value not in allowed:
+        raise ValueError(f"ResNet: expected {option} to be one of {allowed}, got {value!r}")
+
+
+def resnet18(**options: Unpack[Options]) -> ResNet:
+    """18 layers, basic blocks: 11,689,512 parameters."""
+    return ResNet(18, **options)
+
+
+def resnet34(**options: Unpack[Options]) -> ResNet:
+    """34 layers, basic blocks: 21,797,672 parameters."""
+    return ResNet(34, **options)
+
+
+def resnet50(**options: Unpack[BottleneckOptions]) -> ResNet:
+    """50 layers, bottlenecks: 25,557,032 parameters; 3.86 G MACs, or 4.09 G with stride_on="3x3"."""
+    return ResNet(50, **options)
+
+
+def resnet101(**options: Unpack[BottleneckOptions]) -> ResNet:
+    """101 layers, bottlenecks: 44,549,160 parameters."""
+    return ResNet(101, **options)
+
+
+def resnet152(**options: Unpack[BottleneckOptions]) -> ResNet:
+    """152 layers, bottlenecks: 60,192,808 parameters."""
+    return ResNet(152, **options)
+
+
+def plain18(**options: Unpack[PlainOptions]) -> ResNet:
+    """ResNet-18 without its shortcuts (section 4.1)."""
+    return ResNet(18, shortcut="none", **options)
+
+
+def plain34(**options: Unpack[PlainOptions]) -> ResNet:
+    """ResNet-34 without its shortcuts (section 3.3, figure 3, middle)."""
+    return ResNet(34, shortcut="none", **options)

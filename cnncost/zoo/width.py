@@ -1,0 +1,12 @@
+"""Narrower versions of wide networks, for tests and experiments on small machines."""
+
+
+def scaled(channels: int, width: float) -> int:
+    """`channels` times `width`, to the nearest even number, at least 2.
+
+    Even, so that the two groups of AlexNet's split layers stay equal; all the papers' widths are even,
+    so `width` 1 changes none.
+    """
+    if width <= 0:
+        raise ValueError(f"width: expected a factor above 0, got {width}")
+    return max(2, 2 * round(channels * width / 2))
