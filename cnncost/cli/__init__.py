@@ -1,0 +1,80 @@
+"""The command line. Only this package prints or exits.
+
+Commands are imported when they are called, so that `cnncost --help` brings in neither torch nor rich.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from importlib import import_module
+
+import click
+
+from cnncost import __version__
+from cnncost.errors import CnncostError
+
+_COMMANDS = {
+    "summarize": "Cost of a model, layer by layer.",
+    "lecture": "The slides' tables, every figure with its verdict.",
+    "zoo": "The reference networks and their published figures.",
+    "verify": "The same model counted by fvcore and torch, every difference explained.",
+    "completion": "Print the line that turns on completion in your shell.",
+}
+
+
+class _Commands(click.Group):
+    """Lists commands by the table above, and imports the one that is called."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002  # click's signature
+        return list(_COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002  # click's signature
+        if cmd_name not in _COMMANDS:
+            return None
+        command = import_module(f"cnncost.cli.{cmd_name}").command
+        assert isinstance(command, click.Command)
+        return command
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        try:
+            return super().resolve_command(ctx, args)
+        except click.UsageError as error:
+            from cnncost.sources.near import suggestion
+
+            error.message += suggestion(args[0], _COMMANDS)
+            raise
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002  # click's
+        with formatter.section("Commands"):
+            formatter.write_dl(list(_COMMANDS.items()))
+
+
+@click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.version_option(__version__, prog_name="cnncost")
+@click.option("--debug", is_flag=True, help="Show the traceback of an error.")
+def cli(debug: bool) -> None:  # noqa: ARG001  # read by main from the context
+    """The true cost of neural networks: parameters, MACs, FLOPs and memory, exact, without running them."""
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Run the command line and exit: 0 done, 2 wrong usage or a model that can't be analyzed."""
+    arguments = sys.argv[1:] if arguments is None else arguments
+    try:
+        code = cli.main(arguments, prog_name="cnncost", standalone_mode=False)
+    except click.exceptions.Abort:
+        sys.exit(130)
+    except click.ClickException as error:
+        error.show()
+        sys.exit(2)
+    except CnncostError as error:
+        if "--debug" in arguments:
+            raise
+        click.echo(f"cnncost: {error}", err=True)
+        sys.exit(2)
+    except BrokenPipeError:  # `cnncost … | head`: whoever read has had enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(0)
+    sys.exit(code if isinstance(code, int) else 0)

@@ -1,0 +1,21 @@
+"""`cnncost completion`: shell completion."""
+
+from __future__ import annotations
+
+import click
+
+_LINES = {
+    "bash": 'eval "$(_CNNCOST_COMPLETE=bash_source cnncost)"',
+    "zsh": 'eval "$(_CNNCOST_COMPLETE=zsh_source cnncost)"',
+    "fish": "_CNNCOST_COMPLETE=fish_source cnncost | source",
+}
+
+
+@click.command()
+@click.argument("shell", type=click.Choice(list(_LINES)))
+def command(shell: str) -> None:
+    """Print the line that turns completion on; add it to your shell's start-up file.
+
+    Completes commands, options, the zoo's names and files.
+    """
+    click.echo(_LINES[shell])

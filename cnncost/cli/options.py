@@ -1,0 +1,73 @@
+"""Options and arguments that several commands share."""
+
+from __future__ import annotations
+
+import ast
+from typing import Any
+
+import click
+from click.shell_completion import CompletionItem
+
+from cnncost.errors import InputError
+
+
+def complete_model(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:  # noqa: ARG001  # click's signature
+    """Zoo names, and files for `path/to/file.py:Class`."""
+    from cnncost import zoo
+
+    items = [CompletionItem(name) for name in zoo.names() if name.startswith(incomplete)]
+    return items or [CompletionItem(incomplete, type="file")]
+
+
+model_argument = click.argument("model", shell_complete=complete_model)
+input_option = click.option(
+    "--input", "inputs", multiple=True, metavar="SHAPE",
+    help="Input such as 1x3x224x224, 1x128:int64 or ids=1x128:int64; once for each input. The zoo knows its own.",
+)  # fmt: skip
+model_args_option = click.option(
+    "--model-args", multiple=True, metavar="NAME=VALUE",
+    help="Keyword argument for the factory, such as width=64; repeatable, or several separated by commas.",
+)  # fmt: skip
+strict_option = click.option("--strict", is_flag=True, help="Fail if an op has no rule.")
+
+
+def parsed_inputs(texts: tuple[str, ...]) -> Any:
+    """What `analyze` takes as inputs, or None if none were given."""
+    from cnncost.sources.shapes import parse_inputs
+
+    return parse_inputs(texts) if texts else None
+
+
+def parsed_model_args(texts: tuple[str, ...]) -> dict[str, Any]:
+    """`("width=64,deep=True", "act='relu'")` as keyword arguments; a bare word is a string.
+
+    Raises:
+        InputError: not of the form NAME=VALUE.
+    """
+    arguments: dict[str, Any] = {}
+    for text in texts:
+        for name, value in _pairs(text):
+            arguments[name] = value
+    return arguments
+
+
+def _pairs(text: str) -> list[tuple[str, Any]]:
+    try:
+        call = ast.parse(f"f({text})", mode="eval").body
+    except SyntaxError:
+        call = None
+    if not isinstance(call, ast.Call) or call.args or any(k.arg is None for k in call.keywords) or not call.keywords:
+        raise InputError(f"--model-args {text!r}: expected NAME=VALUE, for example width=64 or act=relu,depth=3")
+    return [(str(k.arg), _value(text, k.value)) for k in call.keywords]
+
+
+def _value(text: str, node: ast.expr) -> Any:
+    if isinstance(node, ast.Name) and node.id not in {"True", "False", "None"}:
+        return {"true": True, "false": False, "none": None}.get(node.id, node.id)
+    try:
+        return ast.literal_eval(node)
+    except ValueError:
+        raise InputError(
+            f"--model-args {text!r}: {ast.unparse(node)} is no plain value; expected a number, True, a word, "
+            "'quoted text', or a list of these"
+        ) from None
