@@ -58,15 +58,19 @@ class Value(NamedTuple):
     """One tensor at one moment. An op in place makes a new Value on the same storage."""
 
     id: int
-    shape: Shape
-    dtype: str
+    type: TensorType
     storage: int
     role: Role
 
     @property
-    def type(self) -> TensorType:
-        """Shape and dtype alone."""
-        return TensorType(self.shape, self.dtype)
+    def shape(self) -> Shape:
+        """Its shape."""
+        return self.type.shape
+
+    @property
+    def dtype(self) -> str:
+        """Its dtype, such as `float32`."""
+        return self.type.dtype
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -215,57 +219,61 @@ def verify(graph: Graph) -> Graph:
 
 
 def _verify_tables(graph: Graph) -> None:
-    storages, scopes, values = len(graph.storages), len(graph.scopes), len(graph.values)
-    for i, value in enumerate(graph.values):
-        if value.id != i:
-            raise GraphError(f"value {i}: its id is {value.id}; values are stored by id")
-        if not 0 <= value.storage < storages:
-            raise GraphError(f"value {i}: storage {value.storage} does not exist (there are {storages})")
-    for scope in graph.scopes:
-        for owned in scope.parameters + scope.buffers:
-            if not 0 <= owned.value < values:
-                raise GraphError(f"scope {scope.path!r}: {owned.name} is value {owned.value}, which does not exist")
-    for i, call in enumerate(graph.calls):
-        if not 0 <= call.scope < scopes:
-            raise GraphError(f"call {i}: scope {call.scope} does not exist (there are {scopes})")
-        if (call.parent is None) != (i == 0) or (call.parent is not None and not 0 <= call.parent < i):
-            raise GraphError(f"call {i}: parent {call.parent}; only call 0 has none, and a parent begins earlier")
-    for storage in graph.storages:
-        if storage.born is not None and storage.died is not None and storage.died < storage.born:
-            raise GraphError(f"storage {storage.id}: died after node {storage.died}, before its birth at {storage.born}")
+    scopes, values = range(len(graph.scopes)), range(len(graph.values))
+    if [index for index, _, _, _ in graph.values] != list(values):
+        wrong = next(i for i, value in enumerate(graph.values) if value.id != i)
+        raise GraphError(f"value {wrong}: its id is {graph.values[wrong].id}; values are stored by id")
+    if not {storage for _, _, storage, _ in graph.values} <= set(range(len(graph.storages))):
+        lost = next(value for value in graph.values if not 0 <= value.storage < len(graph.storages))
+        raise GraphError(f"value {lost.id}: storage {lost.storage} does not exist (there are {len(graph.storages)})")
+    for path, _, parameters, buffers, _ in graph.scopes:
+        for name, value, _ in (*parameters, *buffers):
+            if value not in values:
+                raise GraphError(f"scope {path!r}: {name} is value {value}, which does not exist")
+    for i, (scope, parent, _, _, _) in enumerate(graph.calls):
+        if scope not in scopes:
+            raise GraphError(f"call {i}: scope {scope} does not exist (there are {len(scopes)})")
+        if (parent is None) != (i == 0) or (parent is not None and not 0 <= parent < i):
+            raise GraphError(f"call {i}: parent {parent}; only call 0 has none, and a parent begins earlier")
+    for index, _, born, died in graph.storages:
+        if born is not None and died is not None and died < born:
+            raise GraphError(f"storage {index}: died after node {died}, before its birth at {born}")
 
 
 def _verify_nodes(graph: Graph) -> None:
-    values, calls = graph.values, len(graph.calls)
-    types = [(value.shape, value.dtype) for value in values]
-    defined = [value.role in SOURCE_ROLES for value in values]
-    for i, (spec, inputs, outputs, call, name, _) in enumerate(graph.nodes):
-        if not 0 <= call < calls:
-            raise GraphError(f"node {i} ({name}): call {call} does not exist (there are {calls})")
-        if len(inputs) != len(spec.inputs) or len(outputs) != len(spec.outputs):
-            raise GraphError(
-                f"node {i} ({name}): has {len(inputs)} inputs and {len(outputs)} outputs, "
-                f"its spec {len(spec.inputs)} and {len(spec.outputs)}"
-            )
-        for value, expected in zip(inputs, spec.inputs):  # noqa: B905  # lengths are checked above; this is hot
-            if not (0 <= value < len(values) and defined[value]):
-                raise GraphError(f"node {i} ({name}): reads value {value} before it is defined")
-            if types[value] != expected:
-                _wrong_type(i, name, values[value], expected)
-        for value, expected in zip(outputs, spec.outputs):  # noqa: B905  # as above
-            if not 0 <= value < len(values):
-                raise GraphError(f"node {i} ({name}): value {value} does not exist (there are {len(values)})")
-            if types[value] != expected:
-                _wrong_type(i, name, values[value], expected)
-            if defined[value] and value not in inputs:
+    # Undefined values are missing from `defined`, and so are ids that don't exist.
+    defined = {value: kind for value, kind, _, role in graph.values if role in SOURCE_ROLES}
+    calls = range(len(graph.calls))
+    for i, node in enumerate(graph.nodes):
+        spec, inputs, outputs, call, name, _ = node
+        if call not in calls:
+            raise GraphError(f"node {i} ({name}): call {call} does not exist (there are {len(calls)})")
+        if tuple([defined.get(value) for value in inputs]) != spec.inputs:
+            _explain_inputs(graph, i, node, defined)
+        for value in outputs:
+            if value in defined and value not in inputs:
                 raise GraphError(f"node {i} ({name}): defines value {value} a second time")
-            defined[value] = True
+            if not 0 <= value < len(graph.values):
+                raise GraphError(f"node {i} ({name}): value {value} does not exist (there are {len(graph.values)})")
+            defined[value] = graph.values[value][1]
+        if tuple([defined[value] for value in outputs]) != spec.outputs:
+            _wrong_types(graph, i, name, outputs, spec.outputs)
     for value in graph.outputs:
-        if not (0 <= value < len(values) and defined[value]):
+        if value not in defined:
             raise GraphError(f"output value {value} is never defined")
 
 
-def _wrong_type(index: int, name: str, value: Value, expected: TensorType) -> None:
+def _explain_inputs(graph: Graph, index: int, node: Node, defined: dict[int, TensorType]) -> None:
+    for value in node.inputs:
+        if value not in defined:
+            raise GraphError(f"node {index} ({node.name}): reads value {value} before it is defined")
+    _wrong_types(graph, index, node.name, node.inputs, node.spec.inputs)
+
+
+def _wrong_types(graph: Graph, index: int, name: str, ids: tuple[int, ...], types: tuple[TensorType, ...]) -> None:
+    if len(ids) != len(types):
+        raise GraphError(f"node {index} ({name}): has {len(ids)} values where its spec has {len(types)}")
+    value, expected = next((graph.values[v], t) for v, t in zip(ids, types, strict=True) if graph.values[v].type != t)
     raise GraphError(
         f"node {index} ({name}): value {value.id} is {value.dtype}{list(value.shape)}, "
         f"its spec says {expected.dtype}{list(expected.shape)}"

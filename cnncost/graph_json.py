@@ -48,7 +48,7 @@ def from_json(text: str) -> Graph:
 def _graph(data: dict[str, Any]) -> Graph:
     specs = [OpSpec(kind, _types(ins), _types(outs), _attrs(attrs)) for kind, ins, outs, attrs in data["specs"]]
     return Graph(
-        values=tuple(Value(i, tuple(shape), dtype, storage, role) for i, shape, dtype, storage, role in data["values"]),
+        values=tuple(Value(i, _type(kind), storage, role) for i, kind, storage, role in data["values"]),
         nodes=tuple(
             Node(specs[spec], tuple(ins), tuple(outs), call, name, phase)
             for spec, ins, outs, call, name, phase in data["nodes"]
@@ -65,7 +65,12 @@ def _graph(data: dict[str, Any]) -> Graph:
 
 
 def _types(data: list[Any]) -> tuple[TensorType, ...]:
-    return tuple(TensorType(tuple(shape), dtype) for shape, dtype in data)
+    return tuple(_type(item) for item in data)
+
+
+def _type(data: list[Any]) -> TensorType:
+    shape, dtype = data
+    return TensorType(tuple(shape), dtype)
 
 
 def _attrs(data: list[Any]) -> tuple[tuple[str, Attr], ...]:

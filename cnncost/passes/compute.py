@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import NamedTuple, TypeAlias
 
 from cnncost.graph import Graph, OpSpec
 from cnncost.ops import cost_of
 
 
-@dataclass(frozen=True, slots=True)
-class Sums:
+class Sums(NamedTuple):
     """Sums over some nodes: exact ints, bytes in `read` and `written`."""
 
     ops: int
@@ -52,50 +52,69 @@ class Compute:
 
 def compute(graph: Graph) -> Compute:
     """Sum the costs of all nodes."""
-    costs = {spec: _numbers(spec) for spec in graph.specs}
+    numbers: dict[int, _Numbers | None] = {}  # by the spec's identity: front ends intern, and hashing is dearer
     by_call: dict[int, list[int]] = {}
-    by_op: dict[tuple[str, str], list[int]] = {}
-    kinds: dict[int, tuple[tuple[int, int, int], str]] = {}
+    kinds: dict[int, tuple[int, int, str]] = {}
+    uses: dict[tuple[str, int], int] = {}
     unknown: dict[str, list[int]] = {}
     for spec, _, _, call, name, _ in graph.nodes:
-        numbers = costs[spec]
-        if numbers is None:
+        key = id(spec)
+        if key not in numbers:
+            numbers[key] = _numbers(spec)
+        found = numbers[key]
+        use = (name, key)
+        uses[use] = uses.get(use, 0) + 1
+        if found is None:
             unknown.setdefault(name, []).append(call)
-            numbers = (0, 0, 0, 0)
-        macs, flops, read, written = numbers
-        for key, table in ((call, by_call), ((name, spec.kind), by_op)):
-            sums = table.get(key)  # type: ignore[attr-defined]  # the two tables differ in their keys
-            if sums is None:
-                sums = table[key] = [0, 0, 0, 0, 0]  # type: ignore[index]  # as above
-            sums[0] += 1
-            sums[1] += macs
-            sums[2] += flops
-            sums[3] += read
-            sums[4] += written
-        weight = (macs, flops, written)
-        if call not in kinds or weight > kinds[call][0]:
-            kinds[call] = (weight, spec.kind)
+            found = _FREE
+        macs, flops, read, written = found
+        sums = by_call.get(call)
+        if sums is None:
+            by_call[call] = [1, macs, flops, read, written]
+            kinds[call] = (flops, written, spec.kind)
+            continue
+        sums[0] += 1
+        sums[1] += macs
+        sums[2] += flops
+        sums[3] += read
+        sums[4] += written
+        if (flops, written) > kinds[call][:2]:
+            kinds[call] = (flops, written, spec.kind)
     calls = {call: Sums(*sums) for call, sums in by_call.items()}
     return Compute(
-        total=_total(list(calls.values())),
+        total=_total(list(by_call.values())),
         by_call=calls,
-        kinds={call: kind for call, (_, kind) in kinds.items()},
-        by_op={key: Sums(*sums) for key, sums in by_op.items()},
+        kinds={call: kind for call, (_, _, kind) in kinds.items()},
+        by_op=_by_op({id(node.spec): node.spec for node in graph.nodes}, numbers, uses),
         unknown=_unknown(graph, unknown),
         unknown_calls=frozenset(call for calls_of in unknown.values() for call in calls_of),
     )
 
 
-def _numbers(spec: OpSpec) -> tuple[int, int, int, int] | None:
+_Numbers: TypeAlias = tuple[int, int, int, int]
+_FREE: _Numbers = (0, 0, 0, 0)
+
+
+def _by_op(
+    specs: dict[int, OpSpec], numbers: dict[int, _Numbers | None], uses: dict[tuple[str, int], int]
+) -> dict[tuple[str, str], Sums]:
+    """Sums by op name and kind, from how often each spec was used under each name."""
+    table: dict[tuple[str, str], list[int]] = {}
+    for (name, key), count in uses.items():
+        sums = table.setdefault((name, specs[key].kind), [0, 0, 0, 0, 0])
+        sums[0] += count
+        for i, number in enumerate(numbers[key] or _FREE, 1):
+            sums[i] += count * number
+    return {key: Sums(*sums) for key, sums in table.items()}
+
+
+def _numbers(spec: OpSpec) -> _Numbers | None:
     found = cost_of(spec)
     return (found.macs, found.flops, found.read, found.written) if found is not None else None
 
 
-def _total(sums: list[Sums]) -> Sums:
-    return Sums(
-        sum(s.ops for s in sums), sum(s.macs for s in sums), sum(s.flops for s in sums),
-        sum(s.read for s in sums), sum(s.written for s in sums),
-    )  # fmt: skip
+def _total(calls: list[list[int]]) -> Sums:
+    return Sums(*map(sum, zip(*calls, strict=True))) if calls else Sums(0, 0, 0, 0, 0)
 
 
 def _unknown(graph: Graph, calls: dict[str, list[int]]) -> tuple[Unknown, ...]:

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from math import prod
 from typing import NamedTuple
 
-from cnncost.graph import ITEM_BYTES, Graph
+from cnncost.graph import Graph, TensorType
 
 
 class OwnedCount(NamedTuple):
@@ -38,6 +37,7 @@ class Parameters(NamedTuple):
 def parameters(graph: Graph) -> Parameters:
     """Count parameters and buffers, tied ones once."""
     values, seen = graph.values, set[int]()
+    sizes: dict[TensorType, tuple[int, int]] = {}
     by_scope: dict[int, OwnedCount] = {}
     by_dtype: dict[str, int] = {}
     param_bytes = buffer_bytes = 0
@@ -46,20 +46,23 @@ def parameters(graph: Graph) -> Parameters:
             continue
         params = trainable = buffers = 0
         for _, value, trains in owned_parameters:
-            if value not in seen:
-                seen.add(value)
-                _, shape, dtype, _, _ = values[value]
-                count = prod(shape)
-                params += count
-                trainable += count if trains else 0
-                by_dtype[dtype] = by_dtype.get(dtype, 0) + count
-                param_bytes += count * ITEM_BYTES[dtype]
+            if value in seen:
+                continue
+            seen.add(value)
+            kind = values[value].type
+            count, nbytes = sizes.get(kind) or sizes.setdefault(kind, (kind.numel, kind.nbytes))
+            params += count
+            trainable += count if trains else 0
+            param_bytes += nbytes
+            by_dtype[kind.dtype] = by_dtype.get(kind.dtype, 0) + count
         for _, value, _ in owned_buffers:
-            if value not in seen:
-                seen.add(value)
-                _, shape, dtype, _, _ = values[value]
-                buffers += prod(shape)
-                buffer_bytes += prod(shape) * ITEM_BYTES[dtype]
+            if value in seen:
+                continue
+            seen.add(value)
+            kind = values[value].type
+            count, nbytes = sizes.get(kind) or sizes.setdefault(kind, (kind.numel, kind.nbytes))
+            buffers += count
+            buffer_bytes += nbytes
         by_scope[index] = OwnedCount(params, trainable, buffers)
     owned = by_scope.values()
     return Parameters(

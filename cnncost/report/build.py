@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
+
 from cnncost.graph import Graph
 from cnncost.passes.compute import Compute, Sums
 from cnncost.passes.parameters import OwnedCount, Parameters
@@ -9,6 +12,8 @@ from cnncost.report.model import Layer, Op, Report, Status, Totals
 
 _NOTHING = Sums(0, 0, 0, 0, 0)
 _HOLDS_NOTHING = OwnedCount()
+_layer: Callable[[tuple[object, ...]], Layer] = partial(tuple.__new__, Layer)
+"""A row a module call: past the named constructor it takes half the time."""
 
 
 def build(model: str, graph: Graph, parameters: Parameters, compute: Compute) -> Report:
@@ -46,11 +51,11 @@ def _layers(graph: Graph, parameters: Parameters, compute: Compute) -> tuple[Lay
             sums = _NOTHING
         path, class_name, _, _, calls = scopes[scope]
         rows.append(
-            Layer(
+            _layer((
                 path, class_name, compute.kinds.get(index, ""), nth + 1, calls,
                 tuple([values[v].shape for v in outputs]), owned.params, owned.trainable, owned.buffers,
                 sums.macs, sums.flops, sums.read, sums.written, "called", index in compute.unknown_calls,
-            )
+            ))
         )  # fmt: skip
     return (*rows, *_uncalled(graph, parameters))
 

@@ -61,6 +61,11 @@ class Layer(NamedTuple):
         """The path, with `#2` for a second call."""
         return self.path + (f"#{self.call}" if self.call > 1 else "")
 
+    @property
+    def frozen_params(self) -> int:
+        """Parameters that training leaves as they are."""
+        return self.params - self.trainable_params
+
 
 class Module(NamedTuple):
     """A module with all that is below it, over all its calls; the numbers are those of `Layer`, summed."""
@@ -80,6 +85,11 @@ class Module(NamedTuple):
     status: Status
     unknown: bool
     leaf: bool
+
+    @property
+    def frozen_params(self) -> int:
+        """Parameters that training leaves as they are."""
+        return self.params - self.trainable_params
 
 
 class Op(NamedTuple):
@@ -156,6 +166,12 @@ class Report:
         from cnncost.report.tree import module_tree
 
         return module_tree(self)
+
+    @cached_property
+    def biggest(self) -> Layer | None:
+        """The layer with most MACs, and of equal ones with most FLOPs, the first; None if all have none."""
+        largest = max(self.layers, key=lambda row: (row.macs, row.flops), default=None)
+        return largest if largest is not None and largest.flops else None
 
     def layer(self, path: str) -> Layer:
         """The row of a module's first call.

@@ -31,6 +31,7 @@ class Entry(NamedTuple):
     """What a signature stands for.
 
     Attributes:
+        func: the op; its identity is part of the key, so it has to stay alive.
         name: of the op, as the node carries it.
         spec: the op, interned.
         outputs: how to make each output tensor: `Fresh`, or the index of the input it is; None if the
@@ -40,6 +41,7 @@ class Entry(NamedTuple):
         writes: indices of the inputs that the op writes to.
     """
 
+    func: Any
     name: str
     spec: OpSpec
     outputs: tuple[Fresh | int, ...] | None

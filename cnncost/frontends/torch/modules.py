@@ -16,11 +16,14 @@ from cnncost.errors import InputError
 from cnncost.frontends.torch.recorder import Recorder, has_data
 from cnncost.graph import Call, Owned, Role, Scope
 
-
 LAZY = frozenset({UninitializedParameter, UninitializedBuffer})
 
+_scope: Callable[[tuple[object, ...]], Scope] = partial(tuple.__new__, Scope)
+_call: Callable[[tuple[object, ...]], Call] = partial(tuple.__new__, Call)
 
-_owned: Callable[[tuple[object, ...]], Owned] = partial(tuple.__new__, Owned)
+
+def _never(tensor: torch.Tensor) -> bool:  # noqa: ARG001  # parameters are never computed with
+    return False
 
 
 class Tracker:
@@ -39,42 +42,35 @@ class Tracker:
         self._begun: list[tuple[int, int | None, int, tuple[int, ...]]] = []
         self._outputs: list[tuple[int, ...]] = []
         self._parent: int | None = None
+        self._kept: list[nn.Module] = []
+        """Modules that forward made: alive to the end, so that their identity stays their own."""
         self._thread = get_ident()
         for path, module in tree:
             self._add(path, module)
 
-    def _add(self, path: str, module: nn.Module) -> int:
+    def _add(self, path: str, module: nn.Module, owns: bool = True) -> int:
         index = self._index[id(module)] = len(self.scopes)
-        parameters = self._owned(path, module, "parameter") if module._parameters else ()
-        buffers = self._owned(path, module, "buffer") if module._buffers else ()
-        self.scopes.append(Scope(path, _class_name(module), parameters, buffers))
+        parameters = self._owned(path, module, "parameter") if owns and module._parameters else ()
+        buffers = self._owned(path, module, "buffer") if owns and module._buffers else ()
+        self.scopes.append(_scope((path, _class_name(module), parameters, buffers, 0)))
         self._counts.append(0)
         return index
 
     def _owned(self, path: str, module: nn.Module, role: Role) -> tuple[Owned, ...]:
-        ledger, owned = self.recorder.ledger, []
         tensors: dict[str, Any] = module._parameters if role == "parameter" else module._buffers
-        for name, tensor in tensors.items():
-            if tensor is not None:
-                if type(tensor) in LAZY:
-                    raise InputError(
-                        f"{path or 'the model'} ({type(module).__name__}): {name} is not initialised (a lazy module takes "
-                        "its size from the first input); run the model once on real data, or give the size to its "
-                        "constructor"
-                    )
-                known = ledger.known.get(id(tensor))  # all sources are alive: an identity is its own
-                if known is None:
-                    known = ledger.add_source(tensor, role, role == "buffer" and has_data(tensor))
-                owned.append(_owned((name, known.value, tensor.requires_grad)))
-        return tuple(owned)
+        if not LAZY.isdisjoint(map(type, tensors.values())):
+            lazy = next(name for name, tensor in tensors.items() if type(tensor) in LAZY)
+            raise InputError(
+                f"{path or 'the model'} ({type(module).__name__}): {lazy} is not initialised (a lazy module takes "
+                "its size from the first input); run the model once on real data, or give the size to its constructor"
+            )
+        return self.recorder.ledger.add_owned(tensors, role, _never if role == "parameter" else has_data)
 
     def finish(self) -> tuple[tuple[Scope, ...], tuple[Call, ...]]:
         """Scopes with their call counts, and the calls."""
-        scopes = tuple(
-            [Scope(*scope[:4], count) for scope, count in zip(self.scopes, self._counts, strict=True)]
-        )
-        calls = [Call(*begun, outputs) for begun, outputs in zip(self._begun, self._outputs, strict=True)]
-        return scopes, tuple(calls)
+        scopes = [_scope((*scope[:4], count)) for scope, count in zip(self.scopes, self._counts, strict=True)]
+        calls = [_call((*begun, outputs)) for begun, outputs in zip(self._begun, self._outputs, strict=True)]
+        return tuple(scopes), tuple(calls)
 
     def path(self, call: int) -> str:
         """The module path of a call."""
@@ -91,12 +87,21 @@ class Tracker:
             nn.Module.__call__ = original  # type: ignore[method-assign]  # as it was
 
     def _wrapped(self, original: Callable[..., Any]) -> Callable[..., Any]:
-        thread, recorder = self._thread, self.recorder
+        thread, recorder, index, counts = self._thread, self.recorder, self._index, self._counts
+        begun, outputs, values = self._begun, self._outputs, self.values
 
         def __call__(module: nn.Module, *args: Any, **kwargs: Any) -> Any:  # noqa: N807  # takes nn.Module's place
             if get_ident() != thread:
                 return original(module, *args, **kwargs)
-            outer, call = self._parent, self._enter(module, args, kwargs)
+            scope = index.get(id(module))
+            if scope is None:
+                scope = self._add_unregistered(module)
+            outer, call, count = self._parent, len(begun), counts[scope]
+            inputs = values(args[0] if len(args) == 1 else args)
+            begun.append((scope, outer, count, inputs + values(kwargs) if kwargs else inputs))
+            outputs.append(())
+            counts[scope] = count + 1
+            self._parent = recorder.call = call
             try:
                 # `_call_impl` passes a module's own compiled form by: what it runs is what it was compiled from
                 result = module._call_impl(*args, **kwargs)
@@ -107,31 +112,21 @@ class Tracker:
             finally:
                 self._parent = outer
                 recorder.call = outer or 0
-            self._outputs[call] = self.values(result)
+            outputs[call] = values(result)
             return result
 
         return __call__
 
-    def _enter(self, module: nn.Module, args: Any, kwargs: Any) -> int:
-        scope = self._index.get(id(module))
-        if scope is None:
-            scope = self._add_unregistered(module)
-        call, count = len(self._begun), self._counts[scope]
-        inputs = self.values(args if len(args) != 1 else args[0])
-        if kwargs:
-            inputs += self.values(kwargs)
-        self._begun.append((scope, self._parent, count, inputs))
-        self._outputs.append(())
-        self._counts[scope] = count + 1
-        self._parent = self.recorder.call = call
-        return call
-
     def _add_unregistered(self, module: nn.Module) -> int:
-        """A module that is in no attribute of the model, such as `nn.ReLU()(x)` in forward."""
+        """A module that is in no attribute of the model, such as `nn.ReLU()(x)` in forward.
+
+        What it holds is none of the model's parameters.
+        """
+        self._kept.append(module)
         parent = self.path(self._parent) if self._parent is not None else ""
         base = f"{parent}.<{type(module).__name__}>" if parent else f"<{type(module).__name__}>"
         taken = sum(scope.path == base or scope.path.startswith(base + ":") for scope in self.scopes)
-        return self._add(base if not taken else f"{base}:{taken + 1}", module)
+        return self._add(base if not taken else f"{base}:{taken + 1}", module, owns=False)
 
     def values(self, result: Any) -> tuple[int, ...]:
         """The value ids of the tensors in a nest of containers."""
@@ -171,5 +166,5 @@ def walk(model: nn.Module) -> Iterator[tuple[str, nn.Module]]:
 
 def _class_name(module: nn.Module) -> str:
     """The class; of a scripted module the one it was scripted from."""
-    original = getattr(module, "original_name", None) if isinstance(module, torch.jit.ScriptModule) else None
-    return str(original or type(module).__name__)
+    name = type(module).__name__
+    return str(getattr(module, "original_name", name)) if name == "RecursiveScriptModule" else name

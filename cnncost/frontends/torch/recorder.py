@@ -33,6 +33,7 @@ META = torch.device("meta")
 _TENSORS = frozenset({torch.Tensor, torch.nn.Parameter})
 _SEQUENCES = frozenset({list, tuple})
 _PLAIN = frozenset({int, float, bool, str, type(None)})
+_OTHERS = _SEQUENCES | _PLAIN | {torch.dtype, torch.device, torch.layout, torch.memory_format}
 _CPU = torch.device("cpu")
 _READS_DATA = (torch.Tag.data_dependent_output, torch.Tag.dynamic_output_shape)
 _READERS = frozenset({"aten::item", "aten::_local_scalar_dense", "aten::is_nonzero", "aten::equal", "aten::allclose"})
@@ -63,7 +64,7 @@ class Recorder(TorchDispatchMode):
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         found: Found = []
-        key: list[Any] = [func]
+        key: list[Any] = [id(func)]  # its own hash is Python code; the entry keeps it alive
         self._scan(args, key, found)
         if kwargs:
             key.extend(kwargs)
@@ -87,7 +88,17 @@ class Recorder(TorchDispatchMode):
         known = self.ledger.known
         for arg in args:
             kind = type(arg)
-            if kind in _PLAIN:
+            if kind in _TENSORS or (kind not in _OTHERS and isinstance(arg, torch.Tensor)):
+                entry = known.get(id(arg))
+                if entry is None or entry[0]() is not arg:
+                    entry = self.meet(arg)
+                _, _, sig, block, version = entry
+                if version != block.version:
+                    entry = self._catch_up(arg, entry)
+                    sig = entry.sig
+                found.append((arg, entry))
+                key.append(sig)
+            elif kind in _PLAIN:
                 key.append(kind)  # 1, 1.0 and True are equal, and not the same argument
                 key.append(arg)
             elif kind in _SEQUENCES and (not arg or type(arg[0]) in _PLAIN):
@@ -95,14 +106,6 @@ class Recorder(TorchDispatchMode):
             elif kind in _SEQUENCES:
                 key.append(len(arg))
                 self._scan(arg, key, found)
-            elif kind in _TENSORS or isinstance(arg, torch.Tensor):
-                entry = known.get(id(arg))
-                if entry is None or entry.ref() is not arg:
-                    entry = self.meet(arg)
-                if entry.version != entry.block.version:
-                    entry = self._catch_up(arg, entry)
-                found.append((arg, entry))
-                key.append(entry.sig)
             else:
                 key.append(arg)
 
@@ -189,10 +192,11 @@ class Recorder(TorchDispatchMode):
         spec = lower(OpCall.bind(func, args, kwargs, inputs, types, self._moves(tensors, found)))
         writes = _written(func, args, kwargs, found)
         run_for_effect = bool(writes) and all(known.sig.real for _, known in found)
-        rerun = run_for_effect or not tensors or any(how is None for how in made)
+        reshapes = torch.Tag.inplace_view in func.tags
+        rerun = run_for_effect or reshapes or not tensors or any(how is None for how in made)
         outputs = None if rerun else tuple(how for how in made if how is not None)
         name = str(func).removesuffix(".default")
-        return Entry(name, memos.intern(spec), outputs, type(template) is memos.Slot, template, writes)
+        return Entry(func, name, memos.intern(spec), outputs, type(template) is memos.Slot, template, writes)
 
     def _moves(self, tensors: list[torch.Tensor], found: Found) -> bool:
         """Whether an output has memory of its own."""
@@ -267,8 +271,10 @@ class Recorder(TorchDispatchMode):
                 tensor = torch.empty_strided(size, stride, dtype=dtype, device=META)
                 known = ledger.add_fresh(tensor, sig, nbytes, False)
             tensors.append(tensor)
-            ids.append(known.value)
-        self._append(entry.spec, tuple([known.value for _, known in found]), tuple(ids), entry.name)
+            ids.append(known[1])
+        inputs = tuple([known[1] for _, known in found])
+        self.nodes.append(_node((entry.spec, inputs, tuple(ids), self.call, entry.name, "forward")))
+        ledger.clock += 1
         return tensors[0] if entry.single else memos.fill(entry.template, tensors)
 
     def _record_run(self, entry: Entry, found: Found, result: Any) -> Any:

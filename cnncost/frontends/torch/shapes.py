@@ -31,8 +31,13 @@ def _shapes(*names: str) -> Callable[[ShapeRule], ShapeRule]:
 
 def output_types(func: Any, args: Any, kwargs: Any) -> list[Output] | None:
     """Size, strides and dtype of each output, or None where no rule answers."""
-    rule = _RULES.get(op_name(func))
-    return rule(bound(func, args, kwargs)) if rule is not None else None
+    name = op_name(func)
+    rule = _RULES.get(name)
+    if rule is None or func._schema.is_mutable:
+        return None
+    arguments = bound(func, args, kwargs)
+    arguments["__op__"] = name
+    return rule(arguments)
 
 
 def _packed(size: tuple[int, ...], dtype: torch.dtype) -> Output:
@@ -172,6 +177,78 @@ def _recurrent(a: dict[str, Any]) -> list[Output] | None:
     if [tuple(s.shape) for s in state] != expected:
         return None
     return [_packed((*x.shape[:-1], back * directions), x.dtype), *(_packed(s, x.dtype) for s in expected)]
+
+
+_SAME = """
+relu relu6 hardtanh sigmoid tanh gelu silu mish elu selu celu leaky_relu softplus hardsigmoid hardswish logsigmoid exp log
+sqrt rsqrt neg abs square sin cos erf reciprocal softmax _softmax log_softmax _log_softmax dropout feature_dropout
+""".split()
+
+
+@_shapes(*_SAME)
+def _same(a: dict[str, Any]) -> list[Output] | None:
+    x = a["self"] if "self" in a else a["input"]
+    if a.get("dtype") is not None or a.get("half_to_float"):
+        return None
+    return [_packed(tuple(x.shape), x.dtype)] if x.is_floating_point() and x.is_contiguous() else None
+
+
+@_shapes("add", "sub", "mul", "div")
+def _binary(a: dict[str, Any]) -> list[Output] | None:
+    x, y = a["self"], a["other"]
+    if not x.is_floating_point() or not x.is_contiguous() or a.get("rounding_mode") is not None:
+        return None
+    if isinstance(y, torch.Tensor):
+        fits = y.dtype == x.dtype and y.is_contiguous() and y.dim() <= x.dim() and x.dim() > 0
+        shape = tuple(x.shape)
+        fits = fits and all(n in (1, m) for n, m in zip(reversed(y.shape), reversed(shape), strict=False))
+    else:
+        fits, shape = type(y) in (int, float), tuple(x.shape)
+    return [_packed(shape, x.dtype)] if fits else None
+
+
+@_shapes("max_pool1d", "max_pool2d", "max_pool3d", "avg_pool1d", "avg_pool2d", "avg_pool3d")
+def _pool(a: dict[str, Any]) -> list[Output] | None:
+    x, kernel = a["self"], a["kernel_size"]
+    axes = next(n for n in (1, 2, 3) if f"{n}d" in a["__op__"])
+    sizes = [_tuple(a[n] or kernel, axes) if n == "stride" else _tuple(a.get(n, 1), axes)
+             for n in ("kernel_size", "stride", "padding", "dilation")]  # fmt: skip
+    if x.dim() != axes + 2 or not x.is_contiguous() or not x.is_floating_point():
+        return None
+    spatial = [_pooled(n, *g, a["ceil_mode"]) for n, g in zip(x.shape[2:], zip(*sizes, strict=True), strict=True)]
+    return [_packed((*x.shape[:2], *spatial), x.dtype)] if min(spatial) > 0 else None
+
+
+def _pooled(size: int, kernel: int, stride: int, pad: int, dilation: int, ceil: bool) -> int:
+    """Output size of a pooling axis; 0 for settings that torch refuses."""
+    if kernel < 1 or stride < 1 or dilation < 1 or not 0 <= pad <= kernel // 2:
+        return 0
+    reach = size + 2 * pad - dilation * (kernel - 1) - 1
+    if reach < 0:
+        return 0
+    out = -(-reach // stride) + 1 if ceil else reach // stride + 1
+    # the last window must start inside the input or its left padding
+    return out - 1 if ceil and (out - 1) * stride >= size + pad else out
+
+
+@_shapes("adaptive_avg_pool1d", "adaptive_avg_pool2d", "adaptive_avg_pool3d")
+def _adaptive_pool(a: dict[str, Any]) -> list[Output] | None:
+    x, size = a["self"], tuple(a["output_size"])
+    if x.dim() != len(size) + 2 or not x.is_contiguous() or min(size, default=0) < 1:
+        return None
+    return [_packed((*x.shape[:2], *size), x.dtype)] if x.is_floating_point() else None
+
+
+@_shapes("mean")
+def _mean(a: dict[str, Any]) -> list[Output] | None:
+    x, dims = a["self"], a.get("dim")
+    if not x.is_floating_point() or a.get("dtype") is not None or not x.dim():
+        return None
+    axes = {d % x.dim() for d in dims} if dims else set(range(x.dim()))
+    if dims and any(not -x.dim() <= d < x.dim() for d in dims):
+        return None
+    kept = [(1 if i in axes else n) for i, n in enumerate(x.shape) if a.get("keepdim") or i not in axes]
+    return [_packed(tuple(kept), x.dtype)]
 
 
 def rule_names() -> tuple[str, ...]:

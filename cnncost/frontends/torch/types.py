@@ -35,6 +35,7 @@ class Signature:
     conjugated: bool
 
 
+_COMPLEX = frozenset({torch.complex32, torch.complex64, torch.complex128})
 _INTERNED: dict[tuple[object, ...], Signature] = {}
 
 
@@ -42,7 +43,8 @@ def signature(tensor: torch.Tensor, real: bool) -> Signature:
     """The signature of a tensor, one object for equal ones."""
     if tensor.layout is torch.strided:
         stride: tuple[int | str, ...] = tensor.stride()
-        conjugated = tensor.is_neg() or tensor.is_conj()
+        # the imaginary part of a conjugate is real and lazily negated; it is a view with gaps
+        conjugated = tensor.is_conj() if tensor.dtype in _COMPLEX else stride[-1:] != (1,) and tensor.is_neg()
     else:
         stride, conjugated = (str(tensor.layout),), False
     key = (tensor.shape, stride, tensor.dtype, real, conjugated)
@@ -52,9 +54,13 @@ def signature(tensor: torch.Tensor, real: bool) -> Signature:
     return found
 
 
+_TYPES: dict[TensorType, TensorType] = {}
+
+
 def tensor_type(tensor: torch.Tensor) -> TensorType:
-    """Shape and dtype."""
-    return TensorType(tuple(tensor.shape), dtype_name(tensor.dtype))
+    """Shape and dtype, one object for equal ones: the checks of a Graph compare identities first."""
+    found = TensorType(tuple(tensor.shape), dtype_name(tensor.dtype))
+    return _TYPES.setdefault(found, found)
 
 
 def attribute(value: Any) -> Attr:

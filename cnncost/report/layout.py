@@ -1,0 +1,176 @@
+"""A table as lines of styled text, fitted to a width. Knows nothing of reports, and prints nothing.
+
+A line is a list of (text, style); plain text is the lines without their styles, so that a terminal
+and a pipe get the same layout. Widths are those of a terminal: some characters take two places.
+"""
+
+from __future__ import annotations
+
+import unicodedata
+from collections.abc import Iterable, Sequence
+from typing import NamedTuple, TypeAlias
+
+Line: TypeAlias = "list[tuple[str, str]]"
+
+GAP = 2
+"""Blanks between columns."""
+_ELLIPSIS = "…"
+_EIGHTHS = " ▏▎▍▌▋▊▉"
+_ASCII = str.maketrans({
+    "├": "|", "└": "`", "│": "|", "─": "-", "…": "~", "×": "x", "·": "|", "–": "-", "≥": ">=", "→": "->",
+    "█": "#", "▉": "#", "▊": "#", "▋": "#", "▌": "#", "▍": " ", "▎": " ", "▏": " ", "²": "2", "Σ": "sum ",
+    "✓": "+", "✗": "!",
+})  # fmt: skip
+
+
+class Cell(NamedTuple):
+    """A cell. Only `text` may be shortened; `lead` and `tail` stay, in a style of their own."""
+
+    text: str
+    style: str = ""
+    lead: str = ""
+    tail: str = ""
+
+    @property
+    def width(self) -> int:
+        """Places in a terminal."""
+        return places(self.lead) + places(self.text) + places(self.tail)
+
+
+class Field(NamedTuple):
+    """A column of cells. `least` is the width down to which its cells may be shortened; None: not at all."""
+
+    heading: str
+    cells: Sequence[Cell]
+    right: bool = False
+    least: int | None = None
+
+    @property
+    def width(self) -> int:
+        """Places that the widest cell takes."""
+        return max(places(self.heading), *(cell.width for cell in self.cells))
+
+    @property
+    def needed(self) -> int:
+        """Places that it can do with."""
+        return self.width if self.least is None else min(self.width, self.least)
+
+
+def needed(fields: Sequence[Field]) -> int:
+    """The least width of a table of these fields."""
+    return sum(field.needed for field in fields) + GAP * (len(fields) - 1)
+
+
+def table(fields: Sequence[Field], width: int, rules: Iterable[int] = ()) -> list[Line]:
+    """The heading, a rule, and a line for each row; `rules` are the rows before which another rule goes.
+
+    What is left of the width goes to the fields that can be shortened, the first one first.
+    """
+    widths = _widths(fields, width)
+    rows = max(len(field.cells) for field in fields)
+    heading = _line([Cell(field.heading, "heading") for field in fields], fields, widths)
+    rule = [("─" * (sum(widths) + GAP * (len(widths) - 1)), "rule")]
+    lines, before = [heading, rule], set(rules)
+    for row in range(rows):
+        if row in before:
+            lines.append(rule)
+        lines.append(_line([field.cells[row] for field in fields], fields, widths))
+    return lines
+
+
+def _widths(fields: Sequence[Field], width: int) -> list[int]:
+    left = max(0, width - needed(fields))
+    widths = []
+    for field in fields:
+        more = min(left, field.width - field.needed)
+        left -= more
+        widths.append(field.needed + more)
+    return widths
+
+
+def _line(cells: Sequence[Cell], fields: Sequence[Field], widths: Sequence[int]) -> Line:
+    line: Line = []
+    for cell, field, width in zip(cells, fields, widths, strict=True):
+        if line:
+            line.append((" " * GAP, ""))
+        text = shorten(cell.text, width - places(cell.lead) - places(cell.tail))
+        blank = " " * max(0, width - places(cell.lead) - places(text) - places(cell.tail))
+        parts = [(cell.lead, "guide"), (text, cell.style), (cell.tail, "note")]
+        line.extend([(blank, ""), *parts] if field.right else [*parts, (blank, "")])
+    return _stripped(line)
+
+
+def _stripped(line: Line) -> Line:
+    """Without empty parts, and without blanks at the end."""
+    kept = [part for part in line if part[0]]
+    while kept and not kept[-1][0].strip():
+        kept.pop()
+    if kept:
+        kept[-1] = (kept[-1][0].rstrip(), kept[-1][1])
+    return kept
+
+
+def plain(line: Line) -> str:
+    """A line without styles."""
+    return "".join(text for text, _ in line)
+
+
+def guide(last: Sequence[bool]) -> str:
+    """The lines of the tree before a name, by whether it and those above it are the last of their siblings.
+
+    The first level stands at the margin.
+    """
+    if len(last) < 2:
+        return ""
+    return "".join("   " if ended else "│  " for ended in last[1:-1]) + ("└─ " if last[-1] else "├─ ")
+
+
+def bar(part: int, whole: int, width: int) -> str:
+    """A bar of eighths of a place; what is something is seen."""
+    if not whole or part <= 0:
+        return ""
+    eighths = max(1, min(8 * width, (8 * width * part + whole // 2) // whole))
+    full, rest = divmod(eighths, 8)
+    return "█" * full + (_EIGHTHS[rest] if rest else "")
+
+
+def places(text: str) -> int:
+    """How many places a text takes in a terminal."""
+    if text.isascii():
+        return len(text)
+    return sum(_places(char) for char in text)
+
+
+def _places(char: str) -> int:
+    if unicodedata.combining(char) or unicodedata.category(char) in {"Cf", "Mn", "Me"}:
+        return 0
+    return 2 if unicodedata.east_asian_width(char) in "WF" else 1
+
+
+def shorten(text: str, width: int) -> str:
+    """The text in at most so many places, its middle replaced by `…`."""
+    if places(text) <= width:
+        return text
+    if width < 3:
+        return _fitting(text, width)
+    end = _fitting(text[::-1], width // 2)[::-1]
+    return _fitting(text, width - 1 - places(end)) + _ELLIPSIS + end
+
+
+def _fitting(text: str, width: int) -> str:
+    taken = 0
+    for i, char in enumerate(text):
+        taken += _places(char)
+        if taken > width:
+            return text[:i]
+    return text
+
+
+def printable(text: str) -> str:
+    """Control characters as escapes: a name can't break a row or colour the terminal."""
+    return text if text.isprintable() else "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)
+
+
+def to_ascii(text: str) -> str:
+    """What a terminal shows that can't do better; the signs of the layout keep their width but for `≥` and `→`."""
+    return text.translate(_ASCII).encode("ascii", "replace").decode("ascii")

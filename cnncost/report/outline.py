@@ -1,0 +1,186 @@
+"""The module tree as rows to be shown: own shares, runs of equal siblings, a depth that fits.
+
+The rows at any depth add up to the total: a parent that is opened gives what its own forward ran
+outside its children as a row of its own, and a run of equal siblings in one row is their sum.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cached_property
+from itertools import groupby
+from typing import NamedTuple
+
+from cnncost.report.model import Layer, Module, Report, Status
+
+OWN = "(own)"
+"""Name of what a module runs, or holds, itself, outside its children."""
+_SUMMED = ("params", "trainable_params", "buffers", "macs", "flops", "bytes_read", "bytes_written")
+_WORTH_FOLDING = {True: 3, False: 2}
+"""So many equal siblings become one row; by whether they are leaves."""
+
+
+@dataclass(frozen=True, slots=True)
+class Item:
+    """A row of the outline.
+
+    Attributes:
+        name: the last part of the path; of several equal siblings `1 … 5`; `(own)`; for a model
+            that has no children the model's name.
+        paths: of the modules that the row is the sum of.
+        row: their numbers.
+        siblings: how many equal siblings the row stands for.
+        own: whether it is a module's own share.
+        children: empty for a leaf.
+    """
+
+    name: str
+    paths: tuple[str, ...]
+    row: Module
+    siblings: int = 1
+    own: bool = False
+    children: tuple[Item, ...] = ()
+
+
+class Placed(NamedTuple):
+    """An item and where it stands: for each level, whether it is the last of its siblings there."""
+
+    item: Item
+    last: tuple[bool, ...]
+
+
+def outline(report: Report, fold: bool = True) -> tuple[Item, ...]:
+    """The model's children and its own share; with `fold`, equal siblings in a row are one item."""
+    return _Outline(report, fold).items
+
+
+def visible(items: tuple[Item, ...], depth: int, above: tuple[bool, ...] = ()) -> Iterator[Placed]:
+    """The items down to a depth, parents first. Depth 1 is the model's own children."""
+    if depth < 1:
+        return
+    for item in items:
+        placed = Placed(item, (*above, item is items[-1]))
+        yield placed
+        yield from visible(item.children, depth - 1, placed.last)
+
+
+def depth_of(items: tuple[Item, ...]) -> int:
+    """How many levels there are."""
+    return max((1 + depth_of(item.children) for item in items), default=0)
+
+
+def fitting_depth(items: tuple[Item, ...], rows: int) -> int:
+    """The greatest depth of not more than so many rows; at least 1."""
+    deepest = depth_of(items)
+    return max((d for d in range(1, deepest + 1) if sum(1 for _ in visible(items, d)) <= rows), default=1)
+
+
+def layer_names(report: Report) -> list[str]:
+    """What each layer is called: its path, `#2` for a second call, `(own)` for a parent's own share."""
+    parents = _parents(report)
+    names = []
+    for layer in report.layers:
+        own = OWN if layer.path in parents or not layer.path else ""
+        names.append(f"{layer.label} {own}".strip())
+    return names
+
+
+def biggest_name(report: Report) -> str:
+    """What the biggest layer is called; empty if there is none."""
+    if report.biggest is None:
+        return ""
+    return layer_names(report)[next(i for i, row in enumerate(report.layers) if row is report.biggest)]
+
+
+def _parents(report: Report) -> set[str]:
+    return {path.rpartition(".")[0] for path, _, _ in report.tree if path}
+
+
+class _Outline:
+    """Builds the items of one report."""
+
+    def __init__(self, report: Report, fold: bool) -> None:
+        self.report, self.fold = report, fold
+        self.modules = {module.path: module for module in report.modules}
+        self.children: dict[str, list[str]] = {}
+        self.layers: dict[str, list[Layer]] = {}
+        self._kinds: dict[object, int] = {}
+        self._kind_of: dict[str, int] = {}
+        for path, _, _ in report.tree:
+            if path:
+                self.children.setdefault(path.rpartition(".")[0], []).append(path)
+        for layer in report.layers:
+            self.layers.setdefault(layer.path, []).append(layer)
+
+    @cached_property
+    def items(self) -> tuple[Item, ...]:
+        root = self._item("", ("",), 1)
+        return root.children or (root,)
+
+    def _item(self, name: str, paths: tuple[str, ...], siblings: int) -> Item:
+        """The row of modules that are equal in all that is shown; `paths[0]` stands for all."""
+        module = self.modules[paths[0]]
+        row = _times(module, len(paths))._replace(status=self._status(paths[0]))
+        return Item(name or self.report.model, paths, row, siblings, children=self._children(paths))
+
+    def _children(self, paths: tuple[str, ...]) -> tuple[Item, ...]:
+        below = self.children.get(paths[0], [])
+        items = []
+        for run in self._runs(below):
+            names = [child.rpartition(".")[2] for child in run]
+            all_paths = tuple(f"{path}.{name}" if path else name for path in paths for name in names)
+            items.append(self._item(_run_name(names), all_paths, len(run)))
+        own = self._own(paths) if below else None
+        return (*items, own) if own else tuple(items)
+
+    def _runs(self, paths: list[str]) -> Iterator[list[str]]:
+        """Neighbours that are equal, together if that is worth it; others alone."""
+        for _, group in groupby(paths, key=self._kind):
+            run = list(group)
+            if self.fold and len(run) >= _WORTH_FOLDING[run[0] not in self.children]:
+                yield run
+            else:
+                yield from ([path] for path in run)
+
+    def _kind(self, path: str) -> int:
+        """A number that two modules share if they are equal in all that is shown, and so are all below them."""
+        if path not in self._kind_of:
+            below = tuple((child.rpartition(".")[2], self._kind(child)) for child in self.children.get(path, ()))
+            layers = tuple(layer[1:] for layer in self.layers.get(path, ()))
+            key = (self.modules[path][1:], layers, below)
+            self._kind_of[path] = self._kinds.setdefault(key, len(self._kinds))
+        return self._kind_of[path]
+
+    def _own(self, paths: tuple[str, ...]) -> Item | None:
+        """What modules with children run and hold themselves; None if that is nothing."""
+        layers = self.layers.get(paths[0], [])
+        sums = {name: sum(getattr(layer, name) for layer in layers) for name in _SUMMED}
+        unknown = any(layer.unknown for layer in layers)
+        if not unknown and not any(sums.values()):
+            return None
+        module = self.modules[paths[0]]
+        row = module._replace(class_name="", output_shapes=(), unknown=unknown, status="called", leaf=True, **sums)
+        return Item(OWN, paths, _times(row, len(paths)), own=True)
+
+    def _status(self, path: str) -> Status:
+        """A module's status; a container that was never called has that of what is in it."""
+        module, below = self.modules[path], self.children.get(path, [])
+        if module.calls or not below or path in self.layers:
+            return module.status
+        inside = {self._status(child) for child in below}
+        if "called" in inside:
+            return "called"
+        return "used" if "used" in inside else "unused"
+
+
+def _times(module: Module, number: int) -> Module:
+    if number == 1:
+        return module
+    return module._replace(**{name: number * getattr(module, name) for name in _SUMMED})
+
+
+def _run_name(names: list[str]) -> str:
+    if len(names) < 3:
+        return ", ".join(names)
+    return f"{names[0]} … {names[-1]}"
