@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from functools import cached_property
+from itertools import chain
 from math import prod
 from typing import Any, Literal, NamedTuple, TypeAlias
 
@@ -226,10 +227,11 @@ def _verify_tables(graph: Graph) -> None:
     if not {storage for _, _, storage, _ in graph.values} <= set(range(len(graph.storages))):
         lost = next(value for value in graph.values if not 0 <= value.storage < len(graph.storages))
         raise GraphError(f"value {lost.id}: storage {lost.storage} does not exist (there are {len(graph.storages)})")
-    for path, _, parameters, buffers, _ in graph.scopes:
-        for name, value, _ in (*parameters, *buffers):
-            if value not in values:
-                raise GraphError(f"scope {path!r}: {name} is value {value}, which does not exist")
+    if not {value for s in graph.scopes for owned in s[2:4] for _, value, _ in owned} <= set(values):
+        path, name, value = next(
+            (s.path, o.name, o.value) for s in graph.scopes for o in s.parameters + s.buffers if o.value not in values
+        )
+        raise GraphError(f"scope {path!r}: {name} is value {value}, which does not exist")
     for i, (scope, parent, _, _, _) in enumerate(graph.calls):
         if scope not in scopes:
             raise GraphError(f"call {i}: scope {scope} does not exist (there are {len(scopes)})")
@@ -241,40 +243,42 @@ def _verify_tables(graph: Graph) -> None:
 
 
 def _verify_nodes(graph: Graph) -> None:
-    # Undefined values are missing from `defined`, and so are ids that don't exist.
-    defined = {value: kind for value, kind, _, role in graph.values if role in SOURCE_ROLES}
-    calls = range(len(graph.calls))
-    for i, node in enumerate(graph.nodes):
-        spec, inputs, outputs, call, name, _ = node
-        if call not in calls:
-            raise GraphError(f"node {i} ({name}): call {call} does not exist (there are {len(calls)})")
-        if tuple([defined.get(value) for value in inputs]) != spec.inputs:
-            _explain_inputs(graph, i, node, defined)
-        for value in outputs:
-            if value in defined and value not in inputs:
-                raise GraphError(f"node {i} ({name}): defines value {value} a second time")
-            if not 0 <= value < len(graph.values):
-                raise GraphError(f"node {i} ({name}): value {value} does not exist (there are {len(graph.values)})")
-            defined[value] = graph.values[value][1]
-        if tuple([defined[value] for value in outputs]) != spec.outputs:
-            _wrong_types(graph, i, name, outputs, spec.outputs)
-    for value in graph.outputs:
-        if value not in defined:
-            raise GraphError(f"output value {value} is never defined")
-
-
-def _explain_inputs(graph: Graph, index: int, node: Node, defined: dict[int, TensorType]) -> None:
-    for value in node.inputs:
-        if value not in defined:
-            raise GraphError(f"node {index} ({node.name}): reads value {value} before it is defined")
-    _wrong_types(graph, index, node.name, node.inputs, node.spec.inputs)
-
-
-def _wrong_types(graph: Graph, index: int, name: str, ids: tuple[int, ...], types: tuple[TensorType, ...]) -> None:
-    if len(ids) != len(types):
-        raise GraphError(f"node {index} ({name}): has {len(ids)} values where its spec has {len(types)}")
-    value, expected = next((graph.values[v], t) for v, t in zip(ids, types, strict=True) if graph.values[v].type != t)
-    raise GraphError(
-        f"node {index} ({name}): value {value.id} is {value.dtype}{list(value.shape)}, "
-        f"its spec says {expected.dtype}{list(expected.shape)}"
+    """All nodes at once where they are right; the first wrong one is looked for only when there is one."""
+    types = {index: kind for index, kind, _, _ in graph.values}
+    read = chain.from_iterable([node.inputs for node in graph.nodes])
+    made = chain.from_iterable([node.outputs for node in graph.nodes])
+    right = (
+        {node.call for node in graph.nodes} <= set(range(len(graph.calls)))
+        and list(map(types.get, read)) == list(chain.from_iterable([node.spec.inputs for node in graph.nodes]))
+        and list(map(types.get, made)) == list(chain.from_iterable([node.spec.outputs for node in graph.nodes]))
     )
+    defined = {index for index, _, _, role in graph.values if role in SOURCE_ROLES}
+    for i, (_, inputs, outputs, _, _, _) in enumerate(graph.nodes):
+        if not right or not defined.issuperset(inputs):
+            _verify_node(graph, i, defined)
+        if not defined.isdisjoint(outputs) and not (defined & set(outputs)) <= set(inputs):
+            raise GraphError(f"node {i} ({graph.nodes[i].name}): defines a value of {outputs} a second time")
+        defined.update(outputs)
+    if not defined.issuperset(graph.outputs):
+        raise GraphError(f"output value {next(v for v in graph.outputs if v not in defined)} is never defined")
+
+
+def _verify_node(graph: Graph, index: int, defined: set[int]) -> None:
+    spec, inputs, outputs, call, name, _ = graph.nodes[index]
+    where = f"node {index} ({name})"
+    if not 0 <= call < len(graph.calls):
+        raise GraphError(f"{where}: call {call} does not exist (there are {len(graph.calls)})")
+    for value in inputs:
+        if value not in defined:
+            raise GraphError(f"{where}: reads value {value} before it is defined")
+    for value in outputs:
+        if not 0 <= value < len(graph.values):
+            raise GraphError(f"{where}: value {value} does not exist (there are {len(graph.values)})")
+    for ids, expected in ((inputs, spec.inputs), (outputs, spec.outputs)):
+        if len(ids) != len(expected):
+            raise GraphError(f"{where}: has {len(inputs)} inputs and {len(outputs)} outputs, "
+                             f"its spec {len(spec.inputs)} and {len(spec.outputs)}")  # fmt: skip
+        for value, kind in zip((graph.values[v] for v in ids), expected, strict=True):
+            if value.type != kind:
+                raise GraphError(f"{where}: value {value.id} is {value.dtype}{list(value.shape)}, "
+                                 f"its spec says {kind.dtype}{list(kind.shape)}")  # fmt: skip

@@ -148,3 +148,25 @@ def table(report: Report, by: By) -> tuple[tuple[Column, ...], tuple[Row, ...]]:
     if by == "op":
         return OP, report.ops
     raise CnncostError(f"by={by!r}: expected module, layer or op")
+
+
+_TOLD = frozenset({"path", "op", "depth", "call", "calls", "status", "unknown", "known"})
+"""Columns that tables for people do without: the name has them, or a note beside it, or a sign before the number."""
+
+
+def for_people(report: Report, by: By) -> tuple[Column, ...]:
+    """The columns of a view after the row's name, less those that say nothing of this model."""
+    columns, _ = table(report, by)
+    hidden = set(_TOLD)
+    if not report.totals.frozen_params:
+        hidden |= {"trainable_params", "frozen_params"}
+    if not report.totals.buffers:
+        hidden.add("buffers")
+    return tuple(column for column in columns if column.name not in hidden)
+
+
+def share_of_macs(row: Row, report: Report) -> str:
+    """The row's part of all MACs, in per cent."""
+    if isinstance(row, Op) and not row.known:
+        return UNKNOWN
+    return units.share(row.macs, report.totals.macs)

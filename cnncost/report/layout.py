@@ -17,7 +17,7 @@ GAP = 2
 _ELLIPSIS = "…"
 _EIGHTHS = " ▏▎▍▌▋▊▉"
 _ASCII = str.maketrans({
-    "├": "|", "└": "`", "│": "|", "─": "-", "…": "~", "×": "x", "·": "|", "–": "-", "≥": ">=", "→": "->",
+    "├": "|", "└": "`", "│": "|", "─": "-", "…": "~", "×": "x", "·": "*", "–": "-", "≥": ">=", "→": "->",
     "█": "#", "▉": "#", "▊": "#", "▋": "#", "▌": "#", "▍": " ", "▎": " ", "▏": " ", "²": "2", "Σ": "sum ",
     "✓": "+", "✗": "!",
 })  # fmt: skip
@@ -38,12 +38,16 @@ class Cell(NamedTuple):
 
 
 class Field(NamedTuple):
-    """A column of cells. `least` is the width down to which its cells may be shortened; None: not at all."""
+    """A column of cells, `gap` blanks after the one before.
+
+    `least` is the width down to which its cells may be shortened; None: not at all.
+    """
 
     heading: str
     cells: Sequence[Cell]
     right: bool = False
     least: int | None = None
+    gap: int = GAP
 
     @property
     def width(self) -> int:
@@ -58,18 +62,22 @@ class Field(NamedTuple):
 
 def needed(fields: Sequence[Field]) -> int:
     """The least width of a table of these fields."""
-    return sum(field.needed for field in fields) + GAP * (len(fields) - 1)
+    return sum(field.needed for field in fields) + _gaps(fields)
+
+
+def _gaps(fields: Sequence[Field]) -> int:
+    return sum(field.gap for field in fields[1:])
 
 
 def table(fields: Sequence[Field], width: int, rules: Iterable[int] = ()) -> list[Line]:
     """The heading, a rule, and a line for each row; `rules` are the rows before which another rule goes.
 
-    What is left of the width goes to the fields that can be shortened, the first one first.
+    What is left of the width goes to the fields that can be shortened, to each alike.
     """
     widths = _widths(fields, width)
     rows = max(len(field.cells) for field in fields)
     heading = _line([Cell(field.heading, "heading") for field in fields], fields, widths)
-    rule = [("─" * (sum(widths) + GAP * (len(widths) - 1)), "rule")]
+    rule = [("─" * (sum(widths) + _gaps(fields)), "rule")]
     lines, before = [heading, rule], set(rules)
     for row in range(rows):
         if row in before:
@@ -79,12 +87,15 @@ def table(fields: Sequence[Field], width: int, rules: Iterable[int] = ()) -> lis
 
 
 def _widths(fields: Sequence[Field], width: int) -> list[int]:
-    left = max(0, width - needed(fields))
-    widths = []
-    for field in fields:
-        more = min(left, field.width - field.needed)
-        left -= more
-        widths.append(field.needed + more)
+    widths = [field.needed for field in fields]
+    left = width - needed(fields)
+    while left > 0:
+        short = [i for i, field in enumerate(fields) if widths[i] < field.width][:left]
+        if not short:
+            break
+        for i in short:
+            widths[i] += 1
+        left -= len(short)
     return widths
 
 
@@ -92,7 +103,7 @@ def _line(cells: Sequence[Cell], fields: Sequence[Field], widths: Sequence[int])
     line: Line = []
     for cell, field, width in zip(cells, fields, widths, strict=True):
         if line:
-            line.append((" " * GAP, ""))
+            line.append((" " * field.gap, ""))
         text = shorten(cell.text, width - places(cell.lead) - places(cell.tail))
         blank = " " * max(0, width - places(cell.lead) - places(text) - places(cell.tail))
         parts = [(cell.lead, "guide"), (text, cell.style), (cell.tail, "note")]
@@ -142,7 +153,7 @@ def places(text: str) -> int:
 
 
 def _places(char: str) -> int:
-    if unicodedata.combining(char) or unicodedata.category(char) in {"Cf", "Mn", "Me"}:
+    if unicodedata.combining(char):
         return 0
     return 2 if unicodedata.east_asian_width(char) in "WF" else 1
 
@@ -172,5 +183,5 @@ def printable(text: str) -> str:
 
 
 def to_ascii(text: str) -> str:
-    """What a terminal shows that can't do better; the signs of the layout keep their width but for `≥` and `→`."""
-    return text.translate(_ASCII).encode("ascii", "replace").decode("ascii")
+    """What a terminal shows that can't do better; the signs of lines and bars keep their width."""
+    return printable(text).translate(_ASCII).encode("ascii", "replace").decode("ascii")

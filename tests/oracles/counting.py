@@ -55,7 +55,7 @@ class Number:
     __hash__ = None
 
     def __init__(self, value: float, tally: Tally) -> None:
-        self.value = value
+        self.value = float(value)
         self.tally = tally
 
     def _done(self, operation: str, value: float) -> Number:
@@ -134,7 +134,9 @@ def floats(array: np.ndarray | Number) -> torch.Tensor:
     return torch.tensor(np.vectorize(float, otypes=[float])(array))
 
 
-def tallied(function: Callable[..., np.ndarray], *tensors: torch.Tensor, **settings: object) -> tuple[torch.Tensor, Tally]:
+def tallied(
+    function: Callable[..., np.ndarray], *tensors: torch.Tensor, **settings: object
+) -> tuple[torch.Tensor, Tally]:
     """The result of a naive implementation on these tensors, and what it took."""
     tally = Tally()
     result = function(tally, *(tally.numbers(t) for t in tensors), **settings)

@@ -362,6 +362,12 @@ def softplus(x: Number) -> Number:
     return (1 + x.function("exp")).function("log")
 
 
+def softshrink(x: Number) -> Number:
+    if x > 0.5:
+        return x - 0.5
+    return x + 0.5 if x < -0.5 else x.tally.number(0)
+
+
 def gelu_by_tanh(x: Number) -> Number:
     cubed = x * x * x
     return x * 0.5 * (1 + ((x + cubed * 0.044715) * math.sqrt(2 / math.pi)).function("tanh"))
@@ -384,13 +390,14 @@ ELEMENTWISE = {
     "hardsigmoid": lambda x: (x + 3).max(0).min(6) / 6,
     "hardswish": lambda x: x * ((x + 3).max(0).min(6) / 6),
     "hardshrink": lambda x: pick((x > 0.5) | (x < -0.5), x, x.tally.number(0)),
+    "softshrink": softshrink,
     "tanhshrink": lambda x: x - x.function("tanh"),
     "gelu": lambda x: x * 0.5 * (1 + (x / math.sqrt(2)).function("erf")),
     "gelu_tanh": gelu_by_tanh,
     "tanh": lambda x: x.function("tanh"),
     "logit": lambda x: (x / (1 - x)).function("log"),
     "rsqrt": lambda x: 1 / x.function("sqrt"),
-    "frac": lambda x: x - float(x.function("floor")),
+    "frac": lambda x: x - x.function("floor"),
 }
 """Functions of one number, each in the form that its count is stated for."""
 

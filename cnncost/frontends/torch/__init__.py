@@ -17,6 +17,7 @@ from cnncost.frontends.torch.guard import no_collection, quiet_torch, same_rando
 from cnncost.frontends.torch.inputs import Inputs, prepare
 from cnncost.frontends.torch.modules import Tracker, walk
 from cnncost.frontends.torch.recorder import Recorder
+from cnncost.frontends.torch.skeleton import skeleton
 from cnncost.frontends.torch.unwrap import unwrapped
 from cnncost.graph import Graph, verify
 
@@ -39,9 +40,11 @@ def record(model: nn.Module, inputs: Any, *, grad: bool = False, use_memo: bool 
         DataDependentError: forward reads values that don't exist.
     """
     model = unwrapped(model)
+    if grad:
+        model = skeleton(model)
     with no_collection():
         tree = list(walk(model))
-        return _record(tree, Inputs(*prepare(inputs, model)), grad, use_memo)
+        return _record(tree, prepare(inputs, model), grad, use_memo)
 
 
 def _record(tree: list[tuple[str, nn.Module]], inputs: Inputs, grad: bool, use_memo: bool) -> Graph:
@@ -49,7 +52,10 @@ def _record(tree: list[tuple[str, nn.Module]], inputs: Inputs, grad: bool, use_m
     recorder = Recorder(use_memo)
     tracker = Tracker(tree, recorder)
     ledger = recorder.ledger
-    given = tuple(ledger.add_source(t, "input", real=not t.is_meta).value for t in inputs.tensors())
+    given = tuple(ledger.add_source(t, "input", real=False).value for t in inputs.tensors())
+    for tensor in inputs.tensors():
+        if (data := inputs.data.get(id(tensor))) is not None:
+            ledger.attach(tensor, data.cpu())
     with unchanged([module for _, module in tree]), same_random_state():
         try:
             with tracker.tracking(), quiet_torch(grad), recorder:

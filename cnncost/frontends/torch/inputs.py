@@ -3,23 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import torch
 from torch import nn
 
 from cnncost.errors import InputError
-from cnncost.frontends.torch.recorder import META, REAL_LIMIT
+from cnncost.frontends.torch.running import META, REAL_LIMIT
 from cnncost.sources.shapes import TensorText, looks_like_shape, parse_shape
 
 
 @dataclass(frozen=True, slots=True)
 class Inputs:
-    """Arguments of a forward."""
+    """Arguments of a forward, all tensors on `meta`. `data` holds the values of some, by identity."""
 
     args: tuple[Any, ...]
     kwargs: dict[str, Any]
+    data: dict[int, torch.Tensor] = field(default_factory=dict)
 
     def tensors(self) -> Iterator[torch.Tensor]:
         """All tensors, in order, each once."""
@@ -30,7 +31,7 @@ class Inputs:
                 yield tensor
 
 
-def prepare(inputs: Any, model: nn.Module) -> tuple[tuple[Any, ...], dict[str, Any]]:
+def prepare(inputs: Any, model: nn.Module) -> Inputs:
     """Positional and keyword arguments, with tensors on `meta`.
 
     A shape without a dtype gets that of the model's floating-point parameters. Integer tensors with
@@ -39,50 +40,58 @@ def prepare(inputs: Any, model: nn.Module) -> tuple[tuple[Any, ...], dict[str, A
     Raises:
         InputError: nothing to make a tensor of, a dimension below 1, an unknown dtype.
     """
-    dtype = _parameter_dtype(model)
+    make = _Maker(_parameter_dtype(model))
     if inputs is None:
         raise InputError("inputs: expected shapes or tensors, got None; give for example inputs='1x3x224x224'")
     if isinstance(inputs, dict):
-        return (), {name: _made(value, dtype, str(name)) for name, value in inputs.items()}
-    if isinstance(inputs, (tuple, list)) and not _is_shape(inputs):
-        return tuple(_made(value, dtype, f"inputs[{i}]") for i, value in enumerate(inputs)), {}
+        kwargs = {name: make(value, str(name)) for name, value in inputs.items()}
+        return Inputs((), kwargs, make.data)
+    if isinstance(inputs, (tuple, list)) and not isinstance(inputs, TensorText) and not _is_shape(inputs):
+        args = tuple(make(value, f"inputs[{i}]") for i, value in enumerate(inputs))
+        return Inputs(args, {}, make.data)
     if isinstance(inputs, (str, torch.Tensor, TensorText)) or _is_shape(inputs):
-        if isinstance(inputs, str):
-            inputs = parse_shape(inputs)
-        return (_made(inputs, dtype, "inputs"),), {}
+        return Inputs((make(parse_shape(inputs) if isinstance(inputs, str) else inputs, "inputs"),), {}, make.data)
     raise InputError(
         f"inputs: expected tensors, shapes such as (1, 3, 224, 224) or '1x3x224x224', or tuples and dicts of them, "
         f"got {type(inputs).__name__}"
     )
 
 
-def _made(value: Any, dtype: torch.dtype, where: str) -> Any:
-    if isinstance(value, torch.Tensor):
-        return _given(value)
-    if isinstance(value, str) and looks_like_shape(value):
-        value = parse_shape(value)
-    if isinstance(value, TensorText):
-        return torch.empty(value.shape, dtype=_dtype(value.dtype, dtype, where), device=META)
-    if _is_shape(value):
-        return torch.empty(_positive(value, where), dtype=dtype, device=META)
-    if isinstance(value, dict):
-        return {name: _made(item, dtype, f"{where}[{name!r}]") for name, item in value.items()}
-    if isinstance(value, (list, tuple)):
-        items = [_made(item, dtype, f"{where}[{i}]") for i, item in enumerate(value)]
-        if isinstance(value, list):
-            return items
-        return type(value)(*items) if hasattr(value, "_fields") else tuple(items)
-    return value
+class _Maker:
+    """Makes arguments of what the user gave; `data` collects the values of small integer tensors."""
 
+    def __init__(self, dtype: torch.dtype) -> None:
+        self.dtype = dtype
+        self.data: dict[int, torch.Tensor] = {}
 
-def _given(tensor: torch.Tensor) -> torch.Tensor:
-    if tensor.is_meta:
-        return tensor.detach()
-    if not tensor.is_floating_point() and not tensor.is_complex() and tensor.numel() <= REAL_LIMIT:
-        return tensor.detach().clone()
-    if tensor.layout is not torch.strided:
-        return tensor.to(META)
-    return torch.empty_strided(tensor.shape, tensor.stride(), dtype=tensor.dtype, device=META)
+    def __call__(self, value: Any, where: str) -> Any:
+        """One argument, however nested. `where` names it in errors."""
+        if isinstance(value, torch.Tensor):
+            return self._given(value)
+        if isinstance(value, str) and looks_like_shape(value):
+            value = parse_shape(value)
+        if isinstance(value, TensorText):
+            return torch.empty(value.shape, dtype=_dtype(value.dtype, self.dtype, where), device=META)
+        if _is_shape(value):
+            return torch.empty(_positive(value, where), dtype=self.dtype, device=META)
+        if isinstance(value, dict):
+            return {name: self(item, f"{where}[{name!r}]") for name, item in value.items()}
+        if isinstance(value, (list, tuple)):
+            items = [self(item, f"{where}[{i}]") for i, item in enumerate(value)]
+            if isinstance(value, list):
+                return items
+            return type(value)(*items) if hasattr(value, "_fields") else tuple(items)
+        return value
+
+    def _given(self, tensor: torch.Tensor) -> torch.Tensor:
+        if tensor.is_meta:
+            return tensor.detach()
+        if tensor.layout is not torch.strided:
+            return tensor.to(META)
+        made = torch.empty_strided(tensor.shape, tensor.stride(), dtype=tensor.dtype, device=META)
+        if not tensor.is_floating_point() and not tensor.is_complex() and tensor.numel() <= REAL_LIMIT:
+            self.data[id(made)] = tensor.detach().clone()
+        return made
 
 
 def _is_shape(value: Any) -> bool:

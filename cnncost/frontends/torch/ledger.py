@@ -44,7 +44,8 @@ class Known(NamedTuple):
     """A tensor that the books know.
 
     `version` is that of its block when the value was last up to date; an op in place on any other
-    tensor of the block makes it stale.
+    tensor of the block makes it stale. `data` holds the values of a tensor that has none itself, or
+    that is the user's and was written to; for others with values it is None.
     """
 
     ref: weakref.ref[torch.Tensor]
@@ -52,6 +53,7 @@ class Known(NamedTuple):
     sig: Signature
     block: Block
     version: int
+    data: torch.Tensor | None = None
 
 
 # Several of these are made for every op: past the named constructors is twice as fast.
@@ -117,7 +119,7 @@ class Ledger:
                 blocks.append(block)
             sig, index = signature(tensor, block.real), len(values)
             values.append(_value((index, sig.type, block.index, role)))
-            known[id(tensor)] = _known((weakref.ref(tensor), index, sig, block, 0))
+            known[id(tensor)] = _known((weakref.ref(tensor), index, sig, block, 0, None))
             owned.append(_owned((name, index, tensor.requires_grad)))
         return tuple(owned)
 
@@ -156,6 +158,21 @@ class Ledger:
         block.writer = known.value
         return known
 
+    def attach(self, tensor: torch.Tensor, data: torch.Tensor) -> Known:
+        """Say what the values of a known tensor are."""
+        known = self.known[id(tensor)]
+        known.block.real = True
+        known = self.known[id(tensor)] = known._replace(sig=signature(tensor, True), data=data)
+        return known
+
+    def stand_in(self, tensor: torch.Tensor, for_: torch.Tensor, known: Known) -> None:
+        """Book a tensor without data as the same value as one with data."""
+        self._kept.append(tensor)
+        self.known[id(tensor)] = Known(
+            weakref.ref(tensor), known.value, signature(tensor, known.sig.real), known.block, known.version,
+            for_ if known.data is None else known.data,
+        )  # fmt: skip
+
     def find(self, tensor: torch.Tensor) -> Known | None:
         """What the books know of this very tensor."""
         known = self.known.get(id(tensor))
@@ -183,7 +200,7 @@ class Ledger:
     def _book(self, tensor: torch.Tensor, block: Block, role: Role, sig: Signature) -> Known:
         index = len(self.values)
         self.values.append(_value((index, sig.type, block.index, role)))
-        known = self.known[id(tensor)] = _known((weakref.ref(tensor), index, sig, block, block.version))
+        known = self.known[id(tensor)] = _known((weakref.ref(tensor), index, sig, block, block.version, None))
         return known
 
     def _on_death(self, ref: _StorageRef) -> None:

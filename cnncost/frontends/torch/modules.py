@@ -13,7 +13,8 @@ from torch import nn
 from torch.nn.parameter import UninitializedBuffer, UninitializedParameter
 
 from cnncost.errors import InputError
-from cnncost.frontends.torch.recorder import Recorder, has_data
+from cnncost.frontends.torch.recorder import Recorder
+from cnncost.frontends.torch.running import has_data
 from cnncost.graph import Call, Owned, Role, Scope
 
 LAZY = frozenset({UninitializedParameter, UninitializedBuffer})

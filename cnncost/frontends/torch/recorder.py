@@ -2,46 +2,34 @@
 
 It works below autograd, where composite ops such as `conv2d`, `linear`, `lstm` and
 `scaled_dot_product_attention` still arrive whole (with autograd on they arrive as their parts,
-and count the same). Ops on tensors without data are not run at all when the memo knows their
-signature; ops on small real tensors alone (positions, masks, relative indices) are run, so that
-their values can be read. The user's parameters are never computed with, and nothing of the
-user's is ever written to.
+and count the same MACs). Ops on tensors without data are not run at all when the memo knows their
+signature; ops on small tensors whose values are known (positions, masks, relative indices) are
+run, so that their values can be read.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import lru_cache, partial
-from typing import Any, TypeAlias
+from functools import partial
+from typing import Any
 
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode, is_traceable_wrapper_subclass
 
-from cnncost.errors import DataDependentError
 from cnncost.frontends.torch import memo as memos
 from cnncost.frontends.torch.ledger import Known, Ledger, pointer
 from cnncost.frontends.torch.lowering import OpCall, is_known, lower
 from cnncost.frontends.torch.memo import Entry, Fresh
-from cnncost.frontends.torch.shapes import output_types
+from cnncost.frontends.torch.running import (
+    META, Found, Runner, composite, has_data, shape_follows_values, swap, twin, written,
+)  # fmt: skip
 from cnncost.frontends.torch.types import signature, tensor_type
 from cnncost.graph import Node, OpSpec, TensorType
 
-REAL_LIMIT = 1 << 18
-"""Elements up to which a tensor that forward creates is made for real: 1 MiB of float32."""
-
-META = torch.device("meta")
 _TENSORS = frozenset({torch.Tensor, torch.nn.Parameter})
 _SEQUENCES = frozenset({list, tuple})
 _PLAIN = frozenset({int, float, bool, str, type(None)})
 _OTHERS = _SEQUENCES | _PLAIN | {torch.dtype, torch.device, torch.layout, torch.memory_format}
-_CPU = torch.device("cpu")
-_READS_DATA = (torch.Tag.data_dependent_output, torch.Tag.dynamic_output_shape)
-_READERS = frozenset({"aten::item", "aten::_local_scalar_dense", "aten::is_nonzero", "aten::equal", "aten::allclose"})
-_EMPTY = {"aten::empty", "aten::empty_strided", "aten::new_empty", "aten::new_empty_strided", "aten::empty_like"}
-
-
-Found: TypeAlias = list[tuple[torch.Tensor, Known]]
-"""The tensors among an op's arguments, with what the books know of them."""
 
 
 class Recorder(TorchDispatchMode):
@@ -54,8 +42,7 @@ class Recorder(TorchDispatchMode):
         self.call = 0
         self._memo = memos.current() if use_memo else {}
         self._use_memo = use_memo
-        self._twins: dict[int, torch.Tensor] = {}
-        self._shadows: dict[int, torch.Tensor] = {}
+        self._runner = Runner()
 
     @classmethod
     def _should_skip_dynamo(cls) -> bool:
@@ -80,7 +67,7 @@ class Recorder(TorchDispatchMode):
         if entry is None:
             return self._first_time(func, args, kwargs, key, found)
         if entry.outputs is None:
-            return self._record_run(entry, found, self._run(func, args, kwargs, found))
+            return self._record_run(entry, found, self._runner.run(func, args, kwargs, found))
         return self._record_made(entry, found)
 
     def _scan(self, args: Any, key: list[Any], found: Found) -> None:
@@ -92,7 +79,7 @@ class Recorder(TorchDispatchMode):
                 entry = known.get(id(arg))
                 if entry is None or entry[0]() is not arg:
                     entry = self.meet(arg)
-                _, _, sig, block, version = entry
+                _, _, sig, block, version, _ = entry
                 if version != block.version:
                     entry = self._catch_up(arg, entry)
                     sig = entry.sig
@@ -136,11 +123,9 @@ class Recorder(TorchDispatchMode):
     # ---- what an op does
 
     def _first_time(self, func: Any, args: Any, kwargs: Any, key: list[Any], found: Found) -> Any:
-        if not is_known(func) and _composite(func):
-            with self:
-                return func.decompose(*args, **kwargs)
-        self._twins = {}
-        result = self._compute(func, args, kwargs, found)
+        if not is_known(func) and composite(func):
+            return self._run_parts(func, args, kwargs, found)
+        result = self._runner.first_time(func, args, kwargs, found)
         tensors: list[torch.Tensor] = []
         template = memos.templated(result, tensors)
         entry = self._entry(func, args, kwargs, found, tensors, template)
@@ -153,32 +138,21 @@ class Recorder(TorchDispatchMode):
             return self._record_run(entry, found, result)
         return self._record_made(entry, found)
 
-    def _compute(self, func: Any, args: Any, kwargs: Any, found: Found) -> Any:
-        """An op's result the first time: by a shape rule, on tensors without data, or for real."""
-        if not found:
-            return _create(func, args, kwargs)
-        if all(known.sig.real for _, known in found):
-            large = self._too_large(func, args, kwargs, found)
-            return self._run(func, args, kwargs, found) if large is None else large
-        if func._schema.name in _READERS or any(tag in func.tags for tag in _READS_DATA):
-            raise DataDependentError(f"{func} reads the values of a tensor")
-        types = output_types(func, args, kwargs)
-        if types is None:
-            return self._run(func, args, kwargs, found)
-        made = [torch.empty_strided(size, stride, dtype=dtype, device=META) for size, stride, dtype in types]
-        return made[0] if len(made) == 1 else tuple(made)
+    def _run_parts(self, func: Any, args: Any, kwargs: Any, found: Found) -> Any:
+        """A composite op that has no lowering of its own: record what it is made of.
 
-    def _too_large(self, func: Any, args: Any, kwargs: Any, found: Found) -> Any:
-        """The result without data if it would be too large to compute from the small real inputs."""
-        if sum(tensor.numel() for tensor, _ in found) ** 2 <= REAL_LIMIT or func.is_view or func._schema.is_mutable:
-            return None
-        try:
-            result = self._run_on_twins(func, args, kwargs, found)
-        except (RuntimeError, NotImplementedError):
-            return None  # it reads values: run it on those at hand
-        tensors: list[torch.Tensor] = []
-        memos.templated(result, tensors)
-        return result if any(t.numel() > REAL_LIMIT and t.is_meta for t in tensors) else None
+        Its code may insist on tensors of one device, so those with data get stand-ins without.
+        """
+        table: dict[int, torch.Tensor] = {}
+        if any(t.is_meta for t, _ in found) and not all(t.is_meta for t, _ in found):
+            for tensor, known in found:
+                if not tensor.is_meta:
+                    table[id(tensor)] = stand_in = twin(tensor)
+                    self.ledger.stand_in(stand_in, tensor, known)
+        with self:
+            result = func.decompose(*swap(args, table, None), **swap(kwargs, table, None))
+        back = {id(table[id(t)]): t for t, _ in found if id(t) in table}
+        return swap(result, back, None) if back else result
 
     def _entry(
         self, func: Any, args: Any, kwargs: Any, found: Found, tensors: list[torch.Tensor], template: Any
@@ -190,17 +164,17 @@ class Recorder(TorchDispatchMode):
         )
         inputs = tuple(known.sig.type for _, known in found)
         spec = lower(OpCall.bind(func, args, kwargs, inputs, types, self._moves(tensors, found)))
-        writes = _written(func, args, kwargs, found)
+        writes = written(func, args, kwargs, found)
         run_for_effect = bool(writes) and all(known.sig.real for _, known in found)
-        reshapes = torch.Tag.inplace_view in func.tags
-        rerun = run_for_effect or reshapes or not tensors or any(how is None for how in made)
+        reshapes = torch.Tag.inplace_view in func.tags or shape_follows_values(func, found)
+        rerun = run_for_effect or reshapes or bool(self._runner.data) or not tensors or None in made
         outputs = None if rerun else tuple(how for how in made if how is not None)
         name = str(func).removesuffix(".default")
         return Entry(func, name, memos.intern(spec), outputs, type(template) is memos.Slot, template, writes)
 
     def _moves(self, tensors: list[torch.Tensor], found: Found) -> bool:
         """Whether an output has memory of its own."""
-        old = {pointer(t) for t, _ in found} | {pointer(t) for t in self._twins.values()}
+        old = {pointer(t) for t, _ in found} | {pointer(t) for t in self._runner.twins.values()}
         return any(pointer(tensor) not in old for tensor in tensors)
 
     def _make(self, tensor: torch.Tensor, found: Found) -> Fresh | int | None:
@@ -210,50 +184,12 @@ class Recorder(TorchDispatchMode):
                 return i
         if not tensor.is_meta or tensor.layout is not torch.strided or self.ledger.block_of(tensor) is not None:
             return None
-        if pointer(tensor) in {pointer(twin) for twin in self._twins.values()}:
+        if pointer(tensor) in {pointer(t) for t in self._runner.twins.values()}:
             return None
         if tensor.storage_offset() or tensor.is_conj() or tensor.is_neg() or type(tensor) is not torch.Tensor:
             return None
         nbytes = tensor.untyped_storage().nbytes()
         return Fresh(signature(tensor, False), tensor.shape, tensor.stride(), tensor.dtype, nbytes)
-
-    def _run(self, func: Any, args: Any, kwargs: Any, found: Found) -> Any:
-        """Run an op: on real tensors where all are, else on tensors without data."""
-        if all(known.sig.real for _, known in found):
-            if not found:
-                return _create(func, args, kwargs)
-            if self._writes_owned(func, args, kwargs, found):
-                return self._write_shadow(func, args, kwargs, found)
-            args, kwargs = _swap(args, self._shadows, _CPU), _swap(kwargs, self._shadows, _CPU)
-            return func(*args, **kwargs)
-        if func.is_view and not _composite(func):
-            return func(*args, **kwargs)  # a view of real weights costs nothing and keeps the storage
-        return self._run_on_twins(func, args, kwargs, found)
-
-    def _run_on_twins(self, func: Any, args: Any, kwargs: Any, found: Found) -> Any:
-        """Run an op with each real tensor replaced by one like it without data."""
-        twins = self._twins = {id(tensor): _twin(tensor) for tensor, _ in found if not tensor.is_meta}
-        result = func(*_swap(args, twins, META), **_swap(kwargs, twins, META))
-        back = {id(twins[id(tensor)]): tensor for tensor, _ in found if id(tensor) in twins}
-        return _swap(result, back, None) if back else result
-
-    # ---- writing to what is the user's
-
-    def _writes_owned(self, func: Any, args: Any, kwargs: Any, found: Found) -> bool:
-        if not func._schema.is_mutable:
-            return False
-        written = _written(func, args, kwargs, found)
-        return any(found[i][1].block.owned for i in written)
-
-    def _write_shadow(self, func: Any, args: Any, kwargs: Any, found: Found) -> Any:
-        """Run an op in place on copies of the user's tensors; later reads of them see the copies."""
-        for i in _written(func, args, kwargs, found):
-            tensor = found[i][0]
-            if id(tensor) not in self._shadows:
-                self._shadows[id(tensor)] = tensor.detach().clone()
-        result = func(*_swap(args, self._shadows, _CPU), **_swap(kwargs, self._shadows, _CPU))
-        back = {id(shadow): t for t, _ in found if (shadow := self._shadows.get(id(t))) is not None}
-        return _swap(result, back, None)
 
     # ---- writing the node
 
@@ -287,7 +223,9 @@ class Recorder(TorchDispatchMode):
             if known is None:
                 known = self._enter_result(tensor, found)
             elif any(found[i][0] is tensor for i in entry.writes):
-                known = ledger.write(tensor, known, known.sig.real and all(k.sig.real for _, k in found))
+                known = ledger.write(tensor, known, all(k.sig.real for _, k in found))
+            if (data := self._runner.data.get(id(tensor))) is not None:
+                known = ledger.attach(tensor, data)
             ids.append(known.value)
         spec = entry.spec
         types = tuple(ledger.values[i].type for i in ids)
@@ -299,7 +237,7 @@ class Recorder(TorchDispatchMode):
     def _enter_result(self, tensor: torch.Tensor, found: Found) -> Known:
         if tensor.is_meta and tensor.layout is torch.strided:
             for arg, known in found:
-                twin = self._twins.get(id(arg))
+                twin = self._runner.twins.get(id(arg))
                 if twin is not None and pointer(twin) == pointer(tensor):
                     return self.ledger.add_view(tensor, known.block)
         return self.ledger.add_result(tensor)
@@ -312,65 +250,5 @@ class Recorder(TorchDispatchMode):
 _node: Callable[[tuple[object, ...]], Node] = partial(tuple.__new__, Node)
 
 
-@lru_cache(maxsize=None)
-def _composite(func: Any) -> bool:
-    return bool(torch._C._dispatch_has_kernel_for_dispatch_key(func.name(), "CompositeImplicitAutograd"))
-
-
 def _layout(fn: str, inputs: tuple[TensorType, ...], output: TensorType) -> OpSpec:
     return memos.intern(OpSpec("layout", inputs, (output,), (("fn", fn), ("copy", False))))
-
-
-def _written(func: Any, args: Any, kwargs: Any, found: Found) -> tuple[int, ...]:
-    """Indices, among the op's tensors, of those that its schema says it writes to."""
-    schema = func._schema
-    if not schema.is_mutable:
-        return ()
-    written: set[int] = set()
-    for i, argument in enumerate(schema.arguments):
-        if argument.alias_info is None or not argument.alias_info.is_write:
-            continue
-        value = args[i] if i < len(args) else kwargs.get(argument.name)
-        targets = value if isinstance(value, (list, tuple)) else [value]
-        written.update(j for j, (tensor, _) in enumerate(found) if any(tensor is t for t in targets))
-    return tuple(sorted(written))
-
-
-def _create(func: Any, args: Any, kwargs: Any) -> Any:
-    """Run an op without tensor inputs: for real while it is small, so that its values can be read."""
-    result = func(*_swap(args, {}, META), **_swap({**kwargs, "device": META}, {}, META)) if _places(func) else None
-    if result is None:
-        return func(*args, **kwargs)
-    if not isinstance(result, torch.Tensor) or result.numel() > REAL_LIMIT:
-        return result
-    result = func(*_swap(args, {}, _CPU), **_swap({**kwargs, "device": _CPU}, {}, _CPU))
-    # Uninitialised memory would make what is read from it differ from run to run.
-    return result.zero_() if func._schema.name in _EMPTY else result
-
-
-def has_data(tensor: torch.Tensor) -> bool:
-    """Whether ops may be run on a tensor that comes from outside: small, no parameter, with data."""
-    return not tensor.is_meta and tensor.numel() <= REAL_LIMIT and not isinstance(tensor, torch.nn.Parameter)
-
-
-def _twin(tensor: torch.Tensor) -> torch.Tensor:
-    if tensor.layout is torch.strided:
-        return torch.empty_strided(tensor.shape, tensor.stride(), dtype=tensor.dtype, device=META)
-    return tensor.to(META)
-
-
-def _places(func: Any) -> bool:
-    return any(argument.name == "device" for argument in func._schema.arguments)
-
-
-def _swap(value: Any, table: dict[int, torch.Tensor], device: torch.device | None) -> Any:
-    """Arguments with the tensors of a table replaced, and every device argument by `device`."""
-    if isinstance(value, torch.Tensor):
-        return table.get(id(value), value)
-    if isinstance(value, torch.device) and device is not None:
-        return device
-    if type(value) in (list, tuple):
-        return type(value)([_swap(item, table, device) for item in value])
-    if type(value) is dict:
-        return {k: _swap(v, table, device) for k, v in value.items() if not (k == "pin_memory" and v)}
-    return value

@@ -1,0 +1,226 @@
+"""Running an op for what it gives: shapes by rule or on tensors without data, values where all are at hand.
+
+The user's parameters are never computed with, and nothing of the user's is ever written to: an op
+in place on such a tensor writes to a copy, which later reads see.
+"""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from typing import Any, TypeAlias
+
+import torch
+
+from cnncost.errors import DataDependentError
+from cnncost.frontends.torch import memo as memos
+from cnncost.frontends.torch.ledger import Known
+from cnncost.frontends.torch.shapes import output_types
+
+Found: TypeAlias = list[tuple[torch.Tensor, Known]]
+"""The tensors among an op's arguments, with what the books know of them."""
+
+REAL_LIMIT = 1 << 18
+"""Elements up to which values are kept at hand: 1 MiB of float32."""
+
+META = torch.device("meta")
+_CPU = torch.device("cpu")
+_READS_DATA = (torch.Tag.data_dependent_output, torch.Tag.dynamic_output_shape)
+_READERS = frozenset({"aten::item", "aten::_local_scalar_dense", "aten::is_nonzero", "aten::equal", "aten::allclose"})
+_INDEXING = frozenset({"aten::index", "aten::_unsafe_index", "aten::index_put", "aten::index_put_"})
+_MASKS = frozenset({torch.bool, torch.uint8})
+_EMPTY = frozenset(
+    {"aten::empty", "aten::empty_strided", "aten::new_empty", "aten::new_empty_strided", "aten::empty_like"}
+)
+
+
+class Runner:
+    """Runs one op at a time. After each, `twins` and `data` tell of that op.
+
+    Attributes:
+        twins: stand-ins without data that took the place of real inputs, by the inputs' identity.
+        data: the values of outputs that have none themselves, by the outputs' identity.
+    """
+
+    def __init__(self) -> None:
+        self.twins: dict[int, torch.Tensor] = {}
+        self.data: dict[int, torch.Tensor] = {}
+
+    def first_time(self, func: Any, args: Any, kwargs: Any, found: Found) -> Any:
+        """An op's result when its signature has not been met: by a shape rule where there is one.
+
+        Raises:
+            DataDependentError: it depends on values that are not at hand.
+        """
+        self.twins, self.data = {}, {}
+        if all(known.sig.real for _, known in found):
+            large = self._too_large(func, args, kwargs, found)
+            return self.run(func, args, kwargs, found) if large is None else large
+        if _reads_values(func, found):
+            raise DataDependentError(f"{func} reads the values of a tensor")
+        types = output_types(func, args, kwargs)
+        if types is None:
+            return self.run(func, args, kwargs, found)
+        made = [torch.empty_strided(size, stride, dtype=dtype, device=META) for size, stride, dtype in types]
+        return made[0] if len(made) == 1 else tuple(made)
+
+    def run(self, func: Any, args: Any, kwargs: Any, found: Found) -> Any:
+        """Run an op: for its values where those of all its inputs are at hand, else for its shapes alone."""
+        self.twins, self.data = {}, {}
+        if not found:
+            return self._create(func, args, kwargs)
+        if all(known.sig.real for _, known in found):
+            return self._for_values(func, args, kwargs, found)
+        if func.is_view and not composite(func):
+            return func(*args, **kwargs)  # a view of real weights costs nothing and keeps the storage
+        if func._schema.name in _INDEXING:
+            args = _without_masks(args, found)
+        return self._on_twins(func, args, kwargs, found)
+
+    def _too_large(self, func: Any, args: Any, kwargs: Any, found: Found) -> Any:
+        """The result without data if it would be too large to compute from the small real inputs."""
+        if sum(tensor.numel() for tensor, _ in found) ** 2 <= REAL_LIMIT or func.is_view or func._schema.is_mutable:
+            return None
+        try:
+            result = self._on_twins(func, args, kwargs, found)
+        except (RuntimeError, NotImplementedError):
+            return None  # it reads values: run it on those at hand
+        tensors: list[torch.Tensor] = []
+        memos.templated(result, tensors)
+        return result if any(t.numel() > REAL_LIMIT and t.is_meta for t in tensors) else None
+
+    def _create(self, func: Any, args: Any, kwargs: Any) -> Any:
+        """Run an op without tensor inputs. While its result is small, its values are kept at hand."""
+        if not any(argument.name == "device" for argument in func._schema.arguments):
+            return func(*args, **kwargs)
+        result = func(*swap(args, {}, META), **swap({**kwargs, "device": META}, {}, META))
+        if not isinstance(result, torch.Tensor) or result.numel() > REAL_LIMIT:
+            return result
+        data = func(*swap(args, {}, _CPU), **swap({**kwargs, "device": _CPU}, {}, _CPU))
+        if func._schema.name in _EMPTY:  # uninitialised memory would differ from run to run
+            data.zero_()
+        device = kwargs.get("device")
+        if device is None or device.type == "cpu":
+            return data
+        self.data[id(result)] = data
+        return result
+
+    def _for_values(self, func: Any, args: Any, kwargs: Any, found: Found) -> Any:
+        """Run an op on values; and without them, if an input has none itself, so that its outputs have none either."""
+        table = {id(tensor): known.data for tensor, known in found if known.data is not None}
+        copied = set()
+        for i in written(func, args, kwargs, found):
+            tensor, known = found[i]
+            if known.block.owned and known.data is None:
+                table[id(tensor)] = tensor.detach().clone()
+            copied.add(id(tensor))
+        result = func(*swap(args, table, _CPU), **swap(kwargs, table, _CPU))
+        values: list[torch.Tensor] = []
+        template = memos.templated(result, values)
+        if values and any(tensor.is_meta for tensor, _ in found) and not _asks_for_cpu(func, args, kwargs):
+            outputs = self._shaped(func, args, kwargs, found, values)
+        else:
+            back = {id(data): tensor for tensor, _ in found if (data := table.get(id(tensor))) is not None}
+            outputs = [back.get(id(value), value) for value in values]
+        self.data = {id(out): value for out, value in zip(outputs, values, strict=True) if out is not value}
+        self.data.update({key: table[key] for key in copied if key in table})
+        return memos.fill(template, outputs)
+
+    def _shaped(self, func: Any, args: Any, kwargs: Any, found: Found, values: list[torch.Tensor]) -> list[torch.Tensor]:
+        """Tensors without data for the outputs of an op whose values are known."""
+        outputs: list[torch.Tensor] = []
+        try:
+            memos.templated(self._on_twins(func, args, kwargs, found), outputs)
+        except (RuntimeError, NotImplementedError):
+            outputs = []  # its shape depends on values: those of the result are known
+        if [t.shape for t in outputs] != [t.shape for t in values]:
+            return [twin(value) for value in values]
+        return outputs
+
+    def _on_twins(self, func: Any, args: Any, kwargs: Any, found: Found) -> Any:
+        """Run an op with each real tensor replaced by one like it without data."""
+        twins = self.twins = {id(tensor): twin(tensor) for tensor, _ in found if not tensor.is_meta}
+        result = func(*swap(args, twins, META), **swap(kwargs, twins, META))
+        back = {id(twins[id(tensor)]): tensor for tensor, _ in found if id(tensor) in twins}
+        return swap(result, back, None) if back else result
+
+
+def _asks_for_cpu(func: Any, args: Any, kwargs: Any) -> bool:
+    """Whether the op moves to the CPU: `tolist` and `numpy` do, and read the result there."""
+    devices = [value for value in (*args, *kwargs.values()) if isinstance(value, torch.device)]
+    return func._schema.name.startswith(("aten::to", "aten::_to_copy")) and any(d.type == "cpu" for d in devices)
+
+
+@lru_cache(maxsize=None)
+def composite(func: Any) -> bool:
+    """Whether the op is made of others, by a kernel for all devices."""
+    return bool(torch._C._dispatch_has_kernel_for_dispatch_key(func.name(), "CompositeImplicitAutograd"))
+
+
+def shape_follows_values(func: Any, found: Found) -> bool:
+    """Whether the op's output shape depends on values that are at hand, so that the memo can't know it."""
+    if func._schema.name in _INDEXING:
+        return any(tensor.dtype in _MASKS for tensor, _ in found[1:])
+    return any(tag in func.tags for tag in _READS_DATA)
+
+
+def _reads_values(func: Any, found: Found) -> bool:
+    """Whether an op's result depends on values that are not at hand.
+
+    Indexing is marked so for the sake of masks; with integer indices its shape follows from shapes.
+    """
+    if func._schema.name in _INDEXING:
+        return any(tensor.dtype in _MASKS and not known.sig.real for tensor, known in found[1:])
+    return func._schema.name in _READERS or any(tag in func.tags for tag in _READS_DATA)
+
+
+def _without_masks(args: Any, found: Found) -> Any:
+    """Arguments of an indexing op with each mask, whose values are known, as the indices that it stands for."""
+    known = {id(tensor): known for tensor, known in found}
+    indices: list[Any] = []
+    for index in args[1]:
+        if index is None or index.dtype not in _MASKS:
+            indices.append(index)
+            continue
+        data = known[id(index)].data
+        indices.extend(twin(axis) for axis in (index if data is None else data).nonzero(as_tuple=True))
+    return (args[0], indices, *args[2:])
+
+
+def written(func: Any, args: Any, kwargs: Any, found: Found) -> tuple[int, ...]:
+    """Indices, among the op's tensors, of those that its schema says it writes to."""
+    schema = func._schema
+    if not schema.is_mutable:
+        return ()
+    hits: set[int] = set()
+    for i, argument in enumerate(schema.arguments):
+        if argument.alias_info is None or not argument.alias_info.is_write:
+            continue
+        value = args[i] if i < len(args) else kwargs.get(argument.name)
+        targets = value if isinstance(value, (list, tuple)) else [value]
+        hits.update(j for j, (tensor, _) in enumerate(found) if any(tensor is t for t in targets))
+    return tuple(sorted(hits))
+
+
+def has_data(tensor: torch.Tensor) -> bool:
+    """Whether ops may be run on a tensor that comes from outside: small, no parameter, with data."""
+    return not tensor.is_meta and tensor.numel() <= REAL_LIMIT and not isinstance(tensor, torch.nn.Parameter)
+
+
+def twin(tensor: torch.Tensor) -> torch.Tensor:
+    """A tensor of the same geometry without data."""
+    if tensor.layout is torch.strided:
+        return torch.empty_strided(tensor.shape, tensor.stride(), dtype=tensor.dtype, device=META)
+    return tensor.to(META)
+
+
+def swap(value: Any, table: dict[int, torch.Tensor], device: torch.device | None) -> Any:
+    """Arguments with the tensors of a table replaced, and every device argument by `device`."""
+    if isinstance(value, torch.Tensor):
+        return table.get(id(value), value)
+    if isinstance(value, torch.device) and device is not None:
+        return device
+    if type(value) in (list, tuple):
+        return type(value)([swap(item, table, device) for item in value])
+    if type(value) is dict:
+        return {k: swap(v, table, device) for k, v in value.items() if not (k == "pin_memory" and v)}
+    return value

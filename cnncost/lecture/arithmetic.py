@@ -1,0 +1,47 @@
+"""Formulas as the slides and this package write them, evaluated exactly: `16·(5·5·6 + 1)`, `6 * (5x5 +1) x1`."""
+
+from __future__ import annotations
+
+import ast
+import operator
+import re
+from collections.abc import Callable
+
+__all__ = ["evaluate", "is_formula"]
+
+_ALLOWED = re.compile(r"[\d\s()+\-−*·×x²^]+")
+_WRITTEN = str.maketrans({"·": "*", "×": "*", "x": "*", "−": "-", "²": "**2", "^": "**"})
+_OPERATORS: dict[type[ast.operator], Callable[[int, int], int]] = {
+    ast.Add: operator.add,
+    ast.Sub: operator.sub,
+    ast.Mult: operator.mul,
+    ast.Pow: operator.pow,
+}
+
+
+def is_formula(text: str) -> bool:
+    """Whether a text is arithmetic with at least one operator; a bare size such as 28x28 is none."""
+    return bool(_ALLOWED.fullmatch(text)) and bool(re.search(r"\d[^\d]*[+*·−²^-]", text))
+
+
+def evaluate(text: str) -> int:
+    """The value of sums, differences, products and powers of whole numbers; `x`, `×`, `*` and `·` multiply.
+
+    Raises:
+        ValueError: the text is no such formula.
+    """
+    if not _ALLOWED.fullmatch(text):
+        raise ValueError(f"formula: expected whole numbers, + - * · x ( ), got {text!r}")
+    try:
+        return _value(ast.parse(text.translate(_WRITTEN).strip(), mode="eval").body)
+    except SyntaxError:
+        raise ValueError(f"formula: cannot be read: {text!r}") from None
+
+
+def _value(node: ast.expr) -> int:
+    match node:
+        case ast.Constant(value=int(number)):
+            return number
+        case ast.BinOp(left=left, op=op, right=right) if type(op) in _OPERATORS:
+            return _OPERATORS[type(op)](_value(left), _value(right))
+    raise ValueError(f"formula: expected whole numbers, sums and products, got {ast.unparse(node)}")

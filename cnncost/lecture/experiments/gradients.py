@@ -1,0 +1,59 @@
+"""Vanishing gradients, measured: what is left of a gradient after many layers.
+
+Ratios are given as powers of ten: they tell the story, and are the same on every machine.
+"""
+
+from __future__ import annotations
+
+import math
+from fractions import Fraction
+
+import torch
+from torch import Tensor, nn
+
+from cnncost.lecture.experiments.registry import experiment
+from cnncost.lecture.values import Measured
+
+__all__ = ["gradient_left", "largest_factor", "sigmoids_vanish"]
+
+WIDTH = 32
+SIGMOID, RELU = 0, 1
+_FUNCTIONS: tuple[nn.Module, ...] = (nn.Sigmoid(), nn.ReLU())
+
+
+@experiment("the largest derivative, by autograd")
+def largest_factor(function: int) -> Measured:
+    """The largest factor that a sigmoid (0) or a ReLU (1) gives to the chain rule."""
+    x = torch.linspace(-8, 8, 33, dtype=torch.float64, requires_grad=True)  # holds 0, where a sigmoid is steepest
+    (slope,) = torch.autograd.grad(_FUNCTIONS[function](x).sum(), x)
+    return Measured(Fraction(float(slope.max())))
+
+
+@experiment("gradient norm of the first layer over that of the last one, layers of 32 units")
+def gradient_left(function: int, depth: int) -> Measured:
+    """How much of a gradient reaches the first of `depth` layers, as a power of ten."""
+    return Measured(f"10^{_exponent(function, depth)}")
+
+
+@experiment("fully connected layers of 32 units, 5, 10 and 20 deep")
+def sigmoids_vanish() -> Measured:
+    """Whether a gradient fades faster with every layer of sigmoids, and with ReLUs hardly does."""
+    sigmoid, relu = ([_exponent(function, depth) for depth in (5, 10, 20)] for function in (SIGMOID, RELU))
+    return Measured(sigmoid == sorted(sigmoid, reverse=True) and sigmoid[-1] < -5 and min(relu) > -2)
+
+
+def _exponent(function: int, depth: int) -> int:
+    """log10 of the first layer's gradient norm over the last one's, to the nearest whole."""
+    weights = [weight.requires_grad_() for weight in _weights(function, depth)]
+    x = torch.randn(64, WIDTH, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    for weight in weights:
+        x = _FUNCTIONS[function](x @ weight)
+    gradients = torch.autograd.grad(x.sum(), weights)
+    return round(math.log10(float(gradients[0].norm() / gradients[-1].norm())))
+
+
+def _weights(function: int, depth: int) -> list[Tensor]:
+    """Drawn so that signals keep their size: variance 1/n for sigmoids (Glorot), 2/n for ReLUs (He)."""
+    generator = torch.Generator().manual_seed(909)
+    scale = math.sqrt((2 if function == RELU else 1) / WIDTH)
+    return [scale * torch.randn(WIDTH, WIDTH, generator=generator, dtype=torch.float64) for _ in range(depth)]

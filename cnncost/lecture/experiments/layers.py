@@ -1,0 +1,119 @@
+"""Single layers: sizes, parameters, and what they do to numbers."""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from cnncost.analysis import analyze
+from cnncost.lecture.experiments.registry import experiment
+from cnncost.lecture.values import Measured
+
+__all__ = [
+    "channels_are_summed",
+    "conv_formula",
+    "conv_params",
+    "conv_size",
+    "linear_formula",
+    "linear_params",
+    "neuron_macs",
+    "padded_size",
+    "pool_picks_maxima",
+    "pooled_size",
+    "weights_per_pair",
+]
+
+
+def _count(layer: nn.Module) -> int:
+    return sum(parameter.numel() for parameter in layer.parameters())
+
+
+def _conv(out: int, kernel: int, channels: int) -> nn.Conv2d:
+    return nn.Conv2d(channels, out, kernel, device="meta")
+
+
+def _image(side: int) -> Tensor:
+    return torch.empty(1, 1, side, side, device="meta")
+
+
+def _size(maps: Tensor) -> Measured:
+    return Measured(tuple(maps.shape[2:]))
+
+
+def _random(*shape: int) -> Tensor:
+    """Drawn by a generator of its own: the user's random numbers stay as they are."""
+    return torch.randn(shape, generator=torch.Generator().manual_seed(909), dtype=torch.float64)
+
+
+@experiment("output of a real Conv2d")
+def conv_size(side: int, kernel: int, stride: int, padding: int) -> Measured:
+    """Size of the map that a convolution makes of a square image."""
+    return _size(nn.Conv2d(1, 1, kernel, stride, padding, device="meta")(_image(side)))
+
+
+@experiment("the image with zeros around it")
+def padded_size(side: int, padding: int) -> Measured:
+    """Size of an image after zero-padding."""
+    return _size(F.pad(_image(side), (padding,) * 4))
+
+
+@experiment("output of a real MaxPool2d")
+def pooled_size(side: int, kernel: int) -> Measured:
+    """Size of a square map after pooling without overlap."""
+    return _size(nn.MaxPool2d(kernel)(_image(side)))
+
+
+@experiment("parameters of a real Conv2d")
+def conv_params(out: int, kernel: int, channels: int) -> Measured:
+    """Weights and biases of a convolution."""
+    return Measured(_count(_conv(out, kernel, channels)))
+
+
+@experiment("parameters of a real Linear")
+def linear_params(out: int, inputs: int) -> Measured:
+    """Weights and biases of a fully connected layer."""
+    return Measured(_count(nn.Linear(inputs, out, device="meta")))
+
+
+@experiment("MACs of a real Conv2d, per output")
+def neuron_macs(kernel: int) -> Measured:
+    """Multiply-accumulates of one convolutional neuron on one channel."""
+    report = analyze(_conv(1, kernel, 1), (1, 1, kernel, kernel))
+    return Measured(report.totals.macs)
+
+
+@experiment("Linear layers of several sizes")
+def linear_formula() -> Measured:
+    """Whether m·(1+n) is what fully connected layers have."""
+    sizes = [(300, 784), (100, 300), (10, 100), (7, 1)]
+    return Measured(all(_count(nn.Linear(n, m, device="meta")) == m * (1 + n) for m, n in sizes))
+
+
+@experiment("Conv2d layers of several sizes")
+def conv_formula() -> Measured:
+    """Whether m·(1+F²)·#ch is what convolutional layers have."""
+    sizes = [(6, 5, 1), (16, 5, 6), (96, 11, 3), (64, 3, 64)]
+    return Measured(all(_count(_conv(m, f, ch)) == m * (1 + f**2) * ch for m, f, ch in sizes))
+
+
+@experiment("a real convolution of three channels beside three of one")
+def channels_are_summed() -> Measured:
+    """Whether a convolution of three channels is the sum of three of one channel each."""
+    image, filters = _random(1, 3, 28, 28), _random(4, 3, 5, 5)
+    apart = sum(F.conv2d(image[:, c : c + 1], filters[:, c : c + 1]) for c in range(3))
+    return Measured(torch.allclose(F.conv2d(image, filters), torch.as_tensor(apart)))
+
+
+@experiment("max pooling beside the largest of each 2×2 square")
+def pool_picks_maxima() -> Measured:
+    """Whether 2×2 max pooling gives the largest number of each square, the squares side by side."""
+    maps = _random(1, 6, 28, 28)
+    squares = maps.unflatten(2, (14, 2)).unflatten(4, (14, 2))
+    return Measured(torch.equal(F.max_pool2d(maps, 2), squares.amax(dim=(3, 5))))
+
+
+@experiment("weights of real Conv2d layers of one channel")
+def weights_per_pair(layers: int, kernel: int) -> Measured:
+    """Weights of so many convolutions one after the other, for each pair of channels."""
+    return Measured(layers * _conv(1, kernel, 1).weight.numel())

@@ -1,0 +1,51 @@
+"""Whole networks: statements that are true or not."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from cnncost import zoo
+from cnncost.analysis import analyze
+from cnncost.lecture.experiments.registry import experiment
+from cnncost.lecture.values import Measured
+from cnncost.lecture.windows import windows
+
+__all__ = ["back_projection", "dropout_is_free", "memory_follows_parameters"]
+
+
+@experiment("bytes of the parameters of every network of the zoo, in float32")
+def memory_follows_parameters() -> Measured:
+    """Whether four bytes a parameter are what every network takes to store."""
+    totals = [analyze(name).totals for name in zoo.names()]
+    return Measured(all(total.param_bytes == 4 * total.params for total in totals))
+
+
+@experiment("AlexNet with dropout of one half and of nothing")
+def dropout_is_free() -> Measured:
+    """Whether dropout leaves parameters and MACs as they are."""
+    counts = {analyze("alexnet", model_args={"dropout": share}).totals[:2] for share in (0.0, 0.5)}
+    macs = {analyze("alexnet", model_args={"dropout": share}).totals.macs for share in (0.0, 0.5)}
+    return Measured(len(counts) == len(macs) == 1)
+
+
+@experiment("gradients of LeNet-5 beside the back-projection through its kernels and strides")
+def back_projection() -> Measured:
+    """Whether the pixels that one output of each layer depends on are those that the back-projection gives."""
+    graph = analyze("lenet5").graph
+    assert graph is not None  # analyze always gives one
+    found = windows(graph)
+    return Measured(all(_extent(path) == window.size for path, window in found.items()))
+
+
+def _extent(path: str) -> int:
+    """Width of the pixels that have a gradient on the first output of a layer, over all its maps."""
+    model = zoo.build("lenet5").double()
+    seen: list[Tensor] = []
+    handle = model.get_submodule(path).register_forward_hook(lambda _m, _a, output: seen.append(output))
+    image = torch.linspace(0, 1, 32 * 32, dtype=torch.float64).view(1, 1, 32, 32).requires_grad_()
+    model(image)
+    handle.remove()
+    (gradient,) = torch.autograd.grad(seen[0][0, :, 0, 0].sum(), image)
+    columns = gradient[0, 0].ne(0).any(dim=0).nonzero().flatten()
+    return int(columns.max() - columns.min()) + 1

@@ -1,0 +1,66 @@
+"""The convolution that slides 17 to 28 work out by hand: their 5×5 input and 3×3 filter, through torch's own."""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from cnncost.lecture.experiments.registry import experiment
+from cnncost.lecture.values import Measured
+
+__all__ = ["worked_last_pixel", "worked_map", "worked_size", "worked_step"]
+
+INPUT = """
+1 1 1 0 0
+0 1 1 1 0
+0 0 1 1 1
+0 0 1 1 0
+0 1 1 0 0
+"""
+FILTER = """
+1 0 1
+0 1 0
+1 0 1
+"""
+
+
+def _tensor(rows: str) -> Tensor:
+    """As torch wants images and filters: N, C, H, W."""
+    return torch.tensor([[[[float(number) for number in row.split()] for row in rows.strip().splitlines()]]])
+
+
+def _feature_map() -> list[list[int]]:
+    rows: list[list[int]] = F.conv2d(_tensor(INPUT), _tensor(FILTER))[0, 0].int().tolist()
+    return rows
+
+
+@experiment("conv2d of the slide's input and filter")
+def worked_map() -> Measured:
+    """The whole map, rows apart by slashes."""
+    return Measured(" / ".join(" ".join(map(str, row)) for row in _feature_map()))
+
+
+@experiment("conv2d of the slide's input and filter")
+def worked_size() -> Measured:
+    """Height and width of the map."""
+    rows = _feature_map()
+    return Measured((len(rows), len(rows[0])))
+
+
+@experiment("conv2d of the slide's input and filter")
+def worked_step(row: int, column: int) -> Measured:
+    """One number of the map, counted from 1, and the nine products that it sums: pixel times weight."""
+    patch = _tensor(INPUT)[0, 0, row - 1 : row + 2, column - 1 : column + 2].int().flatten().tolist()
+    weights = _tensor(FILTER).int().flatten().tolist()
+    work = " + ".join(f"{pixel}·{weight}" for pixel, weight in zip(patch, weights, strict=True))
+    return Measured(_feature_map()[row - 1][column - 1], work=work)
+
+
+@experiment("the gradient of the first output")
+def worked_last_pixel() -> Measured:
+    """The number, from 1, of the last pixel that the first output depends on: the one that w9 weighs."""
+    image = _tensor(INPUT).requires_grad_()
+    first = F.conv2d(image, torch.ones(1, 1, 3, 3))[0, 0, 0, 0]
+    (gradient,) = torch.autograd.grad(first, image)
+    return Measured(int(gradient.flatten().nonzero().max()) + 1)

@@ -1,0 +1,69 @@
+"""Figures as they are printed: the number, and how many of its digits are meant."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from fractions import Fraction
+from typing import TypeAlias
+
+from cnncost.lecture.arithmetic import evaluate, is_formula
+
+__all__ = ["Figure", "Number", "parse"]
+
+
+@dataclass(frozen=True, slots=True)
+class Number:
+    """A printed number.
+
+    Attributes:
+        value: the number.
+        step: one unit of its last meaningful digit.
+        digits: how many meaningful digits it has.
+        unit: `%`, or nothing.
+    """
+
+    value: Fraction
+    step: Fraction
+    digits: int
+    unit: str = ""
+
+
+Figure: TypeAlias = Number | tuple[int, ...] | str
+"""A number, a size such as 28×28, or words."""
+
+_SCALES = {"k": 10**3, "M": 10**6, "million": 10**6, "G": 10**9, "billion": 10**9, "%": 1, "": 1}
+_SIZE = re.compile(r"\d+(?:\s*[x×]\s*\d+)+")
+_NUMBER = re.compile(
+    r"(?P<about>~|[Aa]bout )?"
+    r"(?P<whole>\d{1,3}(?:,\d{3})+|\d+)(?:\.(?P<part>\d+))?"
+    r"\s*(?:[x×]\s*10\^(?P<power>\d+)|(?P<scale>k|M|G|million|billion|%)(?![A-Za-z]))?"
+)
+_PRINTED_IN_FULL = 1000
+"""Below this, and without a k or a ~, a trailing zero is a digit like any other: 10 classes are not about ten."""
+
+
+def parse(text: str) -> Figure:
+    """The figure that a text prints: a size, the value of a formula, its first number, or else the words."""
+    stripped = text.strip()
+    if _SIZE.fullmatch(stripped):
+        return tuple(int(extent) for extent in re.findall(r"\d+", stripped))
+    if is_formula(stripped):
+        value = evaluate(stripped)
+        return Number(Fraction(value), Fraction(1), len(str(value)))
+    match = _NUMBER.search(stripped)
+    return _number(match) if match else stripped
+
+
+def _number(match: re.Match[str]) -> Number:
+    whole, part = match["whole"].replace(",", ""), match["part"] or ""
+    scale = 10 ** int(match["power"]) if match["power"] else _SCALES[match["scale"] or ""]
+    zeros = len(whole) - len(whole.rstrip("0")) if not part else 0
+    shortened = bool(match["about"]) or scale > 1 or int(whole) >= _PRINTED_IN_FULL
+    if not shortened or not whole.rstrip("0"):
+        zeros = 0
+    place = Fraction(10**zeros, 10 ** len(part))
+    value = Fraction(int(whole + part), 10 ** len(part))
+    digits = len(str(int(value / place)))
+    return Number(value * scale, place * scale, digits, "%" if match["scale"] == "%" else "")
+

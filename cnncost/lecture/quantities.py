@@ -1,0 +1,271 @@
+"""What can be asked of a network: small functions of a Report, by name."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from math import prod
+from typing import TypeAlias
+
+from cnncost.graph import Graph, Node
+from cnncost.lecture.values import Value
+from cnncost.lecture.windows import windows
+from cnncost.report.model import Report
+
+__all__ = ["QUANTITIES", "WORDS", "Quantity"]
+
+Quantity: TypeAlias = Callable[[Report, str], Value]
+"""Of a Report and a module's path, `""` for the whole network."""
+
+QUANTITIES: dict[str, Quantity] = {}
+WORDS: dict[str, str] = {}
+"""How each quantity is called in a sentence."""
+
+
+def quantity(words: str) -> Callable[[Quantity], Quantity]:
+    """Register a function under its name, with the words for what it gives."""
+
+    def register(function: Quantity) -> Quantity:
+        QUANTITIES[function.__name__] = function
+        WORDS[function.__name__] = words
+        return function
+
+    return register
+
+
+def _graph(report: Report) -> Graph:
+    assert report.graph is not None  # only a report that was read from a file has none
+    return report.graph
+
+
+def _nodes(report: Report, layer: str, *kinds: str) -> list[Node]:
+    """The nodes of these kinds of a module and all that is below it, in order."""
+    graph, below = _graph(report), f"{layer}." if layer else ""
+    return [
+        node
+        for node in graph.nodes
+        if node.spec.kind in kinds and f"{graph.call_path(node.call)}.".startswith(below)
+    ]
+
+
+def _calls(report: Report, layer: str, *kinds: str) -> dict[int, Node]:
+    """By module call, its first node of these kinds: a layer made of several ops is one layer."""
+    calls: dict[int, Node] = {}
+    for node in _nodes(report, layer, *kinds):
+        calls.setdefault(node.call, node)
+    return calls
+
+
+def _first(report: Report, layer: str) -> Node:
+    return _nodes(report, layer, "conv", "pool")[0]
+
+
+def _output(report: Report, layer: str) -> tuple[int, ...]:
+    """Shape of what a module returns, without the batch."""
+    shape = report.layer(layer).output_shape if layer else None
+    if shape is None:
+        graph = _graph(report)
+        shape = graph.values[graph.outputs[0]].shape
+    return shape[1:]
+
+
+def _input(report: Report) -> tuple[int, ...]:
+    return report.inputs[0][0][1:]
+
+
+def _square(extents: tuple[int, ...]) -> Value:
+    """2 rather than 2×2, for what the slides give by one number."""
+    return extents[0] if len(set(extents)) == 1 else extents
+
+
+@quantity("parameters")
+def params(report: Report, layer: str) -> Value:
+    """Unique parameters, biases included."""
+    return report.module(layer).params
+
+
+@quantity("weights")
+def weights(report: Report, layer: str) -> Value:
+    """Parameters without the biases."""
+    graph, below = _graph(report), f"{layer}." if layer else ""
+    owned = {
+        parameter.value
+        for scope in graph.scopes
+        if f"{scope.path}.".startswith(below)
+        for parameter in scope.parameters
+        if parameter.name == "weight"
+    }
+    return sum(prod(graph.values[value].shape) for value in owned)
+
+
+@quantity("bytes of the parameters")
+def param_bytes(report: Report, layer: str) -> Value:
+    """Of the whole network."""
+    assert not layer
+    return report.totals.param_bytes
+
+
+@quantity("MACs")
+def macs(report: Report, layer: str) -> Value:
+    """Multiply-accumulates for one image."""
+    return report.module(layer).macs
+
+
+@quantity("FLOPs")
+def flops(report: Report, layer: str) -> Value:
+    """Floating-point operations for one image."""
+    return report.module(layer).flops
+
+
+@quantity("input size")
+def input_size(report: Report, layer: str) -> Value:  # noqa: ARG001  # a quantity's signature
+    """Height and width of the image."""
+    return _input(report)[1:]
+
+
+@quantity("channels of the image")
+def input_channels(report: Report, layer: str) -> Value:  # noqa: ARG001  # a quantity's signature
+    """1 for grey, 3 for colour."""
+    return _input(report)[0]
+
+
+@quantity("values of the image")
+def input_values(report: Report, layer: str) -> Value:  # noqa: ARG001  # a quantity's signature
+    """Channels times height times width."""
+    return prod(_input(report))
+
+
+@quantity("outputs")
+def features(report: Report, layer: str) -> Value:
+    """How many numbers the layer, or the network, makes of one image."""
+    return prod(_output(report, layer))
+
+
+@quantity("maps")
+def maps(report: Report, layer: str) -> Value:
+    """Feature maps that a layer makes: its channels."""
+    return _output(report, layer)[0]
+
+
+@quantity("map size")
+def map_size(report: Report, layer: str) -> Value:
+    """Height and width of a layer's feature maps."""
+    return _output(report, layer)[1:]
+
+
+@quantity("kernel")
+def kernel(report: Report, layer: str) -> Value:
+    """Height and width of a layer's filters, or of the area that it pools."""
+    size: tuple[int, ...] = _first(report, layer).spec["kernel"]
+    return size
+
+
+@quantity("stride")
+def stride(report: Report, layer: str) -> Value:
+    """Steps between two positions."""
+    return _square(_first(report, layer).spec["stride"])
+
+
+@quantity("padding")
+def padding(report: Report, layer: str) -> Value:
+    """Zeros on each side."""
+    return _square(_first(report, layer).spec["padding"])
+
+
+@quantity("groups")
+def groups(report: Report, layer: str) -> Value:
+    """Parts that a convolution's maps are split into, each seeing its part of the input only."""
+    count: int = _first(report, layer).spec["groups"]
+    return count
+
+
+@quantity("filters of one channel")
+def kernels(report: Report, layer: str) -> Value:
+    """Pairs of an input and an output map, each with a filter of its own."""
+    shape = _nodes(report, layer, "conv")[0].spec.inputs[1].shape
+    return shape[0] * shape[1]
+
+
+@quantity("kernels")
+def kernel_sizes(report: Report, layer: str) -> Value:
+    """The kernels of all convolutions, each size once."""
+    sizes = sorted({node.spec["kernel"] for node in _nodes(report, layer, "conv")})
+    return sizes[0] if len(sizes) == 1 else ", ".join("×".join(map(str, size)) for size in sizes)
+
+
+@quantity("convolutions")
+def convs(report: Report, layer: str) -> Value:
+    """Convolutional layers."""
+    return len(_calls(report, layer, "conv"))
+
+
+@quantity("convolutions with a 1×1 kernel")
+def pointwise_convs(report: Report, layer: str) -> Value:
+    """Convolutional layers that see one position each."""
+    return sum(set(node.spec["kernel"]) == {1} for node in _calls(report, layer, "conv").values())
+
+
+@quantity("fully connected layers")
+def linears(report: Report, layer: str) -> Value:
+    """Linear layers."""
+    return len(_calls(report, layer, "linear"))
+
+
+@quantity("convolutions that make maps")
+def map_convs(report: Report, layer: str) -> Value:
+    """Convolutional layers whose outputs are more than one position."""
+    return len(_calls(report, layer, "conv")) - _single_positions(report, layer)
+
+
+@quantity("layers whose units see all of their input")
+def dense_layers(report: Report, layer: str) -> Value:
+    """Linear layers, and convolutions as large as their input: they make one position, as LeNet-5's C5."""
+    return len(_calls(report, layer, "linear")) + _single_positions(report, layer)
+
+
+def _single_positions(report: Report, layer: str) -> int:
+    return sum(prod(node.spec.outputs[0].shape[2:]) == 1 for node in _calls(report, layer, "conv").values())
+
+
+@quantity("layers on the longest path")
+def depth(report: Report, layer: str) -> Value:
+    """Convolutions and linear layers; projections on shortcuts run beside them and are not counted."""
+    graph = _graph(report)
+    calls = _calls(report, layer, "conv", "linear")
+    return sum("downsample" not in graph.call_path(call) for call in calls)
+
+
+@quantity("pooling layers")
+def pools(report: Report, layer: str) -> Value:
+    """Poolings, the one at the end included."""
+    return len(_calls(report, layer, "pool"))
+
+
+@quantity("activation functions")
+def activations(report: Report, layer: str) -> Value:
+    """The functions between the layers, each once."""
+    functions = {"relu", "tanh", "sigmoid"}
+    found = {node.spec["fn"] for node in _nodes(report, layer, "pointwise")} & functions
+    return ", ".join(sorted(found))
+
+
+@quantity("receptive field")
+def receptive_field(report: Report, layer: str) -> Value:
+    """Pixels of the image that one output of a layer sees, height and width."""
+    size = windows(_graph(report))[layer].size
+    return size, size
+
+
+@quantity("jump")
+def jump(report: Report, layer: str) -> Value:
+    """Pixels between the receptive fields of neighbours."""
+    return windows(_graph(report))[layer].jump
+
+
+@quantity("connections")
+def connections(report: Report, layer: str) -> Value:
+    """As LeCun counts them, biases included; reads the zoo's network, which has the report's name."""
+    from cnncost import zoo
+    from cnncost.zoo.connections import connections as count
+
+    by_layer = count(zoo.build(report.model), zoo.entry(report.model).input_shape)
+    return by_layer[layer] if layer else sum(by_layer.values())

@@ -1,0 +1,46 @@
+"""What a measure finds, and how it is written."""
+
+from __future__ import annotations
+
+from fractions import Fraction
+from typing import NamedTuple, TypeAlias
+
+from cnncost import units
+
+__all__ = ["Measured", "Value", "decimal", "text"]
+
+Value: TypeAlias = bool | int | Fraction | str | tuple[int, ...]
+"""Whether a statement holds, a count, a ratio, words, or the extents of something (28×28)."""
+
+
+class Measured(NamedTuple):
+    """A value with its unit; `work` is the calculation behind it, if it comes with one."""
+
+    value: Value
+    unit: str = ""
+    work: str = ""
+
+
+def text(measured: Measured, right: str = "") -> str:
+    """As a reader sees it: `235,200`, `88.35 %`, `28×28`; `right` in place of a statement's yes or no."""
+    value, unit = measured.value, measured.unit
+    if isinstance(value, bool):
+        return right or ("holds" if value else "does not hold")
+    if isinstance(value, str):
+        return value
+    if isinstance(value, tuple):
+        return units.shape(value)
+    if isinstance(value, Fraction) and value.denominator != 1:
+        return decimal(value) + (f" {unit}" if unit else "")
+    return units.exact(int(value)) + (f" {unit}" if unit else "")
+
+
+def decimal(number: Fraction, places: int = 2) -> str:
+    """A ratio to so many places, halves up; what is something is never 0.00."""
+    scale = 10**places
+    scaled = (2 * abs(number) * scale + 1) // 2
+    sign = "-" if number < 0 else ""
+    if not scaled:
+        return f"{sign}<{1 / scale}"
+    whole, rest = divmod(scaled, scale)
+    return f"{sign}{units.exact(whole)}.{rest:0{places}}"

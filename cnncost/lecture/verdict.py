@@ -1,0 +1,92 @@
+"""The rule by which a printed figure is judged.
+
+A printed number is compared at its last meaningful digit. Trailing zeros of a shortened number (230k, ~260k,
+4700) mean nothing; those of a number below 1,000 that is printed in full, and those after a decimal point, do.
+
+- **exact**: the figures are equal, or the statement holds.
+- **rounded**: the meaningful digits are those of the exact number, rounded to the nearest (off by no more than
+  half a unit of the last one), or cut off after at least two of them (too low by less than one unit). So 230k is
+  235,200 cut off after two digits, and 86k is 86,400 rounded.
+- **differs**: anything else. A single digit that is cut off may hide half of the number: 400k for 470,400 differs.
+- **stated**: nobody can compute it: sizes of data sets, error rates, dates, and times on a device.
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from fractions import Fraction
+from typing import NamedTuple
+
+from cnncost import units
+from cnncost.lecture.printed import Figure, Number
+from cnncost.lecture.values import Measured, Value
+
+__all__ = ["Judgement", "Verdict", "judge"]
+
+FEWEST_DIGITS_CUT_OFF = 2
+_WORDS = {1: "one digit", 2: "two digits", 3: "three digits", 4: "four digits"}
+
+
+class Verdict(StrEnum):
+    """What the comparison of a printed and an exact figure says."""
+
+    EXACT = "exact"
+    ROUNDED = "rounded"
+    DIFFERS = "differs"
+    STATED = "stated"
+
+
+class Judgement(NamedTuple):
+    """A verdict, and in words how far the printed number is off, if it is."""
+
+    verdict: Verdict
+    distance: str = ""
+
+
+def judge(printed: Figure, exact: Measured | None) -> Judgement:
+    """Compare what is printed with what is measured; None: nothing can be measured.
+
+    A statement, measured as true or false, is judged by that alone. What has another unit or another form
+    than the measure (a number against a size) differs.
+    """
+    if exact is None:
+        return Judgement(Verdict.STATED)
+    value = exact.value
+    if isinstance(value, bool):
+        return Judgement(Verdict.EXACT if value else Verdict.DIFFERS)
+    if isinstance(printed, Number) and isinstance(value, int | Fraction):
+        if printed.unit != (exact.unit if exact.unit == "%" else ""):
+            return Judgement(Verdict.DIFFERS)
+        return _judge_number(printed, Fraction(value))
+    return Judgement(Verdict.EXACT if _same(printed, value) else Verdict.DIFFERS)
+
+
+def _judge_number(printed: Number, exact: Fraction) -> Judgement:
+    below = exact - printed.value
+    if below == 0:
+        return Judgement(Verdict.EXACT)
+    if abs(below) <= printed.step / 2:
+        return Judgement(Verdict.ROUNDED, "to the nearest")
+    cut_off = 0 < below < printed.step
+    if cut_off and printed.digits >= FEWEST_DIGITS_CUT_OFF:
+        return Judgement(Verdict.ROUNDED, f"cut off after {_digits(printed)}")
+    distance = _distance(printed.value, exact)
+    return Judgement(Verdict.DIFFERS, f"cut off after {_digits(printed)}, {distance}" if cut_off else distance)
+
+
+def _digits(printed: Number) -> str:
+    return _WORDS.get(printed.digits, f"{printed.digits} digits")
+
+
+def _distance(printed: Fraction, exact: Fraction) -> str:
+    """`15 % too low`."""
+    if exact == 0:
+        return "too high"
+    off = abs(printed - exact)
+    return f"{units.share(int(off * 10**6), int(abs(exact) * 10**6))} too {'low' if printed < exact else 'high'}"
+
+
+def _same(printed: Figure, value: Value) -> bool:
+    if isinstance(printed, str) and isinstance(value, str):
+        return printed.casefold() == value.casefold()
+    return printed == value

@@ -1,0 +1,117 @@
+"""The rows of a text table, with what stands beside their names, and what the signs in them mean."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import NamedTuple
+
+from cnncost import units
+from cnncost.report.columns import By, Row, table
+from cnncost.report.layout import guide
+from cnncost.report.model import Module, Report
+from cnncost.report.outline import OWN, Item, Placed, depth_of, fitting_depth, layer_names, outline, visible
+
+ROWS = 60
+"""Of the module tree, unless a depth is given: about what a screen and a half shows."""
+_NOTES = {"used": " (used)", "unused": " (not called)"}
+
+
+class Entry(NamedTuple):
+    """A row to be shown.
+
+    Attributes:
+        name: in a tree the last part of the path.
+        row: its numbers.
+        tail: what is noted after the name: number of equal siblings, calls, `(not called)`.
+        lead: the lines of the tree before the name.
+        full: the name where no tree is drawn.
+        style: `parent`, `own`, `biggest`, `total`, or nothing.
+    """
+
+    name: str
+    row: Row
+    tail: str = ""
+    lead: str = ""
+    full: str = ""
+    style: str = ""
+
+
+class Entries(NamedTuple):
+    """The rows, the total's last, and a line for each sign in them that needs one."""
+
+    rows: list[Entry]
+    legend: list[str]
+
+
+def entries(report: Report, by: By, depth: int | None) -> Entries:
+    """What to show of a report.
+
+    Raises:
+        CnncostError: no such `by`.
+    """
+    rows, legend = _tree(report, depth) if by == "module" else _flat(report, by)
+    if any(row.tail.endswith(_NOTES["used"]) for row in rows):
+        legend.append("(used): never called itself, but an op outside it reads its parameters")
+    return Entries([*rows, Entry("total", report.totals, full="total", style="total")], legend)
+
+
+def _flat(report: Report, by: By) -> Entries:
+    _, rows = table(report, by)
+    names = layer_names(report) if by == "layer" else [op.name for op in report.ops]
+    shown = [
+        Entry(name, row, _note(row), full=name, style="biggest" if row is report.biggest else "")
+        for name, row in zip(names, rows, strict=True)
+    ]
+    own = f"; {OWN}: what it runs itself, outside the modules in it" if any(OWN in name for name in names) else ""
+    return Entries(shown, [f"each row is one call of a module{own}"] if by == "layer" else [])
+
+
+def _tree(report: Report, depth: int | None) -> Entries:
+    items = outline(report)
+    level = fitting_depth(items, ROWS) if depth is None else depth
+    placed = list(visible(items, level))
+    shown = [item for item, _ in placed]
+    biggest = _holder(shown, report)
+    rows = [_entry(each, each.item is biggest) for each in placed]
+    return Entries(rows, list(_tree_legend(shown, level, depth_of(items))))
+
+
+def _entry(placed: Placed, biggest: bool) -> Entry:
+    item, last = placed
+    style = "biggest" if biggest else "own" if item.own else "parent" if item.children else ""
+    siblings = f" ×{item.siblings}" if item.siblings > 1 else ""
+    return Entry(item.name, item.row, siblings + _note(item.row), guide(last), _full(item), style)
+
+
+def _full(item: Item) -> str:
+    first, last = item.paths[0], item.paths[-1]
+    if item.own:
+        return f"{first} {OWN}".strip()
+    return f"{first} … {last}" if first != last else first or item.name
+
+
+def _tree_legend(shown: list[Item], level: int, deepest: int) -> Iterator[str]:
+    if any(item.siblings > 1 for item in shown):
+        yield "a … b ×n: n equal modules, their numbers added up"
+    if any(item.own for item in shown):
+        yield f"{OWN}: what a module runs itself, outside the modules in it"
+    if level < deepest:
+        yield f"{level} of {units.counted(deepest, 'level')} shown; each row has all below it"
+
+
+def _holder(items: list[Item], report: Report) -> Item | None:
+    """The deepest row that the biggest layer is in."""
+    if report.biggest is None:
+        return None
+    path, found = report.biggest.path, None
+    for item in items:
+        inside = path in item.paths if item.own else any(f"{path}.".startswith(f"{above}.") for above in item.paths)
+        if inside or item.paths == ("",):
+            found = item
+    return found
+
+
+def _note(row: Row) -> str:
+    if isinstance(row, Module) and row.status == "called" and row.calls > 1:
+        return f" ({row.calls} calls)"
+    return _NOTES.get(getattr(row, "status", ""), "")

@@ -1,0 +1,89 @@
+"""What stands over and under every table: model, inputs, convention, totals, what is unknown."""
+
+from __future__ import annotations
+
+from cnncost import units
+from cnncost.report.columns import AT_LEAST
+from cnncost.report.model import Report
+from cnncost.report.outline import biggest_name
+
+CONVENTION = "MAC = one multiply-accumulate; FLOP: a MAC is two, plus bias, norm, activation"
+
+
+def title(report: Report) -> str:
+    """The model's name, with its class if that is another."""
+    class_name = report.tree[0][1] if report.tree else report.model
+    return report.model if class_name == report.model else f"{report.model} ({class_name})"
+
+
+def inputs(report: Report) -> str:
+    """`input 1×3×224×224 float32, batch size 1`."""
+    texts = [f"{units.shape(shape)} {dtype}" for shape, dtype in report.inputs]
+    given = f"input{'s' if len(texts) > 1 else ''} {', '.join(texts)}" if texts else "no input tensors"
+    return f"{given}, " + ("no batch axis" if report.batch is None else f"batch size {report.batch}")
+
+
+def held(report: Report) -> str:
+    """Parameters and buffers, with their bytes."""
+    totals, dtypes = report.totals, report.param_dtypes
+    if not totals.params:
+        text = "no parameters"
+    else:
+        only = f"{next(iter(dtypes))} " if len(dtypes) == 1 else ""
+        parts = [units.counted(totals.params, f"{only}parameter")]
+        if len(dtypes) > 1:
+            parts[0] += f" ({', '.join(f'{units.exact(count)} {dtype}' for dtype, count in dtypes.items())})"
+        parts.append(_trained(report))
+        text = ", ".join([*parts, units.data(totals.param_bytes)])
+    if totals.buffers:
+        text += f"; {units.counted(totals.buffers, 'buffer element')}, {units.data(totals.buffer_bytes)}"
+    return text
+
+
+def _trained(report: Report) -> str:
+    totals = report.totals
+    if not totals.frozen_params:
+        return "all trainable"
+    if not totals.trainable_params:
+        return "all frozen"
+    return f"{units.exact(totals.trainable_params)} trainable, {units.exact(totals.frozen_params)} frozen"
+
+
+def computed(report: Report) -> str:
+    """MACs, FLOPs and ops of the forward pass, exact."""
+    totals = report.totals
+    mark = AT_LEAST if totals.lower_bound else ""
+    return (
+        f"{mark}{units.counted(totals.macs, 'MAC')}, {mark}{units.counted(totals.flops, 'FLOP')}"
+        f" in {units.counted(totals.ops, 'op')}"
+    )
+
+
+def training(report: Report) -> str:
+    """MACs and FLOPs of a training step; empty if none was analyzed."""
+    macs, flops = report.totals.training_macs, report.totals.training_flops
+    if macs is None or flops is None:
+        return ""
+    mark = AT_LEAST if report.totals.lower_bound else ""
+    return f"training step: {mark}{units.counted(macs, 'MAC')}, {mark}{units.counted(flops, 'FLOP')}"
+
+
+def biggest(report: Report) -> str:
+    """The layer that weighs most, and how much; empty if none has FLOPs."""
+    layer, totals = report.biggest, report.totals
+    if layer is None:
+        return ""
+    of = ("MACs", layer.macs, totals.macs) if totals.macs else ("FLOPs", layer.flops, totals.flops)
+    return f"biggest: {biggest_name(report)}, {units.share(*of[1:])} of {of[0]}"
+
+
+def unknown(report: Report) -> list[str]:
+    """Ops without a rule, each with how often and where first; empty if every op is accounted for."""
+    if not report.unknown:
+        return []
+    ops = units.counted(len(report.unknown), "op")
+    lines = [f"{ops} without a rule, so that all sums they belong to are lower bounds ({AT_LEAST}):"]
+    for op, count in report.unknown.items():
+        place = report.unknown_places.get(op, "")
+        lines.append(f"{op}, {units.exact(count)}×, first in {place or 'the model itself'}")
+    return lines

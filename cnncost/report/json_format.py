@@ -1,0 +1,155 @@
+"""The whole report as JSON, and back. Exact ints, a schema version, one line a row.
+
+What is written and read follows from the Report's own types, so that a new field is neither lost nor
+read unchecked. Two names differ: `class_name` is `class`, and `tree` holds objects, not triples.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from functools import cache
+from types import UnionType
+from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
+
+from cnncost.errors import CnncostError
+from cnncost.report.model import SCHEMA, Layer, Report
+
+_NAMES = {"class_name": "class"}
+_PAIRS = {"inputs": ("shape", "dtype"), "tree": ("path", "class", "calls")}
+"""Tuples that are written as objects, by the field that holds them."""
+_ADDED = {"schema", "batch"}
+_UP = {Layer: ("params", "trainable_params", "buffers", "macs", "flops", "bytes_read", "bytes_written")}
+"""What the rows of a table must add up to."""
+
+
+def to_json(report: Report) -> str:
+    """The report as one JSON document."""
+    data: dict[str, Any] = {"schema": SCHEMA, "model": report.model, "batch": report.batch}
+    for field in _fields(Report):
+        value = getattr(report, field)
+        names = _PAIRS.get(field)
+        data[field] = [dict(zip(names, each, strict=True)) for each in value] if names else _plain(value)
+    return "{\n" + ",\n".join(f"  {json.dumps(key)}: {_lines(value)}" for key, value in data.items()) + "\n}\n"
+
+
+def _lines(value: Any) -> str:
+    """JSON with one line for each row of a table: a diff of two reports is one of their layers."""
+    if isinstance(value, list) and value and isinstance(value[0], dict):
+        return "[\n    " + ",\n    ".join(json.dumps(row, ensure_ascii=False) for row in value) + "\n  ]"
+    return json.dumps(value, ensure_ascii=False)
+
+
+def _plain(value: Any) -> Any:
+    """NamedTuples and dataclasses as objects, other tuples as lists."""
+    kind = type(value)
+    if dataclasses.is_dataclass(kind) or hasattr(kind, "_fields"):
+        row = {_NAMES.get(name, name): _plain(getattr(value, name)) for name in _fields(kind)}
+        if kind is Layer:  # the first shape by itself: what most readers are after
+            row["output_shape"] = row["output_shapes"][0] if row["output_shapes"] else None
+        return row
+    if isinstance(value, (tuple, list)):
+        return [_plain(item) for item in value]
+    return value
+
+
+def from_json(text: str) -> Report:
+    """The report that `to_json` wrote; it has no graph, so that it can't explain a layer's formula.
+
+    Raises:
+        CnncostError: not JSON, another schema, a field that is missing or of another type, rows that
+            do not add up to the totals.
+    """
+    try:
+        data = json.loads(text)
+    except ValueError as error:
+        raise CnncostError(f"report file: not JSON ({error}); expected a report saved by cnncost") from None
+    if not isinstance(data, dict) or "schema" not in data:
+        raise CnncostError('report file: expected a JSON object with "schema", as a report saved by cnncost has')
+    if data["schema"] != SCHEMA:
+        raise CnncostError(f"report file: schema {data['schema']!r}; this version of cnncost reads schema {SCHEMA}")
+    for field, names in _PAIRS.items():
+        data[field] = [_triple(row, names, f"{field}[{i}]") for i, row in enumerate(_list(data.get(field), field))]
+    report: Report = _read(Report, data, "")
+    _check(report)
+    return report
+
+
+def _triple(row: Any, names: tuple[str, ...], where: str) -> list[Any]:
+    if not isinstance(row, dict) or not row.keys() >= set(names):
+        raise _wrong(where, f"an object with {', '.join(names)}", row)
+    return [row[name] for name in names]
+
+
+def _list(value: Any, where: str) -> list[Any]:
+    if not isinstance(value, list):
+        raise _wrong(where, "a list", value)
+    return value
+
+
+@cache
+def _fields(kind: Any) -> dict[str, Any]:
+    """Names and types of what is written of a class, in order."""
+    hints = get_type_hints(kind)
+    names = [f.name for f in dataclasses.fields(kind) if f.compare] if dataclasses.is_dataclass(kind) else kind._fields
+    return {name: hints[name] for name in names}
+
+
+def _read(kind: Any, value: Any, where: str) -> Any:
+    """A JSON value as one of a type; says where it is none."""
+    origin, arguments = get_origin(kind), get_args(kind)
+    if dataclasses.is_dataclass(kind) or hasattr(kind, "_fields"):
+        return _read_object(kind, value, where)
+    if origin is Literal:
+        if value not in arguments:
+            raise _wrong(where, f"one of {', '.join(map(str, arguments))}", value)
+        return value
+    if origin in {Union, UnionType}:
+        inner = next(argument for argument in arguments if argument is not type(None))
+        return None if value is None and type(None) in arguments else _read(inner, value, where)
+    if origin is tuple:
+        items = _list(value, where)
+        kinds = [arguments[0]] * len(items) if arguments[-1] is Ellipsis else list(arguments)
+        if len(kinds) != len(items):
+            raise _wrong(where, f"a list of {len(kinds)}", value)
+        return tuple(_read(k, item, f"{where}[{i}]") for i, (k, item) in enumerate(zip(kinds, items, strict=True)))
+    if origin is dict:
+        if not isinstance(value, dict):
+            raise _wrong(where, "an object", value)
+        return {key: _read(arguments[1], item, f"{where}.{key}") for key, item in value.items()}
+    if type(value) is not kind:  # not isinstance: a bool is no count
+        raise _wrong(where, {int: "a whole number", str: "a text", bool: "true or false"}.get(kind, str(kind)), value)
+    return value
+
+
+def _read_object(kind: Any, value: Any, where: str) -> Any:
+    if not isinstance(value, dict):
+        raise _wrong(where, "an object", value)
+    defaults = getattr(kind, "_field_defaults", {})
+    found = {}
+    for name, hint in _fields(kind).items():
+        key = _NAMES.get(name, name)
+        place = f"{where}.{key}" if where else key
+        if key in value:
+            found[name] = _read(hint, value[key], place)
+        elif name not in defaults:
+            raise CnncostError(f"report file: {place} is missing; expected a report saved by cnncost")
+    return kind(**found)
+
+
+def _wrong(where: str, expected: str, value: Any) -> CnncostError:
+    return CnncostError(f"report file: {where}: expected {expected}, got {json.dumps(value)[:60]}")
+
+
+def _check(report: Report) -> None:
+    """The rows fit the tree, and add up to the totals."""
+    paths = {path for path, _, _ in report.tree}
+    if "" not in paths:
+        raise CnncostError("report file: tree: expected the model itself, path \"\", among the modules")
+    for path in (*paths, *(layer.path for layer in report.layers)):
+        if path and (path.rpartition(".")[0] not in paths or path not in paths):
+            raise CnncostError(f"report file: module {path!r} or the one that holds it is not in the tree")
+    for name in _UP[Layer]:
+        total, rows = getattr(report.totals, name), sum(getattr(layer, name) for layer in report.layers)
+        if total != rows:
+            raise CnncostError(f"report file: totals.{name} is {total}, but the layers add up to {rows}")

@@ -1,0 +1,96 @@
+"""Writing a report to a file, whole or not at all."""
+
+from __future__ import annotations
+
+import os
+import stat
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+
+from cnncost.errors import OutputError
+from cnncost.report.model import Report
+
+FORMATS: dict[str, str] = {
+    ".md": "markdown", ".markdown": "markdown", ".csv": "csv", ".json": "json", ".html": "html", ".htm": "html",
+}  # fmt: skip
+"""Format by the file's ending."""
+
+
+def save(report: Report, path: str | Path) -> None:
+    """Write the report in the format of the file's ending.
+
+    Raises:
+        OutputError: an unknown ending, or a place that can't be written to.
+    """
+    render: dict[str, Callable[[], str]] = {
+        "markdown": report.to_markdown, "csv": report.to_csv, "json": report.to_json, "html": report.to_html,
+    }  # fmt: skip
+    write(path, render[format_of(path)]())
+
+
+def format_of(path: str | Path) -> str:
+    """The format that a file's ending asks for. Raises OutputError for an unknown one."""
+    suffix = Path(path).suffix.lower()
+    if suffix not in FORMATS:
+        raise OutputError(f"{path}: expected a name that ends in .md, .csv, .json or .html, got {suffix or 'no ending'}")
+    return FORMATS[suffix]
+
+
+def write(path: str | Path, text: str) -> None:
+    """Put a text into a file: written beside it and moved into its place, so that nobody sees half of it.
+
+    A link is followed; an existing file keeps its permissions. What is no file (a pipe, `/dev/stdout`)
+    is written to as it is.
+
+    Raises:
+        OutputError: the folder does not exist, the target is a folder, it may not be written, the disk is full.
+    """
+    target = Path(path)
+    try:
+        mode = target.stat().st_mode
+    except FileNotFoundError:
+        mode = None
+    except OSError as error:
+        raise _failure(target, error) from None
+    if mode is not None and stat.S_ISDIR(mode):
+        raise OutputError(f"{target}: is a folder; name a file in it, for example {target / 'report.html'}")
+    if mode is not None and not os.access(target, os.W_OK):
+        raise OutputError(f"{target}: may not be written; change its permissions or choose another name")
+    try:
+        if mode is not None and not stat.S_ISREG(mode):
+            target.write_text(text, encoding="utf-8", newline="")
+        else:
+            _replace(Path(os.path.realpath(target)), text, stat.S_IMODE(mode) if mode is not None else None)
+    except OSError as error:
+        raise _failure(target, error) from None
+
+
+def _replace(target: Path, text: str, mode: int | None) -> None:
+    """Write a neighbour and move it into the target's place; leave none behind."""
+    descriptor, name = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name[:100]}.", suffix=".part")
+    try:
+        with open(descriptor, "w", encoding="utf-8", newline="") as file:
+            file.write(text)
+        Path(name).chmod(_default_mode() if mode is None else mode)
+        Path(name).replace(target)
+    except BaseException:
+        Path(name).unlink(missing_ok=True)
+        raise
+
+
+def _default_mode() -> int:
+    """What a new file gets: `mkstemp` makes one that its owner alone may read."""
+    mask = os.umask(0)
+    os.umask(mask)
+    return 0o666 & ~mask
+
+
+def _failure(target: Path, error: OSError) -> OutputError:
+    folder = target.parent
+    if isinstance(error, (FileNotFoundError, NotADirectoryError)):
+        what = "is no folder" if folder.exists() else "does not exist"
+        return OutputError(f"{target}: folder {folder} {what}; make it first: mkdir -p {folder}")
+    if isinstance(error, PermissionError):
+        return OutputError(f"{target}: folder {folder} may not be written to; choose another place")
+    return OutputError(f"{target}: could not be written: {error.strerror or error}; choose another place")

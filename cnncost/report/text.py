@@ -1,0 +1,182 @@
+"""The report as a table in the terminal, and the same as plain text.
+
+One layout serves both: lines of styled parts. Styles are rendered by rich, which is imported for
+that alone, so that piped output does not wait for it.
+"""
+
+from __future__ import annotations
+
+import shutil
+import textwrap
+from collections.abc import Callable, Iterator, Sequence
+from typing import NamedTuple
+
+from cnncost import units
+from cnncost.report import heading, layout
+from cnncost.report.columns import By, Column, for_people, share_of_macs
+from cnncost.report.entries import Entry, entries
+from cnncost.report.layout import Cell, Field, Line
+from cnncost.report.model import Report
+
+LEAST_WIDTH = 40
+"""Narrower terminals get lines of this width."""
+_SIGNS = "─├│└×…≥█▏"
+_STYLES = {
+    "title": "bold", "heading": "bold", "rule": "dim", "guide": "dim", "note": "dim", "zero": "dim", "parent": "bold cyan",
+    "own": "italic dim", "bar": "blue", "biggest": "bold yellow", "total": "bold", "warning": "bold red", "class": "green",
+}  # fmt: skip
+_PERCENT, _WIDEST_BAR = 5, 24
+
+
+class Plan(NamedTuple):
+    """One way to use a width.
+
+    Attributes:
+        columns: names of the columns after the name.
+        number: how counts are written.
+        bar: least width of the bar; 0 leaves the share out.
+        shrink: down to this width the class may be shortened; None: not at all.
+    """
+
+    columns: tuple[str, ...]
+    number: Callable[[int], str] = units.exact
+    bar: int = 10
+    shrink: int | None = None
+
+    def without(self, *columns: str) -> Plan:
+        """The same with fewer columns."""
+        return self._replace(columns=tuple(name for name in self.columns if name not in columns))
+
+
+def to_text(
+    report: Report,
+    *,
+    by: By = "module",
+    depth: int | None = None,
+    width: int | None = None,
+    color: bool = False,
+    encoding: str = "utf-8",
+) -> str:
+    """The report as a table with heading, totals and notes.
+
+    Args:
+        report: what to show.
+        by: a row a module (a tree), a layer (a module call), or an op.
+        depth: how many levels of the module tree are shown; by default as many as make not more
+            than about 60 rows.
+        width: no line is longer; by default the terminal's, or 80.
+        color: with escape codes.
+        encoding: of where the text goes; ASCII signs are used if it lacks those of the layout.
+
+    Raises:
+        CnncostError: no such `by`.
+    """
+    width = max(LEAST_WIDTH, width or shutil.get_terminal_size().columns)
+    shown = entries(report, by, depth)
+    written = layout.printable if _encodable(encoding) else layout.to_ascii
+    lines = [*_head(report, width), [], *_table(report, by, shown.rows, width, written), []]
+    lines += _notes(report, shown.legend, width)
+    styled = [[(written(text), style) for text, style in line] for line in lines]
+    return "\n".join((_colored if color else layout.plain)(line).rstrip() for line in styled)
+
+
+def _encodable(encoding: str) -> bool:
+    try:
+        _SIGNS.encode(encoding)
+    except (UnicodeEncodeError, LookupError):
+        return False
+    return True
+
+
+def _colored(line: Line) -> str:
+    from rich.color import ColorSystem
+    from rich.style import Style
+
+    return "".join(
+        Style.parse(_STYLES[style]).render(text, color_system=ColorSystem.STANDARD) if style else text
+        for text, style in line
+    )
+
+
+def _head(report: Report, width: int) -> list[Line]:
+    about = f"{layout.printable(heading.title(report))}, {heading.inputs(report)}"
+    return [*_wrapped(about, width, "title"), *_wrapped(heading.CONVENTION, width, "note")]
+
+
+def _wrapped(text: str, width: int, style: str = "", indent: str = "") -> list[Line]:
+    lines = textwrap.wrap(text, width, initial_indent=indent, subsequent_indent=indent + "  ", break_on_hyphens=False)
+    return [[(line, style)] for line in lines]
+
+
+def _table(report: Report, by: By, rows: list[Entry], width: int, written: Callable[[str], str]) -> list[Line]:
+    known = {column.name: column for column in for_people(report, by)}
+    name = Field(by, [_name(row, written) for row in rows], least=max(16, 3 * width // 10))
+    fields, plan = [name], Plan(())
+    for plan in _plans(tuple(known)):
+        fields = [name, *(_field(rows, known[each], plan, written) for each in plan.columns)]
+        share = layout.GAP + _PERCENT + 1 + plan.bar if plan.bar else 0
+        if layout.needed(fields) + share <= width:
+            break
+    if plan.bar:
+        left = width - sum(field.width + layout.GAP for field in fields) - _PERCENT - 1
+        fields += _share(rows, report, max(plan.bar, min(left, _WIDEST_BAR)))
+    return layout.table(fields, width, rules=[len(rows) - 1])
+
+
+def _plans(columns: tuple[str, ...]) -> Iterator[Plan]:
+    """Ways to use the width, the richest first; the last one fits `LEAST_WIDTH`."""
+    plan = Plan(columns)
+    yield plan
+    for dropped in (("buffers",), ("bytes_read", "bytes_written"), ("trainable_params",), ("frozen_params",)):
+        yield (plan := plan.without(*dropped))
+    if "class" in plan.columns:
+        yield (plan := plan.without("kind"))
+        yield (plan := plan.without("output_shape"))
+    yield plan._replace(bar=3, shrink=12)
+    plan = plan._replace(number=units.compact)
+    yield plan._replace(bar=6)
+    yield plan._replace(bar=3, shrink=8)
+    plan = plan.without("class", "kind", "count")
+    yield plan._replace(bar=3)
+    yield plan._replace(bar=0)
+
+
+def _name(entry: Entry, written: Callable[[str], str]) -> Cell:
+    return Cell(written(entry.name), entry.style, entry.lead, entry.tail)
+
+
+def _field(rows: Sequence[Entry], column: Column, plan: Plan, written: Callable[[str], str]) -> Field:
+    cells = [Cell(written(column.show(row.row, plan.number)), _style(row, column)) for row in rows]
+    return Field(column.heading, cells, column.right, plan.shrink if column.look == "text" else None)
+
+
+def _style(entry: Entry, column: Column) -> str:
+    if entry.style in {"biggest", "total"}:
+        return entry.style
+    if not column.right:
+        return "class"
+    return "" if column.of(entry.row) else "zero"
+
+
+def _share(rows: Sequence[Entry], report: Report, width: int) -> list[Field]:
+    """Per cent of all MACs, and a bar that the largest row fills."""
+    largest = max((row.row.macs for row in rows if row.style != "total"), default=0)
+    percents, bars = [], []
+    for entry in rows:
+        row, marked = entry.row, entry.style in {"biggest", "total"}
+        percents.append(Cell(share_of_macs(row, report), entry.style if marked else "" if row.macs else "zero"))
+        bar = "" if entry.style == "total" else layout.bar(row.macs, largest, width)
+        bars.append(Cell(bar, "biggest" if marked else "bar"))
+    of = "of MACs"
+    return [Field("share", percents, right=True), Field(of if width >= len(of) else "", bars, gap=1)]
+
+
+def _notes(report: Report, legend: list[str], width: int) -> list[Line]:
+    """Exact totals, the biggest layer, what signs mean, what is unknown."""
+    texts = [(heading.held(report), ""), (heading.computed(report), ""), (heading.training(report), "")]
+    texts += [(heading.biggest(report), "biggest"), *((text, "note") for text in legend)]
+    first, *rest = heading.unknown(report) or [""]
+    lines = [line for text, style in [*texts, (first, "warning")] for line in _wrapped(text, width, style)]
+    for text in rest:
+        lines.extend(_wrapped(layout.printable(text), width, "warning", "  "))
+    return lines

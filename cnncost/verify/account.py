@@ -1,0 +1,82 @@
+"""Adds up what a peer must have counted, and holds it against what it did count."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import NamedTuple, TypeAlias
+
+from cnncost.graph import Node
+from cnncost.verify.result import Explanation, Unexplained
+
+
+class Expected(NamedTuple):
+    """What a peer counts for an op.
+
+    Attributes:
+        op: the op of the peer's in which it counts this; empty if in none.
+        amount: how much.
+        why: its rule. Ops of one kind with the same `why` are one row of the result.
+    """
+
+    op: str
+    amount: int
+    why: str = ""
+
+
+Rule: TypeAlias = Callable[[Node], Expected]
+
+
+class Whole(NamedTuple):
+    """An op that the peer sees whole, where the Graph has the nodes that it is made of."""
+
+    op: str
+    nodes: tuple[Node, ...]
+    expected: Expected
+
+
+class Account:
+    """The predicted count of one peer, op by op.
+
+    Args:
+        rule: what the peer counts for a node.
+        ours: what cnncost counts for a node, in the peer's unit.
+    """
+
+    def __init__(self, rule: Rule, ours: Callable[[Node], int]) -> None:
+        self._rule = rule
+        self._ours = ours
+        self._rows: dict[tuple[str, str], list[int]] = {}
+        self._predicted: Counter[str] = Counter()
+
+    def add(self, nodes: Iterable[Node], sign: int = 1) -> None:
+        """Enter nodes, each under its kind; `sign` -1 takes them out again."""
+        for node in nodes:
+            expected = self._rule(node)
+            self._enter(node.spec.kind, expected, sign, sign * self._ours(node), sign * expected.amount)
+
+    def add_whole(self, whole: Whole) -> None:
+        """Enter an op in place of its nodes, which are in the account."""
+        self.add(whole.nodes, sign=-1)
+        ours = sum(self._ours(node) for node in whole.nodes)
+        self._enter(whole.op, whole.expected, 1, ours, whole.expected.amount)
+
+    def add_as(self, nodes: Sequence[Node], expected: Expected) -> None:
+        """Enter nodes of one kind of which only the sum is predicted."""
+        self._enter(nodes[0].spec.kind, expected, len(nodes), sum(map(self._ours, nodes)), expected.amount)
+
+    def _enter(self, kind: str, expected: Expected, count: int, ours: int, theirs: int) -> None:
+        row = self._rows.setdefault((kind, expected.why), [0, 0, 0])
+        for i, change in enumerate((count, ours, theirs)):
+            row[i] += change
+        self._predicted[expected.op] += theirs
+
+    def explanations(self) -> tuple[Explanation, ...]:
+        """The rows in which either count is not zero, the largest first."""
+        rows = [Explanation(kind, *numbers, why) for (kind, why), numbers in self._rows.items() if any(numbers[1:])]
+        return tuple(sorted(rows, key=lambda row: (-max(row.ours, row.theirs), row.op, row.why)))
+
+    def unexplained(self, by_op: Mapping[str, int]) -> tuple[Unexplained, ...]:
+        """The peer's ops whose count is not the predicted one."""
+        differences = {op: by_op.get(op, 0) - self._predicted[op] for op in {*by_op, *self._predicted}}
+        return tuple(Unexplained(op, amount) for op, amount in sorted(differences.items()) if amount)

@@ -1,0 +1,143 @@
+"""Copies of a model for others to run: the user's own is never handed out.
+
+A peer sets hooks on modules, may run a real forward, and batch norms, caches and counters write to
+themselves when they are run.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from torch import nn
+
+from cnncost.errors import InputError
+from cnncost.frontends.torch.inputs import Inputs
+
+META = torch.device("meta")
+
+
+def on_meta(tensor: torch.Tensor) -> torch.Tensor:
+    """A tensor like this one, without data."""
+    return torch.empty_like(tensor, device=META)
+
+
+def parameters_on_meta(tensor: torch.Tensor) -> torch.Tensor:
+    """Parameters without data, all else with the data it has: what a recording may read."""
+    return on_meta(tensor) if isinstance(tensor, nn.Parameter) else tensor.detach().clone()
+
+
+def on_cpu(tensor: torch.Tensor) -> torch.Tensor:
+    """A tensor with data: its own, or zeros if it has none."""
+    if tensor.is_meta:
+        return torch.zeros(tensor.shape, dtype=tensor.dtype)
+    return tensor.detach().to("cpu", copy=True)
+
+
+def copied(model: nn.Module, place: Callable[[torch.Tensor], torch.Tensor]) -> nn.Module:
+    """A copy of the model in eval mode, each of its tensors replaced by what `place` makes of it.
+
+    Tied tensors stay tied. No tensor is copied but by `place`.
+
+    Raises:
+        InputError: something that a module holds can't be copied.
+    """
+    made: dict[int, Any] = {}
+    for module in model.modules():
+        for tensor in _held(module):
+            if id(tensor) not in made:
+                made[id(tensor)] = _like(tensor, place)
+    try:
+        return copy.deepcopy(model, made).eval()
+    except Exception as error:
+        raise InputError(
+            f"verify: the model can't be copied, and the others are not let near the original: "
+            f"{type(error).__name__}: {error}"
+        ) from error
+
+
+def _held(module: nn.Module) -> Iterator[torch.Tensor]:
+    """Parameters, buffers, and tensors in plain attributes or in containers there."""
+    yield from (t for t in module._parameters.values() if t is not None)
+    yield from (t for t in module._buffers.values() if t is not None)
+    for name, value in vars(module).items():
+        if name not in {"_parameters", "_buffers", "_modules"}:
+            yield from tensors(value)
+
+
+def _like(tensor: torch.Tensor, place: Callable[[torch.Tensor], torch.Tensor]) -> torch.Tensor:
+    made = place(tensor).detach()
+    return nn.Parameter(made, tensor.requires_grad) if isinstance(tensor, nn.Parameter) else made
+
+
+def tensors(value: Any) -> Iterator[torch.Tensor]:
+    """The tensors in a nest of containers, in order."""
+    if isinstance(value, torch.Tensor):
+        yield value
+    elif isinstance(value, dict):
+        for item in value.values():
+            yield from tensors(item)
+    elif isinstance(value, (list, tuple)):
+        for item in value:
+            yield from tensors(item)
+
+
+class Arguments:
+    """What forward takes, as a flat list of tensors and the nest to put them back in.
+
+    Integer tensors that the user gave with values (lengths, indices) keep them; others are zeros.
+    """
+
+    def __init__(self, inputs: Inputs) -> None:
+        self._nest = (inputs.args, inputs.kwargs)
+        self._data = inputs.data
+        self.flat: tuple[torch.Tensor, ...] = tuple(tensors(self._nest))
+
+    def on_meta(self, keep_values: bool) -> tuple[torch.Tensor, ...]:
+        """The tensors without data; but for those with values, if `keep_values`."""
+        return tuple(self._data.get(id(t), t) if keep_values else t for t in self.flat)
+
+    @property
+    def have_values(self) -> bool:
+        """Whether some have values."""
+        return bool(self._data)
+
+    def on_cpu(self) -> tuple[torch.Tensor, ...]:
+        """The tensors with data."""
+        return tuple(on_cpu(self._data.get(id(t), t)) for t in self.flat)
+
+    def nested(self, flat: tuple[torch.Tensor, ...]) -> tuple[tuple[Any, ...], dict[str, Any]]:
+        """Positional and keyword arguments, with these tensors in them."""
+        rest = iter(flat)
+        args, kwargs = _filled(self._nest, rest)
+        return args, kwargs
+
+
+def _filled(nest: Any, rest: Iterator[torch.Tensor]) -> Any:
+    if isinstance(nest, torch.Tensor):
+        return next(rest)
+    if isinstance(nest, dict):
+        return {name: _filled(item, rest) for name, item in nest.items()}
+    if isinstance(nest, (list, tuple)):
+        items = [_filled(item, rest) for item in nest]
+        if isinstance(nest, list):
+            return items
+        return type(nest)(*items) if hasattr(nest, "_fields") else tuple(items)
+    return nest
+
+
+@contextmanager
+def unfused() -> Iterator[None]:
+    """Attention and encoder layers run as their parts.
+
+    The fused path is taken in eval mode without grad, and hides all that is in it from every counter.
+    """
+    enabled = torch.backends.mha.get_fastpath_enabled()
+    torch.backends.mha.set_fastpath_enabled(False)
+    try:
+        yield
+    finally:
+        torch.backends.mha.set_fastpath_enabled(enabled)

@@ -1,0 +1,148 @@
+"""The model counted by fvcore's `FlopCountAnalysis`: a real forward, with real weights, under torch's jit tracer."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from importlib.metadata import version
+from time import perf_counter
+from typing import Any, NamedTuple
+
+import torch
+from torch import nn
+
+from cnncost.errors import MissingPackageError
+from cnncost.frontends.torch.guard import same_random_state
+from cnncost.graph import Graph, Node
+from cnncost.ops import cost_of
+from cnncost.verify.account import Account, Expected, Whole
+from cnncost.verify.copies import Arguments, copied, on_cpu, tensors, unfused
+from cnncost.verify.fvcore_rules import einsum, expected
+from cnncost.verify.memory import shortage
+from cnncost.verify.names import op_name
+from cnncost.verify.reasons import reason
+from cnncost.verify.result import PeerCount
+from cnncost.verify.trace import Parts, TracedOp, traced
+
+PEER = "fvcore"
+_EINSUM = "aten::einsum"
+_INSTALL = "python -m pip install fvcore"
+
+
+class Counted(NamedTuple):
+    """What fvcore found, and the ops of its trace that the Graph has as parts."""
+
+    by_op: dict[str, int]
+    unsupported: dict[str, int]
+    composites: tuple[TracedOp, ...]
+    seconds: float
+
+
+def count(model: nn.Module, arguments: Arguments, graph: Graph) -> PeerCount:
+    """fvcore's number for a copy of the model, each difference explained from the Graph, or why it failed."""
+    try:
+        analysis, installed = _analysis(), version(PEER)
+        lacking = shortage(graph)
+        if lacking:
+            return PeerCount(PEER, installed, "MAC", "cpu", failure=lacking)
+        counted = _count(analysis, model, arguments, {op_name(node) for node in graph.nodes})
+    except MissingPackageError as error:
+        return PeerCount(PEER, "", "MAC", "cpu", failure=str(error))
+    except Exception as error:  # noqa: BLE001  # whatever fvcore, the tracer or the model raises is the result
+        return PeerCount(PEER, installed, "MAC", "cpu", failure=reason(error))
+    account = _account(graph, counted.composites)
+    return PeerCount(
+        PEER, installed, "MAC", "cpu", sum(counted.by_op.values()), counted.by_op, counted.unsupported,
+        account.explanations(), account.unexplained(counted.by_op), counted.seconds,
+    )  # fmt: skip
+
+
+def _analysis() -> Any:
+    """The class, imported when it is needed. Raises MissingPackageError."""
+    try:
+        from fvcore.nn import FlopCountAnalysis
+    except ImportError as error:
+        raise MissingPackageError(
+            f"fvcore can't be imported ({error}); install it with `{_INSTALL}`, or leave it out with --no-fvcore"
+        ) from error
+    return FlopCountAnalysis
+
+
+def _count(analysis: Any, model: nn.Module, arguments: Arguments, known: set[str]) -> Counted:
+    begun = perf_counter()
+    twin = _Flat(copied(model, on_cpu), arguments)
+    observed: list[TracedOp] = []
+    counter = _observing(analysis, observed, known)(twin, arguments.on_cpu())
+    counter.unsupported_ops_warnings(False).uncalled_modules_warnings(False).tracer_warnings("none")
+    handle = counter._op_handles[_EINSUM]
+    counter.set_op_handle(_EINSUM, lambda inputs, outputs: _seen(observed, inputs, handle(inputs, outputs)))
+    with _quiet():
+        by_op = {str(op): int(amount) for op, amount in counter.by_operator().items()}
+        unsupported = {str(op): int(times) for op, times in counter.unsupported_ops().items()}
+    return Counted(by_op, unsupported, tuple(observed), perf_counter() - begun)
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Without grad, which the count does not depend on, and which would keep all activations."""
+    with warnings.catch_warnings(), same_random_state(), unfused(), torch.no_grad():
+        warnings.simplefilter("ignore")  # the tracer's, about itself and about the model
+        yield
+
+
+def _seen(observed: list[TracedOp], inputs: list[Any], amount: Any) -> Any:
+    observed.append(traced(inputs[0].uses()[0].user))
+    return amount
+
+
+def _observing(analysis: Any, observed: list[TracedOp], known: set[str]) -> Any:
+    """The analysis, which also notes ops that it has no formula for and that the Graph has no node of."""
+
+    class Observing(analysis):  # type: ignore[misc]  # fvcore has no types
+        def _should_ignore_node(self, node: Any) -> bool:
+            kind = str(node.kind())
+            if kind.startswith("prim::PythonOp") or (not kind.startswith("prim::") and _short(kind) not in known):
+                observed.append(traced(node))
+            return bool(super()._should_ignore_node(node))
+
+    return Observing
+
+
+def _short(kind: str) -> str:
+    """As `op_name` writes it: `relu_` of `aten::relu_`, `my_lib.my_op` of a custom op."""
+    space, _, name = kind.partition("::")
+    return name if space == "aten" else f"{space}.{name}"
+
+
+class _Flat(nn.Module):
+    """The model as a function of tensors that returns tensors, which is what the tracer takes."""
+
+    def __init__(self, model: nn.Module, arguments: Arguments) -> None:
+        super().__init__()
+        self.model = model
+        self._nested = arguments.nested
+
+    def forward(self, *flat: torch.Tensor) -> Any:
+        """Call the model with these in place of its tensors."""
+        args, kwargs = self._nested(flat)
+        result = self.model(*args, **kwargs)
+        return tuple(tensors(result)) or result
+
+
+def _account(graph: Graph, composites: tuple[TracedOp, ...]) -> Account:
+    account, parts = Account(expected, _macs), Parts()
+    account.add(graph.nodes)
+    for op in composites:
+        nodes = parts.of(op)
+        if op.kind == _EINSUM and op.args:
+            rule = einsum(str(op.args[0]), op.shapes(), sum(map(_macs, nodes)))
+            account.add_whole(Whole(op.kind, nodes, rule))
+        elif any(_macs(node) or expected(node).amount for node in nodes):
+            account.add_whole(Whole(op.kind, nodes, Expected("", 0, f"no formula for {op.kind}: counts as 0")))
+    return account
+
+
+def _macs(node: Node) -> int:
+    cost = cost_of(node.spec)
+    return cost.macs if cost is not None else 0

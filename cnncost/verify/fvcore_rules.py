@@ -1,0 +1,128 @@
+"""What fvcore's `FlopCountAnalysis` counts for an op. Source: fvcore/nn/jit_handles.py and flop_count.py.
+
+One for each multiply-accumulate of the products it knows, a few for each element of norms and
+resizing, nothing for all others. It sees composite ops whole, as cnncost's Graph has them, but for
+those in `composites`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from math import prod
+
+from cnncost.graph import Node, OpSpec, Shape
+from cnncost.ops import cost_of
+from cnncost.verify.account import Expected
+from cnncost.verify.names import op_name
+
+_CONVOLUTIONS = (
+    "conv1d", "conv2d", "conv3d", "conv_transpose1d", "conv_transpose2d", "conv_transpose3d", "convolution", "_convolution",
+)  # fmt: skip
+_NO_MACS = "; it has no MACs"
+
+
+def expected(node: Node) -> Expected:
+    """fvcore's number for a node."""
+    name = op_name(node)
+    rule = _RULES.get(name)
+    if rule is not None:
+        return rule(name, node.spec)
+    if _macs(node.spec):
+        return Expected("", 0, f"no formula for aten::{name}: counts as 0")
+    return Expected("", 0)
+
+
+def _macs(spec: OpSpec) -> int:
+    cost = cost_of(spec)
+    return cost.macs if cost is not None else 0
+
+
+def _convolution(_: str, spec: OpSpec) -> Expected:
+    return Expected("conv", _macs(spec), "1 per MAC")
+
+
+def _product(name: str, spec: OpSpec) -> Expected:
+    return Expected(name, _macs(spec), "1 per MAC")
+
+
+def _matmul(name: str, spec: OpSpec) -> Expected:
+    """x: *,M,K; y: *,K,N. Its formula is |x|·N, whatever the batch of y."""
+    x, y = spec.inputs[:2]
+    return Expected(name, x.numel * y.shape[-1], "1 per MAC, but with the batch of the first operand alone")
+
+
+def _batch_norm(name: str, spec: OpSpec) -> Expected:
+    """In eval mode; without running statistics, those of the data are taken as in training."""
+    affine = bool(spec["affine"])
+    each = 4 + affine if spec["statistics"] else 1 + affine
+    kind = "batch norm by the data's statistics" if spec["statistics"] else "batch norm"
+    return Expected(name, each * spec.inputs[0].numel, f"{each} per element of a {kind}{_scaled(affine)}{_NO_MACS}")
+
+
+def _norm(name: str, spec: OpSpec) -> Expected:
+    affine = bool(spec["affine"])
+    each = 4 + affine
+    return Expected(name, each * spec.inputs[0].numel, f"{each} per element of a {spec['fn']} norm{_scaled(affine)}{_NO_MACS}")
+
+
+def _scaled(affine: bool) -> str:
+    return " with scale" if affine else " without scale"
+
+
+def _per_output(each: int) -> Callable[[str, OpSpec], Expected]:
+    def rule(name: str, spec: OpSpec) -> Expected:
+        return Expected(name, each * spec.outputs[0].numel, f"{each} per element out of {name}{_NO_MACS}")
+
+    return rule
+
+
+def _per_input(name: str, spec: OpSpec) -> Expected:
+    return Expected(name, spec.inputs[0].numel, f"1 per element into {name}{_NO_MACS}")
+
+
+_RULES: dict[str, Callable[[str, OpSpec], Expected]] = {
+    **dict.fromkeys(_CONVOLUTIONS, _convolution),
+    **dict.fromkeys(("linear", "addmm", "mm", "bmm"), _product),
+    "matmul": _matmul,
+    "batch_norm": _batch_norm,
+    **dict.fromkeys(("layer_norm", "group_norm", "instance_norm"), _norm),
+    "upsample_nearest2d": _per_output(1),
+    "upsample_bilinear2d": _per_output(4),
+    "grid_sampler": _per_output(4),
+    "adaptive_avg_pool2d": _per_input,
+}
+
+_EXACT = frozenset({"abc,abd->acd", "abc,adc->adb"})
+"""Equations, with the letters in order of appearance, that fvcore counts itself."""
+EINSUM = "numpy's contraction cost plus 1, printed with 4 digits, halved and rounded down"
+
+
+def einsum(equation: str, shapes: Sequence[Shape], macs: int) -> Expected:
+    """fvcore's number for an einsum: half of what `numpy.einsum_path` prints as "Optimized FLOP count".
+
+    Numpy's cost of contracting n operands is the product P of all extents, times n - 1 (at least 1),
+    and P more if an index is summed away. Over several contractions it depends on the order; there
+    2·`macs`, cnncost's count, is assumed, so that another order shows as unexplained.
+    """
+    equation = equation.replace(" ", "")
+    if len(shapes) > 2 or "." in equation:
+        return Expected("einsum", _printed(2 * macs), EINSUM)
+    terms, arrow, out = equation.partition("->")
+    extents = {i: n for term, shape in zip(terms.split(","), shapes, strict=True) for i, n in zip(term, shape, strict=True)}
+    product = prod(extents.values())
+    if _relabelled(equation) in _EXACT:
+        return Expected("einsum", product, "1 per MAC")
+    letters = terms.replace(",", "")
+    kept = set(out) if arrow else {i for i in letters if letters.count(i) == 1}
+    summed = bool(extents.keys() - kept)
+    return Expected("einsum", _printed(product * (max(1, len(shapes) - 1) + summed)), EINSUM)
+
+
+def _printed(operations: int) -> int:
+    return int(float(f"{operations + 1:.3e}")) // 2
+
+
+def _relabelled(equation: str) -> str:
+    letters = dict.fromkeys(i for i in equation if i.isalpha())
+    names = {i: chr(ord("a") + n) for n, i in enumerate(letters)}
+    return "".join(names.get(i, i) for i in equation)

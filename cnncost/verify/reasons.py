@@ -1,0 +1,16 @@
+"""Why a peer failed, in a line."""
+
+from __future__ import annotations
+
+import traceback
+
+_LONGEST = 200
+
+
+def reason(error: BaseException) -> str:
+    """The kind of error, where in the peer or the model it was raised, and its first line."""
+    frames = traceback.extract_tb(error.__traceback__)
+    where = f" in {frames[-1].name}" if frames else ""
+    text = next((line.strip() for line in str(error).splitlines() if line.strip()), "")
+    text = text if len(text) <= _LONGEST else text[: _LONGEST - 1] + "…"
+    return f"{type(error).__name__}{where}: {text}" if text else f"{type(error).__name__}{where}"

@@ -1,0 +1,111 @@
+"""What a verification found, as plain frozen data."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Literal, NamedTuple, TypeAlias
+
+from cnncost.graph import Shape
+
+SCHEMA = 1
+Unit: TypeAlias = Literal["MAC", "FLOP"]
+
+
+class Explanation(NamedTuple):
+    """Ops that a peer treats alike: how often they ran, cnncost's count and the peer's.
+
+    Attributes:
+        op: the op kind; of an op that only the peer sees whole, its name there.
+        count: how many ran.
+        ours, theirs: in the peer's unit. Over all rows they add up to cnncost's total and to what the
+            rules say that the peer counts.
+        why: the peer's rule, which makes the difference if there is one.
+    """
+
+    op: str
+    count: int
+    ours: int
+    theirs: int
+    why: str
+
+
+class Unexplained(NamedTuple):
+    """What a peer counted in one of its ops beyond what its rule says; negative if it counted less."""
+
+    op: str
+    amount: int
+
+
+@dataclass(frozen=True, slots=True)
+class PeerCount:
+    """A model counted by another tool.
+
+    Attributes:
+        peer, version: the tool.
+        unit: what one of its flops is.
+        device: where it ran the model: `meta` (no data), or `cpu`, with real weights and a real forward.
+        total: its count; None if it failed.
+        by_op: its count by its own op names.
+        unsupported: ops that it met and has no formula for, and how often.
+        explanations: each kind of op with both counts, the largest first.
+        unexplained: what the explanations don't cover; empty when all is explained.
+        seconds: its run, without imports.
+        failure: why it has no count; empty if it has one.
+    """
+
+    peer: str
+    version: str
+    unit: Unit
+    device: str
+    total: int | None = None
+    by_op: dict[str, int] = field(default_factory=dict)
+    unsupported: dict[str, int] = field(default_factory=dict)
+    explanations: tuple[Explanation, ...] = ()
+    unexplained: tuple[Unexplained, ...] = ()
+    seconds: float = 0.0
+    failure: str = ""
+
+    @property
+    def ours(self) -> int:
+        """cnncost's count in this peer's unit."""
+        return sum(row.ours for row in self.explanations)
+
+    @property
+    def remainder(self) -> int:
+        """The unexplained amounts, added up."""
+        return sum(entry.amount for entry in self.unexplained)
+
+
+@dataclass(frozen=True, slots=True)
+class Verification:
+    """cnncost's count of a model beside that of its peers.
+
+    Attributes:
+        model: its name.
+        inputs: shapes and dtypes.
+        macs, flops: cnncost's own, of the model in eval mode and with torch's fused paths off: what the
+            peers are given.
+        unknown: ops for which cnncost has no rule; if there are any, its numbers are lower bounds.
+        seconds: that cnncost took for its report.
+        peers: the others' counts.
+        notes: what else there is to know.
+    """
+
+    model: str
+    inputs: tuple[tuple[Shape, str], ...]
+    macs: int
+    flops: int
+    unknown: dict[str, int]
+    seconds: float
+    peers: tuple[PeerCount, ...]
+    notes: tuple[str, ...] = ()
+
+    @property
+    def counted(self) -> tuple[PeerCount, ...]:
+        """The peers that could count the model."""
+        return tuple(peer for peer in self.peers if peer.total is not None)
+
+    @property
+    def explained(self) -> bool:
+        """Whether at least one peer could count the model, and every difference from each is explained."""
+        return bool(self.counted) and not any(peer.unexplained for peer in self.counted)

@@ -1,0 +1,83 @@
+"""One model, counted by cnncost and by its peers."""
+
+from __future__ import annotations
+
+from time import perf_counter
+from typing import TYPE_CHECKING, Any
+
+from cnncost import units
+from cnncost.frontends.torch.inputs import prepare
+from cnncost.frontends.torch.unwrap import unwrapped
+from cnncost.graph import Graph
+from cnncost.passes.compute import Compute, compute
+from cnncost.sources.resolve import Resolved, resolve
+from cnncost.verify import fvcore_count, torch_counter
+from cnncost.verify.copies import Arguments, copied, parameters_on_meta, unfused
+from cnncost.verify.result import Verification
+
+if TYPE_CHECKING:
+    from torch import nn
+
+
+def verify(
+    model: nn.Module | str,
+    inputs: Any = None,
+    *,
+    model_args: dict[str, Any] | None = None,
+    with_fvcore: bool = True,
+) -> Verification:
+    """Count a model by cnncost, fvcore and torch's counter, and explain every difference.
+
+    All count copies in eval mode with torch's fused attention path off; the model itself is only
+    recorded, as `analyze` does it.
+
+    Args:
+        model: an `nn.Module`, or a specification such as `"lenet5"`, `"net.py:Net"`.
+        inputs: as `analyze` takes them.
+        model_args: keyword arguments for a factory or class named by a specification.
+        with_fvcore: run fvcore, which takes real weights and a real forward.
+
+    Raises:
+        CnncostError: the model can't be found, built, recorded or copied. A peer that fails is no error
+            but part of the result.
+    """
+    resolved = resolve(model, inputs, model_args)
+    begun = perf_counter()
+    as_given = compute(resolved.record())
+    seconds = perf_counter() - begun
+    module = unwrapped(resolved.model)
+    graph = _recorded(resolved, module)
+    found = compute(graph)
+    arguments = Arguments(prepare(resolved.inputs, module))
+    peers = (fvcore_count.count(module, arguments, graph),) if with_fvcore else ()
+    return Verification(
+        resolved.name,
+        tuple((graph.values[i].shape, graph.values[i].dtype) for i in graph.inputs),
+        found.total.macs, found.total.flops, {u.op: u.count for u in found.unknown}, seconds,
+        (*peers, torch_counter.count(module, arguments, graph)), _notes(as_given, found),
+    )  # fmt: skip
+
+
+def _recorded(resolved: Resolved, module: nn.Module) -> Graph:
+    """The Graph of what the peers are given."""
+    twin = Resolved(resolved.name, copied(module, parameters_on_meta), resolved.inputs)
+    with unfused():
+        return twin.record()
+
+
+def _notes(as_given: Compute, found: Compute) -> tuple[str, ...]:
+    notes = []
+    fused = sum(s.macs for (_, kind), s in as_given.by_op.items() if kind in {"mha", "encoder_layer"})
+    if fused:
+        notes.append(
+            f"the model takes torch's fused attention path, in which no peer sees anything: it is off here; "
+            f"with it on, they would miss {units.counted(fused, 'MAC')}"
+        )
+    if (as_given.total.macs, as_given.total.flops) != (found.total.macs, found.total.flops):
+        notes.append(
+            f"as given the model has {units.counted(as_given.total.macs, 'MAC')} and "
+            f"{units.counted(as_given.total.flops, 'FLOP')}; it was verified in eval mode, unfused"
+        )
+    return tuple(notes)
+
+

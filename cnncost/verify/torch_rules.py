@@ -1,0 +1,75 @@
+"""What torch's `FlopCounterMode` counts for an op. Source: torch/utils/flop_counter.py.
+
+Two for each multiply-accumulate of convolutions, `mm`, `addmm`, `bmm`, `baddbmm` and fused attention,
+after the ops have been taken apart; nothing for all others. On tensors without data attention and
+recurrent layers come apart into these, too.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from cnncost.graph import Node
+from cnncost.ops import cost_of
+from cnncost.verify.account import Expected
+from cnncost.verify.names import op_name
+
+CONVOLUTIONS = "convolutions"
+PRODUCTS = "matrix products"
+_CONVOLUTIONS = frozenset({
+    "convolution", "_convolution", "cudnn_convolution", "convolution_overrideable", "_slow_conv2d_forward",
+})  # fmt: skip
+_PRODUCTS = frozenset({
+    "mm", "addmm", "bmm", "baddbmm", "_scaled_mm", "_scaled_dot_product_efficient_attention",
+    "_scaled_dot_product_flash_attention", "_scaled_dot_product_cudnn_attention",
+})  # fmt: skip
+_TAKEN_APART = frozenset({"linear", "matmul", "scaled_dot_product_attention", "lstm", "gru", "rnn_tanh", "rnn_relu"})
+
+NO_FORMULA = "no formula for this kind of op: counts as 0"
+VECTOR = "a product with a vector counts where torch runs it as mm or bmm, and as 0 where it runs mv or dot"
+_COUNTED = {
+    "conv": "2 per MAC; bias additions are left out",
+    "linear": "2 per MAC; bias additions are left out",
+    "matmul": "2 per MAC; the addend is left out",
+    "attention": "2 per MAC of both products; scaling, mask and softmax are left out",
+    "recurrent": "2 per MAC, as its steps come apart into addmm; gates and biases are left out",
+}
+
+
+def family(op: str) -> str:
+    """The group in which an op of the counter's is compared: which product it runs depends on strides and bias."""
+    name = op.removeprefix("aten.")
+    if name in _CONVOLUTIONS:
+        return CONVOLUTIONS
+    return PRODUCTS if name in _PRODUCTS else op
+
+
+def families(by_op: Mapping[str, int]) -> dict[str, int]:
+    """The counter's numbers by group."""
+    groups: dict[str, int] = {}
+    for op, amount in by_op.items():
+        groups[family(op)] = groups.get(family(op), 0) + amount
+    return groups
+
+
+def expected(node: Node) -> Expected:
+    """The counter's number for a node. Products with a vector are left to `vector_product`'s caller."""
+    spec, name = node.spec, op_name(node)
+    cost = cost_of(spec)
+    if cost is None or not cost.macs:
+        return Expected("", 0, NO_FORMULA)
+    if spec.kind == "conv":
+        return Expected(CONVOLUTIONS, 2 * cost.macs, _COUNTED["conv"])
+    if spec.kind in _COUNTED and (name in _TAKEN_APART or name in _PRODUCTS):
+        return Expected(PRODUCTS, 2 * cost.macs, _COUNTED[spec.kind])
+    return Expected("", 0, f"no formula for {_uncounted_name(name)}: counts as 0")
+
+
+def _uncounted_name(name: str) -> str:
+    """`bilinear` is taken apart, but into an op without a formula."""
+    return "aten._trilinear, as which it runs" if name == "bilinear" else f"aten.{name}"
+
+
+def is_vector_product(node: Node) -> bool:
+    """Whether a matmul has a vector on either side: whether it runs as `mv` depends on strides."""
+    return op_name(node) == "matmul" and any(len(t.shape) == 1 for t in node.spec.inputs[:2])

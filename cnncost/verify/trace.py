@@ -1,0 +1,152 @@
+"""Ops of a jit trace as plain data, and the nodes that cnncost has in their place.
+
+A trace keeps some composite ops whole (`einsum`, `tensordot`, a convolution with padding "same")
+that cnncost records as their parts. To know which parts are whose, such an op is run once more,
+alone, on tensors without data.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any, NamedTuple
+
+import torch
+from torch import nn
+
+from cnncost.errors import CnncostError
+from cnncost.frontends.torch import record
+from cnncost.graph import Node
+from cnncost.verify.copies import META
+
+_CALL = "prim::PythonOp"
+"""A `torch.autograd.Function`: one node, with its forward's ops in a graph of their own."""
+
+
+class TracedTensor(NamedTuple):
+    """A tensor among the arguments."""
+
+    shape: tuple[int, ...]
+    dtype: torch.dtype
+
+
+class TracedOp(NamedTuple):
+    """An op of a trace.
+
+    Attributes:
+        kind: its name there, such as `aten::einsum`.
+        overload: of the name, empty for the plain one.
+        args, kwargs: plain values, `TracedTensor`s, and tuples of these; None if one is not known.
+        body: the ops in it, of a Python function.
+    """
+
+    kind: str
+    overload: str
+    args: tuple[Any, ...] | None
+    kwargs: tuple[tuple[str, Any], ...]
+    body: tuple[TracedOp, ...] = ()
+
+    def shapes(self) -> tuple[tuple[int, ...], ...]:
+        """Of all tensors among the positional arguments."""
+        return tuple(tensor.shape for tensor in _traced(self.args or ()))
+
+
+class _Unknown(Exception):  # noqa: N818  # it ends a conversion, and is no error
+    """An argument that the trace computes."""
+
+
+def traced(node: Any) -> TracedOp:
+    """A node of a trace as plain data; the node itself does not outlive its graph."""
+    kind = str(node.kind())
+    if kind == _CALL:
+        inner = node.g("Subgraph").nodes() if node.hasAttribute("Subgraph") else ()
+        body = tuple(traced(part) for part in inner if not part.kind().startswith("prim::") or part.kind() == _CALL)
+        return TracedOp(f"{kind}.{node.pyname()}", "", (), (), body)
+    schema = node.schema()
+    if schema == "(no schema)":
+        return TracedOp(kind, "", None, ())
+    parsed = torch._C.parse_schema(schema)
+    try:
+        values = [_value(value) for value in node.inputs()]
+    except _Unknown:
+        return TracedOp(kind, parsed.overload_name, None, ())
+    named = list(zip(parsed.arguments, values, strict=False))
+    args = tuple(value for argument, value in named if not argument.kwarg_only)
+    kwargs = tuple((argument.name, value) for argument, value in named if argument.kwarg_only)
+    return TracedOp(kind, parsed.overload_name, args, kwargs)
+
+
+def _value(value: Any) -> Any:
+    maker = value.node()
+    if maker.kind() == "prim::Constant":
+        constant = value.toIValue()
+        return TracedTensor(tuple(constant.shape), constant.dtype) if isinstance(constant, torch.Tensor) else _frozen(constant)
+    if maker.kind() in {"prim::ListConstruct", "prim::TupleConstruct"}:
+        return tuple(_value(item) for item in maker.inputs())
+    if value.isCompleteTensor():
+        return TracedTensor(tuple(value.type().sizes()), value.type().dtype())
+    raise _Unknown
+
+
+def _frozen(value: Any) -> Any:
+    return tuple(map(_frozen, value)) if isinstance(value, list) else value
+
+
+class Parts:
+    """The nodes that cnncost records for ops of a trace. Equal ops are recorded once."""
+
+    def __init__(self) -> None:
+        self._known: dict[TracedOp, tuple[Node, ...]] = {}
+
+    def of(self, op: TracedOp) -> tuple[Node, ...]:
+        """The nodes; none if the op can't be run alone."""
+        if op.body:
+            return tuple(node for part in op.body for node in self.of(part))
+        try:
+            if op not in self._known:
+                self._known[op] = _recorded(op)
+            return self._known[op]
+        except TypeError:  # an argument that can't be hashed
+            return _recorded(op)
+
+
+def _recorded(op: TracedOp) -> tuple[Node, ...]:
+    space, _, name = op.kind.partition("::")
+    packet = getattr(getattr(torch.ops, space), name, None) if space != "prim" else None
+    if op.args is None or packet is None:
+        return ()
+    call = _Alone(getattr(packet, op.overload or "default"), op)
+    given = tuple(torch.empty(t.shape, dtype=t.dtype, device=META) for t in _traced((op.args, op.kwargs)))
+    try:
+        return record(call, given).nodes
+    except CnncostError:
+        return ()
+
+
+class _Alone(nn.Module):
+    """A model of one op."""
+
+    def __init__(self, func: Any, op: TracedOp) -> None:
+        super().__init__()
+        self._func = func
+        self._op = op
+
+    def forward(self, *tensors: torch.Tensor) -> Any:
+        """Run the op, with these in place of its tensors."""
+        rest = iter(tensors)
+        args = [_filled(arg, rest) for arg in self._op.args or ()]
+        kwargs = {name: _filled(arg, rest) for name, arg in self._op.kwargs}
+        return self._func(*args, **kwargs)
+
+
+def _traced(value: Any) -> Iterator[TracedTensor]:
+    if isinstance(value, TracedTensor):
+        yield value
+    elif isinstance(value, tuple):
+        for item in value:
+            yield from _traced(item)
+
+
+def _filled(value: Any, rest: Iterator[torch.Tensor]) -> Any:
+    if isinstance(value, TracedTensor):
+        return next(rest)
+    return [_filled(item, rest) for item in value] if isinstance(value, tuple) else value
