@@ -157,7 +157,7 @@ class Call(NamedTuple):
 
     scope: int
     parent: int | None
-    index: int
+    index: int  # type: ignore[assignment]  # takes the place of tuple.index, which nobody needs here
     inputs: tuple[int, ...]
     outputs: tuple[int, ...]
 
@@ -278,7 +278,7 @@ def _verify_node(graph: Graph, index: int, defined: set[int]) -> None:
         if len(ids) != len(expected):
             raise GraphError(f"{where}: has {len(inputs)} inputs and {len(outputs)} outputs, "
                              f"its spec {len(spec.inputs)} and {len(spec.outputs)}")  # fmt: skip
-        for value, kind in zip((graph.values[v] for v in ids), expected, strict=True):
-            if value.type != kind:
-                raise GraphError(f"{where}: value {value.id} is {value.dtype}{list(value.shape)}, "
+        for found, kind in zip((graph.values[v] for v in ids), expected, strict=True):
+            if found.type != kind:
+                raise GraphError(f"{where}: value {found.id} is {found.dtype}{list(found.shape)}, "
                                  f"its spec says {kind.dtype}{list(kind.shape)}")  # fmt: skip

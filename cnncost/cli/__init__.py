@@ -44,8 +44,7 @@ class _Commands(click.Group):
         except click.UsageError as error:
             from cnncost.sources.near import suggestion
 
-            error.message += suggestion(args[0], _COMMANDS)
-            raise
+            raise click.UsageError(error.message.rstrip(".") + suggestion(args[0], _COMMANDS), ctx) from None
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002  # click's
         with formatter.section("Commands"):

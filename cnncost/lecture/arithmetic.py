@@ -10,6 +10,7 @@ from collections.abc import Callable
 __all__ = ["evaluate", "is_formula"]
 
 _ALLOWED = re.compile(r"[\d\s()+\-−*·×x²^]+")
+_OPERATION = re.compile(r"\d\D*[+*·−-]\D*\d|\d[²^]")
 _WRITTEN = str.maketrans({"·": "*", "×": "*", "x": "*", "−": "-", "²": "**2", "^": "**"})
 _OPERATORS: dict[type[ast.operator], Callable[[int, int], int]] = {
     ast.Add: operator.add,
@@ -21,7 +22,7 @@ _OPERATORS: dict[type[ast.operator], Callable[[int, int], int]] = {
 
 def is_formula(text: str) -> bool:
     """Whether a text is arithmetic with at least one operator; a bare size such as 28x28 is none."""
-    return bool(_ALLOWED.fullmatch(text)) and bool(re.search(r"\d[^\d]*[+*·−²^-]", text))
+    return bool(_ALLOWED.fullmatch(text)) and bool(_OPERATION.search(text))
 
 
 def evaluate(text: str) -> int:

@@ -6,12 +6,14 @@ slides (or the papers that they cite) print; exact ones are described by a Measu
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import KW_ONLY, dataclass
 from fractions import Fraction
+from itertools import groupby
 from typing import Literal, NamedTuple, TypeAlias
 
 __all__ = [
     "TOTAL",
+    "Below",
     "Cell",
     "Claim",
     "Difference",
@@ -26,6 +28,7 @@ __all__ = [
     "Slide",
     "Sum",
     "Table",
+    "slide",
 ]
 
 
@@ -55,6 +58,14 @@ class Difference:
 
     more: Measure
     less: Measure
+
+
+@dataclass(frozen=True, slots=True)
+class Below:
+    """Whether one measure is less than another."""
+
+    less: Measure
+    more: Measure
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,7 +109,7 @@ class Published:
     source: str
 
 
-Measure: TypeAlias = Of | Sum | Difference | Share | Scaled | Formula | Experiment | Published
+Measure: TypeAlias = Of | Sum | Difference | Below | Share | Scaled | Formula | Experiment | Published
 
 Side: TypeAlias = Literal["fc", "conv"]
 TOTAL = 0
@@ -112,16 +123,16 @@ class Cell(NamedTuple):
     row: int
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True)
 class Claim:
     """One figure or statement.
 
     Attributes:
         what: what it is a figure of.
         printed: the figure or the statement, as printed.
-        value: the figure in `printed`, where `printed` has more words than that.
-        work: the calculation that the slide prints before the figure.
         exact: how the exact figure is found; None where none can be computed.
+        value: the figure in `printed`, where that is not the first number in it.
+        work: the calculation that the slide prints before the figure.
         formula: the right calculation with the numbers in it; gives what `exact` measures.
         right: in place of a plain yes or no, where `exact` tells whether a statement holds.
         beside: further measures that help to understand the figure.
@@ -132,9 +143,10 @@ class Claim:
 
     what: str
     printed: str
+    exact: Measure | None = None
+    _: KW_ONLY
     value: str = ""
     work: str = ""
-    exact: Measure | None = None
     formula: str = ""
     right: str = ""
     beside: tuple[tuple[str, Measure], ...] = ()
@@ -163,3 +175,14 @@ class Slide:
     def claims(self) -> tuple[Claim, ...]:
         """All its claims, in order."""
         return tuple(claim for table in self.tables for claim in table.claims)
+
+
+def slide(number: int, title: str, *parts: Claim | Table) -> Slide:
+    """A slide of tables, and of claims, which are one table without a caption where they follow one another."""
+    tables: list[Table] = []
+    for bare, run in groupby(parts, key=lambda part: isinstance(part, Claim)):
+        if bare:
+            tables.append(Table(tuple(part for part in run if isinstance(part, Claim))))
+        else:
+            tables.extend(part for part in run if isinstance(part, Table))
+    return Slide(number, title, tuple(tables))

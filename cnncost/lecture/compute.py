@@ -8,6 +8,7 @@ from functools import cache
 from cnncost.analysis import analyze
 from cnncost.lecture.arithmetic import evaluate
 from cnncost.lecture.claims import (
+    Below,
     Difference,
     Experiment,
     Formula,
@@ -40,6 +41,8 @@ def measure(what: Measure) -> Measured:
             return Measured(_plain(sum(_number(part) for part in parts)))
         case Difference(more, less):
             return Measured(_plain(_number(more) - _number(less)))
+        case Below(less, more):
+            return Measured(_number(less) < _number(more))
         case Share(part, whole):
             return Measured(100 * _number(part) / _number(whole), "%")
         case Scaled(scaled, factor, _, unit):

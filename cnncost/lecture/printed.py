@@ -34,6 +34,7 @@ Figure: TypeAlias = Number | tuple[int, ...] | str
 
 _SCALES = {"k": 10**3, "M": 10**6, "million": 10**6, "G": 10**9, "billion": 10**9, "%": 1, "": 1}
 _SIZE = re.compile(r"\d+(?:\s*[x×]\s*\d+)+")
+_GRID = re.compile(r"\d+(?: \d+)+(?: / \d+(?: \d+)+)+")
 _NUMBER = re.compile(
     r"(?P<about>~|[Aa]bout )?"
     r"(?P<whole>\d{1,3}(?:,\d{3})+|\d+)(?:\.(?P<part>\d+))?"
@@ -48,6 +49,8 @@ def parse(text: str) -> Figure:
     stripped = text.strip()
     if _SIZE.fullmatch(stripped):
         return tuple(int(extent) for extent in re.findall(r"\d+", stripped))
+    if _GRID.fullmatch(stripped):
+        return stripped
     if is_formula(stripped):
         value = evaluate(stripped)
         return Number(Fraction(value), Fraction(1), len(str(value)))

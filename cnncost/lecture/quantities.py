@@ -83,6 +83,12 @@ def params(report: Report, layer: str) -> Value:
     return report.module(layer).params
 
 
+@quantity("trainable parameters")
+def trainable_params(report: Report, layer: str) -> Value:
+    """Parameters that training changes."""
+    return report.module(layer).trainable_params
+
+
 @quantity("weights")
 def weights(report: Report, layer: str) -> Value:
     """Parameters without the biases."""
@@ -122,6 +128,12 @@ def input_size(report: Report, layer: str) -> Value:  # noqa: ARG001  # a quanti
     return _input(report)[1:]
 
 
+@quantity("input side")
+def input_side(report: Report, layer: str) -> Value:  # noqa: ARG001  # a quantity's signature
+    """Side of a square image."""
+    return _square(_input(report)[1:])
+
+
 @quantity("channels of the image")
 def input_channels(report: Report, layer: str) -> Value:  # noqa: ARG001  # a quantity's signature
     """1 for grey, 3 for colour."""
@@ -150,6 +162,32 @@ def maps(report: Report, layer: str) -> Value:
 def map_size(report: Report, layer: str) -> Value:
     """Height and width of a layer's feature maps."""
     return _output(report, layer)[1:]
+
+
+@quantity("units of the hidden layers, together")
+def hidden_units(report: Report, layer: str) -> Value:
+    """Outputs of all linear layers but the last."""
+    return sum(node.spec.outputs[0].shape[-1] for node in _nodes(report, layer, "linear")[:-1])
+
+
+@quantity("maps, by convolution")
+def maps_by_layer(report: Report, layer: str) -> Value:
+    """Feature maps of each convolutional layer: `4 and 12`."""
+    graph = _graph(report)
+    paths = [graph.call_path(call) for call in _calls(report, layer, "conv")]
+    return " and ".join(str(_output(report, path)[0]) for path in paths)
+
+
+@quantity("map side")
+def map_side(report: Report, layer: str) -> Value:
+    """Side of a layer's feature maps."""
+    return _square(_output(report, layer)[1:])
+
+
+@quantity("kernel side")
+def kernel_side(report: Report, layer: str) -> Value:
+    """Side of a layer's filters: F."""
+    return _square(_first(report, layer).spec["kernel"])
 
 
 @quantity("kernel")

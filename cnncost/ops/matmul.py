@@ -31,6 +31,16 @@ def bilinear(spec: OpSpec) -> Cost:
     return cost(spec, *main, flops("bias", 1, "M", rows, "O", o)) if spec["bias"] else cost(spec, *main)
 
 
+@rule("trilinear")
+def trilinear(spec: OpSpec) -> Cost:
+    """MACs = M·O·I·J + M·O·J: a bilinear layer without its bias, as autograd sees it.
+
+    Attributes: rows M, left I, right J, out O.
+    """
+    rows, i, j, o = spec["rows"], spec["left"], spec["right"], spec["out"]
+    return cost(spec, macs("M", rows, "O", o, "I", i, "J", j), macs("M", rows, "O", o, "J", j))
+
+
 @rule("matmul")
 def matmul(spec: OpSpec) -> Cost:
     """MACs = B·M·K·N; the addend of addmm, baddbmm and the like is one FLOP per output.

@@ -32,3 +32,13 @@ def norm(spec: OpSpec) -> Cost:
     if spec["affine"]:
         terms.append(flops("scale and shift", SCALE_SHIFT, "n", n))
     return cost(spec, *terms)
+
+
+@rule("weight_norm")
+def weight_norm(spec: OpSpec) -> Cost:
+    """FLOPs = 3·n + K: squares and sums n each (less K), K roots, K divisions g/‖v‖, n products (Salimans & Kingma 2016).
+
+    Shapes: v: n elements; g: K norms.
+    """
+    v, g = spec.inputs[0], spec.inputs[1]
+    return cost(spec, flops("square, sum, scale", 3, "n", v.numel), flops("root and division less a sum", 1, "K", g.numel))

@@ -38,6 +38,8 @@ FLOPS: dict[str, int] = {
     "prelu": 2,
     "rrelu": 2,
     "elu": 4,  # compare, exp, −1, α·
+    "elu_scaled": 5,
+    "elu_scaled_twice": 6,
     "celu": 5,  # and x/α
     "selu": 5,  # and λ·
     "sigmoid": 4,  # 1 / (1 + exp(−x))
@@ -58,6 +60,8 @@ FLOPS: dict[str, int] = {
     "lerp": 3,  # x + w·(y − x)
     "addcmul": 3,  # x + v·a·b
     "addcdiv": 3,
+    "multiply_add": 2,  # x + a·b
+    "cross": 3,  # a₁b₂ − a₂b₁
     "hypot": 4,  # √(x² + y²)
     "xlogy": 2,
     "xlog1py": 3,

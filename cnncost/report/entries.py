@@ -9,7 +9,7 @@ from cnncost import units
 from cnncost.report.columns import By, Row, table
 from cnncost.report.layout import guide
 from cnncost.report.model import Module, Report
-from cnncost.report.outline import OWN, Item, Placed, depth_of, fitting_depth, layer_names, outline, visible
+from cnncost.report.outline import OWN, Item, Placed, depth_of, fitting_depth, inside, layer_names, outline, visible
 
 ROWS = 60
 """Of the module tree, unless a depth is given: about what a screen and a half shows."""
@@ -59,7 +59,7 @@ def _flat(report: Report, by: By) -> Entries:
     _, rows = table(report, by)
     names = layer_names(report) if by == "layer" else [op.name for op in report.ops]
     shown = [
-        Entry(name, row, _note(row), full=name, style="biggest" if row is report.biggest else "")
+        Entry(name, row, note(row), full=name, style="biggest" if row is report.biggest else "")
         for name, row in zip(names, rows, strict=True)
     ]
     own = f"; {OWN}: what it runs itself, outside the modules in it" if any(OWN in name for name in names) else ""
@@ -71,16 +71,21 @@ def _tree(report: Report, depth: int | None) -> Entries:
     level = fitting_depth(items, ROWS) if depth is None else depth
     placed = list(visible(items, level))
     shown = [item for item, _ in placed]
-    biggest = _holder(shown, report)
+    biggest = holder(shown, report)
     rows = [_entry(each, each.item is biggest) for each in placed]
     return Entries(rows, list(_tree_legend(shown, level, depth_of(items))))
+
+
+def child_entries(report: Report, path: str) -> list[Entry]:
+    """What the modules in a module add, and its own share; empty for a leaf."""
+    return [_entry(placed, biggest=False) for placed in visible(inside(report, path), 1)]
 
 
 def _entry(placed: Placed, biggest: bool) -> Entry:
     item, last = placed
     style = "biggest" if biggest else "own" if item.own else "parent" if item.children else ""
     siblings = f" ×{item.siblings}" if item.siblings > 1 else ""
-    return Entry(item.name, item.row, siblings + _note(item.row), guide(last), _full(item), style)
+    return Entry(item.name, item.row, siblings + note(item.row), guide(last), _full(item), style)
 
 
 def _full(item: Item) -> str:
@@ -99,19 +104,22 @@ def _tree_legend(shown: list[Item], level: int, deepest: int) -> Iterator[str]:
         yield f"{level} of {units.counted(deepest, 'level')} shown; each row has all below it"
 
 
-def _holder(items: list[Item], report: Report) -> Item | None:
+def holder(items: list[Item], report: Report) -> Item | None:
     """The deepest row that the biggest layer is in."""
     if report.biggest is None:
         return None
     path, found = report.biggest.path, None
     for item in items:
-        inside = path in item.paths if item.own else any(f"{path}.".startswith(f"{above}.") for above in item.paths)
-        if inside or item.paths == ("",):
+        if path in item.paths if item.own else any(_within(path, above) for above in item.paths):
             found = item
     return found
 
 
-def _note(row: Row) -> str:
+def _within(path: str, above: str) -> bool:
+    return not above or path == above or path.startswith(f"{above}.")
+
+
+def note(row: Row) -> str:
     if isinstance(row, Module) and row.status == "called" and row.calls > 1:
         return f" ({row.calls} calls)"
     return _NOTES.get(getattr(row, "status", ""), "")

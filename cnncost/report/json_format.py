@@ -1,7 +1,7 @@
 """The whole report as JSON, and back. Exact ints, a schema version, one line a row.
 
 What is written and read follows from the Report's own types, so that a new field is neither lost nor
-read unchecked. Two names differ: `class_name` is `class`, and `tree` holds objects, not triples.
+read unchecked. Names are those of the columns: `class_name` is `class`, an op's name is `op`.
 """
 
 from __future__ import annotations
@@ -13,14 +13,14 @@ from types import UnionType
 from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
 from cnncost.errors import CnncostError
-from cnncost.report.model import SCHEMA, Layer, Report
+from cnncost.report.columns import LAYER
+from cnncost.report.model import SCHEMA, Layer, Op, Report
 
-_NAMES = {"class_name": "class"}
+_NAMES = {(Layer, "class_name"): "class", (Op, "name"): "op"}
+"""Where a field's name in JSON is not its own."""
 _PAIRS = {"inputs": ("shape", "dtype"), "tree": ("path", "class", "calls")}
 """Tuples that are written as objects, by the field that holds them."""
-_ADDED = {"schema", "batch"}
-_UP = {Layer: ("params", "trainable_params", "buffers", "macs", "flops", "bytes_read", "bytes_written")}
-"""What the rows of a table must add up to."""
+_SUMMED = tuple(column.name for column in LAYER if column.summed)
 
 
 def to_json(report: Report) -> str:
@@ -44,9 +44,9 @@ def _plain(value: Any) -> Any:
     """NamedTuples and dataclasses as objects, other tuples as lists."""
     kind = type(value)
     if dataclasses.is_dataclass(kind) or hasattr(kind, "_fields"):
-        row = {_NAMES.get(name, name): _plain(getattr(value, name)) for name in _fields(kind)}
-        if kind is Layer:  # the first shape by itself: what most readers are after
-            row["output_shape"] = row["output_shapes"][0] if row["output_shapes"] else None
+        row = {_NAMES.get((kind, name), name): _plain(getattr(value, name)) for name in _fields(kind)}
+        if isinstance(value, Layer):  # what follows from the rest, and is in every other table
+            row |= {"frozen_params": value.frozen_params, "output_shape": _plain(value.output_shape)}
         return row
     if isinstance(value, (tuple, list)):
         return [_plain(item) for item in value]
@@ -62,7 +62,7 @@ def from_json(text: str) -> Report:
     """
     try:
         data = json.loads(text)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise CnncostError(f"report file: not JSON ({error}); expected a report saved by cnncost") from None
     if not isinstance(data, dict) or "schema" not in data:
         raise CnncostError('report file: expected a JSON object with "schema", as a report saved by cnncost has')
@@ -89,7 +89,7 @@ def _list(value: Any, where: str) -> list[Any]:
 
 @cache
 def _fields(kind: Any) -> dict[str, Any]:
-    """Names and types of what is written of a class, in order."""
+    """Names and types of what is written of a class, in order; the graph, which is not compared, is not written."""
     hints = get_type_hints(kind)
     names = [f.name for f in dataclasses.fields(kind) if f.compare] if dataclasses.is_dataclass(kind) else kind._fields
     return {name: hints[name] for name in names}
@@ -105,8 +105,7 @@ def _read(kind: Any, value: Any, where: str) -> Any:
             raise _wrong(where, f"one of {', '.join(map(str, arguments))}", value)
         return value
     if origin in {Union, UnionType}:
-        inner = next(argument for argument in arguments if argument is not type(None))
-        return None if value is None and type(None) in arguments else _read(inner, value, where)
+        return None if value is None and type(None) in arguments else _read_any(arguments, value, where)
     if origin is tuple:
         items = _list(value, where)
         kinds = [arguments[0]] * len(items) if arguments[-1] is Ellipsis else list(arguments)
@@ -122,13 +121,24 @@ def _read(kind: Any, value: Any, where: str) -> Any:
     return value
 
 
+def _read_any(kinds: tuple[Any, ...], value: Any, where: str) -> Any:
+    """The value as the first type that it is one of."""
+    *others, last = (kind for kind in kinds if kind is not type(None))
+    for kind in others:
+        try:
+            return _read(kind, value, where)
+        except CnncostError:
+            continue
+    return _read(last, value, where)
+
+
 def _read_object(kind: Any, value: Any, where: str) -> Any:
     if not isinstance(value, dict):
         raise _wrong(where, "an object", value)
     defaults = getattr(kind, "_field_defaults", {})
     found = {}
     for name, hint in _fields(kind).items():
-        key = _NAMES.get(name, name)
+        key = _NAMES.get((kind, name), name)
         place = f"{where}.{key}" if where else key
         if key in value:
             found[name] = _read(hint, value[key], place)
@@ -149,7 +159,7 @@ def _check(report: Report) -> None:
     for path in (*paths, *(layer.path for layer in report.layers)):
         if path and (path.rpartition(".")[0] not in paths or path not in paths):
             raise CnncostError(f"report file: module {path!r} or the one that holds it is not in the tree")
-    for name in _UP[Layer]:
+    for name in _SUMMED:
         total, rows = getattr(report.totals, name), sum(getattr(layer, name) for layer in report.layers)
         if total != rows:
             raise CnncostError(f"report file: totals.{name} is {total}, but the layers add up to {rows}")

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import cached_property
 from itertools import groupby
 from typing import NamedTuple
 
@@ -52,7 +51,13 @@ class Placed(NamedTuple):
 
 def outline(report: Report, fold: bool = True) -> tuple[Item, ...]:
     """The model's children and its own share; with `fold`, equal siblings in a row are one item."""
-    return _Outline(report, fold).items
+    built = _Outline(report, fold)
+    return built.children_of(("",)) or (built.item("", ("",), 1),)
+
+
+def inside(report: Report, path: str) -> tuple[Item, ...]:
+    """The items right below a module, equal siblings as one; empty for a leaf."""
+    return _Outline(report, fold=True).children_of((path,))
 
 
 def visible(items: tuple[Item, ...], depth: int, above: tuple[bool, ...] = ()) -> Iterator[Placed]:
@@ -103,34 +108,30 @@ class _Outline:
     def __init__(self, report: Report, fold: bool) -> None:
         self.report, self.fold = report, fold
         self.modules = {module.path: module for module in report.modules}
-        self.children: dict[str, list[str]] = {}
+        self.below: dict[str, list[str]] = {}
         self.layers: dict[str, list[Layer]] = {}
         self._kinds: dict[object, int] = {}
         self._kind_of: dict[str, int] = {}
         for path, _, _ in report.tree:
             if path:
-                self.children.setdefault(path.rpartition(".")[0], []).append(path)
+                self.below.setdefault(path.rpartition(".")[0], []).append(path)
         for layer in report.layers:
             self.layers.setdefault(layer.path, []).append(layer)
 
-    @cached_property
-    def items(self) -> tuple[Item, ...]:
-        root = self._item("", ("",), 1)
-        return root.children or (root,)
-
-    def _item(self, name: str, paths: tuple[str, ...], siblings: int) -> Item:
-        """The row of modules that are equal in all that is shown; `paths[0]` stands for all."""
+    def item(self, name: str, paths: tuple[str, ...], siblings: int) -> Item:
+        """The row of modules that are equal in all that is shown; `paths[0]` stands for all of them."""
         module = self.modules[paths[0]]
         row = _times(module, len(paths))._replace(status=self._status(paths[0]))
-        return Item(name or self.report.model, paths, row, siblings, children=self._children(paths))
+        return Item(name or self.report.model, paths, row, siblings, children=self.children_of(paths))
 
-    def _children(self, paths: tuple[str, ...]) -> tuple[Item, ...]:
-        below = self.children.get(paths[0], [])
+    def children_of(self, paths: tuple[str, ...]) -> tuple[Item, ...]:
+        """The items below such modules, and their own share."""
+        below = self.below.get(paths[0], [])
         items = []
         for run in self._runs(below):
             names = [child.rpartition(".")[2] for child in run]
             all_paths = tuple(f"{path}.{name}" if path else name for path in paths for name in names)
-            items.append(self._item(_run_name(names), all_paths, len(run)))
+            items.append(self.item(_run_name(names), all_paths, len(run)))
         own = self._own(paths) if below else None
         return (*items, own) if own else tuple(items)
 
@@ -138,7 +139,7 @@ class _Outline:
         """Neighbours that are equal, together if that is worth it; others alone."""
         for _, group in groupby(paths, key=self._kind):
             run = list(group)
-            if self.fold and len(run) >= _WORTH_FOLDING[run[0] not in self.children]:
+            if self.fold and len(run) >= _WORTH_FOLDING[run[0] not in self.below]:
                 yield run
             else:
                 yield from ([path] for path in run)
@@ -146,7 +147,7 @@ class _Outline:
     def _kind(self, path: str) -> int:
         """A number that two modules share if they are equal in all that is shown, and so are all below them."""
         if path not in self._kind_of:
-            below = tuple((child.rpartition(".")[2], self._kind(child)) for child in self.children.get(path, ()))
+            below = tuple((child.rpartition(".")[2], self._kind(child)) for child in self.below.get(path, ()))
             layers = tuple(layer[1:] for layer in self.layers.get(path, ()))
             key = (self.modules[path][1:], layers, below)
             self._kind_of[path] = self._kinds.setdefault(key, len(self._kinds))
@@ -165,7 +166,7 @@ class _Outline:
 
     def _status(self, path: str) -> Status:
         """A module's status; a container that was never called has that of what is in it."""
-        module, below = self.modules[path], self.children.get(path, [])
+        module, below = self.modules[path], self.below.get(path, [])
         if module.calls or not below or path in self.layers:
             return module.status
         inside = {self._status(child) for child in below}

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import os
+import secrets
 import stat
-import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
@@ -68,22 +68,16 @@ def write(path: str | Path, text: str) -> None:
 
 def _replace(target: Path, text: str, mode: int | None) -> None:
     """Write a neighbour and move it into the target's place; leave none behind."""
-    descriptor, name = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name[:100]}.", suffix=".part")
+    part = target.with_name(f".cnncost-{os.getpid()}-{secrets.token_hex(4)}.part")
     try:
-        with open(descriptor, "w", encoding="utf-8", newline="") as file:
+        with open(os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666), "w", encoding="utf-8", newline="") as file:
             file.write(text)
-        Path(name).chmod(_default_mode() if mode is None else mode)
-        Path(name).replace(target)
+        if mode is not None:
+            part.chmod(mode)
+        part.replace(target)
     except BaseException:
-        Path(name).unlink(missing_ok=True)
+        part.unlink(missing_ok=True)
         raise
-
-
-def _default_mode() -> int:
-    """What a new file gets: `mkstemp` makes one that its owner alone may read."""
-    mask = os.umask(0)
-    os.umask(mask)
-    return 0o666 & ~mask
 
 
 def _failure(target: Path, error: OSError) -> OutputError:

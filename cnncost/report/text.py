@@ -74,7 +74,7 @@ def to_text(
     width = max(LEAST_WIDTH, width or shutil.get_terminal_size().columns)
     shown = entries(report, by, depth)
     written = layout.printable if _encodable(encoding) else layout.to_ascii
-    lines = [*_head(report, width), [], *_table(report, by, shown.rows, width, written), []]
+    lines = [*_head(report, width), [], *table_lines(report, by, shown.rows, width, written), []]
     lines += _notes(report, shown.legend, width)
     styled = [[(written(text), style) for text, style in line] for line in lines]
     return "\n".join((_colored if color else layout.plain)(line).rstrip() for line in styled)
@@ -108,7 +108,10 @@ def _wrapped(text: str, width: int, style: str = "", indent: str = "") -> list[L
     return [[(line, style)] for line in lines]
 
 
-def _table(report: Report, by: By, rows: list[Entry], width: int, written: Callable[[str], str]) -> list[Line]:
+def table_lines(
+    report: Report, by: By, rows: list[Entry], width: int, written: Callable[[str], str] = layout.printable
+) -> list[Line]:
+    """Rows, the last of which is a total, as a table that fits the width; `written` prepares texts for where they go."""
     known = {column.name: column for column in for_people(report, by)}
     name = Field(by, [_name(row, written) for row in rows], least=max(16, 3 * width // 10))
     fields, plan = [name], Plan(())

@@ -21,14 +21,18 @@ def module_tree(report: Report) -> tuple[Module, ...]:
             if above in sums:
                 sums[above] = [a + b for a, b in zip(sums[above], own, strict=True)]
             unknown[above] = unknown.get(above, False) or any(layer.unknown for layer in layers)
-    return tuple(
-        Module(
-            path, class_name, path.count(".") + 1 if path else 0, calls, _outputs(by_path.get(path)),
-            *sums[path], status=_status(by_path.get(path), calls), unknown=unknown.get(path, False),
-            leaf=path not in parents,
-        )
-        for path, class_name, calls in report.tree
-    )  # fmt: skip
+    rows = []
+    for path, class_name, calls in report.tree:
+        own = by_path.get(path, [])
+        depth = path.count(".") + 1 if path else 0
+        params, trainable, buffers, macs, flops, read, written = sums[path]
+        rows.append(
+            Module(
+                path, class_name, depth, calls, own[-1].output_shapes if own else (), params, trainable, buffers,
+                macs, flops, read, written, _status(own, calls), unknown.get(path, False), path not in parents,
+            )
+        )  # fmt: skip
+    return tuple(rows)
 
 
 def _ancestors(path: str) -> list[str]:
@@ -37,11 +41,7 @@ def _ancestors(path: str) -> list[str]:
     return [".".join(parts[:n]) for n in range(len(parts) + 1)]
 
 
-def _outputs(layers: list[Layer] | None) -> tuple[tuple[int, ...], ...]:
-    return layers[-1].output_shapes if layers else ()
-
-
-def _status(layers: list[Layer] | None, calls: int) -> Status:
+def _status(layers: list[Layer], calls: int) -> Status:
     if calls or not layers:
         return "called"
     return layers[0].status

@@ -65,15 +65,19 @@ class Account:
         """Enter nodes of one kind of which only the sum is predicted."""
         self._enter(nodes[0].spec.kind, expected, len(nodes), sum(map(self._ours, nodes)), expected.amount)
 
-    def _enter(self, kind: str, expected: Expected, count: int, ours: int, theirs: int) -> None:
+    def _enter(self, kind: str, expected: Expected, times: int, ours: int, theirs: int) -> None:
         row = self._rows.setdefault((kind, expected.why), [0, 0, 0])
-        for i, change in enumerate((count, ours, theirs)):
+        for i, change in enumerate((times, ours, theirs)):
             row[i] += change
         self._predicted[expected.op] += theirs
 
     def explanations(self) -> tuple[Explanation, ...]:
         """The rows in which either count is not zero, the largest first."""
-        rows = [Explanation(kind, *numbers, why) for (kind, why), numbers in self._rows.items() if any(numbers[1:])]
+        rows = [
+            Explanation(kind, times, ours, theirs, why)
+            for (kind, why), (times, ours, theirs) in self._rows.items()
+            if ours or theirs
+        ]
         return tuple(sorted(rows, key=lambda row: (-max(row.ours, row.theirs), row.op, row.why)))
 
     def unexplained(self, by_op: Mapping[str, int]) -> tuple[Unexplained, ...]:

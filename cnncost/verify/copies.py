@@ -9,7 +9,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, TypeAlias
 
 import torch
 from torch import nn
@@ -18,6 +18,9 @@ from cnncost.errors import InputError
 from cnncost.frontends.torch.inputs import Inputs
 
 META = torch.device("meta")
+
+Nest: TypeAlias = tuple[tuple[Any, ...], dict[str, Any]]
+"""Positional and keyword arguments."""
 
 
 def on_meta(tensor: torch.Tensor) -> torch.Tensor:
@@ -92,24 +95,19 @@ class Arguments:
     """
 
     def __init__(self, inputs: Inputs) -> None:
-        self._nest = (inputs.args, inputs.kwargs)
+        self._nest: Nest = (inputs.args, inputs.kwargs)
         self._data = inputs.data
         self.flat: tuple[torch.Tensor, ...] = tuple(tensors(self._nest))
 
-    def on_meta(self, keep_values: bool) -> tuple[torch.Tensor, ...]:
-        """The tensors without data; but for those with values, if `keep_values`."""
-        return tuple(self._data.get(id(t), t) if keep_values else t for t in self.flat)
-
-    @property
-    def have_values(self) -> bool:
-        """Whether some have values."""
-        return bool(self._data)
+    def with_values(self) -> tuple[torch.Tensor, ...]:
+        """The tensors without data, but for those that have values."""
+        return tuple(self._data.get(id(t), t) for t in self.flat)
 
     def on_cpu(self) -> tuple[torch.Tensor, ...]:
         """The tensors with data."""
         return tuple(on_cpu(self._data.get(id(t), t)) for t in self.flat)
 
-    def nested(self, flat: tuple[torch.Tensor, ...]) -> tuple[tuple[Any, ...], dict[str, Any]]:
+    def nested(self, flat: tuple[torch.Tensor, ...]) -> Nest:
         """Positional and keyword arguments, with these tensors in them."""
         rest = iter(flat)
         args, kwargs = _filled(self._nest, rest)

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from importlib.metadata import version
 from time import perf_counter
 from typing import Any, NamedTuple
@@ -14,20 +15,17 @@ from torch import nn
 
 from cnncost.errors import MissingPackageError
 from cnncost.frontends.torch.guard import same_random_state
-from cnncost.graph import Graph, Node
-from cnncost.ops import cost_of
+from cnncost.graph import Graph
 from cnncost.verify.account import Account, Expected, Whole
 from cnncost.verify.copies import Arguments, copied, on_cpu, tensors, unfused
 from cnncost.verify.fvcore_rules import einsum, expected
 from cnncost.verify.memory import shortage
-from cnncost.verify.names import op_name
+from cnncost.verify.nodes import macs, op_name
 from cnncost.verify.reasons import reason
 from cnncost.verify.result import PeerCount
 from cnncost.verify.trace import Parts, TracedOp, traced
 
-PEER = "fvcore"
 _EINSUM = "aten::einsum"
-_INSTALL = "python -m pip install fvcore"
 
 
 class Counted(NamedTuple):
@@ -41,20 +39,21 @@ class Counted(NamedTuple):
 
 def count(model: nn.Module, arguments: Arguments, graph: Graph) -> PeerCount:
     """fvcore's number for a copy of the model, each difference explained from the Graph, or why it failed."""
+    about = PeerCount("fvcore", "", "MAC", "traced by a real forward on the CPU, with real weights")
     try:
-        analysis, installed = _analysis(), version(PEER)
-        lacking = shortage(graph)
-        if lacking:
-            return PeerCount(PEER, installed, "MAC", "cpu", failure=lacking)
+        analysis = _analysis()
+        about = replace(about, version=version("fvcore"))
+        if lacking := shortage(graph):
+            return replace(about, failure=lacking)
         counted = _count(analysis, model, arguments, {op_name(node) for node in graph.nodes})
     except MissingPackageError as error:
-        return PeerCount(PEER, "", "MAC", "cpu", failure=str(error))
+        return replace(about, failure=str(error))
     except Exception as error:  # noqa: BLE001  # whatever fvcore, the tracer or the model raises is the result
-        return PeerCount(PEER, installed, "MAC", "cpu", failure=reason(error))
+        return replace(about, failure=reason(error))
     account = _account(graph, counted.composites)
-    return PeerCount(
-        PEER, installed, "MAC", "cpu", sum(counted.by_op.values()), counted.by_op, counted.unsupported,
-        account.explanations(), account.unexplained(counted.by_op), counted.seconds,
+    return replace(
+        about, total=sum(counted.by_op.values()), by_op=counted.by_op, unsupported=counted.unsupported,
+        explanations=account.explanations(), unexplained=account.unexplained(counted.by_op), seconds=counted.seconds,
     )  # fmt: skip
 
 
@@ -64,7 +63,8 @@ def _analysis() -> Any:
         from fvcore.nn import FlopCountAnalysis
     except ImportError as error:
         raise MissingPackageError(
-            f"fvcore can't be imported ({error}); install it with `{_INSTALL}`, or leave it out with --no-fvcore"
+            f"fvcore can't be imported ({error}); install it with `python -m pip install fvcore`, "
+            "or leave it out with --no-fvcore"
         ) from error
     return FlopCountAnalysis
 
@@ -75,8 +75,7 @@ def _count(analysis: Any, model: nn.Module, arguments: Arguments, known: set[str
     observed: list[TracedOp] = []
     counter = _observing(analysis, observed, known)(twin, arguments.on_cpu())
     counter.unsupported_ops_warnings(False).uncalled_modules_warnings(False).tracer_warnings("none")
-    handle = counter._op_handles[_EINSUM]
-    counter.set_op_handle(_EINSUM, lambda inputs, outputs: _seen(observed, inputs, handle(inputs, outputs)))
+    counter.set_op_handle(_EINSUM, _watched_einsum(observed))
     with _quiet():
         by_op = {str(op): int(amount) for op, amount in counter.by_operator().items()}
         unsupported = {str(op): int(times) for op, times in counter.unsupported_ops().items()}
@@ -91,9 +90,15 @@ def _quiet() -> Iterator[None]:
         yield
 
 
-def _seen(observed: list[TracedOp], inputs: list[Any], amount: Any) -> Any:
-    observed.append(traced(inputs[0].uses()[0].user))
-    return amount
+def _watched_einsum(observed: list[TracedOp]) -> Callable[[list[Any], list[Any]], Any]:
+    """fvcore's formula for einsum, which also notes the op."""
+    from fvcore.nn.jit_handles import einsum_flop_jit
+
+    def handle(inputs: list[Any], outputs: list[Any]) -> Any:
+        observed.append(traced(outputs[0].node()))
+        return einsum_flop_jit(inputs, outputs)
+
+    return handle
 
 
 def _observing(analysis: Any, observed: list[TracedOp], known: set[str]) -> Any:
@@ -101,10 +106,10 @@ def _observing(analysis: Any, observed: list[TracedOp], known: set[str]) -> Any:
 
     class Observing(analysis):  # type: ignore[misc]  # fvcore has no types
         def _should_ignore_node(self, node: Any) -> bool:
-            kind = str(node.kind())
-            if kind.startswith("prim::PythonOp") or (not kind.startswith("prim::") and _short(kind) not in known):
+            ignored = bool(super()._should_ignore_node(node))
+            if not ignored and _short(str(node.kind())) not in known:
                 observed.append(traced(node))
-            return bool(super()._should_ignore_node(node))
+            return ignored
 
     return Observing
 
@@ -131,18 +136,13 @@ class _Flat(nn.Module):
 
 
 def _account(graph: Graph, composites: tuple[TracedOp, ...]) -> Account:
-    account, parts = Account(expected, _macs), Parts()
+    account, parts = Account(expected, macs), Parts()
     account.add(graph.nodes)
     for op in composites:
         nodes = parts.of(op)
         if op.kind == _EINSUM and op.args:
-            rule = einsum(str(op.args[0]), op.shapes(), sum(map(_macs, nodes)))
+            rule = einsum(str(op.args[0]), op.shapes(), sum(map(macs, nodes)))
             account.add_whole(Whole(op.kind, nodes, rule))
-        elif any(_macs(node) or expected(node).amount for node in nodes):
+        elif any(macs(node) or expected(node).amount for node in nodes):
             account.add_whole(Whole(op.kind, nodes, Expected("", 0, f"no formula for {op.kind}: counts as 0")))
     return account
-
-
-def _macs(node: Node) -> int:
-    cost = cost_of(node.spec)
-    return cost.macs if cost is not None else 0

@@ -2,7 +2,7 @@
 
 One for each multiply-accumulate of the products it knows, a few for each element of norms and
 resizing, nothing for all others. It sees composite ops whole, as cnncost's Graph has them, but for
-those in `composites`.
+a few, which `einsum` and `trace` deal with.
 """
 
 from __future__ import annotations
@@ -10,13 +10,13 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from math import prod
 
-from cnncost.graph import Node, OpSpec, Shape
-from cnncost.ops import cost_of
+from cnncost.graph import Node, Shape
 from cnncost.verify.account import Expected
-from cnncost.verify.names import op_name
+from cnncost.verify.nodes import macs, op_name
 
 _CONVOLUTIONS = (
-    "conv1d", "conv2d", "conv3d", "conv_transpose1d", "conv_transpose2d", "conv_transpose3d", "convolution", "_convolution",
+    "conv1d", "conv2d", "conv3d", "conv_transpose1d", "conv_transpose2d", "conv_transpose3d", "convolution",
+    "_convolution",
 )  # fmt: skip
 _NO_MACS = "; it has no MACs"
 
@@ -26,61 +26,55 @@ def expected(node: Node) -> Expected:
     name = op_name(node)
     rule = _RULES.get(name)
     if rule is not None:
-        return rule(name, node.spec)
-    if _macs(node.spec):
+        return rule(name, node)
+    if macs(node):
         return Expected("", 0, f"no formula for aten::{name}: counts as 0")
     return Expected("", 0)
 
 
-def _macs(spec: OpSpec) -> int:
-    cost = cost_of(spec)
-    return cost.macs if cost is not None else 0
+def _convolution(_: str, node: Node) -> Expected:
+    return Expected("conv", macs(node), "1 per MAC")
 
 
-def _convolution(_: str, spec: OpSpec) -> Expected:
-    return Expected("conv", _macs(spec), "1 per MAC")
+def _product(name: str, node: Node) -> Expected:
+    return Expected(name, macs(node), "1 per MAC")
 
 
-def _product(name: str, spec: OpSpec) -> Expected:
-    return Expected(name, _macs(spec), "1 per MAC")
-
-
-def _matmul(name: str, spec: OpSpec) -> Expected:
+def _matmul(name: str, node: Node) -> Expected:
     """x: *,M,K; y: *,K,N. Its formula is |x|·N, whatever the batch of y."""
-    x, y = spec.inputs[:2]
+    x, y = node.spec.inputs[:2]
     return Expected(name, x.numel * y.shape[-1], "1 per MAC, but with the batch of the first operand alone")
 
 
-def _batch_norm(name: str, spec: OpSpec) -> Expected:
-    """In eval mode; without running statistics, those of the data are taken as in training."""
-    affine = bool(spec["affine"])
-    each = 4 + affine if spec["statistics"] else 1 + affine
-    kind = "batch norm by the data's statistics" if spec["statistics"] else "batch norm"
-    return Expected(name, each * spec.inputs[0].numel, f"{each} per element of a {kind}{_scaled(affine)}{_NO_MACS}")
+def _batch_norm(name: str, node: Node) -> Expected:
+    """In eval mode: folded into scale and shift, unless there are no running statistics."""
+    affine = bool(node.spec["affine"])
+    if node.spec["statistics"]:
+        return _per_normed(name, node, 4 + affine, "batch norm by the data's statistics")
+    return _per_normed(name, node, 1 + affine, "batch norm")
 
 
-def _norm(name: str, spec: OpSpec) -> Expected:
-    affine = bool(spec["affine"])
-    each = 4 + affine
-    return Expected(name, each * spec.inputs[0].numel, f"{each} per element of a {spec['fn']} norm{_scaled(affine)}{_NO_MACS}")
+def _norm(name: str, node: Node) -> Expected:
+    return _per_normed(name, node, 4 + bool(node.spec["affine"]), f"{node.spec['fn']} norm")
 
 
-def _scaled(affine: bool) -> str:
-    return " with scale" if affine else " without scale"
+def _per_normed(name: str, node: Node, each: int, what: str) -> Expected:
+    scaled = "with scale" if node.spec["affine"] else "without scale"
+    return Expected(name, each * node.spec.inputs[0].numel, f"{each} per element of a {what}, {scaled}{_NO_MACS}")
 
 
-def _per_output(each: int) -> Callable[[str, OpSpec], Expected]:
-    def rule(name: str, spec: OpSpec) -> Expected:
-        return Expected(name, each * spec.outputs[0].numel, f"{each} per element out of {name}{_NO_MACS}")
+def _per_output(each: int) -> Callable[[str, Node], Expected]:
+    def rule(name: str, node: Node) -> Expected:
+        return Expected(name, each * node.spec.outputs[0].numel, f"{each} per element out of {name}{_NO_MACS}")
 
     return rule
 
 
-def _per_input(name: str, spec: OpSpec) -> Expected:
-    return Expected(name, spec.inputs[0].numel, f"1 per element into {name}{_NO_MACS}")
+def _per_input(name: str, node: Node) -> Expected:
+    return Expected(name, node.spec.inputs[0].numel, f"1 per element into {name}{_NO_MACS}")
 
 
-_RULES: dict[str, Callable[[str, OpSpec], Expected]] = {
+_RULES: dict[str, Callable[[str, Node], Expected]] = {
     **dict.fromkeys(_CONVOLUTIONS, _convolution),
     **dict.fromkeys(("linear", "addmm", "mm", "bmm"), _product),
     "matmul": _matmul,
@@ -97,18 +91,20 @@ _EXACT = frozenset({"abc,abd->acd", "abc,adc->adb"})
 EINSUM = "numpy's contraction cost plus 1, printed with 4 digits, halved and rounded down"
 
 
-def einsum(equation: str, shapes: Sequence[Shape], macs: int) -> Expected:
+def einsum(equation: str, shapes: Sequence[Shape], recorded: int) -> Expected:
     """fvcore's number for an einsum: half of what `numpy.einsum_path` prints as "Optimized FLOP count".
 
     Numpy's cost of contracting n operands is the product P of all extents, times n - 1 (at least 1),
     and P more if an index is summed away. Over several contractions it depends on the order; there
-    2·`macs`, cnncost's count, is assumed, so that another order shows as unexplained.
+    the MACs that cnncost `recorded` are assumed, so that another order shows as unexplained.
     """
     equation = equation.replace(" ", "")
     if len(shapes) > 2 or "." in equation:
-        return Expected("einsum", _printed(2 * macs), EINSUM)
+        return Expected("einsum", _printed(2 * recorded), EINSUM)
     terms, arrow, out = equation.partition("->")
-    extents = {i: n for term, shape in zip(terms.split(","), shapes, strict=True) for i, n in zip(term, shape, strict=True)}
+    extents: dict[str, int] = {}
+    for term, shape in zip(terms.split(","), shapes, strict=True):
+        extents |= zip(term, shape, strict=True)
     product = prod(extents.values())
     if _relabelled(equation) in _EXACT:
         return Expected("einsum", product, "1 per MAC")

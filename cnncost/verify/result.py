@@ -12,21 +12,26 @@ Unit: TypeAlias = Literal["MAC", "FLOP"]
 
 
 class Explanation(NamedTuple):
-    """Ops that a peer treats alike: how often they ran, cnncost's count and the peer's.
+    """Ops that a peer treats alike: cnncost's count and the peer's.
 
     Attributes:
         op: the op kind; of an op that only the peer sees whole, its name there.
-        count: how many ran.
+        times: how many ran.
         ours, theirs: in the peer's unit. Over all rows they add up to cnncost's total and to what the
             rules say that the peer counts.
         why: the peer's rule, which makes the difference if there is one.
     """
 
     op: str
-    count: int
+    times: int
     ours: int
     theirs: int
     why: str
+
+    @property
+    def difference(self) -> int:
+        """How much more the peer counts."""
+        return self.theirs - self.ours
 
 
 class Unexplained(NamedTuple):
@@ -43,7 +48,7 @@ class PeerCount:
     Attributes:
         peer, version: the tool.
         unit: what one of its flops is.
-        device: where it ran the model: `meta` (no data), or `cpu`, with real weights and a real forward.
+        run: how it ran the model.
         total: its count; None if it failed.
         by_op: its count by its own op names.
         unsupported: ops that it met and has no formula for, and how often.
@@ -56,7 +61,7 @@ class PeerCount:
     peer: str
     version: str
     unit: Unit
-    device: str
+    run: str
     total: int | None = None
     by_op: dict[str, int] = field(default_factory=dict)
     unsupported: dict[str, int] = field(default_factory=dict)
@@ -71,9 +76,9 @@ class PeerCount:
         return sum(row.ours for row in self.explanations)
 
     @property
-    def remainder(self) -> int:
-        """The unexplained amounts, added up."""
-        return sum(entry.amount for entry in self.unexplained)
+    def predicted(self) -> int:
+        """What the rules say that the peer counts; what is unexplained is the rest of `total`."""
+        return sum(row.theirs for row in self.explanations)
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,7 +13,7 @@ from cnncost.passes.compute import Compute, compute
 from cnncost.sources.resolve import Resolved, resolve
 from cnncost.verify import fvcore_count, torch_counter
 from cnncost.verify.copies import Arguments, copied, parameters_on_meta, unfused
-from cnncost.verify.result import Verification
+from cnncost.verify.result import PeerCount, Verification
 
 if TYPE_CHECKING:
     from torch import nn
@@ -49,13 +49,18 @@ def verify(
     graph = _recorded(resolved, module)
     found = compute(graph)
     arguments = Arguments(prepare(resolved.inputs, module))
-    peers = (fvcore_count.count(module, arguments, graph),) if with_fvcore else ()
+    peers: tuple[PeerCount, ...] = (fvcore_count.count(module, arguments, graph),) if with_fvcore else ()
+    peers += (torch_counter.count(module, arguments, graph),)
     return Verification(
-        resolved.name,
-        tuple((graph.values[i].shape, graph.values[i].dtype) for i in graph.inputs),
-        found.total.macs, found.total.flops, {u.op: u.count for u in found.unknown}, seconds,
-        (*peers, torch_counter.count(module, arguments, graph)), _notes(as_given, found),
-    )  # fmt: skip
+        model=resolved.name,
+        inputs=tuple((graph.values[i].shape, graph.values[i].dtype) for i in graph.inputs),
+        macs=found.total.macs,
+        flops=found.total.flops,
+        unknown={u.op: u.count for u in found.unknown},
+        seconds=seconds,
+        peers=peers,
+        notes=_notes(as_given, found, "train" if module.training else "eval"),
+    )
 
 
 def _recorded(resolved: Resolved, module: nn.Module) -> Graph:
@@ -65,7 +70,7 @@ def _recorded(resolved: Resolved, module: nn.Module) -> Graph:
         return twin.record()
 
 
-def _notes(as_given: Compute, found: Compute) -> tuple[str, ...]:
+def _notes(as_given: Compute, found: Compute, mode: str) -> tuple[str, ...]:
     notes = []
     fused = sum(s.macs for (_, kind), s in as_given.by_op.items() if kind in {"mha", "encoder_layer"})
     if fused:
@@ -75,8 +80,8 @@ def _notes(as_given: Compute, found: Compute) -> tuple[str, ...]:
         )
     if (as_given.total.macs, as_given.total.flops) != (found.total.macs, found.total.flops):
         notes.append(
-            f"as given the model has {units.counted(as_given.total.macs, 'MAC')} and "
-            f"{units.counted(as_given.total.flops, 'FLOP')}; it was verified in eval mode, unfused"
+            f"as given, in {mode} mode, the model has {units.counted(as_given.total.macs, 'MAC')} and "
+            f"{units.counted(as_given.total.flops, 'FLOP')}; the numbers here are of eval mode, unfused"
         )
     return tuple(notes)
 

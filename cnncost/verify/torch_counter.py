@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections import Counter
+from dataclasses import replace
 from time import perf_counter
 from typing import Any, NamedTuple
 
@@ -14,10 +15,9 @@ from torch.utils.flop_counter import FlopCounterMode, flop_registry
 
 from cnncost.frontends.torch.guard import same_random_state
 from cnncost.graph import Graph, Node
-from cnncost.ops import cost_of
 from cnncost.verify.account import Account, Expected
-from cnncost.verify.copies import META, Arguments, copied, on_meta, unfused
-from cnncost.verify.names import op_name
+from cnncost.verify.copies import META, Arguments, Nest, copied, on_meta, parameters_on_meta, unfused
+from cnncost.verify.nodes import flops, macs, op_name
 from cnncost.verify.reasons import reason
 from cnncost.verify.result import PeerCount
 from cnncost.verify.torch_rules import PRODUCTS, VECTOR, expected, families, is_vector_product
@@ -35,11 +35,11 @@ class Counted(NamedTuple):
     seconds: float
 
 
-class _Uncounted(TorchDispatchMode):
+class _Uncounted(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch's
     """Lies below the counter and notes the ops, taken apart as the counter sees them, that it has no formula for."""
 
     def __init__(self) -> None:
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]  # torch's
         self.ops: Counter[str] = Counter()
         self.vector_macs = 0
 
@@ -48,7 +48,7 @@ class _Uncounted(TorchDispatchMode):
         """False, so that torch does not wrap `__torch_dispatch__` for its compiler."""
         return False
 
-    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:  # noqa: ARG002  # torch's signature
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         packet = getattr(func, "_overloadpacket", func)
         if packet not in flop_registry and not getattr(func, "is_view", False):
             name = str(packet)
@@ -61,34 +61,35 @@ class _Uncounted(TorchDispatchMode):
 
 def count(model: nn.Module, arguments: Arguments, graph: Graph) -> PeerCount:
     """The counter's number for a copy of the model, each difference explained from the Graph, or why it failed."""
-    version = str(torch.__version__)
+    about = PeerCount("FlopCounterMode", f"torch {torch.__version__}", "FLOP", "run on tensors without data")
     try:
         counted = _count(model, arguments)
     except Exception as error:  # noqa: BLE001  # whatever the counter or the model raises is the result
-        return PeerCount("torch FlopCounterMode", version, "FLOP", "meta", failure=reason(error))
+        return replace(about, failure=reason(error))
     account = _account(graph, counted.vector_macs)
-    return PeerCount(
-        "torch FlopCounterMode", version, "FLOP", "meta", sum(counted.by_op.values()), counted.by_op, counted.unsupported,
-        account.explanations(), account.unexplained(families(counted.by_op)), counted.seconds,
+    return replace(
+        about, total=sum(counted.by_op.values()), by_op=counted.by_op, unsupported=counted.unsupported,
+        explanations=account.explanations(), unexplained=account.unexplained(families(counted.by_op)),
+        seconds=counted.seconds,
     )  # fmt: skip
 
 
 def _count(model: nn.Module, arguments: Arguments) -> Counted:
-    """Run with all tensors on `meta`; if that fails, once more with the values that the user gave."""
+    """Run with all tensors on `meta`; if that fails, once more with buffers and inputs that have values."""
     _warm_up()
     begun = perf_counter()
-    twin = copied(model, on_meta)
     try:
-        ops, by_op = _run(twin, arguments, keep_values=False)
-    except Exception:
-        if not arguments.have_values:
-            raise
-        ops, by_op = _run(copied(model, on_meta), arguments, keep_values=True)
+        ops, by_op = _run(copied(model, on_meta), arguments.nested(arguments.flat))
+    except Exception as first:  # noqa: BLE001  # as above
+        try:
+            ops, by_op = _run(copied(model, parameters_on_meta), arguments.nested(arguments.with_values()))
+        except Exception:  # noqa: BLE001  # the plain way's failure is the one to tell
+            raise first from None
     return Counted(by_op, dict(ops.ops), ops.vector_macs, perf_counter() - begun)
 
 
-def _run(twin: nn.Module, arguments: Arguments, *, keep_values: bool) -> tuple[_Uncounted, dict[str, int]]:
-    args, kwargs = arguments.nested(arguments.on_meta(keep_values))
+def _run(twin: nn.Module, arguments: Nest) -> tuple[_Uncounted, dict[str, int]]:
+    args, kwargs = arguments
     uncounted, counter = _Uncounted(), FlopCounterMode(display=False)
     with warnings.catch_warnings(), same_random_state(), unfused(), torch.enable_grad():
         warnings.simplefilter("ignore")  # they are about the model, and were shown when cnncost ran it
@@ -106,7 +107,7 @@ def _warm_up() -> None:
 
 
 def _account(graph: Graph, vector_macs: int) -> Account:
-    account = Account(expected, _flops)
+    account = Account(expected, flops)
     vectors = [node for node in graph.nodes if is_vector_product(node)]
     account.add(node for node in graph.nodes if not is_vector_product(node))
     if vectors:
@@ -115,16 +116,6 @@ def _account(graph: Graph, vector_macs: int) -> Account:
 
 
 def _seen_as_matrices(graph: Graph, vectors: list[Node], vector_macs: int) -> int:
-    """MACs of these products that were not run as `mv` or `dot`: those that were, less what the model itself calls so."""
-    asked_for = sum(_macs(node) for node in graph.nodes if op_name(node) in _VECTOR_OPS)
-    return sum(_macs(node) for node in vectors) - (vector_macs - asked_for)
-
-
-def _macs(node: Node) -> int:
-    cost = cost_of(node.spec)
-    return cost.macs if cost is not None else 0
-
-
-def _flops(node: Node) -> int:
-    cost = cost_of(node.spec)
-    return cost.flops if cost is not None else 0
+    """MACs of these products that were not run as `mv` or `dot`, beside those that the model itself calls."""
+    asked_for = sum(macs(node) for node in graph.nodes if op_name(node) in _VECTOR_OPS)
+    return sum(macs(node) for node in vectors) - (vector_macs - asked_for)

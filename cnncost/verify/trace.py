@@ -79,7 +79,9 @@ def _value(value: Any) -> Any:
     maker = value.node()
     if maker.kind() == "prim::Constant":
         constant = value.toIValue()
-        return TracedTensor(tuple(constant.shape), constant.dtype) if isinstance(constant, torch.Tensor) else _frozen(constant)
+        if isinstance(constant, torch.Tensor):
+            return TracedTensor(tuple(constant.shape), constant.dtype)
+        return _frozen(constant)
     if maker.kind() in {"prim::ListConstruct", "prim::TupleConstruct"}:
         return tuple(_value(item) for item in maker.inputs())
     if value.isCompleteTensor():

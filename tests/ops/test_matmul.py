@@ -5,7 +5,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
-from torch.nn import functional as F  # noqa: N812  # torch's own name for it
+from torch.nn import functional as F
 from torch.utils.flop_counter import FlopCounterMode
 
 from tests.oracles import multiplications, naive
@@ -100,7 +100,9 @@ def test_macs_of_bilinear(counted, lead, i, j, out, bias):
         pytest.param(torch.addmm, [(6,), (4, 5), (5, 6)], 4 * 5 * 6, 4 * 6, id="addmm: an addend that broadcasts"),
         pytest.param(torch.addmv, [(4,), (4, 5), (5,)], 4 * 5, 4, id="addmv"),
         pytest.param(torch.baddbmm, [(3, 4, 6), (3, 4, 5), (3, 5, 6)], 3 * 4 * 5 * 6, 3 * 4 * 6, id="baddbmm"),
-        pytest.param(torch.addbmm, [(4, 6), (3, 4, 5), (3, 5, 6)], 3 * 4 * 5 * 6, 4 * 6, id="addbmm: a sum over the batch"),
+        pytest.param(
+            torch.addbmm, [(4, 6), (3, 4, 5), (3, 5, 6)], 3 * 4 * 5 * 6, 4 * 6, id="addbmm: summed over the batch"
+        ),
         pytest.param(
             lambda c, a, b: torch.addmm(c, a, b, beta=0), [(4, 6), (4, 5), (5, 6)], 4 * 5 * 6, 0,
             id="addmm with β = 0 adds nothing",

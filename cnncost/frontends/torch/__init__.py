@@ -15,7 +15,7 @@ from cnncost.frontends.torch import memo
 from cnncost.frontends.torch.diagnose import explain_failure
 from cnncost.frontends.torch.guard import no_collection, quiet_torch, same_random_state, unchanged
 from cnncost.frontends.torch.inputs import Inputs, prepare
-from cnncost.frontends.torch.modules import Tracker, walk
+from cnncost.frontends.torch.modules import Tracker, check_initialised, walk
 from cnncost.frontends.torch.recorder import Recorder
 from cnncost.frontends.torch.skeleton import skeleton
 from cnncost.frontends.torch.unwrap import unwrapped
@@ -40,10 +40,11 @@ def record(model: nn.Module, inputs: Any, *, grad: bool = False, use_memo: bool 
         DataDependentError: forward reads values that don't exist.
     """
     model = unwrapped(model)
-    if grad:
-        model = skeleton(model)
     with no_collection():
         tree = list(walk(model))
+        if grad:
+            check_initialised(tree)
+            tree = list(walk(skeleton(model)))
         return _record(tree, prepare(inputs, model), grad, use_memo)
 
 

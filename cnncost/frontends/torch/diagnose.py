@@ -19,6 +19,7 @@ _READS = re.compile(
     re.IGNORECASE,
 )
 _NO_KERNEL = re.compile(r"(\S+::\S+?)[:']? .*(?:'Meta' backend|fake impl|no fake|Meta implementation)", re.DOTALL)
+_HIGHER_ORDER = re.compile(r"HigherOrderOperator (\w+)")
 _OURS = str(Path(__file__).parent)
 _TORCH = str(Path(torch.__file__).parent)
 
@@ -29,13 +30,17 @@ def explain_failure(error: BaseException, tracker: Tracker, inputs: Inputs) -> C
     place = f"{path or 'the model'} ({type(module).__name__})" if module is not None else "the model"
     line = _user_line(error)
     at = f" at {line}" if line else ""
-    text = str(error).strip().splitlines()[0] if str(error).strip() else ""
-    if kernel := _NO_KERNEL.search(str(error)):
+    text = _first_line(error)
+    if isinstance(error, RecursionError):
+        return ForwardError(f"{place}{at}: forward calls itself without end", path)
+    if operator := _HIGHER_ORDER.search(str(error)):
         return ForwardError(
-            f"{place}{at}: the op {kernel[1].strip(chr(39))} has no rule for tensors without data; give it one with "
-            "torch.library.register_fake, so that it says the shape of its result",
+            f"{place}{at}: the control-flow op {operator[1]} can't be analyzed: which branch runs depends on data; "
+            "write the branch to analyze in its place",
             path,
         )
+    if kernel := _NO_KERNEL.search(str(error)):
+        return ForwardError(_without_kernel(f"{place}{at}", kernel[1].strip("'")), path)
     if isinstance(error, DataDependentError) or _READS.search(str(error)):
         return DataDependentError(
             f"{place}{at}: forward reads the values of a tensor ({text}), and a static analysis has none; "
@@ -43,46 +48,71 @@ def explain_failure(error: BaseException, tracker: Tracker, inputs: Inputs) -> C
             "tensor with its values in `inputs`, or make it a constant of the model",
             path,
         )
-    if isinstance(error, RecursionError):
-        return ForwardError(f"{place}{at}: forward calls itself without end", path)
     expected = _expectation(module, args) if module is not None else ""
-    shapes = _described(args)
-    got = f"; it got {shapes}" if shapes else ""
+    got = f"; it got {shapes}" if (shapes := _described(args)) else ""
     if expected:
         return ForwardError(f"{place}: expected {expected}{got}; check the input {_described(inputs.args)}", path)
     if isinstance(error, TypeError) and "forward()" in text:
         return InputError(f"{place}: the inputs don't fit its forward: {text}; give them as forward takes them")
-    return ForwardError(f"{place}{at}: {type(error).__name__}: {text or 'no message'}{got}", path)
+    return ForwardError(f"{place}{at}: {type(error).__name__}: {text}{got}", path)
+
+
+def _first_line(error: BaseException) -> str:
+    """What an error says, short enough for one line."""
+    lines = str(error).strip().splitlines()
+    text = lines[0] if lines else "no message"
+    return text if len(text) <= 300 else text[:297] + "..."
+
+
+def _without_kernel(place: str, op: str) -> str:
+    if op.startswith("aten::"):
+        return f"{place}: torch can't run {op} on tensors without data, so the shape of its result is not known"
+    return (
+        f"{place}: the op {op} has no rule for tensors without data; give it one with torch.library.register_fake, "
+        "so that it says the shape of its result"
+    )
 
 
 def _expectation(module: nn.Module, args: Any) -> str:
     """What a layer takes, if its first input is not that."""
     x = next((a for a in args if isinstance(a, torch.Tensor)), None)
-    if x is None:
+    if x is None or not x.dim():
         return ""
     if isinstance(module, nn.Embedding):
-        return "" if not x.is_floating_point() else "integer indices (for example ids=1x128:int64)"
-    channel, feature = (x.shape[1] if x.dim() > 1 else None), (x.shape[-1] if x.dim() else None)
-    axes = next((n for n, c in enumerate((nn.modules.conv._ConvNd,), 1) if isinstance(module, c)), 0)
-    if axes:
-        dims = len(module.kernel_size)
-        channel = x.shape[-dims - 1] if x.dim() > dims else None
-        if x.dim() not in (dims + 1, dims + 2):
-            return f"an input of {dims + 2} axes (batch, {module.in_channels} channels, {dims} of space)"
-        if channel != module.in_channels:
-            return f"{module.in_channels} channels on axis 1"
-        return _dtype_expected(module, x)
-    if isinstance(module, nn.Linear) and feature != module.in_features:
-        return f"{module.in_features} features on the last axis"
-    if isinstance(module, nn.modules.batchnorm._BatchNorm) and channel != module.num_features:
-        return f"{module.num_features} channels on axis 1"
-    if isinstance(module, nn.GroupNorm) and channel != module.num_channels:
-        return f"{module.num_channels} channels on axis 1"
-    if isinstance(module, nn.RNNBase) and feature != module.input_size:
-        return f"{module.input_size} features on the last axis"
+        return "integer indices (for example ids=1x128:int64)" if x.is_floating_point() else ""
+    if isinstance(module, nn.modules.conv._ConvNd):
+        return _convolution(module, x) or _dtype_expected(module, x)
+    for kind, names, axis, what in _SIZES:
+        if isinstance(module, kind):
+            size = getattr(module, names)
+            if axis >= x.dim() or x.shape[axis] != size:
+                return f"{size} {what} on {'the last axis' if axis < 0 else f'axis {axis}'}"
     if isinstance(module, nn.LayerNorm) and tuple(x.shape[-len(module.normalized_shape) :]) != module.normalized_shape:
         return f"last axes of {tuple(module.normalized_shape)}"
     return _dtype_expected(module, x)
+
+
+_SIZES: tuple[tuple[type, str, int, str], ...] = (
+    (nn.Linear, "in_features", -1, "features"),
+    (nn.modules.batchnorm._NormBase, "num_features", 1, "channels"),
+    (nn.GroupNorm, "num_channels", 1, "channels"),
+    (nn.RNNBase, "input_size", -1, "features"),
+)
+"""Layer, the attribute with the size it takes, the axis of the input, and what is counted there."""
+
+
+def _convolution(module: nn.modules.conv._ConvNd, x: torch.Tensor) -> str:
+    dims = module.weight.dim() - 2
+    if x.dim() not in (dims + 1, dims + 2):
+        return f"an input of {dims + 2} axes (batch, {module.in_channels} channels, {dims} of space)"
+    if x.shape[-dims - 1] != module.in_channels:
+        return f"{module.in_channels} channels on axis {x.dim() - dims - 1}"
+    reach = [d * (k - 1) + 1 for d, k in zip(module.dilation, module.kernel_size, strict=True)]
+    padding = module.padding if isinstance(module.padding, tuple) else (0,) * dims
+    small = not module.transposed and any(
+        n + 2 * p < r for n, p, r in zip(x.shape[-dims:], padding, reach, strict=True)
+    )
+    return f"at least {'x'.join(map(str, reach))} in space, padding included" if small else ""
 
 
 def _dtype_expected(module: nn.Module, x: torch.Tensor) -> str:

@@ -17,7 +17,7 @@ from cnncost.frontends.torch.recorder import Recorder
 from cnncost.frontends.torch.running import has_data
 from cnncost.graph import Call, Owned, Role, Scope
 
-LAZY = frozenset({UninitializedParameter, UninitializedBuffer})
+_LAZY = frozenset({UninitializedParameter, UninitializedBuffer})
 
 _scope: Callable[[tuple[object, ...]], Scope] = partial(tuple.__new__, Scope)
 _call: Callable[[tuple[object, ...]], Call] = partial(tuple.__new__, Call)
@@ -51,20 +51,19 @@ class Tracker:
 
     def _add(self, path: str, module: nn.Module, owns: bool = True) -> int:
         index = self._index[id(module)] = len(self.scopes)
-        parameters = self._owned(path, module, "parameter") if owns and module._parameters else ()
-        buffers = self._owned(path, module, "buffer") if owns and module._buffers else ()
+        parameters = self._owned(path, module, "parameter") if owns else ()
+        buffers = self._owned(path, module, "buffer") if owns else ()
         self.scopes.append(_scope((path, _class_name(module), parameters, buffers, 0)))
         self._counts.append(0)
         return index
 
     def _owned(self, path: str, module: nn.Module, role: Role) -> tuple[Owned, ...]:
-        tensors: dict[str, Any] = module._parameters if role == "parameter" else module._buffers
-        if not LAZY.isdisjoint(map(type, tensors.values())):
-            lazy = next(name for name, tensor in tensors.items() if type(tensor) in LAZY)
-            raise InputError(
-                f"{path or 'the model'} ({type(module).__name__}): {lazy} is not initialised (a lazy module takes "
-                "its size from the first input); run the model once on real data, or give the size to its constructor"
-            )
+        if isinstance(module, torch.jit.ScriptModule):  # a leaf: what its children run is out of sight
+            tensors: dict[str, Any] = dict(module.named_parameters() if role == "parameter" else module.named_buffers())
+        else:
+            tensors = module._parameters if role == "parameter" else module._buffers
+        if not _LAZY.isdisjoint(map(type, tensors.values())):
+            check_initialised([(path, module)])
         return self.recorder.ledger.add_owned(tensors, role, _never if role == "parameter" else has_data)
 
     def finish(self) -> tuple[tuple[Scope, ...], tuple[Call, ...]]:
@@ -134,6 +133,8 @@ class Tracker:
         if type(result) is torch.Tensor or isinstance(result, torch.Tensor):
             known = self.recorder.ledger.known.get(id(result))
             if known is None or known.ref() is not result:
+                if torch._C._functorch.is_functorch_wrapped_tensor(result):
+                    return ()  # inside vmap or grad: the recorder sees what it wraps, not the wrapper
                 known = self.recorder.meet(result)
             return (known.value,)
         if isinstance(result, (list, tuple)):
@@ -158,11 +159,24 @@ def walk(model: nn.Module) -> Iterator[tuple[str, nn.Module]]:
             continue
         seen.add(id(module))
         yield path, module
+        if isinstance(module, torch.jit.ScriptModule):
+            continue
         prefix = path + "." if path else ""
         children = [(prefix + name, child) for name, child in module._modules.items() if child is not None]
         if children:
             above = (*above, id(module))
             stack.extend((name, child, above) for name, child in reversed(children))
+
+
+def check_initialised(tree: list[tuple[str, nn.Module]]) -> None:
+    """Raise InputError for lazy parameters, whose sizes nobody knows yet."""
+    for path, module in tree:
+        for name, tensor in (*module._parameters.items(), *module._buffers.items()):
+            if type(tensor) in _LAZY:
+                raise InputError(
+                    f"{path or 'the model'} ({type(module).__name__}): {name} is not initialised (a lazy module takes its "
+                    "size from the first input); run the model once on real data, or give the size to its constructor"
+                )
 
 
 def _class_name(module: nn.Module) -> str:

@@ -198,7 +198,7 @@ class Recorder(TorchDispatchMode):
         tensors: list[torch.Tensor] = []
         ids: list[int] = []
         for output in entry.outputs or ():
-            if type(output) is int:
+            if isinstance(output, int):
                 tensor, known = found[output]
                 if output in entry.writes:
                     known = ledger.write(tensor, known, False)

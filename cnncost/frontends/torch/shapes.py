@@ -209,13 +209,14 @@ def _binary(a: dict[str, Any]) -> list[Output] | None:
 
 @_shapes("max_pool1d", "max_pool2d", "max_pool3d", "avg_pool1d", "avg_pool2d", "avg_pool3d")
 def _pool(a: dict[str, Any]) -> list[Output] | None:
-    x, kernel = a["self"], a["kernel_size"]
+    x, size = a["self"], a["kernel_size"]
     axes = next(n for n in (1, 2, 3) if f"{n}d" in a["__op__"])
-    sizes = [_tuple(a[n] or kernel, axes) if n == "stride" else _tuple(a.get(n, 1), axes)
+    sizes = [_tuple(a[n] or size, axes) if n == "stride" else _tuple(a.get(n, 1), axes)
              for n in ("kernel_size", "stride", "padding", "dilation")]  # fmt: skip
     if x.dim() != axes + 2 or not x.is_contiguous() or not x.is_floating_point():
         return None
-    spatial = [_pooled(n, *g, a["ceil_mode"]) for n, g in zip(x.shape[2:], zip(*sizes, strict=True), strict=True)]
+    geometry = zip(x.shape[2:], *sizes, strict=True)
+    spatial = [_pooled(n, kernel, stride, pad, dilation, a["ceil_mode"]) for n, kernel, stride, pad, dilation in geometry]
     return [_packed((*x.shape[:2], *spatial), x.dtype)] if min(spatial) > 0 else None
 
 

@@ -23,13 +23,13 @@ def unwrapped(model: Any) -> nn.Module:
     """
     if not isinstance(model, nn.Module):
         raise InputError(f"analyze(model): expected a torch.nn.Module, got {_described(model)}")
-    seen = 0
-    while (inner := _INNER.get(type(model).__name__)) is not None and seen < 8:
-        wrapped = getattr(model, inner, None)
-        if not isinstance(wrapped, nn.Module):
+    found: nn.Module = model
+    while (inner := _INNER.get(type(found).__name__)) is not None:
+        wrapped = getattr(found, inner, None)
+        if not isinstance(wrapped, nn.Module) or wrapped is found:
             break
-        model, seen = wrapped, seen + 1
-    return model
+        found = wrapped
+    return found
 
 
 def _described(model: object) -> str:

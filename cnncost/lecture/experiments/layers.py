@@ -14,13 +14,14 @@ __all__ = [
     "channels_are_summed",
     "conv_formula",
     "conv_params",
-    "conv_size",
+    "conv_side",
+    "larger_images",
     "linear_formula",
     "linear_params",
     "neuron_macs",
-    "padded_size",
+    "padded_side",
     "pool_picks_maxima",
-    "pooled_size",
+    "pooled_side",
     "weights_per_pair",
 ]
 
@@ -37,8 +38,10 @@ def _image(side: int) -> Tensor:
     return torch.empty(1, 1, side, side, device="meta")
 
 
-def _size(maps: Tensor) -> Measured:
-    return Measured(tuple(maps.shape[2:]))
+def _side(maps: Tensor) -> Measured:
+    height, width = maps.shape[2:]
+    assert height == width  # all images here are square
+    return Measured(height)
 
 
 def _random(*shape: int) -> Tensor:
@@ -47,21 +50,21 @@ def _random(*shape: int) -> Tensor:
 
 
 @experiment("output of a real Conv2d")
-def conv_size(side: int, kernel: int, stride: int, padding: int) -> Measured:
-    """Size of the map that a convolution makes of a square image."""
-    return _size(nn.Conv2d(1, 1, kernel, stride, padding, device="meta")(_image(side)))
+def conv_side(side: int, kernel: int, stride: int, padding: int) -> Measured:
+    """Side of the map that a convolution makes of a square image."""
+    return _side(nn.Conv2d(1, 1, kernel, stride, padding, device="meta")(_image(side)))
 
 
 @experiment("the image with zeros around it")
-def padded_size(side: int, padding: int) -> Measured:
-    """Size of an image after zero-padding."""
-    return _size(F.pad(_image(side), (padding,) * 4))
+def padded_side(side: int, padding: int) -> Measured:
+    """Side of a square image after zero-padding."""
+    return _side(F.pad(_image(side), (padding,) * 4))
 
 
 @experiment("output of a real MaxPool2d")
-def pooled_size(side: int, kernel: int) -> Measured:
-    """Size of a square map after pooling without overlap."""
-    return _size(nn.MaxPool2d(kernel)(_image(side)))
+def pooled_side(side: int, kernel: int) -> Measured:
+    """Side of a square map after pooling without overlap."""
+    return _side(nn.MaxPool2d(kernel)(_image(side)))
 
 
 @experiment("parameters of a real Conv2d")
@@ -88,6 +91,14 @@ def linear_formula() -> Measured:
     """Whether m·(1+n) is what fully connected layers have."""
     sizes = [(300, 784), (100, 300), (10, 100), (7, 1)]
     return Measured(all(_count(nn.Linear(n, m, device="meta")) == m * (1 + n) for m, n in sizes))
+
+
+@experiment("Linear layers for images of 28×28 and 56×56")
+def larger_images() -> Measured:
+    """Which of a layer's m units and n inputs a larger image makes more of."""
+    small, large = (nn.Linear(side * side, 300, device="meta") for side in (28, 56))
+    grows = {"m": large.out_features > small.out_features, "n": large.in_features > small.in_features}
+    return Measured(", ".join(name for name, more in grows.items() if more))
 
 
 @experiment("Conv2d layers of several sizes")

@@ -9,7 +9,15 @@ from torch import Tensor
 from cnncost.lecture.experiments.registry import experiment
 from cnncost.lecture.values import Measured
 
-__all__ = ["worked_last_pixel", "worked_map", "worked_size", "worked_step"]
+__all__ = [
+    "worked_filter_size",
+    "worked_input_size",
+    "worked_last_pixel",
+    "worked_map",
+    "worked_pixels",
+    "worked_size",
+    "worked_step",
+]
 
 INPUT = """
 1 1 1 0 0
@@ -39,6 +47,24 @@ def _feature_map() -> list[list[int]]:
 def worked_map() -> Measured:
     """The whole map, rows apart by slashes."""
     return Measured(" / ".join(" ".join(map(str, row)) for row in _feature_map()))
+
+
+@experiment("the slide's input")
+def worked_input_size() -> Measured:
+    """Height and width of the image."""
+    return Measured(tuple(_tensor(INPUT).shape[2:]))
+
+
+@experiment("the slide's input")
+def worked_pixels() -> Measured:
+    """How many pixels the image has."""
+    return Measured(_tensor(INPUT).numel())
+
+
+@experiment("the slide's filter")
+def worked_filter_size() -> Measured:
+    """Height and width of the filter."""
+    return Measured(tuple(_tensor(FILTER).shape[2:]))
 
 
 @experiment("conv2d of the slide's input and filter")

@@ -52,6 +52,13 @@ def bilinear(call: OpCall) -> Lowered:
     return "bilinear", {"bias": call["bias"] is not None}
 
 
+@lowers("_trilinear")
+def trilinear(call: OpCall) -> Lowered:
+    """What a bilinear layer is made of: i1: *,I; i2: W; i3: *,J, with the sizes put in by expansion."""
+    x1, w, x2 = call["i1"].shape, call["i2"].shape, call["i3"].shape
+    return "trilinear", {"rows": prod(x1[:-1]), "left": x1[-1], "right": x2[-1], "out": w[0]}
+
+
 def _product(a: Any, b: Any, bias: bool) -> Lowered:
     """The numpy rules: a vector is a row on the left and a column on the right; batches broadcast."""
     left, right = tuple(a.shape), tuple(b.shape)

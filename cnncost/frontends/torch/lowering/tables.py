@@ -12,7 +12,7 @@ sinh cosh tanh asinh acosh atanh sinc erf erfc erfinv lgamma digamma polygamma i
 maximum minimum fmax fmin relu relu6 threshold eq ne lt le gt ge isnan isinf isposinf isneginf isfinite isclose fmod remainder
 floor_divide heaviside angle clamp clamp_min clamp_max ldexp nextafter igamma igammac where masked_fill copysign signbit
 logical_not logical_and logical_or logical_xor bitwise_not bitwise_and bitwise_or bitwise_xor gcd lcm real imag conj
-rsub hardtanh leaky_relu prelu rrelu elu celu selu sigmoid silu glu softplus mish hardsigmoid hardswish hardshrink
+rsub hardtanh leaky_relu prelu rrelu celu selu sigmoid silu glu softplus mish hardsigmoid hardswish hardshrink
 softshrink logit lerp addcmul addcdiv hypot xlogy logaddexp logaddexp2 nan_to_num deg2rad rad2deg polar complex positive
 """.split()
 
@@ -57,6 +57,31 @@ def product(call: OpCall) -> Lowered:
 def gelu(call: OpCall) -> Lowered:
     """By erf, or by the tanh approximation."""
     return "pointwise", {"fn": "gelu_tanh" if call["approximate"] == "tanh" else "gelu"}
+
+
+@lowers("elu")
+def elu(call: OpCall) -> Lowered:
+    """With scales it is what SELU and CELU are made of."""
+    extra = (call.get("scale", 1) != 1) + (call.get("input_scale", 1) != 1)
+    return "pointwise", {"fn": ("elu", "elu_scaled", "elu_scaled_twice")[extra]}
+
+
+@lowers("addr")
+def addr(call: OpCall) -> Lowered:
+    """self + a·bᵀ: nothing is accumulated, so it is a product and a sum for each element."""
+    return "pointwise", {"fn": "addcmul" if call.get("alpha", 1) != 1 else "multiply_add"}
+
+
+@lowers("linalg_cross", "cross")
+def cross(call: OpCall) -> Lowered:
+    """Two products and a difference for each element."""
+    return "pointwise", {"fn": "cross"}
+
+
+@lowers("_weight_norm", "_weight_norm_interface")
+def weight_norm(call: OpCall) -> Lowered:
+    """v and g; one norm for each element of g."""
+    return "weight_norm", {}
 
 
 _LOSSES = {
@@ -164,7 +189,7 @@ def bag(call: OpCall) -> Lowered:
     "diagflat", "pixel_shuffle", "pixel_unshuffle", "channel_shuffle", "native_channel_shuffle", "im2col", "meshgrid",
     "broadcast_tensors", "broadcast_to", "set", "resize", "resize_as", "requires_grad", "item", "_local_scalar_dense",
     "is_nonzero", "equal", "is_same_size", "sym_size", "sym_stride", "sym_numel", "_assert_async", "_assert_scalar",
-    "_assert_tensor_metadata", "atleast_1d", "atleast_2d", "atleast_3d", "view_copy", "expand_copy", "permute_copy", "_reshape_copy",
+    "_assert_tensor_metadata", "_linalg_check_errors", "diagonal_copy", "atleast_1d", "atleast_2d", "atleast_3d", "view_copy", "expand_copy", "permute_copy", "_reshape_copy",
     "fill_diagonal", "cartesian_prod", "combinations", "split_copy", "unbind_copy",
     "to_dense", "to_sparse", "_coalesced", "squeeze_copy", "transpose_copy", "slice_copy",
     "split_with_sizes_copy", "unsqueeze_copy", "select_copy", "alias_copy", "detach_copy", "t_copy", "vander",

@@ -123,6 +123,29 @@ def fft(call: OpCall) -> Lowered:
     return "fft", {"points": points, "transforms": prod(full) // max(points, 1), "real": _REAL_FFT[call.name]}
 
 
+@lowers("affine_grid_generator")
+def affine_grid(call: OpCall) -> Lowered:
+    """theta: N,d,d+1; output: N,*,d. A product of each location with the matrix (Jaderberg et al. 2015)."""
+    batch, d, columns = call["theta"].shape
+    locations = call.outputs[0].numel // (batch * d)
+    return "matmul", {"batch": batch, "m": locations, "k": columns, "n": d, "bias": False}
+
+
+@lowers("fractional_max_pool2d", "fractional_max_pool3d")
+def fractional_pool(call: OpCall) -> Lowered:
+    """Windows of the kernel's size at random places."""
+    axes = _axes(call.name)
+    attrs: Attrs = {"fn": "max", "kernel": _spread(call["kernel_size"], axes), "stride": None, "padding": None,
+                    "dilation": None, "ceil": False}  # fmt: skip
+    return "pool", attrs
+
+
+@lowers("dist")
+def dist(call: OpCall) -> Lowered:
+    """One distance, between two tensors as vectors."""
+    return "distance", {"pairs": 1, "width": max(t.numel for t in call.inputs[:2])}
+
+
 @lowers("_cdist_forward", "cdist", "_euclidean_dist", "_pdist_forward")
 def distance(call: OpCall) -> Lowered:
     """Pairs of vectors of one width."""

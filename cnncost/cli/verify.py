@@ -1,0 +1,66 @@
+"""`cnncost verify`: a second opinion, and why it differs."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import click
+
+from cnncost.cli.options import input_option, model_args_option, model_argument, parsed_inputs, parsed_model_args
+
+_FORMATS = ("text", "markdown", "json")
+_BY_ENDING = {".md": "markdown", ".markdown": "markdown", ".json": "json"}
+
+
+@click.command()
+@model_argument
+@input_option
+@model_args_option
+@click.option(
+    "--format", "form", type=click.Choice(_FORMATS), help="How to show the result; by default text, or by FILE's ending."
+)
+@click.option("-o", "--output", metavar="FILE", help="Write to a file instead of the terminal.")
+@click.option(
+    "--no-fvcore", is_flag=True,
+    help="Leave fvcore out: it takes real weights and a real forward, for which a large model needs much memory.",
+)  # fmt: skip
+def command(
+    model: str,
+    inputs: tuple[str, ...],
+    model_args: tuple[str, ...],
+    form: str | None,
+    output: str | None,
+    no_fvcore: bool,
+) -> int:
+    """Count MODEL by fvcore and by torch's FlopCounterMode, too, and explain every difference by op.
+
+    A difference is explained only if the peer's rules, applied to the ops that cnncost has recorded, give
+    the peer's number to the last digit. What is left over is told as unexplained, with its op.
+
+    Exit code: 0 all is explained, 1 something is not or no peer could count the model, 2 wrong usage or a
+    model that can't be analyzed.
+    """
+    given, arguments = parsed_inputs(inputs), parsed_model_args(model_args)
+
+    from cnncost.report.layout import to_ascii
+    from cnncost.report.save import write
+    from cnncost.verify import verify
+    from cnncost.verify.render import to_json, to_markdown, to_text
+
+    found = verify(model, given, model_args=arguments, with_fvcore=not no_fvcore)
+    form = form or (_BY_ENDING.get(Path(output).suffix.lower(), "text") if output else "text")
+    text = {"text": to_text, "markdown": to_markdown, "json": to_json}[form](found).rstrip("\n")
+    if output:
+        write(output, text + "\n")
+    else:
+        click.echo(text if _encodable(text) else to_ascii(text))
+    return 0 if found.explained else 1
+
+
+def _encodable(text: str) -> bool:
+    try:
+        text.encode(sys.stdout.encoding or "ascii")
+    except UnicodeEncodeError:
+        return False
+    return True

@@ -1,0 +1,133 @@
+"""A claim with its exact figure and its verdict: what every output shows."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from cnncost.lecture import values
+from cnncost.lecture.claims import (
+    Below,
+    Claim,
+    Difference,
+    Experiment,
+    Formula,
+    Measure,
+    Of,
+    Published,
+    Scaled,
+    Share,
+    Slide,
+    Sum,
+    Table,
+)
+from cnncost.lecture.compute import measure
+from cnncost.lecture.printed import parse
+from cnncost.lecture.quantities import WORDS
+from cnncost.lecture.values import Measured
+from cnncost.lecture.verdict import Judgement, Verdict, judge
+
+__all__ = ["Finding", "Findings", "describe", "examine", "find"]
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """A claim, measured and judged."""
+
+    slide: Slide
+    table: Table
+    claim: Claim
+    exact: Measured | None
+    beside: tuple[tuple[str, Measured], ...]
+    judgement: Judgement
+
+    @property
+    def verdict(self) -> Verdict:
+        """What became of it."""
+        return self.judgement.verdict
+
+    @property
+    def printed(self) -> str:
+        """As on the slide, with the slide's own calculation: `300 * (28*28) = 230k`."""
+        return f"{self.claim.work} = {self.claim.printed}" if self.claim.work else self.claim.printed
+
+    @property
+    def exact_text(self) -> str:
+        """The exact figure, or nothing."""
+        return values.text(self.exact, self.claim.right) if self.exact else ""
+
+    @property
+    def beside_text(self) -> str:
+        """`with biases 235,500; …`, or nothing."""
+        return "; ".join(f"{words} {values.text(measured)}" for words, measured in self.beside)
+
+    @property
+    def how(self) -> str:
+        """The right calculation with the numbers in it, and what was measured; nothing for what is stated."""
+        if self.exact is None or self.claim.exact is None:
+            return ""
+        work = self.claim.formula or self.exact.work
+        told = describe(self.claim.exact)
+        return f"{work} = {self.exact_text} ({told})" if work else told
+
+    @property
+    def remark(self) -> str:
+        """How far it is off, and why, and who says so."""
+        parts = [self.judgement.distance if self.verdict is not Verdict.EXACT else "", self.claim.reason]
+        if self.claim.source:
+            parts.append(f"source: {self.claim.source}")
+        return "; ".join(part for part in parts if part)
+
+
+Findings = tuple[Finding, ...]
+
+
+def examine(slide: Slide, table: Table, claim: Claim) -> Finding:
+    """Measure a claim's figures and judge it."""
+    exact = measure(claim.exact) if claim.exact else None
+    judgement = judge(parse(claim.value or claim.printed), exact)
+    if isinstance(claim.exact, Published) and judgement.verdict is not Verdict.DIFFERS:
+        judgement = Judgement(Verdict.STATED)  # two sources agree: still nothing that was computed
+    beside = tuple((words, measure(what)) for words, what in claim.beside)
+    return Finding(slide, table, claim, exact, beside, judgement)
+
+
+def find(slides: Iterable[Slide]) -> Findings:
+    """All claims of these slides, measured and judged, in order."""
+    return tuple(
+        examine(slide, table, claim) for slide in slides for table in slide.tables for claim in table.claims
+    )
+
+
+def summary(findings: Findings) -> str:
+    """`180 claims: 120 exact, 30 rounded, 15 differ, 15 stated`."""
+    counts = Counter(finding.verdict for finding in findings)
+    told = {Verdict.EXACT: "exact", Verdict.ROUNDED: "rounded", Verdict.DIFFERS: "differ", Verdict.STATED: "stated"}
+    return f"{len(findings)} claims: " + ", ".join(f"{counts[verdict]} {words}" for verdict, words in told.items())
+
+
+def describe(what: Measure) -> str:
+    """What is measured, in words: `weights of lenet300.fc1`."""
+    match what:
+        case Of(network, quantity, layer, options):
+            told = "".join(f", {name}={value}" for name, value in options)
+            return f"{WORDS[quantity]} of {network}{'.' if layer else ''}{layer}{told}"
+        case Sum(parts):
+            return " + ".join(describe(part) for part in parts)
+        case Difference(more, less):
+            return f"{describe(more)}, less {describe(less)}"
+        case Below(less, more):
+            return f"{describe(less)} below {describe(more)}"
+        case Share(part, whole):
+            return f"{describe(part)} / {describe(whole)}"
+        case Scaled(scaled, _, words, _):
+            return f"{describe(scaled)}, {words}"
+        case Formula(text):
+            return text
+        case Experiment(name):
+            from cnncost.lecture.experiments import words as told_of
+
+            return told_of(name)
+        case Published(_, source):
+            return source

@@ -1,0 +1,1 @@
+"""The Report, and one file a renderer."""

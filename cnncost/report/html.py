@@ -1,0 +1,173 @@
+"""The report as one HTML page without scripts and without anything from outside.
+
+The module tree is made of `details`, so that it opens and closes wherever HTML is shown; its rows are
+grids of the same columns. Ops and layers are ordinary tables, to be copied into a spreadsheet.
+"""
+
+from __future__ import annotations
+
+import html
+from collections.abc import Iterable, Iterator
+
+from cnncost import units
+from cnncost.report import heading
+from cnncost.report.columns import AT_LEAST, By, Column, Row, for_people, share_of_macs
+from cnncost.report.entries import ROWS, Entry, entries, holder, note
+from cnncost.report.html_style import FRAGMENT, PAGE
+from cnncost.report.layout import places, printable
+from cnncost.report.model import Report
+from cnncost.report.outline import Item, depth_of, fitting_depth, outline, visible
+
+_NAME_WIDTH, _CLASS_WIDTH = 44, 24
+"""In characters; longer texts are cut off and shown whole when pointed at."""
+
+
+def to_html(report: Report, *, depth: int | None = None) -> str:
+    """One self-contained page: heading, totals, the module tree open down to `depth`, ops, layers."""
+    title = html.escape(printable(heading.title(report)))
+    body = "\n".join([*_body(report, depth, level="h1"), *_table(report, "op", "Ops"), *_table(report, "layer", "Layers")])
+    return (
+        '<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
+        '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
+        f"<title>{title}: cost</title>\n<style>{FRAGMENT}{PAGE}</style>\n</head>\n"
+        f'<body>\n<main class="cnncost">\n{body}\n</main>\n</body>\n</html>\n'
+    )
+
+
+def fragment(report: Report) -> str:
+    """Heading, totals and module tree, for a notebook."""
+    body = "\n".join(_body(report, None, level="h3"))
+    return f'<style>{FRAGMENT}</style>\n<div class="cnncost">\n{body}\n</div>\n'
+
+
+def _body(report: Report, depth: int | None, level: str) -> Iterator[str]:
+    yield f"<{level}>{html.escape(printable(heading.title(report)))}</{level}>"
+    yield f"<p>{html.escape(heading.inputs(report))}</p>"
+    yield f'<p class="soft">{html.escape(heading.CONVENTION)}</p>'
+    yield from _totals(report)
+    first, *rest = heading.unknown(report) or [""]
+    if first:
+        yield f'<div class="unknown"><b>{html.escape(first)}</b>{_list(rest)}</div>'
+    yield from _Tree(report, depth).lines()
+    _, legend = entries(report, "module", None)
+    kept = [text for text in legend if text.startswith("(")]
+    yield _list([heading.held(report), heading.computed(report), heading.training(report), heading.biggest(report), *kept])
+
+
+def _list(texts: Iterable[str]) -> str:
+    return f"<ul>{''.join(f'<li>{html.escape(printable(text))}</li>' for text in texts if text)}</ul>"
+
+
+def _totals(report: Report) -> Iterator[str]:
+    totals = report.totals
+    mark = AT_LEAST if totals.lower_bound else ""
+    numbers = [
+        ("parameters", "", totals.params), ("MACs", mark, totals.macs), ("FLOPs", mark, totals.flops),
+    ]  # fmt: skip
+    yield '<div class="totals">'
+    for name, sign, number in numbers:
+        exact = f'<span class="soft">{sign}{units.exact(number)}</span>' if number >= 1000 else ""
+        yield f'<div><span class="soft">{name}</span><b>{sign}{units.compact(number)}</b>{exact}</div>'
+    size = units.data(totals.param_bytes + totals.buffer_bytes)
+    yield f'<div><span class="soft">parameters and buffers</span><b>{size}</b></div>'
+    yield "</div>"
+
+
+class _Tree:
+    """The module tree of one report as nested `details`."""
+
+    def __init__(self, report: Report, depth: int | None) -> None:
+        self.report, self.columns = report, for_people(report, "module")
+        self.items = outline(report, fold=False)
+        self.open = fitting_depth(self.items, ROWS) if depth is None else depth
+        self.shown = [item for item, _ in visible(self.items, depth_of(self.items))]
+        self.biggest = holder(self.shown, report)
+        self.largest = max((item.row.macs for item in self.shown), default=0)
+
+    def lines(self) -> Iterator[str]:
+        yield f'<div class="scroll"><div class="tree" style="--columns: {self._widths()}">'
+        heads = [_span(c.heading, "n" if c.right else "", c.meaning) for c in self.columns]
+        yield f'<div class="row head">{_span("module", "name")}{"".join(self._with_share(heads, _span("share of MACs")))}</div>'
+        for item in self.items:
+            yield from self._item(item, 0)
+        totals = self.report.totals
+        cells = [_span(c.show(totals), "n" if c.right else "") for c in self.columns]
+        share = f'<span class="share">{_span(share_of_macs(totals, self.report), "n")}</span>'
+        yield f'<div class="row foot">{_span("total", "name")}{"".join(self._with_share(cells, share))}</div>'
+        yield "</div></div>"
+
+    def _with_share(self, cells: list[str], share: str) -> list[str]:
+        """The share stands beside what it is the share of."""
+        after = [column.name for column in self.columns].index("macs") + 1
+        return [*cells[:after], share, *cells[after:]]
+
+    def _widths(self) -> str:
+        """One width a column for all rows, each of which is a grid of its own."""
+        names = max((places(item.name + note(item.row)) + 2 * item.row.depth for item in self.shown), default=0)
+        rows: list[Row] = [*(item.row for item in self.shown), self.report.totals]
+        widths = [max(places(c.heading), *(places(c.show(row)) for row in rows)) for c in self.columns]
+        columns = self._with_share([f"{min(width, _CLASS_WIDTH) + 1}ch" for width in widths], "11rem")
+        return f"{min(_NAME_WIDTH, names + 6)}ch {' '.join(columns)}"
+
+    def _item(self, item: Item, level: int) -> Iterator[str]:
+        big = " big" if item is self.biggest else ""
+        row = self._row(item, level)
+        if not item.children:
+            yield f'<div class="row{big}">{row}</div>'
+            return
+        yield f'<details{" open" if level + 1 < self.open else ""}><summary class="row{big}">{row}</summary>'
+        for child in item.children:
+            yield from self._item(child, level + 1)
+        yield "</details>"
+
+    def _row(self, item: Item, level: int) -> str:
+        extra = note(item.row)
+        tail = f'<span class="note">{html.escape(extra)}</span>' if extra else ""
+        full = html.escape(printable(item.paths[0]))
+        name = f'<span class="name" style="--level: {level}" title="{full}">{html.escape(printable(item.name))}{tail}</span>'
+        cells = [_span(column.show(item.row), _classes(column, item.row)) for column in self.columns]
+        return name + "".join(self._with_share(cells, self._share(item)))
+
+    def _share(self, item: Item) -> str:
+        text = share_of_macs(item.row, self.report)
+        part = 1000 * item.row.macs // self.largest if self.largest else 0
+        bar = f'<span class="bar" style="--part: {part / 10:g}%"></span>' if part else ""
+        return f'<span class="share">{_span(text, "n" if item.row.macs else "n zero")}{bar}</span>'
+
+
+def _span(text: str, css: str = "", title: str = "") -> str:
+    return f"<span{_attribute('class', css)}{_attribute('title', title)}>{html.escape(printable(text))}</span>"
+
+
+def _attribute(name: str, value: str) -> str:
+    return f' {name}="{html.escape(value)}"' if value else ""
+
+
+def _classes(column: Column, row: Row) -> str:
+    if not column.right:
+        return "class"
+    return "n" if column.of(row) else "n zero"
+
+
+def _table(report: Report, by: By, title: str) -> Iterator[str]:
+    columns = for_people(report, by)
+    rows, _ = entries(report, by, None)
+    yield f'<h2>{title}</h2>\n<div class="scroll"><table>'
+    heads = "".join(
+        f'<th scope="col"{_attribute("class", "n" if c.right else "")} title="{html.escape(c.meaning)}">{c.heading}</th>'
+        for c in columns
+    )
+    yield f'<thead><tr><th scope="col">{by}</th>{heads}<th scope="col" class="n">share of MACs</th></tr></thead>\n<tbody>'
+    for entry in rows[:-1]:
+        yield _table_row(report, columns, entry)
+    yield f"</tbody>\n<tfoot>{_table_row(report, columns, rows[-1])}</tfoot>\n</table></div>"
+
+
+def _table_row(report: Report, columns: tuple[Column, ...], entry: Entry) -> str:
+    cells = "".join(
+        f"<td{_attribute('class', _classes(c, entry.row) if c.right else '')}>{html.escape(printable(c.show(entry.row)))}</td>"
+        for c in columns
+    )
+    name = html.escape(printable(entry.full + entry.tail))
+    big = _attribute("class", "big" if entry.style == "biggest" else "")
+    return f'<tr{big}><th scope="row">{name}</th>{cells}<td class="n">{share_of_macs(entry.row, report)}</td></tr>'

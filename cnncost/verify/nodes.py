@@ -1,0 +1,24 @@
+"""What the rules ask of a node: its op's name, and cnncost's own counts."""
+
+from __future__ import annotations
+
+from cnncost.graph import Node
+from cnncost.ops import cost_of
+
+
+def op_name(node: Node) -> str:
+    """`conv2d` of `aten.conv2d.padding`, `add_` of `aten.add_.Tensor`; of a custom op the whole name."""
+    space, _, rest = node.name.partition(".")
+    return rest.partition(".")[0] if space == "aten" and rest else node.name
+
+
+def macs(node: Node) -> int:
+    """Multiply-accumulates; 0 for an op without a rule."""
+    cost = cost_of(node.spec)
+    return cost.macs if cost is not None else 0
+
+
+def flops(node: Node) -> int:
+    """Floating-point operations; 0 for an op without a rule."""
+    cost = cost_of(node.spec)
+    return cost.flops if cost is not None else 0

@@ -1,0 +1,172 @@
+"""Who may know whom: read from the source, so that no import can hide in a function."""
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent / "cnncost"
+HEAVY = {"torch", "onnx", "rich", "click", "pandas", "fvcore"}
+
+
+def imports(path: Path) -> set[str]:
+    """Full names of all modules that a file imports, at any depth, but for type checking alone."""
+    names: set[str] = set()
+    tree = ast.parse(path.read_text())
+    skipped = {
+        id(child)
+        for node in ast.walk(tree)
+        if isinstance(node, ast.If) and "TYPE_CHECKING" in ast.unparse(node.test)
+        for child in ast.walk(node)
+    }
+    for node in ast.walk(tree):
+        if id(node) in skipped:
+            continue
+        if isinstance(node, ast.Import):
+            names.update(alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            names.add(node.module)
+            names.update(f"{node.module}.{alias.name}" for alias in node.names)
+    return names
+
+
+def knows(where: str, what: str) -> list[str]:
+    """Files under `where` that import `what`, or anything below it."""
+    base = ROOT / where
+    files = [base] if base.is_file() else sorted(base.rglob("*.py"))
+    assert files, f"{where} has no files"
+    return [
+        str(file.relative_to(ROOT))
+        for file in files
+        if any(name == what or name.startswith(what + ".") for name in imports(file))
+    ]
+
+
+TORCH_FREE = ["graph.py", "graph_json.py", "errors.py", "units.py", "analysis.py", "ops", "passes", "report"]
+
+
+@pytest.mark.parametrize("where", TORCH_FREE)
+@pytest.mark.parametrize("package", ["torch", "onnx", "click", "fvcore", "numpy"])
+def test_the_core_knows_no_framework(where, package):
+    assert knows(where, package) == []
+
+
+@pytest.mark.parametrize("where", [w for w in TORCH_FREE if w != "report"])
+def test_the_core_does_not_know_the_terminal(where):
+    assert knows(where, "rich") == []
+
+
+def test_in_reports_only_the_terminal_renderer_knows_rich():
+    assert set(knows("report", "rich")) <= {"report/text.py"}
+
+
+@pytest.mark.parametrize(
+    ("where", "what"),
+    [
+        pytest.param("ops", "cnncost.frontends", id="ops know no front end"),
+        pytest.param("passes", "cnncost.frontends", id="passes know no front end"),
+        pytest.param("frontends", "cnncost.ops", id="a front end knows no cost"),
+        pytest.param("frontends", "cnncost.passes", id="a front end knows no pass"),
+        pytest.param("frontends", "cnncost.report", id="a front end knows no report"),
+        pytest.param("ops", "cnncost.passes", id="ops know no pass"),
+        pytest.param("graph.py", "cnncost.ops", id="the graph knows no cost"),
+        pytest.param("zoo", "cnncost.analysis", id="the zoo does not know the analyzer"),
+        pytest.param("zoo", "cnncost.frontends", id="the zoo knows no front end"),
+        pytest.param("zoo", "cnncost.ops", id="the zoo knows no cost"),
+        pytest.param("zoo", "cnncost.report", id="the zoo knows no report"),
+        pytest.param("analysis.py", "cnncost.zoo", id="the analyzer does not know the zoo"),
+        pytest.param("frontends", "cnncost.zoo", id="front ends do not know the zoo"),
+        pytest.param("passes", "cnncost.zoo", id="passes do not know the zoo"),
+        pytest.param("report", "cnncost.zoo", id="reports do not know the zoo"),
+        pytest.param("report", "cnncost.cli", id="reports do not know the command line"),
+        pytest.param("verify", "cnncost.cli", id="verify does not know the command line"),
+        pytest.param("lecture", "cnncost.cli", id="the lecture does not know the command line"),
+    ],
+)
+def test_arrows_never_turn_back(where, what):
+    assert knows(where, what) == []
+
+
+def test_no_pass_imports_another():
+    passes = sorted((ROOT / "passes").glob("*.py"))
+    guilty = [p.name for p in passes if any(name.startswith("cnncost.passes") for name in imports(p))]
+
+    assert guilty == []
+
+
+def test_only_the_command_line_prints_or_exits():
+    allowed = {"cli", "__main__.py"}
+    guilty = []
+    for file in sorted(ROOT.rglob("*.py")):
+        if file.relative_to(ROOT).parts[0] in allowed or file.name == "__main__.py":
+            continue
+        for node in ast.walk(ast.parse(file.read_text())):
+            if isinstance(node, ast.Call) and ast.unparse(node.func) in {"print", "exit", "sys.exit", "quit", "os._exit"}:
+                guilty.append(f"{file.relative_to(ROOT)}:{node.lineno}")
+
+    assert guilty == []
+
+
+def test_oracles_do_not_import_what_they_judge():
+    guilty = [
+        str(file)
+        for file in sorted((Path(__file__).parent / "oracles").rglob("*.py"))
+        if any(name.startswith(("cnncost.ops", "cnncost.frontends.torch.lowering")) for name in imports(file))
+    ]
+
+    assert guilty == []
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        pytest.param("import cnncost", id="import cnncost"),
+        pytest.param("import cnncost.zoo, cnncost.graph, cnncost.ops, cnncost.report.model", id="the torch-free parts"),
+        pytest.param(
+            "import contextlib\nfrom cnncost.cli import main\nwith contextlib.suppress(SystemExit): main(['--help'])",
+            id="cnncost --help",
+        ),
+    ],
+)
+def test_heavy_packages_stay_out(code):
+    check = f"{code}\nimport sys\nprint(sorted({{'torch', 'pandas', 'numpy', 'rich', 'fvcore'}} & set(sys.modules)))"
+    out = subprocess.run([sys.executable, "-c", check], capture_output=True, text=True, check=True).stdout
+
+    assert out.splitlines()[-1] == "[]"
+
+
+def test_no_import_cycles():
+    """Modules that import each other when they are loaded; imports inside functions come later and may."""
+    found_in = {}
+    for file in sorted(ROOT.rglob("*.py")):
+        parts = file.relative_to(ROOT.parent).with_suffix("").parts
+        name = ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+        tree = ast.parse(file.read_text())
+        found_in[name] = [
+            (node.module, f"{node.module}.{alias.name}")
+            for node in tree.body
+            if isinstance(node, ast.ImportFrom) and node.module
+            for alias in node.names
+        ]
+    edges = {  # `from package import module` is an edge to the module
+        name: {full if full in found_in else package for package, full in found} & set(found_in) - {name}
+        for name, found in found_in.items()
+    }
+    done, path = set(), []
+
+    def visit(name):
+        if name in path:
+            pytest.fail("cycle: " + " → ".join([*path[path.index(name) :], name]))
+        if name in done:
+            return
+        path.append(name)
+        for other in edges[name]:
+            visit(other)
+        path.pop()
+        done.add(name)
+
+    for name in edges:
+        visit(name)
+    assert done == set(edges)
