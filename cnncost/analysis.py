@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from cnncost.errors import CnncostError, UnknownOpError
+from cnncost.garbage import no_collection
 from cnncost.graph import Graph
 from cnncost.passes.compute import compute
 from cnncost.passes.parameters import parameters
@@ -46,17 +47,18 @@ def analyze(
         CnncostError: the model can't be found, built or run; the message says where and what to do.
         UnknownOpError: `strict`, and an op has no rule.
     """
-    if isinstance(model, Graph):
-        graph, called = model, name or "graph"
-    else:
-        from cnncost.sources.resolve import resolve  # imports torch
+    with no_collection():
+        if isinstance(model, Graph):
+            graph, called = model, name or "graph"
+        else:
+            from cnncost.sources.resolve import resolve  # imports torch
 
-        resolved = resolve(model, inputs, model_args)
-        graph, called = resolved.record(), name or resolved.name
-    computed = compute(graph)
-    if strict and computed.unknown:
-        raise UnknownOpError(_unknown_message(called, computed.unknown))
-    return build(called, graph, parameters(graph), computed)
+            resolved = resolve(model, inputs, model_args)
+            graph, called = resolved.record(), name or resolved.name
+        computed = compute(graph)
+        if strict and computed.unknown:
+            raise UnknownOpError(_unknown_message(called, computed.unknown))
+        return build(called, graph, parameters(graph), computed)
 
 
 def _unknown_message(model: str, unknown: Any) -> str:

@@ -18,8 +18,9 @@ _BY_ENDING = {".md": "markdown", ".markdown": "markdown", ".json": "json"}
 @input_option
 @model_args_option
 @click.option(
-    "--format", "form", type=click.Choice(_FORMATS), help="How to show the result; by default text, or by FILE's ending."
-)
+    "--format", "form", type=click.Choice(_FORMATS),
+    help="How to show the result; by default text, or by FILE's ending.",
+)  # fmt: skip
 @click.option("-o", "--output", metavar="FILE", help="Write to a file instead of the terminal.")
 @click.option(
     "--no-fvcore", is_flag=True,

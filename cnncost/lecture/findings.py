@@ -59,17 +59,21 @@ class Finding:
 
     @property
     def beside_text(self) -> str:
-        """`with biases 235,500; …`, or nothing."""
-        return "; ".join(f"{words} {values.text(measured)}" for words, measured in self.beside)
+        """`with biases: 235,500; …`, or nothing."""
+        return "; ".join(f"{words}: {values.text(measured)}" for words, measured in self.beside)
+
+    @property
+    def work(self) -> str:
+        """The right calculation with the numbers in it, or nothing."""
+        return self.claim.formula or (self.exact.work if self.exact else "")
 
     @property
     def how(self) -> str:
         """The right calculation with the numbers in it, and what was measured; nothing for what is stated."""
         if self.exact is None or self.claim.exact is None:
             return ""
-        work = self.claim.formula or self.exact.work
         told = describe(self.claim.exact)
-        return f"{work} = {self.exact_text} ({told})" if work else told
+        return f"{self.work} = {self.exact_text} ({told})" if self.work else told
 
     @property
     def remark(self) -> str:
@@ -95,9 +99,7 @@ def examine(slide: Slide, table: Table, claim: Claim) -> Finding:
 
 def find(slides: Iterable[Slide]) -> Findings:
     """All claims of these slides, measured and judged, in order."""
-    return tuple(
-        examine(slide, table, claim) for slide in slides for table in slide.tables for claim in table.claims
-    )
+    return tuple(examine(slide, table, claim) for slide in slides for table in slide.tables for claim in table.claims)
 
 
 def summary(findings: Findings) -> str:

@@ -41,9 +41,7 @@ def _nodes(report: Report, layer: str, *kinds: str) -> list[Node]:
     """The nodes of these kinds of a module and all that is below it, in order."""
     graph, below = _graph(report), f"{layer}." if layer else ""
     return [
-        node
-        for node in graph.nodes
-        if node.spec.kind in kinds and f"{graph.call_path(node.call)}.".startswith(below)
+        node for node in graph.nodes if node.spec.kind in kinds and f"{graph.call_path(node.call)}.".startswith(below)
     ]
 
 
@@ -134,13 +132,13 @@ def input_side(report: Report, layer: str) -> Value:  # noqa: ARG001  # a quanti
     return _square(_input(report)[1:])
 
 
-@quantity("channels of the image")
+@quantity("input channels")
 def input_channels(report: Report, layer: str) -> Value:  # noqa: ARG001  # a quantity's signature
     """1 for grey, 3 for colour."""
     return _input(report)[0]
 
 
-@quantity("values of the image")
+@quantity("input values")
 def input_values(report: Report, layer: str) -> Value:  # noqa: ARG001  # a quantity's signature
     """Channels times height times width."""
     return prod(_input(report))
@@ -164,13 +162,13 @@ def map_size(report: Report, layer: str) -> Value:
     return _output(report, layer)[1:]
 
 
-@quantity("units of the hidden layers, together")
+@quantity("hidden units")
 def hidden_units(report: Report, layer: str) -> Value:
     """Outputs of all linear layers but the last."""
     return sum(node.spec.outputs[0].shape[-1] for node in _nodes(report, layer, "linear")[:-1])
 
 
-@quantity("maps, by convolution")
+@quantity("maps of each convolution")
 def maps_by_layer(report: Report, layer: str) -> Value:
     """Feature maps of each convolutional layer: `4 and 12`."""
     graph = _graph(report)
@@ -216,7 +214,7 @@ def groups(report: Report, layer: str) -> Value:
     return count
 
 
-@quantity("filters of one channel")
+@quantity("one-channel filters")
 def kernels(report: Report, layer: str) -> Value:
     """Pairs of an input and an output map, each with a filter of its own."""
     shape = _nodes(report, layer, "conv")[0].spec.inputs[1].shape
@@ -248,13 +246,13 @@ def linears(report: Report, layer: str) -> Value:
     return len(_calls(report, layer, "linear"))
 
 
-@quantity("convolutions that make maps")
+@quantity("map-making convolutions")
 def map_convs(report: Report, layer: str) -> Value:
     """Convolutional layers whose outputs are more than one position."""
     return len(_calls(report, layer, "conv")) - _single_positions(report, layer)
 
 
-@quantity("layers whose units see all of their input")
+@quantity("dense layers")
 def dense_layers(report: Report, layer: str) -> Value:
     """Linear layers, and convolutions as large as their input: they make one position, as LeNet-5's C5."""
     return len(_calls(report, layer, "linear")) + _single_positions(report, layer)
@@ -281,9 +279,9 @@ def pools(report: Report, layer: str) -> Value:
 @quantity("activation functions")
 def activations(report: Report, layer: str) -> Value:
     """The functions between the layers, each once."""
-    functions = {"relu", "tanh", "sigmoid"}
-    found = {node.spec["fn"] for node in _nodes(report, layer, "pointwise")} & functions
-    return ", ".join(sorted(found))
+    names = {"relu": "ReLU", "sigmoid": "sigmoid", "tanh": "tanh"}
+    used = {node.spec["fn"] for node in _nodes(report, layer, "pointwise")}
+    return ", ".join(name for function, name in names.items() if function in used)
 
 
 @quantity("receptive field")

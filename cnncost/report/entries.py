@@ -120,6 +120,7 @@ def _within(path: str, above: str) -> bool:
 
 
 def note(row: Row) -> str:
+    """What is to be said of a module beside its name: several calls, or none; with a blank before it."""
     if isinstance(row, Module) and row.status == "called" and row.calls > 1:
         return f" ({row.calls} calls)"
     return _NOTES.get(getattr(row, "status", ""), "")

@@ -1,24 +1,22 @@
-"""How a module's numbers come about: each op's formula with its numbers in place.
-
-All is read off the terms that the rules return (`Cost.terms`), which are also what the numbers are
-sums of, so that no text can tell another formula than the one that was used.
-"""
+"""How a module's numbers come about: each op's formula with its numbers in place."""
 
 from __future__ import annotations
 
-import textwrap
 from collections.abc import Iterator
 
 from cnncost import units
 from cnncost.errors import CnncostError
 from cnncost.graph import Graph, Node, Value
-from cnncost.ops import Cost, Term, cost_of
-from cnncost.report import layout
+from cnncost.ops import Cost, cost_of
+from cnncost.report import heading, layout
+from cnncost.report.columns import AT_LEAST
 from cnncost.report.entries import Entry, child_entries
+from cnncost.report.formula import formulas, wrapped
 from cnncost.report.model import Module, Report
 from cnncost.report.text import table_lines
 
 WIDTH = 80
+_FREE = "no floating-point operation"
 
 
 def explain(report: Report, path: str) -> str:
@@ -38,12 +36,13 @@ def explain(report: Report, path: str) -> str:
             f"explain {path!r}: the report of {report.model} was read from a file, which has no formulas; "
             "analyze the model itself"
         )
-    lines = [_headline(report, module, call)]
-    ops = list(_ops(report.graph, path, call))
-    lines += [f"  {line}" for line in ops or _idle(report.graph, module)]
     below = child_entries(report, path)
+    lines = [_headline(report, module, call)]
+    lines += [f"  {line}" for line in _own(report.graph, module, call, below)]
     if below:
-        lines += ["", "What the modules in it add:", *_children(report, module, below)]
+        total = Entry("total", module, style="total")
+        table = table_lines(report, "module", [*below, total], WIDTH)
+        lines += ["", "What the modules in it add:", *map(layout.plain, table)]
     return "\n".join(layout.printable(line) for line in lines)
 
 
@@ -57,14 +56,54 @@ def _split(report: Report, path: str) -> tuple[str, int | None]:
 
 
 def _headline(report: Report, module: Module, call: int | None) -> str:
-    name = f"{module.path or report.model} ({module.class_name})"
+    name = f"{module.path} ({module.class_name})" if module.path else heading.title(report)
     if call is not None:
         return f"{name}, call {call} of {module.calls}"
     return f"{name}, {module.calls} calls" if module.calls > 1 else name
 
 
-def _ops(graph: Graph, path: str, call: int | None) -> Iterator[str]:
-    """Each op that the module's calls ran themselves; the same op on the same shapes is told once."""
+def _own(graph: Graph, module: Module, call: int | None, below: list[Entry]) -> Iterator[str]:
+    """What the module's calls ran themselves; the same op on the same shapes is told once, free ops in a line."""
+    groups = _groups(graph, module.path, call)
+    if not groups:
+        yield from _idle(graph, module, below)
+        return
+    names, free, costs = _Names(graph, module.path), dict[str, int](), []
+    for nodes in groups:
+        found = cost_of(nodes[0].spec)
+        if found is not None and not found.terms and len(groups) > 1:
+            free[nodes[0].name] = free.get(nodes[0].name, 0) + len(nodes)
+        else:
+            yield from _op(nodes, found, names)
+        costs.append((len(nodes), found))
+    if free:
+        listed = ", ".join(name + _times(count) for name, count in free.items())
+        yield from wrapped(f"{listed} ({_FREE})", "free: ", WIDTH - 2)
+    if len(groups) > 1:
+        mark = AT_LEAST if any(found is None for _, found in costs) else ""
+        macs, flops = (sum(n * getattr(found, what) for n, found in costs if found) for what in ("macs", "flops"))
+        yield f"together: {mark}{units.counted(macs, 'MAC')}, {mark}{units.counted(flops, 'FLOP')}"
+
+
+def _op(nodes: list[Node], found: Cost | None, names: _Names) -> Iterator[str]:
+    """One op: its name, its tensors, its formula or why there is none."""
+    kind = nodes[0].spec.kind
+    yield f"{nodes[0].name} (kind {kind}){_times(len(nodes))}"
+    yield from wrapped(names.signature(nodes[0]), "  ", WIDTH - 2)
+    if found is None:
+        yield from wrapped(f"unknown: no rule for this kind; add one with cnncost.rule({kind!r})", "  ", WIDTH - 2)
+    elif not found.terms:
+        yield f"  free: {_FREE}"
+    else:
+        yield from (f"  {line}" for line in formulas(found, len(nodes)))
+
+
+def _times(count: int) -> str:
+    return f" {count}×" if count > 1 else ""
+
+
+def _groups(graph: Graph, path: str, call: int | None) -> list[list[Node]]:
+    """The nodes of a module's calls, or of one of them, those of equal name and spec together."""
     calls = {
         i for i, each in enumerate(graph.calls)
         if graph.scopes[each.scope].path == path and call in {None, each.index + 1}
@@ -73,95 +112,25 @@ def _ops(graph: Graph, path: str, call: int | None) -> Iterator[str]:
     for node in graph.nodes:
         if node.call in calls and node.phase == "forward":
             groups.setdefault((node.spec, node.name), []).append(node)
-    macs = flops = 0
-    names = _Names(graph, path)
-    for nodes in groups.values():
-        found = cost_of(nodes[0].spec)
-        times = f", {len(nodes)}×" if len(nodes) > 1 else ""
-        yield f"{nodes[0].name} (kind {nodes[0].spec.kind}){times}"
-        yield from _wrapped(names.signature(nodes[0]))
-        yield from _formulas(found, nodes[0].spec.kind, len(nodes))
-        macs += found.macs * len(nodes) if found else 0
-        flops += found.flops * len(nodes) if found else 0
-    if len(groups) > 1:
-        known = all(cost_of(nodes[0].spec) for nodes in groups.values())
-        mark = "" if known else "≥"
-        yield f"together: {mark}{units.counted(macs, 'MAC')}, {mark}{units.counted(flops, 'FLOP')}"
+    return list(groups.values())
 
 
-def _idle(graph: Graph, module: Module) -> list[str]:
+def _idle(graph: Graph, module: Module, below: list[Entry]) -> Iterator[str]:
     """What to say of a module that ran no op itself."""
     if module.calls:
-        return ["runs no op itself"]
+        yield "runs no op itself"
+        return
     mine = {o.value for scope in graph.scopes if scope.path == module.path for o in scope.parameters + scope.buffers}
-    readers = {
-        f"{node.name} in {graph.call_path(node.call) or 'the model itself'}": None
+    readers = dict.fromkeys(
+        f"{node.name} in {graph.call_path(node.call) or 'the model itself'}"
         for node in graph.nodes if not mine.isdisjoint(node.inputs)
-    }  # fmt: skip
+    )  # fmt: skip
     if readers:
-        return [f"never called itself; its parameters are read by {', '.join(readers)}"]
-    return ["never called"]
-
-
-def _formulas(found: Cost | None, kind: str, times: int) -> Iterator[str]:
-    """MACs and FLOPs as names, as numbers, and as the result."""
-    if found is None:
-        yield f"  unknown: no rule for kind {kind!r}; add one with cnncost.rule({kind!r})"
-        return
-    if not found.terms:
-        yield "  free: moves or makes data and computes nothing"
-        return
-    products = [term for term in found.terms if term.mac]
-    others = [term for term in found.terms if not term.mac]
-    if products:
-        labels = [_labelled(term) if len(products) > 1 else _product(term) for term in products]
-        yield from _equation("MACs ", labels, [_product(term, numbers=True) for term in products], found.macs, times)
-    names = ["2·MACs"] if products else []
-    numbers = [f"2·{found.macs}"] if products else []
-    names += [_labelled(term) for term in others]
-    numbers += [_product(term, numbers=True) for term in others]
-    yield from _equation("FLOPs", names, numbers, found.flops, times)
-
-
-def _equation(what: str, names: list[str], numbers: list[str], result: int, times: int) -> Iterator[str]:
-    """On one line if it fits, else a line each for names, numbers and result."""
-    total = units.exact(result) + (f"; {times}× = {units.exact(times * result)}" if times > 1 else "")
-    sides = [" + ".join(names), " + ".join(numbers), total]
-    line = f"  {what} = {' = '.join(sides)}"
-    if len(line) <= WIDTH - 2:
-        yield line
-        return
-    for i, side in enumerate(sides):
-        yield from _wrapped(side, f"  {what if i == 0 else ' ' * len(what)} = ")
-
-
-def _wrapped(text: str, start: str = "  ") -> list[str]:
-    indent = " " * len(start)
-    return textwrap.wrap(
-        text, WIDTH - 2, initial_indent=start, subsequent_indent=indent, break_long_words=False, break_on_hyphens=False
-    )
-
-
-def _labelled(term: Term) -> str:
-    """What it is, and its product: `softmax 5·B·L·S`."""
-    return f"{term.what} {_product(term)}"
-
-
-def _product(term: Term, numbers: bool = False) -> str:
-    """The factors by name or by number; what one item costs stands in front, if that is not one."""
-    each = [str(term.flops)] if term.flops != 1 and not term.mac else []
-    return "·".join(each + [str(number) if numbers else _factor(name) for name, number in term.factors])
-
-
-def _factor(name: str) -> str:
-    """A name that is itself a sum or a quotient, in brackets."""
-    return f"({name})" if any(sign in name for sign in "+-/") else name
-
-
-def _children(report: Report, module: Module, below: list[Entry]) -> Iterator[str]:
-    total = Entry("total", module, style="total")
-    for line in table_lines(report, "module", [*below, total], WIDTH):
-        yield layout.plain(line)
+        yield from wrapped(f"never called itself; its parameters are read by {', '.join(readers)}")
+    elif any(entry.row.macs or getattr(entry.row, "calls", 0) for entry in below):
+        yield "never called itself; modules in it are"
+    else:
+        yield "never called"
 
 
 class _Names:
@@ -175,23 +144,29 @@ class _Names:
                 full = f"{scope.path}.{each.name}" if scope.path else each.name
                 if scope.path == path or each.value not in self.owned:
                     self.owned[each.value] = each.name if scope.path == path else full
+        self.stored = {graph.values[value].storage: name for value, name in self.owned.items()}
 
     def signature(self, node: Node) -> str:
         """`x 1×3×224×224 float32, weight 64×3×3×3 → 1×64×224×224`; a dtype is told where it changes."""
         values = [self.graph.values[i] for i in node.inputs]
-        unnamed = [value for value in values if value.id not in self.owned]
-        numbered = len({value.id for value in unnamed}) > 1
-        letters: dict[int, str] = {}
+        nameless = list(dict.fromkeys(value.id for value in values if not self._held(value)))
         texts, dtype = [], ""
         for value in values:
-            name = self.owned.get(value.id) or letters.setdefault(value.id, f"x{len(letters) + 1}" if numbered else "x")
-            texts.append(f"{name} {_typed(value, dtype)}")
+            letter = "x" if len(nameless) == 1 else f"x{nameless.index(value.id) + 1}" if nameless else ""
+            texts.append(f"{self._held(value) or letter} {_typed(value, dtype)}")
             dtype = value.dtype
         outputs = []
         for i in node.outputs:
             outputs.append(_typed(self.graph.values[i], dtype))
             dtype = self.graph.values[i].dtype
         return f"{', '.join(texts) or 'nothing'} → {', '.join(outputs) or 'nothing'}"
+
+    def _held(self, value: Value) -> str:
+        """The name of a parameter or buffer, or whose view it is; else nothing."""
+        if value.id in self.owned:
+            return self.owned[value.id]
+        stored = self.stored.get(value.storage)
+        return f"view of {stored}" if stored else ""
 
 
 def _typed(value: Value, before: str) -> str:

@@ -25,7 +25,8 @@ _NAME_WIDTH, _CLASS_WIDTH = 44, 24
 def to_html(report: Report, *, depth: int | None = None) -> str:
     """One self-contained page: heading, totals, the module tree open down to `depth`, ops, layers."""
     title = html.escape(printable(heading.title(report)))
-    body = "\n".join([*_body(report, depth, level="h1"), *_table(report, "op", "Ops"), *_table(report, "layer", "Layers")])
+    tables = [*_table(report, "op", "Ops"), *_table(report, "layer", "Layers")]
+    body = "\n".join([*_body(report, depth, level="h1"), *tables])
     return (
         '<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
         '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
@@ -49,9 +50,9 @@ def _body(report: Report, depth: int | None, level: str) -> Iterator[str]:
     if first:
         yield f'<div class="unknown"><b>{html.escape(first)}</b>{_list(rest)}</div>'
     yield from _Tree(report, depth).lines()
-    _, legend = entries(report, "module", None)
-    kept = [text for text in legend if text.startswith("(")]
-    yield _list([heading.held(report), heading.computed(report), heading.training(report), heading.biggest(report), *kept])
+    legend = [text for text in entries(report, "module", None).legend if text.startswith("(")]
+    notes = [heading.held(report), heading.computed(report), heading.training(report), heading.biggest(report)]
+    yield _list([*notes, *legend])
 
 
 def _list(texts: Iterable[str]) -> str:
@@ -87,14 +88,17 @@ class _Tree:
     def lines(self) -> Iterator[str]:
         yield f'<div class="scroll"><div class="tree" style="--columns: {self._widths()}">'
         heads = [_span(c.heading, "n" if c.right else "", c.meaning) for c in self.columns]
-        yield f'<div class="row head">{_span("module", "name")}{"".join(self._with_share(heads, _span("share of MACs")))}</div>'
+        yield f'<div class="row head">{_span("module", "name")}{self._cells(heads, _span("share of MACs"))}</div>'
         for item in self.items:
             yield from self._item(item, 0)
         totals = self.report.totals
         cells = [_span(c.show(totals), "n" if c.right else "") for c in self.columns]
         share = f'<span class="share">{_span(share_of_macs(totals, self.report), "n")}</span>'
-        yield f'<div class="row foot">{_span("total", "name")}{"".join(self._with_share(cells, share))}</div>'
+        yield f'<div class="row foot">{_span("total", "name")}{self._cells(cells, share)}</div>'
         yield "</div></div>"
+
+    def _cells(self, cells: list[str], share: str) -> str:
+        return "".join(self._with_share(cells, share))
 
     def _with_share(self, cells: list[str], share: str) -> list[str]:
         """The share stands beside what it is the share of."""
@@ -123,10 +127,10 @@ class _Tree:
     def _row(self, item: Item, level: int) -> str:
         extra = note(item.row)
         tail = f'<span class="note">{html.escape(extra)}</span>' if extra else ""
-        full = html.escape(printable(item.paths[0]))
-        name = f'<span class="name" style="--level: {level}" title="{full}">{html.escape(printable(item.name))}{tail}</span>'
+        full, short = html.escape(printable(item.paths[0])), html.escape(printable(item.name))
+        name = f'<span class="name" style="--level: {level}" title="{full}">{short}{tail}</span>'
         cells = [_span(column.show(item.row), _classes(column, item.row)) for column in self.columns]
-        return name + "".join(self._with_share(cells, self._share(item)))
+        return name + self._cells(cells, self._share(item))
 
     def _share(self, item: Item) -> str:
         text = share_of_macs(item.row, self.report)
@@ -150,24 +154,25 @@ def _classes(column: Column, row: Row) -> str:
 
 
 def _table(report: Report, by: By, title: str) -> Iterator[str]:
+    """A view as an ordinary table under a heading of its own."""
     columns = for_people(report, by)
-    rows, _ = entries(report, by, None)
+    *rows, total = entries(report, by, None).rows
+    heads = [_tag("th", by), *(_tag("th", c.heading, c.right, c.meaning) for c in columns)]
     yield f'<h2>{title}</h2>\n<div class="scroll"><table>'
-    heads = "".join(
-        f'<th scope="col"{_attribute("class", "n" if c.right else "")} title="{html.escape(c.meaning)}">{c.heading}</th>'
-        for c in columns
-    )
-    yield f'<thead><tr><th scope="col">{by}</th>{heads}<th scope="col" class="n">share of MACs</th></tr></thead>\n<tbody>'
-    for entry in rows[:-1]:
+    yield f"<thead><tr>{''.join(heads)}{_tag('th', 'share of MACs', right=True)}</tr></thead>\n<tbody>"
+    for entry in rows:
         yield _table_row(report, columns, entry)
-    yield f"</tbody>\n<tfoot>{_table_row(report, columns, rows[-1])}</tfoot>\n</table></div>"
+    yield f"</tbody>\n<tfoot>{_table_row(report, columns, total)}</tfoot>\n</table></div>"
 
 
 def _table_row(report: Report, columns: tuple[Column, ...], entry: Entry) -> str:
-    cells = "".join(
-        f"<td{_attribute('class', _classes(c, entry.row) if c.right else '')}>{html.escape(printable(c.show(entry.row)))}</td>"
-        for c in columns
-    )
-    name = html.escape(printable(entry.full + entry.tail))
+    name = f'<th scope="row">{html.escape(printable(entry.full + entry.tail))}</th>'
+    cells = "".join(_tag("td", c.show(entry.row), c.right, zero=c.right and not c.of(entry.row)) for c in columns)
     big = _attribute("class", "big" if entry.style == "biggest" else "")
-    return f'<tr{big}><th scope="row">{name}</th>{cells}<td class="n">{share_of_macs(entry.row, report)}</td></tr>'
+    return f"<tr{big}>{name}{cells}{_tag('td', share_of_macs(entry.row, report), right=True)}</tr>"
+
+
+def _tag(tag: str, text: str, right: bool = False, title: str = "", zero: bool = False) -> str:
+    css = " ".join(name for name, wanted in (("n", right), ("zero", zero)) if wanted)
+    scope = ' scope="col"' if tag == "th" else ""
+    return f"<{tag}{scope}{_attribute('class', css)}{_attribute('title', title)}>{html.escape(printable(text))}</{tag}>"

@@ -46,8 +46,8 @@ FRAGMENT = """
 .cnncost .big .name, .cnncost tr.big th { color: var(--big); font-weight: 700; }
 .cnncost .big .bar { background: var(--big); opacity: 1; }
 .cnncost table { border-collapse: collapse; font-variant-numeric: tabular-nums; }
-.cnncost th, .cnncost td { padding: .16rem .6rem; text-align: left; white-space: nowrap; border-bottom: 1px solid var(--line);
-  background: none; }
+.cnncost th, .cnncost td { padding: .16rem .6rem; text-align: left; white-space: nowrap;
+  border-bottom: 1px solid var(--line); background: none; }
 .cnncost tbody th { font-weight: 400; }
 .cnncost tfoot td, .cnncost tfoot th { font-weight: 650; border-top: 2px solid var(--line); border-bottom: 0; }
 .cnncost td.n, .cnncost th.n { text-align: right; }

@@ -42,8 +42,8 @@ def _lines(value: Any) -> str:
 
 def _plain(value: Any) -> Any:
     """NamedTuples and dataclasses as objects, other tuples as lists."""
-    kind = type(value)
-    if dataclasses.is_dataclass(kind) or hasattr(kind, "_fields"):
+    kind: Any = type(value)
+    if _is_row(kind):
         row = {_NAMES.get((kind, name), name): _plain(getattr(value, name)) for name in _fields(kind)}
         if isinstance(value, Layer):  # what follows from the rest, and is in every other table
             row |= {"frozen_params": value.frozen_params, "output_shape": _plain(value.output_shape)}
@@ -68,14 +68,14 @@ def from_json(text: str) -> Report:
         raise CnncostError('report file: expected a JSON object with "schema", as a report saved by cnncost has')
     if data["schema"] != SCHEMA:
         raise CnncostError(f"report file: schema {data['schema']!r}; this version of cnncost reads schema {SCHEMA}")
-    for field, names in _PAIRS.items():
-        data[field] = [_triple(row, names, f"{field}[{i}]") for i, row in enumerate(_list(data.get(field), field))]
+    for field in _PAIRS.keys() & data.keys():
+        data[field] = [_items(row, _PAIRS[field], f"{field}[{i}]") for i, row in enumerate(_list(data[field], field))]
     report: Report = _read(Report, data, "")
     _check(report)
     return report
 
 
-def _triple(row: Any, names: tuple[str, ...], where: str) -> list[Any]:
+def _items(row: Any, names: tuple[str, ...], where: str) -> list[Any]:
     if not isinstance(row, dict) or not row.keys() >= set(names):
         raise _wrong(where, f"an object with {', '.join(names)}", row)
     return [row[name] for name in names]
@@ -85,6 +85,10 @@ def _list(value: Any, where: str) -> list[Any]:
     if not isinstance(value, list):
         raise _wrong(where, "a list", value)
     return value
+
+
+def _is_row(kind: Any) -> bool:
+    return dataclasses.is_dataclass(kind) or hasattr(kind, "_fields")
 
 
 @cache
@@ -98,7 +102,7 @@ def _fields(kind: Any) -> dict[str, Any]:
 def _read(kind: Any, value: Any, where: str) -> Any:
     """A JSON value as one of a type; says where it is none."""
     origin, arguments = get_origin(kind), get_args(kind)
-    if dataclasses.is_dataclass(kind) or hasattr(kind, "_fields"):
+    if _is_row(kind):
         return _read_object(kind, value, where)
     if origin is Literal:
         if value not in arguments:
@@ -155,7 +159,7 @@ def _check(report: Report) -> None:
     """The rows fit the tree, and add up to the totals."""
     paths = {path for path, _, _ in report.tree}
     if "" not in paths:
-        raise CnncostError("report file: tree: expected the model itself, path \"\", among the modules")
+        raise CnncostError('report file: tree: expected the model itself, path "", among the modules')
     for path in (*paths, *(layer.path for layer in report.layers)):
         if path and (path.rpartition(".")[0] not in paths or path not in paths):
             raise CnncostError(f"report file: module {path!r} or the one that holds it is not in the tree")

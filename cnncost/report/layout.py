@@ -19,7 +19,7 @@ _EIGHTHS = " ▏▎▍▌▋▊▉"
 _ASCII = str.maketrans({
     "├": "|", "└": "`", "│": "|", "─": "-", "…": "~", "×": "x", "·": "*", "–": "-", "≥": ">=", "→": "->",
     "█": "#", "▉": "#", "▊": "#", "▋": "#", "▌": "#", "▍": " ", "▎": " ", "▏": " ", "²": "2", "Σ": "sum ",
-    "✓": "+", "✗": "!",
+    "✓": "=", "≈": "~", "✗": "!", "−": "-", "±": "+-",
 })  # fmt: skip
 
 
@@ -80,7 +80,7 @@ def table(fields: Sequence[Field], width: int, rules: Iterable[int] = ()) -> lis
     rule = [("─" * (sum(widths) + _gaps(fields)), "rule")]
     lines, before = [heading, rule], set(rules)
     for row in range(rows):
-        if row in before:
+        if row and row in before:
             lines.append(rule)
         lines.append(_line([field.cells[row] for field in fields], fields, widths))
     return lines

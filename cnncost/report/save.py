@@ -30,11 +30,36 @@ def save(report: Report, path: str | Path) -> None:
 
 
 def format_of(path: str | Path) -> str:
-    """The format that a file's ending asks for. Raises OutputError for an unknown one."""
+    """The format that a file's ending asks for. Raises OutputError for an unknown one, and for a folder."""
     suffix = Path(path).suffix.lower()
     if suffix not in FORMATS:
-        raise OutputError(f"{path}: expected a name that ends in .md, .csv, .json or .html, got {suffix or 'no ending'}")
+        if Path(path).is_dir():
+            raise _is_folder(Path(path))
+        got = suffix or "no ending"
+        raise OutputError(f"{path}: expected a name that ends in .md, .csv, .json or .html, got {got}")
     return FORMATS[suffix]
+
+
+def check(path: str | Path) -> int | None:
+    """The mode of what is at a path, None if there is nothing; to be called before work that ends in `write`.
+
+    Raises:
+        OutputError: the folder does not exist or may not be written to, the target is a folder or may not be written.
+    """
+    target = Path(path)
+    try:
+        mode = target.stat().st_mode
+    except FileNotFoundError:
+        mode = None
+    except OSError as error:
+        raise _failure(target, error) from None
+    if mode is None and not target.parent.is_dir():
+        raise _failure(target, FileNotFoundError())
+    if mode is not None and stat.S_ISDIR(mode):
+        raise _is_folder(target)
+    if mode is not None and not os.access(target, os.W_OK):
+        raise OutputError(f"{target}: may not be written; change its permissions or choose another name")
+    return mode
 
 
 def write(path: str | Path, text: str) -> None:
@@ -44,19 +69,9 @@ def write(path: str | Path, text: str) -> None:
     is written to as it is.
 
     Raises:
-        OutputError: the folder does not exist, the target is a folder, it may not be written, the disk is full.
+        OutputError: what `check` raises, or the writing fails.
     """
-    target = Path(path)
-    try:
-        mode = target.stat().st_mode
-    except FileNotFoundError:
-        mode = None
-    except OSError as error:
-        raise _failure(target, error) from None
-    if mode is not None and stat.S_ISDIR(mode):
-        raise OutputError(f"{target}: is a folder; name a file in it, for example {target / 'report.html'}")
-    if mode is not None and not os.access(target, os.W_OK):
-        raise OutputError(f"{target}: may not be written; change its permissions or choose another name")
+    target, mode = Path(path), check(path)
     try:
         if mode is not None and not stat.S_ISREG(mode):
             target.write_text(text, encoding="utf-8", newline="")
@@ -70,7 +85,7 @@ def _replace(target: Path, text: str, mode: int | None) -> None:
     """Write a neighbour and move it into the target's place; leave none behind."""
     part = target.with_name(f".cnncost-{os.getpid()}-{secrets.token_hex(4)}.part")
     try:
-        with open(os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666), "w", encoding="utf-8", newline="") as file:
+        with part.open("x", encoding="utf-8", newline="") as file:
             file.write(text)
         if mode is not None:
             part.chmod(mode)
@@ -80,11 +95,16 @@ def _replace(target: Path, text: str, mode: int | None) -> None:
         raise
 
 
+def _is_folder(target: Path) -> OutputError:
+    return OutputError(f"{target}: is a folder; name a file in it, for example {target / 'report.html'}")
+
+
 def _failure(target: Path, error: OSError) -> OutputError:
     folder = target.parent
     if isinstance(error, (FileNotFoundError, NotADirectoryError)):
-        what = "is no folder" if folder.exists() else "does not exist"
-        return OutputError(f"{target}: folder {folder} {what}; make it first: mkdir -p {folder}")
+        if folder.exists() or isinstance(error, NotADirectoryError):
+            return OutputError(f"{target}: {folder} is no folder; choose another place")
+        return OutputError(f"{target}: folder {folder} does not exist; make it first: mkdir -p {folder}")
     if isinstance(error, PermissionError):
         return OutputError(f"{target}: folder {folder} may not be written to; choose another place")
     return OutputError(f"{target}: could not be written: {error.strerror or error}; choose another place")

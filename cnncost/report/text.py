@@ -22,8 +22,9 @@ LEAST_WIDTH = 40
 """Narrower terminals get lines of this width."""
 _SIGNS = "─├│└×…≥█▏"
 _STYLES = {
-    "title": "bold", "heading": "bold", "rule": "dim", "guide": "dim", "note": "dim", "zero": "dim", "parent": "bold cyan",
-    "own": "italic dim", "bar": "blue", "biggest": "bold yellow", "total": "bold", "warning": "bold red", "class": "green",
+    "title": "bold", "heading": "bold", "total": "bold", "rule": "dim", "guide": "dim", "note": "dim", "zero": "dim",
+    "own": "italic dim", "parent": "bold cyan", "class": "green", "bar": "blue", "biggest": "bold yellow",
+    "warning": "bold red",
 }  # fmt: skip
 _PERCENT, _WIDEST_BAR = 5, 24
 
@@ -80,6 +81,11 @@ def to_text(
     return "\n".join((_colored if color else layout.plain)(line).rstrip() for line in styled)
 
 
+def showable(text: str, encoding: str) -> str:
+    """Text of this package, with the signs that an encoding has."""
+    return text if _encodable(encoding) else "\n".join(layout.to_ascii(line) for line in text.split("\n"))
+
+
 def _encodable(encoding: str) -> bool:
     try:
         _SIGNS.encode(encoding)
@@ -111,7 +117,7 @@ def _wrapped(text: str, width: int, style: str = "", indent: str = "") -> list[L
 def table_lines(
     report: Report, by: By, rows: list[Entry], width: int, written: Callable[[str], str] = layout.printable
 ) -> list[Line]:
-    """Rows, the last of which is a total, as a table that fits the width; `written` prepares texts for where they go."""
+    """Rows, the last of which is a total, as a table that fits the width; `written` makes texts fit to be shown."""
     known = {column.name: column for column in for_people(report, by)}
     name = Field(by, [_name(row, written) for row in rows], least=max(16, 3 * width // 10))
     fields, plan = [name], Plan(())

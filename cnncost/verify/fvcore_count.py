@@ -39,7 +39,7 @@ class Counted(NamedTuple):
 
 def count(model: nn.Module, arguments: Arguments, graph: Graph) -> PeerCount:
     """fvcore's number for a copy of the model, each difference explained from the Graph, or why it failed."""
-    about = PeerCount("fvcore", "", "MAC", "traced by a real forward on the CPU, with real weights")
+    about = PeerCount("fvcore", "", "MAC", "FlopCountAnalysis of a real forward on the CPU")
     try:
         analysis = _analysis()
         about = replace(about, version=version("fvcore"))

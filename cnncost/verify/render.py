@@ -15,6 +15,7 @@ from cnncost.verify.result import SCHEMA, Explanation, PeerCount, Verification
 WIDTH = 80
 _AT_LEAST = "≥ "
 _SAME = "same"
+_PER_MAC = {"MAC": "one", "FLOP": "two"}
 
 
 def to_text(found: Verification, width: int = WIDTH) -> str:
@@ -37,7 +38,7 @@ def _wrapped(text: str, width: int, indent: str = "", rest: str = "  ") -> list[
 
 def _inputs(found: Verification) -> str:
     shapes = ", ".join(f"{units.shape(shape)} {dtype}" for shape, dtype in found.inputs)
-    return f"input{'s' if len(found.inputs) > 1 else ''} {shapes}, eval mode" if shapes else "no input tensors, eval mode"
+    return f"input{'s' if len(found.inputs) > 1 else ''} {shapes or 'without tensors'}, eval mode"
 
 
 def _own(found: Verification) -> str:
@@ -57,7 +58,8 @@ def _heading(peer: PeerCount) -> str:
     title = " ".join(filter(None, (peer.peer, peer.version)))
     if peer.total is None:
         return f"{title}: failed: {peer.failure}"
-    return f"{title}: {units.counted(peer.total, peer.unit)}, {peer.run}, in {_seconds(peer.seconds)}"
+    count = units.counted(peer.total, "flop")
+    return f"{title}: {count}, a MAC being {_PER_MAC[peer.unit]}; {peer.run}, in {_seconds(peer.seconds)}"
 
 
 def _seconds(seconds: float) -> str:
@@ -66,26 +68,23 @@ def _seconds(seconds: float) -> str:
 
 def _table(peer: PeerCount, width: int) -> list[str]:
     """Rows, the total of what is predicted, and the rules by the numbers at the ends of rows."""
-    rules = _rules(peer)
-    rows = peer.explanations
+    rules, rows = _rules(peer), peer.explanations
     columns = [
-        Field(f"{peer.unit}s of", [*(Cell(layout.printable(row.op)) for row in rows), Cell("all")], least=12),
-        Field("ops", [*(Cell(units.exact(row.times)) for row in rows), Cell("")], right=True),
-        Field("cnncost", [*(Cell(units.exact(row.ours)) for row in rows), Cell(units.exact(peer.ours))], right=True),
-        Field(
-            "there", [*(Cell(units.exact(row.theirs)) for row in rows), Cell(units.exact(peer.predicted))], right=True
-        ),
-        Field(
-            "difference",
-            [*(Cell(_signed(row.difference)) for row in rows), Cell(_signed(peer.predicted - peer.ours))],
-            right=True,
-        ),
-        Field("rule", [*(Cell(_number(row, rules)) for row in rows), Cell("")], right=True),
+        _column(f"{peer.unit}s of", [*(layout.printable(row.op) for row in rows), "all"], right=False),
+        _column("ops", [*(units.exact(row.times) for row in rows), ""]),
+        _column("cnncost", [*(units.exact(row.ours) for row in rows), units.exact(peer.ours)]),
+        _column(peer.peer, [*(units.exact(row.theirs) for row in rows), units.exact(peer.predicted)]),
+        _column("difference", [*(_signed(row.difference) for row in rows), _signed(peer.difference)]),
+        _column("rule", [*(_number(row, rules) for row in rows), ""]),
     ]
     lines = [layout.plain(line) for line in layout.table(columns, width, rules=[len(rows)])]
     for number, why in enumerate(rules, 1):
         lines += _wrapped(why, width, f"  {number}  ", "     ")
     return lines
+
+
+def _column(heading: str, texts: list[str], *, right: bool = True) -> Field:
+    return Field(heading, [Cell(text) for text in texts], right, least=None if right else 12)
 
 
 def _rules(peer: PeerCount) -> list[str]:
@@ -135,7 +134,7 @@ def _markdown_table(peer: PeerCount) -> Iterator[str]:
         numbers = " | ".join((units.exact(row.times), units.exact(row.ours), units.exact(row.theirs)))
         why = _escaped(row.why) if row.difference else ""
         yield f"| {_escaped(row.op)} | {numbers} | {_signed(row.difference)} | {why} |"
-    total = f"{units.exact(peer.ours)} | {units.exact(peer.predicted)} | {_signed(peer.predicted - peer.ours)}"
+    total = f"{units.exact(peer.ours)} | {units.exact(peer.predicted)} | {_signed(peer.difference)}"
     yield f"| **all** | | {total} | |"
 
 

@@ -80,6 +80,11 @@ class PeerCount:
         """What the rules say that the peer counts; what is unexplained is the rest of `total`."""
         return sum(row.theirs for row in self.explanations)
 
+    @property
+    def difference(self) -> int:
+        """How much more than cnncost the rules say that the peer counts."""
+        return sum(row.difference for row in self.explanations)
+
 
 @dataclass(frozen=True, slots=True)
 class Verification:

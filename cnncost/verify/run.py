@@ -59,7 +59,7 @@ def verify(
         unknown={u.op: u.count for u in found.unknown},
         seconds=seconds,
         peers=peers,
-        notes=_notes(as_given, found, "train" if module.training else "eval"),
+        notes=_notes(module, as_given, found),
     )
 
 
@@ -70,19 +70,19 @@ def _recorded(resolved: Resolved, module: nn.Module) -> Graph:
         return twin.record()
 
 
-def _notes(as_given: Compute, found: Compute, mode: str) -> tuple[str, ...]:
+def _notes(module: nn.Module, as_given: Compute, found: Compute) -> tuple[str, ...]:
+    from torch import nn
+
     notes = []
-    fused = sum(s.macs for (_, kind), s in as_given.by_op.items() if kind in {"mha", "encoder_layer"})
-    if fused:
+    if any(isinstance(part, (nn.MultiheadAttention, nn.TransformerEncoderLayer)) for part in module.modules()):
         notes.append(
-            f"the model takes torch's fused attention path, in which no peer sees anything: it is off here; "
-            f"with it on, they would miss {units.counted(fused, 'MAC')}"
+            "torch's fused path of nn.MultiheadAttention and nn.TransformerEncoderLayer is off here; a model on the CPU "
+            "or GPU takes it in eval mode under no_grad, and neither peer counts what is in it"
         )
-    if (as_given.total.macs, as_given.total.flops) != (found.total.macs, found.total.flops):
+    before, after = as_given.total, found.total
+    if (before.macs, before.flops) != (after.macs, after.flops):
         notes.append(
-            f"as given, in {mode} mode, the model has {units.counted(as_given.total.macs, 'MAC')} and "
-            f"{units.counted(as_given.total.flops, 'FLOP')}; the numbers here are of eval mode, unfused"
+            f"as given, in {'train' if module.training else 'eval'} mode, the model has "
+            f"{units.counted(before.macs, 'MAC')} and {units.counted(before.flops, 'FLOP')}; the numbers here are of eval mode"
         )
     return tuple(notes)
-
-

@@ -35,7 +35,7 @@ class Counted(NamedTuple):
     seconds: float
 
 
-class _Uncounted(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch's
+class _Uncounted(TorchDispatchMode):
     """Lies below the counter and notes the ops, taken apart as the counter sees them, that it has no formula for."""
 
     def __init__(self) -> None:
@@ -61,7 +61,7 @@ class _Uncounted(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch's
 
 def count(model: nn.Module, arguments: Arguments, graph: Graph) -> PeerCount:
     """The counter's number for a copy of the model, each difference explained from the Graph, or why it failed."""
-    about = PeerCount("FlopCounterMode", f"torch {torch.__version__}", "FLOP", "run on tensors without data")
+    about = PeerCount("torch", str(torch.__version__), "FLOP", "FlopCounterMode on tensors without data")
     try:
         counted = _count(model, arguments)
     except Exception as error:  # noqa: BLE001  # whatever the counter or the model raises is the result

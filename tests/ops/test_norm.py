@@ -60,7 +60,7 @@ def test_instance_norm_with_running_statistics(counted, axes):
         pytest.param(lambda x: nn.RMSNorm(x[-1]), 4, id="root mean square"),
         pytest.param(lambda x: nn.RMSNorm(x[-2:]), 4, id="root mean square over two axes"),
         pytest.param(lambda x: nn.RMSNorm(x[-1], elementwise_affine=False), 3, id="root mean square without a scale"),
-        pytest.param(lambda _: nn.LocalResponseNorm(3), 1 + 3 + 4, id="local response: x², mean of 3, α·, k+, power, /"),
+        pytest.param(lambda _: nn.LocalResponseNorm(3), 1 + 3 + 4, id="local response: x², mean, α·, k+, power, /"),
         pytest.param(lambda _: nn.LocalResponseNorm(4), 1 + 4 + 4, id="local response over an even number of channels"),
     ],
 )  # fmt: skip

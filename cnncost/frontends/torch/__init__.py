@@ -13,12 +13,13 @@ from torch import nn
 from cnncost.errors import InputError
 from cnncost.frontends.torch import memo
 from cnncost.frontends.torch.diagnose import explain_failure
-from cnncost.frontends.torch.guard import no_collection, quiet_torch, same_random_state, unchanged
+from cnncost.frontends.torch.guard import quiet_torch, same_random_state, unchanged
 from cnncost.frontends.torch.inputs import Inputs, prepare
 from cnncost.frontends.torch.modules import Tracker, check_initialised, walk
 from cnncost.frontends.torch.recorder import Recorder
 from cnncost.frontends.torch.skeleton import skeleton
 from cnncost.frontends.torch.unwrap import unwrapped
+from cnncost.garbage import no_collection
 from cnncost.graph import Graph, verify
 
 __all__ = ["memo", "record"]
@@ -67,7 +68,7 @@ def _record(tree: list[tuple[str, nn.Module]], inputs: Inputs, grad: bool, use_m
                 raise
             raise explain_failure(error, tracker, inputs) from error
     scopes, calls = tracker.finish()
-    del result
-    return verify(
-        Graph(tuple(ledger.values), tuple(recorder.nodes), scopes, calls, ledger.storages(), given, outputs)
-    )
+    storages = ledger.storages()
+    graph = Graph(tuple(ledger.values), tuple(recorder.nodes), scopes, calls, storages, given, outputs)
+    del result, recorder, tracker, ledger  # the books are as large as the Graph: one of them at a time
+    return verify(graph)

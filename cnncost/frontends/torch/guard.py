@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 import random
 import sys
 from collections.abc import Iterator
@@ -79,18 +78,6 @@ def same_random_state() -> Iterator[None]:
             torch.cuda.set_rng_state_all(cuda)
         if numpy is not None:
             numpy.set_state(numpy_state)
-
-
-@contextmanager
-def no_collection() -> Iterator[None]:
-    """No cyclic garbage collection: it would free tensors at moments that depend on everything else in the process."""
-    enabled = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if enabled:
-            gc.enable()
 
 
 @contextmanager

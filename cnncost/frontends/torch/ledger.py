@@ -27,7 +27,7 @@ class Block:
         owned: it is the user's and must never be written to.
     """
 
-    __slots__ = ("born", "died", "index", "nbytes", "owned", "real", "version", "writer")
+    __slots__ = ("born", "died", "index", "nbytes", "owned", "real", "ref", "tensor", "version", "writer")
 
     def __init__(self, index: int, nbytes: int, born: int | None, real: bool, owned: bool) -> None:
         self.index = index
@@ -38,6 +38,8 @@ class Block:
         self.writer = -1
         self.real = real
         self.owned = owned
+        self.ref: _StorageRef | None = None  # kept to be told of the storage's death
+        self.tensor = 0  # identity of the tensor that was booked last
 
 
 class Known(NamedTuple):
@@ -81,7 +83,6 @@ class Ledger:
         self.clock = 0
         self._blocks: list[Block] = []
         self._by_pointer: dict[int, Block] = {}
-        self._refs: list[_StorageRef] = []
         self._kept: list[torch.Tensor] = []
 
     def add_source(self, tensor: torch.Tensor, role: Role, real: bool) -> Known:
@@ -133,7 +134,7 @@ class Ledger:
             ref.block = block
             ref.pointer = where = storage._cdata
             self._by_pointer[where] = block
-            self._refs.append(ref)
+            block.ref = ref
         return self._book(tensor, block, "activation", sig)
 
     def add_view(self, tensor: torch.Tensor, block: Block, role: Role = "activation") -> Known:
@@ -194,20 +195,26 @@ class Ledger:
 
     def storages(self) -> tuple[Storage, ...]:
         """All storages with their lives; nothing is observed any more."""
-        self._refs.clear()
+        for block in self._by_pointer.values():
+            block.ref = None
         return tuple([_storage((b.index, b.nbytes, b.born, b.died)) for b in self._blocks])
 
     def _book(self, tensor: torch.Tensor, block: Block, role: Role, sig: Signature) -> Known:
-        index = len(self.values)
+        index, block.tensor = len(self.values), id(tensor)
         self.values.append(_value((index, sig.type, block.index, role)))
         known = self.known[id(tensor)] = _known((weakref.ref(tensor), index, sig, block, block.version, None))
         return known
 
     def _on_death(self, ref: _StorageRef) -> None:
         # Whatever dies while node `clock` is at work died after the node before it.
-        ref.block.died = max(self.clock - 1, ref.block.born or 0)
-        if self._by_pointer.get(ref.pointer) is ref.block:
+        block = ref.block
+        block.died = max(self.clock - 1, block.born or 0)
+        block.ref = None
+        if self._by_pointer.get(ref.pointer) is block:
             del self._by_pointer[ref.pointer]
+        booked = self.known.get(block.tensor)
+        if booked is not None and booked.block is block:
+            del self.known[block.tensor]
 
 
 def pointer(tensor: torch.Tensor) -> int:

@@ -10,6 +10,7 @@ from typing import Any
 
 import torch
 from torch import nn
+from torch.jit._trace import TracedModule
 from torch.nn.parameter import UninitializedBuffer, UninitializedParameter
 
 from cnncost.errors import InputError
@@ -18,6 +19,8 @@ from cnncost.frontends.torch.running import has_data
 from cnncost.graph import Call, Owned, Role, Scope
 
 _LAZY = frozenset({UninitializedParameter, UninitializedBuffer})
+
+_SCRIPTED = frozenset({torch.jit.RecursiveScriptModule, torch.jit.TopLevelTracedModule, TracedModule})
 
 _scope: Callable[[tuple[object, ...]], Scope] = partial(tuple.__new__, Scope)
 _call: Callable[[tuple[object, ...]], Call] = partial(tuple.__new__, Call)
@@ -51,17 +54,14 @@ class Tracker:
 
     def _add(self, path: str, module: nn.Module, owns: bool = True) -> int:
         index = self._index[id(module)] = len(self.scopes)
-        parameters = self._owned(path, module, "parameter") if owns else ()
-        buffers = self._owned(path, module, "buffer") if owns else ()
+        held, kept = (module._parameters, module._buffers) if type(module) not in _SCRIPTED else _all_tensors(module)
+        parameters = self._owned(path, module, held, "parameter") if owns and held else ()
+        buffers = self._owned(path, module, kept, "buffer") if owns and kept else ()
         self.scopes.append(_scope((path, _class_name(module), parameters, buffers, 0)))
         self._counts.append(0)
         return index
 
-    def _owned(self, path: str, module: nn.Module, role: Role) -> tuple[Owned, ...]:
-        if isinstance(module, torch.jit.ScriptModule):  # a leaf: what its children run is out of sight
-            tensors: dict[str, Any] = dict(module.named_parameters() if role == "parameter" else module.named_buffers())
-        else:
-            tensors = module._parameters if role == "parameter" else module._buffers
+    def _owned(self, path: str, module: nn.Module, tensors: dict[str, Any], role: Role) -> tuple[Owned, ...]:
         if not _LAZY.isdisjoint(map(type, tensors.values())):
             check_initialised([(path, module)])
         return self.recorder.ledger.add_owned(tensors, role, _never if role == "parameter" else has_data)
@@ -159,13 +159,18 @@ def walk(model: nn.Module) -> Iterator[tuple[str, nn.Module]]:
             continue
         seen.add(id(module))
         yield path, module
-        if isinstance(module, torch.jit.ScriptModule):
-            continue
+        if type(module) in _SCRIPTED:
+            continue  # what its children run is out of sight
         prefix = path + "." if path else ""
         children = [(prefix + name, child) for name, child in module._modules.items() if child is not None]
         if children:
             above = (*above, id(module))
             stack.extend((name, child, above) for name, child in reversed(children))
+
+
+def _all_tensors(module: nn.Module) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Parameters and buffers of a scripted module and all below it, for it is a leaf."""
+    return dict(module.named_parameters()), dict(module.named_buffers())
 
 
 def check_initialised(tree: list[tuple[str, nn.Module]]) -> None:
@@ -182,4 +187,4 @@ def check_initialised(tree: list[tuple[str, nn.Module]]) -> None:
 def _class_name(module: nn.Module) -> str:
     """The class; of a scripted module the one it was scripted from."""
     name = type(module).__name__
-    return str(getattr(module, "original_name", name)) if name == "RecursiveScriptModule" else name
+    return str(getattr(module, "original_name", name)) if type(module) in _SCRIPTED else name

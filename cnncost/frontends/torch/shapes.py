@@ -193,18 +193,55 @@ def _same(a: dict[str, Any]) -> list[Output] | None:
     return [_packed(tuple(x.shape), x.dtype)] if x.is_floating_point() and x.is_contiguous() else None
 
 
-@_shapes("add", "sub", "mul", "div")
+_COMPARISONS = frozenset({"eq", "ne", "lt", "le", "gt", "ge"})
+
+
+@_shapes("add", "sub", "mul", "div", "pow", "maximum", "minimum", *_COMPARISONS)
 def _binary(a: dict[str, Any]) -> list[Output] | None:
-    x, y = a["self"], a["other"]
-    if not x.is_floating_point() or not x.is_contiguous() or a.get("rounding_mode") is not None:
+    x, y = a["self"], a["exponent"] if "exponent" in a else a["other"]
+    if not isinstance(x, torch.Tensor) or not x.is_floating_point() or not x.is_contiguous() or a.get("rounding_mode"):
         return None
-    if isinstance(y, torch.Tensor):
-        fits = y.dtype == x.dtype and y.is_contiguous() and y.dim() <= x.dim() and x.dim() > 0
-        shape = tuple(x.shape)
-        fits = fits and all(n in (1, m) for n, m in zip(reversed(y.shape), reversed(shape), strict=False))
-    else:
-        fits, shape = type(y) in (int, float), tuple(x.shape)
-    return [_packed(shape, x.dtype)] if fits else None
+    dtype = torch.bool if a["__op__"] in _COMPARISONS else x.dtype
+    if not isinstance(y, torch.Tensor):
+        return [_packed(tuple(x.shape), dtype)] if type(y) in {int, float} else None
+    if y.dtype != x.dtype or not y.is_contiguous():
+        return None
+    shape = _broadcast(tuple(x.shape), tuple(y.shape))
+    return [_packed(shape, dtype)] if shape is not None else None
+
+
+def _broadcast(x: tuple[int, ...], y: tuple[int, ...]) -> tuple[int, ...] | None:
+    size = max(len(x), len(y))
+    x, y = (1,) * (size - len(x)) + x, (1,) * (size - len(y)) + y
+    if any(m != n and 1 not in (m, n) for m, n in zip(x, y, strict=True)):
+        return None
+    return tuple(n if m == 1 else m for m, n in zip(x, y, strict=True))
+
+
+@_shapes("cat", "concat", "concatenate")
+def _cat(a: dict[str, Any]) -> list[Output] | None:
+    tensors = a["tensors"]
+    first, dim = tensors[0], a["dim"]
+    if not isinstance(dim, int) or not -first.dim() <= dim < first.dim() or not _ready(*tensors):
+        return None
+    dim %= first.dim()
+    rest = {(*t.shape[:dim], *t.shape[dim + 1 :]) if t.dim() == first.dim() else None for t in tensors}
+    if len(rest) != 1 or None in rest:
+        return None
+    size = sum(t.shape[dim] for t in tensors)
+    return [_packed((*first.shape[:dim], size, *first.shape[dim + 1 :]), first.dtype)]
+
+
+@_shapes("pad", "constant_pad_nd")
+def _pad(a: dict[str, Any]) -> list[Output] | None:
+    x, pad = a["self"], list(a["pad"])
+    if a.get("mode", "constant") != "constant" or len(pad) % 2 or len(pad) > 2 * x.dim() or not x.is_contiguous():
+        return None
+    shape = list(x.shape)
+    for i, (before, after) in enumerate(zip(pad[::2], pad[1::2], strict=True), 1):
+        shape[-i] += before + after
+    # a pad of nothing may be a view
+    return [_packed(tuple(shape), x.dtype)] if min(shape, default=0) > 0 and any(pad) else None
 
 
 @_shapes("max_pool1d", "max_pool2d", "max_pool3d", "avg_pool1d", "avg_pool2d", "avg_pool3d")
@@ -240,13 +277,16 @@ def _adaptive_pool(a: dict[str, Any]) -> list[Output] | None:
     return [_packed((*x.shape[:2], *size), x.dtype)] if x.is_floating_point() else None
 
 
-@_shapes("mean")
-def _mean(a: dict[str, Any]) -> list[Output] | None:
+@_shapes("mean", "sum", "amax", "amin")
+def _reduce(a: dict[str, Any]) -> list[Output] | None:
     x, dims = a["self"], a.get("dim")
-    if not x.is_floating_point() or a.get("dtype") is not None or not x.dim():
+    if not x.is_floating_point() or a.get("dtype") is not None or not x.dim() or 0 in x.shape:
+        return None
+    dims = [dims] if isinstance(dims, int) else dims
+    if dims and any(not -x.dim() <= d < x.dim() for d in dims):
         return None
     axes = {d % x.dim() for d in dims} if dims else set(range(x.dim()))
-    if dims and any(not -x.dim() <= d < x.dim() for d in dims):
+    if dims and len(axes) != len(dims):
         return None
     kept = [(1 if i in axes else n) for i, n in enumerate(x.shape) if a.get("keepdim") or i not in axes]
     return [_packed(tuple(kept), x.dtype)]

@@ -14,7 +14,14 @@ from torch import Tensor, nn
 from cnncost.lecture.experiments.registry import experiment
 from cnncost.lecture.values import Measured
 
-__all__ = ["fades_faster", "gradient_left", "largest_factor", "sigmoids_vanish"]
+__all__ = [
+    "fades_faster",
+    "gradient_left",
+    "large_factors_explode",
+    "largest_factor",
+    "product",
+    "small_factors_vanish",
+]
 
 WIDTH = 32
 SIGMOID, RELU = 0, 1
@@ -41,11 +48,32 @@ def fades_faster(depth: int) -> Measured:
     return Measured(_exponent(SIGMOID, depth) < _exponent(RELU, depth))
 
 
-@experiment("fully connected layers of 32 units, 5, 10 and 20 deep")
-def sigmoids_vanish() -> Measured:
-    """Whether a gradient fades faster with every layer of sigmoids, and with ReLUs hardly does."""
-    sigmoid, relu = ([_exponent(function, depth) for depth in (5, 10, 20)] for function in (SIGMOID, RELU))
-    return Measured(sigmoid == sorted(sigmoid, reverse=True) and sigmoid[-1] < -5 and min(relu) > -2)
+def _gradient_through(factor: float, count: int) -> float:
+    """The gradient that the chain rule makes of so many multiplications by one factor."""
+    start = torch.ones((), dtype=torch.float64, requires_grad=True)
+    x = start
+    for _ in range(count):
+        x = x * factor
+    (gradient,) = torch.autograd.grad(x, start)
+    return float(gradient)
+
+
+@experiment("the gradient through so many multiplications")
+def product(percent: int, count: int) -> Measured:
+    """A product of equal factors, given in percent, as a power of ten."""
+    return Measured(f"10^{round(math.log10(_gradient_through(percent / 100, count)))}")
+
+
+@experiment("the gradient through twenty factors of 0.9, and through twice as many")
+def small_factors_vanish() -> Measured:
+    """Whether a gradient shrinks with every factor below 1."""
+    return Measured(1 > _gradient_through(0.9, 20) > _gradient_through(0.9, 40))
+
+
+@experiment("the gradient through twenty factors of 1.1, and through twice as many")
+def large_factors_explode() -> Measured:
+    """Whether a gradient grows with every factor above 1."""
+    return Measured(1 < _gradient_through(1.1, 20) < _gradient_through(1.1, 40))
 
 
 def _exponent(function: int, depth: int) -> int:

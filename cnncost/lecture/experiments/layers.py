@@ -11,6 +11,7 @@ from cnncost.lecture.experiments.registry import experiment
 from cnncost.lecture.values import Measured
 
 __all__ = [
+    "biases_are_few",
     "channels_are_summed",
     "conv_formula",
     "conv_params",
@@ -91,6 +92,14 @@ def linear_formula() -> Measured:
     """Whether m·(1+n) is what fully connected layers have."""
     sizes = [(300, 784), (100, 300), (10, 100), (7, 1)]
     return Measured(all(_count(nn.Linear(n, m, device="meta")) == m * (1 + n) for m, n in sizes))
+
+
+@experiment("Linear layers of LeNet-300's sizes")
+def biases_are_few() -> Measured:
+    """Whether m·n is all but one percent of the parameters of LeNet-300's layers."""
+    sizes = [(300, 784), (100, 300), (10, 100)]
+    all_params = sum(_count(nn.Linear(n, m, device="meta")) for m, n in sizes)
+    return Measured(0 < 100 * (all_params - sum(m * n for m, n in sizes)) < all_params)
 
 
 @experiment("Linear layers for images of 28×28 and 56×56")

@@ -1,0 +1,1 @@
+"""Views of findings: each takes the same tables, and computes nothing."""

@@ -41,7 +41,6 @@ LAYERS = Table(
             "LeNet-5, its name on the slide",
             "LeNet300",
             Published("LeNet-5", "LeCun et al. 1998, sec. II.B"),
-            value="LeNet300",
             reason="0.95 % is the error of LeNet-5; LeNet-300 is the fully connected one above",
         ),
         Claim("LeNet-5, convolutions", "2 conv", Of("lenet5", "map_convs"), reason="C1 and C3; see the FC layers"),
@@ -51,7 +50,7 @@ LAYERS = Table(
             "LeNet-5, FC layers",
             "3 FC layer",
             Of("lenet5_modern", "dense_layers"),
-            reason="C5, F6 and the output: C5 is a convolution as large as its input, hence the 3 convolutions of slide 83",
+            reason="C5, F6 and the output; C5 is a convolution as large as its input: slide 83 counts it as one",
         ),
         Claim("images, LeNet-5", "32x32", Of("lenet5", "input_size")),
         Claim(
@@ -64,19 +63,20 @@ LAYERS = Table(
     "Layers and inputs",
 )
 
+LOWER = "Better performance for lower complexity"
 PARAMETERS = Below(Of("lenet5", "params"), Of("lenet300", "params"))
 COMPARED = (("LeNet-5", Of("lenet5", "params")), ("LeNet-300", Of("lenet300", "params")))
 BETTER = Table(
     (
         Claim(
-            "better performance for lower complexity",
-            "lower: in parameters",
+            "in parameters",
+            LOWER,
             PARAMETERS,
             beside=COMPARED,
         ),
         Claim(
-            "better performance for lower complexity",
-            "lower: in MACs",
+            "in MACs",
+            LOWER,
             Below(Of("lenet5", "macs"), Of("lenet300", "macs")),
             right="higher",
             beside=(
@@ -88,12 +88,10 @@ BETTER = Table(
             "computes more. LeNet-1 is lower in both, with 1.7 %",
         ),
     ),
-    "Better performance for lower complexity?",
+    "LeNet-5 against LeNet-300",
 )
 
-FIELDS = tuple(
-    (layer.upper(), Of("lenet5", "receptive_field", layer)) for layer in ("c1", "s2", "c3", "s4", "c5")
-)
+FIELDS = tuple((layer.upper(), Of("lenet5", "receptive_field", layer)) for layer in ("c1", "s2", "c3", "s4", "c5"))
 
 WRAP_UP = slide(
     57,
@@ -107,7 +105,7 @@ WRAP_UP = slide(
         "its back-projection through the pooling and convolutional layers",
         Experiment("back_projection"),
         beside=FIELDS,
-        reason="a 5×5 filter cannot see a digit, but layers add up: an output of S4 sees 16×16 pixels, and C5 all of them",
+        reason="a 5×5 filter cannot see a digit, but layers add up: S4 sees 16×16 pixels, and C5 all of them",
     ),
 )
 

@@ -38,7 +38,7 @@ ALEXNET = slide(
         beside=(
             ("share of the MACs", Share(Of("alexnet", "macs", "features"), MACS)),
             ("MACs in convolutions", Of("alexnet", "macs", "features")),
-            ("of", MACS),
+            ("of all MACs", MACS),
         ),
         reason="time is measured on a device and differs between devices; it is the MACs that can be counted",
     ),
@@ -67,9 +67,9 @@ TRAINING = slide(
         value="2",
         beside=(
             ("parameters", SPLIT_PARAMS),
-            ("a GPU", Scaled(SPLIT_PARAMS, HALF, HALF_WORDS)),
+            ("parameters a GPU", Scaled(SPLIT_PARAMS, HALF, HALF_WORDS)),
             ("MACs", SPLIT_MACS),
-            ("a GPU", Scaled(SPLIT_MACS, HALF, HALF_WORDS)),
+            ("MACs a GPU", Scaled(SPLIT_MACS, HALF, HALF_WORDS)),
         ),
         reason="conv2, conv4 and conv5 see the maps of their own GPU only",
     ),
@@ -110,9 +110,9 @@ ON_IMAGENET = slide(
         Of("alexnet", "kernel", "features.conv1"),
         beside=(
             ("parameters", Of("alexnet", "params", "features.conv1")),
-            ("of all", Share(Of("alexnet", "params", "features.conv1"), PARAMS)),
+            ("of all parameters", Share(Of("alexnet", "params", "features.conv1"), PARAMS)),
             ("MACs", Of("alexnet", "macs", "features.conv1")),
-            ("of all", Share(Of("alexnet", "macs", "features.conv1"), MACS)),
+            ("of all MACs", Share(Of("alexnet", "macs", "features.conv1"), MACS)),
         ),
         reason="large filters are no matter of storage: they weigh in MACs",
     ),

@@ -65,7 +65,7 @@ NEURON = (
             formula="3·3",
             reason="nine MACs; adding the bias b is none",
         ),
-        Claim("parameters with b", "w1,..., w9, b", Experiment("conv_params", (1, 3, 1)), value="10", formula="3·3 + 1"),
+        Claim("parameters", "w1,..., w9, b", Experiment("conv_params", (1, 3, 1)), value="10", formula="3·3 + 1"),
     ),
 )
 

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from fractions import Fraction
-
-from cnncost.lecture.claims import Below, Claim, Difference, Experiment, Of, Scaled, Share, Table, slide
+from cnncost.lecture.claims import Claim, Difference, Experiment, Of, Share, Table, slide
 from cnncost.lecture.slides.perceptron import lenet300_params
 
 __all__ = ["SLIDES"]
@@ -35,7 +33,7 @@ VECTOR = slide(
     "A known dataset: a digit as a vector",
     Claim("height and width", "28 px, 28 px", SIZE, value="28x28"),
     Claim("vector", "784 px", PIXELS, formula="28·28"),
-    Claim("last pixel", "x784", PIXELS, formula="28·28"),
+    Claim("last pixel", "x784", PIXELS, value="784", formula="28·28"),
 )
 
 ARCHITECTURE = slide(
@@ -66,7 +64,7 @@ COMPLEXITY = slide(
     Claim(
         "the same, simplified",
         "~ m * n",
-        Below(Scaled(BIASES, Fraction(100), "a hundred times"), Of("lenet300", "params")),
+        Experiment("biases_are_few"),
         beside=(("share of the biases", Share(BIASES, Of("lenet300", "params"))),),
         reason="the biases are few, and the slide's table leaves them out",
     ),

@@ -24,9 +24,7 @@ TITLE = "In the title"
 MAPS = Claim("feature maps", "6 feature maps", Of("conv6", "maps", "conv1"))
 SIZE = Claim("their size", "28x28", Of("conv6", "map_size", "conv1"))
 FILTERS = Claim("filters", "6 conv neurons (6 filters)", Of("conv6", "maps", "conv1"))
-FEATURES = Claim(
-    "features", "4700 features", Of("conv6", "features", "conv1"), work="6 x (28x28)", formula="6·(28·28)"
-)
+FEATURES = Claim("features", "4700 features", Of("conv6", "features", "conv1"), work="6 x (28x28)", formula="6·(28·28)")
 FROM_PARAMS = ("~260k", Of("lenet300", "weights"))
 
 
@@ -58,7 +56,7 @@ DROPS = slide(
                 "60 params!",
                 Of("conv6", "params", "conv1"),
                 formula="6·(5·5·1 + 1)",
-                reason="the title disagrees with its own table, which has 156: 6 filters of 5·5 weights and a bias each",
+                reason="the title disagrees with its own table: 6 filters have 5·5 weights and a bias each",
             ),
         ),
         TITLE,
@@ -108,6 +106,7 @@ SOARS = slide(
 )
 
 ALL_MACS = Of("conv6", "macs")
+VALID_CONV6 = Of("conv6_valid", "macs", "conv1")
 MACS = slide(
     46,
     "Moving to conv layers: MACs",
@@ -131,7 +130,7 @@ MACS = slide(
             Claim(
                 "Conv-6",
                 "86k",
-                Of("conv6_valid", "macs", "conv1"),
+                VALID_CONV6,
                 work="6 * (5x5 +1) * (24*24*1)",
                 formula="6·(5·5)·(24·24·1)",
                 beside=(("with P=2, on 28×28 maps", Of("conv6", "macs", "conv1")),),
@@ -156,7 +155,7 @@ MACS = slide(
                 beside=(
                     (
                         "the slide's own rows",
-                        Sum((Of("conv6_valid", "macs", "conv1"), Of("conv6", "macs", "fc1"), Of("conv6", "macs", "fc2"))),
+                        Sum((VALID_CONV6, Of("conv6", "macs", "fc1"), Of("conv6", "macs", "fc2"))),
                     ),
                     ("without padding throughout", Of("conv6_valid", "macs")),
                 ),
@@ -171,7 +170,7 @@ MACS = slide(
             Claim(
                 "formula of Conv-6",
                 "6 * (5x5 +1) * (24*24*1)",
-                Of("conv6_valid", "macs", "conv1"),
+                VALID_CONV6,
                 formula="6·(5·5)·(24·24·1)",
                 reason="the + 1 is the bias, and adding it is no MAC; the slide's own 86k leaves it out",
             ),
@@ -180,7 +179,7 @@ MACS = slide(
                 "28x28",
                 Of("conv6_valid", "map_size", "conv1"),
                 reason="Conv-6 is counted on 24×24 maps (no padding), FC-100 on 28×28 ones (P=2): two networks in one "
-                "table. With P=2, Conv-6 has 117,600 MACs; without, FC-100 has 345,600",
+                "table",
                 beside=(
                     ("Conv-6 with P=2", Of("conv6", "macs", "conv1")),
                     ("FC-100 on 24×24 maps", Of("conv6_valid", "macs", "fc1")),

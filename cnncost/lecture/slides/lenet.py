@@ -9,7 +9,8 @@ from cnncost.lecture.slides.papers import layer_claims, published
 
 __all__ = ["SLIDES"]
 
-IEEE = "LeCun et al. 1998"
+IEEE = "LeCun et al. 1998, "
+NIPS_LAYERS = "from the sizes that LeCun et al. 1990 prints, pp. 400-402 and table 1"
 DEMO = "LeCun, LeNet-5 demos"
 VIDEO = "LeCun, Convolutional Network Demo from 1993"
 MACS_A_SECOND = 12_500_000
@@ -33,7 +34,7 @@ LENET5 = slide(
     ),
     Table(
         (
-            *layer_claims("lenet5", source=IEEE),
+            *layer_claims("lenet5", source=f"{IEEE}sec. II.B"),
             *published("lenet5", "all", "trainable_params", "connections", source=IEEE),
         ),
         "What the cited paper prints of it",
@@ -60,8 +61,8 @@ LENET1 = slide(
     Claim("checks read", "10 to 20% of all the checks in the US", source=VIDEO),
     Table(
         (
-            *layer_claims("lenet1", source=IEEE),
-            *published("lenet1", "all", "params", "connections", source=IEEE),
+            *layer_claims("lenet1", source=NIPS_LAYERS),
+            *published("lenet1", "all", "params", "connections", source=""),
         ),
         "What the papers print of it",
     ),

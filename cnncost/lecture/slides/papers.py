@@ -16,28 +16,29 @@ WORDS = {
 }
 
 
-def published(network: str, title: str, *quantities: str, source: str, printed_only: bool = True) -> tuple[Claim, ...]:
+def published(network: str, title: str, *quantities: str, source: str) -> tuple[Claim, ...]:
     """What a paper prints of a whole network, of these quantities, one claim a figure."""
     return tuple(
-        _claim(network, f"{title}, {WORDS[figure.quantity]}", figure, source)
+        _claim(network, f"{title}, {WORDS[figure.quantity]}", figure, f"{source}{figure.source}")
         for figure in zoo.entry(network).published
-        if figure.layer is None and figure.quantity in quantities and (figure.printed or not printed_only)
+        if figure.layer is None and figure.quantity in quantities and figure.printed
     )
 
 
 def layer_claims(network: str, *, source: str) -> tuple[Claim, ...]:
     """What a paper says of each layer of a network: parameters and connections, in the paper's order."""
     return tuple(
-        _claim(network, f"{figure.layer.upper()}, {WORDS[figure.quantity]}", figure, source)
+        _claim(network, f"{_name(figure.layer)}, {WORDS[figure.quantity]}", figure, source)
         for figure in zoo.entry(network).published
         if figure.layer is not None
     )
 
 
+def _name(layer: str) -> str:
+    """C1 as the papers write it; `output` is a word."""
+    return layer.upper() if len(layer) == len("c1") else layer
+
+
 def _claim(network: str, what: str, figure: Figure, source: str) -> Claim:
-    return Claim(
-        what,
-        figure.printed or units.exact(figure.value),
-        Of(network, figure.quantity, figure.layer or ""),
-        source=f"{source}, {figure.source}",
-    )
+    printed = figure.printed or units.exact(figure.value)
+    return Claim(what, printed, Of(network, figure.quantity, figure.layer or ""), source=source)

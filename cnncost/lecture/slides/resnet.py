@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from cnncost.lecture.claims import Claim, Difference, Experiment, Of, Published, Table, slide
+from cnncost.lecture.claims import Below, Claim, Difference, Experiment, Of, Published, Table, slide
 from cnncost.lecture.slides.papers import published
 
 __all__ = ["SLIDES"]
@@ -35,11 +35,11 @@ RESNET = slide(
         "of a single ResNet-50 (6.71 %, table 3)",
     ),
     Claim(
-        "pooling layers of ResNet-50",
+        "pooling",
         "(almost) pool-less",
-        Of("resnet50", "pools"),
-        value="2",
-        reason="a max pooling after the first convolution, and the average at the end",
+        Below(Of("resnet50", "pools"), Of("vgg16", "pools")),
+        beside=(("poolings of ResNet-50", Of("resnet50", "pools")), ("of VGG-16", Of("vgg16", "pools"))),
+        reason="one after the first convolution; the average at the end is over all positions",
     ),
     Claim(
         "stride where maps shrink",
@@ -52,7 +52,7 @@ RESNET = slide(
         tuple(
             claim
             for depth in DEPTHS
-            for claim in published(f"resnet{depth}", f"ResNet-{depth}", "macs", source=PAPER)
+            for claim in published(f"resnet{depth}", f"ResNet-{depth}", "macs", source=f"{PAPER}, ")
         ),
         "What the cited paper prints of them",
     ),
@@ -62,14 +62,20 @@ GRADIENT = slide(
     92,
     "The vanishing gradient problem (recap)",
     Claim(
-        "factors below 1",
-        "in magnitude < 1, we have gradient vanishing",
-        Experiment("sigmoids_vanish"),
+        "products of small factors",
+        "values in magnitude < 1: gradient vanishing",
+        Experiment("small_factors_vanish"),
         beside=(
             ("largest factor of a sigmoid", Experiment("largest_factor", (0,))),
-            ("of a ReLU", Experiment("largest_factor", (1,))),
+            ("twenty of these", Experiment("product", (25, 20))),
+            ("largest factor of a ReLU", Experiment("largest_factor", (1,))),
         ),
-        reason="first layer's gradient over the last one's, measured",
+    ),
+    Claim(
+        "products of large factors",
+        "values in magnitude > 1: gradient explosion",
+        Experiment("large_factors_explode"),
+        beside=(("twenty factors of 2", Experiment("product", (200, 20))),),
     ),
     Table(
         tuple(
@@ -120,7 +126,7 @@ SKIP = (
         "Skip connections effectiveness",
         Claim(
             "plain against residual networks",
-            "(training curves)",
+            "skip connections effectiveness",
             source=f"{PAPER}, fig. 4 and table 2",
             reason="top-1 error: plain-18 27.94 %, plain-34 28.54 %; ResNet-18 27.88 %, ResNet-34 25.03 %",
         ),

@@ -58,7 +58,7 @@ TABLE = slide(
         tuple(
             claim
             for configuration, network in CONFIGURATIONS.items()
-            for claim in published(network, configuration, "params", source=PAPER)
+            for claim in published(network, configuration, "params", source=f"{PAPER}, ")
         )
     ),
 )

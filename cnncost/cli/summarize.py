@@ -1,0 +1,169 @@
+"""`cnncost summarize`: what a model costs, module by module."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, cast
+
+import click
+
+from cnncost.cli.options import (
+    input_option,
+    model_args_option,
+    model_argument,
+    parsed_inputs,
+    parsed_model_args,
+    strict_option,
+)
+
+if TYPE_CHECKING:
+    from cnncost.report.columns import By
+    from cnncost.report.model import Format, Report
+
+
+@click.command()
+@model_argument
+@input_option
+@model_args_option
+@strict_option
+@click.option(
+    "--by", type=click.Choice(["module", "layer", "op"]),
+    help="A row a module (a tree), a layer (a module call), or an op.",
+)  # fmt: skip
+@click.option(
+    "--depth", type=click.IntRange(min=0), metavar="N",
+    help="Levels of the module tree; by default what fits a screen.",
+)  # fmt: skip
+@click.option(
+    "--format", "wanted", type=click.Choice(["rich", "markdown", "csv", "json", "html"]),
+    help="Of the output; by default that of FILE's ending, else a table for the terminal.",
+)  # fmt: skip
+@click.option("-o", "--output", metavar="FILE", help="Write to a file: .md, .csv, .json or .html.")
+@click.option("--explain", "path", metavar="PATH", help="Tell how the numbers of one module come about.")
+def command(
+    model: str, inputs: tuple[str, ...], model_args: tuple[str, ...], strict: bool, by: By | None, depth: int | None,
+    wanted: Format | None, output: str | None, path: str | None,
+) -> None:  # fmt: skip
+    r"""Parameters, MACs and FLOPs of MODEL, exact, by modules, layers or ops.
+
+    MODEL is a name of the zoo (see `cnncost zoo`), package.module:factory, path/to/file.py:Class, or a
+    report that was saved as .json.
+
+    \b
+    Examples:
+      cnncost summarize resnet50 --depth 2
+      cnncost summarize net.py:Net --input 8x3x32x32 -o net.html
+      cnncost summarize vgg16 --explain features.conv1_2
+    """
+    form = _format(wanted, output, path)
+    _check_view(form, by, depth, path)
+    if output is not None:
+        from cnncost.report.save import check
+
+        check(output)  # before the work, not after it
+    report = _report(model, inputs, model_args, strict)
+    if path is not None:
+        _put(_for_terminal(report.explain(path)) if output is None else report.explain(path) + "\n", output)
+    elif form == "rich" and output is None:
+        _show(report, by or "module", depth)
+    else:
+        _put(_rendered(report, form, by, depth), output)
+
+
+def _format(wanted: Format | None, output: str | None, path: str | None) -> Format:
+    if wanted is not None or output is None or path is not None:
+        return wanted or "rich"
+    from cnncost.report.save import format_of
+
+    return cast("Format", format_of(output))
+
+
+def _check_view(form: Format, by: By | None, depth: int | None, path: str | None) -> None:
+    """Refuse an option that would do nothing."""
+    if path is not None and (by is not None or depth is not None or form != "rich"):
+        raise click.UsageError("--explain tells of one module in words; leave out --by, --depth and --format")
+    if by is not None and form in {"json", "html"}:
+        raise click.UsageError(f"--by: {form} holds modules, layers and ops; leave it out")
+    tree = by == "module" if form == "markdown" else by in {None, "module"} and form in {"rich", "html"}
+    if depth is not None and not tree:
+        raise click.UsageError("--depth is for the module tree: --by module of rich and markdown, or html")
+
+
+def _report(model: str, inputs: tuple[str, ...], model_args: tuple[str, ...], strict: bool) -> Report:
+    if model.endswith(".json"):
+        return _saved(model, bool(inputs or model_args or strict))
+    from cnncost.analysis import analyze
+
+    return analyze(model, parsed_inputs(inputs), model_args=parsed_model_args(model_args), strict=strict)
+
+
+def _saved(name: str, options: bool) -> Report:
+    from cnncost.errors import CnncostError, SourceError
+    from cnncost.report.json_format import from_json
+
+    if options:
+        raise click.UsageError(f"{name} is a saved report; --input, --model-args and --strict are for models")
+    try:
+        return from_json(Path(name).read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "not text"
+        raise SourceError(f"{name}: can't be read: {reason}; expected a report saved by cnncost") from None
+    except CnncostError as error:
+        raise SourceError(f"{name}: {error}") from None
+
+
+def _rendered(report: Report, form: Format, by: By | None, depth: int | None) -> str:
+    if form == "markdown":
+        from cnncost.report.markdown import to_markdown
+
+        return to_markdown(report, by=by or "layer", depth=depth)
+    if form == "csv":
+        from cnncost.report.table import to_csv
+
+        return to_csv(report, by=by or "layer")
+    if form == "html":
+        from cnncost.report.html import to_html
+
+        return to_html(report, depth=depth)
+    if form == "json":
+        return report.to_json()
+    from cnncost.report.text import to_text
+
+    return to_text(report, by=by or "module", depth=depth) + "\n"
+
+
+def _show(report: Report, by: By, depth: int | None) -> None:
+    from cnncost.report.text import to_text
+
+    color = _in_color()
+    click.echo(to_text(report, by=by, depth=depth, color=color, encoding=_encoding()), color=color)
+
+
+def _put(text: str, output: str | None) -> None:
+    """Into a file, or to stdout as UTF-8 whatever the locale: HTML and JSON say that they are."""
+    if output is None:
+        sys.stdout.buffer.write(text.encode())
+        return
+    from cnncost.report.save import write
+
+    write(output, text)
+
+
+def _for_terminal(text: str) -> str:
+    """The text with signs that stdout can show."""
+    from cnncost.report.text import showable
+
+    return showable(text, _encoding()) + "\n"
+
+
+def _encoding() -> str:
+    return sys.stdout.encoding or "ascii"
+
+
+def _in_color() -> bool:
+    """In a terminal that has colours, unless the user has said otherwise (no-color.org)."""
+    if os.environ.get("NO_COLOR"):
+        return False
+    return bool(os.environ.get("FORCE_COLOR")) or (sys.stdout.isatty() and os.environ.get("TERM") != "dumb")

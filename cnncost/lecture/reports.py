@@ -1,0 +1,16 @@
+"""The files of reports/ that are made from the lecture: `cnncost lecture --write-reports reports`."""
+
+from __future__ import annotations
+
+from cnncost.lecture.contents import SLIDES
+from cnncost.lecture.findings import find
+from cnncost.lecture.render.markdown import to_markdown
+from cnncost.lecture.render.rows import to_csv
+
+__all__ = ["reports"]
+
+
+def reports() -> dict[str, str]:
+    """Texts by file name; the same on every run and every machine."""
+    findings = find(SLIDES)
+    return {"lecture.md": to_markdown(findings, whole=True), "lecture.csv": to_csv(findings)}

@@ -1,0 +1,156 @@
+"""How findings are laid out: the slides' tables with both networks side by side, and lists. Text only."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import groupby
+
+from cnncost import units
+from cnncost.lecture import values
+from cnncost.lecture.claims import TOTAL, Cell, Side
+from cnncost.lecture.findings import Finding, Findings
+from cnncost.lecture.verdict import Verdict
+
+__all__ = ["VERDICT", "Grid", "Note", "grids", "slips"]
+
+VERDICT = "verdict"
+"""The heading of a column of verdicts."""
+_SIDES: dict[Side, tuple[str, str]] = {"fc": ("fully connected", "FC"), "conv": ("convolutional", "conv")}
+"""What a network's half of a table is called, in full and where there is little room."""
+
+
+@dataclass(frozen=True, slots=True)
+class Note:
+    """What there is to say of a row, or, under a table, of the claim that `subject` names."""
+
+    subject: str
+    text: str
+    verdict: Verdict
+
+
+@dataclass(frozen=True, slots=True)
+class Grid:
+    """A table.
+
+    Attributes:
+        caption: may be empty.
+        headings: of the columns.
+        right: the columns whose figures are aligned to the right.
+        rows: a text for each column.
+        notes: one a row, where `inline`; else to be listed under the table.
+        inline: whether the notes are the rows'.
+    """
+
+    caption: str
+    headings: tuple[str, ...]
+    right: frozenset[int]
+    rows: tuple[tuple[str, ...], ...]
+    notes: tuple[Note, ...]
+    inline: bool
+
+
+def grids(findings: Findings, *, full: bool) -> Iterator[tuple[Grid, ...]]:
+    """The tables of each slide, in order; `full` shows the slide's own calculations inside side-by-side tables."""
+    for _, of_slide in groupby(findings, key=lambda finding: finding.slide.number):
+        tables = [tuple(of_table) for _, of_table in groupby(of_slide, key=lambda finding: id(finding.table))]
+        yield tuple(_grid(table, full) for table in tables)
+
+
+def slips(findings: Findings) -> Grid:
+    """All figures that differ, once each, with the right one."""
+    seen: dict[tuple[str, str], list[Finding]] = {}
+    for finding in findings:
+        if finding.verdict is Verdict.DIFFERS:
+            seen.setdefault((finding.printed, finding.exact_text), []).append(finding)
+    rows = tuple((_numbers(same), same[0].claim.what, *_figures(same[0])[:2]) for same in seen.values())
+    notes = tuple(Note(same[0].claim.what, same[0].remark, Verdict.DIFFERS) for same in seen.values())
+    return Grid("", ("slide", "what", "on the slide", "exact"), frozenset({2, 3}), rows, notes, inline=True)
+
+
+def _numbers(findings: list[Finding]) -> str:
+    """Of the slides, each once: `45, 46`."""
+    return ", ".join(dict.fromkeys(str(finding.slide.number) for finding in findings))
+
+
+def _grid(findings: Findings, full: bool) -> Grid:
+    if any(finding.claim.cell for finding in findings):
+        return _side_by_side(findings, full)
+    return _list(findings, full)
+
+
+def _figures(finding: Finding) -> tuple[str, str, str]:
+    return finding.printed, finding.exact_text or units.NOTHING, finding.verdict.value
+
+
+def _list(findings: Findings, full: bool) -> Grid:
+    """One claim a row; what stands beside every claim alike has columns of its own."""
+    labels = _shared_labels(findings)
+    besides = [tuple(values.text(measured) for _, measured in finding.beside) for finding in findings]
+    rows = tuple(
+        (finding.claim.what, *_figures(finding), *(beside if labels else ()))
+        for finding, beside in zip(findings, besides, strict=True)
+    )
+    notes = tuple(
+        Note(finding.claim.what, _note(finding, full, beside=not labels), finding.verdict) for finding in findings
+    )
+    right = frozenset({1, 2, *range(4, 4 + len(labels))})
+    return Grid(findings[0].table.caption, ("what", *_headings(full=True), *labels), right, rows, notes, inline=True)
+
+
+def _shared_labels(findings: Findings) -> tuple[str, ...]:
+    labels = {tuple(label for label, _ in finding.beside) for finding in findings}
+    return labels.pop() if len(labels) == 1 and len(findings) > 1 else ()
+
+
+def _side_by_side(findings: Findings, full: bool) -> Grid:
+    """As the slide has it: a row of the fully connected network beside one of the convolutional one."""
+    by_cell = {finding.claim.cell: finding for finding in findings if finding.claim.cell}
+    sides: tuple[Side, ...] = tuple(side for side in ("fc", "conv") if any(cell.side == side for cell in by_cell))
+    rows = sorted({cell.row for cell in by_cell}, key=lambda row: (row == TOTAL, row))
+    return Grid(
+        findings[0].table.caption,
+        ("", *(heading for side in sides for heading in (_SIDES[side][0 if full else 1], *_headings(full)))),
+        frozenset(index for side in range(len(sides)) for index in (4 * side + 2, 4 * side + 3)),
+        tuple(_row(row, [by_cell.get(Cell(side, row)) for side in sides], full) for row in rows),
+        tuple(Note(_subject(each), _note(each, full, work=not full), each.verdict) for each in by_cell.values()),
+        inline=False,
+    )
+
+
+def _row(row: int, pair: list[Finding | None], full: bool) -> tuple[str, ...]:
+    cells = ["" if row == TOTAL else str(row)]
+    for finding in pair:
+        if finding is None:
+            cells += [""] * 4
+        else:
+            printed, *rest = _figures(finding)
+            cells += [finding.claim.what, printed if full else finding.claim.printed, *rest]
+    return tuple(cells)
+
+
+def _headings(full: bool) -> tuple[str, ...]:
+    return "on the slide" if full else "slide", "exact", VERDICT
+
+
+def _subject(finding: Finding) -> str:
+    """The layer; a total says of which network."""
+    cell = finding.claim.cell
+    if cell is None or cell.row != TOTAL:
+        return finding.claim.what
+    return f"{finding.claim.what}, {_SIDES[cell.side][0]}"
+
+
+def _note(finding: Finding, full: bool, *, beside: bool = True, work: bool = False) -> str:
+    """How the exact figure comes about, what stands beside it, how far the printed one is off and why.
+
+    Where there is little room, an exact figure does without the words for what was measured.
+    """
+    told = full or finding.work or finding.verdict is not Verdict.EXACT
+    parts = [
+        f"on the slide {finding.printed}" if work and finding.claim.work else "",
+        finding.how if told else "",
+        finding.beside_text if beside else "",
+        finding.remark,
+    ]
+    return "; ".join(part for part in parts if part)

@@ -1,0 +1,71 @@
+"""A cost as an equation: names, numbers, result. Made of the cost's terms and of nothing else."""
+
+from __future__ import annotations
+
+import textwrap
+from collections.abc import Iterator
+
+from cnncost import units
+from cnncost.ops import Cost, Term
+
+WIDTH = 76
+"""Of an equation; what it belongs to stands a little further left."""
+
+
+def formulas(found: Cost, times: int = 1) -> Iterator[str]:
+    """`MACs = …` if there are any, and `FLOPs = …`; for an op that ran several times, the multiple too."""
+    products = [term for term in found.terms if term.mac]
+    others = [term for term in found.terms if not term.mac]
+    if products:
+        names = [_labelled(term) if len(products) > 1 else _product(term) for term in products]
+        yield from _equation("MACs ", names, [_product(term, numbers=True) for term in products], found.macs, times)
+    names = (["2·MACs"] if products else []) + [_labelled(term) for term in others]
+    numbers = ([f"2·{found.macs}"] if products else []) + [_product(term, numbers=True) for term in others]
+    yield from _equation("FLOPs", names, numbers, found.flops, times)
+
+
+def wrapped(text: str, start: str = "", width: int = WIDTH) -> list[str]:
+    """Lines of at most `width`, the first one after `start`, the others below its end; no word is broken."""
+    indent = " " * len(start)
+    return textwrap.wrap(
+        text, width, initial_indent=start, subsequent_indent=indent, break_long_words=False, break_on_hyphens=False
+    )
+
+
+def _equation(what: str, names: list[str], numbers: list[str], result: int, times: int) -> Iterator[str]:
+    """On one line if it fits, else a line each for names, numbers and result."""
+    total = units.exact(result) + (f"; {times}× = {units.exact(times * result)}" if times > 1 else "")
+    sides = [_sum(names), _sum(numbers), total]
+    if sides[1] == str(result):
+        del sides[1]
+    line = f"{what} = {' = '.join(sides)}"
+    if len(line) <= WIDTH:
+        yield line
+        return
+    for i, side in enumerate(sides):
+        yield from wrapped(side, f"{what if i == 0 else ' ' * len(what)} = ")
+
+
+def _sum(parts: list[str]) -> str:
+    """Parts with plus between them, or minus where one begins with it."""
+    return " + ".join(parts).replace("+ −", "− ")
+
+
+def _labelled(term: Term) -> str:
+    """What it is, and its product: `softmax 5·B·L·S`."""
+    product = _product(term)
+    return f"−{term.what} {product[1:]}" if product.startswith("−") else f"{term.what} {product}"
+
+
+def _product(term: Term, numbers: bool = False) -> str:
+    """The factors by name or by number; what one item costs stands in front, if that is not one."""
+    each = abs(term.flops)
+    parts = [str(number) if numbers else _factor(name) for name, number in term.factors]
+    if not term.mac and each != 1:
+        parts.insert(0, str(each))
+    return ("−" if term.flops < 0 else "") + "·".join(parts)
+
+
+def _factor(name: str) -> str:
+    """A name that is itself a sum or a quotient, in brackets."""
+    return f"({name})" if any(sign in name for sign in "+-/") else name

@@ -1,0 +1,92 @@
+"""How fast an analysis is, beside the model's own forward without data and beside fvcore.
+
+    python tests/benchmarks/speed.py
+
+Everything is measured in this one process, in turns, so that the machine's moods hit all alike; the
+ratios are what counts. "cold" is with an empty memo, "warm" with a full one; both include the whole
+report (totals, rows, op table). fvcore needs real weights and runs a real forward to trace the model.
+"""
+
+import gc
+import logging
+import platform
+import statistics
+import time
+import warnings
+
+import torch
+from fvcore.nn import FlopCountAnalysis
+from vit import ViT
+
+import cnncost
+from cnncost import zoo
+from cnncost.frontends.torch import memo
+from cnncost.ops.registry import forget_costs
+
+INPUT = (1, 3, 224, 224)
+NETWORKS = {
+    "resnet50": lambda: zoo.build("resnet50"),
+    "resnet152": lambda: zoo.build("resnet152"),
+    "vgg19": lambda: zoo.build("vgg19"),
+    "vit_b_16": ViT,
+}
+
+
+def clock(function):
+    start = time.perf_counter()
+    function()
+    return 1e3 * (time.perf_counter() - start)
+
+
+def measure(build, rounds=15):
+    with torch.device("meta"):
+        model = build()
+    x = torch.empty(INPUT, device="meta")
+
+    def analyze():
+        report = cnncost.analyze(model, x)
+        return report.totals.macs, report.layers, report.ops
+
+    def cold():
+        memo.clear()
+        forget_costs()
+        analyze()
+
+    for warm_up in (cold, analyze, lambda: model(x)):
+        warm_up()
+    times = {"forward": [], "cold": [], "warm": []}
+    for _ in range(rounds):
+        times["cold"].append(clock(cold))
+        times["warm"].append(clock(analyze))
+        times["warm"].append(clock(analyze))
+        times["forward"].append(clock(lambda: model(x)))
+    return {name: statistics.median(values) for name, values in times.items()}
+
+
+def measure_fvcore(build, rounds=3):
+    model, x = build().eval(), torch.randn(INPUT)
+    with torch.no_grad():
+        FlopCountAnalysis(model, x).total()
+        times = [clock(lambda: FlopCountAnalysis(model, x).total()) for _ in range(rounds)]
+    return statistics.median(times)
+
+
+def main():
+    warnings.simplefilter("ignore")
+    logging.disable(logging.WARNING)
+    torch.set_num_threads(2)
+    print(f"{platform.processor() or platform.machine()}, Python {platform.python_version()}, torch {torch.__version__}")
+    print("milliseconds, medians; train mode, as a model is after it is built; ratios in the last columns\n")
+    heads = ("network", "forward", "fvcore", "cold", "warm", "cold/fwd", "warm/fwd", "fvcore/cold", "fvcore/warm")
+    print("".join(f"{head:>12}" for head in heads))
+    for name, build in NETWORKS.items():
+        own = measure(build)
+        other = measure_fvcore(build)
+        gc.collect()
+        forward, cold, warm = own["forward"], own["cold"], own["warm"]
+        numbers = (forward, other, cold, warm, cold / forward, warm / forward, other / cold, other / warm)
+        print(f"{name:>12}" + "".join(f"{n:12.2f}" for n in numbers))
+
+
+if __name__ == "__main__":
+    main()
