@@ -76,11 +76,7 @@ def command(
     if output is None and form == "rich":
         _show(findings)
         return
-    text = _rendered(findings, form, whole=not numbers and not verdicts)
-    if output is not None:
-        _save(output, text)
-    else:
-        click.get_binary_stream("stdout").write(text.encode())
+    _put(_rendered(findings, form, whole=not numbers and not verdicts), output)
 
 
 def _form_of(output: str | None) -> str:
@@ -115,7 +111,11 @@ def _rendered(findings: Findings, form: str, *, whole: bool) -> str:
     return to_csv(findings) if form == "csv" else to_json(findings)
 
 
-def _save(output: str, text: str) -> None:
+def _put(text: str, output: str | None) -> None:
+    """Into a file, or to stdout as UTF-8 whatever the locale."""
+    if output is None:
+        sys.stdout.buffer.write(text.encode())
+        return
     from cnncost.report.save import write
 
     write(output, text)
@@ -125,7 +125,7 @@ def _write_reports(folder: str) -> None:
     from cnncost.lecture.reports import reports
 
     for name, text in reports().items():
-        _save(str(Path(folder) / name), text)
+        _put(text, str(Path(folder) / name))
 
 
 def _show(findings: Findings) -> None:

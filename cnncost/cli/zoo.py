@@ -6,7 +6,7 @@ import re
 import shutil
 import sys
 import textwrap
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
 
 import click
@@ -56,7 +56,7 @@ def _listing(width: int) -> Iterator[str]:
 
 
 def _overview(entries: tuple[Entry, ...], reports: list[Report], width: int) -> Iterator[str]:
-    """A row a network; in a narrow terminal the title makes way, then numbers are shortened."""
+    """A row a network; in a narrow terminal the title makes way, numbers are shortened, the input makes way."""
     from cnncost import units
     from cnncost.report import layout
 
@@ -65,10 +65,16 @@ def _overview(entries: tuple[Entry, ...], reports: list[Report], width: int) -> 
     inputs = _field("input", [units.shape(entry.input_shape) for entry in entries])
     papers = _field("paper", [_short(entry.paper) for entry in entries], least=22)
     fields: list[Field] = []
-    for number, shown in ((units.exact, [titles]), (units.exact, []), (units.compact, [])):
+    plans: tuple[tuple[Callable[[int], str], list[Field]], ...] = (
+        (units.exact, [titles, inputs]),
+        (units.exact, [inputs]),
+        (units.compact, [inputs]),
+        (units.compact, []),
+    )
+    for number, shown in plans:
         params = _field("params", [number(report.totals.params) for report in reports], right=True)
         macs = _field("MACs", [number(report.totals.macs) for report in reports], right=True)
-        fields = [names, *shown, inputs, params, macs, papers]
+        fields = [names, *shown, params, macs, papers]
         if layout.needed(fields) <= width:
             break
     yield from map(layout.plain, layout.table(fields, width))

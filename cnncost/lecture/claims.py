@@ -157,10 +157,17 @@ class Claim:
 
 @dataclass(frozen=True, slots=True)
 class Table:
-    """Claims that are shown together; `caption` is empty for a slide's only table."""
+    """Claims that are shown together.
+
+    Attributes:
+        claims: in order.
+        caption: what they are about; may be empty.
+        where: who printed their figures, as the heading over these.
+    """
 
     claims: tuple[Claim, ...]
     caption: str = ""
+    where: str = "on the slide"
 
 
 @dataclass(frozen=True, slots=True)

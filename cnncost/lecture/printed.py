@@ -36,7 +36,7 @@ _SCALES = {"k": 10**3, "M": 10**6, "million": 10**6, "G": 10**9, "billion": 10**
 _SIZE = re.compile(r"\d+(?:\s*[x×]\s*\d+)+")
 _GRID = re.compile(r"\d+(?: \d+)+(?: / \d+(?: \d+)+)+")
 _NUMBER = re.compile(
-    r"(?P<about>~|[Aa]bout )?(?<![A-Za-z-])"  # LeNet-5 and x784 are names
+    r"(?P<about>~|[Aa]bout )?(?<![A-Za-z\d.-])"  # LeNet-5 and x784 are names
     r"(?P<whole>\d{1,3}(?:,\d{3})+|\d+)(?:\.(?P<part>\d+))?"
     r"\s*(?:[x×]\s*10\^(?P<power>\d+)|(?P<scale>k|M|G|million|billion|%)(?![A-Za-z]))?"
 )

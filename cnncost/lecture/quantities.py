@@ -168,6 +168,12 @@ def hidden_units(report: Report, layer: str) -> Value:
     return sum(node.spec.outputs[0].shape[-1] for node in _nodes(report, layer, "linear")[:-1])
 
 
+@quantity("name, by its maps,")
+def conv_name(report: Report, layer: str) -> Value:
+    """What the slides would call a convolution: Conv-6 for one that makes 6 maps."""
+    return f"Conv-{_output(report, layer)[0]}"
+
+
 @quantity("maps of each convolution")
 def maps_by_layer(report: Report, layer: str) -> Value:
     """Feature maps of each convolutional layer: `4 and 12`."""

@@ -85,7 +85,7 @@ def _figures(finding: Finding) -> tuple[str, str, str]:
 
 def _list(findings: Findings, full: bool) -> Grid:
     """One claim a row; what stands beside every claim alike has columns of its own."""
-    labels = _shared_labels(findings)
+    table, labels = findings[0].table, _shared_labels(findings)
     besides = [tuple(values.text(measured) for _, measured in finding.beside) for finding in findings]
     rows = tuple(
         (finding.claim.what, *_figures(finding), *(beside if labels else ()))
@@ -95,7 +95,7 @@ def _list(findings: Findings, full: bool) -> Grid:
         Note(finding.claim.what, _note(finding, full, beside=not labels), finding.verdict) for finding in findings
     )
     right = frozenset({1, 2, *range(4, 4 + len(labels))})
-    return Grid(findings[0].table.caption, ("what", *_headings(full=True), *labels), right, rows, notes, inline=True)
+    return Grid(table.caption, ("what", table.where, "exact", VERDICT, *labels), right, rows, notes, inline=True)
 
 
 def _shared_labels(findings: Findings) -> tuple[str, ...]:

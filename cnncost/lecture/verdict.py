@@ -18,12 +18,14 @@ from fractions import Fraction
 from typing import NamedTuple
 
 from cnncost import units
+from cnncost.lecture import values
 from cnncost.lecture.printed import Figure, Number
 from cnncost.lecture.values import Measured, Value
 
 __all__ = ["Judgement", "Verdict", "judge"]
 
 FEWEST_DIGITS_CUT_OFF = 2
+_COUNTABLE = 10_000
 _WORDS = {1: "one digit", 2: "two digits", 3: "three digits", 4: "four digits"}
 
 
@@ -70,7 +72,7 @@ def _judge_number(printed: Number, exact: Fraction) -> Judgement:
     cut_off = 0 < below < printed.step
     if cut_off and printed.digits >= FEWEST_DIGITS_CUT_OFF:
         return Judgement(Verdict.ROUNDED, f"cut off after {_digits(printed)}")
-    distance = _distance(printed.value, exact)
+    distance = _distance(printed.value, exact, " points" if printed.unit == "%" else "")
     return Judgement(Verdict.DIFFERS, f"cut off after {_digits(printed)}, {distance}" if cut_off else distance)
 
 
@@ -78,12 +80,12 @@ def _digits(printed: Number) -> str:
     return _WORDS.get(printed.digits, f"{printed.digits} digits")
 
 
-def _distance(printed: Fraction, exact: Fraction) -> str:
-    """`15 % too low`."""
-    if exact == 0:
-        return "too high"
-    off = abs(printed - exact)
-    return f"{units.share(int(off * 10**6), int(abs(exact) * 10**6))} too {'low' if printed < exact else 'high'}"
+def _distance(printed: Fraction, exact: Fraction, points: str) -> str:
+    """`15 % too low`; of small numbers and of percents the difference: `1 too low`."""
+    off, way = abs(printed - exact), "too low" if printed < exact else "too high"
+    if exact < _COUNTABLE:
+        return f"{values.text(Measured(off))}{points} {way}"
+    return f"{units.share(int(off * 10**6), int(exact * 10**6))} {way}"
 
 
 def _same(printed: Figure, value: Value) -> bool:

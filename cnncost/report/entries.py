@@ -24,7 +24,7 @@ class Entry(NamedTuple):
         row: its numbers.
         tail: what is noted after the name: number of equal siblings, calls, `(not called)`.
         lead: the lines of the tree before the name.
-        full: the name where no tree is drawn.
+        full, full_tail: name and note where no tree is drawn.
         style: `parent`, `own`, `biggest`, `total`, or nothing.
     """
 
@@ -33,6 +33,7 @@ class Entry(NamedTuple):
     tail: str = ""
     lead: str = ""
     full: str = ""
+    full_tail: str = ""
     style: str = ""
 
 
@@ -59,7 +60,7 @@ def _flat(report: Report, by: By) -> Entries:
     _, rows = table(report, by)
     names = layer_names(report) if by == "layer" else [op.name for op in report.ops]
     shown = [
-        Entry(name, row, note(row), full=name, style="biggest" if row is report.biggest else "")
+        Entry(name, row, note(row), "", name, note(row), "biggest" if row is report.biggest else "")
         for name, row in zip(names, rows, strict=True)
     ]
     own = f"; {OWN}: what it runs itself, outside the modules in it" if any(OWN in name for name in names) else ""
@@ -84,8 +85,9 @@ def child_entries(report: Report, path: str) -> list[Entry]:
 def _entry(placed: Placed, biggest: bool) -> Entry:
     item, last = placed
     style = "biggest" if biggest else "own" if item.own else "parent" if item.children else ""
-    siblings = f" ×{item.siblings}" if item.siblings > 1 else ""
-    return Entry(item.name, item.row, siblings + note(item.row), guide(last), _full(item), style)
+    noted, times = note(item.row), len(item.paths)
+    tail, full_tail = (f" ×{n}{noted}" if n > 1 else noted for n in (item.siblings, times))
+    return Entry(item.name, item.row, tail, guide(last), _full(item), full_tail, style)
 
 
 def _full(item: Item) -> str:

@@ -166,7 +166,7 @@ def _table(report: Report, by: By, title: str) -> Iterator[str]:
 
 
 def _table_row(report: Report, columns: tuple[Column, ...], entry: Entry) -> str:
-    name = f'<th scope="row">{html.escape(printable(entry.full + entry.tail))}</th>'
+    name = f'<th scope="row">{html.escape(printable(entry.full + entry.full_tail))}</th>'
     cells = "".join(_tag("td", c.show(entry.row), c.right, zero=c.right and not c.of(entry.row)) for c in columns)
     big = _attribute("class", "big" if entry.style == "biggest" else "")
     return f"<tr{big}>{name}{cells}{_tag('td', share_of_macs(entry.row, report), right=True)}</tr>"

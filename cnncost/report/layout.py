@@ -104,11 +104,18 @@ def _line(cells: Sequence[Cell], fields: Sequence[Field], widths: Sequence[int])
     for cell, field, width in zip(cells, fields, widths, strict=True):
         if line:
             line.append((" " * field.gap, ""))
-        text = shorten(cell.text, width - places(cell.lead) - places(cell.tail))
-        blank = " " * max(0, width - places(cell.lead) - places(text) - places(cell.tail))
-        parts = [(cell.lead, "guide"), (text, cell.style), (cell.tail, "note")]
-        line.extend([(blank, ""), *parts] if field.right else [*parts, (blank, "")])
+        parts = _parts(cell, width)
+        blank = (" " * (width - sum(places(text) for text, _ in parts)), "")
+        line.extend([blank, *parts] if field.right else [*parts, blank])
     return _stripped(line)
+
+
+def _parts(cell: Cell, width: int) -> Line:
+    """A cell in at most so many places; where its text would be left with nothing, lead and tail give way too."""
+    room = width - places(cell.lead) - places(cell.tail)
+    if room < min(3, places(cell.text)):
+        return [(shorten(cell.lead + cell.text + cell.tail, width), cell.style)]
+    return [(cell.lead, "guide"), (shorten(cell.text, room), cell.style), (cell.tail, "note")]
 
 
 def _stripped(line: Line) -> Line:

@@ -44,7 +44,7 @@ def _table(report: Report, by: By, columns: tuple[Column, ...], rows: list[Entry
         cells = [_cell(column, entry) for column in columns]
         share = share_of_macs(entry.row, report)
         bold = entry.style in {"total", "biggest"}
-        name = entry.full if entry.style == "total" else _code(entry.full) + entry.tail
+        name = entry.full if entry.style == "total" else _code(entry.full) + entry.full_tail
         yield _row(f"**{cell}**" if bold and cell else cell for cell in [name, *cells, share])
 
 

@@ -119,7 +119,7 @@ def table_lines(
 ) -> list[Line]:
     """Rows, the last of which is a total, as a table that fits the width; `written` makes texts fit to be shown."""
     known = {column.name: column for column in for_people(report, by)}
-    name = Field(by, [_name(row, written) for row in rows], least=max(16, 3 * width // 10))
+    name = Field(by, [_name(row, written) for row in rows], least=max(12, min(36, 3 * width // 10)))
     fields, plan = [name], Plan(())
     for plan in _plans(tuple(known)):
         fields = [name, *(_field(rows, known[each], plan, written) for each in plan.columns)]
@@ -141,12 +141,12 @@ def _plans(columns: tuple[str, ...]) -> Iterator[Plan]:
     if "class" in plan.columns:
         yield (plan := plan.without("kind"))
         yield (plan := plan.without("output_shape"))
-    yield plan._replace(bar=3, shrink=12)
+    yield plan._replace(bar=4, shrink=12)
     plan = plan._replace(number=units.compact)
     yield plan._replace(bar=6)
-    yield plan._replace(bar=3, shrink=8)
+    yield plan._replace(bar=4, shrink=8)
     plan = plan.without("class", "kind", "count")
-    yield plan._replace(bar=3)
+    yield plan._replace(bar=4)
     yield plan._replace(bar=0)
 
 
@@ -176,8 +176,8 @@ def _share(rows: Sequence[Entry], report: Report, width: int) -> list[Field]:
         percents.append(Cell(share_of_macs(row, report), entry.style if marked else "" if row.macs else "zero"))
         bar = "" if entry.style == "total" else layout.bar(row.macs, largest, width)
         bars.append(Cell(bar, "biggest" if marked else "bar"))
-    of = "of MACs"
-    return [Field("share", percents, right=True), Field(of if width >= len(of) else "", bars, gap=1)]
+    headings = ("share", "of MACs") if width >= len("of MACs") else ("% of", "MACs")
+    return [Field(headings[0], percents, right=True), Field(headings[1], bars, gap=1)]
 
 
 def _notes(report: Report, legend: list[str], width: int) -> list[Line]:

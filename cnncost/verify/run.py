@@ -42,6 +42,7 @@ def verify(
             but part of the result.
     """
     resolved = resolve(model, inputs, model_args)
+    torch_counter.warm_up()
     begun = perf_counter()
     as_given = compute(resolved.record())
     seconds = perf_counter() - begun
@@ -76,13 +77,12 @@ def _notes(module: nn.Module, as_given: Compute, found: Compute) -> tuple[str, .
     notes = []
     if any(isinstance(part, (nn.MultiheadAttention, nn.TransformerEncoderLayer)) for part in module.modules()):
         notes.append(
-            "torch's fused path of nn.MultiheadAttention and nn.TransformerEncoderLayer is off here; a model on the CPU "
-            "or GPU takes it in eval mode under no_grad, and neither peer counts what is in it"
+            "torch's fused path of nn.MultiheadAttention and nn.TransformerEncoderLayer is off here; with real weights "
+            "it is taken in eval mode under no_grad, and neither peer counts what is in it"
         )
     before, after = as_given.total, found.total
     if (before.macs, before.flops) != (after.macs, after.flops):
-        notes.append(
-            f"as given, in {'train' if module.training else 'eval'} mode, the model has "
-            f"{units.counted(before.macs, 'MAC')} and {units.counted(before.flops, 'FLOP')}; the numbers here are of eval mode"
-        )
+        mode = "train" if module.training else "eval"
+        counts = f"{units.counted(before.macs, 'MAC')} and {units.counted(before.flops, 'FLOP')}"
+        notes.append(f"as given, in {mode} mode, the model has {counts}; the numbers here are of eval mode")
     return tuple(notes)

@@ -76,7 +76,6 @@ def count(model: nn.Module, arguments: Arguments, graph: Graph) -> PeerCount:
 
 def _count(model: nn.Module, arguments: Arguments) -> Counted:
     """Run with all tensors on `meta`; if that fails, once more with buffers and inputs that have values."""
-    _warm_up()
     begun = perf_counter()
     try:
         ops, by_op = _run(copied(model, on_meta), arguments.nested(arguments.flat))
@@ -99,8 +98,8 @@ def _run(twin: nn.Module, arguments: Nest) -> tuple[_Uncounted, dict[str, int]]:
     return uncounted, {str(op): int(amount) for op, amount in found.items()}
 
 
-def _warm_up() -> None:
-    """Have torch import its compiler, which the counter's first use does, before time is taken."""
+def warm_up() -> None:
+    """Have torch import its compiler, which the counter's first use does, before anybody's time is taken."""
     with warnings.catch_warnings(), FlopCounterMode(display=False):
         warnings.simplefilter("ignore")
         torch.empty(1, device=META).neg()

@@ -61,18 +61,15 @@ def traced(node: Any) -> TracedOp:
         inner = node.g("Subgraph").nodes() if node.hasAttribute("Subgraph") else ()
         body = tuple(traced(part) for part in inner if not part.kind().startswith("prim::") or part.kind() == _CALL)
         return TracedOp(f"{kind}.{node.pyname()}", "", (), (), body)
-    schema = node.schema()
-    if schema == "(no schema)":
-        return TracedOp(kind, "", None, ())
-    parsed = torch._C.parse_schema(schema)
     try:
+        schema = torch._C.parse_schema(node.schema())
         values = [_value(value) for value in node.inputs()]
-    except _Unknown:
-        return TracedOp(kind, parsed.overload_name, None, ())
-    named = list(zip(parsed.arguments, values, strict=False))
+    except (RuntimeError, _Unknown):  # no schema, or one of a custom class
+        return TracedOp(kind, "", None, ())
+    named = list(zip(schema.arguments, values, strict=False))
     args = tuple(value for argument, value in named if not argument.kwarg_only)
     kwargs = tuple((argument.name, value) for argument, value in named if argument.kwarg_only)
-    return TracedOp(kind, parsed.overload_name, args, kwargs)
+    return TracedOp(kind, schema.overload_name, args, kwargs)
 
 
 def _value(value: Any) -> Any:

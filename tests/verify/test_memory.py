@@ -8,7 +8,8 @@ from cnncost.verify import memory
 
 
 def test_the_peak_is_weights_and_what_lives_beside_them():
-    graph = record(nn.Sequential(nn.Linear(100, 1000, bias=False), nn.ReLU(), nn.Linear(1000, 10, bias=False)), (1, 100))
+    first, last = nn.Linear(100, 1000, bias=False), nn.Linear(1000, 10, bias=False)
+    graph = record(nn.Sequential(first, nn.ReLU(), last), (1, 100))
     weights, inputs, hidden = 4 * (100_000 + 10_000), 400, 4000
     assert memory.needed(graph) == weights + inputs + 2 * hidden  # before and after the ReLU
 

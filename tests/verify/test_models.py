@@ -1,4 +1,4 @@
-"""Each model: the peers' numbers as the peers give them when they are called directly, and every difference explained."""
+"""Each model: the peers' numbers are those that they give when called directly, and every difference is explained."""
 
 import copy
 import warnings

@@ -152,7 +152,7 @@ def test_a_model_that_reads_its_input_is_an_error():
 def test_a_model_that_cannot_be_copied_is_an_error_that_names_the_reason():
     model = nn.Linear(3, 3)
     model.lock = threading.Lock()
-    with pytest.raises(InputError, match="can't be copied.*_thread.lock"):
+    with pytest.raises(InputError, match=r"can't be copied.*_thread\.lock"):
         verify(model, "2x3")
 
 

@@ -32,7 +32,7 @@ def macs(op):
 
 
 def test_arguments_are_plain_data():
-    (op,) = ops(lambda a, b: torch.tensordot(a, b, dims=1), torch.zeros(3, 5), torch.zeros(5, 7))
+    (op,) = ops(lambda a, b: torch.tensordot(a, b, dims=([1], [0])), torch.zeros(3, 5), torch.zeros(5, 7))
     left, right = TracedTensor((3, 5), torch.float32), TracedTensor((5, 7), torch.float32)
     assert op == TracedOp("aten::tensordot", "", (left, right, (1,), (0,)), ())
     assert op.shapes() == ((3, 5), (5, 7))
@@ -46,15 +46,15 @@ def test_keyword_arguments_are_apart_and_lists_are_tuples():
 
 
 @pytest.mark.parametrize(
-    ("function", "tensors", "expected"),
+    ("function", "shapes", "expected"),
     [
-        pytest.param(lambda a, b: torch.einsum("ij,jk->ik", a, b), (torch.zeros(3, 5), torch.zeros(5, 7)), 105, id="einsum"),
-        pytest.param(torch.inner, (torch.zeros(3, 5), torch.zeros(7, 5)), 105, id="inner"),
-        pytest.param(lambda x: x.relu(), (torch.zeros(3),), 0, id="an op without products"),
+        pytest.param(lambda a, b: torch.einsum("ij,jk->ik", a, b), ((3, 5), (5, 7)), 105, id="einsum"),
+        pytest.param(torch.inner, ((3, 5), (7, 5)), 105, id="inner"),
+        pytest.param(lambda x: x.relu(), ((3,),), 0, id="an op without products"),
     ],
 )
-def test_an_op_is_recorded_alone(function, tensors, expected):
-    (op,) = ops(function, *tensors)
+def test_an_op_is_recorded_alone(function, shapes, expected):
+    (op,) = ops(function, *map(torch.zeros, shapes))
     assert macs(op) == expected
 
 
@@ -93,3 +93,13 @@ def test_an_op_that_does_not_exist_or_fails_has_no_parts():
     assert Parts().of(TracedOp("no_lib::no_op", "", (), ())) == ()
     bad = TracedTensor((3, 5), torch.float32)
     assert Parts().of(TracedOp("aten::inner", "", (bad, TracedTensor((3, 4), torch.float32)), ())) == ()
+
+
+def test_constants_are_known_by_their_type_alone():
+    (op,) = ops(lambda x: torch.inner(x, torch.ones(7, 5)), torch.zeros(3, 5))[-1:]
+    assert op.args == (TracedTensor((3, 5), torch.float32), TracedTensor((7, 5), torch.float32))
+
+
+def test_an_argument_that_cannot_be_hashed_is_no_hindrance():
+    x = TracedTensor((3, 5), torch.float32)
+    assert len(Parts().of(TracedOp("aten::sum", "dim_IntList", (x, [1]), ()))) == 1

@@ -1,6 +1,10 @@
 """The reference networks: all by torch's counter, those with a cheap forward by fvcore, too."""
 
+import warnings
+
 import pytest
+import torch
+from fvcore.nn import FlopCountAnalysis
 
 from cnncost import zoo
 from cnncost.verify import verify
@@ -31,3 +35,11 @@ def test_resnet18_differs_by_its_norms_and_its_pooling():
         "norm": 2 * normed,
         "adaptive_pool": 512 * 7**2,
     }
+
+
+def test_fvcores_number_does_not_depend_on_the_weights_being_zeros():
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        analysis = FlopCountAnalysis(zoo.build("resnet18").eval(), torch.zeros(1, 3, 224, 224))
+        analysis.unsupported_ops_warnings(enabled=False).uncalled_modules_warnings(enabled=False)
+        assert verify("resnet18").peers[0].total == analysis.total()

@@ -1,23 +1,27 @@
 """The torch front end: an `nn.Module` and inputs become a Graph.
 
-`record` runs forward once on tensors without data, under a `Recorder`, and leaves the model, its
-tensors and torch's global state as they were.
+`record` runs forward once on a copy of the modules without weights, on tensors without data, under a
+`Recorder`. The user's modules are only read, and torch's global state is left as it was.
 """
 
 from __future__ import annotations
 
+import sys
+from importlib import import_module
+from threading import RLock
 from typing import Any
 
+import torch
 from torch import nn
 
 from cnncost.errors import InputError
 from cnncost.frontends.torch import memo
 from cnncost.frontends.torch.diagnose import explain_failure
-from cnncost.frontends.torch.guard import quiet_torch, same_random_state, unchanged
+from cnncost.frontends.torch.guard import quiet_torch, same_random_state
 from cnncost.frontends.torch.inputs import Inputs, prepare
 from cnncost.frontends.torch.modules import Tracker, check_initialised, walk
 from cnncost.frontends.torch.recorder import Recorder
-from cnncost.frontends.torch.skeleton import skeleton
+from cnncost.frontends.torch.skeleton import Skeleton
 from cnncost.frontends.torch.unwrap import unwrapped
 from cnncost.garbage import no_collection
 from cnncost.graph import Graph, verify
@@ -41,34 +45,45 @@ def record(model: nn.Module, inputs: Any, *, grad: bool = False, use_memo: bool 
         DataDependentError: forward reads values that don't exist.
     """
     model = unwrapped(model)
-    with no_collection():
+    with _ONE_AT_A_TIME, no_collection(), torch.inference_mode(False):
         tree = list(walk(model))
-        if grad:
-            check_initialised(tree)
-            tree = list(walk(skeleton(model)))
-        return _record(tree, prepare(inputs, model), grad, use_memo)
+        check_initialised(tree)
+        imported = _COMPILER <= sys.modules.keys()
+        graph = _record(tree, prepare(inputs, model), grad, use_memo)
+        if not imported and not _COMPILER.isdisjoint(sys.modules):
+            # Some of torch's kernels import its compiler when they are first run. What that leaves behind holds on
+            # to tensors, so that their deaths are not seen; with everything imported they are.
+            for name in _COMPILER:
+                import_module(name)
+            graph = _record(tree, prepare(inputs, model), grad, use_memo)
+        return graph
 
 
-def _record(tree: list[tuple[str, nn.Module]], inputs: Inputs, grad: bool, use_memo: bool) -> Graph:
+_ONE_AT_A_TIME = RLock()
+"""Recording replaces `nn.Module.__call__` for its time, and so can't run twice at once."""
+_COMPILER = frozenset({"torch._dynamo", "sympy"})
+
+
+def _record(originals: list[tuple[str, nn.Module]], inputs: Inputs, grad: bool, use_memo: bool) -> Graph:
+    skeleton = Skeleton()
+    tree = [(path, skeleton.module(module)) for path, module in originals]
+    inputs.data.update(skeleton.data)
     model = tree[0][1]
-    recorder = Recorder(use_memo)
+    recorder = Recorder(use_memo, inputs.data)
     tracker = Tracker(tree, recorder)
     ledger = recorder.ledger
-    given = tuple(ledger.add_source(t, "input", real=False).value for t in inputs.tensors())
-    for tensor in inputs.tensors():
-        if (data := inputs.data.get(id(tensor))) is not None:
-            ledger.attach(tensor, data.cpu())
-    with unchanged([module for _, module in tree]), same_random_state():
+    given = tuple([ledger.add_source(t, "input", inputs.data.get(id(t))).value for t in inputs.tensors()])
+    with same_random_state():
         try:
             with tracker.tracking(), quiet_torch(grad), recorder:
                 result = model(*inputs.args, **inputs.kwargs)
                 outputs = tracker.values(result)
-        except (Exception, RecursionError) as error:
+        except (Exception, SystemExit) as error:
             if isinstance(error, InputError):
                 raise
             raise explain_failure(error, tracker, inputs) from error
     scopes, calls = tracker.finish()
-    storages = ledger.storages()
+    storages = ledger.storages()  # while the outputs are alive
     graph = Graph(tuple(ledger.values), tuple(recorder.nodes), scopes, calls, storages, given, outputs)
     del result, recorder, tracker, ledger  # the books are as large as the Graph: one of them at a time
     return verify(graph)

@@ -18,7 +18,7 @@ _READS = re.compile(
     r"meta tensor|Cannot copy out of meta|can't convert meta|unallocated storage|data[- ]dependent|nonzero.*meta|reads the values",
     re.IGNORECASE,
 )
-_NO_KERNEL = re.compile(r"(\S+::\S+?)[:']? .*(?:'Meta' backend|fake impl|no fake|Meta implementation)", re.DOTALL)
+_NO_KERNEL = re.compile(r"\w+::\w+.*(?:'Meta' backend|fake impl|no fake|Meta implementation)", re.DOTALL)
 _HIGHER_ORDER = re.compile(r"HigherOrderOperator (\w+)")
 _OURS = str(Path(__file__).parent)
 _TORCH = str(Path(torch.__file__).parent)
@@ -40,7 +40,7 @@ def explain_failure(error: BaseException, tracker: Tracker, inputs: Inputs) -> C
             path,
         )
     if kernel := _NO_KERNEL.search(str(error)):
-        return ForwardError(_without_kernel(f"{place}{at}", kernel[1].strip("'")), path)
+        return ForwardError(_without_kernel(f"{place}{at}", kernel[0]), path)
     if isinstance(error, DataDependentError) or _READS.search(str(error)):
         return DataDependentError(
             f"{place}{at}: forward reads the values of a tensor ({text}), and a static analysis has none; "
@@ -52,7 +52,7 @@ def explain_failure(error: BaseException, tracker: Tracker, inputs: Inputs) -> C
     got = f"; it got {shapes}" if (shapes := _described(args)) else ""
     if expected:
         return ForwardError(f"{place}: expected {expected}{got}; check the input {_described(inputs.args)}", path)
-    if isinstance(error, TypeError) and "forward()" in text:
+    if isinstance(error, TypeError) and "forward()" in text and not path:
         return InputError(f"{place}: the inputs don't fit its forward: {text}; give them as forward takes them")
     return ForwardError(f"{place}{at}: {type(error).__name__}: {text}{got}", path)
 
@@ -64,7 +64,9 @@ def _first_line(error: BaseException) -> str:
     return text if len(text) <= 300 else text[:297] + "..."
 
 
-def _without_kernel(place: str, op: str) -> str:
+def _without_kernel(place: str, message: str) -> str:
+    name = re.search(r"\w+::\w+", message)
+    op = name[0] if name else "of the model"
     if op.startswith("aten::"):
         return f"{place}: torch can't run {op} on tensors without data, so the shape of its result is not known"
     return (

@@ -1,4 +1,4 @@
-"""What the user has is afterwards as it was: modules, tensors, random state, modes. Also when forward raises."""
+"""Torch's global state is afterwards as it was: random state, modes, defaults. Also when forward raises."""
 
 from __future__ import annotations
 
@@ -6,57 +6,8 @@ import random
 import sys
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
-from typing import Any
 
 import torch
-from torch import nn
-
-_CONTAINERS = frozenset({dict, list, set})
-
-
-@contextmanager
-def unchanged(modules: list[nn.Module]) -> Iterator[None]:
-    """Put back what forward changes on the modules themselves: attributes, caches, parametrised weights.
-
-    Dictionaries, lists and sets that a module holds are put back too, one level deep.
-    """
-    before = [(module, module.__class__, module.__dict__.copy()) for module in modules]
-    held = [v for _, _, d in before for v in d.values() if type(v) in _CONTAINERS and v]
-    copies = [container.copy() for container in held]
-    identities = _identities(held)
-    try:
-        yield
-    finally:
-        for module, cls, attributes in before:
-            if module.__class__ is not cls:
-                module.__class__ = cls
-            if not _equal(module.__dict__, attributes):
-                _restore(module.__dict__, attributes)
-        if _identities(held) != identities:
-            for container, copy in zip(held, copies, strict=True):
-                _restore(container, copy)
-
-
-def _equal(now: dict[str, Any], before: dict[str, Any]) -> bool:
-    """Python compares the same objects at once, and others by their own `==`, which may fail (tensors, arrays)."""
-    try:
-        return now == before
-    except Exception:  # noqa: BLE001  # whatever a user's `==` raises, the objects are not the same
-        return False
-
-
-def _identities(containers: list[Any]) -> list[int]:
-    """The identity of everything that the containers hold; `==` would take equal tensors for the same."""
-    return [id(v) for c in containers for v in (c.values() if type(c) is dict else c)]
-
-
-def _restore(held: Any, items: Any) -> None:
-    held.clear()
-    if isinstance(held, list):
-        held.extend(items)
-    else:
-        held.update(items)
-
 
 @contextmanager
 def same_random_state() -> Iterator[None]:
@@ -80,13 +31,20 @@ def same_random_state() -> Iterator[None]:
             numpy.set_state(numpy_state)
 
 
+def _restore_default_device(device: torch.device) -> None:
+    if torch.get_default_device() != device:
+        torch.set_default_device(device)
+
+
 @contextmanager
 def quiet_torch(grad: bool) -> Iterator[None]:
     """Grad mode as asked for; compiled functions run as the Python that they were compiled from."""
+    dtype = torch.get_default_dtype()
     with ExitStack() as stack:
+        stack.callback(torch.set_default_dtype, dtype)
+        stack.callback(_restore_default_device, torch.get_default_device())
         if "torch._dynamo" in sys.modules:  # nothing can have been compiled before it was imported
             stack.enter_context(torch.compiler.set_stance("force_eager"))
-        stack.enter_context(torch.inference_mode(False))
         stack.enter_context(torch.set_grad_enabled(grad))
         if not grad:
             # Below autograd composite ops arrive whole, and nothing is spent on autograd's own bookkeeping.

@@ -8,6 +8,7 @@ from typing import Any
 
 import torch
 from torch import nn
+from torch.nn.utils.rnn import PackedSequence
 
 from cnncost.errors import InputError
 from cnncost.frontends.torch.running import META, REAL_LIMIT
@@ -43,6 +44,8 @@ def prepare(inputs: Any, model: nn.Module) -> Inputs:
     make = _Maker(_parameter_dtype(model))
     if inputs is None:
         raise InputError("inputs: expected shapes or tensors, got None; give for example inputs='1x3x224x224'")
+    if not _is_shape(inputs):
+        _no_fractions(inputs, "inputs")
     if isinstance(inputs, dict):
         kwargs = {name: make(value, str(name)) for name, value in inputs.items()}
         return Inputs((), kwargs, make.data)
@@ -68,6 +71,8 @@ class _Maker:
         """One argument, however nested. `where` names it in errors."""
         if isinstance(value, torch.Tensor):
             return self._given(value)
+        if isinstance(value, PackedSequence):  # its batch sizes stay on the CPU, as torch wants them
+            return PackedSequence(self._given(value.data), value.batch_sizes.clone(), *map(self._index, value[2:]))
         if isinstance(value, str) and looks_like_shape(value):
             value = parse_shape(value)
         if isinstance(value, TensorText):
@@ -82,6 +87,9 @@ class _Maker:
                 return items
             return type(value)(*items) if hasattr(value, "_fields") else tuple(items)
         return value
+
+    def _index(self, tensor: torch.Tensor | None) -> torch.Tensor | None:
+        return None if tensor is None else self._given(tensor)
 
     def _given(self, tensor: torch.Tensor) -> torch.Tensor:
         if tensor.is_meta:
@@ -98,6 +106,13 @@ def _is_shape(value: Any) -> bool:
     if isinstance(value, torch.Size):
         return True
     return isinstance(value, (tuple, list)) and len(value) > 0 and all(type(n) is int for n in value)
+
+
+def _no_fractions(value: Any, where: str) -> None:
+    """Raises InputError for what was meant as a shape: all numbers, some of them no ints."""
+    if isinstance(value, (tuple, list)) and value and all(type(n) in (int, float) for n in value):
+        wrong = next(n for n in value if type(n) is float)
+        raise InputError(f"{where}: expected a shape of whole numbers, got {wrong} in {tuple(value)}")
 
 
 def _positive(shape: Any, where: str) -> tuple[int, ...]:

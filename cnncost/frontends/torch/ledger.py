@@ -9,7 +9,7 @@ from __future__ import annotations
 import weakref
 from collections.abc import Callable
 from functools import partial
-from typing import NamedTuple, TypeAlias
+from typing import NamedTuple
 
 import torch
 
@@ -64,9 +64,6 @@ _value: Callable[[tuple[object, ...]], Value] = partial(tuple.__new__, Value)
 _storage: Callable[[tuple[object, ...]], Storage] = partial(tuple.__new__, Storage)
 _owned: Callable[[tuple[object, ...]], Owned] = partial(tuple.__new__, Owned)
 
-HasData: TypeAlias = Callable[[torch.Tensor], bool]
-"""Whether ops may be run on a tensor that comes from outside."""
-
 
 class _StorageRef(weakref.ref):  # type: ignore[type-arg]  # its referent's class differs between torch versions
     __slots__ = ("block", "pointer")
@@ -85,43 +82,39 @@ class Ledger:
         self._by_pointer: dict[int, Block] = {}
         self._kept: list[torch.Tensor] = []
 
-    def add_source(self, tensor: torch.Tensor, role: Role, real: bool) -> Known:
-        """A tensor that was there before the first node: it is kept alive, and never written to.
+    def add_source(self, tensor: torch.Tensor, role: Role, data: torch.Tensor | None = None) -> Known:
+        """A tensor that was there before the first node: it is kept alive.
 
-        Tensors of another recorded storage (flattened weights) share it.
+        `data` are its values, if ops may be run on them: the tensor itself or one in whose place it stands.
+        They are the user's, and never written to. Tensors of another recorded storage (flattened weights) share it.
         """
         self._kept.append(tensor)
         where = pointer(tensor)
         block = self._by_pointer.get(where)
         if block is None:
-            block = self._by_pointer[where] = Block(len(self._blocks), _storage_bytes(tensor), None, real, True)
+            block = Block(len(self._blocks), _storage_bytes(tensor), None, data is not None, True)
+            self._by_pointer[where] = block
             self._blocks.append(block)
-        return self._book(tensor, block, role, signature(tensor, block.real))
+        index, sig = len(self.values), signature(tensor, data is not None)
+        block.tensor = id(tensor)
+        self.values.append(_value((index, sig.type, block.index, role)))
+        known = self.known[id(tensor)] = _known(
+            (weakref.ref(tensor), index, sig, block, block.version, None if data is tensor else data)
+        )
+        return known
 
-    def add_owned(self, tensors: dict[str, torch.Tensor | None], role: Role, has_data: HasData) -> tuple[Owned, ...]:
-        """All parameters or buffers of a module, as `add_source` would; those known already are only named.
-
-        A model has hundreds; written as one loop this takes half the time.
-        """
-        known, blocks, values, by_pointer = self.known, self._blocks, self.values, self._by_pointer
-        owned = []
+    def add_owned(
+        self, tensors: dict[str, torch.Tensor | None], role: Role, values: dict[int, torch.Tensor]
+    ) -> tuple[Owned, ...]:
+        """All parameters or buffers of a module; those known already are only named."""
+        known, owned = self.known, []
         for name, tensor in tensors.items():
             if tensor is None:
                 continue
             found = known.get(id(tensor))  # all sources are alive: an identity is its own
-            if found is not None:
-                owned.append(_owned((name, found.value, tensor.requires_grad)))
-                continue
-            self._kept.append(tensor)
-            where = pointer(tensor)
-            block = by_pointer.get(where)
-            if block is None:
-                block = by_pointer[where] = Block(len(blocks), _storage_bytes(tensor), None, has_data(tensor), True)
-                blocks.append(block)
-            sig, index = signature(tensor, block.real), len(values)
-            values.append(_value((index, sig.type, block.index, role)))
-            known[id(tensor)] = _known((weakref.ref(tensor), index, sig, block, 0, None))
-            owned.append(_owned((name, index, tensor.requires_grad)))
+            if found is None:
+                found = self.add_source(tensor, role, values.get(id(tensor)))
+            owned.append(_owned((name, found[1], tensor.requires_grad)))
         return tuple(owned)
 
     def add_fresh(self, tensor: torch.Tensor, sig: Signature, nbytes: int, real: bool) -> Known:
@@ -154,6 +147,7 @@ class Ledger:
         block = old.block
         block.version += 1
         block.real = real
+        block.owned = False  # if it has values, they are a copy now
         same = old.sig.real == real and old.sig.type.shape == tensor.shape
         known = self._book(tensor, block, "activation", old.sig if same else signature(tensor, real))
         block.writer = known.value

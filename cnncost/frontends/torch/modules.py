@@ -15,7 +15,6 @@ from torch.nn.parameter import UninitializedBuffer, UninitializedParameter
 
 from cnncost.errors import InputError
 from cnncost.frontends.torch.recorder import Recorder
-from cnncost.frontends.torch.running import has_data
 from cnncost.graph import Call, Owned, Role, Scope
 
 _LAZY = frozenset({UninitializedParameter, UninitializedBuffer})
@@ -24,10 +23,6 @@ _SCRIPTED = frozenset({torch.jit.RecursiveScriptModule, torch.jit.TopLevelTraced
 
 _scope: Callable[[tuple[object, ...]], Scope] = partial(tuple.__new__, Scope)
 _call: Callable[[tuple[object, ...]], Call] = partial(tuple.__new__, Call)
-
-
-def _never(tensor: torch.Tensor) -> bool:  # noqa: ARG001  # parameters are never computed with
-    return False
 
 
 class Tracker:
@@ -55,16 +50,14 @@ class Tracker:
     def _add(self, path: str, module: nn.Module, owns: bool = True) -> int:
         index = self._index[id(module)] = len(self.scopes)
         held, kept = (module._parameters, module._buffers) if type(module) not in _SCRIPTED else _all_tensors(module)
-        parameters = self._owned(path, module, held, "parameter") if owns and held else ()
-        buffers = self._owned(path, module, kept, "buffer") if owns and kept else ()
+        parameters = self._owned(held, "parameter") if owns and held else ()
+        buffers = self._owned(kept, "buffer") if owns and kept else ()
         self.scopes.append(_scope((path, _class_name(module), parameters, buffers, 0)))
         self._counts.append(0)
         return index
 
-    def _owned(self, path: str, module: nn.Module, tensors: dict[str, Any], role: Role) -> tuple[Owned, ...]:
-        if not _LAZY.isdisjoint(map(type, tensors.values())):
-            check_initialised([(path, module)])
-        return self.recorder.ledger.add_owned(tensors, role, _never if role == "parameter" else has_data)
+    def _owned(self, tensors: dict[str, Any], role: Role) -> tuple[Owned, ...]:
+        return self.recorder.ledger.add_owned(tensors, role, self.recorder.values_at_hand)
 
     def finish(self) -> tuple[tuple[Scope, ...], tuple[Call, ...]]:
         """Scopes with their call counts, and the calls."""

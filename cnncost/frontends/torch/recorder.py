@@ -35,8 +35,10 @@ _OTHERS = _SEQUENCES | _PLAIN | {torch.dtype, torch.device, torch.layout, torch.
 class Recorder(TorchDispatchMode):
     """Records ops while it is entered. `call` is the module call that runs, kept by the module tracker."""
 
-    def __init__(self, use_memo: bool = True) -> None:
+    def __init__(self, use_memo: bool = True, values: dict[int, torch.Tensor] | None = None) -> None:
         super().__init__()
+        self.values_at_hand = values or {}
+        """Values of tensors that have none themselves, by identity."""
         self.ledger = Ledger()
         self.nodes: list[Node] = []
         self.call = 0
@@ -103,7 +105,8 @@ class Recorder(TorchDispatchMode):
         ledger = self.ledger
         block = ledger.block_of(tensor)
         if block is None:
-            return ledger.add_source(tensor, "constant", real=has_data(tensor))
+            data = self.values_at_hand.get(id(tensor), tensor if has_data(tensor) else None)
+            return ledger.add_source(tensor, "constant", data)
         twin = ledger.latest_on(block, signature(tensor, block.real))
         if twin is None:
             return ledger.add_view(tensor, block, "constant")

@@ -13,7 +13,10 @@ import torch
 
 from cnncost.errors import DataDependentError
 from cnncost.frontends.torch import memo as memos
+from cnncost.frontends.torch.checks import CHECKS
 from cnncost.frontends.torch.ledger import Known
+from cnncost.frontends.torch.lowering.registry import bound, op_name
+from cnncost.frontends.torch.packing import PACKING
 from cnncost.frontends.torch.shapes import output_types
 
 Found: TypeAlias = list[tuple[torch.Tensor, Known]]
@@ -55,8 +58,10 @@ class Runner:
         if all(known.sig.real for _, known in found):
             large = self._too_large(func, args, kwargs, found)
             return self.run(func, args, kwargs, found) if large is None else large
-        if _reads_values(func, found):
+        if _reads_values(func, args, found):
             raise DataDependentError(f"{func} reads the values of a tensor")
+        if (check := CHECKS.get(op_name(func))) is not None:
+            check(bound(func, args, kwargs))
         types = output_types(func, args, kwargs)
         if types is None:
             return self.run(func, args, kwargs, found)
@@ -72,8 +77,11 @@ class Runner:
             return self._for_values(func, args, kwargs, found)
         if func.is_view and not composite(func):
             return func(*args, **kwargs)  # a view of real weights costs nothing and keeps the storage
-        if func._schema.name in _INDEXING:
+        name = func._schema.name
+        if name in _INDEXING:
             args = _without_masks(args, found)
+        if name in PACKING:
+            return PACKING[name](args, {id(t): t if k.data is None else k.data for t, k in found if k.sig.real})
         return self._on_twins(func, args, kwargs, found)
 
     def _too_large(self, func: Any, args: Any, kwargs: Any, found: Found) -> Any:
@@ -98,9 +106,8 @@ class Runner:
         data = func(*swap(args, {}, _CPU), **swap({**kwargs, "device": _CPU}, {}, _CPU))
         if func._schema.name in _EMPTY:  # uninitialised memory would differ from run to run
             data.zero_()
-        device = kwargs.get("device")
-        if device is None or device.type == "cpu":
-            return data
+        if (device := kwargs.get("device")) is not None and device.type == "cpu":
+            return data  # as asked: packed sequences keep their lengths there
         self.data[id(result)] = data
         return result
 
@@ -110,13 +117,15 @@ class Runner:
         copied = set()
         for i in written(func, args, kwargs, found):
             tensor, known = found[i]
-            if known.block.owned and known.data is None:
-                table[id(tensor)] = tensor.detach().clone()
+            if known.block.owned:  # its values are the user's
+                table[id(tensor)] = table.get(id(tensor), tensor).detach().clone()
             copied.add(id(tensor))
         result = func(*swap(args, table, _CPU), **swap(kwargs, table, _CPU))
         values: list[torch.Tensor] = []
         template = memos.templated(result, values)
-        if values and any(tensor.is_meta for tensor, _ in found) and not _asks_for_cpu(func, args, kwargs):
+        if _asks_for_cpu(func, args, kwargs):
+            return result.clone()  # `tolist` and `numpy` read it there; whoever writes to it writes to this copy
+        if values and any(tensor.is_meta for tensor, _ in found):
             outputs = self._shaped(func, args, kwargs, found, values)
         else:
             back = {id(data): tensor for tensor, _ in found if (data := table.get(id(tensor))) is not None}
@@ -160,16 +169,18 @@ def shape_follows_values(func: Any, found: Found) -> bool:
     """Whether the op's output shape depends on values that are at hand, so that the memo can't know it."""
     if func._schema.name in _INDEXING:
         return any(tensor.dtype in _MASKS for tensor, _ in found[1:])
-    return any(tag in func.tags for tag in _READS_DATA)
+    return func._schema.name in PACKING or any(tag in func.tags for tag in _READS_DATA)
 
 
-def _reads_values(func: Any, found: Found) -> bool:
+def _reads_values(func: Any, args: Any, found: Found) -> bool:
     """Whether an op's result depends on values that are not at hand.
 
     Indexing is marked so for the sake of masks; with integer indices its shape follows from shapes.
     """
     if func._schema.name in _INDEXING:
         return any(tensor.dtype in _MASKS and not known.sig.real for tensor, known in found[1:])
+    if func._schema.name == "aten::one_hot":
+        return len(args) < 2 or args[1] < 1
     return func._schema.name in _READERS or any(tag in func.tags for tag in _READS_DATA)
 
 

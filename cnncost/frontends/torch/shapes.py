@@ -35,9 +35,7 @@ def output_types(func: Any, args: Any, kwargs: Any) -> list[Output] | None:
     rule = _RULES.get(name)
     if rule is None or func._schema.is_mutable:
         return None
-    arguments = bound(func, args, kwargs)
-    arguments["__op__"] = name
-    return rule(arguments)
+    return rule(bound(func, args, kwargs))
 
 
 def _packed(size: tuple[int, ...], dtype: torch.dtype) -> Output:

@@ -10,7 +10,9 @@ from cnncost.lecture.experiments.registry import experiment
 from cnncost.lecture.values import Measured
 
 __all__ = [
+    "worked_filter",
     "worked_filter_size",
+    "worked_input",
     "worked_input_size",
     "worked_last_pixel",
     "worked_map",
@@ -38,6 +40,10 @@ def _tensor(rows: str) -> Tensor:
     return torch.tensor([[[[float(number) for number in row.split()] for row in rows.strip().splitlines()]]])
 
 
+def _in_line(rows: str) -> str:
+    return " / ".join(rows.strip().splitlines())
+
+
 def _feature_map() -> list[list[int]]:
     rows: list[list[int]] = F.conv2d(_tensor(INPUT), _tensor(FILTER))[0, 0].int().tolist()
     return rows
@@ -47,6 +53,18 @@ def _feature_map() -> list[list[int]]:
 def worked_map() -> Measured:
     """The whole map, rows apart by slashes."""
     return Measured(" / ".join(" ".join(map(str, row)) for row in _feature_map()))
+
+
+@experiment("the slide's input")
+def worked_input() -> Measured:
+    """The image, rows apart by slashes."""
+    return Measured(_in_line(INPUT))
+
+
+@experiment("the slide's filter")
+def worked_filter() -> Measured:
+    """The filter, rows apart by slashes."""
+    return Measured(_in_line(FILTER))
 
 
 @experiment("the slide's input")

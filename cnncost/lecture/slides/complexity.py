@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from cnncost.lecture.claims import Claim, Experiment, Of, slide
+from cnncost.lecture.claims import Claim, Experiment, Formula, Of, slide
 from cnncost.lecture.slides.perceptron import lenet300_macs, lenet300_params
 
 __all__ = ["ONE_BIAS_A_FILTER", "SLIDES"]
@@ -54,6 +54,7 @@ CONVOLUTIONAL = slide(
         beside=(
             ("m=6, F=5, #ch=1", Experiment("conv_params", (6, 5, 1))),
             ("m=16, F=5, #ch=6", Experiment("conv_params", (16, 5, 6))),
+            ("by the slide's product", Formula("16·(1 + 5²)·6")),
         ),
         reason=ONE_BIAS_A_FILTER,
     ),

@@ -20,8 +20,16 @@ def _later_step(row: int, column: int, printed: str) -> Claim:
 
 
 WORKED = (
-    slide(17, "Practical example: the input", Claim("input", "5x5", Experiment("worked_input_size"))),
-    slide(18, "Practical example: the filter", Claim("filter", "3x3", Experiment("worked_filter_size"))),
+    slide(
+        17,
+        "Practical example: the input",
+        Claim("input", "5x5", Experiment("worked_input_size"), beside=(("its rows", Experiment("worked_input")),)),
+    ),
+    slide(
+        18,
+        "Practical example: the filter",
+        Claim("filter", "3x3", Experiment("worked_filter_size"), beside=(("its rows", Experiment("worked_filter")),)),
+    ),
     _step(19, 1, 1, "1*1 + 1*0 + 1*1 + ... + 1*1", "4"),
     _step(20, 1, 2, "1*1 + 1*0 + 0*1 + ... + 1*1", "3"),
     _step(21, 1, 3, "1*1 + 0*0 + 1*0 + ... + 1*1", "4"),

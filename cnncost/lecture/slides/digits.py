@@ -65,7 +65,11 @@ COMPLEXITY = slide(
         "the same, simplified",
         "~ m * n",
         Experiment("biases_are_few"),
-        beside=(("share of the biases", Share(BIASES, Of("lenet300", "params"))),),
+        beside=(
+            ("LeNet-300 by m·(1+n)", Of("lenet300", "params")),
+            ("by m·n", Of("lenet300", "weights")),
+            ("share of the biases", Share(BIASES, Of("lenet300", "params"))),
+        ),
         reason="the biases are few, and the slide's table leaves them out",
     ),
     Claim(

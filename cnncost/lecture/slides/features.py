@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from cnncost.lecture.claims import TOTAL, Cell, Claim, Of, Sum, Table, slide
+from cnncost.lecture.claims import TOTAL, Cell, Claim, Formula, Of, Sum, Table, slide
 from cnncost.lecture.slides.perceptron import (
     ALL_LAYERS,
     biases,
@@ -46,13 +46,13 @@ DROPS = slide(
     Table(
         (
             Claim(
-                "first layer, before",
+                "first layer of LeNet-300",
                 "230k",
                 Of("lenet300", "weights", "fc1"),
                 formula="300·(28·28)",
             ),
             Claim(
-                "first layer, after",
+                "first layer, Conv-6",
                 "60 params!",
                 Of("conv6", "params", "conv1"),
                 formula="6·(5·5·1 + 1)",
@@ -61,7 +61,7 @@ DROPS = slide(
         ),
         TITLE,
     ),
-    Table((*lenet300_params(), conv6_row("conv6", "6 * (5x5 +1) x1")), "Parameters"),
+    Table((*lenet300_params(), conv6_row("conv6", "6 * (5x5 +1) x1"), fc10_row("conv6")), "Parameters"),
     FILTERS,
 )
 
@@ -70,8 +70,8 @@ SOARS = slide(
     "Moving to conv layers: the total soars",
     Table(
         (
-            Claim("total, before", "260k", Of("lenet300", "weights"), formula=ALL_LAYERS),
-            Claim("total, after", "400k params!", Of("conv6", "params"), value="400k", reason="from 267k to 472k"),
+            Claim("total of LeNet-300", "260k", Of("lenet300", "weights"), formula=ALL_LAYERS),
+            Claim("total with Conv-6", "400k params!", Of("conv6", "params"), value="400k", reason="from 267k to 472k"),
         ),
         TITLE,
     ),
@@ -112,9 +112,9 @@ MACS = slide(
     "Moving to conv layers: MACs",
     Table(
         (
-            Claim("total, before", "266k", Of("lenet300", "macs"), formula=ALL_LAYERS),
+            Claim("total of LeNet-300", "266k", Of("lenet300", "macs"), formula=ALL_LAYERS),
             Claim(
-                "total, after",
+                "total with Conv-6, MACs",
                 "400k params!",
                 ALL_MACS,
                 value="400k",
@@ -172,6 +172,7 @@ MACS = slide(
                 "6 * (5x5 +1) * (24*24*1)",
                 VALID_CONV6,
                 formula="6·(5·5)·(24·24·1)",
+                beside=(("the product as printed", Formula("6·(5·5 + 1)·(24·24·1)")),),
                 reason="the + 1 is the bias, and adding it is no MAC; the slide's own 86k leaves it out",
             ),
             Claim(

@@ -37,7 +37,8 @@ LENET5 = slide(
             *layer_claims("lenet5", source=f"{IEEE}sec. II.B"),
             *published("lenet5", "all", "trainable_params", "connections", source=IEEE),
         ),
-        "What the cited paper prints of it",
+        "LeNet-5 in the paper that the slide cites",
+        "in the paper",
     ),
 )
 
@@ -64,7 +65,8 @@ LENET1 = slide(
             *layer_claims("lenet1", source=NIPS_LAYERS),
             *published("lenet1", "all", "params", "connections", source=""),
         ),
-        "What the papers print of it",
+        "LeNet-1 in the papers",
+        "in the papers",
     ),
 )
 

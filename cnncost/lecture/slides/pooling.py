@@ -15,7 +15,7 @@ from cnncost.lecture.slides.perceptron import (
 
 __all__ = ["SLIDES"]
 
-BEFORE = Claim("total, before", "~260k", Of("lenet300", "weights"), formula=ALL_LAYERS)
+BEFORE = Claim("total of LeNet-300", "~260k", Of("lenet300", "weights"), formula=ALL_LAYERS)
 FIVE = Claim("filters", "5x5 filters", Of("conv6_pool", "kernel", "conv1"), value="5x5")
 POOLED_PARAMS = "6·(5·5·1 + 1) + 100·(6·14·14 + 1) + 10·(100 + 1)"
 DEEPER_PARAMS = "6·(5·5·1 + 1) + 16·(5·5·6 + 1) + 100·(16·7·7 + 1) + 10·(100 + 1)"
@@ -91,7 +91,7 @@ COMPLEXITY = slide(
         (
             BEFORE,
             Claim(
-                "total, after",
+                "total with pooling",
                 "~160k params",
                 Of("conv6_pool", "params"),
                 formula=POOLED_PARAMS,
@@ -147,7 +147,10 @@ MAPS = (
 DEEPER = slide(
     55,
     "More conv layers",
-    Table((BEFORE, Claim("total, after", "~82k params", Of("conv6_16", "params"), formula=DEEPER_PARAMS)), TITLE),
+    Table(
+        (BEFORE, Claim("total with two convolutions", "~82k params", Of("conv6_16", "params"), formula=DEEPER_PARAMS)),
+        TITLE,
+    ),
     Table(
         (
             *lenet300_params(last=4),
@@ -179,8 +182,7 @@ DEEPER = slide(
     Claim(
         "name of the second layer",
         "Conv-10",
-        Of("conv6_16", "maps", "conv2"),
-        value="10",
+        Of("conv6_16", "conv_name", "conv2"),
         reason="layers are named by their filters, and this one has 16, as its own formula says",
     ),
     Claim("second filters", "16 conv neurons", Of("conv6_16", "maps", "conv2")),

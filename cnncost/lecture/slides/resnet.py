@@ -54,7 +54,8 @@ RESNET = slide(
             for depth in DEPTHS
             for claim in published(f"resnet{depth}", f"ResNet-{depth}", "macs", source=f"{PAPER}, ")
         ),
-        "What the cited paper prints of them",
+        "Multiply-adds in the paper that the slide cites",
+        "in the paper",
     ),
 )
 

@@ -51,15 +51,32 @@ VGG = slide(
     ),
 )
 
+LAYERS = {"A": 11, "A-LRN": 11, "B": 13, "C": 16, "D": 16, "E": 19}
+"""As the heads of the table's columns print them."""
+
+
+def _layers(configuration: str) -> Claim:
+    network = CONFIGURATIONS[configuration]
+    return Claim(
+        f"{configuration}, layers",
+        f"{LAYERS[configuration]} weight layers",
+        Of(network, "depth"),
+        beside=(("convolutions", Of(network, "convs")), ("MACs", Of(network, "macs"))),
+    )
+
+
 TABLE = slide(
     86,
     "Some configurations for VGG",
+    Table(tuple(_layers(configuration) for configuration in CONFIGURATIONS), "Layers"),
     Table(
         tuple(
             claim
             for configuration, network in CONFIGURATIONS.items()
             for claim in published(network, configuration, "params", source=f"{PAPER}, ")
-        )
+        ),
+        "Parameters in the paper that the slide cites",
+        where="in the paper",
     ),
 )
 

@@ -63,7 +63,7 @@ class OpCall:
         return {
             name: attribute(value)
             for name, value in self.arguments.items()
-            if value is not None and not _has_tensor(value)
+            if value is not None and name != "__op__" and not _has_tensor(value)
         }
 
 
@@ -77,6 +77,7 @@ def bound(func: Any, args: Any, kwargs: Any) -> dict[str, Any]:
             named[argument.name] = kwargs[argument.name]
         else:
             named[argument.name] = argument.default_value
+    named["__op__"] = op_name(func)
     return named
 
 

@@ -1,0 +1,76 @@
+"""What torch refuses on real tensors and lets pass on tensors without data."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, TypeAlias
+
+import torch
+
+Check: TypeAlias = Callable[[dict[str, Any]], None]
+
+CHECKS: dict[str, Check] = {}
+"""By op name; each gets the op's arguments by name and raises RuntimeError in torch's manner."""
+
+
+def _checks(*names: str) -> Callable[[Check], Check]:
+    def register(function: Check) -> Check:
+        CHECKS.update(dict.fromkeys(names, function))
+        return function
+
+    return register
+
+
+def _one_dtype(*tensors: Any) -> None:
+    dtypes = {t.dtype for t in tensors if isinstance(t, torch.Tensor)}
+    if len(dtypes) > 1:
+        names = " and ".join(sorted(str(d).removeprefix("torch.") for d in dtypes))
+        raise RuntimeError(f"expected operands of the same dtype, but got {names}")
+
+
+@_checks(
+    "conv1d", "conv2d", "conv3d", "conv_transpose1d", "conv_transpose2d", "conv_transpose3d", "convolution", "_convolution"
+)  # fmt: skip
+def _conv(a: dict[str, Any]) -> None:
+    x, w, bias, padding = a["input"], a["weight"], a["bias"], a["padding"]
+    _one_dtype(x, w, bias)
+    transposed = bool(a.get("transposed", a["__op__"].startswith("conv_transpose")))
+    axes = w.dim() - 2
+    channels = w.shape[0] if transposed else w.shape[1] * a["groups"]
+    if x.dim() in (axes + 1, axes + 2) and x.shape[-axes - 1] != channels:
+        raise RuntimeError(f"expected {channels} input channels, but got {x.shape[-axes - 1]}")
+    outs = w.shape[1] * a["groups"] if transposed else w.shape[0]
+    if bias is not None and tuple(bias.shape) != (outs,):
+        raise RuntimeError(f"expected a bias of {outs} elements, but got {tuple(bias.shape)}")
+    sizes = padding if isinstance(padding, (list, tuple)) else [padding]
+    if any(isinstance(n, int) and n < 0 for n in sizes):
+        raise RuntimeError("negative padding is not supported")
+
+
+@_checks("linear", "mm", "bmm", "matmul", "mv", "dot", "addmm", "baddbmm", "addmv", "bilinear")
+def _product(a: dict[str, Any]) -> None:
+    _one_dtype(*a.values())
+
+
+@_checks("batch_norm", "native_batch_norm")
+def _batch_norm(a: dict[str, Any]) -> None:
+    if not a["training"] and (a["running_mean"] is None or a["running_var"] is None):
+        raise RuntimeError("expected running_mean and running_var in evaluation mode")
+    x, w = a["input"], a["weight"]
+    # half inputs with float parameters are how mixed precision runs it; the other way round is refused
+    if isinstance(w, torch.Tensor) and w.dtype != x.dtype and w.dtype is not torch.float32:
+        raise RuntimeError("mixed dtype: expected parameters of the input's dtype, or float32")
+
+
+@_checks("softmax", "log_softmax", "_softmax", "_log_softmax", "_safe_softmax")
+def _softmax(a: dict[str, Any]) -> None:
+    x, dim = a["self"], a["dim"]
+    if not -max(x.dim(), 1) <= dim < max(x.dim(), 1):
+        raise IndexError(f"dimension out of range: expected one of {-x.dim()} to {x.dim() - 1}, but got {dim}")
+
+
+@_checks("mean", "sum", "amax", "amin")
+def _reduce(a: dict[str, Any]) -> None:
+    x, dims = a["self"], a.get("dim")
+    if isinstance(dims, (list, tuple)) and len({d % max(x.dim(), 1) for d in dims}) != len(dims):
+        raise RuntimeError(f"an axis appears more than once in {tuple(dims)}")

@@ -1,0 +1,169 @@
+"""`cnncost lecture`: what is shown, formats, files, wrong usage."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from cnncost.cli import main
+
+
+def run(*arguments):
+    with pytest.raises(SystemExit) as stop:
+        main(["lecture", *arguments])
+    return stop.value.code
+
+
+@pytest.fixture(autouse=True)
+def _plain(monkeypatch):
+    for name in ("FORCE_COLOR", "NO_COLOR"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("COLUMNS", "80")
+
+
+def test_one_slide(capsys):
+    assert run("--slide", "55") == 0
+    out = capsys.readouterr().out
+    assert "Slide 55: More conv layers" in out
+    assert "2  FC-100    30k   30,000  exact    Conv-10  2496*   2,416  differs" in out
+    assert out.splitlines()[-1].endswith(" stated")
+    assert "\x1b" not in out
+    assert max(map(len, out.splitlines())) <= 80
+
+
+def test_slides_repeat_in_the_lectures_order(capsys):
+    assert run("--slide", "81", "--slide", "5") == 0
+    out = capsys.readouterr().out
+    assert out.index("Slide 5:") < out.index("Slide 81:")
+
+
+def test_the_width_of_the_terminal_is_used(capsys, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "160")
+    assert run("--slide", "55") == 0
+    out = capsys.readouterr().out
+    assert "how, and why" in out
+    assert 120 < max(map(len, out.splitlines())) <= 160
+
+
+def test_only_what_differs(capsys):
+    assert run("--slide", "5", "--slide", "6", "--verdict", "differs", "--format", "json") == 0
+    claims = json.loads(capsys.readouterr().out)["claims"]
+    assert [(claim["slide"], claim["printed"]) for claim in claims] == [(5, "768 px"), (6, "larger images (larger m)")]
+
+
+def test_nothing_of_that_verdict_is_told(capsys):
+    assert run("--slide", "41", "--verdict", "differs") == 0
+    assert capsys.readouterr().out.splitlines()[-1] == "0 claims: 0 exact, 0 rounded, 0 differ, 0 stated"
+
+
+def test_colors_only_where_they_are_asked_for(capsys, monkeypatch):
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    assert run("--slide", "5") == 0
+    assert "\x1b[1;31mdiffers\x1b[0m" in capsys.readouterr().out
+    monkeypatch.setenv("NO_COLOR", "1")
+    assert run("--slide", "5") == 0
+    assert "\x1b" not in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("number", "words"),
+    [
+        ("58", "the nearest that have are 56 and 57"),
+        ("23", "the nearest that have are 22 and 24"),
+        ("0", "the nearest that have are 3 and 4"),
+        ("-1", "slide -1: has no claim"),
+        ("200", "the nearest that have are 94 and 95"),
+    ],
+)
+def test_a_slide_without_claims_names_near_ones(capsys, number, words):
+    assert run("--slide", number) == 2
+    caught = capsys.readouterr()
+    assert caught.out == ""
+    assert words in caught.err
+    assert "(there are 3-6, 17-22, 24-26, " in caught.err
+    assert "Traceback" not in caught.err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["--slide", "five"], "'five' is not a valid integer"),
+        (["--verdict", "wrong"], "'wrong' is not one of 'exact', 'rounded', 'differs', 'stated'"),
+        (["--format", "html"], "'html' is not one of"),
+        (["-o", "page.html"], "page.html: expected a name that ends in .md, .csv, .json or .txt, got .html"),
+        (["-o", "page"], "page: expected a name that ends in .md, .csv, .json or .txt, got no ending"),
+        (["--write-reports", "reports", "--slide", "5"], "give no other option"),
+        (["55"], "unexpected extra argument"),
+    ],
+)
+def test_wrong_usage(capsys, arguments, words):
+    assert run(*arguments) == 2
+    assert words in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("name", "beginning"),
+    [
+        ("page.md", "# The lecture, checked\n"),
+        ("rows.csv", "slide,title,table,"),
+        ("all.json", '{\n  "schema": 1,'),
+        ("page.txt", "The lecture, checked: "),
+    ],
+)
+def test_files_by_their_ending(tmp_path, capsys, name, beginning):
+    target = tmp_path / name
+    assert run("--slide", "5", "-o", str(target)) == 0
+    assert capsys.readouterr().out == ""
+    assert target.read_text(encoding="utf-8").startswith(beginning)
+    assert [file.name for file in tmp_path.iterdir()] == [name]
+
+
+def test_a_format_wins_over_the_ending(tmp_path):
+    assert run("--slide", "5", "--format", "csv", "-o", str(tmp_path / "rows.data")) == 0
+    assert (tmp_path / "rows.data").read_text().startswith("slide,")
+
+
+def test_a_folder_that_is_not_there(tmp_path, capsys):
+    assert run("--slide", "5", "-o", str(tmp_path / "none" / "page.md")) == 2
+    assert "does not exist" in capsys.readouterr().err
+
+
+def test_reports_are_written_into_a_folder(tmp_path):
+    assert run("--write-reports", str(tmp_path)) == 0
+    assert sorted(file.name for file in tmp_path.iterdir()) == ["lecture.csv", "lecture.md"]
+
+
+PROBE = """
+import sys
+from cnncost.cli import main
+try:
+    main(sys.argv[1:])
+except SystemExit:
+    pass
+print(sorted({"torch", "rich", "pandas"} & set(sys.modules)), file=sys.stderr)
+"""
+
+
+@pytest.mark.parametrize(
+    ("arguments", "loaded"),
+    [
+        pytest.param(["lecture", "--help"], "[]", id="help waits for nothing"),
+        pytest.param(["lecture", "--slide", "58"], "[]", id="a wrong slide is told at once"),
+        pytest.param(["lecture", "--slide", "41"], "['torch']", id="piped output does without rich"),
+    ],
+)
+def test_imports(arguments, loaded):
+    done = subprocess.run([sys.executable, "-c", PROBE, *arguments], capture_output=True, text=True, check=True)
+    assert done.stderr.splitlines()[-1] == loaded
+
+
+def test_a_terminal_without_unicode():
+    environment = {**os.environ, "PYTHONIOENCODING": "ascii"}
+    command = [sys.executable, "-m", "cnncost", "lecture", "--slide", "32"]
+    done = subprocess.run(command, capture_output=True, check=True, env=environment, cwd=Path(__file__).parents[2])
+    assert done.stdout.decode("ascii").count("?") == 0
+    assert '26 "px"' not in done.stdout.decode("ascii")
+    assert '28 "px"' in done.stdout.decode("ascii")

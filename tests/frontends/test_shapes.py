@@ -1,0 +1,397 @@
+"""Shape rules against the real ops: the same outputs where torch computes, no answer where torch refuses."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import nn
+
+from cnncost.errors import CnncostError
+from cnncost.frontends.torch import record, shapes
+from cnncost.frontends.torch.shapes import output_types
+
+aten = torch.ops.aten
+sizes = st.integers(1, 4)
+some = settings(max_examples=150, deadline=None)
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _one_thread():
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+
+
+def _without_data(value):
+    if isinstance(value, torch.Tensor):
+        return torch.empty_strided(value.shape, value.stride(), dtype=value.dtype, device="meta")
+    return [_without_data(v) for v in value] if isinstance(value, list) else value
+
+
+def _storages(value):
+    if isinstance(value, torch.Tensor):
+        return {value.untyped_storage().data_ptr()} if value.numel() else set()
+    return set().union(*map(_storages, value)) if isinstance(value, (list, tuple)) else set()
+
+
+def _check(func, *args):
+    """Hold a rule against the real op, and return what the rule said."""
+    said = output_types(func, [_without_data(a) for a in args], {})
+    try:
+        with torch.no_grad():
+            result = func(*args)
+    except (RuntimeError, IndexError, ValueError, TypeError) as error:
+        assert said is None, f"torch refuses: {error}"
+        return None
+    if said is not None:
+        results = [result] if isinstance(result, torch.Tensor) else list(result)
+        assert [(size, dtype) for size, _, dtype in said] == [(tuple(t.shape), t.dtype) for t in results]
+        for tensor, (size, stride, dtype) in zip(results, said, strict=True):
+            if tensor.is_contiguous():
+                assert torch.empty_strided(size, stride, dtype=dtype, device="meta").is_contiguous()
+            assert not _storages(tensor) & _storages(list(args)), "the real op returns its input"
+    return said
+
+
+def _values(draw, axes, low, high, *, wrong=True):
+    """A setting for each axis: a list of its length, of one, now and then of a wrong one."""
+    length = draw(st.sampled_from([axes, axes, axes, 1, axes + 1] if wrong else [axes]))
+    return draw(st.lists(st.integers(low, high), min_size=length, max_size=length))
+
+
+def _mostly(draw, usual, *others):
+    return draw(st.sampled_from([usual] * 6 + list(others)))
+
+
+def _tensor(draw, *shape):
+    """Contiguous, now and then transposed or of another dtype."""
+    form = _mostly(draw, "plain", "double", "transposed")
+    if form == "transposed" and len(shape) > 1:
+        return torch.rand(shape[::-1]).permute(*range(len(shape) - 1, -1, -1))
+    return torch.rand(shape, dtype=torch.float64 if form == "double" else torch.float32)
+
+
+@st.composite
+def convolutions(draw):
+    axes = draw(st.integers(1, 3))
+    groups, inner, outer = draw(st.integers(0, 3)), draw(st.integers(1, 2)), draw(st.integers(1, 3))
+    channels = max(1, inner * groups + _mostly(draw, 0, 1))
+    lead = _mostly(draw, (2,), ())
+    x = _tensor(draw, *lead, channels, *_values(draw, axes, 1, 5, wrong=False))
+    w = _tensor(draw, max(1, outer * groups + _mostly(draw, 0, 1)), inner, *_values(draw, axes, 1, 3, wrong=False))
+    bias = _mostly(draw, None, torch.rand(w.shape[0]), torch.rand(w.shape[0] + 1))
+    geometry = [_values(draw, axes, low, high) for low, high in ((0, 3), (-1, 2), (0, 2))]
+    return axes, x, w, bias, *geometry, groups
+
+
+@some
+@given(case=convolutions())
+def test_convolution(case):
+    axes, *args = case
+    _check(getattr(aten, f"conv{axes}d").default, *args)
+    *front, groups = args
+    _check(aten.convolution.default, *front, False, [0] * axes, groups)
+
+
+@st.composite
+def transposed(draw):
+    axes = draw(st.integers(1, 3))
+    groups, inner, outer = draw(st.integers(0, 3)), draw(st.integers(1, 2)), draw(st.integers(1, 2))
+    channels = max(1, inner * groups)
+    lead = _mostly(draw, (2,), ())
+    x = _tensor(draw, *lead, channels + _mostly(draw, 0, 1), *_values(draw, axes, 1, 4, wrong=False))
+    w = _tensor(draw, channels, outer, *_values(draw, axes, 1, 3, wrong=False))
+    bias = _mostly(draw, None, torch.rand(outer * groups), torch.rand(outer * groups + 1))
+    stride, dilation = _values(draw, axes, 1, 3), _values(draw, axes, 1, 2)
+    padding, extra = _values(draw, axes, 0, 1), _values(draw, axes, 0, 2)
+    return axes, x, w, bias, stride, padding, extra, groups, dilation
+
+
+@some
+@given(case=transposed())
+def test_transposed_convolution(case):
+    axes, *args = case
+    _check(getattr(aten, f"conv_transpose{axes}d").default, *args)
+
+
+@some
+@given(data=st.data(), kept=st.booleans(), train=st.booleans())
+def test_batch_norm(data, kept, train):
+    draw = data.draw
+    shape = draw(st.lists(sizes, min_size=1, max_size=4))
+    x = _tensor(draw, *shape)
+    channels = (shape[1] if len(shape) > 1 else 1) + _mostly(draw, 0, 1)
+    weight = bias = _mostly(draw, torch.ones(channels), None)
+    mean, variance = (torch.zeros(channels), torch.ones(channels)) if kept else (None, None)
+    args = (x, weight, bias, mean, variance, train, 0.1, 1e-5)
+    _check(aten.batch_norm.default, *args, False)
+    _check(aten.native_batch_norm.default, *args)
+    if kept:
+        _check(aten._native_batch_norm_legit.default, *args)
+
+
+@some
+@given(data=st.data(), shape=st.lists(sizes, min_size=1, max_size=4), affine=st.booleans())
+def test_layer_norm(data, shape, affine):
+    taken = data.draw(st.integers(0, len(shape)))
+    last = shape[len(shape) - taken :]
+    if last and _mostly(data.draw, False, True):
+        last = [*last[:-1], last[-1] + 1]
+    weight = bias = torch.rand(last) if affine else None
+    _check(aten.layer_norm.default, _tensor(data.draw, *shape), last, weight, bias)
+
+
+@some
+@given(data=st.data(), lead=st.lists(sizes, max_size=3), width=sizes, out=sizes)
+def test_linear(data, lead, width, out):
+    draw = data.draw
+    weight = _tensor(draw, out, width + _mostly(draw, 0, 1))
+    bias = _mostly(draw, None, torch.rand(out), torch.rand(out + 1), torch.rand(out, dtype=torch.float64))
+    _check(aten.linear.default, _tensor(draw, *lead, width), weight, bias)
+
+
+@some
+@given(data=st.data(), lead=st.lists(sizes, max_size=2), queries=sizes, keys=sizes, width=sizes, value_width=sizes)
+def test_attention(data, lead, queries, keys, width, value_width):
+    draw = data.draw
+    q, k = _tensor(draw, *lead, queries, width), _tensor(draw, *lead, keys, width + _mostly(draw, 0, 1))
+    v = _tensor(draw, *lead, keys + _mostly(draw, 0, 1), value_width)
+    shapes = [None, (queries, keys), (*lead, queries, keys), (queries, keys + 1), (7, queries, keys), (1, keys), (keys,)]
+    shape = draw(st.sampled_from(shapes))
+    dtype = draw(st.sampled_from([torch.float32, torch.bool, torch.float64, torch.int64]))
+    mask = None if shape is None else torch.ones(shape, dtype=dtype)
+    _check(aten.scaled_dot_product_attention.default, q, k, v, mask, 0.0, draw(st.booleans()))
+
+
+CELLS = {"lstm": nn.LSTM, "gru": nn.GRU, "rnn_tanh": nn.RNN}
+
+
+@some
+@given(data=st.data(), name=st.sampled_from(sorted(CELLS)), layers=st.integers(1, 2), both=st.booleans())
+def test_recurrent(data, name, layers, both):
+    draw = data.draw
+    hidden, width, batch, steps, first = draw(st.integers(2, 3)), draw(sizes), draw(sizes), draw(sizes), draw(st.booleans())
+    projection = draw(st.integers(0, 1)) if name == "lstm" else 0
+    more = {"proj_size": projection} if projection else {}
+    layer = CELLS[name](width, hidden, layers, bidirectional=both, batch_first=first, **more).requires_grad_(False)
+    x = torch.rand(*((batch, steps) if first else (steps, batch)), width + _mostly(draw, 0, 1))
+    rows = layers * (1 + both)
+    h = torch.zeros(rows, batch + _mostly(draw, 0, 1), projection or hidden)
+    state = [h, torch.zeros(rows, batch, hidden)] if name == "lstm" else h
+    func = getattr(aten, name).input
+    _check(func, x, state, list(layer.parameters()), True, layers, 0.0, False, both, first)
+
+
+UNARY = """
+relu relu6 sigmoid tanh silu mish selu celu leaky_relu softplus hardsigmoid hardswish exp log sqrt rsqrt neg abs square
+sin cos erf reciprocal gelu elu hardtanh
+""".split()
+
+
+@some
+@given(data=st.data(), name=st.sampled_from(UNARY), shape=st.lists(st.integers(0, 3), max_size=3), whole=st.booleans())
+def test_functions_of_one_tensor(data, name, shape, whole):
+    x = torch.ones(shape, dtype=torch.int64) if whole else _tensor(data.draw, *shape)
+    _check(getattr(aten, name).default, x)
+
+
+@some
+@given(data=st.data(), shape=st.lists(sizes, max_size=3), dim=st.integers(-4, 4), log=st.booleans())
+def test_softmax(data, shape, dim, log):
+    x = _tensor(data.draw, *shape)
+    _check((aten.log_softmax if log else aten.softmax).int, x, dim)
+    _check((aten._log_softmax if log else aten._softmax).default, x, dim, False)
+    _check((aten.log_softmax if log else aten.softmax).int, x, dim, data.draw(st.sampled_from([None, torch.float64])))
+
+
+@some
+@given(
+    data=st.data(), name=st.sampled_from(["dropout", "feature_dropout"]),
+    p=st.sampled_from([0.0, 0.5, 1.0, 1.5, -0.5]), train=st.booleans(),
+)  # fmt: skip
+def test_dropout(data, name, p, train):
+    _check(getattr(aten, name).default, _tensor(data.draw, 2, 3, 4), p, train)
+
+
+@pytest.mark.parametrize("approximate", ["none", "tanh", "erf"])
+def test_gelu(approximate):
+    _check(aten.gelu.default, torch.rand(3), approximate=approximate) if False else None
+    said = output_types(aten.gelu.default, (torch.empty(3, device="meta"),), {"approximate": approximate})
+    assert (said is None) == (approximate == "erf")
+
+
+BINARY = "add sub mul div maximum minimum eq ne lt le gt ge pow".split()
+DTYPES = [torch.float32] * 4 + [torch.float64, torch.int64, torch.bool]
+
+
+@some
+@given(data=st.data(), name=st.sampled_from(BINARY))
+def test_functions_of_two_tensors(data, name):
+    draw = data.draw
+    shape = draw(st.lists(sizes, max_size=3))
+    other = [1 if draw(st.booleans()) else n + _mostly(draw, 0, 1) for n in shape[draw(st.integers(0, len(shape))) :]]
+    a, b = (torch.ones(s, dtype=draw(st.sampled_from(DTYPES))) for s in (shape, other))
+    func = getattr(aten, name)
+    _check(func.Tensor_Tensor if name == "pow" else func.default if name in {"maximum", "minimum"} else func.Tensor, a, b)
+    if name not in {"maximum", "minimum"}:
+        number = draw(st.sampled_from([2, 0.5, True, -1]))
+        _check(func.Tensor_Scalar if name == "pow" else func.Scalar, a, number)
+
+
+@some
+@given(data=st.data(), shape=st.lists(sizes, max_size=3), number=st.integers(1, 3), dim=st.integers(-4, 3))
+def test_cat(data, shape, number, dim):
+    draw = data.draw
+    tensors = []
+    for _ in range(number):
+        size = list(shape)
+        if size and -len(size) <= dim < len(size):
+            size[dim] = draw(st.integers(0, 3))
+        if size and _mostly(draw, False, True):
+            size[0] += 1
+        tensors.append(_mostly(draw, torch.ones(size), torch.ones(0), torch.ones(size, dtype=torch.float64)))
+    _check(aten.cat.default, tensors, dim)
+
+
+@some
+@given(data=st.data(), shape=st.lists(sizes, max_size=4), pads=st.lists(st.integers(-2, 2), max_size=6))
+def test_pad(data, shape, pads):
+    x = _tensor(data.draw, *shape)
+    _check(aten.constant_pad_nd.default, x, pads)
+    _check(aten.pad.default, x, pads, data.draw(st.sampled_from(["constant", "reflect", "circular"])))
+
+
+@st.composite
+def pools(draw):
+    axes = draw(st.integers(1, 3))
+    lead = _mostly(draw, (2, 3), (3,))
+    x = _tensor(draw, *lead, *_values(draw, axes, 1, 6, wrong=False))
+    kernel, padding = _values(draw, axes, 0, 3), _values(draw, axes, -1, 2)
+    stride = draw(st.sampled_from([[], _values(draw, axes, 0, 3)]))
+    return axes, x, kernel, stride, padding, _values(draw, axes, 1, 2), draw(st.booleans())
+
+
+@some
+@given(case=pools())
+def test_pools(case):
+    axes, x, kernel, stride, padding, dilation, ceil = case
+    _check(getattr(aten, f"max_pool{axes}d").default, x, kernel, stride, padding, dilation, ceil)
+    _check(getattr(aten, f"avg_pool{axes}d").default, x, kernel, stride, padding, ceil)
+
+
+@some
+@given(data=st.data(), axes=st.integers(1, 3))
+def test_adaptive_pools(data, axes):
+    x = _tensor(data.draw, *_mostly(data.draw, (2, 3), (3,)), *_values(data.draw, axes, 1, 5, wrong=False))
+    _check(getattr(aten, f"adaptive_avg_pool{axes}d").default, x, _values(data.draw, axes, 0, 4))
+
+
+@some
+@given(data=st.data(), shape=st.lists(sizes, max_size=3), dims=st.lists(st.integers(-4, 3), max_size=3), keep=st.booleans())
+def test_reductions(data, shape, dims, keep):
+    x = _tensor(data.draw, *shape)
+    _check(aten.sum.dim_IntList, x, dims, keep)
+    _check(aten.mean.dim, x, dims, keep)
+    _check(aten.amax.default, x, dims, keep)
+    _check(aten.sum.default, x)
+    _check(aten.mean.default, x)
+
+
+# ---- the rules do answer
+
+
+def _plain(*shape):
+    return torch.rand(*shape)
+
+
+LSTM = nn.LSTM(3, 4, proj_size=2).requires_grad_(False)
+
+
+@pytest.mark.parametrize(
+    ("func", "args"),
+    [
+        pytest.param(aten.conv2d.default, [_plain(2, 4, 5, 5), _plain(6, 2, 3, 3), _plain(6), [1], [1], [1], 2], id="conv2d"),
+        pytest.param(
+            aten.convolution.default,
+            [_plain(2, 4, 5, 5), _plain(6, 4, 3, 3), None, [2, 2], [1, 1], [1, 1], False, [0, 0], 1], id="convolution",
+        ),
+        pytest.param(aten.conv_transpose1d.default, [_plain(2, 4, 5), _plain(4, 3, 3), None, [2]], id="conv_transpose1d"),
+        pytest.param(
+            aten.batch_norm.default, [_plain(2, 3, 4), None, None, _plain(3), _plain(3), False, 0.1, 1e-5, False],
+            id="batch_norm",
+        ),
+        pytest.param(aten.layer_norm.default, [_plain(2, 3), [3], _plain(3), _plain(3)], id="layer_norm"),
+        pytest.param(aten.linear.default, [_plain(2, 3), _plain(4, 3), _plain(4)], id="linear"),
+        pytest.param(aten.scaled_dot_product_attention.default, [_plain(2, 3, 4)] * 3, id="attention"),
+        pytest.param(
+            aten.lstm.input,
+            [_plain(5, 2, 3), [_plain(1, 2, 2), _plain(1, 2, 4)], list(LSTM.parameters()), True, 1, 0.0, False, False, False],
+            id="lstm with a projection",
+        ),
+        pytest.param(aten.relu.default, [_plain(2, 3)], id="relu"),
+        pytest.param(aten.softmax.int, [_plain(2, 3), -1], id="softmax"),
+        pytest.param(aten.add.Tensor, [_plain(2, 1), _plain(3)], id="a sum that broadcasts"),
+        pytest.param(aten.gt.Scalar, [_plain(2, 3), 0.5], id="a comparison"),
+        pytest.param(aten.cat.default, [[_plain(2, 3), _plain(2, 4)], -1], id="cat"),
+        pytest.param(aten.pad.default, [_plain(2, 3), [1, -1]], id="pad"),
+        pytest.param(aten.max_pool2d.default, [_plain(1, 2, 7, 7), [3], [2], [1], [1], True], id="max_pool2d"),
+        pytest.param(aten.avg_pool1d.default, [_plain(1, 2, 7), [3]], id="avg_pool1d"),
+        pytest.param(aten.adaptive_avg_pool2d.default, [_plain(1, 2, 7, 7), [1, 1]], id="adaptive_avg_pool2d"),
+        pytest.param(aten.mean.dim, [_plain(2, 3, 4), [1, 2], True], id="mean"),
+    ],
+)  # fmt: skip
+def test_a_rule_answers_in_the_plain_case(func, args):
+    assert _check(func, *args) is not None
+
+
+def test_every_rule_is_held_against_the_real_op():
+    """By a test above, or here: what fused layers return, and names for the same op."""
+    tried = set(UNARY) | set(BINARY) | set(CELLS) | {
+        *(f"conv{n}d" for n in (1, 2, 3)), *(f"conv_transpose{n}d" for n in (1, 2, 3)), "convolution",
+        "batch_norm", "native_batch_norm", "_native_batch_norm_legit", "layer_norm", "linear",
+        "scaled_dot_product_attention", "softmax", "_softmax", "log_softmax", "_log_softmax", "dropout",
+        "feature_dropout", "cat", "pad", "constant_pad_nd", *(f"max_pool{n}d" for n in (1, 2, 3)),
+        *(f"avg_pool{n}d" for n in (1, 2, 3)), *(f"adaptive_avg_pool{n}d" for n in (1, 2, 3)), "sum", "mean", "amax",
+    }  # fmt: skip
+    alike = {"amin", "concat", "concatenate", "rnn_relu", "logsigmoid"}
+    fused = {"_transformer_encoder_layer_fwd", "_native_multi_head_attention"}
+    assert set(shapes.rule_names()) - tried == alike | fused
+
+
+@pytest.mark.parametrize("weights", ["none", "averaged", "by head"])
+def test_fused_multi_head_attention(weights):
+    layer = nn.MultiheadAttention(8, 2, batch_first=True).requires_grad_(False)
+    q, k = torch.rand(2, 5, 8), torch.rand(2, 5, 8)
+    args = [q, k, k, 8, 2, layer.in_proj_weight, layer.in_proj_bias, layer.out_proj.weight, layer.out_proj.bias, None,
+            weights != "none", weights == "averaged"]  # fmt: skip
+    said = output_types(aten._native_multi_head_attention.default, [_without_data(a) for a in args], {})
+    results = aten._native_multi_head_attention.default(*args)
+    if weights == "none":
+        assert said[0][0] == tuple(results[0].shape)
+    else:
+        assert [size for size, _, _ in said] == [tuple(t.shape) for t in results]
+
+
+# ---- what a user sees
+
+
+@pytest.mark.parametrize(
+    ("model", "x", "words"),
+    [
+        pytest.param(nn.Conv2d(3, 4, 3), (1, 5, 8, 8), "3", id="other channels than the weight has"),
+        pytest.param(nn.Conv2d(3, 4, 9), (1, 3, 4, 4), "kernel", id="a kernel larger than the input"),
+        pytest.param(nn.Linear(3, 4), (2, 5), "3", id="another width than the weight has"),
+        pytest.param(nn.BatchNorm2d(3), (1, 5, 4, 4), "3", id="other channels than the statistics have"),
+        pytest.param(nn.LayerNorm(3), (2, 5), "3", id="another width than the norm has"),
+        pytest.param(nn.Softmax(3), (2, 5), "[Dd]im", id="an axis that is not there"),
+        pytest.param(nn.MaxPool2d(9), (1, 3, 4, 4), "[Oo]utput size", id="a window larger than the input"),
+        pytest.param(nn.MaxPool2d(2, padding=2), (1, 3, 4, 4), "pad", id="more padding than half the window"),
+    ],
+)
+@pytest.mark.parametrize("grad", [False, True])
+def test_torch_refuses_in_its_own_words(model, x, words, grad):
+    with pytest.raises(CnncostError, match=words):
+        record(model, (x,), grad=grad)

@@ -1,0 +1,87 @@
+"""What all claims have in common."""
+
+import re
+
+import pytest
+
+from cnncost.lecture import values
+from cnncost.lecture.arithmetic import evaluate
+from cnncost.lecture.claims import Claim, Table, slide
+from cnncost.lecture.contents import SLIDES, TOPICS, numbered, topic_of
+from cnncost.lecture.findings import find, summary
+from cnncost.lecture.verdict import Verdict
+
+
+def test_each_formula_has_the_measured_value(findings):
+    wrong = [
+        (f.slide.number, f.claim.what, f.claim.formula, f.exact_text)
+        for f in findings
+        if f.claim.formula and evaluate(f.claim.formula) != f.exact.value
+    ]
+    assert wrong == []
+
+
+def test_what_differs_has_a_reason_and_a_right_figure(findings):
+    for finding in findings:
+        if finding.verdict is Verdict.DIFFERS:
+            assert finding.claim.reason, finding.claim
+            assert finding.exact_text not in {"", "does not hold"}, finding.claim
+
+
+def test_what_is_stated_has_a_source(findings):
+    assert [f.claim for f in findings if f.verdict is Verdict.STATED and not f.claim.source] == []
+
+
+def test_reasons_tell_no_figure_that_is_not_measured_or_printed(findings):
+    """Long numbers in reasons are exact figures of the same slide, or stand on it."""
+    for finding in findings:
+        told = re.findall(r"\d{1,3}(?:,\d{3})+", finding.claim.reason)
+        known = {
+            text
+            for other in findings
+            if other.slide is finding.slide
+            for text in (other.exact_text, other.printed, *(values.text(m) for _, m in other.beside))
+        }
+        assert set(told) <= known | {"10,000"}, finding.claim  # MNIST's test images
+
+
+def test_every_cell_is_taken_once(findings):
+    for each in SLIDES:
+        for table in each.tables:
+            cells = [claim.cell for claim in table.claims if claim.cell]
+            assert len(cells) == len(set(cells)), each
+            assert len(cells) in {0, len(table.claims)}, each
+
+
+def test_slides_are_in_order_under_each_topic():
+    numbers = [each.number for each in SLIDES]
+    assert len(set(numbers)) == len(numbers)
+    assert numbers == sorted(numbers)
+
+
+def test_a_topic_knows_its_slides():
+    assert [topic_of(slides[0]) for slides in TOPICS.values()] == list(TOPICS)
+
+
+def test_slides_by_number_come_in_the_lectures_order():
+    assert [each.number for each in numbered([55, 6, 55])] == [6, 55]
+
+
+def test_the_summary_counts_each_verdict_once(findings):
+    text = summary(findings)
+    counts = [int(number) for number in re.findall(r"\d+", text)]
+    assert counts[0] == len(findings) == sum(counts[1:])
+    assert re.fullmatch(r"\d+ claims: \d+ exact, \d+ rounded, \d+ differ, \d+ stated", text)
+
+
+def test_claims_that_follow_one_another_are_one_table():
+    one, two, three = (Claim(name, "1") for name in ("one", "two", "three"))
+    apart = Table((three,), "apart")
+    built = slide(1, "title", one, two, apart, three)
+    assert built.tables == (Table((one, two)), apart, Table((three,)))
+    assert built.claims == (one, two, three, three)
+
+
+@pytest.mark.parametrize("number", [6, 55])
+def test_a_slide_alone_is_found_as_in_the_whole(findings, number):
+    assert find(numbered([number])) == tuple(f for f in findings if f.slide.number == number)

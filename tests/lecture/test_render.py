@@ -1,0 +1,108 @@
+import csv
+import io
+import json
+from collections import Counter
+
+import pytest
+
+from cnncost.lecture.findings import summary
+from cnncost.lecture.render.markdown import to_markdown
+from cnncost.lecture.render.rows import COLUMNS, to_csv, to_json
+from cnncost.lecture.render.text import ascii_lines, to_lines, to_text
+from cnncost.report.layout import places, plain
+
+
+@pytest.mark.parametrize("width", [60, 72, 80, 100, 119, 120, 160, 240])
+def test_no_line_is_longer_than_the_terminal(findings, width):
+    lines = [plain(line) for line in to_lines(findings, width)]
+    assert max(places(line) for line in lines) <= width
+    assert all(line == line.rstrip() for line in lines)
+
+
+def test_narrow_terminals_get_the_least_width(findings):
+    assert to_lines(findings, 1) == to_lines(findings, 60)
+
+
+def test_a_wide_terminal_has_fewer_lines_and_the_same_claims(findings):
+    narrow, wide = to_text(findings, 80), to_text(findings, 160)
+    assert wide.count("\n") < narrow.count("\n")
+    for text in (narrow, wide):
+        assert Counter(text.split())["differs"] == sum(f.verdict == "differs" for f in findings)
+
+
+def test_both_numbers_are_shown(findings):
+    text = to_text(findings, 80)
+    for finding in findings:
+        if finding.verdict == "differs":
+            assert finding.claim.printed.split()[0] in text
+            assert finding.exact_text.split()[0] in text
+
+
+def test_the_last_line_is_the_summary(findings):
+    assert to_text(findings, 80).splitlines()[-1] == summary(findings)
+
+
+def test_verdicts_have_a_style_of_their_own(findings):
+    styles = {style for line in to_lines(findings, 80) for text, style in line if text in {"exact", "differs"}}
+    assert {"exact", "differs", "heading"} == styles
+
+
+def test_ascii_has_no_question_marks_for_signs(findings):
+    text = "\n".join(plain(line) for line in ascii_lines(to_lines(findings, 80)))
+    assert text.isascii()
+    assert "?" not in text
+
+
+def test_csv_has_a_row_a_claim(findings):
+    rows = list(csv.DictReader(io.StringIO(to_csv(findings))))
+    assert tuple(rows[0]) == COLUMNS
+    assert len(rows) == len(findings)
+    (conv10,) = [row for row in rows if row["what"] == "Conv-10"]
+    assert (conv10["slide"], conv10["column"], conv10["row"]) == ("55", "conv", "2")
+    assert (conv10["printed"], conv10["exact"], conv10["verdict"]) == ("16 * (5x5 +1) * 6 = 2496*", "2416", "differs")
+
+
+def test_csv_numbers_are_plain(findings):
+    rows = list(csv.DictReader(io.StringIO(to_csv(findings))))
+    (share,) = [row for row in rows if row["what"] == "share of the first FC layer"]
+    assert (share["exact"], share["unit"]) == ("88.3546", "%")
+    for row, finding in zip(rows, findings, strict=True):
+        if finding.exact and type(finding.exact.value) is int:
+            assert int(row["exact"]) == finding.exact.value
+
+
+def test_json_tells_counts_and_claims(findings):
+    document = json.loads(to_json(findings))
+    assert document["schema"] == 1
+    counts = document["summary"]
+    assert counts.pop("claims") == len(document["claims"]) == sum(counts.values())
+    (conv10,) = [claim for claim in document["claims"] if claim["what"] == "Conv-10"]
+    assert conv10["cell"] == {"side": "conv", "row": 2}
+    assert conv10["exact"] == {"value": 2416, "unit": "", "text": "2,416"}
+    (share,) = [claim for claim in document["claims"] if claim["what"] == "share of the first FC layer"]
+    assert share["exact"] == {"value": 88.3546, "unit": "%", "text": "88.35 %"}
+    assert all(claim["exact"] is None for claim in document["claims"] if claim["verdict"] == "stated")
+
+
+def test_markdown_tables_have_cells_for_each_heading(findings):
+    page = to_markdown(findings, whole=True)
+    width = None
+    for line in page.splitlines():
+        if not line.startswith("|"):
+            width = None
+            continue
+        cells = line.replace("\\|", "").count("|")
+        assert width in {None, cells}, line
+        width = cells
+
+
+def test_markdown_tells_slips_first_and_only_of_the_whole(findings):
+    assert to_markdown(findings, whole=True).index("## What differs") < 2000
+    assert "## What differs" not in to_markdown(findings, whole=False)
+
+
+def test_markdown_shows_stars_and_tildes_as_they_are(findings):
+    page = to_markdown(findings, whole=True)
+    assert "16 \\* (5x5 +1) \\* 6 = 2496\\*" in page
+    assert "\\~260k" in page
+    assert "-&gt; memory required" in page

@@ -1,0 +1,51 @@
+"""Receptive fields against what a network really does: which pixels change an output."""
+
+import pytest
+import torch
+
+from cnncost import analyze, zoo
+from cnncost.lecture.windows import Window, windows
+
+CHAINS = {
+    # by hand: size grows by (kernel - 1) jumps, jumps by strides
+    "lenet5": [(5, 1), (6, 2), (14, 2), (16, 4), (32, 4)],
+    "lenet1": [(5, 1), (6, 2), (14, 2), (16, 4)],
+    "conv6_16": [(5, 1), (6, 2), (14, 2), (16, 4)],
+    "conv6_stride": [(5, 2)],
+}
+
+
+@pytest.mark.parametrize("name", CHAINS)
+def test_windows_by_hand(name):
+    assert [tuple(window) for window in windows(analyze(name).graph).values()] == CHAINS[name]
+
+
+def _seen(model, path, size, position):
+    """The columns of an image in which a change of one column changes an output: forward runs alone."""
+    seen = []
+    layer = model.get_submodule(path)
+    handle = layer.register_forward_hook(lambda _module, _args, output: seen.append(output[..., position].clone()))
+    image = torch.rand(1, 1, size, size, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    images = image.repeat(size + 1, 1, 1, 1)
+    for column in range(size):
+        images[column, ..., column] += 10
+    with torch.no_grad():
+        model(images)
+    handle.remove()
+    return [column for column in range(size) if not torch.equal(seen[0][column], seen[0][size])]
+
+
+@pytest.mark.parametrize(("path", "window"), [("c1", (5, 1)), ("s2", (6, 2)), ("c3", (14, 2)), ("s4", (16, 4))])
+def test_lenet5_really_sees_what_the_windows_say(path, window):
+    torch.manual_seed(0)
+    model = zoo.build("lenet5").double().eval()
+    first, second = (_seen(model, path, 32, position) for position in (0, 1))
+    size, jump = window
+    assert first == list(range(size))
+    assert second == list(range(jump, jump + size))
+
+
+def test_layers_that_are_no_windows_have_none():
+    found = windows(analyze("conv6_16").graph)
+    assert list(found) == ["conv1", "pool1", "conv2", "pool2"]
+    assert found["pool1"] == Window(6, 2)

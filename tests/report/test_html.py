@@ -1,0 +1,67 @@
+import re
+
+import pytest
+
+from cnncost.report.html import fragment, to_html
+
+
+@pytest.mark.parametrize("name", ["lenet5", "odd", "resnet50"])
+def test_nothing_comes_from_outside(name, report):
+    page = to_html(report(name))
+    assert not re.search(r"https?:|<script|<link|<img|@import|url\(|src=", page)
+
+
+def test_light_and_dark(report):
+    assert "color-scheme: light dark" in to_html(report("lenet5"))
+    assert "prefers-color-scheme: dark" in to_html(report("lenet5"))
+
+
+def test_a_parent_opens_and_a_leaf_does_not(report):
+    page = to_html(report("resnet50"))
+    assert page.count("<details") == sum(not module.leaf for module in report("resnet50").modules) - 1
+
+
+@pytest.mark.parametrize(
+    ("depth", "opened"),
+    [pytest.param(0, 0, id="closed"), pytest.param(1, 0, id="one level"), pytest.param(2, 4, id="two levels")],
+)
+def test_depth_says_what_is_open_at_first(depth, opened, report):
+    assert to_html(report("resnet50"), depth=depth).count("<details open>") == opened
+
+
+def test_names_are_escaped(report):
+    page = to_html(report("odd"))
+    assert "\x1b" not in page
+    assert r"線[red]|\x1b[31m" in page
+
+
+def test_markup_in_names_is_text(report):
+    odd = report("odd")
+    named = type(odd)("<b>&", odd.inputs, odd.totals, odd.layers, odd.ops, odd.unknown, {}, odd.tree, odd.param_dtypes)
+    assert "<title>&lt;b&gt;&amp; (Odd): cost</title>" in to_html(named)
+
+
+def test_says_what_text_says(report):
+    page = to_html(report("odd"))
+    for said in (
+        "batch size 2",
+        "a MAC is two",
+        "≥10.3 M",
+        "≥10,324,800",
+        "first in the model itself",
+        "biggest: twice",
+    ):
+        assert said in page
+
+
+def test_biggest_is_marked(report):
+    assert re.search(
+        r'class="row big"><span class="name" style="--level: 0" title="c3">c3</span>', to_html(report("lenet5"))
+    )
+
+
+def test_notebooks_get_a_part_of_a_page(report):
+    part = report("lenet5")._repr_html_()
+    assert part == fragment(report("lenet5"))
+    assert "<html" not in part
+    assert "body {" not in part

@@ -1,0 +1,127 @@
+import json
+import re
+
+import pytest
+
+from cnncost.errors import CnncostError
+from cnncost.report.json_format import from_json, to_json
+
+
+@pytest.mark.parametrize("name", ["lenet5", "odd", "resnet50"])
+def test_back_and_forth(name, report):
+    text = to_json(report(name))
+    assert from_json(text) == report(name)
+    assert to_json(from_json(text)) == text
+
+
+def test_a_report_from_a_file_renders_as_the_original(report):
+    again = from_json(to_json(report("odd")))
+    assert again.to_html() == report("odd").to_html()
+    assert str(again) == str(report("odd"))
+
+
+def test_layout(report):
+    data = json.loads(to_json(report("lenet5")))
+    assert list(data)[:3] == ["schema", "model", "batch"]
+    assert data["schema"] == 1
+    assert data["inputs"] == [{"shape": [1, 1, 32, 32], "dtype": "float32"}]
+    assert data["totals"]["macs"] == 325_680
+    assert data["unknown"] == {}
+    assert {"path", "class", "kind", "output_shape", "params", "macs", "flops"} < data["layers"][0].keys()
+    assert data["layers"][0]["output_shape"] == [1, 6, 28, 28]
+
+
+def test_a_line_a_layer(report):
+    lines = to_json(report("lenet5")).splitlines()
+    assert sum('"path": "c1"' in line for line in lines) == 2  # its row, and its place in the tree
+
+
+def test_a_reader_of_today_passes_over_what_is_added_tomorrow(report):
+    data = json.loads(to_json(report("lenet5")))
+    data["added"] = data["totals"]["added"] = data["layers"][0]["added"] = 1
+    assert from_json(json.dumps(data)) == report("lenet5")
+
+
+def without(data, *keys):
+    *path, last = keys
+    for key in path:
+        data = data[key]
+    del data[last]
+
+
+def put(data, value, *keys):
+    *path, last = keys
+    for key in path:
+        data = data[key]
+    data[last] = value
+
+
+BROKEN = [
+    pytest.param(
+        lambda d: put(d, 2, "schema"), "schema 2; this version of cnncost reads schema 1", id="another schema"
+    ),
+    pytest.param(lambda d: without(d, "schema"), 'an object with "schema"|object with "schema"', id="no schema"),
+    pytest.param(lambda d: without(d, "totals", "macs"), "totals.macs is missing", id="a missing number"),
+    pytest.param(lambda d: without(d, "layers"), "layers is missing", id="missing rows"),
+    pytest.param(lambda d: without(d, "inputs"), "inputs is missing", id="missing inputs"),
+    pytest.param(
+        lambda d: without(d, "inputs", 0, "dtype"),
+        r"inputs\[0\]: expected an object with shape, dtype",
+        id="half an input",
+    ),
+    pytest.param(
+        lambda d: put(d, 1.5, "totals", "macs"), "totals.macs: expected a whole number, got 1.5", id="a fraction"
+    ),
+    pytest.param(
+        lambda d: put(d, True, "totals", "macs"),
+        "totals.macs: expected a whole number, got true",
+        id="a flag for a number",
+    ),
+    pytest.param(lambda d: put(d, None, "model"), "model: expected a text, got null", id="no name"),
+    pytest.param(lambda d: put(d, {}, "layers"), "layers: expected a list", id="an object for a list"),
+    pytest.param(lambda d: put(d, [], "totals"), r"totals: expected an object, got \[\]", id="a list for an object"),
+    pytest.param(
+        lambda d: put(d, "idle", "layers", 0, "status"),
+        'one of called, used, unused, got "idle"',
+        id="an unknown status",
+    ),
+    pytest.param(
+        lambda d: put(d, [["1"]], "layers", 3, "output_shapes"),
+        r"layers\[3\].output_shapes\[0\]\[0\]: expected a whole",
+        id="a text in a shape",
+    ),
+    pytest.param(
+        lambda d: put(d, 1, "totals", "macs"),
+        "totals.macs is 1, but the layers add up to 325680",
+        id="rows that do not add up",
+    ),
+    pytest.param(lambda d: put(d, "c9", "layers", 0, "path"), "module 'c9'", id="a layer outside the tree"),
+    pytest.param(lambda d: put(d, [], "tree"), "expected the model itself", id="no tree"),
+    pytest.param(
+        lambda d: put(d, {"a": "b"}, "unknown"), "unknown.a: expected a whole number", id="a text for a count"
+    ),
+]
+
+
+@pytest.mark.parametrize(("breaking", "message"), BROKEN)
+def test_broken_reports_are_refused(breaking, message, report):
+    data = json.loads(to_json(report("lenet5")))
+    breaking(data)
+    with pytest.raises(CnncostError, match=message) as caught:
+        from_json(json.dumps(data))
+    assert re.match("report file: ", str(caught.value))
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        pytest.param("", id="an empty file"),
+        pytest.param("# lenet5", id="markdown"),
+        pytest.param("[" * 100_000, id="too deep"),
+        pytest.param("[]", id="a list"),
+        pytest.param("null", id="null"),
+    ],
+)
+def test_what_is_no_report_is_refused(text):
+    with pytest.raises(CnncostError, match=r"^report file: .*expected"):
+        from_json(text)
