@@ -40,9 +40,9 @@ def from_json(text: str) -> Graph:
         if data["graph_schema"] != SCHEMA:
             raise GraphError(f"graph file: schema {data['graph_schema']}, this version reads {SCHEMA}")
         graph = _graph(data)
-    except (ValueError, KeyError, TypeError, IndexError) as error:
+        return verify(graph)
+    except (ValueError, KeyError, TypeError, IndexError, AttributeError) as error:
         raise GraphError(f"graph file: not a graph that cnncost wrote ({type(error).__name__}: {error})") from error
-    return verify(graph)
 
 
 def _graph(data: dict[str, Any]) -> Graph:

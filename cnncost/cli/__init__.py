@@ -61,6 +61,8 @@ def cli(debug: bool) -> None:  # noqa: ARG001  # read by main from the context
 def main(arguments: list[str] | None = None) -> None:
     """Run the command line and exit: 0 done, 2 wrong usage or a model that can't be analyzed."""
     arguments = sys.argv[1:] if arguments is None else arguments
+    debug = "--debug" in arguments  # wherever it stands: one appends it after an error
+    arguments = [a for a in arguments if a != "--debug"]
     try:
         code = cli.main(arguments, prog_name="cnncost", standalone_mode=False)
     except click.exceptions.Abort:
@@ -69,7 +71,7 @@ def main(arguments: list[str] | None = None) -> None:
         error.show()
         sys.exit(2)
     except CnncostError as error:
-        if "--debug" in arguments:
+        if debug:
             raise
         click.echo(f"cnncost: {error}", err=True)
         sys.exit(2)

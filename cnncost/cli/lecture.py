@@ -55,7 +55,7 @@ def _complete_slide(ctx: click.Context, param: click.Parameter, incomplete: str)
 def command(
     numbers: tuple[int, ...], verdicts: tuple[str, ...], form: str | None, output: str | None, folder: str | None
 ) -> None:
-    r"""Check what the slides of MN909, Convolutional Neural Networks, print against the real networks.
+    """Check what the slides of MN909, Convolutional Neural Networks, print against the real networks.
 
     Each figure is exact, rounded (to the digits that are printed), differs (with the right figure and the
     reason), or is stated (nothing that could be computed).
@@ -65,13 +65,17 @@ def command(
       cnncost lecture --slide 55
       cnncost lecture --verdict differs
       cnncost lecture --format csv -o lecture.csv
-    """
+    """  # noqa: D301  # click's sign for lines that stay as they are
     if folder is not None:
         if numbers or verdicts or form or output:
             raise click.UsageError("--write-reports is of the whole lecture, in fixed formats; give no other option")
         _write_reports(folder)
         return
     form = form or _form_of(output)
+    if output is not None:
+        from cnncost.report.save import check
+
+        check(output)  # before the work, not after it
     findings = _selected(numbers, verdicts)
     if output is None and form == "rich":
         _show(findings)

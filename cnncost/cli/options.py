@@ -47,6 +47,8 @@ def parsed_model_args(texts: tuple[str, ...]) -> dict[str, Any]:
     arguments: dict[str, Any] = {}
     for text in texts:
         for name, value in _pairs(text):
+            if name in arguments:
+                raise InputError(f"--model-args {text!r}: {name} is given twice")
             arguments[name] = value
     return arguments
 
@@ -56,14 +58,18 @@ def _pairs(text: str) -> list[tuple[str, Any]]:
         call = ast.parse(f"f({text})", mode="eval").body
     except SyntaxError:
         call = None
-    if not isinstance(call, ast.Call) or call.args or any(k.arg is None for k in call.keywords) or not call.keywords:
-        raise InputError(f"--model-args {text!r}: expected NAME=VALUE, for example width=64 or act=relu,depth=3")
+    one = isinstance(call, ast.Call) and isinstance(call.func, ast.Name)  # `a=3)(b=4` would be two calls
+    if not isinstance(call, ast.Call) or not one or call.args or not call.keywords or None in [k.arg for k in call.keywords]:
+        raise InputError(
+            f"--model-args {text!r}: expected NAME=VALUE, for example width=64 or act=relu,depth=3; "
+            "text with other signs needs quotes: path='./x.txt'"
+        )
     return [(str(k.arg), _value(text, k.value)) for k in call.keywords]
 
 
 def _value(text: str, node: ast.expr) -> Any:
-    if isinstance(node, ast.Name) and node.id not in {"True", "False", "None"}:
-        return {"true": True, "false": False, "none": None}.get(node.id, node.id)
+    if isinstance(node, ast.Name):
+        return {"true": True, "false": False, "none": None}.get(node.id.lower(), node.id)
     try:
         return ast.literal_eval(node)
     except ValueError:

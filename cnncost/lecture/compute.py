@@ -49,10 +49,8 @@ def measure(what: Measure) -> Measured:
             return Measured(_plain(_number(scaled) * factor), unit)
         case Formula(text):
             return Measured(evaluate(text))
-        case Experiment(name, arguments):
-            from cnncost.lecture.experiments import run
-
-            return run(name, *arguments)
+        case Experiment():
+            return _tried(what)
         case Published(text):
             return _published(text)
 
@@ -65,6 +63,13 @@ def _report(network: str, options: tuple[tuple[str, str | float], ...]) -> Repor
 @cache
 def _of(what: Of) -> Value:
     return QUANTITIES[what.quantity](_report(what.network, what.options), what.layer)
+
+
+@cache
+def _tried(what: Experiment) -> Measured:
+    from cnncost.lecture.experiments import run  # imports torch
+
+    return run(what.name, *what.arguments)
 
 
 def _number(what: Measure) -> Fraction:

@@ -25,12 +25,14 @@ def attention(spec: OpSpec) -> Cost:
     return cost(spec, *_core(b, length, keys, spec["width"], spec["value_width"], bool(spec["mask"])))
 
 
-def _core(b: int, length: int, keys: int, width: int, value_width: int, mask: bool) -> tuple[Term, ...]:
+def _core(
+    b: int, length: int, keys: int, width: int, value_width: int, mask: bool, scaled: int | None = None
+) -> tuple[Term, ...]:
     scores: tuple[str | int, ...] = ("B", b, "L", length, "S", keys)
     return (
         macs(*scores, "E", width, what="scores"),
         macs(*scores, "V", value_width, what="weighted values"),
-        flops("scale", 1, "B", b, "L+S", length + keys, "E", width),
+        flops("scale", 1, "B", b, "L+S" if scaled is None else "L", length + keys if scaled is None else scaled, "E", width),
         *((flops("mask", 1, *scores),) if mask else ()),
         flops("softmax", SOFTMAX_FLOPS, *scores),
     )
@@ -40,7 +42,8 @@ def _core(b: int, length: int, keys: int, width: int, value_width: int, mask: bo
 def multi_head(spec: OpSpec) -> Cost:
     """Fused multi-head attention: B·L·(3·D²) + attention + B·L·D² MACs.
 
-    Attributes: batch, queries, keys, width D, heads, mask. Same count as the unfused layer.
+    Attributes: batch, queries, keys, width D, heads, mask; weights: whether the scores are returned, which
+    torch then computes with the queries alone scaled; average: whether over the heads. Same count as the unfused layer.
     """
     return cost(spec, *_multi_head(spec))
 
@@ -51,7 +54,8 @@ def _multi_head(spec: OpSpec) -> tuple[Term, ...]:
         macs("B", b, "L", length, "D", d, "D'", d, what="query projection"),
         macs("2", 2, "B", b, "S", keys, "D", d, "D'", d, what="key and value projections"),
         flops("projection bias", 1, "B", b, "L+2S", length + 2 * keys, "D", d),
-        *_core(b * heads, length, keys, d // heads, d // heads, bool(spec["mask"])),
+        *_core(b * heads, length, keys, d // heads, d // heads, bool(spec["mask"]), length if spec["weights"] else None),
+        *((flops("mean over heads", 1, "B", b, "H", heads, "L", length, "S", keys),) if spec["average"] else ()),
         macs("B", b, "L", length, "D", d, "D'", d, what="output projection"),
         flops("output bias", 1, "B", b, "L", length, "D", d),
     )

@@ -76,6 +76,7 @@ FLOPS: dict[str, int] = {
     "l1": 2,  # |x − y|
     "smooth_l1": 5,  # |x − y|, compare, ½·d²/β
     "huber": 5,
+    "mvlgamma": 1,
     "bce": 6,  # −(t·log p + (1 − t)·log(1 − p)) with the logs
     "bce_logits": 7,  # (1 − t)·x + log(1 + exp(−x))
     "kl": 4,  # t·(log t − x)

@@ -21,6 +21,8 @@ def pool(spec: OpSpec) -> Cost:
     Shapes: x: N,C,*X; y: N,C,*P; R the elements of the kernel. Attributes: fn (max, avg), kernel.
     """
     y, kernel = spec.outputs[0].shape, spec["kernel"]
+    if not spec.inputs[0].floating:
+        return cost(spec)
     axes = len(kernel)
     return cost(spec, _windows(spec["fn"], prod(y[:-axes]), prod(y[-axes:]), prod(kernel)))
 
@@ -33,6 +35,8 @@ def adaptive_pool(spec: OpSpec) -> Cost:
     Shapes: x: N,C,*X; y: N,C,*P. Attributes: fn, axes.
     """
     x, y, axes = spec.inputs[0].shape, spec.outputs[0].shape, spec["axes"]
+    if not spec.inputs[0].floating:
+        return cost(spec)
     covered = prod(_covered(size, out) for size, out in zip(x[-axes:], y[-axes:], strict=True))
     channels, positions = prod(y[:-axes]), prod(y[-axes:])
     if spec["fn"] == "max":
@@ -51,7 +55,7 @@ def resize(spec: OpSpec) -> Cost:
     Attributes: taps, axes d. The weights themselves are computed once an axis and left out.
     """
     taps = spec["taps"] ** spec["axes"]
-    if taps == 1:
+    if taps == 1 or not spec.inputs[0].floating:
         return cost(spec)
     return cost(spec, flops("weighted sum", 1, "E", spec.outputs[0].numel, "2t-1", 2 * taps - 1))
 

@@ -28,7 +28,6 @@ _PER_INPUT: dict[str, tuple[int, int]] = {
     "count_nonzero": (0, 0),
     "any": (0, 0),
     "all": (0, 0),
-    "trace": (0, 0),
 }
 
 
@@ -46,6 +45,25 @@ def reduce(spec: OpSpec) -> Cost | None:
         return cost(spec)
     terms = [flops(spec["fn"], each, name, t.numel) for each, name, t in ((per_in, "n", x), (per_out, "o", y)) if each]
     return cost(spec, *terms)
+
+
+@rule("trace")
+def trace(spec: OpSpec) -> Cost:
+    """FLOPs = D − 1: the sum of a diagonal of D elements."""
+    x = spec.inputs[0]
+    return cost(spec, flops("sum", 1, "D-1", max(min(x.shape) - 1, 0))) if x.floating else cost(spec)
+
+
+@rule("search")
+def search(spec: OpSpec) -> Cost:
+    """FLOPs = V·⌈log₂ D⌉ comparisons for V values among D sorted boundaries; 0 on integers.
+
+    Attributes: values V, boundaries D.
+    """
+    if not any(t.floating for t in spec.inputs):
+        return cost(spec)
+    steps = max(spec["boundaries"] - 1, 0).bit_length()
+    return cost(spec, flops("compare", 1, "V", spec["values"], "log2 D", steps))
 
 
 @rule("softmax")

@@ -82,7 +82,7 @@ def unknown(report: Report) -> list[str]:
     if not report.unknown:
         return []
     ops = units.counted(len(report.unknown), "op")
-    lines = [f"{ops} without a rule, so that all sums they belong to are lower bounds ({AT_LEAST}):"]
+    lines = [f"{ops} without a rule, left out of the sums marked {AT_LEAST}, which are lower bounds:"]
     for op, count in report.unknown.items():
         place = report.unknown_places.get(op, "")
         lines.append(f"{op}, {units.exact(count)}×, first in {place or 'the model itself'}")

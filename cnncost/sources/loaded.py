@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import sys
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,6 +19,8 @@ class Loaded:
     spec: str
     factory: Callable[..., Any]
     inputs: Any = None
+    folder: str | None = None
+    """Where the code may import its neighbours from, while it builds and while it runs."""
 
     def build(self, arguments: dict[str, Any]) -> Any:
         """Call the factory under the `meta` device: the model has no weights.
@@ -29,9 +33,9 @@ class Loaded:
         from cnncost.frontends.torch.building import building
 
         try:
-            with building():
+            with importable(self.folder), building():
                 model = self.factory(**arguments)
-        except Exception as error:
+        except (Exception, SystemExit) as error:
             raise SourceError(self._failure(error, arguments)) from error
         if not isinstance(model, nn.Module):
             raise SourceError(
@@ -39,9 +43,29 @@ class Loaded:
             )
         return model
 
-    def _failure(self, error: Exception, arguments: dict[str, Any]) -> str:
+    def _failure(self, error: BaseException, arguments: dict[str, Any]) -> str:
         frames = traceback.extract_tb(error.__traceback__)
-        where = f" at {frames[-1].filename}:{frames[-1].lineno}" if frames else ""
+        ours = not frames or frames[-1].filename == __file__
+        where = "" if ours else f" at {frames[-1].filename}:{frames[-1].lineno}"
         given = ", ".join(f"{k}={v!r}" for k, v in arguments.items())
         hint = "; give its arguments with --model-args NAME=VALUE" if isinstance(error, TypeError) else ""
-        return f"{self.spec}: building it with ({given}) failed{where}: {type(error).__name__}: {error}{hint}"
+        return f"{self.spec}: building it with ({given}) failed{where}: {type(error).__name__}: {one_line(error)}{hint}"
+
+
+def one_line(error: BaseException) -> str:
+    """What an error says, on one line."""
+    return " ".join(str(error).split()) or "no message"
+
+
+@contextmanager
+def importable(folder: str | None) -> Iterator[None]:
+    """Let code import its neighbours while this lasts, as running it from their folder would."""
+    if folder is None:
+        yield
+        return
+    sys.path.insert(0, folder)
+    try:
+        yield
+    finally:
+        if folder in sys.path:
+            sys.path.remove(folder)

@@ -12,7 +12,7 @@ from types import ModuleType
 from typing import Any
 
 from cnncost.errors import SourceError
-from cnncost.sources.loaded import Loaded
+from cnncost.sources.loaded import Loaded, importable, one_line
 from cnncost.sources.near import suggestion
 
 
@@ -25,14 +25,16 @@ def load(spec: str) -> Loaded:
     where, _, attribute = spec.rpartition(":")
     if not where or not attribute:
         raise SourceError(f"{spec}: expected package.module:factory or path/to/file.py:Class")
-    module = _from_file(spec, Path(where)) if where.endswith(".py") else _from_package(spec, where)
+    is_file = where.endswith(".py")
+    module = _from_file(spec, Path(where)) if is_file else _from_package(spec, where)
     target: Any = module
     for part in attribute.split("."):
         if not hasattr(target, part):
             names = [n for n in vars(target) if not n.startswith("_")]
             raise SourceError(f"{spec}: {where} has no {attribute}{suggestion(part, names)}")
         target = getattr(target, part)
-    return Loaded(spec, _factory(spec, target))
+    folder = Path(where).resolve().parent if is_file else Path.cwd()
+    return Loaded(spec, _factory(spec, target), folder=str(folder))
 
 
 def _factory(spec: str, target: Any) -> Any:
@@ -55,29 +57,36 @@ def _from_file(spec: str, path: Path) -> ModuleType:
         raise SourceError(f"{spec}: {path} can't be read as Python code")
     module = importlib.util.module_from_spec(found)
     sys.modules[name] = module  # dataclasses and pickling look a class's module up
+    folder = path.resolve().parent
+    _forget_strangers(folder)
     try:
-        with _importable(path.resolve().parent), _import_errors(spec):
+        with importable(str(folder)), _import_errors(spec):
             found.loader.exec_module(module)
     except SourceError:
         sys.modules.pop(name, None)
         raise
+    _HOMES.add(folder)
     return module
 
 
+_HOMES: set[Path] = set()
+"""Folders of the files that were loaded so far."""
+
+
+def _forget_strangers(folder: Path) -> None:
+    """Forget modules of another loaded file's folder that have a namesake here: each file gets its own neighbours."""
+    for path in (*folder.glob("*.py"), *folder.glob("*/__init__.py")):
+        name = path.parent.name if path.name == "__init__.py" else path.stem
+        known = sys.modules.get(name)
+        home = getattr(known, "__file__", None)
+        if known is not None and home and Path(home).resolve() != path and _HOMES & set(Path(home).resolve().parents):
+            for loaded in [m for m in sys.modules if m == name or m.startswith(name + ".")]:
+                del sys.modules[loaded]
+
+
 def _from_package(spec: str, name: str) -> ModuleType:
-    with _importable(Path.cwd()), _import_errors(spec):
+    with importable(str(Path.cwd())), _import_errors(spec):
         return importlib.import_module(name)
-
-
-@contextmanager
-def _importable(folder: Path) -> Iterator[None]:
-    """Let the code import its neighbours while it is loaded, as running it from there would."""
-    sys.path.insert(0, str(folder))
-    try:
-        yield
-    finally:
-        if str(folder) in sys.path:
-            sys.path.remove(str(folder))
 
 
 @contextmanager
@@ -89,4 +98,4 @@ def _import_errors(spec: str) -> Iterator[None]:
     except ModuleNotFoundError as error:
         raise SourceError(f"{spec}: {error}; install it, or run from the folder that has it") from error
     except (Exception, SystemExit) as error:
-        raise SourceError(f"{spec}: importing it failed: {type(error).__name__}: {error}") from error
+        raise SourceError(f"{spec}: importing it failed: {type(error).__name__}: {one_line(error)}") from error

@@ -8,6 +8,7 @@ from typing import Any
 
 from cnncost.errors import CnncostError, InputError, SourceError
 from cnncost.graph import Graph
+from cnncost.sources.loaded import importable
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,13 +18,15 @@ class Resolved:
     name: str
     model: Any
     inputs: Any
+    folder: str | None = None
 
     def record(self) -> Graph:
         """The Graph of one run. Raises CnncostError with the model's name in front."""
         from cnncost.frontends.torch import record
 
         try:
-            return record(self.model, self.inputs)
+            with importable(self.folder):
+                return record(self.model, self.inputs)
         except CnncostError as error:
             error.args = (f"{self.name}: {error.args[0]}", *error.args[1:])
             raise
@@ -45,7 +48,7 @@ def resolve(model: Any, inputs: Any, model_args: dict[str, Any] | None) -> Resol
     given = inputs if inputs is not None else loaded.inputs
     if given is None:
         raise InputError(f"{model}: no input given, and the source knows none; give one, for example 1x3x224x224")
-    return Resolved(model, built, given)
+    return Resolved(model, built, given, loaded.folder)
 
 
 def _loader(spec: str) -> Callable[[str], Any]:

@@ -54,5 +54,8 @@ def parse_inputs(texts: tuple[str, ...]) -> tuple[TensorText, ...] | dict[str, T
             raise InputError(f"input {text!r}: others are named; give all as NAME=SHAPE, or none")
         if match[1] in result:
             raise InputError(f"input {text!r}: {match[1]} is given twice")
-        result[match[1]] = parse_shape(match[2])
+        try:
+            result[match[1]] = parse_shape(match[2])
+        except InputError as error:
+            raise InputError(f"{match[1]}: {error}") from None
     return result

@@ -27,7 +27,7 @@ def test_a_wide_terminal_has_fewer_lines_and_the_same_claims(findings):
     narrow, wide = to_text(findings, 80), to_text(findings, 160)
     assert wide.count("\n") < narrow.count("\n")
     for text in (narrow, wide):
-        assert Counter(text.split())["differs"] == sum(f.verdict == "differs" for f in findings)
+        assert Counter(text.split())["rounded"] == sum(f.verdict == "rounded" for f in findings)
 
 
 def test_both_numbers_are_shown(findings):

@@ -178,10 +178,10 @@ add sub mul div floor_divide fmod remainder pow atan2 maximum minimum fmax fmin 
 logaddexp logaddexp2 copysign heaviside nextafter logical_and logical_or logical_xor float_power ldexp dist inner cdist
 complex polar max min kron cat stack hstack vstack dstack column_stack
 """.split()
-WHOLES = "bitwise_and bitwise_or bitwise_xor bitwise_left_shift bitwise_right_shift gcd lcm add mul remainder eq".split()
+WHOLES = "bitwise_and bitwise_or bitwise_xor bitwise_left_shift bitwise_right_shift gcd lcm add mul eq".split()
 SPECIAL = """
-expit erf erfc erfinv erfcx expm1 exp2 log1p digamma gammaln sinc i0 i0e i1 i1e ndtr ndtri log_ndtr entr round psi
-logit
+expit erf erfc erfinv erfcx expm1 exp2 log1p digamma gammaln sinc i0 i0e i1 i1e ndtr ndtri log_ndtr entr round
+psi logit
 """.split()
 ALONG = "cumsum cumprod cummax cummin logcumsumexp softmax log_softmax logsumexp unbind".split()
 TENSORS = {"cat", "stack", "hstack", "vstack", "dstack", "column_stack"}

@@ -72,7 +72,7 @@ def test_no_biggest_of_nothing(report):
 def test_unknown_ops_with_count_and_first_place(report):
     known = replace(report("lenet5"), unknown={"my::op": 1200, "my::other": 1}, unknown_places={"my::op": "c1"})
     assert heading.unknown(known) == [
-        "2 ops without a rule, so that all sums they belong to are lower bounds (≥):",
+        "2 ops without a rule, left out of the sums marked ≥, which are lower bounds:",
         "my::op, 1,200×, first in c1",
         "my::other, 1×, first in the model itself",
     ]

@@ -1,10 +1,11 @@
 import json
 import re
+from dataclasses import replace
 
 import pytest
 
 from cnncost.errors import CnncostError
-from cnncost.report.json_format import from_json, to_json
+from cnncost.report.json_format import _read, from_json, to_json
 
 
 @pytest.mark.parametrize("name", ["lenet5", "odd", "resnet50"])
@@ -125,3 +126,35 @@ def test_broken_reports_are_refused(breaking, message, report):
 def test_what_is_no_report_is_refused(text):
     with pytest.raises(CnncostError, match=r"^report file: .*expected"):
         from_json(text)
+
+
+def test_a_training_step_comes_back(report):
+    step = replace(report("lenet5"), totals=report("lenet5").totals._replace(training_macs=1, training_flops=2))
+    assert from_json(to_json(step)).totals == step.totals
+
+
+@pytest.mark.parametrize(
+    ("kind", "value", "read"),
+    [
+        pytest.param(int | str, "global", "global", id="the second of two types"),
+        pytest.param(int | str, 3, 3, id="the first"),
+        pytest.param(int | tuple[int, ...] | None, [3, 4], (3, 4), id="a list as a tuple"),
+        pytest.param(int | None, None, None, id="nothing"),
+        pytest.param(tuple[int, str], [1, "a"], (1, "a"), id="a pair"),
+    ],
+)
+def test_types_of_fields(kind, value, read):
+    assert _read(kind, value, "field") == read
+
+
+@pytest.mark.parametrize(
+    ("kind", "value", "message"),
+    [
+        pytest.param(int | str, 1.5, "field: expected a text, got 1.5", id="none of two types"),
+        pytest.param(tuple[int, str], [1], r"field: expected a list of 2, got \[1\]", id="half a pair"),
+        pytest.param(dict[str, int], [], r"field: expected an object, got \[\]", id="a list for an object"),
+    ],
+)
+def test_values_of_no_type(kind, value, message):
+    with pytest.raises(CnncostError, match=message):
+        _read(kind, value, "field")

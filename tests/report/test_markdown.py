@@ -25,7 +25,7 @@ def test_every_row_has_as_many_cells_as_the_heading(name, by, report):
         ),
         pytest.param("- biggest: twice, 46 % of MACs", id="biggest"),
         pytest.param(
-            "**1 op without a rule, so that all sums they belong to are lower bounds (≥):**", id="lower bounds"
+            "**1 op without a rule, left out of the sums marked ≥, which are lower bounds:**", id="lower bounds"
         ),
         pytest.param(r"- cnncost\_test\_report.mystery, 1×, first in the model itself", id="unknown op, escaped"),
     ],

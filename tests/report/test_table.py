@@ -5,6 +5,7 @@ import sys
 
 import pytest
 
+from cnncost.errors import MissingPackageError
 from cnncost.report.columns import LAYER
 from cnncost.report.table import to_csv, to_pandas
 
@@ -46,6 +47,12 @@ def test_pandas_has_exact_ints_and_says_what_they_are(report):
     assert frame["macs"].sum() == 325_680
     assert frame["flops"].dtype == "int64"
     assert frame.attrs["inputs"] == "input 1×1×32×32 float32, batch size 1"
+
+
+def test_without_pandas_the_remedy_is_told(report, monkeypatch):
+    monkeypatch.setitem(sys.modules, "pandas", None)
+    with pytest.raises(MissingPackageError, match="pandas is not installed; pip install pandas"):
+        to_pandas(report("lenet5"))
 
 
 def test_csv_needs_no_pandas():

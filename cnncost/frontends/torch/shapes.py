@@ -35,7 +35,10 @@ def output_types(func: Any, args: Any, kwargs: Any) -> list[Output] | None:
     rule = _RULES.get(name)
     if rule is None or func._schema.is_mutable:
         return None
-    return rule(bound(func, args, kwargs))
+    try:
+        return rule(bound(func, args, kwargs))
+    except (ValueError, IndexError, TypeError, AttributeError, ZeroDivisionError):
+        return None  # settings of another form than the rule knows are torch's to judge
 
 
 def _packed(size: tuple[int, ...], dtype: torch.dtype) -> Output:
@@ -88,7 +91,7 @@ def _conv_transpose(a: dict[str, Any]) -> list[Output] | None:
     geometry = zip(x.shape[2:], w.shape[2:], *(_tuple(a[n], axes) for n in names), strict=True)
     spatial = []
     for size, kernel, stride, pad, dilation, extra in geometry:
-        if not (0 <= extra < max(stride, dilation)) or size < 1:
+        if not (0 <= extra < max(stride, dilation)) or size < 1 or pad < 0 or stride < 1 or dilation < 1:
             return None
         spatial.append((size - 1) * stride - 2 * pad + dilation * (kernel - 1) + extra + 1)
     return [_packed((x.shape[0], w.shape[1] * groups, *spatial), x.dtype)] if min(spatial) > 0 else None
@@ -98,6 +101,8 @@ def _conv_transpose(a: dict[str, Any]) -> list[Output] | None:
 def _batch_norm(a: dict[str, Any]) -> list[Output] | None:
     x, channels = a["input"], a["input"].shape[1:2]
     perchannel = [a[n] for n in ("weight", "bias", "running_mean", "running_var") if a[n] is not None]
+    if not a["training"] and (a["running_mean"] is None or a["running_var"] is None):
+        return None
     if x.dim() < 2 or any(t.shape != channels for t in perchannel) or not x.is_contiguous():
         return None
     return [_packed(tuple(x.shape), x.dtype)]
@@ -115,6 +120,8 @@ def _native_batch_norm(a: dict[str, Any]) -> list[Output] | None:
 @_shapes("layer_norm")
 def _layer_norm(a: dict[str, Any]) -> list[Output] | None:
     x, shape = a["input"], tuple(a["normalized_shape"])
+    if not shape:
+        return None
     affine = [a[n] for n in ("weight", "bias") if a[n] is not None]
     if tuple(x.shape[x.dim() - len(shape) :]) != shape or any(tuple(t.shape) != shape for t in affine):
         return None
@@ -136,6 +143,8 @@ def _attention(a: dict[str, Any]) -> list[Output] | None:
     q, k, v, mask = a["query"], a["key"], a["value"], a["attn_mask"]
     same = q.dtype == k.dtype == v.dtype and q.dim() == k.dim() == v.dim() >= 3 and q.shape[:-2] == k.shape[:-2] == v.shape[:-2]
     if not same or q.shape[-1] != k.shape[-1] or k.shape[-2] != v.shape[-2]:
+        return None
+    if mask is not None and mask.dtype not in (torch.bool, q.dtype):
         return None
     if mask is not None and (tuple(mask.shape[-2:]) != (q.shape[-2], k.shape[-2]) or a["is_causal"]):
         return None
@@ -179,16 +188,31 @@ def _recurrent(a: dict[str, Any]) -> list[Output] | None:
 
 _SAME = """
 relu relu6 hardtanh sigmoid tanh gelu silu mish elu selu celu leaky_relu softplus hardsigmoid hardswish logsigmoid exp log
-sqrt rsqrt neg abs square sin cos erf reciprocal softmax _softmax log_softmax _log_softmax dropout feature_dropout
-""".split()
+sqrt rsqrt neg abs square sin cos erf reciprocal """.split()
 
 
 @_shapes(*_SAME)
 def _same(a: dict[str, Any]) -> list[Output] | None:
-    x = a["self"] if "self" in a else a["input"]
-    if a.get("dtype") is not None or a.get("half_to_float"):
+    x = a["self"]
+    if a.get("approximate", "none") not in {"none", "tanh"}:
         return None
     return [_packed(tuple(x.shape), x.dtype)] if x.is_floating_point() and x.is_contiguous() else None
+
+
+@_shapes("softmax", "_softmax", "log_softmax", "_log_softmax")
+def _softmax(a: dict[str, Any]) -> list[Output] | None:
+    x, axes = a["self"], max(a["self"].dim(), 1)
+    if a.get("dtype") is not None or a.get("half_to_float") or not -axes <= a["dim"] < axes:
+        return None
+    return [_packed(tuple(x.shape), x.dtype)] if x.is_floating_point() and x.is_contiguous() else None
+
+
+@_shapes("dropout", "feature_dropout")
+def _dropout(a: dict[str, Any]) -> list[Output] | None:
+    x = a["input"]
+    plain = x.is_floating_point() and x.is_contiguous() and 0 <= a["p"] <= 1
+    # outside of training it is its input itself
+    return [_packed(tuple(x.shape), x.dtype)] if plain and a["train"] and 0 < a["p"] and a["__op__"] == "dropout" else None
 
 
 _COMPARISONS = frozenset({"eq", "ne", "lt", "le", "gt", "ge"})
@@ -239,7 +263,7 @@ def _pad(a: dict[str, Any]) -> list[Output] | None:
     for i, (before, after) in enumerate(zip(pad[::2], pad[1::2], strict=True), 1):
         shape[-i] += before + after
     # a pad of nothing may be a view
-    return [_packed(tuple(shape), x.dtype)] if min(shape, default=0) > 0 and any(pad) else None
+    return [_packed(tuple(shape), x.dtype)] if min(pad, default=0) >= 0 and any(pad) else None
 
 
 @_shapes("max_pool1d", "max_pool2d", "max_pool3d", "avg_pool1d", "avg_pool2d", "avg_pool3d")

@@ -39,8 +39,8 @@ def to_markdown(findings: Findings, *, whole: bool) -> str:
 
 def _introduction(findings: Findings) -> str:
     return (
-        f"Every figure of the slides ({LECTURE}), beside the one that the real network has: analysed, or tried on\n"
-        f"torch's own layers, never typed. {summary(findings)}.\n\n{RULE}"
+        f"Every figure of the slides ({LECTURE}),\n"
+        f"beside that of the real network, analysed, or tried on torch's own layers. {summary(findings)}.\n\n{RULE}"
     )
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import textwrap
 from collections.abc import Iterator, Sequence
 from itertools import groupby, zip_longest
+from typing import NamedTuple
 
 from cnncost.lecture.contents import LECTURE
 from cnncost.lecture.findings import Findings, summary
@@ -19,7 +20,7 @@ WIDE = 120
 """From this width on, notes have a column of their own, and tables show the slide's calculations."""
 LEAST_WIDTH = 60
 LEAST_NOTE = 40
-LEAST_COLUMN = 8
+LEAST_COLUMN = 7
 WIDEST_COLUMN = 36
 _INDENT = "    "
 _ASCII = str.maketrans({"«": '"', "»": '"', "−": "-", "²": "^2"})
@@ -49,60 +50,70 @@ def ascii_lines(lines: Sequence[Line]) -> list[Line]:
     return [[(to_ascii(text.translate(_ASCII)), style) for text, style in line] for line in lines]
 
 
+class _Frame(NamedTuple):
+    """Widths of the columns, and the blanks between them; the last column is that of the notes, if `noted`."""
+
+    widths: tuple[int, ...]
+    gap: int
+    noted: bool
+
+    @property
+    def width(self) -> int:
+        """Of the whole table."""
+        return sum(self.widths) + self.gap * (len(self.widths) - 1)
+
+
 def _grid(grid: Grid, width: int) -> Iterator[Line]:
-    if grid.caption:
-        yield [(grid.caption, "caption")]
-    columns = _widths(grid, width)
-    beside = grid.inline and any(note.text for note in grid.notes)
-    note_width = width - sum(columns) - GAP * len(columns) if beside and width >= WIDE else 0
-    yield from _row(grid.headings, grid, columns, heading=True, note=["how, and why"] if note_width else ())
-    yield [("─" * (width if note_width else sum(columns) + GAP * (len(columns) - 1)), "rule")]
+    yield from ([(line, "caption")] for line in _wrap(grid.caption, width))
+    frame = _frame(grid, width)
+    yield from _row((*grid.headings, "how, and why"), grid, frame, heading=True)
+    yield [("─" * frame.width, "rule")]
     for row, note in zip_longest(grid.rows, grid.notes if grid.inline else ()):
-        if note_width:
-            yield from _row(row, grid, columns, note=_wrap(note.text, note_width))
-        else:
-            yield from _row(row, grid, columns)
+        yield from _row((*row, note.text if note else ""), grid, frame)
+        if note and not frame.noted:
             yield from _below(note, width)
     if not grid.inline:
         yield from _listed(grid.notes, width)
 
 
-def _widths(grid: Grid, width: int) -> list[int]:
-    """As wide as the texts are, within limits; the widest give way until all fit."""
-    texts = zip(*((grid.headings, *grid.rows)), strict=True)
-    natural = [max(places(text) for text in column) for column in texts]
+def _frame(grid: Grid, width: int) -> _Frame:
+    """Columns as wide as their texts, within limits; the widest give way until all fit, and at last the gaps."""
+    noted = grid.inline and width >= WIDE and any(note.text for note in grid.notes)
+    columns = zip(grid.headings, *grid.rows, strict=True)
+    natural = [max(places(text) for text in column) for column in columns]
     widths = [min(column, WIDEST_COLUMN) for column in natural] if grid.inline else natural
-    left = width - GAP * (len(widths) - 1) - (GAP + LEAST_NOTE if grid.inline and width >= WIDE else 0)
+    left = width - GAP * (len(widths) - 1) - (GAP + LEAST_NOTE if noted else 0)
     while sum(widths) > left and max(widths) > LEAST_COLUMN:
         widths[widths.index(max(widths))] -= 1
-    return widths
+    if noted:
+        widths.append(width - sum(widths) - GAP * len(widths))
+    return _Frame(tuple(widths), GAP if sum(widths) <= left or noted else 1, noted)
 
 
-def _row(
-    row: Sequence[str], grid: Grid, widths: Sequence[int], *, heading: bool = False, note: Sequence[str] = ()
-) -> Iterator[Line]:
-    """A row; texts too long for their column go on below, and a note in a last column."""
-    wrapped = [_wrap(text, width) or [""] for text, width in zip(row, widths, strict=True)]
-    for parts in zip_longest(*wrapped, note, fillvalue=""):
+def _row(row: Sequence[str], grid: Grid, frame: _Frame, *, heading: bool = False) -> Iterator[Line]:
+    """A row; texts too long for their column go on below."""
+    shown = row[: len(frame.widths)]
+    wrapped = [_wrap(text, width) or [""] for text, width in zip(shown, frame.widths, strict=True)]
+    for parts in zip_longest(*wrapped, fillvalue=""):
         line: Line = []
-        for column, (part, width) in enumerate(zip(parts, widths, strict=False)):
-            style = "heading" if heading else _style(grid.headings[column], row[column])
-            blank, gap = " " * (width - places(part)), " " * GAP if column else ""
+        for column, (part, width) in enumerate(zip(parts, frame.widths, strict=True)):
+            blank, gap = " " * (width - places(part)), " " * frame.gap if column else ""
             before, after = (gap + blank, "") if column in grid.right else (gap, blank)
+            style = "heading" if heading else _style((*grid.headings, "note")[column], row[column])
             line += [(before, ""), (part, style), (after, "")]
-        if note:
-            line += [(" " * GAP, ""), (parts[-1], "note")]
         yield _stripped(line)
 
 
 def _style(heading: str, text: str) -> str:
-    return text if heading == VERDICT else ""
+    """A verdict has the style of its name, a note its own."""
+    if heading == VERDICT:
+        return text
+    return "note" if heading == "note" else ""
 
 
-def _below(note: Note | None, width: int) -> Iterator[Line]:
-    if note is not None:
-        for line in _wrap(note.text, width, _INDENT, _INDENT):
-            yield [(line, "note")]
+def _below(note: Note, width: int) -> Iterator[Line]:
+    for line in _wrap(note.text, width, _INDENT, _INDENT):
+        yield [(line, "note")]
 
 
 def _listed(notes: Sequence[Note], width: int) -> Iterator[Line]:

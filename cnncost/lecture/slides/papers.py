@@ -41,4 +41,4 @@ def _name(layer: str) -> str:
 
 def _claim(network: str, what: str, figure: Figure, source: str) -> Claim:
     printed = figure.printed or units.exact(figure.value)
-    return Claim(what, printed, Of(network, figure.quantity, figure.layer or ""), source=source)
+    return Claim(what, printed, Of(network, figure.quantity, figure.layer or ""), reason=figure.reason, source=source)

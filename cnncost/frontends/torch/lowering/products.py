@@ -40,6 +40,14 @@ def conv(call: OpCall) -> Lowered:
     return "conv", attrs
 
 
+@lowers("conv_tbc")
+def conv_tbc(call: OpCall) -> Lowered:
+    """self: T,B,C; weight: R,C,K. As a product of each output position with the whole kernel."""
+    kernel, channels, outs = call["weight"].shape
+    positions = call.outputs[0].numel // outs
+    return "matmul", {"batch": 1, "m": positions, "k": kernel * channels, "n": outs, "bias": True}
+
+
 @lowers("linear", "mkldnn_linear")
 def linear(call: OpCall) -> Lowered:
     """input, weight, bias?."""
@@ -103,7 +111,7 @@ def scaled_mm(call: OpCall) -> Lowered:
 def grouped_mm(call: OpCall) -> Lowered:
     """2D×3D: rows split over groups; 3D×3D: a batch; 2D×2D: the inner axis split (all of it is used once)."""
     a, b = call.first("self", "mat_a").shape, call.first("mat2", "mat_b").shape
-    rows = prod(a[:-1]) if len(a) >= len(b) else prod(a[:-1])
+    rows = prod(a[:-1])
     if len(a) == 3 and len(b) == 2:  # the columns are split over groups
         return "grouped_matmul", {"rows": b[1], "k": a[2], "n": a[1], "bias": call.get("bias") is not None}
     return "grouped_matmul", {"rows": rows, "k": a[-1], "n": b[-1], "bias": call.get("bias") is not None}
@@ -137,7 +145,8 @@ def native_mha(call: OpCall) -> Lowered:
     q, k = call["query"].shape, call["key"].shape
     attrs: Attrs = {
         "batch": q[0], "queries": q[1], "keys": k[1], "width": q[2], "heads": call["num_head"],
-        "mask": call["mask"] is not None,
+        "mask": call["mask"] is not None, "weights": bool(call["need_weights"]),
+        "average": bool(call["need_weights"] and call["average_attn_weights"]),
     }  # fmt: skip
     return "mha", attrs
 
@@ -149,7 +158,7 @@ def encoder_layer(call: OpCall) -> Lowered:
     attrs: Attrs = {
         "batch": batch, "queries": length, "keys": length, "width": width, "heads": call["num_heads"],
         "mask": call["mask"] is not None, "ffn": call["ffn_weight_1"].shape[0],
-        "activation": "gelu" if call["use_gelu"] else "relu",
+        "activation": "gelu" if call["use_gelu"] else "relu", "weights": False, "average": False,
     }  # fmt: skip
     return "encoder_layer", attrs
 

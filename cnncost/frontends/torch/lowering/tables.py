@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from math import prod
+
+import torch
+
 from cnncost.frontends.torch.lowering.registry import Lowered, OpCall, lowers
 
 # ---- elementwise: the name is the function, or is translated
@@ -37,7 +41,10 @@ _ALIASES = {
 @lowers(*_SAME, *(n for n in _ALIASES if n not in {"resolve_conj", "resolve_neg", "view_as_complex"}))
 def pointwise(call: OpCall) -> Lowered:
     """The output has the broadcast shape of the inputs."""
-    return "pointwise", {"fn": _ALIASES.get(call.name, call.name)}
+    name = _ALIASES.get(call.name, call.name)
+    if name == "clamp" and (call["min"] is None or call["max"] is None):
+        name = "clamp_max" if call["min"] is None else "clamp_min"
+    return "pointwise", {"fn": name}
 
 
 @lowers("add", "sub", "subtract")
@@ -106,7 +113,7 @@ def nll(call: OpCall) -> Lowered:
 # ---- reductions, softmax, scans, sorting
 
 _REDUCTIONS = {
-    **{n: n for n in "sum nansum prod mean aminmax argmax argmin var std norm logsumexp count_nonzero any all trace".split()},
+    **{n: n for n in "sum nansum prod mean aminmax argmax argmin var std norm logsumexp count_nonzero any all".split()},
     "max": "max", "min": "min", "amax": "max", "amin": "min", "median": "median", "nanmedian": "median",
     "nanmean": "mean", "var_mean": "var", "std_mean": "std", "linalg_vector_norm": "norm", "frobenius_norm": "norm",
 }  # fmt: skip
@@ -132,8 +139,20 @@ def scan(call: OpCall) -> Lowered:
     return "scan", {"fn": call.name.strip("_"), "axis": call["dim"]}
 
 
-@lowers("sort", "argsort", "topk", "kthvalue", "mode", "msort", "unique_dim", "_unique2", "_unique", "unique_consecutive",
-        "searchsorted", "bucketize")  # fmt: skip
+@lowers("trace")
+def trace(call: OpCall) -> Lowered:  # noqa: ARG001  # its input says all
+    """The sum of a diagonal."""
+    return "trace", {}
+
+
+@lowers("searchsorted", "bucketize")
+def search(call: OpCall) -> Lowered:
+    """Each value is looked for among sorted boundaries."""
+    boundaries = call["sorted_sequence"] if call.name == "searchsorted" else call["boundaries"]
+    return "search", {"values": call.outputs[0].numel, "boundaries": boundaries.shape[-1]}
+
+
+@lowers("sort", "argsort", "topk", "kthvalue", "mode", "msort", "unique_dim", "_unique2", "_unique", "unique_consecutive")
 def sort(call: OpCall) -> Lowered:
     """Along `dim`; the unique family over everything."""
     default = -1 if call.name in {"sort", "argsort", "topk", "kthvalue", "mode"} else None
@@ -159,9 +178,22 @@ _ACCUMULATE = {"index_add", "scatter_add", "scatter_reduce", "index_reduce"}
 def scatter(call: OpCall) -> Lowered:
     """Elements put by position, added up where `accumulate` says so."""
     adds = call.name in _ACCUMULATE or bool(call.get("accumulate", False)) or call.get("reduce") is not None
+    return "scatter", {"fn": call.name, "accumulate": adds, "elements": _scattered(call)}
+
+
+def _scattered(call: OpCall) -> int:
+    """How many elements are put: an index that has the source's axes tells for each, another for each slice."""
+    if "indices" in call.arguments:  # index_put: the indexed axes broadcast, the others are taken whole
+        indices = [i for i in call["indices"] if i is not None]
+        if any(i.dtype in (torch.bool, torch.uint8) for i in indices):
+            return int(call["values"].numel())
+        picked = torch.broadcast_shapes(*(i.shape for i in indices))
+        whole = [n for n, i in zip(call["self"].shape, [*call["indices"], *[None] * 64], strict=False) if i is None]
+        return prod(picked) * prod(whole)
+    if call.name in {"scatter", "scatter_add", "scatter_reduce"}:
+        return int(call["index"].numel())
     source = next((call[n] for n in ("src", "source", "values") if hasattr(call.get(n), "shape")), None)
-    elements = source.numel() if source is not None else call.outputs[0].numel
-    return "scatter", {"fn": call.name, "accumulate": adds, "elements": elements}
+    return source.numel() if source is not None else call.outputs[0].numel
 
 
 @lowers("embedding_bag", "_embedding_bag", "_embedding_bag_forward_only")

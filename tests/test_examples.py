@@ -1,0 +1,28 @@
+"""Every example runs, and so does the typed program that mypy checks the public API with."""
+
+import os
+import runpy
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+EXAMPLES = sorted((ROOT / "examples").glob("*.py"))
+
+
+@pytest.mark.parametrize("path", EXAMPLES, ids=[path.name for path in EXAMPLES])
+def test_an_example_runs_and_prints(path, capsys):
+    runpy.run_path(str(path), run_name="__main__")
+
+    assert capsys.readouterr().out.strip()
+
+
+def test_the_typed_program_runs():
+    runpy.run_path(str(ROOT / "tests" / "typing" / "api.py"), run_name="__main__")
+
+
+def test_the_gate_is_executable_and_runs_what_the_readme_says():
+    gate = ROOT / ".ci" / "run"
+
+    assert os.access(gate, os.X_OK)
+    assert "<!-- test command -->" in gate.read_text()
