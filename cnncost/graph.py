@@ -216,6 +216,7 @@ def verify(graph: Graph) -> Graph:
     """
     _verify_tables(graph)
     _verify_nodes(graph)
+    _verify_storages(graph)
     return graph
 
 
@@ -232,22 +233,27 @@ def _verify_tables(graph: Graph) -> None:
             (s.path, o.name, o.value) for s in graph.scopes for o in s.parameters + s.buffers if o.value not in values
         )
         raise GraphError(f"scope {path!r}: {name} is value {value}, which does not exist")
-    if [s.id for s in graph.storages] != list(range(len(graph.storages))):
-        raise GraphError("storages are stored by id, and some have another")
-    named = {v for call in graph.calls for v in (*call.inputs, *call.outputs)} | {*graph.inputs, *graph.outputs}
-    if not named <= set(values):
-        raise GraphError(f"value {min(named - set(values))} is named as an input or output, and does not exist")
+    if lost := set(graph.inputs) - set(values):
+        raise GraphError(f"input value {min(lost)} does not exist (there are {len(values)})")
+    if lost := {value for call in graph.calls for named in call[3:] for value in named} - set(values):
+        wrong = next(i for i, call in enumerate(graph.calls) if lost & {*call.inputs, *call.outputs})
+        raise GraphError(f"call {wrong}: value {min(lost)} does not exist (there are {len(values)})")
     for i, (scope, parent, _, _, _) in enumerate(graph.calls):
         if scope not in scopes:
             raise GraphError(f"call {i}: scope {scope} does not exist (there are {len(scopes)})")
         if (parent is None) != (i == 0) or (parent is not None and not 0 <= parent < i):
             raise GraphError(f"call {i}: parent {parent}; only call 0 has none, and a parent begins earlier")
-    nodes = len(graph.nodes)
-    for index, _, born, died in graph.storages:
-        if not -1 < (born or 0) < max(nodes, 1) or not -1 < (died or 0) < max(nodes, 1):
-            raise GraphError(f"storage {index}: born {born}, died {died}, and there are {nodes} nodes")
+
+
+def _verify_storages(graph: Graph) -> None:
+    last = len(graph.nodes) - 1
+    for i, (index, _, born, died) in enumerate(graph.storages):
+        if index != i:
+            raise GraphError(f"storage {i}: its id is {index}; storages are stored by id")
+        if not (born is None or 0 <= born <= last) or not (died is None or 0 <= died <= last):
+            raise GraphError(f"storage {i}: born at node {born}, died after {died}; the last node is {last}")
         if born is not None and died is not None and died < born:
-            raise GraphError(f"storage {index}: died after node {died}, before its birth at {born}")
+            raise GraphError(f"storage {i}: died after node {died}, before its birth at {born}")
 
 
 def _verify_nodes(graph: Graph) -> None:

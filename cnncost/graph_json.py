@@ -41,7 +41,9 @@ def from_json(text: str) -> Graph:
             raise GraphError(f"graph file: schema {data['graph_schema']}, this version reads {SCHEMA}")
         graph = _graph(data)
         return verify(graph)
-    except (ValueError, KeyError, TypeError, IndexError, AttributeError) as error:
+    except GraphError:
+        raise
+    except Exception as error:  # a damaged file may break anything that reads it
         raise GraphError(f"graph file: not a graph that cnncost wrote ({type(error).__name__}: {error})") from error
 
 
@@ -50,7 +52,7 @@ def _graph(data: dict[str, Any]) -> Graph:
     return Graph(
         values=tuple(Value(i, _type(kind), storage, role) for i, kind, storage, role in data["values"]),
         nodes=tuple(
-            Node(specs[spec], tuple(ins), tuple(outs), call, name, phase)
+            Node(specs[_index(spec)], tuple(ins), tuple(outs), call, name, phase)
             for spec, ins, outs, call, name, phase in data["nodes"]
         ),
         scopes=tuple(
@@ -62,6 +64,12 @@ def _graph(data: dict[str, Any]) -> Graph:
         inputs=tuple(data["inputs"]),
         outputs=tuple(data["outputs"]),
     )
+
+
+def _index(value: int) -> int:
+    if type(value) is not int or value < 0:
+        raise GraphError(f"graph file: a spec is referred to by its place, 0 or more, not by {value!r}")
+    return value
 
 
 def _types(data: list[Any]) -> tuple[TensorType, ...]:

@@ -1,6 +1,12 @@
-"""Normalisation. Per-group scalars (one division, ε, one root a group) are left out of the counts."""
+"""Normalisation.
+
+Per-group scalars (one division, ε, one root a group) are left out of the counts, but for the RMS norm, whose
+parts autograd sees one by one.
+"""
 
 from __future__ import annotations
+
+from math import prod
 
 from cnncost.graph import OpSpec
 from cnncost.ops.registry import Cost, cost, flops, rule
@@ -14,7 +20,7 @@ SCALE_SHIFT = 2
 
 @rule("norm")
 def norm(spec: OpSpec) -> Cost:
-    """FLOPs per element: batch norm 2; layer, group and instance norm 6, with scale and shift 8; RMS norm 3, scaled 4.
+    """FLOPs per element: batch norm 2; layer, group and instance norm 6, with scale and shift 8; RMS norm 3, scaled 4, and 3 a row.
 
     Attributes: fn (batch, layer, group, instance, rms), affine, statistics (whether they are taken
     from the data). Ref: Ioffe & Szegedy 2015; Ba et al. 2016; Wu & He 2018; Ulyanov et al. 2016;
@@ -24,8 +30,10 @@ def norm(spec: OpSpec) -> Cost:
     costs the same in both. Without running statistics it is an instance of the general case.
     """
     n = spec.inputs[0].numel
-    if spec["fn"] == "rms":  # x² , sum, · 1/rms, · scale
-        return cost(spec, flops("RMS norm", 3 + bool(spec["affine"]), "n", n))
+    if spec["fn"] == "rms":  # x², sum, · 1/rms, · scale; a division by the width, ε, √ and 1/x a row, less a sum
+        rows = n // prod(spec.inputs[0].shape[-spec["axes"] :])
+        each = 3 + bool(spec["affine"])
+        return cost(spec, flops("RMS norm", each, "n", n), flops("per row", 3, "rows", rows))
     if not spec["statistics"]:
         return cost(spec, flops("scale and shift", SCALE_SHIFT, "n", n))
     terms = [flops("statistics", STATISTICS, "n", n), flops("normalise", NORMALISE, "n", n)]

@@ -14,7 +14,7 @@ _ONE = """
 add sub mul div neg abs reciprocal square sqrt exp exp2 expm1 log log2 log10 log1p pow
 sin cos tan asin acos atan atan2 sinh cosh tanh asinh acosh atanh sinc erf erfc erfinv lgamma digamma polygamma
 i0 i0e i1 i1e ndtri log_ndtr erfcx gammaln floor ceil round trunc sign sgn maximum minimum fmax fmin relu threshold
-eq ne lt le gt ge isnan isinf isposinf isneginf isfinite fmod remainder floor_divide heaviside angle
+eq ne lt le gt ge isnan isinf isposinf isneginf fmod remainder floor_divide heaviside angle
 clamp_min clamp_max ldexp nextafter zeta igamma igammac
 """.split()
 
@@ -33,7 +33,8 @@ FLOPS: dict[str, int] = {
     "clamp": 2,  # two comparisons
     "hardtanh": 2,
     "relu6": 2,
-    "isclose": 4,  # |x − y| ≤ atol + rtol·|y| with the right side known
+    "isfinite": 3,  # x = x, |x| ≠ ∞
+    "isclose": 10,  # as torch computes it: x = y, or |x − y| ≤ |atol + |rtol·y|| and that is finite
     "leaky_relu": 2,  # compare, αx
     "prelu": 2,
     "rrelu": 2,

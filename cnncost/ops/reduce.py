@@ -14,6 +14,7 @@ _PER_INPUT: dict[str, tuple[int, int]] = {
     "sum": (1, -1),
     "nansum": (2, -1),
     "prod": (1, -1),
+    "nanmean": (3, 0),  # a sum without NaN, and how many those are
     "mean": (1, 0),  # n − o sums, o divisions
     "max": (1, -1),
     "min": (1, -1),

@@ -8,6 +8,8 @@ import pytest
 import torch
 from torch import nn
 from torch.nn import functional as F
+from torch.nn.utils.parametrizations import weight_norm
+from torch.utils.checkpoint import checkpoint
 
 import cnncost
 from cnncost import graph_json
@@ -174,6 +176,27 @@ def functional(x, w, b):
     return F.cosine_similarity(x.flatten(2), F.pixel_shuffle(x, 2).view(2, 4, 9), dim=-1)
 
 
+class Checkpointed(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.layers = nn.Sequential(nn.Linear(6, 8), nn.Tanh(), nn.Linear(8, 6))
+
+    def forward(self, x):
+        return checkpoint(self.layers, x, use_reentrant=False)
+
+
+class Product(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx, x, w):
+        ctx.save_for_backward(x, w)
+        return (x @ w).tanh()
+
+    @staticmethod
+    def backward(ctx, grad):
+        x, w = ctx.saved_tensors
+        return grad @ w.T, x.T @ grad
+
+
 def shared():
     layer = nn.Linear(6, 6)
     return nn.Sequential(layer, nn.Tanh(), layer, nn.LayerNorm(6), layer)
@@ -215,6 +238,10 @@ ZOO = {
     "bags": (lambda: nn.Sequential(nn.EmbeddingBag(20, 6), nn.Linear(6, 3), nn.Softmax(1)), [TOKENS]),
     "in place": (InPlace, [(2, 6)]),
     "functional": (lambda: Function(functional), [(2, 2, 6, 6), (4, 2, 3, 3), (4,)]),
+    "checkpointed": (Checkpointed, [(2, 6)]),
+    "a function with its own backward": (lambda: Function(Product.apply), [(2, 6), (6, 4)]),
+    "mapped over examples": (lambda: Function(torch.vmap(lambda x: x.softmax(0) @ torch.ones(6, 3))), [(2, 6)]),
+    "weight norm": (lambda: nn.Sequential(weight_norm(nn.Conv1d(4, 5, 3)), nn.ReLU()), [(2, 4, 6)]),
     "one layer three times": (shared, [(2, 6)]),
     "activations": (
         lambda: nn.Sequential(nn.PReLU(), nn.SELU(), nn.CELU(2.0), nn.RReLU(), nn.Mish(), nn.GLU(1), nn.Hardswish(),
@@ -281,6 +308,14 @@ def test_the_mode_around_the_recording_does_not_matter(name, mode, grad):
 
 
 @every
+def test_mixed_precision_around_the_recording_changes_no_count(name):
+    model, inputs = _made(name)
+    expected = _counts(record(model, inputs))[0]
+    with torch.autocast("cpu", torch.bfloat16):
+        assert _counts(record(model, inputs))[0] == expected
+
+
+@every
 def test_weights_without_data_count_as_those_with(name):
     model, inputs = _made(name)
     without, _ = _made(name, "meta")
@@ -336,11 +371,12 @@ def test_recording_leaves_the_model_as_it_was(name):
     assert all(parameter.grad is None for parameter in model.parameters())
 
 
-@every
+NAMES_THE_BATCH = {"relative positions", "functional", "attention with padding", "encoder with padding"}
+
+
+@pytest.mark.parametrize("name", sorted(ZOO.keys() - NAMES_THE_BATCH - {"a function with its own backward"}))
 def test_twice_the_batch_costs_twice(name):
-    """All of these nets treat examples alike: what is not twice is what does not depend on the batch."""
-    if name in {"relative positions", "functional", "attention with padding", "encoder with padding", "bags"}:
-        pytest.skip("its forward names the batch")
+    """All of these nets treat examples alike."""
     model, inputs = _made(name)
     axis = 1 if name in {"encoder, time first", "decoder"} else 0
     double = []

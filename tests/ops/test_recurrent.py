@@ -181,7 +181,7 @@ def test_macs_by_hand(analyze, layer, x, expected):
 
 
 def test_torch_counter_sees_the_products_of_a_layer_in_parts(analyze):
-    """With autograd on the CPU it runs them as matrix products; without, as one op that the counter does not know."""
+    """Of a GRU with autograd on; an LSTM, and all without autograd, are one op on the CPU that it does not know."""
     layer = nn.GRU(3, 4, 2, bidirectional=True)
     with FlopCounterMode(display=False) as counter:
         layer(torch.ones(5, 2, 3))

@@ -67,12 +67,12 @@ _COMPILER = frozenset({"torch._dynamo", "sympy"})
 def _record(originals: list[tuple[str, nn.Module]], inputs: Inputs, grad: bool, use_memo: bool) -> Graph:
     skeleton = Skeleton()
     tree = [(path, skeleton.module(module)) for path, module in originals]
-    inputs.data.update(skeleton.data)
+    skeleton.data.update(inputs.data)
     model = tree[0][1]
-    recorder = Recorder(use_memo, inputs.data)
+    recorder = Recorder(use_memo, skeleton)
     tracker = Tracker(tree, recorder)
     ledger = recorder.ledger
-    given = tuple([ledger.add_source(t, "input", inputs.data.get(id(t))).value for t in inputs.tensors()])
+    given = tuple([ledger.add_source(t, "input", inputs.data.get(id(t), None if t.is_meta else t)).value for t in inputs.tensors()])
     with same_random_state():
         try:
             with tracker.tracking(), quiet_torch(grad), recorder:

@@ -14,11 +14,24 @@ from cnncost.frontends.torch.guard import same_random_state
 _READ_BY_CONSTRUCTORS = frozenset({torch.linspace, torch.arange, torch.logspace, torch.tensor, torch.as_tensor})
 
 
-class _KeepSmall(TorchFunctionMode):
-    """Keeps on the CPU what constructors read with `.item()`: depth-wise rates, positions, literal tensors."""
+_FILLS = frozenset(
+    getattr(torch.Tensor, name)
+    for name in "normal_ uniform_ trunc_normal_ zero_ fill_ mul_ add_ erfinv_ clamp_ exponential_ log_normal_".split()
+    if hasattr(torch.Tensor, name)
+)
+
+
+class _Bare(TorchFunctionMode):
+    """What building needs beside the `meta` device.
+
+    What constructors read with `.item()` (depth-wise rates, positions, literal tensors) is kept on the CPU.
+    Initial values are not drawn where there is nothing to fill: torch would import its compiler to do nothing.
+    """
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         kwargs = kwargs or {}
+        if func in _FILLS and args[0].is_meta:
+            return args[0]
         if func in _READ_BY_CONSTRUCTORS and kwargs.get("device") is None:
             kwargs = {**kwargs, "device": "cpu"}
         return func(*args, **kwargs)
@@ -27,5 +40,5 @@ class _KeepSmall(TorchFunctionMode):
 @contextmanager
 def building() -> Iterator[None]:
     """Tensors made while it lasts are on `meta`, but for the few kinds whose values constructors read."""
-    with same_random_state(), torch.device("meta"), _KeepSmall():
+    with same_random_state(), torch.device("meta"), _Bare():
         yield

@@ -56,10 +56,11 @@ def _product(a: dict[str, Any]) -> None:
 def _batch_norm(a: dict[str, Any]) -> None:
     if not a["training"] and (a["running_mean"] is None or a["running_var"] is None):
         raise RuntimeError("expected running_mean and running_var in evaluation mode")
-    x, w = a["input"], a["weight"]
-    # half inputs with float parameters are how mixed precision runs it; the other way round is refused
-    if isinstance(w, torch.Tensor) and w.dtype != x.dtype and w.dtype is not torch.float32:
-        raise RuntimeError("mixed dtype: expected parameters of the input's dtype, or float32")
+    x = a["input"]
+    kept = [a[n] for n in ("weight", "bias", "running_mean", "running_var") if a[n] is not None]
+    # float32 statistics beside half or bfloat16 are the one mixture that is allowed
+    if any(t.dtype != x.dtype and (t.dtype, x.dtype.itemsize) != (torch.float32, 2) for t in kept):
+        raise RuntimeError("mixed dtypes: expected parameters and statistics of the input's dtype")
 
 
 @_checks("softmax", "log_softmax", "_softmax", "_log_softmax", "_safe_softmax")

@@ -31,8 +31,14 @@ def same_random_state() -> Iterator[None]:
             numpy.set_state(numpy_state)
 
 
-def _restore_default_device(device: torch.device) -> None:
-    if torch.get_default_device() != device:
+def _default_device() -> torch.device | None:
+    """The default device, or None where none was set."""
+    context = getattr(torch._GLOBAL_DEVICE_CONTEXT, "device_context", None)
+    return None if context is None else torch.get_default_device()
+
+
+def _restore_default_device(device: torch.device | None) -> None:
+    if _default_device() != device:
         torch.set_default_device(device)
 
 
@@ -42,10 +48,12 @@ def quiet_torch(grad: bool) -> Iterator[None]:
     dtype = torch.get_default_dtype()
     with ExitStack() as stack:
         stack.callback(torch.set_default_dtype, dtype)
-        stack.callback(_restore_default_device, torch.get_default_device())
+        stack.callback(_restore_default_device, _default_device())
         if "torch._dynamo" in sys.modules:  # nothing can have been compiled before it was imported
             stack.enter_context(torch.compiler.set_stance("force_eager"))
         stack.enter_context(torch.set_grad_enabled(grad))
+        # Autocast knows no tensors without data: it would cast the few that have some, and not their partners.
+        stack.enter_context(torch._C._DisableAutocast())
         if not grad:
             # Below autograd composite ops arrive whole, and nothing is spent on autograd's own bookkeeping.
             stack.enter_context(torch._C._AutoDispatchBelowAutograd())

@@ -89,10 +89,14 @@ class Ledger:
         They are the user's, and never written to. Tensors of another recorded storage (flattened weights) share it.
         """
         self._kept.append(tensor)
-        where = pointer(tensor)
+        if tensor.layout is torch.strided:
+            storage = tensor.untyped_storage()
+            where, nbytes = storage._cdata, storage.nbytes()
+        else:
+            where, nbytes = id(tensor), _storage_bytes(tensor)
         block = self._by_pointer.get(where)
         if block is None:
-            block = Block(len(self._blocks), _storage_bytes(tensor), None, data is not None, True)
+            block = Block(len(self._blocks), nbytes, None, data is not None, True)
             self._by_pointer[where] = block
             self._blocks.append(block)
         index, sig = len(self.values), signature(tensor, data is not None)
@@ -165,7 +169,7 @@ class Ledger:
         self._kept.append(tensor)
         self.known[id(tensor)] = Known(
             weakref.ref(tensor), known.value, signature(tensor, known.sig.real), known.block, known.version,
-            for_ if known.data is None else known.data,
+            (for_ if known.data is None else known.data) if known.sig.real else None,
         )  # fmt: skip
 
     def find(self, tensor: torch.Tensor) -> Known | None:

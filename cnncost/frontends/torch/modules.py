@@ -82,11 +82,14 @@ class Tracker:
     def _wrapped(self, original: Callable[..., Any]) -> Callable[..., Any]:
         thread, recorder, index, counts = self._thread, self.recorder, self._index, self._counts
         begun, outputs, values = self._begun, self._outputs, self.values
+        copy_of = recorder.skeleton.copy_of if recorder.skeleton is not None else lambda _: None
 
         def __call__(module: nn.Module, *args: Any, **kwargs: Any) -> Any:  # noqa: N807  # takes nn.Module's place
             if get_ident() != thread:
                 return original(module, *args, **kwargs)
             scope = index.get(id(module))
+            if scope is None and (copy := copy_of(module)) is not None:
+                module, scope = copy, index.get(id(copy))  # code that reaches the user's own module past the skeleton
             if scope is None:
                 scope = self._add_unregistered(module)
             outer, call, count = self._parent, len(begun), counts[scope]

@@ -23,6 +23,7 @@ from cnncost.frontends.torch.memo import Entry, Fresh
 from cnncost.frontends.torch.running import (
     META, Found, Runner, composite, has_data, shape_follows_values, swap, twin, written,
 )  # fmt: skip
+from cnncost.frontends.torch.skeleton import Skeleton
 from cnncost.frontends.torch.types import signature, tensor_type
 from cnncost.graph import Node, OpSpec, TensorType
 
@@ -35,9 +36,10 @@ _OTHERS = _SEQUENCES | _PLAIN | {torch.dtype, torch.device, torch.layout, torch.
 class Recorder(TorchDispatchMode):
     """Records ops while it is entered. `call` is the module call that runs, kept by the module tracker."""
 
-    def __init__(self, use_memo: bool = True, values: dict[int, torch.Tensor] | None = None) -> None:
+    def __init__(self, use_memo: bool = True, skeleton: Skeleton | None = None) -> None:
         super().__init__()
-        self.values_at_hand = values or {}
+        self.skeleton = skeleton
+        self.values_at_hand = skeleton.data if skeleton is not None else {}
         """Values of tensors that have none themselves, by identity."""
         self.ledger = Ledger()
         self.nodes: list[Node] = []
@@ -103,6 +105,10 @@ class Recorder(TorchDispatchMode):
     def meet(self, tensor: torch.Tensor) -> Known:
         """Enter a tensor that no recorded op made: a constant, or an alias made where we don't see it."""
         ledger = self.ledger
+        copy = self.skeleton.copy_of(tensor) if self.skeleton is not None else None
+        if copy is not None and copy is not tensor:  # code that reaches the user's own tensor past the skeleton
+            ledger.stand_in(tensor, tensor, ledger.find(copy) or self.meet(copy))
+            return ledger.known[id(tensor)]
         block = ledger.block_of(tensor)
         if block is None:
             data = self.values_at_hand.get(id(tensor), tensor if has_data(tensor) else None)
@@ -166,11 +172,13 @@ class Recorder(TorchDispatchMode):
             for how, tensor in zip(made, tensors, strict=True)
         )
         inputs = tuple(known.sig.type for _, known in found)
-        spec = lower(OpCall.bind(func, args, kwargs, inputs, types, self._moves(tensors, found)))
         writes = written(func, args, kwargs, found)
+        silent = [i for i in writes if i not in made]  # written to, and not returned
+        types += tuple(found[i][1].sig.type for i in silent)
         run_for_effect = bool(writes) and all(known.sig.real for _, known in found)
         reshapes = torch.Tag.inplace_view in func.tags or shape_follows_values(func, found)
-        rerun = run_for_effect or reshapes or bool(self._runner.data) or not tensors or None in made
+        spec = lower(OpCall.bind(func, args, kwargs, inputs, types, self._moves(tensors, found)))
+        rerun = run_for_effect or reshapes or bool(silent) or bool(self._runner.data) or not tensors or None in made
         outputs = None if rerun else tuple(how for how in made if how is not None)
         name = str(func).removesuffix(".default")
         return Entry(func, name, memos.intern(spec), outputs, type(template) is memos.Slot, template, writes)
@@ -230,6 +238,10 @@ class Recorder(TorchDispatchMode):
             if (data := self._runner.data.get(id(tensor))) is not None:
                 known = ledger.attach(tensor, data)
             ids.append(known.value)
+        for i in entry.writes:
+            tensor, known = found[i]
+            if not any(tensor is t for t in tensors):
+                ids.append(ledger.write(tensor, known, False).value)
         spec = entry.spec
         types = tuple(ledger.values[i].type for i in ids)
         if types != spec.outputs:  # the shape depends on values that are at hand (nonzero on a real mask)

@@ -16,8 +16,8 @@ from cnncost.frontends.torch import memo as memos
 from cnncost.frontends.torch.checks import CHECKS
 from cnncost.frontends.torch.ledger import Known
 from cnncost.frontends.torch.lowering.registry import bound, op_name
-from cnncost.frontends.torch.packing import PACKING
 from cnncost.frontends.torch.shapes import output_types
+from cnncost.frontends.torch.sizes import sized_by_values
 
 Found: TypeAlias = list[tuple[torch.Tensor, Known]]
 """The tensors among an op's arguments, with what the books know of them."""
@@ -30,6 +30,7 @@ _CPU = torch.device("cpu")
 _READS_DATA = (torch.Tag.data_dependent_output, torch.Tag.dynamic_output_shape)
 _READERS = frozenset({"aten::item", "aten::_local_scalar_dense", "aten::is_nonzero", "aten::equal", "aten::allclose"})
 _INDEXING = frozenset({"aten::index", "aten::_unsafe_index", "aten::index_put", "aten::index_put_"})
+_FILLED = frozenset(f"aten::{name}" for name in "zeros_like ones_like full_like new_zeros new_ones new_full".split())
 _MASKS = frozenset({torch.bool, torch.uint8})
 _EMPTY = frozenset(
     {"aten::empty", "aten::empty_strided", "aten::new_empty", "aten::new_empty_strided", "aten::empty_like"}
@@ -77,11 +78,12 @@ class Runner:
             return self._for_values(func, args, kwargs, found)
         if func.is_view and not composite(func):
             return func(*args, **kwargs)  # a view of real weights costs nothing and keeps the storage
-        name = func._schema.name
-        if name in _INDEXING:
+        if func._schema.name in _INDEXING:
             args = _without_masks(args, found)
-        if name in PACKING:
-            return PACKING[name](args, {id(t): t if k.data is None else k.data for t, k in found if k.sig.real})
+        if (special := sized_by_values(func)) is not None:
+            return special(args, {id(t): t if k.data is None else k.data for t, k in found if k.sig.real})
+        if func._schema.name in _FILLED:
+            return self._filled(func, args, kwargs, found)
         return self._on_twins(func, args, kwargs, found)
 
     def _too_large(self, func: Any, args: Any, kwargs: Any, found: Found) -> Any:
@@ -111,6 +113,14 @@ class Runner:
         self.data[id(result)] = data
         return result
 
+    def _filled(self, func: Any, args: Any, kwargs: Any, found: Found) -> Any:
+        """A tensor like another, filled with constants: its values are known whatever the other's are."""
+        result = self._on_twins(func, args, kwargs, found)
+        if result.numel() <= REAL_LIMIT and found[0][0].numel() <= REAL_LIMIT:
+            like = {id(tensor): torch.empty_like(tensor, device=_CPU) for tensor, _ in found}
+            self.data[id(result)] = func(*swap(args, like, _CPU), **swap(kwargs, like, _CPU))
+        return result
+
     def _for_values(self, func: Any, args: Any, kwargs: Any, found: Found) -> Any:
         """Run an op on values; and without them, if an input has none itself, so that its outputs have none either."""
         table = {id(tensor): known.data for tensor, known in found if known.data is not None}
@@ -125,11 +135,10 @@ class Runner:
         template = memos.templated(result, values)
         if _asks_for_cpu(func, args, kwargs):
             return result.clone()  # `tolist` and `numpy` read it there; whoever writes to it writes to this copy
-        if values and any(tensor.is_meta for tensor, _ in found):
+        back = {id(data): tensor for tensor, _ in found if (data := table.get(id(tensor))) is not None}
+        outputs = [back.get(id(value), value) for value in values]
+        if any(tensor.is_meta for tensor, _ in found) and not all(tensor.is_meta for tensor in outputs):
             outputs = self._shaped(func, args, kwargs, found, values)
-        else:
-            back = {id(data): tensor for tensor, _ in found if (data := table.get(id(tensor))) is not None}
-            outputs = [back.get(id(value), value) for value in values]
         self.data = {id(out): value for out, value in zip(outputs, values, strict=True) if out is not value}
         self.data.update({key: table[key] for key in copied if key in table})
         return memos.fill(template, outputs)
@@ -169,7 +178,7 @@ def shape_follows_values(func: Any, found: Found) -> bool:
     """Whether the op's output shape depends on values that are at hand, so that the memo can't know it."""
     if func._schema.name in _INDEXING:
         return any(tensor.dtype in _MASKS for tensor, _ in found[1:])
-    return func._schema.name in PACKING or any(tag in func.tags for tag in _READS_DATA)
+    return sized_by_values(func) is not None or any(tag in func.tags for tag in _READS_DATA)
 
 
 def _reads_values(func: Any, args: Any, found: Found) -> bool:
@@ -179,6 +188,8 @@ def _reads_values(func: Any, args: Any, found: Found) -> bool:
     """
     if func._schema.name in _INDEXING:
         return any(tensor.dtype in _MASKS and not known.sig.real for tensor, known in found[1:])
+    if sized_by_values(func) is not None:
+        return False  # it says itself which values it lacks
     if func._schema.name == "aten::one_hot":
         return len(args) < 2 or args[1] < 1
     return func._schema.name in _READERS or any(tag in func.tags for tag in _READS_DATA)

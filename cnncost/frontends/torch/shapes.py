@@ -59,12 +59,28 @@ def _ready(*tensors: torch.Tensor | None) -> bool:
     return all(t.is_contiguous() for t in present) and len({t.dtype for t in present}) == 1
 
 
+def _channels_last(*tensors: torch.Tensor) -> bool:
+    """Whether an image, or the weight that meets it, keeps its channels last; if one does, so does the result."""
+    formats = {4: torch.channels_last, 5: torch.channels_last_3d}
+    return len({t.dtype for t in tensors}) == 1 and any(
+        t.dim() in formats and not t.is_contiguous() and t.is_contiguous(memory_format=formats[t.dim()]) for t in tensors
+    )
+
+
+def _ordered(size: tuple[int, ...], dtype: torch.dtype, channels_last: bool) -> Output:
+    if not channels_last:
+        return _packed(size, dtype)
+    _, strides, _ = _packed((size[0], *size[2:], size[1]), dtype)
+    return size, (strides[0], strides[-1], *strides[1:-1]), dtype
+
+
 @_shapes("conv1d", "conv2d", "conv3d", "convolution")
 def _conv(a: dict[str, Any]) -> list[Output] | None:
     x, w, padding = a["input"], a["weight"], a["padding"]
     axes, groups = w.dim() - 2, a["groups"]
     fits = x.dim() == w.dim() and x.shape[1] == w.shape[1] * groups and w.shape[0] % groups == 0
-    if not fits or not _ready(x, w, a["bias"]) or a.get("transposed") or isinstance(padding, str):
+    last = _channels_last(x, w)
+    if not fits or not (_ready(x, w, a["bias"]) or last) or a.get("transposed") or isinstance(padding, str):
         return None
     if a["bias"] is not None and a["bias"].shape != w.shape[:1]:
         return None
@@ -76,14 +92,15 @@ def _conv(a: dict[str, Any]) -> list[Output] | None:
         if reach < 0 or stride < 1 or dilation < 1 or pad < 0:
             return None
         spatial.append(reach // stride + 1)
-    return [_packed((x.shape[0], w.shape[0], *spatial), x.dtype)]
+    return [_ordered((x.shape[0], w.shape[0], *spatial), x.dtype, last)]
 
 
 @_shapes("conv_transpose1d", "conv_transpose2d", "conv_transpose3d")
 def _conv_transpose(a: dict[str, Any]) -> list[Output] | None:
     x, w = a["input"], a["weight"]
     axes, groups = w.dim() - 2, a["groups"]
-    if x.dim() != w.dim() or x.shape[1] != w.shape[0] or w.shape[0] % groups or not _ready(x, w, a["bias"]):
+    last = _channels_last(x, w)
+    if x.dim() != w.dim() or x.shape[1] != w.shape[0] or w.shape[0] % groups or not (_ready(x, w, a["bias"]) or last):
         return None
     if a["bias"] is not None and tuple(a["bias"].shape) != (w.shape[1] * groups,):
         return None
@@ -94,13 +111,16 @@ def _conv_transpose(a: dict[str, Any]) -> list[Output] | None:
         if not (0 <= extra < max(stride, dilation)) or size < 1 or pad < 0 or stride < 1 or dilation < 1:
             return None
         spatial.append((size - 1) * stride - 2 * pad + dilation * (kernel - 1) + extra + 1)
-    return [_packed((x.shape[0], w.shape[1] * groups, *spatial), x.dtype)] if min(spatial) > 0 else None
+    size = (x.shape[0], w.shape[1] * groups, *spatial)
+    return [_ordered(size, x.dtype, last)] if min(spatial) > 0 else None
 
 
 @_shapes("batch_norm")
 def _batch_norm(a: dict[str, Any]) -> list[Output] | None:
     x, channels = a["input"], a["input"].shape[1:2]
     perchannel = [a[n] for n in ("weight", "bias", "running_mean", "running_var") if a[n] is not None]
+    if any(t.dtype != x.dtype and (t.dtype, x.dtype.itemsize) != (torch.float32, 2) for t in perchannel):
+        return None  # float32 statistics beside half or bfloat16 are the one mixture that is allowed
     if not a["training"] and (a["running_mean"] is None or a["running_var"] is None):
         return None
     if x.dim() < 2 or any(t.shape != channels for t in perchannel) or not x.is_contiguous():
@@ -146,7 +166,8 @@ def _attention(a: dict[str, Any]) -> list[Output] | None:
         return None
     if mask is not None and mask.dtype not in (torch.bool, q.dtype):
         return None
-    if mask is not None and (tuple(mask.shape[-2:]) != (q.shape[-2], k.shape[-2]) or a["is_causal"]):
+    scores = (*q.shape[:-1], k.shape[-2])
+    if mask is not None and (mask.dim() < 2 or a["is_causal"] or _broadcast(tuple(mask.shape), scores) != scores):
         return None
     return [_packed((*q.shape[:-1], v.shape[-1]), q.dtype)]
 
@@ -187,7 +208,7 @@ def _recurrent(a: dict[str, Any]) -> list[Output] | None:
 
 
 _SAME = """
-relu relu6 hardtanh sigmoid tanh gelu silu mish elu selu celu leaky_relu softplus hardsigmoid hardswish logsigmoid exp log
+relu relu6 hardtanh sigmoid tanh gelu silu mish elu selu celu leaky_relu softplus hardsigmoid hardswish log_sigmoid exp log
 sqrt rsqrt neg abs square sin cos erf reciprocal """.split()
 
 
@@ -274,6 +295,8 @@ def _pool(a: dict[str, Any]) -> list[Output] | None:
              for n in ("kernel_size", "stride", "padding", "dilation")]  # fmt: skip
     if x.dim() != axes + 2 or not x.is_contiguous() or not x.is_floating_point():
         return None
+    if a["__op__"].startswith("avg") and any(k > n for k, n in zip(sizes[0], x.shape[2:], strict=True)):
+        return None  # some of torch's kernels refuse it, whatever the padding
     geometry = zip(x.shape[2:], *sizes, strict=True)
     spatial = [_pooled(n, kernel, stride, pad, dilation, a["ceil_mode"]) for n, kernel, stride, pad, dilation in geometry]
     return [_packed((*x.shape[:2], *spatial), x.dtype)] if min(spatial) > 0 else None
@@ -294,7 +317,7 @@ def _pooled(size: int, kernel: int, stride: int, pad: int, dilation: int, ceil: 
 @_shapes("adaptive_avg_pool1d", "adaptive_avg_pool2d", "adaptive_avg_pool3d")
 def _adaptive_pool(a: dict[str, Any]) -> list[Output] | None:
     x, size = a["self"], tuple(a["output_size"])
-    if x.dim() != len(size) + 2 or not x.is_contiguous() or min(size, default=0) < 1:
+    if f"{len(size)}d" not in a["__op__"] or x.dim() != len(size) + 2 or not x.is_contiguous() or min(size, default=0) < 1:
         return None
     return [_packed((*x.shape[:2], *size), x.dtype)] if x.is_floating_point() else None
 

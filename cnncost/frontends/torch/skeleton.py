@@ -6,9 +6,10 @@ the copy. The user's modules are only read, so that other threads may run them m
 
 from __future__ import annotations
 
-from collections import OrderedDict
-from functools import partial
-from types import MethodType
+import sys
+from collections import OrderedDict, deque
+from functools import lru_cache, partial
+from types import MethodType, SimpleNamespace
 from typing import Any
 
 import torch
@@ -17,7 +18,23 @@ from torch import nn
 from cnncost.frontends.torch.running import has_data, twin
 
 _ATOMS = frozenset({bool, int, float, str, type(None), torch.dtype, torch.device, torch.Size, type})
-_DICTS = frozenset({dict, OrderedDict})
+_SYSTEM = sys.stdlib_module_names - {"__main__"} | {"torch", "numpy"}
+_TENSORS = frozenset({"_parameters", "_buffers"})
+_EMPTIES = frozenset({dict, OrderedDict, set, list})
+
+
+@lru_cache(maxsize=None)
+def _is_plain(kind: type) -> bool:
+    """Whether objects of a class are their `__dict__` and nothing else: written in Python, by the user, no enum."""
+    package = kind.__module__.partition(".")[0]
+    return (
+        package not in _SYSTEM
+        and kind.__new__ is object.__new__
+        and kind.__reduce_ex__ is object.__reduce_ex__
+        and kind.__dictoffset__ != 0
+        and not any("__slots__" in base.__dict__ for base in kind.__mro__)
+        and not issubclass(kind, type)
+    )
 
 
 class Skeleton:
@@ -47,21 +64,28 @@ class Skeleton:
         copy = self._copies[id(module)] = object.__new__(type(module))
         attributes = copy.__dict__
         attributes.update(module.__dict__)
-        for name, value in module.__dict__.items():
-            kind = type(value)
-            if kind in _ATOMS:
+        for name, value, kind in [(n, v, k) for n, v in module.__dict__.items() if (k := type(v)) not in _ATOMS]:
+            if kind in _EMPTIES and not value:  # every module has a dozen of hooks, nearly always empty
+                attributes[name] = kind()
+            elif kind is tuple and (tuple(map(type, value)) == (int, int) or _ATOMS.issuperset(map(type, value))):
                 continue
-            # every module has a dozen dictionaries of hooks, nearly always empty
-            attributes[name] = kind() if kind in _DICTS and not value else self._value(value, kind)
+            elif name in _TENSORS:
+                attributes[name] = {n: t if t is None else self._tensor(t)
+                                    for n, t in value.items()}  # fmt: skip
+            else:
+                attributes[name] = self._value(value, kind)
         return copy
+
+    def copy_of(self, original: Any) -> Any:
+        """The copy of a module or tensor, or None."""
+        return self._copies.get(id(original))
 
     def _value(self, value: Any, kind: type) -> Any:
         """A copy of what a module holds: containers anew, modules and tensors by their copies, others as they are."""
         if kind in _ATOMS:
             return value
         if kind is nn.Parameter or isinstance(value, torch.Tensor):
-            found = self._copies.get(id(value))
-            return self._tensor(value) if found is None else found
+            return self._tensor(value)
         if kind is tuple:
             return value if _ATOMS.issuperset(map(type, value)) else tuple([self._value(v, type(v)) for v in value])
         if isinstance(value, dict):
@@ -69,6 +93,8 @@ class Skeleton:
             for key, item in value.items():
                 if type(item) not in _ATOMS:
                     copy[key] = self._value(item, type(item))
+                if type(key) is not str and isinstance(key, (nn.Module, torch.Tensor)):
+                    copy[self._value(key, type(key))] = copy.pop(key)
             return copy
         if isinstance(value, nn.Module):
             return self.module(value)
@@ -84,16 +110,33 @@ class Skeleton:
         if kind is partial:
             parts = [self._value(v, type(v)) for v in (value.func, value.args, value.keywords)]
             return partial(parts[0], *parts[1], **parts[2])
-        return value
+        if kind is SimpleNamespace:
+            return SimpleNamespace(**self._value(vars(value), dict))
+        if kind is deque:
+            return deque([self._value(v, type(v)) for v in value], value.maxlen)
+        return self._object(value, kind) if _is_plain(kind) else value
+
+    def _object(self, value: Any, kind: type) -> Any:
+        """A copy of a helper object of the user's: forward may write to it, and it may lead back to the model."""
+        found = self._copies.get(id(value))
+        if found is None:
+            self._originals.append(value)
+            found = self._copies[id(value)] = object.__new__(kind)
+            found.__dict__.update({k: self._value(v, type(v)) for k, v in value.__dict__.items()})
+        return found
 
     def _tensor(self, tensor: torch.Tensor) -> torch.Tensor:
         """A tensor like it on `meta`; a parameter stays one."""
-        bare = tensor if tensor.is_meta else twin(tensor)
+        found: torch.Tensor | None = self._copies.get(id(tensor))
+        if found is not None:
+            return found
+        # `.data` counts versions of its own, where `detach` would share the user's counter
+        bare = tensor.data if tensor.is_meta and tensor.layout is torch.strided else twin(tensor)
         if type(tensor) is nn.Parameter or isinstance(tensor, nn.Parameter):
             copy: torch.Tensor = torch.Tensor._make_subclass(nn.Parameter, bare, tensor.requires_grad)
         else:
             # what forward left on a module (a computed weight, an activation) is no leaf: its copy has no history
-            copy = bare.detach()
+            copy = bare
             if tensor.requires_grad and tensor.is_leaf:
                 copy.requires_grad_(True)
             if has_data(tensor):

@@ -123,6 +123,8 @@ def lower(call: OpCall) -> OpSpec:
     function = _LOWERINGS.get(call.name)
     if function is not None:
         kind, attrs = function(call)
+    elif call.name.startswith("profiler::"):  # marks in a timeline, as wrappers set them
+        kind, attrs = "layout", {"fn": call.name, "copy": False}
     elif call.func.is_view:
         kind, attrs = "layout", {"fn": call.name, "copy": call.moves, **call.plain()}
     elif torch.Tag.pointwise in call.func.tags and len(call.outputs) == 1:

@@ -60,8 +60,8 @@ def batch_norm(call: OpCall) -> Lowered:
 
 @lowers("instance_norm")
 def instance_norm(call: OpCall) -> Lowered:
-    """With `use_input_stats` off it is a batch norm."""
-    statistics = bool(call["use_input_stats"]) or call["running_mean"] is None
+    """With running statistics it is counted as batch norm is: folded into scale and shift, in both modes."""
+    statistics = call["running_mean"] is None
     return "norm", {"fn": "instance", "affine": call["weight"] is not None, "statistics": statistics}
 
 

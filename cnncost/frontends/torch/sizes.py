@@ -1,0 +1,75 @@
+"""Ops whose result has a size that follows from values, where these are at hand: packed sequences, masks, repeats.
+
+Torch keeps the lengths and batch sizes of packed sequences on the CPU, and its kernels insist on it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, TypeAlias
+
+import torch
+
+from cnncost.errors import DataDependentError
+
+Values: TypeAlias = dict[int, torch.Tensor]
+_META = torch.device("meta")
+
+
+def _known(tensor: torch.Tensor, values: Values, what: str) -> torch.Tensor:
+    if id(tensor) not in values:
+        raise DataDependentError(f"the size of its result depends on {what}")
+    return values[id(tensor)].cpu()
+
+
+def _pack(args: Any, values: Values) -> Any:
+    """input: T,B,* or B,T,*; lengths: B, falling. The data has a row for each token."""
+    x, lengths, batch_first = args
+    given = _known(lengths, values, "the lengths of the sequences")
+    rest = x.shape[2:]
+    data = torch.empty((int(given.sum()), *rest), dtype=x.dtype, device=_META)
+    steps = torch.arange(1, int(given[0]) + 1)
+    return data, (given.unsqueeze(0) >= steps.unsqueeze(1)).sum(1)
+
+
+def _pad(args: Any, values: Values) -> Any:
+    """data: tokens,*; batch_sizes: T. Back to T,B,* or B,T,*, and the lengths."""
+    data, batch_sizes, batch_first, _, total = args
+    sizes = _known(batch_sizes, values, "the lengths of the sequences")
+    steps, batch = max(len(sizes), total), int(sizes[0])
+    shape = (batch, steps) if batch_first else (steps, batch)
+    padded = torch.empty((*shape, *data.shape[1:]), dtype=data.dtype, device=_META)
+    lengths = (sizes.unsqueeze(1) > torch.arange(batch).unsqueeze(0)).sum(0)
+    return padded, lengths
+
+
+def _masked_select(args: Any, values: Values) -> Any:
+    """self and mask, broadcast: one element for each that is set."""
+    x, mask = args
+    shape = torch.broadcast_shapes(x.shape, mask.shape)
+    count = int(_known(mask, values, "a mask").expand(shape).sum())
+    return torch.empty(count, dtype=x.dtype, device=_META)
+
+
+def _repeat_interleave(args: Any, values: Values) -> Any:
+    """self with each element, or slice along an axis, as often as said."""
+    x, repeats = args[:2]
+    axis = args[2] if len(args) > 2 else None
+    shape = [x.numel()] if axis is None else list(x.shape)
+    axis = 0 if axis is None else axis
+    shape[axis] = int(_known(repeats, values, "how often to repeat").expand(shape[axis]).sum())
+    return torch.empty(shape, dtype=x.dtype, device=_META)
+
+
+SIZED_BY_VALUES: dict[str, Callable[[Any, Values], Any]] = {
+    "aten::_pack_padded_sequence": _pack,
+    "aten::_pad_packed_sequence": _pad,
+    "aten::masked_select": _masked_select,
+    "aten::repeat_interleave.self_Tensor": _repeat_interleave,
+}
+"""By name, with the overload where others of the op don't need it."""
+
+
+def sized_by_values(func: Any) -> Callable[[Any, Values], Any] | None:
+    """What gives the result of an op from the values of some of its inputs, if the op is one of these."""
+    return SIZED_BY_VALUES.get(func.name()) or SIZED_BY_VALUES.get(func._schema.name)

@@ -1,0 +1,227 @@
+"""What may be given as inputs, and what is said of what may not."""
+
+from collections import OrderedDict, namedtuple
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import pytest
+import torch
+from torch import nn
+
+import cnncost
+from cnncost.errors import InputError
+from cnncost.frontends.torch import record
+
+torch.set_num_threads(1)
+
+
+class Function(nn.Module):
+    def __init__(self, function):
+        super().__init__()
+        self.function = function
+
+    def forward(self, *args, **kwargs):
+        return self.function(*args, **kwargs)
+
+
+class Pair(NamedTuple):
+    left: object
+    right: object
+
+
+def types(graph):
+    return [(graph.values[v].shape, graph.values[v].dtype) for v in graph.inputs]
+
+
+F32, I64 = "float32", "int64"
+
+GIVEN = [
+    # (forward, inputs, shapes and dtypes of all input tensors in order)
+    pytest.param(lambda x: x, (2, 3), [((2, 3), F32)], id="a tuple of sizes"),
+    pytest.param(lambda x: x, [2, 3], [((2, 3), F32)], id="a list of sizes"),
+    pytest.param(lambda x: x, torch.Size([2, 3]), [((2, 3), F32)], id="a torch.Size"),
+    pytest.param(lambda x: x, (5,), [((5,), F32)], id="one size"),
+    pytest.param(lambda x: x, torch.Size([]), [((), F32)], id="a scalar's torch.Size"),
+    pytest.param(lambda x: x, "2x3", [((2, 3), F32)], id="text"),
+    pytest.param(lambda x: x, "2x3:int64", [((2, 3), I64)], id="text with a dtype"),
+    pytest.param(lambda x: x, "2×3: bool", [((2, 3), "bool")], id="text with a multiplication sign"),
+    pytest.param(lambda x: x, torch.zeros(2, 3), [((2, 3), F32)], id="a tensor"),
+    pytest.param(lambda x: x, torch.zeros(2, 3, device="meta"), [((2, 3), F32)], id="a tensor without data"),
+    pytest.param(lambda x: x, torch.zeros(()), [((), F32)], id="a scalar tensor"),
+    pytest.param(lambda x: x, torch.zeros(2, 3, dtype=torch.float64), [((2, 3), "float64")], id="a tensor of another dtype"),
+    pytest.param(lambda x: x, torch.zeros(2, 3, requires_grad=True), [((2, 3), F32)], id="a tensor that wants a gradient"),
+    pytest.param(lambda x: x, torch.zeros(2, 6)[:, ::2], [((2, 3), F32)], id="a view with gaps"),
+    pytest.param(lambda x: x, torch.zeros(2, 0, 3), [((2, 0, 3), F32)], id="an empty tensor"),
+    pytest.param(lambda x: x, nn.Parameter(torch.zeros(2)), [((2,), F32)], id="a parameter of something else"),
+    pytest.param(lambda a, b: (a, b), ((2, 3), "4:int64"), [((2, 3), F32), ((4,), I64)], id="two inputs"),
+    pytest.param(lambda a, b: (a, b), [(2, 3), (4, 5)], [((2, 3), F32), ((4, 5), F32)], id="two inputs in a list"),
+    pytest.param(lambda a, b: (a, b), (torch.zeros(2), (3,)), [((2,), F32), ((3,), F32)], id="a tensor and a shape"),
+    pytest.param(lambda a, b: (a, b), (lambda t: (t, t))(torch.zeros(2)), [((2,), F32), ((2,), F32)], id="one tensor twice"),
+    pytest.param(lambda a, scale, name: (a, [scale, name]), ((2, 3), 0.5, "bilinear"), [((2, 3), F32)], id="numbers and text beside a shape"),
+    pytest.param(lambda a, mask=None: a, ((2, 3), None), [((2, 3), F32)], id="None beside a shape"),
+    pytest.param(lambda a, flag: a, ((2, 3), True), [((2, 3), F32)], id="a flag beside a shape"),
+    pytest.param(lambda x, y: (x, y), {"y": (4,), "x": (2, 3)}, [((4,), F32), ((2, 3), F32)], id="keyword arguments, in the order given"),
+    pytest.param(lambda x, scale=1, mode="a": x, {"x": "2x3", "scale": 2, "mode": "nearest"}, [((2, 3), F32)], id="keyword arguments of other kinds"),
+    pytest.param(lambda batch: batch["image"], ({"image": (1, 3, 4, 4), "size": [(2,), (3,)]},), [((1, 3, 4, 4), F32), ((2,), F32), ((3,), F32)], id="a dictionary as the one argument"),
+    pytest.param(lambda batch: batch["a"], {"batch": {"a": (2,), "b": ["3:int64"]}}, [((2,), F32), ((3,), I64)], id="a dictionary as a keyword argument"),
+    pytest.param(lambda batch: batch["a"], (OrderedDict(a=(2,)),), [((2,), F32)], id="an ordered dictionary"),
+    pytest.param(lambda images: images, ([(3, 4, 4), (3, 5, 5)],), [((3, 4, 4), F32), ((3, 5, 5), F32)], id="a list of images of different sizes"),
+    pytest.param(lambda pair: pair.left @ pair.right, (Pair((2, 3), "3x4"),), [((2, 3), F32), ((3, 4), F32)], id="a named tuple"),
+    pytest.param(lambda pair: pair.a, (namedtuple("P", "a b")(torch.zeros(2), None),), [((2,), F32)], id="a named tuple of collections"),
+    pytest.param(lambda nest: nest[0][1]["x"][0], (([1, {"x": ((2, 3), "4")}],),), [((2, 3), F32), ((4,), F32)], id="nested several times"),
+    pytest.param(lambda: torch.zeros(2), (), [], id="no inputs at all"),
+    pytest.param(lambda: torch.zeros(2), {}, [], id="no keyword arguments at all"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("grad", [False, True], ids=["below autograd", "with autograd"])
+@pytest.mark.parametrize(("forward", "inputs", "expected"), GIVEN)
+def test_inputs_reach_forward_as_it_takes_them(forward, inputs, expected, grad):
+    graph = record(Function(forward), inputs, grad=grad)
+    assert types(graph) == expected
+    assert {graph.values[v].role for v in graph.inputs} <= {"input"}
+    assert len(set(graph.inputs)) == len(expected)
+
+
+def test_what_forward_is_given_besides_tensors_is_what_was_given():
+    seen = []
+    marker = object()
+    record(Function(lambda *args, **kwargs: seen.append((args, kwargs))), ((2,), 1.5, "text", None, [3, "x", marker]))
+    (args, kwargs), = seen
+    assert args[1:4] == (1.5, "text", None)
+    assert args[4] == [3, "x", marker]
+    assert kwargs == {}
+    record(Function(lambda *args, **kwargs: seen.append((args, kwargs))), {"x": (2,), "k": marker})
+    assert seen[1][1]["k"] is marker
+
+
+@dataclass
+class Batch:
+    image: object
+    size: int
+
+
+def test_an_object_with_tensors_in_it_is_handed_over_as_it_is():
+    """Its tensors are found when forward uses them; they are not named as inputs."""
+    batch = Batch(torch.zeros(2, 3), 4)
+    graph = record(Function(lambda b: b.image * b.size), (batch,))
+    assert (graph.inputs, [node.name for node in graph.nodes]) == ((), ["aten.mul.Tensor"])
+    assert graph.values[graph.nodes[0].inputs[0]].role == "constant"
+
+
+DTYPES = [
+    pytest.param(lambda: nn.Linear(3, 4), F32, id="single precision"),
+    pytest.param(lambda: nn.Linear(3, 4).half(), "float16", id="half precision"),
+    pytest.param(lambda: nn.Sequential(nn.Embedding(3, 3), nn.Linear(3, 4)).double(), "float64", id="double precision"),
+    pytest.param(lambda: nn.Identity(), F32, id="no parameters"),
+]
+
+
+@pytest.mark.parametrize(("model", "dtype"), DTYPES)
+def test_a_shape_without_a_dtype_has_that_of_the_parameters(model, dtype):
+    holder = Function(lambda x: x)
+    holder.inner = model()
+    assert types(record(holder, (2, 3))) == [((2, 3), dtype)]
+
+
+def test_a_shape_without_a_dtype_has_the_default_dtype_when_there_are_no_parameters():
+    torch.set_default_dtype(torch.float64)
+    try:
+        assert types(record(nn.Identity(), (2, 3))) == [((2, 3), "float64")]
+    finally:
+        torch.set_default_dtype(torch.float32)
+
+
+def test_the_strides_of_a_given_tensor_are_kept():
+    image = torch.zeros(1, 3, 4, 5).to(memory_format=torch.channels_last)
+    seen = []
+    record(Function(lambda x: seen.append(x.stride())), image)
+    assert seen[-1] == image.stride() == (60, 1, 15, 3)
+
+
+@pytest.mark.parametrize("grad", [False, True], ids=["below autograd", "with autograd"])
+def test_a_given_tensor_is_not_touched(grad):
+    given, numbers = torch.zeros(2, 3), torch.arange(3)
+    record(Function(lambda x, n: x.add_(1) * n.mul_(2)), (given, numbers), grad=grad)
+    assert (given.sum().item(), given._version, numbers.tolist(), numbers._version) == (0.0, 0, [0, 1, 2], 0)
+
+
+REFUSED = [
+    # (inputs, words of the message)
+    pytest.param(None, "expected shapes or tensors, got None", id="nothing"),
+    pytest.param(3, "got int", id="a number"),
+    pytest.param(2.5, "got float", id="a fraction"),
+    pytest.param(object(), "got object", id="an object"),
+    pytest.param({1, 2}, "got set", id="a set"),
+    pytest.param(b"1x3", "got bytes", id="bytes"),
+    pytest.param("", "expected a shape such as 1x3x224x224", id="empty text"),
+    pytest.param("1x3xa", "expected a shape such as 1x3x224x224", id="a letter for a size"),
+    pytest.param("lenet5", "expected a shape such as 1x3x224x224", id="a word"),
+    pytest.param("1x3x8.5", "expected a shape such as 1x3x224x224", id="a fraction for a size"),
+    pytest.param("1x3:float23", "'float23' is no dtype of torch; expected for example float32", id="an unknown dtype"),
+    pytest.param("1x3:nn", "'nn' is no dtype of torch", id="a name of torch that is no dtype"),
+    pytest.param((1, 3, 0, 8), "expected sizes of 1 or more, got 0 on axis 2 of (1, 3, 0, 8)", id="a size of zero"),
+    pytest.param((1, 3, -8, 8), "expected sizes of 1 or more, got -8 on axis 2", id="a negative size"),
+    pytest.param("1x0", "expected sizes of 1 or more, got 0 on axis 1", id="a size of zero in text"),
+    pytest.param("-1x3", "expected sizes of 1 or more, got -1 on axis 0", id="a negative size in text"),
+    pytest.param(((2, 3), (4, 0)), "inputs[1]: expected sizes of 1 or more, got 0 on axis 1", id="a size of zero in the second input"),
+    pytest.param({"x": (2, 0)}, "x: expected sizes of 1 or more, got 0 on axis 1", id="a size of zero by name"),
+    pytest.param(({"a": [(2, 0)]},), "inputs[0]['a'][0]: expected sizes of 1 or more", id="a size of zero deep inside"),
+    pytest.param({"x": "2x3:int99"}, "x: 'int99' is no dtype of torch", id="an unknown dtype by name"),
+    pytest.param((1.0, 3, 8, 8), "1.0", id="a fraction among sizes"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("inputs", "words"), REFUSED)
+def test_what_is_no_input_is_refused(inputs, words):
+    with pytest.raises(InputError) as error:
+        record(nn.Linear(3, 4), inputs)
+    assert words in str(error.value)
+    assert "\n" not in str(error.value)
+
+
+UNFIT = [
+    # forward's own signature is the one to fit
+    pytest.param(((2, 3), (2, 3)), "takes 2 positional arguments but 3 were given", id="one too many"),
+    pytest.param((), "missing 1 required positional argument: 'x'", id="none"),
+    pytest.param({"y": (2, 3)}, "unexpected keyword argument 'y'", id="another name"),
+    pytest.param({}, "missing 1 required positional argument: 'x'", id="no names"),
+]
+
+
+class Net(nn.Module):
+    def forward(self, x):
+        return x * 2
+
+
+@pytest.mark.parametrize("nested", [False, True], ids=["given to analyze", "given to record"])
+@pytest.mark.parametrize(("inputs", "words"), UNFIT)
+def test_inputs_that_do_not_fit_forward(inputs, words, nested):
+    with pytest.raises(InputError) as error:
+        (record if nested else cnncost.analyze)(Net(), inputs)
+    message = str(error.value)
+    assert "the model (Net): the inputs don't fit its forward" in message
+    assert words in message
+
+
+def test_a_model_whose_own_code_calls_a_layer_wrongly_is_not_blamed_on_the_inputs():
+    class Wrong(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.fc = nn.Linear(3, 4)
+
+        def forward(self, x):
+            return self.fc(x, x)
+
+    with pytest.raises(cnncost.CnncostError) as error:
+        record(Wrong(), (2, 3))
+    assert not isinstance(error.value, InputError)
+    assert "fc (Linear)" in str(error.value)
+    assert "takes 2 positional arguments but 3 were given" in str(error.value)
+
+
+def test_the_report_says_what_went_in():
+    report = cnncost.analyze(Function(lambda a, b: a), ("4x3", "7:int64"))
+    assert (report.inputs, report.batch) == ((((4, 3), "float32"), ((7,), "int64")), 4)
+    assert cnncost.analyze(Function(lambda a: a), torch.zeros(())).batch is None
+    assert cnncost.analyze(Function(lambda: torch.zeros(2)), ()).batch is None
