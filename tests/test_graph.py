@@ -50,21 +50,15 @@ def with_field(name, index, **changes):
 RIGHT = [
     pytest.param(drawn, id="a linear layer and a ReLU"),
     pytest.param(lambda: Graph((), (), (), (), (), (), ()), id="nothing at all"),
-    pytest.param(
-        lambda: replace(drawn(), nodes=(), outputs=(0,)), id="no ops: what comes out is what went in"
-    ),
+    pytest.param(lambda: replace(drawn(), nodes=(), outputs=(0,)), id="no ops: what comes out is what went in"),
     pytest.param(
         lambda: replace(drawn(), outputs=(3, 3, 0, 1)), id="a value, an input and a parameter returned, one twice"
     ),
     pytest.param(
-        lambda: replace(
-            drawn(), nodes=(drawn().nodes[0], Node(RELU, (2,), (2,), 0, "alias")), outputs=(2,)
-        ),
+        lambda: replace(drawn(), nodes=(drawn().nodes[0], Node(RELU, (2,), (2,), 0, "alias")), outputs=(2,)),
         id="an op that returns the very tensor that it was given",
     ),
-    pytest.param(
-        with_field("storages", 3, died=1), id="a storage that lives for the op that makes it, and no longer"
-    ),
+    pytest.param(with_field("storages", 3, died=1), id="a storage that lives for the op that makes it, and no longer"),
     pytest.param(with_field("values", 3, storage=2), id="two values on one storage"),
 ]
 
@@ -89,11 +83,13 @@ BROKEN = [
         with_field("storages", 2, died=7), "storage 2", id="a storage that died with a node that does not exist"
     ),
     pytest.param(
-        with_field("scopes", 1, parameters=(Owned("weight", 9),)), "'fc': weight is value 9",
+        with_field("scopes", 1, parameters=(Owned("weight", 9),)),
+        "'fc': weight is value 9",
         id="a parameter whose value does not exist",
     ),
     pytest.param(
-        with_field("scopes", 1, buffers=(Owned("mean", -1),)), "'fc': mean is value -1",
+        with_field("scopes", 1, buffers=(Owned("mean", -1),)),
+        "'fc': mean is value -1",
         id="a buffer whose value does not exist",
     ),
     # calls
@@ -107,38 +103,79 @@ BROKEN = [
     pytest.param(with_field("calls", 1, inputs=(9,)), "call 1", id="a call that took a value that does not exist"),
     # nodes
     pytest.param(with_field("nodes", 1, call=2), "node 1 (aten.relu): call 2", id="a node in a call past the last"),
-    pytest.param(with_field("nodes", 1, call=-1), "node 1 (aten.relu): call -1", id="a node in a call before the first"),
     pytest.param(
-        lambda: replace(drawn(), nodes=drawn().nodes[::-1]), "node 0 (aten.relu): reads value 2",
+        with_field("nodes", 1, call=-1), "node 1 (aten.relu): call -1", id="a node in a call before the first"
+    ),
+    pytest.param(
+        lambda: replace(drawn(), nodes=drawn().nodes[::-1]),
+        "node 0 (aten.relu): reads value 2",
         id="a value that is read before it is made",
     ),
-    pytest.param(with_field("nodes", 1, inputs=(3,)), "node 1 (aten.relu): reads value 3", id="a node that reads what it makes"),
-    pytest.param(with_field("nodes", 1, inputs=(9,)), "node 1 (aten.relu): reads value 9", id="a node that reads a value that does not exist"),
-    pytest.param(with_field("nodes", 1, outputs=(9,)), "node 1 (aten.relu): value 9", id="a node that makes a value that does not exist"),
-    pytest.param(with_field("nodes", 1, outputs=(-1,)), "node 1 (aten.relu): value -1", id="a node that makes a value before the first"),
-    pytest.param(with_field("nodes", 0, inputs=(0,)), "node 0 (aten.linear): has 1 inputs", id="fewer inputs than the spec has"),
-    pytest.param(with_field("nodes", 1, inputs=(2, 2)), "node 1 (aten.relu): has 2 inputs", id="more inputs than the spec has"),
-    pytest.param(with_field("nodes", 1, outputs=()), "node 1 (aten.relu): has 1 inputs and 0 outputs", id="fewer outputs than the spec has"),
-    pytest.param(with_field("nodes", 0, inputs=(1, 0)), "value 1 is float32[4, 3], its spec says float32[2, 3]", id="inputs in another order than the spec's"),
-    pytest.param(with_field("values", 3, type=TensorType((2, 5), "float32")), "value 3 is float32[2, 5], its spec says float32[2, 4]", id="an output of another shape than the spec's"),
-    pytest.param(with_field("values", 0, type=TensorType((2, 3), "float16")), "value 0 is float16[2, 3], its spec says float32[2, 3]", id="an input of another dtype than the spec's"),
-    pytest.param(with_field("nodes", 1, outputs=(2,), inputs=(2,), spec=LINEAR), "node 1 (aten.relu)", id="a spec of another op"),
+    pytest.param(
+        with_field("nodes", 1, inputs=(3,)), "node 1 (aten.relu): reads value 3", id="a node that reads what it makes"
+    ),
+    pytest.param(
+        with_field("nodes", 1, inputs=(9,)),
+        "node 1 (aten.relu): reads value 9",
+        id="a node that reads a value that does not exist",
+    ),
+    pytest.param(
+        with_field("nodes", 1, outputs=(9,)),
+        "node 1 (aten.relu): value 9",
+        id="a node that makes a value that does not exist",
+    ),
+    pytest.param(
+        with_field("nodes", 1, outputs=(-1,)),
+        "node 1 (aten.relu): value -1",
+        id="a node that makes a value before the first",
+    ),
+    pytest.param(
+        with_field("nodes", 0, inputs=(0,)), "node 0 (aten.linear): has 1 inputs", id="fewer inputs than the spec has"
+    ),
+    pytest.param(
+        with_field("nodes", 1, inputs=(2, 2)), "node 1 (aten.relu): has 2 inputs", id="more inputs than the spec has"
+    ),
+    pytest.param(
+        with_field("nodes", 1, outputs=()),
+        "node 1 (aten.relu): has 1 inputs and 0 outputs",
+        id="fewer outputs than the spec has",
+    ),
+    pytest.param(
+        with_field("nodes", 0, inputs=(1, 0)),
+        "value 1 is float32[4, 3], its spec says float32[2, 3]",
+        id="inputs in another order than the spec's",
+    ),
+    pytest.param(
+        with_field("values", 3, type=TensorType((2, 5), "float32")),
+        "value 3 is float32[2, 5], its spec says float32[2, 4]",
+        id="an output of another shape than the spec's",
+    ),
+    pytest.param(
+        with_field("values", 0, type=TensorType((2, 3), "float16")),
+        "value 0 is float16[2, 3], its spec says float32[2, 3]",
+        id="an input of another dtype than the spec's",
+    ),
+    pytest.param(
+        with_field("nodes", 1, outputs=(2,), inputs=(2,), spec=LINEAR), "node 1 (aten.relu)", id="a spec of another op"
+    ),
     pytest.param(
         lambda: replace(drawn(), nodes=(drawn().nodes[0], drawn().nodes[0], drawn().nodes[1])),
-        "node 1 (aten.linear): defines a value of (2,) a second time", id="a value that two nodes make",
+        "node 1 (aten.linear): defines a value of (2,) a second time",
+        id="a value that two nodes make",
     ),
     pytest.param(
         lambda: replace(
             drawn(), values=with_item(drawn().values, 2, role="parameter"), outputs=(2,), nodes=drawn().nodes[:1]
         ),
-        "node 0 (aten.linear): defines a value of (2,) a second time", id="a node that makes a parameter",
+        "node 0 (aten.linear): defines a value of (2,) a second time",
+        id="a node that makes a parameter",
     ),
     # ends
     pytest.param(lambda: replace(drawn(), outputs=(9,)), "output value 9", id="an output that does not exist"),
     pytest.param(lambda: replace(drawn(), nodes=()), "output value 3", id="an output that no node makes"),
     pytest.param(lambda: replace(drawn(), inputs=(9,)), "9", id="an input that does not exist"),
     pytest.param(lambda: replace(drawn(), inputs=(-1,)), "-1", id="an input before the first value"),
-]  # fmt: skip
+]
 
 
 @pytest.mark.parametrize(("draw", "words"), BROKEN)
@@ -153,9 +190,7 @@ DIFFERENT = [
     pytest.param(OpSpec("conv", (X,), (Y,)), OpSpec("conv", (W,), (Y,)), id="input shape"),
     pytest.param(OpSpec("conv", (X,), (Y,)), OpSpec("conv", (X,), (X,)), id="output shape"),
     pytest.param(OpSpec("conv", (X,), (Y,)), OpSpec("conv", (X, X), (Y,)), id="number of inputs"),
-    pytest.param(
-        OpSpec("conv", (X,), (Y,)), OpSpec("conv", (X._replace(dtype="float16"),), (Y,)), id="input dtype"
-    ),
+    pytest.param(OpSpec("conv", (X,), (Y,)), OpSpec("conv", (X._replace(dtype="float16"),), (Y,)), id="input dtype"),
     *(
         pytest.param(OpSpec("sum", (X,), (Y,), (("by", a),)), OpSpec("sum", (X,), (Y,), (("by", b),)), id=name)
         for name, a, b in [
@@ -188,7 +223,12 @@ def test_specs_made_apart_of_the_same_things_are_equal():
 def test_an_attribute_of_a_spec():
     spec = OpSpec("conv", (X, W), (Y,), (("stride", (1, 2)), ("bias", None)))
     assert (spec["stride"], spec["bias"]) == ((1, 2), None)
-    assert (spec.get("stride"), spec.get("bias", 7), spec.get("groups"), spec.get("groups", 7)) == ((1, 2), None, None, 7)
+    assert (spec.get("stride"), spec.get("bias", 7), spec.get("groups"), spec.get("groups", 7)) == (
+        (1, 2),
+        None,
+        None,
+        7,
+    )
     with pytest.raises(KeyError, match=r"'conv' has no attribute 'groups'; it has \['stride', 'bias'\]"):
         spec["groups"]
 
@@ -201,7 +241,9 @@ TENSORS = [
     pytest.param(TensorType((3,), "complex64"), 3, 24, True, id="complex, of two floats"),
     pytest.param(TensorType((7,), "bool"), 7, 7, False, id="booleans"),
     pytest.param(TensorType((2, 0, 9), "int64"), 0, 0, False, id="an empty tensor"),
-    pytest.param(TensorType((1 << 40, 1 << 40), "int64"), 1 << 80, 1 << 83, False, id="more elements than 64 bits count"),
+    pytest.param(
+        TensorType((1 << 40, 1 << 40), "int64"), 1 << 80, 1 << 83, False, id="more elements than 64 bits count"
+    ),
 ]
 
 

@@ -6,7 +6,7 @@ from dataclasses import replace
 import pytest
 import torch
 from torch import nn
-from torch.nn import functional as F  # noqa: N812  # torch's own name for it
+from torch.nn import functional as F  # torch's own name for it
 
 from cnncost.errors import GraphError
 from cnncost.frontends.torch import record
@@ -42,7 +42,7 @@ ATTRS = [
         "nothing": None,
         "text": "bilinear",
         "text that looks like a number": "1",
-        "letters of other scripts": "größe 線 \u2028 \"quoted\" \\",
+        "letters of other scripts": 'größe 線 \u2028 "quoted" \\',
         "an empty tuple": (),
         "a tuple of one": (1,),
         "tuples in tuples of mixed kinds": ((1, 1.0, True), ("a", None), ()),
@@ -142,10 +142,12 @@ NO_GRAPHS = [
     pytest.param(damaged(nodes=[[7, [0], [2], 1, "aten.relu", "forward"]]), id="a spec past the last"),
     pytest.param(damaged(nodes=[[-1, [0], [2], 1, "aten.relu", "forward"]]), id="a spec before the first"),
     pytest.param(damaged(nodes=[[0, [0], [2], 1, "aten.relu"]]), id="a node of five fields"),
-    pytest.param(damaged(nodes=[[0, [0], [9], 1, "aten.relu", "forward"]]), id="a node that makes no value of the file"),
+    pytest.param(
+        damaged(nodes=[[0, [0], [9], 1, "aten.relu", "forward"]]), id="a node that makes no value of the file"
+    ),
     pytest.param(damaged(inputs=[9]), id="an input that is no value of the file"),
     pytest.param(damaged(values={}), id="an object where a list is expected"),
-]  # fmt: skip
+]
 
 
 @pytest.mark.parametrize("text", NO_GRAPHS)

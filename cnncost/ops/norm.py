@@ -50,3 +50,12 @@ def weight_norm(spec: OpSpec) -> Cost:
     """
     v, g = spec.inputs[0], spec.inputs[1]
     return cost(spec, flops("square, sum, scale", 3, "n", v.numel), flops("root and division less a sum", 1, "K", g.numel))
+
+
+@rule("renorm")
+def renorm(spec: OpSpec) -> Cost:
+    """FLOPs = 3·E: the squares and sums of a norm for each slice, and its scaling, as if each were too long.
+
+    Attribute: elements E.
+    """
+    return cost(spec, flops("norm and scale", 3, "E", spec["elements"]))

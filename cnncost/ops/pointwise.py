@@ -80,6 +80,7 @@ FLOPS: dict[str, int] = {
     "mvlgamma": 1,
     "bce": 6,  # −(t·log p + (1 − t)·log(1 − p)) with the logs
     "bce_logits": 7,  # (1 − t)·x + log(1 + exp(−x))
+    "multi_margin": 4,  # max(0, margin − x_y + x), summed
     "kl": 4,  # t·(log t − x)
     "soft_margin": 4,  # log(1 + exp(−t·x))
 }

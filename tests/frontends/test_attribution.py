@@ -5,7 +5,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
-from torch.nn import functional as F  # noqa: N812  # torch's own name for it
+from torch.nn import functional as F  # torch's own name for it
 
 import cnncost
 
@@ -132,96 +132,155 @@ BIAS = 4 * 8  # its additions of the bias
 ATTRIBUTED = [
     # (model, input, rows as (label, class, params, macs, own flops beside its MACs, status), in order)
     pytest.param(
-        lambda: Wired(five_times, fc=nn.Linear(8, 8)), (4, 8),
-        [("fc", "Linear", 72, BIG, BIAS, "called"), *((f"fc#{n}", "Linear", 0, BIG, BIAS, "called") for n in (2, 3, 4, 5))],
+        lambda: Wired(five_times, fc=nn.Linear(8, 8)),
+        (4, 8),
+        [
+            ("fc", "Linear", 72, BIG, BIAS, "called"),
+            *((f"fc#{n}", "Linear", 0, BIG, BIAS, "called") for n in (2, 3, 4, 5)),
+        ],
         id="a layer called five times: five rows, its parameters once",
     ),
     pytest.param(
         lambda: Wired(
             lambda self, x: self.c(self.b(self.a(x))),
-            a=nn.Sequential(SHARED), b=nn.Sequential(SHARED), c=nn.Sequential(SHARED),
-        ), (1, 100),
-        [("a.0", "Linear", 10_100, 10_000, 100, "called"), ("a.0#2", "Linear", 0, 10_000, 100, "called"),
-         ("a.0#3", "Linear", 0, 10_000, 100, "called")],
+            a=nn.Sequential(SHARED),
+            b=nn.Sequential(SHARED),
+            c=nn.Sequential(SHARED),
+        ),
+        (1, 100),
+        [
+            ("a.0", "Linear", 10_100, 10_000, 100, "called"),
+            ("a.0#2", "Linear", 0, 10_000, 100, "called"),
+            ("a.0#3", "Linear", 0, 10_000, 100, "called"),
+        ],
         id="a layer under three parents: three calls at the place where it is held first",
     ),
     pytest.param(
-        Recursive, (4, 8),
+        Recursive,
+        (4, 8),
         # the innermost of four calls scales its result
-        [("fc", "Linear", 72, BIG, BIAS, "called"), ("fc#2", "Linear", 0, BIG, BIAS, "called"),
-         ("fc#3", "Linear", 0, BIG, BIAS, "called"), ("#4", "Recursive", 0, 0, 32, "called"),
-         ("fc#4", "Linear", 0, BIG, BIAS, "called")],
+        [
+            ("fc", "Linear", 72, BIG, BIAS, "called"),
+            ("fc#2", "Linear", 0, BIG, BIAS, "called"),
+            ("fc#3", "Linear", 0, BIG, BIAS, "called"),
+            ("#4", "Recursive", 0, 0, 32, "called"),
+            ("fc#4", "Linear", 0, BIG, BIAS, "called"),
+        ],
         id="a module that calls itself",
     ),
     pytest.param(
-        Siamese, ((4, 8), (4, 8)),
+        Siamese,
+        ((4, 8), (4, 8)),
         # the model's own: a difference and its absolute value, 4·4 each
-        [("", "Siamese", 0, 0, 32, "called"), ("encoder.0", "Linear", 36, 4 * 32, 16, "called"),
-         ("encoder.1", "Tanh", 0, 0, 16, "called"), ("encoder.0#2", "Linear", 0, 4 * 32, 16, "called"),
-         ("encoder.1#2", "Tanh", 0, 0, 16, "called"), ("head", "Linear", 5, 16, 4, "called")],
+        [
+            ("", "Siamese", 0, 0, 32, "called"),
+            ("encoder.0", "Linear", 36, 4 * 32, 16, "called"),
+            ("encoder.1", "Tanh", 0, 0, 16, "called"),
+            ("encoder.0#2", "Linear", 0, 4 * 32, 16, "called"),
+            ("encoder.1#2", "Tanh", 0, 0, 16, "called"),
+            ("head", "Linear", 5, 16, 4, "called"),
+        ],
         id="one encoder for two inputs",
     ),
     pytest.param(
-        Tied, "4x5:int64",
+        Tied,
+        "4x5:int64",
         [("embed", "Embedding", 80, 0, 0, "called"), ("head", "Linear", 0, 4 * 5 * 8 * 10, 0, "called")],
         id="tied weights belong to the first that holds them",
     ),
     pytest.param(
-        Bare, (4, 8),
+        Bare,
+        (4, 8),
         [("", "Bare", 32, 4 * 8 * 4, 0, "called"), ("fc", "Linear", 10, 4 * 4 * 2, 8, "called")],
         id="a bare parameter belongs to the module that holds it, and so does its product",
     ),
     pytest.param(
-        Lists, (4, 8),
-        [("", "Lists", 0, 2 * BIG, 2 * BIAS, "called"), ("layers.0", "Linear", 72, BIG, BIAS, "called"),
-         ("layers.1", "Linear", 72, BIG, BIAS, "called"), ("heads.one", "Linear", 9, 32, 4, "called"),
-         ("heads.two", "Linear", 18, 64, 8, "called"), ("weights", "ParameterList", 128, 0, 0, "used"),
-         ("biases", "ParameterDict", 16, 0, 0, "used")],
+        Lists,
+        (4, 8),
+        [
+            ("", "Lists", 0, 2 * BIG, 2 * BIAS, "called"),
+            ("layers.0", "Linear", 72, BIG, BIAS, "called"),
+            ("layers.1", "Linear", 72, BIG, BIAS, "called"),
+            ("heads.one", "Linear", 9, 32, 4, "called"),
+            ("heads.two", "Linear", 18, 64, 8, "called"),
+            ("weights", "ParameterList", 128, 0, 0, "used"),
+            ("biases", "ParameterDict", 16, 0, 0, "used"),
+        ],
         id="lists and dictionaries of parameters and of layers",
     ),
     pytest.param(
-        MadeInForward, (4, 8),
+        MadeInForward,
+        (4, 8),
         # the model itself fills the new layer with random numbers
-        [("", "MadeInForward", 0, 0, 0, "called"), ("block.fc", "Linear", 72, BIG, BIAS, "called"), ("block.<ReLU>", "ReLU", 0, 0, 32, "called"),
-         ("<ReLU>", "ReLU", 0, 0, 32, "called"), ("<Linear>", "Linear", 0, 4 * 16, 8, "called")],
+        [
+            ("", "MadeInForward", 0, 0, 0, "called"),
+            ("block.fc", "Linear", 72, BIG, BIAS, "called"),
+            ("block.<ReLU>", "ReLU", 0, 0, 32, "called"),
+            ("<ReLU>", "ReLU", 0, 0, 32, "called"),
+            ("<Linear>", "Linear", 0, 4 * 16, 8, "called"),
+        ],
         id="modules that forward makes have names in brackets and no parameters of the model",
     ),
     pytest.param(
         lambda: Wired(
-            lambda self, x: self.a(x), a=nn.Linear(8, 8), b=nn.Linear(8, 3), c=nn.ReLU(),
+            lambda self, x: self.a(x),
+            a=nn.Linear(8, 8),
+            b=nn.Linear(8, 3),
+            c=nn.ReLU(),
             d=nn.Sequential(nn.Linear(8, 3), nn.Dropout()),
-        ), (4, 8),
-        [("a", "Linear", 72, BIG, BIAS, "called"), ("b", "Linear", 27, 0, 0, "unused"), ("c", "ReLU", 0, 0, 0, "unused"),
-         ("d.0", "Linear", 27, 0, 0, "unused"), ("d.1", "Dropout", 0, 0, 0, "unused")],
+        ),
+        (4, 8),
+        [
+            ("a", "Linear", 72, BIG, BIAS, "called"),
+            ("b", "Linear", 27, 0, 0, "unused"),
+            ("c", "ReLU", 0, 0, 0, "unused"),
+            ("d.0", "Linear", 27, 0, 0, "unused"),
+            ("d.1", "Dropout", 0, 0, 0, "unused"),
+        ],
         id="modules that are never called",
     ),
     pytest.param(
-        lambda: Wired(lambda self, x: F.linear(x, self.a.weight) + self.b.bias, a=nn.Linear(8, 8), b=nn.Linear(3, 8)), (4, 8),
+        lambda: Wired(lambda self, x: F.linear(x, self.a.weight) + self.b.bias, a=nn.Linear(8, 8), b=nn.Linear(3, 8)),
+        (4, 8),
         [("", "Wired", 0, BIG, 32, "called"), ("a", "Linear", 72, 0, 0, "used"), ("b", "Linear", 32, 0, 0, "used")],
         id="layers whose parameters the parent reads",
     ),
     pytest.param(
-        lambda: Wired(lambda self, x: [layer(x) for layer in self.layers][1], layers=nn.Sequential(nn.Linear(8, 8), nn.ReLU())),
+        lambda: Wired(
+            lambda self, x: [layer(x) for layer in self.layers][1], layers=nn.Sequential(nn.Linear(8, 8), nn.ReLU())
+        ),
         (4, 8),
         [("layers.0", "Linear", 72, BIG, BIAS, "called"), ("layers.1", "ReLU", 0, 0, 32, "called")],
         id="a Sequential that is iterated over has no row of its own",
     ),
     pytest.param(
-        lambda: Wired(lambda self, x: self.layers[1].forward(self.layers[0](x)), layers=nn.ModuleList([nn.Linear(8, 8), nn.Linear(8, 8)])),
+        lambda: Wired(
+            lambda self, x: self.layers[1].forward(self.layers[0](x)),
+            layers=nn.ModuleList([nn.Linear(8, 8), nn.Linear(8, 8)]),
+        ),
         (4, 8),
-        [("", "Wired", 0, BIG, BIAS, "called"), ("layers.0", "Linear", 72, BIG, BIAS, "called"), ("layers.1", "Linear", 72, 0, 0, "used")],
+        [
+            ("", "Wired", 0, BIG, BIAS, "called"),
+            ("layers.0", "Linear", 72, BIG, BIAS, "called"),
+            ("layers.1", "Linear", 72, 0, 0, "used"),
+        ],
         id="forward called by its name is its caller's work",
     ),
     pytest.param(
-        lambda: nn.Sequential(nn.Identity(), nn.Sequential(), nn.Linear(8, 8)), (4, 8),
-        [("0", "Identity", 0, 0, 0, "called"), ("1", "Sequential", 0, 0, 0, "called"), ("2", "Linear", 72, BIG, BIAS, "called")],
+        lambda: nn.Sequential(nn.Identity(), nn.Sequential(), nn.Linear(8, 8)),
+        (4, 8),
+        [
+            ("0", "Identity", 0, 0, 0, "called"),
+            ("1", "Sequential", 0, 0, 0, "called"),
+            ("2", "Linear", 72, BIG, BIAS, "called"),
+        ],
         id="modules that do nothing",
     ),
     pytest.param(nn.Identity, (4, 8), [("", "Identity", 0, 0, 0, "called")], id="a model that does nothing"),
     pytest.param(
         lambda: nn.Linear(8, 8), (4, 8), [("", "Linear", 72, BIG, BIAS, "called")], id="a model that is one layer"
     ),
-]  # fmt: skip
+]
 
 
 @pytest.mark.parametrize("grad", [False, True], ids=["below autograd", "with autograd"])
@@ -346,7 +405,9 @@ def test_a_slice_of_a_parameter_held_as_another_parameter_counts_as_its_own():
     base = nn.Linear(8, 8)
     part = nn.Module()
     part.weight = nn.Parameter(base.weight.detach()[:2])
-    report = cnncost.analyze(Wired(lambda self, x: self.base(x) + (x @ self.part.weight.t()).sum(), base=base, part=part), (4, 8))
+    report = cnncost.analyze(
+        Wired(lambda self, x: self.base(x) + (x @ self.part.weight.t()).sum(), base=base, part=part), (4, 8)
+    )
     assert (report.totals.params, report.layer("part").params) == (72 + 16, 16)
 
 

@@ -82,7 +82,9 @@ def fresh_op():
 
 WITHOUT_SHAPES = [
     pytest.param(without_fake, "cnncost_test_ops::without_fake", id="a custom op without a fake"),
-    pytest.param(torch.ops.cnncost_test_ops.on_cpu_alone, "cnncost_test_ops::on_cpu_alone", id="an op for the CPU alone"),
+    pytest.param(
+        torch.ops.cnncost_test_ops.on_cpu_alone, "cnncost_test_ops::on_cpu_alone", id="an op for the CPU alone"
+    ),
 ]
 
 
@@ -93,20 +95,26 @@ def test_an_op_that_has_no_rule_for_shapes_says_how_to_give_it_one(op, name, gra
         cnncost.record(nn.Sequential(nn.ReLU(), Applies(op)), (2, 8), grad=grad)
     message = str(error.value)
     assert message.startswith("1 (Applies) at test_custom_ops.py:")
-    assert f"the op {name} has no rule for tensors without data; give it one with torch.library.register_fake" in message
+    assert (
+        f"the op {name} has no rule for tensors without data; give it one with torch.library.register_fake" in message
+    )
 
 
 @GRAD
 def test_an_op_without_a_rule_for_costs_makes_a_lower_bound(grad):
-    model = nn.Sequential(nn.Linear(8, 8), Applies(lambda x: scaled(scaled(x, 2), 3)), nn.Sequential(Applies(lambda x: scaled(x, 4))))
+    model = nn.Sequential(
+        nn.Linear(8, 8), Applies(lambda x: scaled(scaled(x, 2), 3)), nn.Sequential(Applies(lambda x: scaled(x, 4)))
+    )
     report = cnncost.analyze(cnncost.record(model, (2, 8), grad=grad))
     assert report.unknown == {"cnncost_test_ops.scaled": 3}
     assert report.unknown_places == {"cnncost_test_ops.scaled": "1"}
     assert report.totals.lower_bound is True
     assert report.totals.macs == 128
     assert [(row.path, row.unknown, row.kind) for row in report.layers if row.path] == [
-        ("0", False, report.layer("0").kind), ("1", True, "cnncost_test_ops::scaled"), ("2.0", True, "cnncost_test_ops::scaled"),
-    ]  # fmt: skip
+        ("0", False, report.layer("0").kind),
+        ("1", True, "cnncost_test_ops::scaled"),
+        ("2.0", True, "cnncost_test_ops::scaled"),
+    ]
     assert [(module.path, module.unknown) for module in report.modules] == [
         ("", True), ("0", False), ("1", True), ("2", True), ("2.0", True),
     ]  # fmt: skip
@@ -126,7 +134,9 @@ def test_strict_names_all_unknown_ops_with_counts_and_places():
     with pytest.raises(UnknownOpError) as error:
         cnncost.analyze(model, (2, 8), strict=True)
     one_name, other_name = one_name.replace("::", "."), other_name.replace("::", ".")
-    assert str(error.value).startswith(f"Sequential: 2 ops without a rule: {one_name} (3×, first in 1), {other_name} (2×, first in 1)")
+    assert str(error.value).startswith(
+        f"Sequential: 2 ops without a rule: {one_name} (3×, first in 1), {other_name} (2×, first in 1)"
+    )
     assert "cnncost.rule(" in str(error.value)
 
 
@@ -139,7 +149,9 @@ def test_a_rule_makes_the_op_known():
     def counted(spec):
         """N·D multiply-accumulates as often as is said, and a bias."""
         n, d = spec.inputs[0].shape
-        return cnncost.cost(spec, cnncost.macs("N", n, "D", d, "times", spec["times"]), cnncost.flops("bias", 1, "N", n, "D", d))
+        return cnncost.cost(
+            spec, cnncost.macs("N", n, "D", d, "times", spec["times"]), cnncost.flops("bias", 1, "N", n, "D", d)
+        )
 
     report = cnncost.analyze(model, (2, 8), strict=True)
     # 2·8·5 products, two FLOPs each, and 2·8 additions; 16 numbers of 4 bytes read, and as many written
@@ -200,7 +212,9 @@ def test_a_rule_that_fails_says_which_one_it_is():
 
 @GRAD
 def test_an_op_that_is_made_of_others_is_seen_through(grad):
-    report = cnncost.analyze(cnncost.record(Applies(torch.ops.cnncost_test_ops.made_of_others), (2, 8), grad=grad), strict=True)
+    report = cnncost.analyze(
+        cnncost.record(Applies(torch.ops.cnncost_test_ops.made_of_others), (2, 8), grad=grad), strict=True
+    )
     assert report.totals.flops == 16 + 16
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import torch
 from torch import nn
-from torch.nn import functional as F  # noqa: N812  # torch's own name for it
+from torch.nn import functional as F  # torch's own name for it
 
 import cnncost
 from cnncost.errors import CnncostError, DataDependentError, ForwardError, InputError, SourceError
@@ -40,7 +40,11 @@ def refused(kind, model, *inputs, **options):
 
 
 NO_MODELS = [
-    pytest.param({"weight": torch.zeros(2)}, "a dict of 1 items; a state dict has no forward: build the model and load it", id="a dictionary"),
+    pytest.param(
+        {"weight": torch.zeros(2)},
+        "a dict of 1 items; a state dict has no forward: build the model and load it",
+        id="a dictionary",
+    ),
     pytest.param(nn.Linear(2, 3).state_dict(), "a dict of 2 items; a state dict has no forward", id="a state dict"),
     pytest.param(nn.Linear, "the class Linear; make an instance of it: Linear(...)", id="a class"),
     pytest.param(F.relu, "expected a torch.nn.Module, got function", id="a function"),
@@ -50,8 +54,12 @@ NO_MODELS = [
     pytest.param([nn.Linear(2, 3)], "expected a torch.nn.Module, got list", id="a list of modules"),
     pytest.param(torch.zeros(2), "expected a torch.nn.Module, got Tensor", id="a tensor"),
     pytest.param(Path("net.py"), "expected a torch.nn.Module, got PosixPath", id="a path"),
-    pytest.param(type("Net", (), {"forward": lambda self, x: x})(), "expected a torch.nn.Module, got Net", id="an object with a forward"),
-]  # fmt: skip
+    pytest.param(
+        type("Net", (), {"forward": lambda self, x: x})(),
+        "expected a torch.nn.Module, got Net",
+        id="an object with a forward",
+    ),
+]
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="the kind of a path")
@@ -70,18 +78,44 @@ def test_arguments_for_a_model_that_is_built_are_refused():
 
 def block(*layers):
     """A model with the layers at blocks.0.1 and on."""
-    return nn.Sequential(nn.Identity(), nn.ModuleDict({"blocks": nn.Sequential(nn.Sequential(nn.Identity(), *layers))})["blocks"])
+    return nn.Sequential(
+        nn.Identity(), nn.ModuleDict({"blocks": nn.Sequential(nn.Sequential(nn.Identity(), *layers))})["blocks"]
+    )
 
 
 MISFITS = [
     # (layer, input, what it says it expected, what it says it got)
     pytest.param(nn.Conv2d(3, 4, 3), "1x5x8x8", "3 channels on axis 1", "1x5x8x8", id="a convolution, channels"),
-    pytest.param(nn.Conv2d(4, 4, 3, groups=2), "1x2x8x8", "4 channels on axis 1", "1x2x8x8", id="a grouped convolution, channels"),
-    pytest.param(nn.Conv1d(3, 4, 3), "1x5x8", "3 channels on axis 1", "1x5x8", id="a convolution over one axis, channels"),
-    pytest.param(nn.Conv3d(3, 4, 3), "1x5x8x8x8", "3 channels on axis 1", "1x5x8x8x8", id="a convolution over three axes, channels"),
-    pytest.param(nn.ConvTranspose2d(5, 3, 3), "1x3x8x8", "5 channels on axis 1", "1x3x8x8", id="a transposed convolution, channels"),
-    pytest.param(nn.ConvTranspose1d(4, 4, 3, groups=2), "1x2x8", "4 channels on axis 1", "1x2x8", id="a grouped transposed convolution, channels"),
-    pytest.param(nn.Conv2d(3, 4, 3), "8x8", "an input of 4 axes (batch, 3 channels, 2 of space)", "8x8", id="a convolution, axes"),
+    pytest.param(
+        nn.Conv2d(4, 4, 3, groups=2), "1x2x8x8", "4 channels on axis 1", "1x2x8x8", id="a grouped convolution, channels"
+    ),
+    pytest.param(
+        nn.Conv1d(3, 4, 3), "1x5x8", "3 channels on axis 1", "1x5x8", id="a convolution over one axis, channels"
+    ),
+    pytest.param(
+        nn.Conv3d(3, 4, 3),
+        "1x5x8x8x8",
+        "3 channels on axis 1",
+        "1x5x8x8x8",
+        id="a convolution over three axes, channels",
+    ),
+    pytest.param(
+        nn.ConvTranspose2d(5, 3, 3),
+        "1x3x8x8",
+        "5 channels on axis 1",
+        "1x3x8x8",
+        id="a transposed convolution, channels",
+    ),
+    pytest.param(
+        nn.ConvTranspose1d(4, 4, 3, groups=2),
+        "1x2x8",
+        "4 channels on axis 1",
+        "1x2x8",
+        id="a grouped transposed convolution, channels",
+    ),
+    pytest.param(
+        nn.Conv2d(3, 4, 3), "8x8", "an input of 4 axes (batch, 3 channels, 2 of space)", "8x8", id="a convolution, axes"
+    ),
     pytest.param(nn.Conv2d(3, 4, 3), "1x2x3x8x8", "an input of 4 axes", "1x2x3x8x8", id="a convolution, too many axes"),
     pytest.param(nn.Conv2d(3, 4, 9), "1x3x8x8", "9x9", "1x3x8x8", id="a convolution, larger than its input"),
     pytest.param(nn.Linear(4, 3), "2x5", "4 features on the last axis", "2x5", id="a linear layer, features"),
@@ -89,22 +123,62 @@ MISFITS = [
     pytest.param(nn.GroupNorm(2, 4), "2x6x8x8", "4 channels on axis 1", "2x6x8x8", id="a group norm, channels"),
     pytest.param(nn.LayerNorm(4), "2x5", "last axes of (4,)", "2x5", id="a layer norm, features"),
     pytest.param(nn.LSTM(4, 3), "2x3x5", "4 features on the last axis", "2x3x5", id="a recurrent layer, features"),
-    pytest.param(nn.Embedding(4, 3), "2x5", "integer indices (for example ids=1x128:int64)", "2x5", id="an embedding, fractions"),
-    pytest.param(nn.Conv2d(3, 4, 3), "1x3x8x8:int64", "float32, the dtype of its weight", "1x3x8x8:int64", id="a convolution, whole numbers"),
-    pytest.param(nn.Conv2d(3, 4, 3), "1x3x8x8:float16", "float32, the dtype of its weight", "1x3x8x8:float16", id="a convolution, half precision"),
-    pytest.param(nn.ConvTranspose2d(3, 4, 3), "1x3x8x8:float16", "float32, the dtype of its weight", "1x3x8x8:float16", id="a transposed convolution, half precision"),
-    pytest.param(nn.Linear(4, 3), "2x4:float64", "float32, the dtype of its weight", "2x4:float64", id="a linear layer, double precision"),
-    pytest.param(nn.Linear(4, 3), "2x4:int64", "float32, the dtype of its weight", "2x4:int64", id="a linear layer, whole numbers"),
-    pytest.param(nn.Linear(4, 3).half(), "2x4:float32", "float16, the dtype of its weight", "2x4", id="a linear layer of half precision, single"),
+    pytest.param(
+        nn.Embedding(4, 3), "2x5", "integer indices (for example ids=1x128:int64)", "2x5", id="an embedding, fractions"
+    ),
+    pytest.param(
+        nn.Conv2d(3, 4, 3),
+        "1x3x8x8:int64",
+        "float32, the dtype of its weight",
+        "1x3x8x8:int64",
+        id="a convolution, whole numbers",
+    ),
+    pytest.param(
+        nn.Conv2d(3, 4, 3),
+        "1x3x8x8:float16",
+        "float32, the dtype of its weight",
+        "1x3x8x8:float16",
+        id="a convolution, half precision",
+    ),
+    pytest.param(
+        nn.ConvTranspose2d(3, 4, 3),
+        "1x3x8x8:float16",
+        "float32, the dtype of its weight",
+        "1x3x8x8:float16",
+        id="a transposed convolution, half precision",
+    ),
+    pytest.param(
+        nn.Linear(4, 3),
+        "2x4:float64",
+        "float32, the dtype of its weight",
+        "2x4:float64",
+        id="a linear layer, double precision",
+    ),
+    pytest.param(
+        nn.Linear(4, 3),
+        "2x4:int64",
+        "float32, the dtype of its weight",
+        "2x4:int64",
+        id="a linear layer, whole numbers",
+    ),
+    pytest.param(
+        nn.Linear(4, 3).half(),
+        "2x4:float32",
+        "float16, the dtype of its weight",
+        "2x4",
+        id="a linear layer of half precision, single",
+    ),
     pytest.param(nn.LSTM(4, 3), "2x3x4:float64", "", "2x3x4:float64", id="a recurrent layer, double precision"),
-    pytest.param(nn.MaxPool2d(9), "1x3x8x8", "Output size is too small", "1x3x8x8", id="a pooling, larger than its input"),
+    pytest.param(
+        nn.MaxPool2d(9), "1x3x8x8", "Output size is too small", "1x3x8x8", id="a pooling, larger than its input"
+    ),
     pytest.param(nn.Bilinear(4, 3, 2), None, "size", "2x3", id="a bilinear layer, features"),
     pytest.param(nn.PixelShuffle(2), "1x3x4x4", "pixel_shuffle", "1x3x4x4", id="a pixel shuffle, channels"),
     pytest.param(nn.Unflatten(1, (2, 3)), "2x5", "", "2x5", id="an unflatten, size"),
     pytest.param(nn.Softmax(3), "2x5", "imension out of range", "2x5", id="a softmax over an axis that is not there"),
     pytest.param(nn.TransformerEncoderLayer(8, 2, 16), "2x3x6", "", "2x3x6", id="a transformer layer, features"),
     pytest.param(nn.MultiheadAttention(6, 2), None, "6", "2x3x4", id="attention, features"),
-]  # fmt: skip
+]
 
 
 @pytest.mark.parametrize("grad", [False, True], ids=["below autograd", "with autograd"])
@@ -152,32 +226,64 @@ REAL_ERRORS = [
     pytest.param(lambda x: x.sum(4), (2, 3), id="a sum over an axis that is not there"),
     pytest.param(lambda x: x.mean((0, 0)), (2, 3), id="a mean over one axis twice"),
     pytest.param(lambda x: x.long().mean(), (2, 3), id="a mean of whole numbers"),
-    pytest.param(lambda x: F.scaled_dot_product_attention(x, x[..., :2], x), (1, 2, 3, 4), id="attention of queries and keys that don't fit"),
-    pytest.param(lambda x: F.scaled_dot_product_attention(x, x, x, attn_mask=torch.zeros(2, 2)), (1, 2, 3, 4), id="attention with a mask that doesn't fit"),
-    pytest.param(lambda x: F.conv2d(x, torch.zeros(4, 3, 3, 3), torch.zeros(5)), X, id="a convolution with a bias that doesn't fit"),
-    pytest.param(lambda x: F.conv2d(x, torch.zeros(4, 3, 3, 3), padding=-1), X, id="a convolution with negative padding"),
+    pytest.param(
+        lambda x: F.scaled_dot_product_attention(x, x[..., :2], x),
+        (1, 2, 3, 4),
+        id="attention of queries and keys that don't fit",
+    ),
+    pytest.param(
+        lambda x: F.scaled_dot_product_attention(x, x, x, attn_mask=torch.zeros(2, 2)),
+        (1, 2, 3, 4),
+        id="attention with a mask that doesn't fit",
+    ),
+    pytest.param(
+        lambda x: F.conv2d(x, torch.zeros(4, 3, 3, 3), torch.zeros(5)),
+        X,
+        id="a convolution with a bias that doesn't fit",
+    ),
+    pytest.param(
+        lambda x: F.conv2d(x, torch.zeros(4, 3, 3, 3), padding=-1), X, id="a convolution with negative padding"
+    ),
     pytest.param(lambda x: F.conv2d(x, torch.zeros(4, 3, 3, 3), stride=0), X, id="a convolution with a stride of zero"),
-    pytest.param(lambda x: F.conv2d(x, torch.zeros(4, 3, 3, 3), stride=2, padding="same"), X, id="a strided convolution with same padding"),
-    pytest.param(lambda x: F.linear(x, torch.zeros(4, 3), torch.zeros(5)), (2, 3), id="a linear function with a bias that doesn't fit"),
+    pytest.param(
+        lambda x: F.conv2d(x, torch.zeros(4, 3, 3, 3), stride=2, padding="same"),
+        X,
+        id="a strided convolution with same padding",
+    ),
+    pytest.param(
+        lambda x: F.linear(x, torch.zeros(4, 3), torch.zeros(5)),
+        (2, 3),
+        id="a linear function with a bias that doesn't fit",
+    ),
     pytest.param(lambda x: F.linear(x, torch.zeros(4, 3).double()), (2, 3), id="a linear function of two dtypes"),
-    pytest.param(lambda x: F.layer_norm(x, (3,), torch.zeros(4)), (2, 3), id="a layer norm with a scale that doesn't fit"),
-    pytest.param(lambda x: F.batch_norm(x, torch.zeros(4), torch.ones(3)), X, id="a batch norm with a mean that doesn't fit"),
-    pytest.param(lambda x: F.batch_norm(x, None, None, training=False), X, id="a batch norm in eval mode without statistics"),
+    pytest.param(
+        lambda x: F.layer_norm(x, (3,), torch.zeros(4)), (2, 3), id="a layer norm with a scale that doesn't fit"
+    ),
+    pytest.param(
+        lambda x: F.batch_norm(x, torch.zeros(4), torch.ones(3)), X, id="a batch norm with a mean that doesn't fit"
+    ),
+    pytest.param(
+        lambda x: F.batch_norm(x, None, None, training=False), X, id="a batch norm in eval mode without statistics"
+    ),
     pytest.param(lambda x: F.max_pool2d(x, 2, padding=2), X, id="a pooling with too much padding"),
     pytest.param(lambda x: F.avg_pool2d(x, 0), X, id="a pooling over nothing"),
     pytest.param(lambda x: F.pad(x, (9, 9, 9, 9), mode="reflect"), X, id="a reflection beyond the image"),
     pytest.param(lambda x: F.interpolate(x, size=(0, 3)), X, id="an interpolation to nothing"),
     pytest.param(lambda x: x.gather(1, torch.zeros(3, 3, dtype=torch.int64)), (2, 3), id="a gather of too many rows"),
-    pytest.param(lambda x: x.masked_fill(torch.zeros(2, 4, dtype=torch.bool), 0.0), (2, 3), id="a mask that doesn't fit"),
+    pytest.param(
+        lambda x: x.masked_fill(torch.zeros(2, 4, dtype=torch.bool), 0.0), (2, 3), id="a mask that doesn't fit"
+    ),
     pytest.param(lambda x: x.masked_fill(x, 0.0), (2, 3), id="a mask that is none"),
     pytest.param(lambda x: x.topk(9), (2, 3), id="more of the largest than there are"),
     pytest.param(lambda x: (x > 0) - (x > 1), (2, 3), id="a difference of booleans"),
-    pytest.param(lambda x: F.cross_entropy(x, torch.zeros(3, dtype=torch.int64)), (2, 3), id="a loss of too many targets"),
+    pytest.param(
+        lambda x: F.cross_entropy(x, torch.zeros(3, dtype=torch.int64)), (2, 3), id="a loss of too many targets"
+    ),
     pytest.param(lambda x: torch.zeros(2, 2).copy_(x), (2, 3), id="a copy that doesn't fit"),
     pytest.param(lambda x: torch.outer(x, x), (2, 3), id="an outer product of matrices"),
     pytest.param(lambda x: x.movedim(0, 3), (2, 3), id="an axis moved out of range"),
     pytest.param(lambda x: torch.cdist(x, x[..., :2]), (1, 2, 3), id="distances between spaces of different size"),
-]  # fmt: skip
+]
 
 
 @pytest.mark.parametrize("grad", [False, True], ids=["below autograd", "with autograd"])
@@ -218,10 +324,14 @@ RAISED = [
     pytest.param(StopIteration(), "StopIteration: no message", id="a stopped iteration"),
     pytest.param(MemoryError("too much"), "MemoryError: too much", id="no memory"),
     pytest.param(type("Own", (Exception,), {})("mine"), "Own: mine", id="an error of the user's own"),
-    pytest.param(type("Odd", (Exception,), {"__str__": lambda self: 1 / 0})(), "Odd", id="an error that can't be shown"),
+    pytest.param(
+        type("Odd", (Exception,), {"__str__": lambda self: 1 / 0})(), "Odd", id="an error that can't be shown"
+    ),
     pytest.param(CnncostError("of ours"), "CnncostError: of ours", id="an error of the library's kind"),
-    pytest.param(ExceptionGroup("several", [ValueError("a"), KeyError("b")]), "ExceptionGroup: several", id="a group of errors"),
-]  # fmt: skip
+    pytest.param(
+        ExceptionGroup("several", [ValueError("a"), KeyError("b")]), "ExceptionGroup: several", id="a group of errors"
+    ),
+]
 
 
 @pytest.mark.parametrize("grad", [False, True], ids=["below autograd", "with autograd"])
@@ -241,7 +351,9 @@ def test_an_error_of_forward_is_told_with_module_and_line(error, words, grad):
 def test_the_name_of_the_model_stands_in_front():
     assert refused(ForwardError, Fails(ValueError("x")), (2, 8)).startswith("Fails: the model (Fails) at ")
     class_of_another_name = type("Encoder", (Fails,), {})
-    assert refused(ForwardError, class_of_another_name(ValueError("x")), (2, 8)).startswith("Encoder: the model (Encoder)")
+    assert refused(ForwardError, class_of_another_name(ValueError("x")), (2, 8)).startswith(
+        "Encoder: the model (Encoder)"
+    )
 
 
 def test_sys_exit_in_forward_does_not_end_the_process():
@@ -273,11 +385,21 @@ def test_after_an_error_that_was_handled_the_place_of_the_next_is_right():
 
 
 NO_FORWARD = [
-    pytest.param(lambda: type("NoForward", (nn.Module,), {})(), 'is missing the required "forward" function', id="no forward"),
-    pytest.param(lambda: nn.ModuleList([nn.Linear(2, 2)]), 'is missing the required "forward" function', id="a list of modules"),
-    pytest.param(lambda: Function(lambda self, x: self.missing(x)), "has no attribute 'missing'", id="an attribute that is missing"),
-    pytest.param(lambda: Function(lambda self, x: undefined(x)), "name 'undefined' is not defined", id="a name that is missing"),  # noqa: F821
-]  # fmt: skip
+    pytest.param(
+        lambda: type("NoForward", (nn.Module,), {})(), 'is missing the required "forward" function', id="no forward"
+    ),
+    pytest.param(
+        lambda: nn.ModuleList([nn.Linear(2, 2)]), 'is missing the required "forward" function', id="a list of modules"
+    ),
+    pytest.param(
+        lambda: Function(lambda self, x: self.missing(x)),
+        "has no attribute 'missing'",
+        id="an attribute that is missing",
+    ),
+    pytest.param(
+        lambda: Function(lambda self, x: undefined(x)), "name 'undefined' is not defined", id="a name that is missing"
+    ),
+]
 
 
 @pytest.mark.parametrize(("make", "words"), NO_FORWARD)
@@ -403,10 +525,12 @@ EDGES = [
     pytest.param(nn.Sequential, (2, 8), (0, 0, 0), id="an empty Sequential"),
     pytest.param(lambda: Function(lambda self, x: None), (2, 8), (0, 0, 0), id="returns nothing"),
     pytest.param(nn.ReLU, (2, 8), (0, 0, 16), id="no parameters"),
-    pytest.param(lambda: Function(lambda self, x: x, unused=nn.Linear(8, 8)), (2, 8), (72, 0, 0), id="parameters and no ops"),
+    pytest.param(
+        lambda: Function(lambda self, x: x, unused=nn.Linear(8, 8)), (2, 8), (72, 0, 0), id="parameters and no ops"
+    ),
     pytest.param(lambda: nn.Linear(0, 3), "2x0", None, id="a layer of no inputs"),
     pytest.param(lambda: nn.Linear(8, 3), torch.zeros(0, 8), (27, 0, 0), id="an empty batch"),
-]  # fmt: skip
+]
 
 
 @pytest.mark.filterwarnings("ignore:Initializing zero-element tensors:UserWarning")

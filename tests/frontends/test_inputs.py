@@ -48,30 +48,78 @@ GIVEN = [
     pytest.param(lambda x: x, torch.zeros(2, 3), [((2, 3), F32)], id="a tensor"),
     pytest.param(lambda x: x, torch.zeros(2, 3, device="meta"), [((2, 3), F32)], id="a tensor without data"),
     pytest.param(lambda x: x, torch.zeros(()), [((), F32)], id="a scalar tensor"),
-    pytest.param(lambda x: x, torch.zeros(2, 3, dtype=torch.float64), [((2, 3), "float64")], id="a tensor of another dtype"),
-    pytest.param(lambda x: x, torch.zeros(2, 3, requires_grad=True), [((2, 3), F32)], id="a tensor that wants a gradient"),
+    pytest.param(
+        lambda x: x, torch.zeros(2, 3, dtype=torch.float64), [((2, 3), "float64")], id="a tensor of another dtype"
+    ),
+    pytest.param(
+        lambda x: x, torch.zeros(2, 3, requires_grad=True), [((2, 3), F32)], id="a tensor that wants a gradient"
+    ),
     pytest.param(lambda x: x, torch.zeros(2, 6)[:, ::2], [((2, 3), F32)], id="a view with gaps"),
     pytest.param(lambda x: x, torch.zeros(2, 0, 3), [((2, 0, 3), F32)], id="an empty tensor"),
     pytest.param(lambda x: x, nn.Parameter(torch.zeros(2)), [((2,), F32)], id="a parameter of something else"),
     pytest.param(lambda a, b: (a, b), ((2, 3), "4:int64"), [((2, 3), F32), ((4,), I64)], id="two inputs"),
     pytest.param(lambda a, b: (a, b), [(2, 3), (4, 5)], [((2, 3), F32), ((4, 5), F32)], id="two inputs in a list"),
     pytest.param(lambda a, b: (a, b), (torch.zeros(2), (3,)), [((2,), F32), ((3,), F32)], id="a tensor and a shape"),
-    pytest.param(lambda a, b: (a, b), (lambda t: (t, t))(torch.zeros(2)), [((2,), F32), ((2,), F32)], id="one tensor twice"),
-    pytest.param(lambda a, scale, name: (a, [scale, name]), ((2, 3), 0.5, "bilinear"), [((2, 3), F32)], id="numbers and text beside a shape"),
+    pytest.param(
+        lambda a, b: (a, b), (lambda t: (t, t))(torch.zeros(2)), [((2,), F32), ((2,), F32)], id="one tensor twice"
+    ),
+    pytest.param(
+        lambda a, scale, name: (a, [scale, name]),
+        ((2, 3), 0.5, "bilinear"),
+        [((2, 3), F32)],
+        id="numbers and text beside a shape",
+    ),
     pytest.param(lambda a, mask=None: a, ((2, 3), None), [((2, 3), F32)], id="None beside a shape"),
     pytest.param(lambda a, flag: a, ((2, 3), True), [((2, 3), F32)], id="a flag beside a shape"),
-    pytest.param(lambda x, y: (x, y), {"y": (4,), "x": (2, 3)}, [((4,), F32), ((2, 3), F32)], id="keyword arguments, in the order given"),
-    pytest.param(lambda x, scale=1, mode="a": x, {"x": "2x3", "scale": 2, "mode": "nearest"}, [((2, 3), F32)], id="keyword arguments of other kinds"),
-    pytest.param(lambda batch: batch["image"], ({"image": (1, 3, 4, 4), "size": [(2,), (3,)]},), [((1, 3, 4, 4), F32), ((2,), F32), ((3,), F32)], id="a dictionary as the one argument"),
-    pytest.param(lambda batch: batch["a"], {"batch": {"a": (2,), "b": ["3:int64"]}}, [((2,), F32), ((3,), I64)], id="a dictionary as a keyword argument"),
+    pytest.param(
+        lambda x, y: (x, y),
+        {"y": (4,), "x": (2, 3)},
+        [((4,), F32), ((2, 3), F32)],
+        id="keyword arguments, in the order given",
+    ),
+    pytest.param(
+        lambda x, scale=1, mode="a": x,
+        {"x": "2x3", "scale": 2, "mode": "nearest"},
+        [((2, 3), F32)],
+        id="keyword arguments of other kinds",
+    ),
+    pytest.param(
+        lambda batch: batch["image"],
+        ({"image": (1, 3, 4, 4), "size": [(2,), (3,)]},),
+        [((1, 3, 4, 4), F32), ((2,), F32), ((3,), F32)],
+        id="a dictionary as the one argument",
+    ),
+    pytest.param(
+        lambda batch: batch["a"],
+        {"batch": {"a": (2,), "b": ["3:int64"]}},
+        [((2,), F32), ((3,), I64)],
+        id="a dictionary as a keyword argument",
+    ),
     pytest.param(lambda batch: batch["a"], (OrderedDict(a=(2,)),), [((2,), F32)], id="an ordered dictionary"),
-    pytest.param(lambda images: images, ([(3, 4, 4), (3, 5, 5)],), [((3, 4, 4), F32), ((3, 5, 5), F32)], id="a list of images of different sizes"),
-    pytest.param(lambda pair: pair.left @ pair.right, (Pair((2, 3), "3x4"),), [((2, 3), F32), ((3, 4), F32)], id="a named tuple"),
-    pytest.param(lambda pair: pair.a, (namedtuple("P", "a b")(torch.zeros(2), None),), [((2,), F32)], id="a named tuple of collections"),
-    pytest.param(lambda nest: nest[0][1]["x"][0], (([1, {"x": ((2, 3), "4")}],),), [((2, 3), F32), ((4,), F32)], id="nested several times"),
+    pytest.param(
+        lambda images: images,
+        ([(3, 4, 4), (3, 5, 5)],),
+        [((3, 4, 4), F32), ((3, 5, 5), F32)],
+        id="a list of images of different sizes",
+    ),
+    pytest.param(
+        lambda pair: pair.left @ pair.right, (Pair((2, 3), "3x4"),), [((2, 3), F32), ((3, 4), F32)], id="a named tuple"
+    ),
+    pytest.param(
+        lambda pair: pair.a,
+        (namedtuple("P", "a b")(torch.zeros(2), None),),
+        [((2,), F32)],
+        id="a named tuple of collections",
+    ),
+    pytest.param(
+        lambda nest: nest[0][1]["x"][0],
+        (([1, {"x": ((2, 3), "4")}],),),
+        [((2, 3), F32), ((4,), F32)],
+        id="nested several times",
+    ),
     pytest.param(lambda: torch.zeros(2), (), [], id="no inputs at all"),
     pytest.param(lambda: torch.zeros(2), {}, [], id="no keyword arguments at all"),
-]  # fmt: skip
+]
 
 
 @pytest.mark.parametrize("grad", [False, True], ids=["below autograd", "with autograd"])
@@ -87,7 +135,7 @@ def test_what_forward_is_given_besides_tensors_is_what_was_given():
     seen = []
     marker = object()
     record(Function(lambda *args, **kwargs: seen.append((args, kwargs))), ((2,), 1.5, "text", None, [3, "x", marker]))
-    (args, kwargs), = seen
+    ((args, kwargs),) = seen
     assert args[1:4] == (1.5, "text", None)
     assert args[4] == [3, "x", marker]
     assert kwargs == {}
@@ -164,12 +212,16 @@ REFUSED = [
     pytest.param((1, 3, -8, 8), "expected sizes of 1 or more, got -8 on axis 2", id="a negative size"),
     pytest.param("1x0", "expected sizes of 1 or more, got 0 on axis 1", id="a size of zero in text"),
     pytest.param("-1x3", "expected sizes of 1 or more, got -1 on axis 0", id="a negative size in text"),
-    pytest.param(((2, 3), (4, 0)), "inputs[1]: expected sizes of 1 or more, got 0 on axis 1", id="a size of zero in the second input"),
+    pytest.param(
+        ((2, 3), (4, 0)),
+        "inputs[1]: expected sizes of 1 or more, got 0 on axis 1",
+        id="a size of zero in the second input",
+    ),
     pytest.param({"x": (2, 0)}, "x: expected sizes of 1 or more, got 0 on axis 1", id="a size of zero by name"),
     pytest.param(({"a": [(2, 0)]},), "inputs[0]['a'][0]: expected sizes of 1 or more", id="a size of zero deep inside"),
     pytest.param({"x": "2x3:int99"}, "x: 'int99' is no dtype of torch", id="an unknown dtype by name"),
     pytest.param((1.0, 3, 8, 8), "1.0", id="a fraction among sizes"),
-]  # fmt: skip
+]
 
 
 @pytest.mark.parametrize(("inputs", "words"), REFUSED)

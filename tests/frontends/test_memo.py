@@ -6,7 +6,7 @@ import weakref
 import pytest
 import torch
 from torch import nn
-from torch.nn import functional as F  # noqa: N812  # torch's own name for it
+from torch.nn import functional as F  # torch's own name for it
 
 import cnncost
 from cnncost.frontends.torch import memo, record
@@ -55,29 +55,81 @@ def written_in_place(x):
 
 
 MODELS = [
-    pytest.param(lambda: nn.Sequential(nn.Conv2d(3, 8, 3, 2, 1), nn.BatchNorm2d(8), nn.ReLU(True), nn.MaxPool2d(2)), (2, 3, 9, 9), id="convolution, norm, activation, pooling"),
-    pytest.param(lambda: nn.Sequential(nn.ConvTranspose2d(4, 4, 3, 2, groups=2), nn.GroupNorm(2, 4), nn.SiLU()), (2, 4, 5, 5), id="transposed convolution, group norm"),
-    pytest.param(lambda: Residual(nn.Conv1d(4, 4, 3, padding="same"), nn.InstanceNorm1d(4), nn.PReLU(4)), (2, 4, 7), id="a residual block"),
-    pytest.param(lambda: nn.Sequential(nn.Upsample(scale_factor=2, mode="bilinear"), nn.AdaptiveAvgPool2d(3), nn.Flatten(), nn.Linear(27, 5)), (2, 3, 4, 4), id="interpolation, adaptive pooling"),
-    pytest.param(lambda: nn.Sequential(nn.PixelShuffle(2), nn.ReflectionPad2d(1), nn.LocalResponseNorm(3), nn.Dropout()), (2, 8, 4, 4), id="shuffle, padding, response norm, dropout"),
+    pytest.param(
+        lambda: nn.Sequential(nn.Conv2d(3, 8, 3, 2, 1), nn.BatchNorm2d(8), nn.ReLU(True), nn.MaxPool2d(2)),
+        (2, 3, 9, 9),
+        id="convolution, norm, activation, pooling",
+    ),
+    pytest.param(
+        lambda: nn.Sequential(nn.ConvTranspose2d(4, 4, 3, 2, groups=2), nn.GroupNorm(2, 4), nn.SiLU()),
+        (2, 4, 5, 5),
+        id="transposed convolution, group norm",
+    ),
+    pytest.param(
+        lambda: Residual(nn.Conv1d(4, 4, 3, padding="same"), nn.InstanceNorm1d(4), nn.PReLU(4)),
+        (2, 4, 7),
+        id="a residual block",
+    ),
+    pytest.param(
+        lambda: nn.Sequential(
+            nn.Upsample(scale_factor=2, mode="bilinear"), nn.AdaptiveAvgPool2d(3), nn.Flatten(), nn.Linear(27, 5)
+        ),
+        (2, 3, 4, 4),
+        id="interpolation, adaptive pooling",
+    ),
+    pytest.param(
+        lambda: nn.Sequential(nn.PixelShuffle(2), nn.ReflectionPad2d(1), nn.LocalResponseNorm(3), nn.Dropout()),
+        (2, 8, 4, 4),
+        id="shuffle, padding, response norm, dropout",
+    ),
     pytest.param(lambda: nn.LSTM(4, 8, 2, bidirectional=True, proj_size=3), (5, 2, 4), id="LSTM"),
     pytest.param(lambda: nn.GRU(4, 8, batch_first=True), (2, 5, 4), id="GRU"),
-    pytest.param(lambda: nn.TransformerEncoderLayer(8, 2, 16, batch_first=True).eval(), (2, 5, 8), id="a transformer layer, fused"),
-    pytest.param(lambda: nn.TransformerDecoderLayer(8, 2, 16), ((5, 2, 8), (7, 2, 8)), id="a transformer decoder layer"),
+    pytest.param(
+        lambda: nn.TransformerEncoderLayer(8, 2, 16, batch_first=True).eval(),
+        (2, 5, 8),
+        id="a transformer layer, fused",
+    ),
+    pytest.param(
+        lambda: nn.TransformerDecoderLayer(8, 2, 16), ((5, 2, 8), (7, 2, 8)), id="a transformer decoder layer"
+    ),
     pytest.param(lambda: nn.MultiheadAttention(8, 2), ((5, 2, 8), (7, 2, 8), (7, 2, 8)), id="attention across"),
-    pytest.param(lambda: nn.Sequential(nn.Embedding(10, 8), nn.LayerNorm(8), nn.Linear(8, 10)), "2x5:int64", id="embedding, layer norm"),
+    pytest.param(
+        lambda: nn.Sequential(nn.Embedding(10, 8), nn.LayerNorm(8), nn.Linear(8, 10)),
+        "2x5:int64",
+        id="embedding, layer norm",
+    ),
     pytest.param(lambda: nn.EmbeddingBag(10, 8), "2x5:int64", id="a bag of embeddings"),
     pytest.param(lambda: Function(causal_attention), ((2, 5, 8),), id="attention written out, with a mask"),
     pytest.param(lambda: Function(positions), ((2, 5, 8),), id="positions made from shapes"),
     pytest.param(lambda: Function(written_in_place), ((4, 6),), id="writes through views"),
-    pytest.param(lambda: Function(lambda x: x[torch.arange(4) % 2 == 0].sum()), ((4, 6),), id="a mask whose values are known"),
-    pytest.param(lambda: Function(lambda x: (x.max(1), x.topk(2), x.sort(), x.split(2))), ((4, 6),), id="several outputs"),
+    pytest.param(
+        lambda: Function(lambda x: x[torch.arange(4) % 2 == 0].sum()), ((4, 6),), id="a mask whose values are known"
+    ),
+    pytest.param(
+        lambda: Function(lambda x: (x.max(1), x.topk(2), x.sort(), x.split(2))), ((4, 6),), id="several outputs"
+    ),
     pytest.param(lambda: Function(lambda x: torch.einsum("ij,kj->ik", x, x).logsumexp(1)), ((4, 6),), id="einsum"),
-    pytest.param(lambda: Function(lambda x: F.grid_sample(x, F.affine_grid(torch.eye(2, 3)[None], [1, 3, 4, 4], align_corners=False), align_corners=False)), ((1, 3, 5, 5),), id="a spatial transformer"),
-    pytest.param(lambda: Function(lambda x: torch.fft.irfft2(torch.fft.rfft2(x)).real), ((4, 6),), id="Fourier transforms"),
-    pytest.param(lambda: Function(lambda x: F.cross_entropy(x, torch.zeros(4, dtype=torch.int64)) + F.mse_loss(x, x)), ((4, 6),), id="losses"),
-    pytest.param(lambda: Function(lambda x: torch.rand_like(x) + F.dropout(x) + torch.randn(6)), ((4, 6),), id="random numbers"),
-]  # fmt: skip
+    pytest.param(
+        lambda: Function(
+            lambda x: F.grid_sample(
+                x, F.affine_grid(torch.eye(2, 3)[None], [1, 3, 4, 4], align_corners=False), align_corners=False
+            )
+        ),
+        ((1, 3, 5, 5),),
+        id="a spatial transformer",
+    ),
+    pytest.param(
+        lambda: Function(lambda x: torch.fft.irfft2(torch.fft.rfft2(x)).real), ((4, 6),), id="Fourier transforms"
+    ),
+    pytest.param(
+        lambda: Function(lambda x: F.cross_entropy(x, torch.zeros(4, dtype=torch.int64)) + F.mse_loss(x, x)),
+        ((4, 6),),
+        id="losses",
+    ),
+    pytest.param(
+        lambda: Function(lambda x: torch.rand_like(x) + F.dropout(x) + torch.randn(6)), ((4, 6),), id="random numbers"
+    ),
+]
 
 
 @GRAD
@@ -102,11 +154,21 @@ APART = [
     pytest.param(lambda x: (x > 0) * 1, lambda x: (x > 0) * True, id="1 and True times booleans"),
     pytest.param(lambda x: x.long() / 2, lambda x: x.long() // 2, id="two divisions"),
     pytest.param(lambda x: x + 2, lambda x: x + torch.tensor(2), id="a number and a scalar tensor"),
-    pytest.param(lambda x: x.half() + torch.tensor(2.0), lambda x: x.half() + torch.ones(1), id="a scalar tensor and a tensor of one element"),
+    pytest.param(
+        lambda x: x.half() + torch.tensor(2.0),
+        lambda x: x.half() + torch.ones(1),
+        id="a scalar tensor and a tensor of one element",
+    ),
     pytest.param(lambda x: x * x.double(), lambda x: x * x.half(), id="dtypes"),
     pytest.param(lambda x: x.t() * 2, lambda x: x.reshape(4, 2) * 2, id="strides"),
-    pytest.param(lambda x: x.t().contiguous(), lambda x: x.reshape(4, 2).contiguous(), id="strides that decide whether to copy"),
-    pytest.param(lambda x: x.t().reshape(-1), lambda x: x.reshape(4, 2).reshape(-1), id="strides that decide whether a reshape copies"),
+    pytest.param(
+        lambda x: x.t().contiguous(), lambda x: x.reshape(4, 2).contiguous(), id="strides that decide whether to copy"
+    ),
+    pytest.param(
+        lambda x: x.t().reshape(-1),
+        lambda x: x.reshape(4, 2).reshape(-1),
+        id="strides that decide whether a reshape copies",
+    ),
     pytest.param(lambda x: x[:, :2] + 1, lambda x: x[:, ::2] + 1, id="gaps"),
     pytest.param(lambda x: x.expand(3, 2, 4) + 1, lambda x: x.repeat(3, 1, 1) + 1, id="strides of zero"),
     pytest.param(lambda x: x.sum(0), lambda x: x.sum(0, keepdim=True), id="keepdim"),
@@ -120,16 +182,24 @@ APART = [
     pytest.param(lambda x: torch.zeros(2, 3), lambda x: torch.zeros(3, 2), id="sizes of what is made"),
     pytest.param(lambda x: torch.zeros(2), lambda x: torch.zeros(2, dtype=torch.int64), id="dtype of what is made"),
     pytest.param(lambda x: F.pad(x, (1, 1)), lambda x: F.pad(x, (1, 1), value=1.0), id="a value to pad with"),
-    pytest.param(lambda x: F.interpolate(x[None], scale_factor=2.0), lambda x: F.interpolate(x[None], size=8), id="a factor and a size"),
+    pytest.param(
+        lambda x: F.interpolate(x[None], scale_factor=2.0),
+        lambda x: F.interpolate(x[None], size=8),
+        id="a factor and a size",
+    ),
     pytest.param(lambda x: F.gelu(x), lambda x: F.gelu(x, approximate="tanh"), id="text"),
     pytest.param(lambda x: x + x, lambda x: x + x.clone(), id="a tensor and itself, and two tensors"),
     pytest.param(lambda x: torch.cat([x, x.clone()]), lambda x: torch.cat([x, x]), id="two tensors, and one twice"),
     pytest.param(lambda x: x.clone().add_(1), lambda x: x.clone().add(1), id="in place and not"),
-    pytest.param(lambda x: torch.arange(2).nonzero(), lambda x: torch.arange(1, 3).nonzero(), id="values that decide a shape"),
+    pytest.param(
+        lambda x: torch.arange(2).nonzero(), lambda x: torch.arange(1, 3).nonzero(), id="values that decide a shape"
+    ),
     pytest.param(lambda x: x[torch.arange(2) > 0], lambda x: x[torch.arange(2) >= 0], id="a mask's values"),
     pytest.param(lambda x: torch.full((2,), 1), lambda x: torch.full((2,), 1.0), id="a number to fill with"),
-    pytest.param(lambda x: torch.scalar_tensor(1), lambda x: torch.scalar_tensor(True), id="a number to make a tensor of"),
-]  # fmt: skip
+    pytest.param(
+        lambda x: torch.scalar_tensor(1), lambda x: torch.scalar_tensor(True), id="a number to make a tensor of"
+    ),
+]
 
 
 def types(graph):
@@ -157,7 +227,9 @@ def test_ops_that_look_alike_are_not_taken_for_one_another(one, other, grad):
 @GRAD
 def test_the_default_dtype_is_part_of_what_is_remembered(grad):
     """`1 / 2` of whole numbers, a mean of them, a random tensor: all have the default dtype."""
-    model = Function(lambda n: (n / 2, torch.rand(2), n.sqrt(), torch.full((2,), 0.5), torch.linspace(0, 1, 3), n * 1.5))
+    model = Function(
+        lambda n: (n / 2, torch.rand(2), n.sqrt(), torch.full((2,), 0.5), torch.linspace(0, 1, 3), n * 1.5)
+    )
     memo.clear()
     for dtype in (torch.float32, torch.float64, torch.float16, torch.float32):
         torch.set_default_dtype(dtype)
@@ -205,13 +277,17 @@ KEEP_ORDER = [
     pytest.param(lambda x: torch.where(x > 0, x, -x), id="where"),
     pytest.param(lambda x: x[:, ::2].relu(), id="an activation of every second channel"),
     pytest.param(lambda x: x.half() + 1, id="a cast"),
-    pytest.param(lambda x: F.layer_norm(x.permute(0, 2, 3, 1), (4,)).permute(0, 3, 1, 2), id="layer norm over the channels"),
-]  # fmt: skip
+    pytest.param(
+        lambda x: F.layer_norm(x.permute(0, 2, 3, 1), (4,)).permute(0, 3, 1, 2), id="layer norm over the channels"
+    ),
+]
 
 
 @GRAD
 @pytest.mark.parametrize("function", KEEP_ORDER)
-@pytest.mark.parametrize("order", [torch.contiguous_format, torch.channels_last], ids=["channels first", "channels last"])
+@pytest.mark.parametrize(
+    "order", [torch.contiguous_format, torch.channels_last], ids=["channels first", "channels last"]
+)
 def test_the_order_in_memory_is_that_of_a_real_run(function, order, grad):
     x, seen = torch.zeros(2, 4, 8, 8).to(memory_format=order), []
     with torch.no_grad():

@@ -8,7 +8,7 @@ from collections import deque
 import pytest
 import torch
 from torch import nn
-from torch.nn import functional as F  # noqa: N812  # torch's own name for it
+from torch.nn import functional as F  # torch's own name for it
 from torch.nn.utils import parametrizations, parametrize, prune
 
 import cnncost
@@ -286,7 +286,10 @@ MANY = [
     pytest.param(lambda x: torch.block_diag(x, x), id="block_diag"),
     pytest.param(lambda x: torch.cartesian_prod(x[0], x[1]), id="cartesian_prod"),
     pytest.param(lambda x: F.max_pool1d(x[None], 2, return_indices=True), id="pooling with indices"),
-    pytest.param(lambda x: {"y": [x, {"z": (x + 1, None, "text", 3)}], "w": ()}, id="a nest of containers with no tensors in it too"),
+    pytest.param(
+        lambda x: {"y": [x, {"z": (x + 1, None, "text", 3)}], "w": ()},
+        id="a nest of containers with no tensors in it too",
+    ),
     pytest.param(lambda x: (x, x), id="the input, twice"),
     pytest.param(lambda _: None, id="nothing"),
     pytest.param(lambda x: x.sum() * 2, id="a scalar times a number"),
@@ -296,7 +299,9 @@ MANY = [
     pytest.param(lambda x: (x > 0.5).sum(), id="how many: a whole number"),
     pytest.param(lambda x: x.half() + 1, id="to half precision"),
     pytest.param(lambda x: x.half() * x, id="mixed precision: the wider one"),
-    pytest.param(lambda x: x.bfloat16() * torch.tensor(2.0, dtype=torch.float64), id="a wider scalar tensor does not widen"),
+    pytest.param(
+        lambda x: x.bfloat16() * torch.tensor(2.0, dtype=torch.float64), id="a wider scalar tensor does not widen"
+    ),
     pytest.param(lambda x: x.to(torch.int32) / 2, id="whole numbers divided"),
     pytest.param(lambda x: torch.view_as_complex(x.reshape(2, 2, 2)), id="complex numbers seen in pairs"),
     pytest.param(lambda x: torch.fft.rfft(x), id="a Fourier transform"),
@@ -310,7 +315,10 @@ MANY = [
     pytest.param(lambda x: x.roll(1, 0).flip(1), id="roll and flip"),
     pytest.param(lambda x: torch.einsum("ij,kj->ik", x, x), id="einsum"),
     pytest.param(lambda x: torch.where(x > 0.5, x, x.mean()), id="where with a scalar tensor"),
-    pytest.param(lambda x: F.one_hot(torch.arange(3), 5) @ torch.ones(5, 2, dtype=torch.int64) + x.shape[0], id="one_hot of known classes"),
+    pytest.param(
+        lambda x: F.one_hot(torch.arange(3), 5) @ torch.ones(5, 2, dtype=torch.int64) + x.shape[0],
+        id="one_hot of known classes",
+    ),
     pytest.param(lambda x: x.repeat_interleave(2, 0), id="repeat_interleave"),
     pytest.param(lambda x: torch.cdist(x, x), id="distances"),
     pytest.param(lambda x: x.cumsum(1).tril().diagonal(), id="cumsum, tril, diagonal"),
@@ -319,7 +327,7 @@ MANY = [
     pytest.param(lambda x: F.unfold(x[None, None], 2), id="patches"),
     pytest.param(lambda x: torch.vmap(lambda row: row @ row)(x), id="vmap of a function"),
     pytest.param(lambda x: torch.func.jvp(lambda t: t * t, (x,), (x,))[1], id="a derivative forward"),
-]  # fmt: skip
+]
 
 
 @GRAD
@@ -370,7 +378,12 @@ def test_roles_of_values():
     roles = [value.role for value in graph.values]
     # weight, bias; mean, variance, number of batches; x; the norm's result; the constant and a sum; zeros and a sum
     assert sorted(roles) == sorted(
-        ["parameter"] * 2 + ["buffer"] * 3 + ["input"] + ["activation"] + ["constant", "activation"] + ["activation"] * 2
+        ["parameter"] * 2
+        + ["buffer"] * 3
+        + ["input"]
+        + ["activation"]
+        + ["constant", "activation"]
+        + ["activation"] * 2
     )
 
 

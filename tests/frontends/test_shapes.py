@@ -380,7 +380,7 @@ def test_every_rule_is_held_against_the_real_op():
         "feature_dropout", "cat", "pad", "constant_pad_nd", *(f"max_pool{n}d" for n in (1, 2, 3)),
         *(f"avg_pool{n}d" for n in (1, 2, 3)), *(f"adaptive_avg_pool{n}d" for n in (1, 2, 3)), "sum", "mean", "amax",
     }  # fmt: skip
-    alike = {"amin", "concat", "concatenate", "rnn_relu", "logsigmoid"}
+    alike = {"amin", "concat", "concatenate", "rnn_relu", "log_sigmoid"}
     fused = {"_transformer_encoder_layer_fwd", "_native_multi_head_attention"}
     assert set(shapes.rule_names()) - tried == alike | fused
 

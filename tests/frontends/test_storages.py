@@ -144,7 +144,9 @@ LIVES = [
     # A temporary is dropped when the op that reads it has returned: it dies after that node.
     # A name keeps its tensor until it is deleted, bound anew, or the function returns, after its last node.
     pytest.param(chain, 3, [(32, 0, 1), (32, 1, 2), (32, 2, None)], id="temporaries die with the op that reads them"),
-    pytest.param(held_by_a_name, 4, [(32, 0, 3), (32, 1, 3), (32, 2, 3), (32, 3, None)], id="a name holds its tensor to the end"),
+    pytest.param(
+        held_by_a_name, 4, [(32, 0, 3), (32, 1, 3), (32, 2, 3), (32, 3, None)], id="a name holds its tensor to the end"
+    ),
     pytest.param(deleted_early, 4, [(32, 0, 1), (32, 1, 3), (32, 2, 3), (32, 3, None)], id="del frees"),
     pytest.param(a_name_that_is_used_again, 3, [(32, 0, 1), (32, 1, 2), (32, 2, None)], id="a name that is bound anew"),
     pytest.param(dropped_at_once, 3, [(32, 0, 0), (32, 1, 2), (32, 2, None)], id="a result that nobody takes"),
@@ -158,13 +160,18 @@ LIVES = [
     pytest.param(a_part_of_a_split, 3, [(32, 0, 2), (16, 2, None)], id="a part keeps the whole"),
     # values of 2 float32 and 2 int64 indices, which the unpacking drops at once
     pytest.param(one_of_two_outputs, 2, [(8, 0, 1), (16, 0, 0), (8, 1, None)], id="one of two outputs"),
-    pytest.param(a_reference_cycle, 4, [(32, 0, None), (32, 1, 3), (32, 2, 3), (32, 3, None)], id="a reference cycle is not freed"),
+    pytest.param(
+        a_reference_cycle,
+        4,
+        [(32, 0, None), (32, 1, 3), (32, 2, 3), (32, 3, None)],
+        id="a reference cycle is not freed",
+    ),
     pytest.param(made_of_shapes, 2, [(16, 0, 1), (32, 1, None)], id="a tensor made of shapes alone"),
     pytest.param(reshaped_with_a_copy, 3, [(32, 1, 2), (32, 2, None)], id="a reshape that copies"),
     pytest.param(returned_twice, 1, [(32, 0, None)], id="one tensor returned twice"),
     pytest.param(the_input_is_returned, 1, [(32, 0, 0)], id="the input returned"),
     pytest.param(out_is_given, 3, [(32, 0, 2), (32, 2, None)], id="out= makes no storage"),
-]  # fmt: skip
+]
 
 
 @pytest.mark.parametrize(("forward", "nodes", "expected"), LIVES)
@@ -298,7 +305,9 @@ def test_lives_do_not_depend_on_the_garbage_of_others(enabled):
 
 @GRAD
 def test_lives_are_the_same_each_time(grad):
-    model = nn.Sequential(nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4), nn.GELU(), nn.Flatten(), nn.Linear(144, 5), nn.Softmax(-1))
+    model = nn.Sequential(
+        nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4), nn.GELU(), nn.Flatten(), nn.Linear(144, 5), nn.Softmax(-1)
+    )
     first = record(model, (2, 3, 8, 8), grad=grad)
     for _ in range(3):
         assert record(model, (2, 3, 8, 8), grad=grad).storages == first.storages

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 import torch
 from torch import nn
-from torch.nn import functional as F  # noqa: N812  # torch's own name for it
+from torch.nn import functional as F  # torch's own name for it
 
 import cnncost
 
@@ -270,15 +270,40 @@ def does_nothing(net, x):
 SPOILERS = [
     pytest.param(function, id=function.__name__.replace("_", " "))
     for function in [
-        does_nothing, sets_attributes, replaces_attributes, fills_empty_containers, changes_full_containers,
-        fills_nested_containers, writes_to_a_helper, updates_a_buffer, updates_a_buffer_from_activations, sets_a_buffer,
-        sets_the_data_of_a_buffer, resizes_a_buffer, updates_a_plain_tensor, sets_the_data_of_a_weight,
-        writes_to_the_data_of_a_weight, writes_to_a_weight, replaces_a_weight, deletes_a_weight, freezes_a_weight,
-        leaves_a_gradient, changes_the_mode, casts_itself, moves_itself, adds_to_itself, replaces_a_child, registers_hooks,
-        becomes_another_class, changes_what_it_was_given, draws_random_numbers, changes_grad_mode,
-        changes_the_default_dtype, changes_the_default_device,
+        does_nothing,
+        sets_attributes,
+        replaces_attributes,
+        fills_empty_containers,
+        changes_full_containers,
+        fills_nested_containers,
+        writes_to_a_helper,
+        updates_a_buffer,
+        updates_a_buffer_from_activations,
+        sets_a_buffer,
+        sets_the_data_of_a_buffer,
+        resizes_a_buffer,
+        updates_a_plain_tensor,
+        sets_the_data_of_a_weight,
+        writes_to_the_data_of_a_weight,
+        writes_to_a_weight,
+        replaces_a_weight,
+        deletes_a_weight,
+        freezes_a_weight,
+        leaves_a_gradient,
+        changes_the_mode,
+        casts_itself,
+        moves_itself,
+        adds_to_itself,
+        replaces_a_child,
+        registers_hooks,
+        becomes_another_class,
+        changes_what_it_was_given,
+        draws_random_numbers,
+        changes_grad_mode,
+        changes_the_default_dtype,
+        changes_the_default_device,
     ]
-]  # fmt: skip
+]
 
 
 def then_fails(spoil):
@@ -323,7 +348,9 @@ class Raises(nn.Module):
 
 
 @pytest.mark.parametrize("depth", [0, 1, 5])
-@pytest.mark.parametrize("error", [ValueError, KeyError, RecursionError, StopIteration], ids=lambda error: error.__name__)
+@pytest.mark.parametrize(
+    "error", [ValueError, KeyError, RecursionError, StopIteration], ids=lambda error: error.__name__
+)
 def test_an_error_deep_inside_leaves_nothing(depth, error):
     class Fails(nn.Module):
         def forward(self, x):
@@ -441,7 +468,7 @@ def test_another_thread_runs_its_model_meanwhile():
     graph = cnncost.record(Net(meanwhile).eval(), (4, 8))
     thread.join(30)
 
-    (got, device, grad), = results
+    ((got, device, grad),) = results
     assert torch.equal(got, want)
     assert (device, grad, got.requires_grad) == ("cpu", True, True)
     assert {scope.class_name for scope in graph.scopes} == {"Net", "Linear", "Sequential", "BatchNorm1d", "Dropout"}
@@ -504,7 +531,10 @@ def test_two_analyses_at_once():
     for thread in threads:
         thread.join(30)
     assert graphs["first"] == graphs["second"] == cnncost.record(Net(does_nothing).eval(), (4, 8))
-    assert changed(before, state_of_torch()) in ([], ["generator of torch"])  # weights were drawn when the models were built
+    assert changed(before, state_of_torch()) in (
+        [],
+        ["generator of torch"],
+    )  # weights were drawn when the models were built
 
 
 def test_an_analysis_inside_of_a_forward():

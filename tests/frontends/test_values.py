@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 import torch
 from torch import nn
-from torch.nn import functional as F  # noqa: N812  # torch's own name for it
+from torch.nn import functional as F  # torch's own name for it
 
 import cnncost
 from cnncost.errors import DataDependentError
@@ -36,21 +36,33 @@ READABLE = [
     pytest.param(lambda x: positions(x)[2].item(), 2, id="item of a range"),
     pytest.param(lambda x: int(positions(x).sum()), 6, id="int of a sum"),
     pytest.param(lambda x: float(torch.linspace(0, 1, 5, device=x.device)[1]), 0.25, id="float of a linspace"),
-    pytest.param(lambda x: torch.linspace(0, 1, 3, device=x.device).tolist(), [0.0, 0.5, 1.0], id="tolist of a linspace"),
+    pytest.param(
+        lambda x: torch.linspace(0, 1, 3, device=x.device).tolist(), [0.0, 0.5, 1.0], id="tolist of a linspace"
+    ),
     pytest.param(lambda x: positions(x).tolist(), [0, 1, 2, 3], id="tolist of a range on the input's device"),
     pytest.param(lambda x: torch.arange(3).tolist(), [0, 1, 2], id="tolist of a range without a device"),
     pytest.param(lambda x: bool(torch.zeros(3, device=x.device).any()), False, id="bool of zeros"),
     pytest.param(lambda x: bool((x.new_ones(2) > 0).all()), True, id="bool of ones made like the input"),
     pytest.param(lambda x: torch.zeros_like(x).sum().item(), 0.0, id="a sum of zeros like the input"),
     pytest.param(lambda x: (positions(x) * 2 + 1).max().item(), 7, id="arithmetic on a range"),
-    pytest.param(lambda x: torch.stack([positions(x), positions(x).flip(0)]).sum(0).tolist(), [3, 3, 3, 3], id="a stack of ranges"),
+    pytest.param(
+        lambda x: torch.stack([positions(x), positions(x).flip(0)]).sum(0).tolist(),
+        [3, 3, 3, 3],
+        id="a stack of ranges",
+    ),
     pytest.param(lambda x: positions(x).view(2, 2).t()[1].tolist(), [1, 3], id="views of a range"),
     pytest.param(lambda x: positions(x).add_(1).tolist(), [1, 2, 3, 4], id="a range written in place"),
     pytest.param(lambda x: torch.tensor([3, 1, 2]).argmax().item(), 0, id="a literal tensor"),
-    pytest.param(lambda x: torch.tensor([3, 1, 2], device=x.device).tolist(), [3, 1, 2], id="a literal tensor on the input's device"),
+    pytest.param(
+        lambda x: torch.tensor([3, 1, 2], device=x.device).tolist(),
+        [3, 1, 2],
+        id="a literal tensor on the input's device",
+    ),
     pytest.param(lambda x: torch.full((2,), 7, device=x.device).tolist(), [7, 7], id="a tensor that is filled"),
     pytest.param(lambda x: torch.eye(2, device=x.device).tolist(), [[1.0, 0.0], [0.0, 1.0]], id="an identity matrix"),
-    pytest.param(lambda x: torch.tril(torch.ones(2, 2, device=x.device)).tolist(), [[1.0, 0.0], [1.0, 1.0]], id="a causal mask"),
+    pytest.param(
+        lambda x: torch.tril(torch.ones(2, 2, device=x.device)).tolist(), [[1.0, 0.0], [1.0, 1.0]], id="a causal mask"
+    ),
     pytest.param(lambda x: positions(x).nonzero().flatten().tolist(), [1, 2, 3], id="nonzero of a range"),
     pytest.param(lambda x: torch.unique(positions(x) // 2).tolist(), [0, 1], id="unique of a range"),
     pytest.param(lambda x: positions(x)[positions(x) % 2 == 0].tolist(), [0, 2], id="a range under a mask"),
@@ -63,9 +75,13 @@ READABLE = [
     pytest.param(lambda x: positions(x).float().mean().item(), 1.5, id="a mean"),
     pytest.param(lambda x: torch.bucketize(2, positions(x)).item(), 2, id="a bucket"),
     pytest.param(lambda x: positions(x).to(torch.uint8).sum().item(), 6, id="of another dtype"),
-    pytest.param(lambda x: torch.empty(2, device=x.device).fill_(3).tolist(), [3.0, 3.0], id="uninitialised memory that is filled"),
+    pytest.param(
+        lambda x: torch.empty(2, device=x.device).fill_(3).tolist(),
+        [3.0, 3.0],
+        id="uninitialised memory that is filled",
+    ),
     pytest.param(lambda x: torch.repeat_interleave(positions(x), 2).shape[0], 8, id="a length after repeating"),
-]  # fmt: skip
+]
 
 
 @GRAD
@@ -87,30 +103,57 @@ def test_a_real_run_reads_the_same(read, expected, grad):
 
 GIVEN = [
     # (forward, inputs, output shape): integer and boolean inputs given as tensors keep their values
-    pytest.param(lambda n: torch.zeros(int(n.max()) + 1, 3), (torch.tensor([1, 4, 2]),), (5, 3), id="a size read from whole numbers"),
+    pytest.param(
+        lambda n: torch.zeros(int(n.max()) + 1, 3),
+        (torch.tensor([1, 4, 2]),),
+        (5, 3),
+        id="a size read from whole numbers",
+    ),
     pytest.param(lambda x, n: x[:, : int(n)], ((2, 8), torch.tensor(3)), (2, 3), id="a length as a scalar"),
-    pytest.param(lambda x, m: x[m], ((3, 4), torch.tensor([True, False, True])), (2, 4), id="a boolean mask over an axis"),
-    pytest.param(lambda x, m: x[m], ((2, 2), torch.tensor([[True, False], [True, True]])), (3,), id="a boolean mask over all"),
-    pytest.param(lambda x, m: x.masked_select(m), ((2, 2), torch.tensor([[True, False], [True, True]])), (3,), id="masked_select"),
+    pytest.param(
+        lambda x, m: x[m], ((3, 4), torch.tensor([True, False, True])), (2, 4), id="a boolean mask over an axis"
+    ),
+    pytest.param(
+        lambda x, m: x[m], ((2, 2), torch.tensor([[True, False], [True, True]])), (3,), id="a boolean mask over all"
+    ),
+    pytest.param(
+        lambda x, m: x.masked_select(m), ((2, 2), torch.tensor([[True, False], [True, True]])), (3,), id="masked_select"
+    ),
     pytest.param(lambda x, i: x[i], ((5, 4), torch.tensor([0, 3, 3])), (3, 4), id="rows by index"),
-    pytest.param(lambda x, i: x[i[i > 0]], ((5, 4), torch.tensor([0, 3, 3])), (2, 4), id="rows by an index that a mask picks"),
-    pytest.param(lambda x, n: x.repeat_interleave(n, 0), ((3, 4), torch.tensor([1, 0, 3])), (4, 4), id="rows repeated as often as said"),
-    pytest.param(lambda x, n: x.split(n.tolist()), ((6, 4), torch.tensor([1, 2, 3])), (1, 4), id="parts of given sizes"),
+    pytest.param(
+        lambda x, i: x[i[i > 0]], ((5, 4), torch.tensor([0, 3, 3])), (2, 4), id="rows by an index that a mask picks"
+    ),
+    pytest.param(
+        lambda x, n: x.repeat_interleave(n, 0),
+        ((3, 4), torch.tensor([1, 0, 3])),
+        (4, 4),
+        id="rows repeated as often as said",
+    ),
+    pytest.param(
+        lambda x, n: x.split(n.tolist()), ((6, 4), torch.tensor([1, 2, 3])), (1, 4), id="parts of given sizes"
+    ),
     pytest.param(lambda n: F.one_hot(n), (torch.tensor([0, 2, 1]),), (3, 3), id="as many classes as there are"),
     pytest.param(
-        lambda x, n: nn.utils.rnn.pack_padded_sequence(x, n, batch_first=True).data, ((3, 5, 8), torch.tensor([5, 3, 2])),
-        (10, 8), id="sequences packed by their lengths: 5 + 3 + 2 steps",
+        lambda x, n: nn.utils.rnn.pack_padded_sequence(x, n, batch_first=True).data,
+        ((3, 5, 8), torch.tensor([5, 3, 2])),
+        (10, 8),
+        id="sequences packed by their lengths: 5 + 3 + 2 steps",
     ),
     pytest.param(
         lambda x, n: nn.utils.rnn.pack_padded_sequence(x, n.cpu(), batch_first=True, enforce_sorted=False).data,
-        ((3, 5, 8), torch.tensor([2, 5, 3])), (10, 8), id="sequences packed in any order",
+        ((3, 5, 8), torch.tensor([2, 5, 3])),
+        (10, 8),
+        id="sequences packed in any order",
     ),
     pytest.param(
         lambda x, n: nn.utils.rnn.pad_packed_sequence(
             nn.utils.rnn.pack_padded_sequence(x, n, batch_first=True), batch_first=True
-        )[0], ((3, 5, 8), torch.tensor([4, 3, 2])), (3, 4, 8), id="sequences packed and padded again",
+        )[0],
+        ((3, 5, 8), torch.tensor([4, 3, 2])),
+        (3, 4, 8),
+        id="sequences packed and padded again",
     ),
-]  # fmt: skip
+]
 
 
 @GRAD
@@ -140,7 +183,12 @@ def test_a_packed_recurrent_layer_counts_the_steps_that_there_are(grad):
 def test_values_that_were_given_do_not_make_graphs_of_other_values():
     """The same shapes with other values: nothing of the first may be remembered."""
     model = Function(lambda x, m: x[m])
-    for mask, rows in (([True, True, True], 3), ([True, False, False], 1), ([False, False, False], 0), ([False, True, True], 2)):
+    for mask, rows in (
+        ([True, True, True], 3),
+        ([True, False, False], 1),
+        ([False, False, False], 0),
+        ([False, True, True], 2),
+    ):
         graph = record(model, ((3, 4), torch.tensor(mask)))
         assert graph.values[graph.outputs[0]].shape == (rows, 4)
 
@@ -227,6 +275,7 @@ def test_reading_an_activation_names_the_place_and_what_to_do(read, grad):
 @GRAD
 def test_reading_a_weight_is_refused(grad):
     """Also when the model has weights: the analysis must not depend on them."""
+
     class ReadsWeight(nn.Module):
         def __init__(self):
             super().__init__()
@@ -246,9 +295,13 @@ def test_reading_whole_numbers_of_which_only_the_shape_was_given_is_refused():
 
 CHECKS = [
     pytest.param(lambda x: nn.functional.gaussian_nll_loss(x, x, x.exp()), id="a loss that checks its own input"),
-    pytest.param(lambda x: torch.distributions.Normal(x, x.exp()).rsample(), id="a distribution that checks its parameters"),
-    pytest.param(lambda x: torch.distributions.Categorical(logits=x).log_prob(x.argmax(-1)), id="a distribution over classes"),
-]  # fmt: skip
+    pytest.param(
+        lambda x: torch.distributions.Normal(x, x.exp()).rsample(), id="a distribution that checks its parameters"
+    ),
+    pytest.param(
+        lambda x: torch.distributions.Categorical(logits=x).log_prob(x.argmax(-1)), id="a distribution over classes"
+    ),
+]
 
 
 @pytest.mark.parametrize("forward", CHECKS)

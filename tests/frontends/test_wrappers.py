@@ -8,7 +8,7 @@ import weakref
 import pytest
 import torch
 from torch import fx, nn
-from torch.nn import functional as F  # noqa: N812  # torch's own name for it
+from torch.nn import functional as F  # torch's own name for it
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.checkpoint import checkpoint, checkpoint_sequential
 from torch.utils.flop_counter import FlopCounterMode
@@ -86,7 +86,9 @@ class Called(nn.Module):
     def __init__(self):
         super().__init__()
         self.net = Net()
-        self.others = nn.ParameterDict({name.replace(".", "_"): p.detach().clone() for name, p in self.net.named_parameters()})
+        self.others = nn.ParameterDict(
+            {name.replace(".", "_"): p.detach().clone() for name, p in self.net.named_parameters()}
+        )
 
     def forward(self, x):
         weights = {name: self.others[name.replace(".", "_")] for name, _ in self.net.named_parameters()}
@@ -372,8 +374,14 @@ def by_a_hook_that_is_a_method(net):
 
 
 REPLACED = [
-    by_a_closure, by_a_method, by_a_partial, by_a_wrapper_of_its_forward, by_its_class, by_hooks, by_a_hook_that_is_a_method,
-]  # fmt: skip
+    by_a_closure,
+    by_a_method,
+    by_a_partial,
+    by_a_wrapper_of_its_forward,
+    by_its_class,
+    by_hooks,
+    by_a_hook_that_is_a_method,
+]
 
 
 @GRAD
@@ -420,7 +428,9 @@ class Parent(nn.Module):
 
 
 @GRAD
-@pytest.mark.parametrize("refer", [pytest.param(lambda m: [m], id="in a list"), pytest.param(weakref.ref, id="by a weakref")])
+@pytest.mark.parametrize(
+    "refer", [pytest.param(lambda m: [m], id="in a list"), pytest.param(weakref.ref, id="by a weakref")]
+)
 def test_a_reference_back_to_the_parent(refer, grad):
     model = Parent(refer)
     report = analyzed(model, ((2, 5),), grad=grad)

@@ -148,6 +148,17 @@ def test_a_lookup_reads_what_it_yields_and_not_the_table(analyze):
     assert totals.bytes_written == 2 * 3 * 4 * 4
 
 
+def test_what_is_made_is_written_and_nothing_read(analyze):
+    totals = analyze(torch.zeros_like, X).totals
+    assert (totals.bytes_read, totals.bytes_written) == (0, BYTES)
+
+
+@pytest.mark.parametrize("train", [False, True])
+def test_dropout_moves_data_in_train_mode_alone(analyze, train):
+    totals = analyze(nn.Dropout().train(train), X).totals
+    assert (totals.bytes_read, totals.bytes_written) == (train * BYTES, train * BYTES)
+
+
 # ---- putting
 
 
@@ -222,6 +233,10 @@ def test_folding_adds_blocks_up(counted, layer, x, expected):
         pytest.param(
             nn.EmbeddingBag(10, 4, mode="sum"), ["6:int64", torch.tensor([0, 4])], (6 - 2) * 4,
             id="bags of four and two, by offsets",
+        ),
+        pytest.param(
+            nn.EmbeddingBag(10, 4, mode="sum"), ["2:int64", torch.tensor([0, 0, 1, 1])], 0,
+            id="more bags than rows: nothing is added up",
         ),
         pytest.param(
             lambda i, w, s: F.embedding_bag(i, w, per_sample_weights=s, mode="sum"), ["2x3:int64", "10x4", "2x3"],

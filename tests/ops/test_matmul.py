@@ -8,6 +8,8 @@ from torch import nn
 from torch.nn import functional as F
 from torch.utils.flop_counter import FlopCounterMode
 
+from cnncost.graph import OpSpec, TensorType
+from cnncost.ops import cost_of
 from tests.oracles import multiplications, naive
 from tests.oracles.counting import tallied
 
@@ -188,6 +190,13 @@ def test_grouped_matmul(analyze, a, b, ends, expected):
     left, right = (torch.empty(shape, dtype=torch.bfloat16, device="meta") for shape in (a, b))
     totals = analyze(lambda x, y, offs: torch._grouped_mm(x, y, offs=offs), left, right, ends).totals
     assert (totals.macs, totals.flops) == (expected, 2 * expected)
+
+
+def test_a_bias_of_a_grouped_product_is_one_flop_an_output():
+    types = [TensorType(shape, "bfloat16") for shape in ((32, 16), (3, 16, 24), (3, 24), (32, 24))]
+    attrs = (("rows", 32), ("k", 16), ("n", 24), ("bias", True))
+    cost = cost_of(OpSpec("grouped_matmul", tuple(types[:3]), (types[3],), attrs))
+    assert (cost.macs, cost.flops) == (32 * 16 * 24, 2 * 32 * 16 * 24 + 32 * 24)
 
 
 def test_integer_products(analyze):

@@ -6,6 +6,7 @@ import pytest
 import torch
 from torch import nn
 from torch.nn import functional as F
+from torch.nn.utils.parametrizations import weight_norm
 
 from tests.oracles import naive
 from tests.oracles.counting import tallied
@@ -57,9 +58,6 @@ def test_instance_norm_with_running_statistics(counted, axes):
         pytest.param(lambda x: nn.LayerNorm(x[1:]), 8, id="layer, over all axes but the batch"),
         pytest.param(lambda x: nn.LayerNorm(x[-1], bias=False), 8, id="layer with a scale alone"),
         pytest.param(lambda x: nn.LayerNorm(x[-1], elementwise_affine=False), 6, id="layer without scale and shift"),
-        pytest.param(lambda x: nn.RMSNorm(x[-1]), 4, id="root mean square"),
-        pytest.param(lambda x: nn.RMSNorm(x[-2:]), 4, id="root mean square over two axes"),
-        pytest.param(lambda x: nn.RMSNorm(x[-1], elementwise_affine=False), 3, id="root mean square without a scale"),
         pytest.param(lambda _: nn.LocalResponseNorm(3), 1 + 3 + 4, id="local response: x², mean, α·, k+, power, /"),
         pytest.param(lambda _: nn.LocalResponseNorm(4), 1 + 4 + 4, id="local response over an even number of channels"),
     ],
@@ -67,6 +65,24 @@ def test_instance_norm_with_running_statistics(counted, axes):
 def test_norms_by_example(counted, layer, each, axes):
     x = SHAPES[axes]
     assert counted(layer(x), x) == (0, each * prod(x))
+
+
+@pytest.mark.parametrize("axes", SHAPES)
+@pytest.mark.parametrize("last", [1, 2])
+@pytest.mark.parametrize("affine", [False, True])
+def test_root_mean_square(counted, affine, last, axes):
+    """Square, mean, product, and scale, an element; three operations a row more: + ε, root, reciprocal."""
+    x = SHAPES[axes]
+    rows = prod(x[:-last])
+    assert counted(nn.RMSNorm(x[-last:], elementwise_affine=affine), x) == (0, (3 + affine) * prod(x) + 3 * rows)
+
+
+@pytest.mark.parametrize("axis", [0, 1, None])
+def test_weight_norm(counted, axis):
+    """‖v‖ of each row: squares and sums; then g/‖v‖, and its product with v: 3 an element and 1 a norm."""
+    norms = {0: 4, 1: 6, None: 1}[axis]
+    layer = weight_norm(nn.Linear(6, 4), dim=axis)
+    assert counted(layer, (2, 6)) == (2 * 4 * 6, 2 * 2 * 4 * 6 + 2 * 4 + 3 * 24 + norms)
 
 
 @pytest.mark.parametrize("affine", [False, True])

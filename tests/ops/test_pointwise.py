@@ -6,6 +6,9 @@ from torch import nn
 from torch.nn import functional as F
 
 from cnncost.frontends.torch.lowering import tables
+from cnncost.graph import OpSpec, TensorType
+from cnncost.ops import cost_of
+from cnncost.ops.pointwise import FLOPS
 from tests.oracles import naive
 from tests.oracles.counting import tallied
 
@@ -29,6 +32,8 @@ def test_a_function_costs_what_its_definition_takes(counted, name):
     result, tally = tallied(naive.each, x, name=name)
     torch.testing.assert_close(result, function(x))
     assert counted(function, x) == (0, tally.flops)
+    types = (TensorType(SHAPE, "float32"),)
+    assert cost_of(OpSpec("pointwise", types, types, (("fn", name),))).flops == tally.flops
 
 
 @pytest.mark.parametrize(
@@ -103,7 +108,15 @@ def test_a_gate_counts_its_outputs(counted):
         pytest.param(torch.atan2, 1, id="atan2"),
         pytest.param(torch.hypot, 4, id="hypot: x², y², +, √"),
         pytest.param(torch.logaddexp, 5, id="logaddexp: maximum, difference, exp, log(1+·), sum"),
+        pytest.param(torch.logaddexp2, 5, id="logaddexp2"),
         pytest.param(torch.xlogy, 2, id="x·log y"),
+        pytest.param(torch.special.xlog1py, 3, id="x·log(1 + y)"),
+        pytest.param(lambda x, _: torch.special.entr(x), 3, id="entr: log, ·, −"),
+        pytest.param(lambda x, _: x.nan_to_num(), 3, id="nan_to_num: three comparisons"),
+        pytest.param(torch.polar, 4, id="polar: cos, sin, two products"),
+        pytest.param(
+            lambda x, _: torch.ops.aten.elu(x, 1.0, 1.5, 2.0), 6, id="ELU with both scales: and two products"
+        ),
         pytest.param(lambda x, y: torch.lerp(x, y, 0.5), 3, id="lerp: y − x, w·, x +"),
         pytest.param(lambda x, y: torch.addcmul(x, x, y, value=0.5), 3, id="addcmul: a·b, v·, x +"),
         pytest.param(lambda x, y: torch.addcdiv(x, x, y, value=0.5), 3, id="addcdiv: a/b, v·, x +"),
@@ -113,9 +126,9 @@ def test_a_gate_counts_its_outputs(counted):
         pytest.param(lambda x, _: x.clamp_min(0), 1, id="clamp_min"),
         pytest.param(lambda x, y: x < y, 1, id="comparison"),
         pytest.param(lambda x, _: x == 0, 1, id="comparison with a number"),
-        pytest.param(torch.isclose, 4, id="isclose: −, abs, rtol·|y| + atol as one, ≤"),
+        pytest.param(torch.isclose, 10, id="isclose: =, or |x − y| ≤ atol + |rtol·y|, and that finite"),
         pytest.param(lambda x, _: x.isnan(), 1, id="isnan"),
-        pytest.param(lambda x, _: x.isfinite(), 1, id="isfinite"),
+        pytest.param(lambda x, _: x.isfinite(), 3, id="isfinite: x = x, |x| ≠ ∞"),
         pytest.param(torch.copysign, 0, id="copysign moves a bit"),
         pytest.param(lambda x, _: x.floor(), 1, id="floor"),
         pytest.param(lambda x, _: x.round(), 1, id="round"),
@@ -136,6 +149,23 @@ def test_a_gate_counts_its_outputs(counted):
 )
 def test_flops_of_arithmetic(counted, function, each):
     assert counted(function, SHAPE, SHAPE) == (0, each * N)
+
+
+ONE_EACH = """
+abs acos acosh asin asinh atan atanh ceil cos cosh deg2rad digamma erf erfc erfinv exp exp2 expm1 floor i0 isinf isnan
+isneginf isposinf lgamma log log10 log1p log2 neg rad2deg reciprocal relu round sgn sign sin sinc sinh sqrt square tan
+tanh trunc
+""".split()
+
+
+@pytest.mark.parametrize("name", ONE_EACH)
+def test_an_elementary_function_is_one_flop(counted, name):
+    assert counted(getattr(torch, name), SHAPE) == (0, N)
+
+
+def test_an_outer_product_that_is_added(counted):
+    """A product and a sum an element; nothing is accumulated over an axis, so these are no multiply-accumulates."""
+    assert counted(torch.addr, (3, 4), (3,), (4,)) == (0, 2 * 12)
 
 
 @pytest.mark.parametrize(
@@ -212,8 +242,6 @@ def test_pairs_of_reals_as_complex_numbers_are_free(counted):
 
 def test_every_function_that_a_lowering_names_has_a_count():
     """What the torch front end translates into a function must be in the table."""
-    from cnncost.ops.pointwise import FLOPS
-
     names = {tables._ALIASES.get(name, name) for name in (*tables._SAME, *tables._ALIASES)}
     assert names - FLOPS.keys() == set()
     assert set(tables._LOSSES.values()) - FLOPS.keys() == set()

@@ -3,7 +3,7 @@
 An accumulator begins at zero, so that each product is followed by one addition: a multiply-accumulate
 is two operations. A sum that a mean or a pool takes begins at its first summand. What is computed
 once a group, an axis or a layer (positions and weights of an interpolation, the root of a variance)
-is computed with plain floats and not counted.
+is computed with plain floats and not counted, where a function does not say otherwise.
 """
 
 from __future__ import annotations
@@ -320,13 +320,11 @@ def normalisation(tally, x, weight=None, bias=None, *, eps=1e-5):
 
 
 def root_mean_square(tally, x, weight=None, *, eps):
-    """Rows of x by the root of their mean square."""
+    """Rows of x by the root of their mean square; here what is done once a row counts too."""
     y = tally.zeros(*x.shape)
     for row in _positions(x.shape[:-1]):
-        squares = tally.number(0)
-        for value in x[row]:
-            squares = squares + value * value
-        scale = 1 / math.sqrt(float(squares) / x.shape[-1] + eps)
+        mean = _first_then([value * value for value in x[row]], "sum") / x.shape[-1]
+        scale = 1 / (mean + eps).function("sqrt")
         for i, value in enumerate(x[row]):
             y[(*row, i)] = value * scale if weight is None else value * scale * weight[i]
     return y

@@ -30,18 +30,18 @@ def explain_failure(error: BaseException, tracker: Tracker, inputs: Inputs) -> C
     place = f"{path or 'the model'} ({type(module).__name__})" if module is not None else "the model"
     line = _user_line(error)
     at = f" at {line}" if line else ""
-    text = _first_line(error)
+    text, said = _first_line(error), _said(error)
     if isinstance(error, RecursionError):
         return ForwardError(f"{place}{at}: forward calls itself without end", path)
-    if operator := _HIGHER_ORDER.search(str(error)):
+    if operator := _HIGHER_ORDER.search(said):
         return ForwardError(
             f"{place}{at}: the control-flow op {operator[1]} can't be analyzed: which branch runs depends on data; "
             "write the branch to analyze in its place",
             path,
         )
-    if kernel := _NO_KERNEL.search(str(error)):
+    if kernel := _NO_KERNEL.search(said):
         return ForwardError(_without_kernel(f"{place}{at}", kernel[0]), path)
-    if isinstance(error, DataDependentError) or _READS.search(str(error)):
+    if isinstance(error, DataDependentError) or _READS.search(said):
         return DataDependentError(
             f"{place}{at}: forward reads the values of a tensor ({text}), and a static analysis has none; "
             "expected control flow and shapes that follow from shapes alone; give the tensor that is read as an integer "
@@ -57,9 +57,16 @@ def explain_failure(error: BaseException, tracker: Tracker, inputs: Inputs) -> C
     return ForwardError(f"{place}{at}: {type(error).__name__}: {text}{got}", path)
 
 
+def _said(error: BaseException) -> str:
+    try:
+        return str(error)
+    except Exception:  # noqa: BLE001  # an exception of the user's may fail to tell what it is
+        return ""
+
+
 def _first_line(error: BaseException) -> str:
     """What an error says, short enough for one line."""
-    lines = str(error).strip().splitlines()
+    lines = _said(error).strip().splitlines()
     text = lines[0] if lines else "no message"
     return text if len(text) <= 300 else text[:297] + "..."
 

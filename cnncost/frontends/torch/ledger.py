@@ -25,9 +25,10 @@ class Block:
         version, writer: how often it was written to in place, and the value that was written last.
         real: its values are at hand, and ops may be run on them.
         owned: it is the user's and must never be written to.
+        noise: it holds a random mask, or what was computed from masks alone.
     """
 
-    __slots__ = ("born", "died", "index", "nbytes", "owned", "real", "ref", "tensor", "version", "writer")
+    __slots__ = ("born", "died", "index", "nbytes", "noise", "owned", "real", "ref", "tensor", "version", "writer")
 
     def __init__(self, index: int, nbytes: int, born: int | None, real: bool, owned: bool) -> None:
         self.index = index
@@ -38,6 +39,7 @@ class Block:
         self.writer = -1
         self.real = real
         self.owned = owned
+        self.noise = False
         self.ref: _StorageRef | None = None  # kept to be told of the storage's death
         self.tensor = 0  # identity of the tensor that was booked last
 

@@ -35,7 +35,8 @@ class Tracker:
         self.recorder = recorder
         self.scopes: list[Scope] = []
         self.failed_at: tuple[str, nn.Module, Any] | None = None
-        """Path, module and arguments of the innermost call that raised."""
+        """Path, module and arguments of the innermost call that raised the last error."""
+        self._error: BaseException | None = None
         self._index: dict[int, int] = {}
         self._counts: list[int] = []
         self._begun: list[tuple[int, int | None, int, tuple[int, ...]]] = []
@@ -101,9 +102,9 @@ class Tracker:
             try:
                 # `_call_impl` passes a module's own compiled form by: what it runs is what it was compiled from
                 result = module._call_impl(*args, **kwargs)
-            except BaseException:
-                if self.failed_at is None:
-                    self.failed_at = (self.path(call), module, args)
+            except BaseException as error:
+                if self._error is not error:  # the innermost call that raised it comes by first
+                    self._error, self.failed_at = error, (self.path(call), module, args)
                 raise
             finally:
                 self._parent = outer

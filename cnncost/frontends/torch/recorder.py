@@ -30,6 +30,7 @@ from cnncost.graph import Node, OpSpec, TensorType
 _TENSORS = frozenset({torch.Tensor, torch.nn.Parameter})
 _SEQUENCES = frozenset({list, tuple})
 _PLAIN = frozenset({int, float, bool, str, type(None)})
+_MASKING = frozenset({"aten.bernoulli_.float", "aten.bernoulli.p", "aten.bernoulli"})
 _OTHERS = _SEQUENCES | _PLAIN | {torch.dtype, torch.device, torch.layout, torch.memory_format}
 
 
@@ -47,6 +48,7 @@ class Recorder(TorchDispatchMode):
         self._memo = memos.current() if use_memo else {}
         self._use_memo = use_memo
         self._runner = Runner()
+        self._noisy = False
 
     @classmethod
     def _should_skip_dynamo(cls) -> bool:
@@ -219,8 +221,9 @@ class Recorder(TorchDispatchMode):
                 known = ledger.add_fresh(tensor, sig, nbytes, False)
             tensors.append(tensor)
             ids.append(known[1])
+        spec = entry.spec if not self._noisy and entry.name not in _MASKING else self._regulariser(entry, found, tensors)
         inputs = tuple([known[1] for _, known in found])
-        self.nodes.append(_node((entry.spec, inputs, tuple(ids), self.call, entry.name, "forward")))
+        self.nodes.append(_node((spec, inputs, tuple(ids), self.call, entry.name, "forward")))
         ledger.clock += 1
         return tensors[0] if entry.single else memos.fill(entry.template, tensors)
 
@@ -242,12 +245,31 @@ class Recorder(TorchDispatchMode):
             tensor, known = found[i]
             if not any(tensor is t for t in tensors):
                 ids.append(ledger.write(tensor, known, False).value)
-        spec = entry.spec
+        spec = entry.spec if not self._noisy and entry.name not in _MASKING else self._regulariser(entry, found, tensors)
         types = tuple(ledger.values[i].type for i in ids)
         if types != spec.outputs:  # the shape depends on values that are at hand (nonzero on a real mask)
             spec = memos.intern(OpSpec(spec.kind, spec.inputs, types, spec.attrs))
         self._append(spec, tuple([known.value for _, known in found]), tuple(ids), entry.name)
         return result
+
+    def _regulariser(self, entry: Entry, found: Found, results: list[torch.Tensor]) -> OpSpec:
+        """The spec of an op that may be a part of a dropout or stochastic depth.
+
+        With autograd on, dropout arrives as its parts: a mask is drawn, scaled and multiplied with. What is done
+        with masks costs what dropout does, and what comes of masks alone is a mask.
+        """
+        self._noisy = True
+        blocks = [known.block for _, known in found]
+        drawn = entry.name in _MASKING
+        if entry.spec.kind != "pointwise" and not drawn or not (drawn or any(block.noise for block in blocks)):
+            return entry.spec
+        if drawn or all(block.noise for block in blocks):
+            for tensor in results:
+                known = self.ledger.find(tensor)
+                if known is not None:
+                    known.block.noise = True
+        spec = entry.spec
+        return memos.intern(OpSpec("dropout", spec.inputs, spec.outputs, (("training", True),)))
 
     def _enter_result(self, tensor: torch.Tensor, found: Found) -> Known:
         if tensor.is_meta and tensor.layout is torch.strided:

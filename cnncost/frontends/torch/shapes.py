@@ -78,9 +78,11 @@ def _ordered(size: tuple[int, ...], dtype: torch.dtype, channels_last: bool) -> 
 def _conv(a: dict[str, Any]) -> list[Output] | None:
     x, w, padding = a["input"], a["weight"], a["padding"]
     axes, groups = w.dim() - 2, a["groups"]
+    if a.get("transposed"):
+        return _conv_transpose(a)
     fits = x.dim() == w.dim() and x.shape[1] == w.shape[1] * groups and w.shape[0] % groups == 0
     last = _channels_last(x, w)
-    if not fits or not (_ready(x, w, a["bias"]) or last) or a.get("transposed") or isinstance(padding, str):
+    if not fits or not (_ready(x, w, a["bias"]) or last) or isinstance(padding, str):
         return None
     if a["bias"] is not None and a["bias"].shape != w.shape[:1]:
         return None
@@ -146,6 +148,20 @@ def _layer_norm(a: dict[str, Any]) -> list[Output] | None:
     if tuple(x.shape[x.dim() - len(shape) :]) != shape or any(tuple(t.shape) != shape for t in affine):
         return None
     return [_packed(tuple(x.shape), x.dtype)] if _ready(x, *affine) else None
+
+
+@_shapes("group_norm", "native_group_norm")
+def _group_norm(a: dict[str, Any]) -> list[Output] | None:
+    x, whole = a["input"], a["__op__"] == "group_norm"
+    groups = a["num_groups"] if whole else a["group"]
+    affine = [a[n] for n in ("weight", "bias") if a[n] is not None]
+    last = _channels_last(x)
+    if x.dim() < 2 or x.shape[1] % groups or any(t.shape != x.shape[1:2] or t.dtype != x.dtype for t in affine):
+        return None
+    if not (x.is_contiguous() or last) or not x.is_floating_point() or x.dtype.itemsize < 4:
+        return None
+    y, saved = _ordered(tuple(x.shape), x.dtype, last), _packed((x.shape[0], groups), x.dtype)
+    return [y] if whole else [y, saved, saved]
 
 
 @_shapes("linear")

@@ -15,7 +15,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from cnncost.frontends.torch.running import has_data, twin
+from cnncost.frontends.torch.running import META, has_data, twin
 
 _ATOMS = frozenset({bool, int, float, str, type(None), torch.dtype, torch.device, torch.Size, type})
 _SYSTEM = sys.stdlib_module_names - {"__main__"} | {"torch", "numpy"}
@@ -48,6 +48,7 @@ class Skeleton:
     def __init__(self) -> None:
         self.data: dict[int, torch.Tensor] = {}
         self._copies: dict[int, Any] = {}
+        self._storages: dict[int, torch.UntypedStorage] = {}
         self._originals: list[Any] = []  # alive, so that their identities stay their own
 
     def module(self, module: nn.Module) -> nn.Module:
@@ -116,6 +117,24 @@ class Skeleton:
             return deque([self._value(v, type(v)) for v in value], value.maxlen)
         return self._object(value, kind) if _is_plain(kind) else value
 
+    def _bare(self, tensor: torch.Tensor) -> torch.Tensor:
+        """The same geometry on `meta`. Views of one storage (flattened weights) stay so."""
+        if tensor.layout is not torch.strided:
+            return twin(tensor)
+        if tensor.is_meta:
+            return tensor.data
+        storage = tensor.untyped_storage()
+        base = self._storages.get(storage._cdata)
+        if base is None:
+            bare = twin(tensor)
+            if storage.nbytes() == bare.untyped_storage().nbytes():
+                self._storages[storage._cdata] = bare.untyped_storage()
+                return bare
+            base = torch.empty(storage.nbytes(), dtype=torch.uint8, device=META).untyped_storage()
+            self._storages[storage._cdata] = base
+        empty = torch.empty(0, dtype=tensor.dtype, device=META)
+        return empty.set_(base, tensor.storage_offset(), tensor.shape, tensor.stride())
+
     def _object(self, value: Any, kind: type) -> Any:
         """A copy of a helper object of the user's: forward may write to it, and it may lead back to the model."""
         found = self._copies.get(id(value))
@@ -131,7 +150,7 @@ class Skeleton:
         if found is not None:
             return found
         # `.data` counts versions of its own, where `detach` would share the user's counter
-        bare = tensor.data if tensor.is_meta and tensor.layout is torch.strided else twin(tensor)
+        bare = self._bare(tensor)
         if type(tensor) is nn.Parameter or isinstance(tensor, nn.Parameter):
             copy: torch.Tensor = torch.Tensor._make_subclass(nn.Parameter, bare, tensor.requires_grad)
         else:

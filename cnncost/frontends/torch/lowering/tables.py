@@ -85,6 +85,19 @@ def cross(call: OpCall) -> Lowered:
     return "pointwise", {"fn": "cross"}
 
 
+@lowers("renorm", "embedding_renorm")
+def renorm(call: OpCall) -> Lowered:
+    """All slices, or the rows that are looked up."""
+    x = call["self"]
+    return "renorm", {"elements": x.numel() if call.name == "renorm" else call["indices"].numel() * x.shape[-1]}
+
+
+@lowers("frexp")
+def frexp(call: OpCall) -> Lowered:
+    """Mantissa and exponent: bits are taken apart, nothing is computed."""
+    return "layout", {"fn": call.name, "copy": True}
+
+
 @lowers("_weight_norm", "_weight_norm_interface")
 def weight_norm(call: OpCall) -> Lowered:
     """v and g; one norm for each element of g."""
@@ -94,7 +107,7 @@ def weight_norm(call: OpCall) -> Lowered:
 _LOSSES = {
     "mse_loss": "mse", "l1_loss": "l1", "smooth_l1_loss": "smooth_l1", "huber_loss": "huber",
     "binary_cross_entropy": "bce", "binary_cross_entropy_with_logits": "bce_logits", "kl_div": "kl",
-    "soft_margin_loss": "soft_margin",
+    "soft_margin_loss": "soft_margin", "multi_margin_loss": "multi_margin",
 }  # fmt: skip
 
 
