@@ -33,7 +33,8 @@ _HOME = {
 }
 
 __all__ = [
-    "CnncostError", "Cost", "Graph", "OpSpec", "Report", "__version__", "analyze", "cost", "flops", "macs", "record", "rule",
+    "CnncostError", "Cost", "Graph", "OpSpec", "Report", "__version__", "analyze", "cost", "flops", "macs", "record",
+    "rule",
 ]  # fmt: skip
 
 

@@ -18,7 +18,7 @@ from cnncost.errors import GraphError
 Shape: TypeAlias = tuple[int, ...]
 Role: TypeAlias = Literal["input", "parameter", "buffer", "constant", "activation", "gradient"]
 Phase: TypeAlias = Literal["forward", "backward", "optimizer"]
-Attr: TypeAlias = "bool | int | float | str | None | tuple[Attr, ...]"
+Attr: TypeAlias = "bool | int | float | str | tuple[Attr, ...] | None"
 
 SOURCE_ROLES: frozenset[str] = frozenset({"input", "parameter", "buffer", "constant"})
 """Roles of values that exist before the first node."""
@@ -233,11 +233,11 @@ def _verify_tables(graph: Graph) -> None:
             (s.path, o.name, o.value) for s in graph.scopes for o in s.parameters + s.buffers if o.value not in values
         )
         raise GraphError(f"scope {path!r}: {name} is value {value}, which does not exist")
-    if lost := set(graph.inputs) - set(values):
-        raise GraphError(f"input value {min(lost)} does not exist (there are {len(values)})")
-    if lost := {value for call in graph.calls for named in call[3:] for value in named} - set(values):
-        wrong = next(i for i, call in enumerate(graph.calls) if lost & {*call.inputs, *call.outputs})
-        raise GraphError(f"call {wrong}: value {min(lost)} does not exist (there are {len(values)})")
+    if absent := set(graph.inputs) - set(values):
+        raise GraphError(f"input value {min(absent)} does not exist (there are {len(values)})")
+    if absent := {value for call in graph.calls for named in call[3:] for value in named} - set(values):
+        wrong = next(i for i, call in enumerate(graph.calls) if absent & {*call.inputs, *call.outputs})
+        raise GraphError(f"call {wrong}: value {min(absent)} does not exist (there are {len(values)})")
     for i, (scope, parent, _, _, _) in enumerate(graph.calls):
         if scope not in scopes:
             raise GraphError(f"call {i}: scope {scope} does not exist (there are {len(scopes)})")

@@ -37,14 +37,18 @@ def from_json(text: str) -> Graph:
     """
     try:
         data = json.loads(text)
-        if data["graph_schema"] != SCHEMA:
-            raise GraphError(f"graph file: schema {data['graph_schema']}, this version reads {SCHEMA}")
+        _check_schema(data["graph_schema"])
         graph = _graph(data)
         return verify(graph)
     except GraphError:
         raise
     except Exception as error:  # a damaged file may break anything that reads it
         raise GraphError(f"graph file: not a graph that cnncost wrote ({type(error).__name__}: {error})") from error
+
+
+def _check_schema(schema: object) -> None:
+    if schema != SCHEMA:
+        raise GraphError(f"graph file: schema {schema}, this version reads {SCHEMA}")
 
 
 def _graph(data: dict[str, Any]) -> Graph:

@@ -1,6 +1,6 @@
 """How parameters and MACs of ResNet-18 grow with its width, as a pandas table.
 
-    python examples/compare_widths.py
+python examples/compare_widths.py
 """
 
 import pandas as pd

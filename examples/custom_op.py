@@ -1,6 +1,6 @@
 """A rule for an op of your own: what it costs, in one function.
 
-    python examples/custom_op.py
+python examples/custom_op.py
 """
 
 import torch

@@ -12,6 +12,9 @@ from cnncost.graph_json import from_json, to_json
 
 torch.set_num_threads(1)
 
+# torch's own, when its compiler or TorchScript is imported
+pytestmark = pytest.mark.filterwarnings("ignore:.*torch.jit.*:DeprecationWarning")
+
 
 class Siamese(nn.Module):
     """One tower for both images, and a distance."""
@@ -46,7 +49,7 @@ class Generator(nn.Module):
 
 
 NETWORKS = [
-    # (model, inputs, parameters, MACs)
+    # model, inputs, parameters and MACs
     pytest.param(
         lambda: nn.Sequential(nn.Conv2d(3, 5, 3), nn.ReLU(), nn.AvgPool2d(4), nn.Flatten(), nn.Linear(20, 3)),
         (4, 3, 10, 10),
@@ -153,7 +156,7 @@ ALIKE = [
     pytest.param(lambda model: model.requires_grad_(False), id="frozen"),
     pytest.param(lambda model: model.to("meta"), id="without weights"),
     pytest.param(lambda model: model.half(), id="in half precision"),
-    pytest.param(lambda model: nn.Sequential(model), id="in a Sequential"),
+    pytest.param(nn.Sequential, id="in a Sequential"),
 ]
 
 

@@ -13,6 +13,11 @@ from cnncost.frontends.torch import record
 from cnncost.graph import Call, Graph, Node, OpSpec, Owned, Scope, Storage, TensorType, Value
 from cnncost.graph_json import from_json, to_json
 
+torch.set_num_threads(1)
+
+# torch's own, when its compiler or TorchScript is imported
+pytestmark = pytest.mark.filterwarnings("ignore:.*torch.jit.*:DeprecationWarning")
+
 X = TensorType((2, 3), "float32")
 
 

@@ -54,7 +54,7 @@ class _Commands(click.Group):
 @click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
 @click.version_option(__version__, prog_name="cnncost")
 @click.option("--debug", is_flag=True, help="Show the traceback of an error.")
-def cli(debug: bool) -> None:  # noqa: ARG001  # read by main from the context
+def cli(debug: bool) -> None:  # read by main from the context
     """The true cost of neural networks: parameters, MACs, FLOPs and memory, exact, without running them."""
 
 

@@ -59,7 +59,13 @@ def _pairs(text: str) -> list[tuple[str, Any]]:
     except SyntaxError:
         call = None
     one = isinstance(call, ast.Call) and isinstance(call.func, ast.Name)  # `a=3)(b=4` would be two calls
-    if not isinstance(call, ast.Call) or not one or call.args or not call.keywords or None in [k.arg for k in call.keywords]:
+    if (
+        not isinstance(call, ast.Call)
+        or not one
+        or call.args
+        or not call.keywords
+        or None in [k.arg for k in call.keywords]
+    ):
         raise InputError(
             f"--model-args {text!r}: expected NAME=VALUE, for example width=64 or act=relu,depth=3; "
             "text with other signs needs quotes: path='./x.txt'"

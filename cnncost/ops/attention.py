@@ -32,7 +32,16 @@ def _core(
     return (
         macs(*scores, "E", width, what="scores"),
         macs(*scores, "V", value_width, what="weighted values"),
-        flops("scale", 1, "B", b, "L+S" if scaled is None else "L", length + keys if scaled is None else scaled, "E", width),
+        flops(
+            "scale",
+            1,
+            "B",
+            b,
+            "L+S" if scaled is None else "L",
+            length + keys if scaled is None else scaled,
+            "E",
+            width,
+        ),
         *((flops("mask", 1, *scores),) if mask else ()),
         flops("softmax", SOFTMAX_FLOPS, *scores),
     )
@@ -54,7 +63,9 @@ def _multi_head(spec: OpSpec) -> tuple[Term, ...]:
         macs("B", b, "L", length, "D", d, "D'", d, what="query projection"),
         macs("2", 2, "B", b, "S", keys, "D", d, "D'", d, what="key and value projections"),
         flops("projection bias", 1, "B", b, "L+2S", length + 2 * keys, "D", d),
-        *_core(b * heads, length, keys, d // heads, d // heads, bool(spec["mask"]), length if spec["weights"] else None),
+        *_core(
+            b * heads, length, keys, d // heads, d // heads, bool(spec["mask"]), length if spec["weights"] else None
+        ),
         *((flops("mean over heads", 1, "B", b, "H", heads, "L", length, "S", keys),) if spec["average"] else ()),
         macs("B", b, "L", length, "D", d, "D'", d, what="output projection"),
         flops("output bias", 1, "B", b, "L", length, "D", d),

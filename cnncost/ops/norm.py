@@ -20,7 +20,7 @@ SCALE_SHIFT = 2
 
 @rule("norm")
 def norm(spec: OpSpec) -> Cost:
-    """FLOPs per element: batch norm 2; layer, group and instance norm 6, with scale and shift 8; RMS norm 3, scaled 4, and 3 a row.
+    """FLOPs per element: batch norm 2; layer, group, instance norm 6, scaled 8; RMS norm 3, scaled 4, and 3 a row.
 
     Attributes: fn (batch, layer, group, instance, rms), affine, statistics (whether they are taken
     from the data). Ref: Ioffe & Szegedy 2015; Ba et al. 2016; Wu & He 2018; Ulyanov et al. 2016;
@@ -44,12 +44,16 @@ def norm(spec: OpSpec) -> Cost:
 
 @rule("weight_norm")
 def weight_norm(spec: OpSpec) -> Cost:
-    """FLOPs = 3·n + K: squares and sums n each (less K), K roots, K divisions g/‖v‖, n products (Salimans & Kingma 2016).
+    """FLOPs = 3·n + K: squares, sums (less K) and products n each, K roots, K divisions g/‖v‖.
+
+    Ref: Salimans & Kingma 2016.
 
     Shapes: v: n elements; g: K norms.
     """
     v, g = spec.inputs[0], spec.inputs[1]
-    return cost(spec, flops("square, sum, scale", 3, "n", v.numel), flops("root and division less a sum", 1, "K", g.numel))
+    return cost(
+        spec, flops("square, sum, scale", 3, "n", v.numel), flops("root and division less a sum", 1, "K", g.numel)
+    )
 
 
 @rule("renorm")

@@ -9,8 +9,7 @@ from cnncost.ops.registry import Cost, cost, flops, rule
 SOFTMAX_FLOPS = 5
 """Per element: maximum, subtraction, exp, sum, division (log-softmax: log and subtraction instead)."""
 
-_PER_INPUT: dict[str, tuple[int, int]] = {
-    # FLOPs = a·n + b·o
+_PER_INPUT: dict[str, tuple[int, int]] = {  # a and b of the FLOPs a·n + b·o
     "sum": (1, -1),
     "nansum": (2, -1),
     "prod": (1, -1),

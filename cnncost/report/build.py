@@ -78,8 +78,22 @@ def _uncalled(graph: Graph, parameters: Parameters) -> list[Layer]:
             continue
         status: Status = "used" if any(o.value in read for o in held) else "unused"
         rows.append(
-            Layer(scope.path, scope.class_name, "", 0, 0, (), owned.params, owned.trainable, owned.buffers,
-                  0, 0, 0, 0, status)  # fmt: skip
+            Layer(
+                scope.path,
+                scope.class_name,
+                "",
+                0,
+                0,
+                (),
+                owned.params,
+                owned.trainable,
+                owned.buffers,
+                0,
+                0,
+                0,
+                0,
+                status,
+            )  # fmt: skip
         )
     return rows
 

@@ -38,9 +38,7 @@ class Loaded:
         except (Exception, SystemExit) as error:
             raise SourceError(self._failure(error, arguments)) from error
         if not isinstance(model, nn.Module):
-            raise SourceError(
-                f"{self.spec}: expected a factory of torch.nn.Module, got {type(model).__name__} from it"
-            )
+            raise SourceError(f"{self.spec}: expected a factory of torch.nn.Module, got {type(model).__name__} from it")
         return model
 
     def _failure(self, error: BaseException, arguments: dict[str, Any]) -> str:

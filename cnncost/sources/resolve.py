@@ -41,7 +41,9 @@ def resolve(model: Any, inputs: Any, model_args: dict[str, Any] | None) -> Resol
     """
     if not isinstance(model, str):
         if model_args:
-            raise InputError("model_args: expected a specification such as 'net.py:Net' to build, got a model that is built")
+            raise InputError(
+                "model_args: expected a specification such as 'net.py:Net' to build, got a model that is built"
+            )
         return Resolved(type(model).__name__, model, inputs)
     loaded = _loader(model)(model)
     built = loaded.build(model_args or {})
@@ -56,5 +58,7 @@ def _loader(spec: str) -> Callable[[str], Any]:
     from cnncost.sources.zoo import load as load_zoo
 
     if not spec.strip():
-        raise SourceError("MODEL is empty: expected a zoo name such as lenet5, package.module:factory or path/to/file.py:Class")
+        raise SourceError(
+            "MODEL is empty: expected a zoo name such as lenet5, package.module:factory or path/to/file.py:Class"
+        )
     return load if ":" in spec else load_zoo

@@ -33,9 +33,7 @@ def index(catalog: Iterable[Entry]) -> Mapping[str, Entry]:
     by_name: dict[str, Entry] = {}
     for each in catalog:
         if each.name in by_name:
-            raise ValueError(
-                f"zoo: {each.name!r} is the name of {by_name[each.name].builder}; choose another"
-            )
+            raise ValueError(f"zoo: {each.name!r} is the name of {by_name[each.name].builder}; choose another")
         by_name[each.name] = each
     return MappingProxyType(by_name)
 

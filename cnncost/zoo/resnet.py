@@ -143,9 +143,7 @@ class Bottleneck(nn.Module):
     Shapes: (N, in_maps, H, W) -> (N, 4*maps, H/stride, W/stride).
     """
 
-    def __init__(
-        self, in_maps: int, maps: int, stride: int, shortcut: Shortcut, stride_on: StrideOn = "1x1"
-    ) -> None:
+    def __init__(self, in_maps: int, maps: int, stride: int, shortcut: Shortcut, stride_on: StrideOn = "1x1") -> None:
         super().__init__()
         self.out_maps = EXPANSION * maps
         first, second = (stride, 1) if stride_on == "1x1" else (1, stride)

@@ -1,6 +1,6 @@
 """Time and memory of an analysis against the number of layers: 1,000 and 10,000.
 
-    python tests/benchmarks/scaling.py
+python tests/benchmarks/scaling.py
 """
 
 import statistics

@@ -75,7 +75,9 @@ def main():
     warnings.simplefilter("ignore")
     logging.disable(logging.WARNING)
     torch.set_num_threads(2)
-    print(f"{platform.processor() or platform.machine()}, Python {platform.python_version()}, torch {torch.__version__}")
+    print(
+        f"{platform.processor() or platform.machine()}, Python {platform.python_version()}, torch {torch.__version__}"
+    )
     print("milliseconds, medians; train mode, as a model is after it is built; ratios in the last columns\n")
     heads = ("network", "forward", "fvcore", "cold", "warm", "cold/fwd", "warm/fwd", "fvcore/cold", "fvcore/warm")
     print("".join(f"{head:>12}" for head in heads))

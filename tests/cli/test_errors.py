@@ -10,6 +10,9 @@ from cnncost.errors import CnncostError
 
 torch.set_num_threads(1)
 
+# torch's own, when its compiler or TorchScript is imported
+pytestmark = pytest.mark.filterwarnings("ignore:.*torch.jit.*:DeprecationWarning")
+
 LIBRARY = torch.library.Library("cnncost_test_cli", "DEF")
 LIBRARY.define("mystery(Tensor x) -> Tensor")
 LIBRARY.impl("mystery", torch.empty_like, "Meta")

@@ -11,6 +11,9 @@ import cnncost
 
 torch.set_num_threads(1)
 
+# torch's own, when its compiler or TorchScript is imported
+pytestmark = pytest.mark.filterwarnings("ignore:.*torch.jit.*:DeprecationWarning")
+
 COLUMNS = ("params", "trainable_params", "frozen_params", "buffers", "macs", "flops", "bytes_read", "bytes_written")
 
 

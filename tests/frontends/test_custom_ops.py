@@ -12,6 +12,9 @@ from cnncost.errors import ForwardError, UnknownOpError
 
 torch.set_num_threads(1)
 
+# torch's own, when its compiler or TorchScript is imported
+pytestmark = pytest.mark.filterwarnings("ignore:.*torch.jit.*:DeprecationWarning")
+
 GRAD = pytest.mark.parametrize("grad", [False, True], ids=["below autograd", "with autograd"])
 LIBRARY = torch.library.Library("cnncost_test_ops", "DEF")
 NUMBER = itertools.count()
@@ -263,7 +266,7 @@ def test_an_unknown_op_on_values_that_are_known_is_run(grad):
 
 LABELS = [
     pytest.param(lambda: torch.profiler.record_function("block"), id="a label for the profiler"),
-    pytest.param(lambda: contextlib.nullcontext(), id="nothing"),
+    pytest.param(contextlib.nullcontext, id="nothing"),
 ]
 
 

@@ -12,6 +12,9 @@ from cnncost.frontends.torch import record
 
 torch.set_num_threads(1)
 
+# torch's own, when its compiler or TorchScript is imported
+pytestmark = pytest.mark.filterwarnings("ignore:.*torch.jit.*:DeprecationWarning")
+
 GRAD = pytest.mark.parametrize("grad", [False, True], ids=["below autograd", "with autograd"])
 
 
@@ -54,7 +57,7 @@ def a_name_that_is_used_again(x):
     x = x.exp()
     x = x.log()
     x = x.sin()
-    return x  # noqa: RET504  # each name keeps its tensor until the next takes its place
+    return x  # each name keeps its tensor until the next takes its place
 
 
 def dropped_at_once(x):
@@ -325,7 +328,9 @@ print([(s.born, s.died) for s in record(model, (2, 4)).storages if s.born is not
 
 def test_lives_are_seen_in_a_process_of_its_own_as_they_are_here():
     """The first run of an op imports parts of torch; what an import leaves behind must not hold tensors."""
-    done = subprocess.run([sys.executable, "-c", CLEAN], capture_output=True, text=True, check=True, timeout=120)
+    done = subprocess.run(  # our own code
+        [sys.executable, "-c", CLEAN], capture_output=True, text=True, check=True, timeout=120
+    )
     model = nn.Sequential(nn.Linear(4, 4), nn.Softmax(-1), nn.Linear(4, 4), nn.GroupNorm(2, 4))
     here = [(s.born, s.died) for s in record(model, (2, 4)).storages if s.born is not None]
     assert done.stdout.strip() == str(here)

@@ -18,6 +18,9 @@ import cnncost
 
 torch.set_num_threads(1)
 
+# torch's own, when its compiler or TorchScript is imported
+pytestmark = pytest.mark.filterwarnings("ignore:.*torch.jit.*:DeprecationWarning")
+
 
 # ---- what is compared
 
@@ -75,6 +78,7 @@ def state_of_torch():
         "generator of Python": python,
         "generator of numpy": (kind, keys.tolist(), rest),
         "nn.Module.__call__": nn.Module.__call__,
+        "functions": (torch.tensor, torch.as_tensor, torch.Tensor.__torch_function__, nn.functional.linear),
         "collection": gc.isenabled(),
         "recursion": version,
         "path": list(sys.path),
@@ -551,15 +555,17 @@ def test_an_analysis_inside_of_a_forward():
 LIGHT = """
 import sys
 import cnncost
-for name in ("lenet5", "lenet300", "conv6_16", "alexnet", "vgg11", "vgg11_lrn", "vgg16_c", "resnet18", "resnet50", "plain18"):
+for name in "lenet5 lenet300 conv6_16 alexnet vgg11 vgg11_lrn vgg16_c resnet18 resnet50 plain18".split():
     assert cnncost.analyze(name).totals.macs > 0
-heavy = [name for name in ("torch._dynamo", "torch._inductor", "sympy", "pandas", "rich", "fvcore") if name in sys.modules]
-print(",".join(heavy))
+heavy = "torch._dynamo torch._inductor sympy pandas rich fvcore".split()
+print(",".join(name for name in heavy if name in sys.modules))
 """
 
 
 def run(code):
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False, timeout=120)
+    done = subprocess.run(  # our own code
+        [sys.executable, "-c", code], capture_output=True, text=True, check=False, timeout=120
+    )
     assert done.returncode == 0, done.stderr
     return done.stdout.strip()
 
@@ -592,3 +598,23 @@ def test_the_first_analysis_of_a_process_gives_what_the_second_gives(grad):
 def test_importing_the_package_brings_in_neither_torch_nor_pandas():
     code = "import sys, cnncost; print([m for m in ('torch', 'pandas', 'numpy', 'rich', 'click') if m in sys.modules])"
     assert run(code) == "[]"
+
+
+def test_generators_that_a_module_holds_are_not_advanced():
+    class Draws(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.of_torch = torch.Generator().manual_seed(1)
+            self.of_numpy = np.random.default_rng(1)
+            self.of_python = random.Random(1)  # noqa: S311  # no secret
+
+        def forward(self, x):
+            x = x + torch.rand(8, generator=self.of_torch) * float(self.of_numpy.random())
+            return x * self.of_python.random()
+
+    model, fresh = Draws(), Draws()
+    for grad in (False, True):
+        cnncost.record(model, (4, 8), grad=grad)
+    assert torch.equal(model.of_torch.get_state(), fresh.of_torch.get_state())
+    assert model.of_numpy.bit_generator.state == fresh.of_numpy.bit_generator.state
+    assert model.of_python.getstate() == fresh.of_python.getstate()

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 import torch
 from torch import nn
+from torch import tensor as literal
 from torch.nn import functional as F  # torch's own name for it
 
 import cnncost
@@ -13,6 +14,9 @@ from cnncost.errors import DataDependentError
 from cnncost.frontends.torch import record
 
 torch.set_num_threads(1)
+
+# torch's own, when its compiler or TorchScript is imported
+pytestmark = pytest.mark.filterwarnings("ignore:.*torch.jit.*:DeprecationWarning")
 
 GRAD = pytest.mark.parametrize("grad", [False, True], ids=["below autograd", "with autograd"])
 HERE = Path(__file__).name
@@ -132,7 +136,7 @@ GIVEN = [
     pytest.param(
         lambda x, n: x.split(n.tolist()), ((6, 4), torch.tensor([1, 2, 3])), (1, 4), id="parts of given sizes"
     ),
-    pytest.param(lambda n: F.one_hot(n), (torch.tensor([0, 2, 1]),), (3, 3), id="as many classes as there are"),
+    pytest.param(F.one_hot, (torch.tensor([0, 2, 1]),), (3, 3), id="as many classes as there are"),
     pytest.param(
         lambda x, n: nn.utils.rnn.pack_padded_sequence(x, n, batch_first=True).data,
         ((3, 5, 8), torch.tensor([5, 3, 2])),
@@ -246,7 +250,7 @@ UNKNOWN = [
     pytest.param(lambda x: x[x > 0], id="a mask"),
     pytest.param(lambda x: x.masked_select(x > 0), id="masked_select"),
     pytest.param(lambda x: torch.where(x > 0), id="where with one argument"),
-    pytest.param(lambda x: torch.unique(x), id="unique"),
+    pytest.param(lambda x: torch.unique(x, dim=0), id="unique"),
     pytest.param(lambda x: torch.equal(x, x + 1), id="equal"),
     pytest.param(lambda x: torch.allclose(x, x + 1), id="allclose"),
     pytest.param(lambda x: x.argmax(-1).bincount(), id="bincount"),
@@ -342,3 +346,10 @@ def test_a_relative_position_index_as_vision_transformers_make_it(grad):
     totals = cnncost.analyze(record(Bias(), (1, 2, 9, 9), grad=grad)).totals
     # a lookup is free; an addition for each of the 2·9·9 scores
     assert (totals.flops, totals.params, totals.buffers) == (162, 50, 81)
+
+
+@GRAD
+def test_a_literal_tensor_by_a_name_of_its_own(grad):
+    found = []
+    record(Function(lambda x: found.append(literal([3, 1], device=x.device).tolist())), (2, 4), grad=grad)
+    assert found[-1] == [3, 1]

@@ -248,3 +248,15 @@ def test_sampling_flops_by_hand(counted, x, grid, mode, each, place):
     elements = locations * x[1]
     expected = elements * each + locations * place
     assert counted(lambda x, g: F.grid_sample(x, g, mode=mode, align_corners=False), x, grid) == (0, expected)
+
+
+@pytest.mark.parametrize(
+    ("theta", "size", "macs"),
+    [
+        pytest.param((2, 2, 3), [2, 1, 4, 5], 2 * 20 * 2 * 3, id="a plane: 2·3 products a place"),
+        pytest.param((1, 3, 4), [1, 1, 2, 3, 4], 24 * 3 * 4, id="a volume: 3·4"),
+    ],
+)
+def test_an_affine_grid_is_a_product(counted, theta, size, macs):
+    """Each place, with a one appended, times the transposed matrix of its example."""
+    assert counted(lambda t: F.affine_grid(t, size, align_corners=False), theta) == (macs, 2 * macs)

@@ -7,7 +7,7 @@ from cnncost.passes.parameters import OwnedCount, Parameters, parameters
 
 
 def graph(types, *scopes):
-    """Values of these types, and modules that hold some of them: (parameters, buffers), each value or (value, trains)."""
+    """Values of these types, and modules as (parameters, buffers) that they hold; a value, or (value, trains)."""
     values = tuple(Value(i, kind, i, "parameter") for i, kind in enumerate(types))
     storages = tuple(Storage(i, kind.nbytes, None, None) for i, kind in enumerate(types))
 

@@ -14,6 +14,9 @@ from cnncost.sources.resolve import resolve
 
 torch.set_num_threads(1)
 
+# torch's own, when its compiler or TorchScript is imported
+pytestmark = pytest.mark.filterwarnings("ignore:.*torch.jit.*:DeprecationWarning")
+
 NET = """
     from dataclasses import dataclass
 
@@ -279,7 +282,7 @@ def test_two_versions_of_a_file_each_have_their_own_neighbours(tmp_path, monkeyp
         (tmp_path / name / "parts" / "__init__.py").write_text(f"WIDTH = {width}\n")
         (tmp_path / name / "neighbour_of_net.py").write_text("from parts import WIDTH\n")
         (tmp_path / name / "versioned.py").write_text(
-            "from neighbour_of_net import WIDTH\nfrom torch import nn\n\n\ndef build():\n    return nn.Linear(8, WIDTH)\n"
+            "from neighbour_of_net import WIDTH\nfrom torch import nn\n\ndef build():\n    return nn.Linear(8, WIDTH)\n"
         )
     macs = [
         cnncost.analyze(f"{tmp_path}/{name}/versioned.py:build", (1, 8)).totals.macs for name in ("old", "new", "old")
@@ -288,7 +291,7 @@ def test_two_versions_of_a_file_each_have_their_own_neighbours(tmp_path, monkeyp
 
 
 FAILURES = [
-    # (specification, arguments, what is said)
+    # specification, arguments, and what is said
     pytest.param("nett.py:Net", {}, "no file nett.py; did you mean net.py", id="a file's name misspelt"),
     pytest.param("nowhere/net.py:Net", {}, "no file nowhere/net.py", id="a folder that does not exist"),
     pytest.param("package:Net", {}, "package has no Net", id="a package without the name"),

@@ -12,6 +12,9 @@ from cnncost.sources.resolve import resolve
 
 torch.set_num_threads(1)
 
+# torch's own, when its compiler or TorchScript is imported
+pytestmark = pytest.mark.filterwarnings("ignore:.*torch.jit.*:DeprecationWarning")
+
 
 def test_a_network_of_the_zoo_knows_its_input_and_has_no_weights():
     resolved = resolve("lenet300", None, None)

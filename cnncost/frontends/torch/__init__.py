@@ -48,7 +48,7 @@ def record(model: nn.Module, inputs: Any, *, grad: bool = False, use_memo: bool 
     with _ONE_AT_A_TIME, no_collection(), torch.inference_mode(False):
         tree = list(walk(model))
         check_initialised(tree)
-        imported = _COMPILER <= sys.modules.keys()
+        imported = sys.modules.keys() >= _COMPILER
         graph = _record(tree, prepare(inputs, model), grad, use_memo)
         if not imported and not _COMPILER.isdisjoint(sys.modules):
             # Some of torch's kernels import its compiler when they are first run. What that leaves behind holds on
@@ -72,7 +72,12 @@ def _record(originals: list[tuple[str, nn.Module]], inputs: Inputs, grad: bool, 
     recorder = Recorder(use_memo, skeleton)
     tracker = Tracker(tree, recorder)
     ledger = recorder.ledger
-    given = tuple([ledger.add_source(t, "input", inputs.data.get(id(t), None if t.is_meta else t)).value for t in inputs.tensors()])
+    given = tuple(
+        [
+            ledger.add_source(t, "input", inputs.data.get(id(t), None if t.is_meta else t)).value
+            for t in inputs.tensors()
+        ]
+    )
     with same_random_state():
         try:
             with tracker.tracking(), quiet_torch(grad), recorder:

@@ -29,7 +29,8 @@ def _one_dtype(*tensors: Any) -> None:
 
 
 @_checks(
-    "conv1d", "conv2d", "conv3d", "conv_transpose1d", "conv_transpose2d", "conv_transpose3d", "convolution", "_convolution"
+    "conv1d", "conv2d", "conv3d", "conv_transpose1d", "conv_transpose2d", "conv_transpose3d", "convolution",
+    "_convolution",
 )  # fmt: skip
 def _conv(a: dict[str, Any]) -> None:
     x, w, bias, padding = a["input"], a["weight"], a["bias"], a["padding"]

@@ -15,7 +15,8 @@ from cnncost.frontends.torch.inputs import Inputs
 from cnncost.frontends.torch.modules import Tracker
 
 _READS = re.compile(
-    r"meta tensor|Cannot copy out of meta|can't convert meta|unallocated storage|data[- ]dependent|nonzero.*meta|reads the values",
+    r"meta tensor|Cannot copy out of meta|can't convert meta|unallocated storage|data[- ]dependent|nonzero.*meta"
+    r"|reads the values|depends on",
     re.IGNORECASE,
 )
 _NO_KERNEL = re.compile(r"\w+::\w+.*(?:'Meta' backend|fake impl|no fake|Meta implementation)", re.DOTALL)
@@ -44,8 +45,8 @@ def explain_failure(error: BaseException, tracker: Tracker, inputs: Inputs) -> C
     if isinstance(error, DataDependentError) or _READS.search(said):
         return DataDependentError(
             f"{place}{at}: forward reads the values of a tensor ({text}), and a static analysis has none; "
-            "expected control flow and shapes that follow from shapes alone; give the tensor that is read as an integer "
-            "tensor with its values in `inputs`, or make it a constant of the model",
+            "expected control flow and shapes that follow from shapes alone; give the tensor that is read as an "
+            "integer tensor with its values in `inputs`, or make it a constant of the model",
             path,
         )
     expected = _expectation(module, args) if module is not None else ""

@@ -9,6 +9,7 @@ from contextlib import ExitStack, contextmanager
 
 import torch
 
+
 @contextmanager
 def same_random_state() -> Iterator[None]:
     """Seed the generators for the time of a recording, so that it repeats, and put their states back."""

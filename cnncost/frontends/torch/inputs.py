@@ -127,7 +127,9 @@ def _dtype(name: str | None, default: torch.dtype, where: str) -> torch.dtype:
         return default
     found = getattr(torch, name, None)
     if not isinstance(found, torch.dtype):
-        raise InputError(f"{where}: {name!r} is no dtype of torch; expected for example float32, float16, bfloat16, int64, bool")
+        raise InputError(
+            f"{where}: {name!r} is no dtype of torch; expected for example float32, float16, bfloat16, int64, bool"
+        )
     return found
 
 

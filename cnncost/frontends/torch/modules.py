@@ -10,7 +10,8 @@ from typing import Any
 
 import torch
 from torch import nn
-from torch.jit._trace import TracedModule
+from torch.jit._script import RecursiveScriptModule
+from torch.jit._trace import TopLevelTracedModule, TracedModule
 from torch.nn.parameter import UninitializedBuffer, UninitializedParameter
 
 from cnncost.errors import InputError
@@ -19,7 +20,7 @@ from cnncost.graph import Call, Owned, Role, Scope
 
 _LAZY = frozenset({UninitializedParameter, UninitializedBuffer})
 
-_SCRIPTED = frozenset({torch.jit.RecursiveScriptModule, torch.jit.TopLevelTracedModule, TracedModule})
+_SCRIPTED = frozenset({RecursiveScriptModule, TopLevelTracedModule, TracedModule})
 
 _scope: Callable[[tuple[object, ...]], Scope] = partial(tuple.__new__, Scope)
 _call: Callable[[tuple[object, ...]], Call] = partial(tuple.__new__, Call)
@@ -72,13 +73,27 @@ class Tracker:
 
     @contextmanager
     def tracking(self) -> Iterator[None]:
-        """While it lasts, module calls are recorded. Other threads' calls pass through."""
-        original = nn.Module.__call__
-        nn.Module.__call__ = self._wrapped(original)  # type: ignore[method-assign]  # put back below
+        """While it lasts, module calls are recorded, and literal tensors keep values. Other threads pass through."""
+        call, tensor, as_tensor = nn.Module.__call__, torch.tensor, torch.as_tensor
+        nn.Module.__call__ = self._wrapped(call)  # type: ignore[method-assign]  # put back below
+        torch.tensor, torch.as_tensor = self._literal(tensor), self._literal(as_tensor)
         try:
             yield
         finally:
-            nn.Module.__call__ = original  # type: ignore[method-assign]  # as it was
+            nn.Module.__call__ = call  # type: ignore[method-assign]  # as it was
+            torch.tensor, torch.as_tensor = tensor, as_tensor
+
+    def _literal(self, original: Callable[..., torch.Tensor]) -> Callable[..., torch.Tensor]:
+        """`torch.tensor([3, 1], device=x.device)`: the dispatcher sees no op, so that the values would be lost."""
+        thread, recorder = self._thread, self.recorder
+
+        def made(data: Any, *args: Any, **kwargs: Any) -> torch.Tensor:
+            result = original(data, *args, **kwargs)
+            if get_ident() == thread and result.is_meta and not isinstance(data, torch.Tensor):
+                recorder.meet_literal(result, original(data, dtype=result.dtype, device="cpu"))
+            return result
+
+        return made
 
     def _wrapped(self, original: Callable[..., Any]) -> Callable[..., Any]:
         thread, recorder, index, counts = self._thread, self.recorder, self._index, self._counts
@@ -176,8 +191,8 @@ def check_initialised(tree: list[tuple[str, nn.Module]]) -> None:
         for name, tensor in (*module._parameters.items(), *module._buffers.items()):
             if type(tensor) in _LAZY:
                 raise InputError(
-                    f"{path or 'the model'} ({type(module).__name__}): {name} is not initialised (a lazy module takes its "
-                    "size from the first input); run the model once on real data, or give the size to its constructor"
+                    f"{path or 'the model'} ({type(module).__name__}): {name} is not initialised (a lazy module takes "
+                    "its size from the first input); run the model once on real data, or give the size to its constructor"
                 )
 
 

@@ -10,6 +10,7 @@ run, so that their values can be read.
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 from functools import partial
 from typing import Any
 
@@ -21,7 +22,16 @@ from cnncost.frontends.torch.ledger import Known, Ledger, pointer
 from cnncost.frontends.torch.lowering import OpCall, is_known, lower
 from cnncost.frontends.torch.memo import Entry, Fresh
 from cnncost.frontends.torch.running import (
-    META, Found, Runner, composite, has_data, shape_follows_values, swap, twin, written,
+    META,
+    REAL_LIMIT,
+    Found,
+    Runner,
+    composite,
+    has_data,
+    shape_follows_values,
+    swap,
+    twin,
+    written,
 )  # fmt: skip
 from cnncost.frontends.torch.skeleton import Skeleton
 from cnncost.frontends.torch.types import signature, tensor_type
@@ -38,7 +48,7 @@ class Recorder(TorchDispatchMode):
     """Records ops while it is entered. `call` is the module call that runs, kept by the module tracker."""
 
     def __init__(self, use_memo: bool = True, skeleton: Skeleton | None = None) -> None:
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]  # torch's class has no types
         self.skeleton = skeleton
         self.values_at_hand = skeleton.data if skeleton is not None else {}
         """Values of tensors that have none themselves, by identity."""
@@ -122,6 +132,15 @@ class Recorder(TorchDispatchMode):
         self._append(_layout("alias", (twin.sig.type,), alias.sig.type), (twin.value,), (alias.value,), "alias")
         return alias
 
+    def meet_literal(self, tensor: torch.Tensor, data: torch.Tensor) -> None:
+        """Enter a tensor without data whose values stand in the model's code."""
+        if data.numel() > REAL_LIMIT:
+            return
+        if self.ledger.find(tensor) is not None:
+            self.ledger.attach(tensor, data)
+        else:
+            self.ledger.add_source(tensor, "constant", data)
+
     def _catch_up(self, tensor: torch.Tensor, old: Known) -> Known:
         """A node that brings a tensor up to date with a write through another view of its storage."""
         ledger = self.ledger
@@ -141,10 +160,8 @@ class Recorder(TorchDispatchMode):
         template = memos.templated(result, tensors)
         entry = self._entry(func, args, kwargs, found, tensors, template)
         if self._use_memo:
-            try:
+            with suppress(TypeError):  # an argument that can't be hashed: the entry serves this one time
                 self._memo[tuple(key)] = entry
-            except TypeError:
-                pass  # unhashable argument: the entry serves this one time
         if entry.outputs is None:
             return self._record_run(entry, found, result)
         return self._record_made(entry, found)
@@ -221,7 +238,9 @@ class Recorder(TorchDispatchMode):
                 known = ledger.add_fresh(tensor, sig, nbytes, False)
             tensors.append(tensor)
             ids.append(known[1])
-        spec = entry.spec if not self._noisy and entry.name not in _MASKING else self._regulariser(entry, found, tensors)
+        spec = (
+            entry.spec if not self._noisy and entry.name not in _MASKING else self._regulariser(entry, found, tensors)
+        )
         inputs = tuple([known[1] for _, known in found])
         self.nodes.append(_node((spec, inputs, tuple(ids), self.call, entry.name, "forward")))
         ledger.clock += 1
@@ -245,7 +264,9 @@ class Recorder(TorchDispatchMode):
             tensor, known = found[i]
             if not any(tensor is t for t in tensors):
                 ids.append(ledger.write(tensor, known, False).value)
-        spec = entry.spec if not self._noisy and entry.name not in _MASKING else self._regulariser(entry, found, tensors)
+        spec = (
+            entry.spec if not self._noisy and entry.name not in _MASKING else self._regulariser(entry, found, tensors)
+        )
         types = tuple(ledger.values[i].type for i in ids)
         if types != spec.outputs:  # the shape depends on values that are at hand (nonzero on a real mask)
             spec = memos.intern(OpSpec(spec.kind, spec.inputs, types, spec.attrs))
@@ -261,7 +282,7 @@ class Recorder(TorchDispatchMode):
         self._noisy = True
         blocks = [known.block for _, known in found]
         drawn = entry.name in _MASKING
-        if entry.spec.kind != "pointwise" and not drawn or not (drawn or any(block.noise for block in blocks)):
+        if not drawn and not (entry.spec.kind == "pointwise" and any(block.noise for block in blocks)):
             return entry.spec
         if drawn or all(block.noise for block in blocks):
             for tensor in results:

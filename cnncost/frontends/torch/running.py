@@ -6,7 +6,7 @@ in place on such a tensor writes to a copy, which later reads see.
 
 from __future__ import annotations
 
-from functools import lru_cache
+from functools import cache
 from typing import Any, TypeAlias
 
 import torch
@@ -143,7 +143,9 @@ class Runner:
         self.data.update({key: table[key] for key in copied if key in table})
         return memos.fill(template, outputs)
 
-    def _shaped(self, func: Any, args: Any, kwargs: Any, found: Found, values: list[torch.Tensor]) -> list[torch.Tensor]:
+    def _shaped(
+        self, func: Any, args: Any, kwargs: Any, found: Found, values: list[torch.Tensor]
+    ) -> list[torch.Tensor]:
         """Tensors without data for the outputs of an op whose values are known."""
         outputs: list[torch.Tensor] = []
         try:
@@ -168,7 +170,7 @@ def _asks_for_cpu(func: Any, args: Any, kwargs: Any) -> bool:
     return func._schema.name.startswith(("aten::to", "aten::_to_copy")) and any(d.type == "cpu" for d in devices)
 
 
-@lru_cache(maxsize=None)
+@cache
 def composite(func: Any) -> bool:
     """Whether the op is made of others, by a kernel for all devices."""
     return bool(torch._C._dispatch_has_kernel_for_dispatch_key(func.name(), "CompositeImplicitAutograd"))

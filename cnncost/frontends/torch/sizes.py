@@ -24,7 +24,7 @@ def _known(tensor: torch.Tensor, values: Values, what: str) -> torch.Tensor:
 
 def _pack(args: Any, values: Values) -> Any:
     """input: T,B,* or B,T,*; lengths: B, falling. The data has a row for each token."""
-    x, lengths, batch_first = args
+    x, lengths, _ = args  # both orders of axes have the same tokens
     given = _known(lengths, values, "the lengths of the sequences")
     rest = x.shape[2:]
     data = torch.empty((int(given.sum()), *rest), dtype=x.dtype, device=_META)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import sys
 from collections import OrderedDict, deque
-from functools import lru_cache, partial
+from functools import cache, partial
 from types import MethodType, SimpleNamespace
 from typing import Any
 
@@ -23,14 +23,14 @@ _TENSORS = frozenset({"_parameters", "_buffers"})
 _EMPTIES = frozenset({dict, OrderedDict, set, list})
 
 
-@lru_cache(maxsize=None)
+@cache
 def _is_plain(kind: type) -> bool:
     """Whether objects of a class are their `__dict__` and nothing else: written in Python, by the user, no enum."""
     package = kind.__module__.partition(".")[0]
     return (
         package not in _SYSTEM
-        and kind.__new__ is object.__new__
-        and kind.__reduce_ex__ is object.__reduce_ex__
+        and getattr(kind, "__new__", None) is object.__new__
+        and getattr(kind, "__reduce_ex__", None) is object.__reduce_ex__
         and kind.__dictoffset__ != 0
         and not any("__slots__" in base.__dict__ for base in kind.__mro__)
         and not issubclass(kind, type)

@@ -4,14 +4,9 @@ from cnncost.zoo.entry import Entry, Figure
 
 __all__ = ["ENTRIES"]
 
-PAPER = (
-    "Krizhevsky, Sutskever, Hinton 2012, "
-    "ImageNet Classification with Deep Convolutional Neural Networks, NIPS 25"
-)
+PAPER = "Krizhevsky, Sutskever, Hinton 2012, ImageNet Classification with Deep Convolutional Neural Networks, NIPS 25"
 GEOMETRY = "from the sizes in fig. 2 and sec. 3.5"
-INPUT = (
-    "227x227 inputs: the paper prints 224x224, from which kernels of 11 by steps of 4 cannot make 55x55 maps"
-)
+INPUT = "227x227 inputs: the paper prints 224x224, from which kernels of 11 by steps of 4 cannot make 55x55 maps"
 
 SINGLE_TOWER = Entry(
     name="alexnet",

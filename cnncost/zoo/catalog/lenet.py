@@ -8,9 +8,7 @@ NIPS = (
     "LeCun, Boser, Denker, Henderson, Howard, Hubbard, Jackel 1990, "
     "Handwritten Digit Recognition with a Back-Propagation Network, NIPS 2"
 )
-IEEE = (
-    "LeCun, Bottou, Bengio, Haffner 1998, Gradient-Based Learning Applied to Document Recognition, Proc. IEEE"
-)
+IEEE = "LeCun, Bottou, Bengio, Haffner 1998, Gradient-Based Learning Applied to Document Recognition, Proc. IEEE"
 GEOMETRY = "from the layer sizes"
 
 LENET1 = Entry(
@@ -60,9 +58,7 @@ LENET1 = Entry(
                 ("output", 1_930, 1_930),
             )
             for figure in (
-                Figure(
-                    "params", params, layer=layer, source="LeCun et al. 1990, sizes on pp. 400-402, table 1"
-                ),
+                Figure("params", params, layer=layer, source="LeCun et al. 1990, sizes on pp. 400-402, table 1"),
                 Figure("connections", connections, layer=layer, source="as the parameters"),
             )
         ),

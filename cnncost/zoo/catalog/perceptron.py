@@ -4,9 +4,7 @@ from cnncost.zoo.entry import Entry, Figure
 
 __all__ = ["ENTRIES"]
 
-PAPER = (
-    "LeCun, Bottou, Bengio, Haffner 1998, Gradient-Based Learning Applied to Document Recognition, Proc. IEEE"
-)
+PAPER = "LeCun, Bottou, Bengio, Haffner 1998, Gradient-Based Learning Applied to Document Recognition, Proc. IEEE"
 GEOMETRY = "from the layer sizes"
 OUTPUT = "logits, with the softmax left to the loss, where the paper's units are squashed"
 HIDDEN = "ReLU hidden units, where the paper's are scaled tanh"

@@ -4,10 +4,7 @@ from cnncost.zoo.entry import Entry, Figure
 
 __all__ = ["ENTRIES"]
 
-PAPER = (
-    "Simonyan, Zisserman 2015, "
-    "Very Deep Convolutional Networks for Large-Scale Image Recognition, arXiv 1409.1556"
-)
+PAPER = "Simonyan, Zisserman 2015, Very Deep Convolutional Networks for Large-Scale Image Recognition, arXiv 1409.1556"
 RESNET = "He et al. 2015, arXiv 1512.03385"
 GEOMETRY = "from table 1"
 INITIAL = "initial weights of Glorot and Bengio, biases 0, instead of pre-training with configuration A"

@@ -13,7 +13,8 @@ from cnncost.frontends.torch.lowering.registry import Lowered, OpCall, lowers
 _SAME = """
 neg abs reciprocal square sqrt rsqrt exp exp2 expm1 log log2 log10 log1p pow sin cos tan asin acos atan atan2
 sinh cosh tanh asinh acosh atanh sinc erf erfc erfinv lgamma digamma polygamma i0 floor ceil round trunc frac sign sgn
-maximum minimum fmax fmin relu relu6 threshold eq ne lt le gt ge isnan isinf isposinf isneginf isfinite isclose fmod remainder
+maximum minimum fmax fmin relu relu6 threshold eq ne lt le gt ge isnan isinf isposinf isneginf isfinite isclose fmod
+remainder
 floor_divide heaviside angle clamp clamp_min clamp_max ldexp nextafter igamma igammac where masked_fill copysign signbit
 logical_not logical_and logical_or logical_xor bitwise_not bitwise_and bitwise_or bitwise_xor gcd lcm real imag conj
 rsub hardtanh leaky_relu prelu rrelu celu selu sigmoid silu glu softplus mish hardsigmoid hardswish hardshrink
@@ -24,7 +25,8 @@ _ALIASES = {
     "absolute": "abs", "negative": "neg", "multiply": "mul", "divide": "div", "true_divide": "div", "fix": "trunc",
     "clip": "clamp", "arccos": "acos", "arcsin": "asin", "arctan": "atan", "arctan2": "atan2", "arccosh": "acosh",
     "arcsinh": "asinh", "arctanh": "atanh", "greater": "gt", "greater_equal": "ge", "less": "lt", "less_equal": "le",
-    "not_equal": "ne", "special_expit": "sigmoid", "special_erf": "erf", "special_erfc": "erfc", "special_erfinv": "erfinv",
+    "not_equal": "ne", "special_expit": "sigmoid", "special_erf": "erf", "special_erfc": "erfc",
+    "special_erfinv": "erfinv",
     "special_erfcx": "erfcx", "special_expm1": "expm1", "special_exp2": "exp2", "special_log1p": "log1p",
     "special_logit": "logit", "special_digamma": "digamma", "special_gammaln": "lgamma", "special_psi": "digamma",
     "special_sinc": "sinc", "special_round": "round", "special_i0": "i0", "special_i0e": "i0e", "special_i1": "i1",
@@ -34,7 +36,8 @@ _ALIASES = {
     "__ior__": "bitwise_or", "__ixor__": "bitwise_xor", "__lshift__": "bitwise_shift", "__rshift__": "bitwise_shift",
     "bitwise_left_shift": "bitwise_shift", "bitwise_right_shift": "bitwise_shift", "log_sigmoid_forward": "logsigmoid",
     "log_sigmoid": "logsigmoid", "rrelu_with_noise": "rrelu", "_prelu_kernel": "prelu", "view_as_complex": "complex",
-    "_conj_physical": "conj", "conj_physical": "conj", "resolve_conj": "conj", "resolve_neg": "conj", "softsign": "softsign",
+    "_conj_physical": "conj", "conj_physical": "conj", "resolve_conj": "conj", "resolve_neg": "conj",
+    "softsign": "softsign",
 }  # fmt: skip
 
 
@@ -80,7 +83,7 @@ def addr(call: OpCall) -> Lowered:
 
 
 @lowers("linalg_cross", "cross")
-def cross(call: OpCall) -> Lowered:
+def cross(call: OpCall) -> Lowered:  # noqa: ARG001  # its output says all
     """Two products and a difference for each element."""
     return "pointwise", {"fn": "cross"}
 
@@ -99,7 +102,7 @@ def frexp(call: OpCall) -> Lowered:
 
 
 @lowers("_weight_norm", "_weight_norm_interface")
-def weight_norm(call: OpCall) -> Lowered:
+def weight_norm(call: OpCall) -> Lowered:  # noqa: ARG001  # its inputs say all
     """v and g; one norm for each element of g."""
     return "weight_norm", {}
 
@@ -137,7 +140,10 @@ def reduce(call: OpCall) -> Lowered:
     """Over `dim`, or over all; max and min of two tensors are elementwise."""
     if call.name in {"max", "min"} and "other" in call.arguments:
         return "pointwise", {"fn": call.name + "imum"}
-    return "reduce", {"fn": _REDUCTIONS[call.name], **{k: v for k, v in call.plain().items() if k in {"dim", "keepdim"}}}
+    return "reduce", {
+        "fn": _REDUCTIONS[call.name],
+        **{k: v for k, v in call.plain().items() if k in {"dim", "keepdim"}},
+    }
 
 
 @lowers("softmax", "_softmax", "_safe_softmax", "log_softmax", "_log_softmax")
@@ -165,7 +171,12 @@ def search(call: OpCall) -> Lowered:
     return "search", {"values": call.outputs[0].numel, "boundaries": boundaries.shape[-1]}
 
 
-@lowers("sort", "argsort", "topk", "kthvalue", "mode", "msort", "unique_dim", "_unique2", "_unique", "unique_consecutive")
+_SORT = """
+sort argsort topk kthvalue mode msort unique_dim _unique2 _unique unique_consecutive
+"""
+
+
+@lowers(*_SORT.split())
 def sort(call: OpCall) -> Lowered:
     """Along `dim`; the unique family over everything."""
     default = -1 if call.name in {"sort", "argsort", "topk", "kthvalue", "mode"} else None
@@ -174,9 +185,14 @@ def sort(call: OpCall) -> Lowered:
 
 # ---- picking and putting
 
-@lowers("embedding", "index_select", "gather", "index", "take", "take_along_dim", "masked_select", "nonzero", "_unsafe_index",
-        "one_hot", "multinomial", "bincount", "histc", "isin", "tril_indices", "triu_indices", "argwhere",
-        "_pack_padded_sequence", "_pad_packed_sequence")  # fmt: skip
+
+_GATHER = """
+embedding index_select gather index take take_along_dim masked_select nonzero _unsafe_index one_hot multinomial
+bincount histc isin tril_indices triu_indices argwhere _pack_padded_sequence _pad_packed_sequence
+"""
+
+
+@lowers(*_GATHER.split())
 def gather(call: OpCall) -> Lowered:
     """Elements picked by position."""
     return "gather", {"fn": call.name, **{k: v for k, v in call.plain().items() if k == "dim"}}
@@ -185,9 +201,14 @@ def gather(call: OpCall) -> Lowered:
 _ACCUMULATE = {"index_add", "scatter_add", "scatter_reduce", "index_reduce"}
 
 
-@lowers("scatter", "scatter_add", "scatter_reduce", "index_add", "index_reduce", "index_copy", "index_fill", "index_put",
-        "_index_put_impl", "_unsafe_index_put", "put", "masked_scatter", "max_unpool2d", "max_unpool3d",
-        "select_scatter", "slice_scatter", "diagonal_scatter", "as_strided_scatter")  # fmt: skip
+_SCATTER = """
+scatter scatter_add scatter_reduce index_add index_reduce index_copy index_fill index_put _index_put_impl
+_unsafe_index_put put masked_scatter max_unpool2d max_unpool3d select_scatter slice_scatter diagonal_scatter
+as_strided_scatter
+"""
+
+
+@lowers(*_SCATTER.split())
 def scatter(call: OpCall) -> Lowered:
     """Elements put by position, added up where `accumulate` says so."""
     adds = call.name in _ACCUMULATE or bool(call.get("accumulate", False)) or call.get("reduce") is not None
@@ -202,11 +223,11 @@ def _scattered(call: OpCall) -> int:
             return int(call["values"].numel())
         picked = torch.broadcast_shapes(*(i.shape for i in indices))
         whole = [n for n, i in zip(call["self"].shape, [*call["indices"], *[None] * 64], strict=False) if i is None]
-        return prod(picked) * prod(whole)
+        return int(prod(picked) * prod(whole))
     if call.name in {"scatter", "scatter_add", "scatter_reduce"}:
         return int(call["index"].numel())
     source = next((call[n] for n in ("src", "source", "values") if hasattr(call.get(n), "shape")), None)
-    return source.numel() if source is not None else call.outputs[0].numel
+    return int(source.numel()) if source is not None else call.outputs[0].numel
 
 
 @lowers("embedding_bag", "_embedding_bag", "_embedding_bag_forward_only")
@@ -220,26 +241,26 @@ def bag(call: OpCall) -> Lowered:
 
 # ---- layout: nothing is computed
 
-@lowers(
-    "alias", "detach", "view", "_unsafe_view", "reshape", "_reshape_alias", "flatten", "unflatten", "ravel", "view_as",
-    "reshape_as", "t", "transpose", "swapaxes", "swapdims", "movedim", "moveaxis", "permute", "numpy_T", "mT", "mH", "H",
-    "adjoint", "matrix_H", "squeeze", "unsqueeze", "expand", "expand_as", "select", "slice", "narrow", "diagonal",
-    "as_strided", "unfold", "split", "split_with_sizes", "unsafe_split", "unsafe_split_with_sizes", "chunk", "unsafe_chunk",
-    "tensor_split", "hsplit", "vsplit", "dsplit", "unbind", "view_as_real", "view_as_complex", "_conj", "resolve_conj",
-    "resolve_neg", "_neg_view", "lift_fresh", "lift", "lift_fresh_copy", "contiguous", "clone", "copy", "_to_copy", "to",
-    "type_as", "cpu", "cuda", "cat", "concat", "concatenate", "stack", "hstack", "vstack", "dstack", "column_stack",
-    "block_diag", "pad", "constant_pad_nd", "reflection_pad1d", "reflection_pad2d", "reflection_pad3d",
-    "replication_pad1d", "replication_pad2d", "replication_pad3d", "_pad_circular", "_pad_enum", "repeat",
-    "repeat_interleave", "tile", "roll", "flip", "fliplr", "flipud", "rot90", "tril", "triu", "diag", "diag_embed",
-    "diagflat", "pixel_shuffle", "pixel_unshuffle", "channel_shuffle", "native_channel_shuffle", "im2col", "meshgrid",
-    "broadcast_tensors", "broadcast_to", "set", "resize", "resize_as", "requires_grad", "item", "_local_scalar_dense",
-    "is_nonzero", "equal", "is_same_size", "sym_size", "sym_stride", "sym_numel", "_assert_async", "_assert_scalar",
-    "_assert_tensor_metadata", "_linalg_check_errors", "diagonal_copy", "atleast_1d", "atleast_2d", "atleast_3d", "view_copy", "expand_copy", "permute_copy", "_reshape_copy",
-    "fill_diagonal", "cartesian_prod", "combinations", "split_copy", "unbind_copy",
-    "to_dense", "to_sparse", "_coalesced", "squeeze_copy", "transpose_copy", "slice_copy",
-    "split_with_sizes_copy", "unsqueeze_copy", "select_copy", "alias_copy", "detach_copy", "t_copy", "vander",
-   
-)  # fmt: skip
+
+_LAYOUT = """
+alias detach view _unsafe_view reshape _reshape_alias flatten unflatten ravel view_as reshape_as t transpose
+swapaxes swapdims movedim moveaxis permute numpy_T mT mH H adjoint matrix_H squeeze unsqueeze expand expand_as
+select slice narrow diagonal as_strided unfold split split_with_sizes unsafe_split unsafe_split_with_sizes chunk
+unsafe_chunk tensor_split hsplit vsplit dsplit unbind view_as_real view_as_complex _conj resolve_conj
+resolve_neg _neg_view lift_fresh lift lift_fresh_copy contiguous clone copy _to_copy to type_as cpu cuda cat
+concat concatenate stack hstack vstack dstack column_stack block_diag pad constant_pad_nd reflection_pad1d
+reflection_pad2d reflection_pad3d replication_pad1d replication_pad2d replication_pad3d _pad_circular _pad_enum
+repeat repeat_interleave tile roll flip fliplr flipud rot90 tril triu diag diag_embed diagflat pixel_shuffle
+pixel_unshuffle channel_shuffle native_channel_shuffle im2col meshgrid broadcast_tensors broadcast_to set resize
+resize_as requires_grad item _local_scalar_dense is_nonzero equal is_same_size sym_size sym_stride sym_numel
+_assert_async _assert_scalar _assert_tensor_metadata _linalg_check_errors diagonal_copy atleast_1d atleast_2d
+atleast_3d view_copy expand_copy permute_copy _reshape_copy fill_diagonal cartesian_prod combinations split_copy
+unbind_copy to_dense to_sparse _coalesced squeeze_copy transpose_copy slice_copy split_with_sizes_copy
+unsqueeze_copy select_copy alias_copy detach_copy t_copy vander
+"""
+
+
+@lowers(*_LAYOUT.split())
 def layout(call: OpCall) -> Lowered:
     """A view, or a copy in another order."""
     plain = {k: v for k, v in call.plain().items() if k not in {"device", "layout", "non_blocking", "pin_memory"}}
@@ -254,14 +275,17 @@ def fold(call: OpCall) -> Lowered:
 
 # ---- creation
 
-@lowers(
-    "empty", "empty_strided", "empty_like", "new_empty", "new_empty_strided", "zeros", "zeros_like", "new_zeros", "ones",
-    "ones_like", "new_ones", "full", "full_like", "new_full", "arange", "linspace", "logspace", "eye", "scalar_tensor",
-    "fill", "zero", "rand", "rand_like", "randn", "randn_like", "randint", "randint_like", "randperm", "bernoulli", "normal",
-    "uniform", "random", "exponential", "geometric", "cauchy", "log_normal", "normal_functional", "hann_window",
-    "hamming_window", "blackman_window", "bartlett_window", "kaiser_window", "_efficientzerotensor", "range", "poisson",
-    "_standard_gamma", "_sample_dirichlet", "binomial",
-)  # fmt: skip
+
+_CREATE = """
+empty empty_strided empty_like new_empty new_empty_strided zeros zeros_like new_zeros ones ones_like new_ones
+full full_like new_full arange linspace logspace eye scalar_tensor fill zero rand rand_like randn randn_like
+randint randint_like randperm bernoulli normal uniform random exponential geometric cauchy log_normal
+normal_functional hann_window hamming_window blackman_window bartlett_window kaiser_window _efficientzerotensor
+range poisson _standard_gamma _sample_dirichlet binomial
+"""
+
+
+@lowers(*_CREATE.split())
 def create(call: OpCall) -> Lowered:
     """Constants, ranges, random numbers."""
     return "create", {"fn": call.name}

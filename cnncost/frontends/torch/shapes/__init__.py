@@ -1,0 +1,12 @@
+"""Output shapes of common ops, by rule.
+
+Torch's meta kernels for these are written in Python and take most of a forward's time on tensors
+without data, and the first of them to run imports torch's compiler; some (fused layers) have none. A
+rule answers only for the plain case. For everything else it returns None, and torch's own kernel gives
+the shape or the error.
+"""
+
+from cnncost.frontends.torch.shapes import layers, simple
+from cnncost.frontends.torch.shapes.registry import output_types, rule_names
+
+__all__ = ["layers", "output_types", "rule_names", "simple"]

@@ -1,0 +1,179 @@
+"""Convolution, norms, linear layers, attention, recurrent layers."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+
+from cnncost.frontends.torch.shapes.registry import (
+    Output,
+    broadcast,
+    channels_last,
+    ordered,
+    packed,
+    per_axis,
+    ready,
+    shapes,
+)
+
+
+@shapes("conv1d", "conv2d", "conv3d", "convolution")
+def _conv(a: dict[str, Any]) -> list[Output] | None:
+    x, w, padding = a["input"], a["weight"], a["padding"]
+    axes, groups = w.dim() - 2, a["groups"]
+    if a.get("transposed"):
+        return _conv_transpose(a)
+    fits = x.dim() == w.dim() and x.shape[1] == w.shape[1] * groups and w.shape[0] % groups == 0
+    last = channels_last(x, w)
+    if not fits or not (ready(x, w, a["bias"]) or last) or isinstance(padding, str):
+        return None
+    if a["bias"] is not None and a["bias"].shape != w.shape[:1]:
+        return None
+    geometry = zip(x.shape[2:], w.shape[2:], per_axis(a["stride"], axes), per_axis(padding, axes),
+                   per_axis(a["dilation"], axes), strict=True)  # fmt: skip
+    spatial = []
+    for size, kernel, stride, pad, dilation in geometry:
+        reach = size + 2 * pad - dilation * (kernel - 1) - 1
+        if reach < 0 or stride < 1 or dilation < 1 or pad < 0:
+            return None
+        spatial.append(reach // stride + 1)
+    return [ordered((x.shape[0], w.shape[0], *spatial), x.dtype, last)]
+
+
+@shapes("conv_transpose1d", "conv_transpose2d", "conv_transpose3d")
+def _conv_transpose(a: dict[str, Any]) -> list[Output] | None:
+    x, w = a["input"], a["weight"]
+    axes, groups = w.dim() - 2, a["groups"]
+    last = channels_last(x, w)
+    if x.dim() != w.dim() or x.shape[1] != w.shape[0] or w.shape[0] % groups or not (ready(x, w, a["bias"]) or last):
+        return None
+    if a["bias"] is not None and tuple(a["bias"].shape) != (w.shape[1] * groups,):
+        return None
+    names = ("stride", "padding", "dilation", "output_padding")
+    geometry = zip(x.shape[2:], w.shape[2:], *(per_axis(a[n], axes) for n in names), strict=True)
+    spatial = []
+    for size, kernel, stride, pad, dilation, extra in geometry:
+        if not (0 <= extra < max(stride, dilation)) or size < 1 or pad < 0 or stride < 1 or dilation < 1:
+            return None
+        spatial.append((size - 1) * stride - 2 * pad + dilation * (kernel - 1) + extra + 1)
+    size = (x.shape[0], w.shape[1] * groups, *spatial)
+    return [ordered(size, x.dtype, last)] if min(spatial) > 0 else None
+
+
+@shapes("batch_norm")
+def _batch_norm(a: dict[str, Any]) -> list[Output] | None:
+    x, channels = a["input"], a["input"].shape[1:2]
+    perchannel = [a[n] for n in ("weight", "bias", "running_mean", "running_var") if a[n] is not None]
+    if any(t.dtype != x.dtype and (t.dtype, x.dtype.itemsize) != (torch.float32, 2) for t in perchannel):
+        return None  # float32 statistics beside half or bfloat16 are the one mixture that is allowed
+    if not a["training"] and (a["running_mean"] is None or a["running_var"] is None):
+        return None
+    if x.dim() < 2 or any(t.shape != channels for t in perchannel) or not x.is_contiguous():
+        return None
+    return [packed(tuple(x.shape), x.dtype)]
+
+
+@shapes("native_batch_norm", "_native_batch_norm_legit")
+def _native_batch_norm(a: dict[str, Any]) -> list[Output] | None:
+    y = _batch_norm(a) if "running_mean" in a else None
+    if y is None or a["input"].dtype != torch.float32:
+        return None
+    saved = packed((a["input"].shape[1] if a["training"] else 0,), torch.float32)
+    return [*y, saved, saved]
+
+
+@shapes("layer_norm")
+def _layer_norm(a: dict[str, Any]) -> list[Output] | None:
+    x, shape = a["input"], tuple(a["normalized_shape"])
+    if not shape:
+        return None
+    affine = [a[n] for n in ("weight", "bias") if a[n] is not None]
+    if tuple(x.shape[x.dim() - len(shape) :]) != shape or any(tuple(t.shape) != shape for t in affine):
+        return None
+    return [packed(tuple(x.shape), x.dtype)] if ready(x, *affine) else None
+
+
+@shapes("group_norm", "native_group_norm")
+def _group_norm(a: dict[str, Any]) -> list[Output] | None:
+    x, whole = a["input"], a["__op__"] == "group_norm"
+    groups = a["num_groups"] if whole else a["group"]
+    affine = [a[n] for n in ("weight", "bias") if a[n] is not None]
+    last = channels_last(x)
+    if x.dim() < 2 or x.shape[1] % groups or any(t.shape != x.shape[1:2] or t.dtype != x.dtype for t in affine):
+        return None
+    if not (x.is_contiguous() or last) or not x.is_floating_point() or x.dtype.itemsize < 4:
+        return None
+    y, saved = ordered(tuple(x.shape), x.dtype, last), packed((x.shape[0], groups), x.dtype)
+    return [y] if whole else [y, saved, saved]
+
+
+@shapes("linear")
+def _linear(a: dict[str, Any]) -> list[Output] | None:
+    x, w, bias = a["input"], a["weight"], a["bias"]
+    if w.dim() != 2 or x.dim() < 1 or x.shape[-1] != w.shape[1] or x.dtype != w.dtype:
+        return None
+    if bias is not None and (tuple(bias.shape) != (w.shape[0],) or bias.dtype != w.dtype):
+        return None
+    return [packed((*x.shape[:-1], w.shape[0]), x.dtype)] if x.is_contiguous() else None
+
+
+@shapes("scaled_dot_product_attention")
+def _attention(a: dict[str, Any]) -> list[Output] | None:
+    q, k, v, mask = a["query"], a["key"], a["value"], a["attn_mask"]
+    same = (
+        q.dtype == k.dtype == v.dtype
+        and q.dim() == k.dim() == v.dim() >= 3
+        and q.shape[:-2] == k.shape[:-2] == v.shape[:-2]
+    )
+    if not same or q.shape[-1] != k.shape[-1] or k.shape[-2] != v.shape[-2]:
+        return None
+    if mask is not None and mask.dtype not in (torch.bool, q.dtype):
+        return None
+    scores = (*q.shape[:-1], k.shape[-2])
+    if mask is not None and (mask.dim() < 2 or a["is_causal"] or broadcast(tuple(mask.shape), scores) != scores):
+        return None
+    return [packed((*q.shape[:-1], v.shape[-1]), q.dtype)]
+
+
+@shapes("_transformer_encoder_layer_fwd")
+def _encoder_layer(a: dict[str, Any]) -> list[Output] | None:
+    src, width = a["src"], a["embed_dim"]
+    fits = src.dim() == 3 and src.shape[2] == width == a["ffn_weight_1"].shape[1] and width % a["num_heads"] == 0
+    return [packed(tuple(src.shape), src.dtype)] if fits else None
+
+
+@shapes("_native_multi_head_attention")
+def _native_mha(a: dict[str, Any]) -> list[Output] | None:
+    q, k, heads = a["query"], a["key"], a["num_head"]
+    if q.dim() != 3 or q.shape[2] != a["embed_dim"] or a["embed_dim"] % heads:
+        return None
+    weights = (
+        (q.shape[0], q.shape[1], k.shape[1])
+        if a["average_attn_weights"]
+        else (q.shape[0], heads, q.shape[1], k.shape[1])
+    )
+    return [packed(tuple(q.shape), q.dtype), packed(weights if a["need_weights"] else (0,), q.dtype)]
+
+
+@shapes("lstm", "gru", "rnn_tanh", "rnn_relu")
+def _recurrent(a: dict[str, Any]) -> list[Output] | None:
+    is_packed = "batch_sizes" in a
+    x = a["data"] if is_packed else a["input"]
+    state = a["hx"] if isinstance(a["hx"], (list, tuple)) else [a["hx"]]
+    weights, directions = a["params"], 2 if a["bidirectional"] else 1
+    back = weights[1].shape[1]
+    # an LSTM keeps two states and has four gates; the others' one state is as wide as their hidden layer
+    hidden = weights[0].shape[0] // 4 if len(state) == 2 else back
+    if (
+        x.dim() != (2 if is_packed else 3)
+        or x.shape[-1] != weights[0].shape[1]
+        or len({x.dtype, weights[0].dtype}) != 1
+    ):
+        return None
+    batch = state[0].shape[1] if is_packed else x.shape[1 if not a.get("batch_first") else 0]
+    first = (a["num_layers"] * directions, batch, back)
+    expected = [first, (first[0], batch, hidden)][: len(state)]
+    if [tuple(s.shape) for s in state] != expected:
+        return None
+    return [packed((*x.shape[:-1], back * directions), x.dtype), *(packed(s, x.dtype) for s in expected)]
