@@ -37,6 +37,15 @@ def _storages(value):
     return set().union(*map(_storages, value)) if isinstance(value, (list, tuple)) else set()
 
 
+def _order(tensor):
+    """In which order the elements lie; a tensor of one channel or one position may be read in either."""
+    last = {4: torch.channels_last, 5: torch.channels_last_3d}.get(tensor.dim())
+    rows, channels = tensor.is_contiguous(), last is not None and tensor.is_contiguous(memory_format=last)
+    if rows and channels:
+        return "either"
+    return "rows" if rows else "channels last" if channels else "other"
+
+
 def _check(func, *args):
     """Hold a rule against the real op, and return what the rule said."""
     said = output_types(func, [_without_data(a) for a in args], {})
@@ -51,8 +60,9 @@ def _check(func, *args):
         results = [result] if isinstance(result, torch.Tensor) else list(result)
         assert [(size, dtype) for size, _, dtype in said] == [(tuple(t.shape), t.dtype) for t in results]
         for tensor, (size, stride, dtype) in zip(results, said, strict=True):
-            if tensor.is_contiguous():
-                assert torch.empty_strided(size, stride, dtype=dtype, device="meta").is_contiguous()
+            made = torch.empty_strided(size, stride, dtype=dtype, device="meta")
+            if not {"either", "other"} & {_order(t) for t in (tensor, *args) if isinstance(t, torch.Tensor)}:
+                assert _order(made) == _order(tensor)
             assert not _storages(tensor) & _storages(list(args)), "the real op returns its input"
     return said
 
@@ -75,11 +85,13 @@ def _mostly(draw, usual, *others):
 
 
 def _tensor(draw, *shape):
-    """Contiguous, now and then transposed or of another dtype."""
-    form = _mostly(draw, "plain", "double", "transposed")
+    """In rows, or with channels last; now and then transposed or of another dtype."""
+    form = _mostly(draw, draw(st.sampled_from(["rows", "channels last"])), "double", "transposed")
     if form == "transposed" and len(shape) > 1:
         return torch.rand(shape[::-1]).permute(*range(len(shape) - 1, -1, -1))
-    return torch.rand(shape, dtype=torch.float64 if form == "double" else torch.float32)
+    tensor = torch.rand(shape, dtype=torch.float64 if form == "double" else torch.float32)
+    last = {4: torch.channels_last, 5: torch.channels_last_3d}.get(len(shape))
+    return tensor.to(memory_format=last) if form == "channels last" and last else tensor
 
 
 @st.composite
@@ -159,6 +171,26 @@ def test_layer_norm(data, shape, affine):
         last = [*last[:-1], last[-1] + 1]
     weight = bias = torch.rand(last) if affine else None
     _check(aten.layer_norm.default, _tensor(data.draw, *shape), last, weight, bias)
+
+
+@some
+@given(data=st.data(), shape=st.lists(sizes, max_size=3), groups=st.integers(0, 3), inner=sizes, affine=st.booleans())
+def test_group_norm(data, shape, groups, inner, affine):
+    draw = data.draw
+    channels = max(1, groups * inner + _mostly(draw, 0, 1))
+    x = _tensor(draw, 2, channels, *shape)
+    weight = bias = torch.ones(channels + _mostly(draw, 0, 1)) if affine else None
+    _check(aten.group_norm.default, x, groups, weight, bias)
+
+
+@some
+@given(shape=st.lists(sizes, max_size=2), groups=sizes, inner=sizes, affine=st.booleans())
+def test_group_norm_in_parts(shape, groups, inner, affine):
+    """Plain settings alone, as for batch norm."""
+    x = torch.rand(2, groups * inner, *shape)
+    weight = bias = torch.ones(groups * inner) if affine else None
+    places = torch.Size(shape).numel()
+    assert _check(aten.native_group_norm.default, x, weight, bias, 2, groups * inner, places, groups, 1e-5)
 
 
 @some
@@ -375,7 +407,8 @@ def test_every_rule_is_held_against_the_real_op():
     """By a test above, or here: what fused layers return, and names for the same op."""
     tried = set(UNARY) | set(BINARY) | set(CELLS) | {
         *(f"conv{n}d" for n in (1, 2, 3)), *(f"conv_transpose{n}d" for n in (1, 2, 3)), "convolution",
-        "batch_norm", "native_batch_norm", "_native_batch_norm_legit", "layer_norm", "linear",
+        "batch_norm", "native_batch_norm", "_native_batch_norm_legit", "layer_norm", "group_norm",
+        "native_group_norm", "linear",
         "scaled_dot_product_attention", "softmax", "_softmax", "log_softmax", "_log_softmax", "dropout",
         "feature_dropout", "cat", "pad", "constant_pad_nd", *(f"max_pool{n}d" for n in (1, 2, 3)),
         *(f"avg_pool{n}d" for n in (1, 2, 3)), *(f"adaptive_avg_pool{n}d" for n in (1, 2, 3)), "sum", "mean", "amax",

@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Awaitable, Coroutine, Iterator
 from importlib import import_module
 from threading import RLock
 from typing import Any
@@ -14,7 +15,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from cnncost.errors import InputError
+from cnncost.errors import ForwardError, InputError
 from cnncost.frontends.torch import memo
 from cnncost.frontends.torch.diagnose import explain_failure
 from cnncost.frontends.torch.guard import quiet_torch, same_random_state
@@ -49,7 +50,12 @@ def record(model: nn.Module, inputs: Any, *, grad: bool = False, use_memo: bool 
         tree = list(walk(model))
         check_initialised(tree)
         imported = sys.modules.keys() >= _COMPILER
-        graph = _record(tree, prepare(inputs, model), grad, use_memo)
+        try:
+            graph = _record(tree, prepare(inputs, model), grad, use_memo)
+        except ForwardError as error:
+            if grad or "does not require grad" not in str(error):
+                raise
+            return record(model, inputs, grad=True, use_memo=use_memo)  # forward differentiates
         if not imported and not _COMPILER.isdisjoint(sys.modules):
             # Some of torch's kernels import its compiler when they are first run. What that leaves behind holds on
             # to tensors, so that their deaths are not seen; with everything imported they are.
@@ -57,6 +63,20 @@ def record(model: nn.Module, inputs: Any, *, grad: bool = False, use_memo: bool 
                 import_module(name)
             graph = _record(tree, prepare(inputs, model), grad, use_memo)
         return graph
+
+
+def _finished(result: Any) -> Any:
+    """What forward returns, when it has done its work: a generator does it when it is asked to.
+
+    Raises:
+        InputError: forward is a coroutine.
+    """
+    if isinstance(result, Awaitable):
+        if isinstance(result, Coroutine):
+            result.close()
+        raise InputError("forward returns a coroutine, which does nothing until it is awaited; give a module that "
+                         "returns its results")  # fmt: skip
+    return list(result) if isinstance(result, Iterator) else result
 
 
 _ONE_AT_A_TIME = RLock()
@@ -81,7 +101,7 @@ def _record(originals: list[tuple[str, nn.Module]], inputs: Inputs, grad: bool, 
     with same_random_state():
         try:
             with tracker.tracking(), quiet_torch(grad), recorder:
-                result = model(*inputs.args, **inputs.kwargs)
+                result = _finished(model(*inputs.args, **inputs.kwargs))
                 outputs = tracker.values(result)
         except (Exception, SystemExit) as error:
             if isinstance(error, InputError):

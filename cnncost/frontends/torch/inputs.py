@@ -49,10 +49,14 @@ def prepare(inputs: Any, model: nn.Module) -> Inputs:
     if isinstance(inputs, dict):
         kwargs = {name: make(value, str(name)) for name, value in inputs.items()}
         return Inputs((), kwargs, make.data)
-    if isinstance(inputs, (tuple, list)) and not isinstance(inputs, TensorText) and not _is_shape(inputs):
+    if (
+        isinstance(inputs, (tuple, list))
+        and not isinstance(inputs, (TensorText, PackedSequence))
+        and not _is_shape(inputs)
+    ):
         args = tuple(make(value, f"inputs[{i}]") for i, value in enumerate(inputs))
         return Inputs(args, {}, make.data)
-    if isinstance(inputs, (str, torch.Tensor, TensorText)) or _is_shape(inputs):
+    if isinstance(inputs, (str, torch.Tensor, TensorText, PackedSequence)) or _is_shape(inputs):
         return Inputs((make(parse_shape(inputs) if isinstance(inputs, str) else inputs, "inputs"),), {}, make.data)
     raise InputError(
         f"inputs: expected tensors, shapes such as (1, 3, 224, 224) or '1x3x224x224', or tuples and dicts of them, "
@@ -92,6 +96,8 @@ class _Maker:
         return None if tensor is None else self._given(tensor)
 
     def _given(self, tensor: torch.Tensor) -> torch.Tensor:
+        if tensor.is_nested:
+            raise InputError("inputs: a nested tensor has no one shape; give a padded tensor or a packed sequence")
         if tensor.is_meta:
             return tensor.detach()
         if tensor.layout is not torch.strided:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import is_dataclass
 from functools import partial
 from threading import get_ident
 from typing import Any
@@ -153,6 +154,10 @@ class Tracker:
             return tuple([value for item in result for value in self.values(item)])
         if isinstance(result, dict):
             return tuple(value for item in result.values() for value in self.values(item))
+        if isinstance(result, (set, frozenset)):
+            return tuple(value for item in result for value in self.values(item))
+        if is_dataclass(result) and not isinstance(result, type):
+            return self.values(vars(result)) if hasattr(result, "__dict__") else ()
         return ()
 
 

@@ -6,6 +6,7 @@ the copy. The user's modules are only read, so that other threads may run them m
 
 from __future__ import annotations
 
+import copy as copying
 import sys
 from collections import OrderedDict, deque
 from functools import cache, partial
@@ -20,7 +21,9 @@ from cnncost.frontends.torch.running import META, has_data, twin
 _ATOMS = frozenset({bool, int, float, str, type(None), torch.dtype, torch.device, torch.Size, type})
 _SYSTEM = sys.stdlib_module_names - {"__main__"} | {"torch", "numpy"}
 _TENSORS = frozenset({"_parameters", "_buffers"})
-_EMPTIES = frozenset({dict, OrderedDict, set, list})
+_EMPTIES = frozenset({dict, OrderedDict, set})
+_CONTAINERS = frozenset({list, set, deque})
+_EVERY_MODULE = frozenset(vars(nn.Module()))
 
 
 @cache
@@ -35,6 +38,14 @@ def _is_plain(kind: type) -> bool:
         and not any("__slots__" in base.__dict__ for base in kind.__mro__)
         and not issubclass(kind, type)
     )
+
+
+def _copy_slots(module: nn.Module, copy: nn.Module) -> None:
+    for base in type(module).__mro__[:-1]:
+        if (slots := base.__dict__.get("__slots__")) is not None:
+            for name in [slots] if isinstance(slots, str) else slots:
+                if hasattr(module, name):
+                    object.__setattr__(copy, name, getattr(module, name))
 
 
 class Skeleton:
@@ -66,7 +77,7 @@ class Skeleton:
         attributes = copy.__dict__
         attributes.update(module.__dict__)
         for name, value, kind in [(n, v, k) for n, v in module.__dict__.items() if (k := type(v)) not in _ATOMS]:
-            if kind in _EMPTIES and not value:  # every module has a dozen of hooks, nearly always empty
+            if name in _EVERY_MODULE and kind in _EMPTIES and not value:  # a dozen of hooks, nearly always none
                 attributes[name] = kind()
             elif kind is tuple and (tuple(map(type, value)) == (int, int) or _ATOMS.issuperset(map(type, value))):
                 continue
@@ -75,6 +86,7 @@ class Skeleton:
                                     for n, t in value.items()}  # fmt: skip
             else:
                 attributes[name] = self._value(value, kind)
+        _copy_slots(module, copy)
         return copy
 
     def copy_of(self, original: Any) -> Any:
@@ -89,19 +101,28 @@ class Skeleton:
             return self._tensor(value)
         if kind is tuple:
             return value if _ATOMS.issuperset(map(type, value)) else tuple([self._value(v, type(v)) for v in value])
+        if isinstance(value, nn.Module):
+            return self.module(value)
+        if isinstance(value, dict) or kind in _CONTAINERS:
+            found = self._copies.get(id(value))
+            return self._container(value) if found is None else found
+        return self._other(value, kind)
+
+    def _container(self, value: Any) -> Any:
+        """A copy with copies in it. One that two modules share stays shared, and it may hold itself."""
+        copy = self._copies[id(value)] = value.copy()
+        self._originals.append(value)
         if isinstance(value, dict):
-            copy = value.copy()
             for key, item in value.items():
                 if type(item) not in _ATOMS:
                     copy[key] = self._value(item, type(item))
                 if type(key) is not str and isinstance(key, (nn.Module, torch.Tensor)):
                     copy[self._value(key, type(key))] = copy.pop(key)
             return copy
-        if isinstance(value, nn.Module):
-            return self.module(value)
-        if kind is list or kind is set:
-            return kind([self._value(v, type(v)) for v in value])
-        return self._other(value, kind)
+        copy.clear()
+        items = [self._value(v, type(v)) for v in value]
+        copy.update(items) if isinstance(value, set) else copy.extend(items)
+        return copy
 
     def _other(self, value: Any, kind: type) -> Any:
         if isinstance(value, tuple) and hasattr(value, "_fields"):
@@ -113,8 +134,10 @@ class Skeleton:
             return partial(parts[0], *parts[1], **parts[2])
         if kind is SimpleNamespace:
             return SimpleNamespace(**self._value(vars(value), dict))
-        if kind is deque:
-            return deque([self._value(v, type(v)) for v in value], value.maxlen)
+        if kind is torch.Generator:
+            return value.clone_state()
+        if kind.__module__ == "random" or kind.__module__.startswith("numpy.random"):
+            return copying.deepcopy(value)  # a generator of random numbers: the user's is not to move on
         return self._object(value, kind) if _is_plain(kind) else value
 
     def _bare(self, tensor: torch.Tensor) -> torch.Tensor:
@@ -162,4 +185,6 @@ class Skeleton:
                 self.data[id(copy)] = tensor
         self._copies[id(tensor)] = copy
         self._originals.append(tensor)
+        if tensor.__dict__:
+            copy.__dict__.update(tensor.__dict__)
         return copy
