@@ -155,7 +155,7 @@ def test_adaptive_flops_by_hand(counted, layer, x, expected):
 # ---- interpolation
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=25, deadline=None)
 @given(data=st.data(), axes=st.integers(1, 3), align=st.booleans())
 def test_flops_of_an_interpolation_whose_result_is_right(counted, data, axes, align):
     size, out = _per_axis(data.draw, axes, 1, 4), _per_axis(data.draw, axes, 1, 5)

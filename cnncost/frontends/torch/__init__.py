@@ -7,7 +7,6 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Awaitable, Coroutine, Iterator
 from importlib import import_module
 from threading import RLock
 from typing import Any
@@ -65,20 +64,6 @@ def record(model: nn.Module, inputs: Any, *, grad: bool = False, use_memo: bool 
         return graph
 
 
-def _finished(result: Any) -> Any:
-    """What forward returns, when it has done its work: a generator does it when it is asked to.
-
-    Raises:
-        InputError: forward is a coroutine.
-    """
-    if isinstance(result, Awaitable):
-        if isinstance(result, Coroutine):
-            result.close()
-        raise InputError("forward returns a coroutine, which does nothing until it is awaited; give a module that "
-                         "returns its results")  # fmt: skip
-    return list(result) if isinstance(result, Iterator) else result
-
-
 _ONE_AT_A_TIME = RLock()
 """Recording replaces `nn.Module.__call__` for its time, and so can't run twice at once."""
 _COMPILER = frozenset({"torch._dynamo", "sympy"})
@@ -101,7 +86,7 @@ def _record(originals: list[tuple[str, nn.Module]], inputs: Inputs, grad: bool, 
     with same_random_state():
         try:
             with tracker.tracking(), quiet_torch(grad), recorder:
-                result = _finished(model(*inputs.args, **inputs.kwargs))
+                result = model(*inputs.args, **inputs.kwargs)
                 outputs = tracker.values(result)
         except (Exception, SystemExit) as error:
             if isinstance(error, InputError):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Coroutine, Iterator
 from contextlib import contextmanager
 from dataclasses import is_dataclass
 from functools import partial
@@ -118,6 +118,8 @@ class Tracker:
             try:
                 # `_call_impl` passes a module's own compiled form by: what it runs is what it was compiled from
                 result = module._call_impl(*args, **kwargs)
+                if outer is None and type(result) is not torch.Tensor:
+                    result = _finished(result)
             except BaseException as error:
                 if self._error is not error:  # the innermost call that raised it comes by first
                     self._error, self.failed_at = error, (self.path(call), module, args)
@@ -161,6 +163,14 @@ class Tracker:
         return ()
 
 
+def _finished(result: Any) -> Any:
+    """What the model's forward returns, when it has done its work: a generator does it when it is asked to."""
+    if isinstance(result, Coroutine):
+        result.close()
+        raise TypeError("forward returns a coroutine, which does nothing until it is awaited")
+    return list(result) if isinstance(result, Iterator) else result
+
+
 def walk(model: nn.Module) -> Iterator[tuple[str, nn.Module]]:
     """Each module once under its first path, parents before children. Raises InputError on a cycle."""
     seen: set[int] = set()
@@ -197,7 +207,8 @@ def check_initialised(tree: list[tuple[str, nn.Module]]) -> None:
             if type(tensor) in _LAZY:
                 raise InputError(
                     f"{path or 'the model'} ({type(module).__name__}): {name} is not initialised (a lazy module takes "
-                    "its size from the first input); run the model once on real data, or give the size to its constructor"
+                    "its size from the first input); run the model once on real data, or give the size to its "
+                    "constructor"
                 )
 
 

@@ -133,7 +133,7 @@ class Skeleton:
             parts = [self._value(v, type(v)) for v in (value.func, value.args, value.keywords)]
             return partial(parts[0], *parts[1], **parts[2])
         if kind is SimpleNamespace:
-            return SimpleNamespace(**self._value(vars(value), dict))
+            return self._object(value, kind)
         if kind is torch.Generator:
             return value.clone_state()
         if kind.__module__ == "random" or kind.__module__.startswith("numpy.random"):
@@ -163,7 +163,7 @@ class Skeleton:
         found = self._copies.get(id(value))
         if found is None:
             self._originals.append(value)
-            found = self._copies[id(value)] = object.__new__(kind)
+            found = self._copies[id(value)] = kind.__new__(kind)
             found.__dict__.update({k: self._value(v, type(v)) for k, v in value.__dict__.items()})
         return found
 
