@@ -6,7 +6,6 @@ from pathlib import Path
 import pytest
 import torch
 from torch import nn
-from torch import tensor as literal
 from torch.nn import functional as F  # torch's own name for it
 
 import cnncost
@@ -346,10 +345,3 @@ def test_a_relative_position_index_as_vision_transformers_make_it(grad):
     totals = cnncost.analyze(record(Bias(), (1, 2, 9, 9), grad=grad)).totals
     # a lookup is free; an addition for each of the 2·9·9 scores
     assert (totals.flops, totals.params, totals.buffers) == (162, 50, 81)
-
-
-@GRAD
-def test_a_literal_tensor_by_a_name_of_its_own(grad):
-    found = []
-    record(Function(lambda x: found.append(literal([3, 1], device=x.device).tolist())), (2, 4), grad=grad)
-    assert found[-1] == [3, 1]

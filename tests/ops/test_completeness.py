@@ -106,9 +106,9 @@ if hasattr(nn, "LinearCrossEntropyLoss"):
 
 NOT_RUN = frozenset(
     "Module Container ModuleDict ModuleList ParameterDict ParameterList Sequential DataParallel RNNBase RNNCellBase "
-    "NLLLoss2d".split()
+    "NLLLoss2d MultiLabelMarginLoss".split()
 )
-"""Containers, bases of others, and an old name."""
+"""Containers, bases of others, an old name, and a loss whose work depends on how many labels there are."""
 
 
 REFUSED = frozenset({"CTCLoss", "GaussianNLLLoss"})

@@ -114,9 +114,7 @@ def test_a_gate_counts_its_outputs(counted):
         pytest.param(lambda x, _: torch.special.entr(x), 3, id="entr: log, ·, −"),
         pytest.param(lambda x, _: x.nan_to_num(), 3, id="nan_to_num: three comparisons"),
         pytest.param(torch.polar, 4, id="polar: cos, sin, two products"),
-        pytest.param(
-            lambda x, _: torch.ops.aten.elu(x, 1.0, 1.5, 2.0), 6, id="ELU with both scales: and two products"
-        ),
+        pytest.param(lambda x, _: torch.ops.aten.elu(x, 1.0, 1.5, 2.0), 6, id="ELU with both scales: and two products"),
         pytest.param(lambda x, y: torch.lerp(x, y, 0.5), 3, id="lerp: y − x, w·, x +"),
         pytest.param(lambda x, y: torch.addcmul(x, x, y, value=0.5), 3, id="addcmul: a·b, v·, x +"),
         pytest.param(lambda x, y: torch.addcdiv(x, x, y, value=0.5), 3, id="addcdiv: a/b, v·, x +"),

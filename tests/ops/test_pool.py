@@ -34,9 +34,7 @@ def pools(draw):
     kernel, stride = _per_axis(draw, axes, 1, 3), _per_axis(draw, axes, 1, 3)
     padding = tuple(draw(st.integers(0, k // 2)) for k in kernel)
     dilation = _per_axis(draw, axes, 1, 2)
-    size = tuple(
-        draw(st.integers(d * (k - 1) + 1, (9, 7, 5)[axes - 1])) for k, d in zip(kernel, dilation, strict=True)
-    )
+    size = tuple(draw(st.integers(d * (k - 1) + 1, (9, 7, 5)[axes - 1])) for k, d in zip(kernel, dilation, strict=True))
     lead = draw(st.sampled_from([(2,), (1, 3), (2, 2)]))
     return lead, size, kernel, stride, padding, dilation
 

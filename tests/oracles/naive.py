@@ -31,9 +31,7 @@ def _taken(out: Sequence[int], taps: Sequence[int], stride: Ints, dilation: Ints
 
 
 def _spatial(size: Ints, kernel: Ints, stride: Ints, dilation: Ints) -> Ints:
-    return tuple(
-        len(range(0, x - d * (k - 1), s)) for x, k, s, d in zip(size, kernel, stride, dilation, strict=True)
-    )
+    return tuple(len(range(0, x - d * (k - 1), s)) for x, k, s, d in zip(size, kernel, stride, dilation, strict=True))
 
 
 # ---- multiply-accumulates

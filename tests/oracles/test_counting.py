@@ -59,9 +59,7 @@ def test_convolution(x, weight, stride, padding, dilation, groups):
 def test_same_padding(kernel, dilation):
     tensors = _random(1, 2, 8), _random(2, 2, kernel)
     padding = multiplications.same_padding((kernel,), (dilation,))
-    result, tally = tallied(
-        naive.convolution, *tensors, stride=(1,), padding=padding, dilation=(dilation,), groups=1
-    )
+    result, tally = tallied(naive.convolution, *tensors, stride=(1,), padding=padding, dilation=(dilation,), groups=1)
     expected = nn.Conv1d(2, 2, kernel, padding="same", dilation=dilation, bias=False, dtype=torch.float64)
     expected.weight.data.copy_(tensors[1])
     _close(result, expected(tensors[0]).detach())

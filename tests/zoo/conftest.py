@@ -44,9 +44,7 @@ def _macs_of(layer: nn.Module, out: torch.Size) -> int:
         case nn.Linear():
             return layer.in_features * layer.out_features
         case nn.Conv2d():
-            return (
-                out.numel() * layer.in_channels // layer.groups * layer.kernel_size[0] * layer.kernel_size[1]
-            )
+            return out.numel() * layer.in_channels // layer.groups * layer.kernel_size[0] * layer.kernel_size[1]
         case SparseConv2d():
             return sum(len(inputs) for inputs in layer.connections) * layer.kernel_size**2 * out[1:].numel()
     return 0

@@ -56,9 +56,7 @@ def test_macs_of_each_layer(name, halves, on_meta, count_macs):
     }
 
 
-def test_the_lecture_is_right_that_convolutions_have_6_percent_of_parameters_and_95_of_time(
-    on_meta, count_macs
-):
+def test_the_lecture_is_right_that_convolutions_have_6_percent_of_parameters_and_95_of_time(on_meta, count_macs):
     model = on_meta("alexnet")
     params = [sum(p.numel() for p in part.parameters()) for part in (model.features, model)]
     macs = count_macs(model, (1, 3, 227, 227))

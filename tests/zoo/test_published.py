@@ -43,10 +43,6 @@ def within(layer: str | None, counts: dict[str, int]) -> int:
 
 @pytest.mark.parametrize("name", zoo.names())
 def test_whole_network_has_exact_params_and_macs(name):
-    exact = {
-        figure.quantity
-        for figure in zoo.entry(name).published
-        if figure.layer is None and not figure.tolerance
-    }
+    exact = {figure.quantity for figure in zoo.entry(name).published if figure.layer is None and not figure.tolerance}
     assert exact & {"params", "trainable_params"}
     assert "macs" in exact

@@ -27,9 +27,7 @@ def test_no_two_digits_are_near():
 
 def test_output_is_the_squared_distance_to_each_code():
     layer, x = BitmapRBF(), torch.randn(3, 84)
-    expected = torch.tensor(
-        [[sum((a - b) ** 2 for a, b in zip(v, w, strict=True)) for w in layer.codes] for v in x]
-    )
+    expected = torch.tensor([[sum((a - b) ** 2 for a, b in zip(v, w, strict=True)) for w in layer.codes] for v in x])
     assert torch.allclose(layer(x), expected, rtol=1e-4)
 
 

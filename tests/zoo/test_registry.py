@@ -45,8 +45,7 @@ def test_a_name_cannot_be_taken_twice():
 
 def test_names_and_figures_need_no_torch():
     code = (
-        "import sys, cnncost.zoo as zoo; zoo.names(); zoo.entry('lenet5').published; "
-        "sys.exit('torch' in sys.modules)"
+        "import sys, cnncost.zoo as zoo; zoo.names(); zoo.entry('lenet5').published; sys.exit('torch' in sys.modules)"
     )
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 

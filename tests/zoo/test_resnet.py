@@ -30,9 +30,7 @@ def bottlenecks(blocks: tuple[int, ...], *, stride_on_3x3: bool) -> tuple[int, i
     for stage, (count, maps, side) in enumerate(zip(blocks, MAPS, SIDES, strict=True)):
         before = 4 * MAPS[stage - 1] if stage else 64
         first = before * maps
-        others = (
-            (count - 1) * 4 * maps * maps + count * (9 * maps * maps + 4 * maps * maps) + before * 4 * maps
-        )
+        others = (count - 1) * 4 * maps * maps + count * (9 * maps * maps + 4 * maps * maps) + before * 4 * maps
         params += first + others + count * 2 * (maps + maps + 4 * maps) + 2 * 4 * maps
         wide = 2 * side if stage and stride_on_3x3 else side
         macs += first * wide**2 + others * side**2
@@ -67,12 +65,8 @@ def measured(model: nn.Module, count_macs) -> tuple[int, int]:
             25_557_032,
             id="ResNet-50 with the stride on the 3x3: 4.09 G, the same parameters",
         ),
-        pytest.param(
-            "resnet101", {}, bottlenecks((3, 4, 23, 3), stride_on_3x3=False), 44_549_160, id="ResNet-101"
-        ),
-        pytest.param(
-            "resnet152", {}, bottlenecks((3, 8, 36, 3), stride_on_3x3=False), 60_192_808, id="ResNet-152"
-        ),
+        pytest.param("resnet101", {}, bottlenecks((3, 4, 23, 3), stride_on_3x3=False), 44_549_160, id="ResNet-101"),
+        pytest.param("resnet152", {}, bottlenecks((3, 8, 36, 3), stride_on_3x3=False), 60_192_808, id="ResNet-152"),
     ],
 )
 def test_params_and_macs(name, options, expected, params, count_macs):
@@ -162,9 +156,7 @@ def test_a_bottleneck_without_shortcut_is_plain():
     ("options", "message"),
     [
         pytest.param({"shortcut": "C"}, "shortcut to be one of .*got 'C'", id="an unknown shortcut"),
-        pytest.param(
-            {"stride_on": "5x5"}, "stride_on to be one of .*got '5x5'", id="an unknown stride position"
-        ),
+        pytest.param({"stride_on": "5x5"}, "stride_on to be one of .*got '5x5'", id="an unknown stride position"),
     ],
 )
 def test_options_are_checked(options, message):

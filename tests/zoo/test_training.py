@@ -48,9 +48,7 @@ def test_lenet1_learns_digits(digits):
     assert (model(images).argmax(dim=1) == some.labels).float().mean() > 0.8
 
 
-@pytest.mark.parametrize(
-    "loss", [pytest.param(mle_loss, id="equation 8"), pytest.param(map_loss, id="equation 9")]
-)
+@pytest.mark.parametrize("loss", [pytest.param(mle_loss, id="equation 8"), pytest.param(map_loss, id="equation 9")])
 def test_lenet5_learns_digits_by_their_distance_to_the_codes(loss, digits):
     some = digits(128)
     # section II.B: paper is -0.1 and ink 1.175, so that the mean input is near 0 and its variance near 1
@@ -64,9 +62,7 @@ def test_lenet5_learns_digits_by_their_distance_to_the_codes(loss, digits):
 
 def test_modern_lenet5_learns_digits(digits):
     some = digits(128)
-    before, after = train(
-        zoo.build("lenet5_modern"), some.resized(32), some.labels, F.cross_entropy, steps=20
-    )
+    before, after = train(zoo.build("lenet5_modern"), some.resized(32), some.labels, F.cross_entropy, steps=20)
     assert after < before / 2
 
 
@@ -81,15 +77,11 @@ def test_narrow_networks_at_their_papers_input_size_learn(name, digits):
     assert after < before
 
 
-@pytest.mark.parametrize(
-    "name", ["resnet18", "resnet34", "resnet50", "resnet101", "resnet152", "plain18", "plain34"]
-)
+@pytest.mark.parametrize("name", ["resnet18", "resnet34", "resnet50", "resnet101", "resnet152", "plain18", "plain34"])
 def test_narrow_residual_and_plain_networks_learn(name, digits):
     some = digits(8)
     model = zoo.build(name, width=0.25, num_classes=10)
-    before, after = train(
-        model, some.resized(64, channels=3), some.labels, F.cross_entropy, steps=10, rate=0.001
-    )
+    before, after = train(model, some.resized(64, channels=3), some.labels, F.cross_entropy, steps=10, rate=0.001)
     assert after < before
 
 
@@ -97,7 +89,5 @@ def test_narrow_residual_and_plain_networks_learn(name, digits):
 def test_full_networks_learn_at_a_smaller_input_size(name, digits):
     some = digits(4)
     model = zoo.build(name, num_classes=10)
-    before, after = train(
-        model, some.resized(64, channels=3), some.labels, F.cross_entropy, steps=2, rate=0.001
-    )
+    before, after = train(model, some.resized(64, channels=3), some.labels, F.cross_entropy, steps=2, rate=0.001)
     assert after < before

@@ -62,8 +62,7 @@ def test_only_a_lrn_normalises_and_does_so_after_the_first_relu(on_meta):
     normalising = [
         name
         for name in zoo.names()
-        if name.startswith("vgg")
-        and any(isinstance(m, nn.LocalResponseNorm) for m in on_meta(name).modules())
+        if name.startswith("vgg") and any(isinstance(m, nn.LocalResponseNorm) for m in on_meta(name).modules())
     ]
     assert normalising == ["vgg11_lrn"]
     first = [path for path, _ in on_meta("vgg11_lrn").features.named_children()][:4]
