@@ -197,7 +197,7 @@ def test_colour_in_a_terminal(terminal, colored, run, monkeypatch):
 def summarize(*arguments, **environment):
     """In a process of its own."""
     code = "import sys; from cnncost.cli import main; main(sys.argv[1:])"
-    return subprocess.run(  # noqa: S603  # our own code
+    return subprocess.run(  # our own code
         [sys.executable, "-c", code, "summarize", *arguments], capture_output=True, check=False, env=environment
     )
 
@@ -220,7 +220,7 @@ def test_a_pipe_does_not_wait_for_what_it_does_not_need():
         "try: main(['summarize', 'lenet5'])\n"
         "except SystemExit: print(sorted({'rich', 'pandas', 'fvcore', 'html'} & sys.modules.keys()))"
     )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)  # noqa: S603
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.splitlines()[-1] == "[]"
 
 
@@ -230,5 +230,5 @@ def test_csv_does_without_pandas():
         "try: main(['summarize', 'lenet5', '--format', 'csv'])\n"
         "except SystemExit: sys.stderr.write(str('pandas' in sys.modules))"
     )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)  # noqa: S603
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stderr == "False"

@@ -109,6 +109,6 @@ def test_short(paper, short):
 def test_ascii_where_stdout_has_no_more():
     code = "from cnncost.cli import main; main(['zoo', 'resnet34'])"
     environment = {"PYTHONIOENCODING": "ascii"}
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, check=False, env=environment)  # noqa: S603
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, check=False, env=environment)
     assert (done.returncode, done.stderr) == (0, b"")
     assert done.stdout.isascii()

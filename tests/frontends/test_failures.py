@@ -510,7 +510,7 @@ def test_no_input_for_a_model_that_has_none_of_its_own():
 def test_errors_can_be_pickled():
     """As they are when a worker process raises them."""
     for error in (ForwardError("message", "a.b"), InputError("message"), DataDependentError("message", "c")):
-        again = pickle.loads(pickle.dumps(error))  # noqa: S301  # our own bytes
+        again = pickle.loads(pickle.dumps(error))  # our own bytes
         assert (type(again), str(again), getattr(again, "path", None)) == (
             type(error), "message", getattr(error, "path", None),
         )  # fmt: skip

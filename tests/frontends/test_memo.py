@@ -299,7 +299,7 @@ def test_the_order_in_memory_is_that_of_a_real_run(function, order, grad):
 
 
 def test_a_group_norm_keeps_channels_last():
-    """Without autograd: with it, torch's own code copies what has no data into the usual order before the op is seen."""
+    """Without autograd: with it, torch's own code copies it into the usual order before the op is seen."""
     x, seen = torch.zeros(2, 4, 8, 8).to(memory_format=torch.channels_last), []
     record(Function(lambda x: seen.append(F.group_norm(x, 2).stride())), x)
     assert seen[-1] == F.group_norm(x, 2).stride() == x.stride()

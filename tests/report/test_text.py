@@ -122,5 +122,5 @@ def test_plain_text_needs_no_rich():
         "sys.exit('torch' in sys.modules or 'pandas' in sys.modules)"
     )
     saved = analyze("lenet5").to_json()
-    done = subprocess.run([sys.executable, "-c", code], input=saved, text=True, check=False)  # noqa: S603  # our own code
+    done = subprocess.run([sys.executable, "-c", code], input=saved, text=True, check=False)  # our own code
     assert done.returncode == 0

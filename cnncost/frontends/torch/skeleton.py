@@ -163,7 +163,7 @@ class Skeleton:
         found = self._copies.get(id(value))
         if found is None:
             self._originals.append(value)
-            found = self._copies[id(value)] = kind.__new__(kind)
+            found = self._copies[id(value)] = kind.__new__(kind)  # type: ignore[call-overload]  # no metaclass, see _is_plain
             found.__dict__.update({k: self._value(v, type(v)) for k, v in value.__dict__.items()})
         return found
 
