@@ -105,8 +105,9 @@ def test_a_cost_is_computed_once_a_spec():
 
 
 def test_every_rule_states_its_algebra():
-    for kind in ops.kinds():
-        assert ops.rule_doc(kind), kind
+    ours = [kind for kind in ops.kinds() if "::" not in kind]  # others are registered by tests
+    assert len(ours) > 20
+    assert [kind for kind in ours if not ops.rule_doc(kind)] == []
 
 
 @pytest.mark.parametrize(

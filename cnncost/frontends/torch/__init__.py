@@ -21,7 +21,7 @@ from cnncost.frontends.torch.guard import quiet_torch, same_random_state
 from cnncost.frontends.torch.inputs import Inputs, prepare
 from cnncost.frontends.torch.modules import Tracker, check_initialised, walk
 from cnncost.frontends.torch.recorder import Recorder
-from cnncost.frontends.torch.skeleton import Skeleton
+from cnncost.frontends.torch.skeleton import LazyParameterError, Skeleton
 from cnncost.frontends.torch.unwrap import unwrapped
 from cnncost.garbage import no_collection
 from cnncost.graph import Graph, verify
@@ -47,10 +47,12 @@ def record(model: nn.Module, inputs: Any, *, grad: bool = False, use_memo: bool 
     model = unwrapped(model)
     with _ONE_AT_A_TIME, no_collection(), torch.inference_mode(False):
         tree = list(walk(model))
-        check_initialised(tree)
         imported = sys.modules.keys() >= _COMPILER
         try:
             graph = _record(tree, prepare(inputs, model), grad, use_memo)
+        except LazyParameterError:
+            check_initialised(tree)
+            raise
         except ForwardError as error:
             if grad or "does not require grad" not in str(error):
                 raise

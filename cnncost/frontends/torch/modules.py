@@ -13,13 +13,11 @@ import torch
 from torch import nn
 from torch.jit._script import RecursiveScriptModule
 from torch.jit._trace import TopLevelTracedModule, TracedModule
-from torch.nn.parameter import UninitializedBuffer, UninitializedParameter
 
 from cnncost.errors import InputError
 from cnncost.frontends.torch.recorder import Recorder
+from cnncost.frontends.torch.skeleton import LAZY
 from cnncost.graph import Call, Owned, Role, Scope
-
-_LAZY = frozenset({UninitializedParameter, UninitializedBuffer})
 
 _SCRIPTED = frozenset({RecursiveScriptModule, TopLevelTracedModule, TracedModule})
 
@@ -204,7 +202,7 @@ def check_initialised(tree: list[tuple[str, nn.Module]]) -> None:
     """Raise InputError for lazy parameters, whose sizes nobody knows yet."""
     for path, module in tree:
         for name, tensor in (*module._parameters.items(), *module._buffers.items()):
-            if type(tensor) in _LAZY:
+            if type(tensor) in LAZY:
                 raise InputError(
                     f"{path or 'the model'} ({type(module).__name__}): {name} is not initialised (a lazy module takes "
                     "its size from the first input); run the model once on real data, or give the size to its "

@@ -15,6 +15,7 @@ from typing import Any
 
 import torch
 from torch import nn
+from torch.nn.parameter import UninitializedBuffer, UninitializedParameter
 
 from cnncost.frontends.torch.running import META, has_data, twin
 
@@ -24,6 +25,14 @@ _TENSORS = frozenset({"_parameters", "_buffers"})
 _EMPTIES = frozenset({dict, OrderedDict, set})
 _CONTAINERS = frozenset({list, set, deque})
 _EVERY_MODULE = frozenset(vars(nn.Module()))
+
+
+LAZY = frozenset({UninitializedParameter, UninitializedBuffer})
+"""Tensors of lazy modules, whose sizes nobody knows yet."""
+
+
+class LazyParameterError(Exception):
+    """A model has lazy parameters; who knows the paths says which."""
 
 
 @cache
@@ -82,8 +91,9 @@ class Skeleton:
             elif kind is tuple and (tuple(map(type, value)) == (int, int) or _ATOMS.issuperset(map(type, value))):
                 continue
             elif name in _TENSORS:
-                attributes[name] = {n: t if t is None else self._tensor(t)
-                                    for n, t in value.items()}  # fmt: skip
+                attributes[name] = {n: t if t is None else self._tensor(t) for n, t in value.items()}
+            elif name == "_modules":
+                attributes[name] = {n: m if m is None else self.module(m) for n, m in value.items()}
             else:
                 attributes[name] = self._value(value, kind)
         _copy_slots(module, copy)
@@ -173,9 +183,11 @@ class Skeleton:
         if found is not None:
             return found
         # `.data` counts versions of its own, where `detach` would share the user's counter
-        bare = self._bare(tensor)
-        if type(tensor) is nn.Parameter or isinstance(tensor, nn.Parameter):
+        bare = self._bare(tensor) if type(tensor) not in LAZY else tensor
+        if type(tensor) is nn.Parameter or (type(tensor) not in LAZY and isinstance(tensor, nn.Parameter)):
             copy: torch.Tensor = torch.Tensor._make_subclass(nn.Parameter, bare, tensor.requires_grad)
+        elif type(tensor) in LAZY:
+            raise LazyParameterError
         else:
             # what forward left on a module (a computed weight, an activation) is no leaf: its copy has no history
             copy = bare
