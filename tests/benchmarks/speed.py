@@ -5,9 +5,11 @@
 Everything is measured in this one process, in turns, so that the machine's moods hit all alike; the
 ratios are what counts. "cold" is with an empty memo, "warm" with a full one; both include the whole
 report (totals, rows, op table). fvcore needs real weights and runs a real forward to trace the model.
+Each network is measured as it is after it is built (train mode), and in eval mode.
 """
 
 import gc
+import itertools
 import logging
 import platform
 import statistics
@@ -38,9 +40,9 @@ def clock(function):
     return 1e3 * (time.perf_counter() - start)
 
 
-def measure(build, rounds=15):
+def measure(build, train, rounds=15):
     with torch.device("meta"):
-        model = build()
+        model = build().train(train)
     x = torch.empty(INPUT, device="meta")
 
     def analyze():
@@ -63,12 +65,11 @@ def measure(build, rounds=15):
     return {name: statistics.median(values) for name, values in times.items()}
 
 
-def measure_fvcore(build, rounds=3):
-    model, x = build().eval(), torch.randn(INPUT)
-    with torch.no_grad():
-        FlopCountAnalysis(model, x).total()
-        times = [clock(lambda: FlopCountAnalysis(model, x).total()) for _ in range(rounds)]
-    return statistics.median(times)
+def measure_fvcore(build, train, rounds=5):
+    """As its users call it, with grad on; the first call warms up."""
+    model, x = build().train(train), torch.randn(INPUT)
+    FlopCountAnalysis(model, x).total()
+    return statistics.median(clock(lambda: FlopCountAnalysis(model, x).total()) for _ in range(rounds))
 
 
 def main():
@@ -78,16 +79,28 @@ def main():
     print(
         f"{platform.processor() or platform.machine()}, Python {platform.python_version()}, torch {torch.__version__}"
     )
-    print("milliseconds, medians; train mode, as a model is after it is built; ratios in the last columns\n")
-    heads = ("network", "forward", "fvcore", "cold", "warm", "cold/fwd", "warm/fwd", "fvcore/cold", "fvcore/warm")
+    print("milliseconds, medians; ratios in the last columns\n")
+    heads = (
+        "network",
+        "mode",
+        "forward",
+        "fvcore",
+        "cold",
+        "warm",
+        "cold/fwd",
+        "warm/fwd",
+        "fvcore/cold",
+        "fvcore/warm",
+    )
     print("".join(f"{head:>12}" for head in heads))
-    for name, build in NETWORKS.items():
-        own = measure(build)
-        other = measure_fvcore(build)
+    for (name, build), train in itertools.product(NETWORKS.items(), (True, False)):
+        own = measure(build, train)
+        other = measure_fvcore(build, train)
         gc.collect()
+        mode = "train" if train else "eval"
         forward, cold, warm = own["forward"], own["cold"], own["warm"]
         numbers = (forward, other, cold, warm, cold / forward, warm / forward, other / cold, other / warm)
-        print(f"{name:>12}" + "".join(f"{n:12.2f}" for n in numbers))
+        print(f"{name:>12}{mode:>12}" + "".join(f"{n:12.2f}" for n in numbers))
 
 
 if __name__ == "__main__":

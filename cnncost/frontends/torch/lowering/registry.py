@@ -7,6 +7,7 @@ underscore of its form in place. It knows torch's argument order and no cost.
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import cache
 from typing import Any, TypeAlias
 
 import torch
@@ -68,17 +69,19 @@ class OpCall:
 
 
 def bound(func: Any, args: Any, kwargs: Any) -> dict[str, Any]:
-    """Arguments of an op by name, with defaults."""
-    named: dict[str, Any] = {}
-    for i, argument in enumerate(func._schema.arguments):
-        if i < len(args):
-            named[argument.name] = args[i]
-        elif argument.name in kwargs:
-            named[argument.name] = kwargs[argument.name]
-        else:
-            named[argument.name] = argument.default_value
+    """Arguments of an op by name, with defaults; `__op__` is its name."""
+    named = _defaults(func).copy()
+    named.update(zip(named, args, strict=False))
+    if kwargs:
+        named.update(kwargs)
     named["__op__"] = op_name(func)
     return named
+
+
+@cache
+def _defaults(func: Any) -> dict[str, Any]:
+    """The arguments of an op's schema, in order, with their defaults."""
+    return {argument.name: argument.default_value for argument in func._schema.arguments}
 
 
 def _has_tensor(value: Any) -> bool:
@@ -87,6 +90,7 @@ def _has_tensor(value: Any) -> bool:
     return isinstance(value, torch.Tensor)
 
 
+@cache
 def op_name(func: Any) -> str:
     """`relu` for `aten::relu_`; other namespaces keep theirs (`my_lib::my_op`)."""
     space, _, name = func._schema.name.partition("::")
