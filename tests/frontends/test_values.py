@@ -327,6 +327,8 @@ def test_large_tensors_made_from_shapes_have_shapes_only(grad):
     assert graph.values[graph.outputs[0]].shape == (LARGE,)
     graph = record(Function(lambda x: torch.arange(2000)[:, None] * torch.arange(2000) + x[0, 0]), (2, 4), grad=grad)
     assert graph.values[graph.outputs[0]].shape == (2000, 2000)
+    with pytest.raises(DataDependentError):
+        record(Function(lambda x: x[:, : int(torch.arange(LARGE, device=x.device)[2])]), (2, 4), grad=grad)
 
 
 @GRAD

@@ -1,5 +1,6 @@
 """Models named as Python code: found, built without weights, and every failure told with its place."""
 
+import random
 import sys
 import textwrap
 from collections import OrderedDict
@@ -144,6 +145,19 @@ BLOCKS = """
 """
 
 
+DRAWS = """
+    import random
+
+    import torch
+
+
+    def build():
+        random.random()
+        torch.rand(3, device="cpu")
+        return torch.nn.Linear(8, 2)
+"""
+
+
 @pytest.fixture
 def folder(tmp_path, monkeypatch):
     """A folder with a model file and its neighbours, which is the current one."""
@@ -162,6 +176,7 @@ def folder(tmp_path, monkeypatch):
         "package/models.py": textwrap.dedent(BLOCKS) + "\n\ndef build():\n    return Block(8, 2)\n",
         "package/relative.py": "from .models import build\n",
         "latin.py": b"name = '\xe9'\n",
+        "draws.py": DRAWS,
     }
     for name, text in files.items():
         path = tmp_path / name
@@ -244,11 +259,13 @@ def test_arguments_reach_the_constructor_as_they_are():
 
 @pytest.mark.usefixtures("folder")
 def test_building_leaves_torch_as_it_was():
-    state, device = torch.get_rng_state(), torch.get_default_device()
+    state, python, device = torch.get_rng_state(), random.getstate(), torch.get_default_device()
     resolve("package/models.py:build", "1x8", {})
+    resolve("draws.py:build", "1x8", {})
     with pytest.raises(SourceError):
         resolve("package/models.py:Block", "1x8", {})
     assert torch.equal(torch.get_rng_state(), state)
+    assert random.getstate() == python
     assert torch.get_default_device() == device
     assert torch.zeros(2).device.type == "cpu"
     assert torch._C._len_torch_function_stack() == 0

@@ -87,7 +87,7 @@ def _record(originals: list[tuple[str, nn.Module]], inputs: Inputs, grad: bool, 
     )
     with same_random_state():
         try:
-            with tracker.tracking(), quiet_torch(grad), recorder:
+            with quiet_torch(grad), tracker.tracking(), recorder:
                 result = model(*inputs.args, **inputs.kwargs)
                 outputs = tracker.values(result)
         except (Exception, SystemExit) as error:
