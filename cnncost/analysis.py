@@ -65,7 +65,7 @@ def _unknown_message(model: str, unknown: Any) -> str:
     places = ", ".join(f"{u.op} ({u.count}×, first in {u.first_path or 'the model'})" for u in unknown)
     return (
         f"{model}: {len(unknown)} op{'s' if len(unknown) > 1 else ''} without a rule: {places}; "
-        "add one with cnncost.rule(KIND), or leave strict off to get lower bounds"
+        f"add one with @cnncost.rule({unknown[0].kind!r}), or leave strict off to get lower bounds"
     )
 
 

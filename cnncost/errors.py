@@ -39,6 +39,10 @@ class UnknownOpError(CnncostError):
     """Strict analysis met ops without a rule."""
 
 
+class RuleError(CnncostError):
+    """A rule that fails, or that says something else than a cost."""
+
+
 class GraphError(CnncostError):
     """A Graph that breaks its own rules: a bug of a front end, or a damaged file."""
 

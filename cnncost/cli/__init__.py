@@ -55,7 +55,7 @@ class _Commands(click.Group):
 @click.version_option(__version__, prog_name="cnncost")
 @click.option("--debug", is_flag=True, help="Show the traceback of an error.")
 def cli(debug: bool) -> None:  # read by main from the context
-    """The true cost of neural networks: parameters, MACs, FLOPs and memory, exact, without running them."""
+    """The true cost of neural networks: parameters, MACs and FLOPs, exact, without running them."""
 
 
 def main(arguments: list[str] | None = None) -> None:

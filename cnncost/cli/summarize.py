@@ -23,7 +23,11 @@ if TYPE_CHECKING:
     from cnncost.report.model import Format, Report
 
 
-@click.command()
+@click.command(
+    epilog="\b\nExamples:\n  cnncost summarize resnet50 --depth 2\n"
+    "  cnncost summarize net.py:Net --input 8x3x32x32 -o net.html\n"
+    "  cnncost summarize vgg16 --explain features.conv1_2"
+)
 @model_argument
 @input_option
 @model_args_option
@@ -46,16 +50,10 @@ def command(
     model: str, inputs: tuple[str, ...], model_args: tuple[str, ...], strict: bool, by: By | None, depth: int | None,
     wanted: Format | None, output: str | None, path: str | None,
 ) -> None:  # fmt: skip
-    r"""Parameters, MACs and FLOPs of MODEL, exact, by modules, layers or ops.
+    """Parameters, MACs and FLOPs of MODEL, exact, by modules, layers or ops.
 
     MODEL is a name of the zoo (see `cnncost zoo`), package.module:factory, path/to/file.py:Class, or a
     report that was saved as .json.
-
-    \b
-    Examples:
-      cnncost summarize resnet50 --depth 2
-      cnncost summarize net.py:Net --input 8x3x32x32 -o net.html
-      cnncost summarize vgg16 --explain features.conv1_2
     """
     form = _format(wanted, output, path)
     _check_view(form, by, depth, path)

@@ -13,37 +13,32 @@ NORM_FLOPS = 8
 
 @rule("attention")
 def attention(spec: OpSpec) -> Cost:
-    """MACs = B·L·S·E + B·L·S·V: scores QKᵀ and their product with the values.
+    """MACs = B·L·S·E + B'·L·S·V: scores QKᵀ and their product with the values.
 
-    Attributes: batch B (all leading axes with the heads), queries L, keys S, width E, value_width V,
-    mask (whether one is added). A causal mask does not lessen the count: kernels that skip blocks do
-    so by tile size, and the dense count is the field's.
+    Attributes: batch B (leading axes of queries and keys, heads included, broadcast), value_batch B' (those of the
+    result), queries L, keys S, width E, value_width V, scaled (elements of queries and keys), mask (whether one is
+    added). A causal mask does not lessen the count: kernels that skip blocks do so by tile size, and the dense count
+    is the field's.
     Counts: besides, queries and keys each scaled by the root of the scale (as the reference
     implementation does), one FLOP per score for a mask, and the softmax.
     """
-    b, length, keys = spec["batch"], spec["queries"], spec["keys"]
-    return cost(spec, *_core(b, length, keys, spec["width"], spec["value_width"], bool(spec["mask"])))
+    scores = (spec["batch"], spec["queries"], spec["keys"])
+    values = (spec["value_batch"], spec["value_width"])
+    return cost(spec, *_core(scores, spec["width"], values, spec["scaled"], bool(spec["mask"])))
 
 
 def _core(
-    b: int, length: int, keys: int, width: int, value_width: int, mask: bool, scaled: int | None = None
+    scores: tuple[int, int, int], width: int, values: tuple[int, int], scaled: int, mask: bool
 ) -> tuple[Term, ...]:
-    scores: tuple[str | int, ...] = ("B", b, "L", length, "S", keys)
+    b, length, keys = scores
+    value_batch, value_width = values
+    each: tuple[str | int, ...] = ("B", b, "L", length, "S", keys)
     return (
-        macs(*scores, "E", width, what="scores"),
-        macs(*scores, "V", value_width, what="weighted values"),
-        flops(
-            "scale",
-            1,
-            "B",
-            b,
-            "L+S" if scaled is None else "L",
-            length + keys if scaled is None else scaled,
-            "E",
-            width,
-        ),
-        *((flops("mask", 1, *scores),) if mask else ()),
-        flops("softmax", SOFTMAX_FLOPS, *scores),
+        macs(*each, "E", width, what="scores"),
+        macs("B'", value_batch, "L", length, "S", keys, "V", value_width, what="weighted values"),
+        flops("scale", 1, "Q+K", scaled),
+        *((flops("mask", 1, *each),) if mask else ()),
+        flops("softmax", SOFTMAX_FLOPS, *each),
     )
 
 
@@ -59,13 +54,12 @@ def multi_head(spec: OpSpec) -> Cost:
 
 def _multi_head(spec: OpSpec) -> tuple[Term, ...]:
     b, length, keys, d, heads = spec["batch"], spec["queries"], spec["keys"], spec["width"], spec["heads"]
+    scaled = length if spec["weights"] else length + keys
     return (
         macs("B", b, "L", length, "D", d, "D'", d, what="query projection"),
         macs("2", 2, "B", b, "S", keys, "D", d, "D'", d, what="key and value projections"),
         flops("projection bias", 1, "B", b, "L+2S", length + 2 * keys, "D", d),
-        *_core(
-            b * heads, length, keys, d // heads, d // heads, bool(spec["mask"]), length if spec["weights"] else None
-        ),
+        *_core((b * heads, length, keys), d // heads, (b * heads, d // heads), b * d * scaled, bool(spec["mask"])),
         *((flops("mean over heads", 1, "B", b, "H", heads, "L", length, "S", keys),) if spec["average"] else ()),
         macs("B", b, "L", length, "D", d, "D'", d, what="output projection"),
         flops("output bias", 1, "B", b, "L", length, "D", d),

@@ -45,8 +45,8 @@ def trilinear(spec: OpSpec) -> Cost:
 def matmul(spec: OpSpec) -> Cost:
     """MACs = B·M·K·N; the addend of addmm, baddbmm and the like is one FLOP per output.
 
-    Attributes: batch, m, k, n as the product is computed (broadcast batches multiplied out); terms:
-    how many products are summed into one output (addbmm), bias: whether something is added.
+    Attributes: batch, m, k, n as the product is computed (broadcast batches multiplied out), bias:
+    whether something is added.
     """
     batch, m, k, n = spec["batch"], spec["m"], spec["k"], spec["n"]
     main = macs("B", batch, "M", m, "K", k, "N", n)

@@ -17,6 +17,7 @@ from functools import cached_property
 from math import prod
 from typing import NamedTuple, TypeAlias
 
+from cnncost.errors import RuleError
 from cnncost.graph import OpSpec, TensorType
 
 Rule: TypeAlias = "Callable[[OpSpec], Cost | None]"
@@ -86,6 +87,8 @@ def macs(*pairs: str | int, what: str = "multiply-accumulate") -> Term:
 
 def flops(what: str, each: int, *pairs: str | int) -> Term:
     """A term of other floating-point operations: `each` per item of the product."""
+    if type(each) is not int:
+        raise TypeError(f"flops({what!r}): expected a whole number of FLOPs each, got {each!r}")
     return Term(what, factors(*pairs), each, False)
 
 
@@ -111,10 +114,13 @@ def rule(kind: str, *, replace: bool = False) -> Callable[[Rule], Rule]:
 
     Raises:
         TypeError: kind is not a string.
-        ValueError: the kind has a rule already and `replace` is false.
+        ValueError: the kind has a rule already and `replace` is false, or it has a dot.
     """
     if not isinstance(kind, str):
         raise TypeError(f"rule(kind): expected an op kind such as 'conv' or 'my_lib::my_op', got {kind!r}")
+    if "." in kind:
+        library, _, op = kind.partition(".")
+        raise ValueError(f"rule({kind!r}): a custom op's kind is written {library}::{op.partition('.')[0]}")
 
     def register(function: Rule) -> Rule:
         if kind in _RULES and not replace:
@@ -132,8 +138,22 @@ def cost_of(spec: OpSpec) -> Cost | None:
         return _COSTS[spec]
     except KeyError:
         function = _RULES.get(spec.kind)
-        found = _COSTS[spec] = function(spec) if function is not None else None
+        found = _COSTS[spec] = _asked(function, spec) if function is not None else None
         return found
+
+
+def _asked(function: Rule, spec: OpSpec) -> Cost | None:
+    """What a rule says. A rule of a user's may fail, or say something else than a cost."""
+    shapes = ", ".join("x".join(map(str, t.shape)) or "a scalar" for t in spec.inputs)
+    try:
+        found = function(spec)
+    except Exception as error:
+        raise RuleError(f"rule {spec.kind!r}: it failed on inputs {shapes}: {type(error).__name__}: {error}") from error
+    if found is not None and not isinstance(found, Cost):
+        raise RuleError(
+            f"rule {spec.kind!r}: expected a Cost or None, got {type(found).__name__}; return cost(spec, …)"
+        )
+    return found
 
 
 def forget_costs() -> None:

@@ -26,6 +26,8 @@ class Unknown:
     op: str
     count: int
     first_path: str
+    kind: str
+    """What a rule for it is registered under."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +88,7 @@ def compute(graph: Graph) -> Compute:
         by_call=calls,
         kinds={call: kind for call, (_, _, kind) in kinds.items()},
         by_op=_by_op({id(node.spec): node.spec for node in graph.nodes}, numbers, uses),
-        unknown=_unknown(graph, unknown),
+        unknown=_unknown(graph, unknown, {node.name: node.spec.kind for node in graph.nodes} if unknown else {}),
         unknown_calls=frozenset(call for calls_of in unknown.values() for call in calls_of),
     )
 
@@ -117,6 +119,6 @@ def _total(calls: list[list[int]]) -> Sums:
     return Sums(*map(sum, zip(*calls, strict=True))) if calls else Sums(0, 0, 0, 0, 0)
 
 
-def _unknown(graph: Graph, calls: dict[str, list[int]]) -> tuple[Unknown, ...]:
-    found = [Unknown(op, len(where), graph.call_path(where[0])) for op, where in calls.items()]
+def _unknown(graph: Graph, calls: dict[str, list[int]], kinds: dict[str, str]) -> tuple[Unknown, ...]:
+    found = [Unknown(op, len(where), graph.call_path(where[0]), kinds[op]) for op, where in calls.items()]
     return tuple(sorted(found, key=lambda u: (-u.count, u.op)))

@@ -23,7 +23,7 @@ class Loaded:
     """Where the code may import its neighbours from, while it builds and while it runs."""
 
     def build(self, arguments: dict[str, Any]) -> Any:
-        """Call the factory under the `meta` device: the model has no weights.
+        """Call the factory under the `meta` device: the model has no weights. It comes in eval mode.
 
         Raises:
             SourceError: the factory raises, or returns no `nn.Module`.
@@ -39,7 +39,8 @@ class Loaded:
             raise SourceError(self._failure(error, arguments)) from error
         if not isinstance(model, nn.Module):
             raise SourceError(f"{self.spec}: expected a factory of torch.nn.Module, got {type(model).__name__} from it")
-        return model
+        # nothing differs in the counts, and batch norm in train mode refuses one value per channel
+        return model.eval()
 
     def _failure(self, error: BaseException, arguments: dict[str, Any]) -> str:
         frames = traceback.extract_tb(error.__traceback__)

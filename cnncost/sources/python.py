@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import importlib.util
 import sys
+import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -98,4 +99,6 @@ def _import_errors(spec: str) -> Iterator[None]:
     except ModuleNotFoundError as error:
         raise SourceError(f"{spec}: {error}; install it, or run from the folder that has it") from error
     except (Exception, SystemExit) as error:
-        raise SourceError(f"{spec}: importing it failed: {type(error).__name__}: {one_line(error)}") from error
+        frames = [f for f in traceback.extract_tb(error.__traceback__) if not f.filename.startswith("<")]
+        where = f" at {Path(frames[-1].filename).name}:{frames[-1].lineno}" if frames else ""
+        raise SourceError(f"{spec}: importing it failed{where}: {type(error).__name__}: {one_line(error)}") from error

@@ -290,7 +290,7 @@ def test_a_gradient_inside_of_forward(grad):
             return torch.func.grad(lambda t: self.fc(t).sum())(x)
 
     # forward 2·5, and the gradient of the input 2·5; that of the weight is not asked for
-    assert analyzed(Energy(), ((2, 5),), grad=grad).totals.macs in (20, 30)
+    assert analyzed(Energy(), ((2, 5),), grad=grad).totals.macs == 20
 
 
 class Tagged(torch.Tensor):

@@ -33,7 +33,7 @@ def explain_failure(error: BaseException, tracker: Tracker, inputs: Inputs) -> C
     at = f" at {line}" if line else ""
     text, said = _first_line(error), _said(error)
     if isinstance(error, RecursionError):
-        return ForwardError(f"{place}{at}: forward calls itself without end", path)
+        return ForwardError(f"{place}{at}: forward calls itself without end; expected an end to the recursion", path)
     if operator := _HIGHER_ORDER.search(said):
         return ForwardError(
             f"{place}{at}: the control-flow op {operator[1]} can't be analyzed: which branch runs depends on data; "
@@ -49,13 +49,25 @@ def explain_failure(error: BaseException, tracker: Tracker, inputs: Inputs) -> C
             "integer tensor with its values in `inputs`, or make it a constant of the model",
             path,
         )
+    given = _described([*inputs.args, *inputs.kwargs.values()])
     expected = _expectation(module, args) if module is not None else ""
     got = f"; it got {shapes}" if (shapes := _described(args)) else ""
     if expected:
-        return ForwardError(f"{place}: expected {expected}{got}; check the input {_described(inputs.args)}", path)
+        return ForwardError(f"{place}: expected {expected}{got}; check the input {given}", path)
     if isinstance(error, TypeError) and "forward()" in text and not path:
         return InputError(f"{place}: the inputs don't fit its forward: {text}; give them as forward takes them")
-    return ForwardError(f"{place}{at}: {type(error).__name__}: {text}{got}", path)
+    misfit = path and isinstance(error, RuntimeError) and re.search(r"\b(size|shape|dimension)", text)
+    default = f"the model's input was {given}" if misfit else ""
+    hint = next((remedy for sign, remedy in _REMEDIES if sign in said), default)
+    return ForwardError(f"{place}{at}: {type(error).__name__}: {text}{got}{'; ' + hint if hint else ''}", path)
+
+
+_REMEDIES = (
+    ("more than 1 value per channel", "call model.eval(), or give a batch of 2 or more"),
+    ("not compiled with CUDA", "take the device from the input, as x.to(other.device), and not by name"),
+    ("flex_attention", "write it with scaled_dot_product_attention for the analysis"),
+)
+"""What torch says, and what to do about it."""
 
 
 def _said(error: BaseException) -> str:

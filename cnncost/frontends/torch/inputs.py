@@ -80,9 +80,9 @@ class _Maker:
         if isinstance(value, str) and looks_like_shape(value):
             value = parse_shape(value)
         if isinstance(value, TensorText):
-            return torch.empty(value.shape, dtype=_dtype(value.dtype, self.dtype, where), device=META)
+            return _empty(value.shape, _dtype(value.dtype, self.dtype, where), where)
         if _is_shape(value):
-            return torch.empty(_positive(value, where), dtype=self.dtype, device=META)
+            return _empty(_positive(value, where), self.dtype, where)
         if isinstance(value, dict):
             return {name: self(item, f"{where}[{name!r}]") for name, item in value.items()}
         if isinstance(value, (list, tuple)):
@@ -112,6 +112,13 @@ def _is_shape(value: Any) -> bool:
     if isinstance(value, torch.Size):
         return True
     return isinstance(value, (tuple, list)) and len(value) > 0 and all(type(n) is int for n in value)
+
+
+def _empty(shape: tuple[int, ...], dtype: torch.dtype, where: str) -> torch.Tensor:
+    try:
+        return torch.empty(shape, dtype=dtype, device=META)
+    except RuntimeError:
+        raise InputError(f"{where}: a tensor of shape {shape} is larger than torch can address") from None
 
 
 def _no_fractions(value: Any, where: str) -> None:

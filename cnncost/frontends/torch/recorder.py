@@ -39,8 +39,9 @@ from cnncost.graph import Node, OpSpec, TensorType
 
 _TENSORS = frozenset({torch.Tensor, torch.nn.Parameter})
 _SEQUENCES = frozenset({list, tuple})
-_PLAIN = frozenset({int, float, bool, str, type(None)})
-_MASKING = frozenset({"aten.bernoulli_.float", "aten.bernoulli.p", "aten.bernoulli"})
+_NUMBERS = frozenset({int, float, bool})
+_PLAIN = _NUMBERS | {str, type(None)}
+_MASKING = frozenset({"aten.bernoulli_.float", "aten.bernoulli.p"})
 _OTHERS = _SEQUENCES | _PLAIN | {torch.dtype, torch.device, torch.layout, torch.memory_format}
 
 
@@ -104,7 +105,7 @@ class Recorder(TorchDispatchMode):
             elif kind in _PLAIN:
                 key.append(kind)  # 1, 1.0 and True are equal, and not the same argument
                 key.append(arg)
-            elif kind in _SEQUENCES and (not arg or type(arg[0]) in _PLAIN):
+            elif kind in _SEQUENCES and (not arg or type(arg[0]) in _NUMBERS):  # torch's lists are of one type
                 key.append(tuple(arg))
             elif kind in _SEQUENCES:
                 key.append(len(arg))
@@ -276,20 +277,20 @@ class Recorder(TorchDispatchMode):
     def _regulariser(self, entry: Entry, found: Found, results: list[torch.Tensor]) -> OpSpec:
         """The spec of an op that may be a part of a dropout or stochastic depth.
 
-        With autograd on, dropout arrives as its parts: a mask is drawn, scaled and multiplied with. What is done
-        with masks costs what dropout does, and what comes of masks alone is a mask.
+        With autograd on, dropout arrives as its parts: a mask is drawn with one probability for all, scaled and
+        multiplied with. What is done with masks costs what dropout does, and what comes of masks alone is a mask.
         """
         self._noisy = True
         blocks = [known.block for _, known in found]
-        drawn = entry.name in _MASKING
-        if not drawn and not (entry.spec.kind == "pointwise" and any(block.noise for block in blocks)):
-            return entry.spec
-        if drawn or all(block.noise for block in blocks):
-            for tensor in results:
-                known = self.ledger.find(tensor)
-                if known is not None:
-                    known.block.noise = True
-        spec = entry.spec
+        drawn, spec = entry.name in _MASKING, entry.spec
+        among_masks = drawn or (spec.kind == "pointwise" and any(block.noise for block in blocks))
+        mask = drawn or (among_masks and all(block.noise for block in blocks))
+        for tensor in results:
+            known = self.ledger.find(tensor)
+            if known is not None and (mask or entry.writes):  # a mask that is overwritten is none any more
+                known.block.noise = mask
+        if not among_masks:
+            return spec
         return memos.intern(OpSpec("dropout", spec.inputs, spec.outputs, (("training", True),)))
 
     def _enter_result(self, tensor: torch.Tensor, found: Found) -> Known:

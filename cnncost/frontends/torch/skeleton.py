@@ -97,6 +97,8 @@ class Skeleton:
             else:
                 attributes[name] = self._value(value, kind)
         _copy_slots(module, copy)
+        if isinstance(copy, nn.TransformerEncoder):
+            copy.use_nested_tensor = False  # a way to skip padding in eval mode, by values that are not there
         return copy
 
     def copy_of(self, original: Any) -> Any:

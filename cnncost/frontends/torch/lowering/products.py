@@ -5,17 +5,9 @@ from __future__ import annotations
 from math import prod
 from typing import Any
 
-from cnncost.frontends.torch.lowering.registry import Attrs, Lowered, OpCall, lowers
-from cnncost.frontends.torch.types import attribute
-from cnncost.graph import Attr
+import torch
 
-
-def _spread(value: Any, axes: int) -> Attr:
-    """`[2]` or 2 as a value for each axis; a padding mode ("same") stays a word."""
-    if isinstance(value, str):
-        return value
-    values = list(value) if isinstance(value, (list, tuple)) else [value]
-    return attribute(values * axes if len(values) == 1 else values)
+from cnncost.frontends.torch.lowering.registry import Attrs, Lowered, OpCall, lowers, spread
 
 
 @lowers(
@@ -29,12 +21,12 @@ def conv(call: OpCall) -> Lowered:
     axes = len(weight) - 2
     attrs: Attrs = {
         "kernel": tuple(weight[2:]),
-        "stride": _spread(call.get("stride", 1), axes),
-        "padding": _spread(call.get("padding", 0), axes),
-        "dilation": _spread(call.get("dilation", 1), axes),
+        "stride": spread(call.get("stride", 1), axes),
+        "padding": spread(call.get("padding", 0), axes),
+        "dilation": spread(call.get("dilation", 1), axes),
         "groups": call.get("groups", 1),
         "transposed": bool(call.get("transposed", call.name.startswith("conv_transpose"))),
-        "output_padding": _spread(call.get("output_padding", 0), axes),
+        "output_padding": spread(call.get("output_padding", 0), axes),
         "bias": call.get("bias") is not None,
     }
     return "conv", attrs
@@ -125,14 +117,18 @@ def grouped_mm(call: OpCall) -> Lowered:
 def attention(call: OpCall) -> Lowered:
     """q: *,L,E; k: *,S,E; v: *,S,V. With grouped queries (GQA) the heads are those of q."""
     q, k, v = call["query"].shape, call["key"].shape, call["value"].shape
-    lead = [max(a, b) for a, b in zip(q[:-2], k[:-2], strict=False)] if len(q) == len(k) else list(q[:-2])
+    heads = list(k[:-2])
+    if call.get("enable_gqa"):
+        heads[-1] = q[-3]
     mask = call.get("attn_mask") if "attn_mask" in call.arguments else call.get("attn_bias")
     attrs: Attrs = {
-        "batch": prod(lead),
+        "batch": prod(torch.broadcast_shapes(q[:-2], heads)),
+        "value_batch": prod(call.outputs[0].shape[:-2]),
         "queries": q[-2],
         "keys": k[-2],
         "width": q[-1],
         "value_width": v[-1],
+        "scaled": prod(q) + prod(heads) * prod(k[-2:]),
         "mask": mask is not None or bool(call.get("is_causal", False)),
         "causal": bool(call.get("is_causal", False)),
     }

@@ -84,6 +84,14 @@ def _defaults(func: Any) -> dict[str, Any]:
     return {argument.name: argument.default_value for argument in func._schema.arguments}
 
 
+def spread(value: Any, axes: int) -> Attr:
+    """`[2]` or 2 as a value for each axis; a padding mode ("same") stays a word."""
+    if isinstance(value, str):
+        return value
+    values = list(value) if isinstance(value, (list, tuple)) else [value]
+    return attribute(values * axes if len(values) == 1 else values)
+
+
 def _has_tensor(value: Any) -> bool:
     if isinstance(value, (list, tuple)):
         return any(_has_tensor(v) for v in value)

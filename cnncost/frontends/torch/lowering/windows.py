@@ -3,20 +3,12 @@
 from __future__ import annotations
 
 from math import prod
-from typing import Any
 
-from cnncost.frontends.torch.lowering.registry import Attrs, Lowered, OpCall, lowers
-from cnncost.frontends.torch.types import attribute
-from cnncost.graph import Attr
+from cnncost.frontends.torch.lowering.registry import Attrs, Lowered, OpCall, lowers, spread
 
 
 def _axes(name: str) -> int:
     return next(int(c) for c in name if c.isdigit())
-
-
-def _spread(value: Any, axes: int) -> Attr:
-    values = list(value) if isinstance(value, (list, tuple)) else [value]
-    return attribute(values * axes if len(values) == 1 else values)
 
 
 @lowers(
@@ -29,10 +21,10 @@ def pool(call: OpCall) -> Lowered:
     kernel = call["kernel_size"]
     attrs: Attrs = {
         "fn": "max" if "max" in call.name else "avg",
-        "kernel": _spread(kernel, axes),
-        "stride": _spread(call["stride"] or kernel, axes),
-        "padding": _spread(call["padding"], axes),
-        "dilation": _spread(call.get("dilation", 1), axes),
+        "kernel": spread(kernel, axes),
+        "stride": spread(call["stride"] or kernel, axes),
+        "padding": spread(call["padding"], axes),
+        "dilation": spread(call.get("dilation", 1), axes),
         "ceil": bool(call["ceil_mode"]),
     }
     return "pool", attrs
@@ -135,7 +127,7 @@ def affine_grid(call: OpCall) -> Lowered:
 def fractional_pool(call: OpCall) -> Lowered:
     """Windows of the kernel's size at random places."""
     axes = _axes(call.name)
-    attrs: Attrs = {"fn": "max", "kernel": _spread(call["kernel_size"], axes), "stride": None, "padding": None,
+    attrs: Attrs = {"fn": "max", "kernel": spread(call["kernel_size"], axes), "stride": None, "padding": None,
                     "dilation": None, "ceil": False}  # fmt: skip
     return "pool", attrs
 
