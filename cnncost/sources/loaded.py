@@ -39,8 +39,11 @@ class Loaded:
             raise SourceError(self._failure(error, arguments)) from error
         if not isinstance(model, nn.Module):
             raise SourceError(f"{self.spec}: expected a factory of torch.nn.Module, got {type(model).__name__} from it")
-        # nothing differs in the counts, and batch norm in train mode refuses one value per channel
-        return model.eval()
+        # Nothing differs in the counts, and batch norm in train mode refuses one value per channel. Not by `eval()`,
+        # which never ends for a module that contains itself: that is told later, with its path.
+        for module in model.modules():
+            module.training = False
+        return model
 
     def _failure(self, error: BaseException, arguments: dict[str, Any]) -> str:
         frames = traceback.extract_tb(error.__traceback__)

@@ -352,7 +352,7 @@ def test_an_error_of_forward_is_told_with_module_and_line(error, words, grad):
         cnncost.record(model, (2, 8), grad=grad)
     message = str(raised.value)
     assert message.startswith(f"1.1 (Fails) at {HERE}:{LINE}: {words}")
-    assert message.endswith("; it got 2x4")
+    assert "; it got 2x4" in message
     assert raised.value.path == "1.1"
     assert raised.value.__cause__ is error
     assert "\n" not in message

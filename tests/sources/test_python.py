@@ -278,11 +278,13 @@ def test_the_same_name_twice_gives_two_models():
 
 
 @pytest.mark.usefixtures("folder")
-def test_a_model_that_is_made_already_keeps_its_weights():
-    model = resolve("net.py:instance", "1x8", {}).model
+def test_a_model_that_is_made_already_is_left_as_it_is():
+    assert cnncost.analyze("net:instance", (1, 8)).totals.macs == 40
+    model = sys.modules["net"].instance
     before = model.block[0].weight.detach().clone()
-    cnncost.analyze("net.py:instance", (1, 8))
+    assert cnncost.analyze("net:instance", (1, 8)).totals.macs == 40
     assert torch.equal(model.block[0].weight, before)
+    assert {module.training for module in model.modules()} == {True}
 
 
 @pytest.mark.usefixtures("folder")
@@ -343,11 +345,18 @@ FAILURES = [
     pytest.param(
         "imports_from.py:Net",
         {},
-        "importing it failed: ImportError: cannot import name 'no_such_name'",
+        "importing it failed at imports_from.py:1: ImportError: cannot import name 'no_such_name'",
         id="an import of a name that is missing",
     ),
-    pytest.param("raises.py:Net", {}, "importing it failed: ValueError: two lines", id="an error when it is imported"),
-    pytest.param("exits.py:Net", {}, "importing it failed: SystemExit: 3", id="an exit when it is imported"),
+    pytest.param(
+        "raises.py:Net",
+        {},
+        "importing it failed at raises.py:2: ValueError: two lines",
+        id="an error when it is imported",
+    ),
+    pytest.param(
+        "exits.py:Net", {}, "importing it failed at exits.py:2: SystemExit: 3", id="an exit when it is imported"
+    ),
     pytest.param("latin.py:Net", {}, "latin.py", id="a file that is no UTF-8"),
     pytest.param("net.py:number", {}, "expected a class or a function that makes a model, got int", id="a number"),
     pytest.param("net.py:torch", {}, "expected a class or a function that makes a model, got module", id="a module"),
