@@ -23,7 +23,7 @@ class Loaded:
     """Where the code may import its neighbours from, while it builds and while it runs."""
 
     def build(self, arguments: dict[str, Any]) -> Any:
-        """Call the factory under the `meta` device: the model has no weights. It comes in eval mode.
+        """Call the factory under the `meta` device: the model has no weights.
 
         Raises:
             SourceError: the factory raises, or returns no `nn.Module`.
@@ -39,10 +39,6 @@ class Loaded:
             raise SourceError(self._failure(error, arguments)) from error
         if not isinstance(model, nn.Module):
             raise SourceError(f"{self.spec}: expected a factory of torch.nn.Module, got {type(model).__name__} from it")
-        # Nothing differs in the counts, and batch norm in train mode refuses one value per channel. Not by `eval()`,
-        # which never ends for a module that contains itself: that is told later, with its path.
-        for module in model.modules():
-            module.training = False
         return model
 
     def _failure(self, error: BaseException, arguments: dict[str, Any]) -> str:

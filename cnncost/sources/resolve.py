@@ -19,6 +19,7 @@ class Resolved:
     model: Any
     inputs: Any
     folder: str | None = None
+    train: bool | None = None
 
     def record(self) -> Graph:
         """The Graph of one run. Raises CnncostError with the model's name in front."""
@@ -26,7 +27,7 @@ class Resolved:
 
         try:
             with importable(self.folder):
-                return record(self.model, self.inputs)
+                return record(self.model, self.inputs, train=self.train)
         except CnncostError as error:
             error.args = (f"{self.name}: {error.args[0]}", *error.args[1:])
             raise
@@ -50,7 +51,8 @@ def resolve(model: Any, inputs: Any, model_args: dict[str, Any] | None) -> Resol
     given = inputs if inputs is not None else loaded.inputs
     if given is None:
         raise InputError(f"{model}: no input given, and the source knows none; give one, for example 1x3x224x224")
-    return Resolved(model, built, given, loaded.folder)
+    # Nothing differs in the counts, and batch norm in train mode refuses one value per channel.
+    return Resolved(model, built, given, loaded.folder, train=False)
 
 
 def _loader(spec: str) -> Callable[[str], Any]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import sys
 from importlib import import_module
 from threading import RLock
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import nn
@@ -29,7 +29,9 @@ from cnncost.graph import Graph, verify
 __all__ = ["memo", "record"]
 
 
-def record(model: nn.Module, inputs: Any, *, grad: bool = False, use_memo: bool = True) -> Graph:
+def record(
+    model: nn.Module, inputs: Any, *, grad: bool = False, train: bool | None = None, use_memo: bool = True
+) -> Graph:
     """Run a model once on tensors without data, and record what it does.
 
     Args:
@@ -37,6 +39,8 @@ def record(model: nn.Module, inputs: Any, *, grad: bool = False, use_memo: bool 
         inputs: tensors, shapes, text such as `"1x3x224x224"`, tuples of these, a dict of keyword
             arguments, nested as forward takes them.
         grad: run with autograd on, as training does; composite ops are then seen as their parts.
+        train: run as in train mode (True) or eval mode (False), whatever the modules' own mode is, which
+            stays; None: as they are.
         use_memo: look ops up in the process-wide memo.
 
     Raises:
@@ -48,21 +52,22 @@ def record(model: nn.Module, inputs: Any, *, grad: bool = False, use_memo: bool 
     with _ONE_AT_A_TIME, no_collection(), torch.inference_mode(False):
         tree = list(walk(model))
         imported = sys.modules.keys() >= _COMPILER
+        how = _How(grad, train, use_memo)
         try:
-            graph = _record(tree, prepare(inputs, model), grad, use_memo)
+            graph = _record(tree, prepare(inputs, model), how)
         except LazyParameterError:
             check_initialised(tree)
             raise
         except ForwardError as error:
             if grad or "does not require grad" not in str(error):
                 raise
-            return record(model, inputs, grad=True, use_memo=use_memo)  # forward differentiates
+            return record(model, inputs, grad=True, train=train, use_memo=use_memo)  # forward differentiates
         if not imported and not _COMPILER.isdisjoint(sys.modules):
             # Some of torch's kernels import its compiler when they are first run. What that leaves behind holds on
             # to tensors, so that their deaths are not seen; with everything imported they are.
             for name in _COMPILER:
                 import_module(name)
-            graph = _record(tree, prepare(inputs, model), grad, use_memo)
+            graph = _record(tree, prepare(inputs, model), how)
         return graph
 
 
@@ -71,12 +76,22 @@ _ONE_AT_A_TIME = RLock()
 _COMPILER = frozenset({"torch._dynamo", "sympy"})
 
 
-def _record(originals: list[tuple[str, nn.Module]], inputs: Inputs, grad: bool, use_memo: bool) -> Graph:
+class _How(NamedTuple):
+    grad: bool
+    train: bool | None
+    use_memo: bool
+
+
+def _record(originals: list[tuple[str, nn.Module]], inputs: Inputs, how: _How) -> Graph:
     skeleton = Skeleton()
     tree = [(path, skeleton.module(module)) for path, module in originals]
+    if how.train is not None:
+        for (_, original), (_, copy) in zip(originals, tree, strict=True):
+            if copy is not original:  # scripted modules run as they are
+                copy.training = how.train
     skeleton.data.update(inputs.data)
     model = tree[0][1]
-    recorder = Recorder(use_memo, skeleton)
+    recorder = Recorder(how.use_memo, skeleton)
     tracker = Tracker(tree, recorder)
     ledger = recorder.ledger
     given = tuple(
@@ -87,7 +102,7 @@ def _record(originals: list[tuple[str, nn.Module]], inputs: Inputs, grad: bool, 
     )
     with same_random_state():
         try:
-            with quiet_torch(grad), tracker.tracking(), recorder:
+            with quiet_torch(how.grad), tracker.tracking(), recorder:
                 result = model(*inputs.args, **inputs.kwargs)
                 outputs = tracker.values(result)
         except (Exception, SystemExit) as error:
