@@ -151,3 +151,11 @@ def test_the_help_shows_its_examples_line_by_line(capsys):
     out = capsys.readouterr().out
     assert "\\b" not in out
     assert "\n    cnncost summarize resnet50 --depth 2\n" in out
+
+
+def test_a_forward_that_samples_from_a_distribution_is_analyzed():
+    """As every variational autoencoder does; the distribution's own check of its arguments reads their values."""
+    checks = torch.distributions.Distribution._validate_args
+    model = Function(lambda mean, scale: torch.distributions.Normal(mean, scale.exp()).rsample() @ torch.ones(4, 3))
+    assert cnncost.analyze(model, ((2, 4), (2, 4))).totals.macs == 2 * 4 * 3
+    assert torch.distributions.Distribution._validate_args is checks

@@ -50,6 +50,10 @@ def quiet_torch(grad: bool) -> Iterator[None]:
     with ExitStack() as stack:
         stack.callback(torch.set_default_dtype, dtype)
         stack.callback(_restore_default_device, _default_device())
+        # Distributions look at their arguments' values, by default, to refuse wrong ones; no shape depends on it.
+        distribution = torch.distributions.Distribution
+        stack.callback(distribution.set_default_validate_args, distribution._validate_args)
+        distribution.set_default_validate_args(False)
         if "torch._dynamo" in sys.modules:  # nothing can have been compiled before it was imported
             stack.enter_context(torch.compiler.set_stance("force_eager"))
         stack.enter_context(torch.set_grad_enabled(grad))
