@@ -620,3 +620,40 @@ def test_generators_that_a_module_holds_are_not_advanced():
     assert torch.equal(model.of_torch.get_state(), fresh.of_torch.get_state())
     assert model.of_numpy.bit_generator.state == fresh.of_numpy.bit_generator.state
     assert model.of_python.getstate() == fresh.of_python.getstate()
+
+
+AFTERWARDS = """
+import warnings
+warnings.simplefilter("ignore")
+import torch
+from torch import nn
+import cnncost
+
+class Net(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.fc = nn.Linear(3, 3)
+    def forward(self, x):
+        # torch imports its compiler for one of these
+        return (1 - x.roll(1, 0)).clamp(0, 1) @ self.fc(x).t() + torch.tensor([1.0])
+
+model, x = Net(), torch.ones(2, 3)
+cnncost.record(model, (2, 3), grad=GRAD)
+
+def literal(x):
+    return x + torch.tensor([1.0]) + torch.as_tensor([2.0])
+
+for compiled in (
+    torch.compile(literal, backend="eager", fullgraph=True),
+    torch.compile(model, backend="eager", fullgraph=True),
+    torch.jit.script(nn.Sequential(nn.Conv1d(2, 2, 1), nn.ReLU())),
+):
+    compiled(x)
+print("works")
+"""
+
+
+@pytest.mark.parametrize("grad", [False, True], ids=["below autograd", "with autograd"])
+def test_what_torch_compiles_after_an_analysis_it_compiles_as_before(grad):
+    """Its compilers keep tables of torch's functions by identity, made when they are first imported or used."""
+    assert run(AFTERWARDS.replace("GRAD", str(grad))) == "works"

@@ -78,6 +78,12 @@ def test_root_mean_square(counted, affine, last, axes):
     assert counted(nn.RMSNorm(x[-last:], elementwise_affine=affine), x) == (0, (3 + affine) * prod(x) + 3 * rows)
 
 
+def test_norms_that_are_held_within_a_bound(counted):
+    """Square, sum and product an element, of all slices, or of the rows of a table that are looked up."""
+    assert counted(lambda x: torch.renorm(x, 2, 0, 1.0), (3, 5)) == (0, 3 * 15)
+    assert counted(nn.Embedding(1000, 4, max_norm=1.0), "2x3:int64") == (0, 3 * 6 * 4)
+
+
 @pytest.mark.parametrize("axis", [0, 1, None])
 def test_weight_norm(counted, axis):
     """‖v‖ of each row: squares and sums; then g/‖v‖, and its product with v: 3 an element and 1 a norm."""

@@ -30,6 +30,12 @@ N = 60
         pytest.param(lambda x: x.max(1), N - 15, id="maxima with their places"),
         pytest.param(lambda x: x.min(1).values, N - 15, id="minima"),
         pytest.param(torch.argmax, N - 1, id="place of the maximum"),
+        pytest.param(torch.argmin, N - 1, id="place of the minimum"),
+        pytest.param(torch.nansum, 2 * N - 1, id="sum without NaN: a comparison an element more"),
+        pytest.param(torch.nanmean, 3 * N, id="mean without NaN: and how many those are"),
+        pytest.param(torch.count_nonzero, 0, id="counting is no arithmetic on floating-point numbers"),
+        pytest.param(torch.any, 0, id="any: logic"),
+        pytest.param(torch.all, 0, id="all: logic"),
         pytest.param(torch.aminmax, 2 * (N - 1), id="both extremes"),
         pytest.param(lambda x: x.median(1), N - 15, id="medians"),
         pytest.param(torch.var, 4 * N, id="variance: mean n, deviations n, squares n, their mean n"),
@@ -217,6 +223,10 @@ def test_flops_of_a_loss(counted, loss, each, reduction, more):
         pytest.param(
             nn.TripletMarginLoss(), ["4x5", "4x5", "4x5"], 2 * 4 * 20 + 3 * 4 + 4,
             id="triplets: two distances (−, +ε, norm), then by row + margin, −, max with 0; mean",
+        ),
+        pytest.param(
+            nn.MultiMarginLoss(), ["4x5", "4:int64"], 4 * 20 + 19 + 1,
+            id="several margins: margin − x_y, + x, max with 0, summed by row; mean",
         ),
         pytest.param(
             nn.CosineEmbeddingLoss(), ["4x5", "4x5", "4"], 3 * (20 + 16) + 2 * 4 + 9 * 4 + 4,

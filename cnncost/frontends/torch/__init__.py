@@ -6,8 +6,6 @@
 
 from __future__ import annotations
 
-import sys
-from importlib import import_module
 from threading import RLock
 from typing import Any, NamedTuple
 
@@ -16,6 +14,7 @@ from torch import nn
 
 from cnncost.errors import ForwardError, InputError
 from cnncost.frontends.torch import memo
+from cnncost.frontends.torch.compiler import CompilerWantedError, import_compiler, no_compiler_import
 from cnncost.frontends.torch.diagnose import explain_failure
 from cnncost.frontends.torch.guard import quiet_torch, same_random_state
 from cnncost.frontends.torch.inputs import Inputs, prepare
@@ -51,29 +50,24 @@ def record(
     model = unwrapped(model)
     with _ONE_AT_A_TIME, no_collection(), torch.inference_mode(False):
         tree = list(walk(model))
-        imported = sys.modules.keys() >= _COMPILER
         how = _How(grad, train, use_memo)
         try:
-            graph = _record(tree, prepare(inputs, model), how)
+            try:
+                return _record(tree, prepare(inputs, model), how)
+            except CompilerWantedError:
+                import_compiler()
+            return _record(tree, prepare(inputs, model), how)
         except LazyParameterError:
             check_initialised(tree)
             raise
         except ForwardError as error:
             if grad or "does not require grad" not in str(error):
                 raise
-            return record(model, inputs, grad=True, train=train, use_memo=use_memo)  # forward differentiates
-        if not imported and not _COMPILER.isdisjoint(sys.modules):
-            # Some of torch's kernels import its compiler when they are first run. What that leaves behind holds on
-            # to tensors, so that their deaths are not seen; with everything imported they are.
-            for name in _COMPILER:
-                import_module(name)
-            graph = _record(tree, prepare(inputs, model), how)
-        return graph
+        return record(model, inputs, grad=True, train=train, use_memo=use_memo)  # forward differentiates
 
 
 _ONE_AT_A_TIME = RLock()
 """Recording replaces `nn.Module.__call__` for its time, and so can't run twice at once."""
-_COMPILER = frozenset({"torch._dynamo", "sympy"})
 
 
 class _How(NamedTuple):
@@ -102,7 +96,7 @@ def _record(originals: list[tuple[str, nn.Module]], inputs: Inputs, how: _How) -
     )
     with same_random_state():
         try:
-            with quiet_torch(how.grad), tracker.tracking(), recorder:
+            with quiet_torch(how.grad), no_compiler_import(), tracker.tracking(), recorder:
                 result = model(*inputs.args, **inputs.kwargs)
                 outputs = tracker.values(result)
         except (Exception, SystemExit) as error:
