@@ -103,6 +103,12 @@ def test_dropout_is_free(counted, dropout):
     assert counted(_sdpa(dropout_p=dropout), q, q, q) == (2 * 6 * 4 * 4 * 5, _flops(6, 4, 4, 5, 5, mask=False))
 
 
+def test_batches_that_broadcast_are_multiplied_out(counted):
+    """One batch of queries against five of keys: the products of five."""
+    q, k = (1, 2, 3, 4), (5, 2, 3, 4)
+    assert counted(_sdpa(), q, k, k)[0] == 2 * 5 * 2 * 3 * 3 * 4
+
+
 def test_a_mask_of_several_batches_under_one_query_batch(counted):
     """The batch axes of a mask do not multiply anything."""
     q, mask = (2, 3, 4, 5), (2, 1, 4, 4)

@@ -224,6 +224,55 @@ def test_functional_and_with_weights_that_are_inputs(counted):
     assert counted(function, (1, 4, 5, 5), (4, 2, 3, 3), (4, 3, 2, 2)) == (there + back, 2 * (there + back))
 
 
+def test_time_first_and_channels_last(counted):
+    """conv_tbc: of 5 steps a kernel of 3 leaves 3; x: T,B,C; w: R,C,K."""
+    macs = 3 * 2 * 6 * 4 * 3
+    assert counted(F.conv_tbc, (5, 2, 4), (3, 4, 6), (6,)) == (macs, 2 * macs + 3 * 2 * 6)
+
+
+@pytest.mark.parametrize(
+    ("function", "shapes", "expected"),
+    [
+        pytest.param(
+            nn.Conv2d(4, 6, (3, 2), 2, (1, 0), (1, 2), groups=2),
+            [(1, 4, 8, 8)],
+            {"kernel": (3, 2), "stride": (2, 2), "padding": (1, 0), "dilation": (1, 2), "groups": 2, "bias": True},
+            id="a number stands for all axes",
+        ),
+        pytest.param(
+            F.conv1d,
+            [(1, 2, 8), (3, 2, 5)],
+            {"kernel": (5,), "stride": (1,), "padding": (0,), "dilation": (1,), "groups": 1, "bias": False},
+            id="as torch's defaults are",
+        ),
+        pytest.param(
+            lambda x, w: F.conv3d(x, w, stride=[2], padding=[1]),
+            [(1, 2, 4, 4, 4), (3, 2, 3, 2, 1)],
+            {"kernel": (3, 2, 1), "stride": (2, 2, 2), "padding": (1, 1, 1), "transposed": False},
+            id="a list of one too",
+        ),
+        pytest.param(
+            nn.ConvTranspose2d(4, 6, 3, (2, 3), 1, (1, 2), groups=2),
+            [(1, 4, 5, 5)],
+            {
+                "kernel": (3, 3),
+                "stride": (2, 3),
+                "padding": (1, 1),
+                "output_padding": (1, 2),
+                "groups": 2,
+                "transposed": True,
+            },
+            id="transposed",
+        ),
+    ],
+)
+@pytest.mark.parametrize("grad", [False, True])
+def test_the_geometry_is_told(analyze, function, shapes, expected, grad):
+    graph = analyze(function, *shapes, grad=grad).graph
+    told = next(node.spec for node in graph.nodes if node.spec.kind == "conv")
+    assert {name: told[name] for name in expected} == expected
+
+
 def test_bytes_are_those_of_inputs_and_outputs(analyze):
     totals = analyze(nn.Conv2d(2, 3, 3), (1, 2, 5, 5)).totals
     assert totals.bytes_read == 4 * (2 * 5 * 5 + 3 * 2 * 3 * 3 + 3)

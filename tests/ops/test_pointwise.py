@@ -164,6 +164,7 @@ def test_an_elementary_function_is_one_flop(counted, name):
 def test_an_outer_product_that_is_added(counted):
     """A product and a sum an element; nothing is accumulated over an axis, so these are no multiply-accumulates."""
     assert counted(torch.addr, (3, 4), (3,), (4,)) == (0, 2 * 12)
+    assert counted(lambda m, a, b: torch.addr(m, a, b, alpha=0.5), (3, 4), (3,), (4,)) == (0, 3 * 12)
 
 
 @pytest.mark.parametrize(

@@ -112,6 +112,28 @@ def test_undoing_a_maximum_moves_data(counted, axes):
     assert counted(lambda x: undo(*pool(x, 2, return_indices=True), 2), (1, 2, *[4] * axes)) == (0, expected)
 
 
+@pytest.mark.parametrize(
+    ("layer", "expected"),
+    [
+        pytest.param(
+            nn.MaxPool2d((3, 2), 2, (1, 0), (1, 2), ceil_mode=True),
+            {"fn": "max", "kernel": (3, 2), "stride": (2, 2), "padding": (1, 0), "dilation": (1, 2), "ceil": True},
+            id="a number stands for all axes",
+        ),
+        pytest.param(
+            nn.AvgPool2d((3, 2)),
+            {"fn": "avg", "kernel": (3, 2), "stride": (3, 2), "padding": (0, 0), "dilation": (1, 1), "ceil": False},
+            id="windows side by side where no stride is given",
+        ),
+    ],
+)
+@pytest.mark.parametrize("grad", [False, True])
+def test_the_geometry_is_told(analyze, layer, expected, grad):
+    graph = analyze(layer, (1, 2, 7, 7), grad=grad).graph
+    told = next(node.spec for node in graph.nodes if node.spec.kind == "pool")
+    assert {name: told[name] for name in expected} == expected
+
+
 def test_integers_pool_for_free(analyze):
     x = torch.zeros(1, 1, 4, 4, dtype=torch.int64, device="meta")
     assert analyze(nn.MaxPool2d(2), x).totals.flops == 0

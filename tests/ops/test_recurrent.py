@@ -140,6 +140,19 @@ def test_a_cell_costs_one_step(counted, cell, bias):
     assert counted(CELLS[cell](3, 4, bias=bias), (2, 3)) == net.cost([1, 1])
 
 
+@pytest.mark.parametrize(
+    ("layer", "x", "axis"),
+    [
+        pytest.param(nn.GRU(3, 4), (5, 2, 3), 0, id="first"),
+        pytest.param(nn.GRU(3, 4, batch_first=True), (2, 5, 3), 1, id="second"),
+        pytest.param(nn.GRU(3, 4), pack_sequence([torch.zeros(2, 3)]), None, id="packed: mixed with the batch"),
+    ],
+)
+def test_the_axis_of_steps_is_told(analyze, layer, x, axis):
+    graph = analyze(layer, x).graph
+    assert [node.spec["steps_axis"] for node in graph.nodes if node.spec.kind == "recurrent"] == [axis]
+
+
 def test_relu_in_place_of_tanh(counted):
     layer = nn.RNN(3, 4, nonlinearity="relu")
     macs = 5 * 2 * 4 * (3 + 4)

@@ -66,7 +66,9 @@ N = 60
         pytest.param(lambda x: x.topk(2, 1), N * 2, id="topk"),
         pytest.param(lambda x: x.topk(2), N * 3, id="topk along the last axis"),
         pytest.param(lambda x: x.kthvalue(2, 1), N * 2, id="kthvalue"),
+        pytest.param(lambda x: x[:, :2].sort(1), 30, id="sort along an axis of 2: one comparison each"),
         pytest.param(lambda x: x[:, :1].sort(1), 0, id="one element is sorted"),
+        pytest.param(lambda x: x[0, :1, :1].trace(), 0, id="trace of one number"),
     ],
 )
 def test_flops_by_hand(counted, function, expected):
@@ -112,7 +114,7 @@ def test_softmax_does_what_is_counted(counted, log):
 
 @pytest.mark.parametrize(
     ("boundaries", "values"),
-    [(8, 3), (8, 100), (1000, 5)],
+    [(8, 3), (8, 100), (1000, 5), (5, 3), (1, 4)],
 )
 def test_searching_halves_the_boundaries_for_each_value(counted, boundaries, values):
     """⌈log₂ B⌉ comparisons for each value, however many values there are."""
@@ -160,6 +162,7 @@ def test_flops_of_distances(counted, function, shapes, expected):
         pytest.param(torch.fft.fft2, "2x4x8:complex64", 2 * 5 * 32 * 5, id="2 planes of 32 points"),
         pytest.param(torch.fft.rfft2, (2, 4, 8), 2 * 5 * 32 * 5 // 2, id="real planes: half"),
         pytest.param(torch.fft.fftn, "4x8:complex64", 5 * 32 * 5, id="over all axes"),
+        pytest.param(torch.fft.fft, "1x5:complex64", 5 * 5 * 3, id="5 points take as many steps as 8"),
         pytest.param(torch.fft.fft, "1x6:complex64", 5 * 6 * 3, id="6 points take ⌈log₂ 6⌉ = 3 steps"),
         pytest.param(lambda x: torch.fft.fft(x, dim=0), "8x3:complex64", 3 * 5 * 8 * 3, id="along another axis"),
         pytest.param(lambda x: torch.fft.fft(x, n=8), "3x5:complex64", 3 * 5 * 8 * 3, id="padded to 8 points"),
@@ -201,6 +204,7 @@ def test_flops_of_a_loss(counted, loss, each, reduction, more):
 @pytest.mark.parametrize(
     ("loss", "inputs", "expected"),
     [
+        pytest.param(nn.L1Loss(), ["1", "1"], 2 + 1, id="one element: nothing to sum, a division by 1"),
         pytest.param(nn.NLLLoss(), ["4x5", "4:int64"], 4 + 4, id="NLL: four picked and negated, then their mean"),
         pytest.param(nn.NLLLoss(reduction="sum"), ["4x5", "4:int64"], 4 + 3, id="NLL, summed"),
         pytest.param(nn.NLLLoss(reduction="none"), ["4x5", "4:int64"], 4, id="NLL, of each"),
