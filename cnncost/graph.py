@@ -7,6 +7,7 @@ functions of a Graph. `verify` states the rules that every Graph keeps; each fro
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from itertools import chain
@@ -221,26 +222,44 @@ def verify(graph: Graph) -> Graph:
 
 
 def _verify_tables(graph: Graph) -> None:
-    scopes, values = range(len(graph.scopes)), range(len(graph.values))
-    if [index for index, _, _, _ in graph.values] != list(values):
+    values = len(graph.values)
+    ids, _, storages, _ = zip(*graph.values, strict=True) if values else ((), (), (), ())
+    if ids != tuple(range(values)):
         wrong = next(i for i, value in enumerate(graph.values) if value.id != i)
         raise GraphError(f"value {wrong}: its id is {graph.values[wrong].id}; values are stored by id")
-    if not {storage for _, _, storage, _ in graph.values} <= set(range(len(graph.storages))):
+    if not _within(storages, len(graph.storages)):
         lost = next(value for value in graph.values if not 0 <= value.storage < len(graph.storages))
         raise GraphError(f"value {lost.id}: storage {lost.storage} does not exist (there are {len(graph.storages)})")
-    if not {value for s in graph.scopes for owned in s[2:4] for _, value, _ in owned} <= set(values):
+    owned = list(chain.from_iterable([parameters + buffers for _, _, parameters, buffers, _ in graph.scopes]))
+    if not _within([value for _, value, _ in owned], values):
         path, name, value = next(
-            (s.path, o.name, o.value) for s in graph.scopes for o in s.parameters + s.buffers if o.value not in values
+            (s.path, o.name, o.value)
+            for s in graph.scopes
+            for o in s.parameters + s.buffers
+            if not 0 <= o.value < values
         )
         raise GraphError(f"scope {path!r}: {name} is value {value}, which does not exist")
-    if absent := set(graph.inputs) - set(values):
-        raise GraphError(f"input value {min(absent)} does not exist (there are {len(values)})")
-    if absent := {value for call in graph.calls for named in call[3:] for value in named} - set(values):
-        wrong = next(i for i, call in enumerate(graph.calls) if absent & {*call.inputs, *call.outputs})
-        raise GraphError(f"call {wrong}: value {min(absent)} does not exist (there are {len(values)})")
+    if not _within(graph.inputs, values):
+        absent = next(value for value in graph.inputs if not 0 <= value < values)
+        raise GraphError(f"input value {absent} does not exist (there are {values})")
+    _verify_calls(graph)
+
+
+def _within(ids: Sequence[int], count: int) -> bool:
+    """Whether all are indices of a table of this length."""
+    return not ids or (min(ids) >= 0 and max(ids) < count)
+
+
+def _verify_calls(graph: Graph) -> None:
+    scopes, values = len(graph.scopes), len(graph.values)
+    if not _within(list(chain.from_iterable([inputs + outputs for _, _, _, inputs, outputs in graph.calls])), values):
+        for i, call in enumerate(graph.calls):
+            for value in call.inputs + call.outputs:
+                if not 0 <= value < values:
+                    raise GraphError(f"call {i}: value {value} does not exist (there are {values})")
     for i, (scope, parent, _, _, _) in enumerate(graph.calls):
-        if scope not in scopes:
-            raise GraphError(f"call {i}: scope {scope} does not exist (there are {len(scopes)})")
+        if not 0 <= scope < scopes:
+            raise GraphError(f"call {i}: scope {scope} does not exist (there are {scopes})")
         if (parent is None) != (i == 0) or (parent is not None and not 0 <= parent < i):
             raise GraphError(f"call {i}: parent {parent}; only call 0 has none, and a parent begins earlier")
 
@@ -258,16 +277,18 @@ def _verify_storages(graph: Graph) -> None:
 
 def _verify_nodes(graph: Graph) -> None:
     """All nodes at once where they are right; the first wrong one is looked for only when there is one."""
-    types = {index: kind for index, kind, _, _ in graph.values}
-    read = chain.from_iterable([node.inputs for node in graph.nodes])
-    made = chain.from_iterable([node.outputs for node in graph.nodes])
+    types = [kind for _, kind, _, _ in graph.values]
+    specs, reads, writes, calls, _, _ = zip(*graph.nodes, strict=True) if graph.nodes else ((),) * 6
+    read, made = list(chain.from_iterable(reads)), list(chain.from_iterable(writes))
     right = (
-        {node.call for node in graph.nodes} <= set(range(len(graph.calls)))
-        and list(map(types.get, read)) == list(chain.from_iterable([node.spec.inputs for node in graph.nodes]))
-        and list(map(types.get, made)) == list(chain.from_iterable([node.spec.outputs for node in graph.nodes]))
+        _within(calls, len(graph.calls))
+        and _within(read, len(types))
+        and _within(made, len(types))
+        and [types[i] for i in read] == list(chain.from_iterable([spec.inputs for spec in specs]))
+        and [types[i] for i in made] == list(chain.from_iterable([spec.outputs for spec in specs]))
     )
     defined = {index for index, _, _, role in graph.values if role in SOURCE_ROLES}
-    for i, (_, inputs, outputs, _, _, _) in enumerate(graph.nodes):
+    for i, (inputs, outputs) in enumerate(zip(reads, writes, strict=True)):
         if not right or not defined.issuperset(inputs):
             _verify_node(graph, i, defined)
         if not defined.isdisjoint(outputs) and not (defined & set(outputs)) <= set(inputs):

@@ -2,10 +2,10 @@
 
     python tests/benchmarks/speed.py
 
-Everything is measured in this one process, in turns, so that the machine's moods hit all alike; the
-ratios are what counts. "cold" is with an empty memo, "warm" with a full one; both include the whole
-report (totals, rows, op table). fvcore needs real weights and runs a real forward to trace the model.
-Each network is measured as it is after it is built (train mode), and in eval mode.
+Everything is measured in this one process, in turns, so that the machine's moods hit all alike; the ratios are what
+counts. "cold" is with an empty memo, "second" the same model once more, "warm" any time after it, when its
+skeleton is kept; all include the whole report (totals, rows, op table). fvcore needs real weights and runs a real
+forward to trace the model. Each network is measured as it is after it is built (train mode), and in eval mode.
 """
 
 import gc
@@ -22,7 +22,7 @@ from vit import ViT
 
 import cnncost
 from cnncost import zoo
-from cnncost.frontends.torch import memo
+from cnncost.frontends.torch import kept, memo
 from cnncost.ops.registry import forget_costs
 
 INPUT = (1, 3, 224, 224)
@@ -49,16 +49,18 @@ def measure(build, train, rounds=15):
         report = cnncost.analyze(model, x)
         return report.totals.macs, report.layers, report.ops
 
-    def cold():
+    def forget():
         memo.clear()
+        kept.clear()
         forget_costs()
-        analyze()
 
-    for warm_up in (cold, analyze, lambda: model(x)):
+    for warm_up in (analyze, forget, analyze, lambda: model(x)):
         warm_up()
-    times = {"forward": [], "cold": [], "warm": []}
+    times = {"forward": [], "cold": [], "second": [], "warm": []}
     for _ in range(rounds):
-        times["cold"].append(clock(cold))
+        forget()
+        times["cold"].append(clock(analyze))
+        times["second"].append(clock(analyze))
         times["warm"].append(clock(analyze))
         times["warm"].append(clock(analyze))
         times["forward"].append(clock(lambda: model(x)))
@@ -86,6 +88,7 @@ def main():
         "forward",
         "fvcore",
         "cold",
+        "second",
         "warm",
         "cold/fwd",
         "warm/fwd",
@@ -99,7 +102,17 @@ def main():
         gc.collect()
         mode = "train" if train else "eval"
         forward, cold, warm = own["forward"], own["cold"], own["warm"]
-        numbers = (forward, other, cold, warm, cold / forward, warm / forward, other / cold, other / warm)
+        numbers = (
+            forward,
+            other,
+            cold,
+            own["second"],
+            warm,
+            cold / forward,
+            warm / forward,
+            other / cold,
+            other / warm,
+        )
         print(f"{name:>12}{mode:>12}" + "".join(f"{n:12.2f}" for n in numbers))
 
 

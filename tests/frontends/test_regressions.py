@@ -159,3 +159,14 @@ def test_a_forward_that_samples_from_a_distribution_is_analyzed():
     model = Function(lambda mean, scale: torch.distributions.Normal(mean, scale.exp()).rsample() @ torch.ones(4, 3))
     assert cnncost.analyze(model, ((2, 4), (2, 4))).totals.macs == 2 * 4 * 3
     assert torch.distributions.Distribution._validate_args is checks
+
+
+def test_layers_that_forward_makes_are_recorded_the_same_each_time():
+    """Their parameters are wrapped while the bare tensors die, whose identities the next ones may take over."""
+
+    def forward(x):
+        made = [nn.Conv2d(3, 3, 1, device=x.device) for _ in range(3)]
+        return sum(layer(x) for layer in made)
+
+    graphs = [record(Function(forward), (1, 3, 4, 4)) for _ in range(20)]
+    assert all(graph == graphs[0] for graph in graphs)

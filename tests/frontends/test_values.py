@@ -303,7 +303,18 @@ CHECKED = [
 ]
 
 
+@pytest.fixture
+def checking():
+    """Torch's own default, which its compiler turns off for good when it is first used."""
+    distribution = torch.distributions.Distribution
+    before = distribution._validate_args
+    distribution.set_default_validate_args(True)
+    yield
+    distribution.set_default_validate_args(before)
+
+
 @GRAD
+@pytest.mark.usefixtures("checking")
 @pytest.mark.parametrize(("forward", "flops", "shape"), CHECKED)
 def test_distributions_do_not_check_their_parameters_while_they_are_analyzed(forward, flops, shape, grad):
     """Their checks decide no shape."""

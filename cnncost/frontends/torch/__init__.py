@@ -13,14 +13,14 @@ import torch
 from torch import nn
 
 from cnncost.errors import ForwardError, InputError
-from cnncost.frontends.torch import memo
+from cnncost.frontends.torch import kept, memo
 from cnncost.frontends.torch.compiler import CompilerWantedError, import_compiler, no_compiler_import
 from cnncost.frontends.torch.diagnose import explain_failure
 from cnncost.frontends.torch.guard import quiet_torch, same_random_state
 from cnncost.frontends.torch.inputs import Inputs, prepare
 from cnncost.frontends.torch.modules import Tracker, check_initialised, walk
 from cnncost.frontends.torch.recorder import Recorder
-from cnncost.frontends.torch.skeleton import LazyParameterError, Skeleton
+from cnncost.frontends.torch.skeleton import HookWantedError, LazyParameterError, Skeleton
 from cnncost.frontends.torch.unwrap import unwrapped
 from cnncost.garbage import no_collection
 from cnncost.graph import Graph, verify
@@ -49,16 +49,11 @@ def record(
     """
     model = unwrapped(model)
     with _ONE_AT_A_TIME, no_collection(), torch.inference_mode(False):
-        tree = list(walk(model))
         how = _How(grad, train, use_memo)
         try:
-            try:
-                return _record(tree, prepare(inputs, model), how)
-            except CompilerWantedError:
-                import_compiler()
-            return _record(tree, prepare(inputs, model), how)
+            return verify(_record_again(model, inputs, how))
         except LazyParameterError:
-            check_initialised(tree)
+            check_initialised(walk(model))
             raise
         except ForwardError as error:
             if grad or "does not require grad" not in str(error):
@@ -74,20 +69,49 @@ class _How(NamedTuple):
     grad: bool
     train: bool | None
     use_memo: bool
+    shared: bool = True
+    """One table without hooks serves all modules."""
 
 
-def _record(originals: list[tuple[str, nn.Module]], inputs: Inputs, how: _How) -> Graph:
-    skeleton = Skeleton()
-    tree = [(path, skeleton.module(module)) for path, module in originals]
-    if how.train is not None:
-        for (_, original), (_, copy) in zip(originals, tree, strict=True):
-            if copy is not original:  # scripted modules run as they are
-                copy.training = how.train
-    skeleton.data.update(inputs.data)
-    model = tree[0][1]
-    recorder = Recorder(how.use_memo, skeleton)
-    tracker = Tracker(tree, recorder)
-    ledger = recorder.ledger
+def _record_again(model: nn.Module, inputs: Any, how: _How) -> Graph:
+    """Record, and once more where the first time shows what is needed for it."""
+    try:
+        return _record(model, prepare(inputs, model), how)
+    except CompilerWantedError:
+        import_compiler()
+        return _record_again(model, inputs, how)
+    except HookWantedError:
+        return _record_again(model, inputs, how._replace(shared=False))
+
+
+def _record(model: nn.Module, inputs: Inputs, how: _How) -> Graph:
+    """Record on a skeleton that was kept, or else on a new one."""
+    reusable = how.shared and not how.grad
+    known = kept.take(model, how.train) if reusable else None
+    if known is not None:
+        graph = _run(known.model, known.open(how.use_memo), inputs, how)
+    else:
+        originals = walk(model)
+        skeleton = Skeleton(how.shared)
+        tree = [(path, skeleton.module(module)) for path, module in originals]
+        modules = [module for _, module in originals]
+        if how.train is not None:
+            for original, (_, copy) in zip(modules, tree, strict=True):
+                if copy is not original:  # scripted modules run as they are
+                    copy.training = how.train
+        tracker = Tracker(Recorder(how.use_memo, skeleton, data=skeleton.data.copy()))
+        tracker.enter(tree)
+        known = kept.prepare(modules, how.train, skeleton, tracker) if reusable else None
+        graph = _run(tree[0][1], tracker, inputs, how)
+        skeleton.let_go()
+    if known is not None:
+        kept.put(model, how.train, known)
+    return graph
+
+
+def _run(model: nn.Module, tracker: Tracker, inputs: Inputs, how: _How) -> Graph:
+    recorder, ledger = tracker.recorder, tracker.recorder.ledger
+    recorder.values_at_hand.update(inputs.data)
     given = tuple(
         [
             ledger.add_source(t, "input", inputs.data.get(id(t), None if t.is_meta else t)).value
@@ -105,6 +129,4 @@ def _record(originals: list[tuple[str, nn.Module]], inputs: Inputs, how: _How) -
             raise explain_failure(error, tracker, inputs) from error
     scopes, calls = tracker.finish()
     storages = ledger.storages()  # while the outputs are alive
-    graph = Graph(tuple(ledger.values), tuple(recorder.nodes), scopes, calls, storages, given, outputs)
-    del result, recorder, tracker, ledger  # the books are as large as the Graph: one of them at a time
-    return verify(graph)
+    return Graph(tuple(ledger.values), tuple(recorder.nodes), scopes, calls, storages, given, outputs)

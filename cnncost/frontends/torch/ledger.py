@@ -14,7 +14,7 @@ from typing import NamedTuple
 import torch
 
 from cnncost.frontends.torch.types import Signature, signature
-from cnncost.graph import Owned, Role, Storage, Value
+from cnncost.graph import Owned, Role, Storage, TensorType, Value
 
 
 class Block:
@@ -60,6 +60,7 @@ class Known(NamedTuple):
     data: torch.Tensor | None = None
 
 
+_STRIDED = torch.strided
 # Several of these are made for every op: past the named constructors is twice as fast.
 _known: Callable[[tuple[object, ...]], Known] = partial(tuple.__new__, Known)
 _value: Callable[[tuple[object, ...]], Value] = partial(tuple.__new__, Value)
@@ -91,7 +92,7 @@ class Ledger:
         They are the user's, and never written to. Tensors of another recorded storage (flattened weights) share it.
         """
         self._kept.append(tensor)
-        if tensor.layout is torch.strided:
+        if tensor.layout is _STRIDED:
             storage = tensor.untyped_storage()
             where, nbytes = storage._cdata, storage.nbytes()
         else:
@@ -125,15 +126,15 @@ class Ledger:
 
     def add_fresh(self, tensor: torch.Tensor, sig: Signature, nbytes: int, real: bool) -> Known:
         """An op's output on a storage of its own; its death will be seen."""
-        block = Block(len(self._blocks), nbytes, self.clock, real, False)
-        self._blocks.append(block)
-        if tensor.layout is torch.strided:
+        blocks = self._blocks
+        block = Block(len(blocks), nbytes, self.clock, real, False)
+        blocks.append(block)
+        if tensor.layout is _STRIDED:
             storage = tensor.untyped_storage()
-            ref = _StorageRef(storage, self._on_death)
+            block.ref = ref = _StorageRef(storage, self._on_death)
             ref.block = block
             ref.pointer = where = storage._cdata
             self._by_pointer[where] = block
-            block.ref = ref
         return self._book(tensor, block, "activation", sig)
 
     def add_view(self, tensor: torch.Tensor, block: Block, role: Role = "activation") -> Known:
@@ -183,14 +184,17 @@ class Ledger:
         """The storage of a tensor, if the books know it."""
         return self._by_pointer.get(pointer(tensor))
 
-    def latest_on(self, block: Block, sig: Signature) -> Known | None:
-        """The newest tensor on a storage, one of the same type before others (autograd hands out such twins)."""
+    def latest_on(self, block: Block, kind: TensorType) -> Value | None:
+        """The newest value on a storage, one of the same type before others (autograd hands out such twins).
+
+        Its tensor may be gone: `Parameter(torch.empty(3))` leaves only the parameter.
+        """
         newest = None
-        for known in reversed(self.known.values()):
-            if known.block is block:
-                if known.sig.type == sig.type:
-                    return known
-                newest = newest or known
+        for value in reversed(self.values):
+            if value.storage == block.index:
+                if value.type == kind:
+                    return value
+                newest = newest or value
         return newest
 
     def storages(self) -> tuple[Storage, ...]:
@@ -200,9 +204,10 @@ class Ledger:
         return tuple([_storage((b.index, b.nbytes, b.born, b.died)) for b in self._blocks])
 
     def _book(self, tensor: torch.Tensor, block: Block, role: Role, sig: Signature) -> Known:
-        index, block.tensor = len(self.values), id(tensor)
-        self.values.append(_value((index, sig.type, block.index, role)))
-        known = self.known[id(tensor)] = _known((weakref.ref(tensor), index, sig, block, block.version, None))
+        values, identity = self.values, id(tensor)
+        index, block.tensor = len(values), identity
+        values.append(_value((index, sig.type, block.index, role)))
+        known = self.known[identity] = _known((weakref.ref(tensor), index, sig, block, block.version, None))
         return known
 
     def _on_death(self, ref: _StorageRef) -> None:
@@ -215,6 +220,33 @@ class Ledger:
         booked = self.known.get(block.tensor)
         if booked is not None and booked.block is block:
             del self.known[block.tensor]
+
+
+class Sources:
+    """Books in which nothing but sources is entered yet, to begin other books with.
+
+    Args:
+        ledger: such books. The values of tensors are left out: who opens books gives them again.
+    """
+
+    def __init__(self, ledger: Ledger) -> None:
+        self._values = ledger.values.copy()
+        self._known = {key: _known((*known[:5], None)) for key, known in ledger.known.items()}
+        self._blocks = ledger._blocks.copy()
+        self._real = [block.real for block in ledger._blocks]
+        self._by_pointer = ledger._by_pointer.copy()
+        self._kept = ledger._kept.copy()
+
+    def open(self, data: dict[int, torch.Tensor]) -> Ledger:
+        """Books that begin with these sources; only the newest are valid. `data`: values, by the tensors' identity."""
+        ledger, known = Ledger(), self._known.copy()
+        for key, values in data.items():
+            known[key] = _known((*known[key][:5], values))
+        for block, real in zip(self._blocks, self._real, strict=True):
+            block.version, block.writer, block.real, block.owned, block.noise = 0, -1, real, True, False
+        ledger.values, ledger.known, ledger._blocks = self._values.copy(), known, self._blocks.copy()
+        ledger._by_pointer, ledger._kept = self._by_pointer.copy(), self._kept.copy()
+        return ledger
 
 
 def pointer(tensor: torch.Tensor) -> int:

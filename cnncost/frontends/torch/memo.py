@@ -39,6 +39,7 @@ class Entry(NamedTuple):
         single: the op returns one tensor; otherwise `template` rebuilds what it returns.
         template: the op's result, with the place of each tensor an index into `outputs`.
         writes: indices of the inputs that the op writes to.
+        fresh: the one output of an op that writes to nothing, which most ops are.
     """
 
     func: Any
@@ -48,6 +49,7 @@ class Entry(NamedTuple):
     single: bool
     template: Any
     writes: tuple[int, ...]
+    fresh: Fresh | None
 
 
 class Slot(int):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Coroutine, Iterator
+from collections.abc import Callable, Coroutine, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import is_dataclass
 from functools import partial
@@ -31,25 +31,29 @@ class Tracker:
     While `tracking` lasts, `nn.Module.__call__` tells of each call made in this thread.
     """
 
-    def __init__(self, tree: list[tuple[str, nn.Module]], recorder: Recorder) -> None:
+    def __init__(self, recorder: Recorder, scopes: Iterable[Scope] = (), index: dict[int, int] | None = None) -> None:
         self.recorder = recorder
-        self.scopes: list[Scope] = []
+        self.scopes = list(scopes)
         self.failed_at: tuple[str, nn.Module, Any] | None = None
         """Path, module and arguments of the innermost call that raised the last error."""
         self._error: BaseException | None = None
-        self._index: dict[int, int] = {}
-        self._counts: list[int] = []
+        self.index = index.copy() if index else {}
+        """The scope of each module, by its identity."""
+        self._counts = [0] * len(self.scopes)
         self._begun: list[tuple[int, int | None, int, tuple[int, ...]]] = []
         self._outputs: list[tuple[int, ...]] = []
         self._parent: int | None = None
         self._kept: list[nn.Module] = []
         """Modules that forward made: alive to the end, so that their identity stays their own."""
         self._thread = get_ident()
+
+    def enter(self, tree: list[tuple[str, nn.Module]]) -> None:
+        """Enter the modules of a tree, and what they hold."""
         for path, module in tree:
             self._add(path, module)
 
     def _add(self, path: str, module: nn.Module, owns: bool = True) -> int:
-        index = self._index[id(module)] = len(self.scopes)
+        index = self.index[id(module)] = len(self.scopes)
         held, kept = (module._parameters, module._buffers) if type(module) not in _SCRIPTED else _all_tensors(module)
         parameters = self._owned(held, "parameter") if owns and held else ()
         buffers = self._owned(kept, "buffer") if owns and kept else ()
@@ -95,7 +99,7 @@ class Tracker:
         return made
 
     def _wrapped(self, original: Callable[..., Any]) -> Callable[..., Any]:
-        thread, recorder, index, counts = self._thread, self.recorder, self._index, self._counts
+        thread, recorder, index, counts = self._thread, self.recorder, self.index, self._counts
         begun, outputs, values = self._begun, self._outputs, self.values
         copy_of = recorder.skeleton.copy_of if recorder.skeleton is not None else lambda _: None
 
@@ -169,28 +173,29 @@ def _finished(result: Any) -> Any:
     return list(result) if isinstance(result, Iterator) else result
 
 
-def walk(model: nn.Module) -> Iterator[tuple[str, nn.Module]]:
+def walk(model: nn.Module) -> list[tuple[str, nn.Module]]:
     """Each module once under its first path, parents before children. Raises InputError on a cycle."""
+    tree: list[tuple[str, nn.Module]] = []
     seen: set[int] = set()
     stack: list[tuple[str, nn.Module, tuple[int, ...]]] = [("", model, ())]
     while stack:
         path, module, above = stack.pop()
-        if id(module) in above:
-            raise InputError(
-                f"module {path!r} ({type(module).__name__}) contains itself; "
-                "expected a tree of modules: hold the back reference in a list or a weakref, not in an attribute"
-            )
-        if id(module) in seen:
+        identity = id(module)
+        if identity in seen:
+            if identity in above:
+                raise InputError(
+                    f"module {path!r} ({type(module).__name__}) contains itself; "
+                    "expected a tree of modules: hold the back reference in a list or a weakref, not in an attribute"
+                )
             continue
-        seen.add(id(module))
-        yield path, module
-        if type(module) in _SCRIPTED:
-            continue  # what its children run is out of sight
-        prefix = path + "." if path else ""
-        children = [(prefix + name, child) for name, child in module._modules.items() if child is not None]
-        if children:
-            above = (*above, id(module))
-            stack.extend((name, child, above) for name, child in reversed(children))
+        seen.add(identity)
+        tree.append((path, module))
+        held = module._modules
+        if not held or type(module) in _SCRIPTED:  # what a scripted module's children run is out of sight
+            continue
+        prefix, below = path + "." if path else "", (*above, identity)
+        stack.extend([(prefix + name, child, below) for name, child in held.items() if child is not None][::-1])
+    return tree
 
 
 def _all_tensors(module: nn.Module) -> tuple[dict[str, Any], dict[str, Any]]:

@@ -48,12 +48,18 @@ _OTHERS = _SEQUENCES | _PLAIN | {torch.dtype, torch.device, torch.layout, torch.
 class Recorder(TorchDispatchMode):
     """Records ops while it is entered. `call` is the module call that runs, kept by the module tracker."""
 
-    def __init__(self, use_memo: bool = True, skeleton: Skeleton | None = None) -> None:
+    def __init__(
+        self,
+        use_memo: bool = True,
+        skeleton: Skeleton | None = None,
+        ledger: Ledger | None = None,
+        data: dict[int, torch.Tensor] | None = None,
+    ) -> None:
         super().__init__()  # type: ignore[no-untyped-call]  # torch's class has no types
         self.skeleton = skeleton
-        self.values_at_hand = skeleton.data if skeleton is not None else {}
+        self.values_at_hand = data if data is not None else {}
         """Values of tensors that have none themselves, by identity."""
-        self.ledger = Ledger()
+        self.ledger = ledger if ledger is not None else Ledger()
         self.nodes: list[Node] = []
         self.call = 0
         self._memo = memos.current() if use_memo else {}
@@ -83,6 +89,8 @@ class Recorder(TorchDispatchMode):
             entry = None
         if entry is None:
             return self._first_time(func, args, kwargs, key, found)
+        if entry.fresh is not None and not self._noisy:
+            return self._record_fresh(entry, entry.fresh, found)
         if entry.outputs is None:
             return self._record_run(entry, found, self._runner.run(func, args, kwargs, found))
         return self._record_made(entry, found)
@@ -126,11 +134,11 @@ class Recorder(TorchDispatchMode):
         if block is None:
             data = self.values_at_hand.get(id(tensor), tensor if has_data(tensor) else None)
             return ledger.add_source(tensor, "constant", data)
-        twin = ledger.latest_on(block, signature(tensor, block.real))
+        twin = ledger.latest_on(block, tensor_type(tensor))
         if twin is None:
             return ledger.add_view(tensor, block, "constant")
         alias = ledger.add_view(tensor, block)
-        self._append(_layout("alias", (twin.sig.type,), alias.sig.type), (twin.value,), (alias.value,), "alias")
+        self._append(_layout("alias", (twin.type,), alias.sig.type), (twin.id,), (alias.value,), "alias")
         return alias
 
     def meet_literal(self, tensor: torch.Tensor, data: torch.Tensor) -> None:
@@ -186,7 +194,9 @@ class Recorder(TorchDispatchMode):
     def _entry(
         self, func: Any, args: Any, kwargs: Any, found: Found, tensors: list[torch.Tensor], template: Any
     ) -> Entry:
-        made = [self._make(tensor, found) for tensor in tensors]
+        old = {pointer(t) for t, _ in found}
+        old.update([pointer(t) for t in self._runner.twins.values()])
+        made = [self._make(tensor, found, old) for tensor in tensors]
         types = tuple(
             found[how][1].sig.type if type(how) is int else tensor_type(tensor)
             for how, tensor in zip(made, tensors, strict=True)
@@ -197,25 +207,25 @@ class Recorder(TorchDispatchMode):
         types += tuple(found[i][1].sig.type for i in silent)
         run_for_effect = bool(writes) and all(known.sig.real for _, known in found)
         reshapes = torch.Tag.inplace_view in func.tags or shape_follows_values(func, found)
-        spec = lower(OpCall.bind(func, args, kwargs, inputs, types, self._moves(tensors, found)))
+        spec = lower(
+            OpCall.bind(func, args, kwargs, inputs, types, any(pointer(tensor) not in old for tensor in tensors))
+        )
         rerun = run_for_effect or reshapes or bool(silent) or bool(self._runner.data) or not tensors or None in made
         outputs = None if rerun else tuple(how for how in made if how is not None)
         name = str(func).removesuffix(".default")
-        return Entry(func, name, memos.intern(spec), outputs, type(template) is memos.Slot, template, writes)
+        single = type(template) is memos.Slot
+        alone = outputs[0] if outputs and single and not writes and name not in _MASKING else None
+        fresh = alone if isinstance(alone, Fresh) else None
+        return Entry(func, name, memos.intern(spec), outputs, single, template, writes, fresh)
 
-    def _moves(self, tensors: list[torch.Tensor], found: Found) -> bool:
-        """Whether an output has memory of its own."""
-        old = {pointer(t) for t, _ in found} | {pointer(t) for t in self._runner.twins.values()}
-        return any(pointer(tensor) not in old for tensor in tensors)
-
-    def _make(self, tensor: torch.Tensor, found: Found) -> Fresh | int | None:
-        """How to make an output without running the op, or None if that can't be done."""
+    def _make(self, tensor: torch.Tensor, found: Found, old: set[int]) -> Fresh | int | None:
+        """How to make an output without running the op, or None if that can't be done. `old`: the inputs' storages."""
         for i, (arg, _) in enumerate(found):
             if tensor is arg:
                 return i
-        if not tensor.is_meta or tensor.layout is not torch.strided or self.ledger.block_of(tensor) is not None:
+        if not tensor.is_meta or tensor.layout is not torch.strided:
             return None
-        if pointer(tensor) in {pointer(t) for t in self._runner.twins.values()}:
+        if pointer(tensor) in old or self.ledger.block_of(tensor) is not None:
             return None
         if tensor.storage_offset() or tensor.is_conj() or tensor.is_neg() or type(tensor) is not torch.Tensor:
             return None
@@ -223,6 +233,17 @@ class Recorder(TorchDispatchMode):
         return Fresh(signature(tensor, False), tensor.shape, tensor.stride(), tensor.dtype, nbytes)
 
     # ---- writing the node
+
+    def _record_fresh(self, entry: Entry, fresh: Fresh, found: Found) -> torch.Tensor:
+        """What most ops are: one new tensor. `_record_made` does the same for any outputs."""
+        sig, size, stride, dtype, nbytes = fresh
+        ledger = self.ledger
+        tensor = torch.empty_strided(size, stride, dtype=dtype, device=META)
+        value = ledger.add_fresh(tensor, sig, nbytes, False)[1]
+        inputs = tuple([known[1] for _, known in found])
+        self.nodes.append(_node((entry.spec, inputs, (value,), self.call, entry.name, "forward")))
+        ledger.clock += 1
+        return tensor
 
     def _record_made(self, entry: Entry, found: Found) -> Any:
         ledger = self.ledger

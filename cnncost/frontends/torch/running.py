@@ -176,11 +176,16 @@ def composite(func: Any) -> bool:
     return bool(torch._C._dispatch_has_kernel_for_dispatch_key(func.name(), "CompositeImplicitAutograd"))
 
 
+@cache
+def _reads_data(func: Any) -> bool:
+    return any(tag in func.tags for tag in _READS_DATA)
+
+
 def shape_follows_values(func: Any, found: Found) -> bool:
     """Whether the op's output shape depends on values that are at hand, so that the memo can't know it."""
     if func._schema.name in _INDEXING:
         return any(tensor.dtype in _MASKS for tensor, _ in found[1:])
-    return sized_by_values(func) is not None or any(tag in func.tags for tag in _READS_DATA)
+    return sized_by_values(func) is not None or _reads_data(func)
 
 
 def _reads_values(func: Any, args: Any, found: Found) -> bool:
@@ -194,7 +199,7 @@ def _reads_values(func: Any, args: Any, found: Found) -> bool:
         return False  # it says itself which values it lacks
     if func._schema.name == "aten::one_hot":
         return len(args) < 2 or args[1] < 1
-    return func._schema.name in _READERS or any(tag in func.tags for tag in _READS_DATA)
+    return func._schema.name in _READERS or _reads_data(func)
 
 
 def _without_masks(args: Any, found: Found) -> Any:

@@ -10,6 +10,8 @@ import copy as copying
 import sys
 from collections import OrderedDict, deque
 from functools import cache, partial
+from itertools import islice
+from operator import itemgetter
 from types import MethodType, SimpleNamespace
 from typing import Any
 
@@ -19,12 +21,18 @@ from torch.nn.parameter import UninitializedBuffer, UninitializedParameter
 
 from cnncost.frontends.torch.running import META, has_data, twin
 
-_ATOMS = frozenset({bool, int, float, str, type(None), torch.dtype, torch.device, torch.Size, type})
+ATOMS = frozenset({bool, int, float, str, type(None), torch.dtype, torch.device, torch.Size, type})
 _SYSTEM = sys.stdlib_module_names - {"__main__"} | {"torch", "numpy"}
 _TENSORS = frozenset({"_parameters", "_buffers"})
-_EMPTIES = frozenset({dict, OrderedDict, set})
+HELD = ("_parameters", "_buffers", "_modules")
+"""The tables of a module: what it holds under which name."""
 _CONTAINERS = frozenset({list, set, deque})
-_EVERY_MODULE = frozenset(vars(nn.Module()))
+_BARE = vars(nn.Module())
+_STANDARD = tuple(_BARE)
+"""What every module has, in the order in which `nn.Module` sets it; what a class adds comes after."""
+_HOOKS = tuple([n for n, v in _BARE.items() if isinstance(v, (dict, set)) and n not in HELD])
+hooks_of = itemgetter(*_HOOKS)
+"""The hook tables among a module's attributes."""
 
 
 LAZY = frozenset({UninitializedParameter, UninitializedBuffer})
@@ -49,24 +57,58 @@ def _is_plain(kind: type) -> bool:
     )
 
 
-def _copy_slots(module: nn.Module, copy: nn.Module) -> None:
-    for base in type(module).__mro__[:-1]:
-        if (slots := base.__dict__.get("__slots__")) is not None:
-            for name in [slots] if isinstance(slots, str) else slots:
-                if hasattr(module, name):
-                    object.__setattr__(copy, name, getattr(module, name))
+@cache
+def slots(kind: type) -> tuple[str, ...]:
+    """Names that a module class keeps outside its `__dict__`."""
+    declared = [base.__dict__.get("__slots__", ()) for base in kind.__mro__[:-1]]
+    return tuple([name for names in declared for name in ([names] if isinstance(names, str) else names)])
+
+
+@cache
+def _is_scripted(kind: type) -> bool:
+    return issubclass(kind, torch.jit.ScriptModule)
+
+
+@cache
+def _is_encoder(kind: type) -> bool:
+    return issubclass(kind, nn.TransformerEncoder)
+
+
+class HookWantedError(BaseException):
+    """Forward registers a hook: the recording is made anew. Not an Exception: no `except` of a model's may stop it."""
+
+
+class _NoHooks(OrderedDict[Any, Any]):
+    """The hooks of a module that has none. One serves all modules, and so refuses to take any."""
+
+    def __setitem__(self, key: Any, value: Any) -> None:
+        raise HookWantedError
+
+
+class _NoNames(set[Any]):
+    """The non-persistent buffers of a module that has none, likewise."""
+
+    def add(self, element: Any) -> None:  # noqa: ARG002  # a set's method
+        raise HookWantedError
 
 
 class Skeleton:
     """Copies modules, once each: what is shared or tied stays so.
+
+    Args:
+        shared: hook tables are nearly always empty, and a dozen for each module: one empty table that
+            raises HookWantedError when it is written to stands for all.
 
     Attributes:
         data: by identity of a copied tensor, the values of its original, where they may be read
             (small ones that are no parameters).
     """
 
-    def __init__(self) -> None:
+    def __init__(self, shared: bool = True) -> None:
         self.data: dict[int, torch.Tensor] = {}
+        self._no_hooks = (
+            {n: _NoNames() if isinstance(_BARE[n], set) else _NoHooks() for n in _HOOKS} if shared else None
+        )
         self._copies: dict[int, Any] = {}
         self._storages: dict[int, torch.UntypedStorage] = {}
         self._originals: list[Any] = []  # alive, so that their identities stay their own
@@ -79,27 +121,49 @@ class Skeleton:
         found: nn.Module | None = self._copies.get(id(module))
         if found is not None:
             return found
-        if isinstance(module, torch.jit.ScriptModule):
+        kind: Any = type(module)
+        if _is_scripted(kind):
             return module
         self._originals.append(module)
-        copy = self._copies[id(module)] = object.__new__(type(module))
+        copy: nn.Module = object.__new__(kind)
+        self._copies[id(module)] = copy
         attributes = copy.__dict__
         attributes.update(module.__dict__)
-        for name, value, kind in [(n, v, k) for n, v in module.__dict__.items() if (k := type(v)) not in _ATOMS]:
-            if name in _EVERY_MODULE and kind in _EMPTIES and not value:  # a dozen of hooks, nearly always none
-                attributes[name] = kind()
-            elif kind is tuple and (tuple(map(type, value)) == (int, int) or _ATOMS.issuperset(map(type, value))):
+        if tuple(islice(attributes, len(_STANDARD))) == _STANDARD and self._no_hooks and not any(hooks_of(attributes)):
+            attributes.update(self._no_hooks)
+            attributes["_parameters"] = self._tensors(attributes["_parameters"])
+            attributes["_buffers"] = self._tensors(attributes["_buffers"])
+            attributes["_modules"] = self._children(attributes["_modules"])
+            own = list(islice(attributes.items(), len(_STANDARD), None))
+        else:  # not the user's own `items`: another thread may add to them meanwhile
+            own = list(attributes.items())
+        for name, value in own:
+            sort = type(value)
+            if sort in ATOMS or (sort is tuple and ATOMS.issuperset(map(type, value))):
                 continue
-            elif name in _TENSORS:
-                attributes[name] = {n: t if t is None else self._tensor(t) for n, t in value.items()}
+            if name in _TENSORS:
+                attributes[name] = self._tensors(value)
             elif name == "_modules":
-                attributes[name] = {n: m if m is None else self.module(m) for n, m in value.items()}
+                attributes[name] = self._children(value)
             else:
-                attributes[name] = self._value(value, kind)
-        _copy_slots(module, copy)
-        if isinstance(copy, nn.TransformerEncoder):
-            copy.use_nested_tensor = False  # a way to skip padding in eval mode, by values that are not there
+                attributes[name] = self._value(value, sort)
+        for name in slots(kind):
+            if hasattr(module, name):
+                object.__setattr__(copy, name, getattr(module, name))
+        if _is_encoder(kind):
+            attributes["use_nested_tensor"] = False  # a way to skip padding in eval mode, by values that are not there
         return copy
+
+    def _tensors(self, held: dict[str, torch.Tensor | None]) -> dict[str, torch.Tensor | None]:
+        return {n: t if t is None else self._tensor(t) for n, t in held.items()} if held else {}
+
+    def _children(self, held: dict[str, nn.Module | None]) -> dict[str, nn.Module | None]:
+        return {n: m if m is None else self.module(m) for n, m in held.items()} if held else {}
+
+    def let_go(self) -> None:
+        """Hold on to nothing of the user's any more."""
+        self._originals.clear()
+        self.data.clear()
 
     def copy_of(self, original: Any) -> Any:
         """The copy of a module or tensor, or None."""
@@ -107,12 +171,12 @@ class Skeleton:
 
     def _value(self, value: Any, kind: type) -> Any:
         """A copy of what a module holds: containers anew, modules and tensors by their copies, others as they are."""
-        if kind in _ATOMS:
+        if kind in ATOMS:
             return value
         if kind is nn.Parameter or isinstance(value, torch.Tensor):
             return self._tensor(value)
         if kind is tuple:
-            return value if _ATOMS.issuperset(map(type, value)) else tuple([self._value(v, type(v)) for v in value])
+            return value if ATOMS.issuperset(map(type, value)) else tuple([self._value(v, type(v)) for v in value])
         if isinstance(value, nn.Module):
             return self.module(value)
         if isinstance(value, dict) or kind in _CONTAINERS:
@@ -124,9 +188,11 @@ class Skeleton:
         """A copy with copies in it. One that two modules share stays shared, and it may hold itself."""
         copy = self._copies[id(value)] = value.copy()
         self._originals.append(value)
+        if type(value) is list and ATOMS.issuperset(map(type, value)):
+            return copy
         if isinstance(value, dict):
             for key, item in value.items():
-                if type(item) not in _ATOMS:
+                if type(item) not in ATOMS:
                     copy[key] = self._value(item, type(item))
                 if type(key) is not str and isinstance(key, (nn.Module, torch.Tensor)):
                     copy[self._value(key, type(key))] = copy.pop(key)

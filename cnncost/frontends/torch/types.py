@@ -36,21 +36,23 @@ class Signature:
 
 
 _COMPLEX = frozenset({torch.complex32, torch.complex64, torch.complex128})
+_STRIDED = torch.strided
 _INTERNED: dict[tuple[object, ...], Signature] = {}
 
 
 def signature(tensor: torch.Tensor, real: bool) -> Signature:
     """The signature of a tensor, one object for equal ones."""
-    if tensor.layout is torch.strided:
+    dtype = tensor.dtype
+    if tensor.layout is _STRIDED:
         stride: tuple[int | str, ...] = tensor.stride()
-        # the imaginary part of a conjugate is real and lazily negated; it is a view with gaps
-        conjugated = tensor.is_conj() if tensor.dtype in _COMPLEX else stride[-1:] != (1,) and tensor.is_neg()
+        # the imaginary part of a conjugate is real and lazily negated
+        conjugated = tensor.is_conj() if dtype in _COMPLEX else tensor.is_neg()
     else:
         stride, conjugated = (str(tensor.layout),), False
-    key = (tensor.shape, stride, tensor.dtype, real, conjugated)
+    key = (tensor.shape, stride, dtype, real, conjugated)
     found = _INTERNED.get(key)
     if found is None:
-        found = _INTERNED[key] = Signature(tensor_type(tensor), stride, tensor.dtype, real, conjugated)
+        found = _INTERNED[key] = Signature(tensor_type(tensor), stride, dtype, real, conjugated)
     return found
 
 

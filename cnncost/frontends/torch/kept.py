@@ -1,0 +1,218 @@
+"""Skeletons that are kept for the next recording of the same model.
+
+To copy the modules and to enter their parameters into the books is a third of a recording whose ops the memo
+knows. It gives the same each time, unless the user changes the model. So every attribute of the model and
+every tensor's geometry is compared with what it was, which is four times as fast, and what forward did to the copies
+is undone. All of it happens in long flat lists, for a model has thousands of attributes. Nothing of the user's is
+kept alive: originals are held weakly, and a skeleton goes with the first of them that dies.
+"""
+
+from __future__ import annotations
+
+import weakref
+from collections import OrderedDict
+from collections.abc import Callable, Iterable
+from itertools import chain
+from operator import is_
+from typing import Any
+
+import torch
+from torch import nn
+
+from cnncost.frontends.torch.ledger import Sources
+from cnncost.frontends.torch.modules import Tracker
+from cnncost.frontends.torch.recorder import Recorder
+from cnncost.frontends.torch.skeleton import ATOMS, HELD, Skeleton, hooks_of, slots
+
+_MOST = 4
+"""Models whose skeletons are kept at once; the oldest goes first."""
+
+_SIMPLE = frozenset({list, tuple})
+_TABLES = frozenset({dict, OrderedDict, set})
+_TENSORS = frozenset({torch.Tensor, nn.Parameter})
+
+_Attributes = dict[str, Any]
+_flat = chain.from_iterable
+
+
+def _values(tables: Iterable[dict[str, Any]]) -> list[Any]:
+    return list(_flat([table.values() for table in tables]))
+
+
+def _tensors(attributes: list[_Attributes]) -> list[torch.Tensor]:
+    held = _values(a[name] for a in attributes for name in HELD[:2] if a[name])
+    return [tensor for tensor in held if tensor is not None]
+
+
+def _geometry(tensors: list[torch.Tensor]) -> list[tuple[Any, ...]]:
+    """What the books know of tensors. `.data =`, `requires_grad_` and `resize_` change it in place."""
+    return [
+        (t.shape, t.stride(), t.dtype, t.requires_grad, (s := t.untyped_storage())._cdata, s.nbytes(), not t.__dict__)
+        for t in tensors
+    ]
+
+
+def _is_plain(modules: list[nn.Module]) -> bool:
+    """Whether modules are their attributes, and those are numbers, words, and the modules' own tables."""
+    attributes = [module.__dict__ for module in modules]
+    if any(slots(kind) for kind in set(map(type, modules))) or any(name not in a for a in attributes for name in HELD):
+        return False
+    tables = {id(a[name]) for a in attributes for name in HELD}
+    others = [value for value in _values(attributes) if type(value) not in ATOMS and id(value) not in tables]
+    return all(
+        ATOMS.issuperset(map(type, value)) if type(value) in _SIMPLE else not value and type(value) in _TABLES
+        for value in others
+    ) and all(type(t) in _TENSORS and t.layout is torch.strided and not t.__dict__ for t in _tensors(attributes))
+
+
+class _Look:
+    """What modules looked like: each attribute, and what tables and lists held. `modules` itself is not kept."""
+
+    def __init__(self, modules: list[nn.Module]) -> None:
+        self.attributes: list[_Attributes] = [module.__dict__ for module in modules]
+        self._names = list(_flat(self.attributes))
+        self._values = _values(self.attributes)
+        self._tables = [a[name] for a in self.attributes for name in HELD]
+        self._keys, self._held = list(_flat(self._tables)), list(map(id, _values(self._tables)))
+        self._lists = [(value, value.copy()) for value in self._values if type(value) is list]
+
+    def same(self, modules: list[nn.Module]) -> bool:
+        """Whether all of it is the very same."""
+        if not all(map(is_, [module.__dict__ for module in modules], self.attributes)):
+            return False
+        values = _values(self.attributes)
+        return (
+            list(_flat(self.attributes)) == self._names
+            and all(map(is_, values, self._values))
+            and list(map(id, _values(self._tables))) == self._held
+            and list(_flat(self._tables)) == self._keys
+            and not any(map(any, map(hooks_of, self.attributes)))
+            and all(len(now) == len(then) and all(map(is_, now, then)) for now, then in self._lists)
+        )
+
+
+class _Copies:
+    """Copied modules, and what they held before anything ran on them."""
+
+    def __init__(self, modules: list[nn.Module]) -> None:
+        self.modules = modules
+        self._classes = list(map(type, modules))
+        self._attributes = [(module.__dict__, module.__dict__.copy()) for module in modules]
+        tables = [a[name] for a, _ in self._attributes for name in HELD]
+        lists = [value for a, _ in self._attributes for value in a.values() if type(value) is list]
+        self._tables = [(table, table.copy()) for table in tables]
+        self._lists = [(value, value.copy()) for value in lists]
+        self.tensors = _tensors([a for a, _ in self._attributes])
+        self._geometry = _geometry(self.tensors)
+
+    def restore(self) -> bool:
+        """Undo what forward did to them, as far as can be. False: it did more."""
+        for module, (attributes, then) in zip(self.modules, self._attributes, strict=True):
+            if module.__dict__ is not attributes:
+                return False
+            attributes.update(then)
+            if len(attributes) != len(then):
+                _refill(attributes, then)
+        for table, held in self._tables:
+            if table or held:
+                _refill(table, held)
+        for now, items in self._lists:
+            now[:] = items
+        return list(map(type, self.modules)) == self._classes and _geometry(self.tensors) == self._geometry
+
+
+def _refill(table: dict[str, Any], then: dict[str, Any]) -> None:
+    table.clear()
+    table.update(then)
+
+
+class Kept:
+    """A skeleton and its books as they were before anything ran on it.
+
+    Args:
+        originals: the user's modules, the model first.
+        skeleton, tracker: their copies, entered into the tracker and its recorder's books; nothing has run.
+        forget: called when one of the user's modules or tensors dies.
+    """
+
+    def __init__(
+        self, originals: list[nn.Module], skeleton: Skeleton, tracker: Tracker, forget: Callable[[], object]
+    ) -> None:
+        dead = self._dead = set[bool]()
+
+        def died(_: object) -> None:
+            dead.add(True)
+            forget()
+
+        self._skeleton = skeleton
+        self._scopes, self._index = tuple(tracker.scopes), tracker.index.copy()
+        self._sources = Sources(tracker.recorder.ledger)
+        self._originals = [weakref.ref(module, died) for module in originals]
+        self._look = _Look(originals)
+        self._copies = _Copies([skeleton.copy_of(module) for module in originals])
+        tensors = _tensors(self._look.attributes)
+        self._watched = [weakref.ref(tensor, died) for tensor in tensors]
+        self._geometry = _geometry(tensors)
+        self._data = [(key, weakref.ref(tensor)) for key, tensor in skeleton.data.items()]
+
+    @property
+    def model(self) -> nn.Module:
+        """The copy of the model."""
+        return self._copies.modules[0]
+
+    def open(self, use_memo: bool) -> Tracker:
+        """A tracker with new books that know the model's parameters and buffers."""
+        data = {key: tensor for key, ref in self._data if (tensor := ref()) is not None}
+        recorder = Recorder(use_memo, self._skeleton, self._sources.open(data), data)
+        return Tracker(recorder, self._scopes, self._index)
+
+    def renewed(self) -> bool:
+        """Make the copies what they were. False if the user changed the model, or they can't be."""
+        originals = [module for ref in self._originals if (module := ref()) is not None]
+        return (
+            not self._dead
+            and list(map(type, originals)) == list(map(type, self._copies.modules))
+            and self._look.same(originals)
+            and _geometry(_tensors(self._look.attributes)) == self._geometry
+            and self._copies.restore()
+        )
+
+
+_Key = tuple[int, bool | None]
+_KEPT: dict[_Key, Kept] = {}
+_MET: dict[_Key, weakref.ref[nn.Module]] = {}
+
+
+def clear() -> None:
+    """Keep nothing."""
+    _KEPT.clear()
+    _MET.clear()
+
+
+def take(model: nn.Module, train: bool | None) -> Kept | None:
+    """What is kept of a model, if it is unchanged. It is put back after the recording, if that succeeds."""
+    kept = _KEPT.pop((id(model), train), None)
+    if kept is None or kept.renewed():
+        return kept
+    _MET.pop((id(model), train), None)  # a model that changes all the time is not worth the preparation
+    return None
+
+
+def put(model: nn.Module, train: bool | None, kept: Kept) -> None:
+    """Keep it for the next time."""
+    _KEPT[id(model), train] = kept
+    while len(_KEPT) > _MOST:
+        _KEPT.pop(next(iter(_KEPT)), None)
+
+
+def prepare(originals: list[nn.Module], train: bool | None, skeleton: Skeleton, tracker: Tracker) -> Kept | None:
+    """A skeleton to be kept, before anything runs on it: of a plain model that comes a second time."""
+    model = originals[0]
+    key = (id(model), train)
+    met = _MET.get(key)
+    if met is None or met() is not model:
+        _MET[key] = weakref.ref(model, lambda _: _MET.pop(key, None))
+        return None
+    if not _is_plain(originals):
+        return None
+    return Kept(originals, skeleton, tracker, lambda: _KEPT.pop(key, None))
