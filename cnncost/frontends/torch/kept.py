@@ -29,6 +29,7 @@ _MOST = 4
 
 _SIMPLE = frozenset({list, tuple})
 _TABLES = frozenset({dict, OrderedDict, set})
+_USUAL = ATOMS | _TABLES
 _TENSORS = frozenset({torch.Tensor, nn.Parameter})
 
 _Attributes = dict[str, Any]
@@ -57,12 +58,17 @@ def _is_plain(modules: list[nn.Module]) -> bool:
     attributes = [module.__dict__ for module in modules]
     if any(slots(kind) for kind in set(map(type, modules))) or any(name not in a for a in attributes for name in HELD):
         return False
-    tables = {id(a[name]) for a in attributes for name in HELD}
-    others = [value for value in _values(attributes) if type(value) not in ATOMS and id(value) not in tables]
-    return all(
-        ATOMS.issuperset(map(type, value)) if type(value) in _SIMPLE else not value and type(value) in _TABLES
-        for value in others
-    ) and all(type(t) in _TENSORS and t.layout is torch.strided and not t.__dict__ for t in _tensors(attributes))
+    values = _values(attributes)
+    held = {id(a[name]) for a in attributes for name in HELD}
+    full = [value for value in values if type(value) in _TABLES and value]
+    return (
+        held.issuperset(map(id, full))
+        and all(
+            type(value) in _SIMPLE and ATOMS.issuperset(map(type, value))
+            for value in [v for v in values if type(v) not in _USUAL]
+        )
+        and all(type(t) in _TENSORS and t.layout is torch.strided and not t.__dict__ for t in _tensors(attributes))
+    )
 
 
 class _Look:
