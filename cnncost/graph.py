@@ -17,7 +17,8 @@ from typing import Any, Literal, NamedTuple, TypeAlias
 from cnncost.errors import GraphError
 
 Shape: TypeAlias = tuple[int, ...]
-Role: TypeAlias = Literal["input", "parameter", "buffer", "constant", "activation", "gradient"]
+Role: TypeAlias = Literal["input", "parameter", "buffer", "constant", "activation"]
+Use: TypeAlias = Literal["input", "parameter", "buffer", "constant", "activation", "gradient", "state"]
 Phase: TypeAlias = Literal["forward", "backward", "optimizer"]
 Attr: TypeAlias = "bool | int | float | str | tuple[Attr, ...] | None"
 
@@ -168,12 +169,14 @@ class Storage(NamedTuple):
 
     `born` is the node that made it, or None if it was there before the first node.
     `died` is the node after which nothing referred to it any more, or None if it outlived the run.
+    `use` is what it is for: the role of its first value, or that of a parameter's gradient or an optimizer's state.
     """
 
     id: int
     nbytes: int
     born: int | None
     died: int | None
+    use: Use = "activation"
 
 
 @dataclass(frozen=True)
@@ -266,7 +269,7 @@ def _verify_calls(graph: Graph) -> None:
 
 def _verify_storages(graph: Graph) -> None:
     last = len(graph.nodes) - 1
-    for i, (index, _, born, died) in enumerate(graph.storages):
+    for i, (index, _, born, died, _) in enumerate(graph.storages):
         if index != i:
             raise GraphError(f"storage {i}: its id is {index}; storages are stored by id")
         if not (born is None or 0 <= born <= last) or not (died is None or 0 <= died <= last):

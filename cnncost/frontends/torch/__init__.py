@@ -21,15 +21,22 @@ from cnncost.frontends.torch.inputs import Inputs, prepare
 from cnncost.frontends.torch.modules import Tracker, check_initialised, walk
 from cnncost.frontends.torch.recorder import Recorder
 from cnncost.frontends.torch.skeleton import HookWantedError, LazyParameterError, Skeleton
+from cnncost.frontends.torch.training import Step, Training
 from cnncost.frontends.torch.unwrap import unwrapped
 from cnncost.garbage import no_collection
 from cnncost.graph import Graph, verify
 
-__all__ = ["memo", "record"]
+__all__ = ["Training", "memo", "record"]
 
 
 def record(
-    model: nn.Module, inputs: Any, *, grad: bool = False, train: bool | None = None, use_memo: bool = True
+    model: nn.Module,
+    inputs: Any,
+    *,
+    grad: bool = False,
+    train: bool | None = None,
+    training: Training | None = None,
+    use_memo: bool = True,
 ) -> Graph:
     """Run a model once on tensors without data, and record what it does.
 
@@ -40,6 +47,7 @@ def record(
         grad: run with autograd on, as training does; composite ops are then seen as their parts.
         train: run as in train mode (True) or eval mode (False), whatever the modules' own mode is, which
             stays; None: as they are.
+        training: record a training step: forward with autograd on, loss, backward, and the optimizer's step.
         use_memo: look ops up in the process-wide memo.
 
     Raises:
@@ -49,14 +57,14 @@ def record(
     """
     model = unwrapped(model)
     with _ONE_AT_A_TIME, no_collection(), torch.inference_mode(False):
-        how = _How(grad, train, use_memo)
+        how = _How(grad or training is not None, train, use_memo, training)
         try:
             return verify(_record_again(model, inputs, how))
         except LazyParameterError:
             check_initialised(walk(model))
             raise
         except ForwardError as error:
-            if grad or "does not require grad" not in str(error):
+            if how.grad or "does not require grad" not in str(error):
                 raise
         return record(model, inputs, grad=True, train=train, use_memo=use_memo)  # forward differentiates
 
@@ -69,6 +77,7 @@ class _How(NamedTuple):
     grad: bool
     train: bool | None
     use_memo: bool
+    training: Training | None = None
     shared: bool = True
     """One table without hooks serves all modules."""
 
@@ -89,7 +98,7 @@ def _record(model: nn.Module, inputs: Inputs, how: _How) -> Graph:
     reusable = how.shared and not how.grad
     known = kept.take(model, how.train) if reusable else None
     if known is not None:
-        graph = _run(known.model, known.open(how.use_memo), inputs, how)
+        graph = _run(known.model, known.open(how.use_memo), inputs, how, None)
     else:
         originals = walk(model)
         skeleton = Skeleton(how.shared)
@@ -102,14 +111,15 @@ def _record(model: nn.Module, inputs: Inputs, how: _How) -> Graph:
         tracker = Tracker(Recorder(how.use_memo, skeleton, data=skeleton.data.copy()))
         tracker.enter(tree)
         known = kept.prepare(modules, how.train, skeleton, tracker) if reusable else None
-        graph = _run(tree[0][1], tracker, inputs, how)
+        step = Step(how.training, tree[0][1], skeleton, tracker) if how.training is not None else None
+        graph = _run(tree[0][1], tracker, inputs, how, step)
         skeleton.let_go()
     if known is not None:
         kept.put(model, how.train, known)
     return graph
 
 
-def _run(model: nn.Module, tracker: Tracker, inputs: Inputs, how: _How) -> Graph:
+def _run(model: nn.Module, tracker: Tracker, inputs: Inputs, how: _How, step: Step | None) -> Graph:
     recorder, ledger = tracker.recorder, tracker.recorder.ledger
     recorder.values_at_hand.update(inputs.data)
     given = tuple(
@@ -123,10 +133,12 @@ def _run(model: nn.Module, tracker: Tracker, inputs: Inputs, how: _How) -> Graph
             with quiet_torch(how.grad), no_compiler_import(), tracker.tracking(), recorder:
                 result = model(*inputs.args, **inputs.kwargs)
                 outputs = tracker.values(result)
+                loss = step.run(result) if step is not None else None
         except (Exception, SystemExit) as error:
             if isinstance(error, InputError):
                 raise
             raise explain_failure(error, tracker, inputs) from error
     scopes, calls = tracker.finish()
     storages = ledger.storages()  # while the outputs are alive
+    del result, loss
     return Graph(tuple(ledger.values), tuple(recorder.nodes), scopes, calls, storages, given, outputs)

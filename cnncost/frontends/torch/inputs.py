@@ -99,10 +99,11 @@ class _Maker:
         if tensor.is_nested:
             raise InputError("inputs: a nested tensor has no one shape; give a padded tensor or a packed sequence")
         if tensor.is_meta:
-            return tensor.detach()
+            return tensor.detach().requires_grad_(tensor.requires_grad)
         if tensor.layout is not torch.strided:
             return tensor.to(META)
         made = torch.empty_strided(tensor.shape, tensor.stride(), dtype=tensor.dtype, device=META)
+        made.requires_grad_(tensor.requires_grad)
         if not tensor.is_floating_point() and not tensor.is_complex() and tensor.numel() <= REAL_LIMIT:
             self.data[id(made)] = tensor.detach().clone()
         return made

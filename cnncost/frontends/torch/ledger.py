@@ -14,7 +14,7 @@ from typing import NamedTuple
 import torch
 
 from cnncost.frontends.torch.types import Signature, signature
-from cnncost.graph import Owned, Role, Storage, TensorType, Value
+from cnncost.graph import Owned, Role, Storage, TensorType, Use, Value
 
 
 class Block:
@@ -26,11 +26,14 @@ class Block:
         real: its values are at hand, and ops may be run on them.
         owned: it is the user's and must never be written to.
         noise: it holds a random mask, or what was computed from masks alone.
+        use: as in `graph.Storage`.
     """
 
-    __slots__ = ("born", "died", "index", "nbytes", "noise", "owned", "real", "ref", "tensor", "version", "writer")
+    __slots__ = (
+        "born", "died", "index", "nbytes", "noise", "owned", "real", "ref", "tensor", "use", "version", "writer",
+    )  # fmt: skip
 
-    def __init__(self, index: int, nbytes: int, born: int | None, real: bool, owned: bool) -> None:
+    def __init__(self, index: int, nbytes: int, born: int | None, real: bool, use: Use) -> None:
         self.index = index
         self.nbytes = nbytes
         self.born = born
@@ -38,7 +41,8 @@ class Block:
         self.version = 0
         self.writer = -1
         self.real = real
-        self.owned = owned
+        self.owned = born is None
+        self.use = use
         self.noise = False
         self.ref: _StorageRef | None = None  # kept to be told of the storage's death
         self.tensor = 0  # identity of the tensor that was booked last
@@ -99,7 +103,7 @@ class Ledger:
             where, nbytes = id(tensor), _storage_bytes(tensor)
         block = self._by_pointer.get(where)
         if block is None:
-            block = Block(len(self._blocks), nbytes, None, data is not None, True)
+            block = Block(len(self._blocks), nbytes, None, data is not None, role)
             self._by_pointer[where] = block
             self._blocks.append(block)
         index, sig = len(self.values), signature(tensor, data is not None)
@@ -127,7 +131,7 @@ class Ledger:
     def add_fresh(self, tensor: torch.Tensor, sig: Signature, nbytes: int, real: bool) -> Known:
         """An op's output on a storage of its own; its death will be seen."""
         blocks = self._blocks
-        block = Block(len(blocks), nbytes, self.clock, real, False)
+        block = Block(len(blocks), nbytes, self.clock, real, "activation")
         blocks.append(block)
         if tensor.layout is _STRIDED:
             storage = tensor.untyped_storage()
@@ -175,6 +179,11 @@ class Ledger:
             (for_ if known.data is None else known.data) if known.sig.real else None,
         )  # fmt: skip
 
+    def mark(self, tensor: torch.Tensor, use: Use) -> None:
+        """Say what a tensor's storage is for, if the books know it."""
+        if (block := self.block_of(tensor)) is not None:
+            block.use = use
+
     def find(self, tensor: torch.Tensor) -> Known | None:
         """What the books know of this very tensor."""
         known = self.known.get(id(tensor))
@@ -201,7 +210,7 @@ class Ledger:
         """All storages with their lives; nothing is observed any more."""
         for block in self._by_pointer.values():
             block.ref = None
-        return tuple([_storage((b.index, b.nbytes, b.born, b.died)) for b in self._blocks])
+        return tuple([_storage((b.index, b.nbytes, b.born, b.died, b.use)) for b in self._blocks])
 
     def _book(self, tensor: torch.Tensor, block: Block, role: Role, sig: Signature) -> Known:
         values, identity = self.values, id(tensor)

@@ -21,6 +21,7 @@ from cnncost.graph import Call, Owned, Role, Scope
 
 _SCRIPTED = frozenset({RecursiveScriptModule, TopLevelTracedModule, TracedModule})
 
+_next_node: Callable[[], int] = torch._C._autograd._get_sequence_nr
 _scope: Callable[[tuple[object, ...]], Scope] = partial(tuple.__new__, Scope)
 _call: Callable[[tuple[object, ...]], Call] = partial(tuple.__new__, Call)
 
@@ -46,6 +47,10 @@ class Tracker:
         self._kept: list[nn.Module] = []
         """Modules that forward made: alive to the end, so that their identity stays their own."""
         self._thread = get_ident()
+        self.trail: list[tuple[int, int]] | None = None
+        """At each begin and end of a call, if wanted: the number of autograd's next node, the call from there on."""
+        self.recomputing: int | None = None
+        """The call that a checkpoint runs once more, in backward."""
 
     def enter(self, tree: list[tuple[str, nn.Module]]) -> None:
         """Enter the modules of a tree, and what they hold."""
@@ -100,7 +105,7 @@ class Tracker:
 
     def _wrapped(self, original: Callable[..., Any]) -> Callable[..., Any]:
         thread, recorder, index, counts = self._thread, self.recorder, self.index, self._counts
-        begun, outputs, values = self._begun, self._outputs, self.values
+        begun, outputs, values, trail = self._begun, self._outputs, self.values, self.trail
         copy_of = recorder.skeleton.copy_of if recorder.skeleton is not None else lambda _: None
 
         def __call__(module: nn.Module, *args: Any, **kwargs: Any) -> Any:  # noqa: N807  # takes nn.Module's place
@@ -111,12 +116,16 @@ class Tracker:
                 module, scope = copy, index.get(id(copy))  # code that reaches the user's own module past the skeleton
             if scope is None:
                 scope = self._add_unregistered(module)
+            if recorder.phase != "forward":
+                return self._recompute(module, scope, args, kwargs)
             outer, call, count = self._parent, len(begun), counts[scope]
             inputs = values(args[0] if len(args) == 1 else args)
             begun.append((scope, outer, count, inputs + values(kwargs) if kwargs else inputs))
             outputs.append(())
             counts[scope] = count + 1
             self._parent = recorder.call = call
+            if trail is not None:
+                trail.append((_next_node(), call))
             try:
                 # `_call_impl` passes a module's own compiled form by: what it runs is what it was compiled from
                 result = module._call_impl(*args, **kwargs)
@@ -129,10 +138,27 @@ class Tracker:
             finally:
                 self._parent = outer
                 recorder.call = outer or 0
+                if trail is not None:
+                    trail.append((_next_node(), outer or 0))
             outputs[call] = values(result)
             return result
 
         return __call__
+
+    def _recompute(self, module: nn.Module, scope: int, args: Any, kwargs: Any) -> Any:
+        """A call in backward, of what a checkpoint did not keep: it goes on the account of the module's first call."""
+        outer, trail = self.recomputing, self.trail if self.trail is not None else []
+        self.recomputing = call = self.first_call(scope)
+        trail.append((_next_node(), call))
+        try:
+            return module._call_impl(*args, **kwargs)
+        finally:
+            self.recomputing = outer
+            trail.append((_next_node(), outer or 0))
+
+    def first_call(self, scope: int) -> int:
+        """The first call of a scope; the model's own if there was none."""
+        return next((i for i, (called, *_) in enumerate(self._begun) if called == scope), 0)
 
     def _add_unregistered(self, module: nn.Module) -> int:
         """A module that is in no attribute of the model, such as `nn.ReLU()(x)` in forward.

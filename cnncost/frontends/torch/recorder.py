@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from contextlib import suppress
 from functools import partial
-from typing import Any
+from typing import Any, Protocol
 
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode, is_traceable_wrapper_subclass
@@ -35,7 +35,7 @@ from cnncost.frontends.torch.running import (
 )  # fmt: skip
 from cnncost.frontends.torch.skeleton import Skeleton
 from cnncost.frontends.torch.types import signature, tensor_type
-from cnncost.graph import Node, OpSpec, TensorType
+from cnncost.graph import Node, OpSpec, Phase, TensorType
 
 _TENSORS = frozenset({torch.Tensor, torch.nn.Parameter})
 _SEQUENCES = frozenset({list, tuple})
@@ -43,6 +43,19 @@ _NUMBERS = frozenset({int, float, bool})
 _PLAIN = _NUMBERS | {str, type(None)}
 _MASKING = frozenset({"aten.bernoulli_.float", "aten.bernoulli.p"})
 _OTHERS = _SEQUENCES | _PLAIN | {torch.dtype, torch.device, torch.layout, torch.memory_format}
+
+
+_ADD = torch.ops.aten.add.Tensor
+
+
+class Director(Protocol):
+    """Knows of ops that run outside of forward, where no module is being called."""
+
+    def call(self, found: Found) -> int:
+        """The call that the next op is due to."""
+
+    def accumulated_into(self, args: tuple[Any, ...], found: Found) -> torch.Tensor | None:
+        """The operand of a sum that takes the sum up, where torch would let it if nobody watched."""
 
 
 class Recorder(TorchDispatchMode):
@@ -62,6 +75,9 @@ class Recorder(TorchDispatchMode):
         self.ledger = ledger if ledger is not None else Ledger()
         self.nodes: list[Node] = []
         self.call = 0
+        self.phase: Phase = "forward"
+        self.director: Director | None = None
+        """Where ops outside of forward belong."""
         self._memo = memos.current() if use_memo else {}
         self._use_memo = use_memo
         self._runner = Runner()
@@ -83,6 +99,11 @@ class Recorder(TorchDispatchMode):
             kwargs = {}
         if types and any(is_traceable_wrapper_subclass(t) for t, _ in found):
             return NotImplemented  # the subclass unwraps itself; the ops on its parts come here again
+        if self.director is not None:
+            self.call = self.director.call(found)
+            if func is _ADD and (target := self.director.accumulated_into(args, found)) is not None:
+                args = (target, args[1] if target is args[0] else args[0])
+                return self.__torch_dispatch__(torch.ops.aten.add_.Tensor, types, args)
         try:
             entry = self._memo.get(tuple(key))
         except TypeError:  # an argument that can't be hashed: such ops are few
@@ -241,7 +262,7 @@ class Recorder(TorchDispatchMode):
         tensor = torch.empty_strided(size, stride, dtype=dtype, device=META)
         value = ledger.add_fresh(tensor, sig, nbytes, False)[1]
         inputs = tuple([known[1] for _, known in found])
-        self.nodes.append(_node((entry.spec, inputs, (value,), self.call, entry.name, "forward")))
+        self.nodes.append(_node((entry.spec, inputs, (value,), self.call, entry.name, self.phase)))
         ledger.clock += 1
         return tensor
 
@@ -264,7 +285,7 @@ class Recorder(TorchDispatchMode):
             entry.spec if not self._noisy and entry.name not in _MASKING else self._regulariser(entry, found, tensors)
         )
         inputs = tuple([known[1] for _, known in found])
-        self.nodes.append(_node((spec, inputs, tuple(ids), self.call, entry.name, "forward")))
+        self.nodes.append(_node((spec, inputs, tuple(ids), self.call, entry.name, self.phase)))
         ledger.clock += 1
         return tensors[0] if entry.single else memos.fill(entry.template, tensors)
 
@@ -323,7 +344,7 @@ class Recorder(TorchDispatchMode):
         return self.ledger.add_result(tensor)
 
     def _append(self, spec: OpSpec, inputs: tuple[int, ...], outputs: tuple[int, ...], name: str) -> None:
-        self.nodes.append(_node((spec, inputs, outputs, self.call, name, "forward")))
+        self.nodes.append(_node((spec, inputs, outputs, self.call, name, self.phase)))
         self.ledger.clock += 1
 
 

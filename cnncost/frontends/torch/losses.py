@@ -1,0 +1,97 @@
+"""What backward starts from: a scalar made of what forward returned."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import fields, is_dataclass
+from typing import Any, TypeAlias
+
+import torch
+from torch.nn import functional as F
+
+from cnncost.errors import InputError
+from cnncost.frontends.torch.running import META
+
+Loss: TypeAlias = "Callable[[Any], torch.Tensor] | str | None"
+
+
+def loss_of(loss: Loss, result: Any) -> torch.Tensor:
+    """The loss of a forward's result.
+
+    Args:
+        loss: a function; the name of one whose target is made to fit the first output: `cross_entropy` (classes on
+            axis 1, indices as the target), `mse`, `bce` (with logits); or None: what the output calls its `loss`, else
+            the sum of all outputs that require a gradient.
+        result: what forward returned.
+
+    Raises:
+        InputError: an unknown name, no output that requires a gradient, or a loss that is no scalar tensor.
+    """
+    if loss is None:
+        return _default(result)
+    if isinstance(loss, str):
+        if loss not in _NAMED:
+            raise InputError(f"loss: {loss!r} is not known; expected one of {', '.join(_NAMED)}, or a function")
+        return _NAMED[loss](_first(result, loss))
+    if not callable(loss):
+        raise InputError(f"loss: expected a function of what forward returns, or a name, got {type(loss).__name__}")
+    found: Any = loss(result)
+    if not isinstance(found, torch.Tensor) or found.numel() != 1:
+        got = f"a tensor of shape {tuple(found.shape)}" if isinstance(found, torch.Tensor) else type(found).__name__
+        raise InputError(f"loss: expected it to return one number as a tensor, got {got}; reduce it, as .mean() does")
+    return found
+
+
+def _default(result: Any) -> torch.Tensor:
+    own = result.get("loss") if isinstance(result, dict) else getattr(result, "loss", None)
+    if isinstance(own, torch.Tensor) and own.numel() == 1 and own.requires_grad:
+        return own
+    sums = [tensor.sum() for tensor in _tensors(result) if tensor.requires_grad]
+    if not sums:
+        raise InputError(
+            "training: no output of forward requires a gradient; expected trainable parameters (requires_grad) and "
+            "outputs that are differentiable; pass loss=… if the loss is made of something else"
+        )
+    total = sums[0]
+    for other in sums[1:]:
+        total = total + other
+    return total
+
+
+def _first(result: Any, name: str) -> torch.Tensor:
+    for tensor in _tensors(result):
+        if tensor.is_floating_point():
+            return tensor
+    raise InputError(f"loss: {name} needs an output of floating-point numbers, and forward returned none")
+
+
+def _cross_entropy(output: torch.Tensor) -> torch.Tensor:
+    if output.dim() < 2:
+        raise InputError(f"loss: cross_entropy needs an output N,C,…, got the shape {tuple(output.shape)}")
+    shape = (output.shape[0], *output.shape[2:])
+    return F.cross_entropy(output, torch.zeros(shape, dtype=torch.int64, device=META))
+
+
+def _mse(output: torch.Tensor) -> torch.Tensor:
+    return F.mse_loss(output, torch.empty(output.shape, dtype=output.dtype, device=META))
+
+
+def _bce(output: torch.Tensor) -> torch.Tensor:
+    return F.binary_cross_entropy_with_logits(output, torch.empty(output.shape, dtype=output.dtype, device=META))
+
+
+_NAMED: dict[str, Callable[[torch.Tensor], torch.Tensor]] = {"cross_entropy": _cross_entropy, "mse": _mse, "bce": _bce}
+
+
+def _tensors(result: Any) -> Iterator[torch.Tensor]:
+    if isinstance(result, torch.Tensor):
+        yield result
+    elif isinstance(result, dict):
+        for item in result.values():
+            yield from _tensors(item)
+    elif isinstance(result, (list, tuple)):
+        for item in result:
+            yield from _tensors(item)
+    elif is_dataclass(result) and not isinstance(result, type):
+        for field in fields(result):
+            yield from _tensors(getattr(result, field.name))

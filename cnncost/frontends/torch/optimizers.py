@@ -1,0 +1,157 @@
+"""The optimizer of a training step, made for parameters without data."""
+
+from __future__ import annotations
+
+import ast
+import copy as copying
+import inspect
+from collections.abc import Callable, Iterator
+from typing import Any, TypeAlias
+
+import torch
+from torch import nn
+from torch.utils._python_dispatch import _disable_current_modes
+
+from cnncost.errors import CnncostError, InputError
+from cnncost.frontends.torch.running import twin
+from cnncost.frontends.torch.skeleton import Skeleton
+
+Optimize: TypeAlias = (
+    "str | type[torch.optim.Optimizer] | torch.optim.Optimizer | Callable[[Any], torch.optim.Optimizer] | None"
+)
+
+_SMALL = 1
+"""Elements up to which the tensors of an optimizer's state keep their values: counts of steps."""
+
+
+def warmed(optimizer: Optimize, parameters: list[nn.Parameter], skeleton: Skeleton) -> torch.optim.Optimizer:
+    """An optimizer of these parameters that has made a step: its state is there, as in every step but the first.
+
+    That step is not recorded.
+
+    Raises:
+        InputError: an unknown name or argument, something that is no optimizer, one that needs a closure.
+    """
+    made = _made(optimizer, parameters, skeleton)
+    if inspect.signature(_raw_step(made)).parameters.get("closure", _OPTIONAL).default is inspect.Parameter.empty:
+        raise InputError(
+            f"optimizer: {type(made).__name__} evaluates the model by a closure as often as it likes, so that a step "
+            "has no one cost; expected an optimizer whose step() needs none"
+        )
+    try:
+        with _disable_current_modes():
+            step(made)
+    except (RuntimeError, TypeError, ValueError, NotImplementedError) as error:
+        raise InputError(
+            f"optimizer: a step of {type(made).__name__} failed: {type(error).__name__}: {error}"
+        ) from error
+    return made
+
+
+def step(optimizer: torch.optim.Optimizer) -> None:
+    """One step. Hooks and profiling marks are passed by: their code imports torch's compiler."""
+    with torch.set_grad_enabled(bool(optimizer.defaults.get("differentiable", False))):
+        _raw_step(optimizer)(optimizer)
+
+
+def state_tensors(optimizer: torch.optim.Optimizer) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
+    """What an optimizer keeps from step to step: a parameter, and a tensor of its state."""
+    for parameter, state in optimizer.state.items():
+        for tensor in _tensors(state):
+            yield parameter, tensor
+
+
+def _tensors(value: Any) -> Iterator[torch.Tensor]:
+    if isinstance(value, torch.Tensor):
+        yield value
+    elif isinstance(value, dict):
+        for item in value.values():
+            yield from _tensors(item)
+    elif isinstance(value, (list, tuple)):
+        for item in value:
+            yield from _tensors(item)
+
+
+_OPTIONAL = inspect.Parameter("closure", inspect.Parameter.KEYWORD_ONLY, default=None)
+
+
+def _raw_step(optimizer: torch.optim.Optimizer) -> Callable[..., Any]:
+    raw: Callable[..., Any] = inspect.unwrap(type(optimizer).step)
+    return raw
+
+
+def _made(optimizer: Any, parameters: list[nn.Parameter], skeleton: Skeleton) -> torch.optim.Optimizer:
+    if isinstance(optimizer, torch.optim.Optimizer):
+        return _copied(optimizer, skeleton)
+    if not parameters:
+        raise InputError("optimizer: the model has no parameter that requires a gradient; there is nothing to optimize")
+    arguments: dict[str, Any] = {}
+    if isinstance(optimizer, str):
+        optimizer, arguments = _named(optimizer)
+    if not callable(optimizer):
+        raise InputError(
+            "optimizer: expected a name such as 'adamw', an optimizer class, an optimizer, or a function from "
+            f"parameters to one, got {type(optimizer).__name__}"
+        )
+    try:
+        made = optimizer(parameters, **arguments)
+    except CnncostError:
+        raise
+    except Exception as error:
+        raise InputError(f"optimizer: making it failed: {type(error).__name__}: {error}") from error
+    if not isinstance(made, torch.optim.Optimizer):
+        raise InputError(f"optimizer: expected a torch.optim.Optimizer, got {type(made).__name__}")
+    return made
+
+
+def _classes() -> dict[str, type[torch.optim.Optimizer]]:
+    found = vars(torch.optim).values()
+    return {
+        c.__name__.lower(): c
+        for c in found
+        if isinstance(c, type) and issubclass(c, torch.optim.Optimizer) and c is not torch.optim.Optimizer
+    }
+
+
+def _named(text: str) -> tuple[type[torch.optim.Optimizer], dict[str, Any]]:
+    """`adamw` or `sgd:lr=0.1,momentum=0.9`. `momentum` alone is SGD with one of 0.9."""
+    name, _, rest = text.partition(":")
+    classes, defaults = _classes(), {}
+    if name.lower() == "momentum":
+        name, defaults = "sgd", {"momentum": 0.9}
+    kind = classes.get(name.lower())
+    if kind is None:
+        raise InputError(f"optimizer: {name!r} is none of torch.optim: expected one of {', '.join(sorted(classes))}")
+    arguments: dict[str, Any] = dict(defaults)
+    for part in filter(None, rest.split(",")):
+        key, equals, value = part.partition("=")
+        try:
+            arguments[key.strip()] = ast.literal_eval(value.strip())
+        except (ValueError, SyntaxError):
+            equals = ""
+        if not equals:
+            raise InputError(f"optimizer: {part!r} in {text!r}: expected NAME=VALUE, as in sgd:lr=0.1,momentum=0.9")
+    return kind, arguments
+
+
+def _copied(optimizer: torch.optim.Optimizer, skeleton: Skeleton) -> torch.optim.Optimizer:
+    """The user's optimizer, over the copies of its parameters; its state without data."""
+    known: dict[int, Any] = {}
+    for group in optimizer.param_groups:
+        for parameter in group["params"]:
+            copy = skeleton.copy_of(parameter)
+            if copy is None:
+                raise InputError(
+                    f"optimizer: it holds a parameter of shape {tuple(parameter.shape)} that the model does not have; "
+                    "expected an optimizer of this very model's parameters"
+                )
+            known[id(parameter)] = copy
+    for tensor in _tensors(list(optimizer.state.values())):
+        if id(tensor) not in known and tensor.numel() > _SMALL:
+            known[id(tensor)] = twin(tensor)
+    made = copying.copy(optimizer)
+    made.__dict__ = {
+        name: copying.deepcopy(value, known) if name in {"param_groups", "state", "defaults"} else value
+        for name, value in optimizer.__dict__.items()
+    }
+    return made

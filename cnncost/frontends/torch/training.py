@@ -1,0 +1,214 @@
+"""One training step: a loss, its backward, an optimizer's step, run after a forward that is being recorded.
+
+What runs outside of forward goes on the account of the call that it is due to: an op of backward on that of the
+op whose derivative it is (autograd numbers its nodes in the order of forward), a parameter's gradient and
+its update on that of the module that owns it.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from functools import cache
+from operator import itemgetter
+from typing import Any, NamedTuple
+
+import torch
+from torch import nn
+from torch.utils._python_dispatch import TorchDispatchMode, _disable_current_modes
+
+from cnncost.errors import InputError
+from cnncost.frontends.torch.losses import Loss, loss_of
+from cnncost.frontends.torch.modules import Tracker
+from cnncost.frontends.torch.optimizers import Optimize, state_tensors, step, warmed
+from cnncost.frontends.torch.running import META, Found
+from cnncost.frontends.torch.skeleton import Skeleton
+
+
+class Training(NamedTuple):
+    """How a step is made.
+
+    Attributes:
+        loss: a function of what forward returns, a name (`cross_entropy`, `mse`, `bce`), or None: the loss that the
+            output itself carries, else the sum of all outputs that require a gradient.
+        optimizer: a name (`sgd`, `adamw:lr=1e-3`), an optimizer class or instance, a function from parameters to an
+            optimizer, or None: no step.
+        set_to_none: gradients are None when forward begins; else they are there, as zeros.
+    """
+
+    loss: Loss = None
+    optimizer: Optimize = None
+    set_to_none: bool = True
+
+
+class Step:
+    """The part of a training step that follows forward."""
+
+    def __init__(self, training: Training, model: nn.Module, skeleton: Skeleton, tracker: Tracker) -> None:
+        self._training = training
+        self._skeleton = skeleton
+        self._tracker = tracker
+        self._parameters = [p for p in _unique(model.parameters()) if p.requires_grad]
+        self.optimizer: torch.optim.Optimizer | None = None
+        tracker.trail = []
+        _alone()  # here, for inside of a backward it can't be tried out
+        for parameter in self._parameters if not training.set_to_none else ():
+            parameter.grad = torch.empty_like(parameter, device=META)
+            tracker.recorder.ledger.add_source(parameter.grad, "constant")
+            tracker.recorder.ledger.mark(parameter.grad, "gradient")
+
+    def run(self, result: Any) -> torch.Tensor:
+        """Loss, backward and optimizer step. Returns the loss, which a training loop holds on to as well.
+
+        Raises:
+            InputError: nothing in the output requires a gradient, or the loss is no number.
+        """
+        recorder = self._tracker.recorder
+        loss = loss_of(self._training.loss, result)
+        if not loss.requires_grad:
+            raise InputError(
+                "training: the loss does not depend on any parameter that requires a gradient; expected a model with "
+                f"trainable parameters ({len(self._parameters)} found) and an output that is differentiable"
+            )
+        owners = self._owners()
+        recorder.phase, recorder.director = "backward", _Backward(self._tracker, owners)
+        loss.backward()
+        self._book_gradients(owners)
+        if self._training.optimizer is not None:
+            self._update(owners)
+        recorder.director = None
+        return loss
+
+    def _book_gradients(self, owners: dict[int, int]) -> None:
+        ledger = self._tracker.recorder.ledger
+        for parameter in self._parameters:
+            if parameter.grad is not None:
+                ledger.mark(parameter.grad, "gradient")
+                self._share_owner(owners, parameter, parameter.grad)
+
+    def _share_owner(self, owners: dict[int, int], parameter: torch.Tensor, other: torch.Tensor) -> None:
+        """What belongs to a parameter goes on the account of the call that owns it."""
+        ledger = self._tracker.recorder.ledger
+        block, owner = ledger.block_of(other), ledger.block_of(parameter)
+        if block is not None and owner is not None:
+            owners[block.index] = owners.get(owner.index, 0)
+
+    def _update(self, owners: dict[int, int]) -> None:
+        """The optimizer's step. The state that earlier steps left was there before the first node."""
+        recorder = self._tracker.recorder
+        self.optimizer = warmed(self._training.optimizer, self._parameters, self._skeleton)
+        for parameter, tensor in state_tensors(self.optimizer):
+            recorder.ledger.add_source(tensor, "constant", None if tensor.is_meta else tensor)
+            recorder.ledger.mark(tensor, "state")
+            self._share_owner(owners, parameter, tensor)
+        recorder.phase, recorder.director = "optimizer", _Update(owners)
+        step(self.optimizer)
+
+    def _owners(self) -> dict[int, int]:
+        """The call that owns each parameter, by the parameter's storage."""
+        ledger, tracker = self._tracker.recorder.ledger, self._tracker
+        owners: dict[int, int] = {}
+        for index, scope in enumerate(tracker.scopes):
+            if scope.parameters:
+                call = tracker.first_call(index)
+                for owned in scope.parameters:
+                    owners.setdefault(ledger.values[owned.value].storage, call)
+        return owners
+
+
+class _Backward:
+    """Directs the ops of backward."""
+
+    def __init__(self, tracker: Tracker, owners: dict[int, int]) -> None:
+        self._tracker = tracker
+        self._owners = owners
+        self._node: tuple[int, int] | None = None
+        self._began = self._start = tracker.recorder.ledger.clock
+        """The ops at which the node that is evaluated began, and backward did."""
+
+    def call(self, found: Found) -> int:  # noqa: ARG002  # the protocol
+        """That of the op whose derivative it is."""
+        tracker = self._tracker
+        node: Any = torch._C._current_autograd_node()
+        if node is None:
+            return tracker.recomputing or 0
+        variable = getattr(node, "variable", None)
+        number = node._sequence_nr()
+        if self._node != (identity := (number, id(variable))):
+            self._node, self._began = identity, tracker.recorder.ledger.clock
+        if tracker.recomputing is not None:
+            return tracker.recomputing
+        if variable is not None:
+            block = tracker.recorder.ledger.block_of(variable)
+            return self._owners.get(block.index, 0) if block is not None else 0
+        trail = tracker.trail or []
+        place = bisect_right(trail, number, key=itemgetter(0))
+        return trail[place - 1][1] if place else 0
+
+    def accumulated_into(self, args: tuple[Any, ...], found: Found) -> torch.Tensor | None:
+        """A gradient that is there already and that nobody else holds takes the next one up.
+
+        Autograd adds the gradients that reach a value over several paths in place, but not while a dispatch mode
+        is on (torch/csrc/autograd/input_buffer.cpp). Its sums are told from those of a derivative's formula by an
+        operand that an earlier node has made.
+        """
+        if len(args) != 2 or len(found) != 2 or torch.is_grad_enabled() or self._node is None:
+            return None
+        blocks = [known.block for _, known in found]
+        if not all(block.born is not None and block.born >= self._start for block in blocks):
+            return None
+        if all((block.born or 0) >= self._began for block in blocks):
+            return None
+        if found[0][1].sig.type != found[1][1].sig.type:
+            return None
+        return next((tensor for tensor, _ in found if _holders(tensor) == _alone()), None)
+
+
+def _holders(tensor: torch.Tensor) -> tuple[int, int]:
+    """References to a tensor and to its storage."""
+    count: int = tensor._use_count()  # type: ignore[attr-defined]  # missing from torch's stubs
+    return count, torch._C._storage_Use_Count(tensor.untyped_storage()._cdata)
+
+
+@cache
+def _alone() -> tuple[int, int]:
+    """The references to a gradient that only autograd holds, as a dispatch mode sees them: tried out."""
+    seen: list[tuple[int, int]] = []
+
+    class Look(TorchDispatchMode):
+        @classmethod
+        def _should_skip_dynamo(cls) -> bool:
+            return False
+
+        def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+            if func is torch.ops.aten.add.Tensor and not torch.is_grad_enabled():
+                seen.append(_holders(args[0]))
+            return func(*args, **(kwargs or {}))
+
+    with _disable_current_modes(), torch.enable_grad():
+        x = torch.ones(2, device=META, requires_grad=True).exp()
+        y = (x.sin() * x.cos()).sum()
+        with Look():  # type: ignore[no-untyped-call]  # torch's class has no types
+            y.backward()
+    return seen[0]
+
+
+class _Update:
+    """Directs an optimizer's ops: to the call whose module owns the parameter that is updated.
+
+    An op on temporaries alone goes with the one before.
+    """
+
+    def __init__(self, owners: dict[int, int]) -> None:
+        self._owners = owners
+        self._last = 0
+
+    def call(self, found: Found) -> int:
+        self._last = next((self._owners[k.block.index] for _, k in found if k.block.index in self._owners), self._last)
+        return self._last
+
+    def accumulated_into(self, args: tuple[Any, ...], found: Found) -> None:
+        """Nothing is: an optimizer says itself what it does in place."""
+
+
+def _unique(parameters: Any) -> list[nn.Parameter]:
+    return list({id(p): p for p in parameters}.values())

@@ -1,0 +1,96 @@
+"""What a run allocates on the CPU, as torch's own profiler reports each allocation and release.
+
+Knows nothing of cnncost. What was there before the run (weights, inputs) is in no event: the caller adds it.
+"""
+
+import gc
+from typing import NamedTuple
+
+import torch
+from torch.profiler import ProfilerActivity, profile
+
+
+class Peaks(NamedTuple):
+    """Most bytes that were alive at once, beyond those that were there before.
+
+    `tensors` leaves workspaces out: blocks that a kernel takes and gives back while it runs.
+    """
+
+    everything: int
+    tensors: int
+
+
+class Event(NamedTuple):
+    """At a time in ns, `nbytes` came (or went, if negative) at an address, inside a kernel from begin to end."""
+
+    time: int
+    nbytes: int
+    address: int
+    kernel: tuple[int, int] | None
+
+
+def peaks(run, before=None):
+    """Run twice, `before` first each time, and look at the second: the first lets libraries set themselves up."""
+    for _ in range(2):
+        state = before() if before is not None else None
+        gc.collect()
+        gc.disable()
+        try:
+            with profile(activities=[ProfilerActivity.CPU], profile_memory=True, acc_events=True) as prof:
+                kept = run() if before is None else run(state)
+        finally:
+            gc.enable()
+        del kept
+    events = sorted(_events(prof.profiler.kineto_results.experimental_event_tree(), None))
+    return Peaks(_peak(events), _peak(_without_workspaces(events)))
+
+
+def _events(nodes, kernel):
+    for node in nodes:
+        fields = node.extra_fields
+        if hasattr(fields, "alloc_size"):
+            yield Event(node.start_time_ns, fields.alloc_size, fields.ptr, kernel)
+            continue
+        inside = kernel
+        if kernel is None and node.name.startswith("aten::") and not _is_composite(node.name):
+            inside = (node.start_time_ns, node.end_time_ns)
+        yield from _events(node.children, inside)
+
+
+def _is_composite(name):
+    """Made of other ops, whose results are tensors as any others."""
+    packet = getattr(torch.ops.aten, name.removeprefix("aten::"), None)
+    if packet is None:
+        return False
+    names = [getattr(packet, overload)._name for overload in packet.overloads()]
+    return any(
+        torch._C._dispatch_has_kernel_for_dispatch_key(n, "CompositeImplicitAutograd")
+        for n in names
+        if torch._C._dispatch_has_kernel(n)
+    )
+
+
+def _without_workspaces(events):
+    """Drop what is allocated and released within one kernel."""
+    dropped, open_ = set(), {}
+    for i, event in enumerate(events):
+        if event.nbytes > 0:
+            open_[event.address] = i
+        elif (start := open_.pop(event.address, None)) is not None:
+            kernel = events[start].kernel
+            if kernel is not None and event.time <= kernel[1]:
+                dropped |= {start, i}
+    return [event for i, event in enumerate(events) if i not in dropped]
+
+
+def _peak(events):
+    alive = most = 0
+    born = set()
+    for event in events:
+        if event.nbytes > 0:
+            born.add(event.address)
+        elif event.address not in born:
+            continue  # it was there before the run, and is the caller's
+        alive += event.nbytes
+        most = max(most, alive)
+    return most
