@@ -83,6 +83,31 @@ FLOPS: dict[str, int] = {
     "multi_margin": 4,  # max(0, margin − x_y + x), summed
     "kl": 4,  # t·(log t − x)
     "soft_margin": 4,  # log(1 + exp(−t·x))
+    # Derivatives, with the product by the gradient that arrives.
+    "threshold_backward": 1,  # compare
+    "hardtanh_backward": 2,
+    "hardshrink_backward": 2,
+    "softshrink_backward": 2,
+    "leaky_relu_backward": 2,
+    "rrelu_with_noise_backward": 2,
+    "prelu_kernel_backward": 3,  # compare, g·w, g·x
+    "sigmoid_backward": 3,  # g·y·(1 − y)
+    "tanh_backward": 3,  # g·(1 − y²)
+    "gelu_backward": 11,  # g·(½·(1 + erf(x/√2)) + x·φ(x)), φ(x) = c·exp(−½·x²)
+    "silu_backward": 9,  # g·σ·(1 + x·(1 − σ)), σ as in sigmoid
+    "mish_backward": 14,  # g·(t + x·σ·(1 − t²)), t = tanh(softplus(x))
+    "hardswish_backward": 5,  # two comparisons, g·(x/3 + ½)
+    "hardsigmoid_backward": 3,
+    "elu_backward": 4,  # compare, g·α·exp(x)
+    "softplus_backward": 5,  # g·σ
+    "log_sigmoid_backward": 5,  # g·(1 − σ)
+    "glu_backward": 4,  # g·σ(b) and g·a·σ·(1 − σ) are eight, for two elements
+    "logit_backward": 3,  # g / (x·(1 − x))
+    "mse_loss_backward": 3,  # 2/n · (x − y) · g
+    "smooth_l1_loss_backward": 4,
+    "huber_loss_backward": 4,
+    "binary_cross_entropy_backward": 5,  # g·(x − t) / (x·(1 − x))
+    "soft_margin_loss_backward": 5,
 }
 """FLOPs per output element, by function."""
 

@@ -37,14 +37,15 @@ def adaptive_pool(spec: OpSpec) -> Cost:
     x, y, axes = spec.inputs[0].shape, spec.outputs[0].shape, spec["axes"]
     if not spec.inputs[0].floating:
         return cost(spec)
-    covered = prod(_covered(size, out) for size, out in zip(x[-axes:], y[-axes:], strict=True))
+    covered = prod(covered(size, out) for size, out in zip(x[-axes:], y[-axes:], strict=True))
     channels, positions = prod(y[:-axes]), prod(y[-axes:])
     if spec["fn"] == "max":
         return cost(spec, flops("compare", 1, "N·C", channels, "ΣR-P", covered - positions))
     return cost(spec, flops("sum and divide", 1, "N·C", channels, "ΣR", covered))
 
 
-def _covered(size: int, out: int) -> int:
+def covered(size: int, out: int) -> int:
+    """The sizes of all windows of an adaptive pool over one axis, summed."""
     return sum(-(-(i + 1) * size // out) - i * size // out for i in range(out))
 
 

@@ -77,8 +77,9 @@ def rms_norm(call: OpCall) -> Lowered:
                     "axes": len(call["normalized_shape"])}  # fmt: skip
 
 
-_TAPS = {"nearest": 1, "linear": 2, "bicubic": 4}
-_UPSAMPLE = {
+TAPS = {0: 2, 1: 1, 2: 4}
+"""Inputs that a sample is made of, an axis, by interpolation mode: linear, nearest, cubic."""
+UPSAMPLE = {
     "upsample_nearest1d": (1, 1), "upsample_nearest2d": (1, 2), "upsample_nearest3d": (1, 3),
     "_upsample_nearest_exact1d": (1, 1), "_upsample_nearest_exact2d": (1, 2), "_upsample_nearest_exact3d": (1, 3),
     "upsample_linear1d": (2, 1), "upsample_bilinear2d": (2, 2), "upsample_trilinear3d": (2, 3),
@@ -86,10 +87,10 @@ _UPSAMPLE = {
 }  # fmt: skip
 
 
-@lowers(*_UPSAMPLE)
+@lowers(*UPSAMPLE)
 def resize(call: OpCall) -> Lowered:
     """Taps an axis: 1, 2 or 4; when antialiasing shrinks, the filter is as much wider as the image gets smaller."""
-    taps, axes = _UPSAMPLE[call.name]
+    taps, axes = UPSAMPLE[call.name]
     if call.name.endswith("_aa"):
         sizes = zip(call.inputs[0].shape[-axes:], call.outputs[0].shape[-axes:], strict=True)
         taps *= max(1, *(-(-x // y) for x, y in sizes))
@@ -100,7 +101,7 @@ def resize(call: OpCall) -> Lowered:
 def sample(call: OpCall) -> Lowered:
     """x: N,C,*; grid: N,*,d. Modes: 0 linear, 1 nearest, 2 cubic."""
     grid = call["grid"].shape
-    taps = {0: 2, 1: 1, 2: 4}[call.get("interpolation_mode", 0)]
+    taps = TAPS[call.get("interpolation_mode", 0)]
     return "sample", {"taps": taps, "axes": grid[-1], "locations": prod(grid[:-1])}
 
 

@@ -1,0 +1,149 @@
+"""What autograd runs: the derivatives that torch has ops for. The others are made of ops of forward."""
+
+from __future__ import annotations
+
+from math import prod
+
+from cnncost.frontends.torch.lowering.products import attention, conv
+from cnncost.frontends.torch.lowering.registry import Attrs, Lowered, OpCall, lowers
+from cnncost.frontends.torch.lowering.windows import TAPS, UPSAMPLE, adaptive_pool, pool
+
+
+@lowers("convolution_backward", "convolution_backward_overrideable")
+def conv_backward(call: OpCall) -> Lowered:
+    """grad_output, input, weight; which of the three gradients are wanted."""
+    attrs = dict(conv(call)[1])
+    of_input, of_weight, of_bias = call["output_mask"]
+    return "conv_backward", {**attrs, "bias": bool(of_bias), "of_input": bool(of_input), "of_weight": bool(of_weight)}
+
+
+@lowers(
+    "_scaled_dot_product_flash_attention_backward", "_scaled_dot_product_efficient_attention_backward",
+    "_scaled_dot_product_cudnn_attention_backward", "_scaled_dot_product_flash_attention_for_cpu_backward",
+    "_scaled_dot_product_fused_attention_overrideable_backward",
+)  # fmt: skip
+def attention_backward(call: OpCall) -> Lowered:
+    """grad_out, query, key, value, out and what forward kept."""
+    attrs = dict(attention(call)[1])
+    attrs["value_batch"] = prod(call.first("grad_out", "grad_out_").shape[:-2])
+    return "attention_backward", attrs
+
+
+def _norm(fn: str, call: OpCall, statistics: bool) -> Lowered:
+    masks = [bool(wanted) for wanted in call["output_mask"]]
+    of_bias = masks[2] if len(masks) > 2 else False
+    attrs: Attrs = {
+        "fn": fn, "affine": call["weight"] is not None, "statistics": statistics,
+        "of_input": masks[0], "of_weight": masks[1], "of_bias": of_bias,
+    }  # fmt: skip
+    return "norm_backward", attrs
+
+
+@lowers("native_batch_norm_backward", "cudnn_batch_norm_backward", "batch_norm_backward")
+def batch_norm_backward(call: OpCall) -> Lowered:
+    """grad_out, input; statistics of the batch in train mode."""
+    if "output_mask" not in call.arguments:  # cuDNN's has all three
+        call.arguments["output_mask"] = [True, True, True]
+    return _norm("batch", call, bool(call.get("train", call.get("update", True))))
+
+
+@lowers("native_layer_norm_backward", "native_group_norm_backward", "_fused_rms_norm_backward")
+def group_norm_backward(call: OpCall) -> Lowered:
+    """grad_out, input, and the statistics that forward kept."""
+    return _norm("rms" if "rms" in call.name else "group", call, statistics=True)
+
+
+@lowers(
+    "max_pool2d_with_indices_backward", "max_pool3d_with_indices_backward", "avg_pool2d_backward",
+    "avg_pool3d_backward",
+)  # fmt: skip
+def pool_backward(call: OpCall) -> Lowered:
+    """grad_output, and the geometry of forward."""
+    return "pool_backward", pool(call)[1]
+
+
+@lowers(
+    "_adaptive_avg_pool2d_backward", "_adaptive_avg_pool3d_backward", "adaptive_max_pool2d_backward",
+    "adaptive_max_pool3d_backward",
+)  # fmt: skip
+def adaptive_pool_backward(call: OpCall) -> Lowered:
+    """grad_output and the input."""
+    return "adaptive_pool_backward", adaptive_pool(call)[1]
+
+
+@lowers(*(f"{name}_backward" for name in UPSAMPLE))
+def resize_backward(call: OpCall) -> Lowered:
+    """Each output's gradient goes to the inputs that it was made of."""
+    taps, axes = UPSAMPLE[call.name.removesuffix("_backward")]
+    if "_aa" in call.name:
+        sizes = zip(call.outputs[0].shape[-axes:], call.inputs[0].shape[-axes:], strict=True)
+        taps *= max(1, *(-(-x // y) for x, y in sizes))
+    return "resize_backward", {"taps": taps, "axes": axes}
+
+
+@lowers("grid_sampler_2d_backward", "grid_sampler_3d_backward")
+def sample_backward(call: OpCall) -> Lowered:
+    """grad_output, x: N,C,*; grid: N,*,d."""
+    grid = call["grid"].shape
+    taps = TAPS[call.get("interpolation_mode", 0)]
+    of_input, of_grid = call["output_mask"]
+    attrs: Attrs = {"taps": taps, "axes": grid[-1], "locations": prod(grid[:-1])}
+    return "sample_backward", {**attrs, "of_input": bool(of_input), "of_grid": bool(of_grid)}
+
+
+@lowers("_softmax_backward_data", "_log_softmax_backward_data")
+def softmax_backward(call: OpCall) -> Lowered:
+    """grad_output and the output, along `dim`."""
+    return "softmax_backward", {"fn": "log_softmax" if "log" in call.name else "softmax"}
+
+
+_ELEMENTWISE = """
+threshold hardtanh leaky_relu sigmoid tanh gelu silu hardswish hardsigmoid elu softplus log_sigmoid mish softshrink
+hardshrink _prelu_kernel glu logit rrelu_with_noise mse_loss smooth_l1_loss huber_loss binary_cross_entropy
+soft_margin_loss
+""".split()
+
+
+@lowers(*(f"{name}_backward" for name in _ELEMENTWISE))
+def elementwise(call: OpCall) -> Lowered:
+    """A product of the gradient with the function's derivative."""
+    return "pointwise", {"fn": call.name.strip("_")}
+
+
+@lowers("native_dropout_backward")
+def dropout_backward(call: OpCall) -> Lowered:  # noqa: ARG001  # it is free whatever it is called with
+    """What dropout is."""
+    return "dropout", {"training": True}
+
+
+@lowers("nll_loss_backward", "nll_loss2d_backward")
+def nll_loss_backward(call: OpCall) -> Lowered:
+    """One number put for each target."""
+    return "scatter", {"fn": call.name, "accumulate": False, "elements": call["target"].numel()}
+
+
+@lowers(
+    "embedding_dense_backward", "reflection_pad1d_backward", "reflection_pad2d_backward", "reflection_pad3d_backward",
+    "replication_pad1d_backward", "replication_pad2d_backward", "replication_pad3d_backward", "unfold_backward",
+)  # fmt: skip
+def accumulate(call: OpCall) -> Lowered:
+    """The gradient's elements are added up where their originals came from."""
+    return "scatter", {"fn": call.name, "accumulate": True, "elements": call.inputs[0].numel}
+
+
+@lowers("slice_backward", "select_backward", "diagonal_backward")
+def put_back(call: OpCall) -> Lowered:
+    """The gradient among zeros."""
+    return "layout", {"fn": call.name, "copy": True}
+
+
+@lowers("_weight_norm_interface_backward", "_weight_norm_differentiable_backward")
+def weight_norm_backward(call: OpCall) -> Lowered:  # noqa: ARG001  # its inputs say all
+    """grad_w, v, g and the norms."""
+    return "weight_norm_backward", {}
+
+
+@lowers("_cdist_backward", "_pdist_backward")
+def distance_backward(call: OpCall) -> Lowered:
+    """The gradient of each pair's distance."""
+    return "distance_backward", {"pairs": call.inputs[0].numel, "width": call.inputs[1].shape[-1]}

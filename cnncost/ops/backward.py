@@ -1,0 +1,159 @@
+"""Derivatives, as autograd computes them. Products are counted exactly, the rest by the formula of each rule."""
+
+from __future__ import annotations
+
+from math import prod
+
+from cnncost.graph import OpSpec
+from cnncost.ops.pool import covered
+from cnncost.ops.registry import Cost, Term, cost, flops, macs, rule
+
+
+@rule("conv_backward")
+def conv_backward(spec: OpSpec) -> Cost:
+    """MACs = (∂x + ∂w) · those of forward; the gradient of the bias sums the N·K·P elements of ∂y.
+
+    Shapes: ∂y: N,K,*P; x: N,C,*X; w: K,C/g,*R, transposed C,K/g,*R. Attributes: of_input, of_weight, bias: which
+    gradients are wanted. Each tap of each window takes part once in either product.
+    """
+    y, x, w = (kind.shape for kind in spec.inputs[:3])
+    axes = len(w) - 2
+    batch, kernel = (x[0] if len(x) == axes + 2 else 1), prod(w[2:])
+    side, positions = ("X", x[-axes:]) if spec["transposed"] else ("P", y[-axes:])
+    each: tuple[str | int, ...] = ("N", batch, side, prod(positions), "K·C/g", w[0] * w[1], "R", kernel)
+    terms: list[Term] = []
+    if spec["of_input"]:
+        terms.append(macs(*each, what="gradient of the input"))
+    if spec["of_weight"]:
+        terms.append(macs(*each, what="gradient of the weight"))
+    if spec["bias"]:
+        terms.append(flops("gradient of the bias", 1, "N·K·P", spec.inputs[0].numel))
+    return cost(spec, *terms)
+
+
+@rule("attention_backward")
+def attention_backward(spec: OpSpec) -> Cost:
+    """MACs = B·L·S·3·E + B'·L·S·2·V: scores once more, ∂V = Pᵀ∂O, ∂P = ∂O·Vᵀ, ∂Q = ∂S·K, ∂K = ∂Sᵀ·Q.
+
+    Attributes: those of attention. Ref: Dao et al. 2022, algorithm 4. Besides, a score costs 4: P = exp(S − l) and
+    ∂S = P∘(∂P − D), and D = Σ ∂O∘O two an element; the gradients of queries and keys are scaled.
+    """
+    scores: tuple[str | int, ...] = ("B", spec["batch"], "L", spec["queries"], "S", spec["keys"])
+    values: tuple[str | int, ...] = ("B'", spec["value_batch"], "L", spec["queries"], "S", spec["keys"])
+    return cost(
+        spec,
+        macs("3", 3, *scores, "E", spec["width"], what="scores, gradients of queries and keys"),
+        macs("2", 2, *values, "V", spec["value_width"], what="gradients of weights and values"),
+        flops("softmax", 4, *scores),
+        flops("row sums", 2, "B'", spec["value_batch"], "L", spec["queries"], "V", spec["value_width"]),
+        flops("scale", 1, "Q+K", spec["scaled"]),
+    )
+
+
+@rule("norm_backward")
+def norm_backward(spec: OpSpec) -> Cost:
+    """FLOPs an element: x̂ 2; Σg and Σg·x̂ 3; ∂x = r·(g − mean − x̂·mean) 4; ∂γ 2, ∂β 1 if not summed already.
+
+    Attributes: fn, affine, statistics, of_input, of_weight, of_bias. g is ∂y, or γ·∂y (one more) where γ is not
+    constant over what is normalised. RMS norm has no mean: x̂ 1, sums 2, ∂x 3. Batch norm with fixed statistics:
+    ∂x = ∂y·γr 1. Ref: Ioffe & Szegedy 2015, section 3; Ba et al. 2016; Zhang & Sennrich 2019.
+    """
+    n = spec.inputs[0].numel
+    of_input, of_weight, of_bias = spec["of_input"], spec["of_weight"], spec["of_bias"]
+    if spec["fn"] == "batch" and not spec["statistics"]:
+        each = of_input + 4 * of_weight + of_bias
+        return cost(spec, flops("batch norm with fixed statistics", each, "n", n)) if each else cost(spec)
+    rms = spec["fn"] == "rms"
+    normalised, sums, gradient = (1, 2, 3) if rms else (2, 3, 4)
+    terms = [flops("x̂", normalised, "n", n)]
+    if spec["fn"] == "batch":  # the sums are the gradients of γ and β
+        terms.append(flops("sums", sums, "n", n))
+    else:
+        if of_weight or of_bias:
+            terms.append(flops("gradients of scale and shift", 2 * of_weight + of_bias, "n", n))
+        if of_input:
+            terms.append(flops("sums", sums + bool(spec["affine"]), "n", n))
+    if of_input:
+        terms.append(flops("gradient of the input", gradient, "n", n))
+    return cost(spec, *terms)
+
+
+@rule("pool_backward")
+def pool_backward(spec: OpSpec) -> Cost:
+    """FLOPs = E additions for a maximum; E·(R + 1) for an average: a division, and R additions, for E gradients.
+
+    Attributes: those of pool, R the elements of the kernel.
+    """
+    elements = spec.inputs[0].numel
+    if spec["fn"] == "max":
+        return cost(spec, flops("add", 1, "E", elements))
+    return cost(spec, flops("divide and add", 1, "E", elements, "R+1", prod(spec["kernel"]) + 1))
+
+
+@rule("adaptive_pool_backward")
+def adaptive_pool_backward(spec: OpSpec) -> Cost:
+    """FLOPs = E additions for a maximum; N·C·(ΣR + P) for an average, ΣR over the windows' true sizes.
+
+    Attributes: fn, axes. Shapes: ∂y: N,C,*P; x: N,C,*X.
+    """
+    y, x, axes = spec.inputs[0].shape, spec.inputs[1].shape, spec["axes"]
+    if spec["fn"] == "max":
+        return cost(spec, flops("add", 1, "E", prod(y)))
+    reached = prod(covered(size, out) for size, out in zip(x[-axes:], y[-axes:], strict=True))
+    return cost(spec, flops("divide and add", 1, "N·C", prod(y[:-axes]), "ΣR+P", reached + prod(y[-axes:])))
+
+
+@rule("resize_backward")
+def resize_backward(spec: OpSpec) -> Cost:
+    """FLOPs = 2·E·tᵈ: each of E gradients is weighed and added to tᵈ inputs; E additions for the nearest.
+
+    Attributes: taps t, axes d.
+    """
+    elements, taps = spec.inputs[0].numel, spec["taps"] ** spec["axes"]
+    if taps == 1:
+        return cost(spec, flops("add", 1, "E", elements))
+    return cost(spec, flops("weigh and add", 2, "E", elements, "t", taps))
+
+
+@rule("sample_backward")
+def sample_backward(spec: OpSpec) -> Cost:
+    """FLOPs = 2·E·tᵈ for the input; for the grid 2·E·tᵈ·d and its L·(4·d + tᵈ·(d − 1)) coordinates and weights.
+
+    Attributes: taps t, axes d, locations L, of_input, of_grid.
+    """
+    elements, d = spec.inputs[0].numel, spec["axes"]
+    taps = spec["taps"] ** d
+    terms = [flops("coordinates and weights", 1, "L", spec["locations"], "4d+t(d-1)", 4 * d + taps * (d - 1))]
+    if spec["of_input"]:
+        terms.append(flops("weigh and add", 2, "E", elements, "t", taps))
+    if spec["of_grid"] and taps > 1:
+        terms.append(flops("slopes", 2, "E", elements, "t", taps, "d", d))
+    return cost(spec, *terms)
+
+
+@rule("softmax_backward")
+def softmax_backward(spec: OpSpec) -> Cost:
+    """FLOPs = 4·n: ∂x = y·(∂y − Σ ∂y·y): product, sum, difference, product; log: ∂y − exp(y)·Σ∂y, the same.
+
+    Attribute: fn.
+    """
+    return cost(spec, flops(f"gradient of {spec['fn']}", 4, "n", spec.inputs[0].numel))
+
+
+@rule("weight_norm_backward")
+def weight_norm_backward(spec: OpSpec) -> Cost:
+    """FLOPs = 5·n + 4·K: Σ ∂w·v 2, ∂v = (g/‖v‖)·(∂w − v·s) 3 an element; ∂g and two factors a norm.
+
+    Shapes: ∂w, v: n elements; g: K norms. Ref: Salimans & Kingma 2016, equation 3.
+    """
+    n, k = spec.inputs[0].numel, spec.inputs[2].numel
+    return cost(spec, flops("sums and gradient", 5, "n", n), flops("factors", 4, "K", k))
+
+
+@rule("distance_backward")
+def distance_backward(spec: OpSpec) -> Cost:
+    """FLOPs = 3·P·D: difference, factor and sum for each of P pairs of vectors of width D.
+
+    Attributes: pairs, width.
+    """
+    return cost(spec, flops("difference, factor, sum", 3, "P", spec["pairs"], "D", spec["width"]))

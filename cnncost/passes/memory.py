@@ -1,0 +1,187 @@
+"""Memory: what is allocated while a Graph runs, by the lives of its storages.
+
+A life is what eager Python gives it: a storage dies when nothing refers to it any more, what autograd has saved for
+backward included. What a kernel takes and gives back while it runs (its workspace) is no tensor, and not in here.
+"Allocated" is meant as allocators mean it: bytes of live blocks, not what is reserved for later ones.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from itertools import accumulate
+from typing import NamedTuple
+
+from cnncost.graph import Graph, Phase, Storage
+
+USES = ("parameters", "buffers", "inputs", "constants", "gradients", "optimizer state", "activations", "temporaries")
+"""What bytes are for. Activations outlive forward, for backward needs them or they are returned; temporaries don't."""
+
+_USES = {
+    "parameter": "parameters", "buffer": "buffers", "input": "inputs", "constant": "constants", "gradient": "gradients",
+    "state": "optimizer state",
+}  # fmt: skip
+
+
+class Holder(NamedTuple):
+    """Bytes that one module holds for one use."""
+
+    path: str
+    use: str
+    nbytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class Peak:
+    """The moment at which most bytes are alive.
+
+    Attributes:
+        nbytes: alive while the node runs: its inputs, its outputs, and all else.
+        node: its index; None if there are no nodes.
+        op, path, phase: the op, the module whose account it is on, and the phase.
+        by_use: bytes for each of `USES`; they add up to `nbytes`.
+        holders: by module and use, most bytes first; they add up to `nbytes`.
+    """
+
+    nbytes: int
+    node: int | None
+    op: str
+    path: str
+    phase: Phase
+    by_use: dict[str, int]
+    holders: tuple[Holder, ...]
+
+
+class CallBytes(NamedTuple):
+    """What a call allocated: all of it, and what of it outlives forward."""
+
+    allocated: int
+    saved: int
+
+
+@dataclass(frozen=True, slots=True)
+class Memory:
+    """Bytes of a run.
+
+    Attributes:
+        by_use: of everything that is ever alive for each use but temporaries: parameters, gradients, and so on.
+        peak: the moment at which most is alive.
+        ideal_peak: the peak if every tensor died after its last use, which a compiler can bring about.
+        timeline: bytes alive while each node runs.
+        phases: index of each phase's first node.
+        by_call: bytes that each call's own ops allocated, in forward.
+    """
+
+    by_use: dict[str, int]
+    peak: Peak
+    ideal_peak: int
+    timeline: tuple[int, ...]
+    phases: dict[Phase, int]
+    by_call: dict[int, CallBytes]
+
+
+def memory(graph: Graph, block: int = 1) -> Memory:
+    """The bytes that are alive at each moment of a Graph's run.
+
+    Args:
+        graph: of a forward, or of a training step.
+        block: what an allocator rounds sizes up to: 512 for CUDA's, 1 for none.
+    """
+    sizes = [-(-storage.nbytes // block) * block for storage in graph.storages]
+    deaths = [storage.died for storage in graph.storages]
+    timeline = _timeline(graph, sizes, deaths)
+    forward = _forward_end(graph)
+    kinds = [_kind(storage, forward) for storage in graph.storages]
+    by_use = dict.fromkeys(USES[:-1], 0)
+    for kind, size in zip(kinds, sizes, strict=True):
+        if kind in by_use:
+            by_use[kind] += size
+    peak = max(range(len(timeline)), key=timeline.__getitem__, default=None)
+    phases: dict[Phase, int] = {}
+    for i, node in enumerate(graph.nodes):
+        phases.setdefault(node.phase, i)
+    return Memory(
+        by_use=by_use,
+        peak=_peak(graph, sizes, kinds, peak, timeline),
+        ideal_peak=max(_timeline(graph, sizes, _last_uses(graph)), default=sum(sizes)),
+        timeline=timeline,
+        phases=phases,
+        by_call=_by_call(graph, sizes, kinds, forward),
+    )
+
+
+def _timeline(graph: Graph, sizes: list[int], deaths: list[int | None]) -> tuple[int, ...]:
+    """Bytes alive while each node runs: born at it or before, not dead before it."""
+    changes = [0] * (len(graph.nodes) + 1)
+    base = 0
+    for storage, size, died in zip(graph.storages, sizes, deaths, strict=True):
+        if storage.born is None:
+            base += size
+        else:
+            changes[storage.born] += size
+        if died is not None:
+            changes[died + 1] -= size
+    return tuple(accumulate(changes[:-1], initial=base))[1:]
+
+
+def _forward_end(graph: Graph) -> int:
+    """Index of the first node after forward."""
+    return next((i for i, node in enumerate(graph.nodes) if node.phase != "forward"), len(graph.nodes))
+
+
+def _kind(storage: Storage, forward: int) -> str:
+    if storage.use != "activation":
+        return _USES[storage.use]
+    outlives = storage.died is None or storage.died >= forward
+    return "activations" if storage.born is not None and storage.born < forward and outlives else "temporaries"
+
+
+def _last_uses(graph: Graph) -> list[int | None]:
+    """When each storage could die: after the last node that reads or writes it, but for what the step keeps."""
+    last: dict[int, int] = {}
+    storage_of = [value.storage for value in graph.values]
+    for i, node in enumerate(graph.nodes):
+        for value in node.inputs + node.outputs:
+            last[storage_of[value]] = i
+    lasting = {storage_of[value] for value in graph.outputs}
+    return [
+        None if s.born is None or s.use != "activation" or s.id in lasting else last.get(s.id, s.born)
+        for s in graph.storages
+    ]
+
+
+def _peak(graph: Graph, sizes: list[int], kinds: list[str], at: int | None, timeline: tuple[int, ...]) -> Peak:
+    owners = _owners(graph)
+    by_use = dict.fromkeys(USES, 0)
+    held: dict[tuple[str, str], int] = {}
+    for storage, size, kind in zip(graph.storages, sizes, kinds, strict=True):
+        born, died = storage.born, storage.died
+        if at is not None and ((born is not None and born > at) or (died is not None and died < at)):
+            continue
+        by_use[kind] += size
+        path = owners.get(storage.id, "") if born is None else graph.call_path(graph.nodes[born].call)
+        held[path, kind] = held.get((path, kind), 0) + size
+    holders = sorted((Holder(path, use, n) for (path, use), n in held.items() if n), key=lambda h: (-h.nbytes, h[:2]))
+    if at is None:
+        return Peak(sum(by_use.values()), None, "", "", "forward", by_use, tuple(holders))
+    node = graph.nodes[at]
+    return Peak(timeline[at], at, node.name, graph.call_path(node.call), node.phase, by_use, tuple(holders))
+
+
+def _owners(graph: Graph) -> dict[int, str]:
+    """The module that holds each storage of parameters and buffers."""
+    owners: dict[int, str] = {}
+    for scope in graph.scopes:
+        for owned in scope.parameters + scope.buffers:
+            owners.setdefault(graph.values[owned.value].storage, scope.path)
+    return owners
+
+
+def _by_call(graph: Graph, sizes: list[int], kinds: list[str], forward: int) -> dict[int, CallBytes]:
+    sums: dict[int, list[int]] = {}
+    for storage, size, kind in zip(graph.storages, sizes, kinds, strict=True):
+        if storage.born is None or storage.born >= forward or storage.use != "activation":
+            continue
+        entry = sums.setdefault(graph.nodes[storage.born].call, [0, 0])
+        entry[0] += size
+        entry[1] += size if kind == "activations" else 0
+    return {call: CallBytes(*entry) for call, entry in sums.items()}
