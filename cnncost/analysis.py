@@ -8,10 +8,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from cnncost.errors import CnncostError, UnknownOpError
+from cnncost.errors import CnncostError, InputError, UnknownOpError
 from cnncost.garbage import no_collection
 from cnncost.graph import Graph
-from cnncost.passes.compute import compute
+from cnncost.passes.compute import compute, compute_phases
 from cnncost.passes.parameters import parameters
 from cnncost.report.build import build
 from cnncost.report.model import Report
@@ -27,6 +27,10 @@ def analyze(
     model_args: dict[str, Any] | None = None,
     name: str | None = None,
     strict: bool = False,
+    training: bool = False,
+    loss: Any = None,
+    optimizer: Any = None,
+    set_to_none: bool = True,
 ) -> Report:
     """The exact cost of a model, by one run on tensors without data.
 
@@ -39,6 +43,13 @@ def analyze(
         model_args: keyword arguments for a factory or class named by a specification.
         name: how the report calls the model.
         strict: raise if an op has no rule, instead of reporting lower bounds.
+        training: also record a training step: forward with autograd on, loss, backward, optimizer. A model that is
+            given runs in its own mode, one named by a specification in train mode.
+        loss: a function of what forward returns, `"cross_entropy"`, `"mse"` or `"bce"`; by default what the output
+            calls its `loss`, else the sum of all outputs.
+        optimizer: a name such as `"adamw"` or `"sgd:momentum=0.9"`, a class of `torch.optim`, an optimizer, or a
+            function from parameters to one; by default none. Its state is there already, as after a first step.
+        set_to_none: gradients are None when the step begins.
 
     Returns:
         The Report: parameters, MACs and FLOPs as exact ints, for the batch that the inputs have.
@@ -46,8 +57,15 @@ def analyze(
     Raises:
         CnncostError: the model can't be found, built or run; the message says where and what to do.
         UnknownOpError: `strict`, and an op has no rule.
+        InputError: with `training`, a loss that nothing trainable leads to, an optimizer that can't be made or that
+            needs a closure.
     """
+    if not training and (loss is not None or optimizer is not None or not set_to_none):
+        raise InputError(
+            "analyze: loss, optimizer and set_to_none are of a training step; pass training=True with them"
+        )
     with no_collection():
+        step = None
         if isinstance(model, Graph):
             graph, called = model, name or "graph"
         else:
@@ -55,10 +73,14 @@ def analyze(
 
             resolved = resolve(model, inputs, model_args)
             graph, called = resolved.record(), name or resolved.name
+            if training:
+                step = resolved.record_step(loss, optimizer, set_to_none)
         computed = compute(graph)
-        if strict and computed.unknown:
-            raise UnknownOpError(_unknown_message(called, computed.unknown))
-        return build(called, graph, parameters(graph), computed)
+        phases = compute_phases(step) if step is not None else {}
+        unknown = [*computed.unknown, *(u for part in phases.values() for u in part.unknown)]
+        if strict and unknown:
+            raise UnknownOpError(_unknown_message(called, list({u.op: u for u in unknown}.values())))
+        return build(called, graph, parameters(graph), computed, step, phases)
 
 
 def _unknown_message(model: str, unknown: Any) -> str:

@@ -37,11 +37,11 @@ def adaptive_pool(spec: OpSpec) -> Cost:
     x, y, axes = spec.inputs[0].shape, spec.outputs[0].shape, spec["axes"]
     if not spec.inputs[0].floating:
         return cost(spec)
-    covered = prod(covered(size, out) for size, out in zip(x[-axes:], y[-axes:], strict=True))
+    reached = prod(covered(size, out) for size, out in zip(x[-axes:], y[-axes:], strict=True))
     channels, positions = prod(y[:-axes]), prod(y[-axes:])
     if spec["fn"] == "max":
-        return cost(spec, flops("compare", 1, "N·C", channels, "ΣR-P", covered - positions))
-    return cost(spec, flops("sum and divide", 1, "N·C", channels, "ΣR", covered))
+        return cost(spec, flops("compare", 1, "N·C", channels, "ΣR-P", reached - positions))
+    return cost(spec, flops("sum and divide", 1, "N·C", channels, "ΣR", reached))
 
 
 def covered(size: int, out: int) -> int:

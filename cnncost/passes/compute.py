@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NamedTuple, TypeAlias
 
-from cnncost.graph import Graph, OpSpec
+from cnncost.graph import Graph, Node, OpSpec, Phase
 from cnncost.ops import cost_of
 
 
@@ -91,6 +91,14 @@ def compute(graph: Graph) -> Compute:
         unknown=_unknown(graph, unknown, {node.name: node.spec.kind for node in graph.nodes} if unknown else {}),
         unknown_calls=frozenset(call for calls_of in unknown.values() for call in calls_of),
     )
+
+
+def compute_phases(graph: Graph) -> dict[Phase, Compute]:
+    """The cost of each phase of a training step, in order."""
+    parts: dict[Phase, list[Node]] = {}
+    for node in graph.nodes:
+        parts.setdefault(node.phase, []).append(node)
+    return {phase: compute(replace(graph, nodes=tuple(nodes))) for phase, nodes in parts.items()}
 
 
 _Numbers: TypeAlias = tuple[int, int, int, int]

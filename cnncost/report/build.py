@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import partial
 
-from cnncost.graph import Graph
+from cnncost.graph import Graph, Phase
 from cnncost.passes.compute import Compute, Sums
 from cnncost.passes.parameters import OwnedCount, Parameters
-from cnncost.report.model import Layer, Op, Report, Status, Totals
+from cnncost.report.model import Layer, Op, PhaseCost, Report, Status, Totals
 
 _NOTHING = Sums(0, 0, 0, 0, 0)
 _HOLDS_NOTHING = OwnedCount()
@@ -16,9 +16,14 @@ _layer: Callable[[tuple[object, ...]], Layer] = partial(tuple.__new__, Layer)
 """A row a module call: past the named constructor it takes half the time."""
 
 
-def build(model: str, graph: Graph, parameters: Parameters, compute: Compute) -> Report:
-    """Compose the Report."""
-    total = compute.total
+def build(
+    model: str, graph: Graph, parameters: Parameters, compute: Compute,
+    training: Graph | None = None, phases: Mapping[Phase, Compute] | None = None,
+) -> Report:  # fmt: skip
+    """Compose the Report; of a training step too, if one was recorded."""
+    total, phases = compute.total, phases or {}
+    learnt = [u for phase, part in phases.items() if phase != "forward" for u in part.unknown]
+    unknown = [*compute.unknown, *learnt]
     return Report(
         model=model,
         inputs=tuple((graph.values[i].shape, graph.values[i].dtype) for i in graph.inputs),
@@ -26,14 +31,19 @@ def build(model: str, graph: Graph, parameters: Parameters, compute: Compute) ->
             parameters.params, parameters.trainable, parameters.params - parameters.trainable, parameters.buffers,
             parameters.param_bytes, parameters.buffer_bytes, total.macs, total.flops, total.read, total.written,
             total.ops, bool(compute.unknown),
+            sum(part.total.macs for part in phases.values()) if phases else None,
+            sum(part.total.flops for part in phases.values()) if phases else None,
+            any(part.unknown for part in phases.values()),
         ),
         layers=_layers(graph, parameters, compute),
         ops=_ops(compute),
-        unknown={u.op: u.count for u in compute.unknown},
-        unknown_places={u.op: u.first_path for u in compute.unknown},
+        unknown={op: sum(u.count for u in unknown if u.op == op) for op in dict.fromkeys(u.op for u in unknown)},
+        unknown_places={u.op: u.first_path for u in reversed(unknown)},
         tree=tuple([(path, class_name, calls) for path, class_name, _, _, calls in graph.scopes]),
         param_dtypes=dict(parameters.by_dtype),
+        phases=tuple([PhaseCost(phase, *part.total) for phase, part in phases.items()]),
         graph=graph,
+        training=training,
     )  # fmt: skip
 
 

@@ -60,12 +60,16 @@ def computed(report: Report) -> str:
 
 
 def training(report: Report) -> str:
-    """MACs and FLOPs of a training step; empty if none was analyzed."""
-    macs, flops = report.totals.training_macs, report.totals.training_flops
-    if macs is None or flops is None:
+    """MACs and FLOPs of a training step, by phase; empty if none was analyzed."""
+    totals = report.totals
+    if totals.training_macs is None or totals.training_flops is None:
         return ""
-    mark = AT_LEAST if report.totals.lower_bound else ""
-    return f"training step: {mark}{units.counted(macs, 'MAC')}, {mark}{units.counted(flops, 'FLOP')}"
+    mark = AT_LEAST if totals.training_lower_bound else ""
+    phases = ", ".join(f"{row.phase} {units.compact(row.flops)}" for row in report.phases)
+    numbers = (
+        f"{mark}{units.counted(totals.training_macs, 'MAC')}, {mark}{units.counted(totals.training_flops, 'FLOP')}"
+    )
+    return f"training step: {numbers} ({phases})" if phases else f"training step: {numbers}"
 
 
 def biggest(report: Report) -> str:

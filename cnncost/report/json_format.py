@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import dataclasses
 import json
+from dataclasses import replace
 from functools import cache
 from types import UnionType
 from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
 from cnncost.errors import CnncostError
 from cnncost.report.columns import LAYER
+from cnncost.report.memory import MemoryFigures
 from cnncost.report.model import SCHEMA, Layer, Op, Report
 
 _NAMES = {(Layer, "class_name"): "class", (Op, "name"): "op"}
@@ -30,6 +32,8 @@ def to_json(report: Report) -> str:
         value = getattr(report, field)
         names = _PAIRS.get(field)
         data[field] = [dict(zip(names, each, strict=True)) for each in value] if names else _plain(value)
+    if report.graph is not None or report.saved_memory is not None:
+        data["memory"] = _plain(report.memory.figures)
     return "{\n" + ",\n".join(f"  {json.dumps(key)}: {_lines(value)}" for key, value in data.items()) + "\n}\n"
 
 
@@ -72,7 +76,7 @@ def from_json(text: str) -> Report:
         data[field] = [_items(row, _PAIRS[field], f"{field}[{i}]") for i, row in enumerate(_list(data[field], field))]
     report: Report = _read(Report, data, "")
     _check(report)
-    return report
+    return replace(report, saved_memory=_read(MemoryFigures, data["memory"], "memory")) if "memory" in data else report
 
 
 def _items(row: Any, names: tuple[str, ...], where: str) -> list[Any]:

@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypeAlias
 
 from cnncost.errors import CnncostError
-from cnncost.graph import Graph, Shape
+from cnncost.graph import Graph, Phase, Shape
+from cnncost.report.memory import MemoryFigures, ReportMemory, memory_of
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -105,10 +106,22 @@ class Op(NamedTuple):
     known: bool
 
 
+class PhaseCost(NamedTuple):
+    """A phase of a training step: forward with its loss, backward, or the optimizer's step."""
+
+    phase: Phase
+    ops: int
+    macs: int
+    flops: int
+    bytes_read: int
+    bytes_written: int
+
+
 class Totals(NamedTuple):
     """The whole model. `lower_bound` says that unknown ops are missing from macs, flops and bytes.
 
-    `training_macs` and `training_flops` are None unless the analysis was of a training step.
+    `training_macs` and `training_flops` are of all phases of a training step, and None unless one was analyzed;
+    `training_lower_bound` says that unknown ops are missing from them.
     """
 
     params: int
@@ -125,6 +138,7 @@ class Totals(NamedTuple):
     lower_bound: bool
     training_macs: int | None = None
     training_flops: int | None = None
+    training_lower_bound: bool = False
 
 
 @dataclass(frozen=True)
@@ -141,7 +155,9 @@ class Report:
         unknown: op → how often, for ops without a rule; empty when every op is accounted for.
         unknown_places: op → path of the module in which it ran first.
         tree: path, class and calls of every module, in the model's own order.
-        graph: what was recorded; None for a report that was read from a file.
+        phases: of a training step, if one was analyzed.
+        graph, training: what was recorded, of forward and of a training step; None for a report that was read from a
+            file.
     """
 
     model: str
@@ -153,7 +169,10 @@ class Report:
     unknown_places: dict[str, str]
     tree: tuple[tuple[str, str, int], ...]
     param_dtypes: dict[str, int]
+    phases: tuple[PhaseCost, ...] = ()
     graph: Graph | None = field(default=None, repr=False, compare=False)
+    training: Graph | None = field(default=None, repr=False, compare=False)
+    saved_memory: MemoryFigures | None = field(default=None, repr=False, compare=False)
 
     @property
     def batch(self) -> int | None:
@@ -172,6 +191,15 @@ class Report:
         """The layer with most MACs, and of equal ones with most FLOPs, the first; None if all have none."""
         largest = max(self.layers, key=lambda row: (row.macs, row.flops), default=None)
         return largest if largest is not None and largest.flops else None
+
+    @cached_property
+    def memory(self) -> ReportMemory:
+        """Bytes by what they are for, and the peaks of inference and of a training step.
+
+        Raises:
+            CnncostError: the report was read from a file that does not hold them.
+        """
+        return memory_of(self)
 
     def layer(self, path: str) -> Layer:
         """The row of a module's first call.

@@ -23,11 +23,20 @@ class Resolved:
 
     def record(self) -> Graph:
         """The Graph of one run. Raises CnncostError with the model's name in front."""
+        return self._recorded(self.train)
+
+    def record_step(self, loss: Any, optimizer: Any, set_to_none: bool) -> Graph:
+        """The Graph of a training step, in train mode if it was not for the user to say. Raises as `record` does."""
+        from cnncost.frontends.torch import Training
+
+        return self._recorded(None if self.train is None else True, training=Training(loss, optimizer, set_to_none))
+
+    def _recorded(self, train: bool | None, **how: Any) -> Graph:
         from cnncost.frontends.torch import record
 
         try:
             with importable(self.folder):
-                return record(self.model, self.inputs, train=self.train)
+                return record(self.model, self.inputs, train=train, **how)
         except CnncostError as error:
             error.args = (f"{self.name}: {error.args[0]}", *error.args[1:])
             raise

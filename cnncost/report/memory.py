@@ -1,0 +1,92 @@
+"""What a Report says of memory: bytes by use, and the peaks of inference and of a training step."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, NamedTuple
+
+from cnncost.errors import CnncostError
+from cnncost.passes.memory import Memory, memory
+
+if TYPE_CHECKING:
+    from cnncost.report.model import Report
+
+
+class MemoryFigures(NamedTuple):
+    """Bytes. Those of a training step are None unless one was analyzed.
+
+    Attributes:
+        parameters, buffers, inputs: what is there before the run.
+        gradients: of the parameters, after backward.
+        optimizer_state: as after a first step.
+        activations: what outlives forward, for backward needs it.
+        inference_peak, training_peak: most that is alive at once, all of the above and temporaries included.
+        inference_ideal_peak, training_ideal_peak: if every tensor died after its last use.
+    """
+
+    parameters: int
+    buffers: int
+    inputs: int
+    gradients: int | None
+    optimizer_state: int | None
+    activations: int | None
+    inference_peak: int
+    inference_ideal_peak: int
+    training_peak: int | None
+    training_ideal_peak: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class ReportMemory:
+    """The figures, and how they come about: `inference` and `training` are None where no Graph is at hand."""
+
+    figures: MemoryFigures
+    inference: Memory | None
+    training: Memory | None
+
+    @property
+    def parameters(self) -> int:
+        """Bytes of the parameters."""
+        return self.figures.parameters
+
+    @property
+    def inference_peak(self) -> int:
+        """Most bytes alive at once in a forward without autograd."""
+        return self.figures.inference_peak
+
+    @property
+    def training_peak(self) -> int:
+        """Most bytes alive at once in a training step.
+
+        Raises:
+            CnncostError: none was analyzed.
+        """
+        if self.figures.training_peak is None:
+            raise CnncostError(
+                "training_peak: no training step was analyzed; expected analyze(model, inputs, training=True)"
+            )
+        return self.figures.training_peak
+
+
+def memory_of(report: Report) -> ReportMemory:
+    """The memory of what was recorded, or as it was saved."""
+    if report.graph is None:
+        if report.saved_memory is None:
+            raise CnncostError(f"{report.model}: the report file holds no memory figures; analyze the model anew")
+        return ReportMemory(report.saved_memory, None, None)
+    inference = memory(report.graph)
+    training = memory(report.training) if report.training is not None else None
+    held, step = inference.by_use, training.by_use if training is not None else None
+    figures = MemoryFigures(
+        held["parameters"],
+        held["buffers"],
+        held["inputs"],
+        step["gradients"] if step is not None else None,
+        step["optimizer state"] if step is not None else None,
+        step["activations"] if step is not None else None,
+        inference.peak.nbytes,
+        inference.ideal_peak,
+        training.peak.nbytes if training is not None else None,
+        training.ideal_peak if training is not None else None,
+    )
+    return ReportMemory(figures, inference, training)
