@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import os
 import resource
 import time
 from collections.abc import Callable
@@ -62,6 +63,7 @@ class Cpu:
 
     def peak_memory(self, run: Callable[[], object], held: int) -> int | None:
         """By the profiler's allocation events: what torch itself asks for, without libraries' workspaces."""
+        os.environ.setdefault("KINETO_LOG_LEVEL", "99")  # else it tells stderr of its start and stop
         from torch.profiler import ProfilerActivity, profile
 
         with profile(activities=[ProfilerActivity.CPU], profile_memory=True) as profiler:
