@@ -62,6 +62,10 @@ def _measure(backend: str, name: str, threads: int | None, device_file: Path | N
         found = measure(backend, name, threads, tell)
     save(found, path)
     click.echo(f"saved as {name} in {path}", err=True)
+    if found.noisy:
+        click.echo(
+            "other programs were busy meanwhile: its ceilings are too low; measure again when it is quiet", err=True
+        )
     return found
 
 

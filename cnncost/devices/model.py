@@ -16,6 +16,9 @@ DTYPES: dict[str, str] = {
 }  # fmt: skip
 """Number formats that have a ceiling, and how tensors of each are stored: tf32 computes on float32, int8 is a byte."""
 
+NOISY = "on a noisy machine"
+"""What `Device.measured` says where other programs were busy meanwhile, so that the ceilings are too low."""
+
 _SHORT = {
     "fp64": "float64", "double": "float64", "fp32": "float32", "float": "float32", "fp16": "float16",
     "half": "float16", "bf16": "bfloat16", "fp8": "float8",
@@ -83,6 +86,11 @@ class Device:
     def launches(self) -> float:
         """Seconds that every op takes at least."""
         return _LAUNCH[self.kind] if self.launch is None else self.launch
+
+    @property
+    def noisy(self) -> bool:
+        """Whether it was measured while other programs were busy."""
+        return NOISY in self.measured
 
     @property
     def overlaps(self) -> bool:

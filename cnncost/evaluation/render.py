@@ -80,14 +80,17 @@ def noise(bench: Bench) -> list[str]:
     """What to say of a machine that was not quiet."""
     if not bench.rows:
         return []
-    if not bench.noisy:
+    lines = ["noisy while the ceilings were measured: predictions are too slow"] if bench.device.noisy else []
+    if not bench.noisy and not lines:
         return ["the machine was quiet: spread, drift and other programs stayed below their limits"]
+    if not bench.noisy:
+        return lines
     worst = max(bench.noisy, key=lambda row: row.measured.timing.spread if row.measured.timing else 0.0)
     reasons = ", ".join(worst.measured.timing.noise) if worst.measured.timing else ""
     found = f"{len(bench.noisy)} of {units.counted(len(bench.rows), 'row')}, marked !"
     name = f"{worst.name}, {tables.case_name(worst)}"
     again = "measure again on a quiet machine before you lean on it"
-    return [f"noisy: {found}; the worst is {name} ({reasons}); {again}"]
+    return [*lines, f"noisy: {found}; the worst is {name} ({reasons}); {again}"]
 
 
 def figure(found: Figures, on: str) -> str:

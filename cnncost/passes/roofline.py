@@ -170,7 +170,7 @@ def _time(op: _Op, device: Device, dtype: str | None, weight_level: float | None
     nbytes = moved.read + moved.written
     form = dtype or _format(op.spec)
     if not nbytes and not counted.flops:
-        return OpTime(0, 0, form, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, "")
+        return _free(spec.kind, device)
     peak = device.rate(spec.kind, form) if counted.flops and form else 0.0
     compute = counted.flops / peak if peak else 0.0
     memory = _moving(op, spec, moved, device, weight_level)
@@ -184,6 +184,13 @@ def _time(op: _Op, device: Device, dtype: str | None, weight_level: float | None
     return OpTime(
         counted.flops, nbytes, form, peak, compute, memory, copies, pages, launch, seconds, bound
     )  # fmt: skip
+
+
+def _free(kind: str, device: Device) -> OpTime:
+    """A view: no kernel runs. On a device that says how long it takes to ask for one, that long."""
+    rate = device.rates.get(kind)
+    launch = rate.launch or 0.0 if rate is not None else 0.0
+    return OpTime(0, 0, "", 0.0, 0.0, 0.0, 0.0, 0.0, launch, launch, "launch" if launch else "")
 
 
 def _bound(compute: float, memory: float, more: float, launch: float) -> Bound:

@@ -107,6 +107,13 @@ def test_a_view_takes_no_time_not_even_a_launch():
     assert found.nodes[0].intensity is None
 
 
+def test_a_view_takes_as_long_as_a_device_says_that_asking_for_one_does():
+    view = OpSpec("layout", (t(8, 8),), (t(64),), (("fn", "view"), ("copy", False)))
+    device = replace(CPU, rates={"layout": Rate({}, 2e-6)})
+    found = roofline(one(view, inplace=True), device)
+    assert (found.total.seconds, found.total.bound, found.total.flops) == (2e-6, "launch", 0)
+
+
 def test_another_dtype_changes_peak_and_bytes_but_not_flops():
     # bfloat16: 2·10⁹ FLOPs at 4 T in 0.5 ms; 6·10⁶ bytes in 0.6 ms: now memory-bound
     (time,) = roofline(one(linear(1000, 1000, 1000)), CPU, "bfloat16").nodes
