@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from itertools import cycle
 from statistics import median
 from typing import Any
@@ -23,7 +24,8 @@ from cnncost.sources.real import Real
 
 LONG = 1.0
 """Seconds of a run above which its layers are timed in the runs that count: their hooks are nothing beside it."""
-_LONG_RUNS = 3
+_LONG_RUNS, _VERY_LONG = 3, 4.0
+"""How often such a run is repeated, and the seconds above which twice must do."""
 
 
 def measure(
@@ -76,14 +78,13 @@ def _measured(real: Real, case: Case, backend: Backend, budget: Budget) -> Measu
         if case.compiled:
             _compile(step, backend)
         held = sum(_bytes(t) for t in [*model.parameters(), *model.buffers()]) + sum(map(_bytes, tensors(next(inputs))))
-        clock, step_once = SystemClock(), step
-        memory = backend.peak_memory(step_once, held)
-        _clear(model)
+        clock = SystemClock()
         start = clock.now()
-        step()
-        backend.sync()
-        if clock.now() - start > LONG and not case.compiled:
-            return _long(real.name, case, model, step, backend, memory)
+        memory = backend.peak_memory(step, held)
+        _clear(model)
+        taken = clock.now() - start
+        if taken > LONG and not case.compiled:
+            return _long(Measured(real.name, case, peak_memory=memory), taken, model, step, backend)
         before = page_faults()
         timing = timed(step, backend.sync, budget)
         faults = (page_faults() - before) / (timing.repeats + 2)  # with its warm-up
@@ -92,13 +93,13 @@ def _measured(real: Real, case: Case, backend: Backend, budget: Budget) -> Measu
 
 
 def _long(
-    name: str, case: Case, model: nn.Module, step: Callable[[], None], backend: Backend, memory: int | None
-) -> Measured:
-    """A few runs, in which layers and whole are timed at once."""
-    clock, times = SystemClock(), []
+    row: Measured, taken: float, model: nn.Module, step: Callable[[], None], backend: Backend
+) -> Measured:  # fmt: skip
+    """A few runs, in which layers and whole are timed at once; that of the peak memory was the warm-up."""
+    clock, times, runs = SystemClock(), [], _LONG_RUNS if taken < _VERY_LONG else 2
     faults, start, others = page_faults(), clock.now(), clock.others()
     with recording(model, backend) as recorder:
-        for _ in range(_LONG_RUNS):
+        for _ in range(runs):
             begin = clock.now()
             step()
             backend.sync()
@@ -106,10 +107,9 @@ def _long(
             recorder.ended()
     after = clock.others()
     stolen = None if others is None or after is None else max(0.0, after - others)
-    timing = summary(times, clock.now() - start, stolen)
-    whole = median(recorder.totals())
-    return Measured(
-        name, case, "measured", "", timing, recorder.medians(), whole, memory, (page_faults() - faults) / _LONG_RUNS
+    return replace(
+        row, timing=summary(times, clock.now() - start, stolen), layers=recorder.medians(),
+        instrumented=median(recorder.totals()), faults=(page_faults() - faults) / runs,
     )  # fmt: skip
 
 

@@ -32,6 +32,8 @@ if TYPE_CHECKING:
 _FORMATS = ("text", "markdown", "csv", "json")
 _BY_ENDING = {".md": "markdown", ".markdown": "markdown", ".csv": "csv", ".json": "json"}
 _FILE_WIDTH = 140
+_LINES = 9
+"""Networks up to which the picture over batch sizes can be read."""
 
 
 @click.command()
@@ -211,7 +213,8 @@ def _pictures(bench: Bench, folder: Path | None, output: str | None) -> tuple[st
 
 
 def _drawn(bench: Bench) -> list[str]:
-    several = len({row.case.batch for row in bench.rows}) > 1
+    batches, networks = {row.case.batch for row in bench.rows}, {row.name for row in bench.rows}
+    several = len(batches) > 1 and len(networks) <= _LINES
     return [f"bench_{bench.on}_errors.svg", *([f"bench_{bench.on}_batches.svg"] if several else [])]
 
 

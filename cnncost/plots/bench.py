@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+from math import log
+
 from cnncost import units
 from cnncost.evaluation.bench import Bench
 from cnncost.evaluation.join import Joined
 from cnncost.plots.canvas import COLOURS, canvas
 
+_NEAR = 0.5
+"""Names of dots nearer than this (in the logarithm of seconds) would lie on each other."""
+
 
 def draw_errors(bench: Bench, path: str) -> None:
-    """A dot for each network and case: predicted over measured seconds, with the lines of ± 30 %."""
+    """A dot for each network and case: predicted over measured seconds, with the band of ± 30 %."""
     rows = [row for row in bench.rows if row.error is not None]
     with canvas(path, 7.0, 6.0) as axes:
         axes.set_xscale("log")
@@ -36,13 +41,11 @@ def draw_errors(bench: Bench, path: str) -> None:
 
 
 def _apart(rows: list[Joined]) -> list[Joined]:
-    """Rows to be named: those that are not on top of one that is."""
+    """Rows to be named: those far off first, then those that are not near one that is named."""
     named: list[Joined] = []
     for row in sorted(rows, key=lambda row: -abs(row.error or 0.0)):
-        x, y = row.seconds or 1.0, row.predicted_seconds or 1.0
-        if all(
-            abs(x / (o.seconds or 1.0) - 1) > 0.35 or abs(y / (o.predicted_seconds or 1.0) - 1) > 0.35 for o in named
-        ):
+        x = row.seconds or 1.0
+        if all(abs(log(x / (other.seconds or 1.0))) > _NEAR for other in named):
             named.append(row)
     return named
 
