@@ -48,8 +48,9 @@ class Host:
 
 def host_record(on: str = "cpu") -> Host:
     """Read the machine's record."""
-    cuda = on == "cuda" and torch.cuda.is_available()
-    properties = torch.cuda.get_device_properties(torch.device("cuda")) if cuda else None
+    there = torch.cuda.is_available()
+    cuda = on == "cuda" and there
+    properties = torch.cuda.get_device_properties(torch.device("cuda")) if there else None
     version = torch.backends.cudnn.version() if cuda else None
     return Host(
         cpu=_cpu(), cores=len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1,

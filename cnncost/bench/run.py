@@ -29,11 +29,23 @@ _LONG_RUNS, _VERY_LONG = 3, 4.0
 
 
 def measure(
-    real: Real, cases: list[Case], backend: Backend, budget: Budget = Budget()  # noqa: B008  # frozen
-) -> Iterator[Measured]:  # fmt: skip
+    real: Real,
+    cases: list[Case],
+    backend: Backend,
+    budget: Budget = Budget(),  # noqa: B008  # frozen
+    shortage: Callable[[Case], str] = lambda _: "",
+) -> Iterator[Measured]:
     """Measure a network in each case, in turn; what does not fit or fails is a row that says so.
 
     A batch that runs out of memory ends all larger ones of its kind; smaller ones go on.
+
+    Args:
+        real: the network.
+        cases: how it is run.
+        backend: where.
+        budget: how long, for each case.
+        shortage: says of a case, before it is run, that there is too little memory for it; empty if there is enough.
+            A system that promises more memory than it has would else end the program.
 
     Raises:
         BenchError: a number format that networks can't be run in here.
@@ -43,23 +55,28 @@ def measure(
         _check(case, backend)
     failed: dict[tuple[object, ...], int] = {}
     for case in cases:
-        kind = case[1:]
-        if case.batch is not None and case.batch >= failed.get(kind, case.batch + 1):
-            yield Measured(real.name, case, "not tried", f"batch {failed[kind]} ran out of memory")
+        kind, limit = case[1:], failed.get(case[1:])
+        if limit is not None and case.batch is not None and case.batch >= limit:
+            yield Measured(real.name, case, "not tried", f"batch {limit} ran out of memory")
             continue
-        try:
-            yield _measured(real, case, backend, budget)
-        except CnncostError:
-            raise
-        except Exception as error:  # noqa: BLE001  # a model's forward may raise anything
-            if ran_out_of_memory(error):
-                if case.batch is not None:
-                    failed[kind] = min(case.batch, failed.get(kind, case.batch))
-                yield Measured(real.name, case, "out of memory", "a smaller batch may fit")
-            else:
-                yield Measured(real.name, case, "failed", f"{type(error).__name__}: {one_line(error)[:200]}")
-        finally:
-            backend.forget()
+        lacking = shortage(case)
+        row = Measured(real.name, case, "out of memory", lacking) if lacking else _tried(real, case, backend, budget)
+        if row.status == "out of memory" and case.batch is not None:
+            failed[kind] = min(case.batch, limit or case.batch)
+        yield row
+
+
+def _tried(real: Real, case: Case, backend: Backend, budget: Budget) -> Measured:
+    try:
+        return _measured(real, case, backend, budget)
+    except CnncostError:
+        raise
+    except Exception as error:  # noqa: BLE001  # a model's forward may raise anything
+        if ran_out_of_memory(error):
+            return Measured(real.name, case, "out of memory", "a smaller batch may fit")
+        return Measured(real.name, case, "failed", f"{type(error).__name__}: {one_line(error)[:200]}")
+    finally:
+        backend.forget()
 
 
 def _check(case: Case, backend: Backend) -> None:

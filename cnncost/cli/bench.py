@@ -21,10 +21,10 @@ from cnncost.cli.options import (
     parsed_model_args,
 )
 from cnncost.cli.roofline import complete_device, device_file_option, put
-from cnncost.errors import BenchError, CnncostError
+from cnncost.errors import BenchError
 
 if TYPE_CHECKING:
-    from cnncost.bench.result import Case, Measured
+    from cnncost.bench.result import Case
     from cnncost.devices import Device
     from cnncost.evaluation.bench import Bench
     from cnncost.evaluation.join import Joined
@@ -80,6 +80,10 @@ def command(
     _check(output, folder)
     cases = list(_cases(batches, dtypes, training, compiled))
     bench = _begun(on, threads, ceilings, device_file)
+    if whole_zoo:
+        from cnncost.evaluation.history import alexnet
+
+        bench.remarks.append(alexnet())
 
     def show(final: bool) -> None:
         if final or output:
@@ -159,36 +163,29 @@ def _measured(on: str, threads: int | None) -> Device:
 def _rows(
     names: list[str], cases: list[Case], on: str, device: Device, seconds: float, given: Any, arguments: dict[str, Any]
 ) -> Iterator[Joined]:
-    """Every network in every case, measured and predicted."""
+    """Every network in every case, predicted and measured."""
     from cnncost.bench.backend import backend
     from cnncost.bench.run import measure
     from cnncost.bench.timing import Budget
     from cnncost.cli.progress import progress
+    from cnncost.evaluation.predictions import Predictions
     from cnncost.sources.real import real
 
     found = [real(name, given, arguments) for name in names]  # an unknown name is told before the work
     with progress(len(names) * len(cases), "benchmark") as tell:
         for each in found:
+            predictions = Predictions(each.name, given, arguments, device)
+            shortage = predictions.shortage if on == "cpu" else lambda _: ""
             todo = iter(cases)
             tell(f"{each.name} {_told(next(todo))}")
-            for row in measure(each, cases, backend(on), Budget(seconds=seconds)):
-                yield _joined(row, given, arguments, device)
+            for row in measure(each, cases, backend(on), Budget(seconds=seconds), shortage):
+                yield predictions.joined(row)
                 if (case := next(todo, None)) is not None:
                     tell(f"{each.name} {_told(case)}")
 
 
 def _told(case: Case) -> str:
     return f"batch {case.batch}" if case.batch else "as given"
-
-
-def _joined(row: Measured, given: Any, arguments: dict[str, Any], device: Device) -> Joined:
-    from cnncost.evaluation.join import join, predicted
-
-    try:
-        prediction, recorded = predicted(row.model, given, arguments, row.case, device)
-    except CnncostError as error:
-        return join(row, None, problem=str(error))
-    return join(row, prediction, recorded)
 
 
 def _rendered(bench: Bench, form: str, top: int, output: str | None, folder: Path | None) -> str:

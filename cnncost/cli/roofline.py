@@ -83,7 +83,7 @@ def command(
     _check(output, plot)
     from cnncost.report import prediction_text as render
 
-    found = _predicted(model, given, arguments, batch, device_name, device_file, dtype)
+    found = _predicted(model, given, arguments, batch, device_name, device_file, dtype, epochs is not None)
     if epochs is not None and examples is not None:
         found = _trained(found, epochs, examples, count)
     if plot is not None:
@@ -116,7 +116,7 @@ def _check(output: str | None, plot: str | None) -> None:
 
 def _predicted(
     model: str, given: object, arguments: dict[str, object], batch: int | None,
-    device_name: str, device_file: Path | None, dtype: str | None,
+    device_name: str, device_file: Path | None, dtype: str | None, training: bool,
 ) -> Prediction:  # fmt: skip
     from cnncost.devices import find
     from cnncost.devices.model import dtype_named
@@ -127,10 +127,10 @@ def _predicted(
     form = None if dtype is None else dtype_named(dtype)
     if form is not None:
         device.peak(form)  # before the model is built
-    from cnncost.analysis import analyze
+    from cnncost.evaluation.analyzed import analyzed
     from cnncost.sources.batch import batched
 
-    report = analyze(model, batched(model, given, batch), model_args=arguments)
+    report = analyzed(model, batched(model, given, batch), arguments, training=training)
     if report.graph is None:
         raise CnncostError(f"{model}: a saved report has no graph to predict from; name the model itself")
     return Prediction(report, roofline(report.graph, device, form))

@@ -43,6 +43,7 @@ class Bench:
         rows: by network and case.
         seconds: that all took.
         interrupted: whether it was stopped before its end.
+        remarks: sentences of what belongs beside the rows.
     """
 
     on: str
@@ -52,6 +53,7 @@ class Bench:
     rows: list[Joined] = field(default_factory=list)
     seconds: float = 0.0
     interrupted: bool = False
+    remarks: list[str] = field(default_factory=list)
 
     @property
     def noisy(self) -> list[Joined]:

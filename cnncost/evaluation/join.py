@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import inspect
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-from cnncost.analysis import analyze
 from cnncost.bench.result import Case, Measured
 from cnncost.devices.model import Device
+from cnncost.evaluation.analyzed import analyzed
 from cnncost.evaluation.figures import error
 from cnncost.evaluation.memory import predicted_peak
 from cnncost.passes.roofline import Predicted, roofline
@@ -137,10 +136,7 @@ def predicted(
     Raises:
         CnncostError: the model can't be analyzed, or the device has no ceiling for the number format.
     """
-    given = batched(spec, inputs, case.batch)
-    trains = case.training and "training" in inspect.signature(analyze).parameters
-    more: dict[str, Any] = {"training": True} if trains else {}
-    report = analyze(spec, given, model_args=arguments, **more)
+    report = analyzed(spec, batched(spec, inputs, case.batch), arguments, training=case.training)
     assert report.graph is not None
     dtype = None if case.dtype == "float32" else case.dtype
     found = Prediction(report, roofline(report.graph, device, dtype))

@@ -12,13 +12,15 @@ from cnncost.evaluation.render import figure, head, layer_notes, noise
 from cnncost.report.layout import Field
 
 _FAR = 0.30
+GPU = "cnncost bench --zoo --device cuda --batch 1,64 --dtype float32,bf16 -o reports/bench_gpu.md"
+"""Fills the document for a GPU."""
 _ALEXNETS = ("alexnet", "alexnet_two_gpu")
 
 
 def to_markdown(bench: Bench, top: int, command: str, pictures: tuple[str, ...] = ()) -> str:
     """The whole benchmark: machine, figures, networks, convolutions' shares, errors and their reasons, layers."""
     parts = [*_opening(bench, command), *_figures(bench, pictures), *_networks(bench), *_shares(bench)]
-    parts += [*_errors(bench), *_layers(bench, top), *_reading(bench)]
+    parts += [*_errors(bench), *_remarks(bench), *_layers(bench, top), *_reading(bench)]
     return "\n".join(parts).rstrip("\n") + "\n"
 
 
@@ -75,8 +77,8 @@ def _shares(bench: Bench) -> Iterator[str]:
             )
     if any(row.name in _ALEXNETS for row in rows):
         yield (
-            "\nThe slide's 95 % is the share in MACs. In time, the rest is what moves bytes: fully connected layers, "
-            "whose weights are read once a batch, and response norms and pools, which compute little."
+            "\nThe slide's 95 % is the share in MACs. In time, the rest is fully connected layers, whose weights are "
+            "read once a batch, and response norms and pools, which compute little and keep the machine long."
         )
     yield ""
     yield from _table(tables.shares(rows))
@@ -92,6 +94,14 @@ def _errors(bench: Bench) -> Iterator[str]:
     for row in far:
         yield f"- {row.name}, {tables.case_name(row)}: {tables.signed(row.error)}; {reason(row)}"
     yield ""
+
+
+def _remarks(bench: Bench) -> Iterator[str]:
+    if bench.remarks:
+        yield "## Training, as an estimate"
+        yield ""
+        yield from (f"- {remark}." for remark in bench.remarks)
+        yield ""
 
 
 def reason(row: Joined) -> str:
@@ -137,6 +147,8 @@ def _reading(bench: Bench) -> Iterator[str]:
     device = bench.device
     yield "## How to read it"
     yield ""
+    if bench.on == "cpu" and not bench.host.gpu:
+        yield f"- No GPU was at hand. Where there is one, `{GPU}` makes the same document for it."
     yield "- A MAC is two FLOPs. Bytes: each op's inputs and outputs once. *of peak*: of the measured matrix products."
     yield "- Weights are real (as their own code makes them), inputs random, four in turn; eval mode, no gradients."
     if device.copies:

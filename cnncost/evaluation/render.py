@@ -66,7 +66,7 @@ def foot(bench: Bench) -> list[str]:
     lines += [f"{row.name}, {tables.case_name(row)}: {row.measured.status}: {row.measured.note}"
               for row in bench.rows if row.measured.status != "measured"]  # fmt: skip
     lines += [f"{row.name}, {tables.case_name(row)}: no prediction: {row.problem}" for row in bench.rows if row.problem]
-    lines += noise(bench)
+    lines += [*bench.remarks, *noise(bench)]
     if any(row.case.training for row in bench.rows):
         recorded = all(row.recorded_training for row in bench.rows if row.case.training)
         how = "from the recorded backward pass" if recorded else "as three forward passes, as no backward was recorded"
@@ -132,7 +132,7 @@ def to_json(bench: Bench) -> str:
     """Everything, with each layer."""
     data = {
         "schema": 1, "date": bench.date, "seconds": bench.seconds, "on": bench.on, "host": asdict(bench.host),
-        "device": asdict(bench.device), "interrupted": bench.interrupted,
+        "device": asdict(bench.device), "interrupted": bench.interrupted, "remarks": bench.remarks,
         "figures": [found._asdict() for found in bench.figures()],
         "rows": [_plain(bench, row) | {"layers": [_layer(each) for each in row.layers]} for row in bench.rows],
     }  # fmt: skip

@@ -9,7 +9,7 @@ from cnncost.evaluation.bench import Bench
 from cnncost.evaluation.join import Joined
 from cnncost.plots.canvas import COLOURS, canvas
 
-_NEAR = 0.5
+_NEAR = 0.8
 """Names of dots nearer than this (in the logarithm of seconds) would lie on each other."""
 
 

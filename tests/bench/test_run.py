@@ -58,6 +58,16 @@ def test_out_of_memory_ends_larger_batches_and_not_smaller_ones(error):
     assert rows[2].note == "batch 64 ran out of memory"
 
 
+def test_a_case_for_which_memory_is_known_to_lack_is_not_run():
+    def shortage(case):
+        return "needs about 9 GiB, and 1 GiB are free" if case.batch > 16 else ""
+
+    real_net = Real("net", Net, "1x8", {})
+    rows = list(run.measure(real_net, [Case(64), Case(65), Case(8)], Cpu(), QUICK, shortage))
+    assert [row.status for row in rows] == ["out of memory", "not tried", "measured"]
+    assert rows[0].note == "needs about 9 GiB, and 1 GiB are free"
+
+
 def test_another_dtype_is_tried_after_one_ran_out():
     rows = measured([Case(64), Case(64, "bfloat16")], limit=16, error=MemoryError())
     assert [row.status for row in rows] == ["out of memory", "out of memory"]

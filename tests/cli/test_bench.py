@@ -101,6 +101,13 @@ def test_rows_are_written_as_they_are_done(tmp_path, monkeypatch):
     assert sizes == [0, 2, 3]  # a line of names, and one a row
 
 
+def test_a_batch_that_no_machine_has_memory_for(capsys):
+    assert run("fc10", "--batch", "1,2000000000", *FAST) == 0
+    out = " ".join(capsys.readouterr().out.split())
+    # 784 floats of 4 bytes an image: 5.7 TiB
+    assert "fc10, 2000000000: out of memory: needs about 5.7" in out
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [

@@ -3,16 +3,18 @@
 import csv
 import io
 import json
+import re
 from dataclasses import replace
 from types import SimpleNamespace
 
 import pytest
 
+from cnncost.analysis import analyze
 from cnncost.bench.host import Host
 from cnncost.bench.result import Case, Measured
 from cnncost.bench.timing import Timing
 from cnncost.devices import Device, find
-from cnncost.evaluation import join as joining
+from cnncost.evaluation import analyzed as analyzing
 from cnncost.evaluation import markdown, render, tables
 from cnncost.evaluation.bench import Bench, Figures
 from cnncost.evaluation.join import join, predicted
@@ -67,16 +69,39 @@ def test_numbers_of_a_row():
 
 
 def test_training_without_a_recorded_backward_pass_is_three_forward_passes(monkeypatch):
-    monkeypatch.setattr(
-        joining, "analyze", lambda spec, inputs, *, model_args: _analyze(spec, inputs, model_args=model_args)
-    )
+    def forward_alone(spec, inputs, *, model_args):
+        return analyze(spec, inputs, model_args=model_args)
+
+    monkeypatch.setattr(analyzing, "analyze", forward_alone)
     plain, training = row("fc10", 1e-3), row("fc10", 3e-3, training=True)
     assert not training.recorded_training
     assert training.predicted_seconds == pytest.approx(3 * plain.predicted_seconds)
     assert (training.flops, training.nbytes) == (3 * plain.flops, 3 * plain.nbytes)
 
 
-_analyze = joining.analyze
+def test_training_is_recorded_where_the_analyzer_can(monkeypatch):
+    """Its phases are then what is predicted: here the backward pass is the forward's nodes a second time."""
+
+    def with_backward(spec, inputs, *, model_args, training=False):
+        report = analyze(spec, inputs, model_args=model_args)
+        nodes = report.graph.nodes + tuple(node._replace(phase="backward") for node in report.graph.nodes if training)
+        return replace(report, graph=replace(report.graph, nodes=nodes))
+
+    monkeypatch.setattr(analyzing, "analyze", with_backward)
+    plain, training = row("fc10", 1e-3), row("fc10", 3e-3, training=True)
+    assert training.recorded_training
+    assert training.predicted_seconds == pytest.approx(2 * plain.predicted_seconds)
+
+
+def test_alexnets_training_stands_beside_the_slides_days():
+    from cnncost.evaluation.history import alexnet
+
+    text = alexnet()
+    assert "90 epochs of 1,200,000 examples on 2 devices" in text
+    days = float(re.search(r"≥([0-9.]+) days", text)[1])
+    # 0.66 GMACs and more an image, three passes, at 1.581 TFLOP/s each
+    assert 1.5 < days < 4
+    assert f"{100 * days / 6:.0f} % to {100 * days / 5:.0f} % of the ceilings" in text
 
 
 def test_predicted_memory_is_read_where_the_report_has_it():
