@@ -29,7 +29,7 @@ class Measured:
         status: `measured`, or why there are no numbers; `note` says more.
         timing: end to end.
         layers: seconds by module call, each call's own share; empty where they can't be taken (compiled).
-        instrumented: median seconds of the runs in which the layers were timed: what they add up to.
+        instrumented: median seconds of the runs in which the layers were timed.
         peak_memory: bytes alive at the peak, weights and inputs included.
         faults: pages that the system gave to the process, a run.
     """

@@ -16,7 +16,7 @@ from cnncost.bench.backend import TORCH_DTYPES, Backend, page_faults, ran_out_of
 from cnncost.bench.inputs import called, rotated, tensors
 from cnncost.bench.layers import recording
 from cnncost.bench.result import Case, Measured
-from cnncost.bench.timing import Budget, SystemClock, Timing, summary, timed
+from cnncost.bench.timing import Budget, SystemClock, summary, timed
 from cnncost.errors import BenchError, CnncostError
 from cnncost.sources.batch import with_batch
 from cnncost.sources.loaded import one_line
@@ -105,43 +105,42 @@ def _measured(real: Real, case: Case, backend: Backend, budget: Budget) -> Measu
         before = page_faults()
         timing = timed(step, backend.sync, budget)
         faults = (page_faults() - before) / (timing.repeats + 2)  # with its warm-up
-        layers, whole = ({}, None) if case.compiled else _layers(model, step, backend, timing)
-        return Measured(real.name, case, "measured", "", timing, layers, whole, memory, faults)
+        row = Measured(real.name, case, timing=timing, peak_memory=memory, faults=faults)
+        if case.compiled:  # hooks would break what is compiled into pieces
+            return row
+        layers, times = _recorded(model, step, backend, max(5, min(50, int(0.7 / max(timing.median, 1e-6)))), 2)
+        return replace(row, layers=layers, instrumented=median(times))
 
 
 def _long(
     row: Measured, taken: float, model: nn.Module, step: Callable[[], None], backend: Backend
 ) -> Measured:  # fmt: skip
     """A few runs, in which layers and whole are timed at once; that of the peak memory was the warm-up."""
-    clock, times, runs = SystemClock(), [], _LONG_RUNS if taken < _VERY_LONG else 2
+    clock, runs = SystemClock(), _LONG_RUNS if taken < _VERY_LONG else 2
     faults, start, others = page_faults(), clock.now(), clock.others()
+    layers, times = _recorded(model, step, backend, runs)
+    after = clock.others()
+    stolen = None if others is None or after is None else max(0.0, after - others)
+    return replace(
+        row, timing=summary(times, clock.now() - start, stolen), layers=layers, instrumented=median(times),
+        faults=(page_faults() - faults) / runs,
+    )  # fmt: skip
+
+
+def _recorded(
+    model: nn.Module, step: Callable[[], None], backend: Backend, runs: int, warm_up: int = 0
+) -> tuple[dict[str, float], list[float]]:
+    """Seconds by layer, and of each of the whole runs in which they were taken."""
+    clock, times = SystemClock(), []
     with recording(model, backend) as recorder:
-        for _ in range(runs):
+        for _ in range(warm_up + runs):
             begin = clock.now()
             step()
             backend.sync()
             times.append(clock.now() - begin)
             recorder.ended()
-    after = clock.others()
-    stolen = None if others is None or after is None else max(0.0, after - others)
-    return replace(
-        row, timing=summary(times, clock.now() - start, stolen), layers=recorder.medians(),
-        instrumented=median(recorder.totals()), faults=(page_faults() - faults) / runs,
-    )  # fmt: skip
-
-
-def _layers(
-    model: nn.Module, step: Callable[[], None], backend: Backend, timing: Timing
-) -> tuple[dict[str, float], float]:
-    """Seconds by layer, and of the whole run in which they were taken."""
-    runs = max(5, min(50, int(0.7 / max(timing.median, 1e-6))))
-    with recording(model, backend) as recorder:
-        for _ in range(runs + 2):
-            step()
-            backend.sync()
-            recorder.ended()
-    recorder.runs = recorder.runs[2:]
-    return recorder.medians(), median(recorder.totals())
+    recorder.runs = recorder.runs[warm_up:]
+    return recorder.medians(), times[warm_up:]
 
 
 def _step(model: nn.Module, case: Case, inputs: Iterator[Any]) -> Callable[[], None]:

@@ -102,11 +102,12 @@ class Joined:
     @property
     def per_second(self) -> float | None:
         """Examples a second."""
-        return self.case.batch / self.seconds if self.case.batch and self.seconds else None
+        batch = self.case.batch or (self.report.batch if self.report else None)
+        return batch / self.seconds if batch and self.seconds else None
 
     @property
     def gap(self) -> float | None:
-        """What the layers' seconds lack, or have too much, of the plain time: a share of it."""
+        """What the layers' seconds lack, or have too much, of the plain time: a share of it. In training, forward's."""
         if not self.measured.layers or not self.seconds:
             return None
         return sum(self.measured.layers.values()) / self.seconds - 1

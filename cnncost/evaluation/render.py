@@ -78,7 +78,7 @@ def foot(bench: Bench) -> list[str]:
 
 def noise(bench: Bench) -> list[str]:
     """What to say of a machine that was not quiet."""
-    if not bench.rows:
+    if not any(row.measured.timing for row in bench.rows):
         return []
     lines = ["noisy while the ceilings were measured: predictions are too slow"] if bench.device.noisy else []
     if not bench.noisy and not lines:
@@ -110,12 +110,13 @@ def layer_notes(row: Joined) -> list[str]:
     """Whether the layers add up to the whole, and what timing them cost."""
     gap, overhead = row.gap, row.measured.overhead
     lines = []
-    if gap is not None:
+    if gap is not None and row.case.training:
+        lines.append(f"layers are those of the forward pass, {units.percent(1 + gap)} of the step")
+    elif gap is not None:
         lines.append(f"layers add up to {units.percent(1 + gap)} of the time end to end")
     if overhead is not None:
-        lines.append(f"the runs in which they were timed took {100 * overhead:+.1f} %".replace("-", "−") + " longer")
-    lines.append("forward only" if row.case.training else "")
-    return ["; ".join(part for part in lines if part)] if lines else []
+        lines.append(f"timing them changed the time of a run by {100 * overhead:+.1f} %".replace("-", "−"))
+    return ["; ".join(lines)] if lines else []
 
 
 def to_csv(bench: Bench) -> str:

@@ -20,7 +20,7 @@ def cases(bench: Bench, rows: list[Joined], *, brief: bool = False) -> list[Fiel
         _field("predicted", [_time(row.predicted_seconds) for row in rows], right=True),
         _field("error", [signed(row.error) for row in rows], right=True),
         _field("bound", [row.prediction.roofline.total.bound if row.prediction else "" for row in rows]),
-        _field("images/s", [_number(row.per_second) for row in rows], right=True),
+        _field("examples/s", [_number(row.per_second) for row in rows], right=True),
     ]
     if brief:
         return fields

@@ -174,6 +174,19 @@ def test_text_fits_and_tells_what_there_is(width):
         assert expected in text
 
 
+def test_the_layers_of_training_are_the_forward_passes():
+    found = row("resnet18", 0.08, layers={"conv1": 0.02}, training=True)
+    (text,) = render.layer_notes(found)
+    assert (
+        text
+        == "layers are those of the forward pass, 25 % of the step; timing them changed the time of a run by +0.0 %"
+    )
+
+
+def test_nothing_measured_is_not_called_quiet():
+    assert render.noise(bench(join(Measured("fc10", Case(1), "failed", "why"), None))) == []
+
+
 def test_text_without_a_row():
     assert "interrupted" in render.to_text(replace(bench(), interrupted=True), 80, 5)
 
