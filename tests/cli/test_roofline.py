@@ -145,8 +145,36 @@ def test_all_of_a_device(capsys):
         pytest.param(("gtx590",), "did you mean gtx580", id="no such device"),
         pytest.param(("h100", "--measure"), "--measure measures this machine", id="a name to measure"),
         pytest.param(("--threads", "2"), "belong to --measure", id="threads alone"),
+        pytest.param(("--measure", "--on", "tpu"), "'tpu' is not one of", id="no such backend"),
     ],
 )
 def test_errors_of_devices_exit_with_2(capsys, arguments, message):
     assert run("devices", *arguments) == 2
     assert message in capsys.readouterr().err
+
+
+def test_measuring_a_gpu_that_is_not_there(capsys, tmp_path):
+    import torch
+
+    if torch.cuda.is_available():
+        pytest.skip("there is a CUDA device here")
+    assert run("devices", "--measure", "--on", "cuda") == 2
+    assert "torch sees no CUDA device" in capsys.readouterr().err
+    assert not (tmp_path / "own.toml").exists()
+
+
+def test_measuring_this_machine_adds_it_to_the_list(capsys, monkeypatch, tmp_path):
+    from cnncost.bench import ceilings
+    from cnncost.bench.timing import Budget
+
+    monkeypatch.setattr(ceilings, "_QUICK", Budget(0.0, 0.02, 2, 4))
+    monkeypatch.setattr(ceilings, "_SETS", [1 << 18])
+    monkeypatch.setattr(ceilings, "_MAIN", 1 << 20)
+    assert run("devices", "--measure", "--save-as", "desk", "--threads", "1") == 0
+    assert f"saved as desk in {tmp_path / 'own.toml'}" in capsys.readouterr().err
+    assert run("devices") == 0
+    assert "\ndesk " in capsys.readouterr().out
+    assert run("roofline", "lenet5", "--device", "desk") == 0
+    out = capsys.readouterr().out
+    assert "a lower bound" not in out
+    assert "1 threads on" in out.replace("\n", " ")
