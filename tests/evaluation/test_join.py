@@ -215,7 +215,7 @@ def test_the_document():
         "![](pictures/a.svg)",
         "| alexnet | 1 | 20.0 ms | 2.0 % |",
         "alexnet, batch 1: convolutions are 6.0 % of the parameters, 95 % of the MACs and 95 % of the measured time",
-        "- lenet5, 1: −100 %; below 100 M MACs",
+        "- lenet5, 1: −100 %; below 100 M MACs an example",
         "### alexnet, batch 1",
         "layers add up to 100 % of the time end to end",
         "Predicted peak memory: not available" if not hasattr(found.rows[0].report, "memory") else "peak memory",
