@@ -53,3 +53,11 @@ class OutputError(CnncostError):
 
 class MissingPackageError(CnncostError):
     """An optional package is needed; the message gives the command that installs it."""
+
+
+class DeviceError(CnncostError):
+    """A device that is not known, not described well, or has no ceiling for what is asked of it."""
+
+
+class BenchError(CnncostError):
+    """A measurement that can't be made here."""

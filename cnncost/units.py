@@ -71,3 +71,39 @@ def _scaled(number: int, units: tuple[tuple[str, int], ...], base: int) -> str:
 def _rounded(number: int, divisor: int) -> int:
     """`number / divisor` to the nearest whole, halves up."""
     return (2 * number + divisor) // (2 * divisor)
+
+
+_SI = (("P", 1e15), ("T", 1e12), ("G", 1e9), ("M", 1e6), ("k", 1e3), ("", 1.0), ("m", 1e-3), ("µ", 1e-6), ("n", 1e-9))
+
+
+def si(number: float, unit: str) -> str:
+    """Three significant digits of a measured or predicted quantity: `3.19 ms`, `989 TFLOP/s`, `68.3 GB/s`."""
+    if not number:
+        return f"0 {unit}"
+    rounded = float(f"{number:.3g}")  # first, so that 999.9 µs is 1.00 ms
+    prefix, factor = next(((p, f) for p, f in _SI if abs(rounded) >= f), _SI[-1])
+    scaled = rounded / factor
+    decimals = 2 if abs(scaled) < 9.995 else 1 if abs(scaled) < 99.95 else 0
+    return f"{scaled:,.{decimals}f} {prefix}{unit}"
+
+
+def ratio(number: float) -> str:
+    """A quotient of two measured or predicted quantities, with three significant digits: `0.87`, `12.3`, `295`."""
+    size = abs(number)
+    return f"{number:,.{2 if size < 9.995 else 1 if size < 99.95 else 0}f}"
+
+
+def percent(part: float, whole: float = 1.0) -> str:
+    """`87 %` of a measured or predicted quantity; below 10 % with one decimal."""
+    if not whole:
+        return NOTHING
+    value = 100 * part / whole
+    return f"{value:.1f} %" if value and abs(value) < 9.95 else f"{value:.0f} %"
+
+
+def duration(seconds: float) -> str:
+    """`3.19 ms`, and what takes long in minutes, hours, days: `1.58 days`."""
+    for name, length in (("days", 86400), ("hours", 3600), ("minutes", 60)):
+        if seconds >= 2 * length or (name == "days" and seconds >= length):
+            return f"{ratio(seconds / length)} {name}"
+    return si(seconds, "s")

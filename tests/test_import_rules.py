@@ -44,7 +44,9 @@ def knows(where: str, what: str) -> list[str]:
     ]
 
 
-TORCH_FREE = ["graph.py", "graph_json.py", "errors.py", "units.py", "analysis.py", "ops", "passes", "report"]
+TORCH_FREE = [
+    "graph.py", "graph_json.py", "errors.py", "units.py", "analysis.py", "ops", "passes", "report", "devices", "plots",
+]  # fmt: skip
 
 
 @pytest.mark.parametrize("where", TORCH_FREE)
@@ -81,6 +83,16 @@ def test_in_reports_only_the_terminal_renderer_knows_rich():
         pytest.param("passes", "cnncost.zoo", id="passes do not know the zoo"),
         pytest.param("report", "cnncost.zoo", id="reports do not know the zoo"),
         pytest.param("report", "cnncost.cli", id="reports do not know the command line"),
+        pytest.param("bench", "cnncost.passes", id="the benchmark knows no pass"),
+        pytest.param("bench", "cnncost.analysis", id="the benchmark does not know the analyzer"),
+        pytest.param("bench", "cnncost.report", id="the benchmark knows no report"),
+        pytest.param("bench", "cnncost.ops", id="the benchmark knows no cost"),
+        pytest.param("bench", "cnncost.frontends", id="the benchmark knows no front end"),
+        pytest.param("passes", "cnncost.bench", id="passes know no measurement"),
+        pytest.param("report", "cnncost.bench", id="reports know no measurement"),
+        pytest.param("analysis.py", "cnncost.bench", id="the analyzer knows no measurement"),
+        pytest.param("devices", "cnncost.passes", id="devices know no pass"),
+        pytest.param("devices", "cnncost.bench", id="devices know no measurement"),
         pytest.param("verify", "cnncost.cli", id="verify does not know the command line"),
         pytest.param("lecture", "cnncost.cli", id="the lecture does not know the command line"),
     ],
@@ -126,7 +138,10 @@ def test_oracles_do_not_import_what_they_judge():
     "code",
     [
         pytest.param("import cnncost", id="import cnncost"),
-        pytest.param("import cnncost.zoo, cnncost.graph, cnncost.ops, cnncost.report.model", id="the torch-free parts"),
+        pytest.param(
+            "import cnncost.zoo, cnncost.graph, cnncost.ops, cnncost.report.model, cnncost.devices",
+            id="the torch-free parts",
+        ),
         pytest.param(
             "import contextlib\nfrom cnncost.cli import main\nwith contextlib.suppress(SystemExit): main(['--help'])",
             id="cnncost --help",

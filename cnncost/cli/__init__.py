@@ -19,6 +19,9 @@ _COMMANDS = {
     "lecture": "The slides' tables, every figure with its verdict.",
     "zoo": "The reference networks and their published figures.",
     "verify": "The same model counted by fvcore and torch, every difference explained.",
+    "roofline": "What the time should be on a device, op by op.",
+    "devices": "The devices that roofline and bench know; --measure adds this machine.",
+    "bench": "Measured beside predicted, end to end and layer by layer.",
     "completion": "Print the line that turns on completion in your shell.",
 }
 

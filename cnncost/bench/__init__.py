@@ -1,0 +1,1 @@
+"""Measuring: timers, this machine's ceilings, networks end to end and layer by layer. Knows no prediction."""

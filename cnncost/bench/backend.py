@@ -1,0 +1,157 @@
+"""Where a network runs: CPU or CUDA. All that differs between them, behind one small class each."""
+
+from __future__ import annotations
+
+import gc
+import os
+import resource
+import time
+from collections.abc import Callable
+from typing import Any, Protocol
+
+import torch
+
+from cnncost.errors import BenchError
+
+TORCH_DTYPES: dict[str, torch.dtype] = {
+    "float64": torch.float64, "float32": torch.float32, "tf32": torch.float32, "float16": torch.float16,
+    "bfloat16": torch.bfloat16,
+}  # fmt: skip
+"""Number formats that networks can be run in."""
+_NO_MEMORY = ("can't allocate memory", "out of memory", "not enough memory")
+
+
+class Mark(Protocol):
+    """A moment, on the device's own time line."""
+
+    def until(self, later: Any) -> float:
+        """Seconds to a later mark of the same backend; to be asked after `sync`."""
+
+
+class Backend(Protocol):
+    """What the benchmark needs of a device."""
+
+    name: str
+    device: torch.device
+
+    def sync(self) -> None:
+        """Wait until everything that was started has ended."""
+
+    def mark(self) -> Mark:
+        """The moment at which what was started so far will have ended."""
+
+    def peak_memory(self, run: Callable[[], object], held: int) -> int | None:
+        """Bytes alive at the peak of `run`, of which `held` are alive before; None where no one tells."""
+
+    def forget(self) -> None:
+        """Give memory back that is not used."""
+
+
+class Cpu:
+    """The CPU. Nothing runs ahead, so that a mark is a clock's reading."""
+
+    name = "cpu"
+
+    def __init__(self) -> None:
+        self.device = torch.device("cpu")
+
+    def sync(self) -> None:
+        return
+
+    def mark(self) -> CpuMark:
+        return CpuMark(time.perf_counter())
+
+    def peak_memory(self, run: Callable[[], object], held: int) -> int | None:
+        """By the profiler's allocation events: what torch itself asks for, without libraries' workspaces."""
+        os.environ.setdefault("KINETO_LOG_LEVEL", "99")  # else it tells stderr of its start and stop
+        from torch.profiler import ProfilerActivity, profile
+
+        with profile(activities=[ProfilerActivity.CPU], profile_memory=True) as profiler:
+            run()
+        alive = peak = 0
+        for event in profiler.profiler.kineto_results.events():
+            if event.name() == "[memory]":
+                alive += event.nbytes()
+                peak = max(peak, alive)
+        return held + peak
+
+    def forget(self) -> None:
+        gc.collect()
+
+
+class CpuMark:
+    """A reading of the clock."""
+
+    def __init__(self, at: float) -> None:
+        self.at = at
+
+    def until(self, later: CpuMark) -> float:
+        return later.at - self.at
+
+
+class Cuda:
+    """A CUDA device: kernels are launched ahead of their execution, so that times are taken by events.
+
+    Raises:
+        BenchError: torch sees no CUDA device, or was built without.
+    """
+
+    name = "cuda"
+
+    def __init__(self) -> None:
+        if not torch.cuda.is_available():
+            built = "" if torch.version.cuda else f" (torch {torch.__version__} was built without)"
+            raise BenchError(f"cuda: torch sees no CUDA device{built}; use --device cpu, or predict with `roofline`")
+        self.device = torch.device("cuda")
+
+    def sync(self) -> None:
+        torch.cuda.synchronize()
+
+    def mark(self) -> CudaMark:
+        event = torch.cuda.Event(enable_timing=True)
+        event.record()
+        return CudaMark(event)
+
+    def peak_memory(self, run: Callable[[], object], held: int) -> int | None:
+        """By the caching allocator: `held` is part of what it has given out already."""
+        del held
+        torch.cuda.synchronize()
+        torch.cuda.reset_peak_memory_stats()
+        run()
+        torch.cuda.synchronize()
+        return int(torch.cuda.max_memory_allocated())
+
+    def forget(self) -> None:
+        gc.collect()
+        torch.cuda.empty_cache()
+
+
+class CudaMark:
+    """An event on the current stream."""
+
+    def __init__(self, event: Any) -> None:
+        self.event = event
+
+    def until(self, later: CudaMark) -> float:
+        return float(self.event.elapsed_time(later.event)) / 1e3
+
+
+def backend(name: str) -> Backend:
+    """The backend of that name. Raises BenchError if there is none here."""
+    if name == "cpu":
+        return Cpu()
+    if name == "cuda":
+        return Cuda()
+    raise BenchError(f"device {name!r}: expected cpu or cuda")
+
+
+def ran_out_of_memory(error: BaseException) -> bool:
+    """Whether an error says that there was too little memory: CUDA's has a type, the CPU allocator's only words."""
+    if isinstance(error, (torch.OutOfMemoryError, MemoryError)):
+        return True
+    return isinstance(error, RuntimeError) and any(text in str(error).lower() for text in _NO_MEMORY)
+
+
+def page_faults() -> int:
+    """Pages that the system has given to this process on first touch so far."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_minflt

@@ -1,0 +1,228 @@
+"""Ceilings of the machine at hand, measured: large matrix products, copies by size, launches, convolutions, pools.
+
+The shapes are of no network in particular: round channels, square images. A ceiling is the best of several runs, so
+that a busy moment does not lower it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import datetime
+from itertools import pairwise
+from statistics import geometric_mean
+
+import torch
+from torch import nn
+
+from cnncost.bench.backend import TORCH_DTYPES, Backend, backend, page_faults
+from cnncost.bench.host import host_record
+from cnncost.bench.timing import Budget, Clock, SystemClock, summary, timed
+from cnncost.devices.model import NOISY, Device, Level, Rate
+
+_MIB = 1 << 20
+_SETS = [_MIB // 4, _MIB, 4 * _MIB, 16 * _MIB, 64 * _MIB]
+"""Working sets of the copies that may be served by caches."""
+_MAIN = 512 * _MIB
+_FASTER = 1.15
+"""A cache level is one if it is faster than the next by this factor."""
+_QUICK = Budget(0.1, 0.8, 5, 200, 0.005)
+_GPU_FILL = 200
+
+
+def measure(
+    on: str = "cpu", name: str = "", threads: int | None = None, tell: Callable[[str], None] = lambda _: None
+) -> Device:
+    """Measure this machine's CPU or GPU, in about half a minute.
+
+    Args:
+        on: `cpu` or `cuda`.
+        name: of the Device.
+        threads: for a CPU, by default as many as torch takes.
+        tell: is told what is measured next.
+
+    Raises:
+        BenchError: no CUDA device.
+    """
+    found, clock = backend(on), SystemClock()
+    start, others = clock.now(), clock.others()
+    with _threads(threads), torch.inference_mode():
+        host = host_record(on)
+        tell("matrix products")
+        flops = _products(found)
+        tell("copies")
+        caches, bandwidth = _copies(found)
+        tell("launches")
+        launches = {kind: _launch(found, *small) for kind, small in _SMALL.items() if on == "cpu" or kind != "layout"}
+        tell("convolutions and pools")
+        rates = _rates(found, launches, flops)
+        tell("new pages")
+        fresh = _fresh(found) if on == "cpu" else None
+        copies = on == "cpu" and _copies_operands(found, rates["conv"].flops["float32"], bandwidth)
+        return Device(
+            name=name or f"this-{on}", title=host.processor(on), kind="gpu" if on == "cuda" else "cpu", flops=flops,
+            bandwidth=bandwidth, source=f"measured by cnncost with torch {torch.__version__}", memory=host.memory(on),
+            launch=launches["pointwise"], caches=caches, rates=rates, copies=copies, fresh=fresh,
+            threads=torch.get_num_threads() if on == "cpu" else None,
+            measured=f"{datetime.now().astimezone():%Y-%m-%d}, {host.summary(on)}{_noise(clock, start, others)}",
+        )  # fmt: skip
+
+
+def _noise(clock: Clock, start: float, others: float | None) -> str:
+    """What to say if other programs were busy meanwhile: ceilings are then too low."""
+    after = clock.others()
+    if others is None or after is None:
+        return ""
+    noise = summary([1.0], clock.now() - start, max(0.0, after - others)).noise
+    return f", {NOISY}: {noise[0]}" if noise else ""
+
+
+@contextmanager
+def _threads(number: int | None) -> Iterator[None]:
+    before = torch.get_num_threads()
+    torch.set_num_threads(number or before)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
+def _best(found: Backend, run: Callable[[], object], budget: Budget = _QUICK) -> float:
+    return timed(run, found.sync, budget).best
+
+
+def _products(found: Backend) -> dict[str, float]:
+    """FLOP/s of square matrix products by number format, the best over sizes; formats that are lacking are left out."""
+    reached = {}
+    sizes = (4096, 8192) if found.name == "cuda" else (1024, 2048)
+    names = [name for name in TORCH_DTYPES if name != "tf32" or found.name == "cuda"]
+    for name in names:
+        try:
+            reached[name] = max(_product(found, name, size) for size in sizes)
+        except RuntimeError:  # no kernel for this dtype here
+            continue
+    return reached
+
+
+def _product(found: Backend, name: str, size: int) -> float:
+    before = torch.backends.cuda.matmul.allow_tf32
+    torch.backends.cuda.matmul.allow_tf32 = name == "tf32"
+    try:
+        a, b = (torch.randn(size, size, device=found.device).to(TORCH_DTYPES[name]) for _ in range(2))
+        return 2 * size**3 / _best(found, lambda: a @ b)
+    finally:
+        torch.backends.cuda.matmul.allow_tf32 = before
+
+
+def _copies(found: Backend) -> tuple[tuple[Level, ...], float]:
+    """Bytes a second, read plus written, by working set; main memory's last."""
+    main = _copy(found, _MAIN if found.name == "cpu" else 4 * _MAIN)
+    if found.name != "cpu":
+        return (), main
+    levels = [Level(size, _copy(found, size)) for size in _SETS]
+    kept: list[Level] = []
+    for level, slower in [*pairwise(levels), (levels[-1], Level(_MAIN, main))]:
+        if level.bandwidth > _FASTER * slower.bandwidth and level.bandwidth > _FASTER * main:
+            kept.append(level)
+    return tuple(kept), main
+
+
+def _copy(found: Backend, size: int) -> float:
+    source = torch.randn(size // 8, device=found.device)
+    target = torch.empty_like(source)
+    times = max(1, min(1000, 8 * _MIB // size))  # a small copy is over before the clock ticks
+    return size * times / _best(found, lambda: [target.copy_(source) for _ in range(times)])
+
+
+_SMALL: dict[str, tuple[Callable[[], nn.Module], tuple[int, ...]]] = {
+    "pointwise": (nn.ReLU, (1, 16)),
+    "linear": (lambda: nn.Linear(16, 16), (1, 16)),
+    "norm": (lambda: nn.BatchNorm2d(4).eval(), (1, 4, 4, 4)),
+    "pool": (lambda: nn.MaxPool2d(2), (1, 4, 4, 4)),
+    "adaptive_pool": (lambda: nn.AdaptiveAvgPool2d(2), (1, 4, 4, 4)),
+    "conv": (lambda: nn.Conv2d(4, 4, 5, padding=2), (1, 4, 8, 8)),  # 3x3 on so small an image has a shorter way
+    "layout": (nn.Flatten, (1, 4, 4)),
+}
+"""By op kind: a module that does next to nothing, whose time is that of launching it."""
+
+
+def _launch(found: Backend, module: Callable[[], nn.Module], shape: tuple[int, ...]) -> float:
+    """Seconds that launching an op takes: on a GPU those of a queue of many, over their number."""
+    layer, x = module().to(found.device), torch.randn(shape, device=found.device)
+    return _best(found, lambda: [layer(x) for _ in range(_GPU_FILL)]) / _GPU_FILL
+
+
+def _rates(found: Backend, launches: dict[str, float], flops: dict[str, float]) -> dict[str, Rate]:
+    """What convolutions reach by number format, and pools (which no vector unit helps with) in any."""
+    rates = {kind: Rate({}, seconds) for kind, seconds in launches.items() if kind != "pointwise"}
+    reached = {}
+    for name in flops:
+        try:
+            reached[name] = _convolution(found, name)
+        except RuntimeError:
+            continue
+    rates["conv"] = Rate(reached, launches["conv"])
+    if found.name == "cpu":
+        pools = [(nn.MaxPool2d(2), 3), (nn.MaxPool2d(3, 2, 1), 8), (nn.AvgPool2d(2), 4)]
+        reach = geometric_mean([_pool(found, module, each) for module, each in pools])
+        rates["pool"] = Rate({"any": reach}, launches["pool"])
+        rates["adaptive_pool"] = Rate(
+            {"any": _pool(found, nn.AdaptiveAvgPool2d(1), 56 * 56)}, launches["adaptive_pool"]
+        )
+    return rates
+
+
+def _convolution(found: Backend, name: str) -> float:
+    """FLOP/s of a 3x3 convolution of 256 channels at which bytes hardly matter."""
+    batch = 128 if found.name == "cuda" else 8
+    before = torch.backends.cudnn.allow_tf32
+    torch.backends.cudnn.allow_tf32 = name == "tf32"
+    try:
+        layer = nn.Conv2d(256, 256, 3, padding=1).to(found.device, TORCH_DTYPES[name])
+        x = torch.randn(batch, 256, 28, 28, device=found.device).to(TORCH_DTYPES[name])
+        return 2 * batch * 256 * 256 * 9 * 28 * 28 / _best(found, lambda: layer(x))
+    finally:
+        torch.backends.cudnn.allow_tf32 = before
+
+
+def _pool(found: Backend, module: nn.Module, each: int) -> float:
+    """FLOP/s of a pool with `each` operations an output."""
+    x = torch.randn(4, 64, 56, 56, device=found.device)
+    outputs: int = module(x).numel()
+    return each * outputs / _best(found, lambda: module(x))
+
+
+def _fresh(found: Backend) -> Level | None:
+    """Above which size tensors are given new pages each time, and how fast; None if they never are.
+
+    glibc maps blocks above a limit that grows to 32 MiB: such memory is the system's again as soon as it is free.
+    """
+    sizes = [4 * _MIB, 16 * _MIB, 31 * _MIB, 33 * _MIB, 64 * _MIB]
+    faulting = [size for size in sizes if _faults(size) > size // 4096 // 2]
+    if not faulting:
+        return None
+    largest_kept = max((size for size in sizes if size < faulting[0]), default=1)
+    size = 64 * _MIB
+    x = torch.randn(size // 4)
+    kept = torch.empty_like(x)
+    extra = _best(found, lambda: x + 1) - _best(found, lambda: torch.add(x, 1, out=kept))
+    return Level(largest_kept, size / extra) if extra > 0 else None
+
+
+def _faults(size: int) -> float:
+    """Page faults of making a tensor of so many bytes, once the allocator knows the size."""
+    x, times = torch.randn(size // 4), 4
+    for _ in range(3):
+        x + 1
+    before = page_faults()
+    for _ in range(times):
+        x + 1
+    return (page_faults() - before) / times
+
+
+def _copies_operands(found: Backend, flops: float, bandwidth: float) -> bool:
+    """Whether convolutions first copy their weights: on a small image, the weights' copies are most of the time."""
+    layer, x = nn.Conv2d(512, 512, 3, padding=1), torch.randn(1, 512, 7, 7)
+    weights = 512 * 512 * 9 * 4
+    beyond = _best(found, lambda: layer(x)) - 2 * 512 * 512 * 9 * 49 / flops
+    return beyond > weights / bandwidth  # reading them once is the roofline's; copying is reading and writing

@@ -1,0 +1,72 @@
+"""Inputs with data: random, several of them, so that no run finds the one before it in the cache."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+
+from cnncost.errors import InputError
+from cnncost.sources.shapes import TensorText, parse_shape
+
+_KINDS = 4
+_ROTATED = 1 << 30
+"""Bytes up to which several inputs are kept."""
+
+
+def rotated(inputs: Any, device: torch.device, dtype: torch.dtype) -> list[Any]:
+    """Several random inputs of a description: floats are normally distributed, integers 0 or 1.
+
+    Raises:
+        InputError: what is described is no shape, nor a tuple or dict of shapes.
+    """
+    torch.manual_seed(0)
+    first = made(inputs, device, dtype)
+    size = sum(t.numel() * t.element_size() for t in tensors(first))
+    more = max(1, min(_KINDS, _ROTATED // max(1, size)))
+    return [first, *(made(inputs, device, dtype) for _ in range(more - 1))]
+
+
+def made(inputs: Any, device: torch.device, dtype: torch.dtype) -> Any:
+    """One input of a description. Raises InputError as `rotated` does."""
+    if isinstance(inputs, str):
+        return made(parse_shape(inputs), device, dtype)
+    if isinstance(inputs, TensorText):
+        return _random(inputs.shape, device, dtype if inputs.dtype is None else _dtype(inputs.dtype))
+    if isinstance(inputs, torch.Tensor):
+        return _random(tuple(inputs.shape), device, dtype if inputs.is_floating_point() else inputs.dtype)
+    if isinstance(inputs, dict):
+        return {key: made(value, device, dtype) for key, value in inputs.items()}
+    if isinstance(inputs, (tuple, list)):
+        if inputs and all(isinstance(size, int) for size in inputs):
+            return _random(tuple(inputs), device, dtype)
+        return tuple(made(each, device, dtype) for each in inputs)
+    raise InputError(f"input: expected a shape such as 1x3x224x224, got {type(inputs).__name__}")
+
+
+def called(model: Any, value: Any) -> Any:
+    """Forward, with one input, several, or named ones."""
+    if isinstance(value, dict):
+        return model(**value)
+    return model(*value) if isinstance(value, tuple) else model(value)
+
+
+def tensors(value: Any) -> list[torch.Tensor]:
+    """All tensors in nested tuples, lists and dicts."""
+    if isinstance(value, torch.Tensor):
+        return [value]
+    parts = value.values() if isinstance(value, dict) else value if isinstance(value, (tuple, list)) else ()
+    return [tensor for part in parts for tensor in tensors(part)]
+
+
+def _random(shape: tuple[int, ...], device: torch.device, dtype: torch.dtype) -> torch.Tensor:
+    if dtype.is_floating_point or dtype.is_complex:
+        return torch.randn(shape, device=device).to(dtype)
+    return torch.randint(0, 2, shape, device=device).to(dtype)
+
+
+def _dtype(name: str) -> torch.dtype:
+    found = getattr(torch, name, None)
+    if not isinstance(found, torch.dtype):
+        raise InputError(f"input: no dtype {name!r}; expected one of torch's, such as float32 or int64")
+    return found

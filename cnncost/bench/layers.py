@@ -1,0 +1,95 @@
+"""Time by module call: hooks around every forward, taken off again. What children take is not the parent's."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from statistics import median
+from typing import Any
+
+from torch import nn
+
+from cnncost.bench.backend import Backend
+
+
+class Recorder:
+    """Marks of one run after another; `ended` turns those of a run into seconds.
+
+    `runs` holds, for each run, the exclusive seconds by label: a module's path, with `#2` for its second call.
+    The labels are those of an analysis' rows.
+    """
+
+    def __init__(self, backend: Backend) -> None:
+        self.backend = backend
+        self.runs: list[dict[str, float]] = []
+        self._events: list[tuple[str, bool, Any]] = []
+
+    def enter(self, path: str) -> None:
+        """A forward begins."""
+        self._events.append((path, True, self.backend.mark()))
+
+    def leave(self, path: str) -> None:
+        """A forward has ended."""
+        self._events.append((path, False, self.backend.mark()))
+
+    def ended(self) -> None:
+        """A run has ended, and the device is done with it."""
+        self.runs.append(exclusive(self._events))
+        self._events = []
+
+    def medians(self) -> dict[str, float]:
+        """By label, the median over runs."""
+        labels = dict.fromkeys(label for run in self.runs for label in run)
+        return {label: median(run.get(label, 0.0) for run in self.runs) for label in labels}
+
+    def totals(self) -> list[float]:
+        """Seconds of each whole run."""
+        return [sum(run.values()) for run in self.runs]
+
+
+def exclusive(events: list[tuple[str, bool, Any]]) -> dict[str, float]:
+    """Seconds by label: between a module's marks, less what lies between those of the modules that it calls."""
+    seconds: dict[str, float] = {}
+    calls: dict[str, int] = {}
+    stack: list[tuple[str, Any, float]] = []  # label, its beginning, what its children took
+    for path, begins, mark in events:
+        if begins:
+            calls[path] = calls.get(path, 0) + 1
+            stack.append((path + (f"#{calls[path]}" if calls[path] > 1 else ""), mark, 0.0))
+            continue
+        label, start, children = stack.pop()
+        whole = start.until(mark)
+        seconds[label] = seconds.get(label, 0.0) + whole - children
+        if stack:
+            parent, since, inside = stack[-1]
+            stack[-1] = (parent, since, inside + whole)
+    return seconds
+
+
+@contextmanager
+def recording(model: nn.Module, backend: Backend) -> Iterator[Recorder]:
+    """Record every module's forward while this lasts."""
+    recorder = Recorder(backend)
+    handles = []
+    try:
+        for path, module in model.named_modules():
+            handles.append(module.register_forward_pre_hook(_before(recorder, path)))
+            handles.append(module.register_forward_hook(_after(recorder, path), always_call=True))
+        yield recorder
+    finally:
+        for handle in handles:
+            handle.remove()
+
+
+def _before(recorder: Recorder, path: str) -> Callable[..., None]:
+    def hook(_module: nn.Module, _args: Any) -> None:
+        recorder.enter(path)
+
+    return hook
+
+
+def _after(recorder: Recorder, path: str) -> Callable[..., None]:
+    def hook(_module: nn.Module, _args: Any, _output: Any) -> None:
+        recorder.leave(path)
+
+    return hook

@@ -1,0 +1,190 @@
+"""Measuring a network: build it with weights, warm up, time end to end and layer by layer, read its peak memory."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from itertools import cycle
+from statistics import median
+from typing import Any
+
+import torch
+from torch import nn
+
+from cnncost.bench.backend import TORCH_DTYPES, Backend, page_faults, ran_out_of_memory
+from cnncost.bench.inputs import called, rotated, tensors
+from cnncost.bench.layers import recording
+from cnncost.bench.result import Case, Measured
+from cnncost.bench.timing import Budget, SystemClock, summary, timed
+from cnncost.errors import BenchError, CnncostError
+from cnncost.sources.batch import with_batch
+from cnncost.sources.loaded import one_line
+from cnncost.sources.real import Real
+
+LONG = 1.0
+"""Seconds of a run above which its layers are timed in the runs that count: their hooks are nothing beside it."""
+_LONG_RUNS, _VERY_LONG = 3, 4.0
+"""How often such a run is repeated, and the seconds above which twice must do."""
+
+
+def measure(
+    real: Real,
+    cases: list[Case],
+    backend: Backend,
+    budget: Budget = Budget(),  # noqa: B008  # frozen
+    shortage: Callable[[Case], str] = lambda _: "",
+) -> Iterator[Measured]:
+    """Measure a network in each case, in turn; what does not fit or fails is a row that says so.
+
+    A batch that runs out of memory ends all larger ones of its kind; smaller ones go on.
+
+    Args:
+        real: the network.
+        cases: how it is run.
+        backend: where.
+        budget: how long, for each case.
+        shortage: says of a case, before it is run, that there is too little memory for it; empty if there is enough.
+            A system that promises more memory than it has would else end the program.
+
+    Raises:
+        BenchError: a number format that networks can't be run in here.
+        CnncostError: the model can't be built.
+    """
+    for case in cases:
+        _check(case, backend)
+    failed: dict[tuple[object, ...], int] = {}
+    for case in cases:
+        kind, limit = case[1:], failed.get(case[1:])
+        if limit is not None and case.batch is not None and case.batch >= limit:
+            yield Measured(real.name, case, "not tried", f"batch {limit} ran out of memory")
+            continue
+        lacking = shortage(case)
+        row = Measured(real.name, case, "out of memory", lacking) if lacking else _tried(real, case, backend, budget)
+        if row.status == "out of memory" and case.batch is not None:
+            failed[kind] = min(case.batch, limit or case.batch)
+        yield row
+
+
+def _tried(real: Real, case: Case, backend: Backend, budget: Budget) -> Measured:
+    try:
+        return _measured(real, case, backend, budget)
+    except CnncostError:
+        raise
+    except Exception as error:  # noqa: BLE001  # a model's forward may raise anything
+        if ran_out_of_memory(error):
+            return Measured(real.name, case, "out of memory", "a smaller batch may fit")
+        return Measured(real.name, case, "failed", f"{type(error).__name__}: {one_line(error)[:200]}")
+    finally:
+        backend.forget()
+
+
+def _check(case: Case, backend: Backend) -> None:
+    if case.dtype not in TORCH_DTYPES or (case.dtype == "tf32" and backend.name != "cuda"):
+        known = [name for name in TORCH_DTYPES if name != "tf32" or backend.name == "cuda"]
+        raise BenchError(f"dtype {case.dtype}: networks can be run in {', '.join(known)} on {backend.name}")
+
+
+def _measured(real: Real, case: Case, backend: Backend, budget: Budget) -> Measured:
+    dtype = TORCH_DTYPES[case.dtype]
+    given = real.inputs if case.batch is None else with_batch(real.inputs, case.batch)
+    with real.importable(), _precision(case.dtype), torch.set_grad_enabled(case.training):
+        model = real.build().to(backend.device, dtype).train(case.training)
+        inputs = cycle(rotated(given, backend.device, dtype))
+        step = _step(model, case, inputs)
+        if case.compiled:
+            _compile(step, backend)
+        held = sum(_bytes(t) for t in [*model.parameters(), *model.buffers()]) + sum(map(_bytes, tensors(next(inputs))))
+        clock = SystemClock()
+        start = clock.now()
+        memory = backend.peak_memory(step, held)
+        _clear(model)
+        taken = clock.now() - start
+        if taken > LONG and not case.compiled:
+            return _long(Measured(real.name, case, peak_memory=memory), taken, model, step, backend)
+        before = page_faults()
+        timing = timed(step, backend.sync, budget)
+        faults = (page_faults() - before) / (timing.repeats + 2)  # with its warm-up
+        row = Measured(real.name, case, timing=timing, peak_memory=memory, faults=faults)
+        if case.compiled:  # hooks would break what is compiled into pieces
+            return row
+        layers, times = _recorded(model, step, backend, max(5, min(50, int(0.7 / max(timing.median, 1e-6)))), 2)
+        return replace(row, layers=layers, instrumented=median(times))
+
+
+def _long(
+    row: Measured, taken: float, model: nn.Module, step: Callable[[], None], backend: Backend
+) -> Measured:  # fmt: skip
+    """A few runs, in which layers and whole are timed at once; that of the peak memory was the warm-up."""
+    clock, runs = SystemClock(), _LONG_RUNS if taken < _VERY_LONG else 2
+    faults, start, others = page_faults(), clock.now(), clock.others()
+    layers, times = _recorded(model, step, backend, runs)
+    after = clock.others()
+    stolen = None if others is None or after is None else max(0.0, after - others)
+    return replace(
+        row, timing=summary(times, clock.now() - start, stolen), layers=layers, instrumented=median(times),
+        faults=(page_faults() - faults) / runs,
+    )  # fmt: skip
+
+
+def _recorded(
+    model: nn.Module, step: Callable[[], None], backend: Backend, runs: int, warm_up: int = 0
+) -> tuple[dict[str, float], list[float]]:
+    """Seconds by layer, and of each of the whole runs in which they were taken."""
+    clock, times = SystemClock(), []
+    with recording(model, backend) as recorder:
+        for _ in range(warm_up + runs):
+            begin = clock.now()
+            step()
+            backend.sync()
+            times.append(clock.now() - begin)
+            recorder.ended()
+    recorder.runs = recorder.runs[warm_up:]
+    return recorder.medians(), times[warm_up:]
+
+
+def _step(model: nn.Module, case: Case, inputs: Iterator[Any]) -> Callable[[], None]:
+    """One forward, or one forward and backward of the sum of the outputs, gradients made anew."""
+    run = torch.compile(model) if case.compiled else model
+
+    def forward() -> None:
+        called(run, next(inputs))
+
+    def forward_and_backward() -> None:
+        _clear(model)
+        outputs = [t for t in tensors(called(run, next(inputs))) if t.requires_grad]
+        loss = sum((t.sum() for t in outputs), start=torch.zeros((), device=outputs[0].device))
+        loss.backward()
+
+    return forward_and_backward if case.training else forward
+
+
+def _compile(step: Callable[[], None], backend: Backend) -> None:
+    """Let the compiler do its work, which is not what is measured."""
+    try:
+        step()
+        backend.sync()
+    except Exception as error:
+        if ran_out_of_memory(error):
+            raise
+        raise RuntimeError(f"torch.compile can't compile it: {one_line(error)[:160]}") from error
+
+
+def _clear(model: nn.Module) -> None:
+    model.zero_grad(set_to_none=True)
+
+
+def _bytes(tensor: torch.Tensor) -> int:
+    return tensor.numel() * tensor.element_size()
+
+
+@contextmanager
+def _precision(dtype: str) -> Iterator[None]:
+    """On CUDA, float32 is computed in float32, and only `tf32` on tensor cores."""
+    matmul, cudnn = torch.backends.cuda.matmul, torch.backends.cudnn
+    before = matmul.allow_tf32, cudnn.allow_tf32
+    matmul.allow_tf32 = cudnn.allow_tf32 = dtype == "tf32"
+    try:
+        yield
+    finally:
+        matmul.allow_tf32, cudnn.allow_tf32 = before

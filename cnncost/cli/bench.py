@@ -1,0 +1,238 @@
+"""`cnncost bench`: measured beside predicted, end to end and layer by layer."""
+
+from __future__ import annotations
+
+import itertools
+import shutil
+import sys
+import time
+from collections.abc import Iterator
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from cnncost.cli.options import (
+    complete_model,
+    input_option,
+    model_args_option,
+    parsed_inputs,
+    parsed_model_args,
+)
+from cnncost.cli.roofline import complete_device, device_file_option, put
+from cnncost.errors import BenchError
+
+if TYPE_CHECKING:
+    from cnncost.bench.result import Case
+    from cnncost.devices import Device
+    from cnncost.evaluation.bench import Bench
+    from cnncost.evaluation.join import Joined
+
+_FORMATS = ("text", "markdown", "csv", "json")
+_BY_ENDING = {".md": "markdown", ".markdown": "markdown", ".csv": "csv", ".json": "json"}
+_FILE_WIDTH = 140
+_LINES = 9
+"""Networks up to which the picture over batch sizes can be read."""
+
+
+@click.command()
+@click.argument("models", nargs=-1, metavar="MODEL…", shell_complete=complete_model)
+@click.option("--zoo", "whole_zoo", is_flag=True, help="All networks of `cnncost zoo`.")
+@click.option("--device", "on", type=click.Choice(["cpu", "cuda"]), default="cpu", help="Where to run.")
+@click.option("--batch", "batches", metavar="N,…", help="Batch sizes, such as 1,8,32; by default the input's own.")
+@click.option("--dtype", "dtypes", default="float32", metavar="D,…", help="Such as float32,bf16.")
+@click.option("--training", is_flag=True, help="Time forward and backward, in train mode.")
+@click.option("--compile", "compiled", is_flag=True, help="Time the model compiled by torch.compile, too.")
+@click.option("--threads", type=click.IntRange(min=1), help="CPU threads; by default all cores.")
+@click.option("--seconds", type=click.FloatRange(min=0, min_open=True), default=2.0, help="Most for each case.")
+@click.option(
+    "--ceilings", metavar="NAME", shell_complete=complete_device,
+    help="Device to predict with; by default this machine's CPU or GPU is measured first.",
+)  # fmt: skip
+@device_file_option
+@input_option
+@model_args_option
+@click.option("--top", type=click.IntRange(min=0), default=15, help="So many layers of each case; 0: none.")
+@click.option("--plots", "folder", type=click.Path(path_type=Path), help="Draw pictures into a folder.")
+@click.option("--format", "form", type=click.Choice(_FORMATS), help="By default text, or by FILE's ending.")
+@click.option("-o", "--output", metavar="FILE", help="Write to a file, after every case anew.")
+def command(
+    models: tuple[str, ...], whole_zoo: bool, on: str, batches: str | None, dtypes: str, training: bool,
+    compiled: bool, threads: int | None, seconds: float, ceilings: str | None, device_file: Path | None,
+    inputs: tuple[str, ...], model_args: tuple[str, ...], top: int, folder: Path | None, form: str | None,
+    output: str | None,
+) -> int:  # fmt: skip
+    """Measure MODEL on this machine, beside what the roofline predicts.
+
+    Weights are real, inputs random. Runs are repeated until the interval of the median is narrow; the output says
+    if the machine was not quiet. Ctrl-C ends it, and what was done is shown.
+
+    \b
+    Examples:
+      cnncost bench resnet50 --batch 1,8
+      cnncost bench net.py:Net --input 1x3x32x32 --training
+      cnncost bench --zoo --batch 1,64 -o reports/bench_cpu.md --plots reports/pictures
+    """  # noqa: D301  # click's sign for lines that stay as they are
+    names = _names(models, whole_zoo)
+    given, arguments = parsed_inputs(inputs), parsed_model_args(model_args)
+    form = form or (_BY_ENDING.get(Path(output).suffix.lower(), "text") if output else "text")
+    _check(output, folder)
+    cases = list(_cases(batches, dtypes, training, compiled))
+    bench = _begun(on, threads, ceilings, device_file)
+    if whole_zoo:
+        from cnncost.evaluation.history import alexnet
+
+        bench.remarks.append(alexnet())
+
+    def show(final: bool) -> None:
+        if final or output:
+            put(_rendered(bench, form, top, output, folder if final else None), output)
+
+    start, failed = time.perf_counter(), 0
+    try:
+        for row in _rows(names, cases, on, bench.device, seconds, given, arguments):
+            bench.rows.append(row)
+            bench.seconds = time.perf_counter() - start
+            show(final=False)
+    except KeyboardInterrupt:
+        bench.interrupted, failed = True, 130
+    bench.seconds = time.perf_counter() - start
+    if folder is not None and bench.rows:
+        _draw(bench, folder)
+    show(final=True)
+    return failed
+
+
+def _names(models: tuple[str, ...], whole_zoo: bool) -> list[str]:
+    from cnncost import zoo
+
+    if bool(models) == whole_zoo:
+        raise click.UsageError(
+            "name one or more MODELs, or give --zoo" if not models else "give MODELs or --zoo, not both"
+        )
+    return list(models) if models else list(zoo.names())
+
+
+def _cases(batches: str | None, dtypes: str, training: bool, compiled: bool) -> Iterator[Case]:
+    from cnncost.bench.result import Case
+    from cnncost.devices.model import dtype_named
+
+    sizes: list[int | None] = [None]
+    if batches is not None:
+        try:
+            sizes = [int(text) for text in batches.split(",")]
+        except ValueError:
+            raise BenchError(f"--batch {batches}: expected whole numbers such as 1,8,32") from None
+        if any(size is None or size < 1 for size in sizes):
+            raise BenchError(f"--batch {batches}: expected 1 or more")
+    names = [dtype_named(text) for text in dtypes.split(",")]
+    for dtype, size, through in itertools.product(names, sizes, [False, True] if compiled else [False]):
+        yield Case(size, dtype, training, through)
+
+
+def _begun(on: str, threads: int | None, ceilings: str | None, device_file: Path | None) -> Bench:
+    """The machine and its ceilings: those that are asked for, or measured now."""
+    from cnncost.bench.host import host_record
+
+    found = None
+    if ceilings is not None:
+        from cnncost.devices import find
+
+        found = find(ceilings, device_file)
+    import torch
+
+    from cnncost.bench.backend import backend
+    from cnncost.evaluation.bench import Bench
+
+    backend(on)  # an error before the work, if there is none
+    if threads is not None:
+        torch.set_num_threads(threads)
+    host, date = host_record(on), f"{datetime.now().astimezone():%Y-%m-%d %H:%M %Z}"
+    return Bench(on, host, found or _measured(on, threads), date)
+
+
+def _measured(on: str, threads: int | None) -> Device:
+    from cnncost.bench.ceilings import measure
+    from cnncost.cli.progress import steps
+
+    with steps(f"measuring this machine's {on}") as tell:
+        return measure(on, f"this-{on}", threads, tell)
+
+
+def _rows(
+    names: list[str], cases: list[Case], on: str, device: Device, seconds: float, given: Any, arguments: dict[str, Any]
+) -> Iterator[Joined]:
+    """Every network in every case, predicted and measured."""
+    from cnncost.bench.backend import backend
+    from cnncost.bench.run import measure
+    from cnncost.bench.timing import Budget
+    from cnncost.cli.progress import progress
+    from cnncost.evaluation.predictions import Predictions
+    from cnncost.sources.real import real
+
+    found = [real(name, given, arguments) for name in names]  # an unknown name is told before the work
+    with progress(len(names) * len(cases), "benchmark") as tell:
+        for each in found:
+            predictions = Predictions(each.name, given, arguments, device)
+            shortage = predictions.shortage if on == "cpu" else lambda _: ""
+            todo = iter(cases)
+            tell(f"{each.name} {_told(next(todo))}")
+            for row in measure(each, cases, backend(on), Budget(seconds=seconds), shortage):
+                yield predictions.joined(row)
+                if (case := next(todo, None)) is not None:
+                    tell(f"{each.name} {_told(case)}")
+
+
+def _told(case: Case) -> str:
+    return f"batch {case.batch}" if case.batch else "as given"
+
+
+def _rendered(bench: Bench, form: str, top: int, output: str | None, folder: Path | None) -> str:
+    from cnncost.evaluation import markdown, render
+
+    if form == "markdown":
+        command_line = "cnncost " + " ".join(sys.argv[1:])
+        return markdown.to_markdown(bench, top, command_line, _pictures(bench, folder, output))
+    if form == "text":
+        width = _FILE_WIDTH if output else max(60, shutil.get_terminal_size().columns)
+        return render.to_text(bench, width, top)
+    return render.to_csv(bench) if form == "csv" else render.to_json(bench)
+
+
+def _pictures(bench: Bench, folder: Path | None, output: str | None) -> tuple[str, ...]:
+    """Their paths, as the document next to them says."""
+    if folder is None:
+        return ()
+    base = Path(output).resolve().parent if output else Path.cwd()
+    paths = [folder.resolve() / name for name in _drawn(bench)]
+    return tuple(str(path.relative_to(base)) if path.is_relative_to(base) else str(path) for path in paths)
+
+
+def _drawn(bench: Bench) -> list[str]:
+    batches, networks = {row.case.batch for row in bench.rows}, {row.name for row in bench.rows}
+    several = len(batches) > 1 and len(networks) <= _LINES
+    return [f"bench_{bench.on}_errors.svg", *([f"bench_{bench.on}_batches.svg"] if several else [])]
+
+
+def _draw(bench: Bench, folder: Path) -> None:
+    from cnncost.plots.bench import draw_batches, draw_errors
+
+    for name, draw in zip(_drawn(bench), (draw_errors, draw_batches), strict=False):
+        draw(bench, str(folder / name))
+
+
+def _check(output: str | None, folder: Path | None) -> None:
+    """Before the work, not after it."""
+    from cnncost.report.save import check
+
+    if output:
+        check(output)
+    if folder is not None:
+        from cnncost.plots.canvas import available
+
+        available("picture.svg")
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise BenchError(f"--plots {folder}: can't be made: {error.strerror}; choose another folder") from None

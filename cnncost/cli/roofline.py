@@ -1,0 +1,158 @@
+"""`cnncost roofline`: what the time should be on a device, op by op, without the device."""
+
+from __future__ import annotations
+
+import shutil
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+from click.shell_completion import CompletionItem
+
+from cnncost.cli.options import input_option, model_args_option, model_argument, parsed_inputs, parsed_model_args
+from cnncost.errors import CnncostError
+
+if TYPE_CHECKING:
+    from cnncost.report.prediction import By, Prediction
+
+_FORMATS = ("text", "markdown", "csv", "json")
+_BY_ENDING = {".md": "markdown", ".markdown": "markdown", ".csv": "csv", ".json": "json"}
+_ROWS = 40
+_FILE_WIDTH = 100
+
+
+def complete_device(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:  # noqa: ARG001  # click's signature
+    """Names of devices."""
+    from cnncost.devices import catalog
+
+    try:
+        return [CompletionItem(d.name, help=d.title) for d in catalog().values() if d.name.startswith(incomplete)]
+    except CnncostError:
+        return []
+
+
+device_file_option = click.option(
+    "--device-file", type=click.Path(path_type=Path), metavar="TOML", help="More devices, from a file."
+)
+
+
+@click.command()
+@model_argument
+@click.option(
+    "--device", "device_name", required=True, metavar="NAME", shell_complete=complete_device,
+    help="One of `cnncost devices`.",
+)  # fmt: skip
+@device_file_option
+@click.option("--dtype", help="Take all floats as float32, tf32, bf16, fp16, fp8, int8, float64; else as recorded.")
+@click.option("--batch", type=click.IntRange(min=1), metavar="N", help="Batch size: the first axis of each input.")
+@input_option
+@model_args_option
+@click.option("--by", type=click.Choice(["layer", "op", "kind"]), default="layer", help="What a row is.")
+@click.option("--top", type=click.IntRange(min=1), metavar="N", help=f"Only the N slowest rows; in text {_ROWS}.")
+@click.option("--all", "everything", is_flag=True, help="All rows.")
+@click.option("--explain", "path", metavar="PATH", help="The formula of each op of a module, with its numbers.")
+@click.option("--epochs", type=float, help="Estimate training: so many epochs …")
+@click.option("--examples", type=int, help="… over so many examples …")
+@click.option("--devices", "count", type=click.IntRange(min=1), default=1, help="… on so many such devices.")
+@click.option("--plot", metavar="FILE", help="Draw the roofline with a dot for each layer: .png, .svg or .pdf.")
+@click.option("--format", "form", type=click.Choice(_FORMATS), help="By default text, or by FILE's ending.")
+@click.option("-o", "--output", metavar="FILE", help="Write to a file.")
+def command(
+    model: str, device_name: str, device_file: Path | None, dtype: str | None, batch: int | None,
+    inputs: tuple[str, ...], model_args: tuple[str, ...], by: By, top: int | None, everything: bool,
+    path: str | None, epochs: float | None, examples: int | None, count: int, plot: str | None,
+    form: str | None, output: str | None,
+) -> None:  # fmt: skip
+    """Predict the time of MODEL on a device by the roofline model: no such device is needed.
+
+    The time of an op is the longest of launching it, computing at the device's peak, and moving its bytes. At
+    the figures of a datasheet that is a lower bound; at ceilings measured with `cnncost devices --measure`, a
+    prediction.
+
+    \b
+    Examples:
+      cnncost roofline resnet50 --device h100 --dtype bf16 --batch 64
+      cnncost roofline lenet1 --device dsp32c
+      cnncost roofline alexnet_two_gpu --device gtx580 --batch 128 --epochs 90 --examples 1200000 --devices 2
+    """  # noqa: D301  # click's sign for lines that stay as they are
+    if (epochs is None) != (examples is None):
+        raise click.UsageError("an estimate for training needs both --epochs and --examples")
+    given, arguments = parsed_inputs(inputs), parsed_model_args(model_args)
+    form = form or (_BY_ENDING.get(Path(output).suffix.lower(), "text") if output else "text")
+    _check(output, plot)
+    from cnncost.report import prediction_text as render
+
+    found = _predicted(model, given, arguments, batch, device_name, device_file, dtype, epochs is not None)
+    if epochs is not None and examples is not None:
+        found = _trained(found, epochs, examples, count)
+    if plot is not None:
+        from cnncost.plots.roofline import draw
+
+        draw(found, plot)
+    rows = None if everything else top or (_ROWS if form == "text" else None)
+    if path is not None:
+        text = render.explain(found, path)
+    elif form == "text":
+        width = _FILE_WIDTH if output else max(60, shutil.get_terminal_size().columns)
+        text = render.to_text(found, width, by, rows)
+    else:
+        text = {"markdown": render.to_markdown, "csv": render.to_csv, "json": render.to_json}[form](found, by, rows)
+    put(text, output)
+
+
+def _check(output: str | None, plot: str | None) -> None:
+    """Before the work, not after it."""
+    from cnncost.report.save import check
+
+    if output:
+        check(output)
+    if plot is not None:
+        from cnncost.plots.canvas import available
+
+        available(plot)
+        check(plot)
+
+
+def _predicted(
+    model: str, given: object, arguments: dict[str, object], batch: int | None,
+    device_name: str, device_file: Path | None, dtype: str | None, training: bool,
+) -> Prediction:  # fmt: skip
+    from cnncost.devices import find
+    from cnncost.devices.model import dtype_named
+    from cnncost.passes.roofline import roofline
+    from cnncost.report.prediction import Prediction
+
+    device = find(device_name, device_file)
+    form = None if dtype is None else dtype_named(dtype)
+    if form is not None:
+        device.peak(form)  # before the model is built
+    from cnncost.evaluation.analyzed import analyzed
+    from cnncost.sources.batch import batched
+
+    report = analyzed(model, batched(model, given, batch), arguments, training=training)
+    if report.graph is None:
+        raise CnncostError(f"{model}: a saved report has no graph to predict from; name the model itself")
+    return Prediction(report, roofline(report.graph, device, form))
+
+
+def _trained(found: Prediction, epochs: float, examples: int, count: int) -> Prediction:
+    from dataclasses import replace
+
+    from cnncost.report.prediction import Training, estimate
+
+    stated = Training(epochs, examples, count)
+    return replace(found, training=(stated, estimate(found, stated)))
+
+
+def put(text: str, output: str | None) -> None:
+    """Into a file, or to the terminal, in signs that it can show."""
+    text = text.rstrip("\n")
+    if output:
+        from cnncost.report.save import write
+
+        write(output, text + "\n")
+        return
+    from cnncost.report.text import showable
+
+    click.echo(showable(text, sys.stdout.encoding or "ascii"))

@@ -1,0 +1,148 @@
+"""Devices from TOML, one table each; what is wrong is told with its place, what was expected and what came."""
+
+from __future__ import annotations
+
+import tomllib
+from pathlib import Path
+from typing import Any
+
+from cnncost.devices.model import CLASSES, DTYPES, Device, Level, Rate
+from cnncost.errors import DeviceError
+from cnncost.sources.near import suggestion
+
+_KEYS = (
+    "title", "class", "flops", "bandwidth", "source", "year", "memory", "power", "launch", "caches", "rates",
+    "copies", "fresh", "threads", "measured",
+)  # fmt: skip
+EXAMPLE = (
+    '[mine]\ntitle = "My GPU"\nclass = "gpu"\nbandwidth = 1e12\nflops = { float32 = 20e12 }\nsource = "its datasheet"'
+)
+"""The least that describes a device."""
+
+
+def read(path: Path) -> dict[str, Device]:
+    """The devices of a file, by name.
+
+    Raises:
+        DeviceError: no such file, no TOML, or a device that is not described well.
+    """
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise DeviceError(f"devices {path}: can't be read: {getattr(error, 'strerror', None) or error}") from None
+    return parse(text, str(path))
+
+
+def parse(text: str, where: str) -> dict[str, Device]:
+    """Devices by name from the text of a file. Raises DeviceError as `read` does."""
+    try:
+        tables = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise DeviceError(f"devices {where}: no TOML: {error}; expected tables such as\n{EXAMPLE}") from None
+    return {name: _device(name, table, f"devices {where}: [{name}]") for name, table in tables.items()}
+
+
+def _device(name: str, table: Any, where: str) -> Device:
+    if not isinstance(table, dict):
+        raise DeviceError(f"{where}: expected a table, got {table!r}; a device is described as\n{EXAMPLE}")
+    for key in table:
+        if key not in _KEYS:
+            raise DeviceError(f"{where}: no key {key!r}{suggestion(key, _KEYS)}; it may have {', '.join(_KEYS)}")
+    kind = _text(table, "class", where)
+    if kind not in CLASSES:
+        raise DeviceError(f"{where}: class: expected one of {', '.join(CLASSES)}, got {kind!r}")
+    flops = _rates(table.get("flops"), f"{where}: flops")
+    if not flops:
+        raise DeviceError(f"{where}: flops: expected FLOP/s by dtype such as {{ float32 = 20e12 }}, got none")
+    fresh = table.get("fresh")
+    return Device(
+        name=name,
+        title=_text(table, "title", where),
+        kind=kind,
+        flops=flops,
+        bandwidth=_number(table, "bandwidth", where),
+        source=_text(table, "source", where),
+        year=int(_number(table, "year", where) or 0),
+        memory=_number(table, "memory", where),
+        power=_number(table, "power", where),
+        launch=_number(table, "launch", where, zero=True),
+        caches=_levels(table.get("caches", []), f"{where}: caches"),
+        rates={kind: _rate(each, f"{where}: rates.{kind}") for kind, each in _table(table, "rates", where).items()},
+        copies=_flag(table, "copies", where),
+        fresh=_levels([fresh], f"{where}: fresh")[0] if fresh is not None else None,
+        threads=_whole(table, "threads", where),
+        measured=table["measured"] if isinstance(table.get("measured"), str) else "",
+    )
+
+
+def _text(table: dict[str, Any], key: str, where: str) -> str:
+    value = table.get(key)
+    if not isinstance(value, str) or not value.strip():
+        raise DeviceError(f"{where}: {key}: expected a text, got {'nothing' if value is None else repr(value)}")
+    return value
+
+
+def _number(table: dict[str, Any], key: str, where: str, zero: bool = False) -> float | None:
+    value = table.get(key)
+    if value is None:
+        return None
+    if (
+        isinstance(value, bool)
+        or not isinstance(value, (int, float))
+        or not (0 < value < 1e30 or (zero and value == 0))
+    ):
+        raise DeviceError(f"{where}: {key}: expected a number above 0, got {value!r}")
+    return float(value)
+
+
+def _whole(table: dict[str, Any], key: str, where: str) -> int | None:
+    value = _number(table, key, where)
+    if value is not None and value != int(value):
+        raise DeviceError(f"{where}: {key}: expected a whole number, got {value!r}")
+    return None if value is None else int(value)
+
+
+def _flag(table: dict[str, Any], key: str, where: str) -> bool:
+    value = table.get(key, False)
+    if not isinstance(value, bool):
+        raise DeviceError(f"{where}: {key}: expected true or false, got {value!r}")
+    return value
+
+
+def _table(table: dict[str, Any], key: str, where: str) -> dict[str, Any]:
+    value = table.get(key, {})
+    if not isinstance(value, dict):
+        raise DeviceError(f"{where}: {key}: expected a table, got {value!r}")
+    return value
+
+
+def _rates(value: Any, where: str, more: tuple[str, ...] = ()) -> dict[str, float]:
+    if value is None:
+        return {}
+    if not isinstance(value, dict):
+        raise DeviceError(f"{where}: expected FLOP/s by dtype such as {{ float32 = 20e12 }}, got {value!r}")
+    known = (*DTYPES, *more)
+    for dtype in value:
+        if dtype not in known:
+            raise DeviceError(f"{where}: no dtype {dtype!r}{suggestion(dtype, known)}; expected {', '.join(known)}")
+    return {dtype: _number(value, dtype, where) or 0.0 for dtype in value}
+
+
+def _rate(value: Any, where: str) -> Rate:
+    if not isinstance(value, dict) or not value.keys() <= {"flops", "launch"}:
+        raise DeviceError(f"{where}: expected flops and launch, got {value!r}")
+    return Rate(_rates(value.get("flops"), f"{where}.flops", ("any",)), _number(value, "launch", where, zero=True))
+
+
+def _levels(value: Any, where: str) -> tuple[Level, ...]:
+    """Pairs of bytes and bytes a second, sizes growing."""
+    pairs = value if isinstance(value, list) else [value]
+    levels = []
+    for pair in pairs:
+        if not isinstance(pair, list) or len(pair) != 2:
+            raise DeviceError(f"{where}: expected pairs of bytes and bytes a second, got {pair!r}")
+        size, bandwidth = (_number({"a pair": n}, "a pair", where) for n in pair)
+        levels.append(Level(int(size or 0), bandwidth or 0.0))
+    if [level.size for level in levels] != sorted({level.size for level in levels}):
+        raise DeviceError(f"{where}: expected growing sizes, got {[level.size for level in levels]}")
+    return tuple(levels)

@@ -1,0 +1,52 @@
+"""Devices by name: the table that comes with cnncost, the user's own file, and files that are given."""
+
+from __future__ import annotations
+
+import os
+from functools import cache
+from importlib.resources import files
+from pathlib import Path
+
+from cnncost.devices.model import Device
+from cnncost.devices.read import parse, read
+from cnncost.errors import DeviceError
+from cnncost.sources.near import suggestion
+
+
+def own_file() -> Path:
+    """Where one's own and measured devices are kept: `$CNNCOST_DEVICES`, or cnncost/devices.toml in the XDG config."""
+    if named := os.environ.get("CNNCOST_DEVICES"):
+        return Path(named)
+    base = os.environ.get("XDG_CONFIG_HOME") or str(Path.home() / ".config")
+    return Path(base) / "cnncost" / "devices.toml"
+
+
+@cache
+def built_in() -> dict[str, Device]:
+    """The table that comes with cnncost."""
+    return parse(files("cnncost.devices").joinpath("table.toml").read_text(encoding="utf-8"), "of cnncost")
+
+
+def catalog(more: Path | None = None) -> dict[str, Device]:
+    """All devices by name; those of the user's own file, and then of `more`, come before cnncost's of the same name.
+
+    Raises:
+        DeviceError: a file that can't be read, or describes a device badly.
+    """
+    found = dict(built_in())
+    if (own := own_file()).exists():
+        found |= read(own)
+    return found | read(more) if more is not None else found
+
+
+def find(name: str, more: Path | None = None) -> Device:
+    """The device of that name. Raises DeviceError, naming near ones, if there is none."""
+    known = catalog(more)
+    folded = {each.lower(): each for each in known}
+    try:
+        return known[folded[name.lower()]]
+    except KeyError:
+        raise DeviceError(
+            f"device {name!r}: not known{suggestion(name.lower(), known)}; `cnncost devices` lists all, "
+            "`cnncost devices --measure` adds this machine, a TOML file any other"
+        ) from None

@@ -1,0 +1,86 @@
+"""A device into a TOML file; the others in it stay as they are."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+from cnncost.devices.model import Device, Rate
+from cnncost.devices.read import parse, read
+from cnncost.errors import DeviceError
+from cnncost.report.save import write
+
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]*")
+
+
+def save(device: Device, path: Path) -> None:
+    """Add a device to a file, or take the place of the one of its name. Whole or not at all.
+
+    Raises:
+        DeviceError: a name that TOML would need quotes for, or a file that is there and can't be read.
+        OutputError: the file can't be written.
+    """
+    if not _NAME.fullmatch(device.name):
+        raise DeviceError(f"device {device.name!r}: expected a name of letters, digits, - and _")
+    text = path.read_text(encoding="utf-8") if path.exists() and read(path) else ""
+    kept = _without(text, device.name).rstrip("\n")
+    text = (kept + "\n\n" if kept else "") + to_toml(device)
+    assert parse(text, str(path))[device.name] == device  # what was written is what is read
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write(path, text)
+
+
+def to_toml(device: Device) -> str:
+    """The table of a device, as `read` takes it."""
+    return f"[{device.name}]\n" + "".join(f"{key} = {value}\n" for key, value in _items(device))
+
+
+def _items(device: Device) -> Iterator[tuple[str, str]]:
+    yield "title", _quoted(device.title)
+    yield "class", _quoted(device.kind)
+    yield "flops", _numbers(device.flops)
+    for key in ("bandwidth", "year", "memory", "power", "launch", "threads"):
+        value = getattr(device, key)
+        if value is not None and (value or key == "launch"):
+            yield key, repr(value)
+    if device.caches:
+        yield "caches", repr([list(level) for level in device.caches])
+    if device.fresh is not None:
+        yield "fresh", repr(list(device.fresh))
+    if device.copies:
+        yield "copies", "true"
+    if device.rates:
+        yield (
+            "rates",
+            "{ " + ", ".join(f"{_quoted(kind)} = {_rate(rate)}" for kind, rate in device.rates.items()) + " }",
+        )
+    if device.measured:
+        yield "measured", _quoted(device.measured)
+    yield "source", _quoted(device.source)
+
+
+def _rate(rate: Rate) -> str:
+    parts = [f"flops = {_numbers(rate.flops)}"] if rate.flops else []
+    parts += [f"launch = {rate.launch!r}"] if rate.launch is not None else []
+    return "{ " + ", ".join(parts) + " }" if parts else "{}"
+
+
+def _numbers(flops: dict[str, float]) -> str:
+    return "{ " + ", ".join(f"{dtype} = {value!r}" for dtype, value in flops.items()) + " }"
+
+
+def _quoted(text: str) -> str:
+    return json.dumps(text, ensure_ascii=False)
+
+
+def _without(text: str, name: str) -> str:
+    """The text of a file without one of its tables."""
+    kept, inside = [], False
+    for line in text.splitlines(keepends=True):
+        if heading := re.match(r"\s*\[\s*\"?([^\].\"]+)\"?", line):
+            inside = heading[1].strip() == name
+        if not inside:
+            kept.append(line)
+    return "".join(kept)

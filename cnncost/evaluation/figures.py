@@ -1,0 +1,40 @@
+"""How good predictions are: rank correlation and errors."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from statistics import fmean, median
+
+
+def spearman(predicted: Sequence[float], measured: Sequence[float]) -> float | None:
+    """Spearman's rank correlation, ties by their mean rank; None for fewer than three pairs or no order at all.
+
+    Raises:
+        ValueError: not of equal length.
+    """
+    if len(predicted) != len(measured):
+        raise ValueError(f"spearman: expected pairs, got {len(predicted)} and {len(measured)}")
+    if len(predicted) < 3:
+        return None
+    x, y = _ranks(predicted), _ranks(measured)
+    mean = fmean(x)
+    across = sum((a - mean) * (b - mean) for a, b in zip(x, y, strict=True))
+    square = sum((a - mean) ** 2 for a in x) * sum((b - mean) ** 2 for b in y)
+    return across / square**0.5 if square else None
+
+
+def _ranks(values: Sequence[float]) -> list[float]:
+    order = sorted(values)
+    ends = {value: i for i, value in enumerate(order, 1)}
+    counts = {value: order.count(value) for value in ends}
+    return [ends[value] - (counts[value] - 1) / 2 for value in values]
+
+
+def error(predicted: float, measured: float) -> float:
+    """The prediction's error relative to what was measured: -0.2 is 20 % too fast."""
+    return predicted / measured - 1
+
+
+def median_error(pairs: Sequence[tuple[float, float]]) -> float | None:
+    """The median of the errors' sizes over (predicted, measured); None without pairs."""
+    return median(abs(error(*pair)) for pair in pairs) if pairs else None

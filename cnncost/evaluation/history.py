@@ -1,0 +1,31 @@
+"""What training took in 2012, beside what the ceilings of its devices allow."""
+
+from __future__ import annotations
+
+from cnncost import units
+from cnncost.devices import find
+from cnncost.evaluation.analyzed import analyzed
+from cnncost.passes.roofline import roofline
+from cnncost.report.prediction import Prediction, Training, estimate
+from cnncost.report.prediction_text import training
+
+ALEXNET = Training(epochs=90, examples=1_200_000, devices=2)
+"""Krizhevsky, Sutskever, Hinton 2012, section 5: "roughly 90 cycles through the training set of 1.2 million images"."""
+BATCH, DAYS = 128, (5, 6)
+"""The same: batches of 128; "five to six days on two NVIDIA GTX 580 3GB GPUs"."""
+
+
+def alexnet() -> str:
+    """AlexNet's training, as estimated and as told."""
+    report = analyzed("alexnet_two_gpu", f"{BATCH}x3x227x227", None, training=True)
+    assert report.graph is not None
+    device = find("gtx580")
+    prediction = Prediction(report, roofline(report.graph, device))
+    found = estimate(prediction, ALEXNET)
+    days = found.seconds / 86400
+    low, high = (units.percent(days, told) for told in reversed(DAYS))
+    estimated = training(ALEXNET, found, device)
+    return (
+        f"AlexNet on two GTX 580, {estimated}. The slide and the paper tell {DAYS[0]} to {DAYS[1]} days: "
+        f"they reached {low} to {high} of the ceilings, data and the exchange between the devices included"
+    )

@@ -1,0 +1,168 @@
+"""Joining a prediction and a measurement: by network and case, and within one by the label of the module call."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+from cnncost.bench.result import Case, Measured
+from cnncost.devices.model import Device
+from cnncost.evaluation.analyzed import analyzed
+from cnncost.evaluation.figures import error
+from cnncost.evaluation.memory import predicted_peak
+from cnncost.passes.roofline import Predicted, roofline
+from cnncost.report.model import Report
+from cnncost.report.prediction import Prediction
+from cnncost.sources.batch import batched
+
+BACKWARD = 2
+"""Forward passes that stand for a backward pass which was not recorded: two products for each of the forward's."""
+
+
+class LayerRow(NamedTuple):
+    """A module call: its prediction and its measured seconds, None where one of them lacks it."""
+
+    label: str
+    class_name: str
+    kind: str
+    predicted: Predicted | None
+    measured: float | None
+
+
+@dataclass(frozen=True)
+class Joined:
+    """A network in one case, predicted and measured.
+
+    Attributes:
+        measured: the benchmark's row.
+        prediction: the analysis with its roofline, or None if it could not be made; `problem` says why.
+        recorded_training: whether the backward pass was recorded, or is taken for two forward passes.
+        layers: by module call, in order.
+        predicted_memory: bytes at the predicted peak; None where the Report does not say.
+    """
+
+    measured: Measured
+    prediction: Prediction | None
+    problem: str = ""
+    recorded_training: bool = False
+    layers: tuple[LayerRow, ...] = ()
+    predicted_memory: int | None = None
+
+    @property
+    def name(self) -> str:
+        """Of the network."""
+        return self.measured.model
+
+    @property
+    def case(self) -> Case:
+        """How it was run."""
+        return self.measured.case
+
+    @property
+    def report(self) -> Report | None:
+        """The analysis."""
+        return self.prediction.report if self.prediction else None
+
+    @property
+    def predicted_seconds(self) -> float | None:
+        """Of one run: forward, or with training forward and backward."""
+        if self.prediction is None:
+            return None
+        seconds = self.prediction.roofline.total.seconds
+        return seconds * (1 + BACKWARD) if self.case.training and not self.recorded_training else seconds
+
+    @property
+    def flops(self) -> int | None:
+        """Of one run, as `predicted_seconds`."""
+        if self.prediction is None:
+            return None
+        flops = self.prediction.roofline.total.flops
+        return flops * (1 + BACKWARD) if self.case.training and not self.recorded_training else flops
+
+    @property
+    def nbytes(self) -> int | None:
+        """Moved in one run, as `predicted_seconds`."""
+        if self.prediction is None:
+            return None
+        nbytes = self.prediction.roofline.total.nbytes
+        return nbytes * (1 + BACKWARD) if self.case.training and not self.recorded_training else nbytes
+
+    @property
+    def seconds(self) -> float | None:
+        """Measured: the median."""
+        return self.measured.timing.median if self.measured.timing else None
+
+    @property
+    def error(self) -> float | None:
+        """Of the prediction, relative to what was measured."""
+        if self.seconds is None or self.predicted_seconds is None:
+            return None
+        return error(self.predicted_seconds, self.seconds)
+
+    @property
+    def per_second(self) -> float | None:
+        """Examples a second."""
+        batch = self.case.batch or (self.report.batch if self.report else None)
+        return batch / self.seconds if batch and self.seconds else None
+
+    @property
+    def gap(self) -> float | None:
+        """What the layers' seconds lack, or have too much, of the plain time: a share of it. In training, forward's."""
+        if not self.measured.layers or not self.seconds:
+            return None
+        return sum(self.measured.layers.values()) / self.seconds - 1
+
+    def share(self, kind: str) -> tuple[float, float, float, float] | None:
+        """Shares of the layers of a kind: in parameters, MACs, predicted and measured time; None without layers."""
+        report = self.report
+        times = [row for row in self.layers if row.measured is not None and row.predicted is not None]
+        if report is None or not times or not report.totals.macs or not report.totals.params:
+            return None
+        of = [row for row in report.layers if row.kind == kind]
+        mine = [row for row in times if row.kind == kind]
+        return (
+            sum(row.params for row in of) / report.totals.params,
+            sum(row.macs for row in of) / report.totals.macs,
+            sum(row.predicted.seconds for row in mine if row.predicted)
+            / sum(row.predicted.seconds for row in times if row.predicted),
+            sum(row.measured or 0.0 for row in mine) / sum(row.measured or 0.0 for row in times),
+        )
+
+
+def predicted(
+    spec: str, inputs: Any, arguments: dict[str, Any] | None, case: Case, device: Device
+) -> tuple[Prediction, bool]:
+    """The prediction of a case, and whether its backward pass was recorded.
+
+    Raises:
+        CnncostError: the model can't be analyzed, or the device has no ceiling for the number format.
+    """
+    report = analyzed(spec, batched(spec, inputs, case.batch), arguments, training=case.training)
+    assert report.graph is not None
+    dtype = None if case.dtype == "float32" else case.dtype
+    found = Prediction(report, roofline(report.graph, device, dtype))
+    return found, "backward" in found.roofline.phases
+
+
+def join(measured: Measured, prediction: Prediction | None, recorded: bool = False, problem: str = "") -> Joined:
+    """Lay a prediction beside a measurement."""
+    if prediction is None:
+        return Joined(measured, None, problem)
+    peak = predicted_peak(prediction.report, training=measured.case.training)
+    return Joined(measured, prediction, problem, recorded, tuple(_layers(measured, prediction)), peak)
+
+
+def _layers(measured: Measured, prediction: Prediction) -> list[LayerRow]:
+    """The analysis' rows in their order, each with the seconds of its label; then what only the benchmark saw."""
+    graph = prediction.report.graph
+    assert graph is not None
+    by_label = {graph.call_path(call): each for call, each in prediction.roofline.by_call.items()}
+    rows, seen = [], set()
+    for layer in prediction.report.layers:
+        if layer.status != "called":
+            continue
+        seen.add(layer.label)
+        seconds = measured.layers.get(layer.label)
+        rows.append(LayerRow(layer.label, layer.class_name, layer.kind, by_label.get(layer.label), seconds))
+    more = [LayerRow(label, "", "", None, s) for label, s in measured.layers.items() if label not in seen]
+    return rows + more

@@ -1,0 +1,29 @@
+"""Predicted peak memory, where the Report has it. The one place that knows how."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from cnncost import units
+from cnncost.report.model import Report
+from cnncost.verify.memory import available, needed
+
+
+def predicted_peak(report: Report, *, training: bool) -> int | None:
+    """Bytes alive at the predicted peak, or None where the Report does not say."""
+    memory: Any = getattr(report, "memory", None)
+    found = getattr(memory, "training_peak" if training else "inference_peak", None)
+    return found if isinstance(found, int) else None
+
+
+def shortage(report: Report, *, training: bool) -> str:
+    """What to say if this machine has too little memory for a run; empty if it has enough, or no one tells."""
+    need = predicted_peak(report, training=training)
+    if need is None:
+        if report.graph is None:
+            return ""
+        need = needed(report.graph)
+    free = available()
+    if free is None or need <= free:
+        return ""
+    return f"needs about {units.data(need)}, and {units.data(free)} are free"

@@ -1,0 +1,38 @@
+"""The predictions of a network's cases: made once each, before the case is measured, and laid beside it after."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from cnncost.bench.result import Case, Measured
+from cnncost.devices.model import Device
+from cnncost.errors import CnncostError
+from cnncost.evaluation.join import Joined, join, predicted
+from cnncost.evaluation.memory import shortage
+from cnncost.report.prediction import Prediction
+
+
+class Predictions:
+    """What is predicted of a network on a device, by case; a case that can't be predicted has its problem instead."""
+
+    def __init__(self, spec: str, inputs: Any, arguments: dict[str, Any] | None, device: Device) -> None:
+        self.spec, self.inputs, self.arguments, self.device = spec, inputs, arguments, device
+        self._found: dict[Case, tuple[Prediction, bool] | str] = {}
+
+    def shortage(self, case: Case) -> str:
+        """What to say if this machine has too little memory for a case; empty if it has enough."""
+        found = self._of(case)
+        return "" if isinstance(found, str) else shortage(found[0].report, training=case.training)
+
+    def joined(self, measured: Measured) -> Joined:
+        """A measured case beside its prediction."""
+        found = self._of(measured.case)
+        return join(measured, None, problem=found) if isinstance(found, str) else join(measured, *found)
+
+    def _of(self, case: Case) -> tuple[Prediction, bool] | str:
+        if case not in self._found:
+            try:
+                self._found[case] = predicted(self.spec, self.inputs, self.arguments, case, self.device)
+            except CnncostError as error:
+                self._found[case] = str(error)
+        return self._found[case]

@@ -1,0 +1,285 @@
+"""What the time of each op should be on a device: the roofline model, op by op.
+
+    intensity = FLOPs / bytes
+    time      = launch + max(FLOPs / peak, bytes / bandwidth) + copies + new pages     one op after another (CPU)
+    time      = max(launch, FLOPs / peak, bytes / bandwidth)                           launched ahead (GPU)
+
+Bytes are those of the op's rule: inputs read once, outputs written once. An op is *compute-bound* where its FLOPs
+take longest, *memory-bound* where its bytes do, *launch-bound* where starting it does. Views are free. With ceilings
+that are a datasheet's, the time is a lower bound; with measured ones, a prediction. The terms after the `max` hold
+only where a device says so: libraries that copy operands into blocks of their own (read and written once more),
+and systems that give large tensors new pages each time.
+
+Ref: Williams, Waterman, Patterson 2009, Roofline: an insightful visual performance model; Ilic, Pratas, Sousa 2014,
+Cache-aware roofline model, for the bandwidth by working set.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Literal, NamedTuple, TypeAlias, TypeVar
+
+from cnncost.devices.model import DTYPES, Device, number_format
+from cnncost.graph import Graph, OpSpec, TensorType
+from cnncost.ops import Cost, cost_of
+
+Key = TypeVar("Key")
+Bound: TypeAlias = Literal["compute", "memory", "launch", ""]
+
+_COPIED = frozenset({"conv"})
+_PACKED = frozenset({"linear", "matmul"})
+
+
+class OpTime(NamedTuple):
+    """The predicted time of one execution of an op, in seconds, and what it is made of.
+
+    `peak` is the FLOP/s and `dtype` the number format that `compute` was found with; `copies` and `pages` are 0
+    but for devices that say so. `bound` is empty for an op that takes no time.
+    """
+
+    flops: int
+    nbytes: int
+    dtype: str
+    peak: float
+    compute: float
+    memory: float
+    copies: float
+    pages: float
+    launch: float
+    seconds: float
+    bound: Bound
+
+    @property
+    def intensity(self) -> float | None:
+        """FLOPs a byte, or None if no byte moves."""
+        return self.flops / self.nbytes if self.nbytes else None
+
+
+class Predicted(NamedTuple):
+    """The sum of some ops' times, and the seconds of it under each bound."""
+
+    ops: int = 0
+    flops: int = 0
+    nbytes: int = 0
+    seconds: float = 0.0
+    compute: float = 0.0
+    memory: float = 0.0
+    launch: float = 0.0
+
+    @property
+    def intensity(self) -> float | None:
+        """FLOPs a byte, or None if no byte moves."""
+        return self.flops / self.nbytes if self.nbytes else None
+
+    @property
+    def bound(self) -> Bound:
+        """The bound under which most of the time is spent; empty if there is none."""
+        if not self.seconds:
+            return ""
+        bounds: dict[Bound, float] = {"compute": self.compute, "memory": self.memory, "launch": self.launch}
+        return max(bounds, key=bounds.__getitem__)
+
+
+@dataclass(frozen=True, slots=True)
+class Roofline:
+    """The prediction for a Graph.
+
+    Attributes:
+        device: what it is for.
+        dtype: the number format in which all floats were taken, or None for those recorded.
+        total: over all ops that have a rule.
+        by_call: by call index, what each call runs itself.
+        by_op: by the op's name.
+        by_kind: by op kind.
+        phases: by phase (forward, backward, optimizer).
+        nodes: each node's time, None where its op has no rule.
+        unknown: how many executions have no rule; the total leaves them out.
+    """
+
+    device: Device
+    dtype: str | None
+    total: Predicted
+    by_call: dict[int, Predicted]
+    by_op: dict[str, Predicted]
+    by_kind: dict[str, Predicted]
+    phases: dict[str, Predicted]
+    nodes: tuple[OpTime | None, ...]
+    unknown: int
+
+
+def roofline(graph: Graph, device: Device, dtype: str | None = None) -> Roofline:
+    """Predict the time of every op of a Graph on a device.
+
+    Args:
+        graph: what was recorded.
+        device: its ceilings.
+        dtype: take all floats in this number format (`bfloat16`, `tf32`, …), or None for the recorded ones.
+
+    Raises:
+        DeviceError: the device has no ceiling for a number format that is needed.
+    """
+    held, weights = _weights(graph)
+    stored = None if dtype is None else DTYPES[dtype]
+    weight_level = device.level(weights if stored is None else _scaled(graph, weights, stored))
+    known: dict[tuple[int, tuple[bool, ...], tuple[bool, ...]], OpTime | None] = {}
+    times: list[OpTime | None] = []
+    for node in graph.nodes:
+        storages = {graph.values[i].storage for i in node.inputs}
+        mine = tuple([graph.values[i].storage in held for i in node.inputs])
+        new = tuple([graph.values[i].storage not in storages for i in node.outputs])
+        key = (id(node.spec), mine, new)
+        if key not in known:
+            known[key] = _time(_Op(node.spec, mine, new), device, dtype, weight_level)
+        times.append(known[key])
+    pairs = [(node, time) for node, time in zip(graph.nodes, times, strict=True) if time is not None]
+    return Roofline(
+        device, dtype, _sum(time for _, time in pairs),
+        _grouped([(node.call, time) for node, time in pairs]), _grouped([(node.name, time) for node, time in pairs]),
+        _grouped([(node.spec.kind, time) for node, time in pairs]),
+        _grouped([(str(node.phase), time) for node, time in pairs]), tuple(times), len(times) - len(pairs),
+    )  # fmt: skip
+
+
+class _Op(NamedTuple):
+    """A spec, which of its inputs are weights, and which of its outputs are on new storages."""
+
+    spec: OpSpec
+    weights: tuple[bool, ...]
+    new: tuple[bool, ...]
+
+
+def _weights(graph: Graph) -> tuple[set[int], int]:
+    """The storages of parameters and buffers, and their bytes together: each pass over the model reads them anew."""
+    held = {value.storage for value in graph.values if value.role in {"parameter", "buffer"}}
+    return held, sum(graph.storages[i].nbytes for i in held)
+
+
+def _scaled(graph: Graph, nbytes: int, stored: str) -> int:
+    """Bytes of weights in another dtype: by that of the first parameter."""
+    first = next((v.type for v in graph.values if v.role == "parameter" and v.type.floating), None)
+    return nbytes if first is None else nbytes * TensorType((), stored).nbytes // TensorType((), first.dtype).nbytes
+
+
+def _time(op: _Op, device: Device, dtype: str | None, weight_level: float | None) -> OpTime | None:
+    counted = cost_of(op.spec)
+    if counted is None:
+        return None
+    spec = op.spec if dtype is None else _retyped(op.spec, DTYPES[dtype])
+    moved = counted if spec is op.spec else cost_of(spec) or counted
+    nbytes = moved.read + moved.written
+    form = dtype or _format(op.spec)
+    if not nbytes and not counted.flops:
+        return _free(spec.kind, device)
+    peak = device.rate(spec.kind, form) if counted.flops and form else 0.0
+    compute = counted.flops / peak if peak else 0.0
+    memory = _moving(op, spec, moved, device, weight_level)
+    copied = _copied(op, spec) if device.copies else []
+    copies = sum(2 * n / bandwidth for n, bandwidth in _levels(copied, device, weight_level))
+    pages = _pages(op, spec, copied, device)
+    launch = device.call(spec.kind)
+    in_turn = launch + max(compute, memory) + copies + pages
+    seconds = max(launch, compute, memory) if device.overlaps else in_turn
+    bound = _bound(compute, memory, copies + pages, launch)
+    return OpTime(
+        counted.flops, nbytes, form, peak, compute, memory, copies, pages, launch, seconds, bound
+    )  # fmt: skip
+
+
+def _free(kind: str, device: Device) -> OpTime:
+    """A view: no kernel runs. On a device that says how long it takes to ask for one, that long."""
+    rate = device.rates.get(kind)
+    launch = rate.launch or 0.0 if rate is not None else 0.0
+    return OpTime(0, 0, "", 0.0, 0.0, 0.0, 0.0, 0.0, launch, launch, "launch" if launch else "")
+
+
+def _bound(compute: float, memory: float, more: float, launch: float) -> Bound:
+    """What most of the time goes into; copies and pages are memory's."""
+    moving = more + (memory if memory > compute else 0.0)
+    computing = compute if compute >= memory else 0.0
+    if launch >= max(computing, moving):
+        return "launch"
+    return "compute" if computing >= moving else "memory"
+
+
+def _format(spec: OpSpec) -> str:
+    """The number format of an op: that of its first floating-point tensor; empty if it has none."""
+    first = next((t.dtype for t in (*spec.inputs, *spec.outputs) if t.floating), "")
+    return number_format(first)
+
+
+def _retyped(spec: OpSpec, stored: str) -> OpSpec:
+    """The same op with its floats stored in another dtype."""
+
+    def cast(types: tuple[TensorType, ...]) -> tuple[TensorType, ...]:
+        return tuple([TensorType(t.shape, stored) if t.floating else t for t in types])
+
+    return OpSpec(spec.kind, cast(spec.inputs), cast(spec.outputs), spec.attrs)
+
+
+def _moving(op: _Op, spec: OpSpec, cost: Cost, device: Device, weight_level: float | None) -> float:
+    """Seconds for the op's own bytes: weights at the level that holds the model's, the rest at that of its size."""
+    total = cost.read + cost.written
+    weights = min(cost.read, sum(t.nbytes for t, mine in zip(spec.inputs, op.weights, strict=True) if mine))
+    rest = total - weights
+    level = device.level(rest)
+    return (weights / weight_level if weight_level else 0.0) + (rest / level if level else 0.0)
+
+
+def _copied(op: _Op, spec: OpSpec) -> list[tuple[int, bool]]:
+    """Bytes of the operands that a library brings into its own order, and whether they are weights.
+
+    A convolution's input, weights and output; the matrix of a product of more than one row.
+    """
+    if spec.kind in _COPIED:
+        types = (*spec.inputs[:2], *spec.outputs)
+        return [(t.nbytes, mine) for t, mine in zip(types, (*op.weights[:2], False), strict=False)]
+    if spec.kind in _PACKED and len(spec.inputs) > 1 and _rows(spec) > 1:
+        largest = max(range(len(spec.inputs)), key=lambda i: spec.inputs[i].nbytes)
+        return [(spec.inputs[largest].nbytes, op.weights[largest])]
+    return []
+
+
+def _rows(spec: OpSpec) -> int:
+    """Rows of a product: outputs of one column."""
+    out = spec.outputs[0].shape
+    return spec.outputs[0].numel // out[-1] if out and out[-1] else 1
+
+
+def _levels(copied: Iterable[tuple[int, bool]], device: Device, weight_level: float | None) -> list[tuple[int, float]]:
+    """Bytes that are copied, each with its bandwidth; none where memory sets no ceiling."""
+    found = [(n, weight_level if mine else device.level(2 * n)) for n, mine in copied]
+    return [(n, level) for n, level in found if level]
+
+
+def _pages(op: _Op, spec: OpSpec, copied: list[tuple[int, bool]], device: Device) -> float:
+    """Seconds until the system has given pages to what is new and large: outputs, and the library's copies."""
+    if device.fresh is None:
+        return 0.0
+    made = [t.nbytes for t, new in zip(spec.outputs, op.new, strict=True) if new] + [n for n, _ in copied]
+    return sum(n for n in made if n > device.fresh.size) / device.fresh.bandwidth
+
+
+def _sum(times: Iterable[OpTime]) -> Predicted:
+    total = [0, 0, 0, 0.0]
+    bounds: dict[str, float] = {"compute": 0.0, "memory": 0.0, "launch": 0.0, "": 0.0}
+    for time in times:
+        total[0] += 1
+        total[1] += time.flops
+        total[2] += time.nbytes
+        total[3] += time.seconds
+        bounds[time.bound] += time.seconds
+    ops, flops, nbytes, seconds = total
+    return Predicted(
+        int(ops), int(flops), int(nbytes), seconds, bounds["compute"], bounds["memory"], bounds["launch"]
+    )  # fmt: skip
+
+
+def _grouped(pairs: list[tuple[Key, OpTime]]) -> dict[Key, Predicted]:
+    groups: dict[Key, list[OpTime]] = {}
+    for key, time in pairs:
+        groups.setdefault(key, []).append(time)
+    return {key: _sum(times) for key, times in groups.items()}
+
+
+__all__ = ["Bound", "OpTime", "Predicted", "Roofline", "roofline"]

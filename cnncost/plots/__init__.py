@@ -1,0 +1,1 @@
+"""Pictures, by matplotlib: of a roofline, and of what was predicted beside what was measured."""

@@ -1,0 +1,81 @@
+"""Pictures of a benchmark: predicted against measured, and latency over batch size."""
+
+from __future__ import annotations
+
+from math import log
+
+from cnncost import units
+from cnncost.evaluation.bench import Bench
+from cnncost.evaluation.join import Joined
+from cnncost.plots.canvas import COLOURS, canvas
+
+_NEAR = 0.8
+"""Names of dots nearer than this (in the logarithm of seconds) would lie on each other."""
+
+
+def draw_errors(bench: Bench, path: str) -> None:
+    """A dot for each network and case: predicted over measured seconds, with the band of ± 30 %."""
+    rows = [row for row in bench.rows if row.error is not None]
+    with canvas(path, 7.0, 6.0) as axes:
+        axes.set_xscale("log")
+        axes.set_yscale("log")
+        times = [t for row in rows for t in (row.seconds, row.predicted_seconds) if t]
+        ends = [min(times, default=1e-3) / 2, max(times, default=1.0) * 2]
+        axes.plot(ends, ends, color="#444444", linewidth=1)
+        axes.fill_between(
+            ends, [0.7 * e for e in ends], [1.3 * e for e in ends], color="#444444", alpha=0.1, linewidth=0
+        )
+        for batch, colour in zip(dict.fromkeys(row.case.batch for row in rows), _colours(), strict=False):
+            of = [row for row in rows if row.case.batch == batch]
+            axes.scatter([row.seconds or 0.0 for row in of], [row.predicted_seconds or 0.0 for row in of], color=colour,
+                         s=28, alpha=0.75, linewidths=0, label=f"batch {batch}")  # fmt: skip
+        for row in _apart(rows):
+            axes.annotate(row.name, (row.seconds or 0.0, row.predicted_seconds or 0.0), fontsize=7, xytext=(5, -7),
+                          textcoords="offset points")  # fmt: skip
+        for axis in (axes.xaxis, axes.yaxis):
+            axis.set_major_formatter(lambda value, _: units.si(value, "s"))
+        axes.set_xlabel("measured time")
+        axes.set_ylabel("predicted time")
+        axes.set_title(f"{bench.host.processor(bench.on)}; grey: within 30 %", fontsize=10, loc="left")
+        axes.legend(loc="upper left")
+
+
+def _apart(rows: list[Joined]) -> list[Joined]:
+    """Rows to be named: those far off first, then those that are not near one that is named."""
+    named: list[Joined] = []
+    for row in sorted(rows, key=lambda row: -abs(row.error or 0.0)):
+        x = row.seconds or 1.0
+        if all(abs(log(x / (other.seconds or 1.0))) > _NEAR for other in named):
+            named.append(row)
+    return named
+
+
+def draw_batches(bench: Bench, path: str) -> None:
+    """Measured and predicted seconds over the batch size, a colour for each network."""
+    rows = [row for row in bench.rows if row.seconds and row.case.batch]
+    names = dict.fromkeys(row.name for row in rows)
+    with canvas(path) as axes:
+        axes.set_xscale("log", base=2)
+        axes.set_yscale("log")
+        for name, colour in zip(names, _colours(), strict=False):
+            of = sorted((row for row in rows if row.name == name and _plain(row)), key=lambda row: row.case.batch or 0)
+            batches = [row.case.batch or 0 for row in of]
+            axes.plot(batches, [row.seconds or 0.0 for row in of], "o-", color=colour, label=name, markersize=5)
+            guessed = [(b, row.predicted_seconds) for b, row in zip(batches, of, strict=True) if row.predicted_seconds]
+            axes.plot([b for b, _ in guessed], [p for _, p in guessed], "--", color=colour, alpha=0.7, linewidth=1.2)
+        batches = sorted({row.case.batch or 0 for row in rows})
+        axes.set_xticks(batches, [str(b) for b in batches])
+        axes.yaxis.set_major_formatter(lambda value, _: units.si(value, "s"))
+        axes.set_xlabel("batch size")
+        axes.set_ylabel("time of a batch")
+        axes.set_title(f"{bench.host.processor(bench.on)}; dashed: predicted", fontsize=10, loc="left")
+        axes.legend(fontsize=8, ncols=2)
+
+
+def _plain(row: Joined) -> bool:
+    return row.case.dtype == "float32" and not row.case.training and not row.case.compiled
+
+
+def _colours() -> list[str]:
+    more = ["#cc79a7", "#e69f00", "#56b4e9", "#000000", "#8c564b", "#9467bd"]
+    return [*(colour for bound, colour in COLOURS.items() if bound), *more] * 8

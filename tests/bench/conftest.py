@@ -1,0 +1,12 @@
+"""On one thread: threads that wait for each other make tests slow where other programs are busy."""
+
+import pytest
+import torch
+
+
+@pytest.fixture(autouse=True)
+def one_thread():
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)

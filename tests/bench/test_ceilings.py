@@ -1,0 +1,97 @@
+"""Measuring this machine, in small: that the figures are those of what ran, and that nothing stays changed."""
+
+import pytest
+import torch
+
+from cnncost.bench import ceilings
+from cnncost.bench.backend import Cpu, page_faults
+from cnncost.bench.host import host_record
+from cnncost.bench.timing import Budget
+from cnncost.devices import Level
+from cnncost.devices.read import read
+from cnncost.devices.save import save
+
+
+@pytest.fixture
+def quick(monkeypatch):
+    monkeypatch.setattr(ceilings, "_QUICK", Budget(0.0, 0.02, 2, 4))
+    monkeypatch.setattr(ceilings, "_SETS", [1 << 18, 1 << 20])
+    monkeypatch.setattr(ceilings, "_MAIN", 1 << 22)
+
+
+def test_a_measured_device_is_complete_and_can_be_saved(quick, tmp_path):
+    threads = torch.get_num_threads()
+    told = []
+    found = ceilings.measure("cpu", "here", 1, told.append)
+    assert torch.get_num_threads() == threads
+    assert found.threads == 1
+    assert told == ["matrix products", "copies", "launches", "convolutions and pools", "new pages"]
+    assert {"float32", "float64", "bfloat16"} <= found.flops.keys()
+    assert 1e8 < found.flops["float32"] < 1e14
+    assert 1e8 < found.bandwidth < 1e12
+    assert 1e-7 < found.launches < 1e-2
+    assert found.rates["conv"].flops["float32"] > 1e8
+    assert found.rates["pool"].flops["any"] < found.flops["float32"]
+    assert "1 threads on" in found.measured
+    save(found, tmp_path / "d.toml")
+    assert read(tmp_path / "d.toml")["here"] == found
+
+
+def test_a_busy_neighbour_makes_it_noisy(quick, monkeypatch):
+    used = iter([0.0, 1e3])  # CPU seconds of others, before and after
+    monkeypatch.setattr("cnncost.bench.timing.SystemClock.others", lambda _: next(used, 1e3))
+    found = ceilings.measure("cpu", "here", 1)
+    assert found.noisy
+    assert "on a noisy machine: others used " in found.measured
+
+
+def test_flops_are_those_of_the_product(monkeypatch):
+    """A product of 1024³ multiply-adds that takes a second is 2·1024³ FLOP/s."""
+    monkeypatch.setattr(ceilings, "_best", lambda *_: 1.0)
+    assert ceilings._product(Cpu(), "float32", 1024) == 2 * 1024**3
+
+
+def test_a_copy_reads_and_writes_its_working_set(monkeypatch):
+    monkeypatch.setattr(ceilings, "_best", lambda *_: 1.0)
+    assert ceilings._copy(Cpu(), 64 << 20) == 64 << 20
+    assert ceilings._copy(Cpu(), 1 << 20) == 8 << 20  # eight times, as one is over too soon
+
+
+def test_levels_that_are_no_faster_than_the_next_are_left_out(monkeypatch):
+    speeds = {1 << 18: 90e9, 1 << 20: 88e9, 1 << 22: 50e9, 1 << 24: 11e9, 1 << 26: 10e9, 1 << 29: 10e9}
+    monkeypatch.setattr(ceilings, "_copy", lambda _, size: speeds[size])
+    caches, main = ceilings._copies(Cpu())
+    assert (caches, main) == ((Level(1 << 20, 88e9), Level(1 << 22, 50e9)), 10e9)
+
+
+@pytest.mark.parametrize(
+    ("limit", "expected"),
+    [
+        pytest.param(32 << 20, 31 << 20, id="glibc's largest"),
+        pytest.param(1 << 40, None, id="an allocator that keeps all"),
+        pytest.param(8 << 20, 4 << 20, id="an allocator with a lower limit"),
+    ],
+)
+def test_above_which_size_pages_are_new(monkeypatch, limit, expected):
+    times = iter([0.3, 0.1])
+    monkeypatch.setattr(ceilings, "_faults", lambda size: size // 4096 if size > limit else 0)
+    monkeypatch.setattr(ceilings, "_best", lambda *_: next(times))
+    found = ceilings._fresh(Cpu())
+    # 64 MiB take 0.2 s longer than into memory that is there
+    assert found == (None if expected is None else Level(expected, (64 << 20) / (0.3 - 0.1)))
+
+
+def test_page_faults_are_counted():
+    before = page_faults()
+    torch.ones(1 << 24)  # 64 MiB: new pages under every allocator that maps large blocks
+    assert page_faults() >= before
+
+
+def test_the_hosts_record_says_what_it_must():
+    found = host_record("cpu")
+    assert found.cpu
+    assert found.cores >= 1
+    assert found.threads == torch.get_num_threads()
+    assert found.torch == torch.__version__
+    assert found.processor("cpu") == found.cpu
+    assert found.gpu == ""

@@ -1,0 +1,77 @@
+"""Time by module call, on marks that the test makes."""
+
+import pytest
+import torch
+from torch import nn
+
+import cnncost
+from cnncost.bench.backend import Cpu
+from cnncost.bench.layers import exclusive, recording
+
+
+class At(int):
+    """A mark at so many seconds."""
+
+    def until(self, later):
+        return int(later) - int(self)
+
+
+def events(text):
+    """`<0 a<1 a>4 >9`: module "a" from 1 to 4 in the model, which is from 0 to 9."""
+    found = []
+    for word in text.split():
+        sign = "<" if "<" in word else ">"
+        path, _, at = word.partition(sign)
+        found.append((path, sign == "<", At(at)))
+    return found
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        pytest.param("<0 >9", {"": 9}, id="the model alone"),
+        pytest.param("<0 a<1 a>4 >9", {"a": 3, "": 6}, id="what a child takes is not the parent's"),
+        pytest.param("<0 a<1 a.b<2 a.b>4 a>5 c<6 c>8 >9", {"a.b": 2, "a": 2, "c": 2, "": 3}, id="nested"),
+        pytest.param("<0 a<1 a>3 a<4 a>5 >9", {"a": 2, "a#2": 1, "": 6}, id="a second call has its own label"),
+        pytest.param("<0 a<1 a<2 a>3 a>5 >6", {"a#2": 1, "a": 3, "": 2}, id="recursion"),
+        pytest.param("", {}, id="nothing ran"),
+    ],
+)
+def test_exclusive_seconds(text, expected):
+    found = exclusive(events(text))
+    assert found == expected
+
+
+def test_exclusive_seconds_add_up_to_the_whole():
+    found = exclusive(events("<0 a<1 a.b<2 a.b>4 a>5 c<6 c>8 >9"))
+    assert sum(found.values()) == 9
+
+
+class Twice(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.shared = nn.Linear(4, 4)
+        self.body = nn.Sequential(nn.ReLU(), nn.Linear(4, 2))
+
+    def forward(self, x):
+        return self.body(self.shared(self.shared(x)))
+
+
+def test_labels_are_those_of_the_analysis():
+    model = Twice()
+    with recording(model, Cpu()) as recorder:
+        for _ in range(3):
+            model(torch.randn(2, 4))
+            recorder.ended()
+    report = cnncost.analyze(model, (2, 4))
+    assert {row.label for row in report.layers} <= set(recorder.medians())
+    assert {"shared", "shared#2", "body.0", "body.1"} <= set(recorder.medians())
+    assert len(recorder.totals()) == 3
+    assert all(seconds > 0 for seconds in recorder.totals())
+
+
+def test_the_model_keeps_no_hook_even_if_forward_raises():
+    model = Twice()
+    with pytest.raises(RuntimeError), recording(model, Cpu()):
+        model(torch.randn(2, 3))
+    assert all(not m._forward_hooks and not m._forward_pre_hooks for m in model.modules())

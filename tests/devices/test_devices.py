@@ -1,0 +1,206 @@
+"""The table of devices, files of one's own, and what is said of broken ones."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from cnncost.devices import Device, Level, Rate, catalog, find
+from cnncost.devices.model import dtype_named, number_format
+from cnncost.devices.read import EXAMPLE, parse, read
+from cnncost.devices.registry import built_in, own_file
+from cnncost.devices.save import save, to_toml
+from cnncost.errors import DeviceError
+
+MINE = Device(
+    "mine", 'A "quoted" device', "cpu", {"float32": 4.3e11, "bfloat16": 2e12}, 2.8e10, "measured: ünïcode", 2026, 2e10,
+    65.0, 0.0, (Level(1 << 20, 1.5e11), Level(1 << 24, 5.7e10)),
+    {"pool": Rate({"any": 5e8}), "conv": Rate({"float32": 4e11}, 5e-5), "norm": Rate({}, 1e-6)},
+    True, Level(1 << 25, 4.7e9), 2, "2026-11-24 on a machine",
+)  # fmt: skip
+
+
+@pytest.fixture(autouse=True)
+def no_devices_of_the_user(tmp_path, monkeypatch):
+    monkeypatch.setenv("CNNCOST_DEVICES", str(tmp_path / "own" / "devices.toml"))
+
+
+@pytest.mark.parametrize("device", built_in().values(), ids=lambda d: d.name)
+def test_every_device_has_a_source_and_figures_in_a_sane_range(device):
+    assert len(device.source) > 20
+    assert 1985 < device.year < 2027
+    assert device.launch is None, "launches are no datasheet's figure"
+    assert not device.measured
+    for flops in device.flops.values():
+        assert 1e7 < flops < 1e16
+    if device.name != "dsp32c" and device.bandwidth:
+        assert 1e10 < device.bandwidth < 1e13
+        assert 1 < device.flops["float32"] / device.bandwidth < 300
+
+
+@pytest.mark.parametrize(
+    ("name", "dtype", "expected"),
+    [
+        # clock · units · FLOPs a cycle, from the products' pages
+        pytest.param("gtx580", "float32", 512 * 1.544e9 * 2, id="GTX 580: 512 cores at 1,544 MHz"),
+        pytest.param("gtx1080ti", "float32", 3584 * 1.582e9 * 2, id="GTX 1080 Ti: 3,584 cores at 1,582 MHz"),
+        pytest.param("rtx3090", "float32", 10496 * 1.695e9 * 2, id="RTX 3090: 10,496 cores at 1,695 MHz"),
+        pytest.param("rtx4090", "float32", 16384 * 2.52e9 * 2, id="RTX 4090: 16,384 cores at 2,520 MHz"),
+        pytest.param("rtx5090", "float32", 21760 * 2.407e9 * 2, id="RTX 5090: 21,760 cores at 2,407 MHz"),
+        pytest.param("v100", "float32", 5120 * 1.53e9 * 2, id="V100: 5,120 cores at 1,530 MHz"),
+        pytest.param("v100", "float16", 640 * 1.53e9 * 64 * 2, id="V100: 640 tensor cores, 64 FMAs a cycle"),
+        pytest.param("a100", "float32", 6912 * 1.41e9 * 2, id="A100: 6,912 cores at 1,410 MHz"),
+        pytest.param("a100", "bfloat16", 432 * 1.41e9 * 256 * 2, id="A100: 432 tensor cores, 256 FMAs a cycle"),
+        pytest.param("h100", "bfloat16", 528 * 1.83e9 * 512 * 2, id="H100: 528 tensor cores at 1,830 MHz, 512 FMAs"),
+        pytest.param("h100", "float32", 16896 * 1.98e9 * 2, id="H100: 16,896 cores at 1,980 MHz"),
+        pytest.param("t4", "float32", 2560 * 1.59e9 * 2, id="T4: 2,560 cores at 1,590 MHz"),
+        pytest.param("l40s", "float32", 18176 * 2.52e9 * 2, id="L40S: 18,176 cores at 2,520 MHz"),
+        pytest.param("mi300x", "float16", 304 * 2.1e9 * 2048, id="MI300X: 304 units at 2,100 MHz, 2,048 FLOPs"),
+        pytest.param("xeon-8480", "float32", 56 * 2.0e9 * 64, id="Xeon: 56 cores at 2.0 GHz, two AVX-512 FMAs"),
+        pytest.param("xeon-8480", "bfloat16", 56 * 2.0e9 * 1024, id="Xeon: AMX, 1,024 FLOPs a cycle"),
+        pytest.param("epyc-9654", "float32", 96 * 2.4e9 * 32, id="EPYC: 96 cores at 2.4 GHz, two 256-bit FMAs"),
+        pytest.param("ryzen-7950x", "float32", 16 * 4.5e9 * 32, id="Ryzen: 16 cores at 4.5 GHz"),
+        pytest.param("raspberry-pi-5", "float32", 4 * 2.4e9 * 16, id="Raspberry Pi 5: two 128-bit FMAs"),
+        pytest.param("dsp32c", "float32", 12.5e6 * 2, id="DSP-32C: 12.5 million multiply-adds"),
+    ],
+)  # fmt: skip
+def test_flops_follow_from_clock_and_width(name, dtype, expected):
+    assert find(name).flops[dtype] == pytest.approx(expected, rel=0.01)
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [
+        # bits of the bus · bits a second and pin / 8
+        pytest.param("gtx580", 384 * 4.008e9 / 8, id="GTX 580: 384 bits, 4,008 MT/s"),
+        pytest.param("gtx1080ti", 352 * 11e9 / 8, id="GTX 1080 Ti: 352 bits, 11 Gb/s"),
+        pytest.param("rtx3090", 384 * 19.5e9 / 8, id="RTX 3090: 384 bits, 19.5 Gb/s"),
+        pytest.param("rtx4090", 384 * 21e9 / 8, id="RTX 4090: 384 bits, 21 Gb/s"),
+        pytest.param("rtx5090", 512 * 28e9 / 8, id="RTX 5090: 512 bits, 28 Gb/s"),
+        pytest.param("xeon-8480", 8 * 8 * 4.8e9, id="Xeon: 8 channels DDR5-4800"),
+        pytest.param("epyc-9654", 12 * 8 * 4.8e9, id="EPYC: 12 channels DDR5-4800"),
+        pytest.param("ryzen-7950x", 2 * 8 * 5.2e9, id="Ryzen: 2 channels DDR5-5200"),
+        pytest.param("raspberry-pi-5", 32 * 4.267e9 / 8, id="Raspberry Pi 5: 32 bits LPDDR4X-4267"),
+        pytest.param("snapdragon-8-gen-2", 64 * 8.4e9 / 8, id="Snapdragon: 64 bits at 4,200 MHz, double rate"),
+        pytest.param("apple-m1", 128 * 4.266e9 / 8, id="M1: 128 bits LPDDR4X-4266"),
+    ],
+)
+def test_bandwidth_follows_from_width_and_clock(name, expected):
+    assert find(name).bandwidth == pytest.approx(expected, rel=0.01)
+
+
+def test_names_are_found_in_any_case_and_near_ones_are_named():
+    assert find("H100").title == "NVIDIA H100 SXM5 80 GB"
+    with pytest.raises(DeviceError, match=r"device 'rtx490': not known; did you mean rtx4090"):
+        find("rtx490")
+
+
+def test_a_file_of_ones_own_adds_devices_and_takes_the_place_of_others(tmp_path):
+    path = tmp_path / "more.toml"
+    path.write_text(EXAMPLE + '\n\n[h100]\ntitle = "mine"\nclass = "gpu"\nflops = { float32 = 1 }\nsource = "me"\n')
+    assert find("mine", path).flops == {"float32": 20e12}
+    assert find("h100", path).title == "mine"
+    assert find("h100").title == "NVIDIA H100 SXM5 80 GB"
+
+
+def test_what_is_saved_is_what_is_read(tmp_path):
+    path = tmp_path / "a" / "devices.toml"
+    save(MINE, path)
+    save(replace(MINE, name="other", launch=None, rates={}), path)
+    save(replace(MINE, title="again"), path)
+    assert read(path) == {
+        "mine": replace(MINE, title="again"), "other": replace(MINE, name="other", launch=None, rates={}),
+    }  # fmt: skip
+
+
+def test_saving_keeps_the_other_devices_as_they_were_written(tmp_path):
+    path = tmp_path / "devices.toml"
+    path.write_text(
+        f"# by hand\n{EXAMPLE}\n\n[last] # mine too\n" + to_toml(replace(MINE, name="x")).partition("\n")[2]
+    )
+    save(MINE, path)
+    text = path.read_text()
+    assert text.startswith("# by hand\n[last] # mine too\n")
+    assert read(path)["mine"] == MINE
+    assert read(path)["last"] == replace(MINE, name="last")
+
+
+def test_a_broken_file_is_not_written_over(tmp_path):
+    path = tmp_path / "devices.toml"
+    path.write_text("[mine\n")
+    with pytest.raises(DeviceError, match="no TOML"):
+        save(MINE, path)
+    assert path.read_text() == "[mine\n"
+
+
+def test_a_name_that_toml_would_quote_is_refused(tmp_path):
+    with pytest.raises(DeviceError, match="expected a name of letters"):
+        save(replace(MINE, name="my gpu"), tmp_path / "devices.toml")
+
+
+BASE = 'title = "x"\nclass = "gpu"\nsource = "y"\n'
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        pytest.param("x = 1", r"\[x\]: expected a table, got 1", id="no table"),
+        pytest.param("[a]\n" + BASE, r"\[a\]: flops: expected FLOP/s by dtype", id="no flops"),
+        pytest.param("[a]\nflops = { float32 = 1 }", "class: expected a text, got nothing", id="no class"),
+        pytest.param(f"[a]\n{BASE}flops = {{ float31 = 1 }}", "did you mean float32", id="dtype misspelt"),
+        pytest.param(f"[a]\n{BASE}flops = {{ float32 = 0 }}", "expected a number above 0, got 0", id="no FLOP/s"),
+        pytest.param(f"[a]\n{BASE}flops = {{ float32 = inf }}", "expected a number above 0, got inf", id="infinite"),
+        pytest.param(f"[a]\n{BASE}flops = {{ float32 = true }}", "expected a number above 0, got True", id="a bool"),
+        pytest.param(f"[a]\n{BASE}flops = 3", "expected FLOP/s by dtype", id="flops is a number"),
+        pytest.param(f'[a]\n{BASE}flops = {{ float32 = 1 }}\nbandwidth = "1 TB/s"', "bandwidth: expected a number",
+            id="text"),
+        pytest.param(f"[a]\n{BASE}flops = {{ float32 = 1 }}\nbandwith = 1", "did you mean bandwidth",
+            id="key misspelt"),
+        pytest.param(f"[a]\n{BASE}flops = {{ float32 = 1 }}\ncaches = [[2, 1], [1, 1]]", "growing sizes", id="order"),
+        pytest.param(f"[a]\n{BASE}flops = {{ float32 = 1 }}\ncaches = [1]", "expected pairs", id="no pairs"),
+        pytest.param(f"[a]\n{BASE}flops = {{ float32 = 1 }}\nrates = {{ pool = 3 }}", "rates.pool", id="rate no table"),
+        pytest.param(f"[a]\n{BASE}flops = {{ float32 = 1 }}\ncopies = 1", "expected true or false", id="no flag"),
+        pytest.param(f"[a]\n{BASE}flops = {{ float32 = 1 }}\nthreads = 1.5", "expected a whole number", id="threads"),
+        pytest.param('[a]\ntitle="x"\nclass="tpu"\nsource="y"\nflops={float32=1}', "class: expected one of",
+            id="class"),
+        pytest.param("[a", "no TOML", id="no TOML"),
+    ],
+)  # fmt: skip
+def test_a_badly_described_device_is_told_with_its_place(text, message):
+    with pytest.raises(DeviceError, match=message):
+        parse(text, "file.toml")
+
+
+def test_a_file_that_is_not_there():
+    with pytest.raises(DeviceError, match=r"devices no\.toml: can't be read: No such file"):
+        read(Path("no.toml"))
+
+
+def test_the_users_file_is_where_the_environment_says(monkeypatch, tmp_path):
+    assert own_file() == tmp_path / "own" / "devices.toml"
+    monkeypatch.delenv("CNNCOST_DEVICES")
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path))
+    assert own_file() == tmp_path / "cnncost" / "devices.toml"
+    save(MINE, own_file())
+    assert catalog()["mine"] == MINE
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [("bf16", "bfloat16"), ("FP16", "float16"), ("tf32", "tf32"), ("float8", "float8"), ("double", "float64")],
+)
+def test_dtypes_have_short_names(text, expected):
+    assert dtype_named(text) == expected
+
+
+def test_no_such_dtype():
+    with pytest.raises(DeviceError, match="dtype 'int4': expected one of float64"):
+        dtype_named("int4")
+
+
+@pytest.mark.parametrize(
+    ("dtype", "expected"),
+    [("float8_e5m2", "float8"), ("complex64", "float32"), ("float32", "float32"), ("complex128", "float64")],
+)
+def test_number_formats_of_tensors(dtype, expected):
+    assert number_format(dtype) == expected

@@ -1,0 +1,239 @@
+"""Predicted and measured meet by key; the figures and sentences of a benchmark that is made by hand."""
+
+import csv
+import io
+import json
+import re
+from dataclasses import replace
+from types import SimpleNamespace
+
+import pytest
+
+from cnncost.analysis import analyze
+from cnncost.bench.host import Host
+from cnncost.bench.result import Case, Measured
+from cnncost.bench.timing import Timing
+from cnncost.devices import Device, find
+from cnncost.evaluation import analyzed as analyzing
+from cnncost.evaluation import markdown, render, tables
+from cnncost.evaluation.bench import Bench, Figures
+from cnncost.evaluation.join import join, predicted
+from cnncost.evaluation.memory import predicted_peak
+
+DEVICE = Device(
+    "here", "A machine", "cpu", {"float32": 1e12, "bfloat16": 2e12}, 1e10, "a test", launch=1e-6, measured="now"
+)
+HOST = Host("A CPU", 4, 8 << 30, "", None, "", "", "", "2.13.0", "3.11.7", "Linux 6", 4, 2, 0.1)
+
+
+def timing(seconds, noise=()):
+    return Timing(seconds, 0.99 * seconds, 1.01 * seconds, 0.98 * seconds, 20, noise)
+
+
+def row(name, seconds, batch=1, noise=(), layers=None, device=DEVICE, **more):
+    case = Case(batch, **more)
+    prediction, recorded = predicted(name, None, None, case, device)
+    return join(
+        Measured(name, case, timing=timing(seconds, noise), layers=layers or {}, instrumented=seconds,
+                 peak_memory=1 << 20),
+        prediction, recorded,
+    )  # fmt: skip
+
+
+def bench(*rows):
+    return Bench("cpu", HOST, DEVICE, "2026-11-24 12:00 UTC", list(rows), 3.0)
+
+
+def test_layers_meet_by_label_and_keep_the_analysis_order():
+    found = row("fc10", 1e-3, layers={"fc1": 6e-4, "flatten": 1e-4, "": 1e-4, "gone": 2e-4})
+    assert [(each.label, each.measured) for each in found.layers] == [
+        ("flatten", 1e-4),
+        ("fc1", 6e-4),
+        ("", 1e-4),
+        ("gone", 2e-4),
+    ]
+    fc = found.layers[1]
+    # 784·10 weights, 794 values of 4 bytes and 10 biases: memory-bound
+    assert fc.predicted.nbytes == 4 * (784 * 10 + 784 + 10 + 10)
+    assert (fc.kind, fc.class_name) == ("linear", "Linear")
+    assert found.gap == pytest.approx(0.0)
+
+
+def test_numbers_of_a_row():
+    found = row("fc10", 1e-3, batch=4)
+    # 4·(784·10 + 10 biases) in FLOPs: 2 a MAC
+    assert found.flops == 4 * (2 * 7840 + 10)
+    assert found.per_second == pytest.approx(4000)
+    assert found.error == pytest.approx(found.predicted_seconds / 1e-3 - 1)
+    assert tables.of_peak(bench(found), found) == f"{100 * found.flops / 1e-3 / 1e12:.1f} %"
+
+
+def test_training_without_a_recorded_backward_pass_is_three_forward_passes(monkeypatch):
+    def forward_alone(spec, inputs, *, model_args):
+        return analyze(spec, inputs, model_args=model_args)
+
+    monkeypatch.setattr(analyzing, "analyze", forward_alone)
+    plain, training = row("fc10", 1e-3), row("fc10", 3e-3, training=True)
+    assert not training.recorded_training
+    assert training.predicted_seconds == pytest.approx(3 * plain.predicted_seconds)
+    assert (training.flops, training.nbytes) == (3 * plain.flops, 3 * plain.nbytes)
+
+
+def test_training_is_recorded_where_the_analyzer_can(monkeypatch):
+    """Its phases are then what is predicted: here the backward pass is the forward's nodes a second time."""
+
+    def with_backward(spec, inputs, *, model_args, training=False):
+        report = analyze(spec, inputs, model_args=model_args)
+        nodes = report.graph.nodes + tuple(node._replace(phase="backward") for node in report.graph.nodes if training)
+        return replace(report, graph=replace(report.graph, nodes=nodes))
+
+    monkeypatch.setattr(analyzing, "analyze", with_backward)
+    plain, training = row("fc10", 1e-3), row("fc10", 3e-3, training=True)
+    assert training.recorded_training
+    assert training.predicted_seconds == pytest.approx(2 * plain.predicted_seconds)
+
+
+def test_alexnets_training_stands_beside_the_slides_days():
+    from cnncost.evaluation.history import alexnet
+
+    text = alexnet()
+    assert "90 epochs of 1,200,000 examples on 2 devices" in text
+    days = float(re.search(r"≥([0-9.]+) days", text)[1])
+    # 0.66 GMACs and more an image, three passes, at 1.581 TFLOP/s each
+    assert 1.5 < days < 4
+    assert f"{100 * days / 6:.0f} % to {100 * days / 5:.0f} % of the ceilings" in text
+
+
+def test_predicted_memory_is_read_where_the_report_has_it():
+    report = SimpleNamespace(memory=SimpleNamespace(inference_peak=10, training_peak=30))
+    assert (predicted_peak(report, training=False), predicted_peak(report, training=True)) == (10, 30)
+    assert predicted_peak(SimpleNamespace(), training=False) is None
+    assert predicted_peak(SimpleNamespace(memory=None), training=True) is None
+
+
+def test_figures_by_batch_size():
+    rows = [
+        row("fc10", 1e-6 * 2),
+        row("lenet5", 1e-3),
+        row("alexnet", 0.05),
+        row("resnet18", 0.04),
+        row("fc10", 1e-3, batch=8),
+    ]
+    large = sorted(abs(r.error) for r in rows[2:4])
+    first, second = bench(*rows).figures()
+    assert (first.batch, first.networks, first.large) == (1, 4, 2)
+    assert first.error == pytest.approx(sum(large) / 2)
+    assert second == Figures(8, 1, 0, None, None, abs(rows[4].error))
+
+
+def test_other_dtypes_training_and_what_failed_are_no_part_of_the_figures():
+    failed = join(Measured("fc10", Case(1), "out of memory", "a smaller batch may fit"), None)
+    found = bench(row("fc10", 1e-3), row("lenet5", 1e-3, dtype="bfloat16"), failed).figures()
+    assert [each.networks for each in found] == [1]
+
+
+def test_the_order_of_networks():
+    names = ("fc10", "lenet5", "resnet18", "alexnet")
+    ordered = sorted(names, key=lambda name: row(name, 1.0).predicted_seconds)
+    for seconds, expected in (((1, 2, 3, 4), 1.0), ((1, 2, 4, 3), 0.8)):
+        found = bench(*(row(name, s) for name, s in zip(ordered, seconds, strict=True))).figures()[0]
+        assert found.order == pytest.approx(expected)
+
+
+def test_shares_of_convolutions():
+    report, _ = predicted("alexnet", None, None, Case(1), DEVICE)
+    layers = {each.label: (3.0 if each.kind == "conv" else 0.1) for each in report.report.layers}
+    found = row("alexnet", 20.0, layers=layers).share("conv")
+    others = sum(1 for each in report.report.layers if each.kind != "conv" and each.status == "called")
+    # the slide's 6 % and 95 %: 3,747,200 of 62,378,344 parameters; 1,076,634,144 of 1,135,256,096 MACs
+    assert found[0] == pytest.approx(3_747_200 / 62_378_344)
+    assert found[1] == pytest.approx(1_076_634_144 / 1_135_256_096)
+    assert found[3] == pytest.approx(15.0 / (15.0 + 0.1 * others))
+
+
+def test_noise_is_said_and_quiet_too():
+    quiet, noisy = row("fc10", 1e-3), row("fc10", 1e-3, noise=("others used 50% of a core",))
+    assert render.noise(bench(quiet)) == [
+        "the machine was quiet: spread, drift and other programs stayed below their limits"
+    ]
+    low = replace(bench(quiet), device=replace(DEVICE, measured="now, on a noisy machine: others used 50% of a core"))
+    assert render.noise(low) == ["noisy while the ceilings were measured: predictions are too slow"]
+    (text,) = render.noise(bench(quiet, noisy))
+    assert text.startswith("noisy: 1 of 2 rows, marked !; the worst is fc10, 1 (others used 50% of a core)")
+    assert tables.spread(noisy) == "2.0 % !"
+
+
+@pytest.mark.parametrize("width", [80, 160])
+def test_text_fits_and_tells_what_there_is(width):
+    failed = join(Measured("vgg19", Case(64), "out of memory", "a smaller batch may fit"), None)
+    found = replace(bench(row("resnet18", 0.02, layers={"conv1": 0.01, "": 0.001}), failed), interrupted=True)
+    text = render.to_text(found, width, 5)
+    assert max(map(len, text.splitlines())) <= width
+    for expected in ("20.0 ms", "resnet18, 1: layers", "all others", "layers add up to 55 %", "vgg19, 64: out of",
+                     "interrupted"):  # fmt: skip
+        assert expected in text
+
+
+def test_the_layers_of_training_are_the_forward_passes():
+    found = row("resnet18", 0.08, layers={"conv1": 0.02}, training=True)
+    (text,) = render.layer_notes(found)
+    assert (
+        text
+        == "layers are those of the forward pass, 25 % of the step; timing them changed the time of a run by +0.0 %"
+    )
+
+
+def test_nothing_measured_is_not_called_quiet():
+    assert render.noise(bench(join(Measured("fc10", Case(1), "failed", "why"), None))) == []
+
+
+def test_text_without_a_row():
+    assert "interrupted" in render.to_text(replace(bench(), interrupted=True), 80, 5)
+
+
+def test_csv_and_json_hold_the_same_rows():
+    found = bench(row("lenet5", 1e-3, layers={"c1": 1e-4}), row("fc10", 1e-3, batch=8))
+    rows = list(csv.DictReader(io.StringIO(render.to_csv(found))))
+    data = json.loads(render.to_json(found))
+    assert [r["network"] for r in rows] == [r["network"] for r in data["rows"]] == ["lenet5", "fc10"]
+    for text, exact in zip(rows, data["rows"], strict=True):
+        assert float(text["predicted_s"]) == exact["predicted_s"]
+        assert int(text["flops"]) == exact["flops"]
+    assert data["host"]["cpu"] == "A CPU"
+    assert data["device"]["flops"]["float32"] == 1e12
+    assert next(each for each in data["rows"][0]["layers"] if each["label"] == "c1")["measured_s"] == 1e-4
+
+
+def test_the_document():
+    layers = {"features.conv1": 0.019, "classifier.fc6": 0.001}
+    found = bench(row("alexnet", 0.02, layers=layers), row("fc10", 1e-3), row("lenet5", 1.0))
+    text = markdown.to_markdown(found, 5, "cnncost bench --zoo", ("pictures/a.svg",))
+    for expected in (
+        "# Predicted beside measured: CPU",
+        "made by `cnncost bench --zoo` in 3.00 s",
+        "batch 1: order of 3 networks: Spearman",
+        "![](pictures/a.svg)",
+        "| alexnet | 1 | 20.0 ms | 2.0 % |",
+        "alexnet, batch 1: convolutions are 6.0 % of the parameters, 95 % of the MACs and 95 % of the measured time",
+        "- lenet5, 1: −100 %; below 100 M MACs an example",
+        "### alexnet, batch 1",
+        "layers add up to 100 % of the time end to end",
+        "Predicted peak memory: not available" if not hasattr(found.rows[0].report, "memory") else "peak memory",
+    ):
+        assert expected in text, expected
+    assert text.endswith("\n")
+
+
+def test_why_a_prediction_is_off():
+    noisy = row("fc10", 1.0, noise=("spread 40%",))
+    assert markdown.reason(noisy) == "the machine was not quiet (spread 40%)"
+    slow = row("alexnet", 1.0, layers={"features.pool1": 0.9, "features.conv1": 0.018})
+    assert markdown.reason(slow).startswith("most of it in pool: predicted ")
+    assert markdown.reason(slow).endswith("measured 900 ms")
+
+
+def test_a_device_without_a_ceiling_is_a_problem_of_the_row_alone():
+    from cnncost.errors import DeviceError
+
+    with pytest.raises(DeviceError):
+        predicted("lenet5", None, None, Case(1, "bfloat16"), find("gtx580"))

@@ -1,0 +1,235 @@
+"""Times derived by hand on devices of round numbers."""
+
+from dataclasses import replace
+
+import pytest
+
+import cnncost
+from cnncost.devices import Device, Level, Rate, find
+from cnncost.errors import DeviceError
+from cnncost.graph import Call, Graph, Node, OpSpec, Scope, Storage, TensorType, Value
+from cnncost.passes.roofline import Predicted, roofline
+
+# 1 TFLOP/s, 10 GB/s: the ridge is at 100 FLOP/B
+CPU = Device("cpu", "a CPU", "cpu", {"float32": 1e12, "bfloat16": 4e12}, 1e10, "this test", launch=1e-6)
+GPU = replace(CPU, name="gpu", kind="gpu", launch=1e-6)
+
+
+def one(spec, roles=None, inplace=False):
+    """A graph of a single op; the first input is the model's, others are parameters unless told."""
+    n = len(spec.inputs)
+    roles = roles or ("input", *["parameter"] * (n - 1))
+    values = [Value(i, t, i, role) for i, (t, role) in enumerate(zip(spec.inputs, roles, strict=True))]
+    values += [Value(n + j, t, 0 if inplace else n + j, "activation") for j, t in enumerate(spec.outputs)]
+    sizes = [v.type.nbytes for v in values if not (inplace and v.role == "activation")]
+    return Graph(
+        tuple(values),
+        (Node(spec, tuple(range(n)), tuple(range(n, len(values))), 0, f"aten.{spec.kind}"),),
+        (Scope("", "Net", calls=1),),
+        (Call(0, None, 0, (), ()),),
+        tuple(Storage(i, size, None if i < n else 0, None) for i, size in enumerate(sizes)),
+        (0,),
+        (len(values) - 1,),
+    )
+
+
+def t(*shape, dtype="float32"):
+    return TensorType(shape, dtype)
+
+
+def linear(rows, i, o, dtype="float32"):
+    return OpSpec(
+        "linear", (t(rows, i, dtype=dtype), t(o, i, dtype=dtype)), (t(rows, o, dtype=dtype),), (("bias", False),)
+    )
+
+
+def relu(*shape):
+    return OpSpec("pointwise", (t(*shape),), (t(*shape),), (("fn", "relu"),))
+
+
+CONV = OpSpec(
+    "conv", (t(1, 256, 16, 16), t(256, 256, 3, 3)), (t(1, 256, 16, 16),),
+    (("kernel", (3, 3)), ("stride", (1, 1)), ("padding", (1, 1)), ("dilation", (1, 1)), ("groups", 1),
+     ("transposed", False), ("bias", False)),
+)  # fmt: skip
+CONV_FLOPS = 2 * 256 * 256 * 9 * 16 * 16  # 301,989,888
+CONV_BYTES = 4 * (256 * 256 + 256 * 256 * 9 + 256 * 256)  # x, w, y: 2,883,584
+
+
+def test_a_product_of_large_matrices_is_bound_by_compute():
+    # 2·1000³ FLOPs in 2 ms; 3·4·10⁶ bytes in 1.2 ms
+    found = roofline(one(linear(1000, 1000, 1000)), CPU)
+    (time,) = found.nodes
+    assert (time.flops, time.nbytes) == (2_000_000_000, 12_000_000)
+    assert time.intensity == pytest.approx(166.667, abs=1e-3)
+    assert time.seconds == pytest.approx(2e-3 + 1e-6)
+    assert time.bound == found.total.bound == "compute"
+
+
+def test_a_matrix_times_a_vector_is_bound_by_memory():
+    # 2·10⁶ FLOPs in 2 µs; 4·(10⁶ + 2000) bytes in 400.8 µs
+    (time,) = roofline(one(linear(1, 1000, 1000)), CPU).nodes
+    assert time.seconds == pytest.approx(400.8e-6 + 1e-6)
+    assert time.bound == "memory"
+
+
+def test_a_small_op_is_bound_by_its_launch():
+    # 8 elements: 64 bytes in 6.4 ns
+    (time,) = roofline(one(relu(8)), CPU).nodes
+    assert time.seconds == pytest.approx(1e-6 + 6.4e-9)
+    assert time.bound == "launch"
+
+
+def test_at_the_ridge_compute_and_memory_take_the_same_time():
+    # M=N=K=n: 2n³ FLOPs and 12n² bytes are 100 FLOP/B at n = 600
+    (time,) = roofline(one(linear(600, 600, 600)), CPU).nodes
+    assert time.compute == pytest.approx(time.memory)
+    assert time.bound == "compute"
+
+
+@pytest.mark.parametrize(
+    ("spec", "expected"),
+    [
+        pytest.param(linear(1000, 1000, 1000), 2e-3, id="compute"),
+        pytest.param(linear(1, 1000, 1000), 400.8e-6, id="memory"),
+        pytest.param(relu(8), 1e-6, id="launch"),
+    ],
+)
+def test_on_a_gpu_launches_overlap_with_work(spec, expected):
+    assert roofline(one(spec), GPU).total.seconds == pytest.approx(expected)
+
+
+def test_a_view_takes_no_time_not_even_a_launch():
+    view = OpSpec("layout", (t(8, 8),), (t(64),), (("fn", "view"), ("copy", False)))
+    found = roofline(one(view, inplace=True), CPU)
+    assert found.total == Predicted(ops=1)
+    assert found.nodes[0].bound == found.total.bound == ""
+    assert found.nodes[0].intensity is None
+
+
+def test_a_view_takes_as_long_as_a_device_says_that_asking_for_one_does():
+    view = OpSpec("layout", (t(8, 8),), (t(64),), (("fn", "view"), ("copy", False)))
+    device = replace(CPU, rates={"layout": Rate({}, 2e-6)})
+    found = roofline(one(view, inplace=True), device)
+    assert (found.total.seconds, found.total.bound, found.total.flops) == (2e-6, "launch", 0)
+
+
+def test_another_dtype_changes_peak_and_bytes_but_not_flops():
+    # bfloat16: 2·10⁹ FLOPs at 4 T in 0.5 ms; 6·10⁶ bytes in 0.6 ms: now memory-bound
+    (time,) = roofline(one(linear(1000, 1000, 1000)), CPU, "bfloat16").nodes
+    assert (time.flops, time.nbytes) == (2_000_000_000, 6_000_000)
+    assert time.seconds == pytest.approx(0.6e-3 + 1e-6)
+    assert (time.dtype, time.bound) == ("bfloat16", "memory")
+
+
+def test_tf32_computes_on_four_bytes_and_int8_on_one():
+    device = replace(CPU, flops={"tf32": 8e12, "int8": 16e12})
+    tf32 = roofline(one(linear(1000, 1000, 1000)), device, "tf32").nodes[0]
+    int8 = roofline(one(linear(1000, 1000, 1000)), device, "int8").nodes[0]
+    assert (tf32.nbytes, int8.nbytes) == (12_000_000, 3_000_000)
+    assert (tf32.compute, int8.compute) == (pytest.approx(0.25e-3), pytest.approx(0.125e-3))
+    assert int8.flops == 2_000_000_000  # as many as in floats
+
+
+def test_integers_keep_their_size_when_floats_change():
+    # an embedding of 4 rows of 8: it reads 4 indices of 8 bytes and 32 elements, and writes 32
+    lookup = OpSpec("gather", (t(100, 8), t(4, dtype="int64")), (t(4, 8),), (("fn", "embedding"),))
+    graph = one(lookup, ("parameter", "input"))
+    assert roofline(graph, CPU).total.nbytes == 4 * 8 + 2 * 32 * 4
+    assert roofline(graph, CPU, "bfloat16").total.nbytes == 4 * 8 + 2 * 32 * 2
+
+
+def test_a_dtype_without_a_ceiling_is_an_error_that_names_those_there_are():
+    with pytest.raises(DeviceError, match=r"device cpu: no ceiling for float64; it has float32, bfloat16"):
+        roofline(one(linear(2, 2, 2, "float64")), CPU)
+
+
+def test_an_op_without_a_rule_is_left_out_and_counted():
+    found = roofline(one(OpSpec("cnncost_test::unknown", (t(4),), (t(4),))), CPU)
+    assert (found.unknown, found.total, found.nodes) == (1, Predicted(), (None,))
+
+
+def test_a_kind_that_does_not_reach_the_peak_has_its_own_rate_and_launch():
+    pool = OpSpec("pool", (t(1, 64, 100, 100),), (t(1, 64, 50, 50),), (("fn", "max"), ("kernel", (2, 2))))
+    device = replace(CPU, rates={"pool": Rate({"any": 1e9}, 5e-6)})
+    # 64·2500·3 comparisons at 1 GFLOP/s: 480 µs; 4·64·12,500 bytes: 320 µs
+    (time,) = roofline(one(pool), device).nodes
+    assert time.seconds == pytest.approx(480e-6 + 5e-6)
+
+
+def test_what_fits_into_a_cache_moves_faster():
+    cached = replace(CPU, caches=(Level(1 << 20, 1e11), Level(1 << 24, 5e10)))
+    sizes = {2**10: 1e11, 2**17: 1e11, 2**17 + 1: 5e10, 2**21: 5e10, 2**21 + 1: 1e10}  # elements: 8 bytes each
+    for elements, bandwidth in sizes.items():
+        (time,) = roofline(one(relu(elements)), cached).nodes
+        assert time.memory == pytest.approx(8 * elements / bandwidth), elements
+
+
+def test_weights_come_from_the_level_that_holds_all_of_the_model():
+    """Each pass reads all weights once: a small layer's are long out of the cache when its turn comes again."""
+    cached = replace(CPU, caches=(Level(1 << 16, 1e11),))
+    small = linear(1, 64, 64)
+    alone = one(small)
+    (time,) = roofline(alone, cached).nodes
+    assert time.memory == pytest.approx((64 * 64 * 4 + 2 * 64 * 4) / 1e11)
+    more = Value(3, t(1 << 20), 3, "parameter")
+    model = replace(alone, values=(*alone.values, more), storages=(*alone.storages, Storage(3, 1 << 22, None, None)))
+    (time,) = roofline(model, cached).nodes
+    assert time.memory == pytest.approx(64 * 64 * 4 / 1e10 + 2 * 64 * 4 / 1e11)
+
+
+def test_a_library_that_copies_convolutions_into_blocks_reads_and_writes_all_once_more():
+    plain, copying = (roofline(one(CONV), replace(CPU, copies=flag)).nodes[0] for flag in (False, True))
+    assert (plain.flops, plain.nbytes, plain.copies) == (CONV_FLOPS, CONV_BYTES, 0)
+    assert copying.copies == pytest.approx(2 * CONV_BYTES / 1e10)
+    assert copying.seconds == pytest.approx(plain.seconds + 2 * CONV_BYTES / 1e10)
+
+
+def test_a_product_of_one_row_is_not_packed():
+    device = replace(CPU, copies=True)
+    assert roofline(one(linear(1, 1000, 500)), device).nodes[0].copies == 0
+    assert roofline(one(linear(2, 1000, 500)), device).nodes[0].copies == pytest.approx(2 * 4 * 1000 * 500 / 1e10)
+
+
+def test_new_pages_cost_where_an_output_is_new_and_large():
+    device = replace(CPU, fresh=Level(1 << 20, 1e9))
+    large, exact = relu((1 << 18) + 1), relu(1 << 18)
+    assert roofline(one(large), device).nodes[0].pages == pytest.approx(4 * ((1 << 18) + 1) / 1e9)
+    assert roofline(one(exact), device).nodes[0].pages == 0
+    assert roofline(one(large, inplace=True), device).nodes[0].pages == 0
+
+
+def test_a_device_without_a_stated_bandwidth_is_bound_by_compute_alone():
+    # LeNet-1's 91,520 MACs at 12.5 million a second are 7.3 ms; with biases and activations, 202,280 FLOPs at 25 M
+    found = roofline(cnncost.analyze("lenet1").graph, find("dsp32c"))
+    assert found.total.seconds == pytest.approx(202_280 / 25e6)
+    assert found.total.memory == 0
+    assert 91_520 / 12.5e6 < found.total.seconds < 98_442 / 12.5e6 * 1.1
+
+
+@pytest.mark.parametrize("name", ["resnet18", "alexnet", "lenet5"])
+@pytest.mark.parametrize("device", ["h100", "xeon-8480"])
+def test_sums_by_call_op_kind_and_bound_are_the_total(name, device):
+    report = cnncost.analyze(name)
+    found = roofline(report.graph, find(device))
+    assert (found.total.flops, found.total.nbytes) == (
+        report.totals.flops, report.totals.bytes_read + report.totals.bytes_written,
+    )  # fmt: skip
+    for parts in (found.by_call, found.by_op, found.by_kind, found.phases):
+        assert sum(p.seconds for p in parts.values()) == pytest.approx(found.total.seconds)
+        assert sum(p.flops for p in parts.values()) == found.total.flops
+    total = found.total
+    assert total.compute + total.memory + total.launch == pytest.approx(total.seconds)
+
+
+def test_the_total_of_resnet50_in_bfloat16_on_an_h100_is_that_of_a_loop_over_its_layers():
+    """Derived from the Report alone: a layer of one op takes the longest of the three."""
+    report = cnncost.analyze("resnet50", (64, 3, 224, 224))
+    found = roofline(report.graph, find("h100"), "bfloat16")
+    seconds = 0.0
+    for layer in report.layers:
+        ops = 1 + (layer.class_name == "ResNet")  # its own row is the flattening, which is free
+        nbytes = (layer.bytes_read + layer.bytes_written) / 2
+        if layer.flops and ops == 1:
+            seconds += max(5e-6, layer.flops / 989.4e12, nbytes / 3.35e12)
+    assert found.total.seconds == pytest.approx(seconds, rel=1e-3)
