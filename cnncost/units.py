@@ -6,6 +6,8 @@ All rounding is done on ints: a float has no 1 at 2⁵³ + 1.
 
 from __future__ import annotations
 
+from decimal import Decimal, InvalidOperation
+
 COUNT_UNITS: tuple[tuple[str, int], ...] = (("k", 10**3), ("M", 10**6), ("G", 10**9), ("T", 10**12))
 """Units of counts, smallest first."""
 BYTE_UNITS: tuple[tuple[str, int], ...] = (("KiB", 2**10), ("MiB", 2**20), ("GiB", 2**30), ("TiB", 2**40))
@@ -107,3 +109,21 @@ def duration(seconds: float) -> str:
         if seconds >= 2 * length or (name == "days" and seconds >= length):
             return f"{ratio(seconds / length)} {name}"
     return si(seconds, "s")
+
+
+def parse_data(text: str) -> int:
+    """`2GiB`, `64 MiB`, `1.5 GB` (powers of 1000), `4096` as bytes.
+
+    Raises:
+        ValueError: not a size.
+    """
+    number, unit = text.strip(), ""
+    while number and not (number[-1].isdigit() or number[-1] == "."):
+        number, unit = number[:-1], number[-1] + unit
+    factors = {"": 1, "b": 1} | {name.lower(): factor for name, factor in BYTE_UNITS}
+    factors |= {f"{name.lower()}b": factor for name, factor in COUNT_UNITS}
+    try:
+        size = Decimal(number) * factors[unit.strip().lower()]
+    except (InvalidOperation, KeyError):
+        raise ValueError(f"{text!r} is no size; expected for example 2GiB, 512MiB or 24GB") from None
+    return int(size)

@@ -65,7 +65,10 @@ class DenseNet121(nn.Module):
         super().__init__()
         width = 2 * growth
         self.stem = nn.Sequential(
-            nn.Conv2d(3, width, 7, 2, 3, bias=False), nn.BatchNorm2d(width), nn.ReLU(inplace=True), nn.MaxPool2d(3, 2, 1)
+            nn.Conv2d(3, width, 7, 2, 3, bias=False),
+            nn.BatchNorm2d(width),
+            nn.ReLU(inplace=True),
+            nn.MaxPool2d(3, 2, 1),
         )
         self.blocks, self.transitions = nn.ModuleList(), nn.ModuleList()
         for i, count in enumerate(blocks):
@@ -74,7 +77,9 @@ class DenseNet121(nn.Module):
             if i + 1 < len(blocks):
                 self.transitions.append(
                     nn.Sequential(
-                        nn.BatchNorm2d(width), nn.ReLU(inplace=True), nn.Conv2d(width, width // 2, 1, bias=False),
+                        nn.BatchNorm2d(width),
+                        nn.ReLU(inplace=True),
+                        nn.Conv2d(width, width // 2, 1, bias=False),
                         nn.AvgPool2d(2),
                     )  # fmt: skip
                 )

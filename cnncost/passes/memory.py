@@ -69,6 +69,7 @@ class Memory:
         timeline: bytes alive while each node runs.
         phases: index of each phase's first node.
         by_call: bytes that each call's own ops allocated, in forward.
+        sizes, kinds: of each storage, its bytes and its use.
     """
 
     by_use: dict[str, int]
@@ -77,6 +78,18 @@ class Memory:
     timeline: tuple[int, ...]
     phases: dict[Phase, int]
     by_call: dict[int, CallBytes]
+    sizes: tuple[int, ...]
+    kinds: tuple[str, ...]
+
+    def curves(self, graph: Graph) -> dict[str, tuple[int, ...]]:
+        """The timeline of each use; they add up to the whole. `graph` is the one that all of this is of."""
+        deaths = [storage.died for storage in graph.storages]
+        return {
+            use: _timeline(
+                graph, [n if kind == use else 0 for n, kind in zip(self.sizes, self.kinds, strict=True)], deaths
+            )
+            for use in USES
+        }
 
 
 def memory(graph: Graph, block: int = 1) -> Memory:
@@ -106,6 +119,8 @@ def memory(graph: Graph, block: int = 1) -> Memory:
         timeline=timeline,
         phases=phases,
         by_call=_by_call(graph, sizes, kinds, forward),
+        sizes=tuple(sizes),
+        kinds=tuple(kinds),
     )
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from cnncost.errors import CnncostError, InputError, SourceError
@@ -49,6 +49,8 @@ def resolve(model: Any, inputs: Any, model_args: dict[str, Any] | None) -> Resol
         SourceError: unknown name, missing file, class or package, a factory that fails or returns no module.
         InputError: no inputs where the source knows none.
     """
+    if isinstance(model, Resolved):  # built already, to be run on other inputs
+        return model if inputs is None else replace(model, inputs=inputs)
     if not isinstance(model, str):
         if model_args:
             raise InputError(

@@ -1,0 +1,236 @@
+"""`cnncost memory`: what a forward and a training step need, and what fits a device."""
+
+from __future__ import annotations
+
+import shutil
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from cnncost import units
+from cnncost.cli.options import input_option, model_args_option, model_argument, parsed_inputs, parsed_model_args
+
+if TYPE_CHECKING:
+    from cnncost.fit import Step
+    from cnncost.report.memory_tables import MemoryTables
+    from cnncost.report.model import Report
+
+_FORMATS = ("rich", "markdown", "csv", "json")
+_BY_ENDING = {".md": "markdown", ".markdown": "markdown", ".csv": "csv", ".json": "json", ".txt": "rich"}
+_DTYPES = {"fp16": "float16", "half": "float16", "bf16": "bfloat16", "fp32": "float32", "fp64": "float64"}
+_FILE_WIDTH = 100
+
+
+class _Size(click.ParamType):  # type: ignore[type-arg]  # generic for the checker, not when it runs
+    """A number of bytes."""
+
+    name = "size"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
+        """`2GiB` as an int."""
+        try:
+            size = value if isinstance(value, int) else units.parse_data(str(value))
+        except ValueError as error:
+            self.fail(str(error), param, ctx)
+        return size
+
+
+@click.command(
+    epilog="\b\nExamples:\n  cnncost memory resnet50 --batch 32 --optimizer adamw\n"
+    "  cnncost memory alexnet --batch 128 --device-memory 2GiB\n"
+    "  cnncost memory vgg16 --device-memory 24GB --max-batch --block 512\n"
+    "  cnncost memory net.py:Net --input 8x3x32x32 --picture net.png"
+)
+@model_argument
+@input_option
+@model_args_option
+@click.option("--batch", type=click.IntRange(min=1), metavar="N", help="Batch size: the first axis of each input.")
+@click.option("--inference", is_flag=True, help="Only a forward, no training step.")
+@click.option(
+    "--optimizer", metavar="NAME",
+    help="Of torch.optim, with arguments: adamw, sgd:momentum=0.9. By default none: forward and backward.",
+)  # fmt: skip
+@click.option("--loss", type=click.Choice(["cross_entropy", "mse", "bce"]), help="By default the sum of the outputs.")
+@click.option("--keep-gradients", is_flag=True, help="Gradients are there when a step begins, as zeros.")
+@click.option("--dtype", metavar="NAME", help="Of parameters and inputs: float32, bfloat16, float16, float64.")
+@click.option(
+    "--block", type=click.IntRange(min=1), default=1, metavar="BYTES",
+    help="What the allocator rounds sizes up to: 512 for CUDA's.",
+)  # fmt: skip
+@click.option("--device-memory", type=_Size(), metavar="SIZE", help="Say whether it fits, for example in 2GiB.")
+@click.option("--max-batch", is_flag=True, help="Find the largest batch that fits --device-memory.")
+@click.option("--top", type=click.IntRange(min=1), default=8, metavar="N", help="How many holders to list.")
+@click.option("--picture", metavar="FILE", help="Draw the timeline: .png, .svg or .pdf.")
+@click.option(
+    "--format", "form", type=click.Choice(_FORMATS),
+    help="Of the output; by default that of FILE's ending, else a table for the terminal.",
+)  # fmt: skip
+@click.option("-o", "--output", metavar="FILE", help="Write to a file: .md, .csv, .json or .txt.")
+def command(
+    model: str, inputs: tuple[str, ...], model_args: tuple[str, ...], batch: int | None, inference: bool,
+    optimizer: str | None, loss: str | None, keep_gradients: bool, dtype: str | None, block: int,
+    device_memory: int | None, max_batch: bool, top: int, picture: str | None, form: str | None, output: str | None,
+) -> None:  # fmt: skip
+    """Bytes that a forward of MODEL needs, and a training step: by use, at the peak, and over time.
+
+    Predicted from the lives that tensors have in eager Python, for any batch, without weights or a device. A step
+    is forward, the loss's backward, and the optimizer's step if one is named, whose state is there from before.
+    """
+    if inference and (optimizer or loss or keep_gradients):
+        raise click.UsageError(
+            "--inference is without a training step; leave out --optimizer, --loss, --keep-gradients"
+        )
+    if max_batch and device_memory is None:
+        raise click.UsageError("--max-batch needs --device-memory, for example --device-memory 24GB")
+    _check_files(output, picture)
+    form = form or (_ending(output) if output is not None else "rich")
+    built, given = _built(model, parsed_inputs(inputs), parsed_model_args(model_args), batch, dtype)
+    from cnncost.fit import Step
+
+    step = None if inference else Step(loss, optimizer, not keep_gradients)
+    report = _report(model, built, given, step)
+    tables = _tables(report, step, block)
+    verdicts = _verdicts(tables, device_memory) if device_memory is not None else ()
+    if max_batch and device_memory is not None:
+        verdicts = (*verdicts, *_largest(built, given, step, block, device_memory))
+    tables = tables._replace(verdicts=verdicts)
+    _put(_rendered(tables, form, top, output is None), output)
+    if picture is not None:
+        _draw(picture, report, tables)
+
+
+def _check_files(output: str | None, picture: str | None) -> None:
+    """Before the work, not after it."""
+    if output is not None:
+        from cnncost.report.save import check
+
+        _ending(output)
+        check(output)
+    if picture is not None:
+        from cnncost.plots.canvas import available
+
+        available(picture)
+
+
+def _ending(output: str) -> str:
+    ending = Path(output).suffix.lower()
+    if ending not in _BY_ENDING:
+        raise click.UsageError(f"-o {output}: expected a name that ends in .md, .csv, .json or .txt")
+    return _BY_ENDING[ending]
+
+
+def _built(
+    model: str, inputs: Any, model_args: dict[str, Any], batch: int | None, dtype: str | None
+) -> tuple[Any, Any]:
+    """The model, and inputs with the batch set."""
+    from cnncost.errors import InputError
+    from cnncost.sources.batch import with_batch
+    from cnncost.sources.resolve import resolve
+
+    resolved = resolve(model, inputs, model_args)
+    given = resolved.inputs if batch is None else with_batch(resolved.inputs, batch)
+    if dtype is not None:
+        import torch
+
+        found = getattr(torch, _DTYPES.get(dtype, dtype), None)
+        if not isinstance(found, torch.dtype) or not found.is_floating_point:
+            raise InputError(f"--dtype {dtype}: expected a floating-point dtype such as float32, bfloat16, float16")
+        resolved.model.to(found)
+    return resolved, given
+
+
+def _report(name: str, resolved: Any, inputs: Any, step: Step | None) -> Report:
+    from cnncost.analysis import analyze
+
+    how = {} if step is None else {"training": True, **step._asdict()}
+    return analyze(resolved, inputs, name=name, **how)
+
+
+def _tables(report: Report, step: Step | None, block: int) -> MemoryTables:
+    from cnncost.passes.memory import memory
+    from cnncost.report.memory_tables import MemoryTables, Run
+
+    runs = [Run(name, memory(graph, block)) for name, graph in _graphs(report)]
+    return MemoryTables(report, tuple(runs), _in_words(step) if step is not None else "", block)
+
+
+def _graphs(report: Report) -> list[tuple[str, Any]]:
+    found = [("inference", report.graph), ("training step", report.training)]
+    return [(name, graph) for name, graph in found if graph is not None]
+
+
+def _in_words(step: Step) -> str:
+    loss = step.loss or "the sum of the outputs"
+    optimizer = f"then a step of {step.optimizer}" if step.optimizer else "no optimizer"
+    gradients = "gradients None at its beginning" if step.set_to_none else "gradients there at its beginning"
+    return f"{loss} as the loss, backward, {optimizer}; {gradients}"
+
+
+def _verdicts(tables: MemoryTables, limit: int) -> tuple[str, ...]:
+    verdicts = []
+    for run in tables.runs:
+        peak = run.memory.peak.nbytes
+        fits = "fits" if peak <= limit else "does not fit"
+        rest = f"{units.data(abs(limit - peak))} {'to spare' if peak <= limit else 'too much'}"
+        verdicts.append(f"{run.name}: {units.data(peak)} {fits} {units.data(limit)}, {rest}")
+    return tuple(verdicts)
+
+
+def _largest(resolved: Any, inputs: Any, step: Step | None, block: int, limit: int) -> tuple[str, ...]:
+    from cnncost.fit import MOST, largest_batch, peak
+    from cnncost.sources.batch import with_batch
+
+    verdicts = []
+    for name, how in [("inference", None), ("training step", step)][: 1 if step is None else 2]:
+
+        def at(batch: int, how: Step | None = how) -> int:
+            return peak(resolved, with_batch(inputs, batch), step=how, block=block)
+
+        largest = largest_batch(at, limit)
+        if not largest:
+            verdicts.append(f"{name}: not even one example fits {units.data(limit)}")
+        elif largest == MOST:
+            verdicts.append(f"{name}: even {units.exact(MOST)} examples fit {units.data(limit)}")
+        else:
+            verdicts.append(
+                f"{name}: the largest batch that fits {units.data(limit)} is {units.exact(largest)}, with "
+                f"{units.exact(at(largest))} bytes; {units.exact(largest + 1)} need {units.exact(at(largest + 1))}"
+            )
+    return tuple(verdicts)
+
+
+def _rendered(tables: MemoryTables, form: str, top: int, terminal: bool) -> str:
+    from cnncost.report import memory_tables
+
+    if form == "markdown":
+        return memory_tables.to_markdown(tables, top)
+    if form == "csv":
+        return memory_tables.to_csv(tables)
+    if form == "json":
+        return memory_tables.to_json(tables)
+    width = max(60, shutil.get_terminal_size().columns) if terminal else _FILE_WIDTH
+    text = memory_tables.to_text(tables, width, top)
+    if terminal:
+        from cnncost.report.text import showable
+
+        text = showable(text, sys.stdout.encoding or "ascii")
+    return text + "\n"
+
+
+def _put(text: str, output: str | None) -> None:
+    if output is None:
+        sys.stdout.buffer.write(text.encode(sys.stdout.encoding or "utf-8", "replace"))
+        return
+    from cnncost.report.save import write
+
+    write(output, text)
+
+
+def _draw(picture: str, report: Report, tables: MemoryTables) -> None:
+    from cnncost.plots.memory import draw
+    from cnncost.report import heading
+
+    run, (_, graph) = tables.runs[-1], _graphs(report)[-1]
+    draw(picture, f"{heading.title(report)}, {heading.inputs(report)}: {run.name}", graph, run.memory)

@@ -1,0 +1,71 @@
+"""Does it fit? The peak of a model at any batch size, and the largest batch that a device has memory for."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+from cnncost.errors import InputError
+from cnncost.garbage import no_collection
+from cnncost.passes.memory import memory
+
+MOST = 1 << 24
+"""Batch size at which the search ends."""
+
+
+class Step(NamedTuple):
+    """How a training step is made; as the arguments of `analyze`."""
+
+    loss: Any = None
+    optimizer: Any = None
+    set_to_none: bool = True
+
+
+def peak(model: Any, inputs: Any, *, step: Step | None = None, block: int = 1) -> int:
+    """Bytes that are alive at the peak of a forward, or of a training step.
+
+    Args:
+        model: as `analyze` takes it.
+        inputs: likewise.
+        step: of training; None: a forward without autograd.
+        block: what the device's allocator rounds sizes up to; 512 for CUDA's.
+
+    Raises:
+        CnncostError: as `analyze` does.
+    """
+    from cnncost.sources.resolve import resolve
+
+    with no_collection():
+        resolved = resolve(model, inputs, None)
+        graph = resolved.record() if step is None else resolved.record_step(*step)
+        return memory(graph, block).peak.nbytes
+
+
+def largest_batch(peak_at: Callable[[int], int], limit: int) -> int:
+    """The largest batch whose peak is within a limit; 0 if one example is too much, at most `MOST`.
+
+    Args:
+        peak_at: bytes at the peak, by batch size; it must not fall as the batch grows.
+        limit: bytes that the device has.
+
+    Raises:
+        InputError: the peak does not depend on the batch.
+    """
+    one, two = peak_at(1), peak_at(2)
+    if one > limit:
+        return 0
+    if peak_at(MOST) <= limit:
+        raise InputError(f"max batch: even {MOST:,} examples fit; the memory hardly depends on the batch")
+    fits, over = 1, MOST
+    guess = 1 + (limit - one) // max(two - one, 1)  # exact where memory grows by the same for each example
+    while over - fits > 1:
+        batch = min(max(guess, fits + 1), over - 1)
+        if (found := peak_at(batch)) <= limit:
+            fits = batch
+            guess = batch + max((limit - found) // max((found - one) // max(batch - 1, 1), 1), 1)
+        else:
+            over = batch
+            guess = batch - max((found - limit) // max((found - one) // max(batch - 1, 1), 1), 1)
+        if over - fits > 1 and not fits < guess < over:
+            guess = (fits + over) // 2
+    return fits

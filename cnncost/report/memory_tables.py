@@ -1,0 +1,184 @@
+"""The memory of a run as tables: bytes by use at the peaks, who holds them, and when."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from collections.abc import Iterator
+from itertools import pairwise
+from textwrap import wrap
+from typing import NamedTuple
+
+from cnncost import units
+from cnncost.passes.memory import USES, Memory
+from cnncost.report import heading, layout
+from cnncost.report.layout import Cell, Field
+from cnncost.report.model import Report
+
+MEANING = "bytes of tensors that are alive (allocated, not reserved); workspaces of kernels come on top"
+_BLOCKS = "▁▂▃▄▅▆▇█"
+
+
+class Run(NamedTuple):
+    """One column: a run, and how it was made."""
+
+    name: str
+    memory: Memory
+
+
+class MemoryTables(NamedTuple):
+    """What is to be shown.
+
+    Attributes:
+        report: of the model.
+        runs: inference, training, or both.
+        step: how the training step was made, in words; empty without one.
+        block: what sizes are rounded up to.
+        verdicts: sentences on what fits.
+    """
+
+    report: Report
+    runs: tuple[Run, ...]
+    step: str = ""
+    block: int = 1
+    verdicts: tuple[str, ...] = ()
+
+
+def to_text(tables: MemoryTables, width: int, top: int = 8) -> str:
+    """For a terminal of a width: the table of uses, the largest holders, the timeline."""
+    about = [f"{layout.printable(heading.title(tables.report))}, {heading.inputs(tables.report)}", *_notes(tables)]
+    lines = [line for text in about for line in wrap(text, width, subsequent_indent="  ")] + [""]
+    lines += [layout.plain(line) for line in layout.table(_uses(tables), width, rules=(len(USES),))]
+    for run in tables.runs:
+        lines += ["", *wrap(f"{run.name}: {_where(run.memory)}", width, subsequent_indent="  ")]
+        lines += [layout.plain(line) for line in layout.table(_holders(run.memory, top), width)]
+    for run in tables.runs:
+        lines += ["", f"{run.name}, op by op", *_curve(run.memory, min(width, 100))]
+    if tables.verdicts:
+        lines += ["", *(line for text in tables.verdicts for line in wrap(text, width, subsequent_indent="  "))]
+    return "\n".join(line.rstrip() for line in lines)
+
+
+def to_markdown(tables: MemoryTables, top: int = 8) -> str:
+    """The same as markdown, without the timeline."""
+    lines = [f"# {heading.title(tables.report)}: memory", "", f"{heading.inputs(tables.report)}."]
+    lines += [f"{note[0].upper()}{note[1:]}." for note in _notes(tables)]
+    lines += ["", *_markdown(_uses(tables))]
+    for run in tables.runs:
+        lines += ["", f"## {run.name}", "", f"Peak: {_where(run.memory)}.", "", *_markdown(_holders(run.memory, top))]
+    if tables.verdicts:
+        lines += ["", *tables.verdicts]
+    return "\n".join(lines) + "\n"
+
+
+def to_csv(tables: MemoryTables) -> str:
+    """A row a use and module at each peak: exact bytes."""
+    file = io.StringIO()
+    writer = csv.writer(file, lineterminator="\n")
+    writer.writerow(["run", "path", "use", "bytes"])
+    for run in tables.runs:
+        for holder in run.memory.peak.holders:
+            writer.writerow([run.name, holder.path, holder.use, holder.nbytes])
+    return file.getvalue()
+
+
+def to_json(tables: MemoryTables) -> str:
+    """Everything, exact, with the timeline."""
+    data = {
+        "schema": 1,
+        "model": tables.report.model,
+        "inputs": [{"shape": shape, "dtype": dtype} for shape, dtype in tables.report.inputs],
+        "step": tables.step,
+        "block": tables.block,
+        "runs": {run.name: _as_json(run.memory) for run in tables.runs},
+        "verdicts": tables.verdicts,
+    }
+    return json.dumps(data, indent=1, ensure_ascii=False) + "\n"
+
+
+def _as_json(memory: Memory) -> dict[str, object]:
+    peak = memory.peak
+    return {
+        "bytes": memory.by_use, "peak": peak.nbytes, "ideal_peak": memory.ideal_peak,
+        "peak_at": {"node": peak.node, "op": peak.op, "path": peak.path, "phase": peak.phase},
+        "at_peak": peak.by_use, "holders": [holder._asdict() for holder in peak.holders],
+        "phases": memory.phases, "timeline": memory.timeline,
+    }  # fmt: skip
+
+
+def _notes(tables: MemoryTables) -> Iterator[str]:
+    yield MEANING
+    if tables.step:
+        yield f"training: {tables.step}"
+    if tables.block > 1:
+        yield f"sizes are rounded up to {tables.block} bytes, as the allocator does"
+
+
+def _uses(tables: MemoryTables) -> list[Field]:
+    names = [*USES, "peak", "if freed after last use"]
+    fields = [Field("at the peak", [Cell(name) for name in names])]
+    for run in tables.runs:
+        peak = run.memory.peak
+        numbers = [peak.by_use[use] for use in USES]
+        cells = [Cell(units.data(n) if n else units.NOTHING) for n in numbers]
+        shares = [units.share(n, peak.nbytes) if n else "" for n in numbers]
+        cells += [Cell(units.data(peak.nbytes)), Cell(units.data(run.memory.ideal_peak))]
+        fields += [
+            Field(run.name, cells, right=True, gap=3),
+            Field("", [Cell(share) for share in [*shares, "", ""]], right=True, gap=1),
+        ]
+    return fields
+
+
+def _where(memory: Memory) -> str:
+    peak = memory.peak
+    if peak.node is None:
+        return f"{units.data(peak.nbytes)}; nothing is run"
+    return f"{units.data(peak.nbytes)} while {peak.op} runs in the {peak.phase} of {peak.path or 'the model itself'}"
+
+
+def _holders(memory: Memory, top: int) -> list[Field]:
+    largest = memory.peak.holders[:top]
+    rest = memory.peak.holders[top:]
+    whole = memory.peak.nbytes
+    names = [layout.printable(holder.path) or "(the model itself)" for holder in largest]
+    uses, sizes = [holder.use for holder in largest], [holder.nbytes for holder in largest]
+    if rest:
+        names.append(f"{units.exact(len(rest))} more")
+        uses.append("")
+        sizes.append(sum(holder.nbytes for holder in rest))
+    return [
+        Field("held by", [Cell(name) for name in names], least=16),
+        Field("use", [Cell(use) for use in uses]),
+        Field("bytes", [Cell(units.data(size)) for size in sizes], right=True),
+        Field("share", [Cell(units.share(size, whole)) for size in sizes], right=True),
+        Field("", [Cell(layout.bar(size, max(sizes), 12)) for size in sizes], gap=1),
+    ]
+
+
+def _curve(memory: Memory, width: int) -> list[str]:
+    """The timeline as a line of blocks, the highest of each stretch; under it where the phases begin."""
+    line = memory.timeline
+    if not line:
+        return []
+    count = min(width, len(line))
+    bounds = [i * len(line) // count for i in range(count + 1)]
+    highest = [max(line[a:b]) for a, b in pairwise(bounds)]
+    top = max(highest)
+    bars = "".join(_BLOCKS[min(7, value * 8 // max(top, 1))] for value in highest)
+    marks = [" "] * count
+    for phase, first in memory.phases.items():
+        start = min(first * count // len(line), count - 1)
+        for i, char in enumerate(phase):
+            if start + i < count:
+                marks[start + i] = char
+    return [bars, "".join(marks)]
+
+
+def _markdown(fields: list[Field]) -> Iterator[str]:
+    fields = [field for field in fields if field.heading]
+    yield "| " + " | ".join(field.heading for field in fields) + " |"
+    yield "|" + "|".join("---:" if field.right else "---" for field in fields) + "|"
+    for cells in zip(*(field.cells for field in fields), strict=True):
+        yield "| " + " | ".join(cell.text.replace("|", "\\|") for cell in cells) + " |"
