@@ -109,3 +109,21 @@ class LSTM(nn.Module):
 
     def forward(self, x):
         return self.head(self.lstm(x)[0][:, -1])
+
+
+class CellLSTM(nn.Module):
+    """The same by single steps, as those write it who change the cell."""
+
+    def __init__(self, inputs=64, hidden=256, classes=10):
+        super().__init__()
+        self.cells = nn.ModuleList([nn.LSTMCell(inputs, hidden), nn.LSTMCell(hidden, hidden)])
+        self.head = nn.Linear(hidden, classes)
+
+    def forward(self, x):
+        states = [None] * len(self.cells)
+        for step in x.unbind(1):
+            below = step
+            for i, cell in enumerate(self.cells):
+                states[i] = cell(below, states[i])
+                below = states[i][0]
+        return self.head(below)

@@ -179,7 +179,7 @@ def _verdicts(tables: MemoryTables, limit: int) -> tuple[str, ...]:
 
 
 def _largest(resolved: Any, inputs: Any, step: Step | None, block: int, limit: int) -> tuple[str, ...]:
-    from cnncost.fit import MOST, largest_batch, peak
+    from cnncost.fit import largest_batch, peak
     from cnncost.sources.batch import with_batch
 
     verdicts = []
@@ -191,8 +191,6 @@ def _largest(resolved: Any, inputs: Any, step: Step | None, block: int, limit: i
         largest = largest_batch(at, limit)
         if not largest:
             verdicts.append(f"{name}: not even one example fits {units.data(limit)}")
-        elif largest == MOST:
-            verdicts.append(f"{name}: even {units.exact(MOST)} examples fit {units.data(limit)}")
         else:
             verdicts.append(
                 f"{name}: the largest batch that fits {units.data(limit)} is {units.exact(largest)}, with "

@@ -12,6 +12,7 @@ from itertools import accumulate
 from typing import NamedTuple
 
 from cnncost.graph import Graph, Phase, Storage
+from cnncost.ops.scratch import scratch_of
 
 USES = ("parameters", "buffers", "inputs", "constants", "gradients", "optimizer state", "activations", "temporaries")
 """What bytes are for. Activations outlive forward, for backward needs them or they are returned; temporaries don't."""
@@ -84,9 +85,13 @@ class Memory:
     def curves(self, graph: Graph) -> dict[str, tuple[int, ...]]:
         """The timeline of each use; they add up to the whole. `graph` is the one that all of this is of."""
         deaths = [storage.died for storage in graph.storages]
+        scratch = _scratch(graph)
         return {
             use: _timeline(
-                graph, [n if kind == use else 0 for n, kind in zip(self.sizes, self.kinds, strict=True)], deaths
+                graph,
+                [n if kind == use else 0 for n, kind in zip(self.sizes, self.kinds, strict=True)],
+                deaths,
+                scratch if use == "temporaries" else {},
             )
             for use in USES
         }
@@ -101,7 +106,8 @@ def memory(graph: Graph, block: int = 1) -> Memory:
     """
     sizes = [-(-storage.nbytes // block) * block for storage in graph.storages]
     deaths = [storage.died for storage in graph.storages]
-    timeline = _timeline(graph, sizes, deaths)
+    scratch = _scratch(graph)
+    timeline = _timeline(graph, sizes, deaths, scratch)
     forward = _forward_end(graph)
     kinds = [_kind(storage, forward) for storage in graph.storages]
     by_use = dict.fromkeys(USES[:-1], 0)
@@ -114,8 +120,8 @@ def memory(graph: Graph, block: int = 1) -> Memory:
         phases.setdefault(node.phase, i)
     return Memory(
         by_use=by_use,
-        peak=_peak(graph, sizes, kinds, peak, timeline),
-        ideal_peak=max(_timeline(graph, sizes, _last_uses(graph)), default=sum(sizes)),
+        peak=_peak(graph, sizes, kinds, peak, timeline, scratch),
+        ideal_peak=max(_timeline(graph, sizes, _last_uses(graph), scratch), default=sum(sizes)),
         timeline=timeline,
         phases=phases,
         by_call=_by_call(graph, sizes, kinds, forward),
@@ -124,7 +130,13 @@ def memory(graph: Graph, block: int = 1) -> Memory:
     )
 
 
-def _timeline(graph: Graph, sizes: list[int], deaths: list[int | None]) -> tuple[int, ...]:
+def _scratch(graph: Graph) -> dict[int, int]:
+    """Bytes that single nodes have out while they run, by the node's index."""
+    by_spec = {id(spec): scratch_of(spec) for spec in graph.specs}
+    return {i: nbytes for i, node in enumerate(graph.nodes) if (nbytes := by_spec.get(id(node.spec), 0))}
+
+
+def _timeline(graph: Graph, sizes: list[int], deaths: list[int | None], scratch: dict[int, int]) -> tuple[int, ...]:
     """Bytes alive while each node runs: born at it or before, not dead before it."""
     changes = [0] * (len(graph.nodes) + 1)
     base = 0
@@ -135,7 +147,10 @@ def _timeline(graph: Graph, sizes: list[int], deaths: list[int | None]) -> tuple
             changes[storage.born] += size
         if died is not None:
             changes[died + 1] -= size
-    return tuple(accumulate(changes[:-1], initial=base))[1:]
+    alive = list(accumulate(changes[:-1], initial=base))[1:]
+    for node, nbytes in scratch.items():
+        alive[node] += nbytes
+    return tuple(alive)
 
 
 def _forward_end(graph: Graph) -> int:
@@ -164,7 +179,9 @@ def _last_uses(graph: Graph) -> list[int | None]:
     ]
 
 
-def _peak(graph: Graph, sizes: list[int], kinds: list[str], at: int | None, timeline: tuple[int, ...]) -> Peak:
+def _peak(
+    graph: Graph, sizes: list[int], kinds: list[str], at: int | None, timeline: tuple[int, ...], scratch: dict[int, int]
+) -> Peak:
     owners = _owners(graph)
     by_use = dict.fromkeys(USES, 0)
     held: dict[tuple[str, str], int] = {}
@@ -175,6 +192,10 @@ def _peak(graph: Graph, sizes: list[int], kinds: list[str], at: int | None, time
         by_use[kind] += size
         path = owners.get(storage.id, "") if born is None else graph.call_path(graph.nodes[born].call)
         held[path, kind] = held.get((path, kind), 0) + size
+    if at is not None and (extra := scratch.get(at, 0)):
+        by_use["temporaries"] += extra
+        own = (graph.call_path(graph.nodes[at].call), "temporaries")
+        held[own] = held.get(own, 0) + extra
     holders = sorted((Holder(path, use, n) for (path, use), n in held.items() if n), key=lambda h: (-h.nbytes, h[:2]))
     if at is None:
         return Peak(sum(by_use.values()), None, "", "", "forward", by_use, tuple(holders))

@@ -36,19 +36,25 @@ def draw(path: str, title: str, graph: Graph, memory: Memory) -> None:
         )
         for phase, first in memory.phases.items():
             axes.axvline(first, color="#444444", linewidth=0.8, linestyle=":")
-            axes.annotate(phase, (first, 1.0), (3, 3), "data", textcoords="offset points",
-                          xycoords=("data", "axes fraction"), fontsize=8)  # fmt: skip
+            axes.annotate(
+                phase,
+                (first, 1.0),
+                xytext=(3, 3),
+                xycoords=("data", "axes fraction"),
+                textcoords="offset points",
+                fontsize=8,
+            )
         peak = memory.peak
         if peak.node is not None:
             axes.annotate(
                 f"peak {units.data(peak.nbytes)}\n{peak.path or 'the model'}",
-                (peak.node, peak.nbytes / factor), (8, -4), textcoords="offset points", fontsize=8, va="top",
+                (peak.node, peak.nbytes / factor), xytext=(8, 0), textcoords="offset points", fontsize=8, va="bottom",
                 bbox={"boxstyle": "round", "facecolor": "white", "edgecolor": "none", "alpha": 0.8},
             )  # fmt: skip
             axes.plot([peak.node], [peak.nbytes / factor], "ko", markersize=4)
         axes.set(xlabel="ops, in the order in which they run", ylabel=f"alive, {unit}", title=f"{title}\n")
         axes.set_xlim(0, max(len(memory.timeline) - 1, 1))
-        axes.set_ylim(0, 1.08 * peak.nbytes / factor)
+        axes.set_ylim(0, 1.14 * peak.nbytes / factor)
         handles, labels = axes.get_legend_handles_labels()
         axes.legend(handles[::-1], labels[::-1], loc="center left", bbox_to_anchor=(1.0, 0.5), title="at the peak",
                     fontsize=8)  # fmt: skip

@@ -32,7 +32,8 @@ def warmed(optimizer: Optimize, parameters: list[nn.Parameter], skeleton: Skelet
     Raises:
         InputError: an unknown name or argument, something that is no optimizer, one that needs a closure.
     """
-    made = _made(optimizer, parameters, skeleton)
+    with _disable_current_modes():  # some make their state here
+        made = _made(optimizer, parameters, skeleton)
     if inspect.signature(_raw_step(made)).parameters.get("closure", _OPTIONAL).default is inspect.Parameter.empty:
         raise InputError(
             f"optimizer: {type(made).__name__} evaluates the model by a closure as often as it likes, so that a step "

@@ -1,0 +1,108 @@
+import json
+
+import pytest
+
+import cnncost
+from cnncost.cli import main
+
+
+def run(capsysbinary, *arguments):
+    with pytest.raises(SystemExit) as left:
+        main(["memory", *arguments])
+    out, err = capsysbinary.readouterr()
+    return left.value.code, out.decode(), err.decode()
+
+
+def test_a_network_in_words(capsysbinary, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "80")
+    code, out, _ = run(capsysbinary, "lenet5", "--batch", "4", "--optimizer", "adam")
+    assert code == 0
+    assert max(map(len, out.splitlines())) <= 80
+    report = cnncost.analyze("lenet5", "4x1x32x32", training=True, optimizer="adam")
+    lines = {line.split("  ")[0]: line.split() for line in out.splitlines()}
+    parameters = report.totals.param_bytes
+    assert lines["parameters"][1:3] == [f"{parameters / 1024:.0f}", "KiB"]
+    assert lines["optimizer state"][3:5] == [f"{2 * parameters / 1024:.0f}", "KiB"]
+    assert "then a step of adam" in out
+    assert "forward" in out.splitlines()[-1]
+    assert "optimizer" in out.splitlines()[-1]
+
+
+def test_only_a_forward(capsysbinary):
+    code, out, _ = run(capsysbinary, "lenet5", "--inference")
+    assert code == 0
+    assert "training" not in out
+
+
+@pytest.mark.parametrize("ending", [".json", ".md", ".csv", ".txt"])
+def test_files(capsysbinary, tmp_path, ending):
+    target = tmp_path / f"memory{ending}"
+    code, out, _ = run(capsysbinary, "lenet5", "-o", str(target))
+    assert (code, out) == (0, "")
+    text = target.read_text(encoding="utf-8")
+    report = cnncost.analyze("lenet5", training=True)
+    if ending == ".json":
+        data = json.loads(text)
+        training = data["runs"]["training step"]
+        assert training["peak"] == report.memory.training_peak == max(training["timeline"])
+        assert data["runs"]["inference"]["peak"] == report.memory.inference_peak
+    if ending == ".csv":
+        rows = [line.split(",") for line in text.splitlines()[1:]]
+        assert sum(int(row[3]) for row in rows if row[0] == "training step") == report.memory.training_peak
+    if ending == ".md":
+        assert "| parameters |" in text
+
+
+def test_does_it_fit(capsysbinary):
+    code, out, _ = run(capsysbinary, "alexnet", "--batch", "128", "--device-memory", "2GiB", "--max-batch")
+    verdicts = out.splitlines()[-6:]
+    assert code == 0
+    assert any(line.startswith("inference: ") and " fits 2.00 GiB" in line for line in verdicts)
+    assert any(line.startswith("training step: ") and "does not fit 2.00 GiB" in line for line in verdicts)
+    largest = next(line for line in verdicts if line.startswith("training step: the largest batch"))
+    batch = int(largest.split(" is ")[1].split(",")[0])
+    for size, fits in ((batch, True), (batch + 1, False)):
+        report = cnncost.analyze("alexnet", f"{size}x3x227x227", training=True)
+        assert (report.memory.training_peak <= 2 * 2**30) is fits
+
+
+def test_one_example_is_too_much(capsysbinary):
+    _, out, _ = run(capsysbinary, "alexnet", "--device-memory", "1MiB", "--max-batch")
+    assert out.count("not even one example fits 1.00 MiB") == 2
+
+
+def test_another_dtype_halves_it(capsysbinary):
+    peaks = []
+    for dtype in ("float32", "bf16"):
+        _, out, _ = run(capsysbinary, "vgg11", "--dtype", dtype, "--inference", "--format", "json")
+        peaks.append(json.loads(out)["runs"]["inference"]["peak"])
+    assert peaks[0] == 2 * peaks[1]
+
+
+def test_a_picture(capsysbinary, tmp_path):
+    target = tmp_path / "net.png"
+    code, _, err = run(capsysbinary, "lenet5", "--picture", str(target))
+    assert code == 0, err
+    assert target.read_bytes().startswith(b"\x89PNG")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (["lenet5", "--inference", "--optimizer", "sgd"], "--inference is without a training step"),
+        (["lenet5", "--max-batch"], "--max-batch needs --device-memory"),
+        (["lenet5", "--device-memory", "much"], "'much' is no size; expected for example 2GiB"),
+        (["lenet5", "--optimizer", "lbfgs"], "LBFGS evaluates the model by a closure"),
+        (["lenet5", "--dtype", "int8"], "expected a floating-point dtype"),
+        (["lenet5", "-o", "x.html"], "expected a name that ends in .md, .csv, .json or .txt"),
+        (["lenet5", "-o", "nowhere/x.md"], "nowhere"),
+        (["lenet5", "--picture", "x.gif"], "expected a name that ends in .png"),
+        (["lenet6"], "lenet5"),
+        (["lenet5", "--batch", "0"], "0 is not in the range"),
+    ],
+)
+def test_what_is_wrong_is_told(capsysbinary, arguments, says):
+    code, out, err = run(capsysbinary, *arguments)
+    assert (code, out) == (2, "")
+    assert says in err
+    assert "Traceback" not in err
