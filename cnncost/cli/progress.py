@@ -1,4 +1,7 @@
-"""Progress on stderr, in a terminal alone: output that is piped stays what it is."""
+"""Progress on stderr, in a terminal alone: output that is piped stays what it is.
+
+Nothing is drawn by a thread of its own, which would take time from what is being measured.
+"""
 
 from __future__ import annotations
 
@@ -6,17 +9,19 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
+import click
+
 
 @contextmanager
 def steps(what: str) -> Iterator[Callable[[str], None]]:
-    """A line that tells what is going on; the function that is yielded changes its end."""
-    if not sys.stderr.isatty():
-        yield lambda _: None
-        return
-    from rich.console import Console
+    """A line for each step of what is going on; the function that is yielded names one."""
+    shown = sys.stderr.isatty()
 
-    with Console(stderr=True).status(f"{what} …") as status:
-        yield lambda text: status.update(f"{what}: {text} …")
+    def tell(text: str) -> None:
+        if shown:
+            click.echo(f"{what}: {text} …", err=True)
+
+    yield tell
 
 
 @contextmanager
@@ -29,13 +34,12 @@ def progress(total: int, what: str) -> Iterator[Callable[[str], None]]:
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
-    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
-        task = bar.add_task(what, total=total)
-        first = True
+    with Progress(*columns, console=Console(stderr=True), transient=True, auto_refresh=False) as bar:
+        task, done = bar.add_task(what, total=total), 0
 
         def advance(text: str) -> None:
-            nonlocal first
-            bar.update(task, description=text, advance=0 if first else 1)
-            first = False
+            nonlocal done
+            bar.update(task, description=text, completed=done, refresh=True)
+            done += 1
 
         yield advance

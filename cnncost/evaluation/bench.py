@@ -20,7 +20,8 @@ GOAL_ORDER, GOAL_ERROR = 0.95, {"cpu": 0.30, "cuda": 0.35}
 class Figures(NamedTuple):
     """How good the predictions for one batch size are.
 
-    `networks` were measured, `large` of them have more than `LARGE` MACs an example.
+    `networks` were measured, `large` of them have more than `LARGE` MACs an example, and `quiet` of those were
+    measured while the machine was quiet.
     """
 
     batch: int | None
@@ -29,6 +30,8 @@ class Figures(NamedTuple):
     order: float | None
     error: float | None
     error_all: float | None
+    quiet: int
+    quiet_error: float | None
 
 
 @dataclass
@@ -74,8 +77,14 @@ def _figures(batch: int | None, rows: Iterable[Joined]) -> Figures:
     rows = list(rows)
     pairs = [(row.predicted_seconds or 0.0, row.seconds or 0.0) for row in rows]
     large = [pair for pair, row in zip(pairs, rows, strict=True) if is_large(row)]
+    quiet = [
+        pair
+        for pair, row in zip(pairs, rows, strict=True)
+        if is_large(row) and row.measured.timing and not row.measured.timing.noise
+    ]
     order = spearman([p for p, _ in pairs], [m for _, m in pairs])
-    return Figures(batch, len(rows), len(large), order, median_error(large), median_error(pairs))
+    errors = median_error(large), median_error(pairs)
+    return Figures(batch, len(rows), len(large), order, *errors, len(quiet), median_error(quiet))
 
 
 def is_large(row: Joined) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 
 from cnncost import units
 from cnncost.evaluation import tables
@@ -44,7 +45,7 @@ def _figures(bench: Bench, pictures: tuple[str, ...]) -> Iterator[str]:
         yield f"- {figure(found, bench.on)}"
     yield ""
     for picture in pictures:
-        yield f"![]({picture})"
+        yield f"![{Path(picture).stem}]({picture})"
         yield ""
 
 

@@ -98,11 +98,14 @@ def figure(found: Figures, on: str) -> str:
     order = units.NOTHING if found.order is None else f"{found.order:.3f}"
     error = units.NOTHING if found.error is None else f"{found.error:.0%}"
     everywhere = units.NOTHING if found.error_all is None else f"{found.error_all:.0%}"
+    quietly = (
+        f", {found.quiet_error:.0%} of the {found.quiet} measured quietly" if found.quiet_error is not None else ""
+    )
     return (
         f"batch {found.batch or 'as given'}: order of {found.networks} networks: Spearman {order} "
         f"(goal ≥ {GOAL_ORDER}); "
         f"median error of predicted time {error} of the {found.large} above {units.compact(LARGE)} MACs "
-        f"(goal ≤ {GOAL_ERROR[on]:.0%}), {everywhere} of all"
+        f"(goal ≤ {GOAL_ERROR[on]:.0%}){quietly if found.quiet < found.large else ''}, {everywhere} of all"
     )
 
 

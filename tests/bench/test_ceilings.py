@@ -95,3 +95,33 @@ def test_the_hosts_record_says_what_it_must():
     assert found.torch == torch.__version__
     assert found.processor("cpu") == found.cpu
     assert found.gpu == ""
+
+
+def test_what_is_measured_of_a_gpu(quick, monkeypatch):
+    """On a stand-in on the CPU: tf32 beside float32; no caches, pages or copies of the CPU's libraries."""
+    fake = Cpu()
+    fake.name = "cuda"
+    asked = []
+    monkeypatch.setattr(ceilings, "backend", lambda _: fake)
+    monkeypatch.setattr(ceilings, "_copy", lambda _, size: asked.append(size) or 3e12)
+    monkeypatch.setattr(ceilings, "_product", lambda _, name, size: {"tf32": 400e12}.get(name, 60e12) * size / 8192)
+    monkeypatch.setattr(ceilings, "_convolution", lambda _, name: {"tf32": 300e12}.get(name, 50e12))
+    found = ceilings.measure("cuda", "gpu")
+    assert (found.kind, found.overlaps, found.threads) == ("gpu", True, None)
+    assert (found.flops["tf32"], found.flops["float32"]) == (400e12, 60e12)
+    assert found.rates["conv"].flops["tf32"] == 300e12
+    assert (found.caches, found.bandwidth, found.fresh, found.copies) == ((), 3e12, None, False)
+    assert asked == [4 * (1 << 22)]
+    assert "layout" not in found.rates
+
+
+@pytest.mark.parametrize("name", ["float32", "tf32"])
+def test_tensor_cores_are_used_for_tf32_alone_and_left_as_they_were(monkeypatch, name):
+    seen = []
+    matmul, cudnn = torch.backends.cuda.matmul, torch.backends.cudnn
+    before = matmul.allow_tf32, cudnn.allow_tf32
+    monkeypatch.setattr(ceilings, "_best", lambda *_: seen.append((matmul.allow_tf32, cudnn.allow_tf32)) or 1.0)
+    ceilings._product(Cpu(), name, 8)
+    ceilings._convolution(Cpu(), name)
+    assert (seen[0][0], seen[1][1]) == (name == "tf32", name == "tf32")
+    assert (matmul.allow_tf32, cudnn.allow_tf32) == before

@@ -207,3 +207,23 @@ def test_factories_that_fail(factory, message):
 def test_no_input_known():
     with pytest.raises(InputError, match="no input given"):
         real("torch.nn:ReLU")
+
+
+def test_on_cuda_float32_is_not_computed_in_tf32():
+    """On a stand-in for CUDA: what the flags are while the network runs, and after."""
+    matmul, cudnn = torch.backends.cuda.matmul, torch.backends.cudnn
+    before, seen = (matmul.allow_tf32, cudnn.allow_tf32), set()
+
+    class Watching(Net):
+        def forward(self, x):
+            seen.add((matmul.allow_tf32, cudnn.allow_tf32))
+            return super().forward(x)
+
+    backend = Cpu()
+    backend.name = "cuda"
+    for dtype, expected in (("float32", False), ("tf32", True)):
+        (row,) = run.measure(Real("net", Watching, "1x8"), [Case(4, dtype)], backend, QUICK)
+        assert row.status == "measured"
+        assert seen == {(expected, expected)}
+        seen.clear()
+    assert (matmul.allow_tf32, cudnn.allow_tf32) == before

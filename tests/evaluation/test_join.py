@@ -123,7 +123,16 @@ def test_figures_by_batch_size():
     first, second = bench(*rows).figures()
     assert (first.batch, first.networks, first.large) == (1, 4, 2)
     assert first.error == pytest.approx(sum(large) / 2)
-    assert second == Figures(8, 1, 0, None, None, abs(rows[4].error))
+    assert second == Figures(8, 1, 0, None, None, abs(rows[4].error), 0, None)
+
+
+def test_on_a_noisy_machine_the_error_of_what_was_quiet_stands_beside_that_of_all():
+    rows = [row("alexnet", 0.05), row("resnet18", 5.0, noise=("spread 40%",))]
+    (found,) = bench(*rows).figures()
+    assert (found.large, found.quiet, found.quiet_error) == (2, 1, abs(rows[0].error))
+    assert f"(goal ≤ 30%), {abs(rows[0].error):.0%} of the 1 measured quietly, " in render.figure(found, "cpu")
+    (quiet,) = bench(rows[0]).figures()
+    assert "quietly" not in render.figure(quiet, "cpu")
 
 
 def test_other_dtypes_training_and_what_failed_are_no_part_of_the_figures():
@@ -212,7 +221,7 @@ def test_the_document():
         "# Predicted beside measured: CPU",
         "made by `cnncost bench --zoo` in 3.00 s",
         "batch 1: order of 3 networks: Spearman",
-        "![](pictures/a.svg)",
+        "![a](pictures/a.svg)",
         "| alexnet | 1 | 20.0 ms | 2.0 % |",
         "alexnet, batch 1: convolutions are 6.0 % of the parameters, 95 % of the MACs and 95 % of the measured time",
         "- lenet5, 1: −100 %; below 100 M MACs an example",
