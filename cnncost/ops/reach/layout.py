@@ -165,9 +165,7 @@ def split(spec: OpSpec) -> Reach:
 def unbind(spec: OpSpec) -> Reach:
     """Attribute: dim."""
     (axis,) = _axes(spec.get("dim", 0), len(spec.inputs[0].shape))
-    return tuple(
-        Output((Route(0, (moved(axis, [i], i, 0), Reshape(t.shape))),)) for i, t in enumerate(spec.outputs)
-    )
+    return tuple(Output((Route(0, (moved(axis, [i], i, 0), Reshape(t.shape))),)) for i, t in enumerate(spec.outputs))
 
 
 @moves("unfold")

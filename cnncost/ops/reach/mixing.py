@@ -162,7 +162,9 @@ def recurrent(spec: OpSpec) -> Reach | None:
     last, both = len(x) - 1, spec["directions"] == 2
     across: tuple[Step, ...] = (All(last), Spread(last, y[-1]))
     if both and spec["layers"] > 1:
-        found = (Output((Route(0, (*mixed(x, axis, slides=True), *across))),))
+        found = Output(
+            (Route(0, (*mixed(x, axis, slides=True), *across))),
+        )
     elif both:
         found = (Output(tuple(Route(0, steps) for steps in _directions(x, axis, y[-1]))),)
     else:

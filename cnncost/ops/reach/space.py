@@ -103,6 +103,7 @@ def unfolded(
 
 def folded(axis: int, size: int, count: int, kernel: int, stride: int, padding: int, dilation: int) -> windows.Window:
     """The inverse of `unfolded`, on an axis of count·kernel positions: overlapping windows are summed."""
+
     def taps(j: int) -> tuple[int, ...]:
         found = ((a, *divmod(j + padding - a * dilation, stride)) for a in range(kernel))
         return tuple(i * kernel + a for a, i, rest in found if not rest)

@@ -15,7 +15,9 @@ from math import floor, gcd
 from cnncost.ops.reach.registry import All, Pattern, Positions, Step, Window
 
 
-def sliding(axis: int, size: int, out: int, *, kernel: int, stride: int = 1, padding: int = 0, dilation: int = 1) -> Window:
+def sliding(
+    axis: int, size: int, out: int, *, kernel: int, stride: int = 1, padding: int = 0, dilation: int = 1
+) -> Window:
     """A convolution's or pooling's window: output j sees j·stride - padding + m·dilation, m < kernel."""
     return _sliding(size, out, kernel, stride, padding, dilation)._replace(axis=axis)
 
@@ -36,6 +38,7 @@ def _clipped(first: int, reach: int, step: int, size: int) -> range:
 @cache
 def transposed(axis: int, size: int, out: int, kernel: int, stride: int, padding: int, dilation: int) -> Window:
     """A transposed convolution's: output j sees each i with i·stride - padding + m·dilation = j, m < kernel."""
+
     def taps(j: int) -> tuple[int, ...]:
         found = (divmod(j + padding - m * dilation, stride) for m in range(kernel))
         return tuple(sorted(i for i, rest in found if not rest))
@@ -82,13 +85,17 @@ def _single(x: float) -> float:
 @cache
 def resized(axis: int, size: int, out: int, fn: str, align: bool, scale: float | None) -> Window:
     """`fn`: torch's name of the interpolation; `scale`: the factor that was asked for, if it was one."""
-    kind = next((k for k in ("nearest_exact", "nearest", "linear", "bicubic") if k in fn), "linear")
+    kind = next(k for k in ("nearest_exact", "nearest", "linear", "cubic") if k in fn)
+    if size == out and (kind != "cubic" or fn.endswith("_aa")):  # torch copies
+        return Window(axis, tuple(range(j, j + 1) for j in range(out)), Pattern(1, 1, ((0,),)), slides=True)
+    if kind == "nearest" and out == 2 * size:  # torch doubles, whatever factor was asked for
+        scale = None
     ratio = _ratio(size, out, kind, align, scale)
     if fn.endswith("_aa"):
-        sees = tuple(_filtered(j, float(ratio), kind, size) for j in range(out))
+        sees = tuple(_filtered(j, ratio, kind, size) for j in range(out))
         taps = [_filtered(j, ratio, kind, None) for j in range(ratio.denominator)]
     else:
-        step = _single(float(ratio)) if size != out else 1.0
+        step = _single(float(ratio))
         sees = tuple(_clamped(_near(j, step, kind, align, True), size) for j in range(out))
         taps = [tuple(_near(q, ratio, kind, align, False)) for q in range(ratio.denominator)]
     return Window(axis, sees, Pattern(ratio.denominator, ratio.numerator, tuple(map(tuple, taps))), slides=True)
@@ -98,8 +105,6 @@ def _ratio(size: int, out: int, kind: str, align: bool, scale: float | None) -> 
     """Input positions per output position."""
     if align and "nearest" not in kind:
         return Fraction(size - 1, out - 1) if out > 1 else Fraction(0)
-    if size == out and not scale:
-        return Fraction(1)
     return 1 / Fraction(scale).limit_denominator(4096) if scale else Fraction(size, out)
 
 
@@ -123,9 +128,12 @@ def _clamped(positions: Iterable[int], size: int) -> Positions:
 
 
 def _filtered(j: int, ratio: float | Fraction, kind: str, size: int | None) -> Positions:
-    """An antialiasing filter is as much wider as the image gets smaller."""
-    half = (2 if kind == "bicubic" else 1) * max(ratio, 1)
-    center = ratio * (j + Fraction(1, 2)) if isinstance(ratio, Fraction) else ratio * (j + 0.5)
-    nudge = Fraction(1, 2) if isinstance(ratio, Fraction) else 0.5
-    first, last = floor(center - half + nudge), floor(center + half + nudge)
-    return tuple(range(first, last)) if size is None else range(max(first, 0), min(last, size))
+    """An antialiasing filter is as much wider as the image gets smaller; within a size in single precision."""
+    taps = 2 if kind == "cubic" else 1
+    if size is None:
+        center, reach = ratio * (j + Fraction(1, 2)), taps * max(ratio, 1)
+        return range(floor(center - reach + Fraction(1, 2)), floor(center + reach + Fraction(1, 2)))
+    step = _single(float(ratio))
+    center, reach = _single(step * (j + 0.5)), _single(taps * max(step, 1.0))
+    first, last = floor(_single(center - reach) + 0.5), floor(_single(center + reach) + 0.5)
+    return range(max(first, 0), min(last, size))

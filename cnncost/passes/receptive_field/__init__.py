@@ -11,12 +11,13 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from fractions import Fraction
 from itertools import product
+from math import prod
 from typing import NamedTuple
 
 from cnncost.errors import CnncostError
 from cnncost.graph import Graph
 from cnncost.passes.receptive_field.cells import Cell, hull_of
-from cnncost.passes.receptive_field.field import GLOBAL, UNKNOWN, Broken, Extent, Field, Law
+from cnncost.passes.receptive_field.field import GLOBAL, UNKNOWN, Broken, Extent, Field, Law, reduced
 from cnncost.passes.receptive_field.result import ReceptiveField, Size, Step
 from cnncost.passes.receptive_field.walk import Lost, Seen, Walk, spatial_axes
 
@@ -58,27 +59,27 @@ class ReceptiveFields:
         if output is None or chosen is None:
             return None
         found = [seen.get((chosen.number, axis)) for axis in chosen.axes]
-        numbers = [_numbers(each) for each in found]
         path = self.graph.call_path(call)
+        units = _Units(path, self.graph.values[output].shape, [f for f in found if isinstance(f, Field)])
+        numbers = [_numbers(units.each(field) if isinstance(field, Field) else field, units.inner) for field in found]
         field = ReceptiveField(
             path, chosen.number, chosen.size, *(tuple(each) for each in zip(*(n[:4] for n in numbers), strict=True)),
             notes=tuple(dict.fromkeys(n.note for n in numbers if n.note)),
         )  # fmt: skip
         if unit is None:
             return field
-        units = _Units(path, self.graph.values[output].shape, [f for f in found if isinstance(f, Field)])
         index = units.index(tuple(unit))
         return field._replace(unit=tuple(unit), box=tuple(_box(each, index) for each in found))
 
-    def units(self, call: int, image: int | None = None) -> tuple[int, ...]:
-        """How many units a layer has along each of its spatial axes."""
+    def units(self, call: int, image: int | None = None) -> dict[int, int]:
+        """Along which axes of its output a layer's units lie, and how many there are along each."""
         output, seen = self._output(call)
         chosen = self._image(image, seen)
         if output is None or chosen is None:
-            return ()
+            return {}
         found = [seen.get((chosen.number, axis)) for axis in chosen.axes]
-        shape = self.graph.values[output].shape
-        return _Units("", shape, [f for f in found if isinstance(f, Field)]).sizes
+        units = _Units("", self.graph.values[output].shape, [f for f in found if isinstance(f, Field)])
+        return dict(zip(units.axes, units.sizes, strict=True))
 
     def _output(self, call: int) -> tuple[int | None, Seen]:
         """The first output that sees something, or else the first."""
@@ -110,7 +111,8 @@ def receptive_fields(graph: Graph) -> ReceptiveFields:
     images = []
     for number, value in enumerate(graph.inputs):
         shape = graph.values[value].shape
-        axes = spatial_axes(shape, (axis for n, axis in walk.slid if n == number))
+        slid, inner = ([axis for n, axis in keys if n == number] for keys in (walk.slid, walk.inner))
+        axes = spatial_axes(shape, slid, inner)
         if axes:
             images.append(Image(number, axes, tuple(shape[axis] for axis in axes)))
     wanted = {(image.number, axis) for image in images for axis in image.axes}
@@ -134,38 +136,42 @@ class _Numbers(NamedTuple):
     note: str = ""
 
 
-def _numbers(field: Field | Lost | None) -> _Numbers:
+def _numbers(field: Field | Lost | None, inner: dict[int, list[tuple[int, int]]]) -> _Numbers:
+    """Of the units of a layer, each over all channels."""
     if field is None:
         return _Numbers(0, UNKNOWN, UNKNOWN, 0, "it sees nothing of this input")
     if isinstance(field, Lost):
         where = f" in {field.path}" if field.path else ""
         return _Numbers(UNKNOWN, UNKNOWN, UNKNOWN, UNKNOWN, f"{field.op}{where} can't be followed")
-    seen = _widest(field.exact)
-    if isinstance(field.law, Broken):
-        return _Numbers(seen, UNKNOWN, UNKNOWN, seen, field.law.reason)
-    if not isinstance(field.law, Law):
+    seen, law = _widest(field.exact), field.law
+    if isinstance(law, Broken):
+        return _Numbers(seen, UNKNOWN, UNKNOWN, seen, law.reason)
+    if not isinstance(law, Law):
         return _Numbers(GLOBAL, GLOBAL, GLOBAL, seen)
-    return _Numbers(_widest(field.law.cells), _jump(field, field.law), _start(field, field.law), seen)
+    return _Numbers(_widest(law.cells), _jump(field, law, inner), _start(field, law), seen)
 
 
 def _widest(cells: Sequence[Cell]) -> int:
     return max((last - first + 1 for first, last in filter(None, cells)), default=0)
 
 
-def _jump(field: Field, law: Law) -> int | Fraction:
-    """From one unit to the next; where the axis is cut into windows, from one unit in a window to the next."""
-    image, inner = field.image, 1
-    for i, atom in enumerate(field.atoms):
-        if atom.place and i != image:
-            inner *= atom.size
-    jump = Fraction(law.shift, law.period * inner)
+def _jump(field: Field, law: Law, inner: dict[int, list[tuple[int, int]]]) -> int | Fraction:
+    """From one unit to the next along the input's axis. In a row of H·W tokens the next along H is W further on."""
+    jump = Fraction(law.shift, law.period)
+    if field.image is not None:
+        axis = next(i for i, part in enumerate(field.parts) if part.start <= field.image < part.stop)
+        after = prod(atom.size for atom in field.atoms[field.image + 1 : field.parts[axis].stop])
+        jump /= after // prod(size for behind, size in inner[axis] if behind < after)
     return jump.numerator if jump.denominator == 1 else jump
 
 
 def _start(field: Field, law: Law) -> Size:
-    image = field.image
-    cells = law.cells if image is None else [law.cells[i] for i in _picked(field.law_dims, {image: 0})]
-    whole = hull_of(cells)
+    """The first position that unit 0 sees."""
+    first: dict[int, int] = {}
+    if field.image is not None:
+        part = next(part for part in field.parts if part.start <= field.image < part.stop)
+        first = {i: 0 if i == field.image else field.atoms[i].lookup[0] for i in range(part.start, part.stop)}
+    whole = hull_of([law.cells[i] for i in _picked(field.law_dims, first)])
     return UNKNOWN if whole is None else whole[0]
 
 
@@ -183,16 +189,27 @@ def _picked(dims: Sequence[int], fixed: dict[int, int]) -> Iterator[int]:
 
 
 class _Units:
-    """The units of a layer: positions along the axes that come from the image's."""
+    """The units of a layer: positions along the axes that come from the image's, each over all of the others.
+
+    Where an axis was cut (windows, space to depth), its outer part tells units apart.
+    """
 
     def __init__(self, path: str, shape: tuple[int, ...], fields: Sequence[Field]) -> None:
         self.path = path
         self.axes = sorted(
             axis
             for axis in range(len(shape))
-            if any(atom.place for field in fields for atom in field.atoms[field.parts[axis]])
+            if any(atom.image for field in fields for atom in field.atoms[field.parts[axis]])
         )
         self.sizes = tuple(shape[axis] for axis in self.axes)
+        self.inner = {axis: _inner(fields, axis) for axis in self.axes}
+
+    def each(self, field: Field) -> Field:
+        """What the units see: the hull over all axes that don't tell them apart."""
+        for axis, count in enumerate(field.counts):
+            if count and axis not in self.axes:
+                field = reduced(field, axis)
+        return field
 
     def index(self, unit: tuple[int, ...]) -> dict[int, int]:
         """Position by axis of the tensor. Raises CnncostError if there is no such unit."""
@@ -205,6 +222,17 @@ class _Units:
                 last = ", ".join(str(n - 1) for n in self.sizes)
                 raise CnncostError(f"{layer}: there is no unit {unit}; they go from 0 to ({last})")
         return dict(zip(self.axes, unit, strict=True))
+
+
+def _inner(fields: Sequence[Field], axis: int) -> list[tuple[int, int]]:
+    """The atoms of an axis that come from axes of the input: how many positions are behind each, and its size."""
+    places = []
+    for field in fields:
+        part = field.parts[axis]
+        if field.image is not None and part.start <= field.image < part.stop:
+            after = prod(atom.size for atom in field.atoms[field.image + 1 : part.stop])
+            places.append((after, field.atoms[field.image].size))
+    return places
 
 
 def _box(field: Field | Lost | None, index: dict[int, int]) -> Cell | Extent:

@@ -31,18 +31,20 @@ def joined(fields: Sequence[Field], along: int | None = None) -> Field:
     first = fields[0]
     if all(field is first for field in fields):
         return first
-    fields = _aligned(fields)
+    pieces = _aligned(fields)
     atoms: list[Atom] = []
-    pieces = list(fields)
-    for index in range(len(fields[0].atoms)):
-        atom, groups = _common([field.atoms[index] for field in fields])
+    for index in range(len(pieces[0].atoms)):
+        atom, groups = _common([piece.atoms[index] for piece in pieces])
         atoms.append(atom)
         pieces = [
-            _finer(field, index, atom, each) if each is not None else field
-            for field, each in zip(pieces, groups, strict=True)
+            piece if each is None else _finer(piece, index, atom, each)
+            for piece, each in zip(pieces, groups, strict=True)
         ]
-    exact = reduce(union, [field.exact for field in pieces])
-    return Field(tuple(atoms), pieces[0].counts, exact, _law(pieces, along))
+    exact = reduce(union, [piece.exact for piece in pieces])
+    law, image = _law(pieces, along)
+    if isinstance(law, Law):  # the atom that another's law was drawn out along is one like others now
+        atoms = [atom._replace(image=index == image) for index, atom in enumerate(atoms)]
+    return Field(tuple(atoms), pieces[0].counts, exact, law)
 
 
 # ---- the same atoms in all
@@ -127,7 +129,7 @@ def _finer(field: Field, index: int, atom: Atom, groups: list[tuple[int]]) -> Fi
     own = field.atoms[index]
     exact = regrouped(field.exact, field.dims, index, groups)
     law = field.law
-    if isinstance(law, Law) and not own.image and not (atom.image and own.classes == 1):
+    if isinstance(law, Law) and not own.image:
         law = law._replace(cells=regrouped(law.cells, field.law_dims, index, groups))
     made = Atom(atom.size, atom.classes, atom.table, own.image, own.place)
     atoms = (*field.atoms[:index], made, *field.atoms[index + 1 :])
@@ -137,25 +139,27 @@ def _finer(field: Field, index: int, atom: Atom, groups: list[tuple[int]]) -> Fi
 # ---- one law
 
 
-def _law(fields: Sequence[Field], along: int | None) -> Rule:
+def _law(fields: Sequence[Field], along: int | None) -> tuple[Rule, int | None]:
+    """The law of the union, and the index of the atom that it is drawn out along."""
     laws = [field.law for field in fields]
     if any(law is GLOBAL for law in laws):
-        return GLOBAL
+        return GLOBAL, None
     if broken := next((law for law in laws if isinstance(law, Broken)), None):
-        return broken
+        return broken, None
     told = [(field, law) for field, law in zip(fields, laws, strict=True) if isinstance(law, Law)]
-    seeing = [(field, law) for field, law in told if any(cell is not None for cell in law.cells)]
-    return _agreed(seeing or told, along)
-
-
-def _agreed(told: list[tuple[Field, Law]], along: int | None) -> Rule:
-    images = {field.image for field, _ in told}
+    seeing = [(field, law) for field, law in told if any(cell is not None for cell in law.cells)] or told[:1]
+    images = {field.image for field, _ in seeing}
     if len(images) > 1:
-        return Broken("paths don't align: one lies along another axis, or is of fixed positions")
+        return Broken("paths don't align: one lies along another axis, or is of fixed positions"), None
+    (image,) = images
+    return _agreed(seeing, image, along), image
+
+
+def _agreed(told: list[tuple[Field, Law]], image: int | None, along: int | None) -> Rule:
     jumps = {Fraction(law.shift, law.period) for _, law in told}
     if len(jumps) > 1:
         return Broken(f"paths don't align: they meet with jumps of {' and '.join(map(str, sorted(jumps)))}")
-    (image,), (jump,) = images, jumps
+    (jump,) = jumps
     period = lcm(*(law.period for _, law in told))
     grids = [_drawn(field, law, period) for field, law in told]
     if image is not None and along is not None:

@@ -37,12 +37,19 @@ Seen: TypeAlias = "dict[Key, Field | Lost]"
 
 
 class Walk:
-    """One walk. `seen` holds what the values of interest see, `slid` the input axes that ops slide along."""
+    """One walk.
+
+    Attributes:
+        seen: what the values see.
+        slid: the input axes that ops slide along; `inner` those that are an inner part of an axis that they slide
+            along: W in a row of H·W tokens, but also channels that a pixel shuffle has put between pixels.
+    """
 
     def __init__(self, graph: Graph) -> None:
         self.graph = graph
         self.seen: dict[int, Seen] = {}
         self.slid: set[Key] = set()
+        self.inner: set[Key] = set()
         for number, value in enumerate(graph.inputs):
             shape = graph.values[value].shape
             if not prod(shape):
@@ -101,8 +108,11 @@ class Walk:
         return field
 
     def _slide(self, field: Field, axis: int, key: Key) -> None:
-        if any(atom.place for atom in field.atoms[field.parts[axis]]):
-            self.slid.add(key)
+        outer = True
+        for atom in field.atoms[field.parts[axis]]:
+            if atom.image:
+                (self.slid if outer else self.inner).add(key)
+            outer = outer and atom.size == 1
 
 
 def _unrouted(inputs: Sequence[Field | Lost | None], output: Output) -> bool:
@@ -131,12 +141,14 @@ def _stepped(field: Field, step: Step) -> Field | None:
             return spread(reduced(field, step.axis), step.axis, step.size)
 
 
-def spatial_axes(shape: Shape, slid: Iterable[int]) -> tuple[int, ...]:
+def spatial_axes(shape: Shape, slid: Iterable[int], inner: Iterable[int]) -> tuple[int, ...]:
     """The axes of an input that are space: those along which something slides, attends or recurs.
 
     Where nothing does (a perceptron), those of an image by convention: N,C,*; N,*,* for three axes; none for two.
     """
-    found = tuple(sorted(slid))
+    found = set(slid)
+    if len(found) == 1:  # a row of tokens begins with H, or T, and has W in it
+        found |= {axis for axis in inner if axis > min(found)}
     if found or len(shape) < 3:
-        return found
+        return tuple(sorted(found))
     return tuple(range(2, len(shape))) if len(shape) > 3 else (1, 2)
