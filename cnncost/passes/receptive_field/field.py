@@ -173,8 +173,10 @@ def windowed(field: Field, axis: int, window: Window) -> Field:
     atom = field.atoms[index]
     size = len(window.sees)
     if atom.image:
+        drawn = not (window.pattern is not None and window.pattern.shift == 0)  # else these positions, however long it is
+        made = Atom(size, size, None, drawn, drawn)
         exact = regrouped(field.exact, field.dims, index, window.sees)
-        return _replaced(field, index, Atom(size, size, None, True, True), exact, _composed(field, window))
+        return _replaced(field, index, made, exact, _composed(field, window))
     if atom.classes == 1 and all(window.sees):
         return _replaced(field, index, Atom(size, 1, None, False, atom.place), field.exact, field.law)
     lookup = atom.lookup
