@@ -1,4 +1,4 @@
-"""Ops that mix along whole axes: products, attention, recurrence, normalisation, softmax, reductions, transforms."""
+"""Products, attention, recurrence."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ from cnncost.ops.reach.registry import (
     All,
     Output,
     Permute,
-    Picked,
     Reach,
     Reshape,
     Route,
@@ -18,23 +17,8 @@ from cnncost.ops.reach.registry import (
     reach,
     routes,
 )
-from cnncost.ops.reach.space import over_groups
+from cnncost.ops.reach.space import broadcast, mixed, over_groups
 from cnncost.ops.reach.windows import moved, up_to
-
-
-def mixed(shape: Shape, *axes: int, slides: bool = False) -> tuple[Step, ...]:
-    """Steps by which every position along these axes sees all of them."""
-    return tuple(step for axis in axes for step in (All(axis, slides), Spread(axis, shape[axis])))
-
-
-def broadcast(shape: Shape, out: Shape) -> tuple[Step, ...] | None:
-    """Steps to a broadcast shape; None if it is none."""
-    padded = (1,) * (len(out) - len(shape)) + shape
-    if len(padded) != len(out) or any(n not in (1, m) for n, m in zip(padded, out, strict=True)):
-        return None
-    grown = (Spread(axis, m) for axis, (n, m) in enumerate(zip(padded, out, strict=True)) if n != m)
-    return ((Reshape(padded),) if padded != shape else ()) + tuple(grown)
-
 
 # ---- products
 
@@ -162,20 +146,17 @@ def recurrent(spec: OpSpec) -> Reach | None:
     last, both = len(x) - 1, spec["directions"] == 2
     across: tuple[Step, ...] = (All(last), Spread(last, y[-1]))
     if both and spec["layers"] > 1:
-        found = Output(
-            (Route(0, (*mixed(x, axis, slides=True), *across))),
-        )
-    elif both:
-        found = (Output(tuple(Route(0, steps) for steps in _directions(x, axis, y[-1]))),)
+        ways: list[tuple[Step, ...]] = [(*mixed(x, axis, slides=True), *across)]
     else:
-        found = (Output((Route(0, (up_to(axis, x[axis]), *across)),)),)
-    states = tuple(Output((Route(0, _state(x, axis, t.shape)),)) for t in spec.outputs[1:])
-    return found + states
+        ways = _directions(x, axis, y[-1]) if both else [(up_to(axis, x[axis]), *across)]
+    states = [Output((Route(0, _state(x, axis, t.shape)),)) for t in spec.outputs[1:]]
+    return (Output(tuple(Route(0, steps) for steps in ways)), *states)
 
 
 def _directions(x: Shape, axis: int, width: int) -> list[tuple[Step, ...]]:
     """Forwards in the first half of the features, backwards in the second."""
-    half, last, ways = width // 2, len(x) - 1, []
+    half, last = width // 2, len(x) - 1
+    ways: list[tuple[Step, ...]] = []
     for backwards in (False, True):
         place: list[int | None] = [None] * width
         place[backwards * half : backwards * half + half] = range(half)
@@ -191,154 +172,3 @@ def _state(x: Shape, axis: int, state: Shape) -> tuple[Step, ...]:
     if axis == 1:
         steps.append(Permute((1, 0, 2)))
     return (*steps, Spread(0, state[0]))
-
-
-# ---- normalisation, softmax, reductions
-
-
-@reach("norm")
-def norm(spec: OpSpec) -> Reach:
-    """Each element sees all that its mean and variance are taken over.
-
-    Running statistics are constants, as in eval mode: batch norm then sees itself alone. Layer norm sees the
-    normalised axes; group norm its group's channels and all of space; instance norm all of space.
-    Attributes: fn, statistics, axes, groups.
-    """
-    shape, fn = spec.inputs[0].shape, spec["fn"]
-    space = range(2, len(shape))
-    if fn in {"layer", "rms"}:
-        first = len(shape) - spec["axes"]
-        steps = mixed(shape, *range(first, len(shape)))
-    elif fn == "group":
-        steps = (*mixed(shape, *space), *over_groups(shape, 1, spec["groups"], shape[1]))
-    elif not spec["statistics"]:
-        steps = ()
-    elif fn == "instance":
-        steps = mixed(shape, *space)
-    else:
-        steps = mixed(shape, *(axis for axis in range(len(shape)) if axis != 1))
-    return alike(spec, [Route(0, steps)])
-
-
-@reach("softmax")
-def softmax(spec: OpSpec) -> Reach:
-    """Each element sees all along the axis. Attribute: axis."""
-    shape = spec.inputs[0].shape
-    return routes(Route(0, mixed(shape, spec["axis"] % len(shape)) if shape else ()))
-
-
-@reach("scan")
-def scan(spec: OpSpec) -> Reach:
-    """Each element sees those so far. Attribute: axis."""
-    shape = spec.inputs[0].shape
-    axis = spec["axis"] % len(shape) if shape else 0
-    return alike(spec, [Route(0, (up_to(axis, shape[axis], slides=False),) if shape else ())])
-
-
-@reach("reduce")
-def reduce(spec: OpSpec) -> Reach:
-    """Sees all along the axes `dim`; without them, all."""
-    shape, dim = spec.inputs[0].shape, spec.get("dim")
-    named = (dim,) if isinstance(dim, int) else tuple(dim or ())
-    axes = {d % len(shape) for d in named} if shape and named else set(range(len(shape)))
-    steps = (*(All(axis) for axis in sorted(axes)), Reshape(spec.outputs[0].shape))
-    return alike(spec, [Route(0, steps)])
-
-
-@reach("sort")
-def sort(spec: OpSpec) -> Reach | None:
-    """Each place sees all along the axis. Attributes: fn, axis."""
-    shape, out = spec.inputs[0].shape, spec.outputs[0].shape
-    if not shape or spec["axis"] is None or "unique" in spec["fn"]:
-        return None
-    axis = spec["axis"] % len(shape)
-    if len(out) < len(shape):
-        return alike(spec, [Route(0, (All(axis), Reshape(out)))])
-    return alike(spec, [Route(0, (All(axis), Spread(axis, out[axis])))])
-
-
-@reach("loss")
-def loss(spec: OpSpec) -> Reach | None:
-    """Its mean or sum sees all of the input."""
-    if spec.outputs[0].shape:
-        return None
-    found = []
-    for i, t in enumerate(spec.inputs):
-        found.append(Route(i, (*(All(axis) for axis in range(len(t.shape))), Reshape(()))))
-    return alike(spec, found)
-
-
-@reach("fft")
-def fft(spec: OpSpec) -> Reach | None:
-    """Each frequency sees all along the transformed axes. Attribute: dims."""
-    dims, out = spec.get("dims"), spec.outputs[0].shape
-    if dims is None:
-        return None
-    steps = [step for d in dims for step in (All(d % len(out)), Spread(d % len(out), out[d]))]
-    return routes(Route(0, tuple(steps)))
-
-
-# ---- elementwise, constants, picking
-
-
-@reach("pointwise")
-def pointwise(spec: OpSpec) -> Reach | None:
-    """Each element sees the elements at its place; inputs broadcast."""
-    out = spec.outputs[0].shape
-    if spec["fn"] in {"glu", "cross"}:
-        return _along(spec)
-    found = []
-    for i, t in enumerate(spec.inputs):
-        steps = broadcast(t.shape, out)
-        if steps is None:
-            return None
-        found.append(Route(i, steps))
-    return routes(*found)
-
-
-def _along(spec: OpSpec) -> Reach | None:
-    """GLU takes its halves of an axis together; a cross product all three."""
-    out, axis = spec.outputs[0].shape, spec.get("axis")
-    if axis is None:
-        return None
-    axis %= len(out)
-    if spec["fn"] == "cross":
-        return routes(*(Route(i, mixed(out, axis)) for i in range(len(spec.inputs))))
-    halves = (moved(axis, range(start, start + out[axis]), start) for start in (0, out[axis]))
-    return routes(*(Route(0, (half,)) for half in halves))
-
-
-@reach("create")
-def create(spec: OpSpec) -> Reach:
-    """Constants and random numbers depend on no input."""
-    return tuple(Output(()) for _ in spec.outputs)
-
-
-@reach("dropout")
-def dropout(spec: OpSpec) -> Reach | None:
-    """Each element sees itself, and the mask that it is multiplied with."""
-    found = []
-    for i, t in enumerate(spec.inputs):
-        steps = broadcast(t.shape, spec.outputs[0].shape)
-        if steps is None:
-            return None
-        found.append(Route(i, steps))
-    return alike(spec, found)
-
-
-@reach("gather")
-def gather(spec: OpSpec) -> Reach | None:
-    """An embedding sees its index; elements picked along an axis see one that the data decide."""
-    x, y = spec.inputs[0].shape, spec.outputs[0].shape
-    if spec["fn"] == "embedding":
-        ids = spec.inputs[1].shape
-        return routes(Route(1, (Reshape((*ids, 1)), Spread(len(ids), y[-1]))))
-    if spec["fn"] == "one_hot":
-        return routes(Route(0, (Reshape((*x, 1)), Spread(len(x), y[-1]))))
-    dim = spec.get("dim")
-    if spec["fn"] not in {"index_select", "gather", "take_along_dim"} or dim is None or len(x) != len(y):
-        return None
-    axis = dim % len(x)
-    if spec["fn"] != "index_select" and x[:axis] + x[axis + 1 :] != y[:axis] + y[axis + 1 :]:
-        return None
-    return routes(Route(0, (Picked(axis, y[axis]),)))

@@ -6,7 +6,7 @@ from math import prod
 
 from cnncost.graph import OpSpec, Shape
 from cnncost.ops.reach import windows
-from cnncost.ops.reach.registry import All, Reach, Reshape, Route, Spread, Step, alike, reach, routes
+from cnncost.ops.reach.registry import All, Pattern, Reach, Reshape, Route, Spread, Step, Window, alike, reach, routes
 
 
 def over_groups(shape: Shape, axis: int, groups: int, out: int) -> tuple[Step, ...]:
@@ -20,6 +20,20 @@ def over_groups(shape: Shape, axis: int, groups: int, out: int) -> tuple[Step, .
         Spread(axis + 1, out // groups),
         Reshape((*before, out, *after)),
     )
+
+
+def mixed(shape: Shape, *axes: int, slides: bool = False) -> tuple[Step, ...]:
+    """Steps by which every position along these axes sees all of them."""
+    return tuple(step for axis in axes for step in (All(axis, slides), Spread(axis, shape[axis])))
+
+
+def broadcast(shape: Shape, out: Shape) -> tuple[Step, ...] | None:
+    """Steps to a broadcast shape; None if it is none."""
+    padded = (1,) * (len(out) - len(shape)) + shape
+    if len(padded) != len(out) or any(n not in (1, m) for n, m in zip(padded, out, strict=True)):
+        return None
+    grown = (Spread(axis, m) for axis, (n, m) in enumerate(zip(padded, out, strict=True)) if n != m)
+    return ((Reshape(padded),) if padded != shape else ()) + tuple(grown)
 
 
 @reach("conv")
@@ -97,11 +111,11 @@ def unfolded(
         for a in range(kernel):
             at = i * stride - padding + a * dilation
             sees.append((at,) if 0 <= at < shape[axis] else ())
-    window = windows.Window(axis, tuple(sees), windows.Pattern(kernel, stride, taps), slides=True)
+    window = Window(axis, tuple(sees), Pattern(kernel, stride, taps), slides=True)
     return window, Reshape((*shape[:axis], count, kernel, *shape[axis + 1 :]))
 
 
-def folded(axis: int, size: int, count: int, kernel: int, stride: int, padding: int, dilation: int) -> windows.Window:
+def folded(axis: int, size: int, count: int, kernel: int, stride: int, padding: int, dilation: int) -> Window:
     """The inverse of `unfolded`, on an axis of count·kernel positions: overlapping windows are summed."""
 
     def taps(j: int) -> tuple[int, ...]:
@@ -109,8 +123,8 @@ def folded(axis: int, size: int, count: int, kernel: int, stride: int, padding: 
         return tuple(i * kernel + a for a, i, rest in found if not rest)
 
     sees = tuple(tuple(t for t in taps(j) if 0 <= t < count * kernel) for j in range(size))
-    pattern = windows.Pattern(stride, kernel, tuple(taps(q) for q in range(stride)))
-    return windows.Window(axis, sees, pattern, slides=True)
+    pattern = Pattern(stride, kernel, tuple(taps(q) for q in range(stride)))
+    return Window(axis, sees, pattern, slides=True)
 
 
 def blocks(size: int, kernel: int, stride: int, padding: int, dilation: int) -> int:

@@ -7,7 +7,7 @@ single precision where they compute in it.
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from fractions import Fraction
 from functools import cache
 from math import floor, gcd
@@ -77,9 +77,13 @@ def up_to(axis: int, size: int, *, slides: bool = True, backwards: bool = False)
 # ---- interpolation
 
 
-def _single(x: float) -> float:
+def _single(x: float | Fraction) -> float:
     """Rounded to single precision."""
     return float(struct.unpack("f", struct.pack("f", x))[0])
+
+
+def _exact(x: float | Fraction) -> float | Fraction:
+    return x
 
 
 @cache
@@ -110,7 +114,7 @@ def _ratio(size: int, out: int, kind: str, align: bool, scale: float | None) -> 
 
 def _near(j: int, step: float | Fraction, kind: str, align: bool, low: bool) -> Iterable[int]:
     """The input positions that output j is made of; `low` computes it as torch does, in single precision."""
-    rounded = _single if low else lambda x: x
+    rounded: Callable[[float | Fraction], float | Fraction] = _single if low else _exact
     if kind == "nearest":
         return (floor(rounded(j * step)),)
     if kind == "nearest_exact":

@@ -21,7 +21,7 @@ def hull(a: Cell, b: Cell) -> Cell:
         return b
     if b is None:
         return a
-    return (a[0] if a[0] < b[0] else b[0], a[1] if a[1] > b[1] else b[1])
+    return (min(a[0], b[0]), max(a[1], b[1]))
 
 
 def hull_of(cells: Iterable[Cell]) -> Cell:
@@ -29,9 +29,12 @@ def hull_of(cells: Iterable[Cell]) -> Cell:
     return reduce(hull, cells, None)
 
 
-def union(a: Cells, b: Cells) -> Cells:
+def union(grids: Sequence[Cells]) -> Cells:
     """Cell by cell."""
-    return a if a is b else [hull(x, y) for x, y in zip(a, b, strict=True)]
+    first, *rest = grids
+    for grid in rest:
+        first = [hull(x, y) for x, y in zip(first, grid, strict=True)]
+    return first
 
 
 def moved(cell: Cell, by: int) -> Cell:
@@ -49,7 +52,7 @@ def regrouped(cells: Cells, dims: Sequence[int], axis: int, groups: Sequence[Seq
     for start in range(0, len(cells), n * inner):
         for group in groups:
             parts = [cells[start + i * inner : start + (i + 1) * inner] for i in group]
-            made += reduce(union, parts) if parts else [None] * inner
+            made += union(parts) if parts else [None] * inner
     return made
 
 

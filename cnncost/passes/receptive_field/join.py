@@ -5,22 +5,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 from fractions import Fraction
 from functools import reduce
+from itertools import pairwise
 from math import lcm, prod
+from typing import TypeAlias
 
 from cnncost.passes.receptive_field.cells import Cells, permuted, regrouped, union
-from cnncost.passes.receptive_field.field import (
-    GLOBAL,
-    Atom,
-    Broken,
-    Field,
-    Law,
-    Rule,
-    law_taken,
-    single,
-    split,
-)
+from cnncost.passes.receptive_field.field import GLOBAL, Atom, Broken, Field, Law, Rule
+from cnncost.passes.receptive_field.steps import law_taken, single, split
 
-Sizes = tuple[int, ...]
+Sizes: TypeAlias = tuple[int, ...]
 
 
 def joined(fields: Sequence[Field], along: int | None = None) -> Field:
@@ -40,7 +33,7 @@ def joined(fields: Sequence[Field], along: int | None = None) -> Field:
             piece if each is None else _finer(piece, index, atom, each)
             for piece, each in zip(pieces, groups, strict=True)
         ]
-    exact = reduce(union, [piece.exact for piece in pieces])
+    exact = union([piece.exact for piece in pieces])
     law, image = _law(pieces, along)
     if isinstance(law, Law):  # the atom that another's law was drawn out along is one like others now
         atoms = [atom._replace(image=index == image) for index, atom in enumerate(atoms)]
@@ -76,7 +69,7 @@ def _ends(sizes: Sizes) -> set[int]:
 def _refined(a: Sizes, b: Sizes) -> Sizes:
     """The sizes when it is cut where either is; where they don't divide each other, `_divides` will tell."""
     ends = sorted(_ends(a) | _ends(b))
-    return tuple(reversed([after // before for before, after in zip(ends, ends[1:], strict=False)]))
+    return tuple(reversed([after // before for before, after in pairwise(ends)]))
 
 
 def _divides(sizes: Sizes, wanted: Sizes) -> bool:
@@ -166,7 +159,7 @@ def _agreed(told: list[tuple[Field, Law]], image: int | None, along: int | None)
         part = told[0][0].parts[along]
         if part.start <= image < part.stop and any(grid != grids[0] for grid in grids):
             return Broken("parts that are joined along the axis follow no one rule")
-    return Law(period, int(period * jump), reduce(union, grids))
+    return Law(period, int(period * jump), union(grids))
 
 
 def _drawn(field: Field, law: Law, period: int) -> Cells:

@@ -9,18 +9,9 @@ from typing import NamedTuple, TypeAlias
 from cnncost.graph import Graph, Node, Shape
 from cnncost.ops.reach import All, Output, Permute, Picked, Reshape, Route, Spread, Step, Window, reach_of
 from cnncost.passes.receptive_field.cells import hull_of
-from cnncost.passes.receptive_field.field import (
-    GLOBAL,
-    Atom,
-    Field,
-    permute,
-    reduced,
-    reshape,
-    source,
-    spread,
-    windowed,
-)
+from cnncost.passes.receptive_field.field import GLOBAL, Atom, Field, source
 from cnncost.passes.receptive_field.join import joined
+from cnncost.passes.receptive_field.steps import permute, reduced, reshape, spread, windowed
 
 Key: TypeAlias = "tuple[int, int]"
 """An input, by its place among the model's, and an axis of it."""
