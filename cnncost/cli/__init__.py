@@ -16,6 +16,7 @@ from cnncost.errors import CnncostError
 
 _COMMANDS = {
     "summarize": "Cost of a model, layer by layer.",
+    "rf": "Receptive fields, layer by layer, as tables and as a picture.",
     "lecture": "The slides' tables, every figure with its verdict.",
     "zoo": "The reference networks and their published figures.",
     "verify": "The same model counted by fvcore and torch, every difference explained.",
