@@ -170,10 +170,11 @@ def reports() -> dict[str, str]:
     from cnncost.report.field_table import CONVENTION, DEPENDENCE, to_markdown
     from cnncost.report.fields import growth
 
+    told = (
+        f"{CONVENTION}.\n\n{DEPENDENCE[0].upper()}{DEPENDENCE[1:]}. Layers that leave the field as it is are left out."
+    )
     parts = [
-        "# Receptive fields of the zoo, layer by layer\n",
-        f"{CONVENTION}.\n\n{DEPENDENCE[0].upper()}{DEPENDENCE[1:]}. Layers that leave the field as it is are left out.\n\n"
-        "Made by `cnncost rf --write-reports reports`.\n",
+        f"# Receptive fields of the zoo, layer by layer\n\n{told}\n\nMade by `cnncost rf --write-reports reports`.\n"
     ]
     for entry in zoo.entries():
         report = analyze(entry.name)

@@ -48,7 +48,9 @@ class Column(NamedTuple):
         return self.look in {"count", "bytes", "along"}
 
     def of(self, row: Row) -> Any:
-        """The row's value, as it is."""
+        """The row's value, as it is; totals have none but sums."""
+        if isinstance(row, Totals) and not self.summed:
+            return None
         return getattr(row, self.attribute or self.name)
 
     def show(self, row: Row, number: Callable[[int], str] = units.exact) -> str:
@@ -117,7 +119,7 @@ _COMPUTED = (
 )  # fmt: skip
 _STATUS = Column("status", "status", "called; used: not called, but its parameters are read; unused: neither", "text")
 _UNKNOWN = Column("unknown", "unknown", "whether it ran an op without a rule: its numbers are lower bounds", "flag")
-_FIELD = (
+FIELD = (
     Column("receptive_field", "field", "input positions that a unit sees along each axis, borders aside", "along"),
     Column("jump", "jump", "input positions from one unit to the next", "along"),
     Column("start", "start", "first input position that unit 0 sees; negative in the padding", "along"),
@@ -128,13 +130,13 @@ LAYER: tuple[Column, ...] = (
     _PATH, _CLASS,
     Column("kind", "kind", "kind of the op that weighs most", "text"),
     Column("call", "call", "which call of the module this is, from 1", "count"),
-    _CALLS, _SHAPE, *_HELD, *_COMPUTED, *_FIELD, _STATUS, _UNKNOWN,
+    _CALLS, _SHAPE, *_HELD, *_COMPUTED, _STATUS, _UNKNOWN,
 )  # fmt: skip
 """A row a module call, with what it ran itself."""
 MODULE: tuple[Column, ...] = (
     _PATH, _CLASS,
     Column("depth", "depth", "how many modules are above it", "count"),
-    _CALLS, _SHAPE, *_HELD, *_COMPUTED, *_FIELD, _STATUS, _UNKNOWN,
+    _CALLS, _SHAPE, *_HELD, *_COMPUTED, _STATUS, _UNKNOWN,
 )  # fmt: skip
 """A row a module, with all below it."""
 OP: tuple[Column, ...] = (
@@ -154,16 +156,20 @@ def table(report: Report, by: By) -> tuple[tuple[Column, ...], tuple[Row, ...]]:
         CnncostError: there is no such view.
     """
     if by == "layer":
-        return _known(report, LAYER), report.layers
+        return _with_fields(report, LAYER), report.layers
     if by == "module":
-        return _known(report, MODULE), report.modules
+        return _with_fields(report, MODULE), report.modules
     if by == "op":
         return OP, report.ops
     raise CnncostError(f"by={by!r}: expected module, layer or op")
 
 
-def _known(report: Report, columns: tuple[Column, ...]) -> tuple[Column, ...]:
-    return columns if report.fields else tuple(column for column in columns if column not in _FIELD)
+def _with_fields(report: Report, columns: tuple[Column, ...]) -> tuple[Column, ...]:
+    """With receptive fields before what is said of the row, if the report has them."""
+    if not report.fields:
+        return columns
+    place = columns.index(_STATUS)
+    return (*columns[:place], *FIELD, *columns[place:])
 
 
 _TOLD = frozenset({"path", "op", "depth", "call", "calls", "status", "unknown", "known"})

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from cnncost.errors import MissingPackageError, OutputError
+from cnncost.passes.receptive_field import Extent
 from cnncost.report.columns import along
 from cnncost.report.fields import Growth, plain
 from cnncost.report.model import Report
@@ -57,8 +58,8 @@ def picture(report: Report, rows: Sequence[Growth], boxes: Sequence[Growth], for
         from matplotlib.backends.backend_agg import FigureCanvasAgg
         from matplotlib.figure import Figure
     except ImportError:
-        raise MissingPackageError("picture: matplotlib is not installed; pip install 'cnncost[picture]'") from None
-    settings: dict[str, Any] = {
+        raise MissingPackageError("picture: matplotlib is not installed; pip install 'cnncost[plots]'") from None
+    settings: Any = {
         "font.size": 9,
         "axes.spines.top": False,
         "axes.spines.right": False,
@@ -114,12 +115,14 @@ def _plane(sizes: Sequence[int]) -> tuple[int, int]:
 
 def _middle(row: Growth) -> tuple[tuple[float, float], tuple[float, float]]:
     """Start and length of the middle unit's field along rows and columns."""
-    field, spans = row.field, []
+    field = row.field
+    spans: list[tuple[float, float]] = []
+    own = len(row.units) == len(field.size)  # else the layer's units lie along other axes than the input's
     for axis, (size, jump, start) in enumerate(zip(field.size, field.jump, field.start, strict=True)):
-        count = row.units[axis] if axis < len(row.units) and len(row.units) == len(field.size) else 1
-        steps = float(jump) if not hasattr(jump, "name") else 0.0  # type: ignore[arg-type]  # the words have names
-        first = float(start) if isinstance(start, int) else 0.0
-        spans.append((first + steps * (count // 2), float(size) if isinstance(size, int) else 0.0))
+        if isinstance(size, Extent) or isinstance(jump, Extent) or isinstance(start, Extent):
+            spans.append((0.0, float(field.input_size[axis])))
+        else:
+            spans.append((float(start + jump * (row.units[axis] // 2 if own else 0)), float(size)))
     if len(spans) == 1:
         return (0.0, float(_plane(field.input_size)[0])), spans[0]
     return spans[-2], spans[-1]
@@ -135,15 +138,17 @@ def _growth(axes: Axes, rows: Sequence[Growth], boxes: Sequence[Growth]) -> None
     for axis in kinds:
         points = [(i, row.field.size[axis]) for i, row in enumerate(rows) if isinstance(row.field.size[axis], int)]
         name = f"axis {axis}" if len(kinds) > 1 else "size"
-        axes.plot(*zip(*points, strict=True) if points else ((), ()), drawstyle="steps-mid", color=_COLORS[3 * axis % 7],
-                  label=name, linewidth=1.4)  # fmt: skip
+        places, values = zip(*points, strict=True) if points else ((), ())
+        axes.plot(places, values, drawstyle="steps-mid", color=_COLORS[3 * axis % 7], label=name, linewidth=1.4)
         axes.axhline(sizes[axis], color=_GREY, linestyle="--", linewidth=1)
-        axes.annotate(f"input {sizes[axis]}", (0, sizes[axis]), xytext=(2, 3), textcoords="offset points", color=_GREY)
+        label = f"input {sizes[axis]}"
+        axes.annotate(label, (0, sizes[axis]), xytext=(2, 3), textcoords="offset points", color=_GREY)
     whole = [i for i, row in enumerate(rows) if any(str(n) == "global" for n in row.field.size)]
     if whole:
         axes.axvspan(whole[0] - 0.5, len(rows) - 0.5, color="#dddddd", alpha=0.6, linewidth=0, label="global")
     for row, color in zip(boxes, _COLORS, strict=False):
-        place, size = rows.index(row), row.field.size[0]
+        inside = [i for i, each in enumerate(rows) if each.path == row.path or each.path.startswith(f"{row.path}.")]
+        place, size = inside[-1] if inside else 0, row.field.size[0]
         if isinstance(size, int):
             axes.plot([place], [size], "o", color=color, markersize=6)
     axes.set_ylim(bottom=0)

@@ -21,7 +21,7 @@ from cnncost.report.model import Report
 
 CONVENTION = (
     "field: input positions that a unit sees along each axis, far from borders, over all paths; jump: from one unit to "
-    "the next; start: first position that unit 0 sees; seen: part of this input that the unit sees that sees most"
+    "the next; start: first position that unit 0 sees; seen: the part of this input that the unit with most of it sees"
 )
 DEPENDENCE = "as in eval mode: batch norm sees itself alone; norms over space, attention and linear layers over it all"
 _BAR, _LEAST = 8, 40
@@ -138,18 +138,16 @@ def unit_text(field: ReceptiveField) -> str:
     """What one unit sees, in words."""
     assert field.unit is not None
     assert field.box is not None
-    layer = field.layer or "the model"
+    layer, unit = field.layer or "the model", ", ".join(map(str, field.unit)) or "(the only one)"
     lines = [
         f"{layer}: size {along(plain(field.size))}, jump {along(plain(field.jump))}, start {along(plain(field.start))}",
-        f"unit {', '.join(map(str, field.unit)) or '(the only one)'} sees of input {field.input}, {words.shape(field.input_size)}:",
+        f"unit {unit} sees of input {field.input}, {words.shape(field.input_size)}:",
     ]
     for axis, (span, size) in enumerate(zip(field.box, field.input_size, strict=True)):
-        if isinstance(span, tuple):
-            first, last = span
-            part = words.share(last - first + 1, size)
-            lines.append(
-                f"  axis {axis}: {first} … {last}, {words.counted(last - first + 1, 'position')} of {size} ({part})"
-            )
-        else:
+        if not isinstance(span, tuple):
             lines.append(f"  axis {axis}: {'nothing' if span is None else span}")
+            continue
+        length = span[1] - span[0] + 1
+        part = words.share(length, size)
+        lines.append(f"  axis {axis}: {span[0]} … {span[1]}, {words.counted(length, 'position')} of {size} ({part})")
     return "\n".join([*lines, *(f"  {note}" for note in field.notes)])

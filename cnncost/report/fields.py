@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 from cnncost.errors import CnncostError
 from cnncost.passes.receptive_field import Extent, ReceptiveField
-from cnncost.report.model import Along, Report, Spans, unknown_path
+from cnncost.report.model import Along, Layer, Report, Spans, unknown_path
 
 
 class Growth(NamedTuple):
@@ -61,15 +61,15 @@ def with_receptive_fields(report: Report) -> Report:
         field = report.receptive_fields.of(call)
         if field is not None:
             by_label[graph.call_path(call)] = Spans(*(plain(each) for each in (field.size, field.jump, field.start)))
-    nothing = (None, None, None)
-    layers = tuple(
-        layer._replace(**dict(zip(Spans._fields, by_label.get(layer.label, nothing), strict=True)))
-        if layer.call
-        else layer
-        for layer in report.layers
-    )
+    layers = tuple(_filled(layer, by_label.get(layer.label)) if layer.call else layer for layer in report.layers)
     paths = {path for path, _, _ in report.tree}
     return replace(report, layers=layers, fields={label: s for label, s in by_label.items() if label in paths})
+
+
+def _filled(layer: Layer, spans: Spans | None) -> Layer:
+    if spans is None:
+        return layer
+    return layer._replace(receptive_field=spans.receptive_field, jump=spans.jump, start=spans.start)
 
 
 def plain(values: Sequence[int | Fraction | Extent]) -> Along:

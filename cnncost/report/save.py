@@ -63,7 +63,7 @@ def check(path: str | Path) -> int | None:
 
 
 def write(path: str | Path, text: str | bytes) -> None:
-    """Put a text, or the bytes of a picture, into a file: written beside it and moved into its place, so that nobody sees half of it.
+    """Put a text, or a picture's bytes, into a file: beside it, then moved into its place; nobody sees half of it.
 
     A link is followed; an existing file keeps its permissions. What is no file (a pipe, `/dev/stdout`)
     is written to as it is.

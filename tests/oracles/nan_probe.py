@@ -6,8 +6,14 @@ every other arithmetic, so that a unit is NaN exactly if it reads a poisoned row
 
 from __future__ import annotations
 
+from contextlib import suppress
+
 import torch
 from torch import nn
+
+
+class _Enough(Exception):  # noqa: N818  # no error: the layers behind are of no interest
+    pass
 
 
 class Probe:
@@ -29,10 +35,11 @@ class Probe:
 
         def catch(module: nn.Module, args: object, result: object) -> None:
             caught.append(result[0] if isinstance(result, (tuple, list)) else result)
+            raise _Enough
 
         handle = self.model.get_submodule(self.layer).register_forward_hook(catch)
         try:
-            with torch.no_grad():
+            with torch.no_grad(), suppress(_Enough):
                 self.model(*inputs)
         finally:
             handle.remove()
