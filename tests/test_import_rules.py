@@ -144,7 +144,8 @@ def test_oracles_do_not_import_what_they_judge():
     ],
 )
 def test_heavy_packages_stay_out(code):
-    check = f"{code}\nimport sys\nprint(sorted({{'torch', 'pandas', 'numpy', 'rich', 'fvcore', 'matplotlib'}} & set(sys.modules)))"
+    heavy = {"torch", "pandas", "numpy", "rich", "fvcore", "matplotlib"}
+    check = f"{code}\nimport sys\nprint(sorted({heavy} & set(sys.modules)))"
     out = subprocess.run([sys.executable, "-c", check], capture_output=True, text=True, check=True).stdout
 
     assert out.splitlines()[-1] == "[]"

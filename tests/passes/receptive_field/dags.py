@@ -17,8 +17,8 @@ class Call:
     def __init__(self, function, **options) -> None:
         self.function, self.options = function, options
 
-    def __call__(self, x):
-        return self.function(x, **self.options)
+    def __call__(self, *maps):
+        return self.function(*maps, **self.options)
 
     def __repr__(self) -> str:
         return f"{self.function.__name__} {self.options}"
@@ -149,10 +149,6 @@ def repeated(x):
     return x.repeat(1, CHANNELS // x.shape[1], 1, 1)
 
 
-SHIFTING = {"roll", "flip", "rot90", "circular"}
-"""Steps after which units near one border see the other."""
-
-
 def _conv(draw, transposed=False):
     k = (draw(st.integers(1, 4)), draw(st.integers(1, 3)))
     s = (draw(st.integers(1, 3)), draw(st.integers(1, 2)))
@@ -197,46 +193,98 @@ def _fold(draw):
     return function
 
 
+def crop(x, top, right):
+    return x[:, :, top:, : x.shape[3] - right]
+
+
+def every(x, start, step):
+    return x[:, :, start::step]
+
+
+def one_row(x, index):
+    return x[:, :, index % x.shape[2]].unsqueeze(2)
+
+
+def mean_over(x, axis):
+    return x.mean(axis, keepdim=True).expand_as(x)
+
+
+def shuffled(x):
+    return repeated(F.pixel_shuffle(x, 2))
+
+
+def shuffled_by_views(x):
+    return repeated(pixel_views(x))
+
+
+def unshuffled(x):
+    return F.pixel_unshuffle(x[:, :1, : x.shape[2] // 2 * 2, : x.shape[3] // 2 * 2], 2)
+
+
+def relu(x):
+    return F.relu(x + 1)
+
+
+def add(x, y):
+    x, y = overlap(x, y)
+    return x + y
+
+
+def some_channels(x, y, start):
+    return torch.cat(overlap(x, y), 1)[:, start : start + CHANNELS]
+
+
+def rows_joined(x, y):
+    width = min(x.shape[3], y.shape[3])
+    return torch.cat([x[..., :width], y[..., :width]], 2)
+
+
+def largest(x, y):
+    return torch.stack(overlap(x, y), 1).amax(1)
+
+
+def attended(x, y):
+    return torch.einsum("bchw,bcij->bcij", x, y) * 0.1
+
+
+AXES, ANY = st.integers(2, 3), st.integers(0, 3)
+
 STEPS = {
-    "conv": lambda draw: _conv(draw),
+    "conv": _conv,
     "transposed conv": lambda draw: _conv(draw, transposed=True),
     "max pool": lambda draw: _pool(draw, nn.MaxPool2d),
     "avg pool": lambda draw: _pool(draw, nn.AvgPool2d),
     "adaptive pool": lambda draw: nn.AdaptiveAvgPool2d((draw(st.integers(1, 7)), draw(st.integers(1, 7)))),
-    "resize": lambda draw: _resize(draw),
-    "pad": lambda draw: _pad(draw),
-    "crop": lambda draw: (lambda a, b: lambda x: x[:, :, a:, : x.shape[3] - b])(
-        *(draw(st.integers(0, 3)) for _ in "ab")
-    ),
-    "step": lambda draw: (lambda a, s: lambda x: x[:, :, a::s])(draw(st.integers(0, 2)), draw(st.integers(1, 3))),
-    "roll": lambda draw: (lambda n, d: lambda x: x.roll(n, d))(draw(st.integers(-4, 4)), draw(st.integers(2, 3))),
-    "flip": lambda draw: (lambda d: lambda x: x.flip(d))(draw(st.integers(2, 3))),
-    "rot90": lambda draw: (lambda k: lambda x: x.rot90(k, (2, 3)))(draw(st.integers(-1, 4))),
-    "transpose": lambda draw: lambda x: x.transpose(2, 3),
-    "shuffle": lambda draw: lambda x: repeated(F.pixel_shuffle(x, 2)),
-    "shuffle by views": lambda draw: lambda x: repeated(pixel_views(x)),
-    "unshuffle": lambda draw: lambda x: F.pixel_unshuffle(x[:, :1, : x.shape[2] // 2 * 2, : x.shape[3] // 2 * 2], 2),
-    "excite": lambda draw: Excite(),
+    "resize": _resize,
+    "pad": _pad,
+    "crop": lambda draw: Call(crop, top=draw(ANY), right=draw(ANY)),
+    "step": lambda draw: Call(every, start=draw(st.integers(0, 2)), step=draw(st.integers(1, 3))),
+    "roll": lambda draw: Call(torch.roll, shifts=draw(st.integers(-4, 4)), dims=draw(AXES)),
+    "flip": lambda draw: Call(torch.flip, dims=(draw(AXES),)),
+    "rot90": lambda draw: Call(torch.rot90, k=draw(st.integers(-1, 4)), dims=(2, 3)),
+    "transpose": lambda _: Call(torch.transpose, dim0=2, dim1=3),
+    "shuffle": lambda _: shuffled,
+    "shuffle by views": lambda _: shuffled_by_views,
+    "unshuffle": lambda _: unshuffled,
+    "excite": lambda _: Excite(),
     "windows": lambda draw: WindowAttention(draw(st.integers(1, 4)), draw(st.integers(0, 2)), draw(st.integers(1, 2))),
-    "channels last": lambda draw: ChannelsLast(),
+    "channels last": lambda _: ChannelsLast(),
     "half": lambda draw: HalfConvolved(draw(st.integers(1, 3)), draw(st.booleans())),
-    "first half": lambda draw: FirstHalf(),
-    "group norm": lambda draw: nn.GroupNorm(2, CHANNELS),
-    "batch norm": lambda draw: nn.BatchNorm2d(CHANNELS),
-    "softmax": lambda draw: (lambda d: lambda x: x.softmax(d))(draw(st.integers(1, 3))),
-    "cumsum": lambda draw: (lambda d: lambda x: x.cumsum(d))(draw(st.integers(2, 3))),
-    "fold": lambda draw: _fold(draw),
-    "relu": lambda draw: lambda x: F.relu(x + 1),
-    "again": lambda draw: (lambda d: lambda x: x.repeat_interleave(2, d))(draw(st.integers(2, 3))),
-    "row": lambda draw: (lambda i: lambda x: x[:, :, i % x.shape[2]].unsqueeze(2))(draw(st.integers(0, 9))),
-    "mean": lambda draw: (lambda d: lambda x: x.mean(d, keepdim=True).expand_as(x))(draw(st.integers(2, 3))),
-    "add": lambda draw: lambda x, y: sum(overlap(x, y)),
-    "cat channels": lambda draw: (lambda a: lambda x, y: torch.cat(overlap(x, y), 1)[:, a : a + CHANNELS])(
-        draw(st.integers(0, 4))
-    ),
-    "cat rows": lambda draw: lambda x, y: torch.cat([m[..., : min(x.shape[3], y.shape[3])] for m in (x, y)], 2),
-    "stack": lambda draw: lambda x, y: torch.stack(overlap(x, y), 1).amax(1),
-    "attend": lambda draw: lambda x, y: torch.einsum("bchw,bcij->bcij", x, y) * 0.1,
+    "first half": lambda _: FirstHalf(),
+    "group norm": lambda _: nn.GroupNorm(2, CHANNELS),
+    "batch norm": lambda _: nn.BatchNorm2d(CHANNELS),
+    "softmax": lambda draw: Call(torch.softmax, dim=draw(st.integers(1, 3))),
+    "cumsum": lambda draw: Call(torch.cumsum, dim=draw(AXES)),
+    "fold": _fold,
+    "relu": lambda _: relu,
+    "again": lambda draw: Call(torch.repeat_interleave, repeats=2, dim=draw(AXES)),
+    "row": lambda draw: Call(one_row, index=draw(st.integers(0, 9))),
+    "mean": lambda draw: Call(mean_over, axis=draw(AXES)),
+    "add": lambda _: add,
+    "cat channels": lambda draw: Call(some_channels, start=draw(st.integers(0, 4))),
+    "cat rows": lambda _: rows_joined,
+    "stack": lambda _: largest,
+    "attend": lambda _: attended,
 }
 PAIRS = {"add", "cat channels", "cat rows", "stack", "attend"}
 LOCAL = {
@@ -247,9 +295,9 @@ LOCAL = {
 
 
 @st.composite
-def dags(draw, names=tuple(STEPS), most=6, sizes=st.integers(3, 14)):
+def dags(draw, names=tuple(STEPS), most=6):
     """A random network and the shape of its input."""
-    shape = (1, CHANNELS, draw(sizes), draw(sizes))
+    shape = (1, CHANNELS, draw(st.integers(3, 14)), draw(st.integers(3, 14)))
     torch.manual_seed(0)
     maps, steps = [torch.randn(shape)], []
     for name in draw(st.lists(st.sampled_from(sorted(names)), min_size=1, max_size=most)):

@@ -10,7 +10,6 @@ from hypothesis import HealthCheck, assume, given, settings
 
 import cnncost
 from cnncost.passes.receptive_field import UNKNOWN, receptive_fields
-
 from tests.oracles.nan_probe import Probe
 from tests.passes.receptive_field.dags import LOCAL, dags
 

@@ -31,7 +31,7 @@ UNITS = [
 ]
 
 
-@pytest.mark.parametrize(("name", "layer", "rows"), UNITS, ids=lambda value: str(value))
+@pytest.mark.parametrize(("name", "layer", "rows"), UNITS, ids=str)
 def test_rows_of_the_zoo(name, layer, rows):
     """Only the rows are poisoned; the columns are few, so that it is affordable."""
     report = cnncost.analyze(name)
