@@ -37,6 +37,8 @@ def joined(fields: Sequence[Field], along: int | None = None) -> Field:
     law, image = _law(pieces, along)
     if isinstance(law, Law):  # the atom that another's law was drawn out along is one like others now
         atoms = [atom._replace(image=index == image) for index, atom in enumerate(atoms)]
+    elif exact.count(exact[0]) == len(exact):  # as behind squeeze and excite: one cell says it for all
+        atoms, exact = [atom._replace(classes=1, table=None) for atom in atoms], exact[:1]
     return Field(tuple(atoms), pieces[0].counts, exact, law)
 
 

@@ -41,18 +41,22 @@ def windowed(field: Field, axis: int, window: Window) -> Field:
         field = _with_atom(field, axis, Atom(1))
     atom = field.atoms[index]
     size = len(window.sees)
-    if atom.image:
-        drawn = window.pattern is None or window.pattern.shift != 0  # else it is of these positions, however many more
-        made = Atom(size, size, None, drawn, drawn)
+    fixed = window.pattern is not None and window.pattern.shift == 0  # the same positions, however many there are
+    image, place = atom.image and not fixed, atom.place and not fixed
+    if atom.image and isinstance(field.law, Law):
+        made = Atom(size, size, None, image, place)
         exact = regrouped(field.exact, field.dims, index, window.sees)
         return _replaced(field, index, made, exact, _composed(field, window))
+    if window.grows and atom.image:
+        field = Field(field.atoms, field.counts, field.exact, GLOBAL)
     if atom.classes == 1 and all(window.sees):
-        return _replaced(field, index, Atom(size, 1, None, False, atom.place), field.exact, field.law)
+        return _replaced(field, index, Atom(size, 1, None, image, place), field.exact, field.law)
     lookup = atom.lookup
     classes: dict[tuple[int, ...], int] = {}
-    table = tuple([classes.setdefault(tuple(sorted({lookup[i] for i in each})), len(classes)) for each in window.sees])
+    keys = [(lookup[each[0]],) if len(each) == 1 else tuple(sorted({lookup[i] for i in each})) for each in window.sees]
+    table = tuple([classes.setdefault(key, len(classes)) for key in keys])
     groups = list(classes)
-    made = Atom(size, len(groups), None if len(groups) == 1 else table, False, atom.place)
+    made = Atom(size, len(groups), None if len(groups) == 1 else table, image, place)
     return _replaced(
         field, index, made, regrouped(field.exact, field.dims, index, groups), _law_regrouped(field, index, groups)
     )
@@ -175,8 +179,8 @@ def single(field: Field, axis: int) -> Field:
     size = prod(atom.size for atom in atoms)
     counts = tuple(1 if i == axis else n for i, n in enumerate(field.counts))
     image, place = any(atom.image for atom in atoms), any(atom.place for atom in atoms)
-    if not image and all(atom.classes == 1 for atom in atoms):
-        made = (*field.atoms[: part.start], Atom(size, 1, None, False, place), *field.atoms[part.stop :])
+    if not (image and isinstance(field.law, Law)) and all(atom.classes == 1 for atom in atoms):
+        made = (*field.atoms[: part.start], Atom(size, 1, None, image, place), *field.atoms[part.stop :])
         return Field(made, counts, field.exact, field.law)
     for i in range(part.start, part.stop):
         field = expanded(field, i)
@@ -202,9 +206,9 @@ def _least_of(field: Field, law: Law, part: slice) -> Law:
 
 
 def compressed(field: Field, index: int) -> Field:
-    """Positions of an atom that see the same, in one class; the image's atom stays as it is."""
+    """Positions of an atom that see the same, in one class; an atom that the law is drawn out along stays as it is."""
     atom = field.atoms[index]
-    if atom.image or atom.classes == 1:
+    if (atom.image and isinstance(field.law, Law)) or atom.classes == 1:
         return field
     columns = _columns(field.exact, field.dims, index)
     if isinstance(field.law, Law):
@@ -216,7 +220,7 @@ def compressed(field: Field, index: int) -> Field:
         return field
     groups = [(numbers.index(c),) for c in range(len(classes))]
     table = None if len(classes) == 1 else tuple(numbers[c] for c in atom.lookup)
-    made = Atom(atom.size, len(classes), table, False, atom.place)
+    made = Atom(atom.size, len(classes), table, atom.image, atom.place)
     exact = regrouped(field.exact, field.dims, index, groups)
     return _replaced(field, index, made, exact, _law_regrouped(field, index, groups))
 
@@ -234,8 +238,8 @@ def split(field: Field, index: int, inner: int) -> Field:
     outer = atom.size // inner
     axis = next(i for i, part in enumerate(field.parts) if part.start <= index < part.stop)
     counts = tuple(n + (i == axis) for i, n in enumerate(field.counts))
-    if atom.classes == 1 and not atom.image:
-        pair = (Atom(outer, 1, None, False, atom.place), Atom(inner, 1, None, False, atom.place))
+    if atom.classes == 1 and not (atom.image and isinstance(field.law, Law)):
+        pair = (Atom(outer, 1, None, atom.image, atom.place), Atom(inner, 1, None, False, atom.place))
         return Field((*field.atoms[:index], *pair, *field.atoms[index + 1 :]), counts, field.exact, field.law)
     tabled = atom.table is not None
     field = expanded(field, index)
