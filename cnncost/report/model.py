@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypeAlias
 
 from cnncost.errors import CnncostError
+from cnncost.garbage import no_collection
 from cnncost.graph import Graph, Shape
 
 if TYPE_CHECKING:
@@ -223,7 +224,8 @@ class Report:
             raise CnncostError(
                 f"{self.model}: a report that was read from a file has no graph; analyze the model again"
             )
-        return receptive_fields(self.graph)
+        with no_collection():
+            return receptive_fields(self.graph)
 
     def receptive_field(
         self, path: str, unit: Sequence[int] | None = None, *, image: int | None = None

@@ -51,15 +51,22 @@ def windowed(field: Field, axis: int, window: Window) -> Field:
         field = Field(field.atoms, field.counts, field.exact, GLOBAL)
     if atom.classes == 1 and all(window.sees):
         return _replaced(field, index, Atom(size, 1, None, image, place), field.exact, field.law)
-    lookup = atom.lookup
-    classes: dict[tuple[int, ...], int] = {}
-    keys = [(lookup[each[0]],) if len(each) == 1 else tuple(sorted({lookup[i] for i in each})) for each in window.sees]
-    table = tuple([classes.setdefault(key, len(classes)) for key in keys])
-    groups = list(classes)
+    table, groups = _regrouping(atom, window)
     made = Atom(size, len(groups), None if len(groups) == 1 else table, image, place)
     return _replaced(
         field, index, made, regrouped(field.exact, field.dims, index, groups), _law_regrouped(field, index, groups)
     )
+
+
+def _regrouping(atom: Atom, window: Window) -> tuple[tuple[int, ...], list[tuple[int, ...]]]:
+    """The new class of each position, and the old classes that it sees."""
+    if atom.classes == 1:
+        return tuple([0 if each else 1 for each in window.sees]), [(0,), ()]
+    lookup = atom.lookup
+    classes: dict[tuple[int, ...], int] = {}
+    keys = [(lookup[each[0]],) if len(each) == 1 else tuple(sorted({lookup[i] for i in each})) for each in window.sees]
+    table = tuple([classes.setdefault(key, len(classes)) for key in keys])
+    return table, list(classes)
 
 
 def _composed(field: Field, window: Window) -> Rule:
