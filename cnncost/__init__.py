@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     from cnncost.frontends.torch import record
     from cnncost.graph import Graph, OpSpec
     from cnncost.ops import Cost, cost, flops, macs, rule
+    from cnncost.ops.reach import reach
+    from cnncost.passes.receptive_field import GLOBAL, UNKNOWN
     from cnncost.report.model import Report
 
 __version__ = "0.1.0"
@@ -29,12 +31,15 @@ _HOME = {
     "flops": "cnncost.ops",
     "macs": "cnncost.ops",
     "rule": "cnncost.ops",
+    "reach": "cnncost.ops.reach",
+    "GLOBAL": "cnncost.passes.receptive_field",
+    "UNKNOWN": "cnncost.passes.receptive_field",
     "Report": "cnncost.report.model",
 }
 
 __all__ = [
-    "CnncostError", "Cost", "Graph", "OpSpec", "Report", "__version__", "analyze", "cost", "flops", "macs", "record",
-    "rule",
+    "GLOBAL", "UNKNOWN", "CnncostError", "Cost", "Graph", "OpSpec", "Report", "__version__", "analyze", "cost", "flops",
+    "macs", "reach", "record", "rule",
 ]  # fmt: skip
 
 

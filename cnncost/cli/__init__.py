@@ -17,6 +17,7 @@ from cnncost.errors import CnncostError
 _COMMANDS = {
     "summarize": "Cost of a model, layer by layer.",
     "memory": "What a forward and a training step need, and what fits a device.",
+    "rf": "Receptive fields, layer by layer, as tables and as a picture.",
     "lecture": "The slides' tables, every figure with its verdict.",
     "zoo": "The reference networks and their published figures.",
     "verify": "The same model counted by fvcore and torch, every difference explained.",

@@ -45,10 +45,14 @@ if TYPE_CHECKING:
     help="Of the output; by default that of FILE's ending, else a table for the terminal.",
 )  # fmt: skip
 @click.option("-o", "--output", metavar="FILE", help="Write to a file: .md, .csv, .json or .html.")
+@click.option(
+    "--columns", metavar="+NAME",
+    help="Further columns: +rf for receptive fields.",
+)  # fmt: skip
 @click.option("--explain", "path", metavar="PATH", help="Tell how the numbers of one module come about.")
 def command(
     model: str, inputs: tuple[str, ...], model_args: tuple[str, ...], strict: bool, by: By | None, depth: int | None,
-    wanted: Format | None, output: str | None, path: str | None,
+    wanted: Format | None, output: str | None, columns: str | None, path: str | None,
 ) -> None:  # fmt: skip
     """Parameters, MACs and FLOPs of MODEL, exact, by modules, layers or ops.
 
@@ -61,7 +65,10 @@ def command(
         from cnncost.report.save import check
 
         check(output)  # before the work, not after it
+    further = _further(columns)
     report = _report(model, inputs, model_args, strict)
+    if "rf" in further:
+        report = report.with_receptive_fields()
     if path is not None:
         _put(_for_terminal(report.explain(path)) if output is None else report.explain(path) + "\n", output)
     elif form == "rich" and output is None:
@@ -76,6 +83,19 @@ def _format(wanted: Format | None, output: str | None, path: str | None) -> Form
     from cnncost.report.save import format_of
 
     return cast("Format", format_of(output))
+
+
+_FURTHER = ("rf",)
+
+
+def _further(columns: str | None) -> set[str]:
+    """The groups of columns that `+rf` or `+rf,+other` asks for."""
+    names = [name.strip() for name in (columns or "").split(",") if name.strip()]
+    for name in names:
+        if not name.startswith("+") or name[1:] not in _FURTHER:
+            known = ", ".join(f"+{each}" for each in _FURTHER)
+            raise click.UsageError(f"--columns {columns}: expected {known}, got {name}")
+    return {name[1:] for name in names}
 
 
 def _check_view(form: Format, by: By | None, depth: int | None, path: str | None) -> None:

@@ -8,7 +8,6 @@ from typing import TypeAlias
 
 from cnncost.graph import Graph, Node
 from cnncost.lecture.values import Value
-from cnncost.lecture.windows import windows
 from cnncost.report.model import Report
 
 __all__ = ["QUANTITIES", "WORDS", "Quantity"]
@@ -293,14 +292,17 @@ def activations(report: Report, layer: str) -> Value:
 @quantity("receptive field")
 def receptive_field(report: Report, layer: str) -> Value:
     """Pixels of the image that one output of a layer sees, height and width."""
-    size = windows(_graph(report))[layer].size
-    return size, size
+    size = report.receptive_field(layer).size
+    assert all(isinstance(n, int) for n in size)  # the slides ask for layers that have one
+    return tuple(n for n in size if isinstance(n, int))
 
 
 @quantity("jump")
 def jump(report: Report, layer: str) -> Value:
     """Pixels between the receptive fields of neighbours."""
-    return windows(_graph(report))[layer].jump
+    (step,) = set(report.receptive_field(layer).jump)
+    assert isinstance(step, int)  # nothing is upsampled on the slides
+    return step
 
 
 @quantity("connections")

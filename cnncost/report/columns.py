@@ -11,11 +11,11 @@ from typing import Any, Literal, NamedTuple, TypeAlias
 
 from cnncost import units
 from cnncost.errors import CnncostError
-from cnncost.report.model import Layer, Module, Op, Report, Totals
+from cnncost.report.model import Along, Layer, Module, Op, Report, Totals
 
 By: TypeAlias = Literal["module", "layer", "op"]
 Row: TypeAlias = "Layer | Module | Op | Totals"
-Look: TypeAlias = Literal["text", "flag", "shapes", "count", "bytes"]
+Look: TypeAlias = Literal["text", "flag", "shapes", "count", "bytes", "along"]
 
 AT_LEAST = "≥"
 UNKNOWN = "?"
@@ -45,10 +45,12 @@ class Column(NamedTuple):
     @property
     def right(self) -> bool:
         """Whether it is aligned to the right."""
-        return self.look in {"count", "bytes"}
+        return self.look in {"count", "bytes", "along"}
 
     def of(self, row: Row) -> Any:
-        """The row's value, as it is."""
+        """The row's value, as it is; totals have none but sums."""
+        if isinstance(row, Totals) and not self.summed:
+            return None
         return getattr(row, self.attribute or self.name)
 
     def show(self, row: Row, number: Callable[[int], str] = units.exact) -> str:
@@ -69,12 +71,20 @@ def _shapes(shapes: tuple[tuple[int, ...], ...]) -> str:
     return units.shape(shapes[0]) + (f" +{len(shapes) - 1}" if len(shapes) > 1 else "")
 
 
+def along(values: Along | None) -> str:
+    """A value for each axis; one if they are equal."""
+    if not values:
+        return ""
+    return str(values[0]) if len(set(values)) == 1 else "×".join(map(str, values))
+
+
 _LOOKS: dict[Look, Callable[[Any, Callable[[int], str]], str]] = {
     "text": lambda value, _: str(value),
     "flag": lambda value, _: "yes" if value else "no",
     "shapes": lambda value, _: _shapes(value),
     "count": lambda value, number: number(value),
     "bytes": lambda value, _: units.data(value),
+    "along": lambda value, _: along(value),
 }
 
 
@@ -109,6 +119,12 @@ _COMPUTED = (
 )  # fmt: skip
 _STATUS = Column("status", "status", "called; used: not called, but its parameters are read; unused: neither", "text")
 _UNKNOWN = Column("unknown", "unknown", "whether it ran an op without a rule: its numbers are lower bounds", "flag")
+FIELD = (
+    Column("receptive_field", "field", "input positions that a unit sees along each axis, borders aside", "along"),
+    Column("jump", "jump", "input positions from one unit to the next", "along"),
+    Column("start", "start", "first input position that unit 0 sees; negative in the padding", "along"),
+)
+"""Shown when a report has them."""
 
 LAYER: tuple[Column, ...] = (
     _PATH, _CLASS,
@@ -140,12 +156,20 @@ def table(report: Report, by: By) -> tuple[tuple[Column, ...], tuple[Row, ...]]:
         CnncostError: there is no such view.
     """
     if by == "layer":
-        return LAYER, report.layers
+        return _with_fields(report, LAYER), report.layers
     if by == "module":
-        return MODULE, report.modules
+        return _with_fields(report, MODULE), report.modules
     if by == "op":
         return OP, report.ops
     raise CnncostError(f"by={by!r}: expected module, layer or op")
+
+
+def _with_fields(report: Report, columns: tuple[Column, ...]) -> tuple[Column, ...]:
+    """With receptive fields before what is said of the row, if the report has them."""
+    if not report.fields:
+        return columns
+    place = columns.index(_STATUS)
+    return (*columns[:place], *FIELD, *columns[place:])
 
 
 _TOLD = frozenset({"path", "op", "depth", "call", "calls", "status", "unknown", "known"})

@@ -16,7 +16,7 @@ from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 from cnncost.errors import CnncostError
 from cnncost.report.columns import LAYER
 from cnncost.report.memory import MemoryFigures
-from cnncost.report.model import SCHEMA, Layer, Op, Report
+from cnncost.report.model import SCHEMA, Layer, Op, Report, Spans
 
 _NAMES = {(Layer, "class_name"): "class", (Op, "name"): "op"}
 """Where a field's name in JSON is not its own."""
@@ -30,6 +30,8 @@ def to_json(report: Report) -> str:
     data: dict[str, Any] = {"schema": SCHEMA, "model": report.model, "batch": report.batch}
     for field in _fields(Report):
         value = getattr(report, field)
+        if field == "fields" and not value:
+            continue
         names = _PAIRS.get(field)
         data[field] = [dict(zip(names, each, strict=True)) for each in value] if names else _plain(value)
     if report.graph is not None or report.saved_memory is not None:
@@ -49,11 +51,15 @@ def _plain(value: Any) -> Any:
     kind: Any = type(value)
     if _is_row(kind):
         row = {_NAMES.get((kind, name), name): _plain(getattr(value, name)) for name in _fields(kind)}
+        if isinstance(value, Layer) and value.receptive_field is None:
+            row = {name: each for name, each in row.items() if name not in Spans._fields}
         if isinstance(value, Layer):  # what follows from the rest, and is in every other table
             row |= {"frozen_params": value.frozen_params, "output_shape": _plain(value.output_shape)}
         return row
     if isinstance(value, (tuple, list)):
         return [_plain(item) for item in value]
+    if isinstance(value, dict):
+        return {key: _plain(item) for key, item in value.items()}
     return value
 
 
@@ -143,7 +149,7 @@ def _read_any(kinds: tuple[Any, ...], value: Any, where: str) -> Any:
 def _read_object(kind: Any, value: Any, where: str) -> Any:
     if not isinstance(value, dict):
         raise _wrong(where, "an object", value)
-    defaults = getattr(kind, "_field_defaults", {})
+    defaults = _defaults(kind)
     found = {}
     for name, hint in _fields(kind).items():
         key = _NAMES.get((kind, name), name)
@@ -153,6 +159,13 @@ def _read_object(kind: Any, value: Any, where: str) -> Any:
         elif name not in defaults:
             raise CnncostError(f"report file: {place} is missing; expected a report saved by cnncost")
     return kind(**found)
+
+
+def _defaults(kind: Any) -> set[str]:
+    """Names of the fields that may be missing."""
+    if dataclasses.is_dataclass(kind):
+        return {f.name for f in dataclasses.fields(kind) if f.default_factory is not dataclasses.MISSING}
+    return set(kind._field_defaults)
 
 
 def _wrong(where: str, expected: str, value: Any) -> CnncostError:

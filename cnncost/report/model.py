@@ -8,15 +8,22 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypeAlias
 
 from cnncost.errors import CnncostError
+from cnncost.garbage import no_collection
 from cnncost.graph import Graph, Phase, Shape
 from cnncost.report.memory import MemoryFigures, ReportMemory, memory_of
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     import pandas as pd
+
+    from cnncost.passes.receptive_field import ReceptiveField, ReceptiveFields
 
 SCHEMA = 1
 Status: TypeAlias = Literal["called", "used", "unused"]
 Format: TypeAlias = Literal["rich", "markdown", "csv", "json", "html"]
+Along: TypeAlias = tuple[int | str, ...]
+"""A value for each spatial axis of the input: a number, a fraction such as `1/2`, `global` or `unknown`."""
 
 
 class Layer(NamedTuple):
@@ -34,6 +41,7 @@ class Layer(NamedTuple):
         status: `called`; `used`: never called, but its parameters were read (as by a fused parent);
             `unused`: never called, nor its parameters read.
         unknown: whether it ran an op that has no rule, so that its numbers are lower bounds.
+        receptive_field, jump, start: as in `ReceptiveField`; None unless asked for (`with_receptive_fields`).
     """
 
     path: str
@@ -51,6 +59,9 @@ class Layer(NamedTuple):
     bytes_written: int
     status: Status = "called"
     unknown: bool = False
+    receptive_field: Along | None = None
+    jump: Along | None = None
+    start: Along | None = None
 
     @property
     def output_shape(self) -> Shape | None:
@@ -86,11 +97,22 @@ class Module(NamedTuple):
     status: Status
     unknown: bool
     leaf: bool
+    receptive_field: Along | None = None
+    jump: Along | None = None
+    start: Along | None = None
 
     @property
     def frozen_params(self) -> int:
         """Parameters that training leaves as they are."""
         return self.params - self.trainable_params
+
+
+class Spans(NamedTuple):
+    """Size, jump and start of a receptive field, as the columns have them."""
+
+    receptive_field: Along
+    jump: Along
+    start: Along
 
 
 class Op(NamedTuple):
@@ -158,6 +180,7 @@ class Report:
         phases: of a training step, if one was analyzed.
         graph, training: what was recorded, of forward and of a training step; None for a report that was read from a
             file.
+        fields: receptive fields by module path, of the first call; empty unless asked for.
     """
 
     model: str
@@ -170,6 +193,7 @@ class Report:
     tree: tuple[tuple[str, str, int], ...]
     param_dtypes: dict[str, int]
     phases: tuple[PhaseCost, ...] = ()
+    fields: dict[str, Spans] = field(default_factory=dict)
     graph: Graph | None = field(default=None, repr=False, compare=False)
     training: Graph | None = field(default=None, repr=False, compare=False)
     saved_memory: MemoryFigures | None = field(default=None, repr=False, compare=False)
@@ -218,6 +242,46 @@ class Report:
             if row.path == path:
                 return row
         raise CnncostError(unknown_path(path, [p for p, _, _ in self.tree]))
+
+    @cached_property
+    def receptive_fields(self) -> ReceptiveFields:
+        """The receptive fields of all module calls, found when they are first asked for."""
+        from cnncost.passes.receptive_field import receptive_fields
+
+        if self.graph is None:
+            raise CnncostError(
+                f"{self.model}: a report that was read from a file has no graph; analyze the model again"
+            )
+        with no_collection():
+            return receptive_fields(self.graph)
+
+    def receptive_field(
+        self, path: str, unit: Sequence[int] | None = None, *, image: int | None = None
+    ) -> ReceptiveField:
+        """What the units of a layer see of the input: size, jump and start along each spatial axis.
+
+        Args:
+            path: of a module; `path#2` is its second call.
+            unit: index of a unit along the layer's own spatial axes; the result's `box` is what it sees.
+            image: which of the inputs; by default the first that the layer sees.
+
+        Raises:
+            CnncostError: no such module, unit or image, the module was never called, or the report was read
+                from a file and has no graph.
+        """
+        from cnncost.report.fields import receptive_field
+
+        return receptive_field(self, path, unit, image)
+
+    def with_receptive_fields(self) -> Report:
+        """The same report with the columns receptive_field, jump and start in all its tables.
+
+        Raises:
+            CnncostError: the report was read from a file and has no graph.
+        """
+        from cnncost.report.fields import with_receptive_fields
+
+        return with_receptive_fields(self)
 
     def explain(self, path: str) -> str:
         """The formulas of a module's ops with the numbers in them, as text.

@@ -161,7 +161,10 @@ class _Outline:
         if not unknown and not any(sums.values()):
             return None
         module = self.modules[paths[0]]
-        row = module._replace(class_name="", output_shapes=(), unknown=unknown, status="called", leaf=True, **sums)
+        row = module._replace(
+            class_name="", output_shapes=(), unknown=unknown, status="called", leaf=True,
+            receptive_field=None, jump=None, start=None, **sums,
+        )  # fmt: skip
         return Item(OWN, paths, _times(row, len(paths)), own=True)
 
     def _status(self, path: str) -> Status:

@@ -62,8 +62,8 @@ def check(path: str | Path) -> int | None:
     return mode
 
 
-def write(path: str | Path, text: str) -> None:
-    """Put a text into a file: written beside it and moved into its place, so that nobody sees half of it.
+def write(path: str | Path, text: str | bytes) -> None:
+    """Put a text, or a picture's bytes, into a file: beside it, then moved into its place; nobody sees half of it.
 
     A link is followed; an existing file keeps its permissions. What is no file (a pipe, `/dev/stdout`)
     is written to as it is.
@@ -72,21 +72,22 @@ def write(path: str | Path, text: str) -> None:
         OutputError: what `check` raises, or the writing fails.
     """
     target, mode = Path(path), check(path)
+    data = text.encode() if isinstance(text, str) else text
     try:
         if mode is not None and not stat.S_ISREG(mode):
-            target.write_text(text, encoding="utf-8", newline="")
+            target.write_bytes(data)
         else:
-            _replace(Path(os.path.realpath(target)), text, stat.S_IMODE(mode) if mode is not None else None)
+            _replace(Path(os.path.realpath(target)), data, stat.S_IMODE(mode) if mode is not None else None)
     except OSError as error:
         raise _failure(target, error) from None
 
 
-def _replace(target: Path, text: str, mode: int | None) -> None:
+def _replace(target: Path, data: bytes, mode: int | None) -> None:
     """Write a neighbour and move it into the target's place; leave none behind."""
     part = target.with_name(f".cnncost-{os.getpid()}-{secrets.token_hex(4)}.part")
     try:
-        with part.open("x", encoding="utf-8", newline="") as file:
-            file.write(text)
+        with part.open("xb") as file:
+            file.write(data)
         if mode is not None:
             part.chmod(mode)
         part.replace(target)

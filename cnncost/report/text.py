@@ -148,6 +148,10 @@ def _plans(columns: tuple[str, ...]) -> Iterator[Plan]:
     plan = plan.without("class", "kind", "count")
     yield plan._replace(bar=4)
     yield plan._replace(bar=0)
+    if "receptive_field" in plan.columns:
+        yield (plan := plan.without("start")._replace(bar=0))
+        yield (plan := plan.without("jump"))
+        yield plan.without("flops")
 
 
 def _name(entry: Entry, written: Callable[[str], str]) -> Cell:

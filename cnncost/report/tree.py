@@ -30,6 +30,7 @@ def module_tree(report: Report) -> tuple[Module, ...]:
             Module(
                 path, class_name, depth, calls, own[-1].output_shapes if own else (), params, trainable, buffers,
                 macs, flops, read, written, _status(own, calls), unknown.get(path, False), path not in parents,
+                *report.fields.get(path, ()),
             )
         )  # fmt: skip
     return tuple(rows)

@@ -4,20 +4,22 @@ import pytest
 import torch
 
 from cnncost import analyze, zoo
-from cnncost.lecture.windows import Window, windows
 
 CHAINS = {
     # by hand: size grows by (kernel - 1) jumps, jumps by strides
-    "lenet5": [(5, 1), (6, 2), (14, 2), (16, 4), (32, 4)],
-    "lenet1": [(5, 1), (6, 2), (14, 2), (16, 4)],
-    "conv6_16": [(5, 1), (6, 2), (14, 2), (16, 4)],
-    "conv6_stride": [(5, 2)],
+    "lenet5": {"c1": (5, 1), "s2": (6, 2), "c3": (14, 2), "s4": (16, 4), "c5": (32, 4)},
+    "lenet1": {"h1": (5, 1), "h2": (6, 2), "h3": (14, 2), "h4": (16, 4)},
+    "conv6_16": {"conv1": (5, 1), "pool1": (6, 2), "conv2": (14, 2), "pool2": (16, 4)},
+    "conv6_stride": {"conv1": (5, 2)},
 }
 
 
 @pytest.mark.parametrize("name", CHAINS)
 def test_windows_by_hand(name):
-    assert [tuple(window) for window in windows(analyze(name).graph).values()] == CHAINS[name]
+    report = analyze(name)
+    for path, (size, jump) in CHAINS[name].items():
+        field = report.receptive_field(path)
+        assert (field.size, field.jump) == ((size, size), (jump, jump)), path
 
 
 def _seen(model, path, size, position):
@@ -43,9 +45,3 @@ def test_lenet5_really_sees_what_the_windows_say(path, window):
     size, jump = window
     assert first == list(range(size))
     assert second == list(range(jump, jump + size))
-
-
-def test_layers_that_are_no_windows_have_none():
-    found = windows(analyze("conv6_16").graph)
-    assert list(found) == ["conv1", "pool1", "conv2", "pool2"]
-    assert found["pool1"] == Window(6, 2)

@@ -9,7 +9,6 @@ from cnncost import zoo
 from cnncost.analysis import analyze
 from cnncost.lecture.experiments.registry import experiment
 from cnncost.lecture.values import Measured
-from cnncost.lecture.windows import windows
 
 __all__ = ["back_projection", "dropout_is_free", "memory_follows_parameters"]
 
@@ -32,10 +31,9 @@ def dropout_is_free() -> Measured:
 @experiment("gradients of LeNet-5 beside the back-projection through its kernels and strides")
 def back_projection() -> Measured:
     """Whether the pixels that one output of each layer depends on are those that the back-projection gives."""
-    graph = analyze("lenet5").graph
-    assert graph is not None  # analyze always gives one
-    found = windows(graph)
-    return Measured(all(_extent(path) == window.size for path, window in found.items()))
+    report = analyze("lenet5")
+    fields = {path: report.receptive_field(path) for path in ("c1", "s2", "c3", "s4", "c5")}
+    return Measured(all(field.size == (_extent(path),) * 2 for path, field in fields.items()))
 
 
 def _extent(path: str) -> int:

@@ -47,7 +47,7 @@ def pointwise(call: OpCall) -> Lowered:
     name = _ALIASES.get(call.name, call.name)
     if name == "clamp" and (call["min"] is None or call["max"] is None):
         name = "clamp_max" if call["min"] is None else "clamp_min"
-    return "pointwise", {"fn": name}
+    return "pointwise", {"fn": name} | ({"axis": call["dim"]} if name == "glu" else {})
 
 
 @lowers("add", "sub", "subtract")
@@ -83,9 +83,9 @@ def addr(call: OpCall) -> Lowered:
 
 
 @lowers("linalg_cross", "cross")
-def cross(call: OpCall) -> Lowered:  # noqa: ARG001  # its output says all
+def cross(call: OpCall) -> Lowered:
     """Two products and a difference for each element."""
-    return "pointwise", {"fn": "cross"}
+    return "pointwise", {"fn": "cross", "axis": call.get("dim", -1)}
 
 
 @lowers("renorm", "embedding_renorm")
@@ -270,7 +270,7 @@ def layout(call: OpCall) -> Lowered:
 @lowers("col2im", "fold")
 def fold(call: OpCall) -> Lowered:
     """Overlapping blocks are summed."""
-    return "scatter", {"fn": "col2im", "accumulate": True, "elements": call.inputs[0].numel}
+    return "scatter", {**call.plain(), "fn": "col2im", "accumulate": True, "elements": call.inputs[0].numel}
 
 
 # ---- creation

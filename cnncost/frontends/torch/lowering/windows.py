@@ -5,6 +5,8 @@ from __future__ import annotations
 from math import prod
 
 from cnncost.frontends.torch.lowering.registry import Attrs, Lowered, OpCall, lowers, spread
+from cnncost.frontends.torch.types import attribute
+from cnncost.graph import Attr
 
 
 def _axes(name: str) -> int:
@@ -67,6 +69,8 @@ def group_norm(call: OpCall) -> Lowered:
     }
     if "normalized_shape" in call.arguments:
         attrs["axes"] = len(call["normalized_shape"])
+    else:
+        attrs["groups"] = call.first("num_groups", "group")
     return "norm", attrs
 
 
@@ -94,7 +98,16 @@ def resize(call: OpCall) -> Lowered:
     if call.name.endswith("_aa"):
         sizes = zip(call.inputs[0].shape[-axes:], call.outputs[0].shape[-axes:], strict=True)
         taps *= max(1, *(-(-x // y) for x, y in sizes))
-    return "resize", {"fn": call.name, "taps": taps, "axes": axes, "align": bool(call.get("align_corners", False))}
+    return "resize", {"fn": call.name, "taps": taps, "axes": axes, "align": bool(call.get("align_corners", False)),
+                      "scales": _scales(call)}  # fmt: skip
+
+
+def _scales(call: OpCall) -> Attr:
+    """The factors that were asked for, one an axis; None where a size was."""
+    if (factors := call.get("scale_factors")) is not None:
+        return attribute(factors)
+    found = tuple(call[name] for name in ("scales", "scales_d", "scales_h", "scales_w") if name in call.arguments)
+    return None if None in found else found
 
 
 @lowers("grid_sampler", "grid_sampler_2d", "grid_sampler_3d", "cudnn_grid_sampler")
@@ -113,7 +126,8 @@ def fft(call: OpCall) -> Lowered:
     """Over the axes `dim`; the real side has the full number of points."""
     full = call.outputs[0].shape if call.name == "_fft_c2r" else call.inputs[0].shape
     points = prod(full[d] for d in call["dim"])
-    return "fft", {"points": points, "transforms": prod(full) // max(points, 1), "real": _REAL_FFT[call.name]}
+    return "fft", {"points": points, "transforms": prod(full) // max(points, 1), "real": _REAL_FFT[call.name],
+                   "dims": attribute(call["dim"])}  # fmt: skip
 
 
 @lowers("affine_grid_generator")

@@ -1,0 +1,187 @@
+"""`cnncost rf`: what the units of each layer see of the input."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from cnncost.cli.options import (
+    complete_model,
+    input_option,
+    model_args_option,
+    parsed_inputs,
+    parsed_model_args,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from cnncost.report.fields import Growth
+    from cnncost.report.model import Report
+
+_FORMATS = ("rich", "markdown", "csv", "json")
+_BY_ENDING = {".md": "markdown", ".markdown": "markdown", ".csv": "csv", ".json": "json", ".txt": "rich"}
+_FILE_WIDTH = 120
+
+
+@click.command(
+    epilog="\b\nExamples:\n  cnncost rf resnet18\n  cnncost rf resnet18 --layer layer3.1 --unit 7,7\n"
+    "  cnncost rf vgg16 --picture vgg16.png\n  cnncost rf net.py:Net --input 1x3x64x64 --format csv"
+)
+@click.argument("model", required=False, shell_complete=complete_model)
+@input_option
+@model_args_option
+@click.option("--layer", "layers", multiple=True, metavar="PATH", help="Only this layer; repeatable.")
+@click.option(
+    "--unit", metavar="I,J", help="Of the one layer: the box of the input that this unit sees, by its row and column."
+)
+@click.option("--of", "image", type=int, metavar="N", help="Which input, from 0; by default the first with space.")
+@click.option("--all", "everything", is_flag=True, help="Layers that leave the field as it is, too.")
+@click.option(
+    "--format", "form", type=click.Choice(_FORMATS),
+    help="Of the output; by default that of FILE's ending, else a table for the terminal.",
+)  # fmt: skip
+@click.option("-o", "--output", metavar="FILE", help="Write to a file: .md, .csv, .json or .txt.")
+@click.option("--picture", metavar="FILE", help="Draw the fields on the input, and their growth: .png, .svg or .pdf.")
+@click.option(
+    "--write-reports", "folder", type=click.Path(), metavar="DIR",
+    help="Write receptive_field.md, of the whole zoo, into a folder.",
+)  # fmt: skip
+def command(
+    model: str | None, inputs: tuple[str, ...], model_args: tuple[str, ...], layers: tuple[str, ...], unit: str | None,
+    image: int | None, everything: bool, form: str | None, output: str | None, picture: str | None, folder: str | None,
+) -> None:  # fmt: skip
+    """What the units of each layer of MODEL see of the input: size, jump and start, over all paths.
+
+    Attention, global pooling and linear layers over space see all: global. What can't be followed is unknown, with
+    the op that stopped it. MODEL is as for `cnncost summarize`.
+    """
+    if folder is not None:
+        if model or inputs or model_args or layers or unit or form or output or picture or everything:
+            raise click.UsageError("--write-reports is of the whole zoo; give no model and no other option")
+        _write_reports(folder)
+        return
+    if model is None:
+        raise click.UsageError("Missing argument 'MODEL'.")
+    if unit is not None and (len(layers) != 1 or form or picture or everything):
+        raise click.UsageError("--unit tells of one unit in words: it needs one --layer, and no format or picture")
+    form = form or _form_of(output)
+    _check_places(output, picture)
+    report = _analyzed(model, inputs, model_args)
+    if unit is not None:
+        from cnncost.report.field_table import unit_text
+
+        _put(unit_text(report.receptive_field(layers[0], _parsed(unit), image=image)) + "\n", output)
+        return
+    from cnncost.report.fields import growth
+
+    rows = growth(report, image)
+    shown = _shown(report, rows, layers, everything)
+    if picture is not None:
+        _draw(report, rows, shown if layers else None, picture)
+    if picture is None or output is not None or form != "rich":
+        _put(_rendered(report, shown, form, output), output)
+
+
+def _form_of(output: str | None) -> str:
+    if output is None:
+        return "rich"
+    from cnncost.errors import OutputError
+
+    suffix = Path(output).suffix.lower()
+    if suffix not in _BY_ENDING:
+        raise OutputError(
+            f"{output}: expected a name that ends in .md, .csv, .json or .txt, got {suffix or 'no ending'}"
+        )
+    return _BY_ENDING[suffix]
+
+
+def _check_places(output: str | None, picture: str | None) -> None:
+    """Before the work, not after it."""
+    from cnncost.report.field_picture import ending
+    from cnncost.report.save import check
+
+    if output is not None:
+        check(output)
+    if picture is not None:
+        ending(picture)
+        check(picture)
+
+
+def _parsed(unit: str) -> tuple[int, ...]:
+    try:
+        return tuple(int(part) for part in unit.replace("x", ",").split(",") if part.strip())
+    except ValueError:
+        raise click.UsageError(f"--unit {unit}: expected whole numbers such as 7,7") from None
+
+
+def _analyzed(model: str, inputs: tuple[str, ...], model_args: tuple[str, ...]) -> Report:
+    from cnncost.analysis import analyze
+
+    return analyze(model, parsed_inputs(inputs), model_args=parsed_model_args(model_args))
+
+
+def _shown(report: Report, rows: Sequence[Growth], layers: tuple[str, ...], everything: bool) -> list[Growth]:
+    if not layers:
+        return [row for row in rows if row.grew or everything]
+    from cnncost.report.fields import of_layer
+
+    return [of_layer(report, path, rows) for path in layers]
+
+
+def _draw(report: Report, rows: Sequence[Growth], boxes: list[Growth] | None, path: str) -> None:
+    from cnncost.report.field_picture import chosen, ending, picture
+    from cnncost.report.save import write
+
+    write(path, picture(report, rows, chosen(rows) if boxes is None else boxes, ending(path)))
+
+
+def _rendered(report: Report, rows: Sequence[Growth], form: str, output: str | None) -> str:
+    from cnncost.report import field_table
+    from cnncost.report.text import showable
+
+    if form == "markdown":
+        return field_table.to_markdown(report, rows)
+    if form == "csv":
+        return field_table.to_csv(rows)
+    if form == "json":
+        return field_table.to_json(report, rows)
+    text = field_table.to_text(report, rows, None if output is None else _FILE_WIDTH) + "\n"
+    return text if output is not None else showable(text, sys.stdout.encoding or "ascii")
+
+
+def _put(text: str, output: str | None) -> None:
+    if output is None:
+        sys.stdout.flush()
+        sys.stdout.buffer.write(text.encode(sys.stdout.encoding or "ascii", "replace"))
+        return
+    from cnncost.report.save import write
+
+    write(output, text)
+
+
+def reports() -> dict[str, str]:
+    """The files of reports/ that this command makes, by name; the same on every run and every machine."""
+    from cnncost import zoo
+    from cnncost.analysis import analyze
+    from cnncost.report.field_table import CONVENTION, DEPENDENCE, to_markdown
+    from cnncost.report.fields import growth
+
+    told = (
+        f"{CONVENTION}.\n\n{DEPENDENCE[0].upper()}{DEPENDENCE[1:]}. Layers that leave the field as it is are left out."
+    )
+    parts = [
+        f"# Receptive fields of the zoo, layer by layer\n\n{told}\n\nMade by `cnncost rf --write-reports reports`.\n"
+    ]
+    for entry in zoo.entries():
+        report = analyze(entry.name)
+        parts.append(to_markdown(report, [row for row in growth(report) if row.grew], level=2))
+    return {"receptive_field.md": "\n".join(parts)}
+
+
+def _write_reports(folder: str) -> None:
+    for name, text in reports().items():
+        _put(text, str(Path(folder) / name))

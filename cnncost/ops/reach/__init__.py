@@ -1,0 +1,26 @@
+"""What each op's outputs see of its inputs. Importing the package registers the rules of all families."""
+
+from cnncost.ops.reach import elements, layout, mixing, shuffles, space
+from cnncost.ops.reach.registry import (
+    All,
+    Output,
+    Pattern,
+    Permute,
+    Picked,
+    Reach,
+    Reshape,
+    Route,
+    Spread,
+    Step,
+    Window,
+    alike,
+    kinds,
+    reach,
+    reach_of,
+    routes,
+)
+
+__all__ = [
+    "All", "Output", "Pattern", "Permute", "Picked", "Reach", "Reshape", "Route", "Spread", "Step", "Window", "alike",
+    "elements", "kinds", "layout", "mixing", "reach", "reach_of", "routes", "shuffles", "space",
+]  # fmt: skip

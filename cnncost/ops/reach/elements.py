@@ -1,0 +1,160 @@
+"""Normalisation, softmax, reductions, transforms; elementwise ops, constants, picking."""
+
+from __future__ import annotations
+
+from cnncost.graph import OpSpec
+from cnncost.ops.reach.registry import All, Output, Picked, Reach, Reshape, Route, Spread, Step, alike, reach, routes
+from cnncost.ops.reach.space import broadcast, mixed, over_groups
+from cnncost.ops.reach.windows import moved, up_to
+
+# ---- normalisation, softmax, reductions
+
+
+@reach("norm")
+def norm(spec: OpSpec) -> Reach:
+    """Each element sees all that its mean and variance are taken over.
+
+    Running statistics are constants, as in eval mode: batch norm then sees itself alone. Layer norm sees the
+    normalised axes; group norm its group's channels and all of space; instance norm all of space.
+    Attributes: fn, statistics, axes, groups.
+    """
+    shape, fn = spec.inputs[0].shape, spec["fn"]
+    space = range(2, len(shape))
+    if fn in {"layer", "rms"}:
+        first = len(shape) - spec["axes"]
+        steps: tuple[Step, ...] = mixed(shape, *range(first, len(shape)))
+    elif fn == "group":
+        steps = (*mixed(shape, *space), *over_groups(shape, 1, spec["groups"], shape[1]))
+    elif not spec["statistics"]:
+        steps = ()
+    elif fn == "instance":
+        steps = mixed(shape, *space)
+    else:
+        steps = mixed(shape, *(axis for axis in range(len(shape)) if axis != 1))
+    return alike(spec, [Route(0, steps)])
+
+
+@reach("softmax")
+def softmax(spec: OpSpec) -> Reach:
+    """Each element sees all along the axis. Attribute: axis."""
+    shape = spec.inputs[0].shape
+    return routes(Route(0, mixed(shape, spec["axis"] % len(shape)) if shape else ()))
+
+
+@reach("scan")
+def scan(spec: OpSpec) -> Reach:
+    """Each element sees those so far. Attribute: axis."""
+    shape = spec.inputs[0].shape
+    axis = spec["axis"] % len(shape) if shape else 0
+    return alike(spec, [Route(0, (up_to(axis, shape[axis], slides=False),) if shape else ())])
+
+
+@reach("reduce")
+def reduce(spec: OpSpec) -> Reach:
+    """Sees all along the axes `dim`; without them, all."""
+    shape, dim = spec.inputs[0].shape, spec.get("dim")
+    named = (dim,) if isinstance(dim, int) else tuple(dim or ())
+    axes = {d % len(shape) for d in named} if shape and named else set(range(len(shape)))
+    steps: list[Step] = [All(axis) for axis in sorted(axes)]
+    return alike(spec, [Route(0, (*steps, Reshape(spec.outputs[0].shape)))])
+
+
+@reach("sort")
+def sort(spec: OpSpec) -> Reach | None:
+    """Each place sees all along the axis. Attributes: fn, axis."""
+    shape, out = spec.inputs[0].shape, spec.outputs[0].shape
+    if not shape or spec["axis"] is None or "unique" in spec["fn"]:
+        return None
+    axis = spec["axis"] % len(shape)
+    if len(out) < len(shape):
+        return alike(spec, [Route(0, (All(axis), Reshape(out)))])
+    return alike(spec, [Route(0, (All(axis), Spread(axis, out[axis])))])
+
+
+@reach("loss")
+def loss(spec: OpSpec) -> Reach | None:
+    """Its mean or sum sees all of the input."""
+    if spec.outputs[0].shape:
+        return None
+    found = []
+    for i, t in enumerate(spec.inputs):
+        found.append(Route(i, (*(All(axis) for axis in range(len(t.shape))), Reshape(()))))
+    return alike(spec, found)
+
+
+@reach("fft")
+def fft(spec: OpSpec) -> Reach | None:
+    """Each frequency sees all along the transformed axes. Attribute: dims."""
+    dims, out = spec.get("dims"), spec.outputs[0].shape
+    if dims is None:
+        return None
+    steps: list[Step] = []
+    for d in dims:
+        steps += [All(d % len(out)), Spread(d % len(out), out[d])]
+    return routes(Route(0, tuple(steps)))
+
+
+# ---- elementwise, constants, picking
+
+
+@reach("pointwise")
+def pointwise(spec: OpSpec) -> Reach | None:
+    """Each element sees the elements at its place; inputs broadcast."""
+    out = spec.outputs[0].shape
+    if spec["fn"] in {"glu", "cross"}:
+        return _along(spec)
+    found = []
+    for i, t in enumerate(spec.inputs):
+        steps = broadcast(t.shape, out)
+        if steps is None:
+            return None
+        found.append(Route(i, steps))
+    return routes(*found)
+
+
+def _along(spec: OpSpec) -> Reach | None:
+    """GLU takes its halves of an axis together; a cross product all three."""
+    out, axis = spec.outputs[0].shape, spec.get("axis")
+    if axis is None:
+        return None
+    axis %= len(out)
+    if spec["fn"] == "cross":
+        return routes(*(Route(i, mixed(out, axis)) for i in range(len(spec.inputs))))
+    halves = (moved(axis, range(start, start + out[axis]), start) for start in (0, out[axis]))
+    return routes(*(Route(0, (half,)) for half in halves))
+
+
+@reach("create")
+def create(spec: OpSpec) -> Reach:
+    """Constants and random numbers depend on no input."""
+    return tuple(Output(()) for _ in spec.outputs)
+
+
+@reach("dropout")
+def dropout(spec: OpSpec) -> Reach | None:
+    """Each element sees itself, and the mask that it is multiplied with."""
+    found = []
+    for i, t in enumerate(spec.inputs):
+        steps = broadcast(t.shape, spec.outputs[0].shape)
+        if steps is None:
+            return None
+        found.append(Route(i, steps))
+    return alike(spec, found)
+
+
+@reach("gather")
+def gather(spec: OpSpec) -> Reach | None:
+    """An embedding sees its index; elements picked along an axis see one that the data decide."""
+    x, y = spec.inputs[0].shape, spec.outputs[0].shape
+    if spec["fn"] == "embedding":
+        ids = spec.inputs[1].shape
+        return routes(Route(1, (Reshape((*ids, 1)), Spread(len(ids), y[-1]))))
+    if spec["fn"] == "one_hot":
+        return routes(Route(0, (Reshape((*x, 1)), Spread(len(x), y[-1]))))
+    dim = spec.get("dim")
+    if spec["fn"] not in {"index_select", "gather", "take_along_dim"} or dim is None or len(x) != len(y):
+        return None
+    axis = dim % len(x)
+    if spec["fn"] != "index_select" and x[:axis] + x[axis + 1 :] != y[:axis] + y[axis + 1 :]:
+        return None
+    return routes(Route(0, (Picked(axis, y[axis]),)))

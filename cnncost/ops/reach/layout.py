@@ -1,0 +1,204 @@
+"""Ops that move elements: views, copies, cutting and joining. Found by `fn`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from itertools import accumulate
+from math import prod
+from typing import TypeAlias
+
+from cnncost.graph import OpSpec, Shape
+from cnncost.ops.reach.registry import Output, Permute, Reach, Reshape, Route, Step, reach, routes
+from cnncost.ops.reach.space import broadcast, unfolded
+from cnncost.ops.reach.windows import moved
+
+Move: TypeAlias = "Callable[[OpSpec], Reach | None]"
+_MOVES: dict[str, Move] = {}
+
+
+def moves(names: str) -> Callable[[Move], Move]:
+    """Register the rule of these layout functions, and of their copying forms."""
+
+    def register(function: Move) -> Move:
+        for name in names.split():
+            _MOVES[name] = _MOVES[f"{name}_copy"] = function
+        return function
+
+    return register
+
+
+@reach("layout")
+def layout(spec: OpSpec) -> Reach | None:
+    """By its function. Attribute: fn, and the arguments of the function."""
+    function = _MOVES.get(spec["fn"])
+    return function(spec) if function is not None else None
+
+
+def in_shape(shape: Shape, *steps: Step) -> Reach:
+    """The steps, and then the output's shape."""
+    return routes(Route(0, (*steps, Reshape(shape))))
+
+
+def axes_of(value: int | tuple[int, ...], rank: int) -> tuple[int, ...]:
+    """One axis or several, counted from the front."""
+    named = (value,) if isinstance(value, int) else value
+    return tuple(d % rank for d in named)
+
+
+# ---- same elements, same order
+
+
+@moves(
+    "alias detach view _unsafe_view reshape _reshape_alias flatten unflatten ravel view_as reshape_as squeeze "
+    "unsqueeze _conj resolve_conj resolve_neg _neg_view lift_fresh lift contiguous clone _to_copy to type_as cpu cuda "
+    "tril triu requires_grad atleast_1d atleast_2d atleast_3d"
+)
+def same(spec: OpSpec) -> Reach | None:
+    """The elements in their order. A triangle sets elements to zero where they are."""
+    x, y = spec.inputs[0].shape, spec.outputs[0].shape
+    if prod(x) != prod(y):
+        return None
+    return (Output((Route(0, (Reshape(y),)),), ignored=tuple(range(1, len(spec.inputs)))),)
+
+
+@moves("copy")
+def copied(spec: OpSpec) -> Reach | None:
+    """self, src: what was in self is overwritten."""
+    if len(spec.inputs) < 2:
+        return same(spec)
+    steps = broadcast(spec.inputs[1].shape, spec.outputs[0].shape)
+    return None if steps is None else (Output((Route(1, steps),), ignored=(0,)),)
+
+
+@moves("expand expand_as broadcast_to")
+def expand(spec: OpSpec) -> Reach | None:
+    """Axes of one position get many."""
+    steps = broadcast(spec.inputs[0].shape, spec.outputs[0].shape)
+    if steps is None:
+        return None
+    return (Output((Route(0, steps),), ignored=tuple(range(1, len(spec.inputs)))),)
+
+
+# ---- axes in another order
+
+
+@moves("permute")
+def permute(spec: OpSpec) -> Reach:
+    """Attribute: dims."""
+    return routes(Route(0, (Permute(axes_of(spec["dims"], len(spec.inputs[0].shape))),)))
+
+
+@moves("transpose swapaxes swapdims t numpy_T mT mH H adjoint matrix_H")
+def transpose(spec: OpSpec) -> Reach:
+    """Attributes: dim0, dim1; the matrix forms swap the last two axes, `numpy_T` turns all around."""
+    rank = len(spec.inputs[0].shape)
+    order = list(range(rank))
+    if spec["fn"].startswith("numpy_T"):
+        order.reverse()
+    elif rank > 1:
+        first = spec.get("dim0", spec.get("axis0", -2)) % rank
+        second = spec.get("dim1", spec.get("axis1", -1)) % rank
+        order[first], order[second] = second, first
+    return routes(Route(0, (Permute(tuple(order)),)))
+
+
+@moves("movedim moveaxis")
+def movedim(spec: OpSpec) -> Reach:
+    """Attributes: source, destination."""
+    rank = len(spec.inputs[0].shape)
+    source, destination = axes_of(spec["source"], rank), axes_of(spec["destination"], rank)
+    rest = iter(axis for axis in range(rank) if axis not in source)
+    placed = dict(zip(destination, source, strict=True))
+    return routes(Route(0, (Permute(tuple(placed[i] if i in placed else next(rest) for i in range(rank))),)))
+
+
+# ---- parts
+
+
+@moves("slice narrow")
+def cut(spec: OpSpec) -> Reach:
+    """Attributes: dim, start, end, step; or dim, start, length."""
+    shape, y = spec.inputs[0].shape, spec.outputs[0].shape
+    (axis,) = axes_of(spec.get("dim", 0), len(shape))
+    size, step = shape[axis], spec.get("step", 1)
+    start = min(max(_from_end(spec.get("start", 0), size), 0), size)
+    return routes(Route(0, (moved(axis, range(start, start + y[axis] * step, step), start, step),)))
+
+
+def _from_end(index: int, size: int) -> int:
+    return index + size if index < 0 else index
+
+
+@moves("select")
+def select(spec: OpSpec) -> Reach:
+    """Attributes: dim, index. One position, wherever the axis is prolonged."""
+    shape = spec.inputs[0].shape
+    (axis,) = axes_of(spec["dim"], len(shape))
+    index = _from_end(spec["index"], shape[axis])
+    return in_shape(spec.outputs[0].shape, moved(axis, [index], index, 0))
+
+
+@moves("split split_with_sizes unsafe_split unsafe_split_with_sizes chunk unsafe_chunk tensor_split")
+def split(spec: OpSpec) -> Reach:
+    """Attribute: dim. The sizes are those of the outputs."""
+    (axis,) = axes_of(spec.get("dim", 0), len(spec.inputs[0].shape))
+    sizes = [t.shape[axis] for t in spec.outputs]
+    starts = accumulate(sizes, initial=0)
+    return tuple(
+        Output((Route(0, (moved(axis, range(start, start + size), start),)),))
+        for start, size in zip(starts, sizes, strict=False)
+    )
+
+
+@moves("unbind")
+def unbind(spec: OpSpec) -> Reach:
+    """Attribute: dim."""
+    (axis,) = axes_of(spec.get("dim", 0), len(spec.inputs[0].shape))
+    return tuple(Output((Route(0, (moved(axis, [i], i, 0), Reshape(t.shape))),)) for i, t in enumerate(spec.outputs))
+
+
+@moves("unfold")
+def unfold(spec: OpSpec) -> Reach:
+    """Attributes: dimension, size, step. Windows along an axis; their places become a new last axis."""
+    shape = spec.inputs[0].shape
+    (axis,) = axes_of(spec["dimension"], len(shape))
+    count, kernel = spec.outputs[0].shape[axis], spec["size"]
+    order = (*range(axis + 1), *range(axis + 2, len(shape) + 1), axis + 1)
+    return routes(Route(0, (*unfolded(shape, axis, count, kernel, spec["step"], 0, 1), Permute(order))))
+
+
+# ---- joined
+
+
+@moves("cat concat concatenate")
+def cat(spec: OpSpec) -> Reach | None:
+    """Attribute: dim. Each input has a place of its own along the axis."""
+    y = spec.outputs[0].shape
+    (axis,) = axes_of(spec.get("dim", 0), len(y))
+    found, start = [], 0
+    for i, t in enumerate(spec.inputs):
+        if t.shape == (0,) and len(y) > 1:  # torch lets an empty vector pass
+            continue
+        if len(t.shape) != len(y):
+            return None
+        found.append(Route(i, _placed(t.shape, axis, start, y[axis])))
+        start += t.shape[axis]
+    return (Output(tuple(found), joined=axis),) if start == y[axis] else None
+
+
+@moves("stack")
+def stack(spec: OpSpec) -> Reach:
+    """Attribute: dim. Each input has a place of its own on a new axis."""
+    y = spec.outputs[0].shape
+    (axis,) = axes_of(spec.get("dim", 0), len(y))
+    one = (*y[:axis], 1, *y[axis + 1 :])
+    found = [Route(i, (Reshape(one), *_placed(one, axis, i, y[axis]))) for i in range(len(spec.inputs))]
+    return (Output(tuple(found), joined=axis),)
+
+
+def _placed(shape: Shape, axis: int, start: int, size: int) -> tuple[Step, ...]:
+    length = shape[axis]
+    if length == size:
+        return ()
+    positions: list[int | None] = [None] * start + list(range(length)) + [None] * (size - start - length)
+    return (moved(axis, positions, -start),)

@@ -1,0 +1,174 @@
+"""Products, attention, recurrence."""
+
+from __future__ import annotations
+
+from cnncost.graph import OpSpec, Shape
+from cnncost.ops.reach.registry import (
+    All,
+    Output,
+    Permute,
+    Reach,
+    Reshape,
+    Route,
+    Spread,
+    Step,
+    Window,
+    alike,
+    reach,
+    routes,
+)
+from cnncost.ops.reach.space import broadcast, mixed, over_groups
+from cnncost.ops.reach.windows import moved, up_to
+
+# ---- products
+
+
+@reach("linear")
+def linear(spec: OpSpec) -> Reach:
+    """Each output feature sees all input features."""
+    last = len(spec.inputs[0].shape) - 1
+    if not spec.outputs[0].shape or len(spec.outputs[0].shape) <= last:  # a weight that is a vector
+        return routes(Route(0, (All(last), Reshape(spec.outputs[0].shape))))
+    return routes(Route(0, (All(last), Spread(last, spec.outputs[0].shape[-1]))))
+
+
+@reach("bilinear")
+def bilinear(spec: OpSpec) -> Reach:
+    """Each output feature sees all features of both inputs."""
+    last, out = len(spec.inputs[0].shape) - 1, spec.outputs[0].shape[-1]
+    return routes(*(Route(i, (All(last), Spread(last, out))) for i in (0, 1)))
+
+
+@reach("matmul")
+def matmul(spec: OpSpec) -> Reach | None:
+    """(m, n) sees row m of the left and column n of the right; batches broadcast; what is added is broadcast."""
+    if len(spec.inputs) < 2:
+        return None
+    *added, a, b = range(len(spec.inputs))
+    left, right, out = spec.inputs[a].shape, spec.inputs[b].shape, spec.outputs[0].shape
+    if not left or not right or left[-1] != right[max(len(right) - 2, 0)]:
+        return None
+    rows, columns = left if len(left) > 1 else (1, *left), right if len(right) > 1 else (*right, 1)
+    full = _product_shape(rows, columns)
+    kept = (rows[-2],) * (len(left) > 1) + (columns[-1],) * (len(right) > 1)
+    if (*full[:-2], *kept) != out:
+        return None
+    end = () if full == out else (Reshape(out),)
+    found = [
+        Route(a, (*_contracted(rows, full, len(rows) - 1), *end)),
+        Route(b, (*_contracted(columns, full, len(columns) - 2), *end)),
+    ]
+    for i in added:
+        steps = broadcast(spec.inputs[i].shape, out)
+        if steps is None:
+            return None
+        found.append(Route(i, steps))
+    return routes(*found)
+
+
+def _product_shape(rows: Shape, columns: Shape) -> Shape:
+    size = max(len(rows), len(columns)) - 2
+    padded = [(1,) * (size - len(s) + 2) + s[:-2] for s in (rows, columns)]
+    return (*(y if x == 1 else x for x, y in zip(*padded, strict=True)), rows[-2], columns[-1])
+
+
+def _contracted(shape: Shape, full: Shape, axis: int) -> tuple[Step, ...]:
+    return (All(axis), *(broadcast((*shape[:axis], 1, *shape[axis + 1 :]), full) or ()))
+
+
+@reach("attention")
+def attention(spec: OpSpec) -> Reach | None:
+    """q: *,L,E; k: *,S,E; v: *,S,V. A query sees itself and all keys and values of its batch row, causal: those so far.
+
+    Attribute: causal. A mask that is computed from the input is seen row by row.
+    """
+    q, k, v, *rest = spec.inputs
+    y = spec.outputs[0].shape
+    last, found = len(y) - 1, []
+    for i, x in enumerate((q, k, v)):
+        steps: list[Step] = [All(last), Spread(last, y[-1])]
+        if i:
+            keys = x.shape[-2]
+            steps += _keys(last - 1, keys, y[-2], bool(spec["causal"]))
+        if x.shape[:-2] != y[:-2]:
+            steps += _heads(x.shape, y)
+        found.append(Route(i, tuple(steps)))
+    for i, x in enumerate(rest, 3):
+        if not x.floating or len(x.shape) < 2 or x.shape[-1] not in (1, k.shape[-2]):
+            continue
+        grown = broadcast((*x.shape[:-1], 1), y)
+        if grown is not None:
+            found.append(Route(i, (All(len(x.shape) - 1), *grown)))
+    return alike(spec, found)
+
+
+def _keys(axis: int, keys: int, queries: int, causal: bool) -> list[Step]:
+    if causal:
+        sees = tuple(range(min(j + 1, keys)) for j in range(queries))
+        return [Window(axis, sees, None, slides=True, grows=True)]
+    return [All(axis, slides=True), Spread(axis, queries)]
+
+
+def _heads(x: Shape, y: Shape) -> tuple[Step, ...]:
+    """From the heads of the keys to those of the queries, which share them (GQA), or broadcast batches."""
+    shape = (*x[:-2], *y[-2:])
+    if len(x) > 2 and x[-3] != y[-3] and x[-3] > 1 and y[-3] % x[-3] == 0:
+        return over_groups(shape, len(y) - 3, x[-3], y[-3])
+    return broadcast(shape, y) or ()
+
+
+@reach("mha")
+def mha(spec: OpSpec) -> Reach:
+    """query, key, value: B,L,D. A query sees all of its batch row."""
+    y = spec.outputs[0].shape
+    found = [Route(0, mixed(y, 2))]
+    found += [Route(i, (All(1, slides=True), Spread(1, y[1]), All(2), Spread(2, y[2]))) for i in (1, 2)]
+    return alike(spec, found)
+
+
+@reach("encoder_layer")
+def encoder_layer(spec: OpSpec) -> Reach:
+    """src: B,L,D. Every token sees all of its batch row."""
+    shape = spec.inputs[0].shape
+    return alike(spec, [Route(0, (*mixed(shape, 1, slides=True), *mixed(shape, 2)))])
+
+
+@reach("recurrent")
+def recurrent(spec: OpSpec) -> Reach | None:
+    """A step sees all steps so far; in two directions and several layers, all; the last states see all.
+
+    Attributes: steps_axis, directions, layers.
+    """
+    axis = spec["steps_axis"]
+    if axis is None:
+        return None
+    x, y = spec.inputs[0].shape, spec.outputs[0].shape
+    last, both = len(x) - 1, spec["directions"] == 2
+    across: tuple[Step, ...] = (All(last), Spread(last, y[-1]))
+    if both and spec["layers"] > 1:
+        ways: list[tuple[Step, ...]] = [(*mixed(x, axis, slides=True), *across)]
+    else:
+        ways = _directions(x, axis, y[-1]) if both else [(up_to(axis, x[axis]), *across)]
+    states = [Output((Route(0, _state(x, axis, t.shape)),)) for t in spec.outputs[1:]]
+    return (Output(tuple(Route(0, steps) for steps in ways)), *states)
+
+
+def _directions(x: Shape, axis: int, width: int) -> list[tuple[Step, ...]]:
+    """Forwards in the first half of the features, backwards in the second."""
+    half, last = width // 2, len(x) - 1
+    ways: list[tuple[Step, ...]] = []
+    for backwards in (False, True):
+        place: list[int | None] = [None] * width
+        place[backwards * half : backwards * half + half] = range(half)
+        window = up_to(axis, x[axis], backwards=backwards)
+        ways.append((window, All(last), Spread(last, half), moved(last, place, -half * backwards)))
+    return ways
+
+
+def _state(x: Shape, axis: int, state: Shape) -> tuple[Step, ...]:
+    """x: L,N,F or N,L,F or L,F; state: layers·directions,(N,)H."""
+    last = len(x) - 1
+    steps: list[Step] = [All(axis, slides=True), All(last), Spread(last, state[-1])]
+    if axis == 1:
+        steps.append(Permute((1, 0, 2)))
+    return (*steps, Spread(0, state[0]))

@@ -1,0 +1,171 @@
+"""Reach rules: which input positions an output position of an op depends on. Found by the op's kind.
+
+    @reach("my_lib::smooth")
+    def smooth(spec: OpSpec) -> Reach | None:
+        '''Output position j sees the inputs j - 1, j and j + 1 of the last axis.'''
+        axis, size = len(spec.inputs[0].shape) - 1, spec.inputs[0].shape[-1]
+        return routes(Route(0, (sliding(axis, size, size, kernel=3, padding=1),)))
+
+A rule says for each output by which `Route`s it comes from the inputs: a few steps that turn the input's
+axes into the output's. An output depends on all that its routes bring. A rule that can't tell returns None,
+and whatever depends on the op is then said to be unknown.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import NamedTuple, TypeAlias
+
+from cnncost.errors import RuleError
+from cnncost.graph import OpSpec, Shape
+
+Positions: TypeAlias = "range | tuple[int, ...]"
+
+
+class Pattern(NamedTuple):
+    """How output positions see input positions, far from any border.
+
+    Output j = period·b + q sees the inputs shift·b + t for each t in `taps[q]`. A convolution of stride s has
+    period 1 and shift s, its transposed one period s and shift 1.
+    """
+
+    period: int
+    shift: int
+    taps: tuple[tuple[int, ...], ...]
+
+
+class Window(NamedTuple):
+    """The axis gets `len(sees)` positions, position j of which sees the inputs `sees[j]` (none: nothing, as padding).
+
+    `pattern` says the same as if there were no borders; None if there is no such rule. `slides` marks axes
+    that are space for the op: it takes neighbours along them. `grows`: a longer axis is seen farther, without end.
+    """
+
+    axis: int
+    sees: tuple[Positions, ...]
+    pattern: Pattern | None
+    slides: bool = False
+    grows: bool = False
+
+
+class All(NamedTuple):
+    """The axis gets one position, which sees all. `slides`: the op attends or recurs along it."""
+
+    axis: int
+    slides: bool = False
+
+
+class Spread(NamedTuple):
+    """An axis of one position gets `size` of them, all alike."""
+
+    axis: int
+    size: int
+
+
+class Picked(NamedTuple):
+    """The axis gets `size` positions, each of which sees one input that the data decide."""
+
+    axis: int
+    size: int
+
+
+class Reshape(NamedTuple):
+    """The elements in the same order, in another shape."""
+
+    shape: Shape
+
+
+class Permute(NamedTuple):
+    """Axis i of the result is axis `order[i]`."""
+
+    order: tuple[int, ...]
+
+
+Step: TypeAlias = "Window | All | Spread | Picked | Reshape | Permute"
+
+
+class Route(NamedTuple):
+    """A way from an input, by its index, to an output."""
+
+    input: int
+    steps: tuple[Step, ...] = ()
+
+
+class Output(NamedTuple):
+    """What an output depends on: all that its routes bring.
+
+    `joined` is the axis along which the routes lie one behind the other, as in `cat`. Inputs without a route
+    are taken as not followed, but for those in `ignored` (what is overwritten), and where there are no routes
+    at all: a constant.
+    """
+
+    routes: tuple[Route, ...]
+    joined: int | None = None
+    ignored: tuple[int, ...] = ()
+
+
+Reach: TypeAlias = "tuple[Output | None, ...]"
+"""An `Output` for each output; None for one that the rule can't tell."""
+Rule: TypeAlias = "Callable[[OpSpec], Reach | None]"
+
+
+def routes(*found: Route) -> Reach:
+    """The reach of an op with one output."""
+    return (Output(found),)
+
+
+def alike(spec: OpSpec, found: Sequence[Route]) -> Reach:
+    """The reach of an op whose outputs of the first one's shape all come the same ways (a maximum and its place)."""
+    first = spec.outputs[0].shape
+    return tuple(Output(tuple(found)) if each.shape == first else None for each in spec.outputs)
+
+
+_RULES: dict[str, Rule] = {}
+_FOUND: dict[OpSpec, Reach | None] = {}
+
+
+def reach(*kinds: str, replace: bool = False) -> Callable[[Rule], Rule]:
+    """Register the reach rule of op kinds; a custom op's kind is its name, `"my_lib::my_op"`.
+
+    Raises:
+        ValueError: a kind has a rule already and `replace` is false.
+    """
+
+    def register(function: Rule) -> Rule:
+        for kind in kinds:
+            if kind in _RULES and not replace:
+                raise ValueError(f"reach({kind!r}): the kind has a rule already; pass replace=True to take its place")
+            _RULES[kind] = function
+        _FOUND.clear()
+        return function
+
+    return register
+
+
+def reach_of(spec: OpSpec) -> Reach | None:
+    """What a spec's outputs depend on, found once; None if no rule tells.
+
+    Raises:
+        RuleError: a rule fails.
+    """
+    try:
+        return _FOUND[spec]
+    except KeyError:
+        function = _RULES.get(spec.kind)
+        found = _FOUND[spec] = _asked(function, spec) if function is not None else None
+        return found
+
+
+def _asked(function: Rule, spec: OpSpec) -> Reach | None:
+    try:
+        return function(spec)
+    except Exception as error:
+        shapes = ", ".join("x".join(map(str, t.shape)) or "a scalar" for t in spec.inputs)
+        raise RuleError(
+            f"reach rule {spec.kind!r}: it failed on inputs {shapes}: {type(error).__name__}: {error}"
+        ) from error
+
+
+def kinds() -> tuple[str, ...]:
+    """The op kinds that have a reach rule."""
+    return tuple(sorted(_RULES))

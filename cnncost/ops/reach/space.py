@@ -1,0 +1,138 @@
+"""Ops over windows of space: convolution, pooling, interpolation."""
+
+from __future__ import annotations
+
+from math import prod
+
+from cnncost.graph import OpSpec, Shape
+from cnncost.ops.reach import windows
+from cnncost.ops.reach.registry import All, Pattern, Reach, Reshape, Route, Spread, Step, Window, alike, reach, routes
+
+
+def over_groups(shape: Shape, axis: int, groups: int, out: int) -> tuple[Step, ...]:
+    """Steps by which each of `out` channels sees all channels of its group."""
+    if groups == 1:
+        return All(axis), Spread(axis, out)
+    before, after = shape[:axis], shape[axis + 1 :]
+    return (
+        Reshape((*before, groups, shape[axis] // groups, *after)),
+        All(axis + 1),
+        Spread(axis + 1, out // groups),
+        Reshape((*before, out, *after)),
+    )
+
+
+def mixed(shape: Shape, *axes: int, slides: bool = False) -> tuple[Step, ...]:
+    """Steps by which every position along these axes sees all of them."""
+    return tuple(step for axis in axes for step in (All(axis, slides), Spread(axis, shape[axis])))
+
+
+def broadcast(shape: Shape, out: Shape) -> tuple[Step, ...] | None:
+    """Steps to a broadcast shape; None if it is none."""
+    padded = (1,) * (len(out) - len(shape)) + shape
+    if len(padded) != len(out) or any(n not in (1, m) for n, m in zip(padded, out, strict=True)):
+        return None
+    grown = (Spread(axis, m) for axis, (n, m) in enumerate(zip(padded, out, strict=True)) if n != m)
+    return ((Reshape(padded),) if padded != shape else ()) + tuple(grown)
+
+
+@reach("conv")
+def conv(spec: OpSpec) -> Reach | None:
+    """Each spatial axis a window; each output channel sees all channels of its group."""
+    x, w, y = spec.inputs[0].shape, spec.inputs[1].shape, spec.outputs[0].shape
+    axes = len(w) - 2
+    first = len(x) - axes
+    steps: list[Step] = []
+    for i in range(axes):
+        axis, kernel, stride, dilation = first + i, w[2 + i], spec["stride"][i], spec["dilation"][i]
+        if spec["transposed"]:
+            padding = spec["padding"][i]
+            steps.append(windows.transposed(axis, x[axis], y[axis], kernel, stride, padding, dilation))
+        else:
+            padding = _padding(spec["padding"], i, dilation * (kernel - 1))
+            steps.append(
+                windows.sliding(
+                    axis, x[axis], y[axis], kernel=kernel, stride=stride, padding=padding, dilation=dilation
+                )
+            )
+    shape = (*x[: first - 1], x[first - 1], *y[first:])
+    return routes(Route(0, (*steps, *over_groups(shape, first - 1, spec["groups"], y[first - 1]))))
+
+
+def _padding(padding: str | tuple[int, ...], axis: int, reach: int) -> int:
+    """Before the first position. torch puts the odd one of `same` behind."""
+    if isinstance(padding, str):
+        return reach // 2 if padding == "same" else 0
+    return padding[axis]
+
+
+@reach("pool")
+def pool(spec: OpSpec) -> Reach | None:
+    """Each spatial axis a window, whatever is computed in it; fractional pooling draws its windows at random."""
+    if spec["stride"] is None:
+        return None
+    x, y = spec.inputs[0].shape, spec.outputs[0].shape
+    geometry = zip(spec["kernel"], spec["stride"], spec["padding"], spec["dilation"], strict=True)
+    first = len(x) - len(spec["kernel"])
+    steps = [
+        windows.sliding(axis, x[axis], y[axis], kernel=k, stride=s, padding=p, dilation=d)
+        for axis, (k, s, p, d) in enumerate(geometry, first)
+    ]
+    return alike(spec, [Route(0, tuple(steps))])
+
+
+@reach("adaptive_pool")
+def adaptive_pool(spec: OpSpec) -> Reach:
+    """Windows that follow from the sizes in and out; a single one sees all."""
+    x, y = spec.inputs[0].shape, spec.outputs[0].shape
+    axes = range(len(x) - spec["axes"], len(x))
+    return alike(spec, [Route(0, tuple(windows.adaptive(axis, x[axis], y[axis]) for axis in axes))])
+
+
+@reach("resize")
+def resize(spec: OpSpec) -> Reach:
+    """The taps of the interpolation; those of weight zero are seen, too. Attributes: fn, axes, align, scales."""
+    x, y = spec.inputs[0].shape, spec.outputs[0].shape
+    first = len(x) - spec["axes"]
+    scales = spec.get("scales") or (None,) * spec["axes"]
+    steps = [
+        windows.resized(axis, x[axis], y[axis], spec["fn"], spec["align"], scale)
+        for axis, scale in enumerate(scales, first)
+    ]
+    return routes(Route(0, tuple(steps)))
+
+
+def unfolded(
+    shape: Shape, axis: int, count: int, kernel: int, stride: int, padding: int, dilation: int
+) -> tuple[Step, ...]:
+    """An axis as two: the places of the window, and the positions in it."""
+    sees, taps = [], tuple((a * dilation - padding,) for a in range(kernel))
+    for i in range(count):
+        for a in range(kernel):
+            at = i * stride - padding + a * dilation
+            sees.append((at,) if 0 <= at < shape[axis] else ())
+    window = Window(axis, tuple(sees), Pattern(kernel, stride, taps), slides=True)
+    return window, Reshape((*shape[:axis], count, kernel, *shape[axis + 1 :]))
+
+
+def folded(axis: int, size: int, count: int, kernel: int, stride: int, padding: int, dilation: int) -> Window:
+    """The inverse of `unfolded`, on an axis of count·kernel positions: overlapping windows are summed."""
+
+    def taps(j: int) -> tuple[int, ...]:
+        found = ((a, *divmod(j + padding - a * dilation, stride)) for a in range(kernel))
+        return tuple(i * kernel + a for a, i, rest in found if not rest)
+
+    sees = tuple(tuple(t for t in taps(j) if 0 <= t < count * kernel) for j in range(size))
+    pattern = Pattern(stride, kernel, tuple(taps(q) for q in range(stride)))
+    return Window(axis, sees, pattern, slides=True)
+
+
+def blocks(size: int, kernel: int, stride: int, padding: int, dilation: int) -> int:
+    """How many windows an axis has."""
+    return (size + 2 * padding - dilation * (kernel - 1) - 1) // stride + 1
+
+
+@reach("trace")
+def trace(spec: OpSpec) -> Reach:
+    """Sees all, as far as hulls go: the diagonal touches each row and each column that it has."""
+    return routes(Route(0, (Reshape((prod(spec.inputs[0].shape),)), All(0), Reshape(()))))

@@ -1,0 +1,143 @@
+"""Windows along one axis: what each output position sees, at the borders and far from them.
+
+Geometry: Dumoulin & Visin 2016, A guide to convolution arithmetic. Interpolation follows torch's kernels, in
+single precision where they compute in it.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Callable, Iterable, Sequence
+from fractions import Fraction
+from functools import cache
+from math import floor, gcd
+
+from cnncost.ops.reach.registry import All, Pattern, Positions, Step, Window
+
+
+def sliding(
+    axis: int, size: int, out: int, *, kernel: int, stride: int = 1, padding: int = 0, dilation: int = 1
+) -> Window:
+    """A convolution's or pooling's window: output j sees j·stride - padding + m·dilation, m < kernel."""
+    return _sliding(size, out, kernel, stride, padding, dilation)._replace(axis=axis)
+
+
+@cache
+def _sliding(size: int, out: int, kernel: int, stride: int, padding: int, dilation: int) -> Window:
+    reach = (kernel - 1) * dilation + 1
+    sees = tuple(_clipped(j * stride - padding, reach, dilation, size) for j in range(out))
+    taps = tuple(range(-padding, reach - padding, dilation))
+    return Window(0, sees, Pattern(1, stride, (taps,)), slides=True)
+
+
+def _clipped(first: int, reach: int, step: int, size: int) -> range:
+    start = first if first >= 0 else first + -(first // step) * step
+    return range(start, max(start, min(first + reach, size)), step)
+
+
+@cache
+def transposed(axis: int, size: int, out: int, kernel: int, stride: int, padding: int, dilation: int) -> Window:
+    """A transposed convolution's: output j sees each i with i·stride - padding + m·dilation = j, m < kernel."""
+
+    def taps(j: int) -> tuple[int, ...]:
+        found = (divmod(j + padding - m * dilation, stride) for m in range(kernel))
+        return tuple(sorted(i for i, rest in found if not rest))
+
+    sees = tuple(tuple(i for i in taps(j) if 0 <= i < size) for j in range(out))
+    return Window(axis, sees, Pattern(stride, 1, tuple(taps(q) for q in range(stride))), slides=True)
+
+
+@cache
+def adaptive(axis: int, size: int, out: int) -> Step:
+    """Window i of `out` is [⌊i·size/out⌋, ⌈(i+1)·size/out⌉); a single one sees all."""
+    if out == 1:
+        return All(axis, slides=True)
+    sees = tuple(range(i * size // out, -(-(i + 1) * size // out)) for i in range(out))
+    period = out // gcd(size, out)
+    taps = tuple(tuple(each) for each in sees[:period])
+    return Window(axis, sees, Pattern(period, size * period // out, taps), slides=True)
+
+
+def taken(axis: int, positions: Sequence[int | None], pattern: Pattern | None = None) -> Window:
+    """Output j is input `positions[j]`, or a constant for None."""
+    return Window(axis, tuple(() if i is None else (i,) for i in positions), pattern)
+
+
+def moved(axis: int, positions: Sequence[int | None], by: int, step: int = 1) -> Window:
+    """As `taken`; far from borders output j is input step·j + by."""
+    return taken(axis, positions, Pattern(1, step, ((by,),)))
+
+
+def up_to(axis: int, size: int, *, slides: bool = True, backwards: bool = False) -> Window:
+    """Output j sees all inputs up to j, or from j on: recurrence, cumulative sums, causal attention."""
+    sees = tuple(range(j, size) if backwards else range(j + 1) for j in range(size))
+    return Window(axis, sees, None, slides, grows=True)
+
+
+# ---- interpolation
+
+
+def _single(x: float | Fraction) -> float:
+    """Rounded to single precision."""
+    return float(struct.unpack("f", struct.pack("f", x))[0])
+
+
+def _exact(x: float | Fraction) -> float | Fraction:
+    return x
+
+
+@cache
+def resized(axis: int, size: int, out: int, fn: str, align: bool, scale: float | None) -> Window:
+    """`fn`: torch's name of the interpolation; `scale`: the factor that was asked for, if it was one."""
+    kind = next(k for k in ("nearest_exact", "nearest", "linear", "cubic") if k in fn)
+    if size == out and (kind != "cubic" or fn.endswith("_aa")):  # torch copies
+        return Window(axis, tuple(range(j, j + 1) for j in range(out)), Pattern(1, 1, ((0,),)), slides=True)
+    if kind == "nearest" and out == 2 * size:  # torch doubles, whatever factor was asked for
+        scale = None
+    ratio = _ratio(size, out, kind, align, scale)
+    if fn.endswith("_aa"):
+        sees = tuple(_filtered(j, ratio, kind, size) for j in range(out))
+        taps = [_filtered(j, ratio, kind, None) for j in range(ratio.denominator)]
+    else:
+        step = _single(float(ratio))
+        sees = tuple(_clamped(_near(j, step, kind, align, True), size) for j in range(out))
+        taps = [tuple(_near(q, ratio, kind, align, False)) for q in range(ratio.denominator)]
+    return Window(axis, sees, Pattern(ratio.denominator, ratio.numerator, tuple(map(tuple, taps))), slides=True)
+
+
+def _ratio(size: int, out: int, kind: str, align: bool, scale: float | None) -> Fraction:
+    """Input positions per output position."""
+    if align and "nearest" not in kind:
+        return Fraction(size - 1, out - 1) if out > 1 else Fraction(0)
+    return 1 / Fraction(scale).limit_denominator(4096) if scale else Fraction(size, out)
+
+
+def _near(j: int, step: float | Fraction, kind: str, align: bool, low: bool) -> Iterable[int]:
+    """The input positions that output j is made of; `low` computes it as torch does, in single precision."""
+    rounded: Callable[[float | Fraction], float | Fraction] = _single if low else _exact
+    if kind == "nearest":
+        return (floor(rounded(j * step)),)
+    if kind == "nearest_exact":
+        return (floor(rounded(step * (j + Fraction(1, 2) if not low else j + 0.5))),)
+    half = 0.5 if low else Fraction(1, 2)
+    place = rounded(step * j) if align else rounded(rounded(step * (j + half)) - half)
+    if low and kind == "linear":
+        place = max(place, 0.0)
+    first = floor(place)
+    return range(first, first + 2) if kind == "linear" else range(first - 1, first + 3)
+
+
+def _clamped(positions: Iterable[int], size: int) -> Positions:
+    return tuple(sorted({min(max(i, 0), size - 1) for i in positions}))
+
+
+def _filtered(j: int, ratio: float | Fraction, kind: str, size: int | None) -> Positions:
+    """An antialiasing filter is as much wider as the image gets smaller; within a size in single precision."""
+    taps = 2 if kind == "cubic" else 1
+    if size is None:
+        center, reach = ratio * (j + Fraction(1, 2)), taps * max(ratio, 1)
+        return range(floor(center - reach + Fraction(1, 2)), floor(center + reach + Fraction(1, 2)))
+    step = _single(float(ratio))
+    center, reach = _single(step * (j + 0.5)), _single(taps * max(step, 1.0))
+    first, last = floor(_single(center - reach) + 0.5), floor(_single(center + reach) + 0.5)
+    return range(max(first, 0), min(last, size))

@@ -1,0 +1,126 @@
+"""Receptive fields: which input positions each unit of each layer depends on, over all paths of the Graph.
+
+Dependence is that of the function in eval mode: batch norm with running statistics is elementwise, dropout is the
+identity; normalisation over space, softmax over space, attention and linear layers over space see all of it.
+A weight of zero is a weight. References: Araujo, Norris, Sim 2019, Computing Receptive Fields of Convolutional
+Neural Networks, for the recurrence on chains; here hulls are propagated exactly, border by border.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from cnncost.errors import CnncostError
+from cnncost.graph import Graph
+from cnncost.passes.receptive_field.field import GLOBAL, UNKNOWN, Extent, Field
+from cnncost.passes.receptive_field.result import ReceptiveField
+from cnncost.passes.receptive_field.units import Units, box, numbers
+from cnncost.passes.receptive_field.walk import Lost, Seen, Walk, spatial_axes
+
+__all__ = ["GLOBAL", "UNKNOWN", "Extent", "ReceptiveField", "ReceptiveFields", "receptive_fields"]
+
+
+class Image(NamedTuple):
+    """An input that has space: its place among the inputs, its spatial axes and their sizes."""
+
+    number: int
+    axes: tuple[int, ...]
+    size: tuple[int, ...]
+
+
+class ReceptiveFields:
+    """The receptive fields of all module calls of a Graph.
+
+    `images` are the inputs that have spatial axes. Calls are those of the Graph, by index.
+    """
+
+    def __init__(self, graph: Graph, images: tuple[Image, ...], seen: dict[int, Seen]) -> None:
+        self.graph = graph
+        self.images = images
+        self._seen = seen
+
+    def of(self, call: int, image: int | None = None, unit: Sequence[int] | None = None) -> ReceptiveField | None:
+        """What the first output of a call sees; None if it is made of no image.
+
+        Args:
+            call: index of the module call.
+            image: which input; by default the first that the layer sees.
+            unit: also find the box that this unit sees.
+
+        Raises:
+            CnncostError: `image` is no input with space, or there is no such unit.
+        """
+        output, seen = self._output(call)
+        chosen = self._image(image, seen)
+        if output is None or chosen is None:
+            return None
+        path, found, units = self._units(call, output, chosen, seen)
+        told = [numbers(units.each(each) if isinstance(each, Field) else each, units.inner) for each in found]
+        field = ReceptiveField(
+            path, chosen.number, chosen.size, tuple(n.size for n in told), tuple(n.jump for n in told),
+            tuple(n.start for n in told), tuple(n.seen for n in told),
+            tuple(dict.fromkeys(n.note for n in told if n.note)),
+        )  # fmt: skip
+        if unit is None:
+            return field
+        index = units.index(tuple(unit))
+        return field._replace(unit=tuple(unit), box=tuple(box(each, index) for each in found))
+
+    def units(self, call: int, image: int | None = None) -> dict[int, int]:
+        """Along which axes of its output a layer's units lie, and how many there are along each."""
+        output, seen = self._output(call)
+        chosen = self._image(image, seen)
+        if output is None or chosen is None:
+            return {}
+        _, _, units = self._units(call, output, chosen, seen)
+        return dict(zip(units.axes, units.sizes, strict=True))
+
+    def _units(self, call: int, output: int, image: Image, seen: Seen) -> tuple[str, list[Field | Lost | None], Units]:
+        found = [seen.get((image.number, axis)) for axis in image.axes]
+        path = self.graph.call_path(call)
+        fields = [each for each in found if isinstance(each, Field)]
+        return path, found, Units(path, self.graph.values[output].shape, fields)
+
+    def _output(self, call: int) -> tuple[int | None, Seen]:
+        """The first output that sees something, or else the first."""
+        outputs = self.graph.calls[call].outputs
+        for value in outputs:
+            if seen := self._seen.get(value):
+                return value, seen
+        return (outputs[0] if outputs else None), {}
+
+    def _image(self, number: int | None, seen: Seen) -> Image | None:
+        if number is None:
+            inputs = {key[0] for key in seen}
+            return next((image for image in self.images if image.number in inputs), None)
+        for image in self.images:
+            if image.number == number:
+                return image
+        known = ", ".join(str(image.number) for image in self.images) or "none"
+        raise CnncostError(f"receptive field: input {number} has no spatial axes; inputs that have some: {known}")
+
+
+def receptive_fields(graph: Graph) -> ReceptiveFields:
+    """Walk through a Graph once, and keep what the outputs of its module calls see.
+
+    Raises:
+        RuleError: a reach rule fails.
+    """
+    walk = Walk(graph)
+    walk.run()
+    images = []
+    for number, value in enumerate(graph.inputs):
+        shape = graph.values[value].shape
+        slid, inner = ([axis for n, axis in keys if n == number] for keys in (walk.slid, walk.inner))
+        axes = spatial_axes(shape, slid, inner)
+        if axes:
+            images.append(Image(number, axes, tuple(shape[axis] for axis in axes)))
+    wanted = {(image.number, axis) for image in images for axis in image.axes}
+    outputs = {value for call in graph.calls for value in call.outputs}
+    seen = {
+        value: {key: field for key, field in walk.seen[value].items() if key in wanted}
+        for value in sorted(outputs)
+        if walk.seen.get(value)
+    }
+    return ReceptiveFields(graph, tuple(images), seen)

@@ -1,0 +1,139 @@
+"""What every element of a tensor sees along one axis of one input of the model, exactly.
+
+A tensor's axes are products of atoms: flattening a map of H·W positions gives an axis of the two atoms H and W,
+from which a view gets H and W back. Along an atom, positions that see the same form a class, so that a grid of
+cells over the classes of all atoms says what every element sees.
+
+There are two grids: `exact`, within the input's borders; and that of the `law`, which holds far from any border,
+on an input of any size. The atom that is drawn out then, the one that comes from the input's axis, is `image`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from enum import Enum
+from functools import cached_property
+from itertools import pairwise
+from math import prod
+from typing import NamedTuple, TypeAlias
+
+from cnncost.graph import Shape
+from cnncost.passes.receptive_field.cells import Cells
+
+
+class Extent(Enum):
+    """What stands in the place of a number that there is none of."""
+
+    GLOBAL = "global"
+    """Everything, however large the input is."""
+    UNKNOWN = "unknown"
+    """It could not be followed, or there is no one number."""
+
+    def __str__(self) -> str:
+        return self.value
+
+    __repr__ = __str__
+
+
+GLOBAL, UNKNOWN = Extent.GLOBAL, Extent.UNKNOWN
+
+
+class Law(NamedTuple):
+    """Position i of the image's atom sees what position i - period sees, `shift` further on.
+
+    `cells` is a grid over the atoms, `period` long along the image's. Without such an atom it is 1, and shift 0.
+    """
+
+    period: int
+    shift: int
+    cells: Cells
+
+
+class Broken(NamedTuple):
+    """There is no law, and why."""
+
+    reason: str
+
+
+Rule: TypeAlias = "Law | Broken | Extent"
+
+
+class Atom(NamedTuple):
+    """A factor of an axis.
+
+    Attributes:
+        size: number of positions.
+        classes: of positions that see the same; 1 if what is seen does not depend on it.
+        table: class by position; None: position i is class i, or all are class 0.
+        image: it comes from the input's axis and is its outermost part.
+        place: it comes from the input's axis.
+    """
+
+    size: int
+    classes: int = 1
+    table: tuple[int, ...] | None = None
+    image: bool = False
+    place: bool = False
+
+    @property
+    def lookup(self) -> Sequence[int]:
+        """Class by position."""
+        if self.table is not None:
+            return self.table
+        return range(self.size) if self.classes == self.size else (0,) * self.size
+
+
+class Field:
+    """What the elements of a tensor see of one input axis.
+
+    `atoms` are those of all axes in a row, `counts` how many of them each axis has.
+    """
+
+    __slots__ = ("__dict__", "atoms", "counts", "exact", "law")
+
+    def __init__(self, atoms: tuple[Atom, ...], counts: tuple[int, ...], exact: Cells, law: Rule) -> None:
+        self.atoms = atoms
+        self.counts = counts
+        self.exact = exact
+        self.law = law
+
+    @cached_property
+    def dims(self) -> list[int]:
+        """Of the exact grid."""
+        return [atom.classes for atom in self.atoms]
+
+    @cached_property
+    def law_dims(self) -> list[int]:
+        """Of the law's grid."""
+        period = self.law.period if isinstance(self.law, Law) else 1
+        return [period if atom.image else atom.classes for atom in self.atoms]
+
+    @property
+    def shape(self) -> Shape:
+        """Of the tensor."""
+        return tuple(prod(a.size for a in self.atoms[part]) for part in self.parts)
+
+    @cached_property
+    def parts(self) -> list[slice]:
+        """The atoms of each axis."""
+        ends = [0]
+        for count in self.counts:
+            ends.append(ends[-1] + count)
+        return [slice(a, b) for a, b in pairwise(ends)]
+
+    @cached_property
+    def image(self) -> int | None:
+        """Index of the atom that comes from the input's axis."""
+        return next((i for i, atom in enumerate(self.atoms) if atom.image), None)
+
+    @property
+    def full(self) -> bool:
+        """Whether all elements see everything, however large the input is."""
+        return self.law is GLOBAL and all(cell == self.exact[0] and cell is not None for cell in self.exact)
+
+
+def source(shape: Shape, axis: int) -> Field:
+    """An input itself: each element sees its own position along the axis."""
+    n = shape[axis]
+    atoms = tuple(Atom(m, n, None, True, True) if i == axis else Atom(m) for i, m in enumerate(shape))
+    return Field(atoms, (1,) * len(shape), [(i, i) for i in range(n)], Law(1, 1, [(0, 0)]))

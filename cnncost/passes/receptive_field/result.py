@@ -1,0 +1,57 @@
+"""What is known of the receptive field of a layer, as plain frozen data."""
+
+from __future__ import annotations
+
+from fractions import Fraction
+from math import prod
+from typing import NamedTuple, TypeAlias
+
+from cnncost.passes.receptive_field.field import UNKNOWN, Extent
+
+Size: TypeAlias = "int | Extent"
+Step: TypeAlias = "int | Fraction | Extent"
+Span: TypeAlias = "tuple[int, int] | None"
+
+
+class ReceptiveField(NamedTuple):
+    """What the units of a layer see of an input: a value for each spatial axis of the input.
+
+    Attributes:
+        layer: path of the layer.
+        input: which of the model's inputs.
+        input_size: its positions along each spatial axis.
+        size: positions that a unit sees far from all borders, as if the input went on; of the units that see most.
+            GLOBAL: all, however large the input is. UNKNOWN: an op could not be followed.
+        jump: input positions from one unit to the next (effective stride); a Fraction after upsampling.
+            UNKNOWN where there is no one number, as when paths with different jumps meet; `size` is then that of
+            the unit that sees most within this input.
+        start: first position that unit 0 sees; negative in the padding.
+        seen: the most positions that a unit sees of this very input.
+        unit: the unit that was asked for, by its index along the layer's own spatial axes; None: none was.
+        box: first and last input position that the unit sees, both included; None along an axis of which it
+            sees nothing, and where no unit was asked for.
+        notes: why something is unknown.
+    """
+
+    layer: str
+    input: int
+    input_size: tuple[int, ...]
+    size: tuple[Size, ...]
+    jump: tuple[Step, ...]
+    start: tuple[Size, ...]
+    seen: tuple[Size, ...]
+    notes: tuple[str, ...] = ()
+    unit: tuple[int, ...] | None = None
+    box: tuple[Span | Extent, ...] | None = None
+
+    @property
+    def share(self) -> Fraction | None:
+        """Part of the input that the unit that sees most sees; None if unknown."""
+        if any(n is UNKNOWN for n in self.seen):
+            return None
+        return Fraction(prod(n for n in self.seen if isinstance(n, int)), prod(self.input_size))
+
+    @property
+    def sees_all(self) -> bool:
+        """Whether some unit sees the whole input."""
+        return self.seen == self.input_size

@@ -1,0 +1,141 @@
+"""The units of a layer: which there are, what they see, and its size, jump and start."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from fractions import Fraction
+from itertools import product
+from math import prod
+from typing import NamedTuple
+
+from cnncost.errors import CnncostError
+from cnncost.passes.receptive_field.cells import Cell, hull_of
+from cnncost.passes.receptive_field.field import GLOBAL, UNKNOWN, Broken, Extent, Field, Law
+from cnncost.passes.receptive_field.result import Size, Step
+from cnncost.passes.receptive_field.steps import reduced
+from cnncost.passes.receptive_field.walk import Lost
+
+
+class Units:
+    """The units of a layer: positions along the axes that come from the image's, each over all of the others.
+
+    Where an axis was cut (windows, space to depth), its outer part tells units apart.
+    """
+
+    def __init__(self, path: str, shape: tuple[int, ...], fields: Sequence[Field]) -> None:
+        self.path = path
+        self.axes = sorted(
+            axis
+            for axis in range(len(shape))
+            if any(atom.image for field in fields for atom in field.atoms[field.parts[axis]])
+        )
+        self.sizes = tuple(shape[axis] for axis in self.axes)
+        self.inner = {axis: _inner(fields, axis) for axis in self.axes}
+
+    def each(self, field: Field) -> Field:
+        """What the units see: the hull over all axes that don't tell them apart."""
+        for axis, count in enumerate(field.counts):
+            if count and axis not in self.axes:
+                field = reduced(field, axis)
+        return field
+
+    def index(self, unit: tuple[int, ...]) -> dict[int, int]:
+        """Position by axis of the tensor. Raises CnncostError if there is no such unit."""
+        layer = f"receptive field of {self.path or 'the model'}"
+        if len(unit) != len(self.sizes):
+            have = "x".join(map(str, self.sizes)) + " units" if self.sizes else "no spatial axis of its own"
+            raise CnncostError(f"{layer}: unit {unit} has {len(unit)} indices; the layer has {have}")
+        for place, size in zip(unit, self.sizes, strict=True):
+            if place not in range(size):
+                last = ", ".join(str(n - 1) for n in self.sizes)
+                raise CnncostError(f"{layer}: there is no unit {unit}; they go from 0 to ({last})")
+        return dict(zip(self.axes, unit, strict=True))
+
+
+def _inner(fields: Sequence[Field], axis: int) -> list[tuple[int, int]]:
+    """The atoms of an axis that come from axes of the input: how many positions are behind each, and its size."""
+    places = []
+    for field in fields:
+        part = field.parts[axis]
+        if field.image is not None and part.start <= field.image < part.stop:
+            after = prod(atom.size for atom in field.atoms[field.image + 1 : part.stop])
+            places.append((after, field.atoms[field.image].size))
+    return places
+
+
+def box(field: Field | Lost | None, index: dict[int, int]) -> Cell | Extent:
+    """The hull of what a unit sees, over all channels."""
+    if field is None:
+        return None
+    if isinstance(field, Lost):
+        return UNKNOWN
+    fixed: dict[int, int] = {}
+    for axis, place in index.items():
+        rest = place
+        part = field.parts[axis]
+        for i in range(part.stop - 1, part.start - 1, -1):
+            rest, here = divmod(rest, field.atoms[i].size)
+            fixed[i] = field.atoms[i].lookup[here]
+    return hull_of(field.exact[i] for i in _picked(field.dims, fixed))
+
+
+# ---- numbers
+
+
+class Numbers(NamedTuple):
+    """Along one axis of the input, as `ReceptiveField` has them; `note` says why one is unknown."""
+
+    size: Size
+    jump: Step
+    start: Size
+    seen: Size
+    note: str = ""
+
+
+def numbers(field: Field | Lost | None, inner: dict[int, list[tuple[int, int]]]) -> Numbers:
+    """Of the units of a layer, each over all channels."""
+    if field is None:
+        return Numbers(0, UNKNOWN, UNKNOWN, 0, "it sees nothing of this input")
+    if isinstance(field, Lost):
+        where = f" in {field.path}" if field.path else ""
+        return Numbers(UNKNOWN, UNKNOWN, UNKNOWN, UNKNOWN, f"{field.op}{where} can't be followed")
+    seen, law = _widest(field.exact), field.law
+    if isinstance(law, Broken):
+        return Numbers(seen, UNKNOWN, UNKNOWN, seen, law.reason)
+    if not isinstance(law, Law):
+        return Numbers(GLOBAL, GLOBAL, GLOBAL, seen)
+    return Numbers(_widest(law.cells), _jump(field, law, inner), _start(field, law), seen)
+
+
+def _widest(cells: Sequence[Cell]) -> int:
+    return max((last - first + 1 for first, last in filter(None, cells)), default=0)
+
+
+def _jump(field: Field, law: Law, inner: dict[int, list[tuple[int, int]]]) -> int | Fraction:
+    """From one unit to the next along the input's axis. In a row of H·W tokens the next along H is W further on."""
+    jump = Fraction(law.shift, law.period)
+    if field.image is not None:
+        axis = next(i for i, part in enumerate(field.parts) if part.start <= field.image < part.stop)
+        after = prod(atom.size for atom in field.atoms[field.image + 1 : field.parts[axis].stop])
+        jump /= after // prod(size for behind, size in inner[axis] if behind < after)
+    return jump.numerator if jump.denominator == 1 else jump
+
+
+def _start(field: Field, law: Law) -> Size:
+    """The first position that unit 0 sees."""
+    first: dict[int, int] = {}
+    if field.image is not None:
+        part = next(part for part in field.parts if part.start <= field.image < part.stop)
+        first = {i: 0 if i == field.image else field.atoms[i].lookup[0] for i in range(part.start, part.stop)}
+    whole = hull_of([law.cells[i] for i in _picked(field.law_dims, first)])
+    return UNKNOWN if whole is None else whole[0]
+
+
+def _picked(dims: Sequence[int], fixed: dict[int, int]) -> Iterator[int]:
+    """Flat indices of a grid where some axes are fixed."""
+    ranges = [(fixed[i],) if i in fixed else range(n) for i, n in enumerate(dims)]
+    for index in product(*ranges):
+        flat = 0
+        for i, n in zip(index, dims, strict=True):
+            flat = flat * n + i
+        yield flat

@@ -1,0 +1,156 @@
+"""Receptive fields as a picture: the input with the boxes of chosen layers, and growth over depth."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from cnncost.errors import MissingPackageError, OutputError
+from cnncost.passes.receptive_field import Extent
+from cnncost.report.columns import along
+from cnncost.report.fields import Growth, plain
+from cnncost.report.model import Report
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+ENDINGS = (".png", ".svg", ".pdf")
+_COLORS = ("#440154", "#3b528b", "#21918c", "#35b779", "#8fb321", "#d98c00", "#c43c39")
+"""From the first layers to the last; all are told apart on white, and without red or green, too."""
+_GREY = "#666666"
+
+
+def ending(path: str | Path) -> str:
+    """The format of a picture, by the file's ending. Raises OutputError for another."""
+    suffix = Path(path).suffix.lower()
+    if suffix not in ENDINGS:
+        raise OutputError(
+            f"{path}: expected a picture's name, that ends in {', '.join(ENDINGS)}, got {suffix or 'no ending'}"
+        )
+    return suffix[1:]
+
+
+def chosen(rows: Sequence[Growth]) -> list[Growth]:
+    """Where nothing else is asked for: of each jump the last layer whose field is a number."""
+    last: dict[object, Growth] = {}
+    for row in rows:
+        if all(isinstance(n, int) for n in row.field.size) and any(n != 1 for n in row.field.size):
+            last[row.field.jump] = row
+    return list(last.values())[-len(_COLORS) :]
+
+
+def picture(report: Report, rows: Sequence[Growth], boxes: Sequence[Growth], form: str = "png") -> bytes:
+    """The picture as the bytes of a file.
+
+    Args:
+        report: named in the title.
+        rows: all layers, in order, for growth over depth.
+        boxes: layers whose middle unit is drawn on the input, of one or two spatial axes.
+        form: png, svg or pdf.
+
+    Raises:
+        MissingPackageError: matplotlib is not installed.
+    """
+    try:
+        from matplotlib import rc_context
+        from matplotlib.backends.backend_agg import FigureCanvasAgg
+        from matplotlib.figure import Figure
+    except ImportError:
+        raise MissingPackageError("picture: matplotlib is not installed; pip install 'cnncost[plots]'") from None
+    settings: Any = {
+        "font.size": 9,
+        "axes.spines.top": False,
+        "axes.spines.right": False,
+        "svg.hashsalt": "rf",
+    }
+    with rc_context(settings):
+        figure = Figure(figsize=(11, 5.2), layout="constrained")
+        FigureCanvasAgg(figure)
+        left, right = figure.subplots(1, 2, width_ratios=(1, 1.15))
+        figure.suptitle(f"Receptive fields of {report.model}")
+        _boxes(left, boxes)
+        _growth(right, rows, boxes)
+        out = io.BytesIO()
+        figure.savefig(out, format=form, dpi=150, metadata={"Date": None} if form == "svg" else None)
+    return out.getvalue()
+
+
+def _boxes(axes: Axes, rows: Sequence[Growth]) -> None:
+    """The input, and of each layer the field of its middle unit, drawn on where it leaves the input."""
+    from matplotlib.patches import Rectangle
+
+    axes.set_title("input, with the field of each layer's middle unit", fontsize=9)
+    if not rows:
+        axes.text(0.5, 0.5, "no layer's field is a number", ha="center", va="center", color=_GREY)
+        axes.set_axis_off()
+        return
+    height, width = _plane(rows[0].field.input_size)
+    axes.add_patch(Rectangle((0, 0), width, height, facecolor="#f0f0f0", edgecolor=_GREY))
+    low, high = [0.0, 0.0], [float(height), float(width)]
+    for row, color in reversed(list(zip(rows, _COLORS, strict=False))):
+        (top, tall), (left, wide) = _middle(row)
+        axes.add_patch(Rectangle((left, top), wide, tall, facecolor=color, alpha=0.12))
+        axes.add_patch(Rectangle((left, top), wide, tall, fill=False, edgecolor=color, linewidth=1.6))
+        for i, (start, length) in enumerate(((top, tall), (left, wide))):
+            low[i], high[i] = min(low[i], start), max(high[i], start + length)
+    margin = 0.04 * max(high[0] - low[0], high[1] - low[1])
+    axes.set_xlim(low[1] - margin, high[1] + margin)
+    axes.set_ylim(high[0] + margin, low[0] - margin)
+    axes.set_aspect("equal" if len(rows[0].field.input_size) > 1 else "auto")
+    axes.set_xlabel("column" if len(rows[0].field.input_size) > 1 else "position")
+    axes.set_ylabel("row" if len(rows[0].field.input_size) > 1 else "")
+    handles = [Rectangle((0, 0), 1, 1, color=color) for _, color in zip(rows, _COLORS, strict=False)]
+    names = [f"{row.path}: {along(plain(row.field.size))}" for row in rows]
+    handles.append(Rectangle((0, 0), 1, 1, facecolor="#f0f0f0", edgecolor=_GREY))
+    names.append(f"input: {'×'.join(map(str, rows[0].field.input_size))}")
+    axes.legend(handles, names, loc="upper center", bbox_to_anchor=(0.5, -0.12), ncols=2, frameon=False, fontsize=8)
+
+
+def _plane(sizes: Sequence[int]) -> tuple[int, int]:
+    """Height and width of the input as it is drawn: of three axes the last two, one axis as a strip."""
+    return (sizes[-2], sizes[-1]) if len(sizes) > 1 else (max(1, sizes[0] // 4), sizes[0])
+
+
+def _middle(row: Growth) -> tuple[tuple[float, float], tuple[float, float]]:
+    """Start and length of the middle unit's field along rows and columns."""
+    field = row.field
+    spans: list[tuple[float, float]] = []
+    own = len(row.units) == len(field.size)  # else the layer's units lie along other axes than the input's
+    for axis, (size, jump, start) in enumerate(zip(field.size, field.jump, field.start, strict=True)):
+        if isinstance(size, Extent) or isinstance(jump, Extent) or isinstance(start, Extent):
+            spans.append((0.0, float(field.input_size[axis])))
+        else:
+            spans.append((float(start + jump * (row.units[axis] // 2 if own else 0)), float(size)))
+    if len(spans) == 1:
+        return (0.0, float(_plane(field.input_size)[0])), spans[0]
+    return spans[-2], spans[-1]
+
+
+def _growth(axes: Axes, rows: Sequence[Growth], boxes: Sequence[Growth]) -> None:
+    """Size over depth, a line an axis if they differ; a band where everything is seen however large the input is."""
+    axes.set_title("size over depth", fontsize=9)
+    axes.set_xlabel("layer, in order of execution")
+    axes.set_ylabel("input positions")
+    sizes = rows[0].field.input_size if rows else ()
+    kinds = range(len(sizes)) if any(len(set(row.field.size)) > 1 for row in rows) else range(min(1, len(sizes)))
+    for axis in kinds:
+        points = [(i, row.field.size[axis]) for i, row in enumerate(rows) if isinstance(row.field.size[axis], int)]
+        name = f"axis {axis}" if len(kinds) > 1 else "size"
+        places, values = zip(*points, strict=True) if points else ((), ())
+        axes.plot(places, values, drawstyle="steps-mid", color=_COLORS[3 * axis % 7], label=name, linewidth=1.4)
+        axes.axhline(sizes[axis], color=_GREY, linestyle="--", linewidth=1)
+        label = f"input {sizes[axis]}"
+        axes.annotate(label, (0, sizes[axis]), xytext=(2, 3), textcoords="offset points", color=_GREY)
+    whole = [i for i, row in enumerate(rows) if any(str(n) == "global" for n in row.field.size)]
+    if whole:
+        axes.axvspan(whole[0] - 0.5, len(rows) - 0.5, color="#dddddd", alpha=0.6, linewidth=0, label="global")
+    for row, color in zip(boxes, _COLORS, strict=False):
+        inside = [i for i, each in enumerate(rows) if each.path == row.path or each.path.startswith(f"{row.path}.")]
+        place, size = inside[-1] if inside else 0, row.field.size[0]
+        if isinstance(size, int):
+            axes.plot([place], [size], "o", color=color, markersize=6)
+    axes.set_ylim(bottom=0)
+    axes.set_xlim(-0.5, max(len(rows) - 0.5, 0.5))
+    axes.legend(loc="upper left", bbox_to_anchor=(0, 0.9), frameon=False)

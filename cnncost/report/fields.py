@@ -1,0 +1,152 @@
+"""Receptive fields in a Report: of one layer, as columns of all, and layer by layer."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from fractions import Fraction
+from typing import NamedTuple
+
+from cnncost.errors import CnncostError
+from cnncost.passes.receptive_field import Extent, ReceptiveField
+from cnncost.report.model import Along, Layer, Report, Spans, unknown_path
+
+
+class Growth(NamedTuple):
+    """A module call and what its units see.
+
+    Attributes:
+        path: of the module, with `#2` for a second call.
+        class_name: of the module.
+        field: what its units see.
+        units: how many there are along each of the layer's own spatial axes.
+        grew: whether its units see more than those of all rows before, or stand at another distance.
+    """
+
+    path: str
+    class_name: str
+    field: ReceptiveField
+    units: tuple[int, ...]
+    grew: bool = True
+
+
+def receptive_field(
+    report: Report, path: str, unit: Sequence[int] | None = None, image: int | None = None
+) -> ReceptiveField:
+    """What `Report.receptive_field` says."""
+    fields = report.receptive_fields
+    graph = fields.graph
+    labels = {graph.call_path(i): i for i in range(len(graph.calls))}
+    if path not in labels:
+        known = [each for each, _, _ in report.tree]
+        if path in known:
+            raise CnncostError(f"module {path!r}: it was never called, so that it has no receptive field")
+        raise CnncostError(unknown_path(path, list(dict.fromkeys([*known, *labels]))))
+    found = fields.of(labels[path], image, unit)
+    if found is None:
+        what = (
+            "none of the inputs has spatial axes" if not fields.images else "it depends on no input with spatial axes"
+        )
+        raise CnncostError(f"module {path!r}: no receptive field: {what}")
+    return found
+
+
+def with_receptive_fields(report: Report) -> Report:
+    """The report with the columns receptive_field, jump and start filled."""
+    if report.fields:
+        return report
+    graph = report.receptive_fields.graph
+    by_label: dict[str, Spans] = {}
+    for call in range(len(graph.calls)):
+        field = report.receptive_fields.of(call)
+        if field is not None:
+            by_label[graph.call_path(call)] = Spans(*(plain(each) for each in (field.size, field.jump, field.start)))
+    layers = tuple(_filled(layer, by_label.get(layer.label)) if layer.call else layer for layer in report.layers)
+    paths = {path for path, _, _ in report.tree}
+    return replace(report, layers=layers, fields={label: s for label, s in by_label.items() if label in paths})
+
+
+def _filled(layer: Layer, spans: Spans | None) -> Layer:
+    if spans is None:
+        return layer
+    return layer._replace(receptive_field=spans.receptive_field, jump=spans.jump, start=spans.start)
+
+
+def plain(values: Sequence[int | Fraction | Extent]) -> Along:
+    """As a file can hold them: fractions and words as text."""
+    return tuple(value if isinstance(value, int) else str(value) for value in values)
+
+
+def growth(report: Report, image: int | None = None) -> tuple[Growth, ...]:
+    """The leaves, and other modules whose units see more than those of the row before, in the order in which they end.
+
+    Raises:
+        CnncostError: no input has spatial axes, or `image` is none that has.
+    """
+    fields = report.receptive_fields
+    if not fields.images:
+        raise CnncostError(f"{report.model}: no receptive fields: none of the inputs has spatial axes")
+    return tuple(_grown(report, image))
+
+
+def _grown(report: Report, image: int | None) -> Iterator[Growth]:
+    graph, fields = report.receptive_fields.graph, report.receptive_fields
+    parents = {call.parent for call in graph.calls}
+    most = _Most()
+    for call in _by_end(report):
+        field = fields.of(call, image)
+        if field is None:
+            continue
+        scope = graph.scopes[graph.calls[call].scope]
+        if not scope.path:
+            continue
+        grew = most.grown(field)
+        if grew or call not in parents:
+            yield Growth(
+                graph.call_path(call), scope.class_name, field, tuple(fields.units(call, image).values()), grew
+            )
+
+
+class _Most:
+    """The largest field so far."""
+
+    def __init__(self) -> None:
+        self.sizes: dict[int, int] = {}
+        self.words: tuple[Extent | None, ...] = ()
+        self.jump: tuple[int | Fraction | Extent, ...] = ()
+
+    def grown(self, field: ReceptiveField) -> bool:
+        """Whether a field is larger along an axis, or of another jump, or is the first to be global or unknown."""
+        words = tuple(n if isinstance(n, Extent) else None for n in field.size)
+        larger = [i for i, n in enumerate(field.size) if isinstance(n, int) and n > self.sizes.get(i, 0)]
+        if not larger and field.jump == self.jump and words == self.words:
+            return False
+        self.sizes.update({i: n for i in larger if isinstance(n := field.size[i], int)})
+        self.words, self.jump = words, field.jump
+        return True
+
+
+def of_layer(report: Report, path: str, rows: Sequence[Growth]) -> Growth:
+    """The row of a module, whether or not its units see more than those before. Raises as `receptive_field` does."""
+    found = next((row for row in rows if row.path == path), None)
+    if found is not None:
+        return found
+    field = receptive_field(report, path)
+    graph = report.receptive_fields.graph
+    call = next(i for i in range(len(graph.calls)) if graph.call_path(i) == path)
+    class_name = graph.scopes[graph.calls[call].scope].class_name
+    return Growth(path, class_name, field, tuple(report.receptive_fields.units(call).values()))
+
+
+def _by_end(report: Report) -> list[int]:
+    """Calls in the order in which they end: a module after those in it."""
+    calls = report.receptive_fields.graph.calls
+    below: dict[int | None, list[int]] = {}
+    for index, call in enumerate(calls):
+        below.setdefault(call.parent, []).append(index)
+    order: list[int] = []
+    stack = list(below.get(None, ()))
+    while stack:
+        order.append(stack.pop())
+        stack.extend(below.get(order[-1], ()))
+    return order[::-1]

@@ -1,0 +1,129 @@
+"""Reach rules: windows of interpolation against torch, rules of one's own, and which ops have none."""
+
+from __future__ import annotations
+
+from itertools import product
+
+import pytest
+import torch
+from torch import nn
+from torch.nn import functional as F
+
+import cnncost
+from cnncost.errors import RuleError
+from cnncost.graph import OpSpec, TensorType
+from cnncost.ops import kinds
+from cnncost.ops.reach import All, Route, Spread, reach, reach_of, routes
+from cnncost.ops.reach import kinds as followed
+from cnncost.ops.reach.windows import resized, sliding
+
+SIZES = [(n, m) for n in (1, 2, 3, 5, 8, 11) for m in (1, 2, 3, 4, 7, 10, 16)]
+MODES = {
+    "nearest": "upsample_nearest2d", "nearest-exact": "_upsample_nearest_exact2d",
+    "bilinear": "upsample_bilinear2d", "bicubic": "upsample_bicubic2d",
+}  # fmt: skip
+
+
+def poisoned(n, m, **options):
+    """First and last row that each row of an interpolated map depends on, by poisoning one row at a time."""
+    seen = [[] for _ in range(m)]
+    for i in range(n):
+        x = torch.zeros(1, 1, n, 3)
+        x[:, :, i] = torch.nan
+        for j in torch.isnan(F.interpolate(x, **options)).any(dim=3).flatten().nonzero().flatten().tolist():
+            seen[j].append(i)
+    return [(rows[0], rows[-1]) if rows else None for rows in seen]
+
+
+def hulls(window):
+    return [(min(rows), max(rows)) if rows else None for rows in window.sees]
+
+
+@pytest.mark.parametrize("smooth", [False, True], ids=["", "antialiased"])
+@pytest.mark.parametrize("align", [False, True], ids=["", "aligned"])
+@pytest.mark.parametrize("mode", MODES)
+def test_interpolation_to_a_size(mode, align, smooth):
+    name = MODES[mode]
+    if mode.startswith("nearest"):
+        if align or smooth:
+            pytest.skip("torch has no such")
+        align = None
+    name = f"_{name}_aa" if smooth else name
+    for n, m in SIZES:
+        expected = poisoned(n, m, size=(m, 2), mode=mode, align_corners=align, antialias=smooth)
+        assert hulls(resized(2, n, m, name, bool(align), None)) == expected, (n, m)
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_interpolation_by_a_factor(mode):
+    align = None if mode.startswith("nearest") else False
+    for n, factor in product((2, 3, 5, 8, 11), (0.5, 0.75, 1.25, 1.5, 2.0, 2.3, 3.0)):
+        m = int(n * factor)
+        expected = poisoned(n, m, scale_factor=(factor, 1.0), mode=mode, align_corners=align)
+        assert hulls(resized(2, n, m, MODES[mode], False, factor)) == expected, (n, factor)
+
+
+def test_a_window_is_cut_at_the_borders():
+    window = sliding(0, 5, 3, kernel=3, stride=2, padding=1)
+    assert [list(rows) for rows in window.sees] == [[0, 1], [1, 2, 3], [3, 4]]
+    assert window.pattern == (1, 2, ((-1, 0, 1),))
+
+
+NOT_FOLLOWED = {
+    "bag": "which rows are looked up is in the data",
+    "distance": "pairs are laid out in ways of their own",
+    "grouped_matmul": "groups are in the data",
+    "renorm": "of weights",
+    "sample": "places are in the data",
+    "search": "of constants",
+    "trilinear": "a part of bilinear layers",
+    "weight_norm": "of weights",
+}
+
+
+def test_kinds_without_a_reach_rule_are_known():
+    assert set(kinds()) - set(followed()) - set(NOT_FOLLOWED) == {kind for kind in kinds() if "::" in kind}
+
+
+@torch.library.custom_op("reach_test::mixed", mutates_args=())
+def mixed_rows(x: torch.Tensor) -> torch.Tensor:
+    return x + x.sum(2, keepdim=True)
+
+
+@mixed_rows.register_fake
+def _(x):
+    return torch.empty_like(x)
+
+
+class Mixed(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.conv = nn.Conv2d(1, 1, 3)
+
+    def forward(self, x):
+        return mixed_rows(self.conv(x))
+
+
+def test_a_rule_of_ones_own():
+    assert cnncost.analyze(Mixed(), (1, 1, 8, 8)).receptive_field("").size == (cnncost.UNKNOWN, cnncost.UNKNOWN)
+
+    @cnncost.reach("reach_test::mixed", replace=True)
+    def rule(spec):
+        return routes(Route(0, (All(2), Spread(2, spec.inputs[0].shape[2]))))
+
+    assert cnncost.analyze(Mixed(), (1, 1, 8, 8)).receptive_field("").size == (cnncost.GLOBAL, 3)
+
+
+def test_a_rule_that_fails_says_so():
+    @reach("reach_test::broken", replace=True)
+    def rule(spec):
+        return spec["absent"]
+
+    spec = OpSpec("reach_test::broken", (TensorType((2, 3), "float32"),), ())
+    with pytest.raises(RuleError, match=r"reach rule 'reach_test::broken': it failed on inputs 2x3: KeyError"):
+        reach_of(spec)
+
+
+def test_a_kind_has_one_rule():
+    with pytest.raises(ValueError, match="the kind has a rule already"):
+        reach("conv")(lambda spec: None)

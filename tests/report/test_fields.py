@@ -1,0 +1,135 @@
+"""Receptive fields in reports: of one layer, and as columns."""
+
+import json
+import subprocess
+import sys
+
+import pytest
+from torch import nn
+
+import cnncost
+from cnncost.report.columns import FIELD, table
+from cnncost.report.fields import growth
+from cnncost.report.json_format import from_json
+from cnncost.report.table import to_csv
+
+
+@pytest.fixture(scope="module")
+def lenet():
+    return cnncost.analyze("lenet5")
+
+
+@pytest.fixture(scope="module")
+def filled(lenet):
+    return lenet.with_receptive_fields()
+
+
+def test_plain_reports_have_no_such_columns_and_do_not_load_the_pass():
+    code = (
+        "import cnncost, sys\nreport = cnncost.analyze('lenet5')\n"
+        "[f() for f in (report.to_csv, report.to_json, report.to_html, report.to_markdown)]\n"
+        "print([m for m in sys.modules if m.startswith('cnncost') and ('receptive' in m or 'reach' in m)])"
+    )
+    out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+    assert out.splitlines()[-1] == "[]"
+
+
+@pytest.mark.parametrize("by", ["layer", "module"])
+def test_all_tables_have_the_columns(filled, by):
+    columns, rows = table(filled, by)
+    assert [column for column in columns if column in FIELD] == list(FIELD)
+    by_path = {row.path: row for row in rows}
+    assert by_path["s4"].receptive_field == (16, 16)
+    assert by_path["f6"].jump == ("global", "global")
+
+
+def test_containers_have_theirs():
+    report = cnncost.analyze("resnet18").with_receptive_fields()
+    assert report.module("layer3").receptive_field == (211, 211)
+    assert report.module("").receptive_field == ("global", "global")
+
+
+def test_csv_joins_the_axes(filled):
+    assert "s2,Subsample,pool,1,1,1x6x14x14" in to_csv(filled)
+    line = next(line for line in to_csv(filled).splitlines() if line.startswith("s2,"))
+    assert line.endswith(",6x6,2x2,0x0,called,False")
+
+
+@pytest.mark.parametrize("method", ["to_markdown", "to_html", "__str__"])
+def test_people_see_one_number_for_equal_axes(filled, lenet, method):
+    shown, plain = getattr(filled, method)(), getattr(lenet, method)()
+    assert "field" in shown
+    assert "field" not in plain
+    assert "global" in shown
+
+
+def test_json_round_trip(filled, lenet):
+    again = from_json(filled.to_json())
+    assert again == filled
+    assert again.module("c3").receptive_field == (14, 14)
+    assert again.with_receptive_fields() is again
+    assert json.loads(filled.to_json())["layers"][0]["receptive_field"] == [5, 5]
+    assert "receptive_field" not in lenet.to_json()
+
+
+def test_asymmetric_fields_name_each_axis():
+    report = cnncost.analyze(nn.Sequential(nn.Conv2d(1, 1, (1, 5))), "1x1x9x9").with_receptive_fields()
+    assert "1×5" in str(report)
+
+
+class Shared(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.conv, self.never = nn.Conv2d(1, 1, 3), nn.Conv2d(1, 1, 3)
+
+    def forward(self, x):
+        return self.conv(self.conv(x))
+
+
+def test_calls_of_a_shared_module():
+    report = cnncost.analyze(Shared(), "1x1x9x9")
+    assert report.receptive_field("conv").size == (3, 3)
+    assert report.receptive_field("conv#2").size == (5, 5)
+    assert [layer.receptive_field for layer in report.with_receptive_fields().layers] == [(3, 3), (5, 5), None]
+
+
+@pytest.mark.parametrize(
+    ("path", "message"),
+    [
+        ("con", r"module 'con': the model has none of this path; did you mean conv"),
+        ("never", r"module 'never': it was never called, so that it has no receptive field"),
+        ("conv#3", r"module 'conv#3': the model has none of this path; did you mean conv#2"),
+    ],
+)
+def test_layers_that_have_none(path, message):
+    with pytest.raises(cnncost.CnncostError, match=message):
+        cnncost.analyze(Shared(), "1x1x9x9").receptive_field(path)
+
+
+def test_reports_from_files_have_no_graph(lenet):
+    with pytest.raises(cnncost.CnncostError, match="lenet5: a report that was read from a file has no graph"):
+        from_json(lenet.to_json()).receptive_field("c1")
+
+
+def test_models_without_space():
+    report = cnncost.analyze(nn.Sequential(nn.Linear(4, 3)), (2, 4))
+    with pytest.raises(
+        cnncost.CnncostError, match="module '0': no receptive field: none of the inputs has spatial axes"
+    ):
+        report.receptive_field("0")
+    with pytest.raises(cnncost.CnncostError, match="no receptive fields: none of the inputs"):
+        growth(report)
+    assert report.with_receptive_fields() == report
+
+
+def test_growth_marks_what_sees_more(lenet):
+    assert [row.path for row in growth(lenet) if row.grew] == ["c1", "s2", "c3", "s4", "c5", "f6"]
+    assert [row.path for row in growth(lenet)][:3] == ["c1", "squash1", "s2"]
+
+
+def test_share_of_the_image(lenet):
+    field = lenet.receptive_field("s4")
+    assert field.share == cnncost.analyze("lenet5").receptive_field("s4").share
+    assert float(field.share) == (16 / 32) ** 2
+    assert not field.sees_all
+    assert lenet.receptive_field("c5").sees_all
