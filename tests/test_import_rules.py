@@ -44,7 +44,9 @@ def knows(where: str, what: str) -> list[str]:
     ]
 
 
-TORCH_FREE = ["graph.py", "graph_json.py", "errors.py", "units.py", "analysis.py", "ops", "passes", "report"]
+TORCH_FREE = [
+    "graph.py", "graph_json.py", "errors.py", "units.py", "analysis.py", "ops", "passes", "report", "budget",
+]  # fmt: skip
 
 
 @pytest.mark.parametrize("where", TORCH_FREE)
@@ -82,6 +84,9 @@ def test_in_reports_only_the_terminal_renderer_knows_rich():
         pytest.param("report", "cnncost.zoo", id="reports do not know the zoo"),
         pytest.param("report", "cnncost.cli", id="reports do not know the command line"),
         pytest.param("verify", "cnncost.cli", id="verify does not know the command line"),
+        pytest.param("budget", "cnncost.cli", id="budgets do not know the command line"),
+        pytest.param("budget", "cnncost.zoo", id="budgets do not know the zoo"),
+        pytest.param("report", "cnncost.budget", id="reports do not know budgets"),
         pytest.param("lecture", "cnncost.cli", id="the lecture does not know the command line"),
     ],
 )

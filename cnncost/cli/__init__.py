@@ -19,6 +19,7 @@ _COMMANDS = {
     "lecture": "The slides' tables, every figure with its verdict.",
     "zoo": "The reference networks and their published figures.",
     "verify": "The same model counted by fvcore and torch, every difference explained.",
+    "check": "Budgets, for CI: is a model as small as it has to be?",
     "completion": "Print the line that turns on completion in your shell.",
 }
 
