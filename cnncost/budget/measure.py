@@ -5,7 +5,7 @@ from __future__ import annotations
 import multiprocessing
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import chdir
@@ -13,6 +13,7 @@ from functools import partial
 from importlib import import_module
 from inspect import signature
 from pathlib import Path
+from time import monotonic
 from typing import Any, NamedTuple, TypeAlias
 
 from cnncost.budget.file import Budget
@@ -53,13 +54,34 @@ def measure_all(budgets: Sequence[Budget], folder: Path, jobs: int | None = None
     Args:
         budgets: what is asked.
         folder: to which file names and packages are relative.
-        jobs: number of processes; None: as many as help.
+        jobs: number of processes; None: several if it takes long.
 
     Raises:
         CnncostError: a process died.
     """
-    jobs = min(_helpful(len(budgets)) if jobs is None else jobs, len(budgets))
     one = partial(measure, folder=str(folder))
+    if jobs is not None:
+        return _spread(one, budgets, jobs)
+    import_module("cnncost.frontends.torch")  # to import torch is no part of the time that is measured
+    found, start = [], monotonic()
+    for done, budget in enumerate(budgets):
+        if monotonic() - start > _WORTH_FORKING and len(budgets) - done > 1:
+            return found + _spread(one, budgets[done:], _cores())
+        found.append(one(budget))
+    return found
+
+
+_WORTH_FORKING = 0.5
+"""Seconds after which the models that are left go to several processes: their start costs about half of it."""
+
+
+def _cores() -> int:
+    return len(os.sched_getaffinity(0)) if sys.platform == "linux" else 1
+
+
+def _spread(one: Callable[[Budget], Measured], budgets: Sequence[Budget], jobs: int) -> list[Measured]:
+    """In so many processes; in this one where processes can't part ways after torch is imported."""
+    jobs = min(jobs, len(budgets))
     if jobs <= 1 or "fork" not in multiprocessing.get_all_start_methods():
         return [one(budget) for budget in budgets]
     import_module("cnncost.frontends.torch")  # once, before the processes part ways
@@ -70,16 +92,6 @@ def measure_all(budgets: Sequence[Budget], folder: Path, jobs: int | None = None
         raise CnncostError(
             "a process that analyzed a model died, perhaps for want of memory; run one at a time with --jobs 1"
         ) from None
-
-
-def _helpful(models: int) -> int:
-    """How many processes help: to start them takes about as long as to analyze a few models."""
-    if sys.platform != "linux" or models < _WORTH_FORKING:
-        return 1
-    return len(os.sched_getaffinity(0))
-
-
-_WORTH_FORKING = 8
 
 
 def measure(budget: Budget, folder: str = ".") -> Measured:

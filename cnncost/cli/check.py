@@ -38,7 +38,9 @@ _FORMATS = ("rich", "markdown", "json", "junit", "github", "benchmark")
     help="markdown: a comment; github: annotations and the job summary; benchmark: for github-action-benchmark.",
 )  # fmt: skip
 @click.option("-o", "--output", metavar="FILE", help="Write to a file instead of the terminal.")
-@click.option("-j", "--jobs", type=click.IntRange(min=1), metavar="N", help="Processes; by default as many as help.")
+@click.option(
+    "-j", "--jobs", type=click.IntRange(min=1), metavar="N", help="Processes; by default several if it takes long."
+)
 @click.option("--allow-unknown", is_flag=True, help="Let totals pass that miss ops without a rule.")
 @click.option("--any-torch", is_flag=True, help="Compare with a baseline that another version of torch gave.")
 def command(
