@@ -63,7 +63,8 @@ def measure_all(budgets: Sequence[Budget], folder: Path, jobs: int | None = None
     if jobs is not None:
         return _spread(one, budgets, jobs)
     import_module("cnncost.frontends.torch")  # to import torch is no part of the time that is measured
-    found, start = [], monotonic()
+    found: list[Measured] = []
+    start = monotonic()
     for done, budget in enumerate(budgets):
         if monotonic() - start > _WORTH_FORKING and len(budgets) - done > 1:
             return found + _spread(one, budgets[done:], _cores())

@@ -20,6 +20,8 @@ _COMMANDS = {
     "zoo": "The reference networks and their published figures.",
     "verify": "The same model counted by fvcore and torch, every difference explained.",
     "check": "Budgets, for CI: is a model as small as it has to be?",
+    "diff": "What changed between two models, and which layers did it.",
+    "compare": "Models side by side, and a picture of them.",
     "completion": "Print the line that turns on completion in your shell.",
 }
 

@@ -71,22 +71,27 @@ def write(path: str | Path, text: str) -> None:
     Raises:
         OutputError: what `check` raises, or the writing fails.
     """
+    write_bytes(path, text.encode())
+
+
+def write_bytes(path: str | Path, data: bytes) -> None:
+    """The same for bytes."""
     target, mode = Path(path), check(path)
     try:
         if mode is not None and not stat.S_ISREG(mode):
-            target.write_text(text, encoding="utf-8", newline="")
+            target.write_bytes(data)
         else:
-            _replace(Path(os.path.realpath(target)), text, stat.S_IMODE(mode) if mode is not None else None)
+            _replace(Path(os.path.realpath(target)), data, stat.S_IMODE(mode) if mode is not None else None)
     except OSError as error:
         raise _failure(target, error) from None
 
 
-def _replace(target: Path, text: str, mode: int | None) -> None:
+def _replace(target: Path, data: bytes, mode: int | None) -> None:
     """Write a neighbour and move it into the target's place; leave none behind."""
     part = target.with_name(f".cnncost-{os.getpid()}-{secrets.token_hex(4)}.part")
     try:
-        with part.open("x", encoding="utf-8", newline="") as file:
-            file.write(text)
+        with part.open("xb") as file:
+            file.write(data)
         if mode is not None:
             part.chmod(mode)
         part.replace(target)

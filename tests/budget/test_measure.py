@@ -29,5 +29,5 @@ def test_a_process_that_dies_is_told_of(budgets, project):
     (project / "cnncost.toml").write_text(
         '[[budget]]\nmodel = "dies.py:build"\ninput = "1x3"\nmacs = 1\n[[budget]]\nmodel = "lenet1"\nmacs = 1\n'
     )
-    with pytest.raises(CnncostError, match="died.*--jobs 1"):
+    with pytest.raises(CnncostError, match=r"died.*--jobs 1"):
         module.measure_all(read(project / "cnncost.toml").budgets, project, jobs=2)

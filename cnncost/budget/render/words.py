@@ -129,7 +129,7 @@ def attributed(diff: Diff, name: str) -> str:
     reasons = f" ({', '.join(found.reasons)})" if found.reasons else ""
     if not found.path:
         parts = contributions(diff, name, 3)
-        return f": {parts}" if parts else reasons
+        return f": {parts}{reasons}" if parts else reasons
     return f": {units.share(abs(found.part), abs(found.whole))} in {found.path}{reasons}"
 
 
