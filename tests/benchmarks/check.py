@@ -63,6 +63,21 @@ def main():
         }, folder)  # fmt: skip
         for label, (middle, ratio) in found.items():
             print(f"{label:<28} {1e3 * middle:8.0f} ms   {ratio:5.2f} of the import")
+        plugin(folder)
+
+
+def plugin(folder):
+    """What the plugin adds to a start of pytest that collects one test."""
+    (folder / "test_nothing.py").write_text("def test_nothing():\n    pass\n")
+    start = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-p", "no:cnncost", "test_nothing.py"]
+    commands = {"without": start, "with": [*start, "-p", "cnncost.budget.pytest_plugin"]}
+    times = {name: [] for name in commands}
+    for _ in range(4 * ROUNDS):
+        for name, command in commands.items():
+            times[name].append(seconds(command, folder))
+    added = statistics.median(b - a for a, b in zip(times["without"], times["with"], strict=True))
+    middle = statistics.median(times["without"])
+    print(f"pytest with one test         {1e3 * middle:8.0f} ms, the plugin adds {1e3 * added:.1f} ms")
 
 
 if __name__ == "__main__":

@@ -3,7 +3,7 @@
 import random
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 import cnncost
@@ -134,7 +134,7 @@ def models(draw):
     return made(*parts)
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(models(), models())
 def test_changes_add_up_to_the_difference(old, new):
     """Whatever the alignment: what is attributed is the whole difference, and nothing is paired twice."""
@@ -147,7 +147,7 @@ def test_changes_add_up_to_the_difference(old, new):
     assert set(diff.pairs.values()) <= new.by_path.keys()
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(st.integers(0, 2**32), st.integers(1, 12))
 def test_unlike_layers_are_found_under_any_name(seed, count):
     """Each layer has other settings, and all are renamed."""

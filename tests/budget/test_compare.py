@@ -6,7 +6,7 @@ import itertools
 import json
 
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 import cnncost as library
@@ -19,6 +19,7 @@ def compare(project, cnncost):
     return lambda *arguments: cnncost("compare", *arguments)
 
 
+@settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(st.lists(st.tuples(*[st.integers(0, 4)] * 3), min_size=1, max_size=8))
 def test_the_front_is_what_nothing_beats(costs):
     """By definition: for every other one, some cost is higher, or all are equal."""
