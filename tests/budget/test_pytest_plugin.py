@@ -14,6 +14,8 @@ pytest_plugins = ["pytester"]
 
 REGISTERED = any(entry.value == "cnncost.budget.pytest_plugin" for entry in entry_points(group="pytest11"))
 PLUGIN = [] if REGISTERED else ["-p", "cnncost.budget.pytest_plugin"]
+OTHERS = ("randomly", "xdist", "hypothesispytest", "anyio", "pytest_cov")
+"""Plugins that would be read anew for each run."""
 NET = """
     from torch import nn
 
@@ -37,7 +39,8 @@ def run(pytester):
     def call(source, *options):
         pytester.makepyfile(test_it="import pytest\nfrom net import Net\n\n" + source)
         sys.modules.pop("net", None)
-        return pytester.runpytest_inprocess("-p", "no:randomly", "-p", "no:xdist", *PLUGIN, *options)
+        others = [option for name in OTHERS for option in ("-p", f"no:{name}")]
+        return pytester.runpytest_inprocess(*others, *PLUGIN, *options)
 
     return call
 
