@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from cnncost.errors import CnncostError
     from cnncost.frontends.torch import record
     from cnncost.graph import Graph, OpSpec
+    from cnncost.meter import Meter
     from cnncost.ops import Cost, cost, flops, macs, rule
     from cnncost.report.model import Report
 
@@ -29,12 +30,13 @@ _HOME = {
     "flops": "cnncost.ops",
     "macs": "cnncost.ops",
     "rule": "cnncost.ops",
+    "Meter": "cnncost.meter",
     "Report": "cnncost.report.model",
 }
 
 __all__ = [
-    "CnncostError", "Cost", "Graph", "OpSpec", "Report", "__version__", "analyze", "cost", "flops", "macs", "record",
-    "rule",
+    "CnncostError", "Cost", "Graph", "Meter", "OpSpec", "Report", "__version__", "analyze", "cost", "flops", "macs",
+    "record", "rule",
 ]  # fmt: skip
 
 

@@ -45,7 +45,7 @@ def knows(where: str, what: str) -> list[str]:
 
 
 TORCH_FREE = [
-    "graph.py", "graph_json.py", "errors.py", "units.py", "analysis.py", "ops", "passes", "report", "budget",
+    "graph.py", "graph_json.py", "errors.py", "units.py", "analysis.py", "ops", "passes", "report", "budget", "plots",
 ]  # fmt: skip
 
 
@@ -87,6 +87,10 @@ def test_in_reports_only_the_terminal_renderer_knows_rich():
         pytest.param("budget", "cnncost.cli", id="budgets do not know the command line"),
         pytest.param("budget", "cnncost.zoo", id="budgets do not know the zoo"),
         pytest.param("report", "cnncost.budget", id="reports do not know budgets"),
+        pytest.param("budget", "cnncost.frontends", id="budgets know no front end"),
+        pytest.param("budget", "cnncost.meter", id="budgets do not know the meter"),
+        pytest.param("meter", "cnncost.cli", id="the meter does not know the command line"),
+        pytest.param("meter", "cnncost.frontends", id="the meter knows no front end"),
         pytest.param("lecture", "cnncost.cli", id="the lecture does not know the command line"),
     ],
 )

@@ -70,7 +70,7 @@ def _check(output: str | None, drawn: bool, form: str | None) -> None:
     if drawn:
         if form is not None:
             raise click.UsageError("--format is for tables; the picture's format is that of its ending")
-        from cnncost.plots.canvas import check_picture
+        from cnncost.plots.picture import check_picture
 
         check_picture(output)
         return

@@ -1,1 +1,1 @@
-"""Pictures. The only package that knows matplotlib, which is an extra: `pip install 'cnncost[plots]'`."""
+"""Pictures, by matplotlib: of a roofline, and of what was predicted beside what was measured."""
