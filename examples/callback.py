@@ -32,7 +32,8 @@ def measured_peak(size: int = 512) -> float:
 
 def log(step: int, numbers: dict[str, float]) -> None:
     """The loop's own logger."""
-    print(f"step {step:>3}  " + "  ".join(f"{name} {value:,.4g}" for name, value in numbers.items()))
+    told = (f"{name} {value:,}" if isinstance(value, int) else f"{name} {value:.4g}" for name, value in numbers.items())
+    print(f"step {step:>3}  " + "  ".join(told))
 
 
 def main() -> None:

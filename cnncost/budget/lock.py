@@ -87,11 +87,18 @@ def _text(value: Any) -> str:
 
 
 def _written(part: Part) -> dict[str, Any]:
-    """What a module's line says; what is nothing is left out."""
+    """What a module's line says; what is as most often is left out."""
     found = {"class": part.class_name, "calls": part.calls, "output": part.output}
     found |= {name: getattr(part, name) for name in SUMMED}
     found |= {"settings": dict(part.settings), "unknown": part.unknown}
-    return {key: value for key, value in found.items() if value or key == "class"}
+    usual = _usual(part.params)
+    return {key: value for key, value in found.items() if value != usual.get(key)}
+
+
+def _usual(params: int) -> dict[str, Any]:
+    """What a line need not say: called once, all parameters train, and nothing else."""
+    nothing = dict.fromkeys(SUMMED, 0) | {"trainable_params": params}
+    return {"calls": 1, "output": "", **nothing, "settings": {}, "unknown": False}
 
 
 def _number(value: Value) -> Any:
@@ -186,18 +193,19 @@ class _Reader:
         row = self.table(data, where)
         if odd := next((key for key in row if key not in _TOLD), None):
             raise self.wrong(where, f"one of {', '.join(_TOLD)}", odd)
-        told = self.table(row.get("settings", {}), where)
+        row = _usual(self.count(row.get("params", 0), where)) | row
+        told = self.table(row["settings"], where)
         part = Part(
             path,
             self.typed(row.get("class"), str, where, "a class"),
-            self.count(row.get("calls", 0), where),
-            self.typed(row.get("output", ""), str, where, "a shape"),
+            self.count(row["calls"], where),
+            self.typed(row["output"], str, where, "a shape"),
         )
-        figures: Any = {key: self.count(row.get(key, 0), where) for key in SUMMED}
+        figures: Any = {key: self.count(row[key], where) for key in SUMMED}
         return part._replace(
             **figures,
             settings=tuple((key, str(value)) for key, value in told.items()),
-            unknown=self.typed(row.get("unknown", False), bool, where, "true or false"),
+            unknown=self.typed(row["unknown"], bool, where, "true or false"),
         )
 
     def table(self, value: Any, where: str) -> dict[str, Any]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -84,15 +84,18 @@ def human_axis(axis: Any, name: str) -> None:
     axis.set_minor_formatter(NullFormatter())
 
 
-def name_points(axes: Any, points: Mapping[str, tuple[float, float]]) -> None:
+def name_points(
+    axes: Any, points: Mapping[str, tuple[float, float]], others: Iterable[tuple[float, float]] = ()
+) -> None:
     """Each point's name where it covers no other name and no point: near, or further off with a line to it.
 
-    To be called last: where things are on the picture must not change any more.
+    `others` are points that have no name and are not to be covered either. To be called last: where things are on
+    the picture must not change any more.
     """
     figure = axes.figure
     figure.draw_without_rendering()
     inside = axes.get_window_extent()
-    spots = [axes.transData.transform(point) for point in points.values()]
+    spots = [axes.transData.transform(point) for point in (*points.values(), *others)]
     taken: list[Any] = []
     for name, point in points.items():
         label = axes.annotate(
@@ -103,7 +106,8 @@ def name_points(axes: Any, points: Mapping[str, tuple[float, float]]) -> None:
             label.set_position((dx * (size.width / _PIXELS / 2 + 8), dy))
             box = label.get_window_extent()
             within = inside.x0 < box.x0 and box.x1 < inside.x1 and inside.y0 < box.y0 and box.y1 < inside.y1
-            if within and not any(box.overlaps(other) for other in taken) and not any(box.contains(*s) for s in spots):
+            covers = any(box.overlaps(other) for other in taken) or any(box.contains(*spot) for spot in spots)
+            if within and not covers:
                 break
         taken.append(label.get_window_extent())
         if abs(dy) > _NEAR:

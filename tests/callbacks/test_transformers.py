@@ -36,8 +36,8 @@ def train(tmp_path):
         for row in data:
             row["attention_mask"] = torch.ones_like(row["input_ids"])
         arguments = TrainingArguments(
-            str(tmp_path), per_device_train_batch_size=4, num_train_epochs=1, logging_steps=2, report_to=[], use_cpu=True,
-            disable_tqdm=True, dataloader_pin_memory=False, save_strategy="no", **options,
+            str(tmp_path), per_device_train_batch_size=4, num_train_epochs=1, logging_steps=2, report_to=[],
+            use_cpu=True, disable_tqdm=True, dataloader_pin_memory=False, save_strategy="no", **options,
         )  # fmt: skip
         trainer = Trainer(model, arguments, train_dataset=data, eval_dataset=data[:8])
         trainer._get_train_sampler = lambda *_: torch.utils.data.SequentialSampler(data)
