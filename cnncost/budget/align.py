@@ -31,6 +31,10 @@ class _Tree:
                 found += self.kinds[child.path]
             self.kinds[part.path] = found
 
+    @property
+    def root(self) -> Part:
+        return self.snapshot.parts[0]
+
     def size(self, path: str) -> int:
         return self.kinds[path].total()
 
@@ -47,8 +51,27 @@ def _kind(part: Part) -> object:
     return part.class_name, part.params, part.settings
 
 
+def _wrapped(model: _Tree, other: _Tree) -> str:
+    """The module of another model that is this one, by its class and most of what is in it; empty if there is none."""
+    found = [
+        (_overlap(model.kinds[""], other.kinds[part.path]), part.path)
+        for part in other.snapshot.parts
+        if part.path and part.class_name == model.root.class_name
+    ]
+    common, path = max(found, default=(0.0, ""))
+    return path if common >= ALIKE else ""
+
+
+def _overlap(a: Counter[object], b: Counter[object]) -> float:
+    """The share of equal modules in two subtrees."""
+    return 2 * (a & b).total() / (a.total() + b.total())
+
+
 def align(old: Snapshot, new: Snapshot) -> dict[str, str]:
-    """Old path → new path of the modules that belong together, each at most once. The models themselves do."""
+    """Old path → new path of the modules that belong together, each at most once.
+
+    The models themselves do, unless one is the other in a wrapper.
+    """
     return _Alignment(_Tree(old), _Tree(new)).pairs
 
 
@@ -56,8 +79,17 @@ class _Alignment:
     def __init__(self, old: _Tree, new: _Tree) -> None:
         self.old, self.new = old, new
         self.pairs: dict[str, str] = {}
-        self._down("", "")
+        self._down(*self._roots())
         self._moved()
+
+    def _roots(self) -> tuple[str, str]:
+        """The models, or one and the module in the other that it has become."""
+        if self.old.root.class_name != self.new.root.class_name:
+            inner = _wrapped(self.old, self.new)
+            if inner:
+                return "", inner
+            return _wrapped(self.new, self.old), ""
+        return "", ""
 
     def _down(self, old: str, new: str) -> None:
         """Pair two modules and what is in them."""
@@ -121,7 +153,7 @@ class _Alignment:
         a, b = self.old.kinds[old], self.new.kinds[new]
         if len(a) == len(b) == 1 and self.old.size(old) == self.new.size(new) == 1:
             return float(a == b)
-        return 2 * (a & b).total() / (a.total() + b.total())
+        return _overlap(a, b)
 
     def _moved(self) -> None:
         """Pair what is left over: equal subtrees, then those that have most in common, the largest first."""

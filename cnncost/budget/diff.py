@@ -107,10 +107,10 @@ class Diff:
     def _place(self, part: Part) -> str:
         """Where a removed module would stand: under what its nearest kept parent has become."""
         above, names = part.above, [part.name]
-        while above not in self.pairs:
+        while above and above not in self.pairs:
             above, _, name = above.rpartition(".")
             names.insert(0, name)
-        return ".".join(filter(None, (self.pairs[above], *names)))
+        return ".".join(filter(None, (self.pairs.get(above, ""), *names)))
 
     @cached_property
     def moved(self) -> tuple[tuple[str, str], ...]:

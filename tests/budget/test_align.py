@@ -5,8 +5,10 @@ import random
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from torch import nn
 
 import cnncost
+from cnncost import zoo
 from cnncost.budget.align import align
 from cnncost.budget.diff import Diff
 from cnncost.budget.snapshot import SUMMED, Part, Snapshot, of_report
@@ -108,6 +110,29 @@ def test_modules_are_found_again(old, new, pairs):
 @pytest.mark.parametrize(("old", "new", "pairs"), CASES)
 def test_and_back_again(old, new, pairs):
     assert align(new, old) == {"": "", **{b: a for a, b in pairs.items()}}
+
+
+class Wrapper(nn.Module):
+    def __init__(self, head=False):
+        super().__init__()
+        self.backbone = zoo.build("resnet18")
+        self.head = nn.Linear(1000, 7) if head else nn.Identity()
+
+    def forward(self, x):
+        return self.head(self.backbone(x))
+
+
+def test_a_model_in_a_wrapper_is_found_there_and_back():
+    bare = of_report(cnncost.analyze("resnet18"))
+    wrapped = of_report(cnncost.analyze(Wrapper(head=True).eval(), "1x3x224x224"))
+    there, back = Diff(bare, wrapped), Diff(wrapped, bare)
+
+    assert there.pairs == {part.path: f"backbone.{part.path}".rstrip(".") for part in bare.parts}
+    assert back.pairs == {new: old for old, new in there.pairs.items()}
+    assert there.moved == (("", "backbone"),)
+    assert [(c.kind, c.place) for c in there.changes] == [("added", ""), ("added", "head")]
+    assert [(c.kind, c.place) for c in back.changes] == [("removed", ""), ("removed", "head")]
+    assert there.attribution("params")[:3] == ("head", 7007, 7007)
 
 
 @pytest.mark.parametrize("name", ["lenet5", "resnet18", "vgg16"])

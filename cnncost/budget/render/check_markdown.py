@@ -50,13 +50,15 @@ def _moved(model: ModelCheck) -> Iterator[str]:
     yield from ("", f"**{text(model.budget.name)}** since the baseline:", "")
     told = list(words.moves(diff)) or ["same figures"]
     yield from (f"- {text(line)}" for line in told)
-    yield from (f"- `{code(old)}` is now `{code(new)}`" for old, new in diff.moved[:_MOST])
+    yield from (
+        f"- `{code(old or words.MODEL)}` is now `{code(new or words.MODEL)}`" for old, new in diff.moved[:_MOST]
+    )
     layers = diff.contributors("macs", _MOST) or diff.contributors("params", _MOST)
     if layers:
         yield from ("", "| layer | what | MACs | params |", "|---|---|---:|---:|")
         for change in layers:
             macs, params = (words.signed(change.delta(name)) for name in ("macs", "params"))
-            yield f"| `{code(change.place or '(model)')}` | {text(words.change_of(change))} | {macs} | {params} |"
+            yield f"| `{code(change.place or words.MODEL)}` | {text(words.change_of(change))} | {macs} | {params} |"
 
 
 def text(value: str) -> str:

@@ -61,8 +61,10 @@ def _moved(check: Check) -> Iterator[tuple[str, str]]:
 def _renamed(model: ModelCheck) -> list[str]:
     assert model.diff is not None
     moved = model.diff.moved
-    return [f"{units.counted(len(moved), 'module')} renamed or moved: {moved[0][0]} → {moved[0][1]}" +
-            (" …" if len(moved) > 1 else "")] if moved else []  # fmt: skip
+    if not moved:
+        return []
+    old, new = (path or words.MODEL for path in moved[0])
+    return [f"{units.counted(len(moved), 'module')} renamed or moved: {old} → {new}" + (" …" if len(moved) > 1 else "")]
 
 
 def _wrong(check: Check) -> Iterator[tuple[str, str]]:

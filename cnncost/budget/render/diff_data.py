@@ -27,8 +27,12 @@ def to_markdown(diff: Diff, names: tuple[str, str], most: int = 12) -> str:
         lines += ["", "| layer | what | MACs | params |", "|---|---|---:|---:|"]
         for each in changes:
             macs, params = (words.signed(each.delta(name)) for name in ("macs", "params"))
-            lines.append(f"| `{code(each.place or '(model)')}` | {text(words.change_of(each))} | {macs} | {params} |")
-    lines += ["", *(f"- `{code(old)}` is now `{code(new)}`" for old, new in diff.moved[:most])] if diff.moved else []
+            lines.append(f"| `{code(each.place or words.MODEL)}` | {text(words.change_of(each))} | {macs} | {params} |")
+    lines += (
+        ["", *(f"- `{code(old or words.MODEL)}` is now `{code(new or words.MODEL)}`" for old, new in diff.moved[:most])]
+        if diff.moved
+        else []
+    )
     return "\n".join(lines).rstrip() + "\n"
 
 

@@ -72,7 +72,7 @@ def _layers(diff: Diff, width: int, most: int) -> list[Line]:
         return []
     steps = {name: [change.delta(name) for change in changes] for name in ("macs", "params")}
     fields = [
-        Field("layer", [Cell(change.place or "(the model itself)") for change in changes], least=16),
+        Field("layer", [Cell(change.place or words.MODEL) for change in changes], least=16),
         Field("class", [Cell((change.new or change.old).class_name, "note") for change in changes], least=8),  # type: ignore[union-attr]  # one of them is there
         Field("what", [Cell(words.change_of(change)) for change in changes], least=16),
         *(
@@ -90,6 +90,9 @@ def _moved(diff: Diff, width: int, most: int) -> list[Line]:
         return []
     lines: list[Line] = [[], [("renamed or moved", "heading")]]
     for old, new in diff.moved[:most]:
-        lines += [[(line, "")] for line in textwrap.wrap(f"  {old} → {new}", width, subsequent_indent="    ")]
+        lines += [
+            [(line, "")]
+            for line in textwrap.wrap(f"  {old or words.MODEL} → {new or words.MODEL}", width, subsequent_indent="    ")
+        ]
     more = len(diff.moved) - most
     return [*lines, [(f"  and {more:,} more", "note")]] if more > 0 else lines

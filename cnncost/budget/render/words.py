@@ -11,6 +11,8 @@ from cnncost.budget.check import Check, Judged, ModelCheck, Outcome
 from cnncost.budget.diff import FIGURES, Change, Diff
 from cnncost.budget.quantities import Unit, show, show_exact
 
+MODEL = "(the model)"
+"""What stands for the path of the model itself."""
 NAMES = {"params": "params", "macs": "MACs", "flops": "FLOPs"}
 
 
