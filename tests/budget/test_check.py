@@ -4,11 +4,14 @@ import json
 import os
 import re
 import stat
+import subprocess
+import sys
 from xml.etree import ElementTree as ET
 
 import pytest
 
 import cnncost as library
+from cnncost.budget.render.words import wrapped
 
 STEM = 8 * 8 * 16 * 3 * 9
 BODY = 8 * 8 * 16 * 16 * 9
@@ -454,3 +457,24 @@ def test_no_line_is_longer_than_the_terminal(grown, check, monkeypatch, columns)
     monkeypatch.setenv("COLUMNS", str(columns))
 
     assert max(map(len, check()[1].splitlines())) <= columns
+
+
+def test_a_number_stays_with_its_unit():
+    text = "MACs of tinynet: 90,981,312, limit ≤ 45.0 M: over by 102 %, +10.3 k and 2 more, 64.0 MiB"
+    for width in range(20, 80):
+        lines = wrapped(text, width)
+
+        assert " ".join(line.strip() for line in lines) == text
+        assert not [line for line in lines if line.lstrip().startswith(("M:", "%", "k ", "MiB", "45.0"))]
+        assert max(map(len, lines)) <= width
+
+
+def test_ascii_signs_where_the_terminal_has_no_others(budget, check, project):
+    budget(f"macs = {MACS}")
+    command = [sys.executable, "-m", "cnncost", "check"]
+    out = subprocess.run(
+        command, capture_output=True, check=True, env={**os.environ, "PYTHONIOENCODING": "ascii"}
+    ).stdout
+
+    assert b"<= 175 k" in out
+    assert b"?" not in out

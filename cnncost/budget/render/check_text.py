@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import textwrap
 from collections.abc import Iterator
 
 from cnncost import units
@@ -85,7 +84,7 @@ def _section(heading: str, items: Iterator[tuple[str, str]], width: int) -> Iter
     for number, (text, style) in enumerate(items):
         if not number:
             yield from ([], [(heading, "heading")])
-        for line in textwrap.wrap(text, width, initial_indent="  ", subsequent_indent="    ", break_on_hyphens=False):
+        for line in words.wrapped(text, width, "  ", "    "):
             yield [(line, style)]
 
 

@@ -29,7 +29,7 @@ def to_lines(diff: Diff, width: int, names: tuple[str, str], most: int = MOST) -
     if why:
         lines.append([])
         for text in why:
-            lines += [[(line, "heading")] for line in textwrap.wrap(text, width, subsequent_indent="  ")]
+            lines += [[(line, "heading")] for line in words.wrapped(text, width)]
     elif not diff.changes:
         lines += [[], [("the same, module by module", "shrank")]]
     return [*lines, *_layers(diff, width, most), *_moved(diff, width, most)]

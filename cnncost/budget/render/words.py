@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+import textwrap
 from collections.abc import Iterator
 from fractions import Fraction
 from math import inf
@@ -159,3 +161,13 @@ def summary(check: Check) -> str:
     broken = sum(bool(model.error) for model in check.models)
     parts += [units.counted(broken, "broken model")] if broken else []
     return f"{units.counted(len(judged), 'limit')}: {', '.join(parts)}"
+
+
+_QUANTITY = re.compile(r"(?<=\d) (?=(?:[kMGT%]|[KMGT]iB|B|MACs|FLOPs|params)(?:[\s,;:)]|$))|(?<=[≤≥=<>]) (?=\d)")
+
+
+def wrapped(text: str, width: int, first: str = "", later: str = "  ") -> list[str]:
+    """Lines of a text; a number stays with its unit and its sign."""
+    kept = _QUANTITY.sub("\N{NO-BREAK SPACE}", text)
+    lines = textwrap.wrap(kept, width, initial_indent=first, subsequent_indent=later, break_on_hyphens=False)
+    return [line.replace("\N{NO-BREAK SPACE}", " ") for line in lines]
