@@ -95,6 +95,7 @@ class Complexity:
             ComplexityError: not within the limits of the marker.
             CnncostError: what `cnncost.analyze` raises, or a limit that is none.
         """
+        __tracebackhide__ = True
         report, key = self._analyze(model, inputs, model_args, name)
         entry = self._kept(key)
         if self.limits:
@@ -118,6 +119,7 @@ class Complexity:
             ComplexityError: there is no snapshot, the model is not what it was, or not within the limits.
             CnncostError: as a call does; or a snapshot of another torch or of other inputs.
         """
+        __tracebackhide__ = True
         report, key = self._analyze(model, inputs, model_args, name)
         entry = self._kept(key)
         if self.update:
@@ -154,6 +156,7 @@ class Complexity:
         return new.models[key]
 
     def _hold(self, report: Report, key: str, limits: dict[str, Any], entry: Entry | None) -> None:
+        __tracebackhide__ = True
         budget = _budget(key, _rules(limits))
         file = BudgetFile(self._place(key), "", (budget,), self._place(key))
         lock = Lock(locks.torch_version(), {key: entry}) if entry is not None else None
@@ -181,12 +184,15 @@ def _measured(report: Report, key: str, rules: tuple[Rule, ...]) -> Measured:
 
 def _complaints(found: Check, report: Report) -> list[str]:
     (model,) = found.models
-    lines = [words.complaint(model, judged) for judged in model.judged if not judged.passes]
-    return [*lines, *_biggest(report, "macs"), *(_since(model.diff) if model.diff else [])]
+    failed = [judged for judged in model.judged if not judged.passes]
+    lines = [words.complaint(model, judged) for judged in failed]
+    lines += _biggest(report, failed[0].rule.quantity.name)
+    return [*lines, *(_since(model.diff) if model.diff else [])]
 
 
 def _same(key: str, diff: Diff) -> None:
     """Raise unless every module has the figures that it had."""
+    __tracebackhide__ = True
     if diff.old.inputs != diff.new.inputs:
         raise ComplexityError(f"{key}: the snapshot is for input {diff.old.inputs}, this is {diff.new.inputs}")
     moved = [change for change in diff.changes if any(change.delta(name) for name in SUMMED) or change.reasons]
