@@ -133,7 +133,7 @@ def _text(path: Path) -> str:
 def _toml(path: Path, text: str) -> dict[str, Any]:
     try:
         return tomllib.loads(text)
-    except (tomllib.TOMLDecodeError, RecursionError) as error:
+    except (ValueError, RecursionError) as error:  # TOML's own error is a ValueError, that of a number too long another
         raise BudgetError(f"{path}: broken TOML: {error}") from None
 
 

@@ -17,9 +17,11 @@ Comparison: TypeAlias = Literal["<=", "<", ">=", ">", "=="]
 Kind: TypeAlias = Literal["absolute", "amount", "percent"]
 
 _FORM = re.compile(
-    r"^\s*(?P<sign><=|>=|==|=|<|>|≤|≥)?\s*(?P<number>(?P<plus>[+\-−]?)\s*\d[\d_]*(?:\.\d+)?(?:[eE][+-]?\d+)?)"
+    r"^\s*(?P<sign><=|>=|==|=|<|>|≤|≥)?\s*(?P<number>(?P<plus>[+\-−]?)\s*\d[\d_]*(?:\.\d+)?(?:[eE][+-]?\d{1,3})?)"
     r"\s*(?P<unit>[A-Za-z%]*)\s*$"
 )
+_LONGEST = 60
+"""A longer text is no number that anybody means."""
 _COMPARISONS: dict[str, Comparison] = {
     "<=": "<=", "≤": "<=", "<": "<", ">=": ">=", "≥": ">=", ">": ">", "==": "==", "=": "==",
 }  # fmt: skip
@@ -100,9 +102,11 @@ def parse_limit(value: Any, quantity: Quantity) -> Limit:
         got = {dict: "a table", list: "a list", bool: "true or false"}.get(type(value), type(value).__name__)
         raise CnncostError(f"{quantity.name}: expected a limit such as {_EXAMPLES[quantity.unit]}, got {got}")
     text = value.strip() if isinstance(value, str) else str(value)
-    match = _FORM.match(text)
+    match = _FORM.match(text) if len(text) <= _LONGEST else None
     if match is None:
-        raise CnncostError(f"{quantity.name}: expected a limit such as {_EXAMPLES[quantity.unit]}, got {text!r}")
+        raise CnncostError(
+            f"{quantity.name}: expected a limit such as {_EXAMPLES[quantity.unit]}, got {text[:_LONGEST]!r}"
+        )
     number = Fraction(match["number"].replace("_", "").replace("−", "-").replace(" ", ""))
     plus, unit = match["plus"] and isinstance(value, str), match["unit"]
     if number < 0 and not plus:

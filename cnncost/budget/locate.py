@@ -20,7 +20,7 @@ def line_of(text: str, keys: Keys) -> int | None:
     for end in range(1, len(lines) + 1):
         try:
             data = tomllib.loads("\n".join(lines[:end]))
-        except tomllib.TOMLDecodeError:
+        except ValueError:
             continue
         if _has(data, keys):
             return _within(lines[readable:end], keys, readable)

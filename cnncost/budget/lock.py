@@ -126,8 +126,8 @@ def read(path: Path, *, any_torch: bool = False) -> Lock | None:
         data = json.loads(text)
     except json.JSONDecodeError as error:
         raise BudgetError(f"{path}:{error.lineno}: broken JSON: {error.msg}; {_UPDATE}") from None
-    except RecursionError:
-        raise BudgetError(f"{path}: broken JSON: nested too deep; {_UPDATE}") from None
+    except (ValueError, RecursionError):
+        raise BudgetError(f"{path}: broken JSON: nested too deep, or a number too long; {_UPDATE}") from None
     if not isinstance(data, dict) or "schema" not in data:
         raise BudgetError(f'{path}:1: expected a baseline, a JSON object with "schema"; {_UPDATE}')
     if data["schema"] != SCHEMA:
@@ -173,7 +173,7 @@ class _Reader:
             raise self.wrong(f"{name} → {lost}", "a module that is in another one of the list", lost)
         totals = self.table(table.get("totals"), f"{name} → totals")
         for key in SUMMED:
-            total, added = self.count(totals.get(key, 0), f"{name} → totals"), sum(getattr(p, key) for p in parts)
+            total, added = self.count(totals.get(key), f"{name} → totals"), sum(getattr(p, key) for p in parts)
             if total != added:
                 raise self.wrong(f"{name} → totals", f"{key} {added}, to which the modules add up", total)
         texts = [self.typed(table.get(key), str, f"{name} → {key}", "a text") for key in ("model", "input")]
