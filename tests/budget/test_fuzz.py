@@ -70,7 +70,8 @@ def test_any_limit(name, written):
     st.binary(max_size=60),
     st.lists(st.sampled_from([
         b"[[budget]]\n", b"[budget]\n", b'model = "a"\n', b"macs = 1\n", b"macs = " + b"9" * 5000 + b"\n",
-        b"a.b.c = 1\n", b"modules = { x = { macs = 1 } }\n", b"input = [[1]]\n", b"[" * 500, b"budget = 1979-05-27\n", b"name = 1.5\n",
+        b"a.b.c = 1\n", b"modules = { x = { macs = 1 } }\n", b"input = [[1]]\n", b"[" * 500,
+        b"budget = 1979-05-27\n", b"name = 1.5\n",
     ]), max_size=6).map(b"".join),
 ))  # fmt: skip
 def test_any_budget_file(data):
