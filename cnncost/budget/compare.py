@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from cnncost import units
+from cnncost.errors import CnncostError
 from cnncost.report.model import Report
 
 
@@ -57,6 +58,16 @@ def beats(one: tuple[int, ...], other: tuple[int, ...]) -> bool:
 def _row(name: str, report: Report) -> Compared:
     totals = report.totals
     inputs = ", ".join(units.shape(shape) for shape, _ in report.inputs)
-    peak = getattr(getattr(report, "memory", None), "inference_peak", None)
     weight_bytes = totals.param_bytes + totals.buffer_bytes
-    return Compared(name, inputs, totals.params, totals.macs, totals.flops, weight_bytes, peak, totals.lower_bound)
+    return Compared(
+        name, inputs, totals.params, totals.macs, totals.flops, weight_bytes, _peak(report), totals.lower_bound
+    )
+
+
+def _peak(report: Report) -> int | None:
+    """Bytes, None for a Report that was saved without its memory."""
+    try:
+        memory = getattr(report, "memory", None)
+    except CnncostError:
+        return None
+    return None if memory is None else int(memory.inference_peak)

@@ -112,13 +112,20 @@ def analyzed(budget: Budget) -> Report:
 
     if budget.model.endswith(".json"):
         return load(budget.model)
-    more: dict[str, Any] = {}
-    if budget.training:
-        if "training" not in signature(analyze).parameters:
-            raise CnncostError(f"{budget.name}: training steps can't be analyzed; take the training limit out")
-        more["training"] = True
+    more = step_options(budget.name, training=budget.training)
     inputs = parse_inputs(budget.inputs) if budget.inputs else None
     return analyze(budget.model, inputs, model_args=budget.model_args, name=budget.name, **more)
+
+
+def step_options(name: str, *, training: bool) -> dict[str, Any]:
+    """What `analyze` is told to record a training step too; nothing without one."""
+    from cnncost.analysis import analyze
+
+    if not training:
+        return {}
+    if "training" not in signature(analyze).parameters:
+        raise CnncostError(f"{name}: training steps can't be analyzed; take the training limit out")
+    return {"training": True}
 
 
 def of_budget(budget: Budget, report: Report) -> Measured:

@@ -77,7 +77,7 @@ def _receptive_field(report: Report, module: Module, direction: Direction) -> Va
 
 def _bytes(name: str, report: Report, _module: Module, _: Direction) -> Value:
     """Bytes, by name, from the memory that the Report tells of."""
-    value = getattr(_part(report, "memory"), name, None)
+    value = getattr(_part(report, "memory").figures, name, None)
     if value is None:
         raise CnncostError(f"{name}: the analysis of {report.model} gives none")
     return int(value)
@@ -102,8 +102,8 @@ QUANTITIES: dict[str, Quantity] = {
         Quantity("macs", "MACs", "multiply-accumulates", "count", partial(_column, "macs"), bounded=True),
         Quantity("flops", "FLOPs", "floating-point operations", "count", partial(_column, "flops"), bounded=True),
         Quantity(
-            "activations", "activations", "bytes of all activations", "bytes", partial(_bytes, "activations"),
-            modules=False,
+            "activations", "activations", "bytes of activations that backward needs", "bytes",
+            partial(_bytes, "activations"), modules=False, training=True,
         ),
         Quantity(
             "inference_peak", "inference peak", "bytes alive at the peak of inference", "bytes",

@@ -15,7 +15,7 @@ from cnncost.budget.diff import FIGURES, Diff
 from cnncost.budget.file import Budget, BudgetFile, Rule
 from cnncost.budget.limits import parse_limit
 from cnncost.budget.lock import Entry, Lock
-from cnncost.budget.measure import Measured, of_budget
+from cnncost.budget.measure import Measured, of_budget, step_options
 from cnncost.budget.quantities import QUANTITIES, Quantity, show_exact
 from cnncost.budget.render import words
 from cnncost.budget.snapshot import SUMMED, Snapshot
@@ -80,14 +80,16 @@ class Complexity:
         self.limits, self.update, self.analyzed = limits, update, 0
 
     def __call__(
-        self, model: Any, inputs: Any = None, *, model_args: dict[str, Any] | None = None, name: str | None = None
-    ) -> Result:
+        self, model: Any, inputs: Any = None, *, model_args: dict[str, Any] | None = None, name: str | None = None,
+        training: bool = False,
+    ) -> Result:  # fmt: skip
         """The figures of a model; if the test is marked with limits, it is held against them.
 
         Args:
             model: as `cnncost.analyze` takes it.
             inputs: likewise.
             model_args: likewise.
+            training: a training step too, for `training_peak` and `activations`; a limit on them asks for it itself.
             name: of the snapshot that the model is compared with where there is one; by default the
                 specification, or the class.
 
@@ -96,7 +98,7 @@ class Complexity:
             CnncostError: what `cnncost.analyze` raises, or a limit that is none.
         """
         __tracebackhide__ = True
-        report, key = self._analyze(model, inputs, model_args, name)
+        report, key = self._analyze(model, inputs, model_args, name, self.limits, training=training)
         entry = self._kept(key)
         if self.limits:
             self._hold(report, key, self.limits, entry)
@@ -120,7 +122,7 @@ class Complexity:
             CnncostError: as a call does; or a snapshot of another torch or of other inputs.
         """
         __tracebackhide__ = True
-        report, key = self._analyze(model, inputs, model_args, name)
+        report, key = self._analyze(model, inputs, model_args, name, self.limits | limits, training=False)
         entry = self._kept(key)
         if self.update:
             entry = self._write(report, key, limits)
@@ -133,12 +135,16 @@ class Complexity:
             _same(key, Diff(entry.snapshot, _measured(report, key, ()).snapshot or entry.snapshot))
         return Result(report, entry.snapshot)
 
-    def _analyze(self, model: Any, inputs: Any, model_args: Any, name: str | None) -> tuple[Report, str]:
+    def _analyze(
+        self, model: Any, inputs: Any, model_args: Any, name: str | None, limits: dict[str, Any], *, training: bool
+    ) -> tuple[Report, str]:
         from cnncost.analysis import analyze
 
         self.analyzed += 1
         key = name or (model if isinstance(model, str) else type(model).__name__)
-        return analyze(model, inputs, model_args=model_args, name=key), key
+        wanted = training or any(rule.quantity.training for rule in _rules(limits))
+        more = step_options(key, training=wanted)
+        return analyze(model, inputs, model_args=model_args, name=key, **more), key
 
     def _place(self, key: str) -> Path:
         return self.folder / (re.sub(r"[^\w.-]+", "_", key) + ".json")

@@ -8,7 +8,7 @@ from importlib.metadata import entry_points
 import pytest
 
 import cnncost.budget.testing
-import cnncost.frontends.torch  # noqa: F401  # pytester forgets what a run has imported, and torch takes a second
+import cnncost.frontends.torch  # pytester forgets what a run has imported, and torch takes a second
 
 pytest_plugins = ["pytester"]
 
@@ -57,6 +57,22 @@ def test_it(complexity):
     assert isinstance(found.macs, int)
 """
     run(source).assert_outcomes(passed=1)
+
+
+def test_a_limit_on_a_training_step(run):
+    """The figure is the Report's; where Reports have none, that is said."""
+    import inspect
+
+    result = run("""
+@pytest.mark.complexity(training_peak="<= 1B")
+def test_it(complexity):
+    complexity(Net(), "1x3x8x8")
+""")
+    result.assert_outcomes(failed=1)
+    known = "training" in inspect.signature(cnncost.analyze).parameters
+    result.stdout.fnmatch_lines(
+        ["*training peak of Net: * B, limit*" if known else "*training steps can't be analyzed*"]
+    )
 
 
 def test_a_failure_shows_the_biggest_layers(run):
