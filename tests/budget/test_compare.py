@@ -66,8 +66,10 @@ def test_saved_reports_and_models(compare, cnncost):
     assert data["models"][0]["params"] == 60_000
 
 
+@pytest.mark.parametrize("peak", [None, 600 * 2**20])
 @pytest.mark.parametrize("columns", [60, 80, 160])
-def test_no_line_is_longer_than_the_terminal(compare, monkeypatch, columns):
+def test_no_line_is_longer_than_the_terminal(compare, monkeypatch, columns, peak):
+    monkeypatch.setattr("cnncost.budget.compare._peak", lambda report: peak)
     monkeypatch.setenv("COLUMNS", str(columns))
 
     assert max(map(len, compare("resnet152", "vgg19", "alexnet_two_gpu")[1].splitlines())) <= columns

@@ -26,6 +26,8 @@ def to_lines(rows: Sequence[Compared], width: int) -> list[Line]:
     fields = _fields(rows, units.exact)
     if needed(fields) > width:
         fields = _fields(rows, units.compact)
+    if needed(fields) > width:
+        fields.pop()  # what follows from the others
     bars = Field("", [Cell(bar(row.macs, most, _BAR), "bar") for row in rows])
     if needed([*fields, bars]) <= width:
         fields.append(bars)
