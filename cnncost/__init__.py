@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from cnncost.errors import CnncostError
     from cnncost.frontends.torch import record
     from cnncost.graph import Graph, OpSpec
+    from cnncost.meter import Meter
     from cnncost.ops import Cost, cost, flops, macs, rule
     from cnncost.ops.reach import reach
     from cnncost.passes.receptive_field import GLOBAL, UNKNOWN
@@ -34,12 +35,13 @@ _HOME = {
     "reach": "cnncost.ops.reach",
     "GLOBAL": "cnncost.passes.receptive_field",
     "UNKNOWN": "cnncost.passes.receptive_field",
+    "Meter": "cnncost.meter",
     "Report": "cnncost.report.model",
 }
 
 __all__ = [
-    "GLOBAL", "UNKNOWN", "CnncostError", "Cost", "Graph", "OpSpec", "Report", "__version__", "analyze", "cost", "flops",
-    "macs", "reach", "record", "rule",
+    "GLOBAL", "UNKNOWN", "CnncostError", "Cost", "Graph", "Meter", "OpSpec", "Report", "__version__", "analyze", "cost",
+    "flops", "macs", "reach", "record", "rule",
 ]  # fmt: skip
 
 

@@ -231,3 +231,13 @@ def test_the_whole_of_a_large_network():
     products = [op for op in report.graph.nodes if op.spec.kind in ("conv", "linear")]
     assert len(products) == 50 * 3 + 4 + 2
     assert report.totals.params == 60_192_808
+
+
+def test_log_dict_has_the_totals_by_flat_names():
+    report = cnncost.analyze("lenet5")
+    found = report.log_dict("x/")
+
+    assert (found["x/params"], found["x/macs"], found["x/flops"]) == (60_000, 325_680, 694_086)
+    assert found["x/unknown_ops"] == 0
+    assert all(type(value) is int for value in found.values())
+    assert "complexity/macs" in report.log_dict()

@@ -10,8 +10,13 @@ ROOT = Path(__file__).parent.parent
 EXAMPLES = sorted((ROOT / "examples").glob("*.py"))
 
 
+ARGUMENTS = {"train_mnist.py": ["--epochs", "1"]}
+"""Of the examples that would take long."""
+
+
 @pytest.mark.parametrize("path", EXAMPLES, ids=[path.name for path in EXAMPLES])
-def test_an_example_runs_and_prints(path, capsys):
+def test_an_example_runs_and_prints(path, capsys, monkeypatch):
+    monkeypatch.setattr("sys.argv", [str(path), *ARGUMENTS.get(path.name, [])])
     runpy.run_path(str(path), run_name="__main__")
 
     assert capsys.readouterr().out.strip()

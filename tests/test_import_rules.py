@@ -45,7 +45,8 @@ def knows(where: str, what: str) -> list[str]:
 
 
 TORCH_FREE = [
-    "graph.py", "graph_json.py", "errors.py", "units.py", "analysis.py", "ops", "passes", "report", "devices", "plots",
+    "graph.py", "graph_json.py", "errors.py", "units.py", "analysis.py", "fit.py", "ops", "passes", "report", "devices",
+    "budget", "plots",
 ]  # fmt: skip
 
 
@@ -99,6 +100,13 @@ def test_in_reports_only_the_terminal_renderer_knows_rich():
         pytest.param("devices", "cnncost.passes", id="devices know no pass"),
         pytest.param("devices", "cnncost.bench", id="devices know no measurement"),
         pytest.param("verify", "cnncost.cli", id="verify does not know the command line"),
+        pytest.param("budget", "cnncost.cli", id="budgets do not know the command line"),
+        pytest.param("budget", "cnncost.zoo", id="budgets do not know the zoo"),
+        pytest.param("report", "cnncost.budget", id="reports do not know budgets"),
+        pytest.param("budget", "cnncost.frontends", id="budgets know no front end"),
+        pytest.param("budget", "cnncost.meter", id="budgets do not know the meter"),
+        pytest.param("meter", "cnncost.cli", id="the meter does not know the command line"),
+        pytest.param("meter", "cnncost.frontends", id="the meter knows no front end"),
         pytest.param("lecture", "cnncost.cli", id="the lecture does not know the command line"),
     ],
 )

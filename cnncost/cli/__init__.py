@@ -24,6 +24,9 @@ _COMMANDS = {
     "roofline": "What the time should be on a device, op by op.",
     "devices": "The devices that roofline and bench know; --measure adds this machine.",
     "bench": "Measured beside predicted, end to end and layer by layer.",
+    "check": "Budgets, for CI: is a model as small as it has to be?",
+    "diff": "What changed between two models, and which layers did it.",
+    "compare": "Models side by side, and a picture of them.",
     "completion": "Print the line that turns on completion in your shell.",
 }
 

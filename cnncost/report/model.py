@@ -323,6 +323,12 @@ class Report:
 
         return to_html(self)
 
+    def log_dict(self, prefix: str = "complexity/") -> dict[str, int]:
+        """The totals by flat names, for an experiment tracker: `wandb.log(report.log_dict())`."""
+        found = {name: value for name, value in self.totals._asdict().items() if type(value) is int}
+        found["unknown_ops"] = sum(self.unknown.values())
+        return {prefix + name: value for name, value in found.items()}
+
     def save(self, path: str | Path) -> None:
         """Write the report; the ending says how: .md, .csv, .json or .html. Whole or not at all.
 

@@ -71,8 +71,12 @@ def write(path: str | Path, text: str | bytes) -> None:
     Raises:
         OutputError: what `check` raises, or the writing fails.
     """
+    write_bytes(path, text.encode() if isinstance(text, str) else text)
+
+
+def write_bytes(path: str | Path, data: bytes) -> None:
+    """The same for bytes."""
     target, mode = Path(path), check(path)
-    data = text.encode() if isinstance(text, str) else text
     try:
         if mode is not None and not stat.S_ISREG(mode):
             target.write_bytes(data)

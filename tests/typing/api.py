@@ -33,6 +33,12 @@ def main() -> None:
     assert_type(cnncost.analyze(graph).totals.macs, int)
     cnncost.analyze(model, {"input": (1, 3, 8, 8)}, strict=True, name="net")
 
+    meter = cnncost.Meter(model, "1x3x8x8", training=False, warmup=0)
+    meter.step(1)
+    assert_type(meter.rates().examples_per_second, float)
+    assert_type(meter.rates().mfu, float | None)
+    assert_type(report.log_dict(), dict[str, int])
+
     @cnncost.rule("typing::example")
     def example(spec: OpSpec) -> Cost:
         n, d = spec.inputs[0].shape

@@ -1,0 +1,237 @@
+"""Limit against figure: within, over, or uncertain, which is neither."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from fractions import Fraction
+from math import inf
+from pathlib import Path
+from typing import NamedTuple
+
+from cnncost.budget.diff import Diff
+from cnncost.budget.file import Budget, BudgetError, BudgetFile, Rule
+from cnncost.budget.lock import Entry, Lock, torch_version
+from cnncost.budget.measure import Measured
+from cnncost.budget.quantities import Value
+from cnncost.budget.snapshot import SUMMED, Snapshot
+
+
+class Outcome(StrEnum):
+    """What a limit says of a figure. Uncertain: ops without a rule are missing from it, and may decide."""
+
+    WITHIN = "within"
+    OVER = "over"
+    UNCERTAIN = "uncertain"
+
+
+class Judged(NamedTuple):
+    """A limit and what became of it.
+
+    Attributes:
+        path: the module that it was decided on, `""` for the model; of several the one with least headroom.
+        modules: how many modules the limit is on; 0 for one on the model.
+        used, bound: the figure and what it is held against.
+        baseline: the figure that was, if there is a baseline.
+        allowed: whether an uncertain outcome passes.
+        line: where the limit stands in the budget file.
+    """
+
+    rule: Rule
+    outcome: Outcome
+    path: str
+    modules: int
+    used: Value
+    bound: Value
+    baseline: Value | None
+    allowed: bool
+    line: int | None
+
+    @property
+    def passes(self) -> bool:
+        """Whether it lets a check end well."""
+        return self.outcome is Outcome.WITHIN or (self.outcome is Outcome.UNCERTAIN and self.allowed)
+
+    @property
+    def headroom(self) -> Fraction | None:
+        """What is left of the bound, as a part of it; negative when over."""
+        return self.rule.limit.headroom(self.used, self.bound)
+
+
+@dataclass(frozen=True, slots=True)
+class ModelCheck:
+    """A budget, its limits judged, and what moved since the baseline; or `error`, why its model has no figures."""
+
+    budget: Budget
+    judged: tuple[Judged, ...] = ()
+    diff: Diff | None = None
+    snapshot: Snapshot | None = None
+    unknown: tuple[tuple[str, int], ...] = ()
+    error: str = ""
+    line: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """All budgets of a file, judged."""
+
+    file: BudgetFile
+    models: tuple[ModelCheck, ...]
+    baseline: Path | None
+    """None if there is none yet."""
+
+    @property
+    def exit_code(self) -> int:
+        """0 all within, 1 one is over or uncertain, 2 a model is broken."""
+        if any(model.error for model in self.models):
+            return 2
+        return 0 if all(judged.passes for model in self.models for judged in model.judged) else 1
+
+
+def check(
+    file: BudgetFile,
+    measured: Sequence[Measured],
+    lock: Lock | None,
+    *,
+    since: Lock | None = None,
+    allow_unknown: bool = False,
+) -> Check:
+    """Judge every limit.
+
+    Args:
+        file: the budgets.
+        measured: figures of some of its models, by name.
+        lock: the baseline that relative limits are held against; None if there is none.
+        since: the baseline that moves are told against, if it is another one.
+        allow_unknown: let uncertain outcomes pass, whatever the budgets say.
+
+    Raises:
+        BudgetError: a relative limit without a baseline, or a baseline for other inputs.
+    """
+    by_name = {budget.name: budget for budget in file.budgets}
+    models = tuple(_model(file, by_name[each.name], each, (lock, since or lock), allow_unknown) for each in measured)
+    return Check(file, models, file.baseline if lock is not None else None)
+
+
+def updated(measured: Sequence[Measured], kept: Lock | None = None) -> Lock:
+    """The baseline that these figures make; of `kept`, the models that were not measured now.
+
+    Raises:
+        BudgetError: a model is broken.
+    """
+    broken = [each for each in measured if each.error]
+    if broken:
+        told = "; ".join(each.error for each in broken)
+        some = f"{len(broken)} of {len(measured)}"
+        raise BudgetError(f"the baseline stays as it is, for {some} models are broken: {told}")
+    models = dict(kept.models) if kept is not None else {}
+    return Lock(torch_version(), models | {each.name: _entry(each) for each in measured})
+
+
+def _entry(measured: Measured) -> Entry:
+    assert measured.snapshot is not None
+    values: dict[str, dict[str, Value]] = {}
+    for (path, quantity, _), value in sorted(measured.values.items(), key=lambda item: item[0]):
+        if quantity not in SUMMED and quantity not in _NOT_KEPT:
+            values.setdefault(quantity, {})[path] = value
+    return Entry(measured.snapshot, values)
+
+
+_NOT_KEPT = frozenset({"unknown_ops", "arithmetic_intensity"})
+"""What a baseline does without: the one is of no use in it, the other follows from its sums."""
+
+
+def _model(
+    file: BudgetFile, budget: Budget, found: Measured, locks: tuple[Lock | None, Lock | None], allow_unknown: bool
+) -> ModelCheck:
+    """Judged against the first baseline, compared with the second."""
+    lock, since = locks
+    if found.snapshot is None:
+        return ModelCheck(budget, error=found.error, line=file.line((*budget.keys, "model")))
+    entry = lock.models.get(budget.name) if lock is not None else None
+    if entry is None and budget.relative:
+        raise _no_baseline(file, budget, lock)
+    if entry is not None and entry.snapshot.inputs != found.snapshot.inputs:
+        raise BudgetError(
+            f"{file.baseline}: {budget.name} was measured with {entry.snapshot.inputs}, and the budget now has "
+            f"{found.snapshot.inputs}; make it anew with cnncost check --update"
+        )
+    allowed = allow_unknown or budget.allow_unknown
+    baseline = _Baseline(entry, Diff(entry.snapshot, found.snapshot)) if entry is not None else None
+    old = since.models.get(budget.name) if since is not None else None
+    comparable = old is not None and old.snapshot.inputs == found.snapshot.inputs
+    diff = Diff(old.snapshot, found.snapshot) if old is not None and comparable else None
+    judged = tuple(_judged(file, rule, found, baseline, allowed) for rule in budget.rules)
+    return ModelCheck(budget, judged, diff, found.snapshot, tuple(found.unknown.items()))
+
+
+def _no_baseline(file: BudgetFile, budget: Budget, lock: Lock | None) -> BudgetError:
+    rule = next(rule for rule in budget.rules if rule.limit.relative)
+    lacks = f"there is no {file.baseline.name}" if lock is None else f"{file.baseline.name} has no {budget.name!r}"
+    return BudgetError(
+        f"{file.place(rule.keys)}: {rule.quantity.name} {rule.limit.text!r} is against a baseline, and {lacks}; "
+        "make it with cnncost check --update"
+    )
+
+
+def _judged(file: BudgetFile, rule: Rule, found: Measured, baseline: _Baseline | None, allowed: bool) -> Judged:
+    """The limit on the module that is worst off."""
+    paths = found.paths[rule.glob] if rule.glob is not None else ("",)
+    each = [_on(file, rule, path, found, baseline, allowed) for path in paths]
+    worst = min(each, key=lambda j: (_SEVERITY.index(j.outcome), inf if j.headroom is None else j.headroom))
+    if worst.passes:
+        return worst._replace(modules=len(paths) if rule.glob is not None else 0)
+    line = file.line(rule.keys)
+    return worst._replace(modules=len(paths) if rule.glob is not None else 0, line=line)
+
+
+_SEVERITY = (Outcome.OVER, Outcome.UNCERTAIN, Outcome.WITHIN)
+
+
+def _on(file: BudgetFile, rule: Rule, path: str, found: Measured, baseline: _Baseline | None, allowed: bool) -> Judged:
+    limit, quantity = rule.limit, rule.quantity
+    used = found.values[path, quantity.name, limit.direction]
+    before = baseline.value(path, quantity.name) if baseline is not None else None
+    if before is None and limit.relative:
+        raise BudgetError(
+            f"{file.place(rule.keys)}: {quantity.name} {limit.text!r} of {path or found.name!r}: the baseline has no "
+            "such figure; make it anew with cnncost check --update"
+        )
+    bound = limit.bound(before)
+    unsure = quantity.bounded and path in found.unsure
+    outcome = _outcome(rule, used, bound, unsure)
+    return Judged(rule, outcome, path, 0, used, bound, before, allowed, None)
+
+
+def _outcome(rule: Rule, used: Value, bound: Value, unsure: bool) -> Outcome:
+    """A sum that misses ops can only grow: what is over already is over, what is enough already is enough."""
+    holds = rule.limit.holds(used, bound)
+    if unsure:
+        grows = rule.quantity.name != "arithmetic_intensity"  # FLOPs and bytes are missing alike
+        decided = {"<=": not holds, "<": not holds, ">=": holds, ">": holds, "==": used > bound}
+        if not grows or not decided[rule.limit.comparison]:
+            return Outcome.UNCERTAIN
+    return Outcome.WITHIN if holds else Outcome.OVER
+
+
+class _Baseline(NamedTuple):
+    """What a model was: its entry, and which module has become which."""
+
+    entry: Entry
+    diff: Diff
+
+    def value(self, path: str, quantity: str) -> Value | None:
+        """The figure that a module had, under whatever path; None if the baseline does not tell.
+
+        A module that was not there had nothing.
+        """
+        old = path if path in self.entry.snapshot.by_path else self._renamed(path)
+        if quantity in SUMMED or quantity == "arithmetic_intensity":
+            sums = self.entry.snapshot.sums.get(old, dict.fromkeys(SUMMED, 0))
+            moved = sums["bytes_read"] + sums["bytes_written"]
+            return sums[quantity] if quantity in SUMMED else Fraction(sums["flops"], moved) if moved else 0
+        return self.entry.values.get(quantity, {}).get(old)
+
+    def _renamed(self, path: str) -> str:
+        return next((old for old, new in self.diff.pairs.items() if new == path), path)

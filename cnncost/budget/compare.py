@@ -1,0 +1,73 @@
+"""Models side by side, and which of them no other one beats."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from cnncost import units
+from cnncost.errors import CnncostError
+from cnncost.report.model import Report
+
+
+class Compared(NamedTuple):
+    """A model's figures beside others'.
+
+    Attributes:
+        name: as asked for.
+        inputs: shapes, as text.
+        params, macs, flops: exact, for the batch of the inputs.
+        weight_bytes: of parameters and buffers.
+        peak: bytes alive at the peak of inference, None where the Report does not tell.
+        lower_bound: whether ops without a rule are missing.
+        front: no other model has less of one of parameters, MACs and memory without more of another.
+    """
+
+    name: str
+    inputs: str
+    params: int
+    macs: int
+    flops: int
+    weight_bytes: int
+    peak: int | None
+    lower_bound: bool
+    front: bool = False
+
+    @property
+    def memory(self) -> int:
+        """Bytes: the peak where it is known, else the weights alone."""
+        return self.weight_bytes if self.peak is None else self.peak
+
+
+def compare(reports: Sequence[tuple[str, Report]]) -> tuple[Compared, ...]:
+    """The models in the given order, those of the Pareto front marked."""
+    rows = [_row(name, report) for name, report in reports]
+    if any(row.peak is None for row in rows):  # a peak of one is not held against the weights of another
+        rows = [row._replace(peak=None) for row in rows]
+    costs = [(row.params, row.macs, row.memory) for row in rows]
+    return tuple(
+        row._replace(front=not any(beats(other, own) for other in costs)) for row, own in zip(rows, costs, strict=True)
+    )
+
+
+def beats(one: tuple[int, ...], other: tuple[int, ...]) -> bool:
+    """Whether costs are nowhere higher and somewhere lower."""
+    return all(a <= b for a, b in zip(one, other, strict=True)) and one != other
+
+
+def _row(name: str, report: Report) -> Compared:
+    totals = report.totals
+    inputs = ", ".join(units.shape(shape) for shape, _ in report.inputs)
+    weight_bytes = totals.param_bytes + totals.buffer_bytes
+    return Compared(
+        name, inputs, totals.params, totals.macs, totals.flops, weight_bytes, _peak(report), totals.lower_bound
+    )
+
+
+def _peak(report: Report) -> int | None:
+    """Bytes, None for a Report that was saved without its memory."""
+    try:
+        memory = getattr(report, "memory", None)
+    except CnncostError:
+        return None
+    return None if memory is None else int(memory.inference_peak)

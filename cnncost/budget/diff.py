@@ -1,0 +1,175 @@
+"""What changed between two models, and which layers did it."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Literal, NamedTuple, TypeAlias
+
+from cnncost.budget.align import align
+from cnncost.budget.snapshot import SUMMED, Part, Snapshot
+
+Kind: TypeAlias = Literal["changed", "added", "removed"]
+FIGURES = ("params", "macs", "flops")
+"""What a change is attributed by."""
+_MOST = (4, 5)
+"""A module is where a change is if it holds so much of it."""
+
+
+class Change(NamedTuple):
+    """A module that is not what it was: another figure or class, or only on one side.
+
+    `old` and `new` are its own shares; `place` is where it stands in the new model, for a removed one
+    where it would stand.
+    """
+
+    kind: Kind
+    place: str
+    old: Part | None
+    new: Part | None
+
+    def delta(self, name: str) -> int:
+        """How much a figure of its own share grew."""
+        return (getattr(self.new, name) if self.new else 0) - (getattr(self.old, name) if self.old else 0)
+
+    @property
+    def what(self) -> str:
+        """What about it changed, in words: `kernel 3→5`, `added`, `output 1×8×4×4→1×8×2×2`."""
+        return ", ".join(self.reasons)
+
+    @property
+    def reasons(self) -> tuple[str, ...]:
+        """The changes of class and settings; only if there are none, that of the output or of the calls."""
+        if self.old is None or self.new is None:
+            return (self.kind,)
+        found = []
+        if self.old.class_name != self.new.class_name:
+            found.append(f"{self.old.class_name}→{self.new.class_name}")
+        before, after = dict(self.old.settings), dict(self.new.settings)
+        if before and after:
+            for key in dict.fromkeys((*before, *after)):
+                if before.get(key) != after.get(key):
+                    neutral = "1" if key in {"stride", "dilation", "groups"} else "0"
+                    found.append(f"{key} {before.get(key, neutral)}→{after.get(key, neutral)}")
+        if self.old.calls != self.new.calls:
+            found.append(f"calls {self.old.calls}→{self.new.calls}")
+        if not found and self.old.output != self.new.output:
+            found.append(f"output {self.old.output or 'none'}→{self.new.output or 'none'}")
+        return tuple(found)
+
+
+class Attribution(NamedTuple):
+    """Where most of a change is.
+
+    Attributes:
+        path: the module that holds it, `""` if it is spread over the model.
+        part, whole: of the change, in the figure's unit.
+        reasons: what changed in it that goes with most of the part, most first.
+    """
+
+    path: str
+    part: int
+    whole: int
+    reasons: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Diff:
+    """Two models. Nothing is kept but the two; the rest follows."""
+
+    old: Snapshot
+    new: Snapshot
+
+    @cached_property
+    def pairs(self) -> dict[str, str]:
+        """Old path → new path of the modules that belong together."""
+        return align(self.old, self.new)
+
+    def delta(self, name: str) -> int:
+        """How much a figure of the whole model grew."""
+        return int(self.new.totals[name]) - int(self.old.totals[name])
+
+    @cached_property
+    def changes(self) -> tuple[Change, ...]:
+        """All modules that changed, in the order of the new model, the removed ones where they stood."""
+        back = {new: old for old, new in self.pairs.items()}
+        found = []
+        for part in self.new.parts:
+            old = self.old.by_path[back[part.path]] if part.path in back else None
+            change = Change("changed" if old else "added", part.path, old, part)
+            if old is None or change.reasons or any(change.delta(name) for name in SUMMED):
+                found.append(change)
+        gone = (part for part in self.old.parts if part.path not in self.pairs)
+        return (*found, *(Change("removed", self._place(part), part, None) for part in gone))
+
+    def _place(self, part: Part) -> str:
+        """Where a removed module would stand: under what its nearest kept parent has become."""
+        above, names = part.above, [part.name]
+        while above and above not in self.pairs:
+            above, _, name = above.rpartition(".")
+            names.insert(0, name)
+        return ".".join(filter(None, (self.pairs.get(above, ""), *names)))
+
+    @cached_property
+    def moved(self) -> tuple[tuple[str, str], ...]:
+        """Modules with another path, each with what is in it as one: (`head`, `classifier.head`)."""
+        found = []
+        for old, new in self.pairs.items():
+            above = old.rpartition(".")[0], new.rpartition(".")[0]
+            goes_along = old.rpartition(".")[2] == new.rpartition(".")[2] and self.pairs.get(above[0]) == above[1]
+            if old != new and not goes_along:
+                found.append((old, new))
+        order = {part.path: i for i, part in enumerate(self.new.parts)}
+        return tuple(sorted(found, key=lambda pair: order[pair[1]]))
+
+    def attribution(self, name: str) -> Attribution | None:
+        """Where the change of a figure is: the smallest module with four fifths of it; None if there is no change.
+
+        Where some modules grow and others shrink, the change that is looked for is the sum of those that
+        went with the total.
+        """
+        whole = self.delta(name)
+        if not whole:
+            return None
+        steps = [(change, change.delta(name)) for change in self.changes]
+        with_it = [(change, step) for change, step in steps if step * whole > 0]
+        total = sum(step for _, step in with_it)
+        path = _narrowed([(change.place, abs(step)) for change, step in with_it], abs(total))
+        inside = [(c, step) for c, step in with_it if _under(c.place, path)]
+        return Attribution(path, sum(step for _, step in inside), total, _common_reasons(inside))
+
+    def contributors(self, name: str, most: int) -> tuple[Change, ...]:
+        """The modules whose own share of a figure changed the most."""
+        ranked = sorted(self.changes, key=lambda change: -abs(change.delta(name)))
+        return tuple(change for change in ranked[:most] if change.delta(name))
+
+
+def _under(path: str, above: str) -> bool:
+    return not above or path == above or path.startswith(above + ".")
+
+
+def _narrowed(steps: Sequence[tuple[str, int]], total: int) -> str:
+    """The deepest path under which are at least four fifths of the total."""
+    path = ""
+    while True:
+        below: Counter[str] = Counter()
+        for place, step in steps:
+            if place != path and _under(place, path):
+                rest = place[len(path) + 1 :] if path else place
+                below[".".join(filter(None, (path, rest.partition(".")[0])))] += step
+        top = below.most_common(1)
+        if not top or top[0][1] * _MOST[1] < total * _MOST[0]:
+            return path
+        path = top[0][0]
+
+
+def _common_reasons(steps: Sequence[tuple[Change, int]], most: int = 2) -> tuple[str, ...]:
+    """Reasons that go with the most of the steps; those with less than a fifth of it are left out."""
+    weights: Counter[str] = Counter()
+    for change, step in steps:
+        for reason in change.reasons or ("in its own forward",):
+            weights[reason] += abs(step)
+    whole = sum(abs(step) for _, step in steps)
+    return tuple(reason for reason, weight in weights.most_common(most) if weight * 5 >= whole)

@@ -1,0 +1,246 @@
+"""What a budget file says: `cnncost.toml`, or `[tool.cnncost]` of a `pyproject.toml`.
+
+Everything is checked before a model is looked at; what is wrong is told with its line.
+"""
+
+from __future__ import annotations
+
+import tomllib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from cnncost.budget.limits import Limit, parse_limit
+from cnncost.budget.locate import Keys, line_of
+from cnncost.budget.quantities import QUANTITIES, Quantity
+from cnncost.errors import CnncostError
+from cnncost.sources.near import suggestion
+from cnncost.sources.shapes import parse_inputs
+
+FILE, PROJECT = "cnncost.toml", "pyproject.toml"
+LOCK = "cnncost.lock.json"
+_TOP = ("baseline", "budget")
+_PLAIN = ("name", "model", "model_args", "input", "allow_unknown", "modules")
+
+
+class BudgetError(CnncostError):
+    """A budget file, or a baseline, that can't be used."""
+
+
+class Rule(NamedTuple):
+    """A limit and what it is on: the whole model, or each module that a glob names."""
+
+    quantity: Quantity
+    limit: Limit
+    glob: str | None
+    keys: Keys
+    """Where it stands in the file."""
+
+
+@dataclass(frozen=True, slots=True)
+class Budget:
+    """One `[[budget]]`: a model and its limits.
+
+    Attributes:
+        name: unique in the file; the model's if none is given.
+        model: a specification, relative to the file's folder.
+        inputs: texts as `--input` takes them; empty if the source knows its own.
+        rules: the limits, in the order of the file.
+        allow_unknown: whether a total that misses ops without a rule may pass.
+    """
+
+    name: str
+    model: str
+    model_args: dict[str, Any]
+    inputs: tuple[str, ...]
+    rules: tuple[Rule, ...]
+    allow_unknown: bool
+    keys: Keys
+
+    @property
+    def training(self) -> bool:
+        """Whether a limit takes the analysis of a training step."""
+        return any(rule.quantity.training for rule in self.rules)
+
+    @property
+    def relative(self) -> bool:
+        """Whether a limit takes a baseline."""
+        return any(rule.limit.relative for rule in self.rules)
+
+
+@dataclass(frozen=True, slots=True)
+class BudgetFile:
+    """A budget file that was read: where it is, its text, its budgets and its baseline."""
+
+    path: Path
+    text: str
+    budgets: tuple[Budget, ...]
+    baseline: Path
+
+    def line(self, keys: Keys) -> int | None:
+        """On which line a key stands."""
+        return line_of(self.text, keys)
+
+    def place(self, keys: Keys) -> str:
+        """`cnncost.toml:3`."""
+        return _place(self.path, self.text, keys)
+
+
+def find(start: Path) -> Path:
+    """The nearest budget file in a folder or above it.
+
+    Raises:
+        BudgetError: there is none.
+    """
+    for folder in (start, *start.parents):
+        if (folder / FILE).is_file():
+            return folder / FILE
+        project = folder / PROJECT
+        if project.is_file() and "tool" in (data := _toml(project, _text(project))) and "cnncost" in data["tool"]:
+            return project
+    raise BudgetError(
+        f"{start}: no {FILE} here or above, and no [tool.cnncost] in a {PROJECT}; "
+        f'make {FILE} with [[budget]], model = "lenet5" and macs = "<= 400k"'
+    )
+
+
+def read(path: Path) -> BudgetFile:
+    """Read and check a budget file.
+
+    Raises:
+        BudgetError: no such file, broken TOML, an unknown key (with near ones), a value of the wrong kind, a bad
+            limit, two budgets of one name, no budget at all. The message begins with file and line.
+    """
+    text = _text(path)
+    data: Any = _toml(path, text)
+    keys: Keys = ()
+    if path.name == PROJECT:
+        keys = ("tool", "cnncost")
+        data = data.get("tool", {}).get("cnncost")
+        if data is None:
+            raise BudgetError(f"{path}: no [tool.cnncost] in it; add [[tool.cnncost.budget]]")
+    return _Reader(path, text).file(data, keys)
+
+
+def _text(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "not UTF-8"
+        raise BudgetError(f"{path}: can't be read: {reason}; expected a budget file in TOML") from None
+
+
+def _toml(path: Path, text: str) -> dict[str, Any]:
+    try:
+        return tomllib.loads(text)
+    except (ValueError, RecursionError) as error:  # TOML's own error is a ValueError, that of a number too long another
+        raise BudgetError(f"{path}: broken TOML: {error}") from None
+
+
+def _place(path: Path, text: str, keys: Keys) -> str:
+    line = line_of(text, keys)
+    return f"{path}:{line}" if line else str(path)
+
+
+class _Reader:
+    """Checks one file's data; knows where it complains."""
+
+    def __init__(self, path: Path, text: str) -> None:
+        self.path, self.text = path, text
+
+    def wrong(self, keys: Keys, message: str) -> BudgetError:
+        return BudgetError(f"{_place(self.path, self.text, keys)}: {message}")
+
+    def file(self, data: Any, keys: Keys) -> BudgetFile:
+        self.known(data, keys, _TOP, "a budget file")
+        tables = self.typed(data.get("budget", []), list, (*keys, "budget"), "[[budget]] tables")
+        if not tables:
+            raise self.wrong(keys, "no budget in it; add [[budget]] with a model and its limits")
+        budgets = tuple(self.budget(table, (*keys, "budget", i)) for i, table in enumerate(tables))
+        seen = set[str]()
+        for budget in budgets:
+            if budget.name in seen:
+                raise self.wrong(budget.keys, f"a second budget named {budget.name!r}; give each its own: name = …")
+            seen.add(budget.name)
+        baseline = self.typed(data.get("baseline", LOCK), str, (*keys, "baseline"), "a file name")
+        return BudgetFile(self.path, self.text, budgets, self.path.parent / baseline)
+
+    def budget(self, table: Any, keys: Keys) -> Budget:
+        self.typed(table, dict, keys, "a table: [[budget]]")
+        self.known(table, keys, (*_PLAIN, *QUANTITIES), "a budget")
+        if "model" not in table:
+            raise self.wrong(keys, 'a budget without a model; add model = "net.py:build"')
+        model = self.typed(table["model"], str, (*keys, "model"), 'a model such as "net.py:build"')
+        arguments = self.typed(table.get("model_args", {}), dict, (*keys, "model_args"), "a table of arguments")
+        rules = [*self.limits(table, keys, None), *self.modules(table.get("modules", {}), (*keys, "modules"))]
+        if not rules:
+            raise self.wrong(keys, f"a budget without a limit; add one of {', '.join(QUANTITIES)}")
+        return Budget(
+            name=self.typed(table.get("name", model), str, (*keys, "name"), "a name"),
+            model=model,
+            model_args=arguments,
+            inputs=self.inputs(table.get("input"), (*keys, "input")),
+            rules=tuple(rules),
+            allow_unknown=self.flag(table.get("allow_unknown", False), (*keys, "allow_unknown")),
+            keys=keys,
+        )  # fmt: skip
+
+    def limits(self, table: dict[str, Any], keys: Keys, glob: str | None) -> list[Rule]:
+        return [self.rule(name, table[name], (*keys, name), glob) for name in table if name in QUANTITIES]
+
+    def rule(self, name: str, value: Any, keys: Keys, glob: str | None) -> Rule:
+        quantity = QUANTITIES[name]
+        if glob is not None and not quantity.modules:
+            raise self.wrong(keys, f"{name} is of the whole model; it can't be limited on modules")
+        try:
+            limit = parse_limit(value, quantity)
+        except CnncostError as error:
+            raise self.wrong(keys, str(error)) from None
+        if limit.relative and name == "unknown_ops":
+            raise self.wrong(keys, f"{name}: is not kept in the baseline; give a number, such as 0")
+        return Rule(quantity, limit, glob, keys)
+
+    def modules(self, table: Any, keys: Keys) -> list[Rule]:
+        rules = []
+        self.typed(table, dict, keys, 'a table: modules = { "layer4.*" = { macs = "<= 1G" } }')
+        for glob, limits in table.items():
+            place = (*keys, glob)
+            self.typed(limits, dict, place, 'limits, such as { macs = "<= 1G" }')
+            self.known(limits, place, tuple(QUANTITIES), "limits of modules")
+            found = self.limits(limits, place, glob)
+            if not found:
+                raise self.wrong(place, "no limit in it")
+            rules += found
+        return rules
+
+    def inputs(self, value: Any, keys: Keys) -> tuple[str, ...]:
+        expected = 'shapes: "1x3x32x32", a list of them, or { name = "1x128:int64" }'
+        if value is None:
+            return ()
+        texts = [value] if isinstance(value, str) else value
+        if isinstance(texts, dict):
+            texts = [f"{name}={self.typed(text, str, (*keys, name), 'a shape')}" for name, text in texts.items()]
+        texts = self.typed(texts, list, keys, expected)
+        for text in texts:
+            self.typed(text, str, keys, expected)
+        try:
+            parse_inputs(tuple(texts))
+        except CnncostError as error:
+            raise self.wrong(keys, str(error)) from None
+        return tuple(texts)
+
+    def flag(self, value: Any, keys: Keys) -> bool:
+        return bool(self.typed(value, bool, keys, "true or false"))
+
+    def known(self, table: Any, keys: Keys, names: tuple[str, ...], what: str) -> None:
+        self.typed(table, dict, keys, "a table")
+        for key in table:
+            if key not in names:
+                near = suggestion(key, names)
+                hint = near or f"; expected {', '.join(names)}"
+                raise self.wrong((*keys, key), f"unknown key {key!r} in {what}{hint}")
+
+    def typed(self, value: Any, kind: type, keys: Keys, expected: str) -> Any:
+        if type(value) is not kind:  # not isinstance: true is no number
+            raise self.wrong(keys, f"{keys[-1] if keys else 'the file'}: expected {expected}, got {value!r}"[:300])
+        return value

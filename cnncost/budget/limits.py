@@ -1,0 +1,136 @@
+"""Limits as people write them: `"<= 4.1G"`, `">= 200"`, `"64MiB"`, and against a baseline `"+1%"`, `"+0"`.
+
+A limit is exact: `4.1G` is 4,100,000,000, and `+1%` of 1234 is 1246.34, which 1246 is within.
+"""
+
+from __future__ import annotations
+
+import re
+from fractions import Fraction
+from math import inf
+from typing import Any, Literal, NamedTuple, TypeAlias
+
+from cnncost.budget.quantities import Direction, Quantity, Unit, Value, show
+from cnncost.errors import CnncostError
+
+Comparison: TypeAlias = Literal["<=", "<", ">=", ">", "=="]
+Kind: TypeAlias = Literal["absolute", "amount", "percent"]
+
+_FORM = re.compile(
+    r"^\s*(?P<sign><=|>=|==|=|<|>|≤|≥)?\s*(?P<number>(?P<plus>[+\-−]?)\s*\d[\d_]*(?:\.\d+)?(?:[eE][+-]?\d{1,3})?)"
+    r"\s*(?P<unit>[A-Za-z%]*)\s*$"
+)
+_LONGEST = 60
+"""A longer text is no number that anybody means."""
+_COMPARISONS: dict[str, Comparison] = {
+    "<=": "<=", "≤": "<=", "<": "<", ">=": ">=", "≥": ">=", ">": ">", "==": "==", "=": "==",
+}  # fmt: skip
+_SIGNS = {"<=": "≤", ">=": "≥", "==": "=", "<": "<", ">": ">"}
+_THOUSANDS = {"": 1, "k": 10**3, "K": 10**3, "M": 10**6, "G": 10**9, "T": 10**12}
+_BYTES = {
+    "": 1, "B": 1, "kB": 10**3, "KB": 10**3, "MB": 10**6, "GB": 10**9, "TB": 10**12,
+    "KiB": 2**10, "MiB": 2**20, "GiB": 2**30, "TiB": 2**40,
+}  # fmt: skip
+_UNITS: dict[Unit, dict[str, int]] = {
+    "count": _THOUSANDS, "bytes": _BYTES, "pixels": {"": 1, "px": 1}, "ratio": {"": 1},
+}  # fmt: skip
+_EXAMPLES: dict[Unit, str] = {
+    "count": '"<= 4.1G", 25600000 or "+1%"', "bytes": '"<= 64MiB" or "+0"', "pixels": '">= 200"', "ratio": '">= 10"',
+}  # fmt: skip
+
+
+class Limit(NamedTuple):
+    """A comparison with a number, or with a baseline and what may be added to it.
+
+    Attributes:
+        comparison: how the value must stand to the bound.
+        number: the bound itself, or the amount, or the per cent that is added to the baseline.
+        kind: which of these the number is.
+        text: as it was written.
+    """
+
+    comparison: Comparison
+    number: Fraction
+    kind: Kind
+    text: str
+
+    @property
+    def relative(self) -> bool:
+        """Whether it takes a baseline."""
+        return self.kind != "absolute"
+
+    @property
+    def direction(self) -> Direction:
+        """Which end of several values it holds."""
+        return ">=" if self.comparison in {">=", ">"} else "<="
+
+    def bound(self, baseline: Value | None) -> Value:
+        """The number that a value is held against. A relative limit takes the baseline."""
+        if not self.relative:
+            return self.number
+        assert baseline is not None
+        if isinstance(baseline, float):  # a receptive field that is global stays so
+            return baseline
+        return baseline + self.number if self.kind == "amount" else baseline * (1 + self.number / 100)
+
+    def holds(self, value: Value, bound: Value) -> bool:
+        """Whether a value keeps it."""
+        return {
+            "<=": value <= bound, "<": value < bound, ">=": value >= bound, ">": value > bound, "==": value == bound,
+        }[self.comparison]  # fmt: skip
+
+    def headroom(self, value: Value, bound: Value) -> Fraction | None:
+        """What is left, as a part of the bound; negative when over, None where there is no such part."""
+        if inf in {value, bound} or not bound:
+            return None
+        left = bound - value if self.direction == "<=" else value - bound
+        return Fraction(left) / Fraction(bound)
+
+    def show(self, bound: Value, unit: Unit) -> str:
+        """The bound with its comparison, `≤ 4.10 G`."""
+        return f"{_SIGNS[self.comparison]} {show(bound, unit)}"
+
+
+def parse_limit(value: Any, quantity: Quantity) -> Limit:
+    """A limit from a budget file: a number, or a text with a sign and a unit.
+
+    Raises:
+        CnncostError: of the wrong kind, not of this form, a unit that the quantity is not written in, a limit
+            whose direction can't be told.
+    """
+    if isinstance(value, bool) or not isinstance(value, (int, float, str)):
+        got = {dict: "a table", list: "a list", bool: "true or false"}.get(type(value), type(value).__name__)
+        raise CnncostError(f"{quantity.name}: expected a limit such as {_EXAMPLES[quantity.unit]}, got {got}")
+    text = value.strip() if isinstance(value, str) else str(value)
+    match = _FORM.match(text) if len(text) <= _LONGEST else None
+    if match is None:
+        raise CnncostError(
+            f"{quantity.name}: expected a limit such as {_EXAMPLES[quantity.unit]}, got {text[:_LONGEST]!r}"
+        )
+    number = Fraction(match["number"].replace("_", "").replace("−", "-").replace(" ", ""))
+    plus, unit = match["plus"] and isinstance(value, str), match["unit"]
+    if number < 0 and not plus:
+        raise CnncostError(f"{quantity.name}: expected a number of 0 or more, got {text}")
+    kind: Kind = "absolute" if not plus else "percent" if unit == "%" else "amount"
+    if kind != "percent":
+        number *= _factor(unit, text, quantity)
+    sign = match["sign"] or quantity.usual or ("<=" if plus else None)
+    if sign is None:
+        raise CnncostError(f'{quantity.name}: is {text} the most or the least? Write "<= {text}" or ">= {text}"')
+    return Limit(_COMPARISONS[sign], number, kind, text)
+
+
+def _factor(unit: str, text: str, quantity: Quantity) -> int:
+    known = _UNITS[quantity.unit]
+    if unit in known:
+        return known[unit]
+    where = f"{quantity.name}: {text!r}: "
+    if unit == "%":
+        signed = f'"+{text.lstrip("<>= ")}"'
+        raise CnncostError(f"{where}a per cent is of the baseline; write with a sign, such as {signed}")
+    if quantity.unit == "bytes" and unit in _THOUSANDS:
+        raise CnncostError(f"{where}bytes of which unit? Write {unit.upper()}iB (1024) or {unit}B (1000)")
+    if quantity.unit != "bytes" and unit in _BYTES:
+        raise CnncostError(f"{where}{unit} is a unit of bytes, and {quantity.name} are {quantity.meaning}")
+    units = ", ".join(u for u in known if u) or "none"
+    raise CnncostError(f"{where}unknown unit {unit!r}; expected one of: {units}")

@@ -1,0 +1,224 @@
+"""The baseline: figures of every model of a budget file, in a file that lies beside it and is committed.
+
+One line a module, models by name, modules in the model's own order: the diff of two baselines is read as
+the diff of two models. It is written whole or not at all.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from importlib import metadata
+from math import inf
+from pathlib import Path
+from typing import Any
+
+from cnncost import __version__
+from cnncost.budget.file import BudgetError
+from cnncost.budget.quantities import Value
+from cnncost.budget.snapshot import SUMMED, Part, Snapshot
+from cnncost.report.save import write as write_file
+
+SCHEMA = 1
+_UPDATE = "make it anew with cnncost check --update"
+_TOLD = ("class", "calls", "output", *SUMMED, "settings", "unknown")
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """A model of the baseline: its figures, and of what was limited those that are no sums, by quantity and path."""
+
+    snapshot: Snapshot
+    values: dict[str, dict[str, Value]]
+
+
+@dataclass(frozen=True, slots=True)
+class Lock:
+    """A baseline: by budget name its models, and the version of torch that they were run with."""
+
+    torch: str
+    models: Mapping[str, Entry]
+
+
+def torch_version() -> str:
+    """The version of torch at hand, without the build's name: counts don't depend on it."""
+    try:
+        return metadata.version("torch").partition("+")[0]
+    except metadata.PackageNotFoundError:
+        return "none"
+
+
+def write(path: Path, lock: Lock) -> None:
+    """Write the baseline, or leave what is there as it is. Raises OutputError as `report.save.write` does."""
+    write_file(path, to_text(lock))
+
+
+def to_text(lock: Lock) -> str:
+    """The same text for the same figures."""
+    lines = [
+        "{",
+        f'  "schema": {SCHEMA},',
+        f'  "cnncost": {json.dumps(__version__)},',
+        f'  "torch": {json.dumps(lock.torch)},',
+        '  "models": {',
+    ]
+    models = [_model(name, lock.models[name]) for name in sorted(lock.models)]
+    return "\n".join([*lines, ",\n".join(models), "  }", "}", ""])
+
+
+def _model(name: str, entry: Entry) -> str:
+    snapshot = entry.snapshot
+    modules = ",\n".join(f"        {_text(part.path)}: {_text(_written(part))}" for part in snapshot.parts)
+    return (
+        f"    {_text(name)}: {{\n"
+        f'      "model": {_text(snapshot.model)},\n'
+        f'      "input": {_text(snapshot.inputs)},\n'
+        f'      "lower_bound": {_text(snapshot.lower_bound)},\n'
+        f'      "totals": {_text(snapshot.totals)},\n'
+        f'      "values": {_text({q: {p: _number(v) for p, v in by.items()} for q, by in entry.values.items()})},\n'
+        f'      "modules": {{\n{modules}\n      }}\n'
+        "    }"
+    )
+
+
+def _text(value: Any) -> str:
+    return json.dumps(value, ensure_ascii=False)
+
+
+def _written(part: Part) -> dict[str, Any]:
+    """What a module's line says; what is as most often is left out."""
+    found = {"class": part.class_name, "calls": part.calls, "output": part.output}
+    found |= {name: getattr(part, name) for name in SUMMED}
+    found |= {"settings": dict(part.settings), "unknown": part.unknown}
+    usual = _usual(part.params)
+    return {key: value for key, value in found.items() if value != usual.get(key)}
+
+
+def _usual(params: int) -> dict[str, Any]:
+    """What a line need not say: called once, all parameters train, and nothing else."""
+    nothing = dict.fromkeys(SUMMED, 0) | {"trainable_params": params}
+    return {"calls": 1, "output": "", **nothing, "settings": {}, "unknown": False}
+
+
+def _number(value: Value) -> Any:
+    return "global" if value == inf else int(value) if value == int(value) else float(value)
+
+
+def read(path: Path, *, any_torch: bool = False) -> Lock | None:
+    """The baseline at a path, None if there is none.
+
+    Args:
+        path: of the file.
+        any_torch: take figures that another version of torch gave.
+
+    Raises:
+        BudgetError: not a baseline, another schema, another version of torch, figures that don't add up.
+    """
+    try:
+        text = path.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        return None
+    except (OSError, UnicodeDecodeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "not UTF-8"
+        raise BudgetError(f"{path}: can't be read: {reason}") from None
+    try:
+        data = json.loads(text)
+    except json.JSONDecodeError as error:
+        raise BudgetError(f"{path}:{error.lineno}: broken JSON: {error.msg}; {_UPDATE}") from None
+    except (ValueError, RecursionError):
+        raise BudgetError(f"{path}: broken JSON: nested too deep, or a number too long; {_UPDATE}") from None
+    if not isinstance(data, dict) or "schema" not in data:
+        raise BudgetError(f'{path}:1: expected a baseline, a JSON object with "schema"; {_UPDATE}')
+    if data["schema"] != SCHEMA:
+        raise BudgetError(
+            f"{path}:{_line(text, 'schema')}: schema {data['schema']!r}; "
+            f"this version of cnncost reads {SCHEMA}; {_UPDATE}"
+        )
+    if data.get("torch") != torch_version() and not any_torch:
+        raise BudgetError(
+            f"{path}:{_line(text, 'torch')}: made with torch {data.get('torch')}, and this is torch {torch_version()}, "
+            f"which may run other ops; {_UPDATE}, or compare all the same with --any-torch"
+        )
+    return _Reader(path, text).lock(data)
+
+
+def _line(text: str, key: str) -> int:
+    """The first line that has a key."""
+    return next((i for i, line in enumerate(text.splitlines(), 1) if line.lstrip().startswith(f'"{key}"')), 1)
+
+
+class _Reader:
+    """Checks one file's data; knows where it complains."""
+
+    def __init__(self, path: Path, text: str) -> None:
+        self.path, self.text = path, text
+
+    def wrong(self, where: str, expected: str, value: Any) -> BudgetError:
+        key = where.rpartition("→")[2].strip()
+        got = json.dumps(value, ensure_ascii=False)[:60]
+        return BudgetError(f"{self.path}:{_line(self.text, key)}: {where}: expected {expected}, got {got}; {_UPDATE}")
+
+    def lock(self, data: dict[str, Any]) -> Lock:
+        models = self.table(data.get("models"), "models")
+        return Lock(str(data.get("torch")), {name: self.entry(models[name], name) for name in models})
+
+    def entry(self, data: Any, name: str) -> Entry:
+        table = self.table(data, name)
+        modules = self.table(table.get("modules"), f"{name} → modules")
+        parts = tuple(self.part(path, row, f"{name} → {path}") for path, row in modules.items())
+        if not parts or parts[0].path:
+            raise self.wrong(name, 'the model itself, "", as the first of the modules', next(iter(modules), None))
+        if lost := next((p.path for p in parts if p.path and p.above not in modules), None):
+            raise self.wrong(f"{name} → {lost}", "a module that is in another one of the list", lost)
+        totals = self.table(table.get("totals"), f"{name} → totals")
+        for key in SUMMED:
+            total, added = self.count(totals.get(key), f"{name} → totals"), sum(getattr(p, key) for p in parts)
+            if total != added:
+                raise self.wrong(f"{name} → totals", f"{key} {added}, to which the modules add up", total)
+        texts = [self.typed(table.get(key), str, f"{name} → {key}", "a text") for key in ("model", "input")]
+        bound = self.typed(table.get("lower_bound"), bool, f"{name} → lower_bound", "true or false")
+        return Entry(Snapshot(texts[0], texts[1], parts, bound, totals), self.values(table.get("values"), name))
+
+    def values(self, data: Any, name: str) -> dict[str, dict[str, Value]]:
+        where = f"{name} → values"
+        found: dict[str, dict[str, Value]] = {}
+        for quantity, by_path in self.table(data, where).items():
+            found[quantity] = {}
+            for path, value in self.table(by_path, where).items():
+                found[quantity][path] = inf if value == "global" else self.count(value, where)
+        return found
+
+    def part(self, path: str, data: Any, where: str) -> Part:
+        row = self.table(data, where)
+        if odd := next((key for key in row if key not in _TOLD), None):
+            raise self.wrong(where, f"one of {', '.join(_TOLD)}", odd)
+        row = _usual(self.count(row.get("params", 0), where)) | row
+        told = self.table(row["settings"], where)
+        part = Part(
+            path,
+            self.typed(row.get("class"), str, where, "a class"),
+            self.count(row["calls"], where),
+            self.typed(row["output"], str, where, "a shape"),
+        )
+        figures: Any = {key: self.count(row[key], where) for key in SUMMED}
+        return part._replace(
+            **figures,
+            settings=tuple((key, str(value)) for key, value in told.items()),
+            unknown=self.typed(row["unknown"], bool, where, "true or false"),
+        )
+
+    def table(self, value: Any, where: str) -> dict[str, Any]:
+        found: dict[str, Any] = self.typed(value, dict, where, "an object")
+        return found
+
+    def count(self, value: Any, where: str) -> int:
+        found: int = self.typed(value, int, where, "a whole number")
+        if found < 0:
+            raise self.wrong(where, "a number of 0 or more", value)
+        return found
+
+    def typed(self, value: Any, kind: type, where: str, expected: str) -> Any:
+        if type(value) is not kind:  # not isinstance: true is no number
+            raise self.wrong(where, expected, value)
+        return value

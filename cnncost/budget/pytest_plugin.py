@@ -1,0 +1,78 @@
+"""The pytest plugin: fixture `complexity`, marker `complexity`, option `--complexity-update`.
+
+    def test_it_stays_small(complexity):
+        assert complexity(Net(), "1x3x32x32").macs <= 4.2e9
+
+    @pytest.mark.complexity(macs="<= 4.2G", params="<= 26M")
+    def test_it_is_within_its_budget(complexity):
+        complexity("resnet50")
+
+    def test_it_is_as_it_was(complexity):
+        complexity.check("resnet50")                  # exactly, by module
+        complexity.check("resnet50", params="+1%")    # or within limits
+
+Every pytest that has cnncost beside it imports this module: it imports nothing of weight, and what the
+fixture needs comes when a test asks for it.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+if TYPE_CHECKING:
+    from cnncost.budget.testing import Complexity
+
+_MARKER = (
+    "complexity(**limits): hold every model that the test gives to the fixture `complexity` against limits, "
+    'such as macs="<= 4.2G"'
+)
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """The option that writes snapshots."""
+    group = parser.getgroup("cnncost")
+    group.addoption("--complexity-update", action="store_true", help="write the snapshots of complexity.check anew")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Make the marker known."""
+    config.addinivalue_line("markers", _MARKER)
+
+
+@pytest.fixture
+def complexity(request: pytest.FixtureRequest) -> Iterator[Complexity]:
+    """Figures of models; see cnncost.budget.testing.Complexity."""
+    from cnncost.budget.testing import Complexity
+
+    limits: dict[str, Any] = {}
+    for marker in request.node.iter_markers("complexity"):
+        if marker.args:
+            pytest.fail("complexity: limits are named, such as complexity(macs='<= 4.2G')", pytrace=False)
+        limits = marker.kwargs | limits  # the nearest marker comes first
+    update = bool(request.config.getoption("--complexity-update"))
+    found = Complexity(request.node.path, limits, update=update)
+    yield found
+    if limits and not found.analyzed:
+        pytest.fail("the test is marked with complexity limits, but gave no model to the fixture", pytrace=False)
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """A marker alone does nothing; say so."""
+    marked = item.get_closest_marker("complexity") is not None
+    if marked and "complexity" not in getattr(item, "fixturenames", ()):
+        pytest.fail(
+            "the test is marked with complexity limits, but does not use the fixture `complexity`", pytrace=False
+        )
+
+
+def pytest_assertrepr_compare(op: str, left: object, right: object) -> list[str] | None:
+    """What a comparison with a figure says when it fails: by how much, the biggest layers, and what changed."""
+    testing = sys.modules.get("cnncost.budget.testing")
+    if testing is None or not isinstance(left, testing.Figure):
+        return None
+    lines: list[str] = testing.explained(op, left, right)
+    return lines

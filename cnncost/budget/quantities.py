@@ -1,0 +1,149 @@
+"""What a budget can limit: how each quantity is read from a Report, and how it is written.
+
+A quantity of a module is that of the module with all that is below it. `receptive_field`, the peaks and
+`activations` ask for parts of the Report that an analysis makes only if it can: where the Report has
+none, the message says so.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from fractions import Fraction
+from functools import partial
+from math import inf
+from typing import Any, Literal, NamedTuple, TypeAlias
+
+from cnncost import units
+from cnncost.errors import CnncostError
+from cnncost.report.model import Module, Report
+
+Value: TypeAlias = "int | Fraction | float"
+"""An exact number; the only float is `inf`, of a receptive field that is the whole input."""
+Unit: TypeAlias = Literal["count", "bytes", "pixels", "ratio"]
+Direction: TypeAlias = Literal["<=", ">="]
+
+
+class Quantity(NamedTuple):
+    """Something that a budget limits.
+
+    Attributes:
+        name: in budget files.
+        heading: for people.
+        meaning: in a sentence.
+        unit: what its values are written in.
+        read: the value for a row of a Report's modules; the direction says which of several values is held
+            (the smallest for `>=`).
+        usual: the comparison of a limit without a sign; None: there is no usual one.
+        bounded: an op without a rule makes it a lower bound.
+        modules: whether it can be limited on modules.
+        training: whether it takes the analysis of a training step.
+    """
+
+    name: str
+    heading: str
+    meaning: str
+    unit: Unit
+    read: Callable[[Report, Module, Direction], Value]
+    usual: Direction | None = "<="
+    bounded: bool = False
+    modules: bool = True
+    training: bool = False
+
+
+def _column(name: str, _report: Report, module: Module, _: Direction) -> Value:
+    """A column of the module table."""
+    return int(getattr(module, name))
+
+
+def _intensity(_report: Report, module: Module, _: Direction) -> Value:
+    """FLOPs for each byte read or written; 0 where no byte is moved."""
+    moved = module.bytes_read + module.bytes_written
+    return Fraction(module.flops, moved) if moved else 0
+
+
+def _unknown_ops(report: Report, _module: Module, _: Direction) -> Value:
+    """How many op executions have no rule."""
+    return sum(report.unknown.values())
+
+
+def _receptive_field(report: Report, module: Module, direction: Direction) -> Value:
+    """Pixels of the input that one output position can depend on, along the axis that decides the limit."""
+    sizes = _part(report, "receptive_field")(module.path).size
+    axes = [size if isinstance(size, int) else inf for size in sizes]
+    if not axes:
+        raise CnncostError(f"receptive_field of {module.path or report.model!r}: its output has no spatial axis")
+    return min(axes) if direction == ">=" else max(axes)
+
+
+def _bytes(name: str, report: Report, _module: Module, _: Direction) -> Value:
+    """Bytes, by name, from the memory that the Report tells of."""
+    value = getattr(_part(report, "memory").figures, name, None)
+    if value is None:
+        raise CnncostError(f"{name}: the analysis of {report.model} gives none")
+    return int(value)
+
+
+def _part(report: Report, name: str) -> Any:
+    """A part of the Report that not every Report has."""
+    part = getattr(report, name, None)
+    if part is None:
+        raise CnncostError(f"{name}: the report of {report.model} has none; take the limit out of the budget")
+    return part
+
+
+QUANTITIES: dict[str, Quantity] = {
+    quantity.name: quantity
+    for quantity in (
+        Quantity("params", "params", "parameters, each counted once", "count", partial(_column, "params")),
+        Quantity(
+            "trainable_params", "trainable", "parameters that training changes", "count",
+            partial(_column, "trainable_params"),
+        ),
+        Quantity("macs", "MACs", "multiply-accumulates", "count", partial(_column, "macs"), bounded=True),
+        Quantity("flops", "FLOPs", "floating-point operations", "count", partial(_column, "flops"), bounded=True),
+        Quantity(
+            "activations", "activations", "bytes of activations that backward needs", "bytes",
+            partial(_bytes, "activations"), modules=False, training=True,
+        ),
+        Quantity(
+            "inference_peak", "inference peak", "bytes alive at the peak of inference", "bytes",
+            partial(_bytes, "inference_peak"), modules=False,
+        ),
+        Quantity(
+            "training_peak", "training peak", "bytes alive at the peak of a training step", "bytes",
+            partial(_bytes, "training_peak"), modules=False, training=True,
+        ),
+        Quantity(
+            "receptive_field", "receptive field", "pixels along an axis that one output depends on", "pixels",
+            _receptive_field, usual=None,
+        ),
+        Quantity("unknown_ops", "unknown ops", "ops without a rule", "count", _unknown_ops, modules=False),
+        Quantity(
+            "arithmetic_intensity", "FLOPs per byte", "FLOPs for each byte read or written", "ratio", _intensity,
+            usual=None, bounded=True,
+        ),
+    )
+}  # fmt: skip
+"""By name, in the order of reports."""
+
+
+def show(value: Value, unit: Unit) -> str:
+    """A value for people, in three digits: `4.09 G`, `64.0 MiB`, `12.5`."""
+    if value == inf:
+        return "global"
+    if unit == "ratio":
+        return f"{float(value):.3g}"
+    whole = round(value)
+    if unit == "pixels":
+        return str(whole)
+    return units.data(whole) if unit == "bytes" else units.compact(whole)
+
+
+def show_exact(value: Value, unit: Unit) -> str:
+    """A value to the last digit: `4,089,184,256`; a ratio in six digits."""
+    if value == inf:
+        return "global"
+    if unit == "ratio":
+        return f"{float(value):.6g}"
+    text = units.exact(int(value)) if value == int(value) else f"{float(value):,.1f}"
+    return f"{text} B" if unit == "bytes" else text

@@ -1,0 +1,86 @@
+"""Models side by side: a table for the terminal, markdown, CSV and JSON."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import textwrap
+from collections.abc import Callable, Sequence
+
+from cnncost import units
+from cnncost.budget.compare import Compared
+from cnncost.budget.render.check_markdown import text
+from cnncost.report.layout import Cell, Field, Line, bar, needed, table
+
+LEAST_WIDTH = 60
+FRONT = "◆"
+NOTE = f"{FRONT} on the Pareto front: no other one is smaller in one of parameters, MACs and memory and larger in none"
+_BAR = 12
+
+
+def to_lines(rows: Sequence[Compared], width: int) -> list[Line]:
+    """Styled lines, none longer than `width`, which is 60 at least. Styles: heading, rule, note, front, bar."""
+    width = max(width, LEAST_WIDTH)
+    most = max(row.macs for row in rows)
+    fields = _fields(rows, units.exact)
+    if needed(fields) > width:
+        fields = _fields(rows, units.compact)
+    if needed(fields) > width:
+        fields.pop()  # what follows from the others
+    bars = Field("", [Cell(bar(row.macs, most, _BAR), "bar") for row in rows])
+    if needed([*fields, bars]) <= width:
+        fields.append(bars)
+    inputs = Field("input", [Cell(row.inputs, "note") for row in rows])
+    if needed([*fields, inputs]) <= width:
+        fields.insert(1, inputs)
+    note = textwrap.wrap(NOTE, width, subsequent_indent="  ")
+    return [*table(fields, width), [], *([(line, "note")] for line in note)]
+
+
+def _fields(rows: Sequence[Compared], write: Callable[[int], str]) -> list[Field]:
+    bounds = ["≥" if row.lower_bound else "" for row in rows]
+    names = [Cell(row.name, "front" if row.front else "", tail=f" {FRONT}" if row.front else "") for row in rows]
+    memory = "peak memory" if all(row.peak is not None for row in rows) else "weights"
+    return [
+        Field("model", names, least=12),
+        Field("params", [Cell(write(row.params)) for row in rows], right=True),
+        Field("MACs", [Cell(b + write(row.macs)) for row, b in zip(rows, bounds, strict=True)], right=True),
+        Field("FLOPs", [Cell(b + write(row.flops)) for row, b in zip(rows, bounds, strict=True)], right=True),
+        Field(memory, [Cell(units.data(row.memory)) for row in rows], right=True),
+        Field("MACs/param", [Cell(_ratio(row)) for row in rows], right=True),
+    ]  # fmt: skip
+
+
+def _ratio(row: Compared) -> str:
+    return units.compact(round(row.macs / row.params)) if row.params else units.NOTHING
+
+
+_COLUMNS = ("name", "inputs", "params", "macs", "flops", "weight_bytes", "peak", "lower_bound", "front")
+
+
+def to_csv(rows: Sequence[Compared]) -> str:
+    """Exact numbers; `peak` is empty where it is not known."""
+    out = io.StringIO()
+    writer = csv.writer(out, lineterminator="\n")
+    writer.writerow(_COLUMNS)
+    writer.writerows(["" if (value := getattr(row, name)) is None else value for name in _COLUMNS] for row in rows)
+    return out.getvalue()
+
+
+def to_json(rows: Sequence[Compared]) -> str:
+    """Exact numbers."""
+    data = {"schema": 1, "models": [{name: getattr(row, name) for name in _COLUMNS} for row in rows]}
+    return json.dumps(data, ensure_ascii=False, indent=2) + "\n"
+
+
+def to_markdown(rows: Sequence[Compared]) -> str:
+    """A table, the models of the front in bold."""
+    lines = ["| model | input | params | MACs | FLOPs | memory |", "|---|---|---:|---:|---:|---:|"]
+    for row in rows:
+        name, bound = text(row.name), "≥" if row.lower_bound else ""
+        figures = units.exact(row.params), bound + units.exact(row.macs), bound + units.exact(row.flops)
+        cells = (f"**{name}**" if row.front else name, row.inputs, *figures, units.data(row.memory))
+        lines.append(f"| {' | '.join(cells)} |")
+    memory = "peak of inference" if all(row.peak is not None for row in rows) else "parameters and buffers"
+    return "\n".join([*lines, "", f"Memory: {memory}. Bold: {NOTE.removeprefix(FRONT + ' ')}."]) + "\n"

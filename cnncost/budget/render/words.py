@@ -1,0 +1,173 @@
+"""Figures, changes and places as words, the same in every format."""
+
+from __future__ import annotations
+
+import re
+import textwrap
+from collections.abc import Iterator
+from fractions import Fraction
+from math import inf
+
+from cnncost import units
+from cnncost.budget.check import Check, Judged, ModelCheck, Outcome
+from cnncost.budget.diff import FIGURES, Change, Diff
+from cnncost.budget.quantities import Unit, show, show_exact
+
+MODEL = "(the model)"
+"""What stands for the path of the model itself."""
+NAMES = {"params": "params", "macs": "MACs", "flops": "FLOPs"}
+
+
+def percent(part: Fraction | None) -> str:
+    """`0.3 %`, `12 %`; what is something is never `0 %`."""
+    if part is None:
+        return units.NOTHING
+    if not part:
+        return "0 %"
+    size = abs(100 * part)
+    sign = "−" if part < 0 else ""
+    if size < Fraction(1, 10):
+        return f"{sign}<0.1 %"
+    return f"{sign}{float(size):.1f} %" if size < 10 else f"{sign}{round(size):,} %"
+
+
+def signed(number: int, unit: Unit = "count") -> str:
+    """`+409 M`, `−1.20 k`, `±0`."""
+    if not number:
+        return "±0"
+    return ("+" if number > 0 else "−") + show(abs(number), unit)
+
+
+def growth(old: int, new: int) -> str:
+    """`+10 %`; from nothing there is no such part."""
+    if not old:
+        return "new" if new else "±0 %"
+    part = Fraction(new - old, old)
+    return percent(part) if part <= 0 else f"+{percent(part)}"
+
+
+def used(judged: Judged) -> str:
+    """The figure; to the last digit where it would look like its bound and is over."""
+    unit = judged.rule.quantity.unit
+    text = (show_exact if _looks_equal(judged) else show)(judged.used, unit)
+    grows = judged.outcome is Outcome.UNCERTAIN and judged.rule.quantity.name != "arithmetic_intensity"
+    return f"≥{text}" if grows else text
+
+
+def bound(judged: Judged) -> str:
+    """What the figure is held against, `≤ 4.10 G`."""
+    unit = judged.rule.quantity.unit
+    text = judged.rule.limit.show(judged.bound, unit)
+    return f"{text[:1]} {show_exact(judged.bound, unit)}" if _looks_equal(judged) else text
+
+
+def _looks_equal(judged: Judged) -> bool:
+    """Whether it is over, and three digits do not show it."""
+    unit, over = judged.rule.quantity.unit, not judged.rule.limit.holds(judged.used, judged.bound)
+    return over and show(judged.used, unit) == show(judged.bound, unit)
+
+
+def since(judged: Judged) -> str:
+    """The change since the baseline; empty where there is none to tell of."""
+    if judged.baseline is None or judged.baseline == judged.used:
+        return ""
+    if not isinstance(judged.baseline, int) or not isinstance(judged.used, int):
+        return f"from {show(judged.baseline, judged.rule.quantity.unit)}"
+    return signed(judged.used - judged.baseline, judged.rule.quantity.unit)
+
+
+def on(judged: Judged) -> str:
+    """What is limited: `MACs`, `MACs in layer4.*`."""
+    heading = judged.rule.quantity.heading
+    return heading if judged.rule.glob is None else f"{heading} in {judged.rule.glob}"
+
+
+def where(judged: Judged) -> str:
+    """Of several modules, the one that decides: `layer4.0, the worst of 3`."""
+    if not judged.modules or judged.path == judged.rule.glob:
+        return ""
+    return judged.path + (f", the worst of {judged.modules}" if judged.modules > 1 else "")
+
+
+def complaint(model: ModelCheck, judged: Judged) -> str:
+    """A sentence for a limit that does not pass."""
+    unit = judged.rule.quantity.unit
+    place = judged.path if judged.modules else model.budget.name
+    what = f"{judged.rule.quantity.heading} of {place}"
+    limit = judged.rule.limit
+    against = f"{limit.show(judged.bound, unit)}"
+    if limit.relative and judged.baseline is not None:
+        against += f" (baseline {show(judged.baseline, unit)} {limit.text})"
+    if judged.outcome is Outcome.UNCERTAIN:
+        ops = ", ".join(f"{op} {count}×" for op, count in model.unknown)
+        return (
+            f"{what}: at least {show_exact(judged.used, unit)}, limit {against}: uncertain, for ops have no rule "
+            f"({ops}); give them one, or set allow_unknown"
+        )
+    return f"{what}: {show_exact(judged.used, unit)}, limit {against}: over by {_excess(judged)}"
+
+
+def _excess(judged: Judged) -> str:
+    part = judged.headroom
+    if part:
+        return percent(-part)
+    if inf in {judged.used, judged.bound}:
+        return "any measure"
+    return show_exact(abs(Fraction(judged.used) - Fraction(judged.bound)), judged.rule.quantity.unit)
+
+
+def moves(diff: Diff) -> Iterator[str]:
+    """For each figure that changed, by how much and which layers did it: the biggest parts of a change, in words."""
+    for name in FIGURES:
+        delta = diff.delta(name)
+        if delta:
+            old, new = diff.old.totals[name], diff.new.totals[name]
+            yield f"{signed(delta)} {NAMES[name]} ({growth(old, new)}){attributed(diff, name)}"
+
+
+def attributed(diff: Diff, name: str) -> str:
+    """`: 83 % in stage3 (kernel 3→5)`; empty where nothing is attributed."""
+    found = diff.attribution(name)
+    if found is None:
+        return ""
+    reasons = f" ({', '.join(found.reasons)})" if found.reasons else ""
+    if not found.path:
+        parts = contributions(diff, name, 3)
+        return f": {parts}{reasons}" if parts else reasons
+    return f": {units.share(abs(found.part), abs(found.whole))} in {found.path}{reasons}"
+
+
+def contributions(diff: Diff, name: str, most: int) -> str:
+    """`layer3 +1.00 G, layer4 +0.70 G`: the parts of the model, by what they added."""
+    steps: dict[str, int] = {}
+    for change in diff.changes:
+        first = change.place.partition(".")[0]
+        steps[first] = steps.get(first, 0) + change.delta(name)
+    ranked = sorted(((step, place) for place, step in steps.items() if step), key=lambda s: -abs(s[0]))
+    told = [f"{place or 'its own forward'} {signed(step)}" for step, place in ranked[:most]]
+    return ", ".join(told) + (f" and {len(ranked) - most} more" if len(ranked) > most else "")
+
+
+def change_of(change: Change) -> str:
+    """What about a module changed; for one with no reason of its own, that its input did."""
+    return change.what or "its input"
+
+
+def summary(check: Check) -> str:
+    """`5 limits: 3 within, 1 over, 1 uncertain`."""
+    judged = [each for model in check.models for each in model.judged]
+    counts = {outcome: sum(each.outcome is outcome for each in judged) for outcome in Outcome}
+    parts = [f"{count} {outcome}" for outcome, count in counts.items() if count]
+    broken = sum(bool(model.error) for model in check.models)
+    parts += [units.counted(broken, "broken model")] if broken else []
+    return f"{units.counted(len(judged), 'limit')}: {', '.join(parts)}"
+
+
+_QUANTITY = re.compile(r"(?<=\d) (?=(?:[kMGT%]|[KMGT]iB|B|MACs|FLOPs|params)(?:[\s,;:)]|$))|(?<=[≤≥=<>]) (?=\d)")
+
+
+def wrapped(text: str, width: int, first: str = "", later: str = "  ") -> list[str]:
+    """Lines of a text; a number stays with its unit and its sign."""
+    kept = _QUANTITY.sub("\N{NO-BREAK SPACE}", text)
+    lines = textwrap.wrap(kept, width, initial_indent=first, subsequent_indent=later, break_on_hyphens=False)
+    return [line.replace("\N{NO-BREAK SPACE}", " ") for line in lines]

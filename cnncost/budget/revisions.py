@@ -1,0 +1,226 @@
+"""A model as it is at a git revision, without touching the user's tree.
+
+The files of the revision are put into a temporary folder by way of an index of its own: the working tree,
+the index and the list of worktrees stay as they are, also when it is interrupted. There another Python
+process analyzes the model, for two revisions of one module can't live in one process.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import cnncost
+from cnncost.budget import lock
+from cnncost.budget.snapshot import Snapshot
+from cnncost.errors import CnncostError, SourceError
+from cnncost.sources.near import suggestion
+
+_FORM = re.compile(r"^(?P<old>.+?)(?P<dots>\.{2,3})(?P<new>.*)$")
+
+
+class RevisionError(SourceError):
+    """A revision whose files can't be had, or a model that can't be analyzed in them."""
+
+
+class Range(NamedTuple):
+    """Two commits by their hash, with the names that they were asked for by. `new` is None for the working tree."""
+
+    old: str
+    new: str | None
+    old_name: str
+    new_name: str
+
+
+class Repository:
+    """The git repository that a folder is in.
+
+    Raises:
+        RevisionError: git is not installed, or the folder is in no repository.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.top = Path(self.git("rev-parse", "--show-toplevel"))
+        self.prefix = self.git("rev-parse", "--show-prefix")
+
+    def git(self, *arguments: str, **environment: str) -> str:
+        """What git says. Raises RevisionError with git's own words."""
+        try:
+            done = subprocess.run(  # noqa: S603  # git itself, by arguments and not by a shell
+                ["git", "-C", str(self.folder), *arguments],  # noqa: S607  # the user's git, wherever it is
+                capture_output=True, text=True, check=False, env={**os.environ, **environment},
+            )  # fmt: skip
+        except FileNotFoundError:
+            raise RevisionError("git is not installed; --rev takes it") from None
+        if done.returncode:
+            raise RevisionError(f"git {arguments[0]}: {' '.join(done.stderr.split()) or 'failed'}")
+        return done.stdout.strip()
+
+    def range(self, text: str) -> Range:
+        """`A..B`, `A...B` (from where B parted from A), `A..` (to HEAD), or `A`: to the working tree.
+
+        Raises:
+            RevisionError: no such revision, with near names and what to do in a shallow clone.
+        """
+        match = _FORM.match(text)
+        if match is None:
+            return Range(self.commit(text), None, text, "working tree")
+        old, new = self.commit(match["old"]), self.commit(match["new"] or "HEAD")
+        if match["dots"] == "...":
+            old = self._parted(old, new, text)
+        return Range(old, new, match["old"], match["new"] or "HEAD")
+
+    def commit(self, name: str) -> str:
+        """The hash of a revision."""
+        if name.startswith("-"):
+            raise RevisionError(f"revision {name!r}: expected a branch, a tag or a commit")
+        try:
+            return self.git("rev-parse", "--verify", "--quiet", f"{name}^{{commit}}")
+        except RevisionError:
+            known = self.git("for-each-ref", "--format=%(refname:short)").splitlines()
+            raise RevisionError(f"revision {name!r}: there is none{suggestion(name, known)}{self._shallow()}") from None
+
+    def _parted(self, old: str, new: str, text: str) -> str:
+        try:
+            return self.git("merge-base", old, new)
+        except RevisionError:
+            raise RevisionError(f"{text}: the two have no commit in common{self._shallow()}") from None
+
+    def _shallow(self) -> str:
+        if self.git("rev-parse", "--is-shallow-repository") != "true":
+            return ""
+        return "; the clone is shallow: get the rest with git fetch --unshallow, or fetch-depth: 0 in a workflow"
+
+    def dirty(self) -> bool:
+        """Whether tracked files differ from HEAD."""
+        return bool(self.git("status", "--porcelain", "--untracked-files=no"))
+
+    @contextmanager
+    def files(self, commit: str) -> Iterator[Path]:
+        """A folder with the files of a commit, for as long as it lasts."""
+        with tempfile.TemporaryDirectory(prefix="cnncost-") as name:
+            tree = Path(name).resolve() / "tree"
+            tree.mkdir()
+            index = {"GIT_INDEX_FILE": str(Path(name) / "index")}
+            self.git("read-tree", commit, **index)
+            # checkout-index works on what is below the folder it is run in
+            Repository.git(_At(self.top), "checkout-index", "--all", f"--prefix={tree}/", **index)
+            yield tree
+
+
+class _At(Repository):
+    """A repository whose top is known."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+
+def snapshots(
+    repository: Repository, commits: tuple[str, ...], request: dict[str, Any], names: tuple[str, ...]
+) -> list[Snapshot]:
+    """The figures of a model at each commit, analyzed at the same time.
+
+    Args:
+        repository: where the commits are.
+        commits: hashes.
+        request: `model`, `inputs` (texts) and `model_args`.
+        names: what to call the commits in errors.
+
+    Raises:
+        RevisionError: the model can't be analyzed there, or its code came from the working tree.
+    """
+    from contextlib import ExitStack
+
+    with ExitStack() as stack:
+        trees = [stack.enter_context(repository.files(commit)) for commit in commits]
+        running = [
+            stack.enter_context(_started(repository, tree, request, name))
+            for tree, name in zip(trees, names, strict=True)
+        ]
+        return [_finish(work, tree, name) for work, tree, name in zip(running, trees, names, strict=True)]
+
+
+@contextmanager
+def _started(repository: Repository, tree: Path, request: dict[str, Any], name: str) -> Iterator[subprocess.Popen[str]]:
+    """Another Python at work in a revision's files; it does not outlive them."""
+    folder = tree / repository.prefix
+    if not folder.is_dir():
+        raise RevisionError(f"{name}: has no folder {repository.prefix}")
+    home = Path(cnncost.__file__).resolve().parent.parent
+    asked = {**request, "tree": str(tree), "top": str(repository.top), "result": str(tree.parent / "result.json")}
+    code = f"import sys; sys.path.append({str(home)!r}); from cnncost.budget.revisions import work; work()"
+    with subprocess.Popen(  # noqa: S603  # this very Python, with the code above
+        [sys.executable, "-P", "-c", code, json.dumps(asked)],
+        cwd=folder, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True,
+    ) as work:  # fmt: skip
+        try:
+            yield work
+        finally:
+            work.kill()  # nothing, if it has ended
+
+
+def _finish(work: subprocess.Popen[str], tree: Path, name: str) -> Snapshot:
+    _, told = work.communicate()
+    result = tree.parent / "result.json"
+    if work.returncode or not result.exists():
+        last = told.strip().splitlines()[-1:] or [f"ended with {work.returncode}"]
+        raise RevisionError(f"{name}: the analysis failed: {last[0]}")
+    text = result.read_text(encoding="utf-8")
+    if text.startswith("error: "):
+        raise RevisionError(f"{name}: {text.removeprefix('error: ').replace(str(tree) + os.sep, '')}")
+    found = lock.read(result)
+    assert found is not None
+    return found.models["model"].snapshot
+
+
+def work() -> None:
+    """Analyze what the argument asks for, in this folder; into a file go the figures, or why there are none."""
+    request = json.loads(sys.argv[1])
+    result = Path(request["result"])
+    try:
+        source = Path(request["tree"]) / "src"
+        if source.is_dir():
+            sys.path.insert(0, str(source))
+        snapshot = _snapshot(request)
+        _all_from(Path(request["tree"]), Path(request["top"]))
+    except CnncostError as error:
+        result.write_text(f"error: {error}", encoding="utf-8")
+        return
+    lock.write(result, lock.Lock(lock.torch_version(), {"model": lock.Entry(snapshot, {})}))
+
+
+def _snapshot(request: dict[str, Any]) -> Snapshot:
+    from cnncost.budget.model import report_of
+    from cnncost.budget.snapshot import of_report
+    from cnncost.sources.shapes import parse_inputs
+
+    inputs = parse_inputs(tuple(request["inputs"])) if request["inputs"] else None
+    return of_report(report_of(request["model"], inputs, request["model_args"]))
+
+
+def _all_from(tree: Path, top: Path) -> None:
+    """Make sure that no code of the working tree was run in place of the revision's.
+
+    Raises:
+        RevisionError: a module came from there, by an editable install or an absolute path.
+    """
+    own = Path(cnncost.__file__).resolve().parent
+    for name, module in list(sys.modules.items()):
+        home = getattr(module, "__file__", None)
+        path = Path(home).resolve() if home else None
+        if path is None or own in path.parents or top not in path.parents or tree in path.parents:
+            continue
+        if "site-packages" not in path.parts:
+            raise RevisionError(
+                f"{name} was imported from the working tree ({path}), not from the revision; name the model by a path "
+                "relative to the repository"
+            )

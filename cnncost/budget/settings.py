@@ -1,0 +1,50 @@
+"""What a module's main op is set to, in words: `kernel 3`, `stride 2`, `in 64`, `out 128`."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from cnncost.graph import Graph, OpSpec
+from cnncost.ops import cost_of
+
+_ATTRIBUTES = (
+    "kernel", "stride", "padding", "dilation", "groups", "heads", "width", "ffn", "layers", "directions", "hidden",
+)  # fmt: skip
+_NEUTRAL = {"stride": "1", "padding": "0", "dilation": "1", "groups": "1"}
+"""Settings that are not told when they are so."""
+_TOLD_BY_CLASS = frozenset({"layout", "pointwise", "gather", "reduce"})
+"""Kinds whose ops the class of the module names better."""
+
+
+def settings(graph: Graph | None) -> dict[str, dict[str, str]]:
+    """By module path, what the op that weighs most in its first call is set to; empty without a graph."""
+    if graph is None:
+        return {}
+    heaviest: dict[int, tuple[tuple[int, int], OpSpec]] = {}
+    for node in graph.nodes:
+        if node.spec.kind in _TOLD_BY_CLASS or graph.calls[node.call].index:
+            continue
+        found = cost_of(node.spec)
+        weight = (found.macs, found.flops) if found else (0, 0)
+        scope = graph.calls[node.call].scope
+        if scope not in heaviest or weight > heaviest[scope][0]:
+            heaviest[scope] = (weight, node.spec)
+    return {graph.scopes[scope].path: _told(spec) for scope, (_, spec) in heaviest.items()}
+
+
+def _told(spec: OpSpec) -> dict[str, str]:
+    told = {}
+    for name, value in spec.attrs:
+        if name in _ATTRIBUTES and (text := _text(value)) != _NEUTRAL.get(name):
+            told[name] = text
+    axis = 1 if spec.kind == "conv" else -1
+    if spec.kind in {"conv", "linear"} and spec.inputs and len(spec.inputs[0].shape) > 1:
+        told["in"], told["out"] = str(spec.inputs[0].shape[axis]), str(spec.outputs[0].shape[axis])
+    return told
+
+
+def _text(value: Any) -> str:
+    """`(3, 3)` → `3`, `(3, 5)` → `3×5`."""
+    if isinstance(value, tuple):
+        return str(value[0]) if len(set(value)) == 1 else "×".join(map(str, value))
+    return str(value)

@@ -1,0 +1,119 @@
+"""A model's figures as they are kept and compared: totals, and each module's own share.
+
+It is made of a Report, analyzed just now or read from a file, or read from the baseline.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any, NamedTuple
+
+from cnncost import units
+from cnncost.budget.settings import settings
+from cnncost.report.model import Layer, Report
+
+SUMMED = ("params", "trainable_params", "buffers", "macs", "flops", "bytes_read", "bytes_written")
+"""Figures of a part that add up to the model's."""
+
+
+class Part(NamedTuple):
+    """A module and what it holds and runs itself, outside the modules in it, over all its calls.
+
+    Attributes:
+        path: `""` for the model itself.
+        output: shape of the first tensor that its first call returned, as text; empty if there is none.
+        settings: of its main op, such as `(("kernel", "3"), ("out", "64"))`.
+        unknown: whether it ran an op without a rule.
+    """
+
+    path: str
+    class_name: str
+    calls: int
+    output: str = ""
+    params: int = 0
+    trainable_params: int = 0
+    buffers: int = 0
+    macs: int = 0
+    flops: int = 0
+    bytes_read: int = 0
+    bytes_written: int = 0
+    settings: tuple[tuple[str, str], ...] = ()
+    unknown: bool = False
+
+    @property
+    def name(self) -> str:
+        """The last part of the path."""
+        return self.path.rpartition(".")[2]
+
+    @property
+    def above(self) -> str:
+        """The path of the module that holds it."""
+        return self.path.rpartition(".")[0]
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """A model's figures.
+
+    Attributes:
+        model: how it is called.
+        inputs: shapes and dtypes, as text.
+        parts: every module in the model's own order, the model itself first.
+        lower_bound: whether ops without a rule are missing.
+        totals: figures of the whole model by quantity: sums of the parts, and what else was asked for.
+    """
+
+    model: str
+    inputs: str
+    parts: tuple[Part, ...]
+    lower_bound: bool
+    totals: dict[str, Any]
+
+    @cached_property
+    def by_path(self) -> dict[str, Part]:
+        """The parts by path."""
+        return {part.path: part for part in self.parts}
+
+    @cached_property
+    def children(self) -> dict[str, list[Part]]:
+        """The parts right below a path, in order."""
+        below: dict[str, list[Part]] = {part.path: [] for part in self.parts}
+        for part in self.parts:
+            if part.path:
+                below[part.above].append(part)
+        return below
+
+    @cached_property
+    def sums(self) -> dict[str, dict[str, int]]:
+        """Of each module with all that is below it."""
+        sums = {part.path: dict.fromkeys(SUMMED, 0) for part in self.parts}
+        for part in self.parts:
+            path: str | None = part.path
+            while path is not None:
+                for name in SUMMED:
+                    sums[path][name] += getattr(part, name)
+                path = path.rpartition(".")[0] if path else None
+        return sums
+
+
+def of_report(report: Report, more: dict[str, Any] | None = None) -> Snapshot:
+    """The figures of a Report; `more` joins the totals."""
+    told = settings(report.graph)
+    rows: dict[str, list[Layer]] = {}
+    for layer in report.layers:
+        rows.setdefault(layer.path, []).append(layer)
+    parts = tuple(
+        _part(path, class_name, calls, rows.get(path, []), told.get(path, {}))
+        for path, class_name, calls in report.tree
+    )
+    inputs = ", ".join(f"{units.shape(shape)} {dtype}" for shape, dtype in report.inputs)
+    totals = {name: getattr(report.totals, name) for name in SUMMED} | (more or {})
+    return Snapshot(report.model, inputs, parts, report.totals.lower_bound, totals)
+
+
+def _part(path: str, class_name: str, calls: int, layers: list[Layer], told: dict[str, str]) -> Part:
+    shape = layers[0].output_shape if layers else None
+    part = Part(path, class_name, calls, "" if shape is None else units.shape(shape))
+    sums = {name: sum(getattr(layer, name) for layer in layers) for name in SUMMED}
+    return part._replace(**sums, settings=tuple(told.items()), unknown=any(layer.unknown for layer in layers))

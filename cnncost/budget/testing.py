@@ -1,0 +1,254 @@
+"""What the pytest plugin's fixture gives: figures that explain themselves when an assertion fails, and snapshots."""
+
+from __future__ import annotations
+
+import re
+from fractions import Fraction
+from math import isfinite
+from pathlib import Path
+from typing import Any, Self
+
+from cnncost import units
+from cnncost.budget import lock as locks
+from cnncost.budget.check import Check, check
+from cnncost.budget.diff import FIGURES, Diff
+from cnncost.budget.file import Budget, BudgetFile, Rule
+from cnncost.budget.limits import parse_limit
+from cnncost.budget.lock import Entry, Lock
+from cnncost.budget.measure import Measured, of_budget, step_options
+from cnncost.budget.quantities import QUANTITIES, Quantity, show_exact
+from cnncost.budget.render import words
+from cnncost.budget.snapshot import SUMMED, Snapshot
+from cnncost.errors import CnncostError
+from cnncost.report.model import Layer, Report
+from cnncost.sources.near import suggestion
+
+FOLDER = "__complexity__"
+"""Beside the test file: its snapshots, a file each, so that tests in several processes don't meet."""
+_MOST = 5
+
+
+class ComplexityError(AssertionError):
+    """A model that is not within its limits, or not what it was: the test fails."""
+
+
+class Figure(int):
+    """An int that knows what it is a figure of."""
+
+    quantity: Quantity
+    result: Result
+
+    @classmethod
+    def of(cls, value: int, quantity: Quantity, result: Result) -> Self:
+        """A figure of a model."""
+        figure = cls(value)
+        figure.quantity, figure.result = quantity, result
+        return figure
+
+
+class Result:
+    """The figures of a model: `params`, `trainable_params`, `macs`, `flops` and what else a budget can limit.
+
+    `report` is the whole Report.
+    """
+
+    def __init__(self, report: Report, old: Snapshot | None) -> None:
+        self.report, self.old = report, old
+
+    def __getattr__(self, name: str) -> Any:
+        if name not in QUANTITIES:
+            raise AttributeError(f"{name}: no figure of this name{suggestion(name, QUANTITIES)}")
+        quantity = QUANTITIES[name]
+        value = quantity.read(self.report, self.report.modules[0], quantity.usual or "<=")
+        if isinstance(value, int):
+            return Figure.of(value, quantity, self)
+        return float(value) if isinstance(value, Fraction) else value
+
+    def __repr__(self) -> str:
+        return f"complexity of {self.report.model}"
+
+
+class Complexity:
+    """The fixture. Call it with what `cnncost.analyze` takes; `check` compares with a snapshot.
+
+    Attributes:
+        analyzed: how many models it was given.
+    """
+
+    def __init__(self, test_file: Path, limits: dict[str, Any], *, update: bool) -> None:
+        self.folder = test_file.parent / FOLDER / test_file.stem
+        self.limits, self.update, self.analyzed = limits, update, 0
+
+    def __call__(
+        self, model: Any, inputs: Any = None, *, model_args: dict[str, Any] | None = None, name: str | None = None,
+        training: bool = False,
+    ) -> Result:  # fmt: skip
+        """The figures of a model; if the test is marked with limits, it is held against them.
+
+        Args:
+            model: as `cnncost.analyze` takes it.
+            inputs: likewise.
+            model_args: likewise.
+            training: a training step too, for `training_peak` and `activations`; a limit on them asks for it itself.
+            name: of the snapshot that the model is compared with where there is one; by default the
+                specification, or the class.
+
+        Raises:
+            ComplexityError: not within the limits of the marker.
+            CnncostError: what `cnncost.analyze` raises, or a limit that is none.
+        """
+        __tracebackhide__ = True
+        report, key = self._analyze(model, inputs, model_args, name, self.limits, training=training)
+        entry = self._kept(key)
+        if self.limits:
+            self._hold(report, key, self.limits, entry)
+        return Result(report, entry.snapshot if entry is not None else None)
+
+    def check(
+        self, model: Any, inputs: Any = None, *, model_args: dict[str, Any] | None = None, name: str | None = None,
+        **limits: Any,
+    ) -> Result:  # fmt: skip
+        """Compare a model with its snapshot, which `pytest --complexity-update` writes.
+
+        Args:
+            model: as for a call.
+            inputs: likewise.
+            model_args: likewise.
+            name: likewise.
+            limits: by quantity, such as `params="+1%"`; without any, every module must be what it was.
+
+        Raises:
+            ComplexityError: there is no snapshot, the model is not what it was, or not within the limits.
+            CnncostError: as a call does; or a snapshot of another torch or of other inputs.
+        """
+        __tracebackhide__ = True
+        report, key = self._analyze(model, inputs, model_args, name, self.limits | limits, training=False)
+        entry = self._kept(key)
+        if self.update:
+            entry = self._write(report, key, limits)
+        elif entry is None:
+            raise ComplexityError(f"{key}: there is no snapshot {self._place(key)}; write it with --complexity-update")
+        wanted = self.limits | limits
+        if wanted:
+            self._hold(report, key, wanted, entry)
+        else:
+            _same(key, Diff(entry.snapshot, _measured(report, key, ()).snapshot or entry.snapshot))
+        return Result(report, entry.snapshot)
+
+    def _analyze(
+        self, model: Any, inputs: Any, model_args: Any, name: str | None, limits: dict[str, Any], *, training: bool
+    ) -> tuple[Report, str]:
+        from cnncost.analysis import analyze
+
+        self.analyzed += 1
+        key = name or (model if isinstance(model, str) else type(model).__name__)
+        wanted = training or any(rule.quantity.training for rule in _rules(limits))
+        more = step_options(key, training=wanted)
+        return analyze(model, inputs, model_args=model_args, name=key, **more), key
+
+    def _place(self, key: str) -> Path:
+        return self.folder / (re.sub(r"[^\w.-]+", "_", key) + ".json")
+
+    def _kept(self, key: str) -> Entry | None:
+        found = locks.read(self._place(key), any_torch=self.update)
+        return found.models.get(key) if found is not None else None
+
+    def _write(self, report: Report, key: str, limits: dict[str, Any]) -> Entry:
+        from cnncost.budget.check import updated
+
+        new = updated([_measured(report, key, _rules(limits))])
+        self.folder.mkdir(parents=True, exist_ok=True)
+        locks.write(self._place(key), new)
+        return new.models[key]
+
+    def _hold(self, report: Report, key: str, limits: dict[str, Any], entry: Entry | None) -> None:
+        __tracebackhide__ = True
+        budget = _budget(key, _rules(limits))
+        file = BudgetFile(self._place(key), "", (budget,), self._place(key))
+        lock = Lock(locks.torch_version(), {key: entry}) if entry is not None else None
+        found = check(file, [of_budget(budget, report)], lock)
+        if found.exit_code:
+            raise ComplexityError("\n".join(_complaints(found, report)))
+
+
+def _rules(limits: dict[str, Any]) -> tuple[Rule, ...]:
+    rules = []
+    for name, value in limits.items():
+        if name not in QUANTITIES:
+            raise CnncostError(f"complexity: no limit {name!r}{suggestion(name, QUANTITIES)}")
+        rules.append(Rule(QUANTITIES[name], parse_limit(value, QUANTITIES[name]), None, (name,)))
+    return tuple(rules)
+
+
+def _budget(key: str, rules: tuple[Rule, ...]) -> Budget:
+    return Budget(key, key, {}, (), rules, allow_unknown=False, keys=())
+
+
+def _measured(report: Report, key: str, rules: tuple[Rule, ...]) -> Measured:
+    return of_budget(_budget(key, rules), report)
+
+
+def _complaints(found: Check, report: Report) -> list[str]:
+    (model,) = found.models
+    failed = [judged for judged in model.judged if not judged.passes]
+    lines = [words.complaint(model, judged) for judged in failed]
+    lines += _biggest(report, failed[0].rule.quantity.name)
+    return [*lines, *(_since(model.diff) if model.diff else [])]
+
+
+def _same(key: str, diff: Diff) -> None:
+    """Raise unless every module has the figures that it had."""
+    __tracebackhide__ = True
+    if diff.old.inputs != diff.new.inputs:
+        raise ComplexityError(f"{key}: the snapshot is for input {diff.old.inputs}, this is {diff.new.inputs}")
+    moved = [change for change in diff.changes if any(change.delta(name) for name in SUMMED) or change.reasons]
+    if not moved:
+        return
+    told = list(words.moves(diff)) or ["the totals are the same"]
+    lines = [f"{key}: not what it was; if that is meant, run pytest --complexity-update", *(f"  {t}" for t in told)]
+    for change in moved[:_MOST]:
+        figures = ", ".join(f"{words.signed(change.delta(n))} {words.NAMES[n]}" for n in FIGURES if change.delta(n))
+        lines.append(f"  {change.place or key}: {words.change_of(change)}" + (f", {figures}" if figures else ""))
+    if len(moved) > _MOST:
+        lines.append(f"  and {len(moved) - _MOST} more modules")
+    raise ComplexityError("\n".join(lines))
+
+
+def explained(op: str, figure: Figure, right: object) -> list[str]:
+    """Why `figure op right` is false: by how much, the biggest layers, and what changed since the snapshot."""
+    quantity, result = figure.quantity, figure.result
+    over = ""
+    if isinstance(right, (int, float)) and right and isfinite(right):
+        part = Fraction(int(figure)) / Fraction(right) - 1
+        over = f", {words.percent(abs(part))} {'more' if part > 0 else 'less'}"
+    shown = show_exact(int(figure), quantity.unit)
+    lines = [f"{quantity.heading} of {result.report.model}: {shown} {op} {right!r}{over}"]
+    lines += _biggest(result.report, quantity.name)
+    if result.old is not None:
+        new = _measured(result.report, result.report.model, ()).snapshot
+        lines += _since(Diff(result.old, new)) if new is not None else []
+    return lines
+
+
+def _biggest(report: Report, name: str) -> list[str]:
+    """The layers that weigh most in a figure."""
+    if name not in {"params", "trainable_params", "macs", "flops"}:
+        return []
+
+    def weight(layer: Layer) -> int:
+        return int(getattr(layer, name))
+
+    whole = sum(map(weight, report.layers))
+    ranked = sorted(report.layers, key=weight, reverse=True)[:_MOST]
+    heading = QUANTITIES[name].heading
+    rows = [
+        f"  {layer.label or '(the model itself)'} ({layer.class_name}): {units.compact(weight(layer))} {heading}, "
+        f"{units.share(weight(layer), whole)}"
+        for layer in ranked if weight(layer)
+    ]  # fmt: skip
+    return ["the biggest layers:", *rows] if rows else []
+
+
+def _since(diff: Diff) -> list[str]:
+    moves = list(words.moves(diff))
+    return ["since the snapshot:", *(f"  {line}" for line in moves)] if moves else ["the same as in the snapshot"]

@@ -1,0 +1,151 @@
+"""`cnncost check`: budgets, for CI."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from cnncost.errors import InputError, OutputError
+
+if TYPE_CHECKING:
+    from cnncost.budget.check import Check
+    from cnncost.budget.file import BudgetFile
+    from cnncost.budget.lock import Lock
+    from cnncost.budget.measure import Measured
+
+STYLES = {
+    "title": "bold", "heading": "bold", "rule": "dim", "note": "dim", "guide": "dim",
+    "within": "green", "over": "bold red", "uncertain": "yellow",
+}  # fmt: skip
+_FORMATS = ("rich", "markdown", "json", "junit", "github", "benchmark")
+
+
+@click.command(
+    epilog="\b\nExit code: 0 all within, 1 one is over or uncertain, 2 the file or a model is broken.\n\n"
+    "\b\nExamples:\n  cnncost check\n  cnncost check --update\n  cnncost check --format github"
+)
+@click.argument("names", nargs=-1, metavar="[NAME]...")
+@click.option(
+    "-c", "--config", metavar="FILE", help="Budget file; by default cnncost.toml or pyproject.toml, here or above."
+)
+@click.option("--baseline", metavar="FILE", help="Baseline; by default what the budget file says, cnncost.lock.json.")
+@click.option("--update", is_flag=True, help="Write the baseline, and tell what moved since the old one.")
+@click.option(
+    "--format", "form", type=click.Choice(_FORMATS), default="rich", show_default=True,
+    help="markdown: a comment; github: annotations and the job summary; benchmark: for github-action-benchmark.",
+)  # fmt: skip
+@click.option("-o", "--output", metavar="FILE", help="Write to a file instead of the terminal.")
+@click.option(
+    "-j", "--jobs", type=click.IntRange(min=1), metavar="N", help="Processes; by default several if it takes long."
+)
+@click.option("--allow-unknown", is_flag=True, help="Let totals pass that miss ops without a rule.")
+@click.option("--any-torch", is_flag=True, help="Compare with a baseline that another version of torch gave.")
+def command(
+    names: tuple[str, ...], config: str | None, baseline: str | None, update: bool, form: str, output: str | None,
+    jobs: int | None, allow_unknown: bool, any_torch: bool,
+) -> int:  # fmt: skip
+    """Hold models against their budgets; NAME picks some of them.
+
+    A budget file says which models, and their limits: macs = "<= 4.1G", params = "+1%" (of the baseline),
+    modules = { "layer4.*" = { macs = "<= 1.2G" } }.
+    """
+    from dataclasses import replace
+
+    from cnncost.budget import lock as locks
+    from cnncost.budget.check import check, updated
+    from cnncost.budget.file import find, read
+    from cnncost.report.save import check as check_place
+
+    if output is not None:
+        check_place(output)  # before the work, not after it
+    file = read(Path(config) if config is not None else _relative(find(Path.cwd())))
+    if baseline is not None:
+        file = replace(file, baseline=Path(baseline))
+    if update:
+        check_place(file.baseline)
+        kept = _old(file)
+    else:
+        kept = locks.read(file.baseline, any_torch=any_torch)
+    measured = _measured(file, names, jobs)
+    if update:
+        new = updated(measured, kept if names else None)
+        found = check(file, measured, new, since=kept, allow_unknown=allow_unknown)
+        found = replace(found, baseline=file.baseline)
+        locks.write(file.baseline, new)
+    else:
+        found = check(file, measured, kept, allow_unknown=allow_unknown)
+    _report(found, form, output)
+    return found.exit_code
+
+
+def _relative(path: Path) -> Path:
+    """A path below the working folder without it: shorter to read."""
+    return path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path
+
+
+def _old(file: BudgetFile) -> Lock | None:
+    """The baseline that is about to be replaced; of one that can't be read, nothing is kept."""
+    from cnncost.budget import lock as locks
+    from cnncost.budget.file import BudgetError
+
+    try:
+        return locks.read(file.baseline, any_torch=True)
+    except BudgetError:
+        return None
+
+
+def _measured(file: BudgetFile, names: tuple[str, ...], jobs: int | None) -> list[Measured]:
+    from cnncost.budget.measure import measure_all
+    from cnncost.sources.near import suggestion
+
+    known = [budget.name for budget in file.budgets]
+    for name in names:
+        if name not in known:
+            hint = suggestion(name, known) or f"; there are {', '.join(known)}"
+            raise InputError(f"{file.path}: no budget named {name!r}{hint}")
+    budgets = [budget for budget in file.budgets if not names or budget.name in names]
+    return measure_all(budgets, file.path.parent, jobs)
+
+
+def _report(found: Check, form: str, output: str | None) -> None:
+    from cnncost.cli import terminal
+
+    if form == "rich":
+        from cnncost.budget.render.check_text import to_lines
+        from cnncost.report.layout import plain
+
+        if output is None:
+            terminal.show(to_lines(found, terminal.width()), STYLES)
+        else:
+            terminal.put("\n".join(map(plain, to_lines(found, terminal.FILE_WIDTH))) + "\n", output)
+        return
+    terminal.put(_rendered(found, form), output)
+    if form == "github":
+        _summarize(found)
+
+
+def _rendered(found: Check, form: str) -> str:
+    from cnncost.budget.render import check_data, check_markdown
+
+    render = {
+        "markdown": check_markdown.to_markdown, "json": check_data.to_json, "junit": check_data.to_junit,
+        "github": check_data.to_annotations, "benchmark": check_data.to_benchmark,
+    }[form]  # fmt: skip
+    return render(found)
+
+
+def _summarize(found: Check) -> None:
+    """Into the job's summary, where a workflow says that there is one."""
+    place = os.environ.get("GITHUB_STEP_SUMMARY")
+    if not place:
+        return
+    from cnncost.budget.render.check_markdown import to_markdown
+
+    try:
+        with Path(place).open("a", encoding="utf-8") as file:
+            file.write(to_markdown(found))
+    except OSError as error:
+        raise OutputError(f"GITHUB_STEP_SUMMARY {place}: could not be written: {error.strerror}") from None

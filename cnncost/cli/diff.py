@@ -1,0 +1,127 @@
+"""`cnncost diff`: what changed between two models, and which layers did it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from cnncost.cli.options import (
+    complete_model,
+    input_option,
+    model_args_option,
+    parsed_inputs,
+    parsed_model_args,
+)
+
+if TYPE_CHECKING:
+    from cnncost.budget.diff import Diff
+    from cnncost.budget.snapshot import Snapshot
+
+_STYLES = {"title": "bold", "heading": "bold", "rule": "dim", "note": "dim", "grew": "bold red", "shrank": "green"}
+_BY_ENDING = {".md": "markdown", ".markdown": "markdown", ".json": "json"}
+
+
+@click.command(
+    epilog="\b\nExamples:\n  cnncost diff resnet18 resnet34\n  cnncost diff before.json net.py:Net --input 1x3x32x32\n"
+    "  cnncost diff --rev main..HEAD net.py:Net --input 1x3x32x32"
+)
+@click.argument("models", nargs=-1, required=True, metavar="OLD NEW", shell_complete=complete_model)
+@input_option
+@model_args_option
+@click.option("--new-args", multiple=True, metavar="NAME=VALUE", help="Arguments of NEW, where they are others.")
+@click.option(
+    "--rev", metavar="A..B",
+    help="One MODEL at two git revisions; A...B from where B parted from A, A alone: to the working tree.",
+)  # fmt: skip
+@click.option(
+    "--format", "form", type=click.Choice(["rich", "markdown", "json"]), help="By default that of FILE's ending."
+)
+@click.option("-o", "--output", metavar="FILE", help="Write to a file: .md, .json, or text.")
+@click.option("--most", type=click.IntRange(min=1), default=12, show_default=True, help="Layers that are listed.")
+@click.option("--exit-code", is_flag=True, help="Exit with 1 if a figure differs.")
+def command(
+    models: tuple[str, ...], inputs: tuple[str, ...], model_args: tuple[str, ...], new_args: tuple[str, ...],
+    rev: str | None, form: str | None, output: str | None, most: int, exit_code: bool,
+) -> int:  # fmt: skip
+    """What changed between two models, and which layers did it.
+
+    OLD and NEW are models or saved reports; with --rev one model at two revisions of the git repository. Modules are
+    found again when they were renamed or moved.
+    """
+    from cnncost.budget.diff import Diff
+    from cnncost.report.save import check
+
+    if len(models) != (2 if rev is None else 1):
+        raise click.UsageError("expected OLD and NEW, or one MODEL with --rev A..B")
+    if output is not None:
+        check(output)  # before the work, not after it
+    if rev is not None:
+        if new_args:
+            raise click.UsageError("--new-args is for two models; with --rev both get --model-args")
+        sides, names = _revisions(models[0], rev, inputs, parsed_model_args(model_args))
+    else:
+        arguments = parsed_model_args(model_args)
+        later = parsed_model_args(new_args) or arguments
+        sides = _snapshot(models[0], inputs, arguments), _snapshot(models[1], inputs, later)
+        names = _named(models[0], model_args), _named(models[1], new_args or model_args)
+    diff = Diff(*sides)
+    _report(diff, names, form or _BY_ENDING.get(Path(output or "").suffix.lower(), "rich"), output, most)
+    return int(exit_code and bool(diff.changes))
+
+
+def _named(model: str, arguments: tuple[str, ...]) -> str:
+    return f"{model} ({', '.join(arguments)})" if arguments else model
+
+
+def _snapshot(model: str, inputs: tuple[str, ...], arguments: dict[str, Any]) -> Snapshot:
+    from cnncost.budget.model import report_of
+    from cnncost.budget.snapshot import of_report
+
+    saved = model.endswith(".json")
+    return of_report(report_of(model, None if saved else parsed_inputs(inputs), {} if saved else arguments))
+
+
+def _revisions(
+    model: str, rev: str, inputs: tuple[str, ...], arguments: dict[str, Any]
+) -> tuple[tuple[Snapshot, Snapshot], tuple[str, str]]:
+    from cnncost.budget.revisions import Repository, snapshots
+
+    parsed_inputs(inputs)  # a bad shape is told before git is asked
+    repository = Repository(Path.cwd())
+    found = repository.range(rev)
+    request = {"model": model, "inputs": list(inputs), "model_args": arguments}
+    names = f"{model} at {found.old_name}", f"{model} at {found.new_name}"
+    if found.new is None:
+        (old,) = snapshots(repository, (found.old,), request, names[:1])
+        return (old, _snapshot(model, inputs, arguments)), names
+    if repository.dirty() and found.new == repository.commit("HEAD"):
+        click.echo(
+            f"cnncost: the working tree has changes that {found.new_name} lacks; to compare with it give --rev "
+            f"{found.old_name}", err=True,
+        )  # fmt: skip
+    old, new = snapshots(repository, (found.old, found.new), request, names)
+    return (old, new), names
+
+
+def _report(diff: Diff, names: tuple[str, str], form: str, output: str | None, most: int) -> None:
+    from cnncost.cli import terminal
+
+    if form == "markdown":
+        from cnncost.budget.render.diff_data import to_markdown
+
+        terminal.put(to_markdown(diff, names, most), output)
+    elif form == "json":
+        from cnncost.budget.render.diff_data import to_json
+
+        terminal.put(to_json(diff, names), output)
+    else:
+        from cnncost.budget.render.diff_text import to_lines
+        from cnncost.report.layout import plain
+
+        if output is None:
+            terminal.show(to_lines(diff, terminal.width(), names, most), _STYLES)
+        else:
+            text = "\n".join(map(plain, to_lines(diff, terminal.FILE_WIDTH, names, most)))
+            terminal.put(text + "\n", output)

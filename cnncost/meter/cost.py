@@ -1,0 +1,133 @@
+"""What a step costs, by the shapes of its inputs: each shape is analyzed once."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Hashable
+from inspect import signature
+from typing import Any, NamedTuple
+
+from torch import Tensor, nn
+
+from cnncost.errors import CnncostError, InputError
+from cnncost.sources.shapes import TensorText, looks_like_shape, parse_shape
+
+
+class Cost(NamedTuple):
+    """Of one forward, and in training of its backward too."""
+
+    macs: int
+    flops: int
+
+
+class StepCosts:
+    """Costs of a model's steps; analyses are kept by shape.
+
+    Args:
+        model: is only read.
+        training: whether a step has a backward.
+        prepare: makes of described inputs what is analyzed.
+    """
+
+    def __init__(self, model: nn.Module, *, training: bool, prepare: Callable[[Any], Any] | None = None) -> None:
+        self.model, self.training, self._prepare = model, training, prepare
+        self._known: dict[Hashable, Cost] = {}
+
+    def of(self, inputs: Any) -> Cost:
+        """The cost of a step with inputs that `described` gave. Raises CnncostError as `analyze` does."""
+        key = frozen(inputs)
+        if key not in self._known:
+            given = inputs if self._prepare is None else self._prepare(inputs)
+            self._known[key] = training_cost(self.model, given) if self.training else _forward(self.model, given)
+        return self._known[key]
+
+
+def _forward(model: nn.Module, inputs: Any) -> Cost:
+    from cnncost.analysis import analyze
+
+    totals = analyze(model, inputs).totals
+    return Cost(totals.macs, totals.flops)
+
+
+def training_cost(model: nn.Module, inputs: Any) -> Cost:
+    """Forward and the backward that really runs: no gradient for frozen weights, nor for the inputs."""
+    from cnncost.analysis import analyze
+
+    if "training" not in signature(analyze).parameters:
+        raise CnncostError(
+            "Meter: training steps can't be analyzed by this version; give Meter(…, cost=(macs, flops)) of an example, "
+            "or training=False for a loop without backward"
+        )
+    more: dict[str, Any] = {"training": True}
+    totals = analyze(model, inputs, **more).totals
+    if totals.training_macs is None or totals.training_flops is None:
+        raise CnncostError("Meter: the analysis gives no figures of a training step")
+    return Cost(totals.training_macs, totals.training_flops)
+
+
+def described(inputs: Any) -> Any:
+    """Inputs as shapes, so that no tensor is held on to: tensors, shapes, texts, and tuples, lists and dicts of them.
+
+    What is no tensor (a flag, None) stays as it is.
+
+    Raises:
+        InputError: a text that is no shape.
+    """
+    if isinstance(inputs, Tensor):
+        return TensorText(tuple(inputs.shape), str(inputs.dtype).removeprefix("torch."))
+    if isinstance(inputs, str):
+        if not looks_like_shape(inputs):
+            raise InputError(f"Meter: input {inputs!r}: expected a shape such as 64x3x224x224")
+        return parse_shape(inputs)
+    if isinstance(inputs, TensorText):
+        return inputs
+    if isinstance(inputs, (tuple, list)):
+        if inputs and all(type(size) is int for size in inputs):
+            return TensorText(tuple(inputs), None)
+        return tuple(described(each) for each in inputs)
+    if hasattr(inputs, "items"):  # a dict, and what batches of texts are
+        return {str(key): described(value) for key, value in inputs.items()}
+    return inputs
+
+
+def frozen(inputs: Any) -> Hashable:
+    """Described inputs as something that can be a key."""
+    if isinstance(inputs, dict):
+        return tuple((key, frozen(value)) for key, value in inputs.items())
+    if isinstance(inputs, tuple) and not isinstance(inputs, TensorText):
+        return tuple(frozen(each) for each in inputs)
+    return inputs if isinstance(inputs, Hashable) else repr(inputs)
+
+
+def examples(inputs: Any) -> int:
+    """How many examples there are: the first axis of the first tensor; 1 where it has none."""
+    first = next(iter(_tensors(inputs)), None)
+    return first.shape[0] if first is not None and first.shape else 1
+
+
+def resized(inputs: Any, batch: int) -> Any:
+    """The same inputs for another number of examples: first axes that are as long as the batch become the new one.
+
+    Raises:
+        InputError: no tensor has a first axis.
+    """
+    if not any(each.shape for each in _tensors(inputs)):
+        raise InputError(f"Meter: {batch} examples: the inputs have no batch axis; give the step its inputs instead")
+    return _resized(inputs, examples(inputs), batch)
+
+
+def _resized(inputs: Any, old: int, new: int) -> Any:
+    if isinstance(inputs, TensorText):
+        fits = inputs.shape and inputs.shape[0] == old
+        return inputs._replace(shape=(new, *inputs.shape[1:])) if fits else inputs
+    if isinstance(inputs, tuple):
+        return tuple(_resized(each, old, new) for each in inputs)
+    if isinstance(inputs, dict):
+        return {key: _resized(value, old, new) for key, value in inputs.items()}
+    return inputs
+
+
+def _tensors(inputs: Any) -> list[TensorText]:
+    if isinstance(inputs, TensorText):
+        return [inputs]
+    each = inputs.values() if isinstance(inputs, dict) else inputs if isinstance(inputs, tuple) else ()
+    return [tensor for value in each for tensor in _tensors(value)]

@@ -1,0 +1,263 @@
+"""The Meter: throughput, achieved FLOP/s and MFU of a loop, at the cost of a look at the clock a step.
+
+FLOPs are those of the model (forward, and in training backward), by analysis, not what a device counts: work
+that is done twice, as by activation checkpointing, counts once, as MFU is defined (Chowdhery et al. 2022,
+appendix B). A step is one forward and backward; with gradient accumulation that is a micro-batch.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from collections.abc import Callable, Hashable, Iterator
+from contextlib import contextmanager
+from typing import Any, NamedTuple
+
+import torch
+from torch import nn
+
+from cnncost.errors import CnncostError, InputError
+from cnncost.meter.cost import Cost, StepCosts, described, examples, frozen, resized
+from cnncost.meter.peak import peak_of
+
+
+class Rates(NamedTuple):
+    """What was reached over some steps.
+
+    Attributes:
+        steps, examples: how many; warm-up is left out.
+        seconds: that they took, pauses left out.
+        macs, flops: of the model, forward and in training backward.
+        peak_flops: FLOP/s of the device, None if no device was named.
+    """
+
+    steps: int
+    examples: int
+    seconds: float
+    macs: int
+    flops: int
+    peak_flops: float | None
+
+    @property
+    def examples_per_second(self) -> float:
+        """Throughput."""
+        return self.examples / self.seconds
+
+    @property
+    def seconds_per_step(self) -> float:
+        """Mean over the steps."""
+        return self.seconds / self.steps
+
+    @property
+    def flops_per_second(self) -> float:
+        """All floating-point operations of the model."""
+        return self.flops / self.seconds
+
+    @property
+    def mfu(self) -> float | None:
+        """Model FLOPs utilization: two FLOPs a MAC, as a part of the device's peak."""
+        return None if self.peak_flops is None else 2 * self.macs / self.seconds / self.peak_flops
+
+    def log_dict(self, prefix: str = "meter/") -> dict[str, float]:
+        """For an experiment tracker: numbers by flat names."""
+        found = {
+            "examples_per_second": self.examples_per_second,
+            "seconds_per_step": self.seconds_per_step,
+            "flops_per_second": self.flops_per_second,
+        }
+        if self.mfu is not None:
+            found["mfu"] = self.mfu
+        return {prefix + name: value for name, value in found.items()}
+
+    def __str__(self) -> str:
+        parts = [
+            f"{self.examples_per_second:,.1f} examples/s",
+            f"{1e3 * self.seconds_per_step:.3g} ms a step",
+            f"{self.flops_per_second / 1e9:,.3g} GFLOP/s",
+        ]
+        return ", ".join(parts if self.mfu is None else [*parts, f"MFU {100 * self.mfu:.1f} %"])
+
+
+class Meter:
+    """Measures a loop.
+
+        meter = cnncost.Meter(model, "64x3x224x224", device="a100", dtype="bfloat16")
+        for images, labels in loader:
+            loss(model(images), labels).backward()
+            optimizer.step()
+            meter.step(len(images))       # or meter.step(images), where shapes vary
+        print(meter.rates())
+
+    Args:
+        model: is only read; what it costs is analyzed when rates are asked for, once for each shape of inputs.
+        inputs: of a step, as `cnncost.analyze` takes them; may be left out where each step is given its own.
+        training: whether a step has a backward.
+        cost: MACs and FLOPs of one example, instead of an analysis.
+        prepare: makes of described inputs (shapes) what is analyzed, where a model reads values.
+        device: a name, for MFU.
+        dtype: of the products, for the device's peak; by default that of the parameters.
+        peak_flops: FLOP/s instead of a device.
+        warmup: so many steps are not measured.
+        clock: seconds.
+
+    Raises:
+        CnncostError: a device that is not known, inputs that are none.
+    """
+
+    def __init__(
+        self, model: nn.Module, inputs: Any = None, *, training: bool = True, cost: tuple[int, int] | None = None,
+        prepare: Callable[[Any], Any] | None = None,
+        device: str | None = None, dtype: str | None = None, peak_flops: float | None = None, warmup: int = 1,
+        clock: Callable[[], float] = time.perf_counter,
+    ) -> None:  # fmt: skip
+        first = next(model.parameters(), None)
+        self._cuda = first.device if first is not None and first.device.type == "cuda" else None
+        self._inputs = None if inputs is None else described(inputs)
+        self._each = None if cost is None else Cost(*cost)
+        self._costs = StepCosts(model, training=training, prepare=prepare)
+        if device is not None:
+            held = "float32" if first is None else str(first.dtype).removeprefix("torch.")
+            peak_flops = peak_of(device, dtype or held)
+        self.peak_flops = peak_flops
+        self._clock, self._warmup = clock, warmup
+        self._shapes: dict[Hashable, Any] = {}
+        self.reset()
+
+    def reset(self) -> None:
+        """Forget all steps; the next ones are warm-up again."""
+        self._left = self._warmup
+        self._start: float | None = self._clock() if not self._warmup else None
+        self._last = self._start
+        self._lost = self._later = 0.0  # seconds that are no training: before the last step, and since
+        self._paused: float | None = None
+        self._counts: Counter[Hashable] = Counter()
+        self._lap: tuple[float, Counter[Hashable]] = (0.0, Counter())
+
+    def step(self, batch: Any = None) -> None:
+        """A forward and backward is done.
+
+        Args:
+            batch: how many examples it had, or its inputs; by default those of the Meter.
+
+        Raises:
+            InputError: no number, and the Meter knows no inputs.
+        """
+        key = batch if type(batch) is int or batch is None else self._key(batch)
+        self._last = self._clock()
+        if self._later:
+            self._lost += self._later
+            self._later = 0.0
+        if self._left:
+            self._left -= 1
+            if not self._left:
+                self._settle()
+                self._start = self._last = self._clock()
+                self._lost = 0.0
+            return
+        self._counts[key] += 1
+
+    def _key(self, batch: Any) -> Hashable:
+        inputs = described(batch)
+        key = frozen(inputs)
+        self._shapes.setdefault(key, inputs)
+        return key
+
+    def try_out(self, batch: Any = None) -> None:
+        """Analyze a step now, so that what can't be analyzed is told before the loop and not within it.
+
+        Raises:
+            CnncostError: the model can't be analyzed with these inputs.
+        """
+        self._step(batch if type(batch) is int or batch is None else self._key(batch))
+
+    def rates(self) -> Rates:
+        """Over all steps so far.
+
+        Raises:
+            CnncostError: no step was measured, or the model can't be analyzed.
+        """
+        found = self._rates(self._elapsed(), self._counts)
+        if found is None:
+            raise CnncostError(f"Meter: no step was measured yet; the first {self._warmup} are warm-up")
+        return found
+
+    def lap(self) -> Rates | None:
+        """Since the last lap; None if no step was measured since. Raises CnncostError as `rates` does."""
+        elapsed, (before, counted) = self._elapsed(), self._lap
+        found = self._rates(elapsed - before, self._counts - counted)
+        if found is not None:
+            self._lap = (elapsed, self._counts.copy())
+        return found
+
+    @contextmanager
+    def paused(self) -> Iterator[None]:
+        """Time that is no training, such as a validation."""
+        self.pause()
+        try:
+            yield
+        finally:
+            self.resume()
+
+    def pause(self) -> None:
+        """Stop the clock; what was done since the last step does not count either."""
+        if self._paused is None:
+            self._settle()
+            self._paused = self._clock()
+
+    def resume(self) -> None:
+        """Let it go on."""
+        if self._paused is not None:
+            now = self._clock()
+            if self._cuda is not None or self._last is None:
+                self._later += now - self._paused
+            else:
+                self._later = now - self._last
+            self._paused = None
+
+    def _settle(self) -> None:
+        """Wait for a device that works on its own: what was counted is then done."""
+        if self._cuda is not None:
+            torch.cuda.synchronize(self._cuda)
+
+    def _elapsed(self) -> float:
+        """Seconds up to the last step; on a device that works on its own, up to now."""
+        if self._start is None or self._last is None:
+            return 0.0
+        if self._cuda is None:
+            return self._last - self._start - self._lost
+        self._settle()
+        now = self._clock() if self._paused is None else self._paused
+        return now - self._start - self._lost - self._later
+
+    def _rates(self, seconds: float, counts: Counter[Hashable]) -> Rates | None:
+        if not counts or seconds <= 0:
+            return None
+        begin = self._clock()
+        steps = [(number, *self._step(key)) for key, number in counts.items()]
+        if self._paused is None:
+            self._later += self._clock() - begin  # no part of the loop, and before its next step
+        return Rates(
+            steps=sum(number for number, _, _ in steps),
+            examples=sum(number * batch for number, batch, _ in steps),
+            seconds=seconds,
+            macs=sum(number * cost.macs for number, _, cost in steps),
+            flops=sum(number * cost.flops for number, _, cost in steps),
+            peak_flops=self.peak_flops,
+        )
+
+    def _step(self, key: Hashable) -> tuple[int, Cost]:
+        """How many examples a step of this key has, and its cost."""
+        if type(key) is int and key < 1:
+            raise InputError(f"Meter: a step of {key} examples; expected 1 or more")
+        if self._each is None:
+            inputs = self._inputs_of(key)
+            return examples(inputs), self._costs.of(inputs)
+        batch = key if type(key) is int else examples(self._inputs_of(key))
+        return batch, Cost(batch * self._each.macs, batch * self._each.flops)
+
+    def _inputs_of(self, key: Hashable) -> Any:
+        if key in self._shapes:
+            return self._shapes[key]
+        if self._inputs is None:
+            raise InputError('Meter: give it the inputs of a step, Meter(model, "64x3x224x224"), or each step its own')
+        return self._inputs if key is None else resized(self._inputs, int(key))  # type: ignore[call-overload]  # an int

@@ -1,0 +1,133 @@
+"""A callback for the Trainer of Hugging Face Transformers: throughput, FLOP/s and MFU by the Trainer's own log.
+
+from cnncost.meter.transformers import add_meter
+add_meter(trainer, device="a100", dtype="bfloat16")
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import nn
+
+from cnncost.errors import MissingPackageError
+from cnncost.meter.cost import described
+from cnncost.meter.meter import Meter, Rates
+from cnncost.sources.shapes import TensorText
+
+try:
+    from transformers import TrainerCallback
+except ImportError:
+    raise MissingPackageError(
+        "cnncost.meter.transformers: transformers is not installed; pip install 'cnncost[transformers]'"
+    ) from None
+
+if TYPE_CHECKING:
+    from transformers import Trainer, TrainerControl, TrainerState, TrainingArguments
+
+
+def add_meter(trainer: Trainer, **options: Any) -> MeterCallback:
+    """Add the callback to a Trainer, which then logs `meter/…` with its losses.
+
+    Args:
+        trainer: not yet at work.
+        options: as `cnncost.Meter` takes them: `device`, `dtype`, `peak_flops`, `cost`, `warmup`.
+    """
+    callback = MeterCallback(trainer, options)
+    trainer.add_callback(callback)
+    return callback
+
+
+def with_masks(inputs: Any) -> Any:
+    """Masks of ones in the place of their shapes: models read them, and padding is computed like the rest."""
+    if not isinstance(inputs, dict):
+        return inputs
+    return {
+        key: torch.ones(value.shape, dtype=getattr(torch, value.dtype or "int64"))
+        if isinstance(value, TensorText) and key.endswith("mask") else value
+        for key, value in inputs.items()
+    }  # fmt: skip
+
+
+class MeterCallback(TrainerCallback):  # type: ignore[misc]  # Any to the type checker, which may lack the package
+    """Counts each forward in training by the shapes that it is given, micro-batches of accumulated gradients too.
+
+    The Trainer shows its callbacks no inputs, so while it trains a hook on the model reads their shapes; it is
+    removed when the training ends. Evaluation is left out.
+
+    Attributes:
+        meter: of the current training.
+        last: the rates that were logged last.
+
+    Raises:
+        CnncostError: with the first step, if the model can't be analyzed.
+    """
+
+    def __init__(self, trainer: Trainer, options: dict[str, Any]) -> None:
+        self._trainer, self._options = trainer, options
+        self._hook: Any = None
+        self._model: nn.Module | None = None
+        self._seen: list[Any] = []
+        self.meter: Meter | None = None
+        self.last: Rates | None = None
+
+    def on_train_begin(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
+    ) -> None:
+        """A Meter for this training, and the hook that reads shapes."""
+        del args, state, control
+        model: nn.Module = kwargs["model"]
+        self.meter = Meter(model, **{"prepare": with_masks, **self._options})
+        self._seen, self._model = [], model
+        self._hook = model.register_forward_pre_hook(self._look, with_kwargs=True)
+
+    def _look(self, model: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+        if model is self._model and model.training:  # an analysis runs its copy of the model, hooks and all
+            tensors = {key: value for key, value in kwargs.items() if hasattr(value, "shape")}
+            first = self.meter is not None and not self._seen and self._trainer.state.global_step == 0
+            self._seen.append(described(tensors or args))
+            if first and self.meter is not None:
+                self.meter.try_out(self._seen[-1])
+
+    def on_substep_end(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
+    ) -> None:
+        """A micro-batch is done."""
+        del args, state, control, kwargs
+        self._count()
+
+    def on_step_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
+        """A step is done; where the Trainer is about to log, so are the rates."""
+        del args, state, kwargs
+        self._count()
+        found = self.meter.lap() if self.meter is not None and control.should_log else None
+        if found is not None:
+            self.last = found
+            self._trainer.log(found.log_dict())
+            control.should_log = True  # a log ends with the wish for one, and the Trainer's own is still to come
+        if self.meter is not None and (control.should_evaluate or control.should_save):
+            self.meter.pause()
+
+    def on_step_begin(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
+    ) -> None:
+        """On with the training, if it was evaluated or saved."""
+        del args, state, control, kwargs
+        if self.meter is not None:
+            self.meter.resume()
+
+    def on_train_end(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
+    ) -> None:
+        """Leave the model as it was."""
+        del args, state, control, kwargs
+        if self._hook is not None:
+            self._hook.remove()
+            self._hook = self._model = None
+
+    def _count(self) -> None:
+        for inputs in self._seen:
+            if self.meter is not None:
+                self.meter.step(inputs)
+        self._seen = []

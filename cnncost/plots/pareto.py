@@ -1,0 +1,42 @@
+"""Models as points of a plane: parameters to the right, MACs upwards, memory as the area, the front in colour."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from cnncost import units
+from cnncost.budget.compare import Compared
+from cnncost.plots.picture import COLORS, human_axis, name_points, picture
+
+_LARGEST = 900
+"""Area of the largest point, in square points."""
+
+
+def draw_pareto(rows: Sequence[Compared], path: str | Path) -> None:
+    """Write the picture.
+
+    Raises:
+        OutputError, MissingPackageError: as `picture` does.
+    """
+    with picture(path, size=(7.2, 4.8)) as (axes,):
+        most = max(row.memory for row in rows) or 1
+        for row in rows:
+            color = COLORS[1] if row.front else "#999999"
+            area = max(12, _LARGEST * row.memory / most)
+            axes.scatter(_shown(row.params), _shown(row.macs), s=area, color=color, alpha=0.55, linewidths=0)
+            axes.scatter(_shown(row.params), _shown(row.macs), s=6, color=color, zorder=3)
+        axes.set_xscale("log")
+        axes.set_yscale("log")
+        axes.margins(0.14)
+        human_axis(axes.xaxis, "parameters")
+        human_axis(axes.yaxis, "MACs")
+        what = "peak memory of inference" if all(row.peak is not None for row in rows) else "bytes of the weights"
+        names = {row.name: (_shown(row.params), _shown(row.macs)) for row in rows}
+        axes.set_title(f"area: {what}, the largest {units.data(most)}; orange: Pareto front", fontsize=9, loc="left")
+        name_points(axes, names)
+
+
+def _shown(number: int) -> int:
+    """A logarithmic axis has no place for 0."""
+    return max(number, 1)

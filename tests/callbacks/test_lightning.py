@@ -1,0 +1,104 @@
+"""The callback in a real Lightning Trainer."""
+
+import csv
+import time
+from pathlib import Path
+
+import lightning as L
+import pytest
+import torch
+from lightning.pytorch.loggers import CSVLogger
+from torch import nn
+from torch.utils.data import DataLoader, TensorDataset
+
+from cnncost.errors import CnncostError
+from cnncost.meter.lightning import MeterCallback
+
+pytestmark = [pytest.mark.filterwarnings("ignore")]  # Lightning's own advice
+MACS = 8 * 16 + 16 * 2
+
+
+class Net(L.LightningModule):
+    def __init__(self, broken=False):
+        super().__init__()
+        self.net = nn.Sequential(nn.Linear(8, 16), nn.ReLU(), nn.Linear(16, 2))
+        self.broken = broken
+        self.validated = 0.0
+
+    def forward(self, x):
+        return self.net(x)
+
+    def training_step(self, batch, _):
+        if self.broken:
+            return self.net(batch[0]).sum()
+        return self(batch[0]).square().mean()
+
+    def validation_step(self, batch, _):
+        time.sleep(0.05)
+        self.validated += 0.05
+
+    def configure_optimizers(self):
+        return torch.optim.SGD(self.parameters(), lr=0.01)
+
+
+@pytest.fixture
+def fit(tmp_path):
+    """Train for two epochs of 30 images by 4, with a validation after each; returns callback, logged rows, seconds."""
+
+    def run(callback, model=None, **options):
+        data = DataLoader(TensorDataset(torch.randn(30, 8), torch.zeros(30)), batch_size=4)
+        logger = CSVLogger(tmp_path)
+        trainer = L.Trainer(
+            max_epochs=2, callbacks=[callback], logger=logger, accelerator="cpu", enable_progress_bar=False,
+            enable_model_summary=False, enable_checkpointing=False, **options,
+        )  # fmt: skip
+        start = time.perf_counter()
+        trainer.fit(model or Net(), data, data)
+        logger.save()
+        with Path(logger.log_dir, "metrics.csv").open() as file:
+            return callback, list(csv.DictReader(file)), time.perf_counter() - start
+
+    return run
+
+
+@pytest.mark.parametrize("accumulate", [1, 2])
+def test_every_batch_counts_by_its_size(fit, accumulate):
+    """8 batches an epoch, the last one of 2; the first of all is warm-up: 60 - 4 images."""
+    callback, rows, _ = fit(MeterCallback(every=3, training=False, peak_flops=1e9), accumulate_grad_batches=accumulate)
+    rates = callback.meter.rates()
+
+    assert (rates.steps, rates.examples, rates.macs) == (15, 56, 56 * MACS)
+    assert len([row for row in rows if row.get("meter/mfu")]) == 6  # after batches 3, 6, 8 of each epoch
+    assert all(float(row["meter/examples_per_second"]) > 0 for row in rows)
+
+
+def test_validation_is_left_out(fit):
+    callback, _, seconds = fit(MeterCallback(training=False))
+
+    assert callback.meter.rates().seconds < seconds - 2 * 8 * 0.05
+
+
+def test_a_model_within_the_module_and_inputs_of_the_batch(fit):
+    callback, _, _ = fit(
+        MeterCallback(training=False, model=lambda module: module.net[0], inputs=lambda batch: batch[0][:1])
+    )
+
+    assert callback.meter.rates().macs == 15 * 8 * 16
+
+
+def test_what_can_not_be_analyzed_is_told_before_the_first_step(fit):
+    callback = MeterCallback(training=False, inputs=lambda batch: batch[1])
+    model = Net()
+    before = model.net[0].weight.clone()
+    with pytest.raises(CnncostError, match="Net"):
+        fit(callback, model)
+
+    assert torch.equal(model.net[0].weight, before)
+
+
+def test_a_second_fit_begins_anew(fit):
+    callback = MeterCallback(training=False)
+    fit(callback)
+    fit(callback)
+
+    assert callback.meter.rates().examples == 56
