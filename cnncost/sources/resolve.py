@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from importlib import import_module
+from typing import Any, cast
 
 from cnncost.errors import CnncostError, InputError, SourceError
 from cnncost.graph import Graph
-from cnncost.sources.loaded import importable
+from cnncost.sources.loaded import Loaded, importable
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,14 +49,18 @@ def resolve(model: Any, inputs: Any, model_args: dict[str, Any] | None) -> Resol
         return Resolved(type(model).__name__, model, inputs)
     loaded = _loader(model)(model)
     built = loaded.build(model_args or {})
-    given = inputs if inputs is not None else loaded.inputs
+    given = inputs if inputs is not None else loaded.inputs_for(built)
     if given is None:
         raise InputError(f"{model}: no input given, and the source knows none; give one, for example 1x3x224x224")
     # Nothing differs in the counts, and batch norm in train mode refuses one value per channel.
     return Resolved(model, built, given, loaded.folder, train=False)
 
 
-def _loader(spec: str) -> Callable[[str], Any]:
+_LIBRARIES = {"timm:": "timm", "torchvision:": "torchvision", "hf:": "transformers"}
+"""The prefix of a MODEL, and the module here that knows it."""
+
+
+def _loader(spec: str) -> Callable[[str], Loaded]:
     from cnncost.sources.python import load
     from cnncost.sources.zoo import load as load_zoo
 
@@ -63,4 +68,11 @@ def _loader(spec: str) -> Callable[[str], Any]:
         raise SourceError(
             "MODEL is empty: expected a zoo name such as lenet5, package.module:factory or path/to/file.py:Class"
         )
+    for prefix, module in _LIBRARIES.items():
+        if spec.startswith(prefix):
+            return cast("Callable[[str], Loaded]", import_module(f"cnncost.sources.{module}").load)
+    if spec.endswith((".pt2", ".PT2")):
+        from cnncost.sources.exported import load as load_exported
+
+        return load_exported
     return load if ":" in spec else load_zoo

@@ -177,3 +177,12 @@ def _recurrent(a: dict[str, Any]) -> list[Output] | None:
     if [tuple(s.shape) for s in state] != expected:
         return None
     return [packed((*x.shape[:-1], back * directions), x.dtype), *(packed(s, x.dtype) for s in expected)]
+
+
+@shapes("_grouped_mm")
+def _grouped_product(a: dict[str, Any]) -> list[Output] | None:
+    """A row for each row of `self` (its groups are of unknown sizes); torch's own kernel for shapes knows bfloat16 only."""
+    x, w = a["self"], a["mat2"]
+    if (x.dim(), w.dim()) != (2, 3) or x.shape[1] != w.shape[1] or x.dtype != w.dtype or a["bias"] is not None:
+        return None
+    return [packed((x.shape[0], w.shape[2]), a["out_dtype"] or x.dtype)]
