@@ -19,6 +19,8 @@ from cnncost.report.model import Report
 if TYPE_CHECKING:
     from torch import nn
 
+    from cnncost.sources.resolve import Trace
+
 
 def analyze(
     model: nn.Module | Graph | str,
@@ -27,6 +29,7 @@ def analyze(
     model_args: dict[str, Any] | None = None,
     name: str | None = None,
     strict: bool = False,
+    trace: Trace = "static",
 ) -> Report:
     """The exact cost of a model, by one run on tensors without data.
 
@@ -39,6 +42,9 @@ def analyze(
         model_args: keyword arguments for a factory or class named by a specification.
         name: how the report calls the model.
         strict: raise if an op has no rule, instead of reporting lower bounds.
+        trace: "static": on tensors without data. "real": run a copy's forward on the values given, or on random ones,
+            for models that read what they compute, as detectors do; rows that depend on the values are marked.
+            "auto": static, and real where that fails for want of values.
 
     Returns:
         The Report: parameters, MACs and FLOPs as exact ints, for the batch that the inputs have.
@@ -54,7 +60,7 @@ def analyze(
             from cnncost.sources.resolve import resolve  # imports torch
 
             resolved = resolve(model, inputs, model_args)
-            graph, called = resolved.record(), name or resolved.name
+            graph, called = resolved.record(trace), name or resolved.name
         computed = compute(graph)
         if strict and computed.unknown:
             raise UnknownOpError(_unknown_message(called, computed.unknown))

@@ -16,11 +16,13 @@ from cnncost.cli.options import (
     parsed_inputs,
     parsed_model_args,
     strict_option,
+    trace_option,
 )
 
 if TYPE_CHECKING:
     from cnncost.report.columns import By
     from cnncost.report.model import Format, Report
+    from cnncost.sources.resolve import Trace
 
 
 @click.command(
@@ -32,6 +34,7 @@ if TYPE_CHECKING:
 @input_option
 @model_args_option
 @strict_option
+@trace_option
 @click.option(
     "--by", type=click.Choice(["module", "layer", "op"]),
     help="A row a module (a tree), a layer (a module call), or an op.",
@@ -47,13 +50,13 @@ if TYPE_CHECKING:
 @click.option("-o", "--output", metavar="FILE", help="Write to a file: .md, .csv, .json or .html.")
 @click.option("--explain", "path", metavar="PATH", help="Tell how the numbers of one module come about.")
 def command(
-    model: str, inputs: tuple[str, ...], model_args: tuple[str, ...], strict: bool, by: By | None, depth: int | None,
+    model: str, inputs: tuple[str, ...], model_args: tuple[str, ...], strict: bool, trace: Trace, by: By | None, depth: int | None,
     wanted: Format | None, output: str | None, path: str | None,
 ) -> None:  # fmt: skip
     """Parameters, MACs and FLOPs of MODEL, exact, by modules, layers or ops.
 
-    MODEL is a name of the zoo (see `cnncost zoo`), package.module:factory, path/to/file.py:Class, or a
-    report that was saved as .json.
+    MODEL is a name of the zoo (see `cnncost zoo`), package.module:factory, path/to/file.py:Class, timm:NAME,
+    torchvision:NAME, hf:TYPE or hf:path/to/config.json, program.pt2, or a report that was saved as .json.
     """
     form = _format(wanted, output, path)
     _check_view(form, by, depth, path)
@@ -61,7 +64,7 @@ def command(
         from cnncost.report.save import check
 
         check(output)  # before the work, not after it
-    report = _report(model, inputs, model_args, strict)
+    report = _report(model, inputs, model_args, strict, trace)
     if path is not None:
         _put(_for_terminal(report.explain(path)) if output is None else report.explain(path) + "\n", output)
     elif form == "rich" and output is None:
@@ -89,12 +92,14 @@ def _check_view(form: Format, by: By | None, depth: int | None, path: str | None
         raise click.UsageError("--depth is for the module tree: --by module of rich and markdown, or html")
 
 
-def _report(model: str, inputs: tuple[str, ...], model_args: tuple[str, ...], strict: bool) -> Report:
+def _report(
+    model: str, inputs: tuple[str, ...], model_args: tuple[str, ...], strict: bool, trace: Trace
+) -> Report:  # fmt: skip
     if model.endswith(".json"):
         return _saved(model, bool(inputs or model_args or strict))
     from cnncost.analysis import analyze
 
-    return analyze(model, parsed_inputs(inputs), model_args=parsed_model_args(model_args), strict=strict)
+    return analyze(model, parsed_inputs(inputs), model_args=parsed_model_args(model_args), strict=strict, trace=trace)
 
 
 def _saved(name: str, options: bool) -> Report:

@@ -34,6 +34,9 @@ def build(model: str, graph: Graph, parameters: Parameters, compute: Compute) ->
         tree=tuple([(path, class_name, calls) for path, class_name, _, _, calls in graph.scopes]),
         param_dtypes=dict(parameters.by_dtype),
         graph=graph,
+        run_on=graph.real.inputs if graph.real is not None else "",
+        reads=graph.real.reads if graph.real is not None else 0,
+        examples=graph.examples,
     )  # fmt: skip
 
 
@@ -41,6 +44,7 @@ def _layers(graph: Graph, parameters: Parameters, compute: Compute) -> tuple[Lay
     """A row for each call that ran ops, is a leaf, or whose module holds parameters; then the uncalled modules."""
     scopes, values = graph.scopes, graph.values
     parents = {call.parent for call in graph.calls}
+    by_data = {graph.nodes[i].call for i in graph.real.nodes} if graph.real is not None else frozenset()
     rows: list[Layer] = []
     for index, (scope, _, nth, _, outputs) in enumerate(graph.calls):
         sums = compute.by_call.get(index)
@@ -54,7 +58,8 @@ def _layers(graph: Graph, parameters: Parameters, compute: Compute) -> tuple[Lay
             _layer((
                 path, class_name, compute.kinds.get(index, ""), nth + 1, calls,
                 tuple([values[v].shape for v in outputs]), owned.params, owned.trainable, owned.buffers,
-                sums.macs, sums.flops, sums.read, sums.written, "called", index in compute.unknown_calls,
+                sums.macs, sums.flops, sums.read, sums.written, "data" if index in by_data else "called",
+                index in compute.unknown_calls,
             ))
         )  # fmt: skip
     return (*rows, *_uncalled(graph, parameters))

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 SCHEMA = 1
-Status: TypeAlias = Literal["called", "used", "unused"]
+Status: TypeAlias = Literal["called", "used", "unused", "data"]
 Format: TypeAlias = Literal["rich", "markdown", "csv", "json", "html"]
 
 
@@ -30,7 +30,8 @@ class Layer(NamedTuple):
         params, trainable_params, buffers: held by the module itself; on its first call's row alone.
         macs, flops: exact.
         bytes_read, bytes_written: if each op read its inputs once and wrote its outputs once.
-        status: `called`; `used`: never called, but its parameters were read (as by a fused parent);
+        status: `called`; `data`: called, and its numbers follow from the values that the model was run on;
+            `used`: never called, but its parameters were read (as by a fused parent);
             `unused`: never called, nor its parameters read.
         unknown: whether it ran an op that has no rule, so that its numbers are lower bounds.
     """
@@ -142,6 +143,9 @@ class Report:
         unknown_places: op → path of the module in which it ran first.
         tree: path, class and calls of every module, in the model's own order.
         graph: what was recorded; None for a report that was read from a file.
+        run_on: of a run on values, where these came from; empty where there were none, as is the rule.
+        reads: how often that run's forward read a value that follows from the inputs.
+        examples: how many, where the inputs are a list of them; None where an axis tells.
     """
 
     model: str
@@ -154,10 +158,15 @@ class Report:
     tree: tuple[tuple[str, str, int], ...]
     param_dtypes: dict[str, int]
     graph: Graph | None = field(default=None, repr=False, compare=False)
+    run_on: str = ""
+    reads: int = 0
+    examples: int | None = None
 
     @property
     def batch(self) -> int | None:
-        """Number of examples that the numbers are for, by the first axis of the first input."""
+        """Number of examples that the numbers are for: of a list, or by the first axis of the first input."""
+        if self.examples is not None:
+            return self.examples
         return next((shape[0] for shape, _ in self.inputs if shape), None)
 
     @cached_property

@@ -161,7 +161,8 @@ class _Outline:
         if not unknown and not any(sums.values()):
             return None
         module = self.modules[paths[0]]
-        row = module._replace(class_name="", output_shapes=(), unknown=unknown, status="called", leaf=True, **sums)
+        status: Status = "data" if any(layer.status == "data" for layer in layers) else "called"
+        row = module._replace(class_name="", output_shapes=(), unknown=unknown, status=status, leaf=True, **sums)
         return Item(OWN, paths, _times(row, len(paths)), own=True)
 
     def _status(self, path: str) -> Status:
@@ -170,6 +171,8 @@ class _Outline:
         if module.calls or not below or path in self.layers:
             return module.status
         inside = {self._status(child) for child in below}
+        if "data" in inside:
+            return "data"
         if "called" in inside:
             return "called"
         return "used" if "used" in inside else "unused"

@@ -31,8 +31,8 @@ class Loaded:
         """The inputs that the source knows for the model that it built, or None."""
         return self.inputs if self.inputs_of is None else self.inputs_of(model)
 
-    def build(self, arguments: dict[str, Any]) -> Any:
-        """Call the factory under the `meta` device: the model has no weights.
+    def build(self, arguments: dict[str, Any], weights: bool = False) -> Any:
+        """Call the factory under the `meta` device: the model has no weights; or without, and it has its initial ones.
 
         Raises:
             SourceError: the factory raises, or returns no `nn.Module`.
@@ -40,9 +40,11 @@ class Loaded:
         from torch import nn
 
         from cnncost.frontends.torch.building import building
+        from cnncost.frontends.torch.guard import same_random_state
 
         try:
-            with importable(self.folder), building(), offline(self.spec) if self.library else nullcontext():
+            place = same_random_state() if weights else building()
+            with importable(self.folder), place, offline(self.spec) if self.library else nullcontext():
                 model = self.factory(**arguments)
         except SourceError:
             raise

@@ -2,14 +2,22 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from importlib import import_module
-from typing import Any, cast
+from typing import Any, Literal, TypeAlias, cast
 
-from cnncost.errors import CnncostError, InputError, SourceError
+from cnncost import units
+from cnncost.errors import CnncostError, DataDependentError, InputError, SourceError
 from cnncost.graph import Graph
 from cnncost.sources.loaded import Loaded, importable
+
+
+Trace: TypeAlias = Literal["static", "auto", "real"]
+_PART_OF_MEMORY = 0.6
+"""That weights may take for a run on values: activations need some, too."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,17 +29,44 @@ class Resolved:
     inputs: Any
     folder: str | None = None
     train: bool | None = None
+    with_weights: Callable[[], Any] | None = None
+    """Builds the model again, with weights, if `model` has none."""
 
-    def record(self) -> Graph:
-        """The Graph of one run. Raises CnncostError with the model's name in front."""
+    def record(self, trace: Trace = "static") -> Graph:
+        """The Graph of one run: on tensors without data, on values, or on values where that can't be done without.
+
+        Raises:
+            CnncostError: with the model's name in front.
+        """
         from cnncost.frontends.torch import record
 
         try:
             with importable(self.folder):
-                return record(self.model, self.inputs, train=self.train)
+                if trace == "real":
+                    return self._on_values()
+                try:
+                    return record(self.model, self.inputs, train=self.train)
+                except DataDependentError:
+                    if trace == "static":
+                        raise
+                    return self._on_values()
         except CnncostError as error:
             error.args = (f"{self.name}: {error.args[0]}", *error.args[1:])
             raise
+
+    def _on_values(self) -> Graph:
+        from cnncost.frontends.torch.real import record_real
+
+        if self.with_weights is None:
+            return record_real(self.model, self.inputs, train=self.train)
+        need = sum(parameter.numel() * parameter.element_size() for parameter in self.model.parameters())
+        has = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+        if need > _PART_OF_MEMORY * has:
+            raise InputError(
+                f"a run on values needs the weights, {units.data(need)}, and this machine has {units.data(has)} of "
+                "memory; give a smaller model with --model-args, or rewrite what reads values"
+            )
+        return record_real(self.with_weights(), self.inputs, train=self.train)
 
 
 def resolve(model: Any, inputs: Any, model_args: dict[str, Any] | None) -> Resolved:
@@ -53,7 +88,8 @@ def resolve(model: Any, inputs: Any, model_args: dict[str, Any] | None) -> Resol
     if given is None:
         raise InputError(f"{model}: no input given, and the source knows none; give one, for example 1x3x224x224")
     # Nothing differs in the counts, and batch norm in train mode refuses one value per channel.
-    return Resolved(model, built, given, loaded.folder, train=False)
+    again = partial(loaded.build, model_args or {}, weights=True)
+    return Resolved(model, built, given, loaded.folder, train=False, with_weights=again)
 
 
 _LIBRARIES = {"timm:": "timm", "torchvision:": "torchvision", "hf:": "transformers"}

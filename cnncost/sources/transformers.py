@@ -104,17 +104,27 @@ def _unknown(spec: str, name: str, known: list[str]) -> str:
 
 
 def _set(config: Any, arguments: dict[str, Any]) -> None:
-    """Change fields of a configuration. Raises ValueError for one that it doesn't have: it would do nothing."""
+    """Change fields of a configuration; a dict changes those of a part of it.
+
+    Raises:
+        ValueError: it has no such field, which then would do nothing.
+    """
     for name, value in arguments.items():
         if not hasattr(config, name):
             near = suggestion(name, config.to_dict())
             raise ValueError(f"{type(config).__name__} has no field {name}{near}")
-        setattr(config, name, value)
+        part = getattr(config, name)
+        if isinstance(value, dict) and hasattr(part, "to_dict"):
+            _set(part, value)
+        else:
+            setattr(config, name, value)
 
 
 def _model(transformers: Any, config: Any, kind: Any) -> Any:
     if kind is not None:
         return kind._from_config(config)
+    if not config.architectures:
+        config.architectures = []  # some of the classes to ask go through them
     for auto in _AUTO:
         mapping = getattr(transformers, auto)._model_mapping
         if type(config) in mapping:

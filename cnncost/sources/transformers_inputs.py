@@ -9,6 +9,8 @@ import inspect
 from collections.abc import Callable
 from typing import Any, TypeAlias
 
+from cnncost.sources.transformers_images import patches, with_image
+
 TOKENS = 128
 """Length of a text, unless the model takes no more than fewer."""
 SECOND = 16_000
@@ -26,9 +28,13 @@ def inputs_of(model: Any) -> dict[str, Any]:
     names = [main, *(name for name in _TOGETHER if name in taken and name != main)]
     if getattr(config, "is_encoder_decoder", False) and "decoder_input_ids" in taken:
         names.append("decoder_input_ids")
-    required = [n for n, p in taken.items() if p.default is p.empty and p.kind is p.POSITIONAL_OR_KEYWORD]
-    names.extend(name for name in required if name not in names and name in _MAKERS)
-    return {name: made for name in names if (made := _MAKERS[name](config)) is not None}
+    names.extend(n for n, p in taken.items() if p.default is p.empty and n not in names and n in _MAKERS)
+    made = {name: value for name in names if (value := _MAKERS[name](config)) is not None}
+    if "pixel_values" in taken and "input_ids" in made:
+        made.update(with_image(config, made["input_ids"], _image(config)))
+    elif "spatial_shapes" in taken:
+        made.update(patches(config))
+    return made
 
 
 def _part(config: Any, *names: str) -> Any:
@@ -72,8 +78,8 @@ def _image(config: Any) -> tuple[int, ...]:
     vision = _part(config, "vision_config", "backbone_config", "encoder")
     channels = _first(vision, "num_channels", "in_channels", "in_chans", default=3)
     height, width = _side(vision if _first(vision, "image_size", "img_size") is not None else config)
-    frames = _first(config, "num_frames", "frames_per_clip")
-    if frames is not None and not hasattr(config, "vision_config"):
+    frames = _first(config, "num_frames", "frames_per_clip", default=_first(vision, "num_frames"))
+    if frames is not None:
         return (1, int(frames), channels, height, width)
     return (1, channels, height, width)
 
@@ -104,8 +110,23 @@ def _sound(config: Any) -> tuple[int, ...]:
 
 
 def _series(config: Any) -> tuple[int, ...]:
-    """1×T×C."""
-    return (1, config.context_length, _first(config, "num_input_channels", "input_size", default=1))
+    """1×T×C; 1×T for models of one series."""
+    channels = _first(config, "num_input_channels", "input_size")
+    return (1, config.context_length) if channels is None else (1, config.context_length, channels)
+
+
+def _series_padding(config: Any) -> Any:
+    """1×T of int64: nothing is padded."""
+    import torch
+
+    return torch.zeros((1, config.context_length), dtype=torch.int64)
+
+
+def _frequency(config: Any) -> Any:  # noqa: ARG001  # as all makers
+    """1×1 of int64: high."""
+    import torch
+
+    return torch.zeros((1, 1), dtype=torch.int64)
 
 
 def _boxes(config: Any) -> Any:
@@ -118,6 +139,7 @@ def _boxes(config: Any) -> Any:
 _MAKERS: dict[str, Maker] = {
     "input_ids": _tokens, "decoder_input_ids": _tokens, "pixel_values": _image, "pixel_values_videos": _clip,
     "input_features": _mel, "input_values": _sound, "past_values": _series, "bbox": _boxes,
+    "past_values_padding": _series_padding, "freq": _frequency,
 }  # fmt: skip
 _TOGETHER = ("bbox",)
 """Taken whenever forward knows them."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 ZOOS = ("timm", "torchvision", "transformers")
 
@@ -17,8 +17,8 @@ ARCHITECTURES = {
     """,
     "encoder-decoder": "t5 mt5 bart mbart pegasus blenderbot m2m_100 marian longt5 led prophetnet umt5",
     "mixture of experts": """
-        mixtral qwen2_moe qwen3_moe olmoe phimoe deepseek_v2 deepseek_v3 gpt_oss granitemoe dbrx jetmoe
-        switch_transformers
+        mixtral qwen2_moe qwen3_moe olmoe phimoe deepseek_v2 deepseek_v3 gpt_oss granitemoe ernie4_5_moe glm4_moe
+        minimax jetmoe switch_transformers
     """,
     "state space": "mamba mamba2 falcon_mamba recurrent_gemma rwkv jamba bamba zamba xlstm",
     "vision": """
@@ -32,11 +32,26 @@ ARCHITECTURES = {
     """,
     "multimodal": """
         clip siglip siglip2 blip git vilt chinese_clip altclip align clipseg owlvit groupvit xclip flava llava
-        qwen2_vl paligemma idefics3 internvl
+        qwen2_vl qwen2_5_vl paligemma gemma3 internvl idefics3_vision
     """,
     "time series": "patchtst patchtsmixer timesfm",
 }  # fmt: skip
 """By what they are; each is the architecture's own default configuration."""
+
+
+ARGUMENTS: dict[str, dict[str, Any]] = {
+    "hf:esm": {"vocab_size": 33, "pad_token_id": 1},
+    "hf:nemotron": {"num_key_value_heads": 48},
+    "hf:deepseek_v2": {"num_experts_per_tok": 6},
+    "hf:bamba": {"attn_layer_indices": [9, 18, 27]},
+    "hf:qwen2_vl": {"vision_config": {"hidden_size": 8192}},
+    "hf:qwen2_5_vl": {"vision_config": {"out_hidden_size": 8192}},
+    "hf:gemma3": {"vision_config": {"image_size": 896, "patch_size": 14}},
+    "hf:jetmoe": {"num_hidden_layers": 2},
+    "torchvision:quantized_inception_v3": {"aux_logits": True},
+}
+"""Where a default configuration lacks a figure, or its parts don't fit; where weights are needed that would not fit
+into memory; and where a published count is of the model with its auxiliary classifier."""
 
 
 class Entry(NamedTuple):
@@ -56,6 +71,11 @@ class Entry(NamedTuple):
     weights: str = ""
     params: int | None = None
     giga_macs: float | None = None
+
+    @property
+    def arguments(self) -> dict[str, Any]:
+        """For the model's factory."""
+        return {**({"weights": self.weights} if self.weights else {}), **ARGUMENTS.get(self.model, {})}
 
     @property
     def key(self) -> str:

@@ -57,12 +57,11 @@ def _measured(
     from cnncost.sources.resolve import resolve
     from cnncost.verify.copies import unfused
 
-    arguments = {"weights": entry.weights} if entry.weights else {}
     begun = time.process_time()
-    resolved = resolve(entry.model, None, arguments)
+    resolved = resolve(entry.model, None, entry.arguments)
     built = time.process_time()
     with unfused():  # as the counter has to see it; the counts are the same
-        graph = resolved.record()
+        graph = resolved.record("auto")
     report = build(entry.model, graph, parameters(graph), compute(graph))
     done = time.process_time()
     totals = report.totals
@@ -70,13 +69,14 @@ def _measured(
         input="; ".join(f"{'x'.join(map(str, shape))}:{dtype}" for shape, dtype in report.inputs),
         params_found=totals.params, macs=totals.macs, flops=totals.flops, ops=totals.ops,
         unknown=" ".join(f"{op}×{n}" for op, n in report.unknown.items()),
-        trace=getattr(report, "trace", ""),
+        trace="real" if graph.real is not None else "static",
         build_seconds=round(built - begun, 4), seconds=round(done - built, 4),
     )  # fmt: skip
     row["activated_params"] = activated(graph)
     if row["trace"] == "real":
         return row, None
-    counted = counted or _counted(resolved)
+    if counted is None or counted["input"] != row["input"]:
+        counted = {**_counted(resolved), "input": row["input"]}
     row.update(_compared(counted, graph))
     return row, counted
 

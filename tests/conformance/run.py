@@ -94,7 +94,7 @@ def rows(found: list[Entry], options: argparse.Namespace) -> Iterator[dict[str, 
         task = progress.add_task("models", total=len(found), completed=len(found) - len(missing))
         for entry, row, counted in crew.work(missing, counter.found):
             progress.update(task, description=entry.key, advance=1)
-            if counted is not None and entry.key not in counter.found:
+            if counted is not None and counted != counter.found.get(entry.key):
                 counter.add(entry.key, counted)
             kept.add(entry.key, row)
             for problem in problems(row):

@@ -105,6 +105,7 @@ def _record(originals: list[tuple[str, nn.Module]], inputs: Inputs, how: _How) -
             raise explain_failure(error, tracker, inputs) from error
     scopes, calls = tracker.finish()
     storages = ledger.storages()  # while the outputs are alive
-    graph = Graph(tuple(ledger.values), tuple(recorder.nodes), scopes, calls, storages, given, outputs)
+    graph = Graph(tuple(ledger.values), tuple(recorder.nodes), scopes, calls, storages, given, outputs,
+                  examples=inputs.examples)  # fmt: skip
     del result, recorder, tracker, ledger  # the books are as large as the Graph: one of them at a time
     return verify(graph)

@@ -70,15 +70,21 @@ class Tracker:
         """The module path of a call."""
         return self.scopes[self._begun[call][0]].path if self._begun else ""
 
+    def inputs_of(self, call: int) -> tuple[int, ...]:
+        """The values that went into a call."""
+        return self._begun[call][3] if self._begun else ()
+
     @contextmanager
     def tracking(self) -> Iterator[None]:
         """While it lasts, module calls are recorded, and literal tensors keep values. Other threads pass through."""
         call, tensor, as_tensor = nn.Module.__call__, torch.tensor, torch.as_tensor
         nn.Module.__call__ = self._wrapped(call)  # type: ignore[method-assign]  # put back below
         torch.tensor, torch.as_tensor = self._literal(tensor), self._literal(as_tensor)
+        torch.Tensor.__getitem__ = _picked(torch.Tensor.__getitem__)  # type: ignore[method-assign,assignment]  # as above
         try:
             yield
         finally:
+            del torch.Tensor.__getitem__  # the base class's is seen again
             nn.Module.__call__ = call  # type: ignore[method-assign]  # as it was
             torch.tensor, torch.as_tensor = tensor, as_tensor
 
@@ -159,6 +165,24 @@ class Tracker:
         if is_dataclass(result) and not isinstance(result, type):
             return self.values(vars(result)) if hasattr(result, "__dict__") else ()
         return ()
+
+
+def _picked(original: Callable[..., Any]) -> Callable[..., Any]:
+    """`x[:, [-1, 0]]`: torch makes a tensor of the list out of the dispatcher's sight, so that its values would be lost."""
+
+    def __getitem__(x: torch.Tensor, key: Any) -> Any:  # noqa: N807  # takes the method's place
+        if type(key) is list:
+            key = _indices(key, x)
+        elif type(key) is tuple and list in map(type, key):
+            key = tuple([_indices(k, x) if type(k) is list else k for k in key])
+        return original(x, key)
+
+    return __getitem__
+
+
+def _indices(key: list[Any], x: torch.Tensor) -> Any:
+    """A list of whole numbers as a tensor with these values; others as they are."""
+    return torch.tensor(key, device=x.device) if key and all(type(k) is int for k in key) else key
 
 
 def _finished(result: Any) -> Any:
