@@ -46,8 +46,8 @@ def explain_failure(error: BaseException, tracker: Tracker, inputs: Inputs) -> C
         return DataDependentError(
             f"{place}{at}: forward reads the values of a tensor ({text}), and a static analysis has none; "
             "expected control flow and shapes that follow from shapes alone; give the tensor that is read as an "
-            "integer tensor with its values in `inputs`, make it a constant of the model, or have forward run on values: "
-            "trace='real' (--trace real)",
+            "integer tensor with its values in `inputs`, or make it a constant of the model; or have forward run on "
+            "values: trace='real' (--trace real)",
             path,
         )
     given = _described([*inputs.args, *inputs.kwargs.values()])

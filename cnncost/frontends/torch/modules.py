@@ -80,11 +80,15 @@ class Tracker:
         call, tensor, as_tensor = nn.Module.__call__, torch.tensor, torch.as_tensor
         nn.Module.__call__ = self._wrapped(call)  # type: ignore[method-assign]  # put back below
         torch.tensor, torch.as_tensor = self._literal(tensor), self._literal(as_tensor)
+        own = vars(torch.Tensor).get("__getitem__")  # of an analysis that this one runs inside of; else inherited
         torch.Tensor.__getitem__ = _picked(torch.Tensor.__getitem__)  # type: ignore[method-assign,assignment]  # as above
         try:
             yield
         finally:
-            del torch.Tensor.__getitem__  # the base class's is seen again
+            if own is None:
+                del torch.Tensor.__getitem__
+            else:
+                torch.Tensor.__getitem__ = own  # type: ignore[method-assign]  # as it was
             nn.Module.__call__ = call  # type: ignore[method-assign]  # as it was
             torch.tensor, torch.as_tensor = tensor, as_tensor
 
@@ -93,6 +97,8 @@ class Tracker:
         thread, recorder = self._thread, self.recorder
 
         def made(data: Any, *args: Any, **kwargs: Any) -> torch.Tensor:
+            if type(data) in (list, tuple) and get_ident() == thread:
+                data = _numbers(data)
             result = original(data, *args, **kwargs)
             if get_ident() == thread and result.is_meta and not isinstance(data, torch.Tensor):
                 recorder.meet_literal(result, original(data, dtype=result.dtype, device="cpu"))
@@ -165,6 +171,13 @@ class Tracker:
         if is_dataclass(result) and not isinstance(result, type):
             return self.values(vars(result)) if hasattr(result, "__dict__") else ()
         return ()
+
+
+def _numbers(data: Any) -> Any:
+    """Scalar tensors in a literal as their values, which torch would ask those without data for in vain."""
+    if type(data) in (list, tuple):
+        return type(data)([_numbers(item) for item in data])
+    return data.item() if isinstance(data, torch.Tensor) and data.is_meta and not data.dim() else data
 
 
 def _picked(original: Callable[..., Any]) -> Callable[..., Any]:

@@ -146,7 +146,11 @@ class Recorder(TorchDispatchMode):
         """A node that brings a tensor up to date with a write through another view of its storage."""
         ledger = self.ledger
         writer = old.block.writer
+        if tensor.is_meta and old.block.born is None:
+            old.block.real = False  # the user's values, of which the write has seen a copy
         new = ledger.add_view(tensor, old.block)
+        if tensor.is_meta and new.sig.real and old.data is not None:
+            new = ledger.attach(tensor, old.data)
         types = (old.sig.type, ledger.values[writer].type)
         self._append(_layout("after_write", types, new.sig.type), (old.value, writer), (new.value,), "after_write")
         return new

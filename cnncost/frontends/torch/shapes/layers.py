@@ -183,6 +183,18 @@ def _recurrent(a: dict[str, Any]) -> list[Output] | None:
 def _grouped_product(a: dict[str, Any]) -> list[Output] | None:
     """A row for each row of `self` (its groups are of unknown sizes); torch's own kernel for shapes knows bfloat16 only."""
     x, w = a["self"], a["mat2"]
-    if (x.dim(), w.dim()) != (2, 3) or x.shape[1] != w.shape[1] or x.dtype != w.dtype or a["bias"] is not None:
+    fits = (x.dim(), w.dim()) == (2, 3) and x.shape[1] == w.shape[1] and x.dtype == w.dtype and x.dtype in _GROUPED
+    if not fits or a["bias"] is not None or a["offs"] is None or a["offs"].dtype != torch.int32:
+        return None
+    if tuple(a["offs"].shape) != w.shape[:1] or not (_in_steps(x) and _in_steps(w)):
         return None
     return [packed((x.shape[0], w.shape[2]), a["out_dtype"] or x.dtype)]
+
+
+_GROUPED = (torch.float32, torch.bfloat16, torch.float16)
+
+
+def _in_steps(tensor: torch.Tensor) -> bool:
+    """Rows or columns without gaps, that begin at multiples of 16 bytes: what grouped products ask for."""
+    inner, outer = sorted(tensor.stride()[-2:])
+    return inner == 1 and outer * tensor.element_size() % 16 == 0
