@@ -8,13 +8,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from cnncost.errors import CnncostError, UnknownOpError
+from cnncost.errors import CnncostError, InputError, UnknownOpError
 from cnncost.garbage import no_collection
 from cnncost.graph import Graph
 from cnncost.passes.compute import compute
 from cnncost.passes.parameters import parameters
 from cnncost.report.build import build
 from cnncost.report.model import Report
+from cnncost.sources.saved import is_saved
+from cnncost.sources.saved import load as load_saved
 
 if TYPE_CHECKING:
     from torch import nn
@@ -35,7 +37,8 @@ def analyze(
 
     Args:
         model: an `nn.Module` (not changed, its weights not touched), a specification such as `"lenet5"`,
-            `"package.module:factory"` or `"net.py:Net"`, or a recorded Graph.
+            `"net.py:Net"`, `"timm:convnext_tiny"`, `"torchvision:resnet50"`, `"hf:bert"` or `"program.pt2"`, a saved
+            report, or a recorded Graph.
         inputs: what forward takes: tensors, shapes such as `(1, 3, 224, 224)` or `"1x3x224x224"` or
             `"1x128:int64"`, a tuple of these, a dict of keyword arguments, nested as forward wants them. A model
             from the zoo knows its own.
@@ -53,6 +56,10 @@ def analyze(
         CnncostError: the model can't be found, built or run; the message says where and what to do.
         UnknownOpError: `strict`, and an op has no rule.
     """
+    if isinstance(model, str) and is_saved(model):
+        if inputs is not None or model_args:
+            raise InputError(f"{model}: a saved report is of the inputs that it was made for; give none")
+        return load_saved(model)
     with no_collection():
         if isinstance(model, Graph):
             graph, called = model, name or "graph"

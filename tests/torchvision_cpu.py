@@ -1,4 +1,4 @@
-"""Torchvision beside a torch that its compiled part does not fit. Import this before torchvision.
+"""Torchvision beside a torch that its compiled part does not fit. `install()` comes before torchvision.
 
 The wheels on PyPI are compiled for CUDA, and their library does not load beside a CPU-only torch. Torchvision then
 fails on import, for it describes the shapes of ops that nobody has defined. Where its library loads, nothing is
@@ -12,7 +12,7 @@ import importlib.util
 from pathlib import Path
 
 import torch
-from torch.nn import functional as F  # noqa: N812  # as everywhere
+from torch.nn import functional as F  # as everywhere
 
 _POOLED = "float spatial_scale, SymInt pooled_height, SymInt pooled_width"
 _SOURCE = "SymInt batch_size, SymInt channels, SymInt height, SymInt width"
@@ -109,9 +109,7 @@ def roi_align(
     return torch.cat([_aligned(x[int(roi[0])], roi[1:] * scale, (height, width), ratio, aligned) for roi in rois])
 
 
-def _aligned(
-    image: torch.Tensor, box: torch.Tensor, size: tuple[int, int], ratio: int, aligned: bool
-) -> torch.Tensor:
+def _aligned(image: torch.Tensor, box: torch.Tensor, size: tuple[int, int], ratio: int, aligned: bool) -> torch.Tensor:
     offset = 0.5 if aligned else 0.0
     points = []
     for axis, bins in ((1, size[0]), (0, size[1])):  # y, then x
@@ -155,7 +153,9 @@ def deform_conv2d(
     p, q = offset.shape[-2:]
     taps = kernel_h * kernel_w
     moved = offset.view(n, offset_groups, taps, 2, p, q)
-    tap_y, tap_x = (t.reshape(-1, 1, 1) for t in torch.meshgrid(torch.arange(kernel_h), torch.arange(kernel_w), indexing="ij"))
+    tap_y, tap_x = (
+        t.reshape(-1, 1, 1) for t in torch.meshgrid(torch.arange(kernel_h), torch.arange(kernel_w), indexing="ij")
+    )
     ys = moved[:, :, :, 0] + tap_y * dilation_h - pad_h + torch.arange(p).view(-1, 1) * stride_h
     xs = moved[:, :, :, 1] + tap_x * dilation_w - pad_w + torch.arange(q).view(1, -1) * stride_w
     grid = torch.stack(((2 * xs + 1) / w - 1, (2 * ys + 1) / h - 1), -1).view(n * offset_groups, taps * p, q, 2)
@@ -167,6 +167,3 @@ def deform_conv2d(
     columns = sampled.reshape(n, groups, per_group * taps, p * q)
     out = torch.einsum("gkt,ngtp->ngkp", weight.reshape(groups, k // groups, per_group * taps), columns)
     return out.reshape(n, k, p, q) + bias.view(1, -1, 1, 1)
-
-
-install()

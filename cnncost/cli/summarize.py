@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import sys
-from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
 import click
@@ -50,8 +49,8 @@ if TYPE_CHECKING:
 @click.option("-o", "--output", metavar="FILE", help="Write to a file: .md, .csv, .json or .html.")
 @click.option("--explain", "path", metavar="PATH", help="Tell how the numbers of one module come about.")
 def command(
-    model: str, inputs: tuple[str, ...], model_args: tuple[str, ...], strict: bool, trace: Trace, by: By | None, depth: int | None,
-    wanted: Format | None, output: str | None, path: str | None,
+    model: str, inputs: tuple[str, ...], model_args: tuple[str, ...], strict: bool, trace: Trace,
+    by: By | None, depth: int | None, wanted: Format | None, output: str | None, path: str | None,
 ) -> None:  # fmt: skip
     """Parameters, MACs and FLOPs of MODEL, exact, by modules, layers or ops.
 
@@ -95,26 +94,15 @@ def _check_view(form: Format, by: By | None, depth: int | None, path: str | None
 def _report(
     model: str, inputs: tuple[str, ...], model_args: tuple[str, ...], strict: bool, trace: Trace
 ) -> Report:  # fmt: skip
-    if model.endswith(".json"):
-        return _saved(model, bool(inputs or model_args or strict))
+    from cnncost.sources.saved import is_saved, load
+
+    if is_saved(model):
+        if inputs or model_args or strict:
+            raise click.UsageError(f"{model} is a saved report; --input, --model-args and --strict are for models")
+        return load(model)
     from cnncost.analysis import analyze
 
     return analyze(model, parsed_inputs(inputs), model_args=parsed_model_args(model_args), strict=strict, trace=trace)
-
-
-def _saved(name: str, options: bool) -> Report:
-    from cnncost.errors import CnncostError, SourceError
-    from cnncost.report.json_format import from_json
-
-    if options:
-        raise click.UsageError(f"{name} is a saved report; --input, --model-args and --strict are for models")
-    try:
-        return from_json(Path(name).read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError) as error:
-        reason = error.strerror if isinstance(error, OSError) else "not text"
-        raise SourceError(f"{name}: can't be read: {reason}; expected a report saved by cnncost") from None
-    except CnncostError as error:
-        raise SourceError(f"{name}: {error}") from None
 
 
 def _rendered(report: Report, form: Format, by: By | None, depth: int | None) -> str:

@@ -4,6 +4,6 @@ from cnncost.ops import attention, conv, detection, layout, matmul, norm, pointw
 from cnncost.ops.registry import Cost, Term, cost, cost_of, flops, kinds, macs, rule, rule_doc
 
 __all__ = [
-    "Cost", "Term", "attention", "conv", "cost", "cost_of", "detection", "flops", "kinds", "layout", "macs", "matmul", "norm",
-    "pointwise", "pool", "recurrent", "reduce", "rule", "rule_doc",
+    "Cost", "Term", "attention", "conv", "cost", "cost_of", "detection", "flops", "kinds", "layout", "macs", "matmul",
+    "norm", "pointwise", "pool", "recurrent", "reduce", "rule", "rule_doc",
 ]  # fmt: skip

@@ -109,7 +109,8 @@ _COMPUTED = (
 )  # fmt: skip
 _STATUS = Column(
     "status", "status",
-    "called; data: called, its numbers follow from values; used: not called, but its parameters are read; unused", "text",
+    "called; data: called, its numbers follow from values; used: not called, but its parameters are read; unused",
+    "text",
 )  # fmt: skip
 _UNKNOWN = Column("unknown", "unknown", "whether it ran an op without a rule: its numbers are lower bounds", "flag")
 

@@ -126,5 +126,6 @@ def _within(path: str, above: str) -> bool:
 def note(row: Row) -> str:
     """What is to be said of a module beside its name: several calls, or none; with a blank before it."""
     told = _NOTES.get(getattr(row, "status", ""), "")
-    several = isinstance(row, Module) and row.status in {"called", "data"} and row.calls > 1
-    return f" ({row.calls} calls){told}" if several else told
+    if isinstance(row, Module) and row.status in {"called", "data"} and row.calls > 1:
+        return f" ({row.calls} calls){told}"
+    return told

@@ -32,7 +32,8 @@ def module_tree(report: Report) -> tuple[Module, ...]:
         rows.append(
             Module(
                 path, class_name, depth, calls, own[-1].output_shapes if own else (), params, trainable, buffers,
-                macs, flops, read, written, "data" if path in by_data else _status(own, calls), unknown.get(path, False), path not in parents,
+                macs, flops, read, written, "data" if path in by_data else _status(own, calls),
+                unknown.get(path, False), path not in parents,
             )
         )  # fmt: skip
     return tuple(rows)

@@ -14,7 +14,6 @@ from cnncost.errors import CnncostError, DataDependentError, InputError, SourceE
 from cnncost.graph import Graph
 from cnncost.sources.loaded import Loaded, importable
 
-
 Trace: TypeAlias = Literal["static", "auto", "real"]
 _PART_OF_MEMORY = 0.6
 """That weights may take for a run on values: activations need some, too."""

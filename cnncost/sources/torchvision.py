@@ -94,8 +94,10 @@ def _nothing_loaded() -> Iterator[None]:
     def put_in(module: Any, state: Any, *args: Any, **kwargs: Any) -> Any:
         return None if state is nothing else put(module, state, *args, **kwargs)
 
-    WeightsEnum.get_state_dict, nn.Module.load_state_dict = fetched, put_in  # type: ignore[method-assign]  # put back
+    WeightsEnum.get_state_dict = fetched
+    nn.Module.load_state_dict = put_in  # type: ignore[assignment,method-assign]  # put back
     try:
         yield
     finally:
-        WeightsEnum.get_state_dict, nn.Module.load_state_dict = fetch, put  # type: ignore[method-assign]
+        WeightsEnum.get_state_dict = fetch
+        nn.Module.load_state_dict = put  # type: ignore[method-assign]  # as it was

@@ -46,7 +46,9 @@ def _from_file(spec: str, name: str, transformers: Any) -> Any:
     path = Path(name) / "config.json" if Path(name).is_dir() else Path(name)
     if not path.is_file():
         if Path(name).is_dir():
-            raise SourceError(f"{spec}: the folder has no config.json; expected a configuration as Transformers saves it")
+            raise SourceError(
+                f"{spec}: the folder has no config.json; expected a configuration as Transformers saves it"
+            )
         return None
     try:
         fields = json.loads(path.read_text(encoding="utf-8"))

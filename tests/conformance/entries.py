@@ -22,8 +22,8 @@ ARCHITECTURES = {
     """,
     "state space": "mamba mamba2 falcon_mamba recurrent_gemma rwkv jamba bamba zamba xlstm",
     "vision": """
-        vit deit beit swin swinv2 convnext convnextv2 dinov2 dinov3_vit hiera ijepa vit_mae vit_msn pvt pvt_v2 poolformer
-        mobilevit mobilenet_v2 resnet regnet efficientnet levit focalnet cvt bit segformer dpt detr yolos
+        vit deit beit swin swinv2 convnext convnextv2 dinov2 dinov3_vit hiera ijepa vit_mae vit_msn pvt pvt_v2
+        poolformer mobilevit mobilenet_v2 resnet regnet efficientnet levit focalnet cvt bit segformer dpt detr yolos
         conditional_detr videomae vivit timesformer vjepa2 depth_anything glpn swiftformer
     """,
     "audio": """

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import importlib.util
+import importlib
 import json
 import sys
 import time
@@ -31,7 +31,7 @@ def prepare() -> None:
 
 def _torchvision_ready() -> None:
     sys.path.insert(0, str(Path(__file__).parent.parent))
-    importlib.import_module("torchvision_cpu")
+    importlib.import_module("torchvision_cpu").install()
 
 
 def measured(entry: Entry, counted: dict[str, Any] | None) -> tuple[dict[str, Any], dict[str, Any] | None]:

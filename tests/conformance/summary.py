@@ -70,7 +70,8 @@ def page(rows: list[dict[str, Any]], versions: dict[str, str], code: str) -> str
         "tensors without data, with each difference explained by op kind, and the figures that torchvision publishes "
         "(`num_params`, `_ops`).",
         "",
-        f"`python tests/conformance/run.py` · code {code} · " + ", ".join(f"{k} {v}" for k, v in versions.items())
+        f"`python tests/conformance/run.py` · code {code} · "
+        + ", ".join(f"{k} {v}" for k, v in versions.items())
         + f" · Python {platform.python_version()}, {platform.machine()}, one thread a process, CPU seconds",
         "",
         *_totals(rows),
@@ -124,17 +125,27 @@ def _differences(rows: list[dict[str, Any]]) -> list[str]:
     ]
     untracked = sum(bool(row.get("counter_untracked")) for row in counted)
     if untracked:
-        lines += ["", f"In {untracked} models its own module tracker fails with an AssertionError; it was left out there."]
+        lines += [
+            "",
+            f"In {untracked} models its own module tracker fails with an AssertionError; it was left out there.",
+        ]
     return lines
 
 
 def _speed(rows: list[dict[str, Any]]) -> list[str]:
-    lines = ["| zoo | models | building, s | analysis, s | FlopCounterMode, s | ratio |", "|---|---:|---:|---:|---:|---:|"]
+    lines = [
+        "| zoo | models | building, s | analysis, s | FlopCounterMode, s | ratio |",
+        "|---|---:|---:|---:|---:|---:|",
+    ]
     for zoo in dict.fromkeys(row["zoo"] for row in rows):
-        mine = [row for row in rows if row["zoo"] == zoo and row.get("counter_seconds") and not row.get("counter_failure")]
+        mine = [
+            row for row in rows if row["zoo"] == zoo and row.get("counter_seconds") and not row.get("counter_failure")
+        ]
         if not mine:
             continue
-        build, ours, theirs = (sum(row[name] for row in mine) for name in ("build_seconds", "seconds", "counter_seconds"))
+        build, ours, theirs = (
+            sum(row[name] for row in mine) for name in ("build_seconds", "seconds", "counter_seconds")
+        )
         lines.append(f"| {zoo} | {len(mine)} | {build:.0f} | {ours:.0f} | {theirs:.0f} | {theirs / ours:.1f}× |")
     return lines
 
@@ -142,7 +153,9 @@ def _speed(rows: list[dict[str, Any]]) -> list[str]:
 def _exceptions(rows: list[dict[str, Any]]) -> list[str]:
     wrong = [(f"{row['model']} {row['weights']}".strip(), problem) for row in rows for problem in problems(row)]
     failed = [
-        (f"{row['model']} {row['weights']}".strip(), row["counter_failure"]) for row in rows if row.get("counter_failure")
+        (f"{row['model']} {row['weights']}".strip(), row["counter_failure"])
+        for row in rows
+        if row.get("counter_failure")
     ]
     lines = ["Not analyzed, or not as expected:" if wrong else "All were analyzed, and all is as expected.", ""]
     lines += [f"- `{name}`: {problem}" for name, problem in wrong]

@@ -360,7 +360,11 @@ def test_grouped_products(data, rows, wide, out, columns):
     groups = data.draw(st.integers(1, 3))
     step = _mostly(data.draw, 4, 3)  # four float32 are the 16 bytes at which a row has to begin
     x = _tensor(data.draw, rows, step * wide)
-    w = _tensor(data.draw, groups, step * out, step * wide).mT if columns else _tensor(data.draw, groups, step * wide, step * out)
+    w = (
+        _tensor(data.draw, groups, step * out, step * wide).mT
+        if columns
+        else _tensor(data.draw, groups, step * wide, step * out)
+    )
     ends = torch.full((_mostly(data.draw, groups, groups + 1),), rows, dtype=torch.int32)
     _check(aten._grouped_mm.default, x, w, ends)
 

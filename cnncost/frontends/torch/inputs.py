@@ -33,8 +33,9 @@ class Inputs:
     def examples(self) -> int | None:
         """How many examples there are, where they are a list of tensors; None where an axis tells."""
         first = next(iter(self.args or self.kwargs.values()), None)
-        is_list = type(first) is list and bool(first) and all(isinstance(item, torch.Tensor) for item in first)
-        return len(first) if is_list else None
+        if not isinstance(first, list) or not first or not all(isinstance(item, torch.Tensor) for item in first):
+            return None
+        return len(first)
 
     def tensors(self) -> Iterator[torch.Tensor]:
         """All tensors, in order, each once."""
@@ -79,7 +80,7 @@ def prepare(inputs: Any, model: nn.Module) -> Inputs:
 
 
 class _Maker:
-    """Makes arguments of what the user gave; `data` collects the values of small integer tensors, `given` all that had some."""
+    """Makes arguments of what the user gave; `data` collects the values of small integer tensors, `given` all tensors."""
 
     def __init__(self, dtype: torch.dtype) -> None:
         self.dtype = dtype

@@ -81,7 +81,7 @@ class Tracker:
         nn.Module.__call__ = self._wrapped(call)  # type: ignore[method-assign]  # put back below
         torch.tensor, torch.as_tensor = self._literal(tensor), self._literal(as_tensor)
         own = vars(torch.Tensor).get("__getitem__")  # of an analysis that this one runs inside of; else inherited
-        torch.Tensor.__getitem__ = _picked(torch.Tensor.__getitem__)  # type: ignore[method-assign,assignment]  # as above
+        torch.Tensor.__getitem__ = _picked(torch.Tensor.__getitem__)  # type: ignore[method-assign]  # as above
         try:
             yield
         finally:
@@ -181,7 +181,7 @@ def _numbers(data: Any) -> Any:
 
 
 def _picked(original: Callable[..., Any]) -> Callable[..., Any]:
-    """`x[:, [-1, 0]]`: torch makes a tensor of the list out of the dispatcher's sight, so that its values would be lost."""
+    """`x[:, [-1, 0]]`: torch makes a tensor of the list out of the dispatcher's sight: its values would be lost."""
 
     def __getitem__(x: torch.Tensor, key: Any) -> Any:  # noqa: N807  # takes the method's place
         if type(key) is list:

@@ -181,7 +181,7 @@ def _recurrent(a: dict[str, Any]) -> list[Output] | None:
 
 @shapes("_grouped_mm")
 def _grouped_product(a: dict[str, Any]) -> list[Output] | None:
-    """A row for each row of `self` (its groups are of unknown sizes); torch's own kernel for shapes knows bfloat16 only."""
+    """A row for each row of `self` (its groups are of unknown sizes); torch's kernel for shapes knows only bfloat16."""
     x, w = a["self"], a["mat2"]
     fits = (x.dim(), w.dim()) == (2, 3) and x.shape[1] == w.shape[1] and x.dtype == w.dtype and x.dtype in _GROUPED
     if not fits or a["bias"] is not None or a["offs"] is None or a["offs"].dtype != torch.int32:
