@@ -18,6 +18,8 @@ from cnncost.errors import InputError
 from cnncost.frontends.torch import memo as memos
 from cnncost.frontends.torch.diagnose import explain_failure
 from cnncost.frontends.torch.guard import quiet_torch, same_random_state
+from cnncost.frontends.torch.higher_order import is_higher_order
+from cnncost.frontends.torch.higher_order import run as run_higher_order
 from cnncost.frontends.torch.inputs import Inputs, prepare
 from cnncost.frontends.torch.lowering import is_known
 from cnncost.frontends.torch.modules import Tracker, walk
@@ -63,6 +65,8 @@ class RealRecorder(Recorder):
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         kwargs = kwargs or {}
+        if is_higher_order(func):
+            return run_higher_order(self, func, args, kwargs)
         found: Found = []
         self._scan(args, [], found)
         self._scan(kwargs.values(), [], found)
@@ -101,7 +105,7 @@ class RealRecorder(Recorder):
             self._extents.setdefault(self.call, set()).update(values[o].shape[0] for o in sized)
 
     def _sized_in_call(self, outputs: tuple[int, ...]) -> bool:
-        """Whether something new is as long as what in this call has a size that hangs on values: `zeros(len(boxes))`."""
+        """Whether something new is as long as what has a size that hangs on values in this call: `zeros(len(boxes))`."""
         values = self.ledger.values
         given = {values[i].shape[0] for i in self.inputs_of(self.call) if i in self._sized}
         extents = given | self._extents.get(self.call, set())

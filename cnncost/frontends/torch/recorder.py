@@ -18,6 +18,8 @@ import torch
 from torch.utils._python_dispatch import TorchDispatchMode, is_traceable_wrapper_subclass
 
 from cnncost.frontends.torch import memo as memos
+from cnncost.frontends.torch.higher_order import is_higher_order
+from cnncost.frontends.torch.higher_order import run as run_higher_order
 from cnncost.frontends.torch.ledger import Known, Ledger, pointer
 from cnncost.frontends.torch.lowering import OpCall, is_known, lower
 from cnncost.frontends.torch.memo import Entry, Fresh
@@ -60,6 +62,8 @@ class Recorder(TorchDispatchMode):
         self._use_memo = use_memo
         self._runner = Runner()
         self._noisy = False
+
+    supports_higher_order_operators = True
 
     @classmethod
     def _should_skip_dynamo(cls) -> bool:
@@ -158,6 +162,8 @@ class Recorder(TorchDispatchMode):
     # ---- what an op does
 
     def _first_time(self, func: Any, args: Any, kwargs: Any, key: list[Any], found: Found) -> Any:
+        if is_higher_order(func):
+            return run_higher_order(self, func, args, kwargs)
         if not is_known(func) and composite(func):
             return self._run_parts(func, args, kwargs, found)
         result = self._runner.first_time(func, args, kwargs, found)
