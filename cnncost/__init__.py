@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from cnncost.graph import Graph, OpSpec
     from cnncost.ops import Cost, cost, flops, macs, rule
     from cnncost.report.model import Report
+    from cnncost.sparsity import effective_macs
 
 __version__ = "0.1.0"
 
@@ -30,11 +31,12 @@ _HOME = {
     "macs": "cnncost.ops",
     "rule": "cnncost.ops",
     "Report": "cnncost.report.model",
+    "effective_macs": "cnncost.sparsity",
 }
 
 __all__ = [
-    "CnncostError", "Cost", "Graph", "OpSpec", "Report", "__version__", "analyze", "cost", "flops", "macs", "record",
-    "rule",
+    "CnncostError", "Cost", "Graph", "OpSpec", "Report", "__version__", "analyze", "cost", "effective_macs", "flops",
+    "macs", "record", "rule",
 ]  # fmt: skip
 
 

@@ -26,19 +26,25 @@ SCHEMAS = (
     "qnms(Tensor dets, Tensor scores, float iou_threshold) -> Tensor",
     "box_iou_rotated(Tensor boxes1, Tensor boxes2) -> Tensor",
     f"roi_align(Tensor input, Tensor rois, {_POOLED}, int sampling_ratio, bool aligned) -> Tensor",
-    ("qroi_align(Tensor input, Tensor rois, float input_scale, int input_zero_point, float rois_scale, "
-    f"int rois_zero_point, {_POOLED}, int sampling_ratio, bool aligned) -> Tensor"),
+    (
+        "qroi_align(Tensor input, Tensor rois, float input_scale, int input_zero_point, float rois_scale, "
+        f"int rois_zero_point, {_POOLED}, int sampling_ratio, bool aligned) -> Tensor"
+    ),
     f"_roi_align_backward(Tensor grad, Tensor rois, {_POOLED}, {_SOURCE}, int sampling_ratio, bool aligned) -> Tensor",
     f"roi_pool(Tensor input, Tensor rois, {_POOLED}) -> (Tensor, Tensor)",
     f"_roi_pool_backward(Tensor grad, Tensor rois, Tensor argmax, {_POOLED}, {_SOURCE}) -> Tensor",
     f"ps_roi_align(Tensor input, Tensor rois, {_POOLED}, int sampling_ratio) -> (Tensor, Tensor)",
-    (f"_ps_roi_align_backward(Tensor grad, Tensor rois, Tensor channel_mapping, {_POOLED}, int sampling_ratio, "
-    f"{_SOURCE}) -> Tensor"),
+    (
+        f"_ps_roi_align_backward(Tensor grad, Tensor rois, Tensor channel_mapping, {_POOLED}, int sampling_ratio, "
+        f"{_SOURCE}) -> Tensor"
+    ),
     f"ps_roi_pool(Tensor input, Tensor rois, {_POOLED}) -> (Tensor, Tensor)",
     f"_ps_roi_pool_backward(Tensor grad, Tensor rois, Tensor channel_mapping, {_POOLED}, {_SOURCE}) -> Tensor",
     f"deform_conv2d(Tensor input, Tensor weight, Tensor offset, Tensor mask, Tensor bias, {_DEFORMED}) -> Tensor",
-    ("_deform_conv2d_backward(Tensor grad, Tensor input, Tensor weight, Tensor offset, Tensor mask, Tensor bias, "
-    f"{_DEFORMED}) -> (Tensor, Tensor, Tensor, Tensor, Tensor)"),
+    (
+        "_deform_conv2d_backward(Tensor grad, Tensor input, Tensor weight, Tensor offset, Tensor mask, Tensor bias, "
+        f"{_DEFORMED}) -> (Tensor, Tensor, Tensor, Tensor, Tensor)"
+    ),
 )
 _KEPT: list[torch.library.Library] = []
 """The definitions: they go when their library object does."""

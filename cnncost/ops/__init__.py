@@ -1,9 +1,9 @@
 """What each op costs. Importing the package registers the rules of all families."""
 
-from cnncost.ops import attention, conv, detection, layout, matmul, norm, pointwise, pool, recurrent, reduce
+from cnncost.ops import attention, conv, detection, layout, matmul, norm, pointwise, pool, quantized, recurrent, reduce
 from cnncost.ops.registry import Cost, Term, cost, cost_of, flops, kinds, macs, rule, rule_doc
 
 __all__ = [
     "Cost", "Term", "attention", "conv", "cost", "cost_of", "detection", "flops", "kinds", "layout", "macs", "matmul",
-    "norm", "pointwise", "pool", "recurrent", "reduce", "rule", "rule_doc",
+    "norm", "pointwise", "pool", "quantized", "recurrent", "reduce", "rule", "rule_doc",
 ]  # fmt: skip

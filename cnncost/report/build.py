@@ -6,6 +6,7 @@ from collections.abc import Callable
 from functools import partial
 
 from cnncost.graph import Graph
+from cnncost.passes.arithmetic import macs_by_dtype
 from cnncost.passes.compute import Compute, Sums
 from cnncost.passes.parameters import OwnedCount, Parameters
 from cnncost.report.model import Layer, Op, Report, Status, Totals
@@ -37,6 +38,7 @@ def build(model: str, graph: Graph, parameters: Parameters, compute: Compute) ->
         run_on=graph.real.inputs if graph.real is not None else "",
         reads=graph.real.reads if graph.real is not None else 0,
         examples=graph.examples,
+        mac_dtypes=macs_by_dtype(graph),
     )  # fmt: skip
 
 

@@ -62,8 +62,11 @@ def computed(report: Report) -> str:
     """MACs, FLOPs and ops of the forward pass, exact."""
     totals = report.totals
     mark = AT_LEAST if totals.lower_bound else ""
+    dtypes = report.mac_dtypes
+    mixed = len(dtypes) > 1 or "int8" in dtypes
+    each = f" ({', '.join(f'{units.exact(n)} {dtype}' for dtype, n in dtypes.items())})" if mixed else ""
     return (
-        f"{mark}{units.counted(totals.macs, 'MAC')}, {mark}{units.counted(totals.flops, 'FLOP')}"
+        f"{mark}{units.counted(totals.macs, 'MAC')}{each}, {mark}{units.counted(totals.flops, 'FLOP')}"
         f" in {units.counted(totals.ops, 'op')}"
     )
 

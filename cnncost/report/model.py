@@ -145,6 +145,7 @@ class Report:
         graph: what was recorded; None for a report that was read from a file.
         run_on: of a run on values, where these came from; empty where there were none, as is the rule.
         reads: how often that run's forward read a value that follows from the inputs.
+        mac_dtypes: multiply-accumulates by what is multiplied: `int8` ones are no FLOPs.
         examples: how many, where the inputs are a list of them; None where an axis tells.
     """
 
@@ -161,6 +162,7 @@ class Report:
     run_on: str = ""
     reads: int = 0
     examples: int | None = None
+    mac_dtypes: dict[str, int] = field(default_factory=dict)
 
     @property
     def batch(self) -> int | None:

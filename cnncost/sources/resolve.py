@@ -10,7 +10,7 @@ from importlib import import_module
 from typing import Any, Literal, TypeAlias, cast
 
 from cnncost import units
-from cnncost.errors import CnncostError, DataDependentError, InputError, SourceError
+from cnncost.errors import CnncostError, DataDependentError, InputError, NoShapeError, SourceError
 from cnncost.graph import Graph
 from cnncost.sources.loaded import Loaded, importable
 
@@ -45,7 +45,7 @@ class Resolved:
                     return self._on_values()
                 try:
                     return record(self.model, self.inputs, train=self.train)
-                except DataDependentError:
+                except (DataDependentError, NoShapeError):
                     if trace == "static":
                         raise
                     return self._on_values()

@@ -65,10 +65,12 @@ def page(rows: list[dict[str, Any]], versions: dict[str, str], code: str) -> str
     lines = [
         "# Conformance",
         "",
-        ("Every model of timm, every entry of torchvision and Transformers architectures in their default "
-        "configurations, built without weights and analyzed. Beside each, what torch's `FlopCounterMode` counts on "
-        "tensors without data, with each difference explained by op kind, and the figures that torchvision publishes "
-        "(`num_params`, `_ops`)."),
+        (
+            "Every model of timm, every entry of torchvision and Transformers architectures in their default "
+            "configurations, built without weights and analyzed. Beside each, what torch's `FlopCounterMode` counts on "
+            "tensors without data, with each difference explained by op kind, and what torchvision publishes "
+            "(`num_params`, `_ops`)."
+        ),
         "",
         f"`python tests/conformance/run.py` · code {code} · "
         + ", ".join(f"{k} {v}" for k, v in versions.items())
@@ -87,8 +89,10 @@ def page(rows: list[dict[str, Any]], versions: dict[str, str], code: str) -> str
 
 def _totals(rows: list[dict[str, Any]]) -> list[str]:
     lines = [
-        ("| zoo | models | analyzed | of them by a real forward | unknown ops | counted by torch | unexplained "
-        "| published figures met |"),
+        (
+            "| zoo | models | analyzed | of them by a real forward | unknown ops | counted by torch | unexplained "
+            "| published figures met |"
+        ),
         "|---|---:|---:|---:|---:|---:|---:|---:|",
     ]
     for zoo in dict.fromkeys(row["zoo"] for row in rows):
@@ -116,8 +120,10 @@ def _differences(rows: list[dict[str, Any]]) -> list[str]:
             amounts[op] += int(macs)
     same = sum(row["counter_macs"] == row["macs"] for row in counted)
     lines = [
-        (f"`FlopCounterMode` counts the same MACs in {same} of {len(counted)} models. In the others it leaves these out "
-        "(or, negative, counts them beyond cnncost):"),
+        (
+            f"`FlopCounterMode` counts the same MACs in {same} of {len(counted)} models. In the others it leaves out "
+            "(or, negative, counts them beyond cnncost):"
+        ),
         "",
         "| op kind | models | MACs |",
         "|---|---:|---:|",

@@ -28,7 +28,7 @@ def _with_a_socket(ask):
     ],
 )
 def test_the_network_is_refused(ask):
-    with offline("timm:x"), pytest.raises(NetworkWantedError, match="timm:x.*nothing is downloaded"):
+    with offline("timm:x"), pytest.raises(NetworkWantedError, match=r"timm:x.*nothing is downloaded"):
         ask()
 
 

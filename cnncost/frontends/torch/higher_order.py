@@ -84,7 +84,9 @@ def _flex_attention(
             score_mod(torch.empty(scores, dtype=query.dtype, device=META), *places)
     if query.is_meta:
         shapes = ((batch, heads, queries, value_width), scores[:3], scores[:3])
-        made = [torch.empty(s, dtype=query.dtype if i == 0 else torch.float32, device=META) for i, s in enumerate(shapes)]
+        made = [
+            torch.empty(s, dtype=query.dtype if i == 0 else torch.float32, device=META) for i, s in enumerate(shapes)
+        ]
     else:
         made = list(func(query, key, value, score_mod, block_mask, *rest, **kwargs))
     attrs = {
@@ -122,7 +124,7 @@ def any_device() -> Iterator[None]:
     """Torch's check that flexible attention is on a device with a kernel for it is left out while this lasts."""
     import sys
 
-    module = sys.modules.get("torch.nn.attention.flex_attention")
+    module: Any = sys.modules.get("torch.nn.attention.flex_attention")
     if module is None:
         yield
         return

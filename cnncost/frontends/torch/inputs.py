@@ -80,7 +80,7 @@ def prepare(inputs: Any, model: nn.Module) -> Inputs:
 
 
 class _Maker:
-    """Makes arguments of what the user gave; `data` collects the values of small integer tensors, `given` all tensors."""
+    """Makes arguments of what the user gave; `data` collects values of small integer tensors, `given` all tensors."""
 
     def __init__(self, dtype: torch.dtype) -> None:
         self.dtype = dtype

@@ -15,6 +15,7 @@ from torch.jit._script import RecursiveScriptModule
 from torch.jit._trace import TopLevelTracedModule, TracedModule
 
 from cnncost.errors import InputError
+from cnncost.frontends.torch.packed import packed_tensors
 from cnncost.frontends.torch.recorder import Recorder
 from cnncost.frontends.torch.skeleton import LAZY
 from cnncost.graph import Call, Owned, Role, Scope
@@ -51,6 +52,8 @@ class Tracker:
     def _add(self, path: str, module: nn.Module, owns: bool = True) -> int:
         index = self._index[id(module)] = len(self.scopes)
         held, kept = (module._parameters, module._buffers) if type(module) not in _SCRIPTED else _all_tensors(module)
+        if packed := packed_tensors(module):
+            held = {**held, **packed}
         parameters = self._owned(held, "parameter") if owns and held else ()
         buffers = self._owned(kept, "buffer") if owns and kept else ()
         self.scopes.append(_scope((path, _class_name(module), parameters, buffers, 0)))

@@ -105,7 +105,7 @@ class RealRecorder(Recorder):
             self._extents.setdefault(self.call, set()).update(values[o].shape[0] for o in sized)
 
     def _sized_in_call(self, outputs: tuple[int, ...]) -> bool:
-        """Whether something new is as long as what has a size that hangs on values in this call: `zeros(len(boxes))`."""
+        """Whether something new is as long as what has a size that hangs on values here: `zeros(len(boxes))`."""
         values = self.ledger.values
         given = {values[i].shape[0] for i in self.inputs_of(self.call) if i in self._sized}
         extents = given | self._extents.get(self.call, set())

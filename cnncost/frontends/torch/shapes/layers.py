@@ -179,6 +179,13 @@ def _recurrent(a: dict[str, Any]) -> list[Output] | None:
     return [packed((*x.shape[:-1], back * directions), x.dtype), *(packed(s, x.dtype) for s in expected)]
 
 
+@shapes("quantized::linear_dynamic", "quantized::linear_relu_dynamic")
+def _dynamic_linear(a: dict[str, Any]) -> list[Output]:
+    """Floats in and out; torch has no kernel for shapes alone."""
+    x, packed_weight = next(iter(a.values())), next(v for v in a.values() if hasattr(v, "unpack"))
+    return [packed((*x.shape[:-1], packed_weight.unpack()[0].shape[0]), x.dtype)]
+
+
 @shapes("_grouped_mm")
 def _grouped_product(a: dict[str, Any]) -> list[Output] | None:
     """A row for each row of `self` (its groups are of unknown sizes); torch's kernel for shapes knows only bfloat16."""
