@@ -11,7 +11,9 @@ _WEIGHTED = frozenset({"conv", "linear", "matmul"})
 
 
 class Effective(NamedTuple):
-    """Attributes:
+    """What is left.
+
+    Attributes:
     dense: all multiply-accumulates.
     macs: those left if each with a weight of zero is skipped.
     by_path: for each module with weights, its dense and its effective count.

@@ -16,6 +16,7 @@ from torch.utils._python_dispatch import is_traceable_wrapper_subclass
 
 from cnncost.errors import InputError
 from cnncost.frontends.torch import memo as memos
+from cnncost.frontends.torch.compiler import CompilerWantedError, import_compiler, no_compiler_import
 from cnncost.frontends.torch.diagnose import explain_failure
 from cnncost.frontends.torch.guard import quiet_torch, same_random_state
 from cnncost.frontends.torch.higher_order import is_higher_order
@@ -133,10 +134,13 @@ def record_real(model: nn.Module, inputs: Any, *, train: bool | None = None) -> 
     with _ONE_AT_A_TIME, no_collection(), torch.inference_mode(False), same_random_state():
         arguments = prepare(inputs, model)
         real, said = with_values(arguments, model)
-        twin = _copy(model)
-        if train is not None:
-            twin.train(train)
-        return _recorded(twin, real, said)
+        try:
+            return _recorded(_copy(model, train), real, said)
+        except CompilerWantedError:
+            import_compiler()
+        arguments = prepare(inputs, model)
+        real, said = with_values(arguments, model)  # forward may have written to the others
+        return _recorded(_copy(model, train), real, said)
 
 
 def _recorded(model: nn.Module, inputs: Inputs, said: str) -> Graph:
@@ -148,7 +152,7 @@ def _recorded(model: nn.Module, inputs: Inputs, said: str) -> Graph:
     for value in given:
         recorder.enter_input(value)
     try:
-        with quiet_torch(grad=False), tracker.tracking(), recorder:
+        with quiet_torch(grad=False), no_compiler_import(), tracker.tracking(), recorder:
             result = model(*inputs.args, **inputs.kwargs)
             outputs = tracker.values(result)
     except (Exception, SystemExit) as error:
@@ -183,17 +187,18 @@ def _drawn(tensor: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
     return torch.zeros(tensor.shape, dtype=tensor.dtype)
 
 
-def _copy(model: nn.Module) -> nn.Module:
-    """A copy that shares the weights' memory and has buffers of its own."""
+def _copy(model: nn.Module, train: bool | None) -> nn.Module:
+    """A copy in train or eval mode (None: as it is) that shares the weights' memory and has buffers of its own."""
     made: dict[int, Any] = {}
     for parameter in model.parameters():
         made[id(parameter)] = nn.Parameter(parameter.detach(), parameter.requires_grad)
     for tensor in _plain_tensors(model):
         made.setdefault(id(tensor), tensor.detach().clone())
     try:
-        return copying.deepcopy(model, made)
+        twin = copying.deepcopy(model, made)
     except Exception as error:
         raise InputError(f"a run on values needs a copy of the model, and it can't be copied: {error}") from error
+    return twin if train is None else twin.train(train)
 
 
 def _plain_tensors(model: nn.Module) -> Iterator[torch.Tensor]:
