@@ -39,7 +39,7 @@ def measured(entry: Entry, counted: dict[str, Any] | None) -> tuple[dict[str, An
     row: dict[str, Any] = entry._asdict()
     try:
         return _measured(entry, row, counted)
-    except Exception as error:  # whatever it is, the sweep goes on
+    except Exception as error:  # noqa: BLE001  # whatever it is, the sweep goes on
         from cnncost.errors import CnncostError
 
         frame = traceback.extract_tb(error.__traceback__)[-1]
@@ -114,7 +114,7 @@ def _counted(resolved: Any) -> dict[str, Any]:
     begun = time.process_time()
     try:
         found = torch_counter.counted(module, Arguments(prepared(resolved.inputs, module)))
-    except Exception as error:  # its failure is the finding
+    except Exception as error:  # noqa: BLE001  # its failure is the finding
         return {"failure": reason(error), "seconds": time.process_time() - begun}
     return {**found._asdict(), "failure": ""}
 

@@ -403,7 +403,7 @@ NO_FORWARD = [
         id="an attribute that is missing",
     ),
     pytest.param(
-        lambda: Function(lambda self, x: undefined(x)),  # that is the test
+        lambda: Function(lambda self, x: undefined(x)),  # noqa: F821  # that is the test
         "name 'undefined' is not defined",
         id="a name that is missing",
     ),

@@ -109,7 +109,7 @@ GIVEN = [
     ),
     pytest.param(
         lambda pair: pair.a,
-        (namedtuple("P", "a b")(torch.zeros(2), None),),  # the other kind is tested above
+        (namedtuple("P", "a b")(torch.zeros(2), None),),  # noqa: PYI024  # the other kind is tested above
         [((2,), F32)],
         id="a named tuple of collections",
     ),

@@ -201,7 +201,7 @@ def test_a_branch_on_an_activation_has_no_static_count():
 
 
 def test_a_branch_on_what_is_known_is_taken():
-    model = Do(lambda m, x, n: torch.cond(n > 2, lambda x: m.few(x), lambda x: m.many(m.many(x)), (x,)), **BRANCHES)
+    model = Do(lambda m, x, n: torch.cond(n > 2, m.few, lambda x: m.many(m.many(x)), (x,)), **BRANCHES)
     for n, macs in ((3, 4 * 256), (1, 2 * 4 * 256)):
         assert cnncost.analyze(model, (torch.rand(4, 16), torch.tensor(n))).totals.macs == macs
 

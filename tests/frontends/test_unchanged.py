@@ -62,7 +62,7 @@ def changed(before, after):
 
 def state_of_torch():
     python, version = random.getstate(), sys.getrecursionlimit()
-    kind, keys, *rest = np.random.get_state()  # the global generator, which models use
+    kind, keys, *rest = np.random.get_state()  # noqa: NPY002  # the global generator, which models use
     return {
         "default dtype": torch.get_default_dtype(),
         "default device": torch.get_default_device(),
@@ -248,8 +248,8 @@ def changes_what_it_was_given(net, x):
 
 
 def draws_random_numbers(net, x):
-    random.random()  # no secret
-    np.random.rand()  # the global generator, which models use
+    random.random()  # noqa: S311  # no secret
+    np.random.rand()  # noqa: NPY002  # the global generator, which models use
     torch.manual_seed(5)
     torch.rand(3)
     F.dropout(x, 0.5, training=True)
@@ -328,7 +328,7 @@ def test_nothing_is_left_of_a_forward(spoil, weights, fails):
     model = Net(then_fails(spoil) if fails else spoil).to(weights)
     given = torch.rand(4, 8)
     random.seed(7)  # no state that a recording might happen to leave
-    np.random.seed(7)  # the global generator, which models use
+    np.random.seed(7)  # noqa: NPY002  # the global generator, which models use
     saved = {key: value.clone() for key, value in model.state_dict().items()}
     for grad in (False, True):
         model.train(grad)
@@ -608,7 +608,7 @@ def test_generators_that_a_module_holds_are_not_advanced():
             super().__init__()
             self.of_torch = torch.Generator().manual_seed(1)
             self.of_numpy = np.random.default_rng(1)
-            self.of_python = random.Random(1)  # no secret
+            self.of_python = random.Random(1)  # noqa: S311  # no secret
 
         def forward(self, x):
             x = x + torch.rand(8, generator=self.of_torch) * float(self.of_numpy.random())

@@ -137,7 +137,7 @@ CASES = (
          4 * 64 * 64, "what is not run costs nothing", "modules counted because they are there"),
     Case("tied weights",
          lambda: Do(lambda m, x: F.linear(m.e(x), m.e.weight), e=nn.Embedding(100, 64)), ((2, 16, "int64"),),
-         32 * 64 * 100, "32 tokens · 64 · 100; looking up costs nothing", "functional code, or the lookup as a product"),
+         32 * 64 * 100, "32 tokens · 64 · 100; looking up costs nothing", "functional code, or the lookup counted"),
     Case("x @ w", lambda: Do(lambda m, x: x @ m.w, w=weight(64, 32)), TOKENS,
          32 * 64 * 32, "32 tokens · 64 · 32", "no module, no count"),
     Case("a bare parameter times a matrix", lambda: Do(lambda m, x: m.w @ x, w=weight(8, 16)), TOKENS,

@@ -50,12 +50,12 @@ def test_the_model_and_torchs_state_are_left_as_they_were():
     state, module_vars = copy.deepcopy(model.state_dict()), dict(vars(model))
     torch.manual_seed(5)
     random.seed(5)
-    np.random.seed(5)  # the global state is what is looked at
-    rng, pyrng, nprng = torch.get_rng_state(), random.getstate(), np.random.get_state()[1].copy()
+    np.random.seed(5)  # noqa: NPY002  # the global state is what is looked at
+    rng, pyrng, nprng = torch.get_rng_state(), random.getstate(), np.random.get_state()[1].copy()  # noqa: NPY002
     verify(model, "2x4")
     assert torch.equal(torch.get_rng_state(), rng)
     assert random.getstate() == pyrng
-    assert (np.random.get_state()[1] == nprng).all()
+    assert (np.random.get_state()[1] == nprng).all()  # noqa: NPY002
     assert all(torch.equal(state[name], tensor) for name, tensor in model.state_dict().items())
     assert vars(model) == module_vars
     assert (model.calls, model.log, model.training) == (0, ["made"], True)
