@@ -169,7 +169,7 @@ REFUSED = [
     pytest.param(("net.py:Exits", *IN), "net.py:Exits: the model (Exits) at net.py:", id="forward exits"),
     pytest.param(("net.py:lazy", *IN), "0 (LazyLinear): weight is not initialised", id="a lazy module"),
     pytest.param(
-        ("net.py:OnCpuAlone", *IN),
+        ("net.py:OnCpuAlone", *IN, "--trace", "static"),
         "the op cnncost_test_cli::on_cpu_alone has no rule for tensors without data",
         id="an op without a fake",
     ),

@@ -161,18 +161,21 @@ def _measured(network: Network, tools: tuple[Tool, ...]) -> dict[str, dict[str, 
     for tool in tools:
         said = forked(lambda t=tool: _run(t, model, inputs))
         found[tool.name] = said if isinstance(said, dict) else {"count": said, **failed}
+        if isinstance(said, dict):  # in a process of its own, in which nothing ran before
+            memory = forked(lambda t=tool: _grown(lambda: t.count(model, inputs)))
+            found[tool.name]["memory"] = memory if isinstance(memory, float) else None
     return found
 
 
 def _run(tool: Tool, model: torch.nn.Module, inputs: tuple[Any, ...]) -> dict[str, Any]:
-    """The work of a forked process: the count, the times of some runs, and the memory of one."""
+    """The work of a forked process: the count, and the times of some runs."""
     count, times, warm = tool.count(model, inputs), [], []
     for _ in range(ROUNDS):
         _forget()
         times.append(_clocked(tool, model, inputs))
         if tool.name == "cnncost":
             warm.append(_clocked(tool, model, inputs))
-    return {"count": count, "times": times, "warm": warm, "memory": _grown(lambda: tool.count(model, inputs))}
+    return {"count": count, "times": times, "warm": warm}
 
 
 def _clocked(tool: Tool, model: torch.nn.Module, inputs: tuple[Any, ...]) -> float:

@@ -130,7 +130,7 @@ TOOLS = (
     Tool("fvcore", "fvcore", "fvcore", _fvcore, "listed ops of a jit trace; norms and resizing in the same number"),
     Tool("FlopCounterMode", "torch", "torch", _counter, "products and convolutions that the dispatcher sees, halved"),
     Tool("torchinfo", "torchinfo", "torchinfo", _torchinfo, "modules with weights, by their output; biases included"),
-    Tool("ptflops", "ptflops", "ptflops", _ptflops("pytorch"), "modules and functions; biases, norms, activations, too"),
+    Tool("ptflops", "ptflops", "ptflops", _ptflops("pytorch"), "modules and functions; biases and norms, too"),
     Tool("ptflops aten", "ptflops", "ptflops", _ptflops("aten"), "four aten ops; biases included"),
     Tool("thop", "thop", "ultralytics-thop", _thop, "modules by rules; norms and pooling in the same number"),
     Tool("torchprofile", "torchprofile", "torchprofile", _torchprofile, "ops of a jit trace; norms in the same number"),
