@@ -30,11 +30,22 @@ def inputs_of(model: Any) -> dict[str, Any]:
         names.append("decoder_input_ids")
     names.extend(n for n, p in taken.items() if p.default is p.empty and n not in names and n in _MAKERS)
     made = {name: value for name in names if (value := _MAKERS[name](config)) is not None}
+    if "attention_mask" in taken and "input_ids" in made and getattr(config, "pad_token_id", None) is not None:
+        made["attention_mask"] = _all_there(made["input_ids"])  # else some look for padding among the values
     if "pixel_values" in taken and "input_ids" in made:
         made.update(with_image(config, made["input_ids"], _image(config)))
+        if "attention_mask" in made:
+            made["attention_mask"] = _all_there(made["input_ids"])
     elif "spatial_shapes" in taken:
         made.update(patches(config))
     return made
+
+
+def _all_there(tokens: Any) -> Any:
+    """A mask of ones: nothing is padding."""
+    import torch
+
+    return torch.ones_like(tokens)
 
 
 def _part(config: Any, *names: str) -> Any:

@@ -101,8 +101,9 @@ def test_the_input_of_timms_configuration(name, arguments, shape):
 @pytest.mark.parametrize(
     ("name", "names"),
     [
-        ("bert", {"input_ids"}),
-        ("t5", {"input_ids", "decoder_input_ids"}),
+        ("bert", {"input_ids", "attention_mask"}),
+        ("gpt2", {"input_ids"}),
+        ("t5", {"input_ids", "attention_mask", "decoder_input_ids"}),
         ("vit", {"pixel_values"}),
         ("whisper", {"input_features", "decoder_input_ids"}),
         ("wav2vec2", {"input_values"}),

@@ -83,15 +83,9 @@ class Tracker:
         call, tensor, as_tensor = nn.Module.__call__, torch.tensor, torch.as_tensor
         nn.Module.__call__ = self._wrapped(call)  # type: ignore[method-assign]  # put back below
         torch.tensor, torch.as_tensor = self._literal(tensor), self._literal(as_tensor)
-        own = vars(torch.Tensor).get("__getitem__")  # of an analysis that this one runs inside of; else inherited
-        torch.Tensor.__getitem__ = _picked(torch.Tensor.__getitem__)  # type: ignore[method-assign]  # as above
         try:
             yield
         finally:
-            if own is None:
-                del torch.Tensor.__getitem__
-            else:
-                torch.Tensor.__getitem__ = own  # type: ignore[method-assign]  # as it was
             nn.Module.__call__ = call  # type: ignore[method-assign]  # as it was
             torch.tensor, torch.as_tensor = tensor, as_tensor
 
@@ -181,24 +175,6 @@ def _numbers(data: Any) -> Any:
     if type(data) in (list, tuple):
         return type(data)([_numbers(item) for item in data])
     return data.item() if isinstance(data, torch.Tensor) and data.is_meta and not data.dim() else data
-
-
-def _picked(original: Callable[..., Any]) -> Callable[..., Any]:
-    """`x[:, [-1, 0]]`: torch makes a tensor of the list out of the dispatcher's sight: its values would be lost."""
-
-    def __getitem__(x: torch.Tensor, key: Any) -> Any:  # noqa: N807  # takes the method's place
-        if type(key) is list:
-            key = _indices(key, x)
-        elif type(key) is tuple and list in map(type, key):
-            key = tuple([_indices(k, x) if type(k) is list else k for k in key])
-        return original(x, key)
-
-    return __getitem__
-
-
-def _indices(key: list[Any], x: torch.Tensor) -> Any:
-    """A list of whole numbers as a tensor with these values; others as they are."""
-    return torch.tensor(key, device=x.device) if key and all(type(k) is int for k in key) else key
 
 
 def _finished(result: Any) -> Any:
