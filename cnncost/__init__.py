@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from cnncost.ops.reach import reach
     from cnncost.passes.receptive_field import GLOBAL, UNKNOWN
     from cnncost.report.model import Report
+    from cnncost.sparsity import effective_macs
 
 __version__ = "0.1.0"
 
@@ -37,11 +38,12 @@ _HOME = {
     "UNKNOWN": "cnncost.passes.receptive_field",
     "Meter": "cnncost.meter",
     "Report": "cnncost.report.model",
+    "effective_macs": "cnncost.sparsity",
 }
 
 __all__ = [
     "GLOBAL", "UNKNOWN", "CnncostError", "Cost", "Graph", "Meter", "OpSpec", "Report", "__version__", "analyze", "cost",
-    "flops", "macs", "reach", "record", "rule",
+    "effective_macs", "flops", "macs", "reach", "record", "rule",
 ]  # fmt: skip
 
 

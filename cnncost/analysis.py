@@ -15,9 +15,13 @@ from cnncost.passes.compute import compute, compute_phases
 from cnncost.passes.parameters import parameters
 from cnncost.report.build import build
 from cnncost.report.model import Report
+from cnncost.sources.saved import is_saved
+from cnncost.sources.saved import load as load_saved
 
 if TYPE_CHECKING:
     from torch import nn
+
+    from cnncost.sources.resolve import Trace
 
 
 def analyze(
@@ -31,12 +35,14 @@ def analyze(
     loss: Any = None,
     optimizer: Any = None,
     set_to_none: bool = True,
+    trace: Trace = "static",
 ) -> Report:
     """The exact cost of a model, by one run on tensors without data.
 
     Args:
         model: an `nn.Module` (not changed, its weights not touched), a specification such as `"lenet5"`,
-            `"package.module:factory"` or `"net.py:Net"`, or a recorded Graph.
+            `"net.py:Net"`, `"timm:convnext_tiny"`, `"torchvision:resnet50"`, `"hf:bert"` or `"program.pt2"`, a saved
+            report, or a recorded Graph.
         inputs: what forward takes: tensors, shapes such as `(1, 3, 224, 224)` or `"1x3x224x224"` or
             `"1x128:int64"`, a tuple of these, a dict of keyword arguments, nested as forward wants them. A model
             from the zoo knows its own.
@@ -50,6 +56,9 @@ def analyze(
         optimizer: a name such as `"adamw"` or `"sgd:momentum=0.9"`, a class of `torch.optim`, an optimizer, or a
             function from parameters to one; by default none. Its state is there already, as after a first step.
         set_to_none: gradients are None when the step begins.
+        trace: "static": on tensors without data. "real": run a copy's forward on the values given, or on random ones,
+            for models that read what they compute, as detectors do; rows that depend on the values are marked.
+            "auto": static, and real where that fails for want of values.
 
     Returns:
         The Report: parameters, MACs and FLOPs as exact ints, for the batch that the inputs have.
@@ -64,6 +73,10 @@ def analyze(
         raise InputError(
             "analyze: loss, optimizer and set_to_none are of a training step; pass training=True with them"
         )
+    if isinstance(model, str) and is_saved(model):
+        if inputs is not None or model_args:
+            raise InputError(f"{model}: a saved report is of the inputs that it was made for; give none")
+        return load_saved(model)
     with no_collection():
         step = None
         if isinstance(model, Graph):
@@ -72,7 +85,7 @@ def analyze(
             from cnncost.sources.resolve import resolve  # imports torch
 
             resolved = resolve(model, inputs, model_args)
-            graph, called = resolved.record(), name or resolved.name
+            graph, called = resolved.record(trace), name or resolved.name
             if training:
                 step = resolved.record_step(loss, optimizer, set_to_none)
         computed = compute(graph)

@@ -35,6 +35,10 @@ class DataDependentError(ForwardError):
     """Forward reads the values of a tensor, and static analysis has none."""
 
 
+class NoShapeError(ForwardError):
+    """Forward runs an op whose result has no known shape without values."""
+
+
 class UnknownOpError(CnncostError):
     """Strict analysis met ops without a rule."""
 

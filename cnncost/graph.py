@@ -179,6 +179,22 @@ class Storage(NamedTuple):
     use: Use = "activation"
 
 
+class RealRun(NamedTuple):
+    """That a Graph is of a run on values, and what in it hangs on them.
+
+    Attributes:
+        inputs: where the values came from, in words.
+        nodes: indices of the nodes whose sizes follow from values (what `nonzero` found, boxes that were kept).
+        reads: how often forward read a value that depends on the inputs: what it ran after that may depend on it.
+        first_read: the path of the module in which it did first.
+    """
+
+    inputs: str
+    nodes: tuple[int, ...] = ()
+    reads: int = 0
+    first_read: str = ""
+
+
 @dataclass(frozen=True)
 class Graph:
     """What one run of a model did.
@@ -190,6 +206,8 @@ class Graph:
         calls: module calls in the order in which they began; `calls[0]` is the model's.
         storages: by id.
         inputs, outputs: value ids of what went into the model and what came out.
+        real: of a run on values; None if there were none, as is the rule.
+        examples: how many, where the inputs are a list of them; None where an axis tells.
     """
 
     values: tuple[Value, ...]
@@ -199,6 +217,8 @@ class Graph:
     storages: tuple[Storage, ...]
     inputs: tuple[int, ...]
     outputs: tuple[int, ...]
+    real: RealRun | None = None
+    examples: int | None = None
 
     @cached_property
     def specs(self) -> tuple[OpSpec, ...]:

@@ -6,7 +6,7 @@ import json
 from typing import Any, cast
 
 from cnncost.errors import GraphError
-from cnncost.graph import Attr, Call, Graph, Node, OpSpec, Owned, Scope, Storage, TensorType, Value, verify
+from cnncost.graph import Attr, Call, Graph, Node, OpSpec, Owned, RealRun, Scope, Storage, TensorType, Value, verify
 
 SCHEMA = 1
 
@@ -25,6 +25,8 @@ def to_json(graph: Graph) -> str:
             "storages": graph.storages,
             "inputs": graph.inputs,
             "outputs": graph.outputs,
+            **({"examples": graph.examples} if graph.examples is not None else {}),
+            **({"real": graph.real} if graph.real is not None else {}),
         }
     )
 
@@ -67,7 +69,14 @@ def _graph(data: dict[str, Any]) -> Graph:
         storages=tuple(Storage(*s) for s in data["storages"]),
         inputs=tuple(data["inputs"]),
         outputs=tuple(data["outputs"]),
+        real=_real(data["real"]) if "real" in data else None,
+        examples=data.get("examples"),
     )
+
+
+def _real(data: list[Any]) -> RealRun:
+    inputs, nodes, reads, first_read = data
+    return RealRun(inputs, tuple(nodes), reads, first_read)
 
 
 def _index(value: int) -> int:

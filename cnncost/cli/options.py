@@ -15,7 +15,8 @@ def complete_model(ctx: click.Context, param: click.Parameter, incomplete: str) 
     """Zoo names, and files for `path/to/file.py:Class`."""
     from cnncost import zoo
 
-    items = [CompletionItem(name) for name in zoo.names() if name.startswith(incomplete)]
+    names = [*zoo.names(), "timm:", "torchvision:", "hf:"]
+    items = [CompletionItem(name) for name in names if name.startswith(incomplete)]
     return items or [CompletionItem(incomplete, type="file")]
 
 
@@ -27,6 +28,10 @@ input_option = click.option(
 model_args_option = click.option(
     "--model-args", multiple=True, metavar="NAME=VALUE",
     help="Keyword argument for the factory, such as width=64; repeatable, or several separated by commas.",
+)  # fmt: skip
+trace_option = click.option(
+    "--trace", type=click.Choice(["auto", "static", "real"]), default="auto", show_default=True,
+    help="Run forward without data; on values, for models that read what they compute; or on values where needed.",
 )  # fmt: skip
 strict_option = click.option("--strict", is_flag=True, help="Fail if an op has no rule.")
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import sys
-from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
 import click
@@ -16,11 +15,13 @@ from cnncost.cli.options import (
     parsed_inputs,
     parsed_model_args,
     strict_option,
+    trace_option,
 )
 
 if TYPE_CHECKING:
     from cnncost.report.columns import By
     from cnncost.report.model import Format, Report
+    from cnncost.sources.resolve import Trace
 
 
 @click.command(
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
 @input_option
 @model_args_option
 @strict_option
+@trace_option
 @click.option(
     "--by", type=click.Choice(["module", "layer", "op"]),
     help="A row a module (a tree), a layer (a module call), or an op.",
@@ -51,13 +53,13 @@ if TYPE_CHECKING:
 )  # fmt: skip
 @click.option("--explain", "path", metavar="PATH", help="Tell how the numbers of one module come about.")
 def command(
-    model: str, inputs: tuple[str, ...], model_args: tuple[str, ...], strict: bool, by: By | None, depth: int | None,
-    wanted: Format | None, output: str | None, columns: str | None, path: str | None,
+    model: str, inputs: tuple[str, ...], model_args: tuple[str, ...], strict: bool, trace: Trace,
+    by: By | None, depth: int | None, wanted: Format | None, output: str | None, columns: str | None, path: str | None,
 ) -> None:  # fmt: skip
     """Parameters, MACs and FLOPs of MODEL, exact, by modules, layers or ops.
 
-    MODEL is a name of the zoo (see `cnncost zoo`), package.module:factory, path/to/file.py:Class, or a
-    report that was saved as .json.
+    MODEL is a name of the zoo (see `cnncost zoo`), package.module:factory, path/to/file.py:Class, timm:NAME,
+    torchvision:NAME, hf:TYPE or hf:path/to/config.json, program.pt2, or a report that was saved as .json.
     """
     form = _format(wanted, output, path)
     _check_view(form, by, depth, path)
@@ -66,7 +68,7 @@ def command(
 
         check(output)  # before the work, not after it
     further = _further(columns)
-    report = _report(model, inputs, model_args, strict)
+    report = _report(model, inputs, model_args, strict, trace)
     if "rf" in further:
         report = report.with_receptive_fields()
     if path is not None:
@@ -109,27 +111,18 @@ def _check_view(form: Format, by: By | None, depth: int | None, path: str | None
         raise click.UsageError("--depth is for the module tree: --by module of rich and markdown, or html")
 
 
-def _report(model: str, inputs: tuple[str, ...], model_args: tuple[str, ...], strict: bool) -> Report:
-    if model.endswith(".json"):
-        return _saved(model, bool(inputs or model_args or strict))
+def _report(
+    model: str, inputs: tuple[str, ...], model_args: tuple[str, ...], strict: bool, trace: Trace
+) -> Report:  # fmt: skip
+    from cnncost.sources.saved import is_saved, load
+
+    if is_saved(model):
+        if inputs or model_args or strict:
+            raise click.UsageError(f"{model} is a saved report; --input, --model-args and --strict are for models")
+        return load(model)
     from cnncost.analysis import analyze
 
-    return analyze(model, parsed_inputs(inputs), model_args=parsed_model_args(model_args), strict=strict)
-
-
-def _saved(name: str, options: bool) -> Report:
-    from cnncost.errors import CnncostError, SourceError
-    from cnncost.report.json_format import from_json
-
-    if options:
-        raise click.UsageError(f"{name} is a saved report; --input, --model-args and --strict are for models")
-    try:
-        return from_json(Path(name).read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError) as error:
-        reason = error.strerror if isinstance(error, OSError) else "not text"
-        raise SourceError(f"{name}: can't be read: {reason}; expected a report saved by cnncost") from None
-    except CnncostError as error:
-        raise SourceError(f"{name}: {error}") from None
+    return analyze(model, parsed_inputs(inputs), model_args=parsed_model_args(model_args), strict=strict, trace=trace)
 
 
 def _rendered(report: Report, form: Format, by: By | None, depth: int | None) -> str:

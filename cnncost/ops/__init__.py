@@ -1,9 +1,22 @@
 """What each op costs. Importing the package registers the rules of all families."""
 
-from cnncost.ops import attention, backward, conv, layout, matmul, norm, pointwise, pool, recurrent, reduce
+from cnncost.ops import (
+    attention,
+    backward,
+    conv,
+    detection,
+    layout,
+    matmul,
+    norm,
+    pointwise,
+    pool,
+    quantized,
+    recurrent,
+    reduce,
+)  # fmt: skip
 from cnncost.ops.registry import Cost, Term, cost, cost_of, flops, kinds, macs, rule, rule_doc
 
 __all__ = [
-    "Cost", "Term", "attention", "backward", "conv", "cost", "cost_of", "flops", "kinds", "layout", "macs", "matmul",
-    "norm", "pointwise", "pool", "recurrent", "reduce", "rule", "rule_doc",
+    "Cost", "Term", "attention", "backward", "conv", "cost", "cost_of", "detection", "flops", "kinds", "layout", "macs",
+    "matmul", "norm", "pointwise", "pool", "quantized", "recurrent", "reduce", "rule", "rule_doc",
 ]  # fmt: skip

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from functools import partial
 
 from cnncost.graph import Graph, Phase
+from cnncost.passes.arithmetic import macs_by_dtype
 from cnncost.passes.compute import Compute, Sums
 from cnncost.passes.parameters import OwnedCount, Parameters
 from cnncost.report.model import Layer, Op, PhaseCost, Report, Status, Totals
@@ -44,6 +45,10 @@ def build(
         phases=tuple([PhaseCost(phase, *part.total) for phase, part in phases.items()]),
         graph=graph,
         training=training,
+        run_on=graph.real.inputs if graph.real is not None else "",
+        reads=graph.real.reads if graph.real is not None else 0,
+        examples=graph.examples,
+        mac_dtypes=macs_by_dtype(graph),
     )  # fmt: skip
 
 
@@ -51,6 +56,7 @@ def _layers(graph: Graph, parameters: Parameters, compute: Compute) -> tuple[Lay
     """A row for each call that ran ops, is a leaf, or whose module holds parameters; then the uncalled modules."""
     scopes, values = graph.scopes, graph.values
     parents = {call.parent for call in graph.calls}
+    by_data = {graph.nodes[i].call for i in graph.real.nodes} if graph.real is not None else frozenset()
     rows: list[Layer] = []
     for index, (scope, _, nth, _, outputs) in enumerate(graph.calls):
         sums = compute.by_call.get(index)
@@ -64,8 +70,8 @@ def _layers(graph: Graph, parameters: Parameters, compute: Compute) -> tuple[Lay
             _layer((
                 path, class_name, compute.kinds.get(index, ""), nth + 1, calls,
                 tuple([values[v].shape for v in outputs]), owned.params, owned.trainable, owned.buffers,
-                sums.macs, sums.flops, sums.read, sums.written, "called", index in compute.unknown_calls,
-                None, None, None,
+                sums.macs, sums.flops, sums.read, sums.written, "data" if index in by_data else "called",
+                index in compute.unknown_calls, None, None, None,
             ))
         )  # fmt: skip
     return (*rows, *_uncalled(graph, parameters))

@@ -117,7 +117,11 @@ _COMPUTED = (
         "bytes_written", "written", "bytes, if each op writes its outputs once", "bytes", summed=True, bounded=True
     ),
 )  # fmt: skip
-_STATUS = Column("status", "status", "called; used: not called, but its parameters are read; unused: neither", "text")
+_STATUS = Column(
+    "status", "status",
+    "called; data: called, its numbers follow from values; used: not called, but its parameters are read; unused",
+    "text",
+)  # fmt: skip
 _UNKNOWN = Column("unknown", "unknown", "whether it ran an op without a rule: its numbers are lower bounds", "flag")
 FIELD = (
     Column("receptive_field", "field", "input positions that a unit sees along each axis, borders aside", "along"),

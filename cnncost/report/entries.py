@@ -13,7 +13,7 @@ from cnncost.report.outline import OWN, Item, Placed, depth_of, fitting_depth, i
 
 ROWS = 60
 """Of the module tree, unless a depth is given: about what a screen and a half shows."""
-_NOTES = {"used": " (used)", "unused": " (not called)"}
+_NOTES = {"used": " (used)", "unused": " (not called)", "data": " (by data)"}
 
 
 class Entry(NamedTuple):
@@ -53,6 +53,8 @@ def entries(report: Report, by: By, depth: int | None) -> Entries:
     rows, legend = _tree(report, depth) if by == "module" else _flat(report, by)
     if any(row.tail.endswith(_NOTES["used"]) for row in rows):
         legend.append("(used): never called itself, but an op outside it reads its parameters")
+    if any(row.tail.endswith(_NOTES["data"]) for row in rows):
+        legend.append("(by data): its numbers follow from the values that the model was run on")
     return Entries([*rows, Entry("total", report.totals, full="total", style="total")], legend)
 
 
@@ -123,6 +125,7 @@ def _within(path: str, above: str) -> bool:
 
 def note(row: Row) -> str:
     """What is to be said of a module beside its name: several calls, or none; with a blank before it."""
-    if isinstance(row, Module) and row.status == "called" and row.calls > 1:
-        return f" ({row.calls} calls)"
-    return _NOTES.get(getattr(row, "status", ""), "")
+    told = _NOTES.get(getattr(row, "status", ""), "")
+    if isinstance(row, Module) and row.status in {"called", "data"} and row.calls > 1:
+        return f" ({row.calls} calls){told}"
+    return told

@@ -20,7 +20,16 @@ def inputs(report: Report) -> str:
     """`input 1×3×224×224 float32, batch size 1`."""
     texts = [f"{units.shape(shape)} {dtype}" for shape, dtype in report.inputs]
     given = f"input{'s' if len(texts) > 1 else ''} {', '.join(texts)}" if texts else "no input tensors"
-    return f"{given}, " + ("no batch axis" if report.batch is None else f"batch size {report.batch}")
+    batch = "no batch axis" if report.batch is None else f"batch size {report.batch}"
+    return f"{given}, {batch}" + (f"; run on {report.run_on}" if report.run_on else "")
+
+
+def reads(report: Report) -> str:
+    """That a run on values took turns that may follow from them; empty if it read none."""
+    if not report.reads:
+        return ""
+    times = units.counted(report.reads, "value")
+    return f"forward read {times} that it had computed: which ops it ran after that may follow from them"
 
 
 def held(report: Report) -> str:
@@ -53,8 +62,11 @@ def computed(report: Report) -> str:
     """MACs, FLOPs and ops of the forward pass, exact."""
     totals = report.totals
     mark = AT_LEAST if totals.lower_bound else ""
+    dtypes = report.mac_dtypes
+    mixed = len(dtypes) > 1 or "int8" in dtypes
+    each = f" ({', '.join(f'{units.exact(n)} {dtype}' for dtype, n in dtypes.items())})" if mixed else ""
     return (
-        f"{mark}{units.counted(totals.macs, 'MAC')}, {mark}{units.counted(totals.flops, 'FLOP')}"
+        f"{mark}{units.counted(totals.macs, 'MAC')}{each}, {mark}{units.counted(totals.flops, 'FLOP')}"
         f" in {units.counted(totals.ops, 'op')}"
     )
 

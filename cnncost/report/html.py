@@ -51,7 +51,13 @@ def _body(report: Report, depth: int | None, level: str) -> Iterator[str]:
         yield f'<div class="unknown"><b>{html.escape(first)}</b>{_list(rest)}</div>'
     yield from _Tree(report, depth).lines()
     legend = [text for text in entries(report, "module", None).legend if text.startswith("(")]
-    notes = [heading.held(report), heading.computed(report), heading.training(report), heading.biggest(report)]
+    notes = [
+        heading.held(report),
+        heading.computed(report),
+        heading.training(report),
+        heading.reads(report),
+        heading.biggest(report),
+    ]
     yield _list([*notes, *legend])
 
 

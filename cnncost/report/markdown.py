@@ -22,7 +22,14 @@ def to_markdown(report: Report, *, by: By = "layer", depth: int | None = None) -
     """
     columns = for_people(report, by)
     rows, legend = entries(report, by, depth)
-    notes = [heading.held(report), heading.computed(report), heading.training(report), heading.biggest(report), *legend]
+    notes = [
+        heading.held(report),
+        heading.computed(report),
+        heading.training(report),
+        heading.reads(report),
+        heading.biggest(report),
+        *legend,
+    ]
     if by == "module":
         notes.append("a module's row is the sum of the rows of the modules in it, and of what it runs itself")
     blocks = [

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from cnncost.passes.receptive_field import ReceptiveField, ReceptiveFields
 
 SCHEMA = 1
-Status: TypeAlias = Literal["called", "used", "unused"]
+Status: TypeAlias = Literal["called", "used", "unused", "data"]
 Format: TypeAlias = Literal["rich", "markdown", "csv", "json", "html"]
 Along: TypeAlias = tuple[int | str, ...]
 """A value for each spatial axis of the input: a number, a fraction such as `1/2`, `global` or `unknown`."""
@@ -38,7 +38,8 @@ class Layer(NamedTuple):
         params, trainable_params, buffers: held by the module itself; on its first call's row alone.
         macs, flops: exact.
         bytes_read, bytes_written: if each op read its inputs once and wrote its outputs once.
-        status: `called`; `used`: never called, but its parameters were read (as by a fused parent);
+        status: `called`; `data`: called, and its numbers follow from the values that the model was run on;
+            `used`: never called, but its parameters were read (as by a fused parent);
             `unused`: never called, nor its parameters read.
         unknown: whether it ran an op that has no rule, so that its numbers are lower bounds.
         receptive_field, jump, start: as in `ReceptiveField`; None unless asked for (`with_receptive_fields`).
@@ -181,6 +182,10 @@ class Report:
         graph, training: what was recorded, of forward and of a training step; None for a report that was read from a
             file.
         fields: receptive fields by module path, of the first call; empty unless asked for.
+        run_on: of a run on values, where these came from; empty where there were none, as is the rule.
+        reads: how often that run's forward read a value that follows from the inputs.
+        mac_dtypes: multiply-accumulates by what is multiplied: `int8` ones are no FLOPs.
+        examples: how many, where the inputs are a list of them; None where an axis tells.
     """
 
     model: str
@@ -197,10 +202,16 @@ class Report:
     graph: Graph | None = field(default=None, repr=False, compare=False)
     training: Graph | None = field(default=None, repr=False, compare=False)
     saved_memory: MemoryFigures | None = field(default=None, repr=False, compare=False)
+    run_on: str = ""
+    reads: int = 0
+    examples: int | None = None
+    mac_dtypes: dict[str, int] = field(default_factory=dict)
 
     @property
     def batch(self) -> int | None:
-        """Number of examples that the numbers are for, by the first axis of the first input."""
+        """Number of examples that the numbers are for: of a list, or by the first axis of the first input."""
+        if self.examples is not None:
+            return self.examples
         return next((shape[0] for shape, _ in self.inputs if shape), None)
 
     @cached_property

@@ -161,8 +161,9 @@ class _Outline:
         if not unknown and not any(sums.values()):
             return None
         module = self.modules[paths[0]]
+        status: Status = "data" if any(layer.status == "data" for layer in layers) else "called"
         row = module._replace(
-            class_name="", output_shapes=(), unknown=unknown, status="called", leaf=True,
+            class_name="", output_shapes=(), unknown=unknown, status=status, leaf=True,
             receptive_field=None, jump=None, start=None, **sums,
         )  # fmt: skip
         return Item(OWN, paths, _times(row, len(paths)), own=True)
@@ -173,6 +174,8 @@ class _Outline:
         if module.calls or not below or path in self.layers:
             return module.status
         inside = {self._status(child) for child in below}
+        if "data" in inside:
+            return "data"
         if "called" in inside:
             return "called"
         return "used" if "used" in inside else "unused"

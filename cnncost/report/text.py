@@ -186,7 +186,12 @@ def _share(rows: Sequence[Entry], report: Report, width: int) -> list[Field]:
 
 def _notes(report: Report, legend: list[str], width: int) -> list[Line]:
     """Exact totals, the biggest layer, what signs mean, what is unknown."""
-    texts = [(heading.held(report), ""), (heading.computed(report), ""), (heading.training(report), "")]
+    texts = [
+        (heading.held(report), ""),
+        (heading.computed(report), ""),
+        (heading.training(report), ""),
+        (heading.reads(report), ""),
+    ]
     texts += [(heading.biggest(report), "biggest"), *((text, "note") for text in legend)]
     first, *rest = heading.unknown(report) or [""]
     lines = [line for text, style in [*texts, (first, "warning")] for line in _wrapped(text, width, style)]

@@ -15,12 +15,15 @@ def module_tree(report: Report) -> tuple[Module, ...]:
     parents = {path.rpartition(".")[0] for path, _, _ in report.tree if path}
     sums = {path: [0] * len(_SUMMED) for path, _, _ in report.tree}
     unknown: dict[str, bool] = {}
+    by_data: set[str] = set()
     for path, layers in by_path.items():
         own = [sum(getattr(layer, name) for layer in layers) for name in _SUMMED]
         for above in _ancestors(path):
             if above in sums:
                 sums[above] = [a + b for a, b in zip(sums[above], own, strict=True)]
             unknown[above] = unknown.get(above, False) or any(layer.unknown for layer in layers)
+            if any(layer.status == "data" for layer in layers):
+                by_data.add(above)
     rows = []
     for path, class_name, calls in report.tree:
         own = by_path.get(path, [])
@@ -29,8 +32,8 @@ def module_tree(report: Report) -> tuple[Module, ...]:
         rows.append(
             Module(
                 path, class_name, depth, calls, own[-1].output_shapes if own else (), params, trainable, buffers,
-                macs, flops, read, written, _status(own, calls), unknown.get(path, False), path not in parents,
-                *report.fields.get(path, ()),
+                macs, flops, read, written, "data" if path in by_data else _status(own, calls),
+                unknown.get(path, False), path not in parents, *report.fields.get(path, ()),
             )
         )  # fmt: skip
     return tuple(rows)

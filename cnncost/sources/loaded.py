@@ -5,11 +5,12 @@ from __future__ import annotations
 import sys
 import traceback
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from typing import Any
 
 from cnncost.errors import SourceError
+from cnncost.sources.offline import offline
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,9 +22,17 @@ class Loaded:
     inputs: Any = None
     folder: str | None = None
     """Where the code may import its neighbours from, while it builds and while it runs."""
+    inputs_of: Callable[[Any], Any] | None = None
+    """What the built model takes, where that depends on how it was built."""
+    library: bool = False
+    """The factory is a library's, that might want to fetch weights: it is kept from the network."""
 
-    def build(self, arguments: dict[str, Any]) -> Any:
-        """Call the factory under the `meta` device: the model has no weights.
+    def inputs_for(self, model: Any) -> Any:
+        """The inputs that the source knows for the model that it built, or None."""
+        return self.inputs if self.inputs_of is None else self.inputs_of(model)
+
+    def build(self, arguments: dict[str, Any], weights: bool = False) -> Any:
+        """Call the factory under the `meta` device: the model has no weights; or without, and it has its initial ones.
 
         Raises:
             SourceError: the factory raises, or returns no `nn.Module`.
@@ -31,10 +40,14 @@ class Loaded:
         from torch import nn
 
         from cnncost.frontends.torch.building import building
+        from cnncost.frontends.torch.guard import same_random_state
 
         try:
-            with importable(self.folder), building():
+            place = same_random_state() if weights else building()
+            with importable(self.folder), place, offline(self.spec) if self.library else nullcontext():
                 model = self.factory(**arguments)
+        except SourceError:
+            raise
         except (Exception, SystemExit) as error:
             raise SourceError(self._failure(error, arguments)) from error
         if not isinstance(model, nn.Module):

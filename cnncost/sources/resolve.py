@@ -2,13 +2,21 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import Any
+from functools import partial
+from importlib import import_module
+from typing import Any, Literal, TypeAlias, cast
 
-from cnncost.errors import CnncostError, InputError, SourceError
+from cnncost import units
+from cnncost.errors import CnncostError, DataDependentError, InputError, NoShapeError, SourceError
 from cnncost.graph import Graph
-from cnncost.sources.loaded import importable
+from cnncost.sources.loaded import Loaded, importable
+
+Trace: TypeAlias = Literal["static", "auto", "real"]
+_PART_OF_MEMORY = 0.6
+"""That weights may take for a run on values: activations need some, too."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,26 +28,54 @@ class Resolved:
     inputs: Any
     folder: str | None = None
     train: bool | None = None
+    with_weights: Callable[[], Any] | None = None
+    """Builds the model again, with weights, if `model` has none."""
 
-    def record(self) -> Graph:
-        """The Graph of one run. Raises CnncostError with the model's name in front."""
-        return self._recorded(self.train)
+    def record(self, trace: Trace = "static") -> Graph:
+        """The Graph of one run: on tensors without data, on values, or on values where that can't be done without.
+
+        Raises:
+            CnncostError: with the model's name in front.
+        """
+        return self._recorded(trace, self.train)
 
     def record_step(self, loss: Any, optimizer: Any, set_to_none: bool) -> Graph:
         """The Graph of a training step, in train mode if it was not for the user to say. Raises as `record` does."""
         from cnncost.frontends.torch import Training
 
-        return self._recorded(None if self.train is None else True, training=Training(loss, optimizer, set_to_none))
+        train = None if self.train is None else True
+        return self._recorded("static", train, training=Training(loss, optimizer, set_to_none))
 
-    def _recorded(self, train: bool | None, **how: Any) -> Graph:
+    def _recorded(self, trace: Trace, train: bool | None, **how: Any) -> Graph:
         from cnncost.frontends.torch import record
 
         try:
             with importable(self.folder):
-                return record(self.model, self.inputs, train=train, **how)
+                if trace == "real":
+                    return self._on_values()
+                try:
+                    return record(self.model, self.inputs, train=train, **how)
+                except (DataDependentError, NoShapeError):
+                    if trace == "static":
+                        raise
+                    return self._on_values()
         except CnncostError as error:
             error.args = (f"{self.name}: {error.args[0]}", *error.args[1:])
             raise
+
+    def _on_values(self) -> Graph:
+        from cnncost.frontends.torch.real import record_real
+
+        if self.with_weights is None:
+            return record_real(self.model, self.inputs, train=self.train)
+        need = sum(parameter.numel() * parameter.element_size() for parameter in self.model.parameters())
+        has = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+        if need > _PART_OF_MEMORY * has:
+            raise InputError(
+                f"a run on values needs the weights, {units.data(need)}, and this machine has {units.data(has)} of "
+                "memory; give a smaller model with --model-args, or rewrite what reads values"
+            )
+        return record_real(self.with_weights(), self.inputs, train=self.train)
 
 
 def resolve(model: Any, inputs: Any, model_args: dict[str, Any] | None) -> Resolved:
@@ -59,14 +95,19 @@ def resolve(model: Any, inputs: Any, model_args: dict[str, Any] | None) -> Resol
         return Resolved(type(model).__name__, model, inputs)
     loaded = _loader(model)(model)
     built = loaded.build(model_args or {})
-    given = inputs if inputs is not None else loaded.inputs
+    given = inputs if inputs is not None else loaded.inputs_for(built)
     if given is None:
         raise InputError(f"{model}: no input given, and the source knows none; give one, for example 1x3x224x224")
     # Nothing differs in the counts, and batch norm in train mode refuses one value per channel.
-    return Resolved(model, built, given, loaded.folder, train=False)
+    again = partial(loaded.build, model_args or {}, weights=True)
+    return Resolved(model, built, given, loaded.folder, train=False, with_weights=again)
 
 
-def _loader(spec: str) -> Callable[[str], Any]:
+_LIBRARIES = {"timm:": "timm", "torchvision:": "torchvision", "hf:": "transformers"}
+"""The prefix of a MODEL, and the module here that knows it."""
+
+
+def _loader(spec: str) -> Callable[[str], Loaded]:
     from cnncost.sources.python import load
     from cnncost.sources.zoo import load as load_zoo
 
@@ -74,4 +115,11 @@ def _loader(spec: str) -> Callable[[str], Any]:
         raise SourceError(
             "MODEL is empty: expected a zoo name such as lenet5, package.module:factory or path/to/file.py:Class"
         )
+    for prefix, module in _LIBRARIES.items():
+        if spec.startswith(prefix):
+            return cast("Callable[[str], Loaded]", import_module(f"cnncost.sources.{module}").load)
+    if spec.endswith((".pt2", ".PT2")):
+        from cnncost.sources.exported import load as load_exported
+
+        return load_exported
     return load if ":" in spec else load_zoo

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import traceback
 import warnings
 from collections import Counter
 from dataclasses import replace
+from pathlib import Path
 from time import perf_counter
 from typing import Any, NamedTuple
 
@@ -33,6 +35,8 @@ class Counted(NamedTuple):
     unsupported: dict[str, int]
     vector_macs: int
     seconds: float
+    untracked: bool = False
+    """The counter's own way of telling modules apart failed, and was left out."""
 
 
 class _Uncounted(TorchDispatchMode):
@@ -42,6 +46,7 @@ class _Uncounted(TorchDispatchMode):
         super().__init__()  # type: ignore[no-untyped-call]  # torch's
         self.ops: Counter[str] = Counter()
         self.vector_macs = 0
+        self.untracked = False
 
     @classmethod
     def _should_skip_dynamo(cls) -> bool:
@@ -61,35 +66,76 @@ class _Uncounted(TorchDispatchMode):
 
 def count(model: nn.Module, arguments: Arguments, graph: Graph) -> PeerCount:
     """The counter's number for a copy of the model, each difference explained from the Graph, or why it failed."""
-    about = PeerCount("torch", str(torch.__version__), "FLOP", "FlopCounterMode on tensors without data")
     try:
-        counted = _count(model, arguments)
+        found = counted(model, arguments)
     except Exception as error:  # noqa: BLE001  # whatever the counter or the model raises is the result
-        return replace(about, failure=reason(error))
+        return replace(_about(), failure=reason(error))
+    return explained(found, graph)
+
+
+def _about() -> PeerCount:
+    return PeerCount("torch", str(torch.__version__), "FLOP", "FlopCounterMode on tensors without data")
+
+
+def explained(counted: Counted, graph: Graph) -> PeerCount:
+    """The counter's number, each difference explained from the Graph of the same model."""
     account = _account(graph, counted.vector_macs)
     return replace(
-        about, total=sum(counted.by_op.values()), by_op=counted.by_op, unsupported=counted.unsupported,
+        _about(), total=sum(counted.by_op.values()), by_op=counted.by_op, unsupported=counted.unsupported,
         explanations=account.explanations(), unexplained=account.unexplained(families(counted.by_op)),
         seconds=counted.seconds,
     )  # fmt: skip
 
 
-def _count(model: nn.Module, arguments: Arguments) -> Counted:
-    """Run with all tensors on `meta`; if that fails, once more with buffers and inputs that have values."""
+def counted(model: nn.Module, arguments: Arguments) -> Counted:
+    """Run a copy with all tensors on `meta`; if that fails, once more with buffers and inputs that have values.
+
+    Raises:
+        Exception: whatever the counter or the model does.
+    """
+    twin = copied(model, on_meta)
     begun = perf_counter()
     try:
-        ops, by_op = _run(copied(model, on_meta), arguments.nested(arguments.flat))
+        ops, by_op = _run(twin, arguments.nested(arguments.flat))
     except Exception as first:  # noqa: BLE001  # as above
+        twin = copied(model, parameters_on_meta)
+        begun = perf_counter()
         try:
-            ops, by_op = _run(copied(model, parameters_on_meta), arguments.nested(arguments.with_values()))
+            ops, by_op = _run(twin, arguments.nested(arguments.with_values()))
         except Exception:  # noqa: BLE001  # the plain way's failure is the one to tell
             raise first from None
-    return Counted(by_op, dict(ops.ops), ops.vector_macs, perf_counter() - begun)
+    return Counted(by_op, dict(ops.ops), ops.vector_macs, perf_counter() - begun, ops.untracked)
+
+
+class _Untracked:
+    """In the place of the counter's module tracker: all is of the whole model."""
+
+    parents = frozenset({"Global"})
+
+    def __enter__(self) -> None:
+        """Nothing is hooked."""
+
+    def __exit__(self, *args: object) -> None:
+        """Nothing is to be put back."""
 
 
 def _run(twin: nn.Module, arguments: Nest) -> tuple[_Uncounted, dict[str, int]]:
+    """Run once; and once more without the counter's module tracker where that stumbles (over modules in a row)."""
+    try:
+        return _run_once(twin, arguments, FlopCounterMode(display=False))
+    except AssertionError as error:
+        if not any(Path(f.filename).name == "module_tracker.py" for f in traceback.extract_tb(error.__traceback__)):
+            raise
+    counter = FlopCounterMode(display=False)
+    counter.mod_tracker = _Untracked()  # type: ignore[assignment]  # of the same use
+    uncounted, by_op = _run_once(twin, arguments, counter)
+    uncounted.untracked = True
+    return uncounted, by_op
+
+
+def _run_once(twin: nn.Module, arguments: Nest, counter: FlopCounterMode) -> tuple[_Uncounted, dict[str, int]]:
     args, kwargs = arguments
-    uncounted, counter = _Uncounted(), FlopCounterMode(display=False)
+    uncounted = _Uncounted()
     with warnings.catch_warnings(), same_random_state(), unfused(), torch.enable_grad():
         warnings.simplefilter("ignore")  # they are about the model, and were shown when cnncost ran it
         with META, uncounted, counter:

@@ -354,6 +354,21 @@ def test_reductions(data, shape, keep):
     _check(aten.mean.default, x)
 
 
+@some
+@given(data=st.data(), rows=sizes, wide=st.integers(1, 3), out=st.integers(1, 3), columns=st.booleans())
+def test_grouped_products(data, rows, wide, out, columns):
+    groups = data.draw(st.integers(1, 3))
+    step = _mostly(data.draw, 4, 3)  # four float32 are the 16 bytes at which a row has to begin
+    x = _tensor(data.draw, rows, step * wide)
+    w = (
+        _tensor(data.draw, groups, step * out, step * wide).mT
+        if columns
+        else _tensor(data.draw, groups, step * wide, step * out)
+    )
+    ends = torch.full((_mostly(data.draw, groups, groups + 1),), rows, dtype=torch.int32)
+    _check(aten._grouped_mm.default, x, w, ends)
+
+
 # ---- the rules do answer
 
 
@@ -381,6 +396,10 @@ STATE = [_plain(1, 2, 2), _plain(1, 2, 4)]
             id="batch_norm",
         ),
         pytest.param(aten.layer_norm.default, [_plain(2, 3), [3], _plain(3), _plain(3)], id="layer_norm"),
+        pytest.param(
+            aten._grouped_mm.default, [_plain(3, 4), _plain(2, 4, 8), torch.tensor([1, 3], dtype=torch.int32)],
+            id="grouped_mm",
+        ),
         pytest.param(aten.linear.default, [_plain(2, 3), _plain(4, 3), _plain(4)], id="linear"),
         pytest.param(aten.scaled_dot_product_attention.default, [_plain(2, 3, 4)] * 3, id="attention"),
         pytest.param(
@@ -413,10 +432,12 @@ def test_every_rule_is_held_against_the_real_op():
         "scaled_dot_product_attention", "softmax", "_softmax", "log_softmax", "_log_softmax", "dropout",
         "feature_dropout", "cat", "pad", "constant_pad_nd", *(f"max_pool{n}d" for n in (1, 2, 3)),
         *(f"avg_pool{n}d" for n in (1, 2, 3)), *(f"adaptive_avg_pool{n}d" for n in (1, 2, 3)), "sum", "mean", "amax",
+        "_grouped_mm",
     }  # fmt: skip
+    packed = {"quantized::linear_dynamic", "quantized::linear_relu_dynamic"}  # on packed weights: test_robust.py
     alike = {"amin", "concat", "concatenate", "rnn_relu", "log_sigmoid"}
     fused = {"_transformer_encoder_layer_fwd", "_native_multi_head_attention"}
-    assert set(shapes.rule_names()) - tried == alike | fused
+    assert set(shapes.rule_names()) - tried == alike | fused | packed
 
 
 @pytest.mark.parametrize("weights", ["none", "averaged", "by head"])

@@ -141,4 +141,5 @@ def _run(model: nn.Module, tracker: Tracker, inputs: Inputs, how: _How, step: St
     scopes, calls = tracker.finish()
     storages = ledger.storages()  # while the outputs are alive
     del result, loss
-    return Graph(tuple(ledger.values), tuple(recorder.nodes), scopes, calls, storages, given, outputs)
+    return Graph(tuple(ledger.values), tuple(recorder.nodes), scopes, calls, storages, given, outputs,
+                 examples=inputs.examples)  # fmt: skip

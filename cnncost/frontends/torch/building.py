@@ -36,7 +36,36 @@ class _Bare(TorchFunctionMode):
                 return tensor
         if func in _READ_BY_CONSTRUCTORS and kwargs.get("device") is None:
             kwargs = {**kwargs, "device": "cpu"}
-        return func(*args, **kwargs)
+        try:
+            return func(*args, **kwargs)
+        except (RuntimeError, NotImplementedError):
+            if not any(tensor.is_meta for tensor in _tensors((args, kwargs))):
+                raise
+        # What was kept on the CPU met what was not: the result has no values.
+        return func(*_on_meta(args), **_on_meta(kwargs))
+
+
+def _tensors(value: Any) -> Iterator[torch.Tensor]:
+    if isinstance(value, torch.Tensor):
+        yield value
+    elif isinstance(value, (list, tuple)):
+        for item in value:
+            yield from _tensors(item)
+    elif isinstance(value, dict):
+        yield from _tensors(tuple(value.values()))
+
+
+def _on_meta(value: Any) -> Any:
+    """Arguments with each tensor, and each device that is named, on `meta`."""
+    if isinstance(value, torch.Tensor):
+        return value if value.is_meta else value.to("meta")
+    if isinstance(value, torch.device):
+        return torch.device("meta")
+    if type(value) in (list, tuple):
+        return type(value)([_on_meta(item) for item in value])
+    if type(value) is dict:
+        return {name: "meta" if name == "device" else _on_meta(item) for name, item in value.items()}
+    return value
 
 
 @contextmanager

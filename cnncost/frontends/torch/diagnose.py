@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from cnncost.errors import CnncostError, DataDependentError, ForwardError, InputError
+from cnncost.errors import CnncostError, DataDependentError, ForwardError, InputError, NoShapeError
 from cnncost.frontends.torch.inputs import Inputs
 from cnncost.frontends.torch.modules import Tracker
 
@@ -41,12 +41,13 @@ def explain_failure(error: BaseException, tracker: Tracker, inputs: Inputs) -> C
             path,
         )
     if kernel := _NO_KERNEL.search(said):
-        return ForwardError(_without_kernel(f"{place}{at}", kernel[0]), path)
+        return NoShapeError(_without_kernel(f"{place}{at}", kernel[0]), path)
     if isinstance(error, DataDependentError) or _READS.search(said):
         return DataDependentError(
             f"{place}{at}: forward reads the values of a tensor ({text}), and a static analysis has none; "
             "expected control flow and shapes that follow from shapes alone; give the tensor that is read as an "
-            "integer tensor with its values in `inputs`, or make it a constant of the model",
+            "integer tensor with its values in `inputs`, or make it a constant of the model; or have forward run on "
+            "values: trace='real' (--trace real)",
             path,
         )
     given = _described([*inputs.args, *inputs.kwargs.values()])
@@ -91,7 +92,7 @@ def _without_kernel(place: str, message: str) -> str:
         return f"{place}: torch can't run {op} on tensors without data, so the shape of its result is not known"
     return (
         f"{place}: the op {op} has no rule for tensors without data; give it one with torch.library.register_fake, "
-        "so that it says the shape of its result"
+        "so that it says the shape of its result; or have forward run on values: trace='real' (--trace real)"
     )
 
 

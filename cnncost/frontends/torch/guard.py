@@ -9,6 +9,8 @@ from contextlib import ExitStack, contextmanager
 
 import torch
 
+from cnncost.frontends.torch.higher_order import any_device
+
 
 @contextmanager
 def same_random_state() -> Iterator[None]:
@@ -59,6 +61,7 @@ def quiet_torch(grad: bool) -> Iterator[None]:
         stack.enter_context(torch.set_grad_enabled(grad))
         # Autocast knows no tensors without data: it would cast the few that have some, and not their partners.
         stack.enter_context(torch._C._DisableAutocast())
+        stack.enter_context(any_device())
         if not grad:
             # Below autograd composite ops arrive whole, and nothing is spent on autograd's own bookkeeping.
             stack.enter_context(torch._C._AutoDispatchBelowAutograd())

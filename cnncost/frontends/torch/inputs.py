@@ -17,11 +17,25 @@ from cnncost.sources.shapes import TensorText, looks_like_shape, parse_shape
 
 @dataclass(frozen=True, slots=True)
 class Inputs:
-    """Arguments of a forward, all tensors on `meta`. `data` holds the values of some, by identity."""
+    """Arguments of a forward, all tensors on `meta`.
+
+    Attributes:
+        data: the values of some, by identity.
+        given: by identity, the user's tensors in whose place they stand.
+    """
 
     args: tuple[Any, ...]
     kwargs: dict[str, Any]
     data: dict[int, torch.Tensor] = field(default_factory=dict)
+    given: dict[int, torch.Tensor] = field(default_factory=dict)
+
+    @property
+    def examples(self) -> int | None:
+        """How many examples there are, where they are a list of tensors; None where an axis tells."""
+        first = next(iter(self.args or self.kwargs.values()), None)
+        if not isinstance(first, list) or not first or not all(isinstance(item, torch.Tensor) for item in first):
+            return None
+        return len(first)
 
     def tensors(self) -> Iterator[torch.Tensor]:
         """All tensors, in order, each once."""
@@ -48,16 +62,17 @@ def prepare(inputs: Any, model: nn.Module) -> Inputs:
         _no_fractions(inputs, "inputs")
     if isinstance(inputs, dict):
         kwargs = {name: make(value, str(name)) for name, value in inputs.items()}
-        return Inputs((), kwargs, make.data)
+        return Inputs((), kwargs, make.data, make.given)
     if (
         isinstance(inputs, (tuple, list))
         and not isinstance(inputs, (TensorText, PackedSequence))
         and not _is_shape(inputs)
     ):
         args = tuple(make(value, f"inputs[{i}]") for i, value in enumerate(inputs))
-        return Inputs(args, {}, make.data)
+        return Inputs(args, {}, make.data, make.given)
     if isinstance(inputs, (str, torch.Tensor, TensorText, PackedSequence)) or _is_shape(inputs):
-        return Inputs((make(parse_shape(inputs) if isinstance(inputs, str) else inputs, "inputs"),), {}, make.data)
+        only = make(parse_shape(inputs) if isinstance(inputs, str) else inputs, "inputs")
+        return Inputs((only,), {}, make.data, make.given)
     raise InputError(
         f"inputs: expected tensors, shapes such as (1, 3, 224, 224) or '1x3x224x224', or tuples and dicts of them, "
         f"got {type(inputs).__name__}"
@@ -65,11 +80,12 @@ def prepare(inputs: Any, model: nn.Module) -> Inputs:
 
 
 class _Maker:
-    """Makes arguments of what the user gave; `data` collects the values of small integer tensors."""
+    """Makes arguments of what the user gave; `data` collects values of small integer tensors, `given` all tensors."""
 
     def __init__(self, dtype: torch.dtype) -> None:
         self.dtype = dtype
         self.data: dict[int, torch.Tensor] = {}
+        self.given: dict[int, torch.Tensor] = {}
 
     def __call__(self, value: Any, where: str) -> Any:
         """One argument, however nested. `where` names it in errors."""
@@ -104,6 +120,7 @@ class _Maker:
             return tensor.to(META)
         made = torch.empty_strided(tensor.shape, tensor.stride(), dtype=tensor.dtype, device=META)
         made.requires_grad_(tensor.requires_grad)
+        self.given[id(made)] = tensor
         if not tensor.is_floating_point() and not tensor.is_complex() and tensor.numel() <= REAL_LIMIT:
             self.data[id(made)] = tensor.detach().clone()
         return made

@@ -15,6 +15,7 @@ from torch.jit._script import RecursiveScriptModule
 from torch.jit._trace import TopLevelTracedModule, TracedModule
 
 from cnncost.errors import InputError
+from cnncost.frontends.torch.packed import packed_tensors
 from cnncost.frontends.torch.recorder import Recorder
 from cnncost.frontends.torch.skeleton import LAZY
 from cnncost.graph import Call, Owned, Role, Scope
@@ -60,6 +61,8 @@ class Tracker:
     def _add(self, path: str, module: nn.Module, owns: bool = True) -> int:
         index = self.index[id(module)] = len(self.scopes)
         held, kept = (module._parameters, module._buffers) if type(module) not in _SCRIPTED else _all_tensors(module)
+        if packed := packed_tensors(module):
+            held = {**held, **packed}
         parameters = self._owned(held, "parameter") if owns and held else ()
         buffers = self._owned(kept, "buffer") if owns and kept else ()
         self.scopes.append(_scope((path, _class_name(module), parameters, buffers, 0)))
@@ -79,6 +82,10 @@ class Tracker:
         """The module path of a call."""
         return self.scopes[self._begun[call][0]].path if self._begun else ""
 
+    def inputs_of(self, call: int) -> tuple[int, ...]:
+        """The values that went into a call."""
+        return self._begun[call][3] if self._begun else ()
+
     @contextmanager
     def tracking(self) -> Iterator[None]:
         """While it lasts, module calls are recorded, and literal tensors keep values. Other threads pass through."""
@@ -96,6 +103,8 @@ class Tracker:
         thread, recorder = self._thread, self.recorder
 
         def made(data: Any, *args: Any, **kwargs: Any) -> torch.Tensor:
+            if type(data) in (list, tuple) and get_ident() == thread:
+                data = _numbers(data)
             result = original(data, *args, **kwargs)
             if get_ident() == thread and result.is_meta and not isinstance(data, torch.Tensor):
                 recorder.meet_literal(result, original(data, dtype=result.dtype, device="cpu"))
@@ -189,6 +198,13 @@ class Tracker:
         if is_dataclass(result) and not isinstance(result, type):
             return self.values(vars(result)) if hasattr(result, "__dict__") else ()
         return ()
+
+
+def _numbers(data: Any) -> Any:
+    """Scalar tensors in a literal as their values, which torch would ask those without data for in vain."""
+    if type(data) in (list, tuple):
+        return type(data)([_numbers(item) for item in data])
+    return data.item() if isinstance(data, torch.Tensor) and data.is_meta and not data.dim() else data
 
 
 def _finished(result: Any) -> Any:

@@ -18,6 +18,8 @@ import torch
 from torch.utils._python_dispatch import TorchDispatchMode, is_traceable_wrapper_subclass
 
 from cnncost.frontends.torch import memo as memos
+from cnncost.frontends.torch.higher_order import is_higher_order
+from cnncost.frontends.torch.higher_order import run as run_higher_order
 from cnncost.frontends.torch.ledger import Known, Ledger, pointer
 from cnncost.frontends.torch.lowering import OpCall, is_known, lower
 from cnncost.frontends.torch.memo import Entry, Fresh
@@ -82,6 +84,8 @@ class Recorder(TorchDispatchMode):
         self._use_memo = use_memo
         self._runner = Runner()
         self._noisy = False
+
+    supports_higher_order_operators = True
 
     @classmethod
     def _should_skip_dynamo(cls) -> bool:
@@ -175,7 +179,11 @@ class Recorder(TorchDispatchMode):
         """A node that brings a tensor up to date with a write through another view of its storage."""
         ledger = self.ledger
         writer = old.block.writer
+        if tensor.is_meta and old.block.born is None:
+            old.block.real = False  # the user's values, of which the write has seen a copy
         new = ledger.add_view(tensor, old.block)
+        if tensor.is_meta and new.sig.real and old.data is not None:
+            new = ledger.attach(tensor, old.data)
         types = (old.sig.type, ledger.values[writer].type)
         self._append(_layout("after_write", types, new.sig.type), (old.value, writer), (new.value,), "after_write")
         return new
@@ -183,6 +191,8 @@ class Recorder(TorchDispatchMode):
     # ---- what an op does
 
     def _first_time(self, func: Any, args: Any, kwargs: Any, key: list[Any], found: Found) -> Any:
+        if is_higher_order(func):
+            return run_higher_order(self, func, args, kwargs)
         if not is_known(func) and composite(func):
             return self._run_parts(func, args, kwargs, found)
         result = self._runner.first_time(func, args, kwargs, found)

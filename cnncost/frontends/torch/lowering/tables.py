@@ -131,6 +131,7 @@ def nll(call: OpCall) -> Lowered:
 _REDUCTIONS = {
     **{n: n for n in "sum nansum prod mean aminmax argmax argmin var std norm logsumexp count_nonzero any all".split()},
     "max": "max", "min": "min", "amax": "max", "amin": "min", "median": "median", "nanmedian": "median",
+    "_is_all_true": "all", "_is_any_true": "any",
     "nanmean": "nanmean", "var_mean": "var", "std_mean": "std", "linalg_vector_norm": "norm", "frobenius_norm": "norm",
 }  # fmt: skip
 

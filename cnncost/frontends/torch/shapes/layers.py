@@ -177,3 +177,31 @@ def _recurrent(a: dict[str, Any]) -> list[Output] | None:
     if [tuple(s.shape) for s in state] != expected:
         return None
     return [packed((*x.shape[:-1], back * directions), x.dtype), *(packed(s, x.dtype) for s in expected)]
+
+
+@shapes("quantized::linear_dynamic", "quantized::linear_relu_dynamic")
+def _dynamic_linear(a: dict[str, Any]) -> list[Output]:
+    """Floats in and out; torch has no kernel for shapes alone."""
+    x, packed_weight = next(iter(a.values())), next(v for v in a.values() if hasattr(v, "unpack"))
+    return [packed((*x.shape[:-1], packed_weight.unpack()[0].shape[0]), x.dtype)]
+
+
+@shapes("_grouped_mm")
+def _grouped_product(a: dict[str, Any]) -> list[Output] | None:
+    """A row for each row of `self` (its groups are of unknown sizes); torch's kernel for shapes knows only bfloat16."""
+    x, w = a["self"], a["mat2"]
+    fits = (x.dim(), w.dim()) == (2, 3) and x.shape[1] == w.shape[1] and x.dtype == w.dtype and x.dtype in _GROUPED
+    if not fits or a["bias"] is not None or a["offs"] is None or a["offs"].dtype != torch.int32:
+        return None
+    if tuple(a["offs"].shape) != w.shape[:1] or not (_in_steps(x) and _in_steps(w)):
+        return None
+    return [packed((x.shape[0], w.shape[2]), a["out_dtype"] or x.dtype)]
+
+
+_GROUPED = (torch.float32, torch.bfloat16, torch.float16)
+
+
+def _in_steps(tensor: torch.Tensor) -> bool:
+    """Rows or columns without gaps, that begin at multiples of 16 bytes: what grouped products ask for."""
+    inner, outer = sorted(tensor.stride()[-2:])
+    return inner == 1 and outer * tensor.element_size() % 16 == 0

@@ -1,0 +1,34 @@
+"""Ops of detectors, from torchvision: boxes that are kept, regions that are sampled, convolutions that are bent."""
+
+from __future__ import annotations
+
+from cnncost.frontends.torch.lowering.registry import Attrs, Lowered, OpCall, lowers
+
+
+@lowers("torchvision::nms")
+def nms(call: OpCall) -> Lowered:
+    """dets: N,4; scores: N."""
+    return "nms", {"boxes": call["dets"].shape[0]}
+
+
+@lowers("torchvision::roi_align", "torchvision::ps_roi_align")
+def roi_align(call: OpCall) -> Lowered:
+    """input: N,C,H,W; rois: K,5. With a ratio of 0 or less, how many samples are taken depends on the regions."""
+    return "roi_align", {"samples": max(int(call["sampling_ratio"]), 0)}
+
+
+@lowers("torchvision::roi_pool", "torchvision::ps_roi_pool")
+def roi_pool(call: OpCall) -> Lowered:  # noqa: ARG001  # how large its windows are depends on the regions
+    """input: N,C,H,W; rois: K,5."""
+    return "roi_pool", {}
+
+
+@lowers("torchvision::deform_conv2d")
+def deform_conv(call: OpCall) -> Lowered:
+    """input: N,C,H,W; weight: K,C/g,R,S; offset: N,2·o·R·S,P,Q."""
+    attrs: Attrs = {
+        "groups": call["groups"], "offset_groups": call["offset_groups"], "masked": bool(call["use_mask"]),
+        "kernel": tuple(call["weight"].shape[2:]), "stride": (call["stride_h"], call["stride_w"]),
+        "padding": (call["pad_h"], call["pad_w"]), "dilation": (call["dilation_h"], call["dilation_w"]),
+    }  # fmt: skip
+    return "deform_conv", attrs

@@ -1,0 +1,87 @@
+"""Quantized layers: products of 8-bit integers, and the conversions around them."""
+
+from __future__ import annotations
+
+from math import prod
+from typing import Any
+
+from cnncost.frontends.torch.lowering.registry import Lowered, OpCall, lowers
+
+
+def _packed(call: OpCall) -> Any:
+    """The argument that holds weight and bias in the layout of a kernel's own."""
+    return next(v for v in call.arguments.values() if hasattr(v, "unpack"))
+
+
+@lowers(
+    *(f"quantized::linear{suffix}" for suffix in ("", "_relu", "_dynamic", "_relu_dynamic", "_leaky_relu", "_tanh"))
+)
+def linear(call: OpCall) -> Lowered:
+    """x: *,I; the weight O,I is packed. A dynamic one quantizes its input, and its output is no more quantized."""
+    outs, ins = _packed(call).unpack()[0].shape
+    return "quantized_linear", {"rows": prod(call.inputs[0].shape[:-1]), "in": ins, "out": outs,
+                                "dynamic": "dynamic" in call.name}  # fmt: skip
+
+
+_CONV = tuple(
+    f"quantized::conv{axes}d{suffix}" for axes in (1, 2, 3) for suffix in ("", "_relu", "_add", "_add_relu", "_dynamic")
+)
+
+
+@lowers(*_CONV)
+def conv(call: OpCall) -> Lowered:
+    """x: N,C,*X; the weight K,C/g,*R is packed."""
+    weight, y = _packed(call).unpack()[0].shape, call.outputs[0].shape
+    return "quantized_conv", {"kernel": prod(weight[2:]), "per_group": weight[1], "out": weight[0], "batch": y[0],
+                              "positions": prod(y[2:]), "dynamic": "dynamic" in call.name}  # fmt: skip
+
+
+@lowers("quantize_per_tensor", "quantize_per_channel", "quantize_per_tensor_dynamic")
+def quantize(call: OpCall) -> Lowered:
+    """Floats to integers and a scale."""
+    return "quantize", {"fn": "dynamic" if call.name.endswith("dynamic") else "quantize"}
+
+
+@lowers("dequantize")
+def dequantize(call: OpCall) -> Lowered:  # noqa: ARG001  # its input says all
+    """Integers and a scale to floats."""
+    return "quantize", {"fn": "dequantize"}
+
+
+@lowers(
+    "fake_quantize_per_tensor_affine", "fake_quantize_per_channel_affine", "_fused_moving_avg_obs_fq_helper",
+    "fake_quantize_per_tensor_affine_cachemask", "fake_quantize_per_channel_affine_cachemask",
+    "_fake_quantize_per_tensor_affine_cachemask_tensor_qparams", "fused_moving_avg_obs_fake_quant",
+    "_fake_quantize_learnable_per_tensor_affine", "_fake_quantize_learnable_per_channel_affine",
+)  # fmt: skip
+def fake_quantize(call: OpCall) -> Lowered:  # noqa: ARG001  # as above
+    """Floats rounded as quantizing would, in training."""
+    return "quantize", {"fn": "fake"}
+
+
+_BINARY = ("add", "add_relu", "mul", "mul_relu", "add_scalar", "add_scalar_relu", "mul_scalar", "mul_scalar_relu")
+
+
+@lowers(*(f"quantized::{name}" for name in _BINARY))
+def binary(call: OpCall) -> Lowered:
+    """Two quantized tensors, or one and a number."""
+    return "quantize", {"fn": "binary_relu" if call.name.endswith("relu") else "binary"}
+
+
+@lowers("quantized::cat", "quantized::dropout")
+def rescaled(call: OpCall) -> Lowered:  # noqa: ARG001  # as above
+    """To one common scale."""
+    return "quantize", {"fn": "rescale"}
+
+
+@lowers(
+    "quantized::max_pool2d",
+    "q_scale",
+    "q_zero_point",
+    "q_per_channel_scales",
+    "int_repr",
+    "_make_per_tensor_quantized_tensor",
+)
+def moved(call: OpCall) -> Lowered:
+    """Integers compared, moved or told: no floating-point operation."""
+    return "layout", {"fn": call.name, "copy": True}

@@ -1,0 +1,58 @@
+"""How many elements of a model's weights are not zero, by the value ids of its Graph."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import torch
+from torch import nn
+
+from cnncost.errors import InputError
+from cnncost.graph import Graph
+
+_MASK = "_mask"
+
+
+def nonzero_weights(model: nn.Module, graph: Graph) -> dict[int, int]:
+    """Counts for parameters and buffers of two axes or more, and for what pruning computes of weight and mask.
+
+    Raises:
+        InputError: the model's weights are on `meta`: nobody knows which are zero.
+    """
+    modules = dict(model.named_modules())
+    counts: dict[int, int] = {}
+    masked: dict[tuple[int, int], int] = {}
+    for scope in graph.scopes:
+        module = modules.get(scope.path)
+        if module is None:
+            continue
+        ids = {owned.name: owned.value for owned in scope.parameters + scope.buffers}
+        for name, tensor in _held(module):
+            if tensor.is_meta:
+                raise InputError("effective counts need weights with values, and the model's are on meta")
+            if tensor.dim() > 1 and name in ids:
+                counts[ids[name]] = _count(tensor)
+        for name in [n.removesuffix(_MASK) for n in ids if n.endswith(_MASK)]:  # torch.nn.utils.prune
+            mask, weight = getattr(module, name + _MASK), getattr(module, name + "_orig", None)
+            if weight is not None and name + "_orig" in ids:
+                masked[ids[name + "_orig"], ids[name + _MASK]] = int(torch.count_nonzero(weight * mask))
+    for node in graph.nodes:  # the product that stands for the weight in forward
+        pair = (node.inputs[0], node.inputs[1]) if len(node.inputs) == 2 else None
+        if node.spec.kind == "pointwise" and pair is not None and len(node.outputs) == 1:
+            found = masked.get(pair, masked.get((pair[1], pair[0])))
+            if found is not None:
+                counts[node.outputs[0]] = found
+    return counts
+
+
+def _count(tensor: torch.Tensor) -> int:
+    """Of a sparse layout those among its stored elements."""
+    if tensor.layout is torch.sparse_coo:
+        tensor = tensor.detach().coalesce()
+    stored = tensor if tensor.layout is torch.strided else tensor.detach().values()
+    return int(torch.count_nonzero(stored))
+
+
+def _held(module: nn.Module) -> Iterator[tuple[str, torch.Tensor]]:
+    for held in (module._parameters, module._buffers):
+        yield from ((name, tensor) for name, tensor in held.items() if tensor is not None)

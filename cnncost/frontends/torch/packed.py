@@ -1,0 +1,30 @@
+"""Weights of quantized layers, which torch keeps packed, out of the parameters' sight."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import nn
+
+META = torch.device("meta")
+
+
+def packed_tensors(module: nn.Module) -> dict[str, torch.Tensor]:
+    """Weight and bias of a quantized layer, by name, as tensors without data; empty for all other modules."""
+    if not type(module).__module__.startswith("torch.ao.nn.") or "_packed_params" not in vars(module):
+        return {}
+    held: Any = vars(module)["_packed_params"]
+    if not hasattr(held, "unpack"):
+        return {}
+    parts = zip(("weight", "bias"), held.unpack(), strict=False)
+    return {
+        name: torch.empty(t.shape, dtype=_dtype(t), device=META) for name, t in parts if isinstance(t, torch.Tensor)
+    }
+
+
+def _dtype(tensor: torch.Tensor) -> torch.dtype:
+    """That of the integers: tensors of torch's quantized dtypes can't be made without data."""
+    return {torch.qint8: torch.int8, torch.quint8: torch.uint8, torch.qint32: torch.int32}.get(
+        tensor.dtype, tensor.dtype
+    )

@@ -1,0 +1,209 @@
+"""A Graph of a run on values: for models whose forward reads what it computes (boxes that are kept, tokens routed).
+
+The same recorder sees a real forward of a copy, on the values that were given or on random ones. What its sizes
+hang on is noted: a number that follows from values is true of these values alone.
+"""
+
+from __future__ import annotations
+
+import copy as copying
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import torch
+from torch import nn
+from torch.utils._python_dispatch import is_traceable_wrapper_subclass
+
+from cnncost.errors import InputError
+from cnncost.frontends.torch import memo as memos
+from cnncost.frontends.torch.compiler import CompilerWantedError, import_compiler, no_compiler_import
+from cnncost.frontends.torch.diagnose import explain_failure
+from cnncost.frontends.torch.guard import quiet_torch, same_random_state
+from cnncost.frontends.torch.higher_order import is_higher_order
+from cnncost.frontends.torch.higher_order import run as run_higher_order
+from cnncost.frontends.torch.inputs import Inputs, prepare
+from cnncost.frontends.torch.lowering import is_known
+from cnncost.frontends.torch.modules import Tracker, walk
+from cnncost.frontends.torch.recorder import Recorder
+from cnncost.frontends.torch.running import Found, composite, swap
+from cnncost.frontends.torch.unwrap import unwrapped
+from cnncost.garbage import no_collection
+from cnncost.graph import Graph, OpSpec, RealRun, verify
+
+SEED = 0
+DRAWN = f"values drawn from [0, 1) with seed {SEED}, whole numbers 0"
+GIVEN = "the values given"
+
+_READS = frozenset({"aten._local_scalar_dense", "aten.item", "aten.is_nonzero", "aten.equal", "aten.allclose"})
+_MASKS = frozenset({"bool", "uint8"})
+_INDEXING = ("aten.index.", "aten._unsafe_index.")
+_SIZED = (torch.Tag.dynamic_output_shape,)
+_SIZED_NAMES = frozenset({"torchvision::nms", "torchvision.nms"})
+
+
+class RealRecorder(Recorder):
+    """Records ops that are run on values. `run_of` tells at the end what hangs on them."""
+
+    def __init__(self) -> None:
+        super().__init__(use_memo=False)
+        self._varies: set[int] = set()
+        self._sized: set[int] = set()
+        self._marked: list[int] = []
+        self._reads: list[int] = []
+        self._makes_sizes = False
+        self.inputs_of: Callable[[int], tuple[int, ...]] = lambda _: ()
+        """The values that went into a module call."""
+        self._extents: dict[int, set[int]] = {}
+
+    def enter_input(self, value: int) -> None:
+        """A value that another run could have another of."""
+        self._varies.add(value)
+
+    def run_of(self, inputs: str, tracker: Tracker) -> RealRun:
+        """What is to be said of the run. `inputs` tells where the values came from."""
+        first = tracker.path(self._reads[0]) if self._reads else ""
+        return RealRun(inputs, tuple(self._marked), len(self._reads), first)
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        kwargs = kwargs or {}
+        if is_higher_order(func):
+            return run_higher_order(self, func, args, kwargs)
+        found: Found = []
+        self._scan(args, [], found)
+        self._scan(kwargs.values(), [], found)
+        if types and any(is_traceable_wrapper_subclass(t) for t, _ in found):
+            return NotImplemented
+        if not is_known(func) and composite(func):
+            return self._run_parts(func, args, kwargs, found)
+        result = func(*args, **kwargs)
+        tensors: list[torch.Tensor] = []
+        template = memos.templated(result, tensors)
+        entry = self._entry(func, args, kwargs, found, tensors, template)
+        masked = entry.name.startswith(_INDEXING) and any(t.dtype in _MASKS for t in entry.spec.inputs[1:])
+        self._makes_sizes = masked or any(tag in func.tags for tag in _SIZED) or func._schema.name in _SIZED_NAMES
+        result = self._record_run(entry, found, result)
+        self._makes_sizes = False
+        return result
+
+    def _append(self, spec: OpSpec, inputs: tuple[int, ...], outputs: tuple[int, ...], name: str) -> None:
+        index = len(self.nodes)
+        super()._append(spec, inputs, outputs, name)
+        if not inputs and spec.kind == "create" and self._sized_in_call(outputs):
+            self._marked.append(index)
+            self._varies.update(outputs)
+            self._sized.update(outputs)
+        if self._varies.isdisjoint(inputs):
+            return
+        self._varies.update(outputs)
+        if name.removesuffix(".default") in _READS:
+            self._reads.append(self.call)
+        if self._makes_sizes or not self._sized.isdisjoint(inputs):
+            self._marked.append(index)
+            values = self.ledger.values
+            fixed = {values[i][1:3] for i in inputs if i not in self._sized}  # written to in place: it keeps its size
+            sized = [o for o in outputs if values[o].shape and values[o][1:3] not in fixed]
+            self._sized.update(sized)
+            self._extents.setdefault(self.call, set()).update(values[o].shape[0] for o in sized)
+
+    def _sized_in_call(self, outputs: tuple[int, ...]) -> bool:
+        """Whether something new is as long as what has a size that hangs on values here: `zeros(len(boxes))`."""
+        values = self.ledger.values
+        given = {values[i].shape[0] for i in self.inputs_of(self.call) if i in self._sized}
+        extents = given | self._extents.get(self.call, set())
+        return any(values[o].shape and values[o].shape[0] in extents for o in outputs)
+
+
+def record_real(model: nn.Module, inputs: Any, *, train: bool | None = None) -> Graph:
+    """Run a copy of a model for real, and record what it does.
+
+    Args:
+        model: a module with weights. It is not changed: buffers are copied, weights are read.
+        inputs: as `record` takes them. Tensors with values are used as they are; where only shapes are given,
+            values are drawn.
+        train: as of `record`.
+
+    Raises:
+        InputError: no module, no weights, or inputs that can't be read.
+        ForwardError: forward raised; the message names the module.
+    """
+    from cnncost.frontends.torch import _ONE_AT_A_TIME
+
+    model = unwrapped(model)
+    if any(tensor.is_meta for tensor in model.parameters()):
+        raise InputError("a run on values needs weights, and the model's are on meta; give a model that has them")
+    with _ONE_AT_A_TIME, no_collection(), torch.inference_mode(False), same_random_state():
+        arguments = prepare(inputs, model)
+        real, said = with_values(arguments, model)
+        try:
+            return _recorded(_copy(model, train), real, said)
+        except CompilerWantedError:
+            import_compiler()
+        arguments = prepare(inputs, model)
+        real, said = with_values(arguments, model)  # forward may have written to the others
+        return _recorded(_copy(model, train), real, said)
+
+
+def _recorded(model: nn.Module, inputs: Inputs, said: str) -> Graph:
+    recorder = RealRecorder()
+    tracker = Tracker(recorder)
+    tracker.enter(walk(model))
+    recorder.inputs_of = tracker.inputs_of
+    ledger = recorder.ledger
+    given = tuple([ledger.add_source(t, "input", None).value for t in inputs.tensors()])
+    for value in given:
+        recorder.enter_input(value)
+    try:
+        with quiet_torch(grad=False), no_compiler_import(), tracker.tracking(), recorder:
+            result = model(*inputs.args, **inputs.kwargs)
+            outputs = tracker.values(result)
+    except (Exception, SystemExit) as error:
+        raise explain_failure(error, tracker, inputs) from error
+    scopes, calls = tracker.finish()
+    graph = Graph(
+        tuple(ledger.values), tuple(recorder.nodes), scopes, calls, ledger.storages(), given, outputs,
+        recorder.run_of(said, tracker), inputs.examples,
+    )  # fmt: skip
+    return verify(graph)
+
+
+def with_values(inputs: Inputs, model: nn.Module) -> tuple[Inputs, str]:
+    """Inputs whose tensors have values, on the model's device; and where the values came from."""
+    device = next((p.device for p in model.parameters()), torch.device("cpu"))
+    generator = torch.Generator().manual_seed(SEED)
+    table: dict[int, torch.Tensor] = {}
+    drawn = False
+    for tensor in inputs.tensors():
+        value = inputs.given.get(id(tensor), inputs.data.get(id(tensor)))
+        if value is None:
+            drawn = True
+            value = _drawn(tensor, generator)
+        table[id(tensor)] = value.detach().clone().to(device)
+    made = Inputs(swap(inputs.args, table, None), swap(inputs.kwargs, table, None))
+    return made, DRAWN if drawn else GIVEN
+
+
+def _drawn(tensor: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
+    if tensor.is_floating_point():
+        return torch.rand(tensor.shape, generator=generator).to(tensor.dtype)
+    return torch.zeros(tensor.shape, dtype=tensor.dtype)
+
+
+def _copy(model: nn.Module, train: bool | None) -> nn.Module:
+    """A copy in train or eval mode (None: as it is) that shares the weights' memory and has buffers of its own."""
+    made: dict[int, Any] = {}
+    for parameter in model.parameters():
+        made[id(parameter)] = nn.Parameter(parameter.detach(), parameter.requires_grad)
+    for tensor in _plain_tensors(model):
+        made.setdefault(id(tensor), tensor.detach().clone())
+    try:
+        twin = copying.deepcopy(model, made)
+    except Exception as error:
+        raise InputError(f"a run on values needs a copy of the model, and it can't be copied: {error}") from error
+    return twin if train is None else twin.train(train)
+
+
+def _plain_tensors(model: nn.Module) -> Iterator[torch.Tensor]:
+    """Buffers, and tensors in plain attributes: `deepcopy` refuses those that have a history."""
+    for module in model.modules():
+        yield from (b for b in module._buffers.values() if b is not None)
+        yield from (v for v in vars(module).values() if isinstance(v, torch.Tensor))

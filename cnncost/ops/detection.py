@@ -1,0 +1,61 @@
+"""Ops of detectors: Girshick 2015 (regions), He et al. 2017 (sampled regions), Dai et al. 2017 (bent convolutions)."""
+
+from __future__ import annotations
+
+from math import prod
+
+from cnncost.graph import OpSpec
+from cnncost.ops.registry import Cost, cost, flops, macs, rule
+
+BILINEAR = 7
+"""Per sampled element: four products and three additions."""
+PLACE = 12
+"""Per place and two axes: 4·2 for the coordinates' fractions, and four products of them (the rule of `sample`)."""
+
+
+@rule("nms")
+def nms(spec: OpSpec) -> Cost:
+    """FLOPs = 3·N + 13·N·(N − 1)/2: areas, and the overlap of each pair, as though no box were dropped on the way.
+
+    Attribute: boxes N. A pair: 2 maxima, 2 minima, 2 differences, 2 comparisons with 0, a product, a sum and a
+    difference of areas, a division, a comparison. Kernels that skip dropped boxes do so by their values.
+    """
+    n = spec["boxes"]
+    return cost(spec, flops("areas", 3, "N", n), flops("overlaps", 13, "pairs", n * (n - 1) // 2))
+
+
+@rule("roi_align")
+def roi_align(spec: OpSpec) -> Cost | None:
+    """FLOPs = Y·s²·(7 + 1) + K·P·Q·s²·12: bilinear samples, their mean (sum, and the division as part of it), places.
+
+    Shapes: rois: K,5; y: K,C,P,Q with Y elements. Attribute: samples s a bin and axis; 0 if they follow from the
+    regions' sizes, and then the count is not known from shapes. Ref: He et al. 2017, section 3.
+    """
+    if not spec["samples"]:
+        return None
+    y, squared = spec.outputs[0], spec["samples"] ** 2
+    places = y.numel // max(y.shape[1], 1)
+    return cost(
+        spec,
+        flops("samples and mean", BILINEAR + 1, "Y", y.numel, "s²", squared),
+        flops("places", PLACE, "K·P·Q", places, "s²", squared),
+    )
+
+
+@rule("deform_conv")
+def deform_conv(spec: OpSpec) -> Cost:
+    """MACs = N·K·P·(C/g)·R, as of a convolution; FLOPs besides: 7 per sampled element, 12 a place, bias, mask.
+
+    Shapes: x: N,C,H,W; w: K,C/g,R,S; offset: N,2·o·R·S,P,Q; y: N,K,P,Q. P and R stand for the products over both axes.
+    Attributes: groups, offset_groups o, masked.
+    """
+    (n, c, *_), w, y = spec.inputs[0].shape, spec.inputs[1].shape, spec.outputs[0].shape
+    positions, kernel = prod(y[2:]), prod(w[2:])
+    taps: tuple[str | int, ...] = ("N", n, "P", positions, "R", kernel)
+    terms = [
+        macs("N", n, "K", w[0], "P", positions, "C/g", w[1], "R", kernel),
+        flops("sampling", BILINEAR + bool(spec["masked"]), *taps, "C", c),
+        flops("places", PLACE, *taps, "o", spec["offset_groups"]),
+        flops("bias", 1, "N", n, "K", w[0], "P", positions),
+    ]
+    return cost(spec, *terms)

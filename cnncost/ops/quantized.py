@@ -1,0 +1,66 @@
+"""Quantized layers (Jacob et al. 2018): 8-bit multiply-accumulates are MACs and no FLOPs.
+
+Convention: what is done on floating-point numbers around them is counted. To quantize an element: a division, a
+rounding, an addition, two comparisons. Back: a multiplication (the zero point is taken off as an integer).
+"""
+
+from __future__ import annotations
+
+from cnncost.graph import OpSpec
+from cnncost.ops.registry import Cost, Term, cost, factors, flops, rule
+
+QUANTIZE = 5
+REQUANTIZE = 2
+"""Of an accumulated integer: a multiplication by the scales' ratio, a rounding."""
+FLOPS = {
+    "quantize": QUANTIZE,
+    "dynamic": QUANTIZE + 2,  # and two comparisons to find the range
+    "dequantize": 1,
+    "fake": QUANTIZE + 2,  # there and back: a subtraction and a multiplication
+    "binary": 3 + REQUANTIZE,  # both to floats, the operation, and back
+    "binary_relu": 4 + REQUANTIZE,
+    "rescale": REQUANTIZE,
+}
+"""Per element, by what is done."""
+
+
+def int8_macs(*pairs: str | int) -> Term:
+    """Multiply-accumulates of integers."""
+    return Term("int8 multiply-accumulate", factors(*pairs), 0, True)
+
+
+def _around(spec: OpSpec) -> tuple[Term, ...]:
+    back = flops("scale and bias" if spec["dynamic"] else "requantize", REQUANTIZE, "outputs", spec.outputs[0].numel)
+    if not spec["dynamic"]:
+        return (back,)
+    return (flops("quantize the input", FLOPS["dynamic"], "inputs", spec.inputs[0].numel), back)
+
+
+@rule("quantized_linear")
+def quantized_linear(spec: OpSpec) -> Cost:
+    """MACs = M·I·O of integers; FLOPs 2 an output, and of a dynamic one 7 an input.
+
+    Attributes: rows M, in I, out O, dynamic.
+    """
+    return cost(spec, int8_macs("M", spec["rows"], "I", spec["in"], "O", spec["out"]), *_around(spec))
+
+
+@rule("quantized_conv")
+def quantized_conv(spec: OpSpec) -> Cost:
+    """MACs = N·K·P·(C/g)·R of integers; FLOPs 2 an output, and of a dynamic one 7 an input.
+
+    Attributes: batch N, out K, positions P, per_group C/g, kernel R, dynamic.
+    """
+    main = int8_macs("N", spec["batch"], "K", spec["out"], "P", spec["positions"], "C/g", spec["per_group"],
+                     "R", spec["kernel"])  # fmt: skip
+    return cost(spec, main, *_around(spec))
+
+
+@rule("quantize")
+def quantize(spec: OpSpec) -> Cost:
+    """FLOPs an element: 5 to quantize, 1 back, 7 for both at once (in training), 5 for a sum or product in between.
+
+    Attribute: fn.
+    """
+    y = spec.outputs[0] if spec.outputs else spec.inputs[0]
+    return cost(spec, flops(str(spec["fn"]), FLOPS[spec["fn"]], "n", y.numel))

@@ -1,0 +1,61 @@
+"""MODEL as a program of `torch.export`: `program.pt2`, with the inputs that it was exported for."""
+
+from __future__ import annotations
+
+import warnings
+from pathlib import Path
+from typing import Any
+
+from cnncost.errors import SourceError
+from cnncost.sources.loaded import Loaded, one_line
+from cnncost.sources.near import suggestion
+
+
+def load(spec: str) -> Loaded:
+    """A program saved by `torch.export.save`. Its modules keep their names where torch can tell them apart.
+
+    Raises:
+        SourceError: no such file, or none that this version of torch reads.
+    """
+    path = Path(spec)
+    if not path.is_file():
+        near = suggestion(path.name, [p.name for p in path.parent.glob("*.pt2")]) if path.parent.is_dir() else ""
+        raise SourceError(f"{spec}: no such file{near}; expected a program saved by torch.export.save")
+    import torch
+
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            program = torch.export.load(path)
+    except Exception as error:
+        raise SourceError(
+            f"{spec}: not a program that torch {torch.__version__} reads ({type(error).__name__}: {one_line(error)}); "
+            "expected one saved by torch.export.save"
+        ) from error
+
+    def factory(**arguments: Any) -> Any:
+        if arguments:
+            raise TypeError("a program is built already, and takes no arguments")
+        return _module(program)
+
+    return Loaded(spec, factory, _inputs(program))
+
+
+def _module(program: Any) -> Any:
+    """The program as a tree of modules, or as one where it can't be taken apart."""
+    import torch
+
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            return torch.export.unflatten(program)
+    except Exception:  # noqa: BLE001  # a module that is called in several ways, and whatever else torch gives up on
+        return program.module()
+
+
+def _inputs(program: Any) -> Any:
+    """The example inputs; None if they are of both kinds, positional and named."""
+    args, kwargs = program.example_inputs or ((), {})
+    if args and kwargs:
+        return None
+    return tuple(args) if args else dict(kwargs) or None

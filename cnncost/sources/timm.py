@@ -1,0 +1,47 @@
+"""MODEL as a name of timm's: `timm:convnext_tiny`, with the input that the model's own configuration states."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from cnncost.errors import SourceError
+from cnncost.sources.loaded import Loaded
+from cnncost.sources.near import suggestion
+from cnncost.sources.packages import required
+
+PREFIX = "timm:"
+_DEFAULT = (3, 224, 224)
+
+
+def load(spec: str) -> Loaded:
+    """A model by timm's name, with or without the tag of its weights, which say its input size.
+
+    Raises:
+        MissingPackageError: timm is not installed.
+        SourceError: it has no model of this name, or the name is one of a hub's.
+    """
+    name = spec.removeprefix(PREFIX)
+    if name.startswith(("hf-hub:", "hf_hub:")):
+        raise SourceError(
+            f"{spec}: a model on a hub, and nothing is downloaded; name the architecture, for example "
+            "timm:convnext_tiny, with --model-args for what differs"
+        )
+    (timm,) = required(spec, "timm")
+    if not timm.is_model(name):
+        near = suggestion(name.partition(".")[0], timm.list_models())
+        raise SourceError(f"{spec}: timm {timm.__version__} has no model of this name{near}")
+
+    def factory(**arguments: Any) -> Any:
+        if arguments.pop("pretrained", False):
+            raise ValueError("pretrained weights would be downloaded, and a cost needs none; leave pretrained out")
+        return timm.create_model(name, pretrained=False, **arguments)
+
+    return Loaded(spec, factory, library=True, inputs_of=input_of)
+
+
+def input_of(model: Any) -> tuple[int, ...]:
+    """`(1, C, H, W)` as the model's configuration states it; 1×3×224×224 if it doesn't."""
+    config = getattr(model, "pretrained_cfg", None) or {}
+    size = tuple(config.get("input_size") or _DEFAULT)
+    channels = config.get("in_chans") or getattr(model, "in_chans", None)
+    return (1, channels if isinstance(channels, int) else size[0], *size[1:])

@@ -1,0 +1,103 @@
+"""MODEL as a name of torchvision's: `torchvision:resnet50`, with the input that its weights were made for.
+
+`weights` may be given among the arguments: it says how many classes the model has and how large its input is.
+The weights themselves are never loaded.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from threading import get_ident
+from typing import Any
+
+from cnncost.errors import SourceError
+from cnncost.sources.loaded import Loaded
+from cnncost.sources.near import suggestion
+from cnncost.sources.packages import required
+
+PREFIX = "torchvision:"
+_SIDE = 512
+"""Of the image that torchvision's own published operation counts start from, before a model's preprocessing."""
+_FRAMES = 16
+
+
+def load(spec: str) -> Loaded:
+    """A model by torchvision's name.
+
+    Raises:
+        MissingPackageError: torchvision is not installed.
+        SourceError: it has no model of this name.
+    """
+    name = spec.removeprefix(PREFIX)
+    torchvision, models = required(spec, "torchvision", "torchvision", "torchvision.models")
+    names = models.list_models()
+    if name not in names:
+        version = torchvision.__version__
+        raise SourceError(f"{spec}: torchvision {version} has no model of this name{suggestion(name, names)}")
+    chosen: list[Any] = []
+
+    def factory(**arguments: Any) -> Any:
+        if "pretrained" in arguments:
+            raise TypeError("torchvision has no pretrained any more: weights=DEFAULT says which, and none are loaded")
+        builder = models.get_model_builder(name)
+        weights = models.get_model_weights(builder)
+        given = arguments.pop("weights", None)
+        chosen[:] = [_entry(weights, given)]
+        used = None if given is None else chosen[0]
+        if used is not None and not arguments.get("quantize"):  # of a model in floats, as it is before it is quantized
+            used = used.meta.get("unquantized", used)
+        with _nothing_loaded():
+            return builder(weights=used, **arguments)
+
+    return Loaded(spec, factory, library=True, inputs_of=lambda _: inputs_of(models.get_model_builder(name), chosen[0]))
+
+
+def _entry(weights: Any, given: Any) -> Any:
+    """The entry of a model's weights that was asked for, else the default one; None if it has none."""
+    if given is None:
+        return getattr(weights, "DEFAULT", None) or next(iter(weights), None)
+    if isinstance(given, str) and given.rpartition(".")[2] not in weights.__members__:
+        known = ", ".join(weights.__members__)
+        raise ValueError(f"no weights {given!r}; expected one of {known}")
+    return weights.verify(given)
+
+
+def inputs_of(builder: Any, weights: Any) -> Any:
+    """What the model's forward takes, of the size that its preprocessing makes of an image of 512 by 512.
+
+    Images 1×3×H×W; clips of 16 frames 1×3×16×H×W; two images for optical flow; a list of one 3×H×W for detection.
+    """
+    task = builder.__module__.split(".")[-2]
+    preset = weights.transforms() if weights is not None else None
+    size = getattr(preset, "crop_size", None) or getattr(preset, "resize_size", None) or [_SIDE]
+    height, width = (size[0], size[-1])
+    if task == "detection":
+        return ([(3, height, width)],)
+    if task == "optical_flow":
+        return ((1, 3, height, width), (1, 3, height, width))
+    return (1, 3, _FRAMES, height, width) if task == "video" else (1, 3, height, width)
+
+
+@contextmanager
+def _nothing_loaded() -> Iterator[None]:
+    """While it lasts, weights of torchvision's are neither fetched nor put into a model, in this thread."""
+    from torch import nn
+    from torchvision.models import WeightsEnum
+
+    fetch, put, thread = WeightsEnum.get_state_dict, nn.Module.load_state_dict, get_ident()
+    nothing: dict[str, Any] = {}
+
+    def fetched(weights: Any, *args: Any, **kwargs: Any) -> Any:
+        return nothing if get_ident() == thread else fetch(weights, *args, **kwargs)
+
+    def put_in(module: Any, state: Any, *args: Any, **kwargs: Any) -> Any:
+        return None if state is nothing else put(module, state, *args, **kwargs)
+
+    WeightsEnum.get_state_dict = fetched
+    nn.Module.load_state_dict = put_in  # type: ignore[assignment,method-assign]  # put back
+    try:
+        yield
+    finally:
+        WeightsEnum.get_state_dict = fetch
+        nn.Module.load_state_dict = put  # type: ignore[method-assign]  # as it was

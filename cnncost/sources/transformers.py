@@ -1,0 +1,134 @@
+"""MODEL as a Transformers architecture: `hf:bert`, `hf:BertForMaskedLM`, or a local `hf:path/to/config.json`.
+
+It is built from its configuration alone; arguments are fields of that. Nothing is downloaded.
+"""
+
+from __future__ import annotations
+
+import inspect
+import json
+from pathlib import Path
+from typing import Any
+
+from cnncost.errors import SourceError
+from cnncost.sources.loaded import Loaded, one_line
+from cnncost.sources.near import suggestion
+from cnncost.sources.offline import offline
+from cnncost.sources.packages import required
+
+PREFIX = "hf:"
+_AUTO = (
+    "AutoModel", "AutoModelForCausalLM", "AutoModelForSeq2SeqLM", "AutoModelForImageClassification",
+    "AutoModelForObjectDetection", "AutoModelForSemanticSegmentation", "AutoModelForDepthEstimation",
+    "AutoModelForKeypointDetection", "AutoModelForTextToSpectrogram", "AutoModelForTextToWaveform", "AutoBackbone",
+)  # fmt: skip
+"""Whom to ask, in turn, for the model of a configuration."""
+
+
+def load(spec: str) -> Loaded:
+    """An architecture by model type, by class, or by a local configuration.
+
+    Raises:
+        MissingPackageError: transformers is not installed.
+        SourceError: no such type, class or file; a name of a hub's; a configuration that can't be read.
+    """
+    from cnncost.sources.transformers_inputs import inputs_of
+
+    name = spec.removeprefix(PREFIX)
+    with offline(spec):
+        (transformers,) = required(spec, "transformers")
+        factory = _from_file(spec, name, transformers) or _from_name(spec, name, transformers)
+    return Loaded(spec, factory, library=True, inputs_of=inputs_of)
+
+
+def _from_file(spec: str, name: str, transformers: Any) -> Any:
+    """A factory for `config.json`, or for the folder that has it; None if there is no such path."""
+    path = Path(name) / "config.json" if Path(name).is_dir() else Path(name)
+    if not path.is_file():
+        if Path(name).is_dir():
+            raise SourceError(
+                f"{spec}: the folder has no config.json; expected a configuration as Transformers saves it"
+            )
+        return None
+    try:
+        fields = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise SourceError(f"{spec}: {path} is no JSON: {one_line(error)}") from None
+    kind = fields.get("model_type") if isinstance(fields, dict) else None
+    known = _types(transformers)
+    if kind not in known:
+        said = f"model_type {kind!r}, which this version doesn't know" if kind else "no model_type"
+        near = suggestion(str(kind), known)
+        raise SourceError(f"{spec}: {path} has {said}; expected one of Transformers {transformers.__version__}{near}")
+    made = next(iter(fields.get("architectures") or []), None)
+
+    def factory(**arguments: Any) -> Any:
+        config = transformers.AutoConfig.for_model(**fields)
+        _set(config, arguments)
+        return _model(transformers, config, getattr(transformers, made, None) if made else None)
+
+    return factory
+
+
+def _from_name(spec: str, name: str, transformers: Any) -> Any:
+    """A factory for a model type or a class of Transformers."""
+    types = _types(transformers)
+    if name in types:
+        kind: Any = None
+        config_class = types[name]
+    else:
+        kind = getattr(transformers, name, None) if name.isidentifier() else None
+        config_class = getattr(kind, "config_class", None)
+        if kind is not None and inspect.isclass(kind) and issubclass(kind, transformers.PretrainedConfig):
+            kind, config_class = None, kind
+        if config_class is None:
+            raise SourceError(_unknown(spec, name, [*types, *(n for n in dir(transformers) if n.endswith("Model"))]))
+
+    def factory(**arguments: Any) -> Any:
+        config = config_class()
+        _set(config, arguments)
+        return _model(transformers, config, kind)
+
+    return factory
+
+
+def _types(transformers: Any) -> Any:
+    return transformers.models.auto.configuration_auto.CONFIG_MAPPING
+
+
+def _unknown(spec: str, name: str, known: list[str]) -> str:
+    if "/" in name:
+        return (
+            f"{spec}: no local file or folder of this name; if it is a name on a hub: nothing is downloaded. Save its "
+            "config.json here and name that, hf:path/to/config.json, or give the architecture, for example hf:bert"
+        )
+    return f"{spec}: no model type or class of Transformers, and no local configuration{suggestion(name, known)}"
+
+
+def _set(config: Any, arguments: dict[str, Any]) -> None:
+    """Change fields of a configuration; a dict changes those of a part of it.
+
+    Raises:
+        ValueError: it has no such field, which then would do nothing.
+    """
+    for name, value in arguments.items():
+        if not hasattr(config, name):
+            near = suggestion(name, config.to_dict())
+            raise ValueError(f"{type(config).__name__} has no field {name}{near}")
+        part = getattr(config, name)
+        if isinstance(value, dict) and hasattr(part, "to_dict"):
+            _set(part, value)
+        else:
+            setattr(config, name, value)
+
+
+def _model(transformers: Any, config: Any, kind: Any) -> Any:
+    if kind is not None:
+        return kind._from_config(config)
+    if not config.architectures:
+        config.architectures = []  # some of the classes to ask go through them
+    for auto in _AUTO:
+        mapping = getattr(transformers, auto)._model_mapping
+        if type(config) in mapping:
+            return getattr(transformers, auto).from_config(config)
+    raise ValueError(f"Transformers says no model for {type(config).__name__}; name its class, as in hf:BertModel")

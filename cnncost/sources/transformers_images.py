@@ -1,0 +1,72 @@
+"""An image beside a text, as multimodal models of Transformers take them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+_GRID = 16
+"""Patches a side, of models that take images as patches of any number."""
+
+
+def with_image(config: Any, tokens: Any, image: tuple[int, ...]) -> dict[str, Any]:
+    """What forward takes for one image beside `tokens`.
+
+    Where the image takes the place of tokens, the text begins with as many as the model makes of one image.
+    """
+    token = getattr(config, "image_token_id", None)
+    if token is None:
+        return patches(config) if _in_patches(config) else {"pixel_values": image}
+    kind, vision = config.model_type, config.vision_config
+    if hasattr(vision, "spatial_merge_size") and hasattr(vision, "temporal_patch_size"):
+        made, count = _flat_patches(vision), (_GRID // vision.spatial_merge_size) ** 2
+    else:
+        several = kind in {"idefics2", "idefics3", "smolvlm"}  # of images in a row
+        made = {"pixel_values": (1, *image) if several else image}
+        count = _tokens_of(config, vision, image)
+    ids = _begun_with(tokens, token, count)
+    if "image_grid_thw" in made:
+        made["mm_token_type_ids"] = (ids == token).to(ids.dtype)
+    return {"input_ids": ids, **made}
+
+
+def _tokens_of(config: Any, vision: Any, image: tuple[int, ...]) -> int:
+    """How many tokens the model makes of an image."""
+    for name in ("image_seq_length", "mm_tokens_per_image"):
+        if (stated := getattr(config, name, None)) is not None:
+            return int(stated)
+    if (resampler := getattr(config, "perceiver_config", None)) is not None:
+        return int(resampler.resampler_n_latents)
+    patch = vision.patch_size if isinstance(vision.patch_size, int) else vision.patch_size[0]
+    return (image[-1] // patch) * (image[-2] // patch) // getattr(config, "scale_factor", 1) ** 2
+
+
+def _begun_with(tokens: Any, token: int, count: int) -> Any:
+    import torch
+
+    return torch.cat([torch.full((1, count), token, dtype=tokens.dtype), tokens], dim=1)
+
+
+def _flat_patches(vision: Any) -> dict[str, Any]:
+    """Patches in a row, each with its frames and channels: P×(C·t·p·p); and how they lie: images×3."""
+    import torch
+
+    channels = getattr(vision, "in_channels", None) or getattr(vision, "in_chans", 3)
+    width = channels * vision.temporal_patch_size * vision.patch_size**2
+    return {"pixel_values": (_GRID * _GRID, width), "image_grid_thw": torch.tensor([[1, _GRID, _GRID]])}
+
+
+def _in_patches(config: Any) -> bool:
+    return hasattr(getattr(config, "vision_config", config), "num_patches")
+
+
+def patches(config: Any) -> dict[str, Any]:
+    """An image as a row of patches of any number: 1×P×(C·p·p), which of them are there, and how they lie."""
+    import torch
+
+    vision = getattr(config, "vision_config", config)
+    count, side = vision.num_patches, int(vision.num_patches**0.5)
+    return {
+        "pixel_values": (1, count, vision.num_channels * vision.patch_size**2),
+        "pixel_attention_mask": torch.ones((1, count), dtype=torch.int64),
+        "spatial_shapes": torch.tensor([[side, side]]),
+    }

@@ -1,0 +1,156 @@
+"""What a Transformers model takes, as its configuration tells: tokens, images, clips, sound, series of numbers.
+
+Token ids are tensors with values, for some models look at them; all else are shapes.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable
+from typing import Any, TypeAlias
+
+from cnncost.sources.transformers_images import patches, with_image
+
+TOKENS = 128
+"""Length of a text, unless the model takes no more than fewer."""
+SECOND = 16_000
+"""Samples of a second of sound."""
+_FRAMES = 3_000
+"""Of ten milliseconds each: half a minute of sound."""
+
+Maker: TypeAlias = "Callable[[Any], Any]"
+
+
+def inputs_of(model: Any) -> dict[str, Any]:
+    """Keyword arguments for forward: its main input, and the others without which it can't run."""
+    config, main = model.config, model.main_input_name
+    taken = inspect.signature(model.forward).parameters
+    names = [main, *(name for name in _TOGETHER if name in taken and name != main)]
+    if getattr(config, "is_encoder_decoder", False) and "decoder_input_ids" in taken:
+        names.append("decoder_input_ids")
+    names.extend(n for n, p in taken.items() if p.default is p.empty and n not in names and n in _MAKERS)
+    made = {name: value for name in names if (value := _MAKERS[name](config)) is not None}
+    if "attention_mask" in taken and "input_ids" in made and getattr(config, "pad_token_id", None) is not None:
+        made["attention_mask"] = _all_there(made["input_ids"])  # else some look for padding among the values
+    if "pixel_values" in taken and "input_ids" in made:
+        made.update(with_image(config, made["input_ids"], _image(config)))
+        if "attention_mask" in made:
+            made["attention_mask"] = _all_there(made["input_ids"])
+    elif "spatial_shapes" in taken:
+        made.update(patches(config))
+    return made
+
+
+def _all_there(tokens: Any) -> Any:
+    """A mask of ones: nothing is padding."""
+    import torch
+
+    return torch.ones_like(tokens)
+
+
+def _part(config: Any, *names: str) -> Any:
+    """The part of a configuration that is about one kind of input, or the whole."""
+    for name in names:
+        part = getattr(config, name, None)
+        if part is not None and not isinstance(part, dict):
+            return part
+    return config
+
+
+def _first(config: Any, *names: str, default: Any = None) -> Any:
+    for name in names:
+        value = getattr(config, name, None)
+        if value is not None:
+            return value
+    return default
+
+
+def _tokens(config: Any) -> Any:
+    """1×T of int64."""
+    import torch
+
+    text = config.get_text_config() if hasattr(config, "get_text_config") else config
+    longest = _first(text, "max_position_embeddings", "n_positions", "max_source_positions", default=TOKENS)
+    longest = longest if isinstance(longest, int) and longest > 0 else TOKENS
+    return torch.full((1, min(TOKENS, longest)), 2, dtype=torch.int64)
+
+
+def _side(config: Any) -> tuple[int, int]:
+    size = _first(config, "image_size", "img_size", "input_size", default=224)
+    if isinstance(size, dict):
+        size = (size.get("height", 224), size.get("width", 224))
+    if isinstance(size, (list, tuple)):
+        return int(size[0]), int(size[-1])
+    return int(size), int(size)
+
+
+def _image(config: Any) -> tuple[int, ...]:
+    """1×C×H×W; a clip of a video model 1×T×C×H×W."""
+    vision = _part(config, "vision_config", "backbone_config", "encoder")
+    channels = _first(vision, "num_channels", "in_channels", "in_chans", default=3)
+    height, width = _side(vision if _first(vision, "image_size", "img_size") is not None else config)
+    frames = _first(config, "num_frames", "frames_per_clip", default=_first(vision, "num_frames"))
+    if frames is not None:
+        return (1, int(frames), channels, height, width)
+    return (1, channels, height, width)
+
+
+def _clip(config: Any) -> tuple[int, ...]:
+    """1×T×C×H×W."""
+    height, width = _side(config)
+    frames = _first(config, "num_frames", "frames_per_clip", default=16)
+    return (1, int(frames), _first(config, "num_channels", "in_chans", default=3), height, width)
+
+
+def _mel(config: Any) -> tuple[int, ...]:
+    """1×M×T or 1×T×M: features of half a minute of sound."""
+    sound = _part(config, "audio_config", "encoder_config")
+    bins = _first(sound, "num_mel_bins", "input_feat_per_channel", "feature_projection_input_dim", default=80)
+    if _first(sound, "max_source_positions") is not None and hasattr(sound, "num_mel_bins"):
+        return (1, bins, 2 * sound.max_source_positions)
+    return (1, _FRAMES, bins)
+
+
+def _sound(config: Any) -> tuple[int, ...]:
+    """1×S samples of a second; 1×T×M for models of spectrograms; 1×1×S for codecs."""
+    if hasattr(config, "num_mel_bins") and hasattr(config, "max_length"):
+        return (1, config.max_length, config.num_mel_bins)
+    if hasattr(config, "audio_channels"):
+        return (1, config.audio_channels, SECOND)
+    return (1, SECOND)
+
+
+def _series(config: Any) -> tuple[int, ...]:
+    """1×T×C; 1×T for models of one series."""
+    channels = _first(config, "num_input_channels", "input_size")
+    return (1, config.context_length) if channels is None else (1, config.context_length, channels)
+
+
+def _series_padding(config: Any) -> Any:
+    """1×T of int64: nothing is padded."""
+    import torch
+
+    return torch.zeros((1, config.context_length), dtype=torch.int64)
+
+
+def _frequency(config: Any) -> Any:  # noqa: ARG001  # as all makers
+    """1×1 of int64: high."""
+    import torch
+
+    return torch.zeros((1, 1), dtype=torch.int64)
+
+
+def _boxes(config: Any) -> Any:
+    """1×T×4 of int64: where on the page each token is."""
+    import torch
+
+    return torch.zeros((*_tokens(config).shape, 4), dtype=torch.int64)
+
+
+_MAKERS: dict[str, Maker] = {
+    "input_ids": _tokens, "decoder_input_ids": _tokens, "pixel_values": _image, "pixel_values_videos": _clip,
+    "input_features": _mel, "input_values": _sound, "past_values": _series, "bbox": _boxes,
+    "past_values_padding": _series_padding, "freq": _frequency,
+}  # fmt: skip
+_TOGETHER = ("bbox",)
+"""Taken whenever forward knows them."""

@@ -1,0 +1,119 @@
+"""The conformance run: every model of three zoos analyzed, and counted by torch's own counter.
+
+    python tests/conformance/run.py                     all, on all cores; writes reports/conformance.csv and .md
+    python tests/conformance/run.py --sample            one of each family, some minutes; nothing is written
+    python tests/conformance/run.py --zoo timm --jobs 2
+
+What was measured is kept in build/conformance and not measured again, so that an interrupted run goes on: rows as
+long as the code of cnncost is the same, the counter's findings as long as the packages are. One model's failure is
+a row. Exit code 1 if a model could not be analyzed, has an unknown op, an unexplained difference, or another figure
+than the published one.
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import json
+import sys
+from collections.abc import Iterator
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from crew import Crew
+from entries import ZOOS, Entry, entries, sample
+from measure import prepare
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from summary import problems, write
+
+ROOT = Path(__file__).resolve().parents[2]
+KEPT = ROOT / "build" / "conformance"
+REPORTS = ROOT / "reports"
+
+
+class Kept:
+    """Lines of JSON by key, added to as they come; a half-written last line is left out."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.found: dict[str, dict[str, Any]] = {}
+        path.parent.mkdir(parents=True, exist_ok=True)
+        for line in path.read_text().splitlines() if path.exists() else []:
+            try:
+                key, value = json.loads(line)
+            except ValueError:
+                continue
+            self.found[key] = value
+
+    def add(self, key: str, value: dict[str, Any]) -> None:
+        self.found[key] = value
+        with self.path.open("a") as file:
+            file.write(json.dumps([key, value]) + "\n")
+
+
+def code_digest() -> str:
+    """Of cnncost's code and of this run's."""
+    digest = hashlib.sha256()
+    for path in sorted([*(ROOT / "cnncost").rglob("*.py"), *Path(__file__).parent.glob("*.py")]):
+        digest.update(path.read_bytes())
+    return digest.hexdigest()[:12]
+
+
+def versions() -> dict[str, str]:
+    """Of all that decides what the counter finds."""
+    return {name: version(name) for name in ("torch", "timm", "torchvision", "transformers")}
+
+
+def arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--zoo", choices=ZOOS, action="append", help="Only this zoo; repeatable.")
+    parser.add_argument("--sample", action="store_true", help="One model of each family; writes no report.")
+    parser.add_argument("--only", metavar="TEXT", help="Only models with this in their name; writes no report.")
+    parser.add_argument("--jobs", type=int, default=0, metavar="N", help="Processes; by default a core each.")
+    parser.add_argument("--timeout", type=float, default=600, metavar="S", help="Seconds for one model.")
+    parser.add_argument("--fresh", action="store_true", help="Measure again what is kept.")
+    return parser.parse_args()
+
+
+def chosen(options: argparse.Namespace) -> list[Entry]:
+    found = [entry for zoo in options.zoo or ZOOS for entry in entries(zoo)]
+    if options.only:
+        found = [entry for entry in found if options.only in entry.key]
+    return sample(found) if options.sample else found
+
+
+def rows(found: list[Entry], options: argparse.Namespace) -> Iterator[dict[str, Any]]:
+    """A row for each entry, in their order; measured unless kept."""
+    kept = Kept(KEPT / f"rows-{code_digest()}.jsonl")
+    counter = Kept(KEPT / f"counter-{'-'.join(versions().values())}.jsonl")
+    known = {} if options.fresh else {**kept.found}
+    missing = [entry for entry in found if entry.key not in known]
+    columns = (TextColumn("{task.description:40.40}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with Crew(options.jobs, options.timeout) as crew, Progress(*columns) as progress:
+        task = progress.add_task("models", total=len(found), completed=len(found) - len(missing))
+        for entry, row, counted in crew.work(missing, counter.found):
+            progress.update(task, description=entry.key, advance=1)
+            if counted is not None and counted != counter.found.get(entry.key):
+                counter.add(entry.key, counted)
+            kept.add(entry.key, row)
+            for problem in problems(row):
+                progress.console.print(f"{entry.key}: {problem}", markup=False, highlight=False)
+    for entry in found:
+        yield kept.found[entry.key]
+
+
+def main() -> int:
+    options = arguments()
+    prepare()
+    done = list(rows(chosen(options), options))
+    wrong = sum(bool(problems(row)) for row in done)
+    print(f"{len(done)} models, {wrong} with a problem")
+    if not (options.sample or options.only or options.zoo):
+        write(done, versions(), code_digest(), REPORTS)
+        print(f"written: {REPORTS / 'conformance.csv'}, {REPORTS / 'conformance.md'}")
+    return 1 if wrong else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

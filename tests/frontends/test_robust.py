@@ -1,0 +1,290 @@
+"""What models of the world do beside layers: counted right, or refused in words. Numbers are derived by hand."""
+
+import pytest
+import torch
+from torch import nn
+from torch.nn.attention.flex_attention import create_block_mask, flex_attention
+from torch.nn.utils.rnn import pack_sequence
+
+import cnncost
+from cnncost.errors import DataDependentError
+
+torch.set_num_threads(1)
+pytestmark = pytest.mark.filterwarnings("ignore")  # torch's own, of parts of it that are to go
+
+TWO = 4 * (16 * 32 + 32 * 8)
+"""MACs of the two layers below on 4 rows."""
+X = (4, 16)
+
+
+def two_layers():
+    return nn.Sequential(nn.Linear(16, 32), nn.ReLU(), nn.Linear(32, 8))
+
+
+class Do(nn.Module):
+    def __init__(self, forward, **parts):
+        super().__init__()
+        for name, part in parts.items():
+            setattr(self, name, part)
+        self.run = forward
+
+    def forward(self, *args):
+        return self.run(self, *args)
+
+
+# ---- quantized
+
+
+def dynamic():
+    return torch.ao.quantization.quantize_dynamic(two_layers(), {nn.Linear}, dtype=torch.qint8)
+
+
+@pytest.mark.parametrize("trace", ["static", "real"])
+def test_dynamically_quantized_layers(trace):
+    report = cnncost.analyze(dynamic(), X, trace=trace)
+    # to 8 bits 7 an input, back 2 an output, and the ReLU in between
+    flops = 7 * 4 * 16 + 2 * 4 * 32 + 4 * 32 + 7 * 4 * 32 + 2 * 4 * 8
+    assert (report.totals.macs, report.totals.flops, report.unknown) == (TWO, flops, {})
+    assert report.mac_dtypes == {"int8": TWO}
+    assert (report.totals.params, report.param_dtypes) == (16 * 32 + 32 + 32 * 8 + 8, {"int8": 768, "float32": 40})
+    assert f"({TWO:,} int8)" in str(report)
+
+
+def test_statically_quantized_layers_are_run_on_values():
+    quantization = torch.ao.quantization
+
+    class Quantized(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.enter, self.leave = quantization.QuantStub(), quantization.DeQuantStub()
+            self.conv = nn.Conv2d(3, 8, 3)
+
+        def forward(self, x):
+            return self.leave(self.conv(self.enter(x)))
+
+    engine = torch.backends.quantized.engine
+    try:
+        torch.backends.quantized.engine = torch.backends.quantized.supported_engines[-1]
+        model = Quantized().eval()
+        model.qconfig = quantization.get_default_qconfig("fbgemm")
+        quantization.prepare(model, inplace=True)
+        model(torch.rand(1, 3, 8, 8))
+        quantization.convert(model, inplace=True)
+        report = cnncost.analyze(model, (1, 3, 8, 8), trace="auto")
+    finally:
+        torch.backends.quantized.engine = engine
+    macs, outputs = 8 * 36 * 27, 8 * 36
+    assert (report.totals.macs, report.mac_dtypes, report.unknown) == (macs, {"int8": macs}, {})
+    assert report.totals.flops == 5 * 3 * 64 + 2 * outputs + outputs  # quantized, scaled, and back
+    assert report.totals.params == 8 * 27 + 8
+
+
+def test_quantization_aware_training_rounds_in_floats():
+    model = nn.Sequential(nn.Conv2d(3, 8, 3)).train()
+    model.qconfig = torch.ao.quantization.get_default_qat_qconfig("fbgemm")
+    torch.ao.quantization.prepare_qat(model, inplace=True)
+    totals = cnncost.analyze(model, (1, 3, 8, 8)).totals
+    assert totals.macs == 8 * 36 * 27
+    assert totals.flops == 2 * totals.macs + 8 * 36 + 7 * (8 * 27 + 8 * 36)  # bias; weight and output, there and back
+
+
+# ---- dtypes, layouts, contexts
+
+
+def _autocast(m, x):
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        return m.net(x)
+
+
+class Product(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx, x, w):
+        return x @ w
+
+    @staticmethod
+    def backward(ctx, grad):
+        return None, None
+
+
+def _checkpoint(reentrant):
+    from torch.utils.checkpoint import checkpoint
+
+    return lambda m, x: checkpoint(m.net, x, use_reentrant=reentrant)
+
+
+def _ensemble(m, x):
+    from torch.func import functional_call, stack_module_state, vmap
+
+    params, buffers = stack_module_state(list(m.nets))
+    return vmap(lambda p, b: functional_call(m.nets[0], (p, b), (x,)))(params, buffers)
+
+
+def _compiled_inside():
+    model = two_layers()
+    model[0].compile()
+    return model
+
+
+COUNTED = [
+    pytest.param(lambda: Do(_autocast, net=two_layers()), X, TWO, id="autocast inside"),
+    pytest.param(
+        lambda: nn.Conv2d(3, 8, 3).to(memory_format=torch.channels_last),
+        torch.rand(1, 3, 8, 8).to(memory_format=torch.channels_last), 8 * 36 * 27, id="channels last",
+    ),
+    pytest.param(
+        lambda: nn.Linear(4, 4, dtype=torch.complex64), torch.rand(3, 4, dtype=torch.complex64), 48, id="complex"
+    ),
+    pytest.param(lambda: Do(lambda m, x: Product.apply(x, m.w), w=nn.Parameter(torch.rand(16, 8))), X, 4 * 128,
+                 id="a Function"),
+    pytest.param(lambda: Do(_checkpoint(False), net=two_layers()), X, TWO, id="a checkpoint"),
+    pytest.param(lambda: Do(_checkpoint(True), net=two_layers()), X, TWO, id="a reentrant checkpoint"),
+    pytest.param(lambda: torch.compile(two_layers()), X, TWO, id="compiled"),
+    pytest.param(_compiled_inside, X, TWO, id="compiled inside"),
+    pytest.param(lambda: nn.DataParallel(two_layers()), X, TWO, id="data parallel"),
+    pytest.param(lambda: Do(lambda m, x: torch.func.vmap(m.net)(x), net=two_layers()), (5, *X), 5 * TWO, id="vmap"),
+    pytest.param(
+        lambda: Do(_ensemble, nets=nn.ModuleList([two_layers() for _ in range(3)])), X, 3 * TWO, id="an ensemble"
+    ),
+    pytest.param(
+        lambda: nn.LSTM(8, 16), pack_sequence([torch.rand(5, 8), torch.rand(3, 8)]), 8 * 4 * 16 * (8 + 16),
+        id="a packed sequence: 5 and 3 steps",
+    ),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("build", "inputs", "macs"), COUNTED)
+def test_counted(build, inputs, macs):
+    report = cnncost.analyze(build(), inputs)
+    assert (report.totals.macs, report.unknown) == (macs, {})
+
+
+@pytest.fixture
+def one_process(tmp_path):
+    torch.distributed.init_process_group("gloo", init_method=f"file://{tmp_path}/group", rank=0, world_size=1)
+    yield
+    torch.distributed.destroy_process_group()
+
+
+@pytest.mark.parametrize("wrapper", ["DDP", "DDP inside", "FSDP2"])
+def test_distributed_wrappers(wrapper, one_process):
+    from torch.distributed.fsdp import fully_shard
+
+    model = two_layers()
+    if wrapper == "FSDP2":
+        fully_shard(model)
+    else:
+        model = nn.parallel.DistributedDataParallel(model)
+    report = cnncost.analyze(Do(lambda m, x: m.net(x), net=model) if wrapper == "DDP inside" else model, X)
+    assert (report.totals.macs, report.totals.params, report.unknown) == (TWO, 808, {})
+
+
+# ---- ops that take functions
+
+
+def cond(m, x):
+    return torch.cond(x.sum() > 0, m.few, lambda x: m.many(m.many(x)), (x,))
+
+
+BRANCHES = {"few": nn.Linear(16, 16), "many": nn.Linear(16, 16)}
+
+
+@pytest.mark.parametrize(("sign", "macs"), [(1, 4 * 256), (-1, 2 * 4 * 256)])
+def test_a_branch_follows_values(sign, macs):
+    report = cnncost.analyze(Do(cond, **BRANCHES), sign * torch.ones(4, 16), trace="real")
+    assert report.totals.macs == macs
+    assert report.reads == 1
+
+
+def test_a_branch_on_an_activation_has_no_static_count():
+    with pytest.raises(DataDependentError, match="reads the values"):
+        cnncost.analyze(Do(cond, **BRANCHES), X)
+
+
+def test_a_branch_on_what_is_known_is_taken():
+    model = Do(lambda m, x, n: torch.cond(n > 2, m.few, lambda x: m.many(m.many(x)), (x,)), **BRANCHES)
+    for n, macs in ((3, 4 * 256), (1, 2 * 4 * 256)):
+        assert cnncost.analyze(model, (torch.rand(4, 16), torch.tensor(n))).totals.macs == macs
+
+
+@pytest.mark.parametrize("trace", ["static", "real"])
+def test_a_loop_of_known_length(trace):
+    from torch._higher_order_ops.while_loop import while_loop
+
+    def loop(m, x):
+        return while_loop(lambda i, _: i < 3, lambda i, x: (i + 1, m.net(x)), (torch.zeros((), dtype=torch.int64), x))
+
+    report = cnncost.analyze(Do(loop, net=nn.Linear(16, 16)), X, trace=trace)
+    assert (report.totals.macs, report.layer("net").calls) == (3 * 4 * 256, 3)
+
+
+def test_a_scan_runs_once_a_step():
+    from torch._higher_order_ops.scan import scan
+
+    def run(m, x):
+        return scan(lambda carried, now: ((new := m.net(carried + now)), new.clone()), torch.zeros(16), x, dim=0)
+
+    assert cnncost.analyze(Do(run, net=nn.Linear(16, 16)), (5, 16), trace="auto").totals.macs == 5 * 256
+
+
+FLEX = ((1, 4, 128, 16),) * 3
+SCORES = 4 * 128 * 128
+
+
+@pytest.mark.parametrize("trace", ["static", "real"])
+def test_flexible_attention_counts_as_attention(trace):
+    report = cnncost.analyze(Do(lambda _, q, k, v: flex_attention(q, k, v)), FLEX, trace=trace)
+    assert (report.totals.macs, report.unknown) == (2 * SCORES * 16, {})
+    # queries and keys are scaled, and a softmax is 5 a score
+    assert report.totals.flops == 2 * report.totals.macs + 2 * 4 * 128 * 16 + 5 * SCORES
+
+
+def test_scores_that_are_changed_and_masked():
+    def run(_, q, k, v):
+        mask = create_block_mask(lambda b, h, i, j: i >= j, None, None, 128, 128, device=q.device)
+        return flex_attention(q, k, v, score_mod=lambda score, b, h, i, j: score + i - j, block_mask=mask)
+
+    plain = cnncost.analyze(Do(lambda _, q, k, v: flex_attention(q, k, v)), FLEX).totals
+    changed = cnncost.analyze(Do(run), FLEX).totals
+    assert changed.macs == plain.macs  # dense, as causal attention is
+    assert changed.flops - plain.flops == SCORES + 2 * SCORES  # the mask; a sum and a difference
+
+
+# ---- values that are known
+
+
+def test_literals_of_tensors_keep_their_values():
+    class Longest(nn.Module):
+        def forward(self, x):
+            lengths = torch.tensor([torch.arange(3, device=x.device).max() + 1, 2], device=x.device)
+            return x[: int(lengths.max())] @ x.T
+
+    assert cnncost.analyze(Longest(), X).totals.macs == 3 * 4 * 16
+
+
+def test_values_written_through_a_view_are_seen_by_the_whole():
+    class Moves(nn.Module):
+        def forward(self, x):
+            places = torch.stack([torch.arange(3, device=x.device), torch.arange(3, device=x.device)])
+            places[0] += 1
+            return x[: int(places.max())] @ x.T
+
+    assert cnncost.analyze(Moves(), X).totals.macs == 3 * 4 * 16
+
+
+def test_a_users_tensor_written_through_a_view_is_left_alone():
+    class Moves(nn.Module):
+        def forward(self, x, ids):
+            ids[0] += 1
+            return x * 2
+
+    ids = torch.zeros(2, 3, dtype=torch.int64)
+    cnncost.analyze(Moves(), (torch.rand(4, 16), ids))
+    assert not ids.any()
+
+
+def test_torch_is_left_as_it_was():
+    """Tensors are no sequences to torch: what is put in the place of their methods might make them so."""
+    before = set(vars(torch.Tensor))
+    cnncost.analyze(two_layers(), X)
+    assert set(vars(torch.Tensor)) == before
+    assert torch.tensor([torch.tensor(3), torch.tensor(4)]).tolist() == [3, 4]

@@ -1,0 +1,48 @@
+"""Detectors' ops: numbers derived by hand."""
+
+import pytest
+
+from cnncost.graph import OpSpec, TensorType
+from cnncost.ops import cost_of
+
+
+def spec(kind, inputs, outputs, **attrs):
+    types = [tuple(TensorType(shape, "float32") for shape in shapes) for shapes in (inputs, outputs)]
+    return OpSpec(kind, *types, tuple(sorted(attrs.items())))
+
+
+@pytest.mark.parametrize(
+    ("boxes", "flops"),
+    [
+        pytest.param(0, 0, id="no box"),
+        pytest.param(1, 3, id="one box has an area"),
+        pytest.param(4, 3 * 4 + 13 * 6, id="four boxes are six pairs"),
+    ],
+)
+def test_boxes_that_are_kept(boxes, flops):
+    cost = cost_of(spec("nms", [(boxes, 4), (boxes,)], [(boxes,)], boxes=boxes))
+    assert (cost.macs, cost.flops) == (0, flops)
+
+
+def test_regions_that_are_sampled():
+    # 5 regions, 7×7 bins of 2×2 samples, 16 channels: 4 products and 3 sums a sample, and one to add it to the mean;
+    # per place 8 for its coordinates' fractions and 4 products of them
+    found = cost_of(spec("roi_align", [(1, 16, 50, 50), (5, 5)], [(5, 16, 7, 7)], samples=2))
+    places = 5 * 49 * 4
+    assert (found.macs, found.flops) == (0, places * 16 * 8 + places * 12)
+
+
+def test_samples_that_follow_from_the_regions_are_not_known():
+    assert cost_of(spec("roi_align", [(1, 16, 50, 50), (5, 5)], [(5, 16, 7, 7)], samples=0)) is None
+
+
+@pytest.mark.parametrize("masked", [False, True])
+@pytest.mark.parametrize("groups", [1, 2])
+def test_convolutions_that_are_bent(groups, masked):
+    # x 2×4×8×8, 6 kernels of 3×3, as many positions as pixels
+    inputs = [(2, 4, 8, 8), (6, 4 // groups, 3, 3), (2, 18, 8, 8), (2, 9, 8, 8), (6,)]
+    found = cost_of(spec("deform_conv", inputs, [(2, 6, 8, 8)], groups=groups, offset_groups=1, masked=masked))
+    macs = 2 * 6 * 64 * (4 // groups) * 9
+    taps = 2 * 64 * 9
+    assert found.macs == macs
+    assert found.flops == 2 * macs + taps * 4 * (8 if masked else 7) + taps * 12 + 2 * 6 * 64
