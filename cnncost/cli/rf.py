@@ -79,7 +79,7 @@ def command(
     from cnncost.report.fields import growth
 
     rows = growth(report, image)
-    shown = _shown(report, rows, layers, everything)
+    shown = _shown(report, rows, layers, everything, image)
     if picture is not None:
         _draw(report, rows, shown if layers else None, picture)
     if picture is None or output is not None or form != "rich":
@@ -124,12 +124,14 @@ def _analyzed(model: str, inputs: tuple[str, ...], model_args: tuple[str, ...]) 
     return analyze(model, parsed_inputs(inputs), model_args=parsed_model_args(model_args))
 
 
-def _shown(report: Report, rows: Sequence[Growth], layers: tuple[str, ...], everything: bool) -> list[Growth]:
+def _shown(
+    report: Report, rows: Sequence[Growth], layers: tuple[str, ...], everything: bool, image: int | None
+) -> list[Growth]:
     if not layers:
         return [row for row in rows if row.grew or everything]
     from cnncost.report.fields import of_layer
 
-    return [of_layer(report, path, rows) for path in layers]
+    return [of_layer(report, path, rows, image) for path in layers]
 
 
 def _draw(report: Report, rows: Sequence[Growth], boxes: list[Growth] | None, path: str) -> None:

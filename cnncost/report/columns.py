@@ -48,8 +48,8 @@ class Column(NamedTuple):
         return self.look in {"count", "bytes", "along"}
 
     def of(self, row: Row) -> Any:
-        """The row's value, as it is; totals have none but sums."""
-        if isinstance(row, Totals) and not self.summed:
+        """The row's value, as it is; totals have no receptive field."""
+        if isinstance(row, Totals) and self.look == "along":
             return None
         return getattr(row, self.attribute or self.name)
 

@@ -20,6 +20,8 @@ ENDINGS = (".png", ".svg", ".pdf")
 _COLORS = ("#440154", "#3b528b", "#21918c", "#35b779", "#8fb321", "#d98c00", "#c43c39")
 """From the first layers to the last; all are told apart on white, and without red or green, too."""
 _GREY = "#666666"
+_FEW = 3
+"""Fewer boxes than these don't show how fields grow."""
 
 
 def ending(path: str | Path) -> str:
@@ -33,12 +35,19 @@ def ending(path: str | Path) -> str:
 
 
 def chosen(rows: Sequence[Growth]) -> list[Growth]:
-    """Where nothing else is asked for: of each jump the last layer whose field is a number."""
-    last: dict[object, Growth] = {}
-    for row in rows:
-        if all(isinstance(n, int) for n in row.field.size) and any(n != 1 for n in row.field.size):
-            last[row.field.jump] = row
-    return list(last.values())[-len(_COLORS) :]
+    """Where nothing else is asked for: of each jump the last layer whose field is a number, or some on the way."""
+    grown = [row for row in rows if row.grew and _drawable(row)]
+    last = {row.field.jump: row for row in grown}
+    if len(last) >= _FEW:
+        return list(last.values())[-len(_COLORS) :]
+    step = -(-len(grown) // len(_COLORS)) or 1
+    return grown[::-1][::step][::-1]
+
+
+def _drawable(row: Growth) -> bool:
+    """Whether its field is a box, and its units lie as the input's positions do."""
+    size = row.field.size
+    return all(isinstance(n, int) for n in size) and any(n != 1 for n in size) and len(row.units) == len(size)
 
 
 def picture(report: Report, rows: Sequence[Growth], boxes: Sequence[Growth], form: str = "png") -> bytes:
@@ -100,7 +109,10 @@ def _boxes(axes: Axes, rows: Sequence[Growth]) -> None:
     axes.set_ylim(high[0] + margin, low[0] - margin)
     axes.set_aspect("equal" if len(rows[0].field.input_size) > 1 else "auto")
     axes.set_xlabel("column" if len(rows[0].field.input_size) > 1 else "position")
-    axes.set_ylabel("row" if len(rows[0].field.input_size) > 1 else "")
+    if len(rows[0].field.input_size) > 1:
+        axes.set_ylabel("row")
+    else:
+        axes.set_yticks([])
     handles = [Rectangle((0, 0), 1, 1, color=color) for _, color in zip(rows, _COLORS, strict=False)]
     names = [f"{row.path}: {along(plain(row.field.size))}" for row in rows]
     handles.append(Rectangle((0, 0), 1, 1, facecolor="#f0f0f0", edgecolor=_GREY))
@@ -121,8 +133,10 @@ def _middle(row: Growth) -> tuple[tuple[float, float], tuple[float, float]]:
     for axis, (size, jump, start) in enumerate(zip(field.size, field.jump, field.start, strict=True)):
         if isinstance(size, Extent) or isinstance(jump, Extent) or isinstance(start, Extent):
             spans.append((0.0, float(field.input_size[axis])))
+        elif own:
+            spans.append((float(start + jump * (row.units[axis] // 2)), float(size)))
         else:
-            spans.append((float(start + jump * (row.units[axis] // 2 if own else 0)), float(size)))
+            spans.append(((field.input_size[axis] - size) / 2, float(size)))
     if len(spans) == 1:
         return (0.0, float(_plane(field.input_size)[0])), spans[0]
     return spans[-2], spans[-1]
@@ -130,6 +144,8 @@ def _middle(row: Growth) -> tuple[tuple[float, float], tuple[float, float]]:
 
 def _growth(axes: Axes, rows: Sequence[Growth], boxes: Sequence[Growth]) -> None:
     """Size over depth, a line an axis if they differ; a band where everything is seen however large the input is."""
+    from matplotlib.ticker import MaxNLocator
+
     axes.set_title("size over depth", fontsize=9)
     axes.set_xlabel("layer, in order of execution")
     axes.set_ylabel("input positions")
@@ -139,7 +155,9 @@ def _growth(axes: Axes, rows: Sequence[Growth], boxes: Sequence[Growth]) -> None
         points = [(i, row.field.size[axis]) for i, row in enumerate(rows) if isinstance(row.field.size[axis], int)]
         name = f"axis {axis}" if len(kinds) > 1 else "size"
         places, values = zip(*points, strict=True) if points else ((), ())
-        axes.plot(places, values, drawstyle="steps-mid", color=_COLORS[3 * axis % 7], label=name, linewidth=1.4)
+        axes.plot(
+            places, values, ".-", drawstyle="steps-mid", color=_COLORS[3 * axis % 7], label=name, linewidth=1.4, ms=3
+        )
         axes.axhline(sizes[axis], color=_GREY, linestyle="--", linewidth=1)
         label = f"input {sizes[axis]}"
         axes.annotate(label, (0, sizes[axis]), xytext=(2, 3), textcoords="offset points", color=_GREY)
@@ -151,6 +169,7 @@ def _growth(axes: Axes, rows: Sequence[Growth], boxes: Sequence[Growth]) -> None
         place, size = inside[-1] if inside else 0, row.field.size[0]
         if isinstance(size, int):
             axes.plot([place], [size], "o", color=color, markersize=6)
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     axes.set_ylim(bottom=0)
     axes.set_xlim(-0.5, max(len(rows) - 0.5, 0.5))
     axes.legend(loc="upper left", bbox_to_anchor=(0, 0.9), frameon=False)

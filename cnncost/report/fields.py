@@ -126,16 +126,16 @@ class _Most:
         return True
 
 
-def of_layer(report: Report, path: str, rows: Sequence[Growth]) -> Growth:
+def of_layer(report: Report, path: str, rows: Sequence[Growth], image: int | None = None) -> Growth:
     """The row of a module, whether or not its units see more than those before. Raises as `receptive_field` does."""
     found = next((row for row in rows if row.path == path), None)
     if found is not None:
         return found
-    field = receptive_field(report, path)
+    field = receptive_field(report, path, image=image)
     graph = report.receptive_fields.graph
     call = next(i for i in range(len(graph.calls)) if graph.call_path(i) == path)
     class_name = graph.scopes[graph.calls[call].scope].class_name
-    return Growth(path, class_name, field, tuple(report.receptive_fields.units(call).values()))
+    return Growth(path, class_name, field, tuple(report.receptive_fields.units(call, image).values()))
 
 
 def _by_end(report: Report) -> list[int]:

@@ -28,6 +28,11 @@ def main() -> None:
     assert_type(report.to_html(), str)
     assert_type(report.explain("0"), str)
 
+    field = report.receptive_field("0", unit=(2, 2))
+    assert_type(field.input_size, tuple[int, ...])
+    assert_type(field.sees_all, bool)
+    assert_type(report.with_receptive_fields(), Report)
+
     graph = cnncost.record(model, (torch.zeros(1, 3, 8, 8),))
     assert_type(graph, Graph)
     assert_type(cnncost.analyze(graph).totals.macs, int)

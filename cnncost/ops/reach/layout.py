@@ -175,15 +175,11 @@ def cat(spec: OpSpec) -> Reach | None:
     """Attribute: dim. Each input has a place of its own along the axis."""
     y = spec.outputs[0].shape
     (axis,) = axes_of(spec.get("dim", 0), len(y))
-    found, start = [], 0
-    for i, t in enumerate(spec.inputs):
-        if t.shape == (0,) and len(y) > 1:  # torch lets an empty vector pass
-            continue
-        if len(t.shape) != len(y):
-            return None
-        found.append(Route(i, _placed(t.shape, axis, start, y[axis])))
-        start += t.shape[axis]
-    return (Output(tuple(found), joined=axis),) if start == y[axis] else None
+    given = [(i, t.shape) for i, t in enumerate(spec.inputs) if t.shape != (0,) or len(y) == 1]  # torch lets it pass
+    if any(len(shape) != len(y) for _, shape in given):
+        return None
+    sizes = tuple(shape[axis] for _, shape in given)
+    return (Output(tuple(Route(i) for i, _ in given), joined=axis, sizes=sizes),) if sum(sizes) == y[axis] else None
 
 
 @moves("stack")
@@ -192,13 +188,5 @@ def stack(spec: OpSpec) -> Reach:
     y = spec.outputs[0].shape
     (axis,) = axes_of(spec.get("dim", 0), len(y))
     one = (*y[:axis], 1, *y[axis + 1 :])
-    found = [Route(i, (Reshape(one), *_placed(one, axis, i, y[axis]))) for i in range(len(spec.inputs))]
-    return (Output(tuple(found), joined=axis),)
-
-
-def _placed(shape: Shape, axis: int, start: int, size: int) -> tuple[Step, ...]:
-    length = shape[axis]
-    if length == size:
-        return ()
-    positions: list[int | None] = [None] * start + list(range(length)) + [None] * (size - start - length)
-    return (moved(axis, positions, -start),)
+    found = tuple(Route(i, (Reshape(one),)) for i in range(len(spec.inputs)))
+    return (Output(found, joined=axis, sizes=(1,) * len(found)),)

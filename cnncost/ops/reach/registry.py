@@ -94,13 +94,14 @@ class Route(NamedTuple):
 class Output(NamedTuple):
     """What an output depends on: all that its routes bring.
 
-    `joined` is the axis along which the routes lie one behind the other, as in `cat`. Inputs without a route
-    are taken as not followed, but for those in `ignored` (what is overwritten), and where there are no routes
-    at all: a constant.
+    `joined` is the axis along which the routes lie one behind the other, as in `cat`, and `sizes` how much of it
+    each has. Inputs without a route are taken as not followed, but for those in `ignored` (what is overwritten),
+    and where there are no routes at all: a constant.
     """
 
     routes: tuple[Route, ...]
     joined: int | None = None
+    sizes: tuple[int, ...] = ()
     ignored: tuple[int, ...] = ()
 
 
@@ -164,6 +165,11 @@ def _asked(function: Rule, spec: OpSpec) -> Reach | None:
         raise RuleError(
             f"reach rule {spec.kind!r}: it failed on inputs {shapes}: {type(error).__name__}: {error}"
         ) from error
+
+
+def forget_reaches() -> None:
+    """Empty the table of answers (a cold start, for benchmarks)."""
+    _FOUND.clear()
 
 
 def kinds() -> tuple[str, ...]:

@@ -7,39 +7,136 @@ from fractions import Fraction
 from functools import reduce
 from itertools import pairwise
 from math import lcm, prod
-from typing import TypeAlias
+from typing import NamedTuple, TypeAlias
 
+from cnncost.ops.reach.windows import moved as moved_by
 from cnncost.passes.receptive_field.cells import Cells, permuted, regrouped, union
 from cnncost.passes.receptive_field.field import GLOBAL, Atom, Broken, Field, Law, Rule
-from cnncost.passes.receptive_field.steps import law_taken, single, split
+from cnncost.passes.receptive_field.steps import compressed, law_taken, single, split, windowed, with_atom
 
 Sizes: TypeAlias = tuple[int, ...]
 
 
-def joined(fields: Sequence[Field], along: int | None = None) -> Field:
-    """The union of what fields of one shape see.
-
-    `along` is the axis along which each holds for a place of its own, so that no element sees by two of them.
-    """
+def joined(fields: Sequence[Field]) -> Field:
+    """The union of what fields of one shape see."""
     first = fields[0]
     if all(field is first for field in fields):
         return first
-    pieces = _aligned(fields)
-    atoms: list[Atom] = []
+    pieces, atoms = _classed(_aligned(fields), None)
+    exact = union([piece.exact for piece in pieces])
+    terms = _terms(pieces)
+    if not isinstance(terms, Terms):
+        if exact.count(exact[0]) == len(exact):  # as behind squeeze and excite: one cell says it for all
+            atoms, exact = [atom._replace(classes=1, table=None) for atom in atoms], exact[:1]
+        return Field(tuple(atoms), pieces[0].counts, exact, terms)
+    law = Law(terms.period, terms.shift, union([grid for grid in _grids(pieces, terms) if grid is not None]))
+    return Field(_drawn_along(atoms, terms.image), pieces[0].counts, exact, law)
+
+
+def concatenated(pieces: Sequence[Field | None], sizes: Sequence[int], axis: int) -> Field:
+    """Fields one behind the other along an axis; None sees nothing. `sizes` is how much of the axis each has."""
+    seeing = [piece for piece in pieces if piece is not None]
+    if any(_is_drawn(piece, axis) for piece in seeing):
+        return _in_space(pieces, sizes, axis)
+    own = [_one_atom(piece, axis) for piece in seeing]
+    atoms_own = [piece.atoms[piece.parts[axis].start] for piece in own]
+    # while the other axes are made alike, this one passes for one of equal sizes
+    passing = [_with_size(piece, axis, 2) for piece in own]
+    aligned = _aligned(passing)
+    index = aligned[0].parts[axis].start
+    fields, atoms = _classed(aligned, index)
+    atoms[index] = _row(pieces, sizes, atoms_own)
+    inner = prod(fields[0].dims[index + 1 :])
+    exact = _behind(pieces, [field.exact for field in fields], [a.classes for a in atoms_own], inner)
+    law: Rule | Terms = _terms(fields)
+    if isinstance(law, Terms):
+        atoms = list(_drawn_along(atoms, law.image))
+        dims = [law.period if atom.image else atom.classes for atom in atoms]
+        inner, outer = prod(dims[index + 1 :]), prod(dims[:index])
+        grids: list[Cells] = [
+            [None] * (outer * atom.classes * inner) if grid is None else grid
+            for grid, atom in zip(_grids(fields, law), atoms_own, strict=True)
+        ]
+        law = Law(law.period, law.shift, _behind(pieces, grids, [a.classes for a in atoms_own], inner))
+    return compressed(Field(tuple(atoms), fields[0].counts, exact, law), index)
+
+
+def _is_drawn(field: Field, axis: int) -> bool:
+    return isinstance(field.law, Law) and any(atom.image for atom in field.atoms[field.parts[axis]])
+
+
+def _in_space(pieces: Sequence[Field | None], sizes: Sequence[int], axis: int) -> Field:
+    """Along the axis that comes from the image's: each piece with nothing before and behind it."""
+    placed, start, whole = [], 0, sum(sizes)
+    for piece, size in zip(pieces, sizes, strict=True):
+        if piece is not None:
+            positions = [None] * start + list(range(size)) + [None] * (whole - start - size)
+            placed.append(windowed(piece, axis, moved_by(axis, positions, -start)))
+        start += size
+    made = joined(placed)
+    if isinstance(made.law, Law) and any(piece.law != placed[0].law for piece in placed):
+        return Field(
+            made.atoms, made.counts, made.exact, Broken("parts that are joined along the axis follow no one rule")
+        )
+    return made
+
+
+def _one_atom(field: Field, axis: int) -> Field:
+    field = single(field, axis)
+    return field if field.counts[axis] else with_atom(field, axis, Atom(1))
+
+
+def _with_size(field: Field, axis: int, size: int) -> Field:
+    index = field.parts[axis].start
+    atoms = (*field.atoms[:index], field.atoms[index]._replace(size=size), *field.atoms[index + 1 :])
+    return Field(atoms, field.counts, field.exact, field.law)
+
+
+def _row(pieces: Sequence[Field | None], sizes: Sequence[int], atoms: Sequence[Atom]) -> Atom:
+    """The atom of the joined axis: the classes of all pieces, one behind the other."""
+    table: list[int] = []
+    own, classes = iter(atoms), 0
+    for piece, size in zip(pieces, sizes, strict=True):
+        atom = Atom(size) if piece is None else next(own)
+        table += [classes + c for c in atom.lookup]
+        classes += atom.classes
+    return Atom(len(table), classes, tuple(table), any(a.image for a in atoms), any(a.place for a in atoms))
+
+
+def _behind(pieces: Sequence[Field | None], grids: Sequence[Cells], classes: Sequence[int], inner: int) -> Cells:
+    """Grids one behind the other along an axis, with a row of nothing for each piece that sees nothing."""
+    outer = len(grids[0]) // (classes[0] * inner)
+    made: Cells = []
+    for i in range(outer):
+        told = iter(zip(grids, classes, strict=True))
+        for piece in pieces:
+            if piece is None:
+                made += [None] * inner
+            else:
+                grid, n = next(told)
+                made += grid[i * n * inner : (i + 1) * n * inner]
+    return made
+
+
+def _classed(fields: Sequence[Field], but: int | None) -> tuple[list[Field], list[Atom]]:
+    """The fields with the same classes in all atoms but one, and these atoms."""
+    pieces, atoms = list(fields), []
     for index in range(len(pieces[0].atoms)):
+        if index == but:
+            atoms.append(pieces[0].atoms[index])
+            continue
         atom, groups = _common([piece.atoms[index] for piece in pieces])
         atoms.append(atom)
         pieces = [
             piece if each is None else _finer(piece, index, atom, each)
             for piece, each in zip(pieces, groups, strict=True)
         ]
-    exact = union([piece.exact for piece in pieces])
-    law, image = _law(pieces, along)
-    if isinstance(law, Law):  # the atom that another's law was drawn out along is one like others now
-        atoms = [atom._replace(image=index == image) for index, atom in enumerate(atoms)]
-    elif exact.count(exact[0]) == len(exact):  # as behind squeeze and excite: one cell says it for all
-        atoms, exact = [atom._replace(classes=1, table=None) for atom in atoms], exact[:1]
-    return Field(tuple(atoms), pieces[0].counts, exact, law)
+    return pieces, atoms
+
+
+def _drawn_along(atoms: Sequence[Atom], image: int | None) -> tuple[Atom, ...]:
+    """What another's law was drawn out along is an atom like others now."""
+    return tuple(atom._replace(image=index == image) for index, atom in enumerate(atoms))
 
 
 # ---- the same atoms in all
@@ -134,38 +231,47 @@ def _finer(field: Field, index: int, atom: Atom, groups: list[tuple[int]]) -> Fi
 # ---- one law
 
 
-def _law(fields: Sequence[Field], along: int | None) -> tuple[Rule, int | None]:
-    """The law of the union, and the index of the atom that it is drawn out along."""
+class Terms(NamedTuple):
+    """What several laws have in common; `image` is the index of the atom that they are drawn out along."""
+
+    period: int
+    shift: int
+    image: int | None
+
+
+def _terms(fields: Sequence[Field]) -> Terms | Rule:
+    """The common terms of laws, or what there is instead of a law."""
     laws = [field.law for field in fields]
     if any(law is GLOBAL for law in laws):
-        return GLOBAL, None
+        return GLOBAL
     if broken := next((law for law in laws if isinstance(law, Broken)), None):
-        return broken, None
+        return broken
     told = [(field, law) for field, law in zip(fields, laws, strict=True) if isinstance(law, Law)]
-    seeing = [(field, law) for field, law in told if any(cell is not None for cell in law.cells)] or told[:1]
+    seeing = [(field, law) for field, law in told if _sees(law)] or told[:1]
     images = {field.image for field, _ in seeing}
     if len(images) > 1:
-        return Broken("paths don't align: one lies along another axis, or is of fixed positions"), None
-    (image,) = images
-    return _agreed(seeing, image, along), image
-
-
-def _agreed(told: list[tuple[Field, Law]], image: int | None, along: int | None) -> Rule:
-    jumps = {Fraction(law.shift, law.period) for _, law in told}
+        return Broken("paths don't align: one lies along another axis, or is of fixed positions")
+    jumps = {Fraction(law.shift, law.period) for _, law in seeing}
     if len(jumps) > 1:
         return Broken(f"paths don't align: they meet with jumps of {' and '.join(map(str, sorted(jumps)))}")
-    (jump,) = jumps
-    period = lcm(*(law.period for _, law in told))
-    grids = [_drawn(field, law, period) for field, law in told]
-    if image is not None and along is not None:
-        part = told[0][0].parts[along]
-        if part.start <= image < part.stop and any(grid != grids[0] for grid in grids):
-            return Broken("parts that are joined along the axis follow no one rule")
-    return Law(period, int(period * jump), union(grids))
+    period = lcm(*(law.period for _, law in seeing))
+    return Terms(period, int(period * jumps.pop()), images.pop())
 
 
-def _drawn(field: Field, law: Law, period: int) -> Cells:
-    """The law's grid over a multiple of its period."""
-    if field.image is None or law.period == period:
-        return law.cells
-    return law_taken(field, [[i] for i in range(period)])
+def _sees(law: Law) -> bool:
+    return any(cell is not None for cell in law.cells)
+
+
+def _grids(fields: Sequence[Field], terms: Terms) -> list[Cells | None]:
+    """The laws' grids over the common period; None for one that sees nothing while others do."""
+    found = [_grid(field, terms) if isinstance(field.law, Law) and _sees(field.law) else None for field in fields]
+    if all(grid is None for grid in found):
+        found[0] = _grid(fields[0], terms)
+    return found
+
+
+def _grid(field: Field, terms: Terms) -> Cells:
+    assert isinstance(field.law, Law)
+    if field.image is None or field.law.period == terms.period:
+        return field.law.cells
+    return law_taken(field, [[i] for i in range(terms.period)])

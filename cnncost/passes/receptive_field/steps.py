@@ -38,7 +38,7 @@ def windowed(field: Field, axis: int, window: Window) -> Field:
     part = field.parts[axis]
     index = part.start
     if part.start == part.stop:  # an axis of one position without an atom
-        field = _with_atom(field, axis, Atom(1))
+        field = with_atom(field, axis, Atom(1))
     atom = field.atoms[index]
     size = len(window.sees)
     fixed = window.pattern is not None and window.pattern.shift == 0  # the same positions, however many there are
@@ -61,7 +61,8 @@ def windowed(field: Field, axis: int, window: Window) -> Field:
 def _regrouping(atom: Atom, window: Window) -> tuple[tuple[int, ...], list[tuple[int, ...]]]:
     """The new class of each position, and the old classes that it sees."""
     if atom.classes == 1:
-        return tuple([0 if each else 1 for each in window.sees]), [(0,), ()]
+        table = tuple([0 if each else 1 for each in window.sees])
+        return (table, [(0,), ()]) if 0 in table else ((0,) * len(table), [()])
     lookup = atom.lookup
     classes: dict[tuple[int, ...], int] = {}
     keys = [(lookup[each[0]],) if len(each) == 1 else tuple(sorted({lookup[i] for i in each})) for each in window.sees]
@@ -117,7 +118,7 @@ def _replaced(field: Field, index: int, atom: Atom, exact: Cells, law: Rule) -> 
     return Field((*field.atoms[:index], atom, *field.atoms[index + 1 :]), field.counts, exact, law)
 
 
-def _with_atom(field: Field, axis: int, atom: Atom) -> Field:
+def with_atom(field: Field, axis: int, atom: Atom) -> Field:
     """An atom of one class put behind those of an axis."""
     end = field.parts[axis].stop
     counts = tuple(n + (i == axis) for i, n in enumerate(field.counts))

@@ -10,7 +10,7 @@ from cnncost.graph import Graph, Node, Shape
 from cnncost.ops.reach import All, Output, Permute, Picked, Reshape, Route, Spread, Step, Window, reach_of
 from cnncost.passes.receptive_field.cells import hull_of
 from cnncost.passes.receptive_field.field import GLOBAL, Atom, Field, source
-from cnncost.passes.receptive_field.join import joined
+from cnncost.passes.receptive_field.join import concatenated, joined
 from cnncost.passes.receptive_field.steps import permute, reduced, reshape, spread, windowed
 
 Key: TypeAlias = "tuple[int, int]"
@@ -24,6 +24,8 @@ class Lost(NamedTuple):
     path: str
 
 
+_NAMES = {"after_write": "a write into a part of a tensor, through a view of it,"}
+"""Of nodes that are no op of the framework."""
 Seen: TypeAlias = "dict[Key, Field | Lost]"
 
 
@@ -69,16 +71,19 @@ class Walk:
         if output is None or (output.routes and _unrouted(inputs, output)):
             return self._lost(node, shape, [field for field in inputs if field is not None])
         pieces = [
-            self._along(field, route, key, node)
+            None if (field := inputs[route.input]) is None else self._along(field, route, key, node)
             for route in output.routes
-            if (field := inputs[route.input]) is not None
         ]
-        if not pieces:
-            return None
-        fields = [piece for piece in pieces if isinstance(piece, Field)]
-        if len(fields) < len(pieces):
-            return self._lost(node, shape, pieces)
-        return joined(fields, output.joined) if len(fields) > 1 else fields[0]
+        told = [piece for piece in pieces if piece is not None]
+        fields = [piece for piece in told if isinstance(piece, Field)]
+        if len(fields) < len(told):
+            return self._lost(node, shape, told)
+        if not fields or len(pieces) == 1:
+            return fields[0] if fields else None
+        if output.joined is not None:
+            parts = [piece for piece in pieces if not isinstance(piece, Lost)]
+            return concatenated(parts, output.sizes, output.joined)
+        return joined(fields) if len(fields) > 1 else fields[0]
 
     def _lost(self, node: Node, shape: Shape, pieces: Sequence[Field | Lost]) -> Field | Lost:
         """Unknown, unless one that sees everything is among them: more than that is not to be seen."""
@@ -86,7 +91,10 @@ class Walk:
             if isinstance(piece, Field) and piece.full:
                 return Field(tuple(map(Atom, shape)), (1,) * len(shape), [hull_of(piece.exact)], GLOBAL)
         told = (piece for piece in pieces if isinstance(piece, Lost))
-        return next(told, Lost(node.name, self.graph.call_path(node.call)))
+        return next(told, self._lost_at(node))
+
+    def _lost_at(self, node: Node) -> Lost:
+        return Lost(_NAMES.get(node.name, node.name), self.graph.call_path(node.call))
 
     def _along(self, field: Field | Lost, route: Route, key: Key, node: Node) -> Field | Lost:
         for step in route.steps:
@@ -95,7 +103,7 @@ class Walk:
             if isinstance(step, (Window, All)) and step.slides and key not in self.slid:
                 self._slide(field, step.axis, key)
             made = _stepped(field, step)
-            field = Lost(node.name, self.graph.call_path(node.call)) if made is None else made
+            field = self._lost_at(node) if made is None else made
         return field
 
     def _slide(self, field: Field, axis: int, key: Key) -> None:

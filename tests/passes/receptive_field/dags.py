@@ -310,6 +310,8 @@ def dags(draw, names=tuple(STEPS), most=6):
             continue
         if made.shape[1] != CHANNELS or not all(SMALLEST <= n <= LARGEST for n in made.shape[2:]):
             continue
+        if not made.isfinite().all():  # a maximum over padding alone is -∞, whose norm is NaN without any poison
+            continue
         maps.append(made)
         steps.append(step)
     return Dag(steps), shape

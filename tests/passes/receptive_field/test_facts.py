@@ -252,6 +252,14 @@ def test_tokens_know_their_rows_and_columns():
     assert at(fields, "1").size == (GLOBAL, GLOBAL)
 
 
+def test_a_window_of_padding_alone_sees_nothing():
+    """Of a map of one position, dilated by two: the window's places are before and behind it."""
+    model = nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.MaxPool2d(2, 1, 1, 2))
+    field = at(fields_of(model, (1, 4, 3, 3)), "1", unit=())
+    assert field.box == (None, None)
+    assert field.seen == (0, 0)
+
+
 def test_two_images_are_told_apart():
     model = Of(lambda x, y, a, b: (a(x), b(y), a(x)[..., :8, :8] + b(y)[..., :8, :8]), conv(3), conv(5))
     fields = fields_of(model, ((1, 4, 16, 16), (1, 4, 20, 20)))
