@@ -2,7 +2,10 @@
 
 from importlib.util import find_spec
 
+import torch
+
 collect_ignore = [
     file for file, package in (("test_lightning.py", "lightning"), ("test_transformers.py", "transformers"))
     if find_spec(package) is None
 ]  # fmt: skip
+torch.set_num_threads(1)

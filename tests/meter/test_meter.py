@@ -12,6 +12,7 @@ from cnncost.meter import Meter
 from cnncost.meter.cost import described, resized
 from cnncost.sources.shapes import TensorText
 
+torch.set_num_threads(1)
 MACS = 6 * 6 * 4 * 3 * 9
 """Of one 3x8x8 image through the convolution of `net`, by hand: positions, filters, weights of each."""
 FLOPS = 2 * MACS + 6 * 6 * 4
