@@ -8,7 +8,6 @@ really reaches. The loop's logger may be anything that takes numbers by name: Te
 """
 
 import time
-from inspect import signature
 
 import torch
 import torch.nn.functional as F
@@ -41,12 +40,7 @@ def main() -> None:
     model = zoo.build("lenet5_modern")
     report = cnncost.analyze(model, (BATCH, 1, 32, 32))
     log(0, report.log_dict())
-    # a backward costs twice a forward, less the first layer's inputs, which need no gradient
-    trained = "training" in signature(cnncost.analyze).parameters
-    each = (3 * report.totals.macs // BATCH, 3 * report.totals.flops // BATCH)
-    meter = cnncost.Meter(
-        model, (BATCH, 1, 32, 32), cost=None if trained else each, peak_flops=measured_peak(), warmup=2
-    )
+    meter = cnncost.Meter(model, (BATCH, 1, 32, 32), peak_flops=measured_peak(), warmup=2)
     optimizer = torch.optim.SGD(model.parameters(), lr=0.01)
     for step in range(1, STEPS + 1):
         images, labels = torch.randn(BATCH, 1, 32, 32), torch.randint(0, 10, (BATCH,))

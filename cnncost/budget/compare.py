@@ -67,7 +67,6 @@ def _row(name: str, report: Report) -> Compared:
 def _peak(report: Report) -> int | None:
     """Bytes, None for a Report that was saved without its memory."""
     try:
-        memory = getattr(report, "memory", None)
+        return report.memory.inference_peak
     except CnncostError:
         return None
-    return None if memory is None else int(memory.inference_peak)

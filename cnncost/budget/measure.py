@@ -11,10 +11,9 @@ from concurrent.futures.process import BrokenProcessPool
 from contextlib import chdir
 from functools import partial
 from importlib import import_module
-from inspect import signature
 from pathlib import Path
 from time import monotonic
-from typing import Any, NamedTuple, TypeAlias
+from typing import NamedTuple, TypeAlias
 
 from cnncost.budget.file import Budget
 from cnncost.budget.globs import matching
@@ -112,20 +111,8 @@ def analyzed(budget: Budget) -> Report:
 
     if budget.model.endswith(".json"):
         return load(budget.model)
-    more = step_options(budget.name, training=budget.training)
     inputs = parse_inputs(budget.inputs) if budget.inputs else None
-    return analyze(budget.model, inputs, model_args=budget.model_args, name=budget.name, **more)
-
-
-def step_options(name: str, *, training: bool) -> dict[str, Any]:
-    """What `analyze` is told to record a training step too; nothing without one."""
-    from cnncost.analysis import analyze
-
-    if not training:
-        return {}
-    if "training" not in signature(analyze).parameters:
-        raise CnncostError(f"{name}: training steps can't be analyzed; take the training limit out")
-    return {"training": True}
+    return analyze(budget.model, inputs, model_args=budget.model_args, name=budget.name, training=budget.training)
 
 
 def of_budget(budget: Budget, report: Report) -> Measured:

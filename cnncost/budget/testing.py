@@ -15,7 +15,7 @@ from cnncost.budget.diff import FIGURES, Diff
 from cnncost.budget.file import Budget, BudgetFile, Rule
 from cnncost.budget.limits import parse_limit
 from cnncost.budget.lock import Entry, Lock
-from cnncost.budget.measure import Measured, of_budget, step_options
+from cnncost.budget.measure import Measured, of_budget
 from cnncost.budget.quantities import QUANTITIES, Quantity, show_exact
 from cnncost.budget.render import words
 from cnncost.budget.snapshot import SUMMED, Snapshot
@@ -143,8 +143,7 @@ class Complexity:
         self.analyzed += 1
         key = name or (model if isinstance(model, str) else type(model).__name__)
         wanted = training or any(rule.quantity.training for rule in _rules(limits))
-        more = step_options(key, training=wanted)
-        return analyze(model, inputs, model_args=model_args, name=key, **more), key
+        return analyze(model, inputs, model_args=model_args, name=key, training=wanted), key
 
     def _place(self, key: str) -> Path:
         return self.folder / (re.sub(r"[^\w.-]+", "_", key) + ".json")

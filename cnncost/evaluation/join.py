@@ -10,13 +10,10 @@ from cnncost.devices.model import Device
 from cnncost.evaluation.analyzed import analyzed
 from cnncost.evaluation.figures import error
 from cnncost.evaluation.memory import predicted_peak
-from cnncost.passes.roofline import Predicted, roofline
+from cnncost.passes.roofline import Predicted, Roofline, roofline
 from cnncost.report.model import Report
 from cnncost.report.prediction import Prediction
 from cnncost.sources.batch import batched
-
-BACKWARD = 2
-"""Forward passes that stand for a backward pass which was not recorded: two products for each of the forward's."""
 
 
 class LayerRow(NamedTuple):
@@ -36,7 +33,7 @@ class Joined:
     Attributes:
         measured: the benchmark's row.
         prediction: the analysis with its roofline, or None if it could not be made; `problem` says why.
-        recorded_training: whether the backward pass was recorded, or is taken for two forward passes.
+        step: with training, the roofline of forward and backward.
         layers: by module call, in order.
         predicted_memory: bytes at the predicted peak; None where the Report does not say.
     """
@@ -44,7 +41,7 @@ class Joined:
     measured: Measured
     prediction: Prediction | None
     problem: str = ""
-    recorded_training: bool = False
+    step: Roofline | None = None
     layers: tuple[LayerRow, ...] = ()
     predicted_memory: int | None = None
 
@@ -64,28 +61,25 @@ class Joined:
         return self.prediction.report if self.prediction else None
 
     @property
+    def _total(self) -> Predicted | None:
+        if self.step is not None:
+            return self.step.total
+        return self.prediction.roofline.total if self.prediction is not None else None
+
+    @property
     def predicted_seconds(self) -> float | None:
         """Of one run: forward, or with training forward and backward."""
-        if self.prediction is None:
-            return None
-        seconds = self.prediction.roofline.total.seconds
-        return seconds * (1 + BACKWARD) if self.case.training and not self.recorded_training else seconds
+        return self._total.seconds if self._total is not None else None
 
     @property
     def flops(self) -> int | None:
         """Of one run, as `predicted_seconds`."""
-        if self.prediction is None:
-            return None
-        flops = self.prediction.roofline.total.flops
-        return flops * (1 + BACKWARD) if self.case.training and not self.recorded_training else flops
+        return self._total.flops if self._total is not None else None
 
     @property
     def nbytes(self) -> int | None:
         """Moved in one run, as `predicted_seconds`."""
-        if self.prediction is None:
-            return None
-        nbytes = self.prediction.roofline.total.nbytes
-        return nbytes * (1 + BACKWARD) if self.case.training and not self.recorded_training else nbytes
+        return self._total.nbytes if self._total is not None else None
 
     @property
     def seconds(self) -> float | None:
@@ -131,8 +125,8 @@ class Joined:
 
 def predicted(
     spec: str, inputs: Any, arguments: dict[str, Any] | None, case: Case, device: Device
-) -> tuple[Prediction, bool]:
-    """The prediction of a case, and whether its backward pass was recorded.
+) -> tuple[Prediction, Roofline | None]:
+    """The prediction of a case: of a forward, and of a training step if the case is one.
 
     Raises:
         CnncostError: the model can't be analyzed, or the device has no ceiling for the number format.
@@ -140,16 +134,16 @@ def predicted(
     report = analyzed(spec, batched(spec, inputs, case.batch), arguments, training=case.training)
     assert report.graph is not None
     dtype = None if case.dtype == "float32" else case.dtype
-    found = Prediction(report, roofline(report.graph, device, dtype))
-    return found, "backward" in found.roofline.phases
+    step = roofline(report.training, device, dtype) if report.training is not None else None
+    return Prediction(report, roofline(report.graph, device, dtype)), step
 
 
-def join(measured: Measured, prediction: Prediction | None, recorded: bool = False, problem: str = "") -> Joined:
+def join(measured: Measured, prediction: Prediction | None, step: Roofline | None = None, problem: str = "") -> Joined:
     """Lay a prediction beside a measurement."""
     if prediction is None:
         return Joined(measured, None, problem)
     peak = predicted_peak(prediction.report, training=measured.case.training)
-    return Joined(measured, prediction, problem, recorded, tuple(_layers(measured, prediction)), peak)
+    return Joined(measured, prediction, problem, step, tuple(_layers(measured, prediction)), peak)
 
 
 def _layers(measured: Measured, prediction: Prediction) -> list[LayerRow]:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from cnncost import units
 from cnncost.report.model import Report
 from cnncost.verify.memory import available, needed
@@ -11,9 +9,10 @@ from cnncost.verify.memory import available, needed
 
 def predicted_peak(report: Report, *, training: bool) -> int | None:
     """Bytes alive at the predicted peak, or None where the Report does not say."""
-    memory: Any = getattr(report, "memory", None)
-    found = getattr(memory, "training_peak" if training else "inference_peak", None)
-    return found if isinstance(found, int) else None
+    if report.graph is None and report.saved_memory is None:
+        return None
+    figures = report.memory.figures
+    return figures.training_peak if training else figures.inference_peak
 
 
 def shortage(report: Report, *, training: bool) -> str:

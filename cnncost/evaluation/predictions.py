@@ -9,6 +9,7 @@ from cnncost.devices.model import Device
 from cnncost.errors import CnncostError
 from cnncost.evaluation.join import Joined, join, predicted
 from cnncost.evaluation.memory import shortage
+from cnncost.passes.roofline import Roofline
 from cnncost.report.prediction import Prediction
 
 
@@ -17,7 +18,7 @@ class Predictions:
 
     def __init__(self, spec: str, inputs: Any, arguments: dict[str, Any] | None, device: Device) -> None:
         self.spec, self.inputs, self.arguments, self.device = spec, inputs, arguments, device
-        self._found: dict[Case, tuple[Prediction, bool] | str] = {}
+        self._found: dict[Case, tuple[Prediction, Roofline | None] | str] = {}
 
     def shortage(self, case: Case) -> str:
         """What to say if this machine has too little memory for a case; empty if it has enough."""
@@ -29,7 +30,7 @@ class Predictions:
         found = self._of(measured.case)
         return join(measured, None, problem=found) if isinstance(found, str) else join(measured, *found)
 
-    def _of(self, case: Case) -> tuple[Prediction, bool] | str:
+    def _of(self, case: Case) -> tuple[Prediction, Roofline | None] | str:
         if case not in self._found:
             try:
                 self._found[case] = predicted(self.spec, self.inputs, self.arguments, case, self.device)

@@ -68,9 +68,7 @@ def foot(bench: Bench) -> list[str]:
     lines += [f"{row.name}, {tables.case_name(row)}: no prediction: {row.problem}" for row in bench.rows if row.problem]
     lines += [*bench.remarks, *noise(bench)]
     if any(row.case.training for row in bench.rows):
-        recorded = all(row.recorded_training for row in bench.rows if row.case.training)
-        how = "from the recorded backward pass" if recorded else "as three forward passes, as no backward was recorded"
-        lines.append(f"training: forward and backward, without an optimizer's step; predicted {how}")
+        lines.append("training: forward and backward, without an optimizer's step; the layers' times are forward's")
     if bench.interrupted:
         lines.append("interrupted: what was done until then is above")
     return lines

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable
-from inspect import signature
 from typing import Any, NamedTuple
 
 from torch import Tensor, nn
@@ -52,13 +51,7 @@ def training_cost(model: nn.Module, inputs: Any) -> Cost:
     """Forward and the backward that really runs: no gradient for frozen weights, nor for the inputs."""
     from cnncost.analysis import analyze
 
-    if "training" not in signature(analyze).parameters:
-        raise CnncostError(
-            "Meter: training steps can't be analyzed by this version; give Meter(…, cost=(macs, flops)) of an example, "
-            "or training=False for a loop without backward"
-        )
-    more: dict[str, Any] = {"training": True}
-    totals = analyze(model, inputs, **more).totals
+    totals = analyze(model, inputs, training=True).totals
     if totals.training_macs is None or totals.training_flops is None:
         raise CnncostError("Meter: the analysis gives no figures of a training step")
     return Cost(totals.training_macs, totals.training_flops)

@@ -5,7 +5,6 @@ import io
 import json
 import re
 from dataclasses import replace
-from types import SimpleNamespace
 
 import pytest
 
@@ -14,7 +13,6 @@ from cnncost.bench.host import Host
 from cnncost.bench.result import Case, Measured
 from cnncost.bench.timing import Timing
 from cnncost.devices import Device, find
-from cnncost.evaluation import analyzed as analyzing
 from cnncost.evaluation import markdown, render, tables
 from cnncost.evaluation.bench import Bench, Figures
 from cnncost.evaluation.join import join, predicted
@@ -68,29 +66,15 @@ def test_numbers_of_a_row():
     assert tables.of_peak(bench(found), found) == f"{100 * found.flops / 1e-3 / 1e12:.1f} %"
 
 
-def test_training_without_a_recorded_backward_pass_is_three_forward_passes(monkeypatch):
-    def forward_alone(spec, inputs, *, model_args):
-        return analyze(spec, inputs, model_args=model_args)
-
-    monkeypatch.setattr(analyzing, "analyze", forward_alone)
-    plain, training = row("fc10", 1e-3), row("fc10", 3e-3, training=True)
-    assert not training.recorded_training
-    assert training.predicted_seconds == pytest.approx(3 * plain.predicted_seconds)
-    assert (training.flops, training.nbytes) == (3 * plain.flops, 3 * plain.nbytes)
-
-
-def test_training_is_recorded_where_the_analyzer_can(monkeypatch):
-    """Its phases are then what is predicted: here the backward pass is the forward's nodes a second time."""
-
-    def with_backward(spec, inputs, *, model_args, training=False):
-        report = analyze(spec, inputs, model_args=model_args)
-        nodes = report.graph.nodes + tuple(node._replace(phase="backward") for node in report.graph.nodes if training)
-        return replace(report, graph=replace(report.graph, nodes=nodes))
-
-    monkeypatch.setattr(analyzing, "analyze", with_backward)
-    plain, training = row("fc10", 1e-3), row("fc10", 3e-3, training=True)
-    assert training.recorded_training
-    assert training.predicted_seconds == pytest.approx(2 * plain.predicted_seconds)
+def test_training_is_forward_and_backward():
+    """Of a layer that reads the input: forward, and the gradient of its weights, as many products; then the bias."""
+    plain, training = row("fc10", 1e-3, batch=64), row("fc10", 3e-3, batch=64, training=True)
+    assert plain.step is None
+    assert set(training.step.phases) == {"forward", "backward"}
+    assert training.step.total.flops == training.report.totals.training_flops
+    products = 2 * 64 * 784 * 10
+    assert 2 * products <= training.flops < 2.1 * products
+    assert training.predicted_seconds > plain.predicted_seconds
 
 
 def test_alexnets_training_stands_beside_the_slides_days():
@@ -104,11 +88,11 @@ def test_alexnets_training_stands_beside_the_slides_days():
     assert f"{100 * days / 6:.0f} % to {100 * days / 5:.0f} % of the ceilings" in text
 
 
-def test_predicted_memory_is_read_where_the_report_has_it():
-    report = SimpleNamespace(memory=SimpleNamespace(inference_peak=10, training_peak=30))
-    assert (predicted_peak(report, training=False), predicted_peak(report, training=True)) == (10, 30)
-    assert predicted_peak(SimpleNamespace(), training=False) is None
-    assert predicted_peak(SimpleNamespace(memory=None), training=True) is None
+def test_predicted_memory_is_that_of_the_report():
+    report = analyze("fc10", training=True)
+    assert predicted_peak(report, training=False) == report.memory.inference_peak
+    assert predicted_peak(report, training=True) == report.memory.training_peak
+    assert predicted_peak(replace(report, graph=None, training=None), training=False) is None
 
 
 def test_figures_by_batch_size():

@@ -70,6 +70,12 @@ def test_a_window_is_cut_at_the_borders():
 
 
 NOT_FOLLOWED = {
+    "deform_conv": "places are in the data",
+    "nms": "which boxes are kept is in the data",
+    "quantize": "of quantized layers",
+    "quantized_conv": "its geometry is packed away with its weights",
+    "quantized_linear": "of quantized layers",
+    "roi_align": "places are in the data",
     "bag": "which rows are looked up is in the data",
     "distance": "pairs are laid out in ways of their own",
     "grouped_matmul": "groups are in the data",
@@ -82,7 +88,9 @@ NOT_FOLLOWED = {
 
 
 def test_kinds_without_a_reach_rule_are_known():
-    assert set(kinds()) - set(followed()) - set(NOT_FOLLOWED) == {kind for kind in kinds() if "::" in kind}
+    """Derivatives run after all that a unit sees."""
+    left = set(kinds()) - set(followed()) - set(NOT_FOLLOWED)
+    assert left == {kind for kind in kinds() if "::" in kind or kind.endswith("_backward")}
 
 
 @torch.library.custom_op("reach_test::mixed", mutates_args=())
