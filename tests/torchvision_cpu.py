@@ -131,8 +131,15 @@ def _aligned(image: torch.Tensor, box: torch.Tensor, size: tuple[int, int], rati
 
 def _bilinear(image: torch.Tensor, ys: torch.Tensor, xs: torch.Tensor) -> torch.Tensor:
     """image: C,H,W at each of ys by xs; within a pixel of the border it is held, beyond it is zero."""
-    weights = [_interpolation(points, size) for points, size in ((ys, image.shape[1]), (xs, image.shape[2]))]
-    return torch.einsum("yh,chw,xw->cyx", weights[0], image, weights[1])
+    rows, columns = (_interpolation(points, size) for points, size in ((ys, image.shape[1]), (xs, image.shape[2])))
+    used_y, used_x = (slice(*_range(weights)) for weights in (rows, columns))  # a region is a small part of an image
+    return torch.einsum("yh,chw,xw->cyx", rows[:, used_y], image[:, used_y, used_x], columns[:, used_x])
+
+
+def _range(weights: torch.Tensor) -> tuple[int, int]:
+    """The first column that is not all zero, and the one after the last."""
+    used = weights.any(0).nonzero()
+    return (int(used[0]), int(used[-1]) + 1) if len(used) else (0, 0)
 
 
 def _interpolation(points: torch.Tensor, size: int) -> torch.Tensor:

@@ -42,7 +42,7 @@ ARCHITECTURES = {
 ARGUMENTS: dict[str, dict[str, Any]] = {
     "hf:esm": {"vocab_size": 33, "pad_token_id": 1},
     "hf:nemotron": {"num_key_value_heads": 48},
-    "hf:deepseek_v2": {"num_experts_per_tok": 6},
+    "hf:deepseek_v2": {"num_experts_per_tok": 6, "moe_intermediate_size": 1408},
     "hf:bamba": {"attn_layer_indices": [9, 18, 27]},
     "hf:qwen2_vl": {"vision_config": {"hidden_size": 8192}},
     "hf:qwen2_5_vl": {"vision_config": {"out_hidden_size": 8192}},

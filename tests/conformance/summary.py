@@ -119,16 +119,15 @@ def _differences(rows: list[dict[str, Any]]) -> list[str]:
             models[op] += 1
             amounts[op] += int(macs)
     same = sum(row["counter_macs"] == row["macs"] for row in counted)
-    lines = [
-        (
-            f"`FlopCounterMode` counts the same MACs in {same} of {len(counted)} models. In the others it leaves out "
-            "(or, negative, counts them beyond cnncost):"
-        ),
-        "",
-        "| op kind | models | MACs |",
-        "|---|---:|---:|",
-        *(f"| {op} | {n} | {amounts[op]:,} |" for op, n in models.most_common()),
-    ]
+    lines = [f"`FlopCounterMode` counts the same MACs in {same} of {len(counted)} models."]
+    if models:
+        lines += [
+            "In the others it leaves out (or, negative, counts beyond cnncost):",
+            "",
+            "| op kind | models | MACs |",
+            "|---|---:|---:|",
+            *(f"| {op} | {n} | {amounts[op]:,} |" for op, n in models.most_common()),
+        ]
     untracked = sum(bool(row.get("counter_untracked")) for row in counted)
     if untracked:
         lines += [
@@ -166,6 +165,8 @@ def _exceptions(rows: list[dict[str, Any]]) -> list[str]:
     lines = ["Not analyzed, or not as expected:" if wrong else "All were analyzed, and all is as expected.", ""]
     lines += [f"- `{name}`: {problem}" for name, problem in wrong]
     if failed:
-        lines += ["", "Where `FlopCounterMode` itself could not count:", ""]
-        lines += [f"- `{name}`: {problem}" for name, problem in failed]
+        lines += ["", f"`FlopCounterMode` itself could not count {len(failed)} models on tensors without data:", ""]
+    for problem, count in Counter(problem for _, problem in failed).most_common():
+        names = [f"`{name}`" for name, why in failed if why == problem]
+        lines.append(f"- {count}× {problem}: {', '.join(names)}")
     return lines
