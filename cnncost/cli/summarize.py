@@ -49,7 +49,7 @@ if TYPE_CHECKING:
 @click.option("-o", "--output", metavar="FILE", help="Write to a file: .md, .csv, .json or .html.")
 @click.option(
     "--columns", metavar="+NAME",
-    help="Further columns: +rf for receptive fields.",
+    help="Further columns: +rf for receptive fields, +memory for what is allocated; +rf,+memory for both.",
 )  # fmt: skip
 @click.option("--explain", "path", metavar="PATH", help="Tell how the numbers of one module come about.")
 def command(
@@ -71,6 +71,8 @@ def command(
     report = _report(model, inputs, model_args, strict, trace)
     if "rf" in further:
         report = report.with_receptive_fields()
+    if "memory" in further:
+        report = report.with_memory()
     if path is not None:
         _put(_for_terminal(report.explain(path)) if output is None else report.explain(path) + "\n", output)
     elif form == "rich" and output is None:
@@ -87,7 +89,7 @@ def _format(wanted: Format | None, output: str | None, path: str | None) -> Form
     return cast("Format", format_of(output))
 
 
-_FURTHER = ("rf",)
+_FURTHER = ("rf", "memory")
 
 
 def _further(columns: str | None) -> set[str]:

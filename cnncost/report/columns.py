@@ -129,6 +129,11 @@ FIELD = (
     Column("start", "start", "first input position that unit 0 sees; negative in the padding", "along"),
 )
 """Shown when a report has them."""
+MEMORY = (
+    Column("allocated", "allocated", "bytes that its ops allocate in forward", "bytes", summed=True),
+    Column("saved", "saved", "bytes of it that outlive forward: kept for backward, or returned", "bytes", summed=True),
+)
+"""Likewise."""
 
 LAYER: tuple[Column, ...] = (
     _PATH, _CLASS,
@@ -169,11 +174,10 @@ def table(report: Report, by: By) -> tuple[tuple[Column, ...], tuple[Row, ...]]:
 
 
 def _with_fields(report: Report, columns: tuple[Column, ...]) -> tuple[Column, ...]:
-    """With receptive fields before what is said of the row, if the report has them."""
-    if not report.fields:
-        return columns
+    """With receptive fields and memory before what is said of the row, if the report has them."""
     place = columns.index(_STATUS)
-    return (*columns[:place], *FIELD, *columns[place:])
+    further = (FIELD if report.fields else ()) + (MEMORY if report.totals.allocated is not None else ())
+    return (*columns[:place], *further, *columns[place:])
 
 
 _TOLD = frozenset({"path", "op", "depth", "call", "calls", "status", "unknown", "known"})

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, NamedTuple
 
 from cnncost.errors import CnncostError
@@ -90,3 +90,18 @@ def memory_of(report: Report) -> ReportMemory:
         training.ideal_peak if training is not None else None,
     )
     return ReportMemory(figures, inference, training)
+
+
+def with_memory(report: Report) -> Report:
+    """The report with the columns allocated and saved filled; a call of a training step is found by its label."""
+    graph = report.training or report.graph
+    if graph is None:
+        raise CnncostError(f"{report.model}: the report was read from a file and has no graph; analyze the model anew")
+    found = memory(graph).by_call
+    by_label = {graph.call_path(call): each for call, each in found.items()}
+    layers = []
+    for layer in report.layers:
+        allocated, saved = by_label.pop(layer.label, (0, 0)) if layer.call else (0, 0)
+        layers.append(layer._replace(allocated=allocated, saved=saved))
+    sums = [sum(getattr(layer, name) for layer in layers) for name in ("allocated", "saved")]
+    return replace(report, layers=tuple(layers), totals=report.totals._replace(allocated=sums[0], saved=sums[1]))

@@ -43,6 +43,8 @@ class Layer(NamedTuple):
             `unused`: never called, nor its parameters read.
         unknown: whether it ran an op that has no rule, so that its numbers are lower bounds.
         receptive_field, jump, start: as in `ReceptiveField`; None unless asked for (`with_receptive_fields`).
+        allocated, saved: bytes that its ops allocated in forward, and what of it is kept for backward or returned; None
+            unless asked for (`with_memory`).
     """
 
     path: str
@@ -63,6 +65,8 @@ class Layer(NamedTuple):
     receptive_field: Along | None = None
     jump: Along | None = None
     start: Along | None = None
+    allocated: int | None = None
+    saved: int | None = None
 
     @property
     def output_shape(self) -> Shape | None:
@@ -101,6 +105,8 @@ class Module(NamedTuple):
     receptive_field: Along | None = None
     jump: Along | None = None
     start: Along | None = None
+    allocated: int | None = None
+    saved: int | None = None
 
     @property
     def frozen_params(self) -> int:
@@ -162,6 +168,8 @@ class Totals(NamedTuple):
     training_macs: int | None = None
     training_flops: int | None = None
     training_lower_bound: bool = False
+    allocated: int | None = None
+    saved: int | None = None
 
 
 @dataclass(frozen=True)
@@ -293,6 +301,16 @@ class Report:
         from cnncost.report.fields import with_receptive_fields
 
         return with_receptive_fields(self)
+
+    def with_memory(self) -> Report:
+        """The same report with the columns allocated and saved in all its tables, of a training step if there is one.
+
+        Raises:
+            CnncostError: the report was read from a file and has no graph.
+        """
+        from cnncost.report.memory import with_memory
+
+        return with_memory(self)
 
     def explain(self, path: str) -> str:
         """The formulas of a module's ops with the numbers in them, as text.

@@ -166,6 +166,9 @@ class _Outline:
             class_name="", output_shapes=(), unknown=unknown, status=status, leaf=True,
             receptive_field=None, jump=None, start=None, **sums,
         )  # fmt: skip
+        if module.allocated is not None:
+            allocated, saved = (sum(getattr(layer, name) or 0 for layer in layers) for name in ("allocated", "saved"))
+            row = row._replace(allocated=allocated, saved=saved)
         return Item(OWN, paths, _times(row, len(paths)), own=True)
 
     def _status(self, path: str) -> Status:
@@ -184,7 +187,10 @@ class _Outline:
 def _times(module: Module, number: int) -> Module:
     if number == 1:
         return module
-    return module._replace(**{name: number * getattr(module, name) for name in _SUMMED})
+    module = module._replace(**{name: number * getattr(module, name) for name in _SUMMED})
+    if module.allocated is None or module.saved is None:
+        return module
+    return module._replace(allocated=number * module.allocated, saved=number * module.saved)
 
 
 def _run_name(names: list[str]) -> str:

@@ -4,7 +4,11 @@ from __future__ import annotations
 
 from cnncost.report.model import Layer, Module, Report, Status
 
-_SUMMED = ("params", "trainable_params", "buffers", "macs", "flops", "bytes_read", "bytes_written")
+_SUMMED = (
+    "params", "trainable_params", "buffers", "macs", "flops", "bytes_read", "bytes_written", "allocated", "saved",
+)  # fmt: skip
+
+_NO_FIELD = (None, None, None)
 
 
 def module_tree(report: Report) -> tuple[Module, ...]:
@@ -13,14 +17,14 @@ def module_tree(report: Report) -> tuple[Module, ...]:
     for layer in report.layers:
         by_path.setdefault(layer.path, []).append(layer)
     parents = {path.rpartition(".")[0] for path, _, _ in report.tree if path}
-    sums = {path: [0] * len(_SUMMED) for path, _, _ in report.tree}
+    sums: dict[str, list[int]] = {path: [0] * len(_SUMMED) for path, _, _ in report.tree}
     unknown: dict[str, bool] = {}
     by_data: set[str] = set()
     for path, layers in by_path.items():
-        own = [sum(getattr(layer, name) for layer in layers) for name in _SUMMED]
+        numbers = [sum(getattr(layer, name) or 0 for layer in layers) for name in _SUMMED]
         for above in _ancestors(path):
             if above in sums:
-                sums[above] = [a + b for a, b in zip(sums[above], own, strict=True)]
+                sums[above] = [a + b for a, b in zip(sums[above], numbers, strict=True)]
             unknown[above] = unknown.get(above, False) or any(layer.unknown for layer in layers)
             if any(layer.status == "data" for layer in layers):
                 by_data.add(above)
@@ -28,12 +32,13 @@ def module_tree(report: Report) -> tuple[Module, ...]:
     for path, class_name, calls in report.tree:
         own = by_path.get(path, [])
         depth = path.count(".") + 1 if path else 0
-        params, trainable, buffers, macs, flops, read, written = sums[path]
+        params, trainable, buffers, macs, flops, read, written, *memory = sums[path]
         rows.append(
             Module(
                 path, class_name, depth, calls, own[-1].output_shapes if own else (), params, trainable, buffers,
                 macs, flops, read, written, "data" if path in by_data else _status(own, calls),
-                unknown.get(path, False), path not in parents, *report.fields.get(path, ()),
+                unknown.get(path, False), path not in parents, *report.fields.get(path, _NO_FIELD),
+                *(memory if report.totals.allocated is not None else (None, None)),
             )
         )  # fmt: skip
     return tuple(rows)

@@ -106,3 +106,23 @@ def test_what_is_wrong_is_told(capsysbinary, arguments, says):
     assert (code, out) == (2, "")
     assert says in err
     assert "Traceback" not in err
+
+
+def test_columns_of_a_summary():
+    """c1: 6·28·28 floats, and as many again where they are scaled; a step keeps what its backward needs."""
+    report = cnncost.analyze("lenet5", training=True).with_memory()
+    assert sum(layer.allocated for layer in report.layers) == report.totals.allocated == report.modules[0].allocated
+    assert sum(layer.saved for layer in report.layers) == report.totals.saved
+    assert report.layer("c1").allocated == 4 * 6 * 28 * 28
+    assert 0 < report.totals.saved <= report.totals.allocated
+    assert "allocated" in report.to_csv().splitlines()[0]
+    assert "allocated" not in cnncost.analyze("lenet5").to_csv()
+    assert [row.allocated for row in cnncost.analyze("lenet5").layers if row.allocated is not None] == []
+
+
+def test_columns_on_the_command_line(capsysbinary):
+    with pytest.raises(SystemExit) as left:
+        main(["summarize", "lenet5", "--columns", "+memory,+rf", "--by", "layer", "--format", "csv"])
+    assert left.value.code == 0
+    heads = capsysbinary.readouterr().out.decode().splitlines()[0].split(",")
+    assert {"allocated", "saved", "receptive_field"} <= set(heads)
