@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import suppress
-from functools import partial
+from functools import cache, partial
 from typing import Any, Protocol
 
 import torch
@@ -361,5 +361,6 @@ class Recorder(TorchDispatchMode):
 _node: Callable[[tuple[object, ...]], Node] = partial(tuple.__new__, Node)
 
 
+@cache
 def _layout(fn: str, inputs: tuple[TensorType, ...], output: TensorType) -> OpSpec:
     return memos.intern(OpSpec("layout", inputs, (output,), (("fn", fn), ("copy", False))))
