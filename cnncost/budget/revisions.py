@@ -159,7 +159,7 @@ def _started(repository: Repository, tree: Path, request: dict[str, Any], name: 
     asked = {**request, "tree": str(tree), "top": str(repository.top), "result": str(tree.parent / "result.json")}
     code = f"import sys; sys.path.append({str(home)!r}); from cnncost.budget.revisions import work; work()"
     with subprocess.Popen(  # noqa: S603  # this very Python, with the code above
-        [sys.executable, "-P", "-c", code, json.dumps(asked)],
+        [sys.executable, "-B", "-P", "-c", code, json.dumps(asked)],  # -B: nothing is written beside the user's files
         cwd=folder, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True,
     ) as work:  # fmt: skip
         try:

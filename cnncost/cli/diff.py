@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +18,8 @@ from cnncost.cli.options import (
 )
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from cnncost.budget.diff import Diff
     from cnncost.budget.snapshot import Snapshot
 
@@ -95,7 +99,8 @@ def _revisions(
     names = f"{model} at {found.old_name}", f"{model} at {found.new_name}"
     if found.new is None:
         (old,) = snapshots(repository, (found.old,), request, names[:1])
-        return (old, _snapshot(model, inputs, arguments)), names
+        with _no_bytecode():
+            return (old, _snapshot(model, inputs, arguments)), names
     if repository.dirty() and found.new == repository.commit("HEAD"):
         click.echo(
             f"cnncost: the working tree has changes that {found.new_name} lacks; to compare with it give --rev "
@@ -103,6 +108,17 @@ def _revisions(
         )  # fmt: skip
     old, new = snapshots(repository, (found.old, found.new), request, names)
     return (old, new), names
+
+
+@contextmanager
+def _no_bytecode() -> Iterator[None]:
+    """While it lasts, imports write nothing beside the user's files."""
+    before = sys.dont_write_bytecode
+    sys.dont_write_bytecode = True
+    try:
+        yield
+    finally:
+        sys.dont_write_bytecode = before
 
 
 def _report(diff: Diff, names: tuple[str, str], form: str, output: str | None, most: int) -> None:
