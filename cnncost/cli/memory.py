@@ -179,6 +179,7 @@ def _verdicts(tables: MemoryTables, limit: int) -> tuple[str, ...]:
 
 
 def _largest(resolved: Any, inputs: Any, step: Step | None, block: int, limit: int) -> tuple[str, ...]:
+    from cnncost.errors import CnncostError
     from cnncost.fit import largest_batch, peak
     from cnncost.sources.batch import with_batch
 
@@ -188,7 +189,11 @@ def _largest(resolved: Any, inputs: Any, step: Step | None, block: int, limit: i
         def at(batch: int, how: Step | None = how) -> int:
             return peak(resolved, with_batch(inputs, batch), step=how, block=block)
 
-        largest = largest_batch(at, limit)
+        try:
+            largest = largest_batch(at, limit)
+        except CnncostError as error:
+            verdicts.append(f"{name}: no largest batch is found, for some batch can't be run: {error}")
+            continue
         if not largest:
             verdicts.append(f"{name}: not even one example fits {units.data(limit)}")
         else:

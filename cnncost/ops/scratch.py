@@ -8,18 +8,35 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from cnncost.graph import ITEM_BYTES, OpSpec
+from cnncost.ops.recurrent import GATES
 
 
 def _recurrent(spec: OpSpec) -> int:
-    """Each layer reads the whole output of the one before; a batch that comes first is put second, in a copy."""
-    item = ITEM_BYTES[spec.inputs[0].dtype]
-    layer = spec["tokens"] * spec["directions"] * (spec["recurrent"] if spec["layers"] > 1 else 0) * item
+    """Each layer reads the whole output of the one before; a batch that comes first is put second, in a copy.
+
+    Of GRU and RNN, the gates of all steps are computed at once, and the steps' outputs are stacked in the end.
+    """
     x = spec.inputs[0]
+    item = ITEM_BYTES[x.dtype]
+    width = spec["directions"] * (spec["recurrent"] if spec["layers"] > 1 else 0)
     moved = x.nbytes if spec["steps_axis"] == 1 and min(x.shape[:2]) > 1 else 0
-    return int(layer + moved)
+    if spec["cell"] != "lstm":
+        width += (GATES[spec["cell"]] + spec["directions"]) * spec["hidden"]
+        moved = 0
+    return int(spec["tokens"] * width * item + moved)
 
 
-_SCRATCH: dict[str, Callable[[OpSpec], int]] = {"recurrent": _recurrent}
+def _norm(spec: OpSpec) -> int:
+    """RMS norm is made of single ops: the squares are a tensor."""
+    return spec.inputs[0].nbytes if spec["fn"] == "rms" else 0
+
+
+def _pointwise(spec: OpSpec) -> int:
+    """These keep something for a backward that does not come: a buffer, the random slopes."""
+    return spec.outputs[0].nbytes if spec["fn"] in {"logsigmoid", "rrelu"} and len(spec.outputs) == 1 else 0
+
+
+_SCRATCH: dict[str, Callable[[OpSpec], int]] = {"recurrent": _recurrent, "norm": _norm, "pointwise": _pointwise}
 
 
 def scratch_of(spec: OpSpec) -> int:

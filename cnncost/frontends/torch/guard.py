@@ -58,6 +58,8 @@ def quiet_torch(grad: bool) -> Iterator[None]:
         distribution.set_default_validate_args(False)
         if "torch._dynamo" in sys.modules:  # nothing can have been compiled before it was imported
             stack.enter_context(torch.compiler.set_stance("force_eager"))
+        if torch.is_anomaly_enabled():  # its checks read every gradient
+            stack.enter_context(torch.autograd.set_detect_anomaly(False))
         stack.enter_context(torch.set_grad_enabled(grad))
         # Autocast knows no tensors without data: it would cast the few that have some, and not their partners.
         stack.enter_context(torch._C._DisableAutocast())

@@ -42,11 +42,18 @@ def warmed(optimizer: Optimize, parameters: list[nn.Parameter], skeleton: Skelet
     try:
         with _disable_current_modes():
             step(made)
-    except (RuntimeError, TypeError, ValueError, NotImplementedError) as error:
-        raise InputError(
-            f"optimizer: a step of {type(made).__name__} failed: {type(error).__name__}: {error}"
-        ) from error
+    except Exception as error:
+        raise step_failed(made, error) from error
     return made
+
+
+def step_failed(optimizer: torch.optim.Optimizer, error: Exception) -> InputError:
+    """What to say of a step that can't be made without data."""
+    said = " ".join(str(error).split()) or "no message"
+    return InputError(
+        f"optimizer: a step of {type(optimizer).__name__} can't be run on tensors without data: "
+        f"{type(error).__name__}: {said}; expected one that reads no values and works parameter by parameter (foreach=False, capturable=False)"
+    )
 
 
 def step(optimizer: torch.optim.Optimizer) -> None:
@@ -55,22 +62,30 @@ def step(optimizer: torch.optim.Optimizer) -> None:
         _raw_step(optimizer)(optimizer)
 
 
-def state_tensors(optimizer: torch.optim.Optimizer) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
-    """What an optimizer keeps from step to step: a parameter, and a tensor of its state."""
+def state_tensors(
+    optimizer: torch.optim.Optimizer, parameters: list[nn.Parameter]
+) -> Iterator[tuple[torch.Tensor | None, torch.Tensor]]:
+    """What an optimizer keeps from step to step: a tensor, and the parameter it is of, if that is said."""
+    seen = {id(parameter) for parameter in parameters}
     for parameter, state in optimizer.state.items():
-        for tensor in _tensors(state):
+        for tensor in _tensors(state, seen):
             yield parameter, tensor
+    for tensor in _tensors(optimizer, seen):
+        yield None, tensor
 
 
-def _tensors(value: Any) -> Iterator[torch.Tensor]:
+def _tensors(value: Any, seen: set[int]) -> Iterator[torch.Tensor]:
+    """All tensors in a nest of containers and optimizers, each once."""
+    if id(value) in seen:
+        return
     if isinstance(value, torch.Tensor):
+        seen.add(id(value))
         yield value
-    elif isinstance(value, dict):
-        for item in value.values():
-            yield from _tensors(item)
-    elif isinstance(value, (list, tuple)):
-        for item in value:
-            yield from _tensors(item)
+    elif isinstance(value, (dict, list, tuple, set, torch.optim.Optimizer)):
+        seen.add(id(value))
+        held = value.__dict__ if isinstance(value, torch.optim.Optimizer) else value
+        for item in (*held.keys(), *held.values()) if isinstance(held, dict) else held:
+            yield from _tensors(item, seen)
 
 
 _OPTIONAL = inspect.Parameter("closure", inspect.Parameter.KEYWORD_ONLY, default=None)
@@ -123,20 +138,19 @@ def _named(text: str) -> tuple[type[torch.optim.Optimizer], dict[str, Any]]:
     kind = classes.get(name.lower())
     if kind is None:
         raise InputError(f"optimizer: {name!r} is none of torch.optim: expected one of {', '.join(sorted(classes))}")
-    arguments: dict[str, Any] = dict(defaults)
-    for part in filter(None, rest.split(",")):
-        key, equals, value = part.partition("=")
-        try:
-            arguments[key.strip()] = ast.literal_eval(value.strip())
-        except (ValueError, SyntaxError):
-            equals = ""
-        if not equals:
-            raise InputError(f"optimizer: {part!r} in {text!r}: expected NAME=VALUE, as in sgd:lr=0.1,momentum=0.9")
-    return kind, arguments
+    try:
+        call: Any = ast.parse(f"f({rest})", mode="eval").body
+        plain = isinstance(call, ast.Call) and isinstance(call.func, ast.Name) and not call.args
+        given = {str(keyword.arg): ast.literal_eval(keyword.value) for keyword in call.keywords} if plain else None
+    except (ValueError, SyntaxError):
+        given = None
+    if given is None:
+        raise InputError(f"optimizer: {rest!r} in {text!r}: expected NAME=VALUE, as in sgd:lr=0.1,momentum=0.9")
+    return kind, {**defaults, **given}
 
 
 def _copied(optimizer: torch.optim.Optimizer, skeleton: Skeleton) -> torch.optim.Optimizer:
-    """The user's optimizer, over the copies of its parameters; its state without data."""
+    """The user's optimizer over the copies of its parameters, with all that it holds: what it writes to are copies."""
     known: dict[int, Any] = {}
     for group in optimizer.param_groups:
         for parameter in group["params"]:
@@ -147,12 +161,22 @@ def _copied(optimizer: torch.optim.Optimizer, skeleton: Skeleton) -> torch.optim
                     "expected an optimizer of this very model's parameters"
                 )
             known[id(parameter)] = copy
-    for tensor in _tensors(list(optimizer.state.values())):
-        if id(tensor) not in known and tensor.numel() > _SMALL:
-            known[id(tensor)] = twin(tensor)
-    made = copying.copy(optimizer)
-    made.__dict__ = {
-        name: copying.deepcopy(value, known) if name in {"param_groups", "state", "defaults"} else value
-        for name, value in optimizer.__dict__.items()
-    }
+    for tensor in _tensors(optimizer, set()):
+        if id(tensor) not in known:
+            copy = skeleton.copy_of(tensor)
+            if copy is not None:
+                known[id(tensor)] = copy
+            elif tensor.numel() > _SMALL:
+                known[id(tensor)] = twin(tensor)
+    try:
+        made: torch.optim.Optimizer = copying.copy(optimizer)
+        made.__dict__ = {
+            name: value if "hooks" in name else copying.deepcopy(value, known)
+            for name, value in optimizer.__dict__.items()
+        }
+    except Exception as error:
+        raise InputError(
+            f"optimizer: this {type(optimizer).__name__} can't be copied ({type(error).__name__}: {error}); expected "
+            "one that can, or a function from parameters to an optimizer"
+        ) from error
     return made

@@ -47,7 +47,11 @@ _MASKING = frozenset({"aten.bernoulli_.float", "aten.bernoulli.p"})
 _OTHERS = _SEQUENCES | _PLAIN | {torch.dtype, torch.device, torch.layout, torch.memory_format}
 
 
-_ADD = torch.ops.aten.add.Tensor
+_SUMS = frozenset({
+    torch.ops.aten.add.Tensor, torch.ops.aten.index_put.default, torch.ops.aten.scatter_add.default,
+    torch.ops.aten.index_add.default,
+})  # fmt: skip
+"""What autograd does in place where it can."""
 
 
 class Director(Protocol):
@@ -56,8 +60,8 @@ class Director(Protocol):
     def call(self, found: Found) -> int:
         """The call that the next op is due to."""
 
-    def accumulated_into(self, args: tuple[Any, ...], found: Found) -> torch.Tensor | None:
-        """The operand of a sum that takes the sum up, where torch would let it if nobody watched."""
+    def in_place(self, func: Any, args: tuple[Any, ...], found: Found) -> Any:
+        """The op in place that torch would run if nobody watched, or None."""
 
 
 class Recorder(TorchDispatchMode):
@@ -105,9 +109,8 @@ class Recorder(TorchDispatchMode):
             return NotImplemented  # the subclass unwraps itself; the ops on its parts come here again
         if self.director is not None:
             self.call = self.director.call(found)
-            if func is _ADD and (target := self.director.accumulated_into(args, found)) is not None:
-                args = (target, args[1] if target is args[0] else args[0])
-                return self.__torch_dispatch__(torch.ops.aten.add_.Tensor, types, args)
+            if func in _SUMS and (better := self.director.in_place(func, args, found)) is not None:
+                return self.__torch_dispatch__(better, types, args, kwargs)
         try:
             entry = self._memo.get(tuple(key))
         except TypeError:  # an argument that can't be hashed: such ops are few

@@ -160,6 +160,14 @@ class Skeleton:
     def _children(self, held: dict[str, nn.Module | None]) -> dict[str, nn.Module | None]:
         return {n: m if m is None else self.module(m) for n, m in held.items()} if held else {}
 
+    def tensors(self) -> list[tuple[torch.Tensor, torch.Tensor]]:
+        """Each tensor that was copied, and its copy."""
+        return [(t, self._copies[id(t)]) for t in self._originals if isinstance(t, torch.Tensor)]
+
+    def modules(self) -> list[tuple[str, nn.Module]]:
+        """The class of each module that was copied, and its copy."""
+        return [(type(m).__name__, self._copies[id(m)]) for m in self._originals if isinstance(m, nn.Module)]
+
     def let_go(self) -> None:
         """Hold on to nothing of the user's any more."""
         self._originals.clear()

@@ -19,7 +19,7 @@ from torch.utils._python_dispatch import TorchDispatchMode, _disable_current_mod
 from cnncost.errors import InputError
 from cnncost.frontends.torch.losses import Loss, loss_of
 from cnncost.frontends.torch.modules import Tracker
-from cnncost.frontends.torch.optimizers import Optimize, state_tensors, step, warmed
+from cnncost.frontends.torch.optimizers import Optimize, state_tensors, step, step_failed, warmed
 from cnncost.frontends.torch.running import META, Found
 from cnncost.frontends.torch.skeleton import Skeleton
 
@@ -50,11 +50,37 @@ class Step:
         self._parameters = [p for p in _unique(model.parameters()) if p.requires_grad]
         self.optimizer: torch.optim.Optimizer | None = None
         tracker.trail = []
+        self._leaves = self._with_hooks()
         _alone()  # here, for inside of a backward it can't be tried out
         for parameter in self._parameters if not training.set_to_none else ():
             parameter.grad = torch.empty_like(parameter, device=META)
             tracker.recorder.ledger.add_source(parameter.grad, "constant")
             tracker.recorder.ledger.mark(parameter.grad, "gradient")
+
+    def _with_hooks(self) -> list[torch.Tensor]:
+        """The copies of all tensors that get gradients, with the hooks of their originals.
+
+        Raises:
+            InputError: hooks after accumulation, which step optimizers of the user's; sparse gradients.
+        """
+        leaves = []
+        for original, copy in self._skeleton.tensors():
+            if getattr(original, "_post_accumulate_grad_hooks", None):
+                raise InputError(
+                    f"training: a tensor of shape {tuple(original.shape)} has a hook that runs after its gradient is "
+                    "accumulated, which may step the optimizer of the real model; remove it for the analysis"
+                )
+            for hook in (original._backward_hooks or {}).values():
+                copy.register_hook(hook)
+            if copy.requires_grad and copy.is_leaf:
+                leaves.append(copy)
+        for scope, module in self._skeleton.modules():
+            if isinstance(module, nn.Embedding | nn.EmbeddingBag) and module.sparse:
+                raise InputError(
+                    f"training: {scope} has sparse gradients (sparse=True), as large as the data says; expected "
+                    "sparse=False"
+                )
+        return leaves
 
     def run(self, result: Any) -> torch.Tensor:
         """Loss, backward and optimizer step. Returns the loss, which a training loop holds on to as well.
@@ -80,7 +106,7 @@ class Step:
 
     def _book_gradients(self, owners: dict[int, int]) -> None:
         ledger = self._tracker.recorder.ledger
-        for parameter in self._parameters:
+        for parameter in self._leaves:
             if parameter.grad is not None:
                 ledger.mark(parameter.grad, "gradient")
                 self._share_owner(owners, parameter, parameter.grad)
@@ -96,12 +122,16 @@ class Step:
         """The optimizer's step. The state that earlier steps left was there before the first node."""
         recorder = self._tracker.recorder
         self.optimizer = warmed(self._training.optimizer, self._parameters, self._skeleton)
-        for parameter, tensor in state_tensors(self.optimizer):
+        for parameter, tensor in state_tensors(self.optimizer, self._parameters):
             recorder.ledger.add_source(tensor, "constant", None if tensor.is_meta else tensor)
             recorder.ledger.mark(tensor, "state")
-            self._share_owner(owners, parameter, tensor)
+            if parameter is not None:
+                self._share_owner(owners, parameter, tensor)
         recorder.phase, recorder.director = "optimizer", _Update(owners)
-        step(self.optimizer)
+        try:
+            step(self.optimizer)
+        except Exception as error:
+            raise step_failed(self.optimizer, error) from error
 
     def _owners(self) -> dict[int, int]:
         """The call that owns each parameter, by the parameter's storage."""
@@ -144,23 +174,41 @@ class _Backward:
         place = bisect_right(trail, number, key=itemgetter(0))
         return trail[place - 1][1] if place else 0
 
-    def accumulated_into(self, args: tuple[Any, ...], found: Found) -> torch.Tensor | None:
-        """A gradient that is there already and that nobody else holds takes the next one up.
+    def in_place(self, func: Any, args: tuple[Any, ...], found: Found) -> Any:
+        """Sums of gradients that reach a value over several paths, and gradients put among zeros.
 
-        Autograd adds the gradients that reach a value over several paths in place, but not while a dispatch mode
-        is on (torch/csrc/autograd/input_buffer.cpp). Its sums are told from those of a derivative's formula by an
-        operand that an earlier node has made.
+        Autograd does these in place, but not while a dispatch mode is on (torch/csrc/autograd/input_buffer.cpp, and
+        index_backward in FunctionsManual.cpp). Its sums are told from those of a derivative's formula by an operand
+        that an earlier node has made, or by a node that hands two gradients to one value.
         """
-        if len(args) != 2 or len(found) != 2 or torch.is_grad_enabled() or self._node is None:
+        if torch.is_grad_enabled() or self._node is None or not found or found[0][0] is not args[0]:
             return None
-        blocks = [known.block for _, known in found]
-        if not all(block.born is not None and block.born >= self._start for block in blocks):
+        born = [known.block.born for _, known in found]
+        if born[0] is None or born[0] < self._start or _holders(args[0]) != _alone():
             return None
-        if all((block.born or 0) >= self._began for block in blocks):
+        if func is not _ADD:
+            return _IN_PLACE[func] if born[0] >= self._began else None
+        if len(args) != 2 or len(found) != 2 or found[0][1].sig.type != found[1][1].sig.type or born[1] is None:
             return None
-        if found[0][1].sig.type != found[1][1].sig.type:
-            return None
-        return next((tensor for tensor, _ in found if _holders(tensor) == _alone()), None)
+        here = born[0] >= self._began and born[1] >= self._began
+        return None if born[1] < self._start or (here and not _hands_on_twice()) else _IN_PLACE[func]
+
+
+_ADD = torch.ops.aten.add.Tensor
+_IN_PLACE = {
+    _ADD: torch.ops.aten.add_.Tensor,
+    torch.ops.aten.index_put.default: torch.ops.aten.index_put_.default,
+    torch.ops.aten.scatter_add.default: torch.ops.aten.scatter_add_.default,
+    torch.ops.aten.index_add.default: torch.ops.aten.index_add_.default,
+}
+"""What autograd does in place where nobody watches."""
+
+
+def _hands_on_twice() -> bool:
+    """Whether the node that is evaluated gives two gradients to one value, as that of `x * x` does."""
+    node: Any = torch._C._current_autograd_node()
+    targets = [(id(target), place) for target, place in node.next_functions if target is not None]
+    return len(set(targets)) < len(targets)
 
 
 def _holders(tensor: torch.Tensor) -> tuple[int, int]:
@@ -206,7 +254,7 @@ class _Update:
         self._last = next((self._owners[k.block.index] for _, k in found if k.block.index in self._owners), self._last)
         return self._last
 
-    def accumulated_into(self, args: tuple[Any, ...], found: Found) -> None:
+    def in_place(self, func: Any, args: tuple[Any, ...], found: Found) -> None:
         """Nothing is: an optimizer says itself what it does in place."""
 
 
