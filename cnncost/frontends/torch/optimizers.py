@@ -52,7 +52,8 @@ def step_failed(optimizer: torch.optim.Optimizer, error: Exception) -> InputErro
     said = " ".join(str(error).split()) or "no message"
     return InputError(
         f"optimizer: a step of {type(optimizer).__name__} can't be run on tensors without data: "
-        f"{type(error).__name__}: {said}; expected one that reads no values and works parameter by parameter (foreach=False, capturable=False)"
+        f"{type(error).__name__}: {said}; expected one that reads no values and works parameter by parameter "
+        "(foreach=False, capturable=False)"
     )
 
 

@@ -184,10 +184,12 @@ class _Backward:
         if torch.is_grad_enabled() or self._node is None or not found or found[0][0] is not args[0]:
             return None
         born = [known.block.born for _, known in found]
-        if born[0] is None or born[0] < self._start or _holders(args[0]) != _alone():
+        if born[0] is None or born[0] < self._start:
             return None
-        if func is not _ADD:
+        if func is not _ADD:  # the zeros that this very formula has made
             return _IN_PLACE[func] if born[0] >= self._began else None
+        if _holders(args[0]) != _alone():
+            return None
         if len(args) != 2 or len(found) != 2 or found[0][1].sig.type != found[1][1].sig.type or born[1] is None:
             return None
         here = born[0] >= self._began and born[1] >= self._began
