@@ -13,8 +13,10 @@ import torch
 from torch import nn
 from torch.jit._script import RecursiveScriptModule
 from torch.jit._trace import TopLevelTracedModule, TracedModule
+from torch.nn import functional
 
 from cnncost.errors import InputError
+from cnncost.frontends.torch.fused_attention import fused
 from cnncost.frontends.torch.packed import packed_tensors
 from cnncost.frontends.torch.recorder import Recorder
 from cnncost.frontends.torch.skeleton import LAZY
@@ -92,9 +94,13 @@ class Tracker:
         call, tensor, as_tensor = nn.Module.__call__, torch.tensor, torch.as_tensor
         nn.Module.__call__ = self._wrapped(call)  # type: ignore[method-assign]  # put back below
         torch.tensor, torch.as_tensor = self._literal(tensor), self._literal(as_tensor)
+        attention = functional.scaled_dot_product_attention
+        if self.trail is not None:  # a training step, whose memory hangs on it
+            functional.scaled_dot_product_attention = fused(attention, self._thread)
         try:
             yield
         finally:
+            functional.scaled_dot_product_attention = attention
             nn.Module.__call__ = call  # type: ignore[method-assign]  # as it was
             torch.tensor, torch.as_tensor = tensor, as_tensor
 
