@@ -78,6 +78,8 @@ def state_of_torch():
         "generator of Python": python,
         "generator of numpy": (kind, keys.tolist(), rest),
         "nn.Module.__call__": nn.Module.__call__,
+        "nn.Module._call_impl": nn.Module._call_impl,
+        "F.scaled_dot_product_attention": nn.functional.scaled_dot_product_attention,
         "functions": (torch.tensor, torch.as_tensor, torch.Tensor.__torch_function__, nn.functional.linear),
         "collection": gc.isenabled(),
         "recursion": version,

@@ -70,7 +70,7 @@ def record(
 
 
 _ONE_AT_A_TIME = RLock()
-"""Recording replaces `nn.Module.__call__` for its time, and so can't run twice at once."""
+"""Recording replaces `nn.Module._call_impl` for its time, and so can't run twice at once."""
 
 
 class _How(NamedTuple):

@@ -1,7 +1,7 @@
 """Torch's compiler, which some of torch's kernels import when they are first run.
 
 Imported in the middle of a recording it would take what the recording has put in the place of
-`nn.Module.__call__` and `torch.tensor` for torch's own, for good; and what its import leaves behind holds on to
+`nn.Module._call_impl` and `torch.tensor` for torch's own, for good; and what its import leaves behind holds on to
 tensors, so that their deaths are not seen. So a recording in which the import begins is given up, and
 made anew after it.
 """

@@ -32,7 +32,8 @@ _call: Callable[[tuple[object, ...]], Call] = partial(tuple.__new__, Call)
 class Tracker:
     """Scopes and calls of one recording.
 
-    While `tracking` lasts, `nn.Module.__call__` tells of each call made in this thread.
+    While `tracking` lasts, `nn.Module._call_impl` tells of each call made in this thread: it is what `__call__` calls,
+    and putting a special method in place would take a walk over all classes of modules that are loaded.
     """
 
     def __init__(self, recorder: Recorder, scopes: Iterable[Scope] = (), index: dict[int, int] | None = None) -> None:
@@ -52,6 +53,7 @@ class Tracker:
         self._thread = get_ident()
         self.trail: list[tuple[int, int]] | None = None
         """At each begin and end of a call, if wanted: the number of autograd's next node, the call from there on."""
+        self._call: Callable[..., Any] = nn.Module._call_impl
         self.recomputing: int | None = None
         """The call that a checkpoint runs once more, in backward."""
 
@@ -91,8 +93,8 @@ class Tracker:
     @contextmanager
     def tracking(self) -> Iterator[None]:
         """While it lasts, module calls are recorded, and literal tensors keep values. Other threads pass through."""
-        call, tensor, as_tensor = nn.Module.__call__, torch.tensor, torch.as_tensor
-        nn.Module.__call__ = self._wrapped(call)  # type: ignore[method-assign]  # put back below
+        call, tensor, as_tensor = nn.Module._call_impl, torch.tensor, torch.as_tensor
+        nn.Module._call_impl = self._wrapped(call)  # type: ignore[method-assign]  # put back below
         torch.tensor, torch.as_tensor = self._literal(tensor), self._literal(as_tensor)
         attention = functional.scaled_dot_product_attention
         if self.trail is not None:  # a training step, whose memory hangs on it
@@ -101,7 +103,7 @@ class Tracker:
             yield
         finally:
             functional.scaled_dot_product_attention = attention
-            nn.Module.__call__ = call  # type: ignore[method-assign]  # as it was
+            nn.Module._call_impl = call  # type: ignore[method-assign]  # as it was
             torch.tensor, torch.as_tensor = tensor, as_tensor
 
     def _literal(self, original: Callable[..., torch.Tensor]) -> Callable[..., torch.Tensor]:
@@ -123,7 +125,9 @@ class Tracker:
         begun, outputs, values, trail = self._begun, self._outputs, self.values, self.trail
         copy_of = recorder.skeleton.copy_of if recorder.skeleton is not None else lambda _: None
 
-        def __call__(module: nn.Module, *args: Any, **kwargs: Any) -> Any:  # noqa: N807  # takes nn.Module's place
+        self._call = original
+
+        def _call_impl(module: nn.Module, *args: Any, **kwargs: Any) -> Any:
             if get_ident() != thread:
                 return original(module, *args, **kwargs)
             scope = index.get(id(module))
@@ -142,8 +146,7 @@ class Tracker:
             if trail is not None:
                 trail.append((_next_node(), call))
             try:
-                # `_call_impl` passes a module's own compiled form by: what it runs is what it was compiled from
-                result = module._call_impl(*args, **kwargs)
+                result = original(module, *args, **kwargs)
                 if outer is None and type(result) is not torch.Tensor:
                     result = _finished(result)
             except BaseException as error:
@@ -158,7 +161,7 @@ class Tracker:
             outputs[call] = values(result)
             return result
 
-        return __call__
+        return _call_impl
 
     def _recompute(self, module: nn.Module, scope: int, args: Any, kwargs: Any) -> Any:
         """A call in backward, of what a checkpoint did not keep: it goes on the account of the module's first call."""
@@ -166,7 +169,7 @@ class Tracker:
         self.recomputing = call = self.first_call(scope)
         trail.append((_next_node(), call))
         try:
-            return module._call_impl(*args, **kwargs)
+            return self._call(module, *args, **kwargs)
         finally:
             self.recomputing = outer
             trail.append((_next_node(), outer or 0))

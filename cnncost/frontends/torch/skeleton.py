@@ -150,6 +150,8 @@ class Skeleton:
         for name in slots(kind):
             if hasattr(module, name):
                 object.__setattr__(copy, name, getattr(module, name))
+        if "_compiled_call_impl" in attributes:  # what runs is what was compiled
+            attributes["_compiled_call_impl"] = None
         if _is_encoder(kind):
             attributes["use_nested_tensor"] = False  # a way to skip padding in eval mode, by values that are not there
         return copy
