@@ -8,6 +8,7 @@ this process. Numbers of tensors are the same on each machine; those of kernels'
 
 import platform
 import sys
+from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
@@ -76,16 +77,26 @@ def measure(name, build, shape, batch):
         loss.backward()
         return out, loss
 
-    # The fused encoder keeps its intermediates inside of one kernel: they would be workspaces.
-    torch.backends.mha.set_fastpath_enabled(False)
     for mode, run, step in (("inference", infer, False), ("training step", train, True)):
         model.train(step)
         memory = cnncost.analyze(model, x, training=step).memory
-        found = peaks(run, clear)
+        with unfused():
+            found = peaks(run, clear)
         yield Row(
             name, batch, mode, memory.training_peak if step else memory.inference_peak, before + found.tensors,
             found.everything - found.tensors,
         )  # fmt: skip
+
+
+@contextmanager
+def unfused():
+    """Without the fused encoder, which keeps its intermediates inside of one kernel: they would be workspaces."""
+    before = torch.backends.mha.get_fastpath_enabled()
+    torch.backends.mha.set_fastpath_enabled(False)
+    try:
+        yield
+    finally:
+        torch.backends.mha.set_fastpath_enabled(before)
 
 
 def rows():
