@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from cnncost.errors import MissingPackageError, OutputError
+from cnncost.errors import CnncostError, MissingPackageError, OutputError
 from cnncost.passes.receptive_field import Extent
 from cnncost.report.columns import along
 from cnncost.report.fields import Growth, plain
@@ -61,7 +61,10 @@ def picture(report: Report, rows: Sequence[Growth], boxes: Sequence[Growth], for
 
     Raises:
         MissingPackageError: matplotlib is not installed.
+        CnncostError: there are no rows: nothing sees the input.
     """
+    if not rows:
+        raise CnncostError(f"{report.model}: nothing sees the input, so that there is nothing to draw")
     try:
         from matplotlib import rc_context
         from matplotlib.backends.backend_agg import FigureCanvasAgg
@@ -114,7 +117,7 @@ def _boxes(axes: Axes, rows: Sequence[Growth]) -> None:
     else:
         axes.set_yticks([])
     handles = [Rectangle((0, 0), 1, 1, color=color) for _, color in zip(rows, _COLORS, strict=False)]
-    names = [f"{row.path}: {along(plain(row.field.size))}" for row in rows]
+    names = [f"{row.name}: {along(plain(row.field.size))}" for row in rows]
     handles.append(Rectangle((0, 0), 1, 1, facecolor="#f0f0f0", edgecolor=_GREY))
     names.append(f"input: {'×'.join(map(str, rows[0].field.input_size))}")
     axes.legend(handles, names, loc="upper center", bbox_to_anchor=(0.5, -0.12), ncols=2, frameon=False, fontsize=8)
@@ -142,6 +145,10 @@ def _middle(row: Growth) -> tuple[tuple[float, float], tuple[float, float]]:
     return spans[-2], spans[-1]
 
 
+def _within(path: str, above: str) -> bool:
+    return not above or path == above or path.startswith(f"{above}.")
+
+
 def _growth(axes: Axes, rows: Sequence[Growth], boxes: Sequence[Growth]) -> None:
     """Size over depth, a line an axis if they differ; a band where everything is seen however large the input is."""
     from matplotlib.ticker import MaxNLocator
@@ -165,7 +172,7 @@ def _growth(axes: Axes, rows: Sequence[Growth], boxes: Sequence[Growth]) -> None
     if whole:
         axes.axvspan(whole[0] - 0.5, len(rows) - 0.5, color="#dddddd", alpha=0.6, linewidth=0, label="global")
     for row, color in zip(boxes, _COLORS, strict=False):
-        inside = [i for i, each in enumerate(rows) if each.path == row.path or each.path.startswith(f"{row.path}.")]
+        inside = [i for i, each in enumerate(rows) if _within(each.path, row.path)]
         place, size = inside[-1] if inside else 0, row.field.size[0]
         if isinstance(size, int):
             axes.plot([place], [size], "o", color=color, markersize=6)
