@@ -326,7 +326,7 @@ BIASED = [
     pytest.param(lambda bias: nn.Linear(16, 8, bias), "2x16", "bias removed", (8, 16), id="linear"),
     pytest.param(lambda bias: nn.Linear(1, 1, bias), "5x1", "bias removed", (1, 5), id="one element each"),
     pytest.param(lambda bias: nn.Conv2d(3, 8, 3, bias=bias), "1x3x6x6", "bias removed", (8, 8 * 16), id="conv"),
-    pytest.param(lambda bias: nn.Conv1d(4, 4, 3, groups=4, bias=bias), "1x4x6", "bias removed", (4, 16), id="depthwise"),
+    pytest.param(lambda bias: nn.Conv1d(4, 4, 3, groups=4, bias=bias), "1x4x6", "bias removed", (4, 16), id="groups"),
     pytest.param(
         lambda bias: nn.ConvTranspose2d(8, 4, 2, 2, bias=bias), "1x8x3x3", "bias removed", (4, 4 * 36), id="transposed"
     ),
