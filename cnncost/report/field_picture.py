@@ -149,25 +149,36 @@ def _within(path: str, above: str) -> bool:
     return not above or path == above or path.startswith(f"{above}.")
 
 
+def _lines(axes: Axes, rows: Sequence[Growth]) -> None:
+    """A line for axes of the same sizes; where lines meet, each is seen through the gaps of those above it."""
+    alike: dict[tuple[object, ...], list[int]] = {}
+    for axis in range(len(rows[0].field.size)):
+        alike.setdefault(tuple(row.field.size[axis] for row in rows), []).append(axis)
+    dashes = ("-", (0, (5, 4)), (0, (1.5, 4)))
+    for number, (sizes, along_axes) in enumerate(alike.items()):
+        name = f"ax{'i' if len(along_axes) == 1 else 'e'}s {', '.join(map(str, along_axes))}"
+        points = [(i, size) for i, size in enumerate(sizes) if isinstance(size, int)]
+        if not points:
+            continue
+        places, values = zip(*points, strict=True)
+        axes.plot(
+            places, values, ".", ls=dashes[number % 3], drawstyle="steps-mid", color=_COLORS[3 * number % 7],
+            label=name if len(alike) > 1 else "size", linewidth=1.6, ms=3, zorder=2 + number / 10,
+        )  # fmt: skip
+
+
 def _growth(axes: Axes, rows: Sequence[Growth], boxes: Sequence[Growth]) -> None:
-    """Size over depth, a line an axis if they differ; a band where everything is seen however large the input is."""
+    """Size over depth; a band where everything is seen however large the input is."""
     from matplotlib.ticker import MaxNLocator
 
     axes.set_title("size over depth", fontsize=9)
     axes.set_xlabel("layer, in order of execution")
     axes.set_ylabel("input positions")
-    sizes = rows[0].field.input_size if rows else ()
-    kinds = range(len(sizes)) if any(len(set(row.field.size)) > 1 for row in rows) else range(min(1, len(sizes)))
-    for axis in kinds:
-        points = [(i, row.field.size[axis]) for i, row in enumerate(rows) if isinstance(row.field.size[axis], int)]
-        name = f"axis {axis}" if len(kinds) > 1 else "size"
-        places, values = zip(*points, strict=True) if points else ((), ())
-        axes.plot(
-            places, values, ".-", drawstyle="steps-mid", color=_COLORS[3 * axis % 7], label=name, linewidth=1.4, ms=3
-        )
-        axes.axhline(sizes[axis], color=_GREY, linestyle="--", linewidth=1)
-        label = f"input {sizes[axis]}"
-        axes.annotate(label, (0, sizes[axis]), xytext=(2, 3), textcoords="offset points", color=_GREY)
+    _lines(axes, rows)
+    for place, end in enumerate(sorted(set(rows[0].field.input_size))):
+        axes.axhline(end, color=_GREY, linestyle="--", linewidth=1)
+        beside = (2 + 60 * place, 3)  # so that sizes next to one another can be read
+        axes.annotate(f"input {end}", (0, end), xytext=beside, textcoords="offset points", color=_GREY)
     whole = [i for i, row in enumerate(rows) if any(str(n) == "global" for n in row.field.size)]
     if whole:
         axes.axvspan(whole[0] - 0.5, len(rows) - 0.5, color="#dddddd", alpha=0.6, linewidth=0, label="global")
@@ -176,7 +187,8 @@ def _growth(axes: Axes, rows: Sequence[Growth], boxes: Sequence[Growth]) -> None
         place, size = inside[-1] if inside else 0, row.field.size[0]
         if isinstance(size, int):
             axes.plot([place], [size], "o", color=color, markersize=6)
-    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
     axes.set_ylim(bottom=0)
     axes.set_xlim(-0.5, max(len(rows) - 0.5, 0.5))
-    axes.legend(loc="upper left", bbox_to_anchor=(0, 0.9), frameon=False)
+    if axes.get_legend_handles_labels()[0]:
+        axes.legend(loc="upper center", bbox_to_anchor=(0.5, -0.12), ncols=4, frameon=False, fontsize=8)

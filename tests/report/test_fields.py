@@ -209,6 +209,28 @@ def test_a_picture_of_functional_code(model):
     assert ("global" in drawn) == isinstance(model, Functional)
 
 
+@pytest.mark.parametrize(
+    ("kernels", "lines"),
+    [
+        pytest.param([(3, 3, 3), (3, 3, 3)], [("size", [3, 5])], id="all alike"),
+        pytest.param([(3, 3, 3), (1, 3, 3)], [("axis 0", [3, 3]), ("axes 1, 2", [3, 5])], id="two alike"),
+        pytest.param(
+            [(3, 3, 3), (1, 3, 5)], [("axis 0", [3, 3]), ("axis 1", [3, 5]), ("axis 2", [3, 7])], id="alike at first"
+        ),
+    ],
+)
+def test_each_axis_is_seen_in_a_picture(kernels, lines):
+    """By a line of its own pattern, or one for axes of the same sizes."""
+    figure = pytest.importorskip("matplotlib.figure").Figure()
+    report = cnncost.analyze(nn.Sequential(*(nn.Conv3d(1, 1, kernel) for kernel in kernels)), "1x1x9x10x11")
+    axes = figure.add_subplot()
+    field_picture._growth(axes, growth(report), ())
+    drawn = [line for line in axes.lines if not line.get_label().startswith("_")]
+    assert [(line.get_label(), list(line.get_ydata())) for line in drawn] == lines
+    assert len({str(line._unscaled_dash_pattern) for line in drawn}) == len(lines)
+    assert {text.get_text() for text in axes.texts} == {"input 9", "input 10", "input 11"}
+
+
 def test_no_picture_of_nothing(lenet):
     pytest.importorskip("matplotlib")
     with pytest.raises(cnncost.CnncostError, match="nothing sees the input"):
