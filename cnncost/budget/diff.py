@@ -41,7 +41,7 @@ class Change(NamedTuple):
 
     @property
     def reasons(self) -> tuple[str, ...]:
-        """The changes of class and settings; only if there are none, that of the output or of the calls."""
+        """The changes of class, settings, bias and calls; only if there are none, of the output, or of parameters."""
         if self.old is None or self.new is None:
             return (self.kind,)
         found = []
@@ -53,11 +53,30 @@ class Change(NamedTuple):
                 if before.get(key) != after.get(key):
                     neutral = "1" if key in {"stride", "dilation", "groups"} else "0"
                     found.append(f"{key} {before.get(key, neutral)}→{after.get(key, neutral)}")
+        if bias := _bias(self.old, self.new):
+            found.append(bias)
         if self.old.calls != self.new.calls:
             found.append(f"calls {self.old.calls}→{self.new.calls}")
         if not found and self.old.output != self.new.output:
             found.append(f"output {self.old.output or 'none'}→{self.new.output or 'none'}")
+        if not found and self.delta("params"):
+            found.append(f"params {self.old.params:,}→{self.new.params:,}")
         return tuple(found)
+
+
+def _bias(old: Part, new: Part) -> str:
+    """Whether a layer that is the same else has a bias more or less: one parameter for each of its outputs.
+
+    The same settings mean the same weight, so that only a bias makes this difference; it costs FLOPs and no MACs.
+    """
+    outputs = dict(old.settings).get("out", "")
+    same = old.settings == new.settings and (old.class_name, old.macs) == (new.class_name, new.macs)
+    if not same or not outputs.isdecimal():
+        return ""
+    params, flops = new.params - old.params, new.flops - old.flops
+    if abs(params) != int(outputs) or params * flops <= 0:
+        return ""
+    return "bias added" if params > 0 else "bias removed"
 
 
 class Attribution(NamedTuple):

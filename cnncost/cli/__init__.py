@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import sys
+import warnings
 from importlib import import_module
 
 import click
@@ -72,7 +73,9 @@ def main(arguments: list[str] | None = None) -> None:
     debug = "--debug" in arguments  # wherever it stands: one appends it after an error
     arguments = [a for a in arguments if a != "--debug"]
     try:
-        code = cli.main(arguments, prog_name="cnncost", standalone_mode=False)
+        with warnings.catch_warnings():  # torch's, of tensor["name"], beside an error that says what is wrong with it
+            warnings.filterwarnings("ignore", message="Using a non-tuple sequence for multidimensional indexing")
+            code = cli.main(arguments, prog_name="cnncost", standalone_mode=False)
     except click.exceptions.Abort:
         sys.exit(130)
     except click.ClickException as error:

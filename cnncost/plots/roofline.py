@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from cnncost import units
 from cnncost.passes.roofline import Predicted
-from cnncost.plots.canvas import COLOURS, canvas
+from cnncost.plots.canvas import COLOURS, canvas, keep_inside
 from cnncost.report import heading
 from cnncost.report.prediction import Prediction, Row, rows
 
@@ -63,7 +63,8 @@ def _ceilings(axes: Axes, prediction: Prediction, dots: list[Row]) -> None:
     axes.plot([start, high], [peak, peak], color="#444444", linewidth=1.2)
     axes.annotate(f"{dtype}, {units.si(peak, 'FLOP/s')}", (start, peak), fontsize=8, ha="right", va="bottom",
                   color="#444444", xytext=(-6, 2), textcoords="offset points")  # fmt: skip
-    axes.set_ylim(top=4 * peak)
+    rates = [row.predicted.flops / row.predicted.seconds for row in dots]
+    axes.set_ylim(min([low * bandwidth for _, bandwidth in levels] + rates + [peak]) / 3, 4 * peak)
 
 
 def _dots(axes: Axes, dots: list[Row], seconds: float) -> None:
@@ -74,19 +75,21 @@ def _dots(axes: Axes, dots: list[Row], seconds: float) -> None:
                 [p.intensity or 0.0 for p in of], [p.flops / p.seconds for p in of], color=COLOURS[bound],
                 s=[12 + 1500 * p.seconds / seconds for p in of], alpha=0.6, linewidths=0, label=f"{bound}-bound",
             )  # fmt: skip
-    below = 0
+    below, texts = 0, []
     for name, p in _labels(dots):  # right of a slope and below a roof there is room
         flat = p.bound == "compute"
         below += flat
-        axes.annotate(name, (p.intensity or 0.0, p.flops / p.seconds), fontsize=8,
-                      xytext=(-4, -12 - 13 * below) if flat else (16, -7), ha="right" if flat else "left",
-                      textcoords="offset points", va="center",
-                      arrowprops={"arrowstyle": "-", "alpha": 0.4})  # fmt: skip
+        texts.append(axes.annotate(
+            name, (p.intensity or 0.0, p.flops / p.seconds), fontsize=8,
+            xytext=(-4, -12 - 13 * below) if flat else (16, -7), ha="right" if flat else "left",
+            textcoords="offset points", va="center", arrowprops={"arrowstyle": "-", "alpha": 0.4},
+        ))  # fmt: skip
     if dots:
         legend = axes.legend(loc="lower right")
         for handle in legend.legend_handles:
             if handle is not None and hasattr(handle, "set_sizes"):
                 handle.set_sizes([40])
+    keep_inside(axes, texts)
 
 
 def _labels(dots: list[Row]) -> list[tuple[str, Predicted]]:

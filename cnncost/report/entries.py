@@ -9,7 +9,8 @@ from cnncost import units
 from cnncost.report.columns import By, Row, table
 from cnncost.report.layout import guide
 from cnncost.report.model import Module, Report
-from cnncost.report.outline import OWN, Item, Placed, depth_of, fitting_depth, inside, layer_names, outline, visible
+from cnncost.report.naming import OWN
+from cnncost.report.outline import Item, Placed, depth_of, fitting_depth, inside, layer_names, outline, visible
 
 ROWS = 60
 """Of the module tree, unless a depth is given: about what a screen and a half shows."""
@@ -61,8 +62,9 @@ def entries(report: Report, by: By, depth: int | None) -> Entries:
 def _flat(report: Report, by: By) -> Entries:
     _, rows = table(report, by)
     names = layer_names(report) if by == "layer" else [op.name for op in report.ops]
+    biggest = () if report.biggest is None else (report.biggest.path,)
     shown = [
-        Entry(name, row, note(row), "", name, note(row), "biggest" if row is report.biggest else "")
+        Entry(name, row, note(row), "", name, note(row), "biggest" if getattr(row, "path", None) in biggest else "")
         for name, row in zip(names, rows, strict=True)
     ]
     own = f"; {OWN}: what it runs itself, outside the modules in it" if any(OWN in name for name in names) else ""

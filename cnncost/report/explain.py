@@ -13,6 +13,7 @@ from cnncost.report.columns import AT_LEAST
 from cnncost.report.entries import Entry, child_entries
 from cnncost.report.formula import formulas, wrapped
 from cnncost.report.model import Module, Report
+from cnncost.report.naming import asked
 from cnncost.report.text import table_lines
 
 WIDTH = 80
@@ -24,12 +25,12 @@ def explain(report: Report, path: str) -> str:
 
     Args:
         report: of an analysis; one that was read from a file has no graph, and so no formulas.
-        path: the module's, `""` for the model; `path#2` for its second call alone.
+        path: the module's, `""` or a name that tables have for the model; `path#2` for its second call alone.
 
     Raises:
         CnncostError: no such module, or no graph.
     """
-    path, call = _split(report, path)
+    path, call = _split(report, asked(path, (report.model, report.tree[0][1]), [each for each, _, _ in report.tree]))
     module = report.module(path)
     if report.graph is None:
         raise CnncostError(

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from cnncost.errors import MissingPackageError, OutputError
+from cnncost.errors import CnncostError, MissingPackageError, OutputError
 from cnncost.passes.receptive_field import Extent
 from cnncost.report.columns import along
 from cnncost.report.fields import Growth, plain
@@ -61,7 +61,10 @@ def picture(report: Report, rows: Sequence[Growth], boxes: Sequence[Growth], for
 
     Raises:
         MissingPackageError: matplotlib is not installed.
+        CnncostError: there are no rows: nothing sees the input.
     """
+    if not rows:
+        raise CnncostError(f"{report.model}: nothing sees the input, so that there is nothing to draw")
     try:
         from matplotlib import rc_context
         from matplotlib.backends.backend_agg import FigureCanvasAgg
@@ -114,7 +117,7 @@ def _boxes(axes: Axes, rows: Sequence[Growth]) -> None:
     else:
         axes.set_yticks([])
     handles = [Rectangle((0, 0), 1, 1, color=color) for _, color in zip(rows, _COLORS, strict=False)]
-    names = [f"{row.path}: {along(plain(row.field.size))}" for row in rows]
+    names = [f"{row.name}: {along(plain(row.field.size))}" for row in rows]
     handles.append(Rectangle((0, 0), 1, 1, facecolor="#f0f0f0", edgecolor=_GREY))
     names.append(f"input: {'×'.join(map(str, rows[0].field.input_size))}")
     axes.legend(handles, names, loc="upper center", bbox_to_anchor=(0.5, -0.12), ncols=2, frameon=False, fontsize=8)
@@ -142,34 +145,50 @@ def _middle(row: Growth) -> tuple[tuple[float, float], tuple[float, float]]:
     return spans[-2], spans[-1]
 
 
+def _within(path: str, above: str) -> bool:
+    return not above or path == above or path.startswith(f"{above}.")
+
+
+def _lines(axes: Axes, rows: Sequence[Growth]) -> None:
+    """A line for axes of the same sizes; where lines meet, each is seen through the gaps of those above it."""
+    alike: dict[tuple[object, ...], list[int]] = {}
+    for axis in range(len(rows[0].field.size)):
+        alike.setdefault(tuple(row.field.size[axis] for row in rows), []).append(axis)
+    dashes = ("-", (0, (5, 4)), (0, (1.5, 4)))
+    for number, (sizes, along_axes) in enumerate(alike.items()):
+        name = f"ax{'i' if len(along_axes) == 1 else 'e'}s {', '.join(map(str, along_axes))}"
+        points = [(i, size) for i, size in enumerate(sizes) if isinstance(size, int)]
+        if not points:
+            continue
+        places, values = zip(*points, strict=True)
+        axes.plot(
+            places, values, ".", ls=dashes[number % 3], drawstyle="steps-mid", color=_COLORS[3 * number % 7],
+            label=name if len(alike) > 1 else "size", linewidth=1.6, ms=3, zorder=2 + number / 10,
+        )  # fmt: skip
+
+
 def _growth(axes: Axes, rows: Sequence[Growth], boxes: Sequence[Growth]) -> None:
-    """Size over depth, a line an axis if they differ; a band where everything is seen however large the input is."""
+    """Size over depth; a band where everything is seen however large the input is."""
     from matplotlib.ticker import MaxNLocator
 
     axes.set_title("size over depth", fontsize=9)
     axes.set_xlabel("layer, in order of execution")
     axes.set_ylabel("input positions")
-    sizes = rows[0].field.input_size if rows else ()
-    kinds = range(len(sizes)) if any(len(set(row.field.size)) > 1 for row in rows) else range(min(1, len(sizes)))
-    for axis in kinds:
-        points = [(i, row.field.size[axis]) for i, row in enumerate(rows) if isinstance(row.field.size[axis], int)]
-        name = f"axis {axis}" if len(kinds) > 1 else "size"
-        places, values = zip(*points, strict=True) if points else ((), ())
-        axes.plot(
-            places, values, ".-", drawstyle="steps-mid", color=_COLORS[3 * axis % 7], label=name, linewidth=1.4, ms=3
-        )
-        axes.axhline(sizes[axis], color=_GREY, linestyle="--", linewidth=1)
-        label = f"input {sizes[axis]}"
-        axes.annotate(label, (0, sizes[axis]), xytext=(2, 3), textcoords="offset points", color=_GREY)
+    _lines(axes, rows)
+    for place, end in enumerate(sorted(set(rows[0].field.input_size))):
+        axes.axhline(end, color=_GREY, linestyle="--", linewidth=1)
+        beside = (2 + 60 * place, 3)  # so that sizes next to one another can be read
+        axes.annotate(f"input {end}", (0, end), xytext=beside, textcoords="offset points", color=_GREY)
     whole = [i for i, row in enumerate(rows) if any(str(n) == "global" for n in row.field.size)]
     if whole:
         axes.axvspan(whole[0] - 0.5, len(rows) - 0.5, color="#dddddd", alpha=0.6, linewidth=0, label="global")
     for row, color in zip(boxes, _COLORS, strict=False):
-        inside = [i for i, each in enumerate(rows) if each.path == row.path or each.path.startswith(f"{row.path}.")]
+        inside = [i for i, each in enumerate(rows) if _within(each.path, row.path)]
         place, size = inside[-1] if inside else 0, row.field.size[0]
         if isinstance(size, int):
             axes.plot([place], [size], "o", color=color, markersize=6)
-    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
     axes.set_ylim(bottom=0)
     axes.set_xlim(-0.5, max(len(rows) - 0.5, 0.5))
-    axes.legend(loc="upper left", bbox_to_anchor=(0, 0.9), frameon=False)
+    if axes.get_legend_handles_labels()[0]:
+        axes.legend(loc="upper center", bbox_to_anchor=(0.5, -0.12), ncols=4, frameon=False, fontsize=8)

@@ -42,7 +42,7 @@ def cells(row: Growth) -> tuple[str, ...]:
     """A row's texts, in the order of the columns."""
     field = row.field
     spans = [along(plain(each)) for each in (field.size, field.jump, field.start)]
-    return row.path, row.class_name, words.shape(row.units) if row.units else "", *spans, sees(field)
+    return row.name, row.class_name, words.shape(row.units) if row.units else "", *spans, sees(field)
 
 
 def about(report: Report, rows: Sequence[Growth]) -> str:
@@ -55,13 +55,13 @@ def about(report: Report, rows: Sequence[Growth]) -> str:
 def notes(rows: Sequence[Growth]) -> list[str]:
     """Where everything is seen first, and why something is unknown and where first."""
     found = []
-    whole = next((row.path for row in rows if row.field.sees_all), None)
+    whole = next((row.name for row in rows if row.field.sees_all), None)
     if whole is not None:
         found.append(f"first to see all of the input: {whole}")
     first: dict[str, str] = {}
     for row in rows:
         for note in row.field.notes:
-            first.setdefault(note, row.path)
+            first.setdefault(note, row.name)
     return [*found, *(f"unknown from {path} on: {note}" for note, path in first.items())]
 
 

@@ -9,14 +9,15 @@ from typing import NamedTuple
 
 from cnncost.errors import CnncostError
 from cnncost.passes.receptive_field import Extent, ReceptiveField
-from cnncost.report.model import Along, Layer, Report, Spans, unknown_path
+from cnncost.report.model import Along, Layer, Report, Spans
+from cnncost.report.naming import asked, shown, unknown_path
 
 
 class Growth(NamedTuple):
     """A module call and what its units see.
 
     Attributes:
-        path: of the module, with `#2` for a second call.
+        path: of the module, with `#2` for a second call; empty for the model itself.
         class_name: of the module.
         field: what its units see.
         units: how many there are along each of the layer's own spatial axes.
@@ -29,6 +30,11 @@ class Growth(NamedTuple):
     units: tuple[int, ...]
     grew: bool = True
 
+    @property
+    def name(self) -> str:
+        """The path, or what stands for that of the model itself."""
+        return shown(self.path)
+
 
 def receptive_field(
     report: Report, path: str, unit: Sequence[int] | None = None, image: int | None = None
@@ -37,8 +43,9 @@ def receptive_field(
     fields = report.receptive_fields
     graph = fields.graph
     labels = {graph.call_path(i): i for i in range(len(graph.calls))}
+    known = [each for each, _, _ in report.tree]
+    path = named(report, path)
     if path not in labels:
-        known = [each for each, _, _ in report.tree]
         if path in known:
             raise CnncostError(f"module {path!r}: it was never called, so that it has no receptive field")
         raise CnncostError(unknown_path(path, list(dict.fromkeys([*known, *labels]))))
@@ -49,6 +56,11 @@ def receptive_field(
         )
         raise CnncostError(f"module {path!r}: no receptive field: {what}")
     return found
+
+
+def named(report: Report, name: str) -> str:
+    """The path of a module that a user names: `""` for the model by any of its names."""
+    return asked(name, (report.model, report.tree[0][1]), [path for path, _, _ in report.tree])
 
 
 def with_receptive_fields(report: Report) -> Report:
@@ -80,6 +92,8 @@ def plain(values: Sequence[int | Fraction | Extent]) -> Along:
 def growth(report: Report, image: int | None = None) -> tuple[Growth, ...]:
     """The leaves, and other modules whose units see more than those of the row before, in the order in which they end.
 
+    The model itself is the last where its own forward runs ops: its units are those of its output.
+
     Raises:
         CnncostError: no input has spatial axes, or `image` is none that has.
     """
@@ -92,16 +106,17 @@ def growth(report: Report, image: int | None = None) -> tuple[Growth, ...]:
 def _grown(report: Report, image: int | None) -> Iterator[Growth]:
     graph, fields = report.receptive_fields.graph, report.receptive_fields
     parents = {call.parent for call in graph.calls}
+    busy = {node.call for node in graph.nodes}
     most = _Most()
     for call in _by_end(report):
         field = fields.of(call, image)
         if field is None:
             continue
         scope = graph.scopes[graph.calls[call].scope]
-        if not scope.path:
+        if not scope.path and call not in busy:
             continue
         grew = most.grown(field)
-        if grew or call not in parents:
+        if grew or call not in parents or not scope.path:
             yield Growth(
                 graph.call_path(call), scope.class_name, field, tuple(fields.units(call, image).values()), grew
             )
@@ -128,6 +143,7 @@ class _Most:
 
 def of_layer(report: Report, path: str, rows: Sequence[Growth], image: int | None = None) -> Growth:
     """The row of a module, whether or not its units see more than those before. Raises as `receptive_field` does."""
+    path = named(report, path)
     found = next((row for row in rows if row.path == path), None)
     if found is not None:
         return found

@@ -11,6 +11,7 @@ from cnncost.errors import CnncostError
 from cnncost.garbage import no_collection
 from cnncost.graph import Graph, Phase, Shape
 from cnncost.report.memory import MemoryFigures, ReportMemory, memory_of
+from cnncost.report.naming import unknown_path
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -231,9 +232,13 @@ class Report:
 
     @cached_property
     def biggest(self) -> Layer | None:
-        """The layer with most MACs, and of equal ones with most FLOPs, the first; None if all have none."""
-        largest = max(self.layers, key=lambda row: (row.macs, row.flops), default=None)
-        return largest if largest is not None and largest.flops else None
+        """The module whose own share has most MACs, and of equal ones most FLOPs, the first; None if all have none.
+
+        Its first call's row, with MACs, FLOPs and bytes summed over all its calls, as the module tree has them.
+        """
+        from cnncost.report.tree import biggest
+
+        return biggest(self.layers)
 
     @cached_property
     def memory(self) -> ReportMemory:
@@ -377,13 +382,6 @@ class Report:
         from cnncost.report.html import fragment
 
         return fragment(self)
-
-
-def unknown_path(path: str, known: list[str]) -> str:
-    """What to say of a module path that does not exist."""
-    from cnncost.sources.near import suggestion
-
-    return f"module {path!r}: the model has none of this path{suggestion(path, known)}"
 
 
 def cell(value: Any) -> Any:

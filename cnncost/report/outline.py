@@ -12,9 +12,8 @@ from itertools import groupby
 from typing import NamedTuple
 
 from cnncost.report.model import Layer, Module, Report, Status
+from cnncost.report.naming import OWN
 
-OWN = "(own)"
-"""Name of what a module runs, or holds, itself, outside its children."""
 _SUMMED = ("params", "trainable_params", "buffers", "macs", "flops", "bytes_read", "bytes_written")
 _WORTH_FOLDING = {True: 3, False: 2}
 """So many equal siblings become one row; by whether they are leaves."""
@@ -92,10 +91,12 @@ def layer_names(report: Report) -> list[str]:
 
 
 def biggest_name(report: Report) -> str:
-    """What the biggest layer is called; empty if there is none."""
-    if report.biggest is None:
+    """What the biggest module is called, with its calls if they are several; empty if there is none."""
+    biggest = report.biggest
+    if biggest is None:
         return ""
-    return layer_names(report)[next(i for i, row in enumerate(report.layers) if row is report.biggest)]
+    name = layer_names(report)[next(i for i, row in enumerate(report.layers) if row.path == biggest.path)]
+    return name + (f" ({biggest.calls} calls)" if biggest.calls > 1 else "")
 
 
 def _parents(report: Report) -> set[str]:

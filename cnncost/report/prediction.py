@@ -7,7 +7,8 @@ from typing import Literal, NamedTuple, TypeAlias
 
 from cnncost.errors import CnncostError
 from cnncost.passes.roofline import OpTime, Predicted, Roofline
-from cnncost.report.model import Report, unknown_path
+from cnncost.report.model import Report
+from cnncost.report.naming import unknown_path
 
 By: TypeAlias = Literal["layer", "op", "kind"]
 

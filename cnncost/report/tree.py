@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from cnncost.report.model import Layer, Module, Report, Status
 
 _SUMMED = (
@@ -54,3 +56,20 @@ def _status(layers: list[Layer], calls: int) -> Status:
     if calls or not layers:
         return "called"
     return layers[0].status
+
+
+def biggest(layers: Sequence[Layer]) -> Layer | None:
+    """What `Report.biggest` says."""
+    summed: dict[str, Layer] = {}
+    for row in layers:
+        first = summed.get(row.path)
+        summed[row.path] = row if first is None else _with_call(first, row)
+    largest = max(summed.values(), key=lambda row: (row.macs, row.flops), default=None)
+    return largest if largest is not None and largest.flops else None
+
+
+def _with_call(layer: Layer, further: Layer) -> Layer:
+    """The row of a module's calls, and of a further one."""
+    both = [(name, getattr(layer, name), getattr(further, name)) for name in _SUMMED]
+    added = {name: a + b for name, a, b in both if a is not None and b is not None}
+    return layer._replace(**added, unknown=layer.unknown or further.unknown)

@@ -319,3 +319,41 @@ def test_a_model_that_prints_or_breaks_at_one_revision(repository, diff):
 
     assert (code, out) == (2, "")
     assert "net.py:Net at HEAD: " in err
+
+
+BIASED = [
+    # what is built with and without a bias, the input, what is said, and how many parameters and FLOPs it is less
+    pytest.param(lambda bias: nn.Linear(16, 8, bias), "2x16", "bias removed", (8, 16), id="linear"),
+    pytest.param(lambda bias: nn.Linear(1, 1, bias), "5x1", "bias removed", (1, 5), id="one element each"),
+    pytest.param(lambda bias: nn.Conv2d(3, 8, 3, bias=bias), "1x3x6x6", "bias removed", (8, 8 * 16), id="conv"),
+    pytest.param(lambda bias: nn.Conv1d(4, 4, 3, groups=4, bias=bias), "1x4x6", "bias removed", (4, 16), id="groups"),
+    pytest.param(
+        lambda bias: nn.ConvTranspose2d(8, 4, 2, 2, bias=bias), "1x8x3x3", "bias removed", (4, 4 * 36), id="transposed"
+    ),
+    pytest.param(lambda bias: nn.LayerNorm(14, bias=bias), "1x14", "params 28→14", None, id="no weight to be equal"),
+    pytest.param(lambda bias: nn.LSTM(16, 4, bias=bias), "3x1x16", "params 352→320", None, id="several biases"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("build_layer", "inputs", "said", "less"), BIASED)
+def test_a_bias_more_or_less_is_told(build_layer, inputs, said, less):
+    old, new = (
+        of_report(library.analyze(nn.Sequential(build_layer(bias)), inputs, name="net")) for bias in (True, False)
+    )
+    there, back = Diff(old, new), Diff(new, old)
+    assert [change.what for change in there.changes] == [said]
+    assert there.attribution("params").reasons == (said,)
+    if less is not None:
+        assert (there.delta("params"), there.delta("flops"), there.delta("macs")) == (-less[0], -less[1], 0)
+        assert [change.what for change in back.changes] == ["bias added"]
+
+
+def test_fewer_parameters_are_no_bias_where_the_weight_changed_too():
+    """A tied weight of as many elements as there are outputs is not counted twice; no FLOP less."""
+    tied = nn.Sequential(nn.Linear(1, 4), nn.Linear(4, 1), nn.Linear(1, 4))
+    tied[2].weight = tied[0].weight
+    old = of_report(
+        library.analyze(nn.Sequential(nn.Linear(1, 4), nn.Linear(4, 1), nn.Linear(1, 4)), "2x1", name="net")
+    )
+    found = Diff(old, of_report(library.analyze(tied, "2x1", name="net")))
+    assert [(change.place, change.what) for change in found.changes] == [("2", "params 8→4")]

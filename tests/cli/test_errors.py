@@ -41,6 +41,11 @@ NET = """
             raise ValueError("deep\\ntrouble")
 
 
+    class ByKey(nn.Module):
+        def forward(self, batch):
+            return batch["x"]
+
+
     class Reads(nn.Module):
         def forward(self, x):
             return x if x.sum() > 0 else -x
@@ -121,6 +126,7 @@ IN = ("--input", "2x8")
 REFUSED = [
     # (arguments after `summarize`, words of the one line)
     pytest.param(("lenet6",), "lenet6: no network of this name; did you mean lenet5", id="a name misspelt"),
+    pytest.param(("net.py:ByKey", "--input", "batch=2x8"), "the model's input was batch=2x8; if", id="no dict"),
     pytest.param(("",), "MODEL is empty", id="an empty name"),
     pytest.param(("nett.py:Net", *IN), "no file nett.py; did you mean net.py", id="a missing file"),
     pytest.param(("net.py:Nett", *IN), "net.py has no Nett; did you mean Net", id="a missing class"),

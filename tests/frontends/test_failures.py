@@ -358,6 +358,43 @@ def test_an_error_of_forward_is_told_with_module_and_line(error, words, grad):
     assert "\n" not in message
 
 
+BY_KEYS = [
+    pytest.param(lambda _, batch: batch["x"], "TypeError: new(): invalid data type 'str'", id="a key"),
+    pytest.param(lambda _, batch: [batch[k] for k in batch], "RuntimeError: tensors used as indices", id="all keys"),
+    pytest.param(lambda _, batch: batch.items(), "'Tensor' object has no attribute 'items'", id="items"),
+    pytest.param(lambda _, batch: batch.get("x"), "'Tensor' object has no attribute 'get'", id="get"),
+]
+
+
+@pytest.mark.filterwarnings("ignore:Using a non-tuple sequence")
+@pytest.mark.parametrize(("function", "said"), BY_KEYS)
+def test_a_tensor_in_place_of_a_dict_is_told_with_what_to_do(function, said):
+    message = refused(ForwardError, Function(function), "2x16")
+    assert said in message
+    assert "the model's input was 2x16; if forward takes a dict or another nested input" in message
+    assert "analyze(model, {'batch': {'x': (2, 16), 'y': (2, 8)}})" in message
+
+
+class OneDict(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.left, self.right = nn.Linear(16, 4), nn.Linear(8, 4)
+
+    def forward(self, batch):
+        return self.left(batch["x"]) + self.right(batch["y"])
+
+
+@pytest.mark.filterwarnings("ignore:Using a non-tuple sequence")
+def test_what_a_message_says_to_do_about_a_dict_works():
+    assert "the model's input was batch=2x16;" in refused(ForwardError, OneDict(), {"batch": (2, 16)})
+    assert cnncost.analyze(OneDict(), {"batch": {"x": (2, 16), "y": (2, 8)}}).totals.macs == 2 * 4 * (16 + 8)
+
+
+def test_inputs_by_name_are_told_so():
+    message = refused(ForwardError, OneDict(), {"batch": {"x": (2, 16), "y": (2, 9)}})
+    assert "expected 8 features on the last axis; it got 2x9; check the input batch={x=2x16, y=2x9}" in message
+
+
 def test_the_name_of_the_model_stands_in_front():
     assert refused(ForwardError, Fails(ValueError("x")), (2, 8)).startswith("Fails: the model (Fails) at ")
     class_of_another_name = type("Encoder", (Fails,), {})

@@ -9,6 +9,7 @@ from cnncost.devices import find
 from cnncost.errors import MissingPackageError, OutputError
 from cnncost.passes.roofline import roofline
 from cnncost.plots import canvas
+from cnncost.plots import roofline as roofline_plot
 from cnncost.plots.roofline import draw
 from cnncost.report.prediction import Prediction
 
@@ -52,6 +53,46 @@ def test_an_svg_tells_ceilings_bounds_and_heaviest_layers(tmp_path, prediction):
     with mpl.rc_context({"svg.fonttype": "none"}):
         draw(prediction, str(again))
     assert again.read_bytes() == path.read_bytes()
+
+
+@pytest.mark.parametrize(
+    ("model", "inputs", "device"),
+    [
+        pytest.param("resnet18", None, "h100", id="dots of little work, and a label at the right edge"),
+        pytest.param("resnet18", None, "xeon-8480", id="several ceilings"),
+        pytest.param("lenet5", None, "xeon-8480", id="labels one above the other"),
+        pytest.param("lenet5", (16, 1, 32, 32), "h100", id="a batch"),
+        pytest.param("vgg16", None, "h100", id="compute-bound"),
+    ],
+)
+def test_dots_and_labels_stay_inside_the_axes(model, inputs, device, tmp_path, monkeypatch):
+    """As matplotlib lays them out; what is outside is cut off or printed over the axes' own numbers."""
+    pytest.importorskip("matplotlib")
+    from matplotlib.text import Annotation, Text
+
+    drawn = []
+    kept = roofline_plot.keep_inside
+    monkeypatch.setattr(
+        roofline_plot, "keep_inside", lambda axes, texts: (kept(axes, texts), drawn.extend([axes, texts]))
+    )
+    report = cnncost.analyze(model, inputs)
+    draw(Prediction(report, roofline(report.graph, find(device))), str(tmp_path / "roof.png"))
+    axes, texts = drawn[:2]
+
+    frame = axes.get_window_extent()
+    for dots in axes.collections:
+        for place in axes.transData.transform(dots.get_offsets()):
+            assert frame.contains(*place)
+    assert len(texts) == 5
+    boxes = []
+    for text in texts:
+        assert isinstance(text, Annotation)
+        text.get_window_extent()
+        boxes.append(Text.get_window_extent(text))
+    for i, box in enumerate(boxes):
+        assert frame.x0 <= box.x0 < box.x1 <= frame.x1 + 0.5
+        assert frame.y0 <= box.y0 < box.y1 <= frame.y1
+        assert not any(box.overlaps(other) for other in boxes[:i])
 
 
 @pytest.mark.parametrize(

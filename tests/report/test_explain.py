@@ -48,6 +48,23 @@ def test_every_module_can_be_explained_in_80_columns(name, report):
         assert all(len(line) <= 80 or "no_narrow_terminal" in line for line in report(name).explain(path).split("\n"))
 
 
+@pytest.mark.parametrize("name", ["(own)", "(the model itself)", "odd", "Odd"])
+def test_the_model_by_the_names_that_it_has_in_tables(name, report):
+    assert report("odd").explain(name) == report("odd").explain("")
+
+
+def test_a_parents_own_share_by_its_name(report):
+    assert report("resnet50").explain("layer1.0 (own)") == report("resnet50").explain("layer1.0")
+
+
+def test_a_path_that_is_like_none_is_told_some_that_there_are(report):
+    expected = (
+        "'nope': the model has none of this path; \"\" is the model itself, in it are c1, squash1, s2, squash2 and"
+    )
+    with pytest.raises(CnncostError, match=expected):
+        report("lenet5").explain("nope")
+
+
 def test_near_names_of_an_unknown_path(report):
     with pytest.raises(CnncostError, match=r"'features.conv9_1': .*did you mean features.conv5_1"):
         report("vgg16").explain("features.conv9_1")

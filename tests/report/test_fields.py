@@ -5,11 +5,14 @@ import subprocess
 import sys
 
 import pytest
+import torch
 from torch import nn
+from torch.nn import functional
 
 import cnncost
+from cnncost.report import field_picture, field_table
 from cnncost.report.columns import FIELD, table
-from cnncost.report.fields import growth
+from cnncost.report.fields import growth, of_layer, plain
 from cnncost.report.json_format import from_json
 from cnncost.report.table import to_csv
 
@@ -125,6 +128,113 @@ def test_models_without_space():
 def test_growth_marks_what_sees_more(lenet):
     assert [row.path for row in growth(lenet) if row.grew] == ["c1", "s2", "c3", "s4", "c5", "f6"]
     assert [row.path for row in growth(lenet)][:3] == ["c1", "squash1", "s2"]
+
+
+class Functional(nn.Module):
+    """No modules; all that its forward runs is functional."""
+
+    def forward(self, x):
+        x = functional.max_pool2d(functional.conv2d(x, torch.ones(4, 3, 3, 3), padding=1), 2)
+        tokens = x.flatten(2).transpose(1, 2)
+        return functional.scaled_dot_product_attention(tokens, tokens, tokens)
+
+
+class EndsFunctional(nn.Module):
+    """A 3×3 layer, then 7×7 in its own forward: 3 + 6 positions."""
+
+    def __init__(self):
+        super().__init__()
+        self.conv, self.weight = nn.Conv2d(3, 4, 3, padding=1), nn.Parameter(torch.ones(4, 4, 7, 7))
+
+    def forward(self, x):
+        return functional.conv2d(self.conv(x), self.weight, padding=3)
+
+
+class AddsLast(nn.Module):
+    """Its own forward adds, which lets units see no more."""
+
+    def __init__(self):
+        super().__init__()
+        self.conv = nn.Conv2d(3, 3, 3, padding=1)
+
+    def forward(self, x):
+        return self.conv(x) + x
+
+
+G = ("global", "global")
+
+
+@pytest.mark.parametrize(
+    ("model", "rows"),
+    [
+        pytest.param(Functional(), [("", G, True)], id="nothing but functions"),
+        pytest.param(EndsFunctional(), [("conv", (3, 3), True), ("", (9, 9), True)], id="functions at the end"),
+        pytest.param(AddsLast(), [("conv", (3, 3), True), ("", (3, 3), False)], id="functions that leave the field"),
+        pytest.param(nn.Conv2d(3, 4, 5), [("", (5, 5), True)], id="one layer"),
+        pytest.param(nn.Sequential(nn.Conv2d(3, 4, 5)), [("0", (5, 5), True)], id="a container that runs nothing"),
+    ],
+)
+def test_the_models_own_forward_is_the_last_row(model, rows):
+    found = growth(cnncost.analyze(model, "1x3x16x16"))
+    assert [(row.path, plain(row.field.size), row.grew) for row in found] == rows
+
+
+@pytest.mark.parametrize("name", ["", "(own)", "(the model itself)", "EndsFunctional"])
+def test_the_model_by_the_names_that_it_has_in_tables(name):
+    report = cnncost.analyze(EndsFunctional(), "1x3x16x16")
+    assert report.receptive_field(name).size == (9, 9)
+    assert of_layer(report, name, growth(report)).name == "(the model itself)"
+
+
+def test_the_models_own_forward_has_a_name_in_what_people_read():
+    report = cnncost.analyze(Functional(), "1x3x8x8")
+    rows = growth(report)
+    assert "| `(the model itself)` | Functional | 16 | global |" in field_table.to_markdown(report, rows)
+    text = field_table.to_text(report, rows, 80)
+    assert "first to see all of the input: (the model itself)" in text
+    assert field_table.to_csv(rows).splitlines()[1].startswith(",Functional,0,16,globalxglobal")
+    assert json.loads(field_table.to_json(report, rows))["layers"][0]["path"] == ""
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize(
+    "model", [Functional(), EndsFunctional()], ids=["nothing but functions", "functions at the end"]
+)
+def test_a_picture_of_functional_code(model):
+    pytest.importorskip("matplotlib")
+    report = cnncost.analyze(model, "1x3x8x8")
+    rows = growth(report)
+    drawn = field_picture.picture(report, rows, field_picture.chosen(rows), "svg").decode()
+    assert ("(the model itself): 9" in drawn) == isinstance(model, EndsFunctional)
+    assert ("global" in drawn) == isinstance(model, Functional)
+
+
+@pytest.mark.parametrize(
+    ("kernels", "lines"),
+    [
+        pytest.param([(3, 3, 3), (3, 3, 3)], [("size", [3, 5])], id="all alike"),
+        pytest.param([(3, 3, 3), (1, 3, 3)], [("axis 0", [3, 3]), ("axes 1, 2", [3, 5])], id="two alike"),
+        pytest.param(
+            [(3, 3, 3), (1, 3, 5)], [("axis 0", [3, 3]), ("axis 1", [3, 5]), ("axis 2", [3, 7])], id="alike at first"
+        ),
+    ],
+)
+def test_each_axis_is_seen_in_a_picture(kernels, lines):
+    """By a line of its own pattern, or one for axes of the same sizes."""
+    figure = pytest.importorskip("matplotlib.figure").Figure()
+    report = cnncost.analyze(nn.Sequential(*(nn.Conv3d(1, 1, kernel) for kernel in kernels)), "1x1x9x10x11")
+    axes = figure.add_subplot()
+    field_picture._growth(axes, growth(report), ())
+    drawn = [line for line in axes.lines if not line.get_label().startswith("_")]
+    assert [(line.get_label(), list(line.get_ydata())) for line in drawn] == lines
+    assert len({str(line._unscaled_dash_pattern) for line in drawn}) == len(lines)
+    assert {text.get_text() for text in axes.texts} == {"input 9", "input 10", "input 11"}
+
+
+def test_no_picture_of_nothing(lenet):
+    pytest.importorskip("matplotlib")
+    with pytest.raises(cnncost.CnncostError, match="nothing sees the input"):
+        field_picture.picture(lenet, (), ())
 
 
 def test_share_of_the_image(lenet):

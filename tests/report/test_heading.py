@@ -65,6 +65,20 @@ def test_biggest_by_flops_if_nothing_multiplies(report):
     assert heading.biggest(pooling) == "biggest: c3, 43 % of FLOPs"
 
 
+def test_the_biggest_is_so_over_all_its_calls(report):
+    """Two calls of 46 % each, as the module tree has them."""
+    twice = report("odd").module("twice")
+    assert (twice.calls, twice.macs) == (2, 2 * 2 * 32 * 32 * 16 * 16 * 9)
+    assert report("odd").biggest.macs == twice.macs
+    assert heading.biggest(report("odd")) == "biggest: twice (2 calls), 91 % of MACs"
+
+
+def test_calls_outweigh_a_larger_layer(report):
+    c1, c3 = report("lenet5").layer("c1"), report("lenet5").layer("c3")
+    often = tuple(c1._replace(call=i + 1, calls=3, macs=c3.macs // 2) for i in range(3))
+    assert replace(report("lenet5"), layers=(c3, *often)).biggest.label == "c1"
+
+
 def test_no_biggest_of_nothing(report):
     assert heading.biggest(replace(report("lenet5"), layers=())) == ""
 

@@ -50,7 +50,7 @@ def explain_failure(error: BaseException, tracker: Tracker, inputs: Inputs) -> C
             "values: trace='real' (--trace real)",
             path,
         )
-    given = _described([*inputs.args, *inputs.kwargs.values()])
+    given = ", ".join(filter(None, (_described(inputs.args), _named(inputs.kwargs))))
     expected = _expectation(module, args) if module is not None else ""
     got = f"; it got {shapes}" if (shapes := _described(args)) else ""
     if expected:
@@ -60,9 +60,20 @@ def explain_failure(error: BaseException, tracker: Tracker, inputs: Inputs) -> C
     misfit = path and isinstance(error, RuntimeError) and re.search(r"\b(size|shape|dimension)", text)
     default = f"the model's input was {given}" if misfit else ""
     hint = next((remedy for sign, remedy in _REMEDIES if sign in said), default)
+    if not path and given and _BY_KEYS.search(f"{type(error).__name__}: {said}"):
+        got, hint = "", f"the model's input was {given}; {_NESTED}"
     return ForwardError(f"{place}{at}: {type(error).__name__}: {text}{got}{'; ' + hint if hint else ''}", path)
 
 
+_BY_KEYS = re.compile(
+    r"TypeError: new\(\): invalid data type 'str'|tensors used as indices must be"
+    r"|'Tensor' object has no attribute '(keys|values|items|get|pop|update)'"
+)
+"""What torch and Python say where forward takes something out of a dict, and was given a tensor."""
+_NESTED = (
+    "if forward takes a dict or another nested input, give that from Python: "
+    "cnncost.analyze(model, {'batch': {'x': (2, 16), 'y': (2, 8)}})"
+)
 _REMEDIES = (
     ("more than 1 value per channel", "call model.eval(), or give a batch of 2 or more"),
     ("not compiled with CUDA", "take the device from the input, as x.to(other.device), and not by name"),
@@ -154,6 +165,15 @@ def _described(args: Any) -> str:
             parts.append("x".join(map(str, arg.shape)) + dtype if arg.dim() else "a scalar" + dtype)
         elif isinstance(arg, (list, tuple)) and (inner := _described(arg)):
             parts.append(f"({inner})")
+    return ", ".join(parts)
+
+
+def _named(kwargs: dict[str, Any]) -> str:
+    """Shapes by name, `left=2x16, right=2x8`; of a dict as it is nested."""
+    parts = []
+    for name, value in kwargs.items():
+        inner = f"{{{_named(value)}}}" if isinstance(value, dict) else _described([value])
+        parts.append(f"{name}={inner or type(value).__name__}")
     return ", ".join(parts)
 
 

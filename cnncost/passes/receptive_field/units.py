@@ -39,12 +39,21 @@ class Units:
                 field = reduced(field, axis)
         return field
 
+    def _misfit(self, unit: tuple[int, ...]) -> str:
+        """What to say of a unit with another number of indices than the layer has axes."""
+        given = ",".join(map(str, unit)) or "none"
+        if not self.sizes:
+            return f"expected no indices, for the layer has no spatial axis of its own, got {given}; ask for no unit"
+        have = "×".join(map(str, self.sizes))
+        count, which = len(self.sizes), ",".join("IJKLMN"[: len(self.sizes)])
+        each = "index" if count == 1 else "indices"
+        return f"expected {count} {each}, for the layer has {have} units, got {given}; give --unit {which}"
+
     def index(self, unit: tuple[int, ...]) -> dict[int, int]:
         """Position by axis of the tensor. Raises CnncostError if there is no such unit."""
         layer = f"receptive field of {self.path or 'the model'}"
         if len(unit) != len(self.sizes):
-            have = "x".join(map(str, self.sizes)) + " units" if self.sizes else "no spatial axis of its own"
-            raise CnncostError(f"{layer}: unit {unit} has {len(unit)} indices; the layer has {have}")
+            raise CnncostError(f"{layer}: {self._misfit(unit)}")
         for place, size in zip(unit, self.sizes, strict=True):
             if place not in range(size):
                 last = ", ".join(str(n - 1) for n in self.sizes)

@@ -282,6 +282,20 @@ def test_units_that_do_not_exist(unit):
         at(fields_of("resnet18"), "layer3.1", unit=unit)
 
 
+@pytest.mark.parametrize(
+    ("layer", "unit", "said"),
+    [
+        ("c3", (3,), r"expected 2 indices, for the layer has 10×10 units, got 3; give --unit I,J"),
+        ("c3", (3, 4, 5), r"expected 2 indices, .* got 3,4,5; give --unit I,J"),
+        ("c3", (), r"expected 2 indices, .* got none; give --unit I,J"),
+        ("f6", (3,), r"expected no indices, for the layer has no spatial axis of its own, got 3; ask for no unit"),
+    ],
+)
+def test_a_unit_with_another_number_of_indices(layer, unit, said):
+    with pytest.raises(cnncost.CnncostError, match=f"receptive field of {layer}: {said}"):
+        cnncost.analyze("lenet5").receptive_field(layer, unit)
+
+
 def test_inputs_without_space():
     fields = fields_of(nn.Sequential(nn.Linear(4, 3)), (2, 4))
     assert fields.images == ()
