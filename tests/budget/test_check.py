@@ -455,8 +455,14 @@ def test_into_a_file(budget, check, project):
     assert (project / "out.md").read_text().startswith("### ❌")
     assert check("-o", "out.txt")[:2] == (1, "")
     assert "1 limit: 1 over" in (project / "out.txt").read_text()
+    assert check("-o", "out.md")[:2] == (1, "")
+    assert (project / "out.md").read_text().startswith("### ❌")
+    assert check("-o", "out.xml")[:2] == (1, "")
+    assert (project / "out.xml").read_text().startswith("<?xml")
     code, _, err = check("-o", "no/where.md")
     assert (code, err.count("\n")) == (2, 1)
+    code, _, err = check("-o", "out.png")
+    assert (code, "ends in .md, .json, .xml or .txt, got .png" in err) == (2, True)
 
 
 @pytest.mark.parametrize("columns", [60, 80, 160])
