@@ -36,7 +36,8 @@ _FORMATS = ("rich", "markdown", "json", "junit", "github", "benchmark")
 @click.option("--update", is_flag=True, help="Write the baseline, and tell what moved since the old one.")
 @click.option(
     "--format", "form", type=click.Choice(_FORMATS),
-    help="By default that of FILE's ending, else a table for the terminal. markdown: a comment; github: annotations and the job summary; benchmark: for github-action-benchmark.",
+    help="By default that of FILE's ending, else rich, a table. "
+    "markdown: a comment; github: annotations and the job summary; benchmark: for github-action-benchmark.",
 )  # fmt: skip
 @click.option("-o", "--output", metavar="FILE", help="Write to a file: .md, .json, .xml (JUnit) or .txt.")
 @click.option(
@@ -45,8 +46,8 @@ _FORMATS = ("rich", "markdown", "json", "junit", "github", "benchmark")
 @click.option("--allow-unknown", is_flag=True, help="Let totals pass that miss ops without a rule.")
 @click.option("--any-torch", is_flag=True, help="Compare with a baseline that another version of torch gave.")
 def command(
-    names: tuple[str, ...], config: str | None, baseline: str | None, update: bool, form: str | None, output: str | None,
-    jobs: int | None, allow_unknown: bool, any_torch: bool,
+    names: tuple[str, ...], config: str | None, baseline: str | None, update: bool, form: str | None,
+    output: str | None, jobs: int | None, allow_unknown: bool, any_torch: bool,
 ) -> int:  # fmt: skip
     """Hold models against their budgets; NAME picks some of them.
 
