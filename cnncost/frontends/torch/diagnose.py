@@ -47,7 +47,8 @@ def explain_failure(error: BaseException, tracker: Tracker, inputs: Inputs) -> C
         return NoShapeError(_without_kernel(f"{place}{at}", kernel[0]), path)
     if isinstance(error, DataDependentError) or _READS.search(said):
         return DataDependentError(
-            f"{place}{at}: forward reads the values of a tensor ({text.removesuffix(_SAID_OF_OP)}), and a static analysis has none; "
+            f"{place}{at}: forward reads the values of a tensor ({text.removesuffix(_SAID_OF_OP)}), "
+            "and a static analysis has none; "
             "expected control flow and shapes that follow from shapes alone; give the tensor that is read as an "
             "integer tensor with its values in `inputs`, or make it a constant of the model; or "
             f"{_ON_VALUES}",
