@@ -28,7 +28,7 @@ def ran(arguments, redirection):
 
 @LINUX
 @pytest.mark.parametrize("arguments", COMMANDS)
-    )
+def test_a_full_disk(arguments):
     assert ran(arguments, ">/dev/full") == (2, TOLD.format("No space left on device"))
 
 
