@@ -80,15 +80,22 @@ class Limit(NamedTuple):
         }[self.comparison]  # fmt: skip
 
     def headroom(self, value: Value, bound: Value) -> Fraction | None:
-        """What is left, as a part of the bound; negative when over, None where there is no such part."""
+        """What is left, as a part of the bound; negative when it does not hold, None where there is no such part."""
         if inf in {value, bound} or not bound:
             return None
-        left = bound - value if self.direction == "<=" else value - bound
-        return Fraction(left) / Fraction(bound)
+        left = Fraction(bound - value if self.direction == "<=" else value - bound)
+        if self.comparison == "==":  # to either side it is off
+            left = -abs(left)
+        return left / Fraction(bound)
 
     def show(self, bound: Value, unit: Unit) -> str:
         """The bound with its comparison, `≤ 4.10 G`."""
-        return f"{_SIGNS[self.comparison]} {show(bound, unit)}"
+        return f"{self.sign} {show(bound, unit)}"
+
+    @property
+    def sign(self) -> str:
+        """The comparison as people write it, `≤`."""
+        return _SIGNS[self.comparison]
 
 
 def parse_limit(value: Any, quantity: Quantity) -> Limit:

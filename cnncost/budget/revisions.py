@@ -27,6 +27,9 @@ from cnncost.sources.near import suggestion
 _FORM = re.compile(r"^(?P<old>.+?)(?P<dots>\.{2,3})(?P<new>.*)$")
 
 
+_LISTS = "; git branch -a and git tag list names, git log commits"
+
+
 class RevisionError(SourceError):
     """A revision whose files can't be had, or a model that can't be analyzed in them."""
 
@@ -49,7 +52,12 @@ class Repository:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        self.top = Path(self.git("rev-parse", "--show-toplevel"))
+        try:
+            self.top = Path(self.git("rev-parse", "--show-toplevel"))
+        except RevisionError as error:
+            raise RevisionError(
+                f"{error}; --rev takes a repository: run it in one, or compare two models, OLD NEW"
+            ) from None
         self.prefix = self.git("rev-parse", "--show-prefix")
 
     def git(self, *arguments: str, **environment: str) -> str:
@@ -87,7 +95,9 @@ class Repository:
             return self.git("rev-parse", "--verify", "--quiet", f"{name}^{{commit}}")
         except RevisionError:
             known = self.git("for-each-ref", "--format=%(refname:short)").splitlines()
-            raise RevisionError(f"revision {name!r}: there is none{suggestion(name, known)}{self._shallow()}") from None
+            raise RevisionError(
+                f"revision {name!r}: there is none{suggestion(name, known)}{self._shallow() or _LISTS}"
+            ) from None
 
     def _parted(self, old: str, new: str, text: str) -> str:
         try:

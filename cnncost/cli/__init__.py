@@ -5,14 +5,15 @@ Commands are imported when they are called, so that `cnncost --help` brings in n
 
 from __future__ import annotations
 
-import os
 import sys
 import warnings
 from importlib import import_module
+from typing import Any
 
 import click
 
 from cnncost import __version__
+from cnncost.cli import stdout
 from cnncost.errors import CnncostError
 
 _COMMANDS = {
@@ -55,6 +56,16 @@ class _Commands(click.Group):
 
             raise click.UsageError(error.message.rstrip(".") + suggestion(args[0], _COMMANDS), ctx) from None
 
+    def make_context(self, *args: Any, **kwargs: Any) -> click.Context:
+        """Read the arguments; that is where --help is printed."""
+        with stdout.watched():
+            return super().make_context(*args, **kwargs)
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run the command; click would end with 1, without a word, where a pipe is broken."""
+        with stdout.watched():
+            return super().invoke(ctx)
+
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002  # click's
         with formatter.section("Commands"):
             formatter.write_dl(list(_COMMANDS.items()))
@@ -68,25 +79,33 @@ def cli(debug: bool) -> None:  # read by main from the context
 
 
 def main(arguments: list[str] | None = None) -> None:
-    """Run the command line and exit: 0 done, 2 wrong usage or a model that can't be analyzed."""
+    """Run the command line and exit: 0 done, 1 what the command found is not well, 2 wrong usage or broken input."""
     arguments = sys.argv[1:] if arguments is None else arguments
     debug = "--debug" in arguments  # wherever it stands: one appends it after an error
-    arguments = [a for a in arguments if a != "--debug"]
+    stdout.stand_in()
+    try:
+        code = _run([a for a in arguments if a != "--debug"])
+        stdout.flush()
+    except CnncostError as error:
+        if debug:
+            raise
+        click.echo(f"cnncost: {error}", err=True)
+        code = 2
+    except stdout.ReaderGone:
+        code = 0
+    stdout.give_up()
+    sys.exit(code)
+
+
+def _run(arguments: list[str]) -> int:
+    """The exit code."""
     try:
         with warnings.catch_warnings():  # torch's, of tensor["name"], beside an error that says what is wrong with it
             warnings.filterwarnings("ignore", message="Using a non-tuple sequence for multidimensional indexing")
             code = cli.main(arguments, prog_name="cnncost", standalone_mode=False)
     except click.exceptions.Abort:
-        sys.exit(130)
+        return 130
     except click.ClickException as error:
         error.show()
-        sys.exit(2)
-    except CnncostError as error:
-        if debug:
-            raise
-        click.echo(f"cnncost: {error}", err=True)
-        sys.exit(2)
-    except BrokenPipeError:  # `cnncost … | head`: whoever read has had enough
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        sys.exit(0)
-    sys.exit(code if isinstance(code, int) else 0)
+        return 2
+    return code if isinstance(code, int) else 0

@@ -20,7 +20,7 @@ from cnncost.cli.options import (
     parsed_inputs,
     parsed_model_args,
 )
-from cnncost.cli.roofline import complete_device, device_file_option, put
+from cnncost.cli.roofline import complete_device, device_file_option, form_of, put
 from cnncost.errors import BenchError
 
 if TYPE_CHECKING:
@@ -30,7 +30,6 @@ if TYPE_CHECKING:
     from cnncost.evaluation.join import Joined
 
 _FORMATS = ("text", "markdown", "csv", "json")
-_BY_ENDING = {".md": "markdown", ".markdown": "markdown", ".csv": "csv", ".json": "json"}
 _FILE_WIDTH = 140
 _LINES = 9
 """Networks up to which the picture over batch sizes can be read."""
@@ -56,7 +55,7 @@ _LINES = 9
 @click.option("--top", type=click.IntRange(min=0), default=15, help="So many layers of each case; 0: none.")
 @click.option("--plots", "folder", type=click.Path(path_type=Path), help="Draw pictures into a folder.")
 @click.option("--format", "form", type=click.Choice(_FORMATS), help="By default text, or by FILE's ending.")
-@click.option("-o", "--output", metavar="FILE", help="Write to a file, after every case anew.")
+@click.option("-o", "--output", metavar="FILE", help="Write to a file (.md, .csv, .json, .txt), after every case anew.")
 def command(
     models: tuple[str, ...], whole_zoo: bool, on: str, batches: str | None, dtypes: str, training: bool,
     compiled: bool, threads: int | None, seconds: float, ceilings: str | None, device_file: Path | None,
@@ -76,7 +75,7 @@ def command(
     """  # noqa: D301  # click's sign for lines that stay as they are
     names = _names(models, whole_zoo)
     given, arguments = parsed_inputs(inputs), parsed_model_args(model_args)
-    form = form or (_BY_ENDING.get(Path(output).suffix.lower(), "text") if output else "text")
+    form = form or form_of(output)
     _check(output, folder)
     cases = list(_cases(batches, dtypes, training, compiled))
     bench = _begun(on, threads, ceilings, device_file)

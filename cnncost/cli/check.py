@@ -20,6 +20,7 @@ STYLES = {
     "title": "bold", "heading": "bold", "rule": "dim", "note": "dim", "guide": "dim",
     "within": "green", "over": "bold red", "uncertain": "yellow",
 }  # fmt: skip
+_BY_ENDING = {".md": "markdown", ".markdown": "markdown", ".json": "json", ".xml": "junit", ".txt": "rich"}
 _FORMATS = ("rich", "markdown", "json", "junit", "github", "benchmark")
 
 
@@ -34,18 +35,19 @@ _FORMATS = ("rich", "markdown", "json", "junit", "github", "benchmark")
 @click.option("--baseline", metavar="FILE", help="Baseline; by default what the budget file says, cnncost.lock.json.")
 @click.option("--update", is_flag=True, help="Write the baseline, and tell what moved since the old one.")
 @click.option(
-    "--format", "form", type=click.Choice(_FORMATS), default="rich", show_default=True,
-    help="markdown: a comment; github: annotations and the job summary; benchmark: for github-action-benchmark.",
+    "--format", "form", type=click.Choice(_FORMATS),
+    help="By default that of FILE's ending, else rich, a table. "
+    "markdown: a comment; github: annotations and the job summary; benchmark: for github-action-benchmark.",
 )  # fmt: skip
-@click.option("-o", "--output", metavar="FILE", help="Write to a file instead of the terminal.")
+@click.option("-o", "--output", metavar="FILE", help="Write to a file: .md, .json, .xml (JUnit) or .txt.")
 @click.option(
     "-j", "--jobs", type=click.IntRange(min=1), metavar="N", help="Processes; by default several if it takes long."
 )
 @click.option("--allow-unknown", is_flag=True, help="Let totals pass that miss ops without a rule.")
 @click.option("--any-torch", is_flag=True, help="Compare with a baseline that another version of torch gave.")
 def command(
-    names: tuple[str, ...], config: str | None, baseline: str | None, update: bool, form: str, output: str | None,
-    jobs: int | None, allow_unknown: bool, any_torch: bool,
+    names: tuple[str, ...], config: str | None, baseline: str | None, update: bool, form: str | None,
+    output: str | None, jobs: int | None, allow_unknown: bool, any_torch: bool,
 ) -> int:  # fmt: skip
     """Hold models against their budgets; NAME picks some of them.
 
@@ -57,10 +59,12 @@ def command(
     from cnncost.budget import lock as locks
     from cnncost.budget.check import check, updated
     from cnncost.budget.file import find, read
+    from cnncost.report.save import by_ending
     from cnncost.report.save import check as check_place
 
-    if output is not None:
-        check_place(output)  # before the work, not after it
+    if output is not None:  # before the work, not after it
+        form = form or by_ending(output, _BY_ENDING)
+        check_place(output)
     file = read(Path(config) if config is not None else _relative(find(Path.cwd())))
     if baseline is not None:
         file = replace(file, baseline=Path(baseline))
@@ -77,7 +81,7 @@ def command(
         locks.write(file.baseline, new)
     else:
         found = check(file, measured, kept, allow_unknown=allow_unknown)
-    _report(found, form, output)
+    _report(found, form or "rich", output)
     return found.exit_code
 
 

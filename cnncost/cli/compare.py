@@ -54,7 +54,7 @@ def command(
 
         draw_pareto(rows, output)
         return
-    form = form or (_BY_ENDING.get(Path(output).suffix.lower(), "rich") if output else "rich")
+    form = form or (_BY_ENDING[Path(output).suffix.lower()] if output else "rich")
     if form == "rich" and output is None:
         from cnncost.budget.render.compare import to_lines
 
@@ -74,8 +74,10 @@ def _check(output: str | None, drawn: bool, form: str | None) -> None:
 
         check_picture(output)
         return
-    from cnncost.report.save import check
+    from cnncost.report.save import by_ending, check
 
+    if form is None:
+        by_ending(output, {**_BY_ENDING, **dict(zip(_PICTURES, _PICTURES, strict=True))})
     check(output)
 
 

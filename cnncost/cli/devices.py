@@ -6,6 +6,7 @@ import json
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
+from textwrap import wrap
 from typing import TYPE_CHECKING
 
 import click
@@ -97,7 +98,7 @@ def _listed(devices: list[Device]) -> Iterator[str]:
     yield ""
     yield from map(layout.plain, layout.table(fields, width))
     yield ""
-    yield "cnncost devices NAME tells sources and all number formats; --measure adds this machine"
+    yield from wrap("cnncost devices NAME tells sources and all number formats; --measure adds this machine", width)
 
 
 def _told(device: Device) -> Iterator[str]:

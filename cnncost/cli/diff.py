@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from cnncost.budget.snapshot import Snapshot
 
 _STYLES = {"title": "bold", "heading": "bold", "rule": "dim", "note": "dim", "grew": "bold red", "shrank": "green"}
-_BY_ENDING = {".md": "markdown", ".markdown": "markdown", ".json": "json"}
+_BY_ENDING = {".md": "markdown", ".markdown": "markdown", ".json": "json", ".txt": "rich"}
 
 
 @click.command(
@@ -42,7 +42,7 @@ _BY_ENDING = {".md": "markdown", ".markdown": "markdown", ".json": "json"}
 @click.option(
     "--format", "form", type=click.Choice(["rich", "markdown", "json"]), help="By default that of FILE's ending."
 )
-@click.option("-o", "--output", metavar="FILE", help="Write to a file: .md, .json, or text.")
+@click.option("-o", "--output", metavar="FILE", help="Write to a file: .md, .json or .txt.")
 @click.option("--most", type=click.IntRange(min=1), default=12, show_default=True, help="Layers that are listed.")
 @click.option("--exit-code", is_flag=True, help="Exit with 1 if a figure differs.")
 def command(
@@ -55,12 +55,13 @@ def command(
     found again when they were renamed or moved.
     """
     from cnncost.budget.diff import Diff
-    from cnncost.report.save import check
+    from cnncost.report.save import by_ending, check
 
     if len(models) != (2 if rev is None else 1):
         raise click.UsageError("expected OLD and NEW, or one MODEL with --rev A..B")
-    if output is not None:
-        check(output)  # before the work, not after it
+    if output is not None:  # before the work, not after it
+        form = form or by_ending(output, _BY_ENDING)
+        check(output)
     if rev is not None:
         if new_args:
             raise click.UsageError("--new-args is for two models; with --rev both get --model-args")
@@ -71,7 +72,7 @@ def command(
         sides = _snapshot(models[0], inputs, arguments), _snapshot(models[1], inputs, later)
         names = _named(models[0], model_args), _named(models[1], new_args or model_args)
     diff = Diff(*sides)
-    _report(diff, names, form or _BY_ENDING.get(Path(output or "").suffix.lower(), "rich"), output, most)
+    _report(diff, names, form or "rich", output, most)
     return int(exit_code and bool(diff.changes))
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import shutil
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import click
 
@@ -23,18 +23,32 @@ _DTYPES = {"fp16": "float16", "half": "float16", "bf16": "bfloat16", "fp32": "fl
 _FILE_WIDTH = 100
 
 
+class _Given(NamedTuple):
+    """A size, and how it was written."""
+
+    nbytes: int
+    text: str
+
+    def __str__(self) -> str:
+        """`8GB (7.45 GiB)`; just `2.00 GiB` where it was given in such a unit."""
+        shown = units.data(self.nbytes)
+        return shown if "i" in self.text.lower() else f"{self.text} ({shown})"
+
+
 class _Size(click.ParamType):  # type: ignore[type-arg]  # generic for the checker, not when it runs
     """A number of bytes."""
 
     name = "size"
 
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
-        """`2GiB` as an int."""
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> _Given:
+        """`2GiB` as a number of bytes."""
+        if isinstance(value, _Given):
+            return value
         try:
-            size = value if isinstance(value, int) else units.parse_data(str(value))
+            size = units.parse_data(str(value))
         except ValueError as error:
             self.fail(str(error), param, ctx)
-        return size
+        return _Given(size, str(value).strip())
 
 
 @click.command(
@@ -71,7 +85,7 @@ class _Size(click.ParamType):  # type: ignore[type-arg]  # generic for the check
 def command(
     model: str, inputs: tuple[str, ...], model_args: tuple[str, ...], batch: int | None, inference: bool,
     optimizer: str | None, loss: str | None, keep_gradients: bool, dtype: str | None, block: int,
-    device_memory: int | None, max_batch: bool, top: int, picture: str | None, form: str | None, output: str | None,
+    device_memory: _Given | None, max_batch: bool, top: int, picture: str | None, form: str | None, output: str | None,
 ) -> None:  # fmt: skip
     """Bytes that a forward of MODEL needs, and a training step: by use, at the peak, and over time.
 
@@ -103,15 +117,16 @@ def command(
 
 def _check_files(output: str | None, picture: str | None) -> None:
     """Before the work, not after it."""
-    if output is not None:
-        from cnncost.report.save import check
+    from cnncost.report.save import check
 
+    if output is not None:
         _ending(output)
         check(output)
     if picture is not None:
         from cnncost.plots.canvas import available
 
         available(picture)
+        check(picture)
 
 
 def _ending(output: str) -> str:
@@ -168,17 +183,17 @@ def _in_words(step: Step) -> str:
     return f"{loss} as the loss, backward, {optimizer}; {gradients}"
 
 
-def _verdicts(tables: MemoryTables, limit: int) -> tuple[str, ...]:
+def _verdicts(tables: MemoryTables, limit: _Given) -> tuple[str, ...]:
     verdicts = []
     for run in tables.runs:
         peak = run.memory.peak.nbytes
-        fits = "fits" if peak <= limit else "does not fit"
-        rest = f"{units.data(abs(limit - peak))} {'to spare' if peak <= limit else 'too much'}"
-        verdicts.append(f"{run.name}: {units.data(peak)} {fits} {units.data(limit)}, {rest}")
+        left = limit.nbytes - peak
+        fits, rest = ("fits", "to spare") if left >= 0 else ("does not fit", "too much")
+        verdicts.append(f"{run.name}: {units.data(peak)} {fits} {limit}, {units.data(abs(left))} {rest}")
     return tuple(verdicts)
 
 
-def _largest(resolved: Any, inputs: Any, step: Step | None, block: int, limit: int) -> tuple[str, ...]:
+def _largest(resolved: Any, inputs: Any, step: Step | None, block: int, limit: _Given) -> tuple[str, ...]:
     from cnncost.errors import CnncostError
     from cnncost.fit import largest_batch, peak
     from cnncost.sources.batch import with_batch
@@ -190,16 +205,17 @@ def _largest(resolved: Any, inputs: Any, step: Step | None, block: int, limit: i
             return peak(resolved, with_batch(inputs, batch), step=how, block=block)
 
         try:
-            largest = largest_batch(at, limit)
+            largest = largest_batch(at, limit.nbytes)
         except CnncostError as error:
             verdicts.append(f"{name}: no largest batch is found, for some batch can't be run: {error}")
             continue
         if not largest:
-            verdicts.append(f"{name}: not even one example fits {units.data(limit)}")
+            verdicts.append(f"{name}: not even one example fits {limit}")
         else:
             verdicts.append(
-                f"{name}: the largest batch that fits {units.data(limit)} is {units.exact(largest)}, with "
-                f"{units.exact(at(largest))} bytes; {units.exact(largest + 1)} need {units.exact(at(largest + 1))}"
+                f"{name}: the largest batch that fits {limit} is {units.exact(largest)}, with "
+                f"{units.exact(at(largest))} of {units.exact(limit.nbytes)} bytes; {units.exact(largest + 1)} need "
+                f"{units.exact(at(largest + 1))}"
             )
     return tuple(verdicts)
 

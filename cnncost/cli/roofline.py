@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from cnncost.report.prediction import By, Prediction
 
 _FORMATS = ("text", "markdown", "csv", "json")
-_BY_ENDING = {".md": "markdown", ".markdown": "markdown", ".csv": "csv", ".json": "json"}
+_BY_ENDING = {".md": "markdown", ".markdown": "markdown", ".csv": "csv", ".json": "json", ".txt": "text"}
 _ROWS = 40
 _FILE_WIDTH = 100
 
@@ -57,7 +57,7 @@ device_file_option = click.option(
 @click.option("--devices", "count", type=click.IntRange(min=1), default=1, help="… on so many such devices.")
 @click.option("--plot", metavar="FILE", help="Draw the roofline with a dot for each layer: .png, .svg or .pdf.")
 @click.option("--format", "form", type=click.Choice(_FORMATS), help="By default text, or by FILE's ending.")
-@click.option("-o", "--output", metavar="FILE", help="Write to a file.")
+@click.option("-o", "--output", metavar="FILE", help="Write to a file: .md, .csv, .json or .txt.")
 def command(
     model: str, device_name: str, device_file: Path | None, dtype: str | None, batch: int | None,
     inputs: tuple[str, ...], model_args: tuple[str, ...], by: By, top: int | None, everything: bool,
@@ -79,7 +79,7 @@ def command(
     if (epochs is None) != (examples is None):
         raise click.UsageError("an estimate for training needs both --epochs and --examples")
     given, arguments = parsed_inputs(inputs), parsed_model_args(model_args)
-    form = form or (_BY_ENDING.get(Path(output).suffix.lower(), "text") if output else "text")
+    form = form or ("text" if path is not None else form_of(output))
     _check(output, plot)
     from cnncost.report import prediction_text as render
 
@@ -99,6 +99,13 @@ def command(
     else:
         text = {"markdown": render.to_markdown, "csv": render.to_csv, "json": render.to_json}[form](found, by, rows)
     put(text, output)
+
+
+def form_of(output: str | None) -> str:
+    """The format that a file's ending asks for, text for the terminal. Raises OutputError for an unknown one."""
+    from cnncost.report.save import by_ending
+
+    return "text" if output is None else by_ending(output, _BY_ENDING)
 
 
 def _check(output: str | None, plot: str | None) -> None:

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import sys
-from pathlib import Path
 
 import click
 
 from cnncost.cli.options import input_option, model_args_option, model_argument, parsed_inputs, parsed_model_args
 
 _FORMATS = ("text", "markdown", "json")
-_BY_ENDING = {".md": "markdown", ".markdown": "markdown", ".json": "json"}
+_BY_ENDING = {".md": "markdown", ".markdown": "markdown", ".json": "json", ".txt": "text"}
 
 
 @click.command()
@@ -21,7 +20,7 @@ _BY_ENDING = {".md": "markdown", ".markdown": "markdown", ".json": "json"}
     "--format", "form", type=click.Choice(_FORMATS),
     help="How to show the result; by default text, or by FILE's ending.",
 )  # fmt: skip
-@click.option("-o", "--output", metavar="FILE", help="Write to a file instead of the terminal.")
+@click.option("-o", "--output", metavar="FILE", help="Write to a file: .md, .json or .txt.")
 @click.option(
     "--no-fvcore", is_flag=True,
     help="Leave fvcore out: it takes real weights and a real forward, for which a large model needs much memory.",
@@ -45,13 +44,15 @@ def command(
     given, arguments = parsed_inputs(inputs), parsed_model_args(model_args)
 
     from cnncost.report.layout import to_ascii
-    from cnncost.report.save import write
+    from cnncost.report.save import by_ending, check, write
     from cnncost.verify import verify
     from cnncost.verify.render import to_json, to_markdown, to_text
 
+    if output is not None:  # before the work, not after it
+        form = form or by_ending(output, _BY_ENDING)
+        check(output)
     found = verify(model, given, model_args=arguments, with_fvcore=not no_fvcore)
-    form = form or (_BY_ENDING.get(Path(output).suffix.lower(), "text") if output else "text")
-    text = {"text": to_text, "markdown": to_markdown, "json": to_json}[form](found).rstrip("\n")
+    text = {"text": to_text, "markdown": to_markdown, "json": to_json}[form or "text"](found).rstrip("\n")
     if output:
         write(output, text + "\n")
     else:

@@ -144,7 +144,9 @@ def _holders(memory: Memory, top: int) -> list[Field]:
     whole = memory.peak.nbytes
     names = [layout.printable(holder.path) or "(the model itself)" for holder in largest]
     uses, sizes = [holder.use for holder in largest], [holder.nbytes for holder in largest]
+    bars = [layout.bar(size, max(sizes), 12) for size in sizes]
     if rest:
+        bars.append("")  # a sum of many would dwarf the largest
         names.append(f"{units.exact(len(rest))} more")
         uses.append("")
         sizes.append(sum(holder.nbytes for holder in rest))
@@ -153,12 +155,15 @@ def _holders(memory: Memory, top: int) -> list[Field]:
         Field("use", [Cell(use) for use in uses]),
         Field("bytes", [Cell(units.data(size)) for size in sizes], right=True),
         Field("share", [Cell(units.share(size, whole)) for size in sizes], right=True),
-        Field("", [Cell(layout.bar(size, max(sizes), 12)) for size in sizes], gap=1),
+        Field("", [Cell(bar) for bar in bars], gap=1),
     ]
 
 
 def _curve(memory: Memory, width: int) -> list[str]:
-    """The timeline as a line of blocks, the highest of each stretch; under it where the phases begin."""
+    """The timeline as a line of blocks, the highest of each stretch; under it where the phases begin.
+
+    Phases whose names find no room there are told in a line of their own.
+    """
     line = memory.timeline
     if not line:
         return []
@@ -167,13 +172,18 @@ def _curve(memory: Memory, width: int) -> list[str]:
     highest = [max(line[a:b]) for a, b in pairwise(bounds)]
     top = max(highest)
     bars = "".join(_BLOCKS[min(7, value * 8 // max(top, 1))] for value in highest)
-    marks = [" "] * count
-    for phase, first in memory.phases.items():
-        start = min(first * count // len(line), count - 1)
-        for i, char in enumerate(phase):
-            if start + i < count:
-                marks[start + i] = char
-    return [bars, "".join(marks)]
+    starts = {phase: min(first * count // len(line), count - 1) for phase, first in memory.phases.items()}
+    ends = [start - 1 for start in [*starts.values()][1:]] + [count]
+    marks, told = "", len(starts) > 0
+    for (phase, start), end in zip(starts.items(), ends, strict=True):
+        if len(phase) <= end - start:
+            marks = marks.ljust(start) + phase
+        else:
+            told = False
+    if told or not starts:
+        return [bars, marks]
+    legend = ", ".join(f"{phase} from op {units.exact(first + 1)}" for phase, first in memory.phases.items())
+    return [bars, *([marks] if marks else []), *wrap(legend, width)]
 
 
 def _markdown(fields: list[Field]) -> Iterator[str]:

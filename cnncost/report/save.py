@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import secrets
 import stat
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from cnncost.errors import OutputError
@@ -31,13 +31,30 @@ def save(report: Report, path: str | Path) -> None:
 
 def format_of(path: str | Path) -> str:
     """The format that a file's ending asks for. Raises OutputError for an unknown one, and for a folder."""
+    return by_ending(path, FORMATS)
+
+
+def by_ending(path: str | Path, formats: Mapping[str, str]) -> str:
+    """The format of a file's ending, of those that a command can write.
+
+    Args:
+        path: the file.
+        formats: format by ending; of several endings of one format the first is named in errors.
+
+    Raises:
+        OutputError: an ending that is none of them, or a folder.
+    """
     suffix = Path(path).suffix.lower()
-    if suffix not in FORMATS:
+    if suffix not in formats:
         if Path(path).is_dir():
             raise _is_folder(Path(path))
-        got = suffix or "no ending"
-        raise OutputError(f"{path}: expected a name that ends in .md, .csv, .json or .html, got {got}")
-    return FORMATS[suffix]
+        firsts: dict[str, str] = {}
+        for ending, form in formats.items():
+            firsts.setdefault(form, ending)
+        *some, last = firsts.values()
+        named, got = f"{', '.join(some)} or {last}", suffix or "no ending"
+        raise OutputError(f"{path}: expected a name that ends in {named}, got {got}")
+    return formats[suffix]
 
 
 def check(path: str | Path) -> int | None:

@@ -109,6 +109,10 @@ _LIBRARIES = {"timm:": "timm", "torchvision:": "torchvision", "hf:": "transforme
 
 def _loader(spec: str) -> Callable[[str], Loaded]:
     from cnncost.sources.python import load
+    from cnncost.sources.saved import is_saved
+
+    if is_saved(spec):
+        raise SourceError(f"{spec}: a saved report has no graph; name the model")
     from cnncost.sources.zoo import load as load_zoo
 
     if not spec.strip():

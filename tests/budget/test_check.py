@@ -1,5 +1,6 @@
 """Budgets held against real models: within, over, uncertain, broken; and the baseline."""
 
+import html
 import json
 import os
 import re
@@ -455,8 +456,37 @@ def test_into_a_file(budget, check, project):
     assert (project / "out.md").read_text().startswith("### ❌")
     assert check("-o", "out.txt")[:2] == (1, "")
     assert "1 limit: 1 over" in (project / "out.txt").read_text()
+    assert check("-o", "out.md")[:2] == (1, "")
+    assert (project / "out.md").read_text().startswith("### ❌")
+    assert check("-o", "out.xml")[:2] == (1, "")
+    assert (project / "out.xml").read_text().startswith("<?xml")
     code, _, err = check("-o", "no/where.md")
     assert (code, err.count("\n")) == (2, 1)
+    code, _, err = check("-o", "out.png")
+    assert (code, "ends in .md, .json, .xml or .txt, got .png" in err) == (2, True)
+
+
+@pytest.mark.parametrize("form", ["rich", "markdown", "junit", "github"])
+@pytest.mark.parametrize(
+    ("line", "told"),
+    [
+        # (limit, what is said of it): three digits would show 175 k against 175 k
+        (f"macs = {MACS - 1}", f"MACs of net: {MACS:,}, limit ≤ {MACS - 1:,}: over by <0.1 %"),
+        (f'macs = ">= {MACS + 1}"', f"MACs of net: {MACS:,}, limit ≥ {MACS + 1:,}: under by <0.1 %"),
+        (f'params = "== {PARAMS + 1}"', f"params of net: {PARAMS:,}, limit = {PARAMS + 1:,}: under by <0.1 %"),
+        (f'params = "== {PARAMS - 1}"', f"params of net: {PARAMS:,}, limit = {PARAMS - 1:,}: over by <0.1 %"),
+        (f'params = "== {2 * PARAMS}"', f"params of net: {PARAMS:,}, limit = 5.88 k: under by 50 %"),
+        (f'params = "< {PARAMS}"', f"params of net: {PARAMS:,}, limit < {PARAMS:,}: it has to be less"),
+        (f'params = "> {PARAMS}"', f"params of net: {PARAMS:,}, limit > {PARAMS:,}: it has to be more"),
+    ],
+)  # fmt: skip
+def test_what_is_said_of_a_limit_does_not_contradict_itself(budget, check, form, line, told):
+    budget(line)
+    code, out, _ = check("--format", form)
+    said = html.unescape(out).replace("\\", "").replace("%25", "%").replace("−", "-")
+
+    assert code == 1
+    assert told in " ".join(said.split())
 
 
 @pytest.mark.parametrize("columns", [60, 80, 160])

@@ -114,6 +114,7 @@ def test_without_matplotlib_the_remedy_is_told(compare, monkeypatch):
         (["lenet5", "nothing"], "no network of this name"),
         (["lenet5", "-o", "no/where.svg"], "does not exist"),
         (["lenet5", "-o", "no/where.md"], "does not exist"),
+        (["lenet5", "-o", "x.gif"], "ends in .md, .json, .csv, .txt, .svg, .png or .pdf, got .gif"),
         (["lenet5", "-o", "x.svg", "--format", "csv"], "--format is for tables"),
         (["b.json"], "b.json: can't be read"),
     ],

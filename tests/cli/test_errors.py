@@ -168,7 +168,14 @@ REFUSED = [
     ),
     pytest.param(("net.py:Raises", *IN), "net.py:Raises: the model (Raises) at net.py:", id="forward raises"),
     pytest.param(
-        ("net.py:Reads", *IN, "--trace", "static"), "forward reads the values of a tensor", id="forward reads values"
+        ("net.py:Reads", *IN, "--trace", "static"),
+        "forward reads the values of a tensor (aten.is_nonzero.default), and a static analysis has none",
+        id="forward reads values",
+    ),
+    pytest.param(
+        ("net.py:Reads", *IN, "--trace", "static"),
+        "`cnncost summarize --trace real`, in Python analyze(…, trace='real')",
+        id="forward reads values: what to do in any command",
     ),
     pytest.param(("net.py:Endless", *IN), "forward calls itself without end", id="forward without end"),
     pytest.param(("net.py:Cyclic", *IN), "module 'me' (Cyclic) contains itself", id="a module that contains itself"),

@@ -66,6 +66,41 @@ def test_does_it_fit(capsysbinary):
         assert (report.memory.training_peak <= 2 * 2**30) is fits
 
 
+@pytest.mark.parametrize(
+    ("size", "told"),
+    [("8GB", "fits 8GB (7.45 GiB), "), ("8000000000", "fits 8000000000 (7.45 GiB), "), ("7.5gib", "fits 7.50 GiB, ")],
+)
+def test_the_size_is_told_as_it_was_given(capsysbinary, size, told):
+    _, out, _ = run(capsysbinary, "fc10", "--device-memory", size)
+    assert out.count(told) == 2
+
+
+@pytest.mark.parametrize(
+    ("model", "under"),
+    [
+        # (a network, what is below the timeline of its training step)
+        pytest.param(
+            "fc10", ["    backward  optimizer", "forward from op 1, backward from op 5, optimizer from op 15"],
+            id="no room for forward",
+        ),
+        pytest.param("lenet1", ["forward           backward                              optimizer"], id="room"),
+    ],
+)  # fmt: skip
+def test_names_of_phases_are_whole_or_in_a_line_of_their_own(capsysbinary, monkeypatch, model, under):
+    monkeypatch.setenv("COLUMNS", "80")
+    _, out, _ = run(capsysbinary, model, "--optimizer", "adam")
+    lines = out.splitlines()
+    assert lines[lines.index("training step, op by op") + 2 :] == under
+
+
+def test_the_rest_of_the_holders_sets_no_scale(capsysbinary):
+    _, out, _ = run(capsysbinary, "resnet18", "--inference")
+    rows = [line for line in out.splitlines() if " parameters " in line or " more " in line]
+    assert "█" * 11 in rows[1]  # the largest holder, above the table of uses
+    assert rows[-1].startswith("56 more")
+    assert "█" not in rows[-1]
+
+
 def test_one_example_is_too_much(capsysbinary):
     _, out, _ = run(capsysbinary, "alexnet", "--device-memory", "1MiB", "--max-batch")
     assert out.count("not even one example fits 1.00 MiB") == 2
@@ -97,6 +132,8 @@ def test_a_picture(capsysbinary, tmp_path):
         (["lenet5", "-o", "x.html"], "expected a name that ends in .md, .csv, .json or .txt"),
         (["lenet5", "-o", "nowhere/x.md"], "nowhere"),
         (["lenet5", "--picture", "x.gif"], "expected a name that ends in .png"),
+        (["lenet5", "--picture", "nowhere/x.png"], "nowhere does not exist"),
+        (["s.json"], "s.json: a saved report has no graph; name the model"),
         (["lenet6"], "lenet5"),
         (["lenet5", "--batch", "0"], "0 is not in the range"),
     ],

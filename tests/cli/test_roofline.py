@@ -108,6 +108,8 @@ def test_a_device_of_ones_own(tmp_path, capsys):
         pytest.param(("lenet5", "--device", "h100", "--device-file", "no.toml"), "no.toml: can't be read",
             id="no file"),
         pytest.param(("lenet5", "--device", "h100", "-o", "no/such/x.md"), "no/such", id="no folder"),
+        pytest.param(("lenet5", "--device", "h100", "-o", "x.png"), "ends in .md, .csv, .json or .txt, got .png",
+            id="no such ending"),
         pytest.param(
             ("lenet5", "--device", "h100", "--epochs", "-1", "--examples", "5"), "epochs: expected a number above 0",
             id="negative"
@@ -127,7 +129,7 @@ def test_the_list_of_devices_fits(capsys, monkeypatch, columns):
     assert run("devices") == 0
     out = capsys.readouterr().out
     assert "gtx580" in out
-    assert max(map(len, out.splitlines()[2:-2])) <= int(columns)
+    assert max(map(len, out.splitlines()[2:])) <= int(columns)
 
 
 def test_all_of_a_device(capsys):

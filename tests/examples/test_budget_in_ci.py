@@ -52,10 +52,14 @@ def test_a_wider_network_is_over_and_the_stages_are_named(project, capsys):
 
 
 def test_its_own_tests_pass(project):
+    """Also below a project whose configuration of pytest is another, as here."""
     from importlib.metadata import entry_points
 
     registered = any(entry.value == "cnncost.budget.pytest_plugin" for entry in entry_points(group="pytest11"))
     plugin = [] if registered else ["-p", "cnncost.budget.pytest_plugin"]
+    (project.parent / "pyproject.toml").write_text(
+        '[tool.pytest.ini_options]\naddopts = "--an-option-of-another-plugin"'
+    )
     command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-p", "no:randomly", *plugin]
     done = subprocess.run(command, cwd=project, capture_output=True, text=True, check=False)
 

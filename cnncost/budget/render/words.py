@@ -11,7 +11,7 @@ from math import inf
 from cnncost import units
 from cnncost.budget.check import Check, Judged, ModelCheck, Outcome
 from cnncost.budget.diff import FIGURES, Change, Diff
-from cnncost.budget.quantities import Unit, show, show_exact
+from cnncost.budget.quantities import Unit, Value, show, show_exact
 
 MODEL = "(the model)"
 """What stands for the path of the model itself."""
@@ -95,22 +95,36 @@ def complaint(model: ModelCheck, judged: Judged) -> str:
     place = judged.path if judged.modules else model.budget.name
     what = f"{judged.rule.quantity.heading} of {place}"
     limit = judged.rule.limit
-    against = f"{limit.show(judged.bound, unit)}"
+    against = f"{limit.sign} {_beside(judged, judged.bound)}"
     if limit.relative and judged.baseline is not None:
-        against += f" (baseline {show(judged.baseline, unit)} {limit.text})"
+        against += f" (baseline {_beside(judged, judged.baseline)} {limit.text})"
     if judged.outcome is Outcome.UNCERTAIN:
         ops = ", ".join(f"{op} {count}×" for op, count in model.unknown)
         return (
             f"{what}: at least {show_exact(judged.used, unit)}, limit {against}: uncertain, for ops have no rule "
             f"({ops}); give them one, or set allow_unknown"
         )
-    return f"{what}: {show_exact(judged.used, unit)}, limit {against}: over by {_excess(judged)}"
+    return f"{what}: {show_exact(judged.used, unit)}, limit {against}: {_off(judged)}"
 
 
-def _excess(judged: Judged) -> str:
-    part = judged.headroom
-    if part:
-        return percent(-part)
+def _beside(judged: Judged, value: Value) -> str:
+    """A value beside the figure that was found: to the last digit where three digits would look like that one."""
+    unit = judged.rule.quantity.unit
+    same = show(value, unit) == show(judged.used, unit)
+    return show_exact(value, unit) if same else show(value, unit)
+
+
+def _off(judged: Judged) -> str:
+    """`over by 5.8 %`, `under by 12 %`: by how much a limit is not kept."""
+    used, bound = judged.used, judged.bound
+    if used == bound:
+        return f"it has to be {'less' if judged.rule.limit.direction == '<=' else 'more'}"
+    return f"{'over' if used > bound else 'under'} by {_distance(judged)}"
+
+
+def _distance(judged: Judged) -> str:
+    if judged.headroom:
+        return percent(abs(judged.headroom))
     if inf in {judged.used, judged.bound}:
         return "any measure"
     return show_exact(abs(Fraction(judged.used) - Fraction(judged.bound)), judged.rule.quantity.unit)

@@ -86,8 +86,8 @@ def _record_again(model: nn.Module, inputs: Any, how: _How) -> Graph:
     """Record, and once more where the first time shows what is needed for it."""
     try:
         return _record(model, prepare(inputs, model), how)
-    except CompilerWantedError:
-        import_compiler()
+    except CompilerWantedError as wanted:
+        import_compiler(wanted.part)
         return _record_again(model, inputs, how)
     except HookWantedError:
         return _record_again(model, inputs, how._replace(shared=False))

@@ -15,11 +15,19 @@ from importlib import import_module
 from threading import get_ident
 from typing import Any
 
-_PARTS = ("sympy", "torch._dynamo")
+_PARTS = ("sympy", "torch._dynamo", "torch._inductor")
 
 
 class CompilerWantedError(BaseException):
-    """A recording has to be made anew. Not an Exception: no `except` of a model's may stop it."""
+    """A recording has to be made anew. Not an Exception: no `except` of a model's may stop it.
+
+    Args:
+        part: what has to be imported before.
+    """
+
+    def __init__(self, part: str) -> None:
+        super().__init__(part)
+        self.part = part
 
 
 class _Finder:
@@ -31,7 +39,7 @@ class _Finder:
     def find_spec(self, name: str, path: Any = None, target: Any = None) -> None:  # noqa: ARG002  # the import protocol
         """Find nothing; raise CompilerWantedError at the compiler's name."""
         if name in _PARTS and get_ident() == self._thread:
-            raise CompilerWantedError
+            raise CompilerWantedError(name)
 
 
 @contextmanager
@@ -48,7 +56,7 @@ def no_compiler_import() -> Iterator[None]:
         sys.meta_path.remove(finder)
 
 
-def import_compiler() -> None:
-    """Import what a recording must not."""
-    for name in _PARTS:
+def import_compiler(part: str) -> None:
+    """Import what a recording must not: a part, and those that every use of the compiler needs."""
+    for name in dict.fromkeys((*_PARTS[:2], part)):
         import_module(name)

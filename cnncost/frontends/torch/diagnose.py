@@ -21,6 +21,9 @@ _READS = re.compile(
 )
 _NO_KERNEL = re.compile(r"\w+::\w+.*(?:'Meta' backend|fake impl|no fake|Meta implementation)", re.DOTALL)
 _HIGHER_ORDER = re.compile(r"HigherOrderOperator (\w+)")
+_SAID_OF_OP = " reads the values of a tensor"
+"""What is said of an op that reads, after its name; `running` raises it."""
+_ON_VALUES = "have forward run on values: `cnncost summarize --trace real`, in Python analyze(…, trace='real')"
 _OURS = str(Path(__file__).parent)
 _TORCH = str(Path(torch.__file__).parent)
 
@@ -44,10 +47,11 @@ def explain_failure(error: BaseException, tracker: Tracker, inputs: Inputs) -> C
         return NoShapeError(_without_kernel(f"{place}{at}", kernel[0]), path)
     if isinstance(error, DataDependentError) or _READS.search(said):
         return DataDependentError(
-            f"{place}{at}: forward reads the values of a tensor ({text}), and a static analysis has none; "
+            f"{place}{at}: forward reads the values of a tensor ({text.removesuffix(_SAID_OF_OP)}), "
+            "and a static analysis has none; "
             "expected control flow and shapes that follow from shapes alone; give the tensor that is read as an "
-            "integer tensor with its values in `inputs`, or make it a constant of the model; or have forward run on "
-            "values: trace='real' (--trace real)",
+            "integer tensor with its values in `inputs`, or make it a constant of the model; or "
+            f"{_ON_VALUES}",
             path,
         )
     given = ", ".join(filter(None, (_described(inputs.args), _named(inputs.kwargs))))
@@ -103,7 +107,7 @@ def _without_kernel(place: str, message: str) -> str:
         return f"{place}: torch can't run {op} on tensors without data, so the shape of its result is not known"
     return (
         f"{place}: the op {op} has no rule for tensors without data; give it one with torch.library.register_fake, "
-        "so that it says the shape of its result; or have forward run on values: trace='real' (--trace real)"
+        f"so that it says the shape of its result; or {_ON_VALUES}"
     )
 
 

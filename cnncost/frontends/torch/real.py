@@ -132,15 +132,13 @@ def record_real(model: nn.Module, inputs: Any, *, train: bool | None = None) -> 
     if any(tensor.is_meta for tensor in model.parameters()):
         raise InputError("a run on values needs weights, and the model's are on meta; give a model that has them")
     with _ONE_AT_A_TIME, no_collection(), torch.inference_mode(False), same_random_state():
-        arguments = prepare(inputs, model)
-        real, said = with_values(arguments, model)
-        try:
-            return _recorded(_copy(model, train), real, said)
-        except CompilerWantedError:
-            import_compiler()
-        arguments = prepare(inputs, model)
-        real, said = with_values(arguments, model)  # forward may have written to the others
-        return _recorded(_copy(model, train), real, said)
+        while True:
+            arguments = prepare(inputs, model)
+            real, said = with_values(arguments, model)  # anew each time: forward may have written to the others
+            try:
+                return _recorded(_copy(model, train), real, said)
+            except CompilerWantedError as wanted:
+                import_compiler(wanted.part)
 
 
 def _recorded(model: nn.Module, inputs: Inputs, said: str) -> Graph:

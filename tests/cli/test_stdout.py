@@ -1,0 +1,54 @@
+"""Standard output that can't be written to: one line on stderr and exit code 2; a reader that has gone is no error."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+LINUX = pytest.mark.skipif(not Path("/dev/full").exists(), reason="/dev/full is Linux's")
+TOLD = "cnncost: standard output can't be written to: {}; write to another place, as with -o FILE\n"
+COMMANDS = [
+    # (arguments): one for each way in which commands print
+    pytest.param("summarize lenet5", id="click's echo"),
+    pytest.param("summarize lenet5 --format json", id="bytes"),
+    pytest.param("memory lenet5", id="few bytes, that stay in the buffer"),
+    pytest.param("diff lenet1 lenet5", id="styled lines"),
+    pytest.param("zoo", id="the zoo"),
+    pytest.param("--help", id="help"),
+]
+
+
+def ran(arguments, redirection):
+    """Exit code of cnncost and stderr, by a shell that has the redirection."""
+    shell = f"{sys.executable} -m cnncost {arguments} {redirection}"
+    done = subprocess.run(["bash", "-c", shell], capture_output=True, text=True, check=False)  # noqa: S607  # the shell
+    return done.returncode, done.stderr
+
+
+@LINUX
+@pytest.mark.parametrize("arguments", COMMANDS)
+def test_a_full_disk(arguments):
+    assert ran(arguments, ">/dev/full") == (2, TOLD.format("No space left on device"))
+
+
+@pytest.mark.parametrize("arguments", COMMANDS)
+def test_closed(arguments):
+    assert ran(arguments, ">&-") == (2, TOLD.format("it is closed"))
+
+
+@pytest.mark.parametrize("arguments", COMMANDS)
+def test_a_reader_that_has_gone(arguments):
+    assert ran(arguments, "| true; exit ${PIPESTATUS[0]}") == (0, "")
+
+
+def test_a_file_is_written_without_it(tmp_path):
+    assert ran(f"summarize lenet5 -o {tmp_path / 'r.csv'}", ">&-") == (0, "")
+    assert "c3" in (tmp_path / "r.csv").read_text()
+
+
+def test_an_error_is_told_without_it():
+    code, err = ran("summarize lenet6", ">&-")
+    assert code == 2
+    assert err.startswith("cnncost: lenet6: no network")
+    assert err.count("\n") == 1
