@@ -4,8 +4,12 @@ from importlib.util import find_spec
 
 import torch
 
+from tests.torchvision_cpu import install
+
 collect_ignore = [
     file for file, package in (("test_lightning.py", "lightning"), ("test_transformers.py", "transformers"))
     if find_spec(package) is None
 ]  # fmt: skip
 torch.set_num_threads(1)
+if len(collect_ignore) < 2:
+    install()  # both import torchvision if it is there, and its library may not load beside this torch
