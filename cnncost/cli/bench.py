@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import shutil
 import sys
 import time
 from collections.abc import Iterator
@@ -13,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from cnncost.cli import terminal
 from cnncost.cli.options import (
     complete_model,
     input_option,
@@ -20,7 +20,7 @@ from cnncost.cli.options import (
     parsed_inputs,
     parsed_model_args,
 )
-from cnncost.cli.roofline import complete_device, device_file_option, form_of, put
+from cnncost.cli.roofline import complete_device, device_file_option, form_of
 from cnncost.errors import BenchError
 
 if TYPE_CHECKING:
@@ -86,7 +86,8 @@ def command(
 
     def show(final: bool) -> None:
         if final or output:
-            put(_rendered(bench, form, top, output, folder if final else None), output)
+            text = _rendered(bench, form, top, output, folder if final else None)
+            terminal.put(text, output, words=form == "text")
 
     start, failed = time.perf_counter(), 0
     try:
@@ -194,7 +195,7 @@ def _rendered(bench: Bench, form: str, top: int, output: str | None, folder: Pat
         command_line = "cnncost " + " ".join(sys.argv[1:])
         return markdown.to_markdown(bench, top, command_line, _pictures(bench, folder, output))
     if form == "text":
-        width = _FILE_WIDTH if output else max(60, shutil.get_terminal_size().columns)
+        width = _FILE_WIDTH if output else max(60, terminal.width())
         return render.to_text(bench, width, top)
     return render.to_csv(bench) if form == "csv" else render.to_json(bench)
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from textwrap import wrap
@@ -11,7 +10,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from cnncost.cli.roofline import complete_device, device_file_option, put
+from cnncost.cli import terminal
+from cnncost.cli.roofline import complete_device, device_file_option
 
 if TYPE_CHECKING:
     from cnncost.devices import Device
@@ -41,15 +41,15 @@ def command(
         raise click.UsageError("--save-as and --threads belong to --measure")
     if measure:
         found = _measure(backend, save_as or f"this-{backend}", threads, device_file)
-        put(_as_json([found]) if as_json else "\n".join(_told(found)), None)
+        terminal.put(_as_json([found]) if as_json else "\n".join(_told(found)), None, words=not as_json)
         return
     from cnncost.devices import catalog, find
 
     chosen = [find(name, device_file)] if name else list(catalog(device_file).values())
     if as_json:
-        put(_as_json(chosen), None)
+        terminal.put(_as_json(chosen), None)
     else:
-        put("\n".join(_told(chosen[0]) if name else _listed(chosen)), None)
+        terminal.put("\n".join(_told(chosen[0]) if name else _listed(chosen)), None, words=True)
 
 
 def _measure(backend: str, name: str, threads: int | None, device_file: Path | None) -> Device:
@@ -82,7 +82,7 @@ def _listed(devices: list[Device]) -> Iterator[str]:
     def size(number: float | None, unit: str = "") -> Cell:
         return Cell(units.NOTHING if number is None else units.si(number, unit))
 
-    width = max(60, shutil.get_terminal_size().columns)
+    width = max(60, terminal.width())
     fields = [
         Field("device", [Cell(d.name) for d in devices]),
         Field("title", [Cell(d.title) for d in devices], least=24),
@@ -124,7 +124,7 @@ def _told(device: Device) -> Iterator[str]:
         yield f"  capacity   {units.si(device.memory, 'B')}"
     if device.power:
         yield f"  power      {device.power:g} W"
-    yield from wrapped(device.source, "  source     ", max(60, min(100, shutil.get_terminal_size().columns)))
+    yield from wrapped(device.source, "  source     ", max(60, min(100, terminal.width())))
     if device.measured:
         yield f"  measured   {device.measured}"
 

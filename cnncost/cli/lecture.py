@@ -2,21 +2,17 @@
 
 from __future__ import annotations
 
-import os
-import shutil
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 from click.shell_completion import CompletionItem
 
-from cnncost.errors import OutputError
+from cnncost.cli import terminal
 from cnncost.lecture.verdict import Verdict
 
 if TYPE_CHECKING:
     from cnncost.lecture.findings import Findings
-    from cnncost.report.layout import Line
 
 _FORMATS = ("rich", "markdown", "csv", "json")
 _BY_ENDING = {".md": "markdown", ".markdown": "markdown", ".csv": "csv", ".json": "json", ".txt": "rich"}
@@ -71,26 +67,17 @@ def command(
             raise click.UsageError("--write-reports is of the whole lecture, in fixed formats; give no other option")
         _write_reports(folder)
         return
-    form = form or _form_of(output)
-    if output is not None:
-        from cnncost.report.save import check
+    if output is not None:  # before the work, not after it
+        from cnncost.report.save import by_ending, check
 
-        check(output)  # before the work, not after it
+        form = form or by_ending(output, _BY_ENDING)
+        check(output)
+    form = form or "rich"
     findings = _selected(numbers, verdicts)
     if output is None and form == "rich":
         _show(findings)
         return
-    _put(_rendered(findings, form, whole=not numbers and not verdicts), output)
-
-
-def _form_of(output: str | None) -> str:
-    if output is None:
-        return "rich"
-    ending = Path(output).suffix.lower()
-    if ending not in _BY_ENDING:
-        given = ending or "no ending"
-        raise OutputError(f"{output}: expected a name that ends in .md, .csv, .json or .txt, got {given}")
-    return _BY_ENDING[ending]
+    terminal.put(_rendered(findings, form, whole=not numbers and not verdicts), output)
 
 
 def _selected(numbers: tuple[int, ...], verdicts: tuple[str, ...]) -> Findings:
@@ -115,54 +102,14 @@ def _rendered(findings: Findings, form: str, *, whole: bool) -> str:
     return to_csv(findings) if form == "csv" else to_json(findings)
 
 
-def _put(text: str, output: str | None) -> None:
-    """Into a file, or to stdout as UTF-8 whatever the locale."""
-    if output is None:
-        sys.stdout.buffer.write(text.encode())
-        return
-    from cnncost.report.save import write
-
-    write(output, text)
-
-
 def _write_reports(folder: str) -> None:
     from cnncost.lecture.reports import reports
 
     for name, text in reports().items():
-        _put(text, str(Path(folder) / name))
+        terminal.put(text, str(Path(folder) / name))
 
 
 def _show(findings: Findings) -> None:
-    from cnncost.lecture.render.text import ascii_lines, to_lines
-    from cnncost.report.layout import plain
+    from cnncost.lecture.render.text import ascii_text, to_lines
 
-    lines = to_lines(findings, shutil.get_terminal_size((_FILE_WIDTH, 24)).columns)
-    if not _encodable("".join(map(plain, lines))):
-        lines = ascii_lines(lines)
-    color = _in_color()
-    click.echo("\n".join(_colored(line) if color else plain(line) for line in lines), color=color)
-
-
-def _colored(line: Line) -> str:
-    from rich.color import ColorSystem
-    from rich.style import Style
-
-    return "".join(
-        Style.parse(_STYLES[style]).render(text, color_system=ColorSystem.STANDARD) if style else text
-        for text, style in line
-    )
-
-
-def _encodable(text: str) -> bool:
-    try:
-        text.encode(sys.stdout.encoding or "ascii")
-    except UnicodeEncodeError:
-        return False
-    return True
-
-
-def _in_color() -> bool:
-    """In a terminal that has colours, unless the user has said otherwise (no-color.org)."""
-    if os.environ.get("NO_COLOR"):
-        return False
-    return bool(os.environ.get("FORCE_COLOR")) or (sys.stdout.isatty() and os.environ.get("TERM") != "dumb")
+    terminal.show(to_lines(findings, terminal.width()), _STYLES, ascii_text)

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import shutil
-import sys
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import click
 
 from cnncost import units
+from cnncost.cli import terminal
 from cnncost.cli.options import input_option, model_args_option, model_argument, parsed_inputs, parsed_model_args
+from cnncost.report.save import by_ending
 
 if TYPE_CHECKING:
     from cnncost.fit import Step
@@ -20,7 +19,7 @@ if TYPE_CHECKING:
 _FORMATS = ("rich", "markdown", "csv", "json")
 _BY_ENDING = {".md": "markdown", ".markdown": "markdown", ".csv": "csv", ".json": "json", ".txt": "rich"}
 _DTYPES = {"fp16": "float16", "half": "float16", "bf16": "bfloat16", "fp32": "float32", "fp64": "float64"}
-_FILE_WIDTH = 100
+_LEAST_WIDTH = 60
 
 
 class _Given(NamedTuple):
@@ -99,7 +98,7 @@ def command(
     if max_batch and device_memory is None:
         raise click.UsageError("--max-batch needs --device-memory, for example --device-memory 24GB")
     _check_files(output, picture)
-    form = form or (_ending(output) if output is not None else "rich")
+    form = form or (by_ending(output, _BY_ENDING) if output is not None else "rich")
     built, given = _built(model, parsed_inputs(inputs), parsed_model_args(model_args), batch, dtype)
     from cnncost.fit import Step
 
@@ -110,7 +109,8 @@ def command(
     if max_batch and device_memory is not None:
         verdicts = (*verdicts, *_largest(built, given, step, block, device_memory))
     tables = tables._replace(verdicts=verdicts)
-    _put(_rendered(tables, form, top, output is None), output)
+    width = max(_LEAST_WIDTH, terminal.width()) if output is None else terminal.FILE_WIDTH
+    terminal.put(_rendered(tables, form, top, width), output, words=form == "rich")
     if picture is not None:
         _draw(picture, report, tables)
 
@@ -120,20 +120,12 @@ def _check_files(output: str | None, picture: str | None) -> None:
     from cnncost.report.save import check
 
     if output is not None:
-        _ending(output)
         check(output)
     if picture is not None:
         from cnncost.plots.canvas import available
 
         available(picture)
         check(picture)
-
-
-def _ending(output: str) -> str:
-    ending = Path(output).suffix.lower()
-    if ending not in _BY_ENDING:
-        raise click.UsageError(f"-o {output}: expected a name that ends in .md, .csv, .json or .txt")
-    return _BY_ENDING[ending]
 
 
 def _built(
@@ -220,7 +212,7 @@ def _largest(resolved: Any, inputs: Any, step: Step | None, block: int, limit: _
     return tuple(verdicts)
 
 
-def _rendered(tables: MemoryTables, form: str, top: int, terminal: bool) -> str:
+def _rendered(tables: MemoryTables, form: str, top: int, width: int) -> str:
     from cnncost.report import memory_tables
 
     if form == "markdown":
@@ -229,22 +221,7 @@ def _rendered(tables: MemoryTables, form: str, top: int, terminal: bool) -> str:
         return memory_tables.to_csv(tables)
     if form == "json":
         return memory_tables.to_json(tables)
-    width = max(60, shutil.get_terminal_size().columns) if terminal else _FILE_WIDTH
-    text = memory_tables.to_text(tables, width, top)
-    if terminal:
-        from cnncost.report.text import showable
-
-        text = showable(text, sys.stdout.encoding or "ascii")
-    return text + "\n"
-
-
-def _put(text: str, output: str | None) -> None:
-    if output is None:
-        sys.stdout.buffer.write(text.encode(sys.stdout.encoding or "utf-8", "replace"))
-        return
-    from cnncost.report.save import write
-
-    write(output, text)
+    return memory_tables.to_text(tables, width, top)
 
 
 def _draw(picture: str, report: Report, tables: MemoryTables) -> None:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
+from cnncost.cli import terminal
 from cnncost.cli.options import (
     complete_model,
     input_option,
@@ -15,6 +15,7 @@ from cnncost.cli.options import (
     parsed_inputs,
     parsed_model_args,
 )
+from cnncost.report.save import by_ending
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -68,13 +69,14 @@ def command(
         raise click.UsageError("Missing argument 'MODEL'.")
     if unit is not None and (len(layers) != 1 or form or picture or everything):
         raise click.UsageError("--unit tells of one unit in words: it needs one --layer, and no format or picture")
-    form = form or _form_of(output)
+    form = form or (by_ending(output, _BY_ENDING) if output is not None else "rich")
     _check_places(output, picture)
     report = _analyzed(model, inputs, model_args)
     if unit is not None:
         from cnncost.report.field_table import unit_text
 
-        _put(unit_text(report.receptive_field(layers[0], _parsed(unit), image=image)) + "\n", output)
+        text = unit_text(report.receptive_field(layers[0], _parsed(unit), image=image))
+        terminal.put(text, output, words=True)
         return
     from cnncost.report.fields import growth
 
@@ -83,20 +85,8 @@ def command(
     if picture is not None:
         _draw(report, rows, shown if layers else None, picture)
     if picture is None or output is not None or form != "rich":
-        _put(_rendered(report, shown, form, output), output)
-
-
-def _form_of(output: str | None) -> str:
-    if output is None:
-        return "rich"
-    from cnncost.errors import OutputError
-
-    suffix = Path(output).suffix.lower()
-    if suffix not in _BY_ENDING:
-        raise OutputError(
-            f"{output}: expected a name that ends in .md, .csv, .json or .txt, got {suffix or 'no ending'}"
-        )
-    return _BY_ENDING[suffix]
+        width = None if output is None else _FILE_WIDTH
+        terminal.put(_rendered(report, shown, form, width), output, words=form == "rich")
 
 
 def _check_places(output: str | None, picture: str | None) -> None:
@@ -141,9 +131,8 @@ def _draw(report: Report, rows: Sequence[Growth], boxes: list[Growth] | None, pa
     write(path, picture(report, rows, chosen(rows) if boxes is None else boxes, ending(path)))
 
 
-def _rendered(report: Report, rows: Sequence[Growth], form: str, output: str | None) -> str:
+def _rendered(report: Report, rows: Sequence[Growth], form: str, width: int | None) -> str:
     from cnncost.report import field_table
-    from cnncost.report.text import showable
 
     if form == "markdown":
         return field_table.to_markdown(report, rows)
@@ -151,18 +140,7 @@ def _rendered(report: Report, rows: Sequence[Growth], form: str, output: str | N
         return field_table.to_csv(rows)
     if form == "json":
         return field_table.to_json(report, rows)
-    text = field_table.to_text(report, rows, None if output is None else _FILE_WIDTH) + "\n"
-    return text if output is not None else showable(text, sys.stdout.encoding or "ascii")
-
-
-def _put(text: str, output: str | None) -> None:
-    if output is None:
-        sys.stdout.flush()
-        sys.stdout.buffer.write(text.encode(sys.stdout.encoding or "ascii", "replace"))
-        return
-    from cnncost.report.save import write
-
-    write(output, text)
+    return field_table.to_text(report, rows, width)
 
 
 def reports() -> dict[str, str]:
@@ -186,4 +164,4 @@ def reports() -> dict[str, str]:
 
 def _write_reports(folder: str) -> None:
     for name, text in reports().items():
-        _put(text, str(Path(folder) / name))
+        terminal.put(text, str(Path(folder) / name))

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import shutil
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 from click.shell_completion import CompletionItem
 
+from cnncost.cli import terminal
 from cnncost.cli.options import input_option, model_args_option, model_argument, parsed_inputs, parsed_model_args
 from cnncost.errors import CnncostError
 
@@ -94,11 +93,11 @@ def command(
     if path is not None:
         text = render.explain(found, path)
     elif form == "text":
-        width = _FILE_WIDTH if output else max(60, shutil.get_terminal_size().columns)
+        width = _FILE_WIDTH if output else max(60, terminal.width())
         text = render.to_text(found, width, by, rows)
     else:
         text = {"markdown": render.to_markdown, "csv": render.to_csv, "json": render.to_json}[form](found, by, rows)
-    put(text, output)
+    terminal.put(text, output, words=form == "text" or path is not None)
 
 
 def form_of(output: str | None) -> str:
@@ -150,16 +149,3 @@ def _trained(found: Prediction, epochs: float, examples: int, count: int) -> Pre
 
     stated = Training(epochs, examples, count)
     return replace(found, training=(stated, estimate(found, stated)))
-
-
-def put(text: str, output: str | None) -> None:
-    """Into a file, or to the terminal, in signs that it can show."""
-    text = text.rstrip("\n")
-    if output:
-        from cnncost.report.save import write
-
-        write(output, text + "\n")
-        return
-    from cnncost.report.text import showable
-
-    click.echo(showable(text, sys.stdout.encoding or "ascii"))

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import os
-import sys
 from typing import TYPE_CHECKING, cast
 
 import click
 
+from cnncost.cli import terminal
 from cnncost.cli.options import (
     input_option,
     model_args_option,
@@ -74,11 +73,11 @@ def command(
     if "memory" in further:
         report = report.with_memory()
     if path is not None:
-        _put(_for_terminal(report.explain(path)) if output is None else report.explain(path) + "\n", output)
+        terminal.put(report.explain(path), output, words=True)
     elif form == "rich" and output is None:
         _show(report, by or "module", depth)
     else:
-        _put(_rendered(report, form, by, depth), output)
+        terminal.put(_rendered(report, form, by, depth), output)
 
 
 def _format(wanted: Format | None, output: str | None, path: str | None) -> Format:
@@ -150,33 +149,5 @@ def _rendered(report: Report, form: Format, by: By | None, depth: int | None) ->
 def _show(report: Report, by: By, depth: int | None) -> None:
     from cnncost.report.text import to_text
 
-    color = _in_color()
-    click.echo(to_text(report, by=by, depth=depth, color=color, encoding=_encoding()), color=color)
-
-
-def _put(text: str, output: str | None) -> None:
-    """Into a file, or to stdout as UTF-8 whatever the locale: HTML and JSON say that they are."""
-    if output is None:
-        sys.stdout.buffer.write(text.encode())
-        return
-    from cnncost.report.save import write
-
-    write(output, text)
-
-
-def _for_terminal(text: str) -> str:
-    """The text with signs that stdout can show."""
-    from cnncost.report.text import showable
-
-    return showable(text, _encoding()) + "\n"
-
-
-def _encoding() -> str:
-    return sys.stdout.encoding or "ascii"
-
-
-def _in_color() -> bool:
-    """In a terminal that has colours, unless the user has said otherwise (no-color.org)."""
-    if os.environ.get("NO_COLOR"):
-        return False
-    return bool(os.environ.get("FORCE_COLOR")) or (sys.stdout.isatty() and os.environ.get("TERM") != "dumb")
+    color = terminal.in_color()
+    click.echo(to_text(report, by=by, depth=depth, color=color, encoding=terminal.encoding()), color=color)

@@ -1,42 +1,53 @@
-"""Styled lines into the terminal, a pipe or a file; shared by the commands that show tables of their own."""
+"""Text and styled lines into the terminal, a pipe or a file: what all commands print with."""
 
 from __future__ import annotations
 
 import os
 import shutil
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import click
 
 from cnncost.report.layout import Line, plain, printable, to_ascii
 
 FILE_WIDTH = 100
+"""Of what is written into a file."""
 
 
 def width() -> int:
-    """Of the terminal, or 100 where there is none."""
-    return shutil.get_terminal_size((FILE_WIDTH, 24)).columns
+    """Of the terminal, or 80 where there is none."""
+    return shutil.get_terminal_size().columns
 
 
-def show(lines: Sequence[Line], styles: Mapping[str, str]) -> None:
-    """Print lines, in colour where the terminal has some, in ASCII where it has no other signs."""
-    color = _in_color()
-    written = printable if _encodable("".join(map(plain, lines))) else to_ascii
+def encoding() -> str:
+    """Of standard output."""
+    return sys.stdout.encoding or "ascii"
+
+
+def show(lines: Sequence[Line], styles: Mapping[str, str], plainer: Callable[[str], str] = to_ascii) -> None:
+    """Print lines, in colour where the terminal has some, by `plainer` where it lacks their signs."""
+    color = in_color()
+    written = printable if encodable("".join(map(plain, lines))) else plainer
     shown = [[(written(text), style) for text, style in line] for line in lines]
     click.echo("\n".join(_colored(line, styles) if color else plain(line) for line in shown), color=color)
 
 
-def put(text: str, output: str | None) -> None:
-    """Into a file, or to stdout as UTF-8 whatever the locale."""
-    if output is None:
+def put(text: str, output: str | None, *, words: bool = False) -> None:
+    """Into a file, or to stdout: words for people in the signs that it has, all else as UTF-8 whatever the locale."""
+    text = text.rstrip("\n") + "\n"
+    if output is not None:
+        from cnncost.report.save import write
+
+        write(output, text)
+    elif words:
+        from cnncost.report.text import showable
+
+        click.echo(showable(text, encoding()), nl=False)
+    else:  # JSON and HTML say that they are UTF-8
         sys.stdout.flush()
         sys.stdout.buffer.write(text.encode())
         sys.stdout.buffer.flush()
-        return
-    from cnncost.report.save import write
-
-    write(output, text)
 
 
 def _colored(line: Line, styles: Mapping[str, str]) -> str:
@@ -49,15 +60,16 @@ def _colored(line: Line, styles: Mapping[str, str]) -> str:
     )
 
 
-def _encodable(text: str) -> bool:
+def encodable(text: str) -> bool:
+    """Whether standard output has the signs of a text."""
     try:
-        text.encode(sys.stdout.encoding or "ascii")
+        text.encode(encoding())
     except UnicodeEncodeError:
         return False
     return True
 
 
-def _in_color() -> bool:
+def in_color() -> bool:
     """In a terminal that has colours, unless the user has said otherwise (no-color.org)."""
     if os.environ.get("NO_COLOR"):
         return False

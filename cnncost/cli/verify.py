@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import sys
-
 import click
 
+from cnncost.cli import terminal
 from cnncost.cli.options import input_option, model_args_option, model_argument, parsed_inputs, parsed_model_args
 
 _FORMATS = ("text", "markdown", "json")
@@ -43,8 +42,7 @@ def command(
     """
     given, arguments = parsed_inputs(inputs), parsed_model_args(model_args)
 
-    from cnncost.report.layout import to_ascii
-    from cnncost.report.save import by_ending, check, write
+    from cnncost.report.save import by_ending, check
     from cnncost.verify import verify
     from cnncost.verify.render import to_json, to_markdown, to_text
 
@@ -53,16 +51,5 @@ def command(
         check(output)
     found = verify(model, given, model_args=arguments, with_fvcore=not no_fvcore)
     text = {"text": to_text, "markdown": to_markdown, "json": to_json}[form or "text"](found).rstrip("\n")
-    if output:
-        write(output, text + "\n")
-    else:
-        click.echo(text if _encodable(text) else to_ascii(text))
+    terminal.put(text, output, words=form in {None, "text"})
     return 0 if found.explained else 1
-
-
-def _encodable(text: str) -> bool:
-    try:
-        text.encode(sys.stdout.encoding or "ascii")
-    except UnicodeEncodeError:
-        return False
-    return True

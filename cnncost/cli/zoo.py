@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import re
-import shutil
-import sys
 import textwrap
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
 
 import click
 from click.shell_completion import CompletionItem
+
+from cnncost.cli import terminal
 
 if TYPE_CHECKING:
     from cnncost.report.layout import Field
@@ -33,11 +33,9 @@ def command(name: str | None) -> None:
 
     Every figure stands beside what the analysis finds, with its tolerance and the reason of it.
     """
-    width = max(_LEAST_WIDTH, shutil.get_terminal_size().columns)
+    width = max(_LEAST_WIDTH, terminal.width())
     lines = _listing(width) if name is None else _network(name, width)
-    from cnncost.report.text import showable
-
-    click.echo(showable("\n".join(line.rstrip() for line in lines), sys.stdout.encoding or "ascii"))
+    terminal.put("\n".join(line.rstrip() for line in lines), None, words=True)
 
 
 def _listing(width: int) -> Iterator[str]:

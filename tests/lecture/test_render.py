@@ -8,7 +8,7 @@ import pytest
 from cnncost.lecture.findings import summary
 from cnncost.lecture.render.markdown import to_markdown
 from cnncost.lecture.render.rows import COLUMNS, to_csv, to_json
-from cnncost.lecture.render.text import ascii_lines, to_lines, to_text
+from cnncost.lecture.render.text import ascii_text, to_lines, to_text
 from cnncost.report.layout import places, plain
 
 
@@ -48,7 +48,7 @@ def test_verdicts_have_a_style_of_their_own(findings):
 
 
 def test_ascii_has_no_question_marks_for_signs(findings):
-    text = "\n".join(plain(line) for line in ascii_lines(to_lines(findings, 80)))
+    text = "\n".join(ascii_text(plain(line)) for line in to_lines(findings, 80))
     assert text.isascii()
     assert "?" not in text
 

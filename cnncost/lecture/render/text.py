@@ -13,7 +13,7 @@ from cnncost.lecture.tables import VERDICT, Grid, Note, grids
 from cnncost.lecture.verdict import Verdict
 from cnncost.report.layout import Line, places, plain, to_ascii
 
-__all__ = ["ascii_lines", "to_lines", "to_text"]
+__all__ = ["ascii_text", "to_lines", "to_text"]
 
 GAP = 2
 WIDE = 120
@@ -45,9 +45,9 @@ def to_text(findings: Findings, width: int) -> str:
     return "".join(f"{plain(line)}\n" for line in to_lines(findings, width))
 
 
-def ascii_lines(lines: Sequence[Line]) -> list[Line]:
+def ascii_text(text: str) -> str:
     """For a terminal that has no other signs."""
-    return [[(to_ascii(text.translate(_ASCII)), style) for text, style in line] for line in lines]
+    return to_ascii(text.translate(_ASCII))
 
 
 class _Frame(NamedTuple):
