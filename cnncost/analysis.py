@@ -74,26 +74,30 @@ def analyze(
             "analyze: loss, optimizer and set_to_none are of a training step; pass training=True with them"
         )
     if isinstance(model, str) and is_saved(model):
-        if inputs is not None or model_args:
-            raise InputError(f"{model}: a saved report is of the inputs that it was made for; give none")
+        if inputs is not None or model_args or training:
+            raise InputError(f"{model}: a saved report is of the run that it was made for; give no inputs, no training")
         return load_saved(model)
     with no_collection():
-        step = None
         if isinstance(model, Graph):
-            graph, called = model, name or "graph"
-        else:
-            from cnncost.sources.resolve import resolve  # imports torch
-
-            resolved = resolve(model, inputs, model_args)
-            graph, called = resolved.record(trace), name or resolved.name
             if training:
-                step = resolved.record_step(loss, optimizer, set_to_none)
-        computed = compute(graph)
-        phases = compute_phases(step) if step is not None else {}
-        unknown = [*computed.unknown, *(u for part in phases.values() for u in part.unknown)]
-        if strict and unknown:
-            raise UnknownOpError(_unknown_message(called, list({u.op: u for u in unknown}.values())))
-        return build(called, graph, parameters(graph), computed, step, phases)
+                raise InputError("analyze: a Graph is of the run that was recorded; expected a model to train")
+            return _reported(name or "graph", model, None, strict)
+        from cnncost.sources.resolve import resolve  # imports torch
+
+        resolved = resolve(model, inputs, model_args)
+        graph = resolved.record(trace)
+        step = resolved.record_step(loss, optimizer, set_to_none) if training else None
+        return _reported(name or resolved.name, graph, step, strict)
+
+
+def _reported(name: str, graph: Graph, step: Graph | None, strict: bool) -> Report:
+    """All passes over what was recorded, of forward and of a training step."""
+    computed = compute(graph)
+    phases = compute_phases(step) if step is not None else {}
+    unknown = [*computed.unknown, *(u for part in phases.values() for u in part.unknown)]
+    if strict and unknown:
+        raise UnknownOpError(_unknown_message(name, list({u.op: u for u in unknown}.values())))
+    return build(name, graph, parameters(graph), computed, step, phases)
 
 
 def _unknown_message(model: str, unknown: Any) -> str:

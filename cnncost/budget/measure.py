@@ -20,7 +20,8 @@ from cnncost.budget.globs import matching
 from cnncost.budget.quantities import Direction, Value
 from cnncost.budget.snapshot import Snapshot, of_report
 from cnncost.errors import CnncostError
-from cnncost.report.model import Module, Report
+from cnncost.report.model import Report
+from cnncost.report.rows import Module
 from cnncost.sources.near import suggestion
 
 Key: TypeAlias = "tuple[str, str, Direction]"

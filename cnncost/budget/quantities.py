@@ -15,7 +15,8 @@ from typing import Any, Literal, NamedTuple, TypeAlias
 
 from cnncost import units
 from cnncost.errors import CnncostError
-from cnncost.report.model import Module, Report
+from cnncost.report.model import Report
+from cnncost.report.rows import Module
 
 Value: TypeAlias = "int | Fraction | float"
 """An exact number; the only float is `inf`, of a receptive field that is the whole input."""

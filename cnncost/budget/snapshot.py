@@ -11,7 +11,8 @@ from typing import Any, NamedTuple
 
 from cnncost import units
 from cnncost.budget.settings import settings
-from cnncost.report.model import Layer, Report
+from cnncost.report.model import Report
+from cnncost.report.rows import Layer
 
 SUMMED = ("params", "trainable_params", "buffers", "macs", "flops", "bytes_read", "bytes_written")
 """Figures of a part that add up to the model's."""

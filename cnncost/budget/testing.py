@@ -20,7 +20,8 @@ from cnncost.budget.quantities import QUANTITIES, Quantity, show_exact
 from cnncost.budget.render import words
 from cnncost.budget.snapshot import SUMMED, Snapshot
 from cnncost.errors import CnncostError
-from cnncost.report.model import Layer, Report
+from cnncost.report.model import Report
+from cnncost.report.rows import Layer
 from cnncost.sources.near import suggestion
 
 FOLDER = "__complexity__"

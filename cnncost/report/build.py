@@ -9,7 +9,8 @@ from cnncost.graph import Graph, Phase
 from cnncost.passes.arithmetic import macs_by_dtype
 from cnncost.passes.compute import Compute, Sums
 from cnncost.passes.parameters import OwnedCount, Parameters
-from cnncost.report.model import Layer, Op, PhaseCost, Report, Status, Totals
+from cnncost.report.model import Report
+from cnncost.report.rows import Layer, Op, PhaseCost, Status, Totals
 
 _NOTHING = Sums(0, 0, 0, 0, 0)
 _HOLDS_NOTHING = OwnedCount()

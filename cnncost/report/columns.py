@@ -11,7 +11,8 @@ from typing import Any, Literal, NamedTuple, TypeAlias
 
 from cnncost import units
 from cnncost.errors import CnncostError
-from cnncost.report.model import Along, Layer, Module, Op, Report, Totals
+from cnncost.report.model import Report
+from cnncost.report.rows import Along, Layer, Module, Op, Totals
 
 By: TypeAlias = Literal["module", "layer", "op"]
 Row: TypeAlias = "Layer | Module | Op | Totals"

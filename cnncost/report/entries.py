@@ -8,9 +8,10 @@ from typing import NamedTuple
 from cnncost import units
 from cnncost.report.columns import By, Row, table
 from cnncost.report.layout import guide
-from cnncost.report.model import Module, Report
+from cnncost.report.model import Report
 from cnncost.report.naming import OWN
 from cnncost.report.outline import Item, Placed, depth_of, fitting_depth, inside, layer_names, outline, visible
+from cnncost.report.rows import Module
 
 ROWS = 60
 """Of the module tree, unless a depth is given: about what a screen and a half shows."""

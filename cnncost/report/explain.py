@@ -12,8 +12,9 @@ from cnncost.report import heading, layout
 from cnncost.report.columns import AT_LEAST
 from cnncost.report.entries import Entry, child_entries
 from cnncost.report.formula import formulas, wrapped
-from cnncost.report.model import Module, Report
+from cnncost.report.model import Report
 from cnncost.report.naming import asked
+from cnncost.report.rows import Module
 from cnncost.report.text import table_lines
 
 WIDTH = 80

@@ -9,8 +9,9 @@ from typing import NamedTuple
 
 from cnncost.errors import CnncostError
 from cnncost.passes.receptive_field import Extent, ReceptiveField
-from cnncost.report.model import Along, Layer, Report, Spans
+from cnncost.report.model import Report
 from cnncost.report.naming import asked, shown, unknown_path
+from cnncost.report.rows import Along, Layer, Spans
 
 
 class Growth(NamedTuple):

@@ -16,7 +16,8 @@ from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 from cnncost.errors import CnncostError
 from cnncost.report.columns import LAYER
 from cnncost.report.memory import MemoryFigures
-from cnncost.report.model import SCHEMA, Layer, Op, Report, Spans
+from cnncost.report.model import SCHEMA, Report
+from cnncost.report.rows import Layer, Op, Spans
 
 _NAMES = {(Layer, "class_name"): "class", (Op, "name"): "op"}
 """Where a field's name in JSON is not its own."""

@@ -11,8 +11,9 @@ from dataclasses import dataclass
 from itertools import groupby
 from typing import NamedTuple
 
-from cnncost.report.model import Layer, Module, Report, Status
+from cnncost.report.model import Report
 from cnncost.report.naming import OWN
+from cnncost.report.rows import Layer, Module, Status
 
 _SUMMED = ("params", "trainable_params", "buffers", "macs", "flops", "bytes_read", "bytes_written")
 _WORTH_FOLDING = {True: 3, False: 2}

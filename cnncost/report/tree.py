@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from cnncost.report.model import Layer, Module, Report, Status
+from cnncost.report.model import Report
+from cnncost.report.rows import Layer, Module, Status
 
 _SUMMED = (
     "params", "trainable_params", "buffers", "macs", "flops", "bytes_read", "bytes_written", "allocated", "saved",

@@ -237,3 +237,11 @@ def test_arguments_of_an_optimizer_may_be_tuples(text):
 def test_optimizers_that_read_values_are_refused(name):
     with pytest.raises(InputError, match="can't be run on tensors without data"):
         cnncost.analyze(nn.Linear(4, 4), (2, 4), training=True, optimizer=name)
+
+
+def test_what_was_run_already_can_not_be_trained(tmp_path):
+    report = cnncost.analyze(nn.Linear(4, 4), (2, 4))
+    report.save(tmp_path / "cost.json")
+    for model in (report.graph, str(tmp_path / "cost.json")):
+        with pytest.raises(InputError, match="of the run that"):
+            cnncost.analyze(model, training=True)

@@ -4,7 +4,7 @@ import pytest
 
 from cnncost.errors import CnncostError
 from cnncost.report.columns import FIELD, LAYER, MEMORY, MODULE, OP, for_people, share_of_macs, table
-from cnncost.report.model import Layer, Module, Op
+from cnncost.report.rows import Layer, Module, Op
 
 
 @pytest.mark.parametrize("columns", [LAYER, MODULE, OP], ids=["layers", "modules", "ops"])

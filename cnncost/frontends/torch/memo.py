@@ -7,12 +7,13 @@ default dtype. A hit makes empty outputs; nothing of the op is run.
 
 from __future__ import annotations
 
+from functools import cache
 from typing import Any, NamedTuple, TypeAlias
 
 import torch
 
 from cnncost.frontends.torch.types import Signature
-from cnncost.graph import OpSpec
+from cnncost.graph import OpSpec, TensorType
 
 Key: TypeAlias = tuple[Any, ...]
 
@@ -69,11 +70,18 @@ def clear() -> None:
     """Empty the memo (a cold start, for tests and benchmarks)."""
     _MEMOS.clear()
     _SPECS.clear()
+    layout.cache_clear()
 
 
 def intern(spec: OpSpec) -> OpSpec:
     """The one object for equal specs."""
     return _SPECS.setdefault(spec, spec)
+
+
+@cache
+def layout(fn: str, inputs: tuple[TensorType, ...], output: TensorType) -> OpSpec:
+    """The spec of what costs nothing: an alias, a look after a write."""
+    return intern(OpSpec("layout", inputs, (output,), (("fn", fn), ("copy", False))))
 
 
 def fill(template: Any, tensors: list[torch.Tensor]) -> Any:

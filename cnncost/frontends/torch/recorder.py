@@ -11,13 +11,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import suppress
-from functools import cache, partial
-from typing import Any, Protocol
+from functools import partial
+from typing import Any
 
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode, is_traceable_wrapper_subclass
 
 from cnncost.frontends.torch import memo as memos
+from cnncost.frontends.torch.director import Director
 from cnncost.frontends.torch.higher_order import is_higher_order
 from cnncost.frontends.torch.higher_order import run as run_higher_order
 from cnncost.frontends.torch.ledger import Known, Ledger, pointer
@@ -37,7 +38,7 @@ from cnncost.frontends.torch.running import (
 )  # fmt: skip
 from cnncost.frontends.torch.skeleton import Skeleton
 from cnncost.frontends.torch.types import signature, tensor_type
-from cnncost.graph import Node, OpSpec, Phase, TensorType
+from cnncost.graph import Node, OpSpec, Phase
 
 _TENSORS = frozenset({torch.Tensor, torch.nn.Parameter})
 _SEQUENCES = frozenset({list, tuple})
@@ -45,23 +46,6 @@ _NUMBERS = frozenset({int, float, bool})
 _PLAIN = _NUMBERS | {str, type(None)}
 _MASKING = frozenset({"aten.bernoulli_.float", "aten.bernoulli.p"})
 _OTHERS = _SEQUENCES | _PLAIN | {torch.dtype, torch.device, torch.layout, torch.memory_format}
-
-
-_SUMS = frozenset({
-    torch.ops.aten.add.Tensor, torch.ops.aten.index_put.default, torch.ops.aten.scatter_add.default,
-    torch.ops.aten.index_add.default,
-})  # fmt: skip
-"""What autograd does in place where it can."""
-
-
-class Director(Protocol):
-    """Knows of ops that run outside of forward, where no module is being called."""
-
-    def call(self, found: Found) -> int:
-        """The call that the next op is due to."""
-
-    def in_place(self, func: Any, args: tuple[Any, ...], found: Found) -> Any:
-        """The op in place that torch would run if nobody watched, or None."""
 
 
 class Recorder(TorchDispatchMode):
@@ -109,7 +93,7 @@ class Recorder(TorchDispatchMode):
             return NotImplemented  # the subclass unwraps itself; the ops on its parts come here again
         if self.director is not None:
             self.call = self.director.call(found)
-            if func in _SUMS and (better := self.director.in_place(func, args, found)) is not None:
+            if (better := self.director.in_place(func, args, found)) is not None:
                 return self.__torch_dispatch__(better, types, args, kwargs)
         try:
             entry = self._memo.get(tuple(key))
@@ -166,7 +150,7 @@ class Recorder(TorchDispatchMode):
         if twin is None:
             return ledger.add_view(tensor, block, "constant")
         alias = ledger.add_view(tensor, block)
-        self._append(_layout("alias", (twin.type,), alias.sig.type), (twin.id,), (alias.value,), "alias")
+        self._append(memos.layout("alias", (twin.type,), alias.sig.type), (twin.id,), (alias.value,), "alias")
         return alias
 
     def meet_literal(self, tensor: torch.Tensor, data: torch.Tensor) -> None:
@@ -188,7 +172,7 @@ class Recorder(TorchDispatchMode):
         if tensor.is_meta and new.sig.real and old.data is not None:
             new = ledger.attach(tensor, old.data)
         types = (old.sig.type, ledger.values[writer].type)
-        self._append(_layout("after_write", types, new.sig.type), (old.value, writer), (new.value,), "after_write")
+        self._append(memos.layout("after_write", types, new.sig.type), (old.value, writer), (new.value,), "after_write")
         return new
 
     # ---- what an op does
@@ -362,8 +346,3 @@ class Recorder(TorchDispatchMode):
 
 
 _node: Callable[[tuple[object, ...]], Node] = partial(tuple.__new__, Node)
-
-
-@cache
-def _layout(fn: str, inputs: tuple[TensorType, ...], output: TensorType) -> OpSpec:
-    return memos.intern(OpSpec("layout", inputs, (output,), (("fn", fn), ("copy", False))))

@@ -181,19 +181,20 @@ class _Backward:
         index_backward in FunctionsManual.cpp). Its sums are told from those of a derivative's formula by an operand
         that an earlier node has made, or by a node that hands two gradients to one value.
         """
-        if torch.is_grad_enabled() or self._node is None or not found or found[0][0] is not args[0]:
+        better = _IN_PLACE.get(func)
+        if better is None or torch.is_grad_enabled() or self._node is None or found[0][0] is not args[0]:
             return None
         born = [known.block.born for _, known in found]
         if born[0] is None or born[0] < self._start:
             return None
         if func is not _ADD:  # the zeros that this very formula has made
-            return _IN_PLACE[func] if born[0] >= self._began else None
+            return better if born[0] >= self._began else None
         if _holders(args[0]) != _alone():
             return None
         if len(args) != 2 or len(found) != 2 or found[0][1].sig.type != found[1][1].sig.type or born[1] is None:
             return None
         here = born[0] >= self._began and born[1] >= self._began
-        return None if born[1] < self._start or (here and not _hands_on_twice()) else _IN_PLACE[func]
+        return None if born[1] < self._start or (here and not _hands_on_twice()) else better
 
 
 _ADD = torch.ops.aten.add.Tensor
