@@ -172,7 +172,8 @@ def table(rows: list[Row]) -> str:
 
 def plot(rows: list[Row], path: str, data: str) -> None:
     """Error against parameters and against MACs."""
-    from cnncost.plots.picture import COLORS, human_axis, name_points, picture
+    from cnncost.plots.marks import human_axis, name_points
+    from cnncost.plots.picture import COLORS, picture
 
     with picture(path, columns=2, size=(5.2, 4.0)) as both:
         for axes, figure, name in zip(both, ("params", "macs"), ("parameters", "MACs"), strict=True):
@@ -188,7 +189,7 @@ def plot(rows: list[Row], path: str, data: str) -> None:
             human_axis(axes.xaxis, name)
             axes.set_ylabel("error on the test set, %")
             name_points(axes, points, zip([x for x, _ in points.values()], published, strict=True))
-        both[0].legend(loc="upper right")
+        both[0].figure.legend(*both[0].get_legend_handles_labels(), loc="outside lower center", ncols=2)
 
 
 def main() -> None:

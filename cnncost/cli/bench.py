@@ -229,10 +229,10 @@ def _check(output: str | None, folder: Path | None) -> None:
     if output:
         check(output)
     if folder is not None:
-        from cnncost.plots.canvas import available
+        from cnncost.plots.picture import check_picture
 
-        available("picture.svg")
         try:
             folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise BenchError(f"--plots {folder}: can't be made: {error.strerror}; choose another folder") from None
+        check_picture(folder / "picture.svg")

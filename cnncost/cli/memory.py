@@ -122,10 +122,9 @@ def _check_files(output: str | None, picture: str | None) -> None:
     if output is not None:
         check(output)
     if picture is not None:
-        from cnncost.plots.canvas import available
+        from cnncost.plots.picture import check_picture
 
-        available(picture)
-        check(picture)
+        check_picture(picture)
 
 
 def _built(

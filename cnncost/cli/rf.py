@@ -91,14 +91,14 @@ def command(
 
 def _check_places(output: str | None, picture: str | None) -> None:
     """Before the work, not after it."""
-    from cnncost.report.field_picture import ending
     from cnncost.report.save import check
 
     if output is not None:
         check(output)
     if picture is not None:
-        ending(picture)
-        check(picture)
+        from cnncost.plots.picture import check_picture
+
+        check_picture(picture)
 
 
 def _parsed(unit: str) -> tuple[int, ...]:
@@ -125,10 +125,9 @@ def _shown(
 
 
 def _draw(report: Report, rows: Sequence[Growth], boxes: list[Growth] | None, path: str) -> None:
-    from cnncost.report.field_picture import chosen, ending, picture
-    from cnncost.report.save import write
+    from cnncost.plots.fields import chosen, draw
 
-    write(path, picture(report, rows, chosen(rows) if boxes is None else boxes, ending(path)))
+    draw(path, report, rows, chosen(rows) if boxes is None else boxes)
 
 
 def _rendered(report: Report, rows: Sequence[Growth], form: str, width: int | None) -> str:

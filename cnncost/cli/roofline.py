@@ -114,10 +114,9 @@ def _check(output: str | None, plot: str | None) -> None:
     if output:
         check(output)
     if plot is not None:
-        from cnncost.plots.canvas import available
+        from cnncost.plots.picture import check_picture
 
-        available(plot)
-        check(plot)
+        check_picture(plot)
 
 
 def _predicted(

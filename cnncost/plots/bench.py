@@ -7,7 +7,8 @@ from math import log
 from cnncost import units
 from cnncost.evaluation.bench import Bench
 from cnncost.evaluation.join import Joined
-from cnncost.plots.canvas import COLOURS, canvas
+from cnncost.plots.marks import BOUNDS
+from cnncost.plots.picture import picture
 
 _NEAR = 0.8
 """Names of dots nearer than this (in the logarithm of seconds) would lie on each other."""
@@ -16,7 +17,7 @@ _NEAR = 0.8
 def draw_errors(bench: Bench, path: str) -> None:
     """A dot for each network and case: predicted over measured seconds, with the band of ± 30 %."""
     rows = [row for row in bench.rows if row.error is not None]
-    with canvas(path, 7.0, 6.0) as axes:
+    with picture(path, size=(7.0, 6.0)) as (axes,):
         axes.set_xscale("log")
         axes.set_yscale("log")
         times = [t for row in rows for t in (row.seconds, row.predicted_seconds) if t]
@@ -54,7 +55,7 @@ def draw_batches(bench: Bench, path: str) -> None:
     """Measured and predicted seconds over the batch size, a colour for each network."""
     rows = [row for row in bench.rows if row.seconds and row.case.batch]
     names = dict.fromkeys(row.name for row in rows)
-    with canvas(path) as axes:
+    with picture(path, size=(8.0, 5.0)) as (axes,):
         axes.set_xscale("log", base=2)
         axes.set_yscale("log")
         for name, colour in zip(names, _colours(), strict=False):
@@ -78,4 +79,4 @@ def _plain(row: Joined) -> bool:
 
 def _colours() -> list[str]:
     more = ["#cc79a7", "#e69f00", "#56b4e9", "#000000", "#8c564b", "#9467bd"]
-    return [*(colour for bound, colour in COLOURS.items() if bound), *more] * 8
+    return [*(colour for bound, colour in BOUNDS.items() if bound), *more] * 8

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from cnncost import units
 from cnncost.passes.memory import USES
-from cnncost.plots.canvas import canvas
+from cnncost.plots.picture import picture
 
 if TYPE_CHECKING:
     from cnncost.graph import Graph
@@ -20,11 +20,11 @@ def draw(path: str, title: str, graph: Graph, memory: Memory) -> None:
     """Draw the timeline into a file: .png, .svg or .pdf.
 
     Raises:
-        OutputError, MissingPackageError: as `plots.canvas.available` does.
+        OutputError, MissingPackageError: as `plots.picture.check_picture` does.
     """
     curves = memory.curves(graph)
     unit, factor = next((u for u in reversed(units.BYTE_UNITS) if memory.peak.nbytes >= 2 * u[1]), units.BYTE_UNITS[0])
-    with canvas(path, 9.0, 4.5) as axes:
+    with picture(path, size=(9.0, 4.5)) as (axes,):
         shown = [use for use in USES if any(curves[use])]
         axes.stackplot(
             range(len(memory.timeline)),

@@ -7,7 +7,8 @@ from pathlib import Path
 
 from cnncost import units
 from cnncost.budget.compare import Compared
-from cnncost.plots.picture import COLORS, human_axis, name_points, picture
+from cnncost.plots.marks import human_axis, name_points
+from cnncost.plots.picture import COLORS, picture
 
 _LARGEST = 900
 """Area of the largest point, in square points."""

@@ -7,12 +7,14 @@ from typing import TYPE_CHECKING
 
 from cnncost import units
 from cnncost.passes.roofline import Predicted
-from cnncost.plots.canvas import COLOURS, canvas, keep_inside
+from cnncost.plots.marks import BOUNDS, keep_inside
+from cnncost.plots.picture import picture
 from cnncost.report import heading
 from cnncost.report.prediction import Prediction, Row, rows
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from matplotlib.text import Annotation
 
 _LABELS = 5
 
@@ -26,11 +28,11 @@ def draw(prediction: Prediction, path: str) -> None:
     """
     found = prediction.roofline
     dots = [row for row in rows(prediction) if row.predicted.flops and row.predicted.intensity]
-    with canvas(path) as axes:
+    with picture(path, size=(8.0, 5.0)) as (axes,):
         axes.set_xscale("log")
         axes.set_yscale("log")
         _ceilings(axes, prediction, dots)
-        _dots(axes, dots, found.total.seconds)
+        texts = _dots(axes, dots, found.total.seconds)
         axes.set_xlabel("arithmetic intensity, FLOP/B")
         axes.set_ylabel("predicted FLOP/s")
         axes.yaxis.set_major_formatter(lambda value, _: units.si(value, ""))
@@ -39,6 +41,7 @@ def draw(prediction: Prediction, path: str) -> None:
             f"{units.duration(found.total.seconds)}; a dot's area is its share of the time",
             fontsize=10, loc="left",
         )  # fmt: skip
+        keep_inside(axes, texts)
 
 
 def _ceilings(axes: Axes, prediction: Prediction, dots: list[Row]) -> None:
@@ -67,12 +70,13 @@ def _ceilings(axes: Axes, prediction: Prediction, dots: list[Row]) -> None:
     axes.set_ylim(min([low * bandwidth for _, bandwidth in levels] + rates + [peak]) / 3, 4 * peak)
 
 
-def _dots(axes: Axes, dots: list[Row], seconds: float) -> None:
+def _dots(axes: Axes, dots: list[Row], seconds: float) -> list[Annotation]:
+    """The dots and their legend; gives the names of the heaviest, which are still to find their place."""
     for bound in ("compute", "memory", "launch"):
         of = [row.predicted for row in dots if row.predicted.bound == bound]
         if of:
             axes.scatter(
-                [p.intensity or 0.0 for p in of], [p.flops / p.seconds for p in of], color=COLOURS[bound],
+                [p.intensity or 0.0 for p in of], [p.flops / p.seconds for p in of], color=BOUNDS[bound],
                 s=[12 + 1500 * p.seconds / seconds for p in of], alpha=0.6, linewidths=0, label=f"{bound}-bound",
             )  # fmt: skip
     below, texts = 0, []
@@ -89,7 +93,7 @@ def _dots(axes: Axes, dots: list[Row], seconds: float) -> None:
         for handle in legend.legend_handles:
             if handle is not None and hasattr(handle, "set_sizes"):
                 handle.set_sizes([40])
-    keep_inside(axes, texts)
+    return texts
 
 
 def _labels(dots: list[Row]) -> list[tuple[str, Predicted]]:

@@ -10,7 +10,8 @@ from torch import nn
 from torch.nn import functional
 
 import cnncost
-from cnncost.report import field_picture, field_table
+from cnncost.plots import fields as field_picture
+from cnncost.report import field_table
 from cnncost.report.columns import FIELD, table
 from cnncost.report.fields import growth, of_layer, plain
 from cnncost.report.json_format import from_json
@@ -200,11 +201,13 @@ def test_the_models_own_forward_has_a_name_in_what_people_read():
 @pytest.mark.parametrize(
     "model", [Functional(), EndsFunctional()], ids=["nothing but functions", "functions at the end"]
 )
-def test_a_picture_of_functional_code(model):
+def test_a_picture_of_functional_code(tmp_path, model):
     pytest.importorskip("matplotlib")
     report = cnncost.analyze(model, "1x3x8x8")
     rows = growth(report)
-    drawn = field_picture.picture(report, rows, field_picture.chosen(rows), "svg").decode()
+    target = tmp_path / "fields.svg"
+    field_picture.draw(str(target), report, rows, field_picture.chosen(rows))
+    drawn = target.read_text(encoding="utf-8")
     assert ("(the model itself): 9" in drawn) == isinstance(model, EndsFunctional)
     assert ("global" in drawn) == isinstance(model, Functional)
 
@@ -234,7 +237,7 @@ def test_each_axis_is_seen_in_a_picture(kernels, lines):
 def test_no_picture_of_nothing(lenet):
     pytest.importorskip("matplotlib")
     with pytest.raises(cnncost.CnncostError, match="nothing sees the input"):
-        field_picture.picture(lenet, (), ())
+        field_picture.draw("fields.png", lenet, (), ())
 
 
 def test_share_of_the_image(lenet):

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import io
 from collections.abc import Sequence
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from cnncost.errors import CnncostError, MissingPackageError, OutputError
+from cnncost.errors import CnncostError
 from cnncost.passes.receptive_field import Extent
+from cnncost.plots.picture import picture
 from cnncost.report.columns import along
 from cnncost.report.fields import Growth, plain
 from cnncost.report.model import Report
@@ -16,22 +15,11 @@ from cnncost.report.model import Report
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-ENDINGS = (".png", ".svg", ".pdf")
 _COLORS = ("#440154", "#3b528b", "#21918c", "#35b779", "#8fb321", "#d98c00", "#c43c39")
 """From the first layers to the last; all are told apart on white, and without red or green, too."""
 _GREY = "#666666"
 _FEW = 3
 """Fewer boxes than these don't show how fields grow."""
-
-
-def ending(path: str | Path) -> str:
-    """The format of a picture, by the file's ending. Raises OutputError for another."""
-    suffix = Path(path).suffix.lower()
-    if suffix not in ENDINGS:
-        raise OutputError(
-            f"{path}: expected a picture's name, that ends in {', '.join(ENDINGS)}, got {suffix or 'no ending'}"
-        )
-    return suffix[1:]
 
 
 def chosen(rows: Sequence[Growth]) -> list[Growth]:
@@ -50,43 +38,26 @@ def _drawable(row: Growth) -> bool:
     return all(isinstance(n, int) for n in size) and any(n != 1 for n in size) and len(row.units) == len(size)
 
 
-def picture(report: Report, rows: Sequence[Growth], boxes: Sequence[Growth], form: str = "png") -> bytes:
-    """The picture as the bytes of a file.
+def draw(path: str, report: Report, rows: Sequence[Growth], boxes: Sequence[Growth]) -> None:
+    """Draw them into a file: .png, .svg or .pdf.
 
     Args:
+        path: the file.
         report: named in the title.
         rows: all layers, in order, for growth over depth.
         boxes: layers whose middle unit is drawn on the input, of one or two spatial axes.
-        form: png, svg or pdf.
 
     Raises:
-        MissingPackageError: matplotlib is not installed.
+        OutputError, MissingPackageError: as `plots.picture.check_picture` does.
         CnncostError: there are no rows: nothing sees the input.
     """
     if not rows:
         raise CnncostError(f"{report.model}: nothing sees the input, so that there is nothing to draw")
-    try:
-        from matplotlib import rc_context
-        from matplotlib.backends.backend_agg import FigureCanvasAgg
-        from matplotlib.figure import Figure
-    except ImportError:
-        raise MissingPackageError("picture: matplotlib is not installed; pip install 'cnncost[plots]'") from None
-    settings: Any = {
-        "font.size": 9,
-        "axes.spines.top": False,
-        "axes.spines.right": False,
-        "svg.hashsalt": "rf",
-    }
-    with rc_context(settings):
-        figure = Figure(figsize=(11, 5.2), layout="constrained")
-        FigureCanvasAgg(figure)
-        left, right = figure.subplots(1, 2, width_ratios=(1, 1.15))
-        figure.suptitle(f"Receptive fields of {report.model}")
+    with picture(path, columns=2, size=(5.5, 5.2), title=f"Receptive fields of {report.model}") as (left, right):
+        left.grid(visible=False)
+        right.grid(visible=False)
         _boxes(left, boxes)
         _growth(right, rows, boxes)
-        out = io.BytesIO()
-        figure.savefig(out, format=form, dpi=150, metadata={"Date": None} if form == "svg" else None)
-    return out.getvalue()
 
 
 def _boxes(axes: Axes, rows: Sequence[Growth]) -> None:

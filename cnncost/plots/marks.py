@@ -1,0 +1,111 @@
+"""Names of points, where they cover nothing, and axes as people read them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from cnncost.plots.picture import DPI
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.text import Annotation
+    from matplotlib.transforms import BboxBase
+
+BOUNDS = {"compute": "#0072b2", "memory": "#d55e00", "launch": "#009e73", "": "#888888"}
+"""Colours of what bounds an op."""
+_MARGIN = 4.0
+"""Pixels between a label and the frame."""
+
+
+def human_axis(axis: Any, name: str) -> None:
+    """A logarithmic axis of counts, its ticks as people write them."""
+    from matplotlib.ticker import FuncFormatter, NullFormatter
+
+    from cnncost import units
+
+    axis.set_label_text(name)
+    axis.set_major_formatter(FuncFormatter(lambda value, _: units.compact(round(value))))
+    axis.set_minor_formatter(NullFormatter())
+
+
+def name_points(
+    axes: Any, points: Mapping[str, tuple[float, float]], others: Iterable[tuple[float, float]] = ()
+) -> None:
+    """Each point's name where it covers no other name and no point: near, or further off with a line to it.
+
+    `others` are points that have no name and are not to be covered either. To be called last: where things are on
+    the picture must not change any more.
+    """
+    figure = axes.figure
+    figure.draw_without_rendering()
+    inside = axes.get_window_extent()
+    spots = [axes.transData.transform(point) for point in (*points.values(), *others)]
+    taken: list[Any] = []
+    for name, point in points.items():
+        label = axes.annotate(
+            name, point, xytext=(0, 0), textcoords="offset points", fontsize=8, ha="center", va="center"
+        )
+        size = label.get_window_extent()
+        for dx, dy in _AROUND:
+            label.set_position((dx * (size.width / _PIXELS / 2 + 8), dy))
+            box = label.get_window_extent()
+            within = inside.x0 < box.x0 and box.x1 < inside.x1 and inside.y0 < box.y0 and box.y1 < inside.y1
+            covers = any(box.overlaps(other) for other in taken) or any(box.contains(*spot) for spot in spots)
+            if within and not covers:
+                break
+        taken.append(label.get_window_extent())
+        if abs(dy) > _NEAR:
+            axes.annotate(
+                "", point, xytext=label.get_position(), textcoords="offset points",
+                arrowprops={"arrowstyle": "-", "color": "#999999", "linewidth": 0.6, "shrinkA": 4},
+            )  # fmt: skip
+
+
+_PIXELS = DPI / 72
+"""Of a point."""
+_NEAR = 11
+_AROUND = [(0, dy) for dy in (9, -9)] + [(dx, 0) for dx in (1, -1)] + [
+    (dx, sign * dy) for dy in (18, 27, 36, 45) for dx in (0, 1, -1) for sign in (1, -1)
+]  # fmt: skip
+"""Where a name may stand, the nearest first: to the side in its own widths, upwards in points."""
+
+
+def keep_inside(axes: Axes, texts: Sequence[Annotation]) -> None:
+    """Move labels that would leave the axes, or cover one another; call it when the limits are what they will be.
+
+    A label that has to go left, over its own dot and others, goes below them, or above where no room is below.
+    """
+    figure: Any = axes.figure
+    figure.draw_without_rendering()  # where things are follows from all that is there
+    frame, points = axes.get_window_extent(), 72 / figure.dpi
+    placed: list[BboxBase] = []
+    for text in texts:
+        box = _box(text)
+        dot = axes.transData.transform(text.xy)[1]
+        left, up = min(0.0, frame.x1 - box.x1), max(0.0, frame.y0 + _MARGIN - box.y0)
+        if left and not up:
+            down = max(0.0, box.y1 - dot + 3 * _MARGIN)
+            up = -down if box.y0 - down > frame.y0 + _MARGIN else dot + 3 * _MARGIN - box.y0
+        box = _moved(box, left, up)
+        for other in placed:  # from the top down, as they came
+            if box.overlaps(other) and other.y0 - box.height > frame.y0 + _MARGIN:
+                step = other.y0 - box.y1 - 1
+                box, up = _moved(box, 0, step), up + step
+        placed.append(box)
+        x, y = text.xyann
+        text.xyann = (x + left * points, y + up * points)
+
+
+def _box(text: Annotation) -> BboxBase:
+    """Of a label, in pixels, without the line to its dot."""
+    from matplotlib.text import Text
+
+    text.get_window_extent()  # puts it where its dot is
+    return Text.get_window_extent(text)
+
+
+def _moved(box: BboxBase, right: float, up: float) -> BboxBase:
+    from matplotlib.transforms import Bbox
+
+    return Bbox.from_bounds(box.x0 + right, box.y0 + up, box.width, box.height)
