@@ -36,6 +36,7 @@ def analyze(
     optimizer: Any = None,
     set_to_none: bool = True,
     trace: Trace = "static",
+    autocast: Any = None,
 ) -> Report:
     """The exact cost of a model, by one run on tensors without data.
 
@@ -59,6 +60,8 @@ def analyze(
         trace: "static": on tensors without data. "real": run a copy's forward on the values given, or on random ones,
             for models that read what they compute, as detectors do; rows that depend on the values are marked.
             "auto": static, and real where that fails for want of values.
+        autocast: run forward and loss under `torch.autocast`: `"bf16"`, `"fp16"`, a dtype, or with the device whose
+            lists of ops hold, `"cuda:bf16"`. None: as the code around and forward itself have it.
 
     Returns:
         The Report: parameters, MACs and FLOPs as exact ints, for the batch that the inputs have.
@@ -74,20 +77,22 @@ def analyze(
             "analyze: loss, optimizer and set_to_none are of a training step; pass training=True with them"
         )
     if isinstance(model, str) and is_saved(model):
-        if inputs is not None or model_args or training:
-            raise InputError(f"{model}: a saved report is of the run that it was made for; give no inputs, no training")
+        if inputs is not None or model_args or training or autocast is not None:
+            raise InputError(
+                f"{model}: a saved report is of the run that it was made for; give no inputs, no training, no autocast"
+            )
         return load_saved(model)
     with no_collection():
         if isinstance(model, Graph):
-            if training:
-                raise InputError("analyze: a Graph is of the run that was recorded; expected a model to train")
+            if training or autocast is not None:
+                raise InputError("analyze: a Graph is of the run that was recorded; expected a model to train or cast")
             return _reported(name or "graph", model, None, strict)
         from cnncost.sources.resolve import resolve  # imports torch
 
-        resolved = resolve(model, inputs, model_args)
+        resolved = resolve(model, inputs, model_args, autocast)
         graph = resolved.record(trace)
         step = resolved.record_step(loss, optimizer, set_to_none) if training else None
-        return _reported(name or resolved.name, graph, step, strict)
+        return _reported(name or resolved.title, graph, step, strict)
 
 
 def _reported(name: str, graph: Graph, step: Graph | None, strict: bool) -> Report:

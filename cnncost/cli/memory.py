@@ -8,7 +8,14 @@ import click
 
 from cnncost import units
 from cnncost.cli import terminal
-from cnncost.cli.options import input_option, model_args_option, model_argument, parsed_inputs, parsed_model_args
+from cnncost.cli.options import (
+    autocast_option,
+    input_option,
+    model_args_option,
+    model_argument,
+    parsed_inputs,
+    parsed_model_args,
+)
 from cnncost.report.save import by_ending
 
 if TYPE_CHECKING:
@@ -53,6 +60,7 @@ class _Size(click.ParamType):  # type: ignore[type-arg]  # generic for the check
 @click.command(
     epilog="\b\nExamples:\n  cnncost memory resnet50 --batch 32 --optimizer adamw\n"
     "  cnncost memory alexnet --batch 128 --device-memory 2GiB\n"
+    "  cnncost memory resnet50 --batch 64 --autocast cuda:bf16 --block 512\n"
     "  cnncost memory vgg16 --device-memory 24GB --max-batch --block 512\n"
     "  cnncost memory net.py:Net --input 8x3x32x32 --picture net.png"
 )
@@ -68,6 +76,7 @@ class _Size(click.ParamType):  # type: ignore[type-arg]  # generic for the check
 @click.option("--loss", type=click.Choice(["cross_entropy", "mse", "bce"]), help="By default the sum of the outputs.")
 @click.option("--keep-gradients", is_flag=True, help="Gradients are there when a step begins, as zeros.")
 @click.option("--dtype", metavar="NAME", help="Of parameters and inputs: float32, bfloat16, float16, float64.")
+@autocast_option
 @click.option(
     "--block", type=click.IntRange(min=1), default=1, metavar="BYTES",
     help="What the allocator rounds sizes up to: 512 for CUDA's.",
@@ -83,7 +92,8 @@ class _Size(click.ParamType):  # type: ignore[type-arg]  # generic for the check
 @click.option("-o", "--output", metavar="FILE", help="Write to a file: .md, .csv, .json or .txt.")
 def command(
     model: str, inputs: tuple[str, ...], model_args: tuple[str, ...], batch: int | None, inference: bool,
-    optimizer: str | None, loss: str | None, keep_gradients: bool, dtype: str | None, block: int,
+    optimizer: str | None, loss: str | None, keep_gradients: bool, dtype: str | None,
+    autocast: str | None, block: int,
     device_memory: _Given | None, max_batch: bool, top: int, picture: str | None, form: str | None, output: str | None,
 ) -> None:  # fmt: skip
     """Bytes that a forward of MODEL needs, and a training step: by use, at the peak, and over time.
@@ -99,11 +109,11 @@ def command(
         raise click.UsageError("--max-batch needs --device-memory, for example --device-memory 24GB")
     _check_files(output, picture)
     form = form or (by_ending(output, _BY_ENDING) if output is not None else "rich")
-    built, given = _built(model, parsed_inputs(inputs), parsed_model_args(model_args), batch, dtype)
+    built, given = _built(model, parsed_inputs(inputs), parsed_model_args(model_args), batch, dtype, autocast)
     from cnncost.fit import Step
 
     step = None if inference else Step(loss, optimizer, not keep_gradients)
-    report = _report(model, built, given, step)
+    report = _report(built, given, step)
     tables = _tables(report, step, block)
     verdicts = _verdicts(tables, device_memory) if device_memory is not None else ()
     if max_batch and device_memory is not None:
@@ -128,14 +138,15 @@ def _check_files(output: str | None, picture: str | None) -> None:
 
 
 def _built(
-    model: str, inputs: Any, model_args: dict[str, Any], batch: int | None, dtype: str | None
-) -> tuple[Any, Any]:
+    model: str, inputs: Any, model_args: dict[str, Any], batch: int | None, dtype: str | None, autocast: str | None
+) -> tuple[Any, Any]:  # fmt: skip
     """The model, and inputs with the batch set."""
     from cnncost.errors import InputError
+    from cnncost.frontends.torch.autocast import parse
     from cnncost.sources.batch import with_batch
     from cnncost.sources.resolve import resolve
 
-    resolved = resolve(model, inputs, model_args)
+    resolved = resolve(model, inputs, model_args, parse(autocast))
     given = resolved.inputs if batch is None else with_batch(resolved.inputs, batch)
     if dtype is not None:
         import torch
@@ -147,11 +158,11 @@ def _built(
     return resolved, given
 
 
-def _report(name: str, resolved: Any, inputs: Any, step: Step | None) -> Report:
+def _report(resolved: Any, inputs: Any, step: Step | None) -> Report:
     from cnncost.analysis import analyze
 
     how = {} if step is None else {"training": True, **step._asdict()}
-    return analyze(resolved, inputs, name=name, **how)
+    return analyze(resolved, inputs, **how)
 
 
 def _tables(report: Report, step: Step | None, block: int) -> MemoryTables:

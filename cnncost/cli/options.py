@@ -33,6 +33,10 @@ trace_option = click.option(
     "--trace", type=click.Choice(["auto", "static", "real"]), default="auto", show_default=True,
     help="Run forward without data; on values, for models that read what they compute; or on values where needed.",
 )  # fmt: skip
+autocast_option = click.option(
+    "--autocast", metavar="DTYPE",
+    help="Run forward and loss under torch.autocast: bf16, fp16, or by CUDA's lists of ops cuda:bf16, cuda:fp16.",
+)  # fmt: skip
 strict_option = click.option("--strict", is_flag=True, help="Fail if an op has no rule.")
 
 

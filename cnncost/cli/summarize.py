@@ -8,6 +8,7 @@ import click
 
 from cnncost.cli import terminal
 from cnncost.cli.options import (
+    autocast_option,
     input_option,
     model_args_option,
     model_argument,
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
 @model_args_option
 @strict_option
 @trace_option
+@autocast_option
 @click.option(
     "--by", type=click.Choice(["module", "layer", "op"]),
     help="A row a module (a tree), a layer (a module call), or an op.",
@@ -53,7 +55,8 @@ if TYPE_CHECKING:
 @click.option("--explain", "path", metavar="PATH", help="Tell how the numbers of one module come about.")
 def command(
     model: str, inputs: tuple[str, ...], model_args: tuple[str, ...], strict: bool, trace: Trace,
-    by: By | None, depth: int | None, wanted: Format | None, output: str | None, columns: str | None, path: str | None,
+    autocast: str | None, by: By | None, depth: int | None, wanted: Format | None, output: str | None,
+    columns: str | None, path: str | None,
 ) -> None:  # fmt: skip
     """Parameters, MACs and FLOPs of MODEL, exact, by modules, layers or ops.
 
@@ -67,7 +70,7 @@ def command(
 
         check(output)  # before the work, not after it
     further = _further(columns)
-    report = _report(model, inputs, model_args, strict, trace)
+    report = _report(model, inputs, model_args, strict, trace, autocast)
     if "rf" in further:
         report = report.with_receptive_fields()
     if "memory" in further:
@@ -113,17 +116,20 @@ def _check_view(form: Format, by: By | None, depth: int | None, path: str | None
 
 
 def _report(
-    model: str, inputs: tuple[str, ...], model_args: tuple[str, ...], strict: bool, trace: Trace
+    model: str, inputs: tuple[str, ...], model_args: tuple[str, ...], strict: bool, trace: Trace, autocast: str | None
 ) -> Report:  # fmt: skip
     from cnncost.sources.saved import is_saved, load
 
     if is_saved(model):
-        if inputs or model_args or strict:
-            raise click.UsageError(f"{model} is a saved report; --input, --model-args and --strict are for models")
+        if inputs or model_args or strict or autocast:
+            raise click.UsageError(
+                f"{model} is a saved report; --input, --model-args, --strict and --autocast are for models"
+            )
         return load(model)
     from cnncost.analysis import analyze
 
-    return analyze(model, parsed_inputs(inputs), model_args=parsed_model_args(model_args), strict=strict, trace=trace)
+    arguments = parsed_model_args(model_args)
+    return analyze(model, parsed_inputs(inputs), model_args=arguments, strict=strict, trace=trace, autocast=autocast)
 
 
 def _rendered(report: Report, form: Format, by: By | None, depth: int | None) -> str:

@@ -5,7 +5,9 @@ from __future__ import annotations
 from math import prod
 
 from cnncost.graph import OpSpec
+from cnncost.ops.pointwise import FLOPS
 from cnncost.ops.pool import covered
+from cnncost.ops.recurrent import GATES
 from cnncost.ops.registry import Cost, Term, cost, flops, macs, rule
 
 
@@ -48,6 +50,26 @@ def attention_backward(spec: OpSpec) -> Cost:
         flops("row sums", 2, "B'", spec["value_batch"], "L", spec["queries"], "V", spec["value_width"]),
         flops("scale", 1, "Q+K", spec["scaled"]),
     )
+
+
+@rule("recurrent_backward")
+def recurrent_backward(spec: OpSpec) -> Cost:
+    """MACs = 2·T·G·H·(I + R), those of forward for the inputs and once more for the weights.
+
+    Attributes: those of recurrent, of one LSTM layer. A unit of the hidden state costs, beside: ∂h 1 with what the next
+    step hands back; tanh(c) again; ∂c 5 = carried + ∂h·o·(1 − tanh²c); ∂o, ∂i, ∂f and ∂g 4 each, as
+    ∂i = ∂c·g·i·(1 − i); ∂c·f 1 for the step before. The bias's gradient sums ∂ of T·G·H gates.
+    Ref: Hochreiter & Schmidhuber 1997, appendix; Gers et al. 2000.
+    """
+    tokens, hidden = spec["tokens"], spec["hidden"]
+    gates: tuple[str | int, ...] = ("T", tokens, "G", GATES["lstm"], "H", hidden)
+    terms: list[Term] = [
+        macs("2", 2, *gates, "I+R", spec["input"] + spec["recurrent"], what="gradients of inputs and weights"),
+        flops("gates", 1 + FLOPS["tanh"] + 5 + 4 * 4 + 1, "T", tokens, "H", hidden),
+    ]
+    if spec["bias"]:
+        terms.append(flops("gradient of the biases", 1, *gates))
+    return cost(spec, *terms)
 
 
 @rule("norm_backward")

@@ -30,6 +30,16 @@ class Resolved:
     train: bool | None = None
     with_weights: Callable[[], Any] | None = None
     """Builds the model again, with weights, if `model` has none."""
+    autocast: Any = None
+    """As `record` takes it."""
+
+    @property
+    def title(self) -> str:
+        """How a report calls it: by its name, and the autocast that was asked for."""
+        from cnncost.frontends.torch.autocast import parse
+
+        wanted = parse(self.autocast)
+        return self.name if wanted is None else f"{self.name} under autocast {wanted}"
 
     def record(self, trace: Trace = "static") -> Graph:
         """The Graph of one run: on tensors without data, on values, or on values where that can't be done without.
@@ -54,7 +64,7 @@ class Resolved:
                 if trace == "real":
                     return self._on_values()
                 try:
-                    return record(self.model, self.inputs, train=train, **how)
+                    return record(self.model, self.inputs, train=train, autocast=self.autocast, **how)
                 except (DataDependentError, NoShapeError):
                     if trace == "static":
                         raise
@@ -66,8 +76,9 @@ class Resolved:
     def _on_values(self) -> Graph:
         from cnncost.frontends.torch.real import record_real
 
+        how = {"train": self.train, "autocast": self.autocast}
         if self.with_weights is None:
-            return record_real(self.model, self.inputs, train=self.train)
+            return record_real(self.model, self.inputs, **how)
         need = sum(parameter.numel() * parameter.element_size() for parameter in self.model.parameters())
         has = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
         if need > _PART_OF_MEMORY * has:
@@ -75,10 +86,10 @@ class Resolved:
                 f"a run on values needs the weights, {units.data(need)}, and this machine has {units.data(has)} of "
                 "memory; give a smaller model with --model-args, or rewrite what reads values"
             )
-        return record_real(self.with_weights(), self.inputs, train=self.train)
+        return record_real(self.with_weights(), self.inputs, **how)
 
 
-def resolve(model: Any, inputs: Any, model_args: dict[str, Any] | None) -> Resolved:
+def resolve(model: Any, inputs: Any, model_args: dict[str, Any] | None, autocast: Any = None) -> Resolved:
     """Build a model from its specification, without weights, or take it as it is.
 
     Raises:
@@ -86,13 +97,13 @@ def resolve(model: Any, inputs: Any, model_args: dict[str, Any] | None) -> Resol
         InputError: no inputs where the source knows none.
     """
     if isinstance(model, Resolved):  # built already, to be run on other inputs
-        return model if inputs is None else replace(model, inputs=inputs)
+        return replace(model, inputs=model.inputs if inputs is None else inputs, autocast=autocast or model.autocast)
     if not isinstance(model, str):
         if model_args:
             raise InputError(
                 "model_args: expected a specification such as 'net.py:Net' to build, got a model that is built"
             )
-        return Resolved(type(model).__name__, model, inputs)
+        return Resolved(type(model).__name__, model, inputs, autocast=autocast)
     loaded = _loader(model)(model)
     built = loaded.build(model_args or {})
     given = inputs if inputs is not None else loaded.inputs_for(built)
@@ -100,7 +111,7 @@ def resolve(model: Any, inputs: Any, model_args: dict[str, Any] | None) -> Resol
         raise InputError(f"{model}: no input given, and the source knows none; give one, for example 1x3x224x224")
     # Nothing differs in the counts, and batch norm in train mode refuses one value per channel.
     again = partial(loaded.build, model_args or {}, weights=True)
-    return Resolved(model, built, given, loaded.folder, train=False, with_weights=again)
+    return Resolved(model, built, given, loaded.folder, False, again, autocast)
 
 
 _LIBRARIES = {"timm:": "timm", "torchvision:": "torchvision", "hf:": "transformers"}

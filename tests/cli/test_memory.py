@@ -114,6 +114,18 @@ def test_another_dtype_halves_it(capsysbinary):
     assert peaks[0] == 2 * peaks[1]
 
 
+def test_autocast_is_told_and_taken(capsysbinary):
+    _, plain, _ = run(capsysbinary, "lenet5", "--format", "json")
+    _, mixed, _ = run(capsysbinary, "lenet5", "--autocast", "cuda:bf16", "--format", "json")
+    told = [json.loads(text) for text in (plain, mixed)]
+    assert [each["model"] for each in told] == ["lenet5", "lenet5 under autocast cuda:bfloat16"]
+    peaks = [{name: part["peak"] for name, part in each["runs"].items()} for each in told]
+    assert peaks[0] != peaks[1]
+    _, out, _ = run(capsysbinary, "lenet5", "--autocast", "fp16", "--device-memory", "1MiB", "--max-batch")
+    assert "lenet5 under autocast cpu:float16" in out
+    assert out.count("largest batch") == 2
+
+
 def test_a_picture(capsysbinary, tmp_path):
     target = tmp_path / "net.png"
     code, _, err = run(capsysbinary, "lenet5", "--picture", str(target))
@@ -129,6 +141,7 @@ def test_a_picture(capsysbinary, tmp_path):
         (["lenet5", "--device-memory", "much"], "'much' is no size; expected for example 2GiB"),
         (["lenet5", "--optimizer", "lbfgs"], "LBFGS evaluates the model by a closure"),
         (["lenet5", "--dtype", "int8"], "expected a floating-point dtype"),
+        (["lenet5", "--autocast", "fp8"], "expected bf16 or fp16, on the CPU or as cuda:bf16, cuda:fp16"),
         (["lenet5", "-o", "x.html"], "expected a name that ends in .md, .csv, .json or .txt"),
         (["lenet5", "-o", "nowhere/x.md"], "nowhere"),
         (["lenet5", "--picture", "x.gif"], "expected a name that ends in .png"),

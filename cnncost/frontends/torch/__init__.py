@@ -6,6 +6,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from threading import RLock
 from typing import Any, NamedTuple
 
@@ -13,6 +15,7 @@ import torch
 from torch import nn
 
 from cnncost.errors import ForwardError, InputError
+from cnncost.frontends.torch import autocast as autocasts
 from cnncost.frontends.torch import kept, memo
 from cnncost.frontends.torch.compiler import CompilerWantedError, import_compiler, no_compiler_import
 from cnncost.frontends.torch.diagnose import explain_failure
@@ -36,6 +39,7 @@ def record(
     grad: bool = False,
     train: bool | None = None,
     training: Training | None = None,
+    autocast: Any = None,
     use_memo: bool = True,
 ) -> Graph:
     """Run a model once on tensors without data, and record what it does.
@@ -48,16 +52,19 @@ def record(
         train: run as in train mode (True) or eval mode (False), whatever the modules' own mode is, which
             stays; None: as they are.
         training: record a training step: forward with autograd on, loss, backward, and the optimizer's step.
+        autocast: run forward and loss under `torch.autocast`: "bf16", "fp16", a dtype, or with the device whose lists
+            of ops hold, "cuda:bf16". None: as the code around and forward itself have it.
         use_memo: look ops up in the process-wide memo.
 
     Raises:
-        InputError: not a module, lazy parameters, a cyclic module tree, inputs that can't be read.
+        InputError: not a module, lazy parameters, a cyclic module tree, inputs or an autocast that can't be read.
         ForwardError: forward raised; the message names the module.
         DataDependentError: forward reads values that don't exist.
     """
     model = unwrapped(model)
-    with _ONE_AT_A_TIME, no_collection(), torch.inference_mode(False):
-        how = _How(grad or training is not None, train, use_memo, training)
+    wanted = autocasts.parse(autocast) or autocasts.in_force()
+    with _ONE_AT_A_TIME, no_collection(), torch.inference_mode(False), autocasts.switched_off():
+        how = _How(grad or training is not None, train, use_memo, training, wanted, wanted is not None)
         try:
             return verify(_record_again(model, inputs, how))
         except LazyParameterError:
@@ -66,7 +73,8 @@ def record(
         except ForwardError as error:
             if how.grad or "does not require grad" not in str(error):
                 raise
-        return record(model, inputs, grad=True, train=train, use_memo=use_memo)  # forward differentiates
+        # forward differentiates
+        return record(model, inputs, grad=True, train=train, autocast=wanted, use_memo=use_memo)
 
 
 _ONE_AT_A_TIME = RLock()
@@ -78,6 +86,9 @@ class _How(NamedTuple):
     train: bool | None
     use_memo: bool
     training: Training | None = None
+    autocast: autocasts.Autocast | None = None
+    casts: bool = False
+    """Autocast is on, now or later."""
     shared: bool = True
     """One table without hooks serves all modules."""
 
@@ -91,11 +102,13 @@ def _record_again(model: nn.Module, inputs: Any, how: _How) -> Graph:
         return _record_again(model, inputs, how)
     except HookWantedError:
         return _record_again(model, inputs, how._replace(shared=False))
+    except autocasts.AutocastWantedError:
+        return _record_again(model, inputs, how._replace(casts=True))
 
 
 def _record(model: nn.Module, inputs: Inputs, how: _How) -> Graph:
     """Record on a skeleton that was kept, or else on a new one."""
-    reusable = how.shared and not how.grad
+    reusable = how.shared and not how.grad and not how.casts
     known = kept.take(model, how.train) if reusable else None
     if known is not None:
         graph = _run(known.model, known.open(how.use_memo), inputs, how, None)
@@ -108,7 +121,8 @@ def _record(model: nn.Module, inputs: Inputs, how: _How) -> Graph:
             for original, (_, copy) in zip(modules, tree, strict=True):
                 if copy is not original:  # scripted modules run as they are
                     copy.training = how.train
-        tracker = Tracker(Recorder(how.use_memo, skeleton, data=skeleton.data.copy()))
+        casting = autocasts.Casting(keeps=how.grad) if how.casts else None
+        tracker = Tracker(Recorder(how.use_memo, skeleton, data=skeleton.data.copy(), casting=casting))
         tracker.enter(tree)
         known = kept.prepare(modules, how.train, skeleton, tracker) if reusable else None
         step = Step(how.training, tree[0][1], skeleton, tracker) if how.training is not None else None
@@ -117,6 +131,22 @@ def _record(model: nn.Module, inputs: Inputs, how: _How) -> Graph:
     if known is not None:
         kept.put(model, how.train, known)
     return graph
+
+
+@contextmanager
+def _surroundings(how: _How, casting: autocasts.Casting | None) -> Iterator[None]:
+    """Torch as a recording needs it."""
+    named = how.autocast.device if how.autocast is not None else "cpu"
+    with (
+        quiet_torch(how.grad, whole=casting is None),
+        no_compiler_import(),
+        autocasts.watched(named, casting is not None),
+    ):
+        if casting is None:
+            yield
+            return
+        with casting.installed():
+            yield
 
 
 def _run(model: nn.Module, tracker: Tracker, inputs: Inputs, how: _How, step: Step | None) -> Graph:
@@ -130,10 +160,13 @@ def _run(model: nn.Module, tracker: Tracker, inputs: Inputs, how: _How, step: St
     )
     with same_random_state():
         try:
-            with quiet_torch(how.grad), no_compiler_import(), tracker.tracking(), recorder:
-                result = model(*inputs.args, **inputs.kwargs)
-                outputs = tracker.values(result)
-                loss = step.run(result) if step is not None else None
+            with _surroundings(how, recorder.casting), tracker.tracking(), recorder:
+                with autocasts.switched_on(how.autocast):
+                    result = model(*inputs.args, **inputs.kwargs)
+                    outputs = tracker.values(result)
+                    loss = step.loss(result) if step is not None else None
+                if step is not None and loss is not None:
+                    step.run(loss)
         except (Exception, SystemExit) as error:
             if isinstance(error, InputError):
                 raise

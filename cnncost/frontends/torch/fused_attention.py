@@ -12,6 +12,8 @@ from typing import Any
 
 import torch
 
+from cnncost.frontends.torch.autocast import lowered
+
 
 def fused(original: Callable[..., torch.Tensor], thread: int) -> Callable[..., torch.Tensor]:
     """What takes the place of `F.scaled_dot_product_attention` in a thread, where the fused kernel would run."""
@@ -26,6 +28,8 @@ def fused(original: Callable[..., torch.Tensor], thread: int) -> Callable[..., t
         scale: float | None = None,
         enable_gqa: bool = False,
     ) -> torch.Tensor:
+        if get_ident() == thread:
+            query, key, value, attn_mask = lowered(query, key, value, attn_mask)
         if get_ident() != thread or enable_gqa or dropout_p or not _fits(query, key, value, attn_mask, is_causal):
             return original(query, key, value, attn_mask, dropout_p, is_causal, scale=scale, enable_gqa=enable_gqa)
         mask = attn_mask

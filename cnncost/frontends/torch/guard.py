@@ -46,8 +46,13 @@ def _restore_default_device(device: torch.device | None) -> None:
 
 
 @contextmanager
-def quiet_torch(grad: bool) -> Iterator[None]:
-    """Grad mode as asked for; compiled functions run as the Python that they were compiled from."""
+def quiet_torch(grad: bool, whole: bool = True) -> Iterator[None]:
+    """Grad mode as asked for; compiled functions run as the Python that they were compiled from.
+
+    Args:
+        grad: autograd is on.
+        whole: without autograd, composite ops arrive whole; else as their parts.
+    """
     dtype = torch.get_default_dtype()
     with ExitStack() as stack:
         stack.callback(torch.set_default_dtype, dtype)
@@ -61,10 +66,8 @@ def quiet_torch(grad: bool) -> Iterator[None]:
         if torch.is_anomaly_enabled():  # its checks read every gradient
             stack.enter_context(torch.autograd.set_detect_anomaly(False))
         stack.enter_context(torch.set_grad_enabled(grad))
-        # Autocast knows no tensors without data: it would cast the few that have some, and not their partners.
-        stack.enter_context(torch._C._DisableAutocast())
         stack.enter_context(any_device())
-        if not grad:
+        if whole and not grad:
             # Below autograd composite ops arrive whole, and nothing is spent on autograd's own bookkeeping.
             stack.enter_context(torch._C._AutoDispatchBelowAutograd())
         yield

@@ -17,6 +17,7 @@ from torch.nn import functional
 
 from cnncost.errors import InputError
 from cnncost.frontends.torch.fused_attention import fused
+from cnncost.frontends.torch.fused_lstm import fused_lstm
 from cnncost.frontends.torch.packed import packed_tensors
 from cnncost.frontends.torch.recorder import Recorder
 from cnncost.frontends.torch.skeleton import LAZY
@@ -96,13 +97,14 @@ class Tracker:
         call, tensor, as_tensor = nn.Module._call_impl, torch.tensor, torch.as_tensor
         nn.Module._call_impl = self._wrapped(call)  # type: ignore[method-assign]  # put back below
         torch.tensor, torch.as_tensor = self._literal(tensor), self._literal(as_tensor)
-        attention = functional.scaled_dot_product_attention
-        if self.trail is not None:  # a training step, whose memory hangs on it
+        attention, lstm = functional.scaled_dot_product_attention, torch._VF.lstm
+        if self.trail is not None or self.recorder.casting is not None:  # seen by their parts, and memory hangs on it
             functional.scaled_dot_product_attention = fused(attention, self._thread)
+            torch._VF.lstm = fused_lstm(lstm, self._thread)
         try:
             yield
         finally:
-            functional.scaled_dot_product_attention = attention
+            functional.scaled_dot_product_attention, torch._VF.lstm = attention, lstm
             nn.Module._call_impl = call  # type: ignore[method-assign]  # as it was
             torch.tensor, torch.as_tensor = tensor, as_tensor
 

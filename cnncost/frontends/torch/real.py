@@ -16,6 +16,7 @@ from torch.utils._python_dispatch import is_traceable_wrapper_subclass
 
 from cnncost.errors import InputError
 from cnncost.frontends.torch import memo as memos
+from cnncost.frontends.torch.autocast import parse, switched_on
 from cnncost.frontends.torch.compiler import CompilerWantedError, import_compiler, no_compiler_import
 from cnncost.frontends.torch.diagnose import explain_failure
 from cnncost.frontends.torch.guard import quiet_torch, same_random_state
@@ -45,7 +46,7 @@ class RealRecorder(Recorder):
     """Records ops that are run on values. `run_of` tells at the end what hangs on them."""
 
     def __init__(self) -> None:
-        super().__init__(use_memo=False)
+        super().__init__(use_memo=False)  # torch's own autocast casts tensors with data
         self._varies: set[int] = set()
         self._sized: set[int] = set()
         self._marked: list[int] = []
@@ -113,7 +114,7 @@ class RealRecorder(Recorder):
         return any(values[o].shape and values[o].shape[0] in extents for o in outputs)
 
 
-def record_real(model: nn.Module, inputs: Any, *, train: bool | None = None) -> Graph:
+def record_real(model: nn.Module, inputs: Any, *, train: bool | None = None, autocast: Any = None) -> Graph:
     """Run a copy of a model for real, and record what it does.
 
     Args:
@@ -121,9 +122,10 @@ def record_real(model: nn.Module, inputs: Any, *, train: bool | None = None) -> 
         inputs: as `record` takes them. Tensors with values are used as they are; where only shapes are given,
             values are drawn.
         train: as of `record`.
+        autocast: as of `record`, on the device that the model is on.
 
     Raises:
-        InputError: no module, no weights, or inputs that can't be read.
+        InputError: no module, no weights, inputs or an autocast that can't be read, or one of another device.
         ForwardError: forward raised; the message names the module.
     """
     from cnncost.frontends.torch import _ONE_AT_A_TIME
@@ -131,12 +133,20 @@ def record_real(model: nn.Module, inputs: Any, *, train: bool | None = None) -> 
     model = unwrapped(model)
     if any(tensor.is_meta for tensor in model.parameters()):
         raise InputError("a run on values needs weights, and the model's are on meta; give a model that has them")
+    wanted = parse(autocast)
+    device = next((p.device.type for p in model.parameters()), "cpu")
+    if wanted is not None and wanted.device != device:
+        raise InputError(
+            f"a run on values is on the model's device, {device}, and so is its autocast; expected autocast="
+            f"'{device}:…' or none, got {wanted}"
+        )
     with _ONE_AT_A_TIME, no_collection(), torch.inference_mode(False), same_random_state():
         while True:
             arguments = prepare(inputs, model)
             real, said = with_values(arguments, model)  # anew each time: forward may have written to the others
             try:
-                return _recorded(_copy(model, train), real, said)
+                with switched_on(wanted):
+                    return _recorded(_copy(model, train), real, said)
             except CompilerWantedError as wanted:
                 import_compiler(wanted.part)
 

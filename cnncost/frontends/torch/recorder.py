@@ -18,6 +18,7 @@ import torch
 from torch.utils._python_dispatch import TorchDispatchMode, is_traceable_wrapper_subclass
 
 from cnncost.frontends.torch import memo as memos
+from cnncost.frontends.torch.autocast import Casting
 from cnncost.frontends.torch.director import Director
 from cnncost.frontends.torch.higher_order import is_higher_order
 from cnncost.frontends.torch.higher_order import run as run_higher_order
@@ -57,6 +58,7 @@ class Recorder(TorchDispatchMode):
         skeleton: Skeleton | None = None,
         ledger: Ledger | None = None,
         data: dict[int, torch.Tensor] | None = None,
+        casting: Casting | None = None,
     ) -> None:
         super().__init__()  # type: ignore[no-untyped-call]  # torch's class has no types
         self.skeleton = skeleton
@@ -71,6 +73,8 @@ class Recorder(TorchDispatchMode):
         self._memo = memos.current() if use_memo else {}
         self._use_memo = use_memo
         self._runner = Runner()
+        self.casting = casting
+        """What autocast does, where the recording is made with it."""
         self._noisy = False
 
     supports_higher_order_operators = True
@@ -81,6 +85,8 @@ class Recorder(TorchDispatchMode):
         return False
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        if self.casting is not None:
+            self.casting.look()
         found: Found = []
         key: list[Any] = [id(func)]  # its own hash is Python code; the entry keeps it alive
         self._scan(args, key, found)

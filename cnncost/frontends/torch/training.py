@@ -82,19 +82,23 @@ class Step:
                 )
         return leaves
 
-    def run(self, result: Any) -> torch.Tensor:
-        """Loss, backward and optimizer step. Returns the loss, which a training loop holds on to as well.
+    def loss(self, result: Any) -> torch.Tensor:
+        """The loss, which a training loop holds on to.
 
         Raises:
             InputError: nothing in the output requires a gradient, or the loss is no number.
         """
-        recorder = self._tracker.recorder
         loss = loss_of(self._training.loss, result)
         if not loss.requires_grad:
             raise InputError(
                 "training: the loss does not depend on any parameter that requires a gradient; expected a model with "
                 f"trainable parameters ({len(self._parameters)} found) and an output that is differentiable"
             )
+        return loss
+
+    def run(self, loss: torch.Tensor) -> None:
+        """Backward and optimizer step, outside of autocast as torch wants it."""
+        recorder = self._tracker.recorder
         owners = self._owners()
         recorder.phase, recorder.director = "backward", _Backward(self._tracker, owners)
         loss.backward()
@@ -102,7 +106,6 @@ class Step:
         if self._training.optimizer is not None:
             self._update(owners)
         recorder.director = None
-        return loss
 
     def _book_gradients(self, owners: dict[int, int]) -> None:
         ledger = self._tracker.recorder.ledger

@@ -159,6 +159,18 @@ def encoder_layer(call: OpCall) -> Lowered:
     return "encoder_layer", attrs
 
 
+@lowers("mkldnn_rnn_layer", "mkldnn_rnn_layer_backward")
+def recurrent_layer(call: OpCall) -> Lowered:
+    """One layer and direction of an LSTM. input: T,N,I."""
+    steps, batch, width = call["input"].shape
+    attrs: Attrs = {
+        "cell": "lstm", "tokens": steps * batch, "layers": 1, "directions": 1, "input": width,
+        "hidden": call["hidden_size"], "recurrent": call["hidden_size"], "bias": bool(call["has_biases"]),
+        "steps_axis": None,
+    }  # fmt: skip
+    return "recurrent_backward" if call.name.endswith("backward") else "recurrent", attrs
+
+
 @lowers("lstm", "gru", "rnn_tanh", "rnn_relu")
 def recurrent(call: OpCall) -> Lowered:
     """input or (data, batch_sizes) of a packed sequence; the weights of each layer and direction in a row."""

@@ -6,7 +6,7 @@ rule answers only for the plain case. For everything else it returns None, and t
 the shape or the error.
 """
 
-from cnncost.frontends.torch.shapes import layers, simple
+from cnncost.frontends.torch.shapes import layers, onednn, simple
 from cnncost.frontends.torch.shapes.registry import output_types, rule_names
 
-__all__ = ["layers", "output_types", "rule_names", "simple"]
+__all__ = ["layers", "onednn", "output_types", "rule_names", "simple"]

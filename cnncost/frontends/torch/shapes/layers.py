@@ -100,12 +100,29 @@ def _group_norm(a: dict[str, Any]) -> list[Output] | None:
     groups = a["num_groups"] if whole else a["group"]
     affine = [a[n] for n in ("weight", "bias") if a[n] is not None]
     last = channels_last(x)
-    if x.dim() < 2 or x.shape[1] % groups or any(t.shape != x.shape[1:2] or t.dtype != x.dtype for t in affine):
+    dtypes = {t.dtype for t in affine}
+    mixed = x.dtype.itemsize == 2 and dtypes == {torch.float32}  # the one mixture: statistics are as the weights
+    if x.dim() < 2 or x.shape[1] % groups or any(t.shape != x.shape[1:2] for t in affine):
         return None
-    if not (x.is_contiguous() or last) or not x.is_floating_point() or x.dtype.itemsize < 4:
+    if not (x.is_contiguous() or last) or not x.is_floating_point():
         return None
-    y, saved = ordered(tuple(x.shape), x.dtype, last), packed((x.shape[0], groups), x.dtype)
+    if not mixed and (x.dtype.itemsize < 4 or not dtypes <= {x.dtype}):
+        return None
+    y = ordered(tuple(x.shape), x.dtype, last)
+    saved = packed((x.shape[0], groups), torch.float32 if mixed else x.dtype)
     return [y] if whole else [y, saved, saved]
+
+
+@shapes("native_group_norm_backward")
+def _group_norm_backward(a: dict[str, Any]) -> list[Output] | None:
+    """Where halves meet float32 weights; torch's own rule answers for the rest."""
+    x, weight = a["input"], a["weight"]
+    if weight is None or not all(a["output_mask"]) or not ready(a["grad_out"], x):
+        return None
+    if x.dtype.itemsize != 2 or weight.dtype != torch.float32:
+        return None
+    gradient = packed(tuple(weight.shape), weight.dtype)
+    return [packed(tuple(x.shape), x.dtype), gradient, gradient]
 
 
 @shapes("linear")

@@ -1,0 +1,348 @@
+"""Autocast, for tensors without data.
+
+Torch's own casts what is on its device, and passes tensors on `meta` by. While a recording wants it, each op that has
+a kernel for autocast goes through one of ours, at a dispatch key of a device that nothing is built for any more: above
+autograd as torch's own, so that what is saved for backward is saved as it was cast. Which ops have one is asked of
+the dispatcher; what each does says ATen's autocast_mode.h and autocast_mode.cpp (torch's "Autocast Op Reference").
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import cache, partial
+from threading import get_ident
+from typing import Any, NamedTuple, TypeAlias
+from weakref import ref
+
+import torch
+
+from cnncost.errors import InputError
+
+Args: TypeAlias = tuple[Any, ...]
+Kwargs: TypeAlias = dict[str, Any]
+Policy: TypeAlias = "Callable[[Casting, Any, Args, Kwargs], Any]"
+
+_DEVICES = tuple([device for device in torch._C._autocast_supported_devices() if device != "ipu"])
+_KEY = torch._C.DispatchKey.AutocastIPU  # type: ignore[attr-defined]  # missing from torch's stubs
+_KEYS = torch._C.DispatchKeySet(_KEY)
+_BELOW = torch._C._dispatch_keyset_full_after(_KEY)
+_DTYPES = {
+    "bf16": torch.bfloat16, "bfloat16": torch.bfloat16,
+    "fp16": torch.float16, "float16": torch.float16, "half": torch.float16,
+}  # fmt: skip
+_DEFAULTS = {"cpu": torch.bfloat16, "cuda": torch.float16}
+
+
+class AutocastWantedError(BaseException):
+    """Forward turns autocast on: the recording is made anew. Not an Exception: no `except` of a model's may stop it."""
+
+
+class Autocast(NamedTuple):
+    """A device, whose lists of ops say what is cast, and the lower dtype."""
+
+    device: str
+    dtype: torch.dtype
+
+    def __str__(self) -> str:
+        return f"{self.device}:{str(self.dtype).removeprefix('torch.')}"
+
+
+def parse(value: Any) -> Autocast | None:
+    """What `autocast=` says: a dtype (on the CPU), `"bf16"`, `"fp16"`, `"cuda:bf16"`, a device alone, or None.
+
+    Raises:
+        InputError: no such device or dtype.
+    """
+    if value is None or isinstance(value, Autocast):
+        return value
+    device, _, name = str(value).removeprefix("torch.").rpartition(":")
+    if not device and name in _DEFAULTS:
+        return Autocast(name, _DEFAULTS[name])
+    if name in _DTYPES and (device or "cpu") in _DEFAULTS:
+        return Autocast(device or "cpu", _DTYPES[name])
+    raise InputError(f"autocast: {value!r} is not known; expected bf16 or fp16, on the CPU or as cuda:bf16, cuda:fp16")
+
+
+def in_force() -> Autocast | None:
+    """The autocast that the code around has turned on."""
+    device = _enabled()
+    return Autocast(device, torch.get_autocast_dtype(device)) if device is not None else None
+
+
+def _enabled() -> str | None:
+    """The device that autocast is on for. Not asked of torch, which would count ours."""
+    return next((device for device in _DEVICES if torch.is_autocast_enabled(device)), None)
+
+
+class Casting:
+    """What autocast does in one recording.
+
+    Args:
+        keeps: casts of weights are kept until autocast is left, as they are but for `torch.inference_mode`.
+    """
+
+    def __init__(self, keeps: bool) -> None:
+        self._keeps = keeps
+        self._casts: dict[int, tuple[ref[torch.Tensor], torch.Tensor]] = {}
+        self._depth = _depth()
+
+    @contextmanager
+    def installed(self) -> Iterator[None]:
+        """Ops of this thread are cast while it lasts, where autocast is on."""
+        _registered()
+        _running.append(self)
+        excluded = torch._C._dispatch_tls_is_dispatch_key_excluded(_KEY)
+        try:
+            with torch._C._IncludeDispatchKeyGuard(_KEY):
+                torch._C._dispatch_tls_set_dispatch_key_excluded(_KEY, False)
+                yield
+        finally:
+            torch._C._dispatch_tls_set_dispatch_key_excluded(_KEY, excluded)
+            _running.pop()
+
+    def device(self) -> str:
+        """Whose lists hold: the CPU's or, for all other devices, CUDA's."""
+        return "cpu" if _enabled() == "cpu" else "cuda"
+
+    def lower(self) -> torch.dtype:
+        """The dtype that ops on matrices run in."""
+        return torch.get_autocast_dtype(_enabled() or "cpu")
+
+    def look(self) -> None:
+        """Let go of the casts when autocast has been left."""
+        if self._casts and _depth() == self._depth:
+            self._casts.clear()
+
+    def cast(self, value: Any, dtype: torch.dtype) -> Any:
+        """An argument of an op, with tensors in `dtype`."""
+        if isinstance(value, (list, tuple)):
+            return type(value)([self.cast(item, dtype) for item in value])
+        if not _eligible(value) or value.dtype is dtype:
+            return value
+        weight = value.dtype is torch.float32 and value.requires_grad and value.is_leaf and not value._is_view()
+        kept = self._keeps and weight and dtype is self.lower() and torch.is_autocast_cache_enabled()
+        if not kept:
+            return value.to(dtype)
+        known = self._casts.get(id(value))
+        if known is None or known[0]() is not value:
+            with torch.enable_grad():  # it may be met first where nothing is to be differentiated
+                known = self._casts[id(value)] = (ref(value), value.to(dtype))
+        return known[1]
+
+
+def _depth() -> int:
+    """How many autocast regions the code is in."""
+    torch.autocast_increment_nesting()
+    return torch.autocast_decrement_nesting()
+
+
+def _eligible(value: Any) -> bool:
+    return isinstance(value, torch.Tensor) and value.is_floating_point() and value.dtype is not torch.float64
+
+
+# ---- what is done with an op's arguments
+
+
+def _in(dtype: torch.dtype | None, casting: Casting, op: Any, args: Args, kwargs: Kwargs) -> Any:
+    """Run in one dtype; None: in the lower one."""
+    dtype = dtype or casting.lower()
+    return op(*casting.cast(args, dtype), **{name: casting.cast(value, dtype) for name, value in kwargs.items()})
+
+
+def _in_widest(casting: Casting, op: Any, args: Args, kwargs: Kwargs) -> Any:
+    """Run in float32 if an argument is, else in the lower dtype."""
+    found = {tensor.dtype for tensor in _tensors((args, kwargs)) if _eligible(tensor)}
+    if strange := found - {torch.float32, casting.lower()}:
+        raise RuntimeError(f"{op} under autocast in {casting.lower()} has an operand of {strange.pop()}: torch refuses")
+    return _in(torch.float32 if torch.float32 in found else None, casting, op, args, kwargs)
+
+
+def _out(casting: Casting, op: Any, args: Args, kwargs: Kwargs) -> Any:  # noqa: ARG001  # a policy
+    """Ask for a result in float32 where the call says no dtype."""
+    place = [argument.name for argument in op._schema.arguments].index("dtype")
+    said = kwargs.get("dtype") if len(args) <= place else args[place]
+    if said is not None or not _eligible(args[0]):
+        return op(*args, **kwargs)
+    if len(args) > place:
+        return op(*args[:place], torch.float32, *args[place + 1 :], **kwargs)
+    return op(*args, **{**kwargs, "dtype": torch.float32})
+
+
+def _norm(casting: Casting, op: Any, args: Args, kwargs: Kwargs) -> Any:  # noqa: ARG001  # a policy
+    """A norm, by the overload that takes the dtype of its result."""
+    bound = {a.name: a.default_value for a in op._schema.arguments if a.has_default_value()}
+    bound.update(zip([a.name for a in op._schema.arguments], args, strict=False), **kwargs)
+    dtype = torch.float32 if _eligible(bound["self"]) else bound["self"].dtype
+    return torch.norm(bound["self"], bound["p"], bound.get("dim"), bound.get("keepdim", False), dtype=dtype)
+
+
+def _banned(casting: Casting, op: Any, args: Args, kwargs: Kwargs) -> Any:  # noqa: ARG001  # a policy
+    raise RuntimeError(
+        "binary_cross_entropy is refused under CUDA's autocast, for it overflows in float16; expected "
+        "binary_cross_entropy_with_logits on what went into the sigmoid"
+    )
+
+
+def _tensors(value: Any) -> Iterator[torch.Tensor]:
+    if isinstance(value, torch.Tensor):
+        yield value
+    elif isinstance(value, (list, tuple)):
+        for item in value:
+            yield from _tensors(item)
+    elif isinstance(value, dict):
+        yield from _tensors(tuple(value.values()))
+
+
+_LOWER: Policy = partial(_in, None)
+_FULL: Policy = partial(_in, torch.float32)
+
+
+def _named(**policies: tuple[Policy, str]) -> dict[str, Policy]:
+    return {name: policy for policy, names in policies.values() for name in names.split()}
+
+
+_MATMULS = (
+    "_convolution.deprecated addbmm addmm baddbmm bmm conv1d conv2d conv3d conv_tbc conv_transpose1d "
+    "conv_transpose2d.input conv_transpose3d.input linalg_vecdot linear matmul mm prelu scaled_dot_product_attention "
+)
+_LISTS = {
+    "cpu": ("AutocastCPU", _named(
+        lower=(_LOWER, _MATMULS + "_addmm_activation _native_multi_head_attention conv1d.padding conv2d.padding "
+            "conv3d.padding mkldnn_rnn_layer"),
+        widest=(_in_widest, "cat index_copy stack"),
+    )),
+    "cuda": ("AutocastCUDA", _named(
+        lower=(_LOWER, _MATMULS + "_convolution _scaled_dot_product_flash_attention _thnn_fused_gru_cell "
+            "_thnn_fused_lstm_cell addmv addr chain_matmul convolution cudnn_convolution cudnn_convolution_transpose "
+            "einsum gru_cell linalg_multi_dot lstm_cell mv rnn_relu_cell rnn_tanh_cell"),
+        widest=(_in_widest,
+            "addcdiv addcmul atan2 bilinear cross dot grid_sampler index_put scatter_add tensordot vdot"),
+        out=(_out, (
+            "cumprod cumsum linalg_matrix_norm linalg_matrix_norm.str_ord linalg_vector_norm log_softmax.int prod "
+            "prod.dim_int softmax.int sum sum.dim_IntList")),
+        norm=(_norm, "norm.Scalar norm.ScalarOpt_dim"),
+        banned=(_banned, "binary_cross_entropy"),
+    )),
+}  # fmt: skip
+"""By device: the dispatch key of torch's own kernels, and the ops that do other than run in float32 with all else."""
+
+
+@cache
+def _policies() -> dict[str, dict[str, Policy]]:
+    """By op, as the dispatcher names it: what each device's autocast does with it."""
+    has: Callable[[str, str], bool] = torch._C._dispatch_has_kernel_for_dispatch_key
+    found: dict[str, dict[str, Policy]] = {}
+    for name in torch._C._dispatch_get_all_op_names():
+        space, _, op = name.partition("::")
+        mine = {d: known.get(op, _FULL) for d, (key, known) in _LISTS.items() if space == "aten" and has(name, key)}
+        if mine:
+            found[op] = mine
+    return found
+
+
+# ---- in place while a recording wants it
+
+_running: list[Casting] = []
+
+
+@cache
+def _registered() -> list[torch.library.Library]:
+    """Our kernels, for good; nothing reaches them but while a Casting is installed."""
+    rest, ops = torch.library.Library("_", "IMPL"), torch.library.Library("aten", "IMPL")
+    rest.fallback(torch.library.fallthrough_kernel, "AutocastIPU")
+    for name, by_device in _policies().items():
+        packet, _, overload = name.partition(".")
+        op = getattr(getattr(torch.ops.aten, packet), overload or "default")
+        ops.impl(op, partial(_kernel, op, by_device), "AutocastIPU", with_keyset=True)
+    return [rest, ops]
+
+
+def _kernel(op: Any, by_device: dict[str, Policy], keys: Any, *args: Any, **kwargs: Any) -> Any:
+    casting = _running[-1]
+    policy = by_device.get(casting.device()) if _enabled() is not None else None
+    if policy is None:
+        return op.redispatch(keys & _BELOW, *args, **kwargs)
+    with torch._C._ExcludeDispatchKeyGuard(_KEYS):  # what was cast is of parts that are not
+        return policy(casting, op, args, kwargs)
+
+
+def casts(op: str) -> bool:
+    """Whether autocast, as it is, does something with an op, named as the dispatcher does."""
+    return bool(_running) and _running[-1].device() in _policies().get(op, {})
+
+
+def lowered(*values: Any) -> tuple[Any, ...]:
+    """Values in the lower dtype where autocast is on; elsewhere as they are."""
+    if not _running or _enabled() is None:
+        return values
+    casting = _running[-1]
+    return tuple([casting.cast(value, casting.lower()) for value in values])
+
+
+@contextmanager
+def switched_off() -> Iterator[None]:
+    """Autocast of the code around is off while this lasts."""
+    enabled = [device for device in _DEVICES if torch.is_autocast_enabled(device)]
+    try:
+        for device in enabled:
+            torch.set_autocast_enabled(device, False)
+        yield
+    finally:
+        for device in enabled:
+            torch.set_autocast_enabled(device, True)
+
+
+@contextmanager
+def switched_on(autocast: Autocast | None) -> Iterator[None]:
+    """A region of autocast, also of a device that this machine has not."""
+    if autocast is None:
+        yield
+        return
+    device, dtype = autocast
+    before = torch.is_autocast_enabled(device), torch.get_autocast_dtype(device)
+    torch.autocast_increment_nesting()
+    torch.set_autocast_enabled(device, True)
+    torch.set_autocast_dtype(device, dtype)
+    try:
+        yield
+    finally:
+        torch.set_autocast_enabled(device, before[0])
+        torch.set_autocast_dtype(device, before[1])
+        if torch.autocast_decrement_nesting() == 0:
+            torch.clear_autocast_cache()
+
+
+@contextmanager
+def watched(target: str, casts: bool) -> Iterator[None]:
+    """Regions of autocast in a model's code: seen, and let in where torch does not.
+
+    They may name `meta`, which `x.device.type` is here, and a GPU that this machine has not; torch refuses
+    the first and turns the second off with a warning.
+
+    Args:
+        target: the device that `meta` stands for.
+        casts: a Casting is installed; else AutocastWantedError is raised where a region begins.
+    """
+    kind: Any = torch.autocast
+    init, enter, thread = kind.__init__, kind.__enter__, get_ident()
+
+    def made(self: Any, device_type: str, dtype: Any = None, enabled: bool = True, cache_enabled: Any = None) -> None:
+        absent = device_type == "cuda" and not torch.cuda.is_available()
+        if get_ident() != thread or not (absent or device_type == "meta"):
+            init(self, device_type, dtype, enabled, cache_enabled)
+            return
+        device = "cuda" if absent else target
+        init(self, "cpu", dtype or torch.get_autocast_dtype(device), enabled, cache_enabled)
+        self.device = device
+
+    def entered(self: Any) -> Any:
+        if get_ident() == thread and self._enabled and not casts:
+            raise AutocastWantedError
+        return enter(self)
+
+    kind.__init__, kind.__enter__ = made, entered
+    try:
+        yield
+    finally:
+        kind.__init__, kind.__enter__ = init, enter

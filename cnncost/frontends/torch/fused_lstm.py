@@ -1,0 +1,111 @@
+"""An LSTM in a training step: a fused kernel for each layer and direction, as a CPU takes it, and CUDA's like it.
+
+Without data torch would take the unfused reference, an op for each gate of each step, and keep the results of all of
+them for backward; the kernel keeps a workspace. Ref: `mkldnn_rnn` in ATen's native/mkldnn/RNN.cpp.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from threading import get_ident
+from typing import Any, TypeAlias
+
+import torch
+
+from cnncost.frontends.torch.autocast import casts, lowered
+
+Results: TypeAlias = "tuple[torch.Tensor, Any, Any]"
+"""The output of all steps, and for each layer and direction the last hidden state and the last cell."""
+
+LSTM = 2
+"""oneDNN's number for this cell."""
+_FLOATS = frozenset({torch.float32, torch.bfloat16, torch.float16})
+
+
+def fused_lstm(original: Callable[..., Results], thread: int) -> Callable[..., Results]:
+    """What takes the place of `torch._VF.lstm` in a thread, where the fused kernel would run."""
+
+    def lstm(*args: Any) -> Results:
+        if get_ident() != thread or not _fits(*args):
+            return original(*args)
+        if not torch.is_grad_enabled():
+            return _by_layers(_whole(original), *args)
+        x, states, weights, *settings = args
+        if not casts("mkldnn_rnn_layer"):  # on CUDA all is cast at once, on a CPU what each layer needs
+            (x, *states), weights = lowered(x, *states), lowered(*weights)
+        return _by_layers(_kernel, x, states, weights, *settings)
+
+    return lstm
+
+
+def _fits(*args: Any) -> bool:
+    """A batch of sequences on `meta` (T,N,I or N,T,I), not packed, and an LSTM without projections."""
+    if len(args) != 9 or not isinstance(args[0], torch.Tensor):
+        return False
+    x, states, weights, has_biases, layers, _, _, bidirectional, _ = args
+    each = (4 if has_biases else 2) * layers * (2 if bidirectional else 1)
+    return x.is_meta and x.dim() == 3 and x.dtype in _FLOATS and x.numel() > 0 and len(weights) == each and (
+        states[0].shape == states[1].shape
+    )  # fmt: skip
+
+
+Layer: TypeAlias = "Callable[[torch.Tensor, list[torch.Tensor], list[torch.Tensor], bool, int, bool], Results]"
+"""Input T,N,I, states of D,N,H, weights, whether they have biases, directions D, whether it trains."""
+
+
+def _by_layers(
+    run: Layer, x: torch.Tensor, states: list[torch.Tensor], weights: list[torch.Tensor], has_biases: bool, layers: int,
+    dropout: float, train: bool, bidirectional: bool, batch_first: bool,
+) -> Results:  # fmt: skip
+    """Each layer reads the whole output of the one before."""
+    directions = 2 if bidirectional else 1
+    each = (4 if has_biases else 2) * directions
+    x = (x.transpose(0, 1) if batch_first else x).contiguous()
+    states = [state.contiguous() for state in states]
+    last: list[list[torch.Tensor]] = [[], []]
+    for number in range(layers):
+        here = slice(number * directions, (number + 1) * directions)
+        own = weights[number * each : (number + 1) * each]
+        x, *made = run(x, [state[here] for state in states], own, has_biases, directions, train)
+        for all_layers, state in zip(last, made, strict=True):
+            all_layers.extend(state)
+        if dropout and train and number < layers - 1:
+            x = torch.dropout(x, dropout, True)
+    hy, cy = (torch.stack(of_layers) for of_layers in last)
+    return (x.transpose(0, 1) if batch_first else x), hy, cy
+
+
+def _kernel(
+    x: torch.Tensor, states: list[torch.Tensor], weights: list[torch.Tensor], has_biases: bool, directions: int,
+    train: bool,
+) -> Results:  # fmt: skip
+    """A layer as autograd sees it: a kernel for each direction."""
+    kernel: Any = torch.ops.aten.mkldnn_rnn_layer
+    hidden, each = states[0].shape[-1], len(weights) // directions
+    outputs, hy, cy = [], [], []
+    for direction in range(directions):
+        own = weights[direction * each : (direction + 1) * each]
+        if not has_biases:
+            own = [*own, *map(torch.zeros_like, own)]
+        out, h, c, _ = kernel(
+            x, *own, *(state[direction] for state in states), direction == 1, [], LSTM, hidden, 1, has_biases,
+            directions == 2, False, train,
+        )  # fmt: skip
+        outputs.append(out)
+        hy.append(h)
+        cy.append(c)
+    return (outputs[0] if directions == 1 else torch.cat(outputs, -1)), hy, cy
+
+
+def _whole(original: Callable[..., Results]) -> Layer:
+    """A layer as it is recorded without autograd, its weights cast for it alone."""
+
+    def run(
+        x: torch.Tensor, states: list[torch.Tensor], weights: list[torch.Tensor], has_biases: bool, directions: int,
+        train: bool,
+    ) -> Results:  # fmt: skip
+        (x, *states), weights = lowered(x, *states), list(lowered(*weights))
+        with torch._C._AutoDispatchBelowAutograd():
+            return original(x, states, weights, has_biases, 1, 0.0, train, directions == 2, False)
+
+    return run

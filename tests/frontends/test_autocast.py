@@ -1,0 +1,349 @@
+"""Autocast on tensors without data, held against torch's own on real ones, its header, and its allocator."""
+
+import re
+from pathlib import Path
+
+import pytest
+import torch
+from torch import nn
+from torch.nn import functional as F
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils.checkpoint import checkpoint
+
+import cnncost
+from cnncost.errors import ForwardError, InputError
+from cnncost.frontends.torch import Training, autocast, record
+from tests.oracles.allocations import peaks
+
+BF16, FP16 = torch.bfloat16, torch.float16
+VIEWS = set(
+    "detach t view _unsafe_view transpose select slice expand unsqueeze squeeze permute alias as_strided split unbind "
+    "empty empty_like zeros zeros_like after_write".split()
+)
+
+
+class Do(nn.Module):
+    """A forward of its own over some modules."""
+
+    def __init__(self, forward, **modules):
+        super().__init__()
+        self.run = forward
+        for name, module in modules.items():
+            setattr(self, name, module)
+
+    def forward(self, *args):
+        return self.run(self, *args)
+
+
+class Seen(TorchDispatchMode):
+    """What torch runs on real tensors: ops, and the dtypes that go in and come out."""
+
+    def __init__(self):
+        super().__init__()
+        self.ops = []
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        result = func(*args, **(kwargs or {}))
+        name = func._schema.name.removeprefix("aten::")
+        if name not in VIEWS:
+            self.ops.append((name, _dtypes((args, kwargs or {})), _dtypes(result)))
+        return result
+
+
+def _dtypes(value):
+    if isinstance(value, torch.Tensor):
+        return [str(value.dtype).removeprefix("torch.")]
+    items = value.values() if isinstance(value, dict) else value if isinstance(value, (list, tuple)) else ()
+    return [dtype for item in items for dtype in _dtypes(item)]
+
+
+def _recorded(graph):
+    for node in graph.nodes:
+        name = node.name.removeprefix("aten.").partition(".")[0]
+        if name not in VIEWS:
+            yield name, [t.dtype for t in node.spec.inputs], [t.dtype for t in node.spec.outputs]
+
+
+def _convolutions():
+    return nn.Sequential(
+        nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4), nn.PReLU(), nn.ConvTranspose2d(4, 4, 2, groups=2), nn.GroupNorm(2, 4),
+        nn.AdaptiveAvgPool2d(2), nn.Flatten(), nn.Linear(16, 5), nn.LayerNorm(5), nn.Softmax(-1),
+    )  # fmt: skip
+
+
+def _encoder():
+    return nn.TransformerEncoderLayer(8, 2, 16, dropout=0.0, batch_first=True)
+
+
+def _mixed(_, x):
+    y = torch.einsum("nchw,kc->nkhw", x, torch.ones(4, 3))
+    z = torch.cat([y, x.to(y.dtype)], 1)
+    z = F.interpolate(z, scale_factor=2, mode="bilinear")
+    return torch.stack([z.cumsum(1), torch.exp(z), z.pow(2)]).sum()
+
+
+MODELS = [
+    pytest.param(_convolutions, (2, 3, 8, 8), id="convolutions"),
+    pytest.param(_encoder, (2, 5, 8), id="transformer"),
+    pytest.param(lambda: Do(_mixed, w=nn.Linear(1, 1)), (2, 3, 4, 4), id="einsum, cat and others"),
+    pytest.param(lambda: Do(lambda m, x: m.cell(x)[0], cell=nn.LSTMCell(5, 7)), (3, 5), id="LSTM cell"),
+]
+
+
+@pytest.mark.parametrize("dtype", [BF16, FP16], ids=str)
+@pytest.mark.parametrize(("build", "shape"), MODELS)
+def test_the_ops_and_dtypes_are_those_of_a_real_forward(build, shape, dtype):
+    model, x = build().train(), torch.rand(shape)
+    seen = Seen()
+    with torch.autocast("cpu", dtype), seen:
+        model(x)
+    assert list(_recorded(record(model, x, grad=True, autocast=dtype))) == seen.ops
+
+
+LOSSES = {
+    "cross_entropy": lambda y: F.cross_entropy(y, torch.zeros(y.shape[0], dtype=torch.int64)),
+    "mse": lambda y: F.mse_loss(y, torch.zeros(y.shape)),
+    "sum": lambda y: y.sum(),
+}
+TRAINED = [
+    pytest.param(_convolutions, (2, 3, 8, 8), id="convolutions"),
+    pytest.param(lambda: nn.Sequential(nn.Linear(4, 4), nn.GELU(), nn.Linear(4, 3)), (2, 4), id="linear layers"),
+    pytest.param(lambda: Do(lambda m, x: m.lstm(x)[0].mean(0), lstm=nn.LSTM(5, 7, 2)), (4, 3, 5), id="LSTM"),
+]
+
+
+@pytest.mark.parametrize("loss", LOSSES)
+@pytest.mark.parametrize(("build", "shape"), TRAINED)
+def test_a_training_step_casts_forward_and_loss_as_a_real_one(build, shape, loss):
+    """The gradients of weights are cast back to float32 in backward, which is outside of autocast."""
+    model, x = build(), torch.rand(shape)
+    seen = Seen()
+    with seen:
+        with torch.autocast("cpu", BF16):
+            result = LOSSES[loss](model(x))
+        result.backward()
+    graph = record(model, x, autocast="bf16", training=Training(LOSSES[loss]))
+    ours, theirs = list(_recorded(graph)), seen.ops
+    assert sorted(map(str, ours)) == sorted(map(str, theirs))
+    assert [op for op in ours if "backward" not in op[0]][:9] == [op for op in theirs if "backward" not in op[0]][:9]
+
+
+# ---- what is cast, by torch's own header
+
+
+def _macro(name):
+    header = (Path(torch.__file__).parent / "include/ATen/autocast_mode.h").read_text()
+    body = re.search(rf"#define {name}\(_\)((?:.*\\\n)*.*\n)", header).group(1)
+    found = re.findall(r"_\(([a-z_0-9]+)(?:, (\w+))?\)", body)
+    return {f"{op}.{overload}" if overload else op for op, overload in found}
+
+
+POLICIES = {
+    "AT_FORALL_LOWER_PRECISION_FP": autocast._LOWER,
+    "AT_FORALL_FP32": autocast._FULL,
+    "AT_FORALL_FP32_SET_OPT_DTYPE": autocast._out,
+    "AT_FORALL_PROMOTE": autocast._in_widest,
+}
+
+
+def test_each_op_of_cudas_lists_has_the_policy_that_atens_header_gives_it():
+    ours = {op: by_device["cuda"] for op, by_device in autocast._policies().items() if "cuda" in by_device}
+    listed = {op: policy for macro, policy in POLICIES.items() for op in _macro(macro)}
+    assert len(listed) > 100
+    others = {"norm.Scalar", "norm.ScalarOpt_dim", "binary_cross_entropy", "cudnn_convolution",
+              "cudnn_convolution_transpose"}  # fmt: skip
+    assert {op: policy for op, policy in ours.items() if op not in others} == listed
+    assert others <= set(ours)
+
+
+def test_cudas_lists_hold_where_cuda_is_named():
+    """On a CPU `exp` and layer norm stay in the lower dtype, on CUDA they run in float32."""
+    model = Do(lambda m, x: torch.exp(m.norm(m.linear(x))), linear=nn.Linear(4, 4), norm=nn.LayerNorm(4))
+    last = {device: record(model, ((2, 4),), autocast=f"{device}:bf16").nodes[-1] for device in ("cpu", "cuda")}
+    assert {device: node.spec.outputs[0].dtype for device, node in last.items()} == {
+        "cpu": "bfloat16",
+        "cuda": "float32",
+    }
+
+
+def test_norms_and_sums_of_cudas_lists_give_float32():
+    model = Do(lambda m, x: (m.f(x).norm(), m.f(x).norm(2, 1), m.f(x).sum(), m.f(x).sum(0)), f=nn.Linear(4, 4))
+    graph = record(model, ((2, 4),), autocast="cuda")
+    assert [graph.values[v].dtype for v in graph.outputs] == ["float32"] * 4
+    assert {t.dtype for n in graph.nodes if n.name.startswith("aten.addmm") for t in n.spec.inputs} == {"float16"}
+
+
+def test_what_cuda_refuses_is_refused():
+    model = Do(lambda m, x: F.binary_cross_entropy(m.f(x).sigmoid(), torch.zeros(2, 4)), f=nn.Linear(4, 4))
+    with pytest.raises(ForwardError, match="binary_cross_entropy_with_logits"):
+        record(model, ((2, 4),), autocast="cuda:fp16")
+    record(model, ((2, 4),), autocast="fp16")
+
+
+# ---- memory
+
+
+NETS = [
+    pytest.param(
+        lambda: nn.Sequential(nn.Conv2d(3, 8, 3), nn.ReLU(), nn.Conv2d(8, 8, 3), nn.Flatten(), nn.Linear(1152, 10)),
+        (4, 3, 16, 16),
+        id="convolutions",
+    ),
+    pytest.param(
+        lambda: nn.TransformerEncoderLayer(32, 4, 64, dropout=0.0, batch_first=True), (2, 20, 32), id="transformer"
+    ),
+    pytest.param(lambda: Do(lambda m, x: m.lstm(x)[0], lstm=nn.LSTM(16, 32, 2)), (9, 4, 16), id="LSTM"),
+]
+
+
+@pytest.mark.parametrize(("build", "shape"), NETS)
+def test_the_peak_of_a_training_step_is_the_allocators(build, shape):
+    model, x = build(), torch.rand(shape)
+
+    def step(_):
+        with torch.autocast("cpu", BF16):
+            out = model(x)
+            loss = out.sum()
+        loss.backward()
+        return out, loss
+
+    def clear():
+        for parameter in model.parameters():
+            parameter.grad = None
+
+    before = sum(t.nbytes for t in (*model.parameters(), x))
+    predicted = cnncost.analyze(model, x, training=True, autocast="bf16").memory.training_peak
+    assert predicted == pytest.approx(before + peaks(step, clear).tensors, rel=0.001)
+    assert predicted < cnncost.analyze(model, x, training=True).memory.training_peak or "LSTM" in repr(model)
+
+
+@pytest.mark.parametrize(("training", "copies"), [(True, 1), (False, 3)], ids=["training", "inference"])
+def test_a_weight_is_cast_once_in_training_and_at_each_use_in_inference(training, copies):
+    """Torch keeps casts of weights until autocast is left, but for `inference_mode`."""
+    linear = nn.Linear(4, 4, bias=False)
+    model = Do(lambda m, x: m.f(m.f(m.f(x))), f=linear)
+    graph = record(model, ((2, 4),), autocast="bf16", training=Training() if training else None)
+    casts = [n for n in graph.nodes if n.name == "aten._to_copy" and n.spec.inputs[0].shape == (4, 4)]
+    assert sum(n.phase == "forward" for n in casts) == copies
+    seen = Seen()
+    with torch.inference_mode(not training), torch.autocast("cpu", BF16), seen:
+        model(torch.rand(2, 4))
+    real = [op for op in seen.ops if op[0] in {"_to_copy", "to"}]
+    assert len(real) == copies + 1  # and that of the input
+
+
+# ---- regions inside of forward
+
+
+def _region(device=None, dtype=BF16, **how):
+    def forward(m, x):
+        with torch.autocast(device or x.device.type, dtype, **how):
+            return m.f(x)
+
+    return Do(forward, f=nn.Linear(4, 4))
+
+
+@pytest.mark.parametrize("device", ["cpu", "cuda", None], ids=["cpu", "cuda", "that of the input"])
+@pytest.mark.parametrize("training", [None, Training()], ids=["inference", "training"])
+def test_a_region_inside_of_forward_is_seen(device, training):
+    graph = record(_region(device), ((2, 4),), training=training)
+    assert graph.values[graph.outputs[0]].dtype == "bfloat16"
+
+
+def test_a_region_that_is_off_casts_nothing():
+    graph = record(_region(enabled=False), ((2, 4),))
+    assert {value.dtype for value in graph.values} == {"float32"}
+    off_inside = record(Do(lambda m, x: m.f(m.g(x).float()), g=nn.Linear(4, 4), f=_region(enabled=False)), ((2, 4),),
+                        autocast="bf16")  # fmt: skip
+    assert off_inside.values[off_inside.outputs[0]].dtype == "float32"
+
+
+def test_a_decorated_forward_and_a_checkpoint_are_cast():
+    class Decorated(nn.Linear):
+        @torch.autocast("cpu", BF16)
+        def forward(self, x):
+            return super().forward(x)
+
+    graph = record(Decorated(4, 4), ((2, 4),))
+    assert graph.values[graph.outputs[0]].dtype == "bfloat16"
+    model = Do(lambda m, x: checkpoint(m.net, x, use_reentrant=False), net=nn.Sequential(nn.Linear(4, 4), nn.ReLU()))
+    again = record(model, ((2, 4),), autocast="bf16", training=Training())
+    products = [n for n in again.nodes if n.spec.kind in {"linear", "matmul"}]
+    assert len(products) == 3  # forward, forward once more, the weight's gradient
+    assert {t.dtype for n in products for t in n.spec.inputs} == {"bfloat16"}
+
+
+def test_autocast_around_the_analysis_holds_for_forward_alone():
+    with torch.autocast("cpu", BF16):
+        graph = record(nn.Linear(4, 4), ((2, 4),), training=Training())
+        assert torch.is_autocast_enabled("cpu")
+    assert graph == record(nn.Linear(4, 4), ((2, 4),), autocast=BF16, training=Training())
+    assert graph.values[graph.outputs[0]].dtype == "bfloat16"
+
+
+# ---- what is left alone
+
+
+def _state():
+    kind = torch.autocast
+    devices = ("cpu", "cuda")
+    key = torch._C.DispatchKey.AutocastIPU
+    return (
+        kind.__init__, kind.__enter__, F.scaled_dot_product_attention, torch._VF.lstm,
+        [torch.is_autocast_enabled(d) for d in devices], [torch.get_autocast_dtype(d) for d in devices],
+        torch.is_autocast_cache_enabled(), torch._C._dispatch_tls_is_dispatch_key_excluded(key),
+        torch._C._dispatch_tls_is_dispatch_key_included(key), autocast._depth(), list(autocast._running),
+    )  # fmt: skip
+
+
+def _fails(m, x):
+    with torch.autocast("cpu", BF16):
+        raise KeyError("mine")
+
+
+@pytest.mark.parametrize("around", [False, True], ids=["", "with autocast around"])
+@pytest.mark.parametrize("how", ["bf16", "cuda:fp16", None])
+def test_torch_is_left_as_it_was_also_when_forward_raises(how, around):
+    with torch.autocast("cpu", BF16, enabled=around):
+        before = _state()
+        record(_region(), ((2, 4),), autocast=how)
+        with pytest.raises(ForwardError, match="mine"):
+            record(Do(_fails), ((2, 4),), autocast=how)
+        assert _state() == before
+
+
+def test_ops_elsewhere_know_nothing_of_it():
+    record(nn.Linear(4, 4), ((2, 4),), autocast="bf16")
+    bare = torch.empty(2, 4, device="meta")
+    with torch.autocast("cpu", BF16):
+        assert F.linear(bare, torch.empty(3, 4, device="meta")).dtype is torch.float32
+        assert F.linear(torch.rand(2, 4), torch.rand(3, 4)).dtype is BF16
+
+
+def test_counts_are_those_without_it():
+    for build, shape in [(_convolutions, (2, 3, 8, 8)), (_encoder, (2, 5, 8))]:
+        plain, cast = cnncost.analyze(build(), (shape,)), cnncost.analyze(build(), (shape,), autocast="bf16")
+        assert (cast.totals.params, cast.totals.macs) == (plain.totals.params, plain.totals.macs)
+        assert not cast.unknown
+
+
+def test_a_run_on_values_is_cast_by_torch_itself():
+    report = cnncost.analyze(nn.Linear(4, 4), torch.rand(2, 4), trace="real", autocast="bf16")
+    assert report.totals.macs == 32
+    with pytest.raises(InputError, match="on the model's device, cpu"):
+        cnncost.analyze(nn.Linear(4, 4), torch.rand(2, 4), trace="real", autocast="cuda")
+
+
+@pytest.mark.parametrize("said", ["fp8", "tpu:bf16", "cuda:float32", 16, "", torch.float32])
+def test_what_it_can_not_be_is_said(said):
+    with pytest.raises(InputError, match=r"autocast: .* expected bf16 or fp16"):
+        cnncost.analyze(nn.Linear(4, 4), (2, 4), autocast=said)
+
+
+@pytest.mark.parametrize(
+    ("said", "meant"),
+    [("bf16", ("cpu", BF16)), ("half", ("cpu", FP16)), (FP16, ("cpu", FP16)), ("cuda", ("cuda", FP16)),
+     ("cuda:bfloat16", ("cuda", BF16)), ("cpu", ("cpu", BF16))],
+)  # fmt: skip
+def test_what_it_may_be(said, meant):
+    assert autocast.parse(said) == meant
