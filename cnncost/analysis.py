@@ -7,10 +7,12 @@ the place of `cnncost.analyze`.
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
+from weakref import ref
 
 from cnncost.errors import CnncostError, InputError, UnknownOpError
 from cnncost.garbage import no_collection
 from cnncost.graph import Graph
+from cnncost.ops.registry import epoch
 from cnncost.passes.compute import compute, compute_phases
 from cnncost.passes.parameters import parameters
 from cnncost.report.build import build
@@ -95,7 +97,23 @@ def analyze(
         return _reported(name or resolved.title, graph, step, strict)
 
 
+_MADE: dict[int, tuple[ref[Graph], object, Report]] = {}
+"""What was made of Graphs that are alive, by their identity: of a kept model the same Graph comes again."""
+
+
 def _reported(name: str, graph: Graph, step: Graph | None, strict: bool) -> Report:
+    """The Report of what was recorded; made once of a Graph without unknown ops, until a rule changes."""
+    made = _MADE.get(id(graph)) if step is None else None
+    if made is not None and made[0]() is graph and made[1] is epoch():
+        return made[2].again(name, graph)
+    report = _passed(name, graph, step, strict)
+    if step is None and not report.unknown:
+        key = id(graph)
+        _MADE[key] = (ref(graph, lambda _: _MADE.pop(key, None)), epoch(), report.again(name, None))
+    return report
+
+
+def _passed(name: str, graph: Graph, step: Graph | None, strict: bool) -> Report:
     """All passes over what was recorded, of forward and of a training step."""
     computed = compute(graph)
     phases = compute_phases(step) if step is not None else {}

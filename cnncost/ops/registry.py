@@ -103,6 +103,7 @@ def cost(spec: OpSpec, *terms: Term, read: int | None = None, written: int | Non
 
 _RULES: dict[str, Rule] = {}
 _COSTS: dict[OpSpec, Cost | None] = {}
+_EPOCH = [object()]
 
 
 def rule(kind: str, *, replace: bool = False) -> Callable[[Rule], Rule]:
@@ -126,7 +127,7 @@ def rule(kind: str, *, replace: bool = False) -> Callable[[Rule], Rule]:
         if kind in _RULES and not replace:
             raise ValueError(f"rule({kind!r}): the kind has a rule already; pass replace=True to take its place")
         _RULES[kind] = function
-        _COSTS.clear()
+        forget_costs()
         return function
 
     return register
@@ -159,6 +160,12 @@ def _asked(function: Rule, spec: OpSpec) -> Cost | None:
 def forget_costs() -> None:
     """Empty the table of computed costs (a cold start, for benchmarks)."""
     _COSTS.clear()
+    _EPOCH[0] = object()
+
+
+def epoch() -> object:
+    """The same object for as long as all rules are: what follows from a Graph holds as long."""
+    return _EPOCH[0]
 
 
 def kinds() -> tuple[str, ...]:

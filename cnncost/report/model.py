@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
@@ -67,6 +67,13 @@ class Report:
     reads: int = 0
     examples: int | None = None
     mac_dtypes: dict[str, int] = field(default_factory=dict)
+
+    def again(self, model: str, graph: Graph | None) -> Report:
+        """The same for a Graph that is equal, under another name; nothing that can be changed is shared."""
+        return replace(
+            self, model=model, graph=graph, unknown=self.unknown.copy(), unknown_places=self.unknown_places.copy(),
+            param_dtypes=self.param_dtypes.copy(), mac_dtypes=self.mac_dtypes.copy(), fields=self.fields.copy(),
+        )  # fmt: skip
 
     @property
     def batch(self) -> int | None:

@@ -279,16 +279,20 @@ def test_hooks_of_a_forward_are_the_modules_own():
     assert [node.name for node in graph.nodes].count("aten.mul.Tensor") == 1
 
 
+class Settings:
+    depth = 1
+
+
 class Odd(nn.Module):
     """Holds what a look at its attributes does not tell."""
 
     def __init__(self):
         super().__init__()
         self.fc = nn.Linear(3, 3)
-        self.settings = {"depth": 1}
+        self.settings = Settings()
 
     def forward(self, x):
-        for _ in range(self.settings["depth"]):
+        for _ in range(self.settings.depth):
             x = self.fc(x)
         return x
 
@@ -298,7 +302,7 @@ def test_a_model_that_holds_other_things_is_copied_each_time():
     for _ in range(4):
         record(model, (1, 3))
     assert kept_for(model) is None
-    model.settings["depth"] = 3
+    model.settings.depth = 3
     assert sum(node.name == "aten.linear" for node in record(model, (1, 3)).nodes) == 3
 
 

@@ -66,7 +66,7 @@ def record(
     with _ONE_AT_A_TIME, no_collection(), torch.inference_mode(False), autocasts.switched_off():
         how = _How(grad or training is not None, train, use_memo, training, wanted, wanted is not None)
         try:
-            return verify(_record_again(model, inputs, how))
+            return _record_again(model, inputs, how)
         except LazyParameterError:
             check_initialised(walk(model))
             raise
@@ -128,8 +128,10 @@ def _record(model: nn.Module, inputs: Inputs, how: _How) -> Graph:
         step = Step(how.training, tree[0][1], skeleton, tracker) if how.training is not None else None
         graph = _run(tree[0][1], tracker, inputs, how, step)
         skeleton.let_go()
-    if known is not None:
-        kept.put(model, how.train, known)
+    if known is None:
+        return verify(graph)
+    graph = known.settled(graph)
+    kept.put(model, how.train, known)
     return graph
 
 

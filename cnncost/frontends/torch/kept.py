@@ -10,30 +10,30 @@ kept alive: originals are held weakly, and a skeleton goes with the first of the
 from __future__ import annotations
 
 import weakref
-from collections import OrderedDict
 from collections.abc import Callable, Iterable
 from itertools import chain
-from operator import is_
+from operator import is_, itemgetter
 from typing import Any
 
 import torch
 from torch import nn
 
+from cnncost.frontends.torch.frozen import UnfitError, frozen
 from cnncost.frontends.torch.ledger import Sources
 from cnncost.frontends.torch.modules import Tracker
 from cnncost.frontends.torch.recorder import Recorder
-from cnncost.frontends.torch.skeleton import ATOMS, HELD, Skeleton, hooks_of, slots
+from cnncost.frontends.torch.skeleton import ATOMS, HELD, HOOKS, STANDARD, Skeleton, slots
+from cnncost.graph import Graph, verify
 
 _MOST = 4
 """Models whose skeletons are kept at once; the oldest goes first."""
 
-_SIMPLE = frozenset({list, tuple})
-_TABLES = frozenset({dict, OrderedDict, set})
-_USUAL = ATOMS | _TABLES
 _TENSORS = frozenset({torch.Tensor, nn.Parameter})
 
+_ITEMS = frozenset({list, tuple})
 _Attributes = dict[str, Any]
 _flat = chain.from_iterable
+_hooks = itemgetter(*[name for name in HOOKS if name != "_non_persistent_buffers_set"])
 
 
 def _values(tables: Iterable[dict[str, Any]]) -> list[Any]:
@@ -54,21 +54,44 @@ def _geometry(tensors: list[torch.Tensor]) -> list[tuple[Any, ...]]:
 
 
 def _is_plain(modules: list[nn.Module]) -> bool:
-    """Whether modules are their attributes, and those are numbers, words, and the modules' own tables."""
+    """Whether modules are their attributes, and those are the modules' own tables and what can be looked at."""
     attributes = [module.__dict__ for module in modules]
-    if any(slots(kind) for kind in set(map(type, modules))) or any(name not in a for a in attributes for name in HELD):
+    if any(slots(kind) for kind in set(map(type, modules))) or any(STANDARD - a.keys() for a in attributes):
         return False
-    values = _values(attributes)
-    held = {id(a[name]) for a in attributes for name in HELD}
-    full = [value for value in values if type(value) in _TABLES and value]
-    return (
-        held.issuperset(map(id, full))
-        and all(
-            type(value) in _SIMPLE and ATOMS.issuperset(map(type, value))
-            for value in [v for v in values if type(v) not in _USUAL]
-        )
-        and all(type(t) in _TENSORS and t.layout is torch.strided and not t.__dict__ for t in _tensors(attributes))
-    )
+    if any(map(any, map(_hooks, attributes))):
+        return False
+    try:
+        _nests(attributes)
+    except UnfitError:
+        return False
+    return all(type(t) in _TENSORS and t.layout is torch.strided and not t.__dict__ for t in _tensors(attributes))
+
+
+def _nests(attributes: list[_Attributes]) -> list[tuple[Any, Any]]:
+    """What attributes hold beside numbers, words and the modules' own tables, and a look at each.
+
+    Raises:
+        UnfitError: something that can't be looked at.
+    """
+    known = set(map(id, _tensors(attributes)))
+    own = [value for a in attributes for name, value in a.items() if name not in STANDARD and type(value) not in ATOMS]
+    return [(value, frozen(value, known)) for value in own if type(value) not in _ITEMS or not _of_atoms(value)]
+
+
+def _lists(attributes: list[_Attributes]) -> list[tuple[list[Any], list[Any]]]:
+    """Lists of numbers and words, and what is in them: most modules have one. Tuples of these can't change."""
+    return [(v, v.copy()) for v in _values(attributes) if type(v) is list and _of_atoms(v)]
+
+
+def _of_atoms(items: Any) -> bool:
+    return ATOMS.issuperset(map(type, items))
+
+
+def _unchanged(nests: list[tuple[Any, Any]], tensors: set[int]) -> bool:
+    try:
+        return all(frozen(value, tensors) == then for value, then in nests)
+    except UnfitError:
+        return False
 
 
 class _Look:
@@ -80,7 +103,8 @@ class _Look:
         self._values = _values(self.attributes)
         self._tables = [a[name] for a in self.attributes for name in HELD]
         self._keys, self._held = list(_flat(self._tables)), list(map(id, _values(self._tables)))
-        self._lists = [(value, value.copy()) for value in self._values if type(value) is list]
+        self._known = set(map(id, _tensors(self.attributes)))
+        self._lists, self._nests = _lists(self.attributes), _nests(self.attributes)
 
     def same(self, modules: list[nn.Module]) -> bool:
         """Whether all of it is the very same."""
@@ -92,8 +116,9 @@ class _Look:
             and all(map(is_, values, self._values))
             and list(map(id, _values(self._tables))) == self._held
             and list(_flat(self._tables)) == self._keys
-            and not any(map(any, map(hooks_of, self.attributes)))
+            and not any(map(any, map(_hooks, self.attributes)))
             and all(len(now) == len(then) and all(map(is_, now, then)) for now, then in self._lists)
+            and _unchanged(self._nests, self._known)
         )
 
 
@@ -105,10 +130,11 @@ class _Copies:
         self._classes = list(map(type, modules))
         self._attributes = [(module.__dict__, module.__dict__.copy()) for module in modules]
         tables = [a[name] for a, _ in self._attributes for name in HELD]
-        lists = [value for a, _ in self._attributes for value in a.values() if type(value) is list]
         self._tables = [(table, table.copy()) for table in tables]
-        self._lists = [(value, value.copy()) for value in lists]
-        self.tensors = _tensors([a for a, _ in self._attributes])
+        own = [a for a, _ in self._attributes]
+        self._lists, self._nests = _lists(own), _nests(own)
+        self.tensors = _tensors(own)
+        self._known = set(map(id, self.tensors))
         self._geometry = _geometry(self.tensors)
 
     def restore(self) -> bool:
@@ -124,6 +150,8 @@ class _Copies:
                 _refill(table, held)
         for now, items in self._lists:
             now[:] = items
+        if not _unchanged(self._nests, self._known):
+            return False
         return list(map(type, self.modules)) == self._classes and _geometry(self.tensors) == self._geometry
 
 
@@ -160,6 +188,7 @@ class Kept:
         self._watched = [weakref.ref(tensor, died) for tensor in tensors]
         self._geometry = _geometry(tensors)
         self._data = [(key, weakref.ref(tensor)) for key, tensor in skeleton.data.items()]
+        self._graph: Graph | None = None
 
     @property
     def model(self) -> nn.Module:
@@ -171,6 +200,12 @@ class Kept:
         data = {key: tensor for key, ref in self._data if (tensor := ref()) is not None}
         recorder = Recorder(use_memo, self._skeleton, self._sources.open(data), data)
         return Tracker(recorder, self._scopes, self._index)
+
+    def settled(self, graph: Graph) -> Graph:
+        """The Graph of the last recording if this one is equal: what was made of it holds. Else this one, verified."""
+        if self._graph != graph:
+            self._graph = verify(graph)
+        return self._graph
 
     def renewed(self) -> bool:
         """Make the copies what they were. False if the user changed the model, or they can't be."""

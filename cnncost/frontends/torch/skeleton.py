@@ -30,8 +30,9 @@ _CONTAINERS = frozenset({list, set, deque})
 _BARE = vars(nn.Module())
 _STANDARD = tuple(_BARE)
 """What every module has, in the order in which `nn.Module` sets it; what a class adds comes after."""
-_HOOKS = tuple([n for n, v in _BARE.items() if isinstance(v, (dict, set)) and n not in HELD])
-hooks_of = itemgetter(*_HOOKS)
+STANDARD = frozenset(_STANDARD)
+HOOKS = tuple([n for n, v in _BARE.items() if isinstance(v, (dict, set)) and n not in HELD])
+hooks_of = itemgetter(*HOOKS)
 """The hook tables among a module's attributes."""
 
 
@@ -106,9 +107,7 @@ class Skeleton:
 
     def __init__(self, shared: bool = True) -> None:
         self.data: dict[int, torch.Tensor] = {}
-        self._no_hooks = (
-            {n: _NoNames() if isinstance(_BARE[n], set) else _NoHooks() for n in _HOOKS} if shared else None
-        )
+        self._no_hooks = {n: _NoNames() if isinstance(_BARE[n], set) else _NoHooks() for n in HOOKS} if shared else None
         self._copies: dict[int, Any] = {}
         self._storages: dict[int, torch.UntypedStorage] = {}
         self._originals: list[Any] = []  # alive, so that their identities stay their own
