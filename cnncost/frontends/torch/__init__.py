@@ -6,7 +6,6 @@
 
 from __future__ import annotations
 
-from threading import RLock
 from typing import Any, NamedTuple
 
 import torch
@@ -16,7 +15,7 @@ from cnncost.errors import ForwardError, InputError
 from cnncost.frontends.torch import kept, memo
 from cnncost.frontends.torch.compiler import CompilerWantedError, import_compiler, no_compiler_import
 from cnncost.frontends.torch.diagnose import explain_failure
-from cnncost.frontends.torch.guard import quiet_torch, same_random_state
+from cnncost.frontends.torch.guard import ONE_AT_A_TIME, quiet_torch, same_random_state
 from cnncost.frontends.torch.inputs import Inputs, prepare
 from cnncost.frontends.torch.modules import Tracker, check_initialised, walk
 from cnncost.frontends.torch.recorder import Recorder
@@ -56,7 +55,7 @@ def record(
         DataDependentError: forward reads values that don't exist.
     """
     model = unwrapped(model)
-    with _ONE_AT_A_TIME, no_collection(), torch.inference_mode(False):
+    with ONE_AT_A_TIME, no_collection(), torch.inference_mode(False):
         how = _How(grad or training is not None, train, use_memo, training)
         try:
             return verify(_record_again(model, inputs, how))
@@ -67,10 +66,6 @@ def record(
             if how.grad or "does not require grad" not in str(error):
                 raise
         return record(model, inputs, grad=True, train=train, use_memo=use_memo)  # forward differentiates
-
-
-_ONE_AT_A_TIME = RLock()
-"""Recording replaces `nn.Module._call_impl` for its time, and so can't run twice at once."""
 
 
 class _How(NamedTuple):
