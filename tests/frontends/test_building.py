@@ -8,10 +8,10 @@ from functools import partial
 import pytest
 import torch
 from torch import nn
-from torch.jit import _builtins
 from torch.nn import functional as F  # as everywhere
 from torch.nn import init
 from torch.overrides import TorchFunctionMode, _get_current_function_mode_stack
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from cnncost.frontends.torch.building import building
 
@@ -42,8 +42,8 @@ def no_grad(make):
         return make()
 
 
-def element_set(value):
-    table = torch.zeros(3, 4)
+def element_set(value, device=None):
+    table = torch.zeros(3, 4, device=device)
     table[1, -1] = value
     return table
 
@@ -69,7 +69,7 @@ MADE = [
     pytest.param(lambda: X(dtype=torch.int64) * 2, id="times an integer"),
     pytest.param(lambda: X(dtype=torch.int64) * 2.0, id="times a float"),
     pytest.param(lambda: X(dtype=torch.bool) * True, id="times a truth"),
-    pytest.param(lambda: X().t() + 1, id="a sum with the strides of its input"),
+    pytest.param(lambda: (torch.empty(3, 2) + 1, X().t() + 1)[1], id="a sum with the strides of its input"),
     pytest.param(lambda: X().expand(4, 2, 3) + 1, id="a sum of what was expanded"),
     pytest.param(lambda: no_grad(lambda: nn.Parameter(X()) * 2), id="a product that gets no gradient"),
     pytest.param(lambda: nn.Parameter(X()) * 2, id="the same product, which gets one"),
@@ -113,6 +113,10 @@ def set_beyond_the_end():
     torch.zeros(3, 4)[1, 4] = 1.0
 
 
+def set_in_a_leaf():
+    nn.Parameter(torch.zeros(3, 4))[0, 0] = 1.0
+
+
 VALUES = [
     # what is made or read in a constructor, and what it has to be
     pytest.param(lambda: [rate.item() for rate in torch.linspace(0, 1, 3)], [0.0, 0.5, 1.0], id="rates"),
@@ -127,6 +131,7 @@ VALUES = [
     pytest.param(lambda: torch.empty(2, device="cpu").fill_(2).tolist(), [2.0, 2.0], id="values to fill in place"),
     pytest.param(lambda: torch.tensor([1, 2]).mul_(2).tolist(), [2, 4], id="a literal computed with"),
     pytest.param(lambda: torch.arange(3).mul(2).add(1).tolist(), [1, 3, 5], id="positions computed with"),
+    pytest.param(lambda: element_set(7.0, "cpu").sum().item(), 7.0, id="an element of a table with values"),
     pytest.param(lambda: (torch.arange(2) * torch.zeros(2)).is_meta, True, id="values met what has none"),
     pytest.param(lambda: str(torch.randn(2).device), "meta", id="where what is drawn is made"),
     pytest.param(lambda: str(torch.empty(2, device=None).device), "meta", id="no device, in so many words"),
@@ -136,6 +141,13 @@ VALUES = [
     pytest.param(torch.is_grad_enabled, True, id="autograd"),
     pytest.param(lambda: no_grad(torch.is_grad_enabled), False, id="autograd, switched off"),
     pytest.param(lambda: fails(IndexError, set_beyond_the_end), None, id="an element that is not there"),
+    pytest.param(lambda: fails(RuntimeError, set_in_a_leaf), None, id="an element of what gets a gradient"),
+    pytest.param(
+        lambda: torch.linspace(start=2, end=3, steps=4, device="meta").shape, (4,), id="steps that are named last"
+    ),
+    pytest.param(
+        lambda: torch.linspace(start=2, steps=3, end=4, device="meta").shape, (3,), id="steps that are named before"
+    ),
     pytest.param(lambda: fails(ValueError, lambda: init.kaiming_normal_(torch.empty(3))), None, id="no fan"),
     pytest.param(lambda: fails(RuntimeError, lambda: torch.zeros(2) + torch.zeros(3)), None, id="shapes that differ"),
     pytest.param(lambda: fails(RuntimeError, lambda: torch.zeros(2).item()), None, id="values that there are not"),
@@ -264,11 +276,48 @@ def test_another_thread_sees_torch_as_ever():
     assert found == [1.0, 1.0, 1]
 
 
-def test_torchscript_knows_the_helpers_when_it_is_first_used_in_a_constructor(monkeypatch):
-    monkeypatch.setattr(_builtins, "_builtin_table", None)
+class OnTheCpu(Idle):
+    def __torch_function__(self, func, types, args=(), kwargs=None):
+        return func(*args, **({**(kwargs or {}), "device": "cpu"} if func is torch.empty else kwargs or {}))
+
+
+def test_a_mode_that_was_entered_before_comes_after():
+    with OnTheCpu():
+        assert not torch.empty(2).is_meta
+        with building():
+            assert [isinstance(mode, OnTheCpu) for mode in _get_current_function_mode_stack()] == [True, False]
+
+
+class Counting(TorchDispatchMode):
+    def __init__(self):
+        super().__init__()
+        self.ops = []
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        self.ops.append(str(func))
+        return func(*args, **(kwargs or {}))
+
+
+FILLS = [
+    init.uniform_, init.normal_, init.trunc_normal_, partial(init.constant_, val=1.0), init.ones_, init.zeros_,
+    init.xavier_uniform_, init.xavier_normal_, init.kaiming_uniform_, init.kaiming_normal_,
+    torch.Tensor.zero_, torch.Tensor.normal_, torch.Tensor.uniform_, torch.Tensor.erfinv_,
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("fill", FILLS, ids=lambda fill: getattr(fill, "__name__", "constant_"))
+def test_nothing_is_run_to_fill_what_has_no_data(fill):
     with building():
-        _builtins._find_builtin(torch.add)
-    assert _builtins._find_builtin(init._no_grad_zero_) == "aten::_no_grad_zero_"
+        weight = torch.empty(2, 3)
+        with Counting() as counting:
+            assert fill(weight) is weight
+    assert counting.ops == []
+
+
+def test_garbage_waits():
+    with building():
+        assert not gc.isenabled()
+    assert gc.isenabled()
 
 
 def test_initial_values_come_from_the_same_seed():

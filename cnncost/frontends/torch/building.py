@@ -33,8 +33,7 @@ def _make(func: Any, args: Any, kwargs: Any) -> Any:
 
 def _make_constant(func: Any, args: Any, kwargs: Any) -> Any:
     """The same, full of zeros or ones. Without data they are as good as empty, and torch makes them in Python."""
-    unnamed = kwargs.get("device") is None and "out" not in kwargs
-    return _make(torch.empty if unnamed else func, args, kwargs)
+    return _make(torch.empty if kwargs.get("device") is None else func, args, kwargs)
 
 
 def _make_to_read(func: Any, args: Any, kwargs: Any) -> Any:

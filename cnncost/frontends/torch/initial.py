@@ -13,7 +13,6 @@ from threading import get_ident
 from typing import Any
 
 import torch
-from torch.jit import _builtins
 from torch.nn import init
 
 FILLS = tuple(
@@ -57,7 +56,6 @@ def nothing_drawn() -> Iterator[None]:
     Most of them are not open to a function mode, which sees only what they are made of. Not for two threads at once.
     """
     before = {name: getattr(init, name) for name in _HELPERS if hasattr(init, name)}
-    _builtins._find_builtin(init.zeros_)  # TorchScript enters the helpers into a table at its first use, for good
     for name, helper in before.items():
         setattr(init, name, _passing_by(helper))
     try:
