@@ -1,7 +1,11 @@
-"""One model: analyzed, and counted by torch's own counter; every difference explained. The work of one process."""
+"""One model: built and analyzed, and built and counted by torch alone; every difference explained.
+
+The work of one process. All times are its CPU seconds.
+"""
 
 from __future__ import annotations
 
+import gc
 import importlib
 import json
 import sys
@@ -24,6 +28,8 @@ def prepare() -> None:
     from cnncost.verify import torch_counter
 
     torch_counter.warm_up()
+    with torch.device("meta"):  # torch's kernels in Python are imported when they are first run
+        torch.nn.init.normal_(torch.empty(1))
     torch_counter.perf_counter = time.process_time  # this machine has other work; one thread does all of this
     for name in ("timm", "torchvision", "transformers"):
         importlib.import_module(name)
@@ -35,7 +41,7 @@ def _torchvision_ready() -> None:
 
 
 def measured(entry: Entry, counted: dict[str, Any] | None) -> tuple[dict[str, Any], dict[str, Any] | None]:
-    """The row of a model, and what the counter found (again, if it is given); a failure is a row, too."""
+    """The row of a model, and what torch alone does (again, if it is given); a failure is a row, too."""
     row: dict[str, Any] = entry._asdict()
     try:
         return _measured(entry, row, counted)
@@ -51,18 +57,23 @@ def measured(entry: Entry, counted: dict[str, Any] | None) -> tuple[dict[str, An
 def _measured(
     entry: Entry, row: dict[str, Any], counted: dict[str, Any] | None
 ) -> tuple[dict[str, Any], dict[str, Any] | None]:
+    from cnncost.garbage import no_collection
     from cnncost.passes.compute import compute
     from cnncost.passes.parameters import parameters
     from cnncost.report.build import build
     from cnncost.sources.resolve import resolve
     from cnncost.verify.copies import unfused
 
+    if entry.zoo == "transformers":  # it imports a model's code when that is first built, which is no part of building
+        _plainly_built(entry)
     begun = time.process_time()
-    resolved = resolve(entry.model, None, entry.arguments)
-    built = time.process_time()
-    with unfused():  # as the counter has to see it; the counts are the same
-        graph = resolved.record("auto")
-    report = build(entry.model, graph, parameters(graph), compute(graph))
+    with no_collection():  # as `analyze` does it
+        resolved = resolve(entry.model, None, entry.arguments)
+        built = time.process_time()
+        with unfused():  # as the counter has to see it; the counts are the same
+            graph = resolved.record("auto")
+        report = build(entry.model, graph, parameters(graph), compute(graph))
+    gc.collect(0)  # what was held off is due, and a part of the time
     done = time.process_time()
     totals = report.totals
     row.update(
@@ -73,12 +84,39 @@ def _measured(
         build_seconds=round(built - begun, 4), seconds=round(done - built, 4),
     )  # fmt: skip
     row["activated_params"] = activated(graph)
-    if row["trace"] == "real":
-        return row, None
     if counted is None or counted["input"] != row["input"]:
-        counted = {**_counted(resolved), "input": row["input"]}
+        counted = {"input": row["input"], **_plainly_built(entry)}
+    else:
+        row["kept"] = True
+    row.update(plain_seconds=round(counted["plain_seconds"], 4), plain_failure=counted["plain_failure"])
+    if row["trace"] == "real":
+        return row, counted
+    if "failure" not in counted:
+        counted.update(_counted(resolved))
     row.update(_compared(counted, graph))
     return row, counted
+
+
+def _plainly_built(entry: Entry) -> dict[str, Any]:
+    """How long it takes to build the model as a user of torch's counter would, or why that fails."""
+    import torch
+
+    from cnncost.sources.offline import offline
+    from cnncost.sources.resolve import _loader
+    from cnncost.verify.reasons import reason
+
+    factory, failure = _loader(entry.model)(entry.model).factory, ""
+    model = None  # it goes after its time was taken, as ours does
+    with offline(entry.model):
+        begun = time.process_time()
+        try:
+            with torch.device("meta"):
+                model = factory(**entry.arguments)
+        except Exception as error:  # noqa: BLE001  # some read values that there are not; the failure is the finding
+            failure = reason(error)
+        seconds = time.process_time() - begun
+    del model
+    return {"plain_seconds": seconds, "plain_failure": failure}
 
 
 def activated(graph: Any) -> int:
@@ -103,7 +141,7 @@ def activated(graph: Any) -> int:
 
 
 def _counted(resolved: Any) -> dict[str, Any]:
-    """What torch's counter finds, as plain data: it depends on the model and on torch alone."""
+    """What torch's counter finds and how long it takes, as plain data: cnncost's analysis has no part in it."""
     from cnncost.frontends.torch.inputs import prepare as prepared
     from cnncost.frontends.torch.unwrap import unwrapped
     from cnncost.verify import torch_counter

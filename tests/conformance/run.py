@@ -5,9 +5,10 @@
     python tests/conformance/run.py --zoo timm --jobs 2
 
 What was measured is kept in build/conformance and not measured again, so that an interrupted run goes on: rows as
-long as the code of cnncost is the same, the counter's findings as long as the packages are. One model's failure is
-a row. Exit code 1 if a model could not be analyzed, has an unknown op, an unexplained difference, or another figure
-than the published one.
+long as the code of cnncost is the same, what torch does alone as long as the packages and the code that runs them are.
+Nothing is taken over from another machine, and the page says how much is of an earlier run; `--fresh` measures all of
+it now. One model's failure is a row. Exit code 1 if a model could not be analyzed, has an unknown op, an unexplained
+difference, or another figure than the published one.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from __future__ import annotations
 import argparse
 import hashlib
 import json
+import platform
 import sys
 from collections.abc import Iterator
 from importlib.metadata import version
@@ -25,11 +27,15 @@ from crew import Crew
 from entries import ZOOS, Entry, entries, sample
 from measure import prepare
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-from summary import problems, write
+from summary import problems, speed, write
+
+from cnncost.bench.host import host_record
 
 ROOT = Path(__file__).resolve().parents[2]
 KEPT = ROOT / "build" / "conformance"
 REPORTS = ROOT / "reports"
+_RUNS_TORCH = ("cnncost/verify/torch_counter.py", "cnncost/verify/copies.py")
+"""What runs torch's counter. Not all of cnncost: else each change would have torch measured again, for minutes."""
 
 
 class Kept:
@@ -62,6 +68,25 @@ def code_digest() -> str:
     return digest.hexdigest()[:12]
 
 
+def torch_alone() -> str:
+    """Names all that what is measured of torch alone depends on: packages, the code that runs them, the machine."""
+    digest = hashlib.sha256()
+    for name in ("tests/conformance/entries.py", "tests/conformance/measure.py", *_RUNS_TORCH):
+        digest.update((ROOT / name).read_bytes())
+    return "-".join([*versions().values(), digest.hexdigest()[:12], machine_digest()])
+
+
+def machine() -> str:
+    """Where times were taken."""
+    host = host_record()
+    return f"{host.cpu}, {host.cores} cores, {host.system}, Python {host.python}"
+
+
+def machine_digest() -> str:
+    """Of the machine's description, and of its name: two may be alike."""
+    return hashlib.sha256(f"{machine()} {platform.node()}".encode()).hexdigest()[:8]
+
+
 def versions() -> dict[str, str]:
     """Of all that decides what the counter finds."""
     return {name: version(name) for name in ("torch", "timm", "torchvision", "transformers")}
@@ -87,14 +112,14 @@ def chosen(options: argparse.Namespace) -> list[Entry]:
 
 def rows(found: list[Entry], options: argparse.Namespace) -> Iterator[dict[str, Any]]:
     """A row for each entry, in their order; measured unless kept."""
-    kept = Kept(KEPT / f"rows-{code_digest()}.jsonl")
-    counter = Kept(KEPT / f"counter-{'-'.join(versions().values())}.jsonl")
-    known = {} if options.fresh else {**kept.found}
+    kept = Kept(KEPT / f"rows-{code_digest()}-{machine_digest()}.jsonl")
+    counter = Kept(KEPT / f"counter-{torch_alone()}.jsonl")
+    known, counted_before = ({}, {}) if options.fresh else ({**kept.found}, {**counter.found})
     missing = [entry for entry in found if entry.key not in known]
     columns = (TextColumn("{task.description:40.40}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     with Crew(options.jobs, options.timeout) as crew, Progress(*columns) as progress:
         task = progress.add_task("models", total=len(found), completed=len(found) - len(missing))
-        for entry, row, counted in crew.work(missing, counter.found):
+        for entry, row, counted in crew.work(missing, counted_before):
             progress.update(task, description=entry.key, advance=1)
             if counted is not None and counted != counter.found.get(entry.key):
                 counter.add(entry.key, counted)
@@ -111,8 +136,9 @@ def main() -> int:
     done = list(rows(chosen(options), options))
     wrong = sum(bool(problems(row)) for row in done)
     print(f"{len(done)} models, {wrong} with a problem")
+    print("\n".join(speed(done)))
     if not (options.sample or options.only or options.zoo):
-        write(done, versions(), code_digest(), REPORTS)
+        write(done, versions(), code_digest(), machine(), REPORTS)
         print(f"written: {REPORTS / 'conformance.csv'}, {REPORTS / 'conformance.md'}")
     return 1 if wrong else 0
 

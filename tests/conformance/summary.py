@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import io
-import platform
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -12,7 +11,7 @@ from typing import Any
 COLUMNS = (
     "zoo", "model", "weights", "family", "input", "params", "activated_params", "macs", "flops", "ops", "unknown",
     "counter_macs", "counter_difference", "unexplained", "counter_failure", "published_params", "published_giga_macs",
-    "trace", "build_seconds", "seconds", "counter_seconds", "error",
+    "trace", "build_seconds", "seconds", "plain_seconds", "counter_seconds", "plain_failure", "error",
 )  # fmt: skip
 
 
@@ -42,10 +41,10 @@ def published_differences(row: dict[str, Any]) -> list[str]:
     return found
 
 
-def write(rows: list[dict[str, Any]], versions: dict[str, str], code: str, folder: Path) -> None:
+def write(rows: list[dict[str, Any]], versions: dict[str, str], code: str, machine: str, folder: Path) -> None:
     """Both files."""
     (folder / "conformance.csv").write_text(table(rows), encoding="utf-8")
-    (folder / "conformance.md").write_text(page(rows, versions, code), encoding="utf-8")
+    (folder / "conformance.md").write_text(page(rows, versions, code, machine), encoding="utf-8")
 
 
 def table(rows: list[dict[str, Any]]) -> str:
@@ -60,7 +59,7 @@ def table(rows: list[dict[str, Any]]) -> str:
     return out.getvalue()
 
 
-def page(rows: list[dict[str, Any]], versions: dict[str, str], code: str) -> str:
+def page(rows: list[dict[str, Any]], versions: dict[str, str], code: str, machine: str) -> str:
     """One page: what was run, how much agrees, and every exception by name."""
     lines = [
         "# Conformance",
@@ -74,13 +73,13 @@ def page(rows: list[dict[str, Any]], versions: dict[str, str], code: str) -> str
         "",
         f"`python tests/conformance/run.py` · code {code} · "
         + ", ".join(f"{k} {v}" for k, v in versions.items())
-        + f" · Python {platform.python_version()}, {platform.machine()}, one thread a process, CPU seconds",
+        + f" · {machine}, one thread a process, CPU seconds",
         "",
         *_totals(rows),
         "",
         *_differences(rows),
         "",
-        *_speed(rows),
+        *speed(rows),
         "",
         *_exceptions(rows),
     ]
@@ -137,36 +136,72 @@ def _differences(rows: list[dict[str, Any]]) -> list[str]:
     return lines
 
 
-def _speed(rows: list[dict[str, Any]]) -> list[str]:
+def speed(rows: list[dict[str, Any]]) -> list[str]:
+    """Both ways to the same counts, from a name; of the models that both can count."""
+    both = [row for row in rows if row.get("counter_seconds") and not row.get("counter_failure")]
     lines = [
-        "| zoo | models | building, s | analysis, s | FlopCounterMode, s | ratio |",
-        "|---|---:|---:|---:|---:|---:|",
+        (
+            "From a model's name to its counts. cnncost builds and analyzes it; by torch alone it is built under "
+            '`torch.device("meta")` and counted by `FlopCounterMode`. CPU seconds, of the models that both can count.'
+        ),
+        "",
+        (
+            "| zoo | models | building | analysis | cnncost, whole | plain building | FlopCounterMode "
+            "| torch alone, whole | ratio | analysis alone |"
+        ),
+        "|---|---:|---:|---:|---:|---:|---:|---:|---:|---:|",
     ]
-    for zoo in dict.fromkeys(row["zoo"] for row in rows):
-        mine = [
-            row for row in rows if row["zoo"] == zoo and row.get("counter_seconds") and not row.get("counter_failure")
-        ]
-        if not mine:
-            continue
-        build, ours, theirs = (
+    for zoo in dict.fromkeys(row["zoo"] for row in both):
+        mine = [row for row in both if row["zoo"] == zoo]
+        building, analysis, counting = (
             sum(row[name] for row in mine) for name in ("build_seconds", "seconds", "counter_seconds")
         )
-        lines.append(f"| {zoo} | {len(mine)} | {build:.0f} | {ours:.0f} | {theirs:.0f} | {theirs / ours:.1f}× |")
-    return lines
+        plain = sum(row["build_seconds" if row["plain_failure"] else "plain_seconds"] for row in mine)
+        ours, theirs = building + analysis, plain + counting
+        lines.append(
+            f"| {zoo} | {len(mine)} | {building:.1f} | {analysis:.1f} | {ours:.1f} | {plain:.1f} | {counting:.1f} "
+            f"| {theirs:.1f} | {theirs / ours:.1f}× | {counting / analysis:.1f}× |"
+        )
+    return [*lines, *_plain_failures(rows, both), *_earlier(rows)]
 
 
-def _exceptions(rows: list[dict[str, Any]]) -> list[str]:
-    wrong = [(f"{row['model']} {row['weights']}".strip(), problem) for row in rows for problem in problems(row)]
-    failed = [
-        (f"{row['model']} {row['weights']}".strip(), row["counter_failure"])
-        for row in rows
-        if row.get("counter_failure")
-    ]
-    lines = ["Not analyzed, or not as expected:" if wrong else "All were analyzed, and all is as expected.", ""]
-    lines += [f"- `{name}`: {problem}" for name, problem in wrong]
-    if failed:
-        lines += ["", f"`FlopCounterMode` itself could not count {len(failed)} models on tensors without data:", ""]
+def _plain_failures(rows: list[dict[str, Any]], in_table: list[dict[str, Any]]) -> list[str]:
+    failed = [row for row in rows if row.get("plain_failure")]
+    if not failed:
+        return []
+    counted = sum(bool(row["plain_failure"]) for row in in_table)
+    said = (
+        f"Plain building fails for {len(failed)} models. For the {counted} of them that are in the table, the time "
+        "that cnncost takes to build them stands in both places."
+    )
+    return ["", said, "", *_by_reason([(_name(row), row["plain_failure"]) for row in failed])]
+
+
+def _earlier(rows: list[dict[str, Any]]) -> list[str]:
+    kept = sum(bool(row.get("kept")) for row in rows)
+    if not kept:
+        return []
+    return ["", f"The times of torch alone are of an earlier run on this machine for {kept} of {len(rows)} models."]
+
+
+def _name(row: dict[str, Any]) -> str:
+    return f"{row['model']} {row['weights']}".strip()
+
+
+def _by_reason(failed: list[tuple[str, str]]) -> list[str]:
+    """A line for each reason, with the models."""
+    lines = []
     for problem, count in Counter(problem for _, problem in failed).most_common():
         names = [f"`{name}`" for name, why in failed if why == problem]
         lines.append(f"- {count}× {problem}: {', '.join(names)}")
     return lines
+
+
+def _exceptions(rows: list[dict[str, Any]]) -> list[str]:
+    wrong = [(_name(row), problem) for row in rows for problem in problems(row)]
+    failed = [(_name(row), row["counter_failure"]) for row in rows if row.get("counter_failure")]
+    lines = ["Not analyzed, or not as expected:" if wrong else "All were analyzed, and all is as expected.", ""]
+    lines += [f"- `{name}`: {problem}" for name, problem in wrong]
+    if failed:
+        lines += ["", f"`FlopCounterMode` itself could not count {len(failed)} models on tensors without data:", ""]
+    return lines + _by_reason(failed)

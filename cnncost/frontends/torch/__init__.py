@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from threading import RLock
 from typing import Any, NamedTuple
 
 import torch
@@ -19,7 +18,7 @@ from cnncost.frontends.torch import autocast as autocasts
 from cnncost.frontends.torch import kept, memo
 from cnncost.frontends.torch.compiler import CompilerWantedError, import_compiler, no_compiler_import
 from cnncost.frontends.torch.diagnose import explain_failure
-from cnncost.frontends.torch.guard import quiet_torch, same_random_state
+from cnncost.frontends.torch.guard import ONE_AT_A_TIME, quiet_torch, same_random_state
 from cnncost.frontends.torch.inputs import Inputs, prepare
 from cnncost.frontends.torch.modules import Tracker, check_initialised, walk
 from cnncost.frontends.torch.recorder import Recorder
@@ -63,7 +62,7 @@ def record(
     """
     model = unwrapped(model)
     wanted = autocasts.parse(autocast) or autocasts.in_force()
-    with _ONE_AT_A_TIME, no_collection(), torch.inference_mode(False), autocasts.switched_off():
+    with ONE_AT_A_TIME, no_collection(), torch.inference_mode(False), autocasts.switched_off():
         how = _How(grad or training is not None, train, use_memo, training, wanted, wanted is not None)
         try:
             return _record_again(model, inputs, how)
@@ -75,10 +74,6 @@ def record(
                 raise
         # forward differentiates
         return record(model, inputs, grad=True, train=train, autocast=wanted, use_memo=use_memo)
-
-
-_ONE_AT_A_TIME = RLock()
-"""Recording replaces `nn.Module._call_impl` for its time, and so can't run twice at once."""
 
 
 class _How(NamedTuple):

@@ -2,42 +2,84 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any
+from types import FunctionType
+from typing import Any, TypeAlias
 
 import torch
 from torch.overrides import TorchFunctionMode
+from torch.utils._device import DeviceContext, _device_constructors
 
-from cnncost.frontends.torch.guard import same_random_state
+from cnncost.frontends.torch.dataless import REMEMBERED, remembered
+from cnncost.frontends.torch.guard import ONE_AT_A_TIME, same_modes, same_random_state
+from cnncost.frontends.torch.initial import FILLS, fill, nothing_drawn, set_element
+from cnncost.garbage import no_collection
 
-_READ_BY_CONSTRUCTORS = frozenset({torch.linspace, torch.arange, torch.logspace, torch.tensor, torch.as_tensor})
+_Treatment: TypeAlias = Callable[[Any, Any, Any], Any]
+"""What is done in a function's place: it gets the function, its arguments and its keyword arguments."""
+
+_META, _CPU = torch.device("meta"), torch.device("cpu")
+_CONSTANTS = (torch.zeros, torch.ones)
+_READ_BY_CONSTRUCTORS = (torch.linspace, torch.arange, torch.logspace, torch.tensor, torch.as_tensor)
 
 
-_FILLS = frozenset(
-    getattr(torch.Tensor, name)
-    for name in "normal_ uniform_ trunc_normal_ zero_ fill_ mul_ add_ erfinv_ clamp_ exponential_ log_normal_".split()
-    if hasattr(torch.Tensor, name)
-)
+def _make(func: Any, args: Any, kwargs: Any) -> Any:
+    """A new tensor, on `meta` if no device is named."""
+    if kwargs.get("device") is None:
+        kwargs["device"] = _META
+    return func(*args, **kwargs)
 
 
-class _Bare(TorchFunctionMode):
-    """What building needs beside the `meta` device.
+def _make_constant(func: Any, args: Any, kwargs: Any) -> Any:
+    """The same, full of zeros or ones. Without data they are as good as empty, and torch makes them in Python."""
+    return _make(torch.empty if kwargs.get("device") is None else func, args, kwargs)
+
+
+def _make_to_read(func: Any, args: Any, kwargs: Any) -> Any:
+    """A new tensor whose values constructors read, with `.item()`: on the CPU if no device is named."""
+    if kwargs.get("device") is None:
+        kwargs["device"] = _CPU
+    elif func in REMEMBERED:
+        return remembered(func, args, kwargs)
+    return func(*args, **kwargs)
+
+
+def _treatments() -> dict[Any, _Treatment]:
+    table: dict[Any, _Treatment] = {torch.Tensor.__setitem__: set_element}
+    treatments = (
+        (FILLS, fill),
+        (REMEMBERED, remembered),
+        (_device_constructors(), _make),
+        (_CONSTANTS, _make_constant),
+        (_READ_BY_CONSTRUCTORS, _make_to_read),
+    )
+    for functions, treatment in treatments:  # the later ones have the last word
+        table.update(dict.fromkeys(functions, treatment))
+    return table
+
+
+_TREATMENTS = _treatments()
+
+
+class _Building(DeviceContext):
+    """The `meta` device as the default one, and what building needs beside it, in one mode: each costs every call.
 
     What constructors read with `.item()` (depth-wise rates, positions, literal tensors) is kept on the CPU.
-    Initial values are not drawn where there is nothing to fill: torch would import its compiler to do nothing.
+    Initial values are not drawn where there is nothing to fill.
     """
+
+    # On top of the other modes, where `with torch.device("meta")` puts it; the class's own way is for the default.
+    __enter__ = TorchFunctionMode.__enter__
+    __exit__ = TorchFunctionMode.__exit__
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         kwargs = kwargs or {}
-        if func in _FILLS or getattr(func, "__module__", "") == "torch.nn.init":
-            tensor = args[0] if args else kwargs.get("tensor")
-            if isinstance(tensor, torch.Tensor) and tensor.is_meta:
-                return tensor
-        if func in _READ_BY_CONSTRUCTORS and kwargs.get("device") is None:
-            kwargs = {**kwargs, "device": "cpu"}
+        treatment = _TREATMENTS.get(func)
+        if treatment is None and type(func) is FunctionType and func.__module__ == "torch.nn.init":
+            treatment = fill
         try:
-            return func(*args, **kwargs)
+            return func(*args, **kwargs) if treatment is None else treatment(func, args, kwargs)
         except (RuntimeError, NotImplementedError):
             if not any(tensor.is_meta for tensor in _tensors((args, kwargs))):
                 raise
@@ -60,7 +102,7 @@ def _on_meta(value: Any) -> Any:
     if isinstance(value, torch.Tensor):
         return value if value.is_meta else value.to("meta")
     if isinstance(value, torch.device):
-        return torch.device("meta")
+        return _META
     if type(value) in (list, tuple):
         return type(value)([_on_meta(item) for item in value])
     if type(value) is dict:
@@ -71,5 +113,5 @@ def _on_meta(value: Any) -> Any:
 @contextmanager
 def building() -> Iterator[None]:
     """Tensors made while it lasts are on `meta`, but for the few kinds whose values constructors read."""
-    with same_random_state(), torch.device("meta"), _Bare():
+    with ONE_AT_A_TIME, no_collection(), same_random_state(), same_modes(), nothing_drawn(), _Building(_META):
         yield

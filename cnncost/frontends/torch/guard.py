@@ -6,10 +6,17 @@ import random
 import sys
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
+from threading import RLock
+from typing import Any
 
 import torch
+from torch.overrides import _get_current_function_mode_stack, _pop_mode, _push_mode
+from torch.utils import _device
 
 from cnncost.frontends.torch.higher_order import any_device
+
+ONE_AT_A_TIME = RLock()
+"""Building and recording replace parts of torch for their time: of two, the later would put back the earlier's."""
 
 
 @contextmanager
@@ -32,6 +39,30 @@ def same_random_state() -> Iterator[None]:
             torch.cuda.set_rng_state_all(cuda)
         if numpy is not None:
             numpy.set_state(numpy_state)
+
+
+@contextmanager
+def same_modes() -> Iterator[None]:
+    """Function modes, and the default device, which is one, are afterwards as they were.
+
+    Also where code sets the default device, or enters a mode and never leaves it: torch takes and gives back modes by
+    their place on a stack, and would give back ours later on.
+    """
+    before, device = _modes(), _device.CURRENT_DEVICE
+    try:
+        yield
+    finally:
+        if _modes() != before:
+            for _ in range(torch._C._len_torch_function_stack()):
+                _pop_mode()
+            for mode in before[1:]:
+                _push_mode(mode)
+            torch._GLOBAL_DEVICE_CONTEXT.device_context, _device.CURRENT_DEVICE = before[0], device
+
+
+def _modes() -> list[Any]:
+    """That of the default device, or None, and all that are entered."""
+    return [getattr(torch._GLOBAL_DEVICE_CONTEXT, "device_context", None), *_get_current_function_mode_stack()]
 
 
 def _default_device() -> torch.device | None:

@@ -19,7 +19,7 @@ from cnncost.frontends.torch import memo as memos
 from cnncost.frontends.torch.autocast import parse, switched_on
 from cnncost.frontends.torch.compiler import CompilerWantedError, import_compiler, no_compiler_import
 from cnncost.frontends.torch.diagnose import explain_failure
-from cnncost.frontends.torch.guard import quiet_torch, same_random_state
+from cnncost.frontends.torch.guard import ONE_AT_A_TIME, quiet_torch, same_random_state
 from cnncost.frontends.torch.higher_order import is_higher_order
 from cnncost.frontends.torch.higher_order import run as run_higher_order
 from cnncost.frontends.torch.inputs import Inputs, prepare
@@ -128,8 +128,6 @@ def record_real(model: nn.Module, inputs: Any, *, train: bool | None = None, aut
         InputError: no module, no weights, inputs or an autocast that can't be read, or one of another device.
         ForwardError: forward raised; the message names the module.
     """
-    from cnncost.frontends.torch import _ONE_AT_A_TIME
-
     model = unwrapped(model)
     if any(tensor.is_meta for tensor in model.parameters()):
         raise InputError("a run on values needs weights, and the model's are on meta; give a model that has them")
@@ -140,7 +138,7 @@ def record_real(model: nn.Module, inputs: Any, *, train: bool | None = None, aut
             f"a run on values is on the model's device, {device}, and so is its autocast; expected autocast="
             f"'{device}:…' or none, got {wanted}"
         )
-    with _ONE_AT_A_TIME, no_collection(), torch.inference_mode(False), same_random_state():
+    with ONE_AT_A_TIME, no_collection(), torch.inference_mode(False), same_random_state():
         while True:
             arguments = prepare(inputs, model)
             real, said = with_values(arguments, model)  # anew each time: forward may have written to the others

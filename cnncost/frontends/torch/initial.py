@@ -1,0 +1,75 @@
+"""Initial values, which are not drawn where there is nothing to fill.
+
+Torch's meta kernels would import its compiler to do nothing, and the Python code around them is a good part of what
+building a model takes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import wraps
+from threading import get_ident
+from typing import Any
+
+import torch
+from torch.nn import init
+
+FILLS = tuple(
+    getattr(torch.Tensor, name)
+    for name in "normal_ uniform_ trunc_normal_ zero_ fill_ mul_ add_ erfinv_ clamp_ exponential_ log_normal_".split()
+    if hasattr(torch.Tensor, name)
+)
+_HELPERS = ("_no_grad_uniform_", "_no_grad_normal_", "_no_grad_trunc_normal_", "_no_grad_fill_", "_no_grad_zero_")
+"""What functions of `torch.nn.init` end in: each switches autograd off and on again around a fill."""
+
+
+def fill(func: Any, args: Any, kwargs: Any) -> Any:
+    """A function that fills its first argument, and returns it."""
+    tensor = args[0] if args else kwargs.get("tensor")
+    if isinstance(tensor, torch.Tensor) and tensor.is_meta:
+        return tensor
+    return func(*args, **kwargs)
+
+
+def set_element(func: Any, args: Any, kwargs: Any) -> Any:
+    """`tensor[1, 2] = 3.0`: tables are written so, one element after another, by the ten thousand."""
+    tensor, index, value = args
+    if type(value) in (int, float, bool) and tensor.is_meta and not tensor.requires_grad and _within(index, tensor):
+        return None
+    return func(*args, **kwargs)
+
+
+def _within(index: Any, tensor: torch.Tensor) -> bool:
+    """Whether these are whole numbers of existing elements: all else is for torch to judge."""
+    return (
+        type(index) is tuple
+        and len(index) <= tensor.dim()
+        and all(type(at) is int and -size <= at < size for at, size in zip(index, tensor.shape, strict=False))
+    )
+
+
+@contextmanager
+def nothing_drawn() -> Iterator[None]:
+    """While it lasts, functions of `torch.nn.init` leave tensors without data as they are, in this thread.
+
+    Most of them are not open to a function mode, which sees only what they are made of. Not for two threads at once.
+    """
+    before = {name: getattr(init, name) for name in _HELPERS if hasattr(init, name)}
+    for name, helper in before.items():
+        setattr(init, name, _passing_by(helper))
+    try:
+        yield
+    finally:
+        for name, helper in before.items():
+            setattr(init, name, helper)
+
+
+def _passing_by(helper: Any) -> Any:
+    thread = get_ident()
+
+    @wraps(helper)
+    def passed(tensor: torch.Tensor, *args: Any, **kwargs: Any) -> Any:
+        return tensor if tensor.is_meta and get_ident() == thread else helper(tensor, *args, **kwargs)
+
+    return passed
