@@ -218,9 +218,7 @@ class Recorder(TorchDispatchMode):
     def _entry(
         self, func: Any, args: Any, kwargs: Any, found: Found, tensors: list[torch.Tensor], template: Any
     ) -> Entry:
-        old = {pointer(t) for t, _ in found}
-        old.update([pointer(t) for t in self._runner.twins.values()])
-        made = [self._make(tensor, found, old) for tensor in tensors]
+        made, moves = self._made(tensors, found)
         types = tuple(
             found[how][1].sig.type if type(how) is int else tensor_type(tensor)
             for how, tensor in zip(made, tensors, strict=True)
@@ -231,9 +229,7 @@ class Recorder(TorchDispatchMode):
         types += tuple(found[i][1].sig.type for i in silent)
         run_for_effect = bool(writes) and all(known.sig.real for _, known in found)
         reshapes = torch.Tag.inplace_view in func.tags or shape_follows_values(func, found)
-        spec = lower(
-            OpCall.bind(func, args, kwargs, inputs, types, any(pointer(tensor) not in old for tensor in tensors))
-        )
+        spec = lower(OpCall.bind(func, args, kwargs, inputs, types, moves))
         rerun = run_for_effect or reshapes or bool(silent) or bool(self._runner.data) or not tensors or None in made
         outputs = None if rerun else tuple(how for how in made if how is not None)
         name = str(func).removesuffix(".default")
@@ -241,6 +237,15 @@ class Recorder(TorchDispatchMode):
         alone = outputs[0] if outputs and single and not writes and name not in _MASKING else None
         fresh = alone if isinstance(alone, Fresh) else None
         return Entry(func, name, memos.intern(spec), outputs, single, template, writes, fresh)
+
+    def _made(self, tensors: list[torch.Tensor], found: Found) -> tuple[list[Fresh | int | None], bool]:
+        """How to make each output, and whether one has a storage of its own."""
+        if self._runner.ruled:
+            return [_fresh(tensor) for tensor in tensors], True
+        old = {pointer(t) for t, _ in found}
+        old.update([pointer(t) for t in self._runner.twins.values()])
+        made = [self._make(tensor, found, old) for tensor in tensors]
+        return made, any(pointer(tensor) not in old for tensor in tensors)
 
     def _make(self, tensor: torch.Tensor, found: Found, old: set[int]) -> Fresh | int | None:
         """How to make an output without running the op, or None if that can't be done. `old`: the inputs' storages."""
@@ -253,8 +258,7 @@ class Recorder(TorchDispatchMode):
             return None
         if tensor.storage_offset() or tensor.is_conj() or tensor.is_neg() or type(tensor) is not torch.Tensor:
             return None
-        nbytes = tensor.untyped_storage().nbytes()
-        return Fresh(signature(tensor, False), tensor.shape, tensor.stride(), tensor.dtype, nbytes)
+        return _fresh(tensor)
 
     # ---- writing the node
 
@@ -349,6 +353,12 @@ class Recorder(TorchDispatchMode):
     def _append(self, spec: OpSpec, inputs: tuple[int, ...], outputs: tuple[int, ...], name: str) -> None:
         self.nodes.append(_node((spec, inputs, outputs, self.call, name, self.phase)))
         self.ledger.clock += 1
+
+
+def _fresh(tensor: torch.Tensor) -> Fresh:
+    """How to make a tensor like it, on a storage of its own."""
+    nbytes = tensor.untyped_storage().nbytes()
+    return Fresh(signature(tensor, False), tensor.shape, tensor.stride(), tensor.dtype, nbytes)
 
 
 _node: Callable[[tuple[object, ...]], Node] = partial(tuple.__new__, Node)

@@ -44,11 +44,13 @@ class Runner:
     Attributes:
         twins: stand-ins without data that took the place of real inputs, by the inputs' identity.
         data: the values of outputs that have none themselves, by the outputs' identity.
+        ruled: the outputs were made by a shape rule, each on a storage of its own.
     """
 
     def __init__(self) -> None:
         self.twins: dict[int, torch.Tensor] = {}
         self.data: dict[int, torch.Tensor] = {}
+        self.ruled = False
 
     def first_time(self, func: Any, args: Any, kwargs: Any, found: Found) -> Any:
         """An op's result when its signature has not been met: by a shape rule where there is one.
@@ -56,7 +58,7 @@ class Runner:
         Raises:
             DataDependentError: it depends on values that are not at hand.
         """
-        self.twins, self.data = {}, {}
+        self.twins, self.data, self.ruled = {}, {}, False
         if all(known.sig.real for _, known in found):
             large = self._too_large(func, args, kwargs, found)
             return self.run(func, args, kwargs, found) if large is None else large
@@ -67,6 +69,7 @@ class Runner:
         types = output_types(func, args, kwargs)
         if types is None:
             return self.run(func, args, kwargs, found)
+        self.ruled = True
         made = [torch.empty_strided(size, stride, dtype=dtype, device=META) for size, stride, dtype in types]
         return made[0] if len(made) == 1 else tuple(made)
 
