@@ -29,7 +29,7 @@ from networks import NETWORKS, Network
 from tools import Tool, counted, forked, present, quiet
 
 REPORTS = Path(__file__).resolve().parents[2] / "reports"
-ROUNDS = 3
+ROUNDS = 5
 
 
 def main() -> None:
@@ -125,7 +125,8 @@ def peers_page(tools: tuple[Tool, ...]) -> str:
         "",
         ("All tools count the same built models with weights, in eval mode, each in a process forked from the one that "
         f"built them. CPU seconds of one thread, the median of {ROUNDS} runs after a first one that is not counted (it "
-        "imports); cnncost cold is with an empty memo, and warm with a full one. Others keep nothing between runs."),
+        "imports); cnncost cold is with an empty memo, and warm from the third time on. Others keep nothing between "
+        "runs. In train mode, as models are after they are built, fvcore takes longer: `tests/benchmarks/speed.py`."),
         "",
         "## CPU milliseconds (and how many times cnncost's cold)",
         "",
@@ -174,6 +175,8 @@ def _run(tool: Tool, model: torch.nn.Module, inputs: tuple[Any, ...]) -> dict[st
         _forget()
         times.append(_clocked(tool, model, inputs))
         if tool.name == "cnncost":
+            tool.count(model, inputs)  # the second prepares what the later ones use
+            tool.count(model, inputs)
             warm.append(_clocked(tool, model, inputs))
     return {"count": count, "times": times, "warm": warm}
 
@@ -186,10 +189,11 @@ def _clocked(tool: Tool, model: torch.nn.Module, inputs: tuple[Any, ...]) -> flo
 
 
 def _forget() -> None:
-    from cnncost.frontends.torch import memo
+    from cnncost.frontends.torch import kept, memo
     from cnncost.ops.registry import forget_costs
 
     memo.clear()
+    kept.clear()
     forget_costs()
 
 
