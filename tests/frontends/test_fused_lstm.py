@@ -6,6 +6,7 @@ from torch import nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
 import cnncost
+from cnncost.errors import ForwardError
 from cnncost.frontends.torch import Training, record
 from cnncost.ops import cost_of
 from tests.oracles.allocations import peaks
@@ -103,6 +104,26 @@ def test_what_it_does_not_fit_runs_as_torch_runs_it():
     assert not _fused(record(nn.LSTM(INPUTS, HIDDEN), (packed,), training=Training(lambda out: out[0].data.sum())))
     assert not _fused(record(nn.LSTMCell(INPUTS, HIDDEN), ((BATCH, INPUTS),), training=Training()))
     assert not _fused(record(nn.LSTM(INPUTS, HIDDEN), ((STEPS, BATCH, INPUTS),)))
+
+
+@pytest.mark.parametrize("wrong", ["dtype", "width", "batch of the state"])
+def test_what_does_not_fit_is_refused(wrong):
+    """Torch's kernel refuses another dtype alone, and reads past the end of the rest: `nn.LSTM` keeps that from it."""
+    lstm, x = nn.LSTM(INPUTS, HIDDEN), torch.rand(STEPS, BATCH, INPUTS)
+    state = torch.zeros(1, BATCH + (wrong == "batch of the state"), HIDDEN)
+    weights = [w.detach().requires_grad_() for w in lstm.parameters()]
+    x = x.double() if wrong == "dtype" else x[..., :-1].contiguous() if wrong == "width" else x
+
+    class Raw(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.weights = nn.ParameterList(weights)
+
+        def forward(self, x):
+            return torch._VF.lstm(x, (state, state), list(self.weights), True, 1, 0.0, True, False, False)[0]
+
+    with pytest.raises(ForwardError):
+        record(Raw(), x, training=Training())
 
 
 def _fused(graph):

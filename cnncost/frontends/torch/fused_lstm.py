@@ -17,8 +17,8 @@ from cnncost.frontends.torch.autocast import casts, lowered
 Results: TypeAlias = "tuple[torch.Tensor, Any, Any]"
 """The output of all steps, and for each layer and direction the last hidden state and the last cell."""
 
-LSTM = 2
-"""oneDNN's number for this cell."""
+_LSTM = 2
+"""ATen's number for this cell."""
 _FLOATS = frozenset({torch.float32, torch.bfloat16, torch.float16})
 
 
@@ -39,14 +39,20 @@ def fused_lstm(original: Callable[..., Results], thread: int) -> Callable[..., R
 
 
 def _fits(*args: Any) -> bool:
-    """A batch of sequences on `meta` (T,N,I or N,T,I), not packed, and an LSTM without projections."""
+    """A batch of sequences on `meta` (T,N,I or N,T,I), not packed, and an LSTM without projections that fits it.
+
+    What does not fit is for torch to refuse.
+    """
     if len(args) != 9 or not isinstance(args[0], torch.Tensor):
         return False
-    x, states, weights, has_biases, layers, _, _, bidirectional, _ = args
-    each = (4 if has_biases else 2) * layers * (2 if bidirectional else 1)
-    return x.is_meta and x.dim() == 3 and x.dtype in _FLOATS and x.numel() > 0 and len(weights) == each and (
-        states[0].shape == states[1].shape
-    )  # fmt: skip
+    x, states, weights, has_biases, layers, _, _, bidirectional, batch_first = args
+    rows = layers * (2 if bidirectional else 1)
+    if not x.is_meta or x.dim() != 3 or x.dtype not in _FLOATS or not x.numel():
+        return False
+    if len(weights) != rows * (4 if has_biases else 2) or {t.dtype for t in (*states, *weights)} != {x.dtype}:
+        return False
+    state = (rows, x.shape[0 if batch_first else 1], weights[1].shape[1])
+    return weights[0].shape[1] == x.shape[2] and all(tuple(s.shape) == state for s in states)
 
 
 Layer: TypeAlias = "Callable[[torch.Tensor, list[torch.Tensor], list[torch.Tensor], bool, int, bool], Results]"
@@ -88,7 +94,7 @@ def _kernel(
         if not has_biases:
             own = [*own, *map(torch.zeros_like, own)]
         out, h, c, _ = kernel(
-            x, *own, *(state[direction] for state in states), direction == 1, [], LSTM, hidden, 1, has_biases,
+            x, *own, *(state[direction] for state in states), direction == 1, [], _LSTM, hidden, 1, has_biases,
             directions == 2, False, train,
         )  # fmt: skip
         outputs.append(out)
