@@ -347,6 +347,34 @@ def test_functions_of_two_tensors(data, name):
     _check(with_number, a, number)
 
 
+IN_PLACE = {name: op for name in [*UNARY, *BINARY] if (op := getattr(aten, f"{name}_", None)) is not None}
+
+
+@some
+@given(data=st.data(), name=st.sampled_from(sorted(IN_PLACE)), shape=st.lists(sizes, max_size=3))
+def test_ops_in_place_give_back_their_first_argument(data, name, shape):
+    x = _tensor(data.draw, *shape)
+    other = _mostly(data.draw, shape, [*shape, 2], [1] * len(shape), shape[1:])
+    func = IN_PLACE[name].default if name in UNARY else IN_PLACE[name].Tensor
+    args = [x] if name in UNARY else [x, _tensor(data.draw, *other)]
+    if not shapes.gives_back(func, [_without_data(a) for a in args], {}):
+        return
+    before = x.shape, x.stride(), x.dtype
+    assert func(*args) is x
+    assert (x.shape, x.stride(), x.dtype) == before
+
+
+def test_what_gives_nothing_back():
+    x, y = torch.ones(2, 3), torch.ones(4, 2, 3)
+    assert shapes.gives_back(aten.relu_.default, [x], {})
+    assert shapes.gives_back(aten.add_.Tensor, [y, x], {})
+    assert not shapes.gives_back(aten.add_.Tensor, [x, y], {}), "torch refuses: it does not fit"
+    assert not shapes.gives_back(aten.relu.default, [x], {})
+    assert not shapes.gives_back(aten.add.out, [x, x], {"out": y})
+    assert not shapes.gives_back(aten.eq_.Tensor, [x, x], {})
+    assert not shapes.gives_back(aten.dropout_.default, [x, 0.5, True], {}), "its first argument has another name"
+
+
 @some
 @given(data=st.data(), shape=st.lists(sizes, max_size=3), number=st.integers(1, 3), dim=st.integers(-4, 3))
 def test_cat(data, shape, number, dim):

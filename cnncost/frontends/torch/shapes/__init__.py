@@ -7,6 +7,6 @@ the shape or the error.
 """
 
 from cnncost.frontends.torch.shapes import layers, onednn, simple
-from cnncost.frontends.torch.shapes.registry import output_types, rule_names
+from cnncost.frontends.torch.shapes.registry import gives_back, output_types, rule_names
 
-__all__ = ["layers", "onednn", "output_types", "rule_names", "simple"]
+__all__ = ["gives_back", "layers", "onednn", "output_types", "rule_names", "simple"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import cache
 from typing import Any, TypeAlias
 
 import torch
@@ -35,6 +36,24 @@ def output_types(func: Any, args: Any, kwargs: Any) -> list[Output] | None:
         return rule(bound(func, args, kwargs))
     except (ValueError, IndexError, TypeError, AttributeError, ZeroDivisionError):
         return None  # settings of another form than the rule knows are torch's to judge
+
+
+def gives_back(func: Any, args: Any, kwargs: Any) -> bool:
+    """Whether an op in place gives back its first argument as it is: where its result as a new tensor is the same."""
+    rule = _RULES.get(op_name(func))
+    if rule is None or not _writes_first(func):
+        return False
+    try:
+        x, said = args[0], rule(bound(func, args, kwargs))
+        return said == [(tuple(x.shape), x.stride(), x.dtype)]
+    except (ValueError, LookupError, TypeError, AttributeError, ZeroDivisionError):
+        return False  # its arguments may have other names, too
+
+
+@cache
+def _writes_first(func: Any) -> bool:
+    written = [a.alias_info is not None and a.alias_info.is_write for a in func._schema.arguments]
+    return bool(written) and written[0] and not any(written[1:])
 
 
 def rule_names() -> tuple[str, ...]:
