@@ -107,7 +107,7 @@ def measure(budget: Budget, folder: str = ".") -> Measured:
 def analyzed(budget: Budget) -> Report:
     """The Report of a budget's model."""
     from cnncost.analysis import analyze
-    from cnncost.budget.model import load
+    from cnncost.sources.saved import load
     from cnncost.sources.shapes import parse_inputs
 
     if budget.model.endswith(".json"):

@@ -2,28 +2,11 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
-from cnncost.errors import CnncostError, InputError, SourceError
+from cnncost.errors import InputError
 from cnncost.report.model import Report
-
-
-def load(name: str) -> Report:
-    """A saved report.
-
-    Raises:
-        SourceError: it can't be read, or is no report.
-    """
-    from cnncost.report.json_format import from_json
-
-    try:
-        return from_json(Path(name).read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError) as error:
-        reason = error.strerror if isinstance(error, OSError) else "not text"
-        raise SourceError(f"{name}: can't be read: {reason}; expected a report saved by cnncost") from None
-    except CnncostError as error:
-        raise SourceError(f"{name}: {error}") from None
+from cnncost.sources.saved import load
 
 
 def report_of(model: str, inputs: Any = None, model_args: dict[str, Any] | None = None) -> Report:

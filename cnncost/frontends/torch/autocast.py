@@ -18,6 +18,7 @@ from weakref import ref
 import torch
 
 from cnncost.errors import InputError
+from cnncost.frontends.torch.types import tensors_in
 
 Args: TypeAlias = tuple[Any, ...]
 Kwargs: TypeAlias = dict[str, Any]
@@ -152,7 +153,7 @@ def _in(dtype: torch.dtype | None, casting: Casting, op: Any, args: Args, kwargs
 
 def _in_widest(casting: Casting, op: Any, args: Args, kwargs: Kwargs) -> Any:
     """Run in float32 if an argument is, else in the lower dtype."""
-    found = {tensor.dtype for tensor in _tensors((args, kwargs)) if _eligible(tensor)}
+    found = {tensor.dtype for tensor in tensors_in((args, kwargs)) if _eligible(tensor)}
     if strange := found - {torch.float32, casting.lower()}:
         raise RuntimeError(f"{op} under autocast in {casting.lower()} has an operand of {strange.pop()}: torch refuses")
     return _in(torch.float32 if torch.float32 in found else None, casting, op, args, kwargs)
@@ -182,16 +183,6 @@ def _banned(casting: Casting, op: Any, args: Args, kwargs: Kwargs) -> Any:  # no
         "binary_cross_entropy is refused under CUDA's autocast, for it overflows in float16; expected "
         "binary_cross_entropy_with_logits on what went into the sigmoid"
     )
-
-
-def _tensors(value: Any) -> Iterator[torch.Tensor]:
-    if isinstance(value, torch.Tensor):
-        yield value
-    elif isinstance(value, (list, tuple)):
-        for item in value:
-            yield from _tensors(item)
-    elif isinstance(value, dict):
-        yield from _tensors(tuple(value.values()))
 
 
 _LOWER: Policy = partial(_in, None)

@@ -14,6 +14,7 @@ from torch.utils._device import DeviceContext, _device_constructors
 from cnncost.frontends.torch.dataless import REMEMBERED, remembered
 from cnncost.frontends.torch.guard import ONE_AT_A_TIME, same_modes, same_random_state
 from cnncost.frontends.torch.initial import FILLS, fill, nothing_drawn, set_element
+from cnncost.frontends.torch.types import tensors_in
 from cnncost.garbage import no_collection
 
 _Treatment: TypeAlias = Callable[[Any, Any, Any], Any]
@@ -81,20 +82,10 @@ class _Building(DeviceContext):
         try:
             return func(*args, **kwargs) if treatment is None else treatment(func, args, kwargs)
         except (RuntimeError, NotImplementedError):
-            if not any(tensor.is_meta for tensor in _tensors((args, kwargs))):
+            if not any(tensor.is_meta for tensor in tensors_in((args, kwargs))):
                 raise
         # What was kept on the CPU met what was not: the result has no values.
         return func(*_on_meta(args), **_on_meta(kwargs))
-
-
-def _tensors(value: Any) -> Iterator[torch.Tensor]:
-    if isinstance(value, torch.Tensor):
-        yield value
-    elif isinstance(value, (list, tuple)):
-        for item in value:
-            yield from _tensors(item)
-    elif isinstance(value, dict):
-        yield from _tensors(tuple(value.values()))
 
 
 def _on_meta(value: Any) -> Any:

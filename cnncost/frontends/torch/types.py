@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -63,6 +64,17 @@ def tensor_type(tensor: torch.Tensor) -> TensorType:
     """Shape and dtype, one object for equal ones: the checks of a Graph compare identities first."""
     found = TensorType(tuple(tensor.shape), dtype_name(tensor.dtype))
     return _TYPES.setdefault(found, found)
+
+
+def tensors_in(value: Any) -> Iterator[torch.Tensor]:
+    """The tensors in a nest of lists, tuples and tables."""
+    if isinstance(value, torch.Tensor):
+        yield value
+    elif isinstance(value, (list, tuple)):
+        for item in value:
+            yield from tensors_in(item)
+    elif isinstance(value, dict):
+        yield from tensors_in(tuple(value.values()))
 
 
 def attribute(value: Any) -> Attr:
