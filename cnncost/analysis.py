@@ -63,7 +63,8 @@ def analyze(
             for models that read what they compute, as detectors do; rows that depend on the values are marked.
             "auto": static, and real where that fails for want of values.
         autocast: run forward and loss under `torch.autocast`: `"bf16"`, `"fp16"`, a dtype, or with the device whose
-            lists of ops hold, `"cuda:bf16"`. None: as the code around and forward itself have it.
+            lists of ops hold, `"cuda:bf16"`; a device alone is its default dtype. None: as the code around and forward
+            itself have it.
 
     Returns:
         The Report: parameters, MACs and FLOPs as exact ints, for the batch that the inputs have.

@@ -35,7 +35,7 @@ trace_option = click.option(
 )  # fmt: skip
 autocast_option = click.option(
     "--autocast", metavar="DTYPE",
-    help="Run forward and loss under torch.autocast: bf16, fp16, or by CUDA's lists of ops cuda:bf16, cuda:fp16.",
+    help="Run forward and loss under torch.autocast: bf16, fp16, or by CUDA's lists of ops cuda:bf16, cuda (fp16).",
 )  # fmt: skip
 strict_option = click.option("--strict", is_flag=True, help="Fail if an op has no rule.")
 

@@ -35,10 +35,10 @@ class Resolved:
 
     @property
     def title(self) -> str:
-        """How a report calls it: by its name, and the autocast that was asked for."""
-        from cnncost.frontends.torch.autocast import parse
+        """How a report calls it: by its name, and the autocast that was asked for or that is on around."""
+        from cnncost.frontends.torch.autocast import in_force, parse
 
-        wanted = parse(self.autocast)
+        wanted = parse(self.autocast) or in_force()
         return self.name if wanted is None else f"{self.name} under autocast {wanted}"
 
     def record(self, trace: Trace = "static") -> Graph:

@@ -174,6 +174,37 @@ def test_a_recurrent_layer_is_kept_and_its_weights_are_seen():
     gc.collect()
 
 
+class Cyclic(Holds):
+    """Forward makes a table hold itself; a list did from the beginning."""
+
+    def __init__(self):
+        super().__init__(table={}, items=[{}])
+        self.items.append(self.items)
+
+    def forward(self, x):
+        self.table["up"] = self.table
+        return self.fc(x)
+
+
+def test_what_holds_itself_is_copied_each_time():
+    model = Cyclic()
+    graphs = [record(model, X) for _ in range(4)]
+    assert all(graph == graphs[0] for graph in graphs)
+    model.items.pop()
+    assert record(model, X) == graphs[0]
+
+
+@pytest.mark.parametrize("deep", [False, True], ids=["many items", "one in the other"])
+def test_more_than_is_worth_a_look_keeps_nothing(deep):
+    nest = [list(range(5000)), {"x": list(range(5000))}]
+    for _ in range(100 if deep else 0):
+        nest = [nest[0][:1], nest]
+    model = Holds(held=nest)
+    for _ in range(4):
+        record(model, X)
+    assert kept_for(model) is None
+
+
 def test_nests_keep_nothing_alive():
     model = Nested()
     model.weights = [model.fc.weight]

@@ -104,6 +104,10 @@ def test_what_it_does_not_fit_runs_as_torch_runs_it():
     assert not _fused(record(nn.LSTM(INPUTS, HIDDEN), (packed,), training=Training(lambda out: out[0].data.sum())))
     assert not _fused(record(nn.LSTMCell(INPUTS, HIDDEN), ((BATCH, INPUTS),), training=Training()))
     assert not _fused(record(nn.LSTM(INPUTS, HIDDEN), ((STEPS, BATCH, INPUTS),)))
+    half = torch.rand(STEPS, BATCH, INPUTS).half()
+    assert not _fused(record(nn.LSTM(INPUTS, HIDDEN).half(), half, training=Training())), "few CPUs have it"
+    assert _fused(record(nn.LSTM(INPUTS, HIDDEN).bfloat16(), half.bfloat16(), training=Training()))
+    assert _fused(record(nn.LSTM(INPUTS, HIDDEN), half.float(), autocast="cuda:fp16", training=Training()))
 
 
 @pytest.mark.parametrize("wrong", ["dtype", "width", "batch of the state"])

@@ -7,6 +7,8 @@ from torch import nn
 import cnncost
 from cnncost import graph_json
 from cnncost.errors import DataDependentError, InputError
+from cnncost.frontends.torch import real
+from cnncost.frontends.torch.compiler import CompilerWantedError
 from cnncost.frontends.torch.real import DRAWN, GIVEN, record_real
 from cnncost.report.json_format import from_json
 
@@ -195,3 +197,21 @@ def test_a_list_of_images_is_as_many_examples():
     for trace in ("static", "real"):
         report = cnncost.analyze(Listed(), ([(3, 8, 8), (3, 9, 8)],), trace=trace)
         assert report.batch == 2
+
+
+def test_a_run_in_which_the_compiler_is_imported_is_made_anew(monkeypatch):
+    """As where it had not been imported before."""
+    runs, recorded = [], real._recorded
+
+    def once_in_vain(*args):
+        runs.append(args)
+        if len(runs) == 1:
+            raise CompilerWantedError("sympy")
+        return recorded(*args)
+
+    monkeypatch.setattr(real, "_recorded", once_in_vain)
+    for autocast in (None, "bf16"):
+        runs.clear()
+        graph = record_real(nn.Linear(3, 4), torch.rand(2, 3), autocast=autocast)
+        assert len(runs) == 2
+        assert graph.values[graph.outputs[0]].dtype == ("float32" if autocast is None else "bfloat16")

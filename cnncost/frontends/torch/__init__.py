@@ -8,13 +8,16 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from typing import Any, NamedTuple
+from weakref import ref
 
 import torch
 from torch import nn
 
 from cnncost.errors import ForwardError, InputError
 from cnncost.frontends.torch import autocast as autocasts
+from cnncost.frontends.torch import autocast_regions as regions
 from cnncost.frontends.torch import kept, memo
 from cnncost.frontends.torch.compiler import CompilerWantedError, import_compiler, no_compiler_import
 from cnncost.frontends.torch.diagnose import explain_failure
@@ -52,7 +55,8 @@ def record(
             stays; None: as they are.
         training: record a training step: forward with autograd on, loss, backward, and the optimizer's step.
         autocast: run forward and loss under `torch.autocast`: "bf16", "fp16", a dtype, or with the device whose lists
-            of ops hold, "cuda:bf16". None: as the code around and forward itself have it.
+            of ops hold, "cuda:bf16"; a device alone is its default dtype. None: as the code around and forward itself
+            have it.
         use_memo: look ops up in the process-wide memo.
 
     Raises:
@@ -62,8 +66,10 @@ def record(
     """
     model = unwrapped(model)
     wanted = autocasts.parse(autocast) or autocasts.in_force()
-    with ONE_AT_A_TIME, no_collection(), torch.inference_mode(False), autocasts.switched_off():
-        how = _How(grad or training is not None, train, use_memo, training, wanted, wanted is not None)
+    with ONE_AT_A_TIME, no_collection(), torch.inference_mode(False), regions.switched_off():
+        how = _How(
+            grad or training is not None, train, use_memo, training, wanted, wanted is not None or id(model) in _CASTING
+        )
         try:
             return _record_again(model, inputs, how)
         except LazyParameterError:
@@ -97,8 +103,17 @@ def _record_again(model: nn.Module, inputs: Any, how: _How) -> Graph:
         return _record_again(model, inputs, how)
     except HookWantedError:
         return _record_again(model, inputs, how._replace(shared=False))
-    except autocasts.AutocastWantedError:
+    except regions.AutocastWantedError:
+        _CASTING[id(model)] = ref(model, partial(_forget_casting, id(model)))
         return _record_again(model, inputs, how._replace(casts=True))
+
+
+def _forget_casting(identity: int, _: object) -> None:
+    _CASTING.pop(identity, None)
+
+
+_CASTING: dict[int, ref[nn.Module]] = {}
+"""Models whose forward turned autocast on the last time, by identity: they are recorded with it at once."""
 
 
 def _record(model: nn.Module, inputs: Inputs, how: _How) -> Graph:
@@ -116,13 +131,16 @@ def _record(model: nn.Module, inputs: Inputs, how: _How) -> Graph:
             for original, (_, copy) in zip(modules, tree, strict=True):
                 if copy is not original:  # scripted modules run as they are
                     copy.training = how.train
-        casting = autocasts.Casting(keeps=how.grad) if how.casts else None
+        named = how.autocast.device if how.autocast is not None else "cpu"
+        casting = autocasts.Casting(keeps=how.grad, device=named) if how.casts else None
         tracker = Tracker(Recorder(how.use_memo, skeleton, data=skeleton.data.copy(), casting=casting))
         tracker.enter(tree)
         known = kept.prepare(modules, how.train, skeleton, tracker) if reusable else None
         step = Step(how.training, tree[0][1], skeleton, tracker) if how.training is not None else None
         graph = _run(tree[0][1], tracker, inputs, how, step)
         skeleton.let_go()
+        if casting is not None and not casting.regions:
+            _CASTING.pop(id(model), None)
     if known is None:
         return verify(graph)
     graph = known.settled(graph)
@@ -137,7 +155,7 @@ def _surroundings(how: _How, casting: autocasts.Casting | None) -> Iterator[None
     with (
         quiet_torch(how.grad, whole=casting is None),
         no_compiler_import(),
-        autocasts.watched(named, casting is not None),
+        regions.watched(named, casting),
     ):
         if casting is None:
             yield
@@ -158,7 +176,7 @@ def _run(model: nn.Module, tracker: Tracker, inputs: Inputs, how: _How, step: St
     with same_random_state():
         try:
             with _surroundings(how, recorder.casting), tracker.tracking(), recorder:
-                with autocasts.switched_on(how.autocast):
+                with regions.switched_on(how.autocast):
                     result = model(*inputs.args, **inputs.kwargs)
                     outputs = tracker.values(result)
                     loss = step.loss(result) if step is not None else None

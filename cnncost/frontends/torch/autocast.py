@@ -11,7 +11,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import cache, partial
-from threading import get_ident
 from typing import Any, NamedTuple, TypeAlias
 from weakref import ref
 
@@ -24,7 +23,7 @@ Args: TypeAlias = tuple[Any, ...]
 Kwargs: TypeAlias = dict[str, Any]
 Policy: TypeAlias = "Callable[[Casting, Any, Args, Kwargs], Any]"
 
-_DEVICES = tuple([device for device in torch._C._autocast_supported_devices() if device != "ipu"])
+DEVICES = tuple([device for device in torch._C._autocast_supported_devices() if device != "ipu"])
 _KEY = torch._C.DispatchKey.AutocastIPU  # type: ignore[attr-defined]  # missing from torch's stubs
 _KEYS = torch._C.DispatchKeySet(_KEY)
 _BELOW = torch._C._dispatch_keyset_full_after(_KEY)
@@ -33,10 +32,6 @@ _DTYPES = {
     "fp16": torch.float16, "float16": torch.float16, "half": torch.float16,
 }  # fmt: skip
 _DEFAULTS = {"cpu": torch.bfloat16, "cuda": torch.float16}
-
-
-class AutocastWantedError(BaseException):
-    """Forward turns autocast on: the recording is made anew. Not an Exception: no `except` of a model's may stop it."""
 
 
 class Autocast(NamedTuple):
@@ -67,13 +62,13 @@ def parse(value: Any) -> Autocast | None:
 
 def in_force() -> Autocast | None:
     """The autocast that the code around has turned on."""
-    device = _enabled()
+    device = enabled()
     return Autocast(device, torch.get_autocast_dtype(device)) if device is not None else None
 
 
-def _enabled() -> str | None:
+def enabled() -> str | None:
     """The device that autocast is on for. Not asked of torch, which would count ours."""
-    return next((device for device in _DEVICES if torch.is_autocast_enabled(device)), None)
+    return next((device for device in DEVICES if torch.is_autocast_enabled(device)), None)
 
 
 class Casting:
@@ -81,12 +76,18 @@ class Casting:
 
     Args:
         keeps: casts of weights are kept until autocast is left, as they are but for `torch.inference_mode`.
+        device: whose lists of ops hold: the CPU's or, for all other devices, CUDA's.
+
+    Attributes:
+        regions: how many forward has begun.
     """
 
-    def __init__(self, keeps: bool) -> None:
+    def __init__(self, keeps: bool, device: str) -> None:
+        self.device = "cpu" if device == "cpu" else "cuda"
+        self.regions = 0
         self._keeps = keeps
         self._casts: dict[int, tuple[ref[torch.Tensor], torch.Tensor]] = {}
-        self._depth = _depth()
+        self._depth = depth()
 
     @contextmanager
     def installed(self) -> Iterator[None]:
@@ -102,17 +103,19 @@ class Casting:
             torch._C._dispatch_tls_set_dispatch_key_excluded(_KEY, excluded)
             _running.pop()
 
-    def device(self) -> str:
-        """Whose lists hold: the CPU's or, for all other devices, CUDA's."""
-        return "cpu" if _enabled() == "cpu" else "cuda"
+    def begins(self, device: str) -> None:
+        """A region for a device begins in forward. From one for CUDA on its lists hold: it is on as the CPU's, too."""
+        self.regions += 1
+        if device != "cpu":
+            self.device = "cuda"
 
     def lower(self) -> torch.dtype:
         """The dtype that ops on matrices run in."""
-        return torch.get_autocast_dtype(_enabled() or "cpu")
+        return torch.get_autocast_dtype(enabled() or "cpu")
 
     def look(self) -> None:
         """Let go of the casts when autocast has been left."""
-        if self._casts and _depth() == self._depth:
+        if self._casts and depth() == self._depth:
             self._casts.clear()
 
     def cast(self, value: Any, dtype: torch.dtype) -> Any:
@@ -132,7 +135,7 @@ class Casting:
         return known[1]
 
 
-def _depth() -> int:
+def depth() -> int:
     """How many autocast regions the code is in."""
     torch.autocast_increment_nesting()
     return torch.autocast_decrement_nesting()
@@ -246,12 +249,23 @@ def _registered() -> list[torch.library.Library]:
         packet, _, overload = name.partition(".")
         op = getattr(getattr(torch.ops.aten, packet), overload or "default")
         ops.impl(op, partial(_kernel, op, by_device), "AutocastIPU", with_keyset=True)
+    ops.impl(
+        torch.ops.aten.pad.default, partial(_stays_whole, torch.ops.aten.pad.default), "AutocastIPU", with_keyset=True
+    )
     return [rest, ops]
+
+
+def _stays_whole(op: Any, keys: Any, *args: Any, **kwargs: Any) -> Any:
+    """Without autograd an op that computes nothing is recorded whole, as it is where autocast is off."""
+    if torch.is_grad_enabled():
+        return op.redispatch(keys & _BELOW, *args, **kwargs)
+    with torch._C._ExcludeDispatchKeyGuard(_KEYS), torch._C._AutoDispatchBelowAutograd():
+        return op(*args, **kwargs)
 
 
 def _kernel(op: Any, by_device: dict[str, Policy], keys: Any, *args: Any, **kwargs: Any) -> Any:
     casting = _running[-1]
-    policy = by_device.get(casting.device()) if _enabled() is not None else None
+    policy = by_device.get(casting.device) if enabled() is not None else None
     if policy is None:
         return op.redispatch(keys & _BELOW, *args, **kwargs)
     with torch._C._ExcludeDispatchKeyGuard(_KEYS):  # what was cast is of parts that are not
@@ -260,80 +274,15 @@ def _kernel(op: Any, by_device: dict[str, Policy], keys: Any, *args: Any, **kwar
 
 def casts(op: str) -> bool:
     """Whether autocast, as it is, does something with an op, named as the dispatcher does."""
-    return bool(_running) and _running[-1].device() in _policies().get(op, {})
+    return bool(_running) and _running[-1].device in _policies().get(op, {})
+
+
+def lower_dtype() -> torch.dtype | None:
+    """What ops on matrices are cast to where autocast is on; None elsewhere."""
+    return _running[-1].lower() if _running and enabled() is not None else None
 
 
 def lowered(*values: Any) -> tuple[Any, ...]:
     """Values in the lower dtype where autocast is on; elsewhere as they are."""
-    if not _running or _enabled() is None:
-        return values
-    casting = _running[-1]
-    return tuple([casting.cast(value, casting.lower()) for value in values])
-
-
-@contextmanager
-def switched_off() -> Iterator[None]:
-    """Autocast of the code around is off while this lasts."""
-    enabled = [device for device in _DEVICES if torch.is_autocast_enabled(device)]
-    try:
-        for device in enabled:
-            torch.set_autocast_enabled(device, False)
-        yield
-    finally:
-        for device in enabled:
-            torch.set_autocast_enabled(device, True)
-
-
-@contextmanager
-def switched_on(autocast: Autocast | None) -> Iterator[None]:
-    """A region of autocast, also of a device that this machine has not."""
-    if autocast is None:
-        yield
-        return
-    device, dtype = autocast
-    before = torch.is_autocast_enabled(device), torch.get_autocast_dtype(device)
-    torch.autocast_increment_nesting()
-    torch.set_autocast_enabled(device, True)
-    torch.set_autocast_dtype(device, dtype)
-    try:
-        yield
-    finally:
-        torch.set_autocast_enabled(device, before[0])
-        torch.set_autocast_dtype(device, before[1])
-        if torch.autocast_decrement_nesting() == 0:
-            torch.clear_autocast_cache()
-
-
-@contextmanager
-def watched(target: str, casts: bool) -> Iterator[None]:
-    """Regions of autocast in a model's code: seen, and let in where torch does not.
-
-    They may name `meta`, which `x.device.type` is here, and a GPU that this machine has not; torch refuses
-    the first and turns the second off with a warning.
-
-    Args:
-        target: the device that `meta` stands for.
-        casts: a Casting is installed; else AutocastWantedError is raised where a region begins.
-    """
-    kind: Any = torch.autocast
-    init, enter, thread = kind.__init__, kind.__enter__, get_ident()
-
-    def made(self: Any, device_type: str, dtype: Any = None, enabled: bool = True, cache_enabled: Any = None) -> None:
-        absent = device_type == "cuda" and not torch.cuda.is_available()
-        if get_ident() != thread or not (absent or device_type == "meta"):
-            init(self, device_type, dtype, enabled, cache_enabled)
-            return
-        device = "cuda" if absent else target
-        init(self, "cpu", dtype or torch.get_autocast_dtype(device), enabled, cache_enabled)
-        self.device = device
-
-    def entered(self: Any) -> Any:
-        if get_ident() == thread and self._enabled and not casts:
-            raise AutocastWantedError
-        return enter(self)
-
-    kind.__init__, kind.__enter__ = made, entered
-    try:
-        yield
-    finally:
-        kind.__init__, kind.__enter__ = init, enter
+    dtype = lower_dtype()
+    return values if dtype is None else tuple([_running[-1].cast(value, dtype) for value in values])

@@ -58,7 +58,7 @@ def remembered(func: Any, args: Any, kwargs: Any) -> Any:
     if (made := _KNOWN.get(signature)) is not None:
         return torch.empty_strided(made.size, made.stride, dtype=made.dtype, device=_META)
     result = func(*args, **kwargs)
-    if _plain(result) and _SAYS_MORE.isdisjoint(kwargs):
+    if _plain(result) and not result.requires_grad and _SAYS_MORE.isdisjoint(kwargs):
         _KNOWN[signature] = _Made(result.size(), result.stride(), result.dtype)
     return result
 

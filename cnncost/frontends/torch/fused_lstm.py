@@ -12,22 +12,31 @@ from typing import Any, TypeAlias
 
 import torch
 
-from cnncost.frontends.torch.autocast import casts, lowered
+from cnncost.frontends.torch.autocast import casts, lower_dtype, lowered
 
 Results: TypeAlias = "tuple[torch.Tensor, Any, Any]"
 """The output of all steps, and for each layer and direction the last hidden state and the last cell."""
 
 _LSTM = 2
 """ATen's number for this cell."""
-_FLOATS = frozenset({torch.float32, torch.bfloat16, torch.float16})
+_FLOATS = frozenset({torch.float32, torch.bfloat16})
+"""What it is made for: few CPUs have it for float16, and where autocast goes by CUDA's lists it is cuDNN's."""
 
 
-def fused_lstm(original: Callable[..., Results], thread: int) -> Callable[..., Results]:
-    """What takes the place of `torch._VF.lstm` in a thread, where the fused kernel would run."""
+RECURRENT = ("lstm", "gru", "rnn_tanh", "rnn_relu")
+"""Functions of `torch._VF` that recurrent modules call."""
 
+
+def fused_recurrent(name: str, original: Callable[..., Any], thread: int) -> Callable[..., Any]:
+    """What takes the place of one of them in a thread: as the kernel for it would run."""
+    rest = _whole_under_autocast(original, thread)
+    return _fused_lstm(original, rest, thread) if name == "lstm" else rest
+
+
+def _fused_lstm(original: Callable[..., Results], rest: Callable[..., Results], thread: int) -> Callable[..., Results]:
     def lstm(*args: Any) -> Results:
         if get_ident() != thread or not _fits(*args):
-            return original(*args)
+            return rest(*args)
         if not torch.is_grad_enabled():
             return _by_layers(_whole(original), *args)
         x, states, weights, *settings = args
@@ -36,6 +45,18 @@ def fused_lstm(original: Callable[..., Results], thread: int) -> Callable[..., R
         return _by_layers(_kernel, x, states, weights, *settings)
 
     return lstm
+
+
+def _whole_under_autocast(original: Callable[..., Any], thread: int) -> Callable[..., Any]:
+    """Without autograd it is recorded whole, cast as a kernel would have it."""
+
+    def recurrent(*args: Any) -> Any:
+        if get_ident() != thread or torch.is_grad_enabled() or lower_dtype() is None:
+            return original(*args)
+        with torch._C._AutoDispatchBelowAutograd():
+            return original(*lowered(*args))
+
+    return recurrent
 
 
 def _fits(*args: Any) -> bool:
@@ -47,9 +68,15 @@ def _fits(*args: Any) -> bool:
         return False
     x, states, weights, has_biases, layers, _, _, bidirectional, batch_first = args
     rows = layers * (2 if bidirectional else 1)
-    if not x.is_meta or x.dim() != 3 or x.dtype not in _FLOATS or not x.numel():
+    dtypes = {t.dtype for t in (x, *states, *weights)}
+    if (lower := lower_dtype()) is not None:  # all are cast, whatever they are now
+        dtypes = {lower} if dtypes <= {*_FLOATS, torch.float16} else dtypes
+        fused = {lower} if not casts("mkldnn_rnn_layer") else _FLOATS
+    else:
+        fused = _FLOATS
+    if not x.is_meta or x.dim() != 3 or not x.numel() or len(dtypes) != 1 or not dtypes <= fused:
         return False
-    if len(weights) != rows * (4 if has_biases else 2) or {t.dtype for t in (*states, *weights)} != {x.dtype}:
+    if len(weights) != rows * (4 if has_biases else 2):
         return False
     state = (rows, x.shape[0 if batch_first else 1], weights[1].shape[1])
     return weights[0].shape[1] == x.shape[2] and all(tuple(s.shape) == state for s in states)

@@ -17,7 +17,7 @@ from torch.nn import functional
 
 from cnncost.errors import InputError
 from cnncost.frontends.torch.fused_attention import fused
-from cnncost.frontends.torch.fused_lstm import fused_lstm
+from cnncost.frontends.torch.fused_lstm import RECURRENT, fused_recurrent
 from cnncost.frontends.torch.packed import packed_tensors
 from cnncost.frontends.torch.recorder import Recorder
 from cnncost.frontends.torch.skeleton import LAZY
@@ -97,14 +97,18 @@ class Tracker:
         call, tensor, as_tensor = nn.Module._call_impl, torch.tensor, torch.as_tensor
         nn.Module._call_impl = self._wrapped(call)  # type: ignore[method-assign]  # put back below
         torch.tensor, torch.as_tensor = self._literal(tensor), self._literal(as_tensor)
-        attention, lstm = functional.scaled_dot_product_attention, torch._VF.lstm
+        attention = functional.scaled_dot_product_attention
+        recurrent = {name: getattr(torch._VF, name) for name in RECURRENT}
         if self.trail is not None or self.recorder.casting is not None:  # seen by their parts, and memory hangs on it
             functional.scaled_dot_product_attention = fused(attention, self._thread)
-            torch._VF.lstm = fused_lstm(lstm, self._thread)
+            for name, function in recurrent.items():
+                setattr(torch._VF, name, fused_recurrent(name, function, self._thread))
         try:
             yield
         finally:
-            functional.scaled_dot_product_attention, torch._VF.lstm = attention, lstm
+            functional.scaled_dot_product_attention = attention
+            for name, function in recurrent.items():
+                setattr(torch._VF, name, function)
             nn.Module._call_impl = call  # type: ignore[method-assign]  # as it was
             torch.tensor, torch.as_tensor = tensor, as_tensor
 

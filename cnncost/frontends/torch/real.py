@@ -16,7 +16,8 @@ from torch.utils._python_dispatch import is_traceable_wrapper_subclass
 
 from cnncost.errors import InputError
 from cnncost.frontends.torch import memo as memos
-from cnncost.frontends.torch.autocast import parse, switched_on
+from cnncost.frontends.torch.autocast import parse
+from cnncost.frontends.torch.autocast_regions import switched_on
 from cnncost.frontends.torch.compiler import CompilerWantedError, import_compiler, no_compiler_import
 from cnncost.frontends.torch.diagnose import explain_failure
 from cnncost.frontends.torch.guard import ONE_AT_A_TIME, quiet_torch, same_random_state
@@ -145,8 +146,8 @@ def record_real(model: nn.Module, inputs: Any, *, train: bool | None = None, aut
             try:
                 with switched_on(wanted):
                     return _recorded(_copy(model, train), real, said)
-            except CompilerWantedError as wanted:
-                import_compiler(wanted.part)
+            except CompilerWantedError as error:
+                import_compiler(error.part)
 
 
 def _recorded(model: nn.Module, inputs: Inputs, said: str) -> Graph:

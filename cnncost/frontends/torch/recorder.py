@@ -24,6 +24,7 @@ from cnncost.frontends.torch.higher_order import is_higher_order
 from cnncost.frontends.torch.higher_order import run as run_higher_order
 from cnncost.frontends.torch.ledger import Known, Ledger, pointer
 from cnncost.frontends.torch.lowering import OpCall, is_known, lower
+from cnncost.frontends.torch.masks import MASKING, regulariser
 from cnncost.frontends.torch.memo import Entry, Fresh
 from cnncost.frontends.torch.running import (
     META,
@@ -45,7 +46,6 @@ _TENSORS = frozenset({torch.Tensor, torch.nn.Parameter})
 _SEQUENCES = frozenset({list, tuple})
 _NUMBERS = frozenset({int, float, bool})
 _PLAIN = _NUMBERS | {str, type(None)}
-_MASKING = frozenset({"aten.bernoulli_.float", "aten.bernoulli.p"})
 _OTHERS = _SEQUENCES | _PLAIN | {torch.dtype, torch.device, torch.layout, torch.memory_format}
 
 
@@ -234,7 +234,7 @@ class Recorder(TorchDispatchMode):
         outputs = None if rerun else tuple(how for how in made if how is not None)
         name = str(func).removesuffix(".default")
         single = type(template) is memos.Slot
-        alone = outputs[0] if outputs and single and not writes and name not in _MASKING else None
+        alone = outputs[0] if outputs and single and not writes and name not in MASKING else None
         fresh = alone if isinstance(alone, Fresh) else None
         return Entry(func, name, memos.intern(spec), outputs, single, template, writes, fresh)
 
@@ -288,9 +288,7 @@ class Recorder(TorchDispatchMode):
                 known = ledger.add_fresh(tensor, sig, nbytes, False)
             tensors.append(tensor)
             ids.append(known[1])
-        spec = (
-            entry.spec if not self._noisy and entry.name not in _MASKING else self._regulariser(entry, found, tensors)
-        )
+        spec = entry.spec if not self._noisy and entry.name not in MASKING else self._masked(entry, found, tensors)
         inputs = tuple([known[1] for _, known in found])
         self.nodes.append(_node((spec, inputs, tuple(ids), self.call, entry.name, self.phase)))
         ledger.clock += 1
@@ -314,33 +312,16 @@ class Recorder(TorchDispatchMode):
             tensor, known = found[i]
             if not any(tensor is t for t in tensors):
                 ids.append(ledger.write(tensor, known, False).value)
-        spec = (
-            entry.spec if not self._noisy and entry.name not in _MASKING else self._regulariser(entry, found, tensors)
-        )
+        spec = entry.spec if not self._noisy and entry.name not in MASKING else self._masked(entry, found, tensors)
         types = tuple(ledger.values[i].type for i in ids)
         if types != spec.outputs:  # the shape depends on values that are at hand (nonzero on a real mask)
             spec = memos.intern(OpSpec(spec.kind, spec.inputs, types, spec.attrs))
         self._append(spec, tuple([known.value for _, known in found]), tuple(ids), entry.name)
         return result
 
-    def _regulariser(self, entry: Entry, found: Found, results: list[torch.Tensor]) -> OpSpec:
-        """The spec of an op that may be a part of a dropout or stochastic depth.
-
-        With autograd on, dropout arrives as its parts: a mask is drawn with one probability for all, scaled and
-        multiplied with. What is done with masks costs what dropout does, and what comes of masks alone is a mask.
-        """
+    def _masked(self, entry: Entry, found: Found, results: list[torch.Tensor]) -> OpSpec:
         self._noisy = True
-        blocks = [known.block for _, known in found]
-        drawn, spec = entry.name in _MASKING, entry.spec
-        among_masks = drawn or (spec.kind == "pointwise" and any(block.noise for block in blocks))
-        mask = drawn or (among_masks and all(block.noise for block in blocks))
-        for tensor in results:
-            known = self.ledger.find(tensor)
-            if known is not None and (mask or entry.writes):  # a mask that is overwritten is none any more
-                known.block.noise = mask
-        if not among_masks:
-            return spec
-        return memos.intern(OpSpec("dropout", spec.inputs, spec.outputs, (("training", True),)))
+        return regulariser(self.ledger, entry, found, results)
 
     def _enter_result(self, tensor: torch.Tensor, found: Found) -> Known:
         if tensor.is_meta and tensor.layout is torch.strided:

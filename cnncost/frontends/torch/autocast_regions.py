@@ -1,0 +1,167 @@
+"""Where autocast is on: regions around a recording, asked for, and inside of forward.
+
+Regions in a model's code may name `meta`, which `x.device.type` is here, and a GPU that this machine has not: torch
+refuses the first, and turns the second off with a warning. Such a region is on for the CPU as well, as which
+everything in torch knows how to save and restore it (checkpoints do).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from threading import get_ident
+from typing import Any
+
+import torch
+from torch.amp import autocast_mode
+
+from cnncost.frontends.torch.autocast import DEVICES, Autocast, Casting, depth
+
+
+class AutocastWantedError(BaseException):
+    """Forward turns autocast on: the recording is made anew. Not an Exception, which models' code may catch."""
+
+
+@contextmanager
+def switched_off() -> Iterator[None]:
+    """Autocast is off while this lasts, and afterwards as it was: also its dtypes, its cache, and how deep it is in."""
+    before = [(d, torch.is_autocast_enabled(d), torch.get_autocast_dtype(d)) for d in _SET]
+    cache, level = torch.is_autocast_cache_enabled(), depth()
+    try:
+        for device, enabled, _ in before:
+            if enabled:
+                torch.set_autocast_enabled(device, False)
+        yield
+    finally:
+        for device, enabled, dtype in before:
+            torch.set_autocast_enabled(device, enabled)
+            torch.set_autocast_dtype(device, dtype)
+        torch.set_autocast_cache_enabled(cache)
+        for _ in range(depth() - level):
+            torch.autocast_decrement_nesting()
+
+
+_SET = tuple([device for device in DEVICES if torch.amp.is_autocast_available(device)])
+
+
+@contextmanager
+def switched_on(autocast: Autocast | None) -> Iterator[None]:
+    """A region of autocast, also of a device that this machine has not."""
+    if autocast is None:
+        yield
+        return
+    devices = dict.fromkeys((autocast.device, "cpu"))
+    before = [(device, torch.is_autocast_enabled(device), torch.get_autocast_dtype(device)) for device in devices]
+    torch.autocast_increment_nesting()
+    for device in devices:
+        _set(device, True, autocast.dtype)
+    try:
+        yield
+    finally:
+        for device, enabled, dtype in before:
+            _set(device, enabled, dtype)
+        if torch.autocast_decrement_nesting() == 0:
+            torch.clear_autocast_cache()
+
+
+def _set(device: str, enabled: bool, dtype: torch.dtype) -> None:
+    torch.set_autocast_enabled(device, enabled)
+    torch.set_autocast_dtype(device, dtype)
+
+
+@contextmanager
+def watched(target: str, casting: Casting | None) -> Iterator[None]:
+    """Regions of this thread are let in, and what is asked about `meta` is answered.
+
+    Args:
+        target: the device that `meta` stands for.
+        casting: told of regions that begin; without one AutocastWantedError is raised at the first.
+
+    Raises:
+        AutocastWantedError: also afterwards, where forward caught it.
+    """
+    regions = _Regions(target, casting)
+    places = {
+        (torch.autocast, "__init__"): regions.made, (torch.autocast, "__enter__"): regions.entered,
+        (torch.autocast, "__exit__"): regions.left, (autocast_mode, "_cast"): regions.cast,
+        (torch, "is_autocast_enabled"): regions.is_enabled, (torch, "get_autocast_dtype"): regions.dtype,
+    }  # fmt: skip
+    before = {place: getattr(*place) for place in places}
+    try:
+        for (where, name), wrapped in places.items():
+            setattr(where, name, wrapped(before[where, name]))
+        yield
+    finally:
+        for (where, name), original in before.items():
+            setattr(where, name, original)
+        if regions.missed:
+            raise AutocastWantedError
+
+
+class _Regions:
+    """What takes the place of torch's functions: each method wraps the one that it is named after."""
+
+    def __init__(self, target: str, casting: Casting | None) -> None:
+        self._target = target
+        self._casting = casting
+        self._thread = get_ident()
+        self.missed = False
+
+    def _device(self, named: Any) -> Any:
+        return self._target if named == "meta" and get_ident() == self._thread else named
+
+    def made(self, original: Any) -> Any:
+        def init(
+            region: Any, device_type: str, dtype: Any = None, enabled: bool = True, cache_enabled: Any = None
+        ) -> None:
+            device = self._device(device_type)
+            absent = device == "cuda" and get_ident() == self._thread and not torch.cuda.is_available()
+            if absent:
+                dtype = dtype or torch.get_autocast_dtype(device)
+            original(region, "cpu" if absent else device, dtype, enabled, cache_enabled)
+            if absent:
+                region.absent = device
+
+        return init
+
+    def entered(self, original: Any) -> Any:
+        def enter(region: Any) -> Any:
+            if get_ident() != self._thread:
+                return original(region)
+            absent = getattr(region, "absent", None)
+            if region._enabled:
+                if self._casting is None:
+                    self.missed = True
+                    raise AutocastWantedError
+                self._casting.begins(absent or region.device)
+            result = original(region)
+            if absent is not None:
+                region.outer = torch.is_autocast_enabled(absent), torch.get_autocast_dtype(absent)
+                _set(absent, region._enabled, region.fast_dtype)
+            return result
+
+        return enter
+
+    def left(self, original: Any) -> Any:
+        def leave(region: Any, *error: Any) -> Any:
+            if get_ident() == self._thread and (outer := getattr(region, "outer", None)) is not None:
+                _set(region.absent, *outer)
+            return original(region, *error)
+
+        return leave
+
+    def cast(self, original: Any) -> Any:
+        """Of `custom_fwd(cast_inputs=…)`, which looks at tensors' devices."""
+
+        def cast(value: Any, device_type: str, dtype: torch.dtype) -> Any:
+            if not isinstance(value, torch.Tensor) or not value.is_meta or get_ident() != self._thread:
+                return original(value, device_type, dtype)
+            return value.to(dtype) if value.is_floating_point() and value.dtype is not torch.float64 else value
+
+        return cast
+
+    def is_enabled(self, original: Any) -> Any:
+        return lambda *device: original(*map(self._device, device))
+
+    def dtype(self, original: Any) -> Any:
+        return lambda device: original(self._device(device))
