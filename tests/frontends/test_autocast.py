@@ -371,6 +371,15 @@ def test_receptive_fields_are_those_without_it():
         assert sizes[0] == sizes[1] == sizes[2]
 
 
+def test_an_error_under_autocast_is_not_laid_on_the_input():
+    def forward(m, x):
+        with torch.autocast("cpu", FP16, enabled=False):
+            return m.f(x.to(BF16))
+
+    with pytest.raises(ForwardError, match="same dtype, but got bfloat16 and float32"):
+        record(Do(forward, f=nn.Linear(3, 3)), ((1, 3),), autocast="bf16")
+
+
 def test_the_title_says_so_also_where_it_is_on_around():
     with torch.autocast("cpu", BF16):
         assert cnncost.analyze(nn.Linear(4, 4), (2, 4)).model == "Linear under autocast cpu:bfloat16"

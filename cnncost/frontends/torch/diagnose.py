@@ -55,7 +55,8 @@ def explain_failure(error: BaseException, tracker: Tracker, inputs: Inputs) -> C
             path,
         )
     given = ", ".join(filter(None, (_described(inputs.args), _named(inputs.kwargs))))
-    expected = _expectation(module, args) if module is not None else ""
+    mixed = tracker.recorder.casting is not None  # autocast makes one dtype of several, or says itself why it can't
+    expected = _expectation(module, args, mixed) if module is not None else ""
     got = f"; it got {shapes}" if (shapes := _described(args)) else ""
     if expected:
         return ForwardError(f"{place}: expected {expected}{got}; check the input {given}", path)
@@ -111,7 +112,7 @@ def _without_kernel(place: str, message: str) -> str:
     )
 
 
-def _expectation(module: nn.Module, args: Any) -> str:
+def _expectation(module: nn.Module, args: Any, mixed: bool) -> str:
     """What a layer takes, if its first input is not that."""
     x = next((a for a in args if isinstance(a, torch.Tensor)), None)
     if x is None or not x.dim():
@@ -119,7 +120,7 @@ def _expectation(module: nn.Module, args: Any) -> str:
     if isinstance(module, nn.Embedding):
         return "integer indices (for example ids=1x128:int64)" if x.is_floating_point() else ""
     if isinstance(module, nn.modules.conv._ConvNd):
-        return _convolution(module, x) or _dtype_expected(module, x)
+        return _convolution(module, x) or _dtype_expected(module, x, mixed)
     for kind, names, axis, what in _SIZES:
         if isinstance(module, kind):
             size = getattr(module, names)
@@ -127,7 +128,7 @@ def _expectation(module: nn.Module, args: Any) -> str:
                 return f"{size} {what} on {'the last axis' if axis < 0 else f'axis {axis}'}"
     if isinstance(module, nn.LayerNorm) and tuple(x.shape[-len(module.normalized_shape) :]) != module.normalized_shape:
         return f"last axes of {tuple(module.normalized_shape)}"
-    return _dtype_expected(module, x)
+    return _dtype_expected(module, x, mixed)
 
 
 _SIZES: tuple[tuple[type, str, int, str], ...] = (
@@ -153,8 +154,8 @@ def _convolution(module: nn.modules.conv._ConvNd, x: torch.Tensor) -> str:
     return f"at least {'x'.join(map(str, reach))} in space, padding included" if small else ""
 
 
-def _dtype_expected(module: nn.Module, x: torch.Tensor) -> str:
-    weight = getattr(module, "weight", None)
+def _dtype_expected(module: nn.Module, x: torch.Tensor, mixed: bool) -> str:
+    weight = None if mixed else getattr(module, "weight", None)
     if isinstance(weight, torch.Tensor) and weight.dtype != x.dtype:
         return f"{str(weight.dtype).removeprefix('torch.')}, the dtype of its weight"
     return ""
