@@ -328,6 +328,65 @@ def test_what_is_asked_about_the_inputs_device_is_answered():
         assert graph.values[graph.outputs[0]].dtype == dtype
 
 
+def test_what_is_asked_by_keyword_is_answered():
+    def forward(m, x):
+        assert not torch.is_autocast_enabled(device_type="cpu")
+        return x.to(torch.get_autocast_dtype(device_type=x.device.type))
+
+    graph = record(Do(forward, f=nn.Linear(1, 1)), ((2, 4),))
+    assert graph.values[graph.outputs[0]].dtype == "bfloat16"
+
+
+@pytest.mark.parametrize("how", ["bf16", "cuda:bf16"])
+def test_a_region_that_is_off_turns_off_its_own_device_alone(how):
+    """One that was made before the recording, too."""
+    before = torch.autocast("cuda", enabled=False)
+
+    def forward(m, x):
+        with torch.autocast("cuda", enabled=False):
+            y = m.f(x)
+        with before:
+            return y, m.f(x)
+
+    graph = record(Do(forward, f=nn.Linear(4, 4)), ((2, 4),), autocast=how)
+    expected = "bfloat16" if how == "bf16" else "float32"
+    assert [graph.values[v].dtype for v in graph.outputs] == [expected] * 2
+
+
+def test_a_region_of_train_mode_alone_leaves_eval_mode_as_it_was():
+    def forward(m, x):
+        with torch.autocast("cpu", BF16, enabled=m.training):
+            return m.gru(m.f(x))[0]
+
+    model = Do(forward, f=nn.Linear(4, 4), gru=nn.GRU(4, 4))
+    before = record(model.eval(), ((3, 2, 4),))
+    record(model.train(), ((3, 2, 4),))
+    assert record(model.eval(), ((3, 2, 4),)) == before
+
+
+def test_an_analysis_inside_of_a_forward_adds_nothing_to_it():
+    inner = _region("cpu")
+
+    def forward(m, x):
+        assert cnncost.analyze(inner, (2, 4)).totals.macs == 32
+        return m.f(x)
+
+    model = Do(forward, f=nn.Linear(4, 4))
+    assert [cnncost.analyze(model, (2, 4)).totals.macs for _ in range(3)] == [32] * 3
+
+
+def test_an_interrupt_goes_on():
+    def forward(m, x):
+        try:
+            with torch.autocast("cpu", BF16):
+                return m.f(x)
+        except:  # noqa: E722  # as some do
+            raise KeyboardInterrupt from None
+
+    with pytest.raises(KeyboardInterrupt):
+        record(Do(forward, f=nn.Linear(3, 3)), ((1, 3),))
+
+
 def test_a_region_is_seen_though_forward_catches_everything():
     def forward(m, x):
         try:
@@ -461,7 +520,7 @@ def test_a_run_on_values_is_cast_by_torch_itself():
         cnncost.analyze(nn.Linear(4, 4), torch.rand(2, 4), trace="real", autocast="cuda")
 
 
-@pytest.mark.parametrize("said", ["fp8", "tpu:bf16", "cuda:float32", 16, "", torch.float32])
+@pytest.mark.parametrize("said", ["fp8", "tpu:bf16", "cuda:float32", 16, "", torch.float32, ":bf16", "cpu:"])
 def test_what_it_can_not_be_is_said(said):
     with pytest.raises(InputError, match=r"autocast: .* expected bf16 or fp16"):
         cnncost.analyze(nn.Linear(4, 4), (2, 4), autocast=said)
@@ -470,7 +529,7 @@ def test_what_it_can_not_be_is_said(said):
 @pytest.mark.parametrize(
     ("said", "meant"),
     [("bf16", ("cpu", BF16)), ("half", ("cpu", FP16)), (FP16, ("cpu", FP16)), ("cuda", ("cuda", FP16)),
-     ("cuda:bfloat16", ("cuda", BF16)), ("cpu", ("cpu", BF16))],
+     ("CUDA:BF16", ("cuda", BF16)), ("cuda:bfloat16", ("cuda", BF16)), ("cpu", ("cpu", BF16))],
 )  # fmt: skip
 def test_what_it_may_be(said, meant):
     assert autocast.parse(said) == meant

@@ -106,6 +106,9 @@ def _record_again(model: nn.Module, inputs: Any, how: _How) -> Graph:
     except regions.AutocastWantedError:
         _CASTING[id(model)] = ref(model, partial(_forget_casting, id(model)))
         return _record_again(model, inputs, how._replace(casts=True))
+    except regions.AutocastUnwantedError:
+        _CASTING.pop(id(model), None)
+        return _record_again(model, inputs, how._replace(casts=False))
 
 
 def _forget_casting(identity: int, _: object) -> None:
@@ -139,8 +142,8 @@ def _record(model: nn.Module, inputs: Inputs, how: _How) -> Graph:
         step = Step(how.training, tree[0][1], skeleton, tracker) if how.training is not None else None
         graph = _run(tree[0][1], tracker, inputs, how, step)
         skeleton.let_go()
-        if casting is not None and not casting.regions:
-            _CASTING.pop(id(model), None)
+        if casting is not None and how.autocast is None and not casting.regions:
+            raise regions.AutocastUnwantedError
     if known is None:
         return verify(graph)
     graph = known.settled(graph)

@@ -52,12 +52,16 @@ def parse(value: Any) -> Autocast | None:
     """
     if value is None or isinstance(value, Autocast):
         return value
-    device, _, name = str(value).removeprefix("torch.").rpartition(":")
-    if not device and name in _DEFAULTS:
-        return Autocast(name, _DEFAULTS[name])
-    if name in _DTYPES and (device or "cpu") in _DEFAULTS:
+    text = str(value).removeprefix("torch.").lower()
+    device, colon, name = text.rpartition(":")
+    if text in _DEFAULTS:
+        return Autocast(text, _DEFAULTS[text])
+    if name in _DTYPES and (device if colon else "cpu") in _DEFAULTS:
         return Autocast(device or "cpu", _DTYPES[name])
-    raise InputError(f"autocast: {value!r} is not known; expected bf16 or fp16, on the CPU or as cuda:bf16, cuda:fp16")
+    raise InputError(
+        f"autocast: {value!r} is not known; expected bf16 or fp16, on the CPU or as cuda:bf16, cuda:fp16, or a device, "
+        "cpu or cuda, alone"
+    )
 
 
 def in_force() -> Autocast | None:

@@ -18,6 +18,10 @@ from torch.amp import autocast_mode
 from cnncost.frontends.torch.autocast import DEVICES, Autocast, Casting, depth
 
 
+class AutocastUnwantedError(BaseException):
+    """A model that turned autocast on before does not do so now: the recording is made anew, as of any other model."""
+
+
 class AutocastWantedError(BaseException):
     """Forward turns autocast on: the recording is made anew. Not an Exception, which models' code may catch."""
 
@@ -81,21 +85,28 @@ def watched(target: str, casting: Casting | None) -> Iterator[None]:
         AutocastWantedError: also afterwards, where forward caught it.
     """
     regions = _Regions(target, casting)
-    places = {
-        (torch.autocast, "__init__"): regions.made, (torch.autocast, "__enter__"): regions.entered,
-        (torch.autocast, "__exit__"): regions.left, (autocast_mode, "_cast"): regions.cast,
-        (torch, "is_autocast_enabled"): regions.is_enabled, (torch, "get_autocast_dtype"): regions.dtype,
-    }  # fmt: skip
+    wrappers = (regions.made, regions.entered, regions.left, regions.cast, regions.is_enabled, regions.dtype)
+    places: dict[tuple[Any, str], Any] = dict(zip(_PLACES, wrappers, strict=True))
     before = {place: getattr(*place) for place in places}
     try:
         for (where, name), wrapped in places.items():
-            setattr(where, name, wrapped(before[where, name]))
+            setattr(where, name, wrapped(_ORIGINALS[where, name]))  # not what a recording around has put there
         yield
+    except Exception:
+        if not regions.missed:
+            raise
     finally:
         for (where, name), original in before.items():
             setattr(where, name, original)
-        if regions.missed:
-            raise AutocastWantedError
+    if regions.missed:
+        raise AutocastWantedError
+
+
+_PLACES: tuple[tuple[Any, str], ...] = (
+    (torch.autocast, "__init__"), (torch.autocast, "__enter__"), (torch.autocast, "__exit__"),
+    (autocast_mode, "_cast"), (torch, "is_autocast_enabled"), (torch, "get_autocast_dtype"),
+)  # fmt: skip
+_ORIGINALS = {place: getattr(*place) for place in _PLACES}
 
 
 class _Regions:
@@ -129,6 +140,14 @@ class _Regions:
             if get_ident() != self._thread:
                 return original(region)
             absent = getattr(region, "absent", None)
+            if absent is None and region.device == "cuda" and not region._enabled and not torch.cuda.is_available():
+                absent = region.absent = "cuda"  # made before the recording, and off
+                region.device = "cpu"
+            if absent is not None and not region._enabled and (self._casting is None or self._casting.device == "cpu"):
+                region._enabled = torch.is_autocast_enabled("cpu")  # nothing is on of what it turns off
+                region.fast_dtype = torch.get_autocast_dtype("cpu")
+                region.absent = None
+                return original(region)
             if region._enabled:
                 if self._casting is None:
                     self.missed = True
@@ -161,7 +180,11 @@ class _Regions:
         return cast
 
     def is_enabled(self, original: Any) -> Any:
-        return lambda *device: original(*map(self._device, device))
+        return lambda *args, **kwargs: original(*map(self._device, args), **_mapped(self._device, kwargs))
 
     def dtype(self, original: Any) -> Any:
-        return lambda device: original(self._device(device))
+        return lambda *args, **kwargs: original(*map(self._device, args), **_mapped(self._device, kwargs))
+
+
+def _mapped(function: Any, kwargs: dict[str, Any]) -> dict[str, Any]:
+    return {name: function(value) for name, value in kwargs.items()}
