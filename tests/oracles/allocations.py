@@ -4,6 +4,7 @@ Knows nothing of cnncost. What was there before the run (weights, inputs) is in 
 """
 
 import gc
+from contextlib import nullcontext
 from typing import NamedTuple
 
 import torch
@@ -43,6 +44,23 @@ def peaks(run, before=None):
         del kept
     events = sorted(_events(prof.profiler.kineto_results.experimental_event_tree(), None))
     return Peaks(_peak(events), _peak(_without_workspaces(events)))
+
+
+def training_peak(model, x, around=nullcontext):
+    """Most bytes of tensors in a step (forward and the outputs' sum `around`, backward), what was there included."""
+
+    def step(_):
+        with around():
+            out = model(x)
+            loss = out.sum()
+        loss.backward()
+        return out, loss
+
+    def clear():
+        for parameter in model.parameters():
+            parameter.grad = None
+
+    return sum(t.nbytes for t in (*model.parameters(), *model.buffers(), x)) + peaks(step, clear).tensors
 
 
 def _events(nodes, kernel):
