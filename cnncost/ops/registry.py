@@ -13,12 +13,11 @@ one truth: totals are their sums, and `explain` prints them with the numbers in 
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import cached_property
 from math import prod
 from typing import NamedTuple, TypeAlias
 
 from cnncost.errors import RuleError
-from cnncost.graph import OpSpec, TensorType
+from cnncost.graph import ITEM_BYTES, OpSpec, TensorType
 
 Rule: TypeAlias = "Callable[[OpSpec], Cost | None]"
 
@@ -46,25 +45,23 @@ class Cost:
 
     Attributes:
         terms: the products that `macs` and `flops` are the sums of.
+        macs: multiply-accumulates.
+        flops: floating-point operations; a multiply-accumulate is two.
         read, written: bytes moved if every input is read once and every output written once.
     """
 
-    __slots__ = ("__dict__", "read", "terms", "written")
+    __slots__ = ("flops", "macs", "read", "terms", "written")
 
     def __init__(self, terms: tuple[Term, ...], read: int, written: int) -> None:
         self.terms = terms
         self.read = read
         self.written = written
-
-    @cached_property
-    def macs(self) -> int:
-        """Multiply-accumulates."""
-        return sum(t.items for t in self.terms if t.mac)
-
-    @cached_property
-    def flops(self) -> int:
-        """Floating-point operations; a multiply-accumulate is two."""
-        return sum(t.items * t.flops for t in self.terms)
+        self.macs = self.flops = 0
+        for _, pairs, each, mac in terms:
+            items = prod([n for _, n in pairs])
+            self.flops += items * each
+            if mac:
+                self.macs += items
 
     def __repr__(self) -> str:
         return f"Cost(macs={self.macs}, flops={self.flops}, read={self.read}, written={self.written})"
@@ -73,11 +70,9 @@ class Cost:
 def factors(*pairs: str | int) -> tuple[tuple[str, int], ...]:
     """`factors("N", 2, "K", 64)` as pairs. Raises TypeError if a factor is not a whole number."""
     names, numbers = pairs[::2], pairs[1::2]
-    out = tuple(zip(names, numbers, strict=True))
-    for name, number in out:
-        if type(name) is not str or type(number) is not int:
-            raise TypeError(f"a factor is a name and an int, got {name!r}, {number!r}")
-    return out  # type: ignore[return-value]  # the loop above has checked each pair
+    if {*map(type, names)} - {str} or {*map(type, numbers)} - {int}:
+        raise TypeError(f"a factor is a name and an int, got {pairs!r}")
+    return tuple(zip(names, numbers, strict=True))  # type: ignore[arg-type]  # checked above
 
 
 def macs(*pairs: str | int, what: str = "multiply-accumulate") -> Term:
@@ -96,9 +91,13 @@ def cost(spec: OpSpec, *terms: Term, read: int | None = None, written: int | Non
     """A Cost of these terms; bytes are all inputs read and all outputs written once unless given."""
     return Cost(
         terms,
-        sum(t.nbytes for t in spec.inputs) if read is None else read,
-        sum(t.nbytes for t in spec.outputs) if written is None else written,
+        _bytes(spec.inputs) if read is None else read,
+        _bytes(spec.outputs) if written is None else written,
     )
+
+
+def _bytes(types: tuple[TensorType, ...]) -> int:
+    return sum([prod(shape) * ITEM_BYTES[dtype] for shape, dtype in types])
 
 
 _RULES: dict[str, Rule] = {}
@@ -145,10 +144,10 @@ def cost_of(spec: OpSpec) -> Cost | None:
 
 def _asked(function: Rule, spec: OpSpec) -> Cost | None:
     """What a rule says. A rule of a user's may fail, or say something else than a cost."""
-    shapes = ", ".join("x".join(map(str, t.shape)) or "a scalar" for t in spec.inputs)
     try:
         found = function(spec)
     except Exception as error:
+        shapes = ", ".join("x".join(map(str, t.shape)) or "a scalar" for t in spec.inputs)
         raise RuleError(f"rule {spec.kind!r}: it failed on inputs {shapes}: {type(error).__name__}: {error}") from error
     if found is not None and not isinstance(found, Cost):
         raise RuleError(

@@ -10,6 +10,7 @@ from torch import nn
 
 from cnncost.errors import CnncostError
 from cnncost.frontends.torch import record, shapes
+from cnncost.frontends.torch.overloads import overload
 from cnncost.frontends.torch.shapes import output_types
 
 aten = torch.ops.aten
@@ -31,6 +32,16 @@ def _without_data(value):
     return [_without_data(v) for v in value] if isinstance(value, list) else value
 
 
+def _said(func, args, kwargs):
+    op = overload(func)
+    return output_types(op, op.bind(args, kwargs))
+
+
+def _gives_back(func, args, kwargs):
+    said = _said(func, args, kwargs)
+    return said is not None and shapes.gives_back(overload(func), args, said)
+
+
 def _storages(value):
     if isinstance(value, torch.Tensor):
         return {value.untyped_storage().data_ptr()} if value.numel() else set()
@@ -48,7 +59,7 @@ def _order(tensor):
 
 def _check(func, *args, order=True):
     """Hold a rule against the real op, and return what the rule said."""
-    said = output_types(func, [_without_data(a) for a in args], {})
+    said = _said(func, [_without_data(a) for a in args], {})
     try:
         with torch.no_grad():
             result = func(*args)
@@ -270,7 +281,7 @@ def test_a_fused_lstm_layer(steps, batch, width, hidden, biases, reverse, dtype)
     how = [2, hidden, 1, biases]
     args = (x, *own, *states, reverse, [], *how, False, False, True)
     made = aten.mkldnn_rnn_layer.default(*args)
-    said = output_types(aten.mkldnn_rnn_layer.default, [_without_data(a) for a in args], {})
+    said = _said(aten.mkldnn_rnn_layer.default, [_without_data(a) for a in args], {})
     assert said == [(tuple(t.shape), t.stride(), t.dtype) for t in made]
     gradients = [torch.rand(out.shape).to(dtype) for out in made[:3]]
     args = (x, *own, *states, *made[:3], *gradients, reverse, *how, True, False, [], False, made[3])
@@ -323,7 +334,7 @@ def test_dropout(data, name, p, train):
 def test_an_approximation_that_torch_does_not_know():
     for approximate, answers in (("none", True), ("tanh", True), ("erf", False)):
         x = torch.empty(3, device="meta")
-        assert (output_types(aten.gelu.default, (x,), {"approximate": approximate}) is not None) == answers
+        assert (_said(aten.gelu.default, (x,), {"approximate": approximate}) is not None) == answers
 
 
 BINARY = "add sub mul div maximum minimum eq ne lt le gt ge pow".split()
@@ -357,7 +368,7 @@ def test_ops_in_place_give_back_their_first_argument(data, name, shape):
     other = _mostly(data.draw, shape, [*shape, 2], [1] * len(shape), shape[1:])
     func = IN_PLACE[name].default if name in UNARY else IN_PLACE[name].Tensor
     args = [x] if name in UNARY else [x, _tensor(data.draw, *other)]
-    if not shapes.gives_back(func, [_without_data(a) for a in args], {}):
+    if not _gives_back(func, [_without_data(a) for a in args], {}):
         return
     before = x.shape, x.stride(), x.dtype
     assert func(*args) is x
@@ -366,13 +377,13 @@ def test_ops_in_place_give_back_their_first_argument(data, name, shape):
 
 def test_what_gives_nothing_back():
     x, y = torch.ones(2, 3), torch.ones(4, 2, 3)
-    assert shapes.gives_back(aten.relu_.default, [x], {})
-    assert shapes.gives_back(aten.add_.Tensor, [y, x], {})
-    assert not shapes.gives_back(aten.add_.Tensor, [x, y], {}), "torch refuses: it does not fit"
-    assert not shapes.gives_back(aten.relu.default, [x], {})
-    assert not shapes.gives_back(aten.add.out, [x, x], {"out": y})
-    assert not shapes.gives_back(aten.eq_.Tensor, [x, x], {})
-    assert not shapes.gives_back(aten.dropout_.default, [x, 0.5, True], {}), "its first argument has another name"
+    assert _gives_back(aten.relu_.default, [x], {})
+    assert _gives_back(aten.add_.Tensor, [y, x], {})
+    assert not _gives_back(aten.add_.Tensor, [x, y], {}), "torch refuses: it does not fit"
+    assert not _gives_back(aten.relu.default, [x], {})
+    assert not _gives_back(aten.add.out, [x, x], {"out": y})
+    assert not _gives_back(aten.eq_.Tensor, [x, x], {})
+    assert not _gives_back(aten.dropout_.default, [x, 0.5, True], {}), "its first argument has another name"
 
 
 @some
@@ -527,7 +538,7 @@ def test_fused_multi_head_attention(weights):
     q, k = torch.rand(2, 5, 8), torch.rand(2, 5, 8)
     args = [q, k, k, 8, 2, layer.in_proj_weight, layer.in_proj_bias, layer.out_proj.weight, layer.out_proj.bias, None,
             weights != "none", weights == "averaged"]  # fmt: skip
-    said = output_types(aten._native_multi_head_attention.default, [_without_data(a) for a in args], {})
+    said = _said(aten._native_multi_head_attention.default, [_without_data(a) for a in args], {})
     results = aten._native_multi_head_attention.default(*args)
     if weights == "none":
         assert said[0][0] == tuple(results[0].shape)

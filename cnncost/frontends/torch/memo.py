@@ -12,7 +12,7 @@ from typing import Any, NamedTuple, TypeAlias
 
 import torch
 
-from cnncost.frontends.torch.types import Signature
+from cnncost.frontends.torch.types import Signature, interned
 from cnncost.graph import OpSpec, TensorType
 
 Key: TypeAlias = tuple[Any, ...]
@@ -58,6 +58,7 @@ class Slot(int):
 
 
 _MEMOS: dict[torch.dtype, dict[Key, Entry]] = {}
+_FRESH: dict[tuple[tuple[int, ...], tuple[int, ...], torch.dtype], Fresh] = {}
 _SPECS: dict[OpSpec, OpSpec] = {}
 
 
@@ -70,7 +71,19 @@ def clear() -> None:
     """Empty the memo (a cold start, for tests and benchmarks)."""
     _MEMOS.clear()
     _SPECS.clear()
+    _FRESH.clear()
     layout.cache_clear()
+
+
+def fresh(size: tuple[int, ...], stride: tuple[int, ...], dtype: torch.dtype) -> Fresh:
+    """An output of this geometry."""
+    key = (size, stride, dtype)
+    found = _FRESH.get(key)
+    if found is None:
+        last = sum([(n - 1) * step for n, step in zip(size, stride, strict=True)]) if 0 not in size else -1
+        nbytes = (last + 1) * dtype.itemsize
+        found = _FRESH[key] = Fresh(interned(size, stride, dtype, False, False), size, stride, dtype, nbytes)
+    return found
 
 
 def intern(spec: OpSpec) -> OpSpec:

@@ -26,8 +26,9 @@ from cnncost.frontends.torch.higher_order import run as run_higher_order
 from cnncost.frontends.torch.inputs import Inputs, prepare
 from cnncost.frontends.torch.lowering import is_known
 from cnncost.frontends.torch.modules import Tracker, walk
+from cnncost.frontends.torch.overloads import overload
 from cnncost.frontends.torch.recorder import Recorder
-from cnncost.frontends.torch.running import Found, composite, swap
+from cnncost.frontends.torch.running import Found, swap
 from cnncost.frontends.torch.unwrap import unwrapped
 from cnncost.garbage import no_collection
 from cnncost.graph import Graph, OpSpec, RealRun, verify
@@ -75,14 +76,15 @@ class RealRecorder(Recorder):
         self._scan(kwargs.values(), [], found)
         if types and any(is_traceable_wrapper_subclass(t) for t, _ in found):
             return NotImplemented
-        if not is_known(func) and composite(func):
+        op = overload(func)
+        if not is_known(op) and op.composite:
             return self._run_parts(func, args, kwargs, found)
         result = func(*args, **kwargs)
         tensors: list[torch.Tensor] = []
         template = memos.templated(result, tensors)
-        entry = self._entry(func, args, kwargs, found, tensors, template)
+        entry = self._entry(op, args, kwargs, found, tensors, template)
         masked = entry.name.startswith(_INDEXING) and any(t.dtype in _MASKS for t in entry.spec.inputs[1:])
-        self._makes_sizes = masked or any(tag in func.tags for tag in _SIZED) or func._schema.name in _SIZED_NAMES
+        self._makes_sizes = masked or any(tag in func.tags for tag in _SIZED) or op.schema_name in _SIZED_NAMES
         result = self._record_run(entry, found, result)
         self._makes_sizes = False
         return result

@@ -25,19 +25,20 @@ from cnncost.frontends.torch.higher_order import run as run_higher_order
 from cnncost.frontends.torch.ledger import Known, Ledger, pointer
 from cnncost.frontends.torch.lowering import OpCall, is_known, lower
 from cnncost.frontends.torch.masks import MASKING, regulariser
-from cnncost.frontends.torch.memo import Entry, Fresh
+from cnncost.frontends.torch.memo import Entry, Fresh, Slot
+from cnncost.frontends.torch.overloads import Overload, overload
 from cnncost.frontends.torch.running import (
     META,
     REAL_LIMIT,
     Found,
     Runner,
-    composite,
     has_data,
     shape_follows_values,
     swap,
     twin,
     written,
 )  # fmt: skip
+from cnncost.frontends.torch.shapes import gives_back, output_types
 from cnncost.frontends.torch.skeleton import Skeleton
 from cnncost.frontends.torch.types import signature, tensor_type
 from cnncost.graph import Node, OpSpec, Phase
@@ -110,7 +111,7 @@ class Recorder(TorchDispatchMode):
         if entry.fresh is not None and not self._noisy:
             return self._record_fresh(entry, entry.fresh, found)
         if entry.outputs is None:
-            return self._record_run(entry, found, self._runner.run(func, args, kwargs, found))
+            return self._record_run(entry, found, self._runner.run(overload(func), args, kwargs, found))
         return self._record_made(entry, found)
 
     def _scan(self, args: Any, key: list[Any], found: Found) -> None:
@@ -186,18 +187,41 @@ class Recorder(TorchDispatchMode):
     def _first_time(self, func: Any, args: Any, kwargs: Any, key: list[Any], found: Found) -> Any:
         if is_higher_order(func):
             return run_higher_order(self, func, args, kwargs)
-        if not is_known(func) and composite(func):
+        op = overload(func)
+        if not is_known(op) and op.composite:
             return self._run_parts(func, args, kwargs, found)
-        result = self._runner.first_time(func, args, kwargs, found)
-        tensors: list[torch.Tensor] = []
-        template = memos.templated(result, tensors)
-        entry = self._entry(func, args, kwargs, found, tensors, template)
+        entry, result = self._by_rule(op, args, kwargs, found), None
+        if entry is None:
+            result = self._runner.first_time(op, args, kwargs, found)
+            tensors: list[torch.Tensor] = []
+            template = memos.templated(result, tensors)
+            entry = self._entry(op, args, kwargs, found, tensors, template)
         if self._use_memo:
             with suppress(TypeError):  # an argument that can't be hashed: the entry serves this one time
                 self._memo[tuple(key)] = entry
         if entry.outputs is None:
             return self._record_run(entry, found, result)
         return self._record_made(entry, found)
+
+    def _by_rule(self, op: Overload, args: Any, kwargs: Any, found: Found) -> Entry | None:
+        """The entry of an op whose outputs a shape rule tells; None if it has to be run."""
+        if op.by_values or all(known.sig.real for _, known in found):
+            return None
+        arguments = op.bind(args, kwargs)
+        said = output_types(op, arguments)
+        if said is None:
+            return None
+        inputs = tuple([known.sig.type for _, known in found])
+        outputs: tuple[Fresh | int, ...]
+        if op.mutable:
+            if not gives_back(op, args, said) or sum([tensor is args[0] for tensor, _ in found]) > 1:
+                return None
+            outputs, types = (0,), inputs[:1]
+        else:
+            made = tuple([memos.fresh(*output) for output in said])
+            outputs, types = made, tuple([output.sig.type for output in made])
+        spec = memos.intern(lower(OpCall(op, arguments, inputs, types, not op.mutable)))
+        return _entry_of(op, spec, outputs, None, (0,) if op.mutable else ())
 
     def _run_parts(self, func: Any, args: Any, kwargs: Any, found: Found) -> Any:
         """A composite op that has no lowering of its own: record what it is made of.
@@ -216,36 +240,27 @@ class Recorder(TorchDispatchMode):
         return swap(result, back, None) if back else result
 
     def _entry(
-        self, func: Any, args: Any, kwargs: Any, found: Found, tensors: list[torch.Tensor], template: Any
+        self, op: Overload, args: Any, kwargs: Any, found: Found, tensors: list[torch.Tensor], template: Any
     ) -> Entry:
-        made, moves = self._made(tensors, found)
+        """The entry of an op that was run, with these tensors as its result."""
+        old = {pointer(t) for t, _ in found}
+        old.update([pointer(t) for t in self._runner.twins.values()])
+        made = [self._make(tensor, found, old) for tensor in tensors]
+        moves = any(pointer(tensor) not in old for tensor in tensors)
         types = tuple(
             found[how][1].sig.type if type(how) is int else tensor_type(tensor)
             for how, tensor in zip(made, tensors, strict=True)
         )
         inputs = tuple(known.sig.type for _, known in found)
-        writes = written(func, args, kwargs, found)
+        writes = written(op, args, kwargs, found)
         silent = [i for i in writes if i not in made]  # written to, and not returned
         types += tuple(found[i][1].sig.type for i in silent)
         run_for_effect = bool(writes) and all(known.sig.real for _, known in found)
-        reshapes = torch.Tag.inplace_view in func.tags or shape_follows_values(func, found)
-        spec = lower(OpCall.bind(func, args, kwargs, inputs, types, moves))
+        reshapes = op.changes_shape or shape_follows_values(op, found)
+        spec = lower(OpCall(op, op.bind(args, kwargs), inputs, types, moves))
         rerun = run_for_effect or reshapes or bool(silent) or bool(self._runner.data) or not tensors or None in made
         outputs = None if rerun else tuple(how for how in made if how is not None)
-        name = str(func).removesuffix(".default")
-        single = type(template) is memos.Slot
-        alone = outputs[0] if outputs and single and not writes and name not in MASKING else None
-        fresh = alone if isinstance(alone, Fresh) else None
-        return Entry(func, name, memos.intern(spec), outputs, single, template, writes, fresh)
-
-    def _made(self, tensors: list[torch.Tensor], found: Found) -> tuple[list[Fresh | int | None], bool]:
-        """How to make each output, and whether one has a storage of its own."""
-        if self._runner.ruled:
-            return [_fresh(tensor) for tensor in tensors], True
-        old = {pointer(t) for t, _ in found}
-        old.update([pointer(t) for t in self._runner.twins.values()])
-        made = [self._make(tensor, found, old) for tensor in tensors]
-        return made, any(pointer(tensor) not in old for tensor in tensors)
+        return _entry_of(op, memos.intern(spec), outputs, template, writes)
 
     def _make(self, tensor: torch.Tensor, found: Found, old: set[int]) -> Fresh | int | None:
         """How to make an output without running the op, or None if that can't be done. `old`: the inputs' storages."""
@@ -334,6 +349,21 @@ class Recorder(TorchDispatchMode):
     def _append(self, spec: OpSpec, inputs: tuple[int, ...], outputs: tuple[int, ...], name: str) -> None:
         self.nodes.append(_node((spec, inputs, outputs, self.call, name, self.phase)))
         self.ledger.clock += 1
+
+
+def _entry_of(
+    op: Overload, spec: OpSpec, outputs: tuple[Fresh | int, ...] | None, template: Any, writes: tuple[int, ...]
+) -> Entry:
+    """`template`: of the result; None for the outputs as they are."""
+    if template is None and outputs is not None:
+        template = _ONE if len(outputs) == 1 else tuple(map(Slot, range(len(outputs))))
+    single = type(template) is Slot
+    plain = outputs is not None and single and not writes and op.node_name not in MASKING
+    fresh = outputs[0] if plain and outputs is not None and type(outputs[0]) is Fresh else None
+    return Entry(op.func, op.node_name, spec, outputs, single, template, writes, fresh)
+
+
+_ONE = Slot(0)
 
 
 def _fresh(tensor: torch.Tensor) -> Fresh:

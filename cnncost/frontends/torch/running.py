@@ -6,7 +6,6 @@ in place on such a tensor writes to a copy, which later reads see.
 
 from __future__ import annotations
 
-from functools import cache
 from typing import Any, TypeAlias
 
 import torch
@@ -15,9 +14,7 @@ from cnncost.errors import DataDependentError
 from cnncost.frontends.torch import memo as memos
 from cnncost.frontends.torch.checks import CHECKS
 from cnncost.frontends.torch.ledger import Known
-from cnncost.frontends.torch.lowering.registry import bound, op_name
-from cnncost.frontends.torch.shapes import gives_back, output_types
-from cnncost.frontends.torch.sizes import sized_by_values
+from cnncost.frontends.torch.overloads import Overload
 
 Found: TypeAlias = list[tuple[torch.Tensor, Known]]
 """The tensors among an op's arguments, with what the books know of them."""
@@ -27,9 +24,6 @@ REAL_LIMIT = 1 << 18
 
 META = torch.device("meta")
 _CPU = torch.device("cpu")
-_READS_DATA = (torch.Tag.data_dependent_output, torch.Tag.dynamic_output_shape)
-_READERS = frozenset({"aten::item", "aten::_local_scalar_dense", "aten::is_nonzero", "aten::equal", "aten::allclose"})
-_INDEXING = frozenset({"aten::index", "aten::_unsafe_index", "aten::index_put", "aten::index_put_"})
 _FILLED = frozenset(f"aten::{name}" for name in "zeros_like ones_like full_like new_zeros new_ones new_full".split())
 _MASKS = frozenset({torch.bool, torch.uint8})
 _ADD = torch.ops.aten.add_.Tensor
@@ -44,91 +38,84 @@ class Runner:
     Attributes:
         twins: stand-ins without data that took the place of real inputs, by the inputs' identity.
         data: the values of outputs that have none themselves, by the outputs' identity.
-        ruled: the outputs were made by a shape rule, each on a storage of its own.
     """
 
     def __init__(self) -> None:
         self.twins: dict[int, torch.Tensor] = {}
         self.data: dict[int, torch.Tensor] = {}
-        self.ruled = False
 
-    def first_time(self, func: Any, args: Any, kwargs: Any, found: Found) -> Any:
-        """An op's result when its signature has not been met: by a shape rule where there is one.
+    def first_time(self, op: Overload, args: Any, kwargs: Any, found: Found) -> Any:
+        """An op's result when its signature has not been met.
 
         Raises:
             DataDependentError: it depends on values that are not at hand.
         """
-        self.twins, self.data, self.ruled = {}, {}, False
+        self.twins, self.data = {}, {}
         if all(known.sig.real for _, known in found):
-            large = self._too_large(func, args, kwargs, found)
-            return self.run(func, args, kwargs, found) if large is None else large
-        if _reads_values(func, args, found):
-            raise DataDependentError(f"{func} reads the values of a tensor")
-        if (check := CHECKS.get(op_name(func))) is not None:
-            check(bound(func, args, kwargs))
-        types = output_types(func, args, kwargs)
-        if types is None:
-            return args[0] if gives_back(func, args, kwargs) else self.run(func, args, kwargs, found)
-        self.ruled = True
-        made = [torch.empty_strided(size, stride, dtype=dtype, device=META) for size, stride, dtype in types]
-        return made[0] if len(made) == 1 else tuple(made)
+            large = self._too_large(op, args, kwargs, found)
+            return self.run(op, args, kwargs, found) if large is None else large
+        if _reads_values(op, args, found):
+            raise DataDependentError(f"{op.func} reads the values of a tensor")
+        if (check := CHECKS.get(op.name)) is not None:
+            check(op.bind(args, kwargs))
+        return self.run(op, args, kwargs, found)
 
-    def run(self, func: Any, args: Any, kwargs: Any, found: Found) -> Any:
+    def run(self, op: Overload, args: Any, kwargs: Any, found: Found) -> Any:
         """Run an op: for its values where those of all its inputs are at hand, else for its shapes alone."""
         self.twins, self.data = {}, {}
         if not found:
-            return self._create(func, args, kwargs)
+            return self._create(op, args, kwargs)
         if all(known.sig.real for _, known in found):
-            return self._for_values(func, args, kwargs, found)
-        if func.is_view and not composite(func):
-            return func(*args, **kwargs)  # a view of real weights costs nothing and keeps the storage
-        if func._schema.name in _INDEXING:
+            return self._for_values(op, args, kwargs, found)
+        if op.is_view and not op.composite:
+            return op.func(*args, **kwargs)  # a view of real weights costs nothing and keeps the storage
+        if op.indexes:
             args = _without_masks(args, found)
-        if (special := sized_by_values(func)) is not None:
-            return special(args, {id(t): t if k.data is None else k.data for t, k in found if k.sig.real})
-        if func._schema.name in _FILLED:
-            return self._filled(func, args, kwargs, found)
-        return self._on_twins(func, args, kwargs, found)
+        if op.sized is not None:
+            return op.sized(args, {id(t): t if k.data is None else k.data for t, k in found if k.sig.real})
+        if op.schema_name in _FILLED:
+            return self._filled(op, args, kwargs, found)
+        return self._on_twins(op, args, kwargs, found)
 
-    def _too_large(self, func: Any, args: Any, kwargs: Any, found: Found) -> Any:
+    def _too_large(self, op: Overload, args: Any, kwargs: Any, found: Found) -> Any:
         """The result without data if it would be too large to compute from the small real inputs."""
-        if sum(tensor.numel() for tensor, _ in found) ** 2 <= REAL_LIMIT or func.is_view or func._schema.is_mutable:
+        if sum(tensor.numel() for tensor, _ in found) ** 2 <= REAL_LIMIT or op.is_view or op.mutable:
             return None
         try:
-            result = self._on_twins(func, args, kwargs, found)
+            result = self._on_twins(op, args, kwargs, found)
         except (RuntimeError, NotImplementedError):
             return None  # it reads values: run it on those at hand
         tensors: list[torch.Tensor] = []
         memos.templated(result, tensors)
         return result if any(t.numel() > REAL_LIMIT and t.is_meta for t in tensors) else None
 
-    def _create(self, func: Any, args: Any, kwargs: Any) -> Any:
+    def _create(self, op: Overload, args: Any, kwargs: Any) -> Any:
         """Run an op without tensor inputs. While its result is small, its values are kept at hand."""
-        if not any(argument.name == "device" for argument in func._schema.arguments):
-            return func(*args, **kwargs)
-        result = func(*swap(args, {}, META), **swap({**kwargs, "device": META}, {}, META))
+        if "device" not in op.arguments:
+            return op.func(*args, **kwargs)
+        result = op.func(*swap(args, {}, META), **swap({**kwargs, "device": META}, {}, META))
         if not isinstance(result, torch.Tensor) or result.numel() > REAL_LIMIT:
             return result
-        data = func(*swap(args, {}, _CPU), **swap({**kwargs, "device": _CPU}, {}, _CPU))
-        if func._schema.name in _EMPTY:  # uninitialised memory would differ from run to run
+        data = op.func(*swap(args, {}, _CPU), **swap({**kwargs, "device": _CPU}, {}, _CPU))
+        if op.schema_name in _EMPTY:  # uninitialised memory would differ from run to run
             data.zero_()
         if (device := kwargs.get("device")) is not None and device.type == "cpu":
             return data  # as asked: packed sequences keep their lengths there
         self.data[id(result)] = data
         return result
 
-    def _filled(self, func: Any, args: Any, kwargs: Any, found: Found) -> Any:
+    def _filled(self, op: Overload, args: Any, kwargs: Any, found: Found) -> Any:
         """A tensor like another, filled with constants: its values are known whatever the other's are."""
-        result = self._on_twins(func, args, kwargs, found)
+        result = self._on_twins(op, args, kwargs, found)
         if result.numel() <= REAL_LIMIT and found[0][0].numel() <= REAL_LIMIT:
             like = {id(tensor): torch.empty_like(tensor, device=_CPU) for tensor, _ in found}
-            self.data[id(result)] = func(*swap(args, like, _CPU), **swap(kwargs, like, _CPU))
+            self.data[id(result)] = op.func(*swap(args, like, _CPU), **swap(kwargs, like, _CPU))
         return result
 
-    def _for_values(self, func: Any, args: Any, kwargs: Any, found: Found) -> Any:
+    def _for_values(self, op: Overload, args: Any, kwargs: Any, found: Found) -> Any:
         """Run an op on values; and without them, if an input has none itself, so that its outputs have none either."""
         if (
-            func is _ADD
+            op.func is _ADD
             and type(args[1]) is int
             and not kwargs
             and found[0][0].dtype is torch.int64
@@ -137,20 +124,20 @@ class Runner:
             return self._counted(args[1], *found[0])
         table = {id(tensor): known.data for tensor, known in found if known.data is not None}
         copied = set()
-        for i in written(func, args, kwargs, found):
+        for i in written(op, args, kwargs, found):
             tensor, known = found[i]
             if known.block.owned:  # its values are the user's
                 table[id(tensor)] = table.get(id(tensor), tensor).detach().clone()
             copied.add(id(tensor))
-        result = func(*swap(args, table, _CPU), **swap(kwargs, table, _CPU))
+        result = op.func(*swap(args, table, _CPU), **swap(kwargs, table, _CPU))
         values: list[torch.Tensor] = []
         template = memos.templated(result, values)
-        if _asks_for_cpu(func, args, kwargs):
+        if _asks_for_cpu(op, args, kwargs):
             return result.clone()  # `tolist` and `numpy` read it there; whoever writes to it writes to this copy
         back = {id(data): tensor for tensor, _ in found if (data := table.get(id(tensor))) is not None}
         outputs = [back.get(id(value), value) for value in values]
         if any(tensor.is_meta for tensor, _ in found) and not all(tensor.is_meta for tensor in outputs):
-            outputs = self._shaped(func, args, kwargs, found, values)
+            outputs = self._shaped(op, args, kwargs, found, values)
         self.data = {id(out): value for out, value in zip(outputs, values, strict=True) if out is not value}
         self.data.update({key: table[key] for key in copied if key in table})
         return memos.fill(template, outputs)
@@ -163,62 +150,48 @@ class Runner:
         return tensor
 
     def _shaped(
-        self, func: Any, args: Any, kwargs: Any, found: Found, values: list[torch.Tensor]
+        self, op: Overload, args: Any, kwargs: Any, found: Found, values: list[torch.Tensor]
     ) -> list[torch.Tensor]:
         """Tensors without data for the outputs of an op whose values are known."""
         outputs: list[torch.Tensor] = []
         try:
-            memos.templated(self._on_twins(func, args, kwargs, found), outputs)
+            memos.templated(self._on_twins(op, args, kwargs, found), outputs)
         except (RuntimeError, NotImplementedError):
             outputs = []  # its shape depends on values: those of the result are known
         if [t.shape for t in outputs] != [t.shape for t in values]:
             return [twin(value) for value in values]
         return outputs
 
-    def _on_twins(self, func: Any, args: Any, kwargs: Any, found: Found) -> Any:
+    def _on_twins(self, op: Overload, args: Any, kwargs: Any, found: Found) -> Any:
         """Run an op with each real tensor replaced by one like it without data."""
         twins = self.twins = {id(tensor): twin(tensor) for tensor, _ in found if not tensor.is_meta}
-        result = func(*swap(args, twins, META), **swap(kwargs, twins, META))
+        result = op.func(*swap(args, twins, META), **swap(kwargs, twins, META))
         back = {id(twins[id(tensor)]): tensor for tensor, _ in found if id(tensor) in twins}
         return swap(result, back, None) if back else result
 
 
-def _asks_for_cpu(func: Any, args: Any, kwargs: Any) -> bool:
+def _asks_for_cpu(op: Overload, args: Any, kwargs: Any) -> bool:
     """Whether the op moves to the CPU: `tolist` and `numpy` do, and read the result there."""
     devices = [value for value in (*args, *kwargs.values()) if isinstance(value, torch.device)]
-    return func._schema.name.startswith(("aten::to", "aten::_to_copy")) and any(d.type == "cpu" for d in devices)
+    return op.schema_name.startswith(("aten::to", "aten::_to_copy")) and any(d.type == "cpu" for d in devices)
 
 
-@cache
-def composite(func: Any) -> bool:
-    """Whether the op is made of others, by a kernel for all devices."""
-    return bool(torch._C._dispatch_has_kernel_for_dispatch_key(func.name(), "CompositeImplicitAutograd"))
-
-
-@cache
-def _reads_data(func: Any) -> bool:
-    return any(tag in func.tags for tag in _READS_DATA)
-
-
-def shape_follows_values(func: Any, found: Found) -> bool:
+def shape_follows_values(op: Overload, found: Found) -> bool:
     """Whether the op's output shape depends on values that are at hand, so that the memo can't know it."""
-    if func._schema.name in _INDEXING:
+    if op.indexes:
         return any(tensor.dtype in _MASKS for tensor, _ in found[1:])
-    return sized_by_values(func) is not None or _reads_data(func)
+    return op.sized is not None or op.reads_data
 
 
-def _reads_values(func: Any, args: Any, found: Found) -> bool:
+def _reads_values(op: Overload, args: Any, found: Found) -> bool:
     """Whether an op's result depends on values that are not at hand.
 
-    Indexing is marked so for the sake of masks; with integer indices its shape follows from shapes.
+    Indexing is marked so for the sake of masks; with integer indices its shape follows from shapes. What is sized by
+    values says itself which it lacks.
     """
-    if func._schema.name in _INDEXING:
+    if op.indexes:
         return any(tensor.dtype in _MASKS and not known.sig.real for tensor, known in found[1:])
-    if sized_by_values(func) is not None:
-        return False  # it says itself which values it lacks
-    if func._schema.name == "aten::one_hot":
-        return len(args) < 2 or args[1] < 1
-    return func._schema.name in _READERS or _reads_data(func)
+    return op.reads_values(args)
 
 
 def _without_masks(args: Any, found: Found) -> Any:
@@ -234,16 +207,13 @@ def _without_masks(args: Any, found: Found) -> Any:
     return (args[0], indices, *args[2:])
 
 
-def written(func: Any, args: Any, kwargs: Any, found: Found) -> tuple[int, ...]:
+def written(op: Overload, args: Any, kwargs: Any, found: Found) -> tuple[int, ...]:
     """Indices, among the op's tensors, of those that its schema says it writes to."""
-    schema = func._schema
-    if not schema.is_mutable:
+    if not op.mutable:
         return ()
     hits: set[int] = set()
-    for i, argument in enumerate(schema.arguments):
-        if argument.alias_info is None or not argument.alias_info.is_write:
-            continue
-        value = args[i] if i < len(args) else kwargs.get(argument.name)
+    for i, name in op.written:
+        value = args[i] if i < len(args) else kwargs.get(name)
         targets = value if isinstance(value, (list, tuple)) else [value]
         hits.update(j for j, (tensor, _) in enumerate(found) if any(tensor is t for t in targets))
     return tuple(sorted(hits))

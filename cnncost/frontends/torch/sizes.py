@@ -6,7 +6,6 @@ Torch keeps the lengths and batch sizes of packed sequences on the CPU, and its 
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import cache
 from typing import Any, TypeAlias
 
 import torch
@@ -70,8 +69,3 @@ SIZED_BY_VALUES: dict[str, Callable[[Any, Values], Any]] = {
 }
 """By name, with the overload where others of the op don't need it."""
 
-
-@cache
-def sized_by_values(func: Any) -> Callable[[Any, Values], Any] | None:
-    """What gives the result of an op from the values of some of its inputs, if the op is one of these."""
-    return SIZED_BY_VALUES.get(func.name()) or SIZED_BY_VALUES.get(func._schema.name)

@@ -134,6 +134,8 @@ class Skeleton:
             attributes["_buffers"] = self._tensors(attributes["_buffers"])
             attributes["_modules"] = self._children(attributes["_modules"])
             own = list(islice(attributes.items(), len(_STANDARD), None))
+            if ATOMS.issuperset([type(value) for _, value in own]):
+                own = []
         else:  # not the user's own `items`: another thread may add to them meanwhile
             own = list(attributes.items())
         for name, value in own:
@@ -232,16 +234,17 @@ class Skeleton:
         if tensor.layout is not torch.strided:
             return twin(tensor)
         if tensor.is_meta:
-            return tensor.data
+            return tensor.data  # it counts versions of its own, where `detach` would share the user's counter
         storage = tensor.untyped_storage()
-        base = self._storages.get(storage._cdata)
+        where = storage._cdata
+        base = self._storages.get(where)
         if base is None:
-            bare = twin(tensor)
-            if storage.nbytes() == bare.untyped_storage().nbytes():
-                self._storages[storage._cdata] = bare.untyped_storage()
+            bare = torch.empty_strided(tensor.shape, tensor.stride(), dtype=tensor.dtype, device=META)
+            base = bare.untyped_storage()
+            if storage.nbytes() == base.nbytes():
+                self._storages[where] = base
                 return bare
-            base = torch.empty(storage.nbytes(), dtype=torch.uint8, device=META).untyped_storage()
-            self._storages[storage._cdata] = base
+            base = self._storages[where] = torch.empty(storage.nbytes(), dtype=torch.uint8, device=META).untyped_storage()
         empty = torch.empty(0, dtype=tensor.dtype, device=META)
         return empty.set_(base, tensor.storage_offset(), tensor.shape, tensor.stride())
 
@@ -259,19 +262,17 @@ class Skeleton:
         found: torch.Tensor | None = self._copies.get(id(tensor))
         if found is not None:
             return found
-        # `.data` counts versions of its own, where `detach` would share the user's counter
-        bare = self._bare(tensor) if type(tensor) not in LAZY else tensor
-        if type(tensor) is nn.Parameter or (type(tensor) not in LAZY and isinstance(tensor, nn.Parameter)):
-            copy: torch.Tensor = torch.Tensor._make_subclass(nn.Parameter, bare, tensor.requires_grad)
-        elif type(tensor) in LAZY:
+        kind = type(tensor)
+        if kind in LAZY:
             raise LazyParameterError
-        else:
-            # what forward left on a module (a computed weight, an activation) is no leaf: its copy has no history
-            copy = bare
-            if tensor.requires_grad and tensor.is_leaf:
-                copy.requires_grad_(True)
-            if has_data(tensor):
-                self.data[id(copy)] = tensor
+        copy = self._bare(tensor)  # what forward left on a module (an activation) is no leaf: its copy has no history
+        parameter = kind is nn.Parameter or isinstance(tensor, nn.Parameter)
+        if tensor.requires_grad and (parameter or tensor.is_leaf):
+            copy.requires_grad = True
+        if parameter:
+            copy.__class__ = nn.Parameter  # as lazy parameters become them: half the time of a new one
+        elif has_data(tensor):
+            self.data[id(copy)] = tensor
         self._copies[id(tensor)] = copy
         self._originals.append(tensor)
         if tensor.__dict__:

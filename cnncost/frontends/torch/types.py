@@ -50,10 +50,17 @@ def signature(tensor: torch.Tensor, real: bool) -> Signature:
         conjugated = tensor.is_conj() if dtype in _COMPLEX else tensor.is_neg()
     else:
         stride, conjugated = (str(tensor.layout),), False
-    key = (tensor.shape, stride, dtype, real, conjugated)
+    return interned(tensor.shape, stride, dtype, real, conjugated)
+
+
+def interned(
+    shape: tuple[int, ...], stride: tuple[int | str, ...], dtype: torch.dtype, real: bool, conjugated: bool
+) -> Signature:
+    """The one signature with these."""
+    key = (shape, stride, dtype, real, conjugated)
     found = _INTERNED.get(key)
     if found is None:
-        found = _INTERNED[key] = Signature(tensor_type(tensor), stride, dtype, real, conjugated)
+        found = _INTERNED[key] = Signature(_type(tuple(shape), dtype), stride, dtype, real, conjugated)
     return found
 
 
@@ -62,7 +69,11 @@ _TYPES: dict[TensorType, TensorType] = {}
 
 def tensor_type(tensor: torch.Tensor) -> TensorType:
     """Shape and dtype, one object for equal ones: the checks of a Graph compare identities first."""
-    found = TensorType(tuple(tensor.shape), dtype_name(tensor.dtype))
+    return _type(tuple(tensor.shape), tensor.dtype)
+
+
+def _type(shape: tuple[int, ...], dtype: torch.dtype) -> TensorType:
+    found = TensorType(shape, dtype_name(dtype))
     return _TYPES.setdefault(found, found)
 
 

@@ -7,11 +7,11 @@ underscore of its form in place. It knows torch's argument order and no cost.
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import cache
 from typing import Any, TypeAlias
 
 import torch
 
+from cnncost.frontends.torch.overloads import Overload
 from cnncost.frontends.torch.types import attribute
 from cnncost.graph import Attr, OpSpec, TensorType
 
@@ -27,26 +27,18 @@ class OpCall:
     tensors; `moves` says whether an output has storage of its own.
     """
 
-    __slots__ = ("arguments", "func", "inputs", "moves", "name", "outputs")
+    __slots__ = ("arguments", "inputs", "moves", "name", "op", "outputs")
 
     def __init__(
-        self, func: Any, arguments: dict[str, Any], inputs: tuple[TensorType, ...],
+        self, op: Overload, arguments: dict[str, Any], inputs: tuple[TensorType, ...],
         outputs: tuple[TensorType, ...], moves: bool,
     ) -> None:  # fmt: skip
-        self.func = func
-        self.name = op_name(func)
+        self.op = op
+        self.name = op.name
         self.arguments = arguments
         self.inputs = inputs
         self.outputs = outputs
         self.moves = moves
-
-    @classmethod
-    def bind(
-        cls, func: Any, args: Any, kwargs: Any,
-        inputs: tuple[TensorType, ...], outputs: tuple[TensorType, ...], moves: bool,
-    ) -> OpCall:  # fmt: skip
-        """Match arguments to the names of the op's schema, and fill in the defaults."""
-        return cls(func, bound(func, args, kwargs), inputs, outputs, moves)
 
     def __getitem__(self, name: str) -> Any:
         return self.arguments[name]
@@ -68,26 +60,12 @@ class OpCall:
         }
 
 
-def bound(func: Any, args: Any, kwargs: Any) -> dict[str, Any]:
-    """Arguments of an op by name, with defaults; `__op__` is its name."""
-    named = _defaults(func).copy()
-    named.update(zip(named, args, strict=False))
-    if kwargs:
-        named.update(kwargs)
-    named["__op__"] = op_name(func)
-    return named
-
-
-@cache
-def _defaults(func: Any) -> dict[str, Any]:
-    """The arguments of an op's schema, in order, with their defaults."""
-    return {argument.name: argument.default_value for argument in func._schema.arguments}
-
-
 def spread(value: Any, axes: int) -> Attr:
     """`[2]` or 2 as a value for each axis; a padding mode ("same") stays a word."""
     if isinstance(value, str):
         return value
+    if type(value) is list and len(value) == axes:  # as torch hands them over: ints
+        return tuple(value)
     values = list(value) if isinstance(value, (list, tuple)) else [value]
     return attribute(values * axes if len(values) == 1 else values)
 
@@ -96,17 +74,6 @@ def _has_tensor(value: Any) -> bool:
     if isinstance(value, (list, tuple)):
         return any(_has_tensor(v) for v in value)
     return isinstance(value, torch.Tensor)
-
-
-@cache
-def op_name(func: Any) -> str:
-    """`relu` for `aten::relu_`; other namespaces keep theirs (`my_lib::my_op`)."""
-    space, _, name = func._schema.name.partition("::")
-    if space != "aten":
-        return str(func._schema.name)
-    if name.endswith("_") and not name.startswith("__") and func._schema.is_mutable:
-        return str(name[:-1])
-    return str(name)
 
 
 _LOWERINGS: dict[str, Lowering] = {}
@@ -125,9 +92,9 @@ def lowers(*names: str) -> Callable[[Lowering], Lowering]:
     return register
 
 
-def is_known(func: Any) -> bool:
+def is_known(op: Overload) -> bool:
     """Whether the op has a lowering. Composite ops without one are recorded as their parts."""
-    return op_name(func) in _LOWERINGS
+    return op.name in _LOWERINGS
 
 
 def lower(call: OpCall) -> OpSpec:
@@ -137,10 +104,10 @@ def lower(call: OpCall) -> OpSpec:
         kind, attrs = function(call)
     elif call.name.startswith("profiler::"):  # marks in a timeline, as wrappers set them
         kind, attrs = "layout", {"fn": call.name, "copy": False}
-    elif call.func.is_view:
+    elif call.op.is_view:
         kind, attrs = "layout", {"fn": call.name, "copy": call.moves, **call.plain()}
-    elif torch.Tag.pointwise in call.func.tags and len(call.outputs) == 1:
+    elif torch.Tag.pointwise in call.op.func.tags and len(call.outputs) == 1:
         kind, attrs = "pointwise", {"fn": call.name}
     else:
-        kind, attrs = str(call.func._schema.name), call.plain()
+        kind, attrs = call.op.schema_name, call.plain()
     return OpSpec(kind, call.inputs, call.outputs, tuple(sorted(attrs.items())))

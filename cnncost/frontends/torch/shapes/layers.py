@@ -20,25 +20,29 @@ from cnncost.frontends.torch.shapes.registry import (
 
 @shapes("conv1d", "conv2d", "conv3d", "convolution")
 def _conv(a: dict[str, Any]) -> list[Output] | None:
-    x, w, padding = a["input"], a["weight"], a["padding"]
-    axes, groups = w.dim() - 2, a["groups"]
+    x, w, bias, padding, groups = a["input"], a["weight"], a["bias"], a["padding"], a["groups"]
     if a.get("transposed"):
         return _conv_transpose(a)
-    fits = x.dim() == w.dim() and x.shape[1] == w.shape[1] * groups and w.shape[0] % groups == 0
-    last = channels_last(x, w)
-    if not fits or not (ready(x, w, a["bias"]) or last) or isinstance(padding, str):
+    size, kernel = x.shape, w.shape
+    axes, channels_out = len(kernel) - 2, kernel[0]
+    if len(size) != axes + 2 or size[1] != kernel[1] * groups or channels_out % groups or isinstance(padding, str):
         return None
-    if a["bias"] is not None and a["bias"].shape != w.shape[:1]:
+    last = not (x.is_contiguous() and w.is_contiguous()) and channels_last(x, w)
+    if not (last or ready(x, w)) or not _fits(bias, (channels_out,), x.dtype):
         return None
-    geometry = zip(x.shape[2:], w.shape[2:], per_axis(a["stride"], axes), per_axis(padding, axes),
-                   per_axis(a["dilation"], axes), strict=True)  # fmt: skip
     spatial = []
-    for size, kernel, stride, pad, dilation in geometry:
-        reach = size + 2 * pad - dilation * (kernel - 1) - 1
+    geometry = (per_axis(a["stride"], axes), per_axis(padding, axes), per_axis(a["dilation"], axes))
+    for n, window, stride, pad, dilation in zip(size[2:], kernel[2:], *geometry, strict=True):
+        reach = n + 2 * pad - dilation * (window - 1) - 1
         if reach < 0 or stride < 1 or dilation < 1 or pad < 0:
             return None
         spatial.append(reach // stride + 1)
-    return [ordered((x.shape[0], w.shape[0], *spatial), x.dtype, last)]
+    return [ordered((size[0], channels_out, *spatial), x.dtype, last)]
+
+
+def _fits(bias: torch.Tensor | None, shape: tuple[int, ...], dtype: torch.dtype) -> bool:
+    """Whether there is no bias, or a plain one."""
+    return bias is None or (bias.shape == shape and bias.dtype is dtype and bias.is_contiguous())
 
 
 @shapes("conv_transpose1d", "conv_transpose2d", "conv_transpose3d")
@@ -46,9 +50,9 @@ def _conv_transpose(a: dict[str, Any]) -> list[Output] | None:
     x, w = a["input"], a["weight"]
     axes, groups = w.dim() - 2, a["groups"]
     last = channels_last(x, w)
-    if x.dim() != w.dim() or x.shape[1] != w.shape[0] or w.shape[0] % groups or not (ready(x, w, a["bias"]) or last):
+    if x.dim() != w.dim() or x.shape[1] != w.shape[0] or w.shape[0] % groups or not (last or ready(x, w)):
         return None
-    if a["bias"] is not None and tuple(a["bias"].shape) != (w.shape[1] * groups,):
+    if not _fits(a["bias"], (w.shape[1] * groups,), x.dtype):
         return None
     names = ("stride", "padding", "dilation", "output_padding")
     geometry = zip(x.shape[2:], w.shape[2:], *(per_axis(a[n], axes) for n in names), strict=True)
@@ -63,15 +67,18 @@ def _conv_transpose(a: dict[str, Any]) -> list[Output] | None:
 
 @shapes("batch_norm")
 def _batch_norm(a: dict[str, Any]) -> list[Output] | None:
-    x, channels = a["input"], a["input"].shape[1:2]
-    perchannel = [a[n] for n in ("weight", "bias", "running_mean", "running_var") if a[n] is not None]
-    if any(t.dtype != x.dtype and (t.dtype, x.dtype.itemsize) != (torch.float32, 2) for t in perchannel):
-        return None  # float32 statistics beside half or bfloat16 are the one mixture that is allowed
-    if not a["training"] and (a["running_mean"] is None or a["running_var"] is None):
+    x, mean, variance = a["input"], a["running_mean"], a["running_var"]
+    size, dtype = x.shape, x.dtype
+    if (not a["training"] and (mean is None or variance is None)) or len(size) < 2 or not x.is_contiguous():
         return None
-    if x.dim() < 2 or any(t.shape != channels for t in perchannel) or not x.is_contiguous():
-        return None
-    return [packed(tuple(x.shape), x.dtype)]
+    for t in (a["weight"], a["bias"], mean, variance):
+        if t is None:
+            continue
+        if t.shape != size[1:2]:
+            return None
+        if t.dtype is not dtype and (t.dtype is not torch.float32 or dtype.itemsize != 2):
+            return None  # float32 statistics beside half or bfloat16 are the one mixture that is allowed
+    return [packed(tuple(size), dtype)]
 
 
 @shapes("native_batch_norm", "_native_batch_norm_legit")

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import cache
 from typing import Any, TypeAlias
 
 import torch
 
-from cnncost.frontends.torch.lowering.registry import bound, op_name
+from cnncost.frontends.torch.overloads import Overload
 
 Output: TypeAlias = tuple[tuple[int, ...], tuple[int, ...], torch.dtype]
 """Size, strides, dtype."""
@@ -27,33 +26,23 @@ def shapes(*names: str) -> Callable[[ShapeRule], ShapeRule]:
     return register
 
 
-def output_types(func: Any, args: Any, kwargs: Any) -> list[Output] | None:
-    """Size, strides and dtype of each output, or None where no rule answers."""
-    rule = _RULES.get(op_name(func))
-    if rule is None or func._schema.is_mutable:
+def output_types(op: Overload, arguments: dict[str, Any]) -> list[Output] | None:
+    """Size, strides and dtype of each output, or None where no rule answers.
+
+    Of an op in place they are what its result would be if it were a new tensor.
+    """
+    rule = _RULES.get(op.name)
+    if rule is None:
         return None
     try:
-        return rule(bound(func, args, kwargs))
-    except (ValueError, IndexError, TypeError, AttributeError, ZeroDivisionError):
+        return rule(arguments)
+    except (ValueError, LookupError, TypeError, AttributeError, ZeroDivisionError):
         return None  # settings of another form than the rule knows are torch's to judge
 
 
-def gives_back(func: Any, args: Any, kwargs: Any) -> bool:
+def gives_back(op: Overload, args: Any, said: list[Output]) -> bool:
     """Whether an op in place gives back its first argument as it is: where its result as a new tensor is the same."""
-    rule = _RULES.get(op_name(func))
-    if rule is None or not _writes_first(func):
-        return False
-    try:
-        x, said = args[0], rule(bound(func, args, kwargs))
-        return said == [(tuple(x.shape), x.stride(), x.dtype)]
-    except (ValueError, LookupError, TypeError, AttributeError, ZeroDivisionError):
-        return False  # its arguments may have other names, too
-
-
-@cache
-def _writes_first(func: Any) -> bool:
-    written = [a.alias_info is not None and a.alias_info.is_write for a in func._schema.arguments]
-    return bool(written) and written[0] and not any(written[1:])
+    return op.writes_first and said == [(tuple(args[0].shape), args[0].stride(), args[0].dtype)]
 
 
 def rule_names() -> tuple[str, ...]:
@@ -63,22 +52,27 @@ def rule_names() -> tuple[str, ...]:
 
 def packed(size: tuple[int, ...], dtype: torch.dtype) -> Output:
     """An output without gaps, the last axis innermost."""
-    strides = [1] * len(size)
-    for i in range(len(size) - 2, -1, -1):
-        strides[i] = strides[i + 1] * max(size[i + 1], 1)
-    return size, tuple(strides), dtype
+    strides, step = [], 1
+    for n in size[::-1]:
+        strides.append(step)
+        step *= n or 1
+    return size, tuple(strides[::-1]), dtype
 
 
 def per_axis(value: Any, axes: int) -> list[int]:
     """`[2]` or 2 as a number for each axis."""
+    if type(value) is list and len(value) == axes:
+        return value
     values = list(value) if isinstance(value, (list, tuple)) else [value]
     return values * axes if len(values) == 1 else values
 
 
-def ready(*tensors: torch.Tensor | None) -> bool:
+def ready(first: torch.Tensor, *others: torch.Tensor | None) -> bool:
     """All contiguous and of one dtype."""
-    present = [t for t in tensors if t is not None]
-    return all(t.is_contiguous() for t in present) and len({t.dtype for t in present}) == 1
+    dtype = first.dtype
+    if not first.is_contiguous():
+        return False
+    return all([t is None or (t.dtype is dtype and t.is_contiguous()) for t in others])
 
 
 def channels_last(*tensors: torch.Tensor) -> bool:
@@ -100,8 +94,10 @@ def ordered(size: tuple[int, ...], dtype: torch.dtype, last: bool) -> Output:
 
 def broadcast(x: tuple[int, ...], y: tuple[int, ...]) -> tuple[int, ...] | None:
     """The common shape of two, or None."""
+    if x == y:
+        return x
     size = max(len(x), len(y))
     x, y = (1,) * (size - len(x)) + x, (1,) * (size - len(y)) + y
-    if any(m != n and 1 not in (m, n) for m, n in zip(x, y, strict=True)):
+    if any([m != n and 1 not in (m, n) for m, n in zip(x, y, strict=True)]):
         return None
-    return tuple(n if m == 1 else m for m, n in zip(x, y, strict=True))
+    return tuple([n if m == 1 else m for m, n in zip(x, y, strict=True)])

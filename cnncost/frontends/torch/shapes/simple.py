@@ -58,16 +58,16 @@ def _binary(a: dict[str, Any]) -> list[Output] | None:
 
 @shapes("cat", "concat", "concatenate")
 def _cat(a: dict[str, Any]) -> list[Output] | None:
-    tensors = a["tensors"]
-    first, dim = tensors[0], a["dim"]
-    if not isinstance(dim, int) or not -first.dim() <= dim < first.dim() or not ready(*tensors):
+    tensors, dim = a["tensors"], a["dim"]
+    first = tensors[0].shape
+    if not isinstance(dim, int) or not -len(first) <= dim < len(first) or not ready(*tensors):
         return None
-    dim %= first.dim()
-    rest = {(*t.shape[:dim], *t.shape[dim + 1 :]) if t.dim() == first.dim() else None for t in tensors}
-    if len(rest) != 1 or None in rest:
+    dim %= len(first)
+    before, after = first[:dim], first[dim + 1 :]
+    sizes = [t.shape for t in tensors]
+    if any([size[:dim] != before or size[dim + 1 :] != after for size in sizes]):
         return None
-    size = sum(t.shape[dim] for t in tensors)
-    return [packed((*first.shape[:dim], size, *first.shape[dim + 1 :]), first.dtype)]
+    return [packed((*before, sum([size[dim] for size in sizes]), *after), tensors[0].dtype)]
 
 
 @shapes("pad", "constant_pad_nd")

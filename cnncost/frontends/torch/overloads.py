@@ -1,0 +1,110 @@
+"""What torch says of an op's overload, asked once.
+
+An overload's own hash is Python code, and its schema and tags stand behind properties; a recording asks for them
+whenever an op is new to it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import cached_property
+from typing import Any
+
+import torch
+
+from cnncost.frontends.torch.sizes import SIZED_BY_VALUES, Values
+
+_READS_DATA = (torch.Tag.data_dependent_output, torch.Tag.dynamic_output_shape)
+_READERS = frozenset({"aten::item", "aten::_local_scalar_dense", "aten::is_nonzero", "aten::equal", "aten::allclose"})
+_INDEXING = frozenset({"aten::index", "aten::_unsafe_index", "aten::index_put", "aten::index_put_"})
+
+
+class Overload:
+    """An overload of an op.
+
+    Attributes:
+        func: the overload itself.
+        schema_name: `aten::relu_`.
+        node_name: as nodes carry it, `aten.relu_`.
+        name: `relu` for `aten::relu_`; other namespaces keep theirs (`my_lib::my_op`).
+        arguments: their names in order, with the defaults; and the op's name as `__op__`.
+        mutable: it writes to an argument.
+        is_view: what it returns is a view of an argument.
+        indexes: it picks by indices or masks.
+        sized: what gives its result from the values of inputs, if its size follows from those.
+        reads_data: torch says that its result's size, or what it does, follows from values.
+        by_values: one of the three, or it reads values itself.
+    """
+
+    def __init__(self, func: Any) -> None:
+        schema = func._schema
+        self.func = func
+        self.schema_name = str(schema.name)
+        self.node_name = str(func).removesuffix(".default")
+        self.mutable = bool(schema.is_mutable)
+        self.name = _name(self.schema_name, self.mutable)
+        self.arguments = {argument.name: argument.default_value for argument in schema.arguments}
+        self.arguments["__op__"] = self.name
+        self.is_view = bool(func.is_view)
+        self.indexes = self.schema_name in _INDEXING
+        self.sized: Callable[[Any, Values], Any] | None = (
+            SIZED_BY_VALUES.get(func.name()) or SIZED_BY_VALUES.get(self.schema_name)
+        )  # fmt: skip
+        self.reads_data = any(tag in func.tags for tag in _READS_DATA)
+        reader = self.schema_name in _READERS or self.schema_name == "aten::one_hot"
+        self.by_values = self.indexes or self.sized is not None or self.reads_data or reader
+
+    @cached_property
+    def composite(self) -> bool:
+        """Whether the op is made of others, by a kernel for all devices."""
+        key = "CompositeImplicitAutograd"
+        return bool(torch._C._dispatch_has_kernel_for_dispatch_key(self.func.name(), key))
+
+    @cached_property
+    def written(self) -> tuple[tuple[int, str], ...]:
+        """Place and name of each argument that it writes to."""
+        arguments = enumerate(self.func._schema.arguments)
+        return tuple([(i, a.name) for i, a in arguments if a.alias_info is not None and a.alias_info.is_write])
+
+    @cached_property
+    def writes_first(self) -> bool:
+        """Whether the first argument is the one that it writes to."""
+        return [i for i, _ in self.written] == [0]
+
+    @cached_property
+    def changes_shape(self) -> bool:
+        """Whether it changes an argument's shape in place."""
+        return torch.Tag.inplace_view in self.func.tags
+
+    def bind(self, args: Any, kwargs: Any) -> dict[str, Any]:
+        """The arguments of a call by name, with defaults; `__op__` is the op's name."""
+        named = self.arguments.copy()
+        named.update(zip(named, args, strict=False))
+        if kwargs:
+            named.update(kwargs)
+        return named
+
+    def reads_values(self, args: Any) -> bool:
+        """Whether it reads the values of its first argument, which is no mask or index."""
+        if self.schema_name == "aten::one_hot":  # how many classes there are it can be told
+            return len(args) < 2 or bool(args[1] < 1)
+        return self.by_values and not self.indexes and self.sized is None
+
+
+def _name(schema_name: str, mutable: bool) -> str:
+    space, _, name = schema_name.partition("::")
+    if space != "aten":
+        return schema_name
+    return name[:-1] if name.endswith("_") and not name.startswith("__") and mutable else name
+
+
+_MET: dict[int, Overload] = {}
+"""By the identity of the overload, which is kept alive."""
+
+
+def overload(func: Any) -> Overload:
+    """What is known of an overload."""
+    found = _MET.get(id(func))
+    if found is None:
+        found = _MET[id(func)] = Overload(func)
+    return found
