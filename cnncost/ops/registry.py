@@ -70,9 +70,11 @@ class Cost:
 def factors(*pairs: str | int) -> tuple[tuple[str, int], ...]:
     """`factors("N", 2, "K", 64)` as pairs. Raises TypeError if a factor is not a whole number."""
     names, numbers = pairs[::2], pairs[1::2]
+    found = tuple(zip(names, numbers, strict=True))
     if {*map(type, names)} - {str} or {*map(type, numbers)} - {int}:
-        raise TypeError(f"a factor is a name and an int, got {pairs!r}")
-    return tuple(zip(names, numbers, strict=True))  # type: ignore[arg-type]  # checked above
+        name, number = next(pair for pair in found if [*map(type, pair)] != [str, int])
+        raise TypeError(f"a factor is a name and an int, got {name!r}, {number!r}")
+    return found  # type: ignore[return-value]  # checked above
 
 
 def macs(*pairs: str | int, what: str = "multiply-accumulate") -> Term:

@@ -18,7 +18,7 @@ def macs_by_dtype(graph: Graph) -> dict[str, int]:
     uses = Counter([id(spec) for spec, _, _, _, _, phase in graph.nodes if phase == "forward"])
     for key, count in uses.items():  # by identity: front ends intern, and hashing is dearer
         found = cost_of(specs[key])
-        for term in found.terms if found is not None else ():
+        for term in found.terms if found is not None and found.macs else ():
             if term.mac and term.items:
                 dtype = specs[key].inputs[0].dtype if term.flops else "int8"
                 sums[dtype] = sums.get(dtype, 0) + count * term.items

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import NamedTuple, TypeAlias
 
 from cnncost.graph import Graph, Node, OpSpec, Phase
@@ -55,8 +57,9 @@ class Compute:
 def compute(graph: Graph) -> Compute:
     """Sum the costs of all nodes."""
     numbers: dict[int, _Numbers | None] = {}  # by the spec's identity: front ends intern, and hashing is dearer
-    by_call: dict[int, list[int]] = {}
-    kinds: dict[int, tuple[int, int, str]] = {}
+    by_call: dict[int, Sums] = {}
+    kinds: dict[int, str] = {}
+    heaviest: dict[int, tuple[int, int]] = {}  # of calls that ran several ops, the FLOPs and bytes of the largest
     uses: dict[tuple[str, int], int] = {}
     unknown: dict[str, list[int]] = {}
     for spec, _, _, call, name, _ in graph.nodes:
@@ -72,21 +75,19 @@ def compute(graph: Graph) -> Compute:
         macs, flops, read, written = found
         sums = by_call.get(call)
         if sums is None:
-            by_call[call] = [1, macs, flops, read, written]
-            kinds[call] = (flops, written, spec.kind)
+            by_call[call] = _sums((1, macs, flops, read, written))
+            kinds[call] = spec.kind
             continue
-        sums[0] += 1
-        sums[1] += macs
-        sums[2] += flops
-        sums[3] += read
-        sums[4] += written
-        if (flops, written) > kinds[call][:2]:
-            kinds[call] = (flops, written, spec.kind)
-    calls = {call: Sums(*sums) for call, sums in by_call.items()}
+        weight = heaviest.get(call) or (sums[2], sums[4])
+        ops, more_macs, more_flops, more_read, more_written = sums
+        by_call[call] = _sums((ops + 1, macs + more_macs, flops + more_flops, read + more_read, written + more_written))
+        heaviest[call] = max(weight, (flops, written))
+        if (flops, written) > weight:
+            kinds[call] = spec.kind
     return Compute(
-        total=_total(list(by_call.values())),
-        by_call=calls,
-        kinds={call: kind for call, (_, _, kind) in kinds.items()},
+        total=_total(by_call.values()),
+        by_call=by_call,
+        kinds=kinds,
         by_op=_by_op({id(node.spec): node.spec for node in graph.nodes}, numbers, uses),
         unknown=_unknown(graph, unknown, {node.name: node.spec.kind for node in graph.nodes} if unknown else {}),
         unknown_calls=frozenset(call for calls_of in unknown.values() for call in calls_of),
@@ -101,6 +102,7 @@ def compute_phases(graph: Graph) -> dict[Phase, Compute]:
     return {phase: compute(replace(graph, nodes=tuple(nodes))) for phase, nodes in parts.items()}
 
 
+_sums: Callable[[tuple[int, ...]], Sums] = partial(tuple.__new__, Sums)
 _Numbers: TypeAlias = tuple[int, int, int, int]
 _FREE: _Numbers = (0, 0, 0, 0)
 
@@ -123,7 +125,7 @@ def _numbers(spec: OpSpec) -> _Numbers | None:
     return (found.macs, found.flops, found.read, found.written) if found is not None else None
 
 
-def _total(calls: list[list[int]]) -> Sums:
+def _total(calls: Collection[Sums]) -> Sums:
     return Sums(*map(sum, zip(*calls, strict=True))) if calls else Sums(0, 0, 0, 0, 0)
 
 

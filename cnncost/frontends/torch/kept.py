@@ -12,7 +12,7 @@ from __future__ import annotations
 import weakref
 from collections.abc import Callable, Iterable
 from itertools import chain
-from operator import is_, itemgetter
+from operator import attrgetter, is_, itemgetter
 from typing import Any
 
 import torch
@@ -31,6 +31,8 @@ _MOST = 4
 _TENSORS = frozenset({torch.Tensor, nn.Parameter})
 
 _ITEMS = frozenset({list, tuple})
+_TYPE_OF = attrgetter("shape", "dtype", "requires_grad")
+_PLACE_OF, _DICT_OF = attrgetter("_cdata"), attrgetter("__dict__")
 _Attributes = dict[str, Any]
 _flat = chain.from_iterable
 _hooks = itemgetter(*[name for name in HOOKS if name != "_non_persistent_buffers_set"])
@@ -45,11 +47,15 @@ def _tensors(attributes: list[_Attributes]) -> list[torch.Tensor]:
     return [tensor for tensor in held if tensor is not None]
 
 
-def _geometry(tensors: list[torch.Tensor]) -> list[tuple[Any, ...]]:
+def _geometry(tensors: list[torch.Tensor]) -> list[Any]:
     """What the books know of tensors. `.data =`, `requires_grad_` and `resize_` change it in place."""
+    storages = [*map(torch.Tensor.untyped_storage, tensors)]
     return [
-        (t.shape, t.stride(), t.dtype, t.requires_grad, (s := t.untyped_storage())._cdata, s.nbytes(), not t.__dict__)
-        for t in tensors
+        [*map(_TYPE_OF, tensors)],
+        [*map(torch.Tensor.stride, tensors)],
+        [*map(_PLACE_OF, storages)],
+        [*map(torch.UntypedStorage.nbytes, storages)],
+        any(map(_DICT_OF, tensors)),
     ]
 
 
@@ -130,7 +136,8 @@ class _Copies:
         self._classes = list(map(type, modules))
         self._attributes = [(module.__dict__, module.__dict__.copy()) for module in modules]
         tables = [a[name] for a, _ in self._attributes for name in HELD]
-        self._tables = [(table, table.copy()) for table in tables]
+        self._tables = [(table, table.copy()) for table in tables if table]
+        self._empty = [table for table in tables if not table]
         own = [a for a, _ in self._attributes]
         self._lists, self._nests = _lists(own), _nests(own)
         self.tensors = _tensors(own)
@@ -146,8 +153,10 @@ class _Copies:
             if len(attributes) != len(then):
                 _refill(attributes, then)
         for table, held in self._tables:
-            if table or held:
-                _refill(table, held)
+            _refill(table, held)
+        if any(self._empty):
+            for table in self._empty:
+                table.clear()
         for now, items in self._lists:
             now[:] = items
         if not _unchanged(self._nests, self._known):
@@ -199,7 +208,8 @@ class Kept:
         """A tracker with new books that know the model's parameters and buffers."""
         data = {key: tensor for key, ref in self._data if (tensor := ref()) is not None}
         recorder = Recorder(use_memo, self._skeleton, self._sources.open(data), data)
-        return Tracker(recorder, self._scopes, self._index)
+        finished = self._graph.scopes if self._graph is not None else ()
+        return Tracker(recorder, self._scopes, self._index, finished if len(finished) == len(self._scopes) else ())
 
     def settled(self, graph: Graph) -> Graph:
         """The Graph of the last recording if this one is equal: what was made of it holds. Else this one, verified."""

@@ -7,7 +7,7 @@ recording exactly when eager Python would free it; that is what memory figures a
 from __future__ import annotations
 
 import weakref
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import partial
 from typing import NamedTuple
 
@@ -88,6 +88,8 @@ class Ledger:
         self._blocks: list[Block] = []
         self._by_pointer: dict[int, Block] = {}
         self._kept: list[torch.Tensor] = []
+        self._settled: tuple[Storage, ...] = ()
+        """Those of the first blocks, where their lives are known beforehand."""
 
     def add_source(self, tensor: torch.Tensor, role: Role, data: torch.Tensor | None = None) -> Known:
         """A tensor that was there before the first node: it is kept alive.
@@ -115,7 +117,7 @@ class Ledger:
         return known
 
     def add_owned(
-        self, tensors: dict[str, torch.Tensor | None], role: Role, values: dict[int, torch.Tensor]
+        self, tensors: Mapping[str, torch.Tensor | None], role: Role, values: dict[int, torch.Tensor]
     ) -> tuple[Owned, ...]:
         """All parameters or buffers of a module; those known already are only named."""
         known, owned = self.known, []
@@ -164,6 +166,16 @@ class Ledger:
         block.writer = known.value
         return known
 
+    def rewrite(self, tensor: torch.Tensor, old: Known, data: torch.Tensor) -> Known:
+        """The value that an op in place leaves in a tensor that has none itself; `data` says what it is."""
+        block = old.block
+        block.version += 1
+        block.real, block.owned = True, False
+        known = self._book(tensor, block, "activation", old.sig)
+        block.writer = known.value
+        known = self.known[id(tensor)] = _known((*known[:5], data))
+        return known
+
     def attach(self, tensor: torch.Tensor, data: torch.Tensor) -> Known:
         """Say what the values of a known tensor are."""
         known = self.known[id(tensor)]
@@ -210,7 +222,8 @@ class Ledger:
         """All storages with their lives; nothing is observed any more."""
         for block in self._by_pointer.values():
             block.ref = None
-        return tuple([_storage((b.index, b.nbytes, b.born, b.died, b.use)) for b in self._blocks])
+        known = self._settled
+        return (*known, *[_storage((b.index, b.nbytes, b.born, b.died, b.use)) for b in self._blocks[len(known) :]])
 
     def _book(self, tensor: torch.Tensor, block: Block, role: Role, sig: Signature) -> Known:
         values, identity = self.values, id(tensor)
@@ -245,6 +258,7 @@ class Sources:
         self._real = [block.real for block in ledger._blocks]
         self._by_pointer = ledger._by_pointer.copy()
         self._kept = ledger._kept.copy()
+        self._storages = ledger.storages()
 
     def open(self, data: dict[int, torch.Tensor]) -> Ledger:
         """Books that begin with these sources; only the newest are valid. `data`: values, by the tensors' identity."""
@@ -255,6 +269,7 @@ class Sources:
             block.version, block.writer, block.real, block.owned, block.noise = 0, -1, real, True, False
         ledger.values, ledger.known, ledger._blocks = self._values.copy(), known, self._blocks.copy()
         ledger._by_pointer, ledger._kept = self._by_pointer.copy(), self._kept.copy()
+        ledger._settled = self._storages
         return ledger
 
 

@@ -6,6 +6,7 @@ from collections.abc import Callable, Coroutine, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import is_dataclass
 from functools import partial
+from operator import itemgetter
 from threading import get_ident
 from typing import Any
 
@@ -21,10 +22,12 @@ from cnncost.frontends.torch.fused_lstm import RECURRENT, fused_recurrent
 from cnncost.frontends.torch.packed import packed_tensors
 from cnncost.frontends.torch.recorder import Recorder
 from cnncost.frontends.torch.skeleton import LAZY
-from cnncost.graph import Call, Owned, Role, Scope
+from cnncost.graph import Call, Scope
 
 _SCRIPTED = frozenset({RecursiveScriptModule, TopLevelTracedModule, TracedModule})
 
+_TENSOR = torch.Tensor
+_COUNT_OF = itemgetter(4)
 _next_node: Callable[[], int] = torch._C._autograd._get_sequence_nr
 _scope: Callable[[tuple[object, ...]], Scope] = partial(tuple.__new__, Scope)
 _call: Callable[[tuple[object, ...]], Call] = partial(tuple.__new__, Call)
@@ -37,14 +40,23 @@ class Tracker:
     and putting a special method in place would take a walk over all classes of modules that are loaded.
     """
 
-    def __init__(self, recorder: Recorder, scopes: Iterable[Scope] = (), index: dict[int, int] | None = None) -> None:
+    def __init__(
+        self,
+        recorder: Recorder,
+        scopes: Iterable[Scope] = (),
+        index: dict[int, int] | None = None,
+        finished: tuple[Scope, ...] = (),
+    ) -> None:
         self.recorder = recorder
+        self._known = recorder.ledger.known
         self.scopes = list(scopes)
         self.failed_at: tuple[str, nn.Module, Any] | None = None
         """Path, module and arguments of the innermost call that raised the last error."""
         self._error: BaseException | None = None
         self.index = index.copy() if index else {}
         """The scope of each module, by its identity."""
+        self._finished = finished
+        """The same scopes with the counts of another recording, which may come again."""
         self._counts = [0] * len(self.scopes)
         self._begun: list[tuple[int, int | None, int, tuple[int, ...]]] = []
         self._outputs: list[tuple[int, ...]] = []
@@ -65,23 +77,28 @@ class Tracker:
 
     def _add(self, path: str, module: nn.Module, owns: bool = True) -> int:
         index = self.index[id(module)] = len(self.scopes)
-        held, kept = (module._parameters, module._buffers) if type(module) not in _SCRIPTED else _all_tensors(module)
+        kind = type(module)
+        held: dict[str, Any]
+        if kind not in _SCRIPTED:
+            held, kept, name = module._parameters, module._buffers, kind.__name__
+        else:
+            (held, kept), name = _all_tensors(module), str(getattr(module, "original_name", kind.__name__))
         if packed := packed_tensors(module):
             held = {**held, **packed}
-        parameters = self._owned(held, "parameter") if owns and held else ()
-        buffers = self._owned(kept, "buffer") if owns and kept else ()
-        self.scopes.append(_scope((path, _class_name(module), parameters, buffers, 0)))
+        ledger, values = self.recorder.ledger, self.recorder.values_at_hand
+        parameters = ledger.add_owned(held, "parameter", values) if owns and held else ()
+        buffers = ledger.add_owned(kept, "buffer", values) if owns and kept else ()
+        self.scopes.append(_scope((path, name, parameters, buffers, 0)))
         self._counts.append(0)
         return index
 
-    def _owned(self, tensors: dict[str, Any], role: Role) -> tuple[Owned, ...]:
-        return self.recorder.ledger.add_owned(tensors, role, self.recorder.values_at_hand)
-
     def finish(self) -> tuple[tuple[Scope, ...], tuple[Call, ...]]:
         """Scopes with their call counts, and the calls."""
-        scopes = [_scope((*scope[:4], count)) for scope, count in zip(self.scopes, self._counts, strict=True)]
+        scopes = self._finished
+        if len(scopes) != len(self.scopes) or [*map(_COUNT_OF, scopes)] != self._counts:
+            scopes = tuple([_scope((*s[:4], count)) for s, count in zip(self.scopes, self._counts, strict=True)])
         calls = [_call((*begun, outputs)) for begun, outputs in zip(self._begun, self._outputs, strict=True)]
-        return tuple(scopes), tuple(calls)
+        return scopes, tuple(calls)
 
     def path(self, call: int) -> str:
         """The module path of a call."""
@@ -197,13 +214,13 @@ class Tracker:
 
     def values(self, result: Any) -> tuple[int, ...]:
         """The value ids of the tensors in a nest of containers."""
-        if type(result) is torch.Tensor or isinstance(result, torch.Tensor):
-            known = self.recorder.ledger.known.get(id(result))
-            if known is None or known.ref() is not result:
+        if type(result) is _TENSOR or isinstance(result, _TENSOR):
+            known = self._known.get(id(result))
+            if known is None or known[0]() is not result:
                 if torch._C._functorch.is_functorch_wrapped_tensor(result):
                     return ()  # inside vmap or grad: the recorder sees what it wraps, not the wrapper
                 known = self.recorder.meet(result)
-            return (known.value,)
+            return (known[1],)
         if isinstance(result, (list, tuple)):
             return tuple([value for item in result for value in self.values(item)])
         if isinstance(result, dict):
@@ -270,9 +287,3 @@ def check_initialised(tree: list[tuple[str, nn.Module]]) -> None:
                     "its size from the first input); run the model once on real data, or give the size to its "
                     "constructor"
                 )
-
-
-def _class_name(module: nn.Module) -> str:
-    """The class; of a scripted module the one it was scripted from."""
-    name = type(module).__name__
-    return str(getattr(module, "original_name", name)) if type(module) in _SCRIPTED else name

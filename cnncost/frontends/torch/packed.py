@@ -12,9 +12,9 @@ META = torch.device("meta")
 
 def packed_tensors(module: nn.Module) -> dict[str, torch.Tensor]:
     """Weight and bias of a quantized layer, by name, as tensors without data; empty for all other modules."""
-    if not type(module).__module__.startswith("torch.ao.nn.") or "_packed_params" not in vars(module):
+    if "_packed_params" not in module.__dict__ or not type(module).__module__.startswith("torch.ao.nn."):
         return {}
-    held: Any = vars(module)["_packed_params"]
+    held: Any = module.__dict__["_packed_params"]
     if not hasattr(held, "unpack"):
         return {}
     parts = zip(("weight", "bias"), held.unpack(), strict=False)

@@ -10,7 +10,6 @@ run, so that their values can be read.
 from __future__ import annotations
 
 from collections.abc import Callable
-from contextlib import suppress
 from functools import partial
 from typing import Any
 
@@ -102,15 +101,18 @@ class Recorder(TorchDispatchMode):
             self.call = self.director.call(found)
             if (better := self.director.in_place(func, args, found)) is not None:
                 return self.__torch_dispatch__(better, types, args, kwargs)
+        signs = tuple(key)
         try:
-            entry = self._memo.get(tuple(key))
-        except TypeError:  # an argument that can't be hashed: such ops are few
-            entry = None
+            entry = self._memo.get(signs)
+        except TypeError:  # an argument that can't be hashed: such ops are few, and each is met for the first time
+            return self._first_time(func, args, kwargs, None, found)
         if entry is None:
-            return self._first_time(func, args, kwargs, key, found)
-        if entry.fresh is not None and not self._noisy:
+            return self._first_time(func, args, kwargs, signs, found)
+        if entry.fresh is not None and not (self._noisy and _of_noise(found)):
             return self._record_fresh(entry, entry.fresh, found)
         if entry.outputs is None:
+            if func is _ADD and type(args[1]) is int and not kwargs and _counts(found[0][1]):
+                return self._record_counted(entry, args[1], *found[0])
             return self._record_run(entry, found, self._runner.run(overload(func), args, kwargs, found))
         return self._record_made(entry, found)
 
@@ -184,7 +186,7 @@ class Recorder(TorchDispatchMode):
 
     # ---- what an op does
 
-    def _first_time(self, func: Any, args: Any, kwargs: Any, key: list[Any], found: Found) -> Any:
+    def _first_time(self, func: Any, args: Any, kwargs: Any, key: memos.Key | None, found: Found) -> Any:
         if is_higher_order(func):
             return run_higher_order(self, func, args, kwargs)
         op = overload(func)
@@ -196,16 +198,17 @@ class Recorder(TorchDispatchMode):
             tensors: list[torch.Tensor] = []
             template = memos.templated(result, tensors)
             entry = self._entry(op, args, kwargs, found, tensors, template)
-        if self._use_memo:
-            with suppress(TypeError):  # an argument that can't be hashed: the entry serves this one time
-                self._memo[tuple(key)] = entry
+        if key is not None and self._use_memo:
+            self._memo[key] = entry
+        if entry.fresh is not None and not self._noisy:
+            return self._record_fresh(entry, entry.fresh, found)
         if entry.outputs is None:
             return self._record_run(entry, found, result)
         return self._record_made(entry, found)
 
     def _by_rule(self, op: Overload, args: Any, kwargs: Any, found: Found) -> Entry | None:
         """The entry of an op whose outputs a shape rule tells; None if it has to be run."""
-        if op.by_values or all(known.sig.real for _, known in found):
+        if op.by_values or False not in [known[2].real for _, known in found]:
             return None
         arguments = op.bind(args, kwargs)
         said = output_types(op, arguments)
@@ -303,7 +306,8 @@ class Recorder(TorchDispatchMode):
                 known = ledger.add_fresh(tensor, sig, nbytes, False)
             tensors.append(tensor)
             ids.append(known[1])
-        spec = entry.spec if not self._noisy and entry.name not in MASKING else self._masked(entry, found, tensors)
+        masks = entry.name in MASKING or (self._noisy and _of_noise(found))
+        spec = self._masked(entry, found, tensors) if masks else entry.spec
         inputs = tuple([known[1] for _, known in found])
         self.nodes.append(_node((spec, inputs, tuple(ids), self.call, entry.name, self.phase)))
         ledger.clock += 1
@@ -327,12 +331,21 @@ class Recorder(TorchDispatchMode):
             tensor, known = found[i]
             if not any(tensor is t for t in tensors):
                 ids.append(ledger.write(tensor, known, False).value)
-        spec = entry.spec if not self._noisy and entry.name not in MASKING else self._masked(entry, found, tensors)
+        masks = entry.name in MASKING or (self._noisy and _of_noise(found))
+        spec = self._masked(entry, found, tensors) if masks else entry.spec
         types = tuple(ledger.values[i].type for i in ids)
         if types != spec.outputs:  # the shape depends on values that are at hand (nonzero on a real mask)
             spec = memos.intern(OpSpec(spec.kind, spec.inputs, types, spec.attrs))
         self._append(spec, tuple([known.value for _, known in found]), tuple(ids), entry.name)
         return result
+
+    def _record_counted(self, entry: Entry, more: int, tensor: torch.Tensor, known: Known) -> torch.Tensor:
+        """A counter goes on, as in each batch norm that trains: of all ops on values most are this one."""
+        data = known.data
+        assert data is not None  # it is a counter
+        written = self.ledger.rewrite(tensor, known, data + more if known.block.owned else data.add_(more))
+        self._append(entry.spec, (known.value,), (written.value,), entry.name)
+        return tensor
 
     def _masked(self, entry: Entry, found: Found, results: list[torch.Tensor]) -> OpSpec:
         self._noisy = True
@@ -372,4 +385,15 @@ def _fresh(tensor: torch.Tensor) -> Fresh:
     return Fresh(signature(tensor, False), tensor.shape, tensor.stride(), tensor.dtype, nbytes)
 
 
+def _of_noise(found: Found) -> bool:
+    """Whether a random mask is among the tensors."""
+    return True in [known[3].noise for _, known in found]
+
+
+def _counts(known: Known) -> bool:
+    """Whether it is an integer whose value is kept beside it, as the counters of batch norms are."""
+    return known.data is not None and known.data.dtype is torch.int64 and not known.block.noise
+
+
+_ADD = torch.ops.aten.add_.Tensor
 _node: Callable[[tuple[object, ...]], Node] = partial(tuple.__new__, Node)

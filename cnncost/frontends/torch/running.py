@@ -26,7 +26,6 @@ META = torch.device("meta")
 _CPU = torch.device("cpu")
 _FILLED = frozenset(f"aten::{name}" for name in "zeros_like ones_like full_like new_zeros new_ones new_full".split())
 _MASKS = frozenset({torch.bool, torch.uint8})
-_ADD = torch.ops.aten.add_.Tensor
 _EMPTY = frozenset(
     {"aten::empty", "aten::empty_strided", "aten::new_empty", "aten::new_empty_strided", "aten::empty_like"}
 )
@@ -114,14 +113,6 @@ class Runner:
 
     def _for_values(self, op: Overload, args: Any, kwargs: Any, found: Found) -> Any:
         """Run an op on values; and without them, if an input has none itself, so that its outputs have none either."""
-        if (
-            op.func is _ADD
-            and type(args[1]) is int
-            and not kwargs
-            and found[0][0].dtype is torch.int64
-            and (found[0][1].data is not None)
-        ):
-            return self._counted(args[1], *found[0])
         table = {id(tensor): known.data for tensor, known in found if known.data is not None}
         copied = set()
         for i in written(op, args, kwargs, found):
@@ -141,13 +132,6 @@ class Runner:
         self.data = {id(out): value for out, value in zip(outputs, values, strict=True) if out is not value}
         self.data.update({key: table[key] for key in copied if key in table})
         return memos.fill(template, outputs)
-
-    def _counted(self, more: int, tensor: torch.Tensor, known: Known) -> Any:
-        """A counter goes on, as in each batch norm that trains: of all ops on values most are this one."""
-        data = known.data
-        assert data is not None  # a tensor that has none itself
-        self.data = {id(tensor): data + more if known.block.owned else data.add_(more)}
-        return tensor
 
     def _shaped(
         self, op: Overload, args: Any, kwargs: Any, found: Found, values: list[torch.Tensor]

@@ -68,4 +68,3 @@ SIZED_BY_VALUES: dict[str, Callable[[Any, Values], Any]] = {
     "aten::repeat_interleave.self_Tensor": _repeat_interleave,
 }
 """By name, with the overload where others of the op don't need it."""
-

@@ -10,7 +10,6 @@ import copy as copying
 import sys
 from collections import OrderedDict, deque
 from functools import cache, partial
-from itertools import islice
 from operator import itemgetter
 from types import MethodType, SimpleNamespace
 from typing import Any
@@ -19,7 +18,7 @@ import torch
 from torch import nn
 from torch.nn.parameter import UninitializedBuffer, UninitializedParameter
 
-from cnncost.frontends.torch.running import META, has_data, twin
+from cnncost.frontends.torch.running import META, REAL_LIMIT, twin
 
 ATOMS = frozenset({bool, int, float, str, type(None), torch.dtype, torch.device, torch.Size, type})
 _SYSTEM = sys.stdlib_module_names - {"__main__"} | {"torch", "numpy"}
@@ -66,13 +65,9 @@ def slots(kind: type) -> tuple[str, ...]:
 
 
 @cache
-def _is_scripted(kind: type) -> bool:
-    return issubclass(kind, torch.jit.ScriptModule)
-
-
-@cache
-def _is_encoder(kind: type) -> bool:
-    return issubclass(kind, nn.TransformerEncoder)
+def _sort(kind: type) -> tuple[bool, tuple[str, ...], bool]:
+    """Of a module class: whether it is scripted, what it keeps outside its `__dict__`, whether it is an encoder."""
+    return issubclass(kind, torch.jit.ScriptModule), slots(kind), issubclass(kind, nn.TransformerEncoder)
 
 
 class HookWantedError(BaseException):
@@ -121,21 +116,21 @@ class Skeleton:
         if found is not None:
             return found
         kind: Any = type(module)
-        if _is_scripted(kind):
+        scripted, outside, encoder = _sort(kind)
+        if scripted:
             return module
         self._originals.append(module)
         copy: nn.Module = object.__new__(kind)
         self._copies[id(module)] = copy
-        attributes = copy.__dict__
-        attributes.update(module.__dict__)
-        if tuple(islice(attributes, len(_STANDARD))) == _STANDARD and self._no_hooks and not any(hooks_of(attributes)):
+        attributes = module.__dict__.copy()
+        object.__setattr__(copy, "__dict__", attributes)
+        names = tuple(attributes)
+        if self._no_hooks and names[: len(_STANDARD)] == _STANDARD and not any(hooks_of(attributes)):
+            own = [*attributes.items()][len(_STANDARD) :] if len(names) > len(_STANDARD) else []
             attributes.update(self._no_hooks)
             attributes["_parameters"] = self._tensors(attributes["_parameters"])
             attributes["_buffers"] = self._tensors(attributes["_buffers"])
             attributes["_modules"] = self._children(attributes["_modules"])
-            own = list(islice(attributes.items(), len(_STANDARD), None))
-            if ATOMS.issuperset([type(value) for _, value in own]):
-                own = []
         else:  # not the user's own `items`: another thread may add to them meanwhile
             own = list(attributes.items())
         for name, value in own:
@@ -148,12 +143,12 @@ class Skeleton:
                 attributes[name] = self._children(value)
             else:
                 attributes[name] = self._value(value, sort)
-        for name in slots(kind):
+        for name in outside:
             if hasattr(module, name):
                 object.__setattr__(copy, name, getattr(module, name))
         if "_compiled_call_impl" in attributes:  # what runs is what was compiled
             attributes["_compiled_call_impl"] = None
-        if _is_encoder(kind):
+        if encoder:
             attributes["use_nested_tensor"] = False  # a way to skip padding in eval mode, by values that are not there
         return copy
 
@@ -232,7 +227,7 @@ class Skeleton:
     def _bare(self, tensor: torch.Tensor) -> torch.Tensor:
         """The same geometry on `meta`. Views of one storage (flattened weights) stay so."""
         if tensor.layout is not torch.strided:
-            return twin(tensor)
+            return twin(tensor).detach()
         if tensor.is_meta:
             return tensor.data  # it counts versions of its own, where `detach` would share the user's counter
         storage = tensor.untyped_storage()
@@ -244,7 +239,8 @@ class Skeleton:
             if storage.nbytes() == base.nbytes():
                 self._storages[where] = base
                 return bare
-            base = self._storages[where] = torch.empty(storage.nbytes(), dtype=torch.uint8, device=META).untyped_storage()
+            base = torch.empty(storage.nbytes(), dtype=torch.uint8, device=META).untyped_storage()
+            self._storages[where] = base
         empty = torch.empty(0, dtype=tensor.dtype, device=META)
         return empty.set_(base, tensor.storage_offset(), tensor.shape, tensor.stride())
 
@@ -266,15 +262,16 @@ class Skeleton:
         if kind in LAZY:
             raise LazyParameterError
         copy = self._bare(tensor)  # what forward left on a module (an activation) is no leaf: its copy has no history
-        parameter = kind is nn.Parameter or isinstance(tensor, nn.Parameter)
+        plain = kind is torch.Tensor and not tensor.__dict__
+        parameter = kind is nn.Parameter or (not plain and isinstance(tensor, nn.Parameter))
         if tensor.requires_grad and (parameter or tensor.is_leaf):
             copy.requires_grad = True
         if parameter:
             copy.__class__ = nn.Parameter  # as lazy parameters become them: half the time of a new one
-        elif has_data(tensor):
+        elif not tensor.is_meta and tensor.numel() <= REAL_LIMIT:
             self.data[id(copy)] = tensor
         self._copies[id(tensor)] = copy
         self._originals.append(tensor)
-        if tensor.__dict__:
+        if not plain and tensor.__dict__:
             copy.__dict__.update(tensor.__dict__)
         return copy

@@ -44,13 +44,12 @@ _INTERNED: dict[tuple[object, ...], Signature] = {}
 def signature(tensor: torch.Tensor, real: bool) -> Signature:
     """The signature of a tensor, one object for equal ones."""
     dtype = tensor.dtype
-    if tensor.layout is _STRIDED:
-        stride: tuple[int | str, ...] = tensor.stride()
-        # the imaginary part of a conjugate is real and lazily negated
-        conjugated = tensor.is_conj() if dtype in _COMPLEX else tensor.is_neg()
-    else:
-        stride, conjugated = (str(tensor.layout),), False
-    return interned(tensor.shape, stride, dtype, real, conjugated)
+    if tensor.layout is not _STRIDED:
+        return interned(tensor.shape, (str(tensor.layout),), dtype, real, False)
+    # the imaginary part of a conjugate is real and lazily negated
+    conjugated = tensor.is_conj() if dtype in _COMPLEX else tensor.is_neg()
+    key = (tensor.shape, tensor.stride(), dtype, real, conjugated)
+    return _INTERNED.get(key) or interned(*key)
 
 
 def interned(

@@ -70,9 +70,10 @@ def per_axis(value: Any, axes: int) -> list[int]:
 def ready(first: torch.Tensor, *others: torch.Tensor | None) -> bool:
     """All contiguous and of one dtype."""
     dtype = first.dtype
-    if not first.is_contiguous():
-        return False
-    return all([t is None or (t.dtype is dtype and t.is_contiguous()) for t in others])
+    for tensor in others:
+        if tensor is not None and (tensor.dtype is not dtype or not tensor.is_contiguous()):
+            return False
+    return first.is_contiguous()
 
 
 def channels_last(*tensors: torch.Tensor) -> bool:
@@ -98,6 +99,6 @@ def broadcast(x: tuple[int, ...], y: tuple[int, ...]) -> tuple[int, ...] | None:
         return x
     size = max(len(x), len(y))
     x, y = (1,) * (size - len(x)) + x, (1,) * (size - len(y)) + y
-    if any([m != n and 1 not in (m, n) for m, n in zip(x, y, strict=True)]):
+    if any(m != n and 1 not in (m, n) for m, n in zip(x, y, strict=True)):
         return None
     return tuple([n if m == 1 else m for m, n in zip(x, y, strict=True)])

@@ -64,10 +64,13 @@ def _cat(a: dict[str, Any]) -> list[Output] | None:
         return None
     dim %= len(first)
     before, after = first[:dim], first[dim + 1 :]
-    sizes = [t.shape for t in tensors]
-    if any([size[:dim] != before or size[dim + 1 :] != after for size in sizes]):
-        return None
-    return [packed((*before, sum([size[dim] for size in sizes]), *after), tensors[0].dtype)]
+    joined = 0
+    for tensor in tensors:
+        size = tensor.shape
+        if size[:dim] != before or size[dim + 1 :] != after:
+            return None
+        joined += size[dim]
+    return [packed((*before, joined, *after), tensors[0].dtype)]
 
 
 @shapes("pad", "constant_pad_nd")
