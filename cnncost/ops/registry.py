@@ -13,6 +13,7 @@ one truth: totals are their sums, and `explain` prints them with the numbers in 
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from math import prod
 from typing import NamedTuple, TypeAlias
 
@@ -38,6 +39,9 @@ class Term(NamedTuple):
     def items(self) -> int:
         """The product of the factors."""
         return prod(n for _, n in self.factors)
+
+
+_term: Callable[[tuple[object, ...]], Term] = partial(tuple.__new__, Term)
 
 
 class Cost:
@@ -79,14 +83,14 @@ def factors(*pairs: str | int) -> tuple[tuple[str, int], ...]:
 
 def macs(*pairs: str | int, what: str = "multiply-accumulate") -> Term:
     """A term of multiply-accumulates: `macs("N", n, "K", k)`."""
-    return Term(what, factors(*pairs), 2, True)
+    return _term((what, factors(*pairs), 2, True))
 
 
 def flops(what: str, each: int, *pairs: str | int) -> Term:
     """A term of other floating-point operations: `each` per item of the product."""
     if type(each) is not int:
         raise TypeError(f"flops({what!r}): expected a whole number of FLOPs each, got {each!r}")
-    return Term(what, factors(*pairs), each, False)
+    return _term((what, factors(*pairs), each, False))
 
 
 def cost(spec: OpSpec, *terms: Term, read: int | None = None, written: int | None = None) -> Cost:

@@ -375,7 +375,7 @@ def test_ops_in_place_give_back_their_first_argument(data, name, shape):
     assert (x.shape, x.stride(), x.dtype) == before
 
 
-def test_what_gives_nothing_back():
+def test_what_gives_its_argument_back():
     x, y = torch.ones(2, 3), torch.ones(4, 2, 3)
     assert _gives_back(aten.relu_.default, [x], {})
     assert _gives_back(aten.add_.Tensor, [y, x], {})
@@ -383,7 +383,8 @@ def test_what_gives_nothing_back():
     assert not _gives_back(aten.relu.default, [x], {})
     assert not _gives_back(aten.add.out, [x, x], {"out": y})
     assert not _gives_back(aten.eq_.Tensor, [x, x], {})
-    assert not _gives_back(aten.dropout_.default, [x, 0.5, True], {}), "its first argument has another name"
+    assert _gives_back(aten.dropout_.default, [x, 0.5, True], {})
+    assert not _gives_back(aten.feature_dropout_.default, [x, 0.5, True], {})
 
 
 @some
@@ -491,6 +492,10 @@ STATE = [_plain(1, 2, 2), _plain(1, 2, 4)]
         pytest.param(
             aten._grouped_mm.default, [_plain(3, 4), _plain(2, 4, 8), torch.tensor([1, 3], dtype=torch.int32)],
             id="grouped_mm",
+        ),
+        pytest.param(
+            aten.layer_norm.default, [_plain(2, 3, 4).permute(0, 2, 1), [3], _plain(3), _plain(3)],
+            id="layer_norm over channels",
         ),
         pytest.param(aten.linear.default, [_plain(2, 3), _plain(4, 3), _plain(4)], id="linear"),
         pytest.param(aten.scaled_dot_product_attention.default, [_plain(2, 3, 4)] * 3, id="attention"),

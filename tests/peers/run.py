@@ -5,7 +5,7 @@
 
 All tools get the same built models, each in a process forked from the one that built them: some tools leave torch
 changed. A tool that is not installed is left out. Times are CPU seconds of one thread, for the machine may have other
-work; memory is what the process grew by.
+work, of runs back to back, with the garbage collector on; memory is what the process grew by.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from networks import NETWORKS, Network
 from tools import Tool, counted, forked, present, quiet
 
 REPORTS = Path(__file__).resolve().parents[2] / "reports"
-ROUNDS = 5
+ROUNDS = 9
 
 
 def main() -> None:
@@ -115,7 +115,8 @@ def _said(value: int | str, expected: int) -> str:
 
 def peers_page(tools: tuple[Tool, ...]) -> str:
     """Counts, times and memory on the networks."""
-    results = {network.name: _measured(network, tools) for network in NETWORKS}
+    results = {network.name: _measured(network, tools, train=False) for network in NETWORKS}
+    training = {network.name: _measured(network, tools, train=True) for network in NETWORKS}
     names = [tool.name for tool in tools]
     head = ["| network | " + " | ".join(names) + " |", "|---|" + "---:|" * len(names)]
     lines = [
@@ -123,24 +124,26 @@ def peers_page(tools: tuple[Tool, ...]) -> str:
         "",
         f"`python tests/peers/run.py peers` · {machine(tools)}",
         "",
-        ("All tools count the same built models with weights, in eval mode, each in a process forked from the one that "
-        f"built them. CPU seconds of one thread, the median of {ROUNDS} runs after a first one that is not counted (it "
-        "imports); cnncost cold is with an empty memo, and warm from the third time on. Others keep nothing between "
-        "runs. In train mode, as models are after they are built, fvcore takes longer: `tests/benchmarks/speed.py`."),
+        ("All tools count the same built models with weights, each in a process forked from the one that built them. "
+        f"CPU seconds of one thread, the median of {ROUNDS} runs back to back after a first one that is not counted "
+        "(it imports). cnncost cold is with an empty memo, and warm from the third time on; others keep nothing between "
+        "runs. In brackets: how many times cnncost's cold, and its warm time."),
         "",
-        "## CPU milliseconds (and how many times cnncost's cold)",
+        "## CPU milliseconds, of models as they are built: in train mode",
         "",
-        "| network | cnncost warm | cnncost cold | " + " | ".join(names[1:]) + " |",
-        "|---|---:|---:|" + "---:|" * (len(names) - 1),
-        *(_time_row(name, result, names) for name, result in results.items()),
+        *_times(training, names),
         "",
-        "## MACs that each reports, in millions",
+        "## CPU milliseconds, in eval mode",
+        "",
+        *_times(results, names),
+        "",
+        "## MACs that each reports, in millions (eval mode)",
         "",
         *head,
         *("| " + " | ".join([name, *(_count(result[n]["count"]) for n in names)]) + " |"
           for name, result in results.items()),
         "",
-        "## Memory that a process grows by, in MiB",
+        "## Memory that a process grows by, in MiB (eval mode)",
         "",
         "From before a run to its peak; the model and what is imported are there already, and cnncost's memo is empty.",
         "",
@@ -151,9 +154,17 @@ def peers_page(tools: tuple[Tool, ...]) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _measured(network: Network, tools: tuple[Tool, ...]) -> dict[str, dict[str, Any]]:
+def _times(results: dict[str, dict[str, Any]], names: list[str]) -> list[str]:
+    return [
+        "| network | cnncost warm | cnncost cold | " + " | ".join(names[1:]) + " |",
+        "|---|---:|---:|" + "---:|" * (len(names) - 1),
+        *(_time_row(name, result, names) for name, result in results.items()),
+    ]
+
+
+def _measured(network: Network, tools: tuple[Tool, ...], train: bool) -> dict[str, dict[str, Any]]:
     torch.manual_seed(0)
-    model = network.build().eval()
+    model = network.build().train(train)
     inputs = tuple(
         torch.zeros(s[:-1], dtype=torch.int64) if s[-1] == "int64" else torch.rand(s) for s in network.inputs
     )
@@ -162,7 +173,7 @@ def _measured(network: Network, tools: tuple[Tool, ...]) -> dict[str, dict[str, 
     for tool in tools:
         said = forked(lambda t=tool: _run(t, model, inputs))
         found[tool.name] = said if isinstance(said, dict) else {"count": said, **failed}
-        if isinstance(said, dict):  # in a process of its own, in which nothing ran before
+        if isinstance(said, dict) and not train:  # in a process of its own, in which nothing ran before
             memory = forked(lambda t=tool: _grown(lambda: t.count(model, inputs)))
             found[tool.name]["memory"] = memory if isinstance(memory, float) else None
     return found
@@ -170,19 +181,21 @@ def _measured(network: Network, tools: tuple[Tool, ...]) -> dict[str, dict[str, 
 
 def _run(tool: Tool, model: torch.nn.Module, inputs: tuple[Any, ...]) -> dict[str, Any]:
     """The work of a forked process: the count, and the times of some runs."""
-    count, times, warm = tool.count(model, inputs), [], []
+    count, warm = tool.count(model, inputs), list[float]()
+    if tool.name != "cnncost":
+        return {"count": count, "times": [_clocked(tool, model, inputs) for _ in range(ROUNDS)], "warm": warm}
+    times = []
     for _ in range(ROUNDS):
         _forget()
         times.append(_clocked(tool, model, inputs))
-        if tool.name == "cnncost":
-            tool.count(model, inputs)  # the second prepares what the later ones use
-            tool.count(model, inputs)
-            warm.append(_clocked(tool, model, inputs))
+    for turn in range(ROUNDS + 2):  # the second prepares what the later ones use
+        took = _clocked(tool, model, inputs)
+        if turn >= 2:
+            warm.append(took)
     return {"count": count, "times": times, "warm": warm}
 
 
 def _clocked(tool: Tool, model: torch.nn.Module, inputs: tuple[Any, ...]) -> float:
-    gc.collect()
     begun = time.process_time()
     tool.count(model, inputs)
     return time.process_time() - begun
@@ -220,9 +233,11 @@ def _time_row(name: str, result: dict[str, dict[str, Any]], names: list[str]) ->
     cells = [f"{1e3 * warm:.1f}", f"{1e3 * cold:.1f}"]
     for other in names[1:]:
         times = result[other]["times"]
-        cells.append(
-            f"{1e3 * statistics.median(times):.0f} ({statistics.median(times) / cold:.0f}×)" if times else "fails"
-        )
+        if not times:
+            cells.append("fails")
+            continue
+        took = statistics.median(times)
+        cells.append(f"{1e3 * took:.0f} ({took / cold:.1f}×, {took / warm:.1f}×)")
     return "| " + " | ".join([name, *cells]) + " |"
 
 

@@ -373,7 +373,7 @@ def _entry_of(
     single = type(template) is Slot
     plain = outputs is not None and single and not writes and op.node_name not in MASKING
     fresh = outputs[0] if plain and outputs is not None and type(outputs[0]) is Fresh else None
-    return Entry(op.func, op.node_name, spec, outputs, single, template, writes, fresh)
+    return _new_entry((op.func, op.node_name, spec, outputs, single, template, writes, fresh))
 
 
 _ONE = Slot(0)
@@ -396,4 +396,5 @@ def _counts(known: Known) -> bool:
 
 
 _ADD = torch.ops.aten.add_.Tensor
+_new_entry: Callable[[tuple[object, ...]], Entry] = partial(tuple.__new__, Entry)
 _node: Callable[[tuple[object, ...]], Node] = partial(tuple.__new__, Node)

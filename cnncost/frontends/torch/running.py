@@ -95,9 +95,11 @@ class Runner:
         result = op.func(*swap(args, {}, META), **swap({**kwargs, "device": META}, {}, META))
         if not isinstance(result, torch.Tensor) or result.numel() > REAL_LIMIT:
             return result
-        data = op.func(*swap(args, {}, _CPU), **swap({**kwargs, "device": _CPU}, {}, _CPU))
-        if op.schema_name in _EMPTY:  # uninitialised memory would differ from run to run
-            data.zero_()
+        if op.schema_name in _EMPTY and result.layout is torch.strided:
+            # uninitialised memory would differ from run to run
+            data = torch.empty_strided(result.shape, result.stride(), dtype=result.dtype).zero_()
+        else:
+            data = op.func(*swap(args, {}, _CPU), **swap({**kwargs, "device": _CPU}, {}, _CPU))
         if (device := kwargs.get("device")) is not None and device.type == "cpu":
             return data  # as asked: packed sequences keep their lengths there
         self.data[id(result)] = data

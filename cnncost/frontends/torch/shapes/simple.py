@@ -31,7 +31,7 @@ def _softmax(a: dict[str, Any]) -> list[Output] | None:
 
 @shapes("dropout", "feature_dropout")
 def _dropout(a: dict[str, Any]) -> list[Output] | None:
-    x = a["input"]
+    x = a["input"] if "input" in a else a["self"]  # in place
     plain = x.is_floating_point() and x.is_contiguous() and 0 <= a["p"] <= 1
     # outside of training it is its input itself
     return (
@@ -64,11 +64,13 @@ def _cat(a: dict[str, Any]) -> list[Output] | None:
         return None
     dim %= len(first)
     before, after = first[:dim], first[dim + 1 :]
-    joined = 0
+    joined, fits = 0, first
     for tensor in tensors:
         size = tensor.shape
-        if size[:dim] != before or size[dim + 1 :] != after:
-            return None
+        if size != fits:
+            if size[:dim] != before or size[dim + 1 :] != after:
+                return None
+            fits = size
         joined += size[dim]
     return [packed((*before, joined, *after), tensors[0].dtype)]
 
