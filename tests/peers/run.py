@@ -126,8 +126,8 @@ def peers_page(tools: tuple[Tool, ...]) -> str:
         "",
         ("All tools count the same built models with weights, each in a process forked from the one that built them. "
         f"CPU seconds of one thread, the median of {ROUNDS} runs back to back after a first one that is not counted "
-        "(it imports). cnncost cold is with an empty memo, and warm from the third time on; others keep nothing between "
-        "runs. In brackets: how many times cnncost's cold, and its warm time."),
+        "(it imports). cnncost cold is with an empty memo, and warm from the third time on; others keep nothing "
+        "between runs. In brackets: how many times cnncost's cold, and its warm time."),
         "",
         "## CPU milliseconds, of models as they are built: in train mode",
         "",
