@@ -120,6 +120,18 @@ def convolutions(draw):
     return axes, x, w, bias, stride, padding, dilation, groups
 
 
+CONVOLUTIONS = [aten.conv1d.default, aten.conv2d.default, aten.conv3d.default,
+                aten.conv_transpose1d.default, aten.conv_transpose2d.input, aten.conv_transpose3d.input]  # fmt: skip
+
+
+@pytest.mark.parametrize("op", CONVOLUTIONS, ids=str)
+@pytest.mark.parametrize("axes", [1, 2, 3])
+def test_a_convolution_has_the_axes_of_its_name(op, axes):
+    """Where one setting stands for all of them, the arguments don't tell."""
+    said = _check(op, torch.rand(1, 4, *[5] * axes), torch.rand(4, 4, *[3] * axes))
+    assert (said is not None) == (f"{axes}d" in str(op))
+
+
 @some
 @given(case=convolutions())
 def test_convolution(case):

@@ -17,6 +17,8 @@ from cnncost.frontends.torch.shapes.registry import (
     shapes,
 )
 
+_AXES = {f"{op}{axes}d": axes for op in ("conv", "conv_transpose") for axes in (1, 2, 3)}
+
 
 @shapes("conv1d", "conv2d", "conv3d", "convolution")
 def _conv(a: dict[str, Any]) -> list[Output] | None:
@@ -25,7 +27,9 @@ def _conv(a: dict[str, Any]) -> list[Output] | None:
         return _conv_transpose(a)
     size, kernel = x.shape, w.shape
     axes, channels_out = len(kernel) - 2, kernel[0]
-    if len(size) != axes + 2 or size[1] != kernel[1] * groups or channels_out % groups or isinstance(padding, str):
+    if _AXES.get(a["__op__"], axes) != axes or len(size) != axes + 2 or isinstance(padding, str):
+        return None
+    if size[1] != kernel[1] * groups or channels_out % groups:
         return None
     last = not (x.is_contiguous() and w.is_contiguous()) and channels_last(x, w)
     if not (last or ready(x, w)) or not _fits(bias, (channels_out,), x.dtype):
@@ -50,7 +54,9 @@ def _conv_transpose(a: dict[str, Any]) -> list[Output] | None:
     x, w = a["input"], a["weight"]
     axes, groups = w.dim() - 2, a["groups"]
     last = channels_last(x, w)
-    if x.dim() != w.dim() or x.shape[1] != w.shape[0] or w.shape[0] % groups or not (last or ready(x, w)):
+    if _AXES.get(a["__op__"], axes) != axes or x.dim() != w.dim() or not (last or ready(x, w)):
+        return None
+    if x.shape[1] != w.shape[0] or w.shape[0] % groups:
         return None
     if not _fits(a["bias"], (w.shape[1] * groups,), x.dtype):
         return None
