@@ -57,7 +57,7 @@ class Cost:
     __slots__ = ("flops", "macs", "read", "terms", "written")
 
     def __init__(self, terms: tuple[Term, ...], read: int, written: int) -> None:
-        self.terms = terms
+        self.terms = terms = tuple(terms)
         self.read = read
         self.written = written
         self.macs = self.flops = 0

@@ -350,3 +350,53 @@ def test_only_a_few_are_kept():
         for model in models:
             record(model, X)
     assert 0 < len(kept._KEPT) <= 4
+
+
+def test_how_often_a_layer_is_called_is_counted_each_time():
+    class Repeats(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.layer = nn.Linear(8, 8)
+
+        def forward(self, x):
+            for _ in range(len(x)):
+                x = self.layer(x)
+            return x
+
+    model = Repeats()
+    for times in (1, 1, 1, 3, 1):
+        assert [scope.calls for scope in record(model, (times, 8)).scopes] == [1, times]
+
+
+@KINDS
+def test_a_counter_goes_on_for_all_who_look_at_it(device):
+    """A view of it is out of date with each step, on the account of the last."""
+    read = []
+
+    class Counts(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.register_buffer("n", torch.tensor(4))
+
+        def forward(self, x):
+            seen = self.n[None]
+            self.n.add_(1)
+            self.n.add_(2)
+            read.append(int(self.n))
+            return x * seen
+
+    model = Counts().to(device)
+    if device == "meta":
+        model.n = torch.tensor(4)
+    for _ in range(3):
+        graph = record(model, (2,))
+        assert [(node.name, node.inputs, node.outputs) for node in graph.nodes] == [
+            ("aten.unsqueeze", (0,), (2,)),
+            ("aten.add_.Tensor", (0,), (3,)),
+            ("aten.add_.Tensor", (3,), (4,)),
+            ("aten.item", (4,), ()),
+            ("after_write", (2, 4), (5,)),
+            ("aten.mul.Tensor", (1, 5), (6,)),
+        ]
+    assert read == [7, 7, 7]
+    assert int(model.n) == 4

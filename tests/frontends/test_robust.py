@@ -5,6 +5,7 @@ import torch
 from torch import nn
 from torch.nn.attention.flex_attention import create_block_mask, flex_attention
 from torch.nn.utils.rnn import pack_sequence
+from torch.testing._internal.two_tensor import TwoTensor
 
 import cnncost
 from cnncost.errors import DataDependentError
@@ -288,3 +289,22 @@ def test_torch_is_left_as_it_was():
     cnncost.analyze(two_layers(), X)
     assert set(vars(torch.Tensor)) == before
     assert torch.tensor([torch.tensor(3), torch.tensor(4)]).tolist() == [3, 4]
+
+
+# ---- wrappers of tensors as parameters
+
+
+@pytest.mark.parametrize("device", ["cpu", "meta"])
+@pytest.mark.parametrize("how", [{}, {"training": True, "optimizer": "adamw"}], ids=["inference", "training"])
+def test_a_wrapper_of_tensors_is_one_parameter(device, how):
+    class Holds(nn.Module):
+        def __init__(self):
+            super().__init__()
+            parts = [torch.zeros(8, 16, device=device) for _ in range(2)]
+            self.weight = nn.Parameter(TwoTensor(*parts))
+
+        def forward(self, x):
+            return (x @ self.weight.t()).relu()
+
+    report = cnncost.analyze(Holds(), X, **how)
+    assert (report.totals.macs, report.totals.params, report.unknown) == (4 * 16 * 8, 8 * 16, {})

@@ -112,7 +112,7 @@ def convolutions(draw):
     channels = max(1, inner * groups + _mostly(draw, 0, 1))
     x = _tensor(draw, *_mostly(draw, (2,), ()), channels, *_values(draw, axes, 1, 5))
     w = _tensor(draw, max(1, outer * groups + _mostly(draw, 0, 1)), inner, *_values(draw, axes, 1, 3))
-    bias = draw(st.sampled_from([None, torch.rand(w.shape[0]), torch.rand(w.shape[0])]))
+    bias = draw(st.sampled_from([None, torch.rand(w.shape[0]), torch.rand(2 * w.shape[0])[::2]]))
     bias = _mostly(draw, bias, torch.rand(w.shape[0] + 1))
     stride = _spoilt(draw, _values(draw, axes, 1, 3), 0, -1)
     padding = _spoilt(draw, _values(draw, axes, 0, 2), -1)
@@ -130,6 +130,15 @@ def test_a_convolution_has_the_axes_of_its_name(op, axes):
     """Where one setting stands for all of them, the arguments don't tell."""
     said = _check(op, torch.rand(1, 4, *[5] * axes), torch.rand(4, 4, *[3] * axes))
     assert (said is not None) == (f"{axes}d" in str(op))
+
+
+@pytest.mark.parametrize("op", [aten.conv2d.default, aten.conv_transpose2d.input], ids=str)
+def test_a_bias_with_gaps_leaves_the_channels_last(op):
+    x, w = (torch.rand(2, 4, 5, 5).to(memory_format=torch.channels_last), torch.rand(4, 4, 3, 3))
+    said = _check(op, x, w, torch.rand(8)[::2])
+    assert said is not None
+    assert said[0][1][1] == 1
+    assert _check(op, x.contiguous(), w, torch.rand(8)[::2]) is None, "rows: torch's own kernel is asked"
 
 
 @some
@@ -215,6 +224,11 @@ def test_layer_norm(data, shape, affine):
         last = [*last[:-1], last[-1] + 1]
     weight = bias = torch.rand(last) if affine else None
     _check(aten.layer_norm.default, _tensor(data.draw, *shape), last, weight, bias)
+
+
+@pytest.mark.parametrize("dtype", [torch.complex64, torch.int64])
+def test_layer_norm_is_of_real_numbers(dtype):
+    assert _check(aten.layer_norm.default, torch.ones(2, 4, dtype=dtype), [4]) is None
 
 
 @some

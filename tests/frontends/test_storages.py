@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import nn
 
-from cnncost.frontends.torch import record
+from cnncost.frontends.torch import memo, record
 
 torch.set_num_threads(1)
 
@@ -319,7 +319,7 @@ def test_lives_are_the_same_each_time(grad):
 CLEAN = """
 import torch
 from torch import nn
-from cnncost.frontends.torch import record
+from cnncost.frontends.torch import memo, record
 torch.set_num_threads(1)
 model = nn.Sequential(nn.Linear(4, 4), nn.Softmax(-1), nn.Linear(4, 4), nn.GroupNorm(2, 4))
 print([(s.born, s.died) for s in record(model, (2, 4)).storages if s.born is not None])
@@ -353,3 +353,10 @@ def test_a_life_of_no_node_before_its_birth(grad):
     for storage in graph.storages:
         if storage.died is not None:
             assert storage.died >= readers[storage.id], "it was read after its death"
+
+
+def test_an_output_without_elements_has_no_bytes():
+    memo.clear()
+    layer = nn.Linear(8, 4)
+    layer.weight, layer.bias = nn.Parameter(torch.empty(0, 8)), nn.Parameter(torch.empty(0))
+    assert lives(record(layer, (2, 8))) == [(0, 0, None)]

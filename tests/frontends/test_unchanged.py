@@ -15,6 +15,7 @@ from torch import nn
 from torch.nn import functional as F  # torch's own name for it
 
 import cnncost
+from cnncost.frontends.torch import memo
 
 torch.set_num_threads(1)
 
@@ -552,6 +553,26 @@ def test_an_analysis_inside_of_a_forward():
     outer = cnncost.analyze(Net(analyzes).eval(), (4, 8))
     plain = cnncost.analyze(Net(does_nothing).eval(), (4, 8))
     assert outer.totals.macs == plain.totals.macs == 2 * 4 * 8 * 8
+
+
+@pytest.mark.parametrize("trace", ["static", "real"])
+def test_an_analysis_inside_of_a_forward_is_none_of_its_ops(trace):
+    """Also when the inner one makes what it remembers: the first time."""
+    other = nn.Sequential(nn.Linear(3, 3), nn.BatchNorm1d(3)).train()
+
+    class Analyzes(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.layer = nn.Linear(8, 8)
+
+        def forward(self, x):
+            cnncost.analyze(other, (2, 3), trace=trace)
+            return self.layer(x)
+
+    memo.clear()
+    model = Analyzes()
+    for _ in range(4):
+        assert [node.name for node in cnncost.record(model, (4, 8)).nodes] == ["aten.linear"]
 
 
 # ---- a fresh process

@@ -21,7 +21,7 @@ from cnncost.frontends.torch import autocast_regions as regions
 from cnncost.frontends.torch import kept, memo
 from cnncost.frontends.torch.compiler import CompilerWantedError, import_compiler, no_compiler_import
 from cnncost.frontends.torch.diagnose import explain_failure
-from cnncost.frontends.torch.guard import ONE_AT_A_TIME, quiet_torch, same_random_state
+from cnncost.frontends.torch.guard import ONE_AT_A_TIME, quiet_torch, same_random_state, unseen_by
 from cnncost.frontends.torch.inputs import Inputs, prepare
 from cnncost.frontends.torch.modules import Tracker, check_initialised, walk
 from cnncost.frontends.torch.recorder import Recorder
@@ -66,7 +66,7 @@ def record(
     """
     model = unwrapped(model)
     wanted = autocasts.parse(autocast) or autocasts.in_force()
-    with ONE_AT_A_TIME, no_collection(), torch.inference_mode(False), regions.switched_off():
+    with ONE_AT_A_TIME, no_collection(), unseen_by(Recorder), torch.inference_mode(False), regions.switched_off():
         how = _How(
             grad or training is not None, train, use_memo, training, wanted, wanted is not None or id(model) in _CASTING
         )

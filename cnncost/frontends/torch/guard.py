@@ -12,6 +12,7 @@ from typing import Any
 import torch
 from torch.overrides import _get_current_function_mode_stack, _pop_mode, _push_mode
 from torch.utils import _device
+from torch.utils._python_dispatch import _get_current_dispatch_mode_stack, _pop_mode_temporarily
 
 from cnncost.frontends.torch.higher_order import any_device
 
@@ -39,6 +40,17 @@ def same_random_state() -> Iterator[None]:
             torch.cuda.set_rng_state_all(cuda)
         if numpy is not None:
             numpy.set_state(numpy_state)
+
+
+@contextmanager
+def unseen_by(kind: type) -> Iterator[None]:
+    """Modes of this kind see none of the ops: a recording inside of a forward that is recorded is none of its ops."""
+    with ExitStack() as stack:
+        modes = _get_current_dispatch_mode_stack()
+        seeing = [i for i, mode in enumerate(modes) if isinstance(mode, kind)]
+        for _ in modes[seeing[0] :] if seeing else ():
+            stack.enter_context(_pop_mode_temporarily())
+        yield
 
 
 @contextmanager

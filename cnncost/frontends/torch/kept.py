@@ -48,7 +48,10 @@ def _tensors(attributes: list[_Attributes]) -> list[torch.Tensor]:
 
 
 def _geometry(tensors: list[torch.Tensor]) -> list[Any]:
-    """What the books know of tensors. `.data =`, `requires_grad_` and `resize_` change it in place."""
+    """What the books know of tensors. `.data =`, `requires_grad_` and `resize_` change it in place.
+
+    None of them has attributes of its own, or they would not be kept: it is enough to see whether any has.
+    """
     storages = [*map(torch.Tensor.untyped_storage, tensors)]
     return [
         [*map(_TYPE_OF, tensors)],
@@ -208,8 +211,8 @@ class Kept:
         """A tracker with new books that know the model's parameters and buffers."""
         data = {key: tensor for key, ref in self._data if (tensor := ref()) is not None}
         recorder = Recorder(use_memo, self._skeleton, self._sources.open(data), data)
-        finished = self._graph.scopes if self._graph is not None else ()
-        return Tracker(recorder, self._scopes, self._index, finished if len(finished) == len(self._scopes) else ())
+        last = self._graph.scopes if self._graph is not None else ()
+        return Tracker(recorder, self._scopes, self._index, last if len(last) == len(self._scopes) else ())
 
     def settled(self, graph: Graph) -> Graph:
         """The Graph of the last recording if this one is equal: what was made of it holds. Else this one, verified."""

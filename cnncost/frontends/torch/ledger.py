@@ -88,8 +88,8 @@ class Ledger:
         self._blocks: list[Block] = []
         self._by_pointer: dict[int, Block] = {}
         self._kept: list[torch.Tensor] = []
-        self._settled: tuple[Storage, ...] = ()
-        """Those of the first blocks, where their lives are known beforehand."""
+        self._lasting: tuple[Storage, ...] = ()
+        """The first storages, where their lives are known beforehand."""
 
     def add_source(self, tensor: torch.Tensor, role: Role, data: torch.Tensor | None = None) -> Known:
         """A tensor that was there before the first node: it is kept alive.
@@ -222,7 +222,7 @@ class Ledger:
         """All storages with their lives; nothing is observed any more."""
         for block in self._by_pointer.values():
             block.ref = None
-        known = self._settled
+        known = self._lasting
         return (*known, *[_storage((b.index, b.nbytes, b.born, b.died, b.use)) for b in self._blocks[len(known) :]])
 
     def _book(self, tensor: torch.Tensor, block: Block, role: Role, sig: Signature) -> Known:
@@ -269,7 +269,7 @@ class Sources:
             block.version, block.writer, block.real, block.owned, block.noise = 0, -1, real, True, False
         ledger.values, ledger.known, ledger._blocks = self._values.copy(), known, self._blocks.copy()
         ledger._by_pointer, ledger._kept = self._by_pointer.copy(), self._kept.copy()
-        ledger._settled = self._storages
+        ledger._lasting = self._storages
         return ledger
 
 

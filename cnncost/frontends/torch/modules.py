@@ -45,7 +45,7 @@ class Tracker:
         recorder: Recorder,
         scopes: Iterable[Scope] = (),
         index: dict[int, int] | None = None,
-        finished: tuple[Scope, ...] = (),
+        last: tuple[Scope, ...] = (),
     ) -> None:
         self.recorder = recorder
         self._known = recorder.ledger.known
@@ -55,8 +55,8 @@ class Tracker:
         self._error: BaseException | None = None
         self.index = index.copy() if index else {}
         """The scope of each module, by its identity."""
-        self._finished = finished
-        """The same scopes with the counts of another recording, which may come again."""
+        self._last = last
+        """The same scopes with the counts of the last recording, which may come again."""
         self._counts = [0] * len(self.scopes)
         self._begun: list[tuple[int, int | None, int, tuple[int, ...]]] = []
         self._outputs: list[tuple[int, ...]] = []
@@ -94,7 +94,7 @@ class Tracker:
 
     def finish(self) -> tuple[tuple[Scope, ...], tuple[Call, ...]]:
         """Scopes with their call counts, and the calls."""
-        scopes = self._finished
+        scopes = self._last
         if len(scopes) != len(self.scopes) or [*map(_COUNT_OF, scopes)] != self._counts:
             scopes = tuple([_scope((*s[:4], count)) for s, count in zip(self.scopes, self._counts, strict=True)])
         calls = [_call((*begun, outputs)) for begun, outputs in zip(self._begun, self._outputs, strict=True)]

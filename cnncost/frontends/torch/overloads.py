@@ -27,13 +27,13 @@ class Overload:
         schema_name: `aten::relu_`.
         node_name: as nodes carry it, `aten.relu_`.
         name: `relu` for `aten::relu_`; other namespaces keep theirs (`my_lib::my_op`).
-        arguments: their names in order, with the defaults; and the op's name as `__op__`.
+        arguments: their names in order, with the defaults.
         mutable: it writes to an argument.
         is_view: what it returns is a view of an argument.
         indexes: it picks by indices or masks.
         sized: what gives its result from the values of inputs, if its size follows from those.
         reads_data: torch says that its result's size, or what it does, follows from values.
-        by_values: one of the three, or it reads values itself.
+        by_values: it indexes, is sized, reads data, or only looks at values (`item`, `equal`).
     """
 
     def __init__(self, func: Any) -> None:
@@ -44,7 +44,6 @@ class Overload:
         self.mutable = bool(schema.is_mutable)
         self.name = _name(self.schema_name, self.mutable)
         self.arguments = {argument.name: argument.default_value for argument in schema.arguments}
-        self.arguments["__op__"] = self.name
         self.is_view = bool(func.is_view)
         self.indexes = self.schema_name in _INDEXING
         self.sized: Callable[[Any, Values], Any] | None = (
@@ -82,10 +81,11 @@ class Overload:
         named.update(zip(named, args, strict=False))
         if kwargs:
             named.update(kwargs)
+        named["__op__"] = self.name
         return named
 
     def reads_values(self, args: Any) -> bool:
-        """Whether it reads the values of its first argument, which is no mask or index."""
+        """Whether what it does hangs on values, other than those of masks and of what says its size."""
         if self.schema_name == "aten::one_hot":  # how many classes there are it can be told
             return len(args) < 2 or bool(args[1] < 1)
         return self.by_values and not self.indexes and self.sized is None

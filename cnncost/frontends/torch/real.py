@@ -20,7 +20,7 @@ from cnncost.frontends.torch.autocast import parse
 from cnncost.frontends.torch.autocast_regions import switched_on
 from cnncost.frontends.torch.compiler import CompilerWantedError, import_compiler, no_compiler_import
 from cnncost.frontends.torch.diagnose import explain_failure
-from cnncost.frontends.torch.guard import ONE_AT_A_TIME, quiet_torch, same_random_state
+from cnncost.frontends.torch.guard import ONE_AT_A_TIME, quiet_torch, same_random_state, unseen_by
 from cnncost.frontends.torch.higher_order import is_higher_order
 from cnncost.frontends.torch.higher_order import run as run_higher_order
 from cnncost.frontends.torch.inputs import Inputs, prepare
@@ -141,7 +141,7 @@ def record_real(model: nn.Module, inputs: Any, *, train: bool | None = None, aut
             f"a run on values is on the model's device, {device}, and so is its autocast; expected autocast="
             f"'{device}:…' or none, got {wanted}"
         )
-    with ONE_AT_A_TIME, no_collection(), torch.inference_mode(False), same_random_state():
+    with ONE_AT_A_TIME, no_collection(), unseen_by(Recorder), torch.inference_mode(False), same_random_state():
         while True:
             arguments = prepare(inputs, model)
             real, said = with_values(arguments, model)  # anew each time: forward may have written to the others

@@ -200,7 +200,7 @@ class Recorder(TorchDispatchMode):
             entry = self._entry(op, args, kwargs, found, tensors, template)
         if key is not None and self._use_memo:
             self._memo[key] = entry
-        if entry.fresh is not None and not self._noisy:
+        if entry.fresh is not None and not (self._noisy and _of_noise(found)):
             return self._record_fresh(entry, entry.fresh, found)
         if entry.outputs is None:
             return self._record_run(entry, found, result)
@@ -217,7 +217,7 @@ class Recorder(TorchDispatchMode):
         inputs = tuple([known.sig.type for _, known in found])
         outputs: tuple[Fresh | int, ...]
         if op.mutable:
-            if not gives_back(op, args, said) or sum([tensor is args[0] for tensor, _ in found]) > 1:
+            if not gives_back(op, args, said):
                 return None
             outputs, types = (0,), inputs[:1]
         else:
@@ -364,6 +364,9 @@ class Recorder(TorchDispatchMode):
         self.ledger.clock += 1
 
 
+_ONE = Slot(0)
+
+
 def _entry_of(
     op: Overload, spec: OpSpec, outputs: tuple[Fresh | int, ...] | None, template: Any, writes: tuple[int, ...]
 ) -> Entry:
@@ -374,9 +377,6 @@ def _entry_of(
     plain = outputs is not None and single and not writes and op.node_name not in MASKING
     fresh = outputs[0] if plain and outputs is not None and type(outputs[0]) is Fresh else None
     return _new_entry((op.func, op.node_name, spec, outputs, single, template, writes, fresh))
-
-
-_ONE = Slot(0)
 
 
 def _fresh(tensor: torch.Tensor) -> Fresh:

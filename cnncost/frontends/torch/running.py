@@ -1,4 +1,4 @@
-"""Running an op for what it gives: shapes by rule or on tensors without data, values where all are at hand.
+"""Running an op for what it gives: shapes on tensors without data, values where all are at hand.
 
 The user's parameters are never computed with, and nothing of the user's is ever written to: an op
 in place on such a tensor writes to a copy, which later reads see.
@@ -32,7 +32,7 @@ _EMPTY = frozenset(
 
 
 class Runner:
-    """Runs one op at a time. After each, `twins` and `data` tell of that op.
+    """Runs one op at a time. `twins` and `data` tell of the one that it ran last.
 
     Attributes:
         twins: stand-ins without data that took the place of real inputs, by the inputs' identity.

@@ -65,7 +65,7 @@ def slots(kind: type) -> tuple[str, ...]:
 
 
 @cache
-def _sort(kind: type) -> tuple[bool, tuple[str, ...], bool]:
+def _traits(kind: type) -> tuple[bool, tuple[str, ...], bool]:
     """Of a module class: whether it is scripted, what it keeps outside its `__dict__`, whether it is an encoder."""
     return issubclass(kind, torch.jit.ScriptModule), slots(kind), issubclass(kind, nn.TransformerEncoder)
 
@@ -116,7 +116,7 @@ class Skeleton:
         if found is not None:
             return found
         kind: Any = type(module)
-        scripted, outside, encoder = _sort(kind)
+        scripted, outside, encoder = _traits(kind)
         if scripted:
             return module
         self._originals.append(module)
@@ -228,8 +228,8 @@ class Skeleton:
         """The same geometry on `meta`. Views of one storage (flattened weights) stay so."""
         if tensor.layout is not torch.strided:
             return twin(tensor).detach()
-        if tensor.is_meta:
-            return tensor.data  # it counts versions of its own, where `detach` would share the user's counter
+        if tensor.is_meta and type(data := tensor.data) is torch.Tensor:  # a wrapper's would be a wrapper
+            return data  # it counts versions of its own, where `detach` would share the user's counter
         storage = tensor.untyped_storage()
         where = storage._cdata
         base = self._storages.get(where)

@@ -32,7 +32,7 @@ def _conv(a: dict[str, Any]) -> list[Output] | None:
     if size[1] != kernel[1] * groups or channels_out % groups:
         return None
     last = not (x.is_contiguous() and w.is_contiguous()) and channels_last(x, w)
-    if not (last or ready(x, w)) or not _fits(bias, (channels_out,), x.dtype):
+    if not (last or ready(x, w)) or not _fits(bias, (channels_out,), x.dtype, last):
         return None
     spatial = []
     geometry = (per_axis(a["stride"], axes), per_axis(padding, axes), per_axis(a["dilation"], axes))
@@ -44,9 +44,9 @@ def _conv(a: dict[str, Any]) -> list[Output] | None:
     return [ordered((size[0], channels_out, *spatial), x.dtype, last)]
 
 
-def _fits(bias: torch.Tensor | None, shape: tuple[int, ...], dtype: torch.dtype) -> bool:
-    """Whether there is no bias, or a plain one."""
-    return bias is None or (bias.shape == shape and bias.dtype is dtype and bias.is_contiguous())
+def _fits(bias: torch.Tensor | None, shape: tuple[int, ...], dtype: torch.dtype, last: bool) -> bool:
+    """Whether there is no bias or one that fits; where channels are not `last`, it has to lie without gaps."""
+    return bias is None or (bias.shape == shape and bias.dtype is dtype and (last or bias.is_contiguous()))
 
 
 @shapes("conv_transpose1d", "conv_transpose2d", "conv_transpose3d")
@@ -58,7 +58,7 @@ def _conv_transpose(a: dict[str, Any]) -> list[Output] | None:
         return None
     if x.shape[1] != w.shape[0] or w.shape[0] % groups:
         return None
-    if not _fits(a["bias"], (w.shape[1] * groups,), x.dtype):
+    if not _fits(a["bias"], (w.shape[1] * groups,), x.dtype, last):
         return None
     names = ("stride", "padding", "dilation", "output_padding")
     geometry = zip(x.shape[2:], w.shape[2:], *(per_axis(a[n], axes) for n in names), strict=True)
