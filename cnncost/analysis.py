@@ -27,19 +27,10 @@ if TYPE_CHECKING:
 
 
 def analyze(
-    model: nn.Module | Graph | str,
-    inputs: Any = None,
-    *,
-    model_args: dict[str, Any] | None = None,
-    name: str | None = None,
-    strict: bool = False,
-    training: bool = False,
-    loss: Any = None,
-    optimizer: Any = None,
-    set_to_none: bool = True,
-    trace: Trace = "static",
-    autocast: Any = None,
-) -> Report:
+    model: nn.Module | Graph | str, inputs: Any = None, *, model_args: dict[str, Any] | None = None,
+    name: str | None = None, strict: bool = False, training: bool = False, loss: Any = None, optimizer: Any = None,
+    set_to_none: bool = True, trace: Trace = "static", autocast: Any = None,
+) -> Report:  # fmt: skip
     """The exact cost of a model, by one run on tensors without data.
 
     Args:

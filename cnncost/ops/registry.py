@@ -18,7 +18,7 @@ from math import prod
 from typing import NamedTuple, TypeAlias
 
 from cnncost.errors import RuleError
-from cnncost.graph import ITEM_BYTES, OpSpec, TensorType
+from cnncost.graph import OpSpec, TensorType
 
 Rule: TypeAlias = "Callable[[OpSpec], Cost | None]"
 
@@ -97,13 +97,9 @@ def cost(spec: OpSpec, *terms: Term, read: int | None = None, written: int | Non
     """A Cost of these terms; bytes are all inputs read and all outputs written once unless given."""
     return Cost(
         terms,
-        _bytes(spec.inputs) if read is None else read,
-        _bytes(spec.outputs) if written is None else written,
+        sum([t.nbytes for t in spec.inputs]) if read is None else read,
+        sum([t.nbytes for t in spec.outputs]) if written is None else written,
     )
-
-
-def _bytes(types: tuple[TensorType, ...]) -> int:
-    return sum([prod(shape) * ITEM_BYTES[dtype] for shape, dtype in types])
 
 
 _RULES: dict[str, Rule] = {}

@@ -5,6 +5,8 @@ import weakref
 
 import pytest
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from torch import nn
 from torch.nn import functional as F  # torch's own name for it
 
@@ -344,3 +346,14 @@ def test_tensors_are_not_kept_alive_by_the_memo():
     del model, x
     gc.collect()
     assert [ref() for ref in watched] == [None] * 3
+
+
+GEOMETRY = st.lists(st.tuples(st.integers(0, 4), st.integers(0, 7)), max_size=4)
+
+
+@settings(max_examples=300, deadline=None)
+@given(geometry=GEOMETRY, dtype=st.sampled_from([torch.float32, torch.bfloat16, torch.bool, torch.complex64]))
+def test_an_output_by_a_shape_rule_has_the_bytes_that_torch_allocates(geometry, dtype):
+    size, stride = tuple(n for n, _ in geometry), tuple(step for _, step in geometry)
+    made = torch.empty_strided(size, stride, dtype=dtype)
+    assert memo.fresh(size, stride, dtype).nbytes == made.untyped_storage().nbytes()

@@ -145,11 +145,11 @@ def peers_page(tools: tuple[Tool, ...]) -> str:
         "",
         "## Memory that a process grows by, in MiB (eval mode)",
         "",
-        "From before a run to its peak; the model and what is imported are there already, and cnncost's memo is empty.",
+        ("From before a run to its peak; the model and what is imported are there already, and cnncost's memo is empty. "
+        "In brackets: how many times cnncost's."),
         "",
         *head,
-        *("| " + " | ".join([name, *(_mib(result[n]["memory"]) for n in names)]) + " |"
-          for name, result in results.items()),
+        *(_memory_row(name, result, names) for name, result in results.items()),
     ]  # fmt: skip
     return "\n".join(lines) + "\n"
 
@@ -245,8 +245,14 @@ def _count(value: int | str) -> str:
     return "fails" if isinstance(value, str) else f"{value / 1e6:,.1f}"
 
 
-def _mib(value: float | None) -> str:
-    return "–" if value is None else f"{value:.1f}"
+def _memory_row(name: str, result: dict[str, dict[str, Any]], names: list[str]) -> str:
+    own = result["cnncost"]["memory"]
+    cells = []
+    for tool in names:
+        grown = result[tool]["memory"]
+        ratio = f" ({grown / own:.1f}×)" if grown and own and tool != "cnncost" else ""
+        cells.append("–" if grown is None else f"{grown:.1f}{ratio}")
+    return "| " + " | ".join([name, *cells]) + " |"
 
 
 if __name__ == "__main__":

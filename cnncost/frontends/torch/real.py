@@ -15,7 +15,7 @@ from torch import nn
 from torch.utils._python_dispatch import is_traceable_wrapper_subclass
 
 from cnncost.errors import InputError
-from cnncost.frontends.torch import memo as memos
+from cnncost.frontends.torch import entries
 from cnncost.frontends.torch.autocast import parse
 from cnncost.frontends.torch.autocast_regions import switched_on
 from cnncost.frontends.torch.compiler import CompilerWantedError, import_compiler, no_compiler_import
@@ -80,9 +80,7 @@ class RealRecorder(Recorder):
         if not is_known(op) and op.composite:
             return self._run_parts(func, args, kwargs, found)
         result = func(*args, **kwargs)
-        tensors: list[torch.Tensor] = []
-        template = memos.templated(result, tensors)
-        entry = self._entry(op, args, kwargs, found, tensors, template)
+        entry = entries.of_run(op, args, kwargs, found, result, self._runner, self.ledger)
         masked = entry.name.startswith(_INDEXING) and any(t.dtype in _MASKS for t in entry.spec.inputs[1:])
         self._makes_sizes = masked or any(tag in func.tags for tag in _SIZED) or op.schema_name in _SIZED_NAMES
         result = self._record_run(entry, found, result)

@@ -16,30 +16,20 @@ from typing import Any
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode, is_traceable_wrapper_subclass
 
+from cnncost.frontends.torch import entries
 from cnncost.frontends.torch import memo as memos
 from cnncost.frontends.torch.autocast import Casting
 from cnncost.frontends.torch.director import Director
 from cnncost.frontends.torch.higher_order import is_higher_order
 from cnncost.frontends.torch.higher_order import run as run_higher_order
 from cnncost.frontends.torch.ledger import Known, Ledger, pointer
-from cnncost.frontends.torch.lowering import OpCall, is_known, lower
+from cnncost.frontends.torch.lowering import is_known
 from cnncost.frontends.torch.masks import MASKING, regulariser
-from cnncost.frontends.torch.memo import Entry, Fresh, Slot
-from cnncost.frontends.torch.overloads import Overload, overload
-from cnncost.frontends.torch.running import (
-    META,
-    REAL_LIMIT,
-    Found,
-    Runner,
-    has_data,
-    shape_follows_values,
-    swap,
-    twin,
-    written,
-)  # fmt: skip
-from cnncost.frontends.torch.shapes import gives_back, output_types
+from cnncost.frontends.torch.memo import Entry, Fresh
+from cnncost.frontends.torch.overloads import overload
+from cnncost.frontends.torch.running import META, REAL_LIMIT, Found, Runner, has_data, swap, twin
 from cnncost.frontends.torch.skeleton import Skeleton
-from cnncost.frontends.torch.types import signature, tensor_type
+from cnncost.frontends.torch.types import tensor_type
 from cnncost.graph import Node, OpSpec, Phase
 
 _TENSORS = frozenset({torch.Tensor, torch.nn.Parameter})
@@ -192,12 +182,10 @@ class Recorder(TorchDispatchMode):
         op = overload(func)
         if not is_known(op) and op.composite:
             return self._run_parts(func, args, kwargs, found)
-        entry, result = self._by_rule(op, args, kwargs, found), None
+        entry, result = entries.by_rule(op, args, kwargs, found), None
         if entry is None:
             result = self._runner.first_time(op, args, kwargs, found)
-            tensors: list[torch.Tensor] = []
-            template = memos.templated(result, tensors)
-            entry = self._entry(op, args, kwargs, found, tensors, template)
+            entry = entries.of_run(op, args, kwargs, found, result, self._runner, self.ledger)
         if key is not None and self._use_memo:
             self._memo[key] = entry
         if entry.fresh is not None and not (self._noisy and _of_noise(found)):
@@ -205,26 +193,6 @@ class Recorder(TorchDispatchMode):
         if entry.outputs is None:
             return self._record_run(entry, found, result)
         return self._record_made(entry, found)
-
-    def _by_rule(self, op: Overload, args: Any, kwargs: Any, found: Found) -> Entry | None:
-        """The entry of an op whose outputs a shape rule tells; None if it has to be run."""
-        if op.by_values or False not in [known[2].real for _, known in found]:
-            return None
-        arguments = op.bind(args, kwargs)
-        said = output_types(op, arguments)
-        if said is None:
-            return None
-        inputs = tuple([known.sig.type for _, known in found])
-        outputs: tuple[Fresh | int, ...]
-        if op.mutable:
-            if not gives_back(op, args, said):
-                return None
-            outputs, types = (0,), inputs[:1]
-        else:
-            made = tuple([memos.fresh(*output) for output in said])
-            outputs, types = made, tuple([output.sig.type for output in made])
-        spec = memos.intern(lower(OpCall(op, arguments, inputs, types, not op.mutable)))
-        return _entry_of(op, spec, outputs, None, (0,) if op.mutable else ())
 
     def _run_parts(self, func: Any, args: Any, kwargs: Any, found: Found) -> Any:
         """A composite op that has no lowering of its own: record what it is made of.
@@ -241,42 +209,6 @@ class Recorder(TorchDispatchMode):
             result = func.decompose(*swap(args, table, None), **swap(kwargs, table, None))
         back = {id(table[id(t)]): t for t, _ in found if id(t) in table}
         return swap(result, back, None) if back else result
-
-    def _entry(
-        self, op: Overload, args: Any, kwargs: Any, found: Found, tensors: list[torch.Tensor], template: Any
-    ) -> Entry:
-        """The entry of an op that was run, with these tensors as its result."""
-        old = {pointer(t) for t, _ in found}
-        old.update([pointer(t) for t in self._runner.twins.values()])
-        made = [self._make(tensor, found, old) for tensor in tensors]
-        moves = any(pointer(tensor) not in old for tensor in tensors)
-        types = tuple(
-            found[how][1].sig.type if type(how) is int else tensor_type(tensor)
-            for how, tensor in zip(made, tensors, strict=True)
-        )
-        inputs = tuple(known.sig.type for _, known in found)
-        writes = written(op, args, kwargs, found)
-        silent = [i for i in writes if i not in made]  # written to, and not returned
-        types += tuple(found[i][1].sig.type for i in silent)
-        run_for_effect = bool(writes) and all(known.sig.real for _, known in found)
-        reshapes = op.changes_shape or shape_follows_values(op, found)
-        spec = lower(OpCall(op, op.bind(args, kwargs), inputs, types, moves))
-        rerun = run_for_effect or reshapes or bool(silent) or bool(self._runner.data) or not tensors or None in made
-        outputs = None if rerun else tuple(how for how in made if how is not None)
-        return _entry_of(op, memos.intern(spec), outputs, template, writes)
-
-    def _make(self, tensor: torch.Tensor, found: Found, old: set[int]) -> Fresh | int | None:
-        """How to make an output without running the op, or None if that can't be done. `old`: the inputs' storages."""
-        for i, (arg, _) in enumerate(found):
-            if tensor is arg:
-                return i
-        if not tensor.is_meta or tensor.layout is not torch.strided:
-            return None
-        if pointer(tensor) in old or self.ledger.block_of(tensor) is not None:
-            return None
-        if tensor.storage_offset() or tensor.is_conj() or tensor.is_neg() or type(tensor) is not torch.Tensor:
-            return None
-        return _fresh(tensor)
 
     # ---- writing the node
 
@@ -364,27 +296,6 @@ class Recorder(TorchDispatchMode):
         self.ledger.clock += 1
 
 
-_ONE = Slot(0)
-
-
-def _entry_of(
-    op: Overload, spec: OpSpec, outputs: tuple[Fresh | int, ...] | None, template: Any, writes: tuple[int, ...]
-) -> Entry:
-    """`template`: of the result; None for the outputs as they are."""
-    if template is None and outputs is not None:
-        template = _ONE if len(outputs) == 1 else tuple(map(Slot, range(len(outputs))))
-    single = type(template) is Slot
-    plain = outputs is not None and single and not writes and op.node_name not in MASKING
-    fresh = outputs[0] if plain and outputs is not None and type(outputs[0]) is Fresh else None
-    return _new_entry((op.func, op.node_name, spec, outputs, single, template, writes, fresh))
-
-
-def _fresh(tensor: torch.Tensor) -> Fresh:
-    """How to make a tensor like it, on a storage of its own."""
-    nbytes = tensor.untyped_storage().nbytes()
-    return Fresh(signature(tensor, False), tensor.shape, tensor.stride(), tensor.dtype, nbytes)
-
-
 def _of_noise(found: Found) -> bool:
     """Whether a random mask is among the tensors."""
     return True in [known[3].noise for _, known in found]
@@ -396,5 +307,4 @@ def _counts(known: Known) -> bool:
 
 
 _ADD = torch.ops.aten.add_.Tensor
-_new_entry: Callable[[tuple[object, ...]], Entry] = partial(tuple.__new__, Entry)
 _node: Callable[[tuple[object, ...]], Node] = partial(tuple.__new__, Node)

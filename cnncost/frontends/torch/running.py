@@ -207,7 +207,15 @@ def written(op: Overload, args: Any, kwargs: Any, found: Found) -> tuple[int, ..
 
 def has_data(tensor: torch.Tensor) -> bool:
     """Whether ops may be run on a tensor that comes from outside: small, no parameter, with data."""
-    return not tensor.is_meta and tensor.numel() <= REAL_LIMIT and not isinstance(tensor, torch.nn.Parameter)
+    return not tensor.is_meta and tensor.numel() <= REAL_LIMIT and not is_parameter(tensor)
+
+
+def is_parameter(tensor: torch.Tensor) -> bool:
+    """As `isinstance` says it, which is Python code, and slow for the many that are plain tensors."""
+    kind = type(tensor)
+    if kind is torch.Tensor and not tensor.__dict__:
+        return False
+    return kind is torch.nn.Parameter or isinstance(tensor, torch.nn.Parameter)
 
 
 def twin(tensor: torch.Tensor) -> torch.Tensor:

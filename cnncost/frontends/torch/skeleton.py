@@ -18,7 +18,7 @@ import torch
 from torch import nn
 from torch.nn.parameter import UninitializedBuffer, UninitializedParameter
 
-from cnncost.frontends.torch.running import META, REAL_LIMIT, twin
+from cnncost.frontends.torch.running import META, has_data, is_parameter, twin
 
 ATOMS = frozenset({bool, int, float, str, type(None), torch.dtype, torch.device, torch.Size, type})
 _SYSTEM = sys.stdlib_module_names - {"__main__"} | {"torch", "numpy"}
@@ -234,7 +234,7 @@ class Skeleton:
         where = storage._cdata
         base = self._storages.get(where)
         if base is None:
-            bare = torch.empty_strided(tensor.shape, tensor.stride(), dtype=tensor.dtype, device=META)
+            bare = twin(tensor)
             base = bare.untyped_storage()
             if storage.nbytes() == base.nbytes():
                 self._storages[where] = base
@@ -258,20 +258,18 @@ class Skeleton:
         found: torch.Tensor | None = self._copies.get(id(tensor))
         if found is not None:
             return found
-        kind = type(tensor)
-        if kind in LAZY:
+        if type(tensor) in LAZY:
             raise LazyParameterError
         copy = self._bare(tensor)  # what forward left on a module (an activation) is no leaf: its copy has no history
-        plain = kind is torch.Tensor and not tensor.__dict__
-        parameter = kind is nn.Parameter or (not plain and isinstance(tensor, nn.Parameter))
+        parameter = is_parameter(tensor)
         if tensor.requires_grad and (parameter or tensor.is_leaf):
             copy.requires_grad = True
         if parameter:
             copy.__class__ = nn.Parameter  # as lazy parameters become them: half the time of a new one
-        elif not tensor.is_meta and tensor.numel() <= REAL_LIMIT:
+        elif has_data(tensor):
             self.data[id(copy)] = tensor
         self._copies[id(tensor)] = copy
         self._originals.append(tensor)
-        if not plain and tensor.__dict__:
+        if tensor.__dict__:
             copy.__dict__.update(tensor.__dict__)
         return copy

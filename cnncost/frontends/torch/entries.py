@@ -1,0 +1,102 @@
+"""What the memo keeps of an op that is met for the first time: what it is, and how to make its outputs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+import torch
+
+from cnncost.frontends.torch import memo as memos
+from cnncost.frontends.torch.ledger import Ledger, pointer
+from cnncost.frontends.torch.lowering import OpCall, lower
+from cnncost.frontends.torch.masks import MASKING
+from cnncost.frontends.torch.memo import Entry, Fresh, Slot
+from cnncost.frontends.torch.overloads import Overload
+from cnncost.frontends.torch.running import Found, Runner, shape_follows_values, written
+from cnncost.frontends.torch.shapes import gives_back, output_types
+from cnncost.frontends.torch.types import signature, tensor_type
+from cnncost.graph import OpSpec
+
+_made: Callable[[tuple[object, ...]], Entry] = partial(tuple.__new__, Entry)
+
+
+def by_rule(op: Overload, args: Any, kwargs: Any, found: Found) -> Entry | None:
+    """The entry of an op whose outputs a shape rule tells; None if it has to be run."""
+    if op.by_values or False not in [known[2].real for _, known in found]:
+        return None
+    arguments = op.bind(args, kwargs)
+    said = output_types(op, arguments)
+    if said is None:
+        return None
+    inputs = tuple([known.sig.type for _, known in found])
+    outputs: tuple[Fresh | int, ...]
+    if op.mutable:
+        if not gives_back(op, args, said):
+            return None
+        outputs, types = (0,), inputs[:1]
+    else:
+        made = tuple([memos.fresh(*output) for output in said])
+        outputs, types = made, tuple([output.sig.type for output in made])
+    spec = memos.intern(lower(OpCall(op, arguments, inputs, types, not op.mutable)))
+    return _entry(op, spec, outputs, None, (0,) if op.mutable else ())
+
+
+def of_run(op: Overload, args: Any, kwargs: Any, found: Found, result: Any, runner: Runner, ledger: Ledger) -> Entry:
+    """The entry of an op that the runner has run, with its result."""
+    tensors: list[torch.Tensor] = []
+    template = memos.templated(result, tensors)
+    old = {pointer(t) for t, _ in found}
+    old.update([pointer(t) for t in runner.twins.values()])
+    made = [_make(tensor, found, old, ledger) for tensor in tensors]
+    moves = any(pointer(tensor) not in old for tensor in tensors)
+    types = tuple(
+        found[how][1].sig.type if type(how) is int else tensor_type(tensor)
+        for how, tensor in zip(made, tensors, strict=True)
+    )
+    inputs = tuple(known.sig.type for _, known in found)
+    writes = written(op, args, kwargs, found)
+    silent = [i for i in writes if i not in made]  # written to, and not returned
+    types += tuple(found[i][1].sig.type for i in silent)
+    run_for_effect = bool(writes) and all(known.sig.real for _, known in found)
+    reshapes = op.changes_shape or shape_follows_values(op, found)
+    spec = lower(OpCall(op, op.bind(args, kwargs), inputs, types, moves))
+    rerun = run_for_effect or reshapes or bool(silent) or bool(runner.data) or not tensors or None in made
+    outputs = None if rerun else tuple(how for how in made if how is not None)
+    return _entry(op, memos.intern(spec), outputs, template, writes)
+
+
+def _make(tensor: torch.Tensor, found: Found, old: set[int], ledger: Ledger) -> Fresh | int | None:
+    """How to make an output without running the op, or None if that can't be done. `old`: the inputs' storages."""
+    for i, (arg, _) in enumerate(found):
+        if tensor is arg:
+            return i
+    if not tensor.is_meta or tensor.layout is not torch.strided:
+        return None
+    if pointer(tensor) in old or ledger.block_of(tensor) is not None:
+        return None
+    if tensor.storage_offset() or tensor.is_conj() or tensor.is_neg() or type(tensor) is not torch.Tensor:
+        return None
+    return _fresh(tensor)
+
+
+_ONE = Slot(0)
+
+
+def _entry(
+    op: Overload, spec: OpSpec, outputs: tuple[Fresh | int, ...] | None, template: Any, writes: tuple[int, ...]
+) -> Entry:
+    """`template`: of the result; None for the outputs as they are."""
+    if template is None and outputs is not None:
+        template = _ONE if len(outputs) == 1 else tuple(map(Slot, range(len(outputs))))
+    single = type(template) is Slot
+    plain = outputs is not None and single and not writes and op.node_name not in MASKING
+    fresh = outputs[0] if plain and outputs is not None and type(outputs[0]) is Fresh else None
+    return _made((op.func, op.node_name, spec, outputs, single, template, writes, fresh))
+
+
+def _fresh(tensor: torch.Tensor) -> Fresh:
+    """How to make a tensor like it, on a storage of its own."""
+    nbytes = tensor.untyped_storage().nbytes()
+    return Fresh(signature(tensor, False), tensor.shape, tensor.stride(), tensor.dtype, nbytes)
