@@ -145,8 +145,8 @@ def peers_page(tools: tuple[Tool, ...]) -> str:
         "",
         "## Memory that a process grows by, in MiB (eval mode)",
         "",
-        ("From before a run to its peak; the model and what is imported are there already, and cnncost's memo is empty. "
-        "In brackets: how many times cnncost's."),
+        ("From before a run to its peak; the model and what is imported are there already, and cnncost's memo is "
+        "empty. In brackets: how many times cnncost's."),
         "",
         *head,
         *(_memory_row(name, result, names) for name, result in results.items()),
