@@ -187,12 +187,14 @@ class RealRun(NamedTuple):
         nodes: indices of the nodes whose sizes follow from values (what `nonzero` found, boxes that were kept).
         reads: how often forward read a value that depends on the inputs: what it ran after that may depend on it.
         first_read: the path of the module in which it did first.
+        chance: random numbers decided what ran.
     """
 
     inputs: str
     nodes: tuple[int, ...] = ()
     reads: int = 0
     first_read: str = ""
+    chance: bool = False
 
 
 @dataclass(frozen=True)
@@ -208,6 +210,7 @@ class Graph:
         inputs, outputs: value ids of what went into the model and what came out.
         real: of a run on values; None if there were none, as is the rule.
         examples: how many, where the inputs are a list of them; None where an axis tells.
+        notes: sentences on how it was recorded, for whoever reads the figures.
     """
 
     values: tuple[Value, ...]
@@ -219,6 +222,7 @@ class Graph:
     outputs: tuple[int, ...]
     real: RealRun | None = None
     examples: int | None = None
+    notes: tuple[str, ...] = ()
 
     @cached_property
     def specs(self) -> tuple[OpSpec, ...]:

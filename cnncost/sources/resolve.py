@@ -103,7 +103,9 @@ def resolve(model: Any, inputs: Any, model_args: dict[str, Any] | None, autocast
             raise InputError(
                 "model_args: expected a specification such as 'net.py:Net' to build, got a model that is built"
             )
-        return Resolved(type(model).__name__, model, inputs, autocast=autocast)
+        from cnncost.frontends.torch.callables import name_of
+
+        return Resolved(name_of(model), model, inputs, autocast=autocast)
     loaded = _loader(model)(model)
     built = loaded.build(model_args or {})
     given = inputs if inputs is not None else loaded.inputs_for(built)

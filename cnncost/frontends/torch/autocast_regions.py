@@ -15,6 +15,7 @@ from typing import Any
 import torch
 from torch.amp import autocast_mode
 
+from cnncost.frontends.torch.appearance import is_meta
 from cnncost.frontends.torch.autocast import DEVICES, Autocast, Casting, depth
 
 
@@ -173,7 +174,7 @@ class _Regions:
         """Of `custom_fwd(cast_inputs=…)`, which looks at tensors' devices."""
 
         def cast(value: Any, device_type: str, dtype: torch.dtype) -> Any:
-            if not isinstance(value, torch.Tensor) or not value.is_meta or get_ident() != self._thread:
+            if not isinstance(value, torch.Tensor) or not is_meta(value) or get_ident() != self._thread:
                 return original(value, device_type, dtype)
             return value.to(dtype) if value.is_floating_point() and value.dtype is not torch.float64 else value
 

@@ -9,6 +9,7 @@ from typing import Any
 import torch
 
 from cnncost.frontends.torch import memo as memos
+from cnncost.frontends.torch.appearance import is_meta
 from cnncost.frontends.torch.ledger import Ledger, pointer
 from cnncost.frontends.torch.lowering import OpCall, lower
 from cnncost.frontends.torch.masks import MASKING
@@ -72,7 +73,7 @@ def _make(tensor: torch.Tensor, found: Found, old: set[int], ledger: Ledger) -> 
     for i, (arg, _) in enumerate(found):
         if tensor is arg:
             return i
-    if not tensor.is_meta or tensor.layout is not torch.strided:
+    if not is_meta(tensor) or tensor.layout is not torch.strided:
         return None
     if pointer(tensor) in old or ledger.block_of(tensor) is not None:
         return None

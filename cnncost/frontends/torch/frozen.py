@@ -16,7 +16,7 @@ from weakref import ReferenceType
 
 import torch
 
-from cnncost.frontends.torch.skeleton import ATOMS
+from cnncost.frontends.torch.kinds import ATOMS
 
 _ITEMS = frozenset({list, tuple, set, frozenset, torch.Size})
 _TABLES = frozenset({dict, OrderedDict})

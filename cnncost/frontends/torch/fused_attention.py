@@ -12,6 +12,7 @@ from typing import Any
 
 import torch
 
+from cnncost.frontends.torch.appearance import is_meta
 from cnncost.frontends.torch.autocast import lowered
 
 
@@ -45,7 +46,7 @@ def fused(original: Callable[..., torch.Tensor], thread: int) -> Callable[..., t
 def _fits(query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, mask: torch.Tensor | None, causal: bool) -> bool:
     """N,H,L,E queries and N,H,S,E keys and values on `meta`, and a mask that needs no gradient."""
     tensors = (query, key, value)
-    if any(not t.is_meta or t.dim() != 4 or t.dtype != query.dtype or 0 in t.shape for t in tensors):
+    if any(not is_meta(t) or t.dim() != 4 or t.dtype != query.dtype or 0 in t.shape for t in tensors):
         return False
     if any(t.shape[:2] != query.shape[:2] or t.shape[3] != query.shape[3] or t.stride(-1) != 1 for t in tensors):
         return False

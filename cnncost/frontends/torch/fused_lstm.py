@@ -12,6 +12,7 @@ from typing import Any, TypeAlias
 
 import torch
 
+from cnncost.frontends.torch.appearance import is_meta
 from cnncost.frontends.torch.autocast import casts, lower_dtype, lowered
 
 Results: TypeAlias = "tuple[torch.Tensor, Any, Any]"
@@ -74,7 +75,7 @@ def _fits(*args: Any) -> bool:
         fused = {lower} if not casts("mkldnn_rnn_layer") else _FLOATS
     else:
         fused = _FLOATS
-    if not x.is_meta or x.dim() != 3 or not x.numel() or len(dtypes) != 1 or not dtypes <= fused:
+    if not is_meta(x) or x.dim() != 3 or not x.numel() or len(dtypes) != 1 or not dtypes <= fused:
         return False
     if len(weights) != rows * (4 if has_biases else 2):
         return False

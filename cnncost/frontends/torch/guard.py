@@ -20,8 +20,35 @@ ONE_AT_A_TIME = RLock()
 """Building and recording replace parts of torch for their time: of two, the later would put back the earlier's."""
 
 
+class Draws:
+    """Whether Python's or numpy's global generators were drawn from, since they were seeded."""
+
+    def __init__(self) -> None:
+        self.mark()
+
+    def mark(self) -> None:
+        """Forget what was drawn up to now."""
+        self._python = random.getstate()
+        self._numpy = self._numpy_state()
+
+    def made(self) -> list[str]:
+        """Whose numbers were drawn."""
+        names = ["Python's random"] if random.getstate() != self._python else []
+        if (now := self._numpy_state()) is not None and self._numpy is not None and now != self._numpy:
+            names.append("numpy's random")
+        return names
+
+    @staticmethod
+    def _numpy_state() -> tuple[Any, ...] | None:
+        numpy = sys.modules.get("numpy.random")
+        if numpy is None:
+            return None
+        _, keys, *rest = numpy.get_state()
+        return (keys.tobytes(), *rest)
+
+
 @contextmanager
-def same_random_state() -> Iterator[None]:
+def same_random_state() -> Iterator[Draws]:
     """Seed the generators for the time of a recording, so that it repeats, and put their states back."""
     state, python = torch.get_rng_state(), random.getstate()
     cuda = torch.cuda.get_rng_state_all() if torch.cuda.is_initialized() else []
@@ -32,7 +59,7 @@ def same_random_state() -> Iterator[None]:
         random.seed(0)
         if numpy is not None:
             numpy.seed(0)
-        yield
+        yield Draws()
     finally:
         torch.set_rng_state(state)
         random.setstate(python)
@@ -106,6 +133,9 @@ def quiet_torch(grad: bool, whole: bool = True) -> Iterator[None]:
         distribution.set_default_validate_args(False)
         if "torch._dynamo" in sys.modules:  # nothing can have been compiled before it was imported
             stack.enter_context(torch.compiler.set_stance("force_eager"))
+        # Encoder layers would run as one kernel, which has no rule for shapes, and whose parts no one would see.
+        stack.callback(torch.backends.mha.set_fastpath_enabled, torch.backends.mha.get_fastpath_enabled())
+        torch.backends.mha.set_fastpath_enabled(False)
         if torch.is_anomaly_enabled():  # its checks read every gradient
             stack.enter_context(torch.autograd.set_detect_anomaly(False))
         stack.enter_context(torch.set_grad_enabled(grad))

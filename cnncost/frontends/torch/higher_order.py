@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from cnncost.frontends.torch import memo as memos
+from cnncost.frontends.torch.appearance import is_meta
 from cnncost.frontends.torch.types import tensor_type
 from cnncost.graph import OpSpec
 
@@ -82,7 +83,7 @@ def _flex_attention(
             places = [torch.arange(n, device=query.device).view([-1 if i == j else 1 for j in range(4)])
                       for i, n in enumerate(scores)]  # fmt: skip
             score_mod(torch.empty(scores, dtype=query.dtype, device=META), *places)
-    if query.is_meta:
+    if is_meta(query):
         shapes = ((batch, heads, queries, value_width), scores[:3], scores[:3])
         made = [
             torch.empty(s, dtype=query.dtype if i == 0 else torch.float32, device=META) for i, s in enumerate(shapes)

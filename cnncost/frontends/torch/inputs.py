@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections import OrderedDict
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -11,7 +12,9 @@ from torch import nn
 from torch.nn.utils.rnn import PackedSequence
 
 from cnncost.errors import InputError
+from cnncost.frontends.torch.copies import Copier
 from cnncost.frontends.torch.running import META, REAL_LIMIT
+from cnncost.frontends.torch.types import tensors_in
 from cnncost.sources.shapes import TensorText, looks_like_shape, parse_shape
 
 
@@ -22,12 +25,18 @@ class Inputs:
     Attributes:
         data: the values of some, by identity.
         given: by identity, the user's tensors in whose place they stand.
+        floats: identities of those of floating-point numbers whose values are in `data`.
+        made: all tensors, as they were met.
+        notes: how something that could be read in two ways was read.
     """
 
     args: tuple[Any, ...]
     kwargs: dict[str, Any]
     data: dict[int, torch.Tensor] = field(default_factory=dict)
     given: dict[int, torch.Tensor] = field(default_factory=dict)
+    floats: set[int] = field(default_factory=set)
+    made: tuple[torch.Tensor, ...] = ()
+    notes: tuple[str, ...] = ()
 
     @property
     def examples(self) -> int | None:
@@ -40,90 +49,211 @@ class Inputs:
     def tensors(self) -> Iterator[torch.Tensor]:
         """All tensors, in order, each once."""
         seen: set[int] = set()
-        for tensor in _tensors((self.args, self.kwargs)):
+        for tensor in (*tensors_in((self.args, self.kwargs)), *self.made):
             if id(tensor) not in seen:
                 seen.add(id(tensor))
                 yield tensor
 
+    def devices(self) -> Iterator[tuple[torch.Tensor, torch.device]]:
+        """Tensors that the user gave with values, and the devices that they are on."""
+        for tensor in self.tensors():
+            given = self.given.get(id(tensor))
+            if given is not None:
+                yield tensor, given.device
 
-def prepare(inputs: Any, model: nn.Module) -> Inputs:
+
+class Literal:
+    """A value that forward is to get as it is: `literal((16, 16))` is a tuple, and no shape of a tensor."""
+
+    __slots__ = ("value",)
+
+    def __init__(self, value: Any) -> None:
+        self.value = value
+
+    def __repr__(self) -> str:
+        return f"literal({self.value!r})"
+
+
+def prepare(inputs: Any, model: nn.Module, floats: bool = False) -> Inputs:
     """Positional and keyword arguments, with tensors on `meta`.
 
     A shape without a dtype gets that of the model's floating-point parameters. Integer tensors with
-    few elements keep their values, for forward may read them (lengths, positions).
+    few elements keep their values, for forward may read them (lengths, positions); with `floats`, floating-point ones
+    do as well. Containers and objects that hold tensors are copied, by their own protocol.
 
     Raises:
         InputError: nothing to make a tensor of, a dimension below 1, an unknown dtype.
     """
-    make = _Maker(_parameter_dtype(model))
+    make = _Maker(_parameter_dtype(model), floats)
     if inputs is None:
         raise InputError("inputs: expected shapes or tensors, got None; give for example inputs='1x3x224x224'")
     if not _is_shape(inputs):
         _no_fractions(inputs, "inputs")
-    if isinstance(inputs, dict):
-        kwargs = {name: make(value, str(name)) for name, value in inputs.items()}
-        return Inputs((), kwargs, make.data, make.given)
-    if (
+    make.mixed, make.literal = _has_tensor(inputs, lambda _: True), _has_tensor(inputs, torch.is_floating_point)
+    if isinstance(inputs, Mapping):
+        made: tuple[Any, dict[str, Any]] = (), {str(n): make(v, str(n)) for n, v in inputs.items()}
+    elif _is_arguments(inputs):
+        positional, named = _apart(inputs)
+        made = (
+            tuple([make(v, f"inputs[{i}]") for i, v in enumerate(positional)]),
+            {name: make(value, name) for name, value in named.items()},
+        )
+    elif isinstance(inputs, (str, torch.Tensor, TensorText, PackedSequence, Literal)) or _is_shape(inputs):
+        make.literal = make.mixed = False
+        made = (make(parse_shape(inputs) if isinstance(inputs, str) else inputs, "inputs"),), {}
+    elif hasattr(inputs, "__dict__") and not isinstance(inputs, (type, nn.Module)):
+        made = (make(inputs, "inputs"),), {}
+    else:
+        raise InputError(
+            f"inputs: expected tensors, shapes such as (1, 3, 224, 224) or '1x3x224x224', or tuples and dicts of them, "
+            f"got {type(inputs).__name__}"
+        )
+    return Inputs(*made, make.data, make.given, make.floats, tuple(make.made), tuple(make.notes))
+
+
+def _is_arguments(inputs: Any) -> bool:
+    """Whether these are the positional arguments of forward, and not one of them."""
+    return (
         isinstance(inputs, (tuple, list))
         and not isinstance(inputs, (TensorText, PackedSequence))
         and not _is_shape(inputs)
-    ):
-        args = tuple(make(value, f"inputs[{i}]") for i, value in enumerate(inputs))
-        return Inputs(args, {}, make.data, make.given)
-    if isinstance(inputs, (str, torch.Tensor, TensorText, PackedSequence)) or _is_shape(inputs):
-        only = make(parse_shape(inputs) if isinstance(inputs, str) else inputs, "inputs")
-        return Inputs((only,), {}, make.data, make.given)
-    raise InputError(
-        f"inputs: expected tensors, shapes such as (1, 3, 224, 224) or '1x3x224x224', or tuples and dicts of them, "
-        f"got {type(inputs).__name__}"
     )
 
 
-class _Maker:
-    """Makes arguments of what the user gave; `data` collects values of small integer tensors, `given` all tensors."""
+def _apart(inputs: Any) -> tuple[Any, dict[str, Any]]:
+    """Positional arguments, and keyword arguments where `Arguments` gave both."""
+    return (inputs.positional, inputs.named) if isinstance(inputs, Arguments) else (inputs, {})
 
-    def __init__(self, dtype: torch.dtype) -> None:
+
+class Arguments(tuple[Any, ...]):
+    """Positional arguments beside keyword arguments, as `cnncost.arguments(x, mask=m)` makes them."""
+
+    positional: tuple[Any, ...]
+    named: dict[str, Any]
+
+    def __new__(cls, positional: tuple[Any, ...], named: dict[str, Any]) -> Arguments:
+        made = super().__new__(cls, (*positional, *named.values()))
+        made.positional, made.named = positional, named
+        return made
+
+
+class _Maker(Copier):
+    """Makes arguments of what the user gave; `data` collects values of small tensors, `given` all tensors."""
+
+    def __init__(self, dtype: torch.dtype, keep_floats: bool) -> None:
+        super().__init__()
         self.dtype = dtype
+        self.literal = self.mixed = False
+        """Tensors of floating-point numbers were given, so that tuples of numbers are no shapes; any were given."""
+        self.notes: list[str] = []
         self.data: dict[int, torch.Tensor] = {}
         self.given: dict[int, torch.Tensor] = {}
+        self.floats: set[int] = set()
+        self.made: list[torch.Tensor] = []
+        self._keep_floats = keep_floats
+        self._storages: dict[int, torch.UntypedStorage] = {}
 
     def __call__(self, value: Any, where: str) -> Any:
         """One argument, however nested. `where` names it in errors."""
-        if isinstance(value, torch.Tensor):
-            return self._given(value)
-        if isinstance(value, PackedSequence):  # its batch sizes stay on the CPU, as torch wants them
-            return PackedSequence(self._given(value.data), value.batch_sizes.clone(), *map(self._index, value[2:]))
-        if isinstance(value, str) and looks_like_shape(value):
-            value = parse_shape(value)
+        if isinstance(value, Literal):
+            return self._value(value.value, type(value.value))
+        if isinstance(value, str):
+            return self._shaped(value, where) if looks_like_shape(value) else value
         if isinstance(value, TensorText):
-            return _empty(value.shape, _dtype(value.dtype, self.dtype, where), where)
-        if _is_shape(value):
-            return _empty(_positive(value, where), self.dtype, where)
-        if isinstance(value, dict):
-            return {name: self(item, f"{where}[{name!r}]") for name, item in value.items()}
-        if isinstance(value, (list, tuple)):
+            return self._shaped(value, where)
+        if isinstance(value, torch.Size) or (type(value) in (tuple, list) and _is_shape(value)):
+            return self._numbers(value, where)
+        if type(value) in (dict, OrderedDict):
+            return type(value)((name, self(item, f"{where}[{name!r}]")) for name, item in value.items())
+        if type(value) is list:
+            return [self(item, f"{where}[{i}]") for i, item in enumerate(value)]
+        if isinstance(value, tuple) and not isinstance(value, PackedSequence):
             items = [self(item, f"{where}[{i}]") for i, item in enumerate(value)]
-            if isinstance(value, list):
-                return items
             return type(value)(*items) if hasattr(value, "_fields") else tuple(items)
+        return self._value(value, type(value))
+
+    def _numbers(self, value: Any, where: str) -> Any:
+        """A tuple of whole numbers: a shape where shapes alone are given, and numbers beside tensors with values."""
+        if not self.literal or isinstance(value, torch.Size):
+            if self.mixed:
+                self.notes.append(f"{where}: {tuple(value)} was taken as a shape; cnncost.literal says that it is none")
+            return _empty(_positive(value, where), self.dtype, where)
+        text = "x".join(map(str, value))
+        self.notes.append(
+            f"{where}: {value} was taken as numbers, as tensors were given beside it; '{text}' is a shape"
+        )
         return value
 
-    def _index(self, tensor: torch.Tensor | None) -> torch.Tensor | None:
-        return None if tensor is None else self._given(tensor)
+    def _shaped(self, value: Any, where: str) -> torch.Tensor:
+        text = parse_shape(value) if isinstance(value, str) else value
+        if not isinstance(text, TensorText):
+            return _empty(_positive(text, where), self.dtype, where)
+        return _empty(text.shape, _dtype(text.dtype, self.dtype, where), where)
 
-    def _given(self, tensor: torch.Tensor) -> torch.Tensor:
+    def module(self, module: nn.Module) -> nn.Module:
+        """A module among the inputs is called as it is."""
+        return module
+
+    def _value(self, value: Any, kind: type) -> Any:
+        if isinstance(value, PackedSequence):  # its batch sizes stay on the CPU, as torch wants them
+            return PackedSequence(self._tensor(value.data), value.batch_sizes.clone(), *map(self._index, value[2:]))
+        return super()._value(value, kind)
+
+    def _index(self, tensor: torch.Tensor | None) -> torch.Tensor | None:
+        return None if tensor is None else self._tensor(tensor)
+
+    def _tensor(self, tensor: torch.Tensor) -> torch.Tensor:
+        """A tensor like it without data, one for each: what is given twice stays one."""
+        found: torch.Tensor | None = self._copies.get(id(tensor))
+        if found is not None:
+            return found
         if tensor.is_nested:
             raise InputError("inputs: a nested tensor has no one shape; give a padded tensor or a packed sequence")
+        made = self._like(tensor)
+        made.requires_grad_(tensor.requires_grad)
+        kind = type(tensor)
+        if kind is not torch.Tensor and kind.__torch_dispatch__ == torch.Tensor.__torch_dispatch__:
+            made.__class__ = kind
+        if tensor.__dict__ and kind.__torch_dispatch__ == torch.Tensor.__torch_dispatch__:
+            made.__dict__.update(tensor.__dict__)
+        self.made.append(made)
+        return self._book(tensor, made)  # type: ignore[no-any-return]  # it gives back what it got
+
+    def _like(self, tensor: torch.Tensor) -> torch.Tensor:
         if tensor.is_meta:
-            return tensor.detach().requires_grad_(tensor.requires_grad)
+            return tensor.detach()
         if tensor.layout is not torch.strided:
             return tensor.to(META)
+        where = tensor.untyped_storage()._cdata
+        base = self._storages.get(where)
         made = torch.empty_strided(tensor.shape, tensor.stride(), dtype=tensor.dtype, device=META)
-        made.requires_grad_(tensor.requires_grad)
+        if base is not None or tensor.untyped_storage().nbytes() != made.untyped_storage().nbytes():
+            if base is None:
+                size = tensor.untyped_storage().nbytes()
+                base = torch.empty(size, dtype=torch.uint8, device=META).untyped_storage()
+            made = torch.empty(0, dtype=tensor.dtype, device=META).set_(
+                base, tensor.storage_offset(), tensor.shape, tensor.stride()
+            )
+        self._storages[where] = made.untyped_storage()
         self.given[id(made)] = tensor
-        if not tensor.is_floating_point() and not tensor.is_complex() and tensor.numel() <= REAL_LIMIT:
+        inexact = tensor.is_floating_point() or tensor.is_complex()
+        if tensor.numel() <= REAL_LIMIT and (not inexact or self._keep_floats):
             self.data[id(made)] = tensor.detach().clone()
+            if inexact:
+                self.floats.add(id(made))
         return made
+
+
+def _has_tensor(inputs: Any, kind: Callable[[torch.Tensor], bool]) -> bool:
+    """Whether there is a tensor of a kind among positional or keyword arguments."""
+    if isinstance(inputs, Mapping):
+        inputs = list(inputs.values())
+    return isinstance(inputs, (tuple, list)) and any(
+        kind(item)
+        if isinstance(item, torch.Tensor)
+        else isinstance(item, (list, tuple, Mapping)) and _has_tensor(item, kind)
+        for item in inputs
+    )
 
 
 def _is_shape(value: Any) -> bool:
@@ -170,14 +300,3 @@ def _parameter_dtype(model: nn.Module) -> torch.dtype:
         if parameter.is_floating_point():
             return parameter.dtype
     return torch.get_default_dtype()
-
-
-def _tensors(value: Any) -> Iterator[torch.Tensor]:
-    if isinstance(value, torch.Tensor):
-        yield value
-    elif isinstance(value, dict):
-        for item in value.values():
-            yield from _tensors(item)
-    elif isinstance(value, (list, tuple)):
-        for item in value:
-            yield from _tensors(item)

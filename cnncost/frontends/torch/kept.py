@@ -22,7 +22,10 @@ from cnncost.frontends.torch.frozen import UnfitError, frozen
 from cnncost.frontends.torch.ledger import Sources
 from cnncost.frontends.torch.modules import Tracker
 from cnncost.frontends.torch.recorder import Recorder
-from cnncost.frontends.torch.skeleton import ATOMS, HELD, HOOKS, STANDARD, Skeleton, slots
+from cnncost.frontends.torch.kinds import ATOMS, slots
+from cnncost.frontends.torch.skeleton import HELD, HOOKS, STANDARD, Skeleton
+from cnncost.frontends.torch.surroundings import Reach
+from cnncost.frontends.torch.watch import Watch
 from cnncost.graph import Graph, verify
 
 _MOST = 4
@@ -178,11 +181,17 @@ class Kept:
     Args:
         originals: the user's modules, the model first.
         skeleton, tracker: their copies, entered into the tracker and its recorder's books; nothing has run.
+        reach: what the model's code reaches beside the model.
         forget: called when one of the user's modules or tensors dies.
     """
 
     def __init__(
-        self, originals: list[nn.Module], skeleton: Skeleton, tracker: Tracker, forget: Callable[[], object]
+        self,
+        originals: list[nn.Module],
+        skeleton: Skeleton,
+        tracker: Tracker,
+        reach: Reach,
+        forget: Callable[[], object],
     ) -> None:
         dead = self._dead = set[bool]()
 
@@ -190,7 +199,9 @@ class Kept:
             dead.add(True)
             forget()
 
-        self._skeleton = skeleton
+        self.skeleton = skeleton
+        self._reach = reach
+        self._own = frozenset(map(id, originals))
         self._scopes, self._index = tuple(tracker.scopes), tracker.index.copy()
         self._sources = Sources(tracker.recorder.ledger)
         self._originals = [weakref.ref(module, died) for module in originals]
@@ -210,9 +221,17 @@ class Kept:
     def open(self, use_memo: bool) -> Tracker:
         """A tracker with new books that know the model's parameters and buffers."""
         data = {key: tensor for key, ref in self._data if (tensor := ref()) is not None}
-        recorder = Recorder(use_memo, self._skeleton, self._sources.open(data), data)
+        recorder = Recorder(use_memo, self.skeleton, self._sources.open(data), data)
         last = self._graph.scopes if self._graph is not None else ()
         return Tracker(recorder, self._scopes, self._index, last if len(last) == len(self._scopes) else ())
+
+    def watch(self) -> Watch | None:
+        """A look at what is around the model, to be put back after the recording."""
+        return Watch(self._reach, self._own) if any(self._reach) else None
+
+    def tidied(self, made: list[weakref.ref[torch.Tensor]]) -> bool:
+        """Let go of what forward left on the copies. False if they can't be made what they were."""
+        return all(tensor() is None for tensor in made) or self._copies.restore()
 
     def settled(self, graph: Graph) -> Graph:
         """The Graph of the last recording if this one is equal: what was made of it holds. Else this one, verified."""
@@ -259,7 +278,9 @@ def put(model: nn.Module, train: bool | None, kept: Kept) -> None:
         _KEPT.pop(next(iter(_KEPT)), None)
 
 
-def prepare(originals: list[nn.Module], train: bool | None, skeleton: Skeleton, tracker: Tracker) -> Kept | None:
+def prepare(
+    originals: list[nn.Module], train: bool | None, skeleton: Skeleton, tracker: Tracker, reach: Reach
+) -> Kept | None:
     """A skeleton to be kept, before anything runs on it: of a plain model that comes a second time."""
     model = originals[0]
     key = (id(model), train)
@@ -269,4 +290,4 @@ def prepare(originals: list[nn.Module], train: bool | None, skeleton: Skeleton, 
         return None
     if not _is_plain(originals):
         return None
-    return Kept(originals, skeleton, tracker, lambda: _KEPT.pop(key, None))
+    return Kept(originals, skeleton, tracker, reach, lambda: _KEPT.pop(key, None))

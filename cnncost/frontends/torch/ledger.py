@@ -13,6 +13,7 @@ from typing import NamedTuple
 
 import torch
 
+from cnncost.frontends.torch.appearance import is_meta
 from cnncost.frontends.torch.types import Signature, signature
 from cnncost.graph import Owned, Role, Storage, TensorType, Use, Value
 
@@ -26,11 +27,12 @@ class Block:
         real: its values are at hand, and ops may be run on them.
         owned: it is the user's and must never be written to.
         noise: it holds a random mask, or what was computed from masks alone.
+        chance, given: its values were decided by random numbers; by an input of floating-point numbers.
         use: as in `graph.Storage`.
     """
 
     __slots__ = (
-        "born", "died", "index", "nbytes", "noise", "owned", "real", "ref", "tensor", "use", "version", "writer",
+        "born", "chance", "died", "given", "index", "nbytes", "noise", "owned", "real", "ref", "tensor", "use", "version", "writer",
     )  # fmt: skip
 
     def __init__(self, index: int, nbytes: int, born: int | None, real: bool, use: Use) -> None:
@@ -43,7 +45,7 @@ class Block:
         self.real = real
         self.owned = born is None
         self.use = use
-        self.noise = False
+        self.noise = self.chance = self.given = False
         self.ref: _StorageRef | None = None  # kept to be told of the storage's death
         self.tensor = 0  # identity of the tensor that was booked last
 
@@ -152,7 +154,7 @@ class Ledger:
         block = self.block_of(tensor)
         if block is not None:
             return self.add_view(tensor, block)
-        real = not tensor.is_meta
+        real = not is_meta(tensor)
         return self.add_fresh(tensor, signature(tensor, real), _storage_bytes(tensor), real)
 
     def write(self, tensor: torch.Tensor, old: Known, real: bool) -> Known:
@@ -218,6 +220,10 @@ class Ledger:
                 newest = newest or value
         return newest
 
+    def made(self) -> list[weakref.ref[torch.Tensor]]:
+        """The tensors made since the first node that are alive."""
+        return [k[0] for k in self.known.values() if k[3].born is not None and k[0]() is not None]
+
     def storages(self) -> tuple[Storage, ...]:
         """All storages with their lives; nothing is observed any more."""
         for block in self._by_pointer.values():
@@ -267,6 +273,7 @@ class Sources:
             known[key] = _known((*known[key][:5], values))
         for block, real in zip(self._blocks, self._real, strict=True):
             block.version, block.writer, block.real, block.owned, block.noise = 0, -1, real, True, False
+            block.chance = block.given = False
         ledger.values, ledger.known, ledger._blocks = self._values.copy(), known, self._blocks.copy()
         ledger._by_pointer, ledger._kept = self._by_pointer.copy(), self._kept.copy()
         ledger._lasting = self._storages

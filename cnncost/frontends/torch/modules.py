@@ -17,11 +17,15 @@ from torch.jit._trace import TopLevelTracedModule, TracedModule
 from torch.nn import functional
 
 from cnncost.errors import InputError
+from cnncost.frontends.torch.appearance import is_meta
 from cnncost.frontends.torch.fused_attention import fused
 from cnncost.frontends.torch.fused_lstm import RECURRENT, fused_recurrent
+from cnncost.frontends.torch.guard import Draws
+from cnncost.frontends.torch.inputs import Inputs
 from cnncost.frontends.torch.packed import packed_tensors
 from cnncost.frontends.torch.recorder import Recorder
-from cnncost.frontends.torch.skeleton import LAZY
+from cnncost.frontends.torch.kinds import LAZY
+from cnncost.frontends.torch.running import twin
 from cnncost.graph import Call, Scope
 
 _SCRIPTED = frozenset({RecursiveScriptModule, TopLevelTracedModule, TracedModule})
@@ -67,6 +71,9 @@ class Tracker:
         self.trail: list[tuple[int, int]] | None = None
         """At each begin and end of a call, if wanted: the number of autograd's next node, the call from there on."""
         self._call: Callable[..., Any] = nn.Module._call_impl
+        self.draws: Draws | None = None
+        """Set where it is to be found out which module draws numbers of Python's: `drawn_in` is its path then."""
+        self.drawn_in: str | None = None
         self.recomputing: int | None = None
         """The call that a checkpoint runs once more, in backward."""
 
@@ -94,6 +101,10 @@ class Tracker:
 
     def finish(self) -> tuple[tuple[Scope, ...], tuple[Call, ...]]:
         """Scopes with their call counts, and the calls."""
+        if not self._begun:  # a class whose `__call__` never comes to that of `nn.Module`
+            self._begun.append((0, None, 0, ()))
+            self._outputs.append(())
+            self._counts[0] += 1
         scopes = self._last
         if len(scopes) != len(self.scopes) or [*map(_COUNT_OF, scopes)] != self._counts:
             scopes = tuple([_scope((*s[:4], count)) for s, count in zip(self.scopes, self._counts, strict=True)])
@@ -137,9 +148,16 @@ class Tracker:
             if type(data) in (list, tuple) and get_ident() == thread:
                 data = _numbers(data)
             result = original(data, *args, **kwargs)
-            if get_ident() == thread and result.is_meta and not isinstance(data, torch.Tensor):
+            shown = recorder.appearance is not None and recorder.appearance.is_ours()
+            if get_ident() != thread or isinstance(data, torch.Tensor) or not shown:
+                return result
+            if is_meta(result):
                 recorder.meet_literal(result, original(data, dtype=result.dtype, device="cpu"))
-            return result
+                return result
+            literal = twin(result)
+            recorder.meet_literal(literal, result.detach())
+            recorder.place(literal, result.device if kwargs.get("device") is not None else None)
+            return literal.requires_grad_() if result.requires_grad else literal
 
         return made
 
@@ -161,6 +179,8 @@ class Tracker:
             if recorder.phase != "forward":
                 return self._recompute(module, scope, args, kwargs)
             outer, call, count = self._parent, len(begun), counts[scope]
+            if outer is None and call:
+                outer = 0  # a module of the loss: there is one root
             inputs = values(args[0] if len(args) == 1 else args)
             begun.append((scope, outer, count, inputs + values(kwargs) if kwargs else inputs))
             outputs.append(())
@@ -181,6 +201,8 @@ class Tracker:
                 recorder.call = outer or 0
                 if trail is not None:
                     trail.append((_next_node(), outer or 0))
+                if self.draws is not None and self.drawn_in is None and self.draws.made():
+                    self.drawn_in = self.path(call)
             outputs[call] = values(result)
             return result
 
@@ -196,6 +218,34 @@ class Tracker:
         finally:
             self.recomputing = outer
             trail.append((_next_node(), outer or 0))
+
+    def call_root(self, model: nn.Module, called: Callable[..., Any] | None, inputs: Inputs) -> Any:
+        """Call the model, or in its place the copy of what was called: a method of it, a function over it."""
+        if called is None:
+            return model(*inputs.args, **inputs.kwargs)
+        skeleton = self.recorder.skeleton
+        function = called if skeleton is None else skeleton.value(called)
+        self._begun.append((self.index[id(model)], None, 0, self.values(inputs.args) + self.values(inputs.kwargs)))
+        self._outputs.append(())
+        self._counts[self.index[id(model)]] += 1
+        self._parent = self.recorder.call = 0
+        if self.trail is not None:
+            self.trail.append((_next_node(), 0))
+        result = function(*inputs.args, **inputs.kwargs)
+        result = result if type(result) is torch.Tensor else _finished(result)
+        self._parent = None
+        self._outputs[0] = self.values(result)
+        return result
+
+    def let_go(self) -> None:
+        """Hold on to no tensor any more, after a forward that failed."""
+        self.failed_at = self._error = None
+        self._kept.clear()
+        self.recorder.let_go()
+
+    def moved_generators(self) -> bool:
+        """Whether a generator of random numbers that the model holds was drawn from."""
+        return self.recorder.skeleton is not None and self.recorder.skeleton.drew()
 
     def first_call(self, scope: int) -> int:
         """The first call of a scope; the model's own if there was none."""
@@ -236,7 +286,7 @@ def _numbers(data: Any) -> Any:
     """Scalar tensors in a literal as their values, which torch would ask those without data for in vain."""
     if type(data) in (list, tuple):
         return type(data)([_numbers(item) for item in data])
-    return data.item() if isinstance(data, torch.Tensor) and data.is_meta and not data.dim() else data
+    return data.item() if isinstance(data, torch.Tensor) and is_meta(data) and not data.dim() else data
 
 
 def _finished(result: Any) -> Any:

@@ -16,6 +16,10 @@ from cnncost.frontends.torch.sizes import SIZED_BY_VALUES, Values
 
 _READS_DATA = (torch.Tag.data_dependent_output, torch.Tag.dynamic_output_shape)
 _READERS = frozenset({"aten::item", "aten::_local_scalar_dense", "aten::is_nonzero", "aten::equal", "aten::allclose"})
+_FILLED = frozenset(
+    f"aten::{name}"
+    for name in "zeros_like ones_like full_like empty_like new_zeros new_ones new_full new_empty".split()
+)
 _INDEXING = frozenset({"aten::index", "aten::_unsafe_index", "aten::index_put", "aten::index_put_"})
 
 
@@ -33,6 +37,8 @@ class Overload:
         indexes: it picks by indices or masks.
         sized: what gives its result from the values of inputs, if its size follows from those.
         reads_data: torch says that its result's size, or what it does, follows from values.
+        random: it draws random numbers.
+        fills: its result is filled with a constant, whatever its operand holds.
         by_values: it indexes, is sized, reads data, or only looks at values (`item`, `equal`).
     """
 
@@ -49,6 +55,8 @@ class Overload:
         self.sized: Callable[[Any, Values], Any] | None = (
             SIZED_BY_VALUES.get(func.name()) or SIZED_BY_VALUES.get(self.schema_name)
         )  # fmt: skip
+        self.random = torch.Tag.nondeterministic_seeded in func.tags
+        self.fills = self.schema_name in _FILLED
         self.reads_data = any(tag in func.tags for tag in _READS_DATA)
         reader = self.schema_name in _READERS or self.schema_name == "aten::one_hot"
         self.by_values = self.indexes or self.sized is not None or self.reads_data or reader

@@ -19,6 +19,7 @@ from cnncost.frontends.torch import entries
 from cnncost.frontends.torch.autocast import parse
 from cnncost.frontends.torch.autocast_regions import switched_on
 from cnncost.frontends.torch.compiler import CompilerWantedError, import_compiler, no_compiler_import
+from cnncost.frontends.torch.copies import Copier
 from cnncost.frontends.torch.diagnose import explain_failure
 from cnncost.frontends.torch.guard import ONE_AT_A_TIME, quiet_torch, same_random_state, unseen_by
 from cnncost.frontends.torch.higher_order import is_higher_order
@@ -185,8 +186,24 @@ def with_values(inputs: Inputs, model: nn.Module) -> tuple[Inputs, str]:
             drawn = True
             value = _drawn(tensor, generator)
         table[id(tensor)] = value.detach().clone().to(device)
-    made = Inputs(swap(inputs.args, table, None), swap(inputs.kwargs, table, None))
+    valued = _Valued(table)
+    made = Inputs(valued.value(inputs.args), valued.value(inputs.kwargs))
     return made, DRAWN if drawn else GIVEN
+
+
+class _Valued(Copier):
+    """Arguments anew, with tensors that have values in the place of those that have none."""
+
+    def __init__(self, table: dict[int, torch.Tensor]) -> None:
+        super().__init__()
+        self._values = table
+
+    def module(self, module: nn.Module) -> nn.Module:
+        """A module among the inputs is called as it is."""
+        return module
+
+    def _tensor(self, tensor: torch.Tensor) -> torch.Tensor:
+        return self._values.get(id(tensor), tensor)
 
 
 def _drawn(tensor: torch.Tensor, generator: torch.Generator) -> torch.Tensor:

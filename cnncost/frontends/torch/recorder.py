@@ -18,6 +18,7 @@ from torch.utils._python_dispatch import TorchDispatchMode, is_traceable_wrapper
 
 from cnncost.frontends.torch import entries
 from cnncost.frontends.torch import memo as memos
+from cnncost.frontends.torch.appearance import Appearance, is_meta
 from cnncost.frontends.torch.autocast import Casting
 from cnncost.frontends.torch.director import Director
 from cnncost.frontends.torch.higher_order import is_higher_order
@@ -26,13 +27,14 @@ from cnncost.frontends.torch.ledger import Known, Ledger, pointer
 from cnncost.frontends.torch.lowering import is_known
 from cnncost.frontends.torch.masks import MASKING, regulariser
 from cnncost.frontends.torch.memo import Entry, Fresh
-from cnncost.frontends.torch.overloads import overload
-from cnncost.frontends.torch.running import META, REAL_LIMIT, Found, Runner, has_data, swap, twin
+from cnncost.frontends.torch.overloads import Overload, overload
+from cnncost.frontends.torch.running import MASKS, META, REAL_LIMIT, Found, Runner, has_data, swap, twin
 from cnncost.frontends.torch.skeleton import Skeleton
-from cnncost.frontends.torch.types import tensor_type
+from cnncost.frontends.torch.types import tensor_type, tensors_in
 from cnncost.graph import Node, OpSpec, Phase
 
 _TENSORS = frozenset({torch.Tensor, torch.nn.Parameter})
+_CPU = torch.device("cpu")
 _SEQUENCES = frozenset({list, tuple})
 _NUMBERS = frozenset({int, float, bool})
 _PLAIN = _NUMBERS | {str, type(None)}
@@ -66,6 +68,14 @@ class Recorder(TorchDispatchMode):
         self.casting = casting
         """What autocast does, where the recording is made with it."""
         self._noisy = False
+        self.appearance: Appearance | None = None
+        """What tensors say of themselves, while forward runs."""
+        self.follows_devices = False
+        """Tensors are on more than one device."""
+        self.drawn: list[int] = []
+        """Calls in which forward read a value that chance decided."""
+        self.read_given: list[int] = []
+        """Calls in which forward read a value that follows from an input of floating-point numbers."""
 
     supports_higher_order_operators = True
 
@@ -77,6 +87,8 @@ class Recorder(TorchDispatchMode):
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         if self.casting is not None:
             self.casting.look()
+        if self.follows_devices:
+            return self._follow(func, types, args, kwargs)
         found: Found = []
         key: list[Any] = [id(func)]  # its own hash is Python code; the entry keeps it alive
         self._scan(args, key, found)
@@ -132,6 +144,43 @@ class Recorder(TorchDispatchMode):
             else:
                 key.append(arg)
 
+    def _follow(self, func: Any, types: Any, args: Any, kwargs: Any) -> Any:
+        """Record an op where tensors are on several devices: its results are where its first operand with axes is."""
+        assert self.appearance is not None  # it has said so
+        self.follows_devices = False
+        try:
+            result = self.__torch_dispatch__(func, types, args, kwargs)
+        finally:
+            self.follows_devices = True
+        operands = list(tensors_in((args, kwargs or {})))
+        leader = next((t for t in operands if t.dim()), operands[0] if operands else None)
+        if leader is not None and (kwargs or {}).get("device") is None:
+            device = self.appearance.claimed(leader)
+            for tensor in tensors_in(result):
+                if is_meta(tensor) and not any(tensor is t for t in operands):
+                    self.appearance.place(tensor, device)
+        return result
+
+    def let_go(self) -> None:
+        """Hold on to no tensor any more."""
+        self.ledger = Ledger()
+        self.values_at_hand = {}
+        self._runner = Runner()
+
+    def place(self, tensor: torch.Tensor, device: torch.device | None) -> None:
+        """Say that a tensor is on a device that was named for it, if it was."""
+        if device is not None and self.appearance is not None and not self.appearance.at_home(device):
+            self.appearance.place(tensor, device)
+
+    def read(self, tensor: torch.Tensor) -> torch.Tensor | None:
+        """A copy of the values of a tensor that has none itself; None where they are not at hand."""
+        self._runner.hands_over = True
+        try:
+            values: torch.Tensor = torch.ops.aten._to_copy.default(tensor, device=_CPU)
+        finally:
+            self._runner.hands_over = False
+        return None if is_meta(values) else values
+
     # ---- tensors that come from outside, or changed behind our back
 
     def meet(self, tensor: torch.Tensor) -> Known:
@@ -165,10 +214,10 @@ class Recorder(TorchDispatchMode):
         """A node that brings a tensor up to date with a write through another view of its storage."""
         ledger = self.ledger
         writer = old.block.writer
-        if tensor.is_meta and old.block.born is None:
+        if is_meta(tensor) and old.block.born is None:
             old.block.real = False  # the user's values, of which the write has seen a copy
         new = ledger.add_view(tensor, old.block)
-        if tensor.is_meta and new.sig.real and old.data is not None:
+        if is_meta(tensor) and new.sig.real and old.data is not None:
             new = ledger.attach(tensor, old.data)
         types = (old.sig.type, ledger.values[writer].type)
         self._append(memos.layout("after_write", types, new.sig.type), (old.value, writer), (new.value,), "after_write")
@@ -200,9 +249,9 @@ class Recorder(TorchDispatchMode):
         Its code may insist on tensors of one device, so those with data get stand-ins without.
         """
         table: dict[int, torch.Tensor] = {}
-        if any(t.is_meta for t, _ in found) and not all(t.is_meta for t, _ in found):
+        if any(is_meta(t) for t, _ in found) and not all(is_meta(t) for t, _ in found):
             for tensor, known in found:
-                if not tensor.is_meta:
+                if not is_meta(tensor):
                     table[id(tensor)] = stand_in = twin(tensor)
                     self.ledger.stand_in(stand_in, tensor, known)
         with self:
@@ -249,6 +298,9 @@ class Recorder(TorchDispatchMode):
         ledger = self.ledger
         tensors: list[torch.Tensor] = []
         memos.templated(result, tensors)
+        op = overload(entry.func)
+        if op.by_values:
+            self._note_reading(op, found)
         ids: list[int] = []
         for tensor in tensors:
             known = ledger.find(tensor)
@@ -263,6 +315,7 @@ class Recorder(TorchDispatchMode):
             tensor, known = found[i]
             if not any(tensor is t for t in tensors):
                 ids.append(ledger.write(tensor, known, False).value)
+        self._taint(op, tensors, found)
         masks = entry.name in MASKING or (self._noisy and _of_noise(found))
         spec = self._masked(entry, found, tensors) if masks else entry.spec
         types = tuple(ledger.values[i].type for i in ids)
@@ -270,6 +323,25 @@ class Recorder(TorchDispatchMode):
             spec = memos.intern(OpSpec(spec.kind, spec.inputs, types, spec.attrs))
         self._append(spec, tuple([known.value for _, known in found]), tuple(ids), entry.name)
         return result
+
+    def _note_reading(self, op: Overload, found: Found) -> None:
+        """Remember where forward reads a value that chance or an input decided."""
+        for tensor, known in found:
+            if op.indexes and tensor.dtype not in MASKS:
+                continue  # which elements are taken has no influence on any size
+            if known.block.chance:
+                self.drawn.append(self.call)
+            if known.block.given:
+                self.read_given.append(self.call)
+
+    def _taint(self, op: Overload, tensors: list[torch.Tensor], found: Found) -> None:
+        """What is computed of values that chance or an input decided, is decided by these."""
+        chance = op.random or any(known.block.chance for _, known in found)
+        given = any(known.block.given for _, known in found)
+        if chance or given:
+            for tensor in tensors:
+                if (block := self.ledger.block_of(tensor)) is not None and block.real and not op.fills:
+                    block.chance, block.given = chance or block.chance, given or block.given
 
     def _record_counted(self, entry: Entry, more: int, tensor: torch.Tensor, known: Known) -> torch.Tensor:
         """A counter goes on, as in each batch norm that trains: of all ops on values most are this one."""
@@ -284,7 +356,7 @@ class Recorder(TorchDispatchMode):
         return regulariser(self.ledger, entry, found, results)
 
     def _enter_result(self, tensor: torch.Tensor, found: Found) -> Known:
-        if tensor.is_meta and tensor.layout is torch.strided:
+        if is_meta(tensor) and tensor.layout is torch.strided:
             for arg, known in found:
                 twin = self._runner.twins.get(id(arg))
                 if twin is not None and pointer(twin) == pointer(tensor):

@@ -12,8 +12,9 @@ import torch
 
 from cnncost.errors import DataDependentError
 from cnncost.frontends.torch import memo as memos
+from cnncost.frontends.torch.appearance import is_meta
 from cnncost.frontends.torch.checks import CHECKS
-from cnncost.frontends.torch.ledger import Known
+from cnncost.frontends.torch.ledger import Known, pointer
 from cnncost.frontends.torch.overloads import Overload
 
 Found: TypeAlias = list[tuple[torch.Tensor, Known]]
@@ -25,7 +26,7 @@ REAL_LIMIT = 1 << 18
 META = torch.device("meta")
 _CPU = torch.device("cpu")
 _FILLED = frozenset(f"aten::{name}" for name in "zeros_like ones_like full_like new_zeros new_ones new_full".split())
-_MASKS = frozenset({torch.bool, torch.uint8})
+MASKS = frozenset({torch.bool, torch.uint8})
 _EMPTY = frozenset(
     {"aten::empty", "aten::empty_strided", "aten::new_empty", "aten::new_empty_strided", "aten::empty_like"}
 )
@@ -42,6 +43,9 @@ class Runner:
     def __init__(self) -> None:
         self.twins: dict[int, torch.Tensor] = {}
         self.data: dict[int, torch.Tensor] = {}
+        self._written_copies: list[torch.Tensor] = []
+        self.hands_over = False
+        """The op that is run is a copy for Python to read: its result has its values."""
 
     def first_time(self, op: Overload, args: Any, kwargs: Any, found: Found) -> Any:
         """An op's result when its signature has not been met.
@@ -86,7 +90,7 @@ class Runner:
             return None  # it reads values: run it on those at hand
         tensors: list[torch.Tensor] = []
         memos.templated(result, tensors)
-        return result if any(t.numel() > REAL_LIMIT and t.is_meta for t in tensors) else None
+        return result if any(t.numel() > REAL_LIMIT and is_meta(t) for t in tensors) else None
 
     def _create(self, op: Overload, args: Any, kwargs: Any) -> Any:
         """Run an op without tensor inputs. While its result is small, its values are kept at hand."""
@@ -100,8 +104,6 @@ class Runner:
             data = torch.empty_strided(result.shape, result.stride(), dtype=result.dtype).zero_()
         else:
             data = op.func(*swap(args, {}, _CPU), **swap({**kwargs, "device": _CPU}, {}, _CPU))
-        if (device := kwargs.get("device")) is not None and device.type == "cpu":
-            return data  # as asked: packed sequences keep their lengths there
         self.data[id(result)] = data
         return result
 
@@ -122,18 +124,38 @@ class Runner:
             if known.block.owned:  # its values are the user's
                 table[id(tensor)] = table.get(id(tensor), tensor).detach().clone()
             copied.add(id(tensor))
+        self._written_copies = [table[key] for key in copied if key in table]
         result = op.func(*swap(args, table, _CPU), **swap(kwargs, table, _CPU))
         values: list[torch.Tensor] = []
         template = memos.templated(result, values)
-        if _asks_for_cpu(op, args, kwargs):
-            return result.clone()  # `tolist` and `numpy` read it there; whoever writes to it writes to this copy
+        if self.hands_over:
+            return result.clone()  # whoever writes to it writes to this copy
         back = {id(data): tensor for tensor, _ in found if (data := table.get(id(tensor))) is not None}
         outputs = [back.get(id(value), value) for value in values]
-        if any(tensor.is_meta for tensor, _ in found) and not all(tensor.is_meta for tensor in outputs):
-            outputs = self._shaped(op, args, kwargs, found, values)
+        if not all(is_meta(tensor) for tensor in outputs):
+            outputs = self._without_values(op, args, kwargs, found, values, outputs)
         self.data = {id(out): value for out, value in zip(outputs, values, strict=True) if out is not value}
         self.data.update({key: table[key] for key in copied if key in table})
         return memos.fill(template, outputs)
+
+    def _without_values(
+        self,
+        op: Overload,
+        args: Any,
+        kwargs: Any,
+        found: Found,
+        values: list[torch.Tensor],
+        outputs: list[torch.Tensor],
+    ) -> list[torch.Tensor]:
+        """Outputs on `meta`, as all tensors of a recording are; views of the user's own tensors stay what they are."""
+        real = {pointer(known.data if known.data is not None else tensor) for tensor, known in found}
+        real.update(pointer(value) for value in self._written_copies)
+        aliases = any(pointer(value) in real for value in values)
+        if aliases and all(not is_meta(tensor) for tensor, _ in found):
+            return outputs
+        if aliases or op.mutable or any(value.layout is not torch.strided for value in values):
+            return self._shaped(op, args, kwargs, found, values)
+        return [twin(value) for value in values]
 
     def _shaped(
         self, op: Overload, args: Any, kwargs: Any, found: Found, values: list[torch.Tensor]
@@ -150,22 +172,16 @@ class Runner:
 
     def _on_twins(self, op: Overload, args: Any, kwargs: Any, found: Found) -> Any:
         """Run an op with each real tensor replaced by one like it without data."""
-        twins = self.twins = {id(tensor): twin(tensor) for tensor, _ in found if not tensor.is_meta}
+        twins = self.twins = {id(tensor): twin(tensor) for tensor, _ in found if not is_meta(tensor)}
         result = op.func(*swap(args, twins, META), **swap(kwargs, twins, META))
         back = {id(twins[id(tensor)]): tensor for tensor, _ in found if id(tensor) in twins}
         return swap(result, back, None) if back else result
 
 
-def _asks_for_cpu(op: Overload, args: Any, kwargs: Any) -> bool:
-    """Whether the op moves to the CPU: `tolist` and `numpy` do, and read the result there."""
-    devices = [value for value in (*args, *kwargs.values()) if isinstance(value, torch.device)]
-    return op.schema_name.startswith(("aten::to", "aten::_to_copy")) and any(d.type == "cpu" for d in devices)
-
-
 def shape_follows_values(op: Overload, found: Found) -> bool:
     """Whether the op's output shape depends on values that are at hand, so that the memo can't know it."""
     if op.indexes:
-        return any(tensor.dtype in _MASKS for tensor, _ in found[1:])
+        return any(tensor.dtype in MASKS for tensor, _ in found[1:])
     return op.sized is not None or op.reads_data
 
 
@@ -176,7 +192,7 @@ def _reads_values(op: Overload, args: Any, found: Found) -> bool:
     values says itself which it lacks.
     """
     if op.indexes:
-        return any(tensor.dtype in _MASKS and not known.sig.real for tensor, known in found[1:])
+        return any(tensor.dtype in MASKS and not known.sig.real for tensor, known in found[1:])
     return op.reads_values(args)
 
 
@@ -185,7 +201,7 @@ def _without_masks(args: Any, found: Found) -> Any:
     known = {id(tensor): known for tensor, known in found}
     indices: list[Any] = []
     for index in args[1]:
-        if index is None or index.dtype not in _MASKS:
+        if index is None or index.dtype not in MASKS:
             indices.append(index)
             continue
         data = known[id(index)].data
@@ -207,7 +223,7 @@ def written(op: Overload, args: Any, kwargs: Any, found: Found) -> tuple[int, ..
 
 def has_data(tensor: torch.Tensor) -> bool:
     """Whether ops may be run on a tensor that comes from outside: small, no parameter, with data."""
-    return not tensor.is_meta and tensor.numel() <= REAL_LIMIT and not is_parameter(tensor)
+    return not is_meta(tensor) and tensor.numel() <= REAL_LIMIT and not is_parameter(tensor)
 
 
 def is_parameter(tensor: torch.Tensor) -> bool:

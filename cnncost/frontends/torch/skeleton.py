@@ -6,26 +6,24 @@ the copy. The user's modules are only read, so that other threads may run them m
 
 from __future__ import annotations
 
-import copy as copying
-import sys
-from collections import OrderedDict, deque
+from collections import OrderedDict
 from functools import cache, partial
 from operator import itemgetter
-from types import MethodType, SimpleNamespace
 from typing import Any
 
 import torch
 from torch import nn
-from torch.nn.parameter import UninitializedBuffer, UninitializedParameter
 
+from cnncost.frontends.torch.appearance import is_meta
+from cnncost.frontends.torch.copies import Copier
+from cnncost.frontends.torch.kinds import ATOMS, LAZY, slots
 from cnncost.frontends.torch.running import META, has_data, is_parameter, twin
+from cnncost.frontends.torch.watch import Watch
 
-ATOMS = frozenset({bool, int, float, str, type(None), torch.dtype, torch.device, torch.Size, type})
-_SYSTEM = sys.stdlib_module_names - {"__main__"} | {"torch", "numpy"}
+_PLAIN_DISPATCH = torch.Tensor.__torch_dispatch__
 _TENSORS = frozenset({"_parameters", "_buffers"})
 HELD = ("_parameters", "_buffers", "_modules")
 """The tables of a module: what it holds under which name."""
-_CONTAINERS = frozenset({list, set, deque})
 _BARE = vars(nn.Module())
 _STANDARD = tuple(_BARE)
 """What every module has, in the order in which `nn.Module` sets it; what a class adds comes after."""
@@ -35,33 +33,8 @@ hooks_of = itemgetter(*HOOKS)
 """The hook tables among a module's attributes."""
 
 
-LAZY = frozenset({UninitializedParameter, UninitializedBuffer})
-"""Tensors of lazy modules, whose sizes nobody knows yet."""
-
-
 class LazyParameterError(Exception):
     """A model has lazy parameters; who knows the paths says which."""
-
-
-@cache
-def _is_plain(kind: type) -> bool:
-    """Whether objects of a class are their `__dict__` and nothing else: written in Python, by the user, no enum."""
-    package = kind.__module__.partition(".")[0]
-    return (
-        package not in _SYSTEM
-        and getattr(kind, "__new__", None) is object.__new__
-        and getattr(kind, "__reduce_ex__", None) is object.__reduce_ex__
-        and kind.__dictoffset__ != 0
-        and not any("__slots__" in base.__dict__ for base in kind.__mro__)
-        and not issubclass(kind, type)
-    )
-
-
-@cache
-def slots(kind: type) -> tuple[str, ...]:
-    """Names that a module class keeps outside its `__dict__`."""
-    declared = [base.__dict__.get("__slots__", ()) for base in kind.__mro__[:-1]]
-    return tuple([name for names in declared for name in ([names] if isinstance(names, str) else names)])
 
 
 @cache
@@ -88,10 +61,11 @@ class _NoNames(set[Any]):
         raise HookWantedError
 
 
-class Skeleton:
+class Skeleton(Copier):
     """Copies modules, once each: what is shared or tied stays so.
 
     Args:
+        watch: what must stay itself, and is put back afterwards.
         shared: hook tables are nearly always empty, and a dozen for each module: one empty table that
             raises HookWantedError when it is written to stands for all.
 
@@ -100,12 +74,12 @@ class Skeleton:
             (small ones that are no parameters).
     """
 
-    def __init__(self, shared: bool = True) -> None:
+    def __init__(self, shared: bool = True, watch: Watch | None = None) -> None:
+        super().__init__(*(({}, None) if watch is None else (watch.ids, partial(watch.add, where="an object"))))
+        self.watch = watch
         self.data: dict[int, torch.Tensor] = {}
         self._no_hooks = {n: _NoNames() if isinstance(_BARE[n], set) else _NoHooks() for n in HOOKS} if shared else None
-        self._copies: dict[int, Any] = {}
         self._storages: dict[int, torch.UntypedStorage] = {}
-        self._originals: list[Any] = []  # alive, so that their identities stay their own
 
     def module(self, module: nn.Module) -> nn.Module:
         """The copy of a module and all that it holds.
@@ -145,7 +119,7 @@ class Skeleton:
                 attributes[name] = self._value(value, sort)
         for name in outside:
             if hasattr(module, name):
-                object.__setattr__(copy, name, getattr(module, name))
+                object.__setattr__(copy, name, self.value(getattr(module, name)))
         if "_compiled_call_impl" in attributes:  # what runs is what was compiled
             attributes["_compiled_call_impl"] = None
         if encoder:
@@ -167,68 +141,18 @@ class Skeleton:
         return [(type(m).__name__, self._copies[id(m)]) for m in self._originals if isinstance(m, nn.Module)]
 
     def let_go(self) -> None:
-        """Hold on to nothing of the user's any more."""
+        """Hold on to nothing of the user's any more. Which module or tensor has which copy is still known."""
+        self._copies = {id(o): self._copies[id(o)] for o in self._originals if isinstance(o, (nn.Module, torch.Tensor))}
         self._originals.clear()
         self.data.clear()
-
-    def copy_of(self, original: Any) -> Any:
-        """The copy of a module or tensor, or None."""
-        return self._copies.get(id(original))
-
-    def _value(self, value: Any, kind: type) -> Any:
-        """A copy of what a module holds: containers anew, modules and tensors by their copies, others as they are."""
-        if kind in ATOMS:
-            return value
-        if kind is nn.Parameter or isinstance(value, torch.Tensor):
-            return self._tensor(value)
-        if kind is tuple:
-            return value if ATOMS.issuperset(map(type, value)) else tuple([self._value(v, type(v)) for v in value])
-        if isinstance(value, nn.Module):
-            return self.module(value)
-        if isinstance(value, dict) or kind in _CONTAINERS:
-            found = self._copies.get(id(value))
-            return self._container(value) if found is None else found
-        return self._other(value, kind)
-
-    def _container(self, value: Any) -> Any:
-        """A copy with copies in it. One that two modules share stays shared, and it may hold itself."""
-        copy = self._copies[id(value)] = value.copy()
-        self._originals.append(value)
-        if type(value) is list and ATOMS.issuperset(map(type, value)):
-            return copy
-        if isinstance(value, dict):
-            for key, item in value.items():
-                if type(item) not in ATOMS:
-                    copy[key] = self._value(item, type(item))
-                if type(key) is not str and isinstance(key, (nn.Module, torch.Tensor)):
-                    copy[self._value(key, type(key))] = copy.pop(key)
-            return copy
-        copy.clear()
-        items = [self._value(v, type(v)) for v in value]
-        copy.update(items) if isinstance(value, set) else copy.extend(items)
-        return copy
-
-    def _other(self, value: Any, kind: type) -> Any:
-        if isinstance(value, tuple) and hasattr(value, "_fields"):
-            return kind(*[self._value(v, type(v)) for v in value])
-        if kind is MethodType and isinstance(value.__self__, nn.Module):
-            return MethodType(value.__func__, self.module(value.__self__))
-        if kind is partial:
-            parts = [self._value(v, type(v)) for v in (value.func, value.args, value.keywords)]
-            return partial(parts[0], *parts[1], **parts[2])
-        if kind is SimpleNamespace:
-            return self._object(value, kind)
-        if kind is torch.Generator:
-            return value.clone_state()
-        if kind.__module__ == "random" or kind.__module__.startswith("numpy.random"):
-            return copying.deepcopy(value)  # a generator of random numbers: the user's is not to move on
-        return self._object(value, kind) if _is_plain(kind) else value
+        self.functions.clear()
+        self.watch, self._leave, self._stay = None, None, {}
 
     def _bare(self, tensor: torch.Tensor) -> torch.Tensor:
         """The same geometry on `meta`. Views of one storage (flattened weights) stay so."""
         if tensor.layout is not torch.strided:
             return twin(tensor).detach()
-        if tensor.is_meta and type(data := tensor.data) is torch.Tensor:  # a wrapper's would be a wrapper
+        if is_meta(tensor) and type(data := tensor.data) is torch.Tensor:  # a wrapper's would be a wrapper
             return data  # it counts versions of its own, where `detach` would share the user's counter
         storage = tensor.untyped_storage()
         where = storage._cdata
@@ -244,15 +168,6 @@ class Skeleton:
         empty = torch.empty(0, dtype=tensor.dtype, device=META)
         return empty.set_(base, tensor.storage_offset(), tensor.shape, tensor.stride())
 
-    def _object(self, value: Any, kind: type) -> Any:
-        """A copy of a helper object of the user's: forward may write to it, and it may lead back to the model."""
-        found = self._copies.get(id(value))
-        if found is None:
-            self._originals.append(value)
-            found = self._copies[id(value)] = kind.__new__(kind)  # type: ignore[call-overload]  # no metaclass, see _is_plain
-            found.__dict__.update({k: self._value(v, type(v)) for k, v in value.__dict__.items()})
-        return found
-
     def _tensor(self, tensor: torch.Tensor) -> torch.Tensor:
         """A tensor like it on `meta`; a parameter stays one."""
         found: torch.Tensor | None = self._copies.get(id(tensor))
@@ -264,9 +179,12 @@ class Skeleton:
         parameter = is_parameter(tensor)
         if tensor.requires_grad and (parameter or tensor.is_leaf):
             copy.requires_grad = True
+        kind = type(tensor)
         if parameter:
             copy.__class__ = nn.Parameter  # as lazy parameters become them: half the time of a new one
-        elif has_data(tensor):
+        if kind is not nn.Parameter and kind is not torch.Tensor and kind.__torch_dispatch__ == _PLAIN_DISPATCH:
+            copy.__class__ = kind  # its methods, and what `isinstance` says of it
+        if not parameter and has_data(tensor):
             self.data[id(copy)] = tensor
         self._copies[id(tensor)] = copy
         self._originals.append(tensor)

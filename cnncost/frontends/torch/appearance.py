@@ -1,0 +1,293 @@
+"""What tensors without data say of themselves while forward runs: the device that they would be on, and autograd's view.
+
+Forward may ask a tensor for its device, whether it requires a gradient, or for its values. A tensor on `meta` that
+stands for one on a CPU has to answer as that one would, or another branch runs than in a real call. Torch's own
+kernels, decompositions and this front end need the truth; they are told apart by the mode being off or by the module
+that asks.
+
+Autograd is off in a recording of inference, because composite ops then arrive whole. Where forward asks for something
+that only autograd knows, the recording is given up, and made anew with autograd on.
+"""
+
+from __future__ import annotations
+
+import builtins
+import importlib
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from threading import get_ident
+from typing import TYPE_CHECKING, Any
+from weakref import ref
+
+import torch
+from torch.utils._python_dispatch import _disable_current_modes
+
+if TYPE_CHECKING:
+    from cnncost.frontends.torch.recorder import Recorder
+
+_BASE: Any = torch._C.TensorBase
+device_of: Callable[[torch.Tensor], torch.device] = _BASE.device.__get__
+is_meta: Callable[[torch.Tensor], bool] = _BASE.is_meta.__get__
+_depth: Callable[[], int] = torch._C._len_torch_dispatch_stack
+_META = torch.device("meta")
+_TRUTH = ("torch._", "cnncost.frontends.")
+"""Modules that work on tensors' real devices: kernels and decompositions, and the recorder."""
+_NOT_A_MODEL = ("torch.", "cnncost.")
+"""Modules that ask autograd for what is only of interest to themselves: which fast path to take, whether to warn."""
+_DIFFERENTIATES = ("_grad_increment_nesting", "_jvp_increment_nesting")
+"""With these `torch.func` begins to differentiate."""
+_KEEPS_MODES = "torch.autograd.grad_mode"
+
+
+class GradWantedError(BaseException):
+    """Forward asks autograd for something. Not an Exception: no `except` of a model's may stop it."""
+
+
+class Appearance:
+    """Answers for the tensors of one recording.
+
+    Args:
+        recorder: whose tensors they are.
+        device: that they are on, if nothing else was said of them.
+        grad: whether autograd is on for the caller; None in a recording that has autograd on itself.
+    """
+
+    def __init__(self, recorder: Recorder, device: torch.device, grad: bool | None) -> None:
+        self._recorder = recorder
+        self._device = device
+        self._grad = grad
+        self._thread = get_ident()
+        self._stack = 0
+        self._importing = False
+        self._moved: dict[int, tuple[ref[torch.Tensor], torch.device]] = {}
+        self.missed = False
+        """Forward asked for what autograd knows, and caught the answer."""
+
+    @contextmanager
+    def shown(self) -> Iterator[None]:
+        """While it lasts, tensors of this thread answer so. To be entered inside of the recorder's mode."""
+        self._stack = _depth()
+        table = self._replacements()
+        before = {(owner, name): vars(owner).get(name, _ABSENT) for owner, name in table}
+        for (owner, name), replacement in table.items():
+            setattr(owner, name, replacement)
+        try:
+            yield
+        except Exception:
+            if not self.missed:
+                raise
+        finally:
+            for (owner, name), original in before.items():
+                if original is _ABSENT:
+                    delattr(owner, name)
+                else:
+                    setattr(owner, name, original)
+        if self.missed:
+            raise GradWantedError
+
+    def at_home(self, device: torch.device) -> bool:
+        """Whether a device is the one that tensors are on if nothing else was said."""
+        return device == self._device
+
+    def place(self, tensor: torch.Tensor, device: torch.device) -> None:
+        """Say that a tensor is on another device than all others."""
+        if device != self._device or self._moved:
+            self._moved[id(tensor)] = (ref(tensor), device)
+            self._recorder.follows_devices = True
+
+    def claimed(self, tensor: torch.Tensor) -> torch.device:
+        """The device that a tensor without data stands for."""
+        moved = self._moved.get(id(tensor)) if self._moved else None
+        return moved[1] if moved is not None and moved[0]() is tensor else self._device
+
+    # ---- who asks
+
+    def is_ours(self) -> bool:
+        """Whether code of the model asks: in this thread, and not a kernel that the recorder runs."""
+        return get_ident() == self._thread and _depth() >= self._stack and not self._importing
+
+    def _device_for(self, tensor: torch.Tensor) -> torch.device:
+        """As the function two frames up is to see it."""
+        real = device_of(tensor)
+        if real != _META or not self.is_ours():
+            return real
+        asking = sys._getframe(2).f_globals.get("__name__") or ""
+        return real if asking.startswith(_TRUTH) else self.claimed(tensor)
+
+    def _replacements(self) -> dict[tuple[Any, str], Any]:
+        tensor: Any = torch.Tensor
+        table: dict[tuple[Any, str], Any] = {
+            (tensor, "device"): property(lambda t: self._device_for(t)),
+            (tensor, "get_device"): lambda t: -1 if (d := self._device_for(t)).type == "cpu" else d.index or 0,
+            (tensor, "numpy"): lambda t, *, force=False: self._numpy(t, force=force),
+            (tensor, "tolist"): lambda t: self._tolist(t),
+            (tensor, "to"): lambda t, *args, **kwargs: self._to(_BASE.to, t, args, kwargs),
+            (tensor, "cpu"): lambda t, *args, **kwargs: self._to(_BASE.to, t, (torch.device("cpu"), *args), kwargs),
+            (tensor, "type"): lambda t, *args, **kwargs: self._type(t, args, kwargs),
+        }
+        table[builtins, "__import__"] = self._apart(builtins.__import__)
+        table[importlib, "import_module"] = self._apart(importlib.import_module)
+        table[torch, "_shape_as_tensor"] = lambda t: torch.tensor(list(t.shape))
+        for name in ("meta", "cpu", "cuda", "mps", "xpu"):
+            table[tensor, f"is_{name}"] = property(lambda t, name=name: self._device_for(t).type == name)
+        if self._grad is not None:
+            table.update(self._without_autograd())
+        return table
+
+    def _apart(self, original: Any) -> Any:
+        """Imports are none of forward's work: tables that a module makes when it is imported are there to stay."""
+
+        def imported(name: str, *args: Any, **kwargs: Any) -> Any:
+            if name in sys.modules or self._importing or not self.is_ours():
+                return original(name, *args, **kwargs)
+            self._importing = True
+            try:
+                with _disable_current_modes():
+                    return original(name, *args, **kwargs)
+            finally:
+                self._importing = False
+
+        return imported
+
+    # ---- moving
+
+    def _to(self, original: Any, tensor: torch.Tensor, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        """A move to the device that a tensor stands for is none."""
+        if not is_meta(tensor) or not self.is_ours():
+            return original(tensor, *args, **kwargs)
+        here = self.claimed(tensor)
+        wanted = next((d for d in map(_as_device, (*args, kwargs.get("device"))) if d is not None), None)
+        if wanted is None:
+            target = next((a for a in (*args, kwargs.get("other")) if isinstance(a, torch.Tensor)), None)
+            result = original(tensor, *args, **kwargs)
+            if target is not None and result is not tensor and self._moved:
+                self.place(result, self.claimed(target))
+            return result
+        if not _same_device(wanted, here):
+            result = original(tensor, *args, **kwargs)
+            if isinstance(result, torch.Tensor) and is_meta(result):
+                self.place(result, wanted)
+            return result
+        args = tuple([_META if _as_device(a) is not None else a for a in args])
+        if kwargs.get("device") is not None:
+            kwargs = {**kwargs, "device": _META}
+        result = original(tensor, *args, **kwargs)
+        if result is not tensor and self._moved:
+            self.place(result, here)
+        return result
+
+    def _type(self, tensor: torch.Tensor, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        """`torch.FloatTensor`, or a cast."""
+        said = _BASE.type(tensor, *args, **kwargs)
+        if not isinstance(said, str) or not is_meta(tensor) or not self.is_ours():
+            return said
+        kind = self.claimed(tensor).type
+        return said.replace("torch.meta.", "torch." if kind == "cpu" else f"torch.{kind}.")
+
+    # ---- values
+
+    def _read(self, tensor: torch.Tensor) -> torch.Tensor | None:
+        """A copy of a tensor's values, where it stands for some that are at hand; None for any other tensor."""
+        if not is_meta(tensor) or not self.is_ours():
+            return None
+        return self._recorder.read(tensor)
+
+    def _numpy(self, tensor: torch.Tensor, *, force: bool = False) -> Any:
+        values = self._read(tensor)
+        return _BASE.numpy(tensor if values is None else values, force=force)
+
+    def _tolist(self, tensor: torch.Tensor) -> Any:
+        values = self._read(tensor)
+        return _BASE.tolist(tensor if values is None else values)
+
+    # ---- autograd
+
+    def _wanted(self) -> None:
+        self.missed = True
+        raise GradWantedError
+
+    def _asks(self, tensor: torch.Tensor) -> bool:
+        """Whether a model's code asks for what autograd would know of a tensor that an op made."""
+        if not self._grad or not self.is_ours() or torch.is_inference_mode_enabled():
+            return False
+        if (sys._getframe(2).f_globals.get("__name__") or "").startswith(_NOT_A_MODEL):
+            return False
+        known = self._recorder.ledger.find(tensor)
+        return (
+            known is not None and known.block.born is not None and (tensor.is_floating_point() or tensor.is_complex())
+        )
+
+    def _without_autograd(self) -> dict[tuple[Any, str], Any]:
+        tensor: Any = torch.Tensor
+        wants, is_leaf, grad_fn = _BASE.requires_grad, _BASE.is_leaf, _BASE.grad_fn
+        enabled, set_enabled = torch.is_grad_enabled, torch._C._set_grad_enabled
+
+        def requires_grad(t: torch.Tensor) -> Any:
+            return wants.__get__(t) or (self._asks(t) and self._wanted()) or False
+
+        def asked(attribute: Any) -> Any:
+            return property(lambda t: self._wanted() if self._asks(t) else attribute.__get__(t))
+
+        def refused(original: Any) -> Any:
+            def method(*args: Any, **kwargs: Any) -> Any:
+                if self.is_ours():
+                    self._wanted()
+                return original(*args, **kwargs)
+
+            return method
+
+        def noted(original: Any) -> Any:
+            def function(*args: Any, **kwargs: Any) -> Any:
+                self.missed = self.missed or self.is_ours()  # what it opens its caller closes: it is not to raise here
+                return original(*args, **kwargs)
+
+            return function
+
+        def is_grad_enabled() -> bool:
+            asking = sys._getframe(1).f_globals.get("__name__") or ""
+            if not self.is_ours() or (asking.startswith(_NOT_A_MODEL) and asking != _KEEPS_MODES):
+                return enabled()
+            return bool(self._grad)
+
+        def set_grad_enabled(mode: bool) -> None:
+            if self.is_ours():
+                self._grad = mode
+            else:
+                set_enabled(mode)
+
+        table: dict[tuple[Any, str], Any] = {
+            (tensor, "requires_grad"): property(requires_grad, lambda t, value: wants.__set__(t, value)),
+            (tensor, "grad_fn"): asked(grad_fn),
+            (tensor, "is_leaf"): asked(is_leaf),
+            (torch, "is_grad_enabled"): is_grad_enabled,
+            (torch._C, "_set_grad_enabled"): set_grad_enabled,
+        }
+        places = [(tensor, n) for n in ("backward", "register_hook", "retain_grad")]
+        if (transforms := sys.modules.get("torch._functorch.eager_transforms")) is not None:
+            begins = [(transforms, n) for n in _DIFFERENTIATES if hasattr(transforms, n)]
+            begins.append((torch.autograd.functional, "_grad_preprocess"))
+            table.update({place: noted(getattr(*place)) for place in begins})
+        places += [(torch.autograd, "grad"), (torch.autograd, "backward")]
+        table.update({place: refused(getattr(*place)) for place in places})
+        return table
+
+
+def _as_device(value: Any) -> torch.device | None:
+    """A device that an argument names."""
+    if isinstance(value, torch.device):
+        return value
+    if not isinstance(value, str):
+        return None
+    try:
+        return torch.device(value)
+    except RuntimeError:
+        return None
+
+
+def _same_device(one: torch.device, other: torch.device) -> bool:
+    """`cuda` is the current one, which is 0 where nothing else was said."""
+    return one.type == other.type and (one.index or 0) == (other.index or 0)
+
+
+_ABSENT = object()

@@ -1,0 +1,369 @@
+"""Copies of what modules and inputs hold: containers, functions and objects of any class, with copies in them.
+
+What forward does to a copy, the user's object does not see. Classes are copied by their own protocol (`__deepcopy__`,
+`__reduce_ex__`), containers by their base class, so that a frozen or validating `__setitem__` is not asked; a closure
+becomes a function with cells of its own. What must stay itself (a global compared by `is`), and what can't be copied
+(locks, open files, handles of C libraries), is handed over as it is, and watched.
+"""
+
+from __future__ import annotations
+
+import copy as copying
+import copyreg
+import random
+import weakref
+from collections import OrderedDict, defaultdict, deque
+from collections.abc import Callable
+from enum import Enum
+from functools import cache, partial
+from types import BuiltinFunctionType, CellType, FunctionType, MethodType, ModuleType
+from typing import Any
+
+import torch
+from torch import nn
+
+from cnncost.frontends.torch.kinds import ATOMS, of_system, slots
+
+_CONTAINERS = frozenset({list, set, deque})
+_FIXED = frozenset(
+    {complex, bytes, range, slice, type(Ellipsis), type(NotImplemented), object, torch.layout, torch.memory_format}
+)
+"""Types, beside ATOMS, whose objects can't change."""
+
+
+@cache
+def _is_plain(kind: type) -> bool:
+    """Whether objects of a class are their `__dict__` and nothing else: written in Python, by the user, no enum."""
+    return (
+        not of_system(kind.__module__)
+        and getattr(kind, "__new__", None) is object.__new__
+        and getattr(kind, "__reduce_ex__", None) is object.__reduce_ex__
+        and getattr(kind, "__reduce__", None) is object.__reduce__
+        and getattr(kind, "__getstate__", None) is object.__getstate__
+        and not any(hasattr(kind, name) for name in ("__setstate__", "__deepcopy__"))
+        and kind.__dictoffset__ != 0
+        and not any("__slots__" in base.__dict__ for base in kind.__mro__)
+        and not issubclass(kind, type)
+    )
+
+
+class Copier:
+    """Copies objects, once each: what is shared stays so, and what leads back to itself does.
+
+    Subclasses say what becomes of modules and tensors.
+
+    Args:
+        kept: objects that stay themselves, by identity.
+        leave: told of an object that can't be copied, and stays as it is.
+        functions: what was met of functions that are not copied, for their globals.
+    """
+
+    def __init__(self, kept: dict[int, Any] | None = None, leave: Callable[[Any], None] | None = None) -> None:
+        self._copies: dict[int, Any] = {}
+        self._originals: list[Any] = []  # alive, so that their identities stay their own
+        self._stay = kept if kept is not None else {}
+        self._leave = leave
+        self.functions: list[Any] = []
+        self._generators: list[tuple[Any, str]] = []
+
+    def module(self, module: nn.Module) -> nn.Module:
+        """The copy of a module."""
+        raise NotImplementedError
+
+    def _tensor(self, tensor: torch.Tensor) -> torch.Tensor:
+        raise NotImplementedError
+
+    def copy_of(self, original: Any) -> Any:
+        """The copy of an object, or None."""
+        return self._copies.get(id(original))
+
+    def drew(self) -> bool:
+        """Whether a copied generator of random numbers has moved on."""
+        return any(_state_of(generator) != state for generator, state in self._generators)
+
+    def value(self, value: Any) -> Any:
+        """A copy of anything."""
+        return self._value(value, type(value))
+
+    def _value(self, value: Any, kind: type) -> Any:
+        if kind in ATOMS:
+            return value
+        if kind is nn.Parameter or isinstance(value, torch.Tensor):
+            return self._tensor(value)
+        if kind is tuple:
+            return value if ATOMS.issuperset(map(type, value)) else self._tuple(value, tuple)
+        if isinstance(value, nn.Module):
+            return self.module(value)
+        found = self._copies.get(id(value))
+        if found is not None:
+            return found
+        if id(value) in self._stay:
+            return value
+        if isinstance(value, dict) or kind in _CONTAINERS:
+            return self._container(value, kind)
+        return self._other(value, kind)
+
+    def _book(self, value: Any, copy: Any) -> Any:
+        self._copies[id(value)] = copy
+        self._originals.append(value)
+        return copy
+
+    def _tuple(self, value: tuple[Any, ...], make: Callable[[list[Any]], Any]) -> Any:
+        """Anew if anything in it is: a tuple that leads back to itself was met on the way."""
+        items = [self._value(v, type(v)) for v in value]
+        if (found := self._copies.get(id(value))) is not None:
+            return found
+        same = all(new is old for new, old in zip(items, value, strict=True))
+        return value if same else self._book(value, make(items))
+
+    # ---- containers
+
+    def _container(self, value: Any, kind: type) -> Any:
+        """A copy with copies in it. One that two modules share stays shared, and it may hold itself."""
+        if isinstance(value, dict):
+            return self._table(value, kind)
+        if kind is list:
+            copy: Any = self._book(value, value.copy())
+            if not ATOMS.issuperset(map(type, value)):
+                copy[:] = [self._value(v, type(v)) for v in value]
+            return copy
+        if kind is set:
+            copy = self._book(value, set())
+        else:
+            copy = self._book(value, deque(maxlen=value.maxlen))
+        items = [self._value(v, type(v)) for v in value]
+        copy.update(items) if kind is set else copy.extend(items)
+        return copy
+
+    def _table(self, table: dict[Any, Any], kind: type) -> Any:
+        if kind is dict:
+            copy: Any = self._book(table, {})
+        else:
+            base: Any = next(b for b in (OrderedDict, defaultdict, dict) if isinstance(table, b))
+            copy = self._book(table, base.__new__(kind))
+            if isinstance(table, defaultdict):
+                copy.default_factory = self._value(table.default_factory, type(table.default_factory))
+            self._attributes(table, copy, kind)
+        put = OrderedDict.__setitem__ if isinstance(table, OrderedDict) else dict.__setitem__
+        for key, item in dict.items(table):
+            new = key if type(key) in ATOMS else self._key(key)
+            put(copy, new, item if type(item) in ATOMS else self._value(item, type(item)))
+        return copy
+
+    def _key(self, key: Any) -> Any:
+        """Keys stay themselves, but for what forward itself has copies of."""
+        return self._value(key, type(key)) if isinstance(key, (nn.Module, torch.Tensor)) else key
+
+    def _attributes(self, value: Any, copy: Any, kind: type) -> None:
+        """Give a copy what a value keeps in `__dict__` and slots, past any `__setattr__`."""
+        table = getattr(value, "__dict__", None) if kind.__dictoffset__ else None
+        if type(table) is dict and table:
+            copy.__dict__.update({k: self._value(v, type(v)) for k, v in table.items()})
+        for name in slots(kind):
+            try:
+                held = object.__getattribute__(value, name)
+            except AttributeError:
+                continue
+            object.__setattr__(copy, name, self._value(held, type(held)))
+
+    # ---- functions
+
+    def _function(self, function: FunctionType) -> Any:
+        """A function with cells of its own, if it has any; one that knows only of globals stays itself."""
+        if of_system(function.__module__) and not function.__closure__:
+            return function
+        changing = bool(function.__closure__ or function.__dict__) or not _fixed_defaults(function)
+        self.functions.append(function)
+        if not changing:
+            return function
+        cells = tuple([self._cell(cell) for cell in function.__closure__ or ()])
+        copy = FunctionType(function.__code__, function.__globals__, function.__name__, None, cells)
+        self._book(function, copy)
+        copy.__defaults__ = self.value(function.__defaults__)
+        copy.__kwdefaults__ = self.value(function.__kwdefaults__)
+        copy.__qualname__, copy.__module__, copy.__doc__ = function.__qualname__, function.__module__, function.__doc__
+        copy.__dict__.update({name: self._value(item, type(item)) for name, item in function.__dict__.items()})
+        return copy
+
+    def _cell(self, cell: CellType) -> CellType:
+        found: CellType | None = self._copies.get(id(cell))
+        if found is not None or id(cell) in self._stay:
+            return found if found is not None else cell
+        copy: CellType = self._book(cell, CellType())
+        try:
+            content = cell.cell_contents
+        except ValueError:  # empty: the function is being made
+            return copy
+        copy.cell_contents = self._value(content, type(content))
+        return copy
+
+    def _method(self, method: MethodType) -> Any:
+        owner = method.__self__
+        if isinstance(owner, type):
+            return method
+        mapped, function = self.value(owner), self.value(method.__func__)
+        return method if mapped is owner and function is method.__func__ else MethodType(function, mapped)
+
+    def _built_in(self, method: Any) -> Any:
+        """`seen.append` of a list, `table.update` of a dict."""
+        owner = method.__self__
+        if owner is None or isinstance(owner, (ModuleType, type)):
+            return method
+        mapped = self.value(owner)
+        return method if mapped is owner else getattr(mapped, method.__name__, method)
+
+    # ---- objects
+
+    def _other(self, value: Any, kind: type) -> Any:
+        handler = _HANDLERS.get(kind)
+        if handler is not None:
+            return handler(self, value)
+        if kind in _FIXED or isinstance(value, (type, Enum, ModuleType)):
+            return value
+        if isinstance(value, tuple) and hasattr(value, "_fields"):
+            return self._tuple(value, lambda items: tuple.__new__(kind, items))
+        if isinstance(value, random.Random) or kind.__module__.partition(".")[0] == "numpy":
+            copy = self._book(value, copying.deepcopy(value))  # the user's generators are not to move on
+            if not hasattr(copy, "dtype"):
+                self._generators.append((copy, _state_of(copy)))
+            return copy
+        if _is_plain(kind):
+            copy = self._book(value, kind.__new__(kind))
+            copy.__dict__.update({k: self._value(v, type(v)) for k, v in value.__dict__.items()})
+            return copy
+        before = len(self._originals)
+        try:
+            return self._by_base(value, kind)
+        except Exception:  # noqa: BLE001  # whatever a class's own protocol raises: it is not to be copied
+            for original in self._originals[before:]:
+                self._copies.pop(id(original), None)
+            del self._originals[before:]
+            if self._leave is not None:
+                self._leave(value)
+            return value
+
+    def _by_base(self, value: Any, kind: type) -> Any:
+        """Subclasses of containers by their base class, past what their own methods check; others by protocol."""
+        if hasattr(kind, "__deepcopy__"):
+            return self._by_deepcopy(value)
+        base: Any = next((b for b in (list, set, deque) if isinstance(value, b)), None)
+        if base is None:
+            return self._by_protocol(value, kind)
+        copy = self._book(value, base.__new__(kind))
+        if base is deque:
+            deque.__init__(copy, (), value.maxlen)
+        self._attributes(value, copy, kind)
+        items = [self._value(v, type(v)) for v in base.__iter__(value)]
+        base.update(copy, items) if base is set else base.extend(copy, items)
+        return copy
+
+    def _by_deepcopy(self, value: Any) -> Any:
+        """By the class's own `__deepcopy__`, which finds our copies of modules and tensors in the memo."""
+        memo: dict[int, Any] = dict(self._copies)
+        for held in _tensors_and_modules(value):
+            memo[id(held)] = self.value(held)
+        return self._book(value, value.__deepcopy__(memo))
+
+    def _by_protocol(self, value: Any, kind: type) -> Any:
+        """By what `copy` and `pickle` ask a class: how to make it, its state, its items."""
+        if kind.__reduce_ex__ is object.__reduce_ex__ and (reducer := copyreg.dispatch_table.get(kind)) is not None:
+            reduced: Any = reducer(value)
+        else:
+            reduced = value.__reduce_ex__(4)
+        if isinstance(reduced, str):
+            return value  # by its name: there is one of it
+        make, arguments, state, items, pairs = (*reduced, None, None, None)[:5]
+        if make is copyreg.__newobj__ and len(arguments) == 1 and state is None and items is None and pairs is None:  # type: ignore[attr-defined]  # missing from the stubs
+            return value  # it has no state: a mark that is compared by `is`
+        copy = self._book(value, make(*[self._value(a, type(a)) for a in arguments]))
+        if state is not None:
+            self._set_state(copy, kind, self.value(state))
+        for item in items or ():
+            copy.append(self._value(item, type(item)))
+        for key, item in pairs or ():
+            copy[self._key(key)] = self._value(item, type(item))
+        return copy
+
+    def _set_state(self, copy: Any, kind: type, state: Any) -> None:
+        if hasattr(kind, "__setstate__"):
+            copy.__setstate__(state)
+            return
+        table, outside = state if isinstance(state, tuple) and len(state) == 2 else (state, None)
+        if table:
+            copy.__dict__.update(table)
+        for name, held in (outside or {}).items():
+            object.__setattr__(copy, name, held)
+
+    def _partial(self, value: partial[Any]) -> Any:
+        parts = [self._value(v, type(v)) for v in (value.func, value.args, value.keywords)]
+        if all(new is old for new, old in zip(parts[:2], (value.func, value.args), strict=True)) and not value.keywords:
+            return value
+        return self._book(value, partial(parts[0], *parts[1], **parts[2]))
+
+    def _weak(self, value: weakref.ref[Any]) -> Any:
+        """A weak reference to the copy, of what has one or is to have one."""
+        target = value()
+        if isinstance(target, (nn.Module, torch.Tensor)):
+            return self._book(value, weakref.ref(self.value(target)))
+        copy = self.copy_of(target)
+        return value if copy is None else self._book(value, weakref.ref(copy))
+
+
+def _state_of(generator: Any) -> str:
+    """The state of a generator of Python's or numpy's, to compare with another time's."""
+    if isinstance(generator, random.Random):
+        return str(generator.getstate())
+    source = getattr(generator, "bit_generator", generator)
+    return str(getattr(source, "state", None) if not hasattr(source, "get_state") else source.get_state())
+
+
+def _weak_table(copier: Copier, table: Any) -> Any:
+    """Keys and values that forward has copies of by these: an entry of a copy lives as long as the copy."""
+    copy = copier._book(table, type(table)())
+    for key, item in list(table.items()):
+        copy[copier._key(key)] = copier.value(item)
+    return copy
+
+
+def _weak_set(copier: Copier, items: Any) -> Any:
+    copy = copier._book(items, type(items)())
+    for item in list(items):
+        copy.add(copier._key(item))
+    return copy
+
+
+def _fixed_defaults(function: FunctionType) -> bool:
+    defaults = (*(function.__defaults__ or ()), *(function.__kwdefaults__ or {}).values())
+    return ATOMS.issuperset(map(type, defaults))
+
+
+def _tensors_and_modules(value: Any) -> list[Any]:
+    """Those that an object holds in attributes and containers of attributes."""
+    found, pending, seen = [], [value], set[int]()
+    while pending and len(seen) < 10_000:
+        item = pending.pop()
+        if id(item) in seen or type(item) in ATOMS:
+            continue
+        seen.add(id(item))
+        if isinstance(item, (torch.Tensor, nn.Module)):
+            found.append(item)
+        elif isinstance(item, dict):
+            pending.extend(dict.values(item))
+        elif isinstance(item, (list, tuple, set, deque)):
+            pending.extend(item)
+        elif not isinstance(item, (type, ModuleType)) and type(getattr(item, "__dict__", None)) is dict:
+            pending.extend(item.__dict__.values())
+    return found
+
+
+_HANDLERS: dict[type, Callable[[Copier, Any], Any]] = {
+    FunctionType: Copier._function,
+    MethodType: Copier._method,
+    BuiltinFunctionType: Copier._built_in,
+    partial: Copier._partial,
+    weakref.ref: Copier._weak,
+    weakref.WeakKeyDictionary: _weak_table,
+    weakref.WeakValueDictionary: _weak_table,
+    weakref.WeakSet: _weak_set,
+    torch.Generator: lambda copier, value: copier._book(value, value.clone_state()),
+}

@@ -1,0 +1,109 @@
+"""Tensors of a recording that outlive it: somebody of the user's holds on to them, and who that is.
+
+What is around a model is put back after a recording. What nobody knew of (a cache in a library, an object that can't
+be looked into) would be left with tensors without data, and the next real call would fail on them.
+"""
+
+from __future__ import annotations
+
+import gc
+import sys
+import traceback
+from collections.abc import Iterable
+from types import FrameType, GeneratorType, TracebackType
+from typing import Any
+from weakref import ref
+
+import torch
+
+from cnncost.errors import ForwardError
+
+_DEEPEST = 6
+_GLOBALS = "the globals of "
+_OUTER = "an object of the class cnncost.frontends.torch.ledger.Ledger"
+"""The books of a recording around this one."""
+_PASSING = (FrameType, GeneratorType, TracebackType)
+"""What holds tensors for as long as it runs."""
+
+
+def clear(tensors: Iterable[ref[torch.Tensor]], name: str, error: BaseException | None) -> None:
+    """Make sure that none of these tensors is alive. `error`: that ended the recording, whose frames hold some.
+
+    Raises:
+        ForwardError: some are, held by something that can't be put back. They are taken out of it first.
+    """
+    if not _alive(tensors):
+        return
+    _let_go_of_frames(error)
+    gc.collect(0)  # collection was off: all that was made since is young
+    alive = _alive(tensors)
+    found = [holder for tensor in alive if (holder := _removed(tensor, alive))]
+    if error is not None:  # what the frames of a failed forward hold goes with the error
+        found = [holder for holder in found if holder.startswith(_GLOBALS)]
+    if not found:
+        return
+    holders = dict.fromkeys(found)
+    raise ForwardError(
+        f"{name}: forward left tensors without data in {', '.join(holders)}, which can't be put back as it was; they "
+        "were taken out of it. Empty that cache before the next real call, and keep what forward caches in an "
+        "attribute of a module or in a dict, so that an analysis can put it back",
+        "",
+    )
+
+
+def _let_go_of_frames(error: BaseException | None) -> None:
+    seen: set[int] = set()
+    while error is not None and id(error) not in seen:
+        seen.add(id(error))
+        traceback.clear_frames(error.__traceback__)
+        error = error.__cause__ or error.__context__
+
+
+def _alive(tensors: Iterable[ref[torch.Tensor]]) -> list[torch.Tensor]:
+    return [tensor for each in tensors if (tensor := each()) is not None]
+
+
+def _removed(tensor: torch.Tensor, ours: list[torch.Tensor]) -> str:
+    """Take a tensor out of the containers that hold it; what they belong to, in words."""
+    said = ""
+    for holder in gc.get_referrers(tensor):
+        if holder is ours or isinstance(holder, _PASSING):
+            continue
+        owner = _owner(holder)
+        if owner == _OUTER:
+            continue
+        said = said or owner
+        _take_out(holder, tensor)
+    return said
+
+
+def _take_out(holder: Any, tensor: torch.Tensor) -> None:
+    if isinstance(holder, dict):
+        for key in [k for k, v in dict.items(holder) if v is tensor]:
+            dict.pop(holder, key)
+    elif isinstance(holder, list):
+        holder[:] = [item for item in holder if item is not tensor]
+    elif isinstance(holder, set):
+        holder.discard(tensor)
+
+
+def _owner(holder: Any) -> str:
+    """The nearest thing with a name that a container belongs to: a global, an attribute of a class or an object."""
+    ways: list[Any] = [holder]
+    for _ in range(_DEEPEST):
+        step: list[Any] = []
+        for value in ways:
+            if name := _named(value):
+                return name
+            step.extend(r for r in gc.get_referrers(value) if not isinstance(r, FrameType) and r is not ways)
+        ways = step[:50]
+    return f"a {type(holder).__name__}"
+
+
+def _named(value: Any) -> str | None:
+    if isinstance(value, dict) and (module := value.get("__name__")) in sys.modules and "__builtins__" in value:
+        return _GLOBALS + str(module)
+    if isinstance(value, (dict, list, set, tuple)) or type(value).__name__ in {"cell", "list_iterator", "deque"}:
+        return None
+    kind = type(value)
+    return f"an object of the class {kind.__module__}.{kind.__qualname__}"

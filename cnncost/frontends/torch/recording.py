@@ -1,0 +1,273 @@
+"""One recording: a copy of the model is made, run under the recorder, and all around it is put back."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from typing import Any, NamedTuple, TypeAlias
+from weakref import WeakKeyDictionary, ref
+
+import torch
+from torch import nn
+
+from cnncost.errors import InputError
+from cnncost.frontends.torch import autocast as autocasts
+from cnncost.frontends.torch import autocast_regions as regions
+from cnncost.frontends.torch import kept
+from cnncost.frontends.torch.appearance import Appearance
+from cnncost.frontends.torch.compiler import no_compiler_import
+from cnncost.frontends.torch.diagnose import explain_failure
+from cnncost.frontends.torch.guard import Draws, quiet_torch, same_random_state
+from cnncost.frontends.torch.inputs import Inputs
+from cnncost.frontends.torch.modules import Tracker, walk
+from cnncost.frontends.torch.recorder import Recorder
+from cnncost.frontends.torch.skeleton import Skeleton
+from cnncost.frontends.torch.surroundings import Reach, reach_of
+from cnncost.frontends.torch.training import Step, Training
+from cnncost.frontends.torch.watch import Watch, keys_for
+from cnncost.graph import Graph, RealRun, verify
+
+Made: TypeAlias = list[ref[torch.Tensor]]
+"""Tensors of a recording, to see afterwards that they are gone."""
+
+
+class How(NamedTuple):
+    """How a recording is made."""
+
+    grad: bool
+    train: bool | None
+    use_memo: bool
+    training: Training | None = None
+    autocast: autocasts.Autocast | None = None
+    casts: bool = False
+    """Autocast is on, now or later."""
+    shared: bool = True
+    """One table without hooks serves all modules."""
+    called: Callable[..., Any] | None = None
+    """What is called in place of the model itself."""
+    device: torch.device | None = None
+    """That tensors are to be on; None: that of the model."""
+    caller_grad: bool = True
+    """Autograd is on for who analyzes."""
+    floats: bool = False
+    """Values of floating-point inputs are at hand."""
+    places: bool = False
+    """Look for the module in which random numbers of Python's are drawn."""
+
+
+class PlacesWantedError(Exception):
+    """Random numbers were drawn: where, a second recording shows."""
+
+
+def record_once(model: nn.Module, inputs: Inputs, how: How, made: Made) -> Graph:
+    """Record on a skeleton that was kept, or else on a new one. `made` is told of what is alive at the end.
+
+    Raises:
+        PlacesWantedError, GradWantedError, HookWantedError, …: it has to be made anew, in another way.
+    """
+    reusable = how.shared and not how.grad and not how.casts and how.called is None and not how.places
+    home = how.device or _home(model, inputs)
+    known = kept.take(model, how.train) if reusable else None
+    if known is not None:
+        skeleton, watch, tracker = known.skeleton, known.watch(), known.open(how.use_memo)
+        graph = _watched(skeleton, watch, _Run(known.model, tracker, inputs, how, home, None), made)
+    else:
+        originals = walk(model)
+        skeleton, reach = _copied(originals, how)
+        tree = [(path, skeleton.module(module)) for path, module in originals]
+        modules = [module for _, module in originals]
+        if how.train is not None:
+            for original, (_, copy) in zip(modules, tree, strict=True):
+                if copy is not original:  # scripted modules run as they are
+                    copy.training = how.train
+        named = how.autocast.device if how.autocast is not None else "cpu"
+        casting = autocasts.Casting(keeps=how.grad, device=named) if how.casts else None
+        tracker = Tracker(Recorder(how.use_memo, skeleton, data=skeleton.data.copy(), casting=casting))
+        tracker.enter(tree)
+        known = kept.prepare(modules, how.train, skeleton, tracker, reach) if reusable else None
+        step = _step(how, tree[0][1], skeleton, tracker)
+        graph = _watched(skeleton, skeleton.watch, _Run(tree[0][1], tracker, inputs, how, home, step), made)
+        skeleton.let_go()
+        if casting is not None and how.autocast is None and not casting.regions:
+            raise regions.AutocastUnwantedError
+    if known is None:
+        return verify(graph)
+    graph = known.settled(graph)
+    if known.tidied(made):
+        kept.put(model, how.train, known)
+    return graph
+
+
+def _home(model: nn.Module, inputs: Inputs) -> torch.device:
+    """The device that tensors are on if nothing else is said: the model's, or else that of the inputs."""
+    held = next(model.parameters(), None)
+    if held is None:
+        held = next(model.buffers(), None)
+    if held is None:
+        held = next(iter(inputs.given.values()), None)
+    return torch.device("cpu") if held is None else held.device
+
+
+def _step(how: How, model: nn.Module, skeleton: Skeleton, tracker: Tracker) -> Step | None:
+    if how.training is None:
+        return None
+    training = how.training
+    if callable(training.loss):
+        training = training._replace(loss=skeleton.value(training.loss))
+    return Step(training, model, skeleton, tracker)
+
+
+def _copied(originals: list[tuple[str, nn.Module]], how: How) -> tuple[Skeleton, Reach]:
+    """A skeleton, and what the model's code reaches beside the model.
+
+    What functions reach that the model holds (hooks, closures) shows when they are copied: what they know by a global
+    must not have been copied, and so all is copied anew.
+    """
+    kinds = [type(module) for _, module in originals]
+    own = {id(module) for _, module in originals}
+    called: list[Any] = [how.called] if how.called is not None else []
+    if how.training is not None and callable(how.training.loss):
+        called.append(how.training.loss)
+    functions: list[Any] = []
+    while True:
+        reach = reach_of(kinds, functions)
+        skeleton = Skeleton(how.shared, Watch(reach, own))
+        for _, module in originals:
+            skeleton.module(module)
+        for function in called:
+            skeleton.value(function)
+        known = set(map(id, functions))
+        new = [function for function in skeleton.functions if id(function) not in known]
+        if not new:
+            return skeleton, reach
+        functions += new
+
+
+def _watched(skeleton: Skeleton, watch: Watch | None, run: _Run, made: Made) -> Graph:
+    """Run on copies, and put back all around them, whatever happens."""
+    if watch is None:
+        return run(made)
+    keyed = list(keys_for(watch, skeleton.copy_of)) if watch.ids else []
+    for table, copy, value in keyed:
+        if isinstance(table, (dict, WeakKeyDictionary)):
+            table[copy] = value
+        else:
+            table.add(copy)
+    try:
+        graph = run(made)
+    finally:
+        for table, copy, _ in keyed:
+            if isinstance(table, (dict, WeakKeyDictionary)):
+                table.pop(copy, None)
+            else:
+                table.discard(copy)
+        restored = watch.restore()
+    notes = tuple([f"forward wrote to {what}; it was put back" for what in restored])
+    return replace(graph, notes=(*graph.notes, *notes)) if notes else graph
+
+
+class _Run:
+    """A model that is about to be run, once."""
+
+    def __init__(
+        self, model: nn.Module, tracker: Tracker, inputs: Inputs, how: How, home: torch.device, step: Step | None
+    ) -> None:
+        self._model = model
+        self._tracker = tracker
+        self._inputs = inputs
+        self._how = how
+        self._step = step
+        recorder = tracker.recorder
+        recorder.appearance = Appearance(recorder, home, None if how.grad else how.caller_grad)
+        self._appearance = recorder.appearance
+        for tensor, device in inputs.devices():
+            recorder.appearance.place(tensor, device)
+
+    def __call__(self, made: Made) -> Graph:
+        """Record. `made` is told of the tensors that are alive at the end.
+
+        Raises:
+            CnncostError: forward failed.
+        """
+        recorder, inputs = self._tracker.recorder, self._inputs
+        recorder.values_at_hand.update(inputs.data)
+        given = tuple([self._enter(tensor) for tensor in inputs.tensors()])
+        try:
+            with same_random_state() as draws:
+                self._tracker.draws = draws if self._how.places else None
+                outputs, storages, chance = self._forward(draws)
+            scopes, calls = self._tracker.finish()
+            return Graph(
+                tuple(recorder.ledger.values), tuple(recorder.nodes), scopes, calls, storages, given, outputs,
+                chance, inputs.examples, inputs.notes,
+            )  # fmt: skip
+        except BaseException:
+            made.extend(recorder.ledger.made())
+            self._tracker.let_go()  # frames of the failed forward hold it for as long as the error is alive
+            raise
+        finally:
+            made.extend(recorder.ledger.made())
+            made.extend(map(ref, inputs.tensors()))
+
+    def _enter(self, tensor: torch.Tensor) -> int:
+        ledger, inputs = self._tracker.recorder.ledger, self._inputs
+        known = ledger.add_source(tensor, "input", inputs.data.get(id(tensor), None if tensor.is_meta else tensor))
+        known.block.given = id(tensor) in inputs.floats
+        return known.value
+
+    def _forward(self, draws: Draws) -> tuple[tuple[int, ...], Any, RealRun | None]:
+        """Run forward, and the step that follows; value ids of the outputs, storages, and what is to be said."""
+        tracker, how, step = self._tracker, self._how, self._step
+        recorder = tracker.recorder
+        try:
+            with _surroundings(how, recorder.casting), tracker.tracking(), recorder, self._appearance.shown():
+                with regions.switched_on(how.autocast):
+                    result = tracker.call_root(self._model, how.called, self._inputs)
+                    outputs = tracker.values(result)
+                    chance = self._chance(draws.made())
+                    loss = step.loss(result) if step is not None else None
+                if step is not None and loss is not None:
+                    step.run(loss)
+        except (Exception, SystemExit) as error:
+            if isinstance(error, (InputError, PlacesWantedError)):
+                raise
+            raise explain_failure(error, tracker, self._inputs) from error
+        return outputs, recorder.ledger.storages(), chance  # while the outputs are alive
+
+    def _chance(self, names: list[str]) -> RealRun | None:
+        """What decided the figures beside the inputs' shapes, and where."""
+        tracker, recorder = self._tracker, self._tracker.recorder
+        if (names or tracker.moved_generators()) and not self._how.places:
+            raise PlacesWantedError
+        said, reads = [], [*recorder.drawn, *recorder.read_given]
+        place = tracker.drawn_in
+        if recorder.drawn:
+            names = [*names, "torch's random numbers"]
+            place = tracker.path(recorder.drawn[0]) if place is None else place
+        elif tracker.moved_generators():
+            names = [*names, "a generator of the model's own"]
+        if names:
+            said.append(f"one draw of {' and '.join(names)} (first in {place or 'the model'})")
+        if recorder.read_given:
+            said.append(f"the values given (read first in {tracker.path(recorder.read_given[0]) or 'the model'})")
+        if not said:
+            return None
+        first = tracker.path(reads[0]) if reads else place or ""
+        return RealRun(" and ".join(said), (), max(len(reads), 1), first, chance=bool(names))
+
+
+@contextmanager
+def _surroundings(how: How, casting: autocasts.Casting | None) -> Iterator[None]:
+    """Torch as a recording needs it."""
+    named = how.autocast.device if how.autocast is not None else "cpu"
+    with (
+        quiet_torch(how.grad, whole=casting is None),
+        no_compiler_import(),
+        regions.watched(named, casting),
+    ):
+        if casting is None:
+            yield
+            return
+        with casting.installed():
+            yield

@@ -1,0 +1,230 @@
+"""What a model's code reaches beside the model: globals, class attributes, cells of closures, and all these hold.
+
+Code compares such objects by `is`, and shares them with code outside of the model, so a recording can't work on copies
+of them: they are looked at before it, and put back after it. Which variables these are is read from the byte code of
+the model's methods and of the functions and classes that these name, once for each set of classes.
+"""
+
+from __future__ import annotations
+
+import dis
+from collections.abc import Iterable
+from functools import _lru_cache_wrapper, cache, partial
+from types import CellType, CodeType, FunctionType, MethodType, ModuleType
+from typing import Any, NamedTuple
+
+
+from cnncost.frontends.torch.kinds import ATOMS, of_system
+
+_STORES_GLOBAL = dis.opmap["STORE_GLOBAL"]
+_ALWAYS = frozenset({"forward", "__call__", "__init__", "__new__", "__getattr__", "__getattribute__", "__setattr__"})
+"""Methods that run without being named."""
+_MOST = 5000
+"""Functions that are read for one model, at most."""
+
+
+class Variable(NamedTuple):
+    """A name in a namespace (a module's globals), an attribute of a class, or a closure's cell."""
+
+    owner: Any
+    name: str
+
+
+class Reach(NamedTuple):
+    """What a model's code reaches beside it.
+
+    Attributes:
+        variables: those that hold anything that could change, or that the code itself sets.
+        held: objects that hang on functions: default arguments, attributes.
+        classes: the user's own, to which attributes may be added.
+        caches: functions under `functools.lru_cache`.
+    """
+
+    variables: tuple[Variable, ...]
+    held: tuple[Any, ...]
+    classes: tuple[type, ...]
+    caches: tuple[Any, ...]
+
+
+_KNOWN: dict[tuple[int, ...], tuple[tuple[Any, ...], Reach]] = {}
+_MOST_KNOWN = 64
+
+
+def reach_of(kinds: Iterable[type], functions: Iterable[Any] = ()) -> Reach:
+    """What methods of these classes, and these functions, reach. Remembered for classes that modules hold anyway."""
+    roots: tuple[Any, ...] = (*dict.fromkeys(kind for kind in kinds if not of_system(kind.__module__)), *functions)
+    if not all(isinstance(root, type) and "<locals>" not in root.__qualname__ for root in roots):
+        return _explored(roots)  # a closure may lead back to the model, which is not to be kept alive
+    key = tuple(map(id, roots))
+    known = _KNOWN.get(key)
+    if known is None:
+        known = (roots, _explored(roots))
+        while len(_KNOWN) >= _MOST_KNOWN:
+            _KNOWN.pop(next(iter(_KNOWN)), None)
+        _KNOWN[key] = known
+    return known[1]
+
+
+def _explored(roots: tuple[Any, ...]) -> Reach:
+    explorer = _Explorer(roots)
+    for root in roots:
+        explorer.meet(root)
+    return explorer.explore()
+
+
+class _Explorer:
+    def __init__(self, roots: tuple[Any, ...]) -> None:
+        self._copied = set(map(id, roots))
+        """Functions whose cells, defaults and attributes are copied with the model."""
+        self._names: set[str] = set(_ALWAYS)
+        self._classes: dict[type, set[str]] = {}
+        self._modules: dict[int, tuple[ModuleType, set[str]]] = {}
+        self._pending: list[FunctionType] = []
+        self._met: dict[int, Any] = {}
+        self._variables: dict[tuple[int, str], Variable] = {}
+        self._held: list[Any] = []
+        self._caches: list[Any] = []
+
+    def explore(self) -> Reach:
+        """Follow names until no new ones come."""
+        while True:
+            while self._pending and len(self._met) < _MOST:
+                self._read(self._pending.pop())
+            before = len(self._pending), len(self._variables), len(self._classes)
+            for kind, done in list(self._classes.items()):
+                self._members(kind, vars(kind), done)
+            for module, done in list(self._modules.values()):
+                self._members(module, vars(module), done)
+            if (len(self._pending), len(self._variables), len(self._classes)) == before:
+                break
+        return Reach(
+            tuple(self._variables.values()), tuple(self._held), tuple(self._classes), tuple(self._caches)
+        )  # fmt: skip
+
+    def _members(self, owner: Any, table: Any, done: set[str]) -> None:
+        for name in (self._names & table.keys()) - done:
+            done.add(name)
+            self._variable(vars(owner) if isinstance(owner, ModuleType) else owner, name, table[name], False)
+
+    def meet(self, value: Any) -> bool:
+        """Follow what can be called, classes and modules. False: the value is none of these, but data."""
+        kind = type(value)
+        if kind in {staticmethod, classmethod, MethodType}:
+            return self.meet(value.__func__)
+        if kind is property:
+            return all([self.meet(f) for f in (value.fget, value.fset) if f is not None])
+        if kind is _lru_cache_wrapper:
+            if id(value) not in self._met:
+                self._met[id(value)] = value
+                self._caches.append(value)
+            return self.meet(value.__wrapped__)
+        if kind is FunctionType:
+            if id(value) not in self._met and not of_system(value.__module__):
+                self._met[id(value)] = value
+                self._pending.append(value)
+            return True
+        if isinstance(value, type):
+            for base in value.__mro__:
+                if not of_system(base.__module__):
+                    self._classes.setdefault(base, set())
+            return True
+        if kind is ModuleType:
+            if not of_system(value.__name__):
+                self._modules.setdefault(id(value), (value, set()))
+            return True
+        return False
+
+    def _read(self, function: FunctionType) -> None:
+        names, stored = names_of(function.__code__)
+        self._names.update(names)
+        space = function.__globals__
+        for name in names:
+            if name in space:
+                self._variable(space, name, space[name], name in stored)
+            elif name in stored:
+                self._variables.setdefault((id(space), name), Variable(space, name))
+        if id(function) in self._copied:
+            return
+        for name, cell in zip(function.__code__.co_freevars, function.__closure__ or (), strict=True):
+            try:
+                value = cell.cell_contents
+            except ValueError:  # empty as yet
+                value = None
+            if name != "__class__":
+                self._variable(cell, name, value, True)
+        self._held.append(function.__dict__)
+        for value in (*(function.__defaults__ or ()), *(function.__kwdefaults__ or {}).values()):
+            if type(value) not in ATOMS and not self.meet(value):
+                self._held.append(value)
+
+    def _variable(self, owner: Any, name: str, value: Any, stored: bool) -> None:
+        kind = type(value)
+        if kind is partial:
+            self.meet(value.func)
+        followed = kind not in ATOMS and self.meet(value)
+        if not followed and kind not in ATOMS:
+            self.meet(kind)  # methods of what is held run as well
+        if stored or (not followed and (kind not in ATOMS or isinstance(owner, type))):
+            self._variables.setdefault((id(owner), name), Variable(owner, name))
+
+
+@cache
+def names_of(code: CodeType) -> tuple[frozenset[str], frozenset[str]]:
+    """Names that code and all code within it uses, and global names that it sets."""
+    names, stored = set(code.co_names), set[str]()
+    if _STORES_GLOBAL in code.co_code[::2]:
+        stored = {i.argval for i in dis.get_instructions(code) if i.opcode == _STORES_GLOBAL}
+    for constant in code.co_consts:
+        if isinstance(constant, CodeType):
+            inner, also = names_of(constant)
+            names |= inner
+            stored |= also
+    return frozenset(names), frozenset(stored)
+
+
+def value_of(variable: Variable) -> Any:
+    """What a variable holds; ABSENT if it is not there."""
+    owner, name = variable
+    if type(owner) is dict:
+        return owner.get(name, ABSENT)
+    if type(owner) is CellType:
+        try:
+            return owner.cell_contents
+        except ValueError:
+            return ABSENT
+    return vars(owner).get(name, ABSENT)
+
+
+def set_value(variable: Variable, value: Any) -> None:
+    """Give a variable a value, or with ABSENT remove it."""
+    owner, name = variable
+    if type(owner) is dict:
+        if value is ABSENT:
+            owner.pop(name, None)
+        else:
+            owner[name] = value
+    elif type(owner) is CellType:
+        if value is ABSENT:
+            del owner.cell_contents
+        else:
+            owner.cell_contents = value
+    elif value is ABSENT:
+        type.__delattr__(owner, name)
+    else:
+        type.__setattr__(owner, name, value)
+
+
+def described(variable: Variable) -> str:
+    """`the global CACHE of net`, `Net.cache`, `the variable seen of a closure`."""
+    owner, name = variable
+    if type(owner) is dict:
+        return f"the global {name} of {owner.get('__name__', '?')}"
+    if type(owner) is CellType:
+        return f"the variable {name} of a closure"
+    return f"the class attribute {owner.__name__}.{name}"
+
+
+ABSENT: Any = object()
+"""In place of a value: there is none."""
+
+__all__ = ["ABSENT", "Reach", "Variable", "described", "reach_of", "set_value", "value_of"]

@@ -1,0 +1,280 @@
+"""A look at the objects around a model before a recording, and what puts them back after it.
+
+What is watched keeps its identity, and forward may write to it while it runs: to a cache in a global, to a class
+attribute, to the `__dict__` of a helper object. Afterwards each is compared with what it was, item by item and by
+identity, and is restored in place.
+"""
+
+from __future__ import annotations
+
+import random
+from collections import OrderedDict, UserDict, UserList, deque
+from collections.abc import Callable, Container, Iterator
+from functools import partial
+from operator import is_
+from types import BuiltinFunctionType, FunctionType, MethodType, SimpleNamespace
+from typing import Any
+from weakref import WeakKeyDictionary, WeakSet, WeakValueDictionary
+
+import torch
+from torch import nn
+
+from cnncost.frontends.torch.kinds import ATOMS, of_system, slots
+from cnncost.frontends.torch.surroundings import ABSENT, Reach, described, set_value, value_of
+
+_MOST = 20_000
+"""Objects that are looked at, at most."""
+_LONG = 10_000
+"""Items beyond which only the container itself is looked at, not what is in it."""
+_SMALL = 1 << 20
+"""Bytes up to which the values of an array are remembered."""
+_OPEN = (UserDict, UserList, WeakKeyDictionary, WeakValueDictionary, WeakSet, SimpleNamespace)
+"""Classes of Python's own that models keep state in."""
+
+_FUNCTIONS = frozenset({FunctionType, MethodType, BuiltinFunctionType, partial})
+
+Undo = Callable[[], bool]
+"""Puts an object back. Returns whether there was anything to put back."""
+
+
+class Watch:
+    """What variables around a model hold, now.
+
+    Args:
+        reach: the variables.
+        own: identities of the modules that are copied: what they hold is not looked at.
+
+    Attributes:
+        ids: identities of the objects that must stay themselves, copies of the model or not.
+    """
+
+    def __init__(self, reach: Reach, own: Container[int] = ()) -> None:
+        self.ids: dict[int, Any] = {}
+        self._own = own
+        self._undo: list[tuple[str, Undo]] = []
+        self._where = ""
+        self._variables = [(variable, value_of(variable)) for variable in reach.variables]
+        self._classes = [(kind, len(vars(kind))) for kind in reach.classes]
+        self._caches = [(function, function.cache_info().currsize) for function in reach.caches]
+        for variable, value in self._variables:
+            if type(value) not in ATOMS:
+                self._where = described(variable)
+                self._look(value)
+        for value in reach.held:
+            self._where = "an attribute or default argument of a function"
+            self._look(value)
+
+    def add(self, value: Any, where: str) -> None:
+        """Watch one more object, which can't be copied."""
+        self._where = where
+        self._look(value)
+
+    def restore(self) -> list[str]:
+        """Put everything back, and say what had to be."""
+        said: dict[str, None] = {}
+        for where, undo in self._undo:
+            if undo():
+                said[where] = None
+        for variable, value in self._variables:
+            if value_of(variable) is not value:
+                set_value(variable, value)
+                said[described(variable)] = None
+        for kind, count in self._classes:
+            for name in list(vars(kind))[count:]:
+                type.__delattr__(kind, name)
+                said[f"the class attribute {kind.__name__}.{name}"] = None
+        for function, size in self._caches:
+            if function.cache_info().currsize != size:
+                function.cache_clear()
+                said[f"the cache of {function.__name__}"] = None
+        return list(said)
+
+    # ---- one object
+
+    def _look(self, root: Any) -> None:
+        pending = [root]
+        while pending and len(self.ids) < _MOST:
+            value = pending.pop()
+            kind = type(value)
+            if kind in ATOMS or kind in _FUNCTIONS or id(value) in self.ids:
+                continue
+            if isinstance(value, nn.Module):
+                if id(value) not in self._own:
+                    self.ids[id(value)] = value
+                    self._table(value.__dict__, pending)
+            elif isinstance(value, torch.Tensor):
+                self._tensor(value)
+            else:
+                self.ids[id(value)] = value
+                self._other(value, kind, pending)
+
+    def _other(self, value: Any, kind: type, pending: list[Any]) -> None:
+        if isinstance(value, dict):
+            self._table(value, pending)
+        elif isinstance(value, (list, deque)):
+            self._sequence(value, pending)
+        elif isinstance(value, set):
+            self._set(value)
+        elif isinstance(value, (tuple, frozenset)):
+            pending.extend(value if len(value) < _LONG else ())
+            return
+        elif self._generator(value, kind) or (of_system(kind.__module__) and not isinstance(value, _OPEN)):
+            return
+        if kind not in _BUILT_IN:
+            self._attributes(value, kind, pending)
+
+    def _attributes(self, value: Any, kind: type, pending: list[Any]) -> None:
+        table = getattr(value, "__dict__", None)
+        if type(table) is dict:
+            self._table(table, pending)
+        names = slots(kind)
+        if names and not of_system(kind.__module__):
+            self._slots(value, names, pending)
+
+    def _note(self, undo: Undo) -> None:
+        self._undo.append((self._where, undo))
+
+    def _table(self, table: dict[Any, Any], pending: list[Any]) -> None:
+        keys, values = list(table), list(table.values())
+        base: Any = OrderedDict if isinstance(table, OrderedDict) else dict
+
+        def undo() -> bool:
+            if (
+                len(table) == len(keys)
+                and all(map(is_, dict.values(table), values))
+                and all(map(is_, dict.keys(table), keys))
+            ):
+                return False
+            base.clear(table)
+            for key, value in zip(keys, values, strict=True):
+                base.__setitem__(table, key, value)
+            return True
+
+        self._note(undo)
+        if len(values) < _LONG:
+            pending.extend(v for v in values if type(v) not in ATOMS)
+
+    def _sequence(self, items: Any, pending: list[Any]) -> None:
+        then = list(items)
+        base: Any = list if isinstance(items, list) else deque
+
+        def undo() -> bool:
+            if len(items) == len(then) and all(map(is_, base.__iter__(items), then)):
+                return False
+            base.clear(items)
+            base.extend(items, then)
+            return True
+
+        self._note(undo)
+        if len(then) < _LONG:
+            pending.extend(v for v in then if type(v) not in ATOMS)
+
+    def _set(self, items: set[Any]) -> None:
+        then = list(items)
+
+        def undo() -> bool:
+            if len(items) == len(then) and set(map(id, items)) == set(map(id, then)):
+                return False
+            set.clear(items)
+            set.update(items, then)
+            return True
+
+        self._note(undo)
+
+    def _slots(self, value: Any, names: tuple[str, ...], pending: list[Any]) -> None:
+        then = {name: getattr(value, name, ABSENT) for name in names}
+
+        def undo() -> bool:
+            changed = False
+            for name, was in then.items():
+                if getattr(value, name, ABSENT) is not was:
+                    changed = True
+                    object.__delattr__(value, name) if was is ABSENT else object.__setattr__(value, name, was)
+            return changed
+
+        self._note(undo)
+        pending.extend(v for v in then.values() if v is not ABSENT and type(v) not in ATOMS)
+
+    def _generator(self, value: Any, kind: type) -> bool:
+        """Arrays and generators of random numbers, whose state is no attribute."""
+        state: Any
+        if isinstance(value, random.Random):
+            state = value.getstate()
+            self._note(lambda: value.getstate() != state and (value.setstate(state) or True))
+        elif kind is torch.Generator:
+            state = value.get_state()
+            self._note(lambda: not torch.equal(value.get_state(), state) and bool(value.set_state(state)))
+        elif kind.__module__ == "numpy" and kind.__name__ == "ndarray":
+            if value.nbytes <= _SMALL and not value.dtype.hasobject:
+                state = value.copy()
+                self._note(lambda: _reset_array(value, state))
+        elif kind.__module__.startswith("numpy.random") and hasattr(value, "bit_generator"):
+            state = value.bit_generator.state
+            self._note(lambda: _reset_numpy(value, state))
+        else:
+            return False
+        return True
+
+    def _tensor(self, tensor: torch.Tensor) -> None:
+        """What an assignment to `.data` or `.grad`, or `requires_grad_`, would change."""
+        self.ids[id(tensor)] = tensor
+        if tensor.is_meta or tensor.layout is not torch.strided:
+            return
+        data, wanted, grad, attributes = tensor.detach(), tensor.requires_grad, tensor.grad, dict(tensor.__dict__)
+        leaf = tensor.is_leaf
+
+        def undo() -> bool:
+            changed = False
+            if tensor.is_meta or tensor.data_ptr() != data.data_ptr() or tensor.shape != data.shape:
+                tensor.data = data
+                changed = True
+            if leaf and (not tensor.is_leaf or tensor.requires_grad != wanted):
+                tensor.detach_().requires_grad_(wanted)
+                changed = True
+            if tensor.grad is not grad:
+                tensor.grad = grad
+                changed = True
+            if not _same_table(tensor.__dict__, attributes):
+                tensor.__dict__.clear()
+                tensor.__dict__.update(attributes)
+                changed = True
+            return changed
+
+        self._note(undo)
+
+
+_BUILT_IN = frozenset({dict, list, set, deque, OrderedDict, tuple, frozenset})
+
+
+def _same_table(now: dict[str, Any], then: dict[str, Any]) -> bool:
+    return now.keys() == then.keys() and all(map(is_, now.values(), then.values()))
+
+
+def _reset_array(array: Any, then: Any) -> bool:
+    if array.shape == then.shape and array.tobytes() == then.tobytes():
+        return False
+    array[...] = then
+    return True
+
+
+def _reset_numpy(generator: Any, state: Any) -> bool:
+    if str(generator.bit_generator.state) == str(state):
+        return False
+    generator.bit_generator.state = state
+    return True
+
+
+def keys_for(watch: Watch, copy_of: Callable[[Any], Any]) -> Iterator[tuple[Any, Any, Any]]:
+    """Tables around the model that have its modules or tensors as keys: the table, the copy of a key, and the value.
+
+    Forward runs on copies, and asks such tables for `self`.
+    """
+    for value in list(watch.ids.values()):
+        if isinstance(value, (dict, WeakKeyDictionary)):
+            for key in list(value):
+                if isinstance(key, (nn.Module, torch.Tensor)) and (copy := copy_of(key)) is not None:
+                    yield value, copy, value[key]
+        elif isinstance(value, (set, WeakSet)):
+            for key in list(value):
+                if isinstance(key, (nn.Module, torch.Tensor)) and (copy := copy_of(key)) is not None:
+                    yield value, copy, None
