@@ -1,0 +1,57 @@
+"""Filters: most of them convolve with kernels of their own, some by unfolding."""
+
+from __future__ import annotations
+
+import torch
+
+from library_cases.case import Case, Cases
+
+PACKAGES = ("!kornia", "!kornia_rs")
+
+
+def cases() -> Cases:
+    import kornia.contrib as contrib
+    import kornia.feature as feature
+    import kornia.filters as filters
+
+    x = torch.rand(1, 3, 16, 16)
+    gray = torch.rand(1, 1, 32, 32)
+    image = {
+        "MedianBlur": lambda: filters.MedianBlur((3, 3)),
+        "BoxBlur": lambda: filters.BoxBlur((3, 3)),
+        "BoxBlur separable": lambda: filters.BoxBlur((3, 3), separable=True),
+        "GaussianBlur2d": lambda: filters.GaussianBlur2d((3, 3), (1.5, 1.5)),
+        "GaussianBlur2d whole": lambda: filters.GaussianBlur2d((3, 3), (1.5, 1.5), separable=False),
+        "MotionBlur": lambda: filters.MotionBlur(3, 35.0, 0.5),
+        "BilateralBlur": lambda: filters.BilateralBlur((3, 3), 0.1, (1.0, 1.0)),
+        "Laplacian": lambda: filters.Laplacian(3),
+        "Sobel": lambda: filters.Sobel(),
+        "SpatialGradient": lambda: filters.SpatialGradient(),
+        "Canny": lambda: filters.Canny(),
+        "UnsharpMask": lambda: filters.UnsharpMask((3, 3), (1.5, 1.5)),
+        "BlurPool2D": lambda: filters.BlurPool2D(3, 2),
+        "MaxBlurPool2D": lambda: filters.MaxBlurPool2D(3),
+        "DistanceTransform": lambda: contrib.DistanceTransform(),
+        "InRange": lambda: filters.InRange((0.1, 0.1, 0.1), (0.9, 0.9, 0.9)),
+    }
+    for name, build in image.items():
+        yield name, lambda build=build: Case(build(), (x.clone(),))
+    yield "GuidedBlur", lambda: Case(filters.GuidedBlur(3, 0.1), (x.clone(), x.clone()))
+    yield "SpatialGradient3d", lambda: Case(filters.SpatialGradient3d(), (torch.rand(1, 2, 4, 8, 8),))
+    yield "MotionBlur3D", lambda: Case(filters.MotionBlur3D(3, (35.0, 10.0, 5.0), 0.5), (torch.rand(1, 2, 5, 8, 8),))
+    yield "JointBilateralBlur", lambda: Case(filters.JointBilateralBlur((3, 3), 0.1, (1.0, 1.0)), (x.clone(), x.clone()))
+    yield "CornerHarris", lambda: Case(feature.CornerHarris(torch.tensor(0.04)), (gray.clone(),))
+    yield "CornerGFTT", lambda: Case(feature.CornerGFTT(), (gray.clone(),))
+    yield "BlobHessian", lambda: Case(feature.BlobHessian(), (gray.clone(),))
+    yield "HardNet", lambda: Case(feature.HardNet(pretrained=False), (gray.clone(),))
+    yield "HyNet", lambda: Case(feature.HyNet(pretrained=False), (gray.clone(),))
+    yield "SOSNet", lambda: Case(feature.SOSNet(pretrained=False), (gray.clone(),))
+    yield "TFeat", lambda: Case(feature.TFeat(pretrained=False), (gray.clone(),))
+    yield "SIFTDescriptor", lambda: Case(feature.SIFTDescriptor(32), (gray.clone(),))
+    yield "MKDDescriptor", lambda: Case(feature.MKDDescriptor(32, whitening=None), (gray.clone(),))
+    yield "KeyNet", lambda: Case(feature.KeyNet(pretrained=False), (gray.clone(),))
+    yield "DeFMO", lambda: Case(feature.DeFMO(pretrained=False), (torch.rand(1, 6, 32, 32),))
+    yield "DISK", lambda: Case(feature.DISK(desc_dim=16), (torch.rand(1, 3, 32, 32),))
+    yield "VisionTransformer", lambda: Case(
+        contrib.VisionTransformer(image_size=32, patch_size=16, embed_dim=32, depth=2, num_heads=4), (torch.rand(1, 3, 32, 32),)
+    )

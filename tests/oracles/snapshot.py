@@ -1,0 +1,232 @@
+"""All that can be reached from some objects, as it is at one moment; two of these tell what changed between.
+
+Followed are attributes, slots, items of containers of any class, cells and defaults of functions, owners of methods,
+targets of weak references, and for the packages named their classes' attributes and their modules' globals. Of tensors
+and arrays the storage, its version and a checksum of the values are kept. Nothing here knows what made a change.
+"""
+
+from __future__ import annotations
+
+import enum
+import functools
+import gc
+import sys
+import types
+import weakref
+from collections import deque
+from collections.abc import Iterator
+from typing import Any
+from zlib import crc32
+
+import numpy as np
+import torch
+
+_PLAIN = (int, float, complex, str, bytes, bool, type(None), type(Ellipsis), torch.dtype, torch.device, torch.layout,
+          torch.memory_format, torch.Size, range, slice)  # fmt: skip
+_FOREIGN = ("torch", "numpy", "builtins", "typing", "abc", "functools", "collections", "threading", "logging",
+            "warnings", "re", "inspect", "importlib", "sympy", "cnncost")  # fmt: skip
+"""Packages whose classes' and modules' own attributes are not the user's."""
+_UNSEEN = {"__weakref__", "__dict__", "__doc__", "__builtins__", "__annotations__", "__spec__", "__loader__",
+           "__cached__", "__warningregistry__", "__annotate__", "__annotations_cache__", "__conditional_annotations__"}  # fmt: skip
+LIMIT = 1_500_000
+
+
+class Snapshot:
+    """What is reachable from `roots` (by name), and from the modules of `packages`.
+
+    Attributes:
+        facts: path → what stands there, of every object reached, by the first path that led to it.
+        cut: whether there was more than is kept.
+    """
+
+    def __init__(self, roots: dict[str, Any], packages: frozenset[str] = frozenset()) -> None:
+        self.facts: dict[str, Any] = {}
+        self._alive: list[Any] = []  # an id says who it is only as long as its object lives
+        self._packages = packages
+        self.cut = False
+        self._walk(roots)
+
+    def changes(self, later: Snapshot) -> list[str]:
+        """Paths of what is not as it was, with before and after; what a package imported since is no change."""
+        found = []
+        for path, was in self.facts.items():
+            now = later.facts.get(path, "gone")
+            if was != now:
+                found.append(f"{path}: {_short(was)} → {_short(now)}")
+        return found
+
+    def _walk(self, roots: dict[str, Any]) -> None:
+        queue: deque[tuple[str, Any]] = deque(roots.items())
+        for name, module in sorted(sys.modules.items()):
+            if name.split(".")[0] in self._packages and isinstance(module, types.ModuleType):
+                queue.append((f"<{name}>", module))
+        seen: dict[int, Any] = {}
+        while queue:
+            path, value = queue.popleft()
+            if id(value) in seen:  # by whichever path it is reached first, the fact is the same
+                self.facts[path] = seen[id(value)]
+                continue
+            if len(self.facts) >= LIMIT:
+                self.cut = True
+                return
+            self._alive.append(value)
+            self.facts[path] = seen[id(value)] = self._fact(value)
+            queue.extend((f"{path}{step}", item) for step, item in self._parts(value))
+
+    def _fact(self, value: Any) -> Any:
+        if isinstance(value, torch.Tensor):
+            return _tensor_fact(value)
+        if isinstance(value, np.ndarray):
+            return ("array", id(value), value.shape, str(value.dtype), value.ctypes.data, _checksum(value))
+        if isinstance(value, enum.Enum):
+            return repr(value)
+        if isinstance(value, _PLAIN):
+            return f"{type(value).__name__} {value!r}"
+        if isinstance(value, torch.Generator):
+            return ("generator", id(value), crc32(value.get_state().numpy().tobytes()))
+        if isinstance(value, (set, frozenset)):
+            return (type(value).__name__, id(value), len(value), sorted(map(_key, value)))
+        if isinstance(value, types.MethodType):
+            return "method"  # made anew whenever it is asked for
+        if isinstance(value, (types.BuiltinFunctionType, types.MethodWrapperType, types.WrapperDescriptorType)):
+            return "builtin"
+        if isinstance(value, functools._lru_cache_wrapper):
+            return ("lru_cache", id(value), value.cache_info().currsize)
+        if hasattr(type(value), "__len__") and isinstance(value, (dict, list, tuple, deque)):
+            return (type(value).__name__, id(value), len(value))
+        return (type(value).__name__, id(value))
+
+    def _parts(self, value: Any) -> Iterator[tuple[str, Any]]:
+        if isinstance(value, (*_PLAIN, enum.Enum)) or _foreign(value):
+            return
+        if isinstance(value, types.ModuleType):
+            if value.__name__.split(".")[0] in self._packages:
+                for name, item in list(vars(value).items()):
+                    if name not in _UNSEEN and not isinstance(item, types.ModuleType):
+                        yield f".{name}", item
+            return
+        if isinstance(value, type):
+            if value.__module__.split(".")[0] not in _FOREIGN:
+                for name, item in list(vars(value).items()):
+                    if name not in _UNSEEN:
+                        yield f".{name}", item
+            return
+        yield from _items(value)
+        yield from _attributes(value)
+
+
+def _foreign(value: Any) -> bool:
+    """Functions and helpers of Python and of torch itself: what they hold is the process's, and no model's."""
+    if isinstance(value, (types.FunctionType, type, functools._lru_cache_wrapper)):
+        return (value.__module__ or "").split(".")[0] in _FOREIGN and not getattr(value, "__closure__", None)
+    return type(value).__module__.split(".")[0] in {"typing", "logging", "threading", "re", "importlib", "inspect"}
+
+
+def _tensor_fact(tensor: torch.Tensor) -> tuple[Any, ...]:
+    fact: tuple[Any, ...] = (
+        type(tensor).__name__, id(tensor), str(tensor.device), str(tensor.dtype), str(tensor.layout),
+        tensor.requires_grad, tensor.is_leaf, type(tensor.grad_fn).__name__ if tensor.grad_fn is not None else None,
+    )  # fmt: skip
+    with torch._C.DisableTorchFunctionSubclass(), torch.no_grad():
+        if not tensor.is_inference():
+            fact = (*fact, tensor._version)
+        if tensor.is_nested:
+            return fact
+        fact = (*fact, tuple(tensor.shape))
+        if tensor.layout is not torch.strided:
+            return (*fact, tensor._nnz())
+        fact = (*fact, tensor.stride(), tensor.data_ptr() if tensor.device.type == "cpu" else None)
+        if tensor.device.type == "cpu" and not tensor.is_quantized and tensor.numel():
+            flat = tensor.detach().resolve_conj().resolve_neg().contiguous().flatten()
+            return (*fact, crc32(flat.view(torch.uint8).numpy().tobytes()))
+        return fact
+
+
+def _checksum(array: np.ndarray) -> int:
+    if array.dtype.hasobject:
+        return 0
+    return crc32(np.ascontiguousarray(array).tobytes())
+
+
+def _items(value: Any) -> Iterator[tuple[str, Any]]:
+    if isinstance(value, (dict, types.MappingProxyType)):
+        for key, item in list(dict.items(value) if isinstance(value, dict) else value.items()):
+            yield f"[{_key(key)}]", item
+            if not isinstance(key, (str, int)):
+                yield f"<key {_key(key)}>", key
+    elif isinstance(value, (list, tuple, deque)):
+        kind = next(kind for kind in (list, tuple, deque) if isinstance(value, kind))
+        for i, item in enumerate(list(kind.__iter__(value))):
+            yield f"[{i}]", item
+    elif isinstance(value, (set, frozenset)):
+        for item in list(value):
+            yield f"<{_key(item)}>", item
+    elif isinstance(value, weakref.ref):
+        yield "()", value()
+    elif isinstance(value, functools.partial):
+        yield ".func", value.func
+        yield ".args", value.args
+        yield ".keywords", value.keywords
+    elif isinstance(value, types.MethodType):
+        yield ".__self__", value.__self__
+        yield ".__func__", value.__func__
+    elif isinstance(value, functools._lru_cache_wrapper):
+        for i, held in enumerate(gc.get_referents(value)):
+            if isinstance(held, dict):
+                yield f".<kept {i}>", held
+    elif isinstance(value, (staticmethod, classmethod)):
+        yield ".__func__", value.__func__
+    elif isinstance(value, property):
+        yield ".fget", value.fget
+    elif isinstance(value, types.FunctionType):
+        yield from ((f".__defaults__[{i}]", item) for i, item in enumerate(value.__defaults__ or ()))
+        yield from ((f".__kwdefaults__[{name}]", item) for name, item in (value.__kwdefaults__ or {}).items())
+        for name, cell in zip(value.__code__.co_freevars, value.__closure__ or (), strict=True):
+            try:
+                yield f".<{name}>", cell.cell_contents
+            except ValueError:  # the cell is empty
+                continue
+
+
+def _attributes(value: Any) -> Iterator[tuple[str, Any]]:
+    own = getattr(value, "__dict__", None) if not isinstance(value, types.MethodType) else None
+    if isinstance(own, dict):
+        for name, item in list(own.items()):
+            if name not in _UNSEEN:
+                yield f".{name}", item
+    if isinstance(value, torch.Tensor) and value.is_leaf and value.grad is not None:
+        yield ".grad", value.grad
+    for cls in type(value).__mro__:
+        if cls.__module__.split(".")[0] in {"builtins", "torch", "numpy"}:
+            continue
+        slots = cls.__dict__.get("__slots__", ())
+        for name in (slots,) if isinstance(slots, str) else tuple(slots):
+            plain = f"_{cls.__name__.lstrip('_')}{name}" if name.startswith("__") and not name.endswith("__") else name
+            slot = cls.__dict__.get(plain)
+            if name not in _UNSEEN and isinstance(slot, types.MemberDescriptorType):
+                try:
+                    yield f".{name}", slot.__get__(value)
+                except AttributeError:  # nothing was put there yet
+                    continue
+
+
+def _key(key: Any) -> str:
+    if isinstance(key, (*_PLAIN, tuple)) and not isinstance(key, tuple):
+        return repr(key)
+    if isinstance(key, tuple):
+        return f"({', '.join(map(_key, key))})"
+    return f"{type(key).__name__} at {id(key):#x}"
+
+
+def _short(fact: Any) -> str:
+    text = str(fact)
+    return text if len(text) < 160 else text[:157] + "…"
+
+
+def packages_of(*values: Any) -> frozenset[str]:
+    """The packages that the classes of a model's modules come from, but for torch."""
+    found = set()
+    for value in values:
+        for module in value.modules() if isinstance(value, torch.nn.Module) else (value,):
+            found |= {cls.__module__.split(".")[0] for cls in type(module).__mro__}
+    return frozenset(found - set(_FOREIGN) - {"__main__"})
