@@ -179,7 +179,7 @@ def main() -> int:
             kind, why = verdict(row)
             tally[kind] = tally.get(kind, 0) + 1
             if options.verbose or kind not in {"equal", "explained"}:
-                print(f"{library}: {row['model']}: {kind}: {why}"[:900])
+                print(f"{library}: {row['model']}: {kind}: {why}"[:900], flush=True)
         print(f"{library}: {tally}, {time.monotonic() - begun:.0f} s", flush=True)
     if not options.only:
         (ROOT / "reports" / "libraries.md").write_text(page(found, options.venv, libraries()), encoding="utf-8")

@@ -85,13 +85,14 @@ def measured(build: Any) -> dict[str, Any]:
             case.model.eval()
     except Exception as error:  # noqa: BLE001  # whatever it is, the next model is tried
         return {"not_built": reason(error)}
-    row.update(analysis(case, "first"))
+    found, _ = analysis(case)
+    row.update(found)
     try:
         row.update(really(case))
     except Exception as error:  # noqa: BLE001
         row["not_run"] = reason(error)
-    row["again"] = analysis(case, "again", row.get("trace"))
-    row["by_real"] = analysis(case, "real", "real")
+    row["again"], last = analysis(case, row.get("trace"))
+    row["by_real"], _ = analysis(case, "real", last)
     row["why"] = case.why
     row["seconds"] = round(time.process_time() - begun, 2)
     return row
@@ -106,13 +107,16 @@ def reason(error: BaseException) -> str:
     return f"{type(error).__name__}{where}: {' '.join(str(error).split())[:600]}"
 
 
-def analysis(case: Any, which: str, trace: str | None = None) -> dict[str, Any]:
-    """Static, and as the messages advise where that is refused; and what of the user's objects is not as it was."""
+def analysis(case: Any, trace: str | None = None, before: Any = None) -> tuple[dict[str, Any], Any]:
+    """Static, and as the messages advise where that is refused; and what of the user's objects is not as it was.
+
+    `before`: a snapshot of just now, if there is one. Returns what was found, and the snapshot after.
+    """
     from oracles.snapshot import Snapshot, packages_of
 
-    packages = packages_of(case.model)
+    packages = packages_of(case.model) | {"library_cases"}
     found: dict[str, Any] = {"refusals": {}}
-    before = Snapshot(roots(case), packages)
+    before = before or Snapshot(roots(case), packages)
     for way in [trace] if trace else ["static", "auto", "real"]:
         try:
             found.update(_analyzed(case, way), trace=way)
@@ -123,7 +127,7 @@ def analysis(case: Any, which: str, trace: str | None = None) -> dict[str, Any]:
     after = Snapshot(roots(case), packages)
     changes = before.changes(after)
     found.update(changed=changes[:12], changes=len(changes), objects=len(before.facts), cut=before.cut)
-    return found
+    return found, after
 
 
 def roots(case: Any) -> dict[str, Any]:

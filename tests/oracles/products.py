@@ -5,7 +5,8 @@ matrices: every element of the result is a sum, and has as many products as its 
 an analysis works; ops without an entry are taken apart as torch itself does, and those of no products count none.
 
 Conventions: zero-padded positions count; a transposed convolution is counted by input positions; a complex product is
-four real ones; what attention masks out is computed, too. A product with a sparse operand has a product for each
+four real ones; what attention masks out is computed, too; a distance between vectors is no product, however its kernel
+finds it. A product with a sparse operand has a product for each
 stored element.
 """
 
@@ -225,12 +226,6 @@ def tokens(x: Any) -> tuple[int, int]:
     """How many there are, and how many pairs within a sequence."""
     lengths = [part.shape[0] for part in x.unbind()] if x.is_nested else [x.shape[1]] * x.shape[0]
     return sum(lengths), sum(n * n for n in lengths)
-
-
-@counts("_euclidean_dist")
-def euclidean(a: Any, b: Any, *_: Any, out: Any, **__: Any) -> int:
-    """|a|² - 2ab + |b|² as one product of rows that are two longer."""
-    return out.numel() * (a.shape[-1] + 2)
 
 
 @counts("_grouped_mm", "_scaled_grouped_mm")

@@ -97,22 +97,29 @@ class Snapshot:
         return (type(value).__name__, id(value))
 
     def _parts(self, value: Any) -> Iterator[tuple[str, Any]]:
-        if isinstance(value, (*_PLAIN, enum.Enum)) or _foreign(value):
+        if isinstance(value, (*_PLAIN, enum.Enum, types.BuiltinFunctionType)) or _foreign(value):
             return
         if isinstance(value, types.ModuleType):
             if value.__name__.split(".")[0] in self._packages:
                 for name, item in list(vars(value).items()):
-                    if name not in _UNSEEN and not isinstance(item, types.ModuleType):
+                    if name not in _UNSEEN and not isinstance(item, types.ModuleType) and not _bare(item):
                         yield f".{name}", item
             return
         if isinstance(value, type):
-            if value.__module__.split(".")[0] not in _FOREIGN:
+            if value.__module__.split(".")[0] in self._packages:
                 for name, item in list(vars(value).items()):
-                    if name not in _UNSEEN:
+                    if name not in _UNSEEN and not _bare(item):
                         yield f".{name}", item
             return
         yield from _items(value)
         yield from _attributes(value)
+
+
+def _bare(value: Any) -> bool:
+    """A function that holds nothing: most of what a package has. Nothing of it can change but its place."""
+    return type(value) is types.FunctionType and not (
+        value.__closure__ or value.__dict__ or value.__defaults__ or value.__kwdefaults__
+    )
 
 
 def _foreign(value: Any) -> bool:
