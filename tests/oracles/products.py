@@ -85,7 +85,7 @@ def stored(tensor: torch.Tensor) -> int:
     return tensor._nnz() * prod(tensor._values().shape[1:] if tensor.layout is torch.sparse_coo else [1])
 
 
-@counts("mm", "_sparse_mm", "_int_mm", "_scaled_mm")
+@counts("mm", "_sparse_mm", "_sparse_sparse_matmul", "_int_mm", "_scaled_mm")
 def mm(a: torch.Tensor, b: torch.Tensor, *_: Any, out: Any, **__: Any) -> int:
     if b.layout is not torch.strided and a.layout is torch.strided:
         return a.shape[0] * stored(b) * of(a, b)

@@ -51,7 +51,12 @@ class Snapshot:
         found = []
         for path, was in self.facts.items():
             now = later.facts.get(path, "gone")
-            if was != now:
+            if was == now:
+                continue
+            if now != "gone" and was[0] == now[0]:
+                names = sorted(set(was[1]) ^ set(now[1]))
+                found.append(f"{path}: attributes {', '.join(names)} {'gone' if set(names) <= set(was[1]) else 'new'}")
+            else:
                 found.append(f"{path}: {_short(was)} → {_short(now)}")
         return found
 
@@ -70,7 +75,7 @@ class Snapshot:
                 self.cut = True
                 return
             self._alive.append(value)
-            self.facts[path] = seen[id(value)] = self._fact(value)
+            self.facts[path] = seen[id(value)] = (self._fact(value), _names(value))
             queue.extend((f"{path}{step}", item) for step, item in self._parts(value))
 
     def _fact(self, value: Any) -> Any:
@@ -115,6 +120,14 @@ class Snapshot:
         yield from _attributes(value)
 
 
+def _names(value: Any) -> tuple[str, ...]:
+    """Of all attributes of its own, so that one more is seen; a module gains names whenever something is imported."""
+    if isinstance(value, (types.ModuleType, types.MethodType, *_PLAIN)):
+        return ()
+    own = getattr(value, "__dict__", None)
+    return tuple(sorted(str(name) for name in own if name not in _UNSEEN)) if isinstance(own, (dict, types.MappingProxyType)) else ()
+
+
 def _bare(value: Any) -> bool:
     """A function that holds nothing: most of what a package has. Nothing of it can change but its place."""
     return type(value) is types.FunctionType and not (
@@ -132,7 +145,7 @@ def _foreign(value: Any) -> bool:
 def _tensor_fact(tensor: torch.Tensor) -> tuple[Any, ...]:
     fact: tuple[Any, ...] = (
         type(tensor).__name__, id(tensor), str(tensor.device), str(tensor.dtype), str(tensor.layout),
-        tensor.requires_grad, tensor.is_leaf, type(tensor.grad_fn).__name__ if tensor.grad_fn is not None else None,
+        tensor.requires_grad, tensor.is_leaf, id(tensor.grad) if tensor.is_leaf else None, type(tensor.grad_fn).__name__ if tensor.grad_fn is not None else None,
     )  # fmt: skip
     with torch._C.DisableTorchFunctionSubclass(), torch.no_grad():
         if not tensor.is_inference():
@@ -226,7 +239,7 @@ def _key(key: Any) -> str:
 
 
 def _short(fact: Any) -> str:
-    text = str(fact)
+    text = str(fact[0] if isinstance(fact, tuple) and len(fact) == 2 else fact)
     return text if len(text) < 160 else text[:157] + "…"
 
 
