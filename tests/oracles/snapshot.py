@@ -26,7 +26,7 @@ _PLAIN = (int, float, complex, str, bytes, bool, type(None), type(Ellipsis), tor
 _FOREIGN = ("torch", "numpy", "builtins", "typing", "abc", "functools", "collections", "threading", "logging",
             "warnings", "re", "inspect", "importlib", "sympy", "cnncost")  # fmt: skip
 """Packages whose classes' and modules' own attributes are not the user's."""
-_UNSEEN = {"__weakref__", "__dict__", "__doc__", "__builtins__", "__annotations__", "__spec__", "__loader__",
+_UNSEEN = {"__weakref__", "__slotnames__", "__dict__", "__doc__", "__builtins__", "__annotations__", "__spec__", "__loader__",
            "__cached__", "__warningregistry__", "__annotate__", "__annotations_cache__", "__conditional_annotations__"}  # fmt: skip
 LIMIT = 1_500_000
 
@@ -96,9 +96,10 @@ class Snapshot:
         if isinstance(value, (types.BuiltinFunctionType, types.MethodWrapperType, types.WrapperDescriptorType)):
             return "builtin"
         if isinstance(value, functools._lru_cache_wrapper):
-            return ("lru_cache", id(value), value.cache_info().currsize)
-        if hasattr(type(value), "__len__") and isinstance(value, (dict, list, tuple, deque)):
-            return (type(value).__name__, id(value), len(value))
+            return ("lru_cache", id(value), "tensors kept", _kept(value))
+        for kind in (dict, list, tuple, deque):
+            if isinstance(value, kind):
+                return (type(value).__name__, id(value), kind.__len__(value))
         return (type(value).__name__, id(value))
 
     def _parts(self, value: Any) -> Iterator[tuple[str, Any]]:
@@ -125,7 +126,12 @@ def _names(value: Any) -> tuple[str, ...]:
     if isinstance(value, (types.ModuleType, types.MethodType, *_PLAIN)):
         return ()
     own = getattr(value, "__dict__", None)
-    return tuple(sorted(str(name) for name in own if name not in _UNSEEN)) if isinstance(own, (dict, types.MappingProxyType)) else ()
+    if not isinstance(own, (dict, types.MappingProxyType)):
+        return ()
+    names = {str(name) for name in own if name not in _UNSEEN}
+    if isinstance(value, type):  # what a class says again after its base is no new word
+        names = {name for name in names if not any(own[name] is vars(base).get(name, ...) for base in value.__mro__[1:])}
+    return tuple(sorted(names))
 
 
 def _bare(value: Any) -> bool:
@@ -140,6 +146,16 @@ def _foreign(value: Any) -> bool:
     if isinstance(value, (types.FunctionType, type, functools._lru_cache_wrapper)):
         return (value.__module__ or "").split(".")[0] in _FOREIGN and not getattr(value, "__closure__", None)
     return type(value).__module__.split(".")[0] in {"typing", "logging", "threading", "re", "importlib", "inspect"}
+
+
+def _kept(cache: Any, depth: int = 4) -> int:
+    """Tensors in a cache of results. That plain ones come to it is no change: they are what any call finds again."""
+    found, level, seen = 0, [cache], set()
+    for _ in range(depth):
+        level = [held for one in level for held in gc.get_referents(one) if id(held) not in seen and not seen.add(id(held))]
+        level = [held for held in level if not isinstance(held, (types.ModuleType, types.FunctionType, type))]
+        found += sum(isinstance(held, torch.Tensor) for held in level)
+    return found
 
 
 def _tensor_fact(tensor: torch.Tensor) -> tuple[Any, ...]:
@@ -190,10 +206,6 @@ def _items(value: Any) -> Iterator[tuple[str, Any]]:
     elif isinstance(value, types.MethodType):
         yield ".__self__", value.__self__
         yield ".__func__", value.__func__
-    elif isinstance(value, functools._lru_cache_wrapper):
-        for i, held in enumerate(gc.get_referents(value)):
-            if isinstance(held, dict):
-                yield f".<kept {i}>", held
     elif isinstance(value, (staticmethod, classmethod)):
         yield ".__func__", value.__func__
     elif isinstance(value, property):

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import sys
-from pathlib import Path
-
 import pytest
 import torch
 from hypothesis import given, settings
@@ -12,10 +9,8 @@ from hypothesis import strategies as st
 from torch import nn
 from torch.nn import functional as F
 
-sys.path.insert(0, str(Path(__file__).parent))
-
-import multiplications as walk
-from products import Products
+from tests.oracles import multiplications as walk
+from tests.oracles.products import Products
 
 
 pytestmark = pytest.mark.filterwarnings("ignore::UserWarning")  # of torch, about sparse layouts, oneDNN and padding

@@ -4,19 +4,15 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-import sys
 import weakref
 from collections import OrderedDict, UserDict, deque
-from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 from torch import nn
 
-sys.path.insert(0, str(Path(__file__).parent))
-
-from snapshot import Snapshot, packages_of
+from tests.oracles.snapshot import Snapshot, packages_of
 
 KEPT: dict[str, torch.Tensor] = {}
 
@@ -104,7 +100,8 @@ def _set(target, name, value) -> None:
         lambda m, g: m.generator.manual_seed(7),
         lambda m, g: m.closed.__closure__[0].cell_contents.append(2),
         lambda m, g: m.partial.args[0].append(2),
-        lambda m, g: m.cached(3),
+        lambda m, g: m.cached(torch.ones(1)),
+        lambda m, g: _set(Model, "new", 1),
         lambda m, g: Model.shared.append(2),
         lambda m, g: KEPT.update(a=torch.ones(1)),
         lambda m, g: g["list"].append(1),
@@ -119,6 +116,7 @@ def test_a_change_is_seen(change):
         assert _changes(change)
     finally:
         Model.shared[:] = shared
+        vars(Model).get("new") and delattr(Model, "new")
         KEPT.clear()
 
 
@@ -129,6 +127,7 @@ def test_a_change_is_seen(change):
         lambda m, g: list(m.parameters()),
         lambda m, g: m.state_dict(),
         lambda m, g: repr(m),
+        lambda m, g: m.cached(3),
     ],
 )
 def test_a_look_is_no_change(look):

@@ -11,7 +11,7 @@ PACKAGES = (
     "!opacus", "opt-einsum", "!pytorch-metric-learning", "!neuraloperator", "!tensorly", "!tensorly-torch", "!torchdiffeq", "!torchsde",
     "!trampoline", "!gpytorch", "!linear_operator", "jaxtyping", "!pykan", "!lpips", "!piq", "!pytorch-msssim", "!facenet-pytorch",
     "!vector-quantize-pytorch", "!denoising-diffusion-pytorch", "!peft", "!segment-anything", "!efficientnet_pytorch", "!mambapy", "!ncps",
-    "!encodec", "!conformer", "!pytorch-tcn", "!tab-transformer-pytorch", "!linformer", "!reformer-pytorch", "!product-key-memory",
+    "!encodec", "!conformer", "!pytorch-tcn", "!tab-transformer-pytorch", "!linformer", "!reformer-pytorch", "!product-key-memory", "!local-attention", "!frozendict", "!x-mlps-pytorch", "!discrete-continuous-embed-readout",
     "!linear-attention-transformer", "!rotary-embedding-torch", "!fair-esm", "!sentence-transformers", "!open_clip_torch", "ftfy",
     "!pytorch-tabnet", "!torch-einops-utils", "wandb",
 )  # fmt: skip
@@ -51,7 +51,7 @@ def cases() -> Cases:
         if kind == "TFNO":
             return Case(models.TFNO(n_modes=(4, 4), hidden_channels=8, in_channels=1, out_channels=1, n_layers=1, factorization="tucker", rank=0.5), (torch.rand(1, 1, 16, 16),))
         if kind == "UNO":
-            return Case(models.UNO(1, 1, 8, n_layers=3, uno_out_channels=[8, 8, 8], uno_n_modes=[[4, 4]] * 3, uno_scalings=[[0.5, 0.5], [1, 1], [2, 2]], horizontal_skips_map={2: 0}), (torch.rand(1, 1, 16, 16),))
+            return Case(models.UNO(1, 1, 8, n_layers=3, uno_out_channels=[8, 8, 8], uno_n_modes=[[4, 4]] * 3, uno_scalings=[[0.5, 0.5], [1, 1], [2, 2]], horizontal_skips_map={2: 0}, channel_mlp_skip="linear"), (torch.rand(1, 1, 16, 16),))
         return Case(models.SFNO(n_modes=(4, 4), hidden_channels=8, in_channels=1, out_channels=1, n_layers=1), (torch.rand(1, 1, 16, 16),))
 
     for kind in ("FNO", "TFNO", "UNO"):
@@ -302,7 +302,7 @@ def cases() -> Cases:
     yield "sentence-transformers head", sentences
 
     def clip(kind: str) -> Case:
-        from open_clip.model import CLIP, CoCa  # noqa: F401
+        from open_clip.model import CLIP
 
         towers = {
             "embed_dim": 8, "vision_cfg": {"image_size": 32, "layers": 1, "width": 16, "head_width": 8, "patch_size": 16} if kind == "ViT" else {"image_size": 64, "layers": [1, 1, 1, 1], "width": 8, "patch_size": None},

@@ -15,13 +15,13 @@ def cases() -> Cases:
     from rfdetr.models.lwdetr import build_model_from_config
     from rfdetr.utilities.tensors import NestedTensor
 
-    def model(config: type = RFDETRNanoConfig) -> torch.nn.Module:
+    def model(config: type = RFDETRNanoConfig, size: int = 128) -> torch.nn.Module:
         return build_model_from_config(
-            config(pretrain_weights=None, resolution=128, positional_encoding_size=8, num_queries=20, dec_layers=2, device="cpu")
+            config(pretrain_weights=None, resolution=size, positional_encoding_size=8, num_queries=20, dec_layers=2, device="cpu")
         )
 
     image = torch.rand(1, 3, 128, 128)
     yield "nano, a tensor", lambda: Case(model(), (image.clone(),))
     yield "nano, a list", lambda: Case(model(), ([image[0].clone()],))
     yield "nano, a NestedTensor", lambda: Case(model(), (NestedTensor(image.clone(), torch.zeros(1, 128, 128, dtype=torch.bool)),))
-    yield "segmentation nano", lambda: Case(model(RFDETRSegNanoConfig), (image.clone(),))
+    yield "segmentation nano", lambda: Case(model(RFDETRSegNanoConfig, 144), (torch.rand(1, 3, 144, 144),))

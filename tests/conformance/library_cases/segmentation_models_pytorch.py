@@ -15,7 +15,7 @@ def cases() -> Cases:
     wanted = {name: {} for name in ("Unet", "UnetPlusPlus", "FPN", "Linknet", "MAnet", "PSPNet", "PAN", "DeepLabV3", "DeepLabV3Plus", "UPerNet")}  # fmt: skip
     for name in wanted:
         yield f"{name} resnet18", lambda name=name: Case(
-            getattr(smp, name)("resnet18", encoder_weights=None, classes=2), (torch.rand(2, 3, 64, 64),)
+            getattr(smp, name)("resnet18", encoder_weights=None, classes=2), (torch.rand(1, 3, 128, 128),)
         )
     yield "Segformer mit_b0", lambda: Case(smp.Segformer("mit_b0", encoder_weights=None, classes=2), (torch.rand(1, 3, 64, 64),))
     yield "DPT vit_tiny", lambda: Case(
