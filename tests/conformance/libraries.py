@@ -1,4 +1,4 @@
-"""Models of other people's libraries: analyzed, run for real under an independent counter, and looked at before and after.
+"""Models of other people's libraries: analyzed, run for real under an independent counter, looked at before and after.
 
     python tests/conformance/libraries.py --venv PATH --install    makes the environment if there is none, installs
     python tests/conformance/libraries.py --venv PATH              all libraries; writes reports/libraries.md
@@ -18,6 +18,7 @@ import hashlib
 import json
 import os
 import select
+import shutil
 import subprocess
 import sys
 import time
@@ -25,7 +26,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from library_report import page, verdict
+from library_report import page, verdict, versions_of
 
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parents[1]
@@ -72,14 +73,23 @@ def install(venv: Path, names: list[str]) -> None:
         for wanted, options in ((alone, ["--no-deps"]), (whole, [])):
             if wanted and subprocess.run([*pip, *options, *wanted], check=False).returncode:
                 print(f"{name}: can't install {' '.join(wanted)}")
+    for site in venv.glob("lib/python*/site-packages/torchaudio/lib"):
+        shutil.rmtree(site)  # compiled for CUDA, it does not load beside a CPU-only torch; torchaudio does without
+
+
+def code_digest() -> str:
+    found = hashlib.sha256()
+    for path in sorted((ROOT / "cnncost").rglob("*.py")):
+        found.update(path.read_bytes())
+    return found.hexdigest()[:12]
 
 
 def digest(venv: Path, library: str) -> str:
     """Names all that a library's rows depend on."""
-    found = hashlib.sha256()
+    found = hashlib.sha256(code_digest().encode())
     work = [HERE / "library_work.py", CASES / "case.py", CASES / f"{library}.py",
             *(ROOT / "tests" / "oracles" / name for name in ("products.py", "snapshot.py"))]  # fmt: skip
-    for path in sorted([*(ROOT / "cnncost").rglob("*.py"), *work]):
+    for path in sorted(work):
         found.update(path.read_bytes())
     site = next((venv / "lib").glob("python*/site-packages"))
     found.update(" ".join(sorted(p.name for p in site.glob("*.dist-info"))).encode())
@@ -120,7 +130,7 @@ def listed(venv: Path, library: str) -> list[str] | str:
     worker = Worker(venv, library, ["--list"])
     names: Any = next(worker.lines(300), None)
     said = worker.end()
-    return names if names else said or "no answer in 300 s"
+    return names or said or "no answer in 300 s"
 
 
 def rows(venv: Path, library: str, options: argparse.Namespace) -> Iterator[dict[str, Any]]:
@@ -182,7 +192,10 @@ def main() -> int:
                 print(f"{library}: {row['model']}: {kind}: {why}"[:900], flush=True)
         print(f"{library}: {tally}, {time.monotonic() - begun:.0f} s", flush=True)
     if not options.only:
-        (ROOT / "reports" / "libraries.md").write_text(page(found, options.venv, libraries()), encoding="utf-8")
+        versions = versions_of(options.venv, {name: packages(name) for name in names})
+        command = "python tests/conformance/libraries.py --venv PATH --install"
+        done = f"By `{command}`, with {BASE[0]} for CPUs, of cnncost's code {code_digest()}."
+        (ROOT / "reports" / "libraries.md").write_text(page(found, versions, done), encoding="utf-8")
     return 1 if any(verdict(row)[0] in {"unexplained", "changed", "died"} for row in found) else 0
 
 

@@ -55,7 +55,6 @@ def _quiet() -> None:
     import logging
 
     import torch
-
     import torchvision_cpu
 
     torchvision_cpu.install()
@@ -112,11 +111,11 @@ def analysis(case: Any, trace: str | None = None, before: Any = None) -> tuple[d
 
     `before`: a snapshot of just now, if there is one. Returns what was found, and the snapshot after.
     """
-    from oracles.snapshot import Snapshot, packages_of
+    from oracles.snapshot import Snapshot, modules_of
 
-    packages = packages_of(case.model) | {"library_cases"}
+    modules = modules_of(case.model, *case.args, *case.kwargs.values(), imported=trace is None)
     found: dict[str, Any] = {"refusals": {}}
-    before = before or Snapshot(roots(case), packages)
+    before = before or Snapshot(roots(case), modules)
     for way in [trace] if trace else ["static", "auto", "real"]:
         try:
             found.update(_analyzed(case, way), trace=way)
@@ -124,7 +123,7 @@ def analysis(case: Any, trace: str | None = None, before: Any = None) -> tuple[d
             found["refusals"][way] = reason(error)
             continue
         break
-    after = Snapshot(roots(case), packages)
+    after = Snapshot(roots(case), before.modules)
     changes = before.changes(after)
     found.update(changed=changes[:12], changes=len(changes), objects=len(before.facts), cut=before.cut)
     return found, after
@@ -162,9 +161,8 @@ def _analyzed(case: Any, trace: str) -> dict[str, Any]:
 def really(case: Any) -> dict[str, Any]:
     """Parameters by identity, products by the independent counter, and what torch's own counter finds."""
     import torch
-    from torch.utils.flop_counter import FlopCounterMode
-
     from oracles.products import Products
+    from torch.utils.flop_counter import FlopCounterMode
 
     seeded()
     with Products() as products:

@@ -129,7 +129,16 @@ def linear(x: torch.Tensor, weight: torch.Tensor, *_: Any, out: Any, **__: Any) 
 
 @counts("_trilinear")
 def trilinear(
-    a: torch.Tensor, w: torch.Tensor, b: torch.Tensor, ea: Any, ew: Any, eb: Any, summed: Any, *_: Any, out: Any, **__: Any
+    a: torch.Tensor,
+    w: torch.Tensor,
+    b: torch.Tensor,
+    ea: Any,
+    ew: Any,
+    eb: Any,
+    summed: Any,
+    *_: Any,
+    out: Any,
+    **__: Any,
 ) -> int:
     """Of `Bilinear`: each row meets the weight (O, I, J), and what comes out (O, J) the other row."""
     rows, (o, i, j) = out.numel() // out.shape[-1], [n for n in w.shape if n != 1] if w.dim() > 3 else w.shape
@@ -143,7 +152,16 @@ def convolved(x: Any, weight: torch.Tensor, out: torch.Tensor, transposed: bool)
 
 @counts("convolution", "_convolution", "convolution_overrideable")
 def convolution(
-    x: Any, weight: Any, bias: Any, stride: Any, padding: Any, dilation: Any, transposed: bool, *_: Any, out: Any, **__: Any
+    x: Any,
+    weight: Any,
+    bias: Any,
+    stride: Any,
+    padding: Any,
+    dilation: Any,
+    transposed: bool,
+    *_: Any,
+    out: Any,
+    **__: Any,
 ) -> int:
     return convolved(x, weight, out, transposed)
 
@@ -197,9 +215,7 @@ def attention_backward(grad: Any, q: Any, k: Any, v: Any, *_: Any, out: Any, **_
 
 
 @counts("mkldnn_rnn_layer")
-def mkldnn_rnn_layer(
-    x: Any, w_in: Any, w_hidden: Any, *_: Any, out: Any, **__: Any
-) -> int:
+def mkldnn_rnn_layer(x: Any, w_in: Any, w_hidden: Any, *_: Any, out: Any, **__: Any) -> int:
     """One direction of one layer: each step of each sequence meets both matrices. x: T,N,C."""
     return x.shape[0] * x.shape[1] * (w_in.numel() + w_hidden.numel())
 

@@ -1,7 +1,7 @@
 """All that can be reached from some objects, as it is at one moment; two of these tell what changed between.
 
 Followed are attributes, slots, items of containers of any class, cells and defaults of functions, owners of methods,
-targets of weak references, and for the packages named their classes' attributes and their modules' globals. Of tensors
+targets of weak references, and for the modules named their globals and their classes' attributes. Of tensors
 and arrays the storage, its version and a checksum of the values are kept. Nothing here knows what made a change.
 """
 
@@ -26,28 +26,33 @@ _PLAIN = (int, float, complex, str, bytes, bool, type(None), type(Ellipsis), tor
 _FOREIGN = ("torch", "numpy", "builtins", "typing", "abc", "functools", "collections", "threading", "logging",
             "warnings", "re", "inspect", "importlib", "sympy", "cnncost")  # fmt: skip
 """Packages whose classes' and modules' own attributes are not the user's."""
-_UNSEEN = {"__weakref__", "__slotnames__", "__dict__", "__doc__", "__builtins__", "__annotations__", "__spec__", "__loader__",
-           "__cached__", "__warningregistry__", "__annotate__", "__annotations_cache__", "__conditional_annotations__"}  # fmt: skip
+_UNSEEN = {
+    "__weakref__", "__slotnames__", "__dict__", "__doc__", "__builtins__", "__annotations__", "__spec__", "__loader__",
+    "__cached__", "__warningregistry__", "__annotate__", "__annotations_cache__", "__conditional_annotations__",
+    "__dynamo_disable",  # torch finds there what its compiler is to leave alone, since the first call
+    "_lineno_map",  # of code made by torch.fx, anew whenever such a module is pickled
+}  # fmt: skip
+_SIMPLE = {int, str, bool, type(None)}
 LIMIT = 1_500_000
 
 
 class Snapshot:
-    """What is reachable from `roots` (by name), and from the modules of `packages`.
+    """What is reachable from `roots` (by name), and from the globals of `modules`.
 
     Attributes:
         facts: path → what stands there, of every object reached, by the first path that led to it.
         cut: whether there was more than is kept.
     """
 
-    def __init__(self, roots: dict[str, Any], packages: frozenset[str] = frozenset()) -> None:
+    def __init__(self, roots: dict[str, Any], modules: frozenset[str] = frozenset()) -> None:
         self.facts: dict[str, Any] = {}
         self._alive: list[Any] = []  # an id says who it is only as long as its object lives
-        self._packages = packages
+        self.modules = modules
         self.cut = False
         self._walk(roots)
 
     def changes(self, later: Snapshot) -> list[str]:
-        """Paths of what is not as it was, with before and after; what a package imported since is no change."""
+        """Paths of what is not as it was, with before and after; what a module imported since is no change."""
         found = []
         for path, was in self.facts.items():
             now = later.facts.get(path, "gone")
@@ -62,9 +67,7 @@ class Snapshot:
 
     def _walk(self, roots: dict[str, Any]) -> None:
         queue: deque[tuple[str, Any]] = deque(roots.items())
-        for name, module in sorted(sys.modules.items()):
-            if name.split(".")[0] in self._packages and isinstance(module, types.ModuleType):
-                queue.append((f"<{name}>", module))
+        queue.extend((f"<{name}>", sys.modules[name]) for name in sorted(self.modules))
         seen: dict[int, Any] = {}
         while queue:
             path, value = queue.popleft()
@@ -76,7 +79,11 @@ class Snapshot:
                 return
             self._alive.append(value)
             self.facts[path] = seen[id(value)] = (self._fact(value), _names(value))
-            queue.extend((f"{path}{step}", item) for step, item in self._parts(value))
+            for step, item in self._parts(value):
+                if type(item) in _SIMPLE:  # most of all there is
+                    self.facts[path + step] = ((type(item), item), ())
+                else:
+                    queue.append((path + step, item))
 
     def _fact(self, value: Any) -> Any:
         if isinstance(value, torch.Tensor):
@@ -106,13 +113,13 @@ class Snapshot:
         if isinstance(value, (*_PLAIN, enum.Enum, types.BuiltinFunctionType)) or _foreign(value):
             return
         if isinstance(value, types.ModuleType):
-            if value.__name__.split(".")[0] in self._packages:
+            if value.__name__ in self.modules:
                 for name, item in list(vars(value).items()):
                     if name not in _UNSEEN and not isinstance(item, types.ModuleType) and not _bare(item):
                         yield f".{name}", item
             return
         if isinstance(value, type):
-            if value.__module__.split(".")[0] in self._packages:
+            if value.__module__ in self.modules:
                 for name, item in list(vars(value).items()):
                     if name not in _UNSEEN and not _bare(item):
                         yield f".{name}", item
@@ -130,7 +137,9 @@ def _names(value: Any) -> tuple[str, ...]:
         return ()
     names = {str(name) for name in own if name not in _UNSEEN}
     if isinstance(value, type):  # what a class says again after its base is no new word
-        names = {name for name in names if not any(own[name] is vars(base).get(name, ...) for base in value.__mro__[1:])}
+        names = {
+            name for name in names if not any(own[name] is vars(base).get(name, ...) for base in value.__mro__[1:])
+        }
     return tuple(sorted(names))
 
 
@@ -152,7 +161,9 @@ def _kept(cache: Any, depth: int = 4) -> int:
     """Tensors in a cache of results. That plain ones come to it is no change: they are what any call finds again."""
     found, level, seen = 0, [cache], set()
     for _ in range(depth):
-        level = [held for one in level for held in gc.get_referents(one) if id(held) not in seen and not seen.add(id(held))]
+        level = [
+            held for one in level for held in gc.get_referents(one) if id(held) not in seen and not seen.add(id(held))
+        ]
         level = [held for held in level if not isinstance(held, (types.ModuleType, types.FunctionType, type))]
         found += sum(isinstance(held, torch.Tensor) for held in level)
     return found
@@ -161,8 +172,11 @@ def _kept(cache: Any, depth: int = 4) -> int:
 def _tensor_fact(tensor: torch.Tensor) -> tuple[Any, ...]:
     fact: tuple[Any, ...] = (
         type(tensor).__name__, id(tensor), str(tensor.device), str(tensor.dtype), str(tensor.layout),
-        tensor.requires_grad, tensor.is_leaf, id(tensor.grad) if tensor.is_leaf else None, type(tensor.grad_fn).__name__ if tensor.grad_fn is not None else None,
+        tensor.requires_grad, tensor.is_leaf, id(tensor.grad) if tensor.is_leaf else None,
+        type(tensor.grad_fn).__name__ if tensor.grad_fn is not None else None,
     )  # fmt: skip
+    if torch.nn.parameter.is_lazy(tensor):
+        return (*fact, "without a shape")
     with torch._C.DisableTorchFunctionSubclass(), torch.no_grad():
         if not tensor.is_inference():
             fact = (*fact, tensor._version)
@@ -255,10 +269,29 @@ def _short(fact: Any) -> str:
     return text if len(text) < 160 else text[:157] + "…"
 
 
-def packages_of(*values: Any) -> frozenset[str]:
-    """The packages that the classes of a model's modules come from, but for torch."""
-    found = set()
-    for value in values:
-        for module in value.modules() if isinstance(value, torch.nn.Module) else (value,):
-            found |= {cls.__module__.split(".")[0] for cls in type(module).__mro__}
-    return frozenset(found - set(_FOREIGN) - {"__main__"})
+def modules_of(*values: Any, imported: bool = True) -> frozenset[str]:
+    """Names of the modules that these objects' code can reach: those of their classes, and what these have imported.
+
+    Within the packages of the classes alone, and without torch's. `imported=False`: the classes' own.
+    """
+    classes = {cls for value in values for module in _parts_of(value) for cls in type(module).__mro__}
+    waiting = [cls.__module__ for cls in classes if cls.__module__.split(".")[0] not in _FOREIGN]
+    packages = {name.split(".")[0] for name in waiting}
+    found: set[str] = set()
+    while waiting:
+        name = waiting.pop()
+        if name in found or name not in sys.modules or name.split(".")[0] not in packages:
+            continue
+        found.add(name)
+        if not imported:
+            continue
+        for held in list(vars(sys.modules[name]).values()):
+            if isinstance(held, types.ModuleType):
+                waiting.append(held.__name__)
+            elif isinstance(held, (type, types.FunctionType)):
+                waiting.append(held.__module__ or "")
+    return frozenset(found)
+
+
+def _parts_of(value: Any) -> list[Any]:
+    return list(value.modules()) if isinstance(value, torch.nn.Module) else [value]

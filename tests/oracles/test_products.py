@@ -12,7 +12,6 @@ from torch.nn import functional as F
 from tests.oracles import multiplications as walk
 from tests.oracles.products import Products
 
-
 pytestmark = pytest.mark.filterwarnings("ignore::UserWarning")  # of torch, about sparse layouts, oneDNN and padding
 
 

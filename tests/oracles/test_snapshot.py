@@ -6,13 +6,14 @@ import dataclasses
 import functools
 import weakref
 from collections import OrderedDict, UserDict, deque
+from typing import ClassVar
 
 import numpy as np
 import pytest
 import torch
 from torch import nn
 
-from tests.oracles.snapshot import Snapshot, packages_of
+from tests.oracles.snapshot import Snapshot, modules_of
 
 KEPT: dict[str, torch.Tensor] = {}
 
@@ -34,7 +35,7 @@ class Mine(list):
 
 
 class Model(nn.Module):
-    shared: list[int] = [1]
+    shared: ClassVar[list[int]] = [1]
 
     def __init__(self) -> None:
         super().__init__()
@@ -59,11 +60,11 @@ class Model(nn.Module):
 def _changes(change) -> list[str]:
     model, given = Model(), {"list": [torch.ones(2)]}
     roots = {"model": model, "given": given}
-    packages = frozenset({__name__.split(".")[0]})
-    before = Snapshot(roots, packages)
-    assert before.changes(Snapshot(roots, packages)) == []
+    modules = frozenset({__name__})
+    before = Snapshot(roots, modules)
+    assert before.changes(Snapshot(roots, modules)) == []
     change(model, given)
-    return before.changes(Snapshot(roots, packages))
+    return before.changes(Snapshot(roots, modules))
 
 
 def _set(target, name, value) -> None:
@@ -134,6 +135,9 @@ def test_a_look_is_no_change(look):
     assert _changes(look) == []
 
 
-def test_packages_are_those_of_the_model_but_torch():
-    assert "torch" not in packages_of(nn.Linear(1, 1))
-    assert Model.__module__.split(".")[0] in packages_of(nn.Sequential(Model())) | {"__main__"}
+def test_modules_are_those_that_the_model_reaches_but_torchs():
+    assert modules_of(nn.Linear(1, 1)) == frozenset()
+    found = modules_of(nn.Sequential(Model()))
+    assert Model.__module__ in found
+    assert Snapshot.__module__ in found
+    assert not any(name.split(".")[0] in {"torch", "numpy"} for name in found)

@@ -8,13 +8,51 @@ from torch import nn
 from library_cases.case import Case, Cases
 
 PACKAGES = (
-    "!opacus", "opt-einsum", "!pytorch-metric-learning", "!neuraloperator", "!tensorly", "!tensorly-torch", "!torchdiffeq", "!torchsde",
-    "!trampoline", "!gpytorch", "!linear_operator", "jaxtyping", "!pykan", "!lpips", "!piq", "!pytorch-msssim", "!facenet-pytorch",
-    "!vector-quantize-pytorch", "!denoising-diffusion-pytorch", "!peft", "!segment-anything", "!efficientnet_pytorch", "!mambapy", "!ncps",
-    "!encodec", "!conformer", "!pytorch-tcn", "!tab-transformer-pytorch", "!linformer", "!reformer-pytorch", "!product-key-memory", "!local-attention", "!frozendict", "!x-mlps-pytorch", "!discrete-continuous-embed-readout",
-    "!linear-attention-transformer", "!rotary-embedding-torch", "!fair-esm", "!sentence-transformers", "!open_clip_torch", "ftfy",
-    "!pytorch-tabnet", "!torch-einops-utils", "wandb",
-)  # fmt: skip
+    "!opacus",
+    "opt-einsum",
+    "!pytorch-metric-learning",
+    "!neuraloperator",
+    "!tensorly",
+    "!tensorly-torch",
+    "!torchdiffeq",
+    "!torchsde",
+    "!trampoline",
+    "!gpytorch",
+    "!linear_operator",
+    "jaxtyping",
+    "!pykan",
+    "!lpips",
+    "!piq",
+    "!pytorch-msssim",
+    "!facenet-pytorch",
+    "!vector-quantize-pytorch",
+    "!denoising-diffusion-pytorch",
+    "!peft",
+    "!segment-anything",
+    "!efficientnet_pytorch",
+    "!mambapy",
+    "!ncps",
+    "!encodec",
+    "!conformer",
+    "!pytorch-tcn",
+    "!tab-transformer-pytorch",
+    "!linformer",
+    "!reformer-pytorch",
+    "!product-key-memory",
+    "!local-attention",
+    "!frozendict",
+    "!x-mlps-pytorch",
+    "!discrete-continuous-embed-readout",
+    "!linear-attention-transformer",
+    "!rotary-embedding-torch",
+    "!fair-esm",
+    "!sentence-transformers",
+    "!open_clip_torch",
+    "ftfy",
+    "!pytorch-tabnet",
+    "!torch-einops-utils",
+    "wandb",
+)
 
 
 def cases() -> Cases:
@@ -39,20 +77,57 @@ def cases() -> Cases:
 
         return Case(getattr(losses, name)(**more), (torch.rand(6, 8), torch.tensor([0, 0, 1, 1, 2, 2])))
 
-    for name, more in {"TripletMarginLoss": {}, "NTXentLoss": {}, "ArcFaceLoss": {"num_classes": 3, "embedding_size": 8}, "ContrastiveLoss": {},
-                       "ProxyAnchorLoss": {"num_classes": 3, "embedding_size": 8}, "SupConLoss": {}, "MultiSimilarityLoss": {}}.items():  # fmt: skip
+    for name, more in {
+        "TripletMarginLoss": {},
+        "NTXentLoss": {},
+        "ArcFaceLoss": {"num_classes": 3, "embedding_size": 8},
+        "ContrastiveLoss": {},
+        "ProxyAnchorLoss": {"num_classes": 3, "embedding_size": 8},
+        "SupConLoss": {},
+        "MultiSimilarityLoss": {},
+    }.items():
         yield f"pytorch-metric-learning {name}", lambda name=name, more=more: metric_learning(name, **more)
 
     def neuralop(kind: str) -> Case:
         from neuralop import models
 
         if kind == "FNO":
-            return Case(models.FNO(n_modes=(4, 4), hidden_channels=8, in_channels=1, out_channels=1, n_layers=2), (torch.rand(1, 1, 16, 16),))
+            return Case(
+                models.FNO(n_modes=(4, 4), hidden_channels=8, in_channels=1, out_channels=1, n_layers=2),
+                (torch.rand(1, 1, 16, 16),),
+            )
         if kind == "TFNO":
-            return Case(models.TFNO(n_modes=(4, 4), hidden_channels=8, in_channels=1, out_channels=1, n_layers=1, factorization="tucker", rank=0.5), (torch.rand(1, 1, 16, 16),))
+            return Case(
+                models.TFNO(
+                    n_modes=(4, 4),
+                    hidden_channels=8,
+                    in_channels=1,
+                    out_channels=1,
+                    n_layers=1,
+                    factorization="tucker",
+                    rank=0.5,
+                ),
+                (torch.rand(1, 1, 16, 16),),
+            )
         if kind == "UNO":
-            return Case(models.UNO(1, 1, 8, n_layers=3, uno_out_channels=[8, 8, 8], uno_n_modes=[[4, 4]] * 3, uno_scalings=[[0.5, 0.5], [1, 1], [2, 2]], horizontal_skips_map={2: 0}, channel_mlp_skip="linear"), (torch.rand(1, 1, 16, 16),))
-        return Case(models.SFNO(n_modes=(4, 4), hidden_channels=8, in_channels=1, out_channels=1, n_layers=1), (torch.rand(1, 1, 16, 16),))
+            return Case(
+                models.UNO(
+                    1,
+                    1,
+                    8,
+                    n_layers=3,
+                    uno_out_channels=[8, 8, 8],
+                    uno_n_modes=[[4, 4]] * 3,
+                    uno_scalings=[[0.5, 0.5], [1, 1], [2, 2]],
+                    horizontal_skips_map={2: 0},
+                    channel_mlp_skip="linear",
+                ),
+                (torch.rand(1, 1, 16, 16),),
+            )
+        return Case(
+            models.SFNO(n_modes=(4, 4), hidden_channels=8, in_channels=1, out_channels=1, n_layers=1),
+            (torch.rand(1, 1, 16, 16),),
+        )
 
     for kind in ("FNO", "TFNO", "UNO"):
         yield f"neuraloperator {kind}", lambda kind=kind: neuralop(kind)
@@ -161,8 +236,26 @@ def cases() -> Cases:
 
         return Case(getattr(piq, which)(), two)
 
-    for which in ("lpips", "msssim", "SSIMLoss", "VIFLoss", "GMSDLoss", "FSIMLoss", "TVLoss", "HaarPSILoss", "VSILoss", "MDSILoss"):
-        yield f"perceptual {which}", lambda which=which: perceptual(which) if which != "TVLoss" else Case(__import__("piq").TVLoss(), (torch.rand(1, 3, 32, 32),))
+    for which in (
+        "lpips",
+        "msssim",
+        "SSIMLoss",
+        "VIFLoss",
+        "GMSDLoss",
+        "FSIMLoss",
+        "TVLoss",
+        "HaarPSILoss",
+        "VSILoss",
+        "MDSILoss",
+    ):
+        yield (
+            f"perceptual {which}",
+            lambda which=which: (
+                perceptual(which)
+                if which != "TVLoss"
+                else Case(__import__("piq").TVLoss(), (torch.rand(1, 3, 32, 32),))
+            ),
+        )
 
     def facenet() -> Case:
         from facenet_pytorch import InceptionResnetV1
@@ -176,16 +269,23 @@ def cases() -> Cases:
 
         return Case(getattr(v, name)(**more), (torch.rand(1, 16, 8),), training=more.get("train", False))
 
-    for name, more in {"VectorQuantize": {"dim": 8, "codebook_size": 16}, "ResidualVQ": {"dim": 8, "codebook_size": 16, "num_quantizers": 2},
-                       "FSQ": {"levels": [4, 4], "dim": 8}, "LFQ": {"codebook_size": 16, "dim": 8}, "GroupedResidualVQ": {"dim": 8, "codebook_size": 16, "num_quantizers": 2, "groups": 2},
-                       "RandomProjectionQuantizer": {"dim": 8, "codebook_size": 16, "codebook_dim": 4, "num_codebooks": 2}}.items():  # fmt: skip
+    for name, more in {
+        "VectorQuantize": {"dim": 8, "codebook_size": 16},
+        "ResidualVQ": {"dim": 8, "codebook_size": 16, "num_quantizers": 2},
+        "FSQ": {"levels": [4, 4], "dim": 8},
+        "LFQ": {"codebook_size": 16, "dim": 8},
+        "GroupedResidualVQ": {"dim": 8, "codebook_size": 16, "num_quantizers": 2, "groups": 2},
+        "RandomProjectionQuantizer": {"dim": 8, "codebook_size": 16, "codebook_dim": 4, "num_codebooks": 2},
+    }.items():
         yield f"vector-quantize {name}", lambda name=name, more=more: quantized(name, **more)
 
     def diffusion(which: str) -> Case:
         import denoising_diffusion_pytorch as d
 
         if which == "Unet":
-            return Case(d.Unet(dim=8, dim_mults=(1, 2), attn_dim_head=4, attn_heads=2), (image.clone(), torch.tensor([3])))
+            return Case(
+                d.Unet(dim=8, dim_mults=(1, 2), attn_dim_head=4, attn_heads=2), (image.clone(), torch.tensor([3]))
+            )
         net = d.Unet(dim=8, dim_mults=(1, 2), attn_dim_head=4, attn_heads=2)
         return Case(d.GaussianDiffusion(net, image_size=32, timesteps=10, sampling_timesteps=2), (image.clone(),))
 
@@ -196,7 +296,14 @@ def cases() -> Cases:
         import peft
         from transformers import BertConfig, BertModel
 
-        config = BertConfig(vocab_size=30, hidden_size=16, num_hidden_layers=1, num_attention_heads=2, intermediate_size=16, max_position_embeddings=16)
+        config = BertConfig(
+            vocab_size=30,
+            hidden_size=16,
+            num_hidden_layers=1,
+            num_attention_heads=2,
+            intermediate_size=16,
+            max_position_embeddings=16,
+        )
         chosen = {
             "LoRA": lambda: peft.LoraConfig(r=2, target_modules=["query", "value"]),
             "DoRA": lambda: peft.LoraConfig(r=2, target_modules=["query"], use_dora=True),
@@ -212,7 +319,20 @@ def cases() -> Cases:
     def sam() -> Case:
         from segment_anything.modeling import ImageEncoderViT
 
-        return Case(ImageEncoderViT(img_size=64, patch_size=16, embed_dim=16, depth=2, num_heads=2, out_chans=8, use_rel_pos=True, window_size=2, global_attn_indexes=(1,)), (torch.rand(1, 3, 64, 64),))  # fmt: skip
+        return Case(
+            ImageEncoderViT(
+                img_size=64,
+                patch_size=16,
+                embed_dim=16,
+                depth=2,
+                num_heads=2,
+                out_chans=8,
+                use_rel_pos=True,
+                window_size=2,
+                global_attn_indexes=(1,),
+            ),
+            (torch.rand(1, 3, 64, 64),),
+        )
 
     yield "segment-anything encoder", sam
 
@@ -232,7 +352,7 @@ def cases() -> Cases:
     yield "mambapy sequential", lambda: mamba(False)
 
     def liquid(kind: str) -> Case:
-        from ncps.torch import CfC, LTC
+        from ncps.torch import LTC, CfC
         from ncps.wirings import AutoNCP
 
         return Case((CfC if kind == "CfC" else LTC)(8, AutoNCP(8, 2)), (torch.rand(2, 5, 8),))
@@ -243,7 +363,13 @@ def cases() -> Cases:
     def encodec() -> Case:
         from encodec.modules import SEANetDecoder, SEANetEncoder
 
-        return Case(nn.Sequential(SEANetEncoder(dimension=8, n_filters=4, ratios=[4, 2], lstm=1), SEANetDecoder(dimension=8, n_filters=4, ratios=[4, 2], lstm=1)), (torch.rand(1, 1, 64),))  # fmt: skip
+        return Case(
+            nn.Sequential(
+                SEANetEncoder(dimension=8, n_filters=4, ratios=[4, 2], lstm=1),
+                SEANetDecoder(dimension=8, n_filters=4, ratios=[4, 2], lstm=1),
+            ),
+            (torch.rand(1, 1, 64),),
+        )
 
     yield "encodec SEANet", encodec
 
@@ -251,15 +377,24 @@ def cases() -> Cases:
         if which == "conformer":
             from conformer import Conformer
 
-            return Case(Conformer(dim=16, depth=1, dim_head=8, heads=2, ff_mult=2, conv_expansion_factor=2, conv_kernel_size=5), (torch.rand(1, 12, 16),))
+            return Case(
+                Conformer(dim=16, depth=1, dim_head=8, heads=2, ff_mult=2, conv_expansion_factor=2, conv_kernel_size=5),
+                (torch.rand(1, 12, 16),),
+            )
         if which == "tab-transformer":
             from tab_transformer_pytorch import TabTransformer
 
-            return Case(TabTransformer(categories=(4, 5), num_continuous=3, dim=8, dim_out=1, depth=1, heads=2), (torch.randint(4, (2, 2)), torch.rand(2, 3)))
+            return Case(
+                TabTransformer(categories=(4, 5), num_continuous=3, dim=8, dim_out=1, depth=1, heads=2),
+                (torch.randint(4, (2, 2)), torch.rand(2, 3)),
+            )
         if which == "ft-transformer":
             from tab_transformer_pytorch import FTTransformer
 
-            return Case(FTTransformer(categories=(4, 5), num_continuous=3, dim=8, dim_out=1, depth=1, heads=2), (torch.randint(4, (2, 2)), torch.rand(2, 3)))
+            return Case(
+                FTTransformer(categories=(4, 5), num_continuous=3, dim=8, dim_out=1, depth=1, heads=2),
+                (torch.randint(4, (2, 2)), torch.rand(2, 3)),
+            )
         if which == "linformer":
             from linformer import Linformer
 
@@ -267,11 +402,17 @@ def cases() -> Cases:
         if which == "reformer":
             from reformer_pytorch import ReformerLM
 
-            return Case(ReformerLM(num_tokens=30, dim=16, depth=1, max_seq_len=16, heads=2, bucket_size=4, n_hashes=2), (torch.randint(30, (1, 16)),))
+            return Case(
+                ReformerLM(num_tokens=30, dim=16, depth=1, max_seq_len=16, heads=2, bucket_size=4, n_hashes=2),
+                (torch.randint(30, (1, 16)),),
+            )
         if which == "linear attention":
             from linear_attention_transformer import LinearAttentionTransformerLM
 
-            return Case(LinearAttentionTransformerLM(num_tokens=30, dim=16, heads=2, depth=1, max_seq_len=16), (torch.randint(30, (1, 16)),))
+            return Case(
+                LinearAttentionTransformerLM(num_tokens=30, dim=16, heads=2, depth=1, max_seq_len=16),
+                (torch.randint(30, (1, 16)),),
+            )
         from rotary_embedding_torch import RotaryEmbedding
 
         class Rotated(nn.Module):
@@ -284,7 +425,15 @@ def cases() -> Cases:
 
         return Case(Rotated(), (torch.rand(1, 2, 6, 8),))
 
-    for which in ("conformer", "tab-transformer", "ft-transformer", "linformer", "reformer", "linear attention", "rotary"):
+    for which in (
+        "conformer",
+        "tab-transformer",
+        "ft-transformer",
+        "linformer",
+        "reformer",
+        "linear attention",
+        "rotary",
+    ):
         yield f"lucidrains {which}", lambda which=which: lucid(which)
 
     def protein() -> Case:
@@ -297,7 +446,10 @@ def cases() -> Cases:
     def sentences() -> Case:
         from sentence_transformers.models import Dense, Normalize, Pooling
 
-        return Case(nn.Sequential(Pooling(8), Dense(8, 4), Normalize()), ({"token_embeddings": torch.rand(1, 5, 8), "attention_mask": torch.ones(1, 5, dtype=torch.long)},))
+        return Case(
+            nn.Sequential(Pooling(8), Dense(8, 4), Normalize()),
+            ({"token_embeddings": torch.rand(1, 5, 8), "attention_mask": torch.ones(1, 5, dtype=torch.long)},),
+        )
 
     yield "sentence-transformers head", sentences
 
@@ -305,10 +457,15 @@ def cases() -> Cases:
         from open_clip.model import CLIP
 
         towers = {
-            "embed_dim": 8, "vision_cfg": {"image_size": 32, "layers": 1, "width": 16, "head_width": 8, "patch_size": 16} if kind == "ViT" else {"image_size": 64, "layers": [1, 1, 1, 1], "width": 8, "patch_size": None},
+            "embed_dim": 8,
+            "vision_cfg": {"image_size": 32, "layers": 1, "width": 16, "head_width": 8, "patch_size": 16}
+            if kind == "ViT"
+            else {"image_size": 64, "layers": [1, 1, 1, 1], "width": 8, "patch_size": None},
             "text_cfg": {"context_length": 8, "vocab_size": 30, "width": 16, "heads": 2, "layers": 1},
-        }  # fmt: skip
-        return Case(CLIP(**towers), (image.clone() if kind == "ViT" else torch.rand(1, 3, 64, 64), torch.randint(30, (1, 8))))
+        }
+        return Case(
+            CLIP(**towers), (image.clone() if kind == "ViT" else torch.rand(1, 3, 64, 64), torch.randint(30, (1, 8)))
+        )
 
     yield "open_clip ViT", lambda: clip("ViT")
     yield "open_clip ResNet", lambda: clip("ResNet")

@@ -27,8 +27,9 @@ def cases() -> Cases:
 
     yield "CRF", lambda: Case(CRF(4), (emissions.clone(), tags.clone()))
     yield "CRF masked", lambda: Case(CRF(4), (emissions.clone(), tags.clone(), mask.clone()))
-    yield "CRF batch first, mean", lambda: Case(
-        CRF(4, batch_first=True), (emissions.clone(), torch.randint(4, (5, 2))), {"reduction": "mean"}
+    yield (
+        "CRF batch first, mean",
+        lambda: Case(CRF(4, batch_first=True), (emissions.clone(), torch.randint(4, (5, 2))), {"reduction": "mean"}),
     )
     yield "LSTM-CRF loss", lambda: Case(Tagger(), (torch.rand(2, 5, 8), torch.randint(4, (2, 5))))
     yield "LSTM-CRF decode", lambda: Case(Tagger(), (torch.rand(2, 5, 8),))

@@ -25,13 +25,13 @@ def cases() -> Cases:
         "MotionBlur": lambda: filters.MotionBlur(3, 35.0, 0.5),
         "BilateralBlur": lambda: filters.BilateralBlur((3, 3), 0.1, (1.0, 1.0)),
         "Laplacian": lambda: filters.Laplacian(3),
-        "Sobel": lambda: filters.Sobel(),
-        "SpatialGradient": lambda: filters.SpatialGradient(),
-        "Canny": lambda: filters.Canny(),
+        "Sobel": filters.Sobel,
+        "SpatialGradient": filters.SpatialGradient,
+        "Canny": filters.Canny,
         "UnsharpMask": lambda: filters.UnsharpMask((3, 3), (1.5, 1.5)),
         "BlurPool2D": lambda: filters.BlurPool2D(3, 2),
         "MaxBlurPool2D": lambda: filters.MaxBlurPool2D(3),
-        "DistanceTransform": lambda: contrib.DistanceTransform(),
+        "DistanceTransform": contrib.DistanceTransform,
         "InRange": lambda: filters.InRange((0.1, 0.1, 0.1), (0.9, 0.9, 0.9)),
     }
     for name, build in image.items():
@@ -39,7 +39,10 @@ def cases() -> Cases:
     yield "GuidedBlur", lambda: Case(filters.GuidedBlur(3, 0.1), (x.clone(), x.clone()))
     yield "SpatialGradient3d", lambda: Case(filters.SpatialGradient3d(), (torch.rand(1, 2, 4, 8, 8),))
     yield "MotionBlur3D", lambda: Case(filters.MotionBlur3D(3, (35.0, 10.0, 5.0), 0.5), (torch.rand(1, 2, 5, 8, 8),))
-    yield "JointBilateralBlur", lambda: Case(filters.JointBilateralBlur((3, 3), 0.1, (1.0, 1.0)), (x.clone(), x.clone()))
+    yield (
+        "JointBilateralBlur",
+        lambda: Case(filters.JointBilateralBlur((3, 3), 0.1, (1.0, 1.0)), (x.clone(), x.clone())),
+    )
     yield "CornerHarris", lambda: Case(feature.CornerHarris(torch.tensor(0.04)), (gray.clone(),))
     yield "CornerGFTT", lambda: Case(feature.CornerGFTT(), (gray.clone(),))
     yield "BlobHessian", lambda: Case(feature.BlobHessian(), (gray.clone(),))
@@ -52,6 +55,10 @@ def cases() -> Cases:
     yield "KeyNet", lambda: Case(feature.KeyNet(pretrained=False), (gray.clone(),))
     yield "DeFMO", lambda: Case(feature.DeFMO(pretrained=False), (torch.rand(1, 6, 32, 32),))
     yield "DISK", lambda: Case(feature.DISK(desc_dim=16), (torch.rand(1, 3, 32, 32),))
-    yield "VisionTransformer", lambda: Case(
-        contrib.VisionTransformer(image_size=32, patch_size=16, embed_dim=32, depth=2, num_heads=4), (torch.rand(1, 3, 32, 32),)
+    yield (
+        "VisionTransformer",
+        lambda: Case(
+            contrib.VisionTransformer(image_size=32, patch_size=16, embed_dim=32, depth=2, num_heads=4),
+            (torch.rand(1, 3, 32, 32),),
+        ),
     )

@@ -9,7 +9,16 @@ from torch import nn
 
 from library_cases.case import Case, Cases
 
-PACKAGES = ("!lightning", "!pytorch-lightning", "!lightning-utilities", "!torchmetrics", "packaging", "fsspec", "aiohttp", "tqdm")
+PACKAGES = (
+    "!lightning",
+    "!pytorch-lightning",
+    "!lightning-utilities",
+    "!torchmetrics",
+    "packaging",
+    "fsspec",
+    "aiohttp",
+    "tqdm",
+)
 
 
 def cases() -> Cases:
@@ -54,7 +63,9 @@ def cases() -> Cases:
             self.net, self.loss = net, loss
 
         def forward(self, x):
-            return self.loss(self.net(x), torch.zeros(len(x), 8)) + self.hparams.loss(self.net(x), torch.zeros(len(x), 8))
+            return self.loss(self.net(x), torch.zeros(len(x), 8)) + self.hparams.loss(
+                self.net(x), torch.zeros(len(x), 8)
+            )
 
     x = torch.rand(2, 8)
     yield "hyperparameters", lambda: Case(Plain(), (x.clone(),))
@@ -63,9 +74,19 @@ def cases() -> Cases:
     yield "of a Namespace", lambda: Case(OfNamespace(argparse.Namespace(width=8, deep=True)), (x.clone(),))
     yield "of a module", lambda: Case(OfModule(nn.Linear(8, 8), nn.MSELoss()), (x.clone(),))
     yield "with a trainer", lambda: _attached(Plain(), x)
-    for name, args in {"Accuracy": ("multiclass",), "MeanSquaredError": (), "StructuralSimilarityIndexMeasure": ()}.items():
-        yield name, lambda name=name, args=args: Case(
-            _metric(torchmetrics, name, args), (torch.rand(2, 3, 16, 16), torch.rand(2, 3, 16, 16)) if name.startswith("Str") else (x.clone(), x.clone() if name != "Accuracy" else torch.tensor([1, 2]))
+    for name, args in {
+        "Accuracy": ("multiclass",),
+        "MeanSquaredError": (),
+        "StructuralSimilarityIndexMeasure": (),
+    }.items():
+        yield (
+            name,
+            lambda name=name, args=args: Case(
+                _metric(torchmetrics, name, args),
+                (torch.rand(2, 3, 16, 16), torch.rand(2, 3, 16, 16))
+                if name.startswith("Str")
+                else (x.clone(), x.clone() if name != "Accuracy" else torch.tensor([1, 2])),
+            ),
         )
 
 

@@ -49,4 +49,7 @@ def cases() -> Cases:
     yield "embed_audio", lambda: Case(Encoder(), (mel.clone(),))
     yield "with cache hooks", lambda: Case(Cached(), (mel.clone(), tokens.clone()))
     yield "MultiHeadAttention", lambda: Case(MultiHeadAttention(16, 2), (torch.rand(1, 5, 16),))
-    yield "ResidualAttentionBlock", lambda: Case(ResidualAttentionBlock(16, 2, cross_attention=True), (torch.rand(1, 5, 16), torch.rand(1, 7, 16)))  # fmt: skip
+    yield (
+        "ResidualAttentionBlock",
+        lambda: Case(ResidualAttentionBlock(16, 2, cross_attention=True), (torch.rand(1, 5, 16), torch.rand(1, 7, 16))),
+    )
