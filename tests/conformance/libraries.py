@@ -41,6 +41,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--install", action="store_true", help="Install the libraries into it first.")
     parser.add_argument("--only", metavar="NAME", action="append", help="Only this library; writes no report.")
     parser.add_argument("--model", metavar="TEXT", help="Only models with this in their name; with --only.")
+    parser.add_argument("--code", type=Path, default=ROOT, help="A tree with another cnncost; writes no report.")
     parser.add_argument("--timeout", type=float, default=300, metavar="S", help="Seconds for one model.")
     parser.add_argument("--fresh", action="store_true", help="Find again what is kept.")
     parser.add_argument("-v", "--verbose", action="store_true", help="Say what was found of each model.")
@@ -77,16 +78,17 @@ def install(venv: Path, names: list[str]) -> None:
         shutil.rmtree(site)  # compiled for CUDA, it does not load beside a CPU-only torch; torchaudio does without
 
 
-def code_digest() -> str:
+def code_digest(code: Path = ROOT) -> str:
+    """Of cnncost's own code."""
     found = hashlib.sha256()
-    for path in sorted((ROOT / "cnncost").rglob("*.py")):
+    for path in sorted((code / "cnncost").rglob("*.py")):
         found.update(path.read_bytes())
     return found.hexdigest()[:12]
 
 
-def digest(venv: Path, library: str) -> str:
+def digest(venv: Path, library: str, code: Path) -> str:
     """Names all that a library's rows depend on."""
-    found = hashlib.sha256(code_digest().encode())
+    found = hashlib.sha256(code_digest(code).encode())
     work = [HERE / "library_work.py", CASES / "case.py", CASES / f"{library}.py",
             *(ROOT / "tests" / "oracles" / name for name in ("products.py", "snapshot.py"))]  # fmt: skip
     for path in sorted(work):
@@ -99,11 +101,11 @@ def digest(venv: Path, library: str) -> str:
 class Worker:
     """A process at one library, and the model that it is at."""
 
-    def __init__(self, venv: Path, library: str, models: list[str]) -> None:
+    def __init__(self, venv: Path, library: str, models: list[str], code: Path) -> None:
         self.process = subprocess.Popen(
             [str(venv / "bin" / "python"), str(HERE / "library_work.py"), library, *models],
             stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=HERE,
-            env={**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1",
+            env={**os.environ, "PYTHONPATH": str(code), "OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1",
                  "TRANSFORMERS_OFFLINE": "1", "PYTHONHASHSEED": "0"},
         )  # fmt: skip
 
@@ -125,9 +127,9 @@ class Worker:
         return " ".join(said.split())[-400:]
 
 
-def listed(venv: Path, library: str) -> list[str] | str:
+def listed(venv: Path, library: str, code: Path) -> list[str] | str:
     """The names of its models, or why there are none."""
-    worker = Worker(venv, library, ["--list"])
+    worker = Worker(venv, library, ["--list"], code)
     names: Any = next(worker.lines(300), None)
     said = worker.end()
     return names or said or "no answer in 300 s"
@@ -135,20 +137,20 @@ def listed(venv: Path, library: str) -> list[str] | str:
 
 def rows(venv: Path, library: str, options: argparse.Namespace) -> Iterator[dict[str, Any]]:
     """A row for each model, kept or found now."""
-    names = listed(venv, library)
+    names = listed(venv, library, options.code)
     if isinstance(names, str):
         yield {"library": library, "model": "", "not_built": names}
         return
     if options.model:
         names = [name for name in names if options.model in name]
-    path = KEPT / f"{library}-{digest(venv, library)}.jsonl"
+    path = KEPT / f"{library}-{digest(venv, library, options.code)}.jsonl"
     kept: dict[str, dict[str, Any]] = {}
     if path.exists() and not options.fresh:
         kept = {row["model"]: row for row in map(json.loads, path.read_text().splitlines())}
     path.parent.mkdir(parents=True, exist_ok=True)
     waiting = [name for name in names if name not in kept]
     while waiting:
-        worker, at, begun = Worker(venv, library, waiting), "", time.monotonic()
+        worker, at, begun = Worker(venv, library, waiting, options.code), "", time.monotonic()
         for line in worker.lines(options.timeout):
             if line is None:
                 break
@@ -191,7 +193,7 @@ def main() -> int:
             if options.verbose or kind not in {"equal", "explained"}:
                 print(f"{library}: {row['model']}: {kind}: {why}"[:900], flush=True)
         print(f"{library}: {tally}, {time.monotonic() - begun:.0f} s", flush=True)
-    if not options.only:
+    if not options.only and options.code == ROOT:
         versions = versions_of(options.venv, {name: packages(name) for name in names})
         command = "python tests/conformance/libraries.py --venv PATH --install"
         done = f"By `{command}`, with {BASE[0]} for CPUs, of cnncost's code {code_digest()}."

@@ -41,7 +41,9 @@ def cases() -> Cases:
                 fusion.InterpretableMultiHeadAttention(2, 8), (x, x.clone(), x.clone())
             ),
             "VariableSelectionNetwork": lambda: Case(
-                fusion.VariableSelectionNetwork({"a": 8, "b": 4}, 8),
+                fusion.VariableSelectionNetwork(
+                    {"a": 8, "b": 4}, 8, prescalers={"a": torch.nn.Linear(8, 8), "b": torch.nn.Linear(4, 4)}
+                ),
                 ({"a": x, "b": torch.rand(2, 6, 4)},),
                 {"context": None},
             ),
