@@ -43,6 +43,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--model", metavar="TEXT", help="Only models with this in their name; with --only.")
     parser.add_argument("--code", type=Path, default=ROOT, help="A tree with another cnncost; writes no report.")
     parser.add_argument("--timeout", type=float, default=300, metavar="S", help="Seconds for one model.")
+    parser.add_argument("--report", action="store_true", help="Write the report of what is kept; run nothing.")
     parser.add_argument("--fresh", action="store_true", help="Find again what is kept.")
     parser.add_argument("-v", "--verbose", action="store_true", help="Say what was found of each model.")
     return parser.parse_args()
@@ -137,16 +138,19 @@ def listed(venv: Path, library: str, code: Path) -> list[str] | str:
 
 def rows(venv: Path, library: str, options: argparse.Namespace) -> Iterator[dict[str, Any]]:
     """A row for each model, kept or found now."""
+    path = KEPT / f"{library}-{digest(venv, library, options.code)}.jsonl"
+    kept: dict[str, dict[str, Any]] = {}
+    if path.exists() and not options.fresh:
+        kept = {row["model"]: row for row in map(json.loads, path.read_text().splitlines())}
+    if options.report:
+        yield from kept.values()
+        return
     names = listed(venv, library, options.code)
     if isinstance(names, str):
         yield {"library": library, "model": "", "not_built": names}
         return
     if options.model:
         names = [name for name in names if options.model in name]
-    path = KEPT / f"{library}-{digest(venv, library, options.code)}.jsonl"
-    kept: dict[str, dict[str, Any]] = {}
-    if path.exists() and not options.fresh:
-        kept = {row["model"]: row for row in map(json.loads, path.read_text().splitlines())}
     path.parent.mkdir(parents=True, exist_ok=True)
     waiting = [name for name in names if name not in kept]
     while waiting:

@@ -13,6 +13,7 @@ def cases() -> Cases:
     import kornia.contrib as contrib
     import kornia.feature as feature
     import kornia.filters as filters
+    import kornia.models as models
 
     x = torch.rand(1, 3, 16, 16)
     gray = torch.rand(1, 1, 32, 32)
@@ -54,11 +55,10 @@ def cases() -> Cases:
     yield "MKDDescriptor", lambda: Case(feature.MKDDescriptor(32, whitening=None), (gray.clone(),))
     yield "KeyNet", lambda: Case(feature.KeyNet(pretrained=False), (gray.clone(),))
     yield "DeFMO", lambda: Case(feature.DeFMO(pretrained=False), (torch.rand(1, 6, 32, 32),))
+    yield "TinyViT", lambda: Case(contrib.TinyViT.from_config("5m", img_size=64), (torch.rand(1, 3, 64, 64),))
+    yield "RRDBNet", lambda: Case(models.RRDBNet(num_block=1, num_feat=8, num_grow_ch=4), (torch.rand(1, 3, 8, 8),))
+    yield "OtsuThreshold", lambda: Case(filters.OtsuThreshold(), (x.clone(),))
+    yield "DenseSIFT", lambda: Case(feature.DenseSIFTDescriptor(), (torch.rand(1, 1, 16, 16),))
+    yield "ScaleSpaceDetector", lambda: Case(feature.ScaleSpaceDetector(10), (gray.clone(),))
+    yield "DescriptorMatcher", lambda: Case(feature.DescriptorMatcher("mnn"), (torch.rand(5, 8), torch.rand(6, 8)))
     yield "DISK", lambda: Case(feature.DISK(desc_dim=16), (torch.rand(1, 3, 32, 32),))
-    yield (
-        "VisionTransformer",
-        lambda: Case(
-            contrib.VisionTransformer(image_size=32, patch_size=16, embed_dim=32, depth=2, num_heads=4),
-            (torch.rand(1, 3, 32, 32),),
-        ),
-    )
