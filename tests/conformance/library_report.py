@@ -32,6 +32,8 @@ def verdict(row: dict[str, Any]) -> tuple[str, str]:
     """Which of KINDS a model is, and why: the worst that is true of any of its analyses."""
     if "died" in row:
         return "died", row["died"]
+    if "not_run" in row and row["changed"]:  # it may run no more because of that
+        return "changed", f"{row['changes']}: " + "; ".join(row["changed"][:6]) + f"; and then: {row['not_run']}"
     if "not_built" in row or "not_run" in row:
         return "not run", row.get("not_built") or row["not_run"]
     analyses = dict(zip(WAYS, (row, row["again"], row["by_real"]), strict=True))
@@ -119,7 +121,7 @@ def _plain(why: str) -> str:
     """Without addresses and paths of this machine, and not longer than a paragraph."""
     why = re.sub(r"0x[0-9a-f]+|\b\d{13,}\b", "…", why)
     why = re.sub(r"(?<![\w.])/(?:[\w.@+-]+/)+", "", why)
-    return why if len(why) <= 420 else why[:419] + "…"
+    return why if len(why) <= 300 else why[:299] + "…"
 
 
 def versions_of(venv: Path, packages: dict[str, tuple[str, ...]]) -> dict[str, str]:
