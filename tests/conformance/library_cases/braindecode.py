@@ -18,6 +18,7 @@ PACKAGES = (
     "!docstring_inheritance",
     "wfdb",
     "torchinfo",
+    "tabulate",
     "!mne-bids",
     "!rotary-embedding-torch",
     "!axial-positional-embedding",

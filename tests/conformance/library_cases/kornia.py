@@ -56,7 +56,10 @@ def cases() -> Cases:
     yield "KeyNet", lambda: Case(feature.KeyNet(pretrained=False), (gray.clone(),))
     yield "DeFMO", lambda: Case(feature.DeFMO(pretrained=False), (torch.rand(1, 6, 32, 32),))
     yield "TinyViT", lambda: Case(contrib.TinyViT.from_config("5m", img_size=64), (torch.rand(1, 3, 64, 64),))
-    yield "RRDBNet", lambda: Case(models.RRDBNet(num_block=1, num_feat=8, num_grow_ch=4), (torch.rand(1, 3, 8, 8),))
+    yield (
+        "RRDBNet",
+        lambda: Case(models.RRDBNet(3, 3, num_block=1, num_feat=8, num_grow_ch=4), (torch.rand(1, 3, 8, 8),)),
+    )
     yield "OtsuThreshold", lambda: Case(filters.OtsuThreshold(), (x.clone(),))
     yield "DenseSIFT", lambda: Case(feature.DenseSIFTDescriptor(), (torch.rand(1, 1, 16, 16),))
     yield "ScaleSpaceDetector", lambda: Case(feature.ScaleSpaceDetector(10), (gray.clone(),))
