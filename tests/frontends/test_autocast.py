@@ -520,3 +520,33 @@ def test_what_it_can_not_be_is_said(said):
 )  # fmt: skip
 def test_what_it_may_be(said, meant):
     assert autocast.parse(said) == meant
+
+
+@pytest.mark.parametrize("device", ["cuda", "cpu"])
+@pytest.mark.parametrize("trace", ["static", "real"])
+@pytest.mark.parametrize("place", ["method", "function", "instance"])
+def test_regions_that_are_kept_are_as_they_were(device, trace, place):
+    """A decorator's region is kept with its function, for all calls to come: also those on a machine with a GPU."""
+    region = torch.autocast(device, dtype=BF16, enabled=device == "cpu")
+
+    @region
+    def free(x, weight):
+        return x @ weight
+
+    decorated = region(lambda lin, x: lin(x))
+    ways = {
+        "method": lambda self, x: decorated(self.lin, x),
+        "function": lambda self, x: free(x, self.lin.weight),
+        "instance": lambda self, x: _within(self.region, self.lin, x),
+    }
+    model = Do(ways[place], lin=nn.Linear(8, 8, bias=False), region=region)
+    before = region.device, region.fast_dtype, region._enabled
+    for _ in range(2):
+        assert cnncost.analyze(model, (2, 8), trace=trace).totals.macs == 2 * 8 * 8
+        assert (region.device, region.fast_dtype, region._enabled) == before
+        assert not {"absent", "outer"} & set(vars(region))
+
+
+def _within(region, function, *args):
+    with region:
+        return function(*args)

@@ -99,6 +99,7 @@ def watched(target: str, casting: Casting | None) -> Iterator[None]:
     finally:
         for (where, name), original in before.items():
             setattr(where, name, original)
+        regions.restore()
     if regions.missed:
         raise AutocastWantedError
 
@@ -117,7 +118,14 @@ class _Regions:
         self._target = target
         self._casting = casting
         self._thread = get_ident()
+        self._found: dict[int, tuple[Any, dict[str, Any]]] = {}
         self.missed = False
+
+    def restore(self) -> None:
+        """Regions that are kept (a decorator's are, with its function) are as they were made, for the device named."""
+        for region, attributes in self._found.values():
+            region.__dict__.clear()
+            region.__dict__.update(attributes)
 
     def _device(self, named: Any) -> Any:
         return self._target if named == "meta" and get_ident() == self._thread else named
@@ -132,6 +140,9 @@ class _Regions:
                 dtype = dtype or torch.get_autocast_dtype(device)
             original(region, "cpu" if absent else device, dtype, enabled, cache_enabled)
             if absent:
+                # As torch makes it where there is no such device: off.
+                off = {**region.__dict__, "device": device, "fast_dtype": dtype, "_enabled": False}
+                self._found[id(region)] = region, off
                 region.absent = device
 
         return init
@@ -140,6 +151,7 @@ class _Regions:
         def enter(region: Any) -> Any:
             if get_ident() != self._thread:
                 return original(region)
+            self._found.setdefault(id(region), (region, region.__dict__.copy()))
             absent = getattr(region, "absent", None)
             if absent is None and region.device == "cuda" and not region._enabled and not torch.cuda.is_available():
                 absent = region.absent = "cuda"  # made before the recording, and off
