@@ -154,6 +154,8 @@ def gather(spec: OpSpec) -> Reach | None:
     dim = spec.get("dim")
     if spec["fn"] not in {"index_select", "gather", "take_along_dim"} or dim is None or len(x) != len(y):
         return None
+    if not x:
+        return routes(Route(0))
     axis = dim % len(x)
     if spec["fn"] != "index_select" and x[:axis] + x[axis + 1 :] != y[:axis] + y[axis + 1 :]:
         return None

@@ -54,10 +54,10 @@ def matmul(spec: OpSpec) -> Reach | None:
     if (*full[:-2], *kept) != out:
         return None
     end = () if full == out else (Reshape(out),)
-    found = [
-        Route(a, (*_contracted(rows, full, len(rows) - 1), *end)),
-        Route(b, (*_contracted(columns, full, len(columns) - 2), *end)),
-    ]
+    found = []
+    for i, given, matrix, axis in ((a, left, rows, len(rows) - 1), (b, right, columns, len(columns) - 2)):
+        start = () if given == matrix else (Reshape(matrix),)
+        found.append(Route(i, (*start, *_contracted(matrix, full, axis), *end)))
     for i in added:
         steps = broadcast(spec.inputs[i].shape, out)
         if steps is None:
