@@ -119,7 +119,7 @@ def receptive_fields(graph: Graph) -> ReceptiveFields:
         axes = spatial_axes(shape, *places.of(number)) if prod(shape) else ()
         if axes:
             images.append(Image(number, axes, tuple(shape[axis] for axis in axes)))
-    walk = Walk(graph, [(image.number, axis) for image in images for axis in image.axes])
+    walk = Walk(graph, [(image.number, axis) for image in images for axis in image.axes], places.axes)
     walk.run()
     outputs = {value for call in graph.calls for value in call.outputs}
     seen = {value: walk.seen[value] for value in sorted(outputs) if walk.seen.get(value)}

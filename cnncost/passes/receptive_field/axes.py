@@ -20,11 +20,19 @@ Key: TypeAlias = "tuple[int, int]"
 
 
 class Part(NamedTuple):
-    """A factor of an axis: its size, the input axes that it comes from, and whether it is their outermost part."""
+    """A factor of an axis.
+
+    Attributes:
+        size: number of positions.
+        keys: the input axes that it comes from.
+        outer: it is their outermost part.
+        within: input axes that were inner parts of an axis, of whose positions some were taken.
+    """
 
     size: int
     keys: tuple[Key, ...] = ()
     outer: bool = True
+    within: tuple[Key, ...] = ()
 
 
 Axis: TypeAlias = tuple[Part, ...]
@@ -135,6 +143,7 @@ class Places:
         for part in axis:
             if part.outer:
                 (self.slid if outer else self.inner).update(set(part.keys) - self._channels)
+                self.inner.update(set(part.within) - self._channels)
             outer = outer and part.size == 1
 
 
@@ -186,7 +195,8 @@ def _windowed(axis: Axis, size: int) -> Axis:
     if not keyed:
         return (Part(size),)
     first, *rest = keyed
-    return first._replace(size=size), *(part._replace(size=1) for part in rest)
+    within = tuple(dict.fromkeys(key for part in rest for key in (*part.keys, *part.within)))
+    return (first._replace(size=size, within=first.within + within),)
 
 
 def _mixed(axis: Axis, size: int) -> Axis:
@@ -264,7 +274,12 @@ def _joined(a: Axis, b: Axis) -> Axis:
         a, b = b, a
     if [part.size for part in a] == [part.size for part in b]:
         return tuple(
-            Part(p.size, tuple(dict.fromkeys(p.keys + q.keys)), any(each.outer and each.keys for each in (p, q)))
+            Part(
+                p.size,
+                tuple(dict.fromkeys(p.keys + q.keys)),
+                any(each.outer and each.keys for each in (p, q)),
+                tuple(dict.fromkeys(p.within + q.within)),
+            )
             for p, q in zip(a, b, strict=True)
         )
     more = tuple(sorted(_keys(b) - _keys(a)))
@@ -281,7 +296,7 @@ def spatial_axes(shape: Shape, slid: Iterable[int], inner: Iterable[int]) -> tup
     """
     found = set(slid)
     if len(found) == 1:  # a row of tokens begins with H, or T, and has W in it
-        found |= {axis for axis in inner if axis > min(found)}
+        found |= set(inner)
     if found or len(shape) < 3:
         return tuple(sorted(found))
     return tuple(range(2, len(shape))) if len(shape) > 3 else (1, 2)

@@ -41,12 +41,11 @@ def windowed(field: Field, axis: int, window: Window) -> Field:
         field = with_atom(field, axis, Atom(1))
     atom = field.atoms[index]
     size = len(window.sees)
-    fixed = window.pattern is not None and window.pattern.shift == 0  # the same positions, however many there are
-    image = atom.image and not fixed
+    image = atom.image and not _fixed(window)
     if atom.image and isinstance(field.law, Law):
-        made = Atom(size, size, None, image)
         exact = regrouped(field.exact, field.dims, index, window.sees)
-        return _replaced(field, index, made, exact, _composed(field, window))
+        made = _replaced(field, index, Atom(size, size, None, image), exact, _composed(field, window))
+        return _of_fixed(made, index) if not image and isinstance(made.law, Law) else made
     if window.grows and atom.image:
         field = Field(field.atoms, field.counts, field.exact, GLOBAL)
     if atom.classes == 1 and all(window.sees):
@@ -56,6 +55,20 @@ def windowed(field: Field, axis: int, window: Window) -> Field:
     return _replaced(
         field, index, made, regrouped(field.exact, field.dims, index, groups), _law_regrouped(field, index, groups)
     )
+
+
+def _fixed(window: Window) -> bool:
+    """Whether it takes the same positions, however many there are."""
+    return window.pattern is not None and window.pattern.shift == 0
+
+
+def _of_fixed(field: Field, index: int) -> Field:
+    """The law has a cell for each of the positions that are taken again and again; here each has its own."""
+    law, size = field.law, field.atoms[index].size
+    assert isinstance(law, Law)
+    dims = [*field.law_dims[:index], law.period, *field.law_dims[index + 1 :]]
+    cells = regrouped(law.cells, dims, index, [(j % law.period,) for j in range(size)])
+    return Field(field.atoms, field.counts, field.exact, Law(1, 0, cells))
 
 
 def _regrouping(atom: Atom, window: Window) -> tuple[tuple[int, ...], list[tuple[int, ...]]]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Container, Iterable, Sequence
 from math import prod
 from typing import NamedTuple, TypeAlias
 
@@ -28,10 +28,11 @@ Seen: TypeAlias = "dict[Key, Field | Lost]"
 
 
 class Walk:
-    """One walk: `seen` is what the values see of these input axes."""
+    """One walk: `seen` is what the values see of these input axes; `fed` are the values that come from any input."""
 
-    def __init__(self, graph: Graph, keys: Iterable[Key]) -> None:
+    def __init__(self, graph: Graph, keys: Iterable[Key], fed: Container[int]) -> None:
         self.graph = graph
+        self.fed = fed
         self.seen: dict[int, Seen] = {}
         for number, axis in keys:
             value = graph.inputs[number]
@@ -50,6 +51,8 @@ class Walk:
         reach = reach_of(node.spec)
         for index, value in enumerate(node.outputs):
             output = reach[index] if reach is not None and index < len(reach) else None
+            if output is not None and any(node.inputs[i] in self.fed for i in output.constants):
+                output = None
             shape = node.spec.outputs[index].shape
             found = {key: self._output(node, output, shape, key) for key in keys} if prod(shape) else {}
             self.seen[value] = {key: field for key, field in found.items() if field is not None}
