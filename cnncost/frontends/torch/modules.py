@@ -19,6 +19,7 @@ from torch.nn import functional
 from cnncost.errors import InputError
 from cnncost.frontends.torch.fused_attention import fused
 from cnncost.frontends.torch.fused_lstm import RECURRENT, fused_recurrent
+from cnncost.frontends.torch.listed import lists_as_literals
 from cnncost.frontends.torch.packed import packed_tensors
 from cnncost.frontends.torch.recorder import Recorder
 from cnncost.frontends.torch.skeleton import LAZY
@@ -121,7 +122,8 @@ class Tracker:
             for name, function in recurrent.items():
                 setattr(torch._VF, name, fused_recurrent(name, function, self._thread))
         try:
-            yield
+            with lists_as_literals(self._thread):
+                yield
         finally:
             functional.scaled_dot_product_attention = attention
             for name, function in recurrent.items():
