@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from cnncost.graph import OpSpec
-from cnncost.ops.reach.registry import All, Output, Reach, Reshape, Route, Spread, Step, alike, reach, routes
+from cnncost.ops.reach.registry import All, Output, Reach, Reshape, Route, Spread, Step, Window, alike, reach, routes
 from cnncost.ops.reach.space import broadcast, mixed, over_groups
 from cnncost.ops.reach.windows import moved, up_to
 
@@ -113,13 +113,13 @@ def pointwise(spec: OpSpec) -> Reach | None:
 
 
 def _along(spec: OpSpec) -> Reach | None:
-    """GLU takes its halves of an axis together; a cross product all three."""
+    """GLU takes its halves of an axis together; a component of a cross product the two others."""
     out, axis = spec.outputs[0].shape, spec.get("axis")
     if axis is None:
         return None
     axis %= len(out)
     if spec["fn"] == "cross":
-        return routes(*(Route(i, mixed(out, axis)) for i in range(len(spec.inputs))))
+        return routes(*(Route(i, (Window(axis, ((1, 2), (0, 2), (0, 1)), None),)) for i in range(len(spec.inputs))))
     halves = (moved(axis, range(start, start + out[axis]), start) for start in (0, out[axis]))
     return routes(*(Route(0, (half,)) for half in halves))
 
