@@ -24,7 +24,7 @@ def lists_as_literals(thread: int) -> Iterator[None]:
             index = tuple(map(_literal, index)) if kind is tuple else _literal(index)
         return original(tensor, index)
 
-    torch.Tensor.__getitem__ = __getitem__  # type: ignore[method-assign]  # put back below
+    torch.Tensor.__getitem__ = __getitem__  # type: ignore[assignment, method-assign]  # put back below
     try:
         yield
     finally:

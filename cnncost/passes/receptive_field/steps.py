@@ -44,8 +44,8 @@ def windowed(field: Field, axis: int, window: Window) -> Field:
     image = atom.image and not _fixed(window)
     if atom.image and isinstance(field.law, Law):
         exact = regrouped(field.exact, field.dims, index, window.sees)
-        made = _replaced(field, index, Atom(size, size, None, image), exact, _composed(field, window))
-        return _of_fixed(made, index) if not image and isinstance(made.law, Law) else made
+        taken = _replaced(field, index, Atom(size, size, None, image), exact, _composed(field, window))
+        return _of_fixed(taken, index) if not image and isinstance(taken.law, Law) else taken
     if window.grows and atom.image:
         field = Field(field.atoms, field.counts, field.exact, GLOBAL)
     if atom.classes == 1 and all(window.sees):
