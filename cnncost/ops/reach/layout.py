@@ -182,8 +182,8 @@ def unfold(spec: OpSpec) -> Reach:
 def diagonal(spec: OpSpec) -> Reach:
     """Attributes: offset, dim1, dim2. A new last axis, position i of which is (i, i + offset) of the two."""
     shape, y = spec.inputs[0].shape, spec.outputs[0].shape
-    a, b = axes_of((spec.get("dim1", 0), spec.get("dim2", 1)), len(shape))
-    rest, offset, width = [i for i in range(len(shape)) if i not in (a, b)], spec.get("offset", 0), shape[b]
+    a, b = axes_of((spec["dim1"], spec["dim2"]), len(shape))
+    rest, offset, width = [i for i in range(len(shape)) if i not in (a, b)], spec["offset"], shape[b]
     first = offset if offset >= 0 else -offset * width
     merged = (*(shape[i] for i in rest), shape[a] * width)
     picked = taken(len(rest), [first + i * (width + 1) for i in range(y[-1])])

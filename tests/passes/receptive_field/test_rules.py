@@ -174,6 +174,9 @@ ROWS = {
     "batch norm of the batch": (lambda x, m: m(x), MAP, nn.BatchNorm2d(4, track_running_stats=False)),
     "softmax": (lambda x: x.softmax(-2), MAP),
     "log-softmax": (lambda x: x.log_softmax(1), MAP),
+    "top-1": (lambda x: x.topk(1, 2).values, MAP),  # NaN is the largest
+    "largest": (lambda x: x.kthvalue(9, 2).values, MAP),
+    "largest, kept": (lambda x: x.kthvalue(7, -1, keepdim=True).values, MAP),
     "cumsum": (lambda x: x.cumsum(-2), MAP),
     "cumprod": (lambda x: x.cumprod(1), MAP),
     "sum": (lambda x: x.sum(), MAP),
