@@ -15,11 +15,14 @@ from cnncost.frontends.torch.lowering import OpCall, lower
 from cnncost.frontends.torch.masks import MASKING
 from cnncost.frontends.torch.memo import Entry, Fresh, Slot
 from cnncost.frontends.torch.overloads import Overload
+from cnncost.frontends.torch.picking import PICKING
 from cnncost.frontends.torch.running import Found, Runner, shape_follows_values, written
 from cnncost.frontends.torch.shapes import gives_back, output_types
 from cnncost.frontends.torch.types import signature, tensor_type
 from cnncost.graph import OpSpec
 
+_BY_VALUES = MASKING | PICKING
+"""Ops whose spec is not the entry's alone."""
 _made: Callable[[tuple[object, ...]], Entry] = partial(tuple.__new__, Entry)
 
 
@@ -92,7 +95,7 @@ def _entry(
     if template is None and outputs is not None:
         template = _ONE if len(outputs) == 1 else tuple(map(Slot, range(len(outputs))))
     single = type(template) is Slot
-    plain = outputs is not None and single and not writes and op.node_name not in MASKING
+    plain = outputs is not None and single and not writes and op.node_name not in _BY_VALUES
     fresh = outputs[0] if plain and outputs is not None and type(outputs[0]) is Fresh else None
     return _made((op.func, op.node_name, spec, outputs, single, template, writes, fresh))
 

@@ -22,6 +22,7 @@ from cnncost.frontends.torch.fused_attention import fused
 from cnncost.frontends.torch.fused_lstm import RECURRENT, fused_recurrent
 from cnncost.frontends.torch.guard import Draws
 from cnncost.frontends.torch.inputs import Inputs
+from cnncost.frontends.torch.listed import lists_as_literals
 from cnncost.frontends.torch.packed import packed_tensors
 from cnncost.frontends.torch.recorder import Recorder
 from cnncost.frontends.torch.kinds import LAZY
@@ -132,7 +133,8 @@ class Tracker:
             for name, function in recurrent.items():
                 setattr(torch._VF, name, fused_recurrent(name, function, self._thread))
         try:
-            yield
+            with lists_as_literals(self._thread):
+                yield
         finally:
             functional.scaled_dot_product_attention = attention
             for name, function in recurrent.items():

@@ -28,6 +28,7 @@ from cnncost.frontends.torch.lowering import is_known
 from cnncost.frontends.torch.masks import MASKING, regulariser
 from cnncost.frontends.torch.memo import Entry, Fresh
 from cnncost.frontends.torch.overloads import Overload, overload
+from cnncost.frontends.torch.picking import PICKING, picked
 from cnncost.frontends.torch.running import MASKS, META, REAL_LIMIT, Found, Runner, has_data, swap, twin
 from cnncost.frontends.torch.skeleton import Skeleton
 from cnncost.frontends.torch.types import tensor_type, tensors_in
@@ -287,8 +288,7 @@ class Recorder(TorchDispatchMode):
                 known = ledger.add_fresh(tensor, sig, nbytes, False)
             tensors.append(tensor)
             ids.append(known[1])
-        masks = entry.name in MASKING or (self._noisy and _of_noise(found))
-        spec = self._masked(entry, found, tensors) if masks else entry.spec
+        spec = self._spec(entry, found, tensors)
         inputs = tuple([known[1] for _, known in found])
         self.nodes.append(_node((spec, inputs, tuple(ids), self.call, entry.name, self.phase)))
         ledger.clock += 1
@@ -316,8 +316,7 @@ class Recorder(TorchDispatchMode):
             if not any(tensor is t for t in tensors):
                 ids.append(ledger.write(tensor, known, False).value)
         self._taint(op, tensors, found)
-        masks = entry.name in MASKING or (self._noisy and _of_noise(found))
-        spec = self._masked(entry, found, tensors) if masks else entry.spec
+        spec = self._spec(entry, found, tensors)
         types = tuple(ledger.values[i].type for i in ids)
         if types != spec.outputs:  # the shape depends on values that are at hand (nonzero on a real mask)
             spec = memos.intern(OpSpec(spec.kind, spec.inputs, types, spec.attrs))
@@ -350,6 +349,12 @@ class Recorder(TorchDispatchMode):
         written = self.ledger.rewrite(tensor, known, data + more if known.block.owned else data.add_(more))
         self._append(entry.spec, (known.value,), (written.value,), entry.name)
         return tensor
+
+    def _spec(self, entry: Entry, found: Found, results: list[torch.Tensor]) -> OpSpec:
+        """The entry's, unless masks or the values of indices say more."""
+        if entry.name in MASKING or (self._noisy and _of_noise(found)):
+            return self._masked(entry, found, results)
+        return picked(entry.spec, found) if entry.name in PICKING else entry.spec
 
     def _masked(self, entry: Entry, found: Found, results: list[torch.Tensor]) -> OpSpec:
         self._noisy = True

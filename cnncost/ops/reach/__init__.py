@@ -1,6 +1,6 @@
 """What each op's outputs see of its inputs. Importing the package registers the rules of all families."""
 
-from cnncost.ops.reach import elements, layout, mixing, shuffles, space
+from cnncost.ops.reach import elements, layout, mixing, picks, shuffles, space
 from cnncost.ops.reach.registry import (
     All,
     Output,
@@ -22,5 +22,5 @@ from cnncost.ops.reach.registry import (
 
 __all__ = [
     "All", "Output", "Pattern", "Permute", "Picked", "Reach", "Reshape", "Route", "Spread", "Step", "Window", "alike",
-    "elements", "kinds", "layout", "mixing", "reach", "reach_of", "routes", "shuffles", "space",
+    "elements", "kinds", "layout", "mixing", "picks", "reach", "reach_of", "routes", "shuffles", "space",
 ]  # fmt: skip

@@ -1,9 +1,9 @@
-"""Normalisation, softmax, reductions, transforms; elementwise ops, constants, picking."""
+"""Normalisation, softmax, reductions, transforms; elementwise ops, constants."""
 
 from __future__ import annotations
 
 from cnncost.graph import OpSpec
-from cnncost.ops.reach.registry import All, Output, Picked, Reach, Reshape, Route, Spread, Step, alike, reach, routes
+from cnncost.ops.reach.registry import All, Output, Reach, Reshape, Route, Spread, Step, Window, alike, reach, routes
 from cnncost.ops.reach.space import broadcast, mixed, over_groups
 from cnncost.ops.reach.windows import moved, up_to
 
@@ -94,7 +94,7 @@ def fft(spec: OpSpec) -> Reach | None:
     return routes(Route(0, tuple(steps)))
 
 
-# ---- elementwise, constants, picking
+# ---- elementwise, constants
 
 
 @reach("pointwise")
@@ -113,13 +113,13 @@ def pointwise(spec: OpSpec) -> Reach | None:
 
 
 def _along(spec: OpSpec) -> Reach | None:
-    """GLU takes its halves of an axis together; a cross product all three."""
+    """GLU takes its halves of an axis together; a component of a cross product the two others."""
     out, axis = spec.outputs[0].shape, spec.get("axis")
     if axis is None:
         return None
     axis %= len(out)
     if spec["fn"] == "cross":
-        return routes(*(Route(i, mixed(out, axis)) for i in range(len(spec.inputs))))
+        return routes(*(Route(i, (Window(axis, ((1, 2), (0, 2), (0, 1)), None),)) for i in range(len(spec.inputs))))
     halves = (moved(axis, range(start, start + out[axis]), start) for start in (0, out[axis]))
     return routes(*(Route(0, (half,)) for half in halves))
 
@@ -140,21 +140,3 @@ def dropout(spec: OpSpec) -> Reach | None:
             return None
         found.append(Route(i, steps))
     return alike(spec, found)
-
-
-@reach("gather")
-def gather(spec: OpSpec) -> Reach | None:
-    """An embedding sees its index; elements picked along an axis see one that the data decide."""
-    x, y = spec.inputs[0].shape, spec.outputs[0].shape
-    if spec["fn"] == "embedding":
-        ids = spec.inputs[1].shape
-        return routes(Route(1, (Reshape((*ids, 1)), Spread(len(ids), y[-1]))))
-    if spec["fn"] == "one_hot":
-        return routes(Route(0, (Reshape((*x, 1)), Spread(len(x), y[-1]))))
-    dim = spec.get("dim")
-    if spec["fn"] not in {"index_select", "gather", "take_along_dim"} or dim is None or len(x) != len(y):
-        return None
-    axis = dim % len(x)
-    if spec["fn"] != "index_select" and x[:axis] + x[axis + 1 :] != y[:axis] + y[axis + 1 :]:
-        return None
-    return routes(Route(0, (Picked(axis, y[axis]),)))

@@ -10,7 +10,7 @@ from typing import TypeAlias
 from cnncost.graph import OpSpec, Shape
 from cnncost.ops.reach.registry import Output, Permute, Reach, Reshape, Route, Step, reach, routes
 from cnncost.ops.reach.space import broadcast, unfolded
-from cnncost.ops.reach.windows import moved
+from cnncost.ops.reach.windows import moved, taken
 
 Move: TypeAlias = "Callable[[OpSpec], Reach | None]"
 _MOVES: dict[str, Move] = {}
@@ -77,6 +77,17 @@ def expand(spec: OpSpec) -> Reach | None:
     if steps is None:
         return None
     return (Output((Route(0, steps),), ignored=tuple(range(1, len(spec.inputs)))),)
+
+
+@moves("broadcast_tensors")
+def broadcast_all(spec: OpSpec) -> Reach:
+    """Each to the shape of all."""
+    several = range(len(spec.inputs))
+    found = [broadcast(x.shape, y.shape) for x, y in zip(spec.inputs, spec.outputs, strict=True)]
+    return tuple(
+        None if steps is None else Output((Route(i, steps),), ignored=tuple(k for k in several if k != i))
+        for i, steps in enumerate(found)
+    )
 
 
 # ---- axes in another order
@@ -165,6 +176,18 @@ def unfold(spec: OpSpec) -> Reach:
     count, kernel = spec.outputs[0].shape[axis], spec["size"]
     order = (*range(axis + 1), *range(axis + 2, len(shape) + 1), axis + 1)
     return routes(Route(0, (*unfolded(shape, axis, count, kernel, spec["step"], 0, 1), Permute(order))))
+
+
+@moves("diagonal")
+def diagonal(spec: OpSpec) -> Reach:
+    """Attributes: offset, dim1, dim2. A new last axis, position i of which is (i, i + offset) of the two."""
+    shape, y = spec.inputs[0].shape, spec.outputs[0].shape
+    a, b = axes_of((spec["dim1"], spec["dim2"]), len(shape))
+    rest, offset, width = [i for i in range(len(shape)) if i not in (a, b)], spec["offset"], shape[b]
+    first = offset if offset >= 0 else -offset * width
+    merged = (*(shape[i] for i in rest), shape[a] * width)
+    picked = taken(len(rest), [first + i * (width + 1) for i in range(y[-1])])
+    return routes(Route(0, (Permute((*rest, a, b)), Reshape(merged), picked)))
 
 
 # ---- joined

@@ -54,10 +54,10 @@ def matmul(spec: OpSpec) -> Reach | None:
     if (*full[:-2], *kept) != out:
         return None
     end = () if full == out else (Reshape(out),)
-    found = [
-        Route(a, (*_contracted(rows, full, len(rows) - 1), *end)),
-        Route(b, (*_contracted(columns, full, len(columns) - 2), *end)),
-    ]
+    found = []
+    for i, given, matrix, axis in ((a, left, rows, len(rows) - 1), (b, right, columns, len(columns) - 2)):
+        start = () if given == matrix else (Reshape(matrix),)
+        found.append(Route(i, (*start, *_contracted(matrix, full, axis), *end)))
     for i in added:
         steps = broadcast(spec.inputs[i].shape, out)
         if steps is None:
@@ -86,12 +86,13 @@ def attention(spec: OpSpec) -> Reach | None:
     y = spec.outputs[0].shape
     last, found = len(y) - 1, []
     for i, x in enumerate((q, k, v)):
-        steps: list[Step] = [All(last), Spread(last, y[-1])]
+        shape = (1,) * (len(y) - len(x.shape)) + x.shape
+        steps: list[Step] = [Reshape(shape)] if shape != x.shape else []
+        steps += [All(last), Spread(last, y[-1])]
         if i:
-            keys = x.shape[-2]
-            steps += _keys(last - 1, keys, y[-2], bool(spec["causal"]))
-        if x.shape[:-2] != y[:-2]:
-            steps += _heads(x.shape, y)
+            steps += _keys(last - 1, shape[-2], y[-2], bool(spec["causal"]))
+        if shape[:-2] != y[:-2]:
+            steps += _heads(shape, y)
         found.append(Route(i, tuple(steps)))
     for i, x in enumerate(rest, 3):
         if not x.floating or len(x.shape) < 2 or x.shape[-1] not in (1, k.shape[-2]):

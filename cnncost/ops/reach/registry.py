@@ -96,13 +96,15 @@ class Output(NamedTuple):
 
     `joined` is the axis along which the routes lie one behind the other, as in `cat`, and `sizes` how much of it
     each has. Inputs without a route are taken as not followed, but for those in `ignored` (what is overwritten),
-    and where there are no routes at all: a constant.
+    and where there are no routes at all: a constant. `constants` are inputs whose values the rule has read: where
+    they come from the model's inputs, the data decide.
     """
 
     routes: tuple[Route, ...]
     joined: int | None = None
     sizes: tuple[int, ...] = ()
     ignored: tuple[int, ...] = ()
+    constants: tuple[int, ...] = ()
 
 
 Reach: TypeAlias = "tuple[Output | None, ...]"

@@ -60,6 +60,9 @@ def _padded(spec: OpSpec, pad: tuple[int, ...], outside: Callable[[int, int], in
         axis, before = len(shape) - 1 - i, pad[2 * i]
         size = shape[axis]
         positions = [j - before for j in range(y[axis])]
+        if outside is _circular:  # around what is left when it was cut
+            first, left = max(0, -before), size + min(0, before) + min(0, pad[2 * i + 1])
+            positions = [first + (j - first) % left for j in positions]
         steps.append(moved(axis, [j if 0 <= j < size else outside(j, size) for j in positions], -before))
     return routes(Route(0, tuple(steps)))
 

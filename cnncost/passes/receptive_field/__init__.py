@@ -9,14 +9,16 @@ Neural Networks, for the recurrence on chains; here hulls are propagated exactly
 from __future__ import annotations
 
 from collections.abc import Sequence
+from math import prod
 from typing import NamedTuple
 
 from cnncost.errors import CnncostError
 from cnncost.graph import Graph
+from cnncost.passes.receptive_field.axes import Places, spatial_axes
 from cnncost.passes.receptive_field.field import GLOBAL, UNKNOWN, Extent, Field
 from cnncost.passes.receptive_field.result import ReceptiveField
 from cnncost.passes.receptive_field.units import Units, box, numbers
-from cnncost.passes.receptive_field.walk import Lost, Seen, Walk, spatial_axes
+from cnncost.passes.receptive_field.walk import Lost, Seen, Walk
 
 __all__ = ["GLOBAL", "UNKNOWN", "Extent", "ReceptiveField", "ReceptiveFields", "receptive_fields"]
 
@@ -35,10 +37,11 @@ class ReceptiveFields:
     `images` are the inputs that have spatial axes. Calls are those of the Graph, by index.
     """
 
-    def __init__(self, graph: Graph, images: tuple[Image, ...], seen: dict[int, Seen]) -> None:
+    def __init__(self, graph: Graph, images: tuple[Image, ...], seen: dict[int, Seen], places: Places) -> None:
         self.graph = graph
         self.images = images
         self._seen = seen
+        self._places = places
 
     def of(self, call: int, image: int | None = None, unit: Sequence[int] | None = None) -> ReceptiveField | None:
         """What the first output of a call sees; None if it is made of no image.
@@ -80,7 +83,9 @@ class ReceptiveFields:
         found = [seen.get((image.number, axis)) for axis in image.axes]
         path = self.graph.call_path(call)
         fields = [each for each in found if isinstance(each, Field)]
-        return path, found, Units(path, self.graph.values[output].shape, fields)
+        lost = any(isinstance(each, Lost) for each in found)
+        along = self._places.along(output, {(image.number, axis) for axis in image.axes}) if not lost else set()
+        return path, found, Units(path, self.graph.values[output].shape, fields, along)
 
     def _output(self, call: int) -> tuple[int | None, Seen]:
         """The first output that sees something, or else the first."""
@@ -107,20 +112,15 @@ def receptive_fields(graph: Graph) -> ReceptiveFields:
     Raises:
         RuleError: a reach rule fails.
     """
-    walk = Walk(graph)
-    walk.run()
+    places = Places(graph)
     images = []
     for number, value in enumerate(graph.inputs):
         shape = graph.values[value].shape
-        slid, inner = ([axis for n, axis in keys if n == number] for keys in (walk.slid, walk.inner))
-        axes = spatial_axes(shape, slid, inner)
+        axes = spatial_axes(shape, *places.of(number)) if prod(shape) else ()
         if axes:
             images.append(Image(number, axes, tuple(shape[axis] for axis in axes)))
-    wanted = {(image.number, axis) for image in images for axis in image.axes}
+    walk = Walk(graph, [(image.number, axis) for image in images for axis in image.axes], places.axes)
+    walk.run()
     outputs = {value for call in graph.calls for value in call.outputs}
-    seen = {
-        value: {key: field for key, field in walk.seen[value].items() if key in wanted}
-        for value in sorted(outputs)
-        if walk.seen.get(value)
-    }
-    return ReceptiveFields(graph, tuple(images), seen)
+    seen = {value: walk.seen[value] for value in sorted(outputs) if walk.seen.get(value)}
+    return ReceptiveFields(graph, tuple(images), seen, places)

@@ -66,14 +66,12 @@ class Atom(NamedTuple):
         classes: of positions that see the same; 1 if what is seen does not depend on it.
         table: class by position; None: position i is class i, or all are class 0.
         image: it comes from the input's axis and is its outermost part.
-        place: it comes from the input's axis.
     """
 
     size: int
     classes: int = 1
     table: tuple[int, ...] | None = None
     image: bool = False
-    place: bool = False
 
     @property
     def lookup(self) -> Sequence[int]:
@@ -135,5 +133,5 @@ class Field:
 def source(shape: Shape, axis: int) -> Field:
     """An input itself: each element sees its own position along the axis."""
     n = shape[axis]
-    atoms = tuple(Atom(m, n, None, True, True) if i == axis else Atom(m) for i, m in enumerate(shape))
+    atoms = tuple(Atom(m, n, None, True) if i == axis else Atom(m) for i, m in enumerate(shape))
     return Field(atoms, (1,) * len(shape), [(i, i) for i in range(n)], Law(1, 1, [(0, 0)]))

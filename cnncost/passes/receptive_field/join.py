@@ -100,7 +100,7 @@ def _row(pieces: Sequence[Field | None], sizes: Sequence[int], atoms: Sequence[A
         atom = Atom(size) if piece is None else next(own)
         table += [classes + c for c in atom.lookup]
         classes += atom.classes
-    return Atom(len(table), classes, tuple(table), any(a.image for a in atoms), any(a.place for a in atoms))
+    return Atom(len(table), classes, tuple(table), any(a.image for a in atoms))
 
 
 def _behind(pieces: Sequence[Field | None], grids: Sequence[Cells], classes: Sequence[int], inner: int) -> Cells:
@@ -203,16 +203,16 @@ def _cut(field: Field, axis: int, wanted: Sizes, ones: int) -> Field:
 
 def _common(atoms: Sequence[Atom]) -> tuple[Atom, list[list[tuple[int]] | None]]:
     """An atom whose classes are fine enough for all, and for each of them which of its classes those are."""
-    size, image, place = atoms[0].size, any(a.image for a in atoms), any(a.place for a in atoms)
+    size, image = atoms[0].size, any(a.image for a in atoms)
     first = atoms[0]
     if all(atom.classes == first.classes and atom.table == first.table for atom in atoms):
-        return first._replace(image=image, place=place), [None] * len(atoms)
+        return first._replace(image=image), [None] * len(atoms)
     if any(atom.classes == size and atom.table is None for atom in atoms):
-        made = Atom(size, size, None, image, place)
+        made = Atom(size, size, None, image)
         return made, [None if a.classes == size and a.table is None else [(c,) for c in a.lookup] for a in atoms]
     classes: dict[tuple[int, ...], int] = {}
     table = tuple([classes.setdefault(each, len(classes)) for each in zip(*(a.lookup for a in atoms), strict=True)])
-    made = Atom(size, len(classes), None if len(classes) == 1 else table, image, place)
+    made = Atom(size, len(classes), None if len(classes) == 1 else table, image)
     return made, [[(key[i],) for key in classes] for i in range(len(atoms))]
 
 
@@ -223,7 +223,7 @@ def _finer(field: Field, index: int, atom: Atom, groups: list[tuple[int]]) -> Fi
     law = field.law
     if isinstance(law, Law) and not own.image:
         law = law._replace(cells=regrouped(law.cells, field.law_dims, index, groups))
-    made = Atom(atom.size, atom.classes, atom.table, own.image, own.place)
+    made = Atom(atom.size, atom.classes, atom.table, own.image)
     atoms = (*field.atoms[:index], made, *field.atoms[index + 1 :])
     return Field(atoms, field.counts, exact, law)
 

@@ -41,21 +41,34 @@ def windowed(field: Field, axis: int, window: Window) -> Field:
         field = with_atom(field, axis, Atom(1))
     atom = field.atoms[index]
     size = len(window.sees)
-    fixed = window.pattern is not None and window.pattern.shift == 0  # the same positions, however many there are
-    image, place = atom.image and not fixed, atom.place and not fixed
+    image = atom.image and not _fixed(window)
     if atom.image and isinstance(field.law, Law):
-        made = Atom(size, size, None, image, place)
         exact = regrouped(field.exact, field.dims, index, window.sees)
-        return _replaced(field, index, made, exact, _composed(field, window))
+        taken = _replaced(field, index, Atom(size, size, None, image), exact, _composed(field, window))
+        return _of_fixed(taken, index) if not image and isinstance(taken.law, Law) else taken
     if window.grows and atom.image:
         field = Field(field.atoms, field.counts, field.exact, GLOBAL)
     if atom.classes == 1 and all(window.sees):
-        return _replaced(field, index, Atom(size, 1, None, image, place), field.exact, field.law)
+        return _replaced(field, index, Atom(size, 1, None, image), field.exact, field.law)
     table, groups = _regrouping(atom, window)
-    made = Atom(size, len(groups), None if len(groups) == 1 else table, image, place)
+    made = Atom(size, len(groups), None if len(groups) == 1 else table, image)
     return _replaced(
         field, index, made, regrouped(field.exact, field.dims, index, groups), _law_regrouped(field, index, groups)
     )
+
+
+def _fixed(window: Window) -> bool:
+    """Whether it takes the same positions, however many there are."""
+    return window.pattern is not None and window.pattern.shift == 0
+
+
+def _of_fixed(field: Field, index: int) -> Field:
+    """The law has a cell for each of the positions that are taken again and again; here each has its own."""
+    law, size = field.law, field.atoms[index].size
+    assert isinstance(law, Law)
+    dims = [*field.law_dims[:index], law.period, *field.law_dims[index + 1 :]]
+    cells = regrouped(law.cells, dims, index, [(j % law.period,) for j in range(size)])
+    return Field(field.atoms, field.counts, field.exact, Law(1, 0, cells))
 
 
 def _regrouping(atom: Atom, window: Window) -> tuple[tuple[int, ...], list[tuple[int, ...]]]:
@@ -173,7 +186,7 @@ def expanded(field: Field, index: int) -> Field:
     if atom.classes == atom.size and atom.table is None:
         return field
     groups = [(c,) for c in atom.lookup]
-    made = Atom(atom.size, atom.size, None, atom.image, atom.place)
+    made = Atom(atom.size, atom.size, None, atom.image)
     exact = regrouped(field.exact, field.dims, index, groups)
     return _replaced(field, index, made, exact, _law_regrouped(field, index, groups))
 
@@ -186,14 +199,14 @@ def single(field: Field, axis: int) -> Field:
     atoms = field.atoms[part]
     size = prod(atom.size for atom in atoms)
     counts = tuple(1 if i == axis else n for i, n in enumerate(field.counts))
-    image, place = any(atom.image for atom in atoms), any(atom.place for atom in atoms)
+    image = any(atom.image for atom in atoms)
     if not (image and isinstance(field.law, Law)) and all(atom.classes == 1 for atom in atoms):
-        made = (*field.atoms[: part.start], Atom(size, 1, None, image, place), *field.atoms[part.stop :])
+        made = (*field.atoms[: part.start], Atom(size, 1, None, image), *field.atoms[part.stop :])
         return Field(made, counts, field.exact, field.law)
     for i in range(part.start, part.stop):
         field = expanded(field, i)
     law = _merged_law(field, part)
-    made = (*field.atoms[: part.start], Atom(size, size, None, image, place), *field.atoms[part.stop :])
+    made = (*field.atoms[: part.start], Atom(size, size, None, image), *field.atoms[part.stop :])
     return compressed(Field(made, counts, field.exact, law), part.start)
 
 
@@ -228,7 +241,7 @@ def compressed(field: Field, index: int) -> Field:
         return field
     groups = [(numbers.index(c),) for c in range(len(classes))]
     table = None if len(classes) == 1 else tuple(numbers[c] for c in atom.lookup)
-    made = Atom(atom.size, len(classes), table, atom.image, atom.place)
+    made = Atom(atom.size, len(classes), table, atom.image)
     exact = regrouped(field.exact, field.dims, index, groups)
     return _replaced(field, index, made, exact, _law_regrouped(field, index, groups))
 
@@ -247,7 +260,7 @@ def split(field: Field, index: int, inner: int) -> Field:
     axis = next(i for i, part in enumerate(field.parts) if part.start <= index < part.stop)
     counts = tuple(n + (i == axis) for i, n in enumerate(field.counts))
     if atom.classes == 1 and not (atom.image and isinstance(field.law, Law)):
-        pair = (Atom(outer, 1, None, atom.image, atom.place), Atom(inner, 1, None, False, atom.place))
+        pair = (Atom(outer, 1, None, atom.image), Atom(inner))
         return Field((*field.atoms[:index], *pair, *field.atoms[index + 1 :]), counts, field.exact, field.law)
     tabled = atom.table is not None
     field = expanded(field, index)
@@ -255,7 +268,7 @@ def split(field: Field, index: int, inner: int) -> Field:
     if atom.image and isinstance(law, Law):
         laps = law.period // gcd(law.period, inner)
         law = Law(laps, law.shift * (inner * laps // law.period), law_taken(field, [[i] for i in range(laps * inner)]))
-    pair = (Atom(outer, outer, None, atom.image, atom.place), Atom(inner, inner, None, False, atom.place))
+    pair = (Atom(outer, outer, None, atom.image), Atom(inner, inner))
     made = Field((*field.atoms[:index], *pair, *field.atoms[index + 1 :]), counts, field.exact, law)
     return compressed(compressed(made, index), index + 1) if tabled else made
 

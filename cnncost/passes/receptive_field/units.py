@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from fractions import Fraction
 from itertools import product
 from math import prod
@@ -19,15 +19,16 @@ from cnncost.passes.receptive_field.walk import Lost
 class Units:
     """The units of a layer: positions along the axes that come from the image's, each over all of the others.
 
-    Where an axis was cut (windows, space to depth), its outer part tells units apart.
+    Where an axis was cut (windows, space to depth), its outer part tells units apart. `along` are axes along which
+    the image's lie though all was mixed along them: their units see the same, and are told apart.
     """
 
-    def __init__(self, path: str, shape: tuple[int, ...], fields: Sequence[Field]) -> None:
+    def __init__(self, path: str, shape: tuple[int, ...], fields: Sequence[Field], along: Collection[int]) -> None:
         self.path = path
         self.axes = sorted(
             axis
             for axis in range(len(shape))
-            if any(atom.image for field in fields for atom in field.atoms[field.parts[axis]])
+            if axis in along or any(atom.image for field in fields for atom in field.atoms[field.parts[axis]])
         )
         self.sizes = tuple(shape[axis] for axis in self.axes)
         self.inner = {axis: _inner(fields, axis) for axis in self.axes}

@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Container, Iterable, Sequence
 from math import prod
 from typing import NamedTuple, TypeAlias
 
 from cnncost.graph import Graph, Node, Shape
 from cnncost.ops.reach import All, Output, Permute, Picked, Reshape, Route, Spread, Step, Window, reach_of
+from cnncost.passes.receptive_field.axes import Key
 from cnncost.passes.receptive_field.cells import hull_of
 from cnncost.passes.receptive_field.field import GLOBAL, Atom, Field, source
 from cnncost.passes.receptive_field.join import concatenated, joined
 from cnncost.passes.receptive_field.steps import permute, reduced, reshape, spread, windowed
-
-Key: TypeAlias = "tuple[int, int]"
-"""An input, by its place among the model's, and an axis of it."""
 
 
 class Lost(NamedTuple):
@@ -30,25 +28,15 @@ Seen: TypeAlias = "dict[Key, Field | Lost]"
 
 
 class Walk:
-    """One walk.
+    """One walk: `seen` is what the values see of these input axes; `fed` are the values that come from any input."""
 
-    Attributes:
-        seen: what the values see.
-        slid: the input axes that ops slide along; `inner` those that are an inner part of an axis that they slide
-            along: W in a row of H·W tokens, but also channels that a pixel shuffle has put between pixels.
-    """
-
-    def __init__(self, graph: Graph) -> None:
+    def __init__(self, graph: Graph, keys: Iterable[Key], fed: Container[int]) -> None:
         self.graph = graph
+        self.fed = fed
         self.seen: dict[int, Seen] = {}
-        self.slid: set[Key] = set()
-        self.inner: set[Key] = set()
-        for number, value in enumerate(graph.inputs):
-            shape = graph.values[value].shape
-            if not prod(shape):
-                continue
-            axes = range(min(1, len(shape) - 1), len(shape))
-            self.seen.setdefault(value, {}).update({(number, axis): source(shape, axis) for axis in axes})
+        for number, axis in keys:
+            value = graph.inputs[number]
+            self.seen.setdefault(value, {})[number, axis] = source(graph.values[value].shape, axis)
 
     def run(self) -> None:
         """All nodes of the forward pass."""
@@ -58,9 +46,13 @@ class Walk:
 
     def _node(self, node: Node) -> None:
         keys = sorted({key for value in node.inputs for key in self.seen.get(value, ())})
+        if not any(prod(output.shape) for output in node.spec.outputs):
+            return
         reach = reach_of(node.spec)
         for index, value in enumerate(node.outputs):
             output = reach[index] if reach is not None and index < len(reach) else None
+            if output is not None and any(node.inputs[i] in self.fed for i in output.constants):
+                output = None
             shape = node.spec.outputs[index].shape
             found = {key: self._output(node, output, shape, key) for key in keys} if prod(shape) else {}
             self.seen[value] = {key: field for key, field in found.items() if field is not None}
@@ -71,7 +63,7 @@ class Walk:
         if output is None or (output.routes and _unrouted(inputs, output)):
             return self._lost(node, shape, [field for field in inputs if field is not None])
         pieces = [
-            None if (field := inputs[route.input]) is None else self._along(field, route, key, node)
+            None if (field := inputs[route.input]) is None else self._along(field, route, node)
             for route in output.routes
         ]
         told = [piece for piece in pieces if piece is not None]
@@ -96,22 +88,13 @@ class Walk:
     def _lost_at(self, node: Node) -> Lost:
         return Lost(_NAMES.get(node.name, node.name), self.graph.call_path(node.call))
 
-    def _along(self, field: Field | Lost, route: Route, key: Key, node: Node) -> Field | Lost:
+    def _along(self, field: Field | Lost, route: Route, node: Node) -> Field | Lost:
         for step in route.steps:
             if isinstance(field, Lost):
                 return field
-            if isinstance(step, (Window, All)) and step.slides and key not in self.slid:
-                self._slide(field, step.axis, key)
             made = _stepped(field, step)
             field = self._lost_at(node) if made is None else made
         return field
-
-    def _slide(self, field: Field, axis: int, key: Key) -> None:
-        outer = True
-        for atom in field.atoms[field.parts[axis]]:
-            if atom.image:
-                (self.slid if outer else self.inner).add(key)
-            outer = outer and atom.size == 1
 
 
 def _unrouted(inputs: Sequence[Field | Lost | None], output: Output) -> bool:
@@ -138,16 +121,3 @@ def _stepped(field: Field, step: Step) -> Field | None:
             if any(atom.classes > 1 or atom.image for atom in atoms):
                 return None
             return spread(reduced(field, step.axis), step.axis, step.size)
-
-
-def spatial_axes(shape: Shape, slid: Iterable[int], inner: Iterable[int]) -> tuple[int, ...]:
-    """The axes of an input that are space: those along which something slides, attends or recurs.
-
-    Where nothing does (a perceptron), those of an image by convention: N,C,*; N,*,* for three axes; none for two.
-    """
-    found = set(slid)
-    if len(found) == 1:  # a row of tokens begins with H, or T, and has W in it
-        found |= {axis for axis in inner if axis > min(found)}
-    if found or len(shape) < 3:
-        return tuple(sorted(found))
-    return tuple(range(2, len(shape))) if len(shape) > 3 else (1, 2)

@@ -193,6 +193,89 @@ def _fold(draw):
     return function
 
 
+def tiled(x, rows, columns):
+    """The map again and again, and its middle."""
+    return x.repeat(1, 1, rows, columns)[:, :, 1:-1]
+
+
+def tile(x, columns):
+    return torch.tile(x, (1, columns))
+
+
+def blocks(x, size, step):
+    """Windows along rows as `unfold` cuts them, their largest."""
+    return x.unfold(2, size, step).amax(-1)
+
+
+def blocks_beside(x, size, step):
+    """Windows along columns, one behind the other."""
+    return x.unfold(3, size, step).flatten(3)
+
+
+def columns_of_blocks(x, kernel, stride):
+    """The columns that `unfold` makes, the blocks as a map again."""
+    rows = (x.shape[2] - kernel) // stride + 1
+    found = F.unfold(x, kernel, stride=stride)
+    return found.view(1, CHANNELS, -1, rows, found.shape[2] // rows).amax(2)
+
+
+def looked_up(x, weight):
+    """Each of the pixels as a token with an embedding; what is NaN is so before and behind."""
+    ids = torch.zeros_like(x[:, 0], dtype=torch.int64)
+    return F.embedding(ids, weight).permute(0, 3, 1, 2) * x.sum(1, keepdim=True)
+
+
+def grouped_heads(q, k, heads):
+    """Attention of as many heads for queries as there are channels, for keys of fewer."""
+    (h, w), tokens = q.shape[2:], lambda x: x.flatten(2).unsqueeze(-1)
+    k = tokens(k)[:, :heads]
+    return F.scaled_dot_product_attention(tokens(q), k, k, enable_gqa=True).view(1, CHANNELS, h, w)
+
+
+def turned(x):
+    return x.mT
+
+
+def cut_and_wrapped(x, before, after):
+    """A circular pad that cuts off on one side."""
+    return F.pad(x, (-1, 2, before, after), mode="circular")
+
+
+def picked(x, rows):
+    return x[:, :, torch.tensor(rows) % x.shape[2]]
+
+
+def picked_pairs(x, rows):
+    """Rows by index and columns by index, as one axis."""
+    index = torch.tensor(rows)
+    return x[:, :, index % x.shape[2], (index + 1) % x.shape[3]].unsqueeze(2)
+
+
+def gathered(x, rows):
+    index = (torch.tensor(rows) % x.shape[3]).view(1, 1, 1, -1)
+    return x.gather(3, index.expand(*x.shape[:3], -1))
+
+
+def transformed(x, axis):
+    return torch.fft.rfft(x, dim=axis).abs()
+
+
+def over_rows(x):
+    """A linear layer over rows, into as many and one."""
+    n = x.shape[2]
+    return F.linear(x.mT, torch.ones(n + 1, n) / n).mT
+
+
+def gated(x, axis):
+    """Halves of an axis, one the gate of the other (GLU)."""
+    n = x.shape[axis] // 2 * 2
+    return F.glu(x.narrow(axis, 0, n), axis)
+
+
+def across(x, axis):
+    return torch.linalg.cross(x.narrow(axis, 0, 3), x.narrow(axis, 0, 3) + 1, dim=axis)
+
+
 def crop(x, top, right):
     return x[:, :, top:, : x.shape[3] - right]
 
@@ -248,6 +331,7 @@ def attended(x, y):
 
 
 AXES, ANY = st.integers(2, 3), st.integers(0, 3)
+ROWS = st.lists(st.integers(0, 12), min_size=1, max_size=6)
 
 STEPS = {
     "conv": _conv,
@@ -280,13 +364,36 @@ STEPS = {
     "again": lambda draw: Call(torch.repeat_interleave, repeats=2, dim=draw(AXES)),
     "row": lambda draw: Call(one_row, index=draw(st.integers(0, 9))),
     "mean": lambda draw: Call(mean_over, axis=draw(AXES)),
+    "repeat": lambda draw: Call(tiled, rows=draw(st.integers(1, 2)), columns=draw(st.integers(1, 2))),
+    "tile": lambda draw: Call(tile, columns=draw(st.integers(1, 2))),
+    "blocks": lambda draw: Call(blocks, size=draw(st.integers(1, 3)), step=draw(st.integers(1, 3))),
+    "blocks beside": lambda draw: Call(blocks_beside, size=draw(st.integers(1, 3)), step=draw(st.integers(1, 3))),
+    "columns": lambda draw: Call(columns_of_blocks, kernel=draw(st.integers(1, 3)), stride=draw(st.integers(1, 2))),
+    "embedding": lambda _: Call(looked_up, weight=torch.ones(2, CHANNELS)),
+    "mT": lambda _: turned,
+    "cut and wrapped": lambda draw: Call(cut_and_wrapped, before=draw(st.integers(-2, 2)), after=draw(AXES)),
+    "picked": lambda draw: Call(picked, rows=draw(ROWS)),
+    "picked pairs": lambda draw: Call(picked_pairs, rows=draw(ROWS)),
+    "gathered": lambda draw: Call(gathered, rows=draw(ROWS)),
+    "Fourier": lambda draw: Call(transformed, axis=draw(AXES)),
+    "linear over rows": lambda _: over_rows,
+    "gate": lambda draw: Call(gated, axis=draw(AXES)),
+    "cross": lambda draw: Call(across, axis=draw(AXES)),
+    "instance norm": lambda _: nn.InstanceNorm2d(CHANNELS),
+    "uneven pool": lambda draw: nn.AdaptiveMaxPool2d((draw(st.integers(2, 9)), draw(st.integers(2, 9)))),
     "add": lambda _: add,
     "cat channels": lambda draw: Call(some_channels, start=draw(st.integers(0, 4))),
     "cat rows": lambda _: rows_joined,
     "stack": lambda _: largest,
     "attend": lambda _: attended,
+    "grouped heads": lambda draw: Call(grouped_heads, heads=draw(st.sampled_from([1, 2]))),
 }
-PAIRS = {"add", "cat channels", "cat rows", "stack", "attend"}
+PAIRS = {"add", "cat channels", "cat rows", "stack", "attend", "grouped heads"}
+MIXING = {
+    "softmax", "cumsum", "group norm", "instance norm", "mean", "Fourier", "linear over rows", "picked", "picked pairs",
+    "gathered", "flip", "roll", "rot90", "transpose", "mT", "attend", "grouped heads", "excite",
+}  # fmt: skip
+"""Steps that mix or permute an axis without sliding along it."""
 LOCAL = {
     "conv", "transposed conv", "max pool", "avg pool", "crop", "transpose", "shuffle", "shuffle by views", "unshuffle",
     "channels last", "half", "first half", "relu", "add", "cat channels", "stack", "fold", "again", "batch norm",
@@ -295,12 +402,13 @@ LOCAL = {
 
 
 @st.composite
-def dags(draw, names=tuple(STEPS), most=6):
-    """A random network and the shape of its input."""
+def dags(draw, names=tuple(STEPS), most=6, first=()):
+    """A random network and the shape of its input; `first` are steps of which one comes first."""
     shape = (1, CHANNELS, draw(st.integers(3, 14)), draw(st.integers(3, 14)))
     torch.manual_seed(0)
     maps, steps = [torch.randn(shape)], []
-    for name in draw(st.lists(st.sampled_from(sorted(names)), min_size=1, max_size=most)):
+    begin = [draw(st.sampled_from(sorted(first)))] if first else []
+    for name in begin + draw(st.lists(st.sampled_from(sorted(names)), min_size=1, max_size=most)):
         sources = tuple(draw(st.integers(0, len(maps) - 1)) for _ in range(1 + (name in PAIRS)))
         step = Step(name, STEPS[name](draw), sources if draw(st.booleans()) else (len(maps) - 1, *sources[1:]))
         try:

@@ -5,13 +5,14 @@ from __future__ import annotations
 from fractions import Fraction
 from itertools import product
 
+import pytest
 import torch
 from hypothesis import HealthCheck, assume, given, settings
 
 import cnncost
 from cnncost.passes.receptive_field import UNKNOWN, receptive_fields
 from tests.oracles.nan_probe import Probe
-from tests.passes.receptive_field.dags import LOCAL, dags
+from tests.passes.receptive_field.dags import LOCAL, MIXING, STEPS, Call, Dag, Step, dags, shuffled, unshuffled
 
 torch.set_num_threads(1)
 PERIOD = 12
@@ -33,8 +34,31 @@ def told(fields, call, units, axis):
 @given(dags())
 @settings(max_examples=60, deadline=None, suppress_health_check=SLOW)
 def test_each_unit_sees_what_the_probe_says(drawn):
-    model, shape = drawn
-    assume(len(model.steps))
+    assume(len(drawn[0].steps))
+    probed(*drawn)
+
+
+@given(dags(most=3, first=MIXING))
+@settings(max_examples=60, deadline=None, suppress_health_check=SLOW)
+def test_networks_that_begin_with_a_mixing_step(drawn):
+    assume(len(drawn[0].steps))
+    probed(*drawn)
+
+
+@pytest.mark.parametrize("name", sorted(STEPS))
+def test_every_step_alone_before_a_convolution(name):
+    """Each kind of step is met in every run, with a few settings, and a convolution behind it that slides."""
+
+    @given(dags(("conv", "max pool"), most=1, first=(name,)))
+    @settings(max_examples=3, deadline=None, suppress_health_check=SLOW)
+    def some(drawn):
+        assume(len(drawn[0].steps))
+        probed(*drawn)
+
+    some()
+
+
+def probed(model, shape):
     x = torch.randn(shape)
     report = cnncost.analyze(model, x)
     fields = receptive_fields(report.graph)
@@ -66,13 +90,33 @@ def test_size_jump_and_start_hold_far_from_borders(drawn):
     if fields.images[0].axes[0] != 2 or len(units) != 2:
         return
     n = 96
-    x = torch.randn(1, 4, n, shape[3])
-    firsts, lasts = (each.tolist() for each in Probe(model, path, [x]).hulls(2, (min(units),)))
+    firsts, lasts = Probe(model, path, [torch.randn(1, 4, n, shape[3])]).hulls(2, tuple(units))
+    grown = [axis for axis, size in enumerate(units.values()) if firsts.shape[axis] != size]
+    if len(grown) != 1:  # it is not rows that the rows of a longer input make
+        return
+    # by row of the output, each of its units for itself: rows may be told apart by columns, too
+    firsts, lasts = (each.movedim(grown[0], 0).tolist() for each in (firsts, lasts))
     jump, start = Fraction(field.jump[0]), field.start[0]
-    middle = [i for i, (a, b) in enumerate(zip(firsts, lasts, strict=True)) if n // 3 < a <= b < 2 * n // 3]
-    sizes = [lasts[i] - firsts[i] + 1 for i in middle]
+    seen = {i: list(zip(*rows, strict=True)) for i, rows in enumerate(zip(firsts, lasts, strict=True))}
+    middle = {i: row for i, row in seen.items() if all(n // 3 < a <= b < 2 * n // 3 for a, b in row if b >= 0)}
+    sizes = [b - a + 1 for row in middle.values() for a, b in row if b >= 0]
     assert max(sizes, default=0) <= field.size[0]
     assert max(sizes, default=0) == field.size[0] or len(middle) <= PERIOD
-    for i in middle:
+    for i, row in middle.items():
         if i % PERIOD == 0 and PERIOD % jump.denominator == 0:
-            assert firsts[i] == start + jump * i, (i, field)
+            first = min((a for a, b in row if b >= 0), default=UNKNOWN)
+            assert first == (UNKNOWN if start is UNKNOWN else start + jump * i), (i, field)
+
+
+def test_rows_that_columns_tell_apart_have_one_position_each():
+    """Blocks of 2×2 turned around: unit (i, j) sees row 2·⌊i/2⌋ + j mod 2 and column 2·⌊j/2⌋ + i mod 2."""
+    turn = Call(torch.transpose, dim0=2, dim1=3)
+    steps = [("unshuffle", unshuffled), ("transpose", turn), ("shuffle", shuffled), ("transpose", turn)]
+    model = Dag([Step(name, function, (i,)) for i, (name, function) in enumerate(steps)])
+    fields = receptive_fields(cnncost.analyze(model, (1, 4, 8, 12)).graph)
+    call = next(i for i in range(len(fields.graph.calls)) if fields.graph.call_path(i) == "steps.3")
+    assert fields.of(call).size == (1, 1)
+    for i, j in product(range(8), range(12)):
+        row, column = i // 2 * 2 + j % 2, j // 2 * 2 + i % 2
+        assert fields.of(call, unit=(i, j)).box == ((row, row), (column, column))
+    probed(model, (1, 4, 8, 12))

@@ -135,3 +135,10 @@ def test_a_rule_that_fails_says_so():
 def test_a_kind_has_one_rule():
     with pytest.raises(ValueError, match="the kind has a rule already"):
         reach("conv")(lambda spec: None)
+
+
+@pytest.mark.parametrize("shape", [(4,), (3, 2), (5, 2, 3)])
+def test_shapes_that_do_not_broadcast_are_not_followed(shape):
+    """An op of a kind that is elementwise elsewhere: None, and so unknown, not a number."""
+    types = (TensorType((2, 3), "float32"), TensorType(shape, "float32"))
+    assert reach_of(OpSpec("pointwise", types, types[:1], (("fn", "add"),))) is None

@@ -6,7 +6,7 @@ from math import prod
 
 import torch
 
-from cnncost.frontends.torch.lowering.registry import Lowered, OpCall, lowers
+from cnncost.frontends.torch.lowering.registry import Attrs, Lowered, OpCall, lowers
 
 # ---- elementwise: the name is the function, or is translated
 
@@ -195,8 +195,17 @@ bincount histc isin tril_indices triu_indices argwhere _pack_padded_sequence _pa
 
 @lowers(*_GATHER.split())
 def gather(call: OpCall) -> Lowered:
-    """Elements picked by position."""
-    return "gather", {"fn": call.name, **{k: v for k, v in call.plain().items() if k == "dim"}}
+    """Elements picked by position; `axes` are those that indices are of: a mask is of as many as it has."""
+    attrs: Attrs = {"fn": call.name, **{k: v for k, v in call.plain().items() if k == "dim"}}
+    if "indices" in call.arguments and call.name in {"index", "_unsafe_index"}:
+        axes: list[int] = []
+        at = 0
+        for index in call["indices"]:
+            taken = index.dim() if index is not None and index.dtype in (torch.bool, torch.uint8) else 1
+            axes += range(at, at + taken) if index is not None else ()
+            at += taken
+        attrs["axes"] = tuple(axes)
+    return "gather", attrs
 
 
 _ACCUMULATE = {"index_add", "scatter_add", "scatter_reduce", "index_reduce"}

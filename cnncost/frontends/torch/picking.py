@@ -1,0 +1,60 @@
+"""Which positions an op picks, where its indices are constants: kept in the op's spec, for what it sees hangs on them.
+
+Only of what is computed: rows of a parameter, as of a table of position biases, depend on no input.
+"""
+
+from __future__ import annotations
+
+import torch
+
+from cnncost.frontends.torch import memo as memos
+from cnncost.frontends.torch.running import Found
+from cnncost.graph import OpSpec
+
+PICKING = frozenset(
+    {"aten.index.Tensor", "aten._unsafe_index.Tensor", "aten.index_select", "aten.gather", "aten.take_along_dim",
+     "aten.take"}
+)  # fmt: skip
+"""Ops that pick elements by position."""
+MOST = 1 << 16
+"""Positions up to which they are kept."""
+_MASKS = frozenset({torch.bool, torch.uint8})
+
+Runs = tuple[tuple[int, int, int], ...]
+
+
+def picked(spec: OpSpec, found: Found) -> OpSpec:
+    """The spec with its `positions`, as runs for each index, if the values of all are at hand.
+
+    found: the tensor that is picked from, and the indices; masks stand for the places where they are true. Several
+    indices are broadcast.
+    """
+    (_, source), *indices = found
+    if source.sig.real or source.block.use == "parameter" or not all(known.sig.real for _, known in indices):
+        return spec
+    values: list[torch.Tensor] = []
+    for tensor, known in indices:
+        data = tensor if known.data is None else known.data
+        values += data.nonzero(as_tuple=True) if data.dtype in _MASKS else [data]
+    if not values or any(data.is_meta for data in values):
+        return spec
+    shape = torch.broadcast_shapes(*[data.shape for data in values])
+    if shape.numel() > MOST:
+        return spec
+    positions = tuple([runs(data.expand(shape).flatten().tolist()) for data in values])
+    told = (("picked", tuple(shape)), ("positions", positions))
+    return memos.intern(OpSpec(spec.kind, spec.inputs, spec.outputs, tuple(sorted((*spec.attrs, *told)))))
+
+
+def runs(positions: list[int]) -> Runs:
+    """Positions as (first, count, step): 0, 1, 2, 9, 7 is (0, 3, 1), (9, 2, -2)."""
+    found: list[tuple[int, int, int]] = []
+    at, end = 0, len(positions)
+    while at < end:
+        first, count = positions[at], 1
+        step = positions[at + 1] - first if at + 1 < end else 0
+        while at + count < end and positions[at + count] == first + count * step:
+            count += 1
+        found.append((first, count, step))
+        at += count
+    return tuple(found)

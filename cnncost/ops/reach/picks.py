@@ -1,0 +1,141 @@
+"""Elements picked by position: by constants, which are in the spec, or by data."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import pairwise, product
+from math import prod
+
+from cnncost.graph import OpSpec, Shape
+from cnncost.ops.reach.registry import (
+    Output,
+    Pattern,
+    Permute,
+    Picked,
+    Reach,
+    Reshape,
+    Route,
+    Spread,
+    Step,
+    reach,
+    routes,
+)
+from cnncost.ops.reach.windows import moved, taken
+
+LARGEST = 1 << 15
+"""Elements up to which picks that differ from row to row are followed."""
+
+
+@reach("gather")
+def gather(spec: OpSpec) -> Reach | None:
+    """An embedding sees its index; else what is picked, by constants (attribute: positions), or as the data decide."""
+    x, y = spec.inputs[0].shape, spec.outputs[0].shape
+    if spec["fn"] == "embedding":
+        ids = spec.inputs[1].shape
+        return routes(Route(1, (Reshape((*ids, 1)), Spread(len(ids), y[-1]))))
+    if spec["fn"] == "one_hot":
+        return routes(Route(0, (Reshape((*x, 1)), Spread(len(x), y[-1]))))
+    positions = spec.get("positions")
+    steps = _by_data(spec) if positions is None else _by_constants(spec, [_unrolled(runs) for runs in positions])
+    if steps is None:
+        return None
+    known = range(1, len(spec.inputs)) if positions is not None else ()
+    return (Output((Route(0, steps),), constants=tuple(known)),)
+
+
+def _by_data(spec: OpSpec) -> tuple[Step, ...] | None:
+    x, y, dim = spec.inputs[0].shape, spec.outputs[0].shape, spec.get("dim")
+    if spec["fn"] not in {"index_select", "gather", "take_along_dim"} or dim is None or len(x) != len(y):
+        return None
+    if not x:
+        return ()
+    axis = dim % len(x)
+    if spec["fn"] != "index_select" and x[:axis] + x[axis + 1 :] != y[:axis] + y[axis + 1 :]:
+        return None
+    return (Picked(axis, y[axis]),)
+
+
+def _unrolled(runs: Sequence[tuple[int, int, int]]) -> list[int]:
+    """Positions from runs of (first, count, step)."""
+    return [first + i * step for first, count, step in runs for i in range(count)]
+
+
+def _by_constants(spec: OpSpec, positions: list[list[int]]) -> tuple[Step, ...] | None:
+    x, y, dim = spec.inputs[0].shape, spec.outputs[0].shape, spec.get("dim")
+    if not x:
+        return (Reshape(y),) if prod(y) == 1 else None
+    if spec["fn"] == "take" or (dim is None and spec["fn"] == "take_along_dim"):
+        return Reshape((prod(x),)), _taken(0, prod(x), positions[0]), Reshape(y)
+    if spec["fn"] == "index_select":
+        return (_taken(dim % len(x), x[dim % len(x)], positions[0]),)
+    if spec["fn"] in {"gather", "take_along_dim"}:
+        return _gathered(x, y, spec["picked"], dim % len(x), positions[0])
+    axes = spec.get("axes", ())
+    return _indexed(x, y, axes, positions) if len(axes) == len(positions) else None
+
+
+def _taken(axis: int, size: int, positions: Sequence[int]) -> Step:
+    """Positions along an axis, counted from behind if negative."""
+    found = [i + size if i < 0 else i for i in positions]
+    return taken(axis, found, rule_of(found))
+
+
+def rule_of(positions: Sequence[int]) -> Pattern | None:
+    """The rule by which positions go on, if they show one three times: 0, 1, 4, 5, 8, 9 is a pair every 4."""
+    n = len(positions)
+    if n and len(set(positions)) == 1:
+        return Pattern(1, 0, ((positions[0],),))
+    for period in range(1, n // 3 + 1):
+        shift = positions[period] - positions[0]
+        if all(positions[j + period] - positions[j] == shift for j in range(n - period)):
+            return Pattern(period, shift, tuple((i,) for i in positions[:period]))
+    return None
+
+
+def _gathered(x: Shape, y: Shape, shape: Shape, axis: int, positions: Sequence[int]) -> tuple[Step, ...] | None:
+    """An index for each element: the same in all rows, or not. In the other axes as many places as it has are taken.
+
+    x, and the indices, whose shape is given, broadcast to y along these axes where the op does.
+    """
+    if len(shape) != len(x) or len(y) != len(x):
+        return None
+    grown = tuple(Spread(i, m) for i, (n, m) in enumerate(zip(x, y, strict=True)) if n == 1 != m and i != axis)
+    x = tuple(m if n == 1 and i != axis else n for i, (n, m) in enumerate(zip(x, y, strict=True)))
+    positions = _expanded(positions, shape, y)
+    inner = prod(y[axis + 1 :])
+    width = y[axis] * inner
+    rows = [positions[i * width + k :: inner][: y[axis]] for i in range(prod(y) // width) for k in range(inner)]
+    if all(a == b for a, b in pairwise(rows)):
+        cuts = (moved(i, range(m), 0) for i, (n, m) in enumerate(zip(x, y, strict=True)) if i != axis and n != m)
+        return *grown, _taken(axis, x[axis], rows[0]), *cuts
+    if max(prod(x), prod(y)) > LARGEST:
+        return None
+    strides = [prod(x[i + 1 :]) for i in range(len(x))]
+    flat = []
+    for place, at in zip(product(*map(range, y)), positions, strict=True):
+        index = (*place[:axis], at + x[axis] if at < 0 else at, *place[axis + 1 :])
+        flat.append(sum(i * stride for i, stride in zip(index, strides, strict=True)))
+    return *grown, Reshape((prod(x),)), _taken(0, prod(x), flat), Reshape(y)
+
+
+def _expanded(positions: Sequence[int], shape: Shape, out: Shape) -> Sequence[int]:
+    """Elements of a tensor, in their order, when it is broadcast."""
+    if shape == out:
+        return positions
+    strides = [0 if n == 1 else prod(shape[i + 1 :]) for i, n in enumerate(shape)]
+    places = product(*map(range, out))
+    return [positions[sum(i * stride for i, stride in zip(place, strides, strict=True))] for place in places]
+
+
+def _indexed(x: Shape, y: Shape, axes: Sequence[int], positions: Sequence[Sequence[int]]) -> tuple[Step, ...]:
+    """Indices of several axes as of these axes in a row, the first of all where others lie between them."""
+    adjacent = list(axes) == list(range(axes[0], axes[0] + len(axes)))
+    at = axes[0] if adjacent else 0
+    rest = [i for i in range(len(x)) if i not in axes]
+    order = (*rest[:at], *axes, *rest[at:])
+    size = prod(x[i] for i in axes)
+    flat = [0] * len(positions[0])
+    for axis, each in zip(axes, positions, strict=True):
+        flat = [f * x[axis] + (i + x[axis] if i < 0 else i) for f, i in zip(flat, each, strict=True)]
+    merged = (*(x[i] for i in rest[:at]), size, *(x[i] for i in rest[at:]))
+    return Permute(order), Reshape(merged), _taken(at, size, flat), Reshape(y)

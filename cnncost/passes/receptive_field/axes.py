@@ -1,0 +1,302 @@
+"""Which axes of the inputs are space: those that reach an op that slides, attends or recurs, whatever came first.
+
+Here only places are followed, not what is seen: a softmax over rows, a linear layer over frequencies or a Fourier
+transform mixes all positions of an axis, and leaves an axis behind that a convolution may slide along. A tensor's axis
+is a product of parts, and each part knows the axes of the inputs that it comes from. Parts get lost where several axes
+are mixed into one, as in the features behind a flattened map.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from math import prod
+from typing import NamedTuple, TypeAlias
+
+from cnncost.graph import Graph, Node, OpSpec, Shape
+from cnncost.ops.reach import All, Output, Permute, Picked, Reshape, Route, Spread, Step, Window, reach_of
+
+Key: TypeAlias = "tuple[int, int]"
+"""An input, by its place among the model's, and an axis of it."""
+
+
+class Part(NamedTuple):
+    """A factor of an axis.
+
+    Attributes:
+        size: number of positions.
+        keys: the input axes that it comes from.
+        outer: it is their outermost part.
+        within: input axes that were inner parts of an axis, of whose positions some were taken.
+    """
+
+    size: int
+    keys: tuple[Key, ...] = ()
+    outer: bool = True
+    within: tuple[Key, ...] = ()
+
+
+Axis: TypeAlias = tuple[Part, ...]
+Axes: TypeAlias = tuple[Axis, ...]
+
+
+class Places:
+    """Where the input axes lie in every value of a Graph.
+
+    Attributes:
+        axes: of the values that come from inputs, by id.
+        slid: the input axes that ops slide along; `inner` those that are an inner part of an axis that they slide
+            along: W in a row of H·W tokens, but also channels that a pixel shuffle has put between pixels.
+    """
+
+    def __init__(self, graph: Graph) -> None:
+        self.axes: dict[int, Axes] = {}
+        self.slid: set[Key] = set()
+        self.inner: set[Key] = set()
+        self._channels: set[Key] = set()
+        for number, value in enumerate(graph.inputs):
+            shape = graph.values[value].shape
+            if not prod(shape):
+                continue
+            own = tuple((Part(n, ((number, axis),)),) for axis, n in enumerate(shape))
+            self.axes[value] = _union([self.axes[value], own]) if value in self.axes else own
+        for node in graph.nodes:
+            if node.phase == "forward" and any(value in self.axes for value in node.inputs):
+                self._node(node)
+
+    def of(self, number: int) -> tuple[list[int], list[int]]:
+        """Of an input: the axes that ops slide along, and those that are an inner part of one."""
+        slid, inner = ([axis for n, axis in keys if n == number] for keys in (self.slid, self.inner))
+        return sorted(slid), sorted(inner)
+
+    def along(self, value: int, keys: set[Key]) -> set[int]:
+        """Axes of a value, of more than one position, along which input axes lie, by their outermost parts."""
+        found = self.axes.get(value, ())
+        return {i for i, axis in enumerate(found) if any(p.size > 1 and p.outer and keys & {*p.keys} for p in axis)}
+
+    def _node(self, node: Node) -> None:
+        spec = node.spec
+        if not any(prod(output.shape) for output in spec.outputs):
+            return
+        reach = reach_of(spec)
+        if spec.kind == "conv":
+            self._contract(spec, self.axes.get(node.inputs[0]))
+        elif spec.kind == "softmax":
+            self._attend(spec, self.axes.get(node.inputs[0]))
+        for index, value in enumerate(node.outputs):
+            shape = spec.outputs[index].shape
+            output = reach[index] if reach is not None and index < len(reach) else None
+            if not prod(shape):
+                continue
+            found = self._kept(node, shape) if output is None else self._routed(node, output)
+            if found is not None:
+                self.axes[value] = found
+            else:
+                self.axes.pop(value, None)
+
+    def _contract(self, spec: OpSpec, axes: Axes | None) -> None:
+        """An axis that a convolution takes for its channels first is no space, if one slides along it later."""
+        weight = spec.inputs[1].shape
+        axis = len(spec.inputs[0].shape) - len(weight) + 1
+        if axes is None or (weight[1] == 1 and spec["groups"] > 1):  # depthwise: channels stay apart
+            return
+        elsewhere = _keys(part for i, parts in enumerate(axes) if i != axis for part in parts)
+        self._channels |= _keys(axes[axis]) - elsewhere - self.slid
+
+    def _attend(self, spec: OpSpec, axes: Axes | None) -> None:
+        """Where a softmax goes over the positions of an axis that lies along another axis, too, they attend."""
+        if axes is None or not spec.inputs[0].shape:
+            return
+        axis = spec["axis"] % len(axes)
+        elsewhere = _keys(part for i, parts in enumerate(axes) if i != axis for part in parts)
+        self.slid |= (_keys(axes[axis]) & elsewhere) - self._channels
+
+    def _kept(self, node: Node, shape: Shape) -> Axes | None:
+        """What an op that can't be followed leaves where it was: the axes, if it leaves their number."""
+        found = [axes for value in node.inputs if (axes := self.axes.get(value)) and len(axes) == len(shape)]
+        return _union([tuple(map(_windowed, axes, shape)) for axes in found]) if found else None
+
+    def _routed(self, node: Node, output: Output) -> Axes | None:
+        told = [route for route in output.routes if node.inputs[route.input] in self.axes]
+        contracts = len({route.input for route in told}) > 1
+        pieces = [
+            self._along(self.axes[node.inputs[route.input]], node.spec.inputs[route.input].shape, route, contracts)
+            for route in told
+        ]
+        if not pieces:
+            return None
+        if output.joined is not None:
+            pieces = [_along_one(axes, output.joined, sum(output.sizes)) for axes in pieces]
+        return _union(pieces)
+
+    def _along(self, axes: Axes, shape: Shape, route: Route, contracts: bool) -> Axes:
+        """`contracts`: of several inputs, so that an axis that is seen whole lends its place to another one's."""
+        for step in route.steps:
+            if isinstance(step, (Window, All)) and step.slides:
+                self._slide(axes[step.axis])
+            if isinstance(step, All) and contracts:
+                axes = _replaced(axes, step.axis, (Part(1),))
+            axes, shape = _stepped(axes, shape, step)
+        return tuple(map(_mixed, axes, shape))
+
+    def _slide(self, axis: Axis) -> None:
+        outer = True
+        for part in axis:
+            if part.outer:
+                (self.slid if outer else self.inner).update(set(part.keys) - self._channels)
+                self.inner.update(set(part.within) - self._channels)
+            outer = outer and part.size == 1
+
+
+def _keys(parts: Iterable[Part]) -> set[Key]:
+    return {key for part in parts for key in part.keys}
+
+
+# ---- steps
+
+
+def _stepped(axes: Axes, shape: Shape, step: Step) -> tuple[Axes, Shape]:
+    """A step done; an axis that `All` leaves with one position keeps its parts until it is spread again."""
+    match step:
+        case Window() | Picked():
+            size = len(step.sees) if isinstance(step, Window) else step.size
+            return _along_one(axes, step.axis, size), _resized(shape, step.axis, size)
+        case All():
+            return axes, _resized(shape, step.axis, 1)
+        case Spread():
+            parts = _mixed(axes[step.axis], step.size)
+            return _replaced(axes, step.axis, parts), _resized(shape, step.axis, step.size)
+        case Permute():
+            return tuple(axes[i] for i in step.order), tuple(shape[i] for i in step.order)
+        case Reshape():
+            return _reshaped(tuple(map(_mixed, axes, shape)), shape, step.shape), step.shape
+
+
+def _resized(shape: Shape, axis: int, size: int) -> Shape:
+    return (*shape[:axis], size, *shape[axis + 1 :])
+
+
+def _replaced(axes: Axes, axis: int, parts: Axis) -> Axes:
+    return (*axes[:axis], parts, *axes[axis + 1 :])
+
+
+def _along_one(axes: Axes, axis: int, size: int) -> Axes:
+    return _replaced(axes, axis, _windowed(axes[axis], size))
+
+
+def _size(axis: Axis) -> int:
+    return prod(part.size for part in axis)
+
+
+def _windowed(axis: Axis, size: int) -> Axis:
+    """Positions by windows along an axis: of another number, they lie along the outermost part."""
+    if _size(axis) == size:
+        return axis
+    keyed = [part for part in axis if part.keys and part.size > 1] or [part for part in axis if part.keys]
+    if not keyed:
+        return (Part(size),)
+    first, *rest = keyed
+    within = tuple(dict.fromkeys(key for part in rest for key in (*part.keys, *part.within)))
+    return (first._replace(size=size, within=first.within + within),)
+
+
+def _mixed(axis: Axis, size: int) -> Axis:
+    """Positions that all see all of the axis: of another number, they are features if several axes were in it."""
+    if _size(axis) == size:
+        return axis
+    parts = [part for part in axis if part.size > 1] or axis
+    keys = {part.keys for part in parts if part.keys}
+    if len(keys) != 1 or (size > 1 and any(not part.keys for part in parts)):
+        return (Part(size),)
+    return (Part(size, keys.pop(), any(part.outer for part in parts)),)
+
+
+def _reshaped(axes: Axes, old: Shape, new: Shape) -> Axes:
+    """Parts go to new axes. Where they don't divide, this is so of some axes alone, and the others keep theirs."""
+    made = _divided([part for axis in axes for part in axis], new)
+    if made is not None:
+        return tuple(made)
+    found: dict[int, Axis] = {}
+    left = [i for i, n in enumerate(old) if n > 1]
+    right = [i for i, n in enumerate(new) if n > 1]
+    while left:
+        took, gave, have, want = [left.pop(0)], [right.pop(0)], 0, 1
+        while (have := prod(old[i] for i in took)) != (want := prod(new[i] for i in gave)):
+            (took if have < want else gave).append((left if have < want else right).pop(0))
+        parts = [part for i in took for part in axes[i]]
+        sizes = tuple(new[i] for i in gave)
+        found.update(zip(gave, _divided(parts, sizes) or _blended(parts, sizes), strict=True))
+    return tuple(found.get(i, ()) for i in range(len(new)))
+
+
+def _divided(parts: Sequence[Part], sizes: Shape) -> list[Axis] | None:
+    """Parts in a row as axes of these sizes; None where they don't divide each other."""
+    rest, made = list(parts), []
+    for size in sizes:
+        axis: list[Part] = []
+        if size == 1 and rest and rest[0].size == 1:
+            axis.append(rest.pop(0))
+        while (need := size // _size(tuple(axis))) > 1:
+            part = rest.pop(0)
+            if part.size == 1:  # of an axis that is gone
+                continue
+            if part.size > need and part.size % need == 0:
+                rest.insert(0, Part(part.size // need, part.keys, False))
+                part = part._replace(size=need)
+            elif need % part.size:
+                return None
+            axis.append(part)
+        made.append(tuple(axis))
+    return made
+
+
+def _blended(parts: Sequence[Part], sizes: Shape) -> list[Axis]:
+    """Of parts of one input axis, axes that come from it; of parts of several, features."""
+    keys = {part.keys for part in parts if part.size > 1}
+    kept = keys.pop() if len(keys) == 1 else ()
+    return [(Part(n, kept, not i and any(part.outer for part in parts)),) for i, n in enumerate(sizes)]
+
+
+# ---- what meets
+
+
+def _union(found: Sequence[Axes]) -> Axes:
+    """What lies along the axes of several tensors of one shape."""
+    first, *rest = found
+    for axes in rest:
+        if axes != first:
+            first = tuple(map(_joined, first, axes))
+    return first
+
+
+def _joined(a: Axis, b: Axis) -> Axis:
+    """The parts of the one that tells more, and what else is in the other."""
+    if len(_keys(b)) > len(_keys(a)):
+        a, b = b, a
+    if [part.size for part in a] == [part.size for part in b]:
+        return tuple(
+            Part(
+                p.size,
+                tuple(dict.fromkeys(p.keys + q.keys)),
+                any(each.outer and each.keys for each in (p, q)),
+                tuple(dict.fromkeys(p.within + q.within)),
+            )
+            for p, q in zip(a, b, strict=True)
+        )
+    more = tuple(sorted(_keys(b) - _keys(a)))
+    return (a[0]._replace(keys=a[0].keys + more), *a[1:]) if more and a else a
+
+
+# ---- which are space
+
+
+def spatial_axes(shape: Shape, slid: Iterable[int], inner: Iterable[int]) -> tuple[int, ...]:
+    """The axes of an input that are space: those along which something slides, attends or recurs.
+
+    Where nothing does (a perceptron), those of an image by convention: N,C,*; N,*,* for three axes; none for two.
+    """
+    found = set(slid)
+    if len(found) == 1:  # a row of tokens begins with H, or T, and has W in it
+        found |= set(inner)
+    if found or len(shape) < 3:
+        return tuple(sorted(found))
+    return tuple(range(2, len(shape))) if len(shape) > 3 else (1, 2)

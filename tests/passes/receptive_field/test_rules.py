@@ -1,0 +1,264 @@
+"""What every element of an op's outputs sees along every axis of its input, channels too, held against poisoning.
+
+Elements far from borders must also see what the law says that holds there; both are asked of many settings of each op.
+"""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import nn
+from torch.nn import functional as F
+from torch.nn.attention import SDPBackend, sdpa_kernel
+
+import cnncost
+from cnncost.passes.receptive_field.field import Field, Law
+from cnncost.passes.receptive_field.walk import Walk
+from tests.passes.receptive_field.test_facts import Of
+
+torch.set_num_threads(1)
+MAP = (2, 4, 9, 7)
+
+
+def poisoned(function, shape, axis):
+    """For each output: first and last position that each element depends on; n and -1 if on none."""
+    n, found = shape[axis], None
+    for i in range(n):
+        x = torch.rand(shape) + 0.5
+        x.narrow(axis, i, 1).fill_(torch.nan)
+        with torch.no_grad(), sdpa_kernel(SDPBackend.MATH):  # the fused kernel lets NaN pass by
+            outputs = function(x)
+        hit = [torch.isnan(y) for y in (outputs if isinstance(outputs, (list, tuple)) else [outputs])]
+        found = found or [(torch.full(y.shape, n), torch.full(y.shape, -1)) for y in hit]
+        found = [
+            (torch.where(y & (first == n), i, first), torch.where(y, i, last))
+            for y, (first, last) in zip(hit, found, strict=True)
+        ]
+    return found
+
+
+def ends(cells, n):
+    """First and last positions of cells; n and -1 of those that see nothing."""
+    firsts = torch.tensor([n if cell is None else cell[0] for cell in cells])
+    return firsts, torch.tensor([-1 if cell is None else cell[1] for cell in cells])
+
+
+def told(field, shape, n):
+    """What a field says of each element, as two tensors. Far from borders it must be what the law says."""
+    if field is None:
+        return torch.full(shape, n), torch.full(shape, -1)
+    law, sizes = field.law, [atom.size for atom in field.atoms]
+    flat, law_flat = torch.zeros(sizes, dtype=torch.int64), torch.zeros(sizes, dtype=torch.int64)
+    for i, atom in enumerate(field.atoms):
+        along = [-1 if k == i else 1 for k in range(len(sizes))]
+        place, drawn = torch.tensor(list(atom.lookup)).view(along), torch.arange(atom.size).view(along)
+        flat = flat * field.dims[i] + place
+        law_flat = law_flat * field.law_dims[i] + (drawn % law.period if atom.image and isinstance(law, Law) else place)
+    firsts, lasts = (each[flat] for each in ends(field.exact, n))
+    if isinstance(law, Law):
+        inside = (firsts > 0) & (lasts < n - 1) & (lasts >= 0)
+        by = torch.zeros(())
+        if field.image is not None:
+            size, along = sizes[field.image], [-1 if k == field.image else 1 for k in range(len(sizes))]
+            place = torch.arange(size).view(along)
+            by = place // law.period * law.shift
+            # elsewhere what is reflected lies within borders, too
+            inside = inside & (place >= size // 3) & (place <= size - 1 - size // 3)
+        for found, each in zip((firsts, lasts), ends(law.cells, n), strict=True):
+            assert torch.equal(found[inside], (each[law_flat] + by)[inside].long())
+    return firsts.reshape(shape), lasts.reshape(shape)
+
+
+def probed(function, shape, *modules):
+    """What is asked of a function of one tensor: its Graph, and what poisoning says along each axis."""
+    for module in modules:
+        module.eval()
+    graph = cnncost.analyze(Of(lambda x: function(x, *modules)), shape).graph
+    return graph, [poisoned(lambda x: function(x, *modules), shape, axis) for axis in range(len(shape))]
+
+
+def held(graph, shape, expected):
+    """What fields say, against what poisoning says."""
+    walk = Walk(graph, [(0, axis) for axis in range(len(shape))], ())
+    walk.run()
+    for axis, hulls in enumerate(expected):
+        for value, (first, last) in zip(graph.outputs, hulls, strict=True):
+            field = walk.seen.get(value, {}).get((0, axis))
+            assert field is None or isinstance(field, Field), (axis, field)
+            found = told(field, tuple(first.shape), shape[axis])
+            assert torch.equal(found[0], first), (axis, found[0], first)
+            assert torch.equal(found[1], last), (axis, found[1], last)
+
+
+def conv(**settings):
+    return nn.Conv2d(4, settings.pop("out", 4), **settings)
+
+
+def up(**settings):
+    return nn.ConvTranspose2d(4, settings.pop("out", 4), **settings)
+
+
+ROWS = {
+    "convolution": (lambda x, m: m(x), MAP, conv(kernel_size=(3, 2), stride=(2, 1), padding=(1, 0), dilation=(1, 3))),
+    "grouped": (lambda x, m: m(x), MAP, conv(kernel_size=3, groups=2, out=6)),
+    "depthwise": (lambda x, m: m(x), MAP, conv(kernel_size=2, groups=4, out=8)),
+    "without a batch": (lambda x, m: m(x), MAP[1:], conv(kernel_size=3, padding=(2, 1), groups=2)),
+    "same": (lambda x, m: m(x), MAP, conv(kernel_size=(4, 3), padding="same", dilation=(1, 2))),
+    "valid": (lambda x, m: m(x), MAP, conv(kernel_size=(4, 3), padding="valid")),
+    "conv1d": (lambda x, m: m(x), (2, 4, 9), nn.Conv1d(4, 3, 3, 2, 1)),
+    "conv3d": (lambda x, m: m(x), (1, 2, 4, 5, 3), nn.Conv3d(2, 2, (2, 3, 1), (1, 2, 1), (1, 1, 0))),
+    "transposed": (lambda x, m: m(x), MAP, up(kernel_size=(3, 2), stride=(2, 3), padding=(1, 0))),
+    "transposed, dilated": (lambda x, m: m(x), MAP, up(kernel_size=2, stride=2, dilation=(2, 3), padding=1)),
+    "transposed, put out": (lambda x, m: m(x), MAP, up(kernel_size=3, stride=3, output_padding=2, groups=2, out=6)),
+    "max pool": (lambda x: F.max_pool2d(x, 3, 2, 1, 2, return_indices=False), MAP),
+    "max pool, ceil": (lambda x: F.max_pool2d(x, (2, 3), 2, ceil_mode=True), MAP),
+    "avg pool": (lambda x: F.avg_pool2d(x, (3, 2), (1, 3), (1, 0)), MAP),
+    "avg pool 1d": (lambda x: F.avg_pool1d(x, 3, 2, 1), (2, 3, 9)),
+    "max pool 3d": (lambda x: F.max_pool3d(x, (2, 1, 2)), (1, 2, 4, 3, 5)),
+    "uneven pool": (lambda x: F.adaptive_avg_pool2d(x, (4, 5)), MAP),
+    "uneven pool, larger": (lambda x: F.adaptive_avg_pool2d(x, (11, 3)), MAP),
+    "uneven max pool": (lambda x: F.adaptive_max_pool2d(x, (1, 3)), MAP),
+    "one bin": (lambda x: F.adaptive_avg_pool2d(x, (1, 1)), MAP),
+    "adaptive 1d": (lambda x: F.adaptive_avg_pool1d(x, 4), (2, 3, 10)),
+    "adaptive 3d": (lambda x: F.adaptive_avg_pool3d(x, (2, 3, 1)), (1, 2, 3, 4, 2)),
+    "nearest": (lambda x: F.interpolate(x, (5, 12)), MAP),
+    "nearest, by factors": (lambda x: F.interpolate(x, scale_factor=(1.5, 2.0)), MAP),
+    "bilinear": (lambda x: F.interpolate(x, (5, 12), mode="bilinear"), MAP),
+    "bilinear, aligned": (lambda x: F.interpolate(x, (5, 13), mode="bilinear", align_corners=True), MAP),
+    "bicubic": (lambda x: F.interpolate(x, (12, 5), mode="bicubic"), MAP),
+    "antialiased": (lambda x: F.interpolate(x, (3, 4), mode="bilinear", antialias=True), MAP),
+    "linear 1d": (lambda x: F.interpolate(x, 12, mode="linear"), (2, 3, 5)),
+    "trilinear": (lambda x: F.interpolate(x, (3, 6, 2), mode="trilinear"), (1, 2, 4, 3, 2)),
+    "linear": (lambda x, m: m(x), MAP, nn.Linear(7, 5)),
+    "matrix, left": (lambda x: torch.ones(5, 9) @ x, MAP),
+    "matrix, right": (lambda x: x @ torch.ones(7, 3), MAP),
+    "vector, left": (lambda x: torch.ones(9) @ x, MAP),
+    "vector, right": (lambda x: x @ torch.ones(7), MAP),
+    "square": (lambda x: x @ x.mT, MAP),
+    "vector by vector": (lambda x: x @ (x * 2), (5,)),
+    "vector by matrix": (lambda x: x @ torch.ones(5, 3), (5,)),
+    "vector by batch": (lambda x: x @ torch.ones(2, 5, 3), (5,)),
+    "batch by vector": (lambda x: torch.ones(2, 3, 5) @ x, (5,)),
+    "outer": (lambda x: torch.outer(x, x), (5,)),
+    "batched product": (lambda x: torch.bmm(x, x.transpose(1, 2)), (3, 4, 5)),
+    "added product": (lambda x: torch.baddbmm(x[:, :, :1], x, x.transpose(1, 2)), (3, 4, 5)),
+    "product, broadcast": (lambda x: x[:1] @ x.mT, MAP),
+    "einsum": (lambda x: torch.einsum("bchw,bcij->bcij", x, x), (2, 2, 3, 4)),
+    "einsum of a diagonal": (lambda x: torch.einsum("bii->bi", x) * 1, (2, 3, 3)),
+    "diagonal": (lambda x: x.diagonal(0, 1, 2) * 1, (2, 3, 3)),
+    "diagonal, beside": (lambda x: x.diagonal(1, 2, 1) * 1, (2, 3, 4)),
+    "diagonal, below": (lambda x: x.diagonal(-1, -1, 0) * 1, (4, 2, 3)),
+    "bilinear layer": (lambda x, m: m(x, x), (2, 3, 4), nn.Bilinear(4, 4, 3)),
+    "attention": (lambda x: F.scaled_dot_product_attention(x, x, x), (2, 2, 5, 4)),
+    "attention, 3-D": (lambda x: F.scaled_dot_product_attention(x, x, x), (2, 5, 4)),
+    "shared heads": (
+        lambda x: F.scaled_dot_product_attention(x, x[:, ::2], x[:, 1::2], enable_gqa=True), (2, 4, 5, 4),
+    ),
+    "one key head": (lambda x: F.scaled_dot_product_attention(x, x[:, :1], x[:, 1:2]), (2, 3, 5, 4)),
+    "queries of lower rank": (lambda x: F.scaled_dot_product_attention(x[0], x, x), (2, 3, 5, 4)),
+    "other keys": (lambda x: F.scaled_dot_product_attention(x[..., :3, :], x, x[..., :2]), (2, 2, 5, 4)),
+    "a mask of one's own": (
+        lambda x: F.scaled_dot_product_attention(x, x, x, attn_mask=x[..., :1].expand(2, 2, 5, 5)), (2, 2, 5, 4),
+    ),
+    "lstm": (lambda x, m: m(x)[0], (3, 5, 4), nn.LSTM(4, 3, batch_first=True)),
+    "lstm, states": (lambda x, m: (*m(x)[1],), (5, 3, 4), nn.LSTM(4, 3, 2)),
+    "gru, both ways": (lambda x, m: m(x)[0], (5, 3, 4), nn.GRU(4, 3, bidirectional=True)),
+    "rnn, deep both ways": (lambda x, m: m(x)[0], (5, 3, 4), nn.RNN(4, 3, 2, bidirectional=True)),
+    "layer norm": (lambda x, m: m(x), MAP, nn.LayerNorm((9, 7))),
+    "rms norm": (lambda x, m: m(x), MAP, nn.RMSNorm(7)),
+    "group norm": (lambda x, m: m(x), MAP, nn.GroupNorm(2, 4)),
+    "instance norm": (lambda x, m: m(x), MAP, nn.InstanceNorm2d(4)),
+    "instance norm 1d": (lambda x, m: m(x), (2, 4, 9), nn.InstanceNorm1d(4)),
+    "instance norm, running": (lambda x, m: m(x), MAP, nn.InstanceNorm2d(4, track_running_stats=True)),
+    "batch norm": (lambda x, m: m(x), MAP, nn.BatchNorm2d(4)),
+    "batch norm of the batch": (lambda x, m: m(x), MAP, nn.BatchNorm2d(4, track_running_stats=False)),
+    "softmax": (lambda x: x.softmax(-2), MAP),
+    "log-softmax": (lambda x: x.log_softmax(1), MAP),
+    "top-1": (lambda x: x.topk(1, 2).values, MAP),  # NaN is the largest
+    "largest": (lambda x: x.kthvalue(9, 2).values, MAP),
+    "largest, kept": (lambda x: x.kthvalue(7, -1, keepdim=True).values, MAP),
+    "cumsum": (lambda x: x.cumsum(-2), MAP),
+    "cumprod": (lambda x: x.cumprod(1), MAP),
+    "sum": (lambda x: x.sum(), MAP),
+    "sum over some": (lambda x: x.sum((1, -1)), MAP),
+    "mean, kept": (lambda x: x.mean(-2, keepdim=True), MAP),
+    "amax": (lambda x: x.amax(1), MAP),
+    "var": (lambda x: x.var((0, 3)), MAP),
+    "logsumexp": (lambda x: x.logsumexp(2), MAP),
+    "norm": (lambda x: x.norm(dim=2), MAP),
+    "trace": (lambda x: x.trace(), (4, 4)),
+    "loss": (lambda x: F.mse_loss(x, x * 2), MAP),
+    "Fourier": (lambda x: torch.fft.fft(x, dim=2).real, MAP),
+    "Fourier, real, two axes": (lambda x: torch.fft.rfft2(x).abs(), (2, 2, 4, 6)),
+    "Fourier, back": (lambda x: torch.fft.irfft(torch.fft.rfft(x, dim=1), dim=1), (2, 6, 3)),
+    "gate": (lambda x: F.glu(x, 1), MAP),
+    "gate of rows": (lambda x: F.glu(x, -2), (1, 2, 6, 3)),
+    "cross": (lambda x: torch.linalg.cross(x, x + 1, dim=1), (2, 3, 4)),
+    "broadcast sum": (lambda x: x + x[:, :1, :1], MAP),
+    "products": (lambda x: torch.addcmul(x, x.flip(3), x.flip(2)), MAP),
+    "dropout": (lambda x, m: m(x), MAP, nn.Dropout()),
+    # ---- layout
+    "flatten and back": (lambda x: x.flatten(1).view(2, 36, 7) * 1, MAP),
+    "transpose": (lambda x: x.transpose(1, -1) * 1, MAP),
+    "swapaxes": (lambda x: x.swapaxes(0, 2) * 1, MAP),
+    "t": (lambda x: x.t() * 1, (3, 4)),
+    "T": (lambda x: x.T * 1, (3, 4)),
+    "mT": (lambda x: x.mT * 1, (2, 3, 4)),
+    "permute": (lambda x: x.permute(2, 0, -1, 1) * 1, MAP),
+    "movedim": (lambda x: x.movedim((1, -1), (3, 0)) * 1, MAP),
+    "slice": (lambda x: x[:, 1:3, -4:, 1:-1:2] * 1, MAP),
+    "narrow": (lambda x: x.narrow(2, -3, 2) * 1, MAP),
+    "select": (lambda x: x.select(1, -1) * 1, MAP),
+    "split": (lambda x: [y * 1 for y in x.split(4, 2)], MAP),
+    "chunk": (lambda x: [y * 1 for y in x.chunk(3, -1)], MAP),
+    "unbind": (lambda x: [y * 1 for y in x.unbind(-1)], MAP),
+    "unfold": (lambda x: x.unfold(2, 3, 2) * 1, MAP),
+    "unfold, last": (lambda x: x.unfold(-1, 2, 3) * 1, MAP),
+    "cat": (lambda x: torch.cat([x[:, :, 1:], x[:, :, :2], torch.ones(2, 4, 3, 7)], 2), MAP),
+    "cat of channels": (lambda x: torch.cat([x, x.flip(3)], -3), MAP),
+    "stack": (lambda x: torch.stack([x, x.flip(2)], -2), MAP),
+    "broadcast": (lambda x: [y * 1 for y in torch.broadcast_tensors(x, x[:, :1, :1])], MAP),
+    "expand": (lambda x: x[:, :, :1].expand(-1, -1, 5, -1) * 1, MAP),
+    "copy": (lambda x: torch.zeros(2, 4, 9, 7).copy_(x[:, :1]), MAP),
+    "tril": (lambda x: x.view_as(x).clone(), MAP),
+    # ---- padded, repeated, turned
+    "constant pad": (lambda x: F.pad(x, (1, 2, -1, 3)), MAP),
+    "reflect pad": (lambda x: F.pad(x, (2, 1, 3, 0), mode="reflect"), MAP),
+    "reflect pad 1d": (lambda x: F.pad(x, (2, 1), mode="reflect"), (2, 3, 5)),
+    "reflect pad, cut": (lambda x: F.pad(x, (-1, 2, 2, -1), mode="reflect"), MAP),
+    "replicate pad": (lambda x: F.pad(x, (2, 1, 3, 0), mode="replicate"), MAP),
+    "replicate pad 3d": (lambda x: F.pad(x, (1, 0, 0, 2, 1, 1), mode="replicate"), (1, 2, 3, 2, 4)),
+    "cyclic pad": (lambda x: F.pad(x, (2, 1, 3, 0), mode="circular"), MAP),
+    "cyclic pad, cut": (lambda x: F.pad(x, (-1, 2, 1, -2), mode="circular"), MAP),
+    "flip": (lambda x: x.flip((1, -1)), MAP),
+    "fliplr": (lambda x: x.fliplr(), (3, 4)),
+    "flipud": (lambda x: x.flipud(), (3, 4)),
+    "roll": (lambda x: x.roll((2, -1), (-2, 3)), MAP),
+    "roll of all": (lambda x: x.roll(5), (2, 3, 4)),
+    "roll by half": (lambda x: x.roll(2, 2), (1, 1, 4, 3)),
+    "rot90": (lambda x: x.rot90(1, (1, 3)), MAP),
+    "rot180": (lambda x: x.rot90(2, (2, 3)), MAP),
+    "rot270": (lambda x: x.rot90(-1, (2, 3)), MAP),
+    "repeat": (lambda x: x.repeat(1, 2, 1, 3), MAP),
+    "repeat, new axes": (lambda x: x.repeat(2, 1, 3, 1), (2, 3, 4)),
+    "tile": (lambda x: x.tile(2, 1, 2), (2, 3, 4)),
+    "tile, fewer": (lambda x: x.tile(2), (2, 3, 4)),
+    "repeat_interleave": (lambda x: x.repeat_interleave(3, -2), MAP),
+    "repeat_interleave of all": (lambda x: x.repeat_interleave(2), (2, 3)),
+    "pixel shuffle": (lambda x: F.pixel_shuffle(x, 2), (2, 8, 3, 4)),
+    "pixel unshuffle": (lambda x: F.pixel_unshuffle(x, 2), (2, 2, 4, 6)),
+    "channel shuffle": (lambda x: F.channel_shuffle(x, 3), (2, 6, 3, 4)),
+    "im2col": (lambda x: F.unfold(x, (2, 3), (2, 1), (1, 0), (1, 2)), MAP),
+    "im2col without a batch": (lambda x: F.unfold(x, 2, stride=3), MAP[1:]),
+    "col2im": (lambda x: F.fold(x, (5, 4), (2, 3), 1, (1, 0), (1, 2)), (2, 12, 6)),
+    "col2im without a batch": (lambda x: F.fold(x, (4, 6), 2, stride=2), (8, 6)),
+    "col2im, dilated": (lambda x: F.fold(x, (5, 7), (2, 3), (2, 1), (1, 0), (1, 2)), (1, 12, 15)),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", ROWS)
+@pytest.mark.filterwarnings("ignore")
+def test_every_element_sees_what_poisoning_says(name):
+    function, shape, *modules = ROWS[name]
+    graph, expected = probed(function, shape, *modules)
+    held(graph, shape, expected)
