@@ -17,6 +17,7 @@ from torch.jit._trace import TopLevelTracedModule, TracedModule
 from torch.nn import functional
 
 from cnncost.errors import InputError
+from cnncost.frontends.torch.custom import CustomCalls
 from cnncost.frontends.torch.fused_attention import fused
 from cnncost.frontends.torch.fused_lstm import RECURRENT, fused_recurrent
 from cnncost.frontends.torch.packed import packed_tensors
@@ -112,7 +113,8 @@ class Tracker:
     def tracking(self) -> Iterator[None]:
         """While it lasts, module calls are recorded, and literal tensors keep values. Other threads pass through."""
         call, tensor, as_tensor = nn.Module._call_impl, torch.tensor, torch.as_tensor
-        nn.Module._call_impl = self._wrapped(call)  # type: ignore[method-assign]  # put back below
+        custom = CustomCalls(self.recorder, self.recorder.on_values)
+        nn.Module._call_impl = self._wrapped(custom.module_call(call))  # type: ignore[method-assign]  # put back below
         torch.tensor, torch.as_tensor = self._literal(tensor), self._literal(as_tensor)
         attention = functional.scaled_dot_product_attention
         recurrent = {name: getattr(torch._VF, name) for name in RECURRENT}
@@ -121,7 +123,8 @@ class Tracker:
             for name, function in recurrent.items():
                 setattr(torch._VF, name, fused_recurrent(name, function, self._thread))
         try:
-            yield
+            with custom.functions():
+                yield
         finally:
             functional.scaled_dot_product_attention = attention
             for name, function in recurrent.items():

@@ -68,6 +68,8 @@ class Recorder(TorchDispatchMode):
         self._noisy = False
 
     supports_higher_order_operators = True
+    on_values = False
+    """Ops are run for real."""
 
     @classmethod
     def _should_skip_dynamo(cls) -> bool:
