@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from cnncost.analysis import analyze
-    from cnncost.opaque import custom, custom_rules, forget_rule, function_rule, module_rule
     from cnncost.errors import CnncostError
     from cnncost.frontends.torch import record
     from cnncost.graph import Graph, OpSpec
     from cnncost.meter import Meter
+    from cnncost.opaque import custom, custom_rules, forget_rule, function_rule, module_rule
     from cnncost.ops import Cost, cost, flops, macs, rule
     from cnncost.ops.reach import reach
     from cnncost.passes.receptive_field import GLOBAL, UNKNOWN

@@ -3,7 +3,8 @@
     @cnncost.module_rule(NeighborhoodAttention)
     def neighborhood_attention(module, x):
         '''x: B,H,W,C. 2·B·H·W·K²·C multiply-accumulates: scores, and weighted sums.'''
-        return cnncost.custom(x, cnncost.macs("2", 2, "BHW", prod(x.shape[:3]), "K²", module.kernel**2, "C", x.shape[3]))
+        b, h, w, c = x.shape
+        return cnncost.custom(x, cnncost.macs("2", 2, "B·H·W", b * h * w, "K²", module.kernel**2, "C", c))
 
 A rule is called in place of forward, with what forward would get: a `TensorType` (shape and dtype) stands in for each
 tensor. It says what comes out, and what that costs; forward is not run.
@@ -60,7 +61,8 @@ def custom(
         terms: of forward, made by `cnncost.macs` and `cnncost.flops`.
         backward: terms of backward, or a function of two booleans, whether inputs and whether parameters get
             gradients, that returns them; None: each of forward's terms twice, which reports say is assumed.
-        read, written: bytes; None: inputs and parameters are read once and outputs are written once.
+        read: bytes; None: inputs and parameters once.
+        written: bytes; None: outputs once.
         saved: bytes that forward keeps for backward beyond its inputs and outputs.
         saves_inputs: forward keeps its inputs for backward.
     """
@@ -87,7 +89,9 @@ def module_rule(target: type, *, name: str | None = None, replace: bool = False)
     return _registering("module_rule", "torch.nn.Module", "torch.nn.modules.module.Module", target, name, replace)
 
 
-def function_rule(target: type, *, name: str | None = None, replace: bool = False) -> Callable[[CustomRule], CustomRule]:
+def function_rule(
+    target: type, *, name: str | None = None, replace: bool = False
+) -> Callable[[CustomRule], CustomRule]:
     """Register the rule of a `torch.autograd.Function` and its subclasses, as `module_rule` does.
 
     The rule gets what `apply` gets; nothing stands in for `ctx`.
@@ -167,8 +171,10 @@ def ask(rule: Registered, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Cus
         said = rule.function(*args, **kwargs)
     except Exception as error:
         raise RuleError(f"{rule}: it failed: {type(error).__name__}: {error}") from error
-    if isinstance(said, Cost | Term) or not isinstance(said, Custom | tuple) or (
-        not isinstance(said, Custom) and len(said) != 2
+    if (
+        isinstance(said, Cost | Term)
+        or not isinstance(said, Custom | tuple)
+        or (not isinstance(said, Custom) and len(said) != 2)
     ):
         raise RuleError(
             f"{rule}: expected cnncost.custom(outputs, *terms) or a pair (outputs, cost), got {_shown(said)}"
@@ -190,7 +196,10 @@ def backward_terms(rule: Registered, said: Custom, inputs: bool, parameters: boo
     """The terms of backward; by default those of forward, each twice, marked as assumed.
 
     Args:
-        inputs, parameters: whether any of these gets a gradient.
+        rule: whose answer it is.
+        said: the answer.
+        inputs: whether any of them gets a gradient.
+        parameters: whether any of them does.
     """
     if said.backward is None:
         return tuple(

@@ -6,6 +6,7 @@ import logging
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -49,7 +50,7 @@ def load(spec: str) -> Loaded:
 @contextmanager
 def _quiet() -> Iterator[None]:
     """While it lasts, torch keeps its warnings and tracebacks to itself: what is wrong stands in our own message."""
-    import torch.export.pt2_archive._package  # its loggers are there from now on
+    import_module("torch.export.pt2_archive._package")  # its loggers are there from now on
 
     loggers = [
         logger for name, logger in logging.root.manager.loggerDict.items()

@@ -11,7 +11,6 @@ from types import ModuleType
 from cnncost.errors import MissingPackageError, SourceError
 from cnncost.sources.loaded import root, with_root
 
-
 _SOLD_AS = {"PIL": "pillow", "cv2": "opencv-python", "skimage": "scikit-image", "sklearn": "scikit-learn",
             "yaml": "pyyaml"}  # fmt: skip
 """What pip calls packages that are imported by another name."""

@@ -18,13 +18,13 @@ from torch import nn
 from torch.autograd.function import Function
 from torch.utils._python_dispatch import _disable_current_modes
 
-from cnncost.opaque import Custom, Registered, ask, attributes, backward_terms, registered, rule_of
 from cnncost.errors import RuleError
 from cnncost.frontends.torch import memo as memos
 from cnncost.frontends.torch.memo import Slot
 from cnncost.frontends.torch.running import META, Found
 from cnncost.frontends.torch.types import tensor_type
 from cnncost.graph import ITEM_BYTES, OpSpec, TensorType
+from cnncost.opaque import Custom, Registered, ask, attributes, backward_terms, registered, rule_of
 
 if TYPE_CHECKING:
     from cnncost.frontends.torch.recorder import Recorder
@@ -39,6 +39,13 @@ class _Said(NamedTuple):
     custom: Custom
     template: Any
     types: tuple[TensorType, ...]
+
+
+class _Keep(NamedTuple):
+    """What forward keeps for backward: values, and the tensors that have to live for it."""
+
+    values: tuple[int, ...]
+    tensors: list[torch.Tensor]
 
 
 class CustomCalls:
@@ -87,9 +94,11 @@ class CustomCalls:
         tensors = [*given, *owned]
         if torch.is_grad_enabled() and any(t.requires_grad for t in tensors):
             call = _ModuleCall(self, said, lambda a, k: self._unseen(run, a, k), places, len(given))
-            return call.shape_of(_Ruled.apply(call, *tensors))
+            return call.shape_of(_apply(call, *tensors))
         result = self._unseen(run, args, kwargs) if self._real else None
-        return _filled(said.template, self.record(said, tensors, result, saves=False)[0])
+        made = [] if self._real else [_empty(kind) for kind in said.types]
+        self.record(said, tensors, result, made, saves=False)
+        return result if self._real else _filled(said.template, made)
 
     def _unseen(self, run: _Call, args: Any, kwargs: Any) -> Any:
         """Forward on values; neither its ops nor the modules in it are recorded."""
@@ -124,29 +133,28 @@ class CustomCalls:
         def on_forward(*args: Any, **kwargs: Any) -> Any:
             if get_ident() != thread:
                 return forward(*args, **kwargs)
+            ctx: Any
             ctx, inputs = (None, args) if split else (args[0], args[1:])
             given: list[torch.Tensor] = []
             places = _templated((inputs, kwargs), given)
             said = self._ask(rule, _typed(places[0], given), _typed(places[1], given), given)
             result = self._unseen(forward, args, kwargs) if self._real else None
-            if split:
-                answered[:] = [(said, given, result)]
-                tensors, keep = self.record(said, given, result, saves=False)
-                answered[:] = [(said, given, keep)]
+            made = [] if self._real else [_empty(kind) for kind in said.types]
+            if split:  # what is kept shows when torch hands out the context
+                answered[:] = [(said, given, result, made)]
             else:
-                tensors, keep = self.record(said, given, result, saves=bool(ctx.next_functions))
-                self._keep(ctx, said, inputs, given, keep)
-            return result if self._real else _filled(said.template, tensors)
+                self._keep(ctx, said, inputs, self.record(said, given, result, made, bool(ctx.next_functions)))
+            return result if self._real else _filled(said.template, made)
 
         def on_setup(ctx: Any, inputs: Any, output: Any) -> None:
             if get_ident() != thread or not answered:
                 setup(ctx, inputs, output)
                 return
-            said, given, keep = answered.pop()
+            said, given, result, made = answered.pop()
             if self._real:
                 with _disable_current_modes():
                     setup(ctx, inputs, output)
-            self._keep(ctx, said, inputs, given, keep)
+            self._keep(ctx, said, inputs, self.record(said, given, result, made, bool(ctx.next_functions)))
 
         def on_backward(ctx: Any, *grads: Any) -> Any:
             if not hasattr(ctx, "cnncost"):
@@ -171,13 +179,13 @@ class CustomCalls:
                 else:
                     delattr(kind, name)
 
-    def _keep(self, ctx: Any, said: _Said, inputs: Any, given: list[torch.Tensor], keep: Any) -> None:
+    def _keep(self, ctx: Any, said: _Said, inputs: Any, keep: _Keep) -> None:
         """What a Function keeps for its backward."""
         ctx.set_materialize_grads(False)
         types = [tensor_type(x) if isinstance(x, torch.Tensor) else None for x in inputs]
-        ctx.cnncost = (said, types, ctx.needs_input_grad, keep)
-        if said.custom.saves_inputs and ctx.next_functions and not self._real:
-            ctx.save_for_backward(*given)
+        ctx.cnncost = (said, types, ctx.needs_input_grad, keep.values)
+        if ctx.next_functions and not self._real:
+            ctx.save_for_backward(*keep.tensors)
 
     # ---- both
 
@@ -189,29 +197,39 @@ class CustomCalls:
         return _Said(rule, said, template, tuple(types))
 
     def record(
-        self, said: _Said, tensors: list[torch.Tensor], result: Any, saves: bool
-    ) -> tuple[list[torch.Tensor], tuple[tuple[int, ...], Any]]:
-        """Write the op of forward; its outputs, and what it keeps: values of its inputs, a tensor of bytes."""
+        self, said: _Said, tensors: list[torch.Tensor], result: Any, made: list[torch.Tensor], saves: bool
+    ) -> _Keep:
+        """Write the op of forward; what it keeps for backward.
+
+        Args:
+            said: what the rule said of it.
+            tensors: its inputs.
+            result: what forward returned, of a run on values.
+            made: its outputs; filled here from the result of a run on values.
+            saves: autograd is on.
+        """
         found = self._found(tensors)
         kept = None
         if self._real:
-            made: list[torch.Tensor] = []
             _templated(result, made)
             _hold_against(said, made)
-        else:
-            made = [_empty(kind) for kind in said.types]
-            if saves and said.custom.saved:
-                kept = _empty(TensorType((said.custom.saved,), "uint8"))
+        elif saves and said.custom.saved:
+            kept = _empty(TensorType((said.custom.saved,), "uint8"))
         outputs = made if kept is None else [*made, kept]
         custom = said.custom
         self._write(said.rule.name, found, outputs, attributes(custom.terms, custom.read, custom.written))
-        return made, (tuple(known.value for _, known in found), kept)
+        values = tuple(known.value for _, known in found) if custom.saves_inputs else ()
+        held = list(tensors) if custom.saves_inputs and not self._real else []
+        if kept is not None:
+            held.append(kept)
+            values = (*values, self._recorder.ledger.known[id(kept)].value)
+        return _Keep(values, held)
 
     def backward(
         self, kept: Any, types: list[TensorType | None], needed: tuple[bool, ...], grads: Any, run: Any, owned: int = 0
     ) -> tuple[torch.Tensor | None, ...]:
         """Write the op of backward: a gradient for each tensor that needs one, the last `owned` of them parameters."""
-        said, (values, extra) = kept[0], kept[3]
+        said, values = kept[0], kept[3]
         wanted = [kind if need else None for kind, need in zip(types, needed, strict=True)]
         real = run() if run is not None else None
         if real is not None:
@@ -223,13 +241,12 @@ class CustomCalls:
         inputs, parameters = any(map(bool, wanted[:split])), any(map(bool, wanted[split:]))
         terms = backward_terms(said.rule, said.custom, inputs, parameters)
         recorder = self._recorder
-        found = self._found([*(g for g in grads if g is not None), *([extra] if extra is not None else [])])
+        found = self._found([g for g in grads if g is not None])
         if recorder.director is not None:
             recorder.call = recorder.director.call(found)
         assumed = " (assumed: 2× forward)" if said.custom.backward is None else ""
-        saved = values if said.custom.saves_inputs else ()
         outputs = [g for g in made if g is not None]
-        self._write(f"{said.rule.name} backward{assumed}", found, outputs, attributes(terms, None, None), saved)
+        self._write(f"{said.rule.name} backward{assumed}", found, outputs, attributes(terms, None, None), values)
         return tuple(made)
 
     def _found(self, tensors: list[torch.Tensor]) -> Found:
@@ -291,11 +308,11 @@ class _Ruled(Function):
     def forward(ctx: Any, call: _ModuleCall, *tensors: torch.Tensor) -> Any:
         ctx.set_materialize_grads(False)
         result = call.forward_on_values(tensors) if call.calls._real else None
-        made, keep = call.calls.record(call.said, list(tensors), result, saves=True)
-        ctx.call, ctx.kept = call, (call.said, None, None, keep)
+        made = [] if call.calls._real else [_empty(kind) for kind in call.said.types]
+        keep = call.calls.record(call.said, list(tensors), result, made, saves=True)
+        ctx.call, ctx.kept = call, (call.said, None, None, keep.values)
         ctx.types = [tensor_type(t) for t in tensors]
-        if call.said.custom.saves_inputs and not call.calls._real:
-            ctx.save_for_backward(*tensors)
+        ctx.save_for_backward(*keep.tensors)
         return tuple(made)
 
     @staticmethod
@@ -306,8 +323,12 @@ class _Ruled(Function):
         return (None, *call.calls.backward(ctx.kept, ctx.types, ctx.needs_input_grad[1:], grads, run, owned))
 
 
+_apply: _Call = _Ruled.apply
+
+
 def _below(kind: type) -> list[type]:
-    return [each for child in kind.__subclasses__() for each in (child, *_below(child))]
+    children: list[type] = kind.__subclasses__()
+    return [each for child in children for each in (child, *_below(child))]
 
 
 def _empty(kind: TensorType) -> torch.Tensor:
@@ -379,7 +400,9 @@ def _leaf(rule: Registered, said: Any, default: str | None) -> TensorType | None
         shape, dtype = said
     elif isinstance(said, torch.Size) or (type(said) in (list, tuple) and said and all(type(n) is int for n in said)):
         if default is None:
-            raise RuleError(f"{rule}: outputs: {said!r} has no dtype, and no input is floating point; say (shape, dtype)")
+            raise RuleError(
+                f"{rule}: outputs: {said!r} has no dtype, and no input is floating point; say (shape, dtype)"
+            )
         shape, dtype = said, default
     elif type(said) in (list, tuple) and any(type(n) is float for n in said):
         raise _no_output(rule, said)
