@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from cnncost.frontends.torch import record
     from cnncost.graph import Graph, OpSpec
     from cnncost.meter import Meter
+    from cnncost.opaque import custom, custom_rules, forget_rule, function_rule, module_rule
     from cnncost.ops import Cost, cost, flops, macs, rule
     from cnncost.ops.reach import reach
     from cnncost.passes.receptive_field import GLOBAL, UNKNOWN
@@ -24,6 +25,11 @@ __version__ = "0.1.0"
 
 _HOME = {
     "analyze": "cnncost.analysis",
+    "custom": "cnncost.opaque",
+    "custom_rules": "cnncost.opaque",
+    "forget_rule": "cnncost.opaque",
+    "function_rule": "cnncost.opaque",
+    "module_rule": "cnncost.opaque",
     "CnncostError": "cnncost.errors",
     "record": "cnncost.frontends.torch",
     "Graph": "cnncost.graph",
@@ -43,7 +49,8 @@ _HOME = {
 
 __all__ = [
     "GLOBAL", "UNKNOWN", "CnncostError", "Cost", "Graph", "Meter", "OpSpec", "Report", "__version__", "analyze", "cost",
-    "effective_macs", "flops", "macs", "reach", "record", "rule",
+    "custom", "custom_rules", "effective_macs", "flops", "forget_rule", "function_rule", "macs", "module_rule", "reach",
+    "record", "rule",
 ]  # fmt: skip
 
 

@@ -154,8 +154,7 @@ class _Names:
         nameless = list(dict.fromkeys(value.id for value in values if not self._held(value)))
         texts, dtype = [], ""
         for value in values:
-            letter = "x" if len(nameless) == 1 else f"x{nameless.index(value.id) + 1}" if nameless else ""
-            texts.append(f"{self._held(value) or letter} {_typed(value, dtype)}")
+            texts.append(f"{self._held(value) or _letter(value.id, nameless)} {_typed(value, dtype)}")
             dtype = value.dtype
         outputs = []
         for i in node.outputs:
@@ -169,6 +168,11 @@ class _Names:
             return self.owned[value.id]
         stored = self.stored.get(value.storage)
         return f"view of {stored}" if stored else ""
+
+
+def _letter(value: int, nameless: list[int]) -> str:
+    """`x`, or where an op reads several tensors without a name `x1`, `x2`; the same tensor is called the same."""
+    return "x" if len(nameless) == 1 else f"x{nameless.index(value) + 1}"
 
 
 def _typed(value: Value, before: str) -> str:

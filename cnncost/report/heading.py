@@ -7,6 +7,8 @@ from cnncost.report.columns import AT_LEAST
 from cnncost.report.model import Report
 from cnncost.report.outline import biggest_name
 
+ASSUMED = " backward (assumed: 2× forward)"
+"""Ends the name of an op of backward that is counted by its forward."""
 CONVENTION = "MAC = one multiply-accumulate; FLOP: a MAC is two, plus bias, norm, activation"
 
 
@@ -80,7 +82,15 @@ def training(report: Report) -> str:
     numbers = (
         f"{mark}{units.counted(totals.training_macs, 'MAC')}, {mark}{units.counted(totals.training_flops, 'FLOP')}"
     )
-    return f"training step: {numbers} ({phases})" if phases else f"training step: {numbers}"
+    text = f"training step: {numbers} ({phases})" if phases else f"training step: {numbers}"
+    return text + _assumed(report)
+
+
+def _assumed(report: Report) -> str:
+    """Whose backward nobody stated: a rule of the user's that says forward alone."""
+    nodes = report.training.nodes if report.training is not None else ()
+    names = dict.fromkeys(node.name.removesuffix(ASSUMED) for node in nodes if node.name.endswith(ASSUMED))
+    return f"; backward of {', '.join(names)} assumed to be 2× forward" if names else ""
 
 
 def biggest(report: Report) -> str:

@@ -11,7 +11,7 @@ from cnncost.errors import CnncostError
 from cnncost.garbage import no_collection
 from cnncost.graph import Graph, Shape
 from cnncost.report.memory import MemoryFigures, ReportMemory, memory_of
-from cnncost.report.naming import unknown_path
+from cnncost.report.naming import unknown_path, without_row
 from cnncost.report.rows import Layer, Module, Op, PhaseCost, Spans, Totals
 
 if TYPE_CHECKING:
@@ -111,15 +111,19 @@ class Report:
         return memory_of(self)
 
     def layer(self, path: str) -> Layer:
-        """The row of a module's first call.
+        """The row of a module's first call: what it runs itself, outside the modules in it.
 
         Raises:
-            CnncostError: no module of this path; the message names near ones.
+            CnncostError: no module of this path, or none that has a row: it runs no op itself; the message names
+                near ones, or says where its numbers are.
         """
         for row in self.layers:
             if row.path == path:
                 return row
-        raise CnncostError(unknown_path(path, [p for p, _, _ in self.tree]))
+        known = [p for p, _, _ in self.tree]
+        if path in known:
+            raise CnncostError(without_row(path, [row.path for row in self.layers]))
+        raise CnncostError(unknown_path(path, known))
 
     def module(self, path: str) -> Module:
         """A module with all below it. Raises CnncostError as `layer` does."""

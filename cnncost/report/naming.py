@@ -36,9 +36,19 @@ def unknown_path(path: str, known: Sequence[str]) -> str:
     """What to say of a module path that does not exist: near ones, or else some that there are."""
     from cnncost.sources.near import suggestion
 
-    near = suggestion(path, known)
+    near = suggestion(path, [each for each in known if each != path])
     if not near:
         first = [each for each in known if each and "." not in each]
         more = f" and {len(first) - _LISTED} more" if len(first) > _LISTED else ""
         near = f'; "" is the model itself{", in it are " if first else ""}{", ".join(first[:_LISTED])}{more}'
     return f"module {path!r}: the model has none of this path{near}"
+
+
+def without_row(path: str, rows: Sequence[str]) -> str:
+    """What to say of a module that has no row among the layers: it is there, and runs no op itself."""
+    inside = list(dict.fromkeys(row for row in rows if row.startswith(f"{path}." if path else "") and row != path))
+    said = f"layer {path!r}: this module runs no op itself; report.module({path!r}) has all that is in it"
+    if not inside:
+        return said
+    more = f" and {len(inside) - _LISTED} more" if len(inside) > _LISTED else ""
+    return f"{said}; layers in it are {', '.join(inside[:_LISTED])}{more}"

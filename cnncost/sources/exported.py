@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import logging
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -24,13 +28,15 @@ def load(spec: str) -> Loaded:
     import torch
 
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
+        with _quiet():
             program = torch.export.load(path)
     except Exception as error:
+        said = f"{type(error).__name__}: {one_line(error)}"
+        if "warnings above" in said:  # torch tells the reason in its log, as a traceback
+            said = "an archive without a program that can be put together"
         raise SourceError(
-            f"{spec}: not a program that torch {torch.__version__} reads ({type(error).__name__}: {one_line(error)}); "
-            "expected one saved by torch.export.save"
+            f"{spec}: not a program that torch {torch.__version__} reads ({said}); expected one saved by "
+            "torch.export.save"
         ) from error
 
     def factory(**arguments: Any) -> Any:
@@ -41,13 +47,32 @@ def load(spec: str) -> Loaded:
     return Loaded(spec, factory, _inputs(program))
 
 
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """While it lasts, torch keeps its warnings and tracebacks to itself: what is wrong stands in our own message."""
+    import_module("torch.export.pt2_archive._package")  # its loggers are there from now on
+
+    loggers = [
+        logger for name, logger in logging.root.manager.loggerDict.items()
+        if name.partition(".")[0] == "torch" and isinstance(logger, logging.Logger) and not logger.disabled
+    ]  # fmt: skip
+    for logger in loggers:
+        logger.disabled = True
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        for logger in loggers:
+            logger.disabled = False
+
+
 def _module(program: Any) -> Any:
     """The program as a tree of modules, or as one where it can't be taken apart."""
     import torch
 
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
+        with _quiet():
             return torch.export.unflatten(program)
     except Exception:  # noqa: BLE001  # a module that is called in several ways, and whatever else torch gives up on
         return program.module()

@@ -3,28 +3,63 @@
 from __future__ import annotations
 
 import importlib
+import importlib.util
+from collections.abc import Iterator
+from contextlib import contextmanager
 from types import ModuleType
 
 from cnncost.errors import MissingPackageError, SourceError
-from cnncost.sources.loaded import one_line
+from cnncost.sources.loaded import root, with_root
+
+_SOLD_AS = {"PIL": "pillow", "cv2": "opencv-python", "skimage": "scikit-image", "sklearn": "scikit-learn",
+            "yaml": "pyyaml"}  # fmt: skip
+"""What pip calls packages that are imported by another name."""
 
 
 def required(spec: str, package: str, *modules: str) -> list[ModuleType]:
     """Import modules of an optional package.
 
     Raises:
-        MissingPackageError: it is not installed; the message has the command that installs it.
-        SourceError: it is, and can't be imported.
+        MissingPackageError: it, or a package that it needs, is not installed; the message has the command that
+            installs it.
+        SourceError: it is, and can't be imported; the message has the root cause.
     """
-    try:
+    with importing(spec, package):
         return [importlib.import_module(name) for name in (modules or (package,))]
-    except ModuleNotFoundError as error:
-        missing = (error.name or package).partition(".")[0]
-        needs = f"the package {package}" if missing == package else f"{package}, and that needs the package {missing}"
-        raise MissingPackageError(f"{spec}: this needs {needs}; install it with: pip install {missing}") from None
+
+
+@contextmanager
+def importing(spec: str, package: str) -> Iterator[None]:
+    """While it lasts, errors are those of an import of a package. Raises what `required` does."""
+    try:
+        yield
+    except SourceError:
+        raise
     except Exception as error:
-        why = f"{type(error).__name__}: {one_line(error)}"
-        hint = ""
+        first = root(error)
+        missing = (first.name or "").partition(".")[0] if isinstance(first, ModuleNotFoundError) else ""
+        if missing and not _installed(missing):
+            needs = (
+                f"the package {package}" if missing == package else f"{package}, and that needs the package {missing}"
+            )
+            command = f"pip install {_SOLD_AS.get(missing, missing)}"
+            raise MissingPackageError(f"{spec}: this needs {needs}; install it with: {command}") from None
+        why = with_root(error)
+        hint = f"; install it anew with: pip install --force-reinstall {package}"
+        if missing or isinstance(first, ImportError):
+            other = missing or (getattr(first, "name", None) or "").partition(".")[0]
+            fits = f"{package} and {other}" if other and other != package else package
+            hint = f"; versions that fit each other are missing: pip install --upgrade {fits.replace(' and ', ' ')}"
         if "torchvision::" in why:
-            hint = "; the compiled part of torchvision doesn't fit this torch: install both of one build (CPU or CUDA)"
+            hint = (
+                "; the compiled part of torchvision doesn't fit this torch: install both of one build (CPU or CUDA), "
+                "as with: pip install torch torchvision --index-url https://download.pytorch.org/whl/cpu"
+            )
         raise SourceError(f"{spec}: {package} is installed and can't be imported: {why}{hint}") from error
+
+
+def _installed(name: str) -> bool:
+    try:
+        return importlib.util.find_spec(name) is not None
+    except (ImportError, ValueError):
+        return False

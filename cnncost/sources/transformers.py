@@ -14,7 +14,7 @@ from cnncost.errors import SourceError
 from cnncost.sources.loaded import Loaded, one_line
 from cnncost.sources.near import suggestion
 from cnncost.sources.offline import offline
-from cnncost.sources.packages import required
+from cnncost.sources.packages import importing, required
 
 PREFIX = "hf:"
 _AUTO = (
@@ -37,7 +37,8 @@ def load(spec: str) -> Loaded:
     name = spec.removeprefix(PREFIX)
     with offline(spec):
         (transformers,) = required(spec, "transformers")
-        factory = _from_file(spec, name, transformers) or _from_name(spec, name, transformers)
+        with importing(spec, "transformers"):  # it imports most of itself when that is asked for
+            factory = _from_file(spec, name, transformers) or _from_name(spec, name, transformers)
     return Loaded(spec, factory, library=True, inputs_of=inputs_of)
 
 
@@ -65,7 +66,7 @@ def _from_file(spec: str, name: str, transformers: Any) -> Any:
     def factory(**arguments: Any) -> Any:
         config = transformers.AutoConfig.for_model(**fields)
         _set(config, arguments)
-        return _model(transformers, config, getattr(transformers, made, None) if made else None)
+        return _model(spec, transformers, config, getattr(transformers, made, None) if made else None)
 
     return factory
 
@@ -87,7 +88,7 @@ def _from_name(spec: str, name: str, transformers: Any) -> Any:
     def factory(**arguments: Any) -> Any:
         config = config_class()
         _set(config, arguments)
-        return _model(transformers, config, kind)
+        return _model(spec, transformers, config, kind)
 
     return factory
 
@@ -122,7 +123,7 @@ def _set(config: Any, arguments: dict[str, Any]) -> None:
             setattr(config, name, value)
 
 
-def _model(transformers: Any, config: Any, kind: Any) -> Any:
+def _model(spec: str, transformers: Any, config: Any, kind: Any) -> Any:
     if kind is not None:
         return kind._from_config(config)
     if not config.architectures:
@@ -130,5 +131,7 @@ def _model(transformers: Any, config: Any, kind: Any) -> Any:
     for auto in _AUTO:
         mapping = getattr(transformers, auto)._model_mapping
         if type(config) in mapping:
+            with importing(spec, "transformers"):
+                mapping[type(config)]  # this imports its code
             return getattr(transformers, auto).from_config(config)
     raise ValueError(f"Transformers says no model for {type(config).__name__}; name its class, as in hf:BertModel")

@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from cnncost.errors import CnncostError, DataDependentError, ForwardError, InputError, NoShapeError
+from cnncost.errors import CnncostError, DataDependentError, ForwardError, InputError, NoShapeError, RuleError
 from cnncost.frontends.torch.inputs import Inputs
 from cnncost.frontends.torch.modules import Tracker
 
@@ -35,6 +35,8 @@ def explain_failure(error: BaseException, tracker: Tracker, inputs: Inputs) -> C
     line = _user_line(error)
     at = f" at {line}" if line else ""
     text, said = _first_line(error), _said(error)
+    if isinstance(error, RuleError):
+        return RuleError(f"{place}: {text}")
     if isinstance(error, RecursionError):
         return ForwardError(f"{place}{at}: forward calls itself without end; expected an end to the recursion", path)
     if operator := _HIGHER_ORDER.search(said):

@@ -9,6 +9,8 @@ from typing import Any
 
 import torch
 
+from cnncost.frontends.torch.appearance import is_meta
+
 _LISTS = frozenset({list, range})
 
 
@@ -20,7 +22,7 @@ def lists_as_literals(thread: int) -> Iterator[None]:
     def __getitem__(tensor: torch.Tensor, index: Any) -> torch.Tensor:  # noqa: N807  # in place of torch's
         kind = type(index)
         listed = kind in _LISTS or (kind is tuple and not _LISTS.isdisjoint(map(type, index)))
-        if listed and get_ident() == thread and tensor.is_meta:
+        if listed and get_ident() == thread and is_meta(tensor):
             index = tuple(map(_literal, index)) if kind is tuple else _literal(index)
         return original(tensor, index)
 

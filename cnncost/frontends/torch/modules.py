@@ -18,6 +18,7 @@ from torch.nn import functional
 
 from cnncost.errors import InputError
 from cnncost.frontends.torch.appearance import is_meta
+from cnncost.frontends.torch.custom import CustomCalls
 from cnncost.frontends.torch.fused_attention import fused
 from cnncost.frontends.torch.fused_lstm import RECURRENT, fused_recurrent
 from cnncost.frontends.torch.guard import Draws
@@ -124,7 +125,8 @@ class Tracker:
     def tracking(self) -> Iterator[None]:
         """While it lasts, module calls are recorded, and literal tensors keep values. Other threads pass through."""
         call, tensor, as_tensor = nn.Module._call_impl, torch.tensor, torch.as_tensor
-        nn.Module._call_impl = self._wrapped(call)  # type: ignore[method-assign]  # put back below
+        custom = CustomCalls(self.recorder, self.recorder.on_values)
+        nn.Module._call_impl = self._wrapped(custom.module_call(call))  # type: ignore[method-assign]  # put back below
         torch.tensor, torch.as_tensor = self._literal(tensor), self._literal(as_tensor)
         attention = functional.scaled_dot_product_attention
         recurrent = {name: getattr(torch._VF, name) for name in RECURRENT}
@@ -133,7 +135,7 @@ class Tracker:
             for name, function in recurrent.items():
                 setattr(torch._VF, name, fused_recurrent(name, function, self._thread))
         try:
-            with lists_as_literals(self._thread):
+            with lists_as_literals(self._thread), custom.functions():
                 yield
         finally:
             functional.scaled_dot_product_attention = attention

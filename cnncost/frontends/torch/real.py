@@ -48,6 +48,8 @@ _SIZED_NAMES = frozenset({"torchvision::nms", "torchvision.nms"})
 class RealRecorder(Recorder):
     """Records ops that are run on values. `run_of` tells at the end what hangs on them."""
 
+    on_values = True
+
     def __init__(self) -> None:
         super().__init__(use_memo=False)  # torch's own autocast casts tensors with data
         self._varies: set[int] = set()

@@ -79,6 +79,8 @@ class Recorder(TorchDispatchMode):
         """Calls in which forward read a value that follows from an input of floating-point numbers."""
 
     supports_higher_order_operators = True
+    on_values = False
+    """Ops are run for real."""
 
     @classmethod
     def _should_skip_dynamo(cls) -> bool:

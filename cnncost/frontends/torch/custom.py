@@ -1,0 +1,437 @@
+"""Calls that a rule of the user's answers for: modules and autograd Functions, whose forward is not run.
+
+A module's `forward` and a Function's `forward` and `backward` are replaced while a recording lasts, those of the
+instance and those of the class: hooks, autograd's nodes and `apply` bound beforehand all come there. In a run on
+values they run for real, unseen, and what they return is held against what the rule said.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import fields, is_dataclass
+from threading import get_ident
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import torch
+from torch import nn
+from torch.autograd.function import Function
+from torch.utils._python_dispatch import _disable_current_modes
+
+from cnncost.errors import RuleError
+from cnncost.frontends.torch import memo as memos
+from cnncost.frontends.torch.memo import Slot
+from cnncost.frontends.torch.running import META, Found
+from cnncost.frontends.torch.types import tensor_type
+from cnncost.graph import ITEM_BYTES, OpSpec, TensorType
+from cnncost.opaque import Custom, Registered, ask, attributes, backward_terms, registered, rule_of
+
+if TYPE_CHECKING:
+    from cnncost.frontends.torch.recorder import Recorder
+
+_Call = Callable[..., Any]
+
+
+class _Said(NamedTuple):
+    """A rule's answer to one call: what comes out is a template with places for tensors of these types."""
+
+    rule: Registered
+    custom: Custom
+    template: Any
+    types: tuple[TensorType, ...]
+
+
+class _Keep(NamedTuple):
+    """What forward keeps for backward: values, and the tensors that have to live for it."""
+
+    values: tuple[int, ...]
+    tensors: list[torch.Tensor]
+
+
+class CustomCalls:
+    """What the rules answer for in one recording.
+
+    Args:
+        recorder: writes the ops.
+        real: forward and backward are run, on values.
+    """
+
+    def __init__(self, recorder: Recorder, real: bool) -> None:
+        self._recorder = recorder
+        self._real = real
+        self._thread = get_ident()
+        self._module_call: _Call = nn.Module._call_impl
+
+    # ---- modules
+
+    def module_call(self, original: _Call) -> _Call:
+        """`nn.Module._call_impl` by which modules with a rule are called; the very same if there are no rules."""
+        self._module_call, thread = original, self._thread
+        if not any(issubclass(rule.target, nn.Module) for rule in registered()):
+            return original
+
+        def call(module: nn.Module, *args: Any, **kwargs: Any) -> Any:
+            rule = rule_of(type(module)) if get_ident() == thread else None
+            if rule is None:
+                return original(module, *args, **kwargs)
+            held, run = module.__dict__, module.forward
+            own = held.get("forward")
+            held["forward"] = lambda *a, **k: self._forward(module, rule, run, a, k)
+            try:
+                return original(module, *args, **kwargs)
+            finally:
+                held.pop("forward", None)
+                if own is not None:
+                    held["forward"] = own
+
+        return call
+
+    def _forward(self, module: nn.Module, rule: Registered, run: _Call, args: Any, kwargs: Any) -> Any:
+        given: list[torch.Tensor] = []
+        places = _templated((args, kwargs), given)
+        said = self._ask(rule, (module, *_typed(places[0], given)), _typed(places[1], given), given)
+        owned = [*{id(p): p for p in module.parameters()}.values()]
+        tensors = [*given, *owned]
+        if torch.is_grad_enabled() and any(t.requires_grad for t in tensors):
+            call = _ModuleCall(self, said, lambda a, k: self._unseen(run, a, k), places, len(given))
+            return call.shape_of(_apply(call, *tensors))
+        result = self._unseen(run, args, kwargs) if self._real else None
+        made = [] if self._real else [_empty(kind) for kind in said.types]
+        self.record(said, tensors, result, made, saves=False)
+        return result if self._real else _filled(said.template, made)
+
+    def _unseen(self, run: _Call, args: Any, kwargs: Any) -> Any:
+        """Forward on values; neither its ops nor the modules in it are recorded."""
+        watched = nn.Module._call_impl
+        nn.Module._call_impl = self._module_call  # type: ignore[method-assign]  # put back below
+        try:
+            with _disable_current_modes():
+                return run(*args, **kwargs)
+        finally:
+            nn.Module._call_impl = watched  # type: ignore[method-assign]  # as it was
+
+    # ---- functions
+
+    @contextmanager
+    def functions(self) -> Iterator[None]:
+        """While it lasts, autograd Functions with a rule are answered for by it, in this thread."""
+        with ExitStack() as stack:
+            for rule in registered():
+                if issubclass(rule.target, Function):
+                    for kind in dict.fromkeys([rule.target, *_below(rule.target)]):
+                        if (nearest := rule_of(kind)) is rule:
+                            stack.enter_context(self._replaced(kind, nearest))
+            yield
+
+    @contextmanager
+    def _replaced(self, kind: Any, rule: Registered) -> Iterator[None]:
+        forward, thread = kind.forward, self._thread
+        backward = kind.vjp if kind.vjp is not Function.vjp else kind.backward
+        setup, split = kind.setup_context, kind.setup_context is not Function.setup_context
+        answered: list[Any] = []
+
+        def on_forward(*args: Any, **kwargs: Any) -> Any:
+            if get_ident() != thread:
+                return forward(*args, **kwargs)
+            ctx: Any
+            ctx, inputs = (None, args) if split else (args[0], args[1:])
+            given: list[torch.Tensor] = []
+            places = _templated((inputs, kwargs), given)
+            said = self._ask(rule, _typed(places[0], given), _typed(places[1], given), given)
+            result = self._unseen(forward, args, kwargs) if self._real else None
+            made = [] if self._real else [_empty(kind) for kind in said.types]
+            if split:  # what is kept shows when torch hands out the context
+                answered[:] = [(said, given, result, made)]
+            else:
+                self._keep(ctx, said, inputs, self.record(said, given, result, made, bool(ctx.next_functions)))
+            return result if self._real else _filled(said.template, made)
+
+        def on_setup(ctx: Any, inputs: Any, output: Any) -> None:
+            if get_ident() != thread or not answered:
+                setup(ctx, inputs, output)
+                return
+            said, given, result, made = answered.pop()
+            if self._real:
+                with _disable_current_modes():
+                    setup(ctx, inputs, output)
+            self._keep(ctx, said, inputs, self.record(said, given, result, made, bool(ctx.next_functions)))
+
+        def on_backward(ctx: Any, *grads: Any) -> Any:
+            if not hasattr(ctx, "cnncost"):
+                return backward(ctx, *grads)
+            said, places, needed, _ = ctx.cnncost
+            run = (lambda: self._unseen(backward, (ctx, *_whole(grads, said.types)), {})) if self._real else None
+            return self.backward(ctx.cnncost, places, needed, grads, run)
+
+        on_forward.__wrapped__ = forward  # type: ignore[attr-defined]  # torch asks for the signature
+        new = {"forward": on_forward, "backward": on_backward, "vjp": Function.vjp}
+        if split:
+            new["setup_context"] = on_setup
+        before = {name: kind.__dict__[name] for name in new if name in kind.__dict__}
+        for name, function in new.items():
+            setattr(kind, name, staticmethod(function))
+        try:
+            yield
+        finally:
+            for name in new:
+                if name in before:
+                    setattr(kind, name, before[name])
+                else:
+                    delattr(kind, name)
+
+    def _keep(self, ctx: Any, said: _Said, inputs: Any, keep: _Keep) -> None:
+        """What a Function keeps for its backward."""
+        ctx.set_materialize_grads(False)
+        types = [tensor_type(x) if isinstance(x, torch.Tensor) else None for x in inputs]
+        ctx.cnncost = (said, types, ctx.needs_input_grad, keep.values)
+        if ctx.next_functions and not self._real:
+            ctx.save_for_backward(*keep.tensors)
+
+    # ---- both
+
+    def _ask(self, rule: Registered, args: Any, kwargs: Any, given: list[torch.Tensor]) -> _Said:
+        said = ask(rule, args, kwargs)
+        default = next((t.dtype for t in map(tensor_type, given) if t.floating), None)
+        types: list[TensorType] = []
+        template = _places(rule, said.outputs, types, default)
+        return _Said(rule, said, template, tuple(types))
+
+    def record(
+        self, said: _Said, tensors: list[torch.Tensor], result: Any, made: list[torch.Tensor], saves: bool
+    ) -> _Keep:
+        """Write the op of forward; what it keeps for backward.
+
+        Args:
+            said: what the rule said of it.
+            tensors: its inputs.
+            result: what forward returned, of a run on values.
+            made: its outputs; filled here from the result of a run on values.
+            saves: autograd is on.
+        """
+        found = self._found(tensors)
+        kept = None
+        if self._real:
+            _templated(result, made)
+            _hold_against(said, made)
+        elif saves and said.custom.saved:
+            kept = _empty(TensorType((said.custom.saved,), "uint8"))
+        outputs = made if kept is None else [*made, kept]
+        custom = said.custom
+        self._write(said.rule.name, found, outputs, attributes(custom.terms, custom.read, custom.written))
+        values = tuple(known.value for _, known in found) if custom.saves_inputs else ()
+        held = list(tensors) if custom.saves_inputs and not self._real else []
+        if kept is not None:
+            held.append(kept)
+            values = (*values, self._recorder.ledger.known[id(kept)].value)
+        return _Keep(values, held)
+
+    def backward(
+        self, kept: Any, types: list[TensorType | None], needed: tuple[bool, ...], grads: Any, run: Any, owned: int = 0
+    ) -> tuple[torch.Tensor | None, ...]:
+        """Write the op of backward: a gradient for each tensor that needs one, the last `owned` of them parameters."""
+        said, values = kept[0], kept[3]
+        wanted = [kind if need else None for kind, need in zip(types, needed, strict=True)]
+        real = run() if run is not None else None
+        if real is not None:
+            real = real if isinstance(real, tuple) else (real,)
+            made = [g if isinstance(g, torch.Tensor) else None for g in (*real, *[None] * len(wanted))][: len(wanted)]
+        else:
+            made = [None if kind is None else _empty(kind) for kind in wanted]
+        split = len(wanted) - owned
+        inputs, parameters = any(map(bool, wanted[:split])), any(map(bool, wanted[split:]))
+        terms = backward_terms(said.rule, said.custom, inputs, parameters)
+        recorder = self._recorder
+        found = self._found([g for g in grads if g is not None])
+        if recorder.director is not None:
+            recorder.call = recorder.director.call(found)
+        assumed = " (assumed: 2× forward)" if said.custom.backward is None else ""
+        outputs = [g for g in made if g is not None]
+        self._write(f"{said.rule.name} backward{assumed}", found, outputs, attributes(terms, None, None), values)
+        return tuple(made)
+
+    def _found(self, tensors: list[torch.Tensor]) -> Found:
+        found: Found = []
+        self._recorder._scan(tensors, [], found)
+        return found
+
+    def _write(self, name: str, found: Found, outputs: list[torch.Tensor], attrs: Any, more: Any = ()) -> None:
+        recorder = self._recorder
+        ledger = recorder.ledger
+        made = [ledger.find(tensor) or ledger.add_result(tensor) for tensor in outputs]
+        ids = (*(known.value for _, known in found), *more)
+        types = tuple(ledger.values[i].type for i in ids)
+        spec = memos.intern(OpSpec("custom", types, tuple(known.sig.type for known in made), attrs))
+        recorder._append(spec, ids, tuple(known.value for known in made), name)
+
+
+class _ModuleCall:
+    """A call of a module with a rule, while autograd is on."""
+
+    def __init__(self, calls: CustomCalls, said: _Said, run: _Call, places: Any, given: int) -> None:
+        self.calls, self.said, self._run, self._places, self.given = calls, said, run, places, given
+        self._template: Any = said.template
+        self._inside: tuple[list[torch.Tensor], list[torch.Tensor]] | None = None
+
+    def shape_of(self, tensors: Any) -> Any:
+        """The tensors as forward returns them."""
+        return _filled(self._template, list(tensors))
+
+    def forward_on_values(self, tensors: tuple[torch.Tensor, ...]) -> Any:
+        """Forward for real, with a graph of its own for backward."""
+        with _disable_current_modes(), torch.enable_grad():
+            inside = [t.detach().requires_grad_(t.requires_grad) for t in tensors[: self.given]]
+            args, kwargs = _filled(self._places, inside)
+            result = self._run(args, kwargs)
+        made: list[torch.Tensor] = []
+        self._template = _templated(result, made)
+        self._inside = ([*inside, *tensors[self.given :]], made)
+        return [t.detach() for t in made]
+
+    def backward_on_values(self, grads: tuple[torch.Tensor | None, ...]) -> tuple[torch.Tensor | None, ...]:
+        """The gradients, for real."""
+        assert self._inside is not None
+        tensors, made = self._inside
+        pairs = [(t, g) for t, g in zip(made, grads, strict=True) if g is not None and t.requires_grad]
+        wanted = [t for t in tensors if t.requires_grad]
+        with _disable_current_modes():
+            found = iter(
+                torch.autograd.grad([t for t, _ in pairs], wanted, [g for _, g in pairs], allow_unused=True)
+                if pairs and wanted else [None] * len(wanted)
+            )  # fmt: skip
+        return tuple(next(found) if t.requires_grad else None for t in tensors)
+
+
+class _Ruled(Function):
+    """A module with a rule, as autograd sees it."""
+
+    @staticmethod
+    def forward(ctx: Any, call: _ModuleCall, *tensors: torch.Tensor) -> Any:
+        ctx.set_materialize_grads(False)
+        result = call.forward_on_values(tensors) if call.calls._real else None
+        made = [] if call.calls._real else [_empty(kind) for kind in call.said.types]
+        keep = call.calls.record(call.said, list(tensors), result, made, saves=True)
+        ctx.call, ctx.kept = call, (call.said, None, None, keep.values)
+        ctx.types = [tensor_type(t) for t in tensors]
+        ctx.save_for_backward(*keep.tensors)
+        return tuple(made)
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Any) -> Any:
+        call: _ModuleCall = ctx.call
+        run = (lambda: call.backward_on_values(grads)) if call.calls._real else None
+        owned = len(ctx.types) - call.given
+        return (None, *call.calls.backward(ctx.kept, ctx.types, ctx.needs_input_grad[1:], grads, run, owned))
+
+
+_apply: _Call = _Ruled.apply
+
+
+def _below(kind: type) -> list[type]:
+    children: list[type] = kind.__subclasses__()
+    return [each for child in children for each in (child, *_below(child))]
+
+
+def _empty(kind: TensorType) -> torch.Tensor:
+    with _disable_current_modes():
+        return torch.empty(kind.shape, dtype=getattr(torch, kind.dtype), device=META)
+
+
+def _whole(grads: Any, types: tuple[TensorType, ...]) -> list[torch.Tensor]:
+    """Gradients as a Function's own backward expects them: zeros where there are none."""
+    with _disable_current_modes():
+        return [
+            torch.zeros(kind.shape, dtype=getattr(torch, kind.dtype)) if grad is None else grad
+            for grad, kind in zip(grads, types, strict=True)
+        ]
+
+
+def _templated(nest: Any, tensors: list[torch.Tensor]) -> Any:
+    """A nest with a Slot for each tensor; these are appended to `tensors`."""
+    if isinstance(nest, torch.Tensor):
+        tensors.append(nest)
+        return Slot(len(tensors) - 1)
+    return _each(nest, lambda item: _templated(item, tensors))
+
+
+def _filled(template: Any, tensors: list[Any]) -> Any:
+    return tensors[template] if type(template) is Slot else _each(template, lambda item: _filled(item, tensors))
+
+
+def _typed(template: Any, tensors: list[torch.Tensor]) -> Any:
+    """A nest with shapes and dtypes in the place of tensors."""
+    return _filled(template, [tensor_type(t) for t in tensors])
+
+
+def _each(nest: Any, change: Callable[[Any], Any]) -> Any:
+    """A container with its items changed; anything else as it is."""
+    if isinstance(nest, dict):
+        return type(nest)({key: change(item) for key, item in nest.items()})
+    if isinstance(nest, tuple) and hasattr(nest, "_fields"):
+        return type(nest)(*map(change, nest))
+    if type(nest) in (list, tuple):
+        return type(nest)(map(change, nest))
+    if is_dataclass(nest) and not isinstance(nest, type):
+        return type(nest)(**{f.name: change(getattr(nest, f.name)) for f in fields(nest) if f.init})
+    return nest
+
+
+# ---- what comes out
+
+
+def _places(rule: Registered, outputs: Any, types: list[TensorType], default: str | None) -> Any:
+    """What a rule says comes out, with a Slot for each tensor; their types are appended to `types`."""
+    if (kind := _leaf(rule, outputs, default)) is not None:
+        types.append(kind)
+        return Slot(len(types) - 1)
+    if outputs is None or isinstance(outputs, bool | int | float | str):
+        if type(outputs) is int and not types:
+            raise _no_output(rule, outputs)
+        return outputs
+    if not isinstance(outputs, dict | list | tuple) and not is_dataclass(outputs):
+        raise _no_output(rule, outputs)
+    return _each(outputs, lambda item: _places(rule, item, types, default))
+
+
+def _leaf(rule: Registered, said: Any, default: str | None) -> TensorType | None:
+    """The type of one tensor: `(shape, dtype)`, or a shape alone."""
+    if isinstance(said, torch.Tensor):
+        return tensor_type(said)
+    if isinstance(said, TensorType) or _is_pair(said):
+        shape, dtype = said
+    elif isinstance(said, torch.Size) or (type(said) in (list, tuple) and said and all(type(n) is int for n in said)):
+        if default is None:
+            raise RuleError(
+                f"{rule}: outputs: {said!r} has no dtype, and no input is floating point; say (shape, dtype)"
+            )
+        shape, dtype = said, default
+    elif type(said) in (list, tuple) and any(type(n) is float for n in said):
+        raise _no_output(rule, said)
+    else:
+        return None
+    name = str(dtype).removeprefix("torch.")
+    if name not in ITEM_BYTES or not isinstance(getattr(torch, name, None), torch.dtype):
+        raise RuleError(f"{rule}: outputs: expected a dtype such as 'float32', got {dtype!r}")
+    if any(type(n) is not int or n < 0 for n in shape):
+        raise _no_output(rule, shape)
+    return TensorType(tuple(shape), name)
+
+
+def _is_pair(said: Any) -> bool:
+    return (
+        type(said) in (list, tuple) and len(said) == 2
+        and isinstance(said[0], list | tuple) and isinstance(said[1], str | torch.dtype)
+    )  # fmt: skip
+
+
+def _no_output(rule: Registered, said: Any) -> RuleError:
+    return RuleError(
+        f"{rule}: outputs: expected (shape, dtype) for each tensor, with a shape of whole numbers, got {said!r}"
+    )
+
+
+def _hold_against(said: _Said, made: list[torch.Tensor]) -> None:
+    """Raise RuleError where what came out for real is something else than the rule said."""
+    real = tuple(map(tensor_type, made))
+    if real != said.types:
+        listed = [", ".join(f"{list(t.shape)} {t.dtype}" for t in types) or "nothing" for types in (said.types, real)]
+        raise RuleError(f"{said.rule}: outputs: the rule says {listed[0]}, and forward returned {listed[1]}")

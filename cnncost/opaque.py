@@ -1,0 +1,237 @@
+"""Rules for modules and autograd Functions whose kernels torch can't see.
+
+    @cnncost.module_rule(NeighborhoodAttention)
+    def neighborhood_attention(module, x):
+        '''x: B,H,W,C. 2·B·H·W·K²·C multiply-accumulates: scores, and weighted sums.'''
+        b, h, w, c = x.shape
+        return cnncost.custom(x, cnncost.macs("2", 2, "B·H·W", b * h * w, "K²", module.kernel**2, "C", c))
+
+A rule is called in place of forward, with what forward would get: a `TensorType` (shape and dtype) stands in for each
+tensor. It says what comes out, and what that costs; forward is not run.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any, NamedTuple, TypeAlias
+
+from cnncost.errors import RuleError
+from cnncost.graph import Attr
+from cnncost.ops import Cost, Term
+from cnncost.ops.registry import forget_costs
+
+CustomRule: TypeAlias = "Callable[..., Any]"
+Backward: TypeAlias = "Sequence[Term] | Callable[[bool, bool], Sequence[Term]] | None"
+
+
+class Custom(NamedTuple):
+    """What a rule says of one call; `custom` makes it."""
+
+    outputs: Any
+    terms: tuple[Term, ...]
+    backward: Backward = None
+    read: int | None = None
+    written: int | None = None
+    saved: int = 0
+    saves_inputs: bool = True
+
+
+class Registered(NamedTuple):
+    """A rule, and how reports call what it is of."""
+
+    function: CustomRule
+    name: str
+    target: type
+
+    def __str__(self) -> str:
+        called = getattr(self.function, "__name__", repr(self.function))
+        return f"rule {called!r} of {self.target.__name__}"
+
+
+def custom(
+    outputs: Any, *terms: Term, backward: Backward = None, read: int | None = None, written: int | None = None,
+    saved: int = 0, saves_inputs: bool = True,
+) -> Custom:  # fmt: skip
+    """What a call of a module or Function gives and costs, as its rule says it.
+
+    Args:
+        outputs: what forward returns, with `(shape, dtype)` or a `TensorType` for each tensor, in tuples, lists, dicts
+            and dataclasses as forward nests them; a shape alone has the dtype of the first floating-point input.
+        terms: of forward, made by `cnncost.macs` and `cnncost.flops`.
+        backward: terms of backward, or a function of two booleans, whether inputs and whether parameters get
+            gradients, that returns them; None: each of forward's terms twice, which reports say is assumed.
+        read: bytes; None: inputs and parameters once.
+        written: bytes; None: outputs once.
+        saved: bytes that forward keeps for backward beyond its inputs and outputs.
+        saves_inputs: forward keeps its inputs for backward.
+    """
+    return Custom(outputs, terms, backward, read, written, saved, saves_inputs)
+
+
+_RULES: dict[type, Registered] = {}
+
+
+def module_rule(target: type, *, name: str | None = None, replace: bool = False) -> Callable[[CustomRule], CustomRule]:
+    """Register the rule of a class of modules and its subclasses, unless these have a rule of their own.
+
+    The rule gets the module, then what its forward gets; it returns `custom(…)`, or a pair of outputs and cost.
+
+    Args:
+        target: a subclass of `torch.nn.Module`.
+        name: how reports call the op; by default the class's name.
+        replace: take the place of a rule that exists.
+
+    Raises:
+        TypeError: target is no such class.
+        ValueError: it has a rule already and `replace` is false.
+    """
+    return _registering("module_rule", "torch.nn.Module", "torch.nn.modules.module.Module", target, name, replace)
+
+
+def function_rule(
+    target: type, *, name: str | None = None, replace: bool = False
+) -> Callable[[CustomRule], CustomRule]:
+    """Register the rule of a `torch.autograd.Function` and its subclasses, as `module_rule` does.
+
+    The rule gets what `apply` gets; nothing stands in for `ctx`.
+    """
+    base = "torch.autograd.function.Function"
+    return _registering("function_rule", "torch.autograd.Function", base, target, name, replace)
+
+
+def forget_rule(target: type) -> None:
+    """Take the rule of a class away. Raises ValueError if it has none of its own."""
+    if target not in _RULES:
+        raise ValueError(f"forget_rule({getattr(target, '__name__', target)}): this class has no rule of its own")
+    del _RULES[target]
+    forget_costs()
+
+
+@contextmanager
+def custom_rules(rules: Mapping[type, CustomRule]) -> Iterator[None]:
+    """While this lasts, these classes have these rules, in place of those that they may have."""
+    before = dict(_RULES)
+    try:
+        for target, function in rules.items():
+            of = module_rule if _is_a(target, "torch.nn.modules.module.Module") else function_rule
+            of(target, replace=True)(function)
+        yield
+    finally:
+        _RULES.clear()
+        _RULES.update(before)
+        forget_costs()
+
+
+def rule_of(target: type) -> Registered | None:
+    """The rule of a class: its own, or that of the nearest class it inherits from."""
+    return next((_RULES[each] for each in target.__mro__ if each in _RULES), None)
+
+
+def registered() -> tuple[Registered, ...]:
+    """All rules, in the order in which they were registered."""
+    return tuple(_RULES.values())
+
+
+def _is_a(target: Any, base: str) -> bool:
+    """By name: to register a rule must not import torch."""
+    return isinstance(target, type) and any(f"{each.__module__}.{each.__qualname__}" == base for each in target.__mro__)
+
+
+def _registering(
+    decorator: str, words: str, base: str, target: Any, name: str | None, replace: bool
+) -> Callable[[CustomRule], CustomRule]:
+    if not _is_a(target, base):
+        raise TypeError(f"{decorator}(target): expected a subclass of {words}, got {target!r}")
+
+    def register(function: CustomRule) -> CustomRule:
+        if not callable(function):
+            raise TypeError(f"{decorator}({target.__name__}): expected a function as the rule, got {function!r}")
+        if target in _RULES and not replace:
+            raise ValueError(
+                f"{decorator}({target.__name__}): the class has a rule already; pass replace=True to take its place"
+            )
+        _RULES[target] = Registered(function, name or target.__name__, target)
+        forget_costs()
+        return function
+
+    return register
+
+
+# ---- what a rule says, checked
+
+
+def ask(rule: Registered, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Custom:
+    """What a rule says of a call.
+
+    Raises:
+        RuleError: it fails, or says something that is no cost; the message names the rule.
+    """
+    try:
+        said = rule.function(*args, **kwargs)
+    except Exception as error:
+        raise RuleError(f"{rule}: it failed: {type(error).__name__}: {error}") from error
+    if (
+        isinstance(said, Cost | Term)
+        or not isinstance(said, Custom | tuple)
+        or (not isinstance(said, Custom) and len(said) != 2)
+    ):
+        raise RuleError(
+            f"{rule}: expected cnncost.custom(outputs, *terms) or a pair (outputs, cost), got {_shown(said)}"
+        )
+    if not isinstance(said, Custom):
+        outputs, costs = said
+        read, written = (costs.read, costs.written) if isinstance(costs, Cost) else (None, None)
+        terms = costs.terms if isinstance(costs, Cost) else (costs,) if isinstance(costs, Term) else costs
+        said = Custom(outputs, _terms(rule, terms, "cost"), read=read, written=written)
+    checked = said._replace(terms=_terms(rule, said.terms, "terms"))
+    for what in ("read", "written", "saved"):
+        number = getattr(checked, what)
+        if not (number is None and what != "saved") and (type(number) is not int or number < 0):
+            raise RuleError(f"{rule}: {what}: expected a number of bytes, 0 or more, got {number!r}")
+    return checked
+
+
+def backward_terms(rule: Registered, said: Custom, inputs: bool, parameters: bool) -> tuple[Term, ...]:
+    """The terms of backward; by default those of forward, each twice, marked as assumed.
+
+    Args:
+        rule: whose answer it is.
+        said: the answer.
+        inputs: whether any of them gets a gradient.
+        parameters: whether any of them does.
+    """
+    if said.backward is None:
+        return tuple(
+            t._replace(what=f"assumed for backward, 2× {t.what}", factors=(("2", 2), *t.factors)) for t in said.terms
+        )
+    found: Any = said.backward
+    if callable(found):
+        try:
+            found = found(inputs, parameters)
+        except Exception as error:
+            raise RuleError(f"{rule}: backward failed: {type(error).__name__}: {error}") from error
+    return _terms(rule, found, "backward")
+
+
+def _terms(rule: Registered, found: Any, what: str) -> tuple[Term, ...]:
+    if isinstance(found, Cost):
+        found = found.terms
+    terms = (found,) if isinstance(found, Term) else found
+    if not isinstance(terms, list | tuple) or not all(isinstance(term, Term) for term in terms):
+        raise RuleError(f"{rule}: {what}: expected terms made by cnncost.macs and cnncost.flops, got {_shown(found)}")
+    for term in terms:
+        numbers = [*(n for _, n in term.factors), term.flops]
+        if wrong := [n for n in numbers if type(n) is not int or n < 0]:
+            raise RuleError(f"{rule}: {what}: {term.what}: expected whole numbers, 0 or more, got {wrong[0]!r}")
+    return tuple(terms)
+
+
+def attributes(terms: tuple[Term, ...], read: int | None, written: int | None) -> tuple[tuple[str, Attr], ...]:
+    """What was said, as attributes of an op of kind `custom`."""
+    return (("terms", tuple(tuple(term) for term in terms)), ("read", read), ("written", written))
+
+
+def _shown(said: Any) -> str:
+    text = repr(said)
+    return f"{type(said).__name__} {text if len(text) <= 80 else text[:77] + '...'}"
