@@ -36,10 +36,15 @@ ITEM_BYTES: dict[str, int] = {
 
 
 class TensorType(NamedTuple):
-    """Shape and dtype of a tensor; all that a cost may depend on."""
+    """Shape and dtype of a tensor; all that a cost may depend on.
+
+    `stored` is of a sparse layout: how many elements are stored, and the bytes of the indices that say where they
+    belong. None: all elements are stored.
+    """
 
     shape: Shape
     dtype: str
+    stored: tuple[int, int] | None = None
 
     @property
     def numel(self) -> int:
@@ -48,7 +53,10 @@ class TensorType(NamedTuple):
 
     @property
     def nbytes(self) -> int:
-        """Bytes of the elements, without gaps that strides may leave."""
+        """Bytes of the elements, without gaps that strides may leave; of a sparse layout all that it stores."""
+        if self.stored is not None:
+            elements, indices = self.stored
+            return elements * ITEM_BYTES[self.dtype] + indices
         return prod(self.shape) * ITEM_BYTES[self.dtype]
 
     @property

@@ -90,8 +90,9 @@ def _types(data: list[Any]) -> tuple[TensorType, ...]:
 
 
 def _type(data: list[Any]) -> TensorType:
-    shape, dtype = data
-    return TensorType(tuple(shape), dtype)
+    shape, dtype, *rest = data
+    stored = rest[0] if rest else None  # written since sparse layouts are told apart
+    return TensorType(tuple(shape), dtype, None if stored is None else (int(stored[0]), int(stored[1])))
 
 
 def _attrs(data: list[Any]) -> tuple[tuple[str, Attr], ...]:

@@ -11,7 +11,7 @@ from torch import nn
 from torch.nn.utils.rnn import PackedSequence
 
 from cnncost.errors import InputError
-from cnncost.frontends.torch.running import META, REAL_LIMIT
+from cnncost.frontends.torch.running import META, REAL_LIMIT, twin
 from cnncost.sources.shapes import TensorText, looks_like_shape, parse_shape
 
 
@@ -117,7 +117,9 @@ class _Maker:
         if tensor.is_meta:
             return tensor.detach().requires_grad_(tensor.requires_grad)
         if tensor.layout is not torch.strided:
-            return tensor.to(META)
+            made = twin(tensor).requires_grad_(tensor.requires_grad)
+            self.given[id(made)] = tensor
+            return made
         made = torch.empty_strided(tensor.shape, tensor.stride(), dtype=tensor.dtype, device=META)
         made.requires_grad_(tensor.requires_grad)
         self.given[id(made)] = tensor

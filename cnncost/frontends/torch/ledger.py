@@ -13,6 +13,7 @@ from typing import NamedTuple
 
 import torch
 
+from cnncost.frontends.torch import sparse
 from cnncost.frontends.torch.types import Signature, signature
 from cnncost.graph import Owned, Role, Storage, TensorType, Use, Value
 
@@ -98,16 +99,15 @@ class Ledger:
         They are the user's, and never written to. Tensors of another recorded storage (flattened weights) share it.
         """
         self._kept.append(tensor)
-        if tensor.layout is _STRIDED:
-            storage = tensor.untyped_storage()
-            where, nbytes = storage._cdata, storage.nbytes()
-        else:
-            where, nbytes = id(tensor), _storage_bytes(tensor)
+        where, nbytes = pointer(tensor), _storage_bytes(tensor)
+        if tensor.layout in sparse.LAYOUTS:
+            nbytes += sparse.stored(tensor)[1]
         block = self._by_pointer.get(where)
         if block is None:
             block = Block(len(self._blocks), nbytes, None, data is not None, role)
             self._by_pointer[where] = block
             self._blocks.append(block)
+            self._add_indices(tensor, block)
         index, sig = len(self.values), signature(tensor, data is not None)
         block.tensor = id(tensor)
         self.values.append(_value((index, sig.type, block.index, role)))
@@ -136,12 +136,31 @@ class Ledger:
         block = Block(len(blocks), nbytes, self.clock, real, "activation")
         blocks.append(block)
         if tensor.layout is _STRIDED:
-            storage = tensor.untyped_storage()
-            block.ref = ref = _StorageRef(storage, self._on_death)
-            ref.block = block
-            ref.pointer = where = storage._cdata
-            self._by_pointer[where] = block
+            self._watch(tensor.untyped_storage(), block)
+        elif tensor.layout in sparse.LAYOUTS:
+            self._watch(sparse.parts(tensor)[0].untyped_storage(), block)
+            self._add_indices(tensor, None)
         return self._book(tensor, block, "activation", sig)
+
+    def _watch(self, storage: torch.UntypedStorage, block: Block) -> None:
+        """Be told of a storage's death."""
+        block.ref = ref = _StorageRef(storage, self._on_death)
+        ref.block = block
+        ref.pointer = where = storage._cdata
+        self._by_pointer[where] = block
+
+    def _add_indices(self, tensor: torch.Tensor, source: Block | None) -> None:
+        """Enter what a sparse tensor keeps beside its elements: as parts of a source, else each with its own life."""
+        if tensor.layout not in sparse.LAYOUTS:
+            return
+        for index in sparse.parts(tensor)[1:]:
+            where = pointer(index)
+            if source is not None:
+                self._by_pointer.setdefault(where, source)
+            elif where not in self._by_pointer:
+                block = Block(len(self._blocks), _storage_bytes(index), self.clock, not index.is_meta, "activation")
+                self._blocks.append(block)
+                self._watch(index.untyped_storage(), block)
 
     def add_view(self, tensor: torch.Tensor, block: Block, role: Role = "activation") -> Known:
         """A tensor on a storage that the books know."""
@@ -274,11 +293,16 @@ class Sources:
 
 
 def pointer(tensor: torch.Tensor) -> int:
-    """The identity of a tensor's storage; the tensor's own for layouts without one."""
-    return tensor.untyped_storage()._cdata if tensor.layout is torch.strided else id(tensor)
+    """The identity of a tensor's storage, of a sparse one that of its elements; the tensor's own where there is none."""
+    if tensor.layout is _STRIDED:
+        return tensor.untyped_storage()._cdata
+    return sparse.parts(tensor)[0].untyped_storage()._cdata if tensor.layout in sparse.LAYOUTS else id(tensor)
 
 
 def _storage_bytes(tensor: torch.Tensor) -> int:
-    if tensor.layout is not torch.strided:
-        return tensor.numel() * tensor.element_size()
-    return tensor.untyped_storage().nbytes()
+    """Bytes that it keeps; the indices of a sparse tensor that an op makes are entered by themselves."""
+    if tensor.layout is _STRIDED:
+        return tensor.untyped_storage().nbytes()
+    if tensor.layout in sparse.LAYOUTS:
+        return sparse.parts(tensor)[0].untyped_storage().nbytes()
+    return tensor.numel() * tensor.element_size()

@@ -16,7 +16,7 @@ from typing import Any
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode, is_traceable_wrapper_subclass
 
-from cnncost.frontends.torch import entries
+from cnncost.frontends.torch import entries, sparse_running
 from cnncost.frontends.torch import memo as memos
 from cnncost.frontends.torch.autocast import Casting
 from cnncost.frontends.torch.director import Director
@@ -24,9 +24,10 @@ from cnncost.frontends.torch.higher_order import is_higher_order
 from cnncost.frontends.torch.higher_order import run as run_higher_order
 from cnncost.frontends.torch.ledger import Known, Ledger, pointer
 from cnncost.frontends.torch.lowering import is_known
+from cnncost.frontends.torch.lowering.sparse import has_parts
 from cnncost.frontends.torch.masks import MASKING, regulariser
 from cnncost.frontends.torch.memo import Entry, Fresh
-from cnncost.frontends.torch.overloads import overload
+from cnncost.frontends.torch.overloads import Overload, overload
 from cnncost.frontends.torch.running import META, REAL_LIMIT, Found, Runner, has_data, swap, twin
 from cnncost.frontends.torch.skeleton import Skeleton
 from cnncost.frontends.torch.types import tensor_type
@@ -180,6 +181,8 @@ class Recorder(TorchDispatchMode):
         if is_higher_order(func):
             return run_higher_order(self, func, args, kwargs)
         op = overload(func)
+        if sparse_running.concerns(op, kwargs, found):
+            return self._run_sparse(op, args, kwargs, found)
         if not is_known(op) and op.composite:
             return self._run_parts(func, args, kwargs, found)
         entry, result = entries.by_rule(op, args, kwargs, found), None
@@ -193,6 +196,14 @@ class Recorder(TorchDispatchMode):
         if entry.outputs is None:
             return self._record_run(entry, found, result)
         return self._record_made(entry, found)
+
+    def _run_sparse(self, op: Overload, args: Any, kwargs: Any, found: Found) -> Any:
+        """An op on sparse tensors. None is in the memo: what they store is no part of a signature."""
+        if has_parts(op.name, op.composite):
+            return self._run_parts(op.func, args, kwargs, found)
+        result = sparse_running.run(op, args, kwargs, found, self._runner)
+        entry = entries.of_run(op, args, kwargs, found, result, self._runner, self.ledger)
+        return self._record_run(entry._replace(outputs=None, fresh=None), found, result)
 
     def _run_parts(self, func: Any, args: Any, kwargs: Any, found: Found) -> Any:
         """A composite op that has no lowering of its own: record what it is made of.

@@ -12,6 +12,7 @@ import torch
 
 from cnncost.errors import DataDependentError
 from cnncost.frontends.torch import memo as memos
+from cnncost.frontends.torch import sparse
 from cnncost.frontends.torch.checks import CHECKS
 from cnncost.frontends.torch.ledger import Known
 from cnncost.frontends.torch.overloads import Overload
@@ -23,7 +24,7 @@ REAL_LIMIT = 1 << 18
 """Elements up to which values are kept at hand: 1 MiB of float32."""
 
 META = torch.device("meta")
-_CPU = torch.device("cpu")
+CPU = torch.device("cpu")
 _FILLED = frozenset(f"aten::{name}" for name in "zeros_like ones_like full_like new_zeros new_ones new_full".split())
 _MASKS = frozenset({torch.bool, torch.uint8})
 _EMPTY = frozenset(
@@ -99,7 +100,7 @@ class Runner:
             # uninitialised memory would differ from run to run
             data = torch.empty_strided(result.shape, result.stride(), dtype=result.dtype).zero_()
         else:
-            data = op.func(*swap(args, {}, _CPU), **swap({**kwargs, "device": _CPU}, {}, _CPU))
+            data = op.func(*swap(args, {}, CPU), **swap({**kwargs, "device": CPU}, {}, CPU))
         if (device := kwargs.get("device")) is not None and device.type == "cpu":
             return data  # as asked: packed sequences keep their lengths there
         self.data[id(result)] = data
@@ -109,8 +110,8 @@ class Runner:
         """A tensor like another, filled with constants: its values are known whatever the other's are."""
         result = self._on_twins(op, args, kwargs, found)
         if result.numel() <= REAL_LIMIT and found[0][0].numel() <= REAL_LIMIT:
-            like = {id(tensor): torch.empty_like(tensor, device=_CPU) for tensor, _ in found}
-            self.data[id(result)] = op.func(*swap(args, like, _CPU), **swap(kwargs, like, _CPU))
+            like = {id(tensor): torch.empty_like(tensor, device=CPU) for tensor, _ in found}
+            self.data[id(result)] = op.func(*swap(args, like, CPU), **swap(kwargs, like, CPU))
         return result
 
     def _for_values(self, op: Overload, args: Any, kwargs: Any, found: Found) -> Any:
@@ -122,7 +123,7 @@ class Runner:
             if known.block.owned:  # its values are the user's
                 table[id(tensor)] = table.get(id(tensor), tensor).detach().clone()
             copied.add(id(tensor))
-        result = op.func(*swap(args, table, _CPU), **swap(kwargs, table, _CPU))
+        result = op.func(*swap(args, table, CPU), **swap(kwargs, table, CPU))
         values: list[torch.Tensor] = []
         template = memos.templated(result, values)
         if _asks_for_cpu(op, args, kwargs):
@@ -207,7 +208,9 @@ def written(op: Overload, args: Any, kwargs: Any, found: Found) -> tuple[int, ..
 
 def has_data(tensor: torch.Tensor) -> bool:
     """Whether ops may be run on a tensor that comes from outside: small, no parameter, with data."""
-    return not tensor.is_meta and tensor.numel() <= REAL_LIMIT and not is_parameter(tensor)
+    if tensor.is_meta or is_parameter(tensor):
+        return False
+    return (sparse.stored(tensor)[0] if tensor.layout in sparse.LAYOUTS else tensor.numel()) <= REAL_LIMIT
 
 
 def is_parameter(tensor: torch.Tensor) -> bool:
@@ -222,7 +225,7 @@ def twin(tensor: torch.Tensor) -> torch.Tensor:
     """A tensor of the same geometry without data."""
     if tensor.layout is torch.strided:
         return torch.empty_strided(tensor.shape, tensor.stride(), dtype=tensor.dtype, device=META)
-    return tensor.to(META)
+    return sparse.stand_in(tensor) if tensor.layout in sparse.LAYOUTS else tensor.to(META)
 
 
 def swap(value: Any, table: dict[int, torch.Tensor], device: torch.device | None) -> Any:

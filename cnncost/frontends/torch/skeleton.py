@@ -227,7 +227,7 @@ class Skeleton:
     def _bare(self, tensor: torch.Tensor) -> torch.Tensor:
         """The same geometry on `meta`. Views of one storage (flattened weights) stay so."""
         if tensor.layout is not torch.strided:
-            return twin(tensor).detach()
+            return twin(tensor.detach())
         if tensor.is_meta and type(data := tensor.data) is torch.Tensor:  # a wrapper's would be a wrapper
             return data  # it counts versions of its own, where `detach` would share the user's counter
         storage = tensor.untyped_storage()
