@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import itertools
+from typing import Any
+
 import torch
+from torch.utils._python_dispatch import TorchDispatchMode
 
 
 def products(left: torch.Tensor, right: torch.Tensor) -> int:
@@ -38,7 +42,33 @@ def entries(tensor: torch.Tensor) -> list[list[int]]:
     for major in range(len(compressed) - 1):
         for minor in plain[compressed[major] : compressed[major + 1]]:
             row, column = (major, minor) if rows else (minor, major)
-            for i in range(blocks[0]):
-                for j in range(blocks[1]):
-                    found.append([row * blocks[0] + i, column * blocks[1] + j])
+            inside = itertools.product(range(blocks[0]), range(blocks[1]))
+            found.extend([row * blocks[0] + i, column * blocks[1] + j] for i, j in inside)
     return found
+
+
+class Counter(TorchDispatchMode):
+    """Counts the products that torch's kernels are really asked for, one by one, forward and backward."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.count = 0
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        name = func._schema.name.removeprefix("aten::")
+        if name in {"mm", "mv", "_sparse_sparse_matmul", "_sparse_mm_reduce_impl"}:
+            self.count += _any(args[0], args[1])
+        elif name in {"addmm", "_sparse_addmm", "addmv"}:
+            self.count += _any(args[1], args[2])
+        elif name == "bmm":
+            sparse = args[0].layout is not torch.strided
+            self.count += args[0]._nnz() * args[1].shape[2] if sparse else _any(args[0], args[1])
+        elif name == "sparse_sampled_addmm":
+            self.count += len(entries(args[0])) * args[1].shape[1]
+        return func(*args, **(kwargs or {}))
+
+
+def _any(left: torch.Tensor, right: torch.Tensor) -> int:
+    if left.layout is torch.strided and right.layout is torch.strided:
+        return left.numel() * (right.shape[-1] if right.dim() > 1 else 1)
+    return products(left, right)

@@ -89,6 +89,7 @@ class Ledger:
         self._blocks: list[Block] = []
         self._by_pointer: dict[int, Block] = {}
         self._kept: list[torch.Tensor] = []
+        self._aliases: dict[int, _StorageRef] = {}
         self._lasting: tuple[Storage, ...] = ()
         """The first storages, where their lives are known beforehand."""
 
@@ -149,6 +150,20 @@ class Ledger:
         ref.pointer = where = storage._cdata
         self._by_pointer[where] = block
 
+    def alias(self, tensor: torch.Tensor, block: Block) -> None:
+        """Say that a tensor without data stands for one on a known storage, for as long as it lives."""
+        storage = tensor.untyped_storage()
+        if storage._cdata in self._by_pointer:
+            return
+        ref = _StorageRef(storage, self._on_alias_death)
+        ref.block, ref.pointer = block, storage._cdata
+        self._aliases[ref.pointer], self._by_pointer[ref.pointer] = ref, block
+
+    def _on_alias_death(self, ref: _StorageRef) -> None:
+        del self._aliases[ref.pointer]
+        if self._by_pointer.get(ref.pointer) is ref.block:
+            del self._by_pointer[ref.pointer]
+
     def _add_indices(self, tensor: torch.Tensor, source: Block | None) -> None:
         """Enter what a sparse tensor keeps beside its elements: as parts of a source, else each with its own life."""
         if tensor.layout not in sparse.LAYOUTS:
@@ -164,7 +179,8 @@ class Ledger:
 
     def add_view(self, tensor: torch.Tensor, block: Block, role: Role = "activation") -> Known:
         """A tensor on a storage that the books know."""
-        return self._book(tensor, block, role, signature(tensor, block.real))
+        real = block.real and (tensor.layout is _STRIDED or not tensor.is_meta)  # elements alone are not all of it
+        return self._book(tensor, block, role, signature(tensor, real))
 
     def add_result(self, tensor: torch.Tensor) -> Known:
         """An op's output, on a storage of its own or not."""
@@ -293,10 +309,13 @@ class Sources:
 
 
 def pointer(tensor: torch.Tensor) -> int:
-    """The identity of a tensor's storage, of a sparse one that of its elements; the tensor's own where there is none."""
-    if tensor.layout is _STRIDED:
-        return tensor.untyped_storage()._cdata
-    return sparse.parts(tensor)[0].untyped_storage()._cdata if tensor.layout in sparse.LAYOUTS else id(tensor)
+    """The identity of a tensor's storage, of a sparse one that of its elements; without a storage the tensor's own."""
+    if tensor.layout is not _STRIDED:
+        if tensor.layout not in sparse.LAYOUTS:
+            return id(tensor)
+        tensor = sparse.parts(tensor)[0]
+    identity: int = tensor.untyped_storage()._cdata
+    return identity
 
 
 def _storage_bytes(tensor: torch.Tensor) -> int:

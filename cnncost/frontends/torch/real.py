@@ -25,12 +25,12 @@ from cnncost.frontends.torch.higher_order import is_higher_order
 from cnncost.frontends.torch.higher_order import run as run_higher_order
 from cnncost.frontends.torch.inputs import Inputs, prepare
 from cnncost.frontends.torch.lowering import is_known
-from cnncost.frontends.torch.lowering.sparse import has_parts
 from cnncost.frontends.torch.modules import Tracker, walk
 from cnncost.frontends.torch.overloads import overload
 from cnncost.frontends.torch.recorder import Recorder
 from cnncost.frontends.torch.running import Found, swap
 from cnncost.frontends.torch.sparse import any_sparse
+from cnncost.frontends.torch.sparse_running import has_parts
 from cnncost.frontends.torch.unwrap import unwrapped
 from cnncost.garbage import no_collection
 from cnncost.graph import Graph, OpSpec, RealRun, verify
@@ -79,7 +79,7 @@ class RealRecorder(Recorder):
         if types and any(is_traceable_wrapper_subclass(t) for t, _ in found):
             return NotImplemented
         op = overload(func)
-        known = is_known(op) if not any_sparse([t for t, _ in found]) else not has_parts(op.name, op.composite)
+        known = is_known(op) if not any_sparse([t for t, _ in found]) else not has_parts(op, args, kwargs)
         if not known and op.composite:
             return self._run_parts(func, args, kwargs, found)
         result = func(*args, **kwargs)

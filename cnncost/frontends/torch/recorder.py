@@ -24,7 +24,6 @@ from cnncost.frontends.torch.higher_order import is_higher_order
 from cnncost.frontends.torch.higher_order import run as run_higher_order
 from cnncost.frontends.torch.ledger import Known, Ledger, pointer
 from cnncost.frontends.torch.lowering import is_known
-from cnncost.frontends.torch.lowering.sparse import has_parts
 from cnncost.frontends.torch.masks import MASKING, regulariser
 from cnncost.frontends.torch.memo import Entry, Fresh
 from cnncost.frontends.torch.overloads import Overload, overload
@@ -199,9 +198,12 @@ class Recorder(TorchDispatchMode):
 
     def _run_sparse(self, op: Overload, args: Any, kwargs: Any, found: Found) -> Any:
         """An op on sparse tensors. None is in the memo: what they store is no part of a signature."""
-        if has_parts(op.name, op.composite):
+        if sparse_running.has_parts(op, args, kwargs):
             return self._run_parts(op.func, args, kwargs, found)
         result = sparse_running.run(op, args, kwargs, found, self._runner)
+        for tensor, known in found:  # a sparse tensor shares the storages of its parts
+            if (part := self._runner.twins.get(id(tensor))) is not None:
+                self.ledger.alias(part, known.block)
         entry = entries.of_run(op, args, kwargs, found, result, self._runner, self.ledger)
         return self._record_run(entry._replace(outputs=None, fresh=None), found, result)
 

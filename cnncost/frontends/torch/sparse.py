@@ -20,6 +20,7 @@ COMPRESSED = COMPRESSED_ROWS | {torch.sparse_csc, torch.sparse_bsc}
 LAYOUTS = COMPRESSED | {torch.sparse_coo}
 
 _PATTERN = "_pattern_of_stand_in"
+_MADE_OF = "_made_of"
 
 
 def is_sparse(value: Any) -> bool:
@@ -67,6 +68,11 @@ def stand_in(tensor: torch.Tensor) -> torch.Tensor:
     """A tensor on `meta` that stores as many elements, and knows their places if they are known."""
     values, *indices = [torch.empty(part.shape, dtype=part.dtype, device=META) for part in parts(tensor)]
     return with_pattern(assembled(tensor, values, indices), pattern(tensor))
+
+
+def keep_alive(tensor: torch.Tensor, made_of: list[torch.Tensor]) -> None:
+    """Let tensors with data live as long as the one that was made of their stand-ins."""
+    setattr(tensor, _MADE_OF, made_of)
 
 
 def pattern(tensor: torch.Tensor) -> torch.Tensor | None:

@@ -15,35 +15,61 @@ import torch
 from cnncost.errors import DataDependentError
 from cnncost.frontends.torch import memo as memos
 from cnncost.frontends.torch.ledger import Known
+from cnncost.frontends.torch.lowering.sparse import counts_products
 from cnncost.frontends.torch.overloads import Overload
 from cnncost.frontends.torch.running import CPU, META, REAL_LIMIT, Found, Runner, swap, twin, written
-from cnncost.frontends.torch.sparse import any_sparse, assembled, is_sparse, parts, pattern, stand_in, stored, with_pattern
+from cnncost.frontends.torch.sparse import (
+    any_sparse,
+    assembled,
+    is_sparse,
+    keep_alive,
+    parts,
+    pattern,
+    stand_in,
+    stored,
+    with_pattern,
+)  # fmt: skip
 
 _COO = frozenset({"_sparse_coo_tensor_with_dims_and_tensors", "_sparse_coo_tensor_unsafe", "sparse_coo_tensor"})
+_KINDS = ("csr", "csc", "bsr", "bsc")
 _COMPRESSED = frozenset(
     {"sparse_compressed_tensor", "_sparse_compressed_tensor_unsafe"}
-    | {f"{start}sparse_{kind}_tensor{end}" for kind in ("csr", "csc", "bsr", "bsc") for start, end in (("", ""), ("_", "_unsafe"))}
-)  # fmt: skip
-_MAKING = _COO | _COMPRESSED | {"_spdiags"}
-_CONVERTING = frozenset({"_to_sparse", "_to_sparse_csr", "_to_sparse_csc", "_to_sparse_bsr", "_to_sparse_bsc"})
+    | {f"sparse_{kind}_tensor" for kind in _KINDS}
+    | {f"_sparse_{kind}_tensor_unsafe" for kind in _KINDS}
+)
+_MAKING = _COO | _COMPRESSED
+_CONVERTING = frozenset(f"{start}to_sparse{kind}" for start in ("", "_") for kind in ("", *(f"_{k}" for k in _KINDS)))
 _ELEMENTS = frozenset({"_values", "values"})
 _PLACES = frozenset({"_indices", "indices", "crow_indices", "col_indices", "ccol_indices", "row_indices"})
 _ASKING = frozenset({"_nnz", "is_coalesced", "sparse_dim", "dense_dim", "_dimI", "_dimV"})
 _PRODUCTS = frozenset({"mm", "addmm", "_sparse_addmm", "bmm", "mv", "addmv", "_sparse_mm_reduce_impl"})
 """Of a sparse and a dense tensor: dense."""
 _KEEPING = frozenset(
-    "clone _to_copy neg abs mul div sqrt sign floor ceil trunc round sin tan asin atan sinh tanh asinh atanh expm1 log1p"
-    " relu erf erfinv deg2rad rad2deg pow square sgn positive nan_to_num _sparse_softmax _sparse_log_softmax threshold"
-    " threshold_backward zeros_like ones_like rand_like randn_like empty_like".split()
+    "clone _to_copy neg abs mul div sqrt sign floor ceil trunc round sin tan asin atan sinh tanh asinh atanh expm1"
+    " log1p relu erf erfinv deg2rad rad2deg pow square sgn positive nan_to_num _sparse_softmax _sparse_log_softmax"
+    " threshold threshold_backward zeros_like ones_like rand_like randn_like empty_like".split()
 )
 """What these return of a tensor without duplicates has its elements in the same places."""
 
 
+def has_parts(op: Overload, args: Any, kwargs: Any) -> bool:
+    """Whether an op is recorded as its parts, if one of its tensors is sparse."""
+    if not op.composite or counts_products(op.name):
+        return False
+    checked = torch.sparse.check_sparse_tensor_invariants.is_enabled()  # by its parts
+    return op.name not in _MAKING or (checked and _is_sized(op.bind(args, kwargs)))
+
+
+def _is_sized(named: dict[str, Any]) -> bool:
+    """Whether the sizes of what is made are given, and don't follow from indices."""
+    return "values" in named and named.get("size") is not None
+
+
 def concerns(op: Overload, kwargs: Any, found: Found) -> bool:
     """Whether an op reads, makes or may make a sparse tensor."""
-    if op.name in _MAKING or op.name in _CONVERTING or any_sparse([tensor for tensor, _ in found]):
+    if op.name in _MAKING or op.name in _CONVERTING or op.name == "_spdiags":
         return True
-    return kwargs.get("layout") is torch.sparse_coo
+    return any_sparse([tensor for tensor, _ in found]) or kwargs.get("layout") is torch.sparse_coo
 
 
 def run(op: Overload, args: Any, kwargs: Any, found: Found, runner: Runner) -> Any:
@@ -104,28 +130,39 @@ def _coalesced_as(tensor: torch.Tensor, places: torch.Tensor) -> torch.Tensor:
 
 
 def _made(op: Overload, args: Any, kwargs: Any, found: Found, runner: Runner) -> Any:
-    """A tensor of parts that are given: it shares their storages."""
-    tables = [t for t, known in found if not known.sig.real]
+    """A tensor of parts that are given: it shares their storages.
+
+    Raises:
+        DataDependentError: its sizes follow from indices whose values are not at hand.
+    """
     named = op.bind(args, kwargs)
-    if op.name == "_spdiags" or named.get("size", named.get("shape")) is None:
-        if tables:
-            raise DataDependentError(
-                f"the sizes of a sparse tensor that {op.func} makes follow from its indices; give its size"
-            )
+    if "values" not in named:  # an empty one
         return _with_values(op, args, kwargs, found, runner)
-    runner.twins = {id(tensor): twin(tensor) for tensor, _ in found if not tensor.is_meta}
-    result = op.func(*swap(args, runner.twins, META), **swap({**kwargs, "device": META}, runner.twins, META))
+    of = {id(tensor): None if (data := _data(tensor, known)) is None else data.clone() for tensor, known in found}
     values, *indices = _parts_given(op, named)
-    known_of = {id(tensor): known for tensor, known in found}
-    places = [_data(index, known_of[id(index)]) for index in indices]
-    if None not in places:
-        data = _data(values, known_of[id(values)])
-        some = data if data is not None else torch.ones(()).to(values.dtype).expand(values.shape)
-        whole = assembled(result, some, [place for place in places if place is not None])
-        with_pattern(result, whole)
-        if data is not None and values.numel() <= REAL_LIMIT:
-            runner.data[id(result)] = whole
-    return result
+    places = [place for index in indices if (place := of[id(index)]) is not None]
+    known = len(places) == len(indices)
+    some = of[id(values)]
+    if some is None:
+        some = torch.ones(values.shape, dtype=values.dtype)  # contiguous: sums of sparse tensors go by that
+    runner.twins = {id(tensor): twin(tensor) for tensor, _ in found if not tensor.is_meta}
+    if _is_sized(named):
+        result = op.func(*swap(args, runner.twins, META), **swap({**kwargs, "device": META}, runner.twins, META))
+        whole = assembled(result, some, places) if known else None
+    elif known:
+        table = {**dict(zip(map(id, indices), places, strict=True)), id(values): some}
+        whole = op.func(*swap(args, table, CPU), **swap(kwargs, table, CPU))
+        result = assembled(whole, *_split([runner.twins.get(id(part), part) for part in (values, *indices)]))
+    else:
+        raise DataDependentError(f"the sizes of what {op.func} makes depend on its indices")
+    if whole is not None and of[id(values)] is not None and values.numel() <= REAL_LIMIT:
+        runner.data[id(result)] = whole
+    keep_alive(result, [tensor for tensor, _ in found if id(tensor) in runner.twins])
+    return with_pattern(result, whole)
+
+
+def _split(tensors: list[torch.Tensor]) -> tuple[torch.Tensor, list[torch.Tensor]]:
+    return tensors[0], tensors[1:]
 
 
 def _parts_given(op: Overload, named: dict[str, Any]) -> tuple[torch.Tensor, ...]:
@@ -223,7 +260,7 @@ def _with_values(op: Overload, args: Any, kwargs: Any, found: Found, runner: Run
 
 def _kept(op: Overload, args: Any) -> torch.Tensor | None:
     """The result of an op that leaves elements where they are, if their places are not known; else None."""
-    first = args[0] if args else None
+    first: Any = args[0] if args else None
     if op.name == "sparse_mask" and is_sparse(args[1]):
         return _alike(args[1], args[0].dtype)
     if op.name == "sparse_sampled_addmm":
@@ -242,15 +279,12 @@ _LINEAR = frozenset({"clone", "neg", "mul", "div", "_to_copy"})
 
 
 def _alike(tensor: torch.Tensor, dtype: torch.dtype, shape: Any = None) -> torch.Tensor:
-    """A tensor on `meta` with its elements in the same places."""
+    """A tensor on `meta` with its elements in the same places; with `shape` a transposed one, of COO."""
     made = stand_in(tensor)
     values, *indices = parts(made)
     if shape is not None:
-        made = torch.ops.aten._sparse_coo_tensor_with_dims_and_tensors(
-            made.sparse_dim(), made.dense_dim(), list(shape), *indices, values, dtype=values.dtype,
-            layout=torch.sparse_coo, device=META, is_coalesced=False,
-        )  # fmt: skip
-        return made
+        turned = torch.empty(shape, dtype=values.dtype, layout=torch.sparse_coo, device=META)
+        return assembled(turned, values, indices)
     if values.dtype is not dtype:
         made = assembled(made, torch.empty(values.shape, dtype=dtype, device=META), indices)
     return with_pattern(made, pattern(tensor))
@@ -266,19 +300,13 @@ def _by_places(op: Overload, args: Any, kwargs: Any, found: Found) -> Any:
     for tensor, known in found:
         made = _placed(tensor, known)
         if made is None or (not is_sparse(tensor) and op.name in _CONVERTING):
-            raise DataDependentError(_UNKNOWN.format(op=op.func))
+            raise DataDependentError(f"how many elements {op.func} leaves in a sparse tensor depends on values")
         table[id(tensor)] = made
     result = op.func(*swap(args, table, CPU), **swap(kwargs, table, CPU))
     values: list[torch.Tensor] = []
     template = memos.templated(result, values)
-    back = {id(value): tensor for tensor, _ in found if (value := table[id(tensor)]) is not None}
+    back = {id(table[id(tensor)]): tensor for tensor, _ in found}
     return memos.fill(template, [back.get(id(value), twin(value)) for value in values])
-
-
-_UNKNOWN = (
-    "how many elements {op} leaves in a sparse tensor follows from values that are not at hand: give the indices as an "
-    "integer tensor with its values in `inputs`, or as a buffer"
-)
 
 
 def _placed(tensor: torch.Tensor, known: Known) -> torch.Tensor | None:
@@ -295,4 +323,3 @@ def _placed(tensor: torch.Tensor, known: Known) -> torch.Tensor | None:
     if not tensor.is_floating_point() and not tensor.is_complex():
         return None  # indices: where elements go depends on them
     return torch.ones((), dtype=tensor.dtype).expand(tensor.shape)
-

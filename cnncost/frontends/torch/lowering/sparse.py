@@ -22,10 +22,9 @@ _sparse_bsc_tensor_unsafe _validate_sparse_coo_tensor_args _validate_sparse_comp
 _validate_compressed_sparse_indices _validate_sparse_csr_tensor_args _validate_sparse_csc_tensor_args
 _validate_sparse_bsr_tensor_args _validate_sparse_bsc_tensor_args _to_dense _to_sparse _to_sparse_csr _to_sparse_csc
 _to_sparse_bsr _to_sparse_bsc sparse_mask _sparse_mask_projection sparse_resize sparse_resize_and_clear
-resize_as_sparse copy_sparse_to_sparse _sparse_broadcast_to_copy _spdiags _sparse_compressed_tensor_with_dims
+resize_as_sparse copy_sparse_to_sparse is_pinned _pin_memory _sparse_broadcast_to_copy _spdiags
+_sparse_compressed_tensor_with_dims
 """
-_PARTED = frozenset({"matmul", "linear", "to_sparse", "to_dense", "to", "contiguous", "reshape", "softmax", "einsum"})
-"""Known of dense tensors as one op; of sparse ones they are recorded as their parts."""
 _ADDEND = frozenset({"addmm", "addmv", "_sparse_addmm", "addbmm", "baddbmm", "sspaddmm"})
 _PRODUCTS = _ADDEND | {"mm", "bmm", "mv", "hspmm", "_sparse_sparse_matmul", "_sparse_mm_reduce_impl"}
 _SOFTMAX = frozenset({"_sparse_softmax", "_sparse_log_softmax"})
@@ -38,9 +37,9 @@ def index_op(call: OpCall) -> Lowered:
     return "layout", {"fn": call.name, "copy": call.moves}
 
 
-def has_parts(call_name: str, composite: bool) -> bool:
-    """Whether an op is recorded as its parts, if one of its tensors is sparse."""
-    return composite and (call_name in _PARTED or call_name not in _PRODUCTS)
+def counts_products(name: str) -> bool:
+    """Whether an op is a matrix product that has a count of its own where a factor is sparse."""
+    return name in _PRODUCTS
 
 
 def lower_sparse(call: OpCall, tensors: Sequence[torch.Tensor], results: Sequence[torch.Tensor]) -> OpSpec:
@@ -120,9 +119,7 @@ def _pairs(left: torch.Tensor, right: torch.Tensor) -> int | None:
     known = [pattern(tensor) for tensor in (left, right)]
     if left.dim() != 2 or None in known:
         return None
-    columns, rows = [
-        _along(tensor, axis) for tensor, axis in zip(known, (1, 0), strict=True) if tensor is not None
-    ]
+    columns, rows = [_along(tensor, axis) for tensor, axis in zip(known, (1, 0), strict=True) if tensor is not None]
     return int((columns * rows).sum())
 
 
