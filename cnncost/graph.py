@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from itertools import chain
 from math import prod
-from typing import Any, Literal, NamedTuple, TypeAlias
+from typing import Any, Literal, NamedTuple, Self, TypeAlias
 
 from cnncost.errors import GraphError
 
@@ -36,15 +36,10 @@ ITEM_BYTES: dict[str, int] = {
 
 
 class TensorType(NamedTuple):
-    """Shape and dtype of a tensor; all that a cost may depend on.
-
-    `stored` is of a sparse layout: how many elements are stored, and the bytes of the indices that say where they
-    belong. None: all elements are stored.
-    """
+    """Shape and dtype of a tensor; all that a cost may depend on."""
 
     shape: Shape
     dtype: str
-    stored: tuple[int, int] | None = None
 
     @property
     def numel(self) -> int:
@@ -53,16 +48,56 @@ class TensorType(NamedTuple):
 
     @property
     def nbytes(self) -> int:
-        """Bytes of the elements, without gaps that strides may leave; of a sparse layout all that it stores."""
-        if self.stored is not None:
-            elements, indices = self.stored
-            return elements * ITEM_BYTES[self.dtype] + indices
+        """Bytes of the elements, without gaps that strides may leave."""
         return prod(self.shape) * ITEM_BYTES[self.dtype]
 
     @property
     def floating(self) -> bool:
         """True for real or complex floating point."""
         return self.dtype.startswith(("float", "bfloat", "complex"))
+
+    def cast(self, dtype: str) -> TensorType:
+        """The same in another dtype."""
+        return TensorType(self.shape, dtype)
+
+
+class SparseType(TensorType):
+    """Shape and dtype of a tensor of a sparse layout, and what it stores.
+
+    `stored`: how many elements, and the bytes of the indices that say where they belong.
+    """
+
+    stored: tuple[int, int]
+
+    def __new__(cls, shape: Shape, dtype: str, stored: tuple[int, int]) -> Self:
+        made = tuple.__new__(cls, (shape, dtype))
+        made.stored = stored
+        return made
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of the stored elements and of their indices."""
+        elements, indices = self.stored
+        return elements * ITEM_BYTES[self.dtype] + indices
+
+    def cast(self, dtype: str) -> SparseType:
+        """The same in another dtype."""
+        return SparseType(self.shape, dtype, self.stored)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, SparseType) and tuple.__eq__(self, other) and self.stored == other.stored
+
+    def __ne__(self, other: object) -> bool:
+        return not self == other
+
+    def __hash__(self) -> int:
+        return hash((self.shape, self.dtype, self.stored))
+
+    def __repr__(self) -> str:
+        return f"SparseType(shape={self.shape}, dtype={self.dtype!r}, stored={self.stored})"
+
+    def __reduce__(self) -> tuple[type[SparseType], tuple[Shape, str, tuple[int, int]]]:
+        return SparseType, (self.shape, self.dtype, self.stored)
 
 
 class Value(NamedTuple):

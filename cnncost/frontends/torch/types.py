@@ -9,7 +9,7 @@ from typing import Any
 import torch
 
 from cnncost.frontends.torch import sparse
-from cnncost.graph import Attr, TensorType
+from cnncost.graph import Attr, SparseType, TensorType
 
 _DTYPES: dict[torch.dtype, str] = {}
 
@@ -57,7 +57,7 @@ def interned(
     shape: tuple[int, ...], stride: tuple[int | str, ...], dtype: torch.dtype, real: bool, conjugated: bool,
     stored: tuple[int, int] | None = None,
 ) -> Signature:  # fmt: skip
-    """The one signature with these; `stored` as of a `TensorType`."""
+    """The one signature with these; `stored` as of a `SparseType`."""
     key = (shape, stride, dtype, real, conjugated) if stored is None else (shape, stride, dtype, real, stored)
     found = _INTERNED.get(key)
     if found is None:
@@ -79,7 +79,8 @@ def _stored(tensor: torch.Tensor) -> tuple[int, int] | None:
 
 
 def _type(shape: tuple[int, ...], dtype: torch.dtype, stored: tuple[int, int] | None = None) -> TensorType:
-    found = TensorType(shape, dtype_name(dtype), stored)
+    name = dtype_name(dtype)
+    found = TensorType(shape, name) if stored is None else SparseType(shape, name, stored)
     return _TYPES.setdefault(found, found)
 
 
