@@ -11,12 +11,16 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from itertools import chain
-from math import prod
-from typing import Any, Literal, NamedTuple, Self, TypeAlias
+from typing import Any, Literal, NamedTuple, TypeAlias
 
 from cnncost.errors import GraphError
+from cnncost.tensor_types import ITEM_BYTES, Shape, SparseType, TensorType
 
-Shape: TypeAlias = tuple[int, ...]
+__all__ = [
+    "ITEM_BYTES", "SOURCE_ROLES", "Attr", "Call", "Graph", "Node", "OpSpec", "Owned", "Phase", "RealRun", "Role",
+    "Scope", "Shape", "SparseType", "Storage", "TensorType", "Use", "Value", "verify",
+]  # fmt: skip
+
 Role: TypeAlias = Literal["input", "parameter", "buffer", "constant", "activation"]
 Use: TypeAlias = Literal["input", "parameter", "buffer", "constant", "activation", "gradient", "state"]
 Phase: TypeAlias = Literal["forward", "backward", "optimizer"]
@@ -24,80 +28,6 @@ Attr: TypeAlias = "bool | int | float | str | tuple[Attr, ...] | None"
 
 SOURCE_ROLES: frozenset[str] = frozenset({"input", "parameter", "buffer", "constant"})
 """Roles of values that exist before the first node."""
-
-ITEM_BYTES: dict[str, int] = {
-    "bool": 1, "uint8": 1, "int8": 1, "int16": 2, "uint16": 2, "int32": 4, "uint32": 4, "int64": 8, "uint64": 8,
-    "float16": 2, "bfloat16": 2, "float32": 4, "float64": 8,
-    "float8_e4m3fn": 1, "float8_e5m2": 1, "float8_e4m3fnuz": 1, "float8_e5m2fnuz": 1, "float8_e8m0fnu": 1,
-    "float4_e2m1fn_x2": 1, "complex32": 4, "complex64": 8, "complex128": 16,
-    "quint8": 1, "qint8": 1, "qint32": 4, "quint4x2": 1, "quint2x4": 1,
-}  # fmt: skip
-"""Bytes of one element, by dtype name."""
-
-
-class TensorType(NamedTuple):
-    """Shape and dtype of a tensor; all that a cost may depend on."""
-
-    shape: Shape
-    dtype: str
-
-    @property
-    def numel(self) -> int:
-        """Number of elements; 1 for a scalar."""
-        return prod(self.shape)
-
-    @property
-    def nbytes(self) -> int:
-        """Bytes of the elements, without gaps that strides may leave."""
-        return prod(self.shape) * ITEM_BYTES[self.dtype]
-
-    @property
-    def floating(self) -> bool:
-        """True for real or complex floating point."""
-        return self.dtype.startswith(("float", "bfloat", "complex"))
-
-    def cast(self, dtype: str) -> TensorType:
-        """The same in another dtype."""
-        return TensorType(self.shape, dtype)
-
-
-class SparseType(TensorType):
-    """Shape and dtype of a tensor of a sparse layout, and what it stores.
-
-    `stored`: how many elements, and the bytes of the indices that say where they belong.
-    """
-
-    stored: tuple[int, int]
-
-    def __new__(cls, shape: Shape, dtype: str, stored: tuple[int, int]) -> Self:
-        made = tuple.__new__(cls, (shape, dtype))
-        made.stored = stored
-        return made
-
-    @property
-    def nbytes(self) -> int:
-        """Bytes of the stored elements and of their indices."""
-        elements, indices = self.stored
-        return elements * ITEM_BYTES[self.dtype] + indices
-
-    def cast(self, dtype: str) -> SparseType:
-        """The same in another dtype."""
-        return SparseType(self.shape, dtype, self.stored)
-
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, SparseType) and tuple.__eq__(self, other) and self.stored == other.stored
-
-    def __ne__(self, other: object) -> bool:
-        return not self == other
-
-    def __hash__(self) -> int:
-        return hash((self.shape, self.dtype, self.stored))
-
-    def __repr__(self) -> str:
-        return f"SparseType(shape={self.shape}, dtype={self.dtype!r}, stored={self.stored})"
-
-    def __reduce__(self) -> tuple[type[SparseType], tuple[Shape, str, tuple[int, int]]]:
-        return SparseType, (self.shape, self.dtype, self.stored)
 
 
 class Value(NamedTuple):
@@ -251,6 +181,7 @@ class Graph:
         inputs, outputs: value ids of what went into the model and what came out.
         real: of a run on values; None if there were none, as is the rule.
         examples: how many, where the inputs are a list of them; None where an axis tells.
+        notes: sentences on how it was recorded, for whoever reads the figures.
     """
 
     values: tuple[Value, ...]
@@ -262,6 +193,7 @@ class Graph:
     outputs: tuple[int, ...]
     real: RealRun | None = None
     examples: int | None = None
+    notes: tuple[str, ...] = ()
 
     @cached_property
     def specs(self) -> tuple[OpSpec, ...]:

@@ -44,6 +44,7 @@ def to_json(graph: Graph) -> str:
             "inputs": graph.inputs,
             "outputs": graph.outputs,
             **({"examples": graph.examples} if graph.examples is not None else {}),
+            **({"notes": graph.notes} if graph.notes else {}),
             **({"real": graph.real} if graph.real is not None else {}),
         }
     )
@@ -89,6 +90,7 @@ def _graph(data: dict[str, Any]) -> Graph:
         outputs=tuple(data["outputs"]),
         real=_real(data["real"]) if "real" in data else None,
         examples=data.get("examples"),
+        notes=tuple(data.get("notes", ())),
     )
 
 

@@ -50,6 +50,7 @@ def build(
         reads=graph.real.reads if graph.real is not None else 0,
         examples=graph.examples,
         mac_dtypes=macs_by_dtype(graph),
+        notes=tuple(dict.fromkeys((*graph.notes, *(training.notes if training is not None else ())))),
     )  # fmt: skip
 
 

@@ -25,11 +25,10 @@ def inputs(report: Report) -> str:
 
 
 def reads(report: Report) -> str:
-    """That a run on values took turns that may follow from them; empty if it read none."""
-    if not report.reads:
-        return ""
+    """That a run took turns that may follow from values, and what else is to be said of it; empty if nothing is."""
     times = units.counted(report.reads, "value")
-    return f"forward read {times} that it had computed: which ops it ran after that may follow from them"
+    read = f"forward read {times} that it had computed: which ops it ran after that may follow from them"
+    return "; ".join([read, *report.notes] if report.reads else report.notes)
 
 
 def held(report: Report) -> str:

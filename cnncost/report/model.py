@@ -45,6 +45,7 @@ class Report:
         fields: receptive fields by module path, of the first call; empty unless asked for.
         run_on: of a run on values, where these came from; empty where there were none, as is the rule.
         reads: how often that run's forward read a value that follows from the inputs.
+        notes: sentences on how the figures were found, where there is something to say.
         mac_dtypes: multiply-accumulates by what is multiplied: `int8` ones are no FLOPs.
         examples: how many, where the inputs are a list of them; None where an axis tells.
     """
@@ -67,6 +68,7 @@ class Report:
     reads: int = 0
     examples: int | None = None
     mac_dtypes: dict[str, int] = field(default_factory=dict)
+    notes: tuple[str, ...] = field(default_factory=tuple)
 
     def again(self, model: str, graph: Graph | None) -> Report:
         """The same for a Graph that is equal, under another name; nothing that can be changed is shared."""

@@ -7,14 +7,15 @@ meet, follows from places and not from values.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import torch
 from torch.utils._python_dispatch import _disable_current_modes
 
 META = torch.device("meta")
-CPU = torch.device("cpu")
+_BASE: Any = torch._C.TensorBase
+is_meta: Callable[[torch.Tensor], bool] = _BASE.is_meta.__get__
 COMPRESSED_ROWS = frozenset({torch.sparse_csr, torch.sparse_bsr})
 COMPRESSED = COMPRESSED_ROWS | {torch.sparse_csc, torch.sparse_bsc}
 LAYOUTS = COMPRESSED | {torch.sparse_coo}
@@ -77,13 +78,13 @@ def keep_alive(tensor: torch.Tensor, made_of: list[torch.Tensor]) -> None:
 
 def pattern(tensor: torch.Tensor) -> torch.Tensor | None:
     """A tensor with data whose elements are in the same places; what their values are is not said."""
-    if not tensor.is_meta:
+    if not is_meta(tensor):
         return tensor.detach()
     return getattr(tensor, _PATTERN, None)
 
 
 def with_pattern(tensor: torch.Tensor, known: torch.Tensor | None) -> torch.Tensor:
     """The same tensor, with what `pattern` is to say of it."""
-    if known is not None and tensor.is_meta:
+    if known is not None and is_meta(tensor):
         setattr(tensor, _PATTERN, known)
     return tensor

@@ -21,6 +21,7 @@ from cnncost.frontends.torch.running import CPU, META, REAL_LIMIT, Found, Runner
 from cnncost.frontends.torch.sparse import (
     any_sparse,
     assembled,
+    is_meta,
     is_sparse,
     keep_alive,
     parts,
@@ -109,15 +110,15 @@ def _viewed(op: Overload, args: Any, kwargs: Any, found: Found, runner: Runner) 
         part = op.func(*args, **kwargs)
         places = pattern(tensor)
         data = known.data if known.sig.real else None
-        if part.is_meta and op.name in _PLACES and places is not None:
+        if is_meta(part) and op.name in _PLACES and places is not None:
             runner.data[id(part)] = op.func(_coalesced_as(tensor, places).cpu())
-        elif part.is_meta and data is not None:
+        elif is_meta(part) and data is not None:
             runner.data[id(part)] = op.func(data)
         return part
     if op.name not in {"detach", "alias", "_coalesced"}:
         return None
     result = with_pattern(op.func(*args, **kwargs), pattern(tensor))
-    if result is not tensor and result.is_meta and known.sig.real and known.data is not None:
+    if result is not tensor and is_meta(result) and known.sig.real and known.data is not None:
         runner.data[id(result)] = known.data
     return result
 
@@ -145,7 +146,7 @@ def _made(op: Overload, args: Any, kwargs: Any, found: Found, runner: Runner) ->
     some = of[id(values)]
     if some is None:
         some = torch.ones(values.shape, dtype=values.dtype)  # contiguous: sums of sparse tensors go by that
-    runner.twins = {id(tensor): twin(tensor) for tensor, _ in found if not tensor.is_meta}
+    runner.twins = {id(tensor): twin(tensor) for tensor, _ in found if not is_meta(tensor)}
     if _is_sized(named):
         result = op.func(*swap(args, runner.twins, META), **swap({**kwargs, "device": META}, runner.twins, META))
         whole = assembled(result, some, places) if known else None
