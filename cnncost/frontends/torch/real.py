@@ -167,7 +167,7 @@ def _recorded(model: nn.Module, inputs: Inputs, said: str) -> Graph:
             result = model(*inputs.args, **inputs.kwargs)
             outputs = tracker.values(result)
     except (Exception, SystemExit) as error:
-        raise explain_failure(error, tracker, inputs) from error
+        raise explain_failure(error, tracker, inputs, on_values=True) from error
     scopes, calls = tracker.finish()
     graph = Graph(
         tuple(ledger.values), tuple(recorder.nodes), scopes, calls, ledger.storages(), given, outputs,
