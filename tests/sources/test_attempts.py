@@ -236,7 +236,7 @@ def test_that_it_was_built_with_weights_is_said(tmp_path: Any, capsys: Any, idio
     (tmp_path / "net.py").write_text(_source(BUILT[idiom]))
     report = cnncost.analyze(f"{tmp_path}/net.py:Net", (3, 4))
     assert any("built with weights" in note for note in report.notes)
-    with pytest.raises(SystemExit, match="^0$"):
+    with pytest.raises(SystemExit, match=r"^0$"):
         main(["summarize", f"{tmp_path}/net.py:Net", "--input", "3x4"])
     assert "built with weights" in " ".join(capsys.readouterr().out.split())
 

@@ -53,6 +53,12 @@ def explain_failure(
             "write the branch to analyze in its place",
             path,
         )
+    if "NestedTensor" in said or any(map(_is_nested, args)):
+        return ForwardError(
+            f"{place}{at}: forward makes a nested tensor, and its rows have no one shape to count by; expected a padded "
+            "tensor, a packed sequence, or a nested one with layout=torch.jagged",
+            path,
+        )
     kernel = None if on_values else _NO_KERNEL.search(said)
     if kernel:
         return NoShapeError(_without_kernel(f"{place}{at}", kernel[0]), path)
@@ -88,6 +94,12 @@ _OF_THE_CALL = (AttributeError, NameError, LookupError, ValueError, SystemExit)
 _SIZES_DIFFER = re.compile(
     r"\b(size|sizes|shape|shapes|dimension|dimensions|broadcast|multiplied|dtype)\b", re.IGNORECASE
 )
+
+
+def _is_nested(value: Any) -> bool:
+    return isinstance(value, torch.Tensor) and value.is_nested and value.layout is torch.strided
+
+
 _BY_KEYS = re.compile(
     r"TypeError: new\(\): invalid data type 'str'|tensors used as indices must be"
     r"|'Tensor' object has no attribute '(keys|values|items|get|pop|update)'"

@@ -184,6 +184,8 @@ def with_values(inputs: Inputs, model: nn.Module) -> tuple[Inputs, str]:
     drawn = False
     for tensor in inputs.tensors():
         value = inputs.given.get(id(tensor), inputs.data.get(id(tensor)))
+        if value is None and not tensor.is_meta:  # batch sizes of a packed sequence, which stay on the CPU
+            continue
         if value is None:
             drawn = True
             value = _drawn(tensor, generator)

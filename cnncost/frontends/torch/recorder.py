@@ -94,7 +94,7 @@ class Recorder(TorchDispatchMode):
         signs = tuple(key)
         try:
             entry = self._memo.get(signs)
-        except TypeError:  # an argument that can't be hashed: such ops are few, and each is met for the first time
+        except (TypeError, NotImplementedError):  # an argument that can't be hashed, or compared: such ops are few
             return self._first_time(func, args, kwargs, None, found)
         if entry is None:
             return self._first_time(func, args, kwargs, signs, found)

@@ -177,8 +177,21 @@ def _reads_values(op: Overload, args: Any, found: Found) -> bool:
     values says itself which it lacks.
     """
     if op.indexes:
-        return any(tensor.dtype in _MASKS and not known.sig.real for tensor, known in found[1:])
+        unknown = any(tensor.dtype in _MASKS and not known.sig.real for tensor, known in found[1:])
+        return unknown and not _fits_any_mask(op, args)
     return op.reads_values(args)
+
+
+def _fits_any_mask(op: Overload, args: Any) -> bool:
+    """Whether the same is put wherever a mask is set (`y[y < 0] = 0`), so that nothing hangs on how often it is."""
+    if not op.schema_name.startswith("aten::index_put") or (len(args) > 3 and args[3]):
+        return False
+    x, indices, values = args[:3]
+    if values.numel() == 1:
+        return True
+    whole = x.dim() - sum(1 if index is None or index.dtype not in _MASKS else index.dim() for index in indices)
+    plain = all(index is not None for index in indices) and len(indices) == 1
+    return plain and values.dim() <= whole  # a row for all that are set
 
 
 def _without_masks(args: Any, found: Found) -> Any:
@@ -188,6 +201,9 @@ def _without_masks(args: Any, found: Found) -> Any:
     for index in args[1]:
         if index is None or index.dtype not in _MASKS:
             indices.append(index)
+            continue
+        if not known[id(index)].sig.real:  # how often it is set does not matter
+            indices.extend(torch.empty(1, dtype=torch.int64, device=META) for _ in range(index.dim()))
             continue
         data = known[id(index)].data
         indices.extend(twin(axis) for axis in (index if data is None else data).nonzero(as_tuple=True))
@@ -236,6 +252,8 @@ def swap(value: Any, table: dict[int, torch.Tensor], device: torch.device | None
         return device
     if type(value) in (list, tuple):
         return type(value)([swap(item, table, device) for item in value])
+    if isinstance(value, tuple) and hasattr(value, "_fields"):
+        return type(value)(*[swap(item, table, device) for item in value])
     if type(value) is dict:
         return {k: swap(v, table, device) for k, v in value.items() if not (k == "pin_memory" and v)}
     return value
