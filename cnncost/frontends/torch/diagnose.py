@@ -55,8 +55,8 @@ def explain_failure(
         )
     if "NestedTensor" in said or any(map(_is_nested, args)):
         return ForwardError(
-            f"{place}{at}: forward makes a nested tensor, and its rows have no one shape to count by; expected a padded "
-            "tensor, a packed sequence, or a nested one with layout=torch.jagged",
+            f"{place}{at}: forward makes a nested tensor, and its rows have no one shape to count by; expected a "
+            "padded tensor, a packed sequence, or a nested one with layout=torch.jagged",
             path,
         )
     kernel = None if on_values else _NO_KERNEL.search(said)

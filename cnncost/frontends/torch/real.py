@@ -26,6 +26,7 @@ from cnncost.frontends.torch.higher_order import run as run_higher_order
 from cnncost.frontends.torch.inputs import Inputs, prepare
 from cnncost.frontends.torch.lowering import is_known
 from cnncost.frontends.torch.modules import Tracker, walk
+from cnncost.frontends.torch.offload import loads_weights
 from cnncost.frontends.torch.overloads import overload
 from cnncost.frontends.torch.recorder import Recorder
 from cnncost.frontends.torch.running import Found, swap
@@ -133,10 +134,10 @@ def record_real(model: nn.Module, inputs: Any, *, train: bool | None = None, aut
         ForwardError: forward raised; the message names the module.
     """
     model = unwrapped(model)
-    if any(tensor.is_meta for tensor in model.parameters()):
+    if any(tensor.is_meta for tensor in model.parameters()) and not loads_weights(model):
         raise InputError("a run on values needs weights, and the model's are on meta; give a model that has them")
     wanted = parse(autocast)
-    device = next((p.device.type for p in model.parameters()), "cpu")
+    device = next((p.device.type for p in model.parameters() if not p.is_meta), "cpu")
     if wanted is not None and wanted.device != device:
         raise InputError(
             f"a run on values is on the model's device, {device}, and so is its autocast; expected autocast="
@@ -178,7 +179,7 @@ def _recorded(model: nn.Module, inputs: Inputs, said: str) -> Graph:
 
 def with_values(inputs: Inputs, model: nn.Module) -> tuple[Inputs, str]:
     """Inputs whose tensors have values, on the model's device; and where the values came from."""
-    device = next((p.device for p in model.parameters()), torch.device("cpu"))
+    device = next((p.device for p in model.parameters() if not p.is_meta), torch.device("cpu"))
     generator = torch.Generator().manual_seed(SEED)
     table: dict[int, torch.Tensor] = {}
     drawn = False

@@ -18,6 +18,7 @@ import torch
 from torch import nn
 from torch.nn.parameter import UninitializedBuffer, UninitializedParameter
 
+from cnncost.frontends.torch.offload import without_moving
 from cnncost.frontends.torch.running import META, has_data, is_parameter, twin
 
 ATOMS = frozenset({bool, int, float, str, type(None), torch.dtype, torch.device, torch.Size, type})
@@ -123,6 +124,8 @@ class Skeleton:
         copy: nn.Module = object.__new__(kind)
         self._copies[id(module)] = copy
         attributes = module.__dict__.copy()
+        if "_hf_hook" in attributes:
+            without_moving(attributes)
         object.__setattr__(copy, "__dict__", attributes)
         names = tuple(attributes)
         if self._no_hooks and names[: len(_STANDARD)] == _STANDARD and not any(hooks_of(attributes)):
