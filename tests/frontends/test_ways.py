@@ -1,4 +1,4 @@
-"""Models and inputs that had no way through: quantized ones again, packed sequences on values, masks, offloaded ones."""
+"""Models and inputs that had no way through: quantized ones again, packed sequences on values, masks, offloading."""
 
 from __future__ import annotations
 
@@ -34,7 +34,9 @@ class _Model(nn.Module):
 # ---- quantized models, again and again
 
 QUANTIZED = [
-    pytest.param(lambda: nn.Sequential(nn.Linear(8, 8), nn.ReLU(), nn.Linear(8, 4)), X, 2 * (8 * 8 + 8 * 4), id="linear"),
+    pytest.param(
+        lambda: nn.Sequential(nn.Linear(8, 8), nn.ReLU(), nn.Linear(8, 4)), X, 2 * (8 * 8 + 8 * 4), id="linear"
+    ),
     pytest.param(lambda: nn.LSTM(8, 4), (3, 2, 8), 3 * 2 * 4 * (8 * 4 + 4 * 4), id="LSTM"),
     pytest.param(lambda: nn.GRUCell(8, 4), X, 2 * 3 * (8 * 4 + 4 * 4), id="GRU cell"),
     pytest.param(
