@@ -19,6 +19,7 @@ from cnncost.frontends.torch.lowering.sparse import counts_products
 from cnncost.frontends.torch.overloads import Overload
 from cnncost.frontends.torch.running import CPU, META, REAL_LIMIT, Found, Runner, swap, twin, written
 from cnncost.frontends.torch.sparse import (
+    COMPRESSED,
     any_sparse,
     assembled,
     is_meta,
@@ -87,6 +88,8 @@ def run(op: Overload, args: Any, kwargs: Any, found: Found, runner: Runner) -> A
         viewed = _viewed(op, args, kwargs, found, runner)
         if viewed is not None:
             return viewed
+    if op.name in {"t", "transpose"} and args[0].layout in COMPRESSED and is_meta(args[0]):
+        return _turned(op, args, kwargs, found, runner)
     if op.name in _MAKING:
         return _made(op, args, kwargs, found, runner)
     if op.mutable:
@@ -120,6 +123,15 @@ def _viewed(op: Overload, args: Any, kwargs: Any, found: Found, runner: Runner) 
     result = with_pattern(op.func(*args, **kwargs), pattern(tensor))
     if result is not tensor and is_meta(result) and known.sig.real and known.data is not None:
         runner.data[id(result)] = known.data
+    return result
+
+
+def _turned(op: Overload, args: Any, kwargs: Any, found: Found, runner: Runner) -> torch.Tensor:
+    """A transposed tensor of a compressed layout: the same parts, read the other way."""
+    places, known = pattern(args[0]), found[0][1]
+    result = with_pattern(op.func(*args, **kwargs), None if places is None else op.func(places, *args[1:], **kwargs))
+    if known.sig.real and known.data is not None:
+        runner.data[id(result)] = op.func(known.data, *args[1:], **kwargs)
     return result
 
 
