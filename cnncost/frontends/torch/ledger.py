@@ -253,10 +253,6 @@ class Ledger:
                 newest = newest or value
         return newest
 
-    def data_of(self, value: Value) -> torch.Tensor | None:
-        """The values that were attached to a tensor, by what it is in the books."""
-        return next((k.data for k in self.known.values() if k.value == value.id and k.data is not None), None)
-
     def storages(self) -> tuple[Storage, ...]:
         """All storages with their lives; nothing is observed any more."""
         for block in self._by_pointer.values():

@@ -148,10 +148,7 @@ class Recorder(TorchDispatchMode):
         twin = ledger.latest_on(block, tensor_type(tensor))
         if twin is None:
             return ledger.add_view(tensor, block, "constant")
-        data = ledger.data_of(twin) if block.real else None  # before its place is taken: the twin may be gone
         alias = ledger.add_view(tensor, block)
-        if data is not None:
-            alias = ledger.attach(tensor, data)
         self._append(memos.layout("alias", (twin.type,), alias.sig.type), (twin.id,), (alias.value,), "alias")
         return alias
 
