@@ -16,7 +16,7 @@ SOFTMAX_BACKWARD_FLOPS = 4
 """Per element, as of a dense softmax: g·y, its sum, a difference, a product."""
 
 
-@rule("sparse_matmul")
+@rule("sparse::matmul")
 def sparse_matmul(spec: OpSpec) -> Cost:
     """MACs = Z·N: Z stored elements of the sparse factor, each with N elements of the dense one.
 
@@ -31,7 +31,7 @@ def sparse_matmul(spec: OpSpec) -> Cost:
     return cost(spec, *terms)
 
 
-@rule("sparse_extremes")
+@rule("sparse::extremes")
 def sparse_extremes(spec: OpSpec) -> Cost:
     """FLOPs = 2·Z·N: a product and a comparison, where a sparse product keeps the largest or smallest of products.
 
@@ -40,7 +40,7 @@ def sparse_extremes(spec: OpSpec) -> Cost:
     return cost(spec, flops("product, compare", 2, "Z", spec["stored"], "N", spec["n"]))
 
 
-@rule("sampled_matmul")
+@rule("sparse::sampled_matmul")
 def sampled_matmul(spec: OpSpec) -> Cost:
     """MACs = Z·K: a product of two dense matrices at the Z places that a sparse one stores.
 
@@ -51,19 +51,19 @@ def sampled_matmul(spec: OpSpec) -> Cost:
     return cost(spec, main, flops("addend", 1, "Z", z)) if spec["bias"] else cost(spec, main)
 
 
-@rule("sparse_softmax")
+@rule("sparse::softmax")
 def sparse_softmax(spec: OpSpec) -> Cost:
     """FLOPs = 5·Z, as of a dense softmax, over the Z stored elements; those that are not count as −∞."""
     return cost(spec, flops(spec["fn"], SOFTMAX_FLOPS, "Z", spec["stored"]))
 
 
-@rule("sparse_softmax_backward")
+@rule("sparse::softmax_backward")
 def sparse_softmax_backward(spec: OpSpec) -> Cost:
     """FLOPs = 4·Z, as of a dense softmax, over the Z stored elements."""
     return cost(spec, flops("gradient of softmax", SOFTMAX_BACKWARD_FLOPS, "Z", spec["stored"]))
 
 
-@rule("sparse_reduce")
+@rule("sparse::reduce")
 def sparse_reduce(spec: OpSpec) -> Cost | None:
     """FLOPs = a·Z + b·O for Z stored elements in and O out, by function as of a dense reduction; a sum is Z − O.
 
@@ -78,7 +78,7 @@ def sparse_reduce(spec: OpSpec) -> Cost | None:
     return cost(spec, *[flops(spec["fn"], each, name, n) for each, name, n in pairs if each])
 
 
-@rule("sparse_pointwise")
+@rule("sparse::pointwise")
 def sparse_pointwise(spec: OpSpec) -> Cost | None:
     """FLOPs = c·Z for Z stored elements, c the function's own count; a sum only where both have an element.
 

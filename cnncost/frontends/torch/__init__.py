@@ -24,6 +24,7 @@ from cnncost.frontends.torch.diagnose import explain_failure
 from cnncost.frontends.torch.guard import ONE_AT_A_TIME, quiet_torch, same_random_state, unseen_by
 from cnncost.frontends.torch.inputs import Inputs, prepare
 from cnncost.frontends.torch.modules import Tracker, check_initialised, walk
+from cnncost.frontends.torch.reassigned import told
 from cnncost.frontends.torch.recorder import Recorder
 from cnncost.frontends.torch.skeleton import HookWantedError, LazyParameterError, Skeleton
 from cnncost.frontends.torch.training import Step, Training
@@ -178,7 +179,7 @@ def _run(model: nn.Module, tracker: Tracker, inputs: Inputs, how: _How, step: St
     )
     with same_random_state():
         try:
-            with _surroundings(how, recorder.casting), tracker.tracking(), recorder:
+            with _surroundings(how, recorder.casting), tracker.tracking(), told(ledger.forget), recorder:
                 with regions.switched_on(how.autocast):
                     result = model(*inputs.args, **inputs.kwargs)
                     outputs = tracker.values(result)

@@ -231,6 +231,10 @@ class Ledger:
         if (block := self.block_of(tensor)) is not None:
             block.use = use
 
+    def forget(self, tensor: torch.Tensor) -> None:
+        """Know nothing of a tensor any more: it was given another's data."""
+        self.known.pop(id(tensor), None)
+
     def find(self, tensor: torch.Tensor) -> Known | None:
         """What the books know of this very tensor."""
         known = self.known.get(id(tensor))

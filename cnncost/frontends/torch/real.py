@@ -28,6 +28,7 @@ from cnncost.frontends.torch.lowering import is_known
 from cnncost.frontends.torch.modules import Tracker, walk
 from cnncost.frontends.torch.offload import loads_weights
 from cnncost.frontends.torch.overloads import overload
+from cnncost.frontends.torch.reassigned import told
 from cnncost.frontends.torch.recorder import Recorder
 from cnncost.frontends.torch.running import Found, swap
 from cnncost.frontends.torch.sparse import any_sparse
@@ -164,7 +165,7 @@ def _recorded(model: nn.Module, inputs: Inputs, said: str) -> Graph:
     for value in given:
         recorder.enter_input(value)
     try:
-        with quiet_torch(grad=False), no_compiler_import(), tracker.tracking(), recorder:
+        with quiet_torch(grad=False), no_compiler_import(), tracker.tracking(), told(ledger.forget), recorder:
             result = model(*inputs.args, **inputs.kwargs)
             outputs = tracker.values(result)
     except (Exception, SystemExit) as error:

@@ -55,14 +55,14 @@ def _lowered(call: OpCall, tensors: Sequence[torch.Tensor], results: Sequence[to
         return _product(call, _operands(call, tensors))
     if name == "sparse_sampled_addmm":
         attrs: Attrs = {"stored": stored(call["self"])[0], "k": call["mat1"].shape[-1], "bias": call["beta"] != 0}
-        return "sampled_matmul", attrs
+        return "sparse::sampled_matmul", attrs
     made = sum(_elements(result) for result in results[:1])
     if name in _SOFTMAX:
-        return "sparse_softmax", {"fn": name.removeprefix("_sparse_"), "stored": made}
+        return "sparse::softmax", {"fn": name.removeprefix("_sparse_"), "stored": made}
     if name in {"_sparse_softmax_backward_data", "_sparse_log_softmax_backward_data"}:
-        return "sparse_softmax_backward", {"stored": made}
+        return "sparse::softmax_backward", {"stored": made}
     if name in {"_coalesce", "_sparse_sum", "_sparse_csr_sum"}:
-        return "sparse_reduce", {"fn": "sum", "stored": _elements(tensors[0]), "left": made}
+        return "sparse::reduce", {"fn": "sum", "stored": _elements(tensors[0]), "left": made}
     if name == "_sparse_sum_backward":
         return "layout", {"fn": name, "copy": True}
     plain = lowered(call)
@@ -70,9 +70,9 @@ def _lowered(call: OpCall, tensors: Sequence[torch.Tensor], results: Sequence[to
         return plain
     kind, attrs = plain
     if kind == "reduce" and is_sparse(tensors[0]):
-        return "sparse_reduce", {"fn": attrs["fn"], "stored": _elements(tensors[0]), "left": made}
+        return "sparse::reduce", {"fn": attrs["fn"], "stored": _elements(tensors[0]), "left": made}
     if kind == "pointwise":
-        return "sparse_pointwise", {"fn": attrs["fn"], "stored": _computed(call, tensors, results)}
+        return "sparse::pointwise", {"fn": attrs["fn"], "stored": _computed(call, tensors, results)}
     return None
 
 
@@ -101,7 +101,7 @@ def _product(call: OpCall, factors: Sequence[torch.Tensor]) -> Lowered | None:
     bias = call.name in _ADDEND and call.get("beta", 1) != 0
     if is_sparse(left) and is_sparse(right):
         pairs = _pairs(left, right)
-        return None if pairs is None or bias else ("sparse_matmul", {"stored": pairs, "n": 1, "bias": False})
+        return None if pairs is None or bias else ("sparse::matmul", {"stored": pairs, "n": 1, "bias": False})
     if is_sparse(left):
         attrs: Attrs = {"stored": stored(left)[0], "n": right.shape[-1] if right.dim() > 1 else 1, "bias": bias}
     elif is_sparse(right):
@@ -110,8 +110,8 @@ def _product(call: OpCall, factors: Sequence[torch.Tensor]) -> Lowered | None:
         return None
     reduce = call.get("reduce")
     if reduce in {"amax", "amin"}:
-        return "sparse_extremes", attrs
-    return "sparse_matmul", {**attrs, "mean": True} if reduce == "mean" else attrs
+        return "sparse::extremes", attrs
+    return "sparse::matmul", {**attrs, "mean": True} if reduce == "mean" else attrs
 
 
 def _pairs(left: torch.Tensor, right: torch.Tensor) -> int | None:
