@@ -232,6 +232,106 @@ def test_a_model_whose_weights_are_elsewhere(kind: str, trace: Any) -> None:
     assert torch.equal(model(torch.ones(X)), expected)
 
 
+class LayerwiseCastingHook:
+    """As diffusers has it: weights are stored in few bits, and cast before forward and back after it."""
+
+    def __init__(self, storage: torch.dtype, compute: torch.dtype) -> None:
+        self.storage, self.compute = storage, compute
+
+    def pre_forward(self, module: nn.Module, *args: Any, **kwargs: Any) -> Any:
+        module.to(dtype=self.compute)
+        return args, kwargs
+
+    def post_forward(self, module: nn.Module, output: Any) -> Any:
+        module.to(dtype=self.storage)
+        return output
+
+
+class _Registry:
+    def __init__(self, module: nn.Module, hook: LayerwiseCastingHook) -> None:
+        self.hooks = {"layerwise_casting": hook}
+        forward = module.forward
+
+        def new_forward(module: nn.Module, *args: Any, **kwargs: Any) -> Any:
+            args, kwargs = hook.pre_forward(module, *args, **kwargs)
+            return hook.post_forward(module, forward(*args, **kwargs))
+
+        module.to(dtype=hook.storage)
+        module.forward = functools.update_wrapper(functools.partial(new_forward, module), forward)
+        module._diffusers_hook = self
+
+
+@pytest.mark.parametrize("trace", ["static", "real", "auto", "training"])
+@pytest.mark.parametrize("storage", [torch.float16, torch.float8_e4m3fn])
+def test_weights_that_are_cast_layer_by_layer(storage: torch.dtype, trace: Any) -> None:
+    model = nn.Sequential(nn.Linear(8, 8), nn.ReLU(), nn.Linear(8, 4)).to(torch.bfloat16).eval()
+    for module in (model[0], model[2]):
+        _Registry(module, LayerwiseCastingHook(storage, torch.bfloat16))
+    x = torch.ones(X, dtype=torch.bfloat16)
+    expected, weight = model(x), model[0].weight.detach().clone()
+    for _ in range(2):
+        how = {"training": True} if trace == "training" else {"trace": trace}
+        report = cnncost.analyze(model, x, **how)
+        assert (report.totals.macs, report.totals.params) == (2 * (8 * 8 + 8 * 4), 8 * 8 + 8 + 8 * 4 + 4)
+        assert report.totals.param_bytes == report.totals.params * storage.itemsize
+        assert report.mac_dtypes == {"bfloat16": report.totals.macs}
+    assert model[0].weight.dtype is storage
+    assert torch.equal(model[0].weight.float(), weight.float())
+    assert torch.equal(model(x), expected)
+
+
+# ---- other data for a tensor
+
+
+def _pruned(s: Any, x: torch.Tensor) -> Any:
+    weight = s.linear.weight.data
+    y = s.linear(x)
+    s.linear.weight.data, s.linear.bias.data = torch.ones(4, 8), torch.ones(4)
+    z = s.linear(x)
+    s.linear.weight.data, s.linear.bias.data = weight, torch.ones(8)
+    return y, z, s.linear(x)
+
+
+def _widened(s: Any, x: torch.Tensor) -> Any:
+    s.linear.weight.data = s.linear.weight.data.repeat(1, 2)
+    y = s.linear(torch.cat([x, x], 1))
+    s.linear.weight.data = s.linear.weight.data[:, :8]
+    return y
+
+
+def _activation(s: Any, x: torch.Tensor) -> Any:
+    y = s.linear(x)
+    y.data = y.data[:1]
+    return s.linear(y)
+
+
+def _cast(s: Any, x: torch.Tensor) -> Any:
+    y = s.linear.to(torch.float64)(x.double())
+    s.linear.to(torch.float32)
+    return y
+
+
+OTHER_DATA = [
+    pytest.param(_pruned, ONCE + 2 * 8 * 4 + ONCE, id="fewer rows for one call"),
+    pytest.param(_widened, 2 * 16 * 8, id="more columns"),
+    pytest.param(_activation, ONCE + 1 * 8 * 8, id="of an activation"),
+    pytest.param(_cast, ONCE, id="in another dtype"),
+]
+
+
+@pytest.mark.parametrize("use_memo", [True, False], ids=["memo", "no memo"])
+@pytest.mark.parametrize(("function", "expected"), OTHER_DATA)
+def test_a_tensor_that_is_given_other_data(function: Any, expected: int, use_memo: bool) -> None:
+    model = _Model(function).eval()
+    weight, data = model.linear.weight, torch.Tensor.data
+    for _ in range(3):
+        assert cnncost.analyze(record(model, X, use_memo=use_memo)).totals.macs == expected
+    assert cnncost.analyze(model, torch.ones(X), trace="real").totals.macs == expected
+    assert model.linear.weight is weight
+    assert (weight.shape, weight.dtype) == ((8, 8), torch.float32)
+    assert torch.Tensor.data is data
+
+
 # ---- tensors without axes, and without elements
 
 SCALARS = [

@@ -26,7 +26,7 @@ from cnncost.frontends.torch.higher_order import run as run_higher_order
 from cnncost.frontends.torch.inputs import Inputs, prepare
 from cnncost.frontends.torch.lowering import is_known
 from cnncost.frontends.torch.modules import Tracker, walk
-from cnncost.frontends.torch.offload import loads_weights
+from cnncost.frontends.torch.offload import loads_weights, with_own_casting
 from cnncost.frontends.torch.overloads import overload
 from cnncost.frontends.torch.reassigned import told
 from cnncost.frontends.torch.recorder import Recorder
@@ -213,6 +213,8 @@ def _copy(model: nn.Module, train: bool | None) -> nn.Module:
         twin = copying.deepcopy(model, made)
     except Exception as error:
         raise InputError(f"a run on values needs a copy of the model, and it can't be copied: {error}") from error
+    for module in twin.modules():
+        with_own_casting(module)
     return twin if train is None else twin.train(train)
 
 

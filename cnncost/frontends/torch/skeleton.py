@@ -18,7 +18,7 @@ import torch
 from torch import nn
 from torch.nn.parameter import UninitializedBuffer, UninitializedParameter
 
-from cnncost.frontends.torch.offload import without_moving
+from cnncost.frontends.torch.offload import with_own_casting, without_moving
 from cnncost.frontends.torch.running import META, has_data, is_parameter, twin
 
 ATOMS = frozenset({bool, int, float, str, type(None), torch.dtype, torch.device, torch.Size, type})
@@ -151,6 +151,8 @@ class Skeleton:
                 object.__setattr__(copy, name, getattr(module, name))
         if "_compiled_call_impl" in attributes:  # what runs is what was compiled
             attributes["_compiled_call_impl"] = None
+        if "_diffusers_hook" in attributes:
+            with_own_casting(copy)
         if encoder:
             attributes["use_nested_tensor"] = False  # a way to skip padding in eval mode, by values that are not there
         return copy
