@@ -52,7 +52,7 @@ def analyze(
         set_to_none: gradients are None when the step begins.
         trace: "static": on tensors without data. "real": run a copy's forward on the values given, or on random ones,
             for models that read what they compute, as detectors do; rows that depend on the values are marked.
-            "auto": static, and real where that fails for want of values.
+            "auto": static, and real where that fails, whatever for; `notes` of the Report say why.
         autocast: run forward and loss under `torch.autocast`: `"bf16"`, `"fp16"`, a dtype, or with the device whose
             lists of ops hold, `"cuda:bf16"`; a device alone is its default dtype. None: as the code around and forward
             itself have it.

@@ -24,11 +24,13 @@ class ForwardError(CnncostError):
 
     Attributes:
         path: the module's path, `""` for the model itself.
+        misfit: the input is not what the module takes, whatever the values are.
     """
 
-    def __init__(self, message: str, path: str = "") -> None:
+    def __init__(self, message: str, path: str = "", misfit: bool = False) -> None:
         super().__init__(message)
         self.path = path
+        self.misfit = misfit
 
 
 class DataDependentError(ForwardError):

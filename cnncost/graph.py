@@ -11,12 +11,16 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from itertools import chain
-from math import prod
 from typing import Any, Literal, NamedTuple, TypeAlias
 
 from cnncost.errors import GraphError
+from cnncost.tensor_types import ITEM_BYTES, Shape, SparseType, TensorType
 
-Shape: TypeAlias = tuple[int, ...]
+__all__ = [
+    "ITEM_BYTES", "SOURCE_ROLES", "Attr", "Call", "Graph", "Node", "OpSpec", "Owned", "Phase", "RealRun", "Role",
+    "Scope", "Shape", "SparseType", "Storage", "TensorType", "Use", "Value", "verify",
+]  # fmt: skip
+
 Role: TypeAlias = Literal["input", "parameter", "buffer", "constant", "activation"]
 Use: TypeAlias = Literal["input", "parameter", "buffer", "constant", "activation", "gradient", "state"]
 Phase: TypeAlias = Literal["forward", "backward", "optimizer"]
@@ -24,37 +28,6 @@ Attr: TypeAlias = "bool | int | float | str | tuple[Attr, ...] | None"
 
 SOURCE_ROLES: frozenset[str] = frozenset({"input", "parameter", "buffer", "constant"})
 """Roles of values that exist before the first node."""
-
-ITEM_BYTES: dict[str, int] = {
-    "bool": 1, "uint8": 1, "int8": 1, "int16": 2, "uint16": 2, "int32": 4, "uint32": 4, "int64": 8, "uint64": 8,
-    "float16": 2, "bfloat16": 2, "float32": 4, "float64": 8,
-    "float8_e4m3fn": 1, "float8_e5m2": 1, "float8_e4m3fnuz": 1, "float8_e5m2fnuz": 1, "float8_e8m0fnu": 1,
-    "float4_e2m1fn_x2": 1, "complex32": 4, "complex64": 8, "complex128": 16,
-    "quint8": 1, "qint8": 1, "qint32": 4, "quint4x2": 1, "quint2x4": 1,
-}  # fmt: skip
-"""Bytes of one element, by dtype name."""
-
-
-class TensorType(NamedTuple):
-    """Shape and dtype of a tensor; all that a cost may depend on."""
-
-    shape: Shape
-    dtype: str
-
-    @property
-    def numel(self) -> int:
-        """Number of elements; 1 for a scalar."""
-        return prod(self.shape)
-
-    @property
-    def nbytes(self) -> int:
-        """Bytes of the elements, without gaps that strides may leave."""
-        return prod(self.shape) * ITEM_BYTES[self.dtype]
-
-    @property
-    def floating(self) -> bool:
-        """True for real or complex floating point."""
-        return self.dtype.startswith(("float", "bfloat", "complex"))
 
 
 class Value(NamedTuple):

@@ -6,7 +6,21 @@ import json
 from typing import Any, cast
 
 from cnncost.errors import GraphError
-from cnncost.graph import Attr, Call, Graph, Node, OpSpec, Owned, RealRun, Scope, Storage, TensorType, Value, verify
+from cnncost.graph import (
+    Attr,
+    Call,
+    Graph,
+    Node,
+    OpSpec,
+    Owned,
+    RealRun,
+    Scope,
+    SparseType,
+    Storage,
+    TensorType,
+    Value,
+    verify,
+)
 
 SCHEMA = 1
 
@@ -14,11 +28,15 @@ SCHEMA = 1
 def to_json(graph: Graph) -> str:
     """The Graph as one JSON document."""
     index = {spec: i for i, spec in enumerate(graph.specs)}
+    sparse = any(type(value.type) is SparseType for value in graph.values)
     return json.dumps(
         {
             "graph_schema": SCHEMA,
-            "values": graph.values,
-            "specs": [[s.kind, s.inputs, s.outputs, s.attrs] for s in graph.specs],
+            "values": _written(graph.values) if sparse else graph.values,
+            "specs": [
+                [s.kind, *(_written((s.inputs, s.outputs)) if sparse else (s.inputs, s.outputs)), s.attrs]
+                for s in graph.specs
+            ],
             "nodes": [[index[n.spec], *n[1:]] for n in graph.nodes],
             "scopes": graph.scopes,
             "calls": graph.calls,
@@ -92,8 +110,18 @@ def _types(data: list[Any]) -> tuple[TensorType, ...]:
 
 
 def _type(data: list[Any]) -> TensorType:
-    shape, dtype = data
-    return TensorType(tuple(shape), dtype)
+    shape, dtype, *stored = data
+    if not stored:
+        return TensorType(tuple(shape), dtype)
+    ((elements, indices),) = stored
+    return SparseType(tuple(shape), dtype, (int(elements), int(indices)))
+
+
+def _written(value: Any) -> Any:
+    """What is to be written in place of a type, or a tuple with types in it."""
+    if isinstance(value, SparseType):
+        return [value.shape, value.dtype, value.stored]
+    return [_written(item) for item in value] if isinstance(value, tuple) else value
 
 
 def _attrs(data: list[Any]) -> tuple[tuple[str, Attr], ...]:

@@ -23,7 +23,8 @@ def complete_model(ctx: click.Context, param: click.Parameter, incomplete: str) 
 model_argument = click.argument("model", shell_complete=complete_model)
 input_option = click.option(
     "--input", "inputs", multiple=True, metavar="SHAPE",
-    help="Input such as 1x3x224x224, 1x128:int64 or ids=1x128:int64; once for each input. The zoo knows its own.",
+    help="Input such as 1x3x224x224, 1x128:int64, ids=1x128:int64 or t=scalar:int64; once for each input. "
+    "The zoo knows its own.",
 )  # fmt: skip
 model_args_option = click.option(
     "--model-args", multiple=True, metavar="NAME=VALUE",

@@ -14,10 +14,12 @@ from cnncost.ops import (
     quantized,
     recurrent,
     reduce,
+    sparse,
 )  # fmt: skip
 from cnncost.ops.registry import Cost, Term, cost, cost_of, flops, kinds, macs, rule, rule_doc
 
 __all__ = [
     "Cost", "Term", "attention", "backward", "conv", "cost", "cost_of", "custom", "detection", "flops", "kinds",
     "layout", "macs", "matmul", "norm", "pointwise", "pool", "quantized", "recurrent", "reduce", "rule", "rule_doc",
+    "sparse",
 ]  # fmt: skip

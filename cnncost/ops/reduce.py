@@ -9,7 +9,7 @@ from cnncost.ops.registry import Cost, cost, flops, rule
 SOFTMAX_FLOPS = 5
 """Per element: maximum, subtraction, exp, sum, division (log-softmax: log and subtraction instead)."""
 
-_PER_INPUT: dict[str, tuple[int, int]] = {  # a and b of the FLOPs a·n + b·o
+PER_INPUT: dict[str, tuple[int, int]] = {  # a and b of the FLOPs a·n + b·o
     "sum": (1, -1),
     "nansum": (2, -1),
     "prod": (1, -1),
@@ -37,9 +37,9 @@ def reduce(spec: OpSpec) -> Cost | None:
 
     Attribute: fn. Zero on integers and booleans.
     """
-    if spec["fn"] not in _PER_INPUT:
+    if spec["fn"] not in PER_INPUT:
         return None
-    per_in, per_out = _PER_INPUT[spec["fn"]]
+    per_in, per_out = PER_INPUT[spec["fn"]]
     x, y = spec.inputs[0], spec.outputs[0]
     if not x.floating:
         return cost(spec)

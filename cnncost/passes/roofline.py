@@ -212,7 +212,7 @@ def _retyped(spec: OpSpec, stored: str) -> OpSpec:
     """The same op with its floats stored in another dtype."""
 
     def cast(types: tuple[TensorType, ...]) -> tuple[TensorType, ...]:
-        return tuple([TensorType(t.shape, stored) if t.floating else t for t in types])
+        return tuple([t.cast(stored) if t.floating else t for t in types])
 
     return OpSpec(spec.kind, cast(spec.inputs), cast(spec.outputs), spec.attrs)
 

@@ -19,7 +19,7 @@ def with_batch(inputs: Any, batch: int) -> Any:
     if isinstance(inputs, str):
         return with_batch(parse_shape(inputs), batch)
     if isinstance(inputs, TensorText):
-        return TensorText((batch, *inputs.shape[1:]), inputs.dtype)
+        return TensorText((batch, *inputs.shape[1:]), inputs.dtype) if inputs.shape else inputs
     if isinstance(inputs, dict):
         return {key: with_batch(value, batch) for key, value in inputs.items()}
     if isinstance(inputs, (tuple, list)):

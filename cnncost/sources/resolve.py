@@ -10,8 +10,9 @@ from importlib import import_module
 from typing import Any, Literal, TypeAlias, cast
 
 from cnncost import units
-from cnncost.errors import CnncostError, DataDependentError, InputError, NoShapeError, SourceError
+from cnncost.errors import CnncostError, ForwardError, InputError, SourceError
 from cnncost.graph import Graph
+from cnncost.sources.attempts import BUILT, briefly, of_both, reason
 from cnncost.sources.loaded import Loaded, importable
 
 Trace: TypeAlias = Literal["static", "auto", "real"]
@@ -32,6 +33,8 @@ class Resolved:
     """Builds the model again, with weights, if `model` has none."""
     autocast: Any = None
     """As `record` takes it."""
+    notes: tuple[str, ...] = ()
+    """What is to be said of how it was built."""
 
     @property
     def title(self) -> str:
@@ -57,21 +60,44 @@ class Resolved:
         return self._recorded("static", train, training=Training(loss, optimizer, set_to_none))
 
     def _recorded(self, trace: Trace, train: bool | None, **how: Any) -> Graph:
-        from cnncost.frontends.torch import record
-
         try:
             with importable(self.folder):
-                if trace == "real":
-                    return self._on_values()
-                try:
-                    return record(self.model, self.inputs, train=train, autocast=self.autocast, **how)
-                except (DataDependentError, NoShapeError):
-                    if trace == "static":
-                        raise
-                    return self._on_values()
+                return self._on_values() if trace == "real" else self._without_values(trace, train, how)
         except CnncostError as error:
             error.args = (f"{self.name}: {error.args[0]}", *error.args[1:])
             raise
+
+    def _without_values(self, trace: Trace, train: bool | None, how: dict[str, Any]) -> Graph:
+        """A static analysis; where it fails, one of the model with weights, and as the last way out a run on values."""
+        from cnncost.frontends.torch import record
+
+        how = {"train": train, "autocast": self.autocast, **how}
+        try:
+            return _noted(record(self.model, self.inputs, **how), self.notes)
+        except ForwardError as error:
+            first = error
+        if self.with_weights is not None and not first.misfit and not self._lacks_memory():
+            try:
+                note = f"{BUILT}{briefly(first)}"
+                return _noted(record(self.with_weights(), self.inputs, **how), (*self.notes, note))
+            except (ForwardError, SourceError):
+                pass  # what the first said stands
+        if trace == "static" or "training" in how:
+            raise first
+        return self._in_place_of(first)
+
+    def _in_place_of(self, static: ForwardError) -> Graph:
+        """A run on values, as a static analysis failed; a note says why.
+
+        Raises:
+            CnncostError: that fails as well. It is the error that says more, and names both.
+        """
+        try:
+            graph = self._on_values()
+        except CnncostError as error:
+            better = of_both(static, error)
+            raise better from better.__cause__
+        return _noted(graph, (f"a static analysis failed, so forward was run on values: {briefly(static)}",))
 
     def _on_values(self) -> Graph:
         from cnncost.frontends.torch.real import record_real
@@ -79,14 +105,24 @@ class Resolved:
         how = {"train": self.train, "autocast": self.autocast}
         if self.with_weights is None:
             return record_real(self.model, self.inputs, **how)
+        if lacking := self._lacks_memory():
+            raise InputError(lacking)
+        return record_real(self.with_weights(), self.inputs, **how)
+
+    def _lacks_memory(self) -> str:
+        """That the weights would not fit, in words; empty if they do."""
         need = sum(parameter.numel() * parameter.element_size() for parameter in self.model.parameters())
         has = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-        if need > _PART_OF_MEMORY * has:
-            raise InputError(
-                f"a run on values needs the weights, {units.data(need)}, and this machine has {units.data(has)} of "
-                "memory; give a smaller model with --model-args, or rewrite what reads values"
-            )
-        return record_real(self.with_weights(), self.inputs, **how)
+        if need <= _PART_OF_MEMORY * has:
+            return ""
+        return (
+            f"a run on values needs the weights, {units.data(need)}, and this machine has {units.data(has)} of "
+            "memory; give a smaller model with --model-args, or rewrite what reads values"
+        )
+
+
+def _noted(graph: Graph, notes: tuple[str, ...]) -> Graph:
+    return replace(graph, notes=(*notes, *graph.notes)) if notes else graph
 
 
 def resolve(model: Any, inputs: Any, model_args: dict[str, Any] | None, autocast: Any = None) -> Resolved:
@@ -107,13 +143,23 @@ def resolve(model: Any, inputs: Any, model_args: dict[str, Any] | None, autocast
 
         return Resolved(name_of(model), model, inputs, autocast=autocast)
     loaded = _loader(model)(model)
-    built = loaded.build(model_args or {})
+    built, again, notes = _built(loaded, model_args or {})
     given = inputs if inputs is not None else loaded.inputs_for(built)
     if given is None:
         raise InputError(f"{model}: no input given, and the source knows none; give one, for example 1x3x224x224")
     # Nothing differs in the counts, and batch norm in train mode refuses one value per channel.
-    again = partial(loaded.build, model_args or {}, weights=True)
-    return Resolved(model, built, given, loaded.folder, False, again, autocast)
+    return Resolved(model, built, given, loaded.folder, False, again, autocast, notes)
+
+
+def _built(loaded: Loaded, arguments: dict[str, Any]) -> tuple[Any, Callable[[], Any] | None, tuple[str, ...]]:
+    """The model without weights, and what builds it with them; or with weights, and a note why."""
+    again = partial(loaded.build, arguments, weights=True)
+    try:
+        return loaded.build(arguments), again, ()
+    except SourceError as error:
+        if not isinstance(error.__cause__, Exception):
+            raise  # no module came of it, or it ended the program
+        return again(), None, (f"{BUILT}{reason(error.__cause__)}",)
 
 
 _LIBRARIES = {"timm:": "timm", "torchvision:": "torchvision", "hf:": "transformers"}

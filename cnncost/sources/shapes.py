@@ -1,4 +1,4 @@
-"""Input shapes as text: `1x3x224x224`, `1x128:int64`, and named `ids=1x128:int64`."""
+"""Input shapes as text: `1x3x224x224`, `1x128:int64`, `scalar:int64` for no axes, and named `ids=1x128:int64`."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from cnncost.errors import InputError
 
-_SHAPE = re.compile(r"^\s*(-?\d+(?:\s*[x×,]\s*-?\d+)*)\s*(?::\s*([A-Za-z_]\w*))?\s*$")
+_SHAPE = re.compile(r"^\s*(scalar|-?\d+(?:\s*[x×,]\s*-?\d+)*)\s*(?::\s*([A-Za-z_]\w*))?\s*$")
 _NAMED = re.compile(r"^\s*([A-Za-z_]\w*)\s*=(.*)$", re.DOTALL)
 
 
@@ -19,12 +19,12 @@ class TensorText(NamedTuple):
 
 
 def looks_like_shape(text: str) -> bool:
-    """Whether a text is meant as a shape."""
-    return _SHAPE.match(text) is not None
+    """Whether a text among other arguments is meant as a shape; `scalar` alone may be a word that forward takes."""
+    return _SHAPE.match(text) is not None and text.strip() != "scalar"
 
 
 def parse_shape(text: str) -> TensorText:
-    """`"1x3x224x224"` or `"1x128:int64"`.
+    """`"1x3x224x224"`, `"1x128:int64"`, or `"scalar"` and `"scalar:int64"` for a tensor without axes.
 
     Raises:
         InputError: not of this form, or a size below 1.
@@ -32,6 +32,8 @@ def parse_shape(text: str) -> TensorText:
     match = _SHAPE.match(text)
     if match is None:
         raise InputError(f"input {text!r}: expected a shape such as 1x3x224x224, or with a dtype 1x128:int64")
+    if match[1] == "scalar":
+        return TensorText((), match[2])
     shape = tuple(int(n) for n in re.split(r"[x×,]", match[1]))
     for axis, size in enumerate(shape):
         if size < 1:

@@ -233,10 +233,22 @@ def test_arguments_of_an_optimizer_may_be_tuples(text):
     assert cnncost.analyze(nn.Linear(4, 4), (2, 4), training=True, optimizer=text).memory.figures.optimizer_state > 0
 
 
-@pytest.mark.parametrize("name", ["adafactor", "rprop", "adam:foreach=True", "adam:capturable=True"])
+@pytest.mark.parametrize("name", ["adafactor", "adam:foreach=True", "adam:capturable=True"])
 def test_optimizers_that_read_values_are_refused(name):
     with pytest.raises(InputError, match="can't be run on tensors without data"):
         cnncost.analyze(nn.Linear(4, 4), (2, 4), training=True, optimizer=name)
+
+
+def test_an_optimizer_that_puts_numbers_wherever_a_mask_is_set():
+    """Rprop's factors: what it reads are signs, and none of its sizes follow from them."""
+    model = nn.Linear(4, 4)
+    report = cnncost.analyze(model, (2, 4), training=True, optimizer="rprop")
+    optimizer = torch.optim.Rprop(model.parameters())
+    model(torch.ones(2, 4)).sum().backward()
+    optimizer.step()
+    state = [value for held in optimizer.state.values() for value in held.values() if isinstance(value, torch.Tensor)]
+    assert report.memory.figures.optimizer_state == sum(value.nbytes for value in state)
+    assert report.unknown == {}
 
 
 def test_what_was_run_already_can_not_be_trained(tmp_path):

@@ -24,12 +24,22 @@ _HIGHER_ORDER = re.compile(r"HigherOrderOperator (\w+)")
 _SAID_OF_OP = " reads the values of a tensor"
 """What is said of an op that reads, after its name; `running` raises it."""
 _ON_VALUES = "have forward run on values: `cnncost summarize --trace real`, in Python analyze(…, trace='real')"
+_IF_RIGHT = f"if forward is right on tensors with values, {_ON_VALUES}"
 _OURS = str(Path(__file__).parent)
 _TORCH = str(Path(torch.__file__).parent)
 
 
-def explain_failure(error: BaseException, tracker: Tracker, inputs: Inputs) -> CnncostError:
-    """The error to raise in place of what forward raised."""
+def without_advice(message: str) -> str:
+    """The message without the advice to run forward on values."""
+    for words in (f"; or {_ON_VALUES}", f", or {_ON_VALUES}", f"; {_IF_RIGHT}"):
+        message = message.replace(words, "")
+    return message
+
+
+def explain_failure(
+    error: BaseException, tracker: Tracker, inputs: Inputs, on_values: bool = False
+) -> CnncostError:  # fmt: skip
+    """The error to raise in place of what forward raised. `on_values`: it was run on values."""
     path, module, args = tracker.failed_at or ("", None, inputs.args)
     place = f"{path or 'the model'} ({type(module).__name__})" if module is not None else "the model"
     line = _user_line(error)
@@ -45,9 +55,16 @@ def explain_failure(error: BaseException, tracker: Tracker, inputs: Inputs) -> C
             "write the branch to analyze in its place",
             path,
         )
-    if kernel := _NO_KERNEL.search(said):
+    if "NestedTensor" in said or any(map(_is_nested, args)):
+        return ForwardError(
+            f"{place}{at}: forward makes a nested tensor, and its rows have no one shape to count by; expected a "
+            "padded tensor, a packed sequence, or a nested one with layout=torch.jagged",
+            path,
+        )
+    kernel = None if on_values else _NO_KERNEL.search(said)
+    if kernel:
         return NoShapeError(_without_kernel(f"{place}{at}", kernel[0]), path)
-    if isinstance(error, DataDependentError) or _READS.search(said):
+    if not on_values and (isinstance(error, DataDependentError) or _READS.search(said)):
         return DataDependentError(
             f"{place}{at}: forward reads the values of a tensor ({text.removesuffix(_SAID_OF_OP)}), "
             "and a static analysis has none; "
@@ -61,7 +78,7 @@ def explain_failure(error: BaseException, tracker: Tracker, inputs: Inputs) -> C
     expected = _expectation(module, args, mixed) if module is not None else ""
     got = f"; it got {shapes}" if (shapes := _described(args)) else ""
     if expected:
-        return ForwardError(f"{place}: expected {expected}{got}; check the input {given}", path)
+        return ForwardError(f"{place}: expected {expected}{got}; check the input {given}", path, misfit=True)
     if isinstance(error, TypeError) and "forward()" in text and not path:
         return InputError(f"{place}: the inputs don't fit its forward: {text}; give them as forward takes them")
     misfit = path and isinstance(error, RuntimeError) and re.search(r"\b(size|shape|dimension)", text)
@@ -69,7 +86,20 @@ def explain_failure(error: BaseException, tracker: Tracker, inputs: Inputs) -> C
     hint = next((remedy for sign, remedy in _REMEDIES if sign in said), default)
     if not path and given and _BY_KEYS.search(f"{type(error).__name__}: {said}"):
         got, hint = "", f"the model's input was {given}; {_NESTED}"
+    if not hint and not on_values and not isinstance(error, _OF_THE_CALL) and not _SIZES_DIFFER.search(text):
+        hint = _IF_RIGHT
     return ForwardError(f"{place}{at}: {type(error).__name__}: {text}{got}{'; ' + hint if hint else ''}", path)
+
+
+_OF_THE_CALL = (AttributeError, NameError, LookupError, ValueError, SystemExit)
+"""What a run on values raises as well, in all likelihood."""
+_SIZES_DIFFER = re.compile(
+    r"\b(size|sizes|shape|shapes|dimension|dimensions|broadcast|multiplied|dtype)\b", re.IGNORECASE
+)
+
+
+def _is_nested(value: Any) -> bool:
+    return isinstance(value, torch.Tensor) and value.is_nested and value.layout is torch.strided
 
 
 _BY_KEYS = re.compile(
@@ -107,7 +137,10 @@ def _without_kernel(place: str, message: str) -> str:
     name = re.search(r"\w+::\w+", message)
     op = name[0] if name else "of the model"
     if op.startswith("aten::"):
-        return f"{place}: torch can't run {op} on tensors without data, so the shape of its result is not known"
+        return (
+            f"{place}: torch can't run {op} on tensors without data, so the shape of its result is not known; "
+            f"or {_ON_VALUES}"
+        )
     return (
         f"{place}: the op {op} has no rule for tensors without data; give it one with torch.library.register_fake, "
         f"so that it says the shape of its result; or {_ON_VALUES}"

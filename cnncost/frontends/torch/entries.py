@@ -12,12 +12,14 @@ from cnncost.frontends.torch import memo as memos
 from cnncost.frontends.torch.appearance import is_meta
 from cnncost.frontends.torch.ledger import Ledger, pointer
 from cnncost.frontends.torch.lowering import OpCall, lower
+from cnncost.frontends.torch.lowering.sparse import lower_sparse
 from cnncost.frontends.torch.masks import MASKING
 from cnncost.frontends.torch.memo import Entry, Fresh, Slot
 from cnncost.frontends.torch.overloads import Overload
 from cnncost.frontends.torch.picking import PICKING
 from cnncost.frontends.torch.running import Found, Runner, shape_follows_values, written
 from cnncost.frontends.torch.shapes import gives_back, output_types
+from cnncost.frontends.torch.sparse import any_sparse
 from cnncost.frontends.torch.types import signature, tensor_type
 from cnncost.graph import OpSpec
 
@@ -65,7 +67,9 @@ def of_run(op: Overload, args: Any, kwargs: Any, found: Found, result: Any, runn
     types += tuple(found[i][1].sig.type for i in silent)
     run_for_effect = bool(writes) and all(known.sig.real for _, known in found)
     reshapes = op.changes_shape or shape_follows_values(op, found)
-    spec = lower(OpCall(op, op.bind(args, kwargs), inputs, types, moves))
+    call = OpCall(op, op.bind(args, kwargs), inputs, types, moves)
+    given = [tensor for tensor, _ in found]
+    spec = lower_sparse(call, given, tensors) if any_sparse(given) or any_sparse(tensors) else lower(call)
     rerun = run_for_effect or reshapes or bool(silent) or bool(runner.data) or not tensors or None in made
     outputs = None if rerun else tuple(how for how in made if how is not None)
     return _entry(op, memos.intern(spec), outputs, template, writes)

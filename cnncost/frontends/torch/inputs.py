@@ -13,7 +13,7 @@ from torch.nn.utils.rnn import PackedSequence
 
 from cnncost.errors import InputError
 from cnncost.frontends.torch.copies import Copier
-from cnncost.frontends.torch.running import META, REAL_LIMIT
+from cnncost.frontends.torch.running import META, REAL_LIMIT, twin
 from cnncost.frontends.torch.types import tensors_in
 from cnncost.sources.shapes import TensorText, looks_like_shape, parse_shape
 
@@ -223,7 +223,9 @@ class _Maker(Copier):
         if tensor.is_meta:
             return tensor.detach()
         if tensor.layout is not torch.strided:
-            return tensor.to(META)
+            made = twin(tensor)
+            self.given[id(made)] = tensor
+            return made
         where = tensor.untyped_storage()._cdata
         base = self._storages.get(where)
         made = torch.empty_strided(tensor.shape, tensor.stride(), dtype=tensor.dtype, device=META)

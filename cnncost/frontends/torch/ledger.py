@@ -13,6 +13,7 @@ from typing import NamedTuple
 
 import torch
 
+from cnncost.frontends.torch import sparse
 from cnncost.frontends.torch.appearance import is_meta
 from cnncost.frontends.torch.types import Signature, signature
 from cnncost.graph import Owned, Role, Storage, TensorType, Use, Value
@@ -90,6 +91,7 @@ class Ledger:
         self._blocks: list[Block] = []
         self._by_pointer: dict[int, Block] = {}
         self._kept: list[torch.Tensor] = []
+        self._aliases: dict[int, _StorageRef] = {}
         self._lasting: tuple[Storage, ...] = ()
         """The first storages, where their lives are known beforehand."""
 
@@ -100,16 +102,15 @@ class Ledger:
         They are the user's, and never written to. Tensors of another recorded storage (flattened weights) share it.
         """
         self._kept.append(tensor)
-        if tensor.layout is _STRIDED:
-            storage = tensor.untyped_storage()
-            where, nbytes = storage._cdata, storage.nbytes()
-        else:
-            where, nbytes = id(tensor), _storage_bytes(tensor)
+        where, nbytes = pointer(tensor), _storage_bytes(tensor)
+        if tensor.layout in sparse.LAYOUTS:
+            nbytes += sparse.stored(tensor)[1]
         block = self._by_pointer.get(where)
         if block is None:
             block = Block(len(self._blocks), nbytes, None, data is not None, role)
             self._by_pointer[where] = block
             self._blocks.append(block)
+            self._add_indices(tensor, block)
         index, sig = len(self.values), signature(tensor, data is not None)
         block.tensor = id(tensor)
         self.values.append(_value((index, sig.type, block.index, role)))
@@ -138,16 +139,50 @@ class Ledger:
         block = Block(len(blocks), nbytes, self.clock, real, "activation")
         blocks.append(block)
         if tensor.layout is _STRIDED:
-            storage = tensor.untyped_storage()
-            block.ref = ref = _StorageRef(storage, self._on_death)
-            ref.block = block
-            ref.pointer = where = storage._cdata
-            self._by_pointer[where] = block
+            self._watch(tensor.untyped_storage(), block)
+        elif tensor.layout in sparse.LAYOUTS:
+            self._watch(sparse.parts(tensor)[0].untyped_storage(), block)
+            self._add_indices(tensor, None)
         return self._book(tensor, block, "activation", sig)
+
+    def _watch(self, storage: torch.UntypedStorage, block: Block) -> None:
+        """Be told of a storage's death."""
+        block.ref = ref = _StorageRef(storage, self._on_death)
+        ref.block = block
+        ref.pointer = where = storage._cdata
+        self._by_pointer[where] = block
+
+    def alias(self, tensor: torch.Tensor, block: Block) -> None:
+        """Say that a tensor without data stands for one on a known storage, for as long as it lives."""
+        storage = tensor.untyped_storage()
+        if storage._cdata in self._by_pointer:
+            return
+        ref = _StorageRef(storage, self._on_alias_death)
+        ref.block, ref.pointer = block, storage._cdata
+        self._aliases[ref.pointer], self._by_pointer[ref.pointer] = ref, block
+
+    def _on_alias_death(self, ref: _StorageRef) -> None:
+        del self._aliases[ref.pointer]
+        if self._by_pointer.get(ref.pointer) is ref.block:
+            del self._by_pointer[ref.pointer]
+
+    def _add_indices(self, tensor: torch.Tensor, source: Block | None) -> None:
+        """Enter what a sparse tensor keeps beside its elements: as parts of a source, else each with its own life."""
+        if tensor.layout not in sparse.LAYOUTS:
+            return
+        for index in sparse.parts(tensor)[1:]:
+            where = pointer(index)
+            if source is not None:
+                self._by_pointer.setdefault(where, source)
+            elif where not in self._by_pointer:
+                block = Block(len(self._blocks), _storage_bytes(index), self.clock, not is_meta(index), "activation")
+                self._blocks.append(block)
+                self._watch(index.untyped_storage(), block)
 
     def add_view(self, tensor: torch.Tensor, block: Block, role: Role = "activation") -> Known:
         """A tensor on a storage that the books know."""
-        return self._book(tensor, block, role, signature(tensor, block.real))
+        real = block.real and (tensor.layout is _STRIDED or not is_meta(tensor))  # elements alone are not all of it
+        return self._book(tensor, block, role, signature(tensor, real))
 
     def add_result(self, tensor: torch.Tensor) -> Known:
         """An op's output, on a storage of its own or not."""
@@ -197,6 +232,10 @@ class Ledger:
         """Say what a tensor's storage is for, if the books know it."""
         if (block := self.block_of(tensor)) is not None:
             block.use = use
+
+    def forget(self, tensor: torch.Tensor) -> None:
+        """Know nothing of a tensor any more: it was given another's data."""
+        self.known.pop(id(tensor), None)
 
     def find(self, tensor: torch.Tensor) -> Known | None:
         """What the books know of this very tensor."""
@@ -281,11 +320,19 @@ class Sources:
 
 
 def pointer(tensor: torch.Tensor) -> int:
-    """The identity of a tensor's storage; the tensor's own for layouts without one."""
-    return tensor.untyped_storage()._cdata if tensor.layout is torch.strided else id(tensor)
+    """The identity of a tensor's storage, of a sparse one that of its elements; without a storage the tensor's own."""
+    if tensor.layout is not _STRIDED:
+        if tensor.layout not in sparse.LAYOUTS:
+            return id(tensor)
+        tensor = sparse.parts(tensor)[0]
+    identity: int = tensor.untyped_storage()._cdata
+    return identity
 
 
 def _storage_bytes(tensor: torch.Tensor) -> int:
-    if tensor.layout is not torch.strided:
-        return tensor.numel() * tensor.element_size()
-    return tensor.untyped_storage().nbytes()
+    """Bytes that it keeps; the indices of a sparse tensor that an op makes are entered by themselves."""
+    if tensor.layout is _STRIDED:
+        return tensor.untyped_storage().nbytes()
+    if tensor.layout in sparse.LAYOUTS:
+        return sparse.parts(tensor)[0].untyped_storage().nbytes()
+    return tensor.numel() * tensor.element_size()

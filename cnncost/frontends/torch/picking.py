@@ -8,6 +8,7 @@ from __future__ import annotations
 import torch
 
 from cnncost.frontends.torch import memo as memos
+from cnncost.frontends.torch.appearance import is_meta
 from cnncost.frontends.torch.running import Found
 from cnncost.graph import OpSpec
 
@@ -36,7 +37,7 @@ def picked(spec: OpSpec, found: Found) -> OpSpec:
     for tensor, known in indices:
         data = tensor if known.data is None else known.data
         values += data.nonzero(as_tuple=True) if data.dtype in _MASKS else [data]
-    if not values or any(data.is_meta for data in values):
+    if not values or any(is_meta(data) for data in values):
         return spec
     shape = torch.broadcast_shapes(*[data.shape for data in values])
     if shape.numel() > MOST:

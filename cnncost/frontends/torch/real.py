@@ -27,9 +27,13 @@ from cnncost.frontends.torch.higher_order import run as run_higher_order
 from cnncost.frontends.torch.inputs import Inputs, prepare
 from cnncost.frontends.torch.lowering import is_known
 from cnncost.frontends.torch.modules import Tracker, walk
+from cnncost.frontends.torch.offload import loads_weights, with_own_casting
 from cnncost.frontends.torch.overloads import overload
+from cnncost.frontends.torch.reassigned import told
 from cnncost.frontends.torch.recorder import Recorder
 from cnncost.frontends.torch.running import Found, swap
+from cnncost.frontends.torch.sparse import any_sparse
+from cnncost.frontends.torch.sparse_running import has_parts
 from cnncost.frontends.torch.unwrap import unwrapped
 from cnncost.garbage import no_collection
 from cnncost.graph import Graph, OpSpec, RealRun, verify
@@ -80,7 +84,8 @@ class RealRecorder(Recorder):
         if types and any(is_traceable_wrapper_subclass(t) for t, _ in found):
             return NotImplemented
         op = overload(func)
-        if not is_known(op) and op.composite:
+        known = is_known(op) if not any_sparse([t for t, _ in found]) else not has_parts(op, args, kwargs)
+        if not known and op.composite:
             return self._run_parts(func, args, kwargs, found)
         result = func(*args, **kwargs)
         entry = entries.of_run(op, args, kwargs, found, result, self._runner, self.ledger)
@@ -133,10 +138,10 @@ def record_real(model: nn.Module, inputs: Any, *, train: bool | None = None, aut
         ForwardError: forward raised; the message names the module.
     """
     model = unwrapped(model)
-    if any(tensor.is_meta for tensor in model.parameters()):
+    if any(tensor.is_meta for tensor in model.parameters()) and not loads_weights(model):
         raise InputError("a run on values needs weights, and the model's are on meta; give a model that has them")
     wanted = parse(autocast)
-    device = next((p.device.type for p in model.parameters()), "cpu")
+    device = next((p.device.type for p in model.parameters() if not p.is_meta), "cpu")
     if wanted is not None and wanted.device != device:
         raise InputError(
             f"a run on values is on the model's device, {device}, and so is its autocast; expected autocast="
@@ -163,11 +168,11 @@ def _recorded(model: nn.Module, inputs: Inputs, said: str) -> Graph:
     for value in given:
         recorder.enter_input(value)
     try:
-        with quiet_torch(grad=False), no_compiler_import(), tracker.tracking(), recorder:
+        with quiet_torch(grad=False), no_compiler_import(), tracker.tracking(), told(ledger.forget), recorder:
             result = model(*inputs.args, **inputs.kwargs)
             outputs = tracker.values(result)
     except (Exception, SystemExit) as error:
-        raise explain_failure(error, tracker, inputs) from error
+        raise explain_failure(error, tracker, inputs, on_values=True) from error
     scopes, calls = tracker.finish()
     graph = Graph(
         tuple(ledger.values), tuple(recorder.nodes), scopes, calls, ledger.storages(), given, outputs,
@@ -178,12 +183,14 @@ def _recorded(model: nn.Module, inputs: Inputs, said: str) -> Graph:
 
 def with_values(inputs: Inputs, model: nn.Module) -> tuple[Inputs, str]:
     """Inputs whose tensors have values, on the model's device; and where the values came from."""
-    device = next((p.device for p in model.parameters()), torch.device("cpu"))
+    device = next((p.device for p in model.parameters() if not p.is_meta), torch.device("cpu"))
     generator = torch.Generator().manual_seed(SEED)
     table: dict[int, torch.Tensor] = {}
     drawn = False
     for tensor in inputs.tensors():
         value = inputs.given.get(id(tensor), inputs.data.get(id(tensor)))
+        if value is None and not tensor.is_meta:  # batch sizes of a packed sequence, which stay on the CPU
+            continue
         if value is None:
             drawn = True
             value = _drawn(tensor, generator)
@@ -225,6 +232,8 @@ def _copy(model: nn.Module, train: bool | None) -> nn.Module:
         twin = copying.deepcopy(model, made)
     except Exception as error:
         raise InputError(f"a run on values needs a copy of the model, and it can't be copied: {error}") from error
+    for module in twin.modules():
+        with_own_casting(module)
     return twin if train is None else twin.train(train)
 
 

@@ -16,7 +16,7 @@ from typing import Any
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode, is_traceable_wrapper_subclass
 
-from cnncost.frontends.torch import entries
+from cnncost.frontends.torch import entries, sparse_running
 from cnncost.frontends.torch import memo as memos
 from cnncost.frontends.torch.appearance import Appearance, is_meta
 from cnncost.frontends.torch.autocast import Casting
@@ -109,7 +109,7 @@ class Recorder(TorchDispatchMode):
         signs = tuple(key)
         try:
             entry = self._memo.get(signs)
-        except TypeError:  # an argument that can't be hashed: such ops are few, and each is met for the first time
+        except (TypeError, NotImplementedError):  # an argument that can't be hashed, or compared: such ops are few
             return self._first_time(func, args, kwargs, None, found)
         if entry is None:
             return self._first_time(func, args, kwargs, signs, found)
@@ -232,6 +232,8 @@ class Recorder(TorchDispatchMode):
         if is_higher_order(func):
             return run_higher_order(self, func, args, kwargs)
         op = overload(func)
+        if sparse_running.concerns(op, kwargs, found):
+            return self._run_sparse(op, args, kwargs, found)
         if not is_known(op) and op.composite:
             return self._run_parts(func, args, kwargs, found)
         entry, result = entries.by_rule(op, args, kwargs, found), None
@@ -245,6 +247,17 @@ class Recorder(TorchDispatchMode):
         if entry.outputs is None:
             return self._record_run(entry, found, result)
         return self._record_made(entry, found)
+
+    def _run_sparse(self, op: Overload, args: Any, kwargs: Any, found: Found) -> Any:
+        """An op on sparse tensors. None is in the memo: what they store is no part of a signature."""
+        if sparse_running.has_parts(op, args, kwargs):
+            return self._run_parts(op.func, args, kwargs, found)
+        result = sparse_running.run(op, args, kwargs, found, self._runner)
+        for tensor, known in found:  # a sparse tensor shares the storages of its parts
+            if (part := self._runner.twins.get(id(tensor))) is not None:
+                self.ledger.alias(part, known.block)
+        entry = entries.of_run(op, args, kwargs, found, result, self._runner, self.ledger)
+        return self._record_run(entry._replace(outputs=None, fresh=None), found, result)
 
     def _run_parts(self, func: Any, args: Any, kwargs: Any, found: Found) -> Any:
         """A composite op that has no lowering of its own: record what it is made of.

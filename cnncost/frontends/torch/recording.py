@@ -21,6 +21,7 @@ from cnncost.frontends.torch.diagnose import explain_failure
 from cnncost.frontends.torch.guard import Draws, quiet_torch, same_random_state
 from cnncost.frontends.torch.inputs import Inputs
 from cnncost.frontends.torch.modules import Tracker, walk
+from cnncost.frontends.torch.reassigned import told
 from cnncost.frontends.torch.recorder import Recorder
 from cnncost.frontends.torch.skeleton import Skeleton
 from cnncost.frontends.torch.surroundings import Reach, reach_of
@@ -221,7 +222,10 @@ class _Run:
         tracker, how, step = self._tracker, self._how, self._step
         recorder = tracker.recorder
         try:
-            with _surroundings(how, recorder.casting), tracker.tracking(), recorder, self._appearance.shown():
+            with (
+                _surroundings(how, recorder.casting), tracker.tracking(), told(recorder.ledger.forget), recorder,
+                self._appearance.shown(),
+            ):  # fmt: skip
                 with regions.switched_on(how.autocast):
                     result = tracker.call_root(self._model, how.called, self._inputs)
                     outputs = tracker.values(result)

@@ -12,6 +12,7 @@ import torch
 
 from cnncost.errors import DataDependentError
 from cnncost.frontends.torch import memo as memos
+from cnncost.frontends.torch import sparse
 from cnncost.frontends.torch.appearance import is_meta
 from cnncost.frontends.torch.checks import CHECKS
 from cnncost.frontends.torch.ledger import Known, pointer
@@ -24,7 +25,7 @@ REAL_LIMIT = 1 << 18
 """Elements up to which values are kept at hand: 1 MiB of float32."""
 
 META = torch.device("meta")
-_CPU = torch.device("cpu")
+CPU = torch.device("cpu")
 _FILLED = frozenset(f"aten::{name}" for name in "zeros_like ones_like full_like new_zeros new_ones new_full".split())
 MASKS = frozenset({torch.bool, torch.uint8})
 _EMPTY = frozenset(
@@ -103,7 +104,7 @@ class Runner:
             # uninitialised memory would differ from run to run
             data = torch.empty_strided(result.shape, result.stride(), dtype=result.dtype).zero_()
         else:
-            data = op.func(*swap(args, {}, _CPU), **swap({**kwargs, "device": _CPU}, {}, _CPU))
+            data = op.func(*swap(args, {}, CPU), **swap({**kwargs, "device": CPU}, {}, CPU))
         self.data[id(result)] = data
         return result
 
@@ -111,8 +112,8 @@ class Runner:
         """A tensor like another, filled with constants: its values are known whatever the other's are."""
         result = self._on_twins(op, args, kwargs, found)
         if result.numel() <= REAL_LIMIT and found[0][0].numel() <= REAL_LIMIT:
-            like = {id(tensor): torch.empty_like(tensor, device=_CPU) for tensor, _ in found}
-            self.data[id(result)] = op.func(*swap(args, like, _CPU), **swap(kwargs, like, _CPU))
+            like = {id(tensor): torch.empty_like(tensor, device=CPU) for tensor, _ in found}
+            self.data[id(result)] = op.func(*swap(args, like, CPU), **swap(kwargs, like, CPU))
         return result
 
     def _for_values(self, op: Overload, args: Any, kwargs: Any, found: Found) -> Any:
@@ -125,7 +126,7 @@ class Runner:
                 table[id(tensor)] = table.get(id(tensor), tensor).detach().clone()
             copied.add(id(tensor))
         self._written_copies = [table[key] for key in copied if key in table]
-        result = op.func(*swap(args, table, _CPU), **swap(kwargs, table, _CPU))
+        result = op.func(*swap(args, table, CPU), **swap(kwargs, table, CPU))
         values: list[torch.Tensor] = []
         template = memos.templated(result, values)
         if self.hands_over:
@@ -192,8 +193,21 @@ def _reads_values(op: Overload, args: Any, found: Found) -> bool:
     values says itself which it lacks.
     """
     if op.indexes:
-        return any(tensor.dtype in MASKS and not known.sig.real for tensor, known in found[1:])
+        unknown = any(tensor.dtype in MASKS and not known.sig.real for tensor, known in found[1:])
+        return unknown and not _fits_any_mask(op, args)
     return op.reads_values(args)
+
+
+def _fits_any_mask(op: Overload, args: Any) -> bool:
+    """Whether the same is put wherever a mask is set (`y[y < 0] = 0`), so that nothing hangs on how often it is."""
+    if not op.schema_name.startswith("aten::index_put") or (len(args) > 3 and args[3]):
+        return False
+    x, indices, values = args[:3]
+    if values.numel() == 1:
+        return True
+    whole = x.dim() - sum(1 if index is None or index.dtype not in MASKS else index.dim() for index in indices)
+    plain = all(index is not None for index in indices) and len(indices) == 1
+    return plain and values.dim() <= whole  # a row for all that are set
 
 
 def _without_masks(args: Any, found: Found) -> Any:
@@ -203,6 +217,9 @@ def _without_masks(args: Any, found: Found) -> Any:
     for index in args[1]:
         if index is None or index.dtype not in MASKS:
             indices.append(index)
+            continue
+        if not known[id(index)].sig.real:  # how often it is set does not matter
+            indices.extend(torch.empty(1, dtype=torch.int64, device=META) for _ in range(index.dim()))
             continue
         data = known[id(index)].data
         indices.extend(twin(axis) for axis in (index if data is None else data).nonzero(as_tuple=True))
@@ -223,7 +240,9 @@ def written(op: Overload, args: Any, kwargs: Any, found: Found) -> tuple[int, ..
 
 def has_data(tensor: torch.Tensor) -> bool:
     """Whether ops may be run on a tensor that comes from outside: small, no parameter, with data."""
-    return not is_meta(tensor) and tensor.numel() <= REAL_LIMIT and not is_parameter(tensor)
+    if is_meta(tensor) or is_parameter(tensor):
+        return False
+    return (sparse.stored(tensor)[0] if tensor.layout in sparse.LAYOUTS else tensor.numel()) <= REAL_LIMIT
 
 
 def is_parameter(tensor: torch.Tensor) -> bool:
@@ -238,7 +257,7 @@ def twin(tensor: torch.Tensor) -> torch.Tensor:
     """A tensor of the same geometry without data."""
     if tensor.layout is torch.strided:
         return torch.empty_strided(tensor.shape, tensor.stride(), dtype=tensor.dtype, device=META)
-    return tensor.to(META)
+    return sparse.stand_in(tensor) if tensor.layout in sparse.LAYOUTS else tensor.to(META)
 
 
 def swap(value: Any, table: dict[int, torch.Tensor], device: torch.device | None) -> Any:
@@ -249,6 +268,8 @@ def swap(value: Any, table: dict[int, torch.Tensor], device: torch.device | None
         return device
     if type(value) in (list, tuple):
         return type(value)([swap(item, table, device) for item in value])
+    if isinstance(value, tuple) and hasattr(value, "_fields"):
+        return type(value)(*[swap(item, table, device) for item in value])
     if type(value) is dict:
         return {k: swap(v, table, device) for k, v in value.items() if not (k == "pin_memory" and v)}
     return value

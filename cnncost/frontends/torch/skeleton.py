@@ -17,6 +17,7 @@ from torch import nn
 from cnncost.frontends.torch.appearance import is_meta
 from cnncost.frontends.torch.copies import Copier
 from cnncost.frontends.torch.kinds import ATOMS, LAZY, slots
+from cnncost.frontends.torch.offload import with_own_casting, without_moving
 from cnncost.frontends.torch.running import META, has_data, is_parameter, twin
 from cnncost.frontends.torch.watch import Watch
 
@@ -97,6 +98,8 @@ class Skeleton(Copier):
         copy: nn.Module = object.__new__(kind)
         self._copies[id(module)] = copy
         attributes = module.__dict__.copy()
+        if "_hf_hook" in attributes:
+            without_moving(attributes)
         object.__setattr__(copy, "__dict__", attributes)
         names = tuple(attributes)
         if self._no_hooks and names[: len(_STANDARD)] == _STANDARD and not any(hooks_of(attributes)):
@@ -122,6 +125,8 @@ class Skeleton(Copier):
                 object.__setattr__(copy, name, self.value(getattr(module, name)))
         if "_compiled_call_impl" in attributes:  # what runs is what was compiled
             attributes["_compiled_call_impl"] = None
+        if "_diffusers_hook" in attributes:
+            with_own_casting(copy)
         if encoder:
             attributes["use_nested_tensor"] = False  # a way to skip padding in eval mode, by values that are not there
         return copy
@@ -151,7 +156,7 @@ class Skeleton(Copier):
     def _bare(self, tensor: torch.Tensor) -> torch.Tensor:
         """The same geometry on `meta`. Views of one storage (flattened weights) stay so."""
         if tensor.layout is not torch.strided:
-            return twin(tensor).detach()
+            return twin(tensor.detach())
         if is_meta(tensor) and type(data := tensor.data) is torch.Tensor:  # a wrapper's would be a wrapper
             return data  # it counts versions of its own, where `detach` would share the user's counter
         storage = tensor.untyped_storage()

@@ -8,7 +8,8 @@ from typing import Any
 
 import torch
 
-from cnncost.graph import Attr, TensorType
+from cnncost.frontends.torch import sparse
+from cnncost.graph import Attr, SparseType, TensorType
 
 _DTYPES: dict[torch.dtype, str] = {}
 
@@ -45,7 +46,7 @@ def signature(tensor: torch.Tensor, real: bool) -> Signature:
     """The signature of a tensor, one object for equal ones."""
     dtype = tensor.dtype
     if tensor.layout is not _STRIDED:
-        return interned(tensor.shape, (str(tensor.layout),), dtype, real, False)
+        return interned(tensor.shape, (str(tensor.layout),), dtype, real, False, _stored(tensor))
     # the imaginary part of a conjugate is real and lazily negated
     conjugated = tensor.is_conj() if dtype in _COMPLEX else tensor.is_neg()
     key = (tensor.shape, tensor.stride(), dtype, real, conjugated)
@@ -53,13 +54,14 @@ def signature(tensor: torch.Tensor, real: bool) -> Signature:
 
 
 def interned(
-    shape: tuple[int, ...], stride: tuple[int | str, ...], dtype: torch.dtype, real: bool, conjugated: bool
-) -> Signature:
-    """The one signature with these."""
-    key = (shape, stride, dtype, real, conjugated)
+    shape: tuple[int, ...], stride: tuple[int | str, ...], dtype: torch.dtype, real: bool, conjugated: bool,
+    stored: tuple[int, int] | None = None,
+) -> Signature:  # fmt: skip
+    """The one signature with these; `stored` as of a `SparseType`."""
+    key = (shape, stride, dtype, real, conjugated) if stored is None else (shape, stride, dtype, real, stored)
     found = _INTERNED.get(key)
     if found is None:
-        found = _INTERNED[key] = Signature(_type(tuple(shape), dtype), stride, dtype, real, conjugated)
+        found = _INTERNED[key] = Signature(_type(tuple(shape), dtype, stored), stride, dtype, real, conjugated)
     return found
 
 
@@ -68,11 +70,17 @@ _TYPES: dict[TensorType, TensorType] = {}
 
 def tensor_type(tensor: torch.Tensor) -> TensorType:
     """Shape and dtype, one object for equal ones: the checks of a Graph compare identities first."""
-    return _type(tuple(tensor.shape), tensor.dtype)
+    stored = None if tensor.layout is _STRIDED else _stored(tensor)
+    return _type(tuple(tensor.shape), tensor.dtype, stored)
 
 
-def _type(shape: tuple[int, ...], dtype: torch.dtype) -> TensorType:
-    found = TensorType(shape, dtype_name(dtype))
+def _stored(tensor: torch.Tensor) -> tuple[int, int] | None:
+    return sparse.stored(tensor) if tensor.layout in sparse.LAYOUTS else None
+
+
+def _type(shape: tuple[int, ...], dtype: torch.dtype, stored: tuple[int, int] | None = None) -> TensorType:
+    name = dtype_name(dtype)
+    found = TensorType(shape, name) if stored is None else SparseType(shape, name, stored)
     return _TYPES.setdefault(found, found)
 
 

@@ -99,15 +99,19 @@ def is_known(op: Overload) -> bool:
 
 def lower(call: OpCall) -> OpSpec:
     """The spec of a call. An op that nothing is known of keeps its full name as its kind."""
+    kind, attrs = lowered(call) or (call.op.schema_name, call.plain())
+    return OpSpec(kind, call.inputs, call.outputs, tuple(sorted(attrs.items())))
+
+
+def lowered(call: OpCall) -> Lowered | None:
+    """Kind and attributes of a call, or None if nothing is known of the op."""
     function = _LOWERINGS.get(call.name)
     if function is not None:
-        kind, attrs = function(call)
-    elif call.name.startswith("profiler::"):  # marks in a timeline, as wrappers set them
-        kind, attrs = "layout", {"fn": call.name, "copy": False}
-    elif call.op.is_view:
-        kind, attrs = "layout", {"fn": call.name, "copy": call.moves, **call.plain()}
-    elif torch.Tag.pointwise in call.op.func.tags and len(call.outputs) == 1:
-        kind, attrs = "pointwise", {"fn": call.name}
-    else:
-        kind, attrs = call.op.schema_name, call.plain()
-    return OpSpec(kind, call.inputs, call.outputs, tuple(sorted(attrs.items())))
+        return function(call)
+    if call.name.startswith("profiler::"):  # marks in a timeline, as wrappers set them
+        return "layout", {"fn": call.name, "copy": False}
+    if call.op.is_view:
+        return "layout", {"fn": call.name, "copy": call.moves, **call.plain()}
+    if torch.Tag.pointwise in call.op.func.tags and len(call.outputs) == 1:
+        return "pointwise", {"fn": call.name}
+    return None

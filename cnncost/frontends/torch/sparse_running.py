@@ -1,0 +1,338 @@
+"""Ops on sparse tensors, and ops that make them: run for what they give, without data or with what is at hand.
+
+Torch has no kernels for sparse tensors without data. What such an op returns is dense and has a known shape, or it
+stores its elements where its input's are, or both places and their number follow from the places of its inputs: then
+the op is run on a tensor that has these places, and any values.
+"""
+
+from __future__ import annotations
+
+from math import prod
+from typing import Any
+
+import torch
+
+from cnncost.errors import DataDependentError
+from cnncost.frontends.torch import memo as memos
+from cnncost.frontends.torch.ledger import Known
+from cnncost.frontends.torch.lowering.sparse import counts_products
+from cnncost.frontends.torch.overloads import Overload
+from cnncost.frontends.torch.running import CPU, META, REAL_LIMIT, Found, Runner, swap, twin, written
+from cnncost.frontends.torch.sparse import (
+    COMPRESSED,
+    any_sparse,
+    assembled,
+    is_meta,
+    is_sparse,
+    keep_alive,
+    parts,
+    pattern,
+    stand_in,
+    stored,
+    with_pattern,
+)  # fmt: skip
+
+_COO = frozenset({"_sparse_coo_tensor_with_dims_and_tensors", "_sparse_coo_tensor_unsafe", "sparse_coo_tensor"})
+_KINDS = ("csr", "csc", "bsr", "bsc")
+_COMPRESSED = frozenset(
+    {"sparse_compressed_tensor", "_sparse_compressed_tensor_unsafe"}
+    | {f"sparse_{kind}_tensor" for kind in _KINDS}
+    | {f"_sparse_{kind}_tensor_unsafe" for kind in _KINDS}
+)
+_MAKING = _COO | _COMPRESSED
+_CONVERTING = frozenset(f"{start}to_sparse{kind}" for start in ("", "_") for kind in ("", *(f"_{k}" for k in _KINDS)))
+_ELEMENTS = frozenset({"_values", "values"})
+_PLACES = frozenset({"_indices", "indices", "crow_indices", "col_indices", "ccol_indices", "row_indices"})
+_ASKING = frozenset({"_nnz", "is_coalesced", "sparse_dim", "dense_dim", "_dimI", "_dimV"})
+_PRODUCTS = frozenset({"mm", "addmm", "_sparse_addmm", "bmm", "mv", "addmv", "_sparse_mm_reduce_impl"})
+"""Of a sparse and a dense tensor: dense."""
+_KEEPING = frozenset(
+    "clone _to_copy neg abs mul div sqrt sign floor ceil trunc round sin tan asin atan sinh tanh asinh atanh expm1"
+    " log1p relu erf erfinv deg2rad rad2deg pow square sgn positive nan_to_num _sparse_softmax _sparse_log_softmax"
+    " threshold threshold_backward zeros_like ones_like rand_like randn_like empty_like".split()
+)
+"""What these return of a tensor without duplicates has its elements in the same places."""
+
+
+def has_parts(op: Overload, args: Any, kwargs: Any) -> bool:
+    """Whether an op is recorded as its parts, if one of its tensors is sparse."""
+    if not op.composite or counts_products(op.name):
+        return False
+    checked = torch.sparse.check_sparse_tensor_invariants.is_enabled()  # by its parts
+    return op.name not in _MAKING or (checked and _is_sized(op.bind(args, kwargs)))
+
+
+def _is_sized(named: dict[str, Any]) -> bool:
+    """Whether the sizes of what is made are given, and don't follow from indices."""
+    return "values" in named and named.get("size") is not None
+
+
+def concerns(op: Overload, kwargs: Any, found: Found) -> bool:
+    """Whether an op reads, makes or may make a sparse tensor."""
+    if op.name in _MAKING or op.name in _CONVERTING or op.name == "_spdiags":
+        return True
+    return any_sparse([tensor for tensor, _ in found]) or kwargs.get("layout") is torch.sparse_coo
+
+
+def run(op: Overload, args: Any, kwargs: Any, found: Found, runner: Runner) -> Any:
+    """The op's result: sparse tensors as stand-ins; values, where all are at hand, in `runner.data`.
+
+    Raises:
+        DataDependentError: how many elements are stored follows from values that are not at hand.
+        NotImplementedError: what the op does to a sparse tensor in place can't be followed.
+    """
+    runner.twins, runner.data = {}, {}
+    if op.name in _ASKING:
+        return op.func(*args, **kwargs)
+    if op.is_view or op.name in _ELEMENTS or op.name in _PLACES or op.name in {"detach", "_coalesced"}:
+        viewed = _viewed(op, args, kwargs, found, runner)
+        if viewed is not None:
+            return viewed
+    if op.name in {"t", "transpose"} and args[0].layout in COMPRESSED and is_meta(args[0]):
+        return _turned(op, args, kwargs, found, runner)
+    if op.name in _MAKING:
+        return _made(op, args, kwargs, found, runner)
+    if op.mutable:
+        return _in_place(op, args, kwargs, found, runner)
+    real = all(known.sig.real for _, known in found)
+    shape = _dense_shape(op, args)
+    if shape is not None and (not real or prod(shape) > REAL_LIMIT):
+        return _dense(op, args, shape)
+    if real:
+        return _with_values(op, args, kwargs, found, runner)
+    kept = _kept(op, args)
+    if kept is not None:
+        return kept
+    return _by_places(op, args, kwargs, found)
+
+
+def _viewed(op: Overload, args: Any, kwargs: Any, found: Found, runner: Runner) -> Any:
+    """Parts of a tensor, which share its storage, with what is known of their values; None if it is no such view."""
+    tensor, known = found[0]
+    if op.name in _ELEMENTS or op.name in _PLACES:
+        part = op.func(*args, **kwargs)
+        places = pattern(tensor)
+        data = known.data if known.sig.real else None
+        if is_meta(part) and op.name in _PLACES and places is not None:
+            runner.data[id(part)] = op.func(_coalesced_as(tensor, places).cpu())
+        elif is_meta(part) and data is not None:
+            runner.data[id(part)] = op.func(data)
+        return part
+    if op.name not in {"detach", "alias", "_coalesced"}:
+        return None
+    result = with_pattern(op.func(*args, **kwargs), pattern(tensor))
+    if result is not tensor and is_meta(result) and known.sig.real and known.data is not None:
+        runner.data[id(result)] = known.data
+    return result
+
+
+def _turned(op: Overload, args: Any, kwargs: Any, found: Found, runner: Runner) -> torch.Tensor:
+    """A transposed tensor of a compressed layout: the same parts, read the other way."""
+    places, known = pattern(args[0]), found[0][1]
+    result = with_pattern(op.func(*args, **kwargs), None if places is None else op.func(places, *args[1:], **kwargs))
+    if known.sig.real and known.data is not None:
+        runner.data[id(result)] = op.func(known.data, *args[1:], **kwargs)
+    return result
+
+
+def _coalesced_as(tensor: torch.Tensor, places: torch.Tensor) -> torch.Tensor:
+    """The places with the word of the other on whether there are duplicates: by `_coalesced_` anyone may give it."""
+    if tensor.layout is torch.sparse_coo and tensor.is_coalesced() != places.is_coalesced():
+        return torch.ops.aten._coalesced_(places.detach().clone(), tensor.is_coalesced())  # type: ignore[no-any-return]
+    return places
+
+
+def _made(op: Overload, args: Any, kwargs: Any, found: Found, runner: Runner) -> Any:
+    """A tensor of parts that are given: it shares their storages.
+
+    Raises:
+        DataDependentError: its sizes follow from indices whose values are not at hand.
+    """
+    named = op.bind(args, kwargs)
+    if "values" not in named:  # an empty one
+        return _with_values(op, args, kwargs, found, runner)
+    of = {id(tensor): None if (data := _data(tensor, known)) is None else data.clone() for tensor, known in found}
+    values, *indices = _parts_given(op, named)
+    places = [place for index in indices if (place := of[id(index)]) is not None]
+    known = len(places) == len(indices)
+    some = of[id(values)]
+    if some is None:
+        some = torch.ones(values.shape, dtype=values.dtype)  # contiguous: sums of sparse tensors go by that
+    runner.twins = {id(tensor): twin(tensor) for tensor, _ in found if not is_meta(tensor)}
+    if _is_sized(named):
+        result = op.func(*swap(args, runner.twins, META), **swap({**kwargs, "device": META}, runner.twins, META))
+        whole = assembled(result, some, places) if known else None
+    elif known:
+        table = {**dict(zip(map(id, indices), places, strict=True)), id(values): some}
+        whole = op.func(*swap(args, table, CPU), **swap(kwargs, table, CPU))
+        result = assembled(whole, *_split([runner.twins.get(id(part), part) for part in (values, *indices)]))
+    else:
+        raise DataDependentError(f"the sizes of what {op.func} makes depend on its indices")
+    if whole is not None and of[id(values)] is not None and values.numel() <= REAL_LIMIT:
+        runner.data[id(result)] = whole
+    keep_alive(result, [tensor for tensor, _ in found if id(tensor) in runner.twins])
+    return with_pattern(result, whole)
+
+
+def _split(tensors: list[torch.Tensor]) -> tuple[torch.Tensor, list[torch.Tensor]]:
+    return tensors[0], tensors[1:]
+
+
+def _parts_given(op: Overload, named: dict[str, Any]) -> tuple[torch.Tensor, ...]:
+    if op.name in _COO:
+        return named["values"], named["indices"]
+    values = named["values"]
+    first = next(named[n] for n in ("compressed_indices", "crow_indices", "ccol_indices") if n in named)
+    second = next(named[n] for n in ("plain_indices", "col_indices", "row_indices") if n in named)
+    return values, first, second
+
+
+def _data(tensor: torch.Tensor, known: Known) -> torch.Tensor | None:
+    """The values of a tensor, if they are at hand."""
+    if not known.sig.real:
+        return None
+    return (tensor if known.data is None else known.data).detach().cpu()
+
+
+def _in_place(op: Overload, args: Any, kwargs: Any, found: Found, runner: Runner) -> Any:
+    """Sparse tensors that are added to a dense one, or one whose elements stay where they are."""
+    target = args[0] if args else None
+    if all(known.sig.real for _, known in found) and not is_sparse(target):
+        table = {id(t): t if k.data is None else k.data for t, k in found}
+        for i in written(op, args, kwargs, found):
+            tensor = found[i][0]
+            table[id(tensor)] = table[id(tensor)].detach().clone()
+        op.func(*swap(args, table, CPU), **swap(kwargs, table, CPU))
+        runner.data = {id(found[i][0]): table[id(found[i][0])] for i in written(op, args, kwargs, found)}
+        return target
+    if op.writes_first and (not is_sparse(target) or op.name in _KEEPING):
+        return target
+    if op.writes_first and op.name == "copy" and all(is_sparse(t) for t in args[:2]):
+        places, other = pattern(args[0]), pattern(args[1])
+        if places is not None and places is other:
+            return target
+    raise NotImplementedError(
+        f"{op.func} changes a sparse tensor in place, and which elements it stores after that can't be followed on "
+        "tensors without data; write the op out of place"
+    )
+
+
+def _dense_shape(op: Overload, args: Any) -> tuple[int, ...] | None:
+    """The shape of what an op makes, if that is dense; None if it is sparse or not known."""
+    tensors = [arg for arg in args if isinstance(arg, torch.Tensor)]
+    name = op.name
+    if name in {"_to_dense", "to_dense"}:
+        return tuple(args[0].shape)
+    if name in {"add", "sub"} and len(tensors) == 2 and not all(map(is_sparse, tensors)):
+        return tuple(torch.broadcast_shapes(tensors[0].shape, tensors[1].shape))
+    if name in {"sum", "norm"} and len(args) == 1 and is_sparse(args[0]):
+        return ()
+    if name not in _PRODUCTS:
+        return None
+    left, right = tensors[-2:]
+    if is_sparse(left) and is_sparse(right):
+        return None
+    if left.shape[-1] != right.shape[-2 if right.dim() > 1 else 0]:
+        raise RuntimeError(f"sizes don't fit: {tuple(left.shape)} and {tuple(right.shape)} can't be multiplied")
+    return (*left.shape[:-1], *(right.shape[-1:] if right.dim() > 1 else ()))
+
+
+def _dense(op: Overload, args: Any, shape: tuple[int, ...]) -> Any:
+    """What a product or a conversion to a dense tensor returns, without data."""
+    tensors = [arg for arg in args if isinstance(arg, torch.Tensor)]
+    dtype = next((t.dtype for t in tensors if t.is_floating_point() or t.is_complex()), tensors[0].dtype)
+    if op.name in _PRODUCTS:
+        kinds = {t.dtype for t in tensors}
+        if len(kinds) > 1:
+            raise RuntimeError(f"expected operands of one dtype, but got {' and '.join(sorted(map(str, kinds)))}")
+    else:
+        dtype = torch.result_type(tensors[0], tensors[-1])
+    if op.name in {"_to_dense", "to_dense"} and len(args) > 1 and isinstance(args[1], torch.dtype):
+        dtype = args[1]
+    result = torch.empty(shape, dtype=dtype, device=META)
+    if op.name == "_sparse_mm_reduce_impl":
+        reduces = args[2] in {"amax", "amin"}  # which element it was, for its gradient
+        return result, torch.empty(shape if reduces else (0,), dtype=torch.int64, device=META)
+    return result
+
+
+def _with_values(op: Overload, args: Any, kwargs: Any, found: Found, runner: Runner) -> Any:
+    """Run the op on values; what it returns are stand-ins for these."""
+    table = {id(tensor): data for tensor, known in found if (data := _data(tensor, known)) is not None}
+    result = op.func(*swap(args, table, CPU), **swap(kwargs, table, CPU))
+    values: list[torch.Tensor] = []
+    template = memos.templated(result, values)
+    outputs = [twin(value) for value in values]
+    runner.data = {
+        id(output): value
+        for output, value in zip(outputs, values, strict=True)
+        if (stored(value)[0] if is_sparse(value) else value.numel()) <= REAL_LIMIT
+    }
+    return memos.fill(template, outputs)
+
+
+def _kept(op: Overload, args: Any) -> torch.Tensor | None:
+    """The result of an op that leaves elements where they are, if their places are not known; else None."""
+    first: Any = args[0] if args else None
+    if op.name == "sparse_mask" and is_sparse(args[1]):
+        return _alike(args[1], args[0].dtype)
+    if op.name == "sparse_sampled_addmm":
+        return _alike(args[0], args[0].dtype)
+    if not is_sparse(first) or pattern(first) is not None or any(is_sparse(arg) for arg in args[1:]):
+        return None
+    if op.name in {"t", "transpose"} and first.dim() == 2 and first.layout is torch.sparse_coo:
+        return _alike(first, first.dtype, first.shape[::-1])
+    if op.name in _KEEPING and (first.layout is not torch.sparse_coo or first.is_coalesced() or op.name in _LINEAR):
+        return _alike(first, first.dtype)
+    return None
+
+
+_LINEAR = frozenset({"clone", "neg", "mul", "div", "_to_copy"})
+"""What may be done to each of two duplicates without adding them up."""
+
+
+def _alike(tensor: torch.Tensor, dtype: torch.dtype, shape: Any = None) -> torch.Tensor:
+    """A tensor on `meta` with its elements in the same places; with `shape` a transposed one, of COO."""
+    made = stand_in(tensor)
+    values, *indices = parts(made)
+    if shape is not None:
+        turned = torch.empty(shape, dtype=values.dtype, layout=torch.sparse_coo, device=META)
+        return assembled(turned, values, indices)
+    if values.dtype is not dtype:
+        made = assembled(made, torch.empty(values.shape, dtype=dtype, device=META), indices)
+    return with_pattern(made, pattern(tensor))
+
+
+def _by_places(op: Overload, args: Any, kwargs: Any, found: Found) -> Any:
+    """Run the op on tensors whose elements are in the same places, and keep of the result where its elements are.
+
+    Raises:
+        DataDependentError: the places are not known, or the op goes by values.
+    """
+    table: dict[int, torch.Tensor] = {}
+    for tensor, known in found:
+        made = _placed(tensor, known)
+        if made is None or (not is_sparse(tensor) and op.name in _CONVERTING):
+            raise DataDependentError(f"how many elements {op.func} leaves in a sparse tensor depends on values")
+        table[id(tensor)] = made
+    result = op.func(*swap(args, table, CPU), **swap(kwargs, table, CPU))
+    values: list[torch.Tensor] = []
+    template = memos.templated(result, values)
+    back = {id(table[id(tensor)]): tensor for tensor, _ in found}
+    return memos.fill(template, [back.get(id(value), twin(value)) for value in values])
+
+
+def _placed(tensor: torch.Tensor, known: Known) -> torch.Tensor | None:
+    """A tensor with data to run an op on for the places alone; None if too little is known."""
+    if is_sparse(tensor):
+        places = pattern(tensor)
+        if places is None:
+            return None
+        places = _coalesced_as(tensor, places.cpu())
+        return places if places.dtype is tensor.dtype else places.to(tensor.dtype)
+    data = _data(tensor, known)
+    if data is not None:
+        return data
+    if not tensor.is_floating_point() and not tensor.is_complex():
+        return None  # indices: where elements go depends on them
+    return torch.ones((), dtype=tensor.dtype).expand(tensor.shape)

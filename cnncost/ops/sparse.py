@@ -1,0 +1,92 @@
+"""Ops on sparse tensors: what is stored is computed with, zeros that are not stored are not.
+
+A product of a sparse and a dense matrix multiplies each stored element with a row of the dense one (or a column, from
+the other side), explicit zeros and duplicates included: that is what kernels do, and it is the count of the literature
+on sparse networks (Gale et al. 2020, section 2: 2·nnz·N FLOPs).
+"""
+
+from __future__ import annotations
+
+from cnncost.graph import OpSpec
+from cnncost.ops.pointwise import FLOPS
+from cnncost.ops.reduce import PER_INPUT, SOFTMAX_FLOPS
+from cnncost.ops.registry import Cost, cost, flops, macs, rule
+
+SOFTMAX_BACKWARD_FLOPS = 4
+"""Per element, as of a dense softmax: g·y, its sum, a difference, a product."""
+
+
+@rule("sparse::matmul")
+def sparse_matmul(spec: OpSpec) -> Cost:
+    """MACs = Z·N: Z stored elements of the sparse factor, each with N elements of the dense one.
+
+    Attributes: stored Z, n; bias: something is added to each output; mean: of each output's products. Of two sparse
+    factors Z is the number of pairs that meet, and N is 1.
+    """
+    terms = [macs("Z", spec["stored"], "N", spec["n"])]
+    if spec["bias"]:
+        terms.append(flops("addend", 1, "outputs", spec.outputs[0].numel))
+    if spec.get("mean"):
+        terms.append(flops("divide", 1, "outputs", spec.outputs[0].numel))
+    return cost(spec, *terms)
+
+
+@rule("sparse::extremes")
+def sparse_extremes(spec: OpSpec) -> Cost:
+    """FLOPs = 2·Z·N: a product and a comparison, where a sparse product keeps the largest or smallest of products.
+
+    Attributes: as of a sparse product. Nothing is accumulated, so these are no MACs.
+    """
+    return cost(spec, flops("product, compare", 2, "Z", spec["stored"], "N", spec["n"]))
+
+
+@rule("sparse::sampled_matmul")
+def sampled_matmul(spec: OpSpec) -> Cost:
+    """MACs = Z·K: a product of two dense matrices at the Z places that a sparse one stores.
+
+    Attributes: stored Z, k; bias: the sparse one is added.
+    """
+    z = spec["stored"]
+    main = macs("Z", z, "K", spec["k"])
+    return cost(spec, main, flops("addend", 1, "Z", z)) if spec["bias"] else cost(spec, main)
+
+
+@rule("sparse::softmax")
+def sparse_softmax(spec: OpSpec) -> Cost:
+    """FLOPs = 5·Z, as of a dense softmax, over the Z stored elements; those that are not count as −∞."""
+    return cost(spec, flops(spec["fn"], SOFTMAX_FLOPS, "Z", spec["stored"]))
+
+
+@rule("sparse::softmax_backward")
+def sparse_softmax_backward(spec: OpSpec) -> Cost:
+    """FLOPs = 4·Z, as of a dense softmax, over the Z stored elements."""
+    return cost(spec, flops("gradient of softmax", SOFTMAX_BACKWARD_FLOPS, "Z", spec["stored"]))
+
+
+@rule("sparse::reduce")
+def sparse_reduce(spec: OpSpec) -> Cost | None:
+    """FLOPs = a·Z + b·O for Z stored elements in and O out, by function as of a dense reduction; a sum is Z − O.
+
+    Attributes: fn, stored Z, left O. To coalesce is to sum duplicates.
+    """
+    if spec["fn"] not in PER_INPUT:
+        return None
+    if not spec.inputs[0].floating:
+        return cost(spec)
+    per_in, per_out = PER_INPUT[spec["fn"]]
+    pairs = ((per_in, "Z", spec["stored"]), (per_out, "O", spec["left"]))
+    return cost(spec, *[flops(spec["fn"], each, name, n) for each, name, n in pairs if each])
+
+
+@rule("sparse::pointwise")
+def sparse_pointwise(spec: OpSpec) -> Cost | None:
+    """FLOPs = c·Z for Z stored elements, c the function's own count; a sum only where both have an element.
+
+    Attributes: fn, stored Z.
+    """
+    each = FLOPS.get(spec["fn"])
+    if each is None:
+        return None
+    if not each or not any(t.floating for t in spec.inputs + spec.outputs):
+        return cost(spec)
+    return cost(spec, flops(spec["fn"], each, "Z", spec["stored"]))

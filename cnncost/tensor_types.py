@@ -1,0 +1,82 @@
+"""What a tensor of a Graph is: shape and dtype, and of a sparse one what it stores."""
+
+from __future__ import annotations
+
+from math import prod
+from typing import NamedTuple, Self, TypeAlias
+
+Shape: TypeAlias = tuple[int, ...]
+
+ITEM_BYTES: dict[str, int] = {
+    "bool": 1, "uint8": 1, "int8": 1, "int16": 2, "uint16": 2, "int32": 4, "uint32": 4, "int64": 8, "uint64": 8,
+    "float16": 2, "bfloat16": 2, "float32": 4, "float64": 8,
+    "float8_e4m3fn": 1, "float8_e5m2": 1, "float8_e4m3fnuz": 1, "float8_e5m2fnuz": 1, "float8_e8m0fnu": 1,
+    "float4_e2m1fn_x2": 1, "complex32": 4, "complex64": 8, "complex128": 16,
+    "quint8": 1, "qint8": 1, "qint32": 4, "quint4x2": 1, "quint2x4": 1,
+}  # fmt: skip
+"""Bytes of one element, by dtype name."""
+
+
+class TensorType(NamedTuple):
+    """Shape and dtype of a tensor; all that a cost may depend on."""
+
+    shape: Shape
+    dtype: str
+
+    @property
+    def numel(self) -> int:
+        """Number of elements; 1 for a scalar."""
+        return prod(self.shape)
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of the elements, without gaps that strides may leave."""
+        return prod(self.shape) * ITEM_BYTES[self.dtype]
+
+    @property
+    def floating(self) -> bool:
+        """True for real or complex floating point."""
+        return self.dtype.startswith(("float", "bfloat", "complex"))
+
+    def cast(self, dtype: str) -> TensorType:
+        """The same in another dtype."""
+        return TensorType(self.shape, dtype)
+
+
+class SparseType(TensorType):
+    """Shape and dtype of a tensor of a sparse layout, and what it stores.
+
+    `stored`: how many elements, and the bytes of the indices that say where they belong.
+    """
+
+    stored: tuple[int, int]
+
+    def __new__(cls, shape: Shape, dtype: str, stored: tuple[int, int]) -> Self:
+        made = tuple.__new__(cls, (shape, dtype))
+        made.stored = stored
+        return made
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of the stored elements and of their indices."""
+        elements, indices = self.stored
+        return elements * ITEM_BYTES[self.dtype] + indices
+
+    def cast(self, dtype: str) -> SparseType:
+        """The same in another dtype."""
+        return SparseType(self.shape, dtype, self.stored)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, SparseType) and tuple.__eq__(self, other) and self.stored == other.stored
+
+    def __ne__(self, other: object) -> bool:
+        return not self == other
+
+    def __hash__(self) -> int:
+        return hash((self.shape, self.dtype, self.stored))
+
+    def __repr__(self) -> str:
+        return f"SparseType(shape={self.shape}, dtype={self.dtype!r}, stored={self.stored})"
+
+    def __reduce__(self) -> tuple[type[SparseType], tuple[Shape, str, tuple[int, int]]]:
+        return SparseType, (self.shape, self.dtype, self.stored)
