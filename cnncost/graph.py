@@ -56,6 +56,11 @@ class TensorType(NamedTuple):
         """True for real or complex floating point."""
         return self.dtype.startswith(("float", "bfloat", "complex"))
 
+    @property
+    def complex(self) -> bool:
+        """True for pairs of a real and an imaginary part."""
+        return self.dtype.startswith("complex")
+
 
 class Value(NamedTuple):
     """One tensor at one moment. An op in place makes a new Value on the same storage."""

@@ -28,7 +28,7 @@ from cnncost.frontends.torch.lowering import is_known
 from cnncost.frontends.torch.modules import Tracker, walk
 from cnncost.frontends.torch.overloads import overload
 from cnncost.frontends.torch.recorder import Recorder
-from cnncost.frontends.torch.running import Found, swap
+from cnncost.frontends.torch.running import Found, stays_whole, swap
 from cnncost.frontends.torch.unwrap import unwrapped
 from cnncost.garbage import no_collection
 from cnncost.graph import Graph, OpSpec, RealRun, verify
@@ -77,7 +77,7 @@ class RealRecorder(Recorder):
         if types and any(is_traceable_wrapper_subclass(t) for t, _ in found):
             return NotImplemented
         op = overload(func)
-        if not is_known(op) and op.composite:
+        if op.composite and not (is_known(op) and stays_whole(op, found)):
             return self._run_parts(func, args, kwargs, found)
         result = func(*args, **kwargs)
         entry = entries.of_run(op, args, kwargs, found, result, self._runner, self.ledger)

@@ -27,7 +27,7 @@ from cnncost.frontends.torch.lowering import is_known
 from cnncost.frontends.torch.masks import MASKING, regulariser
 from cnncost.frontends.torch.memo import Entry, Fresh
 from cnncost.frontends.torch.overloads import overload
-from cnncost.frontends.torch.running import META, REAL_LIMIT, Found, Runner, has_data, swap, twin
+from cnncost.frontends.torch.running import META, REAL_LIMIT, Found, Runner, has_data, stays_whole, swap, twin
 from cnncost.frontends.torch.skeleton import Skeleton
 from cnncost.frontends.torch.types import tensor_type
 from cnncost.graph import Node, OpSpec, Phase
@@ -180,7 +180,7 @@ class Recorder(TorchDispatchMode):
         if is_higher_order(func):
             return run_higher_order(self, func, args, kwargs)
         op = overload(func)
-        if not is_known(op) and op.composite:
+        if op.composite and not (is_known(op) and stays_whole(op, found)):
             return self._run_parts(func, args, kwargs, found)
         entry, result = entries.by_rule(op, args, kwargs, found), None
         if entry is None:

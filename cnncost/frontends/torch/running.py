@@ -189,6 +189,11 @@ def _asks_for_cpu(op: Overload, args: Any, kwargs: Any) -> bool:
     return op.schema_name.startswith(("aten::to", "aten::_to_copy")) and any(d.type == "cpu" for d in devices)
 
 
+def stays_whole(op: Overload, found: Found) -> bool:
+    """Whether a composite op is recorded as one: a convolution of complex numbers is three of real ones, and sums."""
+    return not (op.name.startswith("conv") and any(tensor.is_complex() for tensor, _ in found))
+
+
 def shape_follows_values(op: Overload, found: Found) -> bool:
     """Whether the op's output shape depends on values that are at hand, so that the memo can't know it."""
     if op.indexes:
