@@ -6,6 +6,7 @@ from cnncost.ops import (
     conv,
     detection,
     layout,
+    linalg,
     matmul,
     norm,
     pointwise,
@@ -17,6 +18,6 @@ from cnncost.ops import (
 from cnncost.ops.registry import Cost, Term, cost, cost_of, flops, kinds, macs, rule, rule_doc
 
 __all__ = [
-    "Cost", "Term", "attention", "backward", "conv", "cost", "cost_of", "detection", "flops", "kinds", "layout", "macs",
-    "matmul", "norm", "pointwise", "pool", "quantized", "recurrent", "reduce", "rule", "rule_doc",
+    "Cost", "Term", "attention", "backward", "conv", "cost", "cost_of", "detection", "flops", "kinds", "layout",
+    "linalg", "macs", "matmul", "norm", "pointwise", "pool", "quantized", "recurrent", "reduce", "rule", "rule_doc",
 ]  # fmt: skip
