@@ -6,6 +6,7 @@ Counts are floating-point operations, no multiply-accumulates of the table's; of
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from math import prod
 
 from cnncost.graph import OpSpec
@@ -47,7 +48,7 @@ def linalg(spec: OpSpec) -> Cost | None:
     x = spec.inputs[0].shape
     m, n = x[-2:]
     k, vectors, full = spec["k"], spec["vectors"], spec["full"]
-    known = {
+    counts: dict[str, Callable[[], int]] = {
         "lu": lambda: _lu(m, n),
         "det": lambda: _lu(n, n) + n,
         "solve": lambda: _lu(n, n) + 2 * n * n * k,
@@ -59,7 +60,8 @@ def linalg(spec: OpSpec) -> Cost | None:
         "svd": lambda: _svd(m, n, vectors, full),
         "eigh": lambda: 9 * n**3 if vectors else 4 * n**3 // 3,
         "eig": lambda: 25 * n**3 if vectors else 10 * n**3,
-    }.get(spec["fn"])
+    }
+    known = counts.get(spec["fn"])
     if known is None:
         return None
     each = 4 if spec.inputs[0].complex else 1
