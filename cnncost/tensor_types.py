@@ -38,6 +38,11 @@ class TensorType(NamedTuple):
         """True for real or complex floating point."""
         return self.dtype.startswith(("float", "bfloat", "complex"))
 
+    @property
+    def complex(self) -> bool:
+        """True for pairs of a real and an imaginary part."""
+        return self.dtype.startswith("complex")
+
     def cast(self, dtype: str) -> TensorType:
         """The same in another dtype."""
         return TensorType(self.shape, dtype)

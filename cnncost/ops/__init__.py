@@ -7,6 +7,7 @@ from cnncost.ops import (
     custom,
     detection,
     layout,
+    linalg,
     matmul,
     norm,
     pointwise,
@@ -20,6 +21,6 @@ from cnncost.ops.registry import Cost, Term, cost, cost_of, flops, kinds, macs, 
 
 __all__ = [
     "Cost", "Term", "attention", "backward", "conv", "cost", "cost_of", "custom", "detection", "flops", "kinds",
-    "layout", "macs", "matmul", "norm", "pointwise", "pool", "quantized", "recurrent", "reduce", "rule", "rule_doc",
-    "sparse",
+    "layout", "linalg", "macs", "matmul", "norm", "pointwise", "pool", "quantized", "recurrent", "reduce", "rule",
+    "rule_doc", "sparse",
 ]  # fmt: skip

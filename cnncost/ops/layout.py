@@ -6,7 +6,7 @@ They differ in bytes: a view moves none, a copy reads and writes what it copies.
 from __future__ import annotations
 
 from cnncost.graph import OpSpec
-from cnncost.ops.registry import Cost, cost, flops, rule
+from cnncost.ops.registry import Cost, cost, flops, numbers, rule
 
 
 @rule("layout")
@@ -49,7 +49,7 @@ def scatter(spec: OpSpec) -> Cost:
     """
     if not spec["accumulate"] or not spec.outputs[0].floating:
         return cost(spec)
-    return cost(spec, flops("accumulate", 1, "elements", spec["elements"]))
+    return cost(spec, flops("accumulate", numbers(spec), "elements", spec["elements"]))
 
 
 @rule("bag")

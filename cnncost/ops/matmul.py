@@ -1,11 +1,15 @@
-"""Matrix products: linear layers, matmul in all its forms, grouped (mixture of experts)."""
+"""Matrix products: linear layers, matmul in all its forms, grouped (mixture of experts).
+
+A multiply-accumulate of complex numbers is four of real ones, (a + bi)·(c + di) = (ac − bd) + (ad + bc)i, and so eight
+FLOPs; a sum of two complex numbers is two.
+"""
 
 from __future__ import annotations
 
 from math import prod
 
 from cnncost.graph import OpSpec
-from cnncost.ops.registry import Cost, cost, flops, macs, rule
+from cnncost.ops.registry import Cost, Term, cost, flops, macs, numbers, parts, rule
 
 
 @rule("linear")
@@ -16,8 +20,8 @@ def linear(spec: OpSpec) -> Cost:
     """
     x, w = spec.inputs[0].shape, spec.inputs[1].shape
     rows, outs = prod(x[:-1]), prod(w[:-1])
-    main = macs("M", rows, "I", x[-1], "O", outs)
-    return cost(spec, main, flops("bias", 1, "M", rows, "O", outs)) if spec["bias"] else cost(spec, main)
+    main = macs("M", rows, "I", x[-1], "O", outs, *parts(spec))
+    return cost(spec, main, flops("bias", numbers(spec), "M", rows, "O", outs)) if spec["bias"] else cost(spec, main)
 
 
 @rule("bilinear")
@@ -27,18 +31,50 @@ def bilinear(spec: OpSpec) -> Cost:
     Shapes: x1: *,I; x2: *,J; w: O,I,J; y: *,O.
     """
     rows, (o, i, j) = prod(spec.inputs[0].shape[:-1]), spec.inputs[2].shape
-    main = (macs("M", rows, "O", o, "I", i, "J", j), macs("M", rows, "O", o, "J", j))
-    return cost(spec, *main, flops("bias", 1, "M", rows, "O", o)) if spec["bias"] else cost(spec, *main)
+    main = (macs("M", rows, "O", o, "I", i, "J", j, *parts(spec)), macs("M", rows, "O", o, "J", j, *parts(spec)))
+    return cost(spec, *main, flops("bias", numbers(spec), "M", rows, "O", o)) if spec["bias"] else cost(spec, *main)
 
 
 @rule("trilinear")
 def trilinear(spec: OpSpec) -> Cost:
-    """MACs = M·O·I·J + M·O·J: a bilinear layer without its bias, as autograd sees it.
+    """Σ i₁·i₂·i₃ over some axes, by two products for each place on one axis: with i₂, and of that with i₃.
 
-    Attributes: rows M, left I, right J, out O.
+    Attributes: sizes (of all axes), has (three tuples: which of them each input has; it is spread over the others),
+    summed (axes), unrolled (the axis whose places are taken one by one). The first product is summed over the axes that
+    i₃ lacks, the second over the others. One without a sum is FLOPs, for nothing is accumulated; along an axis that a
+    factor lacks, the other is summed before. Ref: _trilinear and sumproduct_pair in ATen's native/Linear.cpp. It is
+    what a bilinear layer and the derivatives of one are made of.
     """
-    rows, i, j, o = spec["rows"], spec["left"], spec["right"], spec["out"]
-    return cost(spec, macs("M", rows, "O", o, "I", i, "J", j), macs("M", rows, "O", o, "J", j))
+    sizes, (one, two, three), summed, axis = spec["sizes"], spec["has"], spec["summed"], spec["unrolled"]
+    rest = [d for d in range(len(sizes)) if d != axis]
+    places = sizes[axis]
+    inner = {d for d in rest if d in summed and not three[d]}
+    first = _pair(spec, places, sizes, ({d for d in rest if one[d]}, {d for d in rest if two[d]}), inner)
+    both = {d for d in rest if one[d] or two[d]} - inner
+    outer = {d for d in rest if d in summed and three[d]}
+    terms = first + _pair(spec, places, sizes, (both, {d for d in rest if three[d]}), outer)
+    if 0 in sizes:
+        return cost(spec)
+    if axis in summed and places > 1:
+        terms.append(flops("sum of places", numbers(spec), "U-1", places - 1, "outputs", spec.outputs[0].numel))
+    return cost(spec, *terms)
+
+
+def _pair(
+    spec: OpSpec, places: int, sizes: tuple[int, ...], axes: tuple[set[int], set[int]], summed: set[int]
+) -> list[Term]:
+    """A product of two tensors that have these axes, for each of some places; summed over axes of both, or of one."""
+    left, right = axes
+    terms = []
+    for side in (left, right):
+        if alone := (side - (left & right)) & summed:
+            n, gone = prod(sizes[d] for d in side), prod(sizes[d] for d in alone)
+            terms.append(flops("sum", numbers(spec), "U", places, "n-o", n - n // max(gone, 1)))
+    shared = summed & left & right
+    each = prod(sizes[d] for d in (left | right) - (summed - shared))
+    if shared:
+        return [*terms, macs("U", places, "products", each, *parts(spec))]
+    return [*terms, flops("product", 6 if parts(spec) else 1, "U", places, "products", each)]
 
 
 @rule("matmul")
@@ -49,10 +85,10 @@ def matmul(spec: OpSpec) -> Cost:
     whether something is added.
     """
     batch, m, k, n = spec["batch"], spec["m"], spec["k"], spec["n"]
-    main = macs("B", batch, "M", m, "K", k, "N", n)
+    main = macs("B", batch, "M", m, "K", k, "N", n, *parts(spec))
     if not spec["bias"]:
         return cost(spec, main)
-    return cost(spec, main, flops("addend", 1, "outputs", spec.outputs[0].numel))
+    return cost(spec, main, flops("addend", numbers(spec), "outputs", spec.outputs[0].numel))
 
 
 @rule("grouped_matmul")

@@ -31,7 +31,7 @@ def norm(spec: OpSpec) -> Cost:
     """
     n = spec.inputs[0].numel
     if spec["fn"] == "rms":  # x², sum, · 1/rms, · scale; a division by the width, ε, √ and 1/x a row, less a sum
-        rows = n // prod(spec.inputs[0].shape[-spec["axes"] :])
+        rows = prod(spec.inputs[0].shape[: -spec["axes"]])
         each = 3 + bool(spec["affine"])
         return cost(spec, flops("RMS norm", each, "n", n), flops("per row", 3, "rows", rows))
     if not spec["statistics"]:

@@ -8,6 +8,7 @@ their definition's. Selecting, copying and logic are none; so is all arithmetic 
 from __future__ import annotations
 
 from cnncost.graph import OpSpec
+from cnncost.ops.complex_numbers import COMPLEX_FLOPS
 from cnncost.ops.registry import Cost, cost, flops, rule
 
 _ONE = """
@@ -117,9 +118,9 @@ def pointwise(spec: OpSpec) -> Cost | None:
     """FLOPs = c·E for E output elements, c the function's own count; 0 on integers and booleans.
 
     Attribute: fn. Inputs are broadcast; the products of an elementwise multiplication are no MACs,
-    for nothing is accumulated.
+    for nothing is accumulated. Functions of complex numbers have counts of their own.
     """
-    each = FLOPS.get(spec["fn"])
+    each = (COMPLEX_FLOPS if any(t.complex for t in spec.inputs + spec.outputs) else FLOPS).get(spec["fn"])
     if each is None:
         return None
     if not each or not any(t.floating for t in spec.inputs + spec.outputs):

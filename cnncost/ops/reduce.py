@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from cnncost.graph import OpSpec
+from cnncost.ops.complex_numbers import ADD, COMPLEX_FLOPS, MULTIPLY, REDUCTIONS
 from cnncost.ops.pointwise import FLOPS
-from cnncost.ops.registry import Cost, cost, flops, rule
+from cnncost.ops.registry import Cost, cost, flops, numbers, rule
 
 SOFTMAX_FLOPS = 5
 """Per element: maximum, subtraction, exp, sum, division (log-softmax: log and subtraction instead)."""
@@ -35,14 +36,15 @@ PER_INPUT: dict[str, tuple[int, int]] = {  # a and b of the FLOPs a·n + b·o
 def reduce(spec: OpSpec) -> Cost | None:
     """FLOPs = a·n + b·o, by function: a sum is n − o additions, a mean n, a variance 4n.
 
-    Attribute: fn. Zero on integers and booleans.
+    Attribute: fn. Zero on integers and booleans, and of nothing: the sum of no elements is no addition.
     """
-    if spec["fn"] not in PER_INPUT:
-        return None
-    per_in, per_out = PER_INPUT[spec["fn"]]
     x, y = spec.inputs[0], spec.outputs[0]
-    if not x.floating:
+    table = REDUCTIONS if x.complex else PER_INPUT
+    if spec["fn"] not in table:
+        return None
+    if not x.floating or not x.numel:
         return cost(spec)
+    per_in, per_out = table[spec["fn"]]
     terms = [flops(spec["fn"], each, name, t.numel) for each, name, t in ((per_in, "n", x), (per_out, "o", y)) if each]
     return cost(spec, *terms)
 
@@ -51,7 +53,8 @@ def reduce(spec: OpSpec) -> Cost | None:
 def trace(spec: OpSpec) -> Cost:
     """FLOPs = D − 1: the sum of a diagonal of D elements."""
     x = spec.inputs[0]
-    return cost(spec, flops("sum", 1, "D-1", max(min(x.shape) - 1, 0))) if x.floating else cost(spec)
+    each = numbers(spec)
+    return cost(spec, flops("sum", each, "D-1", max(min(x.shape) - 1, 0))) if x.floating else cost(spec)
 
 
 @rule("search")
@@ -86,6 +89,8 @@ def scan(spec: OpSpec) -> Cost:
         return cost(spec)
     length = x.shape[spec["axis"]]
     each = 4 if spec["fn"] == "logcumsumexp" else 1
+    if x.complex:
+        each = {"cumsum": ADD, "cumprod": MULTIPLY, "logcumsumexp": COMPLEX_FLOPS["logaddexp"]}[spec["fn"]]
     return cost(spec, flops(spec["fn"], each, "rows", x.numel // length, "D-1", length - 1))
 
 
@@ -134,8 +139,13 @@ def loss(spec: OpSpec) -> Cost | None:
     and negates it.
     """
     picked = spec["fn"] == "nll"
+    if not spec.inputs[0].numel:
+        return cost(spec)
     n = spec.inputs[1].numel if picked else spec.inputs[0].numel
-    terms = [flops(spec["fn"], 1 if picked else FLOPS[spec["fn"]], "n", n)]
+    table = COMPLEX_FLOPS if spec.inputs[0].complex else FLOPS
+    if not picked and spec["fn"] not in table:
+        return None
+    terms = [flops(spec["fn"], 1 if picked else table[spec["fn"]], "n", n)]
     if spec["reduction"]:
         terms.append(flops("sum", 1, "n-1", max(n - 1, 0)))
     if spec["reduction"] == 1:

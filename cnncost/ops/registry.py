@@ -52,6 +52,9 @@ class Cost:
         macs: multiply-accumulates.
         flops: floating-point operations; a multiply-accumulate is two.
         read, written: bytes moved if every input is read once and every output written once.
+
+    Raises:
+        ValueError: the terms sum up to less than nothing.
     """
 
     __slots__ = ("flops", "macs", "read", "terms", "written")
@@ -66,6 +69,8 @@ class Cost:
             self.flops += items * each
             if mac:
                 self.macs += items
+        if self.flops < 0 or self.macs < 0:
+            raise ValueError(f"a cost of {self.macs} MACs and {self.flops} FLOPs; expected none or more of each")
 
     def __repr__(self) -> str:
         return f"Cost(macs={self.macs}, flops={self.flops}, read={self.read}, written={self.written})"
@@ -178,6 +183,16 @@ def rule_doc(kind: str) -> str:
     """The first line of a rule's docstring: its algebra."""
     function = _RULES.get(kind)
     return (function.__doc__ or "").strip().splitlines()[0] if function is not None and function.__doc__ else ""
+
+
+def parts(spec: OpSpec) -> tuple[str | int, ...]:
+    """The factor of a product of complex numbers: four products of real ones, each accumulated; of real ones none."""
+    return ("complex", 4) if any(t.complex for t in spec.outputs) else ()
+
+
+def numbers(spec: OpSpec) -> int:
+    """Real numbers that an element of the result is made of: 2 of a complex one. A sum is as many FLOPs."""
+    return 2 if any(t.complex for t in spec.outputs) else 1
 
 
 def elements(*types: TensorType) -> int:

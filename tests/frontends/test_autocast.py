@@ -550,3 +550,34 @@ def test_regions_that_are_kept_are_as_they_were(device, trace, place):
 def _within(region, function, *args):
     with region:
         return function(*args)
+
+
+CELLS = {
+    "GRU": (nn.GRU, {}),
+    "GRU of two layers": (nn.GRU, {"num_layers": 2, "bidirectional": True}),
+    "GRU, batch first": (nn.GRU, {"batch_first": True}),
+    "RNN": (nn.RNN, {}),
+    "RNN with ReLU": (nn.RNN, {"nonlinearity": "relu", "bias": False}),
+    "LSTM with a projection": (nn.LSTM, {"proj_size": 3}),
+}
+
+
+@pytest.mark.filterwarnings("ignore:LSTM with projections is not supported with oneDNN")
+@pytest.mark.parametrize("dtype", [torch.float32, BF16])
+@pytest.mark.parametrize("lower", [BF16, FP16])
+@pytest.mark.parametrize("name", CELLS)
+def test_a_recurrent_layer_on_a_cpu_gives_the_dtypes_of_a_real_one(name, lower, dtype):
+    kind, settings = CELLS[name]
+    cell, x = kind(4, 6, **settings).to(dtype), torch.zeros(5, 2, 4, dtype=dtype)
+
+    def forward(m, x):
+        out, states = m.cell(x)
+        return (out, *states) if isinstance(states, tuple) else (out, states)
+
+    with torch.no_grad(), torch.autocast("cpu", lower):
+        real = [str(t.dtype).removeprefix("torch.") for t in forward(Do(forward, cell=cell), x)]
+    plain = record(Do(forward, cell=cell), (x,))
+    for grad in (False, True):
+        graph = record(Do(forward, cell=cell), (x,), autocast=str(lower), grad=grad)
+        assert [graph.values[v].dtype for v in graph.outputs] == real
+        assert cnncost.analyze(graph).totals.flops == cnncost.analyze(plain).totals.flops

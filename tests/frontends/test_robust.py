@@ -133,7 +133,7 @@ COUNTED = [
         torch.rand(1, 3, 8, 8).to(memory_format=torch.channels_last), 8 * 36 * 27, id="channels last",
     ),
     pytest.param(
-        lambda: nn.Linear(4, 4, dtype=torch.complex64), torch.rand(3, 4, dtype=torch.complex64), 48, id="complex"
+        lambda: nn.Linear(4, 4, dtype=torch.complex64), torch.rand(3, 4, dtype=torch.complex64), 4 * 48, id="complex"
     ),
     pytest.param(lambda: Do(lambda m, x: Product.apply(x, m.w), w=nn.Parameter(torch.rand(16, 8))), X, 4 * 128,
                  id="a Function"),

@@ -20,7 +20,7 @@ from cnncost.frontends.torch.picking import PICKING
 from cnncost.frontends.torch.running import Found, Runner, shape_follows_values, written
 from cnncost.frontends.torch.shapes import gives_back, output_types
 from cnncost.frontends.torch.sparse import any_sparse
-from cnncost.frontends.torch.types import signature, tensor_type
+from cnncost.frontends.torch.types import signature, tensor_type, tensors_in
 from cnncost.graph import OpSpec
 
 _BY_VALUES = MASKING | PICKING
@@ -55,24 +55,37 @@ def of_run(op: Overload, args: Any, kwargs: Any, found: Found, result: Any, runn
     template = memos.templated(result, tensors)
     old = {pointer(t) for t, _ in found}
     old.update([pointer(t) for t in runner.twins.values()])
+    old.update([pointer(known.data) for _, known in found if known.data is not None])
     made = [_make(tensor, found, old, ledger) for tensor in tensors]
     moves = any(pointer(tensor) not in old for tensor in tensors)
-    types = tuple(
-        found[how][1].sig.type if type(how) is int else tensor_type(tensor)
-        for how, tensor in zip(made, tensors, strict=True)
-    )
-    inputs = tuple(known.sig.type for _, known in found)
+    outs = _outs(op, args, kwargs) if op.outs else ()
+    types = tuple(map(tensor_type, tensors))
+    inputs = tuple(known.sig.type for i, (_, known) in enumerate(found) if i not in outs)
     writes = written(op, args, kwargs, found)
     silent = [i for i in writes if i not in made]  # written to, and not returned
-    types += tuple(found[i][1].sig.type for i in silent)
-    run_for_effect = bool(writes) and all(known.sig.real for _, known in found)
-    reshapes = op.changes_shape or shape_follows_values(op, found)
-    call = OpCall(op, op.bind(args, kwargs), inputs, types, moves)
+    types += tuple(tensor_type(found[i][0]) for i in silent)
+    run_for_effect = (
+        bool(writes) and all(known.sig.real for _, known in found)
+    ) or op.schema_name == "aten::lift_fresh"
+    reshapes = op.changes_shape or bool(outs) or shape_follows_values(op, found)
+    call = OpCall(op, op.bind(args, kwargs), inputs, types, moves or bool(outs))
     given = [tensor for tensor, _ in found]
     spec = lower_sparse(call, given, tensors) if any_sparse(given) or any_sparse(tensors) else lower(call)
     rerun = run_for_effect or reshapes or bool(silent) or bool(runner.data) or not tensors or None in made
     outputs = None if rerun else tuple(how for how in made if how is not None)
-    return _entry(op, memos.intern(spec), outputs, template, writes)
+    return _entry(op, memos.intern(spec), outputs, template, writes, outs)
+
+
+def _outs(op: Overload, args: Any, kwargs: Any) -> tuple[int, ...]:
+    """Indices, among the op's tensors, of those that it only writes its results to."""
+    count = len(list(tensors_in(args)))
+    found: list[int] = []
+    for name, value in kwargs.items():
+        here = len(list(tensors_in(value)))
+        if name in op.outs:
+            found.extend(range(count, count + here))
+        count += here
+    return tuple(found)
 
 
 def _make(tensor: torch.Tensor, found: Found, old: set[int], ledger: Ledger) -> Fresh | int | None:
@@ -93,7 +106,12 @@ _ONE = Slot(0)
 
 
 def _entry(
-    op: Overload, spec: OpSpec, outputs: tuple[Fresh | int, ...] | None, template: Any, writes: tuple[int, ...]
+    op: Overload,
+    spec: OpSpec,
+    outputs: tuple[Fresh | int, ...] | None,
+    template: Any,
+    writes: tuple[int, ...],
+    outs: tuple[int, ...] = (),
 ) -> Entry:
     """`template`: of the result; None for the outputs as they are."""
     if template is None and outputs is not None:
@@ -101,7 +119,7 @@ def _entry(
     single = type(template) is Slot
     plain = outputs is not None and single and not writes and op.node_name not in _BY_VALUES
     fresh = outputs[0] if plain and outputs is not None and type(outputs[0]) is Fresh else None
-    return _made((op.func, op.node_name, spec, outputs, single, template, writes, fresh))
+    return _made((op.func, op.node_name, spec, outputs, single, template, writes, fresh, outs))
 
 
 def _fresh(tensor: torch.Tensor) -> Fresh:

@@ -49,13 +49,20 @@ def _fused_lstm(original: Callable[..., Results], rest: Callable[..., Results], 
 
 
 def _whole_under_autocast(original: Callable[..., Any], thread: int) -> Callable[..., Any]:
-    """Without autograd it is recorded whole, cast as a kernel would have it."""
+    """Without autograd it is recorded whole, cast as cuDNN's kernel would have it.
+
+    On a CPU no kernel is, and only its products are cast: the states stay what they were, or are promoted.
+    """
 
     def recurrent(*args: Any) -> Any:
         if get_ident() != thread or torch.is_grad_enabled() or lower_dtype() is None:
             return original(*args)
+        made = list(lowered(*args))
+        if casts("mkldnn_rnn_layer"):
+            packed = isinstance(args[3], (list, tuple))  # data, batch_sizes, states, weights, …
+            made[1 + packed] = args[1 + packed]
         with torch._C._AutoDispatchBelowAutograd():
-            return original(*lowered(*args))
+            return original(*made)
 
     return recurrent
 

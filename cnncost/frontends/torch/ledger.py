@@ -27,13 +27,15 @@ class Block:
         version, writer: how often it was written to in place, and the value that was written last.
         real: its values are at hand, and ops may be run on them.
         owned: it is the user's and must never be written to.
+        copied: its values are the user's, and were written to in a copy.
         noise: it holds a random mask, or what was computed from masks alone.
         chance, given: its values were decided by random numbers; by an input of floating-point numbers.
         use: as in `graph.Storage`.
     """
 
     __slots__ = (
-        "born", "chance", "died", "given", "index", "nbytes", "noise", "owned", "real", "ref", "tensor", "use", "version", "writer",
+        "born", "chance", "copied", "died", "given", "index", "nbytes", "noise", "owned", "real", "ref", "tensor", "use",
+        "version", "writer",
     )  # fmt: skip
 
     def __init__(self, index: int, nbytes: int, born: int | None, real: bool, use: Use) -> None:
@@ -46,7 +48,7 @@ class Block:
         self.real = real
         self.owned = born is None
         self.use = use
-        self.noise = self.chance = self.given = False
+        self.copied = self.noise = self.chance = self.given = False
         self.ref: _StorageRef | None = None  # kept to be told of the storage's death
         self.tensor = 0  # identity of the tensor that was booked last
 
@@ -203,6 +205,39 @@ class Ledger:
         block.writer = known.value
         return known
 
+    def reshape(self, tensor: torch.Tensor, real: bool, wrote: bool) -> Known:
+        """The value that an op leaves in a tensor whose shape or storage it has changed in place.
+
+        `real`: the tensor's values are at hand; `wrote`: its elements are others, too, else it is another view.
+        """
+        block = self.block_of(tensor)
+        if block is None:  # a storage that nobody has seen
+            return self.add_fresh(tensor, signature(tensor, real), _storage_bytes(tensor), real)
+        if _storage_bytes(tensor) > block.nbytes:
+            block = self._moved(block, tensor)
+        if wrote:
+            block.version += 1
+            block.real, block.owned = real, False
+        known = self._book(tensor, block, "activation", signature(tensor, real))
+        if wrote:
+            block.writer = known.value
+        return known
+
+    def _moved(self, old: Block, tensor: torch.Tensor) -> Block:
+        """The block of a storage that has become larger: the elements are in another place, and the old one is free."""
+        block = Block(len(self._blocks), _storage_bytes(tensor), self.clock, old.real, old.use)
+        self._blocks.append(block)
+        block.version, block.writer, block.noise = old.version, old.writer, old.noise
+        if old.born is not None:
+            old.died = max(self.clock if old.nbytes else self.clock - 1, old.born)
+        if old.ref is not None:
+            block.ref, block.ref.block, old.ref = old.ref, block, None
+        self._by_pointer[pointer(tensor)] = block
+        for key, known in self.known.items():
+            if known.block is old:
+                self.known[key] = known._replace(block=block)
+        return block
+
     def rewrite(self, tensor: torch.Tensor, old: Known, data: torch.Tensor) -> Known:
         """The value that an op in place leaves in a tensor that has none itself; `data` says what it is."""
         block = old.block
@@ -217,6 +252,10 @@ class Ledger:
         """Say what the values of a known tensor are."""
         known = self.known[id(tensor)]
         known.block.real = True
+        if not tensor.is_meta:  # a copy, since the tensor itself is the user's: views of it are on the same storage
+            known.block.copied = True
+            self._kept.append(data)
+            self._by_pointer[pointer(data)] = known.block
         known = self.known[id(tensor)] = known._replace(sig=signature(tensor, True), data=data)
         return known
 
@@ -312,7 +351,7 @@ class Sources:
             known[key] = _known((*known[key][:5], values))
         for block, real in zip(self._blocks, self._real, strict=True):
             block.version, block.writer, block.real, block.owned, block.noise = 0, -1, real, True, False
-            block.chance = block.given = False
+            block.copied = block.chance = block.given = False
         ledger.values, ledger.known, ledger._blocks = self._values.copy(), known, self._blocks.copy()
         ledger._by_pointer, ledger._kept = self._by_pointer.copy(), self._kept.copy()
         ledger._lasting = self._storages

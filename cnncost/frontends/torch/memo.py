@@ -41,6 +41,7 @@ class Entry(NamedTuple):
         template: the op's result, with the place of each tensor an index into `outputs`.
         writes: indices of the inputs that the op writes to.
         fresh: the one output of an op that writes to nothing, which most ops are.
+        outs: indices of the inputs that the op only writes to (`out=`): they are none of the node's.
     """
 
     func: Any
@@ -51,6 +52,7 @@ class Entry(NamedTuple):
     template: Any
     writes: tuple[int, ...]
     fresh: Fresh | None
+    outs: tuple[int, ...]
 
 
 class Slot(int):

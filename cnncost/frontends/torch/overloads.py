@@ -74,14 +74,24 @@ class Overload:
         return tuple([(i, a.name) for i, a in arguments if a.alias_info is not None and a.alias_info.is_write])
 
     @cached_property
+    def outs(self) -> frozenset[str]:
+        """Names of the arguments that it only writes its results to: `out`, or one for each result."""
+        return frozenset([a.name for a in self.func._schema.arguments if a.is_out])
+
+    @cached_property
     def writes_first(self) -> bool:
         """Whether the first argument is the one that it writes to."""
         return [i for i, _ in self.written] == [0]
 
     @cached_property
     def changes_shape(self) -> bool:
-        """Whether it changes an argument's shape in place."""
+        """Whether it changes an argument's shape, or which storage it is on, in place."""
         return torch.Tag.inplace_view in self.func.tags
+
+    @cached_property
+    def resizes(self) -> bool:
+        """Whether it may give the storage of an argument another size."""
+        return self.name in {"resize", "resize_as"} and self.changes_shape
 
     def bind(self, args: Any, kwargs: Any) -> dict[str, Any]:
         """The arguments of a call by name, with defaults; `__op__` is the op's name."""

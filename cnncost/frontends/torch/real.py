@@ -31,7 +31,7 @@ from cnncost.frontends.torch.offload import loads_weights, with_own_casting
 from cnncost.frontends.torch.overloads import overload
 from cnncost.frontends.torch.reassigned import told
 from cnncost.frontends.torch.recorder import Recorder
-from cnncost.frontends.torch.running import Found, swap
+from cnncost.frontends.torch.running import Found, stays_whole, swap
 from cnncost.frontends.torch.sparse import any_sparse
 from cnncost.frontends.torch.sparse_running import has_parts
 from cnncost.frontends.torch.unwrap import unwrapped
@@ -85,7 +85,7 @@ class RealRecorder(Recorder):
             return NotImplemented
         op = overload(func)
         known = is_known(op) if not any_sparse([t for t, _ in found]) else not has_parts(op, args, kwargs)
-        if not known and op.composite:
+        if op.composite and not (known and stays_whole(op, found)):
             return self._run_parts(func, args, kwargs, found)
         result = func(*args, **kwargs)
         entry = entries.of_run(op, args, kwargs, found, result, self._runner, self.ledger)

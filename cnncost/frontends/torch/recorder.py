@@ -29,7 +29,7 @@ from cnncost.frontends.torch.masks import MASKING, regulariser
 from cnncost.frontends.torch.memo import Entry, Fresh
 from cnncost.frontends.torch.overloads import Overload, overload
 from cnncost.frontends.torch.picking import PICKING, picked
-from cnncost.frontends.torch.running import MASKS, META, REAL_LIMIT, Found, Runner, has_data, swap, twin
+from cnncost.frontends.torch.running import MASKS, META, REAL_LIMIT, Found, Runner, has_data, stays_whole, swap, twin
 from cnncost.frontends.torch.skeleton import Skeleton
 from cnncost.frontends.torch.types import tensor_type, tensors_in
 from cnncost.graph import Node, OpSpec, Phase
@@ -217,10 +217,10 @@ class Recorder(TorchDispatchMode):
         """A node that brings a tensor up to date with a write through another view of its storage."""
         ledger = self.ledger
         writer = old.block.writer
-        if is_meta(tensor) and old.block.born is None:
+        if old.block.born is None and (is_meta(tensor) or (old.block.copied and old.data is None)):
             old.block.real = False  # the user's values, of which the write has seen a copy
         new = ledger.add_view(tensor, old.block)
-        if is_meta(tensor) and new.sig.real and old.data is not None:
+        if new.sig.real and old.data is not None:
             new = ledger.attach(tensor, old.data)
         types = (old.sig.type, ledger.values[writer].type)
         self._append(memos.layout("after_write", types, new.sig.type), (old.value, writer), (new.value,), "after_write")
@@ -234,7 +234,7 @@ class Recorder(TorchDispatchMode):
         op = overload(func)
         if sparse_running.concerns(op, kwargs, found):
             return self._run_sparse(op, args, kwargs, found)
-        if not is_known(op) and op.composite:
+        if op.composite and not (is_known(op) and stays_whole(op, found)):
             return self._run_parts(func, args, kwargs, found)
         entry, result = entries.by_rule(op, args, kwargs, found), None
         if entry is None:
@@ -321,8 +321,10 @@ class Recorder(TorchDispatchMode):
             known = ledger.find(tensor)
             if known is None:
                 known = self._enter_result(tensor, found)
+            elif entry.func is _LIFT and not is_meta(tensor) and tensor.untyped_storage().resizable():
+                known.block.owned = False  # made by forward, of numbers; an array of the user's has no size to change
             elif any(found[i][0] is tensor for i in entry.writes):
-                known = ledger.write(tensor, known, all(k.sig.real for _, k in found))
+                known = self._written(entry, tensor, known, all(k.sig.real for _, k in found))
             if (data := self._runner.data.get(id(tensor))) is not None:
                 known = ledger.attach(tensor, data)
             ids.append(known.value)
@@ -335,7 +337,8 @@ class Recorder(TorchDispatchMode):
         types = tuple(ledger.values[i].type for i in ids)
         if types != spec.outputs:  # the shape depends on values that are at hand (nonzero on a real mask)
             spec = memos.intern(OpSpec(spec.kind, spec.inputs, types, spec.attrs))
-        self._append(spec, tuple([known.value for _, known in found]), tuple(ids), entry.name)
+        reads = [known.value for i, (_, known) in enumerate(found) if i not in entry.outs]
+        self._append(spec, tuple(reads), tuple(ids), entry.name)
         return result
 
     def _note_reading(self, op: Overload, found: Found) -> None:
@@ -356,6 +359,13 @@ class Recorder(TorchDispatchMode):
             for tensor in tensors:
                 if (block := self.ledger.block_of(tensor)) is not None and block.real and not op.fills:
                     block.chance, block.given = chance or block.chance, given or block.given
+    def _written(self, entry: Entry, tensor: torch.Tensor, known: Known, real: bool) -> Known:
+        """The value that an op leaves in a tensor that it has changed in place: its elements, or its shape."""
+        op = overload(entry.func)
+        real = real and (not is_meta(tensor) or id(tensor) in self._runner.data)
+        if op.changes_shape or entry.outs:
+            return self.ledger.reshape(tensor, real, wrote=not op.changes_shape or op.resizes)
+        return self.ledger.write(tensor, known, real)
 
     def _record_counted(self, entry: Entry, more: int, tensor: torch.Tensor, known: Known) -> torch.Tensor:
         """A counter goes on, as in each batch norm that trains: of all ops on values most are this one."""
@@ -399,4 +409,5 @@ def _counts(known: Known) -> bool:
 
 
 _ADD = torch.ops.aten.add_.Tensor
+_LIFT = torch.ops.aten.lift_fresh.default
 _node: Callable[[tuple[object, ...]], Node] = partial(tuple.__new__, Node)

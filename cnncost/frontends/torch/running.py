@@ -6,11 +6,12 @@ in place on such a tensor writes to a copy, which later reads see.
 
 from __future__ import annotations
 
+from math import prod
 from typing import Any, TypeAlias
 
 import torch
 
-from cnncost.errors import DataDependentError
+from cnncost.errors import DataDependentError, InputError
 from cnncost.frontends.torch import memo as memos
 from cnncost.frontends.torch import sparse
 from cnncost.frontends.torch.appearance import is_meta
@@ -20,6 +21,9 @@ from cnncost.frontends.torch.overloads import Overload
 
 Found: TypeAlias = list[tuple[torch.Tensor, Known]]
 """The tensors among an op's arguments, with what the books know of them."""
+
+Table: TypeAlias = dict[int, torch.Tensor]
+"""What stands in for tensors, by their identity."""
 
 REAL_LIMIT = 1 << 18
 """Elements up to which values are kept at hand: 1 MiB of float32."""
@@ -69,7 +73,7 @@ class Runner:
         self.twins, self.data = {}, {}
         if not found:
             return self._create(op, args, kwargs)
-        if all(known.sig.real for _, known in found):
+        if all(known.sig.real for _, known in found) and not _on_storage(args):
             return self._for_values(op, args, kwargs, found)
         if op.is_view and not op.composite:
             return op.func(*args, **kwargs)  # a view of real weights costs nothing and keeps the storage
@@ -120,13 +124,21 @@ class Runner:
         """Run an op on values; and without them, if an input has none itself, so that its outputs have none either."""
         table = {id(tensor): known.data for tensor, known in found if known.data is not None}
         copied = set()
-        for i in written(op, args, kwargs, found):
+        targets = written(op, args, kwargs, found)
+        for i in targets:
             tensor, known = found[i]
-            if known.block.owned:  # its values are the user's
-                table[id(tensor)] = table.get(id(tensor), tensor).detach().clone()
+            at_hand = table.get(id(tensor), tensor)
+            if op.changes_shape and not op.resizes and at_hand is not tensor:
+                table[id(tensor)] = at_hand.detach()  # the same values, seen in another way
+            elif known.block.owned:  # its values are the user's
+                table[id(tensor)] = at_hand.detach().clone()
             copied.add(id(tensor))
         self._written_copies = [table[key] for key in copied if key in table]
+        if op.resizes:
+            _zeros_behind(table.get(id(args[0]), args[0]), args[1])
         result = op.func(*swap(args, table, CPU), **swap(kwargs, table, CPU))
+        if op.changes_shape or op.outs:
+            self._reshape(op, args, kwargs, [found[i] for i in targets], table, found)
         values: list[torch.Tensor] = []
         template = memos.templated(result, values)
         if self.hands_over:
@@ -171,12 +183,32 @@ class Runner:
             return [twin(value) for value in values]
         return outputs
 
+    def _reshape(self, op: Overload, args: Any, kwargs: Any, targets: Found, table: Table, found: Found) -> None:
+        """Give tensors the geometry that an op has given, in place, to those that hold their values."""
+        for tensor, known in targets:
+            like = table.get(id(tensor), tensor)
+            if _geometry(tensor) == _geometry(like):
+                continue
+            if op.changes_shape and is_meta(tensor):
+                self._on_twins(op, args, kwargs, found)
+                return
+            _reshape_like(tensor, like, known, op)
+
     def _on_twins(self, op: Overload, args: Any, kwargs: Any, found: Found) -> Any:
         """Run an op with each real tensor replaced by one like it without data."""
         twins = self.twins = {id(tensor): twin(tensor) for tensor, _ in found if not is_meta(tensor)}
         result = op.func(*swap(args, twins, META), **swap(kwargs, twins, META))
+        for tensor, known in found if op.changes_shape or op.outs else ():
+            like = twins.get(id(tensor), tensor)
+            if _geometry(tensor) != _geometry(like):
+                _reshape_like(tensor, like, known, op)
         back = {id(twins[id(tensor)]): tensor for tensor, _ in found if id(tensor) in twins}
         return swap(result, back, None) if back else result
+
+
+def stays_whole(op: Overload, found: Found) -> bool:
+    """Whether a composite op is recorded as one: a convolution of complex numbers is three of real ones, and sums."""
+    return not (op.name.startswith("conv") and any(tensor.is_complex() for tensor, _ in found))
 
 
 def shape_follows_values(op: Overload, found: Found) -> bool:
@@ -273,3 +305,39 @@ def swap(value: Any, table: dict[int, torch.Tensor], device: torch.device | None
     if type(value) is dict:
         return {k: swap(v, table, device) for k, v in value.items() if not (k == "pin_memory" and v)}
     return value
+
+
+def _geometry(tensor: torch.Tensor) -> tuple[torch.Size, tuple[int, ...]]:
+    return tensor.shape, tensor.stride()
+
+
+def _reshape_like(tensor: torch.Tensor, like: torch.Tensor, known: Known, op: Overload) -> None:
+    """Give a tensor the geometry that an op has given to the one in its place. Its elements are nothing yet.
+
+    Raises:
+        InputError: the tensor is the user's.
+    """
+    if known.block.owned and not is_meta(tensor):
+        raise InputError(
+            f"{op.func} changes the shape of a tensor in place, from {tuple(tensor.shape)} to {tuple(like.shape)}, and "
+            "the tensor was there before forward; an analysis changes nothing of yours. Expected a tensor that forward "
+            "makes, or the form of the op that returns a new one"
+        )
+    if tensor.untyped_storage().nbytes() < (nbytes := like.untyped_storage().nbytes()):
+        tensor.untyped_storage().resize_(nbytes)
+    tensor.as_strided_(like.shape, like.stride(), tensor.storage_offset())
+
+
+def _zeros_behind(tensor: torch.Tensor, wanted: Any) -> None:
+    """Let a tensor's storage end in zeros before it is resized: what is there otherwise differs from run to run."""
+    numel = wanted.numel() if isinstance(wanted, torch.Tensor) else prod(wanted)
+    storage, end = tensor.untyped_storage(), int(tensor.storage_offset() + numel) * tensor.element_size()
+    if (old := storage.nbytes()) < end:
+        storage.resize_(end)
+        torch.empty(0, dtype=torch.uint8, device=tensor.device).set_(storage)[old:].zero_()
+
+
+def _on_storage(args: Any) -> bool:
+    """Whether a storage without data is among the arguments, as of `set_`: its values are nowhere."""
+    kinds = (torch.UntypedStorage, torch.TypedStorage)
+    return any(isinstance(value, kinds) and value.device.type == "meta" for value in args)

@@ -54,9 +54,20 @@ def bilinear(call: OpCall) -> Lowered:
 
 @lowers("_trilinear")
 def trilinear(call: OpCall) -> Lowered:
-    """What a bilinear layer is made of: i1: *,I; i2: W; i3: *,J, with the sizes put in by expansion."""
-    x1, w, x2 = call["i1"].shape, call["i2"].shape, call["i3"].shape
-    return "trilinear", {"rows": prod(x1[:-1]), "left": x1[-1], "right": x2[-1], "out": w[0]}
+    """What a bilinear layer and its derivatives are made of. `expand1` to `expand3`: the axes that each input lacks."""
+    lacking = [tuple(call[f"expand{i}"]) for i in (1, 2, 3)]
+    axes = len(call["i1"].shape) + len(lacking[0])
+    has = tuple(tuple(axis not in missing for axis in range(axes)) for missing in lacking)
+    sizes = [1] * axes
+    for name, present in zip(("i1", "i2", "i3"), has, strict=True):
+        own = iter(call[name].shape)
+        for axis in range(axes):
+            if present[axis]:
+                sizes[axis] = next(own)
+    attrs: Attrs = {
+        "sizes": tuple(sizes), "has": has, "summed": tuple(call["sumdim"]), "unrolled": call["unroll_dim"],
+    }  # fmt: skip
+    return "trilinear", attrs
 
 
 def _product(a: Any, b: Any, bias: bool) -> Lowered:

@@ -207,7 +207,22 @@ def _recurrent(a: dict[str, Any]) -> list[Output] | None:
     expected = [first, (first[0], batch, hidden)][: len(state)]
     if [tuple(s.shape) for s in state] != expected:
         return None
-    return [packed((*x.shape[:-1], back * directions), x.dtype), *(packed(s, x.dtype) for s in expected)]
+    out, *dtypes = _promoted(a["__op__"], x.dtype, [s.dtype for s in state], back != hidden)
+    return [packed((*x.shape[:-1], back * directions), out), *map(packed, expected, dtypes)]
+
+
+def _promoted(cell: str, dtype: torch.dtype, states: list[torch.dtype], projected: bool) -> list[torch.dtype]:
+    """Dtypes of the output and of each state, where states differ from the inputs of products (autocast on a CPU).
+
+    h = (h − n)·z + n of a GRU and c = c·f + i·g of an LSTM are promoted, and o·tanh(c) is; what a product or tanh of a
+    sum of products gives is not.
+    """
+    if cell == "lstm":
+        cell_state = torch.promote_types(dtype, states[1])
+        hidden = dtype if projected else cell_state
+        return [hidden, hidden, cell_state]
+    hidden = torch.promote_types(dtype, states[0]) if cell == "gru" else dtype
+    return [hidden, hidden]
 
 
 @shapes("quantized::linear_dynamic", "quantized::linear_relu_dynamic")

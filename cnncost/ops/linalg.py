@@ -1,0 +1,68 @@
+"""Dense linear algebra by textbook counts: leading terms, as LAPACK's own benchmarks state them.
+
+Ref: Golub & Van Loan 2013, Matrix Computations, 4th edition; Blackford & Dongarra, LAPACK Working Note 41, appendix C.
+Counts are floating-point operations, no multiply-accumulates of the table's; of complex numbers four times as many.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from math import prod
+
+from cnncost.graph import OpSpec
+from cnncost.ops.registry import Cost, cost, flops, rule
+
+
+def _lu(m: int, n: int) -> int:
+    """m·n² − n³/3 of the taller side m; 2n³/3 of a square (section 3.2)."""
+    m, n = max(m, n), min(m, n)
+    return (3 * m * n * n - n**3) // 3
+
+
+def _qr(m: int, n: int) -> int:
+    """Householder's, 2n²(m − n/3) (section 5.2)."""
+    m, n = max(m, n), min(m, n)
+    return (6 * m * n * n - 2 * n**3) // 3
+
+
+def _full_q(m: int, n: int) -> int:
+    """Q of m columns from n reflections: 4(m²n − mn² + n³/3) (section 5.2)."""
+    return (12 * (m * m * n - m * n * n) + 4 * n**3) // 3
+
+
+def _svd(m: int, n: int, vectors: bool, full: bool) -> int:
+    """Golub and Reinsch's (table 8.6.1): Σ 4mn² − 4n³/3; U₁, Σ, V 14mn² + 8n³; U, Σ, V 4m²n + 8mn² + 9n³."""
+    m, n = max(m, n), min(m, n)
+    if not vectors:
+        return (12 * m * n * n - 4 * n**3) // 3
+    return 4 * m * m * n + 8 * m * n * n + 9 * n**3 if full else 14 * m * n * n + 8 * n**3
+
+
+@rule("linalg")
+def linalg(spec: OpSpec) -> Cost | None:
+    """FLOPs of a matrix m×n: LU 2n³/3, Cholesky n³/3, QR 2n²(m − n/3), inverse 2n³, triangles n²k; others as in code.
+
+    Attributes: fn, right sides k, vectors (whether they are asked for), full (all columns of Q, U and V).
+    Shapes: *,m,n. Symmetric eigenvalues 4n³/3, with vectors 9n³ (section 8.3); general ones 10n³, 25n³ (section 7.5).
+    """
+    x = spec.inputs[0].shape
+    m, n = x[-2:]
+    k, vectors, full = spec["k"], spec["vectors"], spec["full"]
+    counts: dict[str, Callable[[], int]] = {
+        "lu": lambda: _lu(m, n),
+        "det": lambda: _lu(n, n) + n,
+        "solve": lambda: _lu(n, n) + 2 * n * n * k,
+        "cholesky": lambda: n**3 // 3,
+        "inverse": lambda: 2 * n**3,
+        "triangle": lambda: n * n * k,
+        "two triangles": lambda: 2 * n * n * k,
+        "qr": lambda: _qr(m, n) + (0 if not vectors else _full_q(m, n) if full and m > n else _qr(m, n)),
+        "svd": lambda: _svd(m, n, vectors, full),
+        "eigh": lambda: 9 * n**3 if vectors else 4 * n**3 // 3,
+        "eig": lambda: 25 * n**3 if vectors else 10 * n**3,
+    }
+    known = counts.get(spec["fn"])
+    if known is None:
+        return None
+    each = 4 if spec.inputs[0].complex else 1
+    return cost(spec, flops(spec["fn"], each, "matrices", prod(x[:-2]), "operations", known()))
