@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from cnncost.analysis import analyze
     from cnncost.errors import CnncostError
     from cnncost.frontends.torch import record
+    from cnncost.frontends.torch.inputs import arguments, literal
     from cnncost.graph import Graph, OpSpec
     from cnncost.meter import Meter
     from cnncost.opaque import custom, custom_rules, forget_rule, function_rule, module_rule
@@ -32,6 +33,8 @@ _HOME = {
     "module_rule": "cnncost.opaque",
     "CnncostError": "cnncost.errors",
     "record": "cnncost.frontends.torch",
+    "arguments": "cnncost.frontends.torch.inputs",
+    "literal": "cnncost.frontends.torch.inputs",
     "Graph": "cnncost.graph",
     "OpSpec": "cnncost.graph",
     "Cost": "cnncost.ops",

@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 from weakref import ref
 
-from cnncost.errors import CnncostError, InputError, UnknownOpError
+from cnncost.errors import CnncostError, DataDependentError, InputError, UnknownOpError
 from cnncost.garbage import no_collection
 from cnncost.graph import Graph
 from cnncost.ops.registry import epoch
@@ -110,6 +110,12 @@ def _passed(name: str, graph: Graph, step: Graph | None, strict: bool) -> Report
     computed = compute(graph)
     phases = compute_phases(step) if step is not None else {}
     unknown = [*computed.unknown, *(u for part in phases.values() for u in part.unknown)]
+    if strict and graph.real is not None and graph.real.chance:
+        raise DataDependentError(
+            f"{name}: what forward runs is decided by random numbers: the figures are of {graph.real.inputs}; expected "
+            "a forward that runs the same each time, as model.eval() mostly does, or strict left off",
+            graph.real.first_read,
+        )
     if strict and unknown:
         raise UnknownOpError(_unknown_message(name, list({u.op: u for u in unknown}.values())))
     return build(name, graph, parameters(graph), computed, step, phases)

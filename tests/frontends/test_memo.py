@@ -296,14 +296,14 @@ def test_the_order_in_memory_is_that_of_a_real_run(function, order, grad, capsys
     x = torch.zeros(2, 4, 8, 8).to(memory_format=order)
     with torch.no_grad():
         want = function(x).stride()
-    record(Function(lambda x: print(function(x).stride())), x, grad=grad)
+    record(Function(lambda x: print(function(x).stride())), x, grad=grad)  # noqa: T201  # what forward sees it can only say
     assert capsys.readouterr().out == f"{want}\n"
 
 
 def test_a_group_norm_keeps_channels_last(capsys):
     """Without autograd: with it, torch's own code copies it into the usual order before the op is seen."""
     x = torch.zeros(2, 4, 8, 8).to(memory_format=torch.channels_last)
-    record(Function(lambda x: print(F.group_norm(x, 2).stride())), x)
+    record(Function(lambda x: print(F.group_norm(x, 2).stride())), x)  # noqa: T201  # what forward sees it can only say
     assert F.group_norm(x, 2).stride() == x.stride()
     assert capsys.readouterr().out == f"{x.stride()}\n"
 

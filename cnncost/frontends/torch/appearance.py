@@ -1,4 +1,4 @@
-"""What tensors without data say of themselves while forward runs: the device that they would be on, and autograd's view.
+"""What tensors without data say of themselves while forward runs: the device that they would be on, autograd's view.
 
 Forward may ask a tensor for its device, whether it requires a gradient, or for its values. A tensor on `meta` that
 stands for one on a CPU has to answer as that one would, or another branch runs than in a real call. Torch's own
@@ -118,10 +118,10 @@ class Appearance:
     def _replacements(self) -> dict[tuple[Any, str], Any]:
         tensor: Any = torch.Tensor
         table: dict[tuple[Any, str], Any] = {
-            (tensor, "device"): property(lambda t: self._device_for(t)),
+            (tensor, "device"): property(lambda t: self._device_for(t)),  # noqa: PLW0108  # frames are counted
             (tensor, "get_device"): lambda t: -1 if (d := self._device_for(t)).type == "cpu" else d.index or 0,
             (tensor, "numpy"): lambda t, *, force=False: self._numpy(t, force=force),
-            (tensor, "tolist"): lambda t: self._tolist(t),
+            (tensor, "tolist"): lambda t: self._tolist(t),  # noqa: PLW0108  # a function binds to the tensor
             (tensor, "to"): lambda t, *args, **kwargs: self._to(_BASE.to, t, args, kwargs),
             (tensor, "cpu"): lambda t, *args, **kwargs: self._to(_BASE.to, t, (torch.device("cpu"), *args), kwargs),
             (tensor, "type"): lambda t, *args, **kwargs: self._type(t, args, kwargs),
@@ -130,7 +130,7 @@ class Appearance:
         table[importlib, "import_module"] = self._apart(importlib.import_module)
         table[torch, "_shape_as_tensor"] = lambda t: torch.tensor(list(t.shape))
         for name in ("meta", "cpu", "cuda", "mps", "xpu"):
-            table[tensor, f"is_{name}"] = property(lambda t, name=name: self._device_for(t).type == name)
+            table[tensor, f"is_{name}"] = self._is_on(name)
         if self._grad is not None:
             table.update(self._without_autograd())
         return table
@@ -149,6 +149,9 @@ class Appearance:
                 self._importing = False
 
         return imported
+
+    def _is_on(self, name: str) -> property:
+        return property(lambda t: self._device_for(t).type == name)
 
     # ---- moving
 
@@ -224,7 +227,9 @@ class Appearance:
         enabled, set_enabled = torch.is_grad_enabled, torch._C._set_grad_enabled
 
         def requires_grad(t: torch.Tensor) -> Any:
-            return wants.__get__(t) or (self._asks(t) and self._wanted()) or False
+            if not wants.__get__(t) and self._asks(t):
+                self._wanted()
+            return wants.__get__(t)
 
         def asked(attribute: Any) -> Any:
             return property(lambda t: self._wanted() if self._asks(t) else attribute.__get__(t))
@@ -257,7 +262,7 @@ class Appearance:
                 set_enabled(mode)
 
         table: dict[tuple[Any, str], Any] = {
-            (tensor, "requires_grad"): property(requires_grad, lambda t, value: wants.__set__(t, value)),
+            (tensor, "requires_grad"): property(requires_grad, wants.__set__),
             (tensor, "grad_fn"): asked(grad_fn),
             (tensor, "is_leaf"): asked(is_leaf),
             (torch, "is_grad_enabled"): is_grad_enabled,

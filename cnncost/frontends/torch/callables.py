@@ -29,9 +29,8 @@ def as_call(model: Any) -> tuple[nn.Module, Callable[..., Any] | None]:
     """
     if isinstance(model, nn.Module) or not isinstance(model, (MethodType, FunctionType, partial)):
         return unwrapped(model), None
-    owner = getattr(model, "__self__", None)
-    if isinstance(owner, nn.Module):
-        root = unwrapped(owner)
+    if isinstance(model, MethodType) and isinstance(model.__self__, nn.Module):
+        root = unwrapped(model.__self__)
         return root, None if model.__func__ is getattr(type(root), "forward", None) else model
     modules = dict(_named(_modules_of(model)))
     if not modules:

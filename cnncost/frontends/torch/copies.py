@@ -127,10 +127,7 @@ class Copier:
             if not ATOMS.issuperset(map(type, value)):
                 copy[:] = [self._value(v, type(v)) for v in value]
             return copy
-        if kind is set:
-            copy = self._book(value, set())
-        else:
-            copy = self._book(value, deque(maxlen=value.maxlen))
+        copy = self._book(value, set() if kind is set else deque(maxlen=value.maxlen))
         items = [self._value(v, type(v)) for v in value]
         copy.update(items) if kind is set else copy.extend(items)
         return copy
@@ -214,7 +211,7 @@ class Copier:
 
     # ---- objects
 
-    def _other(self, value: Any, kind: type) -> Any:
+    def _other(self, value: Any, kind: Any) -> Any:
         handler = _HANDLERS.get(kind)
         if handler is not None:
             return handler(self, value)
@@ -264,7 +261,7 @@ class Copier:
             memo[id(held)] = self.value(held)
         return self._book(value, value.__deepcopy__(memo))
 
-    def _by_protocol(self, value: Any, kind: type) -> Any:
+    def _by_protocol(self, value: Any, kind: Any) -> Any:
         """By what `copy` and `pickle` ask a class: how to make it, its state, its items."""
         if kind.__reduce_ex__ is object.__reduce_ex__ and (reducer := copyreg.dispatch_table.get(kind)) is not None:
             reduced: Any = reducer(value)

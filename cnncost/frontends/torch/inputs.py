@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import OrderedDict
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Self
 
 import torch
 from torch import nn
@@ -62,8 +62,18 @@ class Inputs:
                 yield tensor, given.device
 
 
+def literal(value: Any) -> Any:
+    """A value that forward is to get as it is: `literal((16, 16))` is a tuple of numbers, and no shape of a tensor."""
+    return Literal(value)
+
+
+def arguments(*positional: Any, **named: Any) -> Any:
+    """Inputs with names beside inputs without: `arguments((1, 3, 32, 32), scale=2)` for `forward(x, *, scale)`."""
+    return Arguments(positional, named)
+
+
 class Literal:
-    """A value that forward is to get as it is: `literal((16, 16))` is a tuple, and no shape of a tensor."""
+    """What `literal` makes."""
 
     __slots__ = ("value",)
 
@@ -125,13 +135,13 @@ def _apart(inputs: Any) -> tuple[Any, dict[str, Any]]:
     return (inputs.positional, inputs.named) if isinstance(inputs, Arguments) else (inputs, {})
 
 
-class Arguments(tuple[Any, ...]):
-    """Positional arguments beside keyword arguments, as `cnncost.arguments(x, mask=m)` makes them."""
+class Arguments(tuple[Any, ...]):  # noqa: SLOT001  # a tuple can have no slots that are not empty
+    """Positional arguments beside keyword arguments, as `arguments` makes them."""
 
     positional: tuple[Any, ...]
     named: dict[str, Any]
 
-    def __new__(cls, positional: tuple[Any, ...], named: dict[str, Any]) -> Arguments:
+    def __new__(cls, positional: tuple[Any, ...], named: dict[str, Any]) -> Self:
         made = super().__new__(cls, (*positional, *named.values()))
         made.positional, made.named = positional, named
         return made

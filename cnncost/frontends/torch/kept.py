@@ -19,10 +19,10 @@ import torch
 from torch import nn
 
 from cnncost.frontends.torch.frozen import UnfitError, frozen
+from cnncost.frontends.torch.kinds import ATOMS, slots
 from cnncost.frontends.torch.ledger import Sources
 from cnncost.frontends.torch.modules import Tracker
 from cnncost.frontends.torch.recorder import Recorder
-from cnncost.frontends.torch.kinds import ATOMS, slots
 from cnncost.frontends.torch.skeleton import HELD, HOOKS, STANDARD, Skeleton
 from cnncost.frontends.torch.surroundings import Reach
 from cnncost.frontends.torch.watch import Watch

@@ -34,8 +34,8 @@ class Block:
     """
 
     __slots__ = (
-        "born", "chance", "copied", "died", "given", "index", "nbytes", "noise", "owned", "real", "ref", "tensor", "use",
-        "version", "writer",
+        "born", "chance", "copied", "died", "given", "index", "nbytes", "noise", "owned", "real", "ref", "tensor",
+        "use", "version", "writer",
     )  # fmt: skip
 
     def __init__(self, index: int, nbytes: int, born: int | None, real: bool, use: Use) -> None:

@@ -23,10 +23,10 @@ from cnncost.frontends.torch.fused_attention import fused
 from cnncost.frontends.torch.fused_lstm import RECURRENT, fused_recurrent
 from cnncost.frontends.torch.guard import Draws
 from cnncost.frontends.torch.inputs import Inputs
+from cnncost.frontends.torch.kinds import LAZY
 from cnncost.frontends.torch.listed import lists_as_literals
 from cnncost.frontends.torch.packed import packed_tensors
 from cnncost.frontends.torch.recorder import Recorder
-from cnncost.frontends.torch.kinds import LAZY
 from cnncost.frontends.torch.running import twin
 from cnncost.graph import Call, Scope
 

@@ -31,7 +31,7 @@ from cnncost.frontends.torch.offload import loads_weights, with_own_casting
 from cnncost.frontends.torch.overloads import overload
 from cnncost.frontends.torch.reassigned import told
 from cnncost.frontends.torch.recorder import Recorder
-from cnncost.frontends.torch.running import Found, stays_whole, swap
+from cnncost.frontends.torch.running import Found, stays_whole
 from cnncost.frontends.torch.sparse import any_sparse
 from cnncost.frontends.torch.sparse_running import has_parts
 from cnncost.frontends.torch.unwrap import unwrapped

@@ -359,6 +359,7 @@ class Recorder(TorchDispatchMode):
             for tensor in tensors:
                 if (block := self.ledger.block_of(tensor)) is not None and block.real and not op.fills:
                     block.chance, block.given = chance or block.chance, given or block.given
+
     def _written(self, entry: Entry, tensor: torch.Tensor, known: Known, real: bool) -> Known:
         """The value that an op leaves in a tensor that it has changed in place: its elements, or its shape."""
         op = overload(entry.func)

@@ -102,7 +102,7 @@ def record_once(model: nn.Module, inputs: Inputs, how: How, made: Made) -> Graph
 
 def _home(model: nn.Module, inputs: Inputs) -> torch.device:
     """The device that tensors are on if nothing else is said: the model's, or else that of the inputs."""
-    held = next(model.parameters(), None)
+    held: torch.Tensor | None = next(model.parameters(), None)
     if held is None:
         held = next(model.buffers(), None)
     if held is None:

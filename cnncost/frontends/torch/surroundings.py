@@ -13,7 +13,6 @@ from functools import _lru_cache_wrapper, cache, partial
 from types import CellType, CodeType, FunctionType, MethodType, ModuleType
 from typing import Any, NamedTuple
 
-
 from cnncost.frontends.torch.kinds import ATOMS, of_system
 
 _STORES_GLOBAL = dis.opmap["STORE_GLOBAL"]
@@ -112,7 +111,9 @@ class _Explorer:
         if kind in {staticmethod, classmethod, MethodType}:
             return self.meet(value.__func__)
         if kind is property:
-            return all([self.meet(f) for f in (value.fget, value.fset) if f is not None])
+            for function in (value.fget, value.fset):
+                self.meet(function)
+            return True
         if kind is _lru_cache_wrapper:
             if id(value) not in self._met:
                 self._met[id(value)] = value

@@ -200,7 +200,7 @@ class Watch:
         state: Any
         if isinstance(value, random.Random):
             state = value.getstate()
-            self._note(lambda: value.getstate() != state and (value.setstate(state) or True))
+            self._note(lambda: _reset_random(value, state))
         elif kind is torch.Generator:
             state = value.get_state()
             self._note(lambda: not torch.equal(value.get_state(), state) and bool(value.set_state(state)))
@@ -248,6 +248,12 @@ _BUILT_IN = frozenset({dict, list, set, deque, OrderedDict, tuple, frozenset})
 
 def _same_table(now: dict[str, Any], then: dict[str, Any]) -> bool:
     return now.keys() == then.keys() and all(map(is_, now.values(), then.values()))
+
+
+def _reset_random(generator: random.Random, state: Any) -> bool:
+    moved = bool(generator.getstate() != state)
+    generator.setstate(state)
+    return moved
 
 
 def _reset_array(array: Any, then: Any) -> bool:
