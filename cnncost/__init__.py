@@ -51,9 +51,9 @@ _HOME = {
 }
 
 __all__ = [
-    "GLOBAL", "UNKNOWN", "CnncostError", "Cost", "Graph", "Meter", "OpSpec", "Report", "__version__", "analyze", "cost",
-    "custom", "custom_rules", "effective_macs", "flops", "forget_rule", "function_rule", "macs", "module_rule", "reach",
-    "record", "rule",
+    "GLOBAL", "UNKNOWN", "CnncostError", "Cost", "Graph", "Meter", "OpSpec", "Report", "__version__", "analyze",
+    "arguments", "cost", "custom", "custom_rules", "effective_macs", "flops", "forget_rule", "function_rule",
+    "literal", "macs", "module_rule", "reach", "record", "rule",
 ]  # fmt: skip
 
 

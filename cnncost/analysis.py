@@ -85,7 +85,7 @@ def analyze(
 
         resolved = resolve(model, inputs, model_args, autocast)
         graph = resolved.record(trace)
-        step = resolved.record_step(loss, optimizer, set_to_none) if training else None
+        step = resolved.record_step(loss, optimizer, set_to_none, trace) if training else None
         return _reported(name or resolved.title, graph, step, strict)
 
 

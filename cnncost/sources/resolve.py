@@ -52,17 +52,17 @@ class Resolved:
         """
         return self._recorded(trace, self.train)
 
-    def record_step(self, loss: Any, optimizer: Any, set_to_none: bool) -> Graph:
+    def record_step(self, loss: Any, optimizer: Any, set_to_none: bool, trace: Trace = "static") -> Graph:
         """The Graph of a training step, in train mode if it was not for the user to say. Raises as `record` does."""
         from cnncost.frontends.torch import Training
 
         train = None if self.train is None else True
-        return self._recorded("static", train, training=Training(loss, optimizer, set_to_none))
+        return self._recorded(trace, train, training=Training(loss, optimizer, set_to_none))
 
     def _recorded(self, trace: Trace, train: bool | None, **how: Any) -> Graph:
         try:
             with importable(self.folder):
-                return self._on_values() if trace == "real" else self._without_values(trace, train, how)
+                return self._on_values(train, how) if trace == "real" else self._without_values(trace, train, how)
         except CnncostError as error:
             error.args = (f"{self.name}: {error.args[0]}", *error.args[1:])
             raise
@@ -82,27 +82,27 @@ class Resolved:
                 return _noted(record(self.with_weights(), self.inputs, **how), (*self.notes, note))
             except (ForwardError, SourceError):
                 pass  # what the first said stands
-        if trace == "static" or "training" in how:
+        if trace == "static":
             raise first
-        return self._in_place_of(first)
+        return self._in_place_of(first, how)
 
-    def _in_place_of(self, static: ForwardError) -> Graph:
+    def _in_place_of(self, static: ForwardError, how: dict[str, Any]) -> Graph:
         """A run on values, as a static analysis failed; a note says why.
 
         Raises:
             CnncostError: that fails as well. It is the error that says more, and names both.
         """
         try:
-            graph = self._on_values()
+            graph = self._on_values(how["train"], {name: each for name, each in how.items() if name == "training"})
         except CnncostError as error:
             better = of_both(static, error)
             raise better from better.__cause__
         return _noted(graph, (f"a static analysis failed, so forward was run on values: {briefly(static)}",))
 
-    def _on_values(self) -> Graph:
+    def _on_values(self, train: bool | None, how: dict[str, Any]) -> Graph:
         from cnncost.frontends.torch.real import record_real
 
-        how = {"train": self.train, "autocast": self.autocast}
+        how = {"train": train, "autocast": self.autocast, **how}
         if self.with_weights is None:
             return record_real(self.model, self.inputs, **how)
         if lacking := self._lacks_memory():

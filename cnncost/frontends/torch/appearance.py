@@ -128,6 +128,7 @@ class Appearance:
         }
         table[builtins, "__import__"] = self._apart(builtins.__import__)
         table[importlib, "import_module"] = self._apart(importlib.import_module)
+        table[torch._VF, "_pad_packed_sequence"] = self._by_pointer(torch._VF._pad_packed_sequence)
         table[torch, "_shape_as_tensor"] = lambda t: torch.tensor(list(t.shape))
         for name in ("meta", "cpu", "cuda", "mps", "xpu"):
             table[tensor, f"is_{name}"] = self._is_on(name)
@@ -149,6 +150,20 @@ class Appearance:
                 self._importing = False
 
         return imported
+
+    def _by_pointer(self, original: Any) -> Any:
+        """A function whose parts write to the memory of tensors that they make on the CPU: those have values."""
+
+        def function(*args: Any, **kwargs: Any) -> Any:
+            ours = self.is_ours()
+            self._recorder.makes_values(ours)
+            try:
+                return original(*args, **kwargs)
+            finally:
+                if ours:
+                    self._recorder.makes_values(False)
+
+        return function
 
     def _is_on(self, name: str) -> property:
         return property(lambda t: self._device_for(t).type == name)

@@ -29,6 +29,8 @@ _FIXED = frozenset(
     {complex, bytes, range, slice, type(Ellipsis), type(NotImplemented), object, torch.layout, torch.memory_format}
 )
 """Types, beside ATOMS, whose objects can't change."""
+_RESOURCES = frozenset("threading _thread queue _io io logging socket subprocess mmap sqlite3".split())
+"""Modules whose objects are shared with other threads, or stand for something outside of the process."""
 
 
 @cache
@@ -216,6 +218,12 @@ class Copier:
         if handler is not None:
             return handler(self, value)
         if kind in _FIXED or isinstance(value, (type, Enum, ModuleType)):
+            return value
+        if kind.__module__ in _RESOURCES:
+            return value
+        if kind.__module__.startswith("torch.distributed"):  # bound to the process group
+            if self._leave is not None:
+                self._leave(value)
             return value
         if isinstance(value, tuple) and hasattr(value, "_fields"):
             return self._tuple(value, lambda items: tuple.__new__(kind, items))

@@ -99,7 +99,7 @@ def prepare(inputs: Any, model: nn.Module, floats: bool = False) -> Inputs:
         raise InputError("inputs: expected shapes or tensors, got None; give for example inputs='1x3x224x224'")
     if not _is_shape(inputs):
         _no_fractions(inputs, "inputs")
-    make.mixed, make.literal = _has_tensor(inputs, lambda _: True), _has_tensor(inputs, torch.is_floating_point)
+    make.mixed, make.literal = _has_tensor(inputs, lambda _: True), _has_tensor(inputs, _is_dense)
     if isinstance(inputs, Mapping):
         made: tuple[Any, dict[str, Any]] = (), {str(n): make(v, str(n)) for n, v in inputs.items()}
     elif _is_arguments(inputs):
@@ -254,6 +254,11 @@ class _Maker(Copier):
             if inexact:
                 self.floats.add(id(made))
         return made
+
+
+def _is_dense(tensor: torch.Tensor) -> bool:
+    """Whether it is data as layers compute with: no mask, no indices, no adjacency."""
+    return tensor.is_floating_point() and tensor.layout is torch.strided
 
 
 def _has_tensor(inputs: Any, kind: Callable[[torch.Tensor], bool]) -> bool:

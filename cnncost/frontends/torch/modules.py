@@ -24,7 +24,6 @@ from cnncost.frontends.torch.fused_lstm import RECURRENT, fused_recurrent
 from cnncost.frontends.torch.guard import Draws
 from cnncost.frontends.torch.inputs import Inputs
 from cnncost.frontends.torch.kinds import LAZY
-from cnncost.frontends.torch.listed import lists_as_literals
 from cnncost.frontends.torch.packed import packed_tensors
 from cnncost.frontends.torch.recorder import Recorder
 from cnncost.frontends.torch.running import twin
@@ -135,7 +134,7 @@ class Tracker:
             for name, function in recurrent.items():
                 setattr(torch._VF, name, fused_recurrent(name, function, self._thread))
         try:
-            with lists_as_literals(self._thread), custom.functions():
+            with custom.functions():
                 yield
         finally:
             functional.scaled_dot_product_attention = attention

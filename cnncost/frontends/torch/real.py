@@ -6,9 +6,8 @@ hang on is noted: a number that follows from values is true of these values alon
 
 from __future__ import annotations
 
-import copy as copying
-from collections.abc import Callable, Iterator
-from typing import Any
+from collections.abc import Callable
+from typing import Any, NamedTuple
 
 import torch
 from torch import nn
@@ -16,8 +15,10 @@ from torch.utils._python_dispatch import is_traceable_wrapper_subclass
 
 from cnncost.errors import InputError
 from cnncost.frontends.torch import entries
-from cnncost.frontends.torch.autocast import parse
+from cnncost.frontends.torch.appearance import Appearance, GradWantedError
+from cnncost.frontends.torch.autocast import Autocast, parse
 from cnncost.frontends.torch.autocast_regions import switched_on
+from cnncost.frontends.torch.callables import as_call
 from cnncost.frontends.torch.compiler import CompilerWantedError, import_compiler, no_compiler_import
 from cnncost.frontends.torch.copies import Copier
 from cnncost.frontends.torch.diagnose import explain_failure
@@ -25,16 +26,20 @@ from cnncost.frontends.torch.guard import ONE_AT_A_TIME, quiet_torch, same_rando
 from cnncost.frontends.torch.higher_order import is_higher_order
 from cnncost.frontends.torch.higher_order import run as run_higher_order
 from cnncost.frontends.torch.inputs import Inputs, prepare
+from cnncost.frontends.torch.kinds import LAZY
 from cnncost.frontends.torch.lowering import is_known
 from cnncost.frontends.torch.modules import Tracker, walk
-from cnncost.frontends.torch.offload import loads_weights, with_own_casting
+from cnncost.frontends.torch.offload import loads_weights
 from cnncost.frontends.torch.overloads import overload
 from cnncost.frontends.torch.reassigned import told
 from cnncost.frontends.torch.recorder import Recorder
-from cnncost.frontends.torch.running import Found, stays_whole
+from cnncost.frontends.torch.recording import copied, step_of
+from cnncost.frontends.torch.running import Found, is_parameter, stays_whole
+from cnncost.frontends.torch.skeleton import LazyParameterError, Skeleton
 from cnncost.frontends.torch.sparse import any_sparse
 from cnncost.frontends.torch.sparse_running import has_parts
-from cnncost.frontends.torch.unwrap import unwrapped
+from cnncost.frontends.torch.training import Step, Training
+from cnncost.frontends.torch.watch import Watch
 from cnncost.garbage import no_collection
 from cnncost.graph import Graph, OpSpec, RealRun, verify
 
@@ -54,8 +59,8 @@ class RealRecorder(Recorder):
 
     on_values = True
 
-    def __init__(self) -> None:
-        super().__init__(use_memo=False)  # torch's own autocast casts tensors with data
+    def __init__(self, skeleton: Skeleton | None = None) -> None:
+        super().__init__(use_memo=False, skeleton=skeleton)  # torch's own autocast casts tensors with data
         self._varies: set[int] = set()
         self._sized: set[int] = set()
         self._marked: list[int] = []
@@ -83,6 +88,8 @@ class RealRecorder(Recorder):
         self._scan(kwargs.values(), [], found)
         if types and any(is_traceable_wrapper_subclass(t) for t, _ in found):
             return NotImplemented
+        if self.director is not None:
+            self.call = self.director.call(found)
         op = overload(func)
         known = is_known(op) if not any_sparse([t for t, _ in found]) else not has_parts(op, args, kwargs)
         if op.composite and not (known and stays_whole(op, found)):
@@ -123,55 +130,101 @@ class RealRecorder(Recorder):
         return any(values[o].shape and values[o].shape[0] in extents for o in outputs)
 
 
-def record_real(model: nn.Module, inputs: Any, *, train: bool | None = None, autocast: Any = None) -> Graph:
+class _How(NamedTuple):
+    train: bool | None
+    autocast: Autocast | None
+    called: Callable[..., Any] | None
+    training: Training | None
+    grad: bool
+    caller_grad: bool
+
+
+def record_real(
+    model: Any, inputs: Any, *, train: bool | None = None, autocast: Any = None, training: Training | None = None
+) -> Graph:
     """Run a copy of a model for real, and record what it does.
 
     Args:
-        model: a module with weights. It is not changed: buffers are copied, weights are read.
+        model: a module with weights, a bound method of one, or a function over modules. It is not changed: what forward
+            or a training step writes to is copied, weights are read.
         inputs: as `record` takes them. Tensors with values are used as they are; where only shapes are given,
             values are drawn.
         train: as of `record`.
         autocast: as of `record`, on the device that the model is on.
+        training: as of `record`.
 
     Raises:
         InputError: no module, no weights, inputs or an autocast that can't be read, or one of another device.
         ForwardError: forward raised; the message names the module.
     """
-    model = unwrapped(model)
-    if any(tensor.is_meta for tensor in model.parameters()) and not loads_weights(model):
+    root, called = as_call(model)
+    if any(tensor.is_meta for tensor in root.parameters()) and not loads_weights(root):
         raise InputError("a run on values needs weights, and the model's are on meta; give a model that has them")
     wanted = parse(autocast)
-    device = next((p.device.type for p in model.parameters() if not p.is_meta), "cpu")
+    device = next((p.device.type for p in root.parameters() if not p.is_meta), "cpu")
     if wanted is not None and wanted.device != device:
         raise InputError(
             f"a run on values is on the model's device, {device}, and so is its autocast; expected autocast="
             f"'{device}:…' or none, got {wanted}"
         )
+    caller_grad = torch.is_grad_enabled() and not torch.is_inference_mode_enabled()
+    how = _How(train, wanted, called, training, training is not None, caller_grad)
     with ONE_AT_A_TIME, no_collection(), unseen_by(Recorder), torch.inference_mode(False), same_random_state():
         while True:
-            arguments = prepare(inputs, model)
-            real, said = with_values(arguments, model)  # anew each time: forward may have written to the others
+            arguments = prepare(inputs, root)
+            real, said = with_values(arguments, root)  # anew each time: forward may have written to the others
             try:
-                with switched_on(wanted):
-                    return _recorded(_copy(model, train), real, said)
+                return _recorded(root, real, said, how)
             except CompilerWantedError as error:
                 import_compiler(error.part)
+            except GradWantedError:
+                how = how._replace(grad=True)
 
 
-def _recorded(model: nn.Module, inputs: Inputs, said: str) -> Graph:
-    recorder = RealRecorder()
+def _recorded(model: nn.Module, inputs: Inputs, said: str, how: _How) -> Graph:
+    originals = walk(model)
+    called = [f for f in (how.called, how.training.loss if how.training is not None else None) if callable(f)]
+    share = how.training is None
+    skeleton, _ = copied(originals, called, lambda watch: _Weights(watch, share))
+    tree = [(path, skeleton.module(module)) for path, module in originals]
+    for original, (_, copy) in zip([module for _, module in originals], tree, strict=True):
+        if how.train is not None and copy is not original:
+            copy.training = how.train
+    recorder = RealRecorder(skeleton)
     tracker = Tracker(recorder)
-    tracker.enter(walk(model))
+    tracker.enter(tree)
+    step = step_of(how.training, tree[0][1], skeleton, tracker)
+    try:
+        return _run(tree[0][1], tracker, recorder, inputs, said, how, step)
+    finally:
+        if skeleton.watch is not None:
+            skeleton.watch.restore()
+
+
+def _run(
+    model: nn.Module, tracker: Tracker, recorder: RealRecorder, inputs: Inputs, said: str, how: _How, step: Step | None
+) -> Graph:
     recorder.inputs_of = tracker.inputs_of
     ledger = recorder.ledger
     given = tuple([ledger.add_source(t, "input", None).value for t in inputs.tensors()])
     for value in given:
         recorder.enter_input(value)
+    home = next((p.device for p in model.parameters()), torch.device("cpu"))
+    recorder.appearance = appearance = Appearance(recorder, home, None if how.grad else how.caller_grad)
     try:
-        with quiet_torch(grad=False), no_compiler_import(), tracker.tracking(), told(ledger.forget), recorder:
-            result = model(*inputs.args, **inputs.kwargs)
-            outputs = tracker.values(result)
+        with (
+            quiet_torch(grad=how.grad), no_compiler_import(), tracker.tracking(), told(ledger.forget), recorder,
+            appearance.shown(),
+        ):  # fmt: skip
+            with switched_on(how.autocast):
+                result = tracker.call_root(model, how.called, inputs)
+                outputs = tracker.values(result)
+                loss = step.loss(result) if step is not None else None
+            if step is not None and loss is not None:
+                step.run(loss)
     except (Exception, SystemExit) as error:
+        if isinstance(error, InputError):
+            raise
         raise explain_failure(error, tracker, inputs, on_values=True) from error
     scopes, calls = tracker.finish()
     graph = Graph(
@@ -179,6 +232,40 @@ def _recorded(model: nn.Module, inputs: Inputs, said: str) -> Graph:
         recorder.run_of(said, tracker), inputs.examples,
     )  # fmt: skip
     return verify(graph)
+
+
+class _Weights(Skeleton):
+    """A copy of a model that has values: buffers of its own, the weights' memory or, to be trained, weights of its own.
+
+    Args:
+        share: the weights' memory is the user's.
+    """
+
+    def __init__(self, watch: Watch, share: bool) -> None:
+        super().__init__(shared=False, watch=watch)
+        self._share = share
+
+    def _tensor(self, tensor: torch.Tensor) -> torch.Tensor:
+        found: torch.Tensor | None = self._copies.get(id(tensor))
+        if found is not None:
+            return found
+        if type(tensor) in LAZY:
+            raise LazyParameterError
+        copy = tensor.detach()  # what forward left on a module may have a history: its copy has none
+        if is_parameter(tensor):
+            copy = copy if self._share else copy.clone()
+            copy = copy if isinstance(copy, nn.Parameter) else nn.Parameter(copy, tensor.requires_grad)
+            copy.requires_grad_(tensor.requires_grad)
+        else:
+            copy = copy.clone()
+            if tensor.requires_grad and tensor.is_leaf:
+                copy.requires_grad_()
+        kind = type(tensor)
+        if kind is not type(copy) and kind.__torch_dispatch__ == torch.Tensor.__torch_dispatch__:
+            copy.__class__ = kind
+        if tensor.__dict__ and not copy.__dict__:
+            copy.__dict__.update(tensor.__dict__)
+        return self._book(tensor, copy)  # type: ignore[no-any-return]  # it gives back what it got
 
 
 def with_values(inputs: Inputs, model: nn.Module) -> tuple[Inputs, str]:
@@ -219,26 +306,3 @@ def _drawn(tensor: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
     if tensor.is_floating_point():
         return torch.rand(tensor.shape, generator=generator).to(tensor.dtype)
     return torch.zeros(tensor.shape, dtype=tensor.dtype)
-
-
-def _copy(model: nn.Module, train: bool | None) -> nn.Module:
-    """A copy in train or eval mode (None: as it is) that shares the weights' memory and has buffers of its own."""
-    made: dict[int, Any] = {}
-    for parameter in model.parameters():
-        made[id(parameter)] = nn.Parameter(parameter.detach(), parameter.requires_grad)
-    for tensor in _plain_tensors(model):
-        made.setdefault(id(tensor), tensor.detach().clone())
-    try:
-        twin = copying.deepcopy(model, made)
-    except Exception as error:
-        raise InputError(f"a run on values needs a copy of the model, and it can't be copied: {error}") from error
-    for module in twin.modules():
-        with_own_casting(module)
-    return twin if train is None else twin.train(train)
-
-
-def _plain_tensors(model: nn.Module) -> Iterator[torch.Tensor]:
-    """Buffers, and tensors in plain attributes: `deepcopy` refuses those that have a history."""
-    for module in model.modules():
-        yield from (b for b in module._buffers.values() if b is not None)
-        yield from (v for v in vars(module).values() if isinstance(v, torch.Tensor))

@@ -175,6 +175,10 @@ class Recorder(TorchDispatchMode):
         if device is not None and self.appearance is not None and not self.appearance.at_home(device):
             self.appearance.place(tensor, device)
 
+    def makes_values(self, on: bool) -> None:
+        """Whether tensors that are asked for on the CPU are made there."""
+        self._runner.makes_values = on
+
     def read(self, tensor: torch.Tensor) -> torch.Tensor | None:
         """A copy of the values of a tensor that has none itself; None where they are not at hand."""
         self._runner.hands_over = True

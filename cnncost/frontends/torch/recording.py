@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
-from typing import Any, NamedTuple, TypeAlias
+from typing import Any, NamedTuple, TypeAlias, TypeVar
 from weakref import WeakKeyDictionary, ref
 
 import torch
@@ -29,6 +29,7 @@ from cnncost.frontends.torch.training import Step, Training
 from cnncost.frontends.torch.watch import Watch, keys_for
 from cnncost.graph import Graph, RealRun, verify
 
+_Skeleton = TypeVar("_Skeleton", bound=Skeleton)
 Made: TypeAlias = list[ref[torch.Tensor]]
 """Tensors of a recording, to see afterwards that they are gone."""
 
@@ -75,7 +76,9 @@ def record_once(model: nn.Module, inputs: Inputs, how: How, made: Made) -> Graph
         graph = _watched(skeleton, watch, _Run(known.model, tracker, inputs, how, home, None), made)
     else:
         originals = walk(model)
-        skeleton, reach = _copied(originals, how)
+        loss = how.training.loss if how.training is not None else None
+        called = [function for function in (how.called, loss) if callable(function)]
+        skeleton, reach = copied(originals, called, lambda watch: Skeleton(how.shared, watch))
         tree = [(path, skeleton.module(module)) for path, module in originals]
         modules = [module for _, module in originals]
         if how.train is not None:
@@ -87,7 +90,7 @@ def record_once(model: nn.Module, inputs: Inputs, how: How, made: Made) -> Graph
         tracker = Tracker(Recorder(how.use_memo, skeleton, data=skeleton.data.copy(), casting=casting))
         tracker.enter(tree)
         known = kept.prepare(modules, how.train, skeleton, tracker, reach) if reusable else None
-        step = _step(how, tree[0][1], skeleton, tracker)
+        step = step_of(how.training, tree[0][1], skeleton, tracker)
         graph = _watched(skeleton, skeleton.watch, _Run(tree[0][1], tracker, inputs, how, home, step), made)
         skeleton.let_go()
         if casting is not None and how.autocast is None and not casting.regions:
@@ -110,30 +113,29 @@ def _home(model: nn.Module, inputs: Inputs) -> torch.device:
     return torch.device("cpu") if held is None else held.device
 
 
-def _step(how: How, model: nn.Module, skeleton: Skeleton, tracker: Tracker) -> Step | None:
-    if how.training is None:
+def step_of(training: Training | None, model: nn.Module, skeleton: Skeleton, tracker: Tracker) -> Step | None:
+    """The part of a training step that follows forward, with a copy of the loss."""
+    if training is None:
         return None
-    training = how.training
     if callable(training.loss):
         training = training._replace(loss=skeleton.value(training.loss))
     return Step(training, model, skeleton, tracker)
 
 
-def _copied(originals: list[tuple[str, nn.Module]], how: How) -> tuple[Skeleton, Reach]:
-    """A skeleton, and what the model's code reaches beside the model.
+def copied(
+    originals: list[tuple[str, nn.Module]], called: list[Any], make: Callable[[Watch], _Skeleton]
+) -> tuple[_Skeleton, Reach]:
+    """A skeleton of modules and of functions that are called, and what the model's code reaches beside the model.
 
     What functions reach that the model holds (hooks, closures) shows when they are copied: what they know by a global
     must not have been copied, and so all is copied anew.
     """
     kinds = [type(module) for _, module in originals]
     own = {id(module) for _, module in originals}
-    called: list[Any] = [how.called] if how.called is not None else []
-    if how.training is not None and callable(how.training.loss):
-        called.append(how.training.loss)
     functions: list[Any] = []
     while True:
         reach = reach_of(kinds, functions)
-        skeleton = Skeleton(how.shared, Watch(reach, own))
+        skeleton = make(Watch(reach, own))
         for _, module in originals:
             skeleton.module(module)
         for function in called:

@@ -53,7 +53,7 @@ class Step:
         self._leaves = self._with_hooks()
         _alone()  # here, for inside of a backward it can't be tried out
         for parameter in self._parameters if not training.set_to_none else ():
-            parameter.grad = torch.empty_like(parameter, device=META)
+            parameter.grad = torch.zeros_like(parameter)
             tracker.recorder.ledger.add_source(parameter.grad, "constant")
             tracker.recorder.ledger.mark(parameter.grad, "gradient")
 
@@ -71,7 +71,7 @@ class Step:
                     "accumulated, which may step the optimizer of the real model; remove it for the analysis"
                 )
             for hook in (original._backward_hooks or {}).values():
-                copy.register_hook(hook)
+                copy.register_hook(self._skeleton.value(hook))
             if copy.requires_grad and copy.is_leaf:
                 leaves.append(copy)
         for scope, module in self._skeleton.modules():

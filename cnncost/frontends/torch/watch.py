@@ -118,7 +118,7 @@ class Watch:
         elif isinstance(value, (tuple, frozenset)):
             pending.extend(value if len(value) < _LONG else ())
             return
-        elif self._generator(value, kind) or (of_system(kind.__module__) and not isinstance(value, _OPEN)):
+        elif self._generator(value, kind) or _is_closed(value, kind):
             return
         if kind not in _BUILT_IN:
             self._attributes(value, kind, pending)
@@ -241,6 +241,15 @@ class Watch:
             return changed
 
         self._note(undo)
+
+
+def _is_closed(value: Any, kind: type) -> bool:
+    """Whether it is an object of Python's or torch's own that keeps no state of models."""
+    return (
+        of_system(kind.__module__)
+        and not isinstance(value, _OPEN)
+        and not kind.__module__.startswith("torch.distributed")
+    )
 
 
 _BUILT_IN = frozenset({dict, list, set, deque, OrderedDict, tuple, frozenset})

@@ -58,10 +58,6 @@ PICKS = {
     "along a dim": (lambda x, i: torch.take_along_dim(x, i.view(1, 1, 3, 1), 2), index(7, 0, 3)),
     "by a constant of forward": (lambda x, _: x[:, :, torch.tensor([2, 8, 0])], index(0)),
     "by arithmetic": (lambda x, i: x[:, :, (i * 2 + 1) % 9], torch.arange(9)),
-    "by a list": (lambda x, _: x[:, :, [3, 1, 2, 5]], index(0)),
-    "by a list of lists": (lambda x, _: x[:, :, [[3, 1], [2, 5]]].flatten(2, 3), index(0)),
-    "by a list of booleans": (lambda x, _: x[..., [True, False, True, True, False, False, True]], index(0)),
-    "by a range": (lambda x, _: x[:, :, range(7, 0, -2)], index(0)),
     "taken": (lambda x, i: x.take(i).view(1, 4, 3, 3), torch.arange(36) * 7),
 }
 
@@ -119,17 +115,6 @@ def test_picks_without_a_rule_have_none():
     assert field.size == (5, 3)  # 1, 2 and 5
     assert field.jump == (UNKNOWN, 1)
     assert field.notes == ("its positions are taken without one rule",)
-
-
-def test_a_list_along_the_first_axis():
-    model = Of(lambda x, conv: conv(x[[8, 1, 2]].unsqueeze(0).expand(4, -1, -1)), nn.Conv2d(4, 4, 3))
-    field = cnncost.analyze(model, (9, 7)).receptive_field("")
-    assert (field.input_size, field.size) == ((9, 7), (8, 3))
-
-
-def test_torch_is_left_as_it_was():
-    cnncost.analyze(Picking(*PICKS["by a list"]), IMAGE)
-    assert "__getitem__" not in torch.Tensor.__dict__
 
 
 def test_the_memo_keeps_indices_apart():
