@@ -14,6 +14,7 @@ import cnncost
 from cnncost.errors import ForwardError, InputError
 from cnncost.frontends.torch import Training, autocast, record
 from tests.oracles.allocations import training_peak
+from tests.oracles.hardware import needs_lstm_in_bfloat16
 
 BF16, FP16 = torch.bfloat16, torch.float16
 VIEWS = set(
@@ -108,7 +109,12 @@ LOSSES = {
 TRAINED = [
     pytest.param(_convolutions, (2, 3, 8, 8), id="convolutions"),
     pytest.param(lambda: nn.Sequential(nn.Linear(4, 4), nn.GELU(), nn.Linear(4, 3)), (2, 4), id="linear layers"),
-    pytest.param(lambda: Do(lambda m, x: m.lstm(x)[0].mean(0), lstm=nn.LSTM(5, 7, 2)), (4, 3, 5), id="LSTM"),
+    pytest.param(
+        lambda: Do(lambda m, x: m.lstm(x)[0].mean(0), lstm=nn.LSTM(5, 7, 2)),
+        (4, 3, 5),
+        id="LSTM",
+        marks=needs_lstm_in_bfloat16(),
+    ),
 ]
 
 
@@ -192,11 +198,17 @@ NETS = [
     pytest.param(
         lambda: nn.TransformerEncoderLayer(32, 4, 64, dropout=0.0, batch_first=True), (2, 20, 32), id="transformer"
     ),
-    pytest.param(lambda: Do(lambda m, x: m.lstm(x)[0], lstm=nn.LSTM(16, 32, 2)), (9, 4, 16), id="LSTM"),
+    pytest.param(
+        lambda: Do(lambda m, x: m.lstm(x)[0], lstm=nn.LSTM(16, 32, 2)),
+        (9, 4, 16),
+        id="LSTM",
+        marks=needs_lstm_in_bfloat16(),
+    ),
     pytest.param(
         lambda: Do(lambda m, x: m.lstm(m.first(x))[0], first=nn.Linear(16, 16), lstm=nn.LSTM(16, 32)),
         (9, 4, 16),
         id="LSTM after a linear layer",
+        marks=needs_lstm_in_bfloat16(),
     ),
 ]
 
@@ -387,19 +399,17 @@ def test_a_region_is_seen_though_forward_catches_everything():
     assert graph.values[graph.outputs[0]].dtype == "bfloat16"
 
 
-def test_a_model_with_a_region_is_run_once_from_the_second_time_on():
-    calls = []
-
+def test_a_model_with_a_region_is_run_once_from_the_second_time_on(capsys):
     def forward(m, x):
-        calls.append(1)
+        print("called")  # noqa: T201  # what forward keeps in a closure is a copy's
         with torch.autocast("cpu", BF16, enabled=m.on):
             return m.f(x)
 
     model = Do(forward, f=nn.Linear(3, 3))
     model.on = True
-    for expected in (2, 3, 4):
+    for expected in (2, 1, 1):
         record(model, ((1, 3),))
-        assert len(calls) == expected
+        assert capsys.readouterr().out == "called\n" * expected
     model.on = False
     assert {v.dtype for v in record(model, ((1, 3),)).values} == {"float32"}
 

@@ -12,6 +12,7 @@ from cnncost.errors import CnncostError
 from cnncost.frontends.torch import record, shapes
 from cnncost.frontends.torch.overloads import overload
 from cnncost.frontends.torch.shapes import output_types
+from tests.oracles.hardware import runs_lstm_in_bfloat16
 
 aten = torch.ops.aten
 sizes = st.integers(1, 4)
@@ -296,7 +297,7 @@ def test_recurrent(data, name, layers, both):
 @some
 @given(
     steps=sizes, batch=sizes, width=st.integers(1, 300), hidden=st.integers(1, 300), biases=st.booleans(),
-    reverse=st.booleans(), dtype=st.sampled_from([torch.float32, torch.bfloat16]),
+    reverse=st.booleans(), dtype=st.sampled_from([torch.float32, *[torch.bfloat16] * runs_lstm_in_bfloat16()]),
 )  # fmt: skip
 def test_a_fused_lstm_layer(steps, batch, width, hidden, biases, reverse, dtype):
     """The workspace is there with autograd alone."""

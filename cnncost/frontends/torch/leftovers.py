@@ -20,7 +20,9 @@ from cnncost.errors import ForwardError
 
 _DEEPEST = 6
 _GLOBALS = "the globals of "
-_OUTER = "an object of the class cnncost.frontends.torch.ledger.Ledger"
+_OUTER = frozenset(
+    f"an object of the class cnncost.frontends.torch.{name}" for name in ("ledger.Ledger", "modules.Tracker")
+)
 """The books of a recording around this one."""
 _PASSING = (FrameType, GeneratorType, TracebackType)
 """What holds tensors for as long as it runs."""
@@ -70,7 +72,7 @@ def _removed(tensor: torch.Tensor, ours: list[torch.Tensor]) -> str:
         if holder is ours or isinstance(holder, _PASSING):
             continue
         owner = _owner(holder)
-        if owner == _OUTER:
+        if owner in _OUTER:
             continue
         said = said or owner
         _take_out(holder, tensor)

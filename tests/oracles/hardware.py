@@ -1,0 +1,26 @@
+"""What this machine's CPU can run for real: an oracle that torch refuses to run here says nothing."""
+
+from functools import cache
+
+import pytest
+import torch
+from torch import nn
+
+
+@cache
+def runs_lstm_in_bfloat16() -> bool:
+    """Whether oneDNN has its fused LSTM in bfloat16 for this CPU (it wants AVX-512)."""
+    lstm, x = nn.LSTM(3, 4).bfloat16(), torch.zeros(2, 1, 3, dtype=torch.bfloat16)
+    try:
+        lstm(x)[0].sum().backward()
+    except RuntimeError as error:
+        if "could not create a primitive" not in str(error):
+            raise
+        return False
+    return True
+
+
+def needs_lstm_in_bfloat16():
+    """For tests whose oracle is a real LSTM under autocast."""
+    reason = "oneDNN has no LSTM in bfloat16 for this CPU, so that there is no real run to compare with"
+    return pytest.mark.skipif(not runs_lstm_in_bfloat16(), reason=reason)
