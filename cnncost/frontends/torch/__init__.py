@@ -13,6 +13,7 @@ from weakref import ref
 
 import torch
 from torch import nn
+from torch.utils._python_dispatch import _get_current_dispatch_mode_stack
 
 from cnncost.errors import DataDependentError, ForwardError
 from cnncost.frontends.torch import autocast as autocasts
@@ -77,6 +78,7 @@ def record(
     if id(root) in _DIFFERENTIATING and how.caller_grad:
         how = how._replace(grad=True)
     made: list[ref[torch.Tensor]] = []
+    inside = any(isinstance(mode, Recorder) for mode in _get_current_dispatch_mode_stack())
     with ONE_AT_A_TIME, no_collection(), unseen_by(Recorder), torch.inference_mode(False), regions.switched_off():
         try:
             return _record_again(root, inputs, how, made)
@@ -84,7 +86,8 @@ def record(
             check_initialised(walk(root))
             raise
         finally:
-            leftovers.clear(made, type(root).__name__, sys.exception())
+            if not inside:  # the books of a recording around this one hold tensors as well
+                leftovers.clear(made, type(root).__name__, sys.exception())
 
 
 def _record_again(model: nn.Module, inputs: Any, how: How, made: list[ref[torch.Tensor]]) -> Graph:

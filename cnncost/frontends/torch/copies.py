@@ -217,7 +217,7 @@ class Copier:
         handler = _HANDLERS.get(kind)
         if handler is not None:
             return handler(self, value)
-        if kind in _FIXED or isinstance(value, (type, Enum, ModuleType)):
+        if kind in _FIXED or isinstance(value, (type, Enum, ModuleType, BaseException)):
             return value
         if kind.__module__ in _RESOURCES:
             return value

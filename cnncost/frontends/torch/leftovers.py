@@ -20,10 +20,6 @@ from cnncost.errors import ForwardError
 
 _DEEPEST = 6
 _GLOBALS = "the globals of "
-_OUTER = frozenset(
-    f"an object of the class cnncost.frontends.torch.{name}" for name in ("ledger.Ledger", "modules.Tracker")
-)
-"""The books of a recording around this one."""
 _PASSING = (FrameType, GeneratorType, TracebackType)
 """What holds tensors for as long as it runs."""
 
@@ -71,10 +67,7 @@ def _removed(tensor: torch.Tensor, ours: list[torch.Tensor]) -> str:
     for holder in gc.get_referrers(tensor):
         if holder is ours or isinstance(holder, _PASSING):
             continue
-        owner = _owner(holder)
-        if owner in _OUTER:
-            continue
-        said = said or owner
+        said = said or _owner(holder)
         _take_out(holder, tensor)
     return said
 

@@ -151,7 +151,7 @@ class Tracker:
             if type(data) in (list, tuple) and get_ident() == thread:
                 data = _numbers(data)
             result = original(data, *args, **kwargs)
-            shown = recorder.appearance is not None and recorder.appearance.is_ours()
+            shown = not recorder.on_values and recorder.appearance is not None and recorder.appearance.is_ours()
             if get_ident() != thread or isinstance(data, torch.Tensor) or not shown:
                 return result
             if is_meta(result):

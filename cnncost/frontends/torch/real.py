@@ -39,7 +39,7 @@ from cnncost.frontends.torch.skeleton import LazyParameterError, Skeleton
 from cnncost.frontends.torch.sparse import any_sparse
 from cnncost.frontends.torch.sparse_running import has_parts
 from cnncost.frontends.torch.training import Step, Training
-from cnncost.frontends.torch.watch import Watch
+from cnncost.frontends.torch.watch import Watch, watching
 from cnncost.garbage import no_collection
 from cnncost.graph import Graph, OpSpec, RealRun, verify
 
@@ -194,11 +194,9 @@ def _recorded(model: nn.Module, inputs: Inputs, said: str, how: _How) -> Graph:
     tracker = Tracker(recorder)
     tracker.enter(tree)
     step = step_of(how.training, tree[0][1], skeleton, tracker)
-    try:
+    assert skeleton.watch is not None  # it was made with one
+    with watching(skeleton.watch, skeleton.copy_of):
         return _run(tree[0][1], tracker, recorder, inputs, said, how, step)
-    finally:
-        if skeleton.watch is not None:
-            skeleton.watch.restore()
 
 
 def _run(
@@ -240,6 +238,8 @@ class _Weights(Skeleton):
     Args:
         share: the weights' memory is the user's.
     """
+
+    on_values = True
 
     def __init__(self, watch: Watch, share: bool) -> None:
         super().__init__(shared=False, watch=watch)

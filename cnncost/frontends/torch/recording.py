@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any, NamedTuple, TypeAlias, TypeVar
-from weakref import WeakKeyDictionary, ref
+from weakref import ref
 
 import torch
 from torch import nn
@@ -26,7 +26,7 @@ from cnncost.frontends.torch.recorder import Recorder
 from cnncost.frontends.torch.skeleton import Skeleton
 from cnncost.frontends.torch.surroundings import Reach, reach_of
 from cnncost.frontends.torch.training import Step, Training
-from cnncost.frontends.torch.watch import Watch, keys_for
+from cnncost.frontends.torch.watch import Watch, watching
 from cnncost.graph import Graph, RealRun, verify
 
 _Skeleton = TypeVar("_Skeleton", bound=Skeleton)
@@ -151,21 +151,8 @@ def _watched(skeleton: Skeleton, watch: Watch | None, run: _Run, made: Made) -> 
     """Run on copies, and put back all around them, whatever happens."""
     if watch is None:
         return run(made)
-    keyed = list(keys_for(watch, skeleton.copy_of)) if watch.ids else []
-    for table, copy, value in keyed:
-        if isinstance(table, (dict, WeakKeyDictionary)):
-            table[copy] = value
-        else:
-            table.add(copy)
-    try:
+    with watching(watch, skeleton.copy_of) as restored:
         graph = run(made)
-    finally:
-        for table, copy, _ in keyed:
-            if isinstance(table, (dict, WeakKeyDictionary)):
-                table.pop(copy, None)
-            else:
-                table.discard(copy)
-        restored = watch.restore()
     notes = tuple([f"forward wrote to {what}; it was put back" for what in restored])
     return replace(graph, notes=(*graph.notes, *notes)) if notes else graph
 

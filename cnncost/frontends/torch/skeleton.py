@@ -75,6 +75,9 @@ class Skeleton(Copier):
             (small ones that are no parameters).
     """
 
+    on_values = False
+    """The copy has weights, and what moves them has work to do."""
+
     def __init__(self, shared: bool = True, watch: Watch | None = None) -> None:
         super().__init__(*(({}, None) if watch is None else (watch.ids, partial(watch.add, where="an object"))))
         self.watch = watch
@@ -98,7 +101,7 @@ class Skeleton(Copier):
         copy: nn.Module = object.__new__(kind)
         self._copies[id(module)] = copy
         attributes = module.__dict__.copy()
-        if "_hf_hook" in attributes:
+        if "_hf_hook" in attributes and not self.on_values:
             without_moving(attributes)
         object.__setattr__(copy, "__dict__", attributes)
         names = tuple(attributes)

@@ -45,7 +45,7 @@ class Reach(NamedTuple):
     caches: tuple[Any, ...]
 
 
-_KNOWN: dict[tuple[int, ...], tuple[tuple[Any, ...], Reach]] = {}
+_KNOWN: dict[tuple[int, ...], tuple[tuple[Any, ...], Reach, list[int]]] = {}
 _MOST_KNOWN = 64
 
 
@@ -56,8 +56,9 @@ def reach_of(kinds: Iterable[type], functions: Iterable[Any] = ()) -> Reach:
         return _explored(roots)  # a closure may lead back to the model, which is not to be kept alive
     key = tuple(map(id, roots))
     known = _KNOWN.get(key)
-    if known is None:
-        known = (roots, _explored(roots))
+    if known is None or known[2] != [len(vars(kind)) for kind in known[1].classes]:  # attributes came or went
+        reach = _explored(roots)
+        known = (roots, reach, [len(vars(kind)) for kind in reach.classes])
         while len(_KNOWN) >= _MOST_KNOWN:
             _KNOWN.pop(next(iter(_KNOWN)), None)
         _KNOWN[key] = known

@@ -10,6 +10,7 @@ from __future__ import annotations
 import random
 from collections import OrderedDict, UserDict, UserList, deque
 from collections.abc import Callable, Container, Iterator
+from contextlib import contextmanager
 from functools import partial
 from operator import is_
 from types import BuiltinFunctionType, FunctionType, MethodType, SimpleNamespace
@@ -220,8 +221,8 @@ class Watch:
         self.ids[id(tensor)] = tensor
         if tensor.is_meta or tensor.layout is not torch.strided:
             return
-        data, wanted, grad, attributes = tensor.detach(), tensor.requires_grad, tensor.grad, dict(tensor.__dict__)
-        leaf = tensor.is_leaf
+        data, wanted, attributes, leaf = tensor.detach(), tensor.requires_grad, dict(tensor.__dict__), tensor.is_leaf
+        grad = tensor.grad if leaf else None
 
         def undo() -> bool:
             changed = False
@@ -231,7 +232,7 @@ class Watch:
             if leaf and (not tensor.is_leaf or tensor.requires_grad != wanted):
                 tensor.detach_().requires_grad_(wanted)
                 changed = True
-            if tensor.grad is not grad:
+            if leaf and tensor.grad is not grad:
                 tensor.grad = grad
                 changed = True
             if not _same_table(tensor.__dict__, attributes):
@@ -279,17 +280,38 @@ def _reset_numpy(generator: Any, state: Any) -> bool:
     return True
 
 
-def keys_for(watch: Watch, copy_of: Callable[[Any], Any]) -> Iterator[tuple[Any, Any, Any]]:
-    """Tables around the model that have its modules or tensors as keys: the table, the copy of a key, and the value.
+@contextmanager
+def watching(watch: Watch, copy_of: Callable[[Any], Any]) -> Iterator[list[str]]:
+    """Forward runs while this lasts; then all is put back. What had to be, the list says afterwards.
 
-    Forward runs on copies, and asks such tables for `self`.
+    Tables and sets around the model that have its modules or tensors in them have the copies, too: forward runs on
+    these, and asks for `self`.
     """
+    restored: list[str] = []
+    added = list(_keys(watch, copy_of)) if watch.ids else []
+    for table, copy, value in added:
+        if isinstance(table, _SETS):
+            table.add(copy)
+        else:
+            table[copy] = value
+    try:
+        yield restored
+    finally:
+        for table, copy, _ in added:
+            if isinstance(table, _SETS):
+                table.discard(copy)
+            else:
+                table.pop(copy, None)
+        restored.extend(watch.restore())
+
+
+_SETS = (set, WeakSet)
+
+
+def _keys(watch: Watch, copy_of: Callable[[Any], Any]) -> Iterator[tuple[Any, Any, Any]]:
+    """A table or set, the copy of a module or tensor in it, and what stands under it."""
     for value in list(watch.ids.values()):
-        if isinstance(value, (dict, WeakKeyDictionary)):
+        if isinstance(value, (dict, WeakKeyDictionary, *_SETS)):
             for key in list(value):
                 if isinstance(key, (nn.Module, torch.Tensor)) and (copy := copy_of(key)) is not None:
-                    yield value, copy, value[key]
-        elif isinstance(value, (set, WeakSet)):
-            for key in list(value):
-                if isinstance(key, (nn.Module, torch.Tensor)) and (copy := copy_of(key)) is not None:
-                    yield value, copy, None
+                    yield value, copy, None if isinstance(value, _SETS) else value[key]

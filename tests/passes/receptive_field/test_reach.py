@@ -70,6 +70,8 @@ def test_a_window_is_cut_at_the_borders():
 
 
 NOT_FOLLOWED = {
+    "custom": "what its rule does not say",
+    "linalg": "factors of whole matrices",
     "deform_conv": "places are in the data",
     "nms": "which boxes are kept is in the data",
     "quantize": "of quantized layers",

@@ -1,0 +1,603 @@
+"""What forward sees is the world that the user gave, and what the user gave is as it was."""
+
+import functools
+import random
+import threading
+import weakref
+from collections import OrderedDict, UserDict, defaultdict, deque
+from functools import partial
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+import cnncost
+from cnncost.frontends.torch import record
+
+EACH = 2 * 8 * 8  # a Linear(8, 8) on 2×8
+X = torch.zeros(2, 8)
+TRACES = ["static", "real"]
+
+
+class Does(nn.Module):
+    """Two calls at most of one layer, by a function of the module and its input."""
+
+    def __init__(self, does, **held):
+        super().__init__()
+        self.l, self.does = nn.Linear(8, 8), does
+        for name, value in held.items():
+            setattr(self, name, value)
+
+    def forward(self, x):
+        return self.does(self, x)
+
+
+def macs(model, inputs=X, **how):
+    return cnncost.analyze(model, inputs, **how).totals.macs
+
+
+# ---- devices
+
+ON_A_CPU = {
+    "device.type": lambda s, x: x.device.type == "cpu",
+    "is_cpu": lambda s, x: x.is_cpu,
+    "is_meta": lambda s, x: not x.is_meta,
+    "text": lambda s, x: str(x.device) == "cpu",
+    "of a weight": lambda s, x: s.l.weight.device == torch.device("cpu"),
+    "of a result": lambda s, x: s.l(x).device.type == "cpu",
+    "type": lambda s, x: x.type() == "torch.FloatTensor",
+    "get_device": lambda s, x: x.get_device() == -1,
+    "of a new tensor": lambda s, x: torch.zeros(3).device == x.device,
+    "moved": lambda s, x: x.cpu().device == x.to("cpu").device == x.device,
+    "a generator": lambda s, x: torch.Generator(device=x.device).device.type == "cpu",
+}
+
+
+@pytest.mark.parametrize("trace", TRACES)
+@pytest.mark.parametrize("grad", [False, True])
+@pytest.mark.parametrize("name", ON_A_CPU)
+def test_tensors_are_on_the_device_that_the_users_are_on(name, grad, trace):
+    ask = ON_A_CPU[name]
+    model = Does(lambda s, x: x.sum() if ask(s, x) else s.l(s.l(s.l(x))))
+    x = torch.zeros(2, 8, requires_grad=grad)
+    for _ in range(3):  # fresh, prepared to be kept, kept
+        assert macs(model, x, trace=trace) == EACH * (name == "of a result")
+
+
+def test_a_move_to_where_a_tensor_is_makes_no_copy():
+    moves = Does(lambda s, x: s.l(x.to(x.device).cpu().to("cpu", torch.float32)))
+    stays = Does(lambda s, x: s.l(x))
+    assert [n.name for n in record(moves, X).nodes if n.spec.kind != "layout"] == ["aten.linear"]
+    assert cnncost.analyze(moves, X).memory.inference_peak == cnncost.analyze(stays, X).memory.inference_peak
+
+
+def test_a_model_on_meta_is_on_meta():
+    model = Does(lambda s, x: s.l(x) if x.is_meta and s.l.weight.is_meta else s.l(s.l(x)))
+    assert macs(model.to("meta"), (2, 8)) == EACH
+
+
+# ---- autograd
+
+
+def _hooked(y):
+    y.register_hook(lambda gradient: gradient)
+    return y
+
+
+def _without_grad(s, x):
+    with torch.no_grad():
+        return s.l(s.l(x)) if s.l(x).requires_grad or torch.is_grad_enabled() else x
+
+
+DIFFERENTIATES = {
+    # 2 outputs of 8 have a row of 16 each: the Jacobian is 16 products of 1×8 by 8×8 a row of the batch, and forward
+    "jacobian": (lambda s, x: torch.autograd.functional.jacobian(s.l, x), EACH + 16 * EACH),
+    "vjp": (lambda s, x: torch.autograd.functional.vjp(s.l, x, torch.ones(2, 8))[1], EACH + EACH),
+    "jvp by two backwards": (
+        lambda s, x: torch.autograd.functional.jvp(s.l, x, torch.ones(2, 8))[1], 3 * EACH
+    ),
+    "requires_grad of a result": (lambda s, x: s.l(s.l(x)) if s.l(x).requires_grad else x, 3 * EACH),
+    "grad_fn": (lambda s, x: s.l(s.l(x)) if s.l(x).grad_fn is not None else x, 3 * EACH),
+    "is_leaf": (lambda s, x: x if s.l(x).is_leaf else s.l(x), 2 * EACH),
+    "a hook": (lambda s, x: _hooked(s.l(x)), EACH),
+    "grad mode": (lambda s, x: s.l(x) if torch.is_grad_enabled() else s.l(s.l(x)), EACH),
+    "no_grad inside": (_without_grad, EACH),
+    "torch.func.grad": (lambda s, x: torch.func.grad(lambda t: s.l(t).sum())(x), 2 * EACH),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("trace", TRACES)
+@pytest.mark.parametrize("name", DIFFERENTIATES)
+def test_autograd_is_on_where_a_real_call_has_it_on(name, trace):
+    does, expected = DIFFERENTIATES[name]
+    model = Does(does)
+    assert [macs(model, trace=trace) for _ in range(2)] == [expected] * 2
+
+
+@pytest.mark.parametrize("trace", TRACES)
+def test_autograd_is_off_where_the_caller_has_turned_it_off(trace):
+    model = Does(lambda s, x: s.l(s.l(x)) if s.l(x).requires_grad else x)
+    with torch.no_grad():
+        assert macs(model, trace=trace) == EACH
+
+
+# ---- identity
+
+
+class Missing:
+    """Compared by `is`."""
+
+
+MISSING = Missing()
+CONFIG = SimpleNamespace(width=8, nested={"a": [1]})
+KNOWN = weakref.WeakKeyDictionary()
+NUMBERED = {}
+
+
+class Param(nn.Parameter):
+    def twice(self):
+        return self + self
+
+
+IDENTITIES = {
+    "a mark": (lambda s, x: s.v is MISSING, {"v": MISSING}),
+    "a shared configuration": (lambda s, x: s.v is CONFIG and s.v.nested is CONFIG.nested, {"v": CONFIG}),
+    "a default": (lambda s, x, mark=MISSING: s.v is mark, {"v": MISSING}),
+    "a parameter's class": (lambda s, x: isinstance(s.w, Param) and s.w.twice() is not None,
+                            {"w": Param(torch.zeros(3))}),
+    "two attributes of one list": (lambda s, x: s.a is s.b, dict(zip("ab", [[torch.zeros(3)]] * 2, strict=True))),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("trace", TRACES)
+@pytest.mark.parametrize("name", IDENTITIES)
+def test_what_is_one_stays_one(name, trace):
+    ask, held = IDENTITIES[name]
+    model = Does(lambda s, x: s.l(x) if ask(s, x) else s.l(s.l(x)), **held)
+    for _ in range(3):
+        assert macs(model, trace=trace) == EACH
+
+
+class Registered(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.l = nn.Linear(8, 8)
+        KNOWN[self] = NUMBERED[self] = 1
+
+    def forward(self, x):
+        return self.l(x) if self in KNOWN and NUMBERED[self] == 1 else self.l(self.l(x))
+
+
+@pytest.mark.parametrize("trace", TRACES)
+def test_a_module_is_found_in_tables_around_it(trace):
+    model = Registered()
+    for _ in range(3):
+        assert macs(model, trace=trace) == EACH
+    assert [m for m in KNOWN if m is model] == [m for m in NUMBERED if m is model] == [model]
+    del NUMBERED[model]
+
+
+@pytest.mark.parametrize("trace", TRACES)
+def test_a_tensor_that_is_given_twice_is_one(trace):
+    model = Does(lambda s, x: s.l(x))
+    model.forward = lambda a, b: model.l(a) if a is b else model.l(model.l(a))
+    report = cnncost.analyze(model, (X, X), trace=trace)
+    assert (report.totals.macs, len(report.graph.inputs)) == (EACH, 1)
+
+
+# ---- containers and objects
+
+
+class AttrDict(dict):
+    __getattr__ = dict.__getitem__
+
+
+class FrozenDict(OrderedDict):
+    def __init__(self, *args):
+        super().__init__(*args)
+        self.sealed = True
+        for name, value in self.items():
+            super().__setattr__(name, value)
+
+    def __setitem__(self, name, value):
+        if getattr(self, "sealed", False):
+            raise TypeError("it is frozen")
+        super().__setitem__(name, value)
+
+    def __setattr__(self, name, value):
+        if getattr(self, "sealed", False):
+            raise TypeError("it is frozen")
+        super().__setattr__(name, value)
+
+
+class Checked(list):
+    def append(self, item):
+        raise TypeError("not by this way")
+
+
+class Slotted:
+    __slots__ = ("__private", "seen")
+
+    def __init__(self):
+        self.seen, self.__private = None, [1]
+
+    def private(self):
+        return self.__private
+
+
+class Needy:
+    def __init__(self, needed):
+        self.seen = needed
+
+    def __reduce__(self):
+        return Needy, (self.seen,)
+
+
+CONTAINERS = {
+    "a dict with attributes": (AttrDict(times=1), lambda c, x: c.times == 1),
+    "a frozen dict": (FrozenDict({"times": 1}), lambda c, x: c.times == 1 and c["times"] == 1),
+    "a list that refuses": (Checked([1, 2]), lambda c, x: len(c) == 2),
+    "a defaultdict": (defaultdict(list), lambda c, x: c["new"].append(x) is None),
+    "a UserDict": (UserDict(a=1), lambda c, x: c.update(b=x) is None),
+    "a deque": (deque([1], maxlen=2), lambda c, x: c.append(x) is None),
+    "a set": ({1}, lambda c, x: c.add(2) is None),
+    "an array": (np.zeros(3), lambda c, x: c.__setitem__(0, 7) is None),
+    "slots": (Slotted(), lambda c, x: setattr(c, "seen", x) is None and c.private() == [1]),
+    "an object that says how": (Needy(1), lambda c, x: setattr(c, "seen", x) is None),
+    "an object with a lock": (SimpleNamespace(lock=threading.Lock(), seen=1),
+                              lambda c, x: setattr(c, "seen", x) is None and c.lock.acquire(timeout=1)
+                              and c.lock.release() is None),
+    "a generator": (random.Random(3), lambda c, x: c.random() < 2),  # noqa: S311  # no secret
+}  # fmt: skip
+
+
+def state(value):
+    if isinstance(value, dict):
+        return {name: state(item) for name, item in dict.items(value)}, state(list(vars(value).items())) if hasattr(
+            value, "__dict__"
+        ) else None
+    if isinstance(value, (list, tuple, set, deque)):
+        return type(value), [state(item) for item in value]
+    if isinstance(value, random.Random):
+        return value.getstate()
+    if isinstance(value, np.ndarray):
+        return value.tolist()
+    if isinstance(value, Slotted):
+        return value.seen
+    return state(vars(value)) if hasattr(value, "__dict__") and not callable(value) else value
+
+
+@pytest.mark.parametrize("trace", TRACES)
+@pytest.mark.parametrize("name", CONTAINERS)
+def test_forward_has_its_own_of_what_the_model_holds(name, trace):
+    held, does = CONTAINERS[name]
+    model = Does(lambda s, x: s.l(x) if does(s.held, x) else s.l(s.l(x)), held=held)
+    before = state(held)
+    for _ in range(3):
+        assert macs(model, trace=trace) == EACH
+        assert model.held is held
+        assert state(held) == before
+
+
+# ---- functions
+
+
+def _closure():
+    seen = {}
+
+    def keep(module, args, out):
+        seen["f"] = out
+
+    return seen, keep
+
+
+class Keeper:
+    def __init__(self):
+        self.out = None
+
+    def keep(self, module, args, out):
+        self.out = out
+
+
+def _hook(kind):
+    """A hook that keeps a result, how forward finds it, and how to see what the user has of it."""
+    if kind == "closure":
+        seen, keep = _closure()
+        return keep, seen, lambda s: s.seen["f"], lambda: dict(seen)
+    if kind == "lambda":
+        seen = {}
+        return lambda m, a, out: seen.update(f=out), seen, lambda s: s.seen["f"], lambda: dict(seen)
+    if kind == "partial":
+        seen = {}
+        keep = partial(lambda table, m, a, out: table.update(f=out), seen)
+        return keep, seen, lambda s: s.seen["f"], lambda: dict(seen)
+    if kind == "method of an object":
+        keeper = Keeper()
+        return keeper.keep, keeper, lambda s: s.seen.out, lambda: keeper.out
+    seen = []
+    return (lambda m, a, out, keep=seen.append: keep(out)), seen, lambda s: s.seen[-1], lambda: list(seen)
+
+
+@pytest.mark.parametrize("trace", TRACES)
+@pytest.mark.parametrize("kind", ["closure", "lambda", "partial", "method of an object", "method of a list"])
+def test_a_hook_writes_to_the_world_of_the_copy(kind, trace):
+    hook, seen, find, look = _hook(kind)
+    model = Does(lambda s, x: (s.l(x), s.l2(find(s)))[1], l2=nn.Linear(8, 4), seen=seen)
+    model.l.register_forward_hook(hook)
+    empty = look()
+    assert macs(model, trace=trace) == EACH + EACH // 2
+    assert look() == empty
+    model(torch.zeros(3, 8))  # a real run of another size leaves something
+    left = look()
+    assert macs(model, trace=trace) == EACH + EACH // 2
+    assert str(look()) == str(left)
+    assert macs(model, training=True) == EACH + EACH // 2
+
+
+class Metric(nn.Module):
+    """Its method is wrapped when it is made, and rebinds what the module holds: so do torchmetrics' classes."""
+
+    def __init__(self):
+        super().__init__()
+        self.count, self.total = 0, torch.zeros(1)
+        self.update = self._wrapped(self.update)
+
+    def _wrapped(self, update):
+        @functools.wraps(update)
+        def wrapped(*args):
+            self.count += 1
+            return update(*args)
+
+        return wrapped
+
+    def update(self, x):
+        self.total = self.total + x.sum()
+
+    def forward(self, x):
+        self.update(x)
+        return self.total
+
+
+@pytest.mark.parametrize("trace", TRACES)
+def test_a_method_that_is_wrapped_in_the_constructor(trace):
+    model = nn.Sequential(nn.Linear(8, 8), Metric())
+    total = model[1].total
+    assert macs(model, trace=trace) == EACH
+    assert (model[1].count, model[1].total is total, total.tolist()) == (0, True, [0.0])
+
+
+# ---- globals, class attributes, caches
+
+CACHE = {}
+LAST = None
+LAYERS = nn.ModuleDict({"casts": nn.Linear(8, 8)})
+
+
+@functools.lru_cache
+def table_for(size):
+    return torch.ones(size, 8)
+
+
+class Leaves(nn.Module):
+    """Leaves a tensor in every place that is not its own."""
+
+    table, calls = {}, 0  # shared, as people write it
+
+    def __init__(self):
+        super().__init__()
+        self.l = nn.Linear(8, 8)
+
+    def forward(self, x):
+        global LAST  # what is tested
+        y = self.l(x) * CACHE.setdefault(len(x), torch.ones(len(x), 8, device=x.device))
+        LAST, type(self).calls, type(self).newest = y, type(self).calls + 1, y
+        self.table["last"] = y
+        LAYERS["casts"].to(torch.float32)
+        return y * table_for(len(x))
+
+
+@pytest.mark.parametrize("trace", TRACES)
+@pytest.mark.parametrize("fails", [False, True])
+def test_what_is_around_a_model_is_put_back(trace, fails):
+    global LAST  # noqa: PLW0603  # to clean up
+    weight, model = LAYERS["casts"].weight, Leaves()
+    whole = nn.Sequential(model, nn.Linear(5 if fails else 8, 8))
+    for _ in range(3):
+        if fails:
+            with pytest.raises(cnncost.CnncostError):
+                macs(whole, trace=trace)
+        else:
+            assert macs(whole, trace=trace) == 2 * EACH
+        assert (CACHE, LAST, Leaves.table, Leaves.calls) == ({}, None, {}, 0)
+        assert not hasattr(Leaves, "newest")
+        assert table_for.cache_info().currsize == 0
+        assert LAYERS["casts"].weight is weight
+        assert not weight.is_meta
+    try:
+        model(torch.ones(2, 8))  # it leaves what the next analysis has to keep
+        left = LAST
+        macs(model, trace=trace)
+        assert LAST is Leaves.newest is Leaves.table["last"] is left
+        assert (Leaves.calls, table_for.cache_info().currsize, [t.is_meta for t in CACHE.values()]) == (1, 1, [False])
+    finally:
+        CACHE.clear()
+        Leaves.table.clear()
+        table_for.cache_clear()
+        LAST, Leaves.calls = None, 0
+        del Leaves.newest
+
+
+def test_it_is_said_what_was_put_back():
+    notes = cnncost.analyze(Leaves(), X).notes
+    assert any("Leaves.table" in note or "CACHE" in note for note in notes)
+
+
+# ---- chance
+
+
+def _dropped(draw):
+    def forward(s, x):
+        for layer in s.layers:
+            if draw(s) > 0.5:
+                x = layer(x)
+        return x
+
+    return Does(forward, layers=nn.ModuleList(nn.Linear(8, 8) for _ in range(10)), own=random.Random(0),  # noqa: S311  # no secret
+                numpy=np.random.default_rng(0), torch=torch.Generator())  # fmt: skip
+
+
+DRAWS = {
+    "python": lambda s: random.random(),  # noqa: S311  # no secret
+    "numpy": lambda s: np.random.rand(),  # noqa: NPY002  # the global generator, which models use
+    "torch": lambda s: torch.rand(()),
+    "torch, by item": lambda s: torch.rand(1).item(),
+    "bernoulli": lambda s: torch.bernoulli(torch.tensor(0.5)),
+    "in place": lambda s: torch.empty(()).uniform_(),
+    "a generator of its own": lambda s: s.own.random(),
+    "numpy's generator": lambda s: s.numpy.random(),
+    "torch's generator": lambda s: torch.rand((), generator=s.torch),
+}
+
+
+@pytest.mark.parametrize("name", DRAWS)
+def test_a_figure_that_chance_decided_is_marked(name):
+    model = _dropped(DRAWS[name])
+    report = cnncost.analyze(model, X)
+    assert "one draw" in report.run_on
+    with pytest.raises(cnncost.CnncostError, match="random numbers"):
+        cnncost.analyze(model, X, strict=True)
+
+
+def test_noise_that_decides_nothing_is_no_mark():
+    model = Does(lambda s, x: s.l(nn.functional.dropout(x + torch.randn(2, 8))) * torch.rand(()))
+    assert cnncost.analyze(model, X, strict=True).run_on == ""
+
+
+# ---- what can be called, and with what
+
+
+class Autoencoder(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.encoder, self.decoder = nn.Linear(8, 4), nn.Linear(4, 8)
+
+    def encode(self, x):
+        return self.encoder(x)
+
+    def forward(self, x):
+        return self.decoder(self.encode(x))
+
+
+@pytest.mark.parametrize("trace", TRACES)
+def test_another_method_and_functions_over_modules(trace):
+    model, scale = Autoencoder(), 2
+    assert macs(model.encode, trace=trace) == 2 * 8 * 4
+    assert macs(model.forward, trace=trace) == 2 * (2 * 8 * 4)
+    assert macs(lambda x: model.encoder(x) * scale, trace=trace) == 2 * 8 * 4
+    assert macs(partial(lambda net, x: net(net(x)), nn.Linear(8, 8)), trace=trace) == 2 * EACH
+    assert cnncost.analyze(model.encode, X).model == "Autoencoder.encode"
+
+
+def takes(s, x, size=None, *, scale=1):
+    assert (size, scale) == ((16, 16), 3)
+    return s.l(x)
+
+
+class Takes(Does):
+    def forward(self, *args, **kwargs):
+        return self.does(self, *args, **kwargs)
+
+
+@pytest.mark.parametrize("trace", TRACES)
+def test_numbers_are_numbers_where_that_is_said(trace):
+    given = cnncost.arguments((2, 8), cnncost.literal((16, 16)), scale=3)
+    assert macs(Takes(takes), given, trace=trace) == EACH
+    assert macs(Takes(lambda s, batch: s.l(batch["x"])), ({"x": (2, 8)},), trace=trace) == EACH
+    assert macs(nn.Linear(8, 8), UserDict(input=X), trace=trace) == EACH
+
+
+def test_how_a_tuple_beside_a_tensor_was_read_is_said():
+    report = cnncost.analyze(Takes(lambda s, x, keep: s.l(x[: len(keep)])), (torch.zeros(3, 8), (3, 1)))
+    assert report.totals.macs == EACH
+    assert any("(3, 1)" in note and "'3x1'" in note for note in report.notes)
+
+
+@pytest.mark.parametrize("trace", TRACES)
+def test_objects_among_the_inputs_are_as_they_were(trace):
+    def forward(s, data):
+        data.x = s.l(data.x)
+        data.log.append(data.x)
+        return data.x
+
+    data = SimpleNamespace(x=X, log=[])
+    for _ in range(2):
+        assert macs(Takes(forward), (data,), trace=trace) == EACH
+        assert (data.x is X, data.log) == (True, [])
+
+
+# ---- values
+
+
+def test_values_of_floats_are_read_where_nothing_else_helps():
+    mask = nn.Transformer.generate_square_subsequent_mask(10)
+    net = nn.TransformerEncoder(nn.TransformerEncoderLayer(16, 2, batch_first=True), 1)
+    report = cnncost.analyze(net, {"src": torch.zeros(2, 10, 16), "mask": mask})
+    assert report.totals.macs == cnncost.analyze(net, (2, 10, 16)).totals.macs
+    loss = nn.GaussianNLLLoss()
+    step = cnncost.analyze(nn.Linear(8, 8), X, training=True, loss=lambda out: loss(out, X, torch.ones(2, 8)))
+    assert next(row.macs for row in step.phases if row.phase == "backward") == EACH
+
+
+def test_a_branch_by_a_given_float_is_marked():
+    report = cnncost.analyze(Does(lambda s, x: s.l(x) if x.sum() > 0 else s.l(s.l(x))), torch.ones(2, 8))
+    assert report.totals.macs == EACH
+    assert "the values given" in report.run_on
+
+
+# ---- training
+
+
+@pytest.mark.parametrize("how", ["slices", "sums", "copies", "scatters"])
+def test_training_writes_into_tensors_that_forward_made(how):
+    def forward(s, x):
+        y, out = s.l(x), torch.zeros(x.shape)
+        if how == "slices":
+            for i in range(len(x)):
+                out[i] = y[i]
+        elif how == "sums":
+            out += y
+        elif how == "copies":
+            out.copy_(y)
+        else:
+            out.index_add_(0, torch.arange(len(x)), y)
+        return out
+
+    phases = {row.phase: row.macs for row in cnncost.analyze(Does(forward), X, training=True).phases}
+    assert (phases["forward"], phases["backward"]) == (EACH, EACH)  # of the weight's gradient: the input needs none
+
+
+@pytest.mark.parametrize("optimizer", [None, "sgd", "adamw"])
+def test_a_training_step_by_a_real_run(optimizer):
+    model = Does(lambda s, x: s.l(x[x[:, 0] > 0]))
+    x = torch.zeros(9, 8)
+    x[::2, 0] = 1  # five rows are kept
+    weight = model.l.weight.detach().clone()
+    report = cnncost.analyze(model, x, training=True, trace="real", optimizer=optimizer)
+    assert [row.macs for row in report.phases][:2] == [5 * 64, 5 * 64]
+    assert report.run_on
+    assert torch.equal(model.l.weight, weight)
+    assert model.l.weight.grad is None
+
+
+def _loss(criterion, teacher=None):
+    if teacher is None:
+        return lambda out: criterion(out, torch.ones(2, 8))
+    return lambda out: ((out - teacher(X).detach()) ** 2).mean()
+
+
+def test_a_loss_may_hold_modules():
+    for loss in (_loss(nn.MSELoss()), _loss(None, nn.Linear(8, 8)), partial(nn.L1Loss(), X)):
+        phases = cnncost.analyze(nn.Linear(8, 8), X, training=True, loss=loss).phases
+        assert next(row.macs for row in phases if row.phase == "backward") == EACH
