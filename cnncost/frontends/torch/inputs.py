@@ -258,7 +258,7 @@ class _Maker(Copier):
 
 def _is_dense(tensor: torch.Tensor) -> bool:
     """Whether it is data as layers compute with: no mask, no indices, no adjacency."""
-    return tensor.is_floating_point() and tensor.layout is torch.strided
+    return tensor.is_floating_point() and tensor.layout is torch.strided and tensor.dim() > 0
 
 
 def _has_tensor(inputs: Any, kind: Callable[[torch.Tensor], bool]) -> bool:

@@ -9,8 +9,9 @@ from __future__ import annotations
 import gc
 import sys
 import traceback
+from collections import deque
 from collections.abc import Iterable
-from types import FrameType, GeneratorType, TracebackType
+from types import CellType, FrameType, FunctionType, GeneratorType, MethodType, TracebackType
 from typing import Any
 from weakref import ref
 
@@ -20,6 +21,10 @@ from cnncost.errors import ForwardError
 
 _DEEPEST = 6
 _GLOBALS = "the globals of "
+_KNOWN = frozenset({"torch", "cnncost", "builtins"})
+"""Packages whose own records of tensors, and of errors that forward handled, are nobody's cache."""
+_CONTAINERS = (dict, list, set, tuple, deque)
+_NAMELESS = (CellType, FunctionType, MethodType, BaseException)
 _PASSING = (FrameType, GeneratorType, TracebackType)
 """What holds tensors for as long as it runs."""
 
@@ -67,8 +72,9 @@ def _removed(tensor: torch.Tensor, ours: list[torch.Tensor]) -> str:
     for holder in gc.get_referrers(tensor):
         if holder is ours or isinstance(holder, _PASSING):
             continue
-        said = said or _owner(holder)
-        _take_out(holder, tensor)
+        if owner := _owner(holder):
+            said = said or owner
+            _take_out(holder, tensor)
     return said
 
 
@@ -83,22 +89,23 @@ def _take_out(holder: Any, tensor: torch.Tensor) -> None:
 
 
 def _owner(holder: Any) -> str:
-    """The nearest thing with a name that a container belongs to: a global, an attribute of a class or an object."""
+    """The nearest thing with a name that a container belongs to: a module's globals, or an object; empty if none lasts.
+
+    Only containers are looked through: what frames, cells and our own objects hold goes with the recording.
+    """
     ways: list[Any] = [holder]
     for _ in range(_DEEPEST):
         step: list[Any] = []
         for value in ways:
-            if name := _named(value):
-                return name
-            step.extend(r for r in gc.get_referrers(value) if not isinstance(r, FrameType) and r is not ways)
+            if isinstance(value, dict) and "__builtins__" in value and value.get("__name__") in sys.modules:
+                return "" if _is_known(str(value["__name__"])) else _GLOBALS + str(value["__name__"])
+            if isinstance(value, _CONTAINERS):
+                step.extend(r for r in gc.get_referrers(value) if not isinstance(r, _PASSING) and r is not ways)
+            elif not isinstance(value, _NAMELESS) and not _is_known(type(value).__module__):
+                return f"an object of the class {type(value).__module__}.{type(value).__qualname__}"
         ways = step[:50]
-    return f"a {type(holder).__name__}"
+    return ""
 
 
-def _named(value: Any) -> str | None:
-    if isinstance(value, dict) and (module := value.get("__name__")) in sys.modules and "__builtins__" in value:
-        return _GLOBALS + str(module)
-    if isinstance(value, (dict, list, set, tuple)) or type(value).__name__ in {"cell", "list_iterator", "deque"}:
-        return None
-    kind = type(value)
-    return f"an object of the class {kind.__module__}.{kind.__qualname__}"
+def _is_known(module: str) -> bool:
+    return module.partition(".")[0] in _KNOWN
