@@ -401,7 +401,7 @@ class Leaves(nn.Module):
 @pytest.mark.parametrize("trace", TRACES)
 @pytest.mark.parametrize("fails", [False, True])
 def test_what_is_around_a_model_is_put_back(trace, fails):
-    global LAST  # noqa: PLW0603  # to clean up
+    global LAST  # to clean up
     weight, model = LAYERS["casts"].weight, Leaves()
     whole = nn.Sequential(model, nn.Linear(5 if fails else 8, 8))
     for _ in range(3):
