@@ -6,9 +6,10 @@ that a busy moment does not lower it.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import datetime
+from functools import partial
 from itertools import pairwise
 from statistics import geometric_mean
 
@@ -28,6 +29,10 @@ _FASTER = 1.15
 """A cache level is one if it is faster than the next by this factor."""
 _QUICK = Budget(0.1, 0.8, 5, 200, 0.005)
 _GPU_FILL = 200
+_BATCH = {"cuda": 128, "cpu": 8}
+"""Of the convolutions."""
+_LONG = 0.5
+"""Seconds: one product that takes longer tells no more than a smaller one."""
 
 
 def measure(
@@ -92,15 +97,25 @@ def _best(found: Backend, run: Callable[[], object], budget: Budget = _QUICK) ->
 
 
 def _products(found: Backend) -> dict[str, float]:
-    """FLOP/s of square matrix products by number format, the best over sizes; formats that are lacking are left out."""
+    """FLOP/s of square matrix products by number format; formats that are lacking are left out."""
     reached = {}
-    sizes = (4096, 8192) if found.name == "cuda" else (1024, 2048)
+    sizes = (4096, 8192) if found.name == "cuda" else (256, 1024, 2048)
     names = [name for name in TORCH_DTYPES if name != "tf32" or found.name == "cuda"]
     for name in names:
         try:
-            reached[name] = max(_product(found, name, size) for size in sizes)
+            reached[name] = _by_size(lambda size: 2 * size**3, partial(_product, found, name), sizes)
         except RuntimeError:  # no kernel for this dtype here
             continue
+    return reached
+
+
+def _by_size(flops: Callable[[int], float], measured: Callable[[int], float], sizes: Sequence[int]) -> float:
+    """The best FLOP/s over the sizes, up to one that takes too long: CPUs without a unit for a format emulate it."""
+    reached = 0.0
+    for size in sizes:
+        if reached and flops(size) / reached > _LONG:
+            break
+        reached = max(reached, measured(size))
     return reached
 
 
@@ -174,13 +189,23 @@ def _rates(found: Backend, launches: dict[str, float], flops: dict[str, float]) 
 
 def _convolution(found: Backend, name: str) -> float:
     """FLOP/s of a 3x3 convolution of 256 channels at which bytes hardly matter."""
-    batch = 128 if found.name == "cuda" else 8
+    # a small one first: that of 28x28 takes ten seconds where the format is emulated
+    sides = (28,) if found.name == "cuda" else (7, 28)
+    return _by_size(partial(_conv_flops, _BATCH[found.name]), partial(_convolved, found, name), sides)
+
+
+def _conv_flops(batch: int, side: int) -> int:
+    return 2 * batch * 256 * 256 * 9 * side * side
+
+
+def _convolved(found: Backend, name: str, side: int) -> float:
+    batch = _BATCH[found.name] if side > 7 else 1
     before = torch.backends.cudnn.allow_tf32
     torch.backends.cudnn.allow_tf32 = name == "tf32"
     try:
         layer = nn.Conv2d(256, 256, 3, padding=1).to(found.device, TORCH_DTYPES[name])
-        x = torch.randn(batch, 256, 28, 28, device=found.device).to(TORCH_DTYPES[name])
-        return 2 * batch * 256 * 256 * 9 * 28 * 28 / _best(found, lambda: layer(x))
+        x = torch.randn(batch, 256, side, side, device=found.device).to(TORCH_DTYPES[name])
+        return _conv_flops(batch, side) / _best(found, lambda: layer(x))
     finally:
         torch.backends.cudnn.allow_tf32 = before
 
