@@ -68,3 +68,24 @@ def test_weights_without_values_are_refused():
         model = nn.Linear(4, 4)
     with pytest.raises(InputError, match="weights with values"):
         cnncost.effective_macs(model, (1, 4))
+
+
+@pytest.mark.parametrize("layout", ["to_sparse", "to_sparse_csr", "to_sparse_csc"])
+@pytest.mark.parametrize("bias", [False, True])
+def test_the_dense_count_of_a_sparse_product_is_that_of_all_elements(layout, bias):
+    """Of 8·24 weights each seventh is stored: 28. In one layout seven of them are zeros nevertheless."""
+
+    class Product(nn.Module):
+        def __init__(self):
+            super().__init__()
+            dense = torch.zeros(8 * 24)
+            dense[::7] = 1
+            weight = getattr(dense.view(8, 24), layout)()
+            weight.values()[:7] = 0 if layout == "to_sparse_csr" else 1
+            self.weight = nn.Parameter(weight, requires_grad=False)
+
+        def forward(self, x):
+            return torch.addmm(torch.ones(8, 3), self.weight, x) if bias else self.weight @ x
+
+    found = cnncost.effective_macs(Product(), (24, 3))
+    assert (found.dense, found.macs) == (8 * 24 * 3, (21 if layout == "to_sparse_csr" else 28) * 3)

@@ -7,7 +7,8 @@ from typing import NamedTuple
 from cnncost.graph import Graph, Node
 from cnncost.ops import cost_of
 
-_WEIGHTED = frozenset({"conv", "linear", "matmul"})
+_SPARSE = "sparse::matmul"
+_WEIGHTED = frozenset({"conv", "linear", "matmul", _SPARSE})
 
 
 class Effective(NamedTuple):
@@ -15,7 +16,7 @@ class Effective(NamedTuple):
 
     Attributes:
     dense: all multiply-accumulates.
-    macs: those left if each with a weight of zero is skipped.
+    macs: those left if each with a weight of zero is skipped; of a product with a sparse layout, those it stores.
     by_path: for each module with weights, its dense and its effective count.
     """
 
@@ -42,15 +43,22 @@ def effective(graph: Graph, nonzero: dict[int, int]) -> Effective:
         macs = found.macs if found is not None else 0
         if not macs:
             continue
-        kept = macs
+        kept, full = macs, _dense(node, macs)
         weight = _weight(node, known)
         if weight is not None:
-            kept = macs * known[weight] // graph.values[weight].type.numel
+            kept = full * known[weight] // graph.values[weight].type.numel
             path = graph.scopes[graph.calls[node.call].scope].path
             before = by_path.get(path, (0, 0))
-            by_path[path] = (before[0] + macs, before[1] + kept)
-        dense, left = dense + macs, left + kept
+            by_path[path] = (before[0] + full, before[1] + kept)
+        dense, left = dense + full, left + kept
     return Effective(dense, left, by_path)
+
+
+def _dense(node: Node, macs: int) -> int:
+    """What the product takes where a sparse factor's zeros are stored, too: K for each output."""
+    if node.spec.kind != _SPARSE:
+        return macs
+    return node.spec.outputs[0].numel * node.spec.inputs[-2].shape[-1]
 
 
 def _weight(node: Node, known: dict[int, int]) -> int | None:
