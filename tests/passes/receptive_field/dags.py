@@ -237,7 +237,8 @@ def turned(x):
 
 
 def cut_and_wrapped(x, before, after):
-    """A circular pad that cuts off on one side."""
+    """A circular pad that cuts off on one side; of more rows than are left, torch would wrap unset memory."""
+    after = min(after, x.shape[2] + min(before, 0))
     return F.pad(x, (-1, 2, before, after), mode="circular")
 
 
