@@ -11,6 +11,7 @@ import sys
 import traceback
 from collections import deque
 from collections.abc import Iterable
+from logging import LogRecord
 from types import CellType, FrameType, FunctionType, GeneratorType, MethodType, TracebackType
 from typing import Any
 from weakref import ref
@@ -97,6 +98,9 @@ def _owner(holder: Any) -> str:
     for _ in range(_DEEPEST):
         step: list[Any] = []
         for value in ways:
+            if isinstance(value, LogRecord):
+                _write_out(value)
+                return ""
             if isinstance(value, dict) and "__builtins__" in value and value.get("__name__") in sys.modules:
                 return "" if _is_known(str(value["__name__"])) else _GLOBALS + str(value["__name__"])
             if isinstance(value, _CONTAINERS):
@@ -105,6 +109,11 @@ def _owner(holder: Any) -> str:
                 return f"an object of the class {type(value).__module__}.{type(value).__qualname__}"
         ways = step[:50]
     return ""
+
+
+def _write_out(record: LogRecord) -> None:
+    """A handler keeps what was logged: its text is enough."""
+    record.msg, record.args = record.getMessage(), ()
 
 
 def _is_known(module: str) -> bool:

@@ -26,7 +26,6 @@ from cnncost.frontends.torch.guard import ONE_AT_A_TIME, quiet_torch, same_rando
 from cnncost.frontends.torch.higher_order import is_higher_order
 from cnncost.frontends.torch.higher_order import run as run_higher_order
 from cnncost.frontends.torch.inputs import Inputs, prepare
-from cnncost.frontends.torch.kinds import LAZY
 from cnncost.frontends.torch.lowering import is_known
 from cnncost.frontends.torch.modules import Tracker, walk
 from cnncost.frontends.torch.offload import loads_weights
@@ -34,12 +33,12 @@ from cnncost.frontends.torch.overloads import overload
 from cnncost.frontends.torch.reassigned import told
 from cnncost.frontends.torch.recorder import Recorder
 from cnncost.frontends.torch.recording import copied, step_of
-from cnncost.frontends.torch.running import Found, is_parameter, stays_whole
-from cnncost.frontends.torch.skeleton import LazyParameterError, Skeleton
+from cnncost.frontends.torch.running import Found, stays_whole
 from cnncost.frontends.torch.sparse import any_sparse
 from cnncost.frontends.torch.sparse_running import has_parts
 from cnncost.frontends.torch.training import Step, Training
-from cnncost.frontends.torch.watch import Watch, watching
+from cnncost.frontends.torch.watch import watching
+from cnncost.frontends.torch.weights import Weights
 from cnncost.garbage import no_collection
 from cnncost.graph import Graph, OpSpec, RealRun, verify
 
@@ -50,6 +49,8 @@ GIVEN = "the values given"
 _READS = frozenset({"aten._local_scalar_dense", "aten.item", "aten.is_nonzero", "aten.equal", "aten.allclose"})
 _MASKS = frozenset({"bool", "uint8"})
 _INDEXING = ("aten.index.", "aten._unsafe_index.")
+_WRITING = ("batch_norm", "instance_norm", "_batch_norm_impl_index")
+"""Ops that update running statistics, which their schemas don't say."""
 _SIZED = (torch.Tag.dynamic_output_shape,)
 _SIZED_NAMES = frozenset({"torchvision::nms", "torchvision.nms"})
 
@@ -59,8 +60,9 @@ class RealRecorder(Recorder):
 
     on_values = True
 
-    def __init__(self, skeleton: Skeleton | None = None) -> None:
-        super().__init__(use_memo=False, skeleton=skeleton)  # torch's own autocast casts tensors with data
+    def __init__(self, weights: Weights) -> None:
+        super().__init__(use_memo=False, skeleton=weights)  # torch's own autocast casts tensors with data
+        self._weights = weights
         self._varies: set[int] = set()
         self._sized: set[int] = set()
         self._marked: list[int] = []
@@ -94,6 +96,8 @@ class RealRecorder(Recorder):
         known = is_known(op) if not any_sparse([t for t, _ in found]) else not has_parts(op, args, kwargs)
         if op.composite and not (known and stays_whole(op, found)):
             return self._run_parts(func, args, kwargs, found)
+        if op.mutable or op.schema_name.endswith(_WRITING):
+            self._weights.about_to_be_written((tensor for tensor, _ in found), self.ledger)
         result = func(*args, **kwargs)
         entry = entries.of_run(op, args, kwargs, found, result, self._runner, self.ledger)
         masked = entry.name.startswith(_INDEXING) and any(t.dtype in _MASKS for t in entry.spec.inputs[1:])
@@ -185,7 +189,7 @@ def _recorded(model: nn.Module, inputs: Inputs, said: str, how: _How) -> Graph:
     originals = walk(model)
     called = [f for f in (how.called, how.training.loss if how.training is not None else None) if callable(f)]
     share = how.training is None
-    skeleton, _ = copied(originals, called, lambda watch: _Weights(watch, share))
+    skeleton, _ = copied(originals, called, lambda watch: Weights(watch, share))
     tree = [(path, skeleton.module(module)) for path, module in originals]
     for original, (_, copy) in zip([module for _, module in originals], tree, strict=True):
         if how.train is not None and copy is not original:
@@ -195,7 +199,7 @@ def _recorded(model: nn.Module, inputs: Inputs, said: str, how: _How) -> Graph:
     tracker.enter(tree)
     step = step_of(how.training, tree[0][1], skeleton, tracker)
     assert skeleton.watch is not None  # it was made with one
-    with watching(skeleton.watch, skeleton.copy_of):
+    with watching(skeleton.watch, skeleton.copy_of), skeleton.lending():
         return _run(tree[0][1], tracker, recorder, inputs, said, how, step)
 
 
@@ -230,42 +234,6 @@ def _run(
         recorder.run_of(said, tracker), inputs.examples,
     )  # fmt: skip
     return verify(graph)
-
-
-class _Weights(Skeleton):
-    """A copy of a model that has values: buffers of its own, the weights' memory or, to be trained, weights of its own.
-
-    Args:
-        share: the weights' memory is the user's.
-    """
-
-    on_values = True
-
-    def __init__(self, watch: Watch, share: bool) -> None:
-        super().__init__(shared=False, watch=watch)
-        self._share = share
-
-    def _tensor(self, tensor: torch.Tensor) -> torch.Tensor:
-        found: torch.Tensor | None = self._copies.get(id(tensor))
-        if found is not None:
-            return found
-        if type(tensor) in LAZY:
-            raise LazyParameterError
-        copy = tensor.detach()  # what forward left on a module may have a history: its copy has none
-        if is_parameter(tensor):
-            copy = copy if self._share else copy.clone()
-            copy = copy if isinstance(copy, nn.Parameter) else nn.Parameter(copy, tensor.requires_grad)
-            copy.requires_grad_(tensor.requires_grad)
-        else:
-            copy = copy.clone()
-            if tensor.requires_grad and tensor.is_leaf:
-                copy.requires_grad_()
-        kind = type(tensor)
-        if kind is not type(copy) and kind.__torch_dispatch__ == torch.Tensor.__torch_dispatch__:
-            copy.__class__ = kind
-        if tensor.__dict__ and not copy.__dict__:
-            copy.__dict__.update(tensor.__dict__)
-        return self._book(tensor, copy)  # type: ignore[no-any-return]  # it gives back what it got
 
 
 def with_values(inputs: Inputs, model: nn.Module) -> tuple[Inputs, str]:
