@@ -12,6 +12,7 @@ from typing import Any
 
 import torch
 
+from cnncost.frontends.torch.foreach import is_foreach
 from cnncost.frontends.torch.sizes import SIZED_BY_VALUES, Values
 
 _READS_DATA = (torch.Tag.data_dependent_output, torch.Tag.dynamic_output_shape)
@@ -63,7 +64,9 @@ class Overload:
 
     @cached_property
     def composite(self) -> bool:
-        """Whether the op is made of others, by a kernel for all devices."""
+        """Whether the op is made of others, by a kernel for all devices; one over lists, of one for each element."""
+        if is_foreach(self.schema_name):
+            return True
         key = "CompositeImplicitAutograd"
         return bool(torch._C._dispatch_has_kernel_for_dispatch_key(self.func.name(), key))
 

@@ -16,7 +16,7 @@ from typing import Any
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode, is_traceable_wrapper_subclass
 
-from cnncost.frontends.torch import entries, sparse_running
+from cnncost.frontends.torch import entries, foreach, sparse_running
 from cnncost.frontends.torch import memo as memos
 from cnncost.frontends.torch.appearance import Appearance, is_meta
 from cnncost.frontends.torch.autocast import Casting
@@ -275,7 +275,7 @@ class Recorder(TorchDispatchMode):
                     table[id(tensor)] = stand_in = twin(tensor)
                     self.ledger.stand_in(stand_in, tensor, known)
         with self:
-            result = func.decompose(*swap(args, table, None), **swap(kwargs, table, None))
+            result = foreach.parts(func)(*swap(args, table, None), **swap(kwargs, table, None))
         back = {id(table[id(t)]): t for t, _ in found if id(t) in table}
         return swap(result, back, None) if back else result
 
