@@ -16,6 +16,7 @@ from torch.utils._python_dispatch import is_traceable_wrapper_subclass
 from cnncost.errors import InputError
 from cnncost.frontends.torch import entries
 from cnncost.frontends.torch.appearance import Appearance, GradWantedError
+from cnncost.frontends.torch.attention_masks import Masks
 from cnncost.frontends.torch.autocast import Autocast, parse
 from cnncost.frontends.torch.autocast_regions import switched_on
 from cnncost.frontends.torch.callables import as_call
@@ -63,6 +64,7 @@ class RealRecorder(Recorder):
     def __init__(self, weights: Weights) -> None:
         super().__init__(use_memo=False, skeleton=weights)  # torch's own autocast casts tensors with data
         self._weights = weights
+        self.masks = Masks(on_values=True)
         self._varies: set[int] = set()
         self._sized: set[int] = set()
         self._marked: list[int] = []
@@ -141,11 +143,13 @@ class _How(NamedTuple):
     training: Training | None
     grad: bool
     caller_grad: bool
+    recorder: Callable[[Weights], RealRecorder]
 
 
 def record_real(
-    model: Any, inputs: Any, *, train: bool | None = None, autocast: Any = None, training: Training | None = None
-) -> Graph:
+    model: Any, inputs: Any, *, train: bool | None = None, autocast: Any = None, training: Training | None = None,
+    recorder: Callable[[Weights], RealRecorder] = RealRecorder,
+) -> Graph:  # fmt: skip
     """Run a copy of a model for real, and record what it does.
 
     Args:
@@ -156,6 +160,7 @@ def record_real(
         train: as of `record`.
         autocast: as of `record`, on the device that the model is on.
         training: as of `record`.
+        recorder: makes the recorder, which may look at values as they are computed.
 
     Raises:
         InputError: no module, no weights, inputs or an autocast that can't be read, or one of another device.
@@ -172,7 +177,7 @@ def record_real(
             f"'{device}:…' or none, got {wanted}"
         )
     caller_grad = torch.is_grad_enabled() and not torch.is_inference_mode_enabled()
-    how = _How(train, wanted, called, training, training is not None, caller_grad)
+    how = _How(train, wanted, called, training, training is not None, caller_grad, recorder)
     with ONE_AT_A_TIME, no_collection(), unseen_by(Recorder), torch.inference_mode(False), same_random_state():
         while True:
             arguments = prepare(inputs, root)
@@ -194,7 +199,7 @@ def _recorded(model: nn.Module, inputs: Inputs, said: str, how: _How) -> Graph:
     for original, (_, copy) in zip([module for _, module in originals], tree, strict=True):
         if how.train is not None and copy is not original:
             copy.training = how.train
-    recorder = RealRecorder(skeleton)
+    recorder = how.recorder(skeleton)
     tracker = Tracker(recorder)
     tracker.enter(tree)
     step = step_of(how.training, tree[0][1], skeleton, tracker)
@@ -231,7 +236,7 @@ def _run(
     scopes, calls = tracker.finish()
     graph = Graph(
         tuple(ledger.values), tuple(recorder.nodes), scopes, calls, ledger.storages(), given, outputs,
-        recorder.run_of(said, tracker), inputs.examples,
+        recorder.run_of(said, tracker), inputs.examples, masks=tuple(recorder.masks.by_node.items()),
     )  # fmt: skip
     return verify(graph)
 

@@ -153,7 +153,7 @@ def native_mha(call: OpCall) -> Lowered:
     attrs: Attrs = {
         "batch": q[0], "queries": q[1], "keys": k[1], "width": q[2], "heads": call["num_head"],
         "mask": call["mask"] is not None, "weights": bool(call["need_weights"]),
-        "average": bool(call["need_weights"] and call["average_attn_weights"]),
+        "average": bool(call["need_weights"] and call["average_attn_weights"]), "mask_type": call["mask_type"],
     }  # fmt: skip
     return "mha", attrs
 
@@ -166,6 +166,7 @@ def encoder_layer(call: OpCall) -> Lowered:
         "batch": batch, "queries": length, "keys": length, "width": width, "heads": call["num_heads"],
         "mask": call["mask"] is not None, "ffn": call["ffn_weight_1"].shape[0],
         "activation": "gelu" if call["use_gelu"] else "relu", "weights": False, "average": False,
+        "mask_type": call["mask_type"],
     }  # fmt: skip
     return "encoder_layer", attrs
 
