@@ -186,6 +186,30 @@ def test_a_mask_of_unknown_values_is_an_upper_bound():
     assert "mask_unknown" in report.to_csv().splitlines()[0]
 
 
+@pytest.mark.parametrize(
+    "seen",
+    [
+        lambda n, device: torch.rand(n, n, device=device) < 0.5,
+        lambda n, device: torch.arange(n, device=device) <= torch.randperm(n, device=device)[:, None],
+        lambda n, device: torch.zeros(n, n, device=device).bernoulli_(0.5).bool(),
+        lambda n, device: torch.zeros(n, n, device=device).masked_fill(torch.rand(n, device=device) < 0.5, -INFINITY),
+    ],
+)
+@pytest.mark.parametrize("trace", ["static", "real"])
+def test_a_mask_that_chance_made_is_an_upper_bound(seen, trace):
+    model = Do(lambda q, k, v: attend(q, k, v, seen(6, q.device)))
+    assert left(model, shapes(6, 6), trace=trace) == (macs(36), True)
+
+
+@pytest.mark.parametrize("change", [lambda m: m, lambda m: m.logical_not(), lambda m: m.unsqueeze(0) & m.bool()])
+def test_of_values_that_are_drawn_for_a_run_nothing_is_known(change):
+    model = Do(lambda q, k, v, mask: attend(q, k, v, change(mask)))
+    assert left(model, (*shapes(4, 4), "4x4:bool"), trace="real") == (macs(16), True)
+    mask = torch.ones(4, 4, dtype=torch.bool).tril()
+    known = int(change(mask).sum())
+    assert left(model, (*shapes(4, 4), mask), trace="real") == (macs(known), False)
+
+
 def test_masks_are_no_part_of_the_memo():
     """Two models whose ops have equal signatures, in both orders, and one model whose buffer changes."""
     full, none = torch.ones(4, 4, dtype=torch.bool), torch.zeros(4, 4, dtype=torch.bool)
@@ -394,6 +418,90 @@ def test_flexible_attention_in_a_training_step(score_mod):
     assert totals.training_macs == 7 * dense + 2 * linear  # of the linear layer's gradients the weights' alone
     assert totals.training_macs - totals.training_macs_unmasked == 7 * HEADS * WIDTH * (64 * 64 - 64 * 65 // 2)
     assert (totals.training_mask_unknown, report.unknown) == (False, {})
+
+
+GLOBAL = create_block_mask(window(9), None, None, 64, 64, device="cpu", BLOCK_SIZE=16)
+
+
+class Kept(Learns):
+    """A block mask that the model reaches in one of the ways in which models do."""
+
+    def __init__(self, how, mask):
+        super().__init__(None)
+        if how == "an attribute":
+            self.mask = mask
+        elif how == "in a list of a table":
+            self.masks = {"local": [mask]}
+        elif how == "a closure":
+            self.run = flexible(mask)
+        self.how = how
+
+    def forward(self, q, k, v, mask=None):
+        if self.how == "a closure":
+            return super().forward(q, k, v)
+        if self.how == "an attribute":
+            mask = self.mask
+        elif self.how == "in a list of a table":
+            mask = self.masks["local"][0]
+        elif self.how == "a global":
+            mask = GLOBAL
+        return flex_attention(*(self.linear(t) for t in (q, k, v)), block_mask=mask)
+
+
+@pytest.mark.parametrize("how", ["an attribute", "in a list of a table", "a closure", "a global", "an input"])
+@pytest.mark.parametrize("optimizer", [None, "adamw"])
+def test_training_steps_with_block_masks(how, optimizer):
+    """|i − j| ≤ 9 of 64: 19 keys each, less 9 + 8 + … + 1 at both ends; 7 products a pair in a step."""
+    seen, dense = 64 * 19 - 9 * 10, 64 * 64
+    model = Kept(how, GLOBAL)
+    inputs = (*[torch.rand(1, HEADS, 64, WIDTH) for _ in range(3)], *((GLOBAL,) if how == "an input" else ()))
+    mask, state = vars(GLOBAL).copy(), {name: t.clone() for name, t in model.state_dict().items()}
+    lists = {name: t.clone() for name, t in mask.items() if isinstance(t, torch.Tensor)}
+    peaks = set()
+    for trace in ("static", "static", "real", "real"):
+        report = cnncost.analyze(model, inputs, training=True, optimizer=optimizer, trace=trace).with_masks()
+        totals = report.totals
+        assert totals.macs - totals.macs_unmasked == 2 * HEADS * WIDTH * (dense - seen)
+        assert totals.training_macs - totals.training_macs_unmasked == 7 * HEADS * WIDTH * (dense - seen)
+        assert not totals.mask_unknown
+        assert not totals.training_mask_unknown
+        peaks.add(report.memory.training_peak - sum(v.type.numel * 4 for v in of_masks(report)))
+    assert len(peaks) == 1
+    assert vars(GLOBAL) == mask
+    assert all(torch.equal(vars(GLOBAL)[name], t) for name, t in lists.items())
+    assert all(torch.equal(t, state[name]) for name, t in model.state_dict().items())
+    assert all(parameter.grad is None for parameter in model.parameters())
+
+
+def of_masks(report):
+    """The inputs of a training step that are a block mask's lists."""
+    return [report.training.values[i] for i in report.training.inputs if report.training.values[i].dtype == "int32"]
+
+
+@pytest.mark.parametrize("score_mod", [None, lambda s, b, h, i, j: s * 2, lambda s, b, h, i, j: s + (i - j) / 8])
+def test_gradients_of_a_run_on_values(score_mod, monkeypatch):
+    """An optimizer's step is made on the copy: its gradients are those of attention written by hand."""
+    stepped = {}
+
+    class Optimizer(torch.optim.SGD):
+        def step(self, closure=None):
+            parameters = [p for group in self.param_groups for p in group["params"]]
+            stepped["grads"] = [p.grad.clone() for p in parameters]
+            return super().step(closure)
+
+    model, inputs = Kept("a global", None), [torch.rand(1, HEADS, 64, WIDTH) for _ in range(3)]
+    model.forward = lambda q, k, v: flex_attention(
+        *(model.linear(t) for t in (q, k, v)), score_mod=score_mod, block_mask=GLOBAL
+    )
+    cnncost.analyze(model, tuple(inputs), training=True, trace="real", optimizer=lambda ps: Optimizer(ps, lr=1.0))
+    q, k, v = (model.linear(t) for t in inputs)
+    i, j = torch.arange(64)[:, None], torch.arange(64)
+    scores = q @ k.transpose(-1, -2) / WIDTH**0.5
+    scores = scores if score_mod is None else score_mod(scores, 0, 0, i, j)
+    scores = scores.masked_fill((i - j).abs() > 9, -INFINITY)
+    (scores.softmax(-1) @ v).sum().backward()
+    for found, parameter in zip(stepped["grads"], model.parameters(), strict=True):
+        assert torch.allclose(found, parameter.grad, rtol=1e-3, atol=1e-4)
 
 
 # ---- the report

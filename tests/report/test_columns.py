@@ -16,7 +16,9 @@ def test_names_and_headings_are_different(columns):
     ("columns", "row"), [(LAYER, Layer), (MODULE, Module), (OP, Op)], ids=["layer", "module", "op"]
 )
 def test_no_field_is_without_a_column(columns, row):
-    assert set(row._fields) - {column.attribute or column.name for column in (*columns, *FIELD, *MEMORY, *MASKED)} <= {"leaf"}
+    assert set(row._fields) - {column.attribute or column.name for column in (*columns, *FIELD, *MEMORY, *MASKED)} <= {
+        "leaf"
+    }
 
 
 @pytest.mark.parametrize(("key", "columns"), [("layers", LAYER), ("ops", OP)])

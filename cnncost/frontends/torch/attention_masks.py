@@ -62,13 +62,13 @@ class Masks:
         """What is known of the mask of an op, its tensor number `mask`, which is recorded as this node."""
         tensor, known = found[mask]
         spec = entry.spec
-        how = spec["mask_type"] if spec.kind in _FUSED else "scores"
-        key = (known.value, how, spec["queries"], spec["keys"])
+        way = spec["mask_type"] if spec.kind in _FUSED else "scores"
+        key = (known.value, way, spec["queries"], spec["keys"])
         if key not in self._read:
             values = self.values(tensor, known)
-            self._read[key] = None if values is None else read(values, how, spec["queries"], spec["keys"])
-        if (mask := self._read[key]) is not None:
-            self.by_node[node] = mask
+            self._read[key] = None if values is None else read(values, way, spec["queries"], spec["keys"])
+        if (seen := self._read[key]) is not None:
+            self.by_node[node] = seen
 
     def values(self, tensor: torch.Tensor, known: Known) -> torch.Tensor | None:
         """The values of a tensor that the books know, if they are at hand."""

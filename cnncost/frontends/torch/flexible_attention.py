@@ -15,7 +15,7 @@ from types import FunctionType
 from typing import TYPE_CHECKING, Any
 
 import torch
-from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._python_dispatch import TorchDispatchMode, _disable_current_modes
 
 from cnncost.frontends.torch import memo as memos
 from cnncost.frontends.torch.appearance import is_meta
@@ -51,12 +51,10 @@ def flex_attention(
     scores = (batch, heads, queries, key.shape[-2])
     if not is_plain(score_mod):
         with recorder:
-            score_mod(torch.empty(scores, dtype=query.dtype, device=META), *_places(scores, query.device))
+            score_mod(torch.empty(scores, dtype=query.dtype, device=query.device), *_places(scores, query.device))
     if is_meta(query):
-        shapes = ((batch, heads, queries, value.shape[-1]), scores[:3], scores[:3])
-        made = [
-            torch.empty(s, dtype=query.dtype if i == 0 else torch.float32, device=META) for i, s in enumerate(shapes)
-        ]
+        out = _laid_out((batch, heads, queries, value.shape[-1]), query)
+        made = [out, *[torch.empty(scores[:3], dtype=torch.float32, device=META) for _ in range(2)]]
     else:
         made = list(func(query, key, value, score_mod, block_mask, *rest, **kwargs))
     _record(recorder, "attention", (query, key, value), made, (query, key, value), block_mask)
@@ -67,15 +65,47 @@ def flex_attention_backward(
     recorder: Recorder, _: Any, query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, out: torch.Tensor,
     logsumexp: torch.Tensor, grad_out: torch.Tensor, *rest: Any,
 ) -> Any:  # fmt: skip
-    """The gradients of query, key and value; none of what `score_mod` captures.
+    """The gradients of query, key and value, as `_Flex` has made them; none of what `score_mod` captures.
 
-    `rest`: the log-sum-exp's gradient, `score_mod` and its derivative, the block mask, and what is of no concern here.
+    `rest`: the log-sum-exp's gradient, `score_mod`, what makes the gradients, the block mask, and what is of no concern
+    here.
     """
-    block_mask = rest[3]
-    made = [torch.empty_like(tensor, device=META) for tensor in (query, key, value)]
+    made, block_mask = rest[2](), rest[3]
     inputs = (grad_out, query, key, value, out, logsumexp)
     _record(recorder, "attention_backward", inputs, made, (query, key, value), block_mask)
     return (*made, ())
+
+
+def _gradients(
+    inputs: tuple[torch.Tensor, ...], grads: tuple[torch.Tensor, torch.Tensor | None], *rest: Any
+) -> list[torch.Tensor]:
+    """Of query, key and value: on values by autograd's own derivative of torch's dense form.
+
+    Args:
+        inputs: query, key, value.
+        grads: of the result, and of its log-sum-exp.
+        rest: what else the op takes.
+    """
+    with _disable_current_modes():
+        made = [_laid_out(tensor.shape, tensor) for tensor in inputs]
+        if is_meta(inputs[0]):
+            return made
+        from torch._higher_order_ops.flex_attention import math_attention
+
+        with torch.enable_grad():
+            leaves = [tensor.detach().requires_grad_() for tensor in inputs]
+            results = math_attention(*leaves, *rest)
+            pairs = [(result, grad) for result, grad in zip(results, grads, strict=False) if grad is not None]
+            found = torch.autograd.grad([result for result, _ in pairs], leaves, [grad for _, grad in pairs])
+        return [tensor.copy_(grad) for tensor, grad in zip(made, found, strict=True)]
+
+
+def _laid_out(shape: tuple[int, ...], like: torch.Tensor) -> torch.Tensor:
+    """An empty tensor whose axes lie in memory in the order of another's, as torch's kernels leave their results."""
+    strides, step = [0] * len(shape), 1
+    for axis in sorted(range(len(shape)), key=lambda i: (like.stride(i), -i)):
+        strides[axis], step = step, step * shape[axis]
+    return torch.empty_strided(shape, strides, dtype=like.dtype, device=META if is_meta(like) else like.device)
 
 
 def is_plain(function: Callable[..., Any]) -> bool:
@@ -278,17 +308,18 @@ class _Flex(torch.autograd.Function):
         from torch._higher_order_ops.flex_attention import flex_attention_backward as backward
 
         block_mask, scale, options, *_ = ctx.rest
-        made = backward(query, key, value, out, logsumexp, grad_out, grad_logsumexp, ctx.score_mod, ctx.score_mod,
+        found = _gradients((query, key, value), (grad_out, grad_logsumexp), ctx.score_mod, *ctx.rest)
+        made = backward(query, key, value, out, logsumexp, grad_out, grad_logsumexp, ctx.score_mod, lambda: found,
                         block_mask, scale, options, (), ())  # fmt: skip
         return (*made[:3], None, None, None, None)
 
 
 def _with_derivative(func: Any) -> Callable[..., Any]:
-    """The op, with that derivative where autograd is on and wants one of tensors without data."""
+    """The op, with that derivative where autograd is on and wants one."""
 
     def flex_attention_hop(query: Any, key: Any, value: Any, score_mod: Any, *rest: Any, **more: Any) -> Any:
         wanted = torch.is_grad_enabled() and any(t.requires_grad for t in (query, key, value))
-        if not wanted or not is_meta(query):
+        if not wanted:
             return func(query, key, value, score_mod, *rest, **more)
         return _Flex.apply(query, key, value, func, score_mod, rest, more)  # type: ignore[no-untyped-call]
 

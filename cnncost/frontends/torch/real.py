@@ -213,9 +213,11 @@ def _run(
 ) -> Graph:
     recorder.inputs_of = tracker.inputs_of
     ledger = recorder.ledger
-    given = tuple([ledger.add_source(t, "input", None).value for t in inputs.tensors()])
-    for value in given:
-        recorder.enter_input(value)
+    sources = [ledger.add_source(t, "input", None) for t in inputs.tensors()]
+    given = tuple([known.value for known in sources])
+    for known in sources:
+        recorder.enter_input(known.value)
+        known.block.chance = id(known.ref()) not in inputs.given
     home = next((p.device for p in model.parameters()), torch.device("cpu"))
     recorder.appearance = appearance = Appearance(recorder, home, None if how.grad else how.caller_grad)
     try:
@@ -246,18 +248,22 @@ def with_values(inputs: Inputs, model: nn.Module) -> tuple[Inputs, str]:
     device = next((p.device for p in model.parameters() if not p.is_meta), torch.device("cpu"))
     generator = torch.Generator().manual_seed(SEED)
     table: dict[int, torch.Tensor] = {}
+    given: dict[int, torch.Tensor] = {}
     drawn = False
     for tensor in inputs.tensors():
         value = inputs.given.get(id(tensor), inputs.data.get(id(tensor)))
         if value is None and not tensor.is_meta:  # batch sizes of a packed sequence, which stay on the CPU
+            given[id(tensor)] = tensor
             continue
+        of_user = value is not None
         if value is None:
             drawn = True
             value = _drawn(tensor, generator)
-        table[id(tensor)] = value.detach().clone().to(device)
+        made = table[id(tensor)] = value.detach().clone().to(device)
+        if of_user:
+            given[id(made)] = value
     valued = _Valued(table)
-    made = Inputs(valued.value(inputs.args), valued.value(inputs.kwargs))
-    return made, DRAWN if drawn else GIVEN
+    return Inputs(valued.value(inputs.args), valued.value(inputs.kwargs), given=given), DRAWN if drawn else GIVEN
 
 
 class _Valued(Copier):
