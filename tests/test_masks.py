@@ -318,6 +318,99 @@ def test_attention_by_hand_counts_in_full_and_is_marked(change, marked, training
         assert (totals.training_macs_unmasked, totals.training_mask_unknown) == (totals.training_macs, marked)
 
 
+def lower(q):
+    return torch.ones(4, 4, device=q.device).tril().bool()
+
+
+def minus(q):
+    return torch.zeros(4, 4, device=q.device).masked_fill(~lower(q), -INFINITY)
+
+
+def put(scores):
+    scores[..., 0, 1:] = -INFINITY
+    return scores
+
+
+def exponentials(scores):
+    made = scores.exp()
+    return made / made.sum(-1, keepdim=True)
+
+
+BY_HAND = {
+    "baddbmm": lambda q, k, v: torch.baddbmm(minus(q).expand(2, 4, 4), q[0], k[0].mT).softmax(-1) @ v[0],
+    "addmm": lambda q, k, v: torch.addmm(minus(q), q[0, 0], k[0, 0].mT).softmax(-1) @ v[0, 0],
+    "a linear function of keys": lambda q, k, v: F.linear(q[0, 0], k[0, 0], minus(q)[1]).softmax(-1) @ v[0, 0],
+    "in place": lambda q, k, v: (q @ k.mT).add_(minus(q)).softmax(-1) @ v,
+    "written over": lambda q, k, v: put(q @ k.mT).softmax(-1) @ v,
+    "einsum": lambda q, k, v: torch.einsum(
+        "bhij,bhjd->bhid", (torch.einsum("bhid,bhjd->bhij", q, k) + minus(q)).softmax(-1), v
+    ),
+    "weights times zeros": lambda q, k, v: ((q @ k.mT).softmax(-1) * lower(q)) @ v,
+    "no softmax": lambda q, k, v: (q @ k.mT).tril() @ v,
+    "no softmax, times zeros": lambda q, k, v: ((q @ k.mT) * lower(q)) @ v,
+    "exponentials": lambda q, k, v: exponentials((q @ k.mT) + minus(q)) @ v,
+    "sigmoid": lambda q, k, v: ((q @ k.mT) + minus(q)).sigmoid() @ v,
+    "a large number": lambda q, k, v: ((q @ k.mT) - 1e9 * (~lower(q)).float()).softmax(-1) @ v,
+    "a sink": lambda q, k, v: torch.cat([(q @ k.mT) + minus(q), q[..., :1]], -1).softmax(-1)[..., :-1] @ v,
+    "keys by queries": lambda q, k, v: v.mT @ ((k @ q.mT) + minus(q).mT).softmax(-2),
+    "the lesser": lambda q, k, v: torch.minimum(q @ k.mT, minus(q)).softmax(-1) @ v,
+    "the two best": lambda q, k, v: (
+        torch.full_like(s := q @ k.mT, -INFINITY).scatter(-1, s.topk(2).indices, s.topk(2).values).softmax(-1) @ v
+    ),
+}
+
+
+@pytest.mark.parametrize("way", BY_HAND)
+@pytest.mark.parametrize("training", [False, True])
+def test_ways_to_write_a_mask(way, training):
+    """None of them is told from another op by its name alone: each leaves an upper bound."""
+    totals = cnncost.analyze(Learns(BY_HAND[way]), shapes(4, 4), training=training).with_masks().totals
+    assert (totals.macs_unmasked, totals.mask_unknown) == (totals.macs, True)
+    if training:
+        assert (totals.training_macs_unmasked, totals.training_mask_unknown) == (totals.training_macs, True)
+
+
+def test_an_attention_layer_that_gives_its_weights():
+    layer = nn.MultiheadAttention(WIDTH, HEADS, batch_first=True)
+    for mask, marked in ((None, False), (torch.zeros(4, 4), True), (lower(torch.zeros(1)), True)):
+        model = Do(lambda x, mask=mask: layer(x, x, x, attn_mask=mask, need_weights=True)[0])
+        model.layer = layer
+        assert cnncost.analyze(model, f"1x4x{WIDTH}").with_masks().totals.mask_unknown == marked
+
+
+class Parts(nn.Module):
+    """Attention with something learned beside its scores, which leaves no pair out; a pruned layer."""
+
+    def __init__(self, way):
+        super().__init__()
+        self.way = way
+        self.scale, self.table = nn.Parameter(torch.ones(HEADS, 1, 1)), nn.Parameter(torch.ones(7, HEADS))
+        self.weight = nn.Parameter(torch.ones(WIDTH, WIDTH))
+        self.register_buffer("kept", torch.ones(WIDTH, WIDTH))
+        self.register_buffer("places", torch.arange(4)[:, None] - torch.arange(4) + 3)
+
+    def forward(self, q, k, v):
+        scores = q @ k.mT
+        if self.way == "a scale of each head":
+            scores = scores * self.scale
+        elif self.way == "a bias by relative place":
+            scores = scores + self.table[self.places].permute(2, 0, 1)
+        elif self.way == "the largest taken away":
+            scores = scores - scores.amax(-1, keepdim=True)
+        elif self.way == "a pruned layer":
+            x = F.linear(q, self.weight * self.kept) + q
+            return F.linear(x.relu(), self.weight * self.kept)
+        return scores.softmax(-1) @ v
+
+
+@pytest.mark.parametrize(
+    "way", ["a scale of each head", "a bias by relative place", "the largest taken away", "a pruned layer"]
+)
+def test_what_is_no_mask(way):
+    totals = cnncost.analyze(Parts(way), shapes(4, 4)).with_masks().totals
+    assert (totals.macs_unmasked, totals.mask_unknown) == (totals.macs, False)
+
+
 def test_a_classifier_with_a_softmax_is_no_attention():
     assert left(nn.Sequential(nn.Linear(4, 3), nn.Softmax(-1)), (2, 4)) == (24, False)
 
