@@ -93,14 +93,15 @@ def check(masks: tuple[tuple[int, Mask], ...], nodes: int) -> None:
             raise GraphError(f"node {node}: its mask is of {mask.matrices} matrices of {mask.queries}x{mask.keys}")
 
 
-def causal_pairs(queries: int, keys: int, tile: Tile | None = None) -> int:
-    """Pairs that `is_causal` leaves: query i sees the keys up to i, counted from the upper left corner."""
-    if tile is None:
-        square = min(queries, keys)
-        return square * (square + 1) // 2 + (queries - square) * keys
-    height, width = tile
+def causal_pairs(queries: int, keys: int, tile: Tile | None = None, lower_right: bool = False) -> int:
+    """Pairs that `is_causal` leaves: query i sees the keys up to i, counted from the upper left corner.
+
+    `lower_right`: counted from that corner, so that the last query sees all keys.
+    """
+    shift = keys - queries if lower_right else 0
+    height, width = tile or (1, 1)
     return sum(
-        (last - first) * min(keys, -(-last // width) * width)
+        (last - first) * min(keys, -(-max(0, last + shift) // width) * width)
         for first, last in ((i, min(i + height, queries)) for i in range(0, queries, height))
     )
 

@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
 from torch.nn import functional as F
+from torch.nn.attention.bias import causal_lower_right, causal_upper_left
 from torch.nn.attention.flex_attention import BlockMask, and_masks, create_block_mask, flex_attention
 
 import cnncost
@@ -102,6 +103,43 @@ def test_a_bias_aligned_to_the_lower_right(queries, keys):
     expected = pairs.visible(queries, keys, lambda i, j: j - i <= keys - queries)
     assert left(model, shapes(queries, keys)) == (macs(expected), False)
     assert left(model, shapes(queries, keys), trace="real") == (macs(expected), False)
+
+
+@pytest.mark.parametrize(("queries", "keys"), [(4, 6), (6, 4), (5, 5)])
+@pytest.mark.parametrize("tile", [None, (2, 3)])
+def test_the_flash_kernel_aligns_to_the_lower_right(queries, keys, tile):
+    """As flash attention does since 2.1, and so torch calls it for `causal_lower_right` alone."""
+    flash = torch.ops.aten._scaled_dot_product_flash_attention.default
+    model = Learns(lambda q, k, v: flash(q, k, v, 0.0, True)[0])
+    sees = lambda i, j: j - i <= keys - queries  # noqa: E731
+    count = pairs.in_tiles(queries, keys, sees, *tile) if tile else pairs.visible(queries, keys, sees)
+    totals = cnncost.analyze(model, shapes(queries, keys), training=True).with_masks(tile).totals
+    assert totals.macs - totals.macs_unmasked == macs(queries * keys - count)
+    assert 2 * (totals.training_macs - totals.training_macs_unmasked) == 7 * macs(queries * keys - count)
+
+
+class Biased(nn.Module):
+    """Attention with torch's own object for a causal mask, that the model holds or is given."""
+
+    def __init__(self, bias=None):
+        super().__init__()
+        self.bias = bias
+
+    def forward(self, q, k, v, bias=None):
+        return attend(q, k, v, self.bias if bias is None else bias)
+
+
+@pytest.mark.parametrize(("queries", "keys"), [(4, 6), (3, 9), (5, 5)])
+@pytest.mark.parametrize(("make", "shift"), [(causal_lower_right, 1), (causal_upper_left, 0)])
+@pytest.mark.parametrize("trace", ["static", "real"])
+def test_causal_biases(queries, keys, make, shift, trace):
+    bias = make(queries, keys)
+    expected = pairs.visible(queries, keys, lambda i, j: j - i <= shift * (keys - queries))
+    inputs = [torch.rand(1, HEADS, n, WIDTH) for n in (queries, keys, keys)]
+    for _ in range(2):
+        assert left(Biased(bias), (*inputs,), trace=trace) == (macs(expected), False)
+        assert left(Biased(), (*inputs, bias), trace=trace) == (macs(expected), False)
+    assert vars(bias) == {"variant": bias.variant, "seq_len_q": queries, "seq_len_kv": keys}
 
 
 # ---- masks whose values are known

@@ -262,6 +262,8 @@ def with_values(inputs: Inputs, model: nn.Module) -> tuple[Inputs, str]:
         made = table[id(tensor)] = value.detach().clone().to(device)
         if of_user:
             given[id(made)] = value
+            if value.__dict__ and not made.__dict__:
+                made.__dict__.update(value.__dict__)
     valued = _Valued(table)
     return Inputs(valued.value(inputs.args), valued.value(inputs.kwargs), given=given), DRAWN if drawn else GIVEN
 

@@ -69,7 +69,7 @@ def left_of(spec: OpSpec, mask: Mask | None, tile: Tile | None = None) -> Left:
         return Left(cost.macs, False)
     queries, keys = spec["queries"], spec["keys"]
     if spec.get("causal") and mask is None:
-        matrices, pairs = 1, causal_pairs(queries, keys, tile)
+        matrices, pairs = 1, causal_pairs(queries, keys, tile, bool(spec.get("lower_right")))
     elif mask is not None and not spec.get("causal"):
         matrices, pairs = mask.matrices, mask.pairs(queries, keys, tile)
     else:

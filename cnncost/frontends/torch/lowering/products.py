@@ -126,7 +126,10 @@ def grouped_mm(call: OpCall) -> Lowered:
     "_scaled_dot_product_fused_attention_overrideable",
 )  # fmt: skip
 def attention(call: OpCall) -> Lowered:
-    """q: *,L,E; k: *,S,E; v: *,S,V. With grouped queries (GQA) the heads are those of q."""
+    """q: *,L,E; k: *,S,E; v: *,S,V. With grouped queries (GQA) the heads are those of q.
+
+    The flash kernels align a causal mask to the lower right corner, all others to the upper left.
+    """
     q, k, v = call["query"].shape, call["key"].shape, call["value"].shape
     heads = list(k[:-2])
     if call.get("enable_gqa"):
@@ -143,7 +146,12 @@ def attention(call: OpCall) -> Lowered:
         "mask": mask is not None or bool(call.get("is_causal", False)),
         "causal": bool(call.get("is_causal", False)),
     }
+    if attrs["causal"] and q[-2] != k[-2] and call.name in _FLASH:
+        attrs["lower_right"] = True
     return "attention", attrs
+
+
+_FLASH = frozenset({"_scaled_dot_product_flash_attention", "_scaled_dot_product_flash_attention_backward"})
 
 
 @lowers("_native_multi_head_attention")
