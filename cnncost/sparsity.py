@@ -9,7 +9,7 @@ from cnncost.passes.effective import Effective, active, effective
 if TYPE_CHECKING:
     from torch import nn
 
-    from cnncost.frontends.torch.skeleton import Skeleton
+    from cnncost.frontends.torch.weights import Weights
 
 
 def effective_macs(model: nn.Module, inputs: Any, *, activations: bool = False) -> Effective:
@@ -48,8 +48,8 @@ def _active(model: nn.Module, inputs: Any) -> Effective:
 
     made: list[ActivityRecorder] = []
 
-    def recorder(skeleton: Skeleton) -> ActivityRecorder:
-        made.append(ActivityRecorder(skeleton))
+    def recorder(weights: Weights) -> ActivityRecorder:
+        made.append(ActivityRecorder(weights))
         return made[-1]
 
     graph = record_real(model, inputs, recorder=recorder)

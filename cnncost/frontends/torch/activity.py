@@ -14,7 +14,7 @@ import torch
 
 from cnncost.frontends.torch.overloads import overload
 from cnncost.frontends.torch.real import RealRecorder
-from cnncost.frontends.torch.skeleton import Skeleton
+from cnncost.frontends.torch.weights import Weights
 from cnncost.graph import OpSpec
 
 _BIASED = ("add", "badd", "_add")
@@ -37,8 +37,8 @@ class Active(NamedTuple):
 class ActivityRecorder(RealRecorder):
     """Counts as it records. `active` is by node index; ops with products that are missing count in full."""
 
-    def __init__(self, skeleton: Skeleton | None = None) -> None:
-        super().__init__(skeleton)
+    def __init__(self, weights: Weights) -> None:
+        super().__init__(weights)
         self.active: dict[int, Active] = {}
         self._looked = 0
 

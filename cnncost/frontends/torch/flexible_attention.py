@@ -94,7 +94,8 @@ def _gradients(
 
         with torch.enable_grad():
             leaves = [tensor.detach().requires_grad_() for tensor in inputs]
-            results = math_attention(*leaves, *rest)
+            dense: Any = math_attention
+            results = dense(*leaves, *rest)
             pairs = [(result, grad) for result, grad in zip(results, grads, strict=False) if grad is not None]
             found = torch.autograd.grad([result for result, _ in pairs], leaves, [grad for _, grad in pairs])
         return [tensor.copy_(grad) for tensor, grad in zip(made, found, strict=True)]
@@ -305,8 +306,9 @@ class _Flex(torch.autograd.Function):
                 changed = ctx.score_mod(score, *_places(scores, query.device))
             if changed.requires_grad:
                 torch.autograd.grad(changed, score, torch.empty_like(changed), allow_unused=True)
-        from torch._higher_order_ops.flex_attention import flex_attention_backward as backward
+        from torch._higher_order_ops.flex_attention import flex_attention_backward
 
+        backward: Any = flex_attention_backward
         block_mask, scale, options, *_ = ctx.rest
         found = _gradients((query, key, value), (grad_out, grad_logsumexp), ctx.score_mod, *ctx.rest)
         made = backward(query, key, value, out, logsumexp, grad_out, grad_logsumexp, ctx.score_mod, lambda: found,
