@@ -424,11 +424,21 @@ class Parts(nn.Module):
         self.way = way
         self.scale, self.table = nn.Parameter(torch.ones(HEADS, 1, 1)), nn.Parameter(torch.ones(7, HEADS))
         self.weight = nn.Parameter(torch.ones(WIDTH, WIDTH))
+        self.heads, self.conv = nn.Linear(HEADS, HEADS), nn.Conv2d(HEADS, HEADS, 1)
         self.register_buffer("kept", torch.ones(WIDTH, WIDTH))
         self.register_buffer("places", torch.arange(4)[:, None] - torch.arange(4) + 3)
 
+    def mix(self, scores):
+        return self.heads(scores.movedim(1, -1)).movedim(-1, 1)
+
     def forward(self, q, k, v):
         scores = q @ k.mT
+        if self.way == "mixed heads":
+            return self.mix(self.mix(scores).softmax(-1)) @ v
+        if self.way == "mixed heads, masked":
+            return self.mix((self.mix(scores) + minus(q)).softmax(-1)) @ v
+        if self.way == "heads mixed by a convolution, masked":
+            return self.conv(scores).masked_fill(~lower(q), -INFINITY).softmax(-1) @ v
         if self.way == "a scale of each head":
             scores = scores * self.scale
         elif self.way == "a bias by relative place":
@@ -442,11 +452,20 @@ class Parts(nn.Module):
 
 
 @pytest.mark.parametrize(
-    "way", ["a scale of each head", "a bias by relative place", "the largest taken away", "a pruned layer"]
+    ("way", "marked"),
+    [
+        ("a scale of each head", False),
+        ("a bias by relative place", False),
+        ("the largest taken away", False),
+        ("a pruned layer", False),
+        ("mixed heads", False),
+        ("mixed heads, masked", True),
+        ("heads mixed by a convolution, masked", True),
+    ],
 )
-def test_what_is_no_mask(way):
+def test_what_is_a_mask_and_what_is_none(way, marked):
     totals = cnncost.analyze(Parts(way), shapes(4, 4)).with_masks().totals
-    assert (totals.macs_unmasked, totals.mask_unknown) == (totals.macs, False)
+    assert (totals.macs_unmasked, totals.mask_unknown) == (totals.macs, marked)
 
 
 def test_a_classifier_with_a_softmax_is_no_attention():

@@ -3,17 +3,18 @@
 Between the scores and what they weigh, models put a mask on in many ways: they add minus infinity before a softmax,
 write something over the scores, multiply weights by zeros. Which pairs that leaves is not known here, only that it may
 be fewer: the products are told, and their count is an upper bound. A value is followed from the one product to the
-other through whatever works on elements or moves them; what a layer with weights made of scores is not followed.
+other through whatever works on elements or moves them, and through layers without a norm.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from typing import NamedTuple
 
 from cnncost.graph import Graph, Node
 
 _PRODUCTS = frozenset({"matmul", "linear"})
+_LAYERS = _PRODUCTS | {"conv"}
+"""With weights of their own they make no scores, and go between them and what they weigh: heads are mixed so."""
 _CARRIERS = frozenset({"pointwise", "dropout", "layout", "softmax", "scatter", "gather", "reduce", "create"})
 _ADDS = frozenset({"add", "sub", "rsub", "addcmul", "addcdiv", "logaddexp"})
 _OVER = frozenset({"fill", "zero", "fill_diagonal", "tril", "triu"})
@@ -56,13 +57,14 @@ def by_hand(graph: Graph) -> set[int]:
     weights = _Weights(graph)
     for index, node in enumerate(graph.nodes):
         inputs = [trails[i] for i in node.inputs if i in trails]
-        if node.spec.kind in _PRODUCTS:
+        if node.spec.kind in _LAYERS and weights.has(node):
+            trails.update(dict.fromkeys(node.outputs, _joined(inputs)) if inputs else {})  # heads mixed, for one
+        elif node.spec.kind in _PRODUCTS:
             made = frozenset[int]().union(*(t.products for t in inputs if t.masked))
             if made:
                 found.update(made, {index})
-            if not weights.has(node):
-                added = len(node.inputs) > 2 and bool(node.spec.get("bias", True))  # as of `baddbmm`
-                trails.update(dict.fromkeys(node.outputs, Trail(frozenset({index}), added=added)))
+            added = len(node.inputs) > 2 and bool(node.spec.get("bias", True))  # as of `baddbmm`
+            trails.update(dict.fromkeys(node.outputs, Trail(frozenset({index}), added=added)))
         elif inputs and node.spec.kind in _CARRIERS:
             others = [i for i in node.inputs if i not in trails and i not in weights.pure]
             trails.update(dict.fromkeys(node.outputs, _onwards(graph, node, inputs, others)))
@@ -71,10 +73,9 @@ def by_hand(graph: Graph) -> set[int]:
     return found | {i for i, node in enumerate(graph.nodes) if _is_backward(node) and node.call in calls}
 
 
-def _onwards(graph: Graph, node: Node, inputs: Iterable[Trail], others: list[int]) -> Trail:
+def _onwards(graph: Graph, node: Node, trails: list[Trail], others: list[int]) -> Trail:
     """What an op makes of trails. `others`: values beside them, which are not parameters."""
-    trails, kind = list(inputs), node.spec.kind
-    op = _name(node)
+    kind, op = node.spec.kind, _name(node)
     shapes = [graph.values[i].type.shape for i in others if graph.values[i].type.numel > 1]
     added = bool(shapes) and op in _ADDS
     if op == "mul":
@@ -83,13 +84,17 @@ def _onwards(graph: Graph, node: Node, inputs: Iterable[Trail], others: list[int
         cut = False
     else:
         cut = op in _OVER or (bool(others) and op not in _ADDS | _KEEPS)
+    weighed = kind == "softmax" or (kind == "pointwise" and len(node.inputs) == 1 and op not in _STRAIGHT)
+    return _joined([*trails, Trail(frozenset(), added, cut, weighed)])
+
+
+def _joined(trails: list[Trail]) -> Trail:
     return Trail(
         frozenset[int]().union(*(t.products for t in trails)),
-        added or any(t.added for t in trails),
-        cut or any(t.cut for t in trails),
-        kind == "softmax" or any(t.weighed for t in trails)
-        or (kind == "pointwise" and len(node.inputs) == 1 and op not in _STRAIGHT),
-    )  # fmt: skip
+        any(t.added for t in trails),
+        any(t.cut for t in trails),
+        any(t.weighed for t in trails),
+    )
 
 
 def _name(node: Node) -> str:
