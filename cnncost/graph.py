@@ -14,6 +14,7 @@ from itertools import chain
 from typing import Any, Literal, NamedTuple, TypeAlias
 
 from cnncost.errors import GraphError
+from cnncost.masks import Mask, check
 from cnncost.tensor_types import ITEM_BYTES, Shape, SparseType, TensorType
 
 __all__ = [
@@ -184,6 +185,7 @@ class Graph:
         real: of a run on values; None if there were none, as is the rule.
         examples: how many, where the inputs are a list of them; None where an axis tells.
         notes: sentences on how it was recorded, for whoever reads the figures.
+        masks: of attention ops, by node index, those whose values are known.
     """
 
     values: tuple[Value, ...]
@@ -196,6 +198,7 @@ class Graph:
     real: RealRun | None = None
     examples: int | None = None
     notes: tuple[str, ...] = ()
+    masks: tuple[tuple[int, Mask], ...] = ()
 
     @cached_property
     def specs(self) -> tuple[OpSpec, ...]:
@@ -218,6 +221,7 @@ def verify(graph: Graph) -> Graph:
     _verify_tables(graph)
     _verify_nodes(graph)
     _verify_storages(graph)
+    check(graph.masks, len(graph.nodes))
     return graph
 
 

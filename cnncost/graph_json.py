@@ -21,6 +21,7 @@ from cnncost.graph import (
     Value,
     verify,
 )
+from cnncost.masks import Mask
 
 SCHEMA = 1
 
@@ -46,6 +47,7 @@ def to_json(graph: Graph) -> str:
             **({"examples": graph.examples} if graph.examples is not None else {}),
             **({"notes": graph.notes} if graph.notes else {}),
             **({"real": graph.real} if graph.real is not None else {}),
+            **({"masks": graph.masks} if graph.masks else {}),
         }
     )
 
@@ -91,6 +93,7 @@ def _graph(data: dict[str, Any]) -> Graph:
         real=_real(data["real"]) if "real" in data else None,
         examples=data.get("examples"),
         notes=tuple(data.get("notes", ())),
+        masks=tuple((node, Mask(*mask)) for node, mask in data.get("masks", ())),
     )
 
 

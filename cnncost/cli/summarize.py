@@ -50,7 +50,8 @@ if TYPE_CHECKING:
 @click.option("-o", "--output", metavar="FILE", help="Write to a file: .md, .csv, .json or .html.")
 @click.option(
     "--columns", metavar="+NAME",
-    help="Further columns: +rf for receptive fields, +memory for what is allocated; +rf,+memory for both.",
+    help="Further columns: +rf for receptive fields, +memory for what is allocated, +masks for MACs if attention skips "
+    "what is masked, +masks=128x128 by tiles; +rf,+memory for both.",
 )  # fmt: skip
 @click.option("--explain", "path", metavar="PATH", help="Tell how the numbers of one module come about.")
 def command(
@@ -75,6 +76,8 @@ def command(
         report = report.with_receptive_fields()
     if "memory" in further:
         report = report.with_memory()
+    if "masks" in further:
+        report = report.with_masks(further["masks"])
     if path is not None:
         terminal.put(report.explain(path), output, words=True)
     elif form == "rich" and output is None:
@@ -91,17 +94,20 @@ def _format(wanted: Format | None, output: str | None, path: str | None) -> Form
     return cast("Format", format_of(output))
 
 
-_FURTHER = ("rf", "memory")
+_FURTHER = ("+rf", "+memory", "+masks", "+masks=128x128")
 
 
-def _further(columns: str | None) -> set[str]:
-    """The groups of columns that `+rf` or `+rf,+other` asks for."""
-    names = [name.strip() for name in (columns or "").split(",") if name.strip()]
-    for name in names:
-        if not name.startswith("+") or name[1:] not in _FURTHER:
-            known = ", ".join(f"+{each}" for each in _FURTHER)
-            raise click.UsageError(f"--columns {columns}: expected {known}, got {name}")
-    return {name[1:] for name in names}
+def _further(columns: str | None) -> dict[str, tuple[int, int] | None]:
+    """The groups of columns that `+rf` or `+rf,+other` asks for, and the tile of `+masks=128x128`."""
+    found: dict[str, tuple[int, int] | None] = {}
+    for name in [name.strip() for name in (columns or "").split(",") if name.strip()]:
+        group, equals, tile = name.partition("=")
+        sizes = [int(size) for size in tile.split("x") if size.isdecimal() and int(size)]
+        of_tile = group == "+masks" and len(sizes) == tile.count("x") + 1 <= 2
+        if group not in _FURTHER or (equals and not of_tile):
+            raise click.UsageError(f"--columns {columns}: expected {', '.join(_FURTHER)}, got {name}")
+        found[group[1:]] = (sizes[0], sizes[-1]) if equals else None
+    return found
 
 
 def _check_view(form: Format, by: By | None, depth: int | None, path: str | None) -> None:

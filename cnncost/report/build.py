@@ -73,7 +73,7 @@ def _layers(graph: Graph, parameters: Parameters, compute: Compute) -> tuple[Lay
                 path, class_name, compute.kinds.get(index, ""), nth + 1, calls,
                 tuple([values[v].shape for v in outputs]), owned.params, owned.trainable, owned.buffers,
                 sums.macs, sums.flops, sums.read, sums.written, "data" if index in by_data else "called",
-                index in compute.unknown_calls, None, None, None, None, None,
+                index in compute.unknown_calls, None, None, None, None, None, None, False,
             ))
         )  # fmt: skip
     return (*rows, *_uncalled(graph, parameters))

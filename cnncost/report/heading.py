@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from cnncost import units
-from cnncost.report.columns import AT_LEAST
+from cnncost.report.columns import AT_LEAST, AT_MOST, MARKS
 from cnncost.report.model import Report
 from cnncost.report.outline import biggest_name
 
@@ -91,6 +91,22 @@ def _assumed(report: Report) -> str:
     nodes = report.training.nodes if report.training is not None else ()
     names = dict.fromkeys(node.name.removesuffix(ASSUMED) for node in nodes if node.name.endswith(ASSUMED))
     return f"; backward of {', '.join(names)} assumed to be 2× forward" if names else ""
+
+
+def masked(report: Report) -> str:
+    """MACs if attention skips what its masks leave out, and by which tiles; empty unless asked for."""
+    totals = report.totals
+    if totals.macs_unmasked is None:
+        return ""
+    what = f"tiles of {units.shape(report.mask_tile)} (queries × keys)" if report.mask_tile else "pairs"
+    mark = MARKS[totals.lower_bound, totals.mask_unknown]
+    text = f"if attention skips masked {what}: {mark}{units.counted(totals.macs_unmasked, 'MAC')}"
+    if totals.training_macs_unmasked is not None:
+        mark = MARKS[totals.training_lower_bound, totals.training_mask_unknown]
+        text += f", training step {mark}{units.counted(totals.training_macs_unmasked, 'MAC')}"
+    if totals.mask_unknown or totals.training_mask_unknown:
+        text += f"; {AT_MOST}: counted in full where a mask is not known, or attention is written by hand"
+    return text
 
 
 def biggest(report: Report) -> str:

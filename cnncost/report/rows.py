@@ -30,6 +30,9 @@ class Layer(NamedTuple):
         receptive_field, jump, start: as in `ReceptiveField`; None unless asked for (`with_receptive_fields`).
         allocated, saved: bytes that its ops allocated in forward, and what of it is kept for backward or returned; None
             unless asked for (`with_memory`).
+        macs_unmasked: multiply-accumulates if attention skips what its masks leave out; None unless asked for
+            (`with_masks`).
+        mask_unknown: whether a mask is not known, so that `macs_unmasked` is an upper bound.
     """
 
     path: str
@@ -52,6 +55,8 @@ class Layer(NamedTuple):
     start: Along | None = None
     allocated: int | None = None
     saved: int | None = None
+    macs_unmasked: int | None = None
+    mask_unknown: bool = False
 
     @property
     def output_shape(self) -> Shape | None:
@@ -92,6 +97,8 @@ class Module(NamedTuple):
     start: Along | None = None
     allocated: int | None = None
     saved: int | None = None
+    macs_unmasked: int | None = None
+    mask_unknown: bool = False
 
     @property
     def frozen_params(self) -> int:
@@ -135,7 +142,8 @@ class Totals(NamedTuple):
     """The whole model. `lower_bound` says that unknown ops are missing from macs, flops and bytes.
 
     `training_macs` and `training_flops` are of all phases of a training step, and None unless one was analyzed;
-    `training_lower_bound` says that unknown ops are missing from them.
+    `training_lower_bound` says that unknown ops are missing from them. `macs_unmasked` and `training_macs_unmasked` are
+    None unless asked for (`with_masks`); `mask_unknown` and `training_mask_unknown` say that they are upper bounds.
     """
 
     params: int
@@ -155,3 +163,7 @@ class Totals(NamedTuple):
     training_lower_bound: bool = False
     allocated: int | None = None
     saved: int | None = None
+    macs_unmasked: int | None = None
+    mask_unknown: bool = False
+    training_macs_unmasked: int | None = None
+    training_mask_unknown: bool = False

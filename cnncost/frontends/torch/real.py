@@ -16,6 +16,7 @@ from torch.utils._python_dispatch import is_traceable_wrapper_subclass
 from cnncost.errors import InputError
 from cnncost.frontends.torch import entries
 from cnncost.frontends.torch.appearance import Appearance, GradWantedError
+from cnncost.frontends.torch.attention_masks import Masks
 from cnncost.frontends.torch.autocast import Autocast, parse
 from cnncost.frontends.torch.autocast_regions import switched_on
 from cnncost.frontends.torch.callables import as_call
@@ -63,6 +64,7 @@ class RealRecorder(Recorder):
     def __init__(self, weights: Weights) -> None:
         super().__init__(use_memo=False, skeleton=weights)  # torch's own autocast casts tensors with data
         self._weights = weights
+        self.masks = Masks(on_values=True)
         self._varies: set[int] = set()
         self._sized: set[int] = set()
         self._marked: list[int] = []
@@ -141,11 +143,13 @@ class _How(NamedTuple):
     training: Training | None
     grad: bool
     caller_grad: bool
+    recorder: Callable[[Weights], RealRecorder]
 
 
 def record_real(
-    model: Any, inputs: Any, *, train: bool | None = None, autocast: Any = None, training: Training | None = None
-) -> Graph:
+    model: Any, inputs: Any, *, train: bool | None = None, autocast: Any = None, training: Training | None = None,
+    recorder: Callable[[Weights], RealRecorder] = RealRecorder,
+) -> Graph:  # fmt: skip
     """Run a copy of a model for real, and record what it does.
 
     Args:
@@ -156,6 +160,7 @@ def record_real(
         train: as of `record`.
         autocast: as of `record`, on the device that the model is on.
         training: as of `record`.
+        recorder: makes the recorder, which may look at values as they are computed.
 
     Raises:
         InputError: no module, no weights, inputs or an autocast that can't be read, or one of another device.
@@ -172,7 +177,7 @@ def record_real(
             f"'{device}:…' or none, got {wanted}"
         )
     caller_grad = torch.is_grad_enabled() and not torch.is_inference_mode_enabled()
-    how = _How(train, wanted, called, training, training is not None, caller_grad)
+    how = _How(train, wanted, called, training, training is not None, caller_grad, recorder)
     with ONE_AT_A_TIME, no_collection(), unseen_by(Recorder), torch.inference_mode(False), same_random_state():
         while True:
             arguments = prepare(inputs, root)
@@ -194,7 +199,7 @@ def _recorded(model: nn.Module, inputs: Inputs, said: str, how: _How) -> Graph:
     for original, (_, copy) in zip([module for _, module in originals], tree, strict=True):
         if how.train is not None and copy is not original:
             copy.training = how.train
-    recorder = RealRecorder(skeleton)
+    recorder = how.recorder(skeleton)
     tracker = Tracker(recorder)
     tracker.enter(tree)
     step = step_of(how.training, tree[0][1], skeleton, tracker)
@@ -208,9 +213,11 @@ def _run(
 ) -> Graph:
     recorder.inputs_of = tracker.inputs_of
     ledger = recorder.ledger
-    given = tuple([ledger.add_source(t, "input", None).value for t in inputs.tensors()])
-    for value in given:
-        recorder.enter_input(value)
+    sources = [ledger.add_source(t, "input", None) for t in inputs.tensors()]
+    given = tuple([known.value for known in sources])
+    for known in sources:
+        recorder.enter_input(known.value)
+        known.block.chance = id(known.ref()) not in inputs.given
     home = next((p.device for p in model.parameters()), torch.device("cpu"))
     recorder.appearance = appearance = Appearance(recorder, home, None if how.grad else how.caller_grad)
     try:
@@ -231,7 +238,7 @@ def _run(
     scopes, calls = tracker.finish()
     graph = Graph(
         tuple(ledger.values), tuple(recorder.nodes), scopes, calls, ledger.storages(), given, outputs,
-        recorder.run_of(said, tracker), inputs.examples,
+        recorder.run_of(said, tracker), inputs.examples, masks=tuple(recorder.masks.by_node.items()),
     )  # fmt: skip
     return verify(graph)
 
@@ -241,18 +248,24 @@ def with_values(inputs: Inputs, model: nn.Module) -> tuple[Inputs, str]:
     device = next((p.device for p in model.parameters() if not p.is_meta), torch.device("cpu"))
     generator = torch.Generator().manual_seed(SEED)
     table: dict[int, torch.Tensor] = {}
+    given: dict[int, torch.Tensor] = {}
     drawn = False
     for tensor in inputs.tensors():
         value = inputs.given.get(id(tensor), inputs.data.get(id(tensor)))
         if value is None and not tensor.is_meta:  # batch sizes of a packed sequence, which stay on the CPU
+            given[id(tensor)] = tensor
             continue
+        of_user = value is not None
         if value is None:
             drawn = True
             value = _drawn(tensor, generator)
-        table[id(tensor)] = value.detach().clone().to(device)
+        made = table[id(tensor)] = value.detach().clone().to(device)
+        if of_user:
+            given[id(made)] = value
+            if value.__dict__ and not made.__dict__:
+                made.__dict__.update(value.__dict__)
     valued = _Valued(table)
-    made = Inputs(valued.value(inputs.args), valued.value(inputs.kwargs))
-    return made, DRAWN if drawn else GIVEN
+    return Inputs(valued.value(inputs.args), valued.value(inputs.kwargs), given=given), DRAWN if drawn else GIVEN
 
 
 class _Valued(Copier):

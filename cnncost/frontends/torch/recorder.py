@@ -19,6 +19,7 @@ from torch.utils._python_dispatch import TorchDispatchMode, is_traceable_wrapper
 from cnncost.frontends.torch import entries, foreach, sparse_running
 from cnncost.frontends.torch import memo as memos
 from cnncost.frontends.torch.appearance import Appearance, is_meta
+from cnncost.frontends.torch.attention_masks import Masks
 from cnncost.frontends.torch.autocast import Casting
 from cnncost.frontends.torch.director import Director
 from cnncost.frontends.torch.higher_order import is_higher_order
@@ -77,6 +78,9 @@ class Recorder(TorchDispatchMode):
         """Calls in which forward read a value that chance decided."""
         self.read_given: list[int] = []
         """Calls in which forward read a value that follows from an input of floating-point numbers."""
+        self.masks = Masks()
+        if skeleton is not None:
+            self.masks.sources.append(skeleton.tensors)
 
     supports_higher_order_operators = True
     on_values = False
@@ -169,6 +173,7 @@ class Recorder(TorchDispatchMode):
         self.ledger = Ledger()
         self.values_at_hand = {}
         self._runner = Runner()
+        self.masks = Masks()
 
     def place(self, tensor: torch.Tensor, device: torch.device | None) -> None:
         """Say that a tensor is on a device that was named for it, if it was."""
@@ -309,6 +314,8 @@ class Recorder(TorchDispatchMode):
             ids.append(known[1])
         spec = self._spec(entry, found, tensors)
         inputs = tuple([known[1] for _, known in found])
+        if entry.mask is not None:
+            self.masks.note(entry, entry.mask, found, len(self.nodes))
         self.nodes.append(_node((spec, inputs, tuple(ids), self.call, entry.name, self.phase)))
         ledger.clock += 1
         return tensors[0] if entry.single else memos.fill(entry.template, tensors)
@@ -342,6 +349,8 @@ class Recorder(TorchDispatchMode):
         if types != spec.outputs:  # the shape depends on values that are at hand (nonzero on a real mask)
             spec = memos.intern(OpSpec(spec.kind, spec.inputs, types, spec.attrs))
         reads = [known.value for i, (_, known) in enumerate(found) if i not in entry.outs]
+        if entry.mask is not None:
+            self.masks.note(entry, entry.mask, found, len(self.nodes))
         self._append(spec, tuple(reads), tuple(ids), entry.name)
         return result
 

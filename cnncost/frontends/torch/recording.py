@@ -182,6 +182,7 @@ class _Run:
         """
         recorder, inputs = self._tracker.recorder, self._inputs
         recorder.values_at_hand.update(inputs.data)
+        recorder.masks.sources.append(inputs.originals)
         given = tuple([self._enter(tensor) for tensor in inputs.tensors()])
         try:
             with same_random_state() as draws:
@@ -190,7 +191,7 @@ class _Run:
             scopes, calls = self._tracker.finish()
             return Graph(
                 tuple(recorder.ledger.values), tuple(recorder.nodes), scopes, calls, storages, given, outputs,
-                chance, inputs.examples, inputs.notes,
+                chance, inputs.examples, inputs.notes, tuple(recorder.masks.by_node.items()),
             )  # fmt: skip
         except BaseException:
             made.extend(recorder.ledger.made())
