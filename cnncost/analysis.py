@@ -61,7 +61,8 @@ def analyze(
         The Report: parameters, MACs and FLOPs as exact ints, for the batch that the inputs have.
 
     Raises:
-        CnncostError: the model can't be found, built or run; the message says where and what to do.
+        CnncostError: the model can't be found, built or run; the message says where and what to do. Where forward
+            failed, the error's `partial` is the Report of what it ran before, if it ran anything.
         UnknownOpError: `strict`, and an op has no rule.
         InputError: with `training`, a loss that nothing trainable leads to, an optimizer that can't be made or that
             needs a closure.
@@ -84,8 +85,13 @@ def analyze(
         from cnncost.sources.resolve import resolve  # imports torch
 
         resolved = resolve(model, inputs, model_args, autocast)
-        graph = resolved.record(trace)
-        step = resolved.record_step(loss, optimizer, set_to_none, trace) if training else None
+        try:
+            graph = resolved.record(trace)
+            step = resolved.record_step(loss, optimizer, set_to_none, trace) if training else None
+        except CnncostError as error:
+            if error.recorded is not None:
+                error.partial = _passed(name or resolved.title, error.recorded, None, False)
+            raise
         return _reported(name or resolved.title, graph, step, strict)
 
 

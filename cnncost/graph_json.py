@@ -9,6 +9,7 @@ from cnncost.errors import GraphError
 from cnncost.graph import (
     Attr,
     Call,
+    Failure,
     Graph,
     Node,
     OpSpec,
@@ -48,6 +49,7 @@ def to_json(graph: Graph) -> str:
             **({"notes": graph.notes} if graph.notes else {}),
             **({"real": graph.real} if graph.real is not None else {}),
             **({"masks": graph.masks} if graph.masks else {}),
+            **({"failed": graph.failed} if graph.failed is not None else {}),
         }
     )
 
@@ -94,12 +96,18 @@ def _graph(data: dict[str, Any]) -> Graph:
         examples=data.get("examples"),
         notes=tuple(data.get("notes", ())),
         masks=tuple((node, Mask(*mask)) for node, mask in data.get("masks", ())),
+        failed=_failed(data["failed"]) if "failed" in data else None,
     )
 
 
 def _real(data: list[Any]) -> RealRun:
     inputs, nodes, *rest = data
     return RealRun(inputs, tuple(nodes), *rest)
+
+
+def _failed(data: list[Any]) -> Failure:
+    call, calls = data
+    return Failure(call, tuple(calls))
 
 
 def _index(value: int) -> int:

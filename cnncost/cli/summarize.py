@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from typing import TYPE_CHECKING, cast
 
 import click
@@ -63,6 +64,8 @@ def command(
 
     MODEL is a name of the zoo (see `cnncost zoo`), package.module:factory, path/to/file.py:Class, timm:NAME,
     torchvision:NAME, hf:TYPE or hf:path/to/config.json, program.pt2, or a report that was saved as .json.
+
+    Where forward fails, the table of what ran before goes to stderr, with the error.
     """
     form = _format(wanted, output, path)
     _check_view(form, by, depth, path)
@@ -133,9 +136,23 @@ def _report(
             )
         return load(model)
     from cnncost.analysis import analyze
+    from cnncost.errors import CnncostError
 
-    arguments = parsed_model_args(model_args)
-    return analyze(model, parsed_inputs(inputs), model_args=arguments, strict=strict, trace=trace, autocast=autocast)
+    arguments, given = parsed_model_args(model_args), parsed_inputs(inputs)
+    try:
+        return analyze(model, given, model_args=arguments, strict=strict, trace=trace, autocast=autocast)
+    except CnncostError as error:
+        if error.partial is not None:
+            _show_partial(error.partial)
+        raise
+
+
+def _show_partial(report: Report) -> None:
+    """What ran before forward failed, beside the error: nothing that reads the output takes it for a report."""
+    from cnncost.report.text import to_text
+
+    encoding = sys.stderr.encoding or "ascii"
+    click.echo(to_text(report, encoding=encoding) + "\n", err=True)
 
 
 def _rendered(report: Report, form: Format, by: By | None, depth: int | None) -> str:

@@ -129,7 +129,8 @@ _COMPUTED = (
 )  # fmt: skip
 _STATUS = Column(
     "status", "status",
-    "called; data: called, its numbers follow from values; used: not called, but its parameters are read; unused",
+    "called; data: called, its numbers follow from values; used: not called, but its parameters are read; unused; "
+    "failed: forward failed in it; unreached: not called, as forward failed before",
     "text",
 )  # fmt: skip
 _UNKNOWN = Column("unknown", "unknown", "whether it ran an op without a rule: its numbers are lower bounds", "flag")

@@ -27,10 +27,11 @@ def inputs(report: Report) -> str:
 
 
 def reads(report: Report) -> str:
-    """That a run took turns that may follow from values, and what else is to be said of it; empty if nothing is."""
+    """That a run failed, that it took turns that may follow from values, and what else is to be said of it."""
     times = units.counted(report.reads, "value")
     read = f"forward read {times} that it had computed: which ops it ran after that may follow from them"
-    return "; ".join([read, *report.notes] if report.reads else report.notes)
+    said = [report.partial] if report.partial else []
+    return "; ".join([*said, read, *report.notes] if report.reads else [*said, *report.notes])
 
 
 def held(report: Report) -> str:

@@ -32,11 +32,11 @@ def to_json(report: Report) -> str:
     data: dict[str, Any] = {"schema": SCHEMA, "model": report.model, "batch": report.batch}
     for field in _fields(Report):
         value = getattr(report, field)
-        if field in {"fields", "notes", "mask_tile"} and not value:
+        if field in {"fields", "notes", "mask_tile", "partial"} and not value:
             continue
         names = _PAIRS.get(field)
         data[field] = [dict(zip(names, each, strict=True)) for each in value] if names else _plain(value)
-    if report.graph is not None or report.saved_memory is not None:
+    if (report.graph is not None or report.saved_memory is not None) and not report.partial:
         data["memory"] = _plain(report.memory.figures)
     return "{\n" + ",\n".join(f"  {json.dumps(key)}: {_lines(value)}" for key, value in data.items()) + "\n}\n"
 

@@ -49,6 +49,8 @@ class Report:
         mac_dtypes: multiply-accumulates by what is multiplied: `int8` ones are no FLOPs.
         examples: how many, where the inputs are a list of them; None where an axis tells.
         mask_tile: queries and keys of the tiles by which `macs_unmasked` skips; empty: pair by pair, or not asked for.
+        partial: of a forward that failed, a sentence that says where; empty if it came to its end. The figures are of
+            what ran before.
     """
 
     model: str
@@ -71,6 +73,7 @@ class Report:
     mask_tile: tuple[int, ...] = field(default_factory=tuple)
     mac_dtypes: dict[str, int] = field(default_factory=dict)
     notes: tuple[str, ...] = field(default_factory=tuple)
+    partial: str = field(default_factory=str)
 
     def again(self, model: str, graph: Graph | None) -> Report:
         """The same for a Graph that is equal, under another name; nothing that can be changed is shared."""

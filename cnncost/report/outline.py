@@ -186,8 +186,10 @@ class _Outline:
         inside = {self._status(child) for child in below}
         if "data" in inside:
             return "data"
-        if "called" in inside:
+        if inside & {"called", "failed"}:
             return "called"
+        if "unreached" in inside:
+            return "unreached"
         return "used" if "used" in inside else "unused"
 
 

@@ -25,6 +25,7 @@ def module_tree(report: Report) -> tuple[Module, ...]:
     unknown: dict[str, bool] = {}
     unmasked: dict[str, bool] = {}
     by_data: set[str] = set()
+    failed: set[str] = set()
     for path, layers in by_path.items():
         numbers = [sum(getattr(layer, name) or 0 for layer in layers) for name in _SUMMED]
         for above in _ancestors(path):
@@ -34,6 +35,8 @@ def module_tree(report: Report) -> tuple[Module, ...]:
             unmasked[above] = unmasked.get(above, False) or any(layer.mask_unknown for layer in layers)
             if any(layer.status == "data" for layer in layers):
                 by_data.add(above)
+        if any(layer.status == "failed" for layer in layers):
+            failed.add(path)
     rows = []
     for path, class_name, calls in report.tree:
         own = by_path.get(path, [])
@@ -43,7 +46,8 @@ def module_tree(report: Report) -> tuple[Module, ...]:
         rows.append(
             Module(
                 path, class_name, depth, calls, own[-1].output_shapes if own else (), params, trainable, buffers,
-                macs, flops, read, written, "data" if path in by_data else _status(own, calls),
+                macs, flops, read, written,
+                "failed" if path in failed else "data" if path in by_data else _status(own, calls),
                 unknown.get(path, False), path not in parents,
                 receptive_field=field, jump=jump, start=start,
                 allocated=allocated if report.totals.allocated is not None else None,

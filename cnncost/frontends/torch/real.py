@@ -33,7 +33,7 @@ from cnncost.frontends.torch.offload import loads_weights
 from cnncost.frontends.torch.overloads import overload
 from cnncost.frontends.torch.reassigned import told
 from cnncost.frontends.torch.recorder import Recorder
-from cnncost.frontends.torch.recording import copied, step_of
+from cnncost.frontends.torch.recording import copied, so_far, step_of
 from cnncost.frontends.torch.running import Found, stays_whole
 from cnncost.frontends.torch.sparse import any_sparse
 from cnncost.frontends.torch.sparse_running import has_parts
@@ -234,7 +234,9 @@ def _run(
     except (Exception, SystemExit) as error:
         if isinstance(error, InputError):
             raise
-        raise explain_failure(error, tracker, inputs, on_values=True) from error
+        failure = explain_failure(error, tracker, inputs, on_values=True)
+        failure.recorded = so_far(tracker, inputs, given, recorder.run_of(said, tracker))
+        raise failure from error
     scopes, calls = tracker.finish()
     graph = Graph(
         tuple(ledger.values), tuple(recorder.nodes), scopes, calls, ledger.storages(), given, outputs,
