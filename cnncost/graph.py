@@ -281,7 +281,7 @@ def _verify_calls(graph: Graph) -> None:
         if (parent is None) != (i == 0) or (parent is not None and not 0 <= parent < i):
             raise GraphError(f"call {i}: parent {parent}; only call 0 has none, and a parent begins earlier")
     if graph.failed is not None and not _within((graph.failed.call, *graph.failed.calls), len(graph.calls)):
-        raise GraphError(f"forward failed in call {graph.failed.call}, which does not exist (there are {len(graph.calls)})")
+        raise GraphError(f"forward failed in a call of {graph.failed}, but there are {len(graph.calls)}")
 
 
 def _verify_storages(graph: Graph) -> None:

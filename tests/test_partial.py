@@ -170,9 +170,9 @@ def test_whatever_is_called(call):
     if call == "autocast":
         report = failed(net, autocast="bf16")
     else:
-        report = failed({"method": net.encode, "function": lambda x: net(x), "deepcopy": deepcopy(net)}[call])
+        report = failed({"method": net.encode, "function": lambda x: net(x) + 1, "deepcopy": deepcopy(net)}[call])
     assert report.totals.macs == FIRST
-    assert statuses(report)["middle"] == "failed"
+    assert [status for path, status in statuses(report).items() if path.endswith("middle")] == ["failed"]
 
 
 def test_a_loss_that_fails():
@@ -234,13 +234,11 @@ def test_a_file_of_it_is_partial_as_well():
 def test_there_are_no_memory_figures(form):
     report = failed(Net())
     with pytest.raises(CnncostError, match=r"they need the whole forward \(forward failed in middle \(Linear\)\)"):
-        report.with_memory() if form == "with_memory" else report.memory  # noqa: B018  # the property raises
+        report.with_memory() if form == "with_memory" else report.memory
 
 
 def test_receptive_fields_and_explanations_go_as_far():
-    report = failed(
-        nn.Sequential(nn.Conv2d(3, 8, 3), nn.Conv2d(8, 8, 3, stride=2), nn.Conv2d(9, 9, 3)), (1, 3, 32, 32)
-    )
+    report = failed(nn.Sequential(nn.Conv2d(3, 8, 3), nn.Conv2d(8, 8, 3, stride=2), nn.Conv2d(9, 9, 3)), (1, 3, 32, 32))
     assert report.receptive_field("1").size == (5, 5)
     assert report.with_receptive_fields().layer("1").receptive_field == (5, 5)
     assert "8" in report.explain("1")

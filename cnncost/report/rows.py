@@ -140,8 +140,10 @@ class PhaseCost(NamedTuple):
 
 
 class Totals(NamedTuple):
-    """The whole model. `lower_bound` says that ops are missing from macs, flops and bytes: unknown ones, or all that
-    a forward that failed did not come to.
+    """The whole model.
+
+    `lower_bound` says that ops are missing from macs, flops and bytes: unknown ones, or what a failed forward did not
+    come to.
 
     `training_macs` and `training_flops` are of all phases of a training step, and None unless one was analyzed;
     `training_lower_bound` says that unknown ops are missing from them. `macs_unmasked` and `training_macs_unmasked` are
