@@ -164,8 +164,8 @@ def text(found, cast):
         "torch keeps each weight's cast until the region is left. Inference of `nn.LSTM` is left out: its casts are",
         "made inside of a kernel's call, where the events take them for a workspace.", "",
         ALEXNET, "", *alexnet(), "",
-        "Each card of the two-GPU net holds half of the kernels, units and activations, so half of the bytes. The paper",
-        "says that a GTX 580 has 3 GB (section 3.2); the slide prints 2.", "",
+        "Each card of the two-GPU net holds half of the kernels, units and activations, so half of the bytes. The",
+        "paper says that a GTX 580 has 3 GB (section 3.2); the slide prints 2.", "",
     ])  # fmt: skip
 
 

@@ -12,6 +12,8 @@ from cnncost.passes.parameters import OwnedCount, Parameters
 from cnncost.report.model import Report
 from cnncost.report.rows import Layer, Op, PhaseCost, Status, Totals
 
+ASSUMED = " backward (assumed: 2× forward)"
+"""Ends the name of an op of backward that is counted by its forward."""
 _NOTHING = Sums(0, 0, 0, 0, 0)
 _HOLDS_NOTHING = OwnedCount()
 _layer: Callable[[tuple[object, ...]], Layer] = partial(tuple.__new__, Layer)
@@ -52,7 +54,15 @@ def build(
         mac_dtypes=macs_by_dtype(graph),
         notes=tuple(dict.fromkeys((*graph.notes, *(training.notes if training is not None else ())))),
         partial=_partial(graph),
+        assumed=_assumed(training),
     )  # fmt: skip
+
+
+def _assumed(training: Graph | None) -> tuple[str, ...]:
+    """Names of what a rule states the forward of alone."""
+    nodes = training.nodes if training is not None else ()
+    names = [node.name.removesuffix(ASSUMED) for node in nodes if node.name.endswith(ASSUMED)]
+    return tuple(dict.fromkeys(names))
 
 
 def _partial(graph: Graph) -> str:

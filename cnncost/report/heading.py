@@ -7,8 +7,6 @@ from cnncost.report.columns import AT_LEAST, AT_MOST, MARKS
 from cnncost.report.model import Report
 from cnncost.report.outline import biggest_name
 
-ASSUMED = " backward (assumed: 2× forward)"
-"""Ends the name of an op of backward that is counted by its forward."""
 CONVENTION = "MAC = one multiply-accumulate; FLOP: a MAC is two, plus bias, norm, activation"
 
 
@@ -89,9 +87,7 @@ def training(report: Report) -> str:
 
 def _assumed(report: Report) -> str:
     """Whose backward nobody stated: a rule of the user's that says forward alone."""
-    nodes = report.training.nodes if report.training is not None else ()
-    names = dict.fromkeys(node.name.removesuffix(ASSUMED) for node in nodes if node.name.endswith(ASSUMED))
-    return f"; backward of {', '.join(names)} assumed to be 2× forward" if names else ""
+    return f"; backward of {', '.join(report.assumed)} assumed to be 2× forward" if report.assumed else ""
 
 
 def masked(report: Report) -> str:

@@ -32,7 +32,7 @@ def to_json(report: Report) -> str:
     data: dict[str, Any] = {"schema": SCHEMA, "model": report.model, "batch": report.batch}
     for field in _fields(Report):
         value = getattr(report, field)
-        if field in {"fields", "notes", "mask_tile", "partial"} and not value:
+        if field in {"fields", "notes", "mask_tile", "partial", "assumed"} and not value:
             continue
         names = _PAIRS.get(field)
         data[field] = [dict(zip(names, each, strict=True)) for each in value] if names else _plain(value)

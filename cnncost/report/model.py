@@ -51,6 +51,7 @@ class Report:
         mask_tile: queries and keys of the tiles by which `macs_unmasked` skips; empty: pair by pair, or not asked for.
         partial: of a forward that failed, a sentence that says where; empty if it came to its end. The figures are of
             what ran before.
+        assumed: what a rule of the user's states the forward of alone: its backward is taken to be twice as much.
     """
 
     model: str
@@ -74,6 +75,7 @@ class Report:
     mac_dtypes: dict[str, int] = field(default_factory=dict)
     notes: tuple[str, ...] = field(default_factory=tuple)
     partial: str = field(default_factory=str)
+    assumed: tuple[str, ...] = field(default_factory=tuple)
 
     def again(self, model: str, graph: Graph | None) -> Report:
         """The same for a Graph that is equal, under another name; nothing that can be changed is shared."""

@@ -224,8 +224,8 @@ ROOTS = [
         id="a shared object",
     ),
     pytest.param(
-        "import no_such_part_of_it\n",
-        "this needs timm, and that needs the package no_such_part_of_it; install it with: pip install no_such_part_of_it",
+        "import no_such_part\n",
+        "this needs timm, and that needs the package no_such_part; install it with: pip install no_such_part",
         id="a package that it needs",
     ),
     pytest.param(

@@ -465,7 +465,8 @@ def __getattr__(name):
             id="a shared object",
         ),
         pytest.param(
-            "raise ImportError('undefined symbol: _ZN3c10')", "(the root cause: ImportError: undefined symbol: _ZN3c10)",
+            "raise ImportError('undefined symbol: _ZN3c10')",
+            "(the root cause: ImportError: undefined symbol: _ZN3c10)",
             id="a symbol",
         ),
         pytest.param(
