@@ -35,8 +35,9 @@ def analyze(
 
     Args:
         model: an `nn.Module` (not changed, its weights not touched), a specification such as `"lenet5"`,
-            `"net.py:Net"`, `"timm:convnext_tiny"`, `"torchvision:resnet50"`, `"hf:bert"` or `"program.pt2"`, a saved
-            report, or a recorded Graph.
+            `"net.py:Net"`, `"timm:convnext_tiny"`, `"torchvision:resnet50"`, `"hf:bert"` or `"program.pt2"` (with a
+            method, or a module in it, to be called in place of forward: `"net.py:Net#encode"`), a saved report, or a
+            recorded Graph.
         inputs: what forward takes: tensors, shapes such as `(1, 3, 224, 224)` or `"1x3x224x224"` or
             `"1x128:int64"`, a tuple of these, a dict of keyword arguments, nested as forward wants them. A model
             from the zoo knows its own.

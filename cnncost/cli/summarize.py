@@ -28,6 +28,8 @@ if TYPE_CHECKING:
 @click.command(
     epilog="\b\nExamples:\n  cnncost summarize resnet50 --depth 2\n"
     "  cnncost summarize net.py:Net --input 8x3x32x32 -o net.html\n"
+    "  cnncost summarize net.py:Net#encode --input 8x3x32x32\n"
+    "  cnncost summarize net.py:Net --input 8x3x32x32 --training --trace real\n"
     "  cnncost summarize vgg16 --explain features.conv1_2"
 )
 @model_argument
@@ -54,16 +56,18 @@ if TYPE_CHECKING:
     help="Further columns: +rf for receptive fields, +memory for what is allocated, +masks for MACs if attention skips "
     "what is masked, +masks=128x128 by tiles; +rf,+memory for both.",
 )  # fmt: skip
+@click.option("--training", is_flag=True, help="Also a training step: forward, backward of the sum of the outputs.")
 @click.option("--explain", "path", metavar="PATH", help="Tell how the numbers of one module come about.")
 def command(
     model: str, inputs: tuple[str, ...], model_args: tuple[str, ...], strict: bool, trace: Trace,
     autocast: str | None, by: By | None, depth: int | None, wanted: Format | None, output: str | None,
-    columns: str | None, path: str | None,
+    columns: str | None, training: bool, path: str | None,
 ) -> None:  # fmt: skip
     """Parameters, MACs and FLOPs of MODEL, exact, by modules, layers or ops.
 
     MODEL is a name of the zoo (see `cnncost zoo`), package.module:factory, path/to/file.py:Class, timm:NAME,
-    torchvision:NAME, hf:TYPE or hf:path/to/config.json, program.pt2, or a report that was saved as .json.
+    torchvision:NAME, hf:TYPE or hf:path/to/config.json, program.pt2, or a report that was saved as .json. With
+    #method it is a method of the model in place of its forward, or a module in it: path/to/file.py:Class#encode.
 
     Where forward fails, the table of what ran before goes to stderr, with the error.
     """
@@ -74,7 +78,7 @@ def command(
 
         check(output)  # before the work, not after it
     further = _further(columns)
-    report = _report(model, inputs, model_args, strict, trace, autocast)
+    report = _report(model, inputs, model_args, strict, trace, autocast, training)
     if "rf" in further:
         report = report.with_receptive_fields()
     if "memory" in further:
@@ -125,14 +129,15 @@ def _check_view(form: Format, by: By | None, depth: int | None, path: str | None
 
 
 def _report(
-    model: str, inputs: tuple[str, ...], model_args: tuple[str, ...], strict: bool, trace: Trace, autocast: str | None
+    model: str, inputs: tuple[str, ...], model_args: tuple[str, ...], strict: bool, trace: Trace, autocast: str | None,
+    training: bool,
 ) -> Report:  # fmt: skip
     from cnncost.sources.saved import is_saved, load
 
     if is_saved(model):
-        if inputs or model_args or strict or autocast:
+        if inputs or model_args or strict or autocast or training:
             raise click.UsageError(
-                f"{model} is a saved report; --input, --model-args, --strict and --autocast are for models"
+                f"{model} is a saved report; --input, --model-args, --strict, --autocast and --training are for models"
             )
         return load(model)
     from cnncost.analysis import analyze
@@ -140,7 +145,9 @@ def _report(
 
     arguments, given = parsed_model_args(model_args), parsed_inputs(inputs)
     try:
-        return analyze(model, given, model_args=arguments, strict=strict, trace=trace, autocast=autocast)
+        return analyze(
+            model, given, model_args=arguments, strict=strict, trace=trace, autocast=autocast, training=training
+        )
     except CnncostError as error:
         if error.partial is not None:
             _show_partial(error.partial)
