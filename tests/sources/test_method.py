@@ -243,3 +243,14 @@ def test_training_is_not_for_a_saved_report(capsys, tmp_path):
 def test_the_base_of_all_that_is_raised():
     with pytest.raises(CnncostError):
         cnncost.analyze(FILE + "Net#nothing", "2x8")
+
+
+def test_a_batch_needs_the_input_of_a_method(capsys):
+    code, _, err = run(capsys, "roofline", "resnet18#layer1", "--device", "h100", "--batch", "4")
+    assert code == 2
+    assert "no input given, and the source knows none" in err
+    code, out, err = run(
+        capsys, "roofline", "resnet18#layer1", "--device", "h100", "--batch", "4", "--input", "1x64x56x56"
+    )
+    assert (code, err) == (0, "")
+    assert "4×64×56×56" in out
