@@ -73,7 +73,7 @@ def sampled(table, entry, most=1):
 def test_a_module_of_each_class(table):
     seen = set()
     for entry in tables.entries(table):
-        for report in sampled(table, entry, 2):
+        for report in sampled(table, entry):
             explained(report)
             seen.add(entry.name)
     assert len(seen) > 100
@@ -84,16 +84,17 @@ def ops():
     return tables.entries("float32")
 
 
-@pytest.mark.parametrize("part", range(4))
-def test_a_sample_of_each_op(part):
+@pytest.mark.parametrize("part", range(2))
+def test_a_sample_of_every_third_op(part):
+    """tests/conformance/torch_tables.py runs them all."""
     seen, refused = 0, 0
-    for entry in ops()[part::4]:
+    for entry in ops()[3 * part :: 6]:
         reports = list(sampled("float32", entry))
         for report in reports:
             explained(report)
         seen, refused = seen + len(reports), refused + (not reports)
     assert seen > 20 * refused
-    assert seen > 100
+    assert seen > 50
 
 
 RECURRENT = [
