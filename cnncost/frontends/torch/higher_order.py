@@ -10,6 +10,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import torch
+from torch.utils._pytree import tree_map
 
 from cnncost.frontends.torch.flexible_attention import flex_attention, flex_attention_backward
 
@@ -60,9 +61,24 @@ def _scan(combine: Callable[..., Any], carried: Any, xs: Any, more: Any = ()) ->
     return [*carried, *(torch.stack(each) for each in zip(*slices, strict=True))]
 
 
+def _stacked_loop(goes_on: Callable[..., Any], body: Callable[..., Any], carried: Any, more: Any = ()) -> Any:
+    """The body as often as the condition says: what it gives each time, one behind the other, or what it began with."""
+    turns = []
+    while bool(goes_on(*carried, *more)):
+        carried = body(*carried, *more)
+        turns.append(carried)
+    return tuple(torch.stack(each) for each in zip(*turns or [carried], strict=True))
+
+
+def _map(function: Callable[..., Any], xs: Any, more: Any = ()) -> Any:
+    """The function for each place along the first axis of `xs`; its results, one behind the other."""
+    made = [function(*(x[t] for x in xs), *more) for t in range(xs[0].shape[0])]
+    return tree_map(lambda *each: torch.stack(each) if isinstance(each[0], torch.Tensor) else None, *made)
+
+
 _KNOWN: dict[str, Callable[..., Any]] = {
-    "cond": _cond, "while_loop": _while_loop, "scan": _scan, "flex_attention": flex_attention,
-    "flex_attention_backward": flex_attention_backward,
+    "cond": _cond, "while_loop": _while_loop, "while_loop_stack_output": _stacked_loop, "scan": _scan,
+    "map_impl": _map, "flex_attention": flex_attention, "flex_attention_backward": flex_attention_backward,
 }  # fmt: skip
 _FLEXIBLE = (flex_attention, flex_attention_backward)
 """They record themselves."""

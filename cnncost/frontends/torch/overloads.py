@@ -17,6 +17,8 @@ from cnncost.frontends.torch.sizes import SIZED_BY_VALUES, Values
 
 _READS_DATA = (torch.Tag.data_dependent_output, torch.Tag.dynamic_output_shape)
 _READERS = frozenset({"aten::item", "aten::_local_scalar_dense", "aten::is_nonzero", "aten::equal", "aten::allclose"})
+_SIZED_BY_NUMBERS = frozenset({"aten::_ctc_loss"})
+"""Torch says that their results' sizes depend on values; they do on those of numbers alone."""
 _FILLED = frozenset(
     f"aten::{name}"
     for name in "zeros_like ones_like full_like empty_like new_zeros new_ones new_full new_empty".split()
@@ -58,7 +60,7 @@ class Overload:
         )  # fmt: skip
         self.random = torch.Tag.nondeterministic_seeded in func.tags
         self.fills = self.schema_name in _FILLED
-        self.reads_data = any(tag in func.tags for tag in _READS_DATA)
+        self.reads_data = any(tag in func.tags for tag in _READS_DATA) and func.name() not in _SIZED_BY_NUMBERS
         reader = self.schema_name in _READERS or self.schema_name == "aten::one_hot"
         self.by_values = self.indexes or self.sized is not None or self.reads_data or reader
 

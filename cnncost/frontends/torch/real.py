@@ -181,7 +181,8 @@ def record_real(
     with ONE_AT_A_TIME, no_collection(), unseen_by(Recorder), torch.inference_mode(False), same_random_state():
         while True:
             arguments = prepare(inputs, root)
-            real, said = with_values(arguments, root)  # anew each time: forward may have written to the others
+            # anew each time: forward may have written to the others
+            real, said = with_values(arguments, root, training is not None)
             try:
                 return _recorded(root, real, said, how)
             except CompilerWantedError as error:
@@ -245,8 +246,11 @@ def _run(
     return verify(graph)
 
 
-def with_values(inputs: Inputs, model: nn.Module) -> tuple[Inputs, str]:
-    """Inputs whose tensors have values, on the model's device; and where the values came from."""
+def with_values(inputs: Inputs, model: nn.Module, trains: bool = False) -> tuple[Inputs, str]:
+    """Inputs whose tensors have values, on the model's device; and where the values came from.
+
+    Those that want a gradient have one, if the model `trains`.
+    """
     device = next((p.device for p in model.parameters() if not p.is_meta), torch.device("cpu"))
     generator = torch.Generator().manual_seed(SEED)
     table: dict[int, torch.Tensor] = {}
@@ -261,7 +265,7 @@ def with_values(inputs: Inputs, model: nn.Module) -> tuple[Inputs, str]:
         if value is None:
             drawn = True
             value = _drawn(tensor, generator)
-        made = table[id(tensor)] = value.detach().clone().to(device)
+        made = table[id(tensor)] = value.detach().clone().to(device).requires_grad_(trains and tensor.requires_grad)
         if of_user:
             given[id(made)] = value
             if value.__dict__ and not made.__dict__:

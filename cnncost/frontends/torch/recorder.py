@@ -30,6 +30,7 @@ from cnncost.frontends.torch.masks import MASKING, regulariser
 from cnncost.frontends.torch.memo import Entry, Fresh
 from cnncost.frontends.torch.overloads import Overload, overload
 from cnncost.frontends.torch.picking import PICKING, picked
+from cnncost.frontends.torch.restated import restated
 from cnncost.frontends.torch.running import MASKS, META, REAL_LIMIT, Found, Runner, has_data, stays_whole, swap, twin
 from cnncost.frontends.torch.skeleton import Skeleton
 from cnncost.frontends.torch.types import tensor_type, tensors_in
@@ -241,6 +242,9 @@ class Recorder(TorchDispatchMode):
         if is_higher_order(func):
             return run_higher_order(self, func, args, kwargs)
         op = overload(func)
+        if (other := restated(op, args, kwargs, found)) is not None:
+            self._note_reading(op, other.read)
+            return self.__torch_dispatch__(other.func, (), other.args)
         if sparse_running.concerns(op, kwargs, found):
             return self._run_sparse(op, args, kwargs, found)
         if op.composite and not (is_known(op) and stays_whole(op, found)):
