@@ -72,10 +72,19 @@ class Do(nn.Module):
 # ---- the tables
 
 
+def _ask_for_no_test() -> None:
+    """Samples ask which of torch's own tests is running, by a walk through all frames that takes a second in pytest."""
+    from torch.testing._internal import common_utils
+    from torch.testing._internal.opinfo import core
+
+    common_utils.extract_test_fn = core.extract_test_fn = lambda: None
+
+
 def entries(table: str) -> list[Entry]:
     """The ops of a table."""
     from torch.testing._internal.common_methods_invocations import op_db
 
+    _ask_for_no_test()
     if table == "optimizers":
         return _optimizers()
     if table.startswith("modules"):
