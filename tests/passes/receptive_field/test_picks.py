@@ -58,6 +58,8 @@ PICKS = {
     "along a dim": (lambda x, i: torch.take_along_dim(x, i.view(1, 1, 3, 1), 2), index(7, 0, 3)),
     "by a constant of forward": (lambda x, _: x[:, :, torch.tensor([2, 8, 0])], index(0)),
     "by arithmetic": (lambda x, i: x[:, :, (i * 2 + 1) % 9], torch.arange(9)),
+    "along a dim, apart": (lambda x, i: torch.take_along_dim(x, i.view(1, 4, 3, 1) % 9, 2), torch.arange(12) * 5),
+    "taken from behind": (lambda x, i: x.take(i).view(1, 4, 3, 3), -1 - torch.arange(36) * 7),
     "taken": (lambda x, i: x.take(i).view(1, 4, 3, 3), torch.arange(36) * 7),
 }
 
