@@ -20,7 +20,7 @@ def f(a: int, b: int = 2) -> int:
     if c > 0 and prod((a, b)) == 1:
         return divmod(a, b)[0]
     assert c != 7
-    if a in (5, 6):
+    if a in (4, 5):
         c = [*zip((1, 1), (a, a), strict=True)][0][3]
     return -c
 '''
@@ -41,7 +41,7 @@ def test_what_is_changed():
         arguments of divmod swapped, without return -c"""
     assert {" ".join(each.split()) for each in expected.split(",")} | {"ends of (a, b) swapped"} <= said
     assert not any(
-        word in each for word in ("7", "docstring", "import", "True to False", "ends of (5, 6)") for each in said
+        word in each for word in ("7", "docstring", "import", "True to False", "ends of (4, 5)") for each in said
     )
 
 

@@ -111,6 +111,14 @@ def test_picks_that_follow_a_rule_have_a_jump(rows, size, jump, start):
     assert (field.size[0], field.jump[0], field.start[0]) == (size, jump, start)
 
 
+def test_rows_that_change_places_in_pairs():
+    """Rows 1, 0, 3, 2, 5, 4, …: unit 0 sees row 1, and row i of a pair is as far on as the pair: 2 by 2."""
+    rows = [1, 0, 3, 2, 5, 4, 7, 6, 9, 8, 11, 10, 13, 12, 15, 14]
+    model = Of(lambda x, conv: conv(x[:, :, torch.tensor(rows)]), nn.Conv2d(4, 4, 1))
+    field = cnncost.analyze(model, (1, 4, 16, 7)).receptive_field("")
+    assert (field.size[0], field.jump[0], field.start[0]) == (1, 1, 1)
+
+
 def test_picks_without_a_rule_have_none():
     model = Picking(lambda x, i: x[:, :, i], index(3, 1, 2, 5))
     field = cnncost.analyze(model, IMAGE).receptive_field("conv")

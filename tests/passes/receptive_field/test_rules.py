@@ -210,6 +210,10 @@ ROWS = {
     "gate": (lambda x: F.glu(x, 1), MAP),
     "gate of rows": (lambda x: F.glu(x, -2), (1, 2, 6, 3)),
     "cross": (lambda x: torch.linalg.cross(x, x + 1, dim=1), (2, 3, 4)),
+    "pixels in two orders": (lambda x: x.flatten(2) + x.transpose(2, 3).flatten(2), (1, 2, 3, 4)),
+    "pixels in two orders, joined": (
+        lambda x: torch.cat([x.flatten(2), x.transpose(2, 3).flatten(2)], 1), (1, 2, 4, 6),
+    ),
     "broadcast sum": (lambda x: x + x[:, :1, :1], MAP),
     "products": (lambda x: torch.addcmul(x, x.flip(3), x.flip(2)), MAP),
     "normal around": (lambda x: torch.normal(x, 1.0), MAP),
