@@ -35,6 +35,7 @@ import traceback
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator
 from functools import _lru_cache_wrapper, cache
+from itertools import accumulate
 from pathlib import Path
 from types import CodeType, FrameType, FunctionType
 from typing import Any, NamedTuple
@@ -76,8 +77,6 @@ PARTS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
 }  # fmt: skip
 LOG = Path(tempfile.gettempdir()) / "cnncost-mutation.log"
 """What the last child printed."""
-LONGEST = 30
-"""Seconds beyond which a test is left out, and with `--all-tests` not."""
 OPTIONS = ["-q", "-n", "0", "-p", "no:cacheprovider", "-p", "no:randomly", "-W", "ignore", "--no-header"]
 
 
@@ -340,6 +339,8 @@ class Runner:
         source = (ROOT / change.file).read_text()
         line = function_of(source, change.place)
         names = sorted(self._names(change, source, line), key=lambda name: self.known[name].seconds)
+        taken = list(accumulate(self.known[name].seconds for name in names))
+        names = [name for name, seconds in zip(names, taken, strict=True) if seconds <= self.options.budget]
         path = str(ROOT / change.file)
         how = f"in place, {len(names)} tests"
 
@@ -360,8 +361,7 @@ class Runner:
 
     def _names(self, change: Change, source: str, line: int | None) -> list[str]:
         """The tests that run a changed line; all of the file, where it is none of a function or no test runs it."""
-        told = {name: known for name, known in self.known.items() if known.passes
-                and (known.seconds < LONGEST or self.options.all_tests)}  # fmt: skip
+        told = {name: known for name, known in self.known.items() if known.passes}
         of_file = {name: set(known.lines.get(change.file, ())) for name, known in told.items()}
         if line is None:
             return [name for name, lines in of_file.items() if lines] or list(told)
@@ -472,7 +472,7 @@ def main() -> None:
     parser.add_argument("--most", type=int, help="so many changes of each part")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--again", action="store_true", help="try once more what survived")
-    parser.add_argument("--all-tests", action="store_true", help="those that take long, too")
+    parser.add_argument("--budget", type=float, default=60, help="seconds of tests a change, as they took unchanged")
     parser.add_argument("--examples", type=int, default=10, help="so many of a property test")
     parser.add_argument("--results", default=str(Path(tempfile.gettempdir()) / "cnncost-mutation.jsonl"))
     options = parser.parse_args()
