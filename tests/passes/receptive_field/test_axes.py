@@ -217,3 +217,14 @@ def test_axes_that_a_reshape_cuts_through(name):
     function, shape, axes = REGROUPED[name]
     graph = cnncost.analyze(Of(lambda x, conv: conv(function(x)), nn.Conv3d(2, 2, 1)), shape).graph
     assert Places(graph).of(0)[0] == axes
+
+
+def of_blocks(x):
+    """Blocks of two rows, one behind the other: rows within a block are an inner part of the axis."""
+    return x.view(1, 2, 4, 2, 6).permute(0, 2, 1, 3, 4).reshape(4, 2, 2, 6)
+
+
+@pytest.mark.parametrize("function", [lambda x, _: of_blocks(x), lambda x, y: of_blocks(x) + of_blocks(y)])
+def test_within_blocks_of_rows_columns_alone_are_slid_along(function):
+    graph = cnncost.analyze(Of(lambda x, y, conv: conv(function(x, y)), nn.Conv2d(2, 2, 2)), ((1, 2, 8, 6),) * 2).graph
+    assert Places(graph).of(0) == ([3], [])
