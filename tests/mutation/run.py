@@ -35,7 +35,7 @@ import traceback
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator
 from functools import _lru_cache_wrapper, cache
-from itertools import accumulate
+from itertools import accumulate, islice
 from pathlib import Path
 from types import CodeType, FrameType, FunctionType
 from typing import Any, NamedTuple
@@ -138,15 +138,16 @@ def _now(file: str, before: str, lines: list[int]) -> list[int]:
     return [moved[line] for line in lines if line in moved]
 
 
-def drawn(part: str, most: int | None, seed: int) -> list[Change]:
-    """The changes to a part's files, or so many of them."""
+def drawn(part: str, most: int | None, seed: int, inside: bool = False) -> list[Change]:
+    """The changes to a part's files, or so many of them; `inside`: in functions alone."""
     found = [
         Change(file, line, said, place)
         for file in _files(PARTS[part][0], "*.py")
         for place, line, said in places((ROOT / file).read_text())
     ]
     found.sort(key=lambda change: _digest(f"{seed} {change}"))  # so that one that is gone leaves the others' order
-    return found if most is None else found[:most]
+    taken = (c for c in found if not inside or function_of((ROOT / c.file).read_text(), c.place) is not None)
+    return list(islice(taken, most))
 
 
 # ---- in a child
@@ -295,7 +296,7 @@ class Runner:
             print(f"fail unchanged, and are left out: {', '.join(left_out)}", flush=True)
         done = {entry["key"]: entry["survived"] for entry in _entries(self.results)}
         alive, start = [], time.perf_counter()
-        changes = drawn(self.part, self.options.most, self.options.seed)
+        changes = drawn(self.part, self.options.most, self.options.seed, self.options.inside)
         for change in changes:
             key = change.key()
             if key not in done or (self.options.again and done[key]):
@@ -340,7 +341,8 @@ class Runner:
         line = function_of(source, change.place)
         names = sorted(self._names(change, source, line), key=lambda name: self.known[name].seconds)
         taken = list(accumulate(self.known[name].seconds for name in names))
-        names = [name for name, seconds in zip(names, taken, strict=True) if seconds <= self.options.budget]
+        budget = self.options.budget if line is not None else self.options.budget / 4  # they start slowly
+        names = [name for name, seconds in zip(names, taken, strict=True) if seconds <= budget]
         path = str(ROOT / change.file)
         how = f"in place, {len(names)} tests"
 
@@ -472,6 +474,7 @@ def main() -> None:
     parser.add_argument("--most", type=int, help="so many changes of each part")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--again", action="store_true", help="try once more what survived")
+    parser.add_argument("--inside", action="store_true", help="changes in functions alone, which are made at once")
     parser.add_argument("--budget", type=float, default=60, help="seconds of tests a change, as they took unchanged")
     parser.add_argument("--examples", type=int, default=10, help="so many of a property test")
     parser.add_argument("--results", default=str(Path(tempfile.gettempdir()) / "cnncost-mutation.jsonl"))
