@@ -55,7 +55,7 @@ FIELDS = (
 )  # fmt: skip
 COSTS = (
     "tests/ops", "tests/passes/test_memory.py", "tests/passes/test_compute.py", "tests/passes/test_roofline.py",
-    "tests/frontends/test_fused_lstm.py", "tests/frontends/test_counts.py",
+    "tests/frontends/test_fused_lstm.py", "tests/frontends/test_counts.py", "tests/frontends/test_sparse.py",
 )  # fmt: skip
 PARTS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     # files (those after a minus are left out), and the tests that concern them
