@@ -17,6 +17,8 @@ TABLE = {
     "svd of a wide matrix": (torch.linalg.svdvals, ["6x9"], 4 * 9 * 36 - 4 * 6**3 // 3),
     "symmetric eigenvalues and vectors": (torch.linalg.eigh, ["6x6"], 9 * 6**3),
     "eigenvalues and vectors": (torch.linalg.eig, ["6x6"], 25 * 6**3),
+    "qr of a wide matrix, R alone": (lambda a: torch.linalg.qr(a, mode="r")[1], ["6x9"], 2 * 36 * 9 - 2 * 6**3 // 3),
+    "lu of a wide matrix": (torch.linalg.lu_factor, ["6x9"], 9 * 36 - 6**3 // 3),
     "eigenvalues": (torch.linalg.eigvals, ["6x6"], 10 * 6**3),
     "symmetric eigenvalues": (torch.linalg.eigvalsh, ["6x6"], 4 * 6**3 // 3),
     "complex inverses": (torch.linalg.inv, ["2x6x6:complex64"], 4 * 2 * 2 * 6**3),

@@ -9,6 +9,8 @@ from hypothesis import strategies as st
 from torch import nn
 from torch.nn import functional as F
 
+from cnncost.graph import OpSpec, TensorType
+from cnncost.ops import cost_of
 from tests.oracles import naive
 from tests.oracles.counting import tallied
 
@@ -244,3 +246,11 @@ def test_flops_of_a_loss(counted, loss, each, reduction, more):
 )  # fmt: skip
 def test_flops_of_other_losses(counted, loss, inputs, expected):
     assert counted(loss, *inputs) == (0, expected)
+
+
+@pytest.mark.parametrize(("boundaries", "steps"), [(0, 0), (1, 0), (2, 1), (3, 2), (4, 2), (5, 3), (9, 4)])
+def test_steps_of_a_search(boundaries, steps):
+    """Each comparison halves what is left; among none or one there is nothing to compare."""
+    values = TensorType((5,), "float32")
+    found = cost_of(OpSpec("search", (values,), (values,), (("boundaries", boundaries), ("values", 5))))
+    assert (found.macs, found.flops) == (0, 5 * steps)
