@@ -111,6 +111,13 @@ def test_picks_that_follow_a_rule_have_a_jump(rows, size, jump, start):
     assert (field.size[0], field.jump[0], field.start[0]) == (size, jump, start)
 
 
+def test_a_row_taken_from_behind_has_a_jump():
+    """Positions -1, -2, … of 16: unit 0 of a convolution of 3 sees 14 to 16, the next one position before."""
+    function = lambda x, conv: conv(x.take(-1 - torch.arange(16)).view(1, 1, 16))  # noqa: E731  # of one line
+    field = cnncost.analyze(Of(function, nn.Conv1d(1, 1, 3, padding=1)), (1, 1, 16)).receptive_field("")
+    assert (field.size, field.jump, field.start) == ((3,), (-1,), (14,))
+
+
 def test_rows_that_change_places_in_pairs():
     """Rows 1, 0, 3, 2, 5, 4, …: unit 0 sees row 1, and row i of a pair is as far on as the pair: 2 by 2."""
     rows = [1, 0, 3, 2, 5, 4, 7, 6, 9, 8, 11, 10, 13, 12, 15, 14]
