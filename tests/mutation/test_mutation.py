@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import ast
+import time
 
-from tests.mutation.run import PARTS, ROOT, changed, drawn, places
+from cnncost.graph import OpSpec, TensorType
+from cnncost.ops.scratch import scratch_of
+from tests.mutation.changes import changed, function_of, places
+from tests.mutation.run import PARTS, ROOT, Change, _functions_of, drawn, forked, patched
 
 SOURCE = '''
 """A docstring with 1 in it."""
@@ -12,34 +16,33 @@ from math import prod
 
 def f(a: int, b: int = 2) -> int:
     """Another, of 3."""
-    c = a + b
+    c = a + max(a, b)
     if c > 0 and prod((a, b)) == 1:
-        return max(a, b)
+        return divmod(a, b)[0]
     assert c != 7
+    if a in (4, 5):
+        c = [*zip((1, 1), (a, a), strict=True)][0][3]
     return -c
 '''
 
 
 def test_each_change_is_another_program():
-    texts = [changed(SOURCE, place) for place, _, _ in places(SOURCE)]
+    texts = [ast.unparse(changed(SOURCE, place)) for place, _, _ in places(SOURCE)]
     same = ast.unparse(ast.parse(SOURCE))
     assert same not in texts
     assert len(set(texts)) == len(texts)
-    for text in texts:
-        ast.parse(text)
+    for place, _, _ in places(SOURCE):
+        compile(changed(SOURCE, place), "a file", "exec")
 
 
 def test_what_is_changed():
     said = {said for _, _, said in places(SOURCE)}
     expected = """Add to Sub, Gt to GtE, And to Or, Eq to NotEq, 0 to 1, 0 to -1, 1 to 2, 2 to 3, -c without its sign,
-        arguments of max swapped, without c = a + b, without return -c"""
+        arguments of divmod swapped, without return -c"""
     assert {" ".join(each.split()) for each in expected.split(",")} | {"ends of (a, b) swapped"} <= said
-    assert not any("7" in each or "docstring" in each or "import" in each for each in said)
-
-
-def test_places_and_changes_agree():
-    for place, line, said in places(SOURCE):
-        assert changed(SOURCE, place) != ast.unparse(ast.parse(SOURCE)), (line, said)
+    assert not any(
+        word in each for word in ("7", "docstring", "import", "True to False", "ends of (4, 5)") for each in said
+    )
 
 
 def test_draws_are_the_same_for_a_seed():
@@ -49,4 +52,38 @@ def test_draws_are_the_same_for_a_seed():
 
 def test_every_part_has_files_and_tests():
     for files, tests in PARTS.values():
-        assert all((ROOT / path).exists() for path in (*files, *tests))
+        assert all((ROOT / path.removeprefix("-")).exists() for path in (*files, *tests))
+
+
+def test_where_a_change_lies():
+    """In the function that begins in line 5, or, of the default of an argument, in none."""
+    found = {said: function_of(SOURCE, place) for place, _, said in places(SOURCE)}
+    assert found["Add to Sub"] == found["without return -c"] == 5
+    assert found["2 to 3"] is None
+
+
+SCRATCH = "cnncost/ops/scratch.py"
+
+
+def the_change(said, line_of):
+    source = (ROOT / SCRATCH).read_text()
+    line = next(i for i, text in enumerate(source.splitlines(), 1) if line_of in text)
+    return next(Change(SCRATCH, n, what, place) for place, n, what in places(source) if (n, what) == (line, said))
+
+
+def test_a_change_is_made_in_place_and_in_a_child_alone():
+    spec = OpSpec("norm", (TensorType((2, 3), "float32"),), (TensorType((2, 3), "float32"),), (("fn", "rms"),))
+    assert scratch_of(spec) == 2 * 3 * 4
+    change, path = the_change("branches swapped", '"rms"'), str(ROOT / SCRATCH)
+    functions = _functions_of([SCRATCH])
+
+    def work():
+        return int(patched(functions[path], path, change) and scratch_of(spec) == 0)
+
+    assert forked(work, 60) == 1  # what the change says, in the child
+    assert scratch_of(spec) == 2 * 3 * 4
+
+
+def test_a_child_that_goes_on_and_on_has_noticed():
+    assert forked(lambda: time.sleep(60), 0.2) == 1
+    assert forked(lambda: 0, 60) == 0

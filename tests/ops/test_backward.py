@@ -6,6 +6,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from cnncost.frontends.torch import Training, record
+from cnncost.graph import OpSpec
 from cnncost.ops import cost_of
 
 
@@ -118,3 +119,12 @@ def test_nothing_of_backward_is_uncounted(layer):
     x = torch.randn(shape, requires_grad=True)
     graph = record(layer.train(), x, training=Training(optimizer="adam" if list(layer.parameters()) else None))
     assert [node.name for node in graph.nodes if cost_of(node.spec) is None] == []
+
+
+def test_attention_term_by_term():
+    """3 queries, 5 keys of width 4, values of width 2, 7 heads; queries and keys are 7·(3 + 5)·4 numbers."""
+    attrs = {"batch": 7, "value_batch": 7, "queries": 3, "keys": 5, "width": 4, "value_width": 2, "scaled": 7 * 8 * 4}
+    found = cost_of(OpSpec("attention_backward", (), (), tuple(sorted(attrs.items()))))
+    macs = 7 * 3 * 5 * (3 * 4 + 2 * 2)  # Q·Kᵀ, ∂Q, ∂K; ∂V, ∂P
+    assert found.macs == macs
+    assert found.flops == 2 * macs + 4 * 7 * 3 * 5 + 2 * 7 * 3 * 2 + 7 * 8 * 4  # scores, rows of ∂O∘O, scale

@@ -12,7 +12,7 @@ from torch.utils.flop_counter import FlopCounterMode
 import cnncost
 from cnncost.frontends.torch import record
 from cnncost.ops import Cost, flops, macs
-from cnncost.ops.complex_numbers import COMPLEX_FLOPS
+from cnncost.ops.complex_numbers import COMPLEX_FLOPS, REDUCTIONS
 
 C = "3x4:complex64"
 N = 12
@@ -216,3 +216,39 @@ def test_a_bilinear_layer_trains_by_the_products_that_torch_runs(rows, needed):
 def test_scaling_by_a_power_of_two(analyze):
     """z·exp(w·log 2): w·log 2 is two products; exp 5, as exp(a)·(cos b + i·sin b); a product 6."""
     assert analyze(torch.ldexp, "3x4:complex64", "3x4:complex64").totals.flops == 12 * (2 + 5 + 6)
+
+
+WRITTEN_OUT = {
+    # a sum of complex numbers is 2, one with a real number 1; a product 6, by a real number 2; a quotient 11, 1/z 6;
+    # |z| 4 (two squares, their sum, its root), log 6 (|z|, its log, an angle), exp 5, root 9, sin 6
+    "log": 4 + 2, "log1p": 1 + 6, "log2": 6 + 2, "log10": 6 + 2, "exp": 5, "exp2": 2 + 5, "expm1": 5 + 1,
+    "sqrt": 9, "rsqrt": 9 + 6, "pow": 6 + 6 + 5, "logaddexp": 2 * (2 + 5) + 2 + 6,
+    "sin": 6, "cos": 6 + 1, "tan": 6 + 7 + 11, "sinh": 6, "cosh": 6, "tanh": 6 + 6 + 11, "sinc": 2 + 6 + 11,
+    "asin": (1 + 6) + 2 + 9 + 2 + 6 + 1, "acos": (1 + 6) + 2 + 9 + 2 + 6 + 1 + 2,
+    "atan": 1 + 2 * 2 + 2 * 6 + 2 + 2, "asinh": (6 + 1) + 9 + 2 + 6, "acosh": 2 * (1 + 9) + 6 + 2 + 6,
+    "atanh": 3 + 2 * 6 + 2 + 2, "sigmoid": 2 + 5 + 1 + 6, "silu": 2 + 5 + 1 + 6 + 6, "softsign": 4 + 1 + 2,
+    "lerp": 2 + 6 + 2, "addcmul": 6 + 6 + 2, "addcdiv": 6 + 11 + 2, "multiply_add": 6 + 2, "cross": 6 + 6 + 2, "ldexp": 2 + 5 + 6,
+    "add": 2, "add_scaled": 6 + 2, "mul": 6, "square": 6, "div": 11, "reciprocal": 6, "abs": 4, "sgn": 4 + 2,
+    "eq": 2, "angle": 1, "polar": 4, "conj": 0, "positive": 0, "isfinite": 6, "isclose": 2 + 2 + 4 + 4 + 4,
+    "deg2rad": 2, "rad2deg": 2, "nan_to_num": 6, "mse": 2 + 6, "l1": 2 + 4, "mse_loss_backward": 2 + 6 + 6,
+    "sigmoid_backward": 1 + 6 + 6, "tanh_backward": 1 + 6 + 6, "silu_backward": 2 + 5 + 1 + 6 + 1 + 6 + 1 + 6 + 6,
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", WRITTEN_OUT)
+def test_functions_of_complex_numbers_written_out(name):
+    assert COMPLEX_FLOPS[name] == WRITTEN_OUT[name]
+
+
+def test_every_function_of_complex_numbers_is_written_out():
+    alike = {"sub", "rsub", "neg", "ne", "isnan", "isinf", "where", "masked_fill", "real", "imag", "complex"}
+    assert COMPLEX_FLOPS.keys() - alike - {"logical_not", "logical_and", "logical_or", "logical_xor"} == {*WRITTEN_OUT}
+
+
+def test_reductions_of_complex_numbers_written_out():
+    """FLOPs an element, and an output: sums and products of a row are one fewer than its elements."""
+    assert REDUCTIONS == {
+        "sum": (2, -2), "nansum": (2 + 2, -2), "mean": (2, 0), "prod": (6, -6), "var": (2 * 4, 1),
+        "std": (2 * 4, 1 + 1), "norm": (2 + 1 + 1, 0), "logsumexp": (1 + 2 + 5 + 2, 6 - 1),
+        "count_nonzero": (0, 0), "any": (0, 0), "all": (0, 0),
+    }  # fmt: skip

@@ -40,6 +40,12 @@ TABLE = {
         lambda a, t, c: torch.ormqr(a, t, c, left=False), ["9x3", "3", "5x9"], 4 * 9 * 5 * 3 - 2 * 5 * 9
     ),
     "unpacked factors": (torch.lu_unpack, ["6x6", "6:int32"], 0),
+    "qr of a wide matrix, R alone": (lambda a: torch.linalg.qr(a, mode="r")[1], ["6x9"], 2 * 36 * 9 - 2 * 6**3 // 3),
+    "lu of a wide matrix": (torch.linalg.lu_factor, ["6x9"], 9 * 36 - 6**3 // 3),
+    "eigenvalues": (torch.linalg.eigvals, ["6x6"], 10 * 6**3),
+    "symmetric eigenvalues": (torch.linalg.eigvalsh, ["6x6"], 4 * 6**3 // 3),
+    "complex inverses": (torch.linalg.inv, ["2x6x6:complex64"], 4 * 2 * 2 * 6**3),
+    "complex singular values": (torch.linalg.svdvals, ["9x6:complex64"], 4 * (4 * 9 * 36 - 4 * 6**3 // 3)),
     "nothing": (torch.linalg.inv, [torch.zeros(0, 0)], 0),
 }  # fmt: skip
 

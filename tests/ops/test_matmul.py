@@ -208,3 +208,48 @@ def test_integer_products(analyze):
 def test_an_empty_product(analyze):
     x = torch.empty(0, 4, device="meta")
     assert analyze(nn.Linear(4, 5), x).totals.macs == 0
+
+
+TRILINEAR = {
+    # sizes of all axes, which of them each of three tensors has, those that are summed, MACs and FLOPs;
+    # axis 0 is taken place by place
+    "a number, a row": (
+        # for both places: a row of 3 times a number, and its product with a row of 3, summed
+        (2, 3), ((True, True), (True, False), (True, True)), (1,), 2 * 3, 2 * 3 + 2 * (2 * 3),
+    ),
+    "an axis of the first alone": (
+        # for both places: 3 numbers summed, times a number, times a number
+        (2, 3), ((True, True), (True, False), (True, False)), (1,), 0, 2 * (3 - 1) + 2 + 2,
+    ),
+    "an axis of the second alone, beside one that stays": (
+        # for both places: 3·4 numbers summed to 4, times a number, times a number
+        (2, 3, 4), ((True, False, False), (True, True, True), (True, False, False)), (1,), 0,
+        2 * (12 - 4) + 2 * 4 + 2 * 4,
+    ),
+    "over the places, too": (
+        # 3 products for both places, 3 more, summed; the two sums are added
+        (2, 3), ((True, True),) * 3, (0, 1), 2 * 3, 2 * 3 + 2 * (2 * 3) + (2 - 1),
+    ),
+    "one place": ((1, 3), ((True, True),) * 3, (0, 1), 3, 3 + 2 * 3),
+    "nothing": ((0, 3), ((True, True),) * 3, (0, 1), 0, 0),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", TRILINEAR)
+def test_a_product_of_three(name):
+    sizes, has, summed, macs, flops = TRILINEAR[name]
+    inputs = [TensorType(tuple(n for n, mine in zip(sizes, of, strict=True) if mine), "float32") for of in has]
+    output = TensorType(tuple(n for i, n in enumerate(sizes) if i not in summed), "float32")
+    attrs = (("has", has), ("sizes", sizes), ("summed", summed), ("unrolled", 0))
+    found = cost_of(OpSpec("trilinear", tuple(inputs), (output,), attrs))
+    assert (found.macs, found.flops) == (macs, flops)
+
+
+def test_the_factors_of_grouped_and_bilinear_products_have_their_names():
+    rows = OpSpec("grouped_matmul", (), (), (("bias", False), ("k", 3), ("n", 2), ("rows", 5)))
+    assert [term.factors for term in cost_of(rows).terms] == [(("T", 5), ("K", 3), ("N", 2))]
+    x, w, y = (TensorType(shape, "float32") for shape in ((5, 3), (4, 3, 2), (5, 4)))
+    pairs = OpSpec("bilinear", (x, TensorType((5, 2), "float32"), w), (y,), (("bias", True),))
+    assert [term.factors for term in cost_of(pairs).terms] == [
+        (("M", 5), ("O", 4), ("I", 3), ("J", 2)), (("M", 5), ("O", 4), ("J", 2)), (("M", 5), ("O", 4)),
+    ]  # fmt: skip

@@ -9,6 +9,8 @@ from hypothesis import strategies as st
 from torch import nn
 from torch.nn import functional as F
 
+from cnncost.graph import OpSpec, TensorType
+from cnncost.ops import cost_of
 from tests.oracles import naive
 from tests.oracles.counting import tallied
 
@@ -292,3 +294,11 @@ def test_whether_all_are_close(analyze):
     """As isclose counts each: 10."""
     same = torch.rand(3, 4)
     assert analyze(lambda x: x * torch.allclose(same, same[:1]), "2").totals.flops == 10 * 12 + 2
+
+
+@pytest.mark.parametrize(("boundaries", "steps"), [(0, 0), (1, 0), (2, 1), (3, 2), (4, 2), (5, 3), (9, 4)])
+def test_steps_of_a_search(boundaries, steps):
+    """Each comparison halves what is left; among none or one there is nothing to compare."""
+    values = TensorType((5,), "float32")
+    found = cost_of(OpSpec("search", (values,), (values,), (("boundaries", boundaries), ("values", 5))))
+    assert (found.macs, found.flops) == (0, 5 * steps)

@@ -100,16 +100,21 @@ def fft(spec: OpSpec) -> Reach | None:
 @reach("pointwise")
 def pointwise(spec: OpSpec) -> Reach | None:
     """Each element sees the elements at its place; inputs broadcast."""
-    out = spec.outputs[0].shape
     if spec["fn"] in {"glu", "cross"}:
         return _along(spec)
+    found = _in_place(spec)
+    return None if found is None else routes(*found)
+
+
+def _in_place(spec: OpSpec) -> list[Route] | None:
+    """Each element of the first output sees the elements at its place; None where an input doesn't broadcast to it."""
     found = []
     for i, t in enumerate(spec.inputs):
-        steps = broadcast(t.shape, out)
+        steps = broadcast(t.shape, spec.outputs[0].shape)
         if steps is None:
             return None
         found.append(Route(i, steps))
-    return routes(*found)
+    return found
 
 
 def _along(spec: OpSpec) -> Reach | None:
@@ -125,18 +130,29 @@ def _along(spec: OpSpec) -> Reach | None:
 
 
 @reach("create")
-def create(spec: OpSpec) -> Reach:
-    """Constants and random numbers depend on no input."""
-    return tuple(Output(()) for _ in spec.outputs)
+def create(spec: OpSpec) -> Reach | None:
+    """Constants and random numbers depend on no input, but on parameters that are given element by element (`reads`).
+
+    Of a Dirichlet distribution numbers of the last axis are drawn together.
+    """
+    reads = spec.get("reads", ())
+    found = []
+    for i, t in enumerate(spec.inputs):
+        steps = broadcast(t.shape, spec.outputs[0].shape)
+        if i in reads:
+            if steps is None:
+                return None
+            found.append(Route(i, (*steps, *mixed(t.shape, *_drawn_together(spec)))))
+    ignored = tuple(i for i in range(len(spec.inputs)) if i not in reads)
+    return tuple(Output(tuple(found), ignored=ignored) for _ in spec.outputs)
+
+
+def _drawn_together(spec: OpSpec) -> tuple[int, ...]:
+    return (len(spec.inputs[0].shape) - 1,) if spec["fn"] == "_sample_dirichlet" else ()
 
 
 @reach("dropout")
 def dropout(spec: OpSpec) -> Reach | None:
     """Each element sees itself, and the mask that it is multiplied with."""
-    found = []
-    for i, t in enumerate(spec.inputs):
-        steps = broadcast(t.shape, spec.outputs[0].shape)
-        if steps is None:
-            return None
-        found.append(Route(i, steps))
-    return alike(spec, found)
+    found = _in_place(spec)
+    return None if found is None else alike(spec, found)

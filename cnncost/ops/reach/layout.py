@@ -106,7 +106,7 @@ def transpose(spec: OpSpec) -> Reach:
     order = list(range(rank))
     if spec["fn"].startswith("numpy_T"):
         order.reverse()
-    elif rank > 1:
+    elif rank:
         first = spec.get("dim0", spec.get("axis0", -2)) % rank
         second = spec.get("dim1", spec.get("axis1", -1)) % rank
         order[first], order[second] = second, first
@@ -130,7 +130,7 @@ def movedim(spec: OpSpec) -> Reach:
 def cut(spec: OpSpec) -> Reach:
     """Attributes: dim, start, end, step; or dim, start, length."""
     shape, y = spec.inputs[0].shape, spec.outputs[0].shape
-    (axis,) = axes_of(spec.get("dim", 0), len(shape))
+    (axis,) = axes_of(spec["dim"], len(shape))
     size, step = shape[axis], spec.get("step", 1)
     start = min(max(_from_end(spec.get("start", 0), size), 0), size)
     return routes(Route(0, (moved(axis, range(start, start + y[axis] * step, step), start, step),)))
@@ -152,7 +152,7 @@ def select(spec: OpSpec) -> Reach:
 @moves("split split_with_sizes unsafe_split unsafe_split_with_sizes chunk unsafe_chunk tensor_split")
 def split(spec: OpSpec) -> Reach:
     """Attribute: dim. The sizes are those of the outputs."""
-    (axis,) = axes_of(spec.get("dim", 0), len(spec.inputs[0].shape))
+    (axis,) = axes_of(spec["dim"], len(spec.inputs[0].shape))
     sizes = [t.shape[axis] for t in spec.outputs]
     starts = accumulate(sizes, initial=0)
     return tuple(
@@ -164,7 +164,7 @@ def split(spec: OpSpec) -> Reach:
 @moves("unbind")
 def unbind(spec: OpSpec) -> Reach:
     """Attribute: dim."""
-    (axis,) = axes_of(spec.get("dim", 0), len(spec.inputs[0].shape))
+    (axis,) = axes_of(spec["dim"], len(spec.inputs[0].shape))
     return tuple(Output((Route(0, (moved(axis, [i], i, 0), Reshape(t.shape))),)) for i, t in enumerate(spec.outputs))
 
 
@@ -199,10 +199,8 @@ def diagonal(spec: OpSpec) -> Reach:
 def cat(spec: OpSpec) -> Reach | None:
     """Attribute: dim. Each input has a place of its own along the axis."""
     y = spec.outputs[0].shape
-    (axis,) = axes_of(spec.get("dim", 0), len(y))
+    (axis,) = axes_of(spec["dim"], len(y))
     given = [(i, t.shape) for i, t in enumerate(spec.inputs) if t.shape != (0,) or len(y) == 1]  # torch lets it pass
-    if any(len(shape) != len(y) for _, shape in given):
-        return None
     sizes = tuple(shape[axis] for _, shape in given)
     return (Output(tuple(Route(i) for i, _ in given), joined=axis, sizes=sizes),) if sum(sizes) == y[axis] else None
 
@@ -211,7 +209,7 @@ def cat(spec: OpSpec) -> Reach | None:
 def stack(spec: OpSpec) -> Reach:
     """Attribute: dim. Each input has a place of its own on a new axis."""
     y = spec.outputs[0].shape
-    (axis,) = axes_of(spec.get("dim", 0), len(y))
+    (axis,) = axes_of(spec["dim"], len(y))
     one = (*y[:axis], 1, *y[axis + 1 :])
     found = tuple(Route(i, (Reshape(one),)) for i in range(len(spec.inputs)))
     return (Output(found, joined=axis, sizes=(1,) * len(found)),)

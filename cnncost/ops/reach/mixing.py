@@ -113,7 +113,7 @@ def _keys(axis: int, keys: int, queries: int, causal: bool) -> list[Step]:
 def _heads(x: Shape, y: Shape) -> tuple[Step, ...]:
     """From the heads of the keys to those of the queries, which share them (GQA), or broadcast batches."""
     shape = (*x[:-2], *y[-2:])
-    if len(x) > 2 and x[-3] != y[-3] and x[-3] > 1 and y[-3] % x[-3] == 0:
+    if x[-3] != y[-3] and x[-3] > 1 and y[-3] % x[-3] == 0:
         return over_groups(shape, len(y) - 3, x[-3], y[-3])
     return broadcast(shape, y) or ()
 

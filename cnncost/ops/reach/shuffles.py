@@ -99,10 +99,10 @@ def _rolled(axis: int, size: int, by: int) -> Window:
 def rot90(spec: OpSpec) -> Reach:
     """Attributes: k, dims."""
     shape = spec.inputs[0].shape
-    a, b = axes_of(spec.get("dims", (0, 1)), len(shape))
+    a, b = axes_of(spec["dims"], len(shape))
     order = list(range(len(shape)))
     order[a], order[b] = b, a
-    turns = spec.get("k", 1) % 4
+    turns = spec["k"] % 4
     steps: tuple[Step, ...] = (
         (),
         (_reversed(b, shape[b]), Permute(tuple(order))),

@@ -283,7 +283,7 @@ def _joined(a: Axis, b: Axis) -> Axis:
             for p, q in zip(a, b, strict=True)
         )
     more = tuple(sorted(_keys(b) - _keys(a)))
-    return (a[0]._replace(keys=a[0].keys + more), *a[1:]) if more and a else a
+    return (a[0]._replace(keys=a[0].keys + more), *a[1:]) if more else a
 
 
 # ---- which are space

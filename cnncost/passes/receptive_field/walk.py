@@ -75,7 +75,7 @@ class Walk:
         if output.joined is not None:
             parts = [piece for piece in pieces if not isinstance(piece, Lost)]
             return concatenated(parts, output.sizes, output.joined)
-        return joined(fields) if len(fields) > 1 else fields[0]
+        return joined(fields)
 
     def _lost(self, node: Node, shape: Shape, pieces: Sequence[Field | Lost]) -> Field | Lost:
         """Unknown, unless one that sees everything is among them: more than that is not to be seen."""

@@ -11,6 +11,7 @@ from torch.nn import functional as F
 import cnncost
 from cnncost.cli.rf import command
 from cnncost.passes.receptive_field import GLOBAL, UNKNOWN, receptive_fields
+from cnncost.passes.receptive_field.axes import Places
 from tests.passes.receptive_field.test_facts import Of, at
 
 torch.set_num_threads(1)
@@ -200,3 +201,30 @@ def test_a_unit_of_a_mixed_axis_on_the_command_line(tmp_path):
     text = CliRunner().invoke(command, [f"{net}:Net", *told], catch_exceptions=False).output
     assert "axis 0: 0 … 31, 32 positions of 32" in text
     assert "axis 1: 4 … 6, 3 positions of 32" in text
+
+
+REGROUPED = {
+    # a reshape that cuts through axes, what comes before it, and the input axes that a convolution then slides along
+    "rows and columns": (lambda x: x.reshape(1, 2, 3, 8, 5), (1, 2, 4, 6, 5), [4]),
+    "the parts of one axis": (lambda x: x.view(1, 2, 4, 6, 5).reshape(1, 2, 3, 8, 5), (1, 2, 24, 5), [2, 3]),
+    "behind an axis that stays": (lambda x: x.reshape(1, 2, 5, 3, 8), (1, 2, 5, 4, 6), [2]),
+}
+
+
+@pytest.mark.parametrize("name", REGROUPED)
+def test_axes_that_a_reshape_cuts_through(name):
+    """4·6 positions as 3·8: axes of several inputs' axes are features, those of one come from it."""
+    function, shape, axes = REGROUPED[name]
+    graph = cnncost.analyze(Of(lambda x, conv: conv(function(x)), nn.Conv3d(2, 2, 1)), shape).graph
+    assert Places(graph).of(0)[0] == axes
+
+
+def of_blocks(x):
+    """Blocks of two rows, one behind the other: rows within a block are an inner part of the axis."""
+    return x.view(1, 2, 4, 2, 6).permute(0, 2, 1, 3, 4).reshape(4, 2, 2, 6)
+
+
+@pytest.mark.parametrize("function", [lambda x, _: of_blocks(x), lambda x, y: of_blocks(x) + of_blocks(y)])
+def test_within_blocks_of_rows_columns_alone_are_slid_along(function):
+    graph = cnncost.analyze(Of(lambda x, y, conv: conv(function(x, y)), nn.Conv2d(2, 2, 2)), ((1, 2, 8, 6),) * 2).graph
+    assert Places(graph).of(0) == ([3], [])

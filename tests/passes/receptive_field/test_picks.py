@@ -58,6 +58,8 @@ PICKS = {
     "along a dim": (lambda x, i: torch.take_along_dim(x, i.view(1, 1, 3, 1), 2), index(7, 0, 3)),
     "by a constant of forward": (lambda x, _: x[:, :, torch.tensor([2, 8, 0])], index(0)),
     "by arithmetic": (lambda x, i: x[:, :, (i * 2 + 1) % 9], torch.arange(9)),
+    "along a dim, apart": (lambda x, i: torch.take_along_dim(x, i.view(1, 4, 3, 1) % 9, 2), torch.arange(12) * 5),
+    "taken from behind": (lambda x, i: x.take(i).view(1, 4, 3, 3), -1 - torch.arange(36) * 7),
     "taken": (lambda x, i: x.take(i).view(1, 4, 3, 3), torch.arange(36) * 7),
 }
 
@@ -107,6 +109,21 @@ def test_picks_that_follow_a_rule_have_a_jump(rows, size, jump, start):
     model = Picking(lambda x, i: x[:, :, i], torch.tensor(list(rows)))
     field = cnncost.analyze(model, (1, 4, 16, 7)).receptive_field("conv")
     assert (field.size[0], field.jump[0], field.start[0]) == (size, jump, start)
+
+
+def test_a_row_taken_from_behind_has_a_jump():
+    """Positions -1, -2, … of 16: unit 0 of a convolution of 3 sees 14 to 16, the next one position before."""
+    function = lambda x, conv: conv(x.take(-1 - torch.arange(16)).view(1, 1, 16))  # noqa: E731  # of one line
+    field = cnncost.analyze(Of(function, nn.Conv1d(1, 1, 3, padding=1)), (1, 1, 16)).receptive_field("")
+    assert (field.size, field.jump, field.start) == ((3,), (-1,), (14,))
+
+
+def test_rows_that_change_places_in_pairs():
+    """Rows 1, 0, 3, 2, 5, 4, …: unit 0 sees row 1, and row i of a pair is as far on as the pair: 2 by 2."""
+    rows = [1, 0, 3, 2, 5, 4, 7, 6, 9, 8, 11, 10, 13, 12, 15, 14]
+    model = Of(lambda x, conv: conv(x[:, :, torch.tensor(rows)]), nn.Conv2d(4, 4, 1))
+    field = cnncost.analyze(model, (1, 4, 16, 7)).receptive_field("")
+    assert (field.size[0], field.jump[0], field.start[0]) == (1, 1, 1)
 
 
 def test_picks_without_a_rule_have_none():

@@ -144,3 +144,13 @@ def test_shapes_that_do_not_broadcast_are_not_followed(shape):
     """An op of a kind that is elementwise elsewhere: None, and so unknown, not a number."""
     types = (TensorType((2, 3), "float32"), TensorType(shape, "float32"))
     assert reach_of(OpSpec("pointwise", types, types[:1], (("fn", "add"),))) is None
+
+
+def test_fused_attention_sees_its_query_and_all_keys():
+    """B,L,D = 2,5,4 and 3 keys: a query's features, and those of all keys and values."""
+    query, keys = TensorType((2, 5, 4), "float32"), TensorType((2, 3, 4), "float32")
+    (output,) = reach_of(OpSpec("mha", (query, keys, keys), (query,), ()))
+    features, rows = (All(2), Spread(2, 4)), (All(1, slides=True), Spread(1, 5))
+    assert output.routes == (Route(0, features), Route(1, rows + features), Route(2, rows + features))
+    (output,) = reach_of(OpSpec("encoder_layer", (query,), (query,), ()))
+    assert output.routes == (Route(0, rows + features),)

@@ -12,8 +12,10 @@ from torch.nn import functional as F
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
 import cnncost
+from cnncost.frontends.torch import record
+from cnncost.passes.receptive_field.axes import Places
 from cnncost.passes.receptive_field.field import Field, Law
-from cnncost.passes.receptive_field.walk import Walk
+from cnncost.passes.receptive_field.walk import Lost, Walk
 from tests.passes.receptive_field.test_facts import Of
 
 torch.set_num_threads(1)
@@ -155,15 +157,29 @@ ROWS = {
         lambda x: F.scaled_dot_product_attention(x, x[:, ::2], x[:, 1::2], enable_gqa=True), (2, 4, 5, 4),
     ),
     "one key head": (lambda x: F.scaled_dot_product_attention(x, x[:, :1], x[:, 1:2]), (2, 3, 5, 4)),
+    "one key head, 5-D": (
+        lambda x: F.scaled_dot_product_attention(x, x[:, :, :1], x[:, :, 1:2]), (1, 2, 3, 5, 4),
+    ),
     "queries of lower rank": (lambda x: F.scaled_dot_product_attention(x[0], x, x), (2, 3, 5, 4)),
     "other keys": (lambda x: F.scaled_dot_product_attention(x[..., :3, :], x, x[..., :2]), (2, 2, 5, 4)),
     "a mask of one's own": (
         lambda x: F.scaled_dot_product_attention(x, x, x, attn_mask=x[..., :1].expand(2, 2, 5, 5)), (2, 2, 5, 4),
     ),
+    "a mask for all keys": (
+        lambda x: F.scaled_dot_product_attention(x, x, x, attn_mask=x[..., :1]), (2, 2, 5, 4),
+    ),
+    "a mask for all heads": (
+        lambda x: F.scaled_dot_product_attention(x, x, x, attn_mask=x[:, :1, :, :1]), (2, 2, 5, 4),
+    ),
     "lstm": (lambda x, m: m(x)[0], (3, 5, 4), nn.LSTM(4, 3, batch_first=True)),
     "lstm, states": (lambda x, m: (*m(x)[1],), (5, 3, 4), nn.LSTM(4, 3, 2)),
+    "lstm, batch first, states": (lambda x, m: (*m(x)[1],), (3, 5, 4), nn.LSTM(4, 2, 2, batch_first=True)),
     "gru, both ways": (lambda x, m: m(x)[0], (5, 3, 4), nn.GRU(4, 3, bidirectional=True)),
     "rnn, deep both ways": (lambda x, m: m(x)[0], (5, 3, 4), nn.RNN(4, 3, 2, bidirectional=True)),
+    "multi-head attention": (
+        lambda x, m: m(x, x, x, need_weights=False)[0], (2, 5, 4), nn.MultiheadAttention(4, 2, batch_first=True),
+    ),
+    "an encoder layer": (lambda x, m: m(x), (2, 5, 4), nn.TransformerEncoderLayer(4, 2, 8, batch_first=True)),
     "layer norm": (lambda x, m: m(x), MAP, nn.LayerNorm((9, 7))),
     "rms norm": (lambda x, m: m(x), MAP, nn.RMSNorm(7)),
     "group norm": (lambda x, m: m(x), MAP, nn.GroupNorm(2, 4)),
@@ -194,8 +210,17 @@ ROWS = {
     "gate": (lambda x: F.glu(x, 1), MAP),
     "gate of rows": (lambda x: F.glu(x, -2), (1, 2, 6, 3)),
     "cross": (lambda x: torch.linalg.cross(x, x + 1, dim=1), (2, 3, 4)),
+    "pixels in two orders": (lambda x: x.flatten(2) + x.transpose(2, 3).flatten(2), (1, 2, 3, 4)),
+    "pixels in two orders, joined": (
+        lambda x: torch.cat([x.flatten(2), x.transpose(2, 3).flatten(2)], 1), (1, 2, 4, 6),
+    ),
     "broadcast sum": (lambda x: x + x[:, :1, :1], MAP),
     "products": (lambda x: torch.addcmul(x, x.flip(3), x.flip(2)), MAP),
+    "normal around": (lambda x: torch.normal(x, 1.0), MAP),
+    "filled": (lambda x: torch.ones(3, 2).fill_(x.sum((0, 1, 2))[1]), MAP),
+    "filled over": (lambda x: x.clone().fill_(1.0) + x[:1], MAP),
+    "drawn over": (lambda x: x.clone().normal_() + x[..., :1], MAP),
+    "of its shape": (lambda x: torch.rand_like(x) + torch.zeros_like(x) + x[:, :, 2:3], MAP),
     "dropout": (lambda x, m: m(x), MAP, nn.Dropout()),
     # ---- layout
     "flatten and back": (lambda x: x.flatten(1).view(2, 36, 7) * 1, MAP),
@@ -207,6 +232,7 @@ ROWS = {
     "permute": (lambda x: x.permute(2, 0, -1, 1) * 1, MAP),
     "movedim": (lambda x: x.movedim((1, -1), (3, 0)) * 1, MAP),
     "slice": (lambda x: x[:, 1:3, -4:, 1:-1:2] * 1, MAP),
+    "slice from the front": (lambda x: torch.ops.aten.slice.Tensor(x, 2, None, 5) * 1, MAP),
     "narrow": (lambda x: x.narrow(2, -3, 2) * 1, MAP),
     "select": (lambda x: x.select(1, -1) * 1, MAP),
     "split": (lambda x: [y * 1 for y in x.split(4, 2)], MAP),
@@ -262,3 +288,148 @@ def test_every_element_sees_what_poisoning_says(name):
     function, shape, *modules = ROWS[name]
     graph, expected = probed(function, shape, *modules)
     held(graph, shape, expected)
+
+
+CAUSAL = {
+    # queries, keys, and for each query the last row that it sees; NaN passes a mask, so that no probe can tell
+    "itself": (lambda x: (x, x), [0, 1, 2, 3, 4]),
+    "fewer queries": (lambda x: (x[:, :, :3], x), [0, 1, 2]),
+    "of row 0, of rows 1 to 3": (lambda x: (x[:, :, :1].expand(-1, -1, 5, -1), x[:, :, 1:4]), [1, 2, 3, 3, 3]),
+}
+
+
+@pytest.mark.parametrize("name", CAUSAL)
+def test_a_causal_query_sees_the_keys_so_far(name):
+    function, lasts = CAUSAL[name]
+
+    def attend(x):
+        queries, keys = function(x)
+        return F.scaled_dot_product_attention(queries, keys, keys, is_causal=True)
+
+    graph = cnncost.analyze(Of(attend), (2, 3, 5, 4)).graph
+    shape = (2, 3, len(lasts), 4)
+
+    def along(axis, positions):
+        return torch.tensor(list(positions)).view([-1 if k == axis else 1 for k in range(4)]).expand(shape)
+
+    own = [(along(axis, range(shape[axis])),) * 2 for axis in (0, 1)]
+    rows, features = (along(2, [0] * len(lasts)), along(2, lasts)), (along(3, [0] * 4), along(3, [3] * 4))
+    held(graph, (2, 3, 5, 4), [[each] for each in (*own, rows, features)])
+
+
+SHAPE = (2, 3, 5, 4)
+DRAWN = {
+    # a number that is drawn hangs on its own parameter; NaN is none, so that no probe can tell
+    "bernoulli": torch.bernoulli,
+    "bernoulli in place": lambda x: torch.zeros(SHAPE).bernoulli_(x),
+    "poisson": torch.poisson,
+    "gamma": torch._standard_gamma,
+    "binomial": lambda x: torch.binomial(torch.full(SHAPE, 9.0), x),
+    "normal by a spread": lambda x: torch.normal(0.0, x),
+    "normal around, by a spread": lambda x: torch.normal(x, x),
+}
+
+
+def places(shape, *new):
+    """Of every element its own place along each axis; along the axes behind these they are alike."""
+    rank = len(shape) + len(new)
+    found = [torch.arange(n).view([-1 if k == axis else 1 for k in range(rank)]) for axis, n in enumerate(shape)]
+    return [(place.expand(*shape, *new),) * 2 for place in found]
+
+
+@pytest.mark.parametrize("name", DRAWN)
+def test_a_number_that_is_drawn_sees_its_parameter(name):
+    graph = cnncost.analyze(Of(DRAWN[name]), torch.rand(SHAPE), trace="real").graph
+    held(graph, SHAPE, [[place] for place in places(SHAPE)])
+
+
+def test_numbers_of_a_dirichlet_distribution_are_drawn_together():
+    graph = cnncost.analyze(Of(torch._sample_dirichlet), torch.rand(2, 3), trace="real").graph
+    zeros = torch.zeros(2, 3, dtype=torch.int64)
+    held(graph, (2, 3), [[places((2, 3))[0]], [(zeros, zeros + 2)]])
+
+
+LOOKED_UP = {
+    "embedding": (lambda i: F.embedding(i, torch.zeros(9, 3)), (2, 5), 3),
+    "embedding of pixels": (lambda i: F.embedding(i, torch.zeros(9, 4)), (2, 5, 3), 4),
+    "one-hot": (lambda i: F.one_hot(i, 7), (2, 5), 7),
+    "one-hot pixels": (lambda i: F.one_hot(i, 4), (1, 5, 3), 4),
+}
+
+
+@pytest.mark.parametrize("name", LOOKED_UP)
+def test_all_features_of_a_token_see_its_id(name):
+    """No id is NaN, so that no probe can tell."""
+    function, shape, features = LOOKED_UP[name]
+    graph = cnncost.analyze(Of(function), "x".join(map(str, shape)) + ":int64").graph
+    held(graph, shape, [[place] for place in places(shape, features)])
+
+
+GIVEN = {
+    # picked along an axis by indices that are given: what is picked there is unknown, the other axes are followed
+    "gather": (lambda x, i: x.gather(1, i), (2, 6, 5, 4), 1),
+    "gather of the last": (lambda x, i: x.gather(-1, i), (2, 3, 5, 2), 3),
+    "index_select": (lambda x, i: x.index_select(2, i), (7,), 2),
+    "along a dim": (lambda x, i: torch.take_along_dim(x, i, 2), (2, 3, 1, 4), 2),
+}
+
+
+@pytest.mark.parametrize("name", GIVEN)
+def test_what_given_indices_pick(name):
+    function, index, axis = GIVEN[name]
+    graph = record(Of(function), (SHAPE, "x".join(map(str, index)) + ":int64"))
+    walk = Walk(graph, [(0, each) for each in range(4)], ())
+    walk.run()
+    (value,) = graph.outputs
+    seen, shape = walk.seen[value], graph.values[value].shape
+    assert isinstance(seen[0, axis], Lost)
+    expected = places((*SHAPE[:axis], shape[axis], *SHAPE[axis + 1 :]))
+    for each in {0, 1, 2, 3} - {axis}:
+        found = told(seen[0, each], shape, SHAPE[each])
+        assert torch.equal(found[0], expected[each][0])
+        assert torch.equal(found[1], expected[each][1])
+
+
+def test_given_indices_that_pick_fewer_rows_elsewhere_are_not_followed():
+    graph = record(Of(lambda x, i: x.gather(1, i)), (SHAPE, "2x6x3x4:int64"))
+    walk = Walk(graph, [(0, each) for each in range(4)], ())
+    walk.run()
+    assert all(isinstance(walk.seen[graph.outputs[0]][0, each], Lost) for each in range(4))
+
+
+SLIDES = {
+    # an op alone, and the axes of its input that it makes space
+    "convolution": (lambda x, m: m(x), MAP, (2, 3), conv(kernel_size=1)),
+    "transposed": (lambda x, m: m(x), MAP, (2, 3), up(kernel_size=1)),
+    "max pool": (lambda x: F.max_pool2d(x, 2), MAP, (2, 3)),
+    "uneven pool": (lambda x: F.adaptive_avg_pool2d(x, (4, 5)), MAP, (2, 3)),
+    "one bin": (lambda x: F.adaptive_avg_pool2d(x, 1), MAP, (2, 3)),
+    "nearest": (lambda x: F.interpolate(x, (5, 12)), MAP, (2, 3)),
+    "of the same size": (lambda x: F.interpolate(x, (9, 7)), MAP, (2, 3)),
+    "bilinear": (lambda x: F.interpolate(x, (5, 12), mode="bilinear"), MAP, (2, 3)),
+    "antialiased": (lambda x: F.interpolate(x, (3, 4), mode="bilinear", antialias=True), MAP, (2, 3)),
+    "linear 1d": (lambda x: F.interpolate(x, 12, mode="linear"), (2, 3, 5), (2,)),
+    "im2col": (lambda x: F.unfold(x, 2), MAP, (2, 3)),
+    "windows": (lambda x: x.unfold(2, 3, 2), MAP, (2,)),
+    "attention": (lambda x: F.scaled_dot_product_attention(x, x, x), (2, 2, 5, 4), (2,)),
+    "causal attention": (lambda x: F.scaled_dot_product_attention(x, x, x, is_causal=True), (2, 2, 5, 4), (2,)),
+    "multi-head attention": (
+        lambda x, m: m(x, x, x, need_weights=False)[0], (2, 5, 4), (1,), nn.MultiheadAttention(4, 2, batch_first=True),
+    ),
+    "an encoder layer": (lambda x, m: m(x), (2, 5, 4), (1,), nn.TransformerEncoderLayer(4, 2, 8, batch_first=True)),
+    "lstm": (lambda x, m: m(x)[0], (5, 3, 4), (0,), nn.LSTM(4, 3)),
+    "lstm, deep both ways": (lambda x, m: m(x)[0], (5, 3, 4), (0,), nn.LSTM(4, 3, 2, bidirectional=True)),
+    "gru, the last state": (lambda x, m: m(x)[1], (3, 5, 4), (1,), nn.GRU(4, 3, batch_first=True)),
+    "cumsum": (lambda x: x.cumsum(-2), MAP, ()),
+    "softmax": (lambda x: x.softmax(-2), MAP, ()),
+    "linear": (lambda x, m: m(x), MAP, (), nn.Linear(7, 5)),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", SLIDES)
+def test_which_axes_an_op_alone_makes_space(name):
+    function, shape, axes, *modules = SLIDES[name]
+    for module in modules:
+        module.eval()
+    graph = cnncost.analyze(Of(lambda x: function(x, *modules)), shape).graph
+    assert Places(graph).of(0)[0] == list(axes)

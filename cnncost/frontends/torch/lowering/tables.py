@@ -334,10 +334,18 @@ range poisson _standard_gamma _sample_dirichlet binomial empty_permuted
 """
 
 
+_PARAMETERS = frozenset({"mean", "std", "p", "count", "prob", "value"})
+"""Arguments of a distribution, or what is filled in: tensors that are read, where others are overwritten."""
+
+
 @lowers(*_CREATE.split())
 def create(call: OpCall) -> Lowered:
-    """Constants, ranges, random numbers."""
-    return "create", {"fn": call.name}
+    """Constants, ranges, random numbers; `reads` are the inputs whose values are read: the mean of normal numbers."""
+    of_self = call.name in {"poisson", "_standard_gamma", "_sample_dirichlet"}
+    of_self |= call.name == "bernoulli" and not {"p", "prob"} & call.arguments.keys()
+    given = [name for name, value in call.arguments.items() if isinstance(value, torch.Tensor)]
+    reads = tuple(i for i, name in enumerate(given) if name in _PARAMETERS or (of_self and name == "self"))
+    return "create", {"fn": call.name, **({"reads": reads} if reads else {})}
 
 
 @lowers("dropout", "native_dropout", "feature_dropout", "alpha_dropout", "feature_alpha_dropout", "_fused_dropout")

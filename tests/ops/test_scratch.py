@@ -1,0 +1,55 @@
+"""Bytes that an op has out while it runs, by hand."""
+
+from __future__ import annotations
+
+import pytest
+
+from cnncost.graph import OpSpec, TensorType
+from cnncost.ops.scratch import scratch_of
+
+
+def recurrent(shape, cell="lstm", dtype="float32", **settings):
+    """x of (batch, steps, features) or, with `steps_axis` 0, (steps, batch, features)."""
+    attrs = {"cell": cell, "layers": 1, "directions": 1, "hidden": 3, "recurrent": 3, "steps_axis": 1, **settings}
+    attrs["tokens"] = shape[0] * shape[1]
+    return OpSpec("recurrent", (TensorType(shape, dtype),), (), tuple(sorted(attrs.items())))
+
+
+def one(kind, outputs=1, dtype="float32", **attrs):
+    t = TensorType((2, 3, 5), dtype)
+    return OpSpec(kind, (t,), (t,) * outputs, tuple(sorted(attrs.items())))
+
+
+ROWS = {
+    # a batch that comes first is put second in a copy of 2·5·4 numbers of 4 bytes
+    "lstm, batch first": (recurrent((2, 5, 4)), 2 * 5 * 4 * 4),
+    "lstm, batch first, two steps": (recurrent((5, 2, 4)), 2 * 5 * 4 * 4),
+    "lstm, steps first": (recurrent((5, 2, 4), steps_axis=0), 0),
+    "lstm, a batch of one": (recurrent((1, 5, 4)), 0),
+    "lstm, one step": (recurrent((5, 1, 4)), 0),
+    "lstm in half precision": (recurrent((2, 5, 4), dtype="float16"), 2 * 5 * 4 * 2),
+    # the output of the layer before: 3 numbers for each of 10 tokens, twice in two directions
+    "lstm of two layers": (recurrent((5, 2, 4), steps_axis=0, layers=2), 10 * 3 * 4),
+    "lstm of two layers, batch first": (recurrent((2, 5, 4), layers=2), 10 * 3 * 4 + 2 * 5 * 4 * 4),
+    "lstm of two layers, both ways": (recurrent((5, 2, 4), steps_axis=0, layers=2, directions=2), 10 * 2 * 3 * 4),
+    "lstm, projected": (recurrent((5, 2, 4), steps_axis=0, layers=3, recurrent=2), 10 * 2 * 4),
+    # the gates of all steps, and the steps' outputs: (3 + 1)·3 numbers a token of a GRU, (1 + 1)·3 of an RNN
+    "gru": (recurrent((2, 5, 4), "gru"), 10 * (3 + 1) * 3 * 4),
+    "gru, both ways": (recurrent((2, 5, 4), "gru", directions=2), 10 * (3 + 2) * 3 * 4),
+    "gru of two layers": (recurrent((2, 5, 4), "gru", layers=2), 10 * (3 + (3 + 1) * 3) * 4),
+    "rnn": (recurrent((2, 5, 4), "tanh"), 10 * (1 + 1) * 3 * 4),
+    "RMS norm": (one("norm", fn="rms"), 30 * 4),
+    "RMS norm in double precision": (one("norm", fn="rms", dtype="float64"), 30 * 8),
+    "layer norm": (one("norm", fn="layer"), 0),
+    "log-sigmoid": (one("pointwise", fn="logsigmoid"), 30 * 4),
+    "random slopes": (one("pointwise", fn="rrelu"), 30 * 4),
+    "log-sigmoid that gives its buffer back": (one("pointwise", 2, fn="logsigmoid"), 0),
+    "relu": (one("pointwise", fn="relu"), 0),
+    "what has none": (one("softmax", axis=1), 0),
+}
+
+
+@pytest.mark.parametrize("name", ROWS)
+def test_scratch(name):
+    spec, expected = ROWS[name]
+    assert scratch_of(spec) == expected
