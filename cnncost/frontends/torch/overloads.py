@@ -45,8 +45,8 @@ class Overload:
     def __init__(self, func: Any) -> None:
         schema = func._schema
         self.func = func
-        self.schema_name = str(schema.name)
-        self.node_name = str(func).removesuffix(".default")
+        self.schema_name = _STANDS_FOR.get(schema.name, str(schema.name))
+        self.node_name = _node_name(func, self.schema_name)
         self.mutable = bool(schema.is_mutable)
         self.name = _name(self.schema_name, self.mutable)
         self.arguments = {argument.name: argument.default_value for argument in schema.arguments}
@@ -107,6 +107,14 @@ class Overload:
         if self.schema_name == "aten::one_hot":  # how many classes there are it can be told
             return len(args) < 2 or bool(args[1] < 1)
         return self.by_values and not self.indexes and self.sized is None
+
+
+_STANDS_FOR = {"cnncost::attention": "aten::scaled_dot_product_attention"}
+"""Ops of our own, which say more than those of torch's in whose place they are recorded."""
+
+
+def _node_name(func: Any, schema_name: str) -> str:
+    return schema_name.replace("::", ".") if func.name() in _STANDS_FOR else str(func).removesuffix(".default")
 
 
 def _name(schema_name: str, mutable: bool) -> str:

@@ -14,7 +14,7 @@ from torch import nn
 from torch.utils._python_dispatch import is_traceable_wrapper_subclass
 
 from cnncost.errors import InputError
-from cnncost.frontends.torch import entries
+from cnncost.frontends.torch import entries, unwatched
 from cnncost.frontends.torch.appearance import Appearance, GradWantedError
 from cnncost.frontends.torch.autocast import Autocast, parse
 from cnncost.frontends.torch.autocast_regions import switched_on
@@ -211,8 +211,8 @@ def _run(
     recorder.appearance = appearance = Appearance(recorder, home, None if how.grad else how.caller_grad)
     try:
         with (
-            quiet_torch(grad=how.grad), no_compiler_import(), tracker.tracking(), told(ledger.forget), recorder,
-            appearance.shown(),
+            quiet_torch(grad=how.grad), no_compiler_import(), unwatched.installed(recorder.device_type),
+            tracker.tracking(), told(ledger.forget), recorder, appearance.shown(),
         ):  # fmt: skip
             with switched_on(how.autocast):
                 result = tracker.call_root(model, how.called, inputs)

@@ -129,7 +129,7 @@ def attention(call: OpCall) -> Lowered:
     """q: *,L,E; k: *,S,E; v: *,S,V. With grouped queries (GQA) the heads are those of q."""
     q, k, v = call["query"].shape, call["key"].shape, call["value"].shape
     heads = list(k[:-2])
-    if call.get("enable_gqa"):
+    if call.get("enable_gqa", call.name.startswith("_")):  # a kernel takes fewer heads of keys as they are
         heads[-1] = q[-3]
     mask = call.get("attn_mask") if "attn_mask" in call.arguments else call.get("attn_bias")
     attrs: Attrs = {
@@ -143,6 +143,8 @@ def attention(call: OpCall) -> Lowered:
         "mask": mask is not None or bool(call.get("is_causal", False)),
         "causal": bool(call.get("is_causal", False)),
     }
+    if (kernel := call.get("kernel")) is not None:
+        attrs["kernel"] = kernel
     return "attention", attrs
 
 

@@ -6,6 +6,7 @@ from typing import Any
 
 import torch
 
+from cnncost.frontends.torch.attention_kernels import REFERENCE
 from cnncost.frontends.torch.shapes.registry import (
     Output,
     broadcast,
@@ -164,7 +165,24 @@ def _attention(a: dict[str, Any]) -> list[Output] | None:
     scores = (*q.shape[:-1], k.shape[-2])
     if mask is not None and (mask.dim() < 2 or a["is_causal"] or broadcast(tuple(mask.shape), scores) != scores):
         return None
+    if a.get("kernel", REFERENCE) != REFERENCE and not q.is_contiguous():  # laid out as queries are
+        return None
     return [packed((*q.shape[:-1], v.shape[-1]), q.dtype)]
+
+
+@shapes("_scaled_dot_product_flash_attention_for_cpu")
+def _flash(a: dict[str, Any]) -> list[Output] | None:
+    """The output lies as the queries do; the logarithm of each row's sum comes with it, heads innermost."""
+    q, k, v = a["query"], a["key"], a["value"]
+    if not (q.is_meta and q.dim() == k.dim() == v.dim() == 4 and q.shape[-1] == k.shape[-1] == v.shape[-1]):
+        return None
+    out = torch.empty_like(q)
+    batch, heads, queries, _ = q.shape
+    kept = torch.float64 if q.dtype is torch.float64 else torch.float32
+    return [
+        (tuple(out.shape), out.stride(), q.dtype),
+        ((batch, heads, queries), (queries * heads, 1, heads), kept),
+    ]
 
 
 @shapes("_transformer_encoder_layer_fwd")
