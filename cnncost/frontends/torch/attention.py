@@ -107,7 +107,7 @@ def _reference(
         full = torch.ones(query.shape[-2], key.shape[-2], dtype=torch.bool, device=query.device)
         mask = _added(full.tril(), scaled)
     keys, values = key, value
-    heads = query.shape[-3] if query.dim() > 2 else 1  # noqa: PLR2004  # without an axis of heads
+    heads = query.shape[-3] if query.dim() > 2 else 1  # without an axis of heads
     if grouped and not heads == key.shape[-3] == value.shape[-3]:
         keys = key.repeat_interleave(heads // key.shape[-3], -3)
         values = value.repeat_interleave(heads // value.shape[-3], -3)

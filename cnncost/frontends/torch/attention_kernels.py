@@ -95,7 +95,7 @@ def _of(*dtypes: torch.dtype) -> Condition:
 
 
 def _narrow(a: Attention) -> bool:
-    return a.query.shape[3] <= 256  # noqa: PLR2004  # registers hold no more
+    return a.query.shape[3] <= 256  # registers hold no more
 
 
 def _aligned(a: Attention) -> bool:

@@ -102,6 +102,13 @@ class Overload:
         named["__op__"] = self.name
         return named
 
+    def wanted(self, args: Any, kwargs: Any, result: Any) -> Any:
+        """Of a derivative, the gradients that were asked for. A kernel makes no others; for shapes alone some do."""
+        mask = self.bind(args, kwargs)["output_mask"]
+        if not isinstance(result, tuple) or len(result) != len(mask):
+            return result
+        return tuple([gradient if wanted else None for gradient, wanted in zip(result, mask, strict=True)])
+
     def reads_values(self, args: Any) -> bool:
         """Whether what it does hangs on values, other than those of masks and of what says its size."""
         if self.schema_name == "aten::one_hot":  # how many classes there are it can be told

@@ -18,7 +18,6 @@ from cnncost.frontends.torch import memo as memos
 from cnncost.frontends.torch.overloads import Overload
 from cnncost.frontends.torch.running import Found, swap, twin
 from cnncost.graph import OpSpec
-from cnncost.ops.scratch import scratch_of
 
 if TYPE_CHECKING:
     from cnncost.frontends.torch.recorder import Recorder
@@ -27,11 +26,11 @@ _KERNELS = frozenset({"max_pool1d"})
 """Ops that a CPU does in one kernel where nothing is to be differentiated, though torch has parts for them."""
 
 
-_AUTOGRAD = [
+_ABOVE = [
     torch._C._dispatch_key_parse(name)
-    for name in ("AutogradFunctionality", "AutogradOther", "AutogradNestedTensor", "ADInplaceOrView")
+    for name in "AutogradFunctionality AutogradOther AutogradNestedTensor ADInplaceOrView AutocastHPU".split()
 ]
-"""Below these nothing is differentiated, nor taken apart."""
+"""Autograd, below which nothing is taken apart, and what runs ops as the device would (`unwatched.py`)."""
 
 
 def scratch(op: Overload, args: Any, kwargs: Any, found: Found, make: Callable[[], Recorder]) -> int:
@@ -61,7 +60,7 @@ def _twin(tensor: torch.Tensor, grad: bool) -> torch.Tensor:
 def _in_parts() -> Iterator[None]:
     """Composite ops arrive as the parts that torch's own code makes of them: above autograd, which is off."""
     excluded = torch._C._dispatch_tls_local_exclude_set()
-    for key in _AUTOGRAD:
+    for key in _ABOVE:
         excluded = excluded.remove(key)
     with torch._C._ForceDispatchKeyGuard(torch._C._dispatch_tls_local_include_set(), excluded):
         yield
@@ -79,7 +78,7 @@ def _beyond(recorder: Recorder, results: list[torch.Tensor]) -> int:
             if storage.died is not None:
                 changes[storage.died + 1] -= storage.nbytes
     alive = accumulate(changes[:count])
-    most = max([n + scratch_of(node.spec) for n, node in zip(alive, recorder.nodes, strict=True)], default=0)
+    most = max([n + int(node.spec.get("scratch", 0)) for n, node in zip(alive, recorder.nodes, strict=True)], default=0)
     return max(most - sum(kept.values()), 0)
 
 

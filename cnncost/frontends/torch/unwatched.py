@@ -52,7 +52,7 @@ def _attention(op: Any, *args: Any, **kwargs: Any) -> Any:  # noqa: ARG001  # th
 def _linear(op: Any, x: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor | None = None) -> Any:
     """x: *,C without order, and a bias: a product, to which the bias is added in place."""
     whole = _excluded(_AUTOGRAD)
-    if bias is None or x.dim() == 2 or x.is_contiguous() or whole or weight.dim() != 2:  # noqa: PLR2004
+    if bias is None or x.dim() == 2 or x.is_contiguous() or whole or weight.dim() != 2:
         return op(x, weight, bias)
     return torch.matmul(x, weight.t()).add_(bias)
 
