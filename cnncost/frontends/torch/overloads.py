@@ -37,6 +37,7 @@ class Overload:
         indexes: it picks by indices or masks.
         sized: what gives its result from the values of inputs, if its size follows from those.
         reads_data: torch says that its result's size, or what it does, follows from values.
+        after: what a CPU's kernel gives otherwise than torch's rule for shapes.
         random: it draws random numbers.
         fills: its result is filled with a constant, whatever its operand holds.
         by_values: it indexes, is sized, reads data, or only looks at values (`item`, `equal`).
@@ -59,6 +60,7 @@ class Overload:
         self.fills = self.schema_name in _FILLED
         self.reads_data = any(tag in func.tags for tag in _READS_DATA)
         reader = self.schema_name in _READERS or self.schema_name == "aten::one_hot"
+        self.after = _AFTER.get(self.name)
         self.by_values = self.indexes or self.sized is not None or self.reads_data or reader
 
     @cached_property
@@ -102,19 +104,28 @@ class Overload:
         named["__op__"] = self.name
         return named
 
-    def wanted(self, args: Any, kwargs: Any, result: Any) -> Any:
-        """Of a derivative, the gradients that were asked for. A kernel makes no others; for shapes alone some do."""
-        mask = self.bind(args, kwargs)["output_mask"]
-        if not isinstance(result, tuple) or len(result) != len(mask):
-            return result
-        return tuple([gradient if wanted else None for gradient, wanted in zip(result, mask, strict=True)])
-
     def reads_values(self, args: Any) -> bool:
         """Whether what it does hangs on values, other than those of masks and of what says its size."""
         if self.schema_name == "aten::one_hot":  # how many classes there are it can be told
             return len(args) < 2 or bool(args[1] < 1)
         return self.by_values and not self.indexes and self.sized is None
 
+
+def _wanted(arguments: dict[str, Any], result: Any) -> Any:
+    """The gradients that were asked for: a kernel makes no others."""
+    return tuple([g if wanted else None for g, wanted in zip(result, arguments["output_mask"], strict=True)])
+
+
+def _reduced(arguments: dict[str, Any], result: Any) -> Any:
+    """The mean is written where the losses were: the one number keeps the memory of all."""
+    if arguments["reduction"] != 0:
+        result.untyped_storage().resize_(arguments["self"].numel() * result.element_size())
+    return result
+
+
+_AFTER: dict[str, Callable[[dict[str, Any], Any], Any]] = {
+    "native_batch_norm_backward": _wanted, "binary_cross_entropy": _reduced,
+}  # fmt: skip
 
 _STANDS_FOR = {"cnncost::attention": "aten::scaled_dot_product_attention"}
 """Ops of our own, which say more than those of torch's in whose place they are recorded."""

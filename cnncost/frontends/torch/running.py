@@ -206,8 +206,8 @@ class Runner:
             like = twins.get(id(tensor), tensor)
             if _geometry(tensor) != _geometry(like):
                 _reshape_like(tensor, like, known, op)
-        if "output_mask" in op.arguments:
-            result = op.wanted(args, kwargs, result)
+        if op.after is not None:
+            result = op.after(op.bind(args, kwargs), result)
         back = {id(twins[id(tensor)]): tensor for tensor, _ in found if id(tensor) in twins}
         return swap(result, back, None) if back else result
 

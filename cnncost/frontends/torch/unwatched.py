@@ -7,15 +7,19 @@ device that nothing is built for, above autograd, so that an op is met by whatev
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import cache, partial
 from typing import Any, TypeAlias
 
 import torch
+from torch.autograd import Function
 
 from cnncost.frontends.torch.attention import attend
 from cnncost.frontends.torch.autocast import lower_dtype
+from cnncost.frontends.torch.formulas import Cumprod, Extreme, Prod
+from cnncost.frontends.torch.shapes.registry import channels_last
 
 Kernel: TypeAlias = Callable[..., Any]
 
@@ -57,7 +61,35 @@ def _linear(op: Any, x: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor |
     return torch.matmul(x, weight.t()).add_(bias)
 
 
-_KERNELS: dict[str, Kernel] = {"scaled_dot_product_attention": _attention, "linear": _linear}
+def _group_norm(op: Any, x: torch.Tensor, groups: int, *args: Any, **kwargs: Any) -> Any:
+    """x: N,C,*. A CPU's kernel takes channels last as they are; others want a copy in rows."""
+    if _excluded(_AUTOGRAD) or not channels_last(x) or _devices[-1](x) != "cpu":
+        return op(x, groups, *args, **kwargs)
+    weight, bias, eps, *_ = (*args, *(None, None, 1e-5)[len(args) :])
+    weight, bias, eps = kwargs.get("weight", weight), kwargs.get("bias", bias), kwargs.get("eps", eps)
+    batch, channels, *space = x.shape
+    return torch.native_group_norm(x, weight, bias, batch, channels, math.prod(space), groups, eps)[0]
+
+
+def _by(function: type[Function]) -> Kernel:
+    """An op that is differentiated by a formula of ours."""
+
+    def kernel(op: Any, x: torch.Tensor, *args: Any, **kwargs: Any) -> Any:
+        plain = not kwargs and x.is_floating_point() and x.dim() > 0
+        if not plain or _excluded(_AUTOGRAD) or not torch.is_grad_enabled() or not x.requires_grad:
+            return op(x, *args, **kwargs)
+        if function is Prod and len(args) == 1:  # an axis, which is not kept
+            args = (*args, False)
+        return function.apply(op, x, *args)
+
+    return kernel
+
+
+_KERNELS: dict[str, Kernel] = {
+    "scaled_dot_product_attention": _attention, "linear": _linear, "group_norm": _group_norm,
+    "prod": _by(Prod), "prod.dim_int": _by(Prod), "cumprod": _by(Cumprod),
+    "max": _by(Extreme), "min": _by(Extreme), "median": _by(Extreme), "nanmedian": _by(Extreme),
+}  # fmt: skip
 
 
 @cache
@@ -66,7 +98,8 @@ def _registered() -> list[torch.library.Library]:
     rest, ops = torch.library.Library("_", "IMPL"), torch.library.Library("aten", "IMPL")
     rest.fallback(torch.library.fallthrough_kernel, "AutocastHPU")
     for name, kernel in _KERNELS.items():
-        op = getattr(torch.ops.aten, name).default
+        packet, _, overload = name.partition(".")
+        op = getattr(getattr(torch.ops.aten, packet), overload or "default")
         ops.impl(op, partial(_run, op, kernel), "AutocastHPU", with_keyset=True)
     return [rest, ops]
 

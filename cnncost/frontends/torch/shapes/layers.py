@@ -243,6 +243,28 @@ def _promoted(cell: str, dtype: torch.dtype, states: list[torch.dtype], projecte
     return [hidden, hidden]
 
 
+@shapes("embedding_bag", "_embedding_bag", "_embedding_bag_forward_only")
+def _embedding_bag(a: dict[str, Any]) -> list[Output] | None:
+    """The bags; and each index's bag, which a CPU keeps but where it sums at once, the bags' sizes, the maxima."""
+    weight, indices, offsets, mode = a["weight"], a["indices"], a["offsets"], a["mode"]
+    weighed = a["per_sample_weights"]
+    plain = weight.dim() == 2 and indices.dim() == offsets.dim() == 1 and not a["include_last_offset"]
+    if not plain or indices.dtype != offsets.dtype or not weight.is_contiguous():
+        return None
+    bags, width = offsets.shape[0], weight.shape[1]
+    padding = a.get("padding_idx", -1)
+    at_once = mode == _SUM and weight.dtype is not torch.float64 and (padding is None or padding == -1)
+    if weighed is not None and (mode != _SUM or weighed.dtype != weight.dtype):
+        return None
+    kept = packed((0 if at_once else indices.shape[0],), indices.dtype)
+    maxima = packed((bags, width) if mode == _MAX else (bags,), indices.dtype)
+    return [packed((bags, width), weight.dtype), kept, packed((bags,), indices.dtype), maxima]
+
+
+_SUM, _MAX = 0, 2
+"""ATen's numbers for how a bag is made."""
+
+
 @shapes("quantized::linear_dynamic", "quantized::linear_relu_dynamic")
 def _dynamic_linear(a: dict[str, Any]) -> list[Output]:
     """Floats in and out; torch has no kernel for shapes alone."""
