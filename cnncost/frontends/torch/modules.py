@@ -128,7 +128,7 @@ class Tracker:
         recurrent = {name: getattr(torch._VF, name) for name in RECURRENT}
         if self.trail is not None or self.recorder.casting is not None:  # seen by their parts, and memory hangs on it
             for name, function in recurrent.items():
-                setattr(torch._VF, name, fused_recurrent(name, function, self._thread))
+                setattr(torch._VF, name, fused_recurrent(name, function, self._thread, self.recorder.on_cpu))
         try:
             with custom.functions():
                 yield

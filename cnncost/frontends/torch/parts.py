@@ -15,6 +15,8 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from cnncost.frontends.torch import memo as memos
+from cnncost.frontends.torch.fused_lstm import RECURRENT
+from cnncost.frontends.torch.fused_lstm import parts as recurrent
 from cnncost.frontends.torch.overloads import Overload
 from cnncost.frontends.torch.running import Found, swap, twin
 from cnncost.graph import OpSpec
@@ -43,7 +45,9 @@ def scratch(op: Overload, args: Any, kwargs: Any, found: Found, make: Callable[[
         recorder.ledger.add_source(stand_in, "input")
     try:
         with _in_parts(), recorder:
-            result = op.func(*swap(args, twins, None), **swap(kwargs, twins, None))
+            given, named = swap(args, twins, None), swap(kwargs, twins, None)
+            result = recurrent(op.name, *given) if op.name in RECURRENT and not named else None
+            result = op.func(*given, **named) if result is None else result
     except (RuntimeError, NotImplementedError, ValueError, IndexError, TypeError):
         return 0  # it reads values
     tensors: list[torch.Tensor] = []

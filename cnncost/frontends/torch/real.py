@@ -14,7 +14,7 @@ from torch import nn
 from torch.utils._python_dispatch import is_traceable_wrapper_subclass
 
 from cnncost.errors import InputError
-from cnncost.frontends.torch import entries, unwatched
+from cnncost.frontends.torch import entries, parts, unwatched
 from cnncost.frontends.torch.appearance import Appearance, GradWantedError
 from cnncost.frontends.torch.autocast import Autocast, parse
 from cnncost.frontends.torch.autocast_regions import switched_on
@@ -96,6 +96,8 @@ class RealRecorder(Recorder):
             return self._run_parts(func, args, kwargs, found)
         result = func(*args, **kwargs)
         entry = entries.of_run(op, args, kwargs, found, result, self._runner, self.ledger)
+        if op.composite and (beside := parts.scratch(op, args, kwargs, found, Recorder)):
+            entry = entry._replace(spec=parts.with_scratch(entry.spec, beside))
         masked = entry.name.startswith(_INDEXING) and any(t.dtype in _MASKS for t in entry.spec.inputs[1:])
         self._makes_sizes = masked or any(tag in func.tags for tag in _SIZED) or op.schema_name in _SIZED_NAMES
         result = self._record_run(entry, found, result)

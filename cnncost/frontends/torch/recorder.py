@@ -181,6 +181,10 @@ class Recorder(TorchDispatchMode):
             return self.casting.device
         return self.appearance.claimed(tensor).type if self.appearance is not None else "cpu"
 
+    def on_cpu(self, tensor: torch.Tensor) -> bool:
+        """Whether a tensor stands for one on a CPU."""
+        return self.device_type(tensor) == "cpu"
+
     def makes_values(self, on: bool) -> None:
         """Whether tensors that are asked for on the CPU are made there."""
         self._runner.makes_values = on
