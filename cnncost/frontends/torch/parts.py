@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
+from cnncost.errors import DataDependentError
 from cnncost.frontends.torch import memo as memos
 from cnncost.frontends.torch.fused_lstm import RECURRENT
 from cnncost.frontends.torch.fused_lstm import parts as recurrent
@@ -37,7 +38,7 @@ _ABOVE = [
 
 def scratch(op: Overload, args: Any, kwargs: Any, found: Found, make: Callable[[], Recorder]) -> int:
     """Bytes. `make`: a recorder with empty books."""
-    if op.name in _KERNELS:
+    if op.name in _KERNELS or op.by_values:
         return 0
     twins = {id(tensor): _twin(tensor, known.sig.grad) for tensor, known in found}
     recorder = make()
@@ -48,7 +49,7 @@ def scratch(op: Overload, args: Any, kwargs: Any, found: Found, make: Callable[[
             given, named = swap(args, twins, None), swap(kwargs, twins, None)
             result = recurrent(op.name, *given) if op.name in RECURRENT and not named else None
             result = op.func(*given, **named) if result is None else result
-    except (RuntimeError, NotImplementedError, ValueError, IndexError, TypeError):
+    except (DataDependentError, RuntimeError, NotImplementedError, ValueError, IndexError, TypeError):
         return 0  # it reads values
     tensors: list[torch.Tensor] = []
     memos.templated(result, tensors)

@@ -65,10 +65,11 @@ def _group_norm(op: Any, x: torch.Tensor, groups: int, *args: Any, **kwargs: Any
     """x: N,C,*. A CPU's kernel takes channels last as they are; others want a copy in rows."""
     if _excluded(_AUTOGRAD) or not channels_last(x) or _devices[-1](x) != "cpu":
         return op(x, groups, *args, **kwargs)
-    weight, bias, eps, *_ = (*args, *(None, None, 1e-5)[len(args) :])
-    weight, bias, eps = kwargs.get("weight", weight), kwargs.get("bias", bias), kwargs.get("eps", eps)
+    given: dict[str, Any] = {"weight": None, "bias": None, "eps": 1e-5, **kwargs}
+    given.update(zip(("weight", "bias", "eps"), args, strict=False))
     batch, channels, *space = x.shape
-    return torch.native_group_norm(x, weight, bias, batch, channels, math.prod(space), groups, eps)[0]
+    affine, pixels = (given["weight"], given["bias"]), math.prod(space)
+    return torch.native_group_norm(x, *affine, batch, channels, pixels, groups, given["eps"])[0]
 
 
 def _by(function: type[Function]) -> Kernel:
