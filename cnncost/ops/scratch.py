@@ -26,20 +26,15 @@ def _recurrent(spec: OpSpec) -> int:
     return int(spec["tokens"] * width * item + moved)
 
 
-def _norm(spec: OpSpec) -> int:
-    """RMS norm is made of single ops: the squares are a tensor."""
-    return spec.inputs[0].nbytes if spec["fn"] == "rms" else 0
-
-
-def _pointwise(spec: OpSpec) -> int:
-    """These keep something for a backward that does not come: a buffer, the random slopes."""
-    return spec.outputs[0].nbytes if spec["fn"] in {"logsigmoid", "rrelu"} and len(spec.outputs) == 1 else 0
-
-
-_SCRATCH: dict[str, Callable[[OpSpec], int]] = {"recurrent": _recurrent, "norm": _norm, "pointwise": _pointwise}
+_SCRATCH: dict[str, Callable[[OpSpec], int]] = {"recurrent": _recurrent}
 
 
 def scratch_of(spec: OpSpec) -> int:
-    """Bytes that an op has out while it runs, beyond its inputs and outputs."""
+    """Bytes that an op has out while it runs, beyond its inputs and outputs.
+
+    The attribute `scratch` tells of what a front end has seen that an op's parts have out.
+    """
+    if (seen := spec.get("scratch")) is not None:
+        return int(seen)
     found = _SCRATCH.get(spec.kind)
     return found(spec) if found is not None else 0

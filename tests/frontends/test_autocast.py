@@ -98,7 +98,12 @@ def test_the_ops_and_dtypes_are_those_of_a_real_forward(build, shape, dtype):
     seen = Seen()
     with torch.autocast("cpu", dtype), seen:
         model(x)
-    assert list(_recorded(record(model, x, grad=True, autocast=dtype))) == seen.ops
+
+    def as_seen(ops):
+        """A mode that looks on, as `Seen`, lets torch add out of place what it adds in place otherwise."""
+        return [("add" if name == "add_" else name, *dtypes) for name, *dtypes in ops]
+
+    assert as_seen(_recorded(record(model, x, grad=True, autocast=dtype))) == as_seen(seen.ops)
 
 
 LOSSES = {

@@ -274,6 +274,35 @@ def test_attention(data, lead, queries, keys, width, value_width):
     _check(aten.scaled_dot_product_attention.default, q, k, v, mask, 0.0, draw(st.booleans()))
 
 
+def _heads(draw, batch, heads, length, width, dtype):
+    """N,H,L,E, in rows or with heads beside each other, as attention layers have them."""
+    if draw(st.booleans()):
+        return torch.rand(batch, heads, length, width, dtype=dtype)
+    return torch.rand(batch, length, heads, width, dtype=dtype).transpose(1, 2)
+
+
+@some
+@given(data=st.data(), batch=sizes, groups=sizes, times=sizes, queries=sizes, keys=sizes, width=sizes)
+def test_flash_attention(data, batch, groups, times, queries, keys, width):
+    """Strides to the last: what comes behind it is a view or a copy by them."""
+    draw = data.draw
+    dtype = draw(st.sampled_from([torch.float32, torch.float64]))
+    q = _heads(draw, batch, groups * times, queries, width, dtype)
+    if draw(st.booleans()):
+        q = torch.cat([q, q], -1)[..., :width]  # a part of what projects queries, keys and values at once
+    k = _heads(draw, batch, groups, keys, width, dtype)
+    said = _said(FLASH, _without_data([q, k, k]), {})
+    with torch.no_grad():
+        out, kept = FLASH(q, k, k)
+    for tensor, (size, stride, dtype) in zip((out, kept), said, strict=True):
+        assert (size, dtype) == (tuple(tensor.shape), tensor.dtype)
+        steps = zip(size, stride, tensor.stride(), strict=True)
+        assert all(step == real for n, step, real in steps if n > 1)
+
+
+FLASH = aten._scaled_dot_product_flash_attention_for_cpu.default
+
+
 CELLS = {"lstm": nn.LSTM, "gru": nn.GRU, "rnn_tanh": nn.RNN}
 
 
@@ -617,7 +646,8 @@ def test_every_rule_is_held_against_the_real_op():
         "geqrf", "histogram", "_histogramdd_bin_edges", "_histogramdd_from_bin_cts", "_histogramdd_from_bin_tensors",
         "combinations", "_ctc_loss_backward", "multi_margin_loss_backward", "multilabel_margin_loss_backward",
         "fractional_max_pool2d_backward", "fractional_max_pool3d_backward",
-        "_grouped_mm", "native_group_norm_backward", "mkldnn_rnn_layer", "mkldnn_rnn_layer_backward",
+        "_scaled_dot_product_flash_attention_for_cpu", "_grouped_mm", "native_group_norm_backward",
+        "mkldnn_rnn_layer", "mkldnn_rnn_layer_backward",
     }  # fmt: skip
     packed = {"quantized::linear_dynamic", "quantized::linear_relu_dynamic"}  # on packed weights: test_robust.py
     alike = {"amin", "concat", "concatenate", "rnn_relu", "log_sigmoid"}

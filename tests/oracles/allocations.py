@@ -63,29 +63,33 @@ def training_peak(model, x, around=nullcontext):
     return sum(t.nbytes for t in (*model.parameters(), *model.buffers(), x)) + peaks(step, clear).tensors
 
 
-def _events(nodes, kernel):
+def _events(nodes, kernel, above=None):
     for node in nodes:
         fields = node.extra_fields
         if hasattr(fields, "alloc_size"):
             yield Event(node.start_time_ns, fields.alloc_size, fields.ptr, kernel)
             continue
         inside = kernel
-        if kernel is None and node.name.startswith("aten::") and not _is_composite(node.name):
+        if kernel is None and node.name.startswith("aten::") and not _is_composite(node, above):
             inside = (node.start_time_ns, node.end_time_ns)
-        yield from _events(node.children, inside)
+        yield from _events(node.children, inside, node.name)
 
 
-def _is_composite(name):
-    """Made of other ops, whose results are tensors as any others."""
-    packet = getattr(torch.ops.aten, name.removeprefix("aten::"), None)
+def _is_composite(node, above):
+    """Made of other ops, whose results are tensors as any others.
+
+    Some names are of a kernel and of what calls it, as `upsample_nearest2d`: the kernel is called under its own name.
+    """
+    packet = getattr(torch.ops.aten, node.name.removeprefix("aten::"), None)
     if packet is None:
         return False
-    names = [getattr(packet, overload)._name for overload in packet.overloads()]
-    return any(
+    names = [getattr(packet, overload)._name for overload in packet.overloads() if not overload.endswith("out")]
+    found = {
         torch._C._dispatch_has_kernel_for_dispatch_key(n, "CompositeImplicitAutograd")
         for n in names
         if torch._C._dispatch_has_kernel(n)
-    )
+    }
+    return True in found and not (False in found and above == node.name)
 
 
 def _without_workspaces(events):

@@ -23,7 +23,8 @@ Args: TypeAlias = tuple[Any, ...]
 Kwargs: TypeAlias = dict[str, Any]
 Policy: TypeAlias = "Callable[[Casting, Any, Args, Kwargs], Any]"
 
-DEVICES = tuple([device for device in torch._C._autocast_supported_devices() if device != "ipu"])
+DEVICES = tuple([device for device in torch._C._autocast_supported_devices() if device not in {"ipu", "hpu"}])
+"""All but those whose dispatch keys are ours: here, and in `unwatched.py`."""
 _KEY = torch._C.DispatchKey.AutocastIPU  # type: ignore[attr-defined]  # missing from torch's stubs
 _KEYS = torch._C.DispatchKeySet(_KEY)
 _BELOW = torch._C._dispatch_keyset_full_after(_KEY)

@@ -1,4 +1,4 @@
-"""An LSTM in a training step: a fused kernel for each layer and direction, as a CPU takes it, and CUDA's like it.
+"""Recurrent layers: an LSTM by a fused kernel for each layer and direction, as a CPU takes it, and CUDA's like it.
 
 Without data torch would take the unfused reference, an op for each gate of each step, and keep the results of all of
 them for backward; the kernel keeps a workspace. Ref: `mkldnn_rnn` in ATen's native/mkldnn/RNN.cpp.
@@ -7,6 +7,7 @@ them for backward; the kernel keeps a workspace. Ref: `mkldnn_rnn` in ATen's nat
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from threading import get_ident
 from typing import Any, TypeAlias
 
@@ -14,6 +15,7 @@ import torch
 
 from cnncost.frontends.torch.appearance import is_meta
 from cnncost.frontends.torch.autocast import casts, lower_dtype, lowered
+from cnncost.frontends.torch.steps import recurrent as steps
 
 Results: TypeAlias = "tuple[torch.Tensor, Any, Any]"
 """The output of all steps, and for each layer and direction the last hidden state and the last cell."""
@@ -28,9 +30,11 @@ RECURRENT = ("lstm", "gru", "rnn_tanh", "rnn_relu")
 """Functions of `torch._VF` that recurrent modules call."""
 
 
-def fused_recurrent(name: str, original: Callable[..., Any], thread: int) -> Callable[..., Any]:
-    """What takes the place of one of them in a thread: as the kernel for it would run."""
-    rest = _whole_under_autocast(original, thread)
+def fused_recurrent(
+    name: str, original: Callable[..., Any], thread: int, on_cpu: Callable[[torch.Tensor], bool]
+) -> Callable[..., Any]:
+    """What takes the place of one of them in a thread: as the kernel for it would run, or step by step on a CPU."""
+    rest = _in_steps(name, original, thread, on_cpu)
     return _fused_lstm(original, rest, thread) if name == "lstm" else rest
 
 
@@ -48,14 +52,45 @@ def _fused_lstm(original: Callable[..., Results], rest: Callable[..., Results], 
     return lstm
 
 
-def _whole_under_autocast(original: Callable[..., Any], thread: int) -> Callable[..., Any]:
-    """Without autograd it is recorded whole, cast as cuDNN's kernel would have it.
+def parts(name: str, *args: Any) -> Any:
+    """What a layer without autograd is made of on a CPU, or None where it is for torch to say."""
+    if name == "lstm" and _fits(*args):
+        return _by_layers(partial(_kernel, wanted=False), *args)
+    return steps(name, args[0], _states(args[1]), *args[2:]) if _plain(name, *args) else None
+
+
+def _states(states: Any) -> list[torch.Tensor]:
+    return [states] if isinstance(states, torch.Tensor) else list(states)
+
+
+def _plain(name: str, *args: Any) -> bool:
+    """Sequences on `meta` (T,N,I or N,T,I), not packed, and weights and states that fit; the rest torch refuses."""
+    if len(args) != 9 or not isinstance(args[0], torch.Tensor) or not isinstance(args[3], bool):
+        return False
+    x, states, weights, has_biases, layers, _, _, bidirectional, batch_first = args
+    if not is_meta(x) or x.dim() != 3 or not x.numel():
+        return False
+    states, rows = _states(states), layers * (2 if bidirectional else 1)
+    projected = name == "lstm" and states[0].shape[-1] != states[1].shape[-1]
+    if len({t.dtype for t in (x, *states, *weights)}) != 1 or len(weights) != rows * (2 + 2 * has_biases + projected):
+        return False
+    first = (rows, x.shape[0 if batch_first else 1])
+    return weights[0].shape[1] == x.shape[2] and all(s.shape[:2] == first for s in states)
+
+
+def _in_steps(
+    name: str, original: Callable[..., Any], thread: int, on_cpu: Callable[[torch.Tensor], bool]
+) -> Callable[..., Any]:
+    """Step by step in training. Without autograd it is recorded whole, cast as cuDNN's kernel would have it.
 
     On a CPU no kernel is, and only its products are cast: the states stay what they were, or are promoted.
     """
 
     def recurrent(*args: Any) -> Any:
-        if get_ident() != thread or torch.is_grad_enabled() or lower_dtype() is None:
+        ours = get_ident() == thread
+        if ours and torch.is_grad_enabled() and lower_dtype() is None and on_cpu(args[0]) and _plain(name, *args):
+            return tuple(steps(name, args[0], _states(args[1]), *args[2:]))
+        if not ours or torch.is_grad_enabled() or lower_dtype() is None:
             return original(*args)
         made = list(lowered(*args))
         if casts("mkldnn_rnn_layer"):
@@ -101,7 +136,7 @@ def _by_layers(
     """Each layer reads the whole output of the one before."""
     directions = 2 if bidirectional else 1
     each = (4 if has_biases else 2) * directions
-    x = (x.transpose(0, 1) if batch_first else x).contiguous()
+    x = first = (x.transpose(0, 1) if batch_first else x).contiguous()  # C++ holds it to the end
     states = [state.contiguous() for state in states]
     last: list[list[torch.Tensor]] = [[], []]
     for number in range(layers):
@@ -113,14 +148,15 @@ def _by_layers(
         if dropout and train and number < layers - 1:
             x = torch.dropout(x, dropout, True)
     hy, cy = (torch.stack(of_layers) for of_layers in last)
+    del first
     return (x.transpose(0, 1) if batch_first else x), hy, cy
 
 
 def _kernel(
     x: torch.Tensor, states: list[torch.Tensor], weights: list[torch.Tensor], has_biases: bool, directions: int,
-    train: bool,
+    _: bool, wanted: bool = True,
 ) -> Results:  # fmt: skip
-    """A layer as autograd sees it: a kernel for each direction."""
+    """A layer as autograd sees it: a kernel for each direction. `wanted`: what backward needs is kept."""
     kernel: Any = torch.ops.aten.mkldnn_rnn_layer
     hidden, each = states[0].shape[-1], len(weights) // directions
     outputs, hy, cy = [], [], []
@@ -130,7 +166,7 @@ def _kernel(
             own = [*own, *map(torch.zeros_like, own)]
         out, h, c, _ = kernel(
             x, *own, *(state[direction] for state in states), direction == 1, [], _LSTM, hidden, 1, has_biases,
-            directions == 2, False, train,
+            directions == 2, False, wanted,
         )  # fmt: skip
         outputs.append(out)
         hy.append(h)

@@ -30,12 +30,13 @@ class Block:
         copied: its values are the user's, and were written to in a copy.
         noise: it holds a random mask, or what was computed from masks alone.
         chance, given: its values were decided by random numbers; by an input of floating-point numbers.
+        grad: it is of a leaf that takes gradients.
         use: as in `graph.Storage`.
     """
 
     __slots__ = (
-        "born", "chance", "copied", "died", "given", "index", "nbytes", "noise", "owned", "real", "ref", "tensor",
-        "use", "version", "writer",
+        "born", "chance", "copied", "died", "given", "grad", "index", "nbytes", "noise", "owned", "real", "ref",
+        "tensor", "use", "version", "writer",
     )  # fmt: skip
 
     def __init__(self, index: int, nbytes: int, born: int | None, real: bool, use: Use) -> None:
@@ -48,7 +49,7 @@ class Block:
         self.real = real
         self.owned = born is None
         self.use = use
-        self.copied = self.noise = self.chance = self.given = False
+        self.copied = self.noise = self.chance = self.given = self.grad = False
         self.ref: _StorageRef | None = None  # kept to be told of the storage's death
         self.tensor = 0  # identity of the tensor that was booked last
 
@@ -113,7 +114,8 @@ class Ledger:
             self._by_pointer[where] = block
             self._blocks.append(block)
             self._add_indices(tensor, block)
-        index, sig = len(self.values), signature(tensor, data is not None)
+        block.grad = grad = tensor.requires_grad
+        index, sig = len(self.values), signature(tensor, data is not None, grad)
         block.tensor = id(tensor)
         self.values.append(_value((index, sig.type, block.index, role)))
         known = self.known[id(tensor)] = _known(
@@ -184,7 +186,7 @@ class Ledger:
     def add_view(self, tensor: torch.Tensor, block: Block, role: Role = "activation") -> Known:
         """A tensor on a storage that the books know."""
         real = block.real and (tensor.layout is _STRIDED or not is_meta(tensor))  # elements alone are not all of it
-        return self._book(tensor, block, role, signature(tensor, real))
+        return self._book(tensor, block, role, signature(tensor, real, block.grad))
 
     def add_result(self, tensor: torch.Tensor) -> Known:
         """An op's output, on a storage of its own or not."""
@@ -256,14 +258,15 @@ class Ledger:
             known.block.copied = True
             self._kept.append(data)
             self._by_pointer[pointer(data)] = known.block
-        known = self.known[id(tensor)] = known._replace(sig=signature(tensor, True), data=data)
+        known = self.known[id(tensor)] = known._replace(sig=signature(tensor, True, known.sig.grad), data=data)
         return known
 
     def stand_in(self, tensor: torch.Tensor, for_: torch.Tensor, known: Known) -> None:
         """Book a tensor without data as the same value as one with data."""
         self._kept.append(tensor)
         self.known[id(tensor)] = Known(
-            weakref.ref(tensor), known.value, signature(tensor, known.sig.real), known.block, known.version,
+            weakref.ref(tensor), known.value, signature(tensor, known.sig.real, known.sig.grad), known.block,
+            known.version,
             (for_ if known.data is None else known.data) if known.sig.real else None,
         )  # fmt: skip
 

@@ -14,12 +14,10 @@ import torch
 from torch import nn
 from torch.jit._script import RecursiveScriptModule
 from torch.jit._trace import TopLevelTracedModule, TracedModule
-from torch.nn import functional
 
 from cnncost.errors import InputError
 from cnncost.frontends.torch.appearance import is_meta
 from cnncost.frontends.torch.custom import CustomCalls
-from cnncost.frontends.torch.fused_attention import fused
 from cnncost.frontends.torch.fused_lstm import RECURRENT, fused_recurrent
 from cnncost.frontends.torch.guard import Draws
 from cnncost.frontends.torch.inputs import Inputs
@@ -129,17 +127,14 @@ class Tracker:
         custom = CustomCalls(self.recorder, self.recorder.on_values)
         nn.Module._call_impl = self._wrapped(custom.module_call(call))  # type: ignore[method-assign]  # put back below
         torch.tensor, torch.as_tensor = self._literal(tensor), self._literal(as_tensor)
-        attention = functional.scaled_dot_product_attention
         recurrent = {name: getattr(torch._VF, name) for name in RECURRENT}
         if self.trail is not None or self.recorder.casting is not None:  # seen by their parts, and memory hangs on it
-            functional.scaled_dot_product_attention = fused(attention, self._thread)
             for name, function in recurrent.items():
-                setattr(torch._VF, name, fused_recurrent(name, function, self._thread))
+                setattr(torch._VF, name, fused_recurrent(name, function, self._thread, self.recorder.on_cpu))
         try:
             with custom.functions():
                 yield
         finally:
-            functional.scaled_dot_product_attention = attention
             for name, function in recurrent.items():
                 setattr(torch._VF, name, function)
             nn.Module._call_impl = call  # type: ignore[method-assign]  # as it was

@@ -40,6 +40,7 @@ class Overload:
         indexes: it picks by indices or masks.
         sized: what gives its result from the values of inputs, if its size follows from those.
         reads_data: torch says that its result's size, or what it does, follows from values.
+        after: what a CPU's kernel gives otherwise than torch's rule for shapes.
         random: it draws random numbers.
         fills: its result is filled with a constant, whatever its operand holds.
         by_values: it indexes, is sized, reads data, or only looks at values (`item`, `equal`).
@@ -48,8 +49,8 @@ class Overload:
     def __init__(self, func: Any) -> None:
         schema = func._schema
         self.func = func
-        self.schema_name = str(schema.name)
-        self.node_name = str(func).removesuffix(".default")
+        self.schema_name = _STANDS_FOR.get(schema.name, str(schema.name))
+        self.node_name = _node_name(func, self.schema_name)
         self.mutable = bool(schema.is_mutable)
         self.name = _name(self.schema_name, self.mutable)
         self.arguments = {argument.name: argument.default_value for argument in schema.arguments}
@@ -62,6 +63,7 @@ class Overload:
         self.fills = self.schema_name in _FILLED
         self.reads_data = any(tag in func.tags for tag in _READS_DATA) and func.name() not in _SIZED_BY_NUMBERS
         reader = self.schema_name in _READERS or self.schema_name == "aten::one_hot"
+        self.after = _AFTER.get(self.name)
         self.by_values = self.indexes or self.sized is not None or self.reads_data or reader
 
     @cached_property
@@ -112,6 +114,30 @@ class Overload:
         if self.schema_name == "aten::one_hot":  # how many classes there are it can be told
             return len(args) < 2 or bool(args[1] < 1)
         return self.by_values and not self.indexes and self.sized is None
+
+
+def _wanted(arguments: dict[str, Any], result: Any) -> Any:
+    """The gradients that were asked for: a kernel makes no others."""
+    return tuple([g if wanted else None for g, wanted in zip(result, arguments["output_mask"], strict=True)])
+
+
+def _reduced(arguments: dict[str, Any], result: Any) -> Any:
+    """The mean is written where the losses were: the one number keeps the memory of all."""
+    if arguments["reduction"] != 0:
+        result.untyped_storage().resize_(arguments["self"].numel() * result.element_size())
+    return result
+
+
+_AFTER: dict[str, Callable[[dict[str, Any], Any], Any]] = {
+    "native_batch_norm_backward": _wanted, "binary_cross_entropy": _reduced,
+}  # fmt: skip
+
+_STANDS_FOR = {"cnncost::attention": "aten::scaled_dot_product_attention"}
+"""Ops of our own, which say more than those of torch's in whose place they are recorded."""
+
+
+def _node_name(func: Any, schema_name: str) -> str:
+    return schema_name.replace("::", ".") if func.name() in _STANDS_FOR else str(func).removesuffix(".default")
 
 
 def _name(schema_name: str, mutable: bool) -> str:

@@ -14,7 +14,7 @@ from torch import nn
 from torch.utils._python_dispatch import is_traceable_wrapper_subclass
 
 from cnncost.errors import InputError
-from cnncost.frontends.torch import entries
+from cnncost.frontends.torch import entries, parts, unwatched
 from cnncost.frontends.torch.appearance import Appearance, GradWantedError
 from cnncost.frontends.torch.attention_masks import Masks
 from cnncost.frontends.torch.autocast import Autocast, parse
@@ -102,6 +102,8 @@ class RealRecorder(Recorder):
             self._weights.about_to_be_written((tensor for tensor, _ in found), self.ledger)
         result = func(*args, **kwargs)
         entry = entries.of_run(op, args, kwargs, found, result, self._runner, self.ledger)
+        if op.composite and (beside := parts.scratch(op, args, kwargs, found, Recorder)):
+            entry = entry._replace(spec=parts.with_scratch(entry.spec, beside))
         masked = entry.name.startswith(_INDEXING) and any(t.dtype in _MASKS for t in entry.spec.inputs[1:])
         self._makes_sizes = masked or any(tag in func.tags for tag in _SIZED) or op.schema_name in _SIZED_NAMES
         result = self._record_run(entry, found, result)
@@ -223,8 +225,8 @@ def _run(
     recorder.appearance = appearance = Appearance(recorder, home, None if how.grad else how.caller_grad)
     try:
         with (
-            quiet_torch(grad=how.grad), no_compiler_import(), tracker.tracking(), told(ledger.forget), recorder,
-            appearance.shown(),
+            quiet_torch(grad=how.grad), no_compiler_import(), unwatched.installed(recorder.device_type),
+            tracker.tracking(), told(ledger.forget), recorder, appearance.shown(),
         ):  # fmt: skip
             with switched_on(how.autocast):
                 result = tracker.call_root(model, how.called, inputs)

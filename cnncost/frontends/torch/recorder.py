@@ -16,7 +16,7 @@ from typing import Any
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode, is_traceable_wrapper_subclass
 
-from cnncost.frontends.torch import entries, foreach, sparse_running
+from cnncost.frontends.torch import entries, foreach, parts, sparse_running
 from cnncost.frontends.torch import memo as memos
 from cnncost.frontends.torch.appearance import Appearance, is_meta
 from cnncost.frontends.torch.attention_masks import Masks
@@ -181,6 +181,16 @@ class Recorder(TorchDispatchMode):
         if device is not None and self.appearance is not None and not self.appearance.at_home(device):
             self.appearance.place(tensor, device)
 
+    def device_type(self, tensor: torch.Tensor) -> str:
+        """The type of the device that a tensor stands for; where autocast goes by CUDA's lists it is CUDA."""
+        if self.casting is not None and self.casting.device != "cpu":
+            return self.casting.device
+        return self.appearance.claimed(tensor).type if self.appearance is not None else "cpu"
+
+    def on_cpu(self, tensor: torch.Tensor) -> bool:
+        """Whether a tensor stands for one on a CPU."""
+        return self.device_type(tensor) == "cpu"
+
     def makes_values(self, on: bool) -> None:
         """Whether tensors that are asked for on the CPU are made there."""
         self._runner.makes_values = on
@@ -253,6 +263,8 @@ class Recorder(TorchDispatchMode):
         if entry is None:
             result = self._runner.first_time(op, args, kwargs, found)
             entry = entries.of_run(op, args, kwargs, found, result, self._runner, self.ledger)
+        if op.composite and (beside := parts.scratch(op, args, kwargs, found, self._anew)):
+            entry = entry._replace(spec=parts.with_scratch(entry.spec, beside))
         if key is not None and self._use_memo:
             self._memo[key] = entry
         if entry.fresh is not None and not (self._noisy and _of_noise(found)):
@@ -260,6 +272,10 @@ class Recorder(TorchDispatchMode):
         if entry.outputs is None:
             return self._record_run(entry, found, result)
         return self._record_made(entry, found)
+
+    def _anew(self) -> Recorder:
+        """One with empty books."""
+        return Recorder(self._use_memo, casting=self.casting)
 
     def _run_sparse(self, op: Overload, args: Any, kwargs: Any, found: Found) -> Any:
         """An op on sparse tensors. None is in the memo: what they store is no part of a signature."""

@@ -14,7 +14,7 @@ from torch import nn
 from cnncost.errors import CnncostError, GraphError, InputError
 from cnncost.frontends.torch import autocast as autocasts
 from cnncost.frontends.torch import autocast_regions as regions
-from cnncost.frontends.torch import kept
+from cnncost.frontends.torch import kept, unwatched
 from cnncost.frontends.torch.appearance import Appearance
 from cnncost.frontends.torch.compiler import no_compiler_import
 from cnncost.frontends.torch.diagnose import explain_failure
@@ -215,8 +215,8 @@ class _Run:
         recorder = tracker.recorder
         try:
             with (
-                _surroundings(how, recorder.casting), tracker.tracking(), told(recorder.ledger.forget), recorder,
-                self._appearance.shown(),
+                _surroundings(how, recorder.casting), unwatched.installed(recorder.device_type), tracker.tracking(),
+                told(recorder.ledger.forget), recorder, self._appearance.shown(),
             ):  # fmt: skip
                 with regions.switched_on(how.autocast):
                     result = tracker.call_root(self._model, how.called, self._inputs)

@@ -212,6 +212,8 @@ class Runner:
             like = twins.get(id(tensor), tensor)
             if geometry(tensor) != geometry(like):
                 reshape_like(tensor, like, known, op)
+        if op.after is not None:
+            result = op.after(op.bind(args, kwargs), result)
         back = {id(twins[id(tensor)]): tensor for tensor, _ in found if id(tensor) in twins}
         return swap(result, back, None) if back else result
 

@@ -184,13 +184,13 @@ class _Backward:
         index_backward in FunctionsManual.cpp). Its sums are told from those of a derivative's formula by an operand
         that an earlier node has made, or by a node that hands two gradients to one value.
         """
-        better = _IN_PLACE.get(func)
+        better = _IN_PLACE.get(func) or _of_this_node(func)
         if better is None or torch.is_grad_enabled() or self._node is None or found[0][0] is not args[0]:
             return None
         born = [known.block.born for _, known in found]
         if born[0] is None or born[0] < self._start:
             return None
-        if func is not _ADD:  # the zeros that this very formula has made
+        if func is not _ADD:  # the zeros, or another tensor, that this very formula has made
             return better if born[0] >= self._began else None
         if _holders(args[0]) != _alone():
             return None
@@ -206,8 +206,26 @@ _IN_PLACE = {
     torch.ops.aten.index_put.default: torch.ops.aten.index_put_.default,
     torch.ops.aten.scatter_add.default: torch.ops.aten.scatter_add_.default,
     torch.ops.aten.index_add.default: torch.ops.aten.index_add_.default,
+    torch.ops.aten.scatter.src: torch.ops.aten.scatter_.src,
+    torch.ops.aten.put.default: torch.ops.aten.put_.default,
 }
 """What autograd does in place where nobody watches."""
+
+
+_FORMULAS = {
+    "BinaryCrossEntropyWithLogitsBackward0": {
+        torch.ops.aten.sub.Tensor: torch.ops.aten.sub_.Tensor,
+        torch.ops.aten.mul.Tensor: torch.ops.aten.mul_.Tensor,
+    },
+}
+"""By autograd's node: what its formula does in place, to tensors of its own."""
+
+
+def _of_this_node(func: Any) -> Any:
+    if func is not torch.ops.aten.sub.Tensor and func is not torch.ops.aten.mul.Tensor:
+        return None
+    node: Any = torch._C._current_autograd_node()
+    return _FORMULAS.get(node.name(), {}).get(func) if node is not None else None
 
 
 def _hands_on_twice() -> bool:

@@ -27,7 +27,8 @@ class Signature:
     """All of a tensor that an op's output may depend on, but for its values.
 
     Interned, and so equal only to itself: the memo hashes it by identity. `real` says that the
-    values are at hand and ops may be run on them.
+    values are at hand and ops may be run on them; `grad` that it is a leaf that takes gradients, or a view of one:
+    torch asks for it where it runs parts of a product, also where nothing is differentiated.
     """
 
     type: TensorType
@@ -35,6 +36,7 @@ class Signature:
     dtype: torch.dtype
     real: bool
     conjugated: bool
+    grad: bool = False
 
 
 _COMPLEX = frozenset({torch.complex32, torch.complex64, torch.complex128})
@@ -42,26 +44,27 @@ _STRIDED = torch.strided
 _INTERNED: dict[tuple[object, ...], Signature] = {}
 
 
-def signature(tensor: torch.Tensor, real: bool) -> Signature:
+def signature(tensor: torch.Tensor, real: bool, grad: bool = False) -> Signature:
     """The signature of a tensor, one object for equal ones."""
     dtype = tensor.dtype
     if tensor.layout is not _STRIDED:
-        return interned(tensor.shape, (str(tensor.layout),), dtype, real, False, _stored(tensor))
+        return interned(tensor.shape, (str(tensor.layout),), dtype, real, False, grad, _stored(tensor))
     # the imaginary part of a conjugate is real and lazily negated
     conjugated = tensor.is_conj() if dtype in _COMPLEX else tensor.is_neg()
-    key = (tensor.shape, tensor.stride(), dtype, real, conjugated)
+    key = (tensor.shape, tensor.stride(), dtype, real, conjugated, grad)
     return _INTERNED.get(key) or interned(*key)
 
 
 def interned(
     shape: tuple[int, ...], stride: tuple[int | str, ...], dtype: torch.dtype, real: bool, conjugated: bool,
-    stored: tuple[int, int] | None = None,
+    grad: bool = False, stored: tuple[int, int] | None = None,
 ) -> Signature:  # fmt: skip
     """The one signature with these; `stored` as of a `SparseType`."""
-    key = (shape, stride, dtype, real, conjugated) if stored is None else (shape, stride, dtype, real, stored)
+    how = (real, conjugated, grad)
+    key = (shape, stride, dtype, *how) if stored is None else (shape, stride, dtype, *how, stored)
     found = _INTERNED.get(key)
     if found is None:
-        found = _INTERNED[key] = Signature(_type(tuple(shape), dtype, stored), stride, dtype, real, conjugated)
+        found = _INTERNED[key] = Signature(_type(tuple(shape), dtype, stored), stride, dtype, real, conjugated, grad)
     return found
 
 

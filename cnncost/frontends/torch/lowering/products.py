@@ -132,7 +132,7 @@ def attention(call: OpCall) -> Lowered:
     """
     q, k, v = call["query"].shape, call["key"].shape, call["value"].shape
     heads = list(k[:-2])
-    if call.get("enable_gqa"):
+    if call.get("enable_gqa", call.name.startswith("_")):  # a kernel takes fewer heads of keys as they are
         heads[-1] = q[-3]
     mask = call.get("attn_mask") if "attn_mask" in call.arguments else call.get("attn_bias")
     attrs: Attrs = {
@@ -148,6 +148,8 @@ def attention(call: OpCall) -> Lowered:
     }
     if attrs["causal"] and q[-2] != k[-2] and call.name in _FLASH:
         attrs["lower_right"] = True
+    if (kernel := call.get("kernel")) is not None:
+        attrs["kernel"] = kernel
     return "attention", attrs
 
 

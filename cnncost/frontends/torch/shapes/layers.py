@@ -6,6 +6,7 @@ from typing import Any
 
 import torch
 
+from cnncost.frontends.torch.attention_kernels import REFERENCE
 from cnncost.frontends.torch.shapes.registry import (
     Output,
     broadcast,
@@ -164,7 +165,24 @@ def _attention(a: dict[str, Any]) -> list[Output] | None:
     scores = (*q.shape[:-1], k.shape[-2])
     if mask is not None and (mask.dim() < 2 or a["is_causal"] or broadcast(tuple(mask.shape), scores) != scores):
         return None
+    if a.get("kernel", REFERENCE) != REFERENCE and not q.is_contiguous():  # laid out as queries are
+        return None
     return [packed((*q.shape[:-1], v.shape[-1]), q.dtype)]
+
+
+@shapes("_scaled_dot_product_flash_attention_for_cpu")
+def _flash(a: dict[str, Any]) -> list[Output] | None:
+    """The output lies as the queries do; the logarithm of each row's sum comes with it, heads innermost."""
+    q, k, v = a["query"], a["key"], a["value"]
+    if not (q.is_meta and q.dim() == k.dim() == v.dim() == 4 and q.shape[-1] == k.shape[-1] == v.shape[-1]):
+        return None
+    out = torch.empty_like(q)
+    batch, heads, queries, _ = q.shape
+    kept = torch.float64 if q.dtype is torch.float64 else torch.float32
+    return [
+        (tuple(out.shape), out.stride(), q.dtype),
+        ((batch, heads, queries), (queries * heads, 1, heads), kept),
+    ]
 
 
 @shapes("_transformer_encoder_layer_fwd")
@@ -223,6 +241,28 @@ def _promoted(cell: str, dtype: torch.dtype, states: list[torch.dtype], projecte
         return [hidden, hidden, cell_state]
     hidden = torch.promote_types(dtype, states[0]) if cell == "gru" else dtype
     return [hidden, hidden]
+
+
+@shapes("embedding_bag", "_embedding_bag", "_embedding_bag_forward_only")
+def _embedding_bag(a: dict[str, Any]) -> list[Output] | None:
+    """The bags; and each index's bag, which a CPU keeps but where it sums at once, the bags' sizes, the maxima."""
+    weight, indices, offsets, mode = a["weight"], a["indices"], a["offsets"], a["mode"]
+    weighed = a["per_sample_weights"]
+    plain = weight.dim() == 2 and indices.dim() == offsets.dim() == 1 and not a["include_last_offset"]
+    if not plain or indices.dtype != offsets.dtype or not weight.is_contiguous():
+        return None
+    bags, width = offsets.shape[0], weight.shape[1]
+    padding = a.get("padding_idx", -1)
+    at_once = mode == _SUM and weight.dtype is not torch.float64 and (padding is None or padding == -1)
+    if weighed is not None and (mode != _SUM or weighed.dtype != weight.dtype):
+        return None
+    kept = packed((0 if at_once else indices.shape[0],), indices.dtype)
+    maxima = packed((bags, width) if mode == _MAX else (bags,), indices.dtype)
+    return [packed((bags, width), weight.dtype), kept, packed((bags,), indices.dtype), maxima]
+
+
+_SUM, _MAX = 0, 2
+"""ATen's numbers for how a bag is made."""
 
 
 @shapes("quantized::linear_dynamic", "quantized::linear_relu_dynamic")

@@ -46,10 +46,10 @@ def workspace(steps: int, batch: int, inputs: int, hidden: int, item: int) -> in
 
 @shapes("mkldnn_rnn_layer")
 def _layer(a: dict[str, Any]) -> list[Output]:
-    """x: T,N,I; hx, cx: N,H → T,N,H; N,H; N,H; the workspace."""
+    """x: T,N,I; hx, cx: N,H → T,N,H; N,H; N,H; the workspace, where it trains."""
     x, h, c = a["input"], a["hx_"], a["cx_"]
     steps, batch, inputs = x.shape
-    kept = workspace(steps, batch, inputs, a["hidden_size"], x.element_size())
+    kept = workspace(steps, batch, inputs, a["hidden_size"], x.element_size()) if a["train"] else 0
     return [
         packed((steps, batch, a["hidden_size"]), x.dtype), packed(tuple(h.shape), h.dtype),
         packed(tuple(c.shape), c.dtype), packed((kept,), torch.uint8),

@@ -1,0 +1,122 @@
+"""`scaled_dot_product_attention` as the device would run it, under whatever name forward calls it.
+
+Without data torch takes the reference, whose scores are tensors and kept for backward: memory would be quadratic in
+the sequence. Without autograd the op is recorded whole, and says which kernel it is.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import torch
+
+from cnncost.frontends.torch.attention_kernels import REFERENCE, Attention, kernel_of
+
+_HALVES = frozenset({torch.float16, torch.bfloat16})
+
+_library = torch.library.Library("cnncost", "DEF")
+_library.define(
+    "attention(Tensor query, Tensor key, Tensor value, Tensor? attn_mask, float dropout_p, bool is_causal, "
+    "float? scale, bool enable_gqa, str kernel) -> Tensor"
+)
+
+
+def attend(
+    device: str,
+    query: torch.Tensor,
+    key: torch.Tensor,
+    value: torch.Tensor,
+    attn_mask: torch.Tensor | None = None,
+    dropout_p: float = 0.0,
+    is_causal: bool = False,
+    *,
+    scale: float | None = None,
+    enable_gqa: bool = False,
+) -> torch.Tensor:
+    """The op on a device: whole, or in parts where parts are recorded (`whole` as of the op's kernel below)."""
+    asked = Attention(query, key, value, attn_mask, dropout_p, is_causal, enable_gqa)
+    whole: Any = torch.ops.cnncost.attention
+    result: torch.Tensor = whole(
+        query, key, value, attn_mask, dropout_p, is_causal, scale, enable_gqa, kernel_of(asked, device)
+    )
+    return result
+
+
+def _parts(
+    query: torch.Tensor,
+    key: torch.Tensor,
+    value: torch.Tensor,
+    mask: torch.Tensor | None,
+    dropout: float,
+    causal: bool,
+    scale: float | None,
+    grouped: bool,
+    kernel: str,
+) -> torch.Tensor:
+    """What torch runs: a kernel and what it needs, or the reference."""
+    if mask is not None and mask.dtype is torch.bool:
+        mask = _added(mask, query)
+    ops: Any = torch.ops.aten
+    if kernel == REFERENCE:
+        return _reference(query, key, value, mask, dropout, causal, scale, grouped)
+    out: torch.Tensor
+    if kernel == "efficient":
+        wanted = torch.is_grad_enabled() and any(t.requires_grad for t in (query, key, value))
+        if mask is not None:
+            mask = mask.expand(*query.shape[:3], key.shape[2])
+        out = ops._scaled_dot_product_efficient_attention(
+            query, key, value, mask, wanted, dropout, causal, scale=scale
+        )[0]
+    else:  # CUDA's keeps as much
+        out = ops._scaled_dot_product_flash_attention_for_cpu(
+            query, key, value, dropout, causal, attn_mask=mask, scale=scale
+        )[0]
+    return out
+
+
+_library.impl("attention", _parts, "CompositeImplicitAutograd")
+
+
+def _added(mask: torch.Tensor, query: torch.Tensor) -> torch.Tensor:
+    """What is added to scores in place of a mask of booleans."""
+    zero, out = (torch.scalar_tensor(n, dtype=query.dtype, device=query.device) for n in (0.0, -math.inf))
+    return torch.where(mask, zero, out)
+
+
+def _reference(
+    query: torch.Tensor,
+    key: torch.Tensor,
+    value: torch.Tensor,
+    mask: torch.Tensor | None,
+    dropout: float,
+    causal: bool,
+    scale: float | None,
+    grouped: bool,
+) -> torch.Tensor:
+    """As `_scaled_dot_product_attention_math` in attention.cpp, whose local variables live to its end.
+
+    Torch's own adds the mask out of place where a dispatch mode looks on.
+    """
+    dtype = query.dtype
+    if dtype in _HALVES and not torch.backends.cuda.fp16_bf16_reduction_math_sdp_allowed():
+        query, key, value = query.float(), key.float(), value.float()
+    factor = math.sqrt(abs(scale)) if scale is not None else (query.shape[-1] or 1) ** -0.25
+    scaled = query * (-factor if scale is not None and scale < 0 else factor)
+    if causal:
+        full = torch.ones(query.shape[-2], key.shape[-2], dtype=torch.bool, device=query.device)
+        mask = _added(full.tril(), scaled)
+    keys, values = key, value
+    heads = query.shape[-3] if query.dim() > 2 else 1  # without an axis of heads
+    if grouped and not heads == key.shape[-3] == value.shape[-3]:
+        keys = key.repeat_interleave(heads // key.shape[-3], -3)
+        values = value.repeat_interleave(heads // value.shape[-3], -3)
+    scores = torch.matmul(scaled, keys.transpose(-2, -1) * factor)
+    if mask is not None:
+        scores.add_(mask)
+    safe: Any = torch.ops.aten._safe_softmax
+    scores = safe(scores, -1)
+    if dropout:
+        scores = torch.dropout(scores, dropout, True)
+    returned = scores.to(dtype)  # noqa: F841  # torch's own returns them as well
+    return torch.matmul(scores, values).to(dtype)

@@ -1,0 +1,136 @@
+"""Which kernel `scaled_dot_product_attention` takes on a device.
+
+Without data torch answers that it takes none: the reference, whose scores are tensors. The conditions are those of
+ATen's `sdp_utils_cpp.h` and `sdp_utils_cpp.cpp` (CPU) and `cuda/sdp_utils.cpp`; where CUDA's hang on the card, it is
+one of compute capability 8.0 or later.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import NamedTuple, TypeAlias
+
+import torch
+
+REFERENCE = "math"
+"""What torch makes of single ops where no kernel fits."""
+
+
+class Attention(NamedTuple):
+    """Arguments of a call. query: *,H,L,E; key: *,H,S,E; value: *,H,S,V; mask broadcasts to *,H,L,S."""
+
+    query: torch.Tensor
+    key: torch.Tensor
+    value: torch.Tensor
+    mask: torch.Tensor | None
+    dropout: float
+    causal: bool
+    grouped: bool
+
+    @property
+    def operands(self) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+        """Queries, keys and values."""
+        return self.query, self.key, self.value
+
+
+Condition: TypeAlias = Callable[[Attention], bool]
+
+
+def _four_axes(a: Attention) -> bool:
+    return all(tensor.dim() == 4 and tensor.layout is torch.strided for tensor in a.operands)
+
+
+def _one_batch(a: Attention) -> bool:
+    return a.query.shape[0] == a.key.shape[0] == a.value.shape[0]
+
+
+def _same_heads(a: Attention) -> bool:
+    return a.query.shape[1] == a.key.shape[1] == a.value.shape[1]
+
+
+def _heads_fit(a: Attention) -> bool:
+    """Keys and values of as many heads as queries, or of fewer that divide them where the call says so."""
+    heads, groups = a.query.shape[1], a.key.shape[1]
+    if not a.grouped:
+        return _same_heads(a)
+    return groups == a.value.shape[1] and groups > 0 and heads % groups == 0
+
+
+def _one_width(a: Attention) -> bool:
+    return a.query.shape[3] == a.key.shape[3] == a.value.shape[3]
+
+
+def _not_empty(a: Attention) -> bool:
+    return all(tensor.numel() for tensor in a.operands)
+
+
+def _rows_without_gaps(a: Attention) -> bool:
+    return all(tensor.stride(-1) == 1 for tensor in a.operands)
+
+
+def _no_dropout(a: Attention) -> bool:
+    return not a.dropout
+
+
+def _no_mask(a: Attention) -> bool:
+    return a.mask is None
+
+
+def _constant_mask(a: Attention) -> bool:
+    """Of two or four axes, each of them whole or 1, and without a gradient (asked also where none is wanted)."""
+    if a.mask is None:
+        return True
+    whole = (a.query.shape[0], a.query.shape[1], a.query.shape[2], a.key.shape[2])
+    if a.mask.requires_grad or a.mask.dim() not in {2, 4}:
+        return False
+    return all(n in {1, size} for n, size in zip(a.mask.shape[::-1], whole[::-1], strict=False))
+
+
+def _square_if_causal(a: Attention) -> bool:
+    return not a.causal or a.query.shape[2] == a.key.shape[2]
+
+
+def _of(*dtypes: torch.dtype) -> Condition:
+    return lambda a: a.query.dtype == a.key.dtype == a.value.dtype and a.query.dtype in dtypes
+
+
+def _narrow(a: Attention) -> bool:
+    return a.query.shape[3] <= 256  # registers hold no more
+
+
+def _aligned(a: Attention) -> bool:
+    """Widths are whole groups of 16 bytes."""
+    step = 16 // a.query.element_size()
+    return a.query.shape[3] == a.key.shape[3] and all(t.shape[3] and t.shape[3] % step == 0 for t in a.operands)
+
+
+_HALVES = (torch.float16, torch.bfloat16)
+_FLASH: Callable[[], bool] = torch.backends.cuda.flash_sdp_enabled  # of the CPU's, too
+_EFFICIENT: Callable[[], bool] = torch.backends.cuda.mem_efficient_sdp_enabled
+KERNELS: dict[str, tuple[tuple[str, Callable[[], bool], tuple[Condition, ...]], ...]] = {
+    "cpu": (
+        ("flash", _FLASH, (
+            _four_axes, _no_dropout, _one_batch, _heads_fit, _constant_mask, _one_width, _not_empty,
+            _rows_without_gaps, _of(torch.float32, torch.float64, *_HALVES),
+        )),
+    ),
+    "cuda": (
+        ("flash", _FLASH, (
+            _four_axes, _no_mask, _one_batch, _heads_fit, _one_width, _narrow, _not_empty, _square_if_causal,
+            _rows_without_gaps, _of(*_HALVES),
+        )),
+        ("efficient", _EFFICIENT, (
+            _four_axes, _one_batch, _same_heads, _aligned, _not_empty, _rows_without_gaps,
+            _of(torch.float32, *_HALVES),
+        )),
+    ),
+}  # fmt: skip
+"""By device: kernels in the order in which they are tried, whether each is turned on, what each asks for."""
+
+
+def kernel_of(attention: Attention, device: str) -> str:
+    """`flash`, `efficient`, or the reference, `math`. Devices that have no rules here are taken for CUDA's like."""
+    for name, is_on, conditions in KERNELS.get(device, KERNELS["cuda"]):
+        if is_on() and all(fits(attention) for fits in conditions):
+            return name
+    return REFERENCE

@@ -1,0 +1,85 @@
+"""Derivatives as autograd computes them where nobody watches.
+
+Under a dispatch mode it takes formulas that write to nothing and read no value, which make more tensors than those of
+a plain run. Where the plain run reads values, they are the usual ones here: no element is zero, none is NaN.
+Ref: torch/csrc/autograd/FunctionsManual.cpp.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch.autograd import Function
+
+Gradients = tuple[torch.Tensor | None, ...]
+
+
+class Prod(Function):
+    """The product of all elements, or along an axis. x: any shape."""
+
+    @staticmethod
+    def forward(ctx: Any, op: Any, x: torch.Tensor, *args: Any) -> torch.Tensor:
+        result: torch.Tensor = op(x, *args)
+        ctx.save_for_backward(x, result)
+        ctx.dim, ctx.keepdim = (args[0], args[1]) if len(args) > 1 else (None, True)
+        return result
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Any) -> Any:
+        """∂x = ∂y · y/x, after a look for zeros."""
+        (x, result), (grad,), dim = ctx.saved_tensors, grads, ctx.dim
+        if dim is None:
+            torch.eq(x, 0)
+            return None, grad * (result / x)
+        if not ctx.keepdim:
+            grad, result = grad.unsqueeze(dim), result.unsqueeze(dim)
+        zeros = x == 0
+        counts = zeros.sum(dim, True)
+        counts.sum()
+        return None, grad * (result / x), None, None
+
+
+class Cumprod(Function):
+    """Products of all elements up to each, along an axis."""
+
+    @staticmethod
+    def forward(ctx: Any, op: Any, x: torch.Tensor, dim: int) -> torch.Tensor:
+        result: torch.Tensor = op(x, dim)
+        ctx.save_for_backward(x, result)
+        ctx.dim = dim
+        return result
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Any) -> Any:
+        """∂x = Σ (∂y·y)/x over all that come behind, after a look for zeros."""
+        (x, result), (grad,), dim = ctx.saved_tensors, grads, ctx.dim
+        weighed = result * grad
+        zeros = x == 0
+        zeros.any()
+        return None, _from_behind(weighed, dim).div(x), None
+
+
+def _from_behind(x: torch.Tensor, dim: int) -> torch.Tensor:
+    """Sums of all that come behind; the parts live to its end, as those of an expression in C++."""
+    flipped = x.flip(dim)
+    sums = flipped.cumsum(dim)
+    return sums.flip(dim)
+
+
+class Extreme(Function):
+    """The largest, smallest or middle of all elements; the gradient is shared by all that are equal to it."""
+
+    @staticmethod
+    def forward(ctx: Any, op: Any, x: torch.Tensor) -> torch.Tensor:
+        result: torch.Tensor = op(x)
+        ctx.save_for_backward(x, result)
+        return result
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Any) -> Any:
+        """∂x = ∂y/n where x = y, among zeros."""
+        (x, result), (grad,) = ctx.saved_tensors, grads
+        result.isnan()
+        mask = x == result
+        return None, grad.new_zeros(x.shape).masked_fill_(mask, grad / mask.sum())

@@ -1,0 +1,93 @@
+"""What a composite op has out while it runs, beyond what goes in and comes out: seen on its parts.
+
+Without autograd a composite op is recorded whole, for its counts are those of the whole. Its parts make tensors of
+their own all the same: copies that a product needs, indices of a pool's maxima, a cast. They are run once for each
+signature, on tensors without data, in books of their own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from itertools import accumulate
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from cnncost.errors import DataDependentError
+from cnncost.frontends.torch import memo as memos
+from cnncost.frontends.torch.fused_lstm import RECURRENT
+from cnncost.frontends.torch.fused_lstm import parts as recurrent
+from cnncost.frontends.torch.overloads import Overload
+from cnncost.frontends.torch.running import Found, swap, twin
+from cnncost.graph import OpSpec
+
+if TYPE_CHECKING:
+    from cnncost.frontends.torch.recorder import Recorder
+
+_KERNELS = frozenset({"max_pool1d"})
+"""Ops that a CPU does in one kernel where nothing is to be differentiated, though torch has parts for them."""
+
+
+_ABOVE = [
+    torch._C._dispatch_key_parse(name)
+    for name in "AutogradFunctionality AutogradOther AutogradNestedTensor ADInplaceOrView AutocastHPU".split()
+]
+"""Autograd, below which nothing is taken apart, and what runs ops as the device would (`unwatched.py`)."""
+
+
+def scratch(op: Overload, args: Any, kwargs: Any, found: Found, make: Callable[[], Recorder]) -> int:
+    """Bytes. `make`: a recorder with empty books."""
+    if op.name in _KERNELS or op.by_values:
+        return 0
+    twins = {id(tensor): _twin(tensor, known.sig.grad) for tensor, known in found}
+    recorder = make()
+    for stand_in in twins.values():
+        recorder.ledger.add_source(stand_in, "input")
+    try:
+        with _in_parts(), recorder:
+            given, named = swap(args, twins, None), swap(kwargs, twins, None)
+            result = recurrent(op.name, *given) if op.name in RECURRENT and not named else None
+            result = op.func(*given, **named) if result is None else result
+    except (DataDependentError, RuntimeError, NotImplementedError, ValueError, IndexError, TypeError):
+        return 0  # it reads values
+    tensors: list[torch.Tensor] = []
+    memos.templated(result, tensors)
+    return _beyond(recorder, tensors)
+
+
+def _twin(tensor: torch.Tensor, grad: bool) -> torch.Tensor:
+    stand_in = twin(tensor)
+    return stand_in.requires_grad_() if grad and (stand_in.is_floating_point() or stand_in.is_complex()) else stand_in
+
+
+@contextmanager
+def _in_parts() -> Iterator[None]:
+    """Composite ops arrive as the parts that torch's own code makes of them: above autograd, which is off."""
+    excluded = torch._C._dispatch_tls_local_exclude_set()
+    for key in _ABOVE:
+        excluded = excluded.remove(key)
+    with torch._C._ForceDispatchKeyGuard(torch._C._dispatch_tls_local_include_set(), excluded):
+        yield
+
+
+def _beyond(recorder: Recorder, results: list[torch.Tensor]) -> int:
+    """The most that is alive at once, less what the results keep alive."""
+    ledger, count = recorder.ledger, len(recorder.nodes)
+    blocks = [block for tensor in results if (block := ledger.block_of(tensor)) is not None]
+    kept = {block.index: block.nbytes for block in blocks if block.born is not None}
+    changes = [0] * (count + 1)
+    for storage in ledger.storages():
+        if storage.born is not None:
+            changes[storage.born] += storage.nbytes
+            if storage.died is not None:
+                changes[storage.died + 1] -= storage.nbytes
+    alive = accumulate(changes[:count])
+    most = max([n + int(node.spec.get("scratch", 0)) for n, node in zip(alive, recorder.nodes, strict=True)], default=0)
+    return max(most - sum(kept.values()), 0)
+
+
+def with_scratch(spec: OpSpec, nbytes: int) -> OpSpec:
+    """A spec that says so."""
+    attrs = tuple(sorted([*[(name, value) for name, value in spec.attrs if name != "scratch"], ("scratch", nbytes)]))
+    return memos.intern(OpSpec(spec.kind, spec.inputs, spec.outputs, attrs))

@@ -1,0 +1,109 @@
+"""Recurrent layers step by step, as a CPU runs those that it has no kernel for.
+
+The products of all steps with the inputs are one; on tensors without data torch takes each step's for itself. What
+C++ keeps in a local variable, or in a list of all steps' states, lives here as long as there.
+Ref: ATen's native/RNN.cpp.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any, TypeAlias
+
+import torch
+from torch.nn.functional import linear
+
+State: TypeAlias = tuple[torch.Tensor, ...]
+"""Hidden state N,R, and of an LSTM its cell N,H."""
+Weights: TypeAlias = Sequence[torch.Tensor]
+Cell: TypeAlias = Callable[[torch.Tensor, State, torch.Tensor], State]
+"""The inputs' part of the gates N,G·H, the state, the states' part: the next state."""
+
+
+def _lstm(gates_in: torch.Tensor, state: State, gates_back: torch.Tensor) -> State:
+    gates = gates_back.add_(gates_in).unsafe_chunk(4, 1)
+    i, f, g, o = gates[0].sigmoid_(), gates[1].sigmoid_(), gates[2].tanh_(), gates[3].sigmoid_()
+    cell = (f * state[1]).add_(i * g)
+    return o * cell.tanh(), cell
+
+
+def _gru(gates_in: torch.Tensor, state: State, gates_back: torch.Tensor) -> State:
+    mine, back = gates_in.unsafe_chunk(3, 1), gates_back.unsafe_chunk(3, 1)
+    reset, update = back[0].add_(mine[0]).sigmoid_(), back[1].add_(mine[1]).sigmoid_()
+    new = mine[2].add(back[2].mul_(reset)).tanh_()
+    return ((state[0] - new).mul_(update).add_(new),)
+
+
+def _simple(function: Callable[[torch.Tensor], torch.Tensor]) -> Cell:
+    return lambda gates_in, _, gates_back: (function(gates_back.add_(gates_in)),)
+
+
+_CELLS: dict[str, Cell] = {
+    "lstm": _lstm, "gru": _gru, "rnn_tanh": _simple(torch.tanh), "rnn_relu": _simple(torch.relu),
+}  # fmt: skip
+
+
+def recurrent(
+    name: str, x: torch.Tensor, states: Sequence[torch.Tensor], weights: Weights, has_biases: bool, layers: int,
+    dropout: float, train: bool, bidirectional: bool, batch_first: bool,
+) -> list[torch.Tensor]:  # fmt: skip
+    """The output of all steps, and the last states of all layers and directions.
+
+    Shapes: x: T,N,I, or N,T,I if `batch_first`; states: D·layers,N,R, of an LSTM also D·layers,N,H.
+    """
+    cell, directions = _CELLS[name], 2 if bidirectional else 1
+    x = x.transpose(0, 1) if batch_first else x
+    first = list(zip(*[state.unbind(0) for state in states], strict=True))
+    each = len(weights) // len(first)
+    own = [weights[i * each : (i + 1) * each] for i in range(len(first))]
+    last: list[State] = []
+    for layer in range(layers):
+        at = layer * directions
+        if bidirectional:
+            x, *finals = _both_ways(cell, x, first[at : at + 2], own[at : at + 2], has_biases)
+        else:
+            x, *finals = _one_way(cell, x, first[at], own[at], has_biases)
+        last += finals
+        if dropout and train and layer < layers - 1:
+            x = torch.dropout(x, dropout, True)
+    joined = [torch.stack(of_all) for of_all in zip(*last, strict=True)]
+    return [x.transpose(0, 1) if batch_first else x, *joined]
+
+
+def _one_way(cell: Cell, x: torch.Tensor, first: State, weights: Weights, has_biases: bool) -> tuple[Any, ...]:
+    """A layer that reads its input from the first step on: T,N,I → T,N,R, and the last state."""
+    gates = _inputs(x, weights, has_biases)
+    outputs, last = _steps(cell, gates.unbind(0), first, weights, has_biases)
+    return torch.stack(outputs), last
+
+
+def _both_ways(
+    cell: Cell, x: torch.Tensor, first: Sequence[State], weights: Sequence[Weights], has_biases: bool
+) -> tuple[Any, ...]:
+    """A layer that reads its input in both directions: T,N,I → T,N,2R, and each direction's last state."""
+    gates = _inputs(x, weights[0], has_biases)
+    there, end = _steps(cell, gates.unbind(0), first[0], weights[0], has_biases)
+    forward = torch.stack(there)
+    gates = _inputs(x, weights[1], has_biases)
+    back, start = _steps(cell, gates.unbind(0)[::-1], first[1], weights[1], has_biases)
+    backward = torch.stack(back[::-1])
+    return torch.cat([forward, backward], -1), end, start
+
+
+def _inputs(x: torch.Tensor, weights: Weights, has_biases: bool) -> torch.Tensor:
+    return linear(x, weights[0], weights[2] if has_biases else None)
+
+
+def _steps(
+    cell: Cell, gates: Sequence[torch.Tensor], state: State, weights: Weights, has_biases: bool
+) -> tuple[list[torch.Tensor], State]:
+    """The hidden state after each step, and the state after the last."""
+    back, bias = weights[1], weights[3] if has_biases else None
+    projection = weights[-1] if len(weights) % 2 else None
+    outputs = []
+    for gates_in in gates:
+        state = cell(gates_in, state, linear(state[0], back, bias))
+        if projection is not None:
+            state = (torch.matmul(state[0], projection.t()), *state[1:])
+        outputs.append(state[0])
+    return outputs, state

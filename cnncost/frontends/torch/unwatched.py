@@ -1,0 +1,113 @@
+"""Ops as they run where nobody watches, on the device that tensors stand for.
+
+Torch asks whether a tensor is on the CPU or whether a dispatch mode is on, and does otherwise on tensors without data
+under a recorder: it takes the reference for attention, sums out of place. Our kernels stand at a dispatch key of a
+device that nothing is built for, above autograd, so that an op is met by whatever name forward calls it.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import cache, partial
+from typing import Any, TypeAlias
+
+import torch
+from torch.autograd import Function
+
+from cnncost.frontends.torch.attention import attend
+from cnncost.frontends.torch.autocast import lower_dtype
+from cnncost.frontends.torch.formulas import Cumprod, Extreme, Prod
+from cnncost.frontends.torch.shapes.registry import channels_last
+
+Kernel: TypeAlias = Callable[..., Any]
+
+_KEY = torch._C.DispatchKey.AutocastHPU  # type: ignore[attr-defined]  # missing from torch's stubs
+_CAST = torch._C.DispatchKey.AutocastIPU  # type: ignore[attr-defined]
+_AUTOGRAD = torch._C._dispatch_key_parse("AutogradOther")
+_KEYS = torch._C.DispatchKeySet(_KEY)
+_BELOW = torch._C._dispatch_keyset_full_after(_KEY)
+_excluded: Callable[[Any], bool] = torch._C._dispatch_tls_is_dispatch_key_excluded
+
+_devices: list[Callable[[torch.Tensor], str]] = []
+"""Of the recordings that go on: the type of device that a tensor stands for."""
+
+
+@contextmanager
+def installed(device_of: Callable[[torch.Tensor], str]) -> Iterator[None]:
+    """Ops of this thread run so while it lasts."""
+    _registered()
+    _devices.append(device_of)
+    excluded = _excluded(_KEY)
+    try:
+        with torch._C._IncludeDispatchKeyGuard(_KEY):
+            torch._C._dispatch_tls_set_dispatch_key_excluded(_KEY, False)
+            yield
+    finally:
+        torch._C._dispatch_tls_set_dispatch_key_excluded(_KEY, excluded)
+        _devices.pop()
+
+
+def _attention(op: Any, *args: Any, **kwargs: Any) -> Any:  # noqa: ARG001  # the protocol
+    return attend(_devices[-1](args[0]), *args, **kwargs)
+
+
+def _linear(op: Any, x: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor | None = None) -> Any:
+    """x: *,C without order, and a bias: a product, to which the bias is added in place."""
+    whole = _excluded(_AUTOGRAD)
+    if bias is None or x.dim() == 2 or x.is_contiguous() or whole or weight.dim() != 2:
+        return op(x, weight, bias)
+    return torch.matmul(x, weight.t()).add_(bias)
+
+
+def _group_norm(op: Any, x: torch.Tensor, groups: int, *args: Any, **kwargs: Any) -> Any:
+    """x: N,C,*. A CPU's kernel takes channels last as they are; others want a copy in rows."""
+    if _excluded(_AUTOGRAD) or not channels_last(x) or _devices[-1](x) != "cpu":
+        return op(x, groups, *args, **kwargs)
+    given: dict[str, Any] = {"weight": None, "bias": None, "eps": 1e-5, **kwargs}
+    given.update(zip(("weight", "bias", "eps"), args, strict=False))
+    batch, channels, *space = x.shape
+    affine, pixels = (given["weight"], given["bias"]), math.prod(space)
+    return torch.native_group_norm(x, *affine, batch, channels, pixels, groups, given["eps"])[0]
+
+
+def _by(function: type[Function]) -> Kernel:
+    """An op that is differentiated by a formula of ours."""
+
+    def kernel(op: Any, x: torch.Tensor, *args: Any, **kwargs: Any) -> Any:
+        plain = not kwargs and x.is_floating_point() and x.dim() > 0
+        if not plain or _excluded(_AUTOGRAD) or not torch.is_grad_enabled() or not x.requires_grad:
+            return op(x, *args, **kwargs)
+        if function is Prod and len(args) == 1:  # an axis, which is not kept
+            args = (*args, False)
+        return function.apply(op, x, *args)
+
+    return kernel
+
+
+_KERNELS: dict[str, Kernel] = {
+    "scaled_dot_product_attention": _attention, "linear": _linear, "group_norm": _group_norm,
+    "prod": _by(Prod), "prod.dim_int": _by(Prod), "cumprod": _by(Cumprod),
+    "max": _by(Extreme), "min": _by(Extreme), "median": _by(Extreme), "nanmedian": _by(Extreme),
+}  # fmt: skip
+
+
+@cache
+def _registered() -> list[torch.library.Library]:
+    """Our kernels, for good; nothing reaches them but while a recording goes on."""
+    rest, ops = torch.library.Library("_", "IMPL"), torch.library.Library("aten", "IMPL")
+    rest.fallback(torch.library.fallthrough_kernel, "AutocastHPU")
+    for name, kernel in _KERNELS.items():
+        packet, _, overload = name.partition(".")
+        op = getattr(getattr(torch.ops.aten, packet), overload or "default")
+        ops.impl(op, partial(_run, op, kernel), "AutocastHPU", with_keyset=True)
+    return [rest, ops]
+
+
+def _run(op: Any, kernel: Kernel, keys: Any, *args: Any, **kwargs: Any) -> Any:
+    casts = lower_dtype() is not None and not _excluded(_CAST)
+    if casts or not _devices or torch._C._functorch.maybe_current_level() is not None:
+        return op.redispatch(keys & _BELOW, *args, **kwargs)  # cast first: it comes here again
+    with torch._C._ExcludeDispatchKeyGuard(_KEYS):
+        return kernel(op, *args, **kwargs)

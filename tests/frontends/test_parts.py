@@ -1,0 +1,185 @@
+"""What parts of ops have out, in inference and in training: held against the allocator's events."""
+
+import pytest
+import torch
+from torch import nn
+from torch.nn import functional as F
+
+import cnncost
+from tests.oracles.allocations import peaks
+
+
+class Does(nn.Module):
+    def __init__(self, does, **parts):
+        super().__init__()
+        self.does = does
+        for name, part in parts.items():
+            setattr(self, name, part)
+
+    def forward(self, *tensors):
+        return self.does(self, *tensors)
+
+
+def held(model, tensors):
+    """Bytes that are there before the run."""
+    there = (*model.parameters(), *model.buffers(), *tensors)
+    return sum({t.untyped_storage()._cdata: t.untyped_storage().nbytes() for t in there}.values())
+
+
+def fits(predicted, measured):
+    """Within a number or two: those that Python makes on the way."""
+    return abs(predicted - measured) <= 16 + measured // 200
+
+
+IMAGE = torch.randn(2, 8, 32, 32)
+HEADS = torch.randn(4, 64, 8, 32).transpose(1, 2)
+TOKENS = torch.randn(2, 64, 50).transpose(1, 2)
+ROWS = torch.randn(32, 64)
+STEPS = torch.randn(20, 4, 16)
+IDS = torch.randint(0, 50, (16, 10))
+
+INFERENCE = {
+    "max pool": (nn.MaxPool2d(2), IMAGE),
+    "max pool, channels last": (nn.MaxPool2d(3, 2, 1), IMAGE.to(memory_format=torch.channels_last)),
+    "max pool in one axis": (nn.MaxPool1d(2), IMAGE[:, :, 0]),
+    "max pool in three axes": (nn.MaxPool3d(2), torch.randn(1, 2, 8, 8, 8)),
+    "adaptive max pool": (nn.AdaptiveMaxPool2d(4), IMAGE),
+    "heads": (Does(lambda _, q: q @ q.transpose(-1, -2)), HEADS),
+    "heads in rows": (Does(lambda _, q: q @ q.transpose(-1, -2)), HEADS.contiguous()),
+    "heads that broadcast": (Does(lambda _, q: q @ q[:, :1].transpose(-1, -2)), HEADS),
+    "linear on transposed tokens": (nn.Linear(64, 48), TOKENS),
+    "linear without bias on them": (nn.Linear(64, 48, bias=False), TOKENS),
+    "frozen linear on them": (nn.Linear(64, 48).requires_grad_(False), TOKENS),
+    "linear on heads": (nn.Linear(32, 48), HEADS),
+    "a weight in a product": (Does(lambda m, x: x @ m.w, w=nn.Parameter(torch.randn(64, 48))), TOKENS),
+    "softmax in float32": (Does(lambda _, x: F.softmax(x, -1, dtype=torch.float32)), IMAGE.half()),
+    "log softmax in float32": (Does(lambda _, x: F.log_softmax(x, -1, dtype=torch.float32)), IMAGE.half()),
+    "bilinear": (Does(lambda m, x: m.b(x, x), b=nn.Bilinear(64, 64, 6)), ROWS),
+    "even kernel, padded to the same": (nn.Conv2d(8, 8, 4, padding="same"), IMAGE),
+    "odd kernel, padded to the same": (nn.Conv2d(8, 8, 3, padding="same"), IMAGE),
+    "bags of sums": (nn.EmbeddingBag(50, 32, mode="sum"), IDS),
+    "bags of means": (nn.EmbeddingBag(50, 32), IDS),
+    "bags of maxima": (nn.EmbeddingBag(50, 32, mode="max"), IDS),
+    "group norm, channels last": (nn.GroupNorm(2, 8), IMAGE.to(memory_format=torch.channels_last)),
+    "instance norm": (nn.InstanceNorm2d(8, affine=True), IMAGE),
+    "RMS norm": (nn.RMSNorm(32), IMAGE),
+    "dropout that goes on": (nn.Dropout(), IMAGE),
+    "log sigmoid": (nn.LogSigmoid(), IMAGE),
+    "cross entropy": (Does(lambda _, x: F.cross_entropy(x, torch.zeros(32, dtype=torch.long))), ROWS),
+}
+
+
+@pytest.mark.parametrize(("model", "x"), INFERENCE.values(), ids=INFERENCE)
+def test_inference(model, x):
+    def run():
+        with torch.no_grad():
+            return model(x)
+
+    found = cnncost.analyze(model, x).memory.inference_peak - held(model, [x])
+    assert fits(found, peaks(run).tensors)
+
+
+def of_rows(function):
+    return Does(lambda _, x: function(x * 1)), ROWS
+
+
+TRAINING = {
+    "product of all": of_rows(torch.prod),
+    "product along an axis": of_rows(lambda x: x.prod(1)),
+    "products up to each": of_rows(lambda x: x.cumprod(1)),
+    "sorted": of_rows(lambda x: x.sort(1)[0]),
+    "the largest three": of_rows(lambda x: x.topk(3, 1)[0]),
+    "the largest along an axis": of_rows(lambda x: x.max(1)[0]),
+    "the third": of_rows(lambda x: x.kthvalue(3, 1)[0]),
+    "the middle": of_rows(lambda x: x.median(1)[0]),
+    "the largest of all": of_rows(torch.max),
+    "the middle of all": of_rows(torch.median),
+    "taken by index": of_rows(lambda x: x.take(torch.arange(5))),
+    "losses with logits": of_rows(lambda x: F.binary_cross_entropy_with_logits(x, torch.zeros(32, 64))),
+    "losses of probabilities": of_rows(lambda x: F.binary_cross_entropy(x.sigmoid(), torch.zeros(32, 64))),
+    "linear on transposed tokens": (nn.Linear(64, 48), TOKENS),
+    "linear on heads": (nn.Linear(32, 48), HEADS),
+    "batch norm": (nn.BatchNorm2d(8), IMAGE),
+    "batch norm of vectors": (nn.BatchNorm1d(64), ROWS),
+    "batch norm with fixed statistics": (nn.BatchNorm2d(8).eval(), IMAGE),
+    "batch norm behind a convolution": (nn.Sequential(nn.Conv2d(8, 8, 1), nn.BatchNorm2d(8)), IMAGE),
+    "instance norm": (nn.InstanceNorm2d(8, affine=True), IMAGE),
+}
+NEEDS_NONE = {name for name in TRAINING if "norm" in name}
+"""Whose input needs no gradient."""
+
+
+def trained(model, x):
+    """The peak of a step, beyond what was there."""
+
+    def clear():
+        x.grad = None
+        for parameter in model.parameters():
+            parameter.grad = None
+
+    def step(_):
+        out = model(x)
+        outs = [out] if torch.is_tensor(out) else [out[0], *(out[1] if isinstance(out[1], tuple) else [out[1]])]
+        loss = sum((o.sum() for o in outs[1:]), outs[0].sum())
+        loss.backward()
+        return outs, loss
+
+    found = peaks(step, clear).tensors
+    clear()
+    return found
+
+
+@pytest.mark.parametrize("name", TRAINING)
+def test_training(name):
+    model, x = TRAINING[name]
+    x = x.clone(memory_format=torch.preserve_format).requires_grad_(name not in NEEDS_NONE)
+    measured = trained(model, x)
+    found = cnncost.analyze(model, x, training=True).memory.training_peak - held(model, [x])
+    assert fits(found, measured)
+
+
+RECURRENT = {
+    "an LSTM": (nn.LSTM, {}),
+    "an LSTM, batch first": (nn.LSTM, {"batch_first": True, "num_layers": 2}),
+    "an LSTM without biases": (nn.LSTM, {"bias": False}),
+    "an LSTM in both directions": (nn.LSTM, {"bidirectional": True, "num_layers": 2}),
+    "an LSTM in float64": (nn.LSTM, {"dtype": torch.float64}),
+    "an LSTM with projections": (nn.LSTM, {"proj_size": 8, "num_layers": 2, "bidirectional": True}),
+    "a GRU": (nn.GRU, {}),
+    "a GRU, batch first": (nn.GRU, {"batch_first": True}),
+    "a GRU in both directions": (nn.GRU, {"bidirectional": True, "num_layers": 2, "dropout": 0.5}),
+    "an RNN": (nn.RNN, {}),
+    "an RNN in both directions": (nn.RNN, {"bidirectional": True, "nonlinearity": "relu"}),
+    "an RNN in float64": (nn.RNN, {"dtype": torch.float64}),
+}
+
+
+@pytest.mark.parametrize("training", [False, True])
+@pytest.mark.parametrize(("kind", "how"), RECURRENT.values(), ids=RECURRENT)
+def test_recurrent_layers(kind, how, training):
+    model, x = kind(16, 32, **how), STEPS.to(how.get("dtype", torch.float32))
+
+    def run():
+        with torch.no_grad():
+            return model(x)
+
+    measured = trained(model, x) if training else peaks(run).tensors
+    memory = cnncost.analyze(model, x, training=training).memory
+    found = (memory.training_peak if training else memory.inference_peak) - held(model, [x])
+    assert fits(found, measured)
+
+
+def test_scratch_does_not_hang_on_what_came_before():
+    """A weight that takes gradients is folded into a product in another way than one that is frozen."""
+    free, frozen = nn.Linear(64, 48), nn.Linear(64, 48).requires_grad_(False)
+    first = [cnncost.analyze(m, TOKENS).memory.inference_peak for m in (free, frozen)]
+    second = [cnncost.analyze(m, TOKENS).memory.inference_peak for m in (frozen, free)]
+    assert first == second[::-1]
+    assert first[0] - first[1] == TOKENS.nbytes
+
+
+def test_counts_are_those_of_the_whole():
+    """x: 4·8 heads of 64·32: a product of heads, whatever is copied for it."""
+    report = cnncost.analyze(Does(lambda _, q: q @ q.transpose(-1, -2)), HEADS)
+    assert report.totals.macs == 4 * 8 * 64 * 64 * 32
+    assert [node.name for node in report.graph.nodes if node.spec.kind == "matmul"] == ["aten.matmul"]
