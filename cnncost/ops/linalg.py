@@ -38,6 +38,12 @@ def _svd(m: int, n: int, vectors: bool, full: bool) -> int:
     return 4 * m * m * n + 8 * m * n * n + 9 * n**3 if full else 14 * m * n * n + 8 * n**3
 
 
+def _least_squares(m: int, n: int, k: int) -> int:
+    """By Householder's reflections: QR, these for each of k right sides 4mn − 2n², a triangle n² (section 5.3)."""
+    m, n = max(m, n), min(m, n)
+    return _qr(m, n) + k * (4 * m * n - n * n)
+
+
 @rule("linalg")
 def linalg(spec: OpSpec) -> Cost | None:
     """FLOPs of a matrix m×n: LU 2n³/3, Cholesky n³/3, QR 2n²(m − n/3), inverse 2n³, triangles n²k; others as in code.
@@ -58,6 +64,8 @@ def linalg(spec: OpSpec) -> Cost | None:
         "two triangles": lambda: 2 * n * n * k,
         "qr": lambda: _qr(m, n) + (0 if not vectors else _full_q(m, n) if full and m > n else _qr(m, n)),
         "svd": lambda: _svd(m, n, vectors, full),
+        "least squares": lambda: _least_squares(m, n, k),
+        "least squares by singular values": lambda: _svd(m, n, True, False) + 2 * k * (m + n) * min(m, n),
         "eigh": lambda: 9 * n**3 if vectors else 4 * n**3 // 3,
         "eig": lambda: 25 * n**3 if vectors else 10 * n**3,
     }

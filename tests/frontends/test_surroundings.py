@@ -11,7 +11,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import torch
-from torch import nn
+from torch import FloatTensor, nn
 
 import cnncost
 from cnncost.frontends.torch import record
@@ -48,6 +48,9 @@ ON_A_CPU = {
     "of a weight": lambda s, x: s.l.weight.device == torch.device("cpu"),
     "of a result": lambda s, x: s.l(x).device.type == "cpu",
     "type": lambda s, x: x.type() == "torch.FloatTensor",
+    "a type": lambda s, x: isinstance(x, torch.FloatTensor) and isinstance(s.l.weight, FloatTensor),
+    "another type": lambda s, x: not isinstance(x, (torch.DoubleTensor, torch.cuda.FloatTensor)),
+    "a type of numbers": lambda s, x: isinstance(x.long(), torch.LongTensor) and not isinstance(2, torch.LongTensor),
     "get_device": lambda s, x: x.get_device() == -1,
     "of a new tensor": lambda s, x: torch.zeros(3).device == x.device,
     "moved": lambda s, x: x.cpu().device == x.to("cpu").device == x.device,
@@ -554,6 +557,35 @@ def test_a_branch_by_a_given_float_is_marked():
     report = cnncost.analyze(Does(lambda s, x: s.l(x) if x.sum() > 0 else s.l(s.l(x))), torch.ones(2, 8))
     assert report.totals.macs == EACH
     assert "the values given" in report.run_on
+
+
+CONDITIONS = {
+    "computed": lambda x: torch.where((x > 0).byte(), x, -x),
+    "known": lambda x: torch.where(x.new_ones(2, 1, dtype=torch.uint8), x, -x),
+    "a method": lambda x: x.where((x > 0).to(torch.uint8), x + 1),
+    "beside a number": lambda x: torch.where((x > 0).byte(), x, 0.0),
+    "an index": lambda x: x[torch.tensor([1, 1], dtype=torch.uint8)],
+}
+
+
+@pytest.mark.filterwarnings("ignore::UserWarning")
+@pytest.mark.parametrize("training", [False, True])
+@pytest.mark.parametrize("trace", TRACES)
+@pytest.mark.parametrize("name", CONDITIONS)
+def test_a_condition_of_bytes(name, trace, training):
+    model = Does(lambda s, x: s.l(CONDITIONS[name](x)))
+    for _ in range(2):
+        assert macs(model, trace=trace, training=training) == EACH
+
+
+@pytest.mark.parametrize("trace", TRACES)
+def test_types_of_tensors_are_as_they_were(trace):
+    before = vars(type(torch.FloatTensor))["__instancecheck__"]
+    assert macs(Does(lambda s, x: s.l(x) if isinstance(x, torch.FloatTensor) else x), trace=trace) == EACH
+    with pytest.raises(cnncost.CnncostError):
+        macs(nn.Linear(5, 5), trace=trace)
+    assert vars(type(torch.FloatTensor))["__instancecheck__"] is before
+    assert isinstance(torch.empty(2, device="meta"), torch.FloatTensor) is False
 
 
 # ---- training

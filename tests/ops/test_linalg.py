@@ -17,8 +17,16 @@ TABLE = {
     "svd of a wide matrix": (torch.linalg.svdvals, ["6x9"], 4 * 9 * 36 - 4 * 6**3 // 3),
     "symmetric eigenvalues and vectors": (torch.linalg.eigh, ["6x6"], 9 * 6**3),
     "eigenvalues and vectors": (torch.linalg.eig, ["6x6"], 25 * 6**3),
+    "least squares": (torch.linalg.lstsq, ["9x6", "9x5"], 2 * 36 * 9 - 2 * 6**3 // 3 + 5 * (4 * 9 * 6 - 36)),
+    "least squares of one right side": (
+        torch.linalg.lstsq, ["2x9x6", "2x9"], 2 * (2 * 36 * 9 - 2 * 6**3 // 3 + 4 * 9 * 6 - 36)
+    ),
+    "least squares by singular values": (
+        lambda a, b: torch.linalg.lstsq(a, b, driver="gelsd"), ["6x6", "6x5"],
+        14 * 6**3 + 8 * 6**3 + 5 * (2 * 6 * 6 + 2 * 6 * 6),
+    ),
     "nothing": (torch.linalg.inv, [torch.zeros(0, 0)], 0),
-}
+}  # fmt: skip
 
 
 @pytest.mark.parametrize(("function", "inputs", "expected"), TABLE.values(), ids=TABLE)

@@ -23,6 +23,8 @@ from weakref import ref
 import torch
 from torch.utils._python_dispatch import _disable_current_modes
 
+from cnncost.frontends.torch.legacy_types import answered_by
+
 if TYPE_CHECKING:
     from cnncost.frontends.torch.recorder import Recorder
 
@@ -73,7 +75,8 @@ class Appearance:
         for (owner, name), replacement in table.items():
             setattr(owner, name, replacement)
         try:
-            yield
+            with answered_by(self._is_of):
+                yield
         except Exception:
             if not self.missed:
                 raise
@@ -198,10 +201,19 @@ class Appearance:
     def _type(self, tensor: torch.Tensor, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         """`torch.FloatTensor`, or a cast."""
         said = _BASE.type(tensor, *args, **kwargs)
-        if not isinstance(said, str) or not is_meta(tensor) or not self.is_ours():
-            return said
+        return self._named(tensor, said) if isinstance(said, str) and is_meta(tensor) and self.is_ours() else said
+
+    def _named(self, tensor: torch.Tensor, said: str) -> str:
         kind = self.claimed(tensor).type
         return said.replace("torch.meta.", "torch." if kind == "cpu" else f"torch.{kind}.")
+
+    def _is_of(self, kind: Any, value: Any) -> bool | None:
+        """Whether a tensor is of a type such as `torch.FloatTensor`; None for what torch may tell itself."""
+        if not isinstance(value, torch.Tensor) or value.layout is not torch.strided:
+            return None
+        if not is_meta(value) or not self.is_ours():
+            return None
+        return self._named(value, _BASE.type(value)) == f"{kind.__module__}.{kind.__name__}"
 
     # ---- values
 

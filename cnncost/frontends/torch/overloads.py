@@ -13,6 +13,7 @@ from typing import Any
 import torch
 
 from cnncost.frontends.torch.sizes import SIZED_BY_VALUES, Values
+from cnncost.frontends.torch.without_kernels import MADE
 
 _READS_DATA = (torch.Tag.data_dependent_output, torch.Tag.dynamic_output_shape)
 _READERS = frozenset({"aten::item", "aten::_local_scalar_dense", "aten::is_nonzero", "aten::equal", "aten::allclose"})
@@ -36,6 +37,7 @@ class Overload:
         is_view: what it returns is a view of an argument.
         indexes: it picks by indices or masks.
         sized: what gives its result from the values of inputs, if its size follows from those.
+        made: what gives its result from the sizes of inputs, where torch has no kernel that does.
         reads_data: torch says that its result's size, or what it does, follows from values.
         random: it draws random numbers.
         fills: its result is filled with a constant, whatever its operand holds.
@@ -55,9 +57,10 @@ class Overload:
         self.sized: Callable[[Any, Values], Any] | None = (
             SIZED_BY_VALUES.get(func.name()) or SIZED_BY_VALUES.get(self.schema_name)
         )  # fmt: skip
+        self.made: Callable[[dict[str, Any]], Any] | None = MADE.get(self.schema_name)
         self.random = torch.Tag.nondeterministic_seeded in func.tags
         self.fills = self.schema_name in _FILLED
-        self.reads_data = any(tag in func.tags for tag in _READS_DATA)
+        self.reads_data = self.made is None and any(tag in func.tags for tag in _READS_DATA)
         reader = self.schema_name in _READERS or self.schema_name == "aten::one_hot"
         self.by_values = self.indexes or self.sized is not None or self.reads_data or reader
 

@@ -83,6 +83,8 @@ class Runner:
             args = _without_masks(args, found)
         if op.sized is not None:
             return op.sized(args, {id(t): t if k.data is None else k.data for t, k in found if k.sig.real})
+        if op.made is not None:
+            return op.made(op.bind(args, kwargs))
         if op.schema_name in _FILLED:
             return self._filled(op, args, kwargs, found)
         return self._on_twins(op, args, kwargs, found)
@@ -201,13 +203,22 @@ class Runner:
     def _on_twins(self, op: Overload, args: Any, kwargs: Any, found: Found) -> Any:
         """Run an op with each real tensor replaced by one like it without data."""
         twins = self.twins = {id(tensor): twin(tensor) for tensor, _ in found if not is_meta(tensor)}
-        result = op.func(*swap(args, twins, META), **swap(kwargs, twins, META))
+        table = _with_condition(args[0], twins) if op.schema_name == "aten::where" else twins
+        result = op.func(*swap(args, table, META), **swap(kwargs, table, META))
         for tensor, known in found if op.changes_shape or op.outs else ():
             like = twins.get(id(tensor), tensor)
             if _geometry(tensor) != _geometry(like):
                 _reshape_like(tensor, like, known, op)
         back = {id(twins[id(tensor)]): tensor for tensor, _ in found if id(tensor) in twins}
         return swap(result, back, None) if back else result
+
+
+def _with_condition(condition: torch.Tensor, twins: Table) -> Table:
+    """What stands in for tensors, and for a condition of bytes: torch takes one, but without data."""
+    if condition.dtype is not torch.uint8:
+        return twins
+    at_hand = twins.get(id(condition), condition)
+    return {**twins, id(condition): torch.empty_like(at_hand, dtype=torch.bool)}
 
 
 def stays_whole(op: Overload, found: Found) -> bool:

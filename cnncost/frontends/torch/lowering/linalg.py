@@ -37,6 +37,15 @@ def solve(call: OpCall) -> Lowered:
     return "linalg", {"fn": "solve", "k": k, "vectors": False, "full": False}
 
 
+@lowers("linalg_lstsq")
+def least_squares(call: OpCall) -> Lowered:
+    """A: *,m,n; B: *,m,k, or *,m for one right side."""
+    a, b = call["self"].shape, call["b"].shape
+    values = (call.get("driver") or "gelsy") in {"gelsd", "gelss"}
+    fn = "least squares by singular values" if values else "least squares"
+    return "linalg", {"fn": fn, "k": b[-1] if len(b) == len(a) else 1, "vectors": False, "full": False}
+
+
 @lowers("_embedding_bag_backward", "_embedding_bag_dense_backward")
 def bag_backward(call: OpCall) -> Lowered:
     """grad: B,D; indices: I. Each looked-up row gets its bag's gradient added."""
