@@ -1,11 +1,14 @@
 """What forward sees is the world that the user gave, and what the user gave is as it was."""
 
 import functools
+import importlib
 import random
+import sys
 import threading
 import weakref
 from collections import OrderedDict, UserDict, defaultdict, deque
 from functools import partial
+from operator import is_
 from types import SimpleNamespace
 
 import numpy as np
@@ -15,6 +18,7 @@ from torch import FloatTensor, nn
 
 import cnncost
 from cnncost.frontends.torch import record
+from tests.oracles.products import Products
 
 EACH = 2 * 8 * 8  # a Linear(8, 8) on 2×8
 X = torch.zeros(2, 8)
@@ -84,6 +88,9 @@ def test_a_model_on_meta_is_on_meta():
 # ---- autograd
 
 
+F = torch.autograd.functional
+
+
 def _hooked(y):
     y.register_hook(lambda gradient: gradient)
     return y
@@ -96,10 +103,20 @@ def _without_grad(s, x):
 
 DIFFERENTIATES = {
     # 2 outputs of 8 have a row of 16 each: the Jacobian is 16 products of 1×8 by 8×8 a row of the batch, and forward
-    "jacobian": (lambda s, x: torch.autograd.functional.jacobian(s.l, x), EACH + 16 * EACH),
-    "vjp": (lambda s, x: torch.autograd.functional.vjp(s.l, x, torch.ones(2, 8))[1], EACH + EACH),
+    "jacobian": (lambda s, x: F.jacobian(s.l, x), EACH + 16 * EACH),
+    "vjp": (lambda s, x: F.vjp(s.l, x, torch.ones(2, 8))[1], EACH + EACH),
     "jvp by two backwards": (
-        lambda s, x: torch.autograd.functional.jvp(s.l, x, torch.ones(2, 8))[1], 3 * EACH
+        lambda s, x: F.jvp(s.l, x, torch.ones(2, 8))[1], 3 * EACH
+    ),
+    # of a linear function the gradient is the same everywhere: forward, and the gradient
+    "hessian of a linear function": (lambda s, x: F.hessian(lambda t: s.l(t).sum(), x), 2 * EACH),
+    # each of x's 16 elements has a row: back through the product that made its gradient, and through forward's
+    "hessian of a quadratic function": (
+        lambda s, x: F.hessian(lambda t: s.l(t).pow(2).sum(), x), (2 + 2 * 16) * EACH
+    ),
+    # in forward mode there is a column for each of x's 16 elements, and a product by the weight's tangent, zeros
+    "jacobian in forward mode": (
+        lambda s, x: F.jacobian(s.l, x, vectorize=True, strategy="forward-mode"), (1 + 16 + 1) * EACH
     ),
     "requires_grad of a result": (lambda s, x: s.l(s.l(x)) if s.l(x).requires_grad else x, 3 * EACH),
     "grad_fn": (lambda s, x: s.l(s.l(x)) if s.l(x).grad_fn is not None else x, 3 * EACH),
@@ -117,6 +134,47 @@ def test_autograd_is_on_where_a_real_call_has_it_on(name, trace):
     does, expected = DIFFERENTIATES[name]
     model = Does(does)
     assert [macs(model, trace=trace) for _ in range(2)] == [expected] * 2
+
+
+def square(s):
+    return lambda t: (s.l(t) * s.l(t)).sum()
+
+
+def _dual(s, x):
+    with torch.autograd.forward_ad.dual_level():
+        return torch.autograd.forward_ad.unpack_dual(
+            s.l(torch.autograd.forward_ad.make_dual(x, torch.ones(2, 8)))
+        ).tangent
+
+
+DERIVATIVES = {
+    "hessian": lambda s, x: F.hessian(square(s), x),
+    "hessian, kept": lambda s, x: F.hessian(square(s), x, create_graph=True),
+    "hessian, vectorized": lambda s, x: F.hessian(square(s), x, vectorize=True),
+    "hessian of a curve": lambda s, x: F.hessian(lambda t: s.l(t).sin().sum(), x),
+    "hessian of two": lambda s, x: F.hessian(lambda a, b: (s.l(a) * b).sum(), (x, x + 1)),
+    "hvp": lambda s, x: F.hvp(square(s), x, torch.ones(2, 8))[1],
+    "vhp": lambda s, x: F.vhp(square(s), x, torch.ones(2, 8))[1],
+    "func.hessian": lambda s, x: torch.func.hessian(square(s))(x),
+    "func.jacfwd": lambda s, x: torch.func.jacfwd(s.l)(x),
+    "func.jacrev": lambda s, x: torch.func.jacrev(s.l)(x),
+    "func.jvp": lambda s, x: torch.func.jvp(lambda t: s.l(t).exp(), (x,), (torch.ones(2, 8),))[1],
+    "func.vjp": lambda s, x: torch.func.vjp(s.l, x)[1](torch.ones(2, 8))[0],
+    "twice in reverse": lambda s, x: torch.func.jacrev(torch.func.jacrev(square(s)))(x),
+    "gradients of each example": lambda s, x: torch.func.vmap(torch.func.grad(square(s)))(x),
+    "dual numbers": _dual,
+}
+
+
+@pytest.mark.parametrize("trace", TRACES)
+@pytest.mark.parametrize("name", DERIVATIVES)
+def test_derivatives_are_those_of_a_real_run(name, trace):
+    model = Does(DERIVATIVES[name])
+    with Products() as products:
+        model(torch.ones(2, 8))
+    for _ in range(2):
+        report = cnncost.analyze(model, X, trace=trace, strict=True)  # every op is known
+        assert report.totals.macs == products.total > 0
 
 
 @pytest.mark.parametrize("trace", TRACES)
@@ -435,6 +493,50 @@ def test_what_is_around_a_model_is_put_back(trace, fails):
 def test_it_is_said_what_was_put_back():
     notes = cnncost.analyze(Leaves(), X).notes
     assert any("Leaves.table" in note or "CACHE" in note for note in notes)
+
+
+TAKES = """
+import importlib
+import torch
+from importlib import import_module
+from torch import as_tensor, get_autocast_dtype, is_autocast_enabled, is_grad_enabled, tensor
+from torch.autograd import grad
+from torch.nn.functional import scaled_dot_product_attention as attention
+
+TABLE = torch.tensor([1.0, 2.0, 3.0]).cumsum(0)
+AS_IT_IS = torch.empty(2, device="meta").device.type
+taken = (import_module, as_tensor, get_autocast_dtype, is_autocast_enabled, is_grad_enabled, tensor, grad, attention)
+"""
+IMPORTS = {
+    "a module": "import PACKAGE.first as found",
+    "a name of a module": "from PACKAGE.first import TABLE",
+    "a module of a package that is there": "import PACKAGE\nfrom PACKAGE import first",
+    "one beside it": "import PACKAGE\nPACKAGE.near()",
+    "by name": "import importlib\nimportlib.import_module('PACKAGE.first')",
+}
+
+
+@pytest.mark.parametrize("training", [False, True])
+@pytest.mark.parametrize("trace", TRACES)
+@pytest.mark.parametrize("how", IMPORTS)
+def test_what_forward_imports_takes_what_is_torchs_own(tmp_path, monkeypatch, how, trace, training):
+    name = f"taking_{len(list(sys.modules))}"
+    package = tmp_path / name
+    package.mkdir()
+    (package / "__init__.py").write_text("def near():\n    from . import first\n")
+    (package / "first.py").write_text(TAKES)
+    monkeypatch.syspath_prepend(tmp_path)
+    code = compile(IMPORTS[how].replace("PACKAGE", name), name, "exec")
+    model = Does(lambda s, x: exec(code) or s.l(x))  # noqa: S102  # an import, in several ways
+    for _ in range(2):
+        assert macs(model, trace=trace, training=training) == EACH
+    first = sys.modules.pop(f"{name}.first")
+    del sys.modules[name]
+    attention = nn.functional.scaled_dot_product_attention
+    own = (importlib.import_module, torch.as_tensor, torch.get_autocast_dtype, torch.is_autocast_enabled,
+           torch.is_grad_enabled, torch.tensor, torch.autograd.grad, attention)  # fmt: skip
+    assert all(map(is_, first.taken, own))
+    assert (first.TABLE.tolist(), first.AS_IT_IS) == ([1.0, 3.0, 6.0], "meta")
 
 
 # ---- chance

@@ -24,6 +24,7 @@ import torch
 from torch.utils._python_dispatch import _disable_current_modes
 
 from cnncost.frontends.torch.legacy_types import answered_by
+from cnncost.frontends.torch.replaced import given_back, replaced
 
 if TYPE_CHECKING:
     from cnncost.frontends.torch.recorder import Recorder
@@ -70,22 +71,12 @@ class Appearance:
     def shown(self) -> Iterator[None]:
         """While it lasts, tensors of this thread answer so. To be entered inside of the recorder's mode."""
         self._stack = _depth()
-        table = self._replacements()
-        before = {(owner, name): vars(owner).get(name, _ABSENT) for owner, name in table}
-        for (owner, name), replacement in table.items():
-            setattr(owner, name, replacement)
         try:
-            with answered_by(self._is_of):
+            with replaced(self._replacements()), answered_by(self._is_of):
                 yield
         except Exception:
             if not self.missed:
                 raise
-        finally:
-            for (owner, name), original in before.items():
-                if original is _ABSENT:
-                    delattr(owner, name)
-                else:
-                    setattr(owner, name, original)
         if self.missed:
             raise GradWantedError
 
@@ -140,14 +131,14 @@ class Appearance:
         return table
 
     def _apart(self, original: Any) -> Any:
-        """Imports are none of forward's work: tables that a module makes when it is imported are there to stay."""
+        """Imports are none of forward's work: what a module makes and takes when it is imported is there to stay."""
 
         def imported(name: str, *args: Any, **kwargs: Any) -> Any:
-            if name in sys.modules or self._importing or not self.is_ours():
+            if self._importing or _is_loaded(name, *args[2:], **kwargs) or not self.is_ours():
                 return original(name, *args, **kwargs)
             self._importing = True
             try:
-                with _disable_current_modes():
+                with _disable_current_modes(), given_back():
                     return original(name, *args, **kwargs)
             finally:
                 self._importing = False
@@ -301,8 +292,15 @@ class Appearance:
             begins.append((torch.autograd.functional, "_grad_preprocess"))
             table.update({place: noted(getattr(*place)) for place in begins})
         places += [(torch.autograd, "grad"), (torch.autograd, "backward")]
+        places += [(torch.autograd.forward_ad, "enter_dual_level")]
         table.update({place: refused(getattr(*place)) for place in places})
         return table
+
+
+def _is_loaded(name: str, fromlist: Any = (), level: int = 0, **_: Any) -> bool:
+    """Whether an import statement finds all that it names, as far as a look at `sys.modules` tells."""
+    module = sys.modules.get(name)
+    return module is not None and not level and vars(module).keys() >= set(fromlist or ())
 
 
 def _as_device(value: Any) -> torch.device | None:
@@ -320,6 +318,3 @@ def _as_device(value: Any) -> torch.device | None:
 def _same_device(one: torch.device, other: torch.device) -> bool:
     """`cuda` is the current one, which is 0 where nothing else was said."""
     return one.type == other.type and (one.index or 0) == (other.index or 0)
-
-
-_ABSENT = object()

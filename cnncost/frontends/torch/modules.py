@@ -26,6 +26,7 @@ from cnncost.frontends.torch.inputs import Inputs
 from cnncost.frontends.torch.kinds import LAZY
 from cnncost.frontends.torch.packed import packed_tensors
 from cnncost.frontends.torch.recorder import Recorder
+from cnncost.frontends.torch.replaced import Place, replaced
 from cnncost.frontends.torch.running import twin
 from cnncost.graph import Call, Scope
 
@@ -123,25 +124,19 @@ class Tracker:
     @contextmanager
     def tracking(self) -> Iterator[None]:
         """While it lasts, module calls are recorded, and literal tensors keep values. Other threads pass through."""
-        call, tensor, as_tensor = nn.Module._call_impl, torch.tensor, torch.as_tensor
         custom = CustomCalls(self.recorder, self.recorder.on_values)
-        nn.Module._call_impl = self._wrapped(custom.module_call(call))  # type: ignore[method-assign]  # put back below
-        torch.tensor, torch.as_tensor = self._literal(tensor), self._literal(as_tensor)
-        attention = functional.scaled_dot_product_attention
-        recurrent = {name: getattr(torch._VF, name) for name in RECURRENT}
+        table: dict[Place, Any] = {
+            (nn.Module, "_call_impl"): self._wrapped(custom.module_call(nn.Module._call_impl)),
+            (torch, "tensor"): self._literal(torch.tensor),
+            (torch, "as_tensor"): self._literal(torch.as_tensor),
+        }
         if self.trail is not None or self.recorder.casting is not None:  # seen by their parts, and memory hangs on it
-            functional.scaled_dot_product_attention = fused(attention, self._thread)
-            for name, function in recurrent.items():
-                setattr(torch._VF, name, fused_recurrent(name, function, self._thread))
-        try:
-            with custom.functions():
-                yield
-        finally:
-            functional.scaled_dot_product_attention = attention
-            for name, function in recurrent.items():
-                setattr(torch._VF, name, function)
-            nn.Module._call_impl = call  # type: ignore[method-assign]  # as it was
-            torch.tensor, torch.as_tensor = tensor, as_tensor
+            name = "scaled_dot_product_attention"
+            table[functional, name] = fused(getattr(functional, name), self._thread)
+            for name in RECURRENT:
+                table[torch._VF, name] = fused_recurrent(name, getattr(torch._VF, name), self._thread)
+        with replaced(table), custom.functions():
+            yield
 
     def _literal(self, original: Callable[..., torch.Tensor]) -> Callable[..., torch.Tensor]:
         """`torch.tensor([3, 1], device=x.device)`: the dispatcher sees no op, so that the values would be lost."""
