@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 import sys
+from contextvars import copy_context
 from functools import partial
 from typing import Any
 from weakref import ref
@@ -81,7 +82,7 @@ def record(
     inside = any(isinstance(mode, Recorder) for mode in _get_current_dispatch_mode_stack())
     with ONE_AT_A_TIME, no_collection(), unseen_by(Recorder), torch.inference_mode(False), regions.switched_off():
         try:
-            return _record_again(root, inputs, how, made)
+            return copy_context().run(_record_again, root, inputs, how, made)  # variables that forward sets end here
         except LazyParameterError:
             check_initialised(walk(root))
             raise

@@ -32,10 +32,14 @@ if TYPE_CHECKING:
 _BASE: Any = torch._C.TensorBase
 device_of: Callable[[torch.Tensor], torch.device] = _BASE.device.__get__
 is_meta: Callable[[torch.Tensor], bool] = _BASE.is_meta.__get__
+_STORAGE: Any = torch._C.StorageBase
+_device_of_storage: Callable[[torch.UntypedStorage], torch.device] = _STORAGE.device.__get__
 _depth: Callable[[], int] = torch._C._len_torch_dispatch_stack
 _META = torch.device("meta")
 _TRUTH = ("torch._", "cnncost.frontends.")
 """Modules that work on tensors' real devices: kernels and decompositions, and the recorder."""
+_BETWEEN = ("cnncost.frontends.", "torch.utils._device", "torch.overrides", "torch.utils._python_dispatch")
+"""Modules between a call of torch and the recorder."""
 _NOT_A_MODEL = ("torch.", "cnncost.")
 """Modules that ask autograd for what is only of interest to themselves: which fast path to take, whether to warn."""
 _DIFFERENTIATES = ("_grad_increment_nesting", "_jvp_increment_nesting")
@@ -90,6 +94,15 @@ class Appearance:
             self._moved[id(tensor)] = (ref(tensor), device)
             self._recorder.follows_devices = True
 
+    def names_meta(self, device: torch.device | None) -> bool:
+        """Whether code of the model, and no kernel, names `meta` for something new, and all else is elsewhere."""
+        if device != _META or self._device == _META:
+            return False
+        frame = sys._getframe(2)
+        while (name := frame.f_globals.get("__name__") or "").startswith(_BETWEEN) and frame.f_back is not None:
+            frame = frame.f_back
+        return not name.startswith(_TRUTH)
+
     def claimed(self, tensor: torch.Tensor) -> torch.device:
         """The device that a tensor without data stands for."""
         moved = self._moved.get(id(tensor)) if self._moved else None
@@ -104,16 +117,36 @@ class Appearance:
     def _device_for(self, tensor: torch.Tensor) -> torch.device:
         """As the function two frames up is to see it."""
         real = device_of(tensor)
-        if real != _META or not self.is_ours():
+        if real != _META or self._recorder.on_values or not self.is_ours():
             return real
         asking = sys._getframe(2).f_globals.get("__name__") or ""
         return real if asking.startswith(_TRUTH) else self.claimed(tensor)
+
+    def _storage_device(self, storage: torch.UntypedStorage) -> torch.device:
+        real = _device_of_storage(storage)
+        if real != _META or self._recorder.on_values or not self.is_ours():
+            return real
+        asking = sys._getframe(2).f_globals.get("__name__") or ""
+        return real if asking.startswith(_TRUTH) else self._device
+
+    def _address(self, tensor: torch.Tensor) -> int:
+        """Where its data would begin: tensors that share memory say so by it, and only these."""
+        if not is_meta(tensor) or self._recorder.on_values or not self.is_ours() or not tensor.numel():
+            return int(_BASE.data_ptr(tensor))
+        return int(tensor.untyped_storage()._cdata + tensor.storage_offset() * tensor.element_size())
+
+    def _storage_address(self, storage: torch.UntypedStorage) -> int:
+        placed = _device_of_storage(storage) != _META or self._recorder.on_values or not self.is_ours()
+        return int(_STORAGE.data_ptr(storage)) if placed else storage._cdata
 
     def _replacements(self) -> dict[tuple[Any, str], Any]:
         tensor: Any = torch.Tensor
         table: dict[tuple[Any, str], Any] = {
             (tensor, "device"): property(lambda t: self._device_for(t)),  # noqa: PLW0108  # frames are counted
             (tensor, "get_device"): lambda t: -1 if (d := self._device_for(t)).type == "cpu" else d.index or 0,
+            (tensor, "data_ptr"): lambda t: self._address(t),  # noqa: PLW0108  # a function binds to the tensor
+            (torch.UntypedStorage, "device"): property(lambda s: self._storage_device(s)),  # noqa: PLW0108  # frames
+            (torch.UntypedStorage, "data_ptr"): lambda s: self._storage_address(s),  # noqa: PLW0108  # as above
             (tensor, "numpy"): lambda t, *, force=False: self._numpy(t, force=force),
             (tensor, "tolist"): lambda t: self._tolist(t),  # noqa: PLW0108  # a function binds to the tensor
             (tensor, "to"): lambda t, *args, **kwargs: self._to(_BASE.to, t, args, kwargs),
@@ -177,6 +210,8 @@ class Appearance:
                 self.place(result, self.claimed(target))
             return result
         if not _same_device(wanted, here):
+            if device_of(tensor) == wanted:  # to torch it is there already
+                kwargs = {**kwargs, "copy": True}
             result = original(tensor, *args, **kwargs)
             if isinstance(result, torch.Tensor) and is_meta(result):
                 self.place(result, wanted)
@@ -294,6 +329,10 @@ class Appearance:
         places += [(torch.autograd, "grad"), (torch.autograd, "backward")]
         places += [(torch.autograd.forward_ad, "enter_dual_level")]
         table.update({place: refused(getattr(*place)) for place in places})
+        saving = torch.autograd.graph.saved_tensors_hooks
+        entered, enters = saving.__enter__, refused(saving.__enter__)
+        # torch's own, as of checkpoints, change nothing that forward does
+        table[saving, "__enter__"] = lambda s: (entered if _is_torchs_own(type(s), saving) else enters)(s)
         return table
 
 
@@ -301,6 +340,10 @@ def _is_loaded(name: str, fromlist: Any = (), level: int = 0, **_: Any) -> bool:
     """Whether an import statement finds all that it names, as far as a look at `sys.modules` tells."""
     module = sys.modules.get(name)
     return module is not None and not level and vars(module).keys() >= set(fromlist or ())
+
+
+def _is_torchs_own(kind: type, base: type) -> bool:
+    return kind is not base and kind.__module__.startswith(_NOT_A_MODEL)
 
 
 def _as_device(value: Any) -> torch.device | None:

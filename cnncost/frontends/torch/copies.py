@@ -11,6 +11,7 @@ from __future__ import annotations
 import copy as copying
 import copyreg
 import random
+import threading
 import weakref
 from collections import OrderedDict, defaultdict, deque
 from collections.abc import Callable
@@ -219,6 +220,10 @@ class Copier:
             return handler(self, value)
         if kind in _FIXED or isinstance(value, (type, Enum, ModuleType, BaseException)):
             return value
+        if isinstance(value, threading.local):
+            copy = self._book(value, kind.__new__(kind))
+            copy.__dict__.update({k: self._value(v, type(v)) for k, v in value.__dict__.items()})
+            return copy
         if kind.__module__ in _RESOURCES:
             return value
         if kind.__module__.startswith("torch.distributed"):  # bound to the process group

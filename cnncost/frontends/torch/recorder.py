@@ -244,6 +244,10 @@ class Recorder(TorchDispatchMode):
         if entry is None:
             result = self._runner.first_time(op, args, kwargs, found)
             entry = entries.of_run(op, args, kwargs, found, result, self._runner, self.ledger)
+        if not found and self.appearance is not None and self.appearance.names_meta(kwargs.get("device")):
+            result = self._record_run(entry._replace(outputs=None, fresh=None), found, result)
+            self.appearance.place(result, META)
+            return result
         if key is not None and self._use_memo:
             self._memo[key] = entry
         if entry.fresh is not None and not (self._noisy and _of_noise(found)):

@@ -13,6 +13,7 @@ from collections.abc import Callable, Container, Iterator
 from contextlib import contextmanager
 from functools import partial
 from operator import is_
+from threading import local
 from types import BuiltinFunctionType, FunctionType, MethodType, SimpleNamespace
 from typing import Any
 from weakref import WeakKeyDictionary, WeakSet, WeakValueDictionary
@@ -29,7 +30,7 @@ _LONG = 10_000
 """Items beyond which only the container itself is looked at, not what is in it."""
 _SMALL = 1 << 20
 """Bytes up to which the values of an array are remembered."""
-_OPEN = (UserDict, UserList, WeakKeyDictionary, WeakValueDictionary, WeakSet, SimpleNamespace)
+_OPEN = (local, UserDict, UserList, WeakKeyDictionary, WeakValueDictionary, WeakSet, SimpleNamespace)
 """Classes of Python's own that models keep state in."""
 
 _FUNCTIONS = frozenset({FunctionType, MethodType, BuiltinFunctionType, partial})
