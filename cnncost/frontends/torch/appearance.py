@@ -327,7 +327,7 @@ class Appearance:
             begins.append((torch.autograd.functional, "_grad_preprocess"))
             table.update({place: noted(getattr(*place)) for place in begins})
         places += [(torch.autograd, "grad"), (torch.autograd, "backward")]
-        places += [(torch.autograd.forward_ad, "enter_dual_level")]
+        places += [(torch.autograd.forward_ad, "enter_dual_level"), (torch.autograd.graph, "register_multi_grad_hook")]
         table.update({place: refused(getattr(*place)) for place in places})
         saving = torch.autograd.graph.saved_tensors_hooks
         entered, enters = saving.__enter__, refused(saving.__enter__)

@@ -17,6 +17,7 @@ from collections import OrderedDict, defaultdict, deque
 from collections.abc import Callable
 from enum import Enum
 from functools import cache, partial
+from queue import Queue
 from types import BuiltinFunctionType, CellType, FunctionType, MethodType, ModuleType
 from typing import Any
 
@@ -225,6 +226,8 @@ class Copier:
             copy.__dict__.update({k: self._value(v, type(v)) for k, v in value.__dict__.items()})
             return copy
         if kind.__module__ in _RESOURCES:
+            if isinstance(value, Queue) and self._leave is not None:
+                self._leave(value)
             return value
         if kind.__module__.startswith("torch.distributed"):  # bound to the process group
             if self._leave is not None:

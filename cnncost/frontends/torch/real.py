@@ -7,7 +7,7 @@ hang on is noted: a number that follows from values is true of these values alon
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Container
 from contextvars import copy_context
 from typing import Any, NamedTuple
 
@@ -29,6 +29,7 @@ from cnncost.frontends.torch.higher_order import is_higher_order
 from cnncost.frontends.torch.higher_order import run as run_higher_order
 from cnncost.frontends.torch.inputs import Inputs, prepare
 from cnncost.frontends.torch.kinds import LAZY
+from cnncost.frontends.torch.ledger import pointer
 from cnncost.frontends.torch.lowering import is_known
 from cnncost.frontends.torch.modules import Tracker, walk
 from cnncost.frontends.torch.offload import loads_weights
@@ -36,7 +37,7 @@ from cnncost.frontends.torch.overloads import overload
 from cnncost.frontends.torch.reassigned import told
 from cnncost.frontends.torch.recorder import Recorder
 from cnncost.frontends.torch.recording import copied, step_of
-from cnncost.frontends.torch.running import Found, is_parameter, stays_whole
+from cnncost.frontends.torch.running import Found, is_parameter, stays_whole, written
 from cnncost.frontends.torch.skeleton import LazyParameterError, Skeleton
 from cnncost.frontends.torch.sparse import any_sparse
 from cnncost.frontends.torch.sparse_running import has_parts
@@ -56,13 +57,23 @@ _SIZED = (torch.Tag.dynamic_output_shape,)
 _SIZED_NAMES = frozenset({"torchvision::nms", "torchvision.nms"})
 
 
+class OwnWeightsWantedError(BaseException):
+    """Forward writes to weights, whose memory is the user's. Not an Exception: no `except` of a model's may stop it."""
+
+
 class RealRecorder(Recorder):
-    """Records ops that are run on values. `run_of` tells at the end what hangs on them."""
+    """Records ops that are run on values. `run_of` tells at the end what hangs on them.
+
+    Args:
+        skeleton: the model's copy.
+        shared: identities of the storages that are the user's.
+    """
 
     on_values = True
 
-    def __init__(self, skeleton: Skeleton | None = None) -> None:
+    def __init__(self, skeleton: Skeleton | None = None, shared: Container[int] = ()) -> None:
         super().__init__(use_memo=False, skeleton=skeleton)  # torch's own autocast casts tensors with data
+        self._shared = shared
         self._varies: set[int] = set()
         self._sized: set[int] = set()
         self._marked: list[int] = []
@@ -96,6 +107,8 @@ class RealRecorder(Recorder):
         known = is_known(op) if not any_sparse([t for t, _ in found]) else not has_parts(op, args, kwargs)
         if op.composite and not (known and stays_whole(op, found)):
             return self._run_parts(func, args, kwargs, found)
+        if op.mutable and any(pointer(found[i][0]) in self._shared for i in written(op, args, kwargs, found)):
+            raise OwnWeightsWantedError
         result = func(*args, **kwargs)
         entry = entries.of_run(op, args, kwargs, found, result, self._runner, self.ledger)
         masked = entry.name.startswith(_INDEXING) and any(t.dtype in _MASKS for t in entry.spec.inputs[1:])
@@ -139,6 +152,8 @@ class _How(NamedTuple):
     training: Training | None
     grad: bool
     caller_grad: bool
+    own: bool = False
+    """Weights have memory of their own: forward writes to them."""
 
 
 def record_real(
@@ -181,18 +196,20 @@ def record_real(
                 import_compiler(error.part)
             except GradWantedError:
                 how = how._replace(grad=True)
+            except OwnWeightsWantedError:
+                how = how._replace(own=True)
 
 
 def _recorded(model: nn.Module, inputs: Inputs, said: str, how: _How) -> Graph:
     originals = walk(model)
     called = [f for f in (how.called, how.training.loss if how.training is not None else None) if callable(f)]
-    share = how.training is None
+    share = how.training is None and not how.own
     skeleton, _ = copied(originals, called, lambda watch: _Weights(watch, share))
     tree = [(path, skeleton.module(module)) for path, module in originals]
     for original, (_, copy) in zip([module for _, module in originals], tree, strict=True):
         if how.train is not None and copy is not original:
             copy.training = how.train
-    recorder = RealRecorder(skeleton)
+    recorder = RealRecorder(skeleton, skeleton.shared)
     tracker = Tracker(recorder)
     tracker.enter(tree)
     step = step_of(how.training, tree[0][1], skeleton, tracker)
@@ -246,6 +263,8 @@ class _Weights(Skeleton):
     def __init__(self, watch: Watch, share: bool) -> None:
         super().__init__(shared=False, watch=watch)
         self._share = share
+        self.shared: set[int] = set()
+        """Identities of storages that are the user's."""
 
     def _tensor(self, tensor: torch.Tensor) -> torch.Tensor:
         found: torch.Tensor | None = self._copies.get(id(tensor))
@@ -256,6 +275,8 @@ class _Weights(Skeleton):
         copy = tensor.detach()  # what forward left on a module may have a history: its copy has none
         if is_parameter(tensor):
             copy = copy if self._share else copy.clone()
+            if self._share:
+                self.shared.add(pointer(tensor))
             copy = copy if isinstance(copy, nn.Parameter) else nn.Parameter(copy, tensor.requires_grad)
             copy.requires_grad_(tensor.requires_grad)
         else:

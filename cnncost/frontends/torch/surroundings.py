@@ -156,14 +156,15 @@ class _Explorer:
                 self._variable(cell, name, value, True)
         self._held.append(function.__dict__)
         for value in (*(function.__defaults__ or ()), *(function.__kwdefaults__ or {}).values()):
-            if type(value) not in ATOMS and not self.meet(value):
+            kind = type(value)
+            if (kind not in ATOMS or kind is type) and not self.meet(value):
                 self._held.append(value)
 
     def _variable(self, owner: Any, name: str, value: Any, stored: bool) -> None:
         kind = type(value)
         if kind is partial:
             self.meet(value.func)
-        followed = kind not in ATOMS and self.meet(value)
+        followed = (kind not in ATOMS or kind is type) and self.meet(value)
         if not followed and kind not in ATOMS:
             self.meet(kind)  # methods of what is held run as well
         if stored or (not followed and (kind not in ATOMS or isinstance(owner, type))):

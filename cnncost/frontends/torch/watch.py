@@ -13,8 +13,9 @@ from collections.abc import Callable, Container, Iterator
 from contextlib import contextmanager
 from functools import partial
 from operator import is_
+from queue import Queue
 from threading import local
-from types import BuiltinFunctionType, FunctionType, MethodType, SimpleNamespace
+from types import BuiltinFunctionType, FunctionType, MemberDescriptorType, MethodType, SimpleNamespace
 from typing import Any
 from weakref import WeakKeyDictionary, WeakSet, WeakValueDictionary
 
@@ -30,7 +31,7 @@ _LONG = 10_000
 """Items beyond which only the container itself is looked at, not what is in it."""
 _SMALL = 1 << 20
 """Bytes up to which the values of an array are remembered."""
-_OPEN = (local, UserDict, UserList, WeakKeyDictionary, WeakValueDictionary, WeakSet, SimpleNamespace)
+_OPEN = (local, Queue, UserDict, UserList, WeakKeyDictionary, WeakValueDictionary, WeakSet, SimpleNamespace)
 """Classes of Python's own that models keep state in."""
 
 _FUNCTIONS = frozenset({FunctionType, MethodType, BuiltinFunctionType, partial})
@@ -184,7 +185,8 @@ class Watch:
         self._note(undo)
 
     def _slots(self, value: Any, names: tuple[str, ...], pending: list[Any]) -> None:
-        then = {name: getattr(value, name, ABSENT) for name in names}
+        kept = [name for name in names if type(getattr(type(value), name, None)) is MemberDescriptorType]  # no property
+        then = {name: getattr(value, name, ABSENT) for name in kept}
 
         def undo() -> bool:
             changed = False
