@@ -1,7 +1,9 @@
 """What forward sees is the world that the user gave, and what the user gave is as it was."""
 
+import contextvars
 import functools
 import importlib
+import queue
 import random
 import sys
 import threading
@@ -38,6 +40,11 @@ class Does(nn.Module):
         return self.does(self, x)
 
 
+class Takes(Does):
+    def forward(self, *args, **kwargs):
+        return self.does(self, *args, **kwargs)
+
+
 def macs(model, inputs=X, **how):
     return cnncost.analyze(model, inputs, **how).totals.macs
 
@@ -58,6 +65,14 @@ ON_A_CPU = {
     "get_device": lambda s, x: x.get_device() == -1,
     "of a new tensor": lambda s, x: torch.zeros(3).device == x.device,
     "moved": lambda s, x: x.cpu().device == x.to("cpu").device == x.device,
+    "moved to meta": lambda s, x: x.to("meta").is_meta and x.to("meta").to("meta").is_meta and x.is_cpu,
+    "made on meta": lambda s, x: torch.empty(3, device="meta").is_meta and torch.zeros_like(x, device="meta").is_meta,
+    "of a storage": lambda s, x: x.untyped_storage().device.type == "cpu",
+    "an address": lambda s, x: s.l.weight.data_ptr() not in {x.data_ptr(), s.l.bias.data_ptr()},
+    "of a view": lambda s, x: x[1:].data_ptr() == x.data_ptr() + 8 * 4 != x[:1].data_ptr(),
+    "a table by device": lambda s, x: {torch.device("cpu"): 1}.get(x.device) == 1 and x.device.index is None,
+    "the default": lambda s, x: torch.get_default_device() == x.device,
+    "of new tensors": lambda s, x: x.new_zeros(3).device == torch.rand_like(x).device == torch.ones(8).to(x).device,
     "a generator": lambda s, x: torch.Generator(device=x.device).device.type == "cpu",
 }
 
@@ -96,6 +111,18 @@ def _hooked(y):
     return y
 
 
+def _saved(s, x):
+    saved = []
+    with torch.autograd.graph.saved_tensors_hooks(lambda t: (saved.append(1), t)[1], lambda t: t):
+        s.l(x)
+    return saved
+
+
+def _hooked_together(y):
+    torch.autograd.graph.register_multi_grad_hook((y,), lambda gradients: None)
+    return y
+
+
 def _without_grad(s, x):
     with torch.no_grad():
         return s.l(s.l(x)) if s.l(x).requires_grad or torch.is_grad_enabled() else x
@@ -124,6 +151,8 @@ DIFFERENTIATES = {
     "a hook": (lambda s, x: _hooked(s.l(x)), EACH),
     "grad mode": (lambda s, x: s.l(x) if torch.is_grad_enabled() else s.l(s.l(x)), EACH),
     "no_grad inside": (_without_grad, EACH),
+    "what is saved": (lambda s, x: s.l(s.l(x)) if _saved(s, x) else x, 3 * EACH),
+    "a hook of several": (lambda s, x: _hooked_together(s.l(x)), EACH),
     "torch.func.grad": (lambda s, x: torch.func.grad(lambda t: s.l(t).sum())(x), 2 * EACH),
 }  # fmt: skip
 
@@ -175,6 +204,13 @@ def test_derivatives_are_those_of_a_real_run(name, trace):
     for _ in range(2):
         report = cnncost.analyze(model, X, trace=trace, strict=True)  # every op is known
         assert report.totals.macs == products.total > 0
+
+
+@pytest.mark.parametrize("trace", TRACES)
+def test_an_input_that_wants_a_gradient_does(trace):
+    model = Does(lambda s, x: s.l(x) if x.requires_grad and x.is_leaf else s.l(s.l(x)))
+    for _ in range(2):
+        assert macs(model, torch.zeros(2, 8, requires_grad=True), trace=trace) == EACH
 
 
 @pytest.mark.parametrize("trace", TRACES)
@@ -246,6 +282,34 @@ def test_a_tensor_that_is_given_twice_is_one(trace):
     model.forward = lambda a, b: model.l(a) if a is b else model.l(model.l(a))
     report = cnncost.analyze(model, (X, X), trace=trace)
     assert (report.totals.macs, len(report.graph.inputs)) == (EACH, 1)
+
+
+def _given_twice(kind):
+    once = {"list": [X], "table": {"x": X}, "object": SimpleNamespace(x=X)}[kind]
+    return once, once
+
+
+@pytest.mark.parametrize("trace", TRACES)
+@pytest.mark.parametrize("kind", ["list", "table", "object"])
+def test_what_is_given_twice_is_one(kind, trace):
+    model = Takes(lambda s, a, b: s.l(X) if a is b else s.l(s.l(X)))
+    for _ in range(2):
+        assert macs(model, _given_twice(kind), trace=trace) == EACH
+
+
+@pytest.mark.parametrize("trace", TRACES)
+def test_inputs_that_share_memory_do(trace):
+    model = Takes(lambda s, a, b: s.l(a) if a[1:].data_ptr() == b.data_ptr() else s.l(s.l(a)))
+    apart = Takes(lambda s, a, b: s.l(a) if a.data_ptr() != b.data_ptr() else s.l(s.l(a)))
+    for _ in range(2):
+        assert macs(model, (X, X[1:]), trace=trace) == EACH
+        assert macs(apart, (X, torch.zeros(2, 8)), trace=trace) == EACH
+
+
+def test_two_shapes_are_two_tensors():
+    shape = (2, 8)
+    model = Takes(lambda s, a, b: s.l(a) if a is not b else s.l(s.l(a)))
+    assert macs(model, (shape, shape)) == macs(model, ([shape], [shape])[0] * 2) == EACH
 
 
 # ---- containers and objects
@@ -490,6 +554,134 @@ def test_what_is_around_a_model_is_put_back(trace, fails):
         del Leaves.newest
 
 
+class Counted:
+    times, kept = 0, None
+
+
+class Kind(type):
+    times = 0
+
+
+class OfKind(metaclass=Kind):
+    times = 0
+
+
+class Single:
+    one = None
+
+    def __new__(cls):
+        if cls.one is None:
+            cls.one = super().__new__(cls)
+            cls.one.times = 0
+        return cls.one
+
+
+HERE = threading.local()
+VARIABLE = contextvars.ContextVar("variable", default=None)
+SEEN = []
+
+
+def _counts(owner):
+    owner.times += 1
+    return owner.times
+
+
+def _once(s, x, seen=SEEN):
+    seen.append(x)
+    return len(seen)
+
+
+def _in_class(s, x):
+    Counted.kept = s.l(x)
+    Counted.times += 1
+    return Counted.times
+
+
+def _by_kind(s, x):
+    Kind.times += 1
+    OfKind.times += 1
+    return Kind.times + OfKind.times - 1
+
+
+def _single(s, x):
+    Single().kept = s.l(x)
+    return _counts(Single())
+
+
+def _here(s, x):
+    HERE.times = getattr(HERE, "times", 0) + 1
+    HERE.kept = s.l(x)
+    return HERE.times
+
+
+def _variable(s, x):
+    times = (VARIABLE.get() or (0, None))[0] + 1
+    VARIABLE.set((times, s.l(x)))
+    return times
+
+
+def _own_here(s, x):
+    s.held.times = getattr(s.held, "times", 0) + 1
+    s.held.kept = s.l(x)
+    return s.held.times
+
+
+def _queue(s, x):
+    s.held.put(s.l(x))
+    return s.held.qsize()
+
+
+AROUND = {  # how often each was called, as it says itself
+    "a class": (_in_class, None, lambda m: (Counted.times, Counted.kept)),
+    "a class's class": (_by_kind, None, lambda m: (Kind.times, OfKind.times)),
+    "the only one of a class": (_single, None, lambda m: Single.one),
+    "a default": (_once, None, lambda m: list(SEEN)),
+    "what threads have of their own": (_here, None, lambda m: dict(vars(HERE))),
+    "a variable of the context": (_variable, None, lambda m: VARIABLE.get()),
+    "what the model's threads have": (_own_here, threading.local, lambda m: dict(vars(m.held))),
+    "a queue": (_queue, queue.Queue, lambda m: (m.held.qsize(), m.held.unfinished_tasks)),
+}
+
+
+@pytest.mark.parametrize("training", [False, True])
+@pytest.mark.parametrize("trace", TRACES)
+@pytest.mark.parametrize("name", AROUND)
+def test_each_call_is_the_first(name, trace, training):
+    does, held, look = AROUND[name]
+    model = Does(lambda s, x: s.l(s.l(x)) if does(s, x) == 1 else s.l(x), held=held() if held else None)
+    before = look(model)
+    more = 0 if does in {_by_kind, _once} else 1
+    for _ in range(2):
+        assert macs(model, trace=trace, training=training) == (2 + more) * EACH
+        assert look(model) == before
+
+
+WRITES = {
+    "in place": lambda s: s.l.weight.mul_(2),
+    "past autograd": lambda s: s.l.weight.data.clamp_(0),
+    "a view": lambda s: s.l.weight[0].zero_(),
+    "a bias": lambda s: s.l.bias.copy_(torch.ones(8)),
+    "its state": lambda s: s.l.load_state_dict({name: value * 2 for name, value in s.l.state_dict().items()}),
+    "by a result": lambda s: torch.mul(s.l.weight, 2, out=s.l.weight),
+}
+
+
+@pytest.mark.parametrize("trace", TRACES)
+@pytest.mark.parametrize("name", WRITES)
+def test_forward_writes_to_weights_of_its_own(name, trace):
+    def forward(s, x):
+        with torch.no_grad():
+            WRITES[name](s)
+        return s.l(x)
+
+    model = Does(forward)
+    then = [(p, p.detach().clone(), p._version) for p in model.parameters()]
+    for _ in range(2):
+        assert macs(model, trace=trace) == EACH
+        assert all(p is q and torch.equal(p, was) and p._version == version
+                   for p, (q, was, version) in zip(model.parameters(), then, strict=True))  # fmt: skip
+
+
 def test_it_is_said_what_was_put_back():
     notes = cnncost.analyze(Leaves(), X).notes
     assert any("Leaves.table" in note or "CACHE" in note for note in notes)
@@ -608,11 +800,6 @@ def test_another_method_and_functions_over_modules(trace):
 def takes(s, x, size=None, *, scale=1):
     assert (size, scale) == ((16, 16), 3)
     return s.l(x)
-
-
-class Takes(Does):
-    def forward(self, *args, **kwargs):
-        return self.does(self, *args, **kwargs)
 
 
 @pytest.mark.parametrize("trace", TRACES)

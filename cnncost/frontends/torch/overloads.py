@@ -39,6 +39,7 @@ class Overload:
         sized: what gives its result from the values of inputs, if its size follows from those.
         made: what gives its result from the sizes of inputs, where torch has no kernel that does.
         reads_data: torch says that its result's size, or what it does, follows from values.
+        creates: its result is new, and follows from sizes and constants.
         random: it draws random numbers.
         fills: its result is filled with a constant, whatever its operand holds.
         by_values: it indexes, is sized, reads data, or only looks at values (`item`, `equal`).
@@ -58,6 +59,7 @@ class Overload:
             SIZED_BY_VALUES.get(func.name()) or SIZED_BY_VALUES.get(self.schema_name)
         )  # fmt: skip
         self.made: Callable[[dict[str, Any]], Any] | None = MADE.get(self.schema_name)
+        self.creates = self.name.endswith("_like") or self.name.startswith("new_") or not _takes_tensors(schema)
         self.random = torch.Tag.nondeterministic_seeded in func.tags
         self.fills = self.schema_name in _FILLED
         self.reads_data = self.made is None and any(tag in func.tags for tag in _READS_DATA)
@@ -110,6 +112,10 @@ class Overload:
         if self.schema_name == "aten::one_hot":  # how many classes there are it can be told
             return len(args) < 2 or bool(args[1] < 1)
         return self.by_values and not self.indexes and self.sized is None
+
+
+def _takes_tensors(schema: Any) -> bool:
+    return any("Tensor" in str(argument.type) for argument in schema.arguments)
 
 
 def _name(schema_name: str, mutable: bool) -> str:

@@ -244,7 +244,7 @@ class Recorder(TorchDispatchMode):
         if entry is None:
             result = self._runner.first_time(op, args, kwargs, found)
             entry = entries.of_run(op, args, kwargs, found, result, self._runner, self.ledger)
-        if self.appearance is not None and self.appearance.names_meta(kwargs.get("device")):
+        if op.creates and self.appearance is not None and self.appearance.names_meta(kwargs.get("device")):
             result = self._record_run(entry._replace(outputs=None, fresh=None), found, result)
             self.appearance.place(result, META)
             return result
