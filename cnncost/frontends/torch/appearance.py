@@ -58,11 +58,13 @@ class Appearance:
         recorder: whose tensors they are.
         device: that they are on, if nothing else was said of them.
         grad: whether autograd is on for the caller; None in a recording that has autograd on itself.
+        bare: the model was built on `meta` in place of the device, and may have noted that.
     """
 
-    def __init__(self, recorder: Recorder, device: torch.device, grad: bool | None) -> None:
+    def __init__(self, recorder: Recorder, device: torch.device, grad: bool | None, bare: bool = False) -> None:
         self._recorder = recorder
         self._device = device
+        self._bare = bare
         self._grad = grad
         self._thread = get_ident()
         self._stack = 0
@@ -86,7 +88,7 @@ class Appearance:
 
     def at_home(self, device: torch.device) -> bool:
         """Whether a device is the one that tensors are on if nothing else was said."""
-        return device == self._device
+        return device == self._device or (self._bare and device == _META)
 
     def place(self, tensor: torch.Tensor, device: torch.device) -> None:
         """Say that a tensor is on another device than all others."""
@@ -96,7 +98,7 @@ class Appearance:
 
     def names_meta(self, device: torch.device | None) -> bool:
         """Whether code of the model, and no kernel, names `meta` for something new, and all else is elsewhere."""
-        if device != _META or self._device == _META:
+        if device != _META or self.at_home(device):
             return False
         frame = sys._getframe(2)
         while (name := frame.f_globals.get("__name__") or "").startswith(_BETWEEN) and frame.f_back is not None:
@@ -209,7 +211,7 @@ class Appearance:
             if target is not None and result is not tensor and self._moved:
                 self.place(result, self.claimed(target))
             return result
-        if not _same_device(wanted, here):
+        if not _same_device(wanted, here) and not (self._bare and wanted == _META):
             if device_of(tensor) == wanted:  # to torch it is there already
                 kwargs = {**kwargs, "copy": True}
             result = original(tensor, *args, **kwargs)
