@@ -74,7 +74,8 @@ def record(
     wanted = autocasts.parse(autocast) or autocasts.in_force()
     how = How(
         grad or training is not None, train, use_memo, training, wanted, wanted is not None or id(root) in _CASTING,
-        called=called, device=None if device is None else torch.device(device), caller_grad=torch.is_grad_enabled() and not torch.is_inference_mode_enabled(),
+        called=called, device=device if device is None else torch.device(device),
+        caller_grad=torch.is_grad_enabled() and not torch.is_inference_mode_enabled(),
     )  # fmt: skip
     if id(root) in _DIFFERENTIATING and how.caller_grad:
         how = how._replace(grad=True)
