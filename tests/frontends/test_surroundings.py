@@ -656,6 +656,26 @@ def test_each_call_is_the_first(name, trace, training):
         assert look(model) == before
 
 
+class Lazily(OrderedDict):
+    """Makes what it is asked for."""
+
+    def __getitem__(self, name):
+        raise AssertionError("nobody asked forward for it")
+
+    __iter__ = keys = values = items = __len__ = __getitem__
+
+
+LAZY = Lazily()
+dict.__setitem__(LAZY, "a", 1)
+
+
+@pytest.mark.parametrize("trace", TRACES)
+def test_a_table_that_makes_what_it_is_asked_for(trace):
+    model = Does(lambda s, x: s.l(x) if LAZY is not None else x)
+    for _ in range(2):
+        assert macs(model, trace=trace) == EACH
+
+
 WRITES = {
     "in place": lambda s: s.l.weight.mul_(2),
     "past autograd": lambda s: s.l.weight.data.clamp_(0),
