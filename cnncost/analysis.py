@@ -35,8 +35,9 @@ def analyze(
 
     Args:
         model: an `nn.Module` (not changed, its weights not touched), a specification such as `"lenet5"`,
-            `"net.py:Net"`, `"timm:convnext_tiny"`, `"torchvision:resnet50"`, `"hf:bert"` or `"program.pt2"`, a saved
-            report, or a recorded Graph.
+            `"net.py:Net"`, `"timm:convnext_tiny"`, `"torchvision:resnet50"`, `"hf:bert"` or `"program.pt2"` (with a
+            method, or a module in it, to be called in place of forward: `"net.py:Net#encode"`), a saved report, or a
+            recorded Graph.
         inputs: what forward takes: tensors, shapes such as `(1, 3, 224, 224)` or `"1x3x224x224"` or
             `"1x128:int64"`, a tuple of these, a dict of keyword arguments, nested as forward wants them. A model
             from the zoo knows its own.
@@ -61,7 +62,8 @@ def analyze(
         The Report: parameters, MACs and FLOPs as exact ints, for the batch that the inputs have.
 
     Raises:
-        CnncostError: the model can't be found, built or run; the message says where and what to do.
+        CnncostError: the model can't be found, built or run; the message says where and what to do. Where forward
+            failed, the error's `partial` is the Report of what it ran before, if it ran anything.
         UnknownOpError: `strict`, and an op has no rule.
         InputError: with `training`, a loss that nothing trainable leads to, an optimizer that can't be made or that
             needs a closure.
@@ -84,8 +86,13 @@ def analyze(
         from cnncost.sources.resolve import resolve  # imports torch
 
         resolved = resolve(model, inputs, model_args, autocast)
-        graph = resolved.record(trace)
-        step = resolved.record_step(loss, optimizer, set_to_none, trace) if training else None
+        try:
+            graph = resolved.record(trace)
+            step = resolved.record_step(loss, optimizer, set_to_none, trace) if training else None
+        except CnncostError as error:
+            if error.recorded is not None:
+                error.partial = _passed(name or resolved.title, error.recorded, None, False)
+            raise
         return _reported(name or resolved.title, graph, step, strict)
 
 

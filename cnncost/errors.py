@@ -6,9 +6,23 @@ names where it happened, what was expected, what came, and what to do.
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from cnncost.graph import Graph
+    from cnncost.report.model import Report
+
 
 class CnncostError(Exception):
-    """The base of everything that the library raises on purpose."""
+    """The base of everything that the library raises on purpose.
+
+    Attributes:
+        recorded: where forward failed, the Graph of what it did before; None if it did nothing.
+        partial: the Report of that Graph, of an error that `analyze` raised.
+    """
+
+    recorded: Graph | None = None
+    partial: Report | None = None
 
 
 class SourceError(CnncostError):

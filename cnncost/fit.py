@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from cnncost.errors import InputError
 from cnncost.garbage import no_collection
 from cnncost.passes.memory import memory
+
+if TYPE_CHECKING:
+    from cnncost.sources.resolve import Trace
 
 MOST = 1 << 24
 """Batch size at which the search ends."""
@@ -21,7 +24,7 @@ class Step(NamedTuple):
     set_to_none: bool = True
 
 
-def peak(model: Any, inputs: Any, *, step: Step | None = None, block: int = 1) -> int:
+def peak(model: Any, inputs: Any, *, step: Step | None = None, block: int = 1, trace: Trace = "static") -> int:
     """Bytes that are alive at the peak of a forward, or of a training step.
 
     Args:
@@ -29,6 +32,7 @@ def peak(model: Any, inputs: Any, *, step: Step | None = None, block: int = 1) -
         inputs: likewise.
         step: of training; None: a forward without autograd.
         block: what the device's allocator rounds sizes up to; 512 for CUDA's.
+        trace: as of `analyze`.
 
     Raises:
         CnncostError: as `analyze` does.
@@ -37,7 +41,7 @@ def peak(model: Any, inputs: Any, *, step: Step | None = None, block: int = 1) -
 
     with no_collection():
         resolved = resolve(model, inputs, None)
-        graph = resolved.record() if step is None else resolved.record_step(*step)
+        graph = resolved.record(trace) if step is None else resolved.record_step(*step, trace)
         return memory(graph, block).peak.nbytes
 
 

@@ -14,11 +14,12 @@ from itertools import chain
 from typing import Any, Literal, NamedTuple, TypeAlias
 
 from cnncost.errors import GraphError
+from cnncost.masks import Mask, check
 from cnncost.tensor_types import ITEM_BYTES, Shape, SparseType, TensorType
 
 __all__ = [
-    "ITEM_BYTES", "SOURCE_ROLES", "Attr", "Call", "Graph", "Node", "OpSpec", "Owned", "Phase", "RealRun", "Role",
-    "Scope", "Shape", "SparseType", "Storage", "TensorType", "Use", "Value", "verify",
+    "ITEM_BYTES", "SOURCE_ROLES", "Attr", "Call", "Failure", "Graph", "Node", "OpSpec", "Owned", "Phase", "RealRun",
+    "Role", "Scope", "Shape", "SparseType", "Storage", "TensorType", "Use", "Value", "verify",
 ]  # fmt: skip
 
 Role: TypeAlias = Literal["input", "parameter", "buffer", "constant", "activation"]
@@ -170,6 +171,18 @@ class RealRun(NamedTuple):
     chance: bool = False
 
 
+class Failure(NamedTuple):
+    """That forward failed, so that a Graph ends there.
+
+    Attributes:
+        call: the innermost module call that failed.
+        calls: all calls that did not come to their end, this one included.
+    """
+
+    call: int
+    calls: tuple[int, ...]
+
+
 @dataclass(frozen=True)
 class Graph:
     """What one run of a model did.
@@ -184,6 +197,8 @@ class Graph:
         real: of a run on values; None if there were none, as is the rule.
         examples: how many, where the inputs are a list of them; None where an axis tells.
         notes: sentences on how it was recorded, for whoever reads the figures.
+        masks: of attention ops, by node index, those whose values are known.
+        failed: of a forward that failed, where; None if it came to its end.
     """
 
     values: tuple[Value, ...]
@@ -196,6 +211,8 @@ class Graph:
     real: RealRun | None = None
     examples: int | None = None
     notes: tuple[str, ...] = ()
+    masks: tuple[tuple[int, Mask], ...] = ()
+    failed: Failure | None = None
 
     @cached_property
     def specs(self) -> tuple[OpSpec, ...]:
@@ -218,6 +235,7 @@ def verify(graph: Graph) -> Graph:
     _verify_tables(graph)
     _verify_nodes(graph)
     _verify_storages(graph)
+    check(graph.masks, len(graph.nodes))
     return graph
 
 
@@ -262,6 +280,8 @@ def _verify_calls(graph: Graph) -> None:
             raise GraphError(f"call {i}: scope {scope} does not exist (there are {scopes})")
         if (parent is None) != (i == 0) or (parent is not None and not 0 <= parent < i):
             raise GraphError(f"call {i}: parent {parent}; only call 0 has none, and a parent begins earlier")
+    if graph.failed is not None and not _within((graph.failed.call, *graph.failed.calls), len(graph.calls)):
+        raise GraphError(f"forward failed in a call of {graph.failed}, but there are {len(graph.calls)}")
 
 
 def _verify_storages(graph: Graph) -> None:

@@ -9,6 +9,7 @@ from cnncost.errors import GraphError
 from cnncost.graph import (
     Attr,
     Call,
+    Failure,
     Graph,
     Node,
     OpSpec,
@@ -21,6 +22,7 @@ from cnncost.graph import (
     Value,
     verify,
 )
+from cnncost.masks import Mask
 
 SCHEMA = 1
 
@@ -46,6 +48,8 @@ def to_json(graph: Graph) -> str:
             **({"examples": graph.examples} if graph.examples is not None else {}),
             **({"notes": graph.notes} if graph.notes else {}),
             **({"real": graph.real} if graph.real is not None else {}),
+            **({"masks": graph.masks} if graph.masks else {}),
+            **({"failed": graph.failed} if graph.failed is not None else {}),
         }
     )
 
@@ -91,12 +95,19 @@ def _graph(data: dict[str, Any]) -> Graph:
         real=_real(data["real"]) if "real" in data else None,
         examples=data.get("examples"),
         notes=tuple(data.get("notes", ())),
+        masks=tuple((node, Mask(*mask)) for node, mask in data.get("masks", ())),
+        failed=_failed(data["failed"]) if "failed" in data else None,
     )
 
 
 def _real(data: list[Any]) -> RealRun:
     inputs, nodes, *rest = data
     return RealRun(inputs, tuple(nodes), *rest)
+
+
+def _failed(data: list[Any]) -> Failure:
+    call, calls = data
+    return Failure(call, tuple(calls))
 
 
 def _index(value: int) -> int:

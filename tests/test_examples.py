@@ -6,12 +6,25 @@ from pathlib import Path
 
 import pytest
 
+import cnncost
+from cnncost.opaque import registered
+
 ROOT = Path(__file__).parent.parent
 EXAMPLES = sorted((ROOT / "examples").glob("*.py"))
 
 
 ARGUMENTS = {"train_mnist.py": ["--epochs", "1"]}
 """Of the examples that would take long."""
+
+
+@pytest.fixture(autouse=True)
+def _no_rules_left():
+    """The rules of an example are those of its own classes, and go with them."""
+    before = {rule.target for rule in registered()}
+    yield
+    for rule in registered():
+        if rule.target not in before:
+            cnncost.forget_rule(rule.target)
 
 
 @pytest.mark.parametrize("path", EXAMPLES, ids=[path.name for path in EXAMPLES])

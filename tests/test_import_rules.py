@@ -45,8 +45,8 @@ def knows(where: str, what: str) -> list[str]:
 
 
 TORCH_FREE = [
-    "graph.py", "graph_json.py", "errors.py", "units.py", "analysis.py", "fit.py", "ops", "passes", "report", "devices",
-    "budget", "plots",
+    "graph.py", "graph_json.py", "masks.py", "errors.py", "units.py", "analysis.py", "fit.py", "ops", "passes",
+    "report", "devices", "budget", "plots",
 ]  # fmt: skip
 
 

@@ -6,7 +6,7 @@ import pytest
 
 import cnncost
 from cnncost import units
-from tests.memory_report import IMAGES, NETWORKS, UNTOLD, measure
+from tests.memory_report import ALEXNET, CARD, IMAGES, NETWORKS, UNTOLD, alexnet, measure
 from tests.oracles.hardware import runs_lstm_in_bfloat16
 
 REPORT = Path(__file__).parent.parent / "reports" / "memory.md"
@@ -50,3 +50,11 @@ def test_measured_within_three_per_cent(name, cast):
     assert [row.run for row in found] == ["inference", "training step"]
     for row in found:
         assert abs(row.error) <= 0.03 or (cast and (name, row.run) == UNTOLD)
+
+
+def test_alexnets_cards_are_those_of_the_paper():
+    """Krizhevsky et al. 2012, section 3.2: a GTX 580 has 3 GB. The slide prints 2."""
+    assert ALEXNET.endswith("3 GB (slide 82 prints 2)")
+    assert CARD == 3 * 1000**3
+    said = REPORT.read_text(encoding="utf-8").partition(ALEXNET)[2]
+    assert list(alexnet()) == [line for line in said.splitlines() if line.startswith("|")]

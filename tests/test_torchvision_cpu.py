@@ -6,6 +6,8 @@ import zoos
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+import cnncost
+
 pytestmark = [zoos.needs("torchvision"), pytest.mark.filterwarnings("ignore")]
 some = settings(max_examples=40, deadline=None)
 
@@ -119,3 +121,23 @@ def zero_padded(image, y, x):
             if 0 <= i < image.shape[0] and 0 <= j < image.shape[1]:
                 total += wy * wx * float(image[i, j])
     return total
+
+
+@pytest.mark.parametrize("masked", [False, True])
+def test_a_bent_convolution_trains(masked):
+    """Its backward is two products of the size of forward's one; offsets and masks come from a convolution."""
+    from torchvision.ops import DeformConv2d
+
+    class Bent(torch.nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.offset, self.mask = torch.nn.Conv2d(4, 18, 3, padding=1), torch.nn.Conv2d(4, 9, 3, padding=1)
+            self.layer = DeformConv2d(4, 6, 3, padding=1)
+
+        def forward(self, x):
+            return self.layer(x, self.offset(x), self.mask(x) if masked else None)
+
+    report = cnncost.analyze(Bent(), (2, 4, 8, 8), training=True)
+    product, others = 2 * 64 * 4 * 9, 18 + 9 * masked
+    assert report.unknown == {}
+    assert [row.macs for row in report.phases][:2] == [product * (6 + others), product * (2 * 6 + others)]

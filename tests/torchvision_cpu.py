@@ -85,7 +85,21 @@ def _define() -> None:
     library.impl("nms", nms, "CPU")
     library.impl("roi_align", roi_align, "CPU")
     library.impl("deform_conv2d", deform_conv2d, "CPU")
+    torch.library.register_autograd(
+        "torchvision::deform_conv2d", _deform_conv2d_backward, setup_context=_keep, lib=library
+    )
     _KEPT.append(library)
+
+
+def _keep(ctx, inputs, output) -> None:  # as torch calls it
+    ctx.save_for_backward(*inputs[:5])
+    ctx.geometry = inputs[5:]
+
+
+def _deform_conv2d_backward(ctx, grad):
+    """By torchvision's own op, which has no kernel here: shapes alone."""
+    found = torch.ops.torchvision._deform_conv2d_backward(grad, *ctx.saved_tensors, *ctx.geometry)
+    return (*found, *[None] * len(ctx.geometry))
 
 
 def nms(boxes: torch.Tensor, scores: torch.Tensor, threshold: float) -> torch.Tensor:

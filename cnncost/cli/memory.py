@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import click
@@ -15,6 +16,7 @@ from cnncost.cli.options import (
     model_argument,
     parsed_inputs,
     parsed_model_args,
+    trace_option,
 )
 from cnncost.report.save import by_ending
 
@@ -22,6 +24,7 @@ if TYPE_CHECKING:
     from cnncost.fit import Step
     from cnncost.report.memory_tables import MemoryTables
     from cnncost.report.model import Report
+    from cnncost.sources.resolve import Trace
 
 _FORMATS = ("rich", "markdown", "csv", "json")
 _BY_ENDING = {".md": "markdown", ".markdown": "markdown", ".csv": "csv", ".json": "json", ".txt": "rich"}
@@ -62,7 +65,8 @@ class _Size(click.ParamType):  # type: ignore[type-arg]  # generic for the check
     "  cnncost memory alexnet --batch 128 --device-memory 2GiB\n"
     "  cnncost memory resnet50 --batch 64 --autocast cuda:bf16 --block 512\n"
     "  cnncost memory vgg16 --device-memory 24GB --max-batch --block 512\n"
-    "  cnncost memory net.py:Net --input 8x3x32x32 --picture net.png"
+    "  cnncost memory net.py:Net --input 8x3x32x32 --picture net.png\n"
+    "  cnncost memory net.py:Router --input 8x128 --trace real"
 )
 @model_argument
 @input_option
@@ -76,6 +80,7 @@ class _Size(click.ParamType):  # type: ignore[type-arg]  # generic for the check
 @click.option("--loss", type=click.Choice(["cross_entropy", "mse", "bce"]), help="By default the sum of the outputs.")
 @click.option("--keep-gradients", is_flag=True, help="Gradients are there when a step begins, as zeros.")
 @click.option("--dtype", metavar="NAME", help="Of parameters and inputs: float32, bfloat16, float16, float64.")
+@trace_option
 @autocast_option
 @click.option(
     "--block", type=click.IntRange(min=1), default=1, metavar="BYTES",
@@ -93,7 +98,7 @@ class _Size(click.ParamType):  # type: ignore[type-arg]  # generic for the check
 def command(
     model: str, inputs: tuple[str, ...], model_args: tuple[str, ...], batch: int | None, inference: bool,
     optimizer: str | None, loss: str | None, keep_gradients: bool, dtype: str | None,
-    autocast: str | None, block: int,
+    trace: Trace, autocast: str | None, block: int,
     device_memory: _Given | None, max_batch: bool, top: int, picture: str | None, form: str | None, output: str | None,
 ) -> None:  # fmt: skip
     """Bytes that a forward of MODEL needs, and a training step: by use, at the peak, and over time.
@@ -113,11 +118,11 @@ def command(
     from cnncost.fit import Step
 
     step = None if inference else Step(loss, optimizer, not keep_gradients)
-    report = _report(built, given, step)
+    report = _report(built, given, step, trace)
     tables = _tables(report, step, block)
     verdicts = _verdicts(tables, device_memory) if device_memory is not None else ()
     if max_batch and device_memory is not None:
-        verdicts = (*verdicts, *_largest(built, given, step, block, device_memory))
+        verdicts = (*verdicts, *_largest(built, given, step, block, device_memory, trace))
     tables = tables._replace(verdicts=verdicts)
     width = max(_LEAST_WIDTH, terminal.width()) if output is None else terminal.FILE_WIDTH
     terminal.put(_rendered(tables, form, top, width), output, words=form == "rich")
@@ -155,14 +160,16 @@ def _built(
         if not isinstance(found, torch.dtype) or not found.is_floating_point:
             raise InputError(f"--dtype {dtype}: expected a floating-point dtype such as float32, bfloat16, float16")
         resolved.model.to(found)
+        if (weights := resolved.with_weights) is not None:
+            resolved = replace(resolved, with_weights=lambda: weights().to(found))
     return resolved, given
 
 
-def _report(resolved: Any, inputs: Any, step: Step | None) -> Report:
+def _report(resolved: Any, inputs: Any, step: Step | None, trace: Trace) -> Report:
     from cnncost.analysis import analyze
 
     how = {} if step is None else {"training": True, **step._asdict()}
-    return analyze(resolved, inputs, **how)
+    return analyze(resolved, inputs, trace=trace, **how)
 
 
 def _tables(report: Report, step: Step | None, block: int) -> MemoryTables:
@@ -195,7 +202,9 @@ def _verdicts(tables: MemoryTables, limit: _Given) -> tuple[str, ...]:
     return tuple(verdicts)
 
 
-def _largest(resolved: Any, inputs: Any, step: Step | None, block: int, limit: _Given) -> tuple[str, ...]:
+def _largest(
+    resolved: Any, inputs: Any, step: Step | None, block: int, limit: _Given, trace: Trace
+) -> tuple[str, ...]:  # fmt: skip
     from cnncost.errors import CnncostError
     from cnncost.fit import largest_batch, peak
     from cnncost.sources.batch import with_batch
@@ -204,7 +213,7 @@ def _largest(resolved: Any, inputs: Any, step: Step | None, block: int, limit: _
     for name, how in [("inference", None), ("training step", step)][: 1 if step is None else 2]:
 
         def at(batch: int, how: Step | None = how) -> int:
-            return peak(resolved, with_batch(inputs, batch), step=how, block=block)
+            return peak(resolved, with_batch(inputs, batch), step=how, block=block, trace=trace)
 
         try:
             largest = largest_batch(at, limit.nbytes)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from typing import TYPE_CHECKING, cast
 
 import click
@@ -27,6 +28,8 @@ if TYPE_CHECKING:
 @click.command(
     epilog="\b\nExamples:\n  cnncost summarize resnet50 --depth 2\n"
     "  cnncost summarize net.py:Net --input 8x3x32x32 -o net.html\n"
+    "  cnncost summarize net.py:Net#encode --input 8x3x32x32\n"
+    "  cnncost summarize net.py:Net --input 8x3x32x32 --training --trace real\n"
     "  cnncost summarize vgg16 --explain features.conv1_2"
 )
 @model_argument
@@ -50,18 +53,23 @@ if TYPE_CHECKING:
 @click.option("-o", "--output", metavar="FILE", help="Write to a file: .md, .csv, .json or .html.")
 @click.option(
     "--columns", metavar="+NAME",
-    help="Further columns: +rf for receptive fields, +memory for what is allocated; +rf,+memory for both.",
+    help="Further columns: +rf for receptive fields, +memory for what is allocated, +masks for MACs if attention skips "
+    "what is masked, +masks=128x128 by tiles; +rf,+memory for both.",
 )  # fmt: skip
+@click.option("--training", is_flag=True, help="Also a training step: forward, backward of the sum of the outputs.")
 @click.option("--explain", "path", metavar="PATH", help="Tell how the numbers of one module come about.")
 def command(
     model: str, inputs: tuple[str, ...], model_args: tuple[str, ...], strict: bool, trace: Trace,
     autocast: str | None, by: By | None, depth: int | None, wanted: Format | None, output: str | None,
-    columns: str | None, path: str | None,
+    columns: str | None, training: bool, path: str | None,
 ) -> None:  # fmt: skip
     """Parameters, MACs and FLOPs of MODEL, exact, by modules, layers or ops.
 
     MODEL is a name of the zoo (see `cnncost zoo`), package.module:factory, path/to/file.py:Class, timm:NAME,
-    torchvision:NAME, hf:TYPE or hf:path/to/config.json, program.pt2, or a report that was saved as .json.
+    torchvision:NAME, hf:TYPE or hf:path/to/config.json, program.pt2, or a report that was saved as .json. With
+    #method it is a method of the model in place of its forward, or a module in it: path/to/file.py:Class#encode.
+
+    Where forward fails, the table of what ran before goes to stderr, with the error.
     """
     form = _format(wanted, output, path)
     _check_view(form, by, depth, path)
@@ -70,11 +78,13 @@ def command(
 
         check(output)  # before the work, not after it
     further = _further(columns)
-    report = _report(model, inputs, model_args, strict, trace, autocast)
+    report = _report(model, inputs, model_args, strict, trace, autocast, training)
     if "rf" in further:
         report = report.with_receptive_fields()
     if "memory" in further:
         report = report.with_memory()
+    if "masks" in further:
+        report = report.with_masks(further["masks"])
     if path is not None:
         terminal.put(report.explain(path), output, words=True)
     elif form == "rich" and output is None:
@@ -91,17 +101,20 @@ def _format(wanted: Format | None, output: str | None, path: str | None) -> Form
     return cast("Format", format_of(output))
 
 
-_FURTHER = ("rf", "memory")
+_FURTHER = ("+rf", "+memory", "+masks", "+masks=128x128")
 
 
-def _further(columns: str | None) -> set[str]:
-    """The groups of columns that `+rf` or `+rf,+other` asks for."""
-    names = [name.strip() for name in (columns or "").split(",") if name.strip()]
-    for name in names:
-        if not name.startswith("+") or name[1:] not in _FURTHER:
-            known = ", ".join(f"+{each}" for each in _FURTHER)
-            raise click.UsageError(f"--columns {columns}: expected {known}, got {name}")
-    return {name[1:] for name in names}
+def _further(columns: str | None) -> dict[str, tuple[int, int] | None]:
+    """The groups of columns that `+rf` or `+rf,+other` asks for, and the tile of `+masks=128x128`."""
+    found: dict[str, tuple[int, int] | None] = {}
+    for name in [name.strip() for name in (columns or "").split(",") if name.strip()]:
+        group, equals, tile = name.partition("=")
+        sizes = [int(size) for size in tile.split("x") if size.isdecimal() and int(size)]
+        of_tile = group == "+masks" and len(sizes) == tile.count("x") + 1 <= 2
+        if group not in _FURTHER or (equals and not of_tile):
+            raise click.UsageError(f"--columns {columns}: expected {', '.join(_FURTHER)}, got {name}")
+        found[group[1:]] = (sizes[0], sizes[-1]) if equals else None
+    return found
 
 
 def _check_view(form: Format, by: By | None, depth: int | None, path: str | None) -> None:
@@ -116,20 +129,37 @@ def _check_view(form: Format, by: By | None, depth: int | None, path: str | None
 
 
 def _report(
-    model: str, inputs: tuple[str, ...], model_args: tuple[str, ...], strict: bool, trace: Trace, autocast: str | None
+    model: str, inputs: tuple[str, ...], model_args: tuple[str, ...], strict: bool, trace: Trace, autocast: str | None,
+    training: bool,
 ) -> Report:  # fmt: skip
     from cnncost.sources.saved import is_saved, load
 
     if is_saved(model):
-        if inputs or model_args or strict or autocast:
+        if inputs or model_args or strict or autocast or training:
             raise click.UsageError(
-                f"{model} is a saved report; --input, --model-args, --strict and --autocast are for models"
+                f"{model} is a saved report; --input, --model-args, --strict, --autocast and --training are for models"
             )
         return load(model)
     from cnncost.analysis import analyze
+    from cnncost.errors import CnncostError
 
-    arguments = parsed_model_args(model_args)
-    return analyze(model, parsed_inputs(inputs), model_args=arguments, strict=strict, trace=trace, autocast=autocast)
+    arguments, given = parsed_model_args(model_args), parsed_inputs(inputs)
+    try:
+        return analyze(
+            model, given, model_args=arguments, strict=strict, trace=trace, autocast=autocast, training=training
+        )
+    except CnncostError as error:
+        if error.partial is not None:
+            _show_partial(error.partial)
+        raise
+
+
+def _show_partial(report: Report) -> None:
+    """What ran before forward failed, beside the error: nothing that reads the output takes it for a report."""
+    from cnncost.report.text import to_text
+
+    encoding = sys.stderr.encoding or "ascii"
+    click.echo(to_text(report, encoding=encoding) + "\n", err=True)
 
 
 def _rendered(report: Report, form: Format, by: By | None, depth: int | None) -> str:

@@ -8,6 +8,7 @@ from cnncost.ops import (
     detection,
     layout,
     linalg,
+    losses,
     matmul,
     norm,
     pointwise,
@@ -21,6 +22,6 @@ from cnncost.ops.registry import Cost, Term, cost, cost_of, flops, kinds, macs, 
 
 __all__ = [
     "Cost", "Term", "attention", "backward", "conv", "cost", "cost_of", "custom", "detection", "flops", "kinds",
-    "layout", "linalg", "macs", "matmul", "norm", "pointwise", "pool", "quantized", "recurrent", "reduce", "rule",
-    "rule_doc", "sparse",
+    "layout", "linalg", "losses", "macs", "matmul", "norm", "pointwise", "pool", "quantized", "recurrent",
+    "reduce", "rule", "rule_doc", "sparse",
 ]  # fmt: skip

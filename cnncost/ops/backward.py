@@ -179,3 +179,12 @@ def distance_backward(spec: OpSpec) -> Cost:
     Attributes: pairs, width.
     """
     return cost(spec, flops("difference, factor, sum", 3, "P", spec["pairs"], "D", spec["width"]))
+
+
+@rule("bag_weights_backward")
+def bag_weights_backward(spec: OpSpec) -> Cost:
+    """FLOPs = I·(2D − 1): a scalar product of each of I looked-up rows of width D with its bag's gradient.
+
+    Attributes: indices I, width D. Sums of rows weighed so are no multiply-accumulates forward either.
+    """
+    return cost(spec, flops("product and sum", 1, "I", spec["indices"], "2D-1", max(2 * spec["width"] - 1, 0)))

@@ -45,6 +45,7 @@ COMPLEX_FLOPS: dict[str, int] = {
     "sqrt": _SQRT,
     "rsqrt": _SQRT + _RECIPROCAL,
     "pow": _LOG + MULTIPLY + _EXP,  # exp(w·log z)
+    "ldexp": 2 + _EXP + MULTIPLY,  # z·exp(w·log 2)
     "sin": _SIN,
     "cos": _SIN + 1,
     "tan": 2 * _SIN + 1 + DIVIDE,

@@ -9,6 +9,10 @@ from cnncost.ops.registry import Cost, cost, flops, macs, rule
 
 BILINEAR = 7
 """Per sampled element: four products and three additions."""
+SPREAD = 8
+"""Per gradient of a sampled element: weighed for four pixels, and added to them."""
+SLOPE = 7
+"""Per coordinate and sampled element: two differences, two products, a sum; times the gradient, summed."""
 PLACE = 12
 """Per place and two axes: 4·2 for the coordinates' fractions, and four products of them (the rule of `sample`)."""
 
@@ -58,4 +62,46 @@ def deform_conv(spec: OpSpec) -> Cost:
         flops("places", PLACE, *taps, "o", spec["offset_groups"]),
         flops("bias", 1, "N", n, "K", w[0], "P", positions),
     ]
+    return cost(spec, *terms)
+
+
+@rule("roi_align_backward")
+def roi_align_backward(spec: OpSpec) -> Cost | None:
+    """FLOPs = Y·s²·(8 + 1) + K·P·Q·s²·12: each sample's share of g, weighed for four pixels and added; places.
+
+    Shapes: g: K,C,P,Q with Y elements. Attribute: samples s, as of roi_align.
+    """
+    if not spec["samples"]:
+        return None
+    y, squared = spec.inputs[0], spec["samples"] ** 2
+    places = y.numel // max(y.shape[1], 1)
+    return cost(
+        spec,
+        flops("shares", SPREAD + 1, "Y", y.numel, "s²", squared),
+        flops("places", PLACE, "K·P·Q", places, "s²", squared),
+    )
+
+
+@rule("deform_conv_backward")
+def deform_conv_backward(spec: OpSpec) -> Cost:
+    """MACs = 2·N·K·P·(C/g)·R: the gradients of the samples and of the weight.
+
+    FLOPs besides, per sampled element: it is sampled anew 7; four pixels get its gradient, weighed 8; of either
+    coordinate of its place the slope 5, times g and summed 2; with a mask 1 for each of these, and the mask's own
+    gradient 9, of a sample, times g and summed. 12 a place in each of the three; the bias N·K·P sums.
+    Shapes: g: N,K,P,Q; x: N,C,H,W; w: K,C/g,R,S. Attributes: as of deform_conv. Ref: Dai et al. 2017, section 2.
+    """
+    g, (n, c, *_), w = spec.inputs[0].shape, spec.inputs[1].shape, spec.inputs[2].shape
+    positions, kernel, masked = prod(g[2:]), prod(w[2:]), bool(spec["masked"])
+    taps: tuple[str | int, ...] = ("N", n, "P", positions, "R", kernel)
+    terms = [
+        macs("2", 2, "N", n, "K", w[0], "P", positions, "C/g", w[1], "R", kernel),
+        flops("sampling", BILINEAR + masked, *taps, "C", c),
+        flops("gradient of the input", SPREAD + masked, *taps, "C", c),
+        flops("gradient of the offsets", 2 * SLOPE + masked, *taps, "C", c),
+        flops("places", PLACE, "3", 3, *taps, "o", spec["offset_groups"]),
+        flops("gradient of the bias", 1, "N", n, "K", w[0], "P", positions),
+    ]
+    if masked:
+        terms.append(flops("gradient of the mask", BILINEAR + 2, *taps, "C", c))
     return cost(spec, *terms)

@@ -7,10 +7,9 @@ Counts are floating-point operations, no multiply-accumulates of the table's; of
 from __future__ import annotations
 
 from collections.abc import Callable
-from math import prod
 
 from cnncost.graph import OpSpec
-from cnncost.ops.registry import Cost, cost, flops, rule
+from cnncost.ops.registry import Cost, cost, flops, macs, parts, rule
 
 
 def _lu(m: int, n: int) -> int:
@@ -30,6 +29,11 @@ def _full_q(m: int, n: int) -> int:
     return (12 * (m * m * n - m * n * n) + 4 * n**3) // 3
 
 
+def _product_of_reflections(m: int, n: int, r: int) -> int:
+    """The first n columns of r reflections' product, 4mnr − 2(m + n)r² + 4r³/3 (LAPACK's xORGQR)."""
+    return (12 * m * n * r - 6 * (m + n) * r * r + 4 * r**3) // 3
+
+
 def _svd(m: int, n: int, vectors: bool, full: bool) -> int:
     """Golub and Reinsch's (table 8.6.1): Σ 4mn² − 4n³/3; U₁, Σ, V 14mn² + 8n³; U, Σ, V 4m²n + 8mn² + 9n³."""
     m, n = max(m, n), min(m, n)
@@ -39,38 +43,68 @@ def _svd(m: int, n: int, vectors: bool, full: bool) -> int:
 
 
 def _least_squares(m: int, n: int, k: int) -> int:
-    """By Householder's reflections: QR, these for each of k right sides 4mn − 2n², a triangle n² (section 5.3)."""
+    """QR, and for each right side its reflections 4mn − 2n² and a triangle n² (section 5.3); the same for a wide A."""
     m, n = max(m, n), min(m, n)
     return _qr(m, n) + k * (4 * m * n - n * n)
+
+
+def _least_squares_by_svd(m: int, n: int, k: int) -> int:
+    """4mn² + 8n³ without U (table 5.5.1); for each right side Uᵀ as reflections 4mn − 2n², and V 2n²."""
+    m, n = max(m, n), min(m, n)
+    return 4 * m * n * n + 8 * n**3 + k * 4 * m * n
 
 
 @rule("linalg")
 def linalg(spec: OpSpec) -> Cost | None:
     """FLOPs of a matrix m×n: LU 2n³/3, Cholesky n³/3, QR 2n²(m − n/3), inverse 2n³, triangles n²k; others as in code.
 
-    Attributes: fn, right sides k, vectors (whether they are asked for), full (all columns of Q, U and V).
-    Shapes: *,m,n. Symmetric eigenvalues 4n³/3, with vectors 9n³ (section 8.3); general ones 10n³, 25n³ (section 7.5).
+    Attributes: fn; m, n; matrices; right sides k, or reflections; vectors (whether they are asked for), full (all
+    columns of Q, U and V). Symmetric eigenvalues 4n³/3, with vectors 9n³ (section 8.3); general ones 10n³, 25n³
+    (section 7.5); symmetric indefinite factors LDLᵀ n³/3 (section 4.4); an inverse from Cholesky factors 2n³/3
+    (xPOTRI); r reflections of m rows times n columns 4mnr − 2nr² (section 5.1).
     """
-    x = spec.inputs[0].shape
-    m, n = x[-2:]
-    k, vectors, full = spec["k"], spec["vectors"], spec["full"]
+    m, n, k = spec["m"], spec["n"], spec["k"]
+    vectors, full = spec["vectors"], spec["full"]
     counts: dict[str, Callable[[], int]] = {
         "lu": lambda: _lu(m, n),
         "det": lambda: _lu(n, n) + n,
         "solve": lambda: _lu(n, n) + 2 * n * n * k,
         "cholesky": lambda: n**3 // 3,
+        "ldl": lambda: n**3 // 3,
         "inverse": lambda: 2 * n**3,
+        "inverse by cholesky": lambda: 2 * n**3 // 3,
         "triangle": lambda: n * n * k,
         "two triangles": lambda: 2 * n * n * k,
         "qr": lambda: _qr(m, n) + (0 if not vectors else _full_q(m, n) if full and m > n else _qr(m, n)),
-        "svd": lambda: _svd(m, n, vectors, full),
+        "reflections": lambda: _product_of_reflections(m, n, k),
+        "reflected": lambda: 4 * m * n * k - 2 * n * k * k,
         "least squares": lambda: _least_squares(m, n, k),
-        "least squares by singular values": lambda: _svd(m, n, True, False) + 2 * k * (m + n) * min(m, n),
+        "least squares by svd": lambda: _least_squares_by_svd(m, n, k),
+        "svd": lambda: _svd(m, n, vectors, full),
         "eigh": lambda: 9 * n**3 if vectors else 4 * n**3 // 3,
         "eig": lambda: 25 * n**3 if vectors else 10 * n**3,
     }
     known = counts.get(spec["fn"])
     if known is None:
         return None
+    each = 4 if any(t.complex for t in spec.inputs) else 1
+    return cost(spec, flops(spec["fn"], each, "matrices", spec["matrices"], "operations", known()))
+
+
+@rule("pinv")
+def pinv(spec: OpSpec) -> Cost:
+    """V·Σ⁺·Uᴴ: the SVD 14mn² + 8n³ (of a Hermitian matrix 9n³), Σ's reciprocals, V·Σ⁺, and m·n·r MACs for the product.
+
+    Attributes: m, n; matrices; hermitian. r is the shorter side. Ref: section 5.5.2.
+    """
+    m, n, matrices = spec["m"], spec["n"], spec["matrices"]
+    r = min(m, n)
     each = 4 if spec.inputs[0].complex else 1
-    return cost(spec, flops(spec["fn"], each, "matrices", prod(x[:-2]), "operations", known()))
+    decomposed = 9 * n**3 if spec["hermitian"] else _svd(m, n, vectors=True, full=False)
+    return cost(
+        spec,
+        flops("singular values and vectors", each, "matrices", matrices, "operations", decomposed),
+        flops("reciprocals", 1, "matrices", matrices, "r", r),
+        flops("scale", 2 if each == 4 else 1, "matrices", matrices, "n", n, "r", r),
+        macs("matrices", matrices, "m", m, "n", n, "r", r, *parts(spec)),
+    )

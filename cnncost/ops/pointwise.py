@@ -1,7 +1,8 @@
 """Elementwise functions and the FLOPs of one element.
 
 The convention: each arithmetic operation, comparison or elementary function (exp, log, sqrt, tanh,
-erf, sin, pow, …) on floating-point numbers is one FLOP. Functions made of several have the sum of
+erf, sin, pow, …) and special function (gamma, Bessel, Airy functions, orthogonal polynomials of whatever degree) on
+floating-point numbers is one FLOP. Functions made of several have the sum of
 their definition's. Selecting, copying and logic are none; so is all arithmetic on integers.
 """
 
@@ -16,7 +17,12 @@ add sub mul div neg abs reciprocal square sqrt exp exp2 expm1 log log2 log10 log
 sin cos tan asin acos atan atan2 sinh cosh tanh asinh acosh atanh sinc erf erfc erfinv lgamma digamma polygamma
 i0 i0e i1 i1e ndtri log_ndtr erfcx gammaln floor ceil round trunc sign sgn maximum minimum fmax fmin relu threshold
 eq ne lt le gt ge isnan isinf isposinf isneginf fmod remainder floor_divide heaviside angle
-clamp_min clamp_max ldexp nextafter zeta igamma igammac
+clamp_min clamp_max ldexp nextafter zeta igamma igammac airy_ai
+bessel_j0 bessel_j1 bessel_y0 bessel_y1 modified_bessel_i0 modified_bessel_i1 modified_bessel_k0 modified_bessel_k1
+scaled_modified_bessel_k0 scaled_modified_bessel_k1 spherical_bessel_j0
+chebyshev_polynomial_t chebyshev_polynomial_u chebyshev_polynomial_v chebyshev_polynomial_w
+shifted_chebyshev_polynomial_t shifted_chebyshev_polynomial_u shifted_chebyshev_polynomial_v
+shifted_chebyshev_polynomial_w hermite_polynomial_h hermite_polynomial_he laguerre_polynomial_l legendre_polynomial_p
 """.split()
 
 _NONE = """
@@ -109,6 +115,7 @@ FLOPS: dict[str, int] = {
     "huber_loss_backward": 4,
     "binary_cross_entropy_backward": 5,  # g·(x − t) / (x·(1 − x))
     "soft_margin_loss_backward": 5,
+    "multi_margin_loss_backward": 4,  # margin − x_y + x, compare, the target's sum
 }
 """FLOPs per output element, by function."""
 

@@ -49,6 +49,43 @@ def reduce(spec: OpSpec) -> Cost | None:
     return cost(spec, *terms)
 
 
+@rule("segment_reduce")
+def segment_reduce(spec: OpSpec) -> Cost:
+    """FLOPs = n: each element is combined with what its segment has so far, at first a constant; a mean divides o more.
+
+    Attribute: fn. However many segments are empty.
+    """
+    x, y = spec.inputs[0], spec.outputs[0]
+    terms = [flops(spec["fn"], 1, "n", x.numel)]
+    return cost(spec, *terms, flops("divide", 1, "o", y.numel)) if spec["fn"] == "mean" else cost(spec, *terms)
+
+
+@rule("segment_reduce_backward")
+def segment_reduce_backward(spec: OpSpec) -> Cost:
+    """FLOPs: of a sum 0; of a mean o divisions; of a product 2·n, g·y/x; of an extreme n comparisons, o divisions.
+
+    Attribute: fn. Shapes: g, y: o elements; x: n elements.
+    """
+    n, o = spec.outputs[0].numel, spec.inputs[0].numel
+    each = {"prod": 2, "max": 1, "min": 1}.get(spec["fn"], 0)
+    terms = [flops(f"gradient of {spec['fn']}", each, "n", n)] if each else []
+    if spec["fn"] in {"mean", "max", "min"}:
+        terms.append(flops("divide", 1, "o", o))
+    return cost(spec, *terms)
+
+
+@rule("all_close")
+def all_close(spec: OpSpec) -> Cost:
+    """FLOPs = 10·E, those of isclose, for E pairs of elements; whether all are is logic.
+
+    Attribute: elements E.
+    """
+    if not any(t.floating for t in spec.inputs):
+        return cost(spec)
+    table = COMPLEX_FLOPS if spec.inputs[0].complex else FLOPS
+    return cost(spec, flops("isclose", table.get("isclose", FLOPS["isclose"]), "E", spec["elements"]))
+
+
 @rule("trace")
 def trace(spec: OpSpec) -> Cost:
     """FLOPs = D − 1: the sum of a diagonal of D elements."""
@@ -67,6 +104,29 @@ def search(spec: OpSpec) -> Cost:
         return cost(spec)
     steps = max(spec["boundaries"] - 1, 0).bit_length()
     return cost(spec, flops("compare", 1, "V", spec["values"], "log2 D", steps))
+
+
+@rule("histogram")
+def histogram(spec: OpSpec) -> Cost:
+    """FLOPs = d·V·c + V: each of V points is placed along d axes, and added to its bin. 0 on integers.
+
+    Attributes: points V, axes d; edges: how many along each axis, none where bins are equal; ranged; density; counts
+    (whether points are placed, or edges made alone). To place a value among D given edges is to compare ⌈log₂ D⌉ times;
+    among equal bins two comparisons with the range and 3 for (x − a)·n/(b − a). A range that is not given is 2(V − 1)
+    comparisons an axis. A density divides each bin twice, by its size and the sum of all.
+    """
+    if not spec.inputs[0].floating:
+        return cost(spec)
+    v, d, bins = spec["points"], spec["axes"], spec.outputs[0].numel
+    terms = []
+    if not spec["edges"] and not spec["ranged"]:
+        terms.append(flops("range", 2, "d", d, "V-1", max(v - 1, 0)))
+    if spec["counts"]:
+        steps = sum((edges - 1).bit_length() for edges in spec["edges"]) or 5 * d
+        terms += [flops("place", 1, "V", v, "comparisons and steps", steps), flops("add", 1, "V", v)]
+    if spec["density"] and spec["counts"]:
+        terms += [flops("sum", 1, "bins-1", max(bins - 1, 0)), flops("divide", 2, "bins", bins)]
+    return cost(spec, *terms)
 
 
 @rule("softmax")

@@ -77,7 +77,12 @@ class Cost:
 
 
 def factors(*pairs: str | int) -> tuple[tuple[str, int], ...]:
-    """`factors("N", 2, "K", 64)` as pairs. Raises TypeError if a factor is not a whole number."""
+    """`factors("N", 2, "K", 64)` as pairs. Raises TypeError if these are not names and whole numbers in turn."""
+    if len(pairs) % 2:
+        raise TypeError(
+            f"expected names and whole numbers in turn, as macs('N', n, 'K', k), got {len(pairs)} arguments: "
+            f"{pairs!r}; what a term of macs is called goes into what='…'"
+        )
     names, numbers = pairs[::2], pairs[1::2]
     found = tuple(zip(names, numbers, strict=True))
     if {*map(type, names)} - {str} or {*map(type, numbers)} - {int}:

@@ -12,6 +12,8 @@ from cnncost.passes.parameters import OwnedCount, Parameters
 from cnncost.report.model import Report
 from cnncost.report.rows import Layer, Op, PhaseCost, Status, Totals
 
+ASSUMED = " backward (assumed: 2× forward)"
+"""Ends the name of an op of backward that is counted by its forward."""
 _NOTHING = Sums(0, 0, 0, 0, 0)
 _HOLDS_NOTHING = OwnedCount()
 _layer: Callable[[tuple[object, ...]], Layer] = partial(tuple.__new__, Layer)
@@ -32,7 +34,7 @@ def build(
         totals=Totals(
             parameters.params, parameters.trainable, parameters.params - parameters.trainable, parameters.buffers,
             parameters.param_bytes, parameters.buffer_bytes, total.macs, total.flops, total.read, total.written,
-            total.ops, bool(compute.unknown),
+            total.ops, bool(compute.unknown) or graph.failed is not None,
             sum(part.total.macs for part in phases.values()) if phases else None,
             sum(part.total.flops for part in phases.values()) if phases else None,
             any(part.unknown for part in phases.values()),
@@ -51,7 +53,25 @@ def build(
         examples=graph.examples,
         mac_dtypes=macs_by_dtype(graph),
         notes=tuple(dict.fromkeys((*graph.notes, *(training.notes if training is not None else ())))),
+        partial=_partial(graph),
+        assumed=_assumed(training),
     )  # fmt: skip
+
+
+def _assumed(training: Graph | None) -> tuple[str, ...]:
+    """Names of what a rule states the forward of alone."""
+    nodes = training.nodes if training is not None else ()
+    names = [node.name.removesuffix(ASSUMED) for node in nodes if node.name.endswith(ASSUMED)]
+    return tuple(dict.fromkeys(names))
+
+
+def _partial(graph: Graph) -> str:
+    """Where a forward failed, in words."""
+    if graph.failed is None:
+        return ""
+    scope = graph.scopes[graph.calls[graph.failed.call].scope]
+    place = f"{graph.call_path(graph.failed.call) or 'the model'} ({scope.class_name})"
+    return f"forward failed in {place}: all figures are of what ran before, and lower bounds"
 
 
 def _layers(graph: Graph, parameters: Parameters, compute: Compute) -> tuple[Layer, ...]:
@@ -59,12 +79,13 @@ def _layers(graph: Graph, parameters: Parameters, compute: Compute) -> tuple[Lay
     scopes, values = graph.scopes, graph.values
     parents = {call.parent for call in graph.calls}
     by_data = {graph.nodes[i].call for i in graph.real.nodes} if graph.real is not None else frozenset()
+    failed, cut = (graph.failed.call, {*graph.failed.calls}) if graph.failed is not None else (None, frozenset[int]())
     rows: list[Layer] = []
     for index, (scope, _, nth, _, outputs) in enumerate(graph.calls):
         sums = compute.by_call.get(index)
         owned = parameters.by_scope.get(scope, _HOLDS_NOTHING) if nth == 0 else _HOLDS_NOTHING
         if sums is None:
-            if index in parents and not (owned.params or owned.buffers):
+            if index in parents and not (owned.params or owned.buffers) and index != failed:
                 continue
             sums = _NOTHING
         path, class_name, _, _, calls = scopes[scope]
@@ -72,8 +93,9 @@ def _layers(graph: Graph, parameters: Parameters, compute: Compute) -> tuple[Lay
             _layer((
                 path, class_name, compute.kinds.get(index, ""), nth + 1, calls,
                 tuple([values[v].shape for v in outputs]), owned.params, owned.trainable, owned.buffers,
-                sums.macs, sums.flops, sums.read, sums.written, "data" if index in by_data else "called",
-                index in compute.unknown_calls, None, None, None, None, None,
+                sums.macs, sums.flops, sums.read, sums.written,
+                "failed" if index == failed else "data" if index in by_data else "called",
+                index in compute.unknown_calls or index in cut, None, None, None, None, None, None, False,
             ))
         )  # fmt: skip
     return (*rows, *_uncalled(graph, parameters))
@@ -95,7 +117,8 @@ def _uncalled(graph: Graph, parameters: Parameters) -> list[Layer]:
         held = scope.parameters + scope.buffers
         if not held and scope.path in parents:
             continue
-        status: Status = "used" if any(o.value in read for o in held) else "unused"
+        missed: Status = "unused" if graph.failed is None else "unreached"
+        status: Status = "used" if any(o.value in read for o in held) else missed
         rows.append(
             Layer(
                 scope.path,

@@ -19,6 +19,9 @@ Row: TypeAlias = "Layer | Module | Op | Totals"
 Look: TypeAlias = Literal["text", "flag", "shapes", "count", "bytes", "along"]
 
 AT_LEAST = "≥"
+AT_MOST = "≤"
+NEITHER = "~"
+"""Before a number that lacks ops without a rule, and has attention in full whose mask is not known."""
 UNKNOWN = "?"
 
 
@@ -33,6 +36,7 @@ class Column(NamedTuple):
         attribute: of a row, if it is not `name`.
         summed: whether the rows add up to the total's attribute of this name.
         bounded: whether an unknown op makes the number a lower bound.
+        masked: whether an unknown mask makes it an upper bound.
     """
 
     name: str
@@ -42,6 +46,7 @@ class Column(NamedTuple):
     attribute: str = ""
     summed: bool = False
     bounded: bool = False
+    masked: bool = False
 
     @property
     def right(self) -> bool:
@@ -61,8 +66,12 @@ class Column(NamedTuple):
         value = self.of(row)
         if self.bounded and isinstance(row, Op) and not row.known:
             return UNKNOWN
-        mark = AT_LEAST if self.bounded and is_lower_bound(row) else ""
+        mark = MARKS[self.bounded and is_lower_bound(row), self.masked and getattr(row, "mask_unknown", False)]
         return mark + _LOOKS[self.look](value, number)
+
+
+MARKS = {(False, False): "", (True, False): AT_LEAST, (False, True): AT_MOST, (True, True): NEITHER}
+"""By whether ops without a rule are missing, and whether a mask is not known."""
 
 
 def _shapes(shapes: tuple[tuple[int, ...], ...]) -> str:
@@ -120,7 +129,8 @@ _COMPUTED = (
 )  # fmt: skip
 _STATUS = Column(
     "status", "status",
-    "called; data: called, its numbers follow from values; used: not called, but its parameters are read; unused",
+    "called; data: called, its numbers follow from values; used: not called, but its parameters are read; unused; "
+    "failed: forward failed in it; unreached: not called, as forward failed before",
     "text",
 )  # fmt: skip
 _UNKNOWN = Column("unknown", "unknown", "whether it ran an op without a rule: its numbers are lower bounds", "flag")
@@ -134,6 +144,14 @@ MEMORY = (
     Column("allocated", "allocated", "bytes that its ops allocate in forward", "bytes", summed=True),
     Column("saved", "saved", "bytes of it that outlive forward: kept for backward, or returned", "bytes", summed=True),
 )
+"""Likewise."""
+MASKED = (
+    Column(
+        "macs_unmasked", "unmasked", "MACs if attention skips what its masks leave out", "count", summed=True,
+        bounded=True, masked=True,
+    ),
+    Column("mask_unknown", "mask", "whether a mask is not known: macs_unmasked is an upper bound", "flag"),
+)  # fmt: skip
 """Likewise."""
 
 LAYER: tuple[Column, ...] = (
@@ -166,22 +184,23 @@ def table(report: Report, by: By) -> tuple[tuple[Column, ...], tuple[Row, ...]]:
         CnncostError: there is no such view.
     """
     if by == "layer":
-        return _with_fields(report, LAYER), report.layers
+        return _with_further(report, LAYER), report.layers
     if by == "module":
-        return _with_fields(report, MODULE), report.modules
+        return _with_further(report, MODULE), report.modules
     if by == "op":
         return OP, report.ops
     raise CnncostError(f"by={by!r}: expected module, layer or op")
 
 
-def _with_fields(report: Report, columns: tuple[Column, ...]) -> tuple[Column, ...]:
-    """With receptive fields and memory before what is said of the row, if the report has them."""
+def _with_further(report: Report, columns: tuple[Column, ...]) -> tuple[Column, ...]:
+    """With receptive fields, memory and masked counts before what is said of the row, if the report has them."""
     place = columns.index(_STATUS)
     further = (FIELD if report.fields else ()) + (MEMORY if report.totals.allocated is not None else ())
+    further += MASKED if report.totals.macs_unmasked is not None else ()
     return (*columns[:place], *further, *columns[place:])
 
 
-_TOLD = frozenset({"path", "op", "depth", "call", "calls", "status", "unknown", "known"})
+_TOLD = frozenset({"path", "op", "depth", "call", "calls", "status", "unknown", "known", "mask_unknown"})
 """Columns that tables for people do without: the name has them, or a note beside it, or a sign before the number."""
 
 

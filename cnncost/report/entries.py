@@ -15,7 +15,10 @@ from cnncost.report.rows import Module
 
 ROWS = 60
 """Of the module tree, unless a depth is given: about what a screen and a half shows."""
-_NOTES = {"used": " (used)", "unused": " (not called)", "data": " (by data)"}
+_NOTES = {
+    "used": " (used)", "unused": " (not called)", "data": " (by data)", "failed": " (failed)",
+    "unreached": " (not reached)",
+}  # fmt: skip
 
 
 class Entry(NamedTuple):
@@ -129,6 +132,6 @@ def _within(path: str, above: str) -> bool:
 def note(row: Row) -> str:
     """What is to be said of a module beside its name: several calls, or none; with a blank before it."""
     told = _NOTES.get(getattr(row, "status", ""), "")
-    if isinstance(row, Module) and row.status in {"called", "data"} and row.calls > 1:
+    if isinstance(row, Module) and row.status in {"called", "data", "failed"} and row.calls > 1:
         return f" ({row.calls} calls){told}"
     return told

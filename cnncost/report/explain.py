@@ -6,8 +6,10 @@ from collections.abc import Iterator
 
 from cnncost import units
 from cnncost.errors import CnncostError
-from cnncost.graph import Graph, Node, Value
+from cnncost.graph import Graph, Node, OpSpec, Value
+from cnncost.masks import Mask
 from cnncost.ops import Cost, cost_of
+from cnncost.passes.unmasked import left_of, takes_mask
 from cnncost.report import heading, layout
 from cnncost.report.columns import AT_LEAST
 from cnncost.report.entries import Entry, child_entries
@@ -71,12 +73,15 @@ def _own(graph: Graph, module: Module, call: int | None, below: list[Entry]) -> 
         yield from _idle(graph, module, below)
         return
     names, free, costs = _Names(graph, module.path), dict[str, int](), []
-    for nodes in groups:
+    masks = dict(graph.masks)
+    for indices in groups:
+        nodes = [graph.nodes[i] for i in indices]
         found = cost_of(nodes[0].spec)
         if found is not None and not found.terms and len(groups) > 1:
             free[nodes[0].name] = free.get(nodes[0].name, 0) + len(nodes)
         else:
             yield from _op(nodes, found, names)
+            yield from _masked(nodes[0].spec, [masks.get(i) for i in indices])
         costs.append((len(nodes), found))
     if free:
         listed = ", ".join(name + _times(count) for name, count in free.items())
@@ -100,20 +105,31 @@ def _op(nodes: list[Node], found: Cost | None, names: _Names) -> Iterator[str]:
         yield from (f"  {line}" for line in formulas(found, len(nodes)))
 
 
+def _masked(spec: OpSpec, masks: list[Mask | None]) -> Iterator[str]:
+    """What is left of an op's calls if masked pairs are skipped; nothing where there is no mask."""
+    if not takes_mask(spec, masks[0]):
+        return
+    left = [left_of(spec, mask) for mask in masks]
+    if any(each.bound for each in left):
+        yield "  masked, and the mask is not known: it may be less if masked pairs are skipped"
+    else:
+        yield f"  if masked pairs are skipped: {units.counted(sum(each.macs for each in left), 'MAC')}"
+
+
 def _times(count: int) -> str:
     return f" {count}×" if count > 1 else ""
 
 
-def _groups(graph: Graph, path: str, call: int | None) -> list[list[Node]]:
-    """The nodes of a module's calls, or of one of them, those of equal name and spec together."""
+def _groups(graph: Graph, path: str, call: int | None) -> list[list[int]]:
+    """Indices of the nodes of a module's calls, or of one of them, those of equal name and spec together."""
     calls = {
         i for i, each in enumerate(graph.calls)
         if graph.scopes[each.scope].path == path and call in {None, each.index + 1}
     }  # fmt: skip
-    groups: dict[tuple[object, str], list[Node]] = {}
-    for node in graph.nodes:
+    groups: dict[tuple[object, str], list[int]] = {}
+    for index, node in enumerate(graph.nodes):
         if node.call in calls and node.phase == "forward":
-            groups.setdefault((node.spec, node.name), []).append(node)
+            groups.setdefault((node.spec, node.name), []).append(index)
     return list(groups.values())
 
 

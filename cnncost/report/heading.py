@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 from cnncost import units
-from cnncost.report.columns import AT_LEAST
+from cnncost.report.columns import AT_LEAST, AT_MOST, MARKS
 from cnncost.report.model import Report
 from cnncost.report.outline import biggest_name
 
-ASSUMED = " backward (assumed: 2× forward)"
-"""Ends the name of an op of backward that is counted by its forward."""
 CONVENTION = "MAC = one multiply-accumulate; FLOP: a MAC is two, plus bias, norm, activation"
 
 
@@ -27,10 +25,11 @@ def inputs(report: Report) -> str:
 
 
 def reads(report: Report) -> str:
-    """That a run took turns that may follow from values, and what else is to be said of it; empty if nothing is."""
+    """That a run failed, that it took turns that may follow from values, and what else is to be said of it."""
     times = units.counted(report.reads, "value")
     read = f"forward read {times} that it had computed: which ops it ran after that may follow from them"
-    return "; ".join([read, *report.notes] if report.reads else report.notes)
+    said = [report.partial] if report.partial else []
+    return "; ".join([*said, read, *report.notes] if report.reads else [*said, *report.notes])
 
 
 def held(report: Report) -> str:
@@ -88,9 +87,23 @@ def training(report: Report) -> str:
 
 def _assumed(report: Report) -> str:
     """Whose backward nobody stated: a rule of the user's that says forward alone."""
-    nodes = report.training.nodes if report.training is not None else ()
-    names = dict.fromkeys(node.name.removesuffix(ASSUMED) for node in nodes if node.name.endswith(ASSUMED))
-    return f"; backward of {', '.join(names)} assumed to be 2× forward" if names else ""
+    return f"; backward of {', '.join(report.assumed)} assumed to be 2× forward" if report.assumed else ""
+
+
+def masked(report: Report) -> str:
+    """MACs if attention skips what its masks leave out, and by which tiles; empty unless asked for."""
+    totals = report.totals
+    if totals.macs_unmasked is None:
+        return ""
+    what = f"tiles of {units.shape(report.mask_tile)} (queries × keys)" if report.mask_tile else "pairs"
+    mark = MARKS[totals.lower_bound, totals.mask_unknown]
+    text = f"if attention skips masked {what}: {mark}{units.counted(totals.macs_unmasked, 'MAC')}"
+    if totals.training_macs_unmasked is not None:
+        mark = MARKS[totals.training_lower_bound, totals.training_mask_unknown]
+        text += f", training step {mark}{units.counted(totals.training_macs_unmasked, 'MAC')}"
+    if totals.mask_unknown or totals.training_mask_unknown:
+        text += f"; {AT_MOST}: counted in full where a mask is not known, or attention is written by hand"
+    return text
 
 
 def biggest(report: Report) -> str:

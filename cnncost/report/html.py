@@ -55,6 +55,7 @@ def _body(report: Report, depth: int | None, level: str) -> Iterator[str]:
         heading.held(report),
         heading.computed(report),
         heading.training(report),
+        heading.masked(report),
         heading.reads(report),
         heading.biggest(report),
     ]

@@ -17,12 +17,13 @@ from cnncost.errors import CnncostError
 from cnncost.report.columns import LAYER
 from cnncost.report.memory import MemoryFigures
 from cnncost.report.model import SCHEMA, Report
-from cnncost.report.rows import Layer, Op, Spans
+from cnncost.report.rows import Layer, Op, Spans, Totals
 
 _NAMES = {(Layer, "class_name"): "class", (Op, "name"): "op"}
 """Where a field's name in JSON is not its own."""
 _PAIRS = {"inputs": ("shape", "dtype"), "tree": ("path", "class", "calls")}
 """Tuples that are written as objects, by the field that holds them."""
+_MASKED = frozenset({"macs_unmasked", "mask_unknown", "training_macs_unmasked", "training_mask_unknown"})
 _SUMMED = tuple(column.name for column in LAYER if column.summed)
 
 
@@ -31,11 +32,11 @@ def to_json(report: Report) -> str:
     data: dict[str, Any] = {"schema": SCHEMA, "model": report.model, "batch": report.batch}
     for field in _fields(Report):
         value = getattr(report, field)
-        if field in {"fields", "notes"} and not value:
+        if field in {"fields", "notes", "mask_tile", "partial", "assumed"} and not value:
             continue
         names = _PAIRS.get(field)
         data[field] = [dict(zip(names, each, strict=True)) for each in value] if names else _plain(value)
-    if report.graph is not None or report.saved_memory is not None:
+    if (report.graph is not None or report.saved_memory is not None) and not report.partial:
         data["memory"] = _plain(report.memory.figures)
     return "{\n" + ",\n".join(f"  {json.dumps(key)}: {_lines(value)}" for key, value in data.items()) + "\n}\n"
 
@@ -54,6 +55,8 @@ def _plain(value: Any) -> Any:
         row = {_NAMES.get((kind, name), name): _plain(getattr(value, name)) for name in _fields(kind)}
         if isinstance(value, Layer) and value.receptive_field is None:
             row = {name: each for name, each in row.items() if name not in Spans._fields}
+        if isinstance(value, (Layer, Totals)) and value.macs_unmasked is None:
+            row = {name: each for name, each in row.items() if name not in _MASKED}
         if isinstance(value, Layer):  # what follows from the rest, and is in every other table
             row |= {"frozen_params": value.frozen_params, "output_shape": _plain(value.output_shape)}
         return row
@@ -181,7 +184,7 @@ def _check(report: Report) -> None:
     for path in (*paths, *(layer.path for layer in report.layers)):
         if path and (path.rpartition(".")[0] not in paths or path not in paths):
             raise CnncostError(f"report file: module {path!r} or the one that holds it is not in the tree")
-    for name in _SUMMED:
-        total, rows = getattr(report.totals, name), sum(getattr(layer, name) for layer in report.layers)
+    for name in _SUMMED if report.totals.macs_unmasked is None else (*_SUMMED, "macs_unmasked"):
+        total, rows = getattr(report.totals, name), sum(getattr(layer, name) or 0 for layer in report.layers)
         if total != rows:
             raise CnncostError(f"report file: totals.{name} is {total}, but the layers add up to {rows}")

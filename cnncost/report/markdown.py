@@ -26,6 +26,7 @@ def to_markdown(report: Report, *, by: By = "layer", depth: int | None = None) -
         heading.held(report),
         heading.computed(report),
         heading.training(report),
+        heading.masked(report),
         heading.reads(report),
         heading.biggest(report),
         *legend,

@@ -74,6 +74,7 @@ def memory_of(report: Report) -> ReportMemory:
         if report.saved_memory is None:
             raise CnncostError(f"{report.model}: the report file holds no memory figures; analyze the model anew")
         return ReportMemory(report.saved_memory, None, None)
+    _check_whole(report)
     inference = memory(report.graph)
     training = memory(report.training) if report.training is not None else None
     held, step = inference.by_use, training.by_use if training is not None else None
@@ -92,11 +93,21 @@ def memory_of(report: Report) -> ReportMemory:
     return ReportMemory(figures, inference, training)
 
 
+def _check_whole(report: Report) -> None:
+    """Raise CnncostError for a forward that failed: what it would have held after that is not known."""
+    if report.partial:
+        raise CnncostError(
+            f"{report.model}: no memory figures, for they need the whole forward ({report.partial.split(':')[0]}); "
+            "mend that, and analyze the model again"
+        )
+
+
 def with_memory(report: Report) -> Report:
     """The report with the columns allocated and saved filled; a call of a training step is found by its label."""
     graph = report.training or report.graph
     if graph is None:
         raise CnncostError(f"{report.model}: the report was read from a file and has no graph; analyze the model anew")
+    _check_whole(report)
     found = memory(graph).by_call
     by_label = {graph.call_path(call): each for call, each in found.items()}
     layers = []

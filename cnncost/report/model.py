@@ -48,6 +48,10 @@ class Report:
         notes: sentences on how the figures were found, where there is something to say.
         mac_dtypes: multiply-accumulates by what is multiplied: `int8` ones are no FLOPs.
         examples: how many, where the inputs are a list of them; None where an axis tells.
+        mask_tile: queries and keys of the tiles by which `macs_unmasked` skips; empty: pair by pair, or not asked for.
+        partial: of a forward that failed, a sentence that says where; empty if it came to its end. The figures are of
+            what ran before.
+        assumed: what a rule of the user's states the forward of alone: its backward is taken to be twice as much.
     """
 
     model: str
@@ -67,8 +71,11 @@ class Report:
     run_on: str = ""
     reads: int = 0
     examples: int | None = None
+    mask_tile: tuple[int, ...] = field(default_factory=tuple)
     mac_dtypes: dict[str, int] = field(default_factory=dict)
     notes: tuple[str, ...] = field(default_factory=tuple)
+    partial: str = field(default_factory=str)
+    assumed: tuple[str, ...] = field(default_factory=tuple)
 
     def again(self, model: str, graph: Graph | None) -> Report:
         """The same for a Graph that is equal, under another name; nothing that can be changed is shared."""
@@ -181,6 +188,24 @@ class Report:
         from cnncost.report.memory import with_memory
 
         return with_memory(self)
+
+    def with_masks(self, tile: int | tuple[int, int] | None = None) -> Report:
+        """The same report with the column macs_unmasked: MACs if attention skips what its masks leave out.
+
+        Of `is_causal`, of masks whose values are known, and of flexible attention's `mask_mod`; the dense count stays
+        beside it. Where a mask is not known, or attention is written by hand with something added to its scores or
+        put in their place, the number is an upper bound, marked ≤ (`mask_unknown`).
+
+        Args:
+            tile: queries and keys of a block, such as (128, 128), of which each is computed whole that has a visible
+                pair; one int for both. None: visible pairs alone.
+
+        Raises:
+            CnncostError: the report was read from a file and has no graph, or a tile of no size.
+        """
+        from cnncost.report.masked import with_masks
+
+        return with_masks(self, tile)
 
     def explain(self, path: str) -> str:
         """The formulas of a module's ops with the numbers in them, as text.

@@ -16,6 +16,8 @@ from cnncost.report.naming import OWN
 from cnncost.report.rows import Layer, Module, Status
 
 _SUMMED = ("params", "trainable_params", "buffers", "macs", "flops", "bytes_read", "bytes_written")
+_FURTHER = ("allocated", "saved", "macs_unmasked")
+"""Summed as well, if they were asked for."""
 _WORTH_FOLDING = {True: 3, False: 2}
 """So many equal siblings become one row; by whether they are leaves."""
 
@@ -171,6 +173,9 @@ class _Outline:
         if module.allocated is not None:
             allocated, saved = (sum(getattr(layer, name) or 0 for layer in layers) for name in ("allocated", "saved"))
             row = row._replace(allocated=allocated, saved=saved)
+        if module.macs_unmasked is not None:
+            left = sum(layer.macs_unmasked or 0 for layer in layers)
+            row = row._replace(macs_unmasked=left, mask_unknown=any(layer.mask_unknown for layer in layers))
         return Item(OWN, paths, _times(row, len(paths)), own=True)
 
     def _status(self, path: str) -> Status:
@@ -181,8 +186,10 @@ class _Outline:
         inside = {self._status(child) for child in below}
         if "data" in inside:
             return "data"
-        if "called" in inside:
+        if inside & {"called", "failed"}:
             return "called"
+        if "unreached" in inside:
+            return "unreached"
         return "used" if "used" in inside else "unused"
 
 
@@ -190,9 +197,8 @@ def _times(module: Module, number: int) -> Module:
     if number == 1:
         return module
     module = module._replace(**{name: number * getattr(module, name) for name in _SUMMED})
-    if module.allocated is None or module.saved is None:
-        return module
-    return module._replace(allocated=number * module.allocated, saved=number * module.saved)
+    further = {name: getattr(module, name) for name in _FURTHER}
+    return module._replace(**{name: number * value for name, value in further.items() if value is not None})
 
 
 def _run_name(names: list[str]) -> str:

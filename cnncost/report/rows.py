@@ -6,7 +6,7 @@ from typing import Literal, NamedTuple, TypeAlias
 
 from cnncost.graph import Phase, Shape
 
-Status: TypeAlias = Literal["called", "used", "unused", "data"]
+Status: TypeAlias = Literal["called", "used", "unused", "data", "failed", "unreached"]
 Along: TypeAlias = tuple[int | str, ...]
 """A value for each spatial axis of the input: a number, a fraction such as `1/2`, `global` or `unknown`."""
 
@@ -25,11 +25,15 @@ class Layer(NamedTuple):
         bytes_read, bytes_written: if each op read its inputs once and wrote its outputs once.
         status: `called`; `data`: called, and its numbers follow from the values that the model was run on;
             `used`: never called, but its parameters were read (as by a fused parent);
-            `unused`: never called, nor its parameters read.
-        unknown: whether it ran an op that has no rule, so that its numbers are lower bounds.
+            `unused`: never called, nor its parameters read; `failed`: forward failed in it, and its numbers are of what
+            it ran before; `unreached`: never called, as forward failed before.
+        unknown: whether it ran an op that has no rule, or did not come to its end: its numbers are lower bounds.
         receptive_field, jump, start: as in `ReceptiveField`; None unless asked for (`with_receptive_fields`).
         allocated, saved: bytes that its ops allocated in forward, and what of it is kept for backward or returned; None
             unless asked for (`with_memory`).
+        macs_unmasked: multiply-accumulates if attention skips what its masks leave out; None unless asked for
+            (`with_masks`).
+        mask_unknown: whether a mask is not known, so that `macs_unmasked` is an upper bound.
     """
 
     path: str
@@ -52,6 +56,8 @@ class Layer(NamedTuple):
     start: Along | None = None
     allocated: int | None = None
     saved: int | None = None
+    macs_unmasked: int | None = None
+    mask_unknown: bool = False
 
     @property
     def output_shape(self) -> Shape | None:
@@ -92,6 +98,8 @@ class Module(NamedTuple):
     start: Along | None = None
     allocated: int | None = None
     saved: int | None = None
+    macs_unmasked: int | None = None
+    mask_unknown: bool = False
 
     @property
     def frozen_params(self) -> int:
@@ -132,10 +140,14 @@ class PhaseCost(NamedTuple):
 
 
 class Totals(NamedTuple):
-    """The whole model. `lower_bound` says that unknown ops are missing from macs, flops and bytes.
+    """The whole model.
+
+    `lower_bound` says that ops are missing from macs, flops and bytes: unknown ones, or what a failed forward did not
+    come to.
 
     `training_macs` and `training_flops` are of all phases of a training step, and None unless one was analyzed;
-    `training_lower_bound` says that unknown ops are missing from them.
+    `training_lower_bound` says that unknown ops are missing from them. `macs_unmasked` and `training_macs_unmasked` are
+    None unless asked for (`with_masks`); `mask_unknown` and `training_mask_unknown` say that they are upper bounds.
     """
 
     params: int
@@ -155,3 +167,7 @@ class Totals(NamedTuple):
     training_lower_bound: bool = False
     allocated: int | None = None
     saved: int | None = None
+    macs_unmasked: int | None = None
+    mask_unknown: bool = False
+    training_macs_unmasked: int | None = None
+    training_mask_unknown: bool = False

@@ -148,6 +148,8 @@ def _plans(columns: tuple[str, ...]) -> Iterator[Plan]:
     plan = plan.without("class", "kind", "count")
     yield plan._replace(bar=4)
     yield plan._replace(bar=0)
+    if "macs_unmasked" in plan.columns and "receptive_field" not in plan.columns:
+        yield plan.without("flops")._replace(bar=0)
     if "receptive_field" in plan.columns:
         yield (plan := plan.without("start")._replace(bar=0))
         yield (plan := plan.without("jump"))
@@ -190,6 +192,7 @@ def _notes(report: Report, legend: list[str], width: int) -> list[Line]:
         (heading.held(report), ""),
         (heading.computed(report), ""),
         (heading.training(report), ""),
+        (heading.masked(report), ""),
         (heading.reads(report), ""),
     ]
     texts += [(heading.biggest(report), "biggest"), *((text, "note") for text in legend)]

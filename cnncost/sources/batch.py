@@ -31,9 +31,11 @@ def with_batch(inputs: Any, batch: int) -> Any:
 
 def known_inputs(spec: str) -> Any:
     """The inputs that a source knows of its model, or None. Builds nothing. Raises SourceError as `resolve` does."""
+    from cnncost.sources.method import split_method
     from cnncost.sources.resolve import _loader
 
-    return _loader(spec)(spec).inputs
+    model, method = split_method(spec)
+    return None if method else _loader(model)(model).inputs  # whether a method takes what forward does, nobody knows
 
 
 def batched(spec: str, inputs: Any, batch: int | None) -> Any:

@@ -13,7 +13,7 @@ from types import ModuleType
 from typing import Any
 
 from cnncost.errors import SourceError
-from cnncost.sources.loaded import Loaded, importable, one_line
+from cnncost.sources.loaded import Loaded, importable, with_root
 from cnncost.sources.near import suggestion
 
 
@@ -101,4 +101,4 @@ def _import_errors(spec: str) -> Iterator[None]:
     except (Exception, SystemExit) as error:
         frames = [f for f in traceback.extract_tb(error.__traceback__) if not f.filename.startswith("<")]
         where = f" at {Path(frames[-1].filename).name}:{frames[-1].lineno}" if frames else ""
-        raise SourceError(f"{spec}: importing it failed{where}: {type(error).__name__}: {one_line(error)}") from error
+        raise SourceError(f"{spec}: importing it failed{where}: {with_root(error)}") from error

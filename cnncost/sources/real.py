@@ -52,8 +52,10 @@ def real(spec: str, inputs: Any = None, arguments: dict[str, Any] | None = None)
         SourceError: as `resolve` does.
         InputError: no inputs where the source knows none.
     """
+    from cnncost.sources.method import without_method
     from cnncost.sources.resolve import _loader
 
+    without_method(spec, "a measurement")
     loaded = _loader(spec)(spec)
     given = inputs if inputs is not None else loaded.inputs
     if given is None:

@@ -14,6 +14,7 @@ from cnncost.errors import CnncostError, ForwardError, InputError, SourceError
 from cnncost.graph import Graph
 from cnncost.sources.attempts import BUILT, briefly, of_both, reason
 from cnncost.sources.loaded import Loaded, importable
+from cnncost.sources.method import is_child, method_of, split_method
 
 Trace: TypeAlias = Literal["static", "auto", "real"]
 _PART_OF_MEMORY = 0.6
@@ -35,6 +36,8 @@ class Resolved:
     """As `record` takes it."""
     notes: tuple[str, ...] = ()
     """What is to be said of how it was built."""
+    method: str = ""
+    """What is called in place of forward: a method, or a module in the model."""
     device: Any = None
     """What tensors say that they are on, as `record` takes it."""
 
@@ -61,6 +64,10 @@ class Resolved:
         train = None if self.train is None else True
         return self._recorded(trace, train, training=Training(loss, optimizer, set_to_none))
 
+    def called(self, model: Any) -> Any:
+        """What is recorded of a model: the model itself, or the method that was named. Raises SourceError."""
+        return method_of(self.name, model, self.method) if self.method else model
+
     def _recorded(self, trace: Trace, train: bool | None, **how: Any) -> Graph:
         try:
             with importable(self.folder):
@@ -78,13 +85,13 @@ class Resolved:
         if device is None and self.with_weights is not None:
             device = "cpu"  # where it would be, had it been built with weights
         try:
-            return _noted(record(self.model, self.inputs, device=device, **how), self.notes)
+            return _noted(record(self.called(self.model), self.inputs, device=device, **how), self.notes)
         except ForwardError as error:
             first = error
         if self.with_weights is not None and not first.misfit and not self._lacks_memory():
             try:
                 note = f"{BUILT}{briefly(first)}"
-                return _noted(record(self.with_weights(), self.inputs, **how), (*self.notes, note))
+                return _noted(record(self.called(self.with_weights()), self.inputs, **how), (*self.notes, note))
             except (ForwardError, SourceError):
                 pass  # what the first said stands
         if trace == "static":
@@ -109,10 +116,10 @@ class Resolved:
 
         how = {"train": train, "autocast": self.autocast, **how}
         if self.with_weights is None:
-            return record_real(self.model, self.inputs, **how)
+            return record_real(self.called(self.model), self.inputs, **how)
         if lacking := self._lacks_memory():
             raise InputError(lacking)
-        return record_real(self.with_weights(), self.inputs, **how)
+        return record_real(self.called(self.with_weights()), self.inputs, **how)
 
     def _lacks_memory(self) -> str:
         """That the weights would not fit, in words; empty if they do."""
@@ -147,13 +154,15 @@ def resolve(model: Any, inputs: Any, model_args: dict[str, Any] | None, autocast
         from cnncost.frontends.torch.callables import name_of
 
         return Resolved(name_of(model), model, inputs, autocast=autocast)
-    loaded = _loader(model)(model)
+    spec, method = split_method(model)
+    loaded = _loader(spec)(spec)
     built, again, notes = _built(loaded, model_args or {})
-    given = inputs if inputs is not None else loaded.inputs_for(built)
+    known = not method or not is_child(method_of(model, built, method))
+    given = loaded.inputs_for(built) if inputs is None and known else inputs
     if given is None:
         raise InputError(f"{model}: no input given, and the source knows none; give one, for example 1x3x224x224")
     # Nothing differs in the counts, and batch norm in train mode refuses one value per channel.
-    return Resolved(model, built, given, loaded.folder, False, again, autocast, notes)
+    return Resolved(model, built, given, loaded.folder, False, again, autocast, notes, method)
 
 
 def _built(loaded: Loaded, arguments: dict[str, Any]) -> tuple[Any, Callable[[], Any] | None, tuple[str, ...]]:

@@ -13,6 +13,7 @@ from cnncost.frontends.torch.recording import home_of
 from cnncost.frontends.torch.unwrap import unwrapped
 from cnncost.graph import Graph
 from cnncost.passes.compute import Compute, compute
+from cnncost.sources.method import without_method
 from cnncost.sources.resolve import Resolved, resolve
 from cnncost.verify import fvcore_count, torch_counter
 from cnncost.verify.copies import Arguments, copied, parameters_on_meta, unfused
@@ -44,6 +45,8 @@ def verify(
         CnncostError: the model can't be found, built, recorded or copied. A peer that fails is no error
             but part of the result.
     """
+    if isinstance(model, str):
+        without_method(model, "verify")
     resolved = resolve(model, inputs, model_args)
     torch_counter.warm_up()
     begun = perf_counter()

@@ -2,7 +2,7 @@
 
     python tests/conformance/torch_tables.py                    all tables, on all cores; writes reports/torch_tables.md
     python tests/conformance/torch_tables.py --table float32    one of them; nothing is written
-    python tests/conformance/torch_tables.py --sample           a part of each, under a minute
+    python tests/conformance/torch_tables.py --sample           a part of each, about a minute
     python tests/conformance/torch_tables.py --only linalg      ops whose name has this in it, with each sample's result
 
 Compared are the shapes and dtypes of all outputs with the real run's, and multiply-accumulates with those that torch's
@@ -59,50 +59,55 @@ def parse(argv: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--sample", action="store_true", help="every 40th op of each table")
     parser.add_argument("--fresh", action="store_true", help="keep nothing of earlier runs")
     parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1)
-    parser.add_argument("--most", type=int, default=MOST, help="samples an op")
+    parser.add_argument("--most", type=int, help=f"samples an op; by default {MOST}, of a part 1")
     parser.add_argument("--worker", help=argparse.SUPPRESS)
-    return parser.parse_args(argv)
+    options = parser.parse_args(argv)
+    options.most = options.most or (1 if options.sample else MOST)
+    return options
 
 
 def work(options: argparse.Namespace) -> None:
-    """As a worker: one share of one table's ops; a line of JSON for each sample."""
+    """As a worker: one share of some tables' ops; a line of JSON for each op."""
     warnings.simplefilter("ignore")
     from torch_tables_cases import entries, judged
 
-    table, share, shares = json.loads(options.worker)
+    tables, share, shares = json.loads(options.worker)
     every = 40 * shares if options.sample else shares
-    for place, entry in enumerate(entries(table)):
-        if place % every != share or options.only not in entry.name:
-            continue
-        found = list(judged(entry, options.most))
-        print(json.dumps([table, entry.name, found]), flush=True)
+    for table in tables:
+        for place, entry in enumerate(entries(table)):
+            if place % every != share or options.only not in entry.name:
+                continue
+            found = list(judged(entry, options.most))
+            print(json.dumps([table, entry.name, found]), flush=True)
 
 
 def measure(tables: tuple[str, ...], options: argparse.Namespace) -> dict[str, dict[str, list[Any]]]:
     """The outcomes of each op's samples, by table and op."""
     KEPT.mkdir(parents=True, exist_ok=True)
     results: dict[str, dict[str, list[Any]]] = {}
+    whole = not (options.sample or options.only or options.fresh)
+    at_once = [] if whole else _run(tables, options)  # to import torch's tables takes longer than a few samples do
     for table in tables:
         kept = KEPT / f"{table.replace(' ', '_').replace(',', '')}-{code_hash()}-{options.most}.jsonl"
-        whole = not (options.sample or options.only or options.fresh)
         if whole and kept.exists():
             rows = [json.loads(line) for line in kept.read_text().splitlines()]
+        elif whole:
+            rows = _run((table,), options)
+            kept.write_text("".join(json.dumps(row) + "\n" for row in rows))
         else:
-            rows = _run(table, options)
-            if whole:
-                kept.write_text("".join(json.dumps(row) + "\n" for row in rows))
+            rows = [row for row in at_once if row[0] == table]
         results[table] = {name: found for _, name, found in rows}
         counts = Counter(outcome for found in results[table].values() for outcome, _ in found)
         print(f"{table:20}", "  ".join(f"{name} {counts[name]:5}" for name in OUTCOMES), flush=True)
     return results
 
 
-def _run(table: str, options: argparse.Namespace) -> list[Any]:
-    """Share a table's ops among processes: an op that kills its process (there are such) costs its share alone."""
+def _run(tables: tuple[str, ...], options: argparse.Namespace) -> list[Any]:
+    """Share the tables' ops among processes: an op that kills its process (there are such) costs its share alone."""
     arguments = [*(["--sample"] if options.sample else []), "--only", options.only, "--most", str(options.most)]
     workers = [
         subprocess.Popen(
-            [sys.executable, __file__, "--worker", json.dumps([table, share, options.jobs]), *arguments],
+            [sys.executable, __file__, "--worker", json.dumps([tables, share, options.jobs]), *arguments],
             stdout=subprocess.PIPE, stderr=None if options.only else subprocess.DEVNULL, text=True,
         )
         for share in range(options.jobs)
@@ -112,7 +117,7 @@ def _run(table: str, options: argparse.Namespace) -> list[Any]:
         said, _ = worker.communicate()
         rows += [json.loads(line) for line in said.splitlines() if line.startswith("[")]
         if worker.returncode:
-            rows.append([table, f"(a process ended with {worker.returncode})", [["error", "the process died"]]])
+            rows.append([tables[0], f"(a process ended with {worker.returncode})", [["error", "the process died"]]])
     return rows
 
 

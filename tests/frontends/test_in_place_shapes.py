@@ -61,6 +61,18 @@ OUT = {
     "into an operand": lambda ids, x: torch.mul(y := x.clone(), 2, out=y),
     "where": lambda ids, x: torch.where(x > 0, x, x, out=empty()),
     "index_select": lambda ids, x: torch.index_select(x, 0, ids[0], out=empty()),
+    "as many as a mask has set": lambda ids, x: torch.masked_select(x, ids[:1, :1] < 1, out=empty()).unsqueeze(0),
+    "a mask's picks, used by the name": lambda ids, x: (
+        y := empty(), torch.masked_select(x, ids[:1, :1] < 1, out=y), y * 2
+    )[2],
+    "a histogram": lambda ids, x: torch.histogram(x, 5, out=(empty(), empty()))[1],
+    "reflections": lambda ids, x: torch.geqrf(x, out=(empty(), empty()))[1],
+    "reflections and R": lambda ids, x: torch.geqrf(x, out=(empty(), empty()))[0] * 2,
+    "a copy of a part": lambda ids, x: torch.narrow_copy(x, 0, 1, 1, out=empty()),
+    "statistics that are not taken": lambda ids, x: torch.native_batch_norm(
+        x, None, None, x.new_zeros(x.shape[1]), x.new_ones(x.shape[1]), False, 0.1, 1e-5,
+        out=(empty(), empty(), empty()),
+    )[1],
     "used by its name": lambda ids, x: (y := empty(), torch.exp(x, out=y), y.sum(1))[2],
 }  # fmt: skip
 

@@ -163,6 +163,17 @@ def test_a_run_on_values_counts_by_the_rule_alone(kind):
     assert [node.spec.kind for node in report.graph.nodes] == ["linear", "custom", "pointwise", "custom"]
 
 
+@pytest.mark.parametrize("given", [torch.randn(5, 8), (5, 8)], ids=["values", "a shape"])
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_training_step_on_values_counts_what_a_static_one_does(kind, given):
+    model = net(KINDS[kind][0])
+    static = cnncost.analyze(model, (5, 8), training=True)
+    real = cnncost.analyze(model, given, training=True, trace="real")
+    assert [row.macs for row in real.phases] == [row.macs for row in static.phases]
+    customs = [[n.name for n in r.training.nodes if n.spec.kind == "custom"] for r in (static, real)]
+    assert customs[0] == customs[1]
+
+
 def test_a_model_runs_and_trains_as_before_after_an_analysis():
     torch.manual_seed(0)
     for layer, _ in KINDS.values():
@@ -245,6 +256,35 @@ def test_backward_is_assumed_to_be_twice_forward_and_says_so():
     assert names == ["Old", "Old backward (assumed: 2× forward)"]
     assert "backward of Old assumed to be 2× forward" in str(report)
     assert [row.macs for row in report.phases][1] == 5 * 8 * 16 + 2 * 5 * 16 * 4
+
+
+@pytest.mark.parametrize("kinds", [["function"], ["setup_context"], ["function", "module", "setup_context"]])
+def test_what_is_assumed_is_still_said_of_a_report_from_a_file(kinds, tmp_path):
+    model = nn.Sequential(nn.Linear(8, 16), *(KINDS[kind][0](16, 16) for kind in kinds))
+    report = cnncost.analyze(model, (5, 8), training=True)
+    names = report.assumed  # in the order of backward
+    assert names == tuple({"function": "Old", "setup_context": "New"}[kind] for kind in kinds[::-1] if kind != "module")
+    report.save(tmp_path / "cost.json")
+    again = cnncost.analyze(str(tmp_path / "cost.json"))
+    assert again.assumed == names
+    for text in (str(again), again.to_markdown(), again.to_html()):
+        assert f"backward of {', '.join(names)} assumed to be 2× forward" in " ".join(text.split())
+    assert str(again) == str(report)
+    assert again.to_json() == report.to_json()
+
+
+def test_nothing_is_assumed_of_forward_or_of_a_stated_backward():
+    def rule(x, w, *rest):
+        return cnncost.custom(
+            ((x.shape[0], w.shape[0]), x.dtype), cnncost.macs("N", 5), backward=[cnncost.macs("N", 7)]
+        )
+
+    model = nn.Sequential(nn.Linear(8, 16), KINDS["function"][0](16, 4))
+    assert cnncost.analyze(model, (5, 8)).assumed == ()
+    with cnncost.custom_rules({Old: rule}):
+        report = cnncost.analyze(model, (5, 8), training=True)
+    assert report.assumed == ()
+    assert "assumed" not in report.to_json()
 
 
 @pytest.mark.parametrize("kind", ["module", "function", "setup_context"])

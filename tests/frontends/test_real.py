@@ -215,3 +215,15 @@ def test_a_run_in_which_the_compiler_is_imported_is_made_anew(monkeypatch):
         graph = record_real(nn.Linear(3, 4), torch.rand(2, 3), autocast=autocast)
         assert len(runs) == 2
         assert graph.values[graph.outputs[0]].dtype == ("float32" if autocast is None else "bfloat16")
+
+
+@pytest.mark.parametrize("given", [True, False])
+def test_an_input_that_wants_a_gradient_has_one_in_a_step_on_values(given):
+    x = torch.rand(2, 8, requires_grad=True) if given else torch.rand(2, 8)
+    report = cnncost.analyze(nn.Linear(8, 4), x, training=True, trace="real")
+    assert [row.macs for row in report.phases][:2] == [2 * 8 * 4, 2 * 8 * 4 * (1 + given)]
+
+
+def test_a_step_on_values_without_parameters():
+    report = cnncost.analyze(nn.Softmax(1), torch.rand(2, 8, requires_grad=True), training=True, trace="real")
+    assert [row.flops for row in report.phases][:2] == [5 * 16 + 15, 4 * 16]  # the loss is a sum

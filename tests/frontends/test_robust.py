@@ -227,6 +227,32 @@ def test_a_scan_runs_once_a_step():
     assert cnncost.analyze(Do(run, net=nn.Linear(16, 16)), (5, 16), trace="auto").totals.macs == 5 * 256
 
 
+@pytest.mark.parametrize("trace", ["static", "real"])
+def test_a_map_runs_once_a_place(trace):
+    from torch._higher_order_ops.map import map as mapped
+
+    report = cnncost.analyze(
+        Do(lambda m, x: mapped(lambda row, y: m.net(row) + y, x, x[0]), net=nn.Linear(16, 16)), (5, 3, 16), trace=trace
+    )
+    assert (report.totals.macs, report.totals.flops) == (5 * 3 * 256, 5 * 3 * (2 * 256 + 16 + 16))
+    assert report.graph.values[report.graph.outputs[0]].shape == (5, 3, 16)
+
+
+@pytest.mark.parametrize("turns", [0, 1, 3])
+def test_a_loop_whose_turns_are_stacked(turns):
+    from torch._higher_order_ops import while_loop_stack_output
+
+    def loop(m, x):
+        start = (torch.zeros((), dtype=torch.int64), x)
+        return while_loop_stack_output(lambda i, _: i < turns, lambda i, x: (i + 1, m.net(x)), start, ())
+
+    model = Do(loop, net=nn.Linear(16, 16))
+    report = cnncost.analyze(model, X)
+    assert report.totals.macs == turns * 4 * 256
+    shapes = [report.graph.values[i].shape for i in report.graph.outputs]
+    assert shapes == [tuple(t.shape) for t in model(torch.rand(4, 16))] == [(max(turns, 1),), (max(turns, 1), 4, 16)]
+
+
 FLEX = ((1, 4, 128, 16),) * 3
 SCORES = 4 * 128 * 128
 

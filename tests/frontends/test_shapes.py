@@ -489,6 +489,64 @@ def test_grouped_products(data, rows, wide, out, columns):
     _check(aten._grouped_mm.default, x, w, ends)
 
 
+@some
+@given(data=st.data(), shape=st.lists(sizes, min_size=2, max_size=3))
+def test_reflections(data, shape):
+    said = _check(aten.geqrf.default, _tensor(data.draw, *shape), order=False)
+    real, _ = aten.geqrf.default(torch.rand(shape))
+    assert said is not None
+    assert said[0][1] == real.stride() or real.numel() == 0 or 1 in real.shape
+
+
+@some
+@given(data=st.data(), points=sizes, axes=st.integers(1, 3), given_edges=st.booleans())
+def test_histograms(data, points, axes, given_edges):
+    bins = data.draw(st.lists(st.integers(1, 4), min_size=axes, max_size=axes))
+    x = _plain(points, axes)
+    edges = [torch.linspace(0, 1, n + 1) for n in bins]
+    _check(aten._histogramdd_bin_edges.default, x, bins)
+    _check(aten._histogramdd_from_bin_cts.default, x, bins)
+    _check(aten._histogramdd_from_bin_tensors.default, x, edges)
+    if given_edges:
+        assert _check(aten.histogram.bins_tensor, x, edges[0]) is not None
+    else:
+        assert _check(aten.histogram.bin_ct, x, bins[0]) is not None
+
+
+@some
+@given(n=st.integers(0, 5), r=st.integers(0, 6), again=st.booleans())
+def test_combinations(n, r, again):
+    said = _check(aten.combinations.default, _plain(n), r, again)
+    assert (said is not None) == (r > 0)
+
+
+@some
+@given(steps=st.integers(4, 6), sequences=sizes, classes=st.integers(2, 4))
+def test_gradients_of_losses(steps, sequences, classes):
+    x = torch.rand(steps, sequences, classes).log_softmax(2)
+    labels, lengths = torch.ones(sequences, 2, dtype=torch.long), ([steps] * sequences, [2] * sequences)
+    loss, alpha = aten._ctc_loss.default(x, labels, *lengths)
+    said = _check(aten._ctc_loss_backward.default, torch.ones_like(loss), x, labels, *lengths, loss, alpha, 0)
+    assert said is not None
+    rows, target = _plain(sequences, classes), torch.zeros(sequences, dtype=torch.long)
+    assert _check(aten.multi_margin_loss_backward.default, torch.ones(()), rows, target, 1, 1.0, None, 1) is not None
+    labels = torch.zeros(sequences, classes, dtype=torch.long)
+    _, is_target = aten.multilabel_margin_loss_forward.default(rows, labels, 1)
+    args = (torch.ones(()), rows, labels, 1, is_target)
+    assert _check(aten.multilabel_margin_loss_backward.default, *args) is not None
+
+
+@some
+@given(size=st.integers(4, 6), channels=sizes)
+def test_gradients_of_fractional_pools(size, channels):
+    for axes in (2, 3):
+        x, kernel, out = _plain(1, channels, *[size] * axes), [2] * axes, [2] * axes
+        pool = getattr(aten, f"fractional_max_pool{axes}d")
+        y, places = pool.default(x, kernel, out, _plain(1, channels, axes))
+        backward = getattr(aten, f"fractional_max_pool{axes}d_backward").default
+        assert _check(backward, torch.ones_like(y), x, kernel, out, places) is not None
+
+
 # ---- the rules do answer
 
 
@@ -556,6 +614,9 @@ def test_every_rule_is_held_against_the_real_op():
         "scaled_dot_product_attention", "softmax", "_softmax", "log_softmax", "_log_softmax", "dropout",
         "feature_dropout", "cat", "pad", "constant_pad_nd", *(f"max_pool{n}d" for n in (1, 2, 3)),
         *(f"avg_pool{n}d" for n in (1, 2, 3)), *(f"adaptive_avg_pool{n}d" for n in (1, 2, 3)), "sum", "mean", "amax",
+        "geqrf", "histogram", "_histogramdd_bin_edges", "_histogramdd_from_bin_cts", "_histogramdd_from_bin_tensors",
+        "combinations", "_ctc_loss_backward", "multi_margin_loss_backward", "multilabel_margin_loss_backward",
+        "fractional_max_pool2d_backward", "fractional_max_pool3d_backward",
         "_grouped_mm", "native_group_norm_backward", "mkldnn_rnn_layer", "mkldnn_rnn_layer_backward",
     }  # fmt: skip
     packed = {"quantized::linear_dynamic", "quantized::linear_relu_dynamic"}  # on packed weights: test_robust.py

@@ -143,7 +143,7 @@ FIGURES = [
     (81, "fully connected layers", "3 fully connected layers", 3, E),
     (81, "parameters", "62.3 M parameters", ALEXNET, R),
     (81, "convolutions' share of the time", "95% of time", None, S),
-    (82, "GPUs", "two GTX580 GPUs (2GB memory each)", None, S),
+    (82, "memory of each of the two GPUs, in GB", "two GTX580 GPUs (2GB memory each)", 3, D),  # NIPS 2012, sec. 3.2
     (82, "training time", "5~6 days", None, S),
     (82, "epochs", "90 epochs", None, S),
     (83, "AlexNet's convolutions", "5 Conv", 5, E),

@@ -211,3 +211,8 @@ def test_a_bilinear_layer_trains_by_the_products_that_torch_runs(rows, needed):
     assert (got["forward"], got["backward"]) == (
         forward, products_of_a_real_run(lambda: layer(x, y).sum().backward()) - forward,
     )  # fmt: skip
+
+
+def test_scaling_by_a_power_of_two(analyze):
+    """z·exp(w·log 2): w·log 2 is two products; exp 5, as exp(a)·(cos b + i·sin b); a product 6."""
+    assert analyze(torch.ldexp, "3x4:complex64", "3x4:complex64").totals.flops == 12 * (2 + 5 + 6)

@@ -46,3 +46,25 @@ def test_convolutions_that_are_bent(groups, masked):
     taps = 2 * 64 * 9
     assert found.macs == macs
     assert found.flops == 2 * macs + taps * 4 * (8 if masked else 7) + taps * 12 + 2 * 6 * 64
+
+
+def test_gradients_of_regions_that_are_sampled():
+    # a sample hands its share of the mean to four pixels, weighed: 1 + 4·2; and its place is found again
+    found = cost_of(spec("roi_align_backward", [(5, 16, 7, 7), (5, 5)], [(1, 16, 50, 50)], samples=2))
+    places = 5 * 49 * 4
+    assert (found.macs, found.flops) == (0, places * 16 * 9 + places * 12)
+
+
+@pytest.mark.parametrize("masked", [False, True])
+@pytest.mark.parametrize("groups", [1, 2])
+def test_gradients_of_convolutions_that_are_bent(groups, masked):
+    g, x, w = (2, 6, 8, 8), (2, 4, 8, 8), (6, 4 // groups, 3, 3)
+    inputs = [g, x, w, (2, 18, 8, 8), (2, 9, 8, 8), (6,)]
+    outputs = [x, w, (2, 18, 8, 8), (2, 9, 8, 8), (6,)]
+    found = cost_of(spec("deform_conv_backward", inputs, outputs, groups=groups, offset_groups=1, masked=masked))
+    macs = 2 * 6 * 64 * (4 // groups) * 9
+    samples = 2 * 64 * 9 * 4
+    sampled, spread, slopes = (7 + masked), (4 * 2 + masked), (2 * (5 + 2) + masked)
+    assert found.macs == 2 * macs
+    places = 3 * 2 * 64 * 9
+    assert found.flops == 4 * macs + samples * (sampled + spread + slopes + 9 * masked) + 12 * places + 2 * 6 * 64

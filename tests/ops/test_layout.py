@@ -5,6 +5,8 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
+from cnncost.ops import cost_of
+
 X = (2, 4, 6)
 BYTES = 4 * 2 * 4 * 6
 INDEX = "3:int64"
@@ -246,3 +248,46 @@ def test_folding_adds_blocks_up(counted, layer, x, expected):
 )  # fmt: skip
 def test_flops_of_bags(counted, layer, inputs, expected):
     assert counted(layer, *inputs) == (0, expected)
+
+
+COPIES = {
+    "narrow": (lambda x: torch.narrow_copy(x, 1, 0, 2), 3 * 2 * 5),
+    "as_strided": (lambda x: torch.as_strided_copy(x, (2, 2), (3, 1)), 4),
+    "unfold": (lambda x: torch.unfold_copy(x, 1, 2, 1), 3 * 3 * 5 * 2),
+    "view_as_real": (lambda x: torch.view_as_real_copy(torch.complex(x, x).detach()), None),
+    "_chunk_cat": (lambda x: torch.ops.aten._chunk_cat([x], 0, 3), 60),
+}
+
+
+@pytest.mark.parametrize(("function", "moved"), COPIES.values(), ids=COPIES)
+def test_copies_of_views_are_free_and_move_what_they_copy(analyze, function, moved):
+    report = analyze(function, (3, 4, 5))
+    assert (report.totals.macs, report.totals.flops) == (0, 0)
+    (last,) = report.graph.nodes[-1:]
+    assert cost_of(last.spec).written == (4 * moved if moved is not None else 2 * 4 * 60)
+
+
+def test_what_is_empty_is_free(analyze):
+    assert analyze(lambda x: torch.empty_permuted((2, 3), (1, 0)) * 0 + x, (2, 3)).totals.flops == 2 * 6
+
+
+def test_masked_picks(analyze):
+    """Picked by masks and indices: free. Put back and added up: one an element."""
+
+    def function(x, mask):
+        rows = torch.tensor([0, 1, 2])
+        picked = torch.ops.aten._unsafe_masked_index(x, mask, [rows], 0)
+        return torch.ops.aten._unsafe_masked_index_put_accumulate(x, mask, [rows], picked)
+
+    assert analyze(function, (3, 4), torch.ones(3, 4, dtype=torch.bool)).totals.flops == 12
+
+
+def test_the_gradient_of_a_masked_scatter_is_picked(analyze):
+    def function(g, mask):
+        return torch.ops.aten.masked_scatter_backward(g, mask, [5])
+
+    assert analyze(function, (3, 4), torch.ones(3, 4, dtype=torch.bool)).totals.flops == 0
+
+
+def test_places_of_what_is_not_zero_in_as_many_rows_as_said(analyze):
+    assert analyze(lambda x: torch.nonzero_static(x, size=5), (3, 4)).totals.flops == 0

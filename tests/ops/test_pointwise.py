@@ -244,3 +244,26 @@ def test_every_function_that_a_lowering_names_has_a_count():
     names = {tables._ALIASES.get(name, name) for name in (*tables._SAME, *tables._ALIASES)}
     assert names - FLOPS.keys() == set()
     assert set(tables._LOSSES.values()) - FLOPS.keys() == set()
+
+
+SPECIAL = """
+airy_ai bessel_j0 bessel_j1 bessel_y0 bessel_y1 modified_bessel_i0 modified_bessel_i1 modified_bessel_k0
+modified_bessel_k1 scaled_modified_bessel_k0 scaled_modified_bessel_k1 spherical_bessel_j0
+""".split()
+POLYNOMIALS = """
+chebyshev_polynomial_t chebyshev_polynomial_u chebyshev_polynomial_v chebyshev_polynomial_w
+shifted_chebyshev_polynomial_t shifted_chebyshev_polynomial_u shifted_chebyshev_polynomial_v
+shifted_chebyshev_polynomial_w hermite_polynomial_h hermite_polynomial_he laguerre_polynomial_l legendre_polynomial_p
+""".split()
+
+
+@pytest.mark.parametrize("name", SPECIAL)
+def test_a_special_function_is_one(analyze, name):
+    assert analyze(getattr(torch.special, name), (3, 4)).totals.flops == 12
+
+
+@pytest.mark.parametrize("name", POLYNOMIALS)
+def test_a_polynomial_is_one_whatever_its_degree(analyze, name):
+    function = getattr(torch.special, name)
+    assert analyze(lambda x: function(x, 3), (3, 4)).totals.flops == 12
+    assert analyze(function, (3, 1), (4,)).totals.flops == 12

@@ -244,3 +244,51 @@ def test_flops_of_a_loss(counted, loss, each, reduction, more):
 )  # fmt: skip
 def test_flops_of_other_losses(counted, loss, inputs, expected):
     assert counted(loss, *inputs) == (0, expected)
+
+
+V = 60
+LENGTHS = torch.tensor([2, 0, 1])
+SEGMENTS = {
+    # data 3×20: each element is combined with what its segment has so far
+    "sum": ("sum", V),
+    "largest": ("max", V),
+    "product": ("prod", V),
+    "mean": ("mean", V + 3 * 20),
+}
+
+
+@pytest.mark.parametrize(("fn", "expected"), SEGMENTS.values(), ids=SEGMENTS)
+def test_segments(analyze, fn, expected):
+    report = analyze(lambda x: torch.segment_reduce(x, fn, lengths=LENGTHS, unsafe=True), "3x20")
+    assert report.totals.flops == expected
+
+
+HISTOGRAMS = {
+    # two comparisons with the range, 3 for the place, one to add
+    "range given": (lambda x: torch.histogram(x, 7, range=(0.0, 1.0))[0], "60", V * 6),
+    "range found": (lambda x: torch.histogram(x, 7)[0], "60", V * 6 + 2 * 59),
+    "histc": (lambda x: torch.histc(x, 7, 0, 1), "60", V * 6),
+    "histc, range found": (lambda x: torch.histc(x, 7), "60", V * 6 + 2 * 59),
+    # 8 edges are 3 comparisons
+    "edges given": (lambda x: torch.histogram(x, torch.linspace(0, 1, 8))[0], "60", V * (3 + 1)),
+    # a sum of 7 bins, and two divisions of each
+    "density": (lambda x: torch.histogram(x, 7, range=(0.0, 1.0), density=True)[0], "60", V * 6 + 6 + 7 * 2),
+    # 30 points along two axes; the ranges are found for the counts, and for the edges
+    "two axes": (lambda x: torch.histogramdd(x, [7, 3])[0], "30x2", 30 * (5 * 2 + 1) + 2 * (2 * 29 * 2)),
+    "two axes, edges given": (
+        lambda x: torch.histogramdd(x, [torch.linspace(0, 1, 8), torch.linspace(0, 1, 5)])[0], "30x2", 30 * (3 + 3 + 1)
+    ),
+    "weights": (lambda x: torch.bincount(torch.arange(60) % 5, x), "60", V),
+    "integers": (lambda x: torch.bincount(torch.arange(60) % 5) * 2 + x[:5].long(), "60", 0),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("function", "shape", "expected"), HISTOGRAMS.values(), ids=HISTOGRAMS)
+def test_histograms(analyze, function, shape, expected):
+    assert analyze(function, shape).totals.flops == expected
+
+
+def test_whether_all_are_close(analyze):
+    """As isclose counts each: 10."""
+    same = torch.rand(3, 4)
+    assert analyze(lambda x: x * torch.allclose(same, same[:1]), "2").totals.flops == 10 * 12 + 2

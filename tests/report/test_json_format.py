@@ -83,7 +83,7 @@ BROKEN = [
     pytest.param(lambda d: put(d, [], "totals"), r"totals: expected an object, got \[\]", id="a list for an object"),
     pytest.param(
         lambda d: put(d, "idle", "layers", 0, "status"),
-        'one of called, used, unused, data, got "idle"',
+        'one of called, used, unused, data, failed, unreached, got "idle"',
         id="an unknown status",
     ),
     pytest.param(

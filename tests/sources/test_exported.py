@@ -1,10 +1,15 @@
 """Programs of torch.export, and saved reports, as MODEL."""
 
+import io
+import zipfile
+from pathlib import Path
+
 import pytest
 import torch
 from torch import nn
 
 import cnncost
+from cnncost.cli import main
 from cnncost.errors import CnncostError, InputError, SourceError
 
 pytestmark = pytest.mark.filterwarnings("ignore")  # torch's own while it exports
@@ -83,3 +88,52 @@ def test_a_saved_report_takes_no_inputs(tmp_path):
 def test_a_missing_report(tmp_path):
     with pytest.raises(CnncostError, match="can't be read"):
         cnncost.analyze(str(tmp_path / "no.json"))
+
+
+def _zipped(*names):
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w") as archive:
+        for name in names:
+            archive.writestr(name, "rubbish")
+    return buffer.getvalue()
+
+
+def _state():
+    buffer = io.BytesIO()
+    torch.save(nn.Linear(2, 3).state_dict(), buffer)
+    return buffer.getvalue()
+
+
+@pytest.mark.parametrize("debug", [False, True])
+@pytest.mark.parametrize(
+    "content",
+    [
+        pytest.param(lambda whole: b"rubbish", id="rubbish"),
+        pytest.param(lambda whole: b"", id="nothing"),
+        pytest.param(lambda whole: _zipped("a.txt"), id="an archive of something else"),
+        pytest.param(
+            lambda whole: _zipped("net/archive_format", "net/models/model.json", "net/version"), id="rubbish within"
+        ),
+        pytest.param(lambda whole: _state(), id="weights alone"),
+        pytest.param(lambda whole: whole[: len(whole) // 2], id="cut in half"),
+        pytest.param(lambda whole: whole.replace(b"archive_format", b"archive_formta"), id="a name misspelt"),
+    ],
+)
+def test_the_command_line_says_one_line_of_it_and_torch_says_nothing(content, debug, program, tmp_path, capfd, caplog):
+    path = tmp_path / "broken.pt2"
+    path.write_bytes(content(Path(program).read_bytes()))
+    if debug:  # the traceback is Python's, of our own error
+        with pytest.raises(SourceError, match=r"broken\.pt2: not a program that torch"):
+            main(["--debug", "summarize", str(path)])
+    else:
+        with pytest.raises(SystemExit) as end:
+            main(["summarize", str(path)])
+        assert end.value.code == 2
+    out, err = capfd.readouterr()
+    assert out == ""
+    assert caplog.records == []
+    if not debug:
+        assert err.startswith(f"cnncost: {path}: not a program that torch")
+        assert err.count("\n") == 1
+    else:
+        assert err == ""

@@ -214,3 +214,36 @@ def test_a_package_that_can_not_be_imported(monkeypatch, tmp_path):
     monkeypatch.syspath_prepend(str(tmp_path))
     with pytest.raises(CnncostError, match=r"timm is installed and can't be imported.*install both of one build"):
         cnncost.analyze("timm:resnet50")
+
+
+ROOTS = [
+    pytest.param(
+        "try:\n    raise OSError('libcudnn.so.9: no such file')\nexcept OSError as error:\n"
+        "    raise RuntimeError('Failed to import timm.models (look up)') from error\n",
+        "RuntimeError: Failed to import timm.models (look up) (the root cause: OSError: libcudnn.so.9: no such file)",
+        id="a shared object",
+    ),
+    pytest.param(
+        "import no_such_part\n",
+        "this needs timm, and that needs the package no_such_part; install it with: pip install no_such_part",
+        id="a package that it needs",
+    ),
+    pytest.param(
+        "from torch import a_name_of_another_version\n",
+        "cannot import name 'a_name_of_another_version' from 'torch'",
+        id="another version of torch",
+    ),
+]
+
+
+@pytest.mark.parametrize(("code", "words"), ROOTS)
+def test_a_library_that_can_not_be_imported_tells_the_root_cause(code, words, monkeypatch, tmp_path):
+    (tmp_path / "timm").mkdir()
+    (tmp_path / "timm" / "__init__.py").write_text(code)
+    for name in [m for m in sys.modules if m == "timm" or m.startswith("timm.")]:
+        monkeypatch.delitem(sys.modules, name)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    with pytest.raises(CnncostError) as error:
+        cnncost.analyze("timm:resnet50")
+    assert words in str(error.value)
+    assert "\n" not in str(error.value)

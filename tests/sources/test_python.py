@@ -444,3 +444,47 @@ def test_the_report_may_have_another_name():
     assert cnncost.analyze("torch.nn:ReLU", (1, 8), name="gate").model == "gate"
     assert cnncost.analyze(nn.ReLU(), (1, 8), name="gate").model == "gate"
     assert cnncost.analyze(nn.Sequential(OrderedDict(a=nn.ReLU())), (1, 8)).model == "Sequential"
+
+
+LAZY = """
+def __getattr__(name):
+    try:
+        import compiled_part_of_a_library  # noqa: F401
+    except ImportError as error:
+        raise RuntimeError(f"Failed to import {name} (look up to see its traceback)") from error
+"""
+
+
+@pytest.mark.parametrize(
+    ("broken", "words"),
+    [
+        pytest.param(
+            "raise OSError('libcudart.so.12: cannot open shared object file')",
+            "importing it failed at library_with_parts.py:6: RuntimeError: Failed to import Layer (look up to see its "
+            "traceback) (the root cause: OSError: libcudart.so.12: cannot open shared object file)",
+            id="a shared object",
+        ),
+        pytest.param(
+            "raise ImportError('undefined symbol: _ZN3c10')",
+            "(the root cause: ImportError: undefined symbol: _ZN3c10)",
+            id="a symbol",
+        ),
+        pytest.param(
+            "import a_package_that_nobody_has",
+            "(the root cause: ModuleNotFoundError: No module named 'a_package_that_nobody_has')",
+            id="a package that a package needs",
+        ),
+    ],
+)  # fmt: skip
+def test_an_import_that_fails_in_a_library_tells_the_root_cause(broken, words, tmp_path, monkeypatch):
+    caught = "OSError" if "OSError" in broken else "ImportError"
+    (tmp_path / "library_with_parts.py").write_text(LAZY.replace("except ImportError", f"except {caught}"))
+    (tmp_path / "compiled_part_of_a_library.py").write_text(broken)
+    (tmp_path / "net_of_library.py").write_text("import library_with_parts; Layer = library_with_parts.Layer\n")
+    monkeypatch.chdir(tmp_path)
+    for name in ("library_with_parts", "compiled_part_of_a_library"):
+        monkeypatch.delitem(sys.modules, name, raising=False)
+    with pytest.raises(SourceError) as error:
+        cnncost.analyze("net_of_library.py:Layer", "1x2")
+    assert words in str(error.value)
+    assert "\n" not in str(error.value)

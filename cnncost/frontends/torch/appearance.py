@@ -156,8 +156,11 @@ class Appearance:
             (tensor, "type"): lambda t, *args, **kwargs: self._type(t, args, kwargs),
         }
         table[builtins, "__import__"] = self._apart(builtins.__import__)
+        for owner, split in ((torch, torch.tensor_split), (tensor, _BASE.tensor_split)):
+            table[owner, "tensor_split"] = self._by_numbers(split, "tensor_indices_or_sections")
         table[importlib, "import_module"] = self._apart(importlib.import_module)
         table[torch._VF, "_pad_packed_sequence"] = self._by_pointer(torch._VF._pad_packed_sequence)
+        table[torch, "ctc_loss"] = self._by_pointer(torch.ctc_loss)  # its mean is over lengths as a tensor
         table[torch, "_shape_as_tensor"] = lambda t: torch.tensor(list(t.shape))
         for name in ("meta", "cpu", "cuda", "mps", "xpu"):
             table[tensor, f"is_{name}"] = self._is_on(name)
@@ -179,6 +182,16 @@ class Appearance:
                 self._importing = False
 
         return imported
+
+    def _by_numbers(self, original: Any, name: str) -> Any:
+        """A function that reads a tensor of numbers, its second argument, by itself: it is given them instead."""
+
+        def function(tensor: torch.Tensor, *args: Any, **kwargs: Any) -> Any:
+            if name in kwargs:
+                args = (kwargs.pop(name), *args)
+            return original(tensor, *[self._tolist(a) if isinstance(a, torch.Tensor) else a for a in args], **kwargs)
+
+        return function
 
     def _by_pointer(self, original: Any) -> Any:
         """A function whose parts write to the memory of tensors that they make on the CPU: those have values."""

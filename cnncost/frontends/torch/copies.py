@@ -11,20 +11,20 @@ from __future__ import annotations
 import copy as copying
 import copyreg
 import random
-import threading
 import weakref
 from collections import OrderedDict, defaultdict, deque
 from collections.abc import Callable
 from enum import Enum
 from functools import cache, partial
 from queue import Queue
+from threading import local
 from types import BuiltinFunctionType, CellType, FunctionType, MethodType, ModuleType
 from typing import Any
 
 import torch
 from torch import nn
 
-from cnncost.frontends.torch.kinds import ATOMS, of_system, slots
+from cnncost.frontends.torch.kinds import ATOMS, is_shared, of_system, slots
 
 _CONTAINERS = frozenset({list, set, deque})
 _FIXED = frozenset(
@@ -175,7 +175,7 @@ class Copier:
             return function
         changing = bool(function.__closure__ or function.__dict__) or not _fixed_defaults(function)
         self.functions.append(function)
-        if not changing:
+        if not changing or is_shared(function):
             return function
         cells = tuple([self._cell(cell) for cell in function.__closure__ or ()])
         copy = FunctionType(function.__code__, function.__globals__, function.__name__, None, cells)
@@ -221,7 +221,7 @@ class Copier:
             return handler(self, value)
         if kind in _FIXED or isinstance(value, (type, Enum, ModuleType, BaseException)):
             return value
-        if isinstance(value, threading.local):
+        if isinstance(value, local):
             copy = self._book(value, kind.__new__(kind))
             copy.__dict__.update({k: self._value(v, type(v)) for k, v in value.__dict__.items()})
             return copy
@@ -232,6 +232,8 @@ class Copier:
         if kind.__module__.startswith("torch.distributed"):  # bound to the process group
             if self._leave is not None:
                 self._leave(value)
+            return value
+        if kind.__module__ in _RESOURCES:
             return value
         if isinstance(value, tuple) and hasattr(value, "_fields"):
             return self._tuple(value, lambda items: tuple.__new__(kind, items))

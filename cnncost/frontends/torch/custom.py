@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import fields, is_dataclass
 from threading import get_ident
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -18,12 +17,11 @@ from torch import nn
 from torch.autograd.function import Function
 from torch.utils._python_dispatch import _disable_current_modes
 
-from cnncost.errors import RuleError
 from cnncost.frontends.torch import memo as memos
-from cnncost.frontends.torch.memo import Slot
+from cnncost.frontends.torch.custom_nests import filled, hold_against, places_of, templated, typed
 from cnncost.frontends.torch.running import META, Found
 from cnncost.frontends.torch.types import tensor_type
-from cnncost.graph import ITEM_BYTES, OpSpec, TensorType
+from cnncost.graph import OpSpec, TensorType
 from cnncost.opaque import Custom, Registered, ask, attributes, backward_terms, registered, rule_of
 
 if TYPE_CHECKING:
@@ -88,8 +86,8 @@ class CustomCalls:
 
     def _forward(self, module: nn.Module, rule: Registered, run: _Call, args: Any, kwargs: Any) -> Any:
         given: list[torch.Tensor] = []
-        places = _templated((args, kwargs), given)
-        said = self._ask(rule, (module, *_typed(places[0], given)), _typed(places[1], given), given)
+        places = templated((args, kwargs), given)
+        said = self._ask(rule, (module, *typed(places[0], given)), typed(places[1], given), given)
         owned = [*{id(p): p for p in module.parameters()}.values()]
         tensors = [*given, *owned]
         if torch.is_grad_enabled() and any(t.requires_grad for t in tensors):
@@ -98,7 +96,7 @@ class CustomCalls:
         result = self._unseen(run, args, kwargs) if self._real else None
         made = [] if self._real else [_empty(kind) for kind in said.types]
         self.record(said, tensors, result, made, saves=False)
-        return result if self._real else _filled(said.template, made)
+        return result if self._real else filled(said.template, made)
 
     def _unseen(self, run: _Call, args: Any, kwargs: Any) -> Any:
         """Forward on values; neither its ops nor the modules in it are recorded."""
@@ -136,15 +134,15 @@ class CustomCalls:
             ctx: Any
             ctx, inputs = (None, args) if split else (args[0], args[1:])
             given: list[torch.Tensor] = []
-            places = _templated((inputs, kwargs), given)
-            said = self._ask(rule, _typed(places[0], given), _typed(places[1], given), given)
+            places = templated((inputs, kwargs), given)
+            said = self._ask(rule, typed(places[0], given), typed(places[1], given), given)
             result = self._unseen(forward, args, kwargs) if self._real else None
             made = [] if self._real else [_empty(kind) for kind in said.types]
             if split:  # what is kept shows when torch hands out the context
                 answered[:] = [(said, given, result, made)]
             else:
                 self._keep(ctx, said, inputs, self.record(said, given, result, made, bool(ctx.next_functions)))
-            return result if self._real else _filled(said.template, made)
+            return result if self._real else filled(said.template, made)
 
         def on_setup(ctx: Any, inputs: Any, output: Any) -> None:
             if get_ident() != thread or not answered:
@@ -193,7 +191,7 @@ class CustomCalls:
         said = ask(rule, args, kwargs)
         default = next((t.dtype for t in map(tensor_type, given) if t.floating), None)
         types: list[TensorType] = []
-        template = _places(rule, said.outputs, types, default)
+        template = places_of(rule, said.outputs, types, default)
         return _Said(rule, said, template, tuple(types))
 
     def record(
@@ -211,8 +209,8 @@ class CustomCalls:
         found = self._found(tensors)
         kept = None
         if self._real:
-            _templated(result, made)
-            _hold_against(said, made)
+            templated(result, made)
+            hold_against(said.rule, said.types, made)
         elif saves and said.custom.saved:
             kept = _empty(TensorType((said.custom.saved,), "uint8"))
         outputs = made if kept is None else [*made, kept]
@@ -274,18 +272,19 @@ class _ModuleCall:
 
     def shape_of(self, tensors: Any) -> Any:
         """The tensors as forward returns them."""
-        return _filled(self._template, list(tensors))
+        return filled(self._template, list(tensors))
 
     def forward_on_values(self, tensors: tuple[torch.Tensor, ...]) -> Any:
         """Forward for real, with a graph of its own for backward."""
         with _disable_current_modes(), torch.enable_grad():
             inside = [t.detach().requires_grad_(t.requires_grad) for t in tensors[: self.given]]
-            args, kwargs = _filled(self._places, inside)
+            args, kwargs = filled(self._places, inside)
             result = self._run(args, kwargs)
         made: list[torch.Tensor] = []
-        self._template = _templated(result, made)
+        self._template = templated(result, made)
         self._inside = ([*inside, *tensors[self.given :]], made)
-        return [t.detach() for t in made]
+        with _disable_current_modes():
+            return [t.detach() for t in made]
 
     def backward_on_values(self, grads: tuple[torch.Tensor | None, ...]) -> tuple[torch.Tensor | None, ...]:
         """The gradients, for real."""
@@ -343,95 +342,3 @@ def _whole(grads: Any, types: tuple[TensorType, ...]) -> list[torch.Tensor]:
             torch.zeros(kind.shape, dtype=getattr(torch, kind.dtype)) if grad is None else grad
             for grad, kind in zip(grads, types, strict=True)
         ]
-
-
-def _templated(nest: Any, tensors: list[torch.Tensor]) -> Any:
-    """A nest with a Slot for each tensor; these are appended to `tensors`."""
-    if isinstance(nest, torch.Tensor):
-        tensors.append(nest)
-        return Slot(len(tensors) - 1)
-    return _each(nest, lambda item: _templated(item, tensors))
-
-
-def _filled(template: Any, tensors: list[Any]) -> Any:
-    return tensors[template] if type(template) is Slot else _each(template, lambda item: _filled(item, tensors))
-
-
-def _typed(template: Any, tensors: list[torch.Tensor]) -> Any:
-    """A nest with shapes and dtypes in the place of tensors."""
-    return _filled(template, [tensor_type(t) for t in tensors])
-
-
-def _each(nest: Any, change: Callable[[Any], Any]) -> Any:
-    """A container with its items changed; anything else as it is."""
-    if isinstance(nest, dict):
-        return type(nest)({key: change(item) for key, item in nest.items()})
-    if isinstance(nest, tuple) and hasattr(nest, "_fields"):
-        return type(nest)(*map(change, nest))
-    if type(nest) in (list, tuple):
-        return type(nest)(map(change, nest))
-    if is_dataclass(nest) and not isinstance(nest, type):
-        return type(nest)(**{f.name: change(getattr(nest, f.name)) for f in fields(nest) if f.init})
-    return nest
-
-
-# ---- what comes out
-
-
-def _places(rule: Registered, outputs: Any, types: list[TensorType], default: str | None) -> Any:
-    """What a rule says comes out, with a Slot for each tensor; their types are appended to `types`."""
-    if (kind := _leaf(rule, outputs, default)) is not None:
-        types.append(kind)
-        return Slot(len(types) - 1)
-    if outputs is None or isinstance(outputs, bool | int | float | str):
-        if type(outputs) is int and not types:
-            raise _no_output(rule, outputs)
-        return outputs
-    if not isinstance(outputs, dict | list | tuple) and not is_dataclass(outputs):
-        raise _no_output(rule, outputs)
-    return _each(outputs, lambda item: _places(rule, item, types, default))
-
-
-def _leaf(rule: Registered, said: Any, default: str | None) -> TensorType | None:
-    """The type of one tensor: `(shape, dtype)`, or a shape alone."""
-    if isinstance(said, torch.Tensor):
-        return tensor_type(said)
-    if isinstance(said, TensorType) or _is_pair(said):
-        shape, dtype = said
-    elif isinstance(said, torch.Size) or (type(said) in (list, tuple) and said and all(type(n) is int for n in said)):
-        if default is None:
-            raise RuleError(
-                f"{rule}: outputs: {said!r} has no dtype, and no input is floating point; say (shape, dtype)"
-            )
-        shape, dtype = said, default
-    elif type(said) in (list, tuple) and any(type(n) is float for n in said):
-        raise _no_output(rule, said)
-    else:
-        return None
-    name = str(dtype).removeprefix("torch.")
-    if name not in ITEM_BYTES or not isinstance(getattr(torch, name, None), torch.dtype):
-        raise RuleError(f"{rule}: outputs: expected a dtype such as 'float32', got {dtype!r}")
-    if any(type(n) is not int or n < 0 for n in shape):
-        raise _no_output(rule, shape)
-    return TensorType(tuple(shape), name)
-
-
-def _is_pair(said: Any) -> bool:
-    return (
-        type(said) in (list, tuple) and len(said) == 2
-        and isinstance(said[0], list | tuple) and isinstance(said[1], str | torch.dtype)
-    )  # fmt: skip
-
-
-def _no_output(rule: Registered, said: Any) -> RuleError:
-    return RuleError(
-        f"{rule}: outputs: expected (shape, dtype) for each tensor, with a shape of whole numbers, got {said!r}"
-    )
-
-
-def _hold_against(said: _Said, made: list[torch.Tensor]) -> None:
-    """Raise RuleError where what came out for real is something else than the rule said."""
-    real = tuple(map(tensor_type, made))
-    if real != said.types:
-        listed = [", ".join(f"{list(t.shape)} {t.dtype}" for t in types) or "nothing" for types in (said.types, real)]
-        raise RuleError(f"{said.rule}: outputs: the rule says {listed[0]}, and forward returned {listed[1]}")

@@ -16,22 +16,27 @@ from cnncost.frontends.torch.modules import Tracker
 
 _READS = re.compile(
     r"meta tensor|Cannot copy out of meta|can't convert meta|unallocated storage|data[- ]dependent|nonzero.*meta"
-    r"|reads the values|depends on",
+    r"|reads the values|depends on|to be on cpu, but it's on meta",
     re.IGNORECASE,
 )
 _NO_KERNEL = re.compile(r"\w+::\w+.*(?:'Meta' backend|fake impl|no fake|Meta implementation)", re.DOTALL)
 _HIGHER_ORDER = re.compile(r"HigherOrderOperator (\w+)")
 _SAID_OF_OP = " reads the values of a tensor"
 """What is said of an op that reads, after its name; `running` raises it."""
-_ON_VALUES = "have forward run on values: `cnncost summarize --trace real`, in Python analyze(…, trace='real')"
-_IF_RIGHT = f"if forward is right on tensors with values, {_ON_VALUES}"
+ON_VALUES = "have forward run on values: `cnncost summarize --trace real`, in Python analyze(…, trace='real')"
+_IF_RIGHT = f"if forward is right on tensors with values, {ON_VALUES}"
 _OURS = str(Path(__file__).parent)
 _TORCH = str(Path(torch.__file__).parent)
 
 
+def reads_values(error: BaseException) -> bool:
+    """Whether something failed for values that a tensor without data has not."""
+    return isinstance(error, DataDependentError) or bool(_READS.search(_said(error)))
+
+
 def without_advice(message: str) -> str:
     """The message without the advice to run forward on values."""
-    for words in (f"; or {_ON_VALUES}", f", or {_ON_VALUES}", f"; {_IF_RIGHT}"):
+    for words in (f"; or {ON_VALUES}", f", or {ON_VALUES}", f"; {_IF_RIGHT}"):
         message = message.replace(words, "")
     return message
 
@@ -64,13 +69,13 @@ def explain_failure(
     kernel = None if on_values else _NO_KERNEL.search(said)
     if kernel:
         return NoShapeError(_without_kernel(f"{place}{at}", kernel[0]), path)
-    if not on_values and (isinstance(error, DataDependentError) or _READS.search(said)):
+    if not on_values and reads_values(error):
         return DataDependentError(
             f"{place}{at}: forward reads the values of a tensor ({text.removesuffix(_SAID_OF_OP)}), "
             "and a static analysis has none; "
             "expected control flow and shapes that follow from shapes alone; give the tensor that is read as an "
             "integer tensor with its values in `inputs`, or make it a constant of the model; or "
-            f"{_ON_VALUES}",
+            f"{ON_VALUES}",
             path,
         )
     given = ", ".join(filter(None, (_described(inputs.args), _named(inputs.kwargs))))
@@ -114,6 +119,7 @@ _NESTED = (
 _REMEDIES = (
     ("more than 1 value per channel", "call model.eval(), or give a batch of 2 or more"),
     ("not compiled with CUDA", "take the device from the input, as x.to(other.device), and not by name"),
+    ("device type of out parameter", "leave the device out: a tensor that is given as out says it"),
     ("flex_attention", "write it with scaled_dot_product_attention for the analysis"),
 )
 """What torch says, and what to do about it."""
@@ -139,11 +145,11 @@ def _without_kernel(place: str, message: str) -> str:
     if op.startswith("aten::"):
         return (
             f"{place}: torch can't run {op} on tensors without data, so the shape of its result is not known; "
-            f"or {_ON_VALUES}"
+            f"or {ON_VALUES}"
         )
     return (
         f"{place}: the op {op} has no rule for tensors without data; give it one with torch.library.register_fake, "
-        f"so that it says the shape of its result; or {_ON_VALUES}"
+        f"so that it says the shape of its result; or {ON_VALUES}"
     )
 
 

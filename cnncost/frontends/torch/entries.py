@@ -10,6 +10,7 @@ import torch
 
 from cnncost.frontends.torch import memo as memos
 from cnncost.frontends.torch.appearance import is_meta
+from cnncost.frontends.torch.attention_masks import place
 from cnncost.frontends.torch.ledger import Ledger, pointer
 from cnncost.frontends.torch.lowering import OpCall, lower
 from cnncost.frontends.torch.lowering.sparse import lower_sparse
@@ -46,7 +47,7 @@ def by_rule(op: Overload, args: Any, kwargs: Any, found: Found) -> Entry | None:
         made = tuple([memos.fresh(*output) for output in said])
         outputs, types = made, tuple([output.sig.type for output in made])
     spec = memos.intern(lower(OpCall(op, arguments, inputs, types, not op.mutable)))
-    return _entry(op, spec, outputs, None, (0,) if op.mutable else ())
+    return _entry(op, spec, outputs, None, (0,) if op.mutable else (), place(spec.kind, arguments, found))
 
 
 def of_run(op: Overload, args: Any, kwargs: Any, found: Found, result: Any, runner: Runner, ledger: Ledger) -> Entry:
@@ -68,12 +69,13 @@ def of_run(op: Overload, args: Any, kwargs: Any, found: Found, result: Any, runn
         bool(writes) and all(known.sig.real for _, known in found)
     ) or op.schema_name == "aten::lift_fresh"
     reshapes = op.changes_shape or bool(outs) or shape_follows_values(op, found)
-    call = OpCall(op, op.bind(args, kwargs), inputs, types, moves or bool(outs))
+    arguments = op.bind(args, kwargs)
+    call = OpCall(op, arguments, inputs, types, moves or bool(outs))
     given = [tensor for tensor, _ in found]
     spec = lower_sparse(call, given, tensors) if any_sparse(given) or any_sparse(tensors) else lower(call)
     rerun = run_for_effect or reshapes or bool(silent) or bool(runner.data) or not tensors or None in made
     outputs = None if rerun else tuple(how for how in made if how is not None)
-    return _entry(op, memos.intern(spec), outputs, template, writes, outs)
+    return _entry(op, memos.intern(spec), outputs, template, writes, place(spec.kind, arguments, found), outs)
 
 
 def _outs(op: Overload, args: Any, kwargs: Any) -> tuple[int, ...]:
@@ -111,15 +113,16 @@ def _entry(
     outputs: tuple[Fresh | int, ...] | None,
     template: Any,
     writes: tuple[int, ...],
+    mask: int | None,
     outs: tuple[int, ...] = (),
 ) -> Entry:
     """`template`: of the result; None for the outputs as they are."""
     if template is None and outputs is not None:
         template = _ONE if len(outputs) == 1 else tuple(map(Slot, range(len(outputs))))
     single = type(template) is Slot
-    plain = outputs is not None and single and not writes and op.node_name not in _BY_VALUES
+    plain = outputs is not None and single and not writes and op.node_name not in _BY_VALUES and mask is None
     fresh = outputs[0] if plain and outputs is not None and type(outputs[0]) is Fresh else None
-    return _made((op.func, op.node_name, spec, outputs, single, template, writes, fresh, outs))
+    return _made((op.func, op.node_name, spec, outputs, single, template, writes, fresh, outs, mask))
 
 
 def _fresh(tensor: torch.Tensor) -> Fresh:

@@ -14,7 +14,7 @@ from torch.overrides import _get_current_function_mode_stack, _pop_mode, _push_m
 from torch.utils import _device
 from torch.utils._python_dispatch import _get_current_dispatch_mode_stack, _pop_mode_temporarily
 
-from cnncost.frontends.torch.higher_order import any_device
+from cnncost.frontends.torch.flexible_attention import on_any_device
 
 ONE_AT_A_TIME = RLock()
 """Building and recording replace parts of torch for their time: of two, the later would put back the earlier's."""
@@ -139,7 +139,7 @@ def quiet_torch(grad: bool, whole: bool = True) -> Iterator[None]:
         if torch.is_anomaly_enabled():  # its checks read every gradient
             stack.enter_context(torch.autograd.set_detect_anomaly(False))
         stack.enter_context(torch.set_grad_enabled(grad))
-        stack.enter_context(any_device())
+        stack.enter_context(on_any_device())
         if whole and not grad:
             # Below autograd composite ops arrive whole, and nothing is spent on autograd's own bookkeeping.
             stack.enter_context(torch._C._AutoDispatchBelowAutograd())

@@ -46,6 +46,10 @@ class Inputs:
             return None
         return len(first)
 
+    def originals(self) -> list[tuple[torch.Tensor, torch.Tensor]]:
+        """Each tensor of the user's that has values, and what stands in its place."""
+        return [(self.given[id(made)], made) for made in self.tensors() if id(made) in self.given]
+
     def tensors(self) -> Iterator[torch.Tensor]:
         """All tensors, in order, each once."""
         seen: set[int] = set()

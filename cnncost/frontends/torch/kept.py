@@ -222,8 +222,14 @@ class Kept:
         """A tracker with new books that know the model's parameters and buffers."""
         data = {key: tensor for key, ref in self._data if (tensor := ref()) is not None}
         recorder = Recorder(use_memo, self.skeleton, self._sources.open(data), data)
+        recorder.masks.sources = [self._tensors]
         last = self._graph.scopes if self._graph is not None else ()
         return Tracker(recorder, self._scopes, self._index, last if len(last) == len(self._scopes) else ())
+
+    def _tensors(self) -> list[tuple[torch.Tensor, torch.Tensor]]:
+        """Each tensor that was copied, and its copy."""
+        alive = [tensor for watched in self._watched if (tensor := watched()) is not None]
+        return [(tensor, self.skeleton.copy_of(tensor)) for tensor in alive]
 
     def watch(self) -> Watch | None:
         """A look at what is around the model, to be put back after the recording."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from functools import cache
+from types import FunctionType
 
 import torch
 from torch.nn.parameter import UninitializedBuffer, UninitializedParameter
@@ -30,6 +31,11 @@ def slots(kind: type) -> tuple[str, ...]:
             private = name.startswith("__") and not name.endswith("__")
             names.append(f"_{base.__name__.lstrip('_')}{name}" if private else name)
     return tuple(names)
+
+
+def is_shared(function: FunctionType) -> bool:
+    """Whether all code of its module knows a function by its name, and may compare it by `is`: it has no copy."""
+    return not function.__closure__ and function.__globals__.get(function.__name__) is function
 
 
 def of_system(module: object) -> bool:

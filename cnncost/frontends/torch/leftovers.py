@@ -11,6 +11,7 @@ import sys
 import traceback
 from collections import deque
 from collections.abc import Iterable
+from logging import LogRecord
 from types import CellType, FrameType, FunctionType, GeneratorType, MethodType, TracebackType
 from typing import Any
 from weakref import ref
@@ -20,6 +21,8 @@ import torch
 from cnncost.errors import ForwardError
 
 _DEEPEST = 6
+_MOST = 5000
+"""Containers that are looked through at each level, at most."""
 _GLOBALS = "the globals of "
 _KNOWN = frozenset({"torch", "cnncost", "builtins"})
 """Packages whose own records of tensors, and of errors that forward handled, are nobody's cache."""
@@ -40,7 +43,10 @@ def clear(tensors: Iterable[ref[torch.Tensor]], name: str, error: BaseException 
     _let_go_of_frames(error)
     gc.collect(0)  # collection was off: all that was made since is young
     alive = _alive(tensors)
-    found = [holder for tensor in alive if (holder := _removed(tensor, alive))]
+    if not alive:
+        return
+    search = _Search(alive)
+    found = [holder for tensor in alive if (holder := _removed(tensor, search))]
     if error is not None:  # what the frames of a failed forward hold goes with the error
         found = [holder for holder in found if holder.startswith(_GLOBALS)]
     if not found:
@@ -66,13 +72,11 @@ def _alive(tensors: Iterable[ref[torch.Tensor]]) -> list[torch.Tensor]:
     return [tensor for each in tensors if (tensor := each()) is not None]
 
 
-def _removed(tensor: torch.Tensor, ours: list[torch.Tensor]) -> str:
+def _removed(tensor: torch.Tensor, search: _Search) -> str:
     """Take a tensor out of the containers that hold it; what they belong to, in words."""
     said = ""
-    for holder in gc.get_referrers(tensor):
-        if holder is ours or isinstance(holder, _PASSING):
-            continue
-        if owner := _owner(holder):
+    for holder in search.holders(tensor):
+        if owner := search.owner(holder):
             said = said or owner
             _take_out(holder, tensor)
     return said
@@ -88,23 +92,69 @@ def _take_out(holder: Any, tensor: torch.Tensor) -> None:
         holder.discard(tensor)
 
 
-def _owner(holder: Any) -> str:
-    """The nearest thing with a name that a container belongs to: a module's globals, or an object; empty if none lasts.
+class _Search:
+    """Who holds these objects, and who holds the holders: each level is one walk through all that Python has.
 
     Only containers are looked through: what frames, cells and our own objects hold goes with the recording.
     """
-    ways: list[Any] = [holder]
-    for _ in range(_DEEPEST):
-        step: list[Any] = []
-        for value in ways:
-            if isinstance(value, dict) and "__builtins__" in value and value.get("__name__") in sys.modules:
-                return "" if _is_known(str(value["__name__"])) else _GLOBALS + str(value["__name__"])
-            if isinstance(value, _CONTAINERS):
-                step.extend(r for r in gc.get_referrers(value) if not isinstance(r, _PASSING) and r is not ways)
-            elif not isinstance(value, _NAMELESS) and not _is_known(type(value).__module__):
-                return f"an object of the class {type(value).__module__}.{type(value).__qualname__}"
-        ways = step[:50]
-    return ""
+
+    def __init__(self, objects: list[Any]) -> None:
+        self._holders: dict[int, list[Any]] = {}
+        self._ours = {id(objects), id(self._holders)}
+        for _ in range(_DEEPEST + 1):
+            objects = self._climb(objects)
+            if not objects:
+                break
+
+    def _climb(self, objects: list[Any]) -> list[Any]:
+        """Note who holds these objects, and return the containers among the holders."""
+        for each in objects:
+            holders = self._holders[id(each)] = []
+            self._ours.add(id(holders))
+        referrers, containers = gc.get_referrers(*objects), list[Any]()
+        self._ours |= {id(referrers), id(containers)}
+        asked = set(map(id, objects))
+        for referrer in referrers:
+            if isinstance(referrer, _PASSING) or id(referrer) in self._ours:
+                continue
+            for held in {id(held) for held in gc.get_referents(referrer)} & asked:
+                self._holders[held].append(referrer)
+            if isinstance(referrer, _CONTAINERS) and id(referrer) not in self._holders and not _module(referrer):
+                containers.append(referrer)
+        return containers[:_MOST]
+
+    def holders(self, value: Any) -> list[Any]:
+        """What was found to hold an object."""
+        return self._holders.get(id(value), [])
+
+    def owner(self, holder: Any) -> str:
+        """The nearest thing with a name that a container belongs to: a module's globals, or an object; else empty."""
+        ways: list[Any] = [holder]
+        for _ in range(_DEEPEST):
+            step: list[Any] = []
+            for value in ways:
+                if isinstance(value, LogRecord):
+                    _write_out(value)
+                    return ""
+                if name := _module(value):
+                    return "" if _is_known(name) else _GLOBALS + name
+                if isinstance(value, _CONTAINERS):
+                    step.extend(self.holders(value))
+                elif not isinstance(value, _NAMELESS) and not _is_known(type(value).__module__):
+                    return f"an object of the class {type(value).__module__}.{type(value).__qualname__}"
+            ways = step
+        return ""
+
+
+def _module(value: Any) -> str:
+    """The name of the module whose globals a dict is; empty if it is no such dict."""
+    known = isinstance(value, dict) and "__builtins__" in value and value.get("__name__") in sys.modules
+    return str(value["__name__"]) if known else ""
+
+
+def _write_out(record: LogRecord) -> None:
+    """A handler keeps what was logged: its text is enough."""
+    record.msg, record.args = record.getMessage(), ()
 
 
 def _is_known(module: str) -> bool:

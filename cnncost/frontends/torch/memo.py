@@ -42,6 +42,7 @@ class Entry(NamedTuple):
         writes: indices of the inputs that the op writes to.
         fresh: the one output of an op that writes to nothing, which most ops are.
         outs: indices of the inputs that the op only writes to (`out=`): they are none of the node's.
+        mask: of attention, where the tensor is that masks scores; its values are none of the memo's.
     """
 
     func: Any
@@ -53,6 +54,7 @@ class Entry(NamedTuple):
     writes: tuple[int, ...]
     fresh: Fresh | None
     outs: tuple[int, ...]
+    mask: int | None
 
 
 class Slot(int):

@@ -28,7 +28,7 @@ from cnncost.frontends.torch.packed import packed_tensors
 from cnncost.frontends.torch.recorder import Recorder
 from cnncost.frontends.torch.replaced import Place, replaced
 from cnncost.frontends.torch.running import twin
-from cnncost.graph import Call, Scope
+from cnncost.graph import Call, Failure, Scope
 
 _SCRIPTED = frozenset({RecursiveScriptModule, TopLevelTracedModule, TracedModule})
 
@@ -58,7 +58,9 @@ class Tracker:
         self.scopes = list(scopes)
         self.failed_at: tuple[str, nn.Module, Any] | None = None
         """Path, module and arguments of the innermost call that raised the last error."""
-        self._error: BaseException | None = None
+        self._error: tuple[BaseException | None, int] = None, 0
+        self._raised: list[int] = []
+        """Calls that raised, innermost first; forward may have gone on after some."""
         self.index = index.copy() if index else {}
         """The scope of each module, by its identity."""
         self._last = last
@@ -191,8 +193,9 @@ class Tracker:
                 if outer is None and type(result) is not torch.Tensor:
                     result = _finished(result)
             except BaseException as error:
-                if self._error is not error:  # the innermost call that raised it comes by first
-                    self._error, self.failed_at = error, (self.path(call), module, args)
+                if self._error[0] is not error:  # the innermost call that raised it comes by first
+                    self._error, self.failed_at = (error, call), (self.path(call), module, args)
+                self._raised.append(call)
                 raise
             finally:
                 self._parent = outer
@@ -235,9 +238,13 @@ class Tracker:
         self._outputs[0] = self.values(result)
         return result
 
+    def failure(self) -> Failure:
+        """Where forward failed."""
+        return Failure(self._error[1], tuple(sorted({0, *self._raised})))
+
     def let_go(self) -> None:
         """Hold on to no tensor any more, after a forward that failed."""
-        self.failed_at = self._error = None
+        self.failed_at, self._error = None, (None, 0)
         self._kept.clear()
         self.recorder.let_go()
 

@@ -13,6 +13,7 @@ from torch import nn
 from torch.utils._python_dispatch import _disable_current_modes
 
 from cnncost.errors import CnncostError, InputError
+from cnncost.frontends.torch.diagnose import ON_VALUES, reads_values
 from cnncost.frontends.torch.running import twin
 from cnncost.frontends.torch.skeleton import Skeleton
 
@@ -50,10 +51,11 @@ def warmed(optimizer: Optimize, parameters: list[nn.Parameter], skeleton: Skelet
 def step_failed(optimizer: torch.optim.Optimizer, error: Exception) -> InputError:
     """What to say of a step that can't be made without data."""
     said = " ".join(str(error).split()) or "no message"
+    or_on_values = f"; or {ON_VALUES}" if reads_values(error) else ""
     return InputError(
         f"optimizer: a step of {type(optimizer).__name__} can't be run on tensors without data: "
         f"{type(error).__name__}: {said}; expected one that reads no values and works parameter by parameter "
-        "(foreach=False, capturable=False)"
+        f"(foreach=False, capturable=False){or_on_values}"
     )
 
 

@@ -12,11 +12,14 @@ from typing import Any
 
 import torch
 
+from cnncost.frontends.torch.foreach import is_foreach
 from cnncost.frontends.torch.sizes import SIZED_BY_VALUES, Values
 from cnncost.frontends.torch.without_kernels import MADE
 
 _READS_DATA = (torch.Tag.data_dependent_output, torch.Tag.dynamic_output_shape)
 _READERS = frozenset({"aten::item", "aten::_local_scalar_dense", "aten::is_nonzero", "aten::equal", "aten::allclose"})
+_SIZED_BY_NUMBERS = frozenset({"aten::_ctc_loss"})
+"""Torch says that their results' sizes depend on values; they do on those of numbers alone."""
 _FILLED = frozenset(
     f"aten::{name}"
     for name in "zeros_like ones_like full_like empty_like new_zeros new_ones new_full new_empty".split()
@@ -62,13 +65,16 @@ class Overload:
         self.creates = self.name.endswith("_like") or self.name.startswith("new_") or not _takes_tensors(schema)
         self.random = torch.Tag.nondeterministic_seeded in func.tags
         self.fills = self.schema_name in _FILLED
-        self.reads_data = self.made is None and any(tag in func.tags for tag in _READS_DATA)
+        by_values = self.made is None and func.name() not in _SIZED_BY_NUMBERS
+        self.reads_data = by_values and any(tag in func.tags for tag in _READS_DATA)
         reader = self.schema_name in _READERS or self.schema_name == "aten::one_hot"
         self.by_values = self.indexes or self.sized is not None or self.reads_data or reader
 
     @cached_property
     def composite(self) -> bool:
-        """Whether the op is made of others, by a kernel for all devices."""
+        """Whether the op is made of others, by a kernel for all devices; one over lists, of one for each element."""
+        if is_foreach(self.schema_name):
+            return True
         key = "CompositeImplicitAutograd"
         return bool(torch._C._dispatch_has_kernel_for_dispatch_key(self.func.name(), key))
 

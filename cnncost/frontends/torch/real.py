@@ -7,7 +7,7 @@ hang on is noted: a number that follows from values is true of these values alon
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Container
+from collections.abc import Callable
 from contextvars import copy_context
 from typing import Any, NamedTuple
 
@@ -18,6 +18,7 @@ from torch.utils._python_dispatch import is_traceable_wrapper_subclass
 from cnncost.errors import InputError
 from cnncost.frontends.torch import entries
 from cnncost.frontends.torch.appearance import Appearance, GradWantedError
+from cnncost.frontends.torch.attention_masks import Masks
 from cnncost.frontends.torch.autocast import Autocast, parse
 from cnncost.frontends.torch.autocast_regions import switched_on
 from cnncost.frontends.torch.callables import as_call
@@ -28,21 +29,19 @@ from cnncost.frontends.torch.guard import ONE_AT_A_TIME, quiet_torch, same_rando
 from cnncost.frontends.torch.higher_order import is_higher_order
 from cnncost.frontends.torch.higher_order import run as run_higher_order
 from cnncost.frontends.torch.inputs import Inputs, prepare
-from cnncost.frontends.torch.kinds import LAZY
-from cnncost.frontends.torch.ledger import pointer
 from cnncost.frontends.torch.lowering import is_known
 from cnncost.frontends.torch.modules import Tracker, walk
 from cnncost.frontends.torch.offload import loads_weights
 from cnncost.frontends.torch.overloads import overload
 from cnncost.frontends.torch.reassigned import told
 from cnncost.frontends.torch.recorder import Recorder
-from cnncost.frontends.torch.recording import copied, step_of
-from cnncost.frontends.torch.running import Found, is_parameter, stays_whole, written
-from cnncost.frontends.torch.skeleton import LazyParameterError, Skeleton
+from cnncost.frontends.torch.recording import copied, so_far, step_of
+from cnncost.frontends.torch.running import Found, stays_whole
 from cnncost.frontends.torch.sparse import any_sparse
 from cnncost.frontends.torch.sparse_running import has_parts
 from cnncost.frontends.torch.training import Step, Training
-from cnncost.frontends.torch.watch import Watch, watching
+from cnncost.frontends.torch.watch import watching
+from cnncost.frontends.torch.weights import Weights
 from cnncost.garbage import no_collection
 from cnncost.graph import Graph, OpSpec, RealRun, verify
 
@@ -53,27 +52,21 @@ GIVEN = "the values given"
 _READS = frozenset({"aten._local_scalar_dense", "aten.item", "aten.is_nonzero", "aten.equal", "aten.allclose"})
 _MASKS = frozenset({"bool", "uint8"})
 _INDEXING = ("aten.index.", "aten._unsafe_index.")
+_WRITING = ("batch_norm", "instance_norm", "_batch_norm_impl_index")
+"""Ops that update running statistics, which their schemas don't say."""
 _SIZED = (torch.Tag.dynamic_output_shape,)
 _SIZED_NAMES = frozenset({"torchvision::nms", "torchvision.nms"})
 
 
-class OwnWeightsWantedError(BaseException):
-    """Forward writes to weights, whose memory is the user's. Not an Exception: no `except` of a model's may stop it."""
-
-
 class RealRecorder(Recorder):
-    """Records ops that are run on values. `run_of` tells at the end what hangs on them.
-
-    Args:
-        skeleton: the model's copy.
-        shared: identities of the storages that are the user's.
-    """
+    """Records ops that are run on values. `run_of` tells at the end what hangs on them."""
 
     on_values = True
 
-    def __init__(self, skeleton: Skeleton | None = None, shared: Container[int] = ()) -> None:
-        super().__init__(use_memo=False, skeleton=skeleton)  # torch's own autocast casts tensors with data
-        self._shared = shared
+    def __init__(self, weights: Weights) -> None:
+        super().__init__(use_memo=False, skeleton=weights)  # torch's own autocast casts tensors with data
+        self._weights = weights
+        self.masks = Masks(on_values=True)
         self._varies: set[int] = set()
         self._sized: set[int] = set()
         self._marked: list[int] = []
@@ -107,8 +100,8 @@ class RealRecorder(Recorder):
         known = is_known(op) if not any_sparse([t for t, _ in found]) else not has_parts(op, args, kwargs)
         if op.composite and not (known and stays_whole(op, found)):
             return self._run_parts(func, args, kwargs, found)
-        if op.mutable and any(pointer(found[i][0]) in self._shared for i in written(op, args, kwargs, found)):
-            raise OwnWeightsWantedError
+        if op.mutable or op.schema_name.endswith(_WRITING):
+            self._weights.about_to_be_written((tensor for tensor, _ in found), self.ledger)
         result = func(*args, **kwargs)
         entry = entries.of_run(op, args, kwargs, found, result, self._runner, self.ledger)
         masked = entry.name.startswith(_INDEXING) and any(t.dtype in _MASKS for t in entry.spec.inputs[1:])
@@ -152,13 +145,13 @@ class _How(NamedTuple):
     training: Training | None
     grad: bool
     caller_grad: bool
-    own: bool = False
-    """Weights have memory of their own: forward writes to them."""
+    recorder: Callable[[Weights], RealRecorder]
 
 
 def record_real(
-    model: Any, inputs: Any, *, train: bool | None = None, autocast: Any = None, training: Training | None = None
-) -> Graph:
+    model: Any, inputs: Any, *, train: bool | None = None, autocast: Any = None, training: Training | None = None,
+    recorder: Callable[[Weights], RealRecorder] = RealRecorder,
+) -> Graph:  # fmt: skip
     """Run a copy of a model for real, and record what it does.
 
     Args:
@@ -169,6 +162,7 @@ def record_real(
         train: as of `record`.
         autocast: as of `record`, on the device that the model is on.
         training: as of `record`.
+        recorder: makes the recorder, which may look at values as they are computed.
 
     Raises:
         InputError: no module, no weights, inputs or an autocast that can't be read, or one of another device.
@@ -185,36 +179,35 @@ def record_real(
             f"'{device}:…' or none, got {wanted}"
         )
     caller_grad = torch.is_grad_enabled() and not torch.is_inference_mode_enabled()
-    how = _How(train, wanted, called, training, training is not None, caller_grad)
+    how = _How(train, wanted, called, training, training is not None, caller_grad, recorder)
     with ONE_AT_A_TIME, no_collection(), unseen_by(Recorder), torch.inference_mode(False), same_random_state():
         while True:
             arguments = prepare(inputs, root)
-            real, said = with_values(arguments, root)  # anew each time: forward may have written to the others
+            # anew each time: forward may have written to the others
+            real, said = with_values(arguments, root, training is not None)
             try:
                 return copy_context().run(_recorded, root, real, said, how)  # variables that forward sets end here
             except CompilerWantedError as error:
                 import_compiler(error.part)
             except GradWantedError:
                 how = how._replace(grad=True)
-            except OwnWeightsWantedError:
-                how = how._replace(own=True)
 
 
 def _recorded(model: nn.Module, inputs: Inputs, said: str, how: _How) -> Graph:
     originals = walk(model)
     called = [f for f in (how.called, how.training.loss if how.training is not None else None) if callable(f)]
-    share = how.training is None and not how.own
-    skeleton, _ = copied(originals, called, lambda watch: _Weights(watch, share))
+    share = how.training is None
+    skeleton, _ = copied(originals, called, lambda watch: Weights(watch, share))
     tree = [(path, skeleton.module(module)) for path, module in originals]
     for original, (_, copy) in zip([module for _, module in originals], tree, strict=True):
         if how.train is not None and copy is not original:
             copy.training = how.train
-    recorder = RealRecorder(skeleton, skeleton.shared)
+    recorder = how.recorder(skeleton)
     tracker = Tracker(recorder)
     tracker.enter(tree)
     step = step_of(how.training, tree[0][1], skeleton, tracker)
     assert skeleton.watch is not None  # it was made with one
-    with watching(skeleton.watch, skeleton.copy_of):
+    with watching(skeleton.watch, skeleton.copy_of), skeleton.lending():
         return _run(tree[0][1], tracker, recorder, inputs, said, how, step)
 
 
@@ -223,9 +216,11 @@ def _run(
 ) -> Graph:
     recorder.inputs_of = tracker.inputs_of
     ledger = recorder.ledger
-    given = tuple([ledger.add_source(t, "input", None).value for t in inputs.tensors()])
-    for value in given:
-        recorder.enter_input(value)
+    sources = [ledger.add_source(t, "input", None) for t in inputs.tensors()]
+    given = tuple([known.value for known in sources])
+    for known in sources:
+        recorder.enter_input(known.value)
+        known.block.chance = id(known.ref()) not in inputs.given
     home = next((p.device for p in model.parameters()), torch.device("cpu"))
     recorder.appearance = appearance = Appearance(recorder, home, None if how.grad else how.caller_grad)
     try:
@@ -242,73 +237,45 @@ def _run(
     except (Exception, SystemExit) as error:
         if isinstance(error, InputError):
             raise
-        raise explain_failure(error, tracker, inputs, on_values=True) from error
+        failure = explain_failure(error, tracker, inputs, on_values=True)
+        failure.recorded = so_far(tracker, inputs, given, recorder.run_of(said, tracker))
+        raise failure from error
     scopes, calls = tracker.finish()
     graph = Graph(
         tuple(ledger.values), tuple(recorder.nodes), scopes, calls, ledger.storages(), given, outputs,
-        recorder.run_of(said, tracker), inputs.examples,
+        recorder.run_of(said, tracker), inputs.examples, masks=tuple(recorder.masks.by_node.items()),
     )  # fmt: skip
     return verify(graph)
 
 
-class _Weights(Skeleton):
-    """A copy of a model that has values: buffers of its own, the weights' memory or, to be trained, weights of its own.
+def with_values(inputs: Inputs, model: nn.Module, trains: bool = False) -> tuple[Inputs, str]:
+    """Inputs whose tensors have values, on the model's device; and where the values came from.
 
-    Args:
-        share: the weights' memory is the user's.
+    Those that want a gradient have one, if the model `trains`.
     """
-
-    on_values = True
-
-    def __init__(self, watch: Watch, share: bool) -> None:
-        super().__init__(shared=False, watch=watch)
-        self._share = share
-        self.shared: set[int] = set()
-        """Identities of storages that are the user's."""
-
-    def _tensor(self, tensor: torch.Tensor) -> torch.Tensor:
-        found: torch.Tensor | None = self._copies.get(id(tensor))
-        if found is not None:
-            return found
-        if type(tensor) in LAZY:
-            raise LazyParameterError
-        copy = tensor.detach()  # what forward left on a module may have a history: its copy has none
-        if is_parameter(tensor):
-            copy = copy if self._share else copy.clone()
-            if self._share:
-                self.shared.add(pointer(tensor))
-            copy = copy if isinstance(copy, nn.Parameter) else nn.Parameter(copy, tensor.requires_grad)
-            copy.requires_grad_(tensor.requires_grad)
-        else:
-            copy = copy.clone()
-            if tensor.requires_grad and tensor.is_leaf:
-                copy.requires_grad_()
-        kind = type(tensor)
-        if kind is not type(copy) and kind.__torch_dispatch__ == torch.Tensor.__torch_dispatch__:
-            copy.__class__ = kind
-        if tensor.__dict__ and not copy.__dict__:
-            copy.__dict__.update(tensor.__dict__)
-        return self._book(tensor, copy)  # type: ignore[no-any-return]  # it gives back what it got
-
-
-def with_values(inputs: Inputs, model: nn.Module) -> tuple[Inputs, str]:
-    """Inputs whose tensors have values, on the model's device; and where the values came from."""
     device = next((p.device for p in model.parameters() if not p.is_meta), torch.device("cpu"))
     generator = torch.Generator().manual_seed(SEED)
     table: dict[int, torch.Tensor] = {}
+    given: dict[int, torch.Tensor] = {}
     shared = _Storages([t for t in inputs.given.values() if not t.is_meta])
     drawn = False
     for tensor in inputs.tensors():
         value = inputs.given.get(id(tensor), inputs.data.get(id(tensor)))
         if value is None and not tensor.is_meta:  # batch sizes of a packed sequence, which stay on the CPU
+            given[id(tensor)] = tensor
             continue
+        of_user = value is not None
         if value is None:
             drawn = True
             value = _drawn(tensor, generator)
-        table[id(tensor)] = shared.copy_of(value, device).requires_grad_(tensor.requires_grad)
+        wanted = tensor.requires_grad and (trains or value.is_leaf)
+        made = table[id(tensor)] = shared.copy_of(value, device).requires_grad_(wanted)
+        if of_user:
+            given[id(made)] = value
+            if value.__dict__ and not made.__dict__:
+                made.__dict__.update(value.__dict__)
     valued = _Valued(table)
-    made = Inputs(valued.value(inputs.args), valued.value(inputs.kwargs))
-    return made, DRAWN if drawn else GIVEN
+    return Inputs(valued.value(inputs.args), valued.value(inputs.kwargs), given=given), DRAWN if drawn else GIVEN
 
 
 class _Storages:

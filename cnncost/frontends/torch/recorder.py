@@ -16,9 +16,10 @@ from typing import Any
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode, is_traceable_wrapper_subclass
 
-from cnncost.frontends.torch import entries, sparse_running
+from cnncost.frontends.torch import entries, foreach, sparse_running
 from cnncost.frontends.torch import memo as memos
 from cnncost.frontends.torch.appearance import Appearance, is_meta
+from cnncost.frontends.torch.attention_masks import Masks
 from cnncost.frontends.torch.autocast import Casting
 from cnncost.frontends.torch.director import Director
 from cnncost.frontends.torch.higher_order import is_higher_order
@@ -29,6 +30,7 @@ from cnncost.frontends.torch.masks import MASKING, regulariser
 from cnncost.frontends.torch.memo import Entry, Fresh
 from cnncost.frontends.torch.overloads import Overload, overload
 from cnncost.frontends.torch.picking import PICKING, picked
+from cnncost.frontends.torch.restated import restated
 from cnncost.frontends.torch.running import MASKS, META, REAL_LIMIT, Found, Runner, has_data, stays_whole, swap, twin
 from cnncost.frontends.torch.skeleton import Skeleton
 from cnncost.frontends.torch.types import tensor_type, tensors_in
@@ -77,6 +79,9 @@ class Recorder(TorchDispatchMode):
         """Calls in which forward read a value that chance decided."""
         self.read_given: list[int] = []
         """Calls in which forward read a value that follows from an input of floating-point numbers."""
+        self.masks = Masks()
+        if skeleton is not None:
+            self.masks.sources.append(skeleton.tensors)
 
     supports_higher_order_operators = True
     on_values = False
@@ -169,6 +174,7 @@ class Recorder(TorchDispatchMode):
         self.ledger = Ledger()
         self.values_at_hand = {}
         self._runner = Runner()
+        self.masks = Masks()
 
     def place(self, tensor: torch.Tensor, device: torch.device | None) -> None:
         """Say that a tensor is on a device that was named for it, if it was."""
@@ -236,6 +242,9 @@ class Recorder(TorchDispatchMode):
         if is_higher_order(func):
             return run_higher_order(self, func, args, kwargs)
         op = overload(func)
+        if (other := restated(op, args, kwargs, found)) is not None:
+            self._note_reading(op, other.read)
+            return self.__torch_dispatch__(other.func, (), other.args)
         if sparse_running.concerns(op, kwargs, found):
             return self._run_sparse(op, args, kwargs, found)
         if op.composite and not (is_known(op) and stays_whole(op, found)):
@@ -279,7 +288,7 @@ class Recorder(TorchDispatchMode):
                     table[id(tensor)] = stand_in = twin(tensor)
                     self.ledger.stand_in(stand_in, tensor, known)
         with self:
-            result = func.decompose(*swap(args, table, None), **swap(kwargs, table, None))
+            result = foreach.parts(func)(*swap(args, table, None), **swap(kwargs, table, None))
         back = {id(table[id(t)]): t for t, _ in found if id(t) in table}
         return swap(result, back, None) if back else result
 
@@ -313,6 +322,8 @@ class Recorder(TorchDispatchMode):
             ids.append(known[1])
         spec = self._spec(entry, found, tensors)
         inputs = tuple([known[1] for _, known in found])
+        if entry.mask is not None:
+            self.masks.note(entry, entry.mask, found, len(self.nodes))
         self.nodes.append(_node((spec, inputs, tuple(ids), self.call, entry.name, self.phase)))
         ledger.clock += 1
         return tensors[0] if entry.single else memos.fill(entry.template, tensors)
@@ -346,6 +357,8 @@ class Recorder(TorchDispatchMode):
         if types != spec.outputs:  # the shape depends on values that are at hand (nonzero on a real mask)
             spec = memos.intern(OpSpec(spec.kind, spec.inputs, types, spec.attrs))
         reads = [known.value for i, (_, known) in enumerate(found) if i not in entry.outs]
+        if entry.mask is not None:
+            self.masks.note(entry, entry.mask, found, len(self.nodes))
         self._append(spec, tuple(reads), tuple(ids), entry.name)
         return result
 

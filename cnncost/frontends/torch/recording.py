@@ -11,7 +11,7 @@ from weakref import ref
 import torch
 from torch import nn
 
-from cnncost.errors import InputError
+from cnncost.errors import CnncostError, GraphError, InputError
 from cnncost.frontends.torch import autocast as autocasts
 from cnncost.frontends.torch import autocast_regions as regions
 from cnncost.frontends.torch import kept
@@ -183,6 +183,7 @@ class _Run:
         """
         recorder, inputs = self._tracker.recorder, self._inputs
         recorder.values_at_hand.update(inputs.data)
+        recorder.masks.sources.append(inputs.originals)
         given = tuple([self._enter(tensor) for tensor in inputs.tensors()])
         try:
             with same_random_state() as draws:
@@ -191,9 +192,11 @@ class _Run:
             scopes, calls = self._tracker.finish()
             return Graph(
                 tuple(recorder.ledger.values), tuple(recorder.nodes), scopes, calls, storages, given, outputs,
-                chance, inputs.examples, inputs.notes,
+                chance, inputs.examples, inputs.notes, tuple(recorder.masks.by_node.items()),
             )  # fmt: skip
-        except BaseException:
+        except BaseException as error:
+            if isinstance(error, CnncostError):
+                error.recorded = so_far(self._tracker, inputs, given)
             made.extend(recorder.ledger.made())
             self._tracker.let_go()  # frames of the failed forward hold it for as long as the error is alive
             raise
@@ -249,6 +252,30 @@ class _Run:
             return None
         first = tracker.path(reads[0]) if reads else place or ""
         return RealRun(" and ".join(said), (), max(len(reads), 1), first, chance=bool(names))
+
+
+def so_far(tracker: Tracker, inputs: Inputs, given: tuple[int, ...], real: RealRun | None = None) -> Graph | None:
+    """What was recorded of a forward that failed; None if that is nothing, or if it failed later than in forward.
+
+    Args:
+        tracker: of the recording.
+        inputs: of the model.
+        given: their values.
+        real: of a run on values.
+    """
+    recorder = tracker.recorder
+    if recorder.phase != "forward" or not recorder.nodes:
+        return None
+    scopes, calls = tracker.finish()
+    ledger = recorder.ledger
+    graph = Graph(
+        tuple(ledger.values), tuple(recorder.nodes), scopes, calls, ledger.storages(), given, (), real,
+        inputs.examples, inputs.notes, tuple(recorder.masks.by_node.items()), tracker.failure(),
+    )  # fmt: skip
+    try:
+        return verify(graph)
+    except GraphError:  # it ended in the middle of an op
+        return None
 
 
 @contextmanager

@@ -6,18 +6,19 @@ in place on such a tensor writes to a copy, which later reads see.
 
 from __future__ import annotations
 
-from math import prod
 from typing import Any, TypeAlias
 
 import torch
 
-from cnncost.errors import DataDependentError, InputError
+from cnncost.errors import DataDependentError
 from cnncost.frontends.torch import memo as memos
 from cnncost.frontends.torch import sparse
 from cnncost.frontends.torch.appearance import is_meta
 from cnncost.frontends.torch.checks import CHECKS
 from cnncost.frontends.torch.ledger import Known, pointer
 from cnncost.frontends.torch.overloads import Overload
+from cnncost.frontends.torch.reshaping import geometry, into_outs, reshape_like, zeros_behind
+from cnncost.frontends.torch.shapes import output_types
 
 Found: TypeAlias = list[tuple[torch.Tensor, Known]]
 """The tensors among an op's arguments, with what the books know of them."""
@@ -82,9 +83,14 @@ class Runner:
         if op.indexes:
             args = _without_masks(args, found)
         if op.sized is not None:
-            return op.sized(args, {id(t): t if k.data is None else k.data for t, k in found if k.sig.real})
-        if op.made is not None:
+            made = op.sized(args, {id(t): t if k.data is None else k.data for t, k in found if k.sig.real})
+            return into_outs(op, kwargs, found, [made]) if op.outs else made
+        if op.made is not None and not op.outs:
             return op.made(op.bind(args, kwargs))
+        if op.outs and (said := output_types(op, op.bind(args, kwargs))) is not None:
+            return into_outs(
+                op, kwargs, found, [torch.empty_strided(*output[:2], dtype=output[2], device=META) for output in said]
+            )
         if op.schema_name in _FILLED:
             return self._filled(op, args, kwargs, found)
         return self._on_twins(op, args, kwargs, found)
@@ -141,7 +147,7 @@ class Runner:
             copied.add(id(tensor))
         self._written_copies = [table[key] for key in copied if key in table]
         if op.resizes:
-            _zeros_behind(table.get(id(args[0]), args[0]), args[1])
+            zeros_behind(table.get(id(args[0]), args[0]), args[1])
         result = op.func(*swap(args, table, CPU), **swap(kwargs, table, CPU))
         if op.changes_shape or op.outs:
             self._reshape(op, args, kwargs, [found[i] for i in targets], table, found)
@@ -193,12 +199,12 @@ class Runner:
         """Give tensors the geometry that an op has given, in place, to those that hold their values."""
         for tensor, known in targets:
             like = table.get(id(tensor), tensor)
-            if _geometry(tensor) == _geometry(like):
+            if geometry(tensor) == geometry(like):
                 continue
             if op.changes_shape and is_meta(tensor):
                 self._on_twins(op, args, kwargs, found)
                 return
-            _reshape_like(tensor, like, known, op)
+            reshape_like(tensor, like, known, op)
 
     def _on_twins(self, op: Overload, args: Any, kwargs: Any, found: Found) -> Any:
         """Run an op with each real tensor replaced by one like it without data."""
@@ -207,8 +213,8 @@ class Runner:
         result = op.func(*swap(args, table, META), **swap(kwargs, table, META))
         for tensor, known in found if op.changes_shape or op.outs else ():
             like = twins.get(id(tensor), tensor)
-            if _geometry(tensor) != _geometry(like):
-                _reshape_like(tensor, like, known, op)
+            if geometry(tensor) != geometry(like):
+                reshape_like(tensor, like, known, op)
         back = {id(twins[id(tensor)]): tensor for tensor, _ in found if id(tensor) in twins}
         return swap(result, back, None) if back else result
 
@@ -320,36 +326,6 @@ def swap(value: Any, table: dict[int, torch.Tensor], device: torch.device | None
     if type(value) is dict:
         return {k: swap(v, table, device) for k, v in value.items() if not (k == "pin_memory" and v)}
     return value
-
-
-def _geometry(tensor: torch.Tensor) -> tuple[torch.Size, tuple[int, ...]]:
-    return tensor.shape, tensor.stride()
-
-
-def _reshape_like(tensor: torch.Tensor, like: torch.Tensor, known: Known, op: Overload) -> None:
-    """Give a tensor the geometry that an op has given to the one in its place. Its elements are nothing yet.
-
-    Raises:
-        InputError: the tensor is the user's.
-    """
-    if known.block.owned and not is_meta(tensor):
-        raise InputError(
-            f"{op.func} changes the shape of a tensor in place, from {tuple(tensor.shape)} to {tuple(like.shape)}, and "
-            "the tensor was there before forward; an analysis changes nothing of yours. Expected a tensor that forward "
-            "makes, or the form of the op that returns a new one"
-        )
-    if tensor.untyped_storage().nbytes() < (nbytes := like.untyped_storage().nbytes()):
-        tensor.untyped_storage().resize_(nbytes)
-    tensor.as_strided_(like.shape, like.stride(), tensor.storage_offset())
-
-
-def _zeros_behind(tensor: torch.Tensor, wanted: Any) -> None:
-    """Let a tensor's storage end in zeros before it is resized: what is there otherwise differs from run to run."""
-    numel = wanted.numel() if isinstance(wanted, torch.Tensor) else prod(wanted)
-    storage, end = tensor.untyped_storage(), int(tensor.storage_offset() + numel) * tensor.element_size()
-    if (old := storage.nbytes()) < end:
-        storage.resize_(end)
-        torch.empty(0, dtype=torch.uint8, device=tensor.device).set_(storage)[old:].zero_()
 
 
 def _on_storage(args: Any) -> bool:

@@ -61,9 +61,20 @@ def _repeat_interleave(args: Any, values: Values) -> Any:
     return torch.empty(shape, dtype=x.dtype, device=_META)
 
 
+def _bincount(args: Any, values: Values) -> Any:
+    """How often each whole number up to the greatest is there, or the sum of weights."""
+    x, weights = args[0], args[1] if len(args) > 1 else None
+    minimum = int(args[2]) if len(args) > 2 else 0
+    numbers = _known(x, values, "the numbers that are counted")
+    size = max(int(numbers.max()) + 1 if numbers.numel() else 0, minimum)
+    summed = torch.float32 if weights is not None and weights.dtype is torch.float32 else torch.float64
+    return torch.empty(size, dtype=torch.int64 if weights is None else summed, device=_META)
+
+
 SIZED_BY_VALUES: dict[str, Callable[[Any, Values], Any]] = {
     "aten::_pack_padded_sequence": _pack,
     "aten::_pad_packed_sequence": _pad,
+    "aten::bincount": _bincount,
     "aten::masked_select": _masked_select,
     "aten::repeat_interleave.self_Tensor": _repeat_interleave,
 }

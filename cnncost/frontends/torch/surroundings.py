@@ -13,7 +13,7 @@ from functools import _lru_cache_wrapper, cache, partial
 from types import CellType, CodeType, FunctionType, MethodType, ModuleType
 from typing import Any, NamedTuple
 
-from cnncost.frontends.torch.kinds import ATOMS, of_system
+from cnncost.frontends.torch.kinds import ATOMS, is_shared, of_system
 
 _STORES_GLOBAL = dis.opmap["STORE_GLOBAL"]
 _ALWAYS = frozenset({"forward", "__call__", "__init__", "__new__", "__getattr__", "__getattribute__", "__setattr__"})
@@ -76,6 +76,8 @@ class _Explorer:
     def __init__(self, roots: tuple[Any, ...]) -> None:
         self._copied = set(map(id, roots))
         """Functions whose cells, defaults and attributes are copied with the model."""
+        self._named: set[int] = set()
+        """Those among them that code reaches by a name as well: it calls the originals."""
         self._names: set[str] = set(_ALWAYS)
         self._classes: dict[type, set[str]] = {}
         self._modules: dict[int, tuple[ModuleType, set[str]]] = {}
@@ -106,11 +108,11 @@ class _Explorer:
             done.add(name)
             self._variable(vars(owner) if isinstance(owner, ModuleType) else owner, name, table[name], False)
 
-    def meet(self, value: Any) -> bool:
+    def meet(self, value: Any, named: bool = False) -> bool:
         """Follow what can be called, classes and modules. False: the value is none of these, but data."""
         kind = type(value)
         if kind in {staticmethod, classmethod, MethodType}:
-            return self.meet(value.__func__)
+            return self.meet(value.__func__, named)
         if kind is property:
             for function in (value.fget, value.fset):
                 self.meet(function)
@@ -121,7 +123,10 @@ class _Explorer:
                 self._caches.append(value)
             return self.meet(value.__wrapped__)
         if kind is FunctionType:
-            if id(value) not in self._met and not of_system(value.__module__):
+            again = named and id(value) in self._copied and id(value) not in self._named
+            if again:
+                self._named.add(id(value))
+            if (again or id(value) not in self._met) and not of_system(value.__module__):
                 self._met[id(value)] = value
                 self._pending.append(value)
             return True
@@ -129,6 +134,8 @@ class _Explorer:
             for base in value.__mro__:
                 if not of_system(base.__module__):
                     self._classes.setdefault(base, set())
+            if kind is not type:
+                self.meet(kind)  # a metaclass that keeps a registry, or the one instance of each class
             return True
         if kind is ModuleType:
             if not of_system(value.__name__):
@@ -145,7 +152,7 @@ class _Explorer:
                 self._variable(space, name, space[name], name in stored)
             elif name in stored:
                 self._variables.setdefault((id(space), name), Variable(space, name))
-        if id(function) in self._copied:
+        if id(function) in self._copied - self._named and not is_shared(function):
             return
         for name, cell in zip(function.__code__.co_freevars, function.__closure__ or (), strict=True):
             try:
@@ -164,7 +171,7 @@ class _Explorer:
         kind = type(value)
         if kind is partial:
             self.meet(value.func)
-        followed = (kind not in ATOMS or kind is type) and self.meet(value)
+        followed = (kind is type or kind not in ATOMS) and self.meet(value, True)
         if not followed and kind not in ATOMS:
             self.meet(kind)  # methods of what is held run as well
         if stored or (not followed and (kind not in ATOMS or isinstance(owner, type))):

@@ -31,7 +31,7 @@ _LONG = 10_000
 """Items beyond which only the container itself is looked at, not what is in it."""
 _SMALL = 1 << 20
 """Bytes up to which the values of an array are remembered."""
-_OPEN = (local, Queue, UserDict, UserList, WeakKeyDictionary, WeakValueDictionary, WeakSet, SimpleNamespace)
+_OPEN = (UserDict, UserList, WeakKeyDictionary, WeakValueDictionary, WeakSet, SimpleNamespace, local, Queue)
 """Classes of Python's own that models keep state in."""
 
 _FUNCTIONS = frozenset({FunctionType, MethodType, BuiltinFunctionType, partial})

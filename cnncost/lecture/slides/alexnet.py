@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from fractions import Fraction
 
-from cnncost.lecture.claims import Claim, Experiment, Of, Scaled, Share, slide
+from cnncost.lecture.claims import Claim, Experiment, Of, Published, Scaled, Share, slide
 
 __all__ = ["SLIDES"]
 
@@ -48,9 +48,10 @@ TRAINING = slide(
     82,
     "AlexNet (2012): training details",
     Claim(
-        "GPUs",
+        "memory of each of the two GPUs, in GB",
         "two GTX580 GPUs (2GB memory each)",
-        source=NIPS,
+        Published("3 GB", f"{NIPS}, sec. 3.2"),
+        value="2",
         beside=(
             ("bytes of parameters a GPU", Scaled(Of("alexnet_two_gpu", "param_bytes"), HALF, HALF_WORDS)),
             (
@@ -58,7 +59,8 @@ TRAINING = slide(
                 Scaled(Of("alexnet_two_gpu", "param_bytes"), 3 * HALF, "three times half of it"),
             ),
         ),
-        reason="each GPU holds half of every layer; the rest of its 2 GB is for the activations of the batch",
+        reason="a single GTX 580 GPU has only 3 GB of memory, says the paper; each GPU holds half of every layer, and "
+        "the rest of its 3 GB is for the activations of the batch of 128",
     ),
     Claim(
         "convolutions split over the GPUs",

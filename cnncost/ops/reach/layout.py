@@ -172,6 +172,8 @@ def unbind(spec: OpSpec) -> Reach:
 def unfold(spec: OpSpec) -> Reach:
     """Attributes: dimension, size, step. Windows along an axis; their places become a new last axis."""
     shape = spec.inputs[0].shape
+    if not shape:  # a number as a window of one, or of nothing
+        return routes(Route(0, (Reshape((1,)),))) if spec["size"] else routes()
     (axis,) = axes_of(spec["dimension"], len(shape))
     count, kernel = spec.outputs[0].shape[axis], spec["size"]
     order = (*range(axis + 1), *range(axis + 2, len(shape) + 1), axis + 1)

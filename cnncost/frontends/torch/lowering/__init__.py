@@ -1,7 +1,17 @@
 """How each torch op is told to the Graph, by family."""
 
-from cnncost.frontends.torch.lowering import backward, detection, linalg, products, quantized, sparse, tables, windows
+from cnncost.frontends.torch.lowering import (
+    backward,
+    detection,
+    linalg,
+    losses,
+    products,
+    quantized,
+    sparse,
+    tables,
+    windows,
+)
 from cnncost.frontends.torch.lowering.registry import OpCall, is_known, lower
 
-__all__ = ["OpCall", "backward", "detection", "is_known", "linalg", "lower", "products", "quantized", "sparse",
-           "tables", "windows"]  # fmt: skip
+__all__ = ["OpCall", "backward", "detection", "is_known", "linalg", "losses", "lower", "products", "quantized",
+           "sparse", "tables", "windows"]  # fmt: skip

@@ -64,10 +64,10 @@ def pool_backward(call: OpCall) -> Lowered:
 
 @lowers(
     "_adaptive_avg_pool2d_backward", "_adaptive_avg_pool3d_backward", "adaptive_max_pool2d_backward",
-    "adaptive_max_pool3d_backward",
+    "adaptive_max_pool3d_backward", "fractional_max_pool2d_backward", "fractional_max_pool3d_backward",
 )  # fmt: skip
 def adaptive_pool_backward(call: OpCall) -> Lowered:
-    """grad_output and the input."""
+    """grad_output and the input. A fractional pool has windows of its own, and maxima all the same."""
     return "adaptive_pool_backward", adaptive_pool(call)[1]
 
 
@@ -100,7 +100,7 @@ def softmax_backward(call: OpCall) -> Lowered:
 _ELEMENTWISE = """
 threshold hardtanh leaky_relu sigmoid tanh gelu silu hardswish hardsigmoid elu softplus log_sigmoid mish softshrink
 hardshrink _prelu_kernel glu logit rrelu_with_noise mse_loss smooth_l1_loss huber_loss binary_cross_entropy
-soft_margin_loss
+soft_margin_loss multi_margin_loss
 """.split()
 
 
@@ -147,3 +147,28 @@ def weight_norm_backward(call: OpCall) -> Lowered:  # noqa: ARG001  # its inputs
 def distance_backward(call: OpCall) -> Lowered:
     """The gradient of each pair's distance."""
     return "distance_backward", {"pairs": call.inputs[0].numel, "width": call.inputs[1].shape[-1]}
+
+
+@lowers("_embedding_bag_backward", "_embedding_bag_dense_backward")
+def bag_backward(call: OpCall) -> Lowered:
+    """grad: B,D; indices: I. Each looked-up row gets its bag's gradient added."""
+    elements = call["indices"].numel() * call["grad"].shape[-1]
+    return "scatter", {"fn": call.name, "accumulate": True, "elements": elements}
+
+
+@lowers("_embedding_bag_per_sample_weights_backward")
+def bag_weights_backward(call: OpCall) -> Lowered:
+    """grad: B,D; indices: I. A scalar product of each looked-up row with its bag's gradient."""
+    return "bag_weights_backward", {"indices": call["indices"].numel(), "width": call["grad"].shape[-1]}
+
+
+@lowers("_segment_reduce_backward")
+def segment_reduce_backward(call: OpCall) -> Lowered:
+    """grad and output: the reduced elements; data."""
+    return "segment_reduce_backward", {"fn": call["reduce"]}
+
+
+@lowers("masked_scatter_backward")
+def picked_back(call: OpCall) -> Lowered:
+    """The gradient's elements where the mask is set."""
+    return "gather", {"fn": call.name}

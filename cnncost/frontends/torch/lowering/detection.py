@@ -23,12 +23,24 @@ def roi_pool(call: OpCall) -> Lowered:  # noqa: ARG001  # how large its windows 
     return "roi_pool", {}
 
 
-@lowers("torchvision::deform_conv2d")
+@lowers("torchvision::_roi_align_backward", "torchvision::_ps_roi_align_backward")
+def roi_align_backward(call: OpCall) -> Lowered:
+    """grad: K,C,P,Q; rois: K,5."""
+    return "roi_align_backward", {"samples": max(int(call["sampling_ratio"]), 0)}
+
+
+@lowers("torchvision::_roi_pool_backward")
+def roi_pool_backward(call: OpCall) -> Lowered:
+    """grad: K,C,P,Q. Each gradient goes to the pixel that was the maximum."""
+    return "scatter", {"fn": "roi_pool_backward", "accumulate": True, "elements": call["grad"].numel()}
+
+
+@lowers("torchvision::deform_conv2d", "torchvision::_deform_conv2d_backward")
 def deform_conv(call: OpCall) -> Lowered:
-    """input: N,C,H,W; weight: K,C/g,R,S; offset: N,2·o·R·S,P,Q."""
+    """grad: N,K,P,Q; input: N,C,H,W; weight: K,C/g,R,S; offset: N,2·o·R·S,P,Q."""
     attrs: Attrs = {
         "groups": call["groups"], "offset_groups": call["offset_groups"], "masked": bool(call["use_mask"]),
         "kernel": tuple(call["weight"].shape[2:]), "stride": (call["stride_h"], call["stride_w"]),
         "padding": (call["pad_h"], call["pad_w"]), "dilation": (call["dilation_h"], call["dilation_w"]),
     }  # fmt: skip
-    return "deform_conv", attrs
+    return "deform_conv_backward" if call.name.endswith("backward") else "deform_conv", attrs

@@ -2,13 +2,24 @@
 
 from __future__ import annotations
 
+from math import prod
+from typing import Any
+
 from cnncost.frontends.torch.lowering.registry import Lowered, OpCall, lowers
 
 _FUNCTIONS = {
     "linalg_lu_factor_ex": "lu", "linalg_lu": "lu", "_linalg_det": "det", "_linalg_slogdet": "det",
     "linalg_cholesky_ex": "cholesky", "cholesky": "cholesky", "linalg_inv_ex": "inverse", "linalg_qr": "qr",
-    "_linalg_svd": "svd", "_linalg_eigh": "eigh", "linalg_eig": "eig",
+    "_linalg_svd": "svd", "_linalg_eigh": "eigh", "linalg_eig": "eig", "linalg_ldl_factor_ex": "ldl",
+    "cholesky_inverse": "inverse by cholesky",
 }  # fmt: skip
+
+
+def _counted(fn: str, matrix: Any, batch: Any, k: int = 0, vectors: bool = False, full: bool = False) -> Lowered:
+    """`matrix`: *,m,n; `batch`: the axes before those of a result's matrix."""
+    m, n = matrix[-2:]
+    attrs = {"fn": fn, "m": m, "n": n, "matrices": prod(batch), "k": k, "vectors": vectors, "full": full}
+    return "linalg", attrs
 
 
 @lowers(*_FUNCTIONS)
@@ -16,38 +27,79 @@ def decomposition(call: OpCall) -> Lowered:
     """A: *,m,n."""
     vectors = bool(call.get("compute_uv", call.get("compute_v", True))) and call.get("mode") != "r"
     full = bool(call.get("full_matrices", False)) or call.get("mode") == "complete"
-    return "linalg", {"fn": _FUNCTIONS[call.name], "k": 0, "vectors": vectors, "full": full}
+    shape = call.first("self", "A").shape
+    return _counted(_FUNCTIONS[call.name], shape, shape[:-2], 0, vectors, full)
 
 
-_VALUES = {"linalg_svdvals": "svd", "linalg_eigvalsh": "eigh", "linalg_eigvals": "eig"}
+_VALUES = {"linalg_svdvals": "svd", "linalg_eigvalsh": "eigh", "linalg_eigvals": "eig", "_linalg_eigvals": "eig",
+           "geqrf": "qr"}  # fmt: skip
 
 
 @lowers(*_VALUES)
 def values_alone(call: OpCall) -> Lowered:
     """Whole: by its parts, torch would compute the vectors too, for a dispatch mode may want their derivative."""
-    return "linalg", {"fn": _VALUES[call.name], "k": 0, "vectors": False, "full": False}
+    shape = call.first("self", "A").shape
+    return _counted(_VALUES[call.name], shape, shape[:-2])
+
+
+def _is_vector(a: Any, b: Any) -> bool:
+    """Whether B is one right side for each matrix, and not a matrix of them."""
+    return len(b) == 1 or (len(b) == len(a) - 1 and tuple(b) == tuple(a[:-1]))
 
 
 @lowers("_linalg_solve_ex")
 def solve(call: OpCall) -> Lowered:
     """A: *,n,n; B: *,n,k, or *,n for one right side."""
     a, b = call["A"].shape, call["B"].shape
-    one = len(b) == 1 or (len(b) == len(a) - 1 and tuple(b) == tuple(a[:-1]))
+    one = _is_vector(a, b)
     k = 1 if one else b[-1] if call.get("left", True) else b[-2]
-    return "linalg", {"fn": "solve", "k": k, "vectors": False, "full": False}
+    solution = call.outputs[0].shape
+    return _counted("solve", a, solution[:-1] if one else solution[:-2], k)
+
+
+_SOLVERS = {
+    "linalg_solve_triangular": ("triangle", "self"), "triangular_solve": ("triangle", "A"),
+    "cholesky_solve": ("two triangles", "input2"), "linalg_lu_solve": ("two triangles", "LU"),
+    "linalg_ldl_solve": ("two triangles", "LD"),
+}  # fmt: skip
+"""Solvers by triangles: how many, and which argument holds them."""
+
+
+@lowers(*_SOLVERS)
+def triangles(call: OpCall) -> Lowered:
+    """B: *,n,k; from the right side *,k,n. Batches broadcast."""
+    fn, name = _SOLVERS[call.name]
+    solution = call.outputs[0].shape
+    k = solution[-1] if call.get("left", True) else solution[-2]
+    return _counted(fn, call[name].shape, solution[:-2], k)
 
 
 @lowers("linalg_lstsq")
 def least_squares(call: OpCall) -> Lowered:
-    """A: *,m,n; B: *,m,k, or *,m for one right side."""
+    """self: *,m,n; b: *,m,k, or *,m. By QR, as LAPACK's gels and gelsy, or by SVD, as gelsd and gelss."""
     a, b = call["self"].shape, call["b"].shape
-    values = (call.get("driver") or "gelsy") in {"gelsd", "gelss"}
-    fn = "least squares by singular values" if values else "least squares"
-    return "linalg", {"fn": fn, "k": b[-1] if len(b) == len(a) else 1, "vectors": False, "full": False}
+    k = 1 if _is_vector(a, b) else b[-1]
+    fn = "least squares by svd" if call["driver"] in {"gelsd", "gelss"} else "least squares"
+    return _counted(fn, a, a[:-2], k)
 
 
-@lowers("_embedding_bag_backward", "_embedding_bag_dense_backward")
-def bag_backward(call: OpCall) -> Lowered:
-    """grad: B,D; indices: I. Each looked-up row gets its bag's gradient added."""
-    elements = call["indices"].numel() * call["grad"].shape[-1]
-    return "scatter", {"fn": call.name, "accumulate": True, "elements": elements}
+@lowers("linalg_householder_product")
+def reflections(call: OpCall) -> Lowered:
+    """input: *,m,n; tau: *,k."""
+    shape = call["input"].shape
+    return _counted("reflections", shape, shape[:-2], call["tau"].shape[-1])
+
+
+@lowers("ormqr")
+def reflected(call: OpCall) -> Lowered:
+    """input3: *,m,n, or transposed from the right; input2: *,k, one for each reflection."""
+    m, n = call["input3"].shape[-2:]
+    matrix = (m, n) if call["left"] else (n, m)
+    return _counted("reflected", matrix, call.outputs[0].shape[:-2], call["input2"].shape[-1])
+
+
+@lowers("linalg_pinv")
+def pinv(call: OpCall) -> Lowered:
+    """self: *,m,n."""
+    *batch, m, n = call["self"].shape
+    return "pinv", {"m": m, "n": n, "matrices": prod(batch), "hermitian": bool(call["hermitian"])}

@@ -126,7 +126,10 @@ def grouped_mm(call: OpCall) -> Lowered:
     "_scaled_dot_product_fused_attention_overrideable",
 )  # fmt: skip
 def attention(call: OpCall) -> Lowered:
-    """q: *,L,E; k: *,S,E; v: *,S,V. With grouped queries (GQA) the heads are those of q."""
+    """q: *,L,E; k: *,S,E; v: *,S,V. With grouped queries (GQA) the heads are those of q.
+
+    The flash kernels align a causal mask to the lower right corner, all others to the upper left.
+    """
     q, k, v = call["query"].shape, call["key"].shape, call["value"].shape
     heads = list(k[:-2])
     if call.get("enable_gqa"):
@@ -143,7 +146,12 @@ def attention(call: OpCall) -> Lowered:
         "mask": mask is not None or bool(call.get("is_causal", False)),
         "causal": bool(call.get("is_causal", False)),
     }
+    if attrs["causal"] and q[-2] != k[-2] and call.name in _FLASH:
+        attrs["lower_right"] = True
     return "attention", attrs
+
+
+_FLASH = frozenset({"_scaled_dot_product_flash_attention", "_scaled_dot_product_flash_attention_backward"})
 
 
 @lowers("_native_multi_head_attention")
@@ -153,7 +161,7 @@ def native_mha(call: OpCall) -> Lowered:
     attrs: Attrs = {
         "batch": q[0], "queries": q[1], "keys": k[1], "width": q[2], "heads": call["num_head"],
         "mask": call["mask"] is not None, "weights": bool(call["need_weights"]),
-        "average": bool(call["need_weights"] and call["average_attn_weights"]),
+        "average": bool(call["need_weights"] and call["average_attn_weights"]), "mask_type": call["mask_type"],
     }  # fmt: skip
     return "mha", attrs
 
@@ -166,6 +174,7 @@ def encoder_layer(call: OpCall) -> Lowered:
         "batch": batch, "queries": length, "keys": length, "width": width, "heads": call["num_heads"],
         "mask": call["mask"] is not None, "ffn": call["ffn_weight_1"].shape[0],
         "activation": "gelu" if call["use_gelu"] else "relu", "weights": False, "average": False,
+        "mask_type": call["mask_type"],
     }  # fmt: skip
     return "encoder_layer", attrs
 

@@ -115,6 +115,8 @@ def lowered(call: OpCall) -> Lowered | None:
         return "pointwise", {"fn": _PRIMS_OF_OTHER_NAMES.get(bare, bare)}
     if call.op.is_view:
         return "layout", {"fn": call.name, "copy": call.moves, **call.plain()}
+    if torch.Tag.view_copy in call.op.func.tags or (call.op.outs and call.name.endswith("_copy")):
+        return "layout", {"fn": call.name, "copy": True, **call.plain()}
     if torch.Tag.pointwise in call.op.func.tags and len(call.outputs) == 1:
         return "pointwise", {"fn": call.name}
     return None

@@ -38,6 +38,14 @@ _ALIASES = {
     "log_sigmoid": "logsigmoid", "rrelu_with_noise": "rrelu", "_prelu_kernel": "prelu", "view_as_complex": "complex",
     "_conj_physical": "conj", "conj_physical": "conj", "resolve_conj": "conj", "resolve_neg": "conj",
     "softsign": "softsign",
+    **{f"special_{name}": name for name in (
+        "airy_ai bessel_j0 bessel_j1 bessel_y0 bessel_y1 modified_bessel_i0 modified_bessel_i1 modified_bessel_k0"
+        " modified_bessel_k1 scaled_modified_bessel_k0 scaled_modified_bessel_k1 spherical_bessel_j0"
+        " chebyshev_polynomial_t chebyshev_polynomial_u chebyshev_polynomial_v chebyshev_polynomial_w"
+        " shifted_chebyshev_polynomial_t shifted_chebyshev_polynomial_u shifted_chebyshev_polynomial_v"
+        " shifted_chebyshev_polynomial_w hermite_polynomial_h hermite_polynomial_he laguerre_polynomial_l"
+        " legendre_polynomial_p"
+    ).split()},
 }  # fmt: skip
 
 
@@ -159,6 +167,19 @@ def scan(call: OpCall) -> Lowered:
     return "scan", {"fn": call.name.strip("_"), "axis": call["dim"]}
 
 
+@lowers("segment_reduce")
+def segment_reduce(call: OpCall) -> Lowered:
+    """data: elements, reduced by segments along an axis."""
+    return "segment_reduce", {"fn": call["reduce"]}
+
+
+@lowers("allclose")
+def all_close(call: OpCall) -> Lowered:
+    """self and other, broadcast."""
+    shape = torch.broadcast_shapes(call["self"].shape, call["other"].shape)
+    return "all_close", {"elements": prod(shape)}
+
+
 @lowers("trace")
 def trace(call: OpCall) -> Lowered:  # noqa: ARG001  # its input says all
     """The sum of a diagonal."""
@@ -170,6 +191,20 @@ def search(call: OpCall) -> Lowered:
     """Each value is looked for among sorted boundaries."""
     boundaries = call["sorted_sequence"] if call.name == "searchsorted" else call["boundaries"]
     return "search", {"values": call.outputs[0].numel, "boundaries": boundaries.shape[-1]}
+
+
+@lowers("histc", "histogram", "_histogramdd_from_bin_cts", "_histogramdd_from_bin_tensors", "_histogramdd_bin_edges")
+def histogram(call: OpCall) -> Lowered:
+    """self: V values, or V,d; `bins`: how many, or their edges."""
+    shape, bins = call["self"].shape, call["bins"]
+    axes = shape[-1] if "dd" in call.name else 1
+    edges = [b.shape[0] for b in (bins if isinstance(bins, (list, tuple)) else [bins]) if hasattr(b, "shape")]
+    ranged = call["min"] != call["max"] if call.name == "histc" else call.get("range") is not None
+    attrs: Attrs = {
+        "points": prod(shape) // max(axes, 1), "axes": axes, "edges": tuple(edges), "ranged": ranged,
+        "density": bool(call.get("density", False)), "counts": call.name != "_histogramdd_bin_edges",
+    }  # fmt: skip
+    return "histogram", attrs
 
 
 _SORT = """
@@ -189,7 +224,8 @@ def sort(call: OpCall) -> Lowered:
 
 _GATHER = """
 embedding index_select gather index take take_along_dim masked_select nonzero _unsafe_index one_hot multinomial
-bincount histc isin tril_indices triu_indices argwhere _pack_padded_sequence _pad_packed_sequence
+isin tril_indices triu_indices argwhere _pack_padded_sequence _pad_packed_sequence nonzero_static
+_unsafe_masked_index hash_tensor
 """
 
 
@@ -208,13 +244,14 @@ def gather(call: OpCall) -> Lowered:
     return "gather", attrs
 
 
-_ACCUMULATE = {"index_add", "scatter_add", "scatter_reduce", "index_reduce"}
+_ACCUMULATE = {"index_add", "scatter_add", "scatter_reduce", "index_reduce", "bincount",
+               "_unsafe_masked_index_put_accumulate"}  # fmt: skip
 
 
 _SCATTER = """
 scatter scatter_add scatter_reduce index_add index_reduce index_copy index_fill index_put _index_put_impl
 _unsafe_index_put put masked_scatter max_unpool2d max_unpool3d select_scatter slice_scatter diagonal_scatter
-as_strided_scatter
+as_strided_scatter bincount _unsafe_masked_index_put_accumulate
 """
 
 
@@ -227,6 +264,8 @@ def scatter(call: OpCall) -> Lowered:
 
 def _scattered(call: OpCall) -> int:
     """How many elements are put: an index that has the source's axes tells for each, another for each slice."""
+    if call.name == "bincount":
+        return int(call["self"].numel())
     if "indices" in call.arguments:  # index_put: the indexed axes broadcast, the others are taken whole
         indices = [i for i in call["indices"] if i is not None]
         if any(i.dtype in (torch.bool, torch.uint8) for i in indices):
@@ -267,7 +306,7 @@ sym_stride sym_numel _assert_async _assert_scalar _assert_tensor_metadata _linal
 atleast_1d atleast_2d atleast_3d view_copy expand_copy permute_copy _reshape_copy fill_diagonal cartesian_prod
 combinations split_copy unbind_copy to_dense to_sparse _coalesced squeeze_copy transpose_copy slice_copy
 split_with_sizes_copy
-unsqueeze_copy select_copy alias_copy detach_copy t_copy vander
+unsqueeze_copy select_copy alias_copy detach_copy t_copy vander lu_unpack _chunk_cat
 """
 
 
@@ -292,7 +331,7 @@ empty empty_strided empty_like new_empty new_empty_strided zeros zeros_like new_
 full full_like new_full arange linspace logspace eye scalar_tensor fill zero rand rand_like randn randn_like
 randint randint_like randperm bernoulli normal uniform random exponential geometric cauchy log_normal
 normal_functional hann_window hamming_window blackman_window bartlett_window kaiser_window _efficientzerotensor
-range poisson _standard_gamma _sample_dirichlet binomial
+range poisson _standard_gamma _sample_dirichlet binomial empty_permuted
 """
 
 

@@ -6,7 +6,7 @@ rule answers only for the plain case. For everything else it returns None, and t
 the shape or the error.
 """
 
-from cnncost.frontends.torch.shapes import layers, onednn, simple
+from cnncost.frontends.torch.shapes import layers, onednn, results, simple
 from cnncost.frontends.torch.shapes.registry import gives_back, output_types, rule_names
 
-__all__ = ["gives_back", "layers", "onednn", "output_types", "rule_names", "simple"]
+__all__ = ["gives_back", "layers", "onednn", "output_types", "results", "rule_names", "simple"]

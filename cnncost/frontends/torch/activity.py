@@ -1,0 +1,137 @@
+"""Which multiply-accumulates of a run have no factor of zero: counted as the run goes, on the values that it computes.
+
+A product counts where both of its factors are not zero. The same op on indicators (1 where a factor is not zero) gives
+the exact number: its result's sum. That is taken apart, so that it is cheap, and made of whole numbers: of a matrix
+product the sum over the inner axis of (left factors that are not zero) times (right ones); of a convolution the windows
+of the input's indicator, weighed with how many kernels have a weight at each tap. Padding is zero, and so is skipped.
+"""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import torch
+
+from cnncost.frontends.torch.overloads import overload
+from cnncost.frontends.torch.real import RealRecorder
+from cnncost.frontends.torch.weights import Weights
+from cnncost.graph import OpSpec
+
+_BIASED = ("add", "badd", "_add")
+_PRODUCTS = frozenset({"linear", "matmul"})
+_KINDS = _PRODUCTS | {"conv", "attention"}
+
+
+class Active(NamedTuple):
+    """Of one op: the products without a zero, and whether its activations are spikes.
+
+    Attributes:
+        products: how many have two factors that are not zero.
+        spikes: an activation's that follow from the inputs are all 0 or 1: nothing is multiplied, weights are added up.
+    """
+
+    products: int
+    spikes: bool
+
+
+class ActivityRecorder(RealRecorder):
+    """Counts as it records. `active` is by node index; ops with products that are missing count in full."""
+
+    def __init__(self, weights: Weights) -> None:
+        super().__init__(weights)
+        self.active: dict[int, Active] = {}
+        self._looked = 0
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        before = len(self.nodes)
+        result = super().__torch_dispatch__(func, types, args, kwargs)
+        last = len(self.nodes) - 1
+        if last == before and last >= self._looked:  # the parts of a composite op came by themselves
+            self._looked = last + 1
+            self._look(last, func, args, kwargs or {})
+        return result
+
+    def _look(self, index: int, func: Any, args: Any, kwargs: Any) -> None:
+        node = self.nodes[index]
+        if node.spec.kind not in _KINDS:
+            return
+        op = overload(func)
+        arguments = op.bind(args, kwargs)
+        tensors = [value for value in arguments.values() if isinstance(value, torch.Tensor)]
+        with torch.no_grad():
+            products = _products(node.spec, op.name, arguments, tensors)
+        if products is None:
+            return
+        factors = tensors[1:3] if op.name.startswith(_BIASED) else tensors[:2]
+        known = [self.ledger.find(factor) for factor in factors]
+        of_input = [t for t, k in zip(factors, known, strict=True) if k is not None and k.value in self._varies]
+        self.active[index] = Active(products, any(map(_is_binary, of_input)))
+
+
+def _is_binary(tensor: torch.Tensor) -> bool:
+    return bool(((tensor == 0) | (tensor == 1)).all())
+
+
+def _products(spec: OpSpec, name: str, arguments: dict[str, Any], tensors: list[torch.Tensor]) -> int | None:
+    """Products without a zero; None for an op that this can't look into."""
+    if any(t.layout is not torch.strided or t.is_quantized for t in tensors):
+        return None
+    if spec.kind == "conv":
+        return _of_convolution(spec, tensors[0], arguments["weight"])
+    if spec.kind == "attention" and name == "scaled_dot_product_attention" and not arguments.get("dropout_p"):
+        return _of_attention(arguments)
+    if spec.kind not in _PRODUCTS or name == "conv_tbc":
+        return None
+    a, b = tensors[1:3] if name.startswith(_BIASED) else tensors[:2]
+    if spec.kind == "linear":
+        b = b.transpose(-1, -2) if b.dim() > 1 else b
+    return _of_product(a != 0, b != 0)
+
+
+def _of_product(a: torch.Tensor, b: torch.Tensor) -> int:
+    """Of indicators *,M,K and *,K,N; a vector is a row on the left and a column on the right."""
+    a = a[None] if a.dim() == 1 else a
+    b = b[:, None] if b.dim() == 1 else b
+    left, right = a.sum(-2), b.sum(-1)  # how many rows, how many columns have it
+    return int((left * right).sum())
+
+
+def _of_convolution(spec: OpSpec, x: torch.Tensor, weight: torch.Tensor) -> int | None:
+    """x: N,C,*X or C,*X; weight: K,C/g,*R, transposed C,K/g,*R."""
+    axes, groups = weight.dim() - 2, spec["groups"]
+    indicator, taps = (x != 0).double(), (weight != 0).double()
+    if x.dim() == axes + 1:
+        indicator = indicator[None]
+    padding = spec["padding"]
+    if isinstance(padding, str):  # "same": as much as keeps the size, the odd one behind
+        total = [d * (r - 1) if padding == "same" else 0 for d, r in zip(spec["dilation"], taps.shape[2:], strict=True)]
+        sides = [side for n in reversed(total) for side in (n // 2, n - n // 2)]
+        indicator, padding = torch.nn.functional.pad(indicator, sides), [0] * axes
+    kernels = taps.sum(1, keepdim=True) if spec["transposed"] else taps.view(groups, -1, *taps.shape[1:]).sum(1)
+    bound = indicator.numel() * float(taps.sum())
+    if bound >= 2**53:  # no longer exact
+        return None
+    found = torch.convolution(
+        indicator, kernels, None, list(spec["stride"]), list(padding), list(spec["dilation"]), spec["transposed"],
+        list(spec["output_padding"]), groups,
+    )  # fmt: skip
+    return round(float(found.sum()))
+
+
+def _of_attention(arguments: dict[str, Any]) -> int | None:
+    """Scores of queries and keys, and values weighed: each visible weight is some number, and others are zero."""
+    query, key, value = (arguments[name] != 0 for name in ("query", "key", "value"))
+    mask = arguments.get("attn_mask")
+    if arguments.get("enable_gqa"):
+        key, value = (t.repeat_interleave(query.shape[-3] // t.shape[-3], -3) for t in (key, value))
+    shape = (*torch.broadcast_shapes(query.shape[:-2], key.shape[:-2]), query.shape[-2], key.shape[-2])
+    seen = torch.ones(shape[-2:], dtype=torch.bool, device=query.device)
+    if arguments.get("is_causal"):
+        seen = seen.tril()
+    if mask is not None:
+        seen = seen & (mask if mask.dtype == torch.bool else ~torch.isneginf(mask))
+    if len(seen.shape) > len(shape):
+        return None
+    batches = torch.broadcast_shapes(shape[:-2], value.shape[:-2], seen.shape[:-2])
+    weighed = _of_product(seen.expand(*batches, *shape[-2:]), value)
+    return _of_product(query, key.transpose(-1, -2)) + weighed

@@ -1,0 +1,152 @@
+"""Which keys each query sees at an attention op, where the values of its mask are at hand.
+
+They are data of this recording: the memo knows nothing of them, and a Graph carries them beside its nodes. A mask is
+known if ops may be run on it (`Runner`), and, however large, if it is an input with values or a buffer that nothing
+has written to, or a view of one.
+"""
+
+from __future__ import annotations
+
+import ctypes
+from collections.abc import Callable, Iterable
+from itertools import chain
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+import torch
+
+from cnncost.frontends.torch.appearance import is_meta
+from cnncost.frontends.torch.ledger import Block, Known, pointer
+from cnncost.masks import Mask, packed
+
+if TYPE_CHECKING:
+    from cnncost.frontends.torch.memo import Entry
+    from cnncost.frontends.torch.running import Found
+
+ATTENTION = frozenset({"attention", "attention_backward", "mha", "encoder_layer"})
+"""Kinds of ops that may take a mask."""
+
+Pair: TypeAlias = tuple[torch.Tensor, torch.Tensor]
+_FUSED = frozenset({"mha", "encoder_layer"})
+_NAMES = ("attn_mask", "attn_bias", "mask")
+_MOST = 1 << 30
+"""Pairs of a mask that are looked at."""
+_BITS = tuple(1 << i for i in range(8))
+
+
+def place(kind: str, arguments: dict[str, Any], found: Found) -> int | None:
+    """Where an attention op's mask is among its tensors; None if it has none."""
+    if kind not in ATTENTION:
+        return None
+    mask = next((m for name in _NAMES if isinstance(m := arguments.get(name), torch.Tensor)), None)
+    return None if mask is None else next((i for i, (tensor, _) in enumerate(found) if tensor is mask), None)
+
+
+class Masks:
+    """The masks of one recording.
+
+    Attributes:
+        by_node: those that are known, by the index of the node.
+        on_values: the recording is of a run on values, which each tensor has.
+        functions: those that functions make, by what they follow from; and what has to stay alive meanwhile.
+        sources: each gives pairs of a tensor that was there before, and what stands in its place.
+    """
+
+    def __init__(self, on_values: bool = False) -> None:
+        self.on_values = on_values
+        self.by_node: dict[int, Mask] = {}
+        self.sources: list[Callable[[], Iterable[Pair]]] = []
+        self.functions: dict[tuple[Any, ...], tuple[Mask | None, Any]] = {}
+        self._read: dict[tuple[Any, ...], Mask | None] = {}
+
+    def note(self, entry: Entry, mask: int, found: Found, node: int) -> None:
+        """What is known of the mask of an op, its tensor number `mask`, which is recorded as this node."""
+        tensor, known = found[mask]
+        spec = entry.spec
+        way = spec["mask_type"] if spec.kind in _FUSED else "scores"
+        key = (known.value, way, spec["queries"], spec["keys"])
+        if key not in self._read:
+            values = self.values(tensor, known)
+            self._read[key] = None if values is None else read(values, way, spec["queries"], spec["keys"])
+        if (seen := self._read[key]) is not None:
+            self.by_node[node] = seen
+
+    def values(self, tensor: torch.Tensor, known: Known) -> torch.Tensor | None:
+        """The values of a tensor that the books know, if they are at hand."""
+        if known.block.chance:
+            return None  # they are those of one draw
+        if known.data is not None and known.sig.real:
+            return known.data
+        return self.unmet(tensor, known.block)
+
+    def unmet(self, tensor: torch.Tensor, block: Block | None) -> torch.Tensor | None:
+        """The same of a tensor on this storage, of which the books may know nothing else."""
+        written = block is not None and bool(block.version)
+        if not is_meta(tensor):
+            return tensor if self.on_values or not written else None
+        if written or (block is not None and block.born is not None):
+            return None
+        where = pointer(tensor)
+        pairs = chain.from_iterable(source() for source in self.sources)
+        original = next((old for old, new in pairs if pointer(new) == where and not is_meta(old)), None)
+        if original is None or original.layout is not torch.strided:
+            return None
+        bare = torch.empty(0, dtype=tensor.dtype, device=original.device)
+        return bare.set_(original.untyped_storage(), tensor.storage_offset(), tensor.shape, tensor.stride())
+
+
+def read(values: torch.Tensor, how: Any, queries: int, keys: int) -> Mask | None:
+    """A mask by its values.
+
+    Args:
+        values: as the op takes it.
+        how: "scores": True, or anything but minus infinity, lets a score through, and it broadcasts to them. The fused
+            layers' own: 0: L,S for all; 1: B,S for all queries; 2: as the scores; what is not zero is left out.
+        queries: L.
+        keys: S.
+    """
+    if values.layout is not torch.strided:
+        return None
+    values = _distinct(values.detach())
+    if values.numel() > _MOST:
+        return None
+    if how == "scores":
+        return pack(_let_through(values), queries, keys)
+    if how not in {0, 1, 2} or (how == 2 and values.dim() < 2):
+        return None
+    seen = values == 0
+    return pack(seen[:, None, None, :] if how == 1 else seen, queries, keys)
+
+
+def _let_through(values: torch.Tensor) -> torch.Tensor:
+    """Scores that take part. The least number of a dtype stands for minus infinity where a row has others."""
+    if values.dtype == torch.bool:
+        return values
+    if not values.is_floating_point():
+        return torch.ones_like(values, dtype=torch.bool)  # it is added to the scores
+    least = values == torch.finfo(values.dtype).min
+    seen = ~torch.isneginf(values)
+    others = (seen & ~least).any(-1, keepdim=True) if values.dim() else seen & ~least
+    return seen & ~(least & others)
+
+
+def _distinct(tensor: torch.Tensor) -> torch.Tensor:
+    """One of each axis along which a tensor was expanded: all are alike."""
+    for axis, step in enumerate(tensor.stride()):
+        if step == 0 and tensor.shape[axis]:
+            tensor = tensor.narrow(axis, 0, 1)
+    return tensor
+
+
+def pack(seen: torch.Tensor, queries: int, keys: int) -> Mask | None:
+    """A mask of bools that broadcast to `*, queries, keys`; None if they don't, or if there are none."""
+    seen = _distinct(seen.detach())
+    while seen.dim() < 2:
+        seen = seen[None]
+    if seen.shape[-2] not in {1, queries} or seen.shape[-1] not in {1, keys} or not seen.numel():
+        return None
+    *lead, rows, columns = seen.shape
+    flat = seen.reshape(-1, columns).cpu()
+    data = torch.zeros(flat.shape[0], (columns + 7) // 8 * 8, dtype=torch.uint8)
+    data[:, :columns] = flat
+    data = (data.view(flat.shape[0], -1, 8) * torch.tensor(_BITS, dtype=torch.uint8)).sum(-1, dtype=torch.uint8)
+    return packed(torch.Size(lead).numel(), rows, columns, ctypes.string_at(data.data_ptr(), data.numel()))

@@ -1,0 +1,108 @@
+"""What goes into a call that a rule answers for and what comes out: nests of tensors, as templates and types."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import fields, is_dataclass
+from typing import Any
+
+import torch
+
+from cnncost.errors import RuleError
+from cnncost.frontends.torch.memo import Slot
+from cnncost.frontends.torch.types import tensor_type
+from cnncost.graph import ITEM_BYTES, TensorType
+from cnncost.opaque import Registered
+
+
+def templated(nest: Any, tensors: list[torch.Tensor]) -> Any:
+    """A nest with a Slot for each tensor; these are appended to `tensors`."""
+    if isinstance(nest, torch.Tensor):
+        tensors.append(nest)
+        return Slot(len(tensors) - 1)
+    return _each(nest, lambda item: templated(item, tensors))
+
+
+def filled(template: Any, tensors: list[Any]) -> Any:
+    """The nest with these in the place of its Slots."""
+    return tensors[template] if type(template) is Slot else _each(template, lambda item: filled(item, tensors))
+
+
+def typed(template: Any, tensors: list[torch.Tensor]) -> Any:
+    """A nest with shapes and dtypes in the place of tensors."""
+    return filled(template, [tensor_type(t) for t in tensors])
+
+
+def _each(nest: Any, change: Callable[[Any], Any]) -> Any:
+    """A container with its items changed; anything else as it is."""
+    if isinstance(nest, dict):
+        return type(nest)({key: change(item) for key, item in nest.items()})
+    if isinstance(nest, tuple) and hasattr(nest, "_fields"):
+        return type(nest)(*map(change, nest))
+    if type(nest) in (list, tuple):
+        return type(nest)(map(change, nest))
+    if is_dataclass(nest) and not isinstance(nest, type):
+        return type(nest)(**{f.name: change(getattr(nest, f.name)) for f in fields(nest) if f.init})
+    return nest
+
+
+# ---- what comes out
+
+
+def places_of(rule: Registered, outputs: Any, types: list[TensorType], default: str | None) -> Any:
+    """What a rule says comes out, with a Slot for each tensor; their types are appended to `types`."""
+    if (kind := _leaf(rule, outputs, default)) is not None:
+        types.append(kind)
+        return Slot(len(types) - 1)
+    if outputs is None or isinstance(outputs, bool | int | float | str):
+        if type(outputs) is int and not types:
+            raise _no_output(rule, outputs)
+        return outputs
+    if not isinstance(outputs, dict | list | tuple) and not is_dataclass(outputs):
+        raise _no_output(rule, outputs)
+    return _each(outputs, lambda item: places_of(rule, item, types, default))
+
+
+def _leaf(rule: Registered, said: Any, default: str | None) -> TensorType | None:
+    """The type of one tensor: `(shape, dtype)`, or a shape alone."""
+    if isinstance(said, torch.Tensor):
+        return tensor_type(said)
+    if isinstance(said, TensorType) or _is_pair(said):
+        shape, dtype = said
+    elif isinstance(said, torch.Size) or (type(said) in (list, tuple) and said and all(type(n) is int for n in said)):
+        if default is None:
+            raise RuleError(
+                f"{rule}: outputs: {said!r} has no dtype, and no input is floating point; say (shape, dtype)"
+            )
+        shape, dtype = said, default
+    elif type(said) in (list, tuple) and any(type(n) is float for n in said):
+        raise _no_output(rule, said)
+    else:
+        return None
+    name = str(dtype).removeprefix("torch.")
+    if name not in ITEM_BYTES or not isinstance(getattr(torch, name, None), torch.dtype):
+        raise RuleError(f"{rule}: outputs: expected a dtype such as 'float32', got {dtype!r}")
+    if any(type(n) is not int or n < 0 for n in shape):
+        raise _no_output(rule, shape)
+    return TensorType(tuple(shape), name)
+
+
+def _is_pair(said: Any) -> bool:
+    return (
+        type(said) in (list, tuple) and len(said) == 2
+        and isinstance(said[0], list | tuple) and isinstance(said[1], str | torch.dtype)
+    )  # fmt: skip
+
+
+def _no_output(rule: Registered, said: Any) -> RuleError:
+    return RuleError(
+        f"{rule}: outputs: expected (shape, dtype) for each tensor, with a shape of whole numbers, got {said!r}"
+    )
+
+
+def hold_against(rule: Registered, types: tuple[TensorType, ...], made: list[torch.Tensor]) -> None:
+    """Raise RuleError where what came out for real is something else than the rule said."""
+    real = tuple(map(tensor_type, made))
+    if real != types:
+        listed = [", ".join(f"{list(t.shape)} {t.dtype}" for t in each) or "nothing" for each in (types, real)]
+        raise RuleError(f"{rule}: outputs: the rule says {listed[0]}, and forward returned {listed[1]}")

@@ -1,0 +1,343 @@
+"""Flexible attention: scores changed and masked by functions of the user's (torch.nn.attention.flex_attention).
+
+What it costs is attention's, dense. Which pairs of a query and a key its mask leaves is found out by running `mask_mod`
+on all of them, by the values that it reads. In a training step the derivative is recorded as attention's own, and that
+of `score_mod` as autograd makes it; torch itself would trace both with its compiler.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from math import prod
+from types import FunctionType
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch.utils._python_dispatch import TorchDispatchMode, _disable_current_modes
+
+from cnncost.frontends.torch import memo as memos
+from cnncost.frontends.torch.appearance import is_meta
+from cnncost.frontends.torch.attention_masks import pack
+from cnncost.frontends.torch.types import tensor_type
+from cnncost.graph import OpSpec
+from cnncost.masks import Mask
+
+if TYPE_CHECKING:
+    from cnncost.frontends.torch.recorder import Recorder
+
+MODULE = "torch.nn.attention.flex_attention"
+META, CPU = torch.device("meta"), torch.device("cpu")
+_MOST = 1 << 28
+"""Pairs that a mask is made of: more are not looked at."""
+_AT_ONCE = 1 << 24
+_PLAIN = frozenset({int, float, bool, str, type(None)})
+
+
+class _UnknownError(Exception):
+    """A function reads a value that is not at hand, or is told nothing of."""
+
+
+def flex_attention(
+    recorder: Recorder, func: Any, query: torch.Tensor, key: torch.Tensor, value: torch.Tensor,
+    score_mod: Callable[..., Any], block_mask: Any, *rest: Any, **kwargs: Any,
+) -> Any:  # fmt: skip
+    """query: B,H,L,E; key: B,K,S,E; value: B,K,S,V. As attention, dense; `score_mod` runs once on all scores.
+
+    Blocks that the mask leaves out count: the dense count is the field's, as it is for causal attention.
+    """
+    batch, heads, queries, _ = query.shape
+    scores = (batch, heads, queries, key.shape[-2])
+    if not is_plain(score_mod):
+        with recorder:
+            score_mod(torch.empty(scores, dtype=query.dtype, device=query.device), *_places(scores, query.device))
+    if is_meta(query):
+        out = _laid_out((batch, heads, queries, value.shape[-1]), query)
+        made = [out, *[torch.empty(scores[:3], dtype=torch.float32, device=META) for _ in range(2)]]
+    else:
+        made = list(func(query, key, value, score_mod, block_mask, *rest, **kwargs))
+    _record(recorder, "attention", (query, key, value), made, (query, key, value), block_mask)
+    return tuple(made)
+
+
+def flex_attention_backward(
+    recorder: Recorder, _: Any, query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, out: torch.Tensor,
+    logsumexp: torch.Tensor, grad_out: torch.Tensor, *rest: Any,
+) -> Any:  # fmt: skip
+    """The gradients of query, key and value, as `_Flex` has made them; none of what `score_mod` captures.
+
+    `rest`: the log-sum-exp's gradient, `score_mod`, what makes the gradients, the block mask, and what is of no concern
+    here.
+    """
+    made, block_mask = rest[2](), rest[3]
+    inputs = (grad_out, query, key, value, out, logsumexp)
+    _record(recorder, "attention_backward", inputs, made, (query, key, value), block_mask)
+    return (*made, ())
+
+
+def _gradients(
+    inputs: tuple[torch.Tensor, ...], grads: tuple[torch.Tensor, torch.Tensor | None], *rest: Any
+) -> list[torch.Tensor]:
+    """Of query, key and value: on values by autograd's own derivative of torch's dense form.
+
+    Args:
+        inputs: query, key, value.
+        grads: of the result, and of its log-sum-exp.
+        rest: what else the op takes.
+    """
+    with _disable_current_modes():
+        made = [_laid_out(tensor.shape, tensor) for tensor in inputs]
+        if is_meta(inputs[0]):
+            return made
+        from torch._higher_order_ops.flex_attention import math_attention
+
+        with torch.enable_grad():
+            leaves = [tensor.detach().requires_grad_() for tensor in inputs]
+            dense: Any = math_attention
+            results = dense(*leaves, *rest)
+            pairs = [(result, grad) for result, grad in zip(results, grads, strict=False) if grad is not None]
+            found = torch.autograd.grad([result for result, _ in pairs], leaves, [grad for _, grad in pairs])
+        return [tensor.copy_(grad) for tensor, grad in zip(made, found, strict=True)]
+
+
+def _laid_out(shape: tuple[int, ...], like: torch.Tensor) -> torch.Tensor:
+    """An empty tensor whose axes lie in memory in the order of another's, as torch's kernels leave their results."""
+    strides, step = [0] * len(shape), 1
+    for axis in sorted(range(len(shape)), key=lambda i: (like.stride(i), -i)):
+        strides[axis], step = step, step * shape[axis]
+    return torch.empty_strided(shape, strides, dtype=like.dtype, device=META if is_meta(like) else like.device)
+
+
+def is_plain(function: Callable[..., Any]) -> bool:
+    """Whether it is torch's own function that changes nothing."""
+    return getattr(function, "__name__", "") in {"_identity", "noop_mask"}
+
+
+def _places(scores: tuple[int, ...], device: torch.device) -> list[torch.Tensor]:
+    """The indices of batch, head, query and key, to be spread over the scores."""
+    return [torch.arange(n, device=device).view([-1 if i == j else 1 for j in range(4)]) for i, n in enumerate(scores)]
+
+
+def _record(
+    recorder: Recorder, kind: str, inputs: tuple[torch.Tensor, ...], outputs: list[torch.Tensor],
+    qkv: tuple[torch.Tensor, torch.Tensor, torch.Tensor], block_mask: Any,
+) -> None:  # fmt: skip
+    query, key, value = qkv
+    batch, heads, queries, width = query.shape
+    keys, ledger = key.shape[-2], recorder.ledger
+    attrs = {
+        "batch": batch * heads, "value_batch": batch * heads, "queries": queries, "keys": keys, "width": width,
+        "value_width": value.shape[-1], "scaled": prod(query.shape) + batch * heads * keys * width,
+        "mask": not is_plain(block_mask[-1]), "causal": False,
+    }  # fmt: skip
+    known = [ledger.find(tensor) or recorder.meet(tensor) for tensor in inputs]
+    results = [ledger.add_result(tensor) for tensor in outputs]
+    spec = OpSpec(kind, tuple(k.sig.type for k in known), tuple(map(tensor_type, outputs)),
+                  tuple(sorted(attrs.items())))  # fmt: skip
+    mask = _mask(recorder, block_mask, (batch, heads, queries, keys))
+    if mask is not None:
+        recorder.masks.by_node[len(recorder.nodes)] = mask
+    name = "flex_attention" if kind == "attention" else "flex_attention_backward"
+    recorder._append(memos.intern(spec), tuple(k.value for k in known), tuple(r.value for r in results), name)
+
+
+# ---- which pairs a mask leaves
+
+
+def _mask(recorder: Recorder, block_mask: Any, scores: tuple[int, ...]) -> Mask | None:
+    """The mask, evaluated; None where nothing is masked, or where that can't be known."""
+    function = block_mask[-1]
+    first = next(i for i, item in enumerate(block_mask) if isinstance(item, torch.Tensor))
+    lists, blocks = block_mask[first : first + 4], block_mask[-3:-1]
+    if is_plain(function) and min(blocks) >= max(scores[2:]):
+        return None
+    alive: list[Any] = [lists]  # so that their identities stay their own
+    try:
+        key = (*_captured(function, alive, 0), *[id(item) for item in lists], scores)
+    except _UnknownError:
+        key = None
+    table = recorder.masks.functions
+    if key is None or key not in table:
+        found = _evaluated(recorder, function, lists, blocks, scores)
+        if key is None:
+            return found
+        table[key] = (found, alive)
+    return table[key][0]
+
+
+def _captured(value: Any, alive: list[Any], depth: int) -> tuple[Any, ...]:
+    """What a function's answers follow from, as far as can be told. Raises _UnknownError where it can't."""
+    if type(value) in _PLAIN:
+        return (type(value), value)
+    alive.append(value)
+    if isinstance(value, torch.Tensor):
+        return (id(value), value._version)
+    if type(value) is not FunctionType or depth > 8 or value.__code__.co_names:
+        raise _UnknownError
+    parts = [cell.cell_contents for cell in value.__closure__ or ()] + list(value.__defaults__ or ())
+    return (id(value), *[each for part in parts for each in _captured(part, alive, depth + 1)])
+
+
+def _evaluated(
+    recorder: Recorder, function: Callable[..., Any], lists: Any, blocks: Any, scores: tuple[int, ...]
+) -> Mask | None:  # fmt: skip
+    try:
+        with torch.no_grad(), _OnValues(recorder):
+            seen = _pairs(function, scores)
+            listed = _listed(recorder, lists, blocks, scores)
+            if listed is not None and not bool(listed.all()):
+                seen = seen & listed
+    except Exception:  # noqa: BLE001  # a user's function, on what it may not expect
+        return None
+    return pack(seen, *scores[2:])
+
+
+def _pairs(function: Callable[..., Any], scores: tuple[int, ...]) -> torch.Tensor:
+    """`mask_mod` on all pairs, some queries at a time: B or 1, H or 1, L, S or 1."""
+    places = _places(scores, CPU)
+    step = max(1, _AT_ONCE // (scores[0] * scores[1] * scores[3]))
+    parts: list[torch.Tensor] = []
+    for begin in range(0, scores[2], step):
+        query = places[2][:, :, begin : begin + step]
+        part = function(places[0], places[1], query, places[3]).to(torch.bool)
+        part = part.view([1] * (4 - part.dim()) + list(part.shape))
+        parts.append(part.expand(*part.shape[:2], query.shape[2], part.shape[3]))
+        if parts[0].numel() * (scores[2] // step) > _MOST:
+            raise _UnknownError
+    return torch.cat(parts, 2)
+
+
+def _listed(recorder: Recorder, lists: Any, blocks: Any, scores: tuple[int, ...]) -> torch.Tensor | None:
+    """The pairs in blocks that the lists of a block mask name, masked in part or not at all; None if not known.
+
+    Args:
+        recorder: knows the values of tensors that have none.
+        lists: how many blocks of keys each block of queries sees in part, which, and the same of those seen whole.
+        blocks: queries and keys of a block.
+        scores: B, H, L, S.
+    """
+    height, width = blocks
+    counts, rows, columns = lists[0], -(-scores[2] // height), -(-scores[3] // width)
+    seen = torch.zeros(*counts.shape[:2], rows, columns, dtype=torch.bool)
+    for count, index in (lists[:2], lists[2:]):
+        if count is None:
+            continue
+        many, which = _values(recorder, count), _values(recorder, index)
+        if many is None or which is None:
+            return None
+        many, which = many[..., :rows], which[..., :rows, :columns]
+        named = torch.arange(which.shape[-1]).expand(which.shape) < many[..., None]
+        hits = torch.zeros(seen.shape, dtype=torch.int32)
+        seen |= hits.scatter_add_(-1, which.long(), named.int()) > 0
+    return seen[:, :, torch.arange(scores[2]) // height][..., torch.arange(scores[3]) // width]
+
+
+def _values(recorder: Recorder, tensor: torch.Tensor) -> torch.Tensor | None:
+    copy = recorder.skeleton.copy_of(tensor) if recorder.skeleton is not None else None
+    tensor = tensor if copy is None else copy
+    known = recorder.ledger.find(tensor)
+    if known is not None:
+        found = recorder.masks.values(tensor, known)
+    elif (found := recorder.values_at_hand.get(id(tensor))) is None:
+        found = recorder.masks.unmet(tensor, recorder.ledger.block_of(tensor))
+    return None if found is None else found.detach().to(CPU)
+
+
+class _OnValues(TorchDispatchMode):
+    """Runs ops on the CPU, on the values that are known of tensors without data."""
+
+    def __init__(self, recorder: Recorder) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]  # torch's class has no types
+        self.recorder = recorder
+
+    @classmethod
+    def _should_skip_dynamo(cls) -> bool:
+        return False
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        if torch.Tag.nondeterministic_seeded in func.tags:
+            raise _UnknownError
+        return func(*self._with_values(args), **self._with_values(kwargs or {}))
+
+    def _with_values(self, value: Any) -> Any:
+        if isinstance(value, torch.Tensor):
+            if value.device == CPU:
+                return value
+            found = _values(self.recorder, value)
+            if found is None:
+                raise _UnknownError
+            return found
+        if isinstance(value, torch.device):
+            return CPU
+        if isinstance(value, dict):
+            return {name: self._with_values(item) for name, item in value.items()}
+        if type(value) in {list, tuple}:
+            return type(value)(self._with_values(item) for item in value)
+        return value
+
+
+# ---- while a recording lasts
+
+
+class _Flex(torch.autograd.Function):
+    """Flexible attention with a derivative that needs no tracing of torch's."""
+
+    @staticmethod
+    def forward(ctx: Any, query: Any, key: Any, value: Any, func: Any, score_mod: Any, rest: Any, more: Any) -> Any:
+        """As the op returns it: the result, its log-sum-exp, its largest scores."""
+        out, logsumexp, largest = func(query, key, value, score_mod, *rest, **more)
+        ctx.mark_non_differentiable(largest)
+        ctx.set_materialize_grads(False)
+        ctx.save_for_backward(query, key, value, out, logsumexp)
+        ctx.score_mod, ctx.rest = score_mod, rest
+        return out, logsumexp, largest
+
+    @staticmethod
+    def backward(ctx: Any, grad_out: Any, grad_logsumexp: Any, _: Any) -> Any:
+        """Of queries, keys and values. `score_mod` is run once more, and then backwards."""
+        query, key, value, out, logsumexp = ctx.saved_tensors
+        if grad_out is None:
+            grad_out = torch.zeros_like(out)
+        scores = (*query.shape[:3], key.shape[-2])
+        if not is_plain(ctx.score_mod):
+            with torch.enable_grad():
+                score = torch.empty(scores, dtype=query.dtype, device=query.device, requires_grad=True)
+                changed = ctx.score_mod(score, *_places(scores, query.device))
+            if changed.requires_grad:
+                torch.autograd.grad(changed, score, torch.empty_like(changed), allow_unused=True)
+        from torch._higher_order_ops.flex_attention import flex_attention_backward
+
+        backward: Any = flex_attention_backward
+        block_mask, scale, options, *_ = ctx.rest
+        found = _gradients((query, key, value), (grad_out, grad_logsumexp), ctx.score_mod, *ctx.rest)
+        made = backward(query, key, value, out, logsumexp, grad_out, grad_logsumexp, ctx.score_mod, lambda: found,
+                        block_mask, scale, options, (), ())  # fmt: skip
+        return (*made[:3], None, None, None, None)
+
+
+def _with_derivative(func: Any) -> Callable[..., Any]:
+    """The op, with that derivative where autograd is on and wants one."""
+
+    def flex_attention_hop(query: Any, key: Any, value: Any, score_mod: Any, *rest: Any, **more: Any) -> Any:
+        wanted = torch.is_grad_enabled() and any(t.requires_grad for t in (query, key, value))
+        if not wanted:
+            return func(query, key, value, score_mod, *rest, **more)
+        return _Flex.apply(query, key, value, func, score_mod, rest, more)  # type: ignore[no-untyped-call]
+
+    return flex_attention_hop
+
+
+@contextmanager
+def on_any_device() -> Iterator[None]:
+    """Flexible attention without torch's check of devices, and with a derivative that runs without data."""
+    module: Any = sys.modules.get(MODULE)
+    if module is None:
+        yield
+        return
+    check, op = module._validate_device, module.flex_attention_hop
+    module._validate_device, module.flex_attention_hop = lambda *_: None, _with_derivative(op)
+    try:
+        yield
+    finally:
+        module._validate_device, module.flex_attention_hop = check, op

@@ -1,0 +1,63 @@
+"""Ops over lists of tensors (`_foreach_add_`, …), as optimizers and averages of weights use them: one op an element.
+
+A kernel over many tensors does the same work as one over each, in fewer launches.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+import torch
+
+_PREFIX = "aten::_foreach_"
+_OTHERS: dict[str, Callable[..., Any]] = {
+    "norm": lambda x, order=2, dtype=None: torch.linalg.vector_norm(x, order, dtype=dtype),
+    "powsum": lambda x, order=2, dtype=None: x.to(dtype or x.dtype).abs().pow(order).sum(),
+}
+"""Those that have another name for one tensor."""
+_NAMED = frozenset({"scalars", "value"})
+"""Arguments that are positional for lists and not so for one tensor."""
+
+
+def is_foreach(schema_name: str) -> bool:
+    """Whether an op works on lists of tensors, element by element."""
+    return schema_name.startswith(_PREFIX)
+
+
+def parts(func: Any) -> Callable[..., Any]:
+    """What runs an op that is made of others as these."""
+    if is_foreach(func._schema.name):
+        return partial(_each_alone, func)
+    decompose: Callable[..., Any] = func.decompose
+    return decompose
+
+
+def _each_alone(func: Any, *args: Any, **kwargs: Any) -> Any:
+    """One op for each element; a list of the results, or None of an op in place."""
+    schema = func._schema
+    name = schema.name.removeprefix(_PREFIX)
+    single = _OTHERS.get(name) or getattr(torch.ops.aten, name, None) or partial(_in_place, name.removesuffix("_"))
+    named = {**dict(zip([a.name for a in schema.arguments], args, strict=False)), **kwargs}
+    listed = {a.name for a in schema.arguments if a.name in named and isinstance(a.type, torch.ListType)}
+    keyword_only = {a.name for a in schema.arguments if a.kwarg_only}
+    results = []
+    for i in range(len(named[schema.arguments[0].name if schema.arguments[0].name in listed else min(listed)])):
+        positional, keywords = [], {}
+        for key, value in named.items():
+            item = value[i] if key in listed else value
+            if key in keyword_only:
+                keywords[key] = item
+            elif key in _NAMED and name.rstrip("_") in {"addcdiv", "addcmul"}:
+                keywords["value"] = item
+            else:
+                positional.append(item)
+        results.append(single(*positional, **keywords))
+    return None if schema.is_mutable else results
+
+
+def _in_place(name: str, first: torch.Tensor, *others: Any, **keywords: Any) -> torch.Tensor:
+    """An op that has no name of its own in place."""
+    result: torch.Tensor = getattr(torch.ops.aten, name)(first, *others, **keywords, out=first)
+    return result

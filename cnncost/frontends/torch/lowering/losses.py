@@ -1,0 +1,46 @@
+"""Losses that are more than a distance of each element: connectionist temporal classification, a projection's."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from torch.utils._python_dispatch import _disable_current_modes
+
+from cnncost.frontends.torch.lowering.registry import Attrs, Lowered, OpCall, lowers
+
+
+def _numbers(lengths: Any) -> list[int]:
+    """Lengths as numbers, or as a tensor where forward runs on values."""
+    if isinstance(lengths, (list, tuple)):
+        return [int(n) for n in lengths]
+    with _disable_current_modes():
+        return [int(n) for n in lengths.tolist()]
+
+
+@lowers("_ctc_loss", "_ctc_loss_backward")
+def ctc(call: OpCall) -> Lowered:
+    """log_probs: T,N,C; of each of N sequences as many steps and labels as its lengths say."""
+    steps, labels = _numbers(call["input_lengths"]), _numbers(call["target_lengths"])
+    if len(steps) == 1:
+        steps *= len(labels)
+    attrs: Attrs = {
+        "sequences": len(labels),
+        "transitions": sum(max(t - 1, 0) * (2 * s + 1) for t, s in zip(steps, labels, strict=True)),
+        "steps": sum(steps),
+        "classes": call["log_probs"].shape[-1],
+    }
+    return "ctc_backward" if call.name.endswith("backward") else "ctc", attrs
+
+
+@lowers(
+    "torch_nn::_linear_cross_entropy_batch_chunked", "torch_nn::_linear_cross_entropy_batch_chunked_no_reduction"
+)  # fmt: skip
+def linear_cross_entropy(call: OpCall) -> Lowered:
+    """input: N,F; linear_weight: C,F. With a mean or a sum, forward makes the gradients that are wanted, too."""
+    attrs: Attrs = {
+        "bias": call["linear_bias"] is not None,
+        "of_input": bool(call.get("compute_input_grad", False)),
+        "of_weight": bool(call.get("compute_linear_weight_grad", False)),
+        "of_bias": bool(call.get("compute_linear_bias_grad", False)),
+    }
+    return "linear_cross_entropy", attrs

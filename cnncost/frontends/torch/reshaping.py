@@ -1,0 +1,60 @@
+"""Tensors without data that get another size in place: by the op itself, or to take the results of one.
+
+No tensor of the user's is among them.
+"""
+
+from __future__ import annotations
+
+from math import prod
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from cnncost.errors import InputError
+from cnncost.frontends.torch.appearance import is_meta
+from cnncost.frontends.torch.ledger import Known
+from cnncost.frontends.torch.overloads import Overload
+
+if TYPE_CHECKING:
+    from cnncost.frontends.torch.running import Found
+
+
+def geometry(tensor: torch.Tensor) -> tuple[torch.Size, tuple[int, ...]]:
+    """Its shape and strides."""
+    return tensor.shape, tensor.stride()
+
+
+def reshape_like(tensor: torch.Tensor, like: torch.Tensor, known: Known, op: Overload) -> None:
+    """Give a tensor the geometry that an op has given to the one in its place. Its elements are nothing yet.
+
+    Raises:
+        InputError: the tensor is the user's.
+    """
+    if known.block.owned and not is_meta(tensor):
+        raise InputError(
+            f"{op.func} changes the shape of a tensor in place, from {tuple(tensor.shape)} to {tuple(like.shape)}, and "
+            "the tensor was there before forward; an analysis changes nothing of yours. Expected a tensor that forward "
+            "makes, or the form of the op that returns a new one"
+        )
+    if tensor.untyped_storage().nbytes() < (nbytes := like.untyped_storage().nbytes()):
+        tensor.untyped_storage().resize_(nbytes)
+    tensor.as_strided_(like.shape, like.stride(), tensor.storage_offset())
+
+
+def into_outs(op: Overload, kwargs: Any, found: Found, made: list[torch.Tensor]) -> Any:
+    """Give the tensors that an op writes its results to the geometry of what it would make."""
+    known = {id(tensor): known for tensor, known in found}
+    outs = [kwargs[name] for name in op.arguments if name in op.outs]
+    for out, like in zip(outs, made, strict=True):
+        if out.shape != like.shape:
+            reshape_like(out, like, known[id(out)], op)
+    return outs[0] if len(outs) == 1 else tuple(outs)
+
+
+def zeros_behind(tensor: torch.Tensor, wanted: Any) -> None:
+    """Let a tensor's storage end in zeros before it is resized: what is there otherwise differs from run to run."""
+    numel = wanted.numel() if isinstance(wanted, torch.Tensor) else prod(wanted)
+    storage, end = tensor.untyped_storage(), int(tensor.storage_offset() + numel) * tensor.element_size()
+    if (old := storage.nbytes()) < end:
+        storage.resize_(end)
+        torch.empty(0, dtype=torch.uint8, device=tensor.device).set_(storage)[old:].zero_()

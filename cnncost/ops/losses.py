@@ -1,0 +1,66 @@
+"""Losses that are more than a distance of each element."""
+
+from __future__ import annotations
+
+from cnncost.graph import OpSpec
+from cnncost.ops.registry import Cost, cost, flops, macs, rule
+
+TRANSITION = 13
+"""log(Σ exp(aᵢ − m)) + m + log p over three predecessors: 2 for their maximum m, 3, 3, 2, and 3."""
+JOIN = 8
+"""m + log(exp(a − m) + exp(b − m))."""
+
+
+@rule("ctc")
+def ctc(spec: OpSpec) -> Cost:
+    """FLOPs = 13·Σ (Tₙ − 1)·(2Sₙ + 1) + 9·N: log α of each step and state from three of the step before.
+
+    Attributes: sequences N, of Tₙ steps and Sₙ labels; transitions, that sum. The labels and the blanks between them
+    are the states; predecessors that a repeated label forbids count. Last, two states are joined and negated (8 + 1).
+    Ref: Graves et al. 2006, equations 6 to 8, in logarithms.
+    """
+    return cost(
+        spec,
+        flops("log α", TRANSITION, "Σ (T-1)·(2S+1)", spec["transitions"]),
+        flops("likelihood", JOIN + 1, "N", spec["sequences"]),
+    )
+
+
+@rule("ctc_backward")
+def ctc_backward(spec: OpSpec) -> Cost:
+    """FLOPs = (13 + 1 + 8)·Σ (Tₙ − 1)·(2Sₙ + 1) + 2·N + 6·C·Σ Tₙ: log β, log αβ, its sum by class, and the gradient.
+
+    Attributes: as of the loss; steps Σ Tₙ; classes C. The two states of the last step have an αβ alone. A gradient is
+    g·(exp(log p) − exp(Σαβ + l − log p)). Ref: Graves et al. 2006, equations 9 to 16, in logarithms.
+    """
+    return cost(
+        spec,
+        flops("log β, log αβ, sum", TRANSITION + 1 + JOIN, "Σ (T-1)·(2S+1)", spec["transitions"]),
+        flops("last step", 2, "N", spec["sequences"]),
+        flops("gradient", 6, "ΣT", spec["steps"], "C", spec["classes"]),
+    )
+
+
+@rule("linear_cross_entropy")
+def linear_cross_entropy(spec: OpSpec) -> Cost:
+    """MACs = N·C·F for the logits; N·C·F each for the gradients of input and weight, where forward makes them.
+
+    Attributes: bias, of_input, of_weight, of_bias. Shapes: x: N,F; w: C,F. FLOPs besides: a logit 4 (maximum, −, exp,
+    sum), with a bias 5; a row 5 (log, two weighed sums). For gradients: a logit's share of its row 1, a row 1; the
+    target's part, weighed and added, 2·N·F each; that of the bias N·C sums.
+    """
+    (n, f), c = spec.inputs[0].shape, spec.inputs[1].shape[0]
+    of_input, of_weight, of_bias = spec["of_input"], spec["of_weight"], spec["of_bias"]
+    gradients = of_input or of_weight or of_bias
+    terms = [
+        macs("N", n, "C", c, "F", f, what="logits"),
+        flops("softmax", 4 + spec["bias"] + gradients, "N", n, "C", c),
+        flops("loss", 5 + gradients, "N", n),
+    ]
+    if of_input or of_weight:
+        both = of_input + of_weight
+        terms.append(macs("gradients", both, "N", n, "C", c, "F", f, what="gradients of input and weight"))
+        terms.append(flops("the target's part", 2, "gradients", both, "N", n, "F", f))
+    if of_bias:
+        terms.append(flops("gradient of the bias", 1, "N", n, "C", c))
+    return cost(spec, *terms)

@@ -1,0 +1,49 @@
+"""The column of multiply-accumulates that are left if attention skips what its masks leave out."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from cnncost.errors import CnncostError
+from cnncost.masks import Tile
+from cnncost.passes.unmasked import NOTHING, Left, unmasked
+
+if TYPE_CHECKING:
+    from cnncost.report.model import Report
+
+
+def with_masks(report: Report, tile: int | Tile | None) -> Report:
+    """The report with macs_unmasked in its rows and totals, of a training step, too, if there is one."""
+    blocks = _tile(tile)
+    graph = report.graph
+    if graph is None:
+        raise CnncostError(f"{report.model}: the report was read from a file and has no graph; analyze the model anew")
+    found = {graph.call_path(call): left for (_, call), left in unmasked(graph, blocks).items()}
+    rows = [found.pop(layer.label, NOTHING) if layer.call else NOTHING for layer in report.layers]
+    layers = [
+        layer._replace(macs_unmasked=left.macs, mask_unknown=left.bound)
+        for layer, left in zip(report.layers, rows, strict=True)
+    ]
+    total = _sum(rows)
+    totals = report.totals._replace(macs_unmasked=total.macs, mask_unknown=total.bound)
+    if report.training is not None:
+        step = _sum(unmasked(report.training, blocks).values())
+        totals = totals._replace(training_macs_unmasked=step.macs, training_mask_unknown=step.bound)
+    return replace(report, layers=tuple(layers), totals=totals, mask_tile=blocks or ())
+
+
+def _sum(parts: Iterable[Left]) -> Left:
+    parts = list(parts)
+    return Left(sum(left.macs for left in parts), any(left.bound for left in parts))
+
+
+def _tile(tile: int | Tile | None) -> Tile | None:
+    """Queries and keys of a tile. Raises CnncostError for what is none."""
+    if tile is None:
+        return None
+    sizes = (tile, tile) if isinstance(tile, int) else tuple(tile)
+    if len(sizes) != 2 or any(type(n) is not int or n < 1 for n in sizes):
+        raise CnncostError(f"tile={tile!r}: expected queries and keys of a block, such as (128, 128), or one int")
+    return sizes[0], sizes[1]
