@@ -38,6 +38,8 @@ class Resolved:
     """What is to be said of how it was built."""
     method: str = ""
     """What is called in place of forward: a method, or a module in the model."""
+    device: Any = None
+    """What tensors say that they are on, as `record` takes it."""
 
     @property
     def title(self) -> str:
@@ -79,8 +81,11 @@ class Resolved:
         from cnncost.frontends.torch import record
 
         how = {"train": train, "autocast": self.autocast, **how}
+        device = self.device
+        if device is None and self.with_weights is not None:
+            device = "cpu"  # where it would be, had it been built with weights
         try:
-            return _noted(record(self.called(self.model), self.inputs, **how), self.notes)
+            return _noted(record(self.called(self.model), self.inputs, device=device, **how), self.notes)
         except ForwardError as error:
             first = error
         if self.with_weights is not None and not first.misfit and not self._lacks_memory():

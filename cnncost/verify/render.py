@@ -73,7 +73,7 @@ def _table(peer: PeerCount, width: int) -> list[str]:
         _column(f"{peer.unit}s of", [*(layout.printable(row.op) for row in rows), "all"], right=False),
         _column("ops", [*(units.exact(row.times) for row in rows), ""]),
         _column("cnncost", [*(units.exact(row.ours) for row in rows), units.exact(peer.ours)]),
-        _column(peer.peer, [*(units.exact(row.theirs) for row in rows), units.exact(peer.predicted)]),
+        _column(_predicted(peer), [*(units.exact(row.theirs) for row in rows), units.exact(peer.predicted)]),
         _column("difference", [*(_signed(row.difference) for row in rows), _signed(peer.difference)]),
         _column("rule", [*(_number(row, rules) for row in rows), ""]),
     ]
@@ -85,6 +85,11 @@ def _table(peer: PeerCount, width: int) -> list[str]:
 
 def _column(heading: str, texts: list[str], *, right: bool = True) -> Field:
     return Field(heading, [Cell(text) for text in texts], right, least=None if right else 12)
+
+
+def _predicted(peer: PeerCount) -> str:
+    """The heading of what a peer's rules give: the peer's name only where that is what it counted."""
+    return "by its rules" if peer.unexplained else peer.peer
 
 
 def _rules(peer: PeerCount) -> list[str]:
@@ -128,7 +133,7 @@ def to_markdown(found: Verification) -> str:
 
 
 def _markdown_table(peer: PeerCount) -> Iterator[str]:
-    yield f"| {peer.unit}s of | ops | cnncost | {peer.peer} | difference | rule |"
+    yield f"| {peer.unit}s of | ops | cnncost | {_predicted(peer)} | difference | rule |"
     yield "|:--|--:|--:|--:|--:|:--|"
     for row in peer.explanations:
         numbers = " | ".join((units.exact(row.times), units.exact(row.ours), units.exact(row.theirs)))

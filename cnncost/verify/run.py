@@ -5,8 +5,11 @@ from __future__ import annotations
 from time import perf_counter
 from typing import TYPE_CHECKING, Any
 
+import torch
+
 from cnncost import units
 from cnncost.frontends.torch.inputs import prepare
+from cnncost.frontends.torch.recording import home_of
 from cnncost.frontends.torch.unwrap import unwrapped
 from cnncost.graph import Graph
 from cnncost.passes.compute import Compute, compute
@@ -69,7 +72,10 @@ def verify(
 
 def _recorded(resolved: Resolved, module: nn.Module) -> Graph:
     """The Graph of what the peers are given."""
-    twin = Resolved(resolved.name, copied(module, parameters_on_meta), resolved.inputs)
+    device = home_of(module, prepare(resolved.inputs, module))
+    if device.type == "meta" and resolved.with_weights is not None:
+        device = torch.device("cpu")
+    twin = Resolved(resolved.name, copied(module, parameters_on_meta), resolved.inputs, device=device)
     with unfused():
         return twin.record()
 

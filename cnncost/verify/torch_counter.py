@@ -18,7 +18,8 @@ from torch.utils.flop_counter import FlopCounterMode, flop_registry
 from cnncost.frontends.torch.guard import same_random_state
 from cnncost.graph import Graph, Node
 from cnncost.verify.account import Account, Expected
-from cnncost.verify.copies import META, Arguments, Nest, copied, on_meta, parameters_on_meta, unfused
+from cnncost.verify.copies import META, Arguments, Nest, copied, on_cpu, on_meta, parameters_on_meta, unfused
+from cnncost.verify.memory import shortage
 from cnncost.verify.nodes import flops, macs, op_name
 from cnncost.verify.reasons import reason
 from cnncost.verify.result import PeerCount
@@ -70,7 +71,17 @@ def count(model: nn.Module, arguments: Arguments, graph: Graph) -> PeerCount:
         found = counted(model, arguments)
     except Exception as error:  # noqa: BLE001  # whatever the counter or the model raises is the result
         return replace(_about(), failure=reason(error))
-    return explained(found, graph)
+    peer = explained(found, graph)
+    if not peer.unexplained or shortage(graph):
+        return peer
+    # Forward may have looked at a device or at values, and seen those of `meta`: what it does there is no witness.
+    try:
+        return replace(explained(_really_counted(model, arguments), graph), run=_REALLY)
+    except Exception:  # noqa: BLE001  # as above; what was counted without data stands, and is said to be of it
+        return peer
+
+
+_REALLY = "FlopCounterMode of a real forward on the CPU"
 
 
 def _about() -> PeerCount:
@@ -107,6 +118,14 @@ def counted(model: nn.Module, arguments: Arguments) -> Counted:
     return Counted(by_op, dict(ops.ops), ops.vector_macs, perf_counter() - begun, ops.untracked)
 
 
+def _really_counted(model: nn.Module, arguments: Arguments) -> Counted:
+    """Run a copy that has values, as fvcore gets it."""
+    twin = copied(model, on_cpu)
+    begun = perf_counter()
+    ops, by_op = _run(twin, arguments.nested(arguments.on_cpu()), torch.device("cpu"))
+    return Counted(by_op, dict(ops.ops), ops.vector_macs, perf_counter() - begun, ops.untracked)
+
+
 class _Untracked:
     """In the place of the counter's module tracker: all is of the whole model."""
 
@@ -119,26 +138,28 @@ class _Untracked:
         """Nothing is to be put back."""
 
 
-def _run(twin: nn.Module, arguments: Nest) -> tuple[_Uncounted, dict[str, int]]:
+def _run(twin: nn.Module, arguments: Nest, device: torch.device = META) -> tuple[_Uncounted, dict[str, int]]:
     """Run once; and once more without the counter's module tracker where that stumbles (over modules in a row)."""
     try:
-        return _run_once(twin, arguments, FlopCounterMode(display=False))
+        return _run_once(twin, arguments, FlopCounterMode(display=False), device)
     except AssertionError as error:
         if not any(Path(f.filename).name == "module_tracker.py" for f in traceback.extract_tb(error.__traceback__)):
             raise
     counter = FlopCounterMode(display=False)
     counter.mod_tracker = _Untracked()  # type: ignore[assignment]  # of the same use
-    uncounted, by_op = _run_once(twin, arguments, counter)
+    uncounted, by_op = _run_once(twin, arguments, counter, device)
     uncounted.untracked = True
     return uncounted, by_op
 
 
-def _run_once(twin: nn.Module, arguments: Nest, counter: FlopCounterMode) -> tuple[_Uncounted, dict[str, int]]:
+def _run_once(
+    twin: nn.Module, arguments: Nest, counter: FlopCounterMode, device: torch.device
+) -> tuple[_Uncounted, dict[str, int]]:
     args, kwargs = arguments
     uncounted = _Uncounted()
     with warnings.catch_warnings(), same_random_state(), unfused(), torch.enable_grad():
         warnings.simplefilter("ignore")  # they are about the model, and were shown when cnncost ran it
-        with META, uncounted, counter:
+        with device, uncounted, counter:
             twin(*args, **kwargs)
     found = counter.get_flop_counts().get("Global", {})
     return uncounted, {str(op): int(amount) for op, amount in found.items()}

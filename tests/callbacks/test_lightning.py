@@ -11,6 +11,7 @@ from lightning.pytorch.loggers import CSVLogger
 from torch import nn
 from torch.utils.data import DataLoader, TensorDataset
 
+import cnncost
 from cnncost.errors import CnncostError
 from cnncost.meter.lightning import MeterCallback
 
@@ -102,3 +103,34 @@ def test_a_second_fit_begins_anew(fit):
     fit(callback)
 
     assert callback.meter.rates().examples == 56
+
+
+class Saves(Net):
+    """Its hyperparameters are an AttributeDict, of which forward asks by name and by key."""
+
+    def __init__(self, width=16, more=None):
+        super().__init__()
+        self.save_hyperparameters()
+
+    def forward(self, x):
+        assert self.hparams.width == self.hparams["width"] == 16
+        self.hparams.more["calls"].append(x.shape)
+        return self.net(x)
+
+
+@pytest.mark.parametrize("trace", ["static", "real"])
+@pytest.mark.parametrize("training", [False, True])
+def test_saved_hyperparameters_are_as_they_were(trace, training):
+    model = Saves(more={"calls": []})
+    for _ in range(2):
+        assert cnncost.analyze(model, "4x8", trace=trace, training=training).totals.macs == 4 * MACS
+        assert dict(model.hparams) == {"width": 16, "more": {"calls": []}}
+        assert model.hparams is model._hparams
+
+
+def test_a_module_with_saved_hyperparameters_is_metered(fit):
+    model = Saves(more={"calls": []})
+    for _ in range(2):
+        callback, _, _ = fit(MeterCallback(training=False), model)
+        assert callback.meter.rates().macs == 56 * MACS
+    assert len(model.hparams.more["calls"]) == 2 * 2 * 8  # the batches of two epochs, twice, and no analysis

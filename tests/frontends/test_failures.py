@@ -283,6 +283,12 @@ REAL_ERRORS = [
         lambda x: x.masked_fill(torch.zeros(2, 4, dtype=torch.bool), 0.0), (2, 3), id="a mask that doesn't fit"
     ),
     pytest.param(lambda x: x.masked_fill(x, 0.0), (2, 3), id="a mask that is none"),
+    pytest.param(lambda x: x.masked_fill((x > 0).byte(), 0.0), (2, 3), id="a mask of bytes"),
+    pytest.param(lambda x: x.clone().masked_fill_((x > 0).byte(), 0.0), (2, 3), id="a mask of bytes, in place"),
+    pytest.param(lambda x: x.masked_scatter((x > 0).byte(), x), (2, 3), id="a mask of bytes for a scatter"),
+    pytest.param(lambda x: torch.linalg.lstsq(x, x[:1]), (2, 3), id="least squares with a right side that doesn't fit"),
+    pytest.param(lambda x: torch.linalg.lstsq(x, x.double()), (2, 3), id="least squares of two dtypes"),
+    pytest.param(lambda x: torch.linalg.lstsq(x, x, driver="gel"), (2, 3), id="least squares by an unknown driver"),
     pytest.param(lambda x: x.topk(9), (2, 3), id="more of the largest than there are"),
     pytest.param(lambda x: (x > 0) - (x > 1), (2, 3), id="a difference of booleans"),
     pytest.param(

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
 
-from cnncost.errors import CnncostError
+from cnncost.errors import CnncostError, DataDependentError
 from cnncost.frontends.torch import record, shapes
 from cnncost.frontends.torch.overloads import overload
 from cnncost.frontends.torch.shapes import output_types
@@ -653,6 +653,34 @@ def test_every_rule_is_held_against_the_real_op():
     alike = {"amin", "concat", "concatenate", "rnn_relu", "log_sigmoid"}
     fused = {"_transformer_encoder_layer_fwd", "_native_multi_head_attention"}
     assert set(shapes.rule_names()) - tried == alike | fused | packed
+
+
+@some
+@given(
+    batch=st.lists(sizes, max_size=2), m=sizes, n=sizes, k=sizes, one=st.booleans(),
+    driver=st.sampled_from([None, "gels", "gelsy", "gelsd", "gelss"]),
+    dtype=st.sampled_from([torch.float32, torch.float64, torch.complex64]),
+)  # fmt: skip
+def test_least_squares(batch, m, n, k, one, driver, dtype):
+    x = torch.rand(*batch, m, n, dtype=dtype)
+    b = torch.rand(*batch, m, dtype=dtype) if one else torch.rand(*batch, m, k, dtype=dtype)
+    op = overload(aten.linalg_lstsq.default)
+    given = op.bind([_without_data(x), _without_data(b)], {"driver": driver})
+    if m > n and driver in {"gelsd", "gelss"}:  # by the rank
+        with pytest.raises(DataDependentError):
+            op.made(given)
+        return
+    try:
+        real = torch.linalg.lstsq(x, b, driver=driver)
+    except RuntimeError:  # two axes and one batch axis may be read in two ways
+        with pytest.raises(RuntimeError):
+            op.made(given)
+        return
+    assert [_whole(t) for t in op.made(given)] == [_whole(t) for t in real]
+
+
+def _whole(tensor):
+    return tensor.shape, tensor.stride() if tensor.numel() else None, tensor.dtype, tensor.untyped_storage().nbytes()
 
 
 @pytest.mark.parametrize("weights", ["none", "averaged", "by head"])

@@ -1,20 +1,26 @@
 """What forward sees is the world that the user gave, and what the user gave is as it was."""
 
+import contextvars
 import functools
+import importlib
+import queue
 import random
+import sys
 import threading
 import weakref
 from collections import OrderedDict, UserDict, defaultdict, deque
 from functools import partial
+from operator import is_
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import torch
-from torch import nn
+from torch import FloatTensor, nn
 
 import cnncost
 from cnncost.frontends.torch import record
+from tests.oracles.products import Products
 
 EACH = 2 * 8 * 8  # a Linear(8, 8) on 2×8
 X = torch.zeros(2, 8)
@@ -34,6 +40,11 @@ class Does(nn.Module):
         return self.does(self, x)
 
 
+class Takes(Does):
+    def forward(self, *args, **kwargs):
+        return self.does(self, *args, **kwargs)
+
+
 def macs(model, inputs=X, **how):
     return cnncost.analyze(model, inputs, **how).totals.macs
 
@@ -48,9 +59,20 @@ ON_A_CPU = {
     "of a weight": lambda s, x: s.l.weight.device == torch.device("cpu"),
     "of a result": lambda s, x: s.l(x).device.type == "cpu",
     "type": lambda s, x: x.type() == "torch.FloatTensor",
+    "a type": lambda s, x: isinstance(x, torch.FloatTensor) and isinstance(s.l.weight, FloatTensor),
+    "another type": lambda s, x: not isinstance(x, (torch.DoubleTensor, torch.cuda.FloatTensor)),
+    "a type of numbers": lambda s, x: isinstance(x.long(), torch.LongTensor) and not isinstance(2, torch.LongTensor),
     "get_device": lambda s, x: x.get_device() == -1,
     "of a new tensor": lambda s, x: torch.zeros(3).device == x.device,
     "moved": lambda s, x: x.cpu().device == x.to("cpu").device == x.device,
+    "moved to meta": lambda s, x: x.to("meta").is_meta and x.to("meta").to("meta").is_meta and x.is_cpu,
+    "made on meta": lambda s, x: torch.empty(3, device="meta").is_meta and torch.zeros_like(x, device="meta").is_meta,
+    "of a storage": lambda s, x: x.untyped_storage().device.type == "cpu",
+    "an address": lambda s, x: s.l.weight.data_ptr() not in {x.data_ptr(), s.l.bias.data_ptr()},
+    "of a view": lambda s, x: x[1:].data_ptr() == x.data_ptr() + 8 * 4 != x[:1].data_ptr(),
+    "a table by device": lambda s, x: {torch.device("cpu"): 1}.get(x.device) == 1 and x.device.index is None,
+    "the default": lambda s, x: torch.get_default_device() == x.device,
+    "of new tensors": lambda s, x: x.new_zeros(3).device == torch.rand_like(x).device == torch.ones(8).to(x).device,
     "a generator": lambda s, x: torch.Generator(device=x.device).device.type == "cpu",
 }
 
@@ -81,8 +103,23 @@ def test_a_model_on_meta_is_on_meta():
 # ---- autograd
 
 
+F = torch.autograd.functional
+
+
 def _hooked(y):
     y.register_hook(lambda gradient: gradient)
+    return y
+
+
+def _saved(s, x):
+    saved = []
+    with torch.autograd.graph.saved_tensors_hooks(lambda t: (saved.append(1), t)[1], lambda t: t):
+        s.l(x)
+    return saved
+
+
+def _hooked_together(y):
+    torch.autograd.graph.register_multi_grad_hook((y,), lambda gradients: None)
     return y
 
 
@@ -93,10 +130,20 @@ def _without_grad(s, x):
 
 DIFFERENTIATES = {
     # 2 outputs of 8 have a row of 16 each: the Jacobian is 16 products of 1×8 by 8×8 a row of the batch, and forward
-    "jacobian": (lambda s, x: torch.autograd.functional.jacobian(s.l, x), EACH + 16 * EACH),
-    "vjp": (lambda s, x: torch.autograd.functional.vjp(s.l, x, torch.ones(2, 8))[1], EACH + EACH),
+    "jacobian": (lambda s, x: F.jacobian(s.l, x), EACH + 16 * EACH),
+    "vjp": (lambda s, x: F.vjp(s.l, x, torch.ones(2, 8))[1], EACH + EACH),
     "jvp by two backwards": (
-        lambda s, x: torch.autograd.functional.jvp(s.l, x, torch.ones(2, 8))[1], 3 * EACH
+        lambda s, x: F.jvp(s.l, x, torch.ones(2, 8))[1], 3 * EACH
+    ),
+    # of a linear function the gradient is the same everywhere: forward, and the gradient
+    "hessian of a linear function": (lambda s, x: F.hessian(lambda t: s.l(t).sum(), x), 2 * EACH),
+    # each of x's 16 elements has a row: back through the product that made its gradient, and through forward's
+    "hessian of a quadratic function": (
+        lambda s, x: F.hessian(lambda t: s.l(t).pow(2).sum(), x), (2 + 2 * 16) * EACH
+    ),
+    # in forward mode there is a column for each of x's 16 elements, and a product by the weight's tangent, zeros
+    "jacobian in forward mode": (
+        lambda s, x: F.jacobian(s.l, x, vectorize=True, strategy="forward-mode"), (1 + 16 + 1) * EACH
     ),
     "requires_grad of a result": (lambda s, x: s.l(s.l(x)) if s.l(x).requires_grad else x, 3 * EACH),
     "grad_fn": (lambda s, x: s.l(s.l(x)) if s.l(x).grad_fn is not None else x, 3 * EACH),
@@ -104,6 +151,8 @@ DIFFERENTIATES = {
     "a hook": (lambda s, x: _hooked(s.l(x)), EACH),
     "grad mode": (lambda s, x: s.l(x) if torch.is_grad_enabled() else s.l(s.l(x)), EACH),
     "no_grad inside": (_without_grad, EACH),
+    "what is saved": (lambda s, x: s.l(s.l(x)) if _saved(s, x) else x, 3 * EACH),
+    "a hook of several": (lambda s, x: _hooked_together(s.l(x)), EACH),
     "torch.func.grad": (lambda s, x: torch.func.grad(lambda t: s.l(t).sum())(x), 2 * EACH),
 }  # fmt: skip
 
@@ -114,6 +163,54 @@ def test_autograd_is_on_where_a_real_call_has_it_on(name, trace):
     does, expected = DIFFERENTIATES[name]
     model = Does(does)
     assert [macs(model, trace=trace) for _ in range(2)] == [expected] * 2
+
+
+def square(s):
+    return lambda t: (s.l(t) * s.l(t)).sum()
+
+
+def _dual(s, x):
+    with torch.autograd.forward_ad.dual_level():
+        return torch.autograd.forward_ad.unpack_dual(
+            s.l(torch.autograd.forward_ad.make_dual(x, torch.ones(2, 8)))
+        ).tangent
+
+
+DERIVATIVES = {
+    "hessian": lambda s, x: F.hessian(square(s), x),
+    "hessian, kept": lambda s, x: F.hessian(square(s), x, create_graph=True),
+    "hessian, vectorized": lambda s, x: F.hessian(square(s), x, vectorize=True),
+    "hessian of a curve": lambda s, x: F.hessian(lambda t: s.l(t).sin().sum(), x),
+    "hessian of two": lambda s, x: F.hessian(lambda a, b: (s.l(a) * b).sum(), (x, x + 1)),
+    "hvp": lambda s, x: F.hvp(square(s), x, torch.ones(2, 8))[1],
+    "vhp": lambda s, x: F.vhp(square(s), x, torch.ones(2, 8))[1],
+    "func.hessian": lambda s, x: torch.func.hessian(square(s))(x),
+    "func.jacfwd": lambda s, x: torch.func.jacfwd(s.l)(x),
+    "func.jacrev": lambda s, x: torch.func.jacrev(s.l)(x),
+    "func.jvp": lambda s, x: torch.func.jvp(lambda t: s.l(t).exp(), (x,), (torch.ones(2, 8),))[1],
+    "func.vjp": lambda s, x: torch.func.vjp(s.l, x)[1](torch.ones(2, 8))[0],
+    "twice in reverse": lambda s, x: torch.func.jacrev(torch.func.jacrev(square(s)))(x),
+    "gradients of each example": lambda s, x: torch.func.vmap(torch.func.grad(square(s)))(x),
+    "dual numbers": _dual,
+}
+
+
+@pytest.mark.parametrize("trace", TRACES)
+@pytest.mark.parametrize("name", DERIVATIVES)
+def test_derivatives_are_those_of_a_real_run(name, trace):
+    model = Does(DERIVATIVES[name])
+    with Products() as products:
+        model(torch.ones(2, 8))
+    for _ in range(2):
+        report = cnncost.analyze(model, X, trace=trace, strict=True)  # every op is known
+        assert report.totals.macs == products.total > 0
+
+
+@pytest.mark.parametrize("trace", TRACES)
+def test_an_input_that_wants_a_gradient_does(trace):
+    model = Does(lambda s, x: s.l(x) if x.requires_grad and x.is_leaf else s.l(s.l(x)))
+    for _ in range(2):
+        assert macs(model, torch.zeros(2, 8, requires_grad=True), trace=trace) == EACH
 
 
 @pytest.mark.parametrize("trace", TRACES)
@@ -185,6 +282,34 @@ def test_a_tensor_that_is_given_twice_is_one(trace):
     model.forward = lambda a, b: model.l(a) if a is b else model.l(model.l(a))
     report = cnncost.analyze(model, (X, X), trace=trace)
     assert (report.totals.macs, len(report.graph.inputs)) == (EACH, 1)
+
+
+def _given_twice(kind):
+    once = {"list": [X], "table": {"x": X}, "object": SimpleNamespace(x=X)}[kind]
+    return once, once
+
+
+@pytest.mark.parametrize("trace", TRACES)
+@pytest.mark.parametrize("kind", ["list", "table", "object"])
+def test_what_is_given_twice_is_one(kind, trace):
+    model = Takes(lambda s, a, b: s.l(X) if a is b else s.l(s.l(X)))
+    for _ in range(2):
+        assert macs(model, _given_twice(kind), trace=trace) == EACH
+
+
+@pytest.mark.parametrize("trace", TRACES)
+def test_inputs_that_share_memory_do(trace):
+    model = Takes(lambda s, a, b: s.l(a) if a[1:].data_ptr() == b.data_ptr() else s.l(s.l(a)))
+    apart = Takes(lambda s, a, b: s.l(a) if a.data_ptr() != b.data_ptr() else s.l(s.l(a)))
+    for _ in range(2):
+        assert macs(model, (X, X[1:]), trace=trace) == EACH
+        assert macs(apart, (X, torch.zeros(2, 8)), trace=trace) == EACH
+
+
+def test_two_shapes_are_two_tensors():
+    shape = (2, 8)
+    model = Takes(lambda s, a, b: s.l(a) if a is not b else s.l(s.l(a)))
+    assert macs(model, (shape, shape)) == macs(model, ([shape], [shape])[0] * 2) == EACH
 
 
 # ---- containers and objects
@@ -429,9 +554,201 @@ def test_what_is_around_a_model_is_put_back(trace, fails):
         del Leaves.newest
 
 
+class Counted:
+    times, kept = 0, None
+
+
+class Kind(type):
+    times = 0
+
+
+class OfKind(metaclass=Kind):
+    times = 0
+
+
+class Single:
+    one = None
+
+    def __new__(cls):
+        if cls.one is None:
+            cls.one = super().__new__(cls)
+            cls.one.times = 0
+        return cls.one
+
+
+HERE = threading.local()
+VARIABLE = contextvars.ContextVar("variable", default=None)
+SEEN = []
+
+
+def _counts(owner):
+    owner.times += 1
+    return owner.times
+
+
+def _once(s, x, seen=SEEN):
+    seen.append(x)
+    return len(seen)
+
+
+def _in_class(s, x):
+    Counted.kept = s.l(x)
+    Counted.times += 1
+    return Counted.times
+
+
+def _by_kind(s, x):
+    Kind.times += 1
+    OfKind.times += 1
+    return Kind.times + OfKind.times - 1
+
+
+def _single(s, x):
+    Single().kept = s.l(x)
+    return _counts(Single())
+
+
+def _here(s, x):
+    HERE.times = getattr(HERE, "times", 0) + 1
+    HERE.kept = s.l(x)
+    return HERE.times
+
+
+def _variable(s, x):
+    times = (VARIABLE.get() or (0, None))[0] + 1
+    VARIABLE.set((times, s.l(x)))
+    return times
+
+
+def _own_here(s, x):
+    s.held.times = getattr(s.held, "times", 0) + 1
+    s.held.kept = s.l(x)
+    return s.held.times
+
+
+def _queue(s, x):
+    s.held.put(s.l(x))
+    return s.held.qsize()
+
+
+AROUND = {  # how often each was called, as it says itself
+    "a class": (_in_class, None, lambda m: (Counted.times, Counted.kept)),
+    "a class's class": (_by_kind, None, lambda m: (Kind.times, OfKind.times)),
+    "the only one of a class": (_single, None, lambda m: Single.one),
+    "a default": (_once, None, lambda m: list(SEEN)),
+    "what threads have of their own": (_here, None, lambda m: dict(vars(HERE))),
+    "a variable of the context": (_variable, None, lambda m: VARIABLE.get()),
+    "what the model's threads have": (_own_here, threading.local, lambda m: dict(vars(m.held))),
+    "a queue": (_queue, queue.Queue, lambda m: (m.held.qsize(), m.held.unfinished_tasks)),
+}
+
+
+@pytest.mark.parametrize("training", [False, True])
+@pytest.mark.parametrize("trace", TRACES)
+@pytest.mark.parametrize("name", AROUND)
+def test_each_call_is_the_first(name, trace, training):
+    does, held, look = AROUND[name]
+    model = Does(lambda s, x: s.l(s.l(x)) if does(s, x) == 1 else s.l(x), held=held() if held else None)
+    before = look(model)
+    more = 0 if does in {_by_kind, _once} else 1
+    for _ in range(2):
+        assert macs(model, trace=trace, training=training) == (2 + more) * EACH
+        assert look(model) == before
+
+
+class Lazily(OrderedDict):
+    """Makes what it is asked for."""
+
+    def __getitem__(self, name):
+        raise AssertionError("nobody asked forward for it")
+
+    __iter__ = keys = values = items = __len__ = __getitem__
+
+
+LAZY = Lazily()
+dict.__setitem__(LAZY, "a", 1)
+
+
+@pytest.mark.parametrize("trace", TRACES)
+def test_a_table_that_makes_what_it_is_asked_for(trace):
+    model = Does(lambda s, x: s.l(x) if LAZY is not None else x)
+    for _ in range(2):
+        assert macs(model, trace=trace) == EACH
+
+
+WRITES = {
+    "in place": lambda s: s.l.weight.mul_(2),
+    "past autograd": lambda s: s.l.weight.data.clamp_(0),
+    "a view": lambda s: s.l.weight[0].zero_(),
+    "a bias": lambda s: s.l.bias.copy_(torch.ones(8)),
+    "its state": lambda s: s.l.load_state_dict({name: value * 2 for name, value in s.l.state_dict().items()}),
+    "by a result": lambda s: torch.mul(s.l.weight, 2, out=s.l.weight),
+}
+
+
+@pytest.mark.parametrize("trace", TRACES)
+@pytest.mark.parametrize("name", WRITES)
+def test_forward_writes_to_weights_of_its_own(name, trace):
+    def forward(s, x):
+        with torch.no_grad():
+            WRITES[name](s)
+        return s.l(x)
+
+    model = Does(forward)
+    then = [(p, p.detach().clone(), p._version) for p in model.parameters()]
+    for _ in range(2):
+        assert macs(model, trace=trace) == EACH
+        assert all(p is q and torch.equal(p, was) and p._version == version
+                   for p, (q, was, version) in zip(model.parameters(), then, strict=True))  # fmt: skip
+
+
 def test_it_is_said_what_was_put_back():
     notes = cnncost.analyze(Leaves(), X).notes
     assert any("Leaves.table" in note or "CACHE" in note for note in notes)
+
+
+TAKES = """
+import importlib
+import torch
+from importlib import import_module
+from torch import as_tensor, get_autocast_dtype, is_autocast_enabled, is_grad_enabled, tensor
+from torch.autograd import grad
+from torch.nn.functional import scaled_dot_product_attention as attention
+
+TABLE = torch.tensor([1.0, 2.0, 3.0]).cumsum(0)
+AS_IT_IS = torch.empty(2, device="meta").device.type
+taken = (import_module, as_tensor, get_autocast_dtype, is_autocast_enabled, is_grad_enabled, tensor, grad, attention)
+"""
+IMPORTS = {
+    "a module": "import PACKAGE.first as found",
+    "a name of a module": "from PACKAGE.first import TABLE",
+    "a module of a package that is there": "import PACKAGE\nfrom PACKAGE import first",
+    "one beside it": "import PACKAGE\nPACKAGE.near()",
+    "by name": "import importlib\nimportlib.import_module('PACKAGE.first')",
+}
+
+
+@pytest.mark.parametrize("training", [False, True])
+@pytest.mark.parametrize("trace", TRACES)
+@pytest.mark.parametrize("how", IMPORTS)
+def test_what_forward_imports_takes_what_is_torchs_own(tmp_path, monkeypatch, how, trace, training):
+    name = f"taking_{len(list(sys.modules))}"
+    package = tmp_path / name
+    package.mkdir()
+    (package / "__init__.py").write_text("def near():\n    from . import first\n")
+    (package / "first.py").write_text(TAKES)
+    monkeypatch.syspath_prepend(tmp_path)
+    code = compile(IMPORTS[how].replace("PACKAGE", name), name, "exec")
+    model = Does(lambda s, x: exec(code) or s.l(x))  # noqa: S102  # an import, in several ways
+    for _ in range(2):
+        assert macs(model, trace=trace, training=training) == EACH
+    first = sys.modules.pop(f"{name}.first")
+    del sys.modules[name]
+    attention = nn.functional.scaled_dot_product_attention
+    own = (importlib.import_module, torch.as_tensor, torch.get_autocast_dtype, torch.is_autocast_enabled,
+           torch.is_grad_enabled, torch.tensor, torch.autograd.grad, attention)  # fmt: skip
+    assert all(map(is_, first.taken, own))
+    assert (first.TABLE.tolist(), first.AS_IT_IS) == ([1.0, 3.0, 6.0], "meta")
 
 
 # ---- chance
@@ -505,11 +822,6 @@ def takes(s, x, size=None, *, scale=1):
     return s.l(x)
 
 
-class Takes(Does):
-    def forward(self, *args, **kwargs):
-        return self.does(self, *args, **kwargs)
-
-
 @pytest.mark.parametrize("trace", TRACES)
 def test_numbers_are_numbers_where_that_is_said(trace):
     given = cnncost.arguments((2, 8), cnncost.literal((16, 16)), scale=3)
@@ -554,6 +866,35 @@ def test_a_branch_by_a_given_float_is_marked():
     report = cnncost.analyze(Does(lambda s, x: s.l(x) if x.sum() > 0 else s.l(s.l(x))), torch.ones(2, 8))
     assert report.totals.macs == EACH
     assert "the values given" in report.run_on
+
+
+CONDITIONS = {
+    "computed": lambda x: torch.where((x > 0).byte(), x, -x),
+    "known": lambda x: torch.where(x.new_ones(2, 1, dtype=torch.uint8), x, -x),
+    "a method": lambda x: x.where((x > 0).to(torch.uint8), x + 1),
+    "beside a number": lambda x: torch.where((x > 0).byte(), x, 0.0),
+    "an index": lambda x: x[torch.tensor([1, 1], dtype=torch.uint8)],
+}
+
+
+@pytest.mark.filterwarnings("ignore::UserWarning")
+@pytest.mark.parametrize("training", [False, True])
+@pytest.mark.parametrize("trace", TRACES)
+@pytest.mark.parametrize("name", CONDITIONS)
+def test_a_condition_of_bytes(name, trace, training):
+    model = Does(lambda s, x: s.l(CONDITIONS[name](x)))
+    for _ in range(2):
+        assert macs(model, trace=trace, training=training) == EACH
+
+
+@pytest.mark.parametrize("trace", TRACES)
+def test_types_of_tensors_are_as_they_were(trace):
+    before = vars(type(torch.FloatTensor))["__instancecheck__"]
+    assert macs(Does(lambda s, x: s.l(x) if isinstance(x, torch.FloatTensor) else x), trace=trace) == EACH
+    with pytest.raises(cnncost.CnncostError):
+        macs(nn.Linear(5, 5), trace=trace)
+    assert vars(type(torch.FloatTensor))["__instancecheck__"] is before
+    assert isinstance(torch.empty(2, device="meta"), torch.FloatTensor) is False
 
 
 # ---- training

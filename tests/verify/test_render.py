@@ -47,6 +47,8 @@ torch 2: failed: ValueError in forward: a | b"""
 def test_what_is_unexplained_is_said_with_op_and_amount_and_what_the_peer_has_no_formula_for():
     text = to_text(UNEXPLAINED)
     assert "unexplained: +3 MACs in its norm, beyond what the rules give" in text
+    assert "cnncost  by its rules  difference" in text  # what it counted itself stands in its heading
+    assert "1,243 flops" in text
     assert "ops that it met and has no formula for: aten::lstm (1×)" in text
     assert "explained: the rules" not in text
 

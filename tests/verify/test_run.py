@@ -12,6 +12,7 @@ import torch
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
+import cnncost
 from cnncost.errors import DataDependentError, InputError, SourceError
 from cnncost.verify import verify
 
@@ -81,15 +82,15 @@ def test_a_failed_trace_leaves_no_tracer_behind():
 
 class Failing(nn.Module):
     def forward(self, x):
-        if x.data_ptr():
-            raise ValueError("only without data\nand a second line")
+        if torch.jit.is_tracing():
+            raise ValueError("only outside of a trace\nand a second line")
         return x
 
 
 def test_a_peer_that_fails_is_a_row_and_the_other_goes_on():
     found = verify(nn.Sequential(nn.Linear(3, 4), Failing()), "2x3")
     fvcore, torchs = found.peers
-    assert (fvcore.total, fvcore.failure) == (None, "ValueError in forward: only without data")
+    assert (fvcore.total, fvcore.failure) == (None, "ValueError in forward: only outside of a trace")
     assert torchs.total == 2 * 2 * 3 * 4
     assert found.explained
 
@@ -246,3 +247,34 @@ def test_ops_without_a_rule_are_handed_on():
 
     found = verify(Unknown(), "3x3")
     assert found.unknown == {"aten.linalg_matrix_exp": 1}
+
+
+LOOKING = {
+    "takes one layer on a CPU": ("self.l(x) if x.device.type == 'cpu' else self.l(self.l(x))", 2 * 8 * 8),
+    "takes a layer on meta alone": ("self.l(x) if x.is_meta else x * 2", 0),
+    "asks a weight": ("self.l(x) if self.l.weight.is_cpu else self.l(self.l(self.l(x)))", 2 * 8 * 8),
+}
+
+
+@pytest.mark.parametrize("by", ["module", "name"])
+@pytest.mark.parametrize("name", LOOKING)
+def test_a_peer_that_saw_meta_is_no_witness_of_a_model_that_looks_at_devices(tmp_path, name, by):
+    code, expected = LOOKING[name]
+    path = tmp_path / "net.py"
+    path.write_text(
+        "from torch import nn\nclass Net(nn.Module):\n    def __init__(self):\n        super().__init__()\n"
+        f"        self.l = nn.Linear(8, 8)\n    def forward(self, x):\n        return {code}\n"
+    )
+    space: dict = {}
+    exec(path.read_text(), space)  # noqa: S102  # the same class, as a module
+    model = f"{path}:Net" if by == "name" else space["Net"]()
+    found = verify(model, "2x8")
+    fvcore, counter = found.peers
+    assert (found.macs, fvcore.total, counter.total) == (expected, expected, 2 * expected)
+    assert found.explained
+    assert "real forward on the CPU" in counter.run
+    assert cnncost.analyze(model, "2x8").totals.macs == expected
+
+
+def test_a_model_that_looks_at_nothing_is_counted_without_data():
+    assert "without data" in verify(nn.Linear(8, 8), "2x8").peers[1].run

@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 import sys
+from contextvars import copy_context
 from functools import partial
 from typing import Any
 from weakref import ref
@@ -44,7 +45,7 @@ def record(
     training: Training | None = None,
     autocast: Any = None,
     use_memo: bool = True,
-    device: torch.device | None = None,
+    device: torch.device | str | None = None,
 ) -> Graph:
     """Run a model once on tensors without data, and record what it does.
 
@@ -73,7 +74,8 @@ def record(
     wanted = autocasts.parse(autocast) or autocasts.in_force()
     how = How(
         grad or training is not None, train, use_memo, training, wanted, wanted is not None or id(root) in _CASTING,
-        called=called, device=device, caller_grad=torch.is_grad_enabled() and not torch.is_inference_mode_enabled(),
+        called=called, device=device if device is None else torch.device(device),
+        caller_grad=torch.is_grad_enabled() and not torch.is_inference_mode_enabled(),
     )  # fmt: skip
     if id(root) in _DIFFERENTIATING and how.caller_grad:
         how = how._replace(grad=True)
@@ -81,7 +83,7 @@ def record(
     inside = any(isinstance(mode, Recorder) for mode in _get_current_dispatch_mode_stack())
     with ONE_AT_A_TIME, no_collection(), unseen_by(Recorder), torch.inference_mode(False), regions.switched_off():
         try:
-            return _record_again(root, inputs, how, made)
+            return copy_context().run(_record_again, root, inputs, how, made)  # variables that forward sets end here
         except LazyParameterError:
             check_initialised(walk(root))
             raise

@@ -23,16 +23,23 @@ from weakref import ref
 import torch
 from torch.utils._python_dispatch import _disable_current_modes
 
+from cnncost.frontends.torch.legacy_types import answered_by
+from cnncost.frontends.torch.replaced import given_back, replaced
+
 if TYPE_CHECKING:
     from cnncost.frontends.torch.recorder import Recorder
 
 _BASE: Any = torch._C.TensorBase
 device_of: Callable[[torch.Tensor], torch.device] = _BASE.device.__get__
 is_meta: Callable[[torch.Tensor], bool] = _BASE.is_meta.__get__
+_STORAGE: Any = torch._C.StorageBase
+_device_of_storage: Callable[[torch.UntypedStorage], torch.device] = _STORAGE.device.__get__
 _depth: Callable[[], int] = torch._C._len_torch_dispatch_stack
 _META = torch.device("meta")
 _TRUTH = ("torch._", "cnncost.frontends.")
 """Modules that work on tensors' real devices: kernels and decompositions, and the recorder."""
+_BETWEEN = ("cnncost.frontends.", "torch.utils._device", "torch.overrides", "torch.utils._python_dispatch")
+"""Modules between a call of torch and the recorder."""
 _NOT_A_MODEL = ("torch.", "cnncost.")
 """Modules that ask autograd for what is only of interest to themselves: which fast path to take, whether to warn."""
 _DIFFERENTIATES = ("_grad_increment_nesting", "_jvp_increment_nesting")
@@ -51,11 +58,13 @@ class Appearance:
         recorder: whose tensors they are.
         device: that they are on, if nothing else was said of them.
         grad: whether autograd is on for the caller; None in a recording that has autograd on itself.
+        bare: the model was built on `meta` in place of the device, and may have noted that.
     """
 
-    def __init__(self, recorder: Recorder, device: torch.device, grad: bool | None) -> None:
+    def __init__(self, recorder: Recorder, device: torch.device, grad: bool | None, bare: bool = False) -> None:
         self._recorder = recorder
         self._device = device
+        self._bare = bare
         self._grad = grad
         self._thread = get_ident()
         self._stack = 0
@@ -68,33 +77,33 @@ class Appearance:
     def shown(self) -> Iterator[None]:
         """While it lasts, tensors of this thread answer so. To be entered inside of the recorder's mode."""
         self._stack = _depth()
-        table = self._replacements()
-        before = {(owner, name): vars(owner).get(name, _ABSENT) for owner, name in table}
-        for (owner, name), replacement in table.items():
-            setattr(owner, name, replacement)
         try:
-            yield
+            with replaced(self._replacements()), answered_by(self._is_of):
+                yield
         except Exception:
             if not self.missed:
                 raise
-        finally:
-            for (owner, name), original in before.items():
-                if original is _ABSENT:
-                    delattr(owner, name)
-                else:
-                    setattr(owner, name, original)
         if self.missed:
             raise GradWantedError
 
     def at_home(self, device: torch.device) -> bool:
         """Whether a device is the one that tensors are on if nothing else was said."""
-        return device == self._device
+        return device == self._device or (self._bare and device == _META)
 
     def place(self, tensor: torch.Tensor, device: torch.device) -> None:
         """Say that a tensor is on another device than all others."""
         if device != self._device or self._moved:
             self._moved[id(tensor)] = (ref(tensor), device)
             self._recorder.follows_devices = True
+
+    def names_meta(self, device: torch.device | None) -> bool:
+        """Whether code of the model, and no kernel, names `meta` for something new, and all else is elsewhere."""
+        if device != _META or self.at_home(device):
+            return False
+        frame = sys._getframe(2)
+        while (name := frame.f_globals.get("__name__") or "").startswith(_BETWEEN) and frame.f_back is not None:
+            frame = frame.f_back
+        return not name.startswith(_TRUTH)
 
     def claimed(self, tensor: torch.Tensor) -> torch.device:
         """The device that a tensor without data stands for."""
@@ -110,16 +119,36 @@ class Appearance:
     def _device_for(self, tensor: torch.Tensor) -> torch.device:
         """As the function two frames up is to see it."""
         real = device_of(tensor)
-        if real != _META or not self.is_ours():
+        if real != _META or self._recorder.on_values or not self.is_ours():
             return real
         asking = sys._getframe(2).f_globals.get("__name__") or ""
         return real if asking.startswith(_TRUTH) else self.claimed(tensor)
+
+    def _storage_device(self, storage: torch.UntypedStorage) -> torch.device:
+        real = _device_of_storage(storage)
+        if real != _META or self._recorder.on_values or not self.is_ours():
+            return real
+        asking = sys._getframe(2).f_globals.get("__name__") or ""
+        return real if asking.startswith(_TRUTH) else self._device
+
+    def _address(self, tensor: torch.Tensor) -> int:
+        """Where its data would begin: tensors that share memory say so by it, and only these."""
+        if not is_meta(tensor) or self._recorder.on_values or not self.is_ours() or not tensor.numel():
+            return int(_BASE.data_ptr(tensor))
+        return int(tensor.untyped_storage()._cdata + tensor.storage_offset() * tensor.element_size())
+
+    def _storage_address(self, storage: torch.UntypedStorage) -> int:
+        placed = _device_of_storage(storage) != _META or self._recorder.on_values or not self.is_ours()
+        return int(_STORAGE.data_ptr(storage)) if placed else storage._cdata
 
     def _replacements(self) -> dict[tuple[Any, str], Any]:
         tensor: Any = torch.Tensor
         table: dict[tuple[Any, str], Any] = {
             (tensor, "device"): property(lambda t: self._device_for(t)),  # noqa: PLW0108  # frames are counted
             (tensor, "get_device"): lambda t: -1 if (d := self._device_for(t)).type == "cpu" else d.index or 0,
+            (tensor, "data_ptr"): lambda t: self._address(t),  # noqa: PLW0108  # a function binds to the tensor
+            (torch.UntypedStorage, "device"): property(lambda s: self._storage_device(s)),  # noqa: PLW0108  # frames
+            (torch.UntypedStorage, "data_ptr"): lambda s: self._storage_address(s),  # noqa: PLW0108  # as above
             (tensor, "numpy"): lambda t, *, force=False: self._numpy(t, force=force),
             (tensor, "tolist"): lambda t: self._tolist(t),  # noqa: PLW0108  # a function binds to the tensor
             (tensor, "to"): lambda t, *args, **kwargs: self._to(_BASE.to, t, args, kwargs),
@@ -140,14 +169,14 @@ class Appearance:
         return table
 
     def _apart(self, original: Any) -> Any:
-        """Imports are none of forward's work: tables that a module makes when it is imported are there to stay."""
+        """Imports are none of forward's work: what a module makes and takes when it is imported is there to stay."""
 
         def imported(name: str, *args: Any, **kwargs: Any) -> Any:
-            if name in sys.modules or self._importing or not self.is_ours():
+            if self._importing or _is_loaded(name, *args[2:], **kwargs) or not self.is_ours():
                 return original(name, *args, **kwargs)
             self._importing = True
             try:
-                with _disable_current_modes():
+                with _disable_current_modes(), given_back():
                     return original(name, *args, **kwargs)
             finally:
                 self._importing = False
@@ -195,7 +224,9 @@ class Appearance:
             if target is not None and result is not tensor and self._moved:
                 self.place(result, self.claimed(target))
             return result
-        if not _same_device(wanted, here):
+        if not _same_device(wanted, here) and not (self._bare and wanted == _META):
+            if device_of(tensor) == wanted:  # to torch it is there already
+                kwargs = {**kwargs, "copy": True}
             result = original(tensor, *args, **kwargs)
             if isinstance(result, torch.Tensor) and is_meta(result):
                 self.place(result, wanted)
@@ -211,10 +242,19 @@ class Appearance:
     def _type(self, tensor: torch.Tensor, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         """`torch.FloatTensor`, or a cast."""
         said = _BASE.type(tensor, *args, **kwargs)
-        if not isinstance(said, str) or not is_meta(tensor) or not self.is_ours():
-            return said
+        return self._named(tensor, said) if isinstance(said, str) and is_meta(tensor) and self.is_ours() else said
+
+    def _named(self, tensor: torch.Tensor, said: str) -> str:
         kind = self.claimed(tensor).type
         return said.replace("torch.meta.", "torch." if kind == "cpu" else f"torch.{kind}.")
+
+    def _is_of(self, kind: Any, value: Any) -> bool | None:
+        """Whether a tensor is of a type such as `torch.FloatTensor`; None for what torch may tell itself."""
+        if not isinstance(value, torch.Tensor) or value.layout is not torch.strided:
+            return None
+        if not is_meta(value) or not self.is_ours():
+            return None
+        return self._named(value, _BASE.type(value)) == f"{kind.__module__}.{kind.__name__}"
 
     # ---- values
 
@@ -302,8 +342,23 @@ class Appearance:
             begins.append((torch.autograd.functional, "_grad_preprocess"))
             table.update({place: noted(getattr(*place)) for place in begins})
         places += [(torch.autograd, "grad"), (torch.autograd, "backward")]
+        places += [(torch.autograd.forward_ad, "enter_dual_level"), (torch.autograd.graph, "register_multi_grad_hook")]
         table.update({place: refused(getattr(*place)) for place in places})
+        saving = torch.autograd.graph.saved_tensors_hooks
+        entered, enters = saving.__enter__, refused(saving.__enter__)
+        # torch's own, as of checkpoints, change nothing that forward does
+        table[saving, "__enter__"] = lambda s: (entered if _is_torchs_own(type(s), saving) else enters)(s)
         return table
+
+
+def _is_loaded(name: str, fromlist: Any = (), level: int = 0, **_: Any) -> bool:
+    """Whether an import statement finds all that it names, as far as a look at `sys.modules` tells."""
+    module = sys.modules.get(name)
+    return module is not None and not level and vars(module).keys() >= set(fromlist or ())
+
+
+def _is_torchs_own(kind: type, base: type) -> bool:
+    return kind is not base and kind.__module__.startswith(_NOT_A_MODEL)
 
 
 def _as_device(value: Any) -> torch.device | None:
@@ -321,6 +376,3 @@ def _as_device(value: Any) -> torch.device | None:
 def _same_device(one: torch.device, other: torch.device) -> bool:
     """`cuda` is the current one, which is 0 where nothing else was said."""
     return one.type == other.type and (one.index or 0) == (other.index or 0)
-
-
-_ABSENT = object()

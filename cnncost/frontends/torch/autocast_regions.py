@@ -17,6 +17,7 @@ from torch.amp import autocast_mode
 
 from cnncost.frontends.torch.appearance import is_meta
 from cnncost.frontends.torch.autocast import DEVICES, Autocast, Casting, depth
+from cnncost.frontends.torch.replaced import replaced
 
 
 class AutocastUnwantedError(BaseException):
@@ -87,18 +88,14 @@ def watched(target: str, casting: Casting | None) -> Iterator[None]:
     """
     regions = _Regions(target, casting)
     wrappers = (regions.made, regions.entered, regions.left, regions.cast, regions.is_enabled, regions.dtype)
-    places: dict[tuple[Any, str], Any] = dict(zip(_PLACES, wrappers, strict=True))
-    before = {place: getattr(*place) for place in places}
+    table = {place: wrapped(_ORIGINALS[place]) for place, wrapped in zip(_PLACES, wrappers, strict=True)}
     try:
-        for (where, name), wrapped in places.items():
-            setattr(where, name, wrapped(_ORIGINALS[where, name]))  # not what a recording around has put there
-        yield
+        with replaced(table):  # not what a recording around has put there
+            yield
     except Exception:
         if not regions.missed:
             raise
     finally:
-        for (where, name), original in before.items():
-            setattr(where, name, original)
         regions.restore()
     if regions.missed:
         raise AutocastWantedError

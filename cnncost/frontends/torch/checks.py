@@ -76,3 +76,9 @@ def _reduce(a: dict[str, Any]) -> None:
     x, dims = a["self"], a.get("dim")
     if isinstance(dims, (list, tuple)) and len({d % max(x.dim(), 1) for d in dims}) != len(dims):
         raise RuntimeError(f"an axis appears more than once in {tuple(dims)}")
+
+
+@_checks("masked_fill", "masked_scatter", "masked_select")
+def _mask(a: dict[str, Any]) -> None:
+    if (mask := a["mask"]).dtype is not torch.bool:
+        raise RuntimeError(f"{a['__op__']} only supports boolean masks, but got a mask with dtype {mask.dtype}")

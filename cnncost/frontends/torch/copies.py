@@ -16,6 +16,7 @@ from collections import OrderedDict, defaultdict, deque
 from collections.abc import Callable
 from enum import Enum
 from functools import cache, partial
+from queue import Queue
 from threading import local
 from types import BuiltinFunctionType, CellType, FunctionType, MethodType, ModuleType
 from typing import Any
@@ -220,7 +221,15 @@ class Copier:
             return handler(self, value)
         if kind in _FIXED or isinstance(value, (type, Enum, ModuleType, BaseException)):
             return value
-        if kind is local or kind.__module__.startswith("torch.distributed"):  # bound to the thread, the process group
+        if isinstance(value, local):
+            copy = self._book(value, kind.__new__(kind))
+            copy.__dict__.update({k: self._value(v, type(v)) for k, v in value.__dict__.items()})
+            return copy
+        if kind.__module__ in _RESOURCES:
+            if isinstance(value, Queue) and self._leave is not None:
+                self._leave(value)
+            return value
+        if kind.__module__.startswith("torch.distributed"):  # bound to the process group
             if self._leave is not None:
                 self._leave(value)
             return value

@@ -177,14 +177,24 @@ class _Maker(Copier):
             return self._shaped(value, where)
         if isinstance(value, torch.Size) or (type(value) in (tuple, list) and _is_shape(value)):
             return self._numbers(value, where)
+        if (found := self._copies.get(id(value))) is not None:
+            return found
         if type(value) in (dict, OrderedDict):
-            return type(value)((name, self(item, f"{where}[{name!r}]")) for name, item in value.items())
+            table = self._one(value, type(value)())
+            table.update((name, self(item, f"{where}[{name!r}]")) for name, item in value.items())
+            return table
         if type(value) is list:
-            return [self(item, f"{where}[{i}]") for i, item in enumerate(value)]
+            items = self._one(value, [])
+            items.extend(self(item, f"{where}[{i}]") for i, item in enumerate(value))
+            return items
         if isinstance(value, tuple) and not isinstance(value, PackedSequence):
             items = [self(item, f"{where}[{i}]") for i, item in enumerate(value)]
             return type(value)(*items) if hasattr(value, "_fields") else tuple(items)
         return self._value(value, type(value))
+
+    def _one(self, value: Any, made: Any) -> Any:
+        """A container of tensors that is given twice stays one; of two equal lists of shapes there are two."""
+        return self._book(value, made) if any(isinstance(t, torch.Tensor) for t in tensors_in(value)) else made
 
     def _numbers(self, value: Any, where: str) -> Any:
         """A tuple of whole numbers: a shape where shapes alone are given, and numbers beside tensors with values."""

@@ -24,6 +24,7 @@ from cnncost.frontends.torch.inputs import Inputs
 from cnncost.frontends.torch.kinds import LAZY
 from cnncost.frontends.torch.packed import packed_tensors
 from cnncost.frontends.torch.recorder import Recorder
+from cnncost.frontends.torch.replaced import Place, replaced
 from cnncost.frontends.torch.running import twin
 from cnncost.graph import Call, Failure, Scope
 
@@ -123,22 +124,18 @@ class Tracker:
     @contextmanager
     def tracking(self) -> Iterator[None]:
         """While it lasts, module calls are recorded, and literal tensors keep values. Other threads pass through."""
-        call, tensor, as_tensor = nn.Module._call_impl, torch.tensor, torch.as_tensor
         custom = CustomCalls(self.recorder, self.recorder.on_values)
-        nn.Module._call_impl = self._wrapped(custom.module_call(call))  # type: ignore[method-assign]  # put back below
-        torch.tensor, torch.as_tensor = self._literal(tensor), self._literal(as_tensor)
-        recurrent = {name: getattr(torch._VF, name) for name in RECURRENT}
+        table: dict[Place, Any] = {
+            (nn.Module, "_call_impl"): self._wrapped(custom.module_call(nn.Module._call_impl)),
+            (torch, "tensor"): self._literal(torch.tensor),
+            (torch, "as_tensor"): self._literal(torch.as_tensor),
+        }
         if self.trail is not None or self.recorder.casting is not None:  # seen by their parts, and memory hangs on it
-            for name, function in recurrent.items():
-                setattr(torch._VF, name, fused_recurrent(name, function, self._thread, self.recorder.on_cpu))
-        try:
-            with custom.functions():
-                yield
-        finally:
-            for name, function in recurrent.items():
-                setattr(torch._VF, name, function)
-            nn.Module._call_impl = call  # type: ignore[method-assign]  # as it was
-            torch.tensor, torch.as_tensor = tensor, as_tensor
+            on_cpu = self.recorder.on_cpu
+            for name in RECURRENT:
+                table[torch._VF, name] = fused_recurrent(name, getattr(torch._VF, name), self._thread, on_cpu)
+        with replaced(table), custom.functions():
+            yield
 
     def _literal(self, original: Callable[..., torch.Tensor]) -> Callable[..., torch.Tensor]:
         """`torch.tensor([3, 1], device=x.device)`: the dispatcher sees no op, so that the values would be lost."""

@@ -14,6 +14,7 @@ import torch
 
 from cnncost.frontends.torch.foreach import is_foreach
 from cnncost.frontends.torch.sizes import SIZED_BY_VALUES, Values
+from cnncost.frontends.torch.without_kernels import MADE
 
 _READS_DATA = (torch.Tag.data_dependent_output, torch.Tag.dynamic_output_shape)
 _READERS = frozenset({"aten::item", "aten::_local_scalar_dense", "aten::is_nonzero", "aten::equal", "aten::allclose"})
@@ -39,8 +40,10 @@ class Overload:
         is_view: what it returns is a view of an argument.
         indexes: it picks by indices or masks.
         sized: what gives its result from the values of inputs, if its size follows from those.
+        made: what gives its result from the sizes of inputs, where torch has no kernel that does.
         reads_data: torch says that its result's size, or what it does, follows from values.
         after: what a CPU's kernel gives otherwise than torch's rule for shapes.
+        creates: its result is new, and follows from sizes and constants.
         random: it draws random numbers.
         fills: its result is filled with a constant, whatever its operand holds.
         by_values: it indexes, is sized, reads data, or only looks at values (`item`, `equal`).
@@ -59,9 +62,12 @@ class Overload:
         self.sized: Callable[[Any, Values], Any] | None = (
             SIZED_BY_VALUES.get(func.name()) or SIZED_BY_VALUES.get(self.schema_name)
         )  # fmt: skip
+        self.made: Callable[[dict[str, Any]], Any] | None = MADE.get(self.schema_name)
+        self.creates = self.name.endswith("_like") or self.name.startswith("new_") or not _takes_tensors(schema)
         self.random = torch.Tag.nondeterministic_seeded in func.tags
         self.fills = self.schema_name in _FILLED
-        self.reads_data = any(tag in func.tags for tag in _READS_DATA) and func.name() not in _SIZED_BY_NUMBERS
+        by_values = self.made is None and func.name() not in _SIZED_BY_NUMBERS
+        self.reads_data = by_values and any(tag in func.tags for tag in _READS_DATA)
         reader = self.schema_name in _READERS or self.schema_name == "aten::one_hot"
         self.after = _AFTER.get(self.name)
         self.by_values = self.indexes or self.sized is not None or self.reads_data or reader
@@ -138,6 +144,10 @@ _STANDS_FOR = {"cnncost::attention": "aten::scaled_dot_product_attention"}
 
 def _node_name(func: Any, schema_name: str) -> str:
     return schema_name.replace("::", ".") if func.name() in _STANDS_FOR else str(func).removesuffix(".default")
+
+
+def _takes_tensors(schema: Any) -> bool:
+    return any("Tensor" in str(argument.type) for argument in schema.arguments)
 
 
 def _name(schema_name: str, mutable: bool) -> str:

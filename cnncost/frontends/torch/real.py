@@ -6,7 +6,9 @@ hang on is noted: a number that follows from values is true of these values alon
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable
+from contextvars import copy_context
 from typing import Any, NamedTuple
 
 import torch
@@ -186,7 +188,7 @@ def record_real(
             # anew each time: forward may have written to the others
             real, said = with_values(arguments, root, training is not None)
             try:
-                return _recorded(root, real, said, how)
+                return copy_context().run(_recorded, root, real, said, how)  # variables that forward sets end here
             except CompilerWantedError as error:
                 import_compiler(error.part)
             except GradWantedError:
@@ -257,6 +259,7 @@ def with_values(inputs: Inputs, model: nn.Module, trains: bool = False) -> tuple
     generator = torch.Generator().manual_seed(SEED)
     table: dict[int, torch.Tensor] = {}
     given: dict[int, torch.Tensor] = {}
+    shared = _Storages([t for t in inputs.given.values() if not t.is_meta])
     drawn = False
     for tensor in inputs.tensors():
         value = inputs.given.get(id(tensor), inputs.data.get(id(tensor)))
@@ -267,13 +270,40 @@ def with_values(inputs: Inputs, model: nn.Module, trains: bool = False) -> tuple
         if value is None:
             drawn = True
             value = _drawn(tensor, generator)
-        made = table[id(tensor)] = value.detach().clone().to(device).requires_grad_(trains and tensor.requires_grad)
+        wanted = tensor.requires_grad and (trains or value.is_leaf)
+        made = table[id(tensor)] = shared.copy_of(value, device).requires_grad_(wanted)
         if of_user:
             given[id(made)] = value
             if value.__dict__ and not made.__dict__:
                 made.__dict__.update(value.__dict__)
     valued = _Valued(table)
     return Inputs(valued.value(inputs.args), valued.value(inputs.kwargs), given=given), DRAWN if drawn else GIVEN
+
+
+class _Storages:
+    """Copies of tensors, of which those that share memory share the copy's.
+
+    Args:
+        tensors: all that are to be copied.
+    """
+
+    def __init__(self, tensors: list[torch.Tensor]) -> None:
+        self._copies: dict[int, torch.Tensor] = {}
+        self._times = Counter(t.untyped_storage()._cdata for t in tensors if t.layout is torch.strided)
+
+    def copy_of(self, tensor: torch.Tensor, device: torch.device) -> torch.Tensor:
+        """The same values, on a device."""
+        tensor = tensor.detach()
+        plain = tensor.layout is torch.strided and type(tensor) is torch.Tensor
+        if not plain or tensor.is_conj() or tensor.is_neg() or self._times[tensor.untyped_storage()._cdata] < 2:
+            return tensor.clone().to(device)
+        storage = tensor.untyped_storage()
+        whole = self._copies.get(storage._cdata)
+        if whole is None:
+            flat = torch.empty(0, dtype=torch.uint8, device=tensor.device).set_(storage)
+            whole = self._copies[storage._cdata] = flat.clone().to(device)
+        made = torch.empty(0, dtype=tensor.dtype, device=device)
+        return made.set_(whole.untyped_storage(), tensor.storage_offset(), tensor.shape, tensor.stride())
 
 
 class _Valued(Copier):

@@ -263,6 +263,10 @@ class Recorder(TorchDispatchMode):
         if entry is None:
             result = self._runner.first_time(op, args, kwargs, found)
             entry = entries.of_run(op, args, kwargs, found, result, self._runner, self.ledger)
+        if op.creates and self.appearance is not None and self.appearance.names_meta(kwargs.get("device")):
+            result = self._record_run(entry._replace(outputs=None, fresh=None), found, result)
+            self.appearance.place(result, META)
+            return result
         if op.composite and (beside := parts.scratch(op, args, kwargs, found, self._anew)):
             entry = entry._replace(spec=parts.with_scratch(entry.spec, beside))
         if key is not None and self._use_memo:

@@ -69,7 +69,7 @@ def record_once(model: nn.Module, inputs: Inputs, how: How, made: Made) -> Graph
         PlacesWantedError, GradWantedError, HookWantedError, …: it has to be made anew, in another way.
     """
     reusable = how.shared and not how.grad and not how.casts and how.called is None and not how.places
-    home = how.device or _home(model, inputs)
+    home = how.device or home_of(model, inputs)
     known = kept.take(model, how.train) if reusable else None
     if known is not None:
         skeleton, watch, tracker = known.skeleton, known.watch(), known.open(how.use_memo)
@@ -103,7 +103,7 @@ def record_once(model: nn.Module, inputs: Inputs, how: How, made: Made) -> Graph
     return graph
 
 
-def _home(model: nn.Module, inputs: Inputs) -> torch.device:
+def home_of(model: nn.Module, inputs: Inputs) -> torch.device:
     """The device that tensors are on if nothing else is said: the model's, or else that of the inputs."""
     held: torch.Tensor | None = next(model.parameters(), None)
     if held is None:
@@ -169,7 +169,8 @@ class _Run:
         self._how = how
         self._step = step
         recorder = tracker.recorder
-        recorder.appearance = Appearance(recorder, home, None if how.grad else how.caller_grad)
+        bare = how.device is not None and home_of(model, inputs).type == "meta"
+        recorder.appearance = Appearance(recorder, home, None if how.grad else how.caller_grad, bare)
         self._appearance = recorder.appearance
         for tensor, device in inputs.devices():
             recorder.appearance.place(tensor, device)

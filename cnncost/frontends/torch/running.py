@@ -85,6 +85,8 @@ class Runner:
         if op.sized is not None:
             made = op.sized(args, {id(t): t if k.data is None else k.data for t, k in found if k.sig.real})
             return into_outs(op, kwargs, found, [made]) if op.outs else made
+        if op.made is not None and not op.outs:
+            return op.made(op.bind(args, kwargs))
         if op.outs and (said := output_types(op, op.bind(args, kwargs))) is not None:
             return into_outs(
                 op, kwargs, found, [torch.empty_strided(*output[:2], dtype=output[2], device=META) for output in said]
@@ -207,7 +209,8 @@ class Runner:
     def _on_twins(self, op: Overload, args: Any, kwargs: Any, found: Found) -> Any:
         """Run an op with each real tensor replaced by one like it without data."""
         twins = self.twins = {id(tensor): twin(tensor) for tensor, _ in found if not is_meta(tensor)}
-        result = op.func(*swap(args, twins, META), **swap(kwargs, twins, META))
+        table = _with_condition(args[0], twins) if op.schema_name == "aten::where" else twins
+        result = op.func(*swap(args, table, META), **swap(kwargs, table, META))
         for tensor, known in found if op.changes_shape or op.outs else ():
             like = twins.get(id(tensor), tensor)
             if geometry(tensor) != geometry(like):
@@ -216,6 +219,14 @@ class Runner:
             result = op.after(op.bind(args, kwargs), result)
         back = {id(twins[id(tensor)]): tensor for tensor, _ in found if id(tensor) in twins}
         return swap(result, back, None) if back else result
+
+
+def _with_condition(condition: torch.Tensor, twins: Table) -> Table:
+    """What stands in for tensors, and for a condition of bytes: torch takes one, but without data."""
+    if condition.dtype is not torch.uint8:
+        return twins
+    at_hand = twins.get(id(condition), condition)
+    return {**twins, id(condition): torch.empty_like(at_hand, dtype=torch.bool)}
 
 
 def stays_whole(op: Overload, found: Found) -> bool:

@@ -163,7 +163,8 @@ class _Explorer:
                 self._variable(cell, name, value, True)
         self._held.append(function.__dict__)
         for value in (*(function.__defaults__ or ()), *(function.__kwdefaults__ or {}).values()):
-            if type(value) not in ATOMS and not self.meet(value):
+            kind = type(value)
+            if (kind not in ATOMS or kind is type) and not self.meet(value):
                 self._held.append(value)
 
     def _variable(self, owner: Any, name: str, value: Any, stored: bool) -> None:

@@ -13,8 +13,9 @@ from collections.abc import Callable, Container, Iterator
 from contextlib import contextmanager
 from functools import partial
 from operator import is_
+from queue import Queue
 from threading import local
-from types import BuiltinFunctionType, FunctionType, MethodType, SimpleNamespace
+from types import BuiltinFunctionType, FunctionType, MemberDescriptorType, MethodType, SimpleNamespace
 from typing import Any
 from weakref import WeakKeyDictionary, WeakSet, WeakValueDictionary
 
@@ -30,7 +31,7 @@ _LONG = 10_000
 """Items beyond which only the container itself is looked at, not what is in it."""
 _SMALL = 1 << 20
 """Bytes up to which the values of an array are remembered."""
-_OPEN = (UserDict, UserList, WeakKeyDictionary, WeakValueDictionary, WeakSet, SimpleNamespace, local)
+_OPEN = (UserDict, UserList, WeakKeyDictionary, WeakValueDictionary, WeakSet, SimpleNamespace, local, Queue)
 """Classes of Python's own that models keep state in."""
 
 _FUNCTIONS = frozenset({FunctionType, MethodType, BuiltinFunctionType, partial})
@@ -137,16 +138,14 @@ class Watch:
         self._undo.append((self._where, undo))
 
     def _table(self, table: dict[Any, Any], pending: list[Any]) -> None:
-        keys, values = list(table), list(table.values())
         base: Any = OrderedDict if isinstance(table, OrderedDict) else dict
+        keys, values = _items(table, base)
 
         def undo() -> bool:
-            if (
-                len(table) == len(keys)
-                and all(map(is_, dict.values(table), values))
-                and all(map(is_, dict.keys(table), keys))
-            ):
-                return False
+            if dict.__len__(table) == len(keys):
+                now = _items(table, base)
+                if all(map(is_, now[1], values)) and all(map(is_, now[0], keys)):
+                    return False
             base.clear(table)
             for key, value in zip(keys, values, strict=True):
                 base.__setitem__(table, key, value)
@@ -157,8 +156,8 @@ class Watch:
             pending.extend(v for v in values if type(v) not in ATOMS)
 
     def _sequence(self, items: Any, pending: list[Any]) -> None:
-        then = list(items)
         base: Any = list if isinstance(items, list) else deque
+        then = list(base.__iter__(items))
 
         def undo() -> bool:
             if len(items) == len(then) and all(map(is_, base.__iter__(items), then)):
@@ -172,10 +171,10 @@ class Watch:
             pending.extend(v for v in then if type(v) not in ATOMS)
 
     def _set(self, items: set[Any]) -> None:
-        then = list(items)
+        then = list(set.__iter__(items))
 
         def undo() -> bool:
-            if len(items) == len(then) and set(map(id, items)) == set(map(id, then)):
+            if set.__len__(items) == len(then) and set(map(id, set.__iter__(items))) == set(map(id, then)):
                 return False
             set.clear(items)
             set.update(items, then)
@@ -184,7 +183,8 @@ class Watch:
         self._note(undo)
 
     def _slots(self, value: Any, names: tuple[str, ...], pending: list[Any]) -> None:
-        then = {name: getattr(value, name, ABSENT) for name in names}
+        kept = [name for name in names if type(getattr(type(value), name, None)) is MemberDescriptorType]  # no property
+        then = {name: getattr(value, name, ABSENT) for name in kept}
 
         def undo() -> bool:
             changed = False
@@ -257,6 +257,14 @@ def _is_closed(value: Any, kind: type) -> bool:
 _BUILT_IN = frozenset({dict, list, set, deque, OrderedDict, tuple, frozenset})
 
 
+def _items(table: dict[Any, Any], base: Any) -> tuple[list[Any], list[Any]]:
+    """Keys in their order, and values, past what a subclass makes of asking for them."""
+    if base is dict:
+        return list(dict.keys(table)), list(dict.values(table))
+    keys = list(OrderedDict.__iter__(table))
+    return keys, [dict.__getitem__(table, key) for key in keys]
+
+
 def _same_table(now: dict[str, Any], then: dict[str, Any]) -> bool:
     return now.keys() == then.keys() and all(map(is_, now.values(), then.values()))
 
@@ -313,6 +321,6 @@ def _keys(watch: Watch, copy_of: Callable[[Any], Any]) -> Iterator[tuple[Any, An
     """A table or set, the copy of a module or tensor in it, and what stands under it."""
     for value in list(watch.ids.values()):
         if isinstance(value, (dict, WeakKeyDictionary, *_SETS)):
-            for key in list(value):
+            for key in list(dict.keys(value)) if isinstance(value, dict) else list(value):
                 if isinstance(key, (nn.Module, torch.Tensor)) and (copy := copy_of(key)) is not None:
                     yield value, copy, None if isinstance(value, _SETS) else value[key]

@@ -51,6 +51,7 @@ PACKAGES = (
     "ftfy",
     "!pytorch-tabnet",
     "!torch-einops-utils",
+    "beartype",
     "wandb",
 )
 

@@ -110,6 +110,9 @@ def lowered(call: OpCall) -> Lowered | None:
         return function(call)
     if call.name.startswith("profiler::"):  # marks in a timeline, as wrappers set them
         return "layout", {"fn": call.name, "copy": False}
+    space, _, bare = call.name.partition("::")
+    if space == "prims" and bare in _PRIMS:
+        return "pointwise", {"fn": _PRIMS_OF_OTHER_NAMES.get(bare, bare)}
     if call.op.is_view:
         return "layout", {"fn": call.name, "copy": call.moves, **call.plain()}
     if torch.Tag.view_copy in call.op.func.tags or (call.op.outs and call.name.endswith("_copy")):
@@ -117,3 +120,11 @@ def lowered(call: OpCall) -> Lowered | None:
     if torch.Tag.pointwise in call.op.func.tags and len(call.outputs) == 1:
         return "pointwise", {"fn": call.name}
     return None
+
+
+_PRIMS_OF_OTHER_NAMES = {"bessel_i0": "i0", "bessel_i1": "i1", "erf_inv": "erfinv"}
+_PRIMS = frozenset(_PRIMS_OF_OTHER_NAMES) | frozenset(
+    "abs acos acosh add asin asinh atan atan2 atanh ceil cos cosh div eq erf erfc exp expm1 floor fmod ge gt isfinite"
+    " le log log10 log1p lt mul ne neg pow remainder round sign sin sinh sqrt sub tan tanh where".split()
+)
+"""What torch's decompositions for forward-mode derivatives are made of: elementwise, and not tagged so."""

@@ -301,10 +301,11 @@ concat concatenate stack hstack vstack dstack column_stack block_diag pad consta
 reflection_pad2d reflection_pad3d replication_pad1d replication_pad2d replication_pad3d _pad_circular _pad_enum
 repeat repeat_interleave tile roll flip fliplr flipud rot90 tril triu diag diag_embed diagflat pixel_shuffle
 pixel_unshuffle channel_shuffle native_channel_shuffle im2col meshgrid broadcast_tensors broadcast_to set resize
-resize_as requires_grad item _local_scalar_dense is_nonzero equal is_same_size sym_size sym_stride sym_numel
-_assert_async _assert_scalar _assert_tensor_metadata _linalg_check_errors diagonal_copy atleast_1d atleast_2d
-atleast_3d view_copy expand_copy permute_copy _reshape_copy fill_diagonal cartesian_prod combinations split_copy
-unbind_copy to_dense to_sparse _coalesced squeeze_copy transpose_copy slice_copy split_with_sizes_copy
+resize_as requires_grad item _local_scalar_dense is_nonzero equal is_same_size _has_same_storage_numel sym_size
+sym_stride sym_numel _assert_async _assert_scalar _assert_tensor_metadata _linalg_check_errors diagonal_copy
+atleast_1d atleast_2d atleast_3d view_copy expand_copy permute_copy _reshape_copy fill_diagonal cartesian_prod
+combinations split_copy unbind_copy to_dense to_sparse _coalesced squeeze_copy transpose_copy slice_copy
+split_with_sizes_copy
 unsqueeze_copy select_copy alias_copy detach_copy t_copy vander lu_unpack _chunk_cat
 """
 

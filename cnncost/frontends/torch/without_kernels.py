@@ -1,0 +1,53 @@
+"""Results of ops for which torch has no kernel on tensors without data, though their sizes follow from sizes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+
+from cnncost.errors import DataDependentError
+
+_META = torch.device("meta")
+_DRIVERS = frozenset({"gels", "gelsy", "gelsd", "gelss"})
+
+
+def _least_squares(a: dict[str, Any]) -> Any:
+    """A: *,m,n; B: *,m,k, or *,m for one right side. X: *,n,k, the first rows of m; residuals *,k; rank *; values *.
+
+    Which of these are asked of LAPACK hangs on the driver; what is not is empty. `gelsy` is the default on a CPU.
+
+    Raises:
+        RuntimeError: the sizes don't fit, in torch's manner.
+        DataDependentError: whether there are residuals hangs on the rank.
+    """
+    x, b, driver = a["self"], a["b"], a["driver"] or "gelsy"
+    if driver not in _DRIVERS:
+        raise RuntimeError(f"linalg.lstsq: expected a driver of {', '.join(sorted(_DRIVERS))}, but got {driver!r}")
+    if x.dim() < 2 or not 0 <= x.dim() - b.dim() <= 1 or not b.dim():
+        raise RuntimeError(f"linalg.lstsq: {tuple(x.shape)} and {tuple(b.shape)} have axes that don't fit")
+    (*batch, m, n), one = x.shape, x.dim() > b.dim()
+    sides = b.unsqueeze(-1) if one else b
+    k = sides.shape[-1]
+    if list(sides.shape[:-1]) != [*batch, m]:
+        raise RuntimeError(f"linalg.lstsq: expected a right side of {(*batch, m)} rows, but got {tuple(b.shape)}")
+    if x.dtype != b.dtype:
+        raise RuntimeError(f"linalg.lstsq: expected one dtype, but got {x.dtype} and {b.dtype}")
+    by_rank = driver in {"gelsd", "gelss"}
+    if m > n > 0 and by_rank:
+        raise DataDependentError("whether linalg.lstsq has residuals depends on the rank")
+    rows = torch.empty((*batch, k, max(m, n)), dtype=x.dtype, device=_META)
+    solution = rows.transpose(-1, -2).narrow(-2, 0, n)
+    real = x.real.dtype if x.is_complex() else x.dtype
+    residuals = (*batch, k) if m > n and driver != "gelsy" else (0,)
+    return (
+        solution.squeeze(-1) if one else solution,
+        torch.empty(residuals, dtype=real, device=_META),
+        torch.empty((0,) if driver == "gels" else batch, dtype=torch.int64, device=_META),
+        torch.empty((*batch, min(m, n)) if by_rank else (0,), dtype=real, device=_META),
+    )
+
+
+MADE: dict[str, Callable[[dict[str, Any]], Any]] = {"aten::linalg_lstsq": _least_squares}
+"""By name; each gets the op's arguments by name and returns tensors without data."""
