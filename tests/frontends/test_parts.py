@@ -69,6 +69,7 @@ INFERENCE = {
 }
 
 
+@pytest.mark.filterwarnings("ignore:Using padding='same' with even kernel")
 @pytest.mark.parametrize(("model", "x"), INFERENCE.values(), ids=INFERENCE)
 def test_inference(model, x):
     def run():

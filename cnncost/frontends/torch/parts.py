@@ -7,6 +7,7 @@ signature, on tensors without data, in books of their own.
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from itertools import accumulate
@@ -29,6 +30,9 @@ _KERNELS = frozenset({"max_pool1d"})
 """Ops that a CPU does in one kernel where nothing is to be differentiated, though torch has parts for them."""
 
 
+_PLAIN = frozenset(f"aten.conv{name}" for name in "1d 2d 3d _transpose1d _transpose2d.input _transpose3d.input".split())
+"""Ops that are one kernel, but for views: nothing to look at."""
+
 _ABOVE = [
     torch._C._dispatch_key_parse(name)
     for name in "AutogradFunctionality AutogradOther AutogradNestedTensor ADInplaceOrView AutocastHPU".split()
@@ -38,14 +42,18 @@ _ABOVE = [
 
 def scratch(op: Overload, args: Any, kwargs: Any, found: Found, make: Callable[[], Recorder]) -> int:
     """Bytes. `make`: a recorder with empty books."""
-    if op.name in _KERNELS or op.by_values:
+    if op.name in _KERNELS:  # on rows
+        x = found[0][0]
+        return 0 if x.is_contiguous() else x.numel() * x.element_size()
+    if op.node_name in _PLAIN or op.by_values:
         return 0
     twins = {id(tensor): _twin(tensor, known.sig.grad) for tensor, known in found}
     recorder = make()
     for stand_in in twins.values():
         recorder.ledger.add_source(stand_in, "input")
     try:
-        with _in_parts(), recorder:
+        with _in_parts(), warnings.catch_warnings(), recorder:
+            warnings.simplefilter("ignore")  # the whole op has said it, or will where it runs
             given, named = swap(args, twins, None), swap(kwargs, twins, None)
             result = recurrent(op.name, *given) if op.name in RECURRENT and not named else None
             result = op.func(*given, **named) if result is None else result
