@@ -155,6 +155,7 @@ RECURRENT = {
 }
 
 
+@pytest.mark.filterwarnings("ignore:LSTM with projections")  # torch's own, once
 @pytest.mark.parametrize("training", [False, True])
 @pytest.mark.parametrize(("kind", "how"), RECURRENT.values(), ids=RECURRENT)
 def test_recurrent_layers(kind, how, training):

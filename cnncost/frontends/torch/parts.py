@@ -45,7 +45,7 @@ def scratch(op: Overload, args: Any, kwargs: Any, found: Found, make: Callable[[
     if op.name in _KERNELS:  # on rows
         x = found[0][0]
         return 0 if x.is_contiguous() else x.numel() * x.element_size()
-    if op.node_name in _PLAIN or op.by_values:
+    if op.node_name in _PLAIN or op.by_values or _is_one_kernel(op, args, kwargs, found):
         return 0
     twins = {id(tensor): _twin(tensor, known.sig.grad) for tensor, known in found}
     recorder = make()
@@ -62,6 +62,15 @@ def scratch(op: Overload, args: Any, kwargs: Any, found: Found, make: Callable[[
     tensors: list[torch.Tensor] = []
     memos.templated(result, tensors)
     return _beyond(recorder, tensors)
+
+
+def _is_one_kernel(op: Overload, args: Any, kwargs: Any, found: Found) -> bool:
+    """Of linear layers, and batch norms by running statistics: nothing is cast, or copied to be contiguous."""
+    if op.name not in {"linear", "batch_norm"}:
+        return False
+    dtype = found[0][0].dtype
+    plain = all(tensor.dtype == dtype and tensor.is_contiguous() for tensor, _ in found)
+    return plain and (op.name == "linear" or not op.bind(args, kwargs)["training"])
 
 
 def _twin(tensor: torch.Tensor, grad: bool) -> torch.Tensor:

@@ -95,7 +95,13 @@ _KERNELS: dict[str, Kernel] = {
 
 @cache
 def _registered() -> list[torch.library.Library]:
-    """Our kernels, for good; nothing reaches them but while a recording goes on."""
+    """Our kernels, for good; nothing reaches them but while a recording goes on.
+
+    Higher-order ops pass the key by, as they do those of other autocasts: those that are there, and those to come.
+    """
+    torch._ops._HIGHER_ORDER_OP_DEFAULT_FALLTHROUGH_DISPATCH_KEYS.append(_KEY)
+    for higher in torch._ops._higher_order_ops.values():
+        higher.fallthrough(_KEY)
     rest, ops = torch.library.Library("_", "IMPL"), torch.library.Library("aten", "IMPL")
     rest.fallback(torch.library.fallthrough_kernel, "AutocastHPU")
     for name, kernel in _KERNELS.items():
