@@ -26,7 +26,7 @@ class KernelPointConvolution(nn.Module):
 
     def forward(self, points: torch.Tensor, neighbours: torch.Tensor, features: torch.Tensor) -> torch.Tensor:
         """The kernel: it reads which points are neighbours."""
-        assert neighbours.data_ptr(), "the kernel was run without data"
+        assert int(neighbours.data_ptr()), "the kernel was run without data"
         result = []
         for point, near in zip(points, neighbours.tolist(), strict=True):
             offsets = points[near] - point

@@ -34,7 +34,7 @@ class SelectiveScan(torch.autograd.Function):
     @staticmethod
     def forward(ctx, *tensors):  # noqa: ANN001, ANN002, ANN205  # as torch calls it
         """The kernel."""
-        assert all(tensor.data_ptr() for tensor in tensors), "the kernel was run without data"
+        assert all(int(tensor.data_ptr()) for tensor in tensors), "the kernel was run without data"
         ctx.save_for_backward(*tensors)
         return scan(*tensors)
 

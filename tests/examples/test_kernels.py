@@ -84,7 +84,7 @@ def test_without_the_rule_the_kernel_can_not_be_run(name, model, inputs, forward
     namespace = example(name)
     (target,) = [rule.target for rule in registered() if rule.target in namespace.values()]
     cnncost.forget_rule(target)
-    with pytest.raises(CnncostError, match=r"the kernel was run without data|have forward run on values"):
+    with pytest.raises(CnncostError, match="a tensor without data"):
         cnncost.analyze(namespace[model](), inputs)
 
 

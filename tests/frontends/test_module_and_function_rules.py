@@ -26,7 +26,7 @@ class Opaque(nn.Module):
         self.weight, self.bias = nn.Parameter(torch.randn(k, c)), nn.Parameter(torch.zeros(k))
 
     def forward(self, x):
-        if not x.data_ptr():
+        if not int(x.data_ptr()):
             raise SystemError("the kernel was run without data")
         Opaque.runs += 1
         return x @ self.weight.t() + self.bias

@@ -649,6 +649,13 @@ def test_every_rule_is_held_against_the_real_op():
         "_scaled_dot_product_flash_attention_for_cpu", "_grouped_mm", "native_group_norm_backward",
         "mkldnn_rnn_layer", "mkldnn_rnn_layer_backward",
     }  # fmt: skip
+    tried |= {
+        "max_pool2d_with_indices",
+        "max_pool3d_with_indices",
+        "embedding_bag",
+        "_embedding_bag",
+        "_embedding_bag_forward_only",
+    }  # test_parts.py, with what they hold
     packed = {"quantized::linear_dynamic", "quantized::linear_relu_dynamic"}  # on packed weights: test_robust.py
     alike = {"amin", "concat", "concatenate", "rnn_relu", "log_sigmoid"}
     fused = {"_transformer_encoder_layer_fwd", "_native_multi_head_attention"}

@@ -54,7 +54,7 @@ def test_a_factor_is_a_name_and_a_whole_number(pair):
 
 
 def test_names_and_numbers_come_in_pairs():
-    with pytest.raises(ValueError, match="shorter"):
+    with pytest.raises(TypeError, match="names and whole numbers in turn"):
         ops.macs("N", 2, "K")
 
 

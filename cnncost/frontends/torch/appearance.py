@@ -23,6 +23,7 @@ from weakref import ref
 import torch
 from torch.utils._python_dispatch import _disable_current_modes
 
+from cnncost.frontends.torch.addresses import Address
 from cnncost.frontends.torch.legacy_types import answered_by
 from cnncost.frontends.torch.replaced import given_back, replaced
 
@@ -131,15 +132,15 @@ class Appearance:
         asking = sys._getframe(2).f_globals.get("__name__") or ""
         return real if asking.startswith(_TRUTH) else self._device
 
-    def _address(self, tensor: torch.Tensor) -> int:
+    def _address(self, tensor: torch.Tensor) -> int | Address:
         """Where its data would begin: tensors that share memory say so by it, and only these."""
         if not is_meta(tensor) or self._recorder.on_values or not self.is_ours() or not tensor.numel():
             return int(_BASE.data_ptr(tensor))
-        return int(tensor.untyped_storage()._cdata + tensor.storage_offset() * tensor.element_size())
+        return Address(tensor.untyped_storage()._cdata, tensor.storage_offset() * tensor.element_size())
 
-    def _storage_address(self, storage: torch.UntypedStorage) -> int:
+    def _storage_address(self, storage: torch.UntypedStorage) -> int | Address:
         placed = _device_of_storage(storage) != _META or self._recorder.on_values or not self.is_ours()
-        return int(_STORAGE.data_ptr(storage)) if placed else storage._cdata
+        return int(_STORAGE.data_ptr(storage)) if placed else Address(storage._cdata)
 
     def _replacements(self) -> dict[tuple[Any, str], Any]:
         tensor: Any = torch.Tensor

@@ -45,7 +45,8 @@ def scratch(op: Overload, args: Any, kwargs: Any, found: Found, make: Callable[[
     if op.name in _KERNELS:  # on rows
         x = found[0][0]
         return 0 if x.is_contiguous() else x.numel() * x.element_size()
-    if op.node_name in _PLAIN or op.by_values or _is_one_kernel(op, args, kwargs, found):
+    strided = all(tensor.layout is torch.strided for tensor, _ in found)
+    if op.node_name in _PLAIN or op.by_values or not strided or _is_one_kernel(op, args, kwargs, found):
         return 0
     twins = {id(tensor): _twin(tensor, known.sig.grad) for tensor, known in found}
     recorder = make()

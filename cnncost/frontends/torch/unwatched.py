@@ -19,6 +19,7 @@ from torch.autograd import Function
 from cnncost.frontends.torch.attention import attend
 from cnncost.frontends.torch.autocast import lower_dtype
 from cnncost.frontends.torch.formulas import Cumprod, Extreme, Prod
+from cnncost.frontends.torch.replaced import replaced
 from cnncost.frontends.torch.shapes.registry import channels_last
 
 Kernel: TypeAlias = Callable[..., Any]
@@ -41,12 +42,17 @@ def installed(device_of: Callable[[torch.Tensor], str]) -> Iterator[None]:
     _devices.append(device_of)
     excluded = _excluded(_KEY)
     try:
-        with torch._C._IncludeDispatchKeyGuard(_KEY):
+        with torch._C._IncludeDispatchKeyGuard(_KEY), replaced({(torch._C, "_is_any_autocast_enabled"): _casts}):
             torch._C._dispatch_tls_set_dispatch_key_excluded(_KEY, False)
             yield
     finally:
         torch._C._dispatch_tls_set_dispatch_key_excluded(_KEY, excluded)
         _devices.pop()
+
+
+def _casts() -> bool:
+    """Whether autocast is on: torch counts our key among those of autocast."""
+    return torch.is_autocast_enabled("cpu") or torch.is_autocast_enabled("cuda")
 
 
 def _attention(op: Any, *args: Any, **kwargs: Any) -> Any:  # noqa: ARG001  # the protocol

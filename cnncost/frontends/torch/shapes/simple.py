@@ -87,7 +87,16 @@ def _pad(a: dict[str, Any]) -> list[Output] | None:
     return [packed(tuple(shape), x.dtype)] if min(pad, default=0) >= 0 and any(pad) else None
 
 
-@shapes("max_pool1d", "max_pool2d", "max_pool3d", "avg_pool1d", "avg_pool2d", "avg_pool3d")
+@shapes(
+    "max_pool1d",
+    "max_pool2d",
+    "max_pool3d",
+    "avg_pool1d",
+    "avg_pool2d",
+    "avg_pool3d",
+    "max_pool2d_with_indices",
+    "max_pool3d_with_indices",
+)
 def _pool(a: dict[str, Any]) -> list[Output] | None:
     x, size = a["self"], a["kernel_size"]
     axes = next(n for n in (1, 2, 3) if f"{n}d" in a["__op__"])
@@ -101,7 +110,11 @@ def _pool(a: dict[str, Any]) -> list[Output] | None:
     spatial = [
         _pooled(n, kernel, stride, pad, dilation, a["ceil_mode"]) for n, kernel, stride, pad, dilation in geometry
     ]
-    return [packed((*x.shape[:2], *spatial), x.dtype)] if min(spatial) > 0 else None
+    if min(spatial) <= 0:
+        return None
+    shape = (*x.shape[:2], *spatial)
+    indices = [packed(shape, torch.int64)] if a["__op__"].endswith("_indices") else []
+    return [packed(shape, x.dtype), *indices]
 
 
 def _pooled(size: int, kernel: int, stride: int, pad: int, dilation: int, ceil: bool) -> int:
