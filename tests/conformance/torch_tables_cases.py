@@ -72,8 +72,12 @@ class Do(nn.Module):
 # ---- the tables
 
 
-def _ask_for_no_test() -> None:
-    """Samples ask which of torch's own tests is running, by a walk through all frames that takes a second in pytest."""
+def _leave_torch_as_it_was() -> None:
+    """When they are imported, torch's tests lock the flags of its backends, for good and for all tests of ours.
+
+    Samples also ask which of torch's own tests is running, by a walk through all frames that takes a second in pytest.
+    """
+    torch.backends.disable_global_flags = lambda: None
     from torch.testing._internal import common_utils
     from torch.testing._internal.opinfo import core
 
@@ -82,9 +86,9 @@ def _ask_for_no_test() -> None:
 
 def entries(table: str) -> list[Entry]:
     """The ops of a table."""
+    _leave_torch_as_it_was()
     from torch.testing._internal.common_methods_invocations import op_db
 
-    _ask_for_no_test()
     if table == "optimizers":
         return _optimizers()
     if table.startswith("modules"):

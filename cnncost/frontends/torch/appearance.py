@@ -136,7 +136,7 @@ class Appearance:
         """Where its data would begin: tensors that share memory say so by it, and only these."""
         if not is_meta(tensor) or self._recorder.on_values or not self.is_ours() or not tensor.numel():
             return int(_BASE.data_ptr(tensor))
-        return Address(tensor.untyped_storage()._cdata, tensor.storage_offset() * tensor.element_size())
+        return Address(tensor.untyped_storage()._cdata, int(tensor.storage_offset()) * tensor.element_size())
 
     def _storage_address(self, storage: torch.UntypedStorage) -> int | Address:
         placed = _device_of_storage(storage) != _META or self._recorder.on_values or not self.is_ours()
