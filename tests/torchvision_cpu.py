@@ -9,6 +9,7 @@ kernel in Python: slow, and right. `tests/test_torchvision_cpu.py` holds them ag
 from __future__ import annotations
 
 import importlib.util
+import warnings
 from pathlib import Path
 
 import torch
@@ -71,7 +72,9 @@ def install() -> bool:
     # Told that its library is there, torchvision describes the shapes of its ops itself.
     torch.ops.load_library = lambda path: None if Path(path).name == "_C.so" else load(path)
     try:
-        importlib.import_module("torchvision")
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", message="Warning only once")  # it puts its own in place of our autograd
+            importlib.import_module("torchvision")
     finally:
         torch.ops.load_library = load
     return True
