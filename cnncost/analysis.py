@@ -6,6 +6,8 @@ the place of `cnncost.analyze`.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 from weakref import ref
 
@@ -86,14 +88,22 @@ def analyze(
         from cnncost.sources.resolve import resolve  # imports torch
 
         resolved = resolve(model, inputs, model_args, autocast)
-        try:
+        name = name or resolved.title
+        with _partial(name):
             graph = resolved.record(trace)
             step = resolved.record_step(loss, optimizer, set_to_none, trace) if training else None
-        except CnncostError as error:
-            if error.recorded is not None:
-                error.partial = _passed(name or resolved.title, error.recorded, None, False)
-            raise
-        return _reported(name or resolved.title, graph, step, strict)
+        return _reported(name, graph, step, strict)
+
+
+@contextmanager
+def _partial(name: str) -> Iterator[None]:
+    """An error in here has the Report of what forward did before it."""
+    try:
+        yield
+    except CnncostError as error:
+        if error.recorded is not None:
+            error.partial = _passed(name, error.recorded, None, False)
+        raise
 
 
 _MADE: dict[int, tuple[ref[Graph], object, Report]] = {}
