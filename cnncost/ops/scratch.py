@@ -38,3 +38,8 @@ def scratch_of(spec: OpSpec) -> int:
         return int(seen)
     found = _SCRATCH.get(spec.kind)
     return found(spec) if found is not None else 0
+
+
+def is_known(spec: OpSpec) -> bool:
+    """Whether `scratch_of` is all that the op has out: a front end marks an op whose parts it couldn't run."""
+    return spec.get("scratch_unknown") is None

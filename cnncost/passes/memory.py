@@ -12,7 +12,7 @@ from itertools import accumulate
 from typing import NamedTuple
 
 from cnncost.graph import Graph, Phase, Storage
-from cnncost.ops.scratch import scratch_of
+from cnncost.ops.scratch import is_known, scratch_of
 
 USES = ("parameters", "buffers", "inputs", "constants", "gradients", "optimizer state", "activations", "temporaries")
 """What bytes are for. Activations outlive forward, for backward needs them or they are returned; temporaries don't."""
@@ -71,6 +71,7 @@ class Memory:
         phases: index of each phase's first node.
         by_call: bytes that each call's own ops allocated, in forward.
         sizes, kinds: of each storage, its bytes and its use.
+        unseen: names of the ops whose temporaries are not known: where there are any, the peaks are lower bounds.
     """
 
     by_use: dict[str, int]
@@ -81,6 +82,7 @@ class Memory:
     by_call: dict[int, CallBytes]
     sizes: tuple[int, ...]
     kinds: tuple[str, ...]
+    unseen: tuple[str, ...] = ()
 
     def curves(self, graph: Graph) -> dict[str, tuple[int, ...]]:
         """The timeline of each use; they add up to the whole. `graph` is the one that all of this is of."""
@@ -127,7 +129,14 @@ def memory(graph: Graph, block: int = 1) -> Memory:
         by_call=_by_call(graph, sizes, kinds, forward),
         sizes=tuple(sizes),
         kinds=tuple(kinds),
+        unseen=_unseen(graph),
     )
+
+
+def _unseen(graph: Graph) -> tuple[str, ...]:
+    """Names of the ops whose temporaries are not known."""
+    specs = {id(spec) for spec in graph.specs if not is_known(spec)}
+    return tuple(sorted({node.name for node in graph.nodes if id(node.spec) in specs})) if specs else ()
 
 
 def _scratch(graph: Graph) -> dict[int, int]:

@@ -22,6 +22,7 @@ class MemoryFigures(NamedTuple):
         activations: what outlives forward, for backward needs it.
         inference_peak, training_peak: most that is alive at once, all of the above and temporaries included.
         inference_ideal_peak, training_ideal_peak: if every tensor died after its last use.
+        unseen: ops whose temporaries are not known; where there are any, the peaks are lower bounds.
     """
 
     parameters: int
@@ -34,6 +35,7 @@ class MemoryFigures(NamedTuple):
     inference_ideal_peak: int
     training_peak: int | None
     training_ideal_peak: int | None
+    unseen: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,6 +91,7 @@ def memory_of(report: Report) -> ReportMemory:
         inference.ideal_peak,
         training.peak.nbytes if training is not None else None,
         training.ideal_peak if training is not None else None,
+        tuple(sorted({*inference.unseen, *(training.unseen if training is not None else ())})),
     )
     return ReportMemory(figures, inference, training)
 

@@ -103,7 +103,7 @@ def _as_json(memory: Memory) -> dict[str, object]:
         "bytes": memory.by_use, "peak": peak.nbytes, "ideal_peak": memory.ideal_peak,
         "peak_at": {"node": peak.node, "op": peak.op, "path": peak.path, "phase": peak.phase},
         "at_peak": peak.by_use, "holders": [holder._asdict() for holder in peak.holders],
-        "phases": memory.phases, "timeline": memory.timeline,
+        "phases": memory.phases, "timeline": memory.timeline, "unseen": memory.unseen,
     }  # fmt: skip
 
 
@@ -113,6 +113,8 @@ def _notes(tables: MemoryTables) -> Iterator[str]:
         yield f"training: {tables.step}"
     if tables.block > 1:
         yield f"sizes are rounded up to {tables.block} bytes, as the allocator does"
+    if unseen := sorted({name for run in tables.runs for name in run.memory.unseen}):
+        yield f"the peaks are lower bounds: what {', '.join(unseen)} allocates while it runs is not known"
 
 
 def _uses(tables: MemoryTables) -> list[Field]:

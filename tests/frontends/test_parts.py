@@ -6,6 +6,9 @@ from torch import nn
 from torch.nn import functional as F
 
 import cnncost
+from cnncost.frontends.torch import memo, parts
+from cnncost.report import memory_tables
+from cnncost.report.json_format import from_json
 from tests.oracles.allocations import peaks
 
 
@@ -185,3 +188,27 @@ def test_counts_are_those_of_the_whole():
     report = cnncost.analyze(Does(lambda _, q: q @ q.transpose(-1, -2)), HEADS)
     assert report.totals.macs == 4 * 8 * 64 * 64 * 32
     assert [node.name for node in report.graph.nodes if node.spec.kind == "matmul"] == ["aten.matmul"]
+
+
+NARROW = Does(lambda m, x: torch.narrow(x, 0, m.start, 4).exp(), start=torch.tensor(2))
+"""Its parts read a value, which those that are run apart don't have."""
+
+
+@pytest.mark.parametrize("use_memo", [True, False], ids=["memo", "no memo"])
+def test_a_peak_is_marked_where_the_parts_can_not_be_run_apart(use_memo, monkeypatch):
+    monkeypatch.setattr(parts, "_PLAIN", frozenset())
+    memo.clear()
+    for _ in range(2):  # the second time by the memo
+        report = cnncost.analyze(cnncost.record(NARROW, torch.arange(128).view(16, 8), use_memo=use_memo))
+        assert report.memory.figures.unseen == ("aten.narrow.Tensor",)
+    memo.clear()
+    assert from_json(report.to_json()).memory.figures.unseen == ("aten.narrow.Tensor",)
+    run = memory_tables.Run("inference", report.memory.inference)
+    text = memory_tables.to_text(memory_tables.MemoryTables(report, (run,)), 160)
+    assert "the peaks are lower bounds: what aten.narrow.Tensor allocates while it runs is not known" in text
+
+
+@pytest.mark.parametrize("shape", [(16, 8), torch.randn(16, 8)], ids=["shape", "values"])
+def test_a_peak_of_views_alone_is_no_lower_bound(shape):
+    report = cnncost.analyze(NARROW, shape)
+    assert (report.memory.figures.unseen, report.totals.flops) == ((), 32)

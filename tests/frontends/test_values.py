@@ -84,6 +84,17 @@ READABLE = [
         id="uninitialised memory that is filled",
     ),
     pytest.param(lambda x: torch.repeat_interleave(positions(x), 2).shape[0], 8, id="a length after repeating"),
+    pytest.param(
+        lambda x: list(torch.narrow(x, 1, positions(x)[1], 2).shape), [2, 2], id="where a range of an input starts"
+    ),
+    pytest.param(
+        lambda x: [list(t.shape) for t in torch.tensor_split(x, positions(x)[1:2], 1)],
+        [[2, 1], [2, 3]],
+        id="where an input is split",
+    ),
+    pytest.param(
+        lambda x: list(torch.repeat_interleave(x, positions(x), 1).shape), [2, 6], id="how often columns are repeated"
+    ),
 ]
 
 

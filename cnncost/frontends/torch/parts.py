@@ -30,8 +30,11 @@ _KERNELS = frozenset({"max_pool1d"})
 """Ops that a CPU does in one kernel where nothing is to be differentiated, though torch has parts for them."""
 
 
-_PLAIN = frozenset(f"aten.conv{name}" for name in "1d 2d 3d _transpose1d _transpose2d.input _transpose3d.input".split())
-"""Ops that are one kernel, but for views: nothing to look at."""
+_PLAIN = frozenset(
+    ["aten.narrow.Tensor"]
+    + [f"aten.conv{name}" for name in "1d 2d 3d _transpose1d _transpose2d.input _transpose3d.input".split()]
+)
+"""Ops that are at most one kernel, but for views: nothing to look at."""
 
 _ABOVE = [
     torch._C._dispatch_key_parse(name)
@@ -40,8 +43,18 @@ _ABOVE = [
 """Autograd, below which nothing is taken apart, and what runs ops as the device would (`unwatched.py`)."""
 
 
-def scratch(op: Overload, args: Any, kwargs: Any, found: Found, make: Callable[[], Recorder]) -> int:
-    """Bytes. `make`: a recorder with empty books."""
+def with_scratch(spec: OpSpec, op: Overload, args: Any, kwargs: Any, found: Found, make: Any) -> OpSpec:
+    """A spec that says what its parts have out, or that it isn't known. `make`: returns a recorder with empty books."""
+    nbytes = _scratch(op, args, kwargs, found, make)
+    if nbytes == 0:
+        return spec
+    seen = ("scratch", nbytes) if nbytes is not None else ("scratch_unknown", True)
+    attrs = tuple(sorted([*[(name, value) for name, value in spec.attrs if name != seen[0]], seen]))
+    return memos.intern(OpSpec(spec.kind, spec.inputs, spec.outputs, attrs))
+
+
+def _scratch(op: Overload, args: Any, kwargs: Any, found: Found, make: Callable[[], Recorder]) -> int | None:
+    """Bytes; None if the parts can't be run without the values that the op itself was given."""
     if op.name in _KERNELS:  # on rows
         x = found[0][0]
         return 0 if x.is_contiguous() else x.numel() * x.element_size()
@@ -59,7 +72,7 @@ def scratch(op: Overload, args: Any, kwargs: Any, found: Found, make: Callable[[
             result = recurrent(op.name, *given) if op.name in RECURRENT and not named else None
             result = op.func(*given, **named) if result is None else result
     except (DataDependentError, RuntimeError, NotImplementedError, ValueError, IndexError, TypeError):
-        return 0  # it reads values
+        return None
     tensors: list[torch.Tensor] = []
     memos.templated(result, tensors)
     return _beyond(recorder, tensors)
@@ -103,9 +116,3 @@ def _beyond(recorder: Recorder, results: list[torch.Tensor]) -> int:
     alive = accumulate(changes[:count])
     most = max([n + int(node.spec.get("scratch", 0)) for n, node in zip(alive, recorder.nodes, strict=True)], default=0)
     return max(most - sum(kept.values()), 0)
-
-
-def with_scratch(spec: OpSpec, nbytes: int) -> OpSpec:
-    """A spec that says so."""
-    attrs = tuple(sorted([*[(name, value) for name, value in spec.attrs if name != "scratch"], ("scratch", nbytes)]))
-    return memos.intern(OpSpec(spec.kind, spec.inputs, spec.outputs, attrs))

@@ -104,8 +104,8 @@ class RealRecorder(Recorder):
             self._weights.about_to_be_written((tensor for tensor, _ in found), self.ledger)
         result = func(*args, **kwargs)
         entry = entries.of_run(op, args, kwargs, found, result, self._runner, self.ledger)
-        if op.composite and (beside := parts.scratch(op, args, kwargs, found, Recorder)):
-            entry = entry._replace(spec=parts.with_scratch(entry.spec, beside))
+        if op.composite:
+            entry = entry._replace(spec=parts.with_scratch(entry.spec, op, args, kwargs, found, Recorder))
         masked = entry.name.startswith(_INDEXING) and any(t.dtype in _MASKS for t in entry.spec.inputs[1:])
         self._makes_sizes = masked or any(tag in func.tags for tag in _SIZED) or op.schema_name in _SIZED_NAMES
         result = self._record_run(entry, found, result)

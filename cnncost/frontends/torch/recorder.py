@@ -16,6 +16,7 @@ from typing import Any
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode, is_traceable_wrapper_subclass
 
+from cnncost.errors import DataDependentError
 from cnncost.frontends.torch import entries, foreach, parts, sparse_running
 from cnncost.frontends.torch import memo as memos
 from cnncost.frontends.torch.appearance import Appearance, is_meta
@@ -261,14 +262,19 @@ class Recorder(TorchDispatchMode):
             return self._run_parts(func, args, kwargs, found)
         entry, result = entries.by_rule(op, args, kwargs, found), None
         if entry is None:
-            result = self._runner.first_time(op, args, kwargs, found)
+            try:
+                result = self._runner.first_time(op, args, kwargs, found)
+            except (DataDependentError, RuntimeError):
+                if op.composite and any(known.sig.real for _, known in found):
+                    return self._run_parts(func, args, kwargs, found)  # the part that reads meets values at hand
+                raise
             entry = entries.of_run(op, args, kwargs, found, result, self._runner, self.ledger)
         if op.creates and self.appearance is not None and self.appearance.names_meta(kwargs.get("device")):
             result = self._record_run(entry._replace(outputs=None, fresh=None), found, result)
             self.appearance.place(result, META)
             return result
-        if op.composite and (beside := parts.scratch(op, args, kwargs, found, self._anew)):
-            entry = entry._replace(spec=parts.with_scratch(entry.spec, beside))
+        if op.composite:
+            entry = entry._replace(spec=parts.with_scratch(entry.spec, op, args, kwargs, found, self._anew))
         if key is not None and self._use_memo:
             self._memo[key] = entry
         if entry.fresh is not None and not (self._noisy and _of_noise(found)):
