@@ -3,6 +3,7 @@
 import contextvars
 import functools
 import importlib
+import os
 import queue
 import random
 import sys
@@ -49,6 +50,32 @@ def macs(model, inputs=X, **how):
     return cnncost.analyze(model, inputs, **how).totals.macs
 
 
+# ---- settings of the process
+
+
+def changes_settings(s, x):
+    os.environ["CNNCOST_SEEN"] = "1"
+    os.environ["CNNCOST_KNOWN"] = "2"
+    os.environ.pop("CNNCOST_GONE", None)
+    torch.set_float32_matmul_precision("medium")
+    torch.backends.cudnn.benchmark = True
+    torch.set_default_dtype(torch.float64)
+    return s.l(x)
+
+
+@pytest.mark.parametrize("trace", TRACES)
+def test_settings_are_as_they_were(trace, monkeypatch):
+    monkeypatch.setenv("CNNCOST_KNOWN", "1")
+    monkeypatch.setenv("CNNCOST_GONE", "here")
+    before = dict(os.environ)
+    for _ in range(3):
+        assert macs(Does(changes_settings), trace=trace) == EACH
+        assert dict(os.environ) == before
+        assert os.getenv("CNNCOST_KNOWN") == "1"
+        assert torch.get_float32_matmul_precision() == "highest"
+        assert (torch.backends.cudnn.benchmark, torch.get_default_dtype()) == (False, torch.float32)
+
+
 # ---- devices
 
 ON_A_CPU = {
@@ -74,7 +101,18 @@ ON_A_CPU = {
     "the default": lambda s, x: torch.get_default_device() == x.device,
     "of new tensors": lambda s, x: x.new_zeros(3).device == torch.rand_like(x).device == torch.ones(8).to(x).device,
     "a generator": lambda s, x: torch.Generator(device=x.device).device.type == "cpu",
+    "DLPack": lambda s, x: x.__dlpack_device__() == s.l.weight.__dlpack_device__() == (1, 0),
+    "a layer made on meta": lambda s, x: on_meta().weight.is_meta and on_meta().weight.data.is_meta and x.is_cpu,
+    "a parameter made on meta": lambda s, x: (
+        nn.Parameter(torch.empty(2, device="meta")).is_meta and nn.Parameter(torch.empty(2)).is_cpu
+    ),
+    "a layer made on its device": lambda s, x: nn.Linear(2, 2, device=x.device).weight.device == x.device,
 }
+
+
+def on_meta():
+    with torch.device("meta"):
+        return nn.Linear(2, 2)
 
 
 @pytest.mark.parametrize("trace", TRACES)
@@ -830,8 +868,9 @@ def test_numbers_are_numbers_where_that_is_said(trace):
     assert macs(nn.Linear(8, 8), UserDict(input=X), trace=trace) == EACH
 
 
-def test_how_a_tuple_beside_a_tensor_was_read_is_said():
-    report = cnncost.analyze(Takes(lambda s, x, keep: s.l(x[: len(keep)])), (torch.zeros(3, 8), (3, 1)))
+@pytest.mark.parametrize("trace", TRACES)
+def test_how_a_tuple_beside_a_tensor_was_read_is_said(trace):
+    report = cnncost.analyze(Takes(lambda s, x, keep: s.l(x[: len(keep)])), (torch.zeros(3, 8), (3, 1)), trace=trace)
     assert report.totals.macs == EACH
     assert any("(3, 1)" in note and "'3x1'" in note for note in report.notes)
 

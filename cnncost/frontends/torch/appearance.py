@@ -46,6 +46,9 @@ _NOT_A_MODEL = ("torch.", "cnncost.")
 _DIFFERENTIATES = ("_grad_increment_nesting", "_jvp_increment_nesting")
 """With these `torch.func` begins to differentiate."""
 _KEEPS_MODES = "torch.autograd.grad_mode"
+_DLPACK = {"cpu": 1, "cuda": 2, "mps": 8}
+"""Kinds of devices, as DLPack's header numbers them."""
+_DLPACK_DEVICE = torch.Tensor.__dlpack_device__
 
 
 class GradWantedError(BaseException):
@@ -138,6 +141,20 @@ class Appearance:
             return int(_BASE.data_ptr(tensor))
         return Address(tensor.untyped_storage()._cdata, int(tensor.storage_offset()) * tensor.element_size())
 
+    def _for_others(self, tensor: torch.Tensor) -> Any:
+        """The device as DLPack numbers it."""
+        if not is_meta(tensor) or self._recorder.on_values or not self.is_ours():
+            return _DLPACK_DEVICE(tensor)
+        device = self.claimed(tensor)
+        return (_DLPACK[device.type], device.index or 0) if device.type in _DLPACK else _DLPACK_DEVICE(tensor)
+
+    def _subclassed(self, kind: Any, tensor: torch.Tensor, *args: Any, **kwargs: Any) -> Any:
+        """A parameter made of a tensor is where the tensor is."""
+        made = _BASE._make_subclass(kind, tensor, *args, **kwargs)
+        if self._moved and is_meta(tensor) and self.is_ours():
+            self.place(made, self.claimed(tensor))
+        return made
+
     def _storage_address(self, storage: torch.UntypedStorage) -> int | Address:
         placed = _device_of_storage(storage) != _META or self._recorder.on_values or not self.is_ours()
         return int(_STORAGE.data_ptr(storage)) if placed else Address(storage._cdata)
@@ -150,6 +167,8 @@ class Appearance:
             (tensor, "data_ptr"): lambda t: self._address(t),  # noqa: PLW0108  # a function binds to the tensor
             (torch.UntypedStorage, "device"): property(lambda s: self._storage_device(s)),  # noqa: PLW0108  # frames
             (torch.UntypedStorage, "data_ptr"): lambda s: self._storage_address(s),  # noqa: PLW0108  # as above
+            (tensor, "__dlpack_device__"): lambda t: self._for_others(t),  # noqa: PLW0108  # as above
+            (tensor, "_make_subclass"): staticmethod(self._subclassed),
             (tensor, "numpy"): lambda t, *, force=False: self._numpy(t, force=force),
             (tensor, "tolist"): lambda t: self._tolist(t),  # noqa: PLW0108  # a function binds to the tensor
             (tensor, "to"): lambda t, *args, **kwargs: self._to(_BASE.to, t, args, kwargs),

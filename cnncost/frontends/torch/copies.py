@@ -233,8 +233,6 @@ class Copier:
             if self._leave is not None:
                 self._leave(value)
             return value
-        if kind.__module__ in _RESOURCES:
-            return value
         if isinstance(value, tuple) and hasattr(value, "_fields"):
             return self._tuple(value, lambda items: tuple.__new__(kind, items))
         if isinstance(value, random.Random) or kind.__module__.partition(".")[0] == "numpy":

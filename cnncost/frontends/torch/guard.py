@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import random
 import sys
 from collections.abc import Iterator
@@ -115,6 +116,33 @@ def _restore_default_device(device: torch.device | None) -> None:
         torch.set_default_device(device)
 
 
+def _settings() -> tuple[dict[Any, Any], str, tuple[bool, ...]]:
+    """Environment variables, and the settings of kernels that forward may choose by."""
+    variables: dict[Any, Any] = os.environ._data  # type: ignore[attr-defined]  # a copy of os.environ decodes them all
+    return dict(variables), torch.get_float32_matmul_precision(), tuple([getattr(_CUDNN, name) for name in _FLAGS])
+
+
+def _restore_settings(settings: tuple[dict[Any, Any], str, tuple[bool, ...]]) -> None:
+    now = _settings()
+    if now == settings:
+        return
+    (variables, precision, flags), environ = settings, os.environ
+    for name in now[0].keys() - variables.keys():
+        del environ[environ.decodekey(name)]
+    for name, value in variables.items():
+        if now[0].get(name) != value:
+            environ[environ.decodekey(name)] = environ.decodevalue(value)
+    if now[1] != precision:
+        torch.set_float32_matmul_precision(precision)
+    for name, flag in zip(_FLAGS, flags, strict=True):
+        if getattr(_CUDNN, name) != flag:
+            setattr(_CUDNN, name, flag)
+
+
+_CUDNN: Any = torch.backends.cudnn
+_FLAGS = ("enabled", "benchmark", "deterministic", "allow_tf32")
+
+
 @contextmanager
 def quiet_torch(grad: bool, whole: bool = True) -> Iterator[None]:
     """Grad mode as asked for; compiled functions run as the Python that they were compiled from.
@@ -127,6 +155,7 @@ def quiet_torch(grad: bool, whole: bool = True) -> Iterator[None]:
     with ExitStack() as stack:
         stack.callback(torch.set_default_dtype, dtype)
         stack.callback(_restore_default_device, _default_device())
+        stack.callback(_restore_settings, _settings())
         # Distributions look at their arguments' values, by default, to refuse wrong ones; no shape depends on it.
         distribution = torch.distributions.Distribution
         stack.callback(distribution.set_default_validate_args, distribution._validate_args)

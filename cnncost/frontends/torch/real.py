@@ -245,7 +245,7 @@ def _run(
     scopes, calls = tracker.finish()
     graph = Graph(
         tuple(ledger.values), tuple(recorder.nodes), scopes, calls, ledger.storages(), given, outputs,
-        recorder.run_of(said, tracker), inputs.examples, masks=tuple(recorder.masks.by_node.items()),
+        recorder.run_of(said, tracker), inputs.examples, inputs.notes, tuple(recorder.masks.by_node.items()),
     )  # fmt: skip
     return verify(graph)
 
@@ -277,7 +277,8 @@ def with_values(inputs: Inputs, model: nn.Module, trains: bool = False) -> tuple
             if value.__dict__ and not made.__dict__:
                 made.__dict__.update(value.__dict__)
     valued = _Valued(table)
-    return Inputs(valued.value(inputs.args), valued.value(inputs.kwargs), given=given), DRAWN if drawn else GIVEN
+    args, kwargs = valued.value(inputs.args), valued.value(inputs.kwargs)
+    return Inputs(args, kwargs, given=given, notes=inputs.notes), DRAWN if drawn else GIVEN
 
 
 class _Storages:

@@ -22,6 +22,7 @@ from weakref import WeakKeyDictionary, WeakSet, WeakValueDictionary
 import torch
 from torch import nn
 
+from cnncost.frontends.torch.iterators import Running, copy_of, is_iterator
 from cnncost.frontends.torch.kinds import ATOMS, of_system, slots
 from cnncost.frontends.torch.surroundings import ABSENT, Reach, described, set_value, value_of
 
@@ -56,10 +57,14 @@ class Watch:
         self._own = own
         self._undo: list[tuple[str, Undo]] = []
         self._where = ""
+        self.running = Running()
+        self._lent: dict[int, Any] = {}
         self._variables = [(variable, value_of(variable)) for variable in reach.variables]
         self._classes = [(kind, len(vars(kind))) for kind in reach.classes]
         self._caches = [(function, function.cache_info().currsize) for function in reach.caches]
         for variable, value in self._variables:
+            if is_iterator(type(value)) and copy_of(value) is not None:
+                continue
             if type(value) not in ATOMS:
                 self._where = described(variable)
                 self._look(value)
@@ -72,16 +77,24 @@ class Watch:
         self._where = where
         self._look(value)
 
+    def lend(self, copy: Callable[[Any], Any]) -> None:
+        """Variables that hold an iterator hold a copy of it until all is restored. `copy`: gives the model's own."""
+        for i, (variable, value) in enumerate(self._variables):
+            if is_iterator(type(value)) and (lent := copy(value) or copy_of(value)) is not None:
+                self._lent[i] = lent
+                set_value(variable, lent)
+
     def restore(self) -> list[str]:
         """Put everything back, and say what had to be."""
         said: dict[str, None] = {}
         for where, undo in self._undo:
             if undo():
                 said[where] = None
-        for variable, value in self._variables:
-            if value_of(variable) is not value:
+        for i, (variable, value) in enumerate(self._variables):
+            if (now := value_of(variable)) is not value:
                 set_value(variable, value)
-                said[described(variable)] = None
+                if now is not self._lent.get(i, ABSENT):
+                    said[described(variable)] = None
         for kind, count in self._classes:
             for name in list(vars(kind))[count:]:
                 type.__delattr__(kind, name)
@@ -100,6 +113,10 @@ class Watch:
             value = pending.pop()
             kind = type(value)
             if kind in ATOMS or kind in _FUNCTIONS or id(value) in self.ids:
+                continue
+            if is_iterator(kind):
+                self.ids[id(value)] = value
+                self.running.add(value, self._where)
                 continue
             if isinstance(value, nn.Module):
                 if id(value) not in self._own:
@@ -290,14 +307,18 @@ def _reset_numpy(generator: Any, state: Any) -> bool:
 
 
 @contextmanager
-def watching(watch: Watch, copy_of: Callable[[Any], Any]) -> Iterator[list[str]]:
+def watching(watch: Watch, copied: Callable[[Any], Any]) -> Iterator[list[str]]:
     """Forward runs while this lasts; then all is put back. What had to be, the list says afterwards.
 
     Tables and sets around the model that have its modules or tensors in them have the copies, too: forward runs on
     these, and asks for `self`.
+
+    Raises:
+        ForwardError: forward moved on what can't be put back.
     """
     restored: list[str] = []
-    added = list(_keys(watch, copy_of)) if watch.ids else []
+    watch.lend(copied)
+    added = list(_keys(watch, copied)) if watch.ids else []
     for table, copy, value in added:
         if isinstance(table, _SETS):
             table.add(copy)
@@ -312,6 +333,7 @@ def watching(watch: Watch, copy_of: Callable[[Any], Any]) -> Iterator[list[str]]
             else:
                 table.pop(copy, None)
         restored.extend(watch.restore())
+    watch.running.check()
 
 
 _SETS = (set, WeakSet)
