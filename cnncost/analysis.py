@@ -19,6 +19,8 @@ from cnncost.passes.compute import compute, compute_phases
 from cnncost.passes.parameters import parameters
 from cnncost.report.build import build
 from cnncost.report.model import Report
+from cnncost.report.rows import Layer
+from cnncost.report.schema import statistics
 from cnncost.sources.saved import is_saved
 from cnncost.sources.saved import load as load_saved
 
@@ -135,7 +137,8 @@ def _passed(name: str, graph: Graph, step: Graph | None, strict: bool) -> Report
         )
     if strict and unknown:
         raise UnknownOpError(_unknown_message(name, list({u.op: u for u in unknown}.values())))
-    return build(name, graph, parameters(graph), computed, step, phases)
+    further = {n: about.given_by(graph) for n, about in statistics(Layer).items() if about.given_by is not None}
+    return build(name, graph, parameters(graph), computed, step, phases, further)
 
 
 def _unknown_message(model: str, unknown: Any) -> str:

@@ -1,5 +1,7 @@
 """`analyze` as a whole: source, recording, passes and report, on networks small enough to count by hand."""
 
+from dataclasses import astuple
+
 import pytest
 import torch
 from torch import nn
@@ -182,7 +184,9 @@ def test_all_counts_grow_with_the_batch():
 
 def test_counts_are_ints():
     totals = cnncost.analyze(nn.Linear(3, 4).eval(), (2, 3)).totals
-    numbers = [value for value in totals if value is not None and type(value) is not bool]
+    numbers = [
+        value for value in (*astuple(totals), totals.frozen_params) if value is not None and type(value) is not bool
+    ]
     assert len(numbers) >= 11
     assert {type(number) for number in numbers} == {int}
 

@@ -12,13 +12,13 @@ from cnncost.ops import cost_of
 
 
 class Sums(NamedTuple):
-    """Sums over some nodes: exact ints, bytes in `read` and `written`."""
+    """Sums over some nodes: exact ints."""
 
     ops: int
     macs: int
     flops: int
-    read: int
-    written: int
+    bytes_read: int
+    bytes_written: int
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,7 +11,7 @@ class OwnedCount(NamedTuple):
     """What one module holds itself (not its children). Tied parameters count where they first appear."""
 
     params: int = 0
-    trainable: int = 0
+    trainable_params: int = 0
     buffers: int = 0
 
 
@@ -19,14 +19,14 @@ class Parameters(NamedTuple):
     """Parameters of a model.
 
     Attributes:
-        params, trainable, buffers: numbers of elements.
+        params, trainable_params, buffers: numbers of elements.
         param_bytes, buffer_bytes: their bytes.
         by_dtype: parameter elements by dtype.
         by_scope: what each scope holds, by its index; scopes that hold nothing are missing.
     """
 
     params: int
-    trainable: int
+    trainable_params: int
     buffers: int
     param_bytes: int
     buffer_bytes: int
@@ -66,6 +66,6 @@ def parameters(graph: Graph) -> Parameters:
         by_scope[index] = OwnedCount(params, trainable, buffers)
     owned = by_scope.values()
     return Parameters(
-        sum(o.params for o in owned), sum(o.trainable for o in owned), sum(o.buffers for o in owned),
+        sum(o.params for o in owned), sum(o.trainable_params for o in owned), sum(o.buffers for o in owned),
         param_bytes, buffer_bytes, by_dtype, by_scope,
     )  # fmt: skip

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from functools import partial
+from collections.abc import Mapping
+from typing import Any, TypeAlias
 
 from cnncost.graph import Graph, Phase
 from cnncost.passes.arithmetic import macs_by_dtype
@@ -14,38 +14,31 @@ from cnncost.report.rows import Layer, Op, PhaseCost, Status, Totals
 
 ASSUMED = " backward (assumed: 2× forward)"
 """Ends the name of an op of backward that is counted by its forward."""
+Given: TypeAlias = Mapping[str, Mapping[int, int]]
+"""Of further statistics, by name, the number of each call."""
 _NOTHING = Sums(0, 0, 0, 0, 0)
 _HOLDS_NOTHING = OwnedCount()
-_layer: Callable[[tuple[object, ...]], Layer] = partial(tuple.__new__, Layer)
-"""A row a module call: past the named constructor it takes half the time."""
 
 
 def build(
     model: str, graph: Graph, parameters: Parameters, compute: Compute,
-    training: Graph | None = None, phases: Mapping[Phase, Compute] | None = None,
+    training: Graph | None = None, phases: Mapping[Phase, Compute] | None = None, given: Given | None = None,
 ) -> Report:  # fmt: skip
-    """Compose the Report; of a training step too, if one was recorded."""
-    total, phases = compute.total, phases or {}
+    """Compose the Report; of a training step too, if one was recorded. `given`: what further passes found."""
+    phases, given = phases or {}, given or {}
     learnt = [u for phase, part in phases.items() if phase != "forward" for u in part.unknown]
     unknown = [*compute.unknown, *learnt]
     return Report(
         model=model,
         inputs=tuple((graph.values[i].shape, graph.values[i].dtype) for i in graph.inputs),
-        totals=Totals(
-            parameters.params, parameters.trainable, parameters.params - parameters.trainable, parameters.buffers,
-            parameters.param_bytes, parameters.buffer_bytes, total.macs, total.flops, total.read, total.written,
-            total.ops, bool(compute.unknown) or graph.failed is not None,
-            sum(part.total.macs for part in phases.values()) if phases else None,
-            sum(part.total.flops for part in phases.values()) if phases else None,
-            any(part.unknown for part in phases.values()),
-        ),
-        layers=_layers(graph, parameters, compute),
+        totals=_totals(graph, parameters, compute, phases, given),
+        layers=_layers(graph, parameters, compute, given),
         ops=_ops(compute),
         unknown={op: sum(u.count for u in unknown if u.op == op) for op in dict.fromkeys(u.op for u in unknown)},
         unknown_places={u.op: u.first_path for u in reversed(unknown)},
         tree=tuple([(path, class_name, calls) for path, class_name, _, _, calls in graph.scopes]),
         param_dtypes=dict(parameters.by_dtype),
-        phases=tuple([PhaseCost(phase, *part.total) for phase, part in phases.items()]),
+        phases=tuple([PhaseCost(phase=phase, **part.total._asdict()) for phase, part in phases.items()]),
         graph=graph,
         training=training,
         run_on=graph.real.inputs if graph.real is not None else "",
@@ -74,7 +67,25 @@ def _partial(graph: Graph) -> str:
     return f"forward failed in {place}: all figures are of what ran before, and lower bounds"
 
 
-def _layers(graph: Graph, parameters: Parameters, compute: Compute) -> tuple[Layer, ...]:
+def _totals(
+    graph: Graph, parameters: Parameters, compute: Compute, phases: Mapping[Phase, Compute], given: Given
+) -> Totals:
+    return Totals(
+        params=parameters.params, trainable_params=parameters.trainable_params, buffers=parameters.buffers,
+        param_bytes=parameters.param_bytes, buffer_bytes=parameters.buffer_bytes, **compute.total._asdict(),
+        lower_bound=bool(compute.unknown) or graph.failed is not None,
+        training_macs=sum(part.total.macs for part in phases.values()) if phases else None,
+        training_flops=sum(part.total.flops for part in phases.values()) if phases else None,
+        training_lower_bound=any(part.unknown for part in phases.values()),
+        **_summed(given),
+    )  # fmt: skip
+
+
+def _summed(given: Given) -> dict[str, Any]:
+    return {name: sum(by_call.values()) for name, by_call in given.items()}
+
+
+def _layers(graph: Graph, parameters: Parameters, compute: Compute, given: Given) -> tuple[Layer, ...]:
     """A row for each call that ran ops, is a leaf, or whose module holds parameters; then the uncalled modules."""
     scopes, values = graph.scopes, graph.values
     parents = {call.parent for call in graph.calls}
@@ -84,19 +95,23 @@ def _layers(graph: Graph, parameters: Parameters, compute: Compute) -> tuple[Lay
     for index, (scope, _, nth, _, outputs) in enumerate(graph.calls):
         sums = compute.by_call.get(index)
         owned = parameters.by_scope.get(scope, _HOLDS_NOTHING) if nth == 0 else _HOLDS_NOTHING
+        more: dict[str, Any] = {name: by_call.get(index, 0) for name, by_call in given.items()}
         if sums is None:
-            if index in parents and not (owned.params or owned.buffers) and index != failed:
+            if index in parents and not any((*owned, *more.values())) and index != failed:
                 continue
             sums = _NOTHING
+        _, macs, flops, read, written = sums
+        params, trainable, buffers = owned
         path, class_name, _, _, calls = scopes[scope]
         rows.append(
-            _layer((
-                path, class_name, compute.kinds.get(index, ""), nth + 1, calls,
-                tuple([values[v].shape for v in outputs]), owned.params, owned.trainable, owned.buffers,
-                sums.macs, sums.flops, sums.read, sums.written,
-                "failed" if index == failed else "data" if index in by_data else "called",
-                index in compute.unknown_calls or index in cut, None, None, None, None, None, None, False,
-            ))
+            Layer(
+                path=path, class_name=class_name, kind=compute.kinds.get(index, ""), call=nth + 1, calls=calls,
+                output_shapes=tuple([values[v].shape for v in outputs]),
+                params=params, trainable_params=trainable, buffers=buffers,
+                macs=macs, flops=flops, bytes_read=read, bytes_written=written,
+                status="failed" if index == failed else "data" if index in by_data else "called",
+                unknown=index in compute.unknown_calls or index in cut, **more,
+            )
         )  # fmt: skip
     return (*rows, *_uncalled(graph, parameters))
 
@@ -121,29 +136,26 @@ def _uncalled(graph: Graph, parameters: Parameters) -> list[Layer]:
         status: Status = "used" if any(o.value in read for o in held) else missed
         rows.append(
             Layer(
-                scope.path,
-                scope.class_name,
-                "",
-                0,
-                0,
-                (),
-                owned.params,
-                owned.trainable,
-                owned.buffers,
-                0,
-                0,
-                0,
-                0,
-                status,
-            )  # fmt: skip
-        )
+                path=scope.path, class_name=scope.class_name, status=status, **owned._asdict(),
+                macs=0, flops=0, bytes_read=0, bytes_written=0,
+            )
+        )  # fmt: skip
     return rows
 
 
 def _ops(compute: Compute) -> tuple[Op, ...]:
     unknown = {u.op for u in compute.unknown}
     rows = [
-        Op(name, kind, sums.ops, sums.macs, sums.flops, sums.read, sums.written, name not in unknown)
+        Op(
+            name=name,
+            kind=kind,
+            count=sums.ops,
+            known=name not in unknown,
+            macs=sums.macs,
+            flops=sums.flops,
+            bytes_read=sums.bytes_read,
+            bytes_written=sums.bytes_written,
+        )
         for (name, kind), sums in compute.by_op.items()
     ]
     return tuple(sorted(rows, key=lambda op: (-op.macs, -op.flops, -op.count, op.name)))

@@ -12,11 +12,11 @@ from typing import Any, Literal, NamedTuple, TypeAlias
 from cnncost import units
 from cnncost.errors import CnncostError
 from cnncost.report.model import Report
-from cnncost.report.rows import Along, Layer, Module, Op, Totals
+from cnncost.report.rows import Along, Computed, Layer, Module, Op, Statistics, Totals
+from cnncost.report.schema import Look, groups, has, statistics
 
 By: TypeAlias = Literal["module", "layer", "op"]
 Row: TypeAlias = "Layer | Module | Op | Totals"
-Look: TypeAlias = Literal["text", "flag", "shapes", "count", "bytes", "along"]
 
 AT_LEAST = "≥"
 AT_MOST = "≤"
@@ -34,9 +34,10 @@ class Column(NamedTuple):
         meaning: in a sentence.
         look: how a value is written; counts and bytes are numbers and stand to the right.
         attribute: of a row, if it is not `name`.
-        summed: whether the rows add up to the total's attribute of this name.
+        summed: whether the total has one, too.
         bounded: whether an unknown op makes the number a lower bound.
         masked: whether an unknown mask makes it an upper bound.
+        group: of a number that is shown where it was asked for, with what it was asked for.
     """
 
     name: str
@@ -47,17 +48,16 @@ class Column(NamedTuple):
     summed: bool = False
     bounded: bool = False
     masked: bool = False
+    group: str = ""
 
     @property
     def right(self) -> bool:
         """Whether it is aligned to the right."""
-        return self.look in {"count", "bytes", "along"}
+        return self.look in _NUMBERS
 
     def of(self, row: Row) -> Any:
-        """The row's value, as it is; totals have no receptive field."""
-        if isinstance(row, Totals) and self.look == "along":
-            return None
-        return getattr(row, self.attribute or self.name)
+        """The row's value, as it is; None of the total of what is no sum."""
+        return None if isinstance(row, Totals) and not self.summed else getattr(row, self.attribute or self.name)
 
     def show(self, row: Row, number: Callable[[int], str] = units.exact) -> str:
         """The row's value as text; `number` writes counts. Totals have none but sums."""
@@ -68,6 +68,9 @@ class Column(NamedTuple):
             return UNKNOWN
         mark = MARKS[self.bounded and is_lower_bound(row), self.masked and getattr(row, "mask_unknown", False)]
         return mark + _LOOKS[self.look](value, number)
+
+
+_NUMBERS = frozenset({"count", "bytes", "ratio", "along"})
 
 
 MARKS = {(False, False): "", (True, False): AT_LEAST, (False, True): AT_MOST, (True, True): NEITHER}
@@ -94,6 +97,7 @@ _LOOKS: dict[Look, Callable[[Any, Callable[[int], str]], str]] = {
     "shapes": lambda value, _: _shapes(value),
     "count": lambda value, number: number(value),
     "bytes": lambda value, _: units.data(value),
+    "ratio": lambda value, _: units.NOTHING if value is None else units.ratio(value),
     "along": lambda value, _: along(value),
 }
 
@@ -105,28 +109,24 @@ def is_lower_bound(row: Row) -> bool:
     return row.lower_bound if isinstance(row, Totals) else row.unknown
 
 
+def _declared(kind: type, *groups: str) -> tuple[Column, ...]:
+    """The columns of the statistics that a class of rows declares; those of groups are others."""
+    return tuple([
+        Column(
+            name, about.heading, about.meaning, about.look, "", about.sums == "sum" or bool(about.after), about.bounded,
+            about.masked, about.group,
+        )
+        for name, about in statistics(kind).items()
+        if about.group in groups
+    ])  # fmt: skip
+
+
 _PATH = Column("path", "path", "where the module is in the model; empty for the model itself", "text")
 _CLASS = Column("class", "class", "class of the module", "text", "class_name")
 _CALLS = Column("calls", "calls", "how often the module was called", "count")
 _SHAPE = Column("output_shape", "output", "shapes of the tensors that the call returned", "shapes", "output_shapes")
-_HELD = (
-    Column("params", "params", "parameters, each counted once", "count", summed=True),
-    Column("trainable_params", "trainable", "parameters that training changes", "count", summed=True),
-    Column("frozen_params", "frozen", "parameters that training leaves as they are", "count", summed=True),
-    Column("buffers", "buffers", "elements of buffers, such as running means", "count", summed=True),
-)
-_COMPUTED = (
-    Column("macs", "MACs", "multiply-accumulates", "count", summed=True, bounded=True),
-    Column(
-        "flops", "FLOPs", "floating-point operations; a multiply-accumulate is two", "count", summed=True, bounded=True
-    ),
-    Column(
-        "bytes_read", "read", "bytes, if each op reads its inputs once", "bytes", summed=True, bounded=True
-    ),
-    Column(
-        "bytes_written", "written", "bytes, if each op writes its outputs once", "bytes", summed=True, bounded=True
-    ),
-)  # fmt: skip
+_COMPUTED = _declared(Computed, "")
+_HELD = tuple([column for column in _declared(Statistics, "") if column not in _COMPUTED])
 _STATUS = Column(
     "status", "status",
     "called; data: called, its numbers follow from values; used: not called, but its parameters are read; unused; "
@@ -134,25 +134,8 @@ _STATUS = Column(
     "text",
 )  # fmt: skip
 _UNKNOWN = Column("unknown", "unknown", "whether it ran an op without a rule: its numbers are lower bounds", "flag")
-FIELD = (
-    Column("receptive_field", "field", "input positions that a unit sees along each axis, borders aside", "along"),
-    Column("jump", "jump", "input positions from one unit to the next", "along"),
-    Column("start", "start", "first input position that unit 0 sees; negative in the padding", "along"),
-)
+FURTHER = _declared(Statistics, *groups(Statistics))
 """Shown when a report has them."""
-MEMORY = (
-    Column("allocated", "allocated", "bytes that its ops allocate in forward", "bytes", summed=True),
-    Column("saved", "saved", "bytes of it that outlive forward: kept for backward, or returned", "bytes", summed=True),
-)
-"""Likewise."""
-MASKED = (
-    Column(
-        "macs_unmasked", "unmasked", "MACs if attention skips what its masks leave out", "count", summed=True,
-        bounded=True, masked=True,
-    ),
-    Column("mask_unknown", "mask", "whether a mask is not known: macs_unmasked is an upper bound", "flag"),
-)  # fmt: skip
-"""Likewise."""
 
 LAYER: tuple[Column, ...] = (
     _PATH, _CLASS,
@@ -193,11 +176,10 @@ def table(report: Report, by: By) -> tuple[tuple[Column, ...], tuple[Row, ...]]:
 
 
 def _with_further(report: Report, columns: tuple[Column, ...]) -> tuple[Column, ...]:
-    """With receptive fields, memory and masked counts before what is said of the row, if the report has them."""
+    """With the groups that the report was asked for before what is said of the row."""
     place = columns.index(_STATUS)
-    further = (FIELD if report.fields else ()) + (MEMORY if report.totals.allocated is not None else ())
-    further += MASKED if report.totals.macs_unmasked is not None else ()
-    return (*columns[:place], *further, *columns[place:])
+    asked = {group for group in groups(Statistics) if has(report.totals, group)} | ({"rf"} if report.fields else set())
+    return (*columns[:place], *[column for column in FURTHER if column.group in asked], *columns[place:])
 
 
 _TOLD = frozenset({"path", "op", "depth", "call", "calls", "status", "unknown", "known", "mask_unknown"})

@@ -82,7 +82,7 @@ def with_receptive_fields(report: Report) -> Report:
 def _filled(layer: Layer, spans: Spans | None) -> Layer:
     if spans is None:
         return layer
-    return layer._replace(receptive_field=spans.receptive_field, jump=spans.jump, start=spans.start)
+    return replace(layer, **spans._asdict())
 
 
 def plain(values: Sequence[int | Fraction | Extent]) -> Along:

@@ -14,17 +14,15 @@ from types import UnionType
 from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
 from cnncost.errors import CnncostError
-from cnncost.report.columns import LAYER
 from cnncost.report.memory import MemoryFigures
 from cnncost.report.model import SCHEMA, Report
-from cnncost.report.rows import Layer, Op, Spans, Totals
+from cnncost.report.rows import Computed, Layer, Op
+from cnncost.report.schema import groups, has, names, statistics
 
 _NAMES = {(Layer, "class_name"): "class", (Op, "name"): "op"}
 """Where a field's name in JSON is not its own."""
 _PAIRS = {"inputs": ("shape", "dtype"), "tree": ("path", "class", "calls")}
 """Tuples that are written as objects, by the field that holds them."""
-_MASKED = frozenset({"macs_unmasked", "mask_unknown", "training_macs_unmasked", "training_mask_unknown"})
-_SUMMED = tuple(column.name for column in LAYER if column.summed)
 
 
 def to_json(report: Report) -> str:
@@ -41,6 +39,20 @@ def to_json(report: Report) -> str:
     return "{\n" + ",\n".join(f"  {json.dumps(key)}: {_lines(value)}" for key, value in data.items()) + "\n}\n"
 
 
+def _written(row: Any) -> list[str]:
+    """Names of what is written of a row: of groups of statistics, those that it has; and what follows from the rest."""
+    kind: Any = type(row)
+    if not issubclass(kind, Computed):
+        return list(_fields(kind))
+    missing = {name for group, members in groups(kind).items() if not has(row, group) for name in members}
+    return [name for name in (*_fields(kind), *_derived(kind)) if name not in missing]
+
+
+@cache
+def _derived(kind: type) -> tuple[str, ...]:
+    return tuple(name for name, about in statistics(kind).items() if about.after)
+
+
 def _lines(value: Any) -> str:
     """JSON with one line for each row of a table: a diff of two reports is one of their layers."""
     if isinstance(value, list) and value and isinstance(value[0], dict):
@@ -52,13 +64,9 @@ def _plain(value: Any) -> Any:
     """NamedTuples and dataclasses as objects, other tuples as lists."""
     kind: Any = type(value)
     if _is_row(kind):
-        row = {_NAMES.get((kind, name), name): _plain(getattr(value, name)) for name in _fields(kind)}
-        if isinstance(value, Layer) and value.receptive_field is None:
-            row = {name: each for name, each in row.items() if name not in Spans._fields}
-        if isinstance(value, (Layer, Totals)) and value.macs_unmasked is None:
-            row = {name: each for name, each in row.items() if name not in _MASKED}
+        row = {_NAMES.get((kind, name), name): _plain(getattr(value, name)) for name in _written(value)}
         if isinstance(value, Layer):  # what follows from the rest, and is in every other table
-            row |= {"frozen_params": value.frozen_params, "output_shape": _plain(value.output_shape)}
+            row |= {"output_shape": _plain(value.output_shape)}
         return row
     if isinstance(value, (tuple, list)):
         return [_plain(item) for item in value]
@@ -110,6 +118,8 @@ def _fields(kind: Any) -> dict[str, Any]:
     """Names and types of what is written of a class, in order; the graph, which is not compared, is not written."""
     hints = get_type_hints(kind)
     names = [f.name for f in dataclasses.fields(kind) if f.compare] if dataclasses.is_dataclass(kind) else kind._fields
+    if issubclass(kind, Computed):  # what says which row it is comes first
+        names = sorted(names, key=lambda name: name not in vars(kind)["__annotations__"])
     return {name: hints[name] for name in names}
 
 
@@ -168,7 +178,12 @@ def _read_object(kind: Any, value: Any, where: str) -> Any:
 def _defaults(kind: Any) -> set[str]:
     """Names of the fields that may be missing."""
     if dataclasses.is_dataclass(kind):
-        return {f.name for f in dataclasses.fields(kind) if f.default_factory is not dataclasses.MISSING}
+        unset = dataclasses.MISSING
+        optional = isinstance(kind, type) and issubclass(kind, Computed)
+        return {
+            f.name for f in dataclasses.fields(kind)
+            if f.default_factory is not unset or (optional and f.default is not unset)
+        }  # fmt: skip
     return set(kind._field_defaults)
 
 
@@ -184,7 +199,7 @@ def _check(report: Report) -> None:
     for path in (*paths, *(layer.path for layer in report.layers)):
         if path and (path.rpartition(".")[0] not in paths or path not in paths):
             raise CnncostError(f"report file: module {path!r} or the one that holds it is not in the tree")
-    for name in _SUMMED if report.totals.macs_unmasked is None else (*_SUMMED, "macs_unmasked"):
+    for name in names(Layer, "sum"):
         total, rows = getattr(report.totals, name), sum(getattr(layer, name) or 0 for layer in report.layers)
-        if total != rows:
+        if total is not None and total != rows:
             raise CnncostError(f"report file: totals.{name} is {total}, but the layers add up to {rows}")

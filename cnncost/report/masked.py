@@ -23,14 +23,14 @@ def with_masks(report: Report, tile: int | Tile | None) -> Report:
     found = {graph.call_path(call): left for (_, call), left in unmasked(graph, blocks).items()}
     rows = [found.pop(layer.label, NOTHING) if layer.call else NOTHING for layer in report.layers]
     layers = [
-        layer._replace(macs_unmasked=left.macs, mask_unknown=left.bound)
+        replace(layer, macs_unmasked=left.macs, mask_unknown=left.bound)
         for layer, left in zip(report.layers, rows, strict=True)
     ]
     total = _sum(rows)
-    totals = report.totals._replace(macs_unmasked=total.macs, mask_unknown=total.bound)
+    totals = replace(report.totals, macs_unmasked=total.macs, mask_unknown=total.bound)
     if report.training is not None:
         step = _sum(unmasked(report.training, blocks).values())
-        totals = totals._replace(training_macs_unmasked=step.macs, training_mask_unknown=step.bound)
+        totals = replace(totals, training_macs_unmasked=step.macs, training_mask_unknown=step.bound)
     return replace(report, layers=tuple(layers), totals=totals, mask_tile=blocks or ())
 
 

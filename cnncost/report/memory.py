@@ -116,6 +116,6 @@ def with_memory(report: Report) -> Report:
     layers = []
     for layer in report.layers:
         allocated, saved = by_label.pop(layer.label, (0, 0)) if layer.call else (0, 0)
-        layers.append(layer._replace(allocated=allocated, saved=saved))
+        layers.append(replace(layer, allocated=allocated, saved=saved))
     sums = [sum(getattr(layer, name) for layer in layers) for name in ("allocated", "saved")]
-    return replace(report, layers=tuple(layers), totals=report.totals._replace(allocated=sums[0], saved=sums[1]))
+    return replace(report, layers=tuple(layers), totals=replace(report.totals, allocated=sums[0], saved=sums[1]))

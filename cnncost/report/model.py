@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
@@ -13,6 +13,7 @@ from cnncost.graph import Graph, Shape
 from cnncost.report.memory import MemoryFigures, ReportMemory, memory_of
 from cnncost.report.naming import unknown_path, without_row
 from cnncost.report.rows import Layer, Module, Op, PhaseCost, Spans, Totals
+from cnncost.report.schema import statistics
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -249,7 +250,8 @@ class Report:
 
     def log_dict(self, prefix: str = "complexity/") -> dict[str, int]:
         """The totals by flat names, for an experiment tracker: `wandb.log(report.log_dict())`."""
-        found = {name: value for name, value in self.totals._asdict().items() if type(value) is int}
+        names = [*[f.name for f in fields(self.totals)], *[n for n, about in statistics(Totals).items() if about.after]]
+        found = {name: value for name in names if type(value := getattr(self.totals, name)) is int}
         found["unknown_ops"] = sum(self.unknown.values())
         return {prefix + name: value for name, value in found.items()}
 

@@ -7,17 +7,18 @@ outside its children as a row of its own, and a run of equal siblings in one row
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, replace
 from itertools import groupby
-from typing import NamedTuple
+from operator import attrgetter
+from typing import Any, NamedTuple
 
 from cnncost.report.model import Report
 from cnncost.report.naming import OWN
 from cnncost.report.rows import Layer, Module, Status
+from cnncost.report.schema import names, times, total
 
-_SUMMED = ("params", "trainable_params", "buffers", "macs", "flops", "bytes_read", "bytes_written")
-_FURTHER = ("allocated", "saved", "macs_unmasked")
-"""Summed as well, if they were asked for."""
+_SHOWN = {kind: attrgetter(*[f.name for f in fields(kind) if f.name != "path"]) for kind in (Layer, Module)}
+"""All of a row but where it is."""
 _WORTH_FOLDING = {True: 3, False: 2}
 """So many equal siblings become one row; by whether they are leaves."""
 
@@ -125,7 +126,7 @@ class _Outline:
     def item(self, name: str, paths: tuple[str, ...], siblings: int) -> Item:
         """The row of modules that are equal in all that is shown; `paths[0]` stands for all of them."""
         module = self.modules[paths[0]]
-        row = _times(module, len(paths))._replace(status=self._status(paths[0]))
+        row = replace(times(module, len(paths)), status=self._status(paths[0]))
         return Item(name or self.report.model, paths, row, siblings, children=self.children_of(paths))
 
     def children_of(self, paths: tuple[str, ...]) -> tuple[Item, ...]:
@@ -152,31 +153,25 @@ class _Outline:
         """A number that two modules share if they are equal in all that is shown, and so are all below them."""
         if path not in self._kind_of:
             below = tuple((child.rpartition(".")[2], self._kind(child)) for child in self.below.get(path, ()))
-            layers = tuple(layer[1:] for layer in self.layers.get(path, ()))
-            key = (self.modules[path][1:], layers, below)
+            layers = tuple(map(_SHOWN[Layer], self.layers.get(path, ())))
+            key = (_SHOWN[Module](self.modules[path]), layers, below)
             self._kind_of[path] = self._kinds.setdefault(key, len(self._kinds))
         return self._kind_of[path]
 
     def _own(self, paths: tuple[str, ...]) -> Item | None:
         """What modules with children run and hold themselves; None if that is nothing."""
         layers = self.layers.get(paths[0], [])
-        sums = {name: sum(getattr(layer, name) for layer in layers) for name in _SUMMED}
+        sums = total(layers, Layer)
         unknown = any(layer.unknown for layer in layers)
         if not unknown and not any(sums.values()):
             return None
-        module = self.modules[paths[0]]
         status: Status = "data" if any(layer.status == "data" for layer in layers) else "called"
-        row = module._replace(
-            class_name="", output_shapes=(), unknown=unknown, status=status, leaf=True,
-            receptive_field=None, jump=None, start=None, **sums,
+        numbers: dict[str, Any] = sums | dict.fromkeys(names(Module, "no"))
+        row = replace(
+            self.modules[paths[0]], class_name="", output_shapes=(), unknown=unknown, status=status, leaf=True,
+            **numbers,
         )  # fmt: skip
-        if module.allocated is not None:
-            allocated, saved = (sum(getattr(layer, name) or 0 for layer in layers) for name in ("allocated", "saved"))
-            row = row._replace(allocated=allocated, saved=saved)
-        if module.macs_unmasked is not None:
-            left = sum(layer.macs_unmasked or 0 for layer in layers)
-            row = row._replace(macs_unmasked=left, mask_unknown=any(layer.mask_unknown for layer in layers))
-        return Item(OWN, paths, _times(row, len(paths)), own=True)
+        return Item(OWN, paths, times(row, len(paths)), own=True)
 
     def _status(self, path: str) -> Status:
         """A module's status; a container that was never called has that of what is in it."""
@@ -191,14 +186,6 @@ class _Outline:
         if "unreached" in inside:
             return "unreached"
         return "used" if "used" in inside else "unused"
-
-
-def _times(module: Module, number: int) -> Module:
-    if number == 1:
-        return module
-    module = module._replace(**{name: number * getattr(module, name) for name in _SUMMED})
-    further = {name: getattr(module, name) for name in _FURTHER}
-    return module._replace(**{name: number * value for name, value in further.items() if value is not None})
 
 
 def _run_name(names: list[str]) -> str:

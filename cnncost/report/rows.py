@@ -1,17 +1,67 @@
-"""The rows of a Report: module calls, modules, ops, phases and the totals, as plain frozen data."""
+"""The rows of a Report: module calls, modules, ops, phases and the totals, as plain frozen data.
+
+A field or property that is declared with what it means is a column of all formats, and its rows add up (`schema.py`).
+"""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Literal, NamedTuple, TypeAlias
 
 from cnncost.graph import Phase, Shape
+from cnncost.report.schema import derived, statistic
 
 Status: TypeAlias = Literal["called", "used", "unused", "data", "failed", "unreached"]
 Along: TypeAlias = tuple[int | str, ...]
 """A value for each spatial axis of the input: a number, a fraction such as `1/2`, `global` or `unknown`."""
 
 
-class Layer(NamedTuple):
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Computed:
+    """What ops compute, and what they move: of every row."""
+
+    macs: int = statistic("MACs", "multiply-accumulates", bounded=True)
+    flops: int = statistic("FLOPs", "floating-point operations; a multiply-accumulate is two", bounded=True)
+    bytes_read: int = statistic("read", "bytes, if each op reads its inputs once", "bytes", bounded=True)
+    bytes_written: int = statistic("written", "bytes, if each op writes its outputs once", "bytes", bounded=True)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Statistics(Computed):
+    """What module calls, modules and the whole model have."""
+
+    params: int = statistic("params", "parameters, each counted once")
+    trainable_params: int = statistic("trainable", "parameters that training changes")
+    buffers: int = statistic("buffers", "elements of buffers, such as running means")
+    receptive_field: Along | None = statistic(
+        "field", "input positions that a unit sees along each axis, borders aside", "along", sums="no", group="rf"
+    )
+    jump: Along | None = statistic(
+        "jump", "input positions from one unit to the next", "along", sums="no", group="rf"
+    )  # fmt: skip
+    start: Along | None = statistic(
+        "start", "first input position that unit 0 sees; negative in the padding", "along", sums="no", group="rf"
+    )
+    allocated: int | None = statistic("allocated", "bytes that its ops allocate in forward", "bytes", group="memory")
+    saved: int | None = statistic(
+        "saved", "bytes of it that outlive forward: kept for backward, or returned", "bytes", group="memory"
+    )
+    macs_unmasked: int | None = statistic(
+        "unmasked", "MACs if attention skips what its masks leave out", bounded=True, masked=True, group="masks"
+    )
+    mask_unknown: bool = statistic(
+        "mask", "whether a mask is not known: macs_unmasked is an upper bound", "flag", sums="any", group="masks",
+        default=False,
+    )  # fmt: skip
+
+    @derived("frozen", "parameters that training leaves as they are", after="trainable_params")
+    def frozen_params(self) -> int:
+        """Parameters that training leaves as they are."""
+        return self.params - self.trainable_params
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Layer(Statistics):
     """One module call, with what it ran itself; a parent's row is its own share. Columns add up to the total.
 
     Attributes:
@@ -38,26 +88,12 @@ class Layer(NamedTuple):
 
     path: str
     class_name: str
-    kind: str
-    call: int
-    calls: int
-    output_shapes: tuple[Shape, ...]
-    params: int
-    trainable_params: int
-    buffers: int
-    macs: int
-    flops: int
-    bytes_read: int
-    bytes_written: int
+    kind: str = ""
+    call: int = 0
+    calls: int = 0
+    output_shapes: tuple[Shape, ...] = ()
     status: Status = "called"
     unknown: bool = False
-    receptive_field: Along | None = None
-    jump: Along | None = None
-    start: Along | None = None
-    allocated: int | None = None
-    saved: int | None = None
-    macs_unmasked: int | None = None
-    mask_unknown: bool = False
 
     @property
     def output_shape(self) -> Shape | None:
@@ -69,13 +105,9 @@ class Layer(NamedTuple):
         """The path, with `#2` for a second call."""
         return self.path + (f"#{self.call}" if self.call > 1 else "")
 
-    @property
-    def frozen_params(self) -> int:
-        """Parameters that training leaves as they are."""
-        return self.params - self.trainable_params
 
-
-class Module(NamedTuple):
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Module(Statistics):
     """A module with all that is below it, over all its calls; the numbers are those of `Layer`, summed."""
 
     path: str
@@ -83,28 +115,9 @@ class Module(NamedTuple):
     depth: int
     calls: int
     output_shapes: tuple[Shape, ...]
-    params: int
-    trainable_params: int
-    buffers: int
-    macs: int
-    flops: int
-    bytes_read: int
-    bytes_written: int
     status: Status
     unknown: bool
     leaf: bool
-    receptive_field: Along | None = None
-    jump: Along | None = None
-    start: Along | None = None
-    allocated: int | None = None
-    saved: int | None = None
-    macs_unmasked: int | None = None
-    mask_unknown: bool = False
-
-    @property
-    def frozen_params(self) -> int:
-        """Parameters that training leaves as they are."""
-        return self.params - self.trainable_params
 
 
 class Spans(NamedTuple):
@@ -115,31 +128,26 @@ class Spans(NamedTuple):
     start: Along
 
 
-class Op(NamedTuple):
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Op(Computed):
     """All executions of an op. `kind` is the rule that counted it."""
 
     name: str
     kind: str
-    count: int  # type: ignore[assignment]  # takes the place of tuple.count, which nobody needs here
-    macs: int
-    flops: int
-    bytes_read: int
-    bytes_written: int
+    count: int
     known: bool
 
 
-class PhaseCost(NamedTuple):
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PhaseCost(Computed):
     """A phase of a training step: forward with its loss, backward, or the optimizer's step."""
 
     phase: Phase
     ops: int
-    macs: int
-    flops: int
-    bytes_read: int
-    bytes_written: int
 
 
-class Totals(NamedTuple):
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Totals(Statistics):
     """The whole model.
 
     `lower_bound` says that ops are missing from macs, flops and bytes: unknown ones, or what a failed forward did not
@@ -150,24 +158,16 @@ class Totals(NamedTuple):
     None unless asked for (`with_masks`); `mask_unknown` and `training_mask_unknown` say that they are upper bounds.
     """
 
-    params: int
-    trainable_params: int
-    frozen_params: int
-    buffers: int
     param_bytes: int
     buffer_bytes: int
-    macs: int
-    flops: int
-    bytes_read: int
-    bytes_written: int
     ops: int
     lower_bound: bool
     training_macs: int | None = None
     training_flops: int | None = None
     training_lower_bound: bool = False
-    allocated: int | None = None
-    saved: int | None = None
-    macs_unmasked: int | None = None
-    mask_unknown: bool = False
-    training_macs_unmasked: int | None = None
-    training_mask_unknown: bool = False
+    training_macs_unmasked: int | None = statistic(
+        "unmasked, training", "the same of a training step", sums="no", group="masks"
+    )
+    training_mask_unknown: bool = statistic(
+        "mask, training", "whether that is an upper bound", "flag", sums="no", group="masks", default=False
+    )

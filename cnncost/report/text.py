@@ -132,11 +132,19 @@ def table_lines(
     return layout.table(fields, width, rules=[len(rows) - 1])
 
 
+_PLANNED = frozenset(
+    "class kind output_shape count params trainable_params frozen_params buffers macs flops bytes_read bytes_written "
+    "receptive_field jump start allocated saved macs_unmasked".split()
+)
+"""Columns that have a place in the plans below; any other gives way early."""
+
+
 def _plans(columns: tuple[str, ...]) -> Iterator[Plan]:
     """Ways to use the width, the richest first; the last one fits `LEAST_WIDTH`."""
     plan = Plan(columns)
     yield plan
-    for dropped in (("buffers",), ("bytes_read", "bytes_written"), ("trainable_params",), ("frozen_params",)):
+    others = tuple(name for name in columns if name not in _PLANNED)
+    for dropped in (("buffers",), others, ("bytes_read", "bytes_written"), ("trainable_params",), ("frozen_params",)):
         yield (plan := plan.without(*dropped))
     if "class" in plan.columns:
         yield (plan := plan.without("kind"))

@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
 
 from cnncost.report.model import Report
-from cnncost.report.rows import Layer, Module, Status
+from cnncost.report.rows import Layer, Module, Spans, Status, Totals
+from cnncost.report.schema import names, total
 
-_SUMMED = (
-    "params", "trainable_params", "buffers", "macs", "flops", "bytes_read", "bytes_written", "allocated", "saved",
-    "macs_unmasked",
-)  # fmt: skip
-
-_NO_FIELD = (None, None, None)
+_NO_FIELD = dict.fromkeys(Spans._fields)
 
 
 def module_tree(report: Report) -> tuple[Module, ...]:
@@ -21,42 +19,48 @@ def module_tree(report: Report) -> tuple[Module, ...]:
     for layer in report.layers:
         by_path.setdefault(layer.path, []).append(layer)
     parents = {path.rpartition(".")[0] for path, _, _ in report.tree if path}
-    sums: dict[str, list[int]] = {path: [0] * len(_SUMMED) for path, _, _ in report.tree}
-    unknown: dict[str, bool] = {}
-    unmasked: dict[str, bool] = {}
-    by_data: set[str] = set()
-    failed: set[str] = set()
+    nothing = _nothing(report.totals)
+    sums = {path: nothing.copy() for path, _, _ in report.tree}
+    unknown, by_data = set[str](), set[str]()
     for path, layers in by_path.items():
-        numbers = [sum(getattr(layer, name) or 0 for layer in layers) for name in _SUMMED]
+        own = total(layers, Layer)
         for above in _ancestors(path):
             if above in sums:
-                sums[above] = [a + b for a, b in zip(sums[above], numbers, strict=True)]
-            unknown[above] = unknown.get(above, False) or any(layer.unknown for layer in layers)
-            unmasked[above] = unmasked.get(above, False) or any(layer.mask_unknown for layer in layers)
+                _add(sums[above], own)
+            if any(layer.unknown for layer in layers):
+                unknown.add(above)
             if any(layer.status == "data" for layer in layers):
                 by_data.add(above)
-        if any(layer.status == "failed" for layer in layers):
-            failed.add(path)
+    failed = {layer.path for layer in report.layers if layer.status == "failed"}
     rows = []
     for path, class_name, calls in report.tree:
-        own = by_path.get(path, [])
-        depth = path.count(".") + 1 if path else 0
-        params, trainable, buffers, macs, flops, read, written, allocated, saved, left = sums[path]
-        field, jump, start = report.fields.get(path, _NO_FIELD)
+        layers = by_path.get(path, [])
+        spans = report.fields.get(path)
         rows.append(
             Module(
-                path, class_name, depth, calls, own[-1].output_shapes if own else (), params, trainable, buffers,
-                macs, flops, read, written,
-                "failed" if path in failed else "data" if path in by_data else _status(own, calls),
-                unknown.get(path, False), path not in parents,
-                receptive_field=field, jump=jump, start=start,
-                allocated=allocated if report.totals.allocated is not None else None,
-                saved=saved if report.totals.allocated is not None else None,
-                macs_unmasked=left if report.totals.macs_unmasked is not None else None,
-                mask_unknown=unmasked.get(path, False),
+                path=path, class_name=class_name, depth=path.count(".") + 1 if path else 0, calls=calls,
+                output_shapes=layers[-1].output_shapes if layers else (),
+                status="failed" if path in failed else "data" if path in by_data else _status(layers, calls),
+                unknown=path in unknown, leaf=path not in parents,
+                **sums[path], **(_NO_FIELD if spans is None else spans._asdict()),
             )
         )  # fmt: skip
     return tuple(rows)
+
+
+def _nothing(totals: Totals) -> dict[str, Any]:
+    """What a module has that ran and holds nothing: None of what the report was not asked for."""
+    found: dict[str, Any] = {name: None if getattr(totals, name) is None else 0 for name in names(Module, "sum")}
+    return found | dict.fromkeys(names(Module, "any"), False)
+
+
+def _add(sums: dict[str, Any], more: dict[str, Any]) -> None:
+    """Add statistics to others: numbers where both are known, and flags."""
+    for name in names(Module, "sum"):
+        if sums[name] is not None and more[name]:
+            sums[name] += more[name]
+    for name in names(Module, "any"):
+        sums[name] = sums[name] or more[name]
 
 
 def _ancestors(path: str) -> list[str]:
@@ -73,17 +77,14 @@ def _status(layers: list[Layer], calls: int) -> Status:
 
 def biggest(layers: Sequence[Layer]) -> Layer | None:
     """What `Report.biggest` says."""
-    summed: dict[str, Layer] = {}
+    by_path: dict[str, list[Layer]] = {}
     for row in layers:
-        first = summed.get(row.path)
-        summed[row.path] = row if first is None else _with_call(first, row)
-    largest = max(summed.values(), key=lambda row: (row.macs, row.flops), default=None)
+        by_path.setdefault(row.path, []).append(row)
+    summed = [rows[0] if len(rows) == 1 else _as_one(rows) for rows in by_path.values()]
+    largest = max(summed, key=lambda row: (row.macs, row.flops), default=None)
     return largest if largest is not None and largest.flops else None
 
 
-def _with_call(layer: Layer, further: Layer) -> Layer:
-    """The row of a module's calls, and of a further one."""
-    both = [(name, getattr(layer, name), getattr(further, name)) for name in _SUMMED]
-    added = {name: a + b for name, a, b in both if a is not None and b is not None}
-    masks = layer.mask_unknown or further.mask_unknown
-    return layer._replace(**added, unknown=layer.unknown or further.unknown, mask_unknown=masks)
+def _as_one(rows: list[Layer]) -> Layer:
+    """The row of a module's calls: its first call's, with the numbers of all."""
+    return replace(rows[0], unknown=any(row.unknown for row in rows), **total(rows, Layer))

@@ -53,7 +53,7 @@ def test_row_that_holds_the_biggest_layer(name, depth, row, report):
 
 def test_the_models_own_share_may_be_the_biggest(report):
     odd = report("odd")
-    layers = (odd.layers[0]._replace(macs=10**12), *odd.layers[1:])
+    layers = (replace(odd.layers[0], macs=10**12), *odd.layers[1:])
     items = [item for item, _ in visible(outline(odd), 2)]
     assert holder(items, replace(odd, layers=layers)).name == "(own)"
 

@@ -12,7 +12,7 @@ from torch.nn import functional
 import cnncost
 from cnncost.plots import fields as field_picture
 from cnncost.report import field_table
-from cnncost.report.columns import FIELD, table
+from cnncost.report.columns import FURTHER, table
 from cnncost.report.fields import growth, of_layer, plain
 from cnncost.report.json_format import from_json
 from cnncost.report.table import to_csv
@@ -41,7 +41,7 @@ def test_plain_reports_have_no_such_columns_and_do_not_load_the_pass():
 @pytest.mark.parametrize("by", ["layer", "module"])
 def test_all_tables_have_the_columns(filled, by):
     columns, rows = table(filled, by)
-    assert [column for column in columns if column in FIELD] == list(FIELD)
+    assert [column.name for column in columns if column in FURTHER] == ["receptive_field", "jump", "start"]
     by_path = {row.path: row for row in rows}
     assert by_path["s4"].receptive_field == (16, 16)
     assert by_path["f6"].jump == ("global", "global")

@@ -46,5 +46,5 @@ def test_depth_cuts_the_tree(report):
 
 
 def test_names_can_neither_end_a_cell_nor_a_code_span(report):
-    layers = (report("lenet5").layers[0]._replace(path="a`b|c"),)
+    layers = (replace(report("lenet5").layers[0], path="a`b|c"),)
     assert r"| **``a`b\|c``** |" in to_markdown(replace(report("lenet5"), layers=layers))

@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import pytest
 
 from cnncost.report.outline import (
@@ -73,7 +75,7 @@ def test_a_model_without_children_is_a_row_of_its_own(report):
         "conv",
         conv.inputs,
         conv.totals,
-        (conv.layers[0]._replace(path=""),),
+        (replace(conv.layers[0], path=""),),
         conv.ops,
         {},
         {},

@@ -23,9 +23,8 @@ def memory_follows_parameters() -> Measured:
 @experiment("AlexNet with dropout of one half and of nothing")
 def dropout_is_free() -> Measured:
     """Whether dropout leaves parameters and MACs as they are."""
-    counts = {analyze("alexnet", model_args={"dropout": share}).totals[:2] for share in (0.0, 0.5)}
-    macs = {analyze("alexnet", model_args={"dropout": share}).totals.macs for share in (0.0, 0.5)}
-    return Measured(len(counts) == len(macs) == 1)
+    totals = [analyze("alexnet", model_args={"dropout": share}).totals for share in (0.0, 0.5)]
+    return Measured(len({(each.params, each.trainable_params, each.macs) for each in totals}) == 1)
 
 
 @experiment("gradients of LeNet-5 beside the back-projection through its kernels and strides")

@@ -1,0 +1,140 @@
+"""The schema of a Report's rows: what a number is called, what it means, how rows add up, where it shows.
+
+A statistic is declared once, as a field of a class of rows (`rows.py`); a number that follows from others is a property
+there. All else is read from the declaration: sums over calls, own shares and folded rows, JSON, CSV, tables.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Iterable, Mapping
+from functools import cache
+from typing import Any, Literal, NamedTuple, TypeAlias
+
+from cnncost.graph import Graph
+
+Look: TypeAlias = Literal["text", "flag", "shapes", "count", "bytes", "ratio", "along"]
+Sums: TypeAlias = Literal["sum", "any", "no"]
+Pass: TypeAlias = Callable[[Graph], Mapping[int, int]]
+"""A pass that gives a number for each call, by the call's index; calls that are missing have 0."""
+
+
+class Statistic(NamedTuple):
+    """A number that rows have.
+
+    Attributes:
+        heading: over its column, for people.
+        meaning: in a sentence.
+        look: how it is written; counts, bytes and ratios stand to the right.
+        sums: how rows become one: added up, true if any is, or not at all.
+        bounded: whether an op without a rule makes it a lower bound.
+        masked: whether an unknown mask makes it an upper bound.
+        group: shown where a Report was asked for this group (`rf`, `memory`, `masks`); empty: always.
+        after: of a derived number, the column before its own.
+        given_by: the pass that fills it; None: what builds or extends the Report does.
+    """
+
+    heading: str
+    meaning: str
+    look: Look = "count"
+    sums: Sums = "sum"
+    bounded: bool = False
+    masked: bool = False
+    group: str = ""
+    after: str = ""
+    given_by: Pass | None = None
+
+
+def statistic(
+    heading: str, meaning: str, look: Look = "count", *, sums: Sums = "sum", bounded: bool = False,
+    masked: bool = False, group: str = "", given_by: Pass | None = None, default: Any = dataclasses.MISSING,
+) -> Any:  # fmt: skip
+    """A field of a row; arguments as of `Statistic`. One of a group is None, or `default`, until it is asked for."""
+    about = Statistic(heading, meaning, look, sums, bounded, masked, group, "", given_by)
+    if group and default is dataclasses.MISSING:
+        default = None
+    if given_by is not None:
+        default = 0
+    return dataclasses.field(default=default, metadata={"statistic": about})
+
+
+class _Derived(property):
+    """A property that is a column."""
+
+    about: Statistic
+
+
+def derived(
+    heading: str, meaning: str, look: Look = "count", *, after: str, bounded: bool = False
+) -> Callable[[Callable[[Any], Any]], property]:
+    """A number that follows from others of the same row, and so holds for any row, sums included."""
+
+    def declare(function: Callable[[Any], Any]) -> property:
+        made = _Derived(function)
+        made.about = Statistic(heading, meaning, look, "no", bounded, after=after)
+        return made
+
+    return declare
+
+
+@cache
+def statistics(kind: Any) -> dict[str, Statistic]:
+    """What a class of rows has, by name, in order; a derived number stands after what it says."""
+    fields: list[tuple[str, Statistic]] = [
+        (f.name, f.metadata["statistic"]) for f in dataclasses.fields(kind) if "statistic" in f.metadata
+    ]
+    for name, value in [item for base in reversed(kind.__mro__) for item in vars(base).items()]:
+        if isinstance(value, _Derived):
+            place = [each for each, _ in fields].index(value.about.after) + 1
+            fields.insert(place, (name, value.about))
+    return dict(fields)
+
+
+@cache
+def names(kind: Any, sums: Sums) -> tuple[str, ...]:
+    """Of the statistics that rows of a class hold, those that become one in this way."""
+    held = {f.name for f in dataclasses.fields(kind)}
+    return tuple([name for name, about in statistics(kind).items() if name in held and about.sums == sums])
+
+
+@cache
+def groups(kind: Any) -> dict[str, tuple[str, ...]]:
+    """The statistics of a class of rows by group, those that always show aside."""
+    found: dict[str, list[str]] = {}
+    for name, about in statistics(kind).items():
+        if about.group:
+            found.setdefault(about.group, []).append(name)
+    return {group: tuple(members) for group, members in found.items()}
+
+
+def has(row: Any, group: str) -> bool:
+    """Whether a row has the numbers of a group."""
+    kind: Any = type(row)
+    members = groups(kind).get(group, ())
+    return any(getattr(row, name) is not None for name in members if statistics(kind)[name].look != "flag")
+
+
+def total(rows: Iterable[Any], kind: Any) -> dict[str, Any]:
+    """The statistics of rows of a class, as one: None where all have None."""
+    rows = list(rows)
+    found: dict[str, Any] = {}
+    for name in names(kind, "sum"):
+        values = [value for row in rows if (value := getattr(row, name)) is not None]
+        found[name] = sum(values) if values or not _may_be_none(kind, name) else None
+    for name in names(kind, "any"):
+        found[name] = any(getattr(row, name) for row in rows)
+    return found
+
+
+@cache
+def _may_be_none(kind: Any, name: str) -> bool:
+    return statistics(kind)[name].group != ""
+
+
+def times(row: Any, number: int) -> Any:
+    """The row of so many equal ones."""
+    if number == 1:
+        return row
+    kind: Any = type(row)
+    held = {name: getattr(row, name) for name in names(kind, "sum")}
+    return dataclasses.replace(row, **{name: number * value for name, value in held.items() if value is not None})

@@ -1,0 +1,132 @@
+"""A statistic is a pass and a line, a derived column a line: added to a copy of the package, looked for everywhere."""
+
+import csv
+import io
+import json
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+PACKAGE = Path(__file__).resolve().parents[2] / "cnncost"
+FURTHER = '''
+"""How many ops each call runs itself."""
+
+from collections import Counter
+
+from cnncost.graph import Graph
+
+
+def runs(graph: Graph) -> dict[int, int]:
+    """By the call's index."""
+    return dict(Counter(node.call for node in graph.nodes))
+'''
+STATISTIC = '    runs: int = statistic("runs", "ops that ran", given_by=runs)\n'
+DERIVED = '''
+    @derived("FLOP/B", "FLOPs for each byte that is moved", "ratio", after="bytes_written", bounded=True)
+    def intensity(self) -> float | None:
+        """None where nothing is moved."""
+        moved = self.bytes_read + self.bytes_written
+        return self.flops / moved if moved else None
+'''
+PROGRAM = """
+import json, sys
+import torch
+from torch import nn
+import cnncost
+from cnncost.report import html, markdown, outline, table, text
+from cnncost.report.json_format import from_json
+
+class Net(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.head = nn.Linear(8, 8)
+        self.blocks = nn.Sequential(*(nn.Sequential(nn.Linear(8, 8), nn.ReLU()) for _ in range(4)))
+
+    def forward(self, x):
+        return self.blocks(self.head(x)) + x * 2  # two ops of its own
+
+report = cnncost.analyze(Net(), (2, 8))
+again = from_json(report.to_json())
+json.dump({
+    "totals": report.totals.runs, "modules": [(m.path, m.runs, m.intensity) for m in report.modules],
+    "items": [(i.name, i.row.runs, i.row.intensity) for i in outline.outline(report)],
+    "csv": {by: table.to_csv(report, by=by) for by in ("module", "layer", "op")},
+    "json": json.loads(report.to_json()), "again": again == report and str(again) == str(report),
+    "text": {by: text.to_text(report, by=by, width=240) for by in ("module", "layer", "op")},
+    "narrow": max(map(len, text.to_text(report, width=40).splitlines())),
+    "markdown": {by: markdown.to_markdown(report, by=by) for by in ("module", "layer", "op")},
+    "html": html.to_html(report), "pandas": report.to_pandas()["runs"].sum().item(),
+    "log": report.log_dict("")["runs"],
+}, sys.stdout)
+"""
+
+
+@pytest.fixture(scope="module")
+def found(tmp_path_factory):
+    place = tmp_path_factory.mktemp("with_more")
+    shutil.copytree(PACKAGE, place / "cnncost", ignore=shutil.ignore_patterns("__pycache__"))
+    (place / "cnncost/passes/runs.py").write_text(FURTHER.lstrip())
+    rows = place / "cnncost/report/rows.py"
+    text = rows.read_text()
+    schema = "from cnncost.report.schema"
+    text = text.replace(schema, f"from cnncost.passes.runs import runs\n{schema}", 1)
+    last = text.index("\n\n", text.index("    bytes_written: int"))
+    text = text[:last] + "\n" + DERIVED.rstrip() + text[last:]
+    first = text.index("    params: int = statistic(")
+    rows.write_text(text[:first] + STATISTIC + text[first:])
+    ran = subprocess.run(
+        [sys.executable, "-c", PROGRAM], cwd=place, env={"PYTHONPATH": str(place), "PATH": ""}, capture_output=True,
+        text=True, check=False,
+    )  # fmt: skip
+    assert not ran.returncode, ran.stderr
+    return json.loads(ran.stdout)
+
+
+RUNS = {"": 11, "head": 1, "blocks": 8, "blocks.0": 2, "blocks.0.0": 1, "blocks.0.1": 1}
+"""Of the network in `PROGRAM`: five products, four activations, a sum and a multiple."""
+
+
+def test_it_adds_up_over_modules_and_to_the_total(found):
+    modules = {path: runs for path, runs, _ in found["modules"]}
+    assert {path: modules[path] for path in RUNS} == RUNS
+    assert (found["totals"], found["log"], found["pandas"]) == (11, 11, 11)
+
+
+def test_own_shares_and_folded_rows_have_it(found):
+    assert {name: runs for name, runs, _ in found["items"]} == {"head": 1, "blocks": 8, "(own)": 2}
+    tree = found["text"]["module"]
+    assert re.search(r"0 … 3 ×4 .* 8 ", tree), tree  # 4 · 2, in one row
+    assert re.search(r"\(own\) .* 2 ", tree)
+
+
+@pytest.mark.parametrize("by", ["module", "layer"])
+def test_every_format_shows_both(found, by):
+    rows = list(csv.DictReader(io.StringIO(found["csv"][by])))
+    assert sum(int(row["runs"]) for row in rows if by == "layer" or not row["path"]) == 11
+    assert all(row["intensity"] for row in rows if int(row["flops"]))
+    for text in (found["text"][by], found["markdown"][by], found["html"]):
+        assert "runs" in text
+        assert "FLOP/B" in text
+    assert all(layer["runs"] >= 0 and "intensity" in layer for layer in found["json"]["layers"])
+    assert found["json"]["totals"]["runs"] == 11
+    assert found["again"] is True
+
+
+def test_a_number_that_follows_from_others_holds_for_any_row(found):
+    # A product of 2×8 and 8×8 with a bias: 2·(2·64) + 16 FLOPs; 16 + 64 + 8 numbers read, 16 written.
+    expected = (2 * 128 + 16) / (4 * (16 + 64 + 8 + 16))
+    assert next(value for path, _, value in found["modules"] if path == "head") == expected
+    assert next(value for name, _, value in found["items"] if name == "head") == expected
+    assert "0.65" in next(line for line in found["text"]["module"].splitlines() if line.startswith("head"))
+    total = next(line for line in found["markdown"]["op"].splitlines() if line.startswith("| **total**"))
+    flops = 5 * (2 * 128 + 16) + 4 * 16 + 16 + 16
+    moved = 4 * (5 * 104 + 4 * 32 + 48 + 32)
+    assert f"**{flops / moved:.2f}**" in total
+
+
+def test_a_narrow_terminal_is_not_overrun(found):
+    assert found["narrow"] <= 40
