@@ -107,10 +107,10 @@ def measure(budget: Budget, folder: str = ".") -> Measured:
 def analyzed(budget: Budget) -> Report:
     """The Report of a budget's model."""
     from cnncost.analysis import analyze
-    from cnncost.sources.saved import load
+    from cnncost.sources.saved import is_saved, load
     from cnncost.sources.shapes import parse_inputs
 
-    if budget.model.endswith(".json"):
+    if is_saved(budget.model):
         return load(budget.model)
     inputs = parse_inputs(budget.inputs) if budget.inputs else None
     return analyze(budget.model, inputs, model_args=budget.model_args, name=budget.name, training=budget.training)

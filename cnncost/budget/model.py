@@ -6,7 +6,7 @@ from typing import Any
 
 from cnncost.errors import InputError
 from cnncost.report.model import Report
-from cnncost.sources.saved import load
+from cnncost.sources.saved import is_saved, load
 
 
 def report_of(model: str, inputs: Any = None, model_args: dict[str, Any] | None = None) -> Report:
@@ -16,7 +16,7 @@ def report_of(model: str, inputs: Any = None, model_args: dict[str, Any] | None 
         InputError: a saved report, which can't be given inputs or arguments.
         CnncostError: what `analyze` raises.
     """
-    if model.endswith(".json"):
+    if is_saved(model):
         if model_args:
             raise InputError(f"{model} is a saved report; it can't be given arguments")
         return load(model)

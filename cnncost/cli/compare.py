@@ -40,13 +40,14 @@ def command(
     from cnncost.budget.compare import compare
     from cnncost.budget.model import report_of
     from cnncost.cli import terminal
+    from cnncost.sources.saved import is_saved
 
     drawn = output is not None and Path(output).suffix.lower() in _PICTURES
     _check(output, drawn, form)
     given, arguments = parsed_inputs(inputs), parsed_model_args(model_args)
     reports = []
     for model in models:
-        saved = model.endswith(".json")
+        saved = is_saved(model)
         reports.append((model, report_of(model, None if saved else given, {} if saved else arguments)))
     rows = compare(reports)
     if drawn and output is not None:
@@ -84,6 +85,7 @@ def _check(output: str | None, drawn: bool, form: str | None) -> None:
 def _rendered(rows: tuple[Compared, ...], form: str) -> str:
     from cnncost.budget.render import compare
     from cnncost.cli import terminal
+    from cnncost.sources.saved import is_saved
     from cnncost.report.layout import plain
 
     if form == "rich":

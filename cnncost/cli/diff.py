@@ -83,8 +83,9 @@ def _named(model: str, arguments: tuple[str, ...]) -> str:
 def _snapshot(model: str, inputs: tuple[str, ...], arguments: dict[str, Any]) -> Snapshot:
     from cnncost.budget.model import report_of
     from cnncost.budget.snapshot import of_report
+    from cnncost.sources.saved import is_saved
 
-    saved = model.endswith(".json")
+    saved = is_saved(model)
     return of_report(report_of(model, None if saved else parsed_inputs(inputs), {} if saved else arguments))
 
 

@@ -135,7 +135,7 @@ def _predicted(
     from cnncost.evaluation.analyzed import analyzed
     from cnncost.sources.batch import batched
 
-    report = analyzed(model, batched(model, given, batch), arguments, training=training)
+    report = analyzed(model, batched(model, given, batch, arguments), arguments, training=training)
     if report.graph is None:
         raise CnncostError(f"{model}: a saved report has no graph to predict from; name the model itself")
     return Prediction(report, roofline(report.graph, device, form))

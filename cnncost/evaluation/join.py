@@ -131,7 +131,7 @@ def predicted(
     Raises:
         CnncostError: the model can't be analyzed, or the device has no ceiling for the number format.
     """
-    report = analyzed(spec, batched(spec, inputs, case.batch), arguments, training=case.training)
+    report = analyzed(spec, batched(spec, inputs, case.batch, arguments), arguments, training=case.training)
     assert report.graph is not None
     dtype = None if case.dtype == "float32" else case.dtype
     step = roofline(report.training, device, dtype) if report.training is not None else None

@@ -9,7 +9,7 @@ from cnncost.sources.shapes import TensorText, parse_shape
 
 
 def with_batch(inputs: Any, batch: int) -> Any:
-    """Shapes, texts of shapes, and tuples, lists and dicts of them, with the first axis set.
+    """Shapes, texts of shapes, tensors, and tuples, lists and dicts of them, with the first axis set.
 
     Raises:
         InputError: an input without a first axis, or a batch below 1.
@@ -26,27 +26,46 @@ def with_batch(inputs: Any, batch: int) -> Any:
         if inputs and all(isinstance(size, int) for size in inputs):
             return (batch, *inputs[1:])
         return type(inputs)(with_batch(each, batch) for each in inputs)
+    if (several := _repeated(inputs, batch)) is not None:
+        return several
     raise InputError(f"batch {batch}: expected shapes to set it in, got {type(inputs).__name__}; give --input instead")
 
 
-def known_inputs(spec: str) -> Any:
-    """The inputs that a source knows of its model, or None. Builds nothing. Raises SourceError as `resolve` does."""
+def _repeated(value: Any, batch: int) -> Any:
+    """A tensor with so many examples, those that it has in turn; None for what is no tensor."""
+    import torch
+
+    if not isinstance(value, torch.Tensor):
+        return None
+    if not value.dim() or not len(value):
+        return value
+    return value[torch.arange(batch, device=value.device) % len(value)]
+
+
+def known_inputs(spec: str, arguments: dict[str, Any] | None) -> Any:
+    """The inputs that a source knows of its model. Those of a library follow from the model, which is then built.
+
+    Raises:
+        SourceError: as `resolve` does.
+        InputError: the source knows none.
+    """
     from cnncost.sources.method import split_method
-    from cnncost.sources.resolve import _loader
+    from cnncost.sources.resolve import _loader, resolve
 
     model, method = split_method(spec)
-    return None if method else _loader(model)(model).inputs  # whether a method takes what forward does, nobody knows
+    loaded = _loader(model)(model)
+    if loaded.inputs is not None and not method:
+        return loaded.inputs
+    return resolve(spec, None, arguments).inputs  # also says which are known of a method, and if there are none
 
 
-def batched(spec: str, inputs: Any, batch: int | None) -> Any:
+def batched(spec: str, inputs: Any, batch: int | None, arguments: dict[str, Any] | None = None) -> Any:
     """What `analyze` is to be given: the inputs, or those that the source knows, with a batch size if one is asked for.
 
     Raises:
         InputError: a batch size, but no inputs to set it in.
+        SourceError: as `resolve` does.
     """
     if batch is None:
         return inputs
-    found = inputs if inputs is not None else known_inputs(spec)
-    if found is None:
-        raise InputError(f"{spec}: no input given, and the source knows none; give one, for example 1x3x224x224")
-    return with_batch(found, batch)
+    return with_batch(inputs if inputs is not None else known_inputs(spec, arguments), batch)

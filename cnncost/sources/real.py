@@ -7,7 +7,8 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from typing import Any
 
-from cnncost.errors import InputError, SourceError
+from cnncost.errors import SourceError
+from cnncost.sources.batch import known_inputs
 from cnncost.sources.loaded import importable, one_line
 
 
@@ -57,7 +58,5 @@ def real(spec: str, inputs: Any = None, arguments: dict[str, Any] | None = None)
 
     without_method(spec, "a measurement")
     loaded = _loader(spec)(spec)
-    given = inputs if inputs is not None else loaded.inputs
-    if given is None:
-        raise InputError(f"{spec}: no input given, and the source knows none; give one, for example 1x3x224x224")
+    given = inputs if inputs is not None else known_inputs(spec, arguments)
     return Real(spec, loaded.factory, given, arguments or {}, loaded.folder)

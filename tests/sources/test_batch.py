@@ -31,7 +31,7 @@ def test_the_zoo_knows_its_inputs():
     [
         pytest.param(lambda: with_batch("1x3", 0), "expected 1 or more", id="below 1"),
         pytest.param(lambda: with_batch(object(), 2), "expected shapes to set it in, got object", id="no shape"),
-        pytest.param(lambda: batched("collections:OrderedDict", None, 2), "no input given", id="no input known"),
+        pytest.param(lambda: batched("torch.nn:ReLU", None, 2), "no input given", id="no input known"),
     ],
 )
 def test_what_can_not_be_set(call, message):
