@@ -85,7 +85,6 @@ def _check(output: str | None, drawn: bool, form: str | None) -> None:
 def _rendered(rows: tuple[Compared, ...], form: str) -> str:
     from cnncost.budget.render import compare
     from cnncost.cli import terminal
-    from cnncost.sources.saved import is_saved
     from cnncost.report.layout import plain
 
     if form == "rich":
