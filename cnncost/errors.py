@@ -25,6 +25,14 @@ class CnncostError(Exception):
     partial: Report | None = None
 
 
+class UnsupportedTorchError(CnncostError, ImportError):
+    """The torch at hand is older than any that is supported."""
+
+
+class UntestedTorchWarning(UserWarning):
+    """The torch at hand is newer than any on which the figures are proved."""
+
+
 class SourceError(CnncostError):
     """A MODEL specification that can't be turned into a model."""
 

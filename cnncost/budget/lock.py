@@ -9,12 +9,11 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
-from importlib import metadata
 from math import inf
 from pathlib import Path
 from typing import Any
 
-from cnncost import __version__
+from cnncost import __version__, versions
 from cnncost.budget.file import BudgetError
 from cnncost.budget.quantities import Value
 from cnncost.budget.snapshot import SUMMED, Part, Snapshot
@@ -43,10 +42,7 @@ class Lock:
 
 def torch_version() -> str:
     """The version of torch at hand, without the build's name: counts don't depend on it."""
-    try:
-        return metadata.version("torch").partition("+")[0]
-    except metadata.PackageNotFoundError:
-        return "none"
+    return versions.torch_version().partition("+")[0]
 
 
 def write(path: Path, lock: Lock) -> None:

@@ -12,9 +12,9 @@ from typing import Any
 
 import click
 
-from cnncost import __version__
+from cnncost import versions
 from cnncost.cli import stdout
-from cnncost.errors import CnncostError
+from cnncost.errors import CnncostError, UntestedTorchWarning
 
 _COMMANDS = {
     "summarize": "Cost of a model, layer by layer.",
@@ -72,10 +72,33 @@ class _Commands(click.Group):
 
 
 @click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
-@click.version_option(__version__, prog_name="cnncost")
+@click.option(
+    "--version", is_flag=True, is_eager=True, expose_value=False, callback=lambda c, _, asked: _versions(c, asked),
+    help="Show the versions of cnncost and torch.",
+)  # fmt: skip
 @click.option("--debug", is_flag=True, help="Show the traceback of an error.")
 def cli(debug: bool) -> None:  # read by main from the context
     """The true cost of neural networks: parameters, MACs and FLOPs, exact, without running them."""
+
+
+def _versions(context: click.Context, asked: bool) -> None:
+    """Print them and end, as click's own option does."""
+    if not asked or context.resilient_parsing:
+        return
+    found = versions.installed()
+    click.echo(f"cnncost, version {found['cnncost']}, torch {found['torch']}")
+    context.exit()
+
+
+def _show_warning(message: Warning | str, category: type[Warning], *where: Any, **more: Any) -> None:
+    """A warning of our own is a line of this program's, without the place in the code that gave it."""
+    if issubclass(category, UntestedTorchWarning):
+        click.echo(f"cnncost: {message}", err=True)
+    else:
+        _SHOWN(message, category, *where, **more)
+
+
+_SHOWN = warnings.showwarning
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -101,6 +124,7 @@ def _run(arguments: list[str]) -> int:
     """The exit code."""
     try:
         with warnings.catch_warnings():  # torch's, of tensor["name"], beside an error that says what is wrong with it
+            warnings.showwarning = _show_warning
             warnings.filterwarnings("ignore", message="Using a non-tuple sequence for multidimensional indexing")
             code = cli.main(arguments, prog_name="cnncost", standalone_mode=False)
     except click.exceptions.Abort:

@@ -11,6 +11,7 @@ from cnncost.passes.compute import Compute, Sums
 from cnncost.passes.parameters import OwnedCount, Parameters
 from cnncost.report.model import Report
 from cnncost.report.rows import Layer, Op, PhaseCost, Status, Totals
+from cnncost.versions import installed
 
 ASSUMED = " backward (assumed: 2× forward)"
 """Ends the name of an op of backward that is counted by its forward."""
@@ -48,6 +49,7 @@ def build(
         notes=tuple(dict.fromkeys((*graph.notes, *(training.notes if training is not None else ())))),
         partial=_partial(graph),
         assumed=_assumed(training),
+        made_with=installed(),
     )  # fmt: skip
 
 

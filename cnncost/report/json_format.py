@@ -28,6 +28,8 @@ _PAIRS = {"inputs": ("shape", "dtype"), "tree": ("path", "class", "calls")}
 def to_json(report: Report) -> str:
     """The report as one JSON document."""
     data: dict[str, Any] = {"schema": SCHEMA, "model": report.model, "batch": report.batch}
+    if report.made_with:
+        data["made_with"] = report.made_with
     for field in _fields(Report):
         value = getattr(report, field)
         if field in {"fields", "notes", "mask_tile", "partial", "assumed"} and not value:
@@ -94,7 +96,9 @@ def from_json(text: str) -> Report:
         data[field] = [_items(row, _PAIRS[field], f"{field}[{i}]") for i, row in enumerate(_list(data[field], field))]
     report: Report = _read(Report, data, "")
     _check(report)
-    return replace(report, saved_memory=_read(MemoryFigures, data["memory"], "memory")) if "memory" in data else report
+    versions = _read(dict[str, str], data.get("made_with", {}), "made_with")
+    memory = _read(MemoryFigures, data["memory"], "memory") if "memory" in data else None
+    return replace(report, saved_memory=memory, made_with=versions)
 
 
 def _items(row: Any, names: tuple[str, ...], where: str) -> list[Any]:

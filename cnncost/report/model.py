@@ -52,6 +52,7 @@ class Report:
         mask_tile: queries and keys of the tiles by which `macs_unmasked` skips; empty: pair by pair, or not asked for.
         partial: of a forward that failed, a sentence that says where; empty if it came to its end. The figures are of
             what ran before.
+        made_with: the versions of cnncost and torch, by their names.
         assumed: what a rule of the user's states the forward of alone: its backward is taken to be twice as much.
     """
 
@@ -77,12 +78,14 @@ class Report:
     notes: tuple[str, ...] = field(default_factory=tuple)
     partial: str = field(default_factory=str)
     assumed: tuple[str, ...] = field(default_factory=tuple)
+    made_with: dict[str, str] = field(default_factory=dict, repr=False, compare=False)
 
     def again(self, model: str, graph: Graph | None) -> Report:
         """The same for a Graph that is equal, under another name; nothing that can be changed is shared."""
         return replace(
             self, model=model, graph=graph, unknown=self.unknown.copy(), unknown_places=self.unknown_places.copy(),
             param_dtypes=self.param_dtypes.copy(), mac_dtypes=self.mac_dtypes.copy(), fields=self.fields.copy(),
+            made_with=self.made_with.copy(),
         )  # fmt: skip
 
     @property

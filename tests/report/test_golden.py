@@ -3,6 +3,7 @@
 import csv
 import json
 import re
+from dataclasses import replace
 from functools import partial
 from html.parser import HTMLParser
 from pathlib import Path
@@ -37,7 +38,8 @@ NAMES = ["lenet5", "odd"]
 @pytest.mark.parametrize("ending", RENDERED)
 @pytest.mark.parametrize("name", NAMES)
 def test_rendered_as_before(name, ending, report, golden):
-    golden(f"{name}.{ending}", RENDERED[ending](report(name)).rstrip("\n") + "\n")
+    made = replace(report(name), made_with={"cnncost": "1.2.3", "torch": "4.5.6"})  # whichever are at hand
+    golden(f"{name}.{ending}", RENDERED[ending](made).rstrip("\n") + "\n")
 
 
 @pytest.mark.parametrize("name", NAMES)

@@ -14,6 +14,10 @@ from weakref import ref
 
 import torch
 from torch import nn
+
+from cnncost.frontends.torch import version  # first: what follows needs what an older torch lacks
+
+# isort: split
 from torch.utils._python_dispatch import _get_current_dispatch_mode_stack
 
 from cnncost.errors import DataDependentError, ForwardError
@@ -33,7 +37,7 @@ from cnncost.frontends.torch.training import Training
 from cnncost.garbage import no_collection
 from cnncost.graph import Graph
 
-__all__ = ["Training", "memo", "record"]
+__all__ = ["Training", "memo", "record", "version"]
 
 
 def record(
