@@ -217,6 +217,33 @@ def test_batch_norm_in_parts(data, train, affine):
 
 
 @some
+@given(
+    shape=st.lists(sizes, min_size=2, max_size=4), train=st.booleans(),
+    dtype=st.sampled_from([torch.float32, torch.float64, torch.bfloat16, torch.float16]),
+    beside=st.sampled_from([None, "the same", torch.float32]), kept=st.booleans(),
+)  # fmt: skip
+def test_statistics_of_batch_and_layer_norms(shape, train, dtype, beside, kept):
+    """Means are of the input's dtype, or float32 where weights of that dtype stand beside half as wide an input."""
+    if dtype == torch.float64 and beside == torch.float32:
+        beside = "the same"
+    wide = dtype if beside == "the same" else beside
+    x = torch.rand(shape).to(dtype)
+    weight = bias = None if wide is None else torch.ones(shape[1], dtype=wide)
+    mean, variance = torch.zeros(shape[1], dtype=wide or dtype), torch.ones(shape[1], dtype=wide or dtype)
+    args = (x, weight, bias, mean, variance)
+    assert _check(aten.native_batch_norm.default, *args, train, 0.1, 1e-5)
+    assert _check(aten._native_batch_norm_legit.default, *args, train, 0.1, 1e-5)
+    assert _check(aten._batch_norm_with_update.default, *args, 0.1, 1e-5)
+    assert _check(aten._batch_norm_no_update.default, *args, 0.1, 1e-5)
+    if kept:
+        _check(aten._native_batch_norm_legit.no_stats, *args[:3], True, 0.1, 1e-5)
+    last = shape[-1:]
+    weight = bias = None if wide is None else torch.ones(last, dtype=wide)
+    assert _check(aten.native_layer_norm.default, x, last, weight, bias, 1e-5)
+    assert _check(aten.layer_norm.default, x, last, weight, bias)
+
+
+@some
 @given(data=st.data(), shape=st.lists(sizes, min_size=1, max_size=4), affine=st.booleans())
 def test_layer_norm(data, shape, affine):
     taken = data.draw(st.integers(0, len(shape)))
@@ -639,7 +666,7 @@ def test_every_rule_is_held_against_the_real_op():
     tried = set(UNARY) | set(BINARY) | set(CELLS) | {
         *(f"conv{n}d" for n in (1, 2, 3)), *(f"conv_transpose{n}d" for n in (1, 2, 3)), "convolution",
         "batch_norm", "native_batch_norm", "_native_batch_norm_legit", "layer_norm", "group_norm",
-        "native_group_norm", "linear",
+        "native_group_norm", "linear", "_batch_norm_with_update", "_batch_norm_no_update", "native_layer_norm",
         "scaled_dot_product_attention", "softmax", "_softmax", "log_softmax", "_log_softmax", "dropout",
         "feature_dropout", "cat", "pad", "constant_pad_nd", *(f"max_pool{n}d" for n in (1, 2, 3)),
         *(f"avg_pool{n}d" for n in (1, 2, 3)), *(f"adaptive_avg_pool{n}d" for n in (1, 2, 3)), "sum", "mean", "amax",

@@ -134,8 +134,23 @@ def _reduced(arguments: dict[str, Any], result: Any) -> Any:
     return result
 
 
+def statistics_dtype(x: torch.Tensor, others: list[torch.Tensor | None]) -> torch.dtype:
+    """The dtype in which a CPU keeps means: that of the input, or of float32 weights beside half the width."""
+    mixed = x.dtype.itemsize == 2 and any(t is not None and t.dtype == torch.float32 for t in others)
+    return torch.float32 if mixed else x.dtype
+
+
+def _with_statistics(arguments: dict[str, Any], result: Any) -> Any:
+    """Means and deviations in the dtype in which a CPU keeps them: without data they are float32 for any input."""
+    y, *rest = result
+    others = [arguments.get(name) for name in ("weight", "bias", "running_mean", "running_var")]
+    dtype = statistics_dtype(arguments["input"], others)
+    return (y, *[t.to(dtype) if t.is_floating_point() else t for t in rest])
+
+
 _AFTER: dict[str, Callable[[dict[str, Any], Any], Any]] = {
     "native_batch_norm_backward": _wanted, "binary_cross_entropy": _reduced,
+    "_native_batch_norm_legit": _with_statistics, "_batch_norm_with_update": _with_statistics,
 }  # fmt: skip
 
 _STANDS_FOR = {"cnncost::attention": "aten::scaled_dot_product_attention"}

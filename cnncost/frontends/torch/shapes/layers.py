@@ -7,6 +7,7 @@ from typing import Any
 import torch
 
 from cnncost.frontends.torch.attention_kernels import REFERENCE
+from cnncost.frontends.torch.overloads import statistics_dtype
 from cnncost.frontends.torch.shapes.registry import (
     Output,
     broadcast,
@@ -88,12 +89,29 @@ def _batch_norm(a: dict[str, Any]) -> list[Output] | None:
     return [packed(tuple(size), dtype)]
 
 
-@shapes("native_batch_norm", "_native_batch_norm_legit")
+@shapes("native_batch_norm", "_native_batch_norm_legit", "_batch_norm_with_update", "_batch_norm_no_update")
 def _native_batch_norm(a: dict[str, Any]) -> list[Output] | None:
-    y = _batch_norm(a) if "running_mean" in a else None
-    if y is None or a["input"].dtype != torch.float32:
+    """With mean and deviation of each channel, none outside of training; the newer ops give an empty tensor more."""
+    newer = a["__op__"].startswith("_batch_norm")
+    trains = a["__op__"] == "_batch_norm_with_update" if newer else a["training"]
+    named = {"running_mean": None, "running_var": None, **a, "training": trains}
+    y = _batch_norm(named)
+    if y is None:
         return None
-    saved = packed((a["input"].shape[1] if a["training"] else 0,), torch.float32)
+    others = [named[name] for name in ("weight", "bias", "running_mean", "running_var")]
+    saved = packed((a["input"].shape[1] if trains else 0,), statistics_dtype(a["input"], others))
+    return [*y, saved, saved, *([packed((0,), torch.uint8)] if newer else [])]
+
+
+@shapes("native_layer_norm")
+def _native_layer_norm(a: dict[str, Any]) -> list[Output] | None:
+    """With mean and deviation of each row."""
+    y = _layer_norm(a)
+    if y is None:
+        return None
+    x = a["input"]
+    axes = len(a["normalized_shape"])
+    saved = packed((*x.shape[: x.dim() - axes], *[1] * axes), statistics_dtype(x, [a["weight"], a["bias"]]))
     return [*y, saved, saved]
 
 
@@ -105,7 +123,8 @@ def _layer_norm(a: dict[str, Any]) -> list[Output] | None:
     affine = [a[n] for n in ("weight", "bias") if a[n] is not None]
     if tuple(x.shape[x.dim() - len(shape) :]) != shape or any(tuple(t.shape) != shape for t in affine):
         return None
-    plain = x.is_floating_point() and all(t.dtype is x.dtype for t in affine)
+    mixed = x.dtype.itemsize == 2 and all(t.dtype == torch.float32 for t in affine)
+    plain = x.is_floating_point() and (mixed or all(t.dtype is x.dtype for t in affine))
     return [packed(tuple(x.shape), x.dtype)] if plain else None  # without gaps, however its input lies
 
 
