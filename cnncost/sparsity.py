@@ -39,7 +39,7 @@ def effective_macs(model: nn.Module, inputs: Any, *, activations: bool = False) 
     if activations:
         return _active(model, inputs)
     graph = record(model, inputs)
-    return effective(graph, nonzero_weights(unwrapped(model), graph))
+    return effective(graph, *nonzero_weights(unwrapped(model), graph))
 
 
 def _active(model: nn.Module, inputs: Any) -> Effective:

@@ -66,7 +66,8 @@ PARTS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     "ops": (("cnncost/ops", "-cnncost/ops/reach"), COSTS),
     "passes": (
         ("cnncost/passes", "-cnncost/passes/receptive_field"),
-        ("tests/passes", "-tests/passes/receptive_field", "tests/test_sparsity.py", "tests/frontends/test_training.py"),
+        ("tests/passes", "-tests/passes/receptive_field", "tests/test_sparsity.py", "tests/test_activations.py",
+         "tests/frontends/test_training.py"),
     ),
     "shapes": (
         ("cnncost/frontends/torch/shapes",),
