@@ -199,6 +199,113 @@ def test_new_pages_cost_where_an_output_is_new_and_large():
     assert roofline(one(large, inplace=True), device).nodes[0].pages == 0
 
 
+def test_each_copied_operand_moves_at_the_level_that_holds_it_twice():
+    """A block is read and written: twice its bytes. Weights come from where all of the model's are."""
+    x, w = 4 * 256 * 16 * 16, 4 * 256 * 256 * 9  # bytes of the input, and of the output; of the weights
+    for size, level in ((2 * x, 1e11), (2 * x - 1, 1e10)):
+        device = replace(CPU, copies=True, caches=(Level(size, 1e11),))
+        expected = 2 * (2 * x / level + 2 * w / 2 / 1e10)
+        assert roofline(one(CONV), device).nodes[0].copies == pytest.approx(expected)
+
+
+def test_of_a_product_the_larger_factor_is_packed():
+    device = replace(CPU, copies=True, caches=(Level(1 << 16, 1e11),))
+    wide, tall = linear(2, 500, 1000), linear(1000, 500, 2)  # 2 MB of weights; 2 MB of rows and 4 KB of weights
+    for spec in (wide, tall):
+        weights_are_larger = spec is wide
+        (time,) = roofline(one(spec), device).nodes
+        assert time.copies == pytest.approx(2 * 4 * 1000 * 500 / 1e10), weights_are_larger
+    small = linear(2, 100, 30)  # 12,000 bytes, and the only weights: both are within the cache
+    assert roofline(one(small), device).nodes[0].copies == pytest.approx(2 * 12_000 / 1e11)
+
+
+def test_rows_of_a_product_are_its_outputs_over_its_columns():
+    """Two rows of a batch are packed as two of a matrix; a vector's product, and one of no columns, is not."""
+    device = replace(CPU, copies=True)
+    batch = OpSpec("linear", (t(2, 1, 100), t(50, 100)), (t(2, 1, 50),), (("bias", False),))
+    assert roofline(one(batch), device).nodes[0].copies == pytest.approx(2 * 4 * 50 * 100 / 1e10)
+    vector = OpSpec("matmul", (t(100), t(100)), (t(),), (("batch", 1), ("bias", False), ("k", 100), ("m", 1), ("n", 1)))
+    assert roofline(one(vector), device).nodes[0].copies == 0
+    assert roofline(one(linear(2, 100, 0)), device).nodes[0].copies == 0
+
+
+def test_pages_of_copies_count_as_those_of_outputs():
+    """Of the convolution's operands one is larger than a mebibyte: the copy of its weights."""
+    device = replace(CPU, copies=True, fresh=Level(1 << 20, 1e9))
+    (time,) = roofline(one(CONV), device).nodes
+    assert time.pages == pytest.approx(4 * 256 * 256 * 9 / 1e9)
+    assert time.seconds == pytest.approx(1e-6 + max(time.compute, time.memory) + time.copies + time.pages)
+    assert time.bound == "memory"  # copies and pages take longer than the products
+
+
+BOUNDS = {
+    # FLOPs, bytes, and a launch, in seconds each; what most of the time goes into
+    "compute": (3e-6, 2e-6, 1e-6, "compute"),
+    "memory": (2e-6, 3e-6, 1e-6, "memory"),
+    "launch": (1e-6, 2e-6, 3e-6, "launch"),
+    "a launch as long as the products": (3e-6, 2e-6, 3e-6, "launch"),
+    "a launch as long as the bytes": (2e-6, 3e-6, 3e-6, "launch"),
+    "the ridge": (3e-6, 3e-6, 1e-6, "compute"),
+}
+
+
+@pytest.mark.parametrize(("compute", "memory", "launch", "bound"), BOUNDS.values(), ids=BOUNDS)
+@pytest.mark.parametrize("overlaps", [False, True])
+def test_bounds(compute, memory, launch, bound, overlaps):
+    """A ReLU of 2¹⁰ elements: as many FLOPs, and 2¹³ bytes."""
+    device = replace(
+        GPU if overlaps else CPU, flops={"float32": 2**10 / compute}, bandwidth=2**13 / memory, launch=launch
+    )
+    (time,) = roofline(one(relu(2**10)), device).nodes
+    assert (time.compute, time.memory, time.launch) == (compute, memory, launch)
+    expected = max(launch, compute, memory) if overlaps else launch + max(compute, memory)
+    assert (time.seconds, time.bound) == (pytest.approx(expected), bound)
+
+
+def several(*nodes):
+    """A graph of ops that each read and make tensors of their own: spec, call, name and phase."""
+    values, storages, made = [], [], []
+    for i, (spec, call, name, phase) in enumerate(nodes):
+        ids = []
+        for role, kinds in (("input", spec.inputs), ("activation", spec.outputs)):
+            ids.append(tuple(range(len(values), len(values) + len(kinds))))
+            for kind in kinds:
+                storages.append(Storage(len(values), kind.nbytes, i if role == "activation" else None, None))
+                values.append(Value(len(values), kind, len(values), role))
+        made.append(Node(spec, *ids, call, name, phase))
+    calls = tuple(Call(i, 0 if i else None, 0, (), ()) for i in range(2))
+    scopes = (Scope("", "Net", calls=1), Scope("layer", "Layer", calls=1))
+    return Graph(tuple(values), tuple(made), scopes, calls, tuple(storages), (), ())
+
+
+def test_sums_by_hand():
+    """Two ReLUs of 1,250 elements, 10 kB each in 1 µs, a product of 2 ms, and two ops that nobody knows."""
+    unknown = OpSpec("cnncost_test::unknown", (t(4),), (t(4),))
+    found = roofline(
+        several(
+            (relu(1250), 0, "aten.relu", "forward"), (unknown, 0, "lib.a", "forward"),
+            (linear(1000, 1000, 1000), 1, "aten.linear", "forward"), (unknown, 1, "lib.a", "backward"),
+            (relu(1250), 1, "aten.relu", "backward"),
+        ),
+        replace(CPU, launch=0.5e-6),
+    )  # fmt: skip
+    small, large = 1.5e-6, 2e-3 + 0.5e-6
+    assert (found.unknown, found.total.ops, found.total.seconds) == (2, 3, pytest.approx(2 * small + large))
+    assert [time is None for time in found.nodes] == [False, True, False, True, False]
+    assert (found.total.flops, found.total.nbytes) == (2 * 1250 + 2_000_000_000, 2 * 10_000 + 12_000_000)
+    assert (found.total.memory, found.total.compute, found.total.launch) == (
+        pytest.approx(2 * small), pytest.approx(large), 0,
+    )  # fmt: skip
+    assert {k: p.ops for k, p in found.by_call.items()} == {0: 1, 1: 2}
+    assert {k: p.ops for k, p in found.by_op.items()} == {"aten.relu": 2, "aten.linear": 1}
+    assert {k: p.seconds for k, p in found.by_kind.items()} == {
+        "pointwise": pytest.approx(2 * small), "linear": pytest.approx(large),
+    }  # fmt: skip
+    assert {k: p.seconds for k, p in found.phases.items()} == {
+        "forward": pytest.approx(small + large), "backward": pytest.approx(small),
+    }  # fmt: skip
+
+
 def test_a_device_without_a_stated_bandwidth_is_bound_by_compute_alone():
     # LeNet-1's 91,520 MACs at 12.5 million a second are 7.3 ms; with biases and activations, 202,280 FLOPs at 25 M
     found = roofline(cnncost.analyze("lenet1").graph, find("dsp32c"))
