@@ -146,6 +146,22 @@ def test_nothing_is_run():
     assert (found.peak.nbytes, found.peak.node, found.timeline, found.ideal_peak) == (12, None, (), 12)
 
 
+def test_whose_bytes_are_alive_at_the_peak():
+    """Equal ones in the order of their modules' names; what died before it, or is made after it, is nobody's."""
+    lives = [
+        (8, None, None, "parameter"), (8, None, None, "buffer"), (3, 0, 0, "activation"), (8, 1, 2, "activation"),
+        (40, 2, 2, "activation"), (8, 2, 3, "activation"), (9, 3, None, "activation"), (5, 0, 2, "activation"),
+        (6, 0, 1, "activation"),
+    ]  # fmt: skip
+    found = memory(drawn(lives))
+    assert found.timeline == (16 + 3 + 5 + 6, 16 + 8 + 5 + 6, 16 + 8 + 40 + 8 + 5, 16 + 8 + 9)
+    assert (found.peak.node, found.peak.nbytes, found.peak.phase) == (2, 77, "forward")
+    assert [tuple(h) for h in found.peak.holders] == [
+        ("", "temporaries", 40 + 8 + 5), ("", "buffers", 8), ("layer", "parameters", 8), ("layer", "temporaries", 8),
+    ]  # fmt: skip
+    assert {use: n for use, n in found.peak.by_use.items() if n} == {"temporaries": 61, "parameters": 8, "buffers": 8}
+
+
 LIVES = st.lists(
     st.tuples(
         st.integers(0, 50), st.one_of(st.none(), st.integers(0, 7)), st.one_of(st.none(), st.integers(0, 7)),

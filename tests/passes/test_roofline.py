@@ -178,6 +178,29 @@ def test_weights_come_from_the_level_that_holds_all_of_the_model():
     assert time.memory == pytest.approx(64 * 64 * 4 / 1e10 + 2 * 64 * 4 / 1e11)
 
 
+WEIGHTS_IN_ANOTHER_DTYPE = {
+    # the model's first parameter, the format, and whether 2¹⁶ bytes of weights are within a cache of 2¹⁵
+    "floats in half": ("float32", "bfloat16", True),
+    "floats as they are": ("float32", None, False),
+    "floats in tf32, of four bytes": ("float32", "tf32", False),
+    "halves in half": ("bfloat16", "bfloat16", False),
+    "halves in floats": ("bfloat16", "float32", False),
+    "no floats": ("int64", "bfloat16", False),
+}
+
+
+@pytest.mark.parametrize(("stored", "dtype", "within"), WEIGHTS_IN_ANOTHER_DTYPE.values(), ids=WEIGHTS_IN_ANOTHER_DTYPE)
+def test_weights_come_from_the_level_that_holds_them_in_the_dtype_that_is_asked_for(stored, dtype, within):
+    device = replace(CPU, flops={**CPU.flops, "tf32": 1e12}, caches=(Level(1 << 15, 1e11),))
+    weight = t(2**16 // TensorType((), stored).nbytes, dtype=stored)
+    add = OpSpec("pointwise", (t(1), weight), (t(1),), (("fn", "add"),))
+    (time,) = roofline(one(add), device, dtype).nodes
+    x = 2 if dtype == "bfloat16" else 4  # bytes of the one float, which is read and written
+    kept = stored == "int64" or dtype is None
+    item = TensorType((), stored).nbytes if kept else TensorType((), "float32" if dtype == "tf32" else dtype).nbytes
+    assert time.memory == pytest.approx(weight.numel * item / (1e11 if within else 1e10) + 2 * x / 1e11)
+
+
 def test_a_library_that_copies_convolutions_into_blocks_reads_and_writes_all_once_more():
     plain, copying = (roofline(one(CONV), replace(CPU, copies=flag)).nodes[0] for flag in (False, True))
     assert (plain.flops, plain.nbytes, plain.copies) == (CONV_FLOPS, CONV_BYTES, 0)
