@@ -71,7 +71,8 @@ PARTS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     ),
     "shapes": (
         ("cnncost/frontends/torch/shapes",),
-        ("tests/frontends/test_shapes.py", "tests/frontends/test_memo.py", "tests/frontends/test_storages.py"),
+        ("tests/frontends/test_shapes.py", "tests/frontends/test_shape_settings.py", "tests/frontends/test_memo.py",
+         "tests/frontends/test_storages.py"),
     ),
     "memo": (
         ("cnncost/frontends/torch/memo.py",),

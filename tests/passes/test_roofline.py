@@ -231,6 +231,21 @@ def test_each_copied_operand_moves_at_the_level_that_holds_it_twice():
         assert roofline(one(CONV), device).nodes[0].copies == pytest.approx(expected)
 
 
+def test_a_bias_is_not_copied():
+    """The output's copy is made at the level of its own size, and not at that of the weights."""
+    biased = OpSpec(CONV.kind, (*CONV.inputs, t(256)), CONV.outputs, (*CONV.attrs[:-1], ("bias", True)))
+    device = replace(CPU, copies=True, caches=(Level(1 << 20, 1e11),))
+    x, w = 4 * 256 * 16 * 16, 4 * 256 * 256 * 9
+    assert roofline(one(biased), device).nodes[0].copies == pytest.approx(2 * (2 * x / 1e11 + w / 1e10))
+
+
+def test_a_product_with_what_is_no_tensor_is_not_packed():
+    """A grid of an affine map: the locations that it is multiplied with are no input."""
+    attrs = (("batch", 8), ("bias", False), ("k", 3), ("m", 400), ("n", 2))
+    grid = OpSpec("matmul", (t(8, 2, 3),), (t(8, 20, 20, 2),), attrs)
+    assert roofline(one(grid), replace(CPU, copies=True)).nodes[0].copies == 0
+
+
 def test_of_a_product_the_larger_factor_is_packed():
     device = replace(CPU, copies=True, caches=(Level(1 << 16, 1e11),))
     wide, tall = linear(2, 500, 1000), linear(1000, 500, 2)  # 2 MB of weights; 2 MB of rows and 4 KB of weights
