@@ -602,6 +602,37 @@ def test_projections():
     assert [size for size, *_ in said] == [(5, 3, 4), (2, 3, 2), (2, 3, 6)]
 
 
+# ---- histograms
+
+
+def test_bins():
+    x = torch.rand(5)
+    for bins in range(-1, 4):
+        said = answers(aten.histogram.bin_ct, x, bins)
+        assert said is None or [size for size, *_ in said] == [(bins,), (bins + 1,)]
+    for edges in range(1, 5):
+        said = answers(aten.histogram.bins_tensor, x, torch.arange(float(edges)))
+        assert said is None or [size for size, *_ in said] == [(edges - 1,), (edges,)]
+
+
+@pytest.mark.parametrize("edges", [(1,), (2,), (3,), (1, 2), (2, 1), (2, 3), (3, 2, 4)])
+def test_bins_of_several_axes(edges):
+    given = [torch.arange(float(n)) for n in edges]
+    counts = [n - 1 for n in edges]
+    for axes in range(1, 4):
+        x = torch.rand(5, axes)
+        said = check(aten._histogramdd_from_bin_tensors.default, x, given)
+        assert (said is not None) == (axes == len(edges) and min(counts) > 0)
+        assert said is None or said[0][0] == tuple(counts)
+        if min(counts) > 0:
+            said = check(aten._histogramdd_from_bin_cts.default, x, counts)
+            assert (said is not None) == (axes == len(edges))
+            assert said is None or said[0][0] == tuple(counts)
+            said = check(aten._histogramdd_bin_edges.default, x, counts)
+            assert (said is not None) == (axes == len(edges))
+            assert said is None or [size for size, *_ in said] == [(n,) for n in edges]
+
+
 # ---- what rules are made of
 
 
