@@ -122,6 +122,24 @@ def test_another_dtype_changes_peak_and_bytes_but_not_flops():
     assert (time.dtype, time.bound) == ("bfloat16", "memory")
 
 
+FORMATS = {
+    # the dtypes of the inputs and of the output, and the format whose peak it is held against
+    "a cast": (("float32",), "bfloat16", "float32"),
+    "a cast back": (("bfloat16",), "float32", "bfloat16"),
+    "a choice by whole numbers": (("int64", "bfloat16"), "bfloat16", "bfloat16"),
+    "two formats": (("bfloat16", "float32"), "float32", "bfloat16"),
+    "floats made of whole numbers": (("int64",), "float32", "float32"),
+}
+
+
+@pytest.mark.parametrize(("given", "made", "expected"), FORMATS.values(), ids=FORMATS)
+def test_the_format_of_an_op_is_that_of_its_first_floats(given, made, expected):
+    attrs = (("fn", "exp"),)
+    spec = OpSpec("pointwise", tuple(t(8, dtype=dtype) for dtype in given), (t(8, dtype=made),), attrs)
+    (time,) = roofline(one(spec), CPU).nodes
+    assert (time.dtype, time.peak) == (expected, CPU.flops[expected])
+
+
 def test_tf32_computes_on_four_bytes_and_int8_on_one():
     device = replace(CPU, flops={"tf32": 8e12, "int8": 16e12})
     tf32 = roofline(one(linear(1000, 1000, 1000)), device, "tf32").nodes[0]
