@@ -114,6 +114,25 @@ def test_a_view_takes_as_long_as_a_device_says_that_asking_for_one_does():
     assert (found.total.seconds, found.total.bound, found.total.flops) == (2e-6, "launch", 0)
 
 
+def test_a_copy_takes_the_time_of_its_bytes():
+    """No FLOPs; 2,500 elements are read and written: 20 kB in 2 µs."""
+    copy = OpSpec("layout", (t(50, 50),), (t(2500),), (("fn", "clone"), ("copy", True)))
+    (time,) = roofline(one(copy), CPU).nodes
+    assert (time.flops, time.nbytes, time.peak, time.compute) == (0, 20_000, 0.0, 0.0)
+    assert (time.seconds, time.bound, time.intensity) == (pytest.approx(3e-6), "memory", 0.0)
+
+
+def test_what_is_computed_of_nothing_that_is_read():
+    """FLOPs without bytes, by a rule that says so: they take the time of the FLOPs."""
+    kind = "cnncost_test_roofline::of_nothing"
+    cnncost.rule(kind, replace=True)(
+        lambda spec: cnncost.cost(spec, cnncost.flops("f", 3, "n", 10**6), read=0, written=0)
+    )
+    (time,) = roofline(one(OpSpec(kind, (t(4),), (t(4),))), CPU).nodes
+    assert (time.nbytes, time.memory, time.bound) == (0, 0.0, "compute")
+    assert time.seconds == pytest.approx(1e-6 + 3e6 / 1e12)
+
+
 def test_another_dtype_changes_peak_and_bytes_but_not_flops():
     # bfloat16: 2·10⁹ FLOPs at 4 T in 0.5 ms; 6·10⁶ bytes in 0.6 ms: now memory-bound
     (time,) = roofline(one(linear(1000, 1000, 1000)), CPU, "bfloat16").nodes
