@@ -8,6 +8,7 @@ import pytest
 import torch
 from torch import nn
 
+from cnncost.frontends.torch.overloads import overload
 from cnncost.frontends.torch.shapes import registry
 from tests.frontends.answers import check, what_is_said, without_data, works
 
@@ -354,6 +355,21 @@ def test_dtypes_of_attention():
         assert (said is not None) == (len(set(dtypes)) == 1)
 
 
+@pytest.mark.parametrize("kernel", ["math", "flash", "efficient"])
+def test_the_order_of_attention(kernel):
+    """A fused kernel's result lies as the queries do, which is torch's to say; the reference's has no gaps."""
+    plain, turned = (
+        torch.empty(2, 3, 5, 4, device="meta"), torch.empty(2, 5, 3, 4, device="meta").transpose(1, 2),
+    )  # fmt: skip
+    op = overload(aten.scaled_dot_product_attention.default)
+    for q in (plain, turned):
+        said = registry.output_types(op, {**op.bind([q, plain, plain], {}), "kernel": kernel})
+        if q is turned and kernel != "math":
+            assert said is None
+        else:
+            assert said == [((2, 3, 5, 4), (60, 20, 4, 1), torch.float32)]
+
+
 GROUPED = {
     # shapes of rows and of matrices, of ends, and whether the rule answers
     "plain": ((6, 4), (2, 4, 8), 2, True),
@@ -578,6 +594,11 @@ def test_recurrent_layers(name, layers, both, first):
     assert run(x[..., :3], (rows, 3, 6)) is None
     assert run(x[0], (rows, 3, 6)) is None
     assert run(x.double(), (rows, 3, 6)) is None
+    for weight in layer.parameters():  # one of them of another dtype
+        weight.data = weight.data.double()
+        assert run(x, (rows, 3, 6)) is None
+        weight.data = weight.data.float()
+    assert run(x, (rows, 3, 6)) == said
 
 
 @pytest.mark.parametrize("name", CELLS)
@@ -602,7 +623,55 @@ def test_projections():
     assert [size for size, *_ in said] == [(5, 3, 4), (2, 3, 2), (2, 3, 6)]
 
 
-# ---- histograms
+WORKSPACES = [
+    # widths of the input and of the hidden layer: rows of whole cache lines (16 floats), of which none are 256 floats,
+    # or a multiple of that, long: that of 4·64 gates, of 4·192, of 256 inputs
+    (1, 1), (15, 4), (16, 16), (17, 4), (16, 64), (63, 63), (16, 65), (256, 3), (255, 3), (240, 3), (257, 3), (10, 192),
+    (256, 64), (512, 128), (3, 256), (496, 3), (100, 300),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("width", "hidden"), WORKSPACES)
+@pytest.mark.parametrize(("steps", "batch"), [(1, 1), (3, 2), (2, 5)])
+def test_workspaces_of_fused_lstms(width, hidden, steps, batch):
+    """With autograd; without it the kernel keeps none."""
+    torch._C._set_mkldnn_enabled(True)
+    x = torch.rand(steps, batch, width)
+    weights = [torch.rand(4 * hidden, n) for n in (width, hidden)]
+    own = [*weights, *[torch.rand(4 * hidden)] * 2]
+    states = [torch.zeros(batch, hidden)] * 2
+    for wanted in (True, False):
+        args = (x, *own, *states, False, [], 2, hidden, 1, True, False, False, wanted)
+        with torch.set_grad_enabled(wanted):
+            *made, kept = aten.mkldnn_rnn_layer.default(*args)
+        said = what_is_said(aten.mkldnn_rnn_layer.default, [without_data(a) for a in args], {})
+        assert said[:3] == [(tuple(t.shape), t.stride(), t.dtype) for t in made]
+        assert said[3] == ((0 if kept is None else kept.numel(),), (1,), torch.uint8)
+        assert (kept is None) != wanted
+    torch._C._set_mkldnn_enabled(False)
+
+
+# ---- histograms, and ways to choose
+
+
+def test_combinations():
+    for n, r, again in product(range(5), range(6), (False, True)):
+        said = check(aten.combinations.default, torch.rand(n), r, again)
+        assert (said is not None) == (r > 0)
+    assert check(aten.combinations.default, torch.rand(3), 2, True)[0][0] == (6, 2)
+    assert check(aten.combinations.default, torch.rand(4), 3, False)[0][0] == (4, 3)
+    assert check(aten.combinations.default, torch.rand(2, 3), 2, False) is None
+
+
+def test_reflections():
+    for m, n, batch in product(range(4), range(4), ((), (2,), (2, 3))):
+        x = torch.rand(*batch, m, n)
+        said = check(aten.geqrf.default, x, order=False)
+        assert [size for size, *_ in said] == [(*batch, m, n), (*batch, min(m, n))]
+        real = aten.geqrf.default(x)
+        for tensor, (size, stride, _) in zip(real, said, strict=True):
+            steps = zip(size, stride, tensor.stride(), strict=True)
+            assert all(step == there for length, step, there in steps if length > 1 and tensor.numel())
 
 
 def test_bins():

@@ -297,6 +297,12 @@ def test_of_a_product_the_larger_factor_is_packed():
 def test_rows_of_a_product_are_its_outputs_over_its_columns():
     """Two rows of a batch are packed as two of a matrix; a vector's product, and one of no columns, is not."""
     device = replace(CPU, copies=True)
+    column = OpSpec("linear", (t(2, 100), t(1, 100)), (t(2, 1),), (("bias", False),))  # two outputs: two rows
+    assert roofline(one(column), device).nodes[0].copies == pytest.approx(2 * 4 * 2 * 100 / 1e10)
+    row = OpSpec("linear", (t(1, 100), t(50, 100)), (t(1, 50),), (("bias", False),))
+    assert roofline(one(row), device).nodes[0].copies == 0
+    broad = OpSpec("linear", (t(5, 3, 100), t(1, 100)), (t(5, 3, 1),), (("bias", False),))
+    assert roofline(one(broad), device).nodes[0].copies == pytest.approx(2 * 4 * 15 * 100 / 1e10)
     batch = OpSpec("linear", (t(2, 1, 100), t(50, 100)), (t(2, 1, 50),), (("bias", False),))
     assert roofline(one(batch), device).nodes[0].copies == pytest.approx(2 * 4 * 50 * 100 / 1e10)
     vector = OpSpec("matmul", (t(100), t(100)), (t(),), (("batch", 1), ("bias", False), ("k", 100), ("m", 1), ("n", 1)))
