@@ -156,6 +156,12 @@ ROWS = {
     "shared heads": (
         lambda x: F.scaled_dot_product_attention(x, x[:, ::2], x[:, 1::2], enable_gqa=True), (2, 4, 5, 4),
     ),
+    "heads shared by three": (
+        lambda x: F.scaled_dot_product_attention(x, x[:, ::3], x[:, 1::3], enable_gqa=True), (3, 6, 3, 4),
+    ),
+    "heads shared by two, one batch": (
+        lambda x: F.scaled_dot_product_attention(x, x[:, ::2], x[:, 1::2], enable_gqa=True), (1, 6, 3, 4),
+    ),
     "one key head": (lambda x: F.scaled_dot_product_attention(x, x[:, :1], x[:, 1:2]), (2, 3, 5, 4)),
     "one key head, 5-D": (
         lambda x: F.scaled_dot_product_attention(x, x[:, :, :1], x[:, :, 1:2]), (1, 2, 3, 5, 4),
