@@ -59,3 +59,10 @@ def test_products_of_no_rows_are_in_no_numbers():
 def test_products_of_integers_are_told_from_the_floats_around_them():
     found = macs_by_dtype(graph((linear(1, 3, 5), "forward"), (integers(2, 3, 5), "forward")))
     assert list(found.items()) == [("int8", 2 * 15), ("float32", 15)]
+
+
+def test_products_are_in_the_numbers_of_the_data():
+    """Weights that are stored in fewer bits are brought to the data's numbers first."""
+    types = (TensorType((2, 3), "bfloat16"), TensorType((5, 3), "int8"), TensorType((5,), "float32"))
+    spec = OpSpec("linear", types, (TensorType((2, 5), "bfloat16"),), (("bias", False),))
+    assert macs_by_dtype(graph((spec, "forward"))) == {"bfloat16": 2 * 15}
