@@ -1,8 +1,11 @@
 """Effective counts of pruned and sparse models, by hand."""
 
+import copy
+
 import pytest
 import torch
 from torch import nn
+from torch.nn import functional as F
 from torch.nn.utils import prune
 
 import cnncost
@@ -211,3 +214,59 @@ def test_a_convolution_of_a_known_image():
         model.conv.weight[:6] = 0
     found = cnncost.effective_macs(model, (1,))
     assert (found.dense, found.macs, found.in_full) == (64 * 8 * 27, 64 * 2 * 27, 0)
+
+
+def with_zeros(layer):
+    """Each weight with zeros in its upper half."""
+    with torch.no_grad():
+        for weight in layer.parameters():
+            weight[: len(weight) // 2] = 0
+    return layer
+
+
+def seen(run, *weights):
+    """A function of a weight with zeros in its upper half."""
+    return Do(run, half(*weights))
+
+
+IN_FULL = {
+    # a model, its inputs, its multiply-accumulates, and those of products whose weights have zeros nobody counts
+    "lstm": (nn.LSTM(4, 6), [(5, 3, 4)], 5 * 3 * 4 * 6 * (4 + 6), 5 * 3 * 4 * 6 * (4 + 6)),
+    "gru": (nn.GRU(4, 6), [(5, 3, 4)], 5 * 3 * 3 * 6 * (4 + 6), 5 * 3 * 3 * 6 * (4 + 6)),
+    "bilinear": (nn.Bilinear(3, 4, 5), [(2, 3), (2, 4)], 2 * 5 * (3 * 4 + 4), 2 * 5 * (3 * 4 + 4)),
+    "a part of a weight": (seen(lambda m, x: F.linear(x, m.w[3:7]), 8, 6), [(2, 6)], 2 * 4 * 6, 2 * 4 * 6),
+    "a part of it, turned": (seen(lambda m, x: x @ m.w[3:7].t(), 8, 6), [(2, 6)], 2 * 4 * 6, 2 * 4 * 6),
+    "a function of a weight": (seen(lambda m, x: F.linear(x, m.w * 2), 8, 6), [(2, 6)], 2 * 8 * 6, 2 * 8 * 6),
+    "two weights, added": (seen(lambda m, x: F.linear(x, m.w + m.w), 8, 6), [(2, 6)], 2 * 8 * 6, 2 * 8 * 6),
+}
+
+
+@pytest.mark.parametrize(("model", "inputs", "macs", "bound"), IN_FULL.values(), ids=IN_FULL)
+def test_what_counts_in_full_although_its_weights_have_zeros(model, inputs, macs, bound):
+    whole = copy.deepcopy(model)
+    with torch.no_grad():
+        for weight in whole.parameters():
+            weight.fill_(1.0)
+    found = cnncost.effective_macs(whole, tuple(inputs))
+    assert (found.dense, found.macs, found.in_full) == (macs, macs, 0)
+    found = cnncost.effective_macs(with_zeros(model), tuple(inputs))
+    assert (found.dense, found.macs, found.in_full) == (macs, macs, bound)
+    assert "≤" in str(found)
+
+
+def test_the_projections_of_an_attention_layer():
+    """Three parts of one weight, each in full, an upper bound; the projection of the result by its zeros."""
+    layer = with_zeros(nn.MultiheadAttention(8, 2, batch_first=True))
+    found = cnncost.effective_macs(layer, ((1, 4, 8), (1, 5, 8), (1, 5, 8)))
+    parts, scores, out = (4 + 5 + 5) * 8 * 8, 2 * 4 * 5 * 8, 4 * 8 * 8
+    assert (found.dense, found.macs, found.in_full) == (parts + scores + out, parts + scores + out // 2, parts)
+
+
+def test_an_activation_is_none_of_the_weights():
+    """A result of a weight with zeros, a mask of scores: products that they go into count as they are."""
+    weight = half(6, 6)
+    found = cnncost.effective_macs(Do(lambda m, x: (x @ m.w) @ x.t(), weight), ((4, 6),))
+    assert (found.dense, found.macs, found.in_full) == (4 * 6 * 6 + 4 * 6 * 4, 4 * 6 * 3 + 4 * 6 * 4, 0)
+    scores = Do(lambda m, x: F.scaled_dot_product_attention(x, x, x, attn_mask=m.w[:4, :4]), weight)
+    found = cnncost.effective_macs(scores, ((1, 4, 6),))
+    assert (found.macs, found.in_full) == (2 * 4 * 4 * 6, 0)

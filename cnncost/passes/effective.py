@@ -18,6 +18,7 @@ from cnncost.ops import cost_of
 _SPARSE = "sparse::matmul"
 _SAMPLED = "sparse::sampled_matmul"
 _WEIGHTED = frozenset({"conv", "linear"})
+_GIVEN = frozenset({"parameter", "buffer", "constant"})
 _ADDENDS = ("add", "badd", "_add", "_sparse_add")
 """How the names of products begin whose first tensor is added, and no factor."""
 
@@ -142,7 +143,8 @@ def effective(graph: Graph, nonzero: Mapping[int, int], stored: Mapping[int, int
     """MACs·Z/W of each product with a weight of W elements, Z of them not zero: each takes part equally often.
 
     A product that stores the elements of a factor takes no more than those. Where zeros of two factors meet, how many
-    products are left depends on where they are: the smaller count is an upper bound, and said to be one.
+    products are left depends on where they are: the smaller count is an upper bound, and said to be one. So is the full
+    count of what else weights with zeros go into: recurrent layers, products with a part of a weight.
 
     Args:
         graph: of a forward.
@@ -152,14 +154,19 @@ def effective(graph: Graph, nonzero: Mapping[int, int], stored: Mapping[int, int
     dense = left = 0
     sums: dict[str, list[int]] = {}
     known, kept = _spread(graph, nonzero), _spread(graph, stored or {}, "to_dense")
+    zeros = {value for value, count in known.items() if count < graph.values[value].type.numel}
+    hidden = _hidden(graph, known, zeros)
     for node in graph.nodes:
         found = cost_of(node.spec) if node.phase == "forward" else None
         if found is None or not found.macs:
             continue
         full, macs, exact = _dense(node, found.macs), found.macs, True
-        weights = [value for value in _factors(node) if value in known]
+        factors, alike = _factors(node)
+        weights = [value for value in factors if value in known] if alike else []
         if weights:
             macs, exact = _left(graph, node, found.macs, weights, known, kept)
+        exact = exact and hidden.isdisjoint(factors) and (alike or zeros.isdisjoint(factors))
+        if weights or not exact:
             row = sums.setdefault(graph.scopes[graph.calls[node.call].scope].path, [0, 0, 0, 0])
             row[:] = [a + b for a, b in zip(row, (full, macs, 0, 0 if exact else macs), strict=True)]
         dense, left = dense + full, left + macs
@@ -199,14 +206,26 @@ def _op(node: Node) -> str:
     return node.name.removeprefix("aten.").partition(".")[0]
 
 
-def _factors(node: Node) -> tuple[int, ...]:
-    """The values of which each element takes part equally often."""
-    if node.spec.kind in _WEIGHTED:
-        return node.inputs[1:2]
-    if node.spec.kind not in {"matmul", _SPARSE}:
-        return ()
-    first = 1 if _op(node).startswith(_ADDENDS) else 0
-    return node.inputs[first : first + 2]
+def _factors(node: Node) -> tuple[tuple[int, ...], bool]:
+    """The values that are multiplied, and whether each element of one of them takes part equally often."""
+    kind = node.spec.kind
+    if kind in _WEIGHTED:
+        return node.inputs[1:2], True
+    if kind in {"matmul", _SPARSE}:
+        first = 1 if _op(node).startswith(_ADDENDS) else 0
+        return node.inputs[first : first + 2], True
+    return node.inputs[:3] if kind == "attention" else node.inputs, False
+
+
+def _hidden(graph: Graph, known: Mapping[int, int], zeros: set[int]) -> set[int]:
+    """Values made of weights with zeros alone, of which nobody knows how many they have."""
+    found: set[int] = set()
+    for node in graph.nodes:
+        if node.spec.kind not in {"layout", "pointwise"} or (zeros | found).isdisjoint(node.inputs):
+            continue
+        if all(value in zeros or value in found or graph.values[value].role in _GIVEN for value in node.inputs):
+            found.update(value for value in node.outputs if value not in known)
+    return found
 
 
 def _spread(graph: Graph, given: Mapping[int, int], but: str = "") -> dict[int, int]:
