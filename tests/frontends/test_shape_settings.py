@@ -213,6 +213,7 @@ def test_what_a_batch_norm_keeps():
     doubles = [k.double() for k in kept]
     assert check(aten.native_batch_norm.default, torch.ones(2, 3, 4).double(), *doubles, True, 0.1, 1e-5) is None
     assert check(aten.batch_norm.default, torch.ones(3), *kept, True, 0.1, 1e-5, False) is None
+    assert check(aten.batch_norm.default, torch.ones(3), *[None] * 4, True, 0.1, 1e-5, False) is None
     assert check(aten.batch_norm.default, torch.ones(2, 4, 3).mT, *kept, True, 0.1, 1e-5, False) is None
     for gone in (2, 3):
         without = [None if i == gone else k for i, k in enumerate(kept)]
@@ -368,6 +369,29 @@ def test_the_order_of_attention(kernel):
             assert said is None
         else:
             assert said == [((2, 3, 5, 4), (60, 20, 4, 1), torch.float32)]
+
+
+FUSED = {
+    # queries, keys, the layer's width and heads, and whether the rule answers
+    "plain": ((2, 5, 8), (2, 5, 8), 8, 2, True),
+    "other keys": ((2, 5, 8), (2, 7, 8), 8, 4, True),
+    "no batch": ((5, 8), (5, 8), 8, 2, False),
+    "another width": ((2, 5, 6), (2, 5, 6), 8, 2, False),
+    "heads that don't divide it": ((2, 5, 8), (2, 5, 8), 8, 3, False),
+}
+
+
+@pytest.mark.parametrize(("q", "k", "width", "heads", "answered"), FUSED.values(), ids=FUSED)
+def test_fused_attention_layers(q, k, width, heads, answered):
+    q, k = torch.empty(q, device="meta"), torch.empty(k, device="meta")
+    own = [torch.empty(size, device="meta") for size in ((3 * width, width), (3 * width,), (width, width), (width,))]
+    for weights, averaged in product((False, True), repeat=2):
+        args = [q, k, k, width, heads, *own, None, weights, averaged]
+        said = what_is_said(aten._native_multi_head_attention.default, args, {})
+        assert (said is not None) == answered
+        if answered:
+            scores = (2, 5, k.shape[1]) if averaged else (2, heads, 5, k.shape[1])
+            assert [size for size, *_ in said] == [(2, 5, width), scores if weights else (0,)]
 
 
 GROUPED = {
@@ -558,6 +582,8 @@ def test_reductions(keep):
     for dims in ([], *([d] for d in range(-4, 4)), *map(list, product(range(-3, 3), repeat=2)), [0, 1, 2], [0, 1, 3]):
         for func in (aten.sum.dim_IntList, aten.mean.dim, aten.amax.default, aten.amin.default):
             answers(func, x, dims, keep)
+    for func in (aten.sum.dim_IntList, aten.mean.dim, aten.amax.default, aten.amin.default):
+        assert answers(func, x, 1, keep) == answers(func, x, [1], keep)  # one axis, not in a list
     for other in (x.long(), x[:0]):
         assert check(aten.sum.dim_IntList, other, [1], keep) is None
     assert check(aten.sum.dim_IntList, torch.ones(()), [0], keep) is None

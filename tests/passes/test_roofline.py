@@ -343,6 +343,17 @@ def test_bounds(compute, memory, launch, bound, overlaps):
     assert (time.seconds, time.bound) == (pytest.approx(expected), bound)
 
 
+def test_copies_as_long_as_the_products():
+    """Where both take exactly as long, the op is bound by its products; where copies take a little longer, by memory."""
+    spec = linear(2, 1000, 500)
+    flops, packed = 2 * 2 * 1000 * 500, 2 * 4 * 1000 * 500
+    for factor, bound in ((1.0, "compute"), (1.01, "memory")):
+        device = replace(CPU, flops={"float32": flops * 1e3}, bandwidth=packed * 1e3 / factor, copies=True)
+        (time,) = roofline(one(spec), device).nodes
+        assert (time.compute, time.copies) == (1e-3, pytest.approx(1e-3 * factor))
+        assert time.bound == bound
+
+
 def several(*nodes):
     """A graph of ops that each read and make tensors of their own: spec, call, name and phase."""
     values, storages, made = [], [], []
