@@ -344,7 +344,7 @@ def test_bounds(compute, memory, launch, bound, overlaps):
 
 
 def test_copies_as_long_as_the_products():
-    """Where both take exactly as long, the op is bound by its products; where copies take a little longer, by memory."""
+    """Where both take exactly as long, products are what binds; where copies take a little longer, memory."""
     spec = linear(2, 1000, 500)
     flops, packed = 2 * 2 * 1000 * 500, 2 * 4 * 1000 * 500
     for factor, bound in ((1.0, "compute"), (1.01, "memory")):

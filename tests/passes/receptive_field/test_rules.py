@@ -256,6 +256,13 @@ ROWS = {
     "unfold, last": (lambda x: x.unfold(-1, 2, 3) * 1, MAP),
     "cat": (lambda x: torch.cat([x[:, :, 1:], x[:, :, :2], torch.ones(2, 4, 3, 7)], 2), MAP),
     "cat of channels": (lambda x: torch.cat([x, x.flip(3)], -3), MAP),
+    "cat of what was joined": (
+        lambda x: torch.cat([torch.cat([x, F.pad(x, (0, 0, 1, 0))[:, :, :-1]], 1), x.flip(2)], 1), MAP,
+    ),
+    "cat of what was joined, last": (
+        lambda x: torch.cat([x.flip(1), torch.cat([x[:, 1:], x[:, :1]], 1), torch.cat([x, x.flip(1)], 3)], 3),
+        (1, 3, 2, 4),
+    ),
     "stack": (lambda x: torch.stack([x, x.flip(2)], -2), MAP),
     "broadcast": (lambda x: [y * 1 for y in torch.broadcast_tensors(x, x[:, :1, :1])], MAP),
     "expand": (lambda x: x[:, :, :1].expand(-1, -1, 5, -1) * 1, MAP),
