@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from cnncost.passes.receptive_field.axes import Part, _windowed
+from cnncost.passes.receptive_field.axes import Part, _mixed, _windowed
 from cnncost.passes.receptive_field.field import Atom, Field, Law
 from cnncost.passes.receptive_field.steps import _least
 
@@ -60,3 +60,21 @@ AXES = {
 @pytest.mark.parametrize(("parts", "size", "expected"), AXES.values(), ids=AXES)
 def test_windows_along_the_parts_of_an_axis(parts, size, expected):
     assert _windowed(parts, size) == expected
+
+
+MIXED = {
+    # the parts of an axis all of which each position sees, the number of positions, and the parts after
+    "as many": ((Part(4, (1,)),), 4, (Part(4, (1,)),)),
+    "one axis": ((Part(4, (1,)),), 2, (Part(2, (1,)),)),
+    "an inner part": ((Part(4, (1,), outer=False),), 2, (Part(2, (1,), outer=False),)),
+    "an axis of one position before another": ((Part(1, (1,)), Part(4, (2,))), 2, (Part(2, (2,)),)),
+    "axes of one position alone": ((Part(1, (1,)), Part(1, (2,))), 2, (Part(2),)),
+    "two axes": ((Part(3, (1,)), Part(4, (2,))), 2, (Part(2),)),
+    "an axis and features": ((Part(3, (1,)), Part(4)), 2, (Part(2),)),
+    "an axis and features, to one": ((Part(3, (1,)), Part(4)), 1, (Part(1, (1,)),)),
+}
+
+
+@pytest.mark.parametrize(("parts", "size", "expected"), MIXED.values(), ids=MIXED)
+def test_positions_that_see_all_of_an_axis(parts, size, expected):
+    assert _mixed(parts, size) == expected
