@@ -165,7 +165,7 @@ ROWS = {
         lambda x: F.scaled_dot_product_attention(x, x[:, ::2], x[:, 1::2], enable_gqa=True), (2, 4, 5, 4),
     ),
     "heads shared by three": (
-        lambda x: F.scaled_dot_product_attention(x, x[:, ::3], x[:, 1::3], enable_gqa=True), (3, 6, 3, 4),
+        lambda x: F.scaled_dot_product_attention(x, x[:, ::3], x[:, 1::3], enable_gqa=True), (4, 6, 3, 2),
     ),
     "heads shared by two, one batch": (
         lambda x: F.scaled_dot_product_attention(x, x[:, ::2], x[:, 1::2], enable_gqa=True), (1, 6, 3, 4),
