@@ -17,7 +17,9 @@ def effective_macs(model: nn.Module, inputs: Any, *, activations: bool = False) 
 
     A report counts zeros, as dense kernels multiply them, too. Here each product with a weight of zero is left out:
     of convolutions, linear layers and products with a parameter; pruned weights (`torch.nn.utils.prune`) by their
-    masks. All other products, such as attention's, and those with a part of a weight, count in full.
+    masks. All other products, such as attention's, and those with a part of a weight, count in full. A product with a
+    sparse layout counts at most what it stores; where zeros of two factors meet, which of them do isn't known, and the
+    count is an upper bound (`in_full`).
 
     Args:
         model: a module with weights, which are read; it is not changed.
@@ -39,7 +41,7 @@ def effective_macs(model: nn.Module, inputs: Any, *, activations: bool = False) 
     if activations:
         return _active(model, inputs)
     graph = record(model, inputs)
-    return effective(graph, nonzero_weights(unwrapped(model), graph))
+    return effective(graph, *nonzero_weights(unwrapped(model), graph))
 
 
 def _active(model: nn.Module, inputs: Any) -> Effective:

@@ -151,6 +151,38 @@ def test_attention_layers_in_eval_mode_are_looked_into():
     assert torch.backends.mha.get_fastpath_enabled()
 
 
+SPARSE = {
+    # each of the outputs takes K products if zeros are stored, too; Z·N of them are counted, and in full
+    "a matrix": (lambda a, x: a @ x, (8, 24), (24, 3), 8 * 3 * 24, 3),
+    "a vector": (lambda a, x: a @ x, (8, 24), (24,), 8 * 24, 1),
+    "from the right": (lambda a, x: x @ a, (8, 24), (5, 8), 5 * 24 * 8, 5),
+    "an addend": (lambda a, x: torch.addmm(torch.ones(8, 3), a, x), (8, 24), (24, 3), 8 * 3 * 24, 3),
+    "a mean": (lambda a, x: torch.sparse.mm(a, x, "mean"), (8, 24), (24, 3), 8 * 3 * 24, 3),
+}
+
+
+@pytest.mark.filterwarnings("ignore:Sparse")  # torch's, of a beta state
+@pytest.mark.parametrize("layout", [torch.sparse_coo, torch.sparse_csr])
+@pytest.mark.parametrize("name", SPARSE)
+def test_the_dense_count_of_a_sparse_product(name, layout):
+    run, shape, other, dense, columns = SPARSE[name]
+    matrix = torch.zeros(shape)
+    matrix[0, :5], matrix[3, 7] = 1, 2  # six are stored
+    if name == "a mean" and layout is torch.sparse_coo:
+        layout = torch.sparse_csr  # the one that torch has
+    found = count(Do(run), matrix.to_sparse(layout=layout), torch.ones(other))
+    assert (found.dense, found.macs, found.in_full) == (dense, 6 * columns, 6 * columns)
+    assert found.by_path == {"": (dense, 6 * columns)}
+    assert found.density == 6 * columns / dense
+
+
+@pytest.mark.filterwarnings("ignore:Sparse")
+def test_the_dense_count_of_a_sampled_product():
+    places = torch.eye(8, 24).to_sparse_csr()
+    found = count(Do(torch.sparse.sampled_addmm), places, torch.ones(8, 5), torch.ones(5, 24))
+    assert (found.dense, found.macs) == (8 * 24 * 5, 8 * 5)
+
+
 class Spiking(nn.Module):
     """Leaky integrate-and-fire neurons over time: V ← V/2 + I; a spike where V ≥ 1, and V back to 0."""
 

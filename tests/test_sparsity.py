@@ -1,8 +1,11 @@
 """Effective counts of pruned and sparse models, by hand."""
 
+import copy
+
 import pytest
 import torch
 from torch import nn
+from torch.nn import functional as F
 from torch.nn.utils import prune
 
 import cnncost
@@ -89,3 +92,181 @@ def test_the_dense_count_of_a_sparse_product_is_that_of_all_elements(layout, bia
 
     found = cnncost.effective_macs(Product(), (24, 3))
     assert (found.dense, found.macs) == (8 * 24 * 3, (21 if layout == "to_sparse_csr" else 28) * 3)
+
+
+class Do(nn.Module):
+    """A function of weights `w` and `b`, which may be sparse."""
+
+    def __init__(self, run, w, b=None):
+        super().__init__()
+        self.run, self.w = run, nn.Parameter(w, requires_grad=False)
+        self.b = None if b is None else nn.Parameter(b, requires_grad=False)
+
+    def forward(self, *inputs):
+        return self.run(self, *inputs)
+
+
+def seventh(*shape):
+    """Each seventh element is 1, the first of them."""
+    dense = torch.zeros(shape).flatten()
+    dense[::7] = 1
+    return dense.view(shape)
+
+
+def half(*shape):
+    """The upper half of the rows is 0."""
+    dense = torch.ones(shape)
+    dense[: shape[0] // 2] = 0
+    return dense
+
+
+SEVENTH = seventh(8, 24)  # 28 of 192
+PAIRS = sum(
+    bool(SEVENTH[i, k]) and bool(SEVENTH[j, k]) for i in range(8) for k in range(24) for j in range(8)
+)  # products of two elements that are stored, of it and its transpose
+PRODUCTS = {
+    # model, inputs; MACs with all zeros, MACs left, and whether these are an upper bound
+    "a sparse input, a dense weight": (
+        lambda s: Do(lambda m, a: a @ m.w, torch.ones(24, 3)), lambda s: [s], 8 * 24 * 3, 28 * 3, False,
+    ),
+    "a sparse input, a weight with zeros": (
+        lambda s: Do(lambda m, a: a @ m.w, half(24, 3)), lambda s: [s], 8 * 24 * 3, 28 * 3, True,
+    ),
+    "a sparse input, a weight of few": (
+        lambda s: Do(lambda m, a: a @ m.w, seventh(24, 7) * half(24, 7)), lambda s: [s], 8 * 24 * 7, 8 * 12, True,
+    ),
+    "a sparse weight from the right": (
+        lambda s: Do(lambda m, x: x @ m.w, s), lambda s: [torch.ones(5, 8)], 5 * 8 * 24, 5 * 28, False,
+    ),
+    "a sparse weight and a vector": (
+        lambda s: Do(lambda m, x: m.w @ x, s), lambda s: [torch.ones(24)], 8 * 24, 28, False,
+    ),
+    "two sparse factors": (
+        lambda s: Do(lambda m, a: a @ m.w, SEVENTH.t().contiguous().to_sparse(layout=s.layout)), lambda s: [s],
+        8 * 24 * 8, PAIRS, False,
+    ),
+    "a sparse and a dense weight": (
+        lambda s: Do(lambda m, x: m.w @ m.b, s, half(24, 3)), lambda s: [torch.ones(1)], 8 * 24 * 3, 28 * 3, True,
+    ),
+    "a sparse weight turned": (
+        lambda s: Do(lambda m, x: m.w.t() @ x, s), lambda s: [torch.ones(8, 3)], 24 * 8 * 3, 28 * 3, False,
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("layout", [torch.sparse_coo, torch.sparse_csr])
+@pytest.mark.parametrize("name", PRODUCTS)
+def test_products_of_sparse_and_dense_factors(name, layout):
+    """As many as the sparse one stores; where a dense one has zeros, too, no more than either leaves, and marked."""
+    model, inputs, dense, left, bound = PRODUCTS[name]
+    matrix = SEVENTH.to_sparse(layout=layout)
+    found = cnncost.effective_macs(model(matrix), inputs(matrix))
+    assert (found.dense, found.macs, found.in_full) == (dense, left, left if bound else 0)
+    assert ("≤" in str(found)) == bound
+
+
+def test_zeros_that_are_stored_meet_others():
+    """By its 28 − 7 elements the weight leaves 21·8 products at most; how many of them meet one isn't counted."""
+    weight, other = SEVENTH.to_sparse_csr(), SEVENTH.t().contiguous().to_sparse_csr()
+    weight.values()[:7] = 0
+    found = cnncost.effective_macs(Do(lambda m, x: m.w @ x, weight), (other,))
+    assert (found.macs, found.in_full) == (PAIRS, PAIRS)
+
+
+def test_two_dense_weights_with_zeros():
+    """Half of one's rows and half of the other's columns are left: their numbers don't say which of them meet."""
+    model = Do(lambda m, x: m.b @ m.w, half(6, 5), torch.ones(4, 6) * half(6, 1)[:, 0])
+    found = cnncost.effective_macs(model, (1,))
+    assert (found.dense, found.macs, found.in_full) == (4 * 6 * 5, 4 * 6 * 5 // 2, 4 * 6 * 5 // 2)
+
+
+ADDENDS = {
+    "addmm": (lambda m, x: torch.addmm(m.b, x, m.w), (4, 6), (4, 8)),
+    "a row of addends": (lambda m, x: torch.addmm(m.b, x, m.w), (1, 6), (4, 8)),
+    "baddbmm": (lambda m, x: torch.baddbmm(m.b, x, m.w.expand(2, 8, 6)), (2, 4, 6), (2, 4, 8)),
+}
+
+
+@pytest.mark.parametrize(("run", "addend", "x"), ADDENDS.values(), ids=ADDENDS)
+def test_an_addend_of_zeros_is_no_factor(run, addend, x):
+    """A quarter of the weight's rows are not zero, none of the addend's elements."""
+    weight = torch.zeros(8, 6)
+    weight[:2] = 1
+    found = cnncost.effective_macs(Do(run, weight if len(x) == 2 else torch.ones(8, 6), torch.zeros(addend)), (x,))
+    rows = 4 if len(x) == 2 else 2 * 4
+    assert (found.macs, found.in_full) == (rows * (2 if len(x) == 2 else 8) * 6, 0)
+
+
+def test_a_convolution_of_a_known_image():
+    """How often a pixel takes part depends on where it is: only the kernels' zeros are skipped."""
+
+    class Net(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.register_buffer("image", torch.zeros(1, 3, 10, 10))
+            self.conv = nn.Conv2d(3, 8, 3, bias=False)
+
+        def forward(self, x):
+            return self.conv(self.image) * x
+
+    model = Net()
+    with torch.no_grad():
+        model.conv.weight[:6] = 0
+    found = cnncost.effective_macs(model, (1,))
+    assert (found.dense, found.macs, found.in_full) == (64 * 8 * 27, 64 * 2 * 27, 0)
+
+
+def with_zeros(layer):
+    """Each weight with zeros in its upper half."""
+    with torch.no_grad():
+        for weight in layer.parameters():
+            weight[: len(weight) // 2] = 0
+    return layer
+
+
+def seen(run, *weights):
+    """A function of a weight with zeros in its upper half."""
+    return Do(run, half(*weights))
+
+
+IN_FULL = {
+    # a model, its inputs, its multiply-accumulates, and those of products whose weights have zeros nobody counts
+    "lstm": (nn.LSTM(4, 6), [(5, 3, 4)], 5 * 3 * 4 * 6 * (4 + 6), 5 * 3 * 4 * 6 * (4 + 6)),
+    "gru": (nn.GRU(4, 6), [(5, 3, 4)], 5 * 3 * 3 * 6 * (4 + 6), 5 * 3 * 3 * 6 * (4 + 6)),
+    "bilinear": (nn.Bilinear(3, 4, 5), [(2, 3), (2, 4)], 2 * 5 * (3 * 4 + 4), 2 * 5 * (3 * 4 + 4)),
+    "a part of a weight": (seen(lambda m, x: F.linear(x, m.w[3:7]), 8, 6), [(2, 6)], 2 * 4 * 6, 2 * 4 * 6),
+    "a part of it, turned": (seen(lambda m, x: x @ m.w[3:7].t(), 8, 6), [(2, 6)], 2 * 4 * 6, 2 * 4 * 6),
+    "a function of a weight": (seen(lambda m, x: F.linear(x, m.w * 2), 8, 6), [(2, 6)], 2 * 8 * 6, 2 * 8 * 6),
+    "two weights, added": (seen(lambda m, x: F.linear(x, m.w + m.w), 8, 6), [(2, 6)], 2 * 8 * 6, 2 * 8 * 6),
+}
+
+
+@pytest.mark.parametrize(("model", "inputs", "macs", "bound"), IN_FULL.values(), ids=IN_FULL)
+def test_what_counts_in_full_although_its_weights_have_zeros(model, inputs, macs, bound):
+    whole = copy.deepcopy(model)
+    with torch.no_grad():
+        for weight in whole.parameters():
+            weight.fill_(1.0)
+    found = cnncost.effective_macs(whole, tuple(inputs))
+    assert (found.dense, found.macs, found.in_full) == (macs, macs, 0)
+    found = cnncost.effective_macs(with_zeros(model), tuple(inputs))
+    assert (found.dense, found.macs, found.in_full) == (macs, macs, bound)
+    assert "≤" in str(found)
+
+
+def test_the_projections_of_an_attention_layer():
+    """Three parts of one weight, each in full, an upper bound; the projection of the result by its zeros."""
+    layer = with_zeros(nn.MultiheadAttention(8, 2, batch_first=True))
+    found = cnncost.effective_macs(layer, ((1, 4, 8), (1, 5, 8), (1, 5, 8)))
+    parts, scores, out = (4 + 5 + 5) * 8 * 8, 2 * 4 * 5 * 8, 4 * 8 * 8
+    assert (found.dense, found.macs, found.in_full) == (parts + scores + out, parts + scores + out // 2, parts)
+
+
+def test_an_activation_is_none_of_the_weights():
+    """A result of a weight with zeros, a mask of scores: products that they go into count as they are."""
+    weight = half(6, 6)
+    found = cnncost.effective_macs(Do(lambda m, x: (x @ m.w) @ x.t(), weight), ((4, 6),))
+    assert (found.dense, found.macs, found.in_full) == (4 * 6 * 6 + 4 * 6 * 4, 4 * 6 * 3 + 4 * 6 * 4, 0)
+    scores = Do(lambda m, x: F.scaled_dot_product_attention(x, x, x, attn_mask=m.w[:4, :4]), weight)
+    found = cnncost.effective_macs(scores, ((1, 4, 6),))
+    assert (found.macs, found.in_full) == (2 * 4 * 4 * 6, 0)

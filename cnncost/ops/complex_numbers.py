@@ -33,7 +33,7 @@ COMPLEX_FLOPS: dict[str, int] = {
     "sgn": _ABS + 2,
     "polar": 4,  # r·cos φ, r·sin φ
     "isfinite": 6,
-    "isclose": 2 + ADD + 2 * _ABS + 4,  # z = w, or |z − w| ≤ atol + rtol·|w| and that is finite
+    "isclose": 2 + ADD + _ABS + 2 + _ABS + 2 + 3,  # as of real ones: z = w, or |z − w| ≤ atol + |rtol·w| and finite
     "exp": _EXP,
     "exp2": 2 + _EXP,  # exp(z·log 2)
     "expm1": _EXP + 1,
@@ -55,7 +55,7 @@ COMPLEX_FLOPS: dict[str, int] = {
     "sinc": 2 + _SIN + DIVIDE,  # sin(πz)/πz
     "asin": 1 + MULTIPLY + ADD + _SQRT + ADD + _LOG + 1,  # −i·log(iz + √(1 − z²))
     "acos": 1 + MULTIPLY + ADD + _SQRT + ADD + _LOG + 1 + ADD,  # π/2 − asin z
-    "atan": 1 + 2 * ADD + 2 * _LOG + ADD + 2,  # i/2·(log(1 − iz) − log(1 + iz))
+    "atan": 1 + 3 + 2 * _LOG + ADD + 2,  # i/2·(log(1 − iz) − log(1 + iz)), of which 1 + iz is one sum
     "asinh": MULTIPLY + 1 + _SQRT + ADD + _LOG,  # log(z + √(z² + 1))
     "acosh": 2 * (1 + _SQRT) + MULTIPLY + ADD + _LOG,  # log(z + √(z + 1)·√(z − 1))
     "atanh": 3 + 2 * _LOG + ADD + 2,  # ½·(log(1 + z) − log(1 − z))
@@ -87,7 +87,10 @@ REDUCTIONS: dict[str, tuple[int, int]] = {  # a and b of the FLOPs a·n + b·o
     "var": (8, 1),  # that of the real parts and that of the imaginary ones, added
     "std": (8, 2),
     "norm": (4, 0),  # squares of both parts, their sum, and the sums of those less o, roots o
-    "logsumexp": (ADD + _EXP + ADD + 1, _LOG - 1),  # the largest real part n − o, −, exp, sums n − o, log and + o each
+    "logsumexp": (
+        1 + 1 + _EXP + ADD,
+        _LOG + 1 - 1 - ADD,
+    ),  # the largest real part n − o, less it, exp, sums n − o; log, +
     "count_nonzero": (0, 0),
     "any": (0, 0),
     "all": (0, 0),

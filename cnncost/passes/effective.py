@@ -16,7 +16,11 @@ from cnncost.graph import Graph, Node
 from cnncost.ops import cost_of
 
 _SPARSE = "sparse::matmul"
-_WEIGHTED = frozenset({"conv", "linear", "matmul", _SPARSE})
+_SAMPLED = "sparse::sampled_matmul"
+_WEIGHTED = frozenset({"conv", "linear"})
+_GIVEN = frozenset({"parameter", "buffer", "constant"})
+_ADDENDS = ("add", "badd", "_add", "_sparse_add")
+"""How the names of products begin whose first tensor is added, and no factor."""
 
 
 MAC_PJ, AC_PJ = 4.6, 0.9
@@ -31,7 +35,7 @@ class Row(NamedTuple):
         dense: all multiply-accumulates.
         macs: those left.
         accumulates: those of them whose activations are spikes, 0 or 1: a weight is added, nothing is multiplied.
-        in_full: those of them that were counted in full, for nobody looked into their op.
+        in_full: those of them that are an upper bound, for nobody looked into their op.
     """
 
     path: str
@@ -54,8 +58,9 @@ class Effective(NamedTuple):
     macs: those left if each with a weight of zero is skipped; of a product with a sparse layout, those it stores.
     by_path: for each module with weights, its dense and its effective count.
     accumulates: of `macs` those whose activations are spikes, 0 or 1; with `activations` alone.
-    in_full: of `macs` those of ops that could not be looked into; not zero: `macs` is an upper bound.
-    rows: a row a module; with `activations` alone.
+    in_full: of `macs` those of products of which it isn't known exactly what is left; not zero: `macs` is an upper
+        bound.
+    rows: a row a module; without `activations` of those with weights.
     run_on: where the activations' values came from.
     """
 
@@ -86,7 +91,7 @@ class Effective(NamedTuple):
 
     def __str__(self) -> str:
         """A table: a line a module, and the total."""
-        rows = self.rows or tuple(Row(path, *both, 0, 0) for path, both in self.by_path.items())
+        rows = self.rows
         total = Row("total", self.dense, self.macs, self.accumulates, self.in_full)
         cells = [("module", "dense MACs", "left", "of it AC", "energy pJ")]
         for row in (*rows, total):
@@ -125,7 +130,7 @@ def active(graph: Graph, counted: Mapping[int, tuple[int, bool]]) -> Effective:
             continue
         products, spikes = counted.get(index, (found.macs, False))
         row = sums.setdefault(graph.scopes[graph.calls[node.call].scope].path, [0, 0, 0, 0])
-        parts = (found.macs, products, products * spikes, found.macs * (index not in counted))
+        parts = (_dense(node, found.macs), products, products * spikes, found.macs * (index not in counted))
         row[:] = [a + b for a, b in zip(row, parts, strict=True)]
     rows = tuple(Row(path, *row) for path, row in sums.items())
     dense, macs, accumulates, in_full = (sum(row[i] for row in rows) for i in range(1, 5))  # type: ignore[misc]  # ints
@@ -134,48 +139,102 @@ def active(graph: Graph, counted: Mapping[int, tuple[int, bool]]) -> Effective:
     return Effective(dense, macs, by_path, accumulates, in_full, rows, run_on)
 
 
-def effective(graph: Graph, nonzero: dict[int, int]) -> Effective:
+def effective(graph: Graph, nonzero: Mapping[int, int], stored: Mapping[int, int] | None = None) -> Effective:
     """MACs·Z/W of each product with a weight of W elements, Z of them not zero: each takes part equally often.
 
-    `nonzero` says for values of the Graph how many elements are not zero; products with others count in full.
+    A product that stores the elements of a factor takes no more than those. Where zeros of two factors meet, how many
+    products are left depends on where they are: the smaller count is an upper bound, and said to be one. So is the full
+    count of what else weights with zeros go into: recurrent layers, products with a part of a weight.
+
+    Args:
+        graph: of a forward.
+        nonzero: for values of the Graph how many elements are not zero; products with others count in full.
+        stored: for values with a sparse layout how many elements they store.
     """
     dense = left = 0
-    by_path: dict[str, tuple[int, int]] = {}
-    known = _spread(graph, nonzero)
+    sums: dict[str, list[int]] = {}
+    known, kept = _spread(graph, nonzero), _spread(graph, stored or {}, "to_dense")
+    zeros = {value for value, count in known.items() if count < graph.values[value].type.numel}
+    hidden = _hidden(graph, known, zeros)
     for node in graph.nodes:
         found = cost_of(node.spec) if node.phase == "forward" else None
-        macs = found.macs if found is not None else 0
-        if not macs:
+        if found is None or not found.macs:
             continue
-        kept, full = macs, _dense(node, macs)
-        weight = _weight(node, known)
-        if weight is not None:
-            kept = full * known[weight] // graph.values[weight].type.numel
-            path = graph.scopes[graph.calls[node.call].scope].path
-            before = by_path.get(path, (0, 0))
-            by_path[path] = (before[0] + full, before[1] + kept)
-        dense, left = dense + full, left + kept
-    return Effective(dense, left, by_path)
+        full, macs, exact = _dense(node, found.macs), found.macs, True
+        factors, alike = _factors(node)
+        weights = [value for value in factors if value in known] if alike else []
+        if weights:
+            macs, exact = _left(graph, node, found.macs, weights, known, kept)
+        exact = exact and hidden.isdisjoint(factors) and (alike or zeros.isdisjoint(factors))
+        if weights or not exact:
+            row = sums.setdefault(graph.scopes[graph.calls[node.call].scope].path, [0, 0, 0, 0])
+            row[:] = [a + b for a, b in zip(row, (full, macs, 0, 0 if exact else macs), strict=True)]
+        dense, left = dense + full, left + macs
+    rows = tuple(Row(path, *row) for path, row in sums.items())
+    by_path = {row.path: (row.dense, row.macs) for row in rows}
+    return Effective(dense, left, by_path, in_full=sum(row.in_full for row in rows), rows=rows)
+
+
+def _left(
+    graph: Graph, node: Node, macs: int, weights: list[int], known: Mapping[int, int], stored: Mapping[int, int]
+) -> tuple[int, bool]:
+    """What is left of a product with these weights, and whether it is that exactly."""
+    full, sparse = _dense(node, macs), node.spec.kind == _SPARSE
+    counts = [macs]
+    meeting = int(sparse)  # factors with zeros, of which one alone says what is left; a sparse one is in `macs` already
+    for value in weights:
+        elements = graph.values[value].type.numel
+        counts.append(full * known[value] // elements)
+        if sparse and value in stored:
+            alone = full * stored[value] // elements == macs  # the other factor is dense
+            meeting += not alone and known[value] < stored[value]
+        else:
+            meeting += known[value] < elements
+    return min(counts), meeting < 2
 
 
 def _dense(node: Node, macs: int) -> int:
-    """What the product takes where a sparse factor's zeros are stored, too: K for each output."""
-    if node.spec.kind != _SPARSE:
+    """What the product takes where a sparse tensor's zeros are stored, too: K for each output."""
+    if node.spec.kind not in {_SPARSE, _SAMPLED}:
         return macs
-    return node.spec.outputs[0].numel * node.spec.inputs[-2].shape[-1]
+    first = node.spec.kind == _SAMPLED or _op(node).startswith(_ADDENDS)
+    return node.spec.outputs[0].numel * node.spec.inputs[first].shape[-1]
 
 
-def _weight(node: Node, known: dict[int, int]) -> int | None:
-    if node.spec.kind not in _WEIGHTED:
-        return None
-    return next((value for value in node.inputs[1:] + node.inputs[:1] if value in known), None)
+def _op(node: Node) -> str:
+    """`addmm` of `aten.addmm.out`."""
+    return node.name.removeprefix("aten.").partition(".")[0]
 
 
-def _spread(graph: Graph, nonzero: dict[int, int]) -> dict[int, int]:
-    """What is known of values, and of those that have the same elements in another layout."""
-    known = dict(nonzero)
+def _factors(node: Node) -> tuple[tuple[int, ...], bool]:
+    """The values that are multiplied, and whether each element of one of them takes part equally often."""
+    kind = node.spec.kind
+    if kind in _WEIGHTED:
+        return node.inputs[1:2], True
+    if kind in {"matmul", _SPARSE}:
+        first = 1 if _op(node).startswith(_ADDENDS) else 0
+        return node.inputs[first : first + 2], True
+    return node.inputs[:3] if kind == "attention" else node.inputs, False
+
+
+def _hidden(graph: Graph, known: Mapping[int, int], zeros: set[int]) -> set[int]:
+    """Values made of weights with zeros alone, of which nobody knows how many they have."""
+    found: set[int] = set()
+    for node in graph.nodes:
+        if node.spec.kind not in {"layout", "pointwise"} or (zeros | found).isdisjoint(node.inputs):
+            continue
+        if all(value in zeros or value in found or graph.values[value].role in _GIVEN for value in node.inputs):
+            found.update(value for value in node.outputs if value not in known)
+    return found
+
+
+def _spread(graph: Graph, given: Mapping[int, int], but: str = "") -> dict[int, int]:
+    """What is known of values, and of those with the same elements in another layout, but for what `but` makes."""
+    known = dict(given)
     for node in graph.nodes:
         if node.spec.kind != "layout" or len(node.inputs) != 1 or node.inputs[0] not in known:
+            continue
+        if but and but in node.name:
             continue
         source = node.inputs[0]
         for result in node.outputs:  # of a part it is known only if there is nothing in the whole

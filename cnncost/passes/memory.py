@@ -205,7 +205,7 @@ def _peak(
         by_use["temporaries"] += extra
         own = (graph.call_path(graph.nodes[at].call), "temporaries")
         held[own] = held.get(own, 0) + extra
-    holders = sorted((Holder(path, use, n) for (path, use), n in held.items() if n), key=lambda h: (-h.nbytes, h[:2]))
+    holders = sorted((Holder(path, use, n) for (path, use), n in held.items() if n), key=lambda h: (-h.nbytes, h))
     if at is None:
         return Peak(sum(by_use.values()), None, "", "", "forward", by_use, tuple(holders))
     node = graph.nodes[at]

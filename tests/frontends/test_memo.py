@@ -12,6 +12,8 @@ from torch.nn import functional as F  # torch's own name for it
 
 import cnncost
 from cnncost.frontends.torch import memo, record
+from cnncost.graph import OpSpec, TensorType
+from cnncost.ops import cost_of
 
 torch.set_num_threads(1)
 
@@ -347,6 +349,126 @@ def test_tensors_are_not_kept_alive_by_the_memo():
     del model, x
     gc.collect()
     assert [ref() for ref in watched] == [None] * 3
+
+
+RESULTS = st.recursive(
+    st.one_of(st.just(torch.Tensor), st.none(), st.integers(), st.booleans(), st.just("text")),
+    lambda inner: st.one_of(st.lists(inner, max_size=3), st.lists(inner, max_size=3).map(tuple)),
+    max_leaves=8,
+)  # `torch.Tensor` stands for a new one
+
+
+def made(form):
+    if form is torch.Tensor:
+        return torch.zeros(1)
+    return type(form)(map(made, form)) if isinstance(form, (list, tuple)) else form
+
+
+def alike(one, other):
+    """Whether two results are of the same lists, tuples, plain values and tensors."""
+    if isinstance(one, torch.Tensor):
+        return one is other
+    if isinstance(one, (list, tuple)):
+        return type(one) is type(other) and len(one) == len(other) and all(map(alike, one, other))
+    return type(one) is type(other) and one == other
+
+
+@settings(deadline=None)
+@given(form=RESULTS)
+def test_a_result_is_its_template_with_its_tensors(form):
+    result, tensors = made(form), []
+    template = memo.templated(result, tensors)
+    assert alike(memo.fill(template, tensors), result)
+    others = [torch.zeros(2) for _ in tensors]
+    again = []
+    memo.templated(memo.fill(template, others), again)
+    assert list(map(id, again)) == list(map(id, others))
+
+
+TEMPLATES = {
+    # a result, and how many tensors it has
+    "one tensor": (lambda: torch.zeros(1), 1),
+    "a tensor and nothing": (lambda: (torch.zeros(1), None), 1),
+    "a list of tensors": (lambda: [torch.zeros(1), torch.zeros(1)], 2),
+    "whole numbers and truths beside": (lambda: (torch.zeros(1), 3, True, [torch.zeros(1), 0]), 2),
+    "no tensor": (lambda: (1, "text", None), 0),
+    "nothing": (lambda: None, 0),
+}
+
+
+@pytest.mark.parametrize(("make", "count"), TEMPLATES.values(), ids=TEMPLATES)
+def test_what_templates_keep(make, count):
+    result, tensors = make(), []
+    template = memo.templated(result, tensors)
+    assert len(tensors) == count
+    assert alike(memo.fill(template, tensors), result)
+
+
+def test_of_an_output_on_a_storage_of_its_own_no_values_are_at_hand():
+    found = memo.fresh((2, 3), (3, 1), torch.float16)
+    kind = TensorType((2, 3), "float16")
+    sig = found.sig
+    assert (sig.type, sig.stride, sig.dtype, sig.real, sig.conjugated, sig.grad) == (
+        kind, (3, 1), torch.float16, False, False, False,
+    )  # fmt: skip
+    assert (found.size, found.stride, found.dtype, found.nbytes) == ((2, 3), (3, 1), torch.float16, 12)
+    assert memo.fresh((2, 3), (3, 1), torch.float16) is found
+    others = [memo.fresh((3, 2), (2, 1), torch.float16), memo.fresh((2, 3), (1, 2), torch.float16),
+              memo.fresh((2, 3), (3, 1), torch.float32)]  # fmt: skip
+    assert len({id(each) for each in (found, *others)}) == 4
+
+
+@pytest.mark.parametrize("fn", ["alias", "after_write"])
+def test_what_costs_nothing(fn):
+    """A layout op that copies nothing: no FLOPs, no bytes."""
+    kind = TensorType((2, 3), "float32")
+    spec = memo.layout(fn, (kind,), kind)
+    assert (spec.kind, spec["fn"], spec["copy"], spec.inputs, spec.outputs) == ("layout", fn, False, (kind,), (kind,))
+    found = cost_of(spec)
+    assert (found.macs, found.flops, found.read, found.written) == (0, 0, 0, 0)
+    assert memo.layout(fn, (kind,), kind) is spec is memo.intern(spec)
+
+
+def test_equal_specs_are_one_object():
+    kind = TensorType((5, 7), "float32")
+    one, other = (OpSpec("pointwise", (kind,), (kind,), (("fn", "relu"),)) for _ in range(2))
+    assert one is not other
+    first = memo.intern(one)
+    assert first == one
+    assert memo.intern(other) is first
+
+
+def test_a_cold_start_remembers_nothing():
+    kind = TensorType((5, 7), "float32")
+    specs = [OpSpec("pointwise", (kind,), (kind,), (("fn", "tanh"),)) for _ in range(2)]
+    memo.clear()
+    assert memo.intern(specs[0]) is specs[0]
+    fresh, layout, table = (
+        memo.fresh((5, 7), (7, 1), torch.float32),
+        memo.layout("alias", (kind,), kind),
+        memo.current(),
+    )
+    record(nn.Tanh(), (5, 7))
+    assert table
+    memo.clear()
+    assert memo.intern(specs[1]) is specs[1]
+    assert memo.fresh((5, 7), (7, 1), torch.float32) is not fresh
+    assert memo.layout("alias", (kind,), kind) is not layout
+    assert not memo.current()
+
+
+def test_each_default_dtype_has_a_table_of_its_own():
+    memo.clear()
+    one = memo.current()
+    assert memo.current() is one
+    torch.set_default_dtype(torch.float64)
+    try:
+        other = memo.current()
+        assert other is not one
+        assert memo.current() is other
+    finally:
+        torch.set_default_dtype(torch.float32)
+    assert memo.current() is one
 
 
 GEOMETRY = st.lists(st.tuples(st.integers(0, 4), st.integers(0, 7)), max_size=4)

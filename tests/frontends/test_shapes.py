@@ -11,7 +11,7 @@ from torch import nn
 from cnncost.errors import CnncostError, DataDependentError
 from cnncost.frontends.torch import record, shapes
 from cnncost.frontends.torch.overloads import overload
-from cnncost.frontends.torch.shapes import output_types
+from tests.frontends.answers import check, what_is_said, without_data
 from tests.oracles.hardware import runs_lstm_in_bfloat16
 
 aten = torch.ops.aten
@@ -27,56 +27,9 @@ def _one_thread():
     torch.set_num_threads(threads)
 
 
-def _without_data(value):
-    if isinstance(value, torch.Tensor):
-        return torch.empty_strided(value.shape, value.stride(), dtype=value.dtype, device="meta")
-    return [_without_data(v) for v in value] if isinstance(value, list) else value
-
-
-def _said(func, args, kwargs):
-    op = overload(func)
-    return output_types(op, op.bind(args, kwargs))
-
-
 def _gives_back(func, args, kwargs):
-    said = _said(func, args, kwargs)
+    said = what_is_said(func, args, kwargs)
     return said is not None and shapes.gives_back(overload(func), args, said)
-
-
-def _storages(value):
-    if isinstance(value, torch.Tensor):
-        return {value.untyped_storage().data_ptr()} if value.numel() else set()
-    return set().union(*map(_storages, value)) if isinstance(value, (list, tuple)) else set()
-
-
-def _order(tensor):
-    """In which order the elements lie; a tensor of one channel or one position may be read in either."""
-    last = {4: torch.channels_last, 5: torch.channels_last_3d}.get(tensor.dim())
-    rows, channels = tensor.is_contiguous(), last is not None and tensor.is_contiguous(memory_format=last)
-    if rows and channels:
-        return "either"
-    return "rows" if rows else "channels last" if channels else "other"
-
-
-def _check(func, *args, order=True):
-    """Hold a rule against the real op, and return what the rule said."""
-    said = _said(func, [_without_data(a) for a in args], {})
-    try:
-        with torch.no_grad():
-            result = func(*args)
-    except (RuntimeError, IndexError, ValueError, TypeError) as error:
-        if said is not None:
-            pytest.fail(f"torch refuses: {error}; the rule says {said}")
-        return None
-    if said is not None:
-        results = [result] if isinstance(result, torch.Tensor) else list(result)
-        assert [(size, dtype) for size, _, dtype in said] == [(tuple(t.shape), t.dtype) for t in results]
-        for tensor, (size, stride, dtype) in zip(results, said, strict=True):
-            made = torch.empty_strided(size, stride, dtype=dtype, device="meta")
-            if order and not {"either", "other"} & {_order(t) for t in (tensor, *args) if isinstance(t, torch.Tensor)}:
-                assert _order(made) == _order(tensor)
-            assert not _storages(tensor) & _storages(list(args)), "the real op returns its input"
-    return said
 
 
 def _values(draw, axes, low, high):
@@ -129,17 +82,17 @@ CONVOLUTIONS = [aten.conv1d.default, aten.conv2d.default, aten.conv3d.default,
 @pytest.mark.parametrize("axes", [1, 2, 3])
 def test_a_convolution_has_the_axes_of_its_name(op, axes):
     """Where one setting stands for all of them, the arguments don't tell."""
-    said = _check(op, torch.rand(1, 4, *[5] * axes), torch.rand(4, 4, *[3] * axes))
+    said = check(op, torch.rand(1, 4, *[5] * axes), torch.rand(4, 4, *[3] * axes))
     assert (said is not None) == (f"{axes}d" in str(op))
 
 
 @pytest.mark.parametrize("op", [aten.conv2d.default, aten.conv_transpose2d.input], ids=str)
 def test_a_bias_with_gaps_leaves_the_channels_last(op):
     x, w = (torch.rand(2, 4, 5, 5).to(memory_format=torch.channels_last), torch.rand(4, 4, 3, 3))
-    said = _check(op, x, w, torch.rand(8)[::2])
+    said = check(op, x, w, torch.rand(8)[::2])
     assert said is not None
     assert said[0][1][1] == 1
-    assert _check(op, x.contiguous(), w, torch.rand(8)[::2]) is None, "rows: torch's own kernel is asked"
+    assert check(op, x.contiguous(), w, torch.rand(8)[::2]) is None, "rows: torch's own kernel is asked"
 
 
 @some
@@ -151,8 +104,8 @@ def test_convolution(case):
     order = safe and axes < 3  # with one thread torch takes another kernel for small volumes, and that one gives rows
     torch._C._set_mkldnn_enabled(safe)
     try:
-        _check(getattr(aten, f"conv{axes}d").default, *args, order=order)
-        _check(aten.convolution.default, *front, False, [0] * axes, groups, order=order)
+        check(getattr(aten, f"conv{axes}d").default, *args, order=order)
+        check(aten.convolution.default, *front, False, [0] * axes, groups, order=order)
     finally:
         torch._C._set_mkldnn_enabled(True)
 
@@ -190,7 +143,7 @@ def test_transposed_convolution(case):
     axes, *args = case
     func = getattr(aten, f"conv_transpose{axes}d")
     # torch takes another kernel where more is padded after than the stride, and in space that one gives rows
-    _check(func.input if axes > 1 else func.default, *args, order=axes < 3)
+    check(func.input if axes > 1 else func.default, *args, order=axes < 3)
 
 
 @some
@@ -202,7 +155,7 @@ def test_batch_norm(data, kept, train, affine):
     weight = bias = torch.ones(channels) if affine else None
     mean, variance = (torch.zeros(channels), torch.ones(channels)) if kept else (None, None)
     args = (_tensor(draw, *shape), weight, bias, mean, variance, train, 0.1, 1e-5)
-    _check(aten.batch_norm.default, *args, False)
+    check(aten.batch_norm.default, *args, False)
 
 
 @some
@@ -212,8 +165,8 @@ def test_batch_norm_in_parts(data, train, affine):
     shape = data.draw(st.lists(sizes, min_size=2, max_size=4))
     weight = bias = torch.ones(shape[1]) if affine else None
     args = (torch.rand(shape), weight, bias, torch.zeros(shape[1]), torch.ones(shape[1]), train, 0.1, 1e-5)
-    assert _check(aten.native_batch_norm.default, *args)
-    _check(aten._native_batch_norm_legit.default, *args)
+    assert check(aten.native_batch_norm.default, *args)
+    check(aten._native_batch_norm_legit.default, *args)
 
 
 @some
@@ -251,12 +204,12 @@ def test_layer_norm(data, shape, affine):
     if last and _mostly(data.draw, False, True):
         last = [*last[:-1], last[-1] + 1]
     weight = bias = torch.rand(last) if affine else None
-    _check(aten.layer_norm.default, _tensor(data.draw, *shape), last, weight, bias)
+    check(aten.layer_norm.default, _tensor(data.draw, *shape), last, weight, bias)
 
 
 @pytest.mark.parametrize("dtype", [torch.complex64, torch.int64])
 def test_layer_norm_is_of_real_numbers(dtype):
-    assert _check(aten.layer_norm.default, torch.ones(2, 4, dtype=dtype), [4]) is None
+    assert check(aten.layer_norm.default, torch.ones(2, 4, dtype=dtype), [4]) is None
 
 
 @some
@@ -266,7 +219,7 @@ def test_group_norm(data, shape, groups, inner, affine):
     channels = max(1, groups * inner + _mostly(draw, 0, 1))
     x = _tensor(draw, 2, channels, *shape)
     weight = bias = torch.ones(channels + _mostly(draw, 0, 1)) if affine else None
-    _check(aten.group_norm.default, x, groups, weight, bias)
+    check(aten.group_norm.default, x, groups, weight, bias)
 
 
 @some
@@ -276,7 +229,7 @@ def test_group_norm_in_parts(shape, groups, inner, affine):
     x = torch.rand(2, groups * inner, *shape)
     weight = bias = torch.ones(groups * inner) if affine else None
     places = torch.Size(shape).numel()
-    assert _check(aten.native_group_norm.default, x, weight, bias, 2, groups * inner, places, groups, 1e-5)
+    assert check(aten.native_group_norm.default, x, weight, bias, 2, groups * inner, places, groups, 1e-5)
 
 
 @some
@@ -285,7 +238,7 @@ def test_linear(data, lead, width, out):
     draw = data.draw
     weight = _tensor(draw, out, width + _mostly(draw, 0, 1))
     bias = _mostly(draw, None, torch.rand(out), torch.rand(out + 1), torch.rand(out, dtype=torch.float64))
-    _check(aten.linear.default, _tensor(draw, *lead, width), weight, bias)
+    check(aten.linear.default, _tensor(draw, *lead, width), weight, bias)
 
 
 @some
@@ -298,7 +251,7 @@ def test_attention(data, lead, queries, keys, width, value_width):
     shape = _mostly(draw, good, (queries, keys + 1), (7, queries, keys), (1, keys), (keys,))
     dtype = _mostly(draw, draw(st.sampled_from([torch.float32, torch.bool])), torch.float64, torch.int64)
     mask = None if shape is None else torch.ones(shape, dtype=dtype)
-    _check(aten.scaled_dot_product_attention.default, q, k, v, mask, 0.0, draw(st.booleans()))
+    check(aten.scaled_dot_product_attention.default, q, k, v, mask, 0.0, draw(st.booleans()))
 
 
 def _heads(draw, batch, heads, length, width, dtype):
@@ -318,7 +271,7 @@ def test_flash_attention(data, batch, groups, times, queries, keys, width):
     if draw(st.booleans()):
         q = torch.cat([q, q], -1)[..., :width]  # a part of what projects queries, keys and values at once
     k = _heads(draw, batch, groups, keys, width, dtype)
-    said = _said(FLASH, _without_data([q, k, k]), {})
+    said = what_is_said(FLASH, without_data([q, k, k]), {})
     with torch.no_grad():
         out, kept = FLASH(q, k, k)
     for tensor, (size, stride, dtype) in zip((out, kept), said, strict=True):
@@ -347,7 +300,7 @@ def test_recurrent(data, name, layers, both):
     h = torch.zeros(rows, batch + _mostly(draw, 0, 1), projection or hidden)
     state = [h, torch.zeros(rows, batch, hidden)] if name == "lstm" else h
     func = getattr(aten, name).input
-    _check(func, x, state, list(layer.parameters()), True, layers, 0.0, False, both, first)
+    check(func, x, state, list(layer.parameters()), True, layers, 0.0, False, both, first)
 
 
 @some
@@ -364,11 +317,11 @@ def test_a_fused_lstm_layer(steps, batch, width, hidden, biases, reverse, dtype)
     how = [2, hidden, 1, biases]
     args = (x, *own, *states, reverse, [], *how, False, False, True)
     made = aten.mkldnn_rnn_layer.default(*args)
-    said = _said(aten.mkldnn_rnn_layer.default, [_without_data(a) for a in args], {})
+    said = what_is_said(aten.mkldnn_rnn_layer.default, [without_data(a) for a in args], {})
     assert said == [(tuple(t.shape), t.stride(), t.dtype) for t in made]
     gradients = [torch.rand(out.shape).to(dtype) for out in made[:3]]
     args = (x, *own, *states, *made[:3], *gradients, reverse, *how, True, False, [], False, made[3])
-    assert _check(aten.mkldnn_rnn_layer_backward.default, *args)
+    assert check(aten.mkldnn_rnn_layer_backward.default, *args)
 
 
 @some
@@ -377,10 +330,10 @@ def test_group_norm_of_halves_with_float32_weights(groups, inner, size, dtype):
     channels = groups * inner
     x, weight, bias = torch.rand(2, channels, size, size).to(dtype), torch.rand(channels), torch.rand(channels)
     where = (2, channels, size * size, groups)
-    assert _check(aten.native_group_norm.default, x, weight, bias, *where, 1e-5)
+    assert check(aten.native_group_norm.default, x, weight, bias, *where, 1e-5)
     _, mean, deviation = aten.native_group_norm.default(x, weight, bias, *where, 1e-5)
     args = (torch.rand(x.shape).to(dtype), x, mean, deviation, weight, *where, [True, True, True])
-    assert _check(aten.native_group_norm_backward.default, *args)
+    assert check(aten.native_group_norm_backward.default, *args)
 
 
 UNARY = """
@@ -393,16 +346,16 @@ sin cos erf reciprocal gelu elu hardtanh
 @given(data=st.data(), name=st.sampled_from(UNARY), shape=st.lists(st.integers(0, 3), max_size=3), whole=st.booleans())
 def test_functions_of_one_tensor(data, name, shape, whole):
     x = torch.ones(shape, dtype=torch.int64) if whole else _tensor(data.draw, *shape)
-    _check(getattr(aten, name).default, x)
+    check(getattr(aten, name).default, x)
 
 
 @some
 @given(data=st.data(), shape=st.lists(sizes, max_size=3), dim=st.integers(-4, 4), log=st.booleans())
 def test_softmax(data, shape, dim, log):
     x = _tensor(data.draw, *shape)
-    _check((aten.log_softmax if log else aten.softmax).int, x, dim)
-    _check((aten._log_softmax if log else aten._softmax).default, x, dim, False)
-    _check((aten.log_softmax if log else aten.softmax).int, x, dim, data.draw(st.sampled_from([None, torch.float64])))
+    check((aten.log_softmax if log else aten.softmax).int, x, dim)
+    check((aten._log_softmax if log else aten._softmax).default, x, dim, False)
+    check((aten.log_softmax if log else aten.softmax).int, x, dim, data.draw(st.sampled_from([None, torch.float64])))
 
 
 @some
@@ -411,13 +364,13 @@ def test_softmax(data, shape, dim, log):
     p=st.sampled_from([0.0, 0.5, 1.0, 1.5, -0.5]), train=st.booleans(),
 )  # fmt: skip
 def test_dropout(data, name, p, train):
-    _check(getattr(aten, name).default, _tensor(data.draw, 2, 3, 4), p, train)
+    check(getattr(aten, name).default, _tensor(data.draw, 2, 3, 4), p, train)
 
 
 def test_an_approximation_that_torch_does_not_know():
     for approximate, answers in (("none", True), ("tanh", True), ("erf", False)):
         x = torch.empty(3, device="meta")
-        assert (_said(aten.gelu.default, (x,), {"approximate": approximate}) is not None) == answers
+        assert (what_is_said(aten.gelu.default, (x,), {"approximate": approximate}) is not None) == answers
 
 
 BINARY = "add sub mul div maximum minimum eq ne lt le gt ge pow".split()
@@ -433,12 +386,12 @@ def test_functions_of_two_tensors(data, name):
     a, b = (torch.ones(s, dtype=draw(st.sampled_from(DTYPES))) for s in (shape, other))
     func = getattr(aten, name)
     if name in {"maximum", "minimum"}:
-        _check(func.default, a, b)
+        check(func.default, a, b)
         return
     number = draw(st.sampled_from([2, 0.5, True, -1]))
     of_two, with_number = (func.Tensor_Tensor, func.Tensor_Scalar) if name == "pow" else (func.Tensor, func.Scalar)
-    _check(of_two, a, b)
-    _check(with_number, a, number)
+    check(of_two, a, b)
+    check(with_number, a, number)
 
 
 IN_PLACE = {name: op for name in [*UNARY, *BINARY] if (op := getattr(aten, f"{name}_", None)) is not None}
@@ -451,7 +404,7 @@ def test_ops_in_place_give_back_their_first_argument(data, name, shape):
     other = _mostly(data.draw, shape, [*shape, 2], [1] * len(shape), shape[1:])
     func = IN_PLACE[name].default if name in UNARY else IN_PLACE[name].Tensor
     args = [x] if name in UNARY else [x, _tensor(data.draw, *other)]
-    if not _gives_back(func, [_without_data(a) for a in args], {}):
+    if not _gives_back(func, [without_data(a) for a in args], {}):
         return
     before = x.shape, x.stride(), x.dtype
     assert func(*args) is x
@@ -482,15 +435,15 @@ def test_cat(data, shape, number, dim):
         if size and _mostly(draw, False, True):
             size[0] += 1
         tensors.append(_mostly(draw, torch.ones(size), torch.ones(0), torch.ones(size, dtype=torch.float64)))
-    _check(aten.cat.default, tensors, dim)
+    check(aten.cat.default, tensors, dim)
 
 
 @some
 @given(data=st.data(), shape=st.lists(sizes, max_size=4), pads=st.lists(st.integers(-2, 2), max_size=6))
 def test_pad(data, shape, pads):
     x = _tensor(data.draw, *shape)
-    _check(aten.constant_pad_nd.default, x, pads)
-    _check(aten.pad.default, x, pads, data.draw(st.sampled_from(["constant", "reflect", "circular"])))
+    check(aten.constant_pad_nd.default, x, pads)
+    check(aten.pad.default, x, pads, data.draw(st.sampled_from(["constant", "reflect", "circular"])))
 
 
 @st.composite
@@ -506,8 +459,8 @@ def pools(draw):
 @given(case=pools())
 def test_pools(case):
     axes, x, kernel, stride, padding, dilation, ceil = case
-    _check(getattr(aten, f"max_pool{axes}d").default, x, kernel, stride, padding, dilation, ceil)
-    _check(getattr(aten, f"avg_pool{axes}d").default, x, kernel, stride, padding, ceil)
+    check(getattr(aten, f"max_pool{axes}d").default, x, kernel, stride, padding, dilation, ceil)
+    check(getattr(aten, f"avg_pool{axes}d").default, x, kernel, stride, padding, ceil)
 
 
 @some
@@ -515,7 +468,7 @@ def test_pools(case):
 def test_adaptive_pools(data, axes):
     x = _tensor(data.draw, *_mostly(data.draw, (2, 3), (3,)), *_values(data.draw, axes, 1, 5))
     out = _spoilt(data.draw, _values(data.draw, axes, 1, 4), 0, -1)
-    _check(getattr(aten, f"adaptive_avg_pool{axes}d").default, x, out)
+    check(getattr(aten, f"adaptive_avg_pool{axes}d").default, x, out)
 
 
 @some
@@ -523,11 +476,11 @@ def test_adaptive_pools(data, axes):
 def test_reductions(data, shape, keep):
     dims = data.draw(st.lists(st.integers(-4, 3), max_size=3))
     x = _tensor(data.draw, *shape)
-    _check(aten.sum.dim_IntList, x, dims, keep)
-    _check(aten.mean.dim, x, dims, keep)
-    _check(aten.amax.default, x, dims, keep)
-    _check(aten.sum.default, x)
-    _check(aten.mean.default, x)
+    check(aten.sum.dim_IntList, x, dims, keep)
+    check(aten.mean.dim, x, dims, keep)
+    check(aten.amax.default, x, dims, keep)
+    check(aten.sum.default, x)
+    check(aten.mean.default, x)
 
 
 @some
@@ -542,13 +495,13 @@ def test_grouped_products(data, rows, wide, out, columns):
         else _tensor(data.draw, groups, step * wide, step * out)
     )
     ends = torch.full((_mostly(data.draw, groups, groups + 1),), rows, dtype=torch.int32)
-    _check(aten._grouped_mm.default, x, w, ends)
+    check(aten._grouped_mm.default, x, w, ends)
 
 
 @some
 @given(data=st.data(), shape=st.lists(sizes, min_size=2, max_size=3))
 def test_reflections(data, shape):
-    said = _check(aten.geqrf.default, _tensor(data.draw, *shape), order=False)
+    said = check(aten.geqrf.default, _tensor(data.draw, *shape), order=False)
     real, _ = aten.geqrf.default(torch.rand(shape))
     assert said is not None
     assert said[0][1] == real.stride() or real.numel() == 0 or 1 in real.shape
@@ -560,19 +513,19 @@ def test_histograms(data, points, axes, given_edges):
     bins = data.draw(st.lists(st.integers(1, 4), min_size=axes, max_size=axes))
     x = _plain(points, axes)
     edges = [torch.linspace(0, 1, n + 1) for n in bins]
-    _check(aten._histogramdd_bin_edges.default, x, bins)
-    _check(aten._histogramdd_from_bin_cts.default, x, bins)
-    _check(aten._histogramdd_from_bin_tensors.default, x, edges)
+    check(aten._histogramdd_bin_edges.default, x, bins)
+    check(aten._histogramdd_from_bin_cts.default, x, bins)
+    check(aten._histogramdd_from_bin_tensors.default, x, edges)
     if given_edges:
-        assert _check(aten.histogram.bins_tensor, x, edges[0]) is not None
+        assert check(aten.histogram.bins_tensor, x, edges[0]) is not None
     else:
-        assert _check(aten.histogram.bin_ct, x, bins[0]) is not None
+        assert check(aten.histogram.bin_ct, x, bins[0]) is not None
 
 
 @some
 @given(n=st.integers(0, 5), r=st.integers(0, 6), again=st.booleans())
 def test_combinations(n, r, again):
-    said = _check(aten.combinations.default, _plain(n), r, again)
+    said = check(aten.combinations.default, _plain(n), r, again)
     assert (said is not None) == (r > 0)
 
 
@@ -582,14 +535,14 @@ def test_gradients_of_losses(steps, sequences, classes):
     x = torch.rand(steps, sequences, classes).log_softmax(2)
     labels, lengths = torch.ones(sequences, 2, dtype=torch.long), ([steps] * sequences, [2] * sequences)
     loss, alpha = aten._ctc_loss.default(x, labels, *lengths)
-    said = _check(aten._ctc_loss_backward.default, torch.ones_like(loss), x, labels, *lengths, loss, alpha, 0)
+    said = check(aten._ctc_loss_backward.default, torch.ones_like(loss), x, labels, *lengths, loss, alpha, 0)
     assert said is not None
     rows, target = _plain(sequences, classes), torch.zeros(sequences, dtype=torch.long)
-    assert _check(aten.multi_margin_loss_backward.default, torch.ones(()), rows, target, 1, 1.0, None, 1) is not None
+    assert check(aten.multi_margin_loss_backward.default, torch.ones(()), rows, target, 1, 1.0, None, 1) is not None
     labels = torch.zeros(sequences, classes, dtype=torch.long)
     _, is_target = aten.multilabel_margin_loss_forward.default(rows, labels, 1)
     args = (torch.ones(()), rows, labels, 1, is_target)
-    assert _check(aten.multilabel_margin_loss_backward.default, *args) is not None
+    assert check(aten.multilabel_margin_loss_backward.default, *args) is not None
 
 
 @some
@@ -600,7 +553,7 @@ def test_gradients_of_fractional_pools(size, channels):
         pool = getattr(aten, f"fractional_max_pool{axes}d")
         y, places = pool.default(x, kernel, out, _plain(1, channels, axes))
         backward = getattr(aten, f"fractional_max_pool{axes}d_backward").default
-        assert _check(backward, torch.ones_like(y), x, kernel, out, places) is not None
+        assert check(backward, torch.ones_like(y), x, kernel, out, places) is not None
 
 
 # ---- the rules do answer
@@ -658,7 +611,7 @@ STATE = [_plain(1, 2, 2), _plain(1, 2, 4)]
     ],
 )  # fmt: skip
 def test_a_rule_answers_in_the_plain_case(func, args):
-    assert _check(func, *args) is not None
+    assert check(func, *args) is not None
 
 
 def test_every_rule_is_held_against_the_real_op():
@@ -699,7 +652,7 @@ def test_least_squares(batch, m, n, k, one, driver, dtype):
     x = torch.rand(*batch, m, n, dtype=dtype)
     b = torch.rand(*batch, m, dtype=dtype) if one else torch.rand(*batch, m, k, dtype=dtype)
     op = overload(aten.linalg_lstsq.default)
-    given = op.bind([_without_data(x), _without_data(b)], {"driver": driver})
+    given = op.bind([without_data(x), without_data(b)], {"driver": driver})
     if m > n and driver in {"gelsd", "gelss"}:  # by the rank
         with pytest.raises(DataDependentError):
             op.made(given)
@@ -723,7 +676,7 @@ def test_fused_multi_head_attention(weights):
     q, k = torch.rand(2, 5, 8), torch.rand(2, 5, 8)
     args = [q, k, k, 8, 2, layer.in_proj_weight, layer.in_proj_bias, layer.out_proj.weight, layer.out_proj.bias, None,
             weights != "none", weights == "averaged"]  # fmt: skip
-    said = _said(aten._native_multi_head_attention.default, [_without_data(a) for a in args], {})
+    said = what_is_said(aten._native_multi_head_attention.default, [without_data(a) for a in args], {})
     results = aten._native_multi_head_attention.default(*args)
     if weights == "none":
         assert said[0][0] == tuple(results[0].shape)

@@ -15,6 +15,8 @@ SWAPS = {
     ast.BitOr: ast.BitAnd, ast.BitAnd: ast.BitOr,
 }  # fmt: skip
 
+_ASKING = frozenset({"isinstance", "issubclass"})
+"""What asks whether something is one of several classes, whatever their order."""
 
 Place = tuple[int, int]
 """Of a change: which node of the tree, as `ast.walk` meets it, and which change of that node."""
@@ -85,6 +87,10 @@ def _no_code(tree: ast.Module) -> set[int]:
             roots.append(node)
         if isinstance(node, ast.Compare) and isinstance(node.ops[0], (ast.In, ast.NotIn)):  # whatever their order
             found.update(id(each) for each in node.comparators if isinstance(each, ast.Tuple))
+        if isinstance(node, ast.ExceptHandler) and isinstance(node.type, ast.Tuple):
+            found.add(id(node.type))
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id in _ASKING:
+            found.update(id(each) for each in node.args[1:] if isinstance(each, ast.Tuple))
         if isinstance(node, ast.Assign) and any(isinstance(t, ast.Name) and t.id == "__all__" for t in node.targets):
             roots.append(node)
         for root in roots:
@@ -124,7 +130,7 @@ def _change(node: ast.AST, what: int) -> str | None:
         node.body, node.orelse = node.orelse, node.body
         return "branches swapped"
     if isinstance(node, ast.Call) and what == 0 and len(node.args) > 1 and not _same(node.args[0], node.args[1]):
-        if isinstance(node.func, ast.Name) and node.func.id in {"min", "max"} and len(node.args) == 2:
+        if isinstance(node.func, ast.Name) and node.func.id in {"min", "max"}:
             return None  # whatever their order
         node.args[0], node.args[1] = node.args[1], node.args[0]
         return f"arguments of {ast.unparse(node.func)} swapped"

@@ -5,9 +5,9 @@
     python tests/mutation/run.py reach --most 40 --again  those that survived once more, for the tests there are now
 
 Tests are collected once. A first run of them all says how long each takes and which lines it runs. Then each change is
-made in a child of this process: in place, where it lies in a function's body; else its module and all that know it are
-imported anew. The tests that run the changed line follow, the fastest first, until one fails. Nothing is written to the
-tree, so that a test that starts another program doesn't meet the change.
+made in a child of this process: in place, where it lies in the body of a function that a test runs; else its module and
+all that know it are imported anew. The tests that run the changed line follow, the fastest first, until one fails.
+Nothing is written to the tree, so that a test that starts another program doesn't meet the change.
 
 A change that no test notices survives; the ones that change nothing are named in `survivors.md`, with why.
 `tests/mutation/test_mutation.py` holds what the script itself does.
@@ -66,11 +66,13 @@ PARTS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     "ops": (("cnncost/ops", "-cnncost/ops/reach"), COSTS),
     "passes": (
         ("cnncost/passes", "-cnncost/passes/receptive_field"),
-        ("tests/passes", "-tests/passes/receptive_field", "tests/test_sparsity.py", "tests/frontends/test_training.py"),
+        ("tests/passes", "-tests/passes/receptive_field", "tests/test_sparsity.py", "tests/test_activations.py",
+         "tests/frontends/test_training.py"),
     ),
     "shapes": (
         ("cnncost/frontends/torch/shapes",),
-        ("tests/frontends/test_shapes.py", "tests/frontends/test_memo.py", "tests/frontends/test_storages.py"),
+        ("tests/frontends/test_shapes.py", "tests/frontends/test_shape_settings.py", "tests/frontends/test_memo.py",
+         "tests/frontends/test_storages.py", "tests/frontends/test_autocast.py"),
     ),
     "memo": (
         ("cnncost/frontends/torch/memo.py",),
@@ -342,6 +344,8 @@ class Runner:
         """Whether all tests pass that run the changed line, or the function that it is in, and how it was made."""
         source = (ROOT / change.file).read_text()
         line = function_of(source, change.place)
+        if line is not None and not self._is_run(change, source):
+            line = None  # by imports, if at all
         names = sorted(self._names(change, source, line), key=lambda name: self.known[name].seconds)
         taken = list(accumulate(self.known[name].seconds for name in names))
         budget = self.options.budget if line is not None else self.options.budget / 4  # they start slowly
@@ -350,7 +354,7 @@ class Runner:
         how = f"in place, {len(names)} tests"
 
         def in_place() -> int:
-            if not patched(self.functions[path], path, change):
+            if line is None or not patched(self.functions[path], path, change):
                 return anew(change, names)
             _limit()
             for name, after in zip(names, [*names[1:], None], strict=True):
@@ -363,6 +367,11 @@ class Runner:
             how = f"anew, {len(names)} tests"
         seconds = 120 + 5 * sum(self.known[name].seconds for name in names)
         return forked(in_place, seconds) == 0, how
+
+    def _is_run(self, change: Change, source: str) -> bool:
+        """Whether some test runs the function that is changed."""
+        _, function = _lines(source, change.place)
+        return any(function & set(known.lines.get(change.file, ())) for known in self.known.values())
 
     def _names(self, change: Change, source: str, line: int | None) -> list[str]:
         """The tests that run a changed line; all of the file, where it is none of a function or no test runs it."""

@@ -20,9 +20,12 @@ def f(a: int, b: int = 2) -> int:
     if c > 0 and prod((a, b)) == 1:
         return divmod(a, b)[0]
     assert c != 7
-    if a in (4, 5):
+    if a in (4, 5) or isinstance(a, (complex, float)):
         c = [*zip((1, 1), (a, a), strict=True)][0][3]
-    return -c
+    try:
+        return -c
+    except (KeyError, ValueError):
+        return b
 '''
 
 
@@ -41,7 +44,17 @@ def test_what_is_changed():
         arguments of divmod swapped, without return -c"""
     assert {" ".join(each.split()) for each in expected.split(",")} | {"ends of (a, b) swapped"} <= said
     assert not any(
-        word in each for word in ("7", "docstring", "import", "True to False", "ends of (4, 5)") for each in said
+        word in each
+        for word in (
+            "7",
+            "docstring",
+            "import",
+            "True to False",
+            "ends of (4, 5)",
+            "ends of (complex",
+            "ends of (KeyError",
+        )
+        for each in said
     )
 
 

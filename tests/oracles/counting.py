@@ -119,9 +119,9 @@ class Number:
         """The smaller of two: one comparison."""
         return self._done("compare", min(self.value, float(other)))
 
-    def function(self, name: str) -> Number:
+    def function(self, name: str, *others: Number) -> Number:
         """An elementary function of `math`: one operation."""
-        return self._done(name, getattr(math, name)(self.value))
+        return self._done(name, getattr(math, name)(self.value, *map(float, others)))
 
 
 def pick(condition: bool, yes: Number, no: Number) -> Number:

@@ -74,17 +74,29 @@ def test_a_call_has_no_share_in_what_the_calls_that_it_makes_run(ruled):
 
 def test_the_kind_of_a_call_is_that_of_its_heaviest_op():
     kinds = {}
-    for name, flops, written in (("light", 1, 32), ("heavy", 9, 4), ("wide", 1, 64), ("late", 9, 4)):
+    for name, flops, written in (
+        ("light", 1, 32),
+        ("heavy", 9, 4),
+        ("wide", 1, 64),
+        ("late", 9, 4),
+        ("thin", 9, 16),
+        ("middle", 5, 1),
+    ):
         kinds[name] = f"cnncost_test_passes::{name}{next(NUMBER)}"
         cnncost.rule(kinds[name])(
             lambda s, flops=flops, written=written: cnncost.cost(s, cnncost.flops("f", flops, "n", 1), written=written)
         )
     op = {name: OpSpec(kind, (X,), (X,)) for name, kind in kinds.items()}
     nodes = [(op["light"], 0, "a"), (op["heavy"], 0, "b"), (op["wide"], 0, "c"), (op["late"], 0, "d"),
-             (op["light"], 1, "a"), (op["wide"], 1, "c")]  # fmt: skip
-    found = compute(graph(*nodes, parents=(None, 0)))
+             (op["light"], 1, "a"), (op["wide"], 1, "c"), (op["heavy"], 2, "b"), (op["light"], 2, "a"),
+             (op["wide"], 2, "c"), (op["wide"], 3, "c"), (op["light"], 3, "a"), (op["light"], 4, "a"),
+             (op["heavy"], 4, "b"), (op["wide"], 4, "c"), (op["late"], 4, "d"),
+             (op["late"], 5, "d"), (op["thin"], 5, "e"), (op["light"], 6, "a"), (op["heavy"], 6, "b"),
+             (op["middle"], 6, "f")]  # fmt: skip
+    found = compute(graph(*nodes, parents=(None, 0, 0, 0, 0, 0, 0)))
     # most FLOPs, the first of equals; where FLOPs are equal, most bytes written
-    assert found.kinds == {0: kinds["heavy"], 1: kinds["wide"]}
+    heaviest = {0: "heavy", 1: "wide", 2: "heavy", 3: "wide", 4: "heavy", 5: "thin", 6: "heavy"}
+    assert found.kinds == {call: kinds[name] for call, name in heaviest.items()}
 
 
 def test_equal_specs_are_asked_for_once(ruled):

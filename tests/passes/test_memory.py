@@ -71,6 +71,71 @@ def test_freed_after_the_last_use():
     assert found.ideal_peak == 110
 
 
+USES_OF_A_STEP = [
+    # forward is ops 0 and 1, backward ops 2 and 3; bytes, birth, death, use, and what that makes of it
+    (1, 0, 1, "activation", "temporaries"),
+    (2, 0, 2, "activation", "activations"),  # read by the first op of backward, and by no other
+    (4, 1, 1, "activation", "temporaries"),
+    (8, 1, None, "activation", "activations"),
+    (16, 2, 3, "activation", "temporaries"),
+    (32, 2, None, "activation", "temporaries"),  # no backward needs what backward makes
+    (64, 3, None, "gradient", "gradients"),
+    (128, None, None, "state", "optimizer state"),
+    (256, None, None, "input", "inputs"),
+    (512, None, None, "constant", "constants"),
+    (1024, None, None, "buffer", "buffers"),
+]
+
+
+def test_what_bytes_are_for_in_a_step():
+    graph = drawn([row[:4] for row in USES_OF_A_STEP], ["forward", "forward", "backward", "backward"])
+    found = memory(graph)
+    assert found.kinds == tuple(kind for *_, kind in USES_OF_A_STEP)
+    assert found.sizes == tuple(1 << i for i in range(11))
+    assert found.by_use == {use: sum(row[0] for row in USES_OF_A_STEP if row[4] == use) for use in USES[:-1]}
+    held = 128 + 256 + 512 + 1024
+    assert found.timeline == (held + 1 + 2, held + 1 + 2 + 4 + 8, held + 2 + 8 + 16 + 32, held + 8 + 16 + 32 + 64)
+    curves = found.curves(graph)
+    assert curves["activations"] == (2, 2 + 8, 2 + 8, 8)
+    assert curves["temporaries"] == (1, 1 + 4, 16 + 32, 16 + 32)
+    assert curves["gradients"] == (0, 0, 0, 64)
+    assert curves["inputs"] == (256,) * 4
+    assert {call: tuple(each) for call, each in found.by_call.items()} == {0: (1 + 2, 2), 1: (4 + 8, 8)}
+
+
+def test_what_lasts_although_nothing_reads_it_any_more():
+    """An input, a gradient and an output stay to the end, whoever reads them last; what is left over dies at once."""
+    lives = [
+        (100, None, None, "input"), (50, 0, None, "gradient"), (20, 0, None, "activation"),
+        (10, 1, None, "activation"), (7, 2, None, "activation"), (1, 3, None, "activation"),
+    ]  # fmt: skip
+    found = memory(drawn(lives, reads=[(0,), (2,), (3,), (4,)], outputs=(2,)))
+    # 100 + 50 + 20, and the result and what it is read from: 10, 7 + 10, 1 + 7
+    assert found.ideal_peak == 100 + 50 + 20 + 10 + 7
+    without = memory(drawn(lives, reads=[(0,), (2,), (3,), (4,)]))
+    assert without.ideal_peak == 100 + 50 + max(20, 20 + 10, 10 + 7, 7 + 1)
+
+
+def test_what_an_op_has_out_while_it_runs():
+    """Op 1 takes 40 and gives them back: they are its module's, and in nobody's result."""
+    graph = drawn([(100, None, None, "parameter"), (10, 0, 1, "activation"), (20, 1, 2, "activation"),
+                   (5, 2, None, "activation")])  # fmt: skip
+    nodes = list(graph.nodes)
+    spec = nodes[1].spec
+    nodes[1] = nodes[1]._replace(spec=OpSpec(spec.kind, spec.inputs, spec.outputs, (*spec.attrs, ("scratch", 40))))
+    graph = Graph(graph.values, tuple(nodes), graph.scopes, graph.calls, graph.storages, (), ())
+    found = memory(graph)
+    assert found.timeline == (100 + 10, 100 + 10 + 20 + 40, 100 + 20 + 5)
+    assert found.ideal_peak == 100 + 20 + 40  # nothing reads the 10
+    assert (found.peak.nbytes, found.peak.node) == (170, 1)
+    assert {use: n for use, n in found.peak.by_use.items() if n} == {"parameters": 100, "temporaries": 70}
+    assert [tuple(h) for h in found.peak.holders] == [
+        ("layer", "parameters", 100), ("layer", "temporaries", 20 + 40), ("", "temporaries", 10),
+    ]  # fmt: skip
+    assert found.curves(graph)["temporaries"] == (10, 10 + 20 + 40, 20)
+    assert {call: tuple(each) for call, each in found.by_call.items()} == {0: (15, 5), 1: (20, 0)}
+
+
 def test_blocks_are_rounded_up():
     found = memory(drawn([(1, None, None, "parameter"), (513, 0, None, "activation"), (0, 0, None, "activation")]), 512)
     assert found.peak.nbytes == 512 + 1024
@@ -79,6 +144,22 @@ def test_blocks_are_rounded_up():
 def test_nothing_is_run():
     found = memory(drawn([(12, None, None, "parameter")]))
     assert (found.peak.nbytes, found.peak.node, found.timeline, found.ideal_peak) == (12, None, (), 12)
+
+
+def test_whose_bytes_are_alive_at_the_peak():
+    """Equal ones in the order of their modules' names; what died before it, or is made after it, is nobody's."""
+    lives = [
+        (8, None, None, "parameter"), (8, None, None, "buffer"), (3, 0, 0, "activation"), (8, 1, 2, "activation"),
+        (40, 2, 2, "activation"), (8, 2, 3, "activation"), (9, 3, None, "activation"), (5, 0, 2, "activation"),
+        (6, 0, 1, "activation"),
+    ]  # fmt: skip
+    found = memory(drawn(lives))
+    assert found.timeline == (16 + 3 + 5 + 6, 16 + 8 + 5 + 6, 16 + 8 + 40 + 8 + 5, 16 + 8 + 9)
+    assert (found.peak.node, found.peak.nbytes, found.peak.phase) == (2, 77, "forward")
+    assert [tuple(h) for h in found.peak.holders] == [
+        ("", "temporaries", 40 + 8 + 5), ("", "buffers", 8), ("layer", "parameters", 8), ("layer", "temporaries", 8),
+    ]  # fmt: skip
+    assert {use: n for use, n in found.peak.by_use.items() if n} == {"temporaries": 61, "parameters": 8, "buffers": 8}
 
 
 LIVES = st.lists(

@@ -114,12 +114,49 @@ def test_a_view_takes_as_long_as_a_device_says_that_asking_for_one_does():
     assert (found.total.seconds, found.total.bound, found.total.flops) == (2e-6, "launch", 0)
 
 
+def test_a_copy_takes_the_time_of_its_bytes():
+    """No FLOPs; 2,500 elements are read and written: 20 kB in 2 µs."""
+    copy = OpSpec("layout", (t(50, 50),), (t(2500),), (("fn", "clone"), ("copy", True)))
+    (time,) = roofline(one(copy), CPU).nodes
+    assert (time.flops, time.nbytes, time.peak, time.compute) == (0, 20_000, 0.0, 0.0)
+    assert (time.seconds, time.bound, time.intensity) == (pytest.approx(3e-6), "memory", 0.0)
+
+
+def test_what_is_computed_of_nothing_that_is_read():
+    """FLOPs without bytes, by a rule that says so: they take the time of the FLOPs."""
+    kind = "cnncost_test_roofline::of_nothing"
+    cnncost.rule(kind, replace=True)(
+        lambda spec: cnncost.cost(spec, cnncost.flops("f", 3, "n", 10**6), read=0, written=0)
+    )
+    (time,) = roofline(one(OpSpec(kind, (t(4),), (t(4),))), CPU).nodes
+    assert (time.nbytes, time.memory, time.bound) == (0, 0.0, "compute")
+    assert time.seconds == pytest.approx(1e-6 + 3e6 / 1e12)
+
+
 def test_another_dtype_changes_peak_and_bytes_but_not_flops():
     # bfloat16: 2·10⁹ FLOPs at 4 T in 0.5 ms; 6·10⁶ bytes in 0.6 ms: now memory-bound
     (time,) = roofline(one(linear(1000, 1000, 1000)), CPU, "bfloat16").nodes
     assert (time.flops, time.nbytes) == (2_000_000_000, 6_000_000)
     assert time.seconds == pytest.approx(0.6e-3 + 1e-6)
     assert (time.dtype, time.bound) == ("bfloat16", "memory")
+
+
+FORMATS = {
+    # the dtypes of the inputs and of the output, and the format whose peak it is held against
+    "a cast": (("float32",), "bfloat16", "float32"),
+    "a cast back": (("bfloat16",), "float32", "bfloat16"),
+    "a choice by whole numbers": (("int64", "bfloat16"), "bfloat16", "bfloat16"),
+    "two formats": (("bfloat16", "float32"), "float32", "bfloat16"),
+    "floats made of whole numbers": (("int64",), "float32", "float32"),
+}
+
+
+@pytest.mark.parametrize(("given", "made", "expected"), FORMATS.values(), ids=FORMATS)
+def test_the_format_of_an_op_is_that_of_its_first_floats(given, made, expected):
+    attrs = (("fn", "exp"),)
+    spec = OpSpec("pointwise", tuple(t(8, dtype=dtype) for dtype in given), (t(8, dtype=made),), attrs)
+    (time,) = roofline(one(spec), CPU).nodes
+    assert (time.dtype, time.peak) == (expected, CPU.flops[expected])
 
 
 def test_tf32_computes_on_four_bytes_and_int8_on_one():
@@ -178,6 +215,29 @@ def test_weights_come_from_the_level_that_holds_all_of_the_model():
     assert time.memory == pytest.approx(64 * 64 * 4 / 1e10 + 2 * 64 * 4 / 1e11)
 
 
+WEIGHTS_IN_ANOTHER_DTYPE = {
+    # the model's first parameter, the format, and whether 2¹⁶ bytes of weights are within a cache of 2¹⁵
+    "floats in half": ("float32", "bfloat16", True),
+    "floats as they are": ("float32", None, False),
+    "floats in tf32, of four bytes": ("float32", "tf32", False),
+    "halves in half": ("bfloat16", "bfloat16", False),
+    "halves in floats": ("bfloat16", "float32", False),
+    "no floats": ("int64", "bfloat16", False),
+}
+
+
+@pytest.mark.parametrize(("stored", "dtype", "within"), WEIGHTS_IN_ANOTHER_DTYPE.values(), ids=WEIGHTS_IN_ANOTHER_DTYPE)
+def test_weights_come_from_the_level_that_holds_them_in_the_dtype_that_is_asked_for(stored, dtype, within):
+    device = replace(CPU, flops={**CPU.flops, "tf32": 1e12}, caches=(Level(1 << 15, 1e11),))
+    weight = t(2**16 // TensorType((), stored).nbytes, dtype=stored)
+    add = OpSpec("pointwise", (t(1), weight), (t(1),), (("fn", "add"),))
+    (time,) = roofline(one(add), device, dtype).nodes
+    x = 2 if dtype == "bfloat16" else 4  # bytes of the one float, which is read and written
+    kept = stored == "int64" or dtype is None
+    item = TensorType((), stored).nbytes if kept else TensorType((), "float32" if dtype == "tf32" else dtype).nbytes
+    assert time.memory == pytest.approx(weight.numel * item / (1e11 if within else 1e10) + 2 * x / 1e11)
+
+
 def test_a_library_that_copies_convolutions_into_blocks_reads_and_writes_all_once_more():
     plain, copying = (roofline(one(CONV), replace(CPU, copies=flag)).nodes[0] for flag in (False, True))
     assert (plain.flops, plain.nbytes, plain.copies) == (CONV_FLOPS, CONV_BYTES, 0)
@@ -197,6 +257,145 @@ def test_new_pages_cost_where_an_output_is_new_and_large():
     assert roofline(one(large), device).nodes[0].pages == pytest.approx(4 * ((1 << 18) + 1) / 1e9)
     assert roofline(one(exact), device).nodes[0].pages == 0
     assert roofline(one(large, inplace=True), device).nodes[0].pages == 0
+
+
+def test_each_copied_operand_moves_at_the_level_that_holds_it_twice():
+    """A block is read and written: twice its bytes. Weights come from where all of the model's are."""
+    x, w = 4 * 256 * 16 * 16, 4 * 256 * 256 * 9  # bytes of the input, and of the output; of the weights
+    for size, level in ((2 * x, 1e11), (2 * x - 1, 1e10)):
+        device = replace(CPU, copies=True, caches=(Level(size, 1e11),))
+        expected = 2 * (2 * x / level + 2 * w / 2 / 1e10)
+        assert roofline(one(CONV), device).nodes[0].copies == pytest.approx(expected)
+
+
+def test_a_bias_is_not_copied():
+    """The output's copy is made at the level of its own size, and not at that of the weights."""
+    biased = OpSpec(CONV.kind, (*CONV.inputs, t(256)), CONV.outputs, (*CONV.attrs[:-1], ("bias", True)))
+    device = replace(CPU, copies=True, caches=(Level(1 << 20, 1e11),))
+    x, w = 4 * 256 * 16 * 16, 4 * 256 * 256 * 9
+    assert roofline(one(biased), device).nodes[0].copies == pytest.approx(2 * (2 * x / 1e11 + w / 1e10))
+
+
+def test_a_product_with_what_is_no_tensor_is_not_packed():
+    """A grid of an affine map: the locations that it is multiplied with are no input."""
+    attrs = (("batch", 8), ("bias", False), ("k", 3), ("m", 400), ("n", 2))
+    grid = OpSpec("matmul", (t(8, 2, 3),), (t(8, 20, 20, 2),), attrs)
+    assert roofline(one(grid), replace(CPU, copies=True)).nodes[0].copies == 0
+
+
+def test_of_a_product_the_larger_factor_is_packed():
+    device = replace(CPU, copies=True, caches=(Level(1 << 16, 1e11),))
+    wide, tall = linear(2, 500, 1000), linear(1000, 500, 2)  # 2 MB of weights; 2 MB of rows and 4 KB of weights
+    for spec in (wide, tall):
+        weights_are_larger = spec is wide
+        (time,) = roofline(one(spec), device).nodes
+        assert time.copies == pytest.approx(2 * 4 * 1000 * 500 / 1e10), weights_are_larger
+    small = linear(2, 100, 30)  # 12,000 bytes, and the only weights: both are within the cache
+    assert roofline(one(small), device).nodes[0].copies == pytest.approx(2 * 12_000 / 1e11)
+
+
+def test_rows_of_a_product_are_its_outputs_over_its_columns():
+    """Two rows of a batch are packed as two of a matrix; a vector's product, and one of no columns, is not."""
+    device = replace(CPU, copies=True)
+    column = OpSpec("linear", (t(2, 100), t(1, 100)), (t(2, 1),), (("bias", False),))  # two outputs: two rows
+    assert roofline(one(column), device).nodes[0].copies == pytest.approx(2 * 4 * 2 * 100 / 1e10)
+    row = OpSpec("linear", (t(1, 100), t(50, 100)), (t(1, 50),), (("bias", False),))
+    assert roofline(one(row), device).nodes[0].copies == 0
+    broad = OpSpec("linear", (t(5, 3, 100), t(1, 100)), (t(5, 3, 1),), (("bias", False),))
+    assert roofline(one(broad), device).nodes[0].copies == pytest.approx(2 * 4 * 15 * 100 / 1e10)
+    batch = OpSpec("linear", (t(2, 1, 100), t(50, 100)), (t(2, 1, 50),), (("bias", False),))
+    assert roofline(one(batch), device).nodes[0].copies == pytest.approx(2 * 4 * 50 * 100 / 1e10)
+    vector = OpSpec("matmul", (t(100), t(100)), (t(),), (("batch", 1), ("bias", False), ("k", 100), ("m", 1), ("n", 1)))
+    assert roofline(one(vector), device).nodes[0].copies == 0
+    assert roofline(one(linear(2, 100, 0)), device).nodes[0].copies == 0
+
+
+def test_pages_of_copies_count_as_those_of_outputs():
+    """Of the convolution's operands one is larger than a mebibyte: the copy of its weights."""
+    device = replace(CPU, copies=True, fresh=Level(1 << 20, 1e9))
+    (time,) = roofline(one(CONV), device).nodes
+    assert time.pages == pytest.approx(4 * 256 * 256 * 9 / 1e9)
+    assert time.seconds == pytest.approx(1e-6 + max(time.compute, time.memory) + time.copies + time.pages)
+    assert time.bound == "memory"  # copies and pages take longer than the products
+
+
+BOUNDS = {
+    # FLOPs, bytes, and a launch, in seconds each; what most of the time goes into
+    "compute": (3e-6, 2e-6, 1e-6, "compute"),
+    "memory": (2e-6, 3e-6, 1e-6, "memory"),
+    "launch": (1e-6, 2e-6, 3e-6, "launch"),
+    "a launch as long as the products": (3e-6, 2e-6, 3e-6, "launch"),
+    "a launch as long as the bytes": (2e-6, 3e-6, 3e-6, "launch"),
+    "the ridge": (3e-6, 3e-6, 1e-6, "compute"),
+}
+
+
+@pytest.mark.parametrize(("compute", "memory", "launch", "bound"), BOUNDS.values(), ids=BOUNDS)
+@pytest.mark.parametrize("overlaps", [False, True])
+def test_bounds(compute, memory, launch, bound, overlaps):
+    """A ReLU of 2¹⁰ elements: as many FLOPs, and 2¹³ bytes."""
+    device = replace(
+        GPU if overlaps else CPU, flops={"float32": 2**10 / compute}, bandwidth=2**13 / memory, launch=launch
+    )
+    (time,) = roofline(one(relu(2**10)), device).nodes
+    assert (time.compute, time.memory, time.launch) == (compute, memory, launch)
+    expected = max(launch, compute, memory) if overlaps else launch + max(compute, memory)
+    assert (time.seconds, time.bound) == (pytest.approx(expected), bound)
+
+
+def test_copies_as_long_as_the_products():
+    """Where both take exactly as long, products are what binds; where copies take a little longer, memory."""
+    spec = linear(2, 1000, 500)
+    flops, packed = 2 * 2 * 1000 * 500, 2 * 4 * 1000 * 500
+    for factor, bound in ((1.0, "compute"), (1.01, "memory")):
+        device = replace(CPU, flops={"float32": flops * 1e3}, bandwidth=packed * 1e3 / factor, copies=True)
+        (time,) = roofline(one(spec), device).nodes
+        assert (time.compute, time.copies) == (1e-3, pytest.approx(1e-3 * factor))
+        assert time.bound == bound
+
+
+def several(*nodes):
+    """A graph of ops that each read and make tensors of their own: spec, call, name and phase."""
+    values, storages, made = [], [], []
+    for i, (spec, call, name, phase) in enumerate(nodes):
+        ids = []
+        for role, kinds in (("input", spec.inputs), ("activation", spec.outputs)):
+            ids.append(tuple(range(len(values), len(values) + len(kinds))))
+            for kind in kinds:
+                storages.append(Storage(len(values), kind.nbytes, i if role == "activation" else None, None))
+                values.append(Value(len(values), kind, len(values), role))
+        made.append(Node(spec, *ids, call, name, phase))
+    calls = tuple(Call(i, 0 if i else None, 0, (), ()) for i in range(2))
+    scopes = (Scope("", "Net", calls=1), Scope("layer", "Layer", calls=1))
+    return Graph(tuple(values), tuple(made), scopes, calls, tuple(storages), (), ())
+
+
+def test_sums_by_hand():
+    """Two ReLUs of 1,250 elements, 10 kB each in 1 µs, a product of 2 ms, and two ops that nobody knows."""
+    unknown = OpSpec("cnncost_test::unknown", (t(4),), (t(4),))
+    found = roofline(
+        several(
+            (relu(1250), 0, "aten.relu", "forward"), (unknown, 0, "lib.a", "forward"),
+            (linear(1000, 1000, 1000), 1, "aten.linear", "forward"), (unknown, 1, "lib.a", "backward"),
+            (relu(1250), 1, "aten.relu", "backward"),
+        ),
+        replace(CPU, launch=0.5e-6),
+    )  # fmt: skip
+    small, large = 1.5e-6, 2e-3 + 0.5e-6
+    assert (found.unknown, found.total.ops, found.total.seconds) == (2, 3, pytest.approx(2 * small + large))
+    assert [time is None for time in found.nodes] == [False, True, False, True, False]
+    assert (found.total.flops, found.total.nbytes) == (2 * 1250 + 2_000_000_000, 2 * 10_000 + 12_000_000)
+    assert (found.total.memory, found.total.compute, found.total.launch) == (
+        pytest.approx(2 * small), pytest.approx(large), 0,
+    )  # fmt: skip
+    assert {k: p.ops for k, p in found.by_call.items()} == {0: 1, 1: 2}
+    assert {k: p.ops for k, p in found.by_op.items()} == {"aten.relu": 2, "aten.linear": 1}
+    assert {k: p.seconds for k, p in found.by_kind.items()} == {
+        "pointwise": pytest.approx(2 * small), "linear": pytest.approx(large),
+    }  # fmt: skip
+    assert {k: p.seconds for k, p in found.phases.items()} == {
+        "forward": pytest.approx(small + large), "backward": pytest.approx(small),
+    }  # fmt: skip
 
 
 def test_a_device_without_a_stated_bandwidth_is_bound_by_compute_alone():

@@ -1,19 +1,28 @@
-"""How many elements of a model's weights are not zero, by the value ids of its Graph."""
+"""How many elements of a model's weights are not zero, and how many a sparse one stores, by value ids of its Graph."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import NamedTuple
 
 import torch
 from torch import nn
 
 from cnncost.errors import InputError
+from cnncost.frontends.torch.sparse import stored as elements
 from cnncost.graph import Graph
 
 _MASK = "_mask"
 
 
-def nonzero_weights(model: nn.Module, graph: Graph) -> dict[int, int]:
+class Weights(NamedTuple):
+    """Of weights by value id: elements that are not zero; of those with a sparse layout, elements that are stored."""
+
+    nonzero: dict[int, int]
+    stored: dict[int, int]
+
+
+def nonzero_weights(model: nn.Module, graph: Graph) -> Weights:
     """Counts for parameters and buffers of two axes or more, and for what pruning computes of weight and mask.
 
     Raises:
@@ -21,6 +30,7 @@ def nonzero_weights(model: nn.Module, graph: Graph) -> dict[int, int]:
     """
     modules = dict(model.named_modules())
     counts: dict[int, int] = {}
+    stored: dict[int, int] = {}
     masked: dict[tuple[int, int], int] = {}
     for scope in graph.scopes:
         module = modules.get(scope.path)
@@ -32,6 +42,8 @@ def nonzero_weights(model: nn.Module, graph: Graph) -> dict[int, int]:
                 raise InputError("effective counts need weights with values, and the model's are on meta")
             if tensor.dim() > 1 and name in ids:
                 counts[ids[name]] = _count(tensor)
+                if tensor.layout is not torch.strided:
+                    stored[ids[name]] = elements(tensor)[0]
         for name in [n.removesuffix(_MASK) for n in ids if n.endswith(_MASK)]:  # torch.nn.utils.prune
             mask, weight = getattr(module, name + _MASK), getattr(module, name + "_orig", None)
             if weight is not None and name + "_orig" in ids:
@@ -42,7 +54,7 @@ def nonzero_weights(model: nn.Module, graph: Graph) -> dict[int, int]:
             found = masked.get(pair, masked.get((pair[1], pair[0])))
             if found is not None:
                 counts[node.outputs[0]] = found
-    return counts
+    return Weights(counts, stored)
 
 
 def _count(tensor: torch.Tensor) -> int:

@@ -127,11 +127,19 @@ ROWS = {
     "nearest, by factors": (lambda x: F.interpolate(x, scale_factor=(1.5, 2.0)), MAP),
     "bilinear": (lambda x: F.interpolate(x, (5, 12), mode="bilinear"), MAP),
     "bilinear, aligned": (lambda x: F.interpolate(x, (5, 13), mode="bilinear", align_corners=True), MAP),
+    "bilinear, aligned, to one": (lambda x: F.interpolate(x, (1, 4), mode="bilinear", align_corners=True), MAP),
+    "bicubic, aligned, to one": (lambda x: F.interpolate(x, (3, 1), mode="bicubic", align_corners=True), MAP),
+    "trilinear, aligned, to one": (
+        lambda x: F.interpolate(x, (1, 2, 1), mode="trilinear", align_corners=True), (1, 2, 4, 3, 2),
+    ),
     "bicubic": (lambda x: F.interpolate(x, (12, 5), mode="bicubic"), MAP),
     "antialiased": (lambda x: F.interpolate(x, (3, 4), mode="bilinear", antialias=True), MAP),
     "linear 1d": (lambda x: F.interpolate(x, 12, mode="linear"), (2, 3, 5)),
     "trilinear": (lambda x: F.interpolate(x, (3, 6, 2), mode="trilinear"), (1, 2, 4, 3, 2)),
     "linear": (lambda x, m: m(x), MAP, nn.Linear(7, 5)),
+    "linear, by a vector": (lambda x: F.linear(x, torch.ones(7)), MAP),
+    "linear, a vector by a vector": (lambda x: F.linear(x, torch.ones(5)), (5,)),
+    "linear, of a vector": (lambda x: F.linear(x, torch.ones(3, 5)), (5,)),
     "matrix, left": (lambda x: torch.ones(5, 9) @ x, MAP),
     "matrix, right": (lambda x: x @ torch.ones(7, 3), MAP),
     "vector, left": (lambda x: torch.ones(9) @ x, MAP),
@@ -155,6 +163,12 @@ ROWS = {
     "attention, 3-D": (lambda x: F.scaled_dot_product_attention(x, x, x), (2, 5, 4)),
     "shared heads": (
         lambda x: F.scaled_dot_product_attention(x, x[:, ::2], x[:, 1::2], enable_gqa=True), (2, 4, 5, 4),
+    ),
+    "heads shared by three": (
+        lambda x: F.scaled_dot_product_attention(x, x[:, ::3], x[:, 1::3], enable_gqa=True), (4, 6, 3, 2),
+    ),
+    "heads shared by two, one batch": (
+        lambda x: F.scaled_dot_product_attention(x, x[:, ::2], x[:, 1::2], enable_gqa=True), (1, 6, 3, 4),
     ),
     "one key head": (lambda x: F.scaled_dot_product_attention(x, x[:, :1], x[:, 1:2]), (2, 3, 5, 4)),
     "one key head, 5-D": (
@@ -242,6 +256,13 @@ ROWS = {
     "unfold, last": (lambda x: x.unfold(-1, 2, 3) * 1, MAP),
     "cat": (lambda x: torch.cat([x[:, :, 1:], x[:, :, :2], torch.ones(2, 4, 3, 7)], 2), MAP),
     "cat of channels": (lambda x: torch.cat([x, x.flip(3)], -3), MAP),
+    "cat of what was joined": (
+        lambda x: torch.cat([torch.cat([x, F.pad(x, (0, 0, 1, 0))[:, :, :-1]], 1), x.flip(2)], 1), MAP,
+    ),
+    "cat of what was joined, last": (
+        lambda x: torch.cat([x.flip(1), torch.cat([x[:, 1:], x[:, :1]], 1), torch.cat([x, x.flip(1)], 3)], 3),
+        (1, 3, 2, 4),
+    ),
     "stack": (lambda x: torch.stack([x, x.flip(2)], -2), MAP),
     "broadcast": (lambda x: [y * 1 for y in torch.broadcast_tensors(x, x[:, :1, :1])], MAP),
     "expand": (lambda x: x[:, :, :1].expand(-1, -1, 5, -1) * 1, MAP),

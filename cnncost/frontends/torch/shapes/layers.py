@@ -236,7 +236,7 @@ def _recurrent(a: dict[str, Any]) -> list[Output] | None:
     if (
         x.dim() != (2 if is_packed else 3)
         or x.shape[-1] != weights[0].shape[1]
-        or len({x.dtype, weights[0].dtype}) != 1
+        or any(w.dtype is not x.dtype for w in weights)
     ):
         return None
     batch = state[0].shape[1] if is_packed else x.shape[1 if not a.get("batch_first") else 0]

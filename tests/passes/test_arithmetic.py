@@ -1,0 +1,68 @@
+"""In which numbers multiply-accumulates are done, on graphs drawn by hand."""
+
+from __future__ import annotations
+
+from cnncost.graph import Call, Graph, Node, OpSpec, Scope, Storage, TensorType, Value
+from cnncost.passes.arithmetic import macs_by_dtype
+
+
+def linear(rows, i, o, dtype="float32"):
+    types = (TensorType((rows, i), dtype), TensorType((o, i), dtype))
+    return OpSpec("linear", types, (TensorType((rows, o), dtype),), (("bias", True),))
+
+
+def relu(n):
+    return OpSpec("pointwise", (TensorType((n,), "float32"),), (TensorType((n,), "float32"),), (("fn", "relu"),))
+
+
+def integers(rows, i, o):
+    """A layer quantized as it runs: floats in and out, products of whole numbers."""
+    attrs = (("dynamic", True), ("in", i), ("out", o), ("rows", rows))
+    x, y = TensorType((rows, i), "float32"), TensorType((rows, o), "float32")
+    return OpSpec("quantized_linear", (x,), (y,), attrs)
+
+
+def graph(*nodes):
+    """Ops, each with the phase in which it runs."""
+    x = TensorType((1,), "float32")
+    return Graph(
+        (Value(0, x, 0, "input"), Value(1, x, 1, "activation")),
+        tuple(Node(spec, (0,), (1,), 0, "op", phase) for spec, phase in nodes),
+        (Scope("", "Net", calls=1),), (Call(0, None, 0, (), ()),),
+        (Storage(0, 4, None, None), Storage(1, 4, 0, None)), (0,), (1,),
+    )  # fmt: skip
+
+
+def test_nothing():
+    assert macs_by_dtype(graph()) == {}
+    assert macs_by_dtype(graph((relu(5), "forward"))) == {}
+    assert macs_by_dtype(graph((OpSpec("cnncost_test::no_rule", (), ()), "forward"))) == {}
+
+
+def test_each_run_of_an_op_counts_in_forward_alone():
+    spec = linear(2, 3, 5)
+    nodes = [(spec, "forward"), (relu(4), "forward"), (spec, "forward"), (spec, "backward"), (spec, "forward")]
+    assert macs_by_dtype(graph(*nodes)) == {"float32": 3 * 2 * 3 * 5}
+    assert macs_by_dtype(graph((spec, "backward"), (spec, "optimizer"))) == {}
+
+
+def test_most_come_first():
+    few, many, half = linear(1, 3, 5, "float64"), linear(7, 3, 5), linear(2, 3, 5, "bfloat16")
+    found = macs_by_dtype(graph((few, "forward"), (many, "forward"), (half, "forward"), (half, "forward")))
+    assert list(found.items()) == [("float32", 7 * 15), ("bfloat16", 2 * 2 * 15), ("float64", 15)]
+
+
+def test_products_of_no_rows_are_in_no_numbers():
+    assert macs_by_dtype(graph((linear(0, 3, 5), "forward"))) == {}
+
+
+def test_products_of_integers_are_told_from_the_floats_around_them():
+    found = macs_by_dtype(graph((linear(1, 3, 5), "forward"), (integers(2, 3, 5), "forward")))
+    assert list(found.items()) == [("int8", 2 * 15), ("float32", 15)]
+
+
+def test_products_are_in_the_numbers_of_the_data():
+    """Weights that are stored in fewer bits are brought to the data's numbers first."""
+    types = (TensorType((2, 3), "bfloat16"), TensorType((5, 3), "int8"), TensorType((5,), "float32"))
+    spec = OpSpec("linear", types, (TensorType((2, 5), "bfloat16"),), (("bias", False),))
+    assert macs_by_dtype(graph((spec, "forward"))) == {"bfloat16": 2 * 15}
