@@ -184,16 +184,16 @@ def test_statistics_of_batch_and_layer_norms(shape, train, dtype, beside, kept):
     weight = bias = None if wide is None else torch.ones(shape[1], dtype=wide)
     mean, variance = torch.zeros(shape[1], dtype=wide or dtype), torch.ones(shape[1], dtype=wide or dtype)
     args = (x, weight, bias, mean, variance)
-    assert _check(aten.native_batch_norm.default, *args, train, 0.1, 1e-5)
-    assert _check(aten._native_batch_norm_legit.default, *args, train, 0.1, 1e-5)
-    assert _check(aten._batch_norm_with_update.default, *args, 0.1, 1e-5)
-    assert _check(aten._batch_norm_no_update.default, *args, 0.1, 1e-5)
+    assert check(aten.native_batch_norm.default, *args, train, 0.1, 1e-5)
+    assert check(aten._native_batch_norm_legit.default, *args, train, 0.1, 1e-5)
+    assert check(aten._batch_norm_with_update.default, *args, 0.1, 1e-5)
+    assert check(aten._batch_norm_no_update.default, *args, 0.1, 1e-5)
     if kept:
-        _check(aten._native_batch_norm_legit.no_stats, *args[:3], True, 0.1, 1e-5)
+        check(aten._native_batch_norm_legit.no_stats, *args[:3], True, 0.1, 1e-5)
     last = shape[-1:]
     weight = bias = None if wide is None else torch.ones(last, dtype=wide)
-    assert _check(aten.native_layer_norm.default, x, last, weight, bias, 1e-5)
-    assert _check(aten.layer_norm.default, x, last, weight, bias)
+    assert check(aten.native_layer_norm.default, x, last, weight, bias, 1e-5)
+    assert check(aten.layer_norm.default, x, last, weight, bias)
 
 
 @some
