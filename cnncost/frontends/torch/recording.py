@@ -66,9 +66,10 @@ def record_once(model: nn.Module, inputs: Any, how: How, made: Made) -> Graph:
     """Record on a skeleton that was kept, or else on a new one. `made` is told of what is alive at the end.
 
     Args:
-        model, how: what is recorded, and in which way.
+        model: what is recorded.
         inputs: as the user gave them.
-        made: weak references to the tensors of the recording.
+        how: it is recorded.
+        made: gets weak references to the tensors of the recording.
 
     Raises:
         PlacesWantedError, GradWantedError, HookWantedError, …: it has to be made anew, in another way.
