@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import cache
 
 import pytest
 import torch
@@ -505,14 +506,21 @@ def flexible(mask):
     return lambda q, k, v: flex_attention(q, k, v, block_mask=mask)
 
 
+@cache
+def pairs_of_mod(name, batch, length):
+    """Pairs of all heads that a function of single positions lets see each other, asked one by one."""
+    mod = MODS[name]
+    seen = [[lambda i, j, b=b, h=h: bool(mod(*map(torch.tensor, (b, h, i, j)))) for h in range(HEADS)]
+            for b in range(batch)]  # fmt: skip
+    return sum(pairs.visible(length, length, sees) for heads in seen for sees in heads)
+
+
 @pytest.mark.parametrize("name", MODS)
 @pytest.mark.parametrize("how", ["held", "given", "made", "reached"])
 def test_block_masks(name, how):
     mod, batch, length, block = MODS[name], 2, 96, 32
     made = create_block_mask(mod, batch, HEADS, length, length, device="cpu", BLOCK_SIZE=block)
-    seen = [[lambda i, j, b=b, h=h: bool(mod(*map(torch.tensor, (b, h, i, j)))) for h in range(HEADS)]
-            for b in range(batch)]  # fmt: skip
-    counted = sum(pairs.visible(length, length, sees) for heads in seen for sees in heads)
+    counted = pairs_of_mod(name, batch, length)
     blocks = int(made.kv_num_blocks.sum())
     if made.full_kv_num_blocks is not None:
         blocks += int(made.full_kv_num_blocks.sum())

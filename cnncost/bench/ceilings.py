@@ -31,6 +31,10 @@ _QUICK = Budget(0.1, 0.8, 5, 200, 0.005)
 _GPU_FILL = 200
 _BATCH = {"cuda": 128, "cpu": 8}
 """Of the convolutions."""
+_SIDES = {"cuda": (4096, 8192), "cpu": (256, 1024, 2048)}
+"""Of the matrices, in turn."""
+_IMAGES = {"cuda": (28,), "cpu": (7, 28)}
+"""Sides of the images of the convolutions. A small one first: 28x28 takes ten seconds where a format is emulated."""
 _LONG = 0.5
 """Seconds: one product that takes longer tells no more than a smaller one."""
 
@@ -99,11 +103,10 @@ def _best(found: Backend, run: Callable[[], object], budget: Budget = _QUICK) ->
 def _products(found: Backend) -> dict[str, float]:
     """FLOP/s of square matrix products by number format; formats that are lacking are left out."""
     reached = {}
-    sizes = (4096, 8192) if found.name == "cuda" else (256, 1024, 2048)
     names = [name for name in TORCH_DTYPES if name != "tf32" or found.name == "cuda"]
     for name in names:
         try:
-            reached[name] = _by_size(lambda size: 2 * size**3, partial(_product, found, name), sizes)
+            reached[name] = _by_size(lambda size: 2 * size**3, partial(_product, found, name), _SIDES[found.name])
         except RuntimeError:  # no kernel for this dtype here
             continue
     return reached
@@ -189,9 +192,8 @@ def _rates(found: Backend, launches: dict[str, float], flops: dict[str, float]) 
 
 def _convolution(found: Backend, name: str) -> float:
     """FLOP/s of a 3x3 convolution of 256 channels at which bytes hardly matter."""
-    # a small one first: that of 28x28 takes ten seconds where the format is emulated
-    sides = (28,) if found.name == "cuda" else (7, 28)
-    return _by_size(partial(_conv_flops, _BATCH[found.name]), partial(_convolved, found, name), sides)
+    flops, reached = partial(_conv_flops, _BATCH[found.name]), partial(_convolved, found, name)
+    return _by_size(flops, reached, _IMAGES[found.name])
 
 
 def _conv_flops(batch: int, side: int) -> int:

@@ -2,11 +2,13 @@
 
 import pytest
 import torch
+from hypothesis import assume, given, settings
+from hypothesis import strategies as st
 from torch import nn
 from torch.nn import functional as F
 
 import cnncost
-from cnncost.frontends.torch import memo, parts
+from cnncost.frontends.torch import known_parts, memo, parts
 from cnncost.report import memory_tables
 from cnncost.report.json_format import from_json
 from tests.oracles.allocations import peaks
@@ -66,6 +68,19 @@ INFERENCE = {
     "group norm, channels last": (nn.GroupNorm(2, 8), IMAGE.to(memory_format=torch.channels_last)),
     "instance norm": (nn.InstanceNorm2d(8, affine=True), IMAGE),
     "RMS norm": (nn.RMSNorm(32), IMAGE),
+    "layer norm": (nn.LayerNorm(4), torch.randn(32, 4)),
+    "layer norm on transposed rows": (nn.LayerNorm(4), torch.randn(4, 32).t()),
+    "layer norm in float64": (nn.LayerNorm(4, dtype=torch.float64), torch.randn(32, 4, dtype=torch.float64)),
+    "batch norm by the batch": (nn.BatchNorm2d(64), torch.randn(2, 64, 2, 2)),
+    "batch norm by the batch, in float64": (nn.BatchNorm1d(64).double(), torch.randn(4, 64, dtype=torch.float64)),
+    "average of all": (nn.AdaptiveAvgPool2d(1), IMAGE),
+    "averages": (nn.AdaptiveAvgPool2d((3, 5)), IMAGE),
+    "averages, channels last": (nn.AdaptiveAvgPool2d(2), IMAGE.to(memory_format=torch.channels_last)),
+    "averages in one axis": (nn.AdaptiveAvgPool1d(2), IMAGE[:, :, 0]),
+    "softmax": (nn.Softmax(1), IMAGE),
+    "flattened heads": (nn.Flatten(), HEADS),
+    "dropout that is off": (nn.Dropout().eval(), IMAGE),
+    "dropout of nothing": (nn.Dropout(0), IMAGE),
     "dropout that goes on": (nn.Dropout(), IMAGE),
     "log sigmoid": (nn.LogSigmoid(), IMAGE),
     "cross entropy": (Does(lambda _, x: F.cross_entropy(x, torch.zeros(32, dtype=torch.long))), ROWS),
@@ -212,3 +227,74 @@ def test_a_peak_is_marked_where_the_parts_can_not_be_run_apart(use_memo, monkeyp
 def test_a_peak_of_views_alone_is_no_lower_bound(shape):
     report = cnncost.analyze(NARROW, shape)
     assert (report.memory.figures.unseen, report.totals.flops) == ((), 32)
+
+
+SMALL = st.integers(1, 5)
+
+
+def image(draw, axes):
+    return torch.randn(*(draw(SMALL) for _ in range(2)), *(draw(st.integers(2, 6)) for _ in range(axes)))
+
+
+def drawn_call(name, draw):
+    """An op with settings at random, and its operand."""
+    axes = next((n for n in (1, 2, 3) if f"{n}d" in name), draw(st.integers(1, 3)))
+    x = image(draw, axes)
+    whole, dtype = tuple(x.shape[2:]), draw(st.sampled_from([None, None, torch.float64, torch.float16]))
+    if name.startswith("adaptive"):
+        size = [draw(SMALL) for _ in range(axes)]
+        return getattr(nn, f"AdaptiveAvgPool{axes}d")(size if axes > 1 else size[0]), x
+    if name.startswith("max_pool"):
+        pool = {"stride": draw(SMALL), "padding": draw(st.integers(0, 1)), "ceil_mode": draw(st.booleans())}
+        return getattr(nn, f"MaxPool{axes}d")(2, **pool), x
+    calls = {
+        "batch_norm": lambda: getattr(nn, f"BatchNorm{axes}d")(
+            x.shape[1], affine=draw(st.booleans()), track_running_stats=draw(st.booleans())
+        ).train(draw(st.booleans())),
+        "layer_norm": lambda: nn.LayerNorm(whole, elementwise_affine=draw(st.booleans())),
+        "linear": lambda: nn.Linear(whole[-1], draw(SMALL), bias=draw(st.booleans())),
+        "dropout": lambda: nn.Dropout(draw(st.sampled_from([0, 0.5, 1]))).train(draw(st.booleans())),
+        "softmax": lambda: Does(lambda _, x: F.softmax(x, 1, dtype=dtype)),
+        "log_softmax": lambda: Does(lambda _, x: F.log_softmax(x, 1, dtype=dtype)),
+        "flatten": lambda: nn.Flatten(draw(st.integers(0, 1)), draw(st.integers(1, axes))),
+        "unflatten": lambda: nn.Unflatten(1, (1, x.shape[1])),
+        "reshape": lambda: Does(lambda _, x: x.reshape(x.shape[1], -1)),
+        "contiguous": lambda: Does(lambda _, x: x.contiguous()),
+    }
+    return calls[name](), x
+
+
+LAID = {
+    "in rows": lambda x: x,
+    "transposed": lambda x: x.transpose(0, -1).contiguous().transpose(0, -1),
+    "with gaps": lambda x: torch.stack([x, x], -1)[..., 0],
+}
+
+
+@pytest.mark.filterwarnings("ignore:Initializing zero-element tensors")
+@pytest.mark.parametrize("name", known_parts.rule_names())
+@settings(deadline=None, max_examples=20)
+@given(data=st.data())
+def test_what_is_known_of_parts_is_what_they_have_out_when_they_run(name, data):
+    model, x = drawn_call(name, data.draw)
+    x = data.draw(st.sampled_from(list(LAID.values())))(x)
+    dtype = data.draw(st.sampled_from([torch.float32, torch.float32, torch.float64, torch.float16]))
+    model, x = model.to(dtype), x.to(dtype)
+    try:
+        with torch.no_grad():
+            model(x)
+    except (RuntimeError, ValueError):
+        assume(False)  # settings that torch refuses
+
+    def scratch():
+        memo.clear()
+        graph = cnncost.analyze(model, x).graph
+        return [(node.name, node.spec.get("scratch"), node.spec.get("scratch_unknown")) for node in graph.nodes]
+
+    found = scratch()
+    if name == "batch_norm" and not model.training and model.running_mean is not None:
+        assert all(said[1:] == (None, None) for said in found)  # without data torch saves statistics that a CPU doesn't
+        return
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(known_parts, "bytes_known", lambda *_: None)
+        assert found == scratch()

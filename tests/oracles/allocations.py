@@ -5,6 +5,7 @@ Knows nothing of cnncost. What was there before the run (weights, inputs) is in 
 
 import gc
 from contextlib import nullcontext
+from functools import cache
 from typing import NamedTuple
 
 import torch
@@ -31,13 +32,15 @@ class Event(NamedTuple):
 
 
 def peaks(run, before=None):
-    """Run twice, `before` first each time, and look at the second: the first lets libraries set themselves up."""
-    for _ in range(2):
+    """Run twice, `before` first each time, and look at the second: the first lets libraries set themselves up.
+
+    No garbage is collected meanwhile: what cycles hold, they hold to the end.
+    """
+    for observed in (nullcontext(), profile(activities=[ProfilerActivity.CPU], profile_memory=True)):
         state = before() if before is not None else None
-        gc.collect()
         gc.disable()
         try:
-            with profile(activities=[ProfilerActivity.CPU], profile_memory=True, acc_events=True) as prof:
+            with observed as prof:
                 kept = run() if before is None else run(state)
         finally:
             gc.enable()
@@ -70,17 +73,19 @@ def _events(nodes, kernel, above=None):
             yield Event(node.start_time_ns, fields.alloc_size, fields.ptr, kernel)
             continue
         inside = kernel
-        if kernel is None and node.name.startswith("aten::") and not _is_composite(node, above):
+        if kernel is None and node.name.startswith("aten::") and not _is_composite(node.name, above == node.name):
             inside = (node.start_time_ns, node.end_time_ns)
         yield from _events(node.children, inside, node.name)
 
 
-def _is_composite(node, above):
+@cache
+def _is_composite(name, again):
     """Made of other ops, whose results are tensors as any others.
 
-    Some names are of a kernel and of what calls it, as `upsample_nearest2d`: the kernel is called under its own name.
+    Some names are of a kernel and of what calls it, as `upsample_nearest2d`: the kernel is called under its own name,
+    `again`.
     """
-    packet = getattr(torch.ops.aten, node.name.removeprefix("aten::"), None)
+    packet = getattr(torch.ops.aten, name.removeprefix("aten::"), None)
     if packet is None:
         return False
     names = [getattr(packet, overload)._name for overload in packet.overloads() if not overload.endswith("out")]
@@ -89,7 +94,7 @@ def _is_composite(node, above):
         for n in names
         if torch._C._dispatch_has_kernel(n)
     }
-    return True in found and not (False in found and above == node.name)
+    return True in found and not (False in found and again)
 
 
 def _without_workspaces(events):

@@ -100,7 +100,7 @@ def _record_again(model: nn.Module, inputs: Any, how: How, made: list[ref[torch.
     """Record, and once more where the first time shows what is needed for it."""
     again = partial(_record_again, model, inputs, made=made)
     try:
-        return record_once(model, prepare(inputs, model, how.floats), how, made)
+        return record_once(model, inputs, how, made)
     except CompilerWantedError as wanted:
         import_compiler(wanted.part)
         return again(how=how)

@@ -105,15 +105,20 @@ class Ledger:
         They are the user's, and never written to. Tensors of another recorded storage (flattened weights) share it.
         """
         self._kept.append(tensor)
-        where, nbytes = pointer(tensor), _storage_bytes(tensor)
-        if tensor.layout in sparse.LAYOUTS:
-            nbytes += sparse.stored(tensor)[1]
+        if plain := tensor.layout is _STRIDED:
+            storage = tensor.untyped_storage()
+            where, nbytes = storage._cdata, storage.nbytes()
+        else:
+            where, nbytes = pointer(tensor), _storage_bytes(tensor)
+            if tensor.layout in sparse.LAYOUTS:
+                nbytes += sparse.stored(tensor)[1]
         block = self._by_pointer.get(where)
         if block is None:
             block = Block(len(self._blocks), nbytes, None, data is not None, role)
             self._by_pointer[where] = block
             self._blocks.append(block)
-            self._add_indices(tensor, block)
+            if not plain:
+                self._add_indices(tensor, block)
         block.grad = grad = tensor.requires_grad
         index, sig = len(self.values), signature(tensor, data is not None, grad)
         block.tensor = id(tensor)

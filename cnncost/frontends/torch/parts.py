@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from cnncost.errors import DataDependentError
+from cnncost.frontends.torch import known_parts
 from cnncost.frontends.torch import memo as memos
 from cnncost.frontends.torch.fused_lstm import RECURRENT
 from cnncost.frontends.torch.fused_lstm import parts as recurrent
@@ -45,7 +46,9 @@ _ABOVE = [
 
 def with_scratch(spec: OpSpec, op: Overload, args: Any, kwargs: Any, found: Found, make: Any) -> OpSpec:
     """A spec that says what its parts have out, or that it isn't known. `make`: returns a recorder with empty books."""
-    nbytes = _scratch(op, args, kwargs, found, make)
+    nbytes = known_parts.bytes_known(op, args, kwargs, found, spec)
+    if nbytes is None:
+        nbytes = _scratch(op, args, kwargs, found, make)
     if nbytes == 0:
         return spec
     seen = ("scratch", nbytes) if nbytes is not None else ("scratch_unknown", True)
@@ -59,7 +62,7 @@ def _scratch(op: Overload, args: Any, kwargs: Any, found: Found, make: Callable[
         x = found[0][0]
         return 0 if x.is_contiguous() else x.numel() * x.element_size()
     strided = all(tensor.layout is torch.strided for tensor, _ in found)
-    if op.node_name in _PLAIN or op.by_values or not strided or _is_one_kernel(op, args, kwargs, found):
+    if op.node_name in _PLAIN or op.by_values or not strided:
         return 0
     twins = {id(tensor): _twin(tensor, known.sig.grad) for tensor, known in found}
     recorder = make()
@@ -76,15 +79,6 @@ def _scratch(op: Overload, args: Any, kwargs: Any, found: Found, make: Callable[
     tensors: list[torch.Tensor] = []
     memos.templated(result, tensors)
     return _beyond(recorder, tensors)
-
-
-def _is_one_kernel(op: Overload, args: Any, kwargs: Any, found: Found) -> bool:
-    """Of linear layers, and batch norms by running statistics: nothing is cast, or copied to be contiguous."""
-    if op.name not in {"linear", "batch_norm"}:
-        return False
-    dtype = found[0][0].dtype
-    plain = all(tensor.dtype == dtype and tensor.is_contiguous() for tensor, _ in found)
-    return plain and (op.name == "linear" or not op.bind(args, kwargs)["training"])
 
 
 def _twin(tensor: torch.Tensor, grad: bool) -> torch.Tensor:

@@ -171,7 +171,8 @@ class Recorder(TorchDispatchMode):
         return result
 
     def let_go(self) -> None:
-        """Hold on to no tensor any more."""
+        """Hold on to no tensor any more, and be in no cycle that would keep the copies until they are collected."""
+        self.skeleton = self.appearance = None
         self.ledger = Ledger()
         self.values_at_hand = {}
         self._runner = Runner()

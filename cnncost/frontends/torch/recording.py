@@ -19,7 +19,7 @@ from cnncost.frontends.torch.appearance import Appearance
 from cnncost.frontends.torch.compiler import no_compiler_import
 from cnncost.frontends.torch.diagnose import explain_failure
 from cnncost.frontends.torch.guard import Draws, quiet_torch, same_random_state
-from cnncost.frontends.torch.inputs import Inputs
+from cnncost.frontends.torch.inputs import Inputs, prepare
 from cnncost.frontends.torch.modules import Tracker, walk
 from cnncost.frontends.torch.reassigned import told
 from cnncost.frontends.torch.recorder import Recorder
@@ -62,12 +62,29 @@ class PlacesWantedError(Exception):
     """Random numbers were drawn: where, a second recording shows."""
 
 
-def record_once(model: nn.Module, inputs: Inputs, how: How, made: Made) -> Graph:
+def record_once(model: nn.Module, inputs: Any, how: How, made: Made) -> Graph:
     """Record on a skeleton that was kept, or else on a new one. `made` is told of what is alive at the end.
+
+    Args:
+        model: what is recorded.
+        inputs: as the user gave them.
+        how: it is recorded.
+        made: gets weak references to the tensors of the recording.
 
     Raises:
         PlacesWantedError, GradWantedError, HookWantedError, …: it has to be made anew, in another way.
     """
+    graph, known = _recorded(model, prepare(inputs, model, how.floats), how, made)
+    if known is None:
+        return verify(graph)
+    graph = known.settled(graph)
+    if known.tidied(made):  # nothing of the recording is held here: what is alive was left on the copies
+        kept.put(model, how.train, known)
+    return graph
+
+
+def _recorded(model: nn.Module, inputs: Inputs, how: How, made: Made) -> tuple[Graph, kept.Kept | None]:
+    """The Graph, and the skeleton if it may be kept."""
     reusable = how.shared and not how.grad and not how.casts and how.called is None and not how.places
     home = how.device or home_of(model, inputs)
     known = kept.take(model, how.train) if reusable else None
@@ -95,12 +112,7 @@ def record_once(model: nn.Module, inputs: Inputs, how: How, made: Made) -> Graph
         skeleton.let_go()
         if casting is not None and how.autocast is None and not casting.regions:
             raise regions.AutocastUnwantedError
-    if known is None:
-        return verify(graph)
-    graph = known.settled(graph)
-    if known.tidied(made):
-        kept.put(model, how.train, known)
-    return graph
+    return graph, known
 
 
 def home_of(model: nn.Module, inputs: Inputs) -> torch.device:
@@ -197,12 +209,11 @@ class _Run:
         except BaseException as error:
             if isinstance(error, CnncostError):
                 error.recorded = so_far(self._tracker, inputs, given)
-            made.extend(recorder.ledger.made())
-            self._tracker.let_go()  # frames of the failed forward hold it for as long as the error is alive
             raise
         finally:
             made.extend(recorder.ledger.made())
             made.extend(map(ref, inputs.tensors()))
+            self._tracker.let_go()  # frames of a failed forward hold it as long as the error lives, else a cycle does
 
     def _enter(self, tensor: torch.Tensor) -> int:
         ledger, inputs = self._tracker.recorder.ledger, self._inputs

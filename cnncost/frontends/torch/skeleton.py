@@ -150,7 +150,10 @@ class Skeleton(Copier):
 
     def let_go(self) -> None:
         """Hold on to nothing of the user's any more. Which module or tensor has which copy is still known."""
-        self._copies = {id(o): self._copies[id(o)] for o in self._originals if isinstance(o, (nn.Module, torch.Tensor))}
+        kinds = set(map(type, self._originals))
+        lasting = {kind for kind in kinds if issubclass(kind, (nn.Module, torch.Tensor))}
+        if lasting != kinds:
+            self._copies = {id(o): self._copies[id(o)] for o in self._originals if type(o) in lasting}
         self._originals.clear()
         self.data.clear()
         self.functions.clear()

@@ -51,7 +51,7 @@ _MOST_KNOWN = 64
 
 def reach_of(kinds: Iterable[type], functions: Iterable[Any] = ()) -> Reach:
     """What methods of these classes, and these functions, reach. Remembered for classes that modules hold anyway."""
-    roots: tuple[Any, ...] = (*dict.fromkeys(kind for kind in kinds if not of_system(kind.__module__)), *functions)
+    roots: tuple[Any, ...] = (*[k for k in dict.fromkeys(kinds) if not of_system(k.__module__)], *functions)
     if not all(isinstance(root, type) and "<locals>" not in root.__qualname__ for root in roots):
         return _explored(roots)  # a closure may lead back to the model, which is not to be kept alive
     key = tuple(map(id, roots))

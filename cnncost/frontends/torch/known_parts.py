@@ -1,0 +1,88 @@
+"""What the parts of common composite ops have out, without running them: torch's own code for these is one kernel.
+
+A run of the parts takes half a millisecond for each signature, as long as all else of a small model. It stays the
+judge: `tests/frontends/test_parts.py` holds each rule against it. Rules answer for tensors of one floating-point
+dtype that lie without gaps, and are none the wiser of others.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from math import prod
+from typing import Any, TypeAlias
+
+import torch
+
+from cnncost.frontends.torch.overloads import Overload
+from cnncost.frontends.torch.running import Found
+from cnncost.graph import OpSpec
+
+_Rule: TypeAlias = Callable[[dict[str, Any], OpSpec], int | None]
+"""From an op's arguments by name and its spec to bytes; None where the parts have to be run."""
+
+_INDEX, _FLOAT32 = 8, 4
+"""Bytes of an index and of a statistic."""
+
+
+def bytes_known(op: Overload, args: Any, kwargs: Any, found: Found, spec: OpSpec) -> int | None:
+    """Bytes that an op's parts have out beyond its inputs and outputs; None where no rule knows."""
+    rule = _RULES.get(op.name)
+    if rule is None or not found:
+        return None
+    dtype = found[0][0].dtype
+    if not dtype.is_floating_point:
+        return None
+    for tensor, known in found:
+        if tensor.dtype is not dtype or not tensor.is_contiguous() or known.sig.conjugated or not tensor.numel():
+            return None
+    return rule(op.bind(args, kwargs), spec)
+
+
+def _nothing(_: dict[str, Any], __: OpSpec) -> int:
+    """Views, and at most one kernel, whose output is the op's."""
+    return 0
+
+
+def _of_one_dtype(a: dict[str, Any], _: OpSpec) -> int | None:
+    return 0 if a["dtype"] is None else None
+
+
+def _dropout(a: dict[str, Any], _: OpSpec) -> int | None:
+    """One that is off hands its input on."""
+    return 0 if not a["train"] or a["p"] == 0 else None
+
+
+def _max_pool(_: dict[str, Any], spec: OpSpec) -> int:
+    """Where each maximum was found."""
+    return prod(spec.outputs[0].shape) * _INDEX
+
+
+def _batch_norm(a: dict[str, Any], _: OpSpec) -> int | None:
+    """x: N,C,*. A mean and a deviation for each channel, if they are those of the batch."""
+    x: torch.Tensor = a["input"]
+    if not a["training"]:
+        return 0
+    return 2 * x.shape[1] * _FLOAT32 if x.dtype is torch.float32 else None
+
+
+def _layer_norm(a: dict[str, Any], _: OpSpec) -> int | None:
+    """A mean and a deviation for each row."""
+    x: torch.Tensor = a["input"]
+    rows = x.numel() // prod(a["normalized_shape"])
+    return 2 * rows * _FLOAT32 if x.dtype is torch.float32 else None
+
+
+_RULES: dict[str, _Rule] = {
+    **dict.fromkeys("linear flatten unflatten reshape contiguous".split(), _nothing),
+    **dict.fromkeys([f"adaptive_avg_pool{n}d" for n in (1, 2, 3)], _nothing),
+    **dict.fromkeys(("softmax", "log_softmax"), _of_one_dtype),
+    **dict.fromkeys(("max_pool2d", "max_pool3d"), _max_pool),
+    "dropout": _dropout,
+    "batch_norm": _batch_norm,
+    "layer_norm": _layer_norm,
+}
+
+
+def rule_names() -> tuple[str, ...]:
+    """The ops whose parts are known."""
+    return tuple(sorted(_RULES))
