@@ -24,6 +24,7 @@ import torch
 from torch.utils._python_dispatch import _disable_current_modes
 
 from cnncost.frontends.torch.addresses import Address
+from cnncost.frontends.torch.claimed import made_on
 from cnncost.frontends.torch.legacy_types import answered_by
 from cnncost.frontends.torch.replaced import given_back, replaced
 
@@ -82,7 +83,7 @@ class Appearance:
         """While it lasts, tensors of this thread answer so. To be entered inside of the recorder's mode."""
         self._stack = _depth()
         try:
-            with replaced(self._replacements()), answered_by(self._is_of):
+            with replaced(self._replacements()), answered_by(self._is_of), made_on(self._device, self._place_away):
                 yield
         except Exception:
             if not self.missed:
@@ -99,6 +100,10 @@ class Appearance:
         if device != self._device or self._moved:
             self._moved[id(tensor)] = (ref(tensor), device)
             self._recorder.follows_devices = True
+
+    def _place_away(self, tensor: torch.Tensor, device: torch.device) -> None:
+        if not _same_device(device, self._device):
+            self.place(tensor, device)
 
     def names_meta(self, device: torch.device | None) -> bool:
         """Whether code of the model, and no kernel, names `meta` for something new, and all else is elsewhere."""
