@@ -1,4 +1,4 @@
-"""Tensors that forward makes on a device that this torch was not built for: made on `meta`, as all others are."""
+"""Where tensors are made: on a device that this torch was not built for, and on the CPU beside a model on another."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import torch
 from torch.overrides import TorchFunctionMode
 
 _META = torch.device("meta")
+_FACTORIES = "empty empty_strided zeros ones full arange linspace eye rand randn randint randperm".split()
 
 
 class _Making(TorchFunctionMode):
@@ -44,3 +45,27 @@ def made_on(
     if device.type in {"cpu", "meta"} or getattr(torch, device.type, torch.cuda).is_available():
         return nullcontext()
     return _Making(device, place)
+
+
+def made_on_host(place: Callable[[torch.Tensor], None]) -> dict[tuple[Any, str], Any]:
+    """Torch's functions that make a tensor on the CPU where no other device is named: `place` is told of each."""
+    return {(torch, name): _noting(getattr(torch, name), place) for name in _FACTORIES}
+
+
+def _noting(original: Any, place: Callable[[torch.Tensor], None]) -> Any:
+    def made(*args: Any, **kwargs: Any) -> Any:
+        result = original(*args, **kwargs)
+        if kwargs.get("out") is None:
+            device = kwargs.get("device")
+            if torch.device(torch.get_default_device() if device is None else device).type == "cpu":
+                place(result)
+        return result
+
+    return made
+
+
+def cuda(device: Any) -> torch.device:
+    """What `tensor.cuda(device)` names."""
+    if device is None:
+        return torch.device("cuda")
+    return torch.device("cuda", device) if isinstance(device, int) else torch.device(device)

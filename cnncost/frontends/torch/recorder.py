@@ -169,9 +169,11 @@ class Recorder(TorchDispatchMode):
         leader = next((t for t in operands if t.dim()), operands[0] if operands else None)
         if leader is not None and (kwargs or {}).get("device") is None:
             device = self.appearance.claimed(leader)
+            blocks = [self.ledger.block_of(t) for t in operands if t.dim()]
+            away = bool(blocks) and all(block is not None and block.use == "elsewhere" for block in blocks)
             for tensor in tensors_in(result):
                 if is_meta(tensor) and not any(tensor is t for t in operands):
-                    self.appearance.place(tensor, device)
+                    self.appearance.place(tensor, device, away)
         return result
 
     def let_go(self) -> None:
