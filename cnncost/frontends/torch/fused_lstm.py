@@ -15,6 +15,7 @@ import torch
 
 from cnncost.frontends.torch.appearance import is_meta
 from cnncost.frontends.torch.autocast import casts, lower_dtype, lowered
+from cnncost.frontends.torch.steps import packed as packed_steps
 from cnncost.frontends.torch.steps import recurrent as steps
 
 Results: TypeAlias = "tuple[torch.Tensor, Any, Any]"
@@ -56,7 +57,21 @@ def parts(name: str, *args: Any) -> Any:
     """What a layer without autograd is made of on a CPU, or None where it is for torch to say."""
     if name == "lstm" and _fits(*args):
         return _by_layers(partial(_kernel, wanted=False), *args)
-    return steps(name, args[0], _states(args[1]), *args[2:]) if _plain(name, *args) else None
+    return step_by_step(name, *args)
+
+
+def step_by_step(name: str, *args: Any) -> Any:
+    """The results of a layer as a CPU without a kernel for it runs it, or None where it is for torch to say."""
+    if _plain(name, *args):
+        return steps(name, args[0], _states(args[1]), *args[2:])
+    if is_packed(args) and _plain_packed(name, *args):
+        return packed_steps(name, args[0], args[1].tolist(), _states(args[2]), *args[3:])
+    return None
+
+
+def is_packed(args: tuple[Any, ...]) -> bool:
+    """Whether the arguments of a recurrent layer are of packed sequences: data, batch sizes, states, weights, …"""
+    return len(args) == 9 and isinstance(args[3], (list, tuple))
 
 
 def _states(states: Any) -> list[torch.Tensor]:
@@ -78,6 +93,19 @@ def _plain(name: str, *args: Any) -> bool:
     return weights[0].shape[1] == x.shape[2] and all(s.shape[:2] == first for s in states)
 
 
+def _plain_packed(name: str, *args: Any) -> bool:
+    """Rows of all steps on `meta` (ΣN,I), how many each has, and weights and states that fit."""
+    x, sizes, states, weights, has_biases, layers, _, _, bidirectional = args
+    if not is_meta(x) or x.dim() != 2 or not x.numel() or is_meta(sizes) or not isinstance(has_biases, bool):
+        return False
+    states, rows = _states(states), layers * (2 if bidirectional else 1)
+    projected = name == "lstm" and states[0].shape[-1] != states[1].shape[-1]
+    if len({t.dtype for t in (x, *states, *weights)}) != 1 or len(weights) != rows * (2 + 2 * has_biases + projected):
+        return False
+    fits = all(s.dim() == 3 and s.shape[0] == rows and s.shape[1] == int(sizes[0]) for s in states)
+    return fits and weights[0].shape[1] == x.shape[1]
+
+
 def _in_steps(
     name: str, original: Callable[..., Any], thread: int, on_cpu: Callable[[torch.Tensor], bool]
 ) -> Callable[..., Any]:
@@ -88,16 +116,17 @@ def _in_steps(
 
     def recurrent(*args: Any) -> Any:
         ours = get_ident() == thread
-        if ours and torch.is_grad_enabled() and lower_dtype() is None and on_cpu(args[0]) and _plain(name, *args):
-            return tuple(steps(name, args[0], _states(args[1]), *args[2:]))
+        if ours and torch.is_grad_enabled() and lower_dtype() is None and on_cpu(args[0]):
+            made = step_by_step(name, *args)
+            if made is not None:
+                return tuple(made)
         if not ours or torch.is_grad_enabled() or lower_dtype() is None:
             return original(*args)
-        made = list(lowered(*args))
+        given = list(lowered(*args))
         if casts("mkldnn_rnn_layer"):
-            packed = isinstance(args[3], (list, tuple))  # data, batch_sizes, states, weights, …
-            made[1 + packed] = args[1 + packed]
+            given[1 + is_packed(args)] = args[1 + is_packed(args)]
         with torch._C._AutoDispatchBelowAutograd():
-            return original(*made)
+            return original(*given)
 
     return recurrent
 

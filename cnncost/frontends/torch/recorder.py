@@ -285,7 +285,7 @@ class Recorder(TorchDispatchMode):
             return result
         if op.composite:
             entry = entry._replace(spec=parts.with_scratch(entry.spec, op, args, kwargs, found, self._anew))
-        if key is not None and self._use_memo:
+        if key is not None and self._use_memo and not (op.composite and parts.hangs_on_values(op, args)):
             self._memo[key] = entry
         if entry.fresh is not None and not (self._noisy and _of_noise(found)):
             return self._record_fresh(entry, entry.fresh, found)
