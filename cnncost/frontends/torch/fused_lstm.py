@@ -154,8 +154,10 @@ def _fits(*args: Any) -> bool:
     return weights[0].shape[1] == x.shape[2] and all(tuple(s.shape) == state for s in states)
 
 
-Layer: TypeAlias = "Callable[[torch.Tensor, list[torch.Tensor], list[torch.Tensor], bool, int, bool], Results]"
-"""Input T,N,I, states of D,N,H, weights, whether they have biases, directions D, whether it trains."""
+Layer: TypeAlias = (
+    "Callable[[torch.Tensor, list[torch.Tensor], list[torch.Tensor], bool, int, bool, list[torch.Tensor]], Results]"
+)
+"""Input T,N,I, states of D,N,H, weights, whether they have biases, directions D, whether it trains, what is held."""
 
 
 def _by_layers(
@@ -168,27 +170,28 @@ def _by_layers(
     x = first = (x.transpose(0, 1) if batch_first else x).contiguous()  # C++ holds it to the end
     states = [state.contiguous() for state in states]
     last: list[list[torch.Tensor]] = [[], []]
+    held = [x] * directions  # each direction's output, in C++ until the next layer's is there, or to the end
     for number in range(layers):
         here = slice(number * directions, (number + 1) * directions)
         own = weights[number * each : (number + 1) * each]
-        x, *made = run(x, [state[here] for state in states], own, has_biases, directions, train)
+        x, *made = run(x, [state[here] for state in states], own, has_biases, directions, train, held)
         for all_layers, state in zip(last, made, strict=True):
             all_layers.extend(state)
         if dropout and train and number < layers - 1:
             x = torch.dropout(x, dropout, True)
     hy, cy = (torch.stack(of_layers) for of_layers in last)
-    del first
+    del first, held
     return (x.transpose(0, 1) if batch_first else x), hy, cy
 
 
 def _kernel(
     x: torch.Tensor, states: list[torch.Tensor], weights: list[torch.Tensor], has_biases: bool, directions: int,
-    _: bool, wanted: bool = True,
+    _: bool, held: list[torch.Tensor], wanted: bool = True,
 ) -> Results:  # fmt: skip
     """A layer as autograd sees it: a kernel for each direction. `wanted`: what backward needs is kept."""
     kernel: Any = torch.ops.aten.mkldnn_rnn_layer
     hidden, each = states[0].shape[-1], len(weights) // directions
-    outputs, hy, cy = [], [], []
+    hy, cy = [], []
     for direction in range(directions):
         own = weights[direction * each : (direction + 1) * each]
         if not has_biases:
@@ -197,10 +200,11 @@ def _kernel(
             x, *own, *(state[direction] for state in states), direction == 1, [], _LSTM, hidden, 1, has_biases,
             directions == 2, False, wanted,
         )  # fmt: skip
-        outputs.append(out)
+        held[direction] = out
+        del out
         hy.append(h)
         cy.append(c)
-    return (outputs[0] if directions == 1 else torch.cat(outputs, -1)), hy, cy
+    return (held[0] if directions == 1 else torch.cat(held, -1)), hy, cy
 
 
 def _whole(original: Callable[..., Results]) -> Layer:
@@ -208,7 +212,7 @@ def _whole(original: Callable[..., Results]) -> Layer:
 
     def run(
         x: torch.Tensor, states: list[torch.Tensor], weights: list[torch.Tensor], has_biases: bool, directions: int,
-        train: bool,
+        train: bool, _: list[torch.Tensor],
     ) -> Results:  # fmt: skip
         (x, *states), weights = lowered(x, *states), list(lowered(*weights))
         with torch._C._AutoDispatchBelowAutograd():
