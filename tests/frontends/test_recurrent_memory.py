@@ -9,6 +9,8 @@ import cnncost
 from tests.frontends.test_training import measured
 from tests.oracles.allocations import peaks
 
+pytestmark = pytest.mark.filterwarnings("ignore:LSTM with projections is not supported with oneDNN")
+
 LAYERS = {
     "LSTM": lambda: nn.LSTM(16, 32),
     "LSTM in both directions": lambda: nn.LSTM(16, 32, bidirectional=True),
@@ -67,7 +69,7 @@ def test_packed_sequences(name):
 
 
 @pytest.mark.parametrize("lengths", LENGTHS, ids=str)
-@pytest.mark.parametrize("name", ["LSTM in both directions", "GRU"])
+@pytest.mark.parametrize("name", ["LSTM in both directions", "LSTM with dropout", "GRU"])
 def test_it_hangs_on_how_long_the_sequences_are(name, lengths):
     """One after the other, for what is kept of one is none of the other's."""
     layer = LAYERS[name]()

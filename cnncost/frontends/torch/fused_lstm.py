@@ -41,7 +41,12 @@ def fused_recurrent(
 
 def _fused_lstm(original: Callable[..., Results], rest: Callable[..., Results], thread: int) -> Callable[..., Results]:
     def lstm(*args: Any) -> Results:
-        if get_ident() != thread or not _fits(*args):
+        if get_ident() != thread:
+            return rest(*args)
+        if torch.is_grad_enabled() and (given := _of_one_length(args)) is not None:
+            y, *last = lstm(*given)
+            return y.flatten(0, 1), *last
+        if not _fits(*args):
             return rest(*args)
         if not torch.is_grad_enabled():
             return _by_layers(_whole(original), *args)
@@ -57,6 +62,9 @@ def parts(name: str, *args: Any) -> Any:
     """What a layer without autograd is made of on a CPU, or None where it is for torch to say."""
     if name == "lstm" and _fits(*args):
         return _by_layers(partial(_kernel, wanted=False), *args)
+    if name == "lstm" and (given := _of_one_length(args)) is not None:
+        y, *last = _by_layers(partial(_kernel, wanted=False), *given)
+        return y.flatten(0, 1), *last
     return step_by_step(name, *args)
 
 
@@ -67,6 +75,18 @@ def step_by_step(name: str, *args: Any) -> Any:
     if is_packed(args) and _plain_packed(name, *args):
         return packed_steps(name, args[0], args[1].tolist(), _states(args[2]), *args[3:])
     return None
+
+
+def _of_one_length(args: tuple[Any, ...]) -> tuple[Any, ...] | None:
+    """The arguments of an LSTM of packed sequences as of others, if all are equally long: a CPU's kernel takes them."""
+    if not is_packed(args) or is_meta(args[1]) or not args[1].numel() or args[0].dim() != 2:
+        return None
+    x, steps, *rest = args
+    first, last = int(steps[0]), int(steps[-1])  # they only fall
+    if first != last or x.shape[0] != first * len(steps):
+        return None
+    given = (x.view(len(steps), first, x.shape[1]), *rest, False)
+    return given if _fits(*given) else None
 
 
 def is_packed(args: tuple[Any, ...]) -> bool:
