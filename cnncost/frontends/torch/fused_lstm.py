@@ -90,7 +90,7 @@ def _of_one_length(args: tuple[Any, ...]) -> tuple[Any, ...] | None:
 
 
 def is_packed(args: tuple[Any, ...]) -> bool:
-    """Whether the arguments of a recurrent layer are of packed sequences: data, batch sizes, states, weights and more."""
+    """Whether the arguments of a recurrent layer are of packed sequences: data, batch sizes, states, weights."""
     return len(args) == 9 and isinstance(args[3], (list, tuple))
 
 
