@@ -23,7 +23,7 @@ __all__ = [
 ]  # fmt: skip
 
 Role: TypeAlias = Literal["input", "parameter", "buffer", "constant", "activation"]
-Use: TypeAlias = Literal["input", "parameter", "buffer", "constant", "activation", "gradient", "state"]
+Use: TypeAlias = Literal["input", "parameter", "buffer", "constant", "activation", "gradient", "state", "elsewhere"]
 Phase: TypeAlias = Literal["forward", "backward", "optimizer"]
 Attr: TypeAlias = "bool | int | float | str | tuple[Attr, ...] | None"
 
@@ -143,7 +143,8 @@ class Storage(NamedTuple):
 
     `born` is the node that made it, or None if it was there before the first node.
     `died` is the node after which nothing referred to it any more, or None if it outlived the run.
-    `use` is what it is for: the role of its first value, or that of a parameter's gradient or an optimizer's state.
+    `use` is what it is for: the role of its first value, or that of a parameter's gradient or an optimizer's state;
+    "elsewhere" is not on the device that the model is on, and takes none of its memory.
     """
 
     id: int

@@ -11,6 +11,7 @@ from cnncost.ops import (
     losses,
     matmul,
     norm,
+    optimizers,
     pointwise,
     pool,
     quantized,
@@ -22,6 +23,6 @@ from cnncost.ops.registry import Cost, Term, cost, cost_of, flops, kinds, macs, 
 
 __all__ = [
     "Cost", "Term", "attention", "backward", "conv", "cost", "cost_of", "custom", "detection", "flops", "kinds",
-    "layout", "linalg", "losses", "macs", "matmul", "norm", "pointwise", "pool", "quantized", "recurrent",
+    "layout", "linalg", "losses", "macs", "matmul", "norm", "optimizers", "pointwise", "pool", "quantized", "recurrent",
     "reduce", "rule", "rule_doc", "sparse",
 ]  # fmt: skip

@@ -20,6 +20,7 @@ USES = ("parameters", "buffers", "inputs", "constants", "gradients", "optimizer 
 _USES = {
     "parameter": "parameters", "buffer": "buffers", "input": "inputs", "constant": "constants", "gradient": "gradients",
     "state": "optimizer state",
+    "elsewhere": "temporaries",
 }  # fmt: skip
 
 
@@ -106,7 +107,7 @@ def memory(graph: Graph, block: int = 1) -> Memory:
         graph: of a forward, or of a training step.
         block: what an allocator rounds sizes up to: 512 for CUDA's, 1 for none.
     """
-    sizes = [-(-storage.nbytes // block) * block for storage in graph.storages]
+    sizes = [-(-s.nbytes // block) * block if s.use != "elsewhere" else 0 for s in graph.storages]
     deaths = [storage.died for storage in graph.storages]
     scratch = _scratch(graph)
     timeline = _timeline(graph, sizes, deaths, scratch)

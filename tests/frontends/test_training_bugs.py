@@ -233,20 +233,6 @@ def test_arguments_of_an_optimizer_may_be_tuples(text):
     assert cnncost.analyze(nn.Linear(4, 4), (2, 4), training=True, optimizer=text).memory.figures.optimizer_state > 0
 
 
-@pytest.mark.parametrize("name", ["adafactor", "asgd", "adam:capturable=True"])
-def test_optimizers_that_read_values_are_refused(name):
-    with pytest.raises(InputError, match="can't be run on tensors without data"):
-        cnncost.analyze(nn.Linear(4, 4), (2, 4), training=True, optimizer=name)
-
-
-@pytest.mark.parametrize("name", ["adafactor", "asgd", "adafactor:lr=0.1"])
-def test_what_is_said_of_an_optimizer_that_reads_values_helps(name):
-    with pytest.raises(InputError, match="trace='real'"):
-        cnncost.analyze(nn.Linear(4, 4), (2, 4), training=True, optimizer=name)
-    report = cnncost.analyze(nn.Linear(4, 4), (2, 4), training=True, optimizer=name, trace="real")
-    assert report.unknown == {}
-
-
 def test_an_optimizer_that_puts_numbers_wherever_a_mask_is_set():
     """Rprop's factors: what it reads are signs, and none of its sizes follow from them."""
     model = nn.Linear(4, 4)

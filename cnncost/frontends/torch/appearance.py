@@ -24,6 +24,7 @@ import torch
 from torch.utils._python_dispatch import _disable_current_modes
 
 from cnncost.frontends.torch.addresses import Address
+from cnncost.frontends.torch.claimed import cuda, made_on, made_on_host
 from cnncost.frontends.torch.legacy_types import answered_by
 from cnncost.frontends.torch.replaced import given_back, replaced
 
@@ -37,6 +38,8 @@ _STORAGE: Any = torch._C.StorageBase
 _device_of_storage: Callable[[torch.UntypedStorage], torch.device] = _STORAGE.device.__get__
 _depth: Callable[[], int] = torch._C._len_torch_dispatch_stack
 _META = torch.device("meta")
+_CPU = torch.device("cpu")
+_HOSTS = frozenset({"cpu", "meta"})
 _TRUTH = ("torch._", "cnncost.frontends.")
 """Modules that work on tensors' real devices: kernels and decompositions, and the recorder."""
 _BETWEEN = ("cnncost.frontends.", "torch.utils._device", "torch.overrides", "torch.utils._python_dispatch")
@@ -82,7 +85,7 @@ class Appearance:
         """While it lasts, tensors of this thread answer so. To be entered inside of the recorder's mode."""
         self._stack = _depth()
         try:
-            with replaced(self._replacements()), answered_by(self._is_of):
+            with replaced(self._replacements()), answered_by(self._is_of), made_on(self._device, self._place_away):
                 yield
         except Exception:
             if not self.missed:
@@ -94,11 +97,20 @@ class Appearance:
         """Whether a device is the one that tensors are on if nothing else was said."""
         return device == self._device or (self._bare and device == _META)
 
-    def place(self, tensor: torch.Tensor, device: torch.device) -> None:
-        """Say that a tensor is on another device than all others."""
+    def place(self, tensor: torch.Tensor, device: torch.device, away: bool = True) -> None:
+        """Say that a tensor is on another device than all others. `away`: its memory is none of the model's device."""
         if device != self._device or self._moved:
             self._moved[id(tensor)] = (ref(tensor), device)
             self._recorder.follows_devices = True
+            if self._device.type not in _HOSTS and (block := self._recorder.ledger.block_of(tensor)) is not None:
+                if device.type != "cpu":
+                    block.use = "activation" if block.use == "elsewhere" else block.use
+                elif away:
+                    block.use = "elsewhere"
+
+    def _place_away(self, tensor: torch.Tensor, device: torch.device) -> None:
+        if not _same_device(device, self._device):
+            self.place(tensor, device)
 
     def names_meta(self, device: torch.device | None) -> bool:
         """Whether code of the model, and no kernel, names `meta` for something new, and all else is elsewhere."""
@@ -172,7 +184,7 @@ class Appearance:
             (tensor, "numpy"): lambda t, *, force=False: self._numpy(t, force=force),
             (tensor, "tolist"): lambda t: self._tolist(t),  # noqa: PLW0108  # a function binds to the tensor
             (tensor, "to"): lambda t, *args, **kwargs: self._to(_BASE.to, t, args, kwargs),
-            (tensor, "cpu"): lambda t, *args, **kwargs: self._to(_BASE.to, t, (torch.device("cpu"), *args), kwargs),
+            (tensor, "cpu"): lambda t, *args, **kwargs: self._to(_BASE.to, t, (_CPU, *args), kwargs),
             (tensor, "type"): lambda t, *args, **kwargs: self._type(t, args, kwargs),
         }
         table[builtins, "__import__"] = self._apart(builtins.__import__)
@@ -184,6 +196,9 @@ class Appearance:
         table[torch, "_shape_as_tensor"] = lambda t: torch.tensor(list(t.shape))
         for name in ("meta", "cpu", "cuda", "mps", "xpu"):
             table[tensor, f"is_{name}"] = self._is_on(name)
+        if self._device.type not in _HOSTS:
+            table.update(made_on_host(lambda t: self.place(t, _CPU) if is_meta(t) and self.is_ours() else None))
+            table[tensor, "cuda"] = lambda t, device=None, **kwargs: self._to(_BASE.to, t, (cuda(device),), kwargs)
         if self._grad is not None:
             table.update(self._without_autograd())
         return table
@@ -243,10 +258,15 @@ class Appearance:
             result = original(tensor, *args, **kwargs)
             if target is not None and result is not tensor and self._moved:
                 self.place(result, self.claimed(target))
+            elif target is not None and self._moved and not _same_device(self.claimed(target), here):
+                result = original(tensor, *args, **{**kwargs, "copy": True})
+                self.place(result, self.claimed(target))
             return result
         if not _same_device(wanted, here) and not (self._bare and wanted == _META):
-            if device_of(tensor) == wanted:  # to torch it is there already
-                kwargs = {**kwargs, "copy": True}
+            claimed = wanted.type not in _HOSTS and self._device.type not in _HOSTS
+            if device_of(tensor) == wanted or claimed:  # to torch it is there already, or it may have no such device
+                args = tuple([_META if _as_device(a) is not None else a for a in args])
+                kwargs = {**kwargs, "copy": True} | ({"device": _META} if kwargs.get("device") is not None else {})
             result = original(tensor, *args, **kwargs)
             if isinstance(result, torch.Tensor) and is_meta(result):
                 self.place(result, wanted)

@@ -1,6 +1,7 @@
 """Ops over lists of tensors (`_foreach_add_`, …), as optimizers and averages of weights use them: one op an element.
 
-A kernel over many tensors does the same work as one over each, in fewer launches.
+A kernel over many tensors does the same work as one over each, in fewer launches. So does one of a whole step
+(`_fused_adam_`, …), whose lists then have one element each.
 """
 
 from __future__ import annotations
@@ -12,6 +13,8 @@ from typing import Any
 import torch
 
 _PREFIX = "aten::_foreach_"
+_STEPS = frozenset(f"aten::_fused_{name}_" for name in ("adam", "adamw", "sgd", "adagrad"))
+"""An optimizer's whole step, in place."""
 _OTHERS: dict[str, Callable[..., Any]] = {
     "norm": lambda x, order=2, dtype=None: torch.linalg.vector_norm(x, order, dtype=dtype),
     "powsum": lambda x, order=2, dtype=None: x.to(dtype or x.dtype).abs().pow(order).sum(),
@@ -26,10 +29,17 @@ def is_foreach(schema_name: str) -> bool:
     return schema_name.startswith(_PREFIX)
 
 
+def is_of_several(schema_name: str, args: Any) -> bool:
+    """Whether an op is the step of an optimizer for more than one parameter."""
+    return schema_name in _STEPS and len(args[0]) > 1
+
+
 def parts(func: Any) -> Callable[..., Any]:
     """What runs an op that is made of others as these."""
     if is_foreach(func._schema.name):
         return partial(_each_alone, func)
+    if func._schema.name in _STEPS:
+        return partial(_step_of_each, func)
     decompose: Callable[..., Any] = func.decompose
     return decompose
 
@@ -55,6 +65,12 @@ def _each_alone(func: Any, *args: Any, **kwargs: Any) -> Any:
                 positional.append(item)
         results.append(single(*positional, **keywords))
     return None if schema.is_mutable else results
+
+
+def _step_of_each(func: Any, *lists: list[torch.Tensor], **numbers: Any) -> None:
+    """One step for each parameter. Lists that an optimizer has no use for are empty."""
+    for i in range(len(lists[0])):
+        func(*[of_all[i : i + 1] for of_all in lists], **numbers)
 
 
 def _in_place(name: str, first: torch.Tensor, *others: Any, **keywords: Any) -> torch.Tensor:

@@ -15,6 +15,7 @@ import torch
 
 from cnncost.frontends.torch.appearance import is_meta
 from cnncost.frontends.torch.autocast import casts, lower_dtype, lowered
+from cnncost.frontends.torch.steps import packed as packed_steps
 from cnncost.frontends.torch.steps import recurrent as steps
 
 Results: TypeAlias = "tuple[torch.Tensor, Any, Any]"
@@ -40,7 +41,12 @@ def fused_recurrent(
 
 def _fused_lstm(original: Callable[..., Results], rest: Callable[..., Results], thread: int) -> Callable[..., Results]:
     def lstm(*args: Any) -> Results:
-        if get_ident() != thread or not _fits(*args):
+        if get_ident() != thread:
+            return rest(*args)
+        if torch.is_grad_enabled() and (given := _of_one_length(args)) is not None:
+            y, *last = lstm(*given)
+            return y.flatten(0, 1), *last
+        if not _fits(*args):
             return rest(*args)
         if not torch.is_grad_enabled():
             return _by_layers(_whole(original), *args)
@@ -56,7 +62,36 @@ def parts(name: str, *args: Any) -> Any:
     """What a layer without autograd is made of on a CPU, or None where it is for torch to say."""
     if name == "lstm" and _fits(*args):
         return _by_layers(partial(_kernel, wanted=False), *args)
-    return steps(name, args[0], _states(args[1]), *args[2:]) if _plain(name, *args) else None
+    if name == "lstm" and (given := _of_one_length(args)) is not None:
+        y, *last = _by_layers(partial(_kernel, wanted=False), *given)
+        return y.flatten(0, 1), *last
+    return step_by_step(name, *args)
+
+
+def step_by_step(name: str, *args: Any) -> Any:
+    """The results of a layer as a CPU without a kernel for it runs it, or None where it is for torch to say."""
+    if _plain(name, *args):
+        return steps(name, args[0], _states(args[1]), *args[2:])
+    if is_packed(args) and _plain_packed(name, *args):
+        return packed_steps(name, args[0], args[1].tolist(), _states(args[2]), *args[3:])
+    return None
+
+
+def _of_one_length(args: tuple[Any, ...]) -> tuple[Any, ...] | None:
+    """The arguments of an LSTM of packed sequences as of others, if all are equally long: a CPU's kernel takes them."""
+    if not is_packed(args) or is_meta(args[1]) or not args[1].numel() or args[0].dim() != 2:
+        return None
+    x, steps, *rest = args
+    first, last = int(steps[0]), int(steps[-1])  # they only fall
+    if first != last or x.shape[0] != first * len(steps):
+        return None
+    given = (x.view(len(steps), first, x.shape[1]), *rest, False)
+    return given if _fits(*given) else None
+
+
+def is_packed(args: tuple[Any, ...]) -> bool:
+    """Whether the arguments of a recurrent layer are of packed sequences: data, batch sizes, states, weights."""
+    return len(args) == 9 and isinstance(args[3], (list, tuple))
 
 
 def _states(states: Any) -> list[torch.Tensor]:
@@ -78,6 +113,19 @@ def _plain(name: str, *args: Any) -> bool:
     return weights[0].shape[1] == x.shape[2] and all(s.shape[:2] == first for s in states)
 
 
+def _plain_packed(name: str, *args: Any) -> bool:
+    """Rows of all steps on `meta` (ΣN,I), how many each has, and weights and states that fit."""
+    x, sizes, states, weights, has_biases, layers, _, _, bidirectional = args
+    if not is_meta(x) or x.dim() != 2 or not x.numel() or is_meta(sizes) or not isinstance(has_biases, bool):
+        return False
+    states, rows = _states(states), layers * (2 if bidirectional else 1)
+    projected = name == "lstm" and states[0].shape[-1] != states[1].shape[-1]
+    if len({t.dtype for t in (x, *states, *weights)}) != 1 or len(weights) != rows * (2 + 2 * has_biases + projected):
+        return False
+    fits = all(s.dim() == 3 and s.shape[0] == rows and s.shape[1] == int(sizes[0]) for s in states)
+    return fits and weights[0].shape[1] == x.shape[1]
+
+
 def _in_steps(
     name: str, original: Callable[..., Any], thread: int, on_cpu: Callable[[torch.Tensor], bool]
 ) -> Callable[..., Any]:
@@ -88,16 +136,17 @@ def _in_steps(
 
     def recurrent(*args: Any) -> Any:
         ours = get_ident() == thread
-        if ours and torch.is_grad_enabled() and lower_dtype() is None and on_cpu(args[0]) and _plain(name, *args):
-            return tuple(steps(name, args[0], _states(args[1]), *args[2:]))
+        if ours and torch.is_grad_enabled() and lower_dtype() is None and on_cpu(args[0]):
+            made = step_by_step(name, *args)
+            if made is not None:
+                return tuple(made)
         if not ours or torch.is_grad_enabled() or lower_dtype() is None:
             return original(*args)
-        made = list(lowered(*args))
+        given = list(lowered(*args))
         if casts("mkldnn_rnn_layer"):
-            packed = isinstance(args[3], (list, tuple))  # data, batch_sizes, states, weights, …
-            made[1 + packed] = args[1 + packed]
+            given[1 + is_packed(args)] = args[1 + is_packed(args)]
         with torch._C._AutoDispatchBelowAutograd():
-            return original(*made)
+            return original(*given)
 
     return recurrent
 
@@ -125,8 +174,10 @@ def _fits(*args: Any) -> bool:
     return weights[0].shape[1] == x.shape[2] and all(tuple(s.shape) == state for s in states)
 
 
-Layer: TypeAlias = "Callable[[torch.Tensor, list[torch.Tensor], list[torch.Tensor], bool, int, bool], Results]"
-"""Input T,N,I, states of D,N,H, weights, whether they have biases, directions D, whether it trains."""
+Layer: TypeAlias = (
+    "Callable[[torch.Tensor, list[torch.Tensor], list[torch.Tensor], bool, int, bool, list[torch.Tensor]], Results]"
+)
+"""Input T,N,I, states of D,N,H, weights, whether they have biases, directions D, whether it trains, what is held."""
 
 
 def _by_layers(
@@ -139,27 +190,28 @@ def _by_layers(
     x = first = (x.transpose(0, 1) if batch_first else x).contiguous()  # C++ holds it to the end
     states = [state.contiguous() for state in states]
     last: list[list[torch.Tensor]] = [[], []]
+    held = [x] * directions  # each direction's output, in C++ until the next layer's is there, or to the end
     for number in range(layers):
         here = slice(number * directions, (number + 1) * directions)
         own = weights[number * each : (number + 1) * each]
-        x, *made = run(x, [state[here] for state in states], own, has_biases, directions, train)
+        x, *made = run(x, [state[here] for state in states], own, has_biases, directions, train, held)
         for all_layers, state in zip(last, made, strict=True):
             all_layers.extend(state)
         if dropout and train and number < layers - 1:
             x = torch.dropout(x, dropout, True)
     hy, cy = (torch.stack(of_layers) for of_layers in last)
-    del first
+    del first, held
     return (x.transpose(0, 1) if batch_first else x), hy, cy
 
 
 def _kernel(
     x: torch.Tensor, states: list[torch.Tensor], weights: list[torch.Tensor], has_biases: bool, directions: int,
-    _: bool, wanted: bool = True,
+    _: bool, held: list[torch.Tensor], wanted: bool = True,
 ) -> Results:  # fmt: skip
     """A layer as autograd sees it: a kernel for each direction. `wanted`: what backward needs is kept."""
     kernel: Any = torch.ops.aten.mkldnn_rnn_layer
     hidden, each = states[0].shape[-1], len(weights) // directions
-    outputs, hy, cy = [], [], []
+    hy, cy = [], []
     for direction in range(directions):
         own = weights[direction * each : (direction + 1) * each]
         if not has_biases:
@@ -168,10 +220,11 @@ def _kernel(
             x, *own, *(state[direction] for state in states), direction == 1, [], _LSTM, hidden, 1, has_biases,
             directions == 2, False, wanted,
         )  # fmt: skip
-        outputs.append(out)
+        held[direction] = out
+        del out
         hy.append(h)
         cy.append(c)
-    return (outputs[0] if directions == 1 else torch.cat(outputs, -1)), hy, cy
+    return (held[0] if directions == 1 else torch.cat(held, -1)), hy, cy
 
 
 def _whole(original: Callable[..., Results]) -> Layer:
@@ -179,7 +232,7 @@ def _whole(original: Callable[..., Results]) -> Layer:
 
     def run(
         x: torch.Tensor, states: list[torch.Tensor], weights: list[torch.Tensor], has_biases: bool, directions: int,
-        train: bool,
+        train: bool, _: list[torch.Tensor],
     ) -> Results:  # fmt: skip
         (x, *states), weights = lowered(x, *states), list(lowered(*weights))
         with torch._C._AutoDispatchBelowAutograd():

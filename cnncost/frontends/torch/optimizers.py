@@ -6,7 +6,7 @@ import ast
 import copy as copying
 import inspect
 from collections.abc import Callable, Iterator
-from typing import Any, TypeAlias
+from typing import Any, NamedTuple, TypeAlias
 
 import torch
 from torch import nn
@@ -14,8 +14,10 @@ from torch.utils._python_dispatch import _disable_current_modes
 
 from cnncost.errors import CnncostError, InputError
 from cnncost.frontends.torch.diagnose import ON_VALUES, reads_values
+from cnncost.frontends.torch.recorder import Recorder
 from cnncost.frontends.torch.running import twin
 from cnncost.frontends.torch.skeleton import Skeleton
+from cnncost.frontends.torch.warming import apart, settled, values_of
 
 Optimize: TypeAlias = (
     "str | type[torch.optim.Optimizer] | torch.optim.Optimizer | Callable[[Any], torch.optim.Optimizer] | None"
@@ -25,7 +27,14 @@ _SMALL = 1
 """Elements up to which the tensors of an optimizer's state keep their values: counts of steps."""
 
 
-def warmed(optimizer: Optimize, parameters: list[nn.Parameter], skeleton: Skeleton) -> torch.optim.Optimizer:
+class Warmed(NamedTuple):
+    """An optimizer that has made a step, and what is known of its state's values, by the tensors' identity."""
+
+    optimizer: torch.optim.Optimizer
+    values: dict[int, torch.Tensor]
+
+
+def warmed(optimizer: Optimize, parameters: list[nn.Parameter], skeleton: Skeleton, recorder: Recorder) -> Warmed:
     """An optimizer of these parameters that has made a step: its state is there, as in every step but the first.
 
     That step is not recorded.
@@ -33,29 +42,52 @@ def warmed(optimizer: Optimize, parameters: list[nn.Parameter], skeleton: Skelet
     Raises:
         InputError: an unknown name or argument, something that is no optimizer, one that needs a closure.
     """
-    with _disable_current_modes():  # some make their state here
-        made = _made(optimizer, parameters, skeleton)
+    try:
+        with _disable_current_modes():  # some make their state here
+            made = _made(optimizer, parameters, skeleton, recorder.on_values)
+            _warm(made, lambda: step(made))
+        return Warmed(made, {id(t): t for _, t in state_tensors(made, parameters) if not t.is_meta})
+    except InputError:
+        if recorder.on_values:
+            raise
+    with apart(recorder) as ledger:  # it asks where tensors are, or reads them: slower, and all is answered
+        made = _made(optimizer, parameters, skeleton, recorder.on_values)
+        _warm(made, lambda: step(made))
+        if recorder.guesses:
+            _warm(made, lambda: settled(recorder, lambda: step(made)))
+        found = [(id(tensor), values_of(ledger, tensor)) for _, tensor in state_tensors(made, parameters)]
+    return Warmed(made, {key: values for key, values in found if values is not None})
+
+
+def _warm(made: torch.optim.Optimizer, steps: Callable[[], None]) -> None:
+    if isinstance(made, torch.optim.SparseAdam):
+        raise InputError(
+            "optimizer: SparseAdam takes sparse gradients alone, which are as large as the data says; expected an "
+            "optimizer of dense gradients, such as 'adam'"
+        )
     if inspect.signature(_raw_step(made)).parameters.get("closure", _OPTIONAL).default is inspect.Parameter.empty:
         raise InputError(
             f"optimizer: {type(made).__name__} evaluates the model by a closure as often as it likes, so that a step "
             "has no one cost; expected an optimizer whose step() needs none"
         )
     try:
-        with _disable_current_modes():
-            step(made)
+        steps()
     except Exception as error:
         raise step_failed(made, error) from error
-    return made
 
 
 def step_failed(optimizer: torch.optim.Optimizer, error: Exception) -> InputError:
     """What to say of a step that can't be made without data."""
     said = " ".join(str(error).split()) or "no message"
-    or_on_values = f"; or {ON_VALUES}" if reads_values(error) else ""
+    if reads_values(error):
+        expected = f"expected one whose ops are the same whatever values it reads; or {ON_VALUES}"
+    elif "capturable=True" in said:
+        expected = "expected capturable=False, or a model on a GPU"
+    else:
+        expected = "expected one that works parameter by parameter (foreach=False, fused=False)"
     return InputError(
         f"optimizer: a step of {type(optimizer).__name__} can't be run on tensors without data: "
-        f"{type(error).__name__}: {said}; expected one that reads no values and works parameter by parameter "
-        f"(foreach=False, capturable=False){or_on_values}"
+        f"{type(error).__name__}: {said}; {expected}"
     )
 
 
@@ -99,9 +131,12 @@ def _raw_step(optimizer: torch.optim.Optimizer) -> Callable[..., Any]:
     return raw
 
 
-def _made(optimizer: Any, parameters: list[nn.Parameter], skeleton: Skeleton) -> torch.optim.Optimizer:
+def _made(
+    optimizer: Any, parameters: list[nn.Parameter], skeleton: Skeleton, on_values: bool
+) -> torch.optim.Optimizer:  # fmt: skip
     if isinstance(optimizer, torch.optim.Optimizer):
-        return _copied(optimizer, skeleton)
+        with _disable_current_modes():
+            return _copied(optimizer, skeleton, on_values)
     if not parameters:
         raise InputError("optimizer: the model has no parameter that requires a gradient; there is nothing to optimize")
     arguments: dict[str, Any] = {}
@@ -152,7 +187,7 @@ def _named(text: str) -> tuple[type[torch.optim.Optimizer], dict[str, Any]]:
     return kind, {**defaults, **given}
 
 
-def _copied(optimizer: torch.optim.Optimizer, skeleton: Skeleton) -> torch.optim.Optimizer:
+def _copied(optimizer: torch.optim.Optimizer, skeleton: Skeleton, on_values: bool) -> torch.optim.Optimizer:
     """The user's optimizer over the copies of its parameters, with all that it holds: what it writes to are copies."""
     known: dict[int, Any] = {}
     for group in optimizer.param_groups:
@@ -169,7 +204,7 @@ def _copied(optimizer: torch.optim.Optimizer, skeleton: Skeleton) -> torch.optim
             copy = skeleton.copy_of(tensor)
             if copy is not None:
                 known[id(tensor)] = copy
-            elif tensor.numel() > _SMALL:
+            elif tensor.numel() > _SMALL and not on_values:
                 known[id(tensor)] = twin(tensor)
     try:
         made: torch.optim.Optimizer = copying.copy(optimizer)

@@ -141,16 +141,19 @@ def statistics_dtype(x: torch.Tensor, others: list[torch.Tensor | None]) -> torc
 
 
 def _with_statistics(arguments: dict[str, Any], result: Any) -> Any:
-    """Means and deviations in the dtype in which a CPU keeps them: without data they are float32 for any input."""
+    """Means and deviations as a CPU keeps them: none outside of training, and not in float32 for any input."""
     y, *rest = result
+    trains = arguments.get("training", True)
     others = [arguments.get(name) for name in ("weight", "bias", "running_mean", "running_var")]
     dtype = statistics_dtype(arguments["input"], others)
-    return (y, *[t.to(dtype) if t.is_floating_point() else t for t in rest])
+    statistics = [(t.to(dtype) if trains else t.new_empty(0, dtype=dtype)) for t in rest if t.is_floating_point()]
+    return (y, *statistics, *rest[len(statistics) :])
 
 
 _AFTER: dict[str, Callable[[dict[str, Any], Any], Any]] = {
     "native_batch_norm_backward": _wanted, "binary_cross_entropy": _reduced,
-    "_native_batch_norm_legit": _with_statistics, "_batch_norm_with_update": _with_statistics,
+    "native_batch_norm": _with_statistics, "_native_batch_norm_legit": _with_statistics,
+    "_batch_norm_with_update": _with_statistics,
 }  # fmt: skip
 
 _STANDS_FOR = {"cnncost::attention": "aten::scaled_dot_product_attention"}

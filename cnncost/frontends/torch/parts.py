@@ -18,7 +18,7 @@ import torch
 from cnncost.errors import DataDependentError
 from cnncost.frontends.torch import known_parts
 from cnncost.frontends.torch import memo as memos
-from cnncost.frontends.torch.fused_lstm import RECURRENT
+from cnncost.frontends.torch.fused_lstm import RECURRENT, is_packed
 from cnncost.frontends.torch.fused_lstm import parts as recurrent
 from cnncost.frontends.torch.overloads import Overload
 from cnncost.frontends.torch.running import Found, swap, twin
@@ -68,6 +68,9 @@ def _scratch(op: Overload, args: Any, kwargs: Any, found: Found, make: Callable[
     recorder = make()
     for stand_in in twins.values():
         recorder.ledger.add_source(stand_in, "input")
+    if hangs_on_values(op, args):
+        sizes = next(tensor if known.data is None else known.data for tensor, known in found if tensor is args[1])
+        twins[id(args[1])] = sizes
     try:
         with _in_parts(), warnings.catch_warnings(), recorder:
             warnings.simplefilter("ignore")  # the whole op has said it, or will where it runs
@@ -79,6 +82,11 @@ def _scratch(op: Overload, args: Any, kwargs: Any, found: Found, make: Callable[
     tensors: list[torch.Tensor] = []
     memos.templated(result, tensors)
     return _beyond(recorder, tensors)
+
+
+def hangs_on_values(op: Overload, args: Any) -> bool:
+    """Whether what is alive at once follows from values as well: of packed sequences, how many rows each step has."""
+    return op.name in RECURRENT and is_packed(args)
 
 
 def _twin(tensor: torch.Tensor, grad: bool) -> torch.Tensor:

@@ -25,6 +25,7 @@ from cnncost.frontends.torch.callables import as_call
 from cnncost.frontends.torch.compiler import CompilerWantedError, import_compiler, no_compiler_import
 from cnncost.frontends.torch.copies import Copier
 from cnncost.frontends.torch.diagnose import explain_failure
+from cnncost.frontends.torch.foreach import is_of_several
 from cnncost.frontends.torch.guard import ONE_AT_A_TIME, quiet_torch, same_random_state, unseen_by
 from cnncost.frontends.torch.higher_order import is_higher_order
 from cnncost.frontends.torch.higher_order import run as run_higher_order
@@ -98,7 +99,7 @@ class RealRecorder(Recorder):
             self.call = self.director.call(found)
         op = overload(func)
         known = is_known(op) if not any_sparse([t for t, _ in found]) else not has_parts(op, args, kwargs)
-        if op.composite and not (known and stays_whole(op, found)):
+        if is_of_several(op.schema_name, args) or (op.composite and not (known and stays_whole(op, found))):
             return self._run_parts(func, args, kwargs, found)
         if op.mutable or op.schema_name.endswith(_WRITING):
             self._weights.about_to_be_written((tensor for tensor, _ in found), self.ledger)

@@ -80,6 +80,10 @@ class Recorder(TorchDispatchMode):
         """Calls in which forward read a value that chance decided."""
         self.read_given: list[int] = []
         """Calls in which forward read a value that follows from an input of floating-point numbers."""
+        self.read_as: float | None = None
+        """The number that is read of a tensor without known values, where no size follows from it; None: an error."""
+        self.guesses = False
+        """It was."""
         self.masks = Masks()
         if skeleton is not None:
             self.masks.sources.append(skeleton.tensors)
@@ -165,9 +169,11 @@ class Recorder(TorchDispatchMode):
         leader = next((t for t in operands if t.dim()), operands[0] if operands else None)
         if leader is not None and (kwargs or {}).get("device") is None:
             device = self.appearance.claimed(leader)
+            blocks = [self.ledger.block_of(t) for t in operands if t.dim()]
+            away = bool(blocks) and all(block is not None and block.use == "elsewhere" for block in blocks)
             for tensor in tensors_in(result):
                 if is_meta(tensor) and not any(tensor is t for t in operands):
-                    self.appearance.place(tensor, device)
+                    self.appearance.place(tensor, device, away)
         return result
 
     def let_go(self) -> None:
@@ -261,6 +267,10 @@ class Recorder(TorchDispatchMode):
             return self._run_sparse(op, args, kwargs, found)
         if op.composite and not (is_known(op) and stays_whole(op, found)):
             return self._run_parts(func, args, kwargs, found)
+        if foreach.is_of_several(op.schema_name, args):
+            return self._run_parts(func, args, kwargs, found)
+        if func is _READ and self.read_as is not None and not found[0][1].sig.real and args[0].is_floating_point():
+            return self._read_guess(op, args, kwargs, found)
         entry, result = entries.by_rule(op, args, kwargs, found), None
         if entry is None:
             try:
@@ -276,13 +286,20 @@ class Recorder(TorchDispatchMode):
             return result
         if op.composite:
             entry = entry._replace(spec=parts.with_scratch(entry.spec, op, args, kwargs, found, self._anew))
-        if key is not None and self._use_memo:
+        if key is not None and self._use_memo and not (op.composite and parts.hangs_on_values(op, args)):
             self._memo[key] = entry
         if entry.fresh is not None and not (self._noisy and _of_noise(found)):
             return self._record_fresh(entry, entry.fresh, found)
         if entry.outputs is None:
             return self._record_run(entry, found, result)
         return self._record_made(entry, found)
+
+    def _read_guess(self, op: Overload, args: Any, kwargs: Any, found: Found) -> float | None:
+        """A number in the place of one that is not known."""
+        self.guesses, self._runner.data = True, {}
+        entry = entries.of_run(op, args, kwargs, found, self.read_as, self._runner, self.ledger)
+        self._record_run(entry, found, self.read_as)
+        return self.read_as
 
     def _anew(self) -> Recorder:
         """One with empty books."""
@@ -454,5 +471,6 @@ def _counts(known: Known) -> bool:
 
 
 _ADD = torch.ops.aten.add_.Tensor
+_READ = torch.ops.aten._local_scalar_dense.default
 _LIFT = torch.ops.aten.lift_fresh.default
 _node: Callable[[tuple[object, ...]], Node] = partial(tuple.__new__, Node)

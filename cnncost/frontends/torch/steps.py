@@ -98,12 +98,85 @@ def _steps(
     cell: Cell, gates: Sequence[torch.Tensor], state: State, weights: Weights, has_biases: bool
 ) -> tuple[list[torch.Tensor], State]:
     """The hidden state after each step, and the state after the last."""
-    back, bias = weights[1], weights[3] if has_biases else None
-    projection = weights[-1] if len(weights) % 2 else None
     outputs = []
     for gates_in in gates:
-        state = cell(gates_in, state, linear(state[0], back, bias))
-        if projection is not None:
-            state = (torch.matmul(state[0], projection.t()), *state[1:])
+        state = _step(cell, gates_in, state, weights, has_biases)
         outputs.append(state[0])
     return outputs, state
+
+
+def _step(cell: Cell, gates_in: torch.Tensor, state: State, weights: Weights, has_biases: bool) -> State:
+    state = cell(gates_in, state, linear(state[0], weights[1], weights[3] if has_biases else None))
+    if len(weights) % 2:  # a projection
+        state = (torch.matmul(state[0], weights[-1].t()), *state[1:])
+    return state
+
+
+# ---- packed sequences: the rows of all steps one after the other, of which later steps have fewer
+
+
+def packed(
+    name: str, x: torch.Tensor, sizes: Sequence[int], states: Sequence[torch.Tensor], weights: Weights,
+    has_biases: bool, layers: int, dropout: float, train: bool, bidirectional: bool,
+) -> list[torch.Tensor]:  # fmt: skip
+    """The output of all steps, and the last states of all layers and directions.
+
+    Shapes: x: ΣN,I, of which each step has as many rows as `sizes` says; states: as of `recurrent`.
+    """
+    cell = _CELLS[name]
+    first = list(zip(*[state.unbind(0) for state in states], strict=True))
+    each = len(weights) // len(first)
+    own = [weights[i * each : (i + 1) * each] for i in range(len(first))]
+    last: list[State] = []
+    for layer in range(layers):
+        if bidirectional:
+            at = 2 * layer
+            there, end = _packed_way(cell, x, sizes, first[at], own[at], has_biases)
+            back, start = _packed_way_back(cell, x, sizes, first[at + 1], own[at + 1], has_biases)
+            x = torch.cat([there, back], -1)
+            last += [end, start]
+            del there, back
+        else:
+            x, end = _packed_way(cell, x, sizes, first[layer], own[layer], has_biases)
+            last.append(end)
+        if dropout and train and layer < layers - 1:
+            x = torch.dropout(x, dropout, True)
+    return [x, *[torch.stack(of_all) for of_all in zip(*last, strict=True)]]
+
+
+def _packed_way(
+    cell: Cell, x: torch.Tensor, sizes: Sequence[int], state: State, weights: Weights, has_biases: bool
+) -> tuple[torch.Tensor, State]:
+    """From the first step on: sequences that end leave their state."""
+    gates = _inputs(x, weights, has_biases)
+    outputs, ended, offset, before = [], [], 0, sizes[0]
+    for size in sizes:
+        gates_in = gates.narrow(0, offset, size)
+        offset += size
+        if size < before:
+            ended.append(tuple([s.narrow(0, size, before - size) for s in state]))
+            state = tuple([s.narrow(0, 0, size) for s in state])
+        before = size
+        state = _step(cell, gates_in, state, weights, has_biases)
+        outputs.append(state[0])
+    ended.append(state)
+    return torch.cat(outputs), tuple([torch.cat(of_all) for of_all in zip(*ended[::-1], strict=True)])
+
+
+def _packed_way_back(
+    cell: Cell, x: torch.Tensor, sizes: Sequence[int], first: State, weights: Weights, has_biases: bool
+) -> tuple[torch.Tensor, State]:
+    """From the last step on: sequences that begin join those that are there."""
+    gates = _inputs(x, weights, has_biases)
+    outputs, offset, before = [], gates.shape[0], sizes[-1]
+    state = tuple([s.narrow(0, 0, before) for s in first])
+    for size in reversed(sizes):
+        if size > before:
+            joining = [s.narrow(0, before, size - before) for s in first]
+            state = tuple([torch.cat(both) for both in zip(state, joining, strict=True)])
+            del joining
+        offset -= size
+        before = size
+        state = _step(cell, gates.narrow(0, offset, size), state, weights, has_biases)
+        outputs.append(state[0])
+    return torch.cat(outputs[::-1]), state

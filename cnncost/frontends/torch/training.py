@@ -22,6 +22,7 @@ from cnncost.frontends.torch.modules import Tracker
 from cnncost.frontends.torch.optimizers import Optimize, state_tensors, step, step_failed, warmed
 from cnncost.frontends.torch.running import META, Found
 from cnncost.frontends.torch.skeleton import Skeleton
+from cnncost.frontends.torch.warming import STAND_IN
 
 
 class Training(NamedTuple):
@@ -124,13 +125,13 @@ class Step:
     def _update(self, owners: dict[int, int]) -> None:
         """The optimizer's step. The state that earlier steps left was there before the first node."""
         recorder = self._tracker.recorder
-        self.optimizer = warmed(self._training.optimizer, self._parameters, self._skeleton)
+        self.optimizer, values = warmed(self._training.optimizer, self._parameters, self._skeleton, recorder)
         for parameter, tensor in state_tensors(self.optimizer, self._parameters):
-            recorder.ledger.add_source(tensor, "constant", None if tensor.is_meta else tensor)
+            recorder.ledger.add_source(tensor, "constant", values.get(id(tensor)))
             recorder.ledger.mark(tensor, "state")
             if parameter is not None:
                 self._share_owner(owners, parameter, tensor)
-        recorder.phase, recorder.director = "optimizer", _Update(owners)
+        recorder.phase, recorder.director, recorder.read_as = "optimizer", _Update(owners), STAND_IN
         try:
             step(self.optimizer)
         except Exception as error:

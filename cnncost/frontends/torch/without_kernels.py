@@ -49,5 +49,12 @@ def _least_squares(a: dict[str, Any]) -> Any:
     )
 
 
-MADE: dict[str, Callable[[dict[str, Any]], Any]] = {"aten::linalg_lstsq": _least_squares}
+def _nothing(_: dict[str, Any]) -> None:
+    """The step of an optimizer, in place."""
+
+
+MADE: dict[str, Callable[[dict[str, Any]], Any]] = {
+    "aten::linalg_lstsq": _least_squares,
+    **{f"aten::_fused_{name}_": _nothing for name in ("adam", "adamw", "sgd", "adagrad")},
+}
 """By name; each gets the op's arguments by name and returns tensors without data."""

@@ -5,6 +5,7 @@ from cnncost.frontends.torch.lowering import (
     detection,
     linalg,
     losses,
+    optimizers,
     products,
     quantized,
     sparse,
@@ -13,5 +14,5 @@ from cnncost.frontends.torch.lowering import (
 )
 from cnncost.frontends.torch.lowering.registry import OpCall, is_known, lower
 
-__all__ = ["OpCall", "backward", "detection", "is_known", "linalg", "losses", "lower", "products", "quantized",
-           "sparse", "tables", "windows"]  # fmt: skip
+__all__ = ["OpCall", "backward", "detection", "is_known", "linalg", "losses", "lower", "optimizers", "products",
+           "quantized", "sparse", "tables", "windows"]  # fmt: skip

@@ -1,0 +1,71 @@
+"""Where tensors are made: on a device that this torch was not built for, and on the CPU beside a model on another."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
+from typing import Any
+
+import torch
+from torch.overrides import TorchFunctionMode
+
+_META = torch.device("meta")
+_FACTORIES = "empty empty_strided zeros ones full arange linspace eye rand randn randint randperm".split()
+
+
+class _Making(TorchFunctionMode):
+    """Puts `meta` in the place of a device that is not there, where a function is told to make something on it."""
+
+    def __init__(self, device: torch.device, place: Callable[[torch.Tensor, torch.device], None]) -> None:
+        super().__init__()
+        self._kind = device.type
+        self._place = place
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        device = (kwargs or {}).get("device")
+        if device is None or func in _MOVING:
+            return func(*args, **(kwargs or {}))
+        device = torch.device(device)
+        if device.type != self._kind:
+            return func(*args, **kwargs)
+        result = func(*args, **{**kwargs, "device": _META})
+        if isinstance(result, torch.Tensor) and result.is_meta:
+            self._place(result, device)
+        return result
+
+
+_MOVING = frozenset({torch.Tensor.to, torch.Tensor.cpu, torch.Tensor.cuda})
+"""These say themselves where a tensor is then."""
+
+
+def made_on(
+    device: torch.device, place: Callable[[torch.Tensor, torch.device], None]
+) -> AbstractContextManager[object]:
+    """While it lasts, tensors can be made on a device that tensors claim to be on. `place` is told of each."""
+    if device.type in {"cpu", "meta"} or getattr(torch, device.type, torch.cuda).is_available():
+        return nullcontext()
+    return _Making(device, place)
+
+
+def made_on_host(place: Callable[[torch.Tensor], None]) -> dict[tuple[Any, str], Any]:
+    """Torch's functions that make a tensor on the CPU where no other device is named: `place` is told of each."""
+    return {(torch, name): _noting(getattr(torch, name), place) for name in _FACTORIES}
+
+
+def _noting(original: Any, place: Callable[[torch.Tensor], None]) -> Any:
+    def made(*args: Any, **kwargs: Any) -> Any:
+        result = original(*args, **kwargs)
+        if kwargs.get("out") is None:
+            device = kwargs.get("device")
+            if torch.device(torch.get_default_device() if device is None else device).type == "cpu":
+                place(result)
+        return result
+
+    return made
+
+
+def cuda(device: Any) -> torch.device:
+    """What `tensor.cuda(device)` names."""
+    if device is None:
+        return torch.device("cuda")
+    return torch.device("cuda", device) if isinstance(device, int) else torch.device(device)

@@ -1,0 +1,23 @@
+"""An optimizer's whole step for one parameter, as one kernel."""
+
+from __future__ import annotations
+
+from cnncost.frontends.torch.lowering.registry import Attrs, Lowered, OpCall, lowers
+
+
+@lowers("_fused_adam", "_fused_adamw", "_fused_sgd", "_fused_adagrad")
+def optimizer_step(call: OpCall) -> Lowered:
+    """Lists of one element each: parameter, gradient, state. Which terms there are hangs on the numbers beside."""
+    momentum, dampening = call.get("momentum", 0), call.get("dampening", 0)
+    first = bool(call.get("is_first_step", False))
+    attrs: Attrs = {
+        "fn": call.name.removeprefix("_fused_"),
+        "decay": bool(call["weight_decay"]),
+        "maximize": bool(call["maximize"]),
+        "amsgrad": bool(call.get("amsgrad", False)),
+        "averages": bool(momentum) and not first,
+        "dampened": bool(momentum and dampening) and not first,
+        "nesterov": bool(call.get("nesterov", False)),
+        "unscales": call.get("grad_scale") is not None,
+    }
+    return "optimizer_step", attrs

@@ -1,0 +1,102 @@
+"""Recurrent layers beside the allocator: packed sequences, both directions, dropout between layers."""
+
+import pytest
+import torch
+from torch import nn
+from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
+
+import cnncost
+from tests.frontends.test_training import measured
+from tests.oracles.allocations import peaks
+
+pytestmark = pytest.mark.filterwarnings("ignore:LSTM with projections is not supported with oneDNN")
+
+LAYERS = {
+    "LSTM": lambda: nn.LSTM(16, 32),
+    "LSTM in both directions": lambda: nn.LSTM(16, 32, bidirectional=True),
+    "two of them": lambda: nn.LSTM(16, 32, 2, bidirectional=True),
+    "LSTM with dropout": lambda: nn.LSTM(16, 32, 2, dropout=0.5),
+    "LSTM without biases": lambda: nn.LSTM(16, 32, bias=False),
+    "LSTM with projections": lambda: nn.LSTM(16, 32, 2, proj_size=8, bidirectional=True),
+    "LSTM in float64": lambda: nn.LSTM(16, 32).double(),
+    "GRU": lambda: nn.GRU(16, 32),
+    "GRU in both directions with dropout": lambda: nn.GRU(16, 32, 2, bidirectional=True, dropout=0.3),
+    "RNN": lambda: nn.RNN(16, 32),
+    "RNN with relu, without biases": lambda: nn.RNN(16, 32, 2, nonlinearity="relu", bias=False),
+}
+LENGTHS = [[12, 9, 4, 3], [8, 8, 8, 8], [10, 10, 1, 1], [7, 1, 1, 1]]
+
+
+class Packed(nn.Module):
+    def __init__(self, layer, lengths):
+        super().__init__()
+        self.layer, self.lengths = layer, torch.tensor(lengths)
+
+    def forward(self, x):
+        return pad_packed_sequence(self.layer(pack_padded_sequence(x, self.lengths))[0])[0]
+
+
+class Plain(nn.Module):
+    def __init__(self, layer):
+        super().__init__()
+        self.layer = layer
+
+    def forward(self, x):
+        return self.layer(x)[0]
+
+
+def allocated(model, x):
+    """Bytes at the peak of inference, what was there before included."""
+    held = [*model.parameters(), *model.buffers(), x]
+    with torch.inference_mode():
+        return sum(t.nbytes for t in held) + peaks(lambda: model(x)).tensors
+
+
+def agrees(model, x, rel):
+    assert cnncost.analyze(model, x).memory.inference_peak == pytest.approx(allocated(model, x), rel=rel)
+    assert cnncost.analyze(model, x, training=True).memory.training_peak == pytest.approx(measured(model, x), rel=rel)
+
+
+def of(layer, steps):
+    return torch.randn(steps, 4, 16, dtype=next(layer.parameters()).dtype)
+
+
+@pytest.mark.parametrize("name", LAYERS)
+def test_packed_sequences(name):
+    """What is not there: torch's own counts of rows, of which one is a tensor that C++ makes."""
+    layer = LAYERS[name]()
+    agrees(Packed(layer, LENGTHS[0]), of(layer, 12), rel=0.002)
+
+
+@pytest.mark.parametrize("lengths", LENGTHS, ids=str)
+@pytest.mark.parametrize("name", ["LSTM in both directions", "LSTM with dropout", "GRU"])
+def test_it_hangs_on_how_long_the_sequences_are(name, lengths):
+    """One after the other, for what is kept of one is none of the other's."""
+    layer = LAYERS[name]()
+    agrees(Packed(layer, lengths), of(layer, max(lengths)), rel=0.002)
+
+
+@pytest.mark.parametrize("batch_first", [False, True])
+@pytest.mark.parametrize("name", LAYERS)
+def test_sequences_of_one_length(name, batch_first):
+    layer = LAYERS[name]()
+    layer.batch_first = batch_first
+    agrees(Plain(layer), of(layer, 12), rel=0.0005)
+
+
+@pytest.mark.parametrize("name", ["GRU", "RNN", "LSTM with projections", "LSTM in float64"])
+def test_many_steps(name):
+    layer = LAYERS[name]()
+    model, x = Plain(layer), of(layer, 200)
+    expected = measured(model, x)
+    assert cnncost.analyze(model, x, training=True).memory.training_peak == pytest.approx(expected, rel=0.0005)
+
+
+@pytest.mark.parametrize("name", LAYERS)
+def test_packed_sequences_count_what_their_rows_do(name):
+    """Each row of a packed sequence is a step of one that is not: as many as all lengths together."""
+    layer = LAYERS[name]()
+    rows = sum(LENGTHS[0])
+    counted = cnncost.analyze(Packed(layer, LENGTHS[0]), of(layer, 12), training=True).totals
+    one = cnncost.analyze(Plain(layer), of(layer, 1)[:, :1], training=True).totals
+    assert counted.macs == rows * one.macs
