@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from functools import cache
+from types import FunctionType
 
 import pytest
 import torch
@@ -120,14 +121,15 @@ def test_the_flash_kernel_aligns_to_the_lower_right(queries, keys, tile):
 
 
 class Biased(nn.Module):
-    """Attention with torch's own object for a causal mask, that the model holds or is given."""
+    """Attention with torch's own object for a causal mask, that the model holds, makes, or is given."""
 
     def __init__(self, bias=None):
         super().__init__()
         self.bias = bias
 
     def forward(self, q, k, v, bias=None):
-        return attend(q, k, v, self.bias if bias is None else bias)
+        held = self.bias() if isinstance(self.bias, FunctionType) else self.bias
+        return attend(q, k, v, held if bias is None else bias)
 
 
 @pytest.mark.parametrize(("queries", "keys"), [(4, 6), (3, 9), (5, 5)])
@@ -140,6 +142,7 @@ def test_causal_biases(queries, keys, make, shift, trace):
     for _ in range(2):
         assert left(Biased(bias), (*inputs,), trace=trace) == (macs(expected), False)
         assert left(Biased(), (*inputs, bias), trace=trace) == (macs(expected), False)
+        assert left(Biased(lambda: make(queries, keys)), (*inputs,), trace=trace) == (macs(expected), False)
     assert vars(bias) == {"variant": bias.variant, "seq_len_q": queries, "seq_len_kv": keys}
 
 

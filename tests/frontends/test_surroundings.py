@@ -50,6 +50,44 @@ def macs(model, inputs=X, **how):
     return cnncost.analyze(model, inputs, **how).totals.macs
 
 
+# ---- subclasses that forward makes
+
+
+class Marked(torch.Tensor):
+    pass
+
+
+class Sized(torch.Tensor):
+    """As torch's own biases: what it is made with is read as sizes."""
+
+    def __init__(self, rows, columns):
+        super().__init__()
+        self.rows, self.columns = rows, columns
+
+
+MADE = {
+    "of a tensor": lambda s, x: s.l(Marked(x)) if type(Marked(x)) is Marked else x,
+    "of what an op made": lambda s, x: s.l(Marked(x * 2)),
+    "of data": lambda s, x: s.l(x) if Marked([1.0, 2.0]).tolist() == [1.0, 2.0] else s.l(s.l(x)),
+    "of nothing": lambda s, x: s.l(x) if Marked().shape == (0,) else s.l(s.l(x)),
+    "of sizes": lambda s, x: s.l(x) if (Sized(2, 3).shape, Sized(2, 3).columns) == ((2, 3), 3) else s.l(s.l(x)),
+    "of a size": lambda s, x: s.l(x) if Marked(x.shape).shape == x.shape else s.l(s.l(x)),
+}
+
+
+@pytest.mark.parametrize("trace", TRACES)
+@pytest.mark.parametrize("name", MADE)
+def test_forward_makes_tensors_of_subclasses(name, trace):
+    real = MADE[name](Does(MADE[name]), X)
+    assert real.shape == (2, 8)
+    for _ in range(2):
+        assert macs(Does(MADE[name]), trace=trace) == EACH
+    step = cnncost.analyze(Does(MADE[name]), X, trace=trace, training=True)
+    assert step.totals.training_macs == 2 * EACH  # x needs no gradient
+    assert type(Marked(X)) is Marked
+    assert Marked.__new__ is torch.Tensor.__new__
+
+
 # ---- settings of the process
 
 

@@ -110,7 +110,7 @@ def test_equal_specs_are_asked_for_once(ruled):
 def test_specs_that_differ_in_an_attribute_are_not_taken_for_one_another(ruled):
     kind, asked = ruled
     found = compute(graph((spec(kind, 1), 0, "op"), (spec(kind, 2), 0, "op"), (spec(kind, 1, written=4), 0, "op")))
-    assert (found.total.macs, found.total.written, len(asked)) == (4, 68, 3)
+    assert (found.total.macs, found.total.bytes_written, len(asked)) == (4, 68, 3)
 
 
 def test_unknown_ops_are_listed_by_how_often_they_ran(ruled):

@@ -27,6 +27,7 @@ from cnncost.frontends.torch.addresses import Address
 from cnncost.frontends.torch.claimed import cuda, made_on, made_on_host
 from cnncost.frontends.torch.legacy_types import answered_by
 from cnncost.frontends.torch.replaced import given_back, replaced
+from cnncost.frontends.torch.subclasses import constructors
 
 if TYPE_CHECKING:
     from cnncost.frontends.torch.recorder import Recorder
@@ -194,6 +195,7 @@ class Appearance:
         table[torch._VF, "_pad_packed_sequence"] = self._by_pointer(torch._VF._pad_packed_sequence)
         table[torch, "ctc_loss"] = self._by_pointer(torch.ctc_loss)  # its mean is over lengths as a tensor
         table[torch, "_shape_as_tensor"] = lambda t: torch.tensor(list(t.shape))
+        table.update(constructors(self.is_ours, self._recorder.same_values))
         for name in ("meta", "cpu", "cuda", "mps", "xpu"):
             table[tensor, f"is_{name}"] = self._is_on(name)
         if self._device.type not in _HOSTS:

@@ -241,6 +241,13 @@ class Recorder(TorchDispatchMode):
         else:
             self.ledger.add_source(tensor, "constant", data)
 
+    def same_values(self, tensor: torch.Tensor, other: torch.Tensor) -> None:
+        """A tensor that was made of another where we don't see it has its values, if these are at hand."""
+        known = self.ledger.find(other)
+        if known is not None and known.data is not None and known.sig.real and is_meta(tensor):
+            self.meet(tensor)
+            self.ledger.attach(tensor, known.data)
+
     def _catch_up(self, tensor: torch.Tensor, old: Known) -> Known:
         """A node that brings a tensor up to date with a write through another view of its storage."""
         ledger = self.ledger
