@@ -1,7 +1,7 @@
 """Tensors of subclasses that forward makes: `MyTensor(x)`, `CausalBias(variant, queries, keys)`.
 
 Torch's old constructor, which a subclass without one of its own inherits, gives what it made to the subclass. Under a
-dispatch mode that is an object of Python's already, which can't become another: the same is made by `as_subclass` instead.
+dispatch mode that is an object of Python's already, which can't become another: `as_subclass` makes the same instead.
 """
 
 from __future__ import annotations
