@@ -32,18 +32,22 @@ class Event(NamedTuple):
 
 def peaks(run, before=None):
     """Run twice, `before` first each time, and look at the second: the first lets libraries set themselves up."""
-    for _ in range(2):
+    for watched in (False, True):
         state = before() if before is not None else None
         gc.collect()
         gc.disable()
         try:
-            with profile(activities=[ProfilerActivity.CPU], profile_memory=True, acc_events=True) as prof:
+            with _watching() if watched else nullcontext() as prof:
                 kept = run() if before is None else run(state)
         finally:
             gc.enable()
         del kept
     events = sorted(_events(prof.profiler.kineto_results.experimental_event_tree(), None))
     return Peaks(_peak(events), _peak(_without_workspaces(events)))
+
+
+def _watching():
+    return profile(activities=[ProfilerActivity.CPU], profile_memory=True, acc_events=True)
 
 
 def training_peak(model, x, around=nullcontext):

@@ -29,7 +29,19 @@ def conv(call: OpCall) -> Lowered:
         "output_padding": spread(call.get("output_padding", 0), axes),
         "bias": call.get("bias") is not None,
     }
+    if (layout := _layout(call.get("input", call.get("self")), call["weight"])) is not None:
+        attrs["layout"] = layout
     return "conv", attrs
+
+
+def _layout(x: Any, weight: Any) -> str | None:
+    """How the image lies, unless plainly: kernels copy one that is `strided`, and have others for `channels_last`."""
+    if not isinstance(x, torch.Tensor) or (x.is_contiguous() and weight.is_contiguous()):
+        return None
+    order = {4: torch.channels_last, 5: torch.channels_last_3d}.get(x.dim())
+    if order is not None and (x.is_contiguous(memory_format=order) or weight.is_contiguous(memory_format=order)):
+        return "channels_last"
+    return "strided"
 
 
 @lowers("conv_tbc")
