@@ -161,6 +161,40 @@ def _error(module, shape, training):
     return (memory.with_workspaces(ONE, training).nbytes - before) / found - 1
 
 
+class Turned(nn.Module):
+    """Tokens as an image: channels last. Of one image, its own stride decides, though there is but one."""
+
+    def __init__(self, one):
+        super().__init__()
+        self.conv = nn.Conv2d(64, 64, 3, padding=1, groups=64)
+        self.one = one
+
+    def forward(self, x):
+        x = torch.relu(x)
+        tokens = x.as_strided((1, 256, 64), (64, 64, 1)) if self.one else x
+        return self.conv(tokens.transpose(1, 2).unflatten(2, (16, 16)))
+
+
+@pytest.mark.skipif(torch.backends.cpu.get_cpu_capability() != "AVX2", reason="measured where blocks are of 8 channels")
+@pytest.mark.parametrize("one", [False, True], ids=["two images", "one, whose stride is that of a pixel"])
+def test_layouts_are_torchs(one):
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        model, shape = Turned(one), (1 if one else 2, 256, 64)
+        x = torch.randn(shape)
+        before = sum(parameter.nbytes for parameter in model.parameters()) + x.nbytes
+
+        def run(_):
+            with torch.inference_mode():
+                return model(x)
+
+        found = peaks(run, lambda: None).everything
+    finally:
+        torch.set_num_threads(threads)
+    assert abs((cnncost.analyze(model, shape).memory.with_workspaces(ONE).nbytes - before) / found - 1) <= 0.02
+
+
 def test_exact_peaks_stay_as_they_are_and_the_estimate_is_above():
     memory = cnncost.analyze("resnet18", (2, 3, 64, 64), training=True).memory
     assert memory.with_workspaces(ONE).nbytes > memory.inference_peak
