@@ -9,7 +9,7 @@ Models are taken with the smallest input that they run on (two images), Transfor
 down, one of each family first, those with the least to compute before others. What was measured is kept in
 build/memory_sweep as long as the packages and the oracle are the same, and predictions as long as cnncost's code is: an
 interrupted sweep goes on, and another one is on the page with how many models it has.
-Exit code 1 if an error above 1 % has no explanation.
+Exit code 1 if an error above 1 % has no explanation, or a model of the sample no figures.
 """
 
 from __future__ import annotations
@@ -182,7 +182,7 @@ def arguments() -> argparse.Namespace:
 
 
 def main() -> int:
-    from memory_sweep_page import page, unexplained
+    from memory_sweep_page import MODES, error, page, unexplained
 
     options = arguments()
     everything = entries()
@@ -196,7 +196,8 @@ def main() -> int:
     if not (options.sample or options.only):
         REPORT.write_text(page(rows, everything), encoding="utf-8")
         print(f"written: {REPORT}")
-    return 1 if any(unexplained(entry, row) for entry, row in rows) else 0
+    lacking = options.sample and any(error(row, mode) is None for _, row in rows for mode in MODES)
+    return 1 if lacking or any(unexplained(entry, row) for entry, row in rows) else 0
 
 
 if __name__ == "__main__":
