@@ -86,6 +86,10 @@ class _Size(click.ParamType):  # type: ignore[type-arg]  # generic for the check
     "--block", type=click.IntRange(min=1), default=1, metavar="BYTES",
     help="What the allocator rounds sizes up to: 512 for CUDA's.",
 )  # fmt: skip
+@click.option(
+    "--workspace", type=_Size(), metavar="SIZE",
+    help="What cuBLAS and cuDNN hold, for the estimate; by default the workspaces of this CPU's kernels.",
+)  # fmt: skip
 @click.option("--device-memory", type=_Size(), metavar="SIZE", help="Say whether it fits, for example in 2GiB.")
 @click.option("--max-batch", is_flag=True, help="Find the largest batch that fits --device-memory.")
 @click.option("--top", type=click.IntRange(min=1), default=8, metavar="N", help="How many holders to list.")
@@ -98,7 +102,7 @@ class _Size(click.ParamType):  # type: ignore[type-arg]  # generic for the check
 def command(
     model: str, inputs: tuple[str, ...], model_args: tuple[str, ...], batch: int | None, inference: bool,
     optimizer: str | None, loss: str | None, keep_gradients: bool, dtype: str | None,
-    trace: Trace, autocast: str | None, block: int,
+    trace: Trace, autocast: str | None, block: int, workspace: _Given | None,
     device_memory: _Given | None, max_batch: bool, top: int, picture: str | None, form: str | None, output: str | None,
 ) -> None:  # fmt: skip
     """Bytes that a forward of MODEL needs, and a training step: by use, at the peak, and over time.
@@ -119,7 +123,7 @@ def command(
 
     step = None if inference else Step(loss, optimizer, not keep_gradients)
     report = _report(built, given, step, trace)
-    tables = _tables(report, step, block)
+    tables = _tables(report, step, block, workspace)
     verdicts = _verdicts(tables, device_memory) if device_memory is not None else ()
     if max_batch and device_memory is not None:
         verdicts = (*verdicts, *_largest(built, given, step, block, device_memory, trace))
@@ -172,12 +176,20 @@ def _report(resolved: Any, inputs: Any, step: Step | None, trace: Trace) -> Repo
     return analyze(resolved, inputs, trace=trace, **how)
 
 
-def _tables(report: Report, step: Step | None, block: int) -> MemoryTables:
+def _tables(report: Report, step: Step | None, block: int, workspace: _Given | None) -> MemoryTables:
+    from cnncost.devices.kernels import in_words, kernels
     from cnncost.passes.memory import memory
+    from cnncost.passes.workspaces import workspaces
     from cnncost.report.memory_tables import MemoryTables, Run
 
-    runs = [Run(name, memory(graph, block)) for name, graph in _graphs(report)]
-    return MemoryTables(report, tuple(runs), _in_words(step) if step is not None else "", block)
+    runs = []
+    here = kernels()
+    for name, graph in _graphs(report):
+        found = memory(graph, block)
+        raw = workspaces(graph, found.timeline, here if workspace is None else workspace.nbytes)
+        runs.append(Run(name, found, raw))
+    words = in_words(here) if workspace is None else f"{workspace} for the device's libraries, as stated"
+    return MemoryTables(report, tuple(runs), _in_words(step) if step is not None else "", block, kernels=words)
 
 
 def _graphs(report: Report) -> list[tuple[str, Any]]:

@@ -4,6 +4,7 @@ from cnncost.ops import (
     attention,
     backward,
     conv,
+    conv_workspace,
     custom,
     detection,
     layout,
@@ -16,13 +17,14 @@ from cnncost.ops import (
     pool,
     quantized,
     recurrent,
+    recurrent_workspace,
     reduce,
     sparse,
 )  # fmt: skip
 from cnncost.ops.registry import Cost, Term, cost, cost_of, flops, kinds, macs, rule, rule_doc
 
 __all__ = [
-    "Cost", "Term", "attention", "backward", "conv", "cost", "cost_of", "custom", "detection", "flops", "kinds",
-    "layout", "linalg", "losses", "macs", "matmul", "norm", "optimizers", "pointwise", "pool", "quantized", "recurrent",
-    "reduce", "rule", "rule_doc", "sparse",
+    "Cost", "Term", "attention", "backward", "conv", "conv_workspace", "cost", "cost_of", "custom", "detection",
+    "flops", "kinds", "layout", "linalg", "losses", "macs", "matmul", "norm", "optimizers", "pointwise", "pool",
+    "quantized", "recurrent", "recurrent_workspace", "reduce", "rule", "rule_doc", "sparse",
 ]  # fmt: skip

@@ -5,10 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, NamedTuple
 
+from cnncost.devices.kernels import kernels as host_kernels
 from cnncost.errors import CnncostError
 from cnncost.passes.memory import Memory, memory
+from cnncost.passes.workspaces import RawPeak, workspaces
 
 if TYPE_CHECKING:
+    from cnncost.graph import Graph
+    from cnncost.ops.workspace import Kernels
     from cnncost.report.model import Report
 
 
@@ -40,11 +44,15 @@ class MemoryFigures(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class ReportMemory:
-    """The figures, and how they come about: `inference` and `training` are None where no Graph is at hand."""
+    """The figures, and how they come about: `inference` and `training` are None where no Graph is at hand.
+
+    `graphs` are those of both.
+    """
 
     figures: MemoryFigures
     inference: Memory | None
     training: Memory | None
+    graphs: tuple[Graph | None, Graph | None] = (None, None)
 
     @property
     def parameters(self) -> int:
@@ -68,6 +76,43 @@ class ReportMemory:
                 "training_peak: no training step was analyzed; expected analyze(model, inputs, training=True)"
             )
         return self.figures.training_peak
+
+    @property
+    def inference_peak_with_workspaces(self) -> int:
+        """The same with what kernels of this machine's CPU take while they run: an estimate.
+
+        Raises:
+            CnncostError: the report was read from a file.
+        """
+        return self.with_workspaces().nbytes
+
+    @property
+    def training_peak_with_workspaces(self) -> int:
+        """The same with what kernels of this machine's CPU take while they run: an estimate.
+
+        Raises:
+            CnncostError: no training step was analyzed, or the report was read from a file.
+        """
+        _ = self.training_peak
+        return self.with_workspaces(training=True).nbytes
+
+    def with_workspaces(self, kernels: Kernels | int | None = None, training: bool = False) -> RawPeak:
+        """The peak with workspaces, estimated.
+
+        Args:
+            kernels: which a CPU has, by default this machine's; or bytes that a library of a GPU holds.
+            training: of the training step, not of inference.
+
+        Raises:
+            CnncostError: the report was read from a file, or there is no such run.
+        """
+        run, graph = (self.training, self.graphs[1]) if training else (self.inference, self.graphs[0])
+        if run is None or graph is None:
+            raise CnncostError(
+                "with_workspaces: nothing to estimate from; expected a report that was just made"
+                + (" with training=True" if training else "")
+            )
+        return workspaces(graph, run.timeline, host_kernels() if kernels is None else kernels)
 
 
 def memory_of(report: Report) -> ReportMemory:
@@ -93,7 +138,7 @@ def memory_of(report: Report) -> ReportMemory:
         training.ideal_peak if training is not None else None,
         tuple(sorted({*inference.unseen, *(training.unseen if training is not None else ())})),
     )
-    return ReportMemory(figures, inference, training)
+    return ReportMemory(figures, inference, training, (report.graph, report.training))
 
 
 def _check_whole(report: Report) -> None:

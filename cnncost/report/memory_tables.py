@@ -12,6 +12,7 @@ from typing import NamedTuple
 
 from cnncost import units
 from cnncost.passes.memory import USES, Memory
+from cnncost.passes.workspaces import RawPeak
 from cnncost.report import heading, layout
 from cnncost.report.layout import Cell, Field
 from cnncost.report.model import Report
@@ -25,6 +26,8 @@ class Run(NamedTuple):
 
     name: str
     memory: Memory
+    raw: RawPeak | None = None
+    """The peak with workspaces, estimated."""
 
 
 class MemoryTables(NamedTuple):
@@ -35,6 +38,7 @@ class MemoryTables(NamedTuple):
         runs: inference, training, or both.
         step: how the training step was made, in words; empty without one.
         block: what sizes are rounded up to.
+        kernels: whose workspaces are estimated, in words.
         verdicts: sentences on what fits.
     """
 
@@ -43,6 +47,7 @@ class MemoryTables(NamedTuple):
     step: str = ""
     block: int = 1
     verdicts: tuple[str, ...] = ()
+    kernels: str = ""
 
 
 def to_text(tables: MemoryTables, width: int, top: int = 8) -> str:
@@ -50,6 +55,8 @@ def to_text(tables: MemoryTables, width: int, top: int = 8) -> str:
     about = [f"{layout.printable(heading.title(tables.report))}, {heading.inputs(tables.report)}", *_notes(tables)]
     lines = [line for text in about for line in wrap(text, width, subsequent_indent="  ")] + [""]
     lines += [layout.plain(line) for line in layout.table(_uses(tables), width, rules=(len(USES),))]
+    if estimate := _estimated(tables):
+        lines += ["", *wrap(estimate, width, subsequent_indent="  ")]
     for run in tables.runs:
         lines += ["", *wrap(f"{run.name}: {_where(run.memory)}", width, subsequent_indent="  ")]
         lines += [layout.plain(line) for line in layout.table(_holders(run.memory, top), width)]
@@ -65,6 +72,8 @@ def to_markdown(tables: MemoryTables, top: int = 8) -> str:
     lines = [f"# {heading.title(tables.report)}: memory", "", f"{heading.inputs(tables.report)}."]
     lines += [f"{note[0].upper()}{note[1:]}." for note in _notes(tables)]
     lines += ["", *_markdown(_uses(tables))]
+    if estimate := _estimated(tables):
+        lines += ["", f"{estimate[0].upper()}{estimate[1:]}."]
     for run in tables.runs:
         lines += ["", f"## {run.name}", "", f"Peak: {_where(run.memory)}.", "", *_markdown(_holders(run.memory, top))]
     if tables.verdicts:
@@ -91,19 +100,22 @@ def to_json(tables: MemoryTables) -> str:
         "inputs": [{"shape": shape, "dtype": dtype} for shape, dtype in tables.report.inputs],
         "step": tables.step,
         "block": tables.block,
-        "runs": {run.name: _as_json(run.memory) for run in tables.runs},
+        "kernels": tables.kernels,
+        "runs": {run.name: _as_json(run) for run in tables.runs},
         "verdicts": tables.verdicts,
     }
     return json.dumps(data, indent=1, ensure_ascii=False) + "\n"
 
 
-def _as_json(memory: Memory) -> dict[str, object]:
+def _as_json(run: Run) -> dict[str, object]:
+    memory, raw = run.memory, run.raw
     peak = memory.peak
     return {
         "bytes": memory.by_use, "peak": peak.nbytes, "ideal_peak": memory.ideal_peak,
         "peak_at": {"node": peak.node, "op": peak.op, "path": peak.path, "phase": peak.phase},
         "at_peak": peak.by_use, "holders": [holder._asdict() for holder in peak.holders],
         "phases": memory.phases, "timeline": memory.timeline, "unseen": memory.unseen,
+        "peak_with_workspaces_estimated": raw._asdict() if raw is not None else None,
     }  # fmt: skip
 
 
@@ -115,6 +127,16 @@ def _notes(tables: MemoryTables) -> Iterator[str]:
         yield f"sizes are rounded up to {tables.block} bytes, as the allocator does"
     if unseen := sorted({name for run in tables.runs for name in run.memory.unseen}):
         yield f"the peaks are lower bounds: what {', '.join(unseen)} allocates while it runs is not known"
+
+
+def _estimated(tables: MemoryTables) -> str:
+    """The peaks with workspaces, and where they are."""
+    found = [
+        f"{run.name} {units.data(run.raw.nbytes)} ({run.raw.op} in {run.raw.path or 'the model itself'})"
+        for run in tables.runs
+        if run.raw is not None and run.raw.node is not None
+    ]
+    return f"with workspaces, estimated: {', '.join(found)}; {tables.kernels}" if found else ""
 
 
 def _uses(tables: MemoryTables) -> list[Field]:

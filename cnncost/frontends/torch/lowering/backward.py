@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from math import prod
 
+import torch
+
 from cnncost.frontends.torch.lowering.products import attention, conv
 from cnncost.frontends.torch.lowering.registry import Attrs, Lowered, OpCall, lowers
 from cnncost.frontends.torch.lowering.windows import TAPS, UPSAMPLE, adaptive_pool, pool
@@ -14,6 +16,10 @@ def conv_backward(call: OpCall) -> Lowered:
     """grad_output, input, weight; which of the three gradients are wanted."""
     attrs = dict(conv(call)[1])
     of_input, of_weight, of_bias = call["output_mask"]
+    grad, last = call["grad_output"], attrs.get("layout") == "channels_last"
+    order = {4: torch.channels_last, 5: torch.channels_last_3d}.get(grad.dim()) if last else None
+    if not (grad.is_contiguous() if order is None else grad.is_contiguous(memory_format=order)):
+        attrs["copied"] = True  # kernels read it in one order
     return "conv_backward", {**attrs, "bias": bool(of_bias), "of_input": bool(of_input), "of_weight": bool(of_weight)}
 
 

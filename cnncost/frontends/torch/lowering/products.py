@@ -29,7 +29,36 @@ def conv(call: OpCall) -> Lowered:
         "output_padding": spread(call.get("output_padding", 0), axes),
         "bias": call.get("bias") is not None,
     }
+    if (layout := _layout(call.get("input", call.get("self")), call["weight"])) is not None:
+        attrs["layout"] = layout
     return "conv", attrs
+
+
+def _layout(x: Any, weight: Any) -> str | None:
+    """How the image lies, unless plainly: kernels copy one that is `strided`, and have others for `channels_last`."""
+    if not isinstance(x, torch.Tensor) or (x.is_contiguous() and weight.is_contiguous()):
+        return None
+    if _is_channels_last(x) or _is_channels_last(weight):
+        return "channels_last"
+    if x.is_contiguous():
+        return None
+    return "strided"
+
+
+def _is_channels_last(x: torch.Tensor) -> bool:
+    """Whether its strides grow from the channels outwards, those of axes of size 1 included.
+
+    Ref: `is_channels_last_strides_2d_s4` in c10's MemoryFormat.h, by which convolutions go; `is_contiguous` differs.
+    """
+    if x.dim() not in (4, 5) or x.stride(1) == 0:
+        return False
+    least = 0
+    for axis in (1, *range(x.dim() - 1, 1, -1), 0):
+        size, stride = x.shape[axis], x.stride(axis)
+        if size == 0 or stride < least or (axis == 0 and least == x.stride(1)):
+            return False
+        least = stride * size
+    return True
 
 
 @lowers("conv_tbc")

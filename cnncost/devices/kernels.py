@@ -1,0 +1,45 @@
+"""Which kernels the CPU here has, for estimates of their workspaces. Found without torch."""
+
+from __future__ import annotations
+
+import os
+from functools import lru_cache
+from pathlib import Path
+
+from cnncost.ops.workspace import Kernels
+
+_CPU = Path("/proc/cpuinfo")
+LANES = {"avx2": 8, "avx512": 16}
+"""float32 numbers of a register, by the instruction set that oneDNN has kernels for."""
+
+
+def kernels(instructions: str | None = None, threads: int | None = None) -> Kernels:
+    """Of a named instruction set, `avx2` or `avx512`, and number of threads; by default as torch would find them here.
+
+    Raises:
+        KeyError: another instruction set.
+    """
+    lanes = LANES[instructions] if instructions is not None else _lanes()
+    return Kernels(lanes, threads or _threads())
+
+
+def in_words(found: Kernels) -> str:
+    """`oneDNN for AVX2, 2 threads`."""
+    name = next(name for name, lanes in LANES.items() if lanes == found.lanes)
+    shown = {"avx2": "AVX2", "avx512": "AVX-512"}[name]
+    return f"oneDNN for {shown}, {found.threads} thread{'s' if found.threads > 1 else ''}"
+
+
+@lru_cache(maxsize=1)
+def _lanes() -> int:
+    """Where the system does not tell, AVX2 is assumed."""
+    told = _CPU.read_text(encoding="utf-8", errors="replace") if _CPU.exists() else ""
+    return LANES["avx512" if " avx512bw" in told else "avx2"]
+
+
+def _threads() -> int:
+    """As OpenMP counts: what its variable says, else the cores that this process may run on."""
+    told = os.environ.get("OMP_NUM_THREADS", "").partition(",")[0]
+    if told.isdigit() and int(told) > 0:
+        return int(told)
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

@@ -1,0 +1,258 @@
+"""Workspaces of convolutions on a CPU: copies in the layout of oneDNN's blocks, columns of images, gradients' copies.
+
+A kernel of oneDNN reads images as N,C/8,*X,8 (16 with AVX-512), weights as K/8,C/8,*R,8,8. Torch hands it plain ones:
+each operand is copied, the result is made in blocks and copied out when the operands' copies are gone. Without a kernel
+by blocks, it multiplies columns (`gemm`): C/g·R numbers for each output position, one image a thread.
+"""
+
+from __future__ import annotations
+
+from functools import cached_property
+from math import prod
+
+from cnncost.graph import ITEM_BYTES, OpSpec, TensorType
+from cnncost.ops.workspace import Kernels, workspace
+
+_SMALL = 20_480
+"""Elements of one image from which on torch takes oneDNN (`ConvParams::use_mkldnn`)."""
+_BATCHES, _PAGE = 4_120, 4_096
+"""Bytes of descriptions that a kernel of small products (`brgemm`) goes through, a thread, and once."""
+_CACHE = 2**19
+"""Bytes of columns in forward, at most: a core's second cache."""
+_STRIDED_BATCHES = 49_152
+"""The same where it goes through the gradient of a strided convolution."""
+
+
+def up(size: int, block: int) -> int:
+    """Rounded up to whole blocks."""
+    return -(-size // block) * block
+
+
+class Conv:
+    """One convolution as its kernels see it: x: N,C,*X; w: K,C/g,*R; y: N,K,*P, of a transposed one x and y swapped.
+
+    Attributes:
+        x, w, y: bytes of the plain tensors.
+        positions: P; slice: those of a slice of a volume.
+        side: the longest side of the kernel.
+        first: N,C,*X of what the call is given.
+    """
+
+    def __init__(self, spec: OpSpec, x: TensorType, y: TensorType, kernels: Kernels) -> None:
+        weight = spec.inputs[2 if spec.kind == "conv_backward" else 1]
+        axes = len(weight.shape) - 2
+        self.spec, self.kernels, self.axes = spec, kernels, axes
+        self.item = ITEM_BYTES[weight.dtype]
+        self.transposed = bool(spec["transposed"])
+        sizes = tuple(x.shape[-axes - 1 :])
+        self.first = (
+            x.shape[0] if len(x.shape) == axes + 2 else 1,
+            *((sizes[0], 1, *sizes[1:]) if axes == 1 else sizes),
+        )
+        if self.transposed:  # it is the gradient of the one that goes the other way
+            x, y = y, x
+        self.n: int = x.shape[0] if len(x.shape) == axes + 2 else 1
+        self.c: int = x.shape[-axes - 1]
+        self.k: int = y.shape[-axes - 1]
+        self.g: int = spec["groups"]
+        self.spatial, self.positions = prod(x.shape[-axes:]), prod(y.shape[-axes:])
+        self.r, self.side = prod(weight.shape[2:]), max(weight.shape[2:], default=1)
+        self.slice = prod(y.shape[-2:])
+        self.w: int = weight.nbytes
+        self.x: int = x.nbytes
+        self.y: int = y.nbytes
+        padding = spec["padding"]
+        same = isinstance(padding, str)
+        self.padding = (self.side // 2 if padding == "same" else 0) if same else max(padding, default=0)
+        self.last = spec.get("layout") == "channels_last"
+        self.sizes = tuple(x.shape[-axes:])
+
+    @cached_property
+    def strided(self) -> bool:
+        """Whether it skips positions."""
+        return max(self.spec["stride"], default=1) > 1
+
+    @cached_property
+    def dilated(self) -> bool:
+        """Whether its taps lie apart."""
+        return max(self.spec["dilation"], default=1) > 1
+
+    @property
+    def depthwise(self) -> bool:
+        """One channel to one channel."""
+        return 1 < self.g == self.c == self.k
+
+    @property
+    def block(self) -> int:
+        """Channels of a block."""
+        return self.kernels.lanes
+
+    @property
+    def native(self) -> bool:
+        """Whether torch runs its own kernel: of small single images, and of 1x1 kernels where one thread runs."""
+        if self.spec.inputs[0].dtype != "float32":
+            return self.item > 4
+        plain = not self.strided and not self.dilated and self.n < 16 and self.r == 1 and self.kernels.threads == 1
+        kernel = self.spec["kernel"]
+        wide = len(kernel) > 1 and min(kernel[-2:]) > 3
+        large = self.g > 1 or wide or self.n > 1 or prod(self.first[:4]) > _SMALL
+        return plain or not large
+
+    @property
+    def columns(self) -> int:
+        """Of one image, of a volume one slice. A 1x1 kernel that goes over all positions reads the image itself."""
+        if self.r == 1 and not self.strided and not self.padding and not (self.native and self.dilated):
+            return 0
+        positions = self.positions if self.native or self.axes < 3 else self.slice
+        return self.c // self.g * self.r * positions * self.item
+
+    @property
+    def threads(self) -> int:
+        """That have columns of their own."""
+        return min(self.kernels.threads, self.n * self.g)
+
+    @property
+    def batches(self) -> int:
+        """Bytes of descriptions of small products."""
+        return _BATCHES * self.kernels.threads + _PAGE
+
+    @property
+    def gathered(self) -> int:
+        """The positions that a 1x1 kernel with strides reads, of one image a thread, put together (`rtus`)."""
+        if self.r > 1 or not self.strided or self.padding or self.depthwise:
+            return 0
+        return self.kernels.threads * up(self.c, self.block) * self.positions * self.item
+
+    @property
+    def in_blocks(self) -> bool:
+        """Whether groups are made of whole blocks, or there is but one."""
+        whole = self.c // self.g % self.block == self.k // self.g % self.block == 0
+        return self.g == 1 or self.depthwise or whole
+
+    def blocked(self, nbytes: int, channels: int) -> int:
+        """An image's bytes, its channels filled up to blocks."""
+        return nbytes // channels * up(channels, self.block)
+
+    def weights(self, flat: bool = False) -> int:
+        """Bytes of weights in blocks; a flat image's few channels are as they are."""
+        if self.depthwise:
+            return up(self.g, self.block) * self.r * self.item
+        if self.g > 1:
+            return self.w
+        return up(self.k, self.block) * (self.c if flat else up(self.c, self.block)) * self.r * self.item
+
+    @property
+    def in_products(self) -> int:
+        """Bytes of weights for small products: outputs of a group in blocks of one, two or three registers."""
+        if self.depthwise:
+            return self.weights()
+        outs = self.c if self.transposed else self.k
+        each = _registers(outs // self.g, self.block)
+        return self.w // (outs // self.g) * each
+
+    @property
+    def clone(self) -> int:
+        """Bytes of weights in channels-last order; where that is the order that they have, none."""
+        return self.w if self.last and self.r > 1 and self.c > self.g else 0
+
+
+def _registers(channels: int, lanes: int) -> int:
+    return lanes if channels <= lanes else min(up(channels, 2 * lanes), up(channels, 3 * lanes))
+
+
+@workspace("conv")
+def conv(spec: OpSpec, kernels: Kernels) -> int:
+    """Operands in blocks beside the result in blocks, or that beside the plain result: whichever is more."""
+    given, made = spec.inputs[0], spec.outputs[0]
+    if not given.numel or not made.numel:
+        return 0
+    c = Conv(spec, given, made, kernels)
+    copied = given.nbytes if spec.get("layout") == "strided" else 0
+    if c.native:
+        return copied + _native(c)
+    if c.transposed:
+        return copied + c.clone + _of_input(c) - c.x
+    if c.last:
+        return copied + c.clone + c.in_products + (0 if c.depthwise else c.batches)
+    return copied + _forward(c) - c.y
+
+
+def _native(c: Conv) -> int:
+    """Columns of all images; of groups, one after the other, their results before they are joined."""
+    return c.clone + (max(c.y, c.x // c.g) if c.g > 1 else c.n * c.columns)
+
+
+def _forward(c: Conv) -> int:
+    """The most that oneDNN's forward has out, the result included."""
+    if not c.in_blocks or c.padding > 3 or (c.side > 7 and c.padding and c.strided):
+        return max(c.threads * min(c.columns, _CACHE) + c.y, 2 * c.y)
+    flat = c.c < c.block and c.g == 1 and c.r > 1  # its kernel reads a few channels as they are
+    source = 0 if flat else c.blocked(c.x, c.c)
+    made = c.blocked(c.y, c.k)
+    return max(source + c.weights(flat) + made + c.gathered, made + c.y)
+
+
+@workspace("conv_backward")
+def conv_backward(spec: OpSpec, kernels: Kernels) -> int:
+    """The gradient of the input is made first, then that of the weights beside it, each as forward makes its result."""
+    grad, given = spec.inputs[0], spec.inputs[1]
+    if not grad.numel or not given.numel:
+        return 0
+    c = Conv(spec, given, grad, kernels)
+    held = (given.nbytes if spec["of_input"] else 0) + (c.w if spec["of_weight"] else 0)
+    copied = given.nbytes if spec.get("layout") == "strided" else 0
+    copied += grad.nbytes if spec.get("copied") else 0
+    if c.native:
+        more = c.columns if c.g == 1 else held
+        return copied + c.clone + more
+    made = _forward if c.transposed else _of_input
+    of_input = made(c) if spec["of_input"] else 0
+    of_weight = _of_weights(c) + (given.nbytes if spec["of_input"] else 0) if spec["of_weight"] else 0
+    return copied + c.clone + max(of_input, of_weight) - held
+
+
+def _of_input(c: Conv) -> int:
+    """The most that is out while the gradient of x is made, itself included.
+
+    A dense convolution with strides is done by small products on channels-last images, which are copied twice.
+    """
+    apart = c.dilated and c.r > 1
+    if c.last:
+        if c.depthwise and not apart:
+            return c.x + c.weights()
+        if apart:
+            return c.x + c.w + c.threads * c.columns
+        return c.x + c.in_products + (_STRIDED_BATCHES * c.kernels.threads if c.strided else c.batches)
+    if not c.in_blocks or (apart and (c.strided or c.depthwise or c.padding > 3)) or (c.depthwise and c.padding > 3):
+        return c.x + max(c.x, c.threads * c.columns)
+    if c.strided and not c.depthwise:
+        grad = c.y if c.k > 1 and c.positions > 1 else 0
+        weights = c.w // c.c * _registers(c.c // c.g, c.block) * c.g
+        return max(grad + weights + c.x + _STRIDED_BATCHES * c.kernels.threads, 3 * c.x)
+    made = c.blocked(c.x, c.c)
+    beside = made if c.transposed and c.spec["bias"] and c.spec.kind == "conv" else 0  # the bias is added in a copy
+    return max(c.blocked(c.y, c.k) + c.weights() + made + beside, made + c.x)
+
+
+def _of_weights(c: Conv) -> int:
+    """The most that is out while the gradient of w is made, itself included.
+
+    By columns, oneDNN books four times the weights to add up what threads find (`key_conv_wei_reduction`).
+    """
+    apart = (c.dilated and c.r > 1) or c.side > min(c.sizes[-2:]) or (c.axes == 3 and c.strided)
+    small = not c.depthwise or (c.side <= 3 and max(c.spec["stride"]) <= 2)
+    by_columns = c.w + max(c.threads * (c.columns + 4 * c.w), c.w)
+    if c.last:
+        made = c.w if c.depthwise and small else _in_both(c)
+        return max(by_columns, 3 * c.w) if apart else made + 2 * c.w
+    if apart or not c.in_blocks or not small or c.side >= 14:
+        return by_columns
+    flat = c.c in (1, 3) and c.g == 1
+    made = c.weights(flat)
+    source = 0 if flat else c.blocked(c.x, c.c)
+    return max(source + c.blocked(c.y, c.k) + made, made + c.w)
+
+
+def _in_both(c: Conv) -> int:
+    """Weights whose inputs and outputs of each group are filled up to blocks."""
+    return c.g * up(c.c // c.g, c.block) * up(c.k // c.g, c.block) * c.r * c.item
