@@ -87,6 +87,7 @@ NOT_FOLLOWED = {
     "bag": "which rows are looked up is in the data",
     "distance": "pairs are laid out in ways of their own",
     "grouped_matmul": "groups are in the data",
+    "optimizer_step": "of weights",
     "renorm": "of weights",
     "sample": "places are in the data",
     "search": "of constants",
