@@ -43,12 +43,25 @@ WIDER = {
     "nanquantile": "passes NaN by", "sign": "of NaN is a number", "sgn": "of NaN is a number",
     "kthvalue": "NaN is the largest value", "msort": "NaN is the largest value", "sort": "NaN is the largest value",
     "topk": "NaN is the largest value", "mode": "NaN is the largest value",
+    "masked.argmax": "an index is no NaN", "masked.argmin": "an index is no NaN",
+    "masked.median": "what is masked is not looked at",
+    **{
+        f"special.{name}": "of degree 0 is a constant, and degrees are in the data"
+        for name in (
+            "chebyshev_polynomial_u", "chebyshev_polynomial_w", "laguerre_polynomial_l", "legendre_polynomial_p",
+            "shifted_chebyshev_polynomial_u", "shifted_chebyshev_polynomial_w",
+        )
+    },
     "tril": "elements set to zero see nothing; a triangle counts as its whole matrix",
     "triu": "elements set to zero see nothing; a triangle counts as its whole matrix",
 }  # fmt: skip
 """Ops of which more is said than the probe finds, and why."""
 EVAL = {"batch_norm", "instance_norm", "native_batch_norm", "_native_batch_norm_legit", "_batch_norm_with_update"}
 """Ops that may take statistics of the data and keep running ones beside: said is what they are in eval mode."""
+
+
+ENDS = {"linalg.eig", "linalg.eigvals", "linalg.eigh", "linalg.eigvalsh", "linalg.svd", "svd", "symeig"}
+"""LAPACK ends the process where it is given NaN."""
 
 
 class Sample(NamedTuple):
@@ -123,6 +136,8 @@ def judged(sample: Sample) -> tuple[str, str]:
     right, small (less is said than is seen), wide (more is), unknown, refused; by definition: what the probe can't see
     is said, or what holds in eval mode; not probed: torch itself fails between convolutions, or on NaN.
     """
+    if sample.name in ENDS:
+        return "not probed", "LAPACK ends the process on NaN"
     torch.manual_seed(0)
     x = torch.rand(sample.image.shape)
     try:

@@ -66,6 +66,9 @@ OUT = {
         y := empty(), torch.masked_select(x, ids[:1, :1] < 1, out=y), y * 2
     )[2],
     "a histogram": lambda ids, x: torch.histogram(x, 5, out=(empty(), empty()))[1],
+    "least squares": lambda ids, x: torch.linalg.lstsq(
+        x, x * 2, out=(empty(), empty(), empty().long(), empty())
+    )[0],
     "reflections": lambda ids, x: torch.geqrf(x, out=(empty(), empty()))[1],
     "reflections and R": lambda ids, x: torch.geqrf(x, out=(empty(), empty()))[0] * 2,
     "a copy of a part": lambda ids, x: torch.narrow_copy(x, 0, 1, 1, out=empty()),

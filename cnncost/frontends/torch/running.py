@@ -85,8 +85,9 @@ class Runner:
         if op.sized is not None:
             made = op.sized(args, {id(t): t if k.data is None else k.data for t, k in found if k.sig.real})
             return into_outs(op, kwargs, found, [made]) if op.outs else made
-        if op.made is not None and not op.outs:
-            return op.made(op.bind(args, kwargs))
+        if op.made is not None:
+            made = op.made(op.bind(args, kwargs))
+            return into_outs(op, kwargs, found, list(made)) if op.outs else made
         if op.outs and (said := output_types(op, op.bind(args, kwargs))) is not None:
             return into_outs(
                 op, kwargs, found, [torch.empty_strided(*output[:2], dtype=output[2], device=META) for output in said]
