@@ -198,7 +198,7 @@ def test_an_addend_of_zeros_is_no_factor(run, addend, x):
 
 
 def test_a_convolution_of_a_known_image():
-    """How often a pixel takes part depends on where it is: only the kernels' zeros are skipped."""
+    """How often a pixel takes part depends on where it is: only the kernels' zeros are skipped, and it is marked."""
 
     class Net(nn.Module):
         def __init__(self):
@@ -213,7 +213,7 @@ def test_a_convolution_of_a_known_image():
     with torch.no_grad():
         model.conv.weight[:6] = 0
     found = cnncost.effective_macs(model, (1,))
-    assert (found.dense, found.macs, found.in_full) == (64 * 8 * 27, 64 * 2 * 27, 0)
+    assert (found.dense, found.macs, found.in_full) == (64 * 8 * 27, 64 * 2 * 27, 64 * 2 * 27)
 
 
 def with_zeros(layer):
@@ -270,3 +270,52 @@ def test_an_activation_is_none_of_the_weights():
     scores = Do(lambda m, x: F.scaled_dot_product_attention(x, x, x, attn_mask=m.w[:4, :4]), weight)
     found = cnncost.effective_macs(scores, ((1, 4, 6),))
     assert (found.macs, found.in_full) == (2 * 4 * 4 * 6, 0)
+
+
+def without_columns(*columns):
+    weight = torch.ones(4, 4)
+    weight[:, list(columns)] = 0
+    return weight
+
+
+class Uses(nn.Module):
+    def __init__(self, weight, use):
+        super().__init__()
+        self.weight, self.use = nn.Parameter(weight), use
+
+    def forward(self, x):
+        return self.use(x, self.weight)
+
+
+HALF = without_columns(1, 3)
+MADE_OF_WEIGHTS = {
+    "overlapping windows": (without_columns(1, 2, 3), lambda x, w: x @ w.as_strided((4, 4), (4, 0)), 16),
+    "padded with ones": (torch.zeros(4, 4), lambda x, w: x @ F.pad(w, (0, 1), value=1.0), 4),
+    "a diagonal that is filled": (torch.zeros(4, 4), lambda x, w: x @ w.clone().fill_diagonal_(1.0), 4),
+    "both triangles": (torch.ones(4, 4).triu(), lambda x, w: F.linear(x, w.tril()), 4),
+    "a triangle of a full weight": (torch.ones(4, 4), lambda x, w: F.linear(x, w.tril()), 10),
+    "picked rows": (HALF, lambda x, w: x @ w[torch.arange(4)], 8),
+    "normalized": (HALF, lambda x, w: x @ (w / w.norm()), 8),
+    "copied into another": (HALF, lambda x, w: x @ torch.empty(4, 4).copy_(w), 8),
+    "in an activation's place": (HALF, lambda x, w: F.linear(w, torch.ones(4, 4)), 32),
+    "looked up": (HALF, lambda x, w: F.embedding(torch.arange(4), w).t() @ x.t(), 8),
+}
+"""A weight, what is done with it, and the products whose factors are both not zero, counted by hand."""
+
+
+@pytest.mark.parametrize("name", MADE_OF_WEIGHTS)
+def test_what_is_made_of_weights_is_counted_exactly_or_marked(name):
+    weight, use, exact = MADE_OF_WEIGHTS[name]
+    found = cnncost.effective_macs(Uses(weight, use), torch.ones(1, 4))
+    assert found.macs >= exact
+    assert found.in_full == found.macs
+
+
+@pytest.mark.parametrize(
+    "use",
+    [lambda x, w: x @ w, lambda x, w: F.linear(x, w.t()), lambda x, w: x @ w.flip(0).contiguous(),
+     lambda x, w: x @ w.reshape(2, 8).reshape(4, 4)],
+)  # fmt: skip
+def test_what_only_moves_a_weights_elements_is_exact(use):
+    found = cnncost.effective_macs(Uses(HALF, use), torch.ones(1, 4))
+    assert (found.dense, found.macs, found.in_full) == (16, 8, 0)

@@ -210,6 +210,9 @@ def _verdicts(tables: MemoryTables, limit: _Given) -> tuple[str, ...]:
         peak = run.memory.peak.nbytes
         left = limit.nbytes - peak
         fits, rest = ("fits", "to spare") if left >= 0 else ("does not fit", "too much")
+        if run.memory.unseen and left >= 0:
+            verdicts.append(f"{run.name}: at least {units.data(peak)}, so that nobody knows whether it fits {limit}")
+            continue
         verdicts.append(f"{run.name}: {units.data(peak)} {fits} {limit}, {units.data(abs(left))} {rest}")
     return tuple(verdicts)
 

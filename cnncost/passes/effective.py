@@ -18,6 +18,20 @@ from cnncost.ops import cost_of
 _SPARSE = "sparse::matmul"
 _SAMPLED = "sparse::sampled_matmul"
 _WEIGHTED = frozenset({"conv", "linear"})
+_REARRANGING = frozenset(
+    "alias detach view _unsafe_view reshape _reshape_alias flatten unflatten ravel view_as reshape_as t transpose "
+    "swapaxes swapdims movedim moveaxis permute numpy_T mT mH H adjoint matrix_H squeeze unsqueeze select slice narrow "
+    "diagonal split split_with_sizes unsafe_split unsafe_split_with_sizes chunk unsafe_chunk tensor_split hsplit "
+    "vsplit dsplit unbind lift_fresh lift lift_fresh_copy contiguous clone _to_copy to type_as cpu cuda flip fliplr flipud "
+    "rot90 roll pixel_shuffle pixel_unshuffle channel_shuffle native_channel_shuffle to_dense to_sparse _coalesced "
+    "view_copy permute_copy _reshape_copy squeeze_copy transpose_copy slice_copy unsqueeze_copy select_copy alias_copy "
+    "detach_copy t_copy atleast_1d atleast_2d atleast_3d after_write".split()
+)
+"""Layout ops that make no element and leave none twice."""
+_ZEROING = frozenset(
+    "tril triu pad constant_pad_nd _pad_enum fill_diagonal diag diag_embed diagflat block_diag im2col vander".split()
+)
+"""Layout ops that may add zeros."""
 _GIVEN = frozenset({"parameter", "buffer", "constant"})
 _ADDENDS = ("add", "badd", "_add", "_sparse_add")
 """How the names of products begin whose first tensor is added, and no factor."""
@@ -165,7 +179,8 @@ def effective(graph: Graph, nonzero: Mapping[int, int], stored: Mapping[int, int
         weights = [value for value in factors if value in known] if alike else []
         if weights:
             macs, exact = _left(graph, node, found.macs, weights, known, kept)
-        exact = exact and hidden.isdisjoint(factors) and (alike or zeros.isdisjoint(factors))
+        other = node.inputs[:1] if node.spec.kind in _WEIGHTED else ()  # weights may stand where activations do
+        exact = exact and hidden.isdisjoint((*factors, *other)) and zeros.isdisjoint(other if alike else factors)
         if weights or not exact:
             row = sums.setdefault(graph.scopes[graph.calls[node.call].scope].path, [0, 0, 0, 0])
             row[:] = [a + b for a, b in zip(row, (full, macs, 0, 0 if exact else macs), strict=True)]
@@ -218,14 +233,24 @@ def _factors(node: Node) -> tuple[tuple[int, ...], bool]:
 
 
 def _hidden(graph: Graph, known: Mapping[int, int], zeros: set[int]) -> set[int]:
-    """Values made of weights with zeros alone, of which nobody knows how many they have."""
-    found: set[int] = set()
+    """Values made of weights and constants alone, of which nobody knows how many zeros they have.
+
+    A weight without zeros may get some: `tril` and paddings make them.
+    """
+    found, given = set[int](), {value.id for value in graph.values if value.role in _GIVEN}
     for node in graph.nodes:
-        if node.spec.kind not in {"layout", "pointwise"} or (zeros | found).isdisjoint(node.inputs):
+        if not given.issuperset(node.inputs):
             continue
-        if all(value in zeros or value in found or graph.values[value].role in _GIVEN for value in node.inputs):
+        given.update(node.outputs)
+        makes_zeros = _op(node).rstrip("_") in _ZEROING and not known.keys().isdisjoint(node.inputs)
+        if makes_zeros or not (zeros | found).isdisjoint(node.inputs):
             found.update(value for value in node.outputs if value not in known)
     return found
+
+
+def _rearranges(node: Node) -> bool:
+    """Whether a layout op's result has elements of its input, each at most once, and no others."""
+    return _op(node).rstrip("_") in _REARRANGING
 
 
 def _spread(graph: Graph, given: Mapping[int, int], but: str = "") -> dict[int, int]:
@@ -233,6 +258,8 @@ def _spread(graph: Graph, given: Mapping[int, int], but: str = "") -> dict[int, 
     known = dict(given)
     for node in graph.nodes:
         if node.spec.kind != "layout" or len(node.inputs) != 1 or node.inputs[0] not in known:
+            continue
+        if not _rearranges(node):
             continue
         if but and but in node.name:
             continue

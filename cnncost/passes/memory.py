@@ -12,6 +12,7 @@ from itertools import accumulate
 from typing import NamedTuple
 
 from cnncost.graph import Graph, Phase, Storage
+from cnncost.ops import cost_of
 from cnncost.ops.scratch import is_known, scratch_of
 
 USES = ("parameters", "buffers", "inputs", "constants", "gradients", "optimizer state", "activations", "temporaries")
@@ -135,8 +136,8 @@ def memory(graph: Graph, block: int = 1) -> Memory:
 
 
 def _unseen(graph: Graph) -> tuple[str, ...]:
-    """Names of the ops whose temporaries are not known."""
-    specs = {id(spec) for spec in graph.specs if not is_known(spec)}
+    """Names of the ops whose temporaries are not known: those without a rule are not, either."""
+    specs = {id(spec) for spec in graph.specs if not is_known(spec) or cost_of(spec) is None}
     return tuple(sorted({node.name for node in graph.nodes if id(node.spec) in specs})) if specs else ()
 
 

@@ -18,6 +18,13 @@ TABLE = {"counter": itertools.count(1)}
 SHARED = itertools.count(1)
 
 
+def started():
+    """Under way, with the same locals at each step."""
+    numbers = (1 for _ in range(99))
+    next(numbers)
+    return numbers
+
+
 def forever():
     number = 0
     while True:
@@ -96,8 +103,10 @@ def test_so_does_a_counter_in_a_global_and_one_that_is_known_twice(trace):
         (lambda: Steps(forever()), "the generator forever in an object"),
         (lambda: Steps(n for n in [1, 2]), "the generator <genexpr> in an object"),
         (ByTable, "the count in the global TABLE of"),
+        (lambda: Steps(started()), "the generator <genexpr> in an object"),
+        (lambda: Steps(map(int, forever())), "the generator forever in an object"),
     ],
-    ids=["generator", "generator expression", "counter in a table"],
+    ids=["generator", "generator expression", "counter in a table", "a loop in a generator", "map of a generator"],
 )
 def test_what_can_not_be_put_back_is_an_error_that_names_it(make, named, trace):
     with pytest.raises(ForwardError, match="can't be put back") as error:
@@ -112,6 +121,39 @@ def test_the_advice_works():
         return x
 
     assert cnncost.analyze(type("Within", (Steps,), {"forward": forward})(), X).totals.macs == EACH
+
+
+LOOKED_AT = {
+    "items": iter({1: 1}), "set": iter({1}), "range": [iter(range(3))], "cycle": itertools.cycle([1]),
+    "tee": itertools.tee([1, 2]), "pairs": itertools.pairwise([1, 2]), "view": iter(memoryview(b"a")),
+}  # fmt: skip
+
+
+class Looks(Steps):
+    def steps(self):
+        return len(LOOKED_AT) // len(LOOKED_AT)
+
+
+@TRACES
+def test_iterators_that_forward_only_looks_at_are_no_error(trace):
+    assert cnncost.analyze(Looks(), X, trace=trace).totals.macs == EACH
+
+
+ZIPPED, NUMBERED = zip([1, 2], [3, 4], strict=True), enumerate([5, 6, 7])
+
+
+class Within(Steps):
+    """Iterators that hold iterators."""
+
+    def steps(self):
+        return next(ZIPPED)[0] + next(NUMBERED)[0]
+
+
+@TRACES
+def test_iterators_within_a_global_iterator_are_copied_as_well(trace):
+    for _ in range(2):
+        assert cnncost.analyze(Within(), X, trace=trace).totals.macs == EACH
+    assert (ZIPPED.__reduce__()[1][0].__reduce__()[2], NUMBERED.__reduce__()[1][1]) == (0, 0)  # where they stood
 
 
 class Reader(Steps):

@@ -236,3 +236,36 @@ def test_what_hangs_on_a_number_is_refused_and_the_remedy_helps(does):
 def test_sparse_adam_is_refused_in_a_sentence():
     with pytest.raises(InputError, match=r"SparseAdam takes sparse gradients alone.*expected an optimizer of dense"):
         cnncost.analyze(nn.Linear(4, 4), (2, 4), training=True, optimizer="sparseadam")
+
+
+def test_a_function_that_returns_an_optimizer_of_its_own_is_refused_before_a_step():
+    layer = nn.Linear(8, 8)
+    own = torch.optim.SGD(layer.parameters(), lr=1.0)
+    layer(torch.randn(2, 8)).sum().backward()
+    before = layer.weight.clone()
+    with pytest.raises(InputError, match="hand an optimizer that exists over itself"):
+        cnncost.analyze(layer, torch.randn(2, 8), training=True, optimizer=lambda _: own)
+    assert torch.equal(layer.weight, before)
+    assert cnncost.analyze(layer, torch.randn(2, 8), training=True, optimizer=own).totals.training_macs  # the advice
+    assert torch.equal(layer.weight, before)
+
+
+class Later(torch.optim.Optimizer):
+    """Reads a number from its second step on, and does more if it is large."""
+
+    def __init__(self, parameters):
+        super().__init__(parameters, {})
+
+    @torch.no_grad()
+    def step(self, closure=None):
+        for p in self.param_groups[0]["params"]:
+            if "n" not in self.state[p]:
+                self.state[p]["n"] = 0
+            elif p.grad.norm().item() > 2:
+                torch.cat([p.grad.flatten()] * 500)
+
+
+def test_what_is_read_from_the_second_step_on_is_refused():
+    with pytest.raises(InputError, match="trace='real'"):
+        cnncost.analyze(nn.Linear(8, 8), torch.randn(2, 8), training=True, optimizer=Later)
+    assert cnncost.analyze(nn.Linear(8, 8), torch.randn(2, 8), training=True, optimizer=Later, trace="real")

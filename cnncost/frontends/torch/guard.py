@@ -118,7 +118,7 @@ def _restore_default_device(device: torch.device | None) -> None:
 
 def _settings() -> tuple[dict[Any, Any], str, tuple[bool, ...]]:
     """Environment variables, and the settings of kernels that forward may choose by."""
-    variables: dict[Any, Any] = os.environ._data  # type: ignore[attr-defined]  # a copy of os.environ decodes them all
+    variables: dict[Any, Any] = _ENVIRON._data  # type: ignore[attr-defined]  # a copy of os.environ decodes them all
     return dict(variables), torch.get_float32_matmul_precision(), tuple([getattr(_CUDNN, name) for name in _FLAGS])
 
 
@@ -126,7 +126,7 @@ def _restore_settings(settings: tuple[dict[Any, Any], str, tuple[bool, ...]]) ->
     now = _settings()
     if now == settings:
         return
-    (variables, precision, flags), environ = settings, os.environ
+    (variables, precision, flags), environ = settings, _ENVIRON
     for name in now[0].keys() - variables.keys():
         del environ[environ.decodekey(name)]
     for name, value in variables.items():
@@ -139,6 +139,7 @@ def _restore_settings(settings: tuple[dict[Any, Any], str, tuple[bool, ...]]) ->
             setattr(_CUDNN, name, flag)
 
 
+_ENVIRON = os.environ  # itself: a program may put a dict in its place
 _CUDNN: Any = torch.backends.cudnn
 _FLAGS = ("enabled", "benchmark", "deterministic", "allow_tf32")
 

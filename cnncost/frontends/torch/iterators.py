@@ -6,15 +6,17 @@ that lies deeper: whether they have moved on is seen by where they stand.
 
 from __future__ import annotations
 
-import copy
+import gc
 import warnings
 from collections.abc import Iterator
-from types import GeneratorType
+from types import BuiltinFunctionType, GeneratorType, MethodType
 from typing import Any
 
 from cnncost.errors import ForwardError
 
 _OF_PYTHON = ("builtins", "itertools")
+_LONG = 10_000
+"""Items beyond which only the list itself is compared."""
 
 
 class Running:
@@ -47,27 +49,66 @@ def is_iterator(kind: type) -> bool:
 
 
 def copy_of(iterator: Any) -> Any:
-    """One that stands where this one does; None if it can't be copied."""
+    """One that stands where this one does, with copies of the iterators in it; None if one can't be copied."""
+    if isinstance(iterator, GeneratorType):
+        return None
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # Python will not copy those of itertools any more, from 3.14 on
-            return copy.copy(iterator)
+            make, arguments, *rest = iterator.__reduce__()
     except TypeError:
         return None
+    if make is iter and len(arguments) > 1:
+        return None  # a function that is called until it returns a mark: what it reads, nobody knows
+    inner = [copy_of(item) if is_iterator(type(item)) else item for item in arguments]
+    if any(copy is None and item is not None for copy, item in zip(inner, arguments, strict=True)):
+        return None
+    made = make(*inner)
+    state = rest[0] if rest else None
+    if state is not None:
+        parts = state if isinstance(state, tuple) else (state,)
+        copies = [copy_of(item) if is_iterator(type(item)) else item for item in parts]
+        if any(copy is None and item is not None for copy, item in zip(copies, parts, strict=True)):
+            return None
+        made.__setstate__(tuple(copies) if isinstance(state, tuple) else copies[0])
+    return made
 
 
 def _position(iterator: Any) -> tuple[Any, ...]:
+    """Where it stands, by what it holds; objects are held on to, so that none takes another's place."""
     if isinstance(iterator, GeneratorType):
         frame = iterator.gi_frame
         if frame is None:
             return ()
-        return frame.f_lasti, id(iterator.gi_yieldfrom), *map(id, frame.f_locals.values())
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # as above
-        _, arguments, *state = iterator.__reduce__() if hasattr(type(iterator), "__reduce__") else (None, ())
-    return tuple(
-        [
-            item if isinstance(item, int) else _position(item) if is_iterator(type(item)) else id(item)
-            for item in (*arguments, *state)
-        ]
-    )
+        held = [item for item in gc.get_referents(iterator) if is_iterator(type(item))]  # of loops that are under way
+        return frame.f_lasti, *map(_Same, frame.f_locals.values()), *[_position(item) for item in held]
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # as above
+            _, arguments, *state = iterator.__reduce__()
+    except TypeError:
+        return tuple([_position(item) for item in gc.get_referents(iterator) if is_iterator(type(item))])
+    return tuple(map(_standing, (*arguments, *state)))
+
+
+def _standing(item: Any) -> Any:
+    if isinstance(item, (int, str, range)):
+        return item
+    if isinstance(item, (list, tuple)) and len(item) < _LONG:
+        return tuple(map(_standing, item))
+    if isinstance(item, (MethodType, BuiltinFunctionType)):
+        return _standing(item.__self__)  # `iter(items.pop, None)` takes from its list
+    return _position(item) if is_iterator(type(item)) else _Same(item)
+
+
+class _Same:
+    """Equal to itself alone: compared by `is`."""
+
+    def __init__(self, item: Any) -> None:
+        self.item = item
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, _Same) and other.item is self.item
+
+    def __hash__(self) -> int:
+        return id(self.item)

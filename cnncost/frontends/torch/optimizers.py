@@ -155,6 +155,12 @@ def _made(
         raise InputError(f"optimizer: making it failed: {type(error).__name__}: {error}") from error
     if not isinstance(made, torch.optim.Optimizer):
         raise InputError(f"optimizer: expected a torch.optim.Optimizer, got {type(made).__name__}")
+    known = {id(parameter) for parameter in parameters}
+    if any(id(parameter) not in known for group in made.param_groups for parameter in group["params"]):
+        raise InputError(
+            "optimizer: the function returned an optimizer of other parameters than those that it was given; hand an "
+            "optimizer that exists over itself, not a function that returns it"
+        )
     return made
 
 

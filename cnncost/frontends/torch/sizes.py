@@ -24,8 +24,13 @@ def _known(tensor: torch.Tensor, values: Values, what: str) -> torch.Tensor:
 
 def _pack(args: Any, values: Values) -> Any:
     """input: T,B,* or B,T,*; lengths: B, falling. The data has a row for each token."""
-    x, lengths, _ = args  # both orders of axes have the same tokens
+    x, lengths, batch_first = args
     given = _known(lengths, values, "the lengths of the sequences")
+    steps, batch = (x.shape[1], x.shape[0]) if batch_first else x.shape[:2]
+    if len(given) != batch or (batch and not 0 < int(given.min()) <= int(given.max()) <= steps):
+        raise RuntimeError(
+            f"pack_padded_sequence: expected {batch} lengths from 1 to {steps}, as the input has, got {given.tolist()}"
+        )
     rest = x.shape[2:]
     data = torch.empty((int(given.sum()), *rest), dtype=x.dtype, device=_META)
     steps = torch.arange(1, int(given[0]) + 1)

@@ -43,9 +43,19 @@ def _below(kind: Any) -> Iterator[Any]:
 
 
 def _made(args: tuple[Any, ...], kwargs: dict[str, Any]) -> torch.Tensor:
-    """What `torch.Tensor(…)` makes: of a tensor itself, of sizes an uninitialised one, of data its values."""
-    if args and isinstance(args[0], torch.Tensor):
-        return args[0]
-    if isinstance(args[0] if args else None, torch.Size) or all(isinstance(size, int) for size in args):
-        return torch.empty(args[0] if args and isinstance(args[0], torch.Size) else args or (0,), **kwargs)
-    return torch.tensor(args[0], dtype=torch.get_default_dtype(), **kwargs)
+    """What `torch.Tensor(…)` makes: of a tensor itself, of sizes an uninitialised one, of data its values.
+
+    Raises:
+        TypeError: of anything else, as torch does.
+    """
+    one = args[0] if len(args) == 1 else None
+    if isinstance(one, torch.Tensor) and not kwargs:
+        return one
+    if kwargs.keys() <= {"device"}:
+        if isinstance(one, torch.Size):
+            return torch.empty(one, **kwargs)
+        if all(isinstance(size, int) for size in args):
+            return torch.empty(args or (0,), **kwargs)
+        if isinstance(one, (list, tuple)):
+            return torch.tensor(one, dtype=torch.get_default_dtype(), **kwargs)
+    raise TypeError(f"new() received an invalid combination of arguments: {args}, {kwargs}")

@@ -16,7 +16,7 @@ import torch
 from torch import nn
 from torch.utils._python_dispatch import TorchDispatchMode, _disable_current_modes
 
-from cnncost.errors import InputError
+from cnncost.errors import DataDependentError, InputError
 from cnncost.frontends.torch.losses import Loss, loss_of
 from cnncost.frontends.torch.modules import Tracker
 from cnncost.frontends.torch.optimizers import Optimize, state_tensors, step, step_failed, warmed
@@ -132,8 +132,11 @@ class Step:
             if parameter is not None:
                 self._share_owner(owners, parameter, tensor)
         recorder.phase, recorder.director, recorder.read_as = "optimizer", _Update(owners), STAND_IN
+        knew, recorder.guesses = recorder.guesses, False
         try:
             step(self.optimizer)
+            if recorder.guesses and not knew:  # the steps before read nothing that would have shown whether it matters
+                raise DataDependentError("it reads numbers in later steps than the first")  # noqa: TRY301  # named below
         except Exception as error:
             raise step_failed(self.optimizer, error) from error
 
