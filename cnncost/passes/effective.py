@@ -20,12 +20,12 @@ _SAMPLED = "sparse::sampled_matmul"
 _WEIGHTED = frozenset({"conv", "linear"})
 _REARRANGING = frozenset(
     "alias detach view _unsafe_view reshape _reshape_alias flatten unflatten ravel view_as reshape_as t transpose "
-    "swapaxes swapdims movedim moveaxis permute numpy_T mT mH H adjoint matrix_H squeeze unsqueeze select slice narrow "
-    "diagonal split split_with_sizes unsafe_split unsafe_split_with_sizes chunk unsafe_chunk tensor_split hsplit "
-    "vsplit dsplit unbind lift_fresh lift lift_fresh_copy contiguous clone _to_copy to type_as cpu cuda flip fliplr flipud "
-    "rot90 roll pixel_shuffle pixel_unshuffle channel_shuffle native_channel_shuffle to_dense to_sparse _coalesced "
-    "view_copy permute_copy _reshape_copy squeeze_copy transpose_copy slice_copy unsqueeze_copy select_copy alias_copy "
-    "detach_copy t_copy atleast_1d atleast_2d atleast_3d after_write".split()
+    "swapaxes swapdims movedim moveaxis permute numpy_T mT mH H adjoint matrix_H squeeze unsqueeze select slice "
+    "narrow diagonal split split_with_sizes unsafe_split unsafe_split_with_sizes chunk unsafe_chunk tensor_split "
+    "hsplit vsplit dsplit unbind lift_fresh lift lift_fresh_copy contiguous clone _to_copy to type_as cpu cuda "
+    "flip fliplr flipud rot90 roll pixel_shuffle pixel_unshuffle channel_shuffle native_channel_shuffle to_dense "
+    "to_sparse _coalesced view_copy permute_copy _reshape_copy squeeze_copy transpose_copy slice_copy "
+    "unsqueeze_copy select_copy alias_copy detach_copy t_copy atleast_1d atleast_2d atleast_3d after_write".split()
 )
 """Layout ops that make no element and leave none twice."""
 _ZEROING = frozenset(
