@@ -30,6 +30,9 @@ if TYPE_CHECKING:
     from cnncost.sources.resolve import Trace
 
 
+_TRACES = ("static", "auto", "real")
+
+
 def analyze(
     model: nn.Module | Graph | str, inputs: Any = None, *, model_args: dict[str, Any] | None = None,
     name: str | None = None, strict: bool = False, training: bool = False, loss: Any = None, optimizer: Any = None,
@@ -72,6 +75,8 @@ def analyze(
         InputError: with `training`, a loss that nothing trainable leads to, an optimizer that can't be made or that
             needs a closure.
     """
+    if trace not in _TRACES:
+        raise InputError(f"trace={trace!r}: expected {', '.join(map(repr, _TRACES[:-1]))} or {_TRACES[-1]!r}")
     if not training and (loss is not None or optimizer is not None or not set_to_none):
         raise InputError(
             "analyze: loss, optimizer and set_to_none are of a training step; pass training=True with them"

@@ -150,6 +150,10 @@ CASES = [
         [analyzed(nn.Linear(4, 2), torch.zeros(2, 3, 4)), analyzed(nn.LSTM(4, 5), (packed(),))], id="a nested input",
     ),
     pytest.param(
+        analyzed(LINEAR, (2, 8), trace="rael"), "expected 'static', 'auto' or 'real'",
+        [analyzed(LINEAR, (2, 8), trace=trace) for trace in ("static", "auto", "real")], id="a misspelt trace",
+    ),
+    pytest.param(
         analyzed(LINEAR, (2, 8), loss="cross_entropy"), "pass training=True with them",
         [analyzed(LINEAR, (2, 8), loss="cross_entropy", training=True)], id="a loss without training",
     ),

@@ -6,6 +6,7 @@ import os
 from functools import lru_cache
 from pathlib import Path
 
+from cnncost.errors import InputError
 from cnncost.ops.workspace import Kernels
 
 _CPU = Path("/proc/cpuinfo")
@@ -17,8 +18,12 @@ def kernels(instructions: str | None = None, threads: int | None = None) -> Kern
     """Of a named instruction set, `avx2` or `avx512`, and number of threads; by default as torch would find them here.
 
     Raises:
-        KeyError: another instruction set.
+        InputError: another instruction set, or no thread.
     """
+    if instructions is not None and instructions not in LANES:
+        raise InputError(f"kernels: expected {' or '.join(map(repr, LANES))}, got {instructions!r}")
+    if threads is not None and threads < 1:
+        raise InputError(f"kernels: expected one thread or more, got {threads}")
     lanes = LANES[instructions] if instructions is not None else _lanes()
     return Kernels(lanes, threads or _threads())
 

@@ -6,13 +6,13 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, NamedTuple
 
 from cnncost.devices.kernels import kernels as host_kernels
-from cnncost.errors import CnncostError
+from cnncost.errors import CnncostError, InputError
+from cnncost.ops.workspace import Kernels
 from cnncost.passes.memory import Memory, memory
 from cnncost.passes.workspaces import RawPeak, workspaces
 
 if TYPE_CHECKING:
     from cnncost.graph import Graph
-    from cnncost.ops.workspace import Kernels
     from cnncost.report.model import Report
 
 
@@ -105,7 +105,13 @@ class ReportMemory:
 
         Raises:
             CnncostError: the report was read from a file, or there is no such run.
+            InputError: neither kernels nor a number of bytes.
         """
+        if kernels is not None and not isinstance(kernels, Kernels) and (type(kernels) is not int or kernels < 0):
+            raise InputError(
+                "with_workspaces: expected cnncost.devices.kernels.kernels('avx2', threads=2) or a number of bytes, "
+                f"got {kernels!r}"
+            )
         run, graph = (self.training, self.graphs[1]) if training else (self.inference, self.graphs[0])
         if run is None or graph is None:
             raise CnncostError(

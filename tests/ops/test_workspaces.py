@@ -8,6 +8,7 @@ from torch import nn
 
 import cnncost
 from cnncost.devices.kernels import LANES, in_words, kernels
+from cnncost.errors import InputError
 from cnncost.graph import OpSpec, TensorType
 from cnncost.ops.workspace import Kernels, workspace_of
 from tests.oracles.allocations import peaks
@@ -222,3 +223,19 @@ def test_kernels_of_this_machine(monkeypatch):
     assert kernels().threads == 3
     assert kernels("avx512", 1) == Kernels(16, 1)
     assert in_words(Kernels(LANES["avx2"], 2)) == "oneDNN for AVX2, 2 threads"
+
+
+@pytest.mark.parametrize("asked", ["avx2", -5, 1.5, True])
+def test_what_is_no_kernels_is_refused(asked):
+    memory = cnncost.analyze(nn.Linear(4, 2), (2, 4)).memory
+    with pytest.raises(InputError, match=r"with_workspaces: expected cnncost\.devices\.kernels\.kernels") as error:
+        memory.with_workspaces(asked)
+    assert repr(asked) in str(error.value)
+    for given in (0, 1 << 20, kernels("avx2", threads=2)):  # the advice
+        assert memory.with_workspaces(given).nbytes >= memory.inference_peak
+
+
+@pytest.mark.parametrize(("asked", "said"), [(("avx",), "'avx2' or 'avx512', got 'avx'"), (("avx2", -3), "got -3")])
+def test_what_no_cpu_has_is_refused(asked, said):
+    with pytest.raises(InputError, match=f"kernels: expected .*{said}"):
+        kernels(*asked)
