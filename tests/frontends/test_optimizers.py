@@ -269,3 +269,35 @@ def test_what_is_read_from_the_second_step_on_is_refused():
     with pytest.raises(InputError, match="trace='real'"):
         cnncost.analyze(nn.Linear(8, 8), torch.randn(2, 8), training=True, optimizer=Later)
     assert cnncost.analyze(nn.Linear(8, 8), torch.randn(2, 8), training=True, optimizer=Later, trace="real")
+
+
+class Deciding(torch.optim.Optimizer):
+    """Does more if numbers that it reads say so."""
+
+    def __init__(self, parameters, decides):
+        super().__init__(parameters, {})
+        self.decides = decides
+
+    @torch.no_grad()
+    def step(self, closure=None):
+        for p in self.param_groups[0]["params"]:
+            if self.decides(p):
+                torch.cat([p.grad.flatten()] * 500)
+
+
+@pytest.mark.parametrize(
+    "decides",
+    [
+        lambda p: p.grad.sum().item() < 0, lambda p: p.grad.norm().item() < p.norm().item(),
+        lambda p: p.grad.norm().item() == 0, lambda p: p.grad.norm().item() > 100, lambda p: bool(p.grad.sum().item()),
+        lambda p: p.grad.max().item() > 2 * p.grad.mean().item(),
+    ],
+    ids=["a sign", "two numbers", "zero", "a threshold", "any", "a factor between two"],
+)  # fmt: skip
+def test_a_step_that_decides_by_what_it_reads_is_refused(decides):
+    def make(parameters):
+        return Deciding(parameters, decides)
+
+    with pytest.raises(InputError, match="trace='real'"):
+        cnncost.analyze(nn.Linear(8, 8), torch.randn(2, 8), training=True, optimizer=make)
+    assert cnncost.analyze(nn.Linear(8, 8), torch.randn(2, 8), training=True, optimizer=make, trace="real")

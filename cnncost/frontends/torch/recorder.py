@@ -80,7 +80,7 @@ class Recorder(TorchDispatchMode):
         """Calls in which forward read a value that chance decided."""
         self.read_given: list[int] = []
         """Calls in which forward read a value that follows from an input of floating-point numbers."""
-        self.read_as: float | None = None
+        self.read_as: tuple[float, ...] = ()
         """The number that is read of a tensor without known values, where no size follows from it; None: an error."""
         self.guesses = False
         """It was."""
@@ -276,7 +276,7 @@ class Recorder(TorchDispatchMode):
             return self._run_parts(func, args, kwargs, found)
         if foreach.is_of_several(op.schema_name, args):
             return self._run_parts(func, args, kwargs, found)
-        if func is _READ and self.read_as is not None and not found[0][1].sig.real and args[0].is_floating_point():
+        if func is _READ and self.read_as and not found[0][1].sig.real and args[0].is_floating_point():
             return self._read_guess(op, args, kwargs, found)
         entry, result = entries.by_rule(op, args, kwargs, found), None
         if entry is None:
@@ -301,12 +301,14 @@ class Recorder(TorchDispatchMode):
             return self._record_run(entry, found, result)
         return self._record_made(entry, found)
 
-    def _read_guess(self, op: Overload, args: Any, kwargs: Any, found: Found) -> float | None:
-        """A number in the place of one that is not known."""
+    def _read_guess(self, op: Overload, args: Any, kwargs: Any, found: Found) -> float:
+        """A number in the place of one that is not known, each of several in its turn."""
+        number, *others = self.read_as
+        self.read_as = (*others, number)
         self.guesses, self._runner.data = True, {}
-        entry = entries.of_run(op, args, kwargs, found, self.read_as, self._runner, self.ledger)
-        self._record_run(entry, found, self.read_as)
-        return self.read_as
+        entry = entries.of_run(op, args, kwargs, found, number, self._runner, self.ledger)
+        self._record_run(entry, found, number)
+        return number
 
     def _anew(self) -> Recorder:
         """One with empty books."""

@@ -18,9 +18,12 @@ from cnncost.frontends.torch.ledger import Ledger
 from cnncost.frontends.torch.recorder import Recorder
 from cnncost.graph import OpSpec
 
-STAND_IN = 1.0
+STAND_IN = (1.0,)
 """The number that is read where none is known."""
-_OTHERS = (1e-6, STAND_IN, 1e6)
+_OTHERS = ((1e-6,), STAND_IN, (1e6,), (1e-6, 1e6), (1e6, 1e-6))
+"""Others, and two in turns, so that of two numbers either is the larger."""
+_ODD = ((-1.0,), (0.0,))
+"""Numbers that a step may refuse to go on with: what is read may be a norm, and no norm is negative."""
 _Done: TypeAlias = list[tuple[str, OpSpec]]
 
 
@@ -42,9 +45,15 @@ def settled(recorder: Recorder, step: Callable[[], None]) -> None:
         DataDependentError: they are not.
     """
     done: list[_Done] = []
-    for recorder.read_as in _OTHERS:
+    for recorder.read_as in (*_OTHERS, *_ODD):
         recorder.nodes = []
-        step()
+        odd = recorder.read_as in _ODD
+        try:
+            step()
+        except Exception:
+            if not odd:
+                raise
+            continue
         done.append([(node.name, node.spec) for node in recorder.nodes])
     if any(other != done[0] for other in done):
         raise DataDependentError("what it does depends on a number that it reads")
