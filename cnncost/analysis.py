@@ -75,12 +75,7 @@ def analyze(
         InputError: with `training`, a loss that nothing trainable leads to, an optimizer that can't be made or that
             needs a closure.
     """
-    if trace not in _TRACES:
-        raise InputError(f"trace={trace!r}: expected {', '.join(map(repr, _TRACES[:-1]))} or {_TRACES[-1]!r}")
-    if not training and (loss is not None or optimizer is not None or not set_to_none):
-        raise InputError(
-            "analyze: loss, optimizer and set_to_none are of a training step; pass training=True with them"
-        )
+    _check(trace, training or (loss is None and optimizer is None and set_to_none))
     if isinstance(model, str) and is_saved(model):
         if inputs is not None or model_args or training or autocast is not None:
             raise InputError(
@@ -100,6 +95,16 @@ def analyze(
             graph = resolved.record(trace)
             step = resolved.record_step(loss, optimizer, set_to_none, trace) if training else None
         return _reported(name, graph, step, strict)
+
+
+def _check(trace: str, fits_training: bool) -> None:
+    """Refuse a trace that is none, and what is said of a training step where none is asked for."""
+    if trace not in _TRACES:
+        raise InputError(f"trace={trace!r}: expected {', '.join(map(repr, _TRACES[:-1]))} or {_TRACES[-1]!r}")
+    if not fits_training:
+        raise InputError(
+            "analyze: loss, optimizer and set_to_none are of a training step; pass training=True with them"
+        )
 
 
 @contextmanager
