@@ -33,7 +33,7 @@ def state(value, seen, depth=0):
         return value
     if id(value) in seen or depth > 6:
         return type(value).__name__
-    seen.add(id(value))
+    seen[id(value)] = value  # held: the id of a copy that is gone would be given to the next object
     if isinstance(value, dict):
         return {str(k): state(v, seen, depth + 1) for k, v in dict.items(value)}
     if isinstance(value, (list, tuple, deque)):
@@ -44,7 +44,7 @@ def state(value, seen, depth=0):
 
 def everything(model, arguments):
     """Of the model, of its inputs, and of the programs' globals and classes; what was logged is there to stay."""
-    seen = set()
+    seen = {}
     around = {
         name: state(dict(vars(value)) if isinstance(value, type) else value, seen)
         for name, value in vars(programs).items()
