@@ -34,6 +34,13 @@ def test_the_gradient_of_a_bias_is_a_sum():
     assert backward(nn.Conv2d(4, 6, 3), (2, 4, 8, 8), op="convolution_backward") == (2 * macs, 4 * macs + 2 * 6 * 36)
 
 
+def test_factors_of_a_convolutions_derivatives_are_named_as_they_are():
+    graph = record(nn.Conv2d(4, 6, 3), (torch.randn(2, 4, 8, 8, requires_grad=True),), training=Training())
+    (found,) = [node for node in graph.nodes if node.name == "aten.convolution_backward"]
+    products = [term.factors for term in cost_of(found.spec).terms if term.mac]
+    assert products == [(("N", 2), ("P", 6 * 6), ("K·C/g", 6 * 4), ("R", 3 * 3))] * 2
+
+
 NORMS = {
     # x̂ 2, the two sums 3, the gradient of the input 4
     "batch": (nn.BatchNorm2d(3).train(), (2, 3, 4, 4), "native_batch_norm_backward", 9 * 96),

@@ -232,17 +232,31 @@ TRILINEAR = {
     ),
     "one place": ((1, 3), ((True, True),) * 3, (0, 1), 3, 3 + 2 * 3),
     "nothing": ((0, 3), ((True, True),) * 3, (0, 1), 0, 0),
+    # places of nothing are not added to 4 outputs
+    "nothing along another axis": (
+        (2, 0, 4), ((True, True, False), (True, False, True), (True, False, False)), (0, 1), 0, 0,
+    ),
 }  # fmt: skip
+
+
+def trilinear(sizes, has, summed, dtype="float32"):
+    inputs = [TensorType(tuple(n for n, mine in zip(sizes, of, strict=True) if mine), dtype) for of in has]
+    output = TensorType(tuple(n for i, n in enumerate(sizes) if i not in summed), dtype)
+    attrs = (("has", has), ("sizes", sizes), ("summed", summed), ("unrolled", 0))
+    found = cost_of(OpSpec("trilinear", tuple(inputs), (output,), attrs))
+    return found.macs, found.flops
 
 
 @pytest.mark.parametrize("name", TRILINEAR)
 def test_a_product_of_three(name):
-    sizes, has, summed, macs, flops = TRILINEAR[name]
-    inputs = [TensorType(tuple(n for n, mine in zip(sizes, of, strict=True) if mine), "float32") for of in has]
-    output = TensorType(tuple(n for i, n in enumerate(sizes) if i not in summed), "float32")
-    attrs = (("has", has), ("sizes", sizes), ("summed", summed), ("unrolled", 0))
-    found = cost_of(OpSpec("trilinear", tuple(inputs), (output,), attrs))
-    assert (found.macs, found.flops) == (macs, flops)
+    *given, macs, flops = TRILINEAR[name]
+    assert trilinear(*given) == (macs, flops)
+
+
+def test_a_product_of_three_complex_tensors():
+    """For both places: 3 products of 4 real ones and 2 additions each; then 3 of 4 real ones, all accumulated."""
+    found = trilinear((2, 3), ((True, True), (True, False), (True, True)), (1,), "complex64")
+    assert found == (2 * 3 * 4, 2 * 3 * (4 + 2) + 2 * (2 * 3 * 4))
 
 
 def test_the_factors_of_grouped_and_bilinear_products_have_their_names():

@@ -111,6 +111,13 @@ def test_softmax_does_what_is_counted(counted, log):
     assert counted(function, x) == (0, tally.flops)
 
 
+def test_a_sparse_sum_is_of_what_is_stored_less_what_is_left():
+    kind = TensorType((3, 4), "float32")
+    cost = cost_of(OpSpec("sparse::reduce", (kind,), (kind,), (("fn", "sum"), ("stored", 7), ("left", 3))))
+    assert [(term.flops, term.factors) for term in cost.terms] == [(1, (("Z", 7),)), (-1, (("O", 3),))]
+    assert cost.flops == 7 - 3
+
+
 # ---- searching
 
 

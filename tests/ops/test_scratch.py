@@ -5,14 +5,15 @@ from __future__ import annotations
 import pytest
 
 from cnncost.graph import OpSpec, TensorType
-from cnncost.ops.scratch import scratch_of
+from cnncost.ops.scratch import is_known, scratch_of
 
 
 def recurrent(shape, cell="lstm", dtype="float32", **settings):
     """x of (batch, steps, features) or, with `steps_axis` 0, (steps, batch, features)."""
     attrs = {"cell": cell, "layers": 1, "directions": 1, "hidden": 3, "recurrent": 3, "steps_axis": 1, **settings}
     attrs["tokens"] = shape[0] * shape[1]
-    return OpSpec("recurrent", (TensorType(shape, dtype),), (), tuple(sorted(attrs.items())))
+    given = (TensorType(shape, dtype), TensorType((12, 7), "float64"))  # x, and weights that are of no matter
+    return OpSpec("recurrent", given, (), tuple(sorted(attrs.items())))
 
 
 def one(kind, outputs=1, dtype="float32", **attrs):
@@ -25,6 +26,7 @@ ROWS = {
     "lstm, batch first": (recurrent((2, 5, 4)), 2 * 5 * 4 * 4),
     "lstm, batch first, two steps": (recurrent((5, 2, 4)), 2 * 5 * 4 * 4),
     "lstm, steps first": (recurrent((5, 2, 4), steps_axis=0), 0),
+    "lstm of one feature": (recurrent((2, 5, 1)), 2 * 5 * 1 * 4),
     "lstm, a batch of one": (recurrent((1, 5, 4)), 0),
     "lstm, one step": (recurrent((5, 1, 4)), 0),
     "lstm in half precision": (recurrent((2, 5, 4), dtype="float16"), 2 * 5 * 4 * 2),
@@ -51,3 +53,8 @@ ROWS = {
 def test_scratch(name):
     spec, expected = ROWS[name]
     assert scratch_of(spec) == expected
+
+
+def test_scratch_is_known_but_where_a_front_end_says_otherwise():
+    assert is_known(one("softmax", axis=1))
+    assert not is_known(one("softmax", axis=1, scratch_unknown="aten.softmax"))

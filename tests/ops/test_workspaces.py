@@ -19,24 +19,25 @@ WIDE = Kernels(lanes=16, threads=1)
 
 
 def geometry(kernel, stride=1, padding=0, groups=1, transposed=False, dilation=1, **more):
+    axes = len(kernel)
     return tuple(
         {
-            "kernel": (kernel,) * 2, "stride": (stride,) * 2, "padding": (padding,) * 2, "dilation": (dilation,) * 2,
-            "groups": groups, "transposed": transposed, "output_padding": (0, 0), "bias": False, **more,
+            "kernel": kernel, "stride": (stride,) * axes, "dilation": (dilation,) * axes,
+            "padding": padding if isinstance(padding, str) else (padding,) * axes,
+            "groups": groups, "transposed": transposed, "output_padding": (0,) * axes, "bias": False, **more,
         }.items()
     )  # fmt: skip
 
 
 def forward(x, w, y, **how):
     given = tuple(TensorType(shape, "float32") for shape in (x, w))
-    return OpSpec("conv", given, (TensorType(y, "float32"),), geometry(w[-1], **how))
+    return OpSpec("conv", given, (TensorType(y, "float32"),), geometry(w[2:], **how))
 
 
 def backward(x, w, y, **how):
     grad, *given = (TensorType(shape, "float32") for shape in (y, x, w))
-    return OpSpec(
-        "conv_backward", (grad, *given), tuple(given), geometry(w[-1], of_input=True, of_weight=True, **how)
-    )  # fmt: skip
+    how = {"of_input": True, "of_weight": True} | how
+    return OpSpec("conv_backward", (grad, *given), tuple(given), geometry(w[2:], **how))
 
 
 @pytest.mark.parametrize(
@@ -89,6 +90,47 @@ def backward(x, w, y, **how):
             4 * (2 * 3 * 4096 + 64 * 768 + 4 * 64 * 768 + 768 * 16) - 4 * (2 * 3 * 4096 + 64 * 768),
             id="patches: columns, and four times the weights",
         ),
+        pytest.param(
+            forward((16, 16, 16), (8, 16, 3, 3), (8, 16, 16), padding=1), ONE, 4 * 16 * 9 * 256,
+            id="an image without a batch axis: columns",
+        ),
+        pytest.param(
+            forward((2, 12, 4, 8, 8), (12, 6, 3, 3, 3), (2, 12, 4, 8, 8), padding=1, groups=2), ONE,
+            4 * max(6 * 27 * 64, 2 * 12 * 256), id="of a volume: columns of a slice, or the result twice",
+        ),
+        pytest.param(
+            forward((2, 64, 16, 16), (64, 64, 7, 7), (2, 64, 16, 16), padding="same"), ONE,
+            4 * (2 * 64 * 256 + 64 * 64 * 49), id="padding that keeps the size is half the kernel: in blocks up to 3",
+        ),
+        pytest.param(
+            forward((1, 4, 32, 32), (8, 4, 3, 5), (1, 8, 30, 28)), ONE, 4 * 4 * 15 * 30 * 28,
+            id="one image, small, and the kernel not wide along both sides: columns",
+        ),
+        pytest.param(
+            forward((1, 4, 32, 32), (8, 4, 5, 5), (1, 8, 28, 28)), ONE, 4 * 8 * 784,
+            id="with a wide kernel in blocks: the result twice",
+        ),
+        pytest.param(
+            forward((2, 64, 16, 16), (64, 32, 3, 3), (2, 64, 16, 16), padding=1, groups=2), ONE,
+            4 * (2 * 64 * 256 + 64 * 32 * 9), id="two groups of whole blocks: weights as they are",
+        ),
+        pytest.param(
+            forward((2, 16, 16, 16), (8, 16, 3, 3), (2, 8, 16, 16), padding=1, layout="channels_last"), ONE,
+            4 * 2 * 8 * 16 * 9 + 4120 + 4096, id="channels last: weights in order, and in one register of outputs",
+        ),
+        pytest.param(
+            backward((2, 16, 16, 16), (16, 16, 3, 3), (2, 16, 12, 12), dilation=2, layout="channels_last"), ONE,
+            4 * (16 * 16 * 9 + 16 * 9 * 144 + 4 * 16 * 16 * 9),
+            id="channels last and taps apart: weights in order, columns, and four times the weights",
+        ),
+        pytest.param(
+            backward(
+                (2, 16, 16, 16), (16, 16, 3, 3), (2, 16, 12, 12), dilation=2, layout="channels_last", of_weight=False
+            ),
+            ONE, 4 * (2 * 16 * 16 * 9 + 16 * 9 * 144), id="of the input alone: weights in order twice, and columns",
+        ),
+        pytest.param(forward((0, 8, 8, 8), (8, 8, 3, 3), (0, 8, 6, 6)), ONE, 0, id="no image"),
+        pytest.param(backward((0, 8, 8, 8), (8, 8, 3, 3), (0, 8, 6, 6)), ONE, 0, id="no image, backward"),
     ],
 )  # fmt: skip
 def test_by_hand(spec, by, expected):

@@ -272,6 +272,6 @@ def _grids(fields: Sequence[Field], terms: Terms) -> list[Cells | None]:
 
 def _grid(field: Field, terms: Terms) -> Cells:
     assert isinstance(field.law, Law)
-    if field.image is None or field.law.period == terms.period:
+    if field.law.period == terms.period:  # as of all without the image's axis: each has a period of one
         return field.law.cells
     return law_taken(field, [[i] for i in range(terms.period)])

@@ -144,6 +144,23 @@ def test_shifted_windows_after_windows_see_the_union():
     assert at(fields, "").jump == (8, 8)
 
 
+@pytest.mark.parametrize("shape", [(1, 4, 8, 3), (1, 4, 12, 4), (1, 4, 3, 8)])
+def test_windows_beside_one_that_is_as_wide_as_the_image(shape):
+    """Four rows see the same four, the next four the next: one on the average, whatever the other axis is."""
+    fields = fields_of(WindowAttention(4, 0), shape)
+    rows = 0 if shape[2] > 4 else 1
+    assert (at(fields, "").size[rows], at(fields, "").jump[rows]) == (4, 1)
+    assert (at(fields, "").size[1 - rows], at(fields, "").jump[1 - rows]) == (GLOBAL, GLOBAL)
+
+
+def test_a_row_that_is_made_of_an_image_by_aligned_corners_stays_where_it_is():
+    """Torch's step is 0 where there is one output position: one further would see the same first two rows."""
+    model = nn.Sequential(nn.Upsample(size=(1, 8), mode="bilinear", align_corners=True), nn.Conv2d(3, 3, 3, padding=1))
+    fields = fields_of(model, (1, 3, 5, 15))
+    assert (at(fields, "0").size, at(fields, "0").jump) == ((2, 2), (0, 2))
+    assert (at(fields, "1").size, at(fields, "1").jump) == ((2, 6), (0, 2))
+
+
 @pytest.mark.parametrize("up", [lambda: nn.ConvTranspose2d(4, 4, 2, 2), lambda: nn.Upsample(scale_factor=2)])
 def test_a_u_net_aligns(up):
     """Down: 5, then 6 + 4·2 = 14, then 16 + 4·4 = 32, with a jump of 4."""
