@@ -1,6 +1,7 @@
 """The examples of kernels that torch can't see: figures derived by hand, and what is said where there is no rule."""
 
 import runpy
+from itertools import product
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,7 @@ from torch import nn
 import cnncost
 from cnncost.errors import CnncostError
 from cnncost.opaque import registered
+from cnncost.ops import cost_of
 
 torch.set_num_threads(1)
 
@@ -96,6 +98,68 @@ def test_the_scan_is_a_linear_recurrence(example):
     states = ((delta * u)[:, :, None] * b[:, None]).cumsum(-1)
     expected = (states * c[:, None]).sum(2) + d[:, None] * u
     assert torch.allclose(scan(u, delta, torch.zeros(2, 3), b, c, d), expected, atol=1e-6)
+
+
+def scanned_back(u, delta, a, b, c, d, grad):
+    """The scan's gradients element by element, with the MACs and the other operations that they take."""
+    (n, channels, length), states = u.shape, a.shape[1]
+    grads = [torch.zeros_like(t) for t in (u, delta, a, b, c, d)]
+    of_u, of_delta, of_a, of_b, of_c, of_d = grads
+    macs = others = 0
+    for i, k in product(range(n), range(channels)):
+        held, inputs = [[0.0] * states], []
+        for t in range(length):  # the states anew
+            inputs.append(delta[i, k, t] * u[i, k, t])
+            others += 1
+            held.append([])
+            for s in range(states):
+                decay, taken = torch.exp(delta[i, k, t] * a[k, s]), inputs[t] * b[i, s, t]
+                held[-1].append(decay * held[-2][s] + taken)
+                macs, others = macs + 1, others + 3
+        later = [0.0] * states
+        for t in reversed(range(length)):
+            y, of_input = grad[i, k, t], 0.0
+            for s in range(states):
+                decay = torch.exp(delta[i, k, t] * a[k, s])  # kept from above
+                of_state = later[s] + c[i, s, t] * y
+                of_c[i, s, t] += held[t + 1][s] * y
+                of_product = of_state * held[t][s] * decay
+                of_delta[i, k, t] += of_product * a[k, s]
+                of_a[k, s] += of_product * delta[i, k, t]
+                of_b[i, s, t] += of_state * inputs[t]
+                of_input += of_state * b[i, s, t]
+                later[s] = of_state * decay  # the sum is the next step's
+                macs, others = macs + 7, others + 2
+            of_delta[i, k, t] += of_input * u[i, k, t]
+            of_u[i, k, t] += of_input * delta[i, k, t] + d[k] * y
+            of_d[k] += u[i, k, t] * y
+            macs += 4
+    return grads, macs, others
+
+
+class Scanned(nn.Module):
+    def __init__(self, function, tensors):
+        super().__init__()
+        self.function, self.tensors = function, nn.ParameterList(tensors)
+
+    def forward(self):
+        return self.function.apply(*self.tensors)
+
+
+def test_the_scans_gradients_take_what_is_counted(example):
+    shapes = ((2, 3, 4), (2, 3, 4), (3, 2), (2, 2, 4), (2, 2, 4), (3,))  # N 2, D 3, L 4, S 2
+    tensors = [torch.rand(shape, dtype=torch.float64) for shape in shapes]
+    grad = torch.rand(2, 3, 4, dtype=torch.float64)
+    found, macs, others = scanned_back(*tensors, grad)
+    wanted = [t.clone().requires_grad_() for t in tensors]
+    real = example("selective_scan")["scan"](*wanted)
+    for each, expected in zip(found, torch.autograd.grad(real, wanted, grad), strict=True):
+        assert torch.allclose(each, expected)
+    model = Scanned(example("selective_scan")["SelectiveScan"], tensors)
+    report = cnncost.analyze(model, (), training=True, loss=lambda y: y.sum(), strict=True)
+    (backward,) = [node for node in report.training.nodes if node.name == "SelectiveScan backward"]
+    cost = cost_of(backward.spec)
+    assert (cost.macs, cost.flops) == (macs, 2 * macs + others)
 
 
 def test_neighborhoods_as_large_as_the_image_are_attention(example):
