@@ -15,7 +15,7 @@ import cnncost
 from cnncost.cli import main
 from cnncost.errors import CnncostError, InputError
 from cnncost.graph_json import from_json, to_json
-from cnncost.report.json_format import from_json as report_from_json
+from cnncost.report.model import Report
 from tests.oracles.snapshot import Snapshot, modules_of
 
 torch.set_num_threads(1)
@@ -225,7 +225,7 @@ def test_every_form_says_where_it_failed(form):
 
 def test_a_file_of_it_is_partial_as_well():
     report = failed(Net())
-    read = report_from_json(report.to_json())
+    read = Report.from_json(report.to_json())
     assert (read.partial, read.totals, read.layers) == (report.partial, report.totals, report.layers)
     assert str(read) == str(report)
 

@@ -13,7 +13,7 @@ from cnncost import versions
 from cnncost.cli import main
 from cnncost.errors import CnncostError, UntestedTorchWarning
 from cnncost.frontends.torch import version
-from cnncost.report.json_format import from_json
+from cnncost.report.model import Report
 
 
 @pytest.mark.parametrize("found", ["1.13.1", "2.0.0+cu118", "2.8.0", "2.8.1a0+git55"])
@@ -72,6 +72,6 @@ def test_a_saved_report_says_what_it_was_made_with():
     assert json.loads(report.to_json())["made_with"] == report.made_with == made
     older = {"cnncost": "0.0.1", "torch": "2.9.0"}
     data = json.loads(report.to_json()) | {"made_with": older}
-    assert from_json(json.dumps(data)).made_with == older
+    assert Report.from_json(json.dumps(data)).made_with == older
     del data["made_with"]  # of a version that did not say
-    assert from_json(json.dumps(data)).made_with == {}
+    assert Report.from_json(json.dumps(data)).made_with == {}

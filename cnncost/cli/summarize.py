@@ -21,7 +21,8 @@ from cnncost.cli.options import (
 
 if TYPE_CHECKING:
     from cnncost.report.columns import By
-    from cnncost.report.model import Format, Report
+    from cnncost.report.model import Report
+    from cnncost.report.save import Format
     from cnncost.sources.resolve import Trace
 
 

@@ -11,7 +11,7 @@ from cnncost.evaluation.analyzed import analyzed
 from cnncost.evaluation.figures import error
 from cnncost.evaluation.memory import predicted_peak
 from cnncost.passes.roofline import Predicted, Roofline, roofline
-from cnncost.report.model import Report
+from cnncost.report.data import ReportData
 from cnncost.report.prediction import Prediction
 from cnncost.sources.batch import batched
 
@@ -56,7 +56,7 @@ class Joined:
         return self.measured.case
 
     @property
-    def report(self) -> Report | None:
+    def report(self) -> ReportData | None:
         """The analysis."""
         return self.prediction.report if self.prediction else None
 

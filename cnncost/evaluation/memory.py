@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from cnncost import units
-from cnncost.report.model import Report
+from cnncost.report.data import ReportData
 from cnncost.verify.memory import available, needed
 
 
-def predicted_peak(report: Report, *, training: bool) -> int | None:
+def predicted_peak(report: ReportData, *, training: bool) -> int | None:
     """Bytes alive at the predicted peak, or None where the Report does not say."""
     if report.graph is None and report.saved_memory is None:
         return None
@@ -15,7 +15,7 @@ def predicted_peak(report: Report, *, training: bool) -> int | None:
     return figures.training_peak if training else figures.inference_peak
 
 
-def shortage(report: Report, *, training: bool) -> str:
+def shortage(report: ReportData, *, training: bool) -> str:
     """What to say if this machine has too little memory for a run; empty if it has enough, or no one tells."""
     need = predicted_peak(report, training=training)
     if need is None:

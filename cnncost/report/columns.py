@@ -11,7 +11,7 @@ from typing import Any, Literal, NamedTuple, TypeAlias
 
 from cnncost import units
 from cnncost.errors import CnncostError
-from cnncost.report.model import Report
+from cnncost.report.data import ReportData
 from cnncost.report.rows import Along, Computed, Layer, Module, Op, Statistics, Totals
 from cnncost.report.schema import Look, groups, has, statistics
 
@@ -160,7 +160,7 @@ OP: tuple[Column, ...] = (
 """A row an op, over all places where it ran."""
 
 
-def table(report: Report, by: By) -> tuple[tuple[Column, ...], tuple[Row, ...]]:
+def table(report: ReportData, by: By) -> tuple[tuple[Column, ...], tuple[Row, ...]]:
     """The columns and rows of a view of the report.
 
     Raises:
@@ -175,7 +175,7 @@ def table(report: Report, by: By) -> tuple[tuple[Column, ...], tuple[Row, ...]]:
     raise CnncostError(f"by={by!r}: expected module, layer or op")
 
 
-def _with_further(report: Report, columns: tuple[Column, ...]) -> tuple[Column, ...]:
+def _with_further(report: ReportData, columns: tuple[Column, ...]) -> tuple[Column, ...]:
     """With the groups that the report was asked for before what is said of the row."""
     place = columns.index(_STATUS)
     asked = {group for group in groups(Statistics) if has(report.totals, group)} | ({"rf"} if report.fields else set())
@@ -186,7 +186,7 @@ _TOLD = frozenset({"path", "op", "depth", "call", "calls", "status", "unknown", 
 """Columns that tables for people do without: the name has them, or a note beside it, or a sign before the number."""
 
 
-def for_people(report: Report, by: By) -> tuple[Column, ...]:
+def for_people(report: ReportData, by: By) -> tuple[Column, ...]:
     """The columns of a view after the row's name, less those that say nothing of this model."""
     columns, _ = table(report, by)
     hidden = set(_TOLD)
@@ -197,7 +197,7 @@ def for_people(report: Report, by: By) -> tuple[Column, ...]:
     return tuple(column for column in columns if column.name not in hidden)
 
 
-def share_of_macs(row: Row, report: Report) -> str:
+def share_of_macs(row: Row, report: ReportData) -> str:
     """The row's part of all MACs, in per cent."""
     if isinstance(row, Op) and not row.known:
         return UNKNOWN

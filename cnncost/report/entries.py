@@ -7,8 +7,8 @@ from typing import NamedTuple
 
 from cnncost import units
 from cnncost.report.columns import By, Row, table
+from cnncost.report.data import ReportData
 from cnncost.report.layout import guide
-from cnncost.report.model import Report
 from cnncost.report.naming import OWN
 from cnncost.report.outline import Item, Placed, depth_of, fitting_depth, inside, layer_names, outline, visible
 from cnncost.report.rows import Module
@@ -49,7 +49,7 @@ class Entries(NamedTuple):
     legend: list[str]
 
 
-def entries(report: Report, by: By, depth: int | None) -> Entries:
+def entries(report: ReportData, by: By, depth: int | None) -> Entries:
     """What to show of a report.
 
     Raises:
@@ -63,7 +63,7 @@ def entries(report: Report, by: By, depth: int | None) -> Entries:
     return Entries([*rows, Entry("total", report.totals, full="total", style="total")], legend)
 
 
-def _flat(report: Report, by: By) -> Entries:
+def _flat(report: ReportData, by: By) -> Entries:
     _, rows = table(report, by)
     names = layer_names(report) if by == "layer" else [op.name for op in report.ops]
     biggest = () if report.biggest is None else (report.biggest.path,)
@@ -75,7 +75,7 @@ def _flat(report: Report, by: By) -> Entries:
     return Entries(shown, [f"each row is one call of a module{own}"] if by == "layer" else [])
 
 
-def _tree(report: Report, depth: int | None) -> Entries:
+def _tree(report: ReportData, depth: int | None) -> Entries:
     items = outline(report)
     level = fitting_depth(items, ROWS) if depth is None else depth
     placed = list(visible(items, level))
@@ -85,7 +85,7 @@ def _tree(report: Report, depth: int | None) -> Entries:
     return Entries(rows, list(_tree_legend(shown, level, depth_of(items))))
 
 
-def child_entries(report: Report, path: str) -> list[Entry]:
+def child_entries(report: ReportData, path: str) -> list[Entry]:
     """What the modules in a module add, and its own share; empty for a leaf."""
     return [_entry(placed, biggest=False) for placed in visible(inside(report, path), 1)]
 
@@ -114,7 +114,7 @@ def _tree_legend(shown: list[Item], level: int, deepest: int) -> Iterator[str]:
         yield f"{level} of {units.counted(deepest, 'level')} shown; each row has all below it"
 
 
-def holder(items: list[Item], report: Report) -> Item | None:
+def holder(items: list[Item], report: ReportData) -> Item | None:
     """The deepest row that the biggest layer is in."""
     if report.biggest is None:
         return None

@@ -12,9 +12,9 @@ from cnncost.ops import Cost, cost_of
 from cnncost.passes.unmasked import left_of, takes_mask
 from cnncost.report import heading, layout
 from cnncost.report.columns import AT_LEAST
+from cnncost.report.data import ReportData
 from cnncost.report.entries import Entry, child_entries
 from cnncost.report.formula import formulas, wrapped
-from cnncost.report.model import Report
 from cnncost.report.naming import asked
 from cnncost.report.rows import Module
 from cnncost.report.text import table_lines
@@ -23,7 +23,7 @@ WIDTH = 80
 _FREE = "no floating-point operation"
 
 
-def explain(report: Report, path: str) -> str:
+def explain(report: ReportData, path: str) -> str:
     """The formulas of what a module runs itself, and what each module in it adds.
 
     Args:
@@ -50,7 +50,7 @@ def explain(report: Report, path: str) -> str:
     return "\n".join(layout.printable(line) for line in lines)
 
 
-def _split(report: Report, path: str) -> tuple[str, int | None]:
+def _split(report: ReportData, path: str) -> tuple[str, int | None]:
     """A path and, if it ends in `#n`, the number of a call that there was."""
     base, sign, number = path.rpartition("#")
     calls = {known: count for known, _, count in report.tree}
@@ -59,7 +59,7 @@ def _split(report: Report, path: str) -> tuple[str, int | None]:
     return path, None
 
 
-def _headline(report: Report, module: Module, call: int | None) -> str:
+def _headline(report: ReportData, module: Module, call: int | None) -> str:
     name = f"{module.path} ({module.class_name})" if module.path else heading.title(report)
     if call is not None:
         return f"{name}, call {call} of {module.calls}"

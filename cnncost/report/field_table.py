@@ -15,9 +15,9 @@ from cnncost import units as words
 from cnncost.passes.receptive_field import ReceptiveField
 from cnncost.report import layout
 from cnncost.report.columns import along
+from cnncost.report.data import ReportData
 from cnncost.report.fields import Growth, plain
 from cnncost.report.layout import Cell, Field
-from cnncost.report.model import Report
 
 CONVENTION = (
     "field: input positions that a unit sees along each axis, far from borders, over all paths; jump: from one unit to "
@@ -45,7 +45,7 @@ def cells(row: Growth) -> tuple[str, ...]:
     return row.name, row.class_name, words.shape(row.units) if row.units else "", *spans, sees(field)
 
 
-def about(report: Report, rows: Sequence[Growth]) -> str:
+def about(report: ReportData, rows: Sequence[Growth]) -> str:
     """The model and the input that the fields are of."""
     sizes = {row.field.input: row.field.input_size for row in rows}
     inputs = ", ".join(f"{words.shape(size)} of input {number}" for number, size in sorted(sizes.items()))
@@ -65,7 +65,7 @@ def notes(rows: Sequence[Growth]) -> list[str]:
     return [*found, *(f"unknown from {path} on: {note}" for note, path in first.items())]
 
 
-def to_text(report: Report, rows: Sequence[Growth], width: int | None = None) -> str:
+def to_text(report: ReportData, rows: Sequence[Growth], width: int | None = None) -> str:
     """A table for the terminal; in a narrow one the class and the bar make way."""
     width = max(_LEAST, width or shutil.get_terminal_size().columns)
     columns = list(zip(*(cells(row) for row in rows), strict=True)) or [()] * len(_NAMES)
@@ -91,7 +91,7 @@ def _bar(share: Fraction | None) -> str:
     return "" if share is None else layout.bar(share.numerator, share.denominator, _BAR)
 
 
-def to_markdown(report: Report, rows: Sequence[Growth], level: int = 1) -> str:
+def to_markdown(report: ReportData, rows: Sequence[Growth], level: int = 1) -> str:
     """A heading, the table, and notes."""
     lines = [f"{'#' * level} {about(report, rows)}", "", f"{CONVENTION}; {DEPENDENCE}.", ""] if level == 1 else [
         f"{'#' * level} {about(report, rows)}", "",
@@ -128,7 +128,7 @@ def to_csv(rows: Sequence[Growth]) -> str:
     return out.getvalue()
 
 
-def to_json(report: Report, rows: Sequence[Growth]) -> str:
+def to_json(report: ReportData, rows: Sequence[Growth]) -> str:
     """An object with a list of rows, one line each."""
     lines = ",\n    ".join(json.dumps(record(row), ensure_ascii=False) for row in rows)
     return f'{{\n  "schema": 1,\n  "model": {json.dumps(report.model)},\n  "layers": [\n    {lines}\n  ]\n}}\n'

@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 from cnncost.errors import CnncostError
 from cnncost.passes.receptive_field import Extent, ReceptiveField
-from cnncost.report.model import Report
+from cnncost.report.data import ReportData, SomeReport
 from cnncost.report.naming import asked, shown, unknown_path
 from cnncost.report.rows import Along, Layer, Spans
 
@@ -38,7 +38,7 @@ class Growth(NamedTuple):
 
 
 def receptive_field(
-    report: Report, path: str, unit: Sequence[int] | None = None, image: int | None = None
+    report: ReportData, path: str, unit: Sequence[int] | None = None, image: int | None = None
 ) -> ReceptiveField:
     """What `Report.receptive_field` says."""
     fields = report.receptive_fields
@@ -59,12 +59,12 @@ def receptive_field(
     return found
 
 
-def named(report: Report, name: str) -> str:
+def named(report: ReportData, name: str) -> str:
     """The path of a module that a user names: `""` for the model by any of its names."""
     return asked(name, (report.model, report.tree[0][1]), [path for path, _, _ in report.tree])
 
 
-def with_receptive_fields(report: Report) -> Report:
+def with_receptive_fields(report: SomeReport) -> SomeReport:
     """The report with the columns receptive_field, jump and start filled."""
     if report.fields:
         return report
@@ -90,7 +90,7 @@ def plain(values: Sequence[int | Fraction | Extent]) -> Along:
     return tuple(value if isinstance(value, int) else str(value) for value in values)
 
 
-def growth(report: Report, image: int | None = None) -> tuple[Growth, ...]:
+def growth(report: ReportData, image: int | None = None) -> tuple[Growth, ...]:
     """The leaves, and other modules whose units see more than those of the row before, in the order in which they end.
 
     The model itself is the last where its own forward runs ops: its units are those of its output.
@@ -104,7 +104,7 @@ def growth(report: Report, image: int | None = None) -> tuple[Growth, ...]:
     return tuple(_grown(report, image))
 
 
-def _grown(report: Report, image: int | None) -> Iterator[Growth]:
+def _grown(report: ReportData, image: int | None) -> Iterator[Growth]:
     graph, fields = report.receptive_fields.graph, report.receptive_fields
     parents = {call.parent for call in graph.calls}
     busy = {node.call for node in graph.nodes}
@@ -142,7 +142,7 @@ class _Most:
         return True
 
 
-def of_layer(report: Report, path: str, rows: Sequence[Growth], image: int | None = None) -> Growth:
+def of_layer(report: ReportData, path: str, rows: Sequence[Growth], image: int | None = None) -> Growth:
     """The row of a module, whether or not its units see more than those before. Raises as `receptive_field` does."""
     path = named(report, path)
     found = next((row for row in rows if row.path == path), None)
@@ -155,7 +155,7 @@ def of_layer(report: Report, path: str, rows: Sequence[Growth], image: int | Non
     return Growth(path, class_name, field, tuple(report.receptive_fields.units(call, image).values()))
 
 
-def _by_end(report: Report) -> list[int]:
+def _by_end(report: ReportData) -> list[int]:
     """Calls in the order in which they end: a module after those in it."""
     calls = report.receptive_fields.graph.calls
     below: dict[int | None, list[int]] = {}

@@ -4,19 +4,19 @@ from __future__ import annotations
 
 from cnncost import units
 from cnncost.report.columns import AT_LEAST, AT_MOST, MARKS
-from cnncost.report.model import Report
+from cnncost.report.data import ReportData
 from cnncost.report.outline import biggest_name
 
 CONVENTION = "MAC = one multiply-accumulate; FLOP: a MAC is two, plus bias, norm, activation"
 
 
-def title(report: Report) -> str:
+def title(report: ReportData) -> str:
     """The model's name, with its class if that is another."""
     class_name = report.tree[0][1] if report.tree else report.model
     return report.model if class_name == report.model else f"{report.model} ({class_name})"
 
 
-def inputs(report: Report) -> str:
+def inputs(report: ReportData) -> str:
     """`input 1×3×224×224 float32, batch size 1`."""
     texts = [f"{units.shape(shape)} {dtype}" for shape, dtype in report.inputs]
     given = f"input{'s' if len(texts) > 1 else ''} {', '.join(texts)}" if texts else "no input tensors"
@@ -24,7 +24,7 @@ def inputs(report: Report) -> str:
     return f"{given}, {batch}" + (f"; run on {report.run_on}" if report.run_on else "")
 
 
-def reads(report: Report) -> str:
+def reads(report: ReportData) -> str:
     """That a run failed, that it took turns that may follow from values, and what else is to be said of it."""
     times = units.counted(report.reads, "value")
     read = f"forward read {times} that it had computed: which ops it ran after that may follow from them"
@@ -32,7 +32,7 @@ def reads(report: Report) -> str:
     return "; ".join([*said, read, *report.notes] if report.reads else [*said, *report.notes])
 
 
-def held(report: Report) -> str:
+def held(report: ReportData) -> str:
     """Parameters and buffers, with their bytes."""
     totals, dtypes = report.totals, report.param_dtypes
     if not totals.params:
@@ -49,7 +49,7 @@ def held(report: Report) -> str:
     return text
 
 
-def _trained(report: Report) -> str:
+def _trained(report: ReportData) -> str:
     totals = report.totals
     if not totals.frozen_params:
         return "all trainable"
@@ -58,7 +58,7 @@ def _trained(report: Report) -> str:
     return f"{units.exact(totals.trainable_params)} trainable, {units.exact(totals.frozen_params)} frozen"
 
 
-def computed(report: Report) -> str:
+def computed(report: ReportData) -> str:
     """MACs, FLOPs and ops of the forward pass, exact."""
     totals = report.totals
     mark = AT_LEAST if totals.lower_bound else ""
@@ -71,7 +71,7 @@ def computed(report: Report) -> str:
     )
 
 
-def training(report: Report) -> str:
+def training(report: ReportData) -> str:
     """MACs and FLOPs of a training step, by phase; empty if none was analyzed."""
     totals = report.totals
     if totals.training_macs is None or totals.training_flops is None:
@@ -85,12 +85,12 @@ def training(report: Report) -> str:
     return text + _assumed(report)
 
 
-def _assumed(report: Report) -> str:
+def _assumed(report: ReportData) -> str:
     """Whose backward nobody stated: a rule of the user's that says forward alone."""
     return f"; backward of {', '.join(report.assumed)} assumed to be 2× forward" if report.assumed else ""
 
 
-def masked(report: Report) -> str:
+def masked(report: ReportData) -> str:
     """MACs if attention skips what its masks leave out, and by which tiles; empty unless asked for."""
     totals = report.totals
     if totals.macs_unmasked is None:
@@ -106,7 +106,7 @@ def masked(report: Report) -> str:
     return text
 
 
-def biggest(report: Report) -> str:
+def biggest(report: ReportData) -> str:
     """The layer that weighs most, and how much; empty if none has FLOPs."""
     layer, totals = report.biggest, report.totals
     if layer is None:
@@ -115,7 +115,7 @@ def biggest(report: Report) -> str:
     return f"biggest: {biggest_name(report)}, {units.share(*of[1:])} of {of[0]}"
 
 
-def unknown(report: Report) -> list[str]:
+def unknown(report: ReportData) -> list[str]:
     """Ops without a rule, each with how often and where first; empty if every op is accounted for."""
     if not report.unknown:
         return []

@@ -12,17 +12,17 @@ from collections.abc import Iterable, Iterator
 from cnncost import units
 from cnncost.report import heading
 from cnncost.report.columns import AT_LEAST, By, Column, Row, for_people, share_of_macs
+from cnncost.report.data import ReportData
 from cnncost.report.entries import ROWS, Entry, entries, holder, note
 from cnncost.report.html_style import FRAGMENT, PAGE
 from cnncost.report.layout import places, printable
-from cnncost.report.model import Report
 from cnncost.report.outline import Item, depth_of, fitting_depth, outline, visible
 
 _NAME_WIDTH, _CLASS_WIDTH = 44, 24
 """In characters; longer texts are cut off and shown whole when pointed at."""
 
 
-def to_html(report: Report, *, depth: int | None = None) -> str:
+def to_html(report: ReportData, *, depth: int | None = None) -> str:
     """One self-contained page: heading, totals, the module tree open down to `depth`, ops, layers."""
     title = html.escape(printable(heading.title(report)))
     tables = [*_table(report, "op", "Ops"), *_table(report, "layer", "Layers")]
@@ -35,13 +35,13 @@ def to_html(report: Report, *, depth: int | None = None) -> str:
     )
 
 
-def fragment(report: Report) -> str:
+def fragment(report: ReportData) -> str:
     """Heading, totals and module tree, for a notebook."""
     body = "\n".join(_body(report, None, level="h3"))
     return f'<style>{FRAGMENT}</style>\n<div class="cnncost">\n{body}\n</div>\n'
 
 
-def _body(report: Report, depth: int | None, level: str) -> Iterator[str]:
+def _body(report: ReportData, depth: int | None, level: str) -> Iterator[str]:
     yield f"<{level}>{html.escape(printable(heading.title(report)))}</{level}>"
     yield f"<p>{html.escape(heading.inputs(report))}</p>"
     yield f'<p class="soft">{html.escape(heading.CONVENTION)}</p>'
@@ -66,7 +66,7 @@ def _list(texts: Iterable[str]) -> str:
     return f"<ul>{''.join(f'<li>{html.escape(printable(text))}</li>' for text in texts if text)}</ul>"
 
 
-def _totals(report: Report) -> Iterator[str]:
+def _totals(report: ReportData) -> Iterator[str]:
     totals = report.totals
     mark = AT_LEAST if totals.lower_bound else ""
     numbers = [
@@ -84,7 +84,7 @@ def _totals(report: Report) -> Iterator[str]:
 class _Tree:
     """The module tree of one report as nested `details`."""
 
-    def __init__(self, report: Report, depth: int | None) -> None:
+    def __init__(self, report: ReportData, depth: int | None) -> None:
         self.report, self.columns = report, for_people(report, "module")
         self.items = outline(report, fold=False)
         self.open = fitting_depth(self.items, ROWS) if depth is None else depth
@@ -160,7 +160,7 @@ def _classes(column: Column, row: Row) -> str:
     return "n" if column.of(row) else "n zero"
 
 
-def _table(report: Report, by: By, title: str) -> Iterator[str]:
+def _table(report: ReportData, by: By, title: str) -> Iterator[str]:
     """A view as an ordinary table under a heading of its own."""
     columns = for_people(report, by)
     *rows, total = entries(report, by, None).rows
@@ -172,7 +172,7 @@ def _table(report: Report, by: By, title: str) -> Iterator[str]:
     yield f"</tbody>\n<tfoot>{_table_row(report, columns, total)}</tfoot>\n</table></div>"
 
 
-def _table_row(report: Report, columns: tuple[Column, ...], entry: Entry) -> str:
+def _table_row(report: ReportData, columns: tuple[Column, ...], entry: Entry) -> str:
     name = f'<th scope="row">{html.escape(printable(entry.full + entry.full_tail))}</th>'
     cells = "".join(_tag("td", c.show(entry.row), c.right, zero=c.right and not c.of(entry.row)) for c in columns)
     big = _attribute("class", "big" if entry.style == "biggest" else "")

@@ -14,23 +14,24 @@ from types import UnionType
 from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
 from cnncost.errors import CnncostError
+from cnncost.report.data import ReportData, SomeReport
 from cnncost.report.memory import MemoryFigures
-from cnncost.report.model import SCHEMA, Report
 from cnncost.report.rows import Computed, Layer, Op
 from cnncost.report.schema import groups, has, names, statistics
 
+SCHEMA = 1
 _NAMES = {(Layer, "class_name"): "class", (Op, "name"): "op"}
 """Where a field's name in JSON is not its own."""
 _PAIRS = {"inputs": ("shape", "dtype"), "tree": ("path", "class", "calls")}
 """Tuples that are written as objects, by the field that holds them."""
 
 
-def to_json(report: Report) -> str:
+def to_json(report: ReportData) -> str:
     """The report as one JSON document."""
     data: dict[str, Any] = {"schema": SCHEMA, "model": report.model, "batch": report.batch}
     if report.made_with:
         data["made_with"] = report.made_with
-    for field in _fields(Report):
+    for field in _fields(ReportData):
         value = getattr(report, field)
         if field in {"fields", "notes", "mask_tile", "partial", "assumed"} and not value:
             continue
@@ -77,7 +78,7 @@ def _plain(value: Any) -> Any:
     return value
 
 
-def from_json(text: str) -> Report:
+def from_json(text: str, kind: type[SomeReport]) -> SomeReport:
     """The report that `to_json` wrote; it has no graph, so that it can't explain a layer's formula.
 
     Raises:
@@ -94,7 +95,7 @@ def from_json(text: str) -> Report:
         raise CnncostError(f"report file: schema {data['schema']!r}; this version of cnncost reads schema {SCHEMA}")
     for field in _PAIRS.keys() & data.keys():
         data[field] = [_items(row, _PAIRS[field], f"{field}[{i}]") for i, row in enumerate(_list(data[field], field))]
-    report: Report = _read(Report, data, "")
+    report: SomeReport = _read(kind, data, "")
     _check(report)
     versions = _read(dict[str, str], data.get("made_with", {}), "made_with")
     memory = _read(MemoryFigures, data["memory"], "memory") if "memory" in data else None
@@ -195,7 +196,7 @@ def _wrong(where: str, expected: str, value: Any) -> CnncostError:
     return CnncostError(f"report file: {where}: expected {expected}, got {json.dumps(value)[:60]}")
 
 
-def _check(report: Report) -> None:
+def _check(report: ReportData) -> None:
     """The rows fit the tree, and add up to the totals."""
     paths = {path for path, _, _ in report.tree}
     if "" not in paths:

@@ -7,14 +7,14 @@ from collections.abc import Iterable
 
 from cnncost.report import heading
 from cnncost.report.columns import By, Column, for_people, share_of_macs
+from cnncost.report.data import ReportData
 from cnncost.report.entries import Entry, entries
 from cnncost.report.layout import printable
-from cnncost.report.model import Report
 
 _SPECIAL = re.compile(r"([\\`*_{}\[\]<>#|~])")
 
 
-def to_markdown(report: Report, *, by: By = "layer", depth: int | None = None) -> str:
+def to_markdown(report: ReportData, *, by: By = "layer", depth: int | None = None) -> str:
     """Heading, convention, table with a total line, notes.
 
     Raises:
@@ -45,7 +45,7 @@ def to_markdown(report: Report, *, by: By = "layer", depth: int | None = None) -
     return "\n\n".join(blocks) + "\n"
 
 
-def _table(report: Report, by: By, columns: tuple[Column, ...], rows: list[Entry]) -> Iterable[str]:
+def _table(report: ReportData, by: By, columns: tuple[Column, ...], rows: list[Entry]) -> Iterable[str]:
     yield _row([by, *(column.heading for column in columns), "share of MACs"])
     yield _row([":--", *("--:" if column.right else ":--" for column in columns), "--:"])
     for entry in rows:

@@ -4,17 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import replace
-from typing import TYPE_CHECKING
 
 from cnncost.errors import CnncostError
 from cnncost.masks import Tile
 from cnncost.passes.unmasked import NOTHING, Left, unmasked
-
-if TYPE_CHECKING:
-    from cnncost.report.model import Report
+from cnncost.report.data import SomeReport
 
 
-def with_masks(report: Report, tile: int | Tile | None) -> Report:
+def with_masks(report: SomeReport, tile: int | Tile | None) -> SomeReport:
     """The report with macs_unmasked in its rows and totals, of a training step, too, if there is one."""
     blocks = _tile(tile)
     graph = report.graph

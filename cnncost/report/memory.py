@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
 from cnncost.devices.kernels import kernels as host_kernels
@@ -13,7 +13,6 @@ from cnncost.passes.workspaces import RawPeak, workspaces
 
 if TYPE_CHECKING:
     from cnncost.graph import Graph
-    from cnncost.report.model import Report
 
 
 class MemoryFigures(NamedTuple):
@@ -121,52 +120,49 @@ class ReportMemory:
         return workspaces(graph, run.timeline, host_kernels() if kernels is None else kernels)
 
 
-def memory_of(report: Report) -> ReportMemory:
-    """The memory of what was recorded, or as it was saved."""
-    if report.graph is None:
-        if report.saved_memory is None:
-            raise CnncostError(f"{report.model}: the report file holds no memory figures; analyze the model anew")
-        return ReportMemory(report.saved_memory, None, None)
-    _check_whole(report)
-    inference = memory(report.graph)
-    training = memory(report.training) if report.training is not None else None
-    held, step = inference.by_use, training.by_use if training is not None else None
+def memory_of(
+    model: str, graph: Graph | None, step: Graph | None, failed: str, saved: MemoryFigures | None
+) -> ReportMemory:
+    """The memory of what was recorded, or as it was saved.
+
+    Args:
+        model: what the report calls it.
+        graph: of forward.
+        step: of a training step, if one was recorded.
+        failed: where a forward that failed did, in a sentence.
+        saved: of a report that was read from a file.
+
+    Raises:
+        CnncostError: there is neither a graph nor what was saved, or forward failed.
+    """
+    if graph is None:
+        if saved is None:
+            raise CnncostError(f"{model}: the report file holds no memory figures; analyze the model anew")
+        return ReportMemory(saved, None, None)
+    check_whole(model, failed)
+    inference = memory(graph)
+    training = memory(step) if step is not None else None
+    held, kept = inference.by_use, training.by_use if training is not None else None
     figures = MemoryFigures(
         held["parameters"],
         held["buffers"],
         held["inputs"],
-        step["gradients"] if step is not None else None,
-        step["optimizer state"] if step is not None else None,
-        step["activations"] if step is not None else None,
+        kept["gradients"] if kept is not None else None,
+        kept["optimizer state"] if kept is not None else None,
+        kept["activations"] if kept is not None else None,
         inference.peak.nbytes,
         inference.ideal_peak,
         training.peak.nbytes if training is not None else None,
         training.ideal_peak if training is not None else None,
         tuple(sorted({*inference.unseen, *(training.unseen if training is not None else ())})),
     )
-    return ReportMemory(figures, inference, training, (report.graph, report.training))
+    return ReportMemory(figures, inference, training, (graph, step))
 
 
-def _check_whole(report: Report) -> None:
+def check_whole(model: str, failed: str) -> None:
     """Raise CnncostError for a forward that failed: what it would have held after that is not known."""
-    if report.partial:
+    if failed:
         raise CnncostError(
-            f"{report.model}: no memory figures, for they need the whole forward ({report.partial.split(':')[0]}); "
+            f"{model}: no memory figures, for they need the whole forward ({failed.split(':', maxsplit=1)[0]}); "
             "mend that, and analyze the model again"
         )
-
-
-def with_memory(report: Report) -> Report:
-    """The report with the columns allocated and saved filled; a call of a training step is found by its label."""
-    graph = report.training or report.graph
-    if graph is None:
-        raise CnncostError(f"{report.model}: the report was read from a file and has no graph; analyze the model anew")
-    _check_whole(report)
-    found = memory(graph).by_call
-    by_label = {graph.call_path(call): each for call, each in found.items()}
-    layers = []
-    for layer in report.layers:
-        allocated, saved = by_label.pop(layer.label, (0, 0)) if layer.call else (0, 0)
-        layers.append(replace(layer, allocated=allocated, saved=saved))
-    sums = [sum(getattr(layer, name) for layer in layers) for name in ("allocated", "saved")]
-    return replace(report, layers=tuple(layers), totals=replace(report.totals, allocated=sums[0], saved=sums[1]))

@@ -14,8 +14,8 @@ from cnncost import units
 from cnncost.passes.memory import USES, Memory
 from cnncost.passes.workspaces import RawPeak
 from cnncost.report import heading, layout
+from cnncost.report.data import ReportData
 from cnncost.report.layout import Cell, Field
-from cnncost.report.model import Report
 
 MEANING = "bytes of tensors that are alive (allocated, not reserved); workspaces of kernels come on top"
 _BLOCKS = "▁▂▃▄▅▆▇█"
@@ -42,7 +42,7 @@ class MemoryTables(NamedTuple):
         verdicts: sentences on what fits.
     """
 
-    report: Report
+    report: ReportData
     runs: tuple[Run, ...]
     step: str = ""
     block: int = 1

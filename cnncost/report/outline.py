@@ -12,7 +12,7 @@ from itertools import groupby
 from operator import attrgetter
 from typing import Any, NamedTuple
 
-from cnncost.report.model import Report
+from cnncost.report.data import ReportData
 from cnncost.report.naming import OWN
 from cnncost.report.rows import Layer, Module, Status
 from cnncost.report.schema import names, times, total
@@ -52,13 +52,13 @@ class Placed(NamedTuple):
     last: tuple[bool, ...]
 
 
-def outline(report: Report, fold: bool = True) -> tuple[Item, ...]:
+def outline(report: ReportData, fold: bool = True) -> tuple[Item, ...]:
     """The model's children and its own share; with `fold`, equal siblings in a row are one item."""
     built = _Outline(report, fold)
     return built.children_of(("",)) or (built.item("", ("",), 1),)
 
 
-def inside(report: Report, path: str) -> tuple[Item, ...]:
+def inside(report: ReportData, path: str) -> tuple[Item, ...]:
     """The items right below a module, equal siblings as one; empty for a leaf."""
     return _Outline(report, fold=True).children_of((path,))
 
@@ -84,7 +84,7 @@ def fitting_depth(items: tuple[Item, ...], rows: int) -> int:
     return max((d for d in range(1, deepest + 1) if sum(1 for _ in visible(items, d)) <= rows), default=1)
 
 
-def layer_names(report: Report) -> list[str]:
+def layer_names(report: ReportData) -> list[str]:
     """What each layer is called: its path, `#2` for a second call, `(own)` for a parent's own share."""
     parents = _parents(report)
     names = []
@@ -94,7 +94,7 @@ def layer_names(report: Report) -> list[str]:
     return names
 
 
-def biggest_name(report: Report) -> str:
+def biggest_name(report: ReportData) -> str:
     """What the biggest module is called, with its calls if they are several; empty if there is none."""
     biggest = report.biggest
     if biggest is None:
@@ -103,14 +103,14 @@ def biggest_name(report: Report) -> str:
     return name + (f" ({biggest.calls} calls)" if biggest.calls > 1 else "")
 
 
-def _parents(report: Report) -> set[str]:
+def _parents(report: ReportData) -> set[str]:
     return {path.rpartition(".")[0] for path, _, _ in report.tree if path}
 
 
 class _Outline:
     """Builds the items of one report."""
 
-    def __init__(self, report: Report, fold: bool) -> None:
+    def __init__(self, report: ReportData, fold: bool) -> None:
         self.report, self.fold = report, fold
         self.modules = {module.path: module for module in report.modules}
         self.below: dict[str, list[str]] = {}

@@ -7,7 +7,7 @@ from typing import Literal, NamedTuple, TypeAlias
 
 from cnncost.errors import CnncostError
 from cnncost.passes.roofline import OpTime, Predicted, Roofline
-from cnncost.report.model import Report
+from cnncost.report.data import ReportData
 from cnncost.report.naming import unknown_path
 
 By: TypeAlias = Literal["layer", "op", "kind"]
@@ -53,7 +53,7 @@ class Prediction:
         training: the estimate for training, if its inputs were stated.
     """
 
-    report: Report
+    report: ReportData
     roofline: Roofline
     training: tuple[Training, TrainingEstimate] | None = None
 

@@ -1,32 +1,21 @@
-"""Writing a report to a file, whole or not at all."""
+"""Writing to a file, whole or not at all."""
 
 from __future__ import annotations
 
 import os
 import secrets
 import stat
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Literal, TypeAlias
 
 from cnncost.errors import OutputError
-from cnncost.report.model import Report
 
+Format: TypeAlias = Literal["rich", "markdown", "csv", "json", "html"]
 FORMATS: dict[str, str] = {
     ".md": "markdown", ".markdown": "markdown", ".csv": "csv", ".json": "json", ".html": "html", ".htm": "html",
 }  # fmt: skip
 """Format by the file's ending."""
-
-
-def save(report: Report, path: str | Path) -> None:
-    """Write the report in the format of the file's ending.
-
-    Raises:
-        OutputError: an unknown ending, or a place that can't be written to.
-    """
-    render: dict[str, Callable[[], str]] = {
-        "markdown": report.to_markdown, "csv": report.to_csv, "json": report.to_json, "html": report.to_html,
-    }  # fmt: skip
-    write(path, render[format_of(path)]())
 
 
 def format_of(path: str | Path) -> str:

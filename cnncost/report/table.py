@@ -4,18 +4,18 @@ from __future__ import annotations
 
 import csv
 import io
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from cnncost.errors import MissingPackageError
 from cnncost.report import heading
 from cnncost.report.columns import By, table
-from cnncost.report.model import Report, cell
+from cnncost.report.data import ReportData
 
 if TYPE_CHECKING:
     import pandas as pd
 
 
-def to_csv(report: Report, *, by: By = "layer") -> str:
+def to_csv(report: ReportData, *, by: By = "layer") -> str:
     """The rows as CSV with a line of column names. Numbers are plain ints, bytes are bytes.
 
     Raises:
@@ -29,7 +29,7 @@ def to_csv(report: Report, *, by: By = "layer") -> str:
     return out.getvalue()
 
 
-def to_pandas(report: Report, *, by: By = "layer") -> pd.DataFrame:
+def to_pandas(report: ReportData, *, by: By = "layer") -> pd.DataFrame:
     """The rows as a DataFrame, columns as in CSV; `attrs` hold model, inputs and convention.
 
     Raises:
@@ -44,3 +44,12 @@ def to_pandas(report: Report, *, by: By = "layer") -> pd.DataFrame:
     frame = pd.DataFrame({column.name: [cell(column.of(row)) for row in rows] for column in columns})
     frame.attrs = {"model": report.model, "inputs": heading.inputs(report), "convention": heading.CONVENTION}
     return frame
+
+
+def cell(value: Any) -> Any:
+    """A value for CSV and pandas: shapes as `1x64x112x112`, several joined by a semicolon."""
+    if isinstance(value, tuple) and value and isinstance(value[0], tuple):
+        return "; ".join("x".join(map(str, shape)) for shape in value)
+    if isinstance(value, tuple):
+        return "x".join(map(str, value))
+    return value

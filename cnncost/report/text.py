@@ -14,9 +14,9 @@ from typing import NamedTuple
 from cnncost import units
 from cnncost.report import heading, layout
 from cnncost.report.columns import By, Column, for_people, share_of_macs
+from cnncost.report.data import ReportData
 from cnncost.report.entries import Entry, entries
 from cnncost.report.layout import Cell, Field, Line
-from cnncost.report.model import Report
 
 LEAST_WIDTH = 40
 """Narrower terminals get lines of this width."""
@@ -50,7 +50,7 @@ class Plan(NamedTuple):
 
 
 def to_text(
-    report: Report,
+    report: ReportData,
     *,
     by: By = "module",
     depth: int | None = None,
@@ -104,7 +104,7 @@ def _colored(line: Line) -> str:
     )
 
 
-def _head(report: Report, width: int) -> list[Line]:
+def _head(report: ReportData, width: int) -> list[Line]:
     about = f"{layout.printable(heading.title(report))}, {heading.inputs(report)}"
     return [*_wrapped(about, width, "title"), *_wrapped(heading.CONVENTION, width, "note")]
 
@@ -115,7 +115,7 @@ def _wrapped(text: str, width: int, style: str = "", indent: str = "") -> list[L
 
 
 def table_lines(
-    report: Report, by: By, rows: list[Entry], width: int, written: Callable[[str], str] = layout.printable
+    report: ReportData, by: By, rows: list[Entry], width: int, written: Callable[[str], str] = layout.printable
 ) -> list[Line]:
     """Rows, the last of which is a total, as a table that fits the width; `written` makes texts fit to be shown."""
     known = {column.name: column for column in for_people(report, by)}
@@ -181,7 +181,7 @@ def _style(entry: Entry, column: Column) -> str:
     return "" if column.of(entry.row) else "zero"
 
 
-def _share(rows: Sequence[Entry], report: Report, width: int) -> list[Field]:
+def _share(rows: Sequence[Entry], report: ReportData, width: int) -> list[Field]:
     """Per cent of all MACs, and a bar that the largest row fills."""
     largest = max((row.row.macs for row in rows if row.style != "total"), default=0)
     percents, bars = [], []
@@ -194,7 +194,7 @@ def _share(rows: Sequence[Entry], report: Report, width: int) -> list[Field]:
     return [Field(headings[0], percents, right=True), Field(headings[1], bars, gap=1)]
 
 
-def _notes(report: Report, legend: list[str], width: int) -> list[Line]:
+def _notes(report: ReportData, legend: list[str], width: int) -> list[Line]:
     """Exact totals, the biggest layer, what signs mean, what is unknown."""
     texts = [
         (heading.held(report), ""),

@@ -2,25 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from cnncost.report.model import Report
 from cnncost.report.rows import Layer, Module, Spans, Status, Totals
 from cnncost.report.schema import names, total
 
 _NO_FIELD = dict.fromkeys(Spans._fields)
 
 
-def module_tree(report: Report) -> tuple[Module, ...]:
-    """Modules in the model's own order, parents first; the first one has the model's totals."""
+def module_tree(
+    all_layers: Sequence[Layer], tree: Sequence[tuple[str, str, int]], totals: Totals, fields: Mapping[str, Spans]
+) -> tuple[Module, ...]:
+    """Modules in the model's own order, parents first; the first one has the model's totals.
+
+    `tree` has path, class and calls of each module, `fields` receptive fields by path.
+    """
     by_path: dict[str, list[Layer]] = {}
-    for layer in report.layers:
+    for layer in all_layers:
         by_path.setdefault(layer.path, []).append(layer)
-    parents = {path.rpartition(".")[0] for path, _, _ in report.tree if path}
-    nothing = _nothing(report.totals)
-    sums = {path: nothing.copy() for path, _, _ in report.tree}
+    parents = {path.rpartition(".")[0] for path, _, _ in tree if path}
+    nothing = _nothing(totals)
+    sums = {path: nothing.copy() for path, _, _ in tree}
     unknown, by_data = set[str](), set[str]()
     for path, layers in by_path.items():
         own = total(layers, Layer)
@@ -31,11 +35,11 @@ def module_tree(report: Report) -> tuple[Module, ...]:
                 unknown.add(above)
             if any(layer.status == "data" for layer in layers):
                 by_data.add(above)
-    failed = {layer.path for layer in report.layers if layer.status == "failed"}
+    failed = {layer.path for layer in all_layers if layer.status == "failed"}
     rows = []
-    for path, class_name, calls in report.tree:
+    for path, class_name, calls in tree:
         layers = by_path.get(path, [])
-        spans = report.fields.get(path)
+        spans = fields.get(path)
         rows.append(
             Module(
                 path=path, class_name=class_name, depth=path.count(".") + 1 if path else 0, calls=calls,

@@ -5,7 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 
 from cnncost.errors import CnncostError, SourceError
-from cnncost.report.json_format import from_json
 from cnncost.report.model import Report
 
 
@@ -21,7 +20,7 @@ def load(spec: str) -> Report:
         SourceError: it can't be read, or is no report.
     """
     try:
-        return from_json(Path(spec).read_text(encoding="utf-8"))
+        return Report.from_json(Path(spec).read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError) as error:
         reason = error.strerror if isinstance(error, OSError) else "not text"
         raise SourceError(f"{spec}: can't be read: {reason}; expected a report saved by cnncost") from None

@@ -10,7 +10,7 @@ from torch.nn import functional as F
 import cnncost
 from cnncost.frontends.torch import known_parts, memo, parts
 from cnncost.report import memory_tables
-from cnncost.report.json_format import from_json
+from cnncost.report.model import Report
 from tests.oracles.allocations import peaks
 
 
@@ -217,7 +217,7 @@ def test_a_peak_is_marked_where_the_parts_can_not_be_run_apart(use_memo, monkeyp
         report = cnncost.analyze(cnncost.record(NARROW, torch.arange(128).view(16, 8), use_memo=use_memo))
         assert report.memory.figures.unseen == ("aten.narrow.Tensor",)
     memo.clear()
-    assert from_json(report.to_json()).memory.figures.unseen == ("aten.narrow.Tensor",)
+    assert Report.from_json(report.to_json()).memory.figures.unseen == ("aten.narrow.Tensor",)
     run = memory_tables.Run("inference", report.memory.inference)
     text = memory_tables.to_text(memory_tables.MemoryTables(report, (run,)), 160)
     assert "the peaks are lower bounds: what aten.narrow.Tensor allocates while it runs is not known" in text

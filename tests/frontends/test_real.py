@@ -10,7 +10,7 @@ from cnncost.errors import DataDependentError, InputError
 from cnncost.frontends.torch import real
 from cnncost.frontends.torch.compiler import CompilerWantedError
 from cnncost.frontends.torch.real import DRAWN, GIVEN, record_real
-from cnncost.report.json_format import from_json
+from cnncost.report.model import Report
 
 torch.set_num_threads(1)
 
@@ -176,7 +176,7 @@ def test_inputs_are_left_as_they_were():
 def test_a_graph_and_a_report_keep_what_was_run():
     report = cnncost.analyze(Kept(), rows(0.9, 0.1), trace="real")
     assert graph_json.from_json(graph_json.to_json(report.graph)) == report.graph
-    assert from_json(report.to_json()) == report
+    assert Report.from_json(report.to_json()) == report
 
 
 def test_renderers_tell_of_it():

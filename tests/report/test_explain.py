@@ -1,7 +1,7 @@
 import pytest
 
 from cnncost.errors import CnncostError
-from cnncost.report.json_format import from_json
+from cnncost.report.model import Report
 
 CONV1_1 = """\
 features.conv1_1 (Conv2d)
@@ -77,4 +77,4 @@ def test_a_call_that_never_was(report):
 
 def test_a_report_from_a_file_has_no_formulas(report):
     with pytest.raises(CnncostError, match="was read from a file, which has no formulas; analyze the model itself"):
-        from_json(report("lenet5").to_json()).explain("c3")
+        Report.from_json(report("lenet5").to_json()).explain("c3")

@@ -14,7 +14,7 @@ from cnncost.plots import fields as field_picture
 from cnncost.report import field_table
 from cnncost.report.columns import FURTHER, table
 from cnncost.report.fields import growth, of_layer, plain
-from cnncost.report.json_format import from_json
+from cnncost.report.model import Report
 from cnncost.report.table import to_csv
 
 
@@ -68,7 +68,7 @@ def test_people_see_one_number_for_equal_axes(filled, lenet, method):
 
 
 def test_json_round_trip(filled, lenet):
-    again = from_json(filled.to_json())
+    again = Report.from_json(filled.to_json())
     assert again == filled
     assert again.module("c3").receptive_field == (14, 14)
     assert again.with_receptive_fields() is again
@@ -112,7 +112,7 @@ def test_layers_that_have_none(path, message):
 
 def test_reports_from_files_have_no_graph(lenet):
     with pytest.raises(cnncost.CnncostError, match="lenet5: a report that was read from a file has no graph"):
-        from_json(lenet.to_json()).receptive_field("c1")
+        Report.from_json(lenet.to_json()).receptive_field("c1")
 
 
 def test_models_without_space():

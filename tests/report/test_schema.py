@@ -38,7 +38,7 @@ import torch
 from torch import nn
 import cnncost
 from cnncost.report import html, markdown, outline, table, text
-from cnncost.report.json_format import from_json
+from cnncost.report.model import Report
 
 class Net(nn.Module):
     def __init__(self):
@@ -50,7 +50,7 @@ class Net(nn.Module):
         return self.blocks(self.head(x)) + x * 2  # two ops of its own
 
 report = cnncost.analyze(Net(), (2, 8))
-again = from_json(report.to_json())
+again = Report.from_json(report.to_json())
 json.dump({
     "totals": report.totals.runs, "modules": [(m.path, m.runs, m.intensity) for m in report.modules],
     "items": [(i.name, i.row.runs, i.row.intensity) for i in outline.outline(report)],

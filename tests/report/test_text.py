@@ -117,8 +117,8 @@ def test_unknown_view(report):
 
 def test_plain_text_needs_no_rich():
     code = (
-        "import sys; sys.modules['rich'] = None; from cnncost.report.json_format import from_json; "
-        "from cnncost.report.text import to_text; to_text(from_json(sys.stdin.read())); "
+        "import sys; sys.modules['rich'] = None; from cnncost.report.model import Report; "
+        "from cnncost.report.text import to_text; to_text(Report.from_json(sys.stdin.read())); "
         "sys.exit('torch' in sys.modules or 'pandas' in sys.modules)"
     )
     saved = analyze("lenet5").to_json()

@@ -11,7 +11,7 @@ from torch import nn
 import cnncost
 from cnncost.cli import main
 from cnncost.errors import CnncostError, DataDependentError, ForwardError, InputError
-from cnncost.report.json_format import from_json
+from cnncost.report.model import Report
 
 torch.set_num_threads(1)
 
@@ -71,7 +71,7 @@ def test_auto_runs_on_values_whatever_failed_and_says_why(function: Any) -> None
         assert "--trace" not in note
         for text in (report.to_markdown(), report.to_html()):
             assert "a static analysis failed" in text
-        assert from_json(report.to_json()).notes == report.notes
+        assert Report.from_json(report.to_json()).notes == report.notes
     assert "--trace real" in str(refused.value)
 
 

@@ -1,0 +1,26 @@
+"""The columns of bytes that a module's ops allocate in forward, and of what outlives it."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from cnncost.errors import CnncostError
+from cnncost.passes.memory import memory
+from cnncost.report.data import SomeReport
+from cnncost.report.memory import check_whole
+
+
+def with_memory(report: SomeReport) -> SomeReport:
+    """The report with the columns allocated and saved filled; a call of a training step is found by its label."""
+    graph = report.training or report.graph
+    if graph is None:
+        raise CnncostError(f"{report.model}: the report was read from a file and has no graph; analyze the model anew")
+    check_whole(report.model, report.partial)
+    found = memory(graph).by_call
+    by_label = {graph.call_path(call): each for call, each in found.items()}
+    layers = []
+    for layer in report.layers:
+        allocated, saved = by_label.pop(layer.label, (0, 0)) if layer.call else (0, 0)
+        layers.append(replace(layer, allocated=allocated, saved=saved))
+    sums = [sum(getattr(layer, name) for layer in layers) for name in ("allocated", "saved")]
+    return replace(report, layers=tuple(layers), totals=replace(report.totals, allocated=sums[0], saved=sums[1]))
