@@ -6,11 +6,7 @@ names where it happened, what was expected, what came, and what to do.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    from cnncost.graph import Graph
-    from cnncost.report.model import Report
+from typing import Any
 
 
 class CnncostError(Exception):
@@ -18,11 +14,11 @@ class CnncostError(Exception):
 
     Attributes:
         recorded: where forward failed, the Graph of what it did before; None if it did nothing.
-        partial: the Report of that Graph, of an error that `analyze` raised.
+        partial: the Report of that Graph, of an error that `analyze` raised. (Both classes know this one.)
     """
 
-    recorded: Graph | None = None
-    partial: Report | None = None
+    recorded: Any = None
+    partial: Any = None
 
 
 class UnsupportedTorchError(CnncostError, ImportError):

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import re
 from functools import cache
-from importlib import metadata
 
+__version__ = "0.1.0"
+"""Of cnncost."""
 OLDEST, NEWEST = (2, 9), (2, 13)
 """The torch versions, both included, on which the tests pass."""
 
@@ -13,6 +14,8 @@ OLDEST, NEWEST = (2, 9), (2, 13)
 @cache
 def torch_version() -> str:
     """The version of torch that is installed, `2.13.0+cpu`; "none" without one."""
+    from importlib import metadata  # takes longer than all else here
+
     try:
         return metadata.version("torch")
     except metadata.PackageNotFoundError:
@@ -21,8 +24,6 @@ def torch_version() -> str:
 
 def installed() -> dict[str, str]:
     """The versions of cnncost and torch that figures are made with."""
-    from cnncost import __version__
-
     return {"cnncost": __version__, "torch": torch_version()}
 
 

@@ -13,7 +13,7 @@ from math import inf
 from pathlib import Path
 from typing import Any
 
-from cnncost import __version__, versions
+from cnncost import versions
 from cnncost.budget.file import BudgetError
 from cnncost.budget.quantities import Value
 from cnncost.budget.snapshot import SUMMED, Part, Snapshot
@@ -55,7 +55,7 @@ def to_text(lock: Lock) -> str:
     lines = [
         "{",
         f'  "schema": {SCHEMA},',
-        f'  "cnncost": {json.dumps(__version__)},',
+        f'  "cnncost": {json.dumps(versions.__version__)},',
         f'  "torch": {json.dumps(lock.torch)},',
         '  "models": {',
     ]

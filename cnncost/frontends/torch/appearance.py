@@ -17,7 +17,7 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from threading import get_ident
-from typing import TYPE_CHECKING, Any
+from typing import Any
 from weakref import ref
 
 import torch
@@ -26,19 +26,16 @@ from torch.utils._python_dispatch import _disable_current_modes
 from cnncost.frontends.torch.addresses import Address
 from cnncost.frontends.torch.claimed import cuda, made_on, made_on_host
 from cnncost.frontends.torch.legacy_types import answered_by
+from cnncost.frontends.torch.meta import META, is_meta
+from cnncost.frontends.torch.protocols import Recording
 from cnncost.frontends.torch.replaced import given_back, replaced
 from cnncost.frontends.torch.subclasses import constructors
 
-if TYPE_CHECKING:
-    from cnncost.frontends.torch.recorder import Recorder
-
 _BASE: Any = torch._C.TensorBase
 device_of: Callable[[torch.Tensor], torch.device] = _BASE.device.__get__
-is_meta: Callable[[torch.Tensor], bool] = _BASE.is_meta.__get__
 _STORAGE: Any = torch._C.StorageBase
 _device_of_storage: Callable[[torch.UntypedStorage], torch.device] = _STORAGE.device.__get__
 _depth: Callable[[], int] = torch._C._len_torch_dispatch_stack
-_META = torch.device("meta")
 _CPU = torch.device("cpu")
 _HOSTS = frozenset({"cpu", "meta"})
 _TRUTH = ("torch._", "cnncost.frontends.")
@@ -69,7 +66,7 @@ class Appearance:
         bare: the model was built on `meta` in place of the device, and may have noted that.
     """
 
-    def __init__(self, recorder: Recorder, device: torch.device, grad: bool | None, bare: bool = False) -> None:
+    def __init__(self, recorder: Recording, device: torch.device, grad: bool | None, bare: bool = False) -> None:
         self._recorder = recorder
         self._device = device
         self._bare = bare
@@ -96,7 +93,7 @@ class Appearance:
 
     def at_home(self, device: torch.device) -> bool:
         """Whether a device is the one that tensors are on if nothing else was said."""
-        return device == self._device or (self._bare and device == _META)
+        return device == self._device or (self._bare and device == META)
 
     def place(self, tensor: torch.Tensor, device: torch.device, away: bool = True) -> None:
         """Say that a tensor is on another device than all others. `away`: its memory is none of the model's device."""
@@ -115,7 +112,7 @@ class Appearance:
 
     def names_meta(self, device: torch.device | None) -> bool:
         """Whether code of the model, and no kernel, names `meta` for something new, and all else is elsewhere."""
-        if device != _META or self.at_home(device):
+        if device != META or self.at_home(device):
             return False
         frame = sys._getframe(2)
         while (name := frame.f_globals.get("__name__") or "").startswith(_BETWEEN) and frame.f_back is not None:
@@ -136,14 +133,14 @@ class Appearance:
     def _device_for(self, tensor: torch.Tensor) -> torch.device:
         """As the function two frames up is to see it."""
         real = device_of(tensor)
-        if real != _META or self._recorder.on_values or not self.is_ours():
+        if real != META or self._recorder.on_values or not self.is_ours():
             return real
         asking = sys._getframe(2).f_globals.get("__name__") or ""
         return real if asking.startswith(_TRUTH) else self.claimed(tensor)
 
     def _storage_device(self, storage: torch.UntypedStorage) -> torch.device:
         real = _device_of_storage(storage)
-        if real != _META or self._recorder.on_values or not self.is_ours():
+        if real != META or self._recorder.on_values or not self.is_ours():
             return real
         asking = sys._getframe(2).f_globals.get("__name__") or ""
         return real if asking.startswith(_TRUTH) else self._device
@@ -169,7 +166,7 @@ class Appearance:
         return made
 
     def _storage_address(self, storage: torch.UntypedStorage) -> int | Address:
-        placed = _device_of_storage(storage) != _META or self._recorder.on_values or not self.is_ours()
+        placed = _device_of_storage(storage) != META or self._recorder.on_values or not self.is_ours()
         return int(_STORAGE.data_ptr(storage)) if placed else Address(storage._cdata)
 
     def _replacements(self) -> dict[tuple[Any, str], Any]:
@@ -264,18 +261,18 @@ class Appearance:
                 result = original(tensor, *args, **{**kwargs, "copy": True})
                 self.place(result, self.claimed(target))
             return result
-        if not _same_device(wanted, here) and not (self._bare and wanted == _META):
+        if not _same_device(wanted, here) and not (self._bare and wanted == META):
             claimed = wanted.type not in _HOSTS and self._device.type not in _HOSTS
             if device_of(tensor) == wanted or claimed:  # to torch it is there already, or it may have no such device
-                args = tuple([_META if _as_device(a) is not None else a for a in args])
-                kwargs = {**kwargs, "copy": True} | ({"device": _META} if kwargs.get("device") is not None else {})
+                args = tuple([META if _as_device(a) is not None else a for a in args])
+                kwargs = {**kwargs, "copy": True} | ({"device": META} if kwargs.get("device") is not None else {})
             result = original(tensor, *args, **kwargs)
             if isinstance(result, torch.Tensor) and is_meta(result):
                 self.place(result, wanted)
             return result
-        args = tuple([_META if _as_device(a) is not None else a for a in args])
+        args = tuple([META if _as_device(a) is not None else a for a in args])
         if kwargs.get("device") is not None:
-            kwargs = {**kwargs, "device": _META}
+            kwargs = {**kwargs, "device": META}
         result = original(tensor, *args, **kwargs)
         if result is not tensor and self._moved:
             self.place(result, here)

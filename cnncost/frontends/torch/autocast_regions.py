@@ -15,8 +15,8 @@ from typing import Any
 import torch
 from torch.amp import autocast_mode
 
-from cnncost.frontends.torch.appearance import is_meta
 from cnncost.frontends.torch.autocast import DEVICES, Autocast, Casting, depth
+from cnncost.frontends.torch.meta import is_meta
 from cnncost.frontends.torch.replaced import replaced
 
 

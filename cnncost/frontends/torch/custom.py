@@ -19,7 +19,8 @@ from torch.utils._python_dispatch import _disable_current_modes
 
 from cnncost.frontends.torch import memo as memos
 from cnncost.frontends.torch.custom_nests import filled, hold_against, places_of, templated, typed
-from cnncost.frontends.torch.running import META, Found
+from cnncost.frontends.torch.ledger import Found
+from cnncost.frontends.torch.meta import META
 from cnncost.frontends.torch.types import tensor_type
 from cnncost.graph import OpSpec, TensorType
 from cnncost.opaque import Custom, Registered, ask, attributes, backward_terms, registered, rule_of
@@ -259,7 +260,7 @@ class CustomCalls:
         ids = (*(known.value for _, known in found), *more)
         types = tuple(ledger.values[i].type for i in ids)
         spec = memos.intern(OpSpec("custom", types, tuple(known.sig.type for known in made), attrs))
-        recorder._append(spec, ids, tuple(known.value for known in made), name)
+        recorder.append(spec, ids, tuple(known.value for known in made), name)
 
 
 class _ModuleCall:

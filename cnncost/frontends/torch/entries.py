@@ -9,16 +9,16 @@ from typing import Any
 import torch
 
 from cnncost.frontends.torch import memo as memos
-from cnncost.frontends.torch.appearance import is_meta
 from cnncost.frontends.torch.attention_masks import place
-from cnncost.frontends.torch.ledger import Ledger, pointer
+from cnncost.frontends.torch.ledger import Found, Ledger, pointer
 from cnncost.frontends.torch.lowering import OpCall, lower
 from cnncost.frontends.torch.lowering.sparse import lower_sparse
 from cnncost.frontends.torch.masks import MASKING
 from cnncost.frontends.torch.memo import Entry, Fresh, Slot
+from cnncost.frontends.torch.meta import is_meta
 from cnncost.frontends.torch.overloads import Overload
 from cnncost.frontends.torch.picking import PICKING
-from cnncost.frontends.torch.running import Found, Runner, shape_follows_values, written
+from cnncost.frontends.torch.running import Runner, shape_follows_values, written
 from cnncost.frontends.torch.shapes import gives_back, output_types
 from cnncost.frontends.torch.sparse import any_sparse
 from cnncost.frontends.torch.types import signature, tensor_type, tensors_in

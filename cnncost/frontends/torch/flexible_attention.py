@@ -12,20 +12,18 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from math import prod
 from types import FunctionType
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode, _disable_current_modes
 
 from cnncost.frontends.torch import memo as memos
-from cnncost.frontends.torch.appearance import is_meta
 from cnncost.frontends.torch.attention_masks import pack
+from cnncost.frontends.torch.meta import is_meta
+from cnncost.frontends.torch.protocols import Recording
 from cnncost.frontends.torch.types import tensor_type
 from cnncost.graph import OpSpec
 from cnncost.masks import Mask
-
-if TYPE_CHECKING:
-    from cnncost.frontends.torch.recorder import Recorder
 
 MODULE = "torch.nn.attention.flex_attention"
 META, CPU = torch.device("meta"), torch.device("cpu")
@@ -40,7 +38,7 @@ class _UnknownError(Exception):
 
 
 def flex_attention(
-    recorder: Recorder, func: Any, query: torch.Tensor, key: torch.Tensor, value: torch.Tensor,
+    recorder: Recording, func: Any, query: torch.Tensor, key: torch.Tensor, value: torch.Tensor,
     score_mod: Callable[..., Any], block_mask: Any, *rest: Any, **kwargs: Any,
 ) -> Any:  # fmt: skip
     """query: B,H,L,E; key: B,K,S,E; value: B,K,S,V. As attention, dense; `score_mod` runs once on all scores.
@@ -62,7 +60,7 @@ def flex_attention(
 
 
 def flex_attention_backward(
-    recorder: Recorder, _: Any, query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, out: torch.Tensor,
+    recorder: Recording, _: Any, query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, out: torch.Tensor,
     logsumexp: torch.Tensor, grad_out: torch.Tensor, *rest: Any,
 ) -> Any:  # fmt: skip
     """The gradients of query, key and value, as `_Flex` has made them; none of what `score_mod` captures.
@@ -120,7 +118,7 @@ def _places(scores: tuple[int, ...], device: torch.device) -> list[torch.Tensor]
 
 
 def _record(
-    recorder: Recorder, kind: str, inputs: tuple[torch.Tensor, ...], outputs: list[torch.Tensor],
+    recorder: Recording, kind: str, inputs: tuple[torch.Tensor, ...], outputs: list[torch.Tensor],
     qkv: tuple[torch.Tensor, torch.Tensor, torch.Tensor], block_mask: Any,
 ) -> None:  # fmt: skip
     query, key, value = qkv
@@ -139,13 +137,13 @@ def _record(
     if mask is not None:
         recorder.masks.by_node[len(recorder.nodes)] = mask
     name = "flex_attention" if kind == "attention" else "flex_attention_backward"
-    recorder._append(memos.intern(spec), tuple(k.value for k in known), tuple(r.value for r in results), name)
+    recorder.append(memos.intern(spec), tuple(k.value for k in known), tuple(r.value for r in results), name)
 
 
 # ---- which pairs a mask leaves
 
 
-def _mask(recorder: Recorder, block_mask: Any, scores: tuple[int, ...]) -> Mask | None:
+def _mask(recorder: Recording, block_mask: Any, scores: tuple[int, ...]) -> Mask | None:
     """The mask, evaluated; None where nothing is masked, or where that can't be known."""
     function = block_mask[-1]
     first = next(i for i, item in enumerate(block_mask) if isinstance(item, torch.Tensor))
@@ -180,7 +178,7 @@ def _captured(value: Any, alive: list[Any], depth: int) -> tuple[Any, ...]:
 
 
 def _evaluated(
-    recorder: Recorder, function: Callable[..., Any], lists: Any, blocks: Any, scores: tuple[int, ...]
+    recorder: Recording, function: Callable[..., Any], lists: Any, blocks: Any, scores: tuple[int, ...]
 ) -> Mask | None:  # fmt: skip
     try:
         with torch.no_grad(), _OnValues(recorder):
@@ -208,7 +206,7 @@ def _pairs(function: Callable[..., Any], scores: tuple[int, ...]) -> torch.Tenso
     return torch.cat(parts, 2)
 
 
-def _listed(recorder: Recorder, lists: Any, blocks: Any, scores: tuple[int, ...]) -> torch.Tensor | None:
+def _listed(recorder: Recording, lists: Any, blocks: Any, scores: tuple[int, ...]) -> torch.Tensor | None:
     """The pairs in blocks that the lists of a block mask name, masked in part or not at all; None if not known.
 
     Args:
@@ -233,8 +231,8 @@ def _listed(recorder: Recorder, lists: Any, blocks: Any, scores: tuple[int, ...]
     return seen[:, :, torch.arange(scores[2]) // height][..., torch.arange(scores[3]) // width]
 
 
-def _values(recorder: Recorder, tensor: torch.Tensor) -> torch.Tensor | None:
-    copy = recorder.skeleton.copy_of(tensor) if recorder.skeleton is not None else None
+def _values(recorder: Recording, tensor: torch.Tensor) -> torch.Tensor | None:
+    copy = recorder.originals.copy_of(tensor) if recorder.originals is not None else None
     tensor = tensor if copy is None else copy
     known = recorder.ledger.find(tensor)
     if known is not None:
@@ -247,7 +245,7 @@ def _values(recorder: Recorder, tensor: torch.Tensor) -> torch.Tensor | None:
 class _OnValues(TorchDispatchMode):
     """Runs ops on the CPU, on the values that are known of tensors without data."""
 
-    def __init__(self, recorder: Recorder) -> None:
+    def __init__(self, recorder: Recording) -> None:
         super().__init__()  # type: ignore[no-untyped-call]  # torch's class has no types
         self.recorder = recorder
 

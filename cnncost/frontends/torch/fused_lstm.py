@@ -13,8 +13,8 @@ from typing import Any, TypeAlias
 
 import torch
 
-from cnncost.frontends.torch.appearance import is_meta
 from cnncost.frontends.torch.autocast import casts, lower_dtype, lowered
+from cnncost.frontends.torch.meta import is_meta
 from cnncost.frontends.torch.steps import packed as packed_steps
 from cnncost.frontends.torch.steps import recurrent as steps
 

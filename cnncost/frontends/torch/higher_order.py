@@ -7,15 +7,13 @@ read from its condition, so that its value has to be at hand.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 from torch.utils._pytree import tree_map
 
 from cnncost.frontends.torch.flexible_attention import flex_attention, flex_attention_backward
-
-if TYPE_CHECKING:
-    from cnncost.frontends.torch.recorder import Recorder
+from cnncost.frontends.torch.protocols import Recording
 
 
 def is_higher_order(func: Any) -> bool:
@@ -23,7 +21,7 @@ def is_higher_order(func: Any) -> bool:
     return isinstance(func, torch._ops.HigherOrderOperator)
 
 
-def run(recorder: Recorder, func: Any, args: Any, kwargs: Any) -> Any:
+def run(recorder: Recording, func: Any, args: Any, kwargs: Any) -> Any:
     """Run what it does under the recorder.
 
     Raises:

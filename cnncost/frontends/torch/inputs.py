@@ -13,7 +13,8 @@ from torch.nn.utils.rnn import PackedSequence
 
 from cnncost.errors import InputError
 from cnncost.frontends.torch.copies import Copier
-from cnncost.frontends.torch.running import META, REAL_LIMIT, twin
+from cnncost.frontends.torch.meta import META
+from cnncost.frontends.torch.running import REAL_LIMIT, twin
 from cnncost.frontends.torch.types import tensors_in
 from cnncost.sources.shapes import TensorText, looks_like_shape, parse_shape
 

@@ -13,8 +13,8 @@ from typing import Any, TypeAlias
 
 import torch
 
+from cnncost.frontends.torch.ledger import Found
 from cnncost.frontends.torch.overloads import Overload
-from cnncost.frontends.torch.running import Found
 from cnncost.graph import OpSpec
 
 _Rule: TypeAlias = Callable[[dict[str, Any], OpSpec], int | None]

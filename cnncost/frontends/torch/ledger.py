@@ -9,12 +9,12 @@ from __future__ import annotations
 import weakref
 from collections.abc import Callable, Mapping
 from functools import partial
-from typing import NamedTuple
+from typing import NamedTuple, TypeAlias
 
 import torch
 
 from cnncost.frontends.torch import sparse
-from cnncost.frontends.torch.appearance import is_meta
+from cnncost.frontends.torch.meta import is_meta
 from cnncost.frontends.torch.types import Signature, signature
 from cnncost.graph import Owned, Role, Storage, TensorType, Use, Value
 
@@ -69,6 +69,9 @@ class Known(NamedTuple):
     version: int
     data: torch.Tensor | None = None
 
+
+Found: TypeAlias = "list[tuple[torch.Tensor, Known]]"
+"""The tensors among an op's arguments, with what the books know of them."""
 
 _STRIDED = torch.strided
 # Several of these are made for every op: past the named constructors is twice as fast.

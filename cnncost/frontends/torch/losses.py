@@ -10,7 +10,7 @@ import torch
 from torch.nn import functional as F
 
 from cnncost.errors import InputError
-from cnncost.frontends.torch.running import META
+from cnncost.frontends.torch.meta import META
 
 Loss: TypeAlias = "Callable[[Any], torch.Tensor] | str | None"
 

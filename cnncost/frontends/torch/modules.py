@@ -16,12 +16,12 @@ from torch.jit._script import RecursiveScriptModule
 from torch.jit._trace import TopLevelTracedModule, TracedModule
 
 from cnncost.errors import InputError
-from cnncost.frontends.torch.appearance import is_meta
 from cnncost.frontends.torch.custom import CustomCalls
 from cnncost.frontends.torch.fused_lstm import RECURRENT, fused_recurrent
 from cnncost.frontends.torch.guard import Draws
 from cnncost.frontends.torch.inputs import Inputs
 from cnncost.frontends.torch.kinds import LAZY
+from cnncost.frontends.torch.meta import is_meta
 from cnncost.frontends.torch.packed import packed_tensors
 from cnncost.frontends.torch.recorder import Recorder
 from cnncost.frontends.torch.replaced import Place, replaced

@@ -11,7 +11,7 @@ import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from itertools import accumulate
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 
@@ -20,12 +20,11 @@ from cnncost.frontends.torch import known_parts
 from cnncost.frontends.torch import memo as memos
 from cnncost.frontends.torch.fused_lstm import RECURRENT, is_packed
 from cnncost.frontends.torch.fused_lstm import parts as recurrent
+from cnncost.frontends.torch.ledger import Found
 from cnncost.frontends.torch.overloads import Overload
-from cnncost.frontends.torch.running import Found, swap, twin
+from cnncost.frontends.torch.protocols import Recording
+from cnncost.frontends.torch.running import swap, twin
 from cnncost.graph import OpSpec
-
-if TYPE_CHECKING:
-    from cnncost.frontends.torch.recorder import Recorder
 
 _KERNELS = frozenset({"max_pool1d"})
 """Ops that a CPU does in one kernel where nothing is to be differentiated, though torch has parts for them."""
@@ -56,7 +55,7 @@ def with_scratch(spec: OpSpec, op: Overload, args: Any, kwargs: Any, found: Foun
     return memos.intern(OpSpec(spec.kind, spec.inputs, spec.outputs, attrs))
 
 
-def _scratch(op: Overload, args: Any, kwargs: Any, found: Found, make: Callable[[], Recorder]) -> int | None:
+def _scratch(op: Overload, args: Any, kwargs: Any, found: Found, make: Callable[[], Recording]) -> int | None:
     """Bytes; None if the parts can't be run without the values that the op itself was given."""
     if op.name in _KERNELS:  # on rows
         x = found[0][0]
@@ -104,7 +103,7 @@ def _in_parts() -> Iterator[None]:
         yield
 
 
-def _beyond(recorder: Recorder, results: list[torch.Tensor]) -> int:
+def _beyond(recorder: Recording, results: list[torch.Tensor]) -> int:
     """The most that is alive at once, less what the results keep alive."""
     ledger, count = recorder.ledger, len(recorder.nodes)
     blocks = [block for tensor in results if (block := ledger.block_of(tensor)) is not None]

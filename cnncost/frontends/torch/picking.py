@@ -8,8 +8,8 @@ from __future__ import annotations
 import torch
 
 from cnncost.frontends.torch import memo as memos
-from cnncost.frontends.torch.appearance import is_meta
-from cnncost.frontends.torch.running import Found
+from cnncost.frontends.torch.ledger import Found
+from cnncost.frontends.torch.meta import is_meta
 from cnncost.graph import OpSpec
 
 PICKING = frozenset(

@@ -30,6 +30,7 @@ from cnncost.frontends.torch.guard import ONE_AT_A_TIME, quiet_torch, same_rando
 from cnncost.frontends.torch.higher_order import is_higher_order
 from cnncost.frontends.torch.higher_order import run as run_higher_order
 from cnncost.frontends.torch.inputs import Inputs, prepare
+from cnncost.frontends.torch.ledger import Found
 from cnncost.frontends.torch.lowering import is_known
 from cnncost.frontends.torch.modules import Tracker, walk
 from cnncost.frontends.torch.offload import loads_weights
@@ -37,7 +38,7 @@ from cnncost.frontends.torch.overloads import overload
 from cnncost.frontends.torch.reassigned import told
 from cnncost.frontends.torch.recorder import Recorder
 from cnncost.frontends.torch.recording import copied, so_far, step_of
-from cnncost.frontends.torch.running import Found, stays_whole
+from cnncost.frontends.torch.running import stays_whole
 from cnncost.frontends.torch.sparse import any_sparse
 from cnncost.frontends.torch.sparse_running import has_parts
 from cnncost.frontends.torch.training import Step, Training
@@ -113,9 +114,9 @@ class RealRecorder(Recorder):
         self._makes_sizes = False
         return result
 
-    def _append(self, spec: OpSpec, inputs: tuple[int, ...], outputs: tuple[int, ...], name: str) -> None:
+    def append(self, spec: OpSpec, inputs: tuple[int, ...], outputs: tuple[int, ...], name: str) -> None:
         index = len(self.nodes)
-        super()._append(spec, inputs, outputs, name)
+        super().append(spec, inputs, outputs, name)
         if not inputs and spec.kind == "create" and self._sized_in_call(outputs):
             self._marked.append(index)
             self._varies.update(outputs)

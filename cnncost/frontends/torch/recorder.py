@@ -19,20 +19,21 @@ from torch.utils._python_dispatch import TorchDispatchMode, is_traceable_wrapper
 from cnncost.errors import DataDependentError
 from cnncost.frontends.torch import entries, foreach, parts, sparse_running
 from cnncost.frontends.torch import memo as memos
-from cnncost.frontends.torch.appearance import Appearance, is_meta
+from cnncost.frontends.torch.appearance import Appearance
 from cnncost.frontends.torch.attention_masks import Masks
 from cnncost.frontends.torch.autocast import Casting
-from cnncost.frontends.torch.director import Director
 from cnncost.frontends.torch.higher_order import is_higher_order
 from cnncost.frontends.torch.higher_order import run as run_higher_order
-from cnncost.frontends.torch.ledger import Known, Ledger, pointer
+from cnncost.frontends.torch.ledger import Found, Known, Ledger, pointer
 from cnncost.frontends.torch.lowering import is_known
 from cnncost.frontends.torch.masks import MASKING, regulariser
 from cnncost.frontends.torch.memo import Entry, Fresh
+from cnncost.frontends.torch.meta import META, is_meta
 from cnncost.frontends.torch.overloads import Overload, overload
 from cnncost.frontends.torch.picking import PICKING, picked
+from cnncost.frontends.torch.protocols import Director
 from cnncost.frontends.torch.restated import restated
-from cnncost.frontends.torch.running import MASKS, META, REAL_LIMIT, Found, Runner, has_data, stays_whole, swap, twin
+from cnncost.frontends.torch.running import MASKS, REAL_LIMIT, Runner, has_data, stays_whole, swap, twin
 from cnncost.frontends.torch.skeleton import Skeleton
 from cnncost.frontends.torch.types import tensor_type, tensors_in
 from cnncost.graph import Node, OpSpec, Phase
@@ -212,6 +213,11 @@ class Recorder(TorchDispatchMode):
             self._runner.hands_over = False
         return None if is_meta(values) else values
 
+    @property
+    def originals(self) -> Skeleton | None:
+        """What was copied before forward, where anything was."""
+        return self.skeleton
+
     # ---- tensors that come from outside, or changed behind our back
 
     def meet(self, tensor: torch.Tensor) -> Known:
@@ -229,7 +235,7 @@ class Recorder(TorchDispatchMode):
         if twin is None:
             return ledger.add_view(tensor, block, "constant")
         alias = ledger.add_view(tensor, block)
-        self._append(memos.layout("alias", (twin.type,), alias.sig.type), (twin.id,), (alias.value,), "alias")
+        self.append(memos.layout("alias", (twin.type,), alias.sig.type), (twin.id,), (alias.value,), "alias")
         return alias
 
     def meet_literal(self, tensor: torch.Tensor, data: torch.Tensor) -> None:
@@ -258,7 +264,7 @@ class Recorder(TorchDispatchMode):
         if new.sig.real and old.data is not None:
             new = ledger.attach(tensor, old.data)
         types = (old.sig.type, ledger.values[writer].type)
-        self._append(memos.layout("after_write", types, new.sig.type), (old.value, writer), (new.value,), "after_write")
+        self.append(memos.layout("after_write", types, new.sig.type), (old.value, writer), (new.value,), "after_write")
         return new
 
     # ---- what an op does
@@ -408,7 +414,7 @@ class Recorder(TorchDispatchMode):
         reads = [known.value for i, (_, known) in enumerate(found) if i not in entry.outs]
         if entry.mask is not None:
             self.masks.note(entry, entry.mask, found, len(self.nodes))
-        self._append(spec, tuple(reads), tuple(ids), entry.name)
+        self.append(spec, tuple(reads), tuple(ids), entry.name)
         return result
 
     def _note_reading(self, op: Overload, found: Found) -> None:
@@ -443,7 +449,7 @@ class Recorder(TorchDispatchMode):
         data = known.data
         assert data is not None  # it is a counter
         written = self.ledger.rewrite(tensor, known, data + more if known.block.owned else data.add_(more))
-        self._append(entry.spec, (known.value,), (written.value,), entry.name)
+        self.append(entry.spec, (known.value,), (written.value,), entry.name)
         return tensor
 
     def _spec(self, entry: Entry, found: Found, results: list[torch.Tensor]) -> OpSpec:
@@ -464,7 +470,8 @@ class Recorder(TorchDispatchMode):
                     return self.ledger.add_view(tensor, known.block)
         return self.ledger.add_result(tensor)
 
-    def _append(self, spec: OpSpec, inputs: tuple[int, ...], outputs: tuple[int, ...], name: str) -> None:
+    def append(self, spec: OpSpec, inputs: tuple[int, ...], outputs: tuple[int, ...], name: str) -> None:
+        """Write a node."""
         self.nodes.append(_node((spec, inputs, outputs, self.call, name, self.phase)))
         self.ledger.clock += 1
 

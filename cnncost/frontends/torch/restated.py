@@ -12,8 +12,8 @@ import torch
 from torch.utils._python_dispatch import _disable_current_modes
 
 from cnncost.errors import DataDependentError
+from cnncost.frontends.torch.ledger import Found
 from cnncost.frontends.torch.overloads import Overload
-from cnncost.frontends.torch.running import Found
 
 _aten = torch.ops.aten
 _LENGTHS = ("input_lengths", "target_lengths")

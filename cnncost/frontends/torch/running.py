@@ -13,15 +13,12 @@ import torch
 from cnncost.errors import DataDependentError
 from cnncost.frontends.torch import memo as memos
 from cnncost.frontends.torch import sparse
-from cnncost.frontends.torch.appearance import is_meta
 from cnncost.frontends.torch.checks import CHECKS
-from cnncost.frontends.torch.ledger import Known, pointer
+from cnncost.frontends.torch.ledger import Found, pointer
+from cnncost.frontends.torch.meta import META, is_meta
 from cnncost.frontends.torch.overloads import Overload
 from cnncost.frontends.torch.reshaping import geometry, into_outs, reshape_like, zeros_behind
 from cnncost.frontends.torch.shapes import output_types
-
-Found: TypeAlias = list[tuple[torch.Tensor, Known]]
-"""The tensors among an op's arguments, with what the books know of them."""
 
 Table: TypeAlias = dict[int, torch.Tensor]
 """What stands in for tensors, by their identity."""
@@ -29,7 +26,6 @@ Table: TypeAlias = dict[int, torch.Tensor]
 REAL_LIMIT = 1 << 18
 """Elements up to which values are kept at hand: 1 MiB of float32."""
 
-META = torch.device("meta")
 CPU = torch.device("cpu")
 _FILLED = frozenset(f"aten::{name}" for name in "zeros_like ones_like full_like new_zeros new_ones new_full".split())
 MASKS = frozenset({torch.bool, torch.uint8})

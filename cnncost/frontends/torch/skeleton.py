@@ -14,11 +14,11 @@ from typing import Any
 import torch
 from torch import nn
 
-from cnncost.frontends.torch.appearance import is_meta
 from cnncost.frontends.torch.copies import Copier
 from cnncost.frontends.torch.kinds import ATOMS, LAZY, slots
+from cnncost.frontends.torch.meta import META, is_meta
 from cnncost.frontends.torch.offload import with_own_casting, without_moving
-from cnncost.frontends.torch.running import META, has_data, is_parameter, twin
+from cnncost.frontends.torch.running import has_data, is_parameter, twin
 from cnncost.frontends.torch.watch import Watch
 
 _PLAIN_DISPATCH = torch.Tensor.__torch_dispatch__

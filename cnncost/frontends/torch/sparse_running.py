@@ -14,10 +14,11 @@ import torch
 
 from cnncost.errors import DataDependentError
 from cnncost.frontends.torch import memo as memos
-from cnncost.frontends.torch.ledger import Known
+from cnncost.frontends.torch.ledger import Found, Known
 from cnncost.frontends.torch.lowering.sparse import counts_products
+from cnncost.frontends.torch.meta import META
 from cnncost.frontends.torch.overloads import Overload
-from cnncost.frontends.torch.running import CPU, META, REAL_LIMIT, Found, Runner, swap, twin, written
+from cnncost.frontends.torch.running import CPU, REAL_LIMIT, Runner, swap, twin, written
 from cnncost.frontends.torch.sparse import (
     COMPRESSED,
     any_sparse,

@@ -17,10 +17,11 @@ from torch import nn
 from torch.utils._python_dispatch import TorchDispatchMode, _disable_current_modes
 
 from cnncost.errors import DataDependentError, InputError
+from cnncost.frontends.torch.ledger import Found
 from cnncost.frontends.torch.losses import Loss, loss_of
+from cnncost.frontends.torch.meta import META
 from cnncost.frontends.torch.modules import Tracker
 from cnncost.frontends.torch.optimizers import Optimize, state_tensors, step, step_failed, warmed
-from cnncost.frontends.torch.running import META, Found
 from cnncost.frontends.torch.skeleton import Skeleton
 from cnncost.frontends.torch.warming import STAND_IN
 
