@@ -8,6 +8,8 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from cnncost.version import __version__
+
 if TYPE_CHECKING:
     from cnncost.analysis import analyze
     from cnncost.errors import CnncostError
@@ -21,8 +23,6 @@ if TYPE_CHECKING:
     from cnncost.passes.receptive_field import GLOBAL, UNKNOWN
     from cnncost.report.model import Report
     from cnncost.sparsity import effective_macs
-
-__version__ = "0.1.0"
 
 _HOME = {
     "analyze": "cnncost.analysis",

@@ -6,11 +6,7 @@ names where it happened, what was expected, what came, and what to do.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    from cnncost.graph import Graph
-    from cnncost.report.model import Report
+from typing import Any
 
 
 class CnncostError(Exception):
@@ -21,8 +17,8 @@ class CnncostError(Exception):
         partial: the Report of that Graph, of an error that `analyze` raised.
     """
 
-    recorded: Graph | None = None
-    partial: Report | None = None
+    recorded: Any = None  # a Graph and a Report: nothing that raises has to know either
+    partial: Any = None
 
 
 class UnsupportedTorchError(CnncostError, ImportError):

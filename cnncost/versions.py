@@ -6,6 +6,8 @@ import re
 from functools import cache
 from importlib import metadata
 
+from cnncost.version import __version__
+
 OLDEST, NEWEST = (2, 9), (2, 13)
 """The torch versions, both included, on which the tests pass."""
 
@@ -21,8 +23,6 @@ def torch_version() -> str:
 
 def installed() -> dict[str, str]:
     """The versions of cnncost and torch that figures are made with."""
-    from cnncost import __version__
-
     return {"cnncost": __version__, "torch": torch_version()}
 
 

@@ -13,11 +13,12 @@ from math import inf
 from pathlib import Path
 from typing import Any
 
-from cnncost import __version__, versions
+from cnncost import versions
 from cnncost.budget.file import BudgetError
 from cnncost.budget.quantities import Value
 from cnncost.budget.snapshot import SUMMED, Part, Snapshot
-from cnncost.report.save import write as write_file
+from cnncost.files import write as write_file
+from cnncost.version import __version__
 
 SCHEMA = 1
 _UPDATE = "make it anew with cnncost check --update"
@@ -46,7 +47,7 @@ def torch_version() -> str:
 
 
 def write(path: Path, lock: Lock) -> None:
-    """Write the baseline, or leave what is there as it is. Raises OutputError as `report.save.write` does."""
+    """Write the baseline, or leave what is there as it is. Raises OutputError as `files.write` does."""
     write_file(path, to_text(lock))
 
 

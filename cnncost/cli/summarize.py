@@ -74,7 +74,7 @@ def command(
     form = _format(wanted, output, path)
     _check_view(form, by, depth, path)
     if output is not None:
-        from cnncost.report.save import check
+        from cnncost.files import check
 
         check(output)  # before the work, not after it
     further = _further(columns)
