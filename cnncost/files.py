@@ -1,0 +1,109 @@
+"""Writing a file, whole or not at all, and the format that its ending asks for."""
+
+from __future__ import annotations
+
+import os
+import secrets
+import stat
+from collections.abc import Mapping
+from pathlib import Path
+
+from cnncost.errors import OutputError
+
+
+def by_ending(path: str | Path, formats: Mapping[str, str]) -> str:
+    """The format of a file's ending, of those that a command can write.
+
+    Args:
+        path: the file.
+        formats: format by ending; of several endings of one format the first is named in errors.
+
+    Raises:
+        OutputError: an ending that is none of them, or a folder.
+    """
+    suffix = Path(path).suffix.lower()
+    if suffix not in formats:
+        if Path(path).is_dir():
+            raise _is_folder(Path(path))
+        firsts: dict[str, str] = {}
+        for ending, form in formats.items():
+            firsts.setdefault(form, ending)
+        *some, last = firsts.values()
+        named, got = f"{', '.join(some)} or {last}", suffix or "no ending"
+        raise OutputError(f"{path}: expected a name that ends in {named}, got {got}")
+    return formats[suffix]
+
+
+def check(path: str | Path) -> int | None:
+    """The mode of what is at a path, None if there is nothing; to be called before work that ends in `write`.
+
+    Raises:
+        OutputError: the folder does not exist or may not be written to, the target is a folder or may not be written.
+    """
+    target = Path(path)
+    try:
+        mode = target.stat().st_mode
+    except FileNotFoundError:
+        mode = None
+    except OSError as error:
+        raise _failure(target, error) from None
+    if mode is None and not target.parent.is_dir():
+        raise _failure(target, FileNotFoundError())
+    if mode is not None and stat.S_ISDIR(mode):
+        raise _is_folder(target)
+    if mode is not None and not os.access(target, os.W_OK):
+        raise OutputError(f"{target}: may not be written; change its permissions or choose another name")
+    return mode
+
+
+def write(path: str | Path, text: str | bytes) -> None:
+    """Put a text, or a picture's bytes, into a file: beside it, then moved into its place; nobody sees half of it.
+
+    A link is followed; an existing file keeps its permissions. What is no file (a pipe, `/dev/stdout`)
+    is written to as it is.
+
+    Raises:
+        OutputError: what `check` raises, or the writing fails.
+    """
+    write_bytes(path, text.encode() if isinstance(text, str) else text)
+
+
+def write_bytes(path: str | Path, data: bytes) -> None:
+    """The same for bytes."""
+    target, mode = Path(path), check(path)
+    try:
+        if mode is not None and not stat.S_ISREG(mode):
+            target.write_bytes(data)
+        else:
+            _replace(Path(os.path.realpath(target)), data, stat.S_IMODE(mode) if mode is not None else None)
+    except OSError as error:
+        raise _failure(target, error) from None
+
+
+def _replace(target: Path, data: bytes, mode: int | None) -> None:
+    """Write a neighbour and move it into the target's place; leave none behind."""
+    part = target.with_name(f".cnncost-{os.getpid()}-{secrets.token_hex(4)}.part")
+    try:
+        with part.open("xb") as file:
+            file.write(data)
+        if mode is not None:
+            part.chmod(mode)
+        part.replace(target)
+    except BaseException:
+        part.unlink(missing_ok=True)
+        raise
+
+
+def _is_folder(target: Path) -> OutputError:
+    return OutputError(f"{target}: is a folder; name a file in it, for example {target / 'report.html'}")
+
+
+def _failure(target: Path, error: OSError) -> OutputError:
+    folder = target.parent
+    if isinstance(error, (FileNotFoundError, NotADirectoryError)):
+        if folder.exists() or isinstance(error, NotADirectoryError):
+            return OutputError(f"{target}: {folder} is no folder; choose another place")
+        return OutputError(f"{target}: folder {folder} does not exist; make it first: mkdir -p {folder}")
+    if isinstance(error, PermissionError):
+        return OutputError(f"{target}: folder {folder} may not be written to; choose another place")
+    return OutputError(f"{target}: could not be written: {error.strerror or error}; choose another place")
