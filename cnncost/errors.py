@@ -14,10 +14,10 @@ class CnncostError(Exception):
 
     Attributes:
         recorded: where forward failed, the Graph of what it did before; None if it did nothing.
-        partial: the Report of that Graph, of an error that `analyze` raised. (Both classes know this one.)
+        partial: the Report of that Graph, of an error that `analyze` raised.
     """
 
-    recorded: Any = None
+    recorded: Any = None  # a Graph and a Report: nothing that raises has to know either
     partial: Any = None
 
 

@@ -3,6 +3,7 @@
 import ast
 import subprocess
 import sys
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -11,17 +12,22 @@ ROOT = Path(__file__).parent.parent / "cnncost"
 HEAVY = {"torch", "onnx", "rich", "click", "pandas", "fvcore"}
 
 
-def imports(path: Path) -> set[str]:
-    """Full names of all modules that a file imports, at any depth, but for type checking alone."""
+@cache
+def parsed(path: Path) -> ast.Module:
+    return ast.parse(path.read_text())
+
+
+@cache
+def imports(path: Path, types: bool = True) -> set[str]:
+    """Full names of all modules that a file imports: in functions, too, and with `types` for type checking alone."""
     names: set[str] = set()
-    tree = ast.parse(path.read_text())
     skipped = {
         id(child)
-        for node in ast.walk(tree)
-        if isinstance(node, ast.If) and "TYPE_CHECKING" in ast.unparse(node.test)
+        for node in ast.walk(parsed(path))
+        if not types and isinstance(node, ast.If) and "TYPE_CHECKING" in ast.unparse(node.test)
         for child in ast.walk(node)
     }
-    for node in ast.walk(tree):
+    for node in ast.walk(parsed(path)):
         if id(node) in skipped:
             continue
         if isinstance(node, ast.Import):
@@ -32,7 +38,7 @@ def imports(path: Path) -> set[str]:
     return names
 
 
-def knows(where: str, what: str) -> list[str]:
+def knows(where: str, what: str, types: bool = True) -> list[str]:
     """Files under `where` that import `what`, or anything below it."""
     base = ROOT / where
     files = [base] if base.is_file() else sorted(base.rglob("*.py"))
@@ -40,7 +46,7 @@ def knows(where: str, what: str) -> list[str]:
     return [
         str(file.relative_to(ROOT))
         for file in files
-        if any(name == what or name.startswith(what + ".") for name in imports(file))
+        if any(name == what or name.startswith(what + ".") for name in imports(file, types))
     ]
 
 
@@ -53,7 +59,8 @@ TORCH_FREE = [
 @pytest.mark.parametrize("where", TORCH_FREE)
 @pytest.mark.parametrize("package", ["torch", "onnx", "click", "fvcore", "numpy"])
 def test_the_core_knows_no_framework(where, package):
-    assert knows(where, package) == []
+    """But for the type of what `analyze` takes, which nobody loads."""
+    assert knows(where, package, types=False) == []
 
 
 @pytest.mark.parametrize("where", [w for w in TORCH_FREE if w != "report"])
@@ -135,7 +142,7 @@ def test_only_the_command_line_prints_or_exits():
             continue
         guilty += [
             f"{file.relative_to(ROOT)}:{node.lineno}"
-            for node in ast.walk(ast.parse(file.read_text()))
+            for node in ast.walk(parsed(file))
             if isinstance(node, ast.Call) and ast.unparse(node.func) in leaves
         ]
 
@@ -174,36 +181,93 @@ def test_heavy_packages_stay_out(code):
     assert out.splitlines()[-1] == "[]"
 
 
-def test_no_import_cycles():
-    """Modules that import each other when they are loaded; imports inside functions come later and may."""
-    found_in = {}
+def found_cycle(edges: dict[str, set[str]]) -> list[str]:
+    """A way through a graph that comes back to where it began; empty if there is none."""
+    done: set[str] = set()
+    path: list[str] = []
+
+    def visit(name: str) -> list[str]:
+        if name in path:
+            return [*path[path.index(name) :], name]
+        if name in done:
+            return []
+        path.append(name)
+        for other in sorted(edges.get(name, ())):
+            if cycle := visit(other):
+                return cycle
+        path.pop()
+        done.add(name)
+        return []
+
+    return next((cycle for name in sorted(edges) if (cycle := visit(name))), [])
+
+
+def modules() -> dict[str, Path]:
+    """All modules of the package, by their full name."""
+    found = {}
     for file in sorted(ROOT.rglob("*.py")):
         parts = file.relative_to(ROOT.parent).with_suffix("").parts
-        name = ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
-        tree = ast.parse(file.read_text())
-        found_in[name] = [
+        found[".".join(parts[:-1] if parts[-1] == "__init__" else parts)] = file
+    return found
+
+
+def package_of(module: str) -> str:
+    """The folder right below `cnncost`, or the file that stands there."""
+    return ".".join(module.split(".")[:2])
+
+
+def test_no_import_cycles():
+    """Modules that import each other when they are loaded; imports inside functions come later and may."""
+    known = modules()
+    found_in = {
+        name: [
             (node.module, f"{node.module}.{alias.name}")
-            for node in tree.body
+            for node in parsed(file).body
             if isinstance(node, ast.ImportFrom) and node.module
             for alias in node.names
         ]
+        for name, file in known.items()
+    }
     edges = {  # `from package import module` is an edge to the module
-        name: {full if full in found_in else package for package, full in found} & set(found_in) - {name}
+        name: {full if full in known else package for package, full in found} & set(known) - {name}
         for name, found in found_in.items()
     }
-    done, path = set(), []
 
-    def visit(name):
-        if name in path:
-            pytest.fail("cycle: " + " → ".join([*path[path.index(name) :], name]))
-        if name in done:
-            return
-        path.append(name)
-        for other in edges[name]:
-            visit(other)
-        path.pop()
-        done.add(name)
+    assert found_cycle(edges) == []
 
-    for name in edges:
-        visit(name)
-    assert done == set(edges)
+
+def test_no_cycles_between_packages():
+    """Imports of any kind count: of the module, inside functions, and for type checking alone."""
+    known = modules()
+    edges: dict[str, set[str]] = {}
+    for name, file in known.items():
+        own = package_of(name)
+        for other in imports(file) & set(known):
+            if package_of(other) not in {own, "cnncost"}:
+                edges.setdefault(own, set()).add(package_of(other))
+
+    assert found_cycle(edges) == []
+
+
+def test_nobody_inside_imports_the_top():
+    """The top has everybody's public names: who is inside takes them from where they are made."""
+    guilty = []
+    for name, file in modules().items():
+        for node in ast.walk(parsed(file)):
+            if isinstance(node, ast.ImportFrom) and node.module == "cnncost":
+                guilty += [f"{name}: {a.name}" for a in node.names if f"cnncost.{a.name}" not in modules()]
+
+    assert guilty == []
+
+
+@pytest.mark.parametrize(
+    ("edges", "cycle"),
+    [
+        pytest.param({"a": {"b"}, "b": {"c"}, "c": set()}, [], id="a chain"),
+        pytest.param({"a": {"b", "c"}, "b": {"c"}}, [], id="two ways to one place"),
+        pytest.param({"a": {"b"}, "b": {"a"}}, ["a", "b", "a"], id="two that know each other"),
+        pytest.param({"a": {"b"}, "b": {"c"}, "c": {"d"}, "d": {"b"}}, ["b", "c", "d", "b"], id="three, behind one"),
+    ],
+)
+def test_cycles_are_found(edges, cycle):
+    assert found_cycle(edges) == cycle

@@ -7,7 +7,7 @@ from typing import Any
 import torch
 
 from cnncost.errors import InputError
-from cnncost.sources.shapes import TensorText, parse_shape
+from cnncost.shapes import TensorText, parse_shape
 
 _KINDS = 4
 _ROTATED = 1 << 30

@@ -14,8 +14,8 @@ from cnncost.budget.limits import Limit, parse_limit
 from cnncost.budget.locate import Keys, line_of
 from cnncost.budget.quantities import QUANTITIES, Quantity
 from cnncost.errors import CnncostError
-from cnncost.sources.near import suggestion
-from cnncost.sources.shapes import parse_inputs
+from cnncost.near import suggestion
+from cnncost.shapes import parse_inputs
 
 FILE, PROJECT = "cnncost.toml", "pyproject.toml"
 LOCK = "cnncost.lock.json"

@@ -17,7 +17,7 @@ from cnncost import versions
 from cnncost.budget.file import BudgetError
 from cnncost.budget.quantities import Value
 from cnncost.budget.snapshot import SUMMED, Part, Snapshot
-from cnncost.report.save import write as write_file
+from cnncost.files import write as write_file
 
 SCHEMA = 1
 _UPDATE = "make it anew with cnncost check --update"
@@ -46,7 +46,7 @@ def torch_version() -> str:
 
 
 def write(path: Path, lock: Lock) -> None:
-    """Write the baseline, or leave what is there as it is. Raises OutputError as `report.save.write` does."""
+    """Write the baseline, or leave what is there as it is. Raises OutputError as `files.write` does."""
     write_file(path, to_text(lock))
 
 

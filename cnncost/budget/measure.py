@@ -20,9 +20,9 @@ from cnncost.budget.globs import matching
 from cnncost.budget.quantities import Direction, Value
 from cnncost.budget.snapshot import Snapshot, of_report
 from cnncost.errors import CnncostError
+from cnncost.near import suggestion
 from cnncost.report.model import Report
 from cnncost.report.rows import Module
-from cnncost.sources.near import suggestion
 
 Key: TypeAlias = "tuple[str, str, Direction]"
 """Module path (`""` for the model), quantity, and which end of several values."""
@@ -107,8 +107,8 @@ def measure(budget: Budget, folder: str = ".") -> Measured:
 def analyzed(budget: Budget) -> Report:
     """The Report of a budget's model."""
     from cnncost.analysis import analyze
+    from cnncost.shapes import parse_inputs
     from cnncost.sources.saved import is_saved, load
-    from cnncost.sources.shapes import parse_inputs
 
     if is_saved(budget.model):
         return load(budget.model)

@@ -22,7 +22,7 @@ import cnncost
 from cnncost.budget import lock
 from cnncost.budget.snapshot import Snapshot
 from cnncost.errors import CnncostError, SourceError
-from cnncost.sources.near import suggestion
+from cnncost.near import suggestion
 
 _FORM = re.compile(r"^(?P<old>.+?)(?P<dots>\.{2,3})(?P<new>.*)$")
 
@@ -211,7 +211,7 @@ def work() -> None:
 def _snapshot(request: dict[str, Any]) -> Snapshot:
     from cnncost.budget.model import report_of
     from cnncost.budget.snapshot import of_report
-    from cnncost.sources.shapes import parse_inputs
+    from cnncost.shapes import parse_inputs
 
     inputs = parse_inputs(tuple(request["inputs"])) if request["inputs"] else None
     return of_report(report_of(request["model"], inputs, request["model_args"]))

@@ -20,9 +20,9 @@ from cnncost.budget.quantities import QUANTITIES, Quantity, show_exact
 from cnncost.budget.render import words
 from cnncost.budget.snapshot import SUMMED, Snapshot
 from cnncost.errors import CnncostError
+from cnncost.near import suggestion
 from cnncost.report.model import Report
 from cnncost.report.rows import Layer
-from cnncost.sources.near import suggestion
 
 FOLDER = "__complexity__"
 """Beside the test file: its snapshots, a file each, so that tests in several processes don't meet."""

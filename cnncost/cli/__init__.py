@@ -52,7 +52,7 @@ class _Commands(click.Group):
         try:
             return super().resolve_command(ctx, args)
         except click.UsageError as error:
-            from cnncost.sources.near import suggestion
+            from cnncost.near import suggestion
 
             raise click.UsageError(error.message.rstrip(".") + suggestion(args[0], _COMMANDS), ctx) from None
 

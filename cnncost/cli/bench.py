@@ -224,7 +224,7 @@ def _draw(bench: Bench, folder: Path) -> None:
 
 def _check(output: str | None, folder: Path | None) -> None:
     """Before the work, not after it."""
-    from cnncost.report.save import check
+    from cnncost.files import check
 
     if output:
         check(output)

@@ -59,8 +59,8 @@ def command(
     from cnncost.budget import lock as locks
     from cnncost.budget.check import check, updated
     from cnncost.budget.file import find, read
-    from cnncost.report.save import by_ending
-    from cnncost.report.save import check as check_place
+    from cnncost.files import by_ending
+    from cnncost.files import check as check_place
 
     if output is not None:  # before the work, not after it
         form = form or by_ending(output, _BY_ENDING)
@@ -103,7 +103,7 @@ def _old(file: BudgetFile) -> Lock | None:
 
 def _measured(file: BudgetFile, names: tuple[str, ...], jobs: int | None) -> list[Measured]:
     from cnncost.budget.measure import measure_all
-    from cnncost.sources.near import suggestion
+    from cnncost.near import suggestion
 
     known = [budget.name for budget in file.budgets]
     for name in names:

@@ -75,7 +75,7 @@ def _check(output: str | None, drawn: bool, form: str | None) -> None:
 
         check_picture(output)
         return
-    from cnncost.report.save import by_ending, check
+    from cnncost.files import by_ending, check
 
     if form is None:
         by_ending(output, {**_BY_ENDING, **dict(zip(_PICTURES, _PICTURES, strict=True))})

@@ -55,7 +55,7 @@ def command(
     found again when they were renamed or moved.
     """
     from cnncost.budget.diff import Diff
-    from cnncost.report.save import by_ending, check
+    from cnncost.files import by_ending, check
 
     if len(models) != (2 if rev is None else 1):
         raise click.UsageError("expected OLD and NEW, or one MODEL with --rev A..B")

@@ -68,7 +68,7 @@ def command(
         _write_reports(folder)
         return
     if output is not None:  # before the work, not after it
-        from cnncost.report.save import by_ending, check
+        from cnncost.files import by_ending, check
 
         form = form or by_ending(output, _BY_ENDING)
         check(output)

@@ -18,7 +18,7 @@ from cnncost.cli.options import (
     parsed_model_args,
     trace_option,
 )
-from cnncost.report.save import by_ending
+from cnncost.files import by_ending
 
 if TYPE_CHECKING:
     from cnncost.fit import Step
@@ -136,7 +136,7 @@ def command(
 
 def _check_files(output: str | None, picture: str | None) -> None:
     """Before the work, not after it."""
-    from cnncost.report.save import check
+    from cnncost.files import check
 
     if output is not None:
         check(output)

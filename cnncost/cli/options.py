@@ -43,7 +43,7 @@ strict_option = click.option("--strict", is_flag=True, help="Fail if an op has n
 
 def parsed_inputs(texts: tuple[str, ...]) -> Any:
     """What `analyze` takes as inputs, or None if none were given."""
-    from cnncost.sources.shapes import parse_inputs
+    from cnncost.shapes import parse_inputs
 
     return parse_inputs(texts) if texts else None
 

@@ -15,7 +15,7 @@ from cnncost.cli.options import (
     parsed_inputs,
     parsed_model_args,
 )
-from cnncost.report.save import by_ending
+from cnncost.files import by_ending
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -91,7 +91,7 @@ def command(
 
 def _check_places(output: str | None, picture: str | None) -> None:
     """Before the work, not after it."""
-    from cnncost.report.save import check
+    from cnncost.files import check
 
     if output is not None:
         check(output)

@@ -102,14 +102,14 @@ def command(
 
 def form_of(output: str | None) -> str:
     """The format that a file's ending asks for, text for the terminal. Raises OutputError for an unknown one."""
-    from cnncost.report.save import by_ending
+    from cnncost.files import by_ending
 
     return "text" if output is None else by_ending(output, _BY_ENDING)
 
 
 def _check(output: str | None, plot: str | None) -> None:
     """Before the work, not after it."""
-    from cnncost.report.save import check
+    from cnncost.files import check
 
     if output:
         check(output)

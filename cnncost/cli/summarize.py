@@ -21,8 +21,8 @@ from cnncost.cli.options import (
 
 if TYPE_CHECKING:
     from cnncost.report.columns import By
+    from cnncost.report.formats import Format
     from cnncost.report.model import Report
-    from cnncost.report.save import Format
     from cnncost.sources.resolve import Trace
 
 
@@ -75,7 +75,7 @@ def command(
     form = _format(wanted, output, path)
     _check_view(form, by, depth, path)
     if output is not None:
-        from cnncost.report.save import check
+        from cnncost.files import check
 
         check(output)  # before the work, not after it
     further = _further(columns)
@@ -97,7 +97,7 @@ def command(
 def _format(wanted: Format | None, output: str | None, path: str | None) -> Format:
     if wanted is not None or output is None or path is not None:
         return wanted or "rich"
-    from cnncost.report.save import format_of
+    from cnncost.report.formats import format_of
 
     return cast("Format", format_of(output))
 

@@ -37,7 +37,7 @@ def put(text: str, output: str | None, *, words: bool = False) -> None:
     """Into a file, or to stdout: words for people in the signs that it has, all else as UTF-8 whatever the locale."""
     text = text.rstrip("\n") + "\n"
     if output is not None:
-        from cnncost.report.save import write
+        from cnncost.files import write
 
         write(output, text)
     elif words:

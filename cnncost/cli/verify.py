@@ -42,7 +42,7 @@ def command(
     """
     given, arguments = parsed_inputs(inputs), parsed_model_args(model_args)
 
-    from cnncost.report.save import by_ending, check
+    from cnncost.files import by_ending, check
     from cnncost.verify import verify
     from cnncost.verify.render import to_json, to_markdown, to_text
 

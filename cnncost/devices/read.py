@@ -8,7 +8,7 @@ from typing import Any
 
 from cnncost.devices.model import CLASSES, DTYPES, Device, Level, Rate
 from cnncost.errors import DeviceError
-from cnncost.sources.near import suggestion
+from cnncost.near import suggestion
 
 _KEYS = (
     "title", "class", "flops", "bandwidth", "source", "year", "memory", "power", "launch", "caches", "rates",

@@ -10,7 +10,7 @@ from pathlib import Path
 from cnncost.devices.model import Device
 from cnncost.devices.read import parse, read
 from cnncost.errors import DeviceError
-from cnncost.sources.near import suggestion
+from cnncost.near import suggestion
 
 
 def own_file() -> Path:

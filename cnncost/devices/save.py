@@ -10,7 +10,7 @@ from pathlib import Path
 from cnncost.devices.model import Device, Rate
 from cnncost.devices.read import parse, read
 from cnncost.errors import DeviceError
-from cnncost.report.save import write
+from cnncost.files import write
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]*")
 

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 from torch import Tensor, nn
 
 from cnncost.errors import CnncostError, InputError
-from cnncost.sources.shapes import TensorText, looks_like_shape, parse_shape
+from cnncost.shapes import TensorText, looks_like_shape, parse_shape
 
 
 class Cost(NamedTuple):

@@ -14,7 +14,7 @@ from torch import nn
 from cnncost.errors import MissingPackageError
 from cnncost.meter.cost import described
 from cnncost.meter.meter import Meter, Rates
-from cnncost.sources.shapes import TensorText
+from cnncost.shapes import TensorText
 
 try:
     from transformers import TrainerCallback

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from cnncost.errors import MissingPackageError, OutputError
-from cnncost.report.save import check, write_bytes
+from cnncost.files import check, write_bytes
 
 ENDINGS = (".png", ".svg", ".pdf")
 COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")

@@ -139,7 +139,8 @@ class Report(ReportData):
         Raises:
             OutputError: another ending, or a place that can't be written to.
         """
-        from cnncost.report.save import format_of, write
+        from cnncost.files import write
+        from cnncost.report.formats import format_of
 
         written: dict[str, Callable[[], str]] = {
             "markdown": self.to_markdown, "csv": self.to_csv, "json": self.to_json, "html": self.to_html,

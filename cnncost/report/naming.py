@@ -34,7 +34,7 @@ def asked(name: str, model: Sequence[str], known: Sequence[str]) -> str:
 
 def unknown_path(path: str, known: Sequence[str]) -> str:
     """What to say of a module path that does not exist: near ones, or else some that there are."""
-    from cnncost.sources.near import suggestion
+    from cnncost.near import suggestion
 
     near = suggestion(path, [each for each in known if each != path])
     if not near:

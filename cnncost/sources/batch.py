@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from cnncost.errors import InputError
-from cnncost.sources.shapes import TensorText, parse_shape
+from cnncost.shapes import TensorText, parse_shape
 
 
 def with_batch(inputs: Any, batch: int) -> Any:

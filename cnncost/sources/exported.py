@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from cnncost.errors import SourceError
+from cnncost.near import suggestion
 from cnncost.sources.loaded import Loaded, one_line
-from cnncost.sources.near import suggestion
 
 
 def load(spec: str) -> Loaded:

@@ -8,7 +8,7 @@ from types import MethodType
 from typing import Any
 
 from cnncost.errors import SourceError
-from cnncost.sources.near import suggestion
+from cnncost.near import suggestion
 
 _WITH_METHOD = re.compile(r"(?P<model>.+)#(?P<method>[^#:/\\]*)")
 

@@ -13,8 +13,8 @@ from types import ModuleType
 from typing import Any
 
 from cnncost.errors import SourceError
+from cnncost.near import suggestion
 from cnncost.sources.loaded import Loaded, importable, with_root
-from cnncost.sources.near import suggestion
 
 
 def load(spec: str) -> Loaded:

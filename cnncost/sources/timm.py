@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from cnncost.errors import SourceError
+from cnncost.near import suggestion
 from cnncost.sources.loaded import Loaded
-from cnncost.sources.near import suggestion
 from cnncost.sources.packages import required
 
 PREFIX = "timm:"

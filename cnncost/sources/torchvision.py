@@ -12,8 +12,8 @@ from threading import get_ident
 from typing import Any
 
 from cnncost.errors import SourceError
+from cnncost.near import suggestion
 from cnncost.sources.loaded import Loaded
-from cnncost.sources.near import suggestion
 from cnncost.sources.packages import required
 
 PREFIX = "torchvision:"

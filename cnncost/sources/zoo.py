@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from cnncost.errors import SourceError
+from cnncost.near import suggestion
 from cnncost.sources.loaded import Loaded
-from cnncost.sources.near import suggestion
 
 
 def load(name: str) -> Loaded:

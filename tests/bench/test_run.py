@@ -10,8 +10,8 @@ from cnncost.bench.inputs import called, made, rotated, tensors
 from cnncost.bench.result import Case
 from cnncost.bench.timing import Budget
 from cnncost.errors import BenchError, InputError, SourceError
+from cnncost.shapes import TensorText
 from cnncost.sources.real import Real, real
-from cnncost.sources.shapes import TensorText
 
 QUICK = Budget(0.0, 0.01, 3, 5)
 

@@ -7,7 +7,7 @@ from transformers import BertConfig, BertForSequenceClassification, Trainer, Tra
 import cnncost
 from cnncost.errors import CnncostError
 from cnncost.meter.transformers import add_meter, with_masks
-from cnncost.sources.shapes import TensorText
+from cnncost.shapes import TensorText
 
 pytestmark = [pytest.mark.filterwarnings("ignore")]  # the library's own advice
 

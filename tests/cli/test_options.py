@@ -5,7 +5,7 @@ import pytest
 
 from cnncost.cli.options import complete_model, parsed_inputs, parsed_model_args
 from cnncost.errors import InputError
-from cnncost.sources.shapes import TensorText
+from cnncost.shapes import TensorText
 
 PLAIN = [
     # (text, value): what stands after `a=`

@@ -10,7 +10,7 @@ import cnncost
 from cnncost.errors import CnncostError, InputError
 from cnncost.meter import Meter
 from cnncost.meter.cost import described, resized
-from cnncost.sources.shapes import TensorText
+from cnncost.shapes import TensorText
 
 torch.set_num_threads(1)
 MACS = 6 * 6 * 4 * 3 * 9

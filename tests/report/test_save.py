@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from cnncost.errors import OutputError
-from cnncost.report.save import check, write
+from cnncost.files import check, write
 
 
 def names(folder):

@@ -3,8 +3,8 @@
 import pytest
 
 from cnncost.errors import InputError
+from cnncost.shapes import TensorText
 from cnncost.sources.batch import batched, with_batch
-from cnncost.sources.shapes import TensorText
 
 
 @pytest.mark.parametrize(

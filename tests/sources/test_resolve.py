@@ -7,7 +7,7 @@ from torch import nn
 import cnncost
 from cnncost import zoo
 from cnncost.errors import InputError, SourceError
-from cnncost.sources.near import suggestion
+from cnncost.near import suggestion
 from cnncost.sources.resolve import resolve
 
 torch.set_num_threads(1)

@@ -3,7 +3,7 @@
 import pytest
 
 from cnncost.errors import InputError
-from cnncost.sources.shapes import TensorText, looks_like_shape, parse_inputs, parse_shape
+from cnncost.shapes import TensorText, looks_like_shape, parse_inputs, parse_shape
 
 SHAPES = [
     pytest.param("1x3x224x224", (1, 3, 224, 224), None, id="a batch of images"),

@@ -16,7 +16,7 @@ from cnncost.frontends.torch.copies import Copier
 from cnncost.frontends.torch.meta import META
 from cnncost.frontends.torch.running import REAL_LIMIT, twin
 from cnncost.frontends.torch.types import tensors_in
-from cnncost.sources.shapes import TensorText, looks_like_shape, parse_shape
+from cnncost.shapes import TensorText, looks_like_shape, parse_shape
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,4 +1,4 @@
-"""Writing to a file, whole or not at all."""
+"""Writing a file, whole or not at all, and the format that its ending asks for."""
 
 from __future__ import annotations
 
@@ -7,20 +7,8 @@ import secrets
 import stat
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Literal, TypeAlias
 
 from cnncost.errors import OutputError
-
-Format: TypeAlias = Literal["rich", "markdown", "csv", "json", "html"]
-FORMATS: dict[str, str] = {
-    ".md": "markdown", ".markdown": "markdown", ".csv": "csv", ".json": "json", ".html": "html", ".htm": "html",
-}  # fmt: skip
-"""Format by the file's ending."""
-
-
-def format_of(path: str | Path) -> str:
-    """The format that a file's ending asks for. Raises OutputError for an unknown one, and for a folder."""
-    return by_ending(path, FORMATS)
 
 
 def by_ending(path: str | Path, formats: Mapping[str, str]) -> str:
