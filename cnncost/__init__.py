@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from cnncost.ops.reach import reach
     from cnncost.passes.receptive_field import GLOBAL, UNKNOWN
     from cnncost.report.model import Report
+    from cnncost.session import clear_caches
     from cnncost.sparsity import effective_macs
 
 
@@ -48,12 +49,13 @@ _HOME = {
     "UNKNOWN": "cnncost.passes.receptive_field",
     "Meter": "cnncost.meter",
     "Report": "cnncost.report.model",
+    "clear_caches": "cnncost.session",
     "effective_macs": "cnncost.sparsity",
 }
 
 __all__ = [
     "GLOBAL", "UNKNOWN", "CnncostError", "Cost", "Graph", "Meter", "OpSpec", "Report", "__version__", "analyze",
-    "arguments", "cost", "custom", "custom_rules", "effective_macs", "flops", "forget_rule", "function_rule",
+    "arguments", "clear_caches", "cost", "custom", "custom_rules", "effective_macs", "flops", "forget_rule", "function_rule",
     "literal", "macs", "module_rule", "reach", "record", "rule",
 ]  # fmt: skip
 

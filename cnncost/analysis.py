@@ -21,6 +21,7 @@ from cnncost.report.build import build
 from cnncost.report.model import Report
 from cnncost.report.rows import Layer
 from cnncost.report.schema import statistics
+from cnncost.session import SESSION
 from cnncost.sources.saved import is_saved
 from cnncost.sources.saved import load as load_saved
 
@@ -120,6 +121,7 @@ def _partial(name: str) -> Iterator[None]:
 
 _MADE: dict[int, tuple[ref[Graph], object, Report]] = {}
 """What was made of Graphs that are alive, by their identity: of a kept model the same Graph comes again."""
+SESSION.own_table("reports", _MADE)
 
 
 def _reported(name: str, graph: Graph, step: Graph | None, strict: bool) -> Report:

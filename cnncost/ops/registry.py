@@ -19,6 +19,7 @@ from typing import NamedTuple, TypeAlias
 
 from cnncost.errors import RuleError
 from cnncost.graph import OpSpec, TensorType
+from cnncost.session import SESSION
 
 Rule: TypeAlias = "Callable[[OpSpec], Cost | None]"
 
@@ -114,6 +115,7 @@ def cost(spec: OpSpec, *terms: Term, read: int | None = None, written: int | Non
 
 _RULES: dict[str, Rule] = {}
 _COSTS: dict[OpSpec, Cost | None] = {}
+SESSION.own_table("costs", _COSTS)
 _EPOCH = [object()]
 
 

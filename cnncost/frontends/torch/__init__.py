@@ -16,6 +16,7 @@ import torch
 from torch import nn
 
 from cnncost.frontends.torch import version  # first: what follows needs what an older torch lacks
+from cnncost.session import SESSION
 
 # isort: split
 from torch.utils._python_dispatch import _get_current_dispatch_mode_stack
@@ -86,6 +87,8 @@ def record(
     made: list[ref[torch.Tensor]] = []
     inside = any(isinstance(mode, Recorder) for mode in _get_current_dispatch_mode_stack())
     with ONE_AT_A_TIME, no_collection(), unseen_by(Recorder), torch.inference_mode(False), regions.switched_off():
+        if not inside:
+            SESSION.trim()
         try:
             return copy_context().run(_record_again, root, inputs, how, made)  # variables that forward sets end here
         except LazyParameterError:

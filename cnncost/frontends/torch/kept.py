@@ -27,6 +27,7 @@ from cnncost.frontends.torch.skeleton import HELD, HOOKS, STANDARD, Skeleton
 from cnncost.frontends.torch.surroundings import Reach
 from cnncost.frontends.torch.watch import Watch
 from cnncost.graph import Graph, verify
+from cnncost.session import SESSION
 
 _MOST = 4
 """Models whose skeletons are kept at once; the oldest goes first."""
@@ -266,6 +267,9 @@ def clear() -> None:
     """Keep nothing."""
     _KEPT.clear()
     _MET.clear()
+
+
+SESSION.own("skeletons", lambda: len(_KEPT), clear)
 
 
 def take(model: nn.Module, train: bool | None) -> Kept | None:

@@ -14,6 +14,7 @@ import torch
 
 from cnncost.frontends.torch.types import Signature, interned
 from cnncost.graph import OpSpec, TensorType
+from cnncost.session import SESSION
 
 Key: TypeAlias = tuple[Any, ...]
 
@@ -77,6 +78,13 @@ def clear() -> None:
     _SPECS.clear()
     _FRESH.clear()
     layout.cache_clear()
+
+
+def _size() -> int:
+    return sum(map(len, _MEMOS.values())) + len(_SPECS) + len(_FRESH) + layout.cache_info().currsize
+
+
+SESSION.own("memo", _size, clear)
 
 
 def fresh(size: tuple[int, ...], stride: tuple[int, ...], dtype: torch.dtype) -> Fresh:

@@ -14,6 +14,7 @@ from types import CellType, CodeType, FunctionType, MethodType, ModuleType
 from typing import Any, NamedTuple
 
 from cnncost.frontends.torch.kinds import ATOMS, is_shared, of_system
+from cnncost.session import SESSION
 
 _STORES_GLOBAL = dis.opmap["STORE_GLOBAL"]
 _ALWAYS = frozenset({"forward", "__call__", "__init__", "__new__", "__getattr__", "__getattribute__", "__setattr__"})
@@ -47,6 +48,7 @@ class Reach(NamedTuple):
 
 _KNOWN: dict[tuple[int, ...], tuple[tuple[Any, ...], Reach, list[int]]] = {}
 _MOST_KNOWN = 64
+SESSION.own_table("what classes reach", _KNOWN)
 
 
 def reach_of(kinds: Iterable[type], functions: Iterable[Any] = ()) -> Reach:

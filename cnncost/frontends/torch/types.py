@@ -10,6 +10,7 @@ import torch
 
 from cnncost.frontends.torch import sparse
 from cnncost.graph import Attr, SparseType, TensorType
+from cnncost.session import SESSION
 
 _DTYPES: dict[torch.dtype, str] = {}
 
@@ -69,6 +70,8 @@ def interned(
 
 
 _TYPES: dict[TensorType, TensorType] = {}
+SESSION.own_table("signatures", _INTERNED)
+SESSION.own_table("tensor types", _TYPES)
 
 
 def tensor_type(tensor: torch.Tensor) -> TensorType:

@@ -18,6 +18,7 @@ from typing import NamedTuple, TypeAlias
 
 from cnncost.errors import RuleError
 from cnncost.graph import OpSpec, Shape
+from cnncost.session import SESSION
 
 Positions: TypeAlias = "range | tuple[int, ...]"
 
@@ -125,6 +126,7 @@ def alike(spec: OpSpec, found: Sequence[Route]) -> Reach:
 
 _RULES: dict[str, Rule] = {}
 _FOUND: dict[OpSpec, Reach | None] = {}
+SESSION.own_table("reaches", _FOUND)
 
 
 def reach(*kinds: str, replace: bool = False) -> Callable[[Rule], Rule]:

@@ -13,6 +13,7 @@ from functools import cache
 from math import floor, gcd
 
 from cnncost.ops.reach.registry import All, Pattern, Positions, Step, Window
+from cnncost.session import SESSION
 
 
 def sliding(
@@ -141,3 +142,7 @@ def _filtered(j: int, ratio: float | Fraction, kind: str, size: int | None) -> P
     center, reach = _single(step * (j + 0.5)), _single(taps * max(step, 1.0))
     first, last = floor(_single(center - reach) + 0.5), floor(_single(center + reach) + 0.5)
     return range(max(first, 0), min(last, size))
+
+
+for _function in (_sliding, transposed, adaptive, resized):
+    SESSION.own_results(f"windows, {_function.__name__}", _function)
