@@ -55,8 +55,8 @@ _HOME = {
 
 __all__ = [
     "GLOBAL", "UNKNOWN", "CnncostError", "Cost", "Graph", "Meter", "OpSpec", "Report", "__version__", "analyze",
-    "arguments", "clear_caches", "cost", "custom", "custom_rules", "effective_macs", "flops", "forget_rule", "function_rule",
-    "literal", "macs", "module_rule", "reach", "record", "rule",
+    "arguments", "clear_caches", "cost", "custom", "custom_rules", "effective_macs", "flops", "forget_rule",
+    "function_rule", "literal", "macs", "module_rule", "reach", "record", "rule",
 ]  # fmt: skip
 
 

@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Mapping
 from contextvars import copy_context
 from functools import partial
 from typing import Any
@@ -25,15 +26,14 @@ from cnncost.errors import DataDependentError, ForwardError
 from cnncost.frontends.torch import autocast as autocasts
 from cnncost.frontends.torch import autocast_regions as regions
 from cnncost.frontends.torch import leftovers, memo
-from cnncost.frontends.torch.appearance import GradWantedError
+from cnncost.frontends.torch.anew import RecordAnewError
 from cnncost.frontends.torch.callables import as_call
-from cnncost.frontends.torch.compiler import CompilerWantedError, import_compiler
 from cnncost.frontends.torch.guard import ONE_AT_A_TIME, unseen_by
 from cnncost.frontends.torch.inputs import prepare
 from cnncost.frontends.torch.modules import check_initialised, walk
 from cnncost.frontends.torch.recorder import Recorder
-from cnncost.frontends.torch.recording import How, PlacesWantedError, record_once
-from cnncost.frontends.torch.skeleton import HookWantedError, LazyParameterError
+from cnncost.frontends.torch.recording import How, record_once
+from cnncost.frontends.torch.skeleton import LazyParameterError
 from cnncost.frontends.torch.training import Training
 from cnncost.garbage import no_collection
 from cnncost.graph import Graph
@@ -77,12 +77,13 @@ def record(
     """
     root, called = as_call(model)
     wanted = autocasts.parse(autocast) or autocasts.in_force()
+    ways = _way_of(root)
     how = How(
-        grad or training is not None, train, use_memo, training, wanted, wanted is not None or id(root) in _CASTING,
+        grad or training is not None, train, use_memo, training, wanted, wanted is not None or ways.get("casts", False),
         called=called, device=device if device is None else torch.device(device),
         caller_grad=torch.is_grad_enabled() and not torch.is_inference_mode_enabled(),
     )  # fmt: skip
-    if id(root) in _DIFFERENTIATING and how.caller_grad:
+    if ways.get("grad") and how.caller_grad:
         how = how._replace(grad=True)
     made: list[ref[torch.Tensor]] = []
     inside = any(isinstance(mode, Recorder) for mode in _get_current_dispatch_mode_stack())
@@ -104,22 +105,11 @@ def _record_again(model: nn.Module, inputs: Any, how: How, made: list[ref[torch.
     again = partial(_record_again, model, inputs, made=made)
     try:
         return record_once(model, inputs, how, made)
-    except CompilerWantedError as wanted:
-        import_compiler(wanted.part)
-        return again(how=how)
-    except HookWantedError:
-        return again(how=how._replace(shared=False))
-    except regions.AutocastWantedError:
-        _remember(_CASTING, model)
-        return again(how=how._replace(casts=True))
-    except regions.AutocastUnwantedError:
-        _CASTING.pop(id(model), None)
-        return again(how=how._replace(casts=False))
-    except GradWantedError:
-        _remember(_DIFFERENTIATING, model)
-        return again(how=how._replace(grad=True))
-    except PlacesWantedError:
-        return again(how=how._replace(places=True))
+    except RecordAnewError as wanted:
+        wanted.prepare()
+        if wanted.remembered:
+            _remember(model, wanted.changes)
+        return again(how=how._replace(**wanted.changes))
     except DataDependentError:
         if how.floats or not prepare(inputs, model, floats=True).floats:
             raise
@@ -130,15 +120,18 @@ def _record_again(model: nn.Module, inputs: Any, how: How, made: list[ref[torch.
         return again(how=how._replace(grad=True))  # forward differentiates
 
 
-def _remember(models: dict[int, ref[nn.Module]], model: nn.Module) -> None:
-    models[id(model)] = ref(model, partial(_forget, models, id(model)))
+def _remember(model: nn.Module, changes: Mapping[str, Any]) -> None:
+    key = id(model)
+    _WAYS[key] = (ref(model, lambda _: _WAYS.pop(key, None)), {**_way_of(model), **changes})
 
 
-def _forget(models: dict[int, ref[nn.Module]], identity: int, _: object) -> None:
-    models.pop(identity, None)
+def _way_of(model: nn.Module) -> dict[str, Any]:
+    """What the last recordings of a model have shown."""
+    known = _WAYS.get(id(model))
+    return known[1] if known is not None and known[0]() is model else {}
 
 
-_CASTING: dict[int, ref[nn.Module]] = {}
-"""Models whose forward turned autocast on the last time, by identity: they are recorded with it at once."""
-_DIFFERENTIATING: dict[int, ref[nn.Module]] = {}
-"""Models whose forward asked autograd for something, likewise."""
+_WAYS: dict[int, tuple[ref[nn.Module], dict[str, Any]]] = {}
+"""How models are to be recorded, as fields of `How`, by identity: those whose forward turned autocast on the last time,
+or asked autograd for something."""
+SESSION.own_table("ways of recording", _WAYS)

@@ -24,6 +24,7 @@ import torch
 from torch.utils._python_dispatch import _disable_current_modes
 
 from cnncost.frontends.torch.addresses import Address
+from cnncost.frontends.torch.anew import GradWantedError
 from cnncost.frontends.torch.claimed import cuda, made_on, made_on_host
 from cnncost.frontends.torch.legacy_types import answered_by
 from cnncost.frontends.torch.meta import META, is_meta
@@ -50,10 +51,6 @@ _KEEPS_MODES = "torch.autograd.grad_mode"
 _DLPACK = {"cpu": 1, "cuda": 2, "mps": 8}
 """Kinds of devices, as DLPack's header numbers them."""
 _DLPACK_DEVICE = torch.Tensor.__dlpack_device__
-
-
-class GradWantedError(BaseException):
-    """Forward asks autograd for something. Not an Exception: no `except` of a model's may stop it."""
 
 
 class Appearance:

@@ -15,17 +15,10 @@ from typing import Any
 import torch
 from torch.amp import autocast_mode
 
+from cnncost.frontends.torch.anew import AutocastWantedError
 from cnncost.frontends.torch.autocast import DEVICES, Autocast, Casting, depth
 from cnncost.frontends.torch.meta import is_meta
 from cnncost.frontends.torch.replaced import replaced
-
-
-class AutocastUnwantedError(BaseException):
-    """A model that turned autocast on before does not do so now: the recording is made anew, as of any other model."""
-
-
-class AutocastWantedError(BaseException):
-    """Forward turns autocast on: the recording is made anew. Not an Exception, which models' code may catch."""
 
 
 @contextmanager

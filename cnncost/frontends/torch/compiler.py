@@ -15,11 +15,13 @@ from importlib import import_module
 from threading import get_ident
 from typing import Any
 
+from cnncost.frontends.torch.anew import RecordAnewError
+
 _PARTS = ("sympy", "torch._dynamo", "torch._inductor")
 
 
-class CompilerWantedError(BaseException):
-    """A recording has to be made anew. Not an Exception: no `except` of a model's may stop it.
+class CompilerWantedError(RecordAnewError):
+    """Forward imports torch's compiler, which a recording must not.
 
     Args:
         part: what has to be imported before.
@@ -28,6 +30,10 @@ class CompilerWantedError(BaseException):
     def __init__(self, part: str) -> None:
         super().__init__(part)
         self.part = part
+
+    def prepare(self) -> None:
+        """Import it."""
+        import_compiler(self.part)
 
 
 class _Finder:

@@ -17,12 +17,13 @@ from torch.utils._python_dispatch import is_traceable_wrapper_subclass
 
 from cnncost.errors import InputError
 from cnncost.frontends.torch import entries, parts, unwatched
-from cnncost.frontends.torch.appearance import Appearance, GradWantedError
+from cnncost.frontends.torch.anew import RecordAnewError
+from cnncost.frontends.torch.appearance import Appearance
 from cnncost.frontends.torch.attention_masks import Masks
 from cnncost.frontends.torch.autocast import Autocast, parse
 from cnncost.frontends.torch.autocast_regions import switched_on
 from cnncost.frontends.torch.callables import as_call
-from cnncost.frontends.torch.compiler import CompilerWantedError, import_compiler, no_compiler_import
+from cnncost.frontends.torch.compiler import no_compiler_import
 from cnncost.frontends.torch.copies import Copier
 from cnncost.frontends.torch.diagnose import explain_failure
 from cnncost.frontends.torch.foreach import is_of_several
@@ -191,10 +192,9 @@ def record_real(
             real, said = with_values(arguments, root, training is not None)
             try:
                 return copy_context().run(_recorded, root, real, said, how)  # variables that forward sets end here
-            except CompilerWantedError as error:
-                import_compiler(error.part)
-            except GradWantedError:
-                how = how._replace(grad=True)
+            except RecordAnewError as wanted:
+                wanted.prepare()
+                how = how._replace(**wanted.changes)
 
 
 def _recorded(model: nn.Module, inputs: Inputs, said: str, how: _How) -> Graph:

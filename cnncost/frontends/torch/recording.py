@@ -15,6 +15,7 @@ from cnncost.errors import CnncostError, GraphError, InputError
 from cnncost.frontends.torch import autocast as autocasts
 from cnncost.frontends.torch import autocast_regions as regions
 from cnncost.frontends.torch import kept, unwatched
+from cnncost.frontends.torch.anew import AutocastUnwantedError, PlacesWantedError
 from cnncost.frontends.torch.appearance import Appearance
 from cnncost.frontends.torch.compiler import no_compiler_import
 from cnncost.frontends.torch.diagnose import explain_failure
@@ -58,10 +59,6 @@ class How(NamedTuple):
     """Look for the module in which random numbers of Python's are drawn."""
 
 
-class PlacesWantedError(Exception):
-    """Random numbers were drawn: where, a second recording shows."""
-
-
 def record_once(model: nn.Module, inputs: Any, how: How, made: Made) -> Graph:
     """Record on a skeleton that was kept, or else on a new one. `made` is told of what is alive at the end.
 
@@ -72,7 +69,7 @@ def record_once(model: nn.Module, inputs: Any, how: How, made: Made) -> Graph:
         made: gets weak references to the tensors of the recording.
 
     Raises:
-        PlacesWantedError, GradWantedError, HookWantedError, …: it has to be made anew, in another way.
+        RecordAnewError: it has to be made anew, in another way.
     """
     graph, known = _recorded(model, prepare(inputs, model, how.floats), how, made)
     if known is None:
@@ -111,7 +108,7 @@ def _recorded(model: nn.Module, inputs: Inputs, how: How, made: Made) -> tuple[G
         graph = _watched(skeleton, skeleton.watch, _Run(tree[0][1], tracker, inputs, how, home, step), made)
         skeleton.let_go()
         if casting is not None and how.autocast is None and not casting.regions:
-            raise regions.AutocastUnwantedError
+            raise AutocastUnwantedError
     return graph, known
 
 
@@ -238,7 +235,7 @@ class _Run:
                 if step is not None and loss is not None:
                     step.run(loss)
         except (Exception, SystemExit) as error:
-            if isinstance(error, (InputError, PlacesWantedError)):
+            if isinstance(error, InputError):
                 raise
             raise explain_failure(error, tracker, self._inputs) from error
         return outputs, recorder.ledger.storages(), chance  # while the outputs are alive

@@ -14,6 +14,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from cnncost.frontends.torch.anew import HookWantedError
 from cnncost.frontends.torch.copies import Copier
 from cnncost.frontends.torch.kinds import ATOMS, LAZY, slots
 from cnncost.frontends.torch.meta import META, is_meta
@@ -42,10 +43,6 @@ class LazyParameterError(Exception):
 def _traits(kind: type) -> tuple[bool, tuple[str, ...], bool]:
     """Of a module class: whether it is scripted, what it keeps outside its `__dict__`, whether it is an encoder."""
     return issubclass(kind, torch.jit.ScriptModule), slots(kind), issubclass(kind, nn.TransformerEncoder)
-
-
-class HookWantedError(BaseException):
-    """Forward registers a hook: the recording is made anew. Not an Exception: no `except` of a model's may stop it."""
 
 
 class _NoHooks(OrderedDict[Any, Any]):
