@@ -1,9 +1,9 @@
 """Models of three zoos, small, each run for real under the allocator's events and analyzed: the work of one process.
 
-    python tests/memory_zoo.py      reads {"do", "entry", "choice"} from stdin, a line each; writes a row for each
+    python tests/memory_zoo.py      reads {"entry", "measured"} from stdin, a line each; writes a line for each
 
-`measure` runs a model: what it finds holds as long as torch and the zoos are the same. `predict` analyzes the same
-model on the same inputs.
+A model is run, unless what that gave is `measured` already: it holds as long as torch and the zoos are the same. Then
+it is analyzed on the same inputs.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ import sys
 import time
 import traceback
 import warnings
+from collections.abc import Callable
 from copy import deepcopy
 from dataclasses import fields, is_dataclass
 from pathlib import Path
@@ -172,16 +173,19 @@ def predict(entry: dict[str, Any], choice: dict[str, Any]) -> dict[str, Any]:
     import cnncost
 
     row: dict[str, Any] = {}
-    for mode in ("inference", "training"):
+    for training in (True, False):  # forward, and a step where there is one
         try:
-            memory = cnncost.analyze(resolved(entry, choice), training=mode == "training").memory
+            memory = cnncost.analyze(resolved(entry, choice), training=training).memory
+        except Exception as error:  # noqa: BLE001  # a finding
+            row[f"{'training' if training else 'inference'}_failed"] = said(error)
+            continue
+        for mode in ("inference", "training")[: 1 + training]:
             row[mode] = getattr(memory, f"{mode}_peak")
-            row[f"{mode}_raw"] = getattr(memory, f"{mode}_peak_with_workspaces", None)
+            row[f"{mode}_raw"] = getattr(memory, f"{mode}_peak_with_workspaces")
             at = getattr(memory, mode).peak
             row[f"{mode}_at"] = f"{at.op} in {at.path}"
-            row["unseen"] = list(memory.figures.unseen)
-        except Exception as error:  # noqa: BLE001  # a finding
-            row[f"{mode}_failed"] = said(error)
+        row["unseen"] = list(memory.figures.unseen)
+        break
     return row
 
 
@@ -243,16 +247,22 @@ def main() -> None:
     out.flush()
     for line in sys.stdin:
         asked = json.loads(line)
-        begun = time.process_time()
-        try:
-            with contextlib.redirect_stdout(sys.stderr):
-                asking = asked["do"] == "measure"
-                row = measure(asked["entry"]) if asking else predict(asked["entry"], asked["choice"])
-        except Exception as error:  # noqa: BLE001  # the next model is tried
-            row = {"not_run": said(error)}
-        row["seconds"] = round(time.process_time() - begun, 2)
-        out.write(json.dumps(row) + "\n")
+        with contextlib.redirect_stdout(sys.stderr):
+            row = asked["measured"] or timed(measure, asked["entry"])
+            analyzed = timed(predict, asked["entry"], row["choice"]) if "choice" in row else None
+        out.write(json.dumps({"measured": row, "predicted": analyzed}) + "\n")
         out.flush()
+
+
+def timed(work: Callable[..., dict[str, Any]], *args: Any) -> dict[str, Any]:
+    """The row with the seconds it took, or why there is none."""
+    begun = time.process_time()
+    try:
+        row = work(*args)
+    except Exception as error:  # noqa: BLE001  # the next model is tried
+        row = {"not_run": said(error)}
+    row["seconds"] = round(time.process_time() - begun, 2)
+    return row
 
 
 if __name__ == "__main__":
