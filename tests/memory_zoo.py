@@ -13,6 +13,7 @@ import gc
 import importlib
 import json
 import logging
+import resource
 import sys
 import time
 import traceback
@@ -31,6 +32,8 @@ BATCH = 2
 """Of images: batch norm in train mode refuses one value per channel."""
 LARGEST = 3 * 10**8
 """Parameters of what is run."""
+MOST = 5 * 2**30
+"""Bytes that this process may have: a model that needs more fails by itself, and takes none of its neighbours along."""
 CAPS = (
     {
         **dict.fromkeys("num_hidden_layers n_layer n_layers num_layers encoder_layers decoder_layers depth".split(), 2),
@@ -62,6 +65,7 @@ def ready() -> None:
     torch.set_num_threads(1)
     torch.backends.mha.set_fastpath_enabled(False)  # it keeps intermediates inside of one kernel: a workspace
     importlib.import_module("torchvision_cpu").install()
+    resource.setrlimit(resource.RLIMIT_DATA, (MOST, MOST))
     for name in ("timm", "torchvision", "transformers", "cnncost.analysis"):
         importlib.import_module(name)
     gc.freeze()  # what was imported stays: to look through it again for each model takes most of the time
