@@ -122,7 +122,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--only", default="", metavar="TEXT", help="models with this in their name; writes no report")
     parser.add_argument("--jobs", type=int, default=1, metavar="N", help="processes; 0: a core each")
     parser.add_argument("--minutes", type=float, default=600, help="begin no model after these")
-    parser.add_argument("--timeout", type=float, default=90, metavar="S", help="seconds for one model")
+    parser.add_argument("--timeout", type=float, default=900, metavar="S", help="seconds for one model, by the clock")
     return parser.parse_args()
 
 

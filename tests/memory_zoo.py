@@ -14,6 +14,7 @@ import importlib
 import json
 import logging
 import resource
+import signal
 import sys
 import time
 import traceback
@@ -34,6 +35,8 @@ LARGEST = 3 * 10**8
 """Parameters of what is run."""
 MOST = 5 * 2**30
 """Bytes that this process may have: a model that needs more fails by itself, and takes none of its neighbours along."""
+SECONDS = 60
+"""Of the processor's time that a model may take to be run, and to be analyzed: a busy machine is not to decide."""
 CAPS = (
     {
         **dict.fromkeys("num_hidden_layers n_layer n_layers num_layers encoder_layers decoder_layers depth".split(), 2),
@@ -247,6 +250,7 @@ def main() -> None:
     out = sys.stdout
     sys.stdout = sys.stderr
     ready()
+    signal.signal(signal.SIGPROF, late)
     out.write("ready\n")
     out.flush()
     for line in sys.stdin:
@@ -258,13 +262,27 @@ def main() -> None:
         out.flush()
 
 
+class Late(BaseException):
+    """Too long: no `except Exception` on the way is to keep it."""
+
+
+def late(*_: Any) -> None:
+    """What the timer calls."""
+    raise Late(f"not done in {SECONDS} s")
+
+
 def timed(work: Callable[..., dict[str, Any]], *args: Any) -> dict[str, Any]:
     """The row with the seconds it took, or why there is none."""
     begun = time.process_time()
+    signal.setitimer(signal.ITIMER_PROF, SECONDS)
     try:
         row = work(*args)
+    except Late as error:
+        row = {"not_run": str(error)}
     except Exception as error:  # noqa: BLE001  # the next model is tried
         row = {"not_run": said(error)}
+    finally:
+        signal.setitimer(signal.ITIMER_PROF, 0)
     row["seconds"] = round(time.process_time() - begun, 2)
     return row
 

@@ -30,7 +30,7 @@ _AUTOGRAD = torch._C._dispatch_key_parse("AutogradOther")
 _KEYS = torch._C.DispatchKeySet(_KEY)
 _BELOW = torch._C._dispatch_keyset_full_after(_KEY)
 _excluded: Callable[[Any], bool] = torch._C._dispatch_tls_is_dispatch_key_excluded
-_node: Callable[[], Any] = torch._C._current_autograd_node  # type: ignore[attr-defined]
+_node: Callable[[], Any] = torch._C._current_autograd_node
 _ORDER = "cnncost order in memory"
 """What is noted on a node of autograd's."""
 _LAST = {4: torch.channels_last, 5: torch.channels_last_3d}
