@@ -35,7 +35,7 @@ LARGEST = 3 * 10**8
 """Parameters of what is run."""
 MOST = 5 * 2**30
 """Bytes that this process may have: a model that needs more fails by itself, and takes none of its neighbours along."""
-SECONDS = 60
+SECONDS = 20
 """Of the processor's time that a model may take to be run, and to be analyzed: a busy machine is not to decide."""
 CAPS = (
     {

@@ -1,5 +1,7 @@
 """Recurrent layers beside the allocator: packed sequences, both directions, dropout between layers."""
 
+from functools import partial
+
 import pytest
 import torch
 from hypothesis import given, settings
@@ -151,3 +153,27 @@ def test_all_settings(data):
     step = there + training_peak(model, x)
     assert inference.inference_peak == pytest.approx(there + allocated(model, x), rel=0.005)
     assert training.training_peak == pytest.approx(step, rel=0.005)
+
+
+UNFUSED = [name for name in LAYERS if name.startswith(("GRU", "RNN")) or "projections" in name]
+
+
+@pytest.mark.parametrize("build", [Plain, lambda layer: Packed(layer, LENGTHS[0])], ids=["plain", "packed"])
+@pytest.mark.parametrize("name", UNFUSED)
+def test_under_a_cpus_autocast(name, build):
+    """No kernel has them: each step's products are cast for themselves, the states are not."""
+    layer = LAYERS[name]()
+    model, x = build(layer), of(layer, 12)
+    held = sum(t.nbytes for t in (*model.parameters(), x))
+    with torch.inference_mode():
+        inference = held + peaks(lambda: cast(model, x)).tensors
+    said = [cnncost.analyze(model, x, training=way, autocast="bf16") for way in (False, True)]
+    assert said[0].memory.inference_peak == pytest.approx(inference, rel=0.002)
+    around = partial(torch.autocast, "cpu", torch.bfloat16)
+    assert said[1].memory.training_peak == pytest.approx(training_peak(model, x, around), rel=0.002)
+    assert said[0].totals.macs == said[1].totals.macs == cnncost.analyze(model, x).totals.macs
+
+
+def cast(model, x):
+    with torch.autocast("cpu", torch.bfloat16):
+        return model(x)
