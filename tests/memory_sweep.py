@@ -17,11 +17,7 @@ from __future__ import annotations
 import argparse
 import csv
 import hashlib
-import json
-import os
 import platform
-import select
-import subprocess
 import sys
 import time
 from collections.abc import Iterator
@@ -32,6 +28,8 @@ from typing import Any
 ROOT = Path(__file__).resolve().parents[1]
 sys.path[:0] = [str(ROOT), str(ROOT / "tests"), str(ROOT / "tests" / "conformance")]
 
+from crew import Crew, Kept  # noqa: E402  # it is beside the conformance run
+
 KEPT = ROOT / "build" / "memory_sweep"
 REPORT = ROOT / "reports" / "memory_zoo.md"
 WORKER = ROOT / "tests" / "memory_zoo.py"
@@ -39,65 +37,6 @@ SAMPLE = (
     "timm:resnet18", "timm:mobilenetv3_small_050", "timm:vit_tiny_patch16_224", "timm:resnetblur18",
     "torchvision:squeezenet1_1", "hf:bert", "hf:llama",
 )  # fmt: skip
-
-
-class Kept:
-    """Lines of JSON by key, added to as they come; a half-written last line is left out."""
-
-    def __init__(self, path: Path) -> None:
-        self.path = path
-        self.found: dict[str, dict[str, Any]] = {}
-        path.parent.mkdir(parents=True, exist_ok=True)
-        for line in path.read_text().splitlines() if path.exists() else []:
-            try:
-                key, value = json.loads(line)
-            except ValueError:
-                continue
-            self.found[key] = value
-
-    def add(self, key: str, value: dict[str, Any]) -> None:
-        self.found[key] = value
-        with self.path.open("a") as file:
-            file.write(json.dumps([key, value]) + "\n")
-
-
-class Worker:
-    """A process that measures and predicts, replaced where it dies or takes too long."""
-
-    def __init__(self, timeout: float) -> None:
-        self._timeout = timeout
-        self._process: subprocess.Popen[str] | None = None
-
-    def ask(self, do: str, entry: dict[str, Any], choice: Any = None) -> dict[str, Any]:
-        """The row, or why there is none."""
-        process = self._process = self._process or self._started()
-        assert process.stdin is not None
-        assert process.stdout is not None
-        process.stdin.write(json.dumps({"do": do, "entry": entry, "choice": choice}) + "\n")
-        process.stdin.flush()
-        ready, _, _ = select.select([process.stdout], [], [], self._timeout)
-        line = process.stdout.readline() if ready else ""
-        if line:
-            row: dict[str, Any] = json.loads(line)
-            return row
-        self.end()
-        return {"not_run": "its process died" if ready else f"not done in {self._timeout:g} s"}
-
-    def end(self) -> None:
-        if self._process is not None:
-            self._process.kill()
-            self._process.wait()
-            self._process = None
-
-    def _started(self) -> subprocess.Popen[str]:
-        process = subprocess.Popen(
-            [sys.executable, str(WORKER)],
-            stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True,
-            env={**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)},
-        )  # fmt: skip
-        assert process.stdout is not None
-        process.stdout.readline()  # it is ready
-        return process
 
 
 def digest(*paths: Path) -> str:
@@ -150,25 +89,30 @@ def _arguments(model: str) -> dict[str, Any]:
 
 
 def swept(chosen: list[dict[str, Any]], options: argparse.Namespace) -> Iterator[tuple[dict[str, Any], dict[str, Any]]]:
-    """Each entry and its row, as far as the time goes."""
+    """Each entry and its row, as far as the time goes; first those that are kept."""
     truth, said = measured(), predicted()
-    worker, end = Worker(options.timeout), time.monotonic() + options.minutes * 60
-    try:
-        for entry in chosen:
-            key = entry["model"]
-            late = options.report or time.monotonic() > end
-            if key not in truth.found:
-                if late:
-                    continue
-                truth.add(key, worker.ask("measure", entry))
-            found = truth.found[key]
-            if "choice" in found and key not in said.found:
-                if late and not options.report:
-                    continue
-                said.add(key, worker.ask("predict", entry, found["choice"]))
+    end = time.monotonic() + options.minutes * 60
+    missing = []
+    for entry in chosen:
+        found = truth.found.get(key := entry["model"])
+        if found is not None and ("choice" not in found or key in said.found):
             yield entry, {"measured": found, "predicted": said.found.get(key, {})}
-    finally:
-        worker.end()
+        else:
+            missing.append(entry)
+    waiting = (
+        (entry, {"entry": entry, "measured": truth.found.get(entry["model"])})
+        for entry in missing
+        if (entry["model"] in truth.found if options.report else time.monotonic() < end)
+    )
+    crew: Crew[dict[str, Any]] = Crew(WORKER, options.jobs, options.timeout)
+    with crew:
+        for entry, answer in crew.work(waiting):
+            row = {"measured": {"not_run": answer}, "predicted": {}} if isinstance(answer, str) else answer
+            if entry["model"] not in truth.found:
+                truth.add(entry["model"], row["measured"])
+            if row["predicted"]:
+                said.add(entry["model"], row["predicted"])
+            yield entry, {"measured": truth.found[entry["model"]], "predicted": row["predicted"] or {}}
 
 
 def arguments() -> argparse.Namespace:
@@ -176,8 +120,9 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--sample", action="store_true", help="a few models; writes no report")
     parser.add_argument("--report", action="store_true", help="write the report of what was measured")
     parser.add_argument("--only", default="", metavar="TEXT", help="models with this in their name; writes no report")
+    parser.add_argument("--jobs", type=int, default=1, metavar="N", help="processes; 0: a core each")
     parser.add_argument("--minutes", type=float, default=600, help="begin no model after these")
-    parser.add_argument("--timeout", type=float, default=90, metavar="S", help="seconds for one model")
+    parser.add_argument("--timeout", type=float, default=900, metavar="S", help="seconds for one model, by the clock")
     return parser.parse_args()
 
 

@@ -1,9 +1,9 @@
 """Models of three zoos, small, each run for real under the allocator's events and analyzed: the work of one process.
 
-    python tests/memory_zoo.py      reads {"do", "entry", "choice"} from stdin, a line each; writes a row for each
+    python tests/memory_zoo.py      reads {"entry", "measured"} from stdin, a line each; writes a line for each
 
-`measure` runs a model: what it finds holds as long as torch and the zoos are the same. `predict` analyzes the same
-model on the same inputs.
+A model is run, unless what that gave is `measured` already: it holds as long as torch and the zoos are the same. Then
+it is analyzed on the same inputs.
 """
 
 from __future__ import annotations
@@ -13,10 +13,13 @@ import gc
 import importlib
 import json
 import logging
+import resource
+import signal
 import sys
 import time
 import traceback
 import warnings
+from collections.abc import Callable
 from copy import deepcopy
 from dataclasses import fields, is_dataclass
 from pathlib import Path
@@ -30,6 +33,10 @@ BATCH = 2
 """Of images: batch norm in train mode refuses one value per channel."""
 LARGEST = 3 * 10**8
 """Parameters of what is run."""
+MOST = 5 * 2**30
+"""Bytes that this process may have: a model that needs more fails by itself, and takes none of its neighbours along."""
+SECONDS = 20
+"""Of the processor's time that a model may take to be run, and to be analyzed: a busy machine is not to decide."""
 CAPS = (
     {
         **dict.fromkeys("num_hidden_layers n_layer n_layers num_layers encoder_layers decoder_layers depth".split(), 2),
@@ -61,6 +68,7 @@ def ready() -> None:
     torch.set_num_threads(1)
     torch.backends.mha.set_fastpath_enabled(False)  # it keeps intermediates inside of one kernel: a workspace
     importlib.import_module("torchvision_cpu").install()
+    resource.setrlimit(resource.RLIMIT_DATA, (MOST, MOST))
     for name in ("timm", "torchvision", "transformers", "cnncost.analysis"):
         importlib.import_module(name)
     gc.freeze()  # what was imported stays: to look through it again for each model takes most of the time
@@ -172,16 +180,19 @@ def predict(entry: dict[str, Any], choice: dict[str, Any]) -> dict[str, Any]:
     import cnncost
 
     row: dict[str, Any] = {}
-    for mode in ("inference", "training"):
+    for training in (True, False):  # forward, and a step where there is one
         try:
-            memory = cnncost.analyze(resolved(entry, choice), training=mode == "training").memory
+            memory = cnncost.analyze(resolved(entry, choice), training=training).memory
+        except Exception as error:  # noqa: BLE001  # a finding
+            row[f"{'training' if training else 'inference'}_failed"] = said(error)
+            continue
+        for mode in ("inference", "training")[: 1 + training]:
             row[mode] = getattr(memory, f"{mode}_peak")
-            row[f"{mode}_raw"] = getattr(memory, f"{mode}_peak_with_workspaces", None)
+            row[f"{mode}_raw"] = getattr(memory, f"{mode}_peak_with_workspaces")
             at = getattr(memory, mode).peak
             row[f"{mode}_at"] = f"{at.op} in {at.path}"
-            row["unseen"] = list(memory.figures.unseen)
-        except Exception as error:  # noqa: BLE001  # a finding
-            row[f"{mode}_failed"] = said(error)
+        row["unseen"] = list(memory.figures.unseen)
+        break
     return row
 
 
@@ -239,20 +250,41 @@ def main() -> None:
     out = sys.stdout
     sys.stdout = sys.stderr
     ready()
+    signal.signal(signal.SIGPROF, late)
     out.write("ready\n")
     out.flush()
     for line in sys.stdin:
         asked = json.loads(line)
-        begun = time.process_time()
-        try:
-            with contextlib.redirect_stdout(sys.stderr):
-                asking = asked["do"] == "measure"
-                row = measure(asked["entry"]) if asking else predict(asked["entry"], asked["choice"])
-        except Exception as error:  # noqa: BLE001  # the next model is tried
-            row = {"not_run": said(error)}
-        row["seconds"] = round(time.process_time() - begun, 2)
-        out.write(json.dumps(row) + "\n")
+        with contextlib.redirect_stdout(sys.stderr):
+            row = asked["measured"] or timed(measure, asked["entry"])
+            analyzed = timed(predict, asked["entry"], row["choice"]) if "choice" in row else None
+        out.write(json.dumps({"measured": row, "predicted": analyzed}) + "\n")
         out.flush()
+
+
+class Late(BaseException):
+    """Too long: no `except Exception` on the way is to keep it."""
+
+
+def late(*_: Any) -> None:
+    """What the timer calls."""
+    raise Late(f"not done in {SECONDS} s")
+
+
+def timed(work: Callable[..., dict[str, Any]], *args: Any) -> dict[str, Any]:
+    """The row with the seconds it took, or why there is none."""
+    begun = time.process_time()
+    signal.setitimer(signal.ITIMER_PROF, SECONDS)
+    try:
+        row = work(*args)
+    except Late as error:
+        row = {"not_run": str(error)}
+    except Exception as error:  # noqa: BLE001  # the next model is tried
+        row = {"not_run": said(error)}
+    finally:
+        signal.setitimer(signal.ITIMER_PROF, 0)
+    row["seconds"] = round(time.process_time() - begun, 2)
+    return row
 
 
 if __name__ == "__main__":

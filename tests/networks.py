@@ -102,10 +102,10 @@ class DenseNet121(nn.Module):
 class LSTM(nn.Module):
     """A classifier of sequences."""
 
-    def __init__(self, inputs=64, hidden=256, layers=2, classes=10):
+    def __init__(self, inputs=64, hidden=256, layers=2, classes=10, **how):
         super().__init__()
-        self.lstm = nn.LSTM(inputs, hidden, layers, batch_first=True)
-        self.head = nn.Linear(hidden, classes)
+        self.lstm = nn.LSTM(inputs, hidden, layers, batch_first=True, **how)
+        self.head = nn.Linear(how.get("proj_size", hidden), classes)
 
     def forward(self, x):
         return self.head(self.lstm(x)[0][:, -1])

@@ -1,4 +1,4 @@
-"""Processes that measure models one after another: one that dies or takes too long is replaced."""
+"""Processes that work through models, one after another: one that dies or takes too long is replaced."""
 
 from __future__ import annotations
 
@@ -8,37 +8,56 @@ import select
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Generic, Self, TypeVar
 
-from entries import Entry
-
-_WORKER = Path(__file__).with_name("measure.py")
 _LIVES = 200
 """Models for one process: its memo of op signatures grows with each."""
 
+Given = TypeVar("Given")
 
-class Worker:
-    """A process, and the entry that it is at."""
 
-    def __init__(self) -> None:
+class Kept:
+    """Lines of JSON by key, added to as they come; a half-written last line is left out."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.found: dict[str, dict[str, Any]] = {}
+        path.parent.mkdir(parents=True, exist_ok=True)
+        for line in path.read_text().splitlines() if path.exists() else []:
+            try:
+                key, value = json.loads(line)
+            except ValueError:
+                continue
+            self.found[key] = value
+
+    def add(self, key: str, value: dict[str, Any]) -> None:
+        self.found[key] = value
+        with self.path.open("a") as file:
+            file.write(json.dumps([key, value]) + "\n")
+
+
+class Worker(Generic[Given]):
+    """A process, and what it is at. It says a line when it is ready, and answers each line of JSON with another."""
+
+    def __init__(self, script: Path) -> None:
         self.process = subprocess.Popen(
-            [sys.executable, str(_WORKER)],
+            [sys.executable, str(script)],
             stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True,
             env={**os.environ, "OMP_NUM_THREADS": "1"},
         )  # fmt: skip
         assert self.process.stdin is not None
         assert self.process.stdout is not None
         self.asks, self.answers = self.process.stdin, self.process.stdout
-        self.entry: Entry | None = None
+        self.at: Given | None = None
         self.since = 0.0
         self.done = 0
         self.answers.readline()  # it is ready
 
-    def give(self, entry: Entry, counted: dict[str, Any] | None) -> None:
-        self.entry, self.since = entry, time.monotonic()
-        self.asks.write(json.dumps({"entry": entry._asdict(), "counted": counted}) + "\n")
+    def give(self, at: Given, asked: dict[str, Any]) -> None:
+        self.at, self.since = at, time.monotonic()
+        self.asks.write(json.dumps(asked) + "\n")
         self.asks.flush()
 
     def end(self) -> None:
@@ -48,13 +67,14 @@ class Worker:
         self.answers.close()
 
 
-class Crew:
-    """Some workers. `work` yields an entry, its row and what the counter found, as they come."""
+class Crew(Generic[Given]):
+    """Some workers, each a process of a script. `work` yields what was given and its answer, as they come."""
 
-    def __init__(self, jobs: int, timeout: float) -> None:
+    def __init__(self, script: Path, jobs: int, timeout: float) -> None:
+        self._script = script
         self._jobs = jobs or os.cpu_count() or 1
         self._timeout = timeout
-        self._workers: list[Worker] = []
+        self._workers: list[Worker[Given]] = []
 
     def __enter__(self) -> Self:
         return self
@@ -63,45 +83,35 @@ class Crew:
         for worker in self._workers:
             worker.end()
 
-    def work(
-        self, waiting: list[Entry], counted: dict[str, dict[str, Any]]
-    ) -> Iterator[tuple[Entry, dict[str, Any], dict[str, Any] | None]]:
-        """Measure all, in any order."""
-        queue = list(reversed(waiting))
-        self._workers = [Worker() for _ in range(min(self._jobs, len(queue)))]
-        for worker in self._workers:
-            self._next(worker, queue, counted)
-        while busy := [w for w in self._workers if w.entry is not None]:
+    def work(self, asked: Iterable[tuple[Given, dict[str, Any]]]) -> Iterator[tuple[Given, dict[str, Any] | str]]:
+        """Ask all, answered in any order; a string says why there is no answer.
+
+        Each is taken from `asked` when a worker is free.
+        """
+        queue = iter(asked)
+        while len(self._workers) < self._jobs and (first := next(queue, None)) is not None:
+            self._workers.append(Worker(self._script))
+            self._workers[-1].give(*first)
+        while busy := [w for w in self._workers if w.at is not None]:
             ready, _, _ = select.select([w.answers for w in busy], [], [], 1.0)
             for worker in busy:
-                entry = worker.entry
-                assert entry is not None
+                at = worker.at
+                assert at is not None
                 if worker.answers in ready:
                     line = worker.answers.readline()
-                    answer = json.loads(line) if line else {"row": _failed(entry, "its process died"), "counted": None}
-                    worker.entry = None
+                    answer = json.loads(line) if line else "its process died"
                 elif time.monotonic() - worker.since > self._timeout:
-                    answer = {"row": _failed(entry, f"not done in {self._timeout:g} s"), "counted": None}
-                    line, worker.entry = "", None
+                    answer = f"not done in {self._timeout:g} s"
                 else:
                     continue
-                yield entry, answer["row"], answer["counted"]
-                self._next(worker if line else self._replaced(worker), queue, counted)
+                worker.at = None
+                worker.done += 1
+                yield at, answer
+                if (following := next(queue, None)) is not None:
+                    stays = not isinstance(answer, str) and worker.done < _LIVES
+                    (worker if stays else self._replaced(worker)).give(*following)
 
-    def _next(self, worker: Worker, queue: list[Entry], counted: dict[str, dict[str, Any]]) -> None:
-        if not queue:
-            return
-        if worker.done >= _LIVES:
-            worker = self._replaced(worker)
-        worker.done += 1
-        entry = queue.pop()
-        worker.give(entry, counted.get(entry.key))
-
-    def _replaced(self, worker: Worker) -> Worker:
+    def _replaced(self, worker: Worker[Given]) -> Worker[Given]:
         worker.end()
-        self._workers[self._workers.index(worker)] = fresh = Worker()
+        self._workers[self._workers.index(worker)] = fresh = Worker[Given](self._script)
         return fresh
-
-
-def _failed(entry: Entry, why: str) -> dict[str, Any]:
-    return {**entry._asdict(), "error": f"{why} on this model"}

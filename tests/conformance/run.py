@@ -15,7 +15,6 @@ from __future__ import annotations
 
 import argparse
 import hashlib
-import json
 import platform
 import sys
 from collections.abc import Iterator
@@ -23,7 +22,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from crew import Crew
+from crew import Crew, Kept
 from entries import ZOOS, Entry, entries, sample
 from measure import prepare
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
@@ -34,28 +33,9 @@ from cnncost.bench.host import host_record
 ROOT = Path(__file__).resolve().parents[2]
 KEPT = ROOT / "build" / "conformance"
 REPORTS = ROOT / "reports"
+WORKER = Path(__file__).with_name("measure.py")
 _RUNS_TORCH = ("cnncost/verify/torch_counter.py", "cnncost/verify/copies.py")
 """What runs torch's counter. Not all of cnncost: else each change would have torch measured again, for minutes."""
-
-
-class Kept:
-    """Lines of JSON by key, added to as they come; a half-written last line is left out."""
-
-    def __init__(self, path: Path) -> None:
-        self.path = path
-        self.found: dict[str, dict[str, Any]] = {}
-        path.parent.mkdir(parents=True, exist_ok=True)
-        for line in path.read_text().splitlines() if path.exists() else []:
-            try:
-                key, value = json.loads(line)
-            except ValueError:
-                continue
-            self.found[key] = value
-
-    def add(self, key: str, value: dict[str, Any]) -> None:
-        self.found[key] = value
-        with self.path.open("a") as file:
-            file.write(json.dumps([key, value]) + "\n")
 
 
 def code_digest() -> str:
@@ -116,11 +96,17 @@ def rows(found: list[Entry], options: argparse.Namespace) -> Iterator[dict[str, 
     counter = Kept(KEPT / f"counter-{torch_alone()}.jsonl")
     known, counted_before = ({}, {}) if options.fresh else ({**kept.found}, {**counter.found})
     missing = [entry for entry in found if entry.key not in known]
+    asked = [(entry, {"entry": entry._asdict(), "counted": counted_before.get(entry.key)}) for entry in missing]
     columns = (TextColumn("{task.description:40.40}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Crew(options.jobs, options.timeout) as crew, Progress(*columns) as progress:
+    crew: Crew[Entry] = Crew(WORKER, options.jobs, options.timeout)
+    with crew, Progress(*columns) as progress:
         task = progress.add_task("models", total=len(found), completed=len(found) - len(missing))
-        for entry, row, counted in crew.work(missing, counted_before):
+        for entry, answer in crew.work(asked):
             progress.update(task, description=entry.key, advance=1)
+            if isinstance(answer, str):
+                row, counted = {**entry._asdict(), "error": f"{answer} on this model"}, None
+            else:
+                row, counted = answer["row"], answer["counted"]
             if counted is not None and counted != counter.found.get(entry.key):
                 counter.add(entry.key, counted)
             kept.add(entry.key, row)

@@ -129,14 +129,15 @@ def _plain_packed(name: str, *args: Any) -> bool:
 def _in_steps(
     name: str, original: Callable[..., Any], thread: int, on_cpu: Callable[[torch.Tensor], bool]
 ) -> Callable[..., Any]:
-    """Step by step in training. Without autograd it is recorded whole, cast as cuDNN's kernel would have it.
+    """Step by step in training, and under a CPU's autocast. Else it is recorded whole, cast as cuDNN's kernel has it.
 
-    On a CPU no kernel is, and only its products are cast: the states stay what they were, or are promoted.
+    On a CPU no kernel is, and only the products of each step are cast: states stay what they were, or are promoted.
     """
 
     def recurrent(*args: Any) -> Any:
-        ours = get_ident() == thread
-        if ours and torch.is_grad_enabled() and lower_dtype() is None and on_cpu(args[0]):
+        ours, lower = get_ident() == thread, lower_dtype()
+        parts = torch.is_grad_enabled() if lower is None else casts("mkldnn_rnn_layer")
+        if ours and parts and on_cpu(args[0]):
             made = step_by_step(name, *args)
             if made is not None:
                 return tuple(made)
@@ -221,7 +222,7 @@ def _kernel(
             directions == 2, False, wanted,
         )  # fmt: skip
         held[direction] = out
-        del out
+        del out, own  # zeros in place of biases live as long as the kernel runs
         hy.append(h)
         cy.append(c)
     return (held[0] if directions == 1 else torch.cat(held, -1)), hy, cy

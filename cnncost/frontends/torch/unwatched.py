@@ -30,6 +30,10 @@ _AUTOGRAD = torch._C._dispatch_key_parse("AutogradOther")
 _KEYS = torch._C.DispatchKeySet(_KEY)
 _BELOW = torch._C._dispatch_keyset_full_after(_KEY)
 _excluded: Callable[[Any], bool] = torch._C._dispatch_tls_is_dispatch_key_excluded
+_node: Callable[[], Any] = torch._C._current_autograd_node
+_ORDER = "cnncost order in memory"
+"""What is noted on a node of autograd's."""
+_LAST = {4: torch.channels_last, 5: torch.channels_last_3d}
 
 _devices: list[Callable[[torch.Tensor], str]] = []
 """Of the recordings that go on: the type of device that a tensor stands for."""
@@ -75,7 +79,34 @@ def _group_norm(op: Any, x: torch.Tensor, groups: int, *args: Any, **kwargs: Any
     given.update(zip(("weight", "bias", "eps"), args, strict=False))
     batch, channels, *space = x.shape
     affine, pixels = (given["weight"], given["bias"]), math.prod(space)
-    return torch.native_group_norm(x, *affine, batch, channels, pixels, groups, given["eps"])[0]
+    op = torch.ops.aten.native_group_norm.default
+    return _native_group_norm(op, x, *affine, batch, channels, pixels, groups, given["eps"])[0]
+
+
+def _native_group_norm(op: Any, x: torch.Tensor, *args: Any, **kwargs: Any) -> Any:
+    """x: N,C,*. Its backward meets x and the gradient as they lie on a CPU, see `_contiguous`."""
+    result = op(x, *args, **kwargs)
+    if channels_last(x) and _devices[-1](x) == "cpu" and (node := result[0].grad_fn) is not None:
+        node.metadata[_ORDER] = _LAST[x.dim()]
+    return result
+
+
+def _contiguous(op: Any, x: torch.Tensor, *, memory_format: torch.memory_format = torch.contiguous_format) -> Any:
+    """x: any shape. The backward of group norm asks for channels last on a CPU where its input was so."""
+    return op(x, memory_format=_noted(memory_format))
+
+
+def _group_norm_backward(op: Any, grad: torch.Tensor, *args: Any, **kwargs: Any) -> Any:
+    """grad: N,C,*. Rows are not asked for their order, for on other devices they are right as they are."""
+    order = _noted(torch.contiguous_format)
+    return op(grad.contiguous(memory_format=order), *args, **kwargs)
+
+
+def _noted(otherwise: torch.memory_format) -> torch.memory_format:
+    """How the inputs of the backward that goes on have to lie."""
+    node = _node()
+    found: torch.memory_format = otherwise if node is None else node.metadata.get(_ORDER, otherwise)
+    return found
 
 
 def _by(function: type[Function]) -> Kernel:
@@ -94,6 +125,8 @@ def _by(function: type[Function]) -> Kernel:
 
 _KERNELS: dict[str, Kernel] = {
     "scaled_dot_product_attention": _attention, "linear": _linear, "group_norm": _group_norm,
+    "native_group_norm": _native_group_norm, "contiguous": _contiguous,
+    "native_group_norm_backward": _group_norm_backward,
     "prod": _by(Prod), "prod.dim_int": _by(Prod), "cumprod": _by(Cumprod),
     "max": _by(Extreme), "min": _by(Extreme), "median": _by(Extreme), "nanmedian": _by(Extreme),
 }  # fmt: skip
