@@ -6,7 +6,7 @@ import re
 from functools import cache
 from importlib import metadata
 
-OLDEST, NEWEST = (2, 9), (2, 13)
+OLDEST, NEWEST = (2, 9), (2, 15)
 """The torch versions, both included, on which the tests pass."""
 
 
