@@ -96,9 +96,7 @@ def test_the_kernel_of_a_cpu(call, on):
             id="one head, broadcast, in float32",
         ),
         pytest.param({"groups": 2}, "math", id="groups that the call does not name"),
-        pytest.param(
-            {"lead": ()}, "flash" if facts.FUSED_ATTENTION_WITHOUT_BATCH else "math", id="three axes"
-        ),
+        pytest.param({"lead": ()}, "flash" if facts.FUSED_ATTENTION_WITHOUT_BATCH else "math", id="three axes"),
         pytest.param(
             {"lead": (), "mask": True},
             "efficient" if facts.FUSED_ATTENTION_WITHOUT_BATCH else "math",

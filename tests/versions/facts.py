@@ -39,3 +39,8 @@ AUTOCAST_BESIDE_THE_HEADER = {
     *(["linalg_matrix_sqrth"] if since(2, 15) else []),  # a new op; in libtorch_cpu: WrapFunction_<CastPolicy fp32>
 }  # fmt: skip
 """Ops that CUDA's autocast knows by autocast_mode.cpp or another file, not by the lists of autocast_mode.h."""
+
+# ---- dtypes
+
+DTYPES_TO_COME = set() if since(2, 14) else {"bcomplex32"}
+"""2.14 brought pairs of bfloat16."""

@@ -52,7 +52,8 @@ class OfOneImage(nn.Module):
 
 
 def _encoder() -> nn.Module:
-    return nn.TransformerEncoder(nn.TransformerEncoderLayer(64, 4, 256, batch_first=True), 2, enable_nested_tensor=False)
+    layer = nn.TransformerEncoderLayer(64, 4, 256, batch_first=True)
+    return nn.TransformerEncoder(layer, 2, enable_nested_tensor=False)
 
 
 NETWORKS: dict[str, tuple[str | Callable[[], nn.Module], Any]] = {

@@ -50,10 +50,9 @@ def _tests(entries: Entries, versions: tuple[str, ...], now: str) -> list[str]:
         told = entry["tests"].values()
         failed = [name for part in told for name in part["failed"]]
         failures += [f"- {version}: `{name}`" for name in failed]
-        passed, skipped = (sum(part[key] for part in told) for key in ("passed", "skipped"))
-        lines.append(
-            f"| {entry['torch']} | {entry['python']} | {passed:,} | {skipped:,} | {len(failed):,} | {_share(entry, now)} |"
-        )
+        sums = [sum(part[key] for part in told) for key in ("passed", "skipped")]
+        numbers = " | ".join(f"{n:,}" for n in (*sums, len(failed)))
+        lines.append(f"| {entry['torch']} | {entry['python']} | {numbers} | {_share(entry, now)} |")
     return lines + (["", "Failed:", "", *failures] if failures else [])
 
 
@@ -103,12 +102,12 @@ def _cell(entries: Entries, name: str, figure: str) -> str:
 
 def differing(entries: Entries) -> list[tuple[str, str]]:
     """Networks and figures that are not the same on all versions."""
-    found = []
-    for name in entries[0]["figures"] if entries else ():
-        for figure in COLUMNS:
-            if len({entry["figures"][name][figure] for entry in entries}) > 1:
-                found.append((name, figure))
-    return found
+    return [
+        (name, figure)
+        for name in (entries[0]["figures"] if entries else ())
+        for figure in COLUMNS
+        if len({entry["figures"][name][figure] for entry in entries}) > 1
+    ]
 
 
 def unexplained(entries: Entries) -> list[tuple[str, str]]:

@@ -148,7 +148,8 @@ def tested(python: Path, part: str, jobs: str) -> dict[str, Any]:
         told = Path(scratch) / "tests.xml"
         done = run(python, "-m", "pytest", "-q", "-n", jobs, "-p", "no:cacheprovider", f"--junitxml={told}", part)
         if not told.exists():
-            raise SystemExit(f"{part}: pytest ended with {done.returncode}:\n{done.stdout[-2000:]}{done.stderr[-2000:]}")
+            said = done.stdout[-2000:] + done.stderr[-2000:]
+            raise SystemExit(f"{part}: pytest ended with {done.returncode}:\n{said}")
         found = counts(told)
     return found | {"seconds": round(time.perf_counter() - begun)}
 
