@@ -28,3 +28,7 @@ ATTENTION_BROADCASTS_ONE_HEAD = since(2, 14)
 
 EFFICIENT_ATTENTION_TAKES_GROUPS = since(2, 14)
 """2.14: CUDA's memory-efficient kernel takes fewer heads of keys and values than of queries (the same change)."""
+
+ONEDNN_KEEPS_STATES_ONCE = since(2, 11)
+"""2.11, with oneDNN 3.10 in place of 3.7.1: the workspace of a recurrent layer has no more parts for hidden states,
+which `set_offsets` (src/cpu/rnn/rnn_utils.cpp) had registered twice beside those that are read."""
