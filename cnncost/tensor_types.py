@@ -11,7 +11,7 @@ ITEM_BYTES: dict[str, int] = {
     "bool": 1, "uint8": 1, "int8": 1, "int16": 2, "uint16": 2, "int32": 4, "uint32": 4, "int64": 8, "uint64": 8,
     "float16": 2, "bfloat16": 2, "float32": 4, "float64": 8,
     "float8_e4m3fn": 1, "float8_e5m2": 1, "float8_e4m3fnuz": 1, "float8_e5m2fnuz": 1, "float8_e8m0fnu": 1,
-    "float4_e2m1fn_x2": 1, "complex32": 4, "complex64": 8, "complex128": 16,
+    "float4_e2m1fn_x2": 1, "complex32": 4, "bcomplex32": 4, "complex64": 8, "complex128": 16,
     "quint8": 1, "qint8": 1, "qint32": 4, "quint4x2": 1, "quint2x4": 1,
 }  # fmt: skip
 """Bytes of one element, by dtype name."""
@@ -36,12 +36,12 @@ class TensorType(NamedTuple):
     @property
     def floating(self) -> bool:
         """True for real or complex floating point."""
-        return self.dtype.startswith(("float", "bfloat", "complex"))
+        return self.dtype.startswith(("float", "bfloat", "complex", "bcomplex"))
 
     @property
     def complex(self) -> bool:
         """True for pairs of a real and an imaginary part."""
-        return self.dtype.startswith("complex")
+        return self.dtype.startswith(("complex", "bcomplex"))
 
     def cast(self, dtype: str) -> TensorType:
         """The same in another dtype."""

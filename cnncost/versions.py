@@ -3,17 +3,34 @@
 from __future__ import annotations
 
 import re
+import sys
 from functools import cache
+from importlib.util import find_spec
+from pathlib import Path
 
 __version__ = "0.1.0"
 """Of cnncost."""
-OLDEST, NEWEST = (2, 9), (2, 13)
+OLDEST, NEWEST = (2, 9), (2, 15)
 """The torch versions, both included, on which the tests pass."""
 
 
 @cache
 def torch_version() -> str:
-    """The version of torch that is installed, `2.13.0+cpu`; "none" without one."""
+    """The version of torch that is installed, as torch says it itself, `2.13.0+cpu`; "none" without one.
+
+    It is read from torch's own file: a package's metadata may lack the build's name.
+    """
+    module = sys.modules.get("torch")
+    if found := getattr(module, "__version__", None):
+        return str(found)
+    spec = find_spec("torch") if module is None else None
+    path = Path(spec.origin).with_name("version.py") if spec is not None and spec.origin else None
+    if (
+        path is not None
+        and path.is_file()
+        and (line := re.search(r"^__version__ = '(.+)'$", path.read_text(), re.MULTILINE))
+    ):
+        return line[1]
     from importlib import metadata  # takes longer than all else here
 
     try:

@@ -8,6 +8,7 @@ import torch
 
 from cnncost.errors import GraphError
 from cnncost.graph import ITEM_BYTES, Call, Graph, Node, OpSpec, Owned, Scope, Storage, TensorType, Value, verify
+from tests.versions import facts
 
 X, W, Y = TensorType((2, 3), "float32"), TensorType((4, 3), "float32"), TensorType((2, 4), "float32")
 LINEAR = OpSpec("linear", (X, W), (Y,), (("bias", False),))
@@ -242,6 +243,7 @@ TENSORS = [
     pytest.param(TensorType((2, 3, 4), "float16"), 24, 48, True, id="half precision"),
     pytest.param(TensorType((5,), "bfloat16"), 5, 10, True, id="bfloat16"),
     pytest.param(TensorType((3,), "complex64"), 3, 24, True, id="complex, of two floats"),
+    pytest.param(TensorType((3,), "bcomplex32"), 3, 12, True, id="complex, of two halves of bfloat16"),
     pytest.param(TensorType((7,), "bool"), 7, 7, False, id="booleans"),
     pytest.param(TensorType((2, 0, 9), "int64"), 0, 0, False, id="an empty tensor"),
     pytest.param(
@@ -259,7 +261,8 @@ def test_bytes_of_an_element_are_those_of_torch():
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # some dtypes are announced as experimental or deprecated
         theirs = {str(d).removeprefix("torch."): d.itemsize for d in vars(torch).values() if isinstance(d, torch.dtype)}
-    assert {name: theirs[name] for name in ITEM_BYTES} == ITEM_BYTES
+    ours = {name: size for name, size in ITEM_BYTES.items() if name not in facts.DTYPES_TO_COME}
+    assert {name: theirs[name] for name in ours} == ours
     # all that tensors are made of but for raw bits and integers narrower than a byte, which torch can't compute with
     missing = {name for name in theirs if name not in ITEM_BYTES}
     assert {name.rstrip("0123456789x") for name in missing} <= {"bits", "int", "uint"}

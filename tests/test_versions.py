@@ -66,6 +66,12 @@ def test_versions_are_told(capsys):
     assert capsys.readouterr().out == f"cnncost, version {cnncost.__version__}, torch {torch.__version__}\n"
 
 
+def test_the_version_is_told_without_importing_torch():
+    ask = "import sys; from cnncost import versions; print(versions.torch_version(), 'torch' in sys.modules)"
+    told = subprocess.run([sys.executable, "-c", ask], capture_output=True, text=True, check=True).stdout
+    assert told == f"{torch.__version__} False\n"
+
+
 def test_a_saved_report_says_what_it_was_made_with():
     report = cnncost.analyze("lenet5")
     made = {"cnncost": cnncost.__version__, "torch": torch.__version__}

@@ -146,4 +146,5 @@ def number_format(dtype: str) -> str:
     """The number format whose ceiling holds for tensors of a dtype; complex numbers are pairs of floats."""
     if dtype.startswith("float8"):
         return "float8"
-    return {"complex64": "float32", "complex128": "float64", "complex32": "float16"}.get(dtype, dtype)
+    parts = {"complex64": "float32", "complex128": "float64", "complex32": "float16", "bcomplex32": "bfloat16"}
+    return parts.get(dtype, dtype)

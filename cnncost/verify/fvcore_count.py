@@ -41,7 +41,9 @@ def count(model: nn.Module, arguments: Arguments, graph: Graph) -> PeerCount:
     """fvcore's number for a copy of the model, each difference explained from the Graph, or why it failed."""
     about = PeerCount("fvcore", "", "MAC", "FlopCountAnalysis of a real forward on the CPU")
     try:
-        analysis = _analysis()
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # torch's: fvcore scripts functions while it is imported
+            analysis = _analysis()
         about = replace(about, version=version("fvcore"))
         if lacking := shortage(graph):
             return replace(about, failure=lacking)

@@ -24,6 +24,7 @@ from typing import Any, NamedTuple
 
 import torch
 from torch import nn
+from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils._pytree import tree_leaves
 
 sys.path.insert(0, str(Path(__file__).parents[2]))
@@ -161,7 +162,16 @@ def judged(sample: Sample) -> tuple[str, str]:
 
 
 def _compared(fields: Any, call: int, path: str, model: nn.Module, x: torch.Tensor) -> tuple[str, str] | None:
-    field, units, probe = fields.of(call), fields.units(call), Probe(model, path, [x])
+    """What the analysis says of a call beside what poison shows.
+
+    Attention is probed by its reference: the CPU's kernel gives zeros for queries that are NaN.
+    """
+    with sdpa_kernel(SDPBackend.MATH):
+        return _beside(fields, call, path, Probe(model, path, [x]), x)
+
+
+def _beside(fields: Any, call: int, path: str, probe: Probe, x: torch.Tensor) -> tuple[str, str] | None:
+    field, units = fields.of(call), fields.units(call)
     wide = None
     for axis, number in enumerate(fields.images[0].axes):
         if field is not None and field.seen[axis] is UNKNOWN:

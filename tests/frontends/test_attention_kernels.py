@@ -16,6 +16,7 @@ from cnncost.frontends.torch import Training, record
 from cnncost.frontends.torch.attention_kernels import Attention, kernel_of
 from cnncost.ops import cost_of
 from tests.oracles.allocations import peaks
+from tests.versions import facts
 
 sizes = st.integers(1, 3)
 FUSED = "ScaledDotProductFlashAttentionForCpuBackward0"
@@ -81,15 +82,36 @@ def test_the_kernel_of_a_cpu(call, on):
         pytest.param({"width": 4, "mask": True}, "math", id="eight halves are 16 bytes"),
         pytest.param({"width": 4, "dtype": torch.float32}, "efficient", id="four floats are 16 bytes"),
         pytest.param({"groups": 2, "grouped": True}, "flash", id="grouped queries"),
-        pytest.param({"groups": 2, "grouped": True, "dtype": torch.float32}, "math", id="none of them in float32"),
+        pytest.param(
+            {"groups": 2, "grouped": True, "dtype": torch.float32},
+            "efficient" if facts.EFFICIENT_ATTENTION_GROUPS else "math",
+            id="grouped queries in float32",
+        ),
+        pytest.param(
+            {"groups": 1}, "flash" if facts.FUSED_ATTENTION_BROADCASTS_A_HEAD else "math", id="one head, broadcast"
+        ),
+        pytest.param(
+            {"groups": 1, "dtype": torch.float32},
+            "efficient" if facts.FUSED_ATTENTION_BROADCASTS_A_HEAD else "math",
+            id="one head, broadcast, in float32",
+        ),
+        pytest.param({"groups": 2}, "math", id="groups that the call does not name"),
+        pytest.param({"lead": ()}, "flash" if facts.FUSED_ATTENTION_WITHOUT_BATCH else "math", id="three axes"),
+        pytest.param(
+            {"lead": (), "mask": True},
+            "efficient" if facts.FUSED_ATTENTION_WITHOUT_BATCH else "math",
+            id="three axes and a mask",
+        ),
+        pytest.param({"lead": (1, 2)}, "math", id="five axes"),
         pytest.param({"keys": 4, "causal": True}, "efficient", id="flash is causal on squares"),
     ],
 )
 def test_the_kernel_of_cuda(changes, kernel):
     """By hand from the conditions in cuda/sdp_utils.cpp."""
     dtype, width = changes.get("dtype", torch.bfloat16), changes.get("width", 16)
-    q = torch.empty(2, 4, 8, width, dtype=dtype)
-    k = torch.empty(2, changes.get("groups", 4), changes.get("keys", 8), width, dtype=dtype)
+    lead = changes.get("lead", (2,))
+    q = torch.empty(*lead, 4, 8, width, dtype=dtype)
+    k = torch.empty(*lead, changes.get("groups", 4), changes.get("keys", 8), width, dtype=dtype)
     mask = torch.empty(8, 8, dtype=dtype) if changes.get("mask") else None
     asked = Attention(
         q, k, k, mask, changes.get("dropout", 0.0), changes.get("causal", False), changes.get("grouped", False)
@@ -136,8 +158,25 @@ CALLS = {
     "cross": (sdpa, [heads(*Q), *[heads(2, 4, 32, 16)] * 2], {}),
     "a mask of booleans": (sdpa, [*[heads(*Q)] * 3, torch.ones(64, 64, dtype=torch.bool)], {}),
     "a mask that learns": (lambda net, q, k, v: sdpa(net, q, k, v, net.bias), [heads(*Q)] * 3, {}),
+    "one key's head, broadcast": (sdpa, [heads(*Q), heads(2, 1, 64, 16), heads(*Q)], {}),
+    "one query's head, broadcast": (sdpa, [heads(2, 1, 64, 16), *[heads(*Q)] * 2], {}),
+    "one head for all, broadcast, and a mask": (
+        sdpa, [heads(*Q), *[heads(2, 1, 64, 16)] * 2, torch.ones(64, 64, dtype=torch.bool)], {}
+    ),
     "a mask of three axes": (sdpa, [*[heads(*Q)] * 3, torch.ones(4, 64, 64, dtype=torch.bool)], {}),
     "three axes": (lambda net, q, k, v: sdpa(net, q[0], k[0], v[0]), [heads(*Q)] * 3, {}),
+    "three axes, a mask": (
+        lambda net, q, k, v, mask: sdpa(net, q[0], k[0], v[0], mask),
+        [*[heads(*Q)] * 3, torch.ones(4, 64, 64, dtype=torch.bool)], {},
+    ),
+    "three axes, one head for all, broadcast": (
+        lambda net, q, k, v: sdpa(net, q[0], k[0], v[0]), [heads(*Q), *[heads(2, 1, 64, 16)] * 2], {}
+    ),
+    "three axes, grouped queries": (
+        lambda net, q, k, v: sdpa(net, q[0], k[0], v[0], enable_gqa=True), [heads(*Q), *[heads(2, 2, 64, 16)] * 2], {}
+    ),
+    "a batch broadcast": (sdpa, [heads(*Q), *[heads(1, 4, 64, 16)] * 2], {}),
+    "a scale, of all heads": (sdpa, [heads(*Q)] * 3, {"scale": 0.5}),
     "five axes": (lambda net, q, k, v: sdpa(net, q[None], k[None], v[None]), [heads(*Q)] * 3, {}),
     "wide values": (sdpa, [heads(*Q), heads(*Q), heads(2, 4, 64, 32)], {}),
     "width not innermost": (lambda net, *qkv: sdpa(net, *(t.mT for t in qkv)), [torch.randn(2, 4, 16, 64)] * 3, {}),
@@ -203,7 +242,7 @@ def test_products(function, tensors, how):
     q, k, v = ([t.shape for t in tensors] + [None])[:3]
     if q == (2, 4, 16, 64):
         q = k = v = torch.Size(Q)
-    batch = math.prod(q[:-2]) if real.dim() != 3 or real.shape[0] == 2 else q[1]
+    batch = max(math.prod(t[:-2]) for t in (q, k)) if real.dim() != 3 or real.shape[0] == 2 else q[1]
     scores = batch * q[2] * k[2] * q[3]
     weighted = batch * q[2] * k[2] * v[3]
     assert inference.macs == macs["forward"] == scores + weighted

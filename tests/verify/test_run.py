@@ -4,6 +4,8 @@ import builtins
 import copy
 import logging
 import random
+import subprocess
+import sys
 import threading
 
 import numpy as np
@@ -73,6 +75,21 @@ def test_nothing_is_printed_or_logged(caplog, capsys):
     assert [record for record in caplog.records if "fvcore" in record.name] == []
     assert capsys.readouterr() == ("", "")
     assert (list(logging.getLogger().handlers), logging.getLogger("fvcore").level) == (handlers, level)
+
+
+QUIETLY = """
+import logging
+logging.getLogger("torch.utils.flop_counter").setLevel("ERROR")  # a build with CUDA misses triton
+from torch import nn
+from cnncost.verify import verify
+print([(peer.failure, peer.total) for peer in verify(nn.Linear(3, 5), "2x3").peers])
+"""
+
+
+def test_nothing_is_warned_of_where_fvcore_is_imported_for_the_first_time():
+    """From 2.14 on torch says of each function that fvcore scripts, and of its tracer, that they are to be gone."""
+    run = subprocess.run([sys.executable, "-W", "error", "-c", QUIETLY], capture_output=True, text=True, check=False)
+    assert (run.stdout, run.stderr) == (f"[('', {2 * 3 * 5}), ('', {2 * 2 * 3 * 5})]\n", "")
 
 
 def test_a_failed_trace_leaves_no_tracer_behind():

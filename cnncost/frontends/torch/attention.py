@@ -60,6 +60,9 @@ def _parts(
     ops: Any = torch.ops.aten
     if kernel == REFERENCE:
         return _reference(query, key, value, mask, dropout, causal, scale, grouped)
+    if query.dim() == 3:  # kernels have a batch
+        query, key, value = query.unsqueeze(0), key.unsqueeze(0), value.unsqueeze(0)
+        return _parts(query, key, value, _of_four_axes(mask), dropout, causal, scale, grouped, kernel).squeeze(0)
     out: torch.Tensor
     if kernel == "efficient":
         wanted = torch.is_grad_enabled() and any(t.requires_grad for t in (query, key, value))
@@ -76,6 +79,13 @@ def _parts(
 
 
 _library.impl("attention", _parts, "CompositeImplicitAutograd")
+
+
+def _of_four_axes(mask: torch.Tensor | None) -> torch.Tensor | None:
+    """The mask of operands of three axes, beside operands of four."""
+    while mask is not None and mask.dim() < 4:
+        mask = mask.unsqueeze(0)
+    return mask
 
 
 def _added(mask: torch.Tensor, query: torch.Tensor) -> torch.Tensor:

@@ -2,7 +2,7 @@
 
 Without data torch answers that it takes none: the reference, whose scores are tensors. The conditions are those of
 ATen's `sdp_utils_cpp.h` and `sdp_utils_cpp.cpp` (CPU) and `cuda/sdp_utils.cpp`; where CUDA's hang on the card, it is
-one of compute capability 8.0 or later.
+one of compute capability 8.0 or later. Axes are counted from the last. What versions differ in says `compat/facts.py`.
 """
 
 from __future__ import annotations
@@ -11,6 +11,8 @@ from collections.abc import Callable
 from typing import NamedTuple, TypeAlias
 
 import torch
+
+from cnncost.frontends.torch.compat import facts
 
 REFERENCE = "math"
 """What torch makes of single ops where no kernel fits."""
@@ -36,28 +38,45 @@ class Attention(NamedTuple):
 Condition: TypeAlias = Callable[[Attention], bool]
 
 
-def _four_axes(a: Attention) -> bool:
-    return all(tensor.dim() == 4 and tensor.layout is torch.strided for tensor in a.operands)
+def _axes_fit(a: Attention) -> bool:
+    """A batch of heads; or heads alone, where torch gives them a batch of one."""
+    axes = {tensor.dim() for tensor in a.operands}
+    fits = axes == {4} or (axes == {3} and facts.ATTENTION_TAKES_THREE_AXES)
+    return fits and all(tensor.layout is torch.strided for tensor in a.operands)
 
 
 def _one_batch(a: Attention) -> bool:
-    return a.query.shape[0] == a.key.shape[0] == a.value.shape[0]
+    return a.query.shape[:-3] == a.key.shape[:-3] == a.value.shape[:-3]
 
 
 def _same_heads(a: Attention) -> bool:
-    return a.query.shape[1] == a.key.shape[1] == a.value.shape[1]
+    return a.query.shape[-3] == a.key.shape[-3] == a.value.shape[-3]
+
+
+def _one_head_for_all(a: Attention) -> bool:
+    """Keys and values have one head, which is broadcast without a word in the call."""
+    broadcast = a.query.shape[-3] > 0 and a.key.shape[-3] == a.value.shape[-3] == 1
+    return broadcast and not a.grouped and facts.ATTENTION_BROADCASTS_ONE_HEAD
 
 
 def _heads_fit(a: Attention) -> bool:
-    """Keys and values of as many heads as queries, or of fewer that divide them where the call says so."""
-    heads, groups = a.query.shape[1], a.key.shape[1]
+    """Keys and values of as many heads as queries, of one, or of fewer that divide them where the call says so."""
+    heads, groups = a.query.shape[-3], a.key.shape[-3]
     if not a.grouped:
-        return _same_heads(a)
-    return groups == a.value.shape[1] and groups > 0 and heads % groups == 0
+        return _same_heads(a) or _one_head_for_all(a)
+    return groups == a.value.shape[-3] and groups > 0 and heads % groups == 0
+
+
+def _heads_fit_efficient(a: Attention) -> bool:
+    """As many heads, or one; fewer only in newer versions, where keys and values need not have the same number."""
+    if not a.grouped or not facts.EFFICIENT_ATTENTION_TAKES_GROUPS:
+        return _same_heads(a) or _one_head_for_all(a)
+    heads = a.query.shape[-3]
+    return all(t.shape[-3] > 0 and heads % t.shape[-3] == 0 for t in (a.key, a.value))
 
 
 def _one_width(a: Attention) -> bool:
-    return a.query.shape[3] == a.key.shape[3] == a.value.shape[3]
+    return a.query.shape[-1] == a.key.shape[-1] == a.value.shape[-1]
 
 
 def _not_empty(a: Attention) -> bool:
@@ -77,17 +96,21 @@ def _no_mask(a: Attention) -> bool:
 
 
 def _constant_mask(a: Attention) -> bool:
-    """Of two or four axes, each of them whole or 1, and without a gradient (asked also where none is wanted)."""
+    """Of two or four axes, each of them whole or 1, and without a gradient (asked also where none is wanted).
+
+    Where operands get a batch of one, masks get the axes that they lack.
+    """
     if a.mask is None:
         return True
-    whole = (a.query.shape[0], a.query.shape[1], a.query.shape[2], a.key.shape[2])
-    if a.mask.requires_grad or a.mask.dim() not in {2, 4}:
+    batch = a.query.shape[0] if a.query.dim() == 4 else 1
+    whole = (batch, *a.query.shape[-3:-1], a.key.shape[-2])
+    if a.mask.requires_grad or (a.mask.dim() not in {2, 4} and a.query.dim() == 4):
         return False
     return all(n in {1, size} for n, size in zip(a.mask.shape[::-1], whole[::-1], strict=False))
 
 
 def _square_if_causal(a: Attention) -> bool:
-    return not a.causal or a.query.shape[2] == a.key.shape[2]
+    return not a.causal or a.query.shape[-2] == a.key.shape[-2]
 
 
 def _of(*dtypes: torch.dtype) -> Condition:
@@ -95,13 +118,13 @@ def _of(*dtypes: torch.dtype) -> Condition:
 
 
 def _narrow(a: Attention) -> bool:
-    return a.query.shape[3] <= 256  # registers hold no more
+    return a.query.shape[-1] <= 256  # registers hold no more
 
 
 def _aligned(a: Attention) -> bool:
     """Widths are whole groups of 16 bytes."""
     step = 16 // a.query.element_size()
-    return a.query.shape[3] == a.key.shape[3] and all(t.shape[3] and t.shape[3] % step == 0 for t in a.operands)
+    return a.query.shape[-1] == a.key.shape[-1] and all(t.shape[-1] and t.shape[-1] % step == 0 for t in a.operands)
 
 
 _HALVES = (torch.float16, torch.bfloat16)
@@ -110,17 +133,17 @@ _EFFICIENT: Callable[[], bool] = torch.backends.cuda.mem_efficient_sdp_enabled
 KERNELS: dict[str, tuple[tuple[str, Callable[[], bool], tuple[Condition, ...]], ...]] = {
     "cpu": (
         ("flash", _FLASH, (
-            _four_axes, _no_dropout, _one_batch, _heads_fit, _constant_mask, _one_width, _not_empty,
+            _axes_fit, _no_dropout, _one_batch, _heads_fit, _constant_mask, _one_width, _not_empty,
             _rows_without_gaps, _of(torch.float32, torch.float64, *_HALVES),
         )),
     ),
     "cuda": (
         ("flash", _FLASH, (
-            _four_axes, _no_mask, _one_batch, _heads_fit, _one_width, _narrow, _not_empty, _square_if_causal,
+            _axes_fit, _no_mask, _one_batch, _heads_fit, _one_width, _narrow, _not_empty, _square_if_causal,
             _rows_without_gaps, _of(*_HALVES),
         )),
         ("efficient", _EFFICIENT, (
-            _four_axes, _one_batch, _same_heads, _aligned, _not_empty, _rows_without_gaps,
+            _axes_fit, _one_batch, _heads_fit_efficient, _aligned, _not_empty, _rows_without_gaps,
             _of(torch.float32, *_HALVES),
         )),
     ),

@@ -212,7 +212,7 @@ _LISTS = {
         widest=(_in_widest, "cat index_copy stack"),
     )),
     "cuda": ("AutocastCUDA", _named(
-        lower=(_LOWER, _MATMULS + "_convolution _scaled_dot_product_flash_attention _thnn_fused_gru_cell "
+        lower=(_LOWER, _MATMULS + "_convolution _cudnn_rnn _scaled_dot_product_flash_attention _thnn_fused_gru_cell "
             "_thnn_fused_lstm_cell addmv addr chain_matmul convolution cudnn_convolution cudnn_convolution_transpose "
             "einsum gru_cell linalg_multi_dot lstm_cell mv rnn_relu_cell rnn_tanh_cell"),
         widest=(_in_widest,

@@ -33,6 +33,7 @@ def run(recorder: Recording, func: Any, args: Any, kwargs: Any) -> Any:
         raise NotImplementedError(f"HigherOrderOperator {func.name()}")
     if known in _FLEXIBLE:
         return known(recorder, func, *args, **kwargs)
+    kwargs.pop("mutated_arg_indices", None)  # for compilers, from 2.14 on: what of its arguments it writes to
     with recorder:
         return known(*args, **kwargs)
 

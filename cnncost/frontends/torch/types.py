@@ -40,7 +40,7 @@ class Signature:
     grad: bool = False
 
 
-_COMPLEX = frozenset({torch.complex32, torch.complex64, torch.complex128})
+_COMPLEX = frozenset(kind for kind in vars(torch).values() if isinstance(kind, torch.dtype) and kind.is_complex)
 _STRIDED = torch.strided
 _INTERNED: dict[tuple[object, ...], Signature] = {}
 

@@ -9,6 +9,7 @@ from typing import Any
 
 import torch
 
+from cnncost.frontends.torch.compat import facts
 from cnncost.frontends.torch.shapes.registry import Output, packed, shapes
 
 _PAGE = 4096
@@ -29,14 +30,15 @@ def workspace(steps: int, batch: int, inputs: int, hidden: int, item: int) -> in
     """Bytes for one layer and direction of an LSTM, whose numbers have `item` bytes each.
 
     The gates and the hidden state of each step; the states and their gradients, of this layer and the one below it,
-    each also before the first step. Every part begins on a page.
+    each also before the first step. Every part begins on a page. The hidden states have their place among the outputs
+    of steps; older versions of oneDNN set two more aside for them, and leave them empty.
     """
     widest = max(inputs, hidden)
     steps_and_start = 2 * (steps + 1)
     parts = [
         steps * _leading(_GATES * hidden, item) * item,
         steps * _leading(hidden, item) * item,
-        steps_and_start * _leading(widest, item) * item,
+        *[steps_and_start * _leading(widest, item) * item] * (1 if facts.ONEDNN_KEEPS_STATES_ONCE else 3),
         steps_and_start * hidden * item,
         *[steps_and_start * _leading(widest, _ACCUMULATED) * _ACCUMULATED] * 2,
         steps_and_start * hidden * _ACCUMULATED,

@@ -1,0 +1,1 @@
+"""What torch does not promise, and what differs between its versions."""

@@ -1,0 +1,46 @@
+"""What tests expect of one version of torch and not of another, each with the change in torch that makes it so.
+
+Written down apart from `cnncost.frontends.torch.compat`, which tests judge by this.
+"""
+
+from __future__ import annotations
+
+import re
+
+import torch
+
+AT = tuple(map(int, re.match(r"(\d+)\.(\d+)", torch.__version__).groups()))
+"""Torch at hand, as (2, 13)."""
+
+
+def since(*version):
+    """Whether torch at hand is of this version or a later one."""
+    return version <= AT
+
+
+# ---- attention
+
+FUSED_ATTENTION_WITHOUT_BATCH = since(2, 14)
+"""Kernels of attention take three axes, as a batch of one (sdp_utils_cpp.h: `normalize_unbatched_input`; pytorch
+#192271)."""
+
+FUSED_ATTENTION_BROADCASTS_A_HEAD = since(2, 14)
+"""Kernels of attention take one head of keys and values for all of the queries', without `enable_gqa` (`supports_mqa`;
+pytorch #191085)."""
+
+EFFICIENT_ATTENTION_GROUPS = since(2, 14)
+"""CUDA's memory-efficient kernel takes grouped queries (`requires_same_num_heads` is false; pytorch #191085)."""
+
+# ---- autocast
+
+AUTOCAST_BESIDE_THE_HEADER = {
+    "norm.Scalar", "norm.ScalarOpt_dim", "binary_cross_entropy", "cudnn_convolution", "cudnn_convolution_transpose",
+    *(["_cudnn_rnn"] if torch.version.cuda else []),  # cudnn/AutocastRNN.cpp, in builds with CUDA
+    *(["linalg_matrix_sqrth"] if since(2, 15) else []),  # a new op; in libtorch_cpu: WrapFunction_<CastPolicy fp32>
+}  # fmt: skip
+"""Ops that CUDA's autocast knows by autocast_mode.cpp or another file, not by the lists of autocast_mode.h."""
+
+# ---- dtypes
+
+DTYPES_TO_COME = set() if since(2, 14) else {"bcomplex32"}
+"""2.14 brought pairs of bfloat16."""
