@@ -37,18 +37,19 @@ def command(
 
     Models may be saved reports. A picture shows parameters, MACs and memory, with the Pareto front.
     """
+    from cnncost.analysis import analyze
     from cnncost.budget.compare import compare
-    from cnncost.budget.model import report_of
     from cnncost.cli import terminal
-    from cnncost.sources.saved import is_saved
+    from cnncost.sources.find import find
 
     drawn = output is not None and Path(output).suffix.lower() in _PICTURES
     _check(output, drawn, form)
     given, arguments = parsed_inputs(inputs), parsed_model_args(model_args)
     reports = []
     for model in models:
-        saved = is_saved(model)
-        reports.append((model, report_of(model, None if saved else given, {} if saved else arguments)))
+        source = find(model)
+        own = {} if source.saved else {"inputs": given, "model_args": arguments}  # a report is of what it was made of
+        reports.append((model, analyze(source, **own)))
     rows = compare(reports)
     if drawn and output is not None:
         from cnncost.plots.pareto import draw_pareto

@@ -81,12 +81,13 @@ def _named(model: str, arguments: tuple[str, ...]) -> str:
 
 
 def _snapshot(model: str, inputs: tuple[str, ...], arguments: dict[str, Any]) -> Snapshot:
-    from cnncost.budget.model import report_of
+    from cnncost.analysis import analyze
     from cnncost.budget.snapshot import of_report
-    from cnncost.sources.saved import is_saved
+    from cnncost.sources.find import find
 
-    saved = is_saved(model)
-    return of_report(report_of(model, None if saved else parsed_inputs(inputs), {} if saved else arguments))
+    source = find(model)
+    own = {} if source.saved else {"inputs": parsed_inputs(inputs), "model_args": arguments}
+    return of_report(analyze(source, **own))
 
 
 def _revisions(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import click
@@ -152,21 +151,17 @@ def _built(
     """The model, and inputs with the batch set."""
     from cnncost.errors import InputError
     from cnncost.frontends.torch.autocast import parse
-    from cnncost.sources.batch import with_batch
     from cnncost.sources.resolve import resolve
 
-    resolved = resolve(model, inputs, model_args, parse(autocast))
-    given = resolved.inputs if batch is None else with_batch(resolved.inputs, batch)
+    resolved = resolve(model, inputs, model_args, parse(autocast), batch)
     if dtype is not None:
         import torch
 
         found = getattr(torch, _DTYPES.get(dtype, dtype), None)
         if not isinstance(found, torch.dtype) or not found.is_floating_point:
             raise InputError(f"--dtype {dtype}: expected a floating-point dtype such as float32, bfloat16, float16")
-        resolved.model.to(found)
-        if (weights := resolved.with_weights) is not None:
-            resolved = replace(resolved, with_weights=lambda: weights().to(found))
-    return resolved, given
+        resolved = resolved.to(found)
+    return resolved, resolved.inputs
 
 
 def _report(resolved: Any, inputs: Any, step: Step | None, trace: Trace) -> Report:

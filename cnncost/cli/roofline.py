@@ -132,12 +132,11 @@ def _predicted(
     form = None if dtype is None else dtype_named(dtype)
     if form is not None:
         device.peak(form)  # before the model is built
-    from cnncost.evaluation.analyzed import analyzed
-    from cnncost.sources.batch import batched
+    from cnncost.analysis import analyze
+    from cnncost.sources.resolve import resolve
 
-    report = analyzed(model, batched(model, given, batch, arguments), arguments, training=training)
-    if report.graph is None:
-        raise CnncostError(f"{model}: a saved report has no graph to predict from; name the model itself")
+    report = analyze(resolve(model, given, arguments, batch=batch), training=training)
+    assert report.graph is not None
     return Prediction(report, roofline(report.graph, device, form))
 
 

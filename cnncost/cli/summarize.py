@@ -132,21 +132,21 @@ def _report(
     model: str, inputs: tuple[str, ...], model_args: tuple[str, ...], strict: bool, trace: Trace, autocast: str | None,
     training: bool,
 ) -> Report:  # fmt: skip
-    from cnncost.sources.saved import is_saved, load
+    from cnncost.analysis import analyze
+    from cnncost.errors import CnncostError
+    from cnncost.sources.find import find
 
-    if is_saved(model):
+    source = find(model)
+    if source.saved:
         if inputs or model_args or strict or autocast or training:
             raise click.UsageError(
                 f"{model} is a saved report; --input, --model-args, --strict, --autocast and --training are for models"
             )
-        return load(model)
-    from cnncost.analysis import analyze
-    from cnncost.errors import CnncostError
-
+        return analyze(source)
     arguments, given = parsed_model_args(model_args), parsed_inputs(inputs)
     try:
         return analyze(
-            model, given, model_args=arguments, strict=strict, trace=trace, autocast=autocast, training=training
+            source, given, model_args=arguments, strict=strict, trace=trace, autocast=autocast, training=training
         )
     except CnncostError as error:
         if error.partial is not None:

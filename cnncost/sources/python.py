@@ -14,10 +14,11 @@ from typing import Any
 
 from cnncost.errors import SourceError
 from cnncost.near import suggestion
-from cnncost.sources.loaded import Loaded, importable, with_root
+from cnncost.sources.causes import with_root
+from cnncost.sources.source import ModelSource, importable
 
 
-def load(spec: str) -> Loaded:
+def load(spec: str) -> ModelSource:
     """The factory or class after the last colon.
 
     Raises:
@@ -35,7 +36,7 @@ def load(spec: str) -> Loaded:
             raise SourceError(f"{spec}: {where} has no {attribute}{suggestion(part, names)}")
         target = getattr(target, part)
     folder = Path(where).resolve().parent if is_file else Path.cwd()
-    return Loaded(spec, _factory(spec, target), folder=str(folder))
+    return ModelSource("python", spec, _factory(spec, target), folder=str(folder))
 
 
 def _factory(spec: str, target: Any) -> Any:
