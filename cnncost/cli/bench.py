@@ -14,6 +14,7 @@ import click
 
 from cnncost.cli import terminal
 from cnncost.cli.options import (
+    Command,
     complete_model,
     input_option,
     model_args_option,
@@ -35,7 +36,7 @@ _LINES = 9
 """Networks up to which the picture over batch sizes can be read."""
 
 
-@click.command()
+@click.command(cls=Command)
 @click.argument("models", nargs=-1, metavar="MODEL…", shell_complete=complete_model)
 @click.option("--zoo", "whole_zoo", is_flag=True, help="All networks of `cnncost zoo`.")
 @click.option("--device", "on", type=click.Choice(["cpu", "cuda"]), default="cpu", help="Where to run.")

@@ -7,7 +7,14 @@ from typing import TYPE_CHECKING
 
 import click
 
-from cnncost.cli.options import complete_model, input_option, model_args_option, parsed_inputs, parsed_model_args
+from cnncost.cli.options import (
+    Command,
+    complete_model,
+    input_option,
+    model_args_option,
+    parsed_inputs,
+    parsed_model_args,
+)
 
 if TYPE_CHECKING:
     from cnncost.budget.compare import Compared
@@ -18,8 +25,10 @@ _PICTURES = (".svg", ".png", ".pdf")
 
 
 @click.command(
+    cls=Command,
     epilog="\b\nExamples:\n  cnncost compare resnet18 resnet34 resnet50 vgg16\n"
-    "  cnncost compare alexnet vgg16 resnet50 -o pareto.svg\n  cnncost compare before.json net.py:Net --input 1x3x32x32"
+    "  cnncost compare alexnet vgg16 resnet50 -o pareto.svg\n"
+    "  cnncost compare before.json net.py:Net --input 1x3x32x32",
 )
 @click.argument("models", nargs=-1, required=True, metavar="MODEL...", shell_complete=complete_model)
 @input_option

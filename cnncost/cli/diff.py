@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from cnncost.cli.options import (
+    Command,
     complete_model,
     input_option,
     model_args_option,
@@ -28,8 +29,9 @@ _BY_ENDING = {".md": "markdown", ".markdown": "markdown", ".json": "json", ".txt
 
 
 @click.command(
+    cls=Command,
     epilog="\b\nExamples:\n  cnncost diff resnet18 resnet34\n  cnncost diff before.json net.py:Net --input 1x3x32x32\n"
-    "  cnncost diff --rev main..HEAD net.py:Net --input 1x3x32x32"
+    "  cnncost diff --rev main..HEAD net.py:Net --input 1x3x32x32",
 )
 @click.argument("models", nargs=-1, required=True, metavar="OLD NEW", shell_complete=complete_model)
 @input_option

@@ -9,6 +9,7 @@ import click
 from cnncost import units
 from cnncost.cli import terminal
 from cnncost.cli.options import (
+    Command,
     autocast_option,
     input_option,
     model_args_option,
@@ -60,12 +61,13 @@ class _Size(click.ParamType):  # type: ignore[type-arg]  # generic for the check
 
 
 @click.command(
+    cls=Command,
     epilog="\b\nExamples:\n  cnncost memory resnet50 --batch 32 --optimizer adamw\n"
     "  cnncost memory alexnet --batch 128 --device-memory 2GiB\n"
     "  cnncost memory resnet50 --batch 64 --autocast cuda:bf16 --block 512\n"
     "  cnncost memory vgg16 --device-memory 24GB --max-batch --block 512\n"
     "  cnncost memory net.py:Net --input 8x3x32x32 --picture net.png\n"
-    "  cnncost memory net.py:Router --input 8x128 --trace real"
+    "  cnncost memory net.py:Router --input 8x128 --trace real",
 )
 @model_argument
 @input_option

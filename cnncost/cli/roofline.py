@@ -9,7 +9,14 @@ import click
 from click.shell_completion import CompletionItem
 
 from cnncost.cli import terminal
-from cnncost.cli.options import input_option, model_args_option, model_argument, parsed_inputs, parsed_model_args
+from cnncost.cli.options import (
+    Command,
+    input_option,
+    model_args_option,
+    model_argument,
+    parsed_inputs,
+    parsed_model_args,
+)
 from cnncost.errors import CnncostError
 
 if TYPE_CHECKING:
@@ -36,7 +43,7 @@ device_file_option = click.option(
 )
 
 
-@click.command()
+@click.command(cls=Command)
 @model_argument
 @click.option(
     "--device", "device_name", required=True, metavar="NAME", shell_complete=complete_device,

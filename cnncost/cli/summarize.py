@@ -9,6 +9,7 @@ import click
 
 from cnncost.cli import terminal
 from cnncost.cli.options import (
+    Command,
     autocast_option,
     input_option,
     model_args_option,
@@ -26,11 +27,12 @@ if TYPE_CHECKING:
 
 
 @click.command(
+    cls=Command,
     epilog="\b\nExamples:\n  cnncost summarize resnet50 --depth 2\n"
     "  cnncost summarize net.py:Net --input 8x3x32x32 -o net.html\n"
     "  cnncost summarize net.py:Net#encode --input 8x3x32x32\n"
     "  cnncost summarize net.py:Net --input 8x3x32x32 --training --trace real\n"
-    "  cnncost summarize vgg16 --explain features.conv1_2"
+    "  cnncost summarize vgg16 --explain features.conv1_2",
 )
 @model_argument
 @input_option
@@ -186,4 +188,5 @@ def _show(report: Report, by: By, depth: int | None) -> None:
     from cnncost.report.text import to_text
 
     color = terminal.in_color()
-    click.echo(to_text(report, by=by, depth=depth, color=color, encoding=terminal.encoding()), color=color)
+    text = to_text(report, by=by, depth=depth, color=color, encoding=terminal.encoding(), width=terminal.width())
+    terminal.echo(text, color=color)
