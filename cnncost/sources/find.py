@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 from importlib import import_module
+from pathlib import Path
 from typing import Any, cast
 
 from cnncost.errors import SourceError
 from cnncost.sources.method import split_method
 from cnncost.sources.source import ModelSource
+from cnncost.sources.strangers import is_path
 
 _LIBRARIES = {"timm:": "timm", "torchvision:": "torchvision", "hf:": "transformers"}
 """The prefix of a MODEL, and the module here that knows it."""
@@ -38,7 +40,7 @@ def find(model: Any, arguments: dict[str, Any] | None = None) -> ModelSource:
 def _named(text: str) -> ModelSource:
     spec, method = split_method(text)
     source = _loader(spec)(spec)
-    return replace(source, text=text, method=method) if method else source
+    return replace(source, text=f"{source.text}#{method}", method=method) if method else source
 
 
 def _loader(spec: str) -> Callable[[str], ModelSource]:
@@ -55,4 +57,19 @@ def _module_for(spec: str) -> str:
         if spec.startswith(prefix):
             return module
     ending = spec.lower().rpartition(".")[2]
-    return {"json": "saved", "pt2": "exported"}.get(ending, "python" if ":" in spec else "zoo")
+    if ending in _BY_ENDING:
+        return _BY_ENDING[ending]
+    if ":" in spec:
+        return "python"
+    if ending == "py" and Path(spec).is_file():
+        return "python"
+    return "strangers" if is_path(spec) and spec not in _zoo_names() else "zoo"
+
+
+_BY_ENDING = {"json": "saved", "pt2": "exported"}
+
+
+def _zoo_names() -> tuple[str, ...]:
+    from cnncost import zoo
+
+    return tuple(zoo.names())

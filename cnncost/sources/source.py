@@ -6,15 +6,17 @@ needs no model, and `resolve` makes of it a model that is ready to be recorded.
 
 from __future__ import annotations
 
-import sys
+import inspect
 import traceback
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, nullcontext
+from collections.abc import Callable
+from contextlib import nullcontext
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal, TypeAlias
 
 from cnncost.errors import InputError, SourceError
+from cnncost.near import suggestion
 from cnncost.sources.causes import with_root
+from cnncost.sources.neighbours import importable, is_users
 from cnncost.sources.offline import offline
 
 Kind: TypeAlias = Literal["zoo", "python", "timm", "torchvision", "transformers", "program", "saved", "object"]
@@ -116,23 +118,37 @@ class ModelSource:
         return importable(self.folder)
 
     def _failure(self, error: BaseException) -> str:
-        frames = traceback.extract_tb(error.__traceback__)
-        ours = not frames or frames[-1].filename == __file__
-        where = "" if ours else f" at {frames[-1].filename}:{frames[-1].lineno}"
         given = ", ".join(f"{k}={v!r}" for k, v in self.arguments.items())
-        hint = "; give its arguments with --model-args NAME=VALUE" if isinstance(error, TypeError) else ""
-        return f"{self.text}: building it with ({given}) failed{where}: {with_root(error)}{hint}"
+        hint = self._arguments_hint() if isinstance(error, TypeError) else ""
+        return f"{self.text}: building it with ({given}) failed{place_of(error)}: {with_root(error)}{hint}"
+
+    def _arguments_hint(self) -> str:
+        """What the factory takes, and what is near a name that it doesn't."""
+        try:
+            taken = list(inspect.signature(self.factory).parameters.values())
+        except (TypeError, ValueError):
+            taken = []
+        if not taken or any(p.kind is p.VAR_KEYWORD for p in taken):
+            return "; give its arguments with --model-args NAME=VALUE"
+        names = [p.name if p.default is p.empty else f"{p.name}={_short(p.default)}" for p in taken]
+        known = [p.name for p in taken]
+        strange = [name for name in self.arguments if name not in known]
+        near = suggestion(strange[0], known) or _containing(strange[0], known) if strange else ""
+        return f"; it takes {', '.join(names)}: give them with --model-args NAME=VALUE{near}"
 
 
-@contextmanager
-def importable(folder: str | None) -> Iterator[None]:
-    """Let code import its neighbours while this lasts, as running it from their folder would."""
-    if folder is None:
-        yield
-        return
-    sys.path.insert(0, folder)
-    try:
-        yield
-    finally:
-        if folder in sys.path:
-            sys.path.remove(folder)
+def _short(value: Any) -> str:
+    text = repr(value)
+    return text if len(text) < 40 else f"{text[:36]}..."
+
+
+def _containing(name: str, known: list[str]) -> str:
+    """`classes` is near `num_classes`, for all that the words differ in length."""
+    near = [each for each in known if name in each or each in name]
+    return f"; did you mean {', '.join(near)}?" if near else ""
+
+
+def place_of(error: BaseException) -> str:
+    """` at FILE:LINE`, the innermost place in the user's own code; empty if none of it was running."""
+    frames = [frame for frame in traceback.extract_tb(error.__traceback__) if is_users(frame.filename)]
+    return f" at {frames[-1].filename}:{frames[-1].lineno}" if frames else ""

@@ -14,10 +14,6 @@ def load(name: str) -> ModelSource:
     try:
         entry = zoo.entry(name)
     except zoo.UnknownNetworkError:
-        if name.endswith(".py"):
-            raise SourceError(
-                f"{name}: which class or factory in it? Give it after a colon, for example {name}:Net"
-            ) from None
         raise SourceError(
             f"{name}: no network of this name{suggestion(name, zoo.names())}; "
             "`cnncost zoo` lists all; your own is named as package.module:factory or path/to/file.py:Class"
