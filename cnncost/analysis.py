@@ -22,20 +22,19 @@ from cnncost.report.model import Report
 from cnncost.report.rows import Layer
 from cnncost.report.schema import statistics
 from cnncost.session import SESSION
-from cnncost.sources.saved import is_saved
-from cnncost.sources.saved import load as load_saved
+from cnncost.sources.find import find
+from cnncost.sources.saved import report_of
+from cnncost.sources.source import ModelSource
 
 if TYPE_CHECKING:
-    from torch import nn
-
-    from cnncost.sources.resolve import Trace
+    from cnncost.sources.resolve import Model, Trace
 
 
 _TRACES = ("static", "auto", "real")
 
 
 def analyze(
-    model: nn.Module | Graph | str, inputs: Any = None, *, model_args: dict[str, Any] | None = None,
+    model: Model, inputs: Any = None, *, model_args: dict[str, Any] | None = None,
     name: str | None = None, strict: bool = False, training: bool = False, loss: Any = None, optimizer: Any = None,
     set_to_none: bool = True, trace: Trace = "static", autocast: Any = None,
 ) -> Report:  # fmt: skip
@@ -77,12 +76,15 @@ def analyze(
             needs a closure.
     """
     _check(trace, training or (loss is None and optimizer is None and set_to_none))
-    if isinstance(model, str) and is_saved(model):
-        if inputs is not None or model_args or training or autocast is not None:
+    if isinstance(model, str):
+        model, model_args = find(model, model_args), None
+    if isinstance(model, ModelSource) and model.saved:
+        if inputs is not None or training or autocast is not None:
             raise InputError(
-                f"{model}: a saved report is of the run that it was made for; give no inputs, no training, no autocast"
+                f"{model.text}: a saved report is of the run that it was made for; give no inputs, no training, no "
+                "autocast"
             )
-        return load_saved(model)
+        return report_of(model)
     with no_collection():
         if isinstance(model, Graph):
             if training or autocast is not None:

@@ -40,7 +40,7 @@ def peak(model: Any, inputs: Any, *, step: Step | None = None, block: int = 1, t
     from cnncost.sources.resolve import resolve
 
     with no_collection():
-        resolved = resolve(model, inputs, None)
+        resolved = resolve(model, inputs)
         graph = resolved.record(trace) if step is None else resolved.record_step(*step, trace)
         return memory(graph, block).peak.nbytes
 

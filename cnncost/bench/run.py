@@ -17,10 +17,11 @@ from cnncost.bench.inputs import called, rotated, tensors
 from cnncost.bench.layers import recording
 from cnncost.bench.result import Case, Measured
 from cnncost.bench.timing import Budget, SystemClock, summary, timed
-from cnncost.errors import BenchError, CnncostError
+from cnncost.errors import BenchError, CnncostError, SourceError
 from cnncost.sources.batch import with_batch
-from cnncost.sources.loaded import one_line
-from cnncost.sources.real import Real
+from cnncost.sources.causes import one_line
+from cnncost.sources.resolve import Resolved
+from cnncost.sources.source import ModelSource
 
 LONG = 1.0
 """Seconds of a run above which its layers are timed in the runs that count: their hooks are nothing beside it."""
@@ -29,7 +30,7 @@ _LONG_RUNS, _VERY_LONG = 3, 4.0
 
 
 def measure(
-    real: Real,
+    resolved: Resolved,
     cases: list[Case],
     backend: Backend,
     budget: Budget = Budget(),  # noqa: B008  # frozen
@@ -40,7 +41,7 @@ def measure(
     A batch that runs out of memory ends all larger ones of its kind; smaller ones go on.
 
     Args:
-        real: the network.
+        resolved: the network, which is built anew with weights for each case, and its inputs.
         cases: how it is run.
         backend: where.
         budget: how long, for each case.
@@ -57,24 +58,28 @@ def measure(
     for case in cases:
         kind, limit = case[1:], failed.get(case[1:])
         if limit is not None and case.batch is not None and case.batch >= limit:
-            yield Measured(real.name, case, "not tried", f"batch {limit} ran out of memory")
+            yield Measured(resolved.name, case, "not tried", f"batch {limit} ran out of memory")
             continue
         lacking = shortage(case)
-        row = Measured(real.name, case, "out of memory", lacking) if lacking else _tried(real, case, backend, budget)
+        row = (
+            Measured(resolved.name, case, "out of memory", lacking)
+            if lacking
+            else _tried(resolved, case, backend, budget)
+        )
         if row.status == "out of memory" and case.batch is not None:
             failed[kind] = min(case.batch, limit or case.batch)
         yield row
 
 
-def _tried(real: Real, case: Case, backend: Backend, budget: Budget) -> Measured:
+def _tried(resolved: Resolved, case: Case, backend: Backend, budget: Budget) -> Measured:
     try:
-        return _measured(real, case, backend, budget)
+        return _measured(resolved, case, backend, budget)
     except CnncostError:
         raise
     except Exception as error:  # noqa: BLE001  # a model's forward may raise anything
         if ran_out_of_memory(error):
-            return Measured(real.name, case, "out of memory", "a smaller batch may fit")
-        return Measured(real.name, case, "failed", f"{type(error).__name__}: {one_line(error)[:200]}")
+            return Measured(resolved.name, case, "out of memory", "a smaller batch may fit")
+        return Measured(resolved.name, case, "failed", f"{type(error).__name__}: {one_line(error)[:200]}")
     finally:
         backend.forget()
 
@@ -85,11 +90,11 @@ def _check(case: Case, backend: Backend) -> None:
         raise BenchError(f"dtype {case.dtype}: networks can be run in {', '.join(known)} on {backend.name}")
 
 
-def _measured(real: Real, case: Case, backend: Backend, budget: Budget) -> Measured:
+def _measured(resolved: Resolved, case: Case, backend: Backend, budget: Budget) -> Measured:
     dtype = TORCH_DTYPES[case.dtype]
-    given = real.inputs if case.batch is None else with_batch(real.inputs, case.batch)
-    with real.importable(), _precision(case.dtype), torch.set_grad_enabled(case.training):
-        model = real.build().to(backend.device, dtype).train(case.training)
+    given = resolved.inputs if case.batch is None else with_batch(resolved.inputs, case.batch)
+    with resolved.source.importable(), _precision(case.dtype), torch.set_grad_enabled(case.training):
+        model = _built(resolved.source).to(backend.device, dtype).train(case.training)
         inputs = cycle(rotated(given, backend.device, dtype))
         step = _step(model, case, inputs)
         if case.compiled:
@@ -101,15 +106,26 @@ def _measured(real: Real, case: Case, backend: Backend, budget: Budget) -> Measu
         _clear(model)
         taken = clock.now() - start
         if taken > LONG and not case.compiled:
-            return _long(Measured(real.name, case, peak_memory=memory), taken, model, step, backend)
+            return _long(Measured(resolved.name, case, peak_memory=memory), taken, model, step, backend)
         before = page_faults()
         timing = timed(step, backend.sync, budget)
         faults = (page_faults() - before) / (timing.repeats + 2)  # with its warm-up
-        row = Measured(real.name, case, timing=timing, peak_memory=memory, faults=faults)
+        row = Measured(resolved.name, case, timing=timing, peak_memory=memory, faults=faults)
         if case.compiled:  # hooks would break what is compiled into pieces
             return row
         layers, times = _recorded(model, step, backend, max(5, min(50, int(0.7 / max(timing.median, 1e-6)))), 2)
         return replace(row, layers=layers, instrumented=median(times))
+
+
+def _built(source: ModelSource) -> nn.Module:
+    """The network with weights. What may be for want of memory is raised as it came, for the caller to tell."""
+    try:
+        model: nn.Module = source.build(weights=True)
+    except SourceError as error:
+        if isinstance(error.__cause__, (RuntimeError, MemoryError)):
+            raise error.__cause__ from None
+        raise
+    return model
 
 
 def _long(

@@ -108,12 +108,13 @@ def analyzed(budget: Budget) -> Report:
     """The Report of a budget's model."""
     from cnncost.analysis import analyze
     from cnncost.shapes import parse_inputs
-    from cnncost.sources.saved import is_saved, load
+    from cnncost.sources.find import find
 
-    if is_saved(budget.model):
-        return load(budget.model)
+    source = find(budget.model)
+    if source.saved:
+        return analyze(source)
     inputs = parse_inputs(budget.inputs) if budget.inputs else None
-    return analyze(budget.model, inputs, model_args=budget.model_args, name=budget.name, training=budget.training)
+    return analyze(source, inputs, model_args=budget.model_args, name=budget.name, training=budget.training)
 
 
 def of_budget(budget: Budget, report: Report) -> Measured:

@@ -209,12 +209,12 @@ def work() -> None:
 
 
 def _snapshot(request: dict[str, Any]) -> Snapshot:
-    from cnncost.budget.model import report_of
+    from cnncost.analysis import analyze
     from cnncost.budget.snapshot import of_report
     from cnncost.shapes import parse_inputs
 
     inputs = parse_inputs(tuple(request["inputs"])) if request["inputs"] else None
-    return of_report(report_of(request["model"], inputs, request["model_args"]))
+    return of_report(analyze(request["model"], inputs, model_args=request["model_args"]))
 
 
 def _all_from(tree: Path, top: Path) -> None:

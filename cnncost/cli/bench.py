@@ -14,6 +14,7 @@ import click
 
 from cnncost.cli import terminal
 from cnncost.cli.options import (
+    Command,
     complete_model,
     input_option,
     model_args_option,
@@ -35,7 +36,7 @@ _LINES = 9
 """Networks up to which the picture over batch sizes can be read."""
 
 
-@click.command()
+@click.command(cls=Command)
 @click.argument("models", nargs=-1, metavar="MODEL…", shell_complete=complete_model)
 @click.option("--zoo", "whole_zoo", is_flag=True, help="All networks of `cnncost zoo`.")
 @click.option("--device", "on", type=click.Choice(["cpu", "cuda"]), default="cpu", help="Where to run.")
@@ -169,12 +170,14 @@ def _rows(
     from cnncost.bench.timing import Budget
     from cnncost.cli.progress import progress
     from cnncost.evaluation.predictions import Predictions
-    from cnncost.sources.real import real
+    from cnncost.sources.find import find
+    from cnncost.sources.resolve import resolve
 
-    found = [real(name, given, arguments) for name in names]  # an unknown name is told before the work
+    sources = [find(name, arguments).without_method("a measurement") for name in names]  # unknown ones are told first
+    found = [resolve(source, given) for source in sources]
     with progress(len(names) * len(cases), "benchmark") as tell:
         for each in found:
-            predictions = Predictions(each.name, given, arguments, device)
+            predictions = Predictions(each, device)
             shortage = predictions.shortage if on == "cpu" else lambda _: ""
             todo = iter(cases)
             tell(f"{each.name} {_told(next(todo))}")

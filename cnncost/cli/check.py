@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from cnncost.cli.options import Command
 from cnncost.errors import InputError, OutputError
 
 if TYPE_CHECKING:
@@ -25,8 +26,9 @@ _FORMATS = ("rich", "markdown", "json", "junit", "github", "benchmark")
 
 
 @click.command(
+    cls=Command,
     epilog="\b\nExit code: 0 all within, 1 one is over or uncertain, 2 the file or a model is broken.\n\n"
-    "\b\nExamples:\n  cnncost check\n  cnncost check --update\n  cnncost check --format github"
+    "\b\nExamples:\n  cnncost check\n  cnncost check --update\n  cnncost check --format github",
 )
 @click.argument("names", nargs=-1, metavar="[NAME]...")
 @click.option(

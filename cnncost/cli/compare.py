@@ -7,7 +7,14 @@ from typing import TYPE_CHECKING
 
 import click
 
-from cnncost.cli.options import complete_model, input_option, model_args_option, parsed_inputs, parsed_model_args
+from cnncost.cli.options import (
+    Command,
+    complete_model,
+    input_option,
+    model_args_option,
+    parsed_inputs,
+    parsed_model_args,
+)
 
 if TYPE_CHECKING:
     from cnncost.budget.compare import Compared
@@ -18,8 +25,10 @@ _PICTURES = (".svg", ".png", ".pdf")
 
 
 @click.command(
+    cls=Command,
     epilog="\b\nExamples:\n  cnncost compare resnet18 resnet34 resnet50 vgg16\n"
-    "  cnncost compare alexnet vgg16 resnet50 -o pareto.svg\n  cnncost compare before.json net.py:Net --input 1x3x32x32"
+    "  cnncost compare alexnet vgg16 resnet50 -o pareto.svg\n"
+    "  cnncost compare before.json net.py:Net --input 1x3x32x32",
 )
 @click.argument("models", nargs=-1, required=True, metavar="MODEL...", shell_complete=complete_model)
 @input_option
@@ -37,18 +46,19 @@ def command(
 
     Models may be saved reports. A picture shows parameters, MACs and memory, with the Pareto front.
     """
+    from cnncost.analysis import analyze
     from cnncost.budget.compare import compare
-    from cnncost.budget.model import report_of
     from cnncost.cli import terminal
-    from cnncost.sources.saved import is_saved
+    from cnncost.sources.find import find
 
     drawn = output is not None and Path(output).suffix.lower() in _PICTURES
     _check(output, drawn, form)
     given, arguments = parsed_inputs(inputs), parsed_model_args(model_args)
     reports = []
     for model in models:
-        saved = is_saved(model)
-        reports.append((model, report_of(model, None if saved else given, {} if saved else arguments)))
+        source = find(model)
+        own = {} if source.saved else {"inputs": given, "model_args": arguments}  # a report is of what it was made of
+        reports.append((model, analyze(source, **own)))
     rows = compare(reports)
     if drawn and output is not None:
         from cnncost.plots.pareto import draw_pareto

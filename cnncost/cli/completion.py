@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import click
 
+from cnncost.cli import terminal
+from cnncost.cli.options import Command
+
 _LINES = {
     "bash": 'eval "$(_CNNCOST_COMPLETE=bash_source cnncost)"',
     "zsh": 'eval "$(_CNNCOST_COMPLETE=zsh_source cnncost)"',
@@ -11,11 +14,11 @@ _LINES = {
 }
 
 
-@click.command()
+@click.command(cls=Command)
 @click.argument("shell", type=click.Choice(list(_LINES)))
 def command(shell: str) -> None:
     """Print the line that turns completion on; add it to your shell's start-up file.
 
     Completes commands, options, the zoo's names and files.
     """
-    click.echo(_LINES[shell])
+    terminal.echo(_LINES[shell])

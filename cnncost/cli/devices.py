@@ -11,13 +11,14 @@ from typing import TYPE_CHECKING
 import click
 
 from cnncost.cli import terminal
+from cnncost.cli.options import Command
 from cnncost.cli.roofline import complete_device, device_file_option
 
 if TYPE_CHECKING:
     from cnncost.devices import Device
 
 
-@click.command()
+@click.command(cls=Command)
 @click.argument("name", required=False, shell_complete=complete_device)
 @device_file_option
 @click.option("--measure", is_flag=True, help="Measure this machine, and save it as a device.")

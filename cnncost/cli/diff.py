@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from cnncost.cli.options import (
+    Command,
     complete_model,
     input_option,
     model_args_option,
@@ -28,8 +29,9 @@ _BY_ENDING = {".md": "markdown", ".markdown": "markdown", ".json": "json", ".txt
 
 
 @click.command(
+    cls=Command,
     epilog="\b\nExamples:\n  cnncost diff resnet18 resnet34\n  cnncost diff before.json net.py:Net --input 1x3x32x32\n"
-    "  cnncost diff --rev main..HEAD net.py:Net --input 1x3x32x32"
+    "  cnncost diff --rev main..HEAD net.py:Net --input 1x3x32x32",
 )
 @click.argument("models", nargs=-1, required=True, metavar="OLD NEW", shell_complete=complete_model)
 @input_option
@@ -81,12 +83,13 @@ def _named(model: str, arguments: tuple[str, ...]) -> str:
 
 
 def _snapshot(model: str, inputs: tuple[str, ...], arguments: dict[str, Any]) -> Snapshot:
-    from cnncost.budget.model import report_of
+    from cnncost.analysis import analyze
     from cnncost.budget.snapshot import of_report
-    from cnncost.sources.saved import is_saved
+    from cnncost.sources.find import find
 
-    saved = is_saved(model)
-    return of_report(report_of(model, None if saved else parsed_inputs(inputs), {} if saved else arguments))
+    source = find(model)
+    own = {} if source.saved else {"inputs": parsed_inputs(inputs), "model_args": arguments}
+    return of_report(analyze(source, **own))
 
 
 def _revisions(

@@ -9,6 +9,7 @@ import click
 from click.shell_completion import CompletionItem
 
 from cnncost.cli import terminal
+from cnncost.cli.options import Command
 from cnncost.lecture.verdict import Verdict
 
 if TYPE_CHECKING:
@@ -30,7 +31,7 @@ def _complete_slide(ctx: click.Context, param: click.Parameter, incomplete: str)
     return [CompletionItem(number, help=title) for number, title in known if number.startswith(incomplete)]
 
 
-@click.command()
+@click.command(cls=Command)
 @click.option(
     "--slide", "numbers", type=int, multiple=True, metavar="N", shell_complete=_complete_slide,
     help="Only this slide; repeatable.",

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import click
@@ -10,6 +9,7 @@ import click
 from cnncost import units
 from cnncost.cli import terminal
 from cnncost.cli.options import (
+    Command,
     autocast_option,
     input_option,
     model_args_option,
@@ -61,12 +61,13 @@ class _Size(click.ParamType):  # type: ignore[type-arg]  # generic for the check
 
 
 @click.command(
+    cls=Command,
     epilog="\b\nExamples:\n  cnncost memory resnet50 --batch 32 --optimizer adamw\n"
     "  cnncost memory alexnet --batch 128 --device-memory 2GiB\n"
     "  cnncost memory resnet50 --batch 64 --autocast cuda:bf16 --block 512\n"
     "  cnncost memory vgg16 --device-memory 24GB --max-batch --block 512\n"
     "  cnncost memory net.py:Net --input 8x3x32x32 --picture net.png\n"
-    "  cnncost memory net.py:Router --input 8x128 --trace real"
+    "  cnncost memory net.py:Router --input 8x128 --trace real",
 )
 @model_argument
 @input_option
@@ -152,21 +153,17 @@ def _built(
     """The model, and inputs with the batch set."""
     from cnncost.errors import InputError
     from cnncost.frontends.torch.autocast import parse
-    from cnncost.sources.batch import with_batch
     from cnncost.sources.resolve import resolve
 
-    resolved = resolve(model, inputs, model_args, parse(autocast))
-    given = resolved.inputs if batch is None else with_batch(resolved.inputs, batch)
+    resolved = resolve(model, inputs, model_args, parse(autocast), batch)
     if dtype is not None:
         import torch
 
         found = getattr(torch, _DTYPES.get(dtype, dtype), None)
         if not isinstance(found, torch.dtype) or not found.is_floating_point:
             raise InputError(f"--dtype {dtype}: expected a floating-point dtype such as float32, bfloat16, float16")
-        resolved.model.to(found)
-        if (weights := resolved.with_weights) is not None:
-            resolved = replace(resolved, with_weights=lambda: weights().to(found))
-    return resolved, given
+        resolved = resolved.to(found)
+    return resolved, resolved.inputs
 
 
 def _report(resolved: Any, inputs: Any, step: Step | None, trace: Trace) -> Report:

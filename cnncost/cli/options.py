@@ -8,6 +8,7 @@ from typing import Any
 import click
 from click.shell_completion import CompletionItem
 
+from cnncost.cli import stdout
 from cnncost.errors import InputError
 
 
@@ -18,6 +19,15 @@ def complete_model(ctx: click.Context, param: click.Parameter, incomplete: str) 
     names = [*zoo.names(), "timm:", "torchvision:", "hf:"]
     items = [CompletionItem(name) for name in names if name.startswith(incomplete)]
     return items or [CompletionItem(incomplete, type="file")]
+
+
+class Command(click.Command):
+    """A command while which standard output is the product's: what a model prints goes to standard error."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run it; its own words go out by `terminal`."""
+        with stdout.aside():
+            return super().invoke(ctx)
 
 
 model_argument = click.argument("model", shell_complete=complete_model)

@@ -9,6 +9,7 @@ import click
 
 from cnncost.cli import terminal
 from cnncost.cli.options import (
+    Command,
     complete_model,
     input_option,
     model_args_option,
@@ -29,8 +30,9 @@ _FILE_WIDTH = 120
 
 
 @click.command(
+    cls=Command,
     epilog="\b\nExamples:\n  cnncost rf resnet18\n  cnncost rf resnet18 --layer layer3.1 --unit 7,7\n"
-    "  cnncost rf vgg16 --picture vgg16.png\n  cnncost rf net.py:Net --input 1x3x64x64 --format csv"
+    "  cnncost rf vgg16 --picture vgg16.png\n  cnncost rf net.py:Net --input 1x3x64x64 --format csv",
 )
 @click.argument("model", required=False, shell_complete=complete_model)
 @input_option
@@ -85,7 +87,7 @@ def command(
     if picture is not None:
         _draw(report, rows, shown if layers else None, picture)
     if picture is None or output is not None or form != "rich":
-        width = None if output is None else _FILE_WIDTH
+        width = terminal.width() if output is None else _FILE_WIDTH
         terminal.put(_rendered(report, shown, form, width), output, words=form == "rich")
 
 

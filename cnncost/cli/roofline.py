@@ -9,7 +9,14 @@ import click
 from click.shell_completion import CompletionItem
 
 from cnncost.cli import terminal
-from cnncost.cli.options import input_option, model_args_option, model_argument, parsed_inputs, parsed_model_args
+from cnncost.cli.options import (
+    Command,
+    input_option,
+    model_args_option,
+    model_argument,
+    parsed_inputs,
+    parsed_model_args,
+)
 from cnncost.errors import CnncostError
 
 if TYPE_CHECKING:
@@ -36,7 +43,7 @@ device_file_option = click.option(
 )
 
 
-@click.command()
+@click.command(cls=Command)
 @model_argument
 @click.option(
     "--device", "device_name", required=True, metavar="NAME", shell_complete=complete_device,
@@ -132,12 +139,11 @@ def _predicted(
     form = None if dtype is None else dtype_named(dtype)
     if form is not None:
         device.peak(form)  # before the model is built
-    from cnncost.evaluation.analyzed import analyzed
-    from cnncost.sources.batch import batched
+    from cnncost.analysis import analyze
+    from cnncost.sources.resolve import resolve
 
-    report = analyzed(model, batched(model, given, batch, arguments), arguments, training=training)
-    if report.graph is None:
-        raise CnncostError(f"{model}: a saved report has no graph to predict from; name the model itself")
+    report = analyze(resolve(model, given, arguments, batch=batch), training=training)
+    assert report.graph is not None
     return Prediction(report, roofline(report.graph, device, form))
 
 

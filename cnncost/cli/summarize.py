@@ -9,6 +9,7 @@ import click
 
 from cnncost.cli import terminal
 from cnncost.cli.options import (
+    Command,
     autocast_option,
     input_option,
     model_args_option,
@@ -27,11 +28,12 @@ if TYPE_CHECKING:
 
 
 @click.command(
+    cls=Command,
     epilog="\b\nExamples:\n  cnncost summarize resnet50 --depth 2\n"
     "  cnncost summarize net.py:Net --input 8x3x32x32 -o net.html\n"
     "  cnncost summarize net.py:Net#encode --input 8x3x32x32\n"
     "  cnncost summarize net.py:Net --input 8x3x32x32 --training --trace real\n"
-    "  cnncost summarize vgg16 --explain features.conv1_2"
+    "  cnncost summarize vgg16 --explain features.conv1_2",
 )
 @model_argument
 @input_option
@@ -133,21 +135,21 @@ def _report(
     model: str, inputs: tuple[str, ...], model_args: tuple[str, ...], strict: bool, trace: Trace, autocast: str | None,
     training: bool,
 ) -> Report:  # fmt: skip
-    from cnncost.sources.saved import is_saved, load
+    from cnncost.analysis import analyze
+    from cnncost.errors import CnncostError
+    from cnncost.sources.find import find
 
-    if is_saved(model):
+    source = find(model)
+    if source.saved:
         if inputs or model_args or strict or autocast or training:
             raise click.UsageError(
                 f"{model} is a saved report; --input, --model-args, --strict, --autocast and --training are for models"
             )
-        return load(model)
-    from cnncost.analysis import analyze
-    from cnncost.errors import CnncostError
-
+        return analyze(source)
     arguments, given = parsed_model_args(model_args), parsed_inputs(inputs)
     try:
         return analyze(
-            model, given, model_args=arguments, strict=strict, trace=trace, autocast=autocast, training=training
+            source, given, model_args=arguments, strict=strict, trace=trace, autocast=autocast, training=training
         )
     except CnncostError as error:
         if error.partial is not None:
@@ -187,4 +189,5 @@ def _show(report: Report, by: By, depth: int | None) -> None:
     from cnncost.report.text import to_text
 
     color = terminal.in_color()
-    click.echo(to_text(report, by=by, depth=depth, color=color, encoding=terminal.encoding()), color=color)
+    text = to_text(report, by=by, depth=depth, color=color, encoding=terminal.encoding(), width=terminal.width())
+    terminal.echo(text, color=color)

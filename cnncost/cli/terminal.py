@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 
 import click
 
+from cnncost.cli import stdout
 from cnncost.report.layout import Line, plain, printable, to_ascii
 
 FILE_WIDTH = 100
@@ -17,12 +18,14 @@ FILE_WIDTH = 100
 
 def width() -> int:
     """Of the terminal, or 80 where there is none."""
-    return shutil.get_terminal_size().columns
+    with stdout.product():
+        return shutil.get_terminal_size().columns
 
 
 def encoding() -> str:
     """Of standard output."""
-    return sys.stdout.encoding or "ascii"
+    with stdout.product():
+        return sys.stdout.encoding or "ascii"
 
 
 def show(lines: Sequence[Line], styles: Mapping[str, str], plainer: Callable[[str], str] = to_ascii) -> None:
@@ -30,7 +33,13 @@ def show(lines: Sequence[Line], styles: Mapping[str, str], plainer: Callable[[st
     color = in_color()
     written = printable if encodable("".join(map(plain, lines))) else plainer
     shown = [[(written(text), style) for text, style in line] for line in lines]
-    click.echo("\n".join(_colored(line, styles) if color else plain(line) for line in shown), color=color)
+    echo("\n".join(_colored(line, styles) if color else plain(line) for line in shown), color=color)
+
+
+def echo(text: str, *, color: bool | None = None) -> None:
+    """A text and a line's end to standard output, as it is."""
+    with stdout.product():
+        click.echo(text, color=color)
 
 
 def put(text: str, output: str | None, *, words: bool = False) -> None:
@@ -43,11 +52,12 @@ def put(text: str, output: str | None, *, words: bool = False) -> None:
     elif words:
         from cnncost.report.text import showable
 
-        click.echo(showable(text, encoding()), nl=False)
+        echo(showable(text, encoding()).removesuffix("\n"))
     else:  # JSON and HTML say that they are UTF-8
-        sys.stdout.flush()
-        sys.stdout.buffer.write(text.encode())
-        sys.stdout.buffer.flush()
+        with stdout.product():
+            sys.stdout.flush()
+            sys.stdout.buffer.write(text.encode())
+            sys.stdout.buffer.flush()
 
 
 def _colored(line: Line, styles: Mapping[str, str]) -> str:
@@ -73,4 +83,5 @@ def in_color() -> bool:
     """In a terminal that has colours, unless the user has said otherwise (no-color.org)."""
     if os.environ.get("NO_COLOR"):
         return False
-    return bool(os.environ.get("FORCE_COLOR")) or (sys.stdout.isatty() and os.environ.get("TERM") != "dumb")
+    with stdout.product():
+        return bool(os.environ.get("FORCE_COLOR")) or (sys.stdout.isatty() and os.environ.get("TERM") != "dumb")

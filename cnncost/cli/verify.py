@@ -5,13 +5,20 @@ from __future__ import annotations
 import click
 
 from cnncost.cli import terminal
-from cnncost.cli.options import input_option, model_args_option, model_argument, parsed_inputs, parsed_model_args
+from cnncost.cli.options import (
+    Command,
+    input_option,
+    model_args_option,
+    model_argument,
+    parsed_inputs,
+    parsed_model_args,
+)
 
 _FORMATS = ("text", "markdown", "json")
 _BY_ENDING = {".md": "markdown", ".markdown": "markdown", ".json": "json", ".txt": "text"}
 
 
-@click.command()
+@click.command(cls=Command)
 @model_argument
 @input_option
 @model_args_option

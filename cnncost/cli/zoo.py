@@ -11,6 +11,7 @@ import click
 from click.shell_completion import CompletionItem
 
 from cnncost.cli import terminal
+from cnncost.cli.options import Command
 
 if TYPE_CHECKING:
     from cnncost.report.layout import Field
@@ -26,7 +27,7 @@ def _complete(ctx: click.Context, param: click.Parameter, incomplete: str) -> li
     return [CompletionItem(name) for name in zoo.names() if name.startswith(incomplete)]
 
 
-@click.command()
+@click.command(cls=Command)
 @click.argument("name", required=False, shell_complete=_complete)
 def command(name: str | None) -> None:
     """List the reference networks, or tell all of one: paper, deviations, published figures.

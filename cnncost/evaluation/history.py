@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from cnncost import units
+from cnncost.analysis import analyze
 from cnncost.devices import find
-from cnncost.evaluation.analyzed import analyzed
 from cnncost.passes.roofline import roofline
 from cnncost.report.prediction import Prediction, Training, estimate
 from cnncost.report.prediction_text import training
@@ -17,7 +17,7 @@ BATCH, DAYS = 128, (5, 6)
 
 def alexnet() -> str:
     """AlexNet's training, as estimated and as told."""
-    report = analyzed("alexnet_two_gpu", f"{BATCH}x3x227x227", None, training=True)
+    report = analyze("alexnet_two_gpu", f"{BATCH}x3x227x227", training=True)
     assert report.graph is not None
     device = find("gtx580")
     prediction = Prediction(report, roofline(report.graph, device))

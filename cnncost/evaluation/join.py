@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
+from cnncost.analysis import analyze
 from cnncost.bench.result import Case, Measured
 from cnncost.devices.model import Device
-from cnncost.evaluation.analyzed import analyzed
 from cnncost.evaluation.figures import error
 from cnncost.evaluation.memory import predicted_peak
 from cnncost.passes.roofline import Predicted, Roofline, roofline
 from cnncost.report.data import ReportData
 from cnncost.report.prediction import Prediction
-from cnncost.sources.batch import batched
+from cnncost.sources.resolve import Resolved, resolve
 
 
 class LayerRow(NamedTuple):
@@ -123,15 +123,13 @@ class Joined:
         )
 
 
-def predicted(
-    spec: str, inputs: Any, arguments: dict[str, Any] | None, case: Case, device: Device
-) -> tuple[Prediction, Roofline | None]:
+def predicted(resolved: Resolved, case: Case, device: Device) -> tuple[Prediction, Roofline | None]:
     """The prediction of a case: of a forward, and of a training step if the case is one.
 
     Raises:
         CnncostError: the model can't be analyzed, or the device has no ceiling for the number format.
     """
-    report = analyzed(spec, batched(spec, inputs, case.batch, arguments), arguments, training=case.training)
+    report = analyze(resolve(resolved, batch=case.batch), training=case.training)
     assert report.graph is not None
     dtype = None if case.dtype == "float32" else case.dtype
     step = roofline(report.training, device, dtype) if report.training is not None else None

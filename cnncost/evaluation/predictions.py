@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from cnncost.bench.result import Case, Measured
 from cnncost.devices.model import Device
 from cnncost.errors import CnncostError
@@ -11,13 +9,14 @@ from cnncost.evaluation.join import Joined, join, predicted
 from cnncost.evaluation.memory import shortage
 from cnncost.passes.roofline import Roofline
 from cnncost.report.prediction import Prediction
+from cnncost.sources.resolve import Resolved
 
 
 class Predictions:
     """What is predicted of a network on a device, by case; a case that can't be predicted has its problem instead."""
 
-    def __init__(self, spec: str, inputs: Any, arguments: dict[str, Any] | None, device: Device) -> None:
-        self.spec, self.inputs, self.arguments, self.device = spec, inputs, arguments, device
+    def __init__(self, resolved: Resolved, device: Device) -> None:
+        self.resolved, self.device = resolved, device
         self._found: dict[Case, tuple[Prediction, Roofline | None] | str] = {}
 
     def shortage(self, case: Case) -> str:
@@ -33,7 +32,7 @@ class Predictions:
     def _of(self, case: Case) -> tuple[Prediction, Roofline | None] | str:
         if case not in self._found:
             try:
-                self._found[case] = predicted(self.spec, self.inputs, self.arguments, case, self.device)
+                self._found[case] = predicted(self.resolved, case, self.device)
             except CnncostError as error:
                 self._found[case] = str(error)
         return self._found[case]

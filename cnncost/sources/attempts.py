@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from cnncost.errors import CnncostError, DataDependentError, ForwardError, NoShapeError
-from cnncost.sources.loaded import one_line
+from cnncost.sources.causes import one_line
 
 _MOST = 200
 """Signs of a reason that stands beside another text."""

@@ -40,32 +40,3 @@ def _repeated(value: Any, batch: int) -> Any:
     if not value.dim() or not len(value):
         return value
     return value[torch.arange(batch, device=value.device) % len(value)]
-
-
-def known_inputs(spec: str, arguments: dict[str, Any] | None) -> Any:
-    """The inputs that a source knows of its model. Those of a library follow from the model, which is then built.
-
-    Raises:
-        SourceError: as `resolve` does.
-        InputError: the source knows none.
-    """
-    from cnncost.sources.method import split_method
-    from cnncost.sources.resolve import _loader, resolve
-
-    model, method = split_method(spec)
-    loaded = _loader(model)(model)
-    if loaded.inputs is not None and not method:
-        return loaded.inputs
-    return resolve(spec, None, arguments).inputs  # also says which are known of a method, and if there are none
-
-
-def batched(spec: str, inputs: Any, batch: int | None, arguments: dict[str, Any] | None = None) -> Any:
-    """What `analyze` is to be given: the inputs, or those that the source knows, with a batch size if one is asked for.
-
-    Raises:
-        InputError: a batch size, but no inputs to set it in.
-        SourceError: as `resolve` does.
-    """
-    if batch is None:
-        return inputs
-    return with_batch(inputs if inputs is not None else known_inputs(spec, arguments), batch)

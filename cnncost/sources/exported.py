@@ -12,10 +12,11 @@ from typing import Any
 
 from cnncost.errors import SourceError
 from cnncost.near import suggestion
-from cnncost.sources.loaded import Loaded, one_line
+from cnncost.sources.causes import one_line
+from cnncost.sources.source import ModelSource
 
 
-def load(spec: str) -> Loaded:
+def load(spec: str) -> ModelSource:
     """A program saved by `torch.export.save`. Its modules keep their names where torch can tell them apart.
 
     Raises:
@@ -44,7 +45,7 @@ def load(spec: str) -> Loaded:
             raise TypeError("a program is built already, and takes no arguments")
         return _module(program)
 
-    return Loaded(spec, factory, _inputs(program))
+    return ModelSource("program", spec, factory, _inputs(program))
 
 
 @contextmanager

@@ -30,17 +30,6 @@ def split_method(spec: str) -> tuple[str, str]:
     return model, method
 
 
-def without_method(spec: str, who: str) -> str:
-    """The specification. Raises SourceError if it names a method, for one who runs forward alone."""
-    model, method = split_method(spec)
-    if method:
-        raise SourceError(
-            f"{spec}: {who} runs the model's own forward, not a method; name the model alone, {model}, or see what "
-            f"the method costs by: cnncost summarize {spec}"
-        )
-    return spec
-
-
 def method_of(spec: str, model: Any, method: str) -> Any:
     """What the method's name means on a model: a bound method, or a module in it, by a path such as `encoder.embed`.
 

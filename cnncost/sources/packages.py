@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from types import ModuleType
 
 from cnncost.errors import MissingPackageError, SourceError
-from cnncost.sources.loaded import root, with_root
+from cnncost.sources.causes import root, with_root
 
 _SOLD_AS = {"PIL": "pillow", "cv2": "opencv-python", "skimage": "scikit-image", "sklearn": "scikit-learn",
             "yaml": "pyyaml"}  # fmt: skip

@@ -2,40 +2,62 @@
 
 from __future__ import annotations
 
-import importlib
 import importlib.util
 import sys
 import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
+from importlib import import_module
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
 from cnncost.errors import SourceError
 from cnncost.near import suggestion
-from cnncost.sources.loaded import Loaded, importable, with_root
+from cnncost.sources import strangers
+from cnncost.sources.causes import with_root
+from cnncost.sources.neighbours import importable, is_users
+from cnncost.sources.source import ModelSource
 
 
-def load(spec: str) -> Loaded:
-    """The factory or class after the last colon.
+def load(spec: str) -> ModelSource:
+    """The factory or class after the last colon; of a file alone the one class that is in it.
 
     Raises:
         SourceError: no such file, module or attribute, an error while importing, or not callable.
     """
+    if spec.endswith(".py"):
+        module, folder = _from_file(spec, Path(spec))
+        attribute = _only_class(spec, module)
+        spec = f"{spec}:{attribute}"
+        return ModelSource("python", spec, _factory(spec, getattr(module, attribute)), folder=str(folder))
     where, _, attribute = spec.rpartition(":")
     if not where or not attribute:
         raise SourceError(f"{spec}: expected package.module:factory or path/to/file.py:Class")
-    is_file = where.endswith(".py")
-    module = _from_file(spec, Path(where)) if is_file else _from_package(spec, where)
+    if not where.endswith(".py") and Path(where).is_file() and Path(where).suffix:
+        strangers.load(where)
+    module, folder = _from_file(spec, Path(where)) if where.endswith(".py") else _from_package(spec, where)
     target: Any = module
     for part in attribute.split("."):
         if not hasattr(target, part):
             names = [n for n in vars(target) if not n.startswith("_")]
             raise SourceError(f"{spec}: {where} has no {attribute}{suggestion(part, names)}")
         target = getattr(target, part)
-    folder = Path(where).resolve().parent if is_file else Path.cwd()
-    return Loaded(spec, _factory(spec, target), folder=str(folder))
+    return ModelSource("python", spec, _factory(spec, target), folder=str(folder))
+
+
+def _only_class(spec: str, module: ModuleType) -> str:
+    """The name of the model class that a file has, if it has one."""
+    from torch import nn
+
+    own = {name: each for name, each in vars(module).items() if getattr(each, "__module__", "") == module.__name__}
+    classes = [name for name, each in own.items() if isinstance(each, type) and issubclass(each, nn.Module)]
+    if len(classes) == 1:
+        return classes[0]
+    named = classes or [name for name, each in own.items() if callable(each) and not name.startswith("_")]
+    found = f"it has {', '.join(named)}" if named else "it has none"
+    example = f"{spec}:{(named or ['Net'])[-1]}"
+    raise SourceError(f"{spec}: which class or factory in it? {found}; give one after a colon, for example {example}")
 
 
 def _factory(spec: str, target: Any) -> Any:
@@ -48,25 +70,63 @@ def _factory(spec: str, target: Any) -> Any:
     return target
 
 
-def _from_file(spec: str, path: Path) -> ModuleType:
+def _from_file(spec: str, path: Path) -> tuple[ModuleType, Path]:
+    """The module of a file, and the folder that its code imports from: that of its package, if it is in one."""
     if not path.is_file():
-        near = suggestion(path.name, [p.name for p in path.parent.glob("*.py")]) if path.parent.is_dir() else ""
-        raise SourceError(f"{spec}: no file {path}{near}")
+        raise SourceError(f"{spec}: no file {path}{_near_file(path)}")
+    path = path.resolve()
+    import_module("torch")  # before a torch.py beside the model could be taken for it
+    root, name = _package_of(path)
+    if name is None:
+        return _alone(spec, path), path.parent
+    _forget_strangers(root)
+    with importable(str(root)), _import_errors(spec):
+        module = import_module(name)
+    if Path(module.__file__ or "").resolve() != path:
+        raise SourceError(
+            f"{spec}: {name} is imported already, from {module.__file__}; name the model as {name}:Class from a folder "
+            "that has just one of them"
+        )
+    _HOMES.add(root)
+    return module, root
+
+
+def _near_file(path: Path) -> str:
+    if not path.parent.is_dir():
+        return f": there is no folder {path.parent}"
+    return suggestion(path.name, [p.name for p in path.parent.glob("*.py")])
+
+
+def _package_of(path: Path) -> tuple[Path, str | None]:
+    """The folder above the packages that a file is in, by their `__init__.py` as pytest does it, and its full name.
+
+    The name is None for a file in no package, or in one that can't be imported by a name.
+    """
+    parts, folder = [path.stem], path.parent
+    while (folder / "__init__.py").is_file():
+        parts.insert(0, folder.name)
+        folder = folder.parent
+    if path.stem == "__init__":
+        parts.pop()
+    return folder, ".".join(parts) if folder != path.parent and all(p.isidentifier() for p in parts) else None
+
+
+def _alone(spec: str, path: Path) -> ModuleType:
+    """A file that is in no package, run anew each time."""
     name = f"cnncost_model_{path.stem}"
     found = importlib.util.spec_from_file_location(name, path)
     if found is None or found.loader is None:
         raise SourceError(f"{spec}: {path} can't be read as Python code")
     module = importlib.util.module_from_spec(found)
     sys.modules[name] = module  # dataclasses and pickling look a class's module up
-    folder = path.resolve().parent
-    _forget_strangers(folder)
+    _forget_strangers(path.parent)
     try:
-        with importable(str(folder)), _import_errors(spec):
+        with importable(str(path.parent)), _import_errors(spec):
             found.loader.exec_module(module)
     except SourceError:
         sys.modules.pop(name, None)
         raise
-    _HOMES.add(folder)
+    _HOMES.add(path.parent)
     return module
 
 
@@ -85,9 +145,14 @@ def _forget_strangers(folder: Path) -> None:
                 del sys.modules[loaded]
 
 
-def _from_package(spec: str, name: str) -> ModuleType:
-    with importable(str(Path.cwd())), _import_errors(spec):
-        return importlib.import_module(name)
+def _from_package(spec: str, name: str) -> tuple[ModuleType, Path]:
+    """A module by its name, from the working folder or from `src` in it as well as from what is installed."""
+    folder, top = Path.cwd(), name.partition(".")[0]
+    if (folder / "src" / top).exists() and not (folder / top).exists():
+        folder = folder / "src"
+    import_module("torch")
+    with importable(str(folder)), _import_errors(spec):
+        return import_module(name), folder
 
 
 @contextmanager
@@ -100,5 +165,7 @@ def _import_errors(spec: str) -> Iterator[None]:
         raise SourceError(f"{spec}: {error}; install it, or run from the folder that has it") from error
     except (Exception, SystemExit) as error:
         frames = [f for f in traceback.extract_tb(error.__traceback__) if not f.filename.startswith("<")]
+        frames = [f for f in frames if is_users(f.filename)] or frames
         where = f" at {Path(frames[-1].filename).name}:{frames[-1].lineno}" if frames else ""
-        raise SourceError(f"{spec}: importing it failed{where}: {with_root(error)}") from error
+        hint = "; put an __init__.py into the folder of the package" if "relative import" in str(error) else ""
+        raise SourceError(f"{spec}: importing it failed{where}: {with_root(error)}{hint}") from error

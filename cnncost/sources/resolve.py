@@ -3,43 +3,58 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
 from dataclasses import dataclass, replace
-from functools import partial
-from importlib import import_module
-from typing import Any, Literal, TypeAlias, cast
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 from cnncost import units
 from cnncost.errors import CnncostError, ForwardError, InputError, SourceError
 from cnncost.graph import Graph
 from cnncost.sources.attempts import BUILT, briefly, of_both, reason
-from cnncost.sources.loaded import Loaded, importable
-from cnncost.sources.method import is_child, method_of, split_method
+from cnncost.sources.batch import with_batch
+from cnncost.sources.find import find
+from cnncost.sources.method import is_child, method_of
+from cnncost.sources.source import ModelSource
+
+if TYPE_CHECKING:
+    from torch import nn
 
 Trace: TypeAlias = Literal["static", "auto", "real"]
+Model: TypeAlias = "nn.Module | Graph | str | ModelSource | Resolved"
+"""What `analyze` takes as a model."""
 _PART_OF_MEMORY = 0.6
 """That weights may take for a run on values: activations need some, too."""
 
 
 @dataclass(frozen=True, slots=True)
 class Resolved:
-    """A model ready to be recorded. `record` runs it once."""
+    """A source with its model built, ready to be recorded on its inputs. `record` runs it once.
 
-    name: str
+    Attributes:
+        source: what the user named.
+        model: without weights where the source could build it so.
+        inputs: as `analyze` takes them.
+        train: the mode in which it runs; None: its own.
+        weightless: the model has no weights, and the source can build it with them.
+        dtype: of parameters and buffers, where another than the model's own was asked for.
+        autocast: as `record` takes it.
+        notes: what is to be said of how it was built.
+        device: what tensors say that they are on, as `record` takes it.
+    """
+
+    source: ModelSource
     model: Any
     inputs: Any
-    folder: str | None = None
     train: bool | None = None
-    with_weights: Callable[[], Any] | None = None
-    """Builds the model again, with weights, if `model` has none."""
+    weightless: bool = False
+    dtype: Any = None
     autocast: Any = None
-    """As `record` takes it."""
     notes: tuple[str, ...] = ()
-    """What is to be said of how it was built."""
-    method: str = ""
-    """What is called in place of forward: a method, or a module in the model."""
     device: Any = None
-    """What tensors say that they are on, as `record` takes it."""
+
+    @property
+    def name(self) -> str:
+        """What the user named."""
+        return self.source.text
 
     @property
     def title(self) -> str:
@@ -48,6 +63,21 @@ class Resolved:
 
         wanted = parse(self.autocast) or in_force()
         return self.name if wanted is None else f"{self.name} under autocast {wanted}"
+
+    def with_weights(self) -> Any:
+        """The model built again, with its initial weights. Raises SourceError."""
+        return self._cast(self.source.build(weights=True))
+
+    def to(self, dtype: Any) -> Resolved:
+        """The same with parameters and buffers in another floating-point dtype. What the user built is not changed."""
+        if self.source.built:
+            raise InputError("dtype: expected a specification such as 'net.py:Net' to build, got a model that is built")
+        changed = replace(self, dtype=dtype)
+        changed._cast(self.model)
+        return changed
+
+    def _cast(self, model: Any) -> Any:
+        return model if self.dtype is None else model.to(self.dtype)
 
     def record(self, trace: Trace = "static") -> Graph:
         """The Graph of one run: on tensors without data, on values, or on values where that can't be done without.
@@ -66,11 +96,11 @@ class Resolved:
 
     def called(self, model: Any) -> Any:
         """What is recorded of a model: the model itself, or the method that was named. Raises SourceError."""
-        return method_of(self.name, model, self.method) if self.method else model
+        return method_of(self.name, model, self.source.method) if self.source.method else model
 
     def _recorded(self, trace: Trace, train: bool | None, **how: Any) -> Graph:
         try:
-            with importable(self.folder):
+            with self.source.importable():
                 return self._on_values(train, how) if trace == "real" else self._without_values(trace, train, how)
         except CnncostError as error:
             error.args = (f"{self.name}: {error.args[0]}", *error.args[1:])
@@ -82,13 +112,13 @@ class Resolved:
 
         how = {"train": train, "autocast": self.autocast, **how}
         device = self.device
-        if device is None and self.with_weights is not None:
+        if device is None and self.weightless:
             device = "cpu"  # where it would be, had it been built with weights
         try:
             return _noted(record(self.called(self.model), self.inputs, device=device, **how), self.notes)
         except ForwardError as error:
             first = error
-        if self.with_weights is not None and not first.misfit and not self._lacks_memory():
+        if self.weightless and not first.misfit and not self._lacks_memory():
             try:
                 note = f"{BUILT}{briefly(first)}"
                 return _noted(record(self.called(self.with_weights()), self.inputs, **how), (*self.notes, note))
@@ -115,7 +145,7 @@ class Resolved:
         from cnncost.frontends.torch.real import record_real
 
         how = {"train": train, "autocast": self.autocast, **how}
-        if self.with_weights is None:
+        if not self.weightless:
             return record_real(self.called(self.model), self.inputs, **how)
         if lacking := self._lacks_memory():
             raise InputError(lacking)
@@ -137,66 +167,48 @@ def _noted(graph: Graph, notes: tuple[str, ...]) -> Graph:
     return replace(graph, notes=(*notes, *graph.notes)) if notes else graph
 
 
-def resolve(model: Any, inputs: Any, model_args: dict[str, Any] | None, autocast: Any = None) -> Resolved:
-    """Build a model from its specification, without weights, or take it as it is.
+def resolve(
+    model: Any, inputs: Any = None, model_args: dict[str, Any] | None = None, autocast: Any = None,
+    batch: int | None = None,
+) -> Resolved:  # fmt: skip
+    """Build a model from its source, without weights, or take it as it is.
+
+    Args:
+        model: as `analyze` takes it; a source; or what this function made, to be run on other inputs.
+        inputs: as `analyze` takes them; None: those that the source knows.
+        model_args: keyword arguments for a factory or class that is named.
+        autocast: as `analyze` takes it.
+        batch: the batch size to set in the inputs, if it is another.
 
     Raises:
         SourceError: unknown name, missing file, class or package, a factory that fails or returns no module.
-        InputError: no inputs where the source knows none.
+        InputError: no inputs where the source knows none, or none to set the batch size in.
     """
-    if isinstance(model, Resolved):  # built already, to be run on other inputs
-        return replace(model, inputs=model.inputs if inputs is None else inputs, autocast=autocast or model.autocast)
-    if not isinstance(model, str):
-        if model_args:
-            raise InputError(
-                "model_args: expected a specification such as 'net.py:Net' to build, got a model that is built"
-            )
-        from cnncost.frontends.torch.callables import name_of
+    if isinstance(model, Resolved):  # built already
+        found = replace(model, inputs=model.inputs if inputs is None else inputs, autocast=autocast or model.autocast)
+    else:
+        found = _built(find(model, model_args), inputs, autocast)
+    return found if batch is None else replace(found, inputs=with_batch(found.inputs, batch))
 
-        return Resolved(name_of(model), model, inputs, autocast=autocast)
-    spec, method = split_method(model)
-    loaded = _loader(spec)(spec)
-    built, again, notes = _built(loaded, model_args or {})
-    known = not method or not is_child(method_of(model, built, method))
-    given = loaded.inputs_for(built) if inputs is None and known else inputs
+
+def _built(source: ModelSource, inputs: Any, autocast: Any) -> Resolved:
+    if source.built:
+        return Resolved(source, source.build(), inputs, autocast=autocast)
+    model, weightless, notes = _without_weights(source)
+    given = inputs
+    if given is None and not (source.method and is_child(method_of(source.text, model, source.method))):
+        given = source.inputs_for(model)
     if given is None:
-        raise InputError(f"{model}: no input given, and the source knows none; give one, for example 1x3x224x224")
+        raise InputError(f"{source.text}: no input given, and the source knows none; give one, for example 1x3x224x224")
     # Nothing differs in the counts, and batch norm in train mode refuses one value per channel.
-    return Resolved(model, built, given, loaded.folder, False, again, autocast, notes, method)
+    return Resolved(source, model, given, False, weightless, autocast=autocast, notes=notes)
 
 
-def _built(loaded: Loaded, arguments: dict[str, Any]) -> tuple[Any, Callable[[], Any] | None, tuple[str, ...]]:
-    """The model without weights, and what builds it with them; or with weights, and a note why."""
-    again = partial(loaded.build, arguments, weights=True)
+def _without_weights(source: ModelSource) -> tuple[Any, bool, tuple[str, ...]]:
+    """The model without weights, and that it has none; or with weights, and a note why."""
     try:
-        return loaded.build(arguments), again, ()
+        return source.build(), True, ()
     except SourceError as error:
         if not isinstance(error.__cause__, Exception):
             raise  # no module came of it, or it ended the program
-        return again(), None, (f"{BUILT}{reason(error.__cause__)}",)
-
-
-_LIBRARIES = {"timm:": "timm", "torchvision:": "torchvision", "hf:": "transformers"}
-"""The prefix of a MODEL, and the module here that knows it."""
-
-
-def _loader(spec: str) -> Callable[[str], Loaded]:
-    from cnncost.sources.python import load
-    from cnncost.sources.saved import is_saved
-
-    if is_saved(spec):
-        raise SourceError(f"{spec}: a saved report has no graph; name the model")
-    from cnncost.sources.zoo import load as load_zoo
-
-    if not spec.strip():
-        raise SourceError(
-            "MODEL is empty: expected a zoo name such as lenet5, package.module:factory or path/to/file.py:Class"
-        )
-    for prefix, module in _LIBRARIES.items():
-        if spec.startswith(prefix):
-            return cast("Callable[[str], Loaded]", import_module(f"cnncost.sources.{module}").load)
-    if spec.endswith((".pt2", ".PT2")):
-        from cnncost.sources.exported import load as load_exported
-
-        return load_exported
-    return load if ":" in spec else load_zoo
+        return source.build(weights=True), False, (f"{BUILT}{reason(error.__cause__)}",)

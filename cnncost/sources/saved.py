@@ -3,22 +3,29 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any, NoReturn
 
 from cnncost.errors import CnncostError, SourceError
 from cnncost.report.model import Report
+from cnncost.sources.source import ModelSource
 
 
-def is_saved(spec: str) -> bool:
-    """Whether a MODEL is meant as a saved report: Transformers' configurations end so, too, behind their prefix."""
-    return spec.endswith(".json") and not spec.startswith("hf:")
+def load(spec: str) -> ModelSource:
+    """A saved report. It has nothing to build: who tries is told to name the model."""
+
+    def factory(**arguments: Any) -> NoReturn:  # noqa: ARG001  # as all factories
+        raise SourceError(f"{spec}: a saved report has no graph; name the model")
+
+    return ModelSource("saved", spec, factory)
 
 
-def load(spec: str) -> Report:
+def report_of(source: ModelSource) -> Report:
     """The report of a file.
 
     Raises:
         SourceError: it can't be read, or is no report.
     """
+    spec = source.text
     try:
         return Report.from_json(Path(spec).read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError) as error:

@@ -6,14 +6,14 @@ from typing import Any
 
 from cnncost.errors import SourceError
 from cnncost.near import suggestion
-from cnncost.sources.loaded import Loaded
 from cnncost.sources.packages import required
+from cnncost.sources.source import ModelSource
 
 PREFIX = "timm:"
 _DEFAULT = (3, 224, 224)
 
 
-def load(spec: str) -> Loaded:
+def load(spec: str) -> ModelSource:
     """A model by timm's name, with or without the tag of its weights, which say its input size.
 
     Raises:
@@ -36,7 +36,7 @@ def load(spec: str) -> Loaded:
             raise ValueError("pretrained weights would be downloaded, and a cost needs none; leave pretrained out")
         return timm.create_model(name, pretrained=False, **arguments)
 
-    return Loaded(spec, factory, library=True, inputs_of=input_of)
+    return ModelSource("timm", spec, factory, library=True, inputs_of=input_of)
 
 
 def input_of(model: Any) -> tuple[int, ...]:

@@ -13,8 +13,8 @@ from typing import Any
 
 from cnncost.errors import SourceError
 from cnncost.near import suggestion
-from cnncost.sources.loaded import Loaded
 from cnncost.sources.packages import required
+from cnncost.sources.source import ModelSource
 
 PREFIX = "torchvision:"
 _SIDE = 512
@@ -22,7 +22,7 @@ _SIDE = 512
 _FRAMES = 16
 
 
-def load(spec: str) -> Loaded:
+def load(spec: str) -> ModelSource:
     """A model by torchvision's name.
 
     Raises:
@@ -50,7 +50,10 @@ def load(spec: str) -> Loaded:
         with _nothing_loaded():
             return builder(weights=used, **arguments)
 
-    return Loaded(spec, factory, library=True, inputs_of=lambda _: inputs_of(models.get_model_builder(name), chosen[0]))
+    return ModelSource(
+        "torchvision", spec, factory, library=True,
+        inputs_of=lambda _: inputs_of(models.get_model_builder(name), chosen[0]),
+    )  # fmt: skip
 
 
 def _entry(weights: Any, given: Any) -> Any:

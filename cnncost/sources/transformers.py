@@ -12,9 +12,10 @@ from typing import Any
 
 from cnncost.errors import SourceError
 from cnncost.near import suggestion
-from cnncost.sources.loaded import Loaded, one_line
+from cnncost.sources.causes import one_line
 from cnncost.sources.offline import offline
 from cnncost.sources.packages import importing, required
+from cnncost.sources.source import ModelSource
 
 PREFIX = "hf:"
 _AUTO = (
@@ -25,7 +26,7 @@ _AUTO = (
 """Whom to ask, in turn, for the model of a configuration."""
 
 
-def load(spec: str) -> Loaded:
+def load(spec: str) -> ModelSource:
     """An architecture by model type, by class, or by a local configuration.
 
     Raises:
@@ -39,7 +40,7 @@ def load(spec: str) -> Loaded:
         (transformers,) = required(spec, "transformers")
         with importing(spec, "transformers"):  # it imports most of itself when that is asked for
             factory = _from_file(spec, name, transformers) or _from_name(spec, name, transformers)
-    return Loaded(spec, factory, library=True, inputs_of=inputs_of)
+    return ModelSource("transformers", spec, factory, library=True, inputs_of=inputs_of)
 
 
 def _from_file(spec: str, name: str, transformers: Any) -> Any:

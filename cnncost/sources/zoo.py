@@ -4,22 +4,18 @@ from __future__ import annotations
 
 from cnncost.errors import SourceError
 from cnncost.near import suggestion
-from cnncost.sources.loaded import Loaded
+from cnncost.sources.source import ModelSource
 
 
-def load(name: str) -> Loaded:
+def load(name: str) -> ModelSource:
     """The zoo's entry. Raises SourceError for an unknown name, with near ones."""
     from cnncost import zoo
 
     try:
         entry = zoo.entry(name)
     except zoo.UnknownNetworkError:
-        if name.endswith(".py"):
-            raise SourceError(
-                f"{name}: which class or factory in it? Give it after a colon, for example {name}:Net"
-            ) from None
         raise SourceError(
             f"{name}: no network of this name{suggestion(name, zoo.names())}; "
             "`cnncost zoo` lists all; your own is named as package.module:factory or path/to/file.py:Class"
         ) from None
-    return Loaded(name, entry.build, entry.input)
+    return ModelSource("zoo", name, entry.build, entry.input)

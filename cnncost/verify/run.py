@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from time import perf_counter
 from typing import TYPE_CHECKING, Any
 
@@ -13,7 +14,7 @@ from cnncost.frontends.torch.recording import home_of
 from cnncost.frontends.torch.unwrap import unwrapped
 from cnncost.graph import Graph
 from cnncost.passes.compute import Compute, compute
-from cnncost.sources.method import without_method
+from cnncost.sources.find import find
 from cnncost.sources.resolve import Resolved, resolve
 from cnncost.verify import fvcore_count, torch_counter
 from cnncost.verify.copies import Arguments, copied, parameters_on_meta, unfused
@@ -45,9 +46,7 @@ def verify(
         CnncostError: the model can't be found, built, recorded or copied. A peer that fails is no error
             but part of the result.
     """
-    if isinstance(model, str):
-        without_method(model, "verify")
-    resolved = resolve(model, inputs, model_args)
+    resolved = resolve(find(model, model_args).without_method("verify"), inputs)
     torch_counter.warm_up()
     begun = perf_counter()
     as_given = compute(resolved.record())
@@ -73,9 +72,10 @@ def verify(
 def _recorded(resolved: Resolved, module: nn.Module) -> Graph:
     """The Graph of what the peers are given."""
     device = home_of(module, prepare(resolved.inputs, module))
-    if device.type == "meta" and resolved.with_weights is not None:
+    if device.type == "meta" and resolved.weightless:
         device = torch.device("cpu")
-    twin = Resolved(resolved.name, copied(module, parameters_on_meta), resolved.inputs, device=device)
+    twin = resolve(copied(module, parameters_on_meta), resolved.inputs)
+    twin = replace(twin, source=replace(twin.source, text=resolved.name), device=device)
     with unfused():
         return twin.record()
 

@@ -11,7 +11,8 @@ from cnncost.bench.result import Case
 from cnncost.bench.timing import Budget
 from cnncost.errors import BenchError, InputError, SourceError
 from cnncost.shapes import TensorText
-from cnncost.sources.real import Real, real
+from cnncost.sources.resolve import Resolved, resolve
+from cnncost.sources.source import ModelSource
 
 QUICK = Budget(0.0, 0.01, 3, 5)
 
@@ -30,8 +31,13 @@ class Net(nn.Module):
         return self.layer(x)
 
 
+def named(factory, **arguments):
+    """A network as if it had been named, with its input."""
+    return Resolved(ModelSource("python", "net", factory, arguments=arguments), None, "1x8")
+
+
 def measured(cases, **arguments):
-    return list(run.measure(Real("net", Net, "1x8", arguments), cases, Cpu(), QUICK))
+    return list(run.measure(named(Net, **arguments), cases, Cpu(), QUICK))
 
 
 def test_a_row_has_time_layers_and_memory():
@@ -62,7 +68,7 @@ def test_a_case_for_which_memory_is_known_to_lack_is_not_run():
     def shortage(case):
         return "needs about 9 GiB, and 1 GiB are free" if case.batch > 16 else ""
 
-    real_net = Real("net", Net, "1x8", {})
+    real_net = named(Net)
     rows = list(run.measure(real_net, [Case(64), Case(65), Case(8)], Cpu(), QUICK, shortage))
     assert [row.status for row in rows] == ["out of memory", "not tried", "measured"]
     assert rows[0].note == "needs about 9 GiB, and 1 GiB are free"
@@ -92,7 +98,7 @@ def test_training_times_a_backward_pass_and_forgets_its_gradients():
         built.append(Net())
         return built[-1]
 
-    (row,) = run.measure(Real("net", factory, "1x8"), [Case(16, training=True)], Cpu(), QUICK)
+    (row,) = run.measure(named(factory), [Case(16, training=True)], Cpu(), QUICK)
     assert row.status == "measured"
     assert built[0].training
     assert built[0].layer.weight.grad is not None
@@ -186,8 +192,8 @@ def test_inputs_that_are_none(inputs):
 
 
 def test_real_models_have_weights_with_data():
-    found = real("lenet5")
-    model = found.build()
+    found = resolve("lenet5")
+    model = found.with_weights()
     assert found.inputs == "1x1x32x32"
     assert all(not p.is_meta and p.count_nonzero() for p in model.parameters())
 
@@ -196,17 +202,17 @@ def test_real_models_have_weights_with_data():
     ("factory", "message"),
     [
         pytest.param(lambda: 3, "expected a factory of torch.nn.Module, got int", id="no module"),
-        pytest.param(lambda: {}["x"], "building it failed: KeyError: 'x'", id="it raises"),
+        pytest.param(lambda: {}["x"], r"building it .* failed at .*test_run.py:\d+: KeyError: 'x'", id="it raises"),
     ],
 )
 def test_factories_that_fail(factory, message):
     with pytest.raises(SourceError, match=message):
-        Real("net", factory, "1x8").build()
+        ModelSource("python", "net", factory).build(weights=True)
 
 
 def test_no_input_known():
     with pytest.raises(InputError, match="no input given"):
-        real("torch.nn:ReLU")
+        resolve("torch.nn:ReLU")
 
 
 def test_on_cuda_float32_is_not_computed_in_tf32():
@@ -222,7 +228,7 @@ def test_on_cuda_float32_is_not_computed_in_tf32():
     backend = Cpu()
     backend.name = "cuda"
     for dtype, expected in (("float32", False), ("tf32", True)):
-        (row,) = run.measure(Real("net", Watching, "1x8"), [Case(4, dtype)], backend, QUICK)
+        (row,) = run.measure(named(Watching), [Case(4, dtype)], backend, QUICK)
         assert row.status == "measured"
         assert seen == {(expected, expected)}
         seen.clear()

@@ -11,7 +11,7 @@ import sys
 from cnncost.bench.backend import Cpu
 from cnncost.bench.result import Case
 from cnncost.bench.run import measure
-from cnncost.sources.real import real
+from cnncost.sources.resolve import resolve
 
 NETWORKS = ("lenet5", "alexnet", "resnet18", "resnet50")
 GOAL = 0.05
@@ -21,7 +21,7 @@ def main(names):
     rounds = [{}, {}]
     for found in rounds:
         for name in names:
-            (found[name],) = measure(real(name), [Case(1)], Cpu())
+            (found[name],) = measure(resolve(name), [Case(1)], Cpu())
     print(f"{'network':>16}{'first ms':>12}{'second ms':>12}{'differ by':>12}  noise")
     worst = 0.0
     for name in names:

@@ -101,11 +101,11 @@ def _plainly_built(entry: Entry) -> dict[str, Any]:
     """How long it takes to build the model as a user of torch's counter would, or why that fails."""
     import torch
 
+    from cnncost.sources.find import find
     from cnncost.sources.offline import offline
-    from cnncost.sources.resolve import _loader
     from cnncost.verify.reasons import reason
 
-    factory, failure = _loader(entry.model)(entry.model).factory, ""
+    factory, failure = find(entry.model).factory, ""
     model = None  # it goes after its time was taken, as ours does
     with offline(entry.model):
         begun = time.process_time()

@@ -17,6 +17,7 @@ from cnncost.evaluation import markdown, render, tables
 from cnncost.evaluation.bench import Bench, Figures
 from cnncost.evaluation.join import join, predicted
 from cnncost.evaluation.memory import predicted_peak
+from cnncost.sources.resolve import resolve
 
 DEVICE = Device(
     "here", "A machine", "cpu", {"float32": 1e12, "bfloat16": 2e12}, 1e10, "a test", launch=1e-6, measured="now"
@@ -30,7 +31,7 @@ def timing(seconds, noise=()):
 
 def row(name, seconds, batch=1, noise=(), layers=None, device=DEVICE, **more):
     case = Case(batch, **more)
-    prediction, recorded = predicted(name, None, None, case, device)
+    prediction, recorded = predicted(resolve(name), case, device)
     return join(
         Measured(name, case, timing=timing(seconds, noise), layers=layers or {}, instrumented=seconds,
                  peak_memory=1 << 20),
@@ -134,7 +135,7 @@ def test_the_order_of_networks():
 
 
 def test_shares_of_convolutions():
-    report, _ = predicted("alexnet", None, None, Case(1), DEVICE)
+    report, _ = predicted(resolve("alexnet"), Case(1), DEVICE)
     layers = {each.label: (3.0 if each.kind == "conv" else 0.1) for each in report.report.layers}
     found = row("alexnet", 20.0, layers=layers).share("conv")
     others = sum(1 for each in report.report.layers if each.kind != "conv" and each.status == "called")
@@ -229,4 +230,4 @@ def test_a_device_without_a_ceiling_is_a_problem_of_the_row_alone():
     from cnncost.errors import DeviceError
 
     with pytest.raises(DeviceError):
-        predicted("lenet5", None, None, Case(1, "bfloat16"), find("gtx580"))
+        predicted(resolve("lenet5"), Case(1, "bfloat16"), find("gtx580"))

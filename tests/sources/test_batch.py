@@ -4,7 +4,8 @@ import pytest
 
 from cnncost.errors import InputError
 from cnncost.shapes import TensorText
-from cnncost.sources.batch import batched, with_batch
+from cnncost.sources.batch import with_batch
+from cnncost.sources.resolve import resolve
 
 
 @pytest.mark.parametrize(
@@ -22,8 +23,8 @@ def test_the_first_axis_is_set(inputs, expected):
 
 
 def test_the_zoo_knows_its_inputs():
-    assert batched("lenet5", None, 7) == TensorText((7, 1, 32, 32), None)
-    assert batched("lenet5", "1x1x28x28", None) == "1x1x28x28"
+    assert resolve("lenet5", batch=7).inputs == TensorText((7, 1, 32, 32), None)
+    assert resolve("lenet5", "1x1x28x28").inputs == "1x1x28x28"
 
 
 @pytest.mark.parametrize(
@@ -31,7 +32,7 @@ def test_the_zoo_knows_its_inputs():
     [
         pytest.param(lambda: with_batch("1x3", 0), "expected 1 or more", id="below 1"),
         pytest.param(lambda: with_batch(object(), 2), "expected shapes to set it in, got object", id="no shape"),
-        pytest.param(lambda: batched("torch.nn:ReLU", None, 2), "no input given", id="no input known"),
+        pytest.param(lambda: resolve("torch.nn:ReLU", batch=2), "no input given", id="no input known"),
     ],
 )
 def test_what_can_not_be_set(call, message):

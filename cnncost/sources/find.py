@@ -1,0 +1,75 @@
+"""From what the user named to its source: the one place that decides which kind MODEL is of."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from importlib import import_module
+from pathlib import Path
+from typing import Any, cast
+
+from cnncost.errors import SourceError
+from cnncost.sources.method import split_method
+from cnncost.sources.source import ModelSource
+from cnncost.sources.strangers import is_path
+
+_LIBRARIES = {"timm:": "timm", "torchvision:": "torchvision", "hf:": "transformers"}
+"""The prefix of a MODEL, and the module here that knows it."""
+
+
+def find(model: Any, arguments: dict[str, Any] | None = None) -> ModelSource:
+    """The source of a model: of a text, of a module or callable, or the source that it is.
+
+    Args:
+        model: what the user named, or gave.
+        arguments: keyword arguments for a factory or class that is named.
+
+    Raises:
+        SourceError: unknown name, missing file, class or package, an error while importing.
+        InputError: arguments for what is built already, or for a saved report.
+    """
+    if isinstance(model, ModelSource):
+        return model.given(arguments)
+    if isinstance(model, str):
+        return _named(model).given(arguments)
+    from cnncost.frontends.torch.callables import name_of
+
+    return ModelSource("object", name_of(model), lambda: model).given(arguments)
+
+
+def _named(text: str) -> ModelSource:
+    spec, method = split_method(text)
+    source = _loader(spec)(spec)
+    return replace(source, text=f"{source.text}#{method}", method=method) if method else source
+
+
+def _loader(spec: str) -> Callable[[str], ModelSource]:
+    if not spec.strip():
+        raise SourceError(
+            "MODEL is empty: expected a zoo name such as lenet5, package.module:factory or path/to/file.py:Class"
+        )
+    return cast("Callable[[str], ModelSource]", import_module(f"cnncost.sources.{_module_for(spec)}").load)
+
+
+def _module_for(spec: str) -> str:
+    """Which module here knows a MODEL of this form. Transformers' configurations end in .json behind their prefix."""
+    for prefix, module in _LIBRARIES.items():
+        if spec.startswith(prefix):
+            return module
+    ending = spec.lower().rpartition(".")[2]
+    if ending in _BY_ENDING:
+        return _BY_ENDING[ending]
+    if ":" in spec:
+        return "python"
+    if ending == "py" and Path(spec).is_file():
+        return "python"
+    return "strangers" if is_path(spec) and spec not in _zoo_names() else "zoo"
+
+
+_BY_ENDING = {"json": "saved", "pt2": "exported"}
+
+
+def _zoo_names() -> tuple[str, ...]:
+    from cnncost import zoo
+
+    return tuple(zoo.names())

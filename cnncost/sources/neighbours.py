@@ -1,0 +1,96 @@
+"""What a model's code may import from its own folder, and what libraries may not take from there."""
+
+from __future__ import annotations
+
+import sys
+import sysconfig
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from importlib.machinery import ModuleSpec, PathFinder
+from importlib.util import find_spec
+from pathlib import Path
+from types import FrameType, ModuleType
+
+
+@contextmanager
+def importable(folder: str | None) -> Iterator[None]:
+    """Let code import its neighbours while this lasts, as running it from their folder would.
+
+    A neighbour takes no library's place in the eyes of another: a `torch.py` or `cuda.py` beside the model is for the
+    model's own code.
+    """
+    if folder is None:
+        yield
+        return
+    guard = _Guard(folder)
+    sys.path.insert(0, folder)
+    sys.meta_path.insert(0, guard)
+    try:
+        yield
+    finally:
+        sys.meta_path.remove(guard)
+        if folder in sys.path:
+            sys.path.remove(folder)
+
+
+class _Guard:
+    """Answers libraries that import a name which a file in the model's folder has, too."""
+
+    def __init__(self, folder: str) -> None:
+        self.folder = Path(folder)
+
+    def find_spec(
+        self,
+        name: str,
+        path: Sequence[str] | None,
+        target: ModuleType | None = None,  # noqa: ARG002  # the protocol's
+    ) -> ModuleSpec | None:
+        """The library's module; None where nothing stands in its way.
+
+        Raises:
+            ModuleNotFoundError: torch asks for a package that is not installed.
+        """
+        if path is not None or not self._has(name):
+            return None
+        importer = _importer()
+        if importer is None or not _is_library(importer) or importer.is_relative_to(self.folder):
+            return None
+        others = [place for place in sys.path if Path(place or ".").resolve() != self.folder.resolve()]
+        found = PathFinder.find_spec(name, others)
+        if found is None and _of_torch(importer):
+            raise ModuleNotFoundError(f"No module named {name!r}", name=name)
+        return found  # else a library imports the user's code, as by a name in a configuration
+
+    def _has(self, name: str) -> bool:
+        return (self.folder / f"{name}.py").is_file() or (self.folder / name).is_dir()
+
+
+def _importer() -> Path | None:
+    """The file with the import that is going on; importlib's own frames are left out."""
+    frame: FrameType | None = sys._getframe(1)
+    while frame is not None:
+        file = frame.f_code.co_filename
+        if not file.startswith("<") and "importlib" not in Path(file).parts and file != __file__:
+            return Path(file)
+        frame = frame.f_back
+    return None
+
+
+_LIBRARIES = tuple(Path(sysconfig.get_path(name)) for name in ("stdlib", "platstdlib", "purelib", "platlib"))
+
+
+def _is_library(file: Path) -> bool:
+    return any(file.is_relative_to(folder) for folder in _LIBRARIES)
+
+
+def _of_torch(file: Path) -> bool:
+    found = find_spec("torch")
+    return found is not None and found.origin is not None and file.is_relative_to(Path(found.origin).parent)
+
+
+def is_users(file: str) -> bool:
+    """Whether a file of a traceback is the user's own: no library's, and none of this package."""
+    if file.startswith("<"):
+        return False
+    path = Path(file)
+    return not _is_library(path) and not path.is_relative_to(Path(__file__).parent.parent)

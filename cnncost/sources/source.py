@@ -1,0 +1,154 @@
+"""What the user named as MODEL, whatever it is: how to build it, and what is known of its inputs.
+
+Every command takes a source the same way: `find` makes it from the text, `saved` says whether it is a report that
+needs no model, and `resolve` makes of it a model that is ready to be recorded.
+"""
+
+from __future__ import annotations
+
+import inspect
+import traceback
+from collections.abc import Callable
+from contextlib import nullcontext
+from dataclasses import dataclass, field, replace
+from typing import Any, Literal, TypeAlias
+
+from cnncost.errors import InputError, SourceError
+from cnncost.near import suggestion
+from cnncost.sources.causes import with_root
+from cnncost.sources.neighbours import importable, is_users
+from cnncost.sources.offline import offline
+
+Kind: TypeAlias = Literal["zoo", "python", "timm", "torchvision", "transformers", "program", "saved", "object"]
+
+
+@dataclass(frozen=True, slots=True)
+class ModelSource:
+    """A model as it was named, found and not built yet.
+
+    Attributes:
+        kind: where it comes from; "object" is a module or a callable that is built already.
+        text: what the user named, the method included; for an object the name of its class.
+        factory: makes the model, or returns it; called with `arguments`.
+        inputs: what the source itself says, or None.
+        folder: where the code may import its neighbours from, while it builds and while it runs.
+        inputs_of: what the built model takes, where that depends on how it was built.
+        library: the factory is a library's, that might want to fetch weights: it is kept from the network.
+        arguments: keyword arguments for the factory, as the user gave them.
+        method: what is called in place of forward: a method, or a module in the model.
+    """
+
+    kind: Kind
+    text: str
+    factory: Callable[..., Any]
+    inputs: Any = None
+    folder: str | None = None
+    inputs_of: Callable[[Any], Any] | None = None
+    library: bool = False
+    arguments: dict[str, Any] = field(default_factory=dict)
+    method: str = ""
+
+    @property
+    def saved(self) -> bool:
+        """Whether it is a saved report: that has figures, and no model to build or run."""
+        return self.kind == "saved"
+
+    @property
+    def built(self) -> bool:
+        """Whether the user gave the model itself."""
+        return self.kind == "object"
+
+    def given(self, arguments: dict[str, Any] | None) -> ModelSource:
+        """The same source, to be built with these arguments.
+
+        Raises:
+            InputError: there is nothing to build.
+        """
+        if not arguments:
+            return self
+        if self.saved:
+            raise InputError(f"{self.text} is a saved report; it can't be given arguments")
+        if self.built:
+            raise InputError(
+                "model_args: expected a specification such as 'net.py:Net' to build, got a model that is built"
+            )
+        return replace(self, arguments=dict(arguments))
+
+    def inputs_for(self, model: Any) -> Any:
+        """The inputs that the source knows for the model that it built, or None."""
+        return self.inputs if self.inputs_of is None else self.inputs_of(model)
+
+    def without_method(self, who: str) -> ModelSource:
+        """The source itself. Raises SourceError if a method is named, for one who runs forward alone."""
+        if self.method:
+            model = self.text.removesuffix(f"#{self.method}")
+            raise SourceError(
+                f"{self.text}: {who} runs the model's own forward, not a method; name the model alone, {model}, or see "
+                f"what the method costs by: cnncost summarize {self.text}"
+            )
+        return self
+
+    def build(self, weights: bool = False) -> Any:
+        """Call the factory under the `meta` device: the model has no weights; or without, and it has its initial ones.
+
+        Raises:
+            SourceError: the factory raises, returns no `nn.Module`, or there is none, as it is a saved report.
+        """
+        from torch import nn
+
+        from cnncost.frontends.torch.building import building
+        from cnncost.frontends.torch.guard import same_random_state
+
+        if self.built:
+            return self.factory()
+        try:
+            place = same_random_state() if weights else building()
+            with self.importable(), place, offline(self.text) if self.library else nullcontext():
+                model = self.factory(**self.arguments)
+        except SourceError:
+            raise
+        except (Exception, SystemExit) as error:
+            raise SourceError(self._failure(error)) from error
+        if not isinstance(model, nn.Module):
+            raise SourceError(f"{self.text}: expected a factory of torch.nn.Module, got {type(model).__name__} from it")
+        return model
+
+    def importable(self) -> Any:
+        """While it is entered, the model's code may import its neighbours."""
+        return importable(self.folder)
+
+    def _failure(self, error: BaseException) -> str:
+        given = ", ".join(f"{k}={v!r}" for k, v in self.arguments.items())
+        hint = self._arguments_hint() if isinstance(error, TypeError) else ""
+        return f"{self.text}: building it with ({given}) failed{place_of(error)}: {with_root(error)}{hint}"
+
+    def _arguments_hint(self) -> str:
+        """What the factory takes, and what is near a name that it doesn't."""
+        try:
+            taken = list(inspect.signature(self.factory).parameters.values())
+        except (TypeError, ValueError):
+            taken = []
+        if not taken or any(p.kind is p.VAR_KEYWORD for p in taken):
+            return "; give its arguments with --model-args NAME=VALUE"
+        names = [p.name if p.default is p.empty else f"{p.name}={_short(p.default)}" for p in taken]
+        known = [p.name for p in taken]
+        strange = [name for name in self.arguments if name not in known]
+        near = suggestion(strange[0], known) or _containing(strange[0], known) if strange else ""
+        return f"; it takes {', '.join(names)}: give them with --model-args NAME=VALUE{near}"
+
+
+def _short(value: Any) -> str:
+    text = repr(value)
+    return text if len(text) < 40 else f"{text[:36]}..."
+
+
+def _containing(name: str, known: list[str]) -> str:
+    """`classes` is near `num_classes`, for all that the words differ in length."""
+    near = [each for each in known if name in each or each in name]
+    return f"; did you mean {', '.join(near)}?" if near else ""
+
+
+def place_of(error: BaseException) -> str:
+    """` at FILE:LINE`, the innermost place in the user's own code; empty if none of it was running."""
+    frames = [frame for frame in traceback.extract_tb(error.__traceback__) if is_users(frame.filename)]
+    return f" at {frames[-1].filename}:{frames[-1].lineno}" if frames else ""

@@ -1,0 +1,153 @@
+"""MODEL as a file or folder that is there and is no model: what it is, and what to name in its place."""
+
+from __future__ import annotations
+
+import json
+import math
+import pickle
+import struct
+import zipfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, NoReturn
+
+from cnncost import units
+from cnncost.errors import SourceError
+from cnncost.near import suggestion
+
+_CLASS = "path/to/file.py:Class or package.module:Class"
+_WEIGHTS = {".pth", ".pt", ".ckpt", ".bin", ".tar", ".th"}
+_KNOWN = {
+    ".ipynb": "a notebook; put the model's class into a .py file, as by jupyter nbconvert --to script {name}, and give "
+    f"that as {_CLASS}",
+    ".onnx": "an ONNX graph; give the PyTorch model that it was exported from, as " + _CLASS,
+    ".tflite": "a TensorFlow Lite model; give a PyTorch model, as " + _CLASS,
+    ".h5": "a file of arrays, such as Keras' weights; give a PyTorch model, as " + _CLASS,
+    ".npz": "a file of arrays; give a PyTorch model, as " + _CLASS,
+    **dict.fromkeys(
+        (".yaml", ".yml", ".toml", ".ini", ".cfg"),
+        "a configuration, and no code; give the function or class that makes the model of it, as "
+        "path/to/file.py:build, with its arguments by --model-args",
+    ),
+}  # fmt: skip
+_UNREADABLE = f"no file that torch.load reads; give the model's class, as {_CLASS}"
+_HEADER = 100_000_000
+"""Most bytes of a header of safetensors, as its format says."""
+
+
+def load(spec: str) -> NoReturn:
+    """Say what is wrong.
+
+    Raises:
+        SourceError: always.
+    """
+    path = Path(spec)
+    if path.is_dir():
+        raise SourceError(f"{spec}: is a folder; {_in_folder(spec, path)}")
+    if not path.exists():
+        raise SourceError(f"{spec}: {missing(path)}")
+    raise SourceError(f"{spec}: is {_told(path)}")
+
+
+def missing(path: Path) -> str:
+    """That there is no such file, with what is near."""
+    if not path.parent.is_dir():
+        return f"no such file: there is no folder {path.parent}"
+    names = [each.name for each in path.parent.iterdir() if each.suffix == path.suffix]
+    return f"no such file{suggestion(path.name, names)}"
+
+
+def is_path(spec: str) -> bool:
+    """Whether a MODEL without a colon is meant as a file: it is there, or only a file can be written so."""
+    path = Path(spec)
+    return path.exists() or "/" in spec or path.suffix.lower() in {*_KNOWN, *_WEIGHTS, ".safetensors", ".py"}
+
+
+def _in_folder(spec: str, path: Path) -> str:
+    if (path / "config.json").is_file():
+        return f"for a Transformers model give hf:{spec}"
+    files = sorted(each.name for each in path.glob("*.py") if not each.name.startswith("_"))
+    if not files:
+        return f"give the file in it that has the model, as {_CLASS}"
+    shown = ", ".join(files[:3]) + (", …" if len(files) > 3 else "")
+    return f"give a class in one of its files ({shown}), for example {path / files[0]}:Net"
+
+
+def _told(path: Path) -> str:
+    ending = path.suffix.lower()
+    if ending == ".safetensors":
+        return _safetensors(path)
+    if ending in _KNOWN:
+        return _KNOWN[ending].format(name=path.name)
+    if ending in _WEIGHTS:
+        return _saved_by_torch(path)
+    return f"no file that a model is in; expected {_CLASS}, a program of torch.export (.pt2) or a saved report (.json)"
+
+
+def _counted(what: str, shapes: list[tuple[int, ...]]) -> str:
+    tensors, numbers = len(shapes), sum(math.prod(shape) for shape in shapes)
+    return (
+        f"{what} of {units.counted(tensors, 'tensor')} with {units.counted(numbers, 'number')}, and no code: a cost "
+        f"needs the class that they are of, not the weights; give it as {_CLASS}"
+    )
+
+
+def _safetensors(path: Path) -> str:
+    """From the header: its length in 8 bytes, then JSON with the shape of each tensor."""
+    try:
+        with path.open("rb") as file:
+            (length,) = struct.unpack("<Q", file.read(8))
+            if length > _HEADER:
+                raise ValueError
+            header = json.loads(file.read(length))
+        shapes = [tuple(each["shape"]) for name, each in header.items() if name != "__metadata__"]
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, struct.error):
+        return f"a .safetensors file that can't be read; a cost needs the model's class: give it as {_CLASS}"
+    return _counted("a state dict", shapes)
+
+
+def _saved_by_torch(path: Path) -> str:
+    """What `torch.save` or `torch.jit.save` wrote, without running any code in it, and without its data."""
+    inside = _names(path)
+    if any(name.endswith("constants.pkl") for name in inside):
+        return (
+            "a TorchScript program, which is compiled already; give the class that it was made from, as "
+            f"{_CLASS}, or save it by torch.export.save as .pt2"
+        )
+    if any(name.endswith(("serialized_exported_program.json", "models/model.json")) for name in inside):
+        return f"a program of torch.export; rename it to {path.with_suffix('.pt2').name}"
+    import torch
+
+    try:
+        found = torch.load(path, map_location="meta" if inside else "cpu", weights_only=True)
+    except pickle.UnpicklingError:
+        if not inside and path.read_bytes()[:1] != pickle.PROTO:
+            return _UNREADABLE
+        return (
+            "a pickled model or other objects of Python, and reading it would run their code; give the model's class, "
+            f"as {_CLASS}"
+        )
+    except Exception:  # noqa: BLE001  # whatever torch says of a file that it did not write
+        return _UNREADABLE
+    return _counted("a state dict" if isinstance(found, dict) else "a saved object", list(_shapes(found)))
+
+
+def _names(path: Path) -> list[str]:
+    """What is in an archive; empty if it is none."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            return archive.namelist()
+    except (OSError, zipfile.BadZipFile):
+        return []
+
+
+def _shapes(found: Any, depth: int = 4) -> Iterator[tuple[int, ...]]:
+    """Of all tensors, in dicts and lists as deep as checkpoints nest them."""
+    if hasattr(found, "shape"):
+        yield tuple(found.shape)
+    elif depth and isinstance(found, dict):
+        for each in found.values():
+            yield from _shapes(each, depth - 1)
+    elif depth and isinstance(found, (list, tuple)):
+        for each in found:
+            yield from _shapes(each, depth - 1)

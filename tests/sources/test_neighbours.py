@@ -1,0 +1,109 @@
+"""Files in packages, beside others with libraries' names, and errors that name the user's own line."""
+
+import subprocess
+import sys
+
+import pytest
+
+import cnncost
+from cnncost.errors import SourceError
+
+NET = """
+import torch
+from torch import nn
+from {parts} import WIDTH
+
+
+class Net(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.fc = nn.Linear(8, WIDTH)
+
+    def forward(self, x):
+        from {parts} import WIDTH
+        return self.fc(x)
+"""
+
+
+def package(root, *folders):
+    """Folders with `__init__.py`, one in the other; the innermost."""
+    place = root
+    for name in folders:
+        place = place / name
+        place.mkdir(parents=True)
+        (place / "__init__.py").write_text("")
+    return place
+
+
+@pytest.mark.parametrize(
+    ("above", "folders", "parts"),
+    [
+        pytest.param("", ("pkg_a", "models"), ".parts", id="a neighbour"),
+        pytest.param("", ("pkg_b", "models"), "..parts", id="one package up"),
+        pytest.param("src", ("pkg_c", "models"), "pkg_c.parts", id="by its whole name, in src"),
+        pytest.param("src", ("pkg_d", "models", "deep"), "...parts", id="two packages up, in src"),
+        pytest.param("", (), "parts_alone", id="in no package"),
+    ],
+)
+def test_files_in_packages(tmp_path, monkeypatch, above, folders, parts):
+    monkeypatch.chdir(tmp_path)
+    inner = package(tmp_path / above, *folders)
+    dots = len(parts) - len(parts.lstrip("."))
+    home = inner
+    for _ in range(dots - 1):
+        home = home.parent
+    home = tmp_path / above / folders[0] if parts.startswith("pkg") else home
+    (home / f"{parts.lstrip('.').rpartition('.')[2]}.py").write_text("WIDTH = 5\n")
+    (inner / "net.py").write_text(NET.format(parts=parts))
+    path = inner.relative_to(tmp_path) / "net.py"
+
+    assert cnncost.analyze(f"{path}:Net", "1x8").totals.params == 8 * 5 + 5
+
+
+def test_a_package_below_src_by_its_name(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (package(tmp_path / "src", "pkg_e") / "net.py").write_text("from torch import nn\nNet = nn.ReLU\n")
+    assert cnncost.analyze("pkg_e.net:Net", "1x8").totals.flops == 8
+
+
+def test_a_relative_import_in_no_package(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "net.py").write_text("from .parts import WIDTH\n")
+    with pytest.raises(SourceError, match=r"put an __init__.py into the folder"):
+        cnncost.analyze("net.py:Net", "1x8")
+
+
+@pytest.mark.parametrize("name", ["torch", "cuda", "numpy", "copy", "triton"])
+@pytest.mark.parametrize("start", [("-m", "cnncost"), ("-c", "from cnncost.cli import main; main()")])
+def test_a_file_beside_the_model_takes_no_library_s_place(tmp_path, name, start):
+    (tmp_path / f"{name}.py").write_text("raise RuntimeError('taken for a library')\n")
+    (tmp_path / "net.py").write_text("from torch import nn\nNet = nn.ReLU\n")
+    command = [sys.executable, *(start if start[0] == "-m" else ("-P", *start)), "summarize", "net.py:Net"]
+    done = subprocess.run([*command, "--input", "1x8"], capture_output=True, text=True, check=False, cwd=tmp_path)
+
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_the_model_may_import_a_neighbour_of_a_library_s_name(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "cuda.py").write_text("from torch import nn\nBlock = nn.ReLU\n")
+    (tmp_path / "net.py").write_text("from cuda import Block as Net\n")
+    assert cnncost.analyze("net.py:Net", "1x8").totals.flops == 8
+
+
+@pytest.mark.parametrize(
+    ("line", "words"),
+    [
+        pytest.param("nn.Conv2d(3, 4, 3, groups=2)", "in_channels must be divisible by groups", id="in torch's code"),
+        pytest.param("nn.Linear(8, 'four')", "TypeError", id="in a layer's code"),
+        pytest.param("int('four')", "invalid literal", id="in the user's own"),
+    ],
+)
+def test_errors_name_the_innermost_line_of_the_user_s(tmp_path, monkeypatch, line, words):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "block_of.py").write_text(f"from torch import nn\n\n\ndef make():\n    return {line}\n")
+    (tmp_path / "net.py").write_text("from block_of import make\n\n\ndef build():\n    return make()\n")
+    with pytest.raises(SourceError) as error:
+        cnncost.analyze("net.py:build", "1x8")
+    assert f"failed at {tmp_path / 'block_of.py'}:5: " in str(error.value)
+    assert words in str(error.value)
