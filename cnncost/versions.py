@@ -8,7 +8,7 @@ from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 """Of cnncost."""
 OLDEST, NEWEST = (2, 9), (2, 15)
 """The torch versions, both included, on which the tests pass."""
