@@ -6,17 +6,31 @@ from pathlib import Path
 
 import pytest
 
+import cnncost
+
 LINUX = pytest.mark.skipif(not Path("/dev/full").exists(), reason="/dev/full is Linux's")
 TOLD = "cnncost: standard output can't be written to: {}; write to another place, as with -o FILE\n"
 COMMANDS = [
-    # (arguments): one for each way in which commands print
-    pytest.param("summarize lenet5", id="click's echo"),
-    pytest.param("summarize lenet5 --format json", id="bytes"),
-    pytest.param("memory lenet5", id="few bytes, that stay in the buffer"),
-    pytest.param("diff lenet1 lenet5", id="styled lines"),
+    # (arguments): one for each way in which commands print; of a saved report, for which torch is not imported
+    pytest.param("summarize saved.json", id="click's echo"),
+    pytest.param("summarize saved.json --format json", id="bytes"),
+    pytest.param("compare saved.json saved.json --format csv", id="few bytes, that stay in the buffer"),
+    pytest.param("diff saved.json saved.json", id="styled lines"),
     pytest.param("zoo", id="the zoo"),
     pytest.param("--help", id="help"),
 ]
+
+
+@pytest.fixture(scope="module")
+def saved(tmp_path_factory):
+    place = tmp_path_factory.mktemp("saved")
+    cnncost.analyze("lenet5").save(place / "saved.json")
+    return place
+
+
+@pytest.fixture(autouse=True)
+def _beside_a_saved_report(saved, monkeypatch):
+    monkeypatch.chdir(saved)
 
 
 def ran(arguments, redirection):
