@@ -399,8 +399,8 @@ def test_fused_attention_layers(q, k, width, heads, answered):
 GROUPED = {
     # shapes of rows and of matrices, of ends, and whether the rule answers
     "plain": ((6, 4), (2, 4, 8), 2, True),
-    "three axes of rows": ((2, 6, 4), (2, 4, 8), 2, False),
-    "one matrix": ((6, 4), (4, 8), 2, False),
+    "a batch, whose groups need no ends": ((2, 6, 4), (2, 4, 8), 2, False),
+    "rows of four axes": ((1, 2, 6, 4), (2, 4, 8), 2, False),
     "another width": ((6, 8), (2, 4, 8), 2, False),
     "ends of more groups": ((6, 4), (2, 4, 8), 3, False),
     "rows that begin anywhere": ((6, 3), (2, 3, 8), 2, False),
@@ -419,6 +419,27 @@ def test_grouped_products(x, w, ends, answered):
         assert check(aten._grouped_mm.default, torch.ones(x).double(), torch.ones(w).double(), ends) is None
         assert check(aten._grouped_mm.default, torch.ones(x).half(), torch.ones(w), ends) is None
         assert check(aten._grouped_mm.default, torch.ones(x), torch.ones(w)) is None
+
+
+SPLIT = {
+    # rows, columns, groups' ends, and the size and strides of what comes out
+    "rows": ((6, 4), (2, 4, 5), 2, ((6, 5), (8, 1))),
+    "columns": ((2, 5, 4), (4, 6), 2, ((5, 6), (8, 1))),
+    "the inner axis": ((5, 8), (8, 3), 4, ((4, 5, 3), (20, 4, 1))),
+    "nothing": ((2, 6, 4), (2, 4, 8), None, ((2, 6, 8), (48, 8, 1))),
+}
+
+
+@pytest.mark.parametrize(("x", "w", "groups", "expected"), SPLIT.values(), ids=SPLIT)
+def test_what_groups_of_a_product_split(x, w, groups, expected):
+    """In rows of a multiple of 16 bytes, so as torch wants them of what it is given."""
+    ends = torch.full((groups,), 6, dtype=torch.int32) if groups else None
+    columns = torch.ones(*w[:-2], w[-1], w[-2]).mT
+    assert check(aten._grouped_mm.default, torch.ones(x), columns, ends) == [(*expected, torch.float32)]
+    assert torch._grouped_mm(torch.ones(x), columns, ends).stride() == expected[1]
+    assert check(aten._grouped_mm.default, torch.ones(x), columns.double(), ends) is None
+    wrong = torch.ones(2, dtype=torch.int32) if ends is None else None if groups == 4 else ends.repeat(2)
+    assert check(aten._grouped_mm.default, torch.ones(x), columns, wrong) is None
 
 
 @pytest.mark.filterwarnings("ignore:.*quantized tensor creation functions:UserWarning")  # torch's own

@@ -499,6 +499,23 @@ def test_grouped_products(data, rows, wide, out, columns):
 
 
 @some
+@given(data=st.data(), tokens=st.integers(1, 3), wide=st.integers(1, 9), out=st.integers(1, 9))
+def test_grouped_products_of_gradients(data, tokens, wide, out):
+    """The inner axis is split, the columns are, or nothing is; a row of what comes out begins at 16 bytes."""
+    groups, inner = data.draw(st.integers(1, 3)), 4 * tokens
+    ends = torch.full((_mostly(data.draw, groups, groups + 1),), inner, dtype=torch.int32)
+
+    def columns(*sizes):
+        return _tensor(data.draw, *sizes[:-2], sizes[-1], sizes[-2]).mT
+
+    rows = _tensor(data.draw, wide, inner)
+    check(aten._grouped_mm.default, rows, columns(inner, out), ends)
+    for of_groups in (ends, None):
+        check(aten._grouped_mm.default, _tensor(data.draw, groups, wide, inner), columns(inner, out), of_groups)
+        check(aten._grouped_mm.default, _tensor(data.draw, groups, wide, inner), columns(groups, inner, out), of_groups)
+
+
+@some
 @given(data=st.data(), shape=st.lists(sizes, min_size=2, max_size=3))
 def test_reflections(data, shape):
     said = check(aten.geqrf.default, _tensor(data.draw, *shape), order=False)

@@ -293,14 +293,29 @@ def _dynamic_linear(a: dict[str, Any]) -> list[Output]:
 
 @shapes("_grouped_mm")
 def _grouped_product(a: dict[str, Any]) -> list[Output] | None:
-    """A row for each row of `self` (its groups are of unknown sizes); torch's kernel for shapes knows only bfloat16."""
-    x, w = a["self"], a["mat2"]
-    fits = (x.dim(), w.dim()) == (2, 3) and x.shape[1] == w.shape[1] and x.dtype == w.dtype and x.dtype in _GROUPED
-    if not fits or a["bias"] is not None or a["offs"] is None or a["offs"].dtype != torch.int32:
+    """Rows, columns or the inner axis are split over groups of unknown sizes; torch's own knows only bfloat16.
+
+    T,I by G,I,O → T,O; G,O,I by I,T → O,T; O,T by T,I → G,O,I; G,O,I by G,I,T → G,O,T. A row of the result begins at
+    a multiple of 16 bytes.
+    """
+    x, w, ends = a["self"], a["mat2"], a["offs"]
+    batches = [t.shape[0] for t in (x, w) if t.dim() == 3]
+    if {x.dim(), w.dim()} - {2, 3} or x.shape[-1] != w.shape[-2] or x.dtype != w.dtype or x.dtype not in _GROUPED:
         return None
-    if tuple(a["offs"].shape) != w.shape[:1] or not (_in_steps(x) and _in_steps(w)):
+    if a["bias"] is not None or (ends is None) != (len(batches) == 2) or not (_in_steps(x) and _in_steps(w)):
         return None
-    return [packed((x.shape[0], w.shape[2]), a["out_dtype"] or x.dtype)]
+    if ends is not None:
+        if ends.dtype != torch.int32 or ends.dim() != 1:
+            return None
+        batches.append(ends.shape[0])
+    if len(set(batches)) > 1:
+        return None
+    dtype = a["out_dtype"] or x.dtype
+    m, n = x.shape[-2], w.shape[-1]
+    step = -(-n * dtype.itemsize // 16) * 16 // dtype.itemsize
+    if x.dim() == w.dim():
+        return [((batches[0], m, n), (m * step, step, 1), dtype)]
+    return [((m, n), (step, 1), dtype)]
 
 
 _GROUPED = (torch.float32, torch.bfloat16, torch.float16)
