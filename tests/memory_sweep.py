@@ -59,7 +59,10 @@ def predicted() -> Kept:
 
 
 def entries() -> list[dict[str, Any]]:
-    """All models: one of each family first, then a second of each, those with the least to compute before others."""
+    """All models: one of each family first, then a second of each, those with the least to compute before others.
+
+    Transformers' come in the second round.
+    """
     macs = {}
     with (ROOT / "reports" / "conformance.csv").open(encoding="utf-8") as file:
         for row in csv.DictReader(file):
@@ -77,7 +80,7 @@ def entries() -> list[dict[str, Any]]:
         for entry in ordered:
             family = entry["model"] if zoo == "transformers" else entry["family"]
             kin[family] = nth = kin.get(family, -1) + 1
-            placed.append((nth, macs[entry["model"]] / 10 if zoo == "transformers" else macs[entry["model"]], entry))
+            placed.append((nth + (zoo == "transformers"), macs[entry["model"]], entry))  # they take longest
     return [entry for *_, entry in sorted(placed, key=lambda each: each[:2])]
 
 
@@ -89,7 +92,7 @@ def _arguments(model: str) -> dict[str, Any]:
 
 
 def swept(chosen: list[dict[str, Any]], options: argparse.Namespace) -> Iterator[tuple[dict[str, Any], dict[str, Any]]]:
-    """Each entry and its row, as far as the time goes; first those that are kept."""
+    """Each entry and its row, as far as the time goes: those that are kept, those to measure, and those to analyze."""
     truth, said = measured(), predicted()
     end = time.monotonic() + options.minutes * 60
     missing = []
@@ -99,6 +102,7 @@ def swept(chosen: list[dict[str, Any]], options: argparse.Namespace) -> Iterator
             yield entry, {"measured": found, "predicted": said.found.get(key, {})}
         else:
             missing.append(entry)
+    missing.sort(key=lambda entry: entry["model"] in truth.found)
     waiting = (
         (entry, {"entry": entry, "measured": truth.found.get(entry["model"])})
         for entry in missing

@@ -22,7 +22,7 @@ from cnncost.files import by_ending
 
 if TYPE_CHECKING:
     from cnncost.fit import Step
-    from cnncost.report.memory_tables import MemoryTables
+    from cnncost.report.memory_tables import MemoryTables, Run
     from cnncost.report.model import Report
     from cnncost.sources.resolve import Trace
 
@@ -89,7 +89,8 @@ class _Size(click.ParamType):  # type: ignore[type-arg]  # generic for the check
 )  # fmt: skip
 @click.option(
     "--workspace", type=_Size(), metavar="SIZE",
-    help="What cuBLAS and cuDNN hold, for the estimate; by default the workspaces of this CPU's kernels.",
+    help="What cuBLAS and cuDNN hold, for the estimate and for what fits; by default the estimate is of this CPU's "
+    "kernels, and what fits is told without.",
 )  # fmt: skip
 @click.option("--device-memory", type=_Size(), metavar="SIZE", help="Say whether it fits, for example in 2GiB.")
 @click.option("--max-batch", is_flag=True, help="Find the largest batch that fits --device-memory.")
@@ -125,9 +126,9 @@ def command(
     step = None if inference else Step(loss, optimizer, not keep_gradients)
     report = _report(built, given, step, trace)
     tables = _tables(report, step, block, workspace)
-    verdicts = _verdicts(tables, device_memory) if device_memory is not None else ()
+    verdicts = _verdicts(tables, device_memory, workspace) if device_memory is not None else ()
     if max_batch and device_memory is not None:
-        verdicts = (*verdicts, *_largest(built, given, step, block, device_memory, trace))
+        verdicts = (*verdicts, *_largest(built, given, step, block, device_memory, trace, workspace))
     tables = tables._replace(verdicts=verdicts)
     width = max(_LEAST_WIDTH, terminal.width()) if output is None else terminal.FILE_WIDTH
     terminal.put(_rendered(tables, form, top, width), output, words=form == "rich")
@@ -201,31 +202,48 @@ def _in_words(step: Step) -> str:
     return f"{loss} as the loss, backward, {optimizer}; {gradients}"
 
 
-def _verdicts(tables: MemoryTables, limit: _Given) -> tuple[str, ...]:
+def _verdicts(tables: MemoryTables, limit: _Given, workspace: _Given | None) -> tuple[str, ...]:
+    """Whether each run fits: with a workspace that is stated, else by tensors alone, which the sentence says."""
+    held = workspace.nbytes if workspace is not None else 0
     verdicts = []
     for run in tables.runs:
-        peak = run.memory.peak.nbytes
+        peak = run.memory.peak.nbytes + held
         left = limit.nbytes - peak
         fits, rest = ("fits", "to spare") if left >= 0 else ("does not fit", "too much")
         if run.memory.unseen and left >= 0:
             verdicts.append(f"{run.name}: at least {units.data(peak)}, so that nobody knows whether it fits {limit}")
             continue
-        verdicts.append(f"{run.name}: {units.data(peak)} {fits} {limit}, {units.data(abs(left))} {rest}")
+        included = f" with the workspace of {workspace}" if workspace is not None else ""
+        verdict = f"{run.name}: {units.data(peak)}{included} {fits} {limit}, {units.data(abs(left))} {rest}"
+        verdicts.append(verdict + (_left_out(run, limit, tables.kernels) if workspace is None and left >= 0 else ""))
     return tuple(verdicts)
 
 
+_LEFT_OUT = "; kernels' workspaces are not counted"
+
+
+def _left_out(run: Run, limit: _Given, kernels: str) -> str:
+    """What a verdict by tensors alone is not about."""
+    if run.raw is None or run.raw.nbytes <= limit.nbytes:
+        return _LEFT_OUT
+    return f"{_LEFT_OUT}: estimated with those of {kernels}, {units.data(run.raw.nbytes)} do not fit"
+
+
 def _largest(
-    resolved: Any, inputs: Any, step: Step | None, block: int, limit: _Given, trace: Trace
+    resolved: Any, inputs: Any, step: Step | None, block: int, limit: _Given, trace: Trace, workspace: _Given | None
 ) -> tuple[str, ...]:  # fmt: skip
+    """The largest batch of each run, likewise."""
     from cnncost.errors import CnncostError
     from cnncost.fit import largest_batch, peak
     from cnncost.sources.batch import with_batch
 
+    held = workspace.nbytes if workspace is not None else 0
+    ending = _LEFT_OUT if workspace is None else f", the workspace of {workspace} included"
     verdicts = []
     for name, how in [("inference", None), ("training step", step)][: 1 if step is None else 2]:
 
         def at(batch: int, how: Step | None = how) -> int:
-            return peak(resolved, with_batch(inputs, batch), step=how, block=block, trace=trace)
+            return held + peak(resolved, with_batch(inputs, batch), step=how, block=block, trace=trace)
 
         try:
             largest = largest_batch(at, limit.nbytes)
@@ -238,7 +256,7 @@ def _largest(
             verdicts.append(
                 f"{name}: the largest batch that fits {limit} is {units.exact(largest)}, with "
                 f"{units.exact(at(largest))} of {units.exact(limit.nbytes)} bytes; {units.exact(largest + 1)} need "
-                f"{units.exact(at(largest + 1))}"
+                f"{units.exact(at(largest + 1))}{ending}"
             )
     return tuple(verdicts)
 

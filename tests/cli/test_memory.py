@@ -55,7 +55,7 @@ def test_files(capsysbinary, tmp_path, ending):
 
 def test_does_it_fit(capsysbinary):
     code, out, _ = run(capsysbinary, "alexnet", "--batch", "128", "--device-memory", "2GiB", "--max-batch")
-    verdicts = out.splitlines()[-6:]
+    verdicts = out.splitlines()[-9:]
     assert code == 0
     assert any(line.startswith("inference: ") and " fits 2.00 GiB" in line for line in verdicts)
     assert any(line.startswith("training step: ") and "does not fit 2.00 GiB" in line for line in verdicts)
@@ -99,6 +99,61 @@ def test_the_rest_of_the_holders_sets_no_scale(capsysbinary):
     assert "█" * 11 in rows[1]  # the largest holder, above the table of uses
     assert rows[-1].startswith("56 more")
     assert "█" not in rows[-1]
+
+
+LENET = "lenet5"
+
+
+def verdicts(capsysbinary, *args):
+    """The sentences on what fits, inference and training step."""
+    code, out, err = run(capsysbinary, *args, "--format", "json")
+    assert code == 0, err
+    return json.loads(out)["verdicts"]
+
+
+@pytest.mark.parametrize("name", ["inference", "training step"])
+@pytest.mark.parametrize(("spare", "fits"), [(1, True), (0, True), (-1, False)])
+def test_a_stated_workspace_is_part_of_what_fits(capsysbinary, name, spare, fits):
+    """It is held all the time: to the byte, tensors and workspace are to be in what the device has."""
+    _, out, _ = run(capsysbinary, LENET, "--format", "json")
+    peak, held = json.loads(out)["runs"][name]["peak"], 4096
+    said = verdicts(capsysbinary, LENET, "--workspace", str(held), "--device-memory", str(peak + held + spare))
+    (line,) = [each for each in said if each.startswith(name)]
+    assert (" with the workspace of 4096 (4.00 KiB) fits " in line) is fits
+    assert (" does not fit " in line) is not fits
+    assert "not counted" not in line
+
+
+def test_the_largest_batch_leaves_room_for_a_stated_workspace(capsysbinary):
+    limit, held = 4 * 2**20, 2**20
+    said = verdicts(capsysbinary, LENET, "--workspace", "1MiB", "--device-memory", "4MiB", "--max-batch", "--inference")
+    line = next(each for each in said if "largest batch" in each)
+    batch = int(line.split(" is ")[1].split(",")[0])
+    peaks = [cnncost.analyze(LENET, f"{n}x1x32x32").memory.inference_peak for n in (batch, batch + 1)]
+    assert peaks[0] + held <= limit < peaks[1] + held
+    assert line.endswith("the workspace of 1.00 MiB included")
+    assert f"with {peaks[0] + held:,} of {limit:,} bytes" in line
+
+
+def test_what_fits_without_workspaces_says_so(capsysbinary, monkeypatch):
+    """On this CPU, estimated; where they do not fit any more, that too is said."""
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
+    _, out, _ = run(capsysbinary, "resnet18", "--inference", "--format", "json")
+    found = json.loads(out)["runs"]["inference"]
+    tensors, raw = found["peak"], found["peak_with_workspaces_estimated"]["nbytes"]
+    assert tensors < raw
+    for limit, ending in (
+        (raw, "kernels' workspaces are not counted"),
+        (raw - 1, " do not fit"),
+        (tensors - 1, "too much"),
+    ):
+        for line in verdicts(capsysbinary, "resnet18", "--inference", "--device-memory", str(limit)):
+            assert line.endswith(ending)
+    (line,) = verdicts(capsysbinary, "resnet18", "--inference", "--device-memory", str(raw - 1))
+    assert " fits " in line
+    assert "kernels' workspaces are not counted: estimated with those of oneDNN for " in line
+    said = verdicts(capsysbinary, LENET, "--inference", "--device-memory", "1GiB", "--max-batch")
+    assert all(line.endswith("kernels' workspaces are not counted") for line in said)
 
 
 def test_one_example_is_too_much(capsysbinary):
