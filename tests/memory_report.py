@@ -19,7 +19,8 @@ import torch
 import cnncost
 from cnncost import units, zoo
 
-sys.path[:0] = [str(Path(__file__).parent.parent), str(Path(__file__).parent / "benchmarks")]
+HERE = Path(__file__).parent
+sys.path[:0] = [str(path) for path in (HERE.parent, HERE, HERE / "benchmarks")]
 from vit import ViT  # noqa: E402  # a script's neighbours
 
 from tests.networks import LSTM, CellLSTM, DenseNet121, MobileNetV2  # noqa: E402
@@ -41,7 +42,7 @@ NETWORKS = {
 
 
 def of_torchvision(name):
-    importlib.import_module("tests.torchvision_cpu").install()
+    importlib.import_module("torchvision_cpu").install()
     return getattr(importlib.import_module("torchvision.models"), name)()
 
 
