@@ -36,6 +36,7 @@ class Conv:
         positions: P; slice: those of a slice of a volume.
         side: the longest side of the kernel.
         first: N,C,*X of what the call is given.
+        copied: bytes of the copies of operands that torch makes first.
     """
 
     def __init__(self, spec: OpSpec, x: TensorType, y: TensorType, kernels: Kernels) -> None:
@@ -44,6 +45,8 @@ class Conv:
         self.spec, self.kernels, self.axes = spec, kernels, axes
         self.item = ITEM_BYTES[weight.dtype]
         self.transposed = bool(spec["transposed"])
+        self.copied: int = x.nbytes if spec.get("layout") == "strided" else 0
+        self.copied += y.nbytes if spec.get("copied") else 0
         sizes = tuple(x.shape[-axes - 1 :])
         self.first = (
             x.shape[0] if len(x.shape) == axes + 2 else 1,
@@ -167,14 +170,13 @@ def conv(spec: OpSpec, kernels: Kernels) -> int:
     if not given.numel or not made.numel:
         return 0
     c = Conv(spec, given, made, kernels)
-    copied = given.nbytes if spec.get("layout") == "strided" else 0
     if c.native:
-        return copied + _native(c)
+        return c.copied + _native(c)
     if c.transposed:
-        return copied + c.clone + _of_input(c) - c.x
+        return c.copied + c.clone + _of_input(c) - c.x
     if c.last:
-        return copied + c.clone + c.in_products + (0 if c.depthwise else c.batches)
-    return copied + _forward(c) - c.y
+        return c.copied + c.clone + c.in_products + (0 if c.depthwise else c.batches)
+    return c.copied + _forward(c) - c.y
 
 
 def _native(c: Conv) -> int:
@@ -200,15 +202,13 @@ def conv_backward(spec: OpSpec, kernels: Kernels) -> int:
         return 0
     c = Conv(spec, given, grad, kernels)
     held = (given.nbytes if spec["of_input"] else 0) + (c.w if spec["of_weight"] else 0)
-    copied = given.nbytes if spec.get("layout") == "strided" else 0
-    copied += grad.nbytes if spec.get("copied") else 0
     if c.native:
         more = c.columns if c.g == 1 else held
-        return copied + c.clone + more
+        return c.copied + c.clone + more
     made = _forward if c.transposed else _of_input
     of_input = made(c) if spec["of_input"] else 0
     of_weight = _of_weights(c) + (given.nbytes if spec["of_input"] else 0) if spec["of_weight"] else 0
-    return copied + c.clone + max(of_input, of_weight) - held
+    return c.copied + c.clone + max(of_input, of_weight) - held
 
 
 def _of_input(c: Conv) -> int:

@@ -14,12 +14,12 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 import torch
 
-from cnncost.frontends.torch.ledger import Block, Known, pointer
+from cnncost.frontends.torch.blocks import Block, Known, pointer
 from cnncost.frontends.torch.meta import is_meta
 from cnncost.masks import Mask, packed
 
 if TYPE_CHECKING:
-    from cnncost.frontends.torch.ledger import Found
+    from cnncost.frontends.torch.blocks import Found
     from cnncost.frontends.torch.memo import Entry
 
 ATTENTION = frozenset({"attention", "attention_backward", "mha", "encoder_layer"})

@@ -18,8 +18,8 @@ from torch.autograd.function import Function
 from torch.utils._python_dispatch import _disable_current_modes
 
 from cnncost.frontends.torch import memo as memos
+from cnncost.frontends.torch.blocks import Found
 from cnncost.frontends.torch.custom_nests import filled, hold_against, places_of, templated, typed
-from cnncost.frontends.torch.ledger import Found
 from cnncost.frontends.torch.meta import META
 from cnncost.frontends.torch.types import tensor_type
 from cnncost.graph import OpSpec, TensorType

@@ -10,7 +10,8 @@ import torch
 
 from cnncost.frontends.torch import memo as memos
 from cnncost.frontends.torch.attention_masks import place
-from cnncost.frontends.torch.ledger import Found, Ledger, pointer
+from cnncost.frontends.torch.blocks import Found, pointer
+from cnncost.frontends.torch.ledger import Ledger
 from cnncost.frontends.torch.lowering import OpCall, lower
 from cnncost.frontends.torch.lowering.sparse import lower_sparse
 from cnncost.frontends.torch.masks import MASKING

@@ -13,7 +13,7 @@ from typing import Any, TypeAlias
 
 import torch
 
-from cnncost.frontends.torch.ledger import Found
+from cnncost.frontends.torch.blocks import Found
 from cnncost.frontends.torch.overloads import Overload
 from cnncost.graph import OpSpec
 

@@ -9,69 +9,14 @@ from __future__ import annotations
 import weakref
 from collections.abc import Callable, Mapping
 from functools import partial
-from typing import NamedTuple, TypeAlias
 
 import torch
 
 from cnncost.frontends.torch import sparse
+from cnncost.frontends.torch.blocks import Block, Known, StorageRef, pointer, storage_bytes
 from cnncost.frontends.torch.meta import is_meta
 from cnncost.frontends.torch.types import Signature, signature
 from cnncost.graph import Owned, Role, Storage, TensorType, Use, Value
-
-
-class Block:
-    """A storage: its life, and what may be done with it.
-
-    Attributes:
-        nbytes, born, died: as in `graph.Storage`.
-        version, writer: how often it was written to in place, and the value that was written last.
-        real: its values are at hand, and ops may be run on them.
-        owned: it is the user's and must never be written to.
-        copied: its values are the user's, and were written to in a copy.
-        noise: it holds a random mask, or what was computed from masks alone.
-        chance, given: its values were decided by random numbers; by an input of floating-point numbers.
-        grad: it is of a leaf that takes gradients.
-        use: as in `graph.Storage`.
-    """
-
-    __slots__ = (
-        "born", "chance", "copied", "died", "given", "grad", "index", "nbytes", "noise", "owned", "real", "ref",
-        "tensor", "use", "version", "writer",
-    )  # fmt: skip
-
-    def __init__(self, index: int, nbytes: int, born: int | None, real: bool, use: Use) -> None:
-        self.index = index
-        self.nbytes = nbytes
-        self.born = born
-        self.died: int | None = None
-        self.version = 0
-        self.writer = -1
-        self.real = real
-        self.owned = born is None
-        self.use = use
-        self.copied = self.noise = self.chance = self.given = self.grad = False
-        self.ref: _StorageRef | None = None  # kept to be told of the storage's death
-        self.tensor = 0  # identity of the tensor that was booked last
-
-
-class Known(NamedTuple):
-    """A tensor that the books know.
-
-    `version` is that of its block when the value was last up to date; an op in place on any other
-    tensor of the block makes it stale. `data` holds the values of a tensor that has none itself, or
-    that is the user's and was written to; for others with values it is None.
-    """
-
-    ref: weakref.ref[torch.Tensor]
-    value: int
-    sig: Signature
-    block: Block
-    version: int
-    data: torch.Tensor | None = None
-
-
-Found: TypeAlias = "list[tuple[torch.Tensor, Known]]"
-"""The tensors among an op's arguments, with what the books know of them."""
 
 _STRIDED = torch.strided
 # Several of these are made for every op: past the named constructors is twice as fast.
@@ -79,12 +24,6 @@ _known: Callable[[tuple[object, ...]], Known] = partial(tuple.__new__, Known)
 _value: Callable[[tuple[object, ...]], Value] = partial(tuple.__new__, Value)
 _storage: Callable[[tuple[object, ...]], Storage] = partial(tuple.__new__, Storage)
 _owned: Callable[[tuple[object, ...]], Owned] = partial(tuple.__new__, Owned)
-
-
-class _StorageRef(weakref.ref):  # type: ignore[type-arg]  # its referent's class differs between torch versions
-    __slots__ = ("block", "pointer")
-    block: Block
-    pointer: int
 
 
 class Ledger:
@@ -97,7 +36,7 @@ class Ledger:
         self._blocks: list[Block] = []
         self._by_pointer: dict[int, Block] = {}
         self._kept: list[torch.Tensor] = []
-        self._aliases: dict[int, _StorageRef] = {}
+        self._aliases: dict[int, StorageRef] = {}
         self._lasting: tuple[Storage, ...] = ()
         """The first storages, where their lives are known beforehand."""
 
@@ -112,7 +51,7 @@ class Ledger:
             storage = tensor.untyped_storage()
             where, nbytes = storage._cdata, storage.nbytes()
         else:
-            where, nbytes = pointer(tensor), _storage_bytes(tensor)
+            where, nbytes = pointer(tensor), storage_bytes(tensor)
             if tensor.layout in sparse.LAYOUTS:
                 nbytes += sparse.stored(tensor)[1]
         block = self._by_pointer.get(where)
@@ -159,7 +98,7 @@ class Ledger:
 
     def _watch(self, storage: torch.UntypedStorage, block: Block) -> None:
         """Be told of a storage's death."""
-        block.ref = ref = _StorageRef(storage, self._on_death)
+        block.ref = ref = StorageRef(storage, self._on_death)
         ref.block = block
         ref.pointer = where = storage._cdata
         self._by_pointer[where] = block
@@ -169,11 +108,11 @@ class Ledger:
         storage = tensor.untyped_storage()
         if storage._cdata in self._by_pointer:
             return
-        ref = _StorageRef(storage, self._on_alias_death)
+        ref = StorageRef(storage, self._on_alias_death)
         ref.block, ref.pointer = block, storage._cdata
         self._aliases[ref.pointer], self._by_pointer[ref.pointer] = ref, block
 
-    def _on_alias_death(self, ref: _StorageRef) -> None:
+    def _on_alias_death(self, ref: StorageRef) -> None:
         del self._aliases[ref.pointer]
         if self._by_pointer.get(ref.pointer) is ref.block:
             del self._by_pointer[ref.pointer]
@@ -187,7 +126,7 @@ class Ledger:
             if source is not None:
                 self._by_pointer.setdefault(where, source)
             elif where not in self._by_pointer:
-                block = Block(len(self._blocks), _storage_bytes(index), self.clock, not is_meta(index), "activation")
+                block = Block(len(self._blocks), storage_bytes(index), self.clock, not is_meta(index), "activation")
                 self._blocks.append(block)
                 self._watch(index.untyped_storage(), block)
 
@@ -202,7 +141,7 @@ class Ledger:
         if block is not None:
             return self.add_view(tensor, block)
         real = not is_meta(tensor)
-        return self.add_fresh(tensor, signature(tensor, real), _storage_bytes(tensor), real)
+        return self.add_fresh(tensor, signature(tensor, real), storage_bytes(tensor), real)
 
     def write(self, tensor: torch.Tensor, old: Known, real: bool) -> Known:
         """The value that an op in place leaves in `tensor`; all others on the storage become stale."""
@@ -222,8 +161,8 @@ class Ledger:
         """
         block = self.block_of(tensor)
         if block is None:  # a storage that nobody has seen
-            return self.add_fresh(tensor, signature(tensor, real), _storage_bytes(tensor), real)
-        if _storage_bytes(tensor) > block.nbytes:
+            return self.add_fresh(tensor, signature(tensor, real), storage_bytes(tensor), real)
+        if storage_bytes(tensor) > block.nbytes:
             block = self._moved(block, tensor)
         if wrote:
             block.version += 1
@@ -235,7 +174,7 @@ class Ledger:
 
     def _moved(self, old: Block, tensor: torch.Tensor) -> Block:
         """The block of a storage that has become larger: the elements are in another place, and the old one is free."""
-        block = Block(len(self._blocks), _storage_bytes(tensor), self.clock, old.real, old.use)
+        block = Block(len(self._blocks), storage_bytes(tensor), self.clock, old.real, old.use)
         self._blocks.append(block)
         block.version, block.writer, block.noise = old.version, old.writer, old.noise
         if old.born is not None:
@@ -327,7 +266,7 @@ class Ledger:
         known = self.known[identity] = _known((weakref.ref(tensor), index, sig, block, block.version, None))
         return known
 
-    def _on_death(self, ref: _StorageRef) -> None:
+    def _on_death(self, ref: StorageRef) -> None:
         # Whatever dies while node `clock` is at work died after the node before it.
         block = ref.block
         block.died = max(self.clock - 1, block.born or 0)
@@ -367,22 +306,3 @@ class Sources:
         ledger._by_pointer, ledger._kept = self._by_pointer.copy(), self._kept.copy()
         ledger._lasting = self._storages
         return ledger
-
-
-def pointer(tensor: torch.Tensor) -> int:
-    """The identity of a tensor's storage, of a sparse one that of its elements; without a storage the tensor's own."""
-    if tensor.layout is not _STRIDED:
-        if tensor.layout not in sparse.LAYOUTS:
-            return id(tensor)
-        tensor = sparse.parts(tensor)[0]
-    identity: int = tensor.untyped_storage()._cdata
-    return identity
-
-
-def _storage_bytes(tensor: torch.Tensor) -> int:
-    """Bytes that it keeps; the indices of a sparse tensor that an op makes are entered by themselves."""
-    if tensor.layout is _STRIDED:
-        return tensor.untyped_storage().nbytes()
-    if tensor.layout in sparse.LAYOUTS:
-        return sparse.parts(tensor)[0].untyped_storage().nbytes()
-    return tensor.numel() * tensor.element_size()

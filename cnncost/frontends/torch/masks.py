@@ -9,7 +9,8 @@ from __future__ import annotations
 import torch
 
 from cnncost.frontends.torch import memo as memos
-from cnncost.frontends.torch.ledger import Found, Ledger
+from cnncost.frontends.torch.blocks import Found
+from cnncost.frontends.torch.ledger import Ledger
 from cnncost.frontends.torch.memo import Entry
 from cnncost.graph import OpSpec
 

@@ -18,9 +18,9 @@ import torch
 from cnncost.errors import DataDependentError
 from cnncost.frontends.torch import known_parts
 from cnncost.frontends.torch import memo as memos
+from cnncost.frontends.torch.blocks import Found
 from cnncost.frontends.torch.fused_lstm import RECURRENT, is_packed
 from cnncost.frontends.torch.fused_lstm import parts as recurrent
-from cnncost.frontends.torch.ledger import Found
 from cnncost.frontends.torch.overloads import Overload
 from cnncost.frontends.torch.protocols import Recording
 from cnncost.frontends.torch.running import swap, twin

@@ -8,7 +8,7 @@ from __future__ import annotations
 import torch
 
 from cnncost.frontends.torch import memo as memos
-from cnncost.frontends.torch.ledger import Found
+from cnncost.frontends.torch.blocks import Found
 from cnncost.frontends.torch.meta import is_meta
 from cnncost.graph import OpSpec
 

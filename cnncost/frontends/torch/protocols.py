@@ -8,7 +8,8 @@ from typing import Any, Protocol
 import torch
 
 from cnncost.frontends.torch.attention_masks import Masks
-from cnncost.frontends.torch.ledger import Found, Known, Ledger
+from cnncost.frontends.torch.blocks import Found, Known
+from cnncost.frontends.torch.ledger import Ledger
 from cnncost.graph import Node, OpSpec
 
 

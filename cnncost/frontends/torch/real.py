@@ -22,6 +22,7 @@ from cnncost.frontends.torch.appearance import Appearance
 from cnncost.frontends.torch.attention_masks import Masks
 from cnncost.frontends.torch.autocast import Autocast, parse
 from cnncost.frontends.torch.autocast_regions import switched_on
+from cnncost.frontends.torch.blocks import Found
 from cnncost.frontends.torch.callables import as_call
 from cnncost.frontends.torch.compiler import no_compiler_import
 from cnncost.frontends.torch.copies import Copier
@@ -31,7 +32,6 @@ from cnncost.frontends.torch.guard import ONE_AT_A_TIME, quiet_torch, same_rando
 from cnncost.frontends.torch.higher_order import is_higher_order
 from cnncost.frontends.torch.higher_order import run as run_higher_order
 from cnncost.frontends.torch.inputs import Inputs, prepare
-from cnncost.frontends.torch.ledger import Found
 from cnncost.frontends.torch.lowering import is_known
 from cnncost.frontends.torch.modules import Tracker, walk
 from cnncost.frontends.torch.offload import loads_weights

@@ -22,9 +22,10 @@ from cnncost.frontends.torch import memo as memos
 from cnncost.frontends.torch.appearance import Appearance
 from cnncost.frontends.torch.attention_masks import Masks
 from cnncost.frontends.torch.autocast import Casting
+from cnncost.frontends.torch.blocks import Found, Known, pointer
 from cnncost.frontends.torch.higher_order import is_higher_order
 from cnncost.frontends.torch.higher_order import run as run_higher_order
-from cnncost.frontends.torch.ledger import Found, Known, Ledger, pointer
+from cnncost.frontends.torch.ledger import Ledger
 from cnncost.frontends.torch.lowering import is_known
 from cnncost.frontends.torch.masks import MASKING, regulariser
 from cnncost.frontends.torch.memo import Entry, Fresh

@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from cnncost.errors import InputError
-from cnncost.frontends.torch.ledger import Known
+from cnncost.frontends.torch.blocks import Known
 from cnncost.frontends.torch.meta import is_meta
 from cnncost.frontends.torch.overloads import Overload
 
 if TYPE_CHECKING:
-    from cnncost.frontends.torch.ledger import Found
+    from cnncost.frontends.torch.blocks import Found
 
 
 def geometry(tensor: torch.Tensor) -> tuple[torch.Size, tuple[int, ...]]:

@@ -12,7 +12,7 @@ import torch
 from torch.utils._python_dispatch import _disable_current_modes
 
 from cnncost.errors import DataDependentError
-from cnncost.frontends.torch.ledger import Found
+from cnncost.frontends.torch.blocks import Found
 from cnncost.frontends.torch.overloads import Overload
 
 _aten = torch.ops.aten

@@ -13,8 +13,8 @@ import torch
 from cnncost.errors import DataDependentError
 from cnncost.frontends.torch import memo as memos
 from cnncost.frontends.torch import sparse
+from cnncost.frontends.torch.blocks import Found, pointer
 from cnncost.frontends.torch.checks import CHECKS
-from cnncost.frontends.torch.ledger import Found, pointer
 from cnncost.frontends.torch.meta import META, is_meta
 from cnncost.frontends.torch.overloads import Overload
 from cnncost.frontends.torch.reshaping import geometry, into_outs, reshape_like, zeros_behind

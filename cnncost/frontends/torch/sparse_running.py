@@ -14,7 +14,7 @@ import torch
 
 from cnncost.errors import DataDependentError
 from cnncost.frontends.torch import memo as memos
-from cnncost.frontends.torch.ledger import Found, Known
+from cnncost.frontends.torch.blocks import Found, Known
 from cnncost.frontends.torch.lowering.sparse import counts_products
 from cnncost.frontends.torch.meta import META
 from cnncost.frontends.torch.overloads import Overload

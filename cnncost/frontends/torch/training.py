@@ -17,7 +17,7 @@ from torch import nn
 from torch.utils._python_dispatch import TorchDispatchMode, _disable_current_modes
 
 from cnncost.errors import DataDependentError, InputError
-from cnncost.frontends.torch.ledger import Found
+from cnncost.frontends.torch.blocks import Found
 from cnncost.frontends.torch.losses import Loss, loss_of
 from cnncost.frontends.torch.meta import META
 from cnncost.frontends.torch.modules import Tracker
