@@ -82,6 +82,7 @@ def command(
     cases = list(_cases(batches, dtypes, training, compiled))
     _refuse(cases, on)
     bench = _begun(on, threads, ceilings, device_file)
+    bench.whole_zoo = whole_zoo
     if whole_zoo:
         from cnncost.evaluation.history import alexnet
 

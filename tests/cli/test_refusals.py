@@ -48,10 +48,10 @@ BEYOND = [
     ),
 ]
 CONTRADICTIONS = [
-    pytest.param(("summarize", "lenet5", "--format", "csv", "-o", "x.html"), "name says html, and --format", id="summary"),
+    pytest.param(("summarize", "lenet5", "--format", "csv", "-o", "x.html"), "name says html, and", id="summary"),
     pytest.param(("rf", "lenet5", "--format", "json", "-o", "x.md"), "says markdown, and --format says json", id="rf"),
     pytest.param(("memory", "lenet5", "--format", "csv", "-o", "x.json"), "ends in .csv", id="memory"),
-    pytest.param(("roofline", "lenet5", "--device", "h100", "--format", "text", "-o", "x.csv"), "in .txt", id="roofline"),
+    pytest.param(("roofline", "lenet5", "--device", "h100", "--format", "text", "-o", "x.csv"), "in .txt", id="roof"),
     pytest.param(("compare", "lenet5", "--format", "markdown", "-o", "x.csv"), "ends in .md", id="compare"),
     pytest.param(("diff", "lenet5", "lenet1", "--format", "json", "-o", "x.txt"), "ends in .json", id="diff"),
     pytest.param(("verify", "lenet5", "--format", "json", "-o", "x.md"), "ends in .json", id="verify"),

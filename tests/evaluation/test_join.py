@@ -39,8 +39,8 @@ def row(name, seconds, batch=1, noise=(), layers=None, device=DEVICE, **more):
     )  # fmt: skip
 
 
-def bench(*rows):
-    return Bench("cpu", HOST, DEVICE, "2026-11-24 12:00 UTC", list(rows), 3.0)
+def bench(*rows, whole_zoo=True):
+    return Bench("cpu", HOST, DEVICE, "2026-11-24 12:00 UTC", list(rows), 3.0, whole_zoo=whole_zoo)
 
 
 def test_layers_meet_by_label_and_keep_the_analysis_order():
@@ -231,3 +231,43 @@ def test_a_device_without_a_ceiling_is_a_problem_of_the_row_alone():
 
     with pytest.raises(DeviceError):
         predicted(resolve("lenet5"), Case(1, "bfloat16"), find("gtx580"))
+
+
+OF_THIS_PROJECT = (
+    "few parameters, most of the time",
+    "the slide",
+    "goal",
+    "reports/bench_gpu.md",
+    "LeNets",
+    "Spearman",
+)
+
+
+@pytest.mark.parametrize("network", ["alexnet", "resnet18"])
+def test_a_user_s_own_benchmark_is_without_this_project_s_words(network):
+    rows = [row(network, 20.0, layers={}), row(network, 21.0, layers={})]
+    layers = {each.label: 0.1 for each in rows[0].report.layers}
+    rows = [row(network, 20.0, layers=layers), row("lenet5", 21.0, layers={})]
+    for text in (
+        markdown.to_markdown(bench(*rows, whole_zoo=False), 5, "cnncost bench net.py:Net"),
+        render.to_text(bench(*rows, whole_zoo=False), 100, 5),
+    ):
+        assert [words for words in OF_THIS_PROJECT if words in text] == []
+    told = markdown.to_markdown(bench(*rows, whole_zoo=False), 5, "cnncost bench net.py:Net")
+    assert "## Convolutions: their part of parameters, MACs and time" in told
+    assert f"### {network}, batch" in told
+
+
+def test_of_a_training_the_document_and_its_picture_tell(tmp_path):
+    pytest.importorskip("matplotlib")
+    from cnncost.plots.bench import draw_batches
+
+    drawn = []
+    for training in (False, True):
+        rows = [row("lenet5", seconds, batch=n, training=training) for n, seconds in ((1, 0.1), (8, 0.4))]
+        found = bench(*rows, whole_zoo=False)
+        path = tmp_path / f"{training}.svg"
+        draw_batches(found, str(path))
+        drawn.append(path.read_text().count("<path"))
+    assert "train mode, forward and backward" in markdown.to_markdown(found, 5, "cnncost bench lenet5 --training")
+    assert drawn[0] == drawn[1]  # a training has its lines, as a forward has
