@@ -49,3 +49,20 @@ def test_how_many_examples_there_are(model, shape, batch, trace):
     assert report.batch == batch
     unbatched = batch == 1
     assert any("no batch axis" in note for note in report.notes) == unbatched
+
+
+class Pooled(nn.Sequential):
+    """Forward fails where its convolution's output has no batch axis."""
+
+    def __init__(self):
+        super().__init__(nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4))
+
+
+@pytest.mark.parametrize("trace", ["static", "auto", "real"])
+def test_where_forward_fails_for_want_of_it_the_error_says_so(trace):
+    with pytest.raises(cnncost.CnncostError, match="has no batch axis.*a batch of one is 1x3x8x8") as error:
+        cnncost.analyze(Pooled(), (3, 8, 8), trace=trace)
+    assert error.value.partial.batch == 1
+    with pytest.raises(cnncost.CnncostError) as other:
+        cnncost.analyze(Pooled(), (1, 4, 8, 8), trace=trace)
+    assert "batch axis" not in str(other.value)
