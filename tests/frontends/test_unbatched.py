@@ -60,7 +60,7 @@ class Pooled(nn.Sequential):
 
 @pytest.mark.parametrize("trace", ["static", "auto", "real"])
 def test_where_forward_fails_for_want_of_it_the_error_says_so(trace):
-    with pytest.raises(cnncost.CnncostError, match="has no batch axis.*a batch of one is 1x3x8x8") as error:
+    with pytest.raises(cnncost.CnncostError, match=r"has no batch axis.*a batch of one is 1x3x8x8") as error:
         cnncost.analyze(Pooled(), (3, 8, 8), trace=trace)
     assert error.value.partial.batch == 1
     with pytest.raises(cnncost.CnncostError) as other:
