@@ -61,7 +61,17 @@ __all__ = [
 
 
 def __getattr__(name: str) -> Any:
-    if name not in _HOME:
-        raise AttributeError(f"module 'cnncost' has no attribute {name!r}")
-    value = globals()[name] = getattr(import_module(_HOME[name]), name)
-    return value
+    if name in _HOME:
+        value = globals()[name] = getattr(import_module(_HOME[name]), name)
+        return value
+    if not name.startswith("_"):
+        try:
+            return import_module(f"cnncost.{name}")  # cnncost.meter.lightning, after `import cnncost` alone
+        except ModuleNotFoundError as error:
+            if error.name != f"cnncost.{name}":
+                raise
+    raise AttributeError(f"module 'cnncost' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

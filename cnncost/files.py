@@ -34,6 +34,32 @@ def by_ending(path: str | Path, formats: Mapping[str, str]) -> str:
     return formats[suffix]
 
 
+def chosen(form: str | None, path: str | Path | None, formats: Mapping[str, str], default: str) -> str:
+    """The format to write: what was asked for, or what the file's ending says, or the default for the terminal.
+
+    Args:
+        form: that of `--format`; None if it was not given.
+        path: the file; None for the terminal.
+        formats: as for `by_ending`.
+        default: where neither says anything.
+
+    Raises:
+        OutputError: the two contradict each other, or an ending that is none of those where it alone would say.
+    """
+    if path is None:
+        return form or default
+    if form is None:
+        return by_ending(path, formats)
+    suffix = Path(path).suffix.lower()
+    if form in formats.values() and formats.get(suffix, form) != form:
+        endings = [ending for ending, each in formats.items() if each == form]
+        raise OutputError(
+            f"{path}: the name says {formats[suffix]}, and --format says {form}; leave --format out, or give a name "
+            f"that ends in {endings[0]}"
+        )
+    return form
+
+
 def check(path: str | Path) -> int | None:
     """The mode of what is at a path, None if there is nothing; to be called before work that ends in `write`.
 

@@ -7,7 +7,14 @@ from typing import NamedTuple
 
 from cnncost.errors import InputError
 
-_SHAPE = re.compile(r"^\s*(scalar|-?\d+(?:\s*[x×,]\s*-?\d+)*)\s*(?::\s*([A-Za-z_]\w*))?\s*$")
+_SIZES = r"-?\d+(?:\s*[x×,]\s*-?\d+)*"
+_SHAPE = re.compile(
+    rf"^\s*(?:(scalar|{_SIZES})|\(\s*({_SIZES})\s*,?\s*\)|\[\s*({_SIZES})\s*,?\s*\])\s*(?::\s*([A-Za-z_]\w*))?\s*$",
+    re.IGNORECASE,
+)
+"""`1x3x224x224` and `1X3X224X224`, and as Python and JSON write it: `(1, 3, 224, 224)`, `[1, 3, 224, 224]`."""
+_MOST = 2**63 - 1
+"""Torch's sizes are whole numbers of 64 bits."""
 _NAMED = re.compile(r"^\s*([A-Za-z_]\w*)\s*=(.*)$", re.DOTALL)
 
 
@@ -20,7 +27,7 @@ class TensorText(NamedTuple):
 
 def looks_like_shape(text: str) -> bool:
     """Whether a text among other arguments is meant as a shape; `scalar` alone may be a word that forward takes."""
-    return _SHAPE.match(text) is not None and text.strip() != "scalar"
+    return _SHAPE.match(text) is not None and text.strip().lower() != "scalar"
 
 
 def parse_shape(text: str) -> TensorText:
@@ -32,13 +39,16 @@ def parse_shape(text: str) -> TensorText:
     match = _SHAPE.match(text)
     if match is None:
         raise InputError(f"input {text!r}: expected a shape such as 1x3x224x224, or with a dtype 1x128:int64")
-    if match[1] == "scalar":
-        return TensorText((), match[2])
-    shape = tuple(int(n) for n in re.split(r"[x×,]", match[1]))
+    sizes, dtype = next(filter(None, match.group(1, 2, 3))), match[4]
+    if sizes.lower() == "scalar":
+        return TensorText((), dtype)
+    shape = tuple(int(n) for n in re.split(r"[xX×,]", sizes))
     for axis, size in enumerate(shape):
         if size < 1:
             raise InputError(f"input {text!r}: expected sizes of 1 or more, got {size} on axis {axis}")
-    return TensorText(shape, match[2])
+        if size > _MOST:
+            raise InputError(f"input {text!r}: expected sizes below 2^63, got {size} on axis {axis}")
+    return TensorText(shape, dtype)
 
 
 def parse_inputs(texts: tuple[str, ...]) -> tuple[TensorText, ...] | dict[str, TensorText]:

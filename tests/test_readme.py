@@ -1,5 +1,6 @@
 """The README is true: its commands print what it shows, its Python gives what it says."""
 
+import ast
 import doctest
 import os
 import re
@@ -48,6 +49,65 @@ def test_python_examples_give_what_they_say():
 
     assert "".join(failures) == ""
     assert len(test.examples) > 10
+
+
+def prose_code():
+    """The Python that stands in sentences: what names cnncost or a report."""
+    prose = re.sub(r"```.*?```", "", README, flags=re.DOTALL)
+    found = {}
+    for text in re.findall(r"`([^`]+)`", prose):
+        code = " ".join(text.split()).replace("…", "...").lstrip("@")
+        try:
+            tree = ast.parse(code, mode="eval")
+        except SyntaxError:
+            continue
+        is_file = code.endswith(".toml")
+        if not is_file and any(isinstance(n, ast.Name) and n.id in {"cnncost", "report"} for n in ast.walk(tree)):
+            found[code] = tree
+    return found
+
+
+PROSE = prose_code()
+
+
+def test_what_sentences_name_is_there():
+    """After `import cnncost` alone: a fresh program that comes as far as each name goes."""
+    chains = {
+        ast.unparse(node)
+        for tree in PROSE.values()
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Attribute) and re.fullmatch(r"(cnncost|report)(\.\w+)+", ast.unparse(node))
+    }
+    assert len(chains) > 15
+    code = ["import cnncost", "report = cnncost.analyze('lenet5', training=True)", "failed = []"]
+    for chain in sorted(chains):  # an extra that is not installed says so itself, behind the name
+        code += [f"try: {chain}", "except cnncost.errors.MissingPackageError: pass", "except AttributeError as e:"]
+        code += ["    failed.append(str(e))"]
+    code.append("print(failed)")
+    done = subprocess.run([sys.executable, "-c", "\n".join(code)], capture_output=True, text=True, check=False)
+
+    assert (done.stdout, done.stderr) == ("[]\n", "")
+
+
+CALLS = {
+    "cnncost.arguments((1, 3, 32, 32), scale=2)": lambda found: found is not None,
+    "cnncost.literal((16, 16))": lambda found: found is not None,
+    "report.log_dict()": lambda found: found["complexity/params"] == 11_689_512,
+    "report.with_masks()": lambda found: found.totals.params == 11_689_512,
+    "report.to_pandas()": lambda found: found["params"].sum() == 11_689_512,
+}
+"""Whole lines of the prose that run as they stand, and what comes of them; torchvision states 11,689,512 parameters."""
+NOT_ALONE = ("Trainer(", "cnncost.meter.transformers.add_meter(trainer)", "cnncost.custom_rules({Correlation")
+"""Lines that need a name of the reader's own, or a package that not everybody has: tests/callbacks runs those."""
+
+
+@pytest.mark.parametrize("code", [code for code in PROSE if "..." not in code and "(" in code])
+def test_whole_lines_in_sentences_run(code):
+    if code.startswith(NOT_ALONE):
+        return
+    import cnncost
+
+    assert CALLS[code](eval(code, {"cnncost": cnncost, "report": cnncost.analyze("resnet18")}))  # noqa: S307
 
 
 def test_every_command_of_the_program_is_told():

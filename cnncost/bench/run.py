@@ -53,7 +53,7 @@ def measure(
         CnncostError: the model can't be built.
     """
     for case in cases:
-        _check(case, backend)
+        check(case, backend)
     failed: dict[tuple[object, ...], int] = {}
     for case in cases:
         kind, limit = case[1:], failed.get(case[1:])
@@ -84,7 +84,8 @@ def _tried(resolved: Resolved, case: Case, backend: Backend, budget: Budget) -> 
         backend.forget()
 
 
-def _check(case: Case, backend: Backend) -> None:
+def check(case: Case, backend: Backend) -> None:
+    """Refuse a number format that networks can't be run in here. Raises BenchError."""
     if case.dtype not in TORCH_DTYPES or (case.dtype == "tf32" and backend.name != "cuda"):
         known = [name for name in TORCH_DTYPES if name != "tf32" or backend.name == "cuda"]
         raise BenchError(f"dtype {case.dtype}: networks can be run in {', '.join(known)} on {backend.name}")

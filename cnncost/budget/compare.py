@@ -20,6 +20,7 @@ class Compared(NamedTuple):
         weight_bytes: of parameters and buffers.
         peak: bytes alive at the peak of inference, None where the Report does not tell.
         lower_bound: whether ops without a rule are missing.
+        batch: examples that the figures are for.
         front: no other model has less of one of parameters, MACs and memory without more of another.
     """
 
@@ -31,6 +32,7 @@ class Compared(NamedTuple):
     weight_bytes: int
     peak: int | None
     lower_bound: bool
+    batch: int | None = 1
     front: bool = False
 
     @property
@@ -40,13 +42,26 @@ class Compared(NamedTuple):
 
 
 def compare(reports: Sequence[tuple[str, Report]]) -> tuple[Compared, ...]:
-    """The models in the given order, those of the Pareto front marked."""
+    """The models in the given order, those of the Pareto front marked; none is where batch sizes differ."""
     rows = [_row(name, report) for name, report in reports]
     if any(row.peak is None for row in rows):  # a peak of one is not held against the weights of another
         rows = [row._replace(peak=None) for row in rows]
+    if len({row.batch for row in rows}) > 1:  # MACs and memory are of different work
+        return tuple(rows)
     costs = [(row.params, row.macs, row.memory) for row in rows]
     return tuple(
         row._replace(front=not any(beats(other, own) for other in costs)) for row, own in zip(rows, costs, strict=True)
+    )
+
+
+def unlike(rows: Sequence[Compared]) -> str:
+    """What keeps the figures from being laid side by side; empty if nothing does."""
+    if len({row.batch for row in rows}) <= 1:
+        return ""
+    told = ", ".join(f"{row.name}: {units.NOTHING if row.batch is None else row.batch}" for row in rows)
+    return (
+        f"batch sizes differ ({told}): MACs, FLOPs and memory are of different work, and none is on the Pareto front; "
+        "give --input with the saved report's batch size, or name its model"
     )
 
 
@@ -60,7 +75,15 @@ def _row(name: str, report: Report) -> Compared:
     inputs = ", ".join(units.shape(shape) for shape, _ in report.inputs)
     weight_bytes = totals.param_bytes + totals.buffer_bytes
     return Compared(
-        name, inputs, totals.params, totals.macs, totals.flops, weight_bytes, _peak(report), totals.lower_bound
+        name,
+        inputs,
+        totals.params,
+        totals.macs,
+        totals.flops,
+        weight_bytes,
+        _peak(report),
+        totals.lower_bound,
+        report.batch,
     )
 
 

@@ -192,7 +192,8 @@ def _complaints(found: Check, report: Report) -> list[str]:
     (model,) = found.models
     failed = [judged for judged in model.judged if not judged.passes]
     lines = [words.complaint(model, judged) for judged in failed]
-    lines += _biggest(report, failed[0].rule.quantity.name)
+    for name in dict.fromkeys(judged.rule.quantity.name for judged in failed):
+        lines += _biggest(report, name)
     return [*lines, *(_since(model.diff) if model.diff else [])]
 
 
@@ -246,7 +247,7 @@ def _biggest(report: Report, name: str) -> list[str]:
         f"{units.share(weight(layer), whole)}"
         for layer in ranked if weight(layer)
     ]  # fmt: skip
-    return ["the biggest layers:", *rows] if rows else []
+    return [f"the biggest layers by {heading}:", *rows] if rows else []
 
 
 def _since(diff: Diff) -> list[str]:

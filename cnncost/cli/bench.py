@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 
 _FORMATS = ("text", "markdown", "csv", "json")
 _FILE_WIDTH = 140
+_MOST = 2**63
 _LINES = 9
 """Networks up to which the picture over batch sizes can be read."""
 
@@ -44,7 +45,7 @@ _LINES = 9
 @click.option("--dtype", "dtypes", default="float32", metavar="D,…", help="Such as float32,bf16.")
 @click.option("--training", is_flag=True, help="Time forward and backward, in train mode.")
 @click.option("--compile", "compiled", is_flag=True, help="Time the model compiled by torch.compile, too.")
-@click.option("--threads", type=click.IntRange(min=1), help="CPU threads; by default all cores.")
+@click.option("--threads", type=click.IntRange(min=1, max=4096), help="CPU threads; by default all cores.")
 @click.option("--seconds", type=click.FloatRange(min=0, min_open=True), default=2.0, help="Most for each case.")
 @click.option(
     "--ceilings", metavar="NAME", shell_complete=complete_device,
@@ -76,10 +77,12 @@ def command(
     """  # noqa: D301  # click's sign for lines that stay as they are
     names = _names(models, whole_zoo)
     given, arguments = parsed_inputs(inputs), parsed_model_args(model_args)
-    form = form or form_of(output)
+    form = form_of(form, output)
     _check(output, folder)
     cases = list(_cases(batches, dtypes, training, compiled))
+    _refuse(cases, on)
     bench = _begun(on, threads, ceilings, device_file)
+    bench.whole_zoo = whole_zoo
     if whole_zoo:
         from cnncost.evaluation.history import alexnet
 
@@ -127,9 +130,21 @@ def _cases(batches: str | None, dtypes: str, training: bool, compiled: bool) -> 
             raise BenchError(f"--batch {batches}: expected whole numbers such as 1,8,32") from None
         if any(size is None or size < 1 for size in sizes):
             raise BenchError(f"--batch {batches}: expected 1 or more")
+        if any(size is not None and size >= _MOST for size in sizes):
+            raise BenchError(f"--batch {batches}: expected less than 2^63")
     names = [dtype_named(text) for text in dtypes.split(",")]
     for dtype, size, through in itertools.product(names, sizes, [False, True] if compiled else [False]):
         yield Case(size, dtype, training, through)
+
+
+def _refuse(cases: list[Case], on: str) -> None:
+    """What can't be run, before this machine is measured."""
+    from cnncost.bench.backend import backend
+    from cnncost.bench.run import check
+
+    there = backend(on)
+    for case in cases:
+        check(case, there)
 
 
 def _begun(on: str, threads: int | None, ceilings: str | None, device_file: Path | None) -> Bench:

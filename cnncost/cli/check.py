@@ -61,11 +61,11 @@ def command(
     from cnncost.budget import lock as locks
     from cnncost.budget.check import check, updated
     from cnncost.budget.file import find, read
-    from cnncost.files import by_ending
     from cnncost.files import check as check_place
+    from cnncost.files import chosen
 
     if output is not None:  # before the work, not after it
-        form = form or by_ending(output, _BY_ENDING)
+        form = chosen(form, output, _BY_ENDING, "rich")
         check_place(output)
     file = read(Path(config) if config is not None else _relative(find(Path.cwd())))
     if baseline is not None:

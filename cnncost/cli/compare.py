@@ -85,10 +85,9 @@ def _check(output: str | None, drawn: bool, form: str | None) -> None:
 
         check_picture(output)
         return
-    from cnncost.files import by_ending, check
+    from cnncost.files import check, chosen
 
-    if form is None:
-        by_ending(output, {**_BY_ENDING, **dict(zip(_PICTURES, _PICTURES, strict=True))})
+    chosen(form, output, {**_BY_ENDING, **dict(zip(_PICTURES, _PICTURES, strict=True))}, "rich")
     check(output)
 
 

@@ -57,12 +57,12 @@ def command(
     found again when they were renamed or moved.
     """
     from cnncost.budget.diff import Diff
-    from cnncost.files import by_ending, check
+    from cnncost.files import check, chosen
 
     if len(models) != (2 if rev is None else 1):
         raise click.UsageError("expected OLD and NEW, or one MODEL with --rev A..B")
     if output is not None:  # before the work, not after it
-        form = form or by_ending(output, _BY_ENDING)
+        form = chosen(form, output, _BY_ENDING, "rich")
         check(output)
     if rev is not None:
         if new_args:

@@ -69,9 +69,9 @@ def command(
         _write_reports(folder)
         return
     if output is not None:  # before the work, not after it
-        from cnncost.files import by_ending, check
+        from cnncost.files import check, chosen
 
-        form = form or by_ending(output, _BY_ENDING)
+        form = chosen(form, output, _BY_ENDING, "rich")
         check(output)
     form = form or "rich"
     findings = _selected(numbers, verdicts)

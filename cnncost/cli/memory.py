@@ -18,7 +18,7 @@ from cnncost.cli.options import (
     parsed_model_args,
     trace_option,
 )
-from cnncost.files import by_ending
+from cnncost.files import chosen
 
 if TYPE_CHECKING:
     from cnncost.fit import Step
@@ -53,6 +53,9 @@ class _Size(click.ParamType):  # type: ignore[type-arg]  # generic for the check
         """`2GiB` as a number of bytes."""
         if isinstance(value, _Given):
             return value
+        if str(value).strip().isdecimal():
+            number = str(value).strip()
+            self.fail(f"{number}: in which unit? expected for example {number}GB, {number}GiB or {number}B", param, ctx)
         try:
             size = units.parse_data(str(value))
         except ValueError as error:
@@ -119,7 +122,7 @@ def command(
     if max_batch and device_memory is None:
         raise click.UsageError("--max-batch needs --device-memory, for example --device-memory 24GB")
     _check_files(output, picture)
-    form = form or (by_ending(output, _BY_ENDING) if output is not None else "rich")
+    form = chosen(form, output, _BY_ENDING, "rich")
     built, given = _built(model, parsed_inputs(inputs), parsed_model_args(model_args), batch, dtype, autocast)
     from cnncost.fit import Step
 

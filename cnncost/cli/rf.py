@@ -16,7 +16,7 @@ from cnncost.cli.options import (
     parsed_inputs,
     parsed_model_args,
 )
-from cnncost.files import by_ending
+from cnncost.files import chosen
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -71,7 +71,7 @@ def command(
         raise click.UsageError("Missing argument 'MODEL'.")
     if unit is not None and (len(layers) != 1 or form or picture or everything):
         raise click.UsageError("--unit tells of one unit in words: it needs one --layer, and no format or picture")
-    form = form or (by_ending(output, _BY_ENDING) if output is not None else "rich")
+    form = chosen(form, output, _BY_ENDING, "rich")
     _check_places(output, picture)
     report = _analyzed(model, inputs, model_args)
     if unit is not None:

@@ -85,7 +85,7 @@ def command(
     if (epochs is None) != (examples is None):
         raise click.UsageError("an estimate for training needs both --epochs and --examples")
     given, arguments = parsed_inputs(inputs), parsed_model_args(model_args)
-    form = form or ("text" if path is not None else form_of(output))
+    form = form_of(form, output) if path is None else form or "text"
     _check(output, plot)
     from cnncost.report import prediction_text as render
 
@@ -107,11 +107,11 @@ def command(
     terminal.put(text, output, words=form == "text" or path is not None)
 
 
-def form_of(output: str | None) -> str:
-    """The format that a file's ending asks for, text for the terminal. Raises OutputError for an unknown one."""
-    from cnncost.files import by_ending
+def form_of(form: str | None, output: str | None) -> str:
+    """The format that is asked for, by name or by a file's ending; text for the terminal. Raises as `chosen` does."""
+    from cnncost.files import chosen
 
-    return "text" if output is None else by_ending(output, _BY_ENDING)
+    return chosen(form, output, _BY_ENDING, "text")
 
 
 def _check(output: str | None, plot: str | None) -> None:

@@ -97,11 +97,12 @@ def command(
 
 
 def _format(wanted: Format | None, output: str | None, path: str | None) -> Format:
-    if wanted is not None or output is None or path is not None:
+    if path is not None:
         return wanted or "rich"
-    from cnncost.report.formats import format_of
+    from cnncost.files import chosen
+    from cnncost.report.formats import FORMATS
 
-    return cast("Format", format_of(output))
+    return cast("Format", chosen(wanted, output, FORMATS, "rich"))
 
 
 _FURTHER = ("+rf", "+memory", "+masks", "+masks=128x128")

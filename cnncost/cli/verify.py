@@ -49,12 +49,12 @@ def command(
     """
     given, arguments = parsed_inputs(inputs), parsed_model_args(model_args)
 
-    from cnncost.files import by_ending, check
+    from cnncost.files import check, chosen
     from cnncost.verify import verify
     from cnncost.verify.render import to_json, to_markdown, to_text
 
     if output is not None:  # before the work, not after it
-        form = form or by_ending(output, _BY_ENDING)
+        form = chosen(form, output, _BY_ENDING, "text")
         check(output)
     found = verify(model, given, model_args=arguments, with_fvcore=not no_fvcore)
     text = {"text": to_text, "markdown": to_markdown, "json": to_json}[form or "text"](found).rstrip("\n")

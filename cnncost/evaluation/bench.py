@@ -46,6 +46,7 @@ class Bench:
         rows: by network and case.
         seconds: that all took.
         interrupted: whether it was stopped before its end.
+        whole_zoo: all reference networks are measured: the document tells of slides, and of goals over many networks.
         remarks: sentences of what belongs beside the rows.
     """
 
@@ -56,6 +57,7 @@ class Bench:
     rows: list[Joined] = field(default_factory=list)
     seconds: float = 0.0
     interrupted: bool = False
+    whole_zoo: bool = False
     remarks: list[str] = field(default_factory=list)
 
     @property

@@ -39,11 +39,13 @@ def _opening(bench: Bench, command: str) -> Iterator[str]:
 
 
 def _figures(bench: Bench, pictures: tuple[str, ...]) -> Iterator[str]:
-    yield "## How good the predictions are"
-    yield ""
-    for found in bench.figures():
-        yield f"- {figure(found, bench.on)}"
-    yield ""
+    told = [figure(found, bench.on) for found in bench.figures()] if bench.whole_zoo else []
+    if told or pictures:
+        yield "## How good the predictions are"
+        yield ""
+    yield from (f"- {text}" for text in told)
+    if told:
+        yield ""
     for picture in pictures:
         yield f"![{Path(picture).stem}]({picture})"
         yield ""
@@ -66,17 +68,18 @@ def _shares(bench: Bench) -> Iterator[str]:
     rows = [row for row in bench.rows if (found := row.share("conv")) is not None and found[1]]
     if not rows:
         return
-    yield "## Convolutions: few parameters, most of the time"
+    slide = ": few parameters, most of the time" if bench.whole_zoo else ""
+    yield f"## Convolutions{slide or ': their part of parameters, MACs and time'}"
     yield ""
     for row in rows:
         found = row.share("conv")
-        if row.name in _ALEXNETS and found:
+        if bench.whole_zoo and row.name in _ALEXNETS and found:
             yield (
                 f"- {row.name}, batch {row.case.batch}: convolutions are {units.percent(found[0])} of the parameters, "
                 f"{units.percent(found[1])} of the MACs and {units.percent(found[3])} of the measured time (the slide: "
                 "6 % of the parameters, 95 % of the time)"
             )
-    if any(row.name in _ALEXNETS for row in rows):
+    if bench.whole_zoo and any(row.name in _ALEXNETS for row in rows):
         yield (
             "\nThe slide's 95 % is the share in MACs. In time, the rest is fully connected layers, whose weights are "
             "read once a batch, and response norms and pools, which compute little and keep the machine long."
@@ -126,8 +129,9 @@ def reason(row: Joined) -> str:
 
 
 def _layers(bench: Bench, top: int) -> Iterator[str]:
-    """The layers of one network of each family, where they were timed."""
-    shown = [row for row in bench.rows if row.measured.layers and row.prediction and row.name in _SHOWN]
+    """The layers of each network, of the zoo those of one of each family, where they were timed."""
+    timed = [row for row in bench.rows if row.measured.layers and row.prediction]
+    shown = [row for row in timed if row.name in _SHOWN or not bench.whole_zoo]
     if not shown or not top:
         return
     yield "## Layers"
@@ -148,10 +152,12 @@ def _reading(bench: Bench) -> Iterator[str]:
     device = bench.device
     yield "## How to read it"
     yield ""
-    if bench.on == "cpu" and not bench.host.gpu:
+    if bench.whole_zoo and bench.on == "cpu" and not bench.host.gpu:
         yield f"- No GPU was at hand. Where there is one, `{GPU}` makes the same document for it."
     yield "- A MAC is two FLOPs. Bytes: each op's inputs and outputs once. *of peak*: of the measured matrix products."
-    yield "- Weights are real (as their own code makes them), inputs random, four in turn; eval mode, no gradients."
+    mode = "train mode, forward and backward" if any(row.case.training for row in bench.rows) else "eval mode"
+    gradients = "" if mode.startswith("train") else ", no gradients"
+    yield f"- Weights are real (as their own code makes them), inputs random, four in turn; {mode}{gradients}."
     if device.copies:
         yield (
             "- *copies*: this machine's library brings a convolution's tensors, and the matrices of products of more "
@@ -166,7 +172,8 @@ def _reading(bench: Bench) -> Iterator[str]:
     yield "- Pools run at the measured rate of pools, as their kernels use no vector unit; all else at the roofline."
     yield (
         "- Small networks take longer than predicted: Python between the ops is no op, and convolutions of fewer "
-        "channels than a vector has lanes (16 of float32 with AVX-512) leave lanes idle, as in the LeNets."
+        "channels than a vector has lanes (16 of float32 with AVX-512) leave lanes idle"
+        f"{', as in the LeNets' if bench.whole_zoo else ''}."
     )
     yield "- Measured peak memory is what torch's allocator was asked for at once, weights and inputs included."
     if all(row.predicted_memory is None for row in bench.rows):

@@ -62,7 +62,7 @@ def head(bench: Bench) -> list[str]:
 
 def foot(bench: Bench) -> list[str]:
     """How good the predictions are, what is noise, what could not be measured."""
-    lines = [figure(found, bench.on) for found in bench.figures() if found.networks > 1]
+    lines = [figure(found, bench.on) for found in bench.figures() if found.networks > 1 and bench.whole_zoo]
     lines += [f"{row.name}, {tables.case_name(row)}: {row.measured.status}: {row.measured.note}"
               for row in bench.rows if row.measured.status != "measured"]  # fmt: skip
     lines += [f"{row.name}, {tables.case_name(row)}: no prediction: {row.problem}" for row in bench.rows if row.problem]

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from torch import Tensor, nn
 
 from cnncost.errors import CnncostError, InputError
 from cnncost.shapes import TensorText, looks_like_shape, parse_shape
+
+if TYPE_CHECKING:
+    from cnncost.report.model import Report
 
 
 class Cost(NamedTuple):
@@ -30,28 +33,32 @@ class StepCosts:
     def __init__(self, model: nn.Module, *, training: bool, prepare: Callable[[Any], Any] | None = None) -> None:
         self.model, self.training, self._prepare = model, training, prepare
         self._known: dict[Hashable, Cost] = {}
+        self.first: Report | None = None
 
     def of(self, inputs: Any) -> Cost:
         """The cost of a step with inputs that `described` gave. Raises CnncostError as `analyze` does."""
         key = frozen(inputs)
         if key not in self._known:
             given = inputs if self._prepare is None else self._prepare(inputs)
-            self._known[key] = training_cost(self.model, given) if self.training else _forward(self.model, given)
+            report = _analyzed(self.model, given, training=self.training)
+            self.first = self.first or report
+            self._known[key] = _training(report) if self.training else Cost(report.totals.macs, report.totals.flops)
         return self._known[key]
 
 
-def _forward(model: nn.Module, inputs: Any) -> Cost:
+def _analyzed(model: nn.Module, inputs: Any, *, training: bool) -> Report:
     from cnncost.analysis import analyze
 
-    totals = analyze(model, inputs).totals
-    return Cost(totals.macs, totals.flops)
+    return analyze(model, inputs, training=training)
 
 
 def training_cost(model: nn.Module, inputs: Any) -> Cost:
     """Forward and the backward that really runs: no gradient for frozen weights, nor for the inputs."""
-    from cnncost.analysis import analyze
+    return _training(_analyzed(model, inputs, training=True))
 
-    totals = analyze(model, inputs, training=True).totals
+
+def _training(report: Report) -> Cost:
+    totals = report.totals
     if totals.training_macs is None or totals.training_flops is None:
         raise CnncostError("Meter: the analysis gives no figures of a training step")
     return Cost(totals.training_macs, totals.training_flops)

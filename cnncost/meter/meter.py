@@ -11,7 +11,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Hashable, Iterator
 from contextlib import contextmanager
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import torch
 from torch import nn
@@ -20,6 +20,9 @@ from cnncost.errors import CnncostError, InputError
 from cnncost.meter.cost import Cost, StepCosts, described, examples, frozen, resized
 from cnncost.meter.peak import peak_of
 
+if TYPE_CHECKING:
+    from cnncost.report.model import Report
+
 
 class Rates(NamedTuple):
     """What was reached over some steps.
@@ -27,15 +30,15 @@ class Rates(NamedTuple):
     Attributes:
         steps, examples: how many; warm-up is left out.
         seconds: that they took, pauses left out.
-        macs, flops: of the model, forward and in training backward.
+        macs, flops: of the model, forward and in training backward; None where a callback could not analyze it.
         peak_flops: FLOP/s of the device, None if no device was named.
     """
 
     steps: int
     examples: int
     seconds: float
-    macs: int
-    flops: int
+    macs: int | None
+    flops: int | None
     peak_flops: float | None
 
     @property
@@ -49,14 +52,16 @@ class Rates(NamedTuple):
         return self.seconds / self.steps
 
     @property
-    def flops_per_second(self) -> float:
+    def flops_per_second(self) -> float | None:
         """All floating-point operations of the model."""
-        return self.flops / self.seconds
+        return None if self.flops is None else self.flops / self.seconds
 
     @property
     def mfu(self) -> float | None:
         """Model FLOPs utilization: two FLOPs a MAC, as a part of the device's peak."""
-        return None if self.peak_flops is None else 2 * self.macs / self.seconds / self.peak_flops
+        if self.peak_flops is None or self.macs is None:
+            return None
+        return 2 * self.macs / self.seconds / self.peak_flops
 
     def log_dict(self, prefix: str = "meter/") -> dict[str, float]:
         """For an experiment tracker: numbers by flat names."""
@@ -64,17 +69,17 @@ class Rates(NamedTuple):
             "examples_per_second": self.examples_per_second,
             "seconds_per_step": self.seconds_per_step,
             "flops_per_second": self.flops_per_second,
+            "mfu": self.mfu,
         }
-        if self.mfu is not None:
-            found["mfu"] = self.mfu
-        return {prefix + name: value for name, value in found.items()}
+        return {prefix + name: value for name, value in found.items() if value is not None}
 
     def __str__(self) -> str:
         parts = [
             f"{self.examples_per_second:,.1f} examples/s",
             f"{1e3 * self.seconds_per_step:.3g} ms a step",
-            f"{self.flops_per_second / 1e9:,.3g} GFLOP/s",
         ]
+        if self.flops_per_second is not None:
+            parts.append(f"{self.flops_per_second / 1e9:,.3g} GFLOP/s")
         return ", ".join(parts if self.mfu is None else [*parts, f"MFU {100 * self.mfu:.1f} %"])
 
 
@@ -119,6 +124,7 @@ class Meter:
             held = "float32" if first is None else str(first.dtype).removeprefix("torch.")
             peak_flops = peak_of(device, dtype or held)
         self.peak_flops = peak_flops
+        self.without_cost = False
         self._clock, self._warmup = clock, warmup
         self._shapes: dict[Hashable, Any] = {}
         self.reset()
@@ -169,6 +175,15 @@ class Meter:
             CnncostError: the model can't be analyzed with these inputs.
         """
         self._step(batch if type(batch) is int or batch is None else self._key(batch))
+
+    @property
+    def report(self) -> Report | None:
+        """Of the first step that was analyzed."""
+        return self._costs.first
+
+    def leave_cost_out(self) -> None:
+        """Rates are without MACs and FLOPs from now on."""
+        self.without_cost = True
 
     def rates(self) -> Rates:
         """Over all steps so far.
@@ -240,8 +255,8 @@ class Meter:
             steps=sum(number for number, _, _ in steps),
             examples=sum(number * batch for number, batch, _ in steps),
             seconds=seconds,
-            macs=sum(number * cost.macs for number, _, cost in steps),
-            flops=sum(number * cost.flops for number, _, cost in steps),
+            macs=None if self.without_cost else sum(number * cost.macs for number, _, cost in steps),
+            flops=None if self.without_cost else sum(number * cost.flops for number, _, cost in steps),
             peak_flops=self.peak_flops,
         )
 
@@ -249,6 +264,8 @@ class Meter:
         """How many examples a step of this key has, and its cost."""
         if type(key) is int and key < 1:
             raise InputError(f"Meter: a step of {key} examples; expected 1 or more")
+        if self.without_cost:
+            return key if type(key) is int else examples(self._shapes.get(key)), Cost(0, 0)
         if self._each is None:
             inputs = self._inputs_of(key)
             return examples(inputs), self._costs.of(inputs)

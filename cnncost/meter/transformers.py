@@ -6,6 +6,7 @@ add_meter(trainer, device="a100", dtype="bfloat16")
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -14,6 +15,7 @@ from torch import nn
 from cnncost.errors import MissingPackageError
 from cnncost.meter.cost import described
 from cnncost.meter.meter import Meter, Rates
+from cnncost.meter.watched import Watched
 from cnncost.shapes import TensorText
 
 try:
@@ -50,6 +52,16 @@ def with_masks(inputs: Any) -> Any:
     }  # fmt: skip
 
 
+_WAY_OUT = (
+    "say what one example costs, add_meter(trainer, cost=(macs, flops)), or make of shapes what the model reads by "
+)
+_WAY_OUT += "add_meter(trainer, prepare=function)"
+
+
+def _same(inputs: Any) -> Any:
+    return inputs
+
+
 class MeterCallback(TrainerCallback):  # type: ignore[misc]  # Any to the type checker, which may lack the package
     """Counts each forward in training by the shapes that it is given, micro-batches of accumulated gradients too.
 
@@ -60,8 +72,8 @@ class MeterCallback(TrainerCallback):  # type: ignore[misc]  # Any to the type c
         meter: of the current training.
         last: the rates that were logged last.
 
-    Raises:
-        CnncostError: with the first step, if the model can't be analyzed.
+    The model's totals are logged with the first step, under `complexity/`. A training is never ended: where the model
+    can't be analyzed, one warning says what to do, and rates are without FLOPs.
     """
 
     def __init__(self, trainer: Trainer, options: dict[str, Any]) -> None:
@@ -69,8 +81,14 @@ class MeterCallback(TrainerCallback):  # type: ignore[misc]  # Any to the type c
         self._hook: Any = None
         self._model: nn.Module | None = None
         self._seen: list[Any] = []
-        self.meter: Meter | None = None
+        self._watched: Watched | None = None
+        self._told = False
         self.last: Rates | None = None
+
+    @property
+    def meter(self) -> Meter | None:
+        """Of the current training."""
+        return None if self._watched is None else self._watched.meter
 
     def on_train_begin(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
@@ -78,17 +96,17 @@ class MeterCallback(TrainerCallback):  # type: ignore[misc]  # Any to the type c
         """A Meter for this training, and the hook that reads shapes."""
         del args, state, control
         model: nn.Module = kwargs["model"]
-        self.meter = Meter(model, **{"prepare": with_masks, **self._options})
+        self._watched = Watched(model, _WAY_OUT, **{"prepare": with_masks, **self._options})
+        self._told = False
         self._seen, self._model = [], model
         self._hook = model.register_forward_pre_hook(self._look, with_kwargs=True)
 
     def _look(self, model: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         if model is self._model and model.training:  # an analysis runs its copy of the model, hooks and all
             tensors = {key: value for key, value in kwargs.items() if hasattr(value, "shape")}
-            first = self.meter is not None and not self._seen and self._trainer.state.global_step == 0
             self._seen.append(described(tensors or args))
-            if first and self.meter is not None:
-                self.meter.try_out(self._seen[-1])
+            if self._watched is not None:
+                self._watched.try_out(lambda: self._seen[-1])
 
     def on_substep_end(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
@@ -101,7 +119,12 @@ class MeterCallback(TrainerCallback):  # type: ignore[misc]  # Any to the type c
         """A step is done; where the Trainer is about to log, so are the rates."""
         del args, state, kwargs
         self._count()
-        found = self.meter.lap() if self.meter is not None and control.should_log else None
+        if self._watched is not None and self._watched.report is not None and not self._told:
+            self._told = True
+            wanted = control.should_log
+            self._trainer.log(self._watched.report.log_dict())
+            control.should_log = wanted
+        found = self._watched.lap() if self._watched is not None and control.should_log else None
         if found is not None:
             self.last = found
             self._trainer.log(found.log_dict())
@@ -128,6 +151,6 @@ class MeterCallback(TrainerCallback):  # type: ignore[misc]  # Any to the type c
 
     def _count(self) -> None:
         for inputs in self._seen:
-            if self.meter is not None:
-                self.meter.step(inputs)
+            if self._watched is not None:
+                self._watched.step(partial(_same, inputs))
         self._seen = []

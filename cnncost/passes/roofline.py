@@ -57,7 +57,11 @@ class OpTime(NamedTuple):
 
 
 class Predicted(NamedTuple):
-    """The sum of some ops' times, and the seconds of it under each bound."""
+    """The sum of some ops' times, the seconds of it under each bound, and what each ceiling alone would take.
+
+    `seconds` are those of `compute`, `memory` and `launch`, each the time of the ops that it bounds. `compute_alone`,
+    `memory_alone` and `launch_alone` sum a ceiling's own time over all ops, whichever bounds them.
+    """
 
     ops: int = 0
     flops: int = 0
@@ -66,6 +70,9 @@ class Predicted(NamedTuple):
     compute: float = 0.0
     memory: float = 0.0
     launch: float = 0.0
+    compute_alone: float = 0.0
+    memory_alone: float = 0.0
+    launch_alone: float = 0.0
 
     @property
     def intensity(self) -> float | None:
@@ -262,6 +269,7 @@ def _pages(op: _Op, spec: OpSpec, copied: list[tuple[int, bool]], device: Device
 
 def _sum(times: Iterable[OpTime]) -> Predicted:
     total = [0, 0, 0, 0.0]
+    alone = [0.0, 0.0, 0.0]
     bounds: dict[str, float] = {"compute": 0.0, "memory": 0.0, "launch": 0.0, "": 0.0}
     for time in times:
         total[0] += 1
@@ -269,9 +277,12 @@ def _sum(times: Iterable[OpTime]) -> Predicted:
         total[2] += time.nbytes
         total[3] += time.seconds
         bounds[time.bound] += time.seconds
+        alone[0] += time.compute
+        alone[1] += time.memory
+        alone[2] += time.launch
     ops, flops, nbytes, seconds = total
     return Predicted(
-        int(ops), int(flops), int(nbytes), seconds, bounds["compute"], bounds["memory"], bounds["launch"]
+        int(ops), int(flops), int(nbytes), seconds, bounds["compute"], bounds["memory"], bounds["launch"], *alone
     )  # fmt: skip
 
 

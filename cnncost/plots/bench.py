@@ -59,7 +59,9 @@ def draw_batches(bench: Bench, path: str) -> None:
         axes.set_xscale("log", base=2)
         axes.set_yscale("log")
         for name, colour in zip(names, _colours(), strict=False):
-            of = sorted((row for row in rows if row.name == name and _plain(row)), key=lambda row: row.case.batch or 0)
+            of = sorted(
+                (row for row in rows if row.name == name and _first(row, rows)), key=lambda row: row.case.batch or 0
+            )
             batches = [row.case.batch or 0 for row in of]
             axes.plot(batches, [row.seconds or 0.0 for row in of], "o-", color=colour, label=name, markersize=5)
             guessed = [(b, row.predicted_seconds) for b, row in zip(batches, of, strict=True) if row.predicted_seconds]
@@ -73,8 +75,11 @@ def draw_batches(bench: Bench, path: str) -> None:
         axes.legend(fontsize=8, ncols=2)
 
 
-def _plain(row: Joined) -> bool:
-    return row.case.dtype == "float32" and not row.case.training and not row.case.compiled
+def _first(row: Joined, rows: list[Joined]) -> bool:
+    """One line a network: of a case as it was asked for first, not compiled if there is one that is not."""
+    kinds = dict.fromkeys(other.case._replace(batch=None) for other in rows if other.name == row.name)
+    plain = [kind for kind in kinds if not kind.compiled] or list(kinds)
+    return row.case._replace(batch=None) == plain[0]
 
 
 def _colours() -> list[str]:

@@ -20,13 +20,25 @@ _MARGIN = 4.0
 
 def human_axis(axis: Any, name: str) -> None:
     """A logarithmic axis of counts, its ticks as people write them."""
-    from matplotlib.ticker import FuncFormatter, NullFormatter
+    from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
     from cnncost import units
 
     axis.set_label_text(name)
-    axis.set_major_formatter(FuncFormatter(lambda value, _: units.compact(round(value))))
+    low, high = axis.get_view_interval()
+    decades = len([n for n in range(20) if low <= 10**n <= high])
+    if decades < 2:  # within one decade 1, 2 and 5 say where one is
+        axis.set_major_locator(LogLocator(subs=_WITHIN if high / low > _NARROW else _FINE))
+    axis.set_major_formatter(
+        FuncFormatter(lambda value, _: units.compact(round(value)) if abs(value - round(value)) < 1e-6 * value else "")
+    )
     axis.set_minor_formatter(NullFormatter())
+
+
+_NARROW = 3.0
+"""Ends of an axis this far apart show at least one of 1, 2 and 5 times a power of ten."""
+_WITHIN = (1.0, 2.0, 5.0)
+_FINE = tuple(n / 10 for n in range(10, 100, 2))
 
 
 def name_points(

@@ -33,9 +33,21 @@ def draw_pareto(rows: Sequence[Compared], path: str | Path) -> None:
         human_axis(axes.xaxis, "parameters")
         human_axis(axes.yaxis, "MACs")
         what = "peak memory of inference" if all(row.peak is not None for row in rows) else "bytes of the weights"
-        names = {row.name: (_shown(row.params), _shown(row.macs)) for row in rows}
+        names = _named(rows)
         axes.set_title(f"area: {what}, the largest {units.data(most)}; orange: Pareto front", fontsize=9, loc="left")
         name_points(axes, names)
+
+
+def _named(rows: Sequence[Compared]) -> dict[str, tuple[float, float]]:
+    """Points by name; two models of one place, or of one name, share a label."""
+    at: dict[tuple[float, float], list[str]] = {}
+    for row in rows:
+        at.setdefault((_shown(row.params), _shown(row.macs)), []).append(row.name)
+    found: dict[str, tuple[float, float]] = {}
+    for point, names in at.items():
+        label = ", ".join(dict.fromkeys(names))
+        found[label if label not in found else f"{label} "] = point
+    return found
 
 
 def _shown(number: int) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 
 ITSELF = "(the model itself)"
@@ -36,6 +37,9 @@ def unknown_path(path: str, known: Sequence[str]) -> str:
     """What to say of a module path that does not exist: near ones, or else some that there are."""
     from cnncost.near import suggestion
 
+    called = re.fullmatch(r"""\w+\(\s*["']?([^"']*)["']?\s*\)""", path)  # layer("layer1"), as in Python
+    if called is not None and called[1] in known:
+        return f"module {path!r}: expected a path alone; did you mean {called[1]}?"
     near = suggestion(path, [each for each in known if each != path])
     if not near:
         first = [each for each in known if each and "." not in each]

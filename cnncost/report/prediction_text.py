@@ -22,7 +22,7 @@ COLUMNS = (
     "name", "class", "ops", "flops", "bytes", "intensity", "bound", "seconds", "compute_seconds", "memory_seconds",
     "launch_seconds",
 )  # fmt: skip
-"""Of CSV. The last three: seconds of the row's ops under each bound."""
+"""Of CSV. The last three: what each ceiling alone would take of the row's ops, whichever bounds them."""
 
 
 def to_text(prediction: Prediction, width: int, by: By = "layer", top: int | None = None) -> str:
@@ -53,7 +53,7 @@ def to_csv(prediction: Prediction, by: By = "layer", top: int | None = None) -> 
         p = row.predicted
         writer.writerow([
             row.name, row.class_name, p.ops, p.flops, p.nbytes, "" if p.intensity is None else p.intensity,
-            p.bound, p.seconds, p.compute, p.memory, p.launch,
+            p.bound, p.seconds, p.compute_alone, p.memory_alone, p.launch_alone,
         ])  # fmt: skip
     return out.getvalue()
 
@@ -214,7 +214,9 @@ def _intensity(each: Predicted) -> str:
 
 
 def _plain(each: Predicted) -> dict[str, Any]:
-    names = {"nbytes": "bytes", "compute": "compute_seconds", "memory": "memory_seconds", "launch": "launch_seconds"}
+    names = {"nbytes": "bytes"}
+    for ceiling in ("compute", "memory", "launch"):
+        names |= {ceiling: f"{ceiling}_bound_seconds", f"{ceiling}_alone": f"{ceiling}_seconds"}
     return {names.get(k, k): v for k, v in each._asdict().items()} | {"intensity": each.intensity, "bound": each.bound}
 
 

@@ -16,6 +16,8 @@ def with_batch(inputs: Any, batch: int) -> Any:
     """
     if batch < 1:
         raise InputError(f"batch {batch}: expected 1 or more")
+    if batch >= 2**63:
+        raise InputError(f"batch {batch}: expected less than 2^63")
     if isinstance(inputs, str):
         return with_batch(parse_shape(inputs), batch)
     if isinstance(inputs, TensorText):

@@ -2,10 +2,17 @@
 
 from __future__ import annotations
 
+import re
+
 
 def one_line(error: BaseException) -> str:
     """What an error says, on one line."""
-    return " ".join(str(error).split()) or "no message"
+    text = _STACK.split(str(error), maxsplit=1)[0]
+    return " ".join(text.split()) or "no message"
+
+
+_STACK = re.compile(r"\s*(?:Exception raised from |\(most recent call first\)|C\+\+ CapturedTraceback)")
+"""Where torch's own C++ stack begins in an error's text."""
 
 
 def root(error: BaseException) -> BaseException:

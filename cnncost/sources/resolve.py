@@ -99,11 +99,19 @@ class Resolved:
         return method_of(self.name, model, self.source.method) if self.source.method else model
 
     def _recorded(self, trace: Trace, train: bool | None, **how: Any) -> Graph:
+        from cnncost.frontends.torch.unbatched import without_batch_axis
+
         try:
             with self.source.importable():
-                return self._on_values(train, how) if trace == "real" else self._without_values(trace, train, how)
+                graph = self._on_values(train, how) if trace == "real" else self._without_values(trace, train, how)
+                return without_batch_axis(graph)
         except CnncostError as error:
-            error.args = (f"{self.name}: {error.args[0]}", *error.args[1:])
+            said = f"{self.name}: {error.args[0]}"
+            if error.recorded is not None:
+                passed: Graph = without_batch_axis(error.recorded)
+                if passed is not error.recorded:
+                    said, error.recorded = f"{said}; {passed.notes[-1]}", passed
+            error.args = (said, *error.args[1:])
             raise
 
     def _without_values(self, trace: Trace, train: bool | None, how: dict[str, Any]) -> Graph:

@@ -99,10 +99,11 @@ def _types(transformers: Any) -> Any:
 
 
 def _unknown(spec: str, name: str, known: list[str]) -> str:
-    if "/" in name:
+    if "/" in name or "-" in name:  # no type or class of Transformers has either
         return (
             f"{spec}: no local file or folder of this name; if it is a name on a hub: nothing is downloaded. Save its "
             "config.json here and name that, hf:path/to/config.json, or give the architecture, for example hf:bert"
+            f"{suggestion(name.partition('-')[0].rpartition('/')[2], known)}"
         )
     return f"{spec}: no model type or class of Transformers, and no local configuration{suggestion(name, known)}"
 

@@ -12,8 +12,8 @@ from torch import nn
 from torch.utils.data import DataLoader, TensorDataset
 
 import cnncost
-from cnncost.errors import CnncostError
 from cnncost.meter.lightning import MeterCallback
+from cnncost.meter.watched import MeterWarning
 
 pytestmark = [pytest.mark.filterwarnings("ignore")]  # Lightning's own advice
 MACS = 8 * 16 + 16 * 2
@@ -87,14 +87,15 @@ def test_a_model_within_the_module_and_inputs_of_the_batch(fit):
     assert callback.meter.rates().macs == 15 * 8 * 16
 
 
-def test_what_can_not_be_analyzed_is_told_before_the_first_step(fit):
+def test_what_can_not_be_analyzed_is_a_warning_and_the_training_goes_on(fit):
     callback = MeterCallback(training=False, inputs=lambda batch: batch[1])
     model = Net()
     before = model.net[0].weight.clone()
-    with pytest.raises(CnncostError, match="Net"):
+    with pytest.warns(MeterWarning, match="inputs=lambda batch"):
         fit(callback, model)
 
-    assert torch.equal(model.net[0].weight, before)
+    assert not torch.equal(model.net[0].weight, before)
+    assert callback.last.flops is None
 
 
 def test_a_second_fit_begins_anew(fit):

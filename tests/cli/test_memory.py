@@ -68,7 +68,7 @@ def test_does_it_fit(capsysbinary):
 
 @pytest.mark.parametrize(
     ("size", "told"),
-    [("8GB", "fits 8GB (7.45 GiB), "), ("8000000000", "fits 8000000000 (7.45 GiB), "), ("7.5gib", "fits 7.50 GiB, ")],
+    [("8GB", "fits 8GB (7.45 GiB), "), ("8000000000B", "fits 8000000000B (7.45 GiB), "), ("7.5gib", "fits 7.50 GiB, ")],
 )
 def test_the_size_is_told_as_it_was_given(capsysbinary, size, told):
     _, out, _ = run(capsysbinary, "fc10", "--device-memory", size)

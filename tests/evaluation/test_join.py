@@ -39,8 +39,8 @@ def row(name, seconds, batch=1, noise=(), layers=None, device=DEVICE, **more):
     )  # fmt: skip
 
 
-def bench(*rows):
-    return Bench("cpu", HOST, DEVICE, "2026-11-24 12:00 UTC", list(rows), 3.0)
+def bench(*rows, whole_zoo=True):
+    return Bench("cpu", HOST, DEVICE, "2026-11-24 12:00 UTC", list(rows), 3.0, whole_zoo=whole_zoo)
 
 
 def test_layers_meet_by_label_and_keep_the_analysis_order():
@@ -231,3 +231,39 @@ def test_a_device_without_a_ceiling_is_a_problem_of_the_row_alone():
 
     with pytest.raises(DeviceError):
         predicted(resolve("lenet5"), Case(1, "bfloat16"), find("gtx580"))
+
+
+OF_THIS_PROJECT = (
+    "few parameters, most of the time",
+    "the slide",
+    "goal",
+    "reports/bench_gpu.md",
+    "LeNets",
+    "Spearman",
+)
+
+
+@pytest.mark.parametrize("network", ["alexnet", "resnet18"])
+def test_a_user_s_own_benchmark_is_without_this_project_s_words(network):
+    rows = [row(network, 20.0, layers={}), row(network, 21.0, layers={})]
+    layers = {each.label: 0.1 for each in rows[0].report.layers}
+    rows = [row(network, 20.0, layers=layers), row("lenet5", 21.0, layers={})]
+    for text in (
+        markdown.to_markdown(bench(*rows, whole_zoo=False), 5, "cnncost bench net.py:Net"),
+        render.to_text(bench(*rows, whole_zoo=False), 100, 5),
+    ):
+        assert [words for words in OF_THIS_PROJECT if words in text] == []
+    told = markdown.to_markdown(bench(*rows, whole_zoo=False), 5, "cnncost bench net.py:Net")
+    assert "## Convolutions: their part of parameters, MACs and time" in told
+    assert f"### {network}, batch" in told
+
+
+def test_of_a_training_the_document_and_its_picture_tell():
+    from cnncost.plots.bench import _first
+
+    cases = ((1, False), (8, False), (1, True), (8, True))
+    rows = [row("lenet5", 0.1, batch=n, training=True, compiled=c) for n, c in cases]
+    assert [_first(each, rows) for each in rows] == [True, True, False, False]  # a line of what is not compiled
+    assert all(_first(each, rows[2:]) for each in rows[2:])  # or of what is, where nothing else was timed
+    text = markdown.to_markdown(bench(*rows, whole_zoo=False), 5, "cnncost bench lenet5 --training")
+    assert "train mode, forward and backward" in text

@@ -379,7 +379,7 @@ FAILURES = [
     pytest.param(
         "net.py:needs",
         {},
-        "missing 1 required positional argument: 'width'; give its arguments with --model-args NAME=VALUE",
+        "missing 1 required positional argument: 'width'; it takes width: give them with --model-args NAME=VALUE",
         id="a factory that needs an argument",
     ),
     pytest.param(

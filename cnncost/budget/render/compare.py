@@ -9,7 +9,7 @@ import textwrap
 from collections.abc import Callable, Sequence
 
 from cnncost import units
-from cnncost.budget.compare import Compared
+from cnncost.budget.compare import Compared, unlike
 from cnncost.budget.render.check_markdown import text
 from cnncost.report.layout import Cell, Field, Line, bar, needed, table
 
@@ -34,8 +34,22 @@ def to_lines(rows: Sequence[Compared], width: int) -> list[Line]:
     inputs = Field("input", [Cell(row.inputs, "note") for row in rows])
     if needed([*fields, inputs]) <= width:
         fields.insert(1, inputs)
-    note = textwrap.wrap(NOTE, width, subsequent_indent="  ")
-    return [*table(fields, width), [], *([(line, "note")] for line in note)]
+        notes = []
+    else:
+        notes = _inputs(rows)
+    notes.append(unlike(rows) or NOTE)
+    wrapped = [line for text in notes for line in textwrap.wrap(text, width, subsequent_indent="  ")]
+    return [*table(fields, width), [], *([(line, "note")] for line in wrapped)]
+
+
+def _inputs(rows: Sequence[Compared]) -> list[str]:
+    """A line for each input, with the models that it is of, where the table has no room for it."""
+    names: dict[str, list[str]] = {}
+    for row in rows:
+        names.setdefault(row.inputs, []).append(row.name)
+    if len(names) == 1:
+        return [f"input {next(iter(names))}"]
+    return [f"input {shape}: {', '.join(of)}" for shape, of in names.items()]
 
 
 def _fields(rows: Sequence[Compared], write: Callable[[int], str]) -> list[Field]:
@@ -56,7 +70,7 @@ def _ratio(row: Compared) -> str:
     return units.compact(round(row.macs / row.params)) if row.params else units.NOTHING
 
 
-_COLUMNS = ("name", "inputs", "params", "macs", "flops", "weight_bytes", "peak", "lower_bound", "front")
+_COLUMNS = ("name", "inputs", "batch", "params", "macs", "flops", "weight_bytes", "peak", "lower_bound", "front")
 
 
 def to_csv(rows: Sequence[Compared]) -> str:
@@ -83,4 +97,6 @@ def to_markdown(rows: Sequence[Compared]) -> str:
         cells = (f"**{name}**" if row.front else name, row.inputs, *figures, units.data(row.memory))
         lines.append(f"| {' | '.join(cells)} |")
     memory = "peak of inference" if all(row.peak is not None for row in rows) else "parameters and buffers"
-    return "\n".join([*lines, "", f"Memory: {memory}. Bold: {NOTE.removeprefix(FRONT + ' ')}."]) + "\n"
+    told = unlike(rows)
+    bold = f"{told[0].upper()}{told[1:]}." if told else f"Bold: {NOTE.removeprefix(FRONT + ' ')}."
+    return "\n".join([*lines, "", f"Memory: {memory}. {bold}"]) + "\n"

@@ -297,7 +297,7 @@ def _is_shape(value: Any) -> bool:
 def _empty(shape: tuple[int, ...], dtype: torch.dtype, where: str) -> torch.Tensor:
     try:
         return torch.empty(shape, dtype=dtype, device=META)
-    except RuntimeError:
+    except (RuntimeError, TypeError, OverflowError):  # the last two of numbers beyond 64 bits
         raise InputError(f"{where}: a tensor of shape {shape} is larger than torch can address") from None
 
 

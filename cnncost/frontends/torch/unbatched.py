@@ -1,0 +1,37 @@
+"""An input without a batch axis: torch's convolutions take C×H×W as well as N×C×H×W."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from itertools import islice
+
+from cnncost.graph import Graph, OpSpec
+
+_FAR = 64
+"""Nodes within which the first convolution of an input stands: others see what was made of it."""
+
+
+def without_batch_axis(graph: Graph) -> Graph:
+    """The Graph with a note, and one example, where a convolution took the first input as C×H×W.
+
+    What comes before it may be pointwise, as normalizing an image is.
+    """
+    if not graph.inputs or graph.examples is not None:
+        return graph
+    first = graph.inputs[0]
+    same, shape = {first}, graph.values[first].shape
+    for node in islice(graph.nodes, _FAR):
+        if not node.inputs or node.inputs[0] not in same:
+            continue
+        if node.spec.kind == "pointwise" and node.spec.outputs[0].shape == shape:
+            same.add(node.outputs[0])
+        elif node.spec.kind == "conv" and len(shape) == _space(node.spec) + 1:
+            text = "x".join(map(str, shape))
+            note = f"the input {text} has no batch axis, and was taken as one example; a batch of one is 1x{text}"
+            return replace(graph, examples=1, notes=(*graph.notes, note))
+    return graph
+
+
+def _space(spec: OpSpec) -> int:
+    """Axes in space, by the weight: C_out, C_in and those of the kernel."""
+    return len(spec.inputs[1].shape) - 2

@@ -1,0 +1,71 @@
+"""What is laid side by side is of the same work, and says of what: batches, inputs at any width, axes and labels."""
+
+import json
+
+import pytest
+
+import cnncost
+from cnncost.budget.compare import compare, unlike
+from cnncost.budget.render.compare import to_csv, to_json, to_lines, to_markdown
+from cnncost.plots.pareto import _named
+from cnncost.report.layout import plain
+
+
+def reports(*named):
+    return [(name, cnncost.analyze(model, shape)) for name, model, shape in named]
+
+
+DIFFERENT = (("one", "lenet5", "1x1x32x32"), ("two", "lenet5", "2x1x32x32"))
+ALIKE = (("a long name of a model", "lenet5", "3x1x32x32"), ("another", "lenet300", "3x1x28x28"))
+SAME = (("first", "lenet5", "1x1x32x32"), ("second", "lenet5", "1x1x32x32"))
+
+
+@pytest.mark.parametrize("width", [60, 80, 100, 160])
+def test_batches_that_differ_are_said(width):
+    rows = compare(reports(*DIFFERENT))
+    text = " ".join(" ".join(map(plain, to_lines(rows, width))).split())
+
+    assert "batch sizes differ (one: 1, two: 2)" in text
+    assert not any(row.front for row in rows)
+    assert "Pareto front: no other" not in text
+    assert "Batch sizes differ (one: 1, two: 2)" in to_markdown(rows)
+    assert [row["batch"] for row in json.loads(to_json(rows))["models"]] == [1, 2]
+    assert "one,1×1×32×32,1," in to_csv(rows)
+    assert all(len(plain(line)) <= width for line in to_lines(rows, width))
+
+
+def test_equal_batches_are_compared():
+    rows = compare(reports(*ALIKE))
+    assert (unlike(rows), [row.batch for row in rows]) == ("", [3, 3])
+    assert any(row.front for row in rows)
+
+
+@pytest.mark.parametrize("width", [60, 80, 100, 160])
+@pytest.mark.parametrize(("named", "shapes"), [(ALIKE, ("3×1×32×32", "3×1×28×28")), (SAME, ("1×1×32×32",))])
+def test_inputs_are_there_at_any_width(width, named, shapes):
+    lines = [plain(line) for line in to_lines(compare(reports(*named)), width)]
+    assert all(any(shape in line for line in lines) for shape in shapes)
+    assert all(len(line) <= width for line in lines)
+
+
+def test_models_of_one_place_share_a_label():
+    assert list(_named(compare(reports(*SAME)))) == ["first, second"]
+    assert len(_named(compare(reports(*ALIKE)))) == 2
+
+
+@pytest.mark.parametrize(
+    ("low", "high"),
+    [(1.1e6, 1.3e6), (2.1e6, 4.9e6), (1.2e9, 9.5e9), (2.0e6, 9.0e6), (8e5, 1.3e6), (1e6, 3e8), (1, 1e12), (7, 8)],
+)
+def test_an_axis_has_numbers_on_it(low, high):
+    figure = pytest.importorskip("matplotlib.figure").Figure()
+    axes = figure.add_subplot()
+    axes.set_xscale("log")
+    axes.set_xlim(low, high)
+    from cnncost.plots.marks import human_axis
+
+    human_axis(axes.xaxis, "MACs")
+    ticks = [tick for tick in axes.xaxis.get_majorticklocs() if low <= tick <= high]
+    shown = [text for tick in ticks if (text := axes.xaxis.get_major_formatter()(tick, None))]
+    assert shown
+    assert len(set(shown)) == len(shown)
