@@ -64,7 +64,7 @@ def to_json(prediction: Prediction, by: By = "layer", top: int | None = None) ->
     device = found.device
     shown, _ = chosen(prediction, by, top)
     data: dict[str, Any] = {
-        "schema": 1, "model": report.model, "batch": report.batch,
+        "schema": 2, "model": report.model, "batch": report.batch,
         "inputs": [{"shape": list(shape), "dtype": dtype} for shape, dtype in report.inputs],
         "device": {"name": device.name, "title": device.title, "flops": device.flops, "bandwidth": device.bandwidth,
                    "launch": device.launches, "source": device.source, "measured": device.measured},
