@@ -44,3 +44,9 @@ AUTOCAST_BESIDE_THE_HEADER = {
 
 DTYPES_TO_COME = set() if since(2, 14) else {"bcomplex32"}
 """2.14 brought pairs of bfloat16."""
+
+INFERENCE_CASTS_EACH_TIME = since(2, 11)
+"""Autocast keeps no casts of weights under `torch.inference_mode` (autocast_mode.cpp: `cached_cast`)."""
+
+EQUAL_LENGTHS_ARE_FUSED = since(2, 13)
+"""An LSTM of packed sequences that are equally long runs by oneDNN's kernel (native/RNN.cpp)."""
