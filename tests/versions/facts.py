@@ -35,6 +35,7 @@ EFFICIENT_ATTENTION_GROUPS = since(2, 14)
 
 AUTOCAST_BESIDE_THE_HEADER = {
     "norm.Scalar", "norm.ScalarOpt_dim", "binary_cross_entropy", "cudnn_convolution", "cudnn_convolution_transpose",
+    *([] if since(2, 13) else ["norm.names_ScalarOpt_dim"]),  # axes by name, which are gone
     *(["_cudnn_rnn"] if torch.version.cuda else []),  # cudnn/AutocastRNN.cpp, in builds with CUDA
     *(["linalg_matrix_sqrth"] if since(2, 15) else []),  # a new op; in libtorch_cpu: WrapFunction_<CastPolicy fp32>
 }  # fmt: skip
@@ -47,6 +48,3 @@ DTYPES_TO_COME = set() if since(2, 14) else {"bcomplex32"}
 
 INFERENCE_CASTS_EACH_TIME = since(2, 11)
 """Autocast keeps no casts of weights under `torch.inference_mode` (autocast_mode.cpp: `cached_cast`)."""
-
-EQUAL_LENGTHS_ARE_FUSED = since(2, 13)
-"""An LSTM of packed sequences that are equally long runs by oneDNN's kernel (native/RNN.cpp)."""
