@@ -48,3 +48,8 @@ DTYPES_TO_COME = set() if since(2, 14) else {"bcomplex32"}
 
 INFERENCE_CASTS_EACH_TIME = since(2, 11)
 """Autocast keeps no casts of weights under `torch.inference_mode` (autocast_mode.cpp: `cached_cast`)."""
+
+# ---- ops
+
+CROSS_ENTROPY_OF_A_PROJECTION = since(2, 13)
+"""`torch.nn.functional.linear_cross_entropy` and its ops, `torch_nn::_linear_cross_entropy_…`, are of 2.13."""
