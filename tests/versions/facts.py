@@ -37,7 +37,7 @@ AUTOCAST_BESIDE_THE_HEADER = {
     "norm.Scalar", "norm.ScalarOpt_dim", "binary_cross_entropy", "cudnn_convolution", "cudnn_convolution_transpose",
     *([] if since(2, 13) else ["norm.names_ScalarOpt_dim"]),  # axes by name, which are gone
     *(["_cudnn_rnn"] if torch.version.cuda else []),  # cudnn/AutocastRNN.cpp, in builds with CUDA
-    *(["linalg_matrix_sqrth"] if since(2, 15) else []),  # a new op; in libtorch_cpu: WrapFunction_<CastPolicy fp32>
+    *(["linalg_matrix_sqrth"] if since(2, 14) else []),  # a new op; in libtorch_cpu: WrapFunction_<CastPolicy fp32>
 }  # fmt: skip
 """Ops that CUDA's autocast knows by autocast_mode.cpp or another file, not by the lists of autocast_mode.h."""
 
