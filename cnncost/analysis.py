@@ -134,7 +134,7 @@ def _reported(name: str, graph: Graph, step: Graph | None, strict: bool) -> Repo
     report = _passed(name, graph, step, strict)
     if step is None and not report.unknown:
         key = id(graph)
-        _MADE[key] = (ref(graph, lambda _: _MADE.pop(key, None)), epoch(), report.again(name, None))
+        _MADE[key] = (ref(graph, lambda _, made=_MADE: made.pop(key, None)), epoch(), report.again(name, None))
     return report
 
 
