@@ -133,8 +133,8 @@ def _reported(name: str, graph: Graph, step: Graph | None, strict: bool) -> Repo
         return made[2].again(name, graph)
     report = _passed(name, graph, step, strict)
     if step is None and not report.unknown:
-        key = id(graph)
-        _MADE[key] = (ref(graph, lambda _: _MADE.pop(key, None)), epoch(), report.again(name, None))
+        key, table = id(graph), _MADE  # the process may end before the Graph does, and take the name with it
+        table[key] = (ref(graph, lambda _: table.pop(key, None)), epoch(), report.again(name, None))
     return report
 
 

@@ -66,7 +66,8 @@ class Cpu:
         os.environ.setdefault("KINETO_LOG_LEVEL", "99")  # else it tells stderr of its start and stop
         from torch.profiler import ProfilerActivity, profile
 
-        with profile(activities=[ProfilerActivity.CPU], profile_memory=True) as profiler:
+        # acc_events: some versions of torch warn where it is not said
+        with profile(activities=[ProfilerActivity.CPU], profile_memory=True, acc_events=True) as profiler:
             run()
         alive = peak = 0
         for event in profiler.profiler.kineto_results.events():

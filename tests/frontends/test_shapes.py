@@ -336,6 +336,15 @@ def test_group_norm_of_halves_with_float32_weights(groups, inner, size, dtype):
     assert check(aten.native_group_norm_backward.default, *args)
 
 
+@some
+@given(batch=sizes, steps=sizes, width=sizes, dtype=st.sampled_from([torch.bfloat16, torch.float16]))
+def test_gradients_of_layer_norm_of_halves_with_float32_weights(batch, steps, width, dtype):
+    x, weight, bias = torch.rand(batch, steps, width).to(dtype), torch.rand(width), torch.rand(width)
+    y, mean, deviation = aten.native_layer_norm.default(x, [width], weight, bias, 1e-5)
+    args = (torch.rand_like(y), x, [width], mean, deviation, weight, bias, [True, True, True])
+    assert check(aten.native_layer_norm_backward.default, *args)
+
+
 UNARY = """
 relu relu6 sigmoid tanh silu mish selu celu leaky_relu softplus hardsigmoid hardswish exp log sqrt rsqrt neg abs square
 sin cos erf reciprocal gelu elu hardtanh
@@ -644,7 +653,7 @@ def test_every_rule_is_held_against_the_real_op():
         "combinations", "_ctc_loss_backward", "multi_margin_loss_backward", "multilabel_margin_loss_backward",
         "fractional_max_pool2d_backward", "fractional_max_pool3d_backward",
         "_scaled_dot_product_flash_attention_for_cpu", "_grouped_mm", "native_group_norm_backward",
-        "mkldnn_rnn_layer", "mkldnn_rnn_layer_backward",
+        "native_layer_norm_backward", "mkldnn_rnn_layer", "mkldnn_rnn_layer_backward",
     }  # fmt: skip
     tried |= {
         "max_pool2d_with_indices",

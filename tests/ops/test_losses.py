@@ -6,12 +6,17 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
 from torch.nn import functional as F
-from torch.nn.modules import linear_cross_entropy  # noqa: F401  # its ops are defined with it
 
 import cnncost
 from cnncost.frontends.torch import Training, record
 from cnncost.ops import cost_of
 from tests.oracles.ctc import ctc
+from tests.versions import facts
+
+if facts.CROSS_ENTROPY_OF_A_PROJECTION:
+    from torch.nn.modules import linear_cross_entropy  # noqa: F401  # its ops are defined with it
+
+projects = pytest.mark.skipif(not facts.CROSS_ENTROPY_OF_A_PROJECTION, reason="torch has no such op before 2.13")
 
 
 class Loss(nn.Module):
@@ -125,12 +130,14 @@ PROJECTIONS = {
 }
 
 
+@projects
 @pytest.mark.parametrize(("function", "macs", "others"), PROJECTIONS.values(), ids=PROJECTIONS)
 def test_cross_entropy_of_a_projection_in_chunks(analyze, function, macs, others):
     totals = analyze(function, (N, WIDTH), f"{N}:int64").totals
     assert (totals.macs, totals.flops) == (macs, 2 * macs + others)
 
 
+@projects
 def test_cross_entropy_of_a_projection_for_each_row(analyze):
     def function(x, weight, target):
         op = torch.ops.torch_nn._linear_cross_entropy_batch_chunked_no_reduction

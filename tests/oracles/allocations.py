@@ -36,7 +36,9 @@ def peaks(run, before=None):
 
     No garbage is collected meanwhile: what cycles hold, they hold to the end.
     """
-    for observed in (nullcontext(), profile(activities=[ProfilerActivity.CPU], profile_memory=True)):
+    # acc_events: some versions of torch warn where it is not said
+    observing = profile(activities=[ProfilerActivity.CPU], profile_memory=True, acc_events=True)
+    for observed in (nullcontext(), observing):
         state = before() if before is not None else None
         gc.disable()
         try:

@@ -35,8 +35,9 @@ EFFICIENT_ATTENTION_GROUPS = since(2, 14)
 
 AUTOCAST_BESIDE_THE_HEADER = {
     "norm.Scalar", "norm.ScalarOpt_dim", "binary_cross_entropy", "cudnn_convolution", "cudnn_convolution_transpose",
+    *([] if since(2, 13) else ["norm.names_ScalarOpt_dim"]),  # axes by name, which are gone
     *(["_cudnn_rnn"] if torch.version.cuda else []),  # cudnn/AutocastRNN.cpp, in builds with CUDA
-    *(["linalg_matrix_sqrth"] if since(2, 15) else []),  # a new op; in libtorch_cpu: WrapFunction_<CastPolicy fp32>
+    *(["linalg_matrix_sqrth"] if since(2, 14) else []),  # a new op; in libtorch_cpu: WrapFunction_<CastPolicy fp32>
 }  # fmt: skip
 """Ops that CUDA's autocast knows by autocast_mode.cpp or another file, not by the lists of autocast_mode.h."""
 
@@ -44,3 +45,11 @@ AUTOCAST_BESIDE_THE_HEADER = {
 
 DTYPES_TO_COME = set() if since(2, 14) else {"bcomplex32"}
 """2.14 brought pairs of bfloat16."""
+
+INFERENCE_CASTS_EACH_TIME = since(2, 11)
+"""Autocast keeps no casts of weights under `torch.inference_mode` (autocast_mode.cpp: `cached_cast`)."""
+
+# ---- ops
+
+CROSS_ENTROPY_OF_A_PROJECTION = since(2, 13)
+"""`torch.nn.functional.linear_cross_entropy` and its ops, `torch_nn::_linear_cross_entropy_…`, are of 2.13."""

@@ -14,7 +14,12 @@ _WITHOUT_BATCH = (
     "from 2.14 on `scaled_dot_product_attention` takes its kernel also for three axes and for one head of keys and "
     "values, where it ran the reference, whose scores are a tensor (pytorch #192271, #191085)"
 )
+_WORKSPACE = (
+    "up to 2.10 oneDNN (3.7.1) sets two more parts of the workspace aside, for hidden states, and leaves them empty "
+    "(`set_offsets` in its src/cpu/rnn/rnn_utils.cpp)"
+)
 EXPLAINED = {
+    ("LSTM of two layers", "training_peak"): _WORKSPACE,
     ("attention without a batch", "inference_peak"): _WITHOUT_BATCH,
     ("attention without a batch", "training_peak"): _WITHOUT_BATCH,
 }  # fmt: skip

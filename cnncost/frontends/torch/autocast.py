@@ -80,7 +80,8 @@ class Casting:
     """What autocast does in one recording.
 
     Args:
-        keeps: casts of weights are kept until autocast is left, as they are but for `torch.inference_mode`.
+        keeps: casts of weights are kept until autocast is left, as they are but for `torch.inference_mode` (in newer
+            versions).
         device: whose lists of ops hold: the CPU's or, for all other devices, CUDA's.
 
     Attributes:
@@ -219,8 +220,10 @@ _LISTS = {
             "addcdiv addcmul atan2 bilinear cross dot grid_sampler index_put scatter_add tensordot vdot"),
         out=(_out, (
             "cumprod cumsum linalg_matrix_norm linalg_matrix_norm.str_ord linalg_vector_norm log_softmax.int prod "
-            "prod.dim_int softmax.int sum sum.dim_IntList")),
-        norm=(_norm, "norm.Scalar norm.ScalarOpt_dim"),
+            "prod.dim_int softmax.int sum sum.dim_IntList "
+            # up to 2.12
+            "cumprod.dimname cumsum.dimname log_softmax.Dimname prod.dim_Dimname softmax.Dimname sum.dim_DimnameList")),
+        norm=(_norm, "norm.Scalar norm.ScalarOpt_dim norm.names_ScalarOpt_dim"),
         banned=(_banned, "binary_cross_entropy"),
     )),
 }  # fmt: skip

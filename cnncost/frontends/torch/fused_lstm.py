@@ -14,6 +14,7 @@ from typing import Any, TypeAlias
 import torch
 
 from cnncost.frontends.torch.autocast import casts, lower_dtype, lowered
+from cnncost.frontends.torch.compat import facts
 from cnncost.frontends.torch.meta import is_meta
 from cnncost.frontends.torch.steps import packed as packed_steps
 from cnncost.frontends.torch.steps import recurrent as steps
@@ -79,7 +80,9 @@ def step_by_step(name: str, *args: Any) -> Any:
 
 def _of_one_length(args: tuple[Any, ...]) -> tuple[Any, ...] | None:
     """The arguments of an LSTM of packed sequences as of others, if all are equally long: a CPU's kernel takes them."""
-    if not is_packed(args) or is_meta(args[1]) or not args[1].numel() or args[0].dim() != 2:
+    if not facts.LSTM_UNPACKS_EQUAL_LENGTHS or not is_packed(args):
+        return None
+    if is_meta(args[1]) or not args[1].numel() or args[0].dim() != 2:
         return None
     x, steps, *rest = args
     first, last = int(steps[0]), int(steps[-1])  # they only fall

@@ -98,6 +98,7 @@ def same_modes() -> Iterator[None]:
             for mode in before[1:]:
                 _push_mode(mode)
             torch._GLOBAL_DEVICE_CONTEXT.device_context, _device.CURRENT_DEVICE = before[0], device
+            _without_traces()
 
 
 def _modes() -> list[Any]:
@@ -114,6 +115,13 @@ def _default_device() -> torch.device | None:
 def _restore_default_device(device: torch.device | None) -> None:
     if _default_device() != device:
         torch.set_default_device(device)
+        _without_traces()
+
+
+def _without_traces() -> None:
+    """No default device is none that was ever set: torch 2.9 can't be asked for it otherwise."""
+    if getattr(torch._GLOBAL_DEVICE_CONTEXT, "device_context", True) is None:
+        del torch._GLOBAL_DEVICE_CONTEXT.device_context
 
 
 def _settings() -> tuple[dict[Any, Any], str, tuple[bool, ...]]:

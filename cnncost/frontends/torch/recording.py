@@ -17,6 +17,7 @@ from cnncost.frontends.torch import autocast_regions as regions
 from cnncost.frontends.torch import kept, unwatched
 from cnncost.frontends.torch.anew import AutocastUnwantedError, PlacesWantedError
 from cnncost.frontends.torch.appearance import Appearance
+from cnncost.frontends.torch.compat import facts
 from cnncost.frontends.torch.compiler import no_compiler_import
 from cnncost.frontends.torch.diagnose import explain_failure
 from cnncost.frontends.torch.guard import Draws, quiet_torch, same_random_state
@@ -100,7 +101,8 @@ def _recorded(model: nn.Module, inputs: Inputs, how: How, made: Made) -> tuple[G
                 if copy is not original:  # scripted modules run as they are
                     copy.training = how.train
         named = how.autocast.device if how.autocast is not None else "cpu"
-        casting = autocasts.Casting(keeps=how.grad, device=named) if how.casts else None
+        keeps = how.grad or facts.AUTOCAST_KEEPS_CASTS_OF_INFERENCE
+        casting = autocasts.Casting(keeps, named) if how.casts else None
         tracker = Tracker(Recorder(how.use_memo, skeleton, data=skeleton.data.copy(), casting=casting))
         tracker.enter(tree)
         known = kept.prepare(modules, how.train, skeleton, tracker, reach) if reusable else None

@@ -30,5 +30,12 @@ EFFICIENT_ATTENTION_TAKES_GROUPS = since(2, 14)
 """2.14: CUDA's memory-efficient kernel takes fewer heads of keys and values than of queries (the same change)."""
 
 ONEDNN_KEEPS_STATES_ONCE = since(2, 11)
-"""2.11, with oneDNN 3.10 in place of 3.7.1: the workspace of a recurrent layer has no more parts for hidden states,
+"""2.11, with oneDNN 3.10.2 in place of 3.7.1: the workspace of a recurrent layer has no more parts for hidden states,
 which `set_offsets` (src/cpu/rnn/rnn_utils.cpp) had registered twice beside those that are read."""
+
+LSTM_UNPACKS_EQUAL_LENGTHS = since(2, 13)
+"""2.13: packed sequences that are all equally long go to oneDNN's kernel, as those that are not packed do; before, an
+LSTM took each step of them by itself (`lstm` of packed data in ATen's native/RNN.cpp)."""
+
+AUTOCAST_KEEPS_CASTS_OF_INFERENCE = not since(2, 11)
+"""2.11: casts of weights are not kept any more under `torch.inference_mode` (`cached_cast` in autocast_mode.cpp)."""

@@ -147,9 +147,9 @@ def _group_norm(a: dict[str, Any]) -> list[Output] | None:
     return [y] if whole else [y, saved, saved]
 
 
-@shapes("native_group_norm_backward")
-def _group_norm_backward(a: dict[str, Any]) -> list[Output] | None:
-    """Where halves meet float32 weights; torch's own rule answers for the rest."""
+@shapes("native_group_norm_backward", "native_layer_norm_backward")
+def _norm_backward(a: dict[str, Any]) -> list[Output] | None:
+    """Where halves meet float32 weights, which torch 2.9 forgets for layer norm; its own rule answers for the rest."""
     x, weight = a["input"], a["weight"]
     if weight is None or not all(a["output_mask"]) or not ready(a["grad_out"], x):
         return None
