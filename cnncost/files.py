@@ -51,6 +51,8 @@ def chosen(form: str | None, path: str | Path | None, formats: Mapping[str, str]
     if form is None:
         return by_ending(path, formats)
     suffix = Path(path).suffix.lower()
+    if suffix == ".txt":  # all formats are text
+        return form
     if form in formats.values() and formats.get(suffix, form) != form:
         endings = [ending for ending, each in formats.items() if each == form]
         raise OutputError(

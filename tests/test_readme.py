@@ -91,6 +91,7 @@ def test_what_sentences_name_is_there():
 
 CALLS = {
     "cnncost.arguments((1, 3, 32, 32), scale=2)": lambda found: found is not None,
+    "cnncost.clear_caches()": lambda found: found is None,
     "cnncost.literal((16, 16))": lambda found: found is not None,
     "report.log_dict()": lambda found: found["complexity/params"] == 11_689_512,
     "report.with_masks()": lambda found: found.totals.params == 11_689_512,

@@ -273,7 +273,8 @@ def test_a_package_in_src(repository, diff, monkeypatch):
         (package / "__init__.py").write_text(f"from torch import nn\n\ndef f():\n    return nn.Linear(8, {width})\n")
         git(repository, "add", "."), git(repository, "commit", "-m", str(width))
     monkeypatch.setenv("PYTHONPATH", f"{repository / 'src'}{os.pathsep}{os.environ.get('PYTHONPATH', '')}")
-    out = diff("pkg_of_rev:f", "--rev", "HEAD~1..HEAD", "--input", "1x8", "--format", "json")[1]
+    _, out, err = diff("pkg_of_rev:f", "--rev", "HEAD~1..HEAD", "--input", "1x8", "--format", "json")
+    assert err == ""
 
     assert json.loads(out)["macs"]["delta"] == 16
 

@@ -117,9 +117,9 @@ def test_a_stated_workspace_is_part_of_what_fits(capsysbinary, name, spare, fits
     """It is held all the time: to the byte, tensors and workspace are to be in what the device has."""
     _, out, _ = run(capsysbinary, LENET, "--format", "json")
     peak, held = json.loads(out)["runs"][name]["peak"], 4096
-    said = verdicts(capsysbinary, LENET, "--workspace", str(held), "--device-memory", str(peak + held + spare))
+    said = verdicts(capsysbinary, LENET, "--workspace", f"{held}B", "--device-memory", f"{peak + held + spare}B")
     (line,) = [each for each in said if each.startswith(name)]
-    assert (" with the workspace of 4096 (4.00 KiB) fits " in line) is fits
+    assert (" with the workspace of 4096B (4.00 KiB) fits " in line) is fits
     assert (" does not fit " in line) is not fits
     assert "not counted" not in line
 
@@ -147,9 +147,9 @@ def test_what_fits_without_workspaces_says_so(capsysbinary, monkeypatch):
         (raw - 1, " do not fit"),
         (tensors - 1, "too much"),
     ):
-        for line in verdicts(capsysbinary, "resnet18", "--inference", "--device-memory", str(limit)):
+        for line in verdicts(capsysbinary, "resnet18", "--inference", "--device-memory", f"{limit}B"):
             assert line.endswith(ending)
-    (line,) = verdicts(capsysbinary, "resnet18", "--inference", "--device-memory", str(raw - 1))
+    (line,) = verdicts(capsysbinary, "resnet18", "--inference", "--device-memory", f"{raw - 1}B")
     assert " fits " in line
     assert "kernels' workspaces are not counted: estimated with those of oneDNN for " in line
     said = verdicts(capsysbinary, LENET, "--inference", "--device-memory", "1GiB", "--max-batch")

@@ -216,7 +216,8 @@ def test_each_version_that_is_supported_is_in_the_matrix():
     found = [versions.numbers(version) for version in run.VERSIONS]
     (first, oldest), (last, newest) = versions.OLDEST, versions.NEWEST
     assert first == last == 2
-    assert found == [(2, minor) for minor in range(oldest, newest + 1)]
+    assert set(found) >= {(2, minor) for minor in range(oldest, newest + 1)}
+    assert found == [(2, minor) for minor in range(oldest, oldest + len(found))]  # newer ones, too, until all pass
     assert facts.AT >= versions.OLDEST
 
 
