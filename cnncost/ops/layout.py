@@ -1,6 +1,6 @@
-"""Ops that move, pick or make data and compute nothing: an explicit rule says zero.
+"""Ops that move, index or create data without arithmetic: explicit rules with a cost of 0 FLOPs.
 
-They differ in bytes: a view moves none, a copy reads and writes what it copies.
+They differ in bytes: a view moves none, a copy reads and writes the copied elements.
 """
 
 from __future__ import annotations
@@ -23,9 +23,9 @@ def create(spec: OpSpec) -> Cost:
 
 @rule("dropout")
 def dropout(spec: OpSpec) -> Cost:
-    """0: identity at inference, and in train mode a mask that is no part of the network's function.
+    """0: identity at inference, and in train mode a mask that is not part of the network's function.
 
-    Srivastava et al. 2014, section 4. Counted alike in both modes, so that a model costs the same in both.
+    Srivastava et al. 2014, section 4. Both modes count the same, so that a model costs the same in both.
     """
     return cost(spec) if spec["training"] else cost(spec, read=0, written=0)
 
@@ -34,7 +34,7 @@ def dropout(spec: OpSpec) -> Cost:
 def gather(spec: OpSpec) -> Cost:
     """0: elements picked by index (embedding, index_select, gather); the picked ones are read and written.
 
-    Attribute: fn. A lookup reads as many elements of the table as it yields, not the table.
+    Attribute: fn. A lookup reads as many elements of the table as it returns, not the whole table.
     """
     indices = sum(t.nbytes for t in spec.inputs[1:] if not t.floating)
     picked = sum(t.nbytes for t in spec.outputs)
@@ -45,7 +45,7 @@ def gather(spec: OpSpec) -> Cost:
 def scatter(spec: OpSpec) -> Cost:
     """0 where elements are put, one FLOP per element where they are accumulated (index_add, scatter_add).
 
-    Attributes: fn, accumulate, elements (how many are put).
+    Attributes: fn, accumulate, elements (number of source elements).
     """
     if not spec["accumulate"] or not spec.outputs[0].floating:
         return cost(spec)

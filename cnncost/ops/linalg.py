@@ -1,7 +1,7 @@
 """Dense linear algebra by textbook counts: leading terms, as LAPACK's own benchmarks state them.
 
 Ref: Golub & Van Loan 2013, Matrix Computations, 4th edition; Blackford & Dongarra, LAPACK Working Note 41, appendix C.
-Counts are floating-point operations, no multiply-accumulates of the table's; of complex numbers four times as many.
+Counts are FLOPs and not multiply-accumulates; for complex numbers four times as many.
 """
 
 from __future__ import annotations
@@ -58,7 +58,7 @@ def _least_squares_by_svd(m: int, n: int, k: int) -> int:
 def linalg(spec: OpSpec) -> Cost | None:
     """FLOPs of a matrix m×n: LU 2n³/3, Cholesky n³/3, QR 2n²(m − n/3), inverse 2n³, triangles n²k; others as in code.
 
-    Attributes: fn; m, n; matrices; right sides k, or reflections; vectors (whether they are asked for), full (all
+    Attributes: fn; m, n; matrices; right sides k, or reflections; vectors (whether they are computed), full (all
     columns of Q, U and V). Symmetric eigenvalues 4n³/3, with vectors 9n³ (section 8.3); general ones 10n³, 25n³
     (section 7.5); symmetric indefinite factors LDLᵀ n³/3 (section 4.4); an inverse from Cholesky factors 2n³/3
     (xPOTRI); r reflections of m rows times n columns 4mnr − 2nr² (section 5.1).

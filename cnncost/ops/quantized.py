@@ -1,7 +1,7 @@
-"""Quantized layers (Jacob et al. 2018): 8-bit multiply-accumulates are MACs and no FLOPs.
+"""Quantized layers (Jacob et al. 2018): 8-bit multiply-accumulates are MACs but not FLOPs.
 
-Convention: what is done on floating-point numbers around them is counted. To quantize an element: a division, a
-rounding, an addition, two comparisons. Back: a multiplication (the zero point is taken off as an integer).
+Convention: floating-point operations around them are counted. Quantizing an element: a division, a rounding, an
+addition, two comparisons. Dequantizing: a multiplication (the zero point is subtracted as an integer).
 """
 
 from __future__ import annotations
@@ -11,21 +11,21 @@ from cnncost.ops.registry import Cost, Term, cost, factors, flops, rule
 
 QUANTIZE = 5
 REQUANTIZE = 2
-"""Of an accumulated integer: a multiplication by the scales' ratio, a rounding."""
+"""Per accumulated integer: a multiplication by the ratio of the scales, a rounding."""
 FLOPS = {
     "quantize": QUANTIZE,
     "dynamic": QUANTIZE + 2,  # and two comparisons to find the range
     "dequantize": 1,
-    "fake": QUANTIZE + 2,  # there and back: a subtraction and a multiplication
-    "binary": 3 + REQUANTIZE,  # both to floats, the operation, and back
+    "fake": QUANTIZE + 2,  # quantize and dequantize: a subtraction and a multiplication more
+    "binary": 3 + REQUANTIZE,  # dequantize both, the operation, and requantize
     "binary_relu": 4 + REQUANTIZE,
     "rescale": REQUANTIZE,
 }
-"""Per element, by what is done."""
+"""FLOPs per element, by function."""
 
 
 def int8_macs(*pairs: str | int) -> Term:
-    """Multiply-accumulates of integers."""
+    """Term of integer multiply-accumulates."""
     return Term("int8 multiply-accumulate", factors(*pairs), 0, True)
 
 

@@ -88,7 +88,7 @@ class Effective(NamedTuple):
 
     @property
     def energy(self) -> float:
-        """Energy of what remains, in pJ: 4.6 per multiply-accumulate, 0.9 per accumulation (Horowitz, ISSCC 2014, 45 nm)."""
+        """Energy of what is left, in pJ: 4.6 per multiply-accumulate, 0.9 per accumulation (Horowitz 2014, 45 nm)."""
         return MAC_PJ * (self.macs - self.accumulates) + AC_PJ * self.accumulates
 
     @property

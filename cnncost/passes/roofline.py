@@ -114,7 +114,7 @@ def roofline(graph: Graph, device: Device, dtype: str | None = None) -> Roofline
     Args:
         graph: the recorded run.
         device: the device's ceilings.
-        dtype: assume all floats to be in this  number format (`bfloat16`, `tf32`, …), or None for the recorded ones.
+        dtype: assume all floats to be in this number format (`bfloat16`, `tf32`, …), or None for the recorded ones.
 
     Raises:
         DeviceError: the device has no ceiling for a number format that is needed.
