@@ -74,7 +74,7 @@ def recurrent_backward(spec: OpSpec) -> Cost:
 
 @rule("norm_backward")
 def norm_backward(spec: OpSpec) -> Cost:
-    """FLOPs an element: x̂ 2; Σg and Σg·x̂ 3; ∂x = r·(g − mean − x̂·mean) 4; ∂γ 2, ∂β 1 if not summed already.
+    """FLOPs per element: x̂ 2; Σg and Σg·x̂ 3; ∂x = r·(g − mean − x̂·mean) 4; ∂γ 2, ∂β 1 if not summed already.
 
     Attributes: fn, affine, statistics, of_input, of_weight, of_bias. g is ∂y, or γ·∂y (one more) where γ is not
     constant over the normalised axes. RMS norm has no mean: x̂ 1, sums 2, ∂x 3. Batch norm with fixed statistics:
@@ -127,7 +127,7 @@ def adaptive_pool_backward(spec: OpSpec) -> Cost:
 
 @rule("resize_backward")
 def resize_backward(spec: OpSpec) -> Cost:
-    """FLOPs = 2·E·tᵈ: each of E gradients is weighed and added to tᵈ inputs; E additions for the nearest.
+    """FLOPs = 2·E·tᵈ: each of E gradients is weighted and added to tᵈ inputs; E additions for the nearest.
 
     Attributes: taps t, axes d.
     """

@@ -19,7 +19,7 @@ PLACE = 12
 
 @rule("nms")
 def nms(spec: OpSpec) -> Cost:
-    """FLOPs = 3·N + 13·N·(N − 1)/2: areas, and the overlap of each pair, as though no box were dropped on the way.
+    """FLOPs = 3·N + 13·N·(N − 1)/2: areas, and the overlap of each pair, as if no box were dropped on the way.
 
     Attribute: boxes N. A pair: 2 maxima, 2 minima, 2 differences, 2 comparisons with 0, a product, a sum and a
     difference of areas, a division, a comparison. Kernels skip dropped boxes depending on the data.
@@ -30,7 +30,7 @@ def nms(spec: OpSpec) -> Cost:
 
 @rule("roi_align")
 def roi_align(spec: OpSpec) -> Cost | None:
-    """FLOPs = Y·s²·(7 + 1) + K·P·Q·s²·12: bilinear samples, their mean (sum, and the division as part of it), places.
+    """FLOPs = Y·s²·(7 + 1) + K·P·Q·s²·12: bilinear samples, their mean (sum and division), locations.
 
     Shapes: rois: K,5; y: K,C,P,Q with Y elements. Attribute: samples s per bin and axis; 0 if it depends on the
     regions' sizes: then the count can't be computed from shapes. Ref: He et al. 2017, section 3.
@@ -48,7 +48,7 @@ def roi_align(spec: OpSpec) -> Cost | None:
 
 @rule("deform_conv")
 def deform_conv(spec: OpSpec) -> Cost:
-    """MACs = N·K·P·(C/g)·R, as of a convolution; FLOPs besides: 7 per sampled element, 12 a place, bias, mask.
+    """MACs = N·K·P·(C/g)·R, as for a convolution; FLOPs besides: 7 per sampled element, 12 per location, bias, mask.
 
     Shapes: x: N,C,H,W; w: K,C/g,R,S; offset: N,2·o·R·S,P,Q; y: N,K,P,Q. P and R are products over both axes.
     Attributes: groups, offset_groups o, masked.
@@ -67,7 +67,7 @@ def deform_conv(spec: OpSpec) -> Cost:
 
 @rule("roi_align_backward")
 def roi_align_backward(spec: OpSpec) -> Cost | None:
-    """FLOPs = Y·s²·(8 + 1) + K·P·Q·s²·12: each sample's share of g, weighed for four pixels and added; places.
+    """FLOPs = Y·s²·(8 + 1) + K·P·Q·s²·12: each sample's share of g, weighted for four pixels and added; locations.
 
     Shapes: g: K,C,P,Q with Y elements. Attribute: samples s, as for roi_align.
     """

@@ -32,7 +32,7 @@ def dropout(spec: OpSpec) -> Cost:
 
 @rule("gather")
 def gather(spec: OpSpec) -> Cost:
-    """0: elements picked by index (embedding, index_select, gather); the picked ones are read and written.
+    """0: elements selected by index (embedding, index_select, gather); the selected ones are read and written.
 
     Attribute: fn. A lookup reads as many elements of the table as it returns, not the whole table.
     """
@@ -43,7 +43,7 @@ def gather(spec: OpSpec) -> Cost:
 
 @rule("scatter")
 def scatter(spec: OpSpec) -> Cost:
-    """0 where elements are put, one FLOP per element where they are accumulated (index_add, scatter_add).
+    """0 if elements are overwritten, one FLOP per element if they are accumulated (index_add, scatter_add).
 
     Attributes: fn, accumulate, elements (number of source elements).
     """
@@ -54,7 +54,7 @@ def scatter(spec: OpSpec) -> Cost:
 
 @rule("bag")
 def bag(spec: OpSpec) -> Cost:
-    """FLOPs = (I − B)·D for I looked-up rows of width D in B bags: their sums; a mean divides B·D more, a weight I·D.
+    """FLOPs = (I − B)·D for I looked-up rows of width D in B bags: their sums; a mean adds B·D divisions, weights add I·D.
 
     Attributes: indices I, bags B, width D, mean, weighted.
     """

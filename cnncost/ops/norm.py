@@ -20,7 +20,7 @@ SCALE_SHIFT = 2
 
 @rule("norm")
 def norm(spec: OpSpec) -> Cost:
-    """FLOPs per element: batch norm 2; layer, group, instance norm 6, scaled 8; RMS norm 3, scaled 4, and 3 a row.
+    """FLOPs per element: batch norm 2; layer, group, instance norm 6, scaled 8; RMS norm 3, scaled 4, and 3 per row.
 
     Attributes: fn (batch, layer, group, instance, rms), affine, statistics (whether they are computed
     from the data). Ref: Ioffe & Szegedy 2015; Ba et al. 2016; Wu & He 2018; Ulyanov et al. 2016;
@@ -30,7 +30,7 @@ def norm(spec: OpSpec) -> Cost:
     Without running statistics it is an instance of the general case.
     """
     n = spec.inputs[0].numel
-    if spec["fn"] == "rms":  # x², sum, · 1/rms, · scale; a division by the width, ε, √ and 1/x a row, less a sum
+    if spec["fn"] == "rms":  # x², sum, · 1/rms, · scale; a division by the width, ε, √ and 1/x per row, minus a sum
         rows = prod(spec.inputs[0].shape[: -spec["axes"]])
         each = 3 + bool(spec["affine"])
         return cost(spec, flops("RMS norm", each, "n", n), flops("per row", 3, "rows", rows))
@@ -58,7 +58,7 @@ def weight_norm(spec: OpSpec) -> Cost:
 
 @rule("renorm")
 def renorm(spec: OpSpec) -> Cost:
-    """FLOPs = 3·E: the squares and sums of a norm for each slice, and its scaling, as if each were too long.
+    """FLOPs = 3·E: the squares and sums of a norm for each slice, and its scaling, as if each exceeded the maximum.
 
     Attribute: elements E.
     """

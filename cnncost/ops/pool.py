@@ -51,7 +51,7 @@ def covered(size: int, out: int) -> int:
 
 @rule("resize")
 def resize(spec: OpSpec) -> Cost:
-    """FLOPs = E·(2·tᵈ − 1): each of E outputs weighs tᵈ inputs (t taps an axis: nearest 1 and free, linear 2, cubic 4).
+    """FLOPs = E·(2·tᵈ − 1): each of E outputs weights tᵈ inputs (t taps per axis: nearest 1, free; linear 2, cubic 4).
 
     Attributes: taps, axes d. The weights themselves are computed once per axis and left out.
     """

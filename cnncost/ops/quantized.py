@@ -38,7 +38,7 @@ def _around(spec: OpSpec) -> tuple[Term, ...]:
 
 @rule("quantized_linear")
 def quantized_linear(spec: OpSpec) -> Cost:
-    """MACs = M·I·O of integers; FLOPs 2 an output, and of a dynamic one 7 an input.
+    """MACs = M·I·O of integers; FLOPs 2 per output, and if dynamic 7 per input.
 
     Attributes: rows M, in I, out O, dynamic.
     """
@@ -47,7 +47,7 @@ def quantized_linear(spec: OpSpec) -> Cost:
 
 @rule("quantized_conv")
 def quantized_conv(spec: OpSpec) -> Cost:
-    """MACs = N·K·P·(C/g)·R of integers; FLOPs 2 an output, and of a dynamic one 7 an input.
+    """MACs = N·K·P·(C/g)·R of integers; FLOPs 2 per output, and if dynamic 7 per input.
 
     Attributes: batch N, out K, positions P, per_group C/g, kernel R, dynamic.
     """
@@ -58,7 +58,7 @@ def quantized_conv(spec: OpSpec) -> Cost:
 
 @rule("quantize")
 def quantize(spec: OpSpec) -> Cost:
-    """FLOPs an element: 5 to quantize, 1 back, 7 for both at once (in training), 5 for a sum or product in between.
+    """FLOPs per element: 5 to quantize, 1 to dequantize, 7 for both (training), 5 for a quantized sum or product.
 
     Attribute: fn.
     """

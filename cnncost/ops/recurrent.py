@@ -21,7 +21,7 @@ def _gate_flops(cell: str) -> int:
 
 @rule("recurrent")
 def recurrent(spec: OpSpec) -> Cost:
-    """MACs = T·G·H·(I + R) a layer and direction, with a projection T·H·R more.
+    """MACs = T·G·H·(I + R) per layer and direction; a projection adds T·H·R.
 
     Attributes: cell, tokens T (batch times steps; for packed sequences their real number), layers,
     directions, input I, hidden H, recurrent R (the width of the recurrent state, H without a

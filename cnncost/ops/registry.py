@@ -42,6 +42,7 @@ class Term(NamedTuple):
         return prod(n for _, n in self.factors)
 
 
+# bypasses NamedTuple's slower constructor
 _term: Callable[[tuple[object, ...]], Term] = partial(tuple.__new__, Term)
 
 

@@ -102,6 +102,7 @@ def compute_phases(graph: Graph) -> dict[Phase, Compute]:
     return {phase: compute(replace(graph, nodes=tuple(nodes))) for phase, nodes in parts.items()}
 
 
+# bypasses NamedTuple's slower constructor: called for every node
 _sums: Callable[[tuple[int, ...]], Sums] = partial(tuple.__new__, Sums)
 _Numbers: TypeAlias = tuple[int, int, int, int]
 _FREE: _Numbers = (0, 0, 0, 0)

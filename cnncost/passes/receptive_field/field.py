@@ -1,4 +1,4 @@
-"""What every element of a tensor sees along one axis of one input of the model, exactly.
+"""Exact fields: the positions that every element of a tensor sees along one axis of one of the model's inputs.
 
 A tensor's axes are products of atoms (factors): flattening a map of H·W positions gives an axis of the two atoms H and
 W, so that a view can recover H and W. Along an atom, positions that see the same form a class, so a grid of cells over
