@@ -1,8 +1,7 @@
 """FLOPs of functions of complex numbers, from their formulas in real and imaginary parts.
 
 z = a + bi. A sum is two real sums, a product four products and two sums; elementary functions are expanded into real
-elementary functions, one FLOP each as everywhere. Ref: Abramowitz & Stegun 1964, sections
-3.7 and 4.2 to 4.6.
+elementary functions, one FLOP each as everywhere. Ref: Abramowitz & Stegun 1964, sections 3.7 and 4.2 to 4.6.
 """
 
 from __future__ import annotations
@@ -41,7 +40,7 @@ COMPLEX_FLOPS: dict[str, int] = {
     "log1p": 1 + _LOG,
     "log2": _LOG + 2,
     "log10": _LOG + 2,
-    "logaddexp": 4 + 2 * _EXP + ADD + _LOG,  # both exponents less the larger real part
+    "logaddexp": 4 + 2 * _EXP + ADD + _LOG,  # both exponents minus the larger real part
     "sqrt": _SQRT,
     "rsqrt": _SQRT + _RECIPROCAL,
     "pow": _LOG + MULTIPLY + _EXP,  # exp(w·log z)
@@ -77,7 +76,7 @@ COMPLEX_FLOPS: dict[str, int] = {
     "tanh_backward": 1 + 2 * MULTIPLY,  # g·conj(1 − y²)
     "silu_backward": 2 + _EXP + 1 + _RECIPROCAL + 1 + MULTIPLY + 1 + 2 * MULTIPLY,  # g·conj(σ·(1 + z·(1 − σ)))
 }
-"""FLOPs per output element, by function, where an input or the output is complex."""
+"""FLOPs per output element, by function, if an input or the output is complex."""
 
 REDUCTIONS: dict[str, tuple[int, int]] = {  # a and b of the FLOPs a·n + b·o
     "sum": (ADD, -ADD),

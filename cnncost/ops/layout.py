@@ -54,7 +54,7 @@ def scatter(spec: OpSpec) -> Cost:
 
 @rule("bag")
 def bag(spec: OpSpec) -> Cost:
-    """FLOPs = (I − B)·D for I looked-up rows of width D in B bags: their sums; a mean adds B·D divisions, weights add I·D.
+    """FLOPs = (I − B)·D for I looked-up rows of width D in B bags: sums; a mean adds B·D divisions, weights I·D.
 
     Attributes: indices I, bags B, width D, mean, weighted.
     """

@@ -51,7 +51,7 @@ def reduce(spec: OpSpec) -> Cost | None:
 
 @rule("segment_reduce")
 def segment_reduce(spec: OpSpec) -> Cost:
-    """FLOPs = n: each element is combined with its segment's result so far, at first a constant; a mean adds o divisions.
+    """FLOPs = n: each element is combined with its segment's result so far, initially a constant; a mean adds o.
 
     Attribute: fn. Empty segments don't change the count.
     """

@@ -33,7 +33,7 @@ def sparse_matmul(spec: OpSpec) -> Cost:
 
 @rule("sparse::extremes")
 def sparse_extremes(spec: OpSpec) -> Cost:
-    """FLOPs = 2·Z·N: a product and a comparison, where a sparse product keeps the largest or smallest of products.
+    """FLOPs = 2·Z·N: a product and a comparison, for sparse products that keep the largest or smallest product.
 
     Attributes: as for a sparse product. Nothing is accumulated, so these are not MACs.
     """
@@ -65,7 +65,7 @@ def sparse_softmax_backward(spec: OpSpec) -> Cost:
 
 @rule("sparse::reduce")
 def sparse_reduce(spec: OpSpec) -> Cost | None:
-    """FLOPs = a·Z + b·O for Z stored elements in and O out, by function as of a dense reduction; a sum is Z − O.
+    """FLOPs = a·Z + b·O for Z stored elements in and O out, by function as for a dense reduction; a sum is Z − O.
 
     Attributes: fn, stored Z, left O. Coalescing sums duplicates.
     """

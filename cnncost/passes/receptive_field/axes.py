@@ -129,7 +129,7 @@ class Places:
         return _union(pieces)
 
     def _along(self, axes: Axes, shape: Shape, route: Route, contracts: bool) -> Axes:
-        """Axes after a route. `contracts`: of several inputs, so an axis seen whole gives way to another's."""
+        """Axes after a route. `contracts`: the op has several inputs, so an axis that `All` reduces loses its keys."""
         for step in route.steps:
             if isinstance(step, (Window, All)) and step.slides:
                 self._slide(axes[step.axis])
