@@ -37,7 +37,7 @@ class Parameters(NamedTuple):
 def parameters(graph: Graph) -> Parameters:
     """Count parameters and buffers, tied ones once."""
     values, seen = graph.values, set[int]()
-    sizes: dict[TensorType, tuple[int, int]] = {}
+    sizes: dict[TensorType, tuple[int, int]] = {}  # cache of numel and nbytes, which are computed properties
     by_scope: dict[int, OwnedCount] = {}
     by_dtype: dict[str, int] = {}
     param_bytes = buffer_bytes = 0

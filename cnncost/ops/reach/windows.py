@@ -20,7 +20,7 @@ def sliding(
     axis: int, size: int, out: int, *, kernel: int, stride: int = 1, padding: int = 0, dilation: int = 1
 ) -> Window:
     """The window of a convolution or pooling: output j sees j·stride - padding + m·dilation, m < kernel."""
-    return _sliding(size, out, kernel, stride, padding, dilation)._replace(axis=axis)
+    return _sliding(size, out, kernel, stride, padding, dilation)._replace(axis=axis)  # cached for any axis
 
 
 @cache

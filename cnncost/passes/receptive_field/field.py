@@ -87,7 +87,7 @@ class Field:
     `atoms` lists the atoms of all axes in order, `counts` the number of atoms of each axis.
     """
 
-    __slots__ = ("__dict__", "atoms", "counts", "exact", "law")
+    __slots__ = ("__dict__", "atoms", "counts", "exact", "law")  # cached_property needs __dict__
 
     def __init__(self, atoms: tuple[Atom, ...], counts: tuple[int, ...], exact: Cells, law: Rule) -> None:
         self.atoms = atoms
