@@ -1,1 +1,1 @@
-"""Measuring: timers, this machine's ceilings, networks end to end and layer by layer. Knows no prediction."""
+"""Measuring: timers, this machine's ceilings, networks end to end and layer by layer. Independent of predictions."""

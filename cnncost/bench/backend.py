@@ -1,4 +1,4 @@
-"""Where a network runs: CPU or CUDA. All that differs between them, behind one small class each."""
+"""Backends: CPU or CUDA. Everything that differs between them is in one small class each."""
 
 from __future__ import annotations
 
@@ -17,38 +17,38 @@ TORCH_DTYPES: dict[str, torch.dtype] = {
     "float64": torch.float64, "float32": torch.float32, "tf32": torch.float32, "float16": torch.float16,
     "bfloat16": torch.bfloat16,
 }  # fmt: skip
-"""Number formats that networks can be run in."""
+"""Number formats that networks can run in."""
 _NO_MEMORY = ("can't allocate memory", "out of memory", "not enough memory")
 
 
 class Mark(Protocol):
-    """A moment, on the device's own time line."""
+    """A point in time on the device's own timeline."""
 
     def until(self, later: Any) -> float:
-        """Seconds to a later mark of the same backend; to be asked after `sync`."""
+        """Seconds to a later mark of the same backend; call it after `sync`."""
 
 
 class Backend(Protocol):
-    """What the benchmark needs of a device."""
+    """Operations that the benchmark needs from a device."""
 
     name: str
     device: torch.device
 
     def sync(self) -> None:
-        """Wait until everything that was started has ended."""
+        """Wait until all started work has finished."""
 
     def mark(self) -> Mark:
-        """The moment at which what was started so far will have ended."""
+        """The time at which the work started so far finishes."""
 
     def peak_memory(self, run: Callable[[], object], held: int) -> int | None:
-        """Bytes alive at the peak of `run`, of which `held` are alive before; None where no one tells."""
+        """Bytes alive at the peak of `run`, of which `held` are alive before; None if unknown."""
 
     def forget(self) -> None:
-        """Give memory back that is not used."""
+        """Release unused memory."""
 
 
 class Cpu:
-    """The CPU. Nothing runs ahead, so that a mark is a clock's reading."""
+    """The CPU. Nothing runs asynchronously, so a mark is a clock reading."""
 
     name = "cpu"
 
@@ -62,8 +62,8 @@ class Cpu:
         return CpuMark(time.perf_counter())
 
     def peak_memory(self, run: Callable[[], object], held: int) -> int | None:
-        """By the profiler's allocation events: what torch itself asks for, without libraries' workspaces."""
-        os.environ.setdefault("KINETO_LOG_LEVEL", "99")  # else it tells stderr of its start and stop
+        """Peak from the profiler's allocation events: torch's own allocations, without workspaces of libraries."""
+        os.environ.setdefault("KINETO_LOG_LEVEL", "99")  # otherwise it logs its start and stop to stderr
         from torch.profiler import ProfilerActivity, profile
 
         # acc_events: some versions of torch warn where it is not said
@@ -81,7 +81,7 @@ class Cpu:
 
 
 class CpuMark:
-    """A reading of the clock."""
+    """A clock reading."""
 
     def __init__(self, at: float) -> None:
         self.at = at
@@ -91,10 +91,10 @@ class CpuMark:
 
 
 class Cuda:
-    """A CUDA device: kernels are launched ahead of their execution, so that times are taken by events.
+    """A CUDA device: kernels are launched asynchronously, so times are measured with events.
 
     Raises:
-        BenchError: torch sees no CUDA device, or was built without.
+        BenchError: torch sees no CUDA device, or was built without CUDA.
     """
 
     name = "cuda"
@@ -114,7 +114,7 @@ class Cuda:
         return CudaMark(event)
 
     def peak_memory(self, run: Callable[[], object], held: int) -> int | None:
-        """By the caching allocator: `held` is part of what it has given out already."""
+        """Peak from the caching allocator, whose count already includes `held`."""
         del held
         torch.cuda.synchronize()
         torch.cuda.reset_peak_memory_stats()
@@ -138,7 +138,7 @@ class CudaMark:
 
 
 def backend(name: str) -> Backend:
-    """The backend of that name. Raises BenchError if there is none here."""
+    """The backend of that name. Raises BenchError if it isn't available here."""
     if name == "cpu":
         return Cpu()
     if name == "cuda":
@@ -147,12 +147,12 @@ def backend(name: str) -> Backend:
 
 
 def ran_out_of_memory(error: BaseException) -> bool:
-    """Whether an error says that there was too little memory: CUDA's has a type, the CPU allocator's only words."""
+    """Whether an error means out of memory: CUDA's has its own type, the CPU allocator's is recognized by its text."""
     if isinstance(error, (torch.OutOfMemoryError, MemoryError)):
         return True
     return isinstance(error, RuntimeError) and any(text in str(error).lower() for text in _NO_MEMORY)
 
 
 def page_faults() -> int:
-    """Pages that the system has given to this process on first touch so far."""
+    """Page faults of this process so far: pages mapped on first touch."""
     return resource.getrusage(resource.RUSAGE_SELF).ru_minflt

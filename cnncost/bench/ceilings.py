@@ -1,7 +1,7 @@
-"""Ceilings of the machine at hand, measured: large matrix products, copies by size, launches, convolutions, pools.
+"""Measure the ceilings of this machine: large matrix products, copies by size, launches, convolutions, pools.
 
-The shapes are of no network in particular: round channels, square images. A ceiling is the best of several runs, so
-that a busy moment does not lower it.
+The shapes belong to no particular network: round channel numbers, square images. A ceiling is the best of several
+runs, so that a busy moment does not lower it.
 """
 
 from __future__ import annotations
@@ -23,20 +23,20 @@ from cnncost.devices.model import NOISY, Device, Level, Rate
 
 _MIB = 1 << 20
 _SETS = [_MIB // 4, _MIB, 4 * _MIB, 16 * _MIB, 64 * _MIB]
-"""Working sets of the copies that may be served by caches."""
+"""Working sets of the copies that may fit into caches."""
 _MAIN = 512 * _MIB
 _FASTER = 1.15
-"""A cache level is one if it is faster than the next by this factor."""
+"""A working set counts as a cache level if it is faster than the next by this factor."""
 _QUICK = Budget(0.1, 0.8, 5, 200, 0.005)
 _GPU_FILL = 200
 _BATCH = {"cuda": 128, "cpu": 8}
-"""Of the convolutions."""
+"""Batch sizes of the convolutions."""
 _SIDES = {"cuda": (4096, 8192), "cpu": (256, 1024, 2048)}
-"""Of the matrices, in turn."""
+"""Sides of the matrices, in order."""
 _IMAGES = {"cuda": (28,), "cpu": (7, 28)}
-"""Sides of the images of the convolutions. A small one first: 28x28 takes ten seconds where a format is emulated."""
+"""Image sides of the convolutions. The small one first: 28x28 takes ten seconds if a format is emulated."""
 _LONG = 0.5
-"""Seconds: one product that takes longer tells no more than a smaller one."""
+"""Seconds; a longer product gives no more information than a smaller one."""
 
 
 def measure(
@@ -46,9 +46,9 @@ def measure(
 
     Args:
         on: `cpu` or `cuda`.
-        name: of the Device.
-        threads: for a CPU, by default as many as torch takes.
-        tell: is told what is measured next.
+        name: name of the Device.
+        threads: for a CPU; by default as many as torch uses.
+        tell: called with a description of the next measurement.
 
     Raises:
         BenchError: no CUDA device.
@@ -78,7 +78,7 @@ def measure(
 
 
 def _noise(clock: Clock, start: float, others: float | None) -> str:
-    """What to say if other programs were busy meanwhile: ceilings are then too low."""
+    """Note if other programs were busy meanwhile, which makes the ceilings too low; else empty."""
     after = clock.others()
     if others is None or after is None:
         return ""
@@ -101,19 +101,19 @@ def _best(found: Backend, run: Callable[[], object], budget: Budget = _QUICK) ->
 
 
 def _products(found: Backend) -> dict[str, float]:
-    """FLOP/s of square matrix products by number format; formats that are lacking are left out."""
+    """FLOP/s of square matrix products by number format; unsupported formats are left out."""
     reached = {}
     names = [name for name in TORCH_DTYPES if name != "tf32" or found.name == "cuda"]
     for name in names:
         try:
             reached[name] = _by_size(lambda size: 2 * size**3, partial(_product, found, name), _SIDES[found.name])
-        except RuntimeError:  # no kernel for this dtype here
+        except RuntimeError:  # no kernel for this dtype
             continue
     return reached
 
 
 def _by_size(flops: Callable[[int], float], measured: Callable[[int], float], sizes: Sequence[int]) -> float:
-    """The best FLOP/s over the sizes, up to one that takes too long: CPUs without a unit for a format emulate it."""
+    """The best FLOP/s over the sizes, stopping at one that takes too long: some CPUs emulate a format."""
     reached = 0.0
     for size in sizes:
         if reached and flops(size) / reached > _LONG:
@@ -133,7 +133,7 @@ def _product(found: Backend, name: str, size: int) -> float:
 
 
 def _copies(found: Backend) -> tuple[tuple[Level, ...], float]:
-    """Bytes a second, read plus written, by working set; main memory's last."""
+    """Bytes per second, read plus written: cache levels by working set, and main memory."""
     main = _copy(found, _MAIN if found.name == "cpu" else 4 * _MAIN)
     if found.name != "cpu":
         return (), main
@@ -148,7 +148,7 @@ def _copies(found: Backend) -> tuple[tuple[Level, ...], float]:
 def _copy(found: Backend, size: int) -> float:
     source = torch.randn(size // 8, device=found.device)
     target = torch.empty_like(source)
-    times = max(1, min(1000, 8 * _MIB // size))  # a small copy is over before the clock ticks
+    times = max(1, min(1000, 8 * _MIB // size))  # a single small copy is shorter than a clock tick
     return size * times / _best(found, lambda: [target.copy_(source) for _ in range(times)])
 
 
@@ -158,20 +158,20 @@ _SMALL: dict[str, tuple[Callable[[], nn.Module], tuple[int, ...]]] = {
     "norm": (lambda: nn.BatchNorm2d(4).eval(), (1, 4, 4, 4)),
     "pool": (lambda: nn.MaxPool2d(2), (1, 4, 4, 4)),
     "adaptive_pool": (lambda: nn.AdaptiveAvgPool2d(2), (1, 4, 4, 4)),
-    "conv": (lambda: nn.Conv2d(4, 4, 5, padding=2), (1, 4, 8, 8)),  # 3x3 on so small an image has a shorter way
+    "conv": (lambda: nn.Conv2d(4, 4, 5, padding=2), (1, 4, 8, 8)),  # 3x3 on so small an image takes a shortcut
     "layout": (nn.Flatten, (1, 4, 4)),
 }
-"""By op kind: a module that does next to nothing, whose time is that of launching it."""
+"""By op kind: a module with almost no work, so its time is the launch time."""
 
 
 def _launch(found: Backend, module: Callable[[], nn.Module], shape: tuple[int, ...]) -> float:
-    """Seconds that launching an op takes: on a GPU those of a queue of many, over their number."""
+    """Seconds to launch an op; on a GPU, the time of a queue of many divided by their number."""
     layer, x = module().to(found.device), torch.randn(shape, device=found.device)
     return _best(found, lambda: [layer(x) for _ in range(_GPU_FILL)]) / _GPU_FILL
 
 
 def _rates(found: Backend, launches: dict[str, float], flops: dict[str, float]) -> dict[str, Rate]:
-    """What convolutions reach by number format, and pools (which no vector unit helps with) in any."""
+    """Rates of convolutions by number format, and of pools (which no vector unit speeds up) for any format."""
     rates = {kind: Rate({}, seconds) for kind, seconds in launches.items() if kind != "pointwise"}
     reached = {}
     for name in flops:
@@ -191,7 +191,7 @@ def _rates(found: Backend, launches: dict[str, float], flops: dict[str, float]) 
 
 
 def _convolution(found: Backend, name: str) -> float:
-    """FLOP/s of a 3x3 convolution of 256 channels at which bytes hardly matter."""
+    """FLOP/s of a compute-bound 3x3 convolution with 256 channels."""
     flops, reached = partial(_conv_flops, _BATCH[found.name]), partial(_convolved, found, name)
     return _by_size(flops, reached, _IMAGES[found.name])
 
@@ -213,16 +213,16 @@ def _convolved(found: Backend, name: str, side: int) -> float:
 
 
 def _pool(found: Backend, module: nn.Module, each: int) -> float:
-    """FLOP/s of a pool with `each` operations an output."""
+    """FLOP/s of a pool with `each` operations per output."""
     x = torch.randn(4, 64, 56, 56, device=found.device)
     outputs: int = module(x).numel()
     return each * outputs / _best(found, lambda: module(x))
 
 
 def _fresh(found: Backend) -> Level | None:
-    """Above which size tensors are given new pages each time, and how fast; None if they never are.
+    """Size above which tensors get new pages each time, and the bandwidth of that; None if they never do.
 
-    glibc maps blocks above a limit that grows to 32 MiB: such memory is the system's again as soon as it is free.
+    glibc uses mmap for blocks above a threshold that grows to 32 MiB: freeing one returns it to the system at once.
     """
     sizes = [4 * _MIB, 16 * _MIB, 31 * _MIB, 33 * _MIB, 64 * _MIB]
     faulting = [size for size in sizes if _faults(size) > size // 4096 // 2]
@@ -237,7 +237,7 @@ def _fresh(found: Backend) -> Level | None:
 
 
 def _faults(size: int) -> float:
-    """Page faults of making a tensor of so many bytes, once the allocator knows the size."""
+    """Page faults when allocating a tensor of this many bytes, after the allocator has warmed up."""
     x, times = torch.randn(size // 4), 4
     for _ in range(3):
         x + 1
@@ -248,8 +248,8 @@ def _faults(size: int) -> float:
 
 
 def _copies_operands(found: Backend, flops: float, bandwidth: float) -> bool:
-    """Whether convolutions first copy their weights: on a small image, the weights' copies are most of the time."""
+    """Whether convolutions copy their weights first: on a small image, the copies take most of the time."""
     layer, x = nn.Conv2d(512, 512, 3, padding=1), torch.randn(1, 512, 7, 7)
     weights = 512 * 512 * 9 * 4
     beyond = _best(found, lambda: layer(x)) - 2 * 512 * 512 * 9 * 49 / flops
-    return beyond > weights / bandwidth  # reading them once is the roofline's; copying is reading and writing
+    return beyond > weights / bandwidth  # the roofline includes reading them once; copying reads and writes

@@ -1,4 +1,4 @@
-"""The machine that was measured: what a number without it would not mean much."""
+"""A record of the measured machine, without which the numbers mean little."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import torch
 
 @dataclass(frozen=True, slots=True)
 class Host:
-    """What is known of the machine; texts are empty where no one tells."""
+    """Properties of the machine; strings are empty if unknown."""
 
     cpu: str
     cores: int
@@ -31,23 +31,23 @@ class Host:
     load: float | None
 
     def processor(self, on: str) -> str:
-        """The name of what was measured."""
+        """Name of the measured processor."""
         return (self.gpu if on == "cuda" else self.cpu) or on
 
     def memory(self, on: str) -> float | None:
-        """Bytes of its memory."""
+        """Bytes of the measured processor's memory."""
         found = self.gpu_memory if on == "cuda" else self.memory_bytes
         return None if found is None else float(found)
 
     def summary(self, on: str) -> str:
-        """In a line: `2 of 2 cores, Linux, torch 2.13.0`."""
+        """One line, as in `2 of 2 cores, Linux, torch 2.13.0`."""
         if on == "cuda":
             return f"driver {self.driver or 'unknown'}, CUDA {self.cuda}, torch {self.torch}"
         return f"{self.threads} threads on {self.cores} cores, {self.system}, torch {self.torch}"
 
 
 def host_record(on: str = "cpu") -> Host:
-    """Read the machine's record."""
+    """Collect the properties of this machine."""
     there = torch.cuda.is_available()
     cuda = on == "cuda" and there
     properties = torch.cuda.get_device_properties(torch.device("cuda")) if there else None
@@ -63,7 +63,7 @@ def host_record(on: str = "cpu") -> Host:
 
 
 def _cpu() -> str:
-    """The processor's name; virtual machines often have a vague one, so that its vector units are told too."""
+    """The processor's name, with its vector instructions, as the name is often vague in virtual machines."""
     try:
         lines = Path("/proc/cpuinfo").read_text().splitlines()
     except OSError:
@@ -90,7 +90,7 @@ def _load() -> float | None:
 
 
 def _driver() -> str:
-    """By nvidia-smi, where it is there: torch does not know the driver's version."""
+    """The driver's version from nvidia-smi, if installed: torch does not report it."""
     command = ["nvidia-smi", "--query-gpu=driver_version", "--format=csv,noheader"]
     try:
         done = subprocess.run(command, capture_output=True, text=True, timeout=10, check=True)  # noqa: S603  # a fixed command

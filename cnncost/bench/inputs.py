@@ -1,4 +1,4 @@
-"""Inputs with data: random, several of them, so that no run finds the one before it in the cache."""
+"""Random inputs; several of them, so that no run finds the previous input in the cache."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from cnncost.shapes import TensorText, parse_shape
 
 _KINDS = 4
 _ROTATED = 1 << 30
-"""Bytes up to which several inputs are kept."""
+"""Total bytes up to which several inputs are kept."""
 
 
 def rotated(inputs: Any, device: torch.device, dtype: torch.dtype) -> list[Any]:
-    """Several random inputs of a description: floats are normally distributed, integers 0 or 1.
+    """Several random inputs for a description: floats are normally distributed, integers 0 or 1.
 
     Raises:
-        InputError: what is described is no shape, nor a tuple or dict of shapes.
+        InputError: the description is not a shape, nor a tuple or dict of shapes.
     """
     torch.manual_seed(0)
     first = made(inputs, device, dtype)
@@ -28,7 +28,7 @@ def rotated(inputs: Any, device: torch.device, dtype: torch.dtype) -> list[Any]:
 
 
 def made(inputs: Any, device: torch.device, dtype: torch.dtype) -> Any:
-    """One input of a description. Raises InputError as `rotated` does."""
+    """One input for a description. Raises InputError like `rotated`."""
     if isinstance(inputs, str):
         return made(parse_shape(inputs), device, dtype)
     if isinstance(inputs, TensorText):
@@ -45,7 +45,7 @@ def made(inputs: Any, device: torch.device, dtype: torch.dtype) -> Any:
 
 
 def called(model: Any, value: Any) -> Any:
-    """Forward, with one input, several, or named ones."""
+    """Call the model with one input, several, or named ones."""
     if isinstance(value, dict):
         return model(**value)
     return model(*value) if isinstance(value, tuple) else model(value)

@@ -1,4 +1,4 @@
-"""Time by module call: hooks around every forward, taken off again. What children take is not the parent's."""
+"""Time by module call, from temporary hooks around every forward. A parent's time excludes its children's."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from cnncost.bench.backend import Backend
 
 
 class Recorder:
-    """Marks of one run after another; `ended` turns those of a run into seconds.
+    """Records marks of successive runs; `ended` converts those of a run into seconds.
 
     `runs` holds, for each run, the exclusive seconds by label: a module's path, with `#2` for its second call.
-    The labels are those of an analysis' rows.
+    The labels are the same as in an analysis's rows.
     """
 
     def __init__(self, backend: Backend) -> None:
@@ -25,20 +25,20 @@ class Recorder:
         self._events: list[tuple[str, bool, Any]] = []
 
     def enter(self, path: str) -> None:
-        """A forward begins."""
+        """Mark the start of a forward."""
         self._events.append((path, True, self.backend.mark()))
 
     def leave(self, path: str) -> None:
-        """A forward has ended."""
+        """Mark the end of a forward."""
         self._events.append((path, False, self.backend.mark()))
 
     def ended(self) -> None:
-        """A run has ended, and the device is done with it."""
+        """Finish a run; call it when the device has finished the run's work."""
         self.runs.append(exclusive(self._events))
         self._events = []
 
     def medians(self) -> dict[str, float]:
-        """By label, the median over runs."""
+        """Median seconds over runs, by label."""
         labels = dict.fromkeys(label for run in self.runs for label in run)
         return {label: median(run.get(label, 0.0) for run in self.runs) for label in labels}
 
@@ -48,10 +48,10 @@ class Recorder:
 
 
 def exclusive(events: list[tuple[str, bool, Any]]) -> dict[str, float]:
-    """Seconds by label: between a module's marks, less what lies between those of the modules that it calls."""
+    """Seconds by label: the time between a module's marks, minus that of the modules it calls."""
     seconds: dict[str, float] = {}
     calls: dict[str, int] = {}
-    stack: list[tuple[str, Any, float]] = []  # label, its beginning, what its children took
+    stack: list[tuple[str, Any, float]] = []  # label, start, seconds of its children
     for path, begins, mark in events:
         if begins:
             calls[path] = calls.get(path, 0) + 1
@@ -68,7 +68,7 @@ def exclusive(events: list[tuple[str, bool, Any]]) -> dict[str, float]:
 
 @contextmanager
 def recording(model: nn.Module, backend: Backend) -> Iterator[Recorder]:
-    """Record every module's forward while this lasts."""
+    """Context manager that records every module's forward."""
     recorder = Recorder(backend)
     handles = []
     try:

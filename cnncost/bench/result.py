@@ -1,4 +1,4 @@
-"""What was measured of a network: plain data."""
+"""Measurements of a network, as plain data."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ Status: TypeAlias = Literal["measured", "out of memory", "not tried", "failed"]
 
 
 class Case(NamedTuple):
-    """How a network is run."""
+    """Settings of a run."""
 
     batch: int | None
     dtype: str = "float32"
@@ -21,17 +21,17 @@ class Case(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Measured:
-    """A network in one case.
+    """Measurement of a network in one case.
 
     Attributes:
-        model: its name.
-        case: how it was run.
-        status: `measured`, or why there are no numbers; `note` says more.
-        timing: end to end.
-        layers: seconds by module call, each call's own share; empty where they can't be taken (compiled).
+        model: name of the network.
+        case: settings of the run.
+        status: `measured`, or why there are no numbers; `note` has details.
+        timing: end-to-end time.
+        layers: seconds by module call, each call's own share; empty if they can't be measured (compiled).
         instrumented: median seconds of the runs in which the layers were timed.
         peak_memory: bytes alive at the peak, weights and inputs included.
-        faults: pages that the system gave to the process, a run.
+        faults: page faults per run.
     """
 
     model: str
@@ -46,7 +46,7 @@ class Measured:
 
     @property
     def overhead(self) -> float | None:
-        """By how much timing the layers slows the run: a share of the plain time; None if that is not known."""
+        """Slowdown from timing the layers, as a fraction of the plain time; None if unknown."""
         if self.timing is None or self.instrumented is None:
             return None
         return self.instrumented / self.timing.median - 1

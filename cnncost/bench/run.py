@@ -1,4 +1,4 @@
-"""Measuring a network: build it with weights, warm up, time end to end and layer by layer, read its peak memory."""
+"""Measure a network: build it with weights, warm up, time it end to end and layer by layer, read its peak memory."""
 
 from __future__ import annotations
 
@@ -24,9 +24,9 @@ from cnncost.sources.resolve import Resolved
 from cnncost.sources.source import ModelSource
 
 LONG = 1.0
-"""Seconds of a run above which its layers are timed in the runs that count: their hooks are nothing beside it."""
+"""Seconds per run above which layers are timed in the main runs: the hooks' overhead is negligible then."""
 _LONG_RUNS, _VERY_LONG = 3, 4.0
-"""How often such a run is repeated, and the seconds above which twice must do."""
+"""Repeats of such a run, and the seconds above which it is only repeated twice."""
 
 
 def measure(
@@ -36,20 +36,20 @@ def measure(
     budget: Budget = Budget(),  # noqa: B008  # frozen
     shortage: Callable[[Case], str] = lambda _: "",
 ) -> Iterator[Measured]:
-    """Measure a network in each case, in turn; what does not fit or fails is a row that says so.
+    """Measure a network in each case, in order; cases that don't fit or fail yield a row with the reason.
 
-    A batch that runs out of memory ends all larger ones of its kind; smaller ones go on.
+    After a batch runs out of memory, larger ones of its kind are skipped; smaller ones still run.
 
     Args:
-        resolved: the network, which is built anew with weights for each case, and its inputs.
-        cases: how it is run.
-        backend: where.
-        budget: how long, for each case.
-        shortage: says of a case, before it is run, that there is too little memory for it; empty if there is enough.
-            A system that promises more memory than it has would else end the program.
+        resolved: the network, rebuilt with weights for each case, and its inputs.
+        cases: settings to run.
+        backend: where to run.
+        budget: time limits, for each case.
+        shortage: called before a case runs; returns a message if memory is too small for it, else an empty string.
+            Otherwise a system that overcommits memory would kill the program.
 
     Raises:
-        BenchError: a number format that networks can't be run in here.
+        BenchError: networks can't run in a requested number format.
         CnncostError: the model can't be built.
     """
     for case in cases:
@@ -110,16 +110,16 @@ def _measured(resolved: Resolved, case: Case, backend: Backend, budget: Budget) 
             return _long(Measured(resolved.name, case, peak_memory=memory), taken, model, step, backend)
         before = page_faults()
         timing = timed(step, backend.sync, budget)
-        faults = (page_faults() - before) / (timing.repeats + 2)  # with its warm-up
+        faults = (page_faults() - before) / (timing.repeats + 2)  # including warm-up
         row = Measured(resolved.name, case, timing=timing, peak_memory=memory, faults=faults)
-        if case.compiled:  # hooks would break what is compiled into pieces
+        if case.compiled:  # hooks would cause graph breaks
             return row
         layers, times = _recorded(model, step, backend, max(5, min(50, int(0.7 / max(timing.median, 1e-6)))), 2)
         return replace(row, layers=layers, instrumented=median(times))
 
 
 def _built(source: ModelSource) -> nn.Module:
-    """The network with weights. What may be for want of memory is raised as it came, for the caller to tell."""
+    """Build the network with weights. Possible out-of-memory errors propagate unchanged, for the caller to classify."""
     try:
         model: nn.Module = source.build(weights=True)
     except SourceError as error:
@@ -132,7 +132,7 @@ def _built(source: ModelSource) -> nn.Module:
 def _long(
     row: Measured, taken: float, model: nn.Module, step: Callable[[], None], backend: Backend
 ) -> Measured:  # fmt: skip
-    """A few runs, in which layers and whole are timed at once; that of the peak memory was the warm-up."""
+    """Time layers and the whole together in a few runs; the run for peak memory was the warm-up."""
     clock, runs = SystemClock(), _LONG_RUNS if taken < _VERY_LONG else 2
     faults, start, others = page_faults(), clock.now(), clock.others()
     layers, times = _recorded(model, step, backend, runs)
@@ -147,7 +147,7 @@ def _long(
 def _recorded(
     model: nn.Module, step: Callable[[], None], backend: Backend, runs: int, warm_up: int = 0
 ) -> tuple[dict[str, float], list[float]]:
-    """Seconds by layer, and of each of the whole runs in which they were taken."""
+    """Seconds by layer, and the total seconds of each run."""
     clock, times = SystemClock(), []
     with recording(model, backend) as recorder:
         for _ in range(warm_up + runs):
@@ -161,7 +161,7 @@ def _recorded(
 
 
 def _step(model: nn.Module, case: Case, inputs: Iterator[Any]) -> Callable[[], None]:
-    """One forward, or one forward and backward of the sum of the outputs, gradients made anew."""
+    """One forward, or one forward and backward of the sum of the outputs with newly allocated gradients."""
     run = torch.compile(model) if case.compiled else model
 
     def forward() -> None:
@@ -177,7 +177,7 @@ def _step(model: nn.Module, case: Case, inputs: Iterator[Any]) -> Callable[[], N
 
 
 def _compile(step: Callable[[], None], backend: Backend) -> None:
-    """Let the compiler do its work, which is not what is measured."""
+    """Trigger compilation, which is not measured."""
     try:
         step()
         backend.sync()
@@ -197,7 +197,7 @@ def _bytes(tensor: torch.Tensor) -> int:
 
 @contextmanager
 def _precision(dtype: str) -> Iterator[None]:
-    """On CUDA, float32 is computed in float32, and only `tf32` on tensor cores."""
+    """Context manager: on CUDA, `float32` uses full precision, and only `tf32` tensor cores."""
     matmul, cudnn = torch.backends.cuda.matmul, torch.backends.cudnn
     before = matmul.allow_tf32, cudnn.allow_tf32
     matmul.allow_tf32 = cudnn.allow_tf32 = dtype == "tf32"

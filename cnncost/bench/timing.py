@@ -1,4 +1,4 @@
-"""Timing a function: warm-up, repeats until the interval of the median is narrow, and whether the machine was quiet."""
+"""Time a function: warm-up, repeats until the median's confidence interval is narrow, and a check for noise."""
 
 from __future__ import annotations
 
@@ -11,23 +11,23 @@ from statistics import median, quantiles
 from typing import NamedTuple, Protocol
 
 _SPREAD, _DRIFT, _OTHERS = 0.10, 0.05, 0.10
-"""Above which a measurement is noisy: quartiles' distance over the median, halves' medians apart, others' CPU time."""
+"""Noise limits: interquartile range over the median, distance of the halves' medians, other programs' CPU share."""
 _TICK = 0.3
-"""Seconds below which the system's CPU times (in ticks of 10 ms) say nothing."""
+"""Seconds below which the system's CPU times (in ticks of 10 ms) are too coarse."""
 
 
 class Clock(Protocol):
-    """What is read of time: a machine's, or a test's."""
+    """Source of times: the system's, or a fake one in tests."""
 
     def now(self) -> float:
-        """Seconds, from any moment on."""
+        """Seconds since an arbitrary start."""
 
     def others(self) -> float | None:
-        """CPU seconds that all other programs have used so far, and the host has taken; None where no one tells."""
+        """CPU seconds used by other programs and stolen by the host so far; None if unknown."""
 
 
 class SystemClock:
-    """The machine's own."""
+    """The system's clock."""
 
     def now(self) -> float:
         return time.perf_counter()
@@ -43,9 +43,9 @@ class SystemClock:
 
 
 class Budget(NamedTuple):
-    """How long to measure: seconds for warm-up and repeats, how often at least and at most.
+    """Measurement limits: seconds for warm-up and repeats, minimum and maximum number of repeats.
 
-    Repeats end when the interval of the median (McGill, Tukey, Larsen 1978: ± 1.57·IQR/√n) is within `narrow` of it.
+    Repeats end when the median's interval (McGill, Tukey, Larsen 1978: ± 1.57·IQR/√n) is within `narrow` of it.
     """
 
     warm_up: float = 0.5
@@ -57,9 +57,9 @@ class Budget(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Timing:
-    """What was measured: seconds of one call.
+    """Measured seconds of one call.
 
-    `noise` says why the numbers are not to be trusted to the last digit; empty on a quiet machine.
+    `noise` says why the numbers may be imprecise; empty on a quiet machine.
     """
 
     median: float
@@ -71,7 +71,7 @@ class Timing:
 
     @property
     def spread(self) -> float:
-        """The quartiles' distance over the median."""
+        """The interquartile range over the median."""
         return (self.q3 - self.q1) / self.median if self.median else 0.0
 
 
@@ -81,7 +81,7 @@ def timed(
     budget: Budget = Budget(),  # noqa: B008  # frozen
     clock: Clock | None = None,
 ) -> Timing:
-    """Time `run`, each call followed by `sync`, so that what was started has ended."""
+    """Time `run`, each call followed by `sync` to wait for asynchronous work."""
     clock = clock or SystemClock()
     _warm(run, sync, budget, clock)
     times: list[float] = []
@@ -100,7 +100,7 @@ def timed(
 
 
 def _warm(run: Callable[[], object], sync: Callable[[], None], budget: Budget, clock: Clock) -> None:
-    """At least twice, and until the time for it is used or the last call was no faster than the one before."""
+    """Warm up: at least two calls, until the time is used up or a call is no faster than the previous one."""
     start, last = clock.now(), float("inf")
     while True:
         begin = clock.now()
@@ -115,7 +115,7 @@ def _warm(run: Callable[[], object], sync: Callable[[], None], budget: Budget, c
 def _enough(times: list[float], elapsed: float, budget: Budget) -> bool:
     if elapsed >= budget.seconds:
         return True
-    if len(times) % 5 and len(times) > budget.least:  # quartiles at every fifth
+    if len(times) % 5 and len(times) > budget.least:  # check the quartiles at every fifth call only
         return False
     low, middle, high = quantiles(times, n=4)
     interval: float = 1.57 * (high - low) / len(times) ** 0.5
@@ -123,12 +123,12 @@ def _enough(times: list[float], elapsed: float, budget: Budget) -> bool:
 
 
 def summary(times: list[float], elapsed: float = 0.0, stolen: float | None = None) -> Timing:
-    """Median and quartiles of some times, and what speaks against them.
+    """Median and quartiles of measured times, and signs of noise.
 
     Args:
-        times: seconds, in order.
-        elapsed: seconds that it took to measure them.
-        stolen: CPU seconds that others used meanwhile.
+        times: seconds, in the order measured.
+        elapsed: total seconds of the measurement.
+        stolen: CPU seconds that other programs used meanwhile.
     """
     q1, middle, q3 = quantiles(times, n=4, method="inclusive") if len(times) > 1 else [times[0]] * 3
     noise = []

@@ -1,4 +1,4 @@
-"""Devices: what they can do at most, where the figures are from, files of one's own. Knows no torch."""
+"""Devices: their ceilings, the sources of the figures, and the user's device files. Does not import torch."""
 
 from cnncost.devices.model import Device, Level, Rate
 from cnncost.devices.registry import catalog, find

@@ -1,4 +1,4 @@
-"""Which kernels the CPU here has, for estimates of their workspaces. Found without torch."""
+"""Detect the kernels of this CPU, to estimate their workspaces. Does not import torch."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from cnncost.ops.workspace import Kernels
 
 _CPU = Path("/proc/cpuinfo")
 LANES = {"avx2": 8, "avx512": 16}
-"""float32 numbers of a register, by the instruction set that oneDNN has kernels for."""
+"""float32 numbers per vector register, by instruction set that oneDNN has kernels for."""
 
 
 def kernels(instructions: str | None = None, threads: int | None = None) -> Kernels:
-    """Of a named instruction set, `avx2` or `avx512`, and number of threads; by default as torch would find them here.
+    """Kernels for an instruction set (`avx2`, `avx512`) and thread count; by default those that torch would use here.
 
     Raises:
-        InputError: another instruction set, or no thread.
+        InputError: unknown instruction set, or fewer than one thread.
     """
     if instructions is not None and instructions not in LANES:
         raise InputError(f"kernels: expected {' or '.join(map(repr, LANES))}, got {instructions!r}")
@@ -29,7 +29,7 @@ def kernels(instructions: str | None = None, threads: int | None = None) -> Kern
 
 
 def in_words(found: Kernels) -> str:
-    """`oneDNN for AVX2, 2 threads`."""
+    """Describe kernels, as in `oneDNN for AVX2, 2 threads`."""
     name = next(name for name, lanes in LANES.items() if lanes == found.lanes)
     shown = {"avx2": "AVX2", "avx512": "AVX-512"}[name]
     return f"oneDNN for {shown}, {found.threads} thread{'s' if found.threads > 1 else ''}"
@@ -37,13 +37,13 @@ def in_words(found: Kernels) -> str:
 
 @lru_cache(maxsize=1)
 def _lanes() -> int:
-    """Where the system does not tell, AVX2 is assumed."""
+    """Lanes of this CPU; AVX2 if the system does not report its flags."""
     told = _CPU.read_text(encoding="utf-8", errors="replace") if _CPU.exists() else ""
     return LANES["avx512" if " avx512bw" in told else "avx2"]
 
 
 def _threads() -> int:
-    """As OpenMP counts: what its variable says, else the cores that this process may run on."""
+    """Threads that OpenMP would use: its environment variable, else the cores available to this process."""
     told = os.environ.get("OMP_NUM_THREADS", "").partition(",")[0]
     if told.isdigit() and int(told) > 0:
         return int(told)

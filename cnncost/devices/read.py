@@ -1,4 +1,4 @@
-"""Devices from TOML, one table each; what is wrong is told with its place, what was expected and what came."""
+"""Read devices from TOML, one table each. Errors name the location, the expected and the actual value."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ _KEYS = (
 EXAMPLE = (
     '[mine]\ntitle = "My GPU"\nclass = "gpu"\nbandwidth = 1e12\nflops = { float32 = 20e12 }\nsource = "its datasheet"'
 )
-"""The least that describes a device."""
+"""A minimal device description."""
 
 
 def read(path: Path) -> dict[str, Device]:
     """The devices of a file, by name.
 
     Raises:
-        DeviceError: no such file, no TOML, or a device that is not described well.
+        DeviceError: the file does not exist, is not TOML, or describes a device incorrectly.
     """
     try:
         text = path.read_text(encoding="utf-8")
@@ -34,7 +34,7 @@ def read(path: Path) -> dict[str, Device]:
 
 
 def parse(text: str, where: str) -> dict[str, Device]:
-    """Devices by name from the text of a file. Raises DeviceError as `read` does."""
+    """Devices by name from the text of a file. Raises DeviceError like `read`."""
     try:
         tables = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
@@ -135,7 +135,7 @@ def _rate(value: Any, where: str) -> Rate:
 
 
 def _levels(value: Any, where: str) -> tuple[Level, ...]:
-    """Pairs of bytes and bytes a second, sizes growing."""
+    """Memory levels from pairs of bytes and bytes per second, in increasing size."""
     pairs = value if isinstance(value, list) else [value]
     levels = []
     for pair in pairs:

@@ -1,4 +1,4 @@
-"""Devices by name: the table that comes with cnncost, the user's own file, and files that are given."""
+"""Devices by name: the built-in table, the user's own file, and files passed by the caller."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from cnncost.near import suggestion
 
 
 def own_file() -> Path:
-    """Where one's own and measured devices are kept: `$CNNCOST_DEVICES`, or cnncost/devices.toml in the XDG config."""
+    """Path of the user's and measured devices: `$CNNCOST_DEVICES`, else cnncost/devices.toml in XDG config."""
     if named := os.environ.get("CNNCOST_DEVICES"):
         return Path(named)
     base = os.environ.get("XDG_CONFIG_HOME") or str(Path.home() / ".config")
@@ -23,15 +23,15 @@ def own_file() -> Path:
 
 @cache
 def built_in() -> dict[str, Device]:
-    """The table that comes with cnncost."""
+    """The devices that come with cnncost."""
     return parse(files("cnncost.devices").joinpath("table.toml").read_text(encoding="utf-8"), "of cnncost")
 
 
 def catalog(more: Path | None = None) -> dict[str, Device]:
-    """All devices by name; those of the user's own file, and then of `more`, come before cnncost's of the same name.
+    """All devices by name. The user's file overrides built-in devices of the same name, and `more` overrides both.
 
     Raises:
-        DeviceError: a file that can't be read, or describes a device badly.
+        DeviceError: a file can't be read, or describes a device incorrectly.
     """
     found = dict(built_in())
     if (own := own_file()).exists():
@@ -40,7 +40,7 @@ def catalog(more: Path | None = None) -> dict[str, Device]:
 
 
 def find(name: str, more: Path | None = None) -> Device:
-    """The device of that name. Raises DeviceError, naming near ones, if there is none."""
+    """The device of that name. Raises DeviceError, with suggestions, if there is none."""
     known = catalog(more)
     folded = {each.lower(): each for each in known}
     try:

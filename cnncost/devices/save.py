@@ -1,4 +1,4 @@
-"""A device into a TOML file; the others in it stay as they are."""
+"""Write a device to a TOML file, leaving the other devices in it unchanged."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]*")
 
 
 def save(device: Device, path: Path) -> None:
-    """Add a device to a file, or take the place of the one of its name. Whole or not at all.
+    """Add a device to a file, or replace the one of the same name. The write is atomic.
 
     Raises:
-        DeviceError: a name that TOML would need quotes for, or a file that is there and can't be read.
+        DeviceError: TOML would need quotes for the name, or the existing file can't be read.
         OutputError: the file can't be written.
     """
     if not _NAME.fullmatch(device.name):
@@ -27,13 +27,13 @@ def save(device: Device, path: Path) -> None:
     text = path.read_text(encoding="utf-8") if path.exists() and read(path) else ""
     kept = _without(text, device.name).rstrip("\n")
     text = (kept + "\n\n" if kept else "") + to_toml(device)
-    assert parse(text, str(path))[device.name] == device  # what was written is what is read
+    assert parse(text, str(path))[device.name] == device  # check the round trip
     path.parent.mkdir(parents=True, exist_ok=True)
     write(path, text)
 
 
 def to_toml(device: Device) -> str:
-    """The table of a device, as `read` takes it."""
+    """The TOML table of a device, in the format of `read`."""
     return f"[{device.name}]\n" + "".join(f"{key} = {value}\n" for key, value in _items(device))
 
 
@@ -76,7 +76,7 @@ def _quoted(text: str) -> str:
 
 
 def _without(text: str, name: str) -> str:
-    """The text of a file without one of its tables."""
+    """The text of a file without the table `name`."""
     kept, inside = [], False
     for line in text.splitlines(keepends=True):
         if heading := re.match(r"\s*\[\s*\"?([^\].\"]+)\"?", line):

@@ -1,10 +1,10 @@
-"""The lecture's claims, checked: what the slides print beside what the real networks have.
+"""The lecture's claims, checked: the figures on the slides beside the exact figures of the real networks.
 
-    claims      what a claim is          slides/      the claims, as data
+    claims      classes for claims       slides/      the claims, as data
     contents    all slides               compute      measuring, by `analyze` and `experiments`
-    verdict     the rule                 findings     claims, measured and judged
-    tables      how findings are laid out             render/  markdown, text, CSV, JSON
+    verdict     the comparison rule      findings     claims, measured and judged
+    tables      layout of findings       render/      markdown, text, CSV, JSON
     reports     the files of reports/
 
-Of cnncost only the command line knows this package; it knows the zoo and the analyzer.
+Within cnncost only the command line imports this package; it imports the zoo and the analyzer.
 """

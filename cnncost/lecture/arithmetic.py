@@ -21,7 +21,7 @@ _OPERATORS: dict[type[ast.operator], Callable[[int, int], int]] = {
 
 
 def is_formula(text: str) -> bool:
-    """Whether a text is arithmetic with at least one operator; a bare size such as 28x28 is none."""
+    """Whether a text is arithmetic with at least one operator; a bare size such as 28x28 is not."""
     return bool(_ALLOWED.fullmatch(text)) and bool(_OPERATION.search(text))
 
 
@@ -29,7 +29,7 @@ def evaluate(text: str) -> int:
     """The value of sums, differences, products and powers of whole numbers; `x`, `×`, `*` and `·` multiply.
 
     Raises:
-        ValueError: the text is no such formula.
+        ValueError: the text is not such a formula.
     """
     if not _ALLOWED.fullmatch(text):
         raise ValueError(f"formula: expected whole numbers, + - * · x ( ), got {text!r}")

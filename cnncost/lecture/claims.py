@@ -1,7 +1,7 @@
-"""What a slide claims, as data: what it prints, and how the exact figure is found.
+"""Claims of slides, as data: the printed figure, and how to compute the exact one.
 
 Nothing here computes, and nothing here imports torch. The only numbers typed into claims are those that the
-slides (or the papers that they cite) print; exact ones are described by a Measure, and measured when asked for.
+slides (or the papers that they cite) print; exact ones are described by a Measure and computed on demand.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ __all__ = [
 
 @dataclass(frozen=True, slots=True)
 class Of:
-    """A quantity of a network of the zoo, or of one layer of it with all that is below.
+    """A quantity of a network of the zoo, or of one of its layers with all its submodules.
 
     `quantity` is a name of `quantities`; `options` are keyword arguments of the network's builder.
     """
@@ -47,14 +47,14 @@ class Of:
 
 @dataclass(frozen=True, slots=True)
 class Sum:
-    """Several measures, added."""
+    """Sum of several measures."""
 
     parts: tuple[Measure, ...]
 
 
 @dataclass(frozen=True, slots=True)
 class Difference:
-    """One measure less another."""
+    """Difference of two measures."""
 
     more: Measure
     less: Measure
@@ -70,7 +70,7 @@ class Below:
 
 @dataclass(frozen=True, slots=True)
 class Share:
-    """One measure in percent of another."""
+    """One measure as a percentage of another."""
 
     part: Measure
     whole: Measure
@@ -78,7 +78,7 @@ class Share:
 
 @dataclass(frozen=True, slots=True)
 class Scaled:
-    """A measure times a factor, in a unit of its own. `words` say what the factor is."""
+    """A measure times a factor, in its own unit. `words` describes the factor."""
 
     measure: Measure
     factor: Fraction
@@ -95,7 +95,7 @@ class Formula:
 
 @dataclass(frozen=True, slots=True)
 class Experiment:
-    """Something tried on real torch modules; `name` is one of `experiments`."""
+    """An experiment on real torch modules; `name` is one of `experiments`."""
 
     name: str
     arguments: tuple[int, ...] = ()
@@ -103,7 +103,7 @@ class Experiment:
 
 @dataclass(frozen=True, slots=True)
 class Published:
-    """What the paper prints of something that nobody can compute: it may contradict a slide, never prove it."""
+    """A paper's figure for something that can't be computed: it can contradict a slide but not prove it."""
 
     text: str
     source: str
@@ -113,11 +113,11 @@ Measure: TypeAlias = Of | Sum | Difference | Below | Share | Scaled | Formula | 
 
 Side: TypeAlias = Literal["fc", "conv"]
 TOTAL = 0
-"""The row of a table's totals."""
+"""Row number of a table's totals."""
 
 
 class Cell(NamedTuple):
-    """The place of a claim in a slide's table of a fully connected beside a convolutional network."""
+    """Position of a claim in a slide's table that compares a fully connected and a convolutional network."""
 
     side: Side
     row: int
@@ -128,17 +128,17 @@ class Claim:
     """One figure or statement.
 
     Attributes:
-        what: what it is a figure of.
+        what: the subject of the figure.
         printed: the figure or the statement, as printed.
-        exact: how the exact figure is found; None where none can be computed.
-        value: the figure in `printed`, where that is not the first number in it.
+        exact: how to compute the exact figure; None if it can't be computed.
+        value: the figure in `printed`, if it is not the first number in it.
         work: the calculation that the slide prints before the figure.
-        formula: the right calculation with the numbers in it; gives what `exact` measures.
-        right: in place of a plain yes or no, where `exact` tells whether a statement holds.
+        formula: the right calculation with numbers filled in; equal to `exact`.
+        right: text instead of yes or no, if `exact` is whether a statement holds.
         beside: further measures that help to understand the figure.
-        reason: why it differs, or what there is to notice.
-        source: who printed it, or says it, if not the slide alone.
-        cell: its place in the slide's table.
+        reason: why it differs, or a remark.
+        source: who printed or stated it, if not only the slide.
+        cell: its position in the slide's table.
     """
 
     what: str
@@ -160,9 +160,9 @@ class Table:
     """Claims that are shown together.
 
     Attributes:
-        claims: in order.
-        caption: what they are about; may be empty.
-        where: who printed their figures, as the heading over these.
+        claims: the claims, in order.
+        caption: the subject; may be empty.
+        where: who printed the figures, as the heading of their column.
     """
 
     claims: tuple[Claim, ...]
@@ -172,7 +172,7 @@ class Table:
 
 @dataclass(frozen=True, slots=True)
 class Slide:
-    """A slide that claims something."""
+    """A slide with claims."""
 
     number: int
     title: str
@@ -180,12 +180,12 @@ class Slide:
 
     @property
     def claims(self) -> tuple[Claim, ...]:
-        """All its claims, in order."""
+        """All claims of the slide, in order."""
         return tuple(claim for table in self.tables for claim in table.claims)
 
 
 def slide(number: int, title: str, *parts: Claim | Table) -> Slide:
-    """A slide of tables, and of claims, which are one table without a caption where they follow one another."""
+    """A slide of tables and claims; consecutive claims become one table without a caption."""
     tables: list[Table] = []
     for bare, run in groupby(parts, key=lambda part: isinstance(part, Claim)):
         if bare:

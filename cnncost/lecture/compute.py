@@ -1,4 +1,4 @@
-"""Measuring: from the description of a figure to the figure, by analysing or running real networks."""
+"""Compute a figure from its description, by analysing or running real networks."""
 
 from __future__ import annotations
 
@@ -31,8 +31,8 @@ def measure(what: Measure) -> Measured:
     """The exact figure that a measure describes.
 
     Raises:
-        TypeError: numbers asked of something that is none, as the sum of two sizes.
-        CnncostError: a network or layer that does not exist.
+        TypeError: arithmetic on values that aren't numbers, such as the sum of two sizes.
+        CnncostError: a network or layer does not exist.
     """
     match what:
         case Of():
@@ -80,7 +80,7 @@ def _number(what: Measure) -> Fraction:
 
 
 def _plain(number: Fraction | int) -> int | Fraction:
-    """A whole number as an int."""
+    """An int if the number is whole."""
     return int(number) if Fraction(number).denominator == 1 else number
 
 

@@ -1,4 +1,4 @@
-"""All slides that claim something, by topic, in the lecture's order.
+"""All slides with claims, by topic, in the lecture's order.
 
 Enzo Tartaglione, MN909 Deep Learning for Multimedia: Convolutional Neural Networks. Slides without a figure,
 and without a statement about cost, are left out.
@@ -48,15 +48,15 @@ _NEAR = 2
 
 
 def topic_of(slide: Slide) -> str:
-    """The topic under which a slide stands."""
+    """The topic that a slide belongs to."""
     return next(topic for topic, slides in TOPICS.items() if slide in slides)
 
 
 def numbered(numbers: Iterable[int]) -> tuple[Slide, ...]:
-    """The slides of these numbers, in the lecture's order.
+    """The slides with these numbers, in the lecture's order.
 
     Raises:
-        CnncostError: a slide that claims nothing, or does not exist; the message names near ones.
+        CnncostError: a slide has no claims, or does not exist; the message suggests others.
     """
     wanted, known = set(numbers), {slide.number for slide in SLIDES}
     for number in sorted(wanted - known):
@@ -69,7 +69,7 @@ def numbered(numbers: Iterable[int]) -> tuple[Slide, ...]:
 
 
 def _ranges(numbers: list[int]) -> str:
-    """`3-6, 17-22, 24`."""
+    """Number ranges as text: `3-6, 17-22, 24`."""
     runs: list[list[int]] = []
     for number in numbers:
         if runs and number == runs[-1][-1] + 1:

@@ -1,4 +1,4 @@
-"""A claim with its exact figure and its verdict: what every output shows."""
+"""Findings: claims with their exact figures and verdicts, as shown by every output format."""
 
 from __future__ import annotations
 
@@ -44,32 +44,32 @@ class Finding:
 
     @property
     def verdict(self) -> Verdict:
-        """What became of it."""
+        """The verdict on the claim."""
         return self.judgement.verdict
 
     @property
     def printed(self) -> str:
-        """As on the slide, with the slide's own calculation: `300 * (28*28) = 230k`."""
+        """The text on the slide, with the slide's own calculation: `300 * (28*28) = 230k`."""
         return f"{self.claim.work} = {self.claim.printed}" if self.claim.work else self.claim.printed
 
     @property
     def exact_text(self) -> str:
-        """The exact figure, or nothing."""
+        """The exact figure, or an empty string."""
         return values.text(self.exact, self.claim.right) if self.exact else ""
 
     @property
     def beside_text(self) -> str:
-        """`with biases: 235,500; …`, or nothing."""
+        """The further measures, as in `with biases: 235,500; …`, or an empty string."""
         return "; ".join(f"{words}: {values.text(measured)}" for words, measured in self.beside)
 
     @property
     def work(self) -> str:
-        """The right calculation with the numbers in it, or nothing."""
+        """The right calculation with numbers filled in, or an empty string."""
         return self.claim.formula or (self.exact.work if self.exact else "")
 
     @property
     def how(self) -> str:
-        """The right calculation with the numbers in it, and what was measured; nothing for what is stated."""
+        """The right calculation with numbers filled in, and what was measured; empty for stated claims."""
         if self.exact is None or self.claim.exact is None:
             return ""
         told = describe(self.claim.exact)
@@ -77,7 +77,7 @@ class Finding:
 
     @property
     def remark(self) -> str:
-        """How far it is off, and why, and who says so."""
+        """How far the figure is off, why, and the source."""
         parts = [self.judgement.distance if self.verdict is not Verdict.EXACT else "", self.claim.reason]
         if self.claim.source:
             parts.append(f"source: {self.claim.source}")
@@ -92,25 +92,25 @@ def examine(slide: Slide, table: Table, claim: Claim) -> Finding:
     exact = measure(claim.exact) if claim.exact else None
     judgement = judge(parse(claim.value or claim.printed), exact)
     if isinstance(claim.exact, Published) and judgement.verdict is not Verdict.DIFFERS:
-        judgement = Judgement(Verdict.STATED)  # two sources agree: still nothing that was computed
+        judgement = Judgement(Verdict.STATED)  # two sources agree, but nothing was computed
     beside = tuple((words, measure(what)) for words, what in claim.beside)
     return Finding(slide, table, claim, exact, beside, judgement)
 
 
 def find(slides: Iterable[Slide]) -> Findings:
-    """All claims of these slides, measured and judged, in order."""
+    """Measure and judge all claims of these slides, in order."""
     return tuple(examine(slide, table, claim) for slide in slides for table in slide.tables for claim in table.claims)
 
 
 def summary(findings: Findings) -> str:
-    """`180 claims: 120 exact, 30 rounded, 15 differ, 15 stated`."""
+    """Counts by verdict: `180 claims: 120 exact, 30 rounded, 15 differ, 15 stated`."""
     counts = Counter(finding.verdict for finding in findings)
     told = {Verdict.EXACT: "exact", Verdict.ROUNDED: "rounded", Verdict.DIFFERS: "differ", Verdict.STATED: "stated"}
     return f"{len(findings)} claims: " + ", ".join(f"{counts[verdict]} {words}" for verdict, words in told.items())
 
 
 def describe(what: Measure) -> str:
-    """What is measured, in words: `weights of lenet300.fc1`."""
+    """A measure in words: `weights of lenet300.fc1`."""
     match what:
         case Of(network, quantity, layer, options):
             told = "".join(f", {name}={value}" for name, value in options)

@@ -1,4 +1,4 @@
-"""Figures as they are printed: the number, and how many of its digits are meant."""
+"""Figures as printed: the number, and how many of its digits are significant."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ class Number:
 
     Attributes:
         value: the number.
-        step: one unit of its last meaningful digit.
-        digits: how many meaningful digits it has.
-        unit: `%`, or nothing.
+        step: one unit of its last significant digit.
+        digits: number of significant digits.
+        unit: `%`, or empty.
     """
 
     value: Fraction
@@ -41,7 +41,7 @@ _NUMBER = re.compile(
     r"\s*(?:[x×]\s*10\^(?P<power>\d+)|(?P<scale>k|M|G|million|billion|%)(?![A-Za-z]))?"
 )
 _PRINTED_IN_FULL = 1000
-"""Below this, and without a k or a ~, a trailing zero is a digit like any other: 10 classes are not about ten."""
+"""Below this, and without a k or a ~, a trailing zero is significant: 10 classes are not about ten."""
 
 
 def parse(text: str) -> Figure:

@@ -1,4 +1,4 @@
-"""What can be asked of a network: small functions of a Report, by name."""
+"""Quantities of a network: small functions of a Report, by name."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ from cnncost.report.model import Report
 __all__ = ["QUANTITIES", "WORDS", "Quantity"]
 
 Quantity: TypeAlias = Callable[[Report, str], Value]
-"""Of a Report and a module's path, `""` for the whole network."""
+"""A function of a Report and a module's path, `""` for the whole network."""
 
 QUANTITIES: dict[str, Quantity] = {}
 WORDS: dict[str, str] = {}
-"""How each quantity is called in a sentence."""
+"""Name of each quantity in a sentence."""
 
 
 def quantity(words: str) -> Callable[[Quantity], Quantity]:
-    """Register a function under its name, with the words for what it gives."""
+    """Register a function under its name, with a description of its result."""
 
     def register(function: Quantity) -> Quantity:
         QUANTITIES[function.__name__] = function
@@ -32,12 +32,12 @@ def quantity(words: str) -> Callable[[Quantity], Quantity]:
 
 
 def _graph(report: Report) -> Graph:
-    assert report.graph is not None  # only a report that was read from a file has none
+    assert report.graph is not None  # only reports loaded from a file have no graph
     return report.graph
 
 
 def _nodes(report: Report, layer: str, *kinds: str) -> list[Node]:
-    """The nodes of these kinds of a module and all that is below it, in order."""
+    """The nodes of these kinds in a module and its submodules, in order."""
     graph, below = _graph(report), f"{layer}." if layer else ""
     return [
         node for node in graph.nodes if node.spec.kind in kinds and f"{graph.call_path(node.call)}.".startswith(below)
@@ -45,7 +45,7 @@ def _nodes(report: Report, layer: str, *kinds: str) -> list[Node]:
 
 
 def _calls(report: Report, layer: str, *kinds: str) -> dict[int, Node]:
-    """By module call, its first node of these kinds: a layer made of several ops is one layer."""
+    """The first node of these kinds of each module call: a layer made of several ops is one layer."""
     calls: dict[int, Node] = {}
     for node in _nodes(report, layer, *kinds):
         calls.setdefault(node.call, node)
@@ -57,7 +57,7 @@ def _first(report: Report, layer: str) -> Node:
 
 
 def _output(report: Report, layer: str) -> tuple[int, ...]:
-    """Shape of what a module returns, without the batch."""
+    """Shape of a module's output, without the batch."""
     shape = report.layer(layer).output_shape if layer else None
     if shape is None:
         graph = _graph(report)
@@ -70,7 +70,7 @@ def _input(report: Report) -> tuple[int, ...]:
 
 
 def _square(extents: tuple[int, ...]) -> Value:
-    """2 rather than 2×2, for what the slides give by one number."""
+    """2 rather than 2×2, where the slides give one number."""
     return extents[0] if len(set(extents)) == 1 else extents
 
 
@@ -102,7 +102,7 @@ def weights(report: Report, layer: str) -> Value:
 
 @quantity("bytes of the parameters")
 def param_bytes(report: Report, layer: str) -> Value:
-    """Of the whole network."""
+    """Bytes of the whole network's parameters."""
     assert not layer
     return report.totals.param_bytes
 
@@ -145,13 +145,13 @@ def input_values(report: Report, layer: str) -> Value:  # noqa: ARG001  # a quan
 
 @quantity("outputs")
 def features(report: Report, layer: str) -> Value:
-    """How many numbers the layer, or the network, makes of one image."""
+    """Number of output values of the layer, or the network, for one image."""
     return prod(_output(report, layer))
 
 
 @quantity("maps")
 def maps(report: Report, layer: str) -> Value:
-    """Feature maps that a layer makes: its channels."""
+    """Number of feature maps of a layer: its output channels."""
     return _output(report, layer)[0]
 
 
@@ -169,7 +169,7 @@ def hidden_units(report: Report, layer: str) -> Value:
 
 @quantity("name, by its maps,")
 def conv_name(report: Report, layer: str) -> Value:
-    """What the slides would call a convolution: Conv-6 for one that makes 6 maps."""
+    """The slides' name for a convolution: Conv-6 for one with 6 output maps."""
     return f"Conv-{_output(report, layer)[0]}"
 
 
@@ -214,14 +214,14 @@ def padding(report: Report, layer: str) -> Value:
 
 @quantity("groups")
 def groups(report: Report, layer: str) -> Value:
-    """Parts that a convolution's maps are split into, each seeing its part of the input only."""
+    """Groups of a convolution's maps, each of which sees only its part of the input."""
     count: int = _first(report, layer).spec["groups"]
     return count
 
 
 @quantity("one-channel filters")
 def kernels(report: Report, layer: str) -> Value:
-    """Pairs of an input and an output map, each with a filter of its own."""
+    """Pairs of an input and an output map, each with its own filter."""
     shape = _nodes(report, layer, "conv")[0].spec.inputs[1].shape
     return shape[0] * shape[1]
 
@@ -259,7 +259,7 @@ def map_convs(report: Report, layer: str) -> Value:
 
 @quantity("dense layers")
 def dense_layers(report: Report, layer: str) -> Value:
-    """Linear layers, and convolutions as large as their input: they make one position, as LeNet-5's C5."""
+    """Linear layers, and convolutions as large as their input, which output one position, such as LeNet-5's C5."""
     return len(_calls(report, layer, "linear")) + _single_positions(report, layer)
 
 
@@ -277,7 +277,7 @@ def depth(report: Report, layer: str) -> Value:
 
 @quantity("pooling layers")
 def pools(report: Report, layer: str) -> Value:
-    """Poolings, the one at the end included."""
+    """Pooling layers, the one at the end included."""
     return len(_calls(report, layer, "pool"))
 
 
@@ -293,13 +293,13 @@ def activations(report: Report, layer: str) -> Value:
 def receptive_field(report: Report, layer: str) -> Value:
     """Pixels of the image that one output of a layer sees, height and width."""
     size = report.receptive_field(layer).size
-    assert all(isinstance(n, int) for n in size)  # the slides ask for layers that have one
+    assert all(isinstance(n, int) for n in size)  # the slides only use layers with a known size
     return tuple(n for n in size if isinstance(n, int))
 
 
 @quantity("jump")
 def jump(report: Report, layer: str) -> Value:
-    """Pixels between the receptive fields of neighbours."""
+    """Pixels between the receptive fields of neighbouring outputs."""
     (step,) = set(report.receptive_field(layer).jump)
     assert isinstance(step, int)  # nothing is upsampled on the slides
     return step
@@ -307,7 +307,7 @@ def jump(report: Report, layer: str) -> Value:
 
 @quantity("connections")
 def connections(report: Report, layer: str) -> Value:
-    """As LeCun counts them, biases included; reads the zoo's network, which has the report's name."""
+    """Connections as LeCun counts them, biases included; of the zoo's network with the report's name."""
     from cnncost import zoo
     from cnncost.zoo.connections import connections as count
 

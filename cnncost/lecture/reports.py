@@ -1,4 +1,4 @@
-"""The files of reports/ that are made from the lecture: `cnncost lecture --write-reports reports`."""
+"""The files of reports/ that are generated from the lecture: `cnncost lecture --write-reports reports`."""
 
 from __future__ import annotations
 
@@ -11,6 +11,6 @@ __all__ = ["reports"]
 
 
 def reports() -> dict[str, str]:
-    """Texts by file name; the same on every run and every machine."""
+    """Texts by file name; identical on every run and machine."""
     findings = find(SLIDES)
     return {"lecture.md": to_markdown(findings, whole=True), "lecture.csv": to_csv(findings)}

@@ -1,4 +1,4 @@
-"""How findings are laid out: the slides' tables with both networks side by side, and lists. Text only."""
+"""Layout of findings: the slides' tables with both networks side by side, and lists. Text only."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from cnncost.lecture.verdict import Verdict
 __all__ = ["VERDICT", "Grid", "Note", "grids", "slips"]
 
 VERDICT = "verdict"
-"""The heading of a column of verdicts."""
+"""Heading of the verdict column."""
 _SIDES: dict[Side, tuple[str, str]] = {"fc": ("fully connected", "FC"), "conv": ("convolutional", "conv")}
-"""What a network's half of a table is called, in full and where there is little room."""
+"""Name of a network's half of a table, in full and abbreviated."""
 
 
 @dataclass(frozen=True, slots=True)
 class Note:
-    """What there is to say of a row, or, under a table, of the claim that `subject` names."""
+    """A note on a row, or, below a table, on the claim named by `subject`."""
 
     subject: str
     text: str
@@ -34,12 +34,12 @@ class Grid:
     """A table.
 
     Attributes:
-        caption: may be empty.
-        headings: of the columns.
-        right: the columns whose figures are aligned to the right.
-        rows: a text for each column.
-        notes: one a row, where `inline`; else to be listed under the table.
-        inline: whether the notes are the rows'.
+        caption: caption; may be empty.
+        headings: headings of the columns.
+        right: right-aligned columns.
+        rows: one text per column.
+        notes: one per row if `inline`; otherwise listed below the table.
+        inline: whether each row has a note.
     """
 
     caption: str
@@ -58,7 +58,7 @@ def grids(findings: Findings, *, full: bool) -> Iterator[tuple[Grid, ...]]:
 
 
 def slips(findings: Findings) -> Grid:
-    """All figures that differ, once each, with the right one."""
+    """All figures that differ, listed once each, with the right one."""
     seen: dict[tuple[str, str], list[Finding]] = {}
     for finding in findings:
         if finding.verdict is Verdict.DIFFERS:
@@ -69,7 +69,7 @@ def slips(findings: Findings) -> Grid:
 
 
 def _numbers(findings: list[Finding]) -> str:
-    """Of the slides, each once: `45, 46`."""
+    """Slide numbers without duplicates: `45, 46`."""
     return ", ".join(dict.fromkeys(str(finding.slide.number) for finding in findings))
 
 
@@ -84,7 +84,7 @@ def _figures(finding: Finding) -> tuple[str, str, str]:
 
 
 def _list(findings: Findings, full: bool) -> Grid:
-    """One claim a row; what stands beside every claim alike has columns of its own."""
+    """One claim per row; further measures that all claims share have their own columns."""
     table, labels = findings[0].table, _shared_labels(findings)
     besides = [tuple(values.text(measured) for _, measured in finding.beside) for finding in findings]
     rows = tuple(
@@ -104,7 +104,7 @@ def _shared_labels(findings: Findings) -> tuple[str, ...]:
 
 
 def _side_by_side(findings: Findings, full: bool) -> Grid:
-    """As the slide has it: a row of the fully connected network beside one of the convolutional one."""
+    """The slide's layout: rows of the fully connected network beside those of the convolutional one."""
     by_cell = {finding.claim.cell: finding for finding in findings if finding.claim.cell}
     sides: tuple[Side, ...] = tuple(side for side in ("fc", "conv") if any(cell.side == side for cell in by_cell))
     rows = sorted({cell.row for cell in by_cell}, key=lambda row: (row == TOTAL, row))
@@ -134,7 +134,7 @@ def _headings(full: bool) -> tuple[str, ...]:
 
 
 def _subject(finding: Finding) -> str:
-    """The layer; a total says of which network."""
+    """The layer; for a total, also the network."""
     cell = finding.claim.cell
     if cell is None or cell.row != TOTAL:
         return finding.claim.what
@@ -142,9 +142,9 @@ def _subject(finding: Finding) -> str:
 
 
 def _note(finding: Finding, full: bool, *, beside: bool = True, work: bool = False) -> str:
-    """How the exact figure comes about, what stands beside it, how far the printed one is off and why.
+    """How the exact figure is computed, the measures beside it, how far the printed one is off and why.
 
-    Where there is little room, an exact figure does without the words for what was measured.
+    Where space is short, an exact figure is shown without a description of what was measured.
     """
     told = full or finding.work or finding.verdict is not Verdict.EXACT
     parts = [

@@ -1,4 +1,4 @@
-"""What a measure finds, and how it is written."""
+"""Measured values, and how they are formatted."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ Value: TypeAlias = bool | int | Fraction | str | tuple[int, ...]
 
 
 class Measured(NamedTuple):
-    """A value with its unit; `work` is the calculation behind it, if it comes with one."""
+    """A value with its unit; `work` is the calculation behind it, if any."""
 
     value: Value
     unit: str = ""
@@ -22,7 +22,7 @@ class Measured(NamedTuple):
 
 
 def text(measured: Measured, right: str = "") -> str:
-    """As a reader sees it: `235,200`, `88.35 %`, `28×28`; `right` in place of a statement's yes or no."""
+    """Formatted value: `235,200`, `88.35 %`, `28×28`; `right` replaces a statement's yes or no."""
     value, unit = measured.value, measured.unit
     if isinstance(value, bool):
         return right or ("holds" if value else "does not hold")
@@ -36,7 +36,7 @@ def text(measured: Measured, right: str = "") -> str:
 
 
 def decimal(number: Fraction, places: int = 2) -> str:
-    """A ratio to so many places, halves up; what is something is never 0.00."""
+    """A ratio rounded half up to `places` decimals; a nonzero number is never shown as 0.00."""
     scale = 10**places
     scaled = (2 * abs(number) * scale + 1) // 2
     sign = "-" if number < 0 else ""

@@ -1,14 +1,14 @@
 """The rule by which a printed figure is judged.
 
-A printed number is compared at its last meaningful digit. Trailing zeros of a shortened number (230k, ~260k,
-4700) mean nothing; those of a number below 1,000 that is printed in full, and those after a decimal point, do.
+A printed number is compared at its last significant digit. Trailing zeros of a shortened number (230k, ~260k,
+4700) are not significant; those of a number below 1,000 printed in full, and those after a decimal point, are.
 
 - **exact**: the figures are equal, or the statement holds.
-- **rounded**: the meaningful digits are those of the exact number, rounded to the nearest (off by no more than
+- **rounded**: the significant digits are those of the exact number, rounded to the nearest (off by no more than
   half a unit of the last one), or cut off after at least two of them (too low by less than one unit). So 230k is
   235,200 cut off after two digits, and 86k is 86,400 rounded.
 - **differs**: anything else. A single digit that is cut off may hide half of the number: 400k for 470,400 differs.
-- **stated**: nobody can compute it: sizes of data sets, error rates, dates, and times on a device.
+- **stated**: it can't be computed: sizes of data sets, error rates, dates, and times on a device.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ _WORDS = {1: "one digit", 2: "two digits", 3: "three digits", 4: "four digits"}
 
 
 class Verdict(StrEnum):
-    """What the comparison of a printed and an exact figure says."""
+    """Result of comparing a printed and an exact figure."""
 
     EXACT = "exact"
     ROUNDED = "rounded"
@@ -39,17 +39,17 @@ class Verdict(StrEnum):
 
 
 class Judgement(NamedTuple):
-    """A verdict, and in words how far the printed number is off, if it is."""
+    """A verdict, and a text on how far the printed number is off, if it is."""
 
     verdict: Verdict
     distance: str = ""
 
 
 def judge(printed: Figure, exact: Measured | None) -> Judgement:
-    """Compare what is printed with what is measured; None: nothing can be measured.
+    """Compare a printed with a measured figure; None if nothing can be measured.
 
-    A statement, measured as true or false, is judged by that alone. What has another unit or another form
-    than the measure (a number against a size) differs.
+    A statement, measured as true or false, is judged by that alone. A figure with another unit or form
+    than the measure (a number and a size) differs.
     """
     if exact is None:
         return Judgement(Verdict.STATED)
@@ -81,7 +81,7 @@ def _digits(printed: Number) -> str:
 
 
 def _distance(printed: Fraction, exact: Fraction, points: str) -> str:
-    """`15 % too low`; of small numbers and of percents the difference: `1 too low`."""
+    """Relative error, as in `15 % too low`; for small numbers and percentages the difference: `1 too low`."""
     off, way = abs(printed - exact), "too low" if printed < exact else "too high"
     if exact < _COUNTABLE:
         return f"{values.text(Measured(off))}{points} {way}"

@@ -1,4 +1,4 @@
-"""What each op costs. Importing the package registers the rules of all families."""
+"""Cost rules of the ops. Importing the package registers the rules of all families."""
 
 from cnncost.ops import (
     attention,

@@ -8,7 +8,7 @@ from cnncost.ops.reduce import SOFTMAX_FLOPS
 from cnncost.ops.registry import Cost, Term, cost, flops, macs, rule
 
 NORM_FLOPS = 8
-"""Per element of a layer norm with scale and shift; the norm rule states how it is made up."""
+"""Per element of a layer norm with scale and shift; the norm rule lists the operations."""
 
 
 @rule("attention")
@@ -17,9 +17,9 @@ def attention(spec: OpSpec) -> Cost:
 
     Attributes: batch B (leading axes of queries and keys, heads included, broadcast), value_batch B' (those of the
     result), queries L, keys S, width E, value_width V, scaled (elements of queries and keys), mask (whether one is
-    added). A causal mask does not lessen the count: kernels that skip blocks do so by tile size, and the dense count
-    is the field's.
-    Counts: besides, queries and keys each scaled by the root of the scale (as the reference
+    added). A causal mask does not reduce the count: kernels that skip blocks do so by tile size, and the dense count
+    is the usual one.
+    FLOPs besides: scaling queries and keys each by the root of the scale (as the reference
     implementation does), one FLOP per score for a mask, and the softmax.
     """
     scores = (spec["batch"], spec["queries"], spec["keys"])
@@ -46,8 +46,8 @@ def _core(
 def multi_head(spec: OpSpec) -> Cost:
     """Fused multi-head attention: B·L·(3·D²) + attention + B·L·D² MACs.
 
-    Attributes: batch, queries, keys, width D, heads, mask; weights: whether the scores are returned, which
-    torch then computes with the queries alone scaled; average: whether over the heads. Same count as the unfused layer.
+    Attributes: batch, queries, keys, width D, heads, mask; weights: whether the scores are returned (torch
+    then scales only the queries); average: whether they are averaged over heads. Same count as the unfused layer.
     """
     return cost(spec, *_multi_head(spec))
 
@@ -70,7 +70,7 @@ def _multi_head(spec: OpSpec) -> tuple[Term, ...]:
 def encoder_layer(spec: OpSpec) -> Cost:
     """Fused transformer encoder layer: multi-head attention + 2·B·L·D·F MACs, two norms, two residual sums.
 
-    Attributes: those of `mha`, and ffn F, activation. Same count as the unfused layer.
+    Attributes: as for `mha`, plus ffn F, activation. Same count as the unfused layer.
     """
     b, length, d, f = spec["batch"], spec["queries"], spec["width"], spec["ffn"]
     tokens: tuple[str | int, ...] = ("B", b, "L", length)

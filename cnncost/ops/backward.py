@@ -1,4 +1,4 @@
-"""Derivatives, as autograd computes them. Products are counted exactly, the rest by the formula of each rule."""
+"""Derivatives, as autograd computes them. Products are counted exactly, the rest by each rule's formula."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ def conv_backward(spec: OpSpec) -> Cost:
     """MACs = (∂x + ∂w) · those of forward; the gradient of the bias sums the N·K·P elements of ∂y.
 
     Shapes: ∂y: N,K,*P; x: N,C,*X; w: K,C/g,*R, transposed C,K/g,*R. Attributes: of_input, of_weight, bias: which
-    gradients are wanted. Each tap of each window takes part once in either product.
+    gradients are computed. Each tap of each window is used once in each product.
     """
     y, x, w = (kind.shape for kind in spec.inputs[:3])
     axes = len(w) - 2
@@ -37,8 +37,8 @@ def conv_backward(spec: OpSpec) -> Cost:
 def attention_backward(spec: OpSpec) -> Cost:
     """MACs = B·L·S·3·E + B'·L·S·2·V: scores once more, ∂V = Pᵀ∂O, ∂P = ∂O·Vᵀ, ∂Q = ∂S·K, ∂K = ∂Sᵀ·Q.
 
-    Attributes: those of attention. Ref: Dao et al. 2022, algorithm 4. Besides, a score costs 4: P = exp(S − l) and
-    ∂S = P∘(∂P − D), and D = Σ ∂O∘O two an element; the gradients of queries and keys are scaled.
+    Attributes: as for attention. Ref: Dao et al. 2022, algorithm 4. FLOPs besides: 4 per score, P = exp(S − l) and
+    ∂S = P∘(∂P − D); 2 per element for D = Σ ∂O∘O; scaling the gradients of queries and keys.
     """
     scores: tuple[str | int, ...] = ("B", spec["batch"], "L", spec["queries"], "S", spec["keys"])
     values: tuple[str | int, ...] = ("B'", spec["value_batch"], "L", spec["queries"], "S", spec["keys"])
@@ -56,9 +56,9 @@ def attention_backward(spec: OpSpec) -> Cost:
 def recurrent_backward(spec: OpSpec) -> Cost:
     """MACs = 2·T·G·H·(I + R), those of forward for the inputs and once more for the weights.
 
-    Attributes: those of recurrent, of one LSTM layer. A unit of the hidden state costs, beside: ∂h 1 with what the next
-    step hands back; tanh(c) again; ∂c 5 = carried + ∂h·o·(1 − tanh²c); ∂o, ∂i, ∂f and ∂g 4 each, as
-    ∂i = ∂c·g·i·(1 − i); ∂c·f 1 for the step before. The bias's gradient sums ∂ of T·G·H gates.
+    Attributes: as for recurrent, of one LSTM layer. FLOPs per unit of the hidden state besides: ∂h 1, adding the next
+    step's gradient; tanh(c) again; ∂c 5 = carried + ∂h·o·(1 − tanh²c); ∂o, ∂i, ∂f and ∂g 4 each, as
+    ∂i = ∂c·g·i·(1 − i); ∂c·f 1 for the previous step. The bias gradient sums ∂ over T·G·H gates.
     Ref: Hochreiter & Schmidhuber 1997, appendix; Gers et al. 2000.
     """
     tokens, hidden = spec["tokens"], spec["hidden"]
@@ -74,10 +74,10 @@ def recurrent_backward(spec: OpSpec) -> Cost:
 
 @rule("norm_backward")
 def norm_backward(spec: OpSpec) -> Cost:
-    """FLOPs an element: x̂ 2; Σg and Σg·x̂ 3; ∂x = r·(g − mean − x̂·mean) 4; ∂γ 2, ∂β 1 if not summed already.
+    """FLOPs per element: x̂ 2; Σg and Σg·x̂ 3; ∂x = r·(g − mean − x̂·mean) 4; ∂γ 2, ∂β 1 if not summed already.
 
     Attributes: fn, affine, statistics, of_input, of_weight, of_bias. g is ∂y, or γ·∂y (one more) where γ is not
-    constant over what is normalised. RMS norm has no mean: x̂ 1, sums 2, ∂x 3. Batch norm with fixed statistics:
+    constant over the normalised axes. RMS norm has no mean: x̂ 1, sums 2, ∂x 3. Batch norm with fixed statistics:
     ∂x = ∂y·γr 1. Ref: Ioffe & Szegedy 2015, section 3; Ba et al. 2016; Zhang & Sennrich 2019.
     """
     n = spec.inputs[0].numel
@@ -88,7 +88,7 @@ def norm_backward(spec: OpSpec) -> Cost:
     rms = spec["fn"] == "rms"
     normalised, sums, gradient = (1, 2, 3) if rms else (2, 3, 4)
     terms = [flops("x̂", normalised, "n", n)]
-    if spec["fn"] == "batch":  # the sums are the gradients of γ and β
+    if spec["fn"] == "batch":  # its sums are the gradients of γ and β
         terms.append(flops("sums", sums, "n", n))
     else:
         if of_weight or of_bias:
@@ -104,7 +104,7 @@ def norm_backward(spec: OpSpec) -> Cost:
 def pool_backward(spec: OpSpec) -> Cost:
     """FLOPs = E additions for a maximum; E·(R + 1) for an average: a division, and R additions, for E gradients.
 
-    Attributes: those of pool, R the elements of the kernel.
+    Attributes: as for pool; R is the number of kernel elements.
     """
     elements = spec.inputs[0].numel
     if spec["fn"] == "max":
@@ -127,7 +127,7 @@ def adaptive_pool_backward(spec: OpSpec) -> Cost:
 
 @rule("resize_backward")
 def resize_backward(spec: OpSpec) -> Cost:
-    """FLOPs = 2·E·tᵈ: each of E gradients is weighed and added to tᵈ inputs; E additions for the nearest.
+    """FLOPs = 2·E·tᵈ: each of E gradients is weighted and added to tᵈ inputs; E additions for the nearest.
 
     Attributes: taps t, axes d.
     """
@@ -164,7 +164,7 @@ def softmax_backward(spec: OpSpec) -> Cost:
 
 @rule("weight_norm_backward")
 def weight_norm_backward(spec: OpSpec) -> Cost:
-    """FLOPs = 5·n + 4·K: Σ ∂w·v 2, ∂v = (g/‖v‖)·(∂w − v·s) 3 an element; ∂g and two factors a norm.
+    """FLOPs = 5·n + 4·K: Σ ∂w·v 2, ∂v = (g/‖v‖)·(∂w − v·s) 3 per element; ∂g and two factors per norm.
 
     Shapes: ∂w, v: n elements; g: K norms. Ref: Salimans & Kingma 2016, equation 3.
     """
@@ -185,6 +185,6 @@ def distance_backward(spec: OpSpec) -> Cost:
 def bag_weights_backward(spec: OpSpec) -> Cost:
     """FLOPs = I·(2D − 1): a scalar product of each of I looked-up rows of width D with its bag's gradient.
 
-    Attributes: indices I, width D. Sums of rows weighed so are no multiply-accumulates forward either.
+    Attributes: indices I, width D. Weighted sums of rows don't count as multiply-accumulates in forward either.
     """
     return cost(spec, flops("product and sum", 1, "I", spec["indices"], "2D-1", max(2 * spec["width"] - 1, 0)))

@@ -1,8 +1,7 @@
-"""FLOPs of functions of complex numbers, by what they are on real and imaginary parts.
+"""FLOPs of functions of complex numbers, from their formulas in real and imaginary parts.
 
-z = a + bi. A sum is two real sums, a product four products and two sums; elementary functions are written out in the
-elementary functions of real numbers, each of which is one FLOP as everywhere. Ref: Abramowitz & Stegun 1964, sections
-3.7 and 4.2 to 4.6.
+z = a + bi. A sum is two real sums, a product four products and two sums; elementary functions are expanded into real
+elementary functions, one FLOP each as everywhere. Ref: Abramowitz & Stegun 1964, sections 3.7 and 4.2 to 4.6.
 """
 
 from __future__ import annotations
@@ -33,7 +32,7 @@ COMPLEX_FLOPS: dict[str, int] = {
     "sgn": _ABS + 2,
     "polar": 4,  # r·cos φ, r·sin φ
     "isfinite": 6,
-    "isclose": 2 + ADD + _ABS + 2 + _ABS + 2 + 3,  # as of real ones: z = w, or |z − w| ≤ atol + |rtol·w| and finite
+    "isclose": 2 + ADD + _ABS + 2 + _ABS + 2 + 3,  # as for real ones: z = w, or |z − w| ≤ atol + |rtol·w| and finite
     "exp": _EXP,
     "exp2": 2 + _EXP,  # exp(z·log 2)
     "expm1": _EXP + 1,
@@ -41,7 +40,7 @@ COMPLEX_FLOPS: dict[str, int] = {
     "log1p": 1 + _LOG,
     "log2": _LOG + 2,
     "log10": _LOG + 2,
-    "logaddexp": 4 + 2 * _EXP + ADD + _LOG,  # both exponents less the larger real part
+    "logaddexp": 4 + 2 * _EXP + ADD + _LOG,  # both exponents minus the larger real part
     "sqrt": _SQRT,
     "rsqrt": _SQRT + _RECIPROCAL,
     "pow": _LOG + MULTIPLY + _EXP,  # exp(w·log z)
@@ -77,20 +76,20 @@ COMPLEX_FLOPS: dict[str, int] = {
     "tanh_backward": 1 + 2 * MULTIPLY,  # g·conj(1 − y²)
     "silu_backward": 2 + _EXP + 1 + _RECIPROCAL + 1 + MULTIPLY + 1 + 2 * MULTIPLY,  # g·conj(σ·(1 + z·(1 − σ)))
 }
-"""FLOPs per output element, by function, where an input or the output is complex."""
+"""FLOPs per output element, by function, if an input or the output is complex."""
 
 REDUCTIONS: dict[str, tuple[int, int]] = {  # a and b of the FLOPs a·n + b·o
     "sum": (ADD, -ADD),
     "nansum": (ADD + 2, -ADD),
     "mean": (ADD, 0),
     "prod": (MULTIPLY, -MULTIPLY),
-    "var": (8, 1),  # that of the real parts and that of the imaginary ones, added
+    "var": (8, 1),  # the variances of the real and of the imaginary parts, added
     "std": (8, 2),
-    "norm": (4, 0),  # squares of both parts, their sum, and the sums of those less o, roots o
+    "norm": (4, 0),  # squares of both parts, their sum; n − o sums, o roots
     "logsumexp": (
         1 + 1 + _EXP + ADD,
         _LOG + 1 - 1 - ADD,
-    ),  # the largest real part n − o, less it, exp, sums n − o; log, +
+    ),  # largest real part n − o, subtract it, exp, sums n − o; log, +
     "count_nonzero": (0, 0),
     "any": (0, 0),
     "all": (0, 0),

@@ -13,9 +13,9 @@ def conv(spec: OpSpec) -> Cost:
     """MACs = N·K·P·(C/g)·R; transposed: N·C·X·(K/g)·R.
 
     Shapes: x: N,C,*X (N may be missing); w: K,C/g,*R, transposed C,K/g,*R; y: N,K,*P.
-    X, P, R stand for the products over the spatial axes.
-    Counts: zero-padded positions count, in a transposed convolution the input positions. One
-    FLOP per output for the bias.
+    X, P, R are products over the spatial axes.
+    Zero-padded positions count; a transposed convolution is counted by its input positions. The bias
+    is one FLOP per output.
     """
     x, w, y = spec.inputs[0].shape, spec.inputs[1].shape, spec.outputs[0].shape
     axes = len(w) - 2

@@ -1,4 +1,4 @@
-"""Modules and functions with a rule of the user's own: the op carries what the rule said."""
+"""Modules and functions with the user's own rule: the op carries the rule's result."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from cnncost.ops.registry import Cost, Term, rule
 
 @rule("custom")
 def custom(spec: OpSpec) -> Cost:
-    """What the module's or function's rule says of this call.
+    """The cost that the module's or function's rule returned for this call.
 
-    Attributes: terms, each (what, ((name, factor), …), flops an item, mac); read, written: bytes, None for every input
-    read and every output written once.
+    Attributes: terms, each (what, ((name, factor), …), flops per item, mac); read, written: bytes, None for every input
+    read once and every output written once.
     """
     terms = tuple(Term(*term) for term in spec["terms"])
     read, written = spec["read"], spec["written"]

@@ -1,4 +1,4 @@
-"""Ops of detectors: Girshick 2015 (regions), He et al. 2017 (sampled regions), Dai et al. 2017 (bent convolutions)."""
+"""Detection ops: Girshick 2015 (RoIs), He et al. 2017 (RoIAlign), Dai et al. 2017 (deformable convolutions)."""
 
 from __future__ import annotations
 
@@ -10,19 +10,19 @@ from cnncost.ops.registry import Cost, cost, flops, macs, rule
 BILINEAR = 7
 """Per sampled element: four products and three additions."""
 SPREAD = 8
-"""Per gradient of a sampled element: weighed for four pixels, and added to them."""
+"""Per gradient of a sampled element: weighted for four pixels, and added to them."""
 SLOPE = 7
-"""Per coordinate and sampled element: two differences, two products, a sum; times the gradient, summed."""
+"""Per coordinate and sampled element: two differences, two products, a sum; multiplied by the gradient, summed."""
 PLACE = 12
-"""Per place and two axes: 4·2 for the coordinates' fractions, and four products of them (the rule of `sample`)."""
+"""Per location on two axes: 4·2 for the coordinates' fractions, and four products of them (as in `sample`)."""
 
 
 @rule("nms")
 def nms(spec: OpSpec) -> Cost:
-    """FLOPs = 3·N + 13·N·(N − 1)/2: areas, and the overlap of each pair, as though no box were dropped on the way.
+    """FLOPs = 3·N + 13·N·(N − 1)/2: areas, and the overlap of each pair, as if no box were dropped on the way.
 
     Attribute: boxes N. A pair: 2 maxima, 2 minima, 2 differences, 2 comparisons with 0, a product, a sum and a
-    difference of areas, a division, a comparison. Kernels that skip dropped boxes do so by their values.
+    difference of areas, a division, a comparison. Kernels skip dropped boxes depending on the data.
     """
     n = spec["boxes"]
     return cost(spec, flops("areas", 3, "N", n), flops("overlaps", 13, "pairs", n * (n - 1) // 2))
@@ -30,10 +30,10 @@ def nms(spec: OpSpec) -> Cost:
 
 @rule("roi_align")
 def roi_align(spec: OpSpec) -> Cost | None:
-    """FLOPs = Y·s²·(7 + 1) + K·P·Q·s²·12: bilinear samples, their mean (sum, and the division as part of it), places.
+    """FLOPs = Y·s²·(7 + 1) + K·P·Q·s²·12: bilinear samples, their mean (sum and division), locations.
 
-    Shapes: rois: K,5; y: K,C,P,Q with Y elements. Attribute: samples s a bin and axis; 0 if they follow from the
-    regions' sizes, and then the count is not known from shapes. Ref: He et al. 2017, section 3.
+    Shapes: rois: K,5; y: K,C,P,Q with Y elements. Attribute: samples s per bin and axis; 0 if it depends on the
+    regions' sizes: then the count can't be computed from shapes. Ref: He et al. 2017, section 3.
     """
     if not spec["samples"]:
         return None
@@ -48,9 +48,9 @@ def roi_align(spec: OpSpec) -> Cost | None:
 
 @rule("deform_conv")
 def deform_conv(spec: OpSpec) -> Cost:
-    """MACs = N·K·P·(C/g)·R, as of a convolution; FLOPs besides: 7 per sampled element, 12 a place, bias, mask.
+    """MACs = N·K·P·(C/g)·R, as for a convolution; FLOPs besides: 7 per sampled element, 12 per location, bias, mask.
 
-    Shapes: x: N,C,H,W; w: K,C/g,R,S; offset: N,2·o·R·S,P,Q; y: N,K,P,Q. P and R stand for the products over both axes.
+    Shapes: x: N,C,H,W; w: K,C/g,R,S; offset: N,2·o·R·S,P,Q; y: N,K,P,Q. P and R are products over both axes.
     Attributes: groups, offset_groups o, masked.
     """
     (n, c, *_), w, y = spec.inputs[0].shape, spec.inputs[1].shape, spec.outputs[0].shape
@@ -67,9 +67,9 @@ def deform_conv(spec: OpSpec) -> Cost:
 
 @rule("roi_align_backward")
 def roi_align_backward(spec: OpSpec) -> Cost | None:
-    """FLOPs = Y·s²·(8 + 1) + K·P·Q·s²·12: each sample's share of g, weighed for four pixels and added; places.
+    """FLOPs = Y·s²·(8 + 1) + K·P·Q·s²·12: each sample's share of g, weighted for four pixels and added; locations.
 
-    Shapes: g: K,C,P,Q with Y elements. Attribute: samples s, as of roi_align.
+    Shapes: g: K,C,P,Q with Y elements. Attribute: samples s, as for roi_align.
     """
     if not spec["samples"]:
         return None
@@ -86,10 +86,10 @@ def roi_align_backward(spec: OpSpec) -> Cost | None:
 def deform_conv_backward(spec: OpSpec) -> Cost:
     """MACs = 2·N·K·P·(C/g)·R: the gradients of the samples and of the weight.
 
-    FLOPs besides, per sampled element: it is sampled anew 7; four pixels get its gradient, weighed 8; of either
-    coordinate of its place the slope 5, times g and summed 2; with a mask 1 for each of these, and the mask's own
-    gradient 9, of a sample, times g and summed. 12 a place in each of the three; the bias N·K·P sums.
-    Shapes: g: N,K,P,Q; x: N,C,H,W; w: K,C/g,R,S. Attributes: as of deform_conv. Ref: Dai et al. 2017, section 2.
+    FLOPs besides, per sampled element: sampling it again 7; adding its weighted gradient to four pixels 8; for each
+    coordinate of its location the slope 5, times g and summed 2; with a mask 1 more for each of these, and 9 for the
+    mask's own gradient (a sample, times g and summed). 12 per location in each of the three; the bias N·K·P sums.
+    Shapes: g: N,K,P,Q; x: N,C,H,W; w: K,C/g,R,S. Attributes: as for deform_conv. Ref: Dai et al. 2017, section 2.
     """
     g, (n, c, *_), w = spec.inputs[0].shape, spec.inputs[1].shape, spec.inputs[2].shape
     positions, kernel, masked = prod(g[2:]), prod(w[2:]), bool(spec["masked"])

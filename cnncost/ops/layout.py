@@ -1,6 +1,6 @@
-"""Ops that move, pick or make data and compute nothing: an explicit rule says zero.
+"""Ops that move, index or create data without arithmetic: explicit rules with a cost of 0 FLOPs.
 
-They differ in bytes: a view moves none, a copy reads and writes what it copies.
+They differ in bytes: a view moves none, a copy reads and writes the copied elements.
 """
 
 from __future__ import annotations
@@ -23,18 +23,18 @@ def create(spec: OpSpec) -> Cost:
 
 @rule("dropout")
 def dropout(spec: OpSpec) -> Cost:
-    """0: identity at inference, and in train mode a mask that is no part of the network's function.
+    """0: identity at inference, and in train mode a mask that is not part of the network's function.
 
-    Srivastava et al. 2014, section 4. Counted alike in both modes, so that a model costs the same in both.
+    Srivastava et al. 2014, section 4. Both modes count the same, so that a model costs the same in both.
     """
     return cost(spec) if spec["training"] else cost(spec, read=0, written=0)
 
 
 @rule("gather")
 def gather(spec: OpSpec) -> Cost:
-    """0: elements picked by index (embedding, index_select, gather); the picked ones are read and written.
+    """0: elements selected by index (embedding, index_select, gather); the selected ones are read and written.
 
-    Attribute: fn. A lookup reads as many elements of the table as it yields, not the table.
+    Attribute: fn. A lookup reads as many elements of the table as it returns, not the whole table.
     """
     indices = sum(t.nbytes for t in spec.inputs[1:] if not t.floating)
     picked = sum(t.nbytes for t in spec.outputs)
@@ -43,9 +43,9 @@ def gather(spec: OpSpec) -> Cost:
 
 @rule("scatter")
 def scatter(spec: OpSpec) -> Cost:
-    """0 where elements are put, one FLOP per element where they are accumulated (index_add, scatter_add).
+    """0 if elements are overwritten, one FLOP per element if they are accumulated (index_add, scatter_add).
 
-    Attributes: fn, accumulate, elements (how many are put).
+    Attributes: fn, accumulate, elements (number of source elements).
     """
     if not spec["accumulate"] or not spec.outputs[0].floating:
         return cost(spec)
@@ -54,7 +54,7 @@ def scatter(spec: OpSpec) -> Cost:
 
 @rule("bag")
 def bag(spec: OpSpec) -> Cost:
-    """FLOPs = (I − B)·D for I looked-up rows of width D in B bags: their sums; a mean divides B·D more, a weight I·D.
+    """FLOPs = (I − B)·D for I looked-up rows of width D in B bags: sums; a mean adds B·D divisions, weights I·D.
 
     Attributes: indices I, bags B, width D, mean, weighted.
     """

@@ -1,7 +1,7 @@
 """Dense linear algebra by textbook counts: leading terms, as LAPACK's own benchmarks state them.
 
 Ref: Golub & Van Loan 2013, Matrix Computations, 4th edition; Blackford & Dongarra, LAPACK Working Note 41, appendix C.
-Counts are floating-point operations, no multiply-accumulates of the table's; of complex numbers four times as many.
+Counts are FLOPs and not multiply-accumulates; for complex numbers four times as many.
 """
 
 from __future__ import annotations
@@ -13,29 +13,29 @@ from cnncost.ops.registry import Cost, cost, flops, macs, parts, rule
 
 
 def _lu(m: int, n: int) -> int:
-    """m·n² − n³/3 of the taller side m; 2n³/3 of a square (section 3.2)."""
+    """m·n² − n³/3, m the longer side; 2n³/3 for a square matrix (section 3.2)."""
     m, n = max(m, n), min(m, n)
     return (3 * m * n * n - n**3) // 3
 
 
 def _qr(m: int, n: int) -> int:
-    """Householder's, 2n²(m − n/3) (section 5.2)."""
+    """Householder QR, 2n²(m − n/3) (section 5.2)."""
     m, n = max(m, n), min(m, n)
     return (6 * m * n * n - 2 * n**3) // 3
 
 
 def _full_q(m: int, n: int) -> int:
-    """Q of m columns from n reflections: 4(m²n − mn² + n³/3) (section 5.2)."""
+    """Q with m columns from n reflections: 4(m²n − mn² + n³/3) (section 5.2)."""
     return (12 * (m * m * n - m * n * n) + 4 * n**3) // 3
 
 
 def _product_of_reflections(m: int, n: int, r: int) -> int:
-    """The first n columns of r reflections' product, 4mnr − 2(m + n)r² + 4r³/3 (LAPACK's xORGQR)."""
+    """The first n columns of a product of r reflections, 4mnr − 2(m + n)r² + 4r³/3 (LAPACK's xORGQR)."""
     return (12 * m * n * r - 6 * (m + n) * r * r + 4 * r**3) // 3
 
 
 def _svd(m: int, n: int, vectors: bool, full: bool) -> int:
-    """Golub and Reinsch's (table 8.6.1): Σ 4mn² − 4n³/3; U₁, Σ, V 14mn² + 8n³; U, Σ, V 4m²n + 8mn² + 9n³."""
+    """Golub-Reinsch SVD (table 8.6.1): Σ 4mn² − 4n³/3; U₁, Σ, V 14mn² + 8n³; U, Σ, V 4m²n + 8mn² + 9n³."""
     m, n = max(m, n), min(m, n)
     if not vectors:
         return (12 * m * n * n - 4 * n**3) // 3
@@ -43,13 +43,13 @@ def _svd(m: int, n: int, vectors: bool, full: bool) -> int:
 
 
 def _least_squares(m: int, n: int, k: int) -> int:
-    """QR, and for each right side its reflections 4mn − 2n² and a triangle n² (section 5.3); the same for a wide A."""
+    """QR, and per right-hand side reflections 4mn − 2n² and a triangle n² (section 5.3); the same for a wide A."""
     m, n = max(m, n), min(m, n)
     return _qr(m, n) + k * (4 * m * n - n * n)
 
 
 def _least_squares_by_svd(m: int, n: int, k: int) -> int:
-    """4mn² + 8n³ without U (table 5.5.1); for each right side Uᵀ as reflections 4mn − 2n², and V 2n²."""
+    """4mn² + 8n³ without U (table 5.5.1); per right-hand side Uᵀ as reflections 4mn − 2n², and V 2n²."""
     m, n = max(m, n), min(m, n)
     return 4 * m * n * n + 8 * n**3 + k * 4 * m * n
 
@@ -58,7 +58,7 @@ def _least_squares_by_svd(m: int, n: int, k: int) -> int:
 def linalg(spec: OpSpec) -> Cost | None:
     """FLOPs of a matrix m×n: LU 2n³/3, Cholesky n³/3, QR 2n²(m − n/3), inverse 2n³, triangles n²k; others as in code.
 
-    Attributes: fn; m, n; matrices; right sides k, or reflections; vectors (whether they are asked for), full (all
+    Attributes: fn; m, n; matrices; k right-hand sides or reflections; vectors (whether they are computed), full (all
     columns of Q, U and V). Symmetric eigenvalues 4n³/3, with vectors 9n³ (section 8.3); general ones 10n³, 25n³
     (section 7.5); symmetric indefinite factors LDLᵀ n³/3 (section 4.4); an inverse from Cholesky factors 2n³/3
     (xPOTRI); r reflections of m rows times n columns 4mnr − 2nr² (section 5.1).
@@ -93,7 +93,7 @@ def linalg(spec: OpSpec) -> Cost | None:
 
 @rule("pinv")
 def pinv(spec: OpSpec) -> Cost:
-    """V·Σ⁺·Uᴴ: the SVD 14mn² + 8n³ (of a Hermitian matrix 9n³), Σ's reciprocals, V·Σ⁺, and m·n·r MACs for the product.
+    """V·Σ⁺·Uᴴ: the SVD 14mn² + 8n³ (Hermitian 9n³), Σ's reciprocals, V·Σ⁺, and m·n·r MACs for the product.
 
     Attributes: m, n; matrices; hermitian. r is the shorter side. Ref: section 5.5.2.
     """

@@ -1,4 +1,4 @@
-"""Losses that are more than a distance of each element."""
+"""Losses that are more than an elementwise distance."""
 
 from __future__ import annotations
 
@@ -16,7 +16,8 @@ def ctc(spec: OpSpec) -> Cost:
     """FLOPs = 13·Σ (Tₙ − 1)·(2Sₙ + 1) + 9·N: log α of each step and state from three of the step before.
 
     Attributes: sequences N, of Tₙ steps and Sₙ labels; transitions, that sum. The labels and the blanks between them
-    are the states; predecessors that a repeated label forbids count. Last, two states are joined and negated (8 + 1).
+    are the states; predecessors excluded by a repeated label count, too. At the end, two states are joined and negated
+    (8 + 1).
     Ref: Graves et al. 2006, equations 6 to 8, in logarithms.
     """
     return cost(
@@ -30,7 +31,7 @@ def ctc(spec: OpSpec) -> Cost:
 def ctc_backward(spec: OpSpec) -> Cost:
     """FLOPs = (13 + 1 + 8)·Σ (Tₙ − 1)·(2Sₙ + 1) + 2·N + 6·C·Σ Tₙ: log β, log αβ, its sum by class, and the gradient.
 
-    Attributes: as of the loss; steps Σ Tₙ; classes C. The two states of the last step have an αβ alone. A gradient is
+    Attributes: as for the loss; steps Σ Tₙ; classes C. The two states of the last step have only an αβ. A gradient is
     g·(exp(log p) − exp(Σαβ + l − log p)). Ref: Graves et al. 2006, equations 9 to 16, in logarithms.
     """
     return cost(
@@ -43,11 +44,11 @@ def ctc_backward(spec: OpSpec) -> Cost:
 
 @rule("linear_cross_entropy")
 def linear_cross_entropy(spec: OpSpec) -> Cost:
-    """MACs = N·C·F for the logits; N·C·F each for the gradients of input and weight, where forward makes them.
+    """MACs = N·C·F for the logits; N·C·F each for the gradients of input and weight, if forward computes them.
 
-    Attributes: bias, of_input, of_weight, of_bias. Shapes: x: N,F; w: C,F. FLOPs besides: a logit 4 (maximum, −, exp,
-    sum), with a bias 5; a row 5 (log, two weighed sums). For gradients: a logit's share of its row 1, a row 1; the
-    target's part, weighed and added, 2·N·F each; that of the bias N·C sums.
+    Attributes: bias, of_input, of_weight, of_bias. Shapes: x: N,F; w: C,F. FLOPs besides: 4 per logit (maximum, −, exp,
+    sum), 5 with a bias; 5 per row (log, two weighted sums). For gradients: 1 per logit (its share of the row), 1 per
+    row; the target's part, weighted and added, 2·N·F each; N·C sums for the bias.
     """
     (n, f), c = spec.inputs[0].shape, spec.inputs[1].shape[0]
     of_input, of_weight, of_bias = spec["of_input"], spec["of_weight"], spec["of_bias"]

@@ -37,13 +37,13 @@ def bilinear(spec: OpSpec) -> Cost:
 
 @rule("trilinear")
 def trilinear(spec: OpSpec) -> Cost:
-    """Σ i₁·i₂·i₃ over some axes, by two products for each place on one axis: with i₂, and of that with i₃.
+    """Σ i₁·i₂·i₃ over some axes, by two products per position on one axis: i₁ with i₂, and the result with i₃.
 
-    Attributes: sizes (of all axes), has (three tuples: which of them each input has; it is spread over the others),
-    summed (axes), unrolled (the axis whose places are taken one by one). The first product is summed over the axes that
-    i₃ lacks, the second over the others. One without a sum is FLOPs, for nothing is accumulated; along an axis that a
-    factor lacks, the other is summed before. Ref: _trilinear and sumproduct_pair in ATen's native/Linear.cpp. It is
-    what a bilinear layer and the derivatives of one are made of.
+    Attributes: sizes (of all axes), has (three tuples: the axes each input has; it is broadcast over the others),
+    summed (axes), unrolled (the axis whose positions are processed one by one). The first product is summed over the
+    axes that i₃ lacks, the second over the others. A product without a sum counts as FLOPs, as nothing is accumulated;
+    along an axis that only one factor has, that factor is summed first. Ref: _trilinear and sumproduct_pair in ATen's
+    native/Linear.cpp. Bilinear layers and their derivatives are computed with it.
     """
     sizes, (one, two, three), summed, axis = spec["sizes"], spec["has"], spec["summed"], spec["unrolled"]
     rest = [d for d in range(len(sizes)) if d != axis]
@@ -63,7 +63,7 @@ def trilinear(spec: OpSpec) -> Cost:
 def _pair(
     spec: OpSpec, places: int, sizes: tuple[int, ...], axes: tuple[set[int], set[int]], summed: set[int]
 ) -> list[Term]:
-    """A product of two tensors that have these axes, for each of some places; summed over axes of both, or of one."""
+    """Terms of a product of two tensors with these axes, `places` times; `summed` axes may belong to one only."""
     left, right = axes
     terms = []
     for side in (left, right):
@@ -93,7 +93,7 @@ def matmul(spec: OpSpec) -> Cost:
 
 @rule("grouped_matmul")
 def grouped_matmul(spec: OpSpec) -> Cost:
-    """MACs = T·K·N: each of T rows meets the matrix of its own group, as a mixture of experts routes them.
+    """MACs = T·K·N: each of T rows is multiplied by the matrix of its own group, as in a mixture of experts.
 
     Attributes: rows T, k, n, bias. The number of experts doesn't matter, only the rows routed to them.
     """

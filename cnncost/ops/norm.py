@@ -1,7 +1,7 @@
 """Normalisation.
 
-Per-group scalars (one division, ε, one root a group) are left out of the counts, but for the RMS norm, whose
-parts autograd sees one by one.
+Per-group scalars (a division, ε and a root per group) are left out of the counts, except for the RMS norm, whose
+parts autograd records individually.
 """
 
 from __future__ import annotations
@@ -20,17 +20,17 @@ SCALE_SHIFT = 2
 
 @rule("norm")
 def norm(spec: OpSpec) -> Cost:
-    """FLOPs per element: batch norm 2; layer, group, instance norm 6, scaled 8; RMS norm 3, scaled 4, and 3 a row.
+    """FLOPs per element: batch norm 2; layer, group, instance norm 6, scaled 8; RMS norm 3, scaled 4, and 3 per row.
 
-    Attributes: fn (batch, layer, group, instance, rms), affine, statistics (whether they are taken
+    Attributes: fn (batch, layer, group, instance, rms), affine, statistics (whether they are computed
     from the data). Ref: Ioffe & Szegedy 2015; Ba et al. 2016; Wu & He 2018; Ulyanov et al. 2016;
     Zhang & Sennrich 2019.
-    Counts: batch norm with running statistics is one multiplication and one addition, its statistics
-    being folded into scale and shift as inference does, and the same in train mode, so that a model
-    costs the same in both. Without running statistics it is an instance of the general case.
+    Batch norm with running statistics is one multiplication and one addition, as inference folds the
+    statistics into scale and shift; train mode counts the same, so that a model costs the same in both.
+    Without running statistics it is an instance of the general case.
     """
     n = spec.inputs[0].numel
-    if spec["fn"] == "rms":  # x², sum, · 1/rms, · scale; a division by the width, ε, √ and 1/x a row, less a sum
+    if spec["fn"] == "rms":  # x², sum, · 1/rms, · scale; a division by the width, ε, √ and 1/x per row, minus a sum
         rows = prod(spec.inputs[0].shape[: -spec["axes"]])
         each = 3 + bool(spec["affine"])
         return cost(spec, flops("RMS norm", each, "n", n), flops("per row", 3, "rows", rows))
@@ -58,7 +58,7 @@ def weight_norm(spec: OpSpec) -> Cost:
 
 @rule("renorm")
 def renorm(spec: OpSpec) -> Cost:
-    """FLOPs = 3·E: the squares and sums of a norm for each slice, and its scaling, as if each were too long.
+    """FLOPs = 3·E: the squares and sums of a norm for each slice, and its scaling, as if each exceeded the maximum.
 
     Attribute: elements E.
     """

@@ -1,6 +1,6 @@
-"""An optimizer's step for one parameter in one kernel, as `fused=True` asks for it.
+"""Fused optimizer step: one kernel per parameter, as with `fused=True`.
 
-What is the same for all elements (corrections of bias, a rate that decays) is computed once, and not counted.
+Scalars that are equal for all elements (bias corrections, a decaying learning rate) are computed once and not counted.
 Ref: ATen's native/cpu/FusedAdamKernel.cpp, FusedSGDKernel.cpp, FusedAdagradKernel.cpp.
 """
 
@@ -12,11 +12,11 @@ from cnncost.ops.registry import Cost, cost, flops, rule
 
 @rule("optimizer_step")
 def optimizer_step(spec: OpSpec) -> Cost:
-    """FLOPs = c·E for E elements, c the terms of the update that are there.
+    """FLOPs = c·E for E elements, c the FLOPs of the update's enabled terms.
 
-    Shapes: inputs are the parameter, its gradient, and its state, each of E elements (a count of steps of one).
-    Attributes: fn (adam, adamw, sgd, adagrad); decay, maximize, amsgrad, nesterov, unscales: whether there is such a
-    term; averages: there is a momentum, which has begun; dampened: the gradient is scaled before it is averaged.
+    Shapes: inputs are the parameter, its gradient, and its state, each of E elements (a step count has one).
+    Attributes: fn (adam, adamw, sgd, adagrad); decay, maximize, amsgrad, nesterov, unscales: whether that term is
+    enabled; averages: momentum is used, after its first step; dampened: the gradient is scaled before averaging.
     Kingma and Ba 2015, algorithm 1; Loshchilov and Hutter 2019, algorithm 2; Duchi et al. 2011.
     """
     elements = spec.inputs[0].numel
@@ -42,4 +42,4 @@ _TERMS = {
     ),
     "adagrad": (*_GRADIENT, _DECAY, ("", "s + g²", 2), ("", "√s + ε", 2), ("", "p − γ·g / (√s + ε)", 3)),
 }  # fmt: skip
-"""By algorithm: the attribute on which a term hangs ("" for none), the term, and its FLOPs for one element."""
+"""By algorithm: the attribute that enables a term ("" for always), the term, and its FLOPs per element."""

@@ -1,9 +1,9 @@
-"""Elementwise functions and the FLOPs of one element.
+"""Elementwise functions and their FLOPs per element.
 
 The convention: each arithmetic operation, comparison or elementary function (exp, log, sqrt, tanh,
 erf, sin, pow, …) and special function (gamma, Bessel, Airy functions, orthogonal polynomials of whatever degree) on
-floating-point numbers is one FLOP. Functions made of several have the sum of
-their definition's. Selecting, copying and logic are none; so is all arithmetic on integers.
+floating-point numbers is one FLOP. Composite functions count the sum over
+their definition. Selecting, copying, logic and all arithmetic on integers count 0.
 """
 
 from __future__ import annotations
@@ -48,8 +48,8 @@ FLOPS: dict[str, int] = {
     "elu": 4,  # compare, exp, −1, α·
     "elu_scaled": 5,
     "elu_scaled_twice": 6,
-    "celu": 5,  # and x/α
-    "selu": 5,  # and λ·
+    "celu": 5,  # elu, and x/α
+    "selu": 5,  # elu, and λ·
     "sigmoid": 4,  # 1 / (1 + exp(−x))
     "silu": 5,  # x · sigmoid
     "glu": 5,  # a · sigmoid(b), per output
@@ -58,7 +58,7 @@ FLOPS: dict[str, int] = {
     "logsigmoid": 5,  # −softplus(−x)
     "softsign": 3,  # x / (1 + |x|)
     "hardsigmoid": 4,  # min(max(x + 3, 0), 6) / 6
-    "hardswish": 5,  # and · x
+    "hardswish": 5,  # hardsigmoid, and · x
     "hardshrink": 2,
     "softshrink": 3,  # two comparisons, x ∓ λ
     "tanhshrink": 2,
@@ -90,7 +90,7 @@ FLOPS: dict[str, int] = {
     "multi_margin": 4,  # max(0, margin − x_y + x), summed
     "kl": 4,  # t·(log t − x)
     "soft_margin": 4,  # log(1 + exp(−t·x))
-    # Derivatives, with the product by the gradient that arrives.
+    # Derivatives, including the product with the incoming gradient.
     "threshold_backward": 1,  # compare
     "hardtanh_backward": 2,
     "hardshrink_backward": 2,
@@ -124,8 +124,8 @@ FLOPS: dict[str, int] = {
 def pointwise(spec: OpSpec) -> Cost | None:
     """FLOPs = c·E for E output elements, c the function's own count; 0 on integers and booleans.
 
-    Attribute: fn. Inputs are broadcast; the products of an elementwise multiplication are no MACs,
-    for nothing is accumulated. Functions of complex numbers have counts of their own.
+    Attribute: fn. Inputs are broadcast; the products of an elementwise multiplication are not MACs,
+    as nothing is accumulated. Functions of complex numbers have their own counts.
     """
     each = (COMPLEX_FLOPS if any(t.complex for t in spec.inputs + spec.outputs) else FLOPS).get(spec["fn"])
     if each is None:

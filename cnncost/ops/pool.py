@@ -1,4 +1,4 @@
-"""Pooling. Windows at the border are counted whole, as zero-padded positions of a convolution are."""
+"""Pooling. Windows at the border count in full, as zero-padded positions of a convolution do."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def _windows(fn: str, channels: int, positions: int, window: int) -> Term:
 def pool(spec: OpSpec) -> Cost:
     """FLOPs = N·C·P·(R − 1) comparisons for a maximum, N·C·P·R for an average (R − 1 sums, one division).
 
-    Shapes: x: N,C,*X; y: N,C,*P; R the elements of the kernel. Attributes: fn (max, avg), kernel.
+    Shapes: x: N,C,*X; y: N,C,*P; R: number of kernel elements. Attributes: fn (max, avg), kernel.
     """
     y, kernel = spec.outputs[0].shape, spec["kernel"]
     if not spec.inputs[0].floating:
@@ -45,15 +45,15 @@ def adaptive_pool(spec: OpSpec) -> Cost:
 
 
 def covered(size: int, out: int) -> int:
-    """The sizes of all windows of an adaptive pool over one axis, summed."""
+    """Sum of the sizes of all windows of an adaptive pool over one axis."""
     return sum(-(-(i + 1) * size // out) - i * size // out for i in range(out))
 
 
 @rule("resize")
 def resize(spec: OpSpec) -> Cost:
-    """FLOPs = E·(2·tᵈ − 1): each of E outputs weighs tᵈ inputs (t taps an axis: nearest 1 and free, linear 2, cubic 4).
+    """FLOPs = E·(2·tᵈ − 1): each of E outputs weights tᵈ inputs (t taps per axis: nearest 1, free; linear 2, cubic 4).
 
-    Attributes: taps, axes d. The weights themselves are computed once an axis and left out.
+    Attributes: taps, axes d. The weights themselves are computed once per axis and left out.
     """
     taps = spec["taps"] ** spec["axes"]
     if taps == 1 or not spec.inputs[0].floating:

@@ -1,7 +1,7 @@
-"""Quantized layers (Jacob et al. 2018): 8-bit multiply-accumulates are MACs and no FLOPs.
+"""Quantized layers (Jacob et al. 2018): 8-bit multiply-accumulates are MACs but not FLOPs.
 
-Convention: what is done on floating-point numbers around them is counted. To quantize an element: a division, a
-rounding, an addition, two comparisons. Back: a multiplication (the zero point is taken off as an integer).
+Convention: floating-point operations around them are counted. Quantizing an element: a division, a rounding, an
+addition, two comparisons. Dequantizing: a multiplication (the zero point is subtracted as an integer).
 """
 
 from __future__ import annotations
@@ -11,21 +11,21 @@ from cnncost.ops.registry import Cost, Term, cost, factors, flops, rule
 
 QUANTIZE = 5
 REQUANTIZE = 2
-"""Of an accumulated integer: a multiplication by the scales' ratio, a rounding."""
+"""Per accumulated integer: a multiplication by the ratio of the scales, a rounding."""
 FLOPS = {
     "quantize": QUANTIZE,
     "dynamic": QUANTIZE + 2,  # and two comparisons to find the range
     "dequantize": 1,
-    "fake": QUANTIZE + 2,  # there and back: a subtraction and a multiplication
-    "binary": 3 + REQUANTIZE,  # both to floats, the operation, and back
+    "fake": QUANTIZE + 2,  # quantize and dequantize: a subtraction and a multiplication more
+    "binary": 3 + REQUANTIZE,  # dequantize both, the operation, and requantize
     "binary_relu": 4 + REQUANTIZE,
     "rescale": REQUANTIZE,
 }
-"""Per element, by what is done."""
+"""FLOPs per element, by function."""
 
 
 def int8_macs(*pairs: str | int) -> Term:
-    """Multiply-accumulates of integers."""
+    """Term of integer multiply-accumulates."""
     return Term("int8 multiply-accumulate", factors(*pairs), 0, True)
 
 
@@ -38,7 +38,7 @@ def _around(spec: OpSpec) -> tuple[Term, ...]:
 
 @rule("quantized_linear")
 def quantized_linear(spec: OpSpec) -> Cost:
-    """MACs = M·I·O of integers; FLOPs 2 an output, and of a dynamic one 7 an input.
+    """MACs = M·I·O of integers; FLOPs 2 per output, and if dynamic 7 per input.
 
     Attributes: rows M, in I, out O, dynamic.
     """
@@ -47,7 +47,7 @@ def quantized_linear(spec: OpSpec) -> Cost:
 
 @rule("quantized_conv")
 def quantized_conv(spec: OpSpec) -> Cost:
-    """MACs = N·K·P·(C/g)·R of integers; FLOPs 2 an output, and of a dynamic one 7 an input.
+    """MACs = N·K·P·(C/g)·R of integers; FLOPs 2 per output, and if dynamic 7 per input.
 
     Attributes: batch N, out K, positions P, per_group C/g, kernel R, dynamic.
     """
@@ -58,7 +58,7 @@ def quantized_conv(spec: OpSpec) -> Cost:
 
 @rule("quantize")
 def quantize(spec: OpSpec) -> Cost:
-    """FLOPs an element: 5 to quantize, 1 back, 7 for both at once (in training), 5 for a sum or product in between.
+    """FLOPs per element: 5 to quantize, 1 to dequantize, 7 for both (training), 5 for a quantized sum or product.
 
     Attribute: fn.
     """

@@ -10,7 +10,7 @@ GATES = {"lstm": 4, "gru": 3, "tanh": 1, "relu": 1}
 
 
 def _gate_flops(cell: str) -> int:
-    """FLOPs of a cell beside its two products and their biases, per unit of the hidden state."""
+    """FLOPs of a cell per unit of the hidden state, besides its two products and their biases."""
     sigmoid, tanh = FLOPS["sigmoid"], FLOPS["tanh"]
     if cell == "lstm":  # 4 sums; i, f, o; g; c = f·c + i·g; h = o·tanh(c)
         return 4 + 3 * sigmoid + tanh + 3 + tanh + 1
@@ -21,12 +21,12 @@ def _gate_flops(cell: str) -> int:
 
 @rule("recurrent")
 def recurrent(spec: OpSpec) -> Cost:
-    """MACs = T·G·H·(I + R) a layer and direction, with a projection T·H·R more.
+    """MACs = T·G·H·(I + R) per layer and direction; a projection adds T·H·R.
 
     Attributes: cell, tokens T (batch times steps; for packed sequences their real number), layers,
-    directions, input I, hidden H, recurrent R (the width of the state that is fed back, H without a
+    directions, input I, hidden H, recurrent R (the width of the recurrent state, H without a
     projection), bias. G gates: LSTM 4, GRU 3, RNN 1. From the second layer on I is R times directions.
-    Counts: the biases (two a gate, both added), the gates' activations and products.
+    FLOPs besides: the biases (two per gate, both added), the gates' activations and products.
     """
     tokens, directions = spec["tokens"], spec["directions"]
     inner = spec["recurrent"] * directions

@@ -1,4 +1,4 @@
-"""Workspaces of an LSTM's layers on a CPU, as oneDNN's kernel takes them (`cpu/rnn`, `init_scratchpad`)."""
+"""Workspaces of an LSTM's layers on a CPU, as oneDNN's kernel allocates them (`cpu/rnn`, `init_scratchpad`)."""
 
 from __future__ import annotations
 
@@ -7,13 +7,13 @@ from cnncost.ops.recurrent import GATES
 from cnncost.ops.workspace import Kernels, workspace
 
 _BATCHES = 4_096
-"""Bytes of descriptions that small products go through: of four of them, a thread."""
+"""Bytes of descriptors for batches of small products: four per thread."""
 
 
 def _layer(spec: OpSpec, width: int, kernels: Kernels) -> int:
-    """Both weights in blocks of the hidden state, the summed biases, and the gates of all steps.
+    """Bytes for both weights in blocks of the hidden state, the summed biases, and the gates of all steps.
 
-    An input that is wider than the hidden state is copied to where the states of all steps lie, and so is the output.
+    An input wider than the hidden state is copied into the buffer of all steps' states, and so is the output.
     """
     hidden, item = spec["hidden"], ITEM_BYTES[spec.inputs[0].dtype]
     gates = GATES[spec["cell"]]
@@ -25,7 +25,7 @@ def _layer(spec: OpSpec, width: int, kernels: Kernels) -> int:
 
 @workspace("recurrent")
 def recurrent(spec: OpSpec, kernels: Kernels) -> int:
-    """Of an LSTM that a kernel computes, its largest layer; others are made of ops that have none."""
+    """The largest layer of an LSTM that runs as one kernel; others are made of ops without a workspace."""
     if spec["cell"] != "lstm" or spec["recurrent"] != spec["hidden"] or ITEM_BYTES[spec.inputs[0].dtype] > 4:
         return 0
     inner = spec["recurrent"] * spec["directions"]
@@ -34,6 +34,6 @@ def recurrent(spec: OpSpec, kernels: Kernels) -> int:
 
 @workspace("recurrent_backward")
 def recurrent_backward(spec: OpSpec, kernels: Kernels) -> int:
-    """As forward, and the gradient of the output in a copy."""
+    """As in forward, plus a copy of the output's gradient."""
     copied = spec["tokens"] * spec["hidden"] * ITEM_BYTES[spec.inputs[0].dtype]
     return _layer(spec, spec["input"], kernels) + int(copied)

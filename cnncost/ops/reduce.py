@@ -14,7 +14,7 @@ PER_INPUT: dict[str, tuple[int, int]] = {  # a and b of the FLOPs a·n + b·o
     "sum": (1, -1),
     "nansum": (2, -1),
     "prod": (1, -1),
-    "nanmean": (3, 0),  # a sum without NaN, and how many those are
+    "nanmean": (3, 0),  # a sum without NaNs, and the number of elements in it
     "mean": (1, 0),  # n − o sums, o divisions
     "max": (1, -1),
     "min": (1, -1),
@@ -36,7 +36,7 @@ PER_INPUT: dict[str, tuple[int, int]] = {  # a and b of the FLOPs a·n + b·o
 def reduce(spec: OpSpec) -> Cost | None:
     """FLOPs = a·n + b·o, by function: a sum is n − o additions, a mean n, a variance 4n.
 
-    Attribute: fn. Zero on integers and booleans, and of nothing: the sum of no elements is no addition.
+    Attribute: fn. Zero on integers and booleans, and without elements: an empty sum has no additions.
     """
     x, y = spec.inputs[0], spec.outputs[0]
     table = REDUCTIONS if x.complex else PER_INPUT
@@ -51,9 +51,9 @@ def reduce(spec: OpSpec) -> Cost | None:
 
 @rule("segment_reduce")
 def segment_reduce(spec: OpSpec) -> Cost:
-    """FLOPs = n: each element is combined with what its segment has so far, at first a constant; a mean divides o more.
+    """FLOPs = n: each element is combined with its segment's result so far, initially a constant; a mean adds o.
 
-    Attribute: fn. However many segments are empty.
+    Attribute: fn. Empty segments don't change the count.
     """
     x, y = spec.inputs[0], spec.outputs[0]
     terms = [flops(spec["fn"], 1, "n", x.numel)]
@@ -62,7 +62,7 @@ def segment_reduce(spec: OpSpec) -> Cost:
 
 @rule("segment_reduce_backward")
 def segment_reduce_backward(spec: OpSpec) -> Cost:
-    """FLOPs: of a sum 0; of a mean o divisions; of a product 2·n, g·y/x; of an extreme n comparisons, o divisions.
+    """FLOPs: sum 0; mean o divisions; product 2·n, g·y/x; maximum or minimum n comparisons, o divisions.
 
     Attribute: fn. Shapes: g, y: o elements; x: n elements.
     """
@@ -76,7 +76,7 @@ def segment_reduce_backward(spec: OpSpec) -> Cost:
 
 @rule("all_close")
 def all_close(spec: OpSpec) -> Cost:
-    """FLOPs = 10·E (of complex numbers 19·E), those of isclose, for E pairs of elements; whether all are is logic.
+    """FLOPs = 10·E (of complex numbers 19·E), those of isclose, for E pairs of elements; the final `all` is logic.
 
     Attribute: elements E.
     """
@@ -110,10 +110,10 @@ def search(spec: OpSpec) -> Cost:
 def histogram(spec: OpSpec) -> Cost:
     """FLOPs = d·V·c + V: each of V points is placed along d axes, and added to its bin. 0 on integers.
 
-    Attributes: points V, axes d; edges: how many along each axis, none where bins are equal; ranged; density; counts
-    (whether points are placed, or edges made alone). To place a value among D given edges is to compare ⌈log₂ D⌉ times;
-    among equal bins two comparisons with the range and 3 for (x − a)·n/(b − a). A range that is not given is 2(V − 1)
-    comparisons an axis. A density divides each bin twice, by its size and the sum of all.
+    Attributes: points V, axes d; edges: their number along each axis, empty for equal bins; ranged; density; counts
+    (whether points are counted, or only edges computed). Placing a value among D edges takes ⌈log₂ D⌉ comparisons;
+    among equal bins two comparisons with the range and 3 for (x − a)·n/(b − a). If no range is given, finding it takes
+    2(V − 1) comparisons per axis. A density divides each bin twice, by its size and by the sum of all.
     """
     if not spec.inputs[0].floating:
         return cost(spec)
@@ -169,7 +169,7 @@ def sort(spec: OpSpec) -> Cost:
 
 @rule("distance")
 def distance(spec: OpSpec) -> Cost:
-    """FLOPs = 3·P·D + P for P pairs of vectors of width D: difference, power, sum; a root each (cdist, pdist).
+    """FLOPs = 3·P·D + P for P pairs of vectors of width D: difference, power, sum; one root per pair (cdist, pdist).
 
     Attributes: pairs, width.
     """
@@ -195,7 +195,7 @@ def fft(spec: OpSpec) -> Cost:
 def loss(spec: OpSpec) -> Cost | None:
     """FLOPs = c·n + n − 1 + 1: an elementwise distance over n elements, their sum, and the mean's division.
 
-    Attributes: fn, reduction (0 none, 1 mean, 2 sum). A negative log-likelihood picks one element per target
+    Attributes: fn, reduction (0 none, 1 mean, 2 sum). A negative log-likelihood selects one element per target
     and negates it.
     """
     picked = spec["fn"] == "nll"

@@ -1,4 +1,4 @@
-"""Op rules: what one op costs. A rule is a pure function of an `OpSpec`, found by its kind.
+"""Cost rules. A rule is a pure function from an `OpSpec` to the cost of the op, looked up by the op's kind.
 
     @rule("my_lib::my_op")
     def my_op(spec: OpSpec) -> Cost:
@@ -6,8 +6,8 @@
         n, d = spec.inputs[0].shape
         return cost(spec, macs("N", n, "D", d))
 
-A rule returns a `Cost` made of `Term`s: named factors whose product is exact. The terms are the
-one truth: totals are their sums, and `explain` prints them with the numbers in place.
+A rule returns a `Cost` made of `Term`s: exact products of named factors. The terms are the only
+source of the numbers: totals are their sums, and `explain` prints them with the values filled in.
 """
 
 from __future__ import annotations
@@ -27,8 +27,8 @@ Rule: TypeAlias = "Callable[[OpSpec], Cost | None]"
 class Term(NamedTuple):
     """One product of named factors.
 
-    `flops` is what one item of the product costs: 2 for a multiply-accumulate, else the
-    operations of the convention. `mac` says whether the items are multiply-accumulates.
+    `flops` is the number of FLOPs per item of the product: 2 for a multiply-accumulate, else as the
+    convention defines. `mac` says whether the items are multiply-accumulates.
     """
 
     what: str
@@ -42,20 +42,21 @@ class Term(NamedTuple):
         return prod(n for _, n in self.factors)
 
 
+# bypasses NamedTuple's slower constructor
 _term: Callable[[tuple[object, ...]], Term] = partial(tuple.__new__, Term)
 
 
 class Cost:
-    """What an op costs: exact ints.
+    """The cost of an op, in exact ints.
 
     Attributes:
-        terms: the products that `macs` and `flops` are the sums of.
+        terms: the products; `macs` and `flops` are their sums.
         macs: multiply-accumulates.
         flops: floating-point operations; a multiply-accumulate is two.
         read, written: bytes moved if every input is read once and every output written once.
 
     Raises:
-        ValueError: the terms sum up to less than nothing.
+        ValueError: the terms have a negative sum.
     """
 
     __slots__ = ("flops", "macs", "read", "terms", "written")
@@ -78,7 +79,7 @@ class Cost:
 
 
 def factors(*pairs: str | int) -> tuple[tuple[str, int], ...]:
-    """`factors("N", 2, "K", 64)` as pairs. Raises TypeError if these are not names and whole numbers in turn."""
+    """Pairs from `factors("N", 2, "K", 64)`. Raises TypeError unless names and ints alternate."""
     if len(pairs) % 2:
         raise TypeError(
             f"expected names and whole numbers in turn, as macs('N', n, 'K', k), got {len(pairs)} arguments: "
@@ -105,7 +106,7 @@ def flops(what: str, each: int, *pairs: str | int) -> Term:
 
 
 def cost(spec: OpSpec, *terms: Term, read: int | None = None, written: int | None = None) -> Cost:
-    """A Cost of these terms; bytes are all inputs read and all outputs written once unless given."""
+    """A Cost with these terms; by default all inputs are read once and all outputs written once."""
     return Cost(
         terms,
         sum([t.nbytes for t in spec.inputs]) if read is None else read,
@@ -124,11 +125,11 @@ def rule(kind: str, *, replace: bool = False) -> Callable[[Rule], Rule]:
 
     Args:
         kind: the op kind.
-        replace: take the place of a rule that exists.
+        replace: replace an existing rule.
 
     Raises:
         TypeError: kind is not a string.
-        ValueError: the kind has a rule already and `replace` is false, or it has a dot.
+        ValueError: the kind already has a rule and `replace` is false, or it contains a dot.
     """
     if not isinstance(kind, str):
         raise TypeError(f"rule(kind): expected an op kind such as 'conv' or 'my_lib::my_op', got {kind!r}")
@@ -147,7 +148,7 @@ def rule(kind: str, *, replace: bool = False) -> Callable[[Rule], Rule]:
 
 
 def cost_of(spec: OpSpec) -> Cost | None:
-    """The cost of a spec, computed once, or None if its kind has no rule or the rule knows no answer."""
+    """The cost of a spec (cached), or None if its kind has no rule or the rule returns None."""
     try:
         return _COSTS[spec]
     except KeyError:
@@ -157,7 +158,7 @@ def cost_of(spec: OpSpec) -> Cost | None:
 
 
 def _asked(function: Rule, spec: OpSpec) -> Cost | None:
-    """What a rule says. A rule of a user's may fail, or say something else than a cost."""
+    """Call a rule and validate its result: a user's rule may raise or return something other than a Cost."""
     try:
         found = function(spec)
     except Exception as error:
@@ -171,13 +172,13 @@ def _asked(function: Rule, spec: OpSpec) -> Cost | None:
 
 
 def forget_costs() -> None:
-    """Empty the table of computed costs (a cold start, for benchmarks)."""
+    """Clear the cache of costs (a cold start, for benchmarks)."""
     _COSTS.clear()
     _EPOCH[0] = object()
 
 
 def epoch() -> object:
-    """The same object for as long as all rules are: what follows from a Graph holds as long."""
+    """Token that changes when a rule is registered: results cached under an old token are stale."""
     return _EPOCH[0]
 
 
@@ -193,12 +194,12 @@ def rule_doc(kind: str) -> str:
 
 
 def parts(spec: OpSpec) -> tuple[str | int, ...]:
-    """The factor of a product of complex numbers: four products of real ones, each accumulated; of real ones none."""
+    """Extra factor for complex numbers: each product is four real multiply-accumulates. Empty for real ones."""
     return ("complex", 4) if any(t.complex for t in spec.outputs) else ()
 
 
 def numbers(spec: OpSpec) -> int:
-    """Real numbers that an element of the result is made of: 2 of a complex one. A sum is as many FLOPs."""
+    """Real numbers per element of the result, 2 if complex; also the FLOPs of one addition."""
     return 2 if any(t.complex for t in spec.outputs) else 1
 
 

@@ -1,6 +1,6 @@
-"""Tensors that an op makes and gives back while it runs, where the algorithm and not the kernel decides on them.
+"""Temporary tensors that an op allocates while it runs, if the algorithm and not the kernel determines them.
 
-Workspaces that differ from kernel to kernel are not in here.
+Workspaces that differ between kernels are in `workspace`.
 """
 
 from __future__ import annotations
@@ -12,9 +12,9 @@ from cnncost.ops.recurrent import GATES
 
 
 def _recurrent(spec: OpSpec) -> int:
-    """Each layer reads the whole output of the one before; a batch that comes first is put second, in a copy.
+    """The previous layer's whole output, and a transposed copy of an LSTM's input if it is batch first.
 
-    Of GRU and RNN, the gates of all steps are computed at once, and the steps' outputs are stacked in the end.
+    GRU and RNN compute the gates of all steps at once, and stack the outputs of the steps at the end.
     """
     x = spec.inputs[0]
     item = ITEM_BYTES[x.dtype]
@@ -30,9 +30,9 @@ _SCRATCH: dict[str, Callable[[OpSpec], int]] = {"recurrent": _recurrent}
 
 
 def scratch_of(spec: OpSpec) -> int:
-    """Bytes that an op has out while it runs, beyond its inputs and outputs.
+    """Temporary bytes an op allocates while it runs, beyond its inputs and outputs.
 
-    The attribute `scratch` tells of what a front end has seen that an op's parts have out.
+    The attribute `scratch`, if present, is the number that a front end recorded from the op's parts.
     """
     if (seen := spec.get("scratch")) is not None:
         return int(seen)
@@ -41,5 +41,5 @@ def scratch_of(spec: OpSpec) -> int:
 
 
 def is_known(spec: OpSpec) -> bool:
-    """Whether `scratch_of` is all that the op has out: a front end marks an op whose parts it couldn't run."""
+    """Whether `scratch_of` is complete: a front end marks ops whose parts it couldn't run with `scratch_unknown`."""
     return spec.get("scratch_unknown") is None

@@ -1,8 +1,8 @@
-"""Ops on sparse tensors: what is stored is computed with, zeros that are not stored are not.
+"""Ops on sparse tensors: only stored elements are computed with.
 
-A product of a sparse and a dense matrix multiplies each stored element with a row of the dense one (or a column, from
-the other side), explicit zeros and duplicates included: that is what kernels do, and it is the count of the literature
-on sparse networks (Gale et al. 2020, section 2: 2·nnz·N FLOPs).
+A product of a sparse and a dense matrix multiplies each stored element with a row of the dense one (or a column, if
+the sparse one is on the right), explicit zeros and duplicates included, as kernels do; the literature on sparse
+networks counts the same (Gale et al. 2020, section 2: 2·nnz·N FLOPs).
 """
 
 from __future__ import annotations
@@ -13,15 +13,15 @@ from cnncost.ops.reduce import PER_INPUT, SOFTMAX_FLOPS
 from cnncost.ops.registry import Cost, cost, flops, macs, rule
 
 SOFTMAX_BACKWARD_FLOPS = 4
-"""Per element, as of a dense softmax: g·y, its sum, a difference, a product."""
+"""Per element, as for a dense softmax: g·y, its sum, a difference, a product."""
 
 
 @rule("sparse::matmul")
 def sparse_matmul(spec: OpSpec) -> Cost:
     """MACs = Z·N: Z stored elements of the sparse factor, each with N elements of the dense one.
 
-    Attributes: stored Z, n; bias: something is added to each output; mean: of each output's products. Of two sparse
-    factors Z is the number of pairs that meet, and N is 1.
+    Attributes: stored Z, n; bias: whether something is added to each output; mean: whether each output's products are
+    averaged. For two sparse factors Z is the number of pairs that are multiplied, and N is 1.
     """
     terms = [macs("Z", spec["stored"], "N", spec["n"])]
     if spec["bias"]:
@@ -33,18 +33,18 @@ def sparse_matmul(spec: OpSpec) -> Cost:
 
 @rule("sparse::extremes")
 def sparse_extremes(spec: OpSpec) -> Cost:
-    """FLOPs = 2·Z·N: a product and a comparison, where a sparse product keeps the largest or smallest of products.
+    """FLOPs = 2·Z·N: a product and a comparison, for sparse products that keep the largest or smallest product.
 
-    Attributes: as of a sparse product. Nothing is accumulated, so these are no MACs.
+    Attributes: as for a sparse product. Nothing is accumulated, so these are not MACs.
     """
     return cost(spec, flops("product, compare", 2, "Z", spec["stored"], "N", spec["n"]))
 
 
 @rule("sparse::sampled_matmul")
 def sampled_matmul(spec: OpSpec) -> Cost:
-    """MACs = Z·K: a product of two dense matrices at the Z places that a sparse one stores.
+    """MACs = Z·K: a product of two dense matrices at the Z positions that a sparse one stores.
 
-    Attributes: stored Z, k; bias: the sparse one is added.
+    Attributes: stored Z, k; bias: whether the sparse matrix is added.
     """
     z = spec["stored"]
     main = macs("Z", z, "K", spec["k"])
@@ -53,21 +53,21 @@ def sampled_matmul(spec: OpSpec) -> Cost:
 
 @rule("sparse::softmax")
 def sparse_softmax(spec: OpSpec) -> Cost:
-    """FLOPs = 5·Z, as of a dense softmax, over the Z stored elements; those that are not count as −∞."""
+    """FLOPs = 5·Z, as for a dense softmax, over the Z stored elements; the others count as −∞."""
     return cost(spec, flops(spec["fn"], SOFTMAX_FLOPS, "Z", spec["stored"]))
 
 
 @rule("sparse::softmax_backward")
 def sparse_softmax_backward(spec: OpSpec) -> Cost:
-    """FLOPs = 4·Z, as of a dense softmax, over the Z stored elements."""
+    """FLOPs = 4·Z, as for a dense softmax, over the Z stored elements."""
     return cost(spec, flops("gradient of softmax", SOFTMAX_BACKWARD_FLOPS, "Z", spec["stored"]))
 
 
 @rule("sparse::reduce")
 def sparse_reduce(spec: OpSpec) -> Cost | None:
-    """FLOPs = a·Z + b·O for Z stored elements in and O out, by function as of a dense reduction; a sum is Z − O.
+    """FLOPs = a·Z + b·O for Z stored elements in and O out, by function as for a dense reduction; a sum is Z − O.
 
-    Attributes: fn, stored Z, left O. To coalesce is to sum duplicates.
+    Attributes: fn, stored Z, left O. Coalescing sums duplicates.
     """
     if spec["fn"] not in PER_INPUT:
         return None

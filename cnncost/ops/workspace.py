@@ -1,8 +1,8 @@
-"""What a CPU's kernels take beyond tensors and give back while they run: an estimate, by how torch calls oneDNN.
+"""Memory that CPU kernels allocate beyond tensors and free while they run: an estimate of how torch calls oneDNN.
 
-It hangs on the kernels that a CPU has, unlike all else in here: `Kernels` says which. Rules are those of ATen
-(`native/Convolution.cpp`, `native/mkldnn/Conv.cpp`, `native/ConvolutionMM2d.cpp`) and of oneDNN's `cpu/x64`; they are
-held against the allocator's events over random settings.
+Unlike everything else in `ops`, it depends on the kernels of the CPU, which `Kernels` describes. The rules follow ATen
+(`native/Convolution.cpp`, `native/mkldnn/Conv.cpp`, `native/ConvolutionMM2d.cpp`) and oneDNN's `cpu/x64`; tests
+compare them with the allocator's events over random settings.
 """
 
 from __future__ import annotations
@@ -14,11 +14,11 @@ from cnncost.graph import OpSpec
 
 
 class Kernels(NamedTuple):
-    """What decides which kernels run.
+    """Properties of the CPU that determine which kernels run.
 
     Attributes:
-        lanes: float32 numbers of a register: 8 with AVX2, 16 with AVX-512. oneDNN's blocks of channels.
-        threads: as torch is told to use.
+        lanes: float32 numbers per vector register: 8 with AVX2, 16 with AVX-512; also oneDNN's channel block size.
+        threads: number of threads that torch uses.
     """
 
     lanes: int = 8
@@ -30,7 +30,7 @@ _RULES: dict[str, Workspace] = {}
 
 
 def workspace(kind: str) -> Callable[[Workspace], Workspace]:
-    """Register the rule of an op kind: the most that its kernel has out, less what its outputs take."""
+    """Register the rule of an op kind: the most that its kernel allocates at once, minus the bytes of its outputs."""
 
     def register(function: Workspace) -> Workspace:
         _RULES[kind] = function
@@ -40,11 +40,11 @@ def workspace(kind: str) -> Callable[[Workspace], Workspace]:
 
 
 def workspace_of(spec: OpSpec, kernels: Kernels) -> int:
-    """Bytes that an op's kernel has out at once beyond its inputs, its outputs and its scratch."""
+    """The most bytes that an op's kernel allocates at once beyond its inputs, outputs and scratch."""
     found = _RULES.get(spec.kind)
     return max(found(spec, kernels), 0) if found is not None else 0
 
 
 def kinds() -> tuple[str, ...]:
-    """The op kinds that have a rule; kernels of others take nothing that is worth a rule."""
+    """The op kinds that have a rule; other kernels allocate little or nothing."""
     return tuple(sorted(_RULES))

@@ -1,1 +1,1 @@
-"""Passes: one statistic a file, each a pure function of a Graph (and of other passes' results)."""
+"""Passes: one statistic per file, each a pure function of a Graph (and of other passes' results)."""

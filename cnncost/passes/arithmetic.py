@@ -1,4 +1,4 @@
-"""In which numbers the multiply-accumulates are done."""
+"""Multiply-accumulates by number format."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from cnncost.ops import cost_of
 
 
 def macs_by_dtype(graph: Graph) -> dict[str, int]:
-    """Multiply-accumulates of the forward pass by the dtype of what is multiplied, most first.
+    """Multiply-accumulates of the forward pass by the dtype of the factors, largest count first.
 
-    Products of integers have no FLOPs: `int8`, whatever the dtypes of the layer's input and output are.
+    Terms without FLOPs are integer products: they count as `int8`, whatever the layer's input and output dtypes.
     """
     sums: dict[str, int] = {}
     specs = {id(node.spec): node.spec for node in graph.nodes}
     uses = Counter([id(spec) for spec, _, _, _, _, phase in graph.nodes if phase == "forward"])
-    for key, count in uses.items():  # by identity: front ends intern, and hashing is dearer
+    for key, count in uses.items():  # by identity: front ends intern specs, and hashing is slower
         found = cost_of(specs[key])
         for term in found.terms if found is not None and found.macs else ():
             if term.mac and term.items:

@@ -1,4 +1,4 @@
-"""MACs, FLOPs and bytes: what each op costs, summed by module call and by op kind."""
+"""MACs, FLOPs and bytes of each op, summed by module call and by op kind."""
 
 from __future__ import annotations
 
@@ -23,13 +23,13 @@ class Sums(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Unknown:
-    """An op that has no rule: how often it ran, and the module in which it ran first."""
+    """An op without a rule: how often it ran, and the module in which it ran first."""
 
     op: str
     count: int
     first_path: str
     kind: str
-    """What a rule for it is registered under."""
+    """The kind to register a rule for."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,10 +38,10 @@ class Compute:
 
     Attributes:
         total: over all nodes with a rule.
-        by_call: what each call ran itself, outside the calls it made; by call index. Calls that ran
-            nothing are missing.
-        kinds: the kind that weighs most in each call, by call index.
-        by_op: by the op's name as the front end saw it, with its kind.
+        by_call: sums of the ops that each call ran itself, outside the calls it made; by call index. Calls that
+            ran nothing are missing.
+        kinds: the kind of the most expensive op in each call, by call index.
+        by_op: by the op's name as the front end recorded it, with its kind.
         unknown: ops without a rule, most frequent first.
         unknown_calls: the calls that ran one.
     """
@@ -56,13 +56,13 @@ class Compute:
 
 def compute(graph: Graph) -> Compute:
     """Sum the costs of all nodes."""
-    numbers: dict[int, _Numbers | None] = {}  # by the spec's identity: front ends intern, and hashing is dearer
+    numbers: dict[int, _Numbers | None] = {}  # by identity: front ends intern, and hashing is slower
     by_call: dict[int, Sums] = {}
     kinds: dict[int, str] = {}
-    heaviest: dict[int, tuple[int, int]] = {}  # of calls that ran several ops, the FLOPs and bytes of the largest
+    heaviest: dict[int, tuple[int, int]] = {}  # for calls that ran several ops: FLOPs and bytes of the largest
     uses: dict[tuple[str, int], int] = {}
     unknown: dict[str, list[int]] = {}
-    for spec, _, _, call, name, _ in graph.nodes:
+    for spec, _, _, call, name, _ in graph.nodes:  # unpacking is faster than attribute access
         key = id(spec)
         if key not in numbers:
             numbers[key] = _numbers(spec)
@@ -102,6 +102,7 @@ def compute_phases(graph: Graph) -> dict[Phase, Compute]:
     return {phase: compute(replace(graph, nodes=tuple(nodes))) for phase, nodes in parts.items()}
 
 
+# bypasses NamedTuple's slower constructor: called for every node
 _sums: Callable[[tuple[int, ...]], Sums] = partial(tuple.__new__, Sums)
 _Numbers: TypeAlias = tuple[int, int, int, int]
 _FREE: _Numbers = (0, 0, 0, 0)

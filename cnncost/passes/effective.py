@@ -1,8 +1,8 @@
-"""Multiply-accumulates without a zero: of pruned and sparse models, of ReLU and of spiking networks.
+"""Multiply-accumulates without a zero factor: pruned and sparse models, ReLU and spiking networks.
 
-Energy is by Horowitz, "Computing's energy problem", ISSCC 2014, figure 1.1.9, at 45 nm and 0.9 V in float32: a
-multiplication 3.7 pJ, an addition 0.9 pJ; so a multiply-accumulate 4.6 pJ, an accumulation alone 0.9 pJ. Memory's is
-none of it.
+Energies are from Horowitz, "Computing's energy problem", ISSCC 2014, figure 1.1.9, at 45 nm and 0.9 V in float32: a
+multiplication 3.7 pJ, an addition 0.9 pJ; so a multiply-accumulate 4.6 pJ, an accumulation alone 0.9 pJ. The energy
+of memory accesses is not included.
 """
 
 from __future__ import annotations
@@ -27,14 +27,14 @@ _REARRANGING = frozenset(
     "to_sparse _coalesced view_copy permute_copy _reshape_copy squeeze_copy transpose_copy slice_copy "
     "unsqueeze_copy select_copy alias_copy detach_copy t_copy atleast_1d atleast_2d atleast_3d after_write".split()
 )
-"""Layout ops that make no element and leave none twice."""
+"""Layout ops that add no elements and duplicate none."""
 _ZEROING = frozenset(
     "tril triu pad constant_pad_nd _pad_enum fill_diagonal diag diag_embed diagflat block_diag im2col vander".split()
 )
 """Layout ops that may add zeros."""
 _GIVEN = frozenset({"parameter", "buffer", "constant"})
 _ADDENDS = ("add", "badd", "_add", "_sparse_add")
-"""How the names of products begin whose first tensor is added, and no factor."""
+"""Name prefixes of products whose first tensor is added rather than multiplied."""
 
 
 MAC_PJ, AC_PJ = 4.6, 0.9
@@ -42,14 +42,14 @@ MAC_PJ, AC_PJ = 4.6, 0.9
 
 
 class Row(NamedTuple):
-    """What the calls of a module ran themselves.
+    """Counts for the ops that a module's calls ran themselves.
 
     Attributes:
-        path: of the module.
+        path: path of the module.
         dense: all multiply-accumulates.
-        macs: those left.
-        accumulates: those of them whose activations are spikes, 0 or 1: a weight is added, nothing is multiplied.
-        in_full: those of them that are an upper bound, for nobody looked into their op.
+        macs: those without a zero factor.
+        accumulates: those among `macs` whose activations are spikes, 0 or 1: a weight is added, nothing is multiplied.
+        in_full: those among `macs` that are an upper bound, as their op was not examined.
     """
 
     path: str
@@ -60,21 +60,21 @@ class Row(NamedTuple):
 
     @property
     def energy(self) -> float:
-        """Of what is left, in pJ."""
+        """Energy of the remaining operations, in pJ."""
         return MAC_PJ * (self.macs - self.accumulates) + AC_PJ * self.accumulates
 
 
 class Effective(NamedTuple):
-    """What is left.
+    """Multiply-accumulates that remain without zero factors.
 
     Attributes:
     dense: all multiply-accumulates.
-    macs: those left if each with a weight of zero is skipped; of a product with a sparse layout, those it stores.
+    macs: those left if products with a zero weight are skipped; for a sparse layout, those of stored elements.
     by_path: for each module with weights, its dense and its effective count.
-    accumulates: of `macs` those whose activations are spikes, 0 or 1; with `activations` alone.
-    in_full: of `macs` those of products of which it isn't known exactly what is left; not zero: `macs` is an upper
+    accumulates: those among `macs` whose activations are spikes, 0 or 1; only set with `activations`.
+    in_full: those among `macs` of products whose remaining count is not exact; if not zero, `macs` is an upper
         bound.
-    rows: a row a module; without `activations` of those with weights.
+    rows: one row per module; without `activations`, only modules with weights.
     run_on: where the activations' values came from.
     """
 
@@ -88,12 +88,12 @@ class Effective(NamedTuple):
 
     @property
     def energy(self) -> float:
-        """Of what is left, in pJ: 4.6 a multiply-accumulate, 0.9 an accumulation (Horowitz, ISSCC 2014, 45 nm)."""
+        """Energy of what is left, in pJ: 4.6 per multiply-accumulate, 0.9 per accumulation (Horowitz 2014, 45 nm)."""
         return MAC_PJ * (self.macs - self.accumulates) + AC_PJ * self.accumulates
 
     @property
     def dense_energy(self) -> float:
-        """Of all multiply-accumulates, in pJ."""
+        """Energy of all multiply-accumulates, in pJ."""
         return MAC_PJ * self.dense
 
     def to_json(self) -> str:
@@ -104,7 +104,7 @@ class Effective(NamedTuple):
         return json.dumps({**totals, **energies, "rows": rows}, indent=2, ensure_ascii=False)
 
     def __str__(self) -> str:
-        """A table: a line a module, and the total."""
+        """Table with one line per module, and the total."""
         rows = self.rows
         total = Row("total", self.dense, self.macs, self.accumulates, self.in_full)
         cells = [("module", "dense MACs", "left", "of it AC", "energy pJ")]
@@ -128,14 +128,14 @@ class Effective(NamedTuple):
 
     @property
     def density(self) -> float:
-        """The part that is left, from 0 to 1."""
+        """The fraction that is left, from 0 to 1."""
         return self.macs / self.dense if self.dense else 1.0
 
 
 def active(graph: Graph, counted: Mapping[int, tuple[int, bool]]) -> Effective:
-    """What was counted of a run: by node index the products without a zero, and whether activations are spikes.
+    """Summarize a run. `counted` has, by node index, the products without a zero and whether activations are spikes.
 
-    An op with products that was not looked into counts in full.
+    An op with products that is not in `counted` counts in full.
     """
     sums: dict[str, list[int]] = {}
     for index, node in enumerate(graph.nodes):
@@ -154,16 +154,16 @@ def active(graph: Graph, counted: Mapping[int, tuple[int, bool]]) -> Effective:
 
 
 def effective(graph: Graph, nonzero: Mapping[int, int], stored: Mapping[int, int] | None = None) -> Effective:
-    """MACs·Z/W of each product with a weight of W elements, Z of them not zero: each takes part equally often.
+    """MACs·Z/W of each product with a weight of W elements, Z of them not zero: each is used equally often.
 
-    A product that stores the elements of a factor takes no more than those. Where zeros of two factors meet, how many
-    products are left depends on where they are: the smaller count is an upper bound, and said to be one. So is the full
-    count of what else weights with zeros go into: recurrent layers, products with a part of a weight.
+    A product with a sparse factor counts only its stored elements. If both factors have zeros, how many products are
+    left depends on their positions: the smaller count is an upper bound, and marked as one. So is the full count of
+    other ops that use weights with zeros: recurrent layers, products with a part of a weight.
 
     Args:
-        graph: of a forward.
-        nonzero: for values of the Graph how many elements are not zero; products with others count in full.
-        stored: for values with a sparse layout how many elements they store.
+        graph: recorded from a forward pass.
+        nonzero: number of nonzero elements by value of the Graph; products with other values count in full.
+        stored: number of stored elements by value with a sparse layout.
     """
     dense = left = 0
     sums: dict[str, list[int]] = {}
@@ -179,7 +179,7 @@ def effective(graph: Graph, nonzero: Mapping[int, int], stored: Mapping[int, int
         weights = [value for value in factors if value in known] if alike else []
         if weights:
             macs, exact = _left(graph, node, found.macs, weights, known, kept)
-        other = node.inputs[:1] if node.spec.kind in _WEIGHTED else ()  # weights may stand where activations do
+        other = node.inputs[:1] if node.spec.kind in _WEIGHTED else ()  # a weight may also be the activations' operand
         exact = exact and hidden.isdisjoint((*factors, *other)) and zeros.isdisjoint(other if alike else factors)
         if weights or not exact:
             row = sums.setdefault(graph.scopes[graph.calls[node.call].scope].path, [0, 0, 0, 0])
@@ -193,10 +193,10 @@ def effective(graph: Graph, nonzero: Mapping[int, int], stored: Mapping[int, int
 def _left(
     graph: Graph, node: Node, macs: int, weights: list[int], known: Mapping[int, int], stored: Mapping[int, int]
 ) -> tuple[int, bool]:
-    """What is left of a product with these weights, and whether it is that exactly."""
+    """Multiply-accumulates left of a product with these weights, and whether the count is exact."""
     full, sparse = _dense(node, macs), node.spec.kind == _SPARSE
     counts = [macs]
-    meeting = int(sparse)  # factors with zeros, of which one alone says what is left; a sparse one is in `macs` already
+    meeting = int(sparse)  # factors with zeros: exact if only one; a sparse one is in `macs` already
     for value in weights:
         elements = graph.values[value].type.numel
         counts.append(full * known[value] // elements)
@@ -209,7 +209,7 @@ def _left(
 
 
 def _dense(node: Node, macs: int) -> int:
-    """What the product takes where a sparse tensor's zeros are stored, too: K for each output."""
+    """Multiply-accumulates if a sparse tensor's zeros were stored, too: K for each output."""
     if node.spec.kind not in {_SPARSE, _SAMPLED}:
         return macs
     first = node.spec.kind == _SAMPLED or _op(node).startswith(_ADDENDS)
@@ -217,12 +217,12 @@ def _dense(node: Node, macs: int) -> int:
 
 
 def _op(node: Node) -> str:
-    """`addmm` of `aten.addmm.out`."""
+    """Op name without namespace and overload: `addmm` for `aten.addmm.out`."""
     return node.name.removeprefix("aten.").partition(".")[0]
 
 
 def _factors(node: Node) -> tuple[tuple[int, ...], bool]:
-    """The values that are multiplied, and whether each element of one of them takes part equally often."""
+    """The values that are multiplied, and whether each of their elements is used equally often."""
     kind = node.spec.kind
     if kind in _WEIGHTED:
         return node.inputs[1:2], True
@@ -233,9 +233,9 @@ def _factors(node: Node) -> tuple[tuple[int, ...], bool]:
 
 
 def _hidden(graph: Graph, known: Mapping[int, int], zeros: set[int]) -> set[int]:
-    """Values made of weights and constants alone, of which nobody knows how many zeros they have.
+    """Values computed from weights and constants alone, with an unknown number of zeros.
 
-    A weight without zeros may get some: `tril` and paddings make them.
+    Includes weights without zeros where an op adds some, such as `tril` and padding.
     """
     found, given = set[int](), {value.id for value in graph.values if value.role in _GIVEN}
     for node in graph.nodes:
@@ -249,12 +249,12 @@ def _hidden(graph: Graph, known: Mapping[int, int], zeros: set[int]) -> set[int]
 
 
 def _rearranges(node: Node) -> bool:
-    """Whether a layout op's result has elements of its input, each at most once, and no others."""
+    """Whether a layout op's result contains only elements of its input, each at most once."""
     return _op(node).rstrip("_") in _REARRANGING
 
 
 def _spread(graph: Graph, given: Mapping[int, int], but: str = "") -> dict[int, int]:
-    """What is known of values, and of those with the same elements in another layout, but for what `but` makes."""
+    """Extend the known counts to values with the same elements in another layout, except results of ops named `but`."""
     known = dict(given)
     for node in graph.nodes:
         if node.spec.kind != "layout" or len(node.inputs) != 1 or node.inputs[0] not in known:
@@ -264,7 +264,7 @@ def _spread(graph: Graph, given: Mapping[int, int], but: str = "") -> dict[int, 
         if but and but in node.name:
             continue
         source = node.inputs[0]
-        for result in node.outputs:  # of a part it is known only if there is nothing in the whole
+        for result in node.outputs:  # a part's count is known only if the whole is zero
             if not known[source] or graph.values[source].type.numel == graph.values[result].type.numel:
                 known[result] = known[source]
     return known

@@ -1,8 +1,8 @@
-"""Memory: what is allocated while a Graph runs, by the lives of its storages.
+"""Memory allocated while a Graph runs, from the live ranges of its storages.
 
-A life is what eager Python gives it: a storage dies when nothing refers to it any more, what autograd has saved for
-backward included. What a kernel takes and gives back while it runs (its workspace) is no tensor, and not in here.
-"Allocated" is meant as allocators mean it: bytes of live blocks, not what is reserved for later ones.
+Live ranges are those of eager Python: a storage dies when nothing refers to it any more, tensors saved by autograd for
+backward included. Memory that a kernel allocates and frees while it runs (its workspace) is not a tensor and not
+counted here. "Allocated" has the allocators' meaning: bytes of live blocks, not what is reserved for later ones.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from cnncost.ops import cost_of
 from cnncost.ops.scratch import is_known, scratch_of
 
 USES = ("parameters", "buffers", "inputs", "constants", "gradients", "optimizer state", "activations", "temporaries")
-"""What bytes are for. Activations outlive forward, for backward needs them or they are returned; temporaries don't."""
+"""Uses of memory. Activations outlive forward, as backward needs them or they are returned; temporaries don't."""
 
 _USES = {
     "parameter": "parameters", "buffer": "buffers", "input": "inputs", "constant": "constants", "gradient": "gradients",
@@ -38,9 +38,9 @@ class Peak:
     """The moment at which most bytes are alive.
 
     Attributes:
-        nbytes: alive while the node runs: its inputs, its outputs, and all else.
-        node: its index; None if there are no nodes.
-        op, path, phase: the op, the module whose account it is on, and the phase.
+        nbytes: bytes alive while the node runs: its inputs, its outputs, and everything else.
+        node: index of the node; None if there are no nodes.
+        op, path, phase: the op, the module that it is attributed to, and the phase.
         by_use: bytes for each of `USES`; they add up to `nbytes`.
         holders: by module and use, most bytes first; they add up to `nbytes`.
     """
@@ -55,7 +55,7 @@ class Peak:
 
 
 class CallBytes(NamedTuple):
-    """What a call allocated: all of it, and what of it outlives forward."""
+    """Bytes that a call allocated, and those of them that outlive forward."""
 
     allocated: int
     saved: int
@@ -66,14 +66,14 @@ class Memory:
     """Bytes of a run.
 
     Attributes:
-        by_use: of everything that is ever alive for each use but temporaries: parameters, gradients, and so on.
-        peak: the moment at which most is alive.
-        ideal_peak: the peak if every tensor died after its last use, which a compiler can bring about.
+        by_use: total over all storages of each use except temporaries: parameters, gradients, and so on.
+        peak: the moment at which most bytes are alive.
+        ideal_peak: the peak if every tensor died after its last use, as a compiler can arrange.
         timeline: bytes alive while each node runs.
         phases: index of each phase's first node.
         by_call: bytes that each call's own ops allocated, in forward.
-        sizes, kinds: of each storage, its bytes and its use.
-        unseen: names of the ops whose temporaries are not known: where there are any, the peaks are lower bounds.
+        sizes, kinds: bytes and use of each storage.
+        unseen: names of the ops whose temporaries are unknown; if there are any, the peaks are lower bounds.
     """
 
     by_use: dict[str, int]
@@ -87,7 +87,7 @@ class Memory:
     unseen: tuple[str, ...] = ()
 
     def curves(self, graph: Graph) -> dict[str, tuple[int, ...]]:
-        """The timeline of each use; they add up to the whole. `graph` is the one that all of this is of."""
+        """The timeline of each use; they add up to `timeline`. `graph` is the one passed to `memory`."""
         deaths = [storage.died for storage in graph.storages]
         scratch = _scratch(graph)
         return {
@@ -105,8 +105,8 @@ def memory(graph: Graph, block: int = 1) -> Memory:
     """The bytes that are alive at each moment of a Graph's run.
 
     Args:
-        graph: of a forward, or of a training step.
-        block: what an allocator rounds sizes up to: 512 for CUDA's, 1 for none.
+        graph: recorded from a forward pass or a training step.
+        block: size that the allocator rounds up to: 512 for CUDA's, 1 for no rounding.
     """
     sizes = [-(-s.nbytes // block) * block if s.use != "elsewhere" else 0 for s in graph.storages]
     deaths = [storage.died for storage in graph.storages]
@@ -136,19 +136,19 @@ def memory(graph: Graph, block: int = 1) -> Memory:
 
 
 def _unseen(graph: Graph) -> tuple[str, ...]:
-    """Names of the ops whose temporaries are not known: those without a rule are not, either."""
+    """Names of the ops whose temporaries are unknown, including all ops without a rule."""
     specs = {id(spec) for spec in graph.specs if not is_known(spec) or cost_of(spec) is None}
     return tuple(sorted({node.name for node in graph.nodes if id(node.spec) in specs})) if specs else ()
 
 
 def _scratch(graph: Graph) -> dict[int, int]:
-    """Bytes that single nodes have out while they run, by the node's index."""
+    """Temporary bytes that nodes allocate while they run, by node index."""
     by_spec = {id(spec): scratch_of(spec) for spec in graph.specs}
     return {i: nbytes for i, node in enumerate(graph.nodes) if (nbytes := by_spec.get(id(node.spec), 0))}
 
 
 def _timeline(graph: Graph, sizes: list[int], deaths: list[int | None], scratch: dict[int, int]) -> tuple[int, ...]:
-    """Bytes alive while each node runs: born at it or before, not dead before it."""
+    """Bytes alive while each node runs: born at or before it, and not dead before it."""
     changes = [0] * (len(graph.nodes) + 1)
     base = 0
     for storage, size, died in zip(graph.storages, sizes, deaths, strict=True):
@@ -177,7 +177,7 @@ def _kind(storage: Storage, forward: int) -> str:
 
 
 def _last_uses(graph: Graph) -> list[int | None]:
-    """When each storage could die: after the last node that reads or writes it, but for what the step keeps."""
+    """The earliest death of each storage: after the last node that reads or writes it, unless the step keeps it."""
     last: dict[int, int] = {}
     storage_of = [value.storage for value in graph.values]
     for i, node in enumerate(graph.nodes):
@@ -215,7 +215,7 @@ def _peak(
 
 
 def _owners(graph: Graph) -> dict[int, str]:
-    """The module that holds each storage of parameters and buffers."""
+    """Path of the module that owns each storage of parameters and buffers."""
     owners: dict[int, str] = {}
     for scope in graph.scopes:
         for owned in scope.parameters + scope.buffers:

@@ -8,7 +8,7 @@ from cnncost.graph import Graph, TensorType
 
 
 class OwnedCount(NamedTuple):
-    """What one module holds itself (not its children). Tied parameters count where they first appear."""
+    """Counts for one module without its children. Tied parameters count where they first appear."""
 
     params: int = 0
     trainable_params: int = 0
@@ -22,7 +22,7 @@ class Parameters(NamedTuple):
         params, trainable_params, buffers: numbers of elements.
         param_bytes, buffer_bytes: their bytes.
         by_dtype: parameter elements by dtype.
-        by_scope: what each scope holds, by its index; scopes that hold nothing are missing.
+        by_scope: counts of each scope, by its index; scopes that hold nothing are missing.
     """
 
     params: int
@@ -37,7 +37,7 @@ class Parameters(NamedTuple):
 def parameters(graph: Graph) -> Parameters:
     """Count parameters and buffers, tied ones once."""
     values, seen = graph.values, set[int]()
-    sizes: dict[TensorType, tuple[int, int]] = {}
+    sizes: dict[TensorType, tuple[int, int]] = {}  # cache of numel and nbytes, which are computed properties
     by_scope: dict[int, OwnedCount] = {}
     by_dtype: dict[str, int] = {}
     param_bytes = buffer_bytes = 0

@@ -1,4 +1,4 @@
-"""What the time of each op should be on a device: the roofline model, op by op.
+"""Predicted time of each op on a device: the roofline model, op by op.
 
     intensity = FLOPs / bytes
     time      = launch + max(FLOPs / peak, bytes / bandwidth) + copies + new pages     one op after another (CPU)
@@ -6,9 +6,9 @@
 
 Bytes are those of the op's rule: inputs read once, outputs written once. An op is *compute-bound* where its FLOPs
 take longest, *memory-bound* where its bytes do, *launch-bound* where starting it does. Views are free. With ceilings
-that are a datasheet's, the time is a lower bound; with measured ones, a prediction. The terms after the `max` hold
-only where a device says so: libraries that copy operands into blocks of their own (read and written once more),
-and systems that give large tensors new pages each time.
+from a datasheet, the time is a lower bound; with measured ones, a prediction. The terms after the `max` apply only
+to devices that specify them: libraries that copy operands into blocks of their own (read and written once more),
+and systems that allocate new pages for large tensors each time.
 
 Ref: Williams, Waterman, Patterson 2009, Roofline: an insightful visual performance model; Ilic, Pratas, Sousa 2014,
 Cache-aware roofline model, for the bandwidth by working set.
@@ -32,10 +32,10 @@ _PACKED = frozenset({"linear", "matmul"})
 
 
 class OpTime(NamedTuple):
-    """The predicted time of one execution of an op, in seconds, and what it is made of.
+    """The predicted time of one execution of an op, in seconds, and its components.
 
-    `peak` is the FLOP/s and `dtype` the number format that `compute` was found with; `copies` and `pages` are 0
-    but for devices that say so. `bound` is empty for an op that takes no time.
+    `peak` is the FLOP/s and `dtype` the number format that `compute` was computed with; `copies` and `pages` are 0
+    unless the device specifies them. `bound` is empty for an op that takes no time.
     """
 
     flops: int
@@ -52,7 +52,7 @@ class OpTime(NamedTuple):
 
     @property
     def intensity(self) -> float | None:
-        """FLOPs a byte, or None if no byte moves."""
+        """FLOPs per byte, or None if no bytes are moved."""
         return self.flops / self.nbytes if self.nbytes else None
 
 
@@ -76,7 +76,7 @@ class Predicted(NamedTuple):
 
     @property
     def intensity(self) -> float | None:
-        """FLOPs a byte, or None if no byte moves."""
+        """FLOPs per byte, or None if no bytes are moved."""
         return self.flops / self.nbytes if self.nbytes else None
 
     @property
@@ -93,15 +93,15 @@ class Roofline:
     """The prediction for a Graph.
 
     Attributes:
-        device: what it is for.
-        dtype: the number format in which all floats were taken, or None for those recorded.
+        device: the device predicted for.
+        dtype: the number format assumed for all floats, or None for the recorded ones.
         total: over all ops that have a rule.
-        by_call: by call index, what each call runs itself.
+        by_call: by call index, the ops that each call runs itself.
         by_op: by the op's name.
         by_kind: by op kind.
         phases: by phase (forward, backward, optimizer).
-        nodes: each node's time, None where its op has no rule.
-        unknown: how many executions have no rule; the total leaves them out.
+        nodes: each node's time, None if its op has no rule.
+        unknown: number of executions without a rule; the total leaves them out.
     """
 
     device: Device
@@ -119,9 +119,9 @@ def roofline(graph: Graph, device: Device, dtype: str | None = None) -> Roofline
     """Predict the time of every op of a Graph on a device.
 
     Args:
-        graph: what was recorded.
-        device: its ceilings.
-        dtype: take all floats in this number format (`bfloat16`, `tf32`, …), or None for the recorded ones.
+        graph: the recorded run.
+        device: the device's ceilings.
+        dtype: assume all floats to be in this number format (`bfloat16`, `tf32`, …), or None for the recorded ones.
 
     Raises:
         DeviceError: the device has no ceiling for a number format that is needed.
@@ -149,7 +149,7 @@ def roofline(graph: Graph, device: Device, dtype: str | None = None) -> Roofline
 
 
 class _Op(NamedTuple):
-    """A spec, which of its inputs are weights, and which of its outputs are on new storages."""
+    """A spec, which of its inputs are weights, and which of its outputs have new storages."""
 
     spec: OpSpec
     weights: tuple[bool, ...]
@@ -157,13 +157,13 @@ class _Op(NamedTuple):
 
 
 def _weights(graph: Graph) -> tuple[set[int], int]:
-    """The storages of parameters and buffers, and their bytes together: each pass over the model reads them anew."""
+    """The storages of parameters and buffers, and their total bytes: each pass over the model reads them again."""
     held = {value.storage for value in graph.values if value.role in {"parameter", "buffer"}}
     return held, sum(graph.storages[i].nbytes for i in held)
 
 
 def _scaled(graph: Graph, nbytes: int, stored: str) -> int:
-    """Bytes of weights in another dtype: by that of the first parameter."""
+    """Bytes of the weights in another dtype, assuming that all have the first parameter's dtype."""
     first = next((v.type for v in graph.values if v.role == "parameter" and v.type.floating), None)
     return nbytes if first is None else nbytes * TensorType((), stored).nbytes // TensorType((), first.dtype).nbytes
 
@@ -194,14 +194,14 @@ def _time(op: _Op, device: Device, dtype: str | None, weight_level: float | None
 
 
 def _free(kind: str, device: Device) -> OpTime:
-    """A view: no kernel runs. On a device that says how long it takes to ask for one, that long."""
+    """Time of a view: no kernel runs. If the device specifies a launch time for views, that."""
     rate = device.rates.get(kind)
     launch = rate.launch or 0.0 if rate is not None else 0.0
     return OpTime(0, 0, "", 0.0, 0.0, 0.0, 0.0, 0.0, launch, launch, "launch" if launch else "")
 
 
 def _bound(compute: float, memory: float, more: float, launch: float) -> Bound:
-    """What most of the time goes into; copies and pages are memory's."""
+    """The largest component of the time; copies and pages count as memory."""
     moving = more + (memory if memory > compute else 0.0)
     computing = compute if compute >= memory else 0.0
     if launch >= max(computing, moving):
@@ -225,7 +225,7 @@ def _retyped(spec: OpSpec, stored: str) -> OpSpec:
 
 
 def _moving(op: _Op, spec: OpSpec, cost: Cost, device: Device, weight_level: float | None) -> float:
-    """Seconds for the op's own bytes: weights at the level that holds the model's, the rest at that of its size."""
+    """Seconds for the op's own bytes: weights at the level that holds all weights, the rest at that of its size."""
     total = cost.read + cost.written
     weights = min(cost.read, sum(t.nbytes for t, mine in zip(spec.inputs, op.weights, strict=True) if mine))
     rest = total - weights
@@ -234,9 +234,9 @@ def _moving(op: _Op, spec: OpSpec, cost: Cost, device: Device, weight_level: flo
 
 
 def _copied(op: _Op, spec: OpSpec) -> list[tuple[int, bool]]:
-    """Bytes of the operands that a library brings into its own order, and whether they are weights.
+    """Bytes of the operands that a library copies into its own layout, and whether they are weights.
 
-    A convolution's input, weights and output; the matrix of a product of more than one row.
+    A convolution's input, weights and output; the larger operand of a product with more than one row.
     """
     if spec.kind in _COPIED:
         types = (*spec.inputs[:2], *spec.outputs)
@@ -248,19 +248,19 @@ def _copied(op: _Op, spec: OpSpec) -> list[tuple[int, bool]]:
 
 
 def _rows(spec: OpSpec) -> int:
-    """Rows of a product: outputs of one column."""
+    """Number of rows of a product's output."""
     out = spec.outputs[0].shape
     return spec.outputs[0].numel // out[-1] if out and out[-1] else 1
 
 
 def _levels(copied: Iterable[tuple[int, bool]], device: Device, weight_level: float | None) -> list[tuple[int, float]]:
-    """Bytes that are copied, each with its bandwidth; none where memory sets no ceiling."""
+    """Copied bytes, each with its bandwidth; empty if memory sets no ceiling."""
     found = [(n, weight_level if mine else device.level(2 * n)) for n, mine in copied]
     return [(n, level) for n, level in found if level]
 
 
 def _pages(op: _Op, spec: OpSpec, copied: list[tuple[int, bool]], device: Device) -> float:
-    """Seconds until the system has given pages to what is new and large: outputs, and the library's copies."""
+    """Seconds for the system to provide pages for large new tensors: outputs and the library's copies."""
     if device.fresh is None:
         return 0.0
     made = [t.nbytes for t, new in zip(spec.outputs, op.new, strict=True) if new] + [n for n, _ in copied]

@@ -1,4 +1,4 @@
-"""The peak with what kernels take and give back while they run: an estimate, beside the exact one and never in it."""
+"""The peak including kernel workspaces: an estimate, reported beside the exact peak and never part of it."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from cnncost.ops.workspace import Kernels, workspace_of
 
 
 class RawPeak(NamedTuple):
-    """The moment at which most bytes are out, workspaces included: as an allocator sees it.
+    """The moment at which most bytes are allocated, workspaces included: the peak that an allocator reports.
 
     Attributes:
-        nbytes: all of them.
-        workspace: what of them is the running kernel's own.
-        node, op, path, phase: where it is; the index None if there are no nodes.
+        nbytes: total bytes.
+        workspace: those that the running kernel allocates.
+        node, op, path, phase: the node at the peak, by its index (None if there are no nodes), and its origin.
     """
 
     nbytes: int
@@ -29,9 +29,9 @@ def workspaces(graph: Graph, timeline: tuple[int, ...], kernels: Kernels | int) 
     """Estimate the peak with workspaces.
 
     Args:
-        graph: of a forward, or of a training step.
-        timeline: bytes of tensors that are alive while each node runs, as the pass `memory` finds them.
-        kernels: a CPU's; or bytes that a library of a GPU holds all the time.
+        graph: recorded from a forward pass or a training step.
+        timeline: bytes of tensors that are alive while each node runs, as computed by the pass `memory`.
+        kernels: a CPU's kernels; or bytes that a GPU library holds all the time.
     """
     if not timeline:
         return RawPeak(0, 0, None, "", "", "forward")

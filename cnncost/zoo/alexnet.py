@@ -15,7 +15,7 @@ __all__ = ["AlexNet", "alexnet", "alexnet_two_gpu"]
 
 
 class Options(TypedDict, total=False):
-    """What every builder of this module takes; `width` scales all hidden layers."""
+    """Options of every builder of this module; `width` scales all hidden layers."""
 
     num_classes: int
     in_channels: int
@@ -25,10 +25,10 @@ class Options(TypedDict, total=False):
 
 @dataclass(frozen=True, slots=True)
 class Conv:
-    """A convolution of the paper's figure 2, with what follows it.
+    """A convolution of the paper's figure 2, with the layers after it.
 
     `split`: on two GPUs, each half of its maps sees only the half on its own GPU.
-    `bias`: its initial biases (section 5).
+    `bias`: initial value of its biases (section 5).
     """
 
     maps: int

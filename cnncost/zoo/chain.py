@@ -1,4 +1,4 @@
-"""Networks whose layers follow one another."""
+"""Networks that are a sequence of layers."""
 
 from collections import OrderedDict
 
@@ -8,10 +8,10 @@ __all__ = ["Chain"]
 
 
 class Chain(nn.Sequential):
-    """An nn.Sequential with a class of its own: what follows one another, by name.
+    """An nn.Sequential that can be subclassed with another constructor.
 
-    nn.Sequential makes its slices by calling its class on the layers, which no subclass with another
-    constructor survives. Slices of a Chain are plain: `lenet5()[:4]` is an nn.Sequential of c1 to squash2.
+    nn.Sequential creates its slices by calling its class on the layers, which fails for subclasses with another
+    constructor. Slices of a Chain are plain: `lenet5()[:4]` is an nn.Sequential of c1 to squash2.
     """
 
     def __getitem__(self, index: slice | int) -> nn.Sequential | nn.Module:

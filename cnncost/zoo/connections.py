@@ -20,7 +20,7 @@ __all__ = ["connections", "neurons"]
 
 
 class Count(NamedTuple):
-    """Of one layer, for one image."""
+    """Counts of one layer, for one image."""
 
     connections: int
     neurons: int
@@ -29,19 +29,19 @@ class Count(NamedTuple):
 def connections(model: nn.Module, input_shape: tuple[int, ...]) -> dict[str, int]:
     """Connections of each layer with weights, by module path, in the order of the forward pass.
 
-    `input_shape` has a batch dimension, of any extent; the counts are those of one image.
-    Raises: TypeError for a layer with weights that the papers' counting does not know.
+    `input_shape` has a batch dimension of any size; the counts are for one image.
+    Raises: TypeError for a layer with weights that the papers' counting does not cover.
     """
     return {path: count.connections for path, count in _counts(model, input_shape).items()}
 
 
 def neurons(model: nn.Module, input_shape: tuple[int, ...]) -> dict[str, int]:
-    """Units of each layer with weights, by module path; takes and raises what `connections` does."""
+    """Units of each layer with weights, by module path; same arguments and exceptions as `connections`."""
     return {path: count.neurons for path, count in _counts(model, input_shape).items()}
 
 
 def _counts(model: nn.Module, input_shape: tuple[int, ...]) -> dict[str, Count]:
-    """Run a copy of the model on an input without data, and count each layer with weights as it is called."""
+    """Run a copy of the model on a meta tensor, and count each layer with weights as it is called."""
     counts: dict[str, Count] = {}
 
     def count(path: str, layer: nn.Module, _args: object, output: Tensor) -> None:
@@ -64,7 +64,7 @@ def _connections(path: str, layer: nn.Module, out: torch.Size) -> int:
             # each of the P*Q positions uses each parameter once, biases included
             return out[1:].numel() * sum(parameter.numel() for parameter in layer.parameters())
         case Subsample():
-            # the inputs of a unit share one coefficient, but are connections each; and a bias
+            # the inputs of a unit share one coefficient, but each is a connection; and a bias
             return out.numel() * (layer.inputs_per_unit + 1)
         case BitmapRBF():
             # no bias
@@ -76,7 +76,7 @@ def _connections(path: str, layer: nn.Module, out: torch.Size) -> int:
 
 
 def _meta_copy(model: nn.Module) -> nn.Module:
-    """The model without its numbers, to hang hooks on: the model itself stays as it is."""
+    """Copy of the model on the meta device, to register hooks on: the model itself is unchanged."""
     memo: dict[int, object] = {}
     for parameter in model.parameters():
         memo[id(parameter)] = nn.Parameter(torch.empty_like(parameter, device="meta"), requires_grad=False)

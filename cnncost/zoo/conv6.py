@@ -27,7 +27,7 @@ class Stage:
     pool: bool = False
 
     def side(self, side: int) -> int:
-        """The side of the maps that this stage makes of maps of that side."""
+        """Side of the output maps for input maps of this side."""
         convolved = (side + 2 * self.padding - KERNEL) // self.stride + 1
         return convolved // 2 if self.pool else convolved
 

@@ -1,4 +1,4 @@
-"""What the zoo says of a network before it is built: plain data, without torch."""
+"""Catalog entries of networks: plain data, without torch."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ Quantity = Literal["params", "trainable_params", "macs", "connections", "neurons
 
 @dataclass(frozen=True, slots=True)
 class Figure:
-    """A number that a source states of a network, or of one layer of it, for one input image.
+    """A number that a source states for a network, or for one of its layers, for one input image.
 
     `value` is the number as an int ("1.8 x 10^9" is 1_800_000_000) and `printed` the source's own
-    words; `printed` is None where the source prints no number and it follows from the geometry that
-    the source does print. `layer` is a module path, None for the whole network. `tolerance` is
-    relative, 0 for exact, and never stands without its `reason`.
+    words; `printed` is None if the source prints no number but it follows from the geometry that
+    the source prints. `layer` is a module path, None for the whole network. `tolerance` is
+    relative, 0 for exact, and must come with a `reason`.
     """
 
     quantity: Quantity
@@ -41,16 +41,16 @@ class Figure:
             raise ValueError(f"Figure: {self.quantity} {self.value} has a tolerance; give its reason")
 
     def agrees(self, measured: int) -> bool:
-        """Whether a measured number is the stated one, within the tolerance."""
+        """Whether a measured number equals the stated one within the tolerance."""
         return abs(measured - self.value) <= self.tolerance * self.value
 
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """A network of the zoo: where its builder is, what it reads, whose it is, what is published of it.
+    """A network of the zoo: its builder, input, paper and published figures.
 
     `builder` is "module:function", imported only when the network is built. `input` is the shape of
-    one image in a batch, "1x3x224x224". `deviations` name all that differs from `paper`.
+    one image in a batch, "1x3x224x224". `deviations` lists all differences from `paper`.
     """
 
     name: str
@@ -68,7 +68,7 @@ class Entry:
         return tuple(int(extent) for extent in self.input.split("x"))
 
     def build(self, **kwargs: object) -> nn.Module:
-        """Build the network; keyword arguments go to its builder. Imports torch."""
+        """Build the network; keyword arguments are passed to its builder. Imports torch."""
         module, _, function = self.builder.partition(":")
         builder: Callable[..., nn.Module] = getattr(import_module(module), function)
         return builder(**kwargs)

@@ -1,4 +1,4 @@
-"""LeNet-1 (1989), LeNet-5 (1998) as in the papers, and LeNet-5 as it is built today."""
+"""LeNet-1 (1989) and LeNet-5 (1998) as in the papers, and LeNet-5 as it is built today."""
 
 from collections import OrderedDict
 

@@ -13,9 +13,9 @@ __all__ = ["ScaledTanh", "SparseConv2d", "Subsample", "inputs_per_map", "lecun_u
 
 
 def inputs_per_map(table: str) -> tuple[tuple[int, ...], ...]:
-    """Read a connection table as the papers draw it: a row an input map, a column an output map.
+    """Read a connection table as the papers draw it: one row per input map, one column per output map.
 
-    Returns, for each output map, the numbers of the input maps it sees: "XX. .XX" is ((0,), (0, 1), (1,)).
+    Returns, for each output map, the indices of the input maps it sees: "XX. .XX" is ((0,), (0, 1), (1,)).
     """
     rows = table.split()
     if len({len(row) for row in rows}) != 1 or set("".join(rows)) > set("X."):
@@ -26,9 +26,9 @@ def inputs_per_map(table: str) -> tuple[tuple[int, ...], ...]:
 
 @torch.no_grad()
 def lecun_uniform_(tensor: Tensor, fan_in: int) -> None:
-    """Fill from the uniform distribution between -2.4/F and 2.4/F, F being the fan-in.
+    """Fill from the uniform distribution between -2.4/F and 2.4/F, where F is the fan-in.
 
-    Ref: LeCun et al. 1998, appendix A. The papers see a bias as the weight of a constant input, so
+    Ref: LeCun et al. 1998, appendix A. The papers treat a bias as the weight of a constant input, so
     biases are drawn the same way.
     """
     tensor.uniform_(-2.4 / fan_in, 2.4 / fan_in)
@@ -43,10 +43,10 @@ class ScaledTanh(nn.Module):
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """Neighbouring output maps with one number of inputs: a single grouped convolution.
+    """Neighbouring output maps with the same number of inputs: a single grouped convolution.
 
-    `groups` is the number of its maps, `inputs` what they see, one map after the other; `pairs` and `maps`
-    are the run's parts of the layer's weight and bias.
+    `groups` is the number of its maps, `inputs` the concatenated inputs of the maps; `pairs` and `maps`
+    are the run's slices of the layer's weight and bias.
     """
 
     groups: int
@@ -70,8 +70,8 @@ def _runs(connections: tuple[tuple[int, ...], ...]) -> tuple[Run, ...]:
 class SparseConv2d(nn.Module):
     """Convolution whose output maps see only the input maps that a connection table gives them.
 
-    One kernel a connected pair and one bias an output map, no more: what is not connected has no
-    weight and costs no multiplication.
+    One kernel per connected pair and one bias per output map: unconnected pairs have no
+    weight and cost no multiplication.
 
     Shapes: x (N, C, H, W); weight (pairs, R, R), in the order of the output maps; bias (K);
     y (N, K, H-R+1, W-R+1).
@@ -112,7 +112,7 @@ class SparseConv2d(nn.Module):
 
 
 class Subsample(nn.Module):
-    """The sum of each 2x2 neighbourhood, times a trainable coefficient, plus a trainable bias, a map each.
+    """The sum of each 2x2 neighbourhood, times a trainable coefficient, plus a trainable bias, one of each per map.
 
     Shapes: x (N, C, H, W); coefficient and bias (C, 1, 1); y (N, C, H/2, W/2).
     Counts: each unit has four inputs and a bias; the papers count these 5 as its connections.

@@ -13,9 +13,9 @@ PIXELS = 28 * 28
 
 
 class Perceptron(Chain):
-    """Linear layers fc1, fc2, ... with a ReLU between each two.
+    """Linear layers fc1, fc2, ... with a ReLU between any two.
 
-    Shapes: (N, ...) of `widths[0]` values an image -> (N, widths[-1]) logits.
+    Shapes: (N, ...) of `widths[0]` values per image -> (N, widths[-1]) logits.
     """
 
     def __init__(self, widths: tuple[int, ...]) -> None:

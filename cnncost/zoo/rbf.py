@@ -9,7 +9,7 @@ from torch import Tensor, nn
 __all__ = ["DIGITS", "BitmapRBF", "map_loss", "mle_loss"]
 
 # Ten digits of 7x12 pixels, side by side. The paper's figure 3 holds such bitmaps for the printable
-# ASCII set; these are drawn anew, with the same size, and ink on the stylised character only.
+# ASCII set; these are redrawn at the same size, with ink on the stylised character only.
 DIGITS = """
 ..###.. ...#... .#####. .#####. ....##. ####### ..####. ####### .#####. .#####.
 .##.##. ..##... ##...## ##...## ...###. ##..... .##.... ##...## ##...## ##...##
@@ -27,13 +27,13 @@ DIGITS = """
 
 
 def bitmap_codes(drawing: str = DIGITS) -> list[list[float]]:
-    """One code a character, its pixels row by row: +1 for ink, -1 for paper."""
+    """One code per character, its pixels row by row: +1 for ink, -1 for paper."""
     rows = [line.split() for line in drawing.strip().splitlines()]
     return [[1.0 if pixel == "#" else -1.0 for pixel in "".join(lines)] for lines in zip(*rows, strict=True)]
 
 
 class BitmapRBF(nn.Module):
-    """y_i = sum over j of (x_j - w_ij)^2: one unit a class, its code fixed (a buffer) and not learned.
+    """y_i = sum over j of (x_j - w_ij)^2: one unit per class, its code fixed (a buffer) and not learned.
 
     The class of an image is the unit with the *smallest* output.
 
@@ -56,14 +56,14 @@ class BitmapRBF(nn.Module):
 
 
 def mle_loss(penalties: Tensor, labels: Tensor) -> Tensor:
-    """Equation 8: the mean output of the right class's unit. penalties (N, 10), labels (N) -> scalar."""
+    """Equation 8: the mean output of the correct class's unit. penalties (N, 10), labels (N) -> scalar."""
     return penalties.gather(1, labels.unsqueeze(1)).mean()
 
 
 def map_loss(penalties: Tensor, labels: Tensor, *, rejection: float = 1.0) -> Tensor:
-    """Equation 9: as equation 8, and the wrong classes' units are pushed up.
+    """Equation 9: equation 8, plus a term that increases the outputs of the wrong classes' units.
 
-    `rejection` is the paper's j > 0: a class already farther away than j is pushed little.
+    `rejection` is the paper's j > 0: a class already farther away than j changes little.
     penalties (N, 10), labels (N) -> scalar.
     """
     constant = torch.full_like(penalties[:, :1], -rejection)

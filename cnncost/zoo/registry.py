@@ -1,4 +1,4 @@
-"""Networks by name, without torch: shell completion and help texts read this module."""
+"""Networks by name, without torch: shell completion and help texts import this module."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ __all__ = ["UnknownNetworkError", "build", "entries", "entry", "names"]
 
 
 class UnknownNetworkError(LookupError):
-    """The zoo holds no network of that name; `name` is what was asked for."""
+    """The zoo has no network of that name; `name` is the requested one."""
 
     def __init__(self, name: str) -> None:
         super().__init__(f"zoo: expected one of {', '.join(names())}; got {name!r}")
@@ -28,7 +28,7 @@ class UnknownNetworkError(LookupError):
 def index(catalog: Iterable[Entry]) -> Mapping[str, Entry]:
     """Entries by name, in the catalog's order.
 
-    Raises: ValueError if two entries have one name.
+    Raises: ValueError if two entries have the same name.
     """
     by_name: dict[str, Entry] = {}
     for each in catalog:
@@ -42,7 +42,7 @@ _ENTRIES = index(CATALOG)
 
 
 def names() -> tuple[str, ...]:
-    """All names, in the order of the history: perceptrons first, ResNets last."""
+    """All names, in historical order: perceptrons first, ResNets last."""
     return tuple(_ENTRIES)
 
 
@@ -63,5 +63,5 @@ def entry(name: str) -> Entry:
 
 
 def build(name: str, **kwargs: object) -> nn.Module:
-    """Build the network of that name; keyword arguments go to its builder."""
+    """Build the network of that name; keyword arguments are passed to its builder."""
     return entry(name).build(**kwargs)

@@ -33,7 +33,7 @@ StrideOn = Literal["1x1", "3x3"]
 
 
 class PlainOptions(TypedDict, total=False):
-    """What every builder of this module takes; see `ResNet`."""
+    """Options of every builder of this module; see `ResNet`."""
 
     num_classes: int
     in_channels: int
@@ -41,19 +41,19 @@ class PlainOptions(TypedDict, total=False):
 
 
 class Options(PlainOptions, total=False):
-    """What the builders of networks with shortcuts take besides."""
+    """Further options of the builders of networks with shortcuts."""
 
     shortcut: Shortcut
 
 
 class BottleneckOptions(Options, total=False):
-    """What the builders of bottleneck networks take besides."""
+    """Further options of the builders of bottleneck networks."""
 
     stride_on: StrideOn
 
 
 class Depth(NamedTuple):
-    """A column of table 1: the kind of block, and how many of them conv2_x to conv5_x have."""
+    """A column of table 1: the kind of block, and the number of blocks in conv2_x to conv5_x."""
 
     bottleneck: bool
     blocks: tuple[int, int, int, int]
@@ -71,7 +71,7 @@ EXPANSION = 4
 
 
 def _conv(in_maps: int, maps: int, kernel: int, stride: int = 1) -> nn.Conv2d:
-    """A convolution without bias, for batch normalisation follows; padded so that only strides shrink."""
+    """A convolution without bias, as batch norm follows; padded so that only strides reduce the size."""
     convolution = nn.Conv2d(in_maps, maps, kernel, stride, padding=kernel // 2, bias=False)
     # reference [13] of the paper: He et al. 2015, "Delving deep into rectifiers"
     nn.init.kaiming_normal_(convolution.weight, mode="fan_out", nonlinearity="relu")
@@ -79,7 +79,7 @@ def _conv(in_maps: int, maps: int, kernel: int, stride: int = 1) -> nn.Conv2d:
 
 
 class PaddedShortcut(nn.Module):
-    """Option A of section 3.3: every stride-th position, and zeros for the maps that are missing.
+    """Option A of section 3.3: every stride-th position, and zeros for the missing maps.
 
     Shapes: (N, C, H, W) -> (N, C + extra, H/stride, W/stride). No parameters.
     """
@@ -98,7 +98,7 @@ class PaddedShortcut(nn.Module):
 
 
 def _shortcut(kind: Shortcut, in_maps: int, out_maps: int, stride: int) -> nn.Module | None:
-    """The path around a block: none, the input itself, or the input brought to the block's output shape."""
+    """The path around a block: none, the input itself, or the input converted to the block's output shape."""
     if kind == "none":
         return None
     if in_maps == out_maps and stride == 1:
@@ -172,14 +172,14 @@ Block = Callable[[int, int, int], BasicBlock | Bottleneck]
 
 
 def _block(bottleneck: bool, shortcut: Shortcut, stride_on: StrideOn) -> Block:
-    """How the blocks of a network are made, of in_maps, maps and stride."""
+    """Constructor for the blocks of a network, from in_maps, maps and stride."""
     if bottleneck:
         return partial(Bottleneck, shortcut=shortcut, stride_on=stride_on)
     return partial(BasicBlock, shortcut=shortcut)
 
 
 def _stage(block: Block, in_maps: int, maps: int, count: int, stride: int) -> nn.Sequential:
-    """`count` blocks; only the first one has a stride and another number of maps to begin with."""
+    """`count` blocks; only the first one has a stride and a different number of input maps."""
     first = block(in_maps, maps, stride)
     return nn.Sequential(first, *(block(first.out_maps, maps, 1) for _ in range(count - 1)))
 
@@ -188,10 +188,10 @@ class ResNet(nn.Module):
     """conv1, a max pooling, four stages of blocks (layer1 to layer4: conv2_x to conv5_x), one linear layer.
 
     `shortcut`: "B" projects where shapes change, "A" pads with zeros, "none" makes the plain network.
-    `stride_on` concerns depths of 50 and more only. `width` scales all maps.
+    `stride_on` only affects depths of 50 and more. `width` scales all maps.
 
     Shapes: (N, 3, 224, 224) -> conv1 64x112x112 -> layer1 56x56 -> layer2 28x28 -> layer3 14x14 -> layer4 7x7
-    -> (N, num_classes) logits. Inputs of other sizes, 32x32 and more, do as well.
+    -> (N, num_classes) logits. Inputs of other sizes, 32x32 and more, work as well.
     """
 
     def __init__(
@@ -216,7 +216,7 @@ class ResNet(nn.Module):
         self.bn1 = nn.BatchNorm2d(maps[0])
         self.relu = nn.ReLU()
         self.maxpool = nn.MaxPool2d(3, stride=2, padding=1)
-        # conv2_x keeps the size: the pooling before it has halved it already
+        # conv2_x keeps the size: the pooling before it has already halved it
         self.layer1 = _stage(block, maps[0], maps[0], counts[0], stride=1)
         self.layer2 = _stage(block, outs[0], maps[1], counts[1], stride=2)
         self.layer3 = _stage(block, outs[1], maps[2], counts[2], stride=2)

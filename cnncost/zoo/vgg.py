@@ -15,7 +15,7 @@ __all__ = ["VGG", "vgg11", "vgg11_lrn", "vgg13", "vgg16", "vgg16_c", "vgg19"]
 
 
 class Options(TypedDict, total=False):
-    """What every builder of this module takes; `width` scales all hidden layers."""
+    """Options of every builder of this module; `width` scales all hidden layers."""
 
     num_classes: int
     in_channels: int
@@ -23,7 +23,7 @@ class Options(TypedDict, total=False):
     dropout: float
 
 
-# As the table prints it: "conv<kernel>-<maps>", one tuple a block, each block ending in a maxpool.
+# As the table prints it: "conv<kernel>-<maps>", one tuple per block, each block ending in a maxpool.
 CONFIGURATIONS: dict[str, tuple[tuple[str, ...], ...]] = {
     "A": (
         ("conv3-64",),

@@ -1,4 +1,4 @@
-"""What the slides say of layers, tried on real torch modules. One function an experiment, found by its name."""
+"""The slides' statements about layers, tested on real torch modules. One function per experiment, found by name."""
 
 from cnncost.lecture.experiments import gradients, layers, networks, worked
 from cnncost.lecture.experiments.registry import run, words

@@ -1,6 +1,6 @@
-"""Vanishing gradients, measured: what is left of a gradient after many layers.
+"""Vanishing gradients, measured: how much of a gradient is left after many layers.
 
-Ratios are given as powers of ten: they tell the story, and are the same on every machine.
+Ratios are given as powers of ten, which are precise enough and the same on every machine.
 """
 
 from __future__ import annotations
@@ -30,8 +30,8 @@ _FUNCTIONS: tuple[nn.Module, ...] = (nn.Sigmoid(), nn.ReLU())
 
 @experiment("the largest derivative, by autograd")
 def largest_factor(function: int) -> Measured:
-    """The largest factor that a sigmoid (0) or a ReLU (1) gives to the chain rule."""
-    x = torch.linspace(-8, 8, 33, dtype=torch.float64, requires_grad=True)  # holds 0, where a sigmoid is steepest
+    """The largest factor that a sigmoid (0) or a ReLU (1) contributes to the chain rule."""
+    x = torch.linspace(-8, 8, 33, dtype=torch.float64, requires_grad=True)  # includes 0, where a sigmoid is steepest
     (slope,) = torch.autograd.grad(_FUNCTIONS[function](x).sum(), x)
     return Measured(Fraction(float(slope.max())))
 
@@ -49,7 +49,7 @@ def fades_faster(depth: int) -> Measured:
 
 
 def _gradient_through(factor: float, count: int) -> float:
-    """The gradient that the chain rule makes of so many multiplications by one factor."""
+    """The gradient after `count` multiplications by one factor in the chain rule."""
     start = torch.ones((), dtype=torch.float64, requires_grad=True)
     x = start
     for _ in range(count):
@@ -77,7 +77,7 @@ def large_factors_explode() -> Measured:
 
 
 def _exponent(function: int, depth: int) -> int:
-    """log10 of the first layer's gradient norm over the last one's, to the nearest whole."""
+    """log10 of the first layer's gradient norm over the last one's, rounded to an integer."""
     weights = [weight.requires_grad_() for weight in _weights(function, depth)]
     x = torch.randn(64, WIDTH, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
     for weight in weights:
@@ -87,7 +87,7 @@ def _exponent(function: int, depth: int) -> int:
 
 
 def _weights(function: int, depth: int) -> list[Tensor]:
-    """Drawn so that signals keep their size: variance 1/n for sigmoids (Glorot), 2/n for ReLUs (He)."""
-    generator = torch.Generator().manual_seed(8)  # none of the exponents is near a half
+    """Random weights that preserve signal variance: variance 1/n for sigmoids (Glorot), 2/n for ReLUs (He)."""
+    generator = torch.Generator().manual_seed(8)  # with this seed, no exponent is close to a rounding boundary
     scale = math.sqrt((2 if function == RELU else 1) / WIDTH)
     return [scale * torch.randn(WIDTH, WIDTH, generator=generator, dtype=torch.float64) for _ in range(depth)]

@@ -1,4 +1,4 @@
-"""Single layers: sizes, parameters, and what they do to numbers."""
+"""Single layers: sizes, parameters, and the values that they compute."""
 
 from __future__ import annotations
 
@@ -46,13 +46,13 @@ def _side(maps: Tensor) -> Measured:
 
 
 def _random(*shape: int) -> Tensor:
-    """Drawn by a generator of its own: the user's random numbers stay as they are."""
+    """Random tensor from a separate generator, so that the user's random state is unchanged."""
     return torch.randn(shape, generator=torch.Generator().manual_seed(909), dtype=torch.float64)
 
 
 @experiment("output of a real Conv2d")
 def conv_side(side: int, kernel: int, stride: int, padding: int) -> Measured:
-    """Side of the map that a convolution makes of a square image."""
+    """Side of a convolution's output map for a square image."""
     return _side(nn.Conv2d(1, 1, kernel, stride, padding, device="meta")(_image(side)))
 
 
@@ -89,7 +89,7 @@ def neuron_macs(kernel: int) -> Measured:
 
 @experiment("Linear layers of several sizes")
 def linear_formula() -> Measured:
-    """Whether m·(1+n) is what fully connected layers have."""
+    """Whether fully connected layers have m·(1+n) parameters."""
     sizes = [(300, 784), (100, 300), (10, 100), (7, 1)]
     return Measured(all(_count(nn.Linear(n, m, device="meta")) == m * (1 + n) for m, n in sizes))
 
@@ -104,7 +104,7 @@ def biases_are_few() -> Measured:
 
 @experiment("Linear layers for images of 28×28 and 56×56")
 def larger_images() -> Measured:
-    """Which of a layer's m units and n inputs a larger image makes more of."""
+    """Which of a layer's m units and n inputs grows with the image."""
     small, large = (nn.Linear(side * side, 300, device="meta") for side in (28, 56))
     grows = {"m": large.out_features > small.out_features, "n": large.in_features > small.in_features}
     return Measured(", ".join(name for name, more in grows.items() if more))
@@ -112,7 +112,7 @@ def larger_images() -> Measured:
 
 @experiment("Conv2d layers of several sizes")
 def conv_formula() -> Measured:
-    """Whether m·(1+F²)·#ch is what convolutional layers have."""
+    """Whether convolutional layers have m·(1+F²)·#ch parameters."""
     sizes = [(6, 5, 1), (16, 5, 6), (96, 11, 3), (64, 3, 64)]
     return Measured(all(_count(_conv(m, f, ch)) == m * (1 + f**2) * ch for m, f, ch in sizes))
 
@@ -127,7 +127,7 @@ def channels_are_summed() -> Measured:
 
 @experiment("max pooling beside the largest of each 2×2 square")
 def pool_picks_maxima() -> Measured:
-    """Whether 2×2 max pooling gives the largest number of each square, the squares side by side."""
+    """Whether 2×2 max pooling returns the largest number of each of the non-overlapping squares."""
     maps = _random(1, 6, 28, 28)
     squares = maps.unflatten(2, (14, 2)).unflatten(4, (14, 2))
     return Measured(torch.equal(F.max_pool2d(maps, 2), squares.amax(dim=(3, 5))))
@@ -135,5 +135,5 @@ def pool_picks_maxima() -> Measured:
 
 @experiment("weights of real Conv2d layers of one channel")
 def weights_per_pair(layers: int, kernel: int) -> Measured:
-    """Weights of so many convolutions one after the other, for each pair of channels."""
+    """Weights of `layers` consecutive convolutions, for each pair of channels."""
     return Measured(layers * _conv(1, kernel, 1).weight.numel())

@@ -1,4 +1,4 @@
-"""Whole networks: statements that are true or not."""
+"""Statements about whole networks that are true or false."""
 
 from __future__ import annotations
 
@@ -15,28 +15,28 @@ __all__ = ["back_projection", "dropout_is_free", "memory_follows_parameters"]
 
 @experiment("bytes of the parameters of every network of the zoo, in float32")
 def memory_follows_parameters() -> Measured:
-    """Whether four bytes a parameter are what every network takes to store."""
+    """Whether every network takes four bytes per parameter to store."""
     totals = [analyze(name).totals for name in zoo.names()]
     return Measured(all(total.param_bytes == 4 * total.params for total in totals))
 
 
 @experiment("AlexNet with dropout of one half and of nothing")
 def dropout_is_free() -> Measured:
-    """Whether dropout leaves parameters and MACs as they are."""
+    """Whether dropout leaves parameters and MACs unchanged."""
     totals = [analyze("alexnet", model_args={"dropout": share}).totals for share in (0.0, 0.5)]
     return Measured(len({(each.params, each.trainable_params, each.macs) for each in totals}) == 1)
 
 
 @experiment("gradients of LeNet-5 beside the back-projection through its kernels and strides")
 def back_projection() -> Measured:
-    """Whether the pixels that one output of each layer depends on are those that the back-projection gives."""
+    """Whether the pixels that one output of each layer depends on match the back-projection."""
     report = analyze("lenet5")
     fields = {path: report.receptive_field(path) for path in ("c1", "s2", "c3", "s4", "c5")}
     return Measured(all(field.size == (_extent(path),) * 2 for path, field in fields.items()))
 
 
 def _extent(path: str) -> int:
-    """Width of the pixels that have a gradient on the first output of a layer, over all its maps."""
+    """Width of the pixel area that the first output of a layer has a gradient to, over all its maps."""
     model = zoo.build("lenet5").double()
     seen: list[Tensor] = []
     handle = model.get_submodule(path).register_forward_hook(lambda _m, _a, output: seen.append(output))

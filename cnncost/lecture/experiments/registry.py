@@ -18,7 +18,7 @@ _EXPERIMENTS: dict[str, tuple[Runner, str]] = {}
 def experiment(
     told: str,
 ) -> Callable[[Callable[Arguments, Measured]], Callable[Arguments, Measured]]:
-    """Register a function of ints under its name; `told` says in a few words what it tries."""
+    """Register a function of ints under its name; `told` describes in a few words what it tests."""
 
     def register(function: Callable[Arguments, Measured]) -> Callable[Arguments, Measured]:
         _EXPERIMENTS[function.__name__] = (function, told)
@@ -28,10 +28,10 @@ def experiment(
 
 
 def run(name: str, *arguments: int) -> Measured:
-    """Try it."""
+    """Run the experiment."""
     return _EXPERIMENTS[name][0](*arguments)
 
 
 def words(name: str) -> str:
-    """What an experiment tries."""
+    """Description of an experiment."""
     return _EXPERIMENTS[name][1]

@@ -1,4 +1,4 @@
-"""The lecture as a page: slips first, then slide by slide."""
+"""The lecture as a Markdown page: slips first, then slide by slide."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _SPECIAL = str.maketrans({"|": "\\|", "*": "\\*", "_": "\\_", "<": "&lt;", ">": 
 
 
 def to_markdown(findings: Findings, *, whole: bool) -> str:
-    """A page; `whole` says that it is of the whole lecture, with the slips together at its beginning."""
+    """A Markdown page; if `whole`, it covers the whole lecture and begins with a list of the slips."""
     parts = [TITLE, _introduction(findings)]
     if whole:
         parts += ["## What differs", _table(slips(findings), "why")]
@@ -49,7 +49,7 @@ def _captioned(grid: Grid) -> str:
 
 
 def _table(grid: Grid, note_heading: str) -> str:
-    """A table; notes in its last column, or as a list under it."""
+    """A Markdown table; notes in its last column, or as a list below it."""
     headings = (*grid.headings, *((note_heading,) if grid.inline else ()))
     lines = [_line(headings), _line("--:" if index in grid.right else "---" for index in range(len(headings)))]
     for index, row in enumerate(grid.rows):

@@ -1,4 +1,4 @@
-"""The claims as CSV and as JSON: one a row, exact numbers."""
+"""The claims as CSV and JSON: one per row, with exact numbers."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _PLACES = 4
 
 
 def to_csv(findings: Findings) -> str:
-    """One claim a line; numbers without separators, ratios to four places."""
+    """One claim per line; numbers without separators, ratios with four decimals."""
     out = io.StringIO()
     writer = csv.writer(out, lineterminator="\n")
     writer.writerow(COLUMNS)
@@ -54,7 +54,7 @@ def _plain(measured: Measured, right: str = "") -> str:
 
 
 def to_json(findings: Findings) -> str:
-    """All claims, and how many there are of each verdict."""
+    """All claims, and the number with each verdict."""
     counts = Counter(finding.verdict for finding in findings)
     document = {
         "schema": SCHEMA,

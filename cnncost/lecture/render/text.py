@@ -1,4 +1,4 @@
-"""The lecture as lines of a terminal: styled parts, so that a pipe gets the same lines without the styles."""
+"""The lecture as terminal lines of styled parts; a pipe gets the same lines without styles."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ __all__ = ["ascii_text", "to_lines", "to_text"]
 
 GAP = 2
 WIDE = 120
-"""From this width on, notes have a column of their own, and tables show the slide's calculations."""
+"""From this width on, notes have their own column, and tables show the slide's calculations."""
 LEAST_WIDTH = 60
 LEAST_NOTE = 40
 LEAST_COLUMN = 7
@@ -27,7 +27,7 @@ _ASCII = str.maketrans({"«": '"', "»": '"', "−": "-", "²": "^2"})
 
 
 def to_lines(findings: Findings, width: int) -> list[Line]:
-    """All tables, and the summary; no line is longer than `width`, which is 60 at least."""
+    """All tables, and the summary; no line is longer than `width`, which is at least 60."""
     width = max(width, LEAST_WIDTH)
     lines: list[Line] = [[(line, "title")] for line in _wrap(f"The lecture, checked: {LECTURE}", width)]
     tables = grids(findings, full=width >= WIDE)
@@ -46,12 +46,12 @@ def to_text(findings: Findings, width: int) -> str:
 
 
 def ascii_text(text: str) -> str:
-    """For a terminal that has no other signs."""
+    """The text in ASCII, for terminals without Unicode."""
     return to_ascii(text.translate(_ASCII))
 
 
 class _Frame(NamedTuple):
-    """Widths of the columns, and the blanks between them; the last column is that of the notes, if `noted`."""
+    """Column widths, and the spaces between columns; the last column holds the notes, if `noted`."""
 
     widths: tuple[int, ...]
     gap: int
@@ -59,7 +59,7 @@ class _Frame(NamedTuple):
 
     @property
     def width(self) -> int:
-        """Of the whole table."""
+        """Width of the whole table."""
         return sum(self.widths) + self.gap * (len(self.widths) - 1)
 
 
@@ -77,7 +77,7 @@ def _grid(grid: Grid, width: int) -> Iterator[Line]:
 
 
 def _frame(grid: Grid, width: int) -> _Frame:
-    """Columns as wide as their texts, within limits; the widest give way until all fit, and at last the gaps."""
+    """Columns as wide as their texts, within limits; to fit, shrink the widest columns first and the gaps last."""
     noted = grid.inline and width >= WIDE and any(note.text for note in grid.notes)
     columns = zip(grid.headings, *grid.rows, strict=True)
     natural = [max(places(text) for text in column) for column in columns]
@@ -91,7 +91,7 @@ def _frame(grid: Grid, width: int) -> _Frame:
 
 
 def _row(row: Sequence[str], grid: Grid, frame: _Frame, *, heading: bool = False) -> Iterator[Line]:
-    """A row; texts too long for their column go on below."""
+    """Lines of a row; texts too long for their column are wrapped."""
     shown = row[: len(frame.widths)]
     wrapped = [_wrap(text, width) or [""] for text, width in zip(shown, frame.widths, strict=True)]
     for parts in zip_longest(*wrapped, fillvalue=""):
@@ -105,7 +105,7 @@ def _row(row: Sequence[str], grid: Grid, frame: _Frame, *, heading: bool = False
 
 
 def _style(heading: str, text: str) -> str:
-    """A verdict has the style of its name, a note its own."""
+    """Style of a text: a verdict's is its name, notes have their own."""
     if heading == VERDICT:
         return text
     return "note" if heading == "note" else ""
@@ -130,7 +130,7 @@ def _wrap(text: str, width: int, first: str = "", later: str = "") -> list[str]:
 
 
 def _stripped(line: Line) -> Line:
-    """Without empty parts, and without blanks at the end."""
+    """The line without empty parts and trailing spaces."""
     kept = [part for part in line if part[0]]
     while kept and not kept[-1][0].strip():
         kept.pop()

@@ -1,1 +1,1 @@
-"""The slides' claims as data, one file a topic. `lecture.contents` lists them."""
+"""The slides' claims as data, one file per topic. `lecture.contents` lists them."""

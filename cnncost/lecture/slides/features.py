@@ -1,4 +1,4 @@
-"""Slides 42 to 46: a convolution in the place of the first fully connected layer."""
+"""Slides 42 to 46: a convolution instead of the first fully connected layer."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ FROM_PARAMS = ("~260k", Of("lenet300", "weights"))
 
 
 def conv6_row(network: str, work: str) -> Claim:
-    """The first convolution's parameters."""
+    """Row with the first convolution's parameters."""
     return Claim(
         "Conv-6",
         "156",

@@ -1,4 +1,4 @@
-"""Figures of the papers that the slides cite: the zoo holds them beside its networks, and so they are typed once."""
+"""Figures of the papers that the slides cite, read from the zoo, so that they are typed only once."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ WORDS = {
 
 
 def published(network: str, title: str, *quantities: str, source: str) -> tuple[Claim, ...]:
-    """What a paper prints of a whole network, of these quantities, one claim a figure."""
+    """A paper's figures for a whole network, for these quantities, one claim per figure."""
     return tuple(
         _claim(network, f"{title}, {WORDS[figure.quantity]}", figure, f"{source}{figure.source}")
         for figure in zoo.entry(network).published
@@ -26,7 +26,7 @@ def published(network: str, title: str, *quantities: str, source: str) -> tuple[
 
 
 def layer_claims(network: str, *, source: str) -> tuple[Claim, ...]:
-    """What a paper says of each layer of a network: parameters and connections, in the paper's order."""
+    """A paper's figures for each layer of a network: parameters and connections, in the paper's order."""
     return tuple(
         _claim(network, f"{_name(figure.layer)}, {WORDS[figure.quantity]}", figure, source)
         for figure in zoo.entry(network).published
@@ -35,7 +35,7 @@ def layer_claims(network: str, *, source: str) -> tuple[Claim, ...]:
 
 
 def _name(layer: str) -> str:
-    """C1 as the papers write it; `output` is a word."""
+    """Layer name as the papers write it, as in C1; `output` stays a word."""
     return layer.upper() if len(layer) == len("c1") else layer
 
 

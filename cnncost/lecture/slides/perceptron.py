@@ -12,7 +12,7 @@ AS_MACS = "slides 41 and 46 print the same product as 235k"
 
 
 def biases(network: str, layer: str = "") -> tuple[str, Of]:
-    """What stands beside a count of weights: the parameters, biases included."""
+    """The measure beside a count of weights: the parameters, biases included."""
     return "with biases", Of(network, "params", layer)
 
 
@@ -33,12 +33,12 @@ def _rows(quantity: str, printed: tuple[str, ...], last: int) -> tuple[Claim, ..
 
 
 def lenet300_params(*, last: int = 3) -> tuple[Claim, ...]:
-    """The rows of slides 6, 40, 44, 45, 52 and 55; `last` is the row in which FC-10 stands."""
+    """The rows of slides 6, 40, 44, 45, 52 and 55; `last` is the row number of FC-10."""
     return _rows("weights", ("230k", "30k", "1k"), last)
 
 
 def lenet300_macs() -> tuple[Claim, ...]:
-    """The rows of slides 41 and 46: each weight is used once, so that MACs are weights."""
+    """The rows of slides 41 and 46: each weight is used once, so MACs equal weights."""
     return _rows("macs", ("235k", "30k", "1k"), 3)
 
 

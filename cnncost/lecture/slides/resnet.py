@@ -9,7 +9,7 @@ __all__ = ["SLIDES"]
 
 PAPER = "He et al. 2015"
 DEPTHS = {"18": "18", "34": "34", "50": "50", "101": "101", "152": "151"}
-"""Depths of the networks, and as the slide prints them."""
+"""Depths of the networks, mapped to the slide's text."""
 PADDED = (("shortcut", "A"),)
 
 

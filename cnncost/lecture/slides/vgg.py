@@ -52,7 +52,7 @@ VGG = slide(
 )
 
 LAYERS = {"A": 11, "A-LRN": 11, "B": 13, "C": 16, "D": 16, "E": 19}
-"""As the heads of the table's columns print them."""
+"""Number of layers, as in the table's column headings."""
 
 
 def _layers(configuration: str) -> Claim:

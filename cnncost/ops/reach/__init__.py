@@ -1,4 +1,4 @@
-"""What each op's outputs see of its inputs. Importing the package registers the rules of all families."""
+"""Reach rules: the inputs that each op's outputs depend on. Importing the package registers all rules."""
 
 from cnncost.ops.reach import elements, layout, mixing, picks, shuffles, space
 from cnncost.ops.reach.registry import (

@@ -12,10 +12,10 @@ from cnncost.ops.reach.windows import moved, up_to
 
 @reach("norm")
 def norm(spec: OpSpec) -> Reach:
-    """Each element sees all that its mean and variance are taken over.
+    """Each element sees everything that its mean and variance are computed over.
 
-    Running statistics are constants, as in eval mode: batch norm then sees itself alone. Layer norm sees the
-    normalised axes; group norm its group's channels and all of space; instance norm all of space.
+    Running statistics are constants, as in eval mode: each element of batch norm then sees only itself. Layer norm
+    sees the normalised axes; group norm its group's channels and all of space; instance norm all of space.
     Attributes: fn, statistics, axes, groups.
     """
     shape, fn = spec.inputs[0].shape, spec["fn"]
@@ -43,7 +43,7 @@ def softmax(spec: OpSpec) -> Reach:
 
 @reach("scan")
 def scan(spec: OpSpec) -> Reach:
-    """Each element sees those so far. Attribute: axis."""
+    """Each element sees all elements up to itself. Attribute: axis."""
     shape = spec.inputs[0].shape
     axis = spec["axis"] % len(shape) if shape else 0
     return alike(spec, [Route(0, (up_to(axis, shape[axis], slides=False),) if shape else ())])
@@ -51,7 +51,7 @@ def scan(spec: OpSpec) -> Reach:
 
 @reach("reduce")
 def reduce(spec: OpSpec) -> Reach:
-    """Sees all along the axes `dim`; without them, all."""
+    """Each output sees all along the axes `dim`; without `dim`, the whole input."""
     shape, dim = spec.inputs[0].shape, spec.get("dim")
     named = (dim,) if isinstance(dim, int) else tuple(dim or ())
     axes = {d % len(shape) for d in named} if shape and named else set(range(len(shape)))
@@ -61,7 +61,7 @@ def reduce(spec: OpSpec) -> Reach:
 
 @reach("sort")
 def sort(spec: OpSpec) -> Reach | None:
-    """Each place sees all along the axis. Attributes: fn, axis."""
+    """Each position sees all along the axis. Attributes: fn, axis."""
     shape, out = spec.inputs[0].shape, spec.outputs[0].shape
     if not shape or spec["axis"] is None or "unique" in spec["fn"]:
         return None
@@ -73,7 +73,7 @@ def sort(spec: OpSpec) -> Reach | None:
 
 @reach("loss")
 def loss(spec: OpSpec) -> Reach | None:
-    """Its mean or sum sees all of the input."""
+    """The mean or sum sees all of the input."""
     if spec.outputs[0].shape:
         return None
     found = []
@@ -99,7 +99,7 @@ def fft(spec: OpSpec) -> Reach | None:
 
 @reach("pointwise")
 def pointwise(spec: OpSpec) -> Reach | None:
-    """Each element sees the elements at its place; inputs broadcast."""
+    """Each element sees the elements at its position; inputs broadcast."""
     if spec["fn"] in {"glu", "cross"}:
         return _along(spec)
     found = _in_place(spec)
@@ -107,7 +107,7 @@ def pointwise(spec: OpSpec) -> Reach | None:
 
 
 def _in_place(spec: OpSpec) -> list[Route] | None:
-    """Each element of the first output sees the elements at its place; None where an input doesn't broadcast to it."""
+    """Routes by position to the first output; None if an input doesn't broadcast to its shape."""
     found = []
     for i, t in enumerate(spec.inputs):
         steps = broadcast(t.shape, spec.outputs[0].shape)
@@ -118,7 +118,7 @@ def _in_place(spec: OpSpec) -> list[Route] | None:
 
 
 def _along(spec: OpSpec) -> Reach | None:
-    """GLU takes its halves of an axis together; a component of a cross product the two others."""
+    """GLU combines the two halves of an axis; a component of a cross product sees the two others."""
     out, axis = spec.outputs[0].shape, spec.get("axis")
     if axis is None:
         return None
@@ -131,9 +131,9 @@ def _along(spec: OpSpec) -> Reach | None:
 
 @reach("create")
 def create(spec: OpSpec) -> Reach | None:
-    """Constants and random numbers depend on no input, but on parameters that are given element by element (`reads`).
+    """Constants and random numbers depend on no input, except on parameters given per element (`reads`).
 
-    Of a Dirichlet distribution numbers of the last axis are drawn together.
+    A Dirichlet distribution draws the numbers of the last axis together.
     """
     reads = spec.get("reads", ())
     found = []

@@ -1,4 +1,4 @@
-"""Ops that move elements: views, copies, cutting and joining. Found by `fn`."""
+"""Ops that move elements: views, copies, slicing and concatenation. Looked up by `fn`."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _MOVES: dict[str, Move] = {}
 
 
 def moves(names: str) -> Callable[[Move], Move]:
-    """Register the rule of these layout functions, and of their copying forms."""
+    """Register the rule of these layout functions and of their `_copy` variants."""
 
     def register(function: Move) -> Move:
         for name in names.split():
@@ -29,18 +29,18 @@ def moves(names: str) -> Callable[[Move], Move]:
 
 @reach("layout")
 def layout(spec: OpSpec) -> Reach | None:
-    """By its function. Attribute: fn, and the arguments of the function."""
+    """Dispatch by function. Attributes: fn, and the arguments of the function."""
     function = _MOVES.get(spec["fn"])
     return function(spec) if function is not None else None
 
 
 def in_shape(shape: Shape, *steps: Step) -> Reach:
-    """The steps, and then the output's shape."""
+    """The steps, followed by a reshape to the output's shape."""
     return routes(Route(0, (*steps, Reshape(shape))))
 
 
 def axes_of(value: int | tuple[int, ...], rank: int) -> tuple[int, ...]:
-    """One axis or several, counted from the front."""
+    """One axis or several as nonnegative indices."""
     named = (value,) if isinstance(value, int) else value
     return tuple(d % rank for d in named)
 
@@ -54,7 +54,7 @@ def axes_of(value: int | tuple[int, ...], rank: int) -> tuple[int, ...]:
     "tril triu requires_grad atleast_1d atleast_2d atleast_3d"
 )
 def same(spec: OpSpec) -> Reach | None:
-    """The elements in their order. A triangle sets elements to zero where they are."""
+    """The elements in the same order; `tril` and `triu` zero elements in place."""
     x, y = spec.inputs[0].shape, spec.outputs[0].shape
     if prod(x) != prod(y):
         return None
@@ -63,7 +63,7 @@ def same(spec: OpSpec) -> Reach | None:
 
 @moves("copy")
 def copied(spec: OpSpec) -> Reach | None:
-    """self, src: what was in self is overwritten."""
+    """self, src: the old contents of self are overwritten."""
     if len(spec.inputs) < 2:
         return same(spec)
     steps = broadcast(spec.inputs[1].shape, spec.outputs[0].shape)
@@ -72,7 +72,7 @@ def copied(spec: OpSpec) -> Reach | None:
 
 @moves("expand expand_as broadcast_to")
 def expand(spec: OpSpec) -> Reach | None:
-    """Axes of one position get many."""
+    """Expand axes of one position."""
     steps = broadcast(spec.inputs[0].shape, spec.outputs[0].shape)
     if steps is None:
         return None
@@ -81,7 +81,7 @@ def expand(spec: OpSpec) -> Reach | None:
 
 @moves("broadcast_tensors")
 def broadcast_all(spec: OpSpec) -> Reach:
-    """Each to the shape of all."""
+    """Broadcast each input to the common shape."""
     several = range(len(spec.inputs))
     found = [broadcast(x.shape, y.shape) for x, y in zip(spec.inputs, spec.outputs, strict=True)]
     return tuple(
@@ -90,7 +90,7 @@ def broadcast_all(spec: OpSpec) -> Reach:
     )
 
 
-# ---- axes in another order
+# ---- permuted axes
 
 
 @moves("permute")
@@ -101,7 +101,7 @@ def permute(spec: OpSpec) -> Reach:
 
 @moves("transpose swapaxes swapdims t numpy_T mT mH H adjoint matrix_H")
 def transpose(spec: OpSpec) -> Reach:
-    """Attributes: dim0, dim1; the matrix forms swap the last two axes, `numpy_T` turns all around."""
+    """Attributes: dim0, dim1; the matrix forms swap the last two axes, `numpy_T` reverses all axes."""
     rank = len(spec.inputs[0].shape)
     order = list(range(rank))
     if spec["fn"].startswith("numpy_T"):
@@ -142,7 +142,7 @@ def _from_end(index: int, size: int) -> int:
 
 @moves("select")
 def select(spec: OpSpec) -> Reach:
-    """Attributes: dim, index. One position, wherever the axis is prolonged."""
+    """Attributes: dim, index. One fixed position, whatever the size of the axis."""
     shape = spec.inputs[0].shape
     (axis,) = axes_of(spec["dim"], len(shape))
     index = _from_end(spec["index"], shape[axis])
@@ -170,9 +170,9 @@ def unbind(spec: OpSpec) -> Reach:
 
 @moves("unfold")
 def unfold(spec: OpSpec) -> Reach:
-    """Attributes: dimension, size, step. Windows along an axis; their places become a new last axis."""
+    """Attributes: dimension, size, step. Windows; the positions within a window become a new last axis."""
     shape = spec.inputs[0].shape
-    if not shape:  # a number as a window of one, or of nothing
+    if not shape:  # a 0-d tensor: a window of one element, or of none
         return routes(Route(0, (Reshape((1,)),))) if spec["size"] else routes()
     (axis,) = axes_of(spec["dimension"], len(shape))
     count, kernel = spec.outputs[0].shape[axis], spec["size"]
@@ -182,7 +182,7 @@ def unfold(spec: OpSpec) -> Reach:
 
 @moves("diagonal")
 def diagonal(spec: OpSpec) -> Reach:
-    """Attributes: offset, dim1, dim2. A new last axis, position i of which is (i, i + offset) of the two."""
+    """Attributes: offset, dim1, dim2. Position i of the new last axis is (i, i + offset) of the two."""
     shape, y = spec.inputs[0].shape, spec.outputs[0].shape
     a, b = axes_of((spec["dim1"], spec["dim2"]), len(shape))
     rest, offset, width = [i for i in range(len(shape)) if i not in (a, b)], spec["offset"], shape[b]
@@ -197,17 +197,19 @@ def diagonal(spec: OpSpec) -> Reach:
 
 @moves("cat concat concatenate")
 def cat(spec: OpSpec) -> Reach | None:
-    """Attribute: dim. Each input has a place of its own along the axis."""
+    """Attribute: dim. Each input has its own range along the axis."""
     y = spec.outputs[0].shape
     (axis,) = axes_of(spec["dim"], len(y))
-    given = [(i, t.shape) for i, t in enumerate(spec.inputs) if t.shape != (0,) or len(y) == 1]  # torch lets it pass
+    given = [
+        (i, t.shape) for i, t in enumerate(spec.inputs) if t.shape != (0,) or len(y) == 1
+    ]  # torch skips empty 1-d inputs
     sizes = tuple(shape[axis] for _, shape in given)
     return (Output(tuple(Route(i) for i, _ in given), joined=axis, sizes=sizes),) if sum(sizes) == y[axis] else None
 
 
 @moves("stack")
 def stack(spec: OpSpec) -> Reach:
-    """Attribute: dim. Each input has a place of its own on a new axis."""
+    """Attribute: dim. Each input has its own position on a new axis."""
     y = spec.outputs[0].shape
     (axis,) = axes_of(spec["dim"], len(y))
     one = (*y[:axis], 1, *y[axis + 1 :])

@@ -27,7 +27,7 @@ from cnncost.ops.reach.windows import moved, up_to
 def linear(spec: OpSpec) -> Reach:
     """Each output feature sees all input features."""
     last = len(spec.inputs[0].shape) - 1
-    if not spec.outputs[0].shape or len(spec.outputs[0].shape) <= last:  # a weight that is a vector
+    if not spec.outputs[0].shape or len(spec.outputs[0].shape) <= last:  # the weight is a vector
         return routes(Route(0, (All(last), Reshape(spec.outputs[0].shape))))
     return routes(Route(0, (All(last), Spread(last, spec.outputs[0].shape[-1]))))
 
@@ -41,7 +41,7 @@ def bilinear(spec: OpSpec) -> Reach:
 
 @reach("matmul")
 def matmul(spec: OpSpec) -> Reach | None:
-    """(m, n) sees row m of the left and column n of the right; batches broadcast; what is added is broadcast."""
+    """(m, n) sees row m of the left and column n of the right matrix; batches and the addend broadcast."""
     if len(spec.inputs) < 2:
         return None
     *added, a, b = range(len(spec.inputs))
@@ -78,9 +78,9 @@ def _contracted(shape: Shape, full: Shape, axis: int) -> tuple[Step, ...]:
 
 @reach("attention")
 def attention(spec: OpSpec) -> Reach | None:
-    """q: *,L,E; k: *,S,E; v: *,S,V. A query sees itself and all keys and values of its batch row, causal: those so far.
+    """q: *,L,E; k: *,S,E; v: *,S,V. A query sees itself and all keys and values of its batch row; causal: up to it.
 
-    Attribute: causal. A mask that is computed from the input is seen row by row.
+    Attribute: causal. A mask computed from the input is seen row by row.
     """
     q, k, v, *rest = spec.inputs
     y = spec.outputs[0].shape
@@ -111,7 +111,7 @@ def _keys(axis: int, keys: int, queries: int, causal: bool) -> list[Step]:
 
 
 def _heads(x: Shape, y: Shape) -> tuple[Step, ...]:
-    """From the heads of the keys to those of the queries, which share them (GQA), or broadcast batches."""
+    """Steps from the keys' heads to the queries' heads that share them (GQA), or to broadcast batches."""
     shape = (*x[:-2], *y[-2:])
     if x[-3] != y[-3] and x[-3] > 1 and y[-3] % x[-3] == 0:
         return over_groups(shape, len(y) - 3, x[-3], y[-3])
@@ -120,7 +120,7 @@ def _heads(x: Shape, y: Shape) -> tuple[Step, ...]:
 
 @reach("mha")
 def mha(spec: OpSpec) -> Reach:
-    """query, key, value: B,L,D. A query sees all of its batch row."""
+    """query, key, value: B,L,D. A query sees its whole batch row."""
     y = spec.outputs[0].shape
     found = [Route(0, mixed(y, 2))]
     found += [Route(i, (All(1, slides=True), Spread(1, y[1]), All(2), Spread(2, y[2]))) for i in (1, 2)]
@@ -129,14 +129,14 @@ def mha(spec: OpSpec) -> Reach:
 
 @reach("encoder_layer")
 def encoder_layer(spec: OpSpec) -> Reach:
-    """src: B,L,D. Every token sees all of its batch row."""
+    """src: B,L,D. Every token sees its whole batch row."""
     shape = spec.inputs[0].shape
     return alike(spec, [Route(0, (*mixed(shape, 1, slides=True), *mixed(shape, 2)))])
 
 
 @reach("recurrent")
 def recurrent(spec: OpSpec) -> Reach | None:
-    """A step sees all steps so far; in two directions and several layers, all; the last states see all.
+    """A step sees all steps up to it, or all steps if bidirectional with several layers; the last states see all.
 
     Attributes: steps_axis, directions, layers.
     """
@@ -155,7 +155,7 @@ def recurrent(spec: OpSpec) -> Reach | None:
 
 
 def _directions(x: Shape, axis: int, width: int) -> list[tuple[Step, ...]]:
-    """Forwards in the first half of the features, backwards in the second."""
+    """Routes of each direction: forward in the first half of the features, backward in the second."""
     half, last = width // 2, len(x) - 1
     ways: list[tuple[Step, ...]] = []
     for backwards in (False, True):

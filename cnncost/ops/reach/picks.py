@@ -1,4 +1,4 @@
-"""Elements picked by position: by constants, which are in the spec, or by data."""
+"""Indexing: by constant positions, which are in the spec, or by tensor data."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ from cnncost.ops.reach.registry import (
 from cnncost.ops.reach.windows import moved, taken
 
 LARGEST = 1 << 15
-"""Elements up to which picks that differ from row to row are followed."""
+"""Largest number of elements for which indices that differ between rows are followed."""
 
 
 @reach("gather")
 def gather(spec: OpSpec) -> Reach | None:
-    """An embedding sees its index; else what is picked, by constants (attribute: positions), or as the data decide."""
+    """An embedding sees its index; other ops see what they index, by constants (attribute: positions) or by data."""
     x, y = spec.inputs[0].shape, spec.outputs[0].shape
     if spec["fn"] == "embedding":
         ids = spec.inputs[1].shape
@@ -56,7 +56,7 @@ def _by_data(spec: OpSpec) -> tuple[Step, ...] | None:
 
 
 def _unrolled(runs: Sequence[tuple[int, int, int]]) -> list[int]:
-    """Positions from runs of (first, count, step)."""
+    """Expand runs of (first, count, step) into positions."""
     return [first + i * step for first, count, step in runs for i in range(count)]
 
 
@@ -75,13 +75,13 @@ def _by_constants(spec: OpSpec, positions: list[list[int]]) -> tuple[Step, ...] 
 
 
 def _taken(axis: int, size: int, positions: Sequence[int]) -> Step:
-    """Positions along an axis, counted from behind if negative."""
+    """Step that selects positions along an axis; negative ones count from the end."""
     found = [i + size if i < 0 else i for i in positions]
     return taken(axis, found, rule_of(found))
 
 
 def rule_of(positions: Sequence[int]) -> Pattern | None:
-    """The rule by which positions go on, if they show one three times: 0, 1, 4, 5, 8, 9 is a pair every 4."""
+    """Periodic pattern of positions, if it repeats at least three times: 0, 1, 4, 5, 8, 9 is a pair every 4."""
     n = len(positions)
     if n and len(set(positions)) == 1:
         return Pattern(1, 0, ((positions[0],),))
@@ -93,9 +93,9 @@ def rule_of(positions: Sequence[int]) -> Pattern | None:
 
 
 def _gathered(x: Shape, y: Shape, shape: Shape, axis: int, positions: Sequence[int]) -> tuple[Step, ...] | None:
-    """An index for each element: the same in all rows, or not. In the other axes as many places as it has are taken.
+    """Steps of `gather`, with equal or different indices per row; other axes are cut to the indices' shape.
 
-    x, and the indices, whose shape is given, broadcast to y along these axes where the op does.
+    x and the indices, of the given shape, broadcast to y along these axes if the op allows it.
     """
     if len(shape) != len(x) or len(y) != len(x):
         return None
@@ -119,7 +119,7 @@ def _gathered(x: Shape, y: Shape, shape: Shape, axis: int, positions: Sequence[i
 
 
 def _expanded(positions: Sequence[int], shape: Shape, out: Shape) -> Sequence[int]:
-    """Elements of a tensor, in their order, when it is broadcast."""
+    """Elements of a tensor in row-major order after broadcasting."""
     if shape == out:
         return positions
     strides = [0 if n == 1 else prod(shape[i + 1 :]) for i, n in enumerate(shape)]
@@ -128,7 +128,7 @@ def _expanded(positions: Sequence[int], shape: Shape, out: Shape) -> Sequence[in
 
 
 def _indexed(x: Shape, y: Shape, axes: Sequence[int], positions: Sequence[Sequence[int]]) -> tuple[Step, ...]:
-    """Indices of several axes as of these axes in a row, the first of all where others lie between them."""
+    """Index several axes: merge them into one; the result axis comes first if other axes lie between them."""
     adjacent = list(axes) == list(range(axes[0], axes[0] + len(axes)))
     at = axes[0] if adjacent else 0
     rest = [i for i in range(len(x)) if i not in axes]

@@ -1,4 +1,4 @@
-"""Reach rules: which input positions an output position of an op depends on. Found by the op's kind.
+"""Reach rules: which input positions an output position of an op depends on. Looked up by the op's kind.
 
     @reach("my_lib::smooth")
     def smooth(spec: OpSpec) -> Reach | None:
@@ -6,9 +6,9 @@
         axis, size = len(spec.inputs[0].shape) - 1, spec.inputs[0].shape[-1]
         return routes(Route(0, (sliding(axis, size, size, kernel=3, padding=1),)))
 
-A rule says for each output by which `Route`s it comes from the inputs: a few steps that turn the input's
-axes into the output's. An output depends on all that its routes bring. A rule that can't tell returns None,
-and whatever depends on the op is then said to be unknown.
+A rule returns for each output its `Route`s from the inputs: short lists of steps that turn the input's axes
+into the output's. An output depends on everything that its routes reach. A rule that can't tell returns
+None; everything that depends on the op is then reported as unknown.
 """
 
 from __future__ import annotations
@@ -24,10 +24,10 @@ Positions: TypeAlias = "range | tuple[int, ...]"
 
 
 class Pattern(NamedTuple):
-    """How output positions see input positions, far from any border.
+    """Periodic dependence of output positions on input positions, far from any border.
 
     Output j = period·b + q sees the inputs shift·b + t for each t in `taps[q]`. A convolution of stride s has
-    period 1 and shift s, its transposed one period s and shift 1.
+    period 1 and shift s, a transposed one period s and shift 1.
     """
 
     period: int
@@ -36,10 +36,10 @@ class Pattern(NamedTuple):
 
 
 class Window(NamedTuple):
-    """The axis gets `len(sees)` positions, position j of which sees the inputs `sees[j]` (none: nothing, as padding).
+    """The axis gets `len(sees)` positions; position j sees the inputs `sees[j]` (empty: nothing, as for padding).
 
-    `pattern` says the same as if there were no borders; None if there is no such rule. `slides` marks axes
-    that are space for the op: it takes neighbours along them. `grows`: a longer axis is seen farther, without end.
+    `pattern` is the same without borders; None if it isn't periodic. `slides` marks axes that are spatial
+    for the op: it combines neighbours along them. `grows`: the window grows with the axis.
     """
 
     axis: int
@@ -50,28 +50,28 @@ class Window(NamedTuple):
 
 
 class All(NamedTuple):
-    """The axis gets one position, which sees all. `slides`: the op attends or recurs along it."""
+    """The axis is reduced to one position that sees all. `slides`: the op attends or recurs along it."""
 
     axis: int
     slides: bool = False
 
 
 class Spread(NamedTuple):
-    """An axis of one position gets `size` of them, all alike."""
+    """An axis of one position is expanded to `size` positions that see the same."""
 
     axis: int
     size: int
 
 
 class Picked(NamedTuple):
-    """The axis gets `size` positions, each of which sees one input that the data decide."""
+    """The axis gets `size` positions; each sees one input position that depends on tensor data."""
 
     axis: int
     size: int
 
 
 class Reshape(NamedTuple):
-    """The elements in the same order, in another shape."""
+    """The elements in the same order, with another shape."""
 
     shape: Shape
 
@@ -86,19 +86,19 @@ Step: TypeAlias = "Window | All | Spread | Picked | Reshape | Permute"
 
 
 class Route(NamedTuple):
-    """A way from an input, by its index, to an output."""
+    """The steps from an input, given by its index, to an output."""
 
     input: int
     steps: tuple[Step, ...] = ()
 
 
 class Output(NamedTuple):
-    """What an output depends on: all that its routes bring.
+    """The dependencies of an output: everything that its routes reach.
 
-    `joined` is the axis along which the routes lie one behind the other, as in `cat`, and `sizes` how much of it
-    each has. Inputs without a route are taken as not followed, but for those in `ignored` (what is overwritten),
-    and where there are no routes at all: a constant. `constants` are inputs whose values the rule has read: where
-    they come from the model's inputs, the data decide.
+    `joined` is the axis along which the routes are concatenated, as in `cat`, and `sizes` the length of each along
+    it. Inputs without a route can't be followed, except those in `ignored` (overwritten data), and if there are no
+    routes at all: a constant. `constants` are inputs whose values the rule has read: if they depend on the model's
+    inputs, the result depends on tensor data.
     """
 
     routes: tuple[Route, ...]
@@ -109,7 +109,7 @@ class Output(NamedTuple):
 
 
 Reach: TypeAlias = "tuple[Output | None, ...]"
-"""An `Output` for each output; None for one that the rule can't tell."""
+"""An `Output` for each output; None for one whose dependencies the rule can't tell."""
 Rule: TypeAlias = "Callable[[OpSpec], Reach | None]"
 
 
@@ -119,7 +119,7 @@ def routes(*found: Route) -> Reach:
 
 
 def alike(spec: OpSpec, found: Sequence[Route]) -> Reach:
-    """The reach of an op whose outputs of the first one's shape all come the same ways (a maximum and its place)."""
+    """The reach of an op whose outputs of the first one's shape share its routes (a maximum and its index)."""
     first = spec.outputs[0].shape
     return tuple(Output(tuple(found)) if each.shape == first else None for each in spec.outputs)
 
@@ -133,7 +133,7 @@ def reach(*kinds: str, replace: bool = False) -> Callable[[Rule], Rule]:
     """Register the reach rule of op kinds; a custom op's kind is its name, `"my_lib::my_op"`.
 
     Raises:
-        ValueError: a kind has a rule already and `replace` is false.
+        ValueError: a kind already has a rule and `replace` is false.
     """
 
     def register(function: Rule) -> Rule:
@@ -148,7 +148,7 @@ def reach(*kinds: str, replace: bool = False) -> Callable[[Rule], Rule]:
 
 
 def reach_of(spec: OpSpec) -> Reach | None:
-    """What a spec's outputs depend on, found once; None if no rule tells.
+    """The dependencies of a spec's outputs (cached); None if there is no rule or it can't tell.
 
     Raises:
         RuleError: a rule fails.
@@ -172,7 +172,7 @@ def _asked(function: Rule, spec: OpSpec) -> Reach | None:
 
 
 def forget_reaches() -> None:
-    """Empty the table of answers (a cold start, for benchmarks)."""
+    """Clear the cache (a cold start, for benchmarks)."""
     _FOUND.clear()
 
 

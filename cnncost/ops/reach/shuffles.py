@@ -1,4 +1,4 @@
-"""Layout ops that pad, repeat, turn and shuffle."""
+"""Layout ops that pad, repeat, rotate and shuffle."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from cnncost.ops.reach.registry import Pattern, Permute, Reach, Reshape, Route, 
 from cnncost.ops.reach.space import blocks, folded, unfolded
 from cnncost.ops.reach.windows import moved, taken
 
-# ---- padded, repeated, turned
+# ---- padding, repetition, rotation
 
 
 @moves("constant_pad_nd pad")
 def constant_pad(spec: OpSpec) -> Reach | None:
-    """Attribute: pad, from the last axis on; what is put in depends on nothing."""
+    """Attribute: pad, from the last axis on; the padding depends on nothing."""
     if spec.get("mode", "constant") != "constant":
         return _padded(spec, spec["pad"], {"reflect": _reflect, "replicate": _replicate}.get(spec["mode"], _circular))
     return _padded(spec, spec["pad"], lambda _i, _n: None)
@@ -53,14 +53,14 @@ def _circular(i: int, n: int) -> int | None:
 
 
 def _padded(spec: OpSpec, pad: tuple[int, ...], outside: Callable[[int, int], int | None]) -> Reach | None:
-    """Pairs of (before, after), from the last axis on; a negative one cuts off."""
+    """Pad by pairs of (before, after), from the last axis on; a negative number crops."""
     shape, y = spec.inputs[0].shape, spec.outputs[0].shape
     steps = []
     for i in range(len(pad) // 2):
         axis, before = len(shape) - 1 - i, pad[2 * i]
         size = shape[axis]
         positions = [j - before for j in range(y[axis])]
-        if outside is _circular:  # around what is left when it was cut
+        if outside is _circular:  # wraps around what is left after cropping
             first, left = max(0, -before), size + min(0, before) + min(0, pad[2 * i + 1])
             positions = [first + (j - first) % left for j in positions]
         steps.append(moved(axis, [j if 0 <= j < size else outside(j, size) for j in positions], -before))
@@ -114,7 +114,7 @@ def rot90(spec: OpSpec) -> Reach:
 
 @moves("repeat tile")
 def repeat(spec: OpSpec) -> Reach:
-    """The whole tensor again and again along each axis; the sizes are those of the output."""
+    """Tile the tensor along each axis; the sizes are those of the output."""
     x, y = spec.inputs[0].shape, spec.outputs[0].shape
     padded = (1,) * (len(y) - len(x)) + x
     again = (
@@ -125,7 +125,7 @@ def repeat(spec: OpSpec) -> Reach:
 
 @moves("repeat_interleave")
 def repeat_interleave(spec: OpSpec) -> Reach | None:
-    """Attributes: repeats, dim; each element several times."""
+    """Attributes: repeats, dim; each element is repeated."""
     x, n = spec.inputs[0].shape, spec.get("repeats")
     if not isinstance(n, int) or len(spec.inputs) > 1:
         return None
@@ -171,7 +171,7 @@ def _pair(value: int | tuple[int, ...]) -> tuple[int, ...]:
 
 
 def _geometry(spec: OpSpec, size: tuple[int, ...]) -> list[tuple[int, int, int, int, int]]:
-    """Count, kernel, stride, padding, dilation of each of two axes."""
+    """Count, kernel, stride, padding and dilation of both axes."""
     kernel, stride = _pair(spec["kernel_size"]), _pair(spec["stride"])
     padding, dilation = _pair(spec["padding"]), _pair(spec["dilation"])
     each = zip(size, kernel, stride, padding, dilation, strict=True)
@@ -211,5 +211,5 @@ def col2im(spec: OpSpec) -> Reach | None:
 
 @reach("scatter")
 def scatter(spec: OpSpec) -> Reach | None:
-    """Folding sums windows; elsewhere the data decide. Attribute: fn."""
+    """Folding sums windows; other scatters depend on tensor data. Attribute: fn."""
     return col2im(spec) if spec["fn"] == "col2im" else None

@@ -28,7 +28,7 @@ def mixed(shape: Shape, *axes: int, slides: bool = False) -> tuple[Step, ...]:
 
 
 def broadcast(shape: Shape, out: Shape) -> tuple[Step, ...] | None:
-    """Steps to a broadcast shape; None if it is none."""
+    """Steps to a broadcast shape; None if the shape doesn't broadcast to it."""
     padded = (1,) * (len(out) - len(shape)) + shape
     if len(padded) != len(out) or any(n not in (1, m) for n, m in zip(padded, out, strict=True)):
         return None
@@ -38,7 +38,7 @@ def broadcast(shape: Shape, out: Shape) -> tuple[Step, ...] | None:
 
 @reach("conv")
 def conv(spec: OpSpec) -> Reach | None:
-    """Each spatial axis a window; each output channel sees all channels of its group."""
+    """A window along each spatial axis; each output channel sees all channels of its group."""
     x, w, y = spec.inputs[0].shape, spec.inputs[1].shape, spec.outputs[0].shape
     axes = len(w) - 2
     first = len(x) - axes
@@ -60,7 +60,7 @@ def conv(spec: OpSpec) -> Reach | None:
 
 
 def _padding(padding: str | tuple[int, ...], axis: int, reach: int) -> int:
-    """Before the first position. torch puts the odd one of `same` behind."""
+    """Padding before the first position. For `same`, torch puts the odd one at the end."""
     if isinstance(padding, str):
         return reach // 2 if padding == "same" else 0
     return padding[axis]
@@ -68,7 +68,7 @@ def _padding(padding: str | tuple[int, ...], axis: int, reach: int) -> int:
 
 @reach("pool")
 def pool(spec: OpSpec) -> Reach | None:
-    """Each spatial axis a window, whatever is computed in it; fractional pooling draws its windows at random."""
+    """A window along each spatial axis, whatever is computed in it; fractional pooling picks random windows."""
     if spec["stride"] is None:
         return None
     x, y = spec.inputs[0].shape, spec.outputs[0].shape
@@ -83,7 +83,7 @@ def pool(spec: OpSpec) -> Reach | None:
 
 @reach("adaptive_pool")
 def adaptive_pool(spec: OpSpec) -> Reach:
-    """Windows that follow from the sizes in and out; a single one sees all."""
+    """Windows determined by the input and output sizes; a single one sees all."""
     x, y = spec.inputs[0].shape, spec.outputs[0].shape
     axes = range(len(x) - spec["axes"], len(x))
     return alike(spec, [Route(0, tuple(windows.adaptive(axis, x[axis], y[axis]) for axis in axes))])
@@ -91,7 +91,7 @@ def adaptive_pool(spec: OpSpec) -> Reach:
 
 @reach("resize")
 def resize(spec: OpSpec) -> Reach:
-    """The taps of the interpolation; those of weight zero are seen, too. Attributes: fn, axes, align, scales."""
+    """The taps of the interpolation, including those of weight zero. Attributes: fn, axes, align, scales."""
     x, y = spec.inputs[0].shape, spec.outputs[0].shape
     first = len(x) - spec["axes"]
     scales = spec.get("scales") or (None,) * spec["axes"]
@@ -105,7 +105,7 @@ def resize(spec: OpSpec) -> Reach:
 def unfolded(
     shape: Shape, axis: int, count: int, kernel: int, stride: int, padding: int, dilation: int
 ) -> tuple[Step, ...]:
-    """An axis as two: the places of the window, and the positions in it."""
+    """Split an axis into two: the positions of the window, and the positions within it."""
     sees, taps = [], tuple((a * dilation - padding,) for a in range(kernel))
     for i in range(count):
         for a in range(kernel):
@@ -128,11 +128,11 @@ def folded(axis: int, size: int, count: int, kernel: int, stride: int, padding: 
 
 
 def blocks(size: int, kernel: int, stride: int, padding: int, dilation: int) -> int:
-    """How many windows an axis has."""
+    """Number of windows along an axis."""
     return (size + 2 * padding - dilation * (kernel - 1) - 1) // stride + 1
 
 
 @reach("trace")
 def trace(spec: OpSpec) -> Reach:
-    """Sees all, as far as hulls go: the diagonal touches each row and each column that it has."""
+    """Sees all, in terms of hulls: the diagonal touches each of its rows and columns."""
     return routes(Route(0, (Reshape((prod(spec.inputs[0].shape),)), All(0), Reshape(()))))

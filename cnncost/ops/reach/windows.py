@@ -1,7 +1,7 @@
-"""Windows along one axis: what each output position sees, at the borders and far from them.
+"""Windows along one axis: the positions that each output sees, at the borders and far from them.
 
 Geometry: Dumoulin & Visin 2016, A guide to convolution arithmetic. Interpolation follows torch's kernels, in
-single precision where they compute in it.
+single precision where they use it.
 """
 
 from __future__ import annotations
@@ -19,8 +19,8 @@ from cnncost.session import SESSION
 def sliding(
     axis: int, size: int, out: int, *, kernel: int, stride: int = 1, padding: int = 0, dilation: int = 1
 ) -> Window:
-    """A convolution's or pooling's window: output j sees j·stride - padding + m·dilation, m < kernel."""
-    return _sliding(size, out, kernel, stride, padding, dilation)._replace(axis=axis)
+    """The window of a convolution or pooling: output j sees j·stride - padding + m·dilation, m < kernel."""
+    return _sliding(size, out, kernel, stride, padding, dilation)._replace(axis=axis)  # cached for any axis
 
 
 @cache
@@ -38,7 +38,7 @@ def _clipped(first: int, reach: int, step: int, size: int) -> range:
 
 @cache
 def transposed(axis: int, size: int, out: int, kernel: int, stride: int, padding: int, dilation: int) -> Window:
-    """A transposed convolution's: output j sees each i with i·stride - padding + m·dilation = j, m < kernel."""
+    """Window of a transposed convolution: output j sees each i with i·stride - padding + m·dilation = j, m < kernel."""
 
     def taps(j: int) -> tuple[int, ...]:
         found = (divmod(j + padding - m * dilation, stride) for m in range(kernel))
@@ -65,7 +65,7 @@ def taken(axis: int, positions: Sequence[int | None], pattern: Pattern | None = 
 
 
 def moved(axis: int, positions: Sequence[int | None], by: int, step: int = 1) -> Window:
-    """As `taken`; far from borders output j is input step·j + by."""
+    """Like `taken`; far from borders output j is input step·j + by."""
     return taken(axis, positions, Pattern(1, step, ((by,),)))
 
 
@@ -79,7 +79,7 @@ def up_to(axis: int, size: int, *, slides: bool = True, backwards: bool = False)
 
 
 def _single(x: float | Fraction) -> float:
-    """Rounded to single precision."""
+    """Round to single precision."""
     return float(struct.unpack("f", struct.pack("f", x))[0])
 
 
@@ -89,11 +89,11 @@ def _exact(x: float | Fraction) -> float | Fraction:
 
 @cache
 def resized(axis: int, size: int, out: int, fn: str, align: bool, scale: float | None) -> Window:
-    """`fn`: torch's name of the interpolation; `scale`: the factor that was asked for, if it was one."""
+    """Window of an interpolation. `fn`: torch's name for it; `scale`: the requested factor, if any."""
     kind = next(k for k in ("nearest_exact", "nearest", "linear", "cubic") if k in fn)
     if size == out and (kind != "cubic" or fn.endswith("_aa")):  # torch copies
         return Window(axis, tuple(range(j, j + 1) for j in range(out)), Pattern(1, 1, ((0,),)), slides=True)
-    if kind == "nearest" and out == 2 * size:  # torch doubles, whatever factor was asked for
+    if kind == "nearest" and out == 2 * size:  # torch doubles, whatever factor was requested
         scale = None
     ratio = _ratio(size, out, kind, align, scale)
     if fn.endswith("_aa"):
@@ -114,7 +114,7 @@ def _ratio(size: int, out: int, kind: str, align: bool, scale: float | None) -> 
 
 
 def _near(j: int, step: float | Fraction, kind: str, align: bool, low: bool) -> Iterable[int]:
-    """The input positions that output j is made of; `low` computes it as torch does, in single precision."""
+    """The input positions that output j is computed from; `low` computes them in single precision, as torch does."""
     rounded: Callable[[float | Fraction], float | Fraction] = _single if low else _exact
     if kind == "nearest":
         return (floor(rounded(j * step)),)
@@ -133,7 +133,7 @@ def _clamped(positions: Iterable[int], size: int) -> Positions:
 
 
 def _filtered(j: int, ratio: float | Fraction, kind: str, size: int | None) -> Positions:
-    """An antialiasing filter is as much wider as the image gets smaller; within a size in single precision."""
+    """Taps of an antialiasing filter, which widens as the image shrinks; single precision within a size."""
     taps = 2 if kind == "cubic" else 1
     if size is None:
         center, reach = ratio * (j + Fraction(1, 2)), taps * max(ratio, 1)

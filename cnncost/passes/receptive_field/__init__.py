@@ -1,9 +1,9 @@
 """Receptive fields: which input positions each unit of each layer depends on, over all paths of the Graph.
 
-Dependence is that of the function in eval mode: batch norm with running statistics is elementwise, dropout is the
-identity; normalisation over space, softmax over space, attention and linear layers over space see all of it.
-A weight of zero is a weight. References: Araujo, Norris, Sim 2019, Computing Receptive Fields of Convolutional
-Neural Networks, for the recurrence on chains; here hulls are propagated exactly, border by border.
+Dependencies are those of the function in eval mode: batch norm with running statistics is elementwise, dropout is the
+identity; normalisation over space, softmax over space, attention and linear layers over space see all positions.
+A zero weight still counts as a dependency. Reference: Araujo, Norris, Sim 2019, Computing Receptive Fields of
+Convolutional Neural Networks, for the recurrence on chains; here hulls are propagated exactly, borders included.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ __all__ = ["GLOBAL", "UNKNOWN", "Extent", "ReceptiveField", "ReceptiveFields", "
 
 
 class Image(NamedTuple):
-    """An input that has space: its place among the inputs, its spatial axes and their sizes."""
+    """An input with spatial axes: its index among the inputs, the axes and their sizes."""
 
     number: int
     axes: tuple[int, ...]
@@ -34,7 +34,7 @@ class Image(NamedTuple):
 class ReceptiveFields:
     """The receptive fields of all module calls of a Graph.
 
-    `images` are the inputs that have spatial axes. Calls are those of the Graph, by index.
+    `images` are the inputs with spatial axes. Calls are given by their index in the Graph.
     """
 
     def __init__(self, graph: Graph, images: tuple[Image, ...], seen: dict[int, Seen], places: Places) -> None:
@@ -44,15 +44,15 @@ class ReceptiveFields:
         self._places = places
 
     def of(self, call: int, image: int | None = None, unit: Sequence[int] | None = None) -> ReceptiveField | None:
-        """What the first output of a call sees; None if it is made of no image.
+        """Receptive field of a call's first output; None if the output depends on no image.
 
         Args:
             call: index of the module call.
-            image: which input; by default the first that the layer sees.
-            unit: also find the box that this unit sees.
+            image: index of the input; by default the first that the layer sees.
+            unit: also compute the box that this unit sees.
 
         Raises:
-            CnncostError: `image` is no input with space, or there is no such unit.
+            CnncostError: `image` has no spatial axes, or the unit does not exist.
         """
         output, seen = self._output(call)
         chosen = self._image(image, seen)
@@ -71,7 +71,7 @@ class ReceptiveFields:
         return field._replace(unit=tuple(unit), box=tuple(box(each, index) for each in found))
 
     def units(self, call: int, image: int | None = None) -> dict[int, int]:
-        """Along which axes of its output a layer's units lie, and how many there are along each."""
+        """The output axes that a layer's units lie along, with the number of units along each."""
         output, seen = self._output(call)
         chosen = self._image(image, seen)
         if output is None or chosen is None:
@@ -88,7 +88,7 @@ class ReceptiveFields:
         return path, found, Units(path, self.graph.values[output].shape, fields, along)
 
     def _output(self, call: int) -> tuple[int | None, Seen]:
-        """The first output that sees something, or else the first."""
+        """The first output that depends on an input axis, or else the first."""
         outputs = self.graph.calls[call].outputs
         for value in outputs:
             if seen := self._seen.get(value):
@@ -107,7 +107,7 @@ class ReceptiveFields:
 
 
 def receptive_fields(graph: Graph) -> ReceptiveFields:
-    """Walk through a Graph once, and keep what the outputs of its module calls see.
+    """Compute the receptive fields of all module outputs in one walk through a Graph.
 
     Raises:
         RuleError: a reach rule fails.

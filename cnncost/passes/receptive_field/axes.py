@@ -1,9 +1,9 @@
-"""Which axes of the inputs are space: those that reach an op that slides, attends or recurs, whatever came first.
+"""Find the spatial input axes: those that reach an op that slides, attends or recurs, whatever ops come before it.
 
-Here only places are followed, not what is seen: a softmax over rows, a linear layer over frequencies or a Fourier
-transform mixes all positions of an axis, and leaves an axis behind that a convolution may slide along. A tensor's axis
-is a product of parts, and each part knows the axes of the inputs that it comes from. Parts get lost where several axes
-are mixed into one, as in the features behind a flattened map.
+This tracks where axes go, not what each position sees: a softmax over rows, a linear layer over frequencies or a
+Fourier transform mixes all positions of an axis, but its output has an axis that a convolution may slide along. A
+tensor's axis is a product of parts, and each part records the input axes that it comes from. Parts are dropped where
+several axes are mixed into one, as in the features after a flattened map.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from cnncost.graph import Graph, Node, OpSpec, Shape
 from cnncost.ops.reach import All, Output, Permute, Picked, Reshape, Route, Spread, Step, Window, reach_of
 
 Key: TypeAlias = "tuple[int, int]"
-"""An input, by its place among the model's, and an axis of it."""
+"""Index of an input among the model's, and index of one of its axes."""
 
 
 class Part(NamedTuple):
@@ -25,8 +25,8 @@ class Part(NamedTuple):
     Attributes:
         size: number of positions.
         keys: the input axes that it comes from.
-        outer: it is their outermost part.
-        within: input axes that were inner parts of an axis, of whose positions some were taken.
+        outer: whether it is their outermost part.
+        within: input axes that were inner parts of an axis before some of its positions were selected.
     """
 
     size: int
@@ -40,12 +40,12 @@ Axes: TypeAlias = tuple[Axis, ...]
 
 
 class Places:
-    """Where the input axes lie in every value of a Graph.
+    """Position of the input axes in every value of a Graph.
 
     Attributes:
-        axes: of the values that come from inputs, by id.
-        slid: the input axes that ops slide along; `inner` those that are an inner part of an axis that they slide
-            along: W in a row of H·W tokens, but also channels that a pixel shuffle has put between pixels.
+        axes: axes of the values that depend on inputs, by value id.
+        slid: the input axes that ops slide along; `inner` holds those that are an inner part of such an axis: W in a
+            row of H·W tokens, but also channels that a pixel shuffle has put between pixels.
     """
 
     def __init__(self, graph: Graph) -> None:
@@ -64,12 +64,12 @@ class Places:
                 self._node(node)
 
     def of(self, number: int) -> tuple[list[int], list[int]]:
-        """Of an input: the axes that ops slide along, and those that are an inner part of one."""
+        """The axes of an input that ops slide along, and those that are an inner part of such an axis."""
         slid, inner = ([axis for n, axis in keys if n == number] for keys in (self.slid, self.inner))
         return sorted(slid), sorted(inner)
 
     def along(self, value: int, keys: set[Key]) -> set[int]:
-        """Axes of a value, of more than one position, along which input axes lie, by their outermost parts."""
+        """Axes of a value, longer than 1, that hold the outermost part of one of these input axes."""
         found = self.axes.get(value, ())
         return {i for i, axis in enumerate(found) if any(p.size > 1 and p.outer and keys & {*p.keys} for p in axis)}
 
@@ -94,7 +94,7 @@ class Places:
                 self.axes.pop(value, None)
 
     def _contract(self, spec: OpSpec, axes: Axes | None) -> None:
-        """An axis that a convolution takes for its channels first is no space, if one slides along it later."""
+        """An axis first used as a convolution's channels is not spatial, even if an op slides along it later."""
         weight = spec.inputs[1].shape
         axis = len(spec.inputs[0].shape) - len(weight) + 1
         if axes is None or (weight[1] == 1 and spec["groups"] > 1):  # depthwise: channels stay apart
@@ -103,7 +103,7 @@ class Places:
         self._channels |= _keys(axes[axis]) - elsewhere - self.slid
 
     def _attend(self, spec: OpSpec, axes: Axes | None) -> None:
-        """Where a softmax goes over the positions of an axis that lies along another axis, too, they attend."""
+        """A softmax over an input axis that also lies along another axis is attention: mark the axis as slid."""
         if axes is None or not spec.inputs[0].shape:
             return
         axis = spec["axis"] % len(axes)
@@ -111,7 +111,7 @@ class Places:
         self.slid |= (_keys(axes[axis]) & elsewhere) - self._channels
 
     def _kept(self, node: Node, shape: Shape) -> Axes | None:
-        """What an op that can't be followed leaves where it was: the axes, if it leaves their number."""
+        """Axes after an op without a reach rule: unchanged if the number of axes is, else None."""
         found = [axes for value in node.inputs if (axes := self.axes.get(value)) and len(axes) == len(shape)]
         return _union([tuple(map(_windowed, axes, shape)) for axes in found]) if found else None
 
@@ -129,7 +129,7 @@ class Places:
         return _union(pieces)
 
     def _along(self, axes: Axes, shape: Shape, route: Route, contracts: bool) -> Axes:
-        """`contracts`: of several inputs, so that an axis that is seen whole lends its place to another one's."""
+        """Axes after a route. `contracts`: the op has several inputs, so an axis that `All` reduces loses its keys."""
         for step in route.steps:
             if isinstance(step, (Window, All)) and step.slides:
                 self._slide(axes[step.axis])
@@ -155,7 +155,7 @@ def _keys(parts: Iterable[Part]) -> set[Key]:
 
 
 def _stepped(axes: Axes, shape: Shape, step: Step) -> tuple[Axes, Shape]:
-    """A step done; an axis that `All` leaves with one position keeps its parts until it is spread again."""
+    """Axes and shape after a step; an axis that `All` reduces to size 1 keeps its parts until it is spread again."""
     match step:
         case Window() | Picked():
             size = len(step.sees) if isinstance(step, Window) else step.size
@@ -188,7 +188,7 @@ def _size(axis: Axis) -> int:
 
 
 def _windowed(axis: Axis, size: int) -> Axis:
-    """Positions by windows along an axis: of another number, they lie along the outermost part."""
+    """Axis after windows: if its size changes, its positions lie along the outermost part."""
     if _size(axis) == size:
         return axis
     keyed = [part for part in axis if part.keys and part.size > 1] or [part for part in axis if part.keys]
@@ -200,7 +200,7 @@ def _windowed(axis: Axis, size: int) -> Axis:
 
 
 def _mixed(axis: Axis, size: int) -> Axis:
-    """Positions that all see all of the axis: of another number, they are features if several axes were in it."""
+    """Axis whose positions all see all of it: if its size changes and it held several input axes, they are features."""
     if _size(axis) == size:
         return axis
     parts = [part for part in axis if part.size > 1] or axis
@@ -211,7 +211,7 @@ def _mixed(axis: Axis, size: int) -> Axis:
 
 
 def _reshaped(axes: Axes, old: Shape, new: Shape) -> Axes:
-    """Parts go to new axes. Where they don't divide, this is so of some axes alone, and the others keep theirs."""
+    """Distribute parts over new axes. Where they don't divide, only the axes concerned are blended."""
     made = _divided([part for axis in axes for part in axis], new)
     if made is not None:
         return tuple(made)
@@ -229,7 +229,7 @@ def _reshaped(axes: Axes, old: Shape, new: Shape) -> Axes:
 
 
 def _divided(parts: Sequence[Part], sizes: Shape) -> list[Axis] | None:
-    """Parts in a row as axes of these sizes; None where they don't divide each other."""
+    """Group consecutive parts into axes of these sizes; None where they don't divide each other."""
     rest, made = list(parts), []
     for size in sizes:
         axis: list[Part] = []
@@ -237,7 +237,7 @@ def _divided(parts: Sequence[Part], sizes: Shape) -> list[Axis] | None:
             axis.append(rest.pop(0))
         while (need := size // _size(tuple(axis))) > 1:
             part = rest.pop(0)
-            if part.size == 1:  # of an axis that is gone
+            if part.size == 1:  # left from an axis that was reduced
                 continue
             if part.size > need and part.size % need == 0:
                 rest.insert(0, Part(part.size // need, part.keys, False))
@@ -250,17 +250,17 @@ def _divided(parts: Sequence[Part], sizes: Shape) -> list[Axis] | None:
 
 
 def _blended(parts: Sequence[Part], sizes: Shape) -> list[Axis]:
-    """Of parts of one input axis, axes that come from it; of parts of several, features."""
+    """Axes from parts that don't divide: they keep the input axis if there is only one, else they are features."""
     keys = {part.keys for part in parts if part.size > 1}
     kept = keys.pop() if len(keys) == 1 else ()
     return [(Part(n, kept, not i and any(part.outer for part in parts)),) for i, n in enumerate(sizes)]
 
 
-# ---- what meets
+# ---- merging paths
 
 
 def _union(found: Sequence[Axes]) -> Axes:
-    """What lies along the axes of several tensors of one shape."""
+    """Merge the axes of several tensors of the same shape."""
     first, *rest = found
     for axes in rest:
         if axes != first:
@@ -269,7 +269,7 @@ def _union(found: Sequence[Axes]) -> Axes:
 
 
 def _joined(a: Axis, b: Axis) -> Axis:
-    """The parts of the one that tells more, and what else is in the other."""
+    """The parts of the axis with more keys, plus the keys that only the other has."""
     if len(_keys(b)) > len(_keys(a)):
         a, b = b, a
     if [part.size for part in a] == [part.size for part in b]:
@@ -286,16 +286,16 @@ def _joined(a: Axis, b: Axis) -> Axis:
     return (a[0]._replace(keys=a[0].keys + more), *a[1:]) if more else a
 
 
-# ---- which are space
+# ---- spatial axes
 
 
 def spatial_axes(shape: Shape, slid: Iterable[int], inner: Iterable[int]) -> tuple[int, ...]:
-    """The axes of an input that are space: those along which something slides, attends or recurs.
+    """Spatial axes of an input: those along which an op slides, attends or recurs.
 
-    Where nothing does (a perceptron), those of an image by convention: N,C,*; N,*,* for three axes; none for two.
+    Where none does (a perceptron), those of an image by convention: N,C,*; N,*,* for three axes; none for two.
     """
     found = set(slid)
-    if len(found) == 1:  # a row of tokens begins with H, or T, and has W in it
+    if len(found) == 1:  # a row of tokens: H (or T) is the outer part, W an inner one
         found |= set(inner)
     if found or len(shape) < 3:
         return tuple(sorted(found))

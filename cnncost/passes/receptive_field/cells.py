@@ -16,7 +16,7 @@ Cells: TypeAlias = "list[Cell]"
 
 
 def hull(a: Cell, b: Cell) -> Cell:
-    """The smallest interval that holds both."""
+    """The smallest interval that contains both."""
     if a is None or a == b:
         return b
     if b is None:
@@ -25,12 +25,12 @@ def hull(a: Cell, b: Cell) -> Cell:
 
 
 def hull_of(cells: Iterable[Cell]) -> Cell:
-    """The hull of all."""
+    """The hull of all cells."""
     return reduce(hull, cells, None)
 
 
 def union(grids: Sequence[Cells]) -> Cells:
-    """Cell by cell."""
+    """Hull of several grids, cell by cell."""
     first, *rest = grids
     for grid in rest:
         first = [hull(x, y) for x, y in zip(first, grid, strict=True)]
@@ -38,7 +38,7 @@ def union(grids: Sequence[Cells]) -> Cells:
 
 
 def moved(cell: Cell, by: int) -> Cell:
-    """The hull so many positions further on."""
+    """The hull shifted by `by` positions."""
     return None if cell is None else (cell[0] + by, cell[1] + by)
 
 

@@ -1,11 +1,11 @@
-"""What every element of a tensor sees along one axis of one input of the model, exactly.
+"""Exact fields: the positions that every element of a tensor sees along one axis of one of the model's inputs.
 
-A tensor's axes are products of atoms: flattening a map of H·W positions gives an axis of the two atoms H and W,
-from which a view gets H and W back. Along an atom, positions that see the same form a class, so that a grid of
-cells over the classes of all atoms says what every element sees.
+A tensor's axes are products of atoms (factors): flattening a map of H·W positions gives an axis of the two atoms H and
+W, so that a view can recover H and W. Along an atom, positions that see the same form a class, so a grid of cells over
+the classes of all atoms gives what every element sees.
 
-There are two grids: `exact`, within the input's borders; and that of the `law`, which holds far from any border,
-on an input of any size. The atom that is drawn out then, the one that comes from the input's axis, is `image`.
+There are two grids: `exact`, clipped to the input; and that of the `law`, a periodic pattern that holds far from any
+border, on an input of any size. The atom that the pattern repeats along, which comes from the input's axis, is `image`.
 """
 
 from __future__ import annotations
@@ -22,12 +22,12 @@ from cnncost.passes.receptive_field.cells import Cells
 
 
 class Extent(Enum):
-    """What stands in the place of a number that there is none of."""
+    """Placeholder when there is no single number."""
 
     GLOBAL = "global"
-    """Everything, however large the input is."""
+    """The whole input, whatever its size."""
     UNKNOWN = "unknown"
-    """It could not be followed, or there is no one number."""
+    """An op could not be followed, or there is no single number."""
 
     def __str__(self) -> str:
         return self.value
@@ -39,9 +39,9 @@ GLOBAL, UNKNOWN = Extent.GLOBAL, Extent.UNKNOWN
 
 
 class Law(NamedTuple):
-    """Position i of the image's atom sees what position i - period sees, `shift` further on.
+    """Periodic pattern: position i of the image atom sees what position i - period sees, moved by `shift`.
 
-    `cells` is a grid over the atoms, `period` long along the image's. Without such an atom it is 1, and shift 0.
+    `cells` is a grid over the atoms, `period` long along the image atom. Without one, period is 1 and shift 0.
     """
 
     period: int
@@ -50,7 +50,7 @@ class Law(NamedTuple):
 
 
 class Broken(NamedTuple):
-    """There is no law, and why."""
+    """No periodic pattern; `reason` says why."""
 
     reason: str
 
@@ -63,9 +63,9 @@ class Atom(NamedTuple):
 
     Attributes:
         size: number of positions.
-        classes: of positions that see the same; 1 if what is seen does not depend on it.
+        classes: number of classes of positions that see the same; 1 if what is seen does not depend on the position.
         table: class by position; None: position i is class i, or all are class 0.
-        image: it comes from the input's axis and is its outermost part.
+        image: whether it comes from the input's axis and is its outermost part.
     """
 
     size: int
@@ -82,12 +82,12 @@ class Atom(NamedTuple):
 
 
 class Field:
-    """What the elements of a tensor see of one input axis.
+    """The positions of one input axis that each element of a tensor sees.
 
-    `atoms` are those of all axes in a row, `counts` how many of them each axis has.
+    `atoms` lists the atoms of all axes in order, `counts` the number of atoms of each axis.
     """
 
-    __slots__ = ("__dict__", "atoms", "counts", "exact", "law")
+    __slots__ = ("__dict__", "atoms", "counts", "exact", "law")  # cached_property needs __dict__
 
     def __init__(self, atoms: tuple[Atom, ...], counts: tuple[int, ...], exact: Cells, law: Rule) -> None:
         self.atoms = atoms
@@ -97,23 +97,23 @@ class Field:
 
     @cached_property
     def dims(self) -> list[int]:
-        """Of the exact grid."""
+        """Dimensions of the exact grid."""
         return [atom.classes for atom in self.atoms]
 
     @cached_property
     def law_dims(self) -> list[int]:
-        """Of the law's grid."""
+        """Dimensions of the law's grid."""
         period = self.law.period if isinstance(self.law, Law) else 1
         return [period if atom.image else atom.classes for atom in self.atoms]
 
     @property
     def shape(self) -> Shape:
-        """Of the tensor."""
+        """Shape of the tensor."""
         return tuple(prod(a.size for a in self.atoms[part]) for part in self.parts)
 
     @cached_property
     def parts(self) -> list[slice]:
-        """The atoms of each axis."""
+        """Slice of `atoms` for each axis."""
         ends = [0]
         for count in self.counts:
             ends.append(ends[-1] + count)
@@ -126,12 +126,12 @@ class Field:
 
     @property
     def full(self) -> bool:
-        """Whether all elements see everything, however large the input is."""
+        """Whether all elements see the whole input, whatever its size."""
         return self.law is GLOBAL and all(cell == self.exact[0] and cell is not None for cell in self.exact)
 
 
 def source(shape: Shape, axis: int) -> Field:
-    """An input itself: each element sees its own position along the axis."""
+    """Field of an input itself: each element sees its own position along the axis."""
     n = shape[axis]
     atoms = tuple(Atom(m, n, None, True) if i == axis else Atom(m) for i, m in enumerate(shape))
     return Field(atoms, (1,) * len(shape), [(i, i) for i in range(n)], Law(1, 1, [(0, 0)]))

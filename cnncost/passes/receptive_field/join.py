@@ -1,4 +1,4 @@
-"""What an element sees by several ways: the hull over all paths that meet in an op."""
+"""Merge what an element sees over several paths: the hull over all inputs of an op."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ Sizes: TypeAlias = tuple[int, ...]
 
 
 def joined(fields: Sequence[Field]) -> Field:
-    """The union of what fields of one shape see."""
+    """Union of fields of the same shape."""
     first = fields[0]
     if all(field is first for field in fields):
         return first
@@ -26,7 +26,7 @@ def joined(fields: Sequence[Field]) -> Field:
     exact = union([piece.exact for piece in pieces])
     terms = _terms(pieces)
     if not isinstance(terms, Terms):
-        if exact.count(exact[0]) == len(exact):  # as behind squeeze and excite: one cell says it for all
+        if exact.count(exact[0]) == len(exact):  # as after squeeze and excite: all elements see the same
             atoms, exact = [atom._replace(classes=1, table=None) for atom in atoms], exact[:1]
         return Field(tuple(atoms), pieces[0].counts, exact, terms)
     law = Law(terms.period, terms.shift, union([grid for grid in _grids(pieces, terms) if grid is not None]))
@@ -34,13 +34,13 @@ def joined(fields: Sequence[Field]) -> Field:
 
 
 def concatenated(pieces: Sequence[Field | None], sizes: Sequence[int], axis: int) -> Field:
-    """Fields one behind the other along an axis; None sees nothing. `sizes` is how much of the axis each has."""
+    """Concatenate fields along an axis; None sees nothing. `sizes` is the length of each along it."""
     seeing = [piece for piece in pieces if piece is not None]
     if any(_is_drawn(piece, axis) for piece in seeing):
         return _in_space(pieces, sizes, axis)
     own = [_one_atom(piece, axis) for piece in seeing]
     atoms_own = [piece.atoms[piece.parts[axis].start] for piece in own]
-    # while the other axes are made alike, this one passes for one of equal sizes
+    # `_aligned` expects equal shapes: give this axis a dummy size of 2 in all fields
     passing = [_with_size(piece, axis, 2) for piece in own]
     aligned = _aligned(passing)
     index = aligned[0].parts[axis].start
@@ -66,7 +66,7 @@ def _is_drawn(field: Field, axis: int) -> bool:
 
 
 def _in_space(pieces: Sequence[Field | None], sizes: Sequence[int], axis: int) -> Field:
-    """Along the axis that comes from the image's: each piece with nothing before and behind it."""
+    """Concatenate along the image axis: pad each piece with positions that see nothing, then join."""
     placed, start, whole = [], 0, sum(sizes)
     for piece, size in zip(pieces, sizes, strict=True):
         if piece is not None:
@@ -93,7 +93,7 @@ def _with_size(field: Field, axis: int, size: int) -> Field:
 
 
 def _row(pieces: Sequence[Field | None], sizes: Sequence[int], atoms: Sequence[Atom]) -> Atom:
-    """The atom of the joined axis: the classes of all pieces, one behind the other."""
+    """The atom of the joined axis: the classes of all pieces, concatenated."""
     table: list[int] = []
     own, classes = iter(atoms), 0
     for piece, size in zip(pieces, sizes, strict=True):
@@ -104,7 +104,7 @@ def _row(pieces: Sequence[Field | None], sizes: Sequence[int], atoms: Sequence[A
 
 
 def _behind(pieces: Sequence[Field | None], grids: Sequence[Cells], classes: Sequence[int], inner: int) -> Cells:
-    """Grids one behind the other along an axis, with a row of nothing for each piece that sees nothing."""
+    """Concatenate grids along an axis, with a row of None for each piece that sees nothing."""
     outer = len(grids[0]) // (classes[0] * inner)
     made: Cells = []
     for i in range(outer):
@@ -119,7 +119,7 @@ def _behind(pieces: Sequence[Field | None], grids: Sequence[Cells], classes: Seq
 
 
 def _classed(fields: Sequence[Field], but: int | None) -> tuple[list[Field], list[Atom]]:
-    """The fields with the same classes in all atoms but one, and these atoms."""
+    """Give all fields the same classes in every atom except `but`; return the fields and the atoms."""
     pieces, atoms = list(fields), []
     for index in range(len(pieces[0].atoms)):
         if index == but:
@@ -135,11 +135,11 @@ def _classed(fields: Sequence[Field], but: int | None) -> tuple[list[Field], lis
 
 
 def _drawn_along(atoms: Sequence[Atom], image: int | None) -> tuple[Atom, ...]:
-    """What another's law was drawn out along is an atom like others now."""
+    """Clear the image flag on all atoms but `image`."""
     return tuple(atom._replace(image=index == image) for index, atom in enumerate(atoms))
 
 
-# ---- the same atoms in all
+# ---- common atoms
 
 
 def _aligned(fields: Sequence[Field]) -> list[Field]:
@@ -161,12 +161,12 @@ def _sizes(field: Field, axis: int) -> Sizes:
 
 
 def _ends(sizes: Sizes) -> set[int]:
-    """Products of the inner parts: where an axis is cut."""
+    """Products of the inner sizes: the points where an axis is cut."""
     return {prod(sizes[i:]) for i in range(len(sizes) + 1)}
 
 
 def _refined(a: Sizes, b: Sizes) -> Sizes:
-    """The sizes when it is cut where either is; where they don't divide each other, `_divides` will tell."""
+    """Sizes when cut at the points of both; `_divides` checks whether they divide each other."""
     ends = sorted(_ends(a) | _ends(b))
     return tuple(reversed([after // before for before, after in pairwise(ends)]))
 
@@ -176,7 +176,7 @@ def _divides(sizes: Sizes, wanted: Sizes) -> bool:
 
 
 def _cut(field: Field, axis: int, wanted: Sizes, ones: int) -> Field:
-    """The axis cut as wanted, with so many atoms of one position behind."""
+    """Split the axis into atoms of the `wanted` sizes, followed by `ones` atoms of size 1."""
     part = field.parts[axis]
     kept = [i for i in range(part.start, part.stop) if field.atoms[i].size > 1]
     small = [i for i in range(part.start, part.stop) if field.atoms[i].size == 1]
@@ -198,11 +198,11 @@ def _cut(field: Field, axis: int, wanted: Sizes, ones: int) -> Field:
     return field
 
 
-# ---- the same classes in all
+# ---- common classes
 
 
 def _common(atoms: Sequence[Atom]) -> tuple[Atom, list[list[tuple[int]] | None]]:
-    """An atom whose classes are fine enough for all, and for each of them which of its classes those are."""
+    """Common refinement of the atoms' classes, and for each atom the old class of each new one (None: unchanged)."""
     size, image = atoms[0].size, any(a.image for a in atoms)
     first = atoms[0]
     if all(atom.classes == first.classes and atom.table == first.table for atom in atoms):
@@ -217,7 +217,7 @@ def _common(atoms: Sequence[Atom]) -> tuple[Atom, list[list[tuple[int]] | None]]
 
 
 def _finer(field: Field, index: int, atom: Atom, groups: list[tuple[int]]) -> Field:
-    """The field with the classes of another atom; along the image's own the law keeps its period."""
+    """The field with the finer classes of `atom`; along an image atom the law keeps its period."""
     own = field.atoms[index]
     exact = regrouped(field.exact, field.dims, index, groups)
     law = field.law
@@ -228,11 +228,11 @@ def _finer(field: Field, index: int, atom: Atom, groups: list[tuple[int]]) -> Fi
     return Field(atoms, field.counts, exact, law)
 
 
-# ---- one law
+# ---- common law
 
 
 class Terms(NamedTuple):
-    """What several laws have in common; `image` is the index of the atom that they are drawn out along."""
+    """Period and shift common to several laws; `image` is the index of the atom that they repeat along."""
 
     period: int
     shift: int
@@ -240,7 +240,7 @@ class Terms(NamedTuple):
 
 
 def _terms(fields: Sequence[Field]) -> Terms | Rule:
-    """The common terms of laws, or what there is instead of a law."""
+    """The common terms of the fields' laws, or GLOBAL or the reason why there is no common law."""
     laws = [field.law for field in fields]
     if any(law is GLOBAL for law in laws):
         return GLOBAL
@@ -272,6 +272,6 @@ def _grids(fields: Sequence[Field], terms: Terms) -> list[Cells | None]:
 
 def _grid(field: Field, terms: Terms) -> Cells:
     assert isinstance(field.law, Law)
-    if field.law.period == terms.period:  # as of all without the image's axis: each has a period of one
+    if field.law.period == terms.period:  # always so without an image atom: the period is 1
         return field.law.cells
     return law_taken(field, [[i] for i in range(terms.period)])

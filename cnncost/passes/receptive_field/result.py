@@ -1,4 +1,4 @@
-"""What is known of the receptive field of a layer, as plain frozen data."""
+"""The receptive field of a layer, as plain frozen data."""
 
 from __future__ import annotations
 
@@ -14,23 +14,23 @@ Span: TypeAlias = "tuple[int, int] | None"
 
 
 class ReceptiveField(NamedTuple):
-    """What the units of a layer see of an input: a value for each spatial axis of the input.
+    """The part of an input that a layer's units see: one value per spatial axis of the input.
 
     Attributes:
         layer: path of the layer.
-        input: which of the model's inputs.
-        input_size: its positions along each spatial axis.
-        size: positions that a unit sees far from all borders, as if the input went on; of the units that see most.
-            GLOBAL: all, however large the input is. UNKNOWN: an op could not be followed.
+        input: index of the input among the model's.
+        input_size: its size along each spatial axis.
+        size: positions that a unit sees far from all borders, as if the input were unbounded; maximum over units.
+            GLOBAL: the whole input, whatever its size. UNKNOWN: an op could not be followed.
         jump: input positions from one unit to the next (effective stride); a Fraction after upsampling.
-            UNKNOWN where there is no one number, as when paths with different jumps meet; `size` is then that of
+            UNKNOWN where there is no single number, as when paths with different jumps merge; `size` is then that of
             the unit that sees most within this input.
         start: first position that unit 0 sees; negative in the padding.
-        seen: the most positions that a unit sees of this very input.
-        unit: the unit that was asked for, by its index along the layer's own spatial axes; None: none was.
+        seen: the most positions that a unit sees of an input of this size.
+        unit: the requested unit, by its index along the layer's own spatial axes; None if none was requested.
         box: first and last input position that the unit sees, both included; None along an axis of which it
-            sees nothing, and where no unit was asked for.
-        notes: why something is unknown.
+            sees nothing, and if no unit was requested.
+        notes: reasons for unknown values.
     """
 
     layer: str
@@ -46,7 +46,7 @@ class ReceptiveField(NamedTuple):
 
     @property
     def share(self) -> Fraction | None:
-        """Part of the input that the unit that sees most sees; None if unknown."""
+        """Largest fraction of the input that a unit sees; None if unknown."""
         if any(n is UNKNOWN for n in self.seen):
             return None
         return Fraction(prod(n for n in self.seen if isinstance(n, int)), prod(self.input_size))

@@ -1,4 +1,4 @@
-"""What the steps of a reach rule make of a field: windows, reductions, and atoms that are split and merged."""
+"""Apply the steps of a reach rule to a field: windows, reductions, and splitting and merging of atoms."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from cnncost.passes.receptive_field.field import GLOBAL, Atom, Broken, Field, La
 
 
 def law_taken(field: Field, positions: Sequence[Sequence[int]]) -> Cells:
-    """The law's grid with the image's atom at these positions, each the hull of several."""
+    """The law's grid at these positions of the image atom, each the hull of several."""
     law, axis = field.law, field.image
     assert isinstance(law, Law)
     assert axis is not None
@@ -33,11 +33,11 @@ def law_taken(field: Field, positions: Sequence[Sequence[int]]) -> Cells:
 
 
 def windowed(field: Field, axis: int, window: Window) -> Field:
-    """An axis by windows."""
+    """The field after windows along an axis."""
     field = single(field, axis)
     part = field.parts[axis]
     index = part.start
-    if part.start == part.stop:  # an axis of one position without an atom
+    if part.start == part.stop:  # an axis of size 1 without an atom
         field = with_atom(field, axis, Atom(1))
     atom = field.atoms[index]
     size = len(window.sees)
@@ -58,12 +58,12 @@ def windowed(field: Field, axis: int, window: Window) -> Field:
 
 
 def _fixed(window: Window) -> bool:
-    """Whether it takes the same positions, however many there are."""
+    """Whether the window selects the same positions whatever the size of the axis."""
     return window.pattern is not None and window.pattern.shift == 0
 
 
 def _of_fixed(field: Field, index: int) -> Field:
-    """The law has a cell for each of the positions that are taken again and again; here each has its own."""
+    """Replace a repeating law by one with a cell for each position, as the window selects fixed positions."""
     law, size = field.law, field.atoms[index].size
     assert isinstance(law, Law)
     dims = [*field.law_dims[:index], law.period, *field.law_dims[index + 1 :]]
@@ -72,7 +72,7 @@ def _of_fixed(field: Field, index: int) -> Field:
 
 
 def _regrouping(atom: Atom, window: Window) -> tuple[tuple[int, ...], list[tuple[int, ...]]]:
-    """The new class of each position, and the old classes that it sees."""
+    """The new class of each position, and the old classes that each new class sees."""
     if atom.classes == 1:
         table = tuple([0 if each else 1 for each in window.sees])
         return (table, [(0,), ()]) if 0 in table else ((0,) * len(table), [()])
@@ -84,7 +84,7 @@ def _regrouping(atom: Atom, window: Window) -> tuple[tuple[int, ...], list[tuple
 
 
 def _composed(field: Field, window: Window) -> Rule:
-    """The law after windows on the image's atom."""
+    """The law after windows along the image atom."""
     law, pattern = field.law, window.pattern
     if window.grows:
         return GLOBAL
@@ -101,7 +101,7 @@ def _composed(field: Field, window: Window) -> Rule:
 
 
 def _least(field: Field, law: Law) -> Law:
-    """The same law in its shortest period."""
+    """The same law with its shortest period."""
     axis = field.image
     assert axis is not None
     inner = prod(field.law_dims[axis + 1 :])
@@ -132,14 +132,14 @@ def _replaced(field: Field, index: int, atom: Atom, exact: Cells, law: Rule) -> 
 
 
 def with_atom(field: Field, axis: int, atom: Atom) -> Field:
-    """An atom of one class put behind those of an axis."""
+    """Append an atom of one class to those of an axis."""
     end = field.parts[axis].stop
     counts = tuple(n + (i == axis) for i, n in enumerate(field.counts))
     return Field((*field.atoms[:end], atom, *field.atoms[end:]), counts, field.exact, field.law)
 
 
 def reduced(field: Field, axis: int) -> Field:
-    """An axis to one position that sees all of it."""
+    """Reduce an axis to one position that sees all of it."""
     part = field.parts[axis]
     exact, law, dims, law_dims = field.exact, field.law, list(field.dims), list(field.law_dims)
     for i in range(part.start, part.stop):
@@ -156,7 +156,7 @@ def reduced(field: Field, axis: int) -> Field:
 
 
 def spread(field: Field, axis: int, size: int) -> Field:
-    """An axis of one position to many that see the same."""
+    """Expand an axis of one position to `size` positions that see the same."""
     part = field.parts[axis]
     law = field.law
     if any(field.atoms[i].image for i in range(part.start, part.stop)) and isinstance(law, Law):
@@ -170,7 +170,7 @@ def spread(field: Field, axis: int, size: int) -> Field:
 
 
 def permute(field: Field, order: Sequence[int]) -> Field:
-    """Axes in another order."""
+    """Permute the axes."""
     parts = field.parts
     places = [i for axis in order for i in range(parts[axis].start, parts[axis].stop)]
     law = field.law
@@ -181,7 +181,7 @@ def permute(field: Field, order: Sequence[int]) -> Field:
 
 
 def expanded(field: Field, index: int) -> Field:
-    """The same with a class for each position of an atom."""
+    """The same field with one class per position of an atom."""
     atom = field.atoms[index]
     if atom.classes == atom.size and atom.table is None:
         return field
@@ -192,7 +192,7 @@ def expanded(field: Field, index: int) -> Field:
 
 
 def single(field: Field, axis: int) -> Field:
-    """The same with at most one atom on an axis."""
+    """The same field with at most one atom on an axis."""
     part = field.parts[axis]
     if part.stop - part.start < 2:
         return field
@@ -211,7 +211,7 @@ def single(field: Field, axis: int) -> Field:
 
 
 def _merged_law(field: Field, part: slice) -> Rule:
-    """The image's atom may be followed by others, but not preceded: what is inside can't be drawn out."""
+    """Law after merging. Other atoms may follow the image atom but not precede it: an inner part can't grow."""
     law, image = field.law, field.image
     if not isinstance(law, Law) or image is None or not part.start <= image < part.stop:
         return law
@@ -227,7 +227,7 @@ def _least_of(field: Field, law: Law, part: slice) -> Law:
 
 
 def compressed(field: Field, index: int) -> Field:
-    """Positions of an atom that see the same, in one class; an atom that the law is drawn out along stays as it is."""
+    """Merge positions of an atom that see the same into one class; the atom that the law repeats along is unchanged."""
     atom = field.atoms[index]
     if (atom.image and isinstance(field.law, Law)) or atom.classes == 1:
         return field
@@ -247,14 +247,14 @@ def compressed(field: Field, index: int) -> Field:
 
 
 def _columns(cells: Cells, dims: Sequence[int], axis: int) -> list[tuple[Cell, ...]]:
-    """What stands at each position of an axis, as something that can be compared."""
+    """The cells at each position of an axis, as a hashable tuple."""
     n, inner = dims[axis], prod(dims[axis + 1 :])
     starts = range(0, len(cells), n * inner)
     return [tuple([c for s in starts for c in cells[s + i * inner : s + (i + 1) * inner]]) for i in range(n)]
 
 
 def split(field: Field, index: int, inner: int) -> Field:
-    """An atom as two, the second of size `inner`."""
+    """Split an atom into two, the second of size `inner`."""
     atom = field.atoms[index]
     outer = atom.size // inner
     axis = next(i for i, part in enumerate(field.parts) if part.start <= index < part.stop)
@@ -274,7 +274,7 @@ def split(field: Field, index: int, inner: int) -> Field:
 
 
 def reshape(field: Field, shape: Shape) -> Field:
-    """The elements in their order, in another shape: atoms go to new axes, split or merged where they must be."""
+    """Reshape in row-major order: distribute atoms over new axes, splitting or merging them where needed."""
     if field.shape == shape:
         return field
     line = Field(field.atoms, (len(field.atoms),), field.exact, field.law)
@@ -294,14 +294,14 @@ def reshape(field: Field, shape: Shape) -> Field:
                 start, end = start + grown, end + grown
         counts.append(end - start)
         end = start
-    if not shape:  # atoms of one position are left over
+    if not shape:  # drop the remaining atoms of size 1
         rest = spread(line, 0, 1)
         return Field(rest.atoms, (), rest.exact, rest.law)
     return Field(line.atoms, tuple(reversed(counts)), line.exact, line.law)
 
 
 def _cut(line: Field, end: int, need: int) -> tuple[Field, int]:
-    """Make the atom before `end` such that the atoms before it divide `need`; and how many atoms more there are."""
+    """Split or merge the atoms before `end` so that they divide `need`; return the field and the change in count."""
     atom = line.atoms[end - 1]
     if atom.size % need == 0:
         return split(line, end - 1, need), 1

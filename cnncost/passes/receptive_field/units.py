@@ -1,4 +1,4 @@
-"""The units of a layer: which there are, what they see, and its size, jump and start."""
+"""The units of a layer: which exist, what they see, and the layer's size, jump and start."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ from cnncost.passes.receptive_field.walk import Lost
 
 
 class Units:
-    """The units of a layer: positions along the axes that come from the image's, each over all of the others.
+    """The units of a layer: positions along the axes that come from the image's, each combined over all other axes.
 
-    Where an axis was cut (windows, space to depth), its outer part tells units apart. `along` are axes along which
-    the image's lie though all was mixed along them: their units see the same, and are told apart.
+    Where an axis was split (windows, space to depth), its outer part distinguishes units. `along` are axes that hold
+    the image's although everything was mixed along them: their units see the same but are still distinct.
     """
 
     def __init__(self, path: str, shape: tuple[int, ...], fields: Sequence[Field], along: Collection[int]) -> None:
@@ -34,14 +34,14 @@ class Units:
         self.inner = {axis: _inner(fields, axis) for axis in self.axes}
 
     def each(self, field: Field) -> Field:
-        """What the units see: the hull over all axes that don't tell them apart."""
+        """The field of the units: the hull over all axes that don't distinguish them."""
         for axis, count in enumerate(field.counts):
             if count and axis not in self.axes:
                 field = reduced(field, axis)
         return field
 
     def _misfit(self, unit: tuple[int, ...]) -> str:
-        """What to say of a unit with another number of indices than the layer has axes."""
+        """Error message for a unit with the wrong number of indices."""
         given = ",".join(map(str, unit)) or "none"
         if not self.sizes:
             return f"expected no indices, for the layer has no spatial axis of its own, got {given}; ask for no unit"
@@ -51,7 +51,7 @@ class Units:
         return f"expected {count} {each}, for the layer has {have} units, got {given}; give --unit {which}"
 
     def index(self, unit: tuple[int, ...]) -> dict[int, int]:
-        """Position by axis of the tensor. Raises CnncostError if there is no such unit."""
+        """Position of a unit by tensor axis. Raises CnncostError if the unit does not exist."""
         layer = f"receptive field of {self.path or 'the model'}"
         if len(unit) != len(self.sizes):
             raise CnncostError(f"{layer}: {self._misfit(unit)}")
@@ -63,7 +63,7 @@ class Units:
 
 
 def _inner(fields: Sequence[Field], axis: int) -> list[tuple[int, int]]:
-    """The atoms of an axis that come from axes of the input: how many positions are behind each, and its size."""
+    """The image atoms of an axis: the product of the sizes after each, and its own size."""
     places = []
     for field in fields:
         part = field.parts[axis]
@@ -74,7 +74,7 @@ def _inner(fields: Sequence[Field], axis: int) -> list[tuple[int, int]]:
 
 
 def box(field: Field | Lost | None, index: dict[int, int]) -> Cell | Extent:
-    """The hull of what a unit sees, over all channels."""
+    """The hull of the positions that a unit sees, over all channels."""
     if field is None:
         return None
     if isinstance(field, Lost):
@@ -93,7 +93,7 @@ def box(field: Field | Lost | None, index: dict[int, int]) -> Cell | Extent:
 
 
 class Numbers(NamedTuple):
-    """Along one axis of the input, as `ReceptiveField` has them; `note` says why one is unknown."""
+    """The values of a `ReceptiveField` along one input axis; `note` says why one is unknown."""
 
     size: Size
     jump: Step
@@ -103,7 +103,7 @@ class Numbers(NamedTuple):
 
 
 def numbers(field: Field | Lost | None, inner: dict[int, list[tuple[int, int]]]) -> Numbers:
-    """Of the units of a layer, each over all channels."""
+    """Size, jump, start and seen of a layer's units, each over all channels."""
     if field is None:
         return Numbers(0, UNKNOWN, UNKNOWN, 0, "it sees nothing of this input")
     if isinstance(field, Lost):
@@ -122,7 +122,7 @@ def _widest(cells: Sequence[Cell]) -> int:
 
 
 def _jump(field: Field, law: Law, inner: dict[int, list[tuple[int, int]]]) -> int | Fraction:
-    """From one unit to the next along the input's axis. In a row of H·W tokens the next along H is W further on."""
+    """Step to the next unit along the input's axis. In a row of H·W tokens the next along H is W tokens away."""
     jump = Fraction(law.shift, law.period)
     if field.image is not None:
         axis = next(i for i, part in enumerate(field.parts) if part.start <= field.image < part.stop)

@@ -1,4 +1,4 @@
-"""Through the Graph, node by node: what every value sees of every axis of every input."""
+"""Walk the Graph node by node and compute which input positions every value sees, for each input axis."""
 
 from __future__ import annotations
 
@@ -16,19 +16,19 @@ from cnncost.passes.receptive_field.steps import permute, reduced, reshape, spre
 
 
 class Lost(NamedTuple):
-    """What could not be followed: the op, and the path of the module in which it ran."""
+    """An op that could not be followed, and the path of the module in which it ran."""
 
     op: str
     path: str
 
 
 _NAMES = {"after_write": "a write into a part of a tensor, through a view of it,"}
-"""Of nodes that are no op of the framework."""
+"""Names to report for nodes that are not ops of the framework."""
 Seen: TypeAlias = "dict[Key, Field | Lost]"
 
 
 class Walk:
-    """One walk: `seen` is what the values see of these input axes; `fed` are the values that come from any input."""
+    """One walk: `seen` has each value's field per input axis; `fed` are the values that depend on any input."""
 
     def __init__(self, graph: Graph, keys: Iterable[Key], fed: Container[int]) -> None:
         self.graph = graph
@@ -39,7 +39,7 @@ class Walk:
             self.seen.setdefault(value, {})[number, axis] = source(graph.values[value].shape, axis)
 
     def run(self) -> None:
-        """All nodes of the forward pass."""
+        """Visit all nodes of the forward pass."""
         for node in self.graph.nodes:
             if node.phase == "forward" and any(self.seen.get(value) for value in node.inputs):
                 self._node(node)
@@ -58,7 +58,7 @@ class Walk:
             self.seen[value] = {key: field for key, field in found.items() if field is not None}
 
     def _output(self, node: Node, output: Output | None, shape: Shape, key: Key) -> Field | Lost | None:
-        """What an output sees of one input axis; None: nothing."""
+        """The field of an output for one input axis; None if it sees nothing."""
         inputs = [self.seen.get(value, {}).get(key) for value in node.inputs]
         if output is None or (output.routes and _unrouted(inputs, output)):
             return self._lost(node, shape, [field for field in inputs if field is not None])
@@ -78,7 +78,7 @@ class Walk:
         return joined(fields)
 
     def _lost(self, node: Node, shape: Shape, pieces: Sequence[Field | Lost]) -> Field | Lost:
-        """Unknown, unless one that sees everything is among them: more than that is not to be seen."""
+        """Lost, unless one of the pieces sees the whole input: then so does the result."""
         for piece in pieces:
             if isinstance(piece, Field) and piece.full:
                 return Field(tuple(map(Atom, shape)), (1,) * len(shape), [hull_of(piece.exact)], GLOBAL)
@@ -98,13 +98,13 @@ class Walk:
 
 
 def _unrouted(inputs: Sequence[Field | Lost | None], output: Output) -> bool:
-    """Whether an input that sees something has no route: the rule doesn't tell what it does."""
+    """Whether an input that sees something has no route, so that the rule doesn't cover it."""
     routed = {route.input for route in output.routes} | set(output.ignored)
     return any(field is not None and i not in routed for i, field in enumerate(inputs))
 
 
 def _stepped(field: Field, step: Step) -> Field | None:
-    """A step done; None if the data decide what comes out."""
+    """The field after a step; None if the result depends on tensor data."""
     match step:
         case Window():
             return windowed(field, step.axis, step)

@@ -1,9 +1,9 @@
-"""Multiply-accumulates if attention skips what its masks leave out, beside the dense count.
+"""Multiply-accumulates if attention skips masked pairs, beside the dense count.
 
-A block-sparse kernel computes the scores, and what follows from them, of visible pairs of a query and a key alone; by
-tiles it computes each tile with a visible pair whole. Projections are not lessened. An op whose mask is not known
-counts in full: an upper bound. So does attention that is written by hand, as products of activations, where a mask may
-have come in between them (`by_hand`).
+A block-sparse kernel computes scores, and everything derived from them, only for visible pairs of a query and a key;
+with tiles, it computes every tile that has a visible pair in full. Projections are not reduced. An op with an unknown
+mask counts in full: an upper bound. So does attention written by hand, as products of activations, where a mask may
+have been applied in between (`by_hand`).
 """
 
 from __future__ import annotations
@@ -19,15 +19,15 @@ _KINDS = frozenset({"attention", "attention_backward", "mha", "encoder_layer"})
 _SCORED = frozenset({
     "scores", "weighted values", "scores, gradients of queries and keys", "gradients of weights and values",
 })  # fmt: skip
-"""What the terms are called in which each item is of one pair."""
+"""Names of the terms that have one item per pair."""
 
 
 class Left(NamedTuple):
-    """What is left of some ops.
+    """Multiply-accumulates left of some ops.
 
     Attributes:
         macs: multiply-accumulates.
-        bound: whether it is an upper bound, for a mask is not known.
+        bound: whether `macs` is an upper bound, because a mask is unknown.
     """
 
     macs: int
@@ -38,11 +38,11 @@ NOTHING = Left(0, False)
 
 
 def unmasked(graph: Graph, tile: Tile | None = None) -> dict[tuple[Phase, int], Left]:
-    """What each module call ran itself in each phase, by phase and index of the call; of those with products.
+    """Multiply-accumulates left of each module call's own ops, by phase and call index; only calls with products.
 
     Args:
-        graph: with what is known of masks.
-        tile: queries and keys of the blocks that are computed whole; None: pairs alone.
+        graph: a Graph with its recorded masks.
+        tile: queries and keys of the blocks that are computed in full; None: single pairs.
     """
     found: dict[tuple[Phase, int], Left] = {}
     masks, written = dict(graph.masks), by_hand(graph)
@@ -61,7 +61,7 @@ def unmasked(graph: Graph, tile: Tile | None = None) -> dict[tuple[Phase, int], 
 
 
 def left_of(spec: OpSpec, mask: Mask | None, tile: Tile | None = None) -> Left:
-    """What is left of one op. `mask` is its mask, if that is known."""
+    """Multiply-accumulates left of one op. `mask` is its mask, if known."""
     cost = cost_of(spec)
     if cost is None or not cost.macs:
         return NOTHING
@@ -78,7 +78,7 @@ def left_of(spec: OpSpec, mask: Mask | None, tile: Tile | None = None) -> Left:
     for term in cost.terms:
         if not term.mac:
             continue
-        if term.what in _SCORED and term.items % total:  # a mask of more batches than are multiplied
+        if term.what in _SCORED and term.items % total:  # the mask has more batches than the product
             return Left(cost.macs, True)
         macs += term.items // total * pairs if term.what in _SCORED else term.items
     return Left(macs, False)

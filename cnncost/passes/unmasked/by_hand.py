@@ -1,9 +1,9 @@
-"""Attention written by hand: two products of activations, and between them what a mask may have come in by.
+"""Find attention written by hand: two products of activations with an op between them that may apply a mask.
 
-Between the scores and what they weigh, models put a mask on in many ways: they add minus infinity before a softmax,
-write something over the scores, multiply weights by zeros. Which pairs that leaves is not known here, only that it may
-be fewer: the products are told, and their count is an upper bound. A value is followed from the one product to the
-other through whatever works on elements or moves them, and through layers without a norm.
+Between the scores and the weighted sum, models apply masks in many ways: they add minus infinity before a softmax,
+overwrite scores, multiply weights by zeros. Which pairs remain is unknown here, only that there may be fewer: the
+products are reported, and their count is an upper bound. A value is followed from the first product to the second
+through ops that work on elements or move them, and through layers without a norm.
 """
 
 from __future__ import annotations
@@ -14,25 +14,25 @@ from cnncost.graph import Graph, Node
 
 _PRODUCTS = frozenset({"matmul", "linear"})
 _LAYERS = _PRODUCTS | {"conv"}
-"""With weights of their own they make no scores, and go between them and what they weigh: heads are mixed so."""
+"""With weights of their own they produce no scores, but may lie between the two products (mixing of heads)."""
 _CARRIERS = frozenset({"pointwise", "dropout", "layout", "softmax", "scatter", "gather", "reduce", "create"})
 _ADDS = frozenset({"add", "sub", "rsub", "addcmul", "addcdiv", "logaddexp"})
 _OVER = frozenset({"fill", "zero", "fill_diagonal", "tril", "triu"})
-"""Ops that put something in the place of elements, without another tensor."""
+"""Ops that overwrite elements without another tensor."""
 _KEEPS = frozenset({"div", "cat", "concat", "stack", "hstack", "vstack", "after_write", "alias"})
-"""Ops of several tensors that put nothing out: a quotient by sums, neighbours."""
+"""Ops with several inputs that mask nothing: a division by sums, concatenation."""
 _STRAIGHT = frozenset({"mul", "div", "neg", "add", "sub", "rsub", "positive"})
-"""Ops of one tensor that make no weights of scores: all others are softmaxes of a kind (exp, sigmoid, relu)."""
+"""Unary ops that don't turn scores into weights; all others count as a kind of softmax (exp, sigmoid, relu)."""
 
 
 class Trail(NamedTuple):
-    """What came of products of activations.
+    """History of a value that derives from products of activations.
 
     Attributes:
-        products: the nodes.
-        added: something was added, which is a mask if weights are made of it.
-        cut: something was put in the place of elements, or multiplied by what may be zero.
-        weighed: a function of each element, or a softmax, made weights of it.
+        products: the product nodes.
+        added: a tensor was added, which is a mask if the result becomes weights.
+        cut: elements were overwritten, or multiplied by something that may be zero.
+        weighed: a softmax or an elementwise function turned it into weights.
     """
 
     products: frozenset[int]
@@ -47,10 +47,10 @@ class Trail(NamedTuple):
 
 
 def by_hand(graph: Graph) -> set[int]:
-    """Nodes of forward and backward that are products of attention written by hand whose scores may be masked.
+    """Nodes of forward and backward that are products of hand-written attention whose scores may be masked.
 
-    A backward's are those of the same values' gradients; as these are not told apart, all products of a call's
-    backward are, whose forward has such.
+    Backward products can't be matched to forward ones, so all backward products of a call whose forward has such
+    attention are included.
     """
     trails: dict[int, Trail] = {}
     found: set[int] = set()
@@ -58,12 +58,12 @@ def by_hand(graph: Graph) -> set[int]:
     for index, node in enumerate(graph.nodes):
         inputs = [trails[i] for i in node.inputs if i in trails]
         if node.spec.kind in _LAYERS and weights.has(node):
-            trails.update(dict.fromkeys(node.outputs, _joined(inputs)) if inputs else {})  # heads mixed, for one
+            trails.update(dict.fromkeys(node.outputs, _joined(inputs)) if inputs else {})  # e.g. mixing of heads
         elif node.spec.kind in _PRODUCTS:
             made = frozenset[int]().union(*(t.products for t in inputs if t.masked))
             if made:
                 found.update(made, {index})
-            added = len(node.inputs) > 2 and bool(node.spec.get("bias", True))  # as of `baddbmm`
+            added = len(node.inputs) > 2 and bool(node.spec.get("bias", True))  # as in `baddbmm`
             trails.update(dict.fromkeys(node.outputs, Trail(frozenset({index}), added=added)))
         elif inputs and node.spec.kind in _CARRIERS:
             others = [i for i in node.inputs if i not in trails and i not in weights.pure]
@@ -74,12 +74,12 @@ def by_hand(graph: Graph) -> set[int]:
 
 
 def _onwards(graph: Graph, node: Node, trails: list[Trail], others: list[int]) -> Trail:
-    """What an op makes of trails. `others`: values beside them, which are not parameters."""
+    """The trail of an op's outputs. `others`: its inputs without a trail that are not parameters."""
     kind, op = node.spec.kind, _name(node)
     shapes = [graph.values[i].type.shape for i in others if graph.values[i].type.numel > 1]
     added = bool(shapes) and op in _ADDS
     if op == "mul":
-        cut = any(shape[-2:] != (1, 1) for shape in shapes)  # else it is a scale of whole matrices
+        cut = any(shape[-2:] != (1, 1) for shape in shapes)  # otherwise it scales whole matrices
     elif kind == "gather":
         cut = False
     else:
@@ -98,7 +98,7 @@ def _joined(trails: list[Trail]) -> Trail:
 
 
 def _name(node: Node) -> str:
-    """`masked_fill` of `aten.masked_fill_.Scalar`."""
+    """Op name without namespace and overload: `masked_fill` for `aten.masked_fill_.Scalar`."""
     parts = node.name.split(".")
     return parts[min(1, len(parts) - 1)].rstrip("_")
 
@@ -108,10 +108,10 @@ def _is_backward(node: Node) -> bool:
 
 
 class _Weights:
-    """Values that follow from parameters and from nothing of the inputs: a product with such is none of scores.
+    """Values that depend on parameters and not on inputs: a product with one of them does not compute scores.
 
     Attributes:
-        pure: parameters, and parts of them: finite, and so no masks where they are added.
+        pure: parameters, and parts of them: finite, so adding one is not a mask.
     """
 
     def __init__(self, graph: Graph) -> None:
@@ -124,11 +124,11 @@ class _Weights:
         self._fixed = roles["buffer"] | roles["constant"]
 
     def has(self, node: Node) -> bool:
-        """Whether an op is of such a value."""
+        """Whether an op has such a value as input."""
         return not self._made.isdisjoint(node.inputs)
 
     def follow(self, node: Node) -> None:
-        """Look at an op."""
+        """Update the sets with an op's outputs."""
         if not self._fixed.issuperset(set(node.inputs) - self._made):
             return
         if not self.has(node):

@@ -1,4 +1,4 @@
-"""The entries of all networks: the one place that lists them. One file a family, all without torch."""
+"""The entries of all networks, the only place that lists them. One file per family, none imports torch."""
 
 from cnncost.zoo.catalog import alexnet, conv6, lenet, perceptron, resnet, vgg
 
