@@ -183,11 +183,11 @@ def _with_further(report: ReportData, columns: tuple[Column, ...]) -> tuple[Colu
 
 
 _TOLD = frozenset({"path", "op", "depth", "call", "calls", "status", "unknown", "known", "mask_unknown"})
-"""Columns that tables for people do without: the name has them, or a note beside it, or a sign before the number."""
+"""Columns hidden in displayed tables; the name, a note or a number prefix shows them instead."""
 
 
 def for_people(report: ReportData, by: By) -> tuple[Column, ...]:
-    """The columns of a view after the row's name, less those that say nothing of this model."""
+    """The displayed columns after the row's name, without those that are empty for this model."""
     columns, _ = table(report, by)
     hidden = set(_TOLD)
     if not report.totals.frozen_params:
@@ -198,7 +198,7 @@ def for_people(report: ReportData, by: By) -> tuple[Column, ...]:
 
 
 def share_of_macs(row: Row, report: ReportData) -> str:
-    """The row's part of all MACs, in per cent."""
+    """The row's share of all MACs, in percent."""
     if isinstance(row, Op) and not row.known:
         return UNKNOWN
     return units.share(row.macs, report.totals.macs)
