@@ -33,8 +33,8 @@ class Measured(NamedTuple):
 
     Attributes:
         snapshot: the model's figures.
-        values: of all that is limited.
-        paths: by glob, the modules that it names.
+        values: figures of all limited quantities.
+        paths: the matching modules, by glob.
         unsure: paths of the modules, the model's `""` among them, that an op without a rule is missing from.
         unknown: ops without a rule and how often each ran.
     """
@@ -62,7 +62,7 @@ def measure_all(budgets: Sequence[Budget], folder: Path, jobs: int | None = None
     one = partial(measure, folder=str(folder))
     if jobs is not None:
         return _spread(one, budgets, jobs)
-    import_module("cnncost.frontends.torch")  # to import torch is no part of the time that is measured
+    import_module("cnncost.frontends.torch")  # exclude importing torch from the measured time
     found: list[Measured] = []
     start = monotonic()
     for done, budget in enumerate(budgets):
@@ -85,7 +85,7 @@ def _spread(one: Callable[[Budget], Measured], budgets: Sequence[Budget], jobs: 
     jobs = min(jobs, len(budgets))
     if jobs <= 1 or "fork" not in multiprocessing.get_all_start_methods():
         return [one(budget) for budget in budgets]
-    import_module("cnncost.frontends.torch")  # once, before the processes part ways
+    import_module("cnncost.frontends.torch")  # once, before forking
     try:
         with ProcessPoolExecutor(jobs, multiprocessing.get_context("fork")) as pool:
             return list(pool.map(one, budgets))

@@ -1,4 +1,4 @@
-"""What a budget can limit: how each quantity is read from a Report, and how it is written.
+"""Quantities that a budget can limit: how each is read from a Report and formatted.
 
 A quantity of a module is that of the module with all that is below it. `receptive_field`, the peaks and
 `activations` ask for parts of the Report that an analysis makes only if it can: where the Report has
@@ -25,7 +25,7 @@ Direction: TypeAlias = Literal["<=", ">="]
 
 
 class Quantity(NamedTuple):
-    """Something that a budget limits.
+    """A quantity that a budget can limit.
 
     Attributes:
         name: in budget files.
@@ -37,7 +37,7 @@ class Quantity(NamedTuple):
         usual: the comparison of a limit without a sign; None: there is no usual one.
         bounded: an op without a rule makes it a lower bound.
         modules: whether it can be limited on modules.
-        training: whether it takes the analysis of a training step.
+        training: whether it requires a training step.
     """
 
     name: str
@@ -63,7 +63,7 @@ def _intensity(_report: Report, module: Module, _: Direction) -> Value:
 
 
 def _unknown_ops(report: Report, _module: Module, _: Direction) -> Value:
-    """How many op executions have no rule."""
+    """Number of op executions without a rule."""
     return sum(report.unknown.values())
 
 

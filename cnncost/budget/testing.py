@@ -34,7 +34,7 @@ class ComplexityError(AssertionError):
 
 
 class Figure(int):
-    """An int that knows what it is a figure of."""
+    """An int that remembers its model and quantity."""
 
     quantity: Quantity
     result: Result
@@ -231,7 +231,7 @@ def explained(op: str, figure: Figure, right: object) -> list[str]:
 
 
 def _biggest(report: Report, name: str) -> list[str]:
-    """The layers that weigh most in a figure."""
+    """The layers that contribute most to a figure."""
     if name not in {"params", "trainable_params", "macs", "flops"}:
         return []
 

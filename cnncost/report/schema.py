@@ -1,7 +1,7 @@
 """The schema of a Report's rows: name, meaning, aggregation and visibility of each statistic.
 
 A statistic is declared once, as a field of a class of rows (`rows.py`); a number derived from others is a property
-there. Everything else is generated from the declaration: sums over calls, own shares and folded rows, JSON, CSV, tables.
+there. The rest is generated from the declaration: sums over calls, own shares and folded rows, JSON, CSV, tables.
 """
 
 from __future__ import annotations
