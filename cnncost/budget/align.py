@@ -83,7 +83,7 @@ class _Alignment:
         self._moved()
 
     def _roots(self) -> tuple[str, str]:
-        """The root paths: both models, or one model and the module that wraps it in the other."""
+        """The root paths: both models, or one model and the module that corresponds to it inside the other."""
         if self.old.root.class_name != self.new.root.class_name:
             inner = _wrapped(self.old, self.new)
             if inner:

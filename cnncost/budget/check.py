@@ -205,7 +205,7 @@ def _on(file: BudgetFile, rule: Rule, path: str, found: Measured, baseline: _Bas
 
 
 def _outcome(rule: Rule, used: Value, bound: Value, unsure: bool) -> Outcome:
-    """An incomplete sum can only grow: one over a `<=` bound is over, one that meets a `>=` bound is within."""
+    """An incomplete sum can only grow: above an upper bound it is over, at a lower bound it is within."""
     holds = rule.limit.holds(used, bound)
     if unsure:
         grows = rule.quantity.name != "arithmetic_intensity"  # unknown ops lack both FLOPs and bytes

@@ -81,7 +81,7 @@ def _cores() -> int:
 
 
 def _spread(one: Callable[[Budget], Measured], budgets: Sequence[Budget], jobs: int) -> list[Measured]:
-    """In so many processes; in this one where processes can't part ways after torch is imported."""
+    """Analyze in `jobs` processes, or in this one where `fork` is not available."""
     jobs = min(jobs, len(budgets))
     if jobs <= 1 or "fork" not in multiprocessing.get_all_start_methods():
         return [one(budget) for budget in budgets]

@@ -197,7 +197,7 @@ def _complaints(found: Check, report: Report) -> list[str]:
 
 
 def _same(key: str, diff: Diff) -> None:
-    """Raise unless every module has the figures that it had."""
+    """Raise unless every module's figures are unchanged."""
     __tracebackhide__ = True
     if diff.old.inputs != diff.new.inputs:
         raise ComplexityError(f"{key}: the snapshot is for input {diff.old.inputs}, this is {diff.new.inputs}")
