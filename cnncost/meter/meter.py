@@ -22,7 +22,7 @@ from cnncost.meter.peak import peak_of
 
 
 class Rates(NamedTuple):
-    """What was reached over some steps.
+    """Rates measured over some steps.
 
     Attributes:
         steps, examples: how many; warm-up is left out.
