@@ -60,7 +60,7 @@ class Bench:
 
     @property
     def noisy(self) -> list[Joined]:
-        """Rows measured while other processes kept the machine busy."""
+        """Rows measured on a machine that was not quiet."""
         return [row for row in self.rows if row.measured.timing is not None and row.measured.timing.noise]
 
     def figures(self) -> list[Figures]:

@@ -75,7 +75,7 @@ def foot(bench: Bench) -> list[str]:
 
 
 def noise(bench: Bench) -> list[str]:
-    """Remark on measurements taken on a busy machine."""
+    """Remark on a machine that was not quiet."""
     if not any(row.measured.timing for row in bench.rows):
         return []
     lines = ["noisy while the ceilings were measured: predictions are too slow"] if bench.device.noisy else []

@@ -64,7 +64,7 @@ class MeterCallback(Callback):  # type: ignore[misc]  # Any to the type checker,
         self.meter = Meter(self._model(pl_module), **self._options)
 
     def on_train_batch_start(self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int) -> None:
-        """What can't be analyzed is told before the first batch is trained, and not after hours."""
+        """Analyze before the first batch is trained, so that a failure is reported early."""
         del pl_module, batch_idx
         if self.meter is not None and trainer.global_step == 0:
             self.meter.try_out(self._inputs(batch))
@@ -81,7 +81,7 @@ class MeterCallback(Callback):  # type: ignore[misc]  # Any to the type checker,
             self._log(trainer)
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Log what is left of the epoch."""
+        """Log the remaining steps of the epoch."""
         del pl_module
         self._log(trainer)
 
