@@ -143,7 +143,7 @@ def _place(path: Path, text: str, keys: Keys) -> str:
 
 
 class _Reader:
-    """Checks one file's data; knows where it complains."""
+    """Validates one file's data; tracks positions for error messages."""
 
     def __init__(self, path: Path, text: str) -> None:
         self.path, self.text = path, text

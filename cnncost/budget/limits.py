@@ -61,7 +61,7 @@ class Limit(NamedTuple):
 
     @property
     def direction(self) -> Direction:
-        """Which end of several values it holds."""
+        """Whether the limit applies to the largest or smallest of several values."""
         return ">=" if self.comparison in {">=", ">"} else "<="
 
     def bound(self, baseline: Value | None) -> Value:
@@ -84,7 +84,7 @@ class Limit(NamedTuple):
         if inf in {value, bound} or not bound:
             return None
         left = Fraction(bound - value if self.direction == "<=" else value - bound)
-        if self.comparison == "==":  # to either side it is off
+        if self.comparison == "==":  # a deviation in either direction violates it
             left = -abs(left)
         return left / Fraction(bound)
 

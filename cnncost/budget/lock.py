@@ -41,7 +41,7 @@ class Lock:
 
 
 def torch_version() -> str:
-    """The version of torch at hand, without the build's name: counts don't depend on it."""
+    """The installed torch version without the build suffix, which counts don't depend on."""
     return versions.torch_version().partition("+")[0]
 
 
@@ -92,7 +92,7 @@ def _written(part: Part) -> dict[str, Any]:
 
 
 def _usual(params: int) -> dict[str, Any]:
-    """What a line need not say: called once, all parameters train, and nothing else."""
+    """Defaults omitted from a line: called once, all parameters trainable, everything else zero or empty."""
     nothing = dict.fromkeys(SUMMED, 0) | {"trainable_params": params}
     return {"calls": 1, "output": "", **nothing, "settings": {}, "unknown": False}
 

@@ -49,10 +49,10 @@ class Measured(NamedTuple):
 
 
 def measure_all(budgets: Sequence[Budget], folder: Path, jobs: int | None = None) -> list[Measured]:
-    """Analyze the models, in the order of the budgets. A model that can't be is told of, not raised.
+    """Analyze the models, in the order of the budgets. Failures are returned, not raised.
 
     Args:
-        budgets: what is asked.
+        budgets: the budgets to measure.
         folder: to which file names and packages are relative.
         jobs: number of processes; None: several if it takes long.
 

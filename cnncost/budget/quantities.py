@@ -77,7 +77,7 @@ def _receptive_field(report: Report, module: Module, direction: Direction) -> Va
 
 
 def _bytes(name: str, report: Report, _module: Module, _: Direction) -> Value:
-    """Bytes, by name, from the memory that the Report tells of."""
+    """Read a byte figure by name from the Report's memory."""
     value = getattr(_part(report, "memory").figures, name, None)
     if value is None:
         raise CnncostError(f"{name}: the analysis of {report.model} gives none")
@@ -85,7 +85,7 @@ def _bytes(name: str, report: Report, _module: Module, _: Direction) -> Value:
 
 
 def _part(report: Report, name: str) -> Any:
-    """A part of the Report that not every Report has."""
+    """Read an optional part of the Report."""
     part = getattr(report, name, None)
     if part is None:
         raise CnncostError(f"{name}: the report of {report.model} has none; take the limit out of the budget")
@@ -129,7 +129,7 @@ QUANTITIES: dict[str, Quantity] = {
 
 
 def show(value: Value, unit: Unit) -> str:
-    """A value for people, in three digits: `4.09 G`, `64.0 MiB`, `12.5`."""
+    """A value in three significant digits: `4.09 G`, `64.0 MiB`, `12.5`."""
     if value == inf:
         return "global"
     if unit == "ratio":

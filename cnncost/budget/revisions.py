@@ -44,7 +44,7 @@ class Range(NamedTuple):
 
 
 class Repository:
-    """The git repository that a folder is in.
+    """The git repository that contains a folder.
 
     Raises:
         RevisionError: git is not installed, or the folder is in no repository.
@@ -161,7 +161,7 @@ def snapshots(
 
 @contextmanager
 def _started(repository: Repository, tree: Path, request: dict[str, Any], name: str) -> Iterator[subprocess.Popen[str]]:
-    """Another Python at work in a revision's files; it does not outlive them."""
+    """Context manager: a Python process in a revision's files, killed on exit."""
     folder = tree / repository.prefix
     if not folder.is_dir():
         raise RevisionError(f"{name}: has no folder {repository.prefix}")

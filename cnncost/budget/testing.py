@@ -30,7 +30,7 @@ _MOST = 5
 
 
 class ComplexityError(AssertionError):
-    """A model that is not within its limits, or not what it was: the test fails."""
+    """A model exceeds its limits or differs from its snapshot: the test fails."""
 
 
 class Figure(int):
