@@ -1,7 +1,7 @@
-"""Source → front end → passes → Report: the one place where they meet.
+"""The pipeline: source → front end → passes → Report.
 
-The module is not named after its function: `import cnncost.analyze` would else put the module in
-the place of `cnncost.analyze`.
+The module is not named after its function: `import cnncost.analyze` would otherwise replace
+the function `cnncost.analyze` with the module.
 """
 
 from __future__ import annotations
@@ -38,41 +38,41 @@ def analyze(
     name: str | None = None, strict: bool = False, training: bool = False, loss: Any = None, optimizer: Any = None,
     set_to_none: bool = True, trace: Trace = "static", autocast: Any = None,
 ) -> Report:  # fmt: skip
-    """The exact cost of a model, by one run on tensors without data.
+    """The exact cost of a model, from one run on tensors without data.
 
     Args:
         model: an `nn.Module` (not changed, its weights not touched), a specification such as `"lenet5"`,
             `"net.py:Net"`, `"timm:convnext_tiny"`, `"torchvision:resnet50"`, `"hf:bert"` or `"program.pt2"` (with a
             method, or a module in it, to be called in place of forward: `"net.py:Net#encode"`), a saved report, or a
             recorded Graph.
-        inputs: what forward takes: tensors, shapes such as `(1, 3, 224, 224)` or `"1x3x224x224"` or
-            `"1x128:int64"`, a tuple of these, a dict of keyword arguments, nested as forward wants them. A model
-            from the zoo knows its own.
+        inputs: the arguments of forward: tensors, shapes such as `(1, 3, 224, 224)` or `"1x3x224x224"` or
+            `"1x128:int64"`, a tuple of these, a dict of keyword arguments, nested as forward expects them. Zoo models
+            have default inputs.
         model_args: keyword arguments for a factory or class named by a specification.
-        name: how the report calls the model.
+        name: name of the model in the report.
         strict: raise if an op has no rule, instead of reporting lower bounds.
-        training: also record a training step: forward with autograd on, loss, backward, optimizer. A model that is
-            given runs in its own mode, one named by a specification in train mode.
-        loss: a function of what forward returns, `"cross_entropy"`, `"mse"` or `"bce"`; by default what the output
-            calls its `loss`, else the sum of all outputs.
+        training: also record a training step: forward with autograd on, loss, backward, optimizer. A module
+            runs in its current mode, a model named by a specification in train mode.
+        loss: a function of forward's return value, `"cross_entropy"`, `"mse"` or `"bce"`; by default the output's
+            `loss` attribute or key, else the sum of all outputs.
         optimizer: a name such as `"adamw"` or `"sgd:momentum=0.9"`, a class of `torch.optim`, an optimizer, or a
-            function from parameters to one; by default none. Its state is there already, as after a first step.
-        set_to_none: gradients are None when the step begins.
-        trace: "static": on tensors without data. "real": run a copy's forward on the values given, or on random ones,
-            for models that read what they compute, as detectors do; rows that depend on the values are marked.
-            "auto": static, and real where that fails, whatever for; `notes` of the Report say why.
+            function from parameters to one; by default none. Its state is already allocated, as after a first step.
+        set_to_none: gradients are None at the start of the step.
+        trace: "static": on tensors without data. "real": run a copy's forward on the data given, or on random data,
+            for models whose control flow depends on data, such as detectors; rows that depend on data are marked.
+            "auto": static, or real if that fails for any reason; the Report's `notes` say why.
         autocast: run forward and loss under `torch.autocast`: `"bf16"`, `"fp16"`, a dtype, or with the device whose
-            lists of ops hold, `"cuda:bf16"`; a device alone is its default dtype. None: as the code around and forward
-            itself have it.
+            op lists apply, `"cuda:bf16"`; a device alone selects its default dtype. None: the autocast state of the
+            caller and of forward itself.
 
     Returns:
-        The Report: parameters, MACs and FLOPs as exact ints, for the batch that the inputs have.
+        The Report: parameters, MACs and FLOPs as exact ints, for the batch size of the inputs.
 
     Raises:
-        CnncostError: the model can't be found, built or run; the message says where and what to do. Where forward
-            failed, the error's `partial` is the Report of what it ran before, if it ran anything.
-        UnknownOpError: `strict`, and an op has no rule.
-        InputError: with `training`, a loss that nothing trainable leads to, an optimizer that can't be made or that
+        CnncostError: the model can't be found, built or run; the message says where and what to do. If forward
+            failed, the error's `partial` is the Report of the ops before the failure, if any ran.
+        UnknownOpError: `strict` is set and an op has no rule.
+        InputError: with `training`, a loss that depends on nothing trainable, an optimizer that can't be built or that
             needs a closure.
     """
     _check(trace, training or (loss is None and optimizer is None and set_to_none))
@@ -101,7 +101,7 @@ def analyze(
 
 
 def _check(trace: str, fits_training: bool) -> None:
-    """Refuse a trace that is none, and what is said of a training step where none is asked for."""
+    """Reject an unknown trace, and training arguments without `training`."""
     if trace not in _TRACES:
         raise InputError(f"trace={trace!r}: expected {', '.join(map(repr, _TRACES[:-1]))} or {_TRACES[-1]!r}")
     if not fits_training:
@@ -112,7 +112,7 @@ def _check(trace: str, fits_training: bool) -> None:
 
 @contextmanager
 def _partial(name: str) -> Iterator[None]:
-    """An error in here has the Report of what forward did before it."""
+    """Attach the Report of the ops before the failure to errors raised inside."""
     try:
         yield
     except CnncostError as error:
@@ -122,12 +122,12 @@ def _partial(name: str) -> Iterator[None]:
 
 
 _MADE: dict[int, tuple[ref[Graph], object, Report]] = {}
-"""What was made of Graphs that are alive, by their identity: of a kept model the same Graph comes again."""
+"""Report cache, keyed by graph identity: a cached model returns the same Graph again."""
 SESSION.own_table("reports", _MADE)
 
 
 def _reported(name: str, graph: Graph, step: Graph | None, strict: bool) -> Report:
-    """The Report of what was recorded; made once of a Graph without unknown ops, until a rule changes."""
+    """The Report of a recorded run; cached for a Graph without unknown ops until a rule changes."""
     made = _MADE.get(id(graph)) if step is None else None
     if made is not None and made[0]() is graph and made[1] is epoch():
         return made[2].again(name, graph)
@@ -139,7 +139,7 @@ def _reported(name: str, graph: Graph, step: Graph | None, strict: bool) -> Repo
 
 
 def _passed(name: str, graph: Graph, step: Graph | None, strict: bool) -> Report:
-    """All passes over what was recorded, of forward and of a training step."""
+    """Run all passes over the recorded forward and training step."""
     computed = compute(graph)
     phases = compute_phases(step) if step is not None else {}
     unknown = [*computed.unknown, *(u for part in phases.values() for u in part.unknown)]

@@ -1,4 +1,4 @@
-"""What cnncost raises on purpose.
+"""Exceptions of cnncost.
 
 Inner code states the reason; the edge (`analyze`, the command line) adds the place. A message
 names where it happened, what was expected, what came, and what to do.
@@ -10,7 +10,7 @@ from typing import Any
 
 
 class CnncostError(Exception):
-    """The base of everything that the library raises on purpose.
+    """Base class of the library's exceptions.
 
     Attributes:
         recorded: where forward failed, the Graph of what it did before; None if it did nothing.
@@ -22,11 +22,11 @@ class CnncostError(Exception):
 
 
 class UnsupportedTorchError(CnncostError, ImportError):
-    """The torch at hand is older than any that is supported."""
+    """The installed torch is older than the oldest supported version."""
 
 
 class UntestedTorchWarning(UserWarning):
-    """The torch at hand is newer than any on which the figures are proved."""
+    """The installed torch is newer than the newest version on which the figures are verified."""
 
 
 class SourceError(CnncostError):
@@ -64,11 +64,11 @@ class UnknownOpError(CnncostError):
 
 
 class RuleError(CnncostError):
-    """A rule that fails, or that says something else than a cost."""
+    """A rule that fails or does not return a cost."""
 
 
 class GraphError(CnncostError):
-    """A Graph that breaks its own rules: a bug of a front end, or a damaged file."""
+    """A Graph that violates its invariants: a front-end bug, or a damaged file."""
 
 
 class OutputError(CnncostError):

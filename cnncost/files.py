@@ -1,4 +1,4 @@
-"""Writing a file, whole or not at all, and the format that its ending asks for."""
+"""Writes files atomically, and maps a file's suffix to a format."""
 
 from __future__ import annotations
 
@@ -97,7 +97,7 @@ def write(path: str | Path, text: str | bytes) -> None:
 
 
 def write_bytes(path: str | Path, data: bytes) -> None:
-    """The same for bytes."""
+    """Like `write`, for bytes."""
     target, mode = Path(path), check(path)
     try:
         if mode is not None and not stat.S_ISREG(mode):
@@ -109,7 +109,7 @@ def write_bytes(path: str | Path, data: bytes) -> None:
 
 
 def _replace(target: Path, data: bytes, mode: int | None) -> None:
-    """Write a neighbour and move it into the target's place; leave none behind."""
+    """Write a temporary file next to the target and rename it; always clean up."""
     part = target.with_name(f".cnncost-{os.getpid()}-{secrets.token_hex(4)}.part")
     try:
         with part.open("xb") as file:

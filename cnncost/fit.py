@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from cnncost.sources.resolve import Trace
 
 MOST = 1 << 24
-"""Batch size at which the search ends."""
+"""Upper limit of the batch-size search."""
 
 
 class Step(NamedTuple):
@@ -25,7 +25,7 @@ class Step(NamedTuple):
 
 
 def peak(model: Any, inputs: Any, *, step: Step | None = None, block: int = 1, trace: Trace = "static") -> int:
-    """Bytes that are alive at the peak of a forward, or of a training step.
+    """Bytes alive at the peak of a forward or training step.
 
     Args:
         model: as `analyze` takes it.
@@ -61,7 +61,7 @@ def largest_batch(peak_at: Callable[[int], int], limit: int) -> int:
     if peak_at(MOST) <= limit:
         raise InputError(f"max batch: even {MOST:,} examples fit; the memory hardly depends on the batch")
     fits, over = 1, MOST
-    guess = 1 + (limit - one) // max(two - one, 1)  # exact where memory grows by the same for each example
+    guess = 1 + (limit - one) // max(two - one, 1)  # exact if memory is linear in the batch size
     while over - fits > 1:
         batch = min(max(guess, fits + 1), over - 1)
         if (found := peak_at(batch)) <= limit:

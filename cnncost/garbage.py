@@ -1,4 +1,4 @@
-"""Cyclic garbage collection, held off while an analysis makes its many small objects."""
+"""Disables cyclic garbage collection during an analysis, which allocates many small objects."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from contextlib import contextmanager
 
 @contextmanager
 def no_collection() -> Iterator[None]:
-    """No cyclic garbage collection while it lasts.
+    """Disable cyclic garbage collection inside the context.
 
     It would free tensors at moments that depend on all else in the process, and walk over every
     object that was made so far, again and again: time would grow faster than the model.

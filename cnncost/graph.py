@@ -1,8 +1,8 @@
-"""The Graph: what a model did, as small frozen data that knows no framework.
+"""The Graph: one recorded model run as small, frozen, framework-independent data.
 
 A Graph holds the values (tensors without data), the nodes (op executions in order), the module
-tree with its calls, and the life of every storage. All numbers that cnncost reports are pure
-functions of a Graph. `verify` states the rules that every Graph keeps; each front end ends with it.
+tree with its calls, and the live range of every storage. All numbers that cnncost reports are pure
+functions of a Graph. `verify` checks the invariants of a Graph; each front end calls it last.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ SOURCE_ROLES: frozenset[str] = frozenset({"input", "parameter", "buffer", "const
 
 
 class Value(NamedTuple):
-    """One tensor at one moment. An op in place makes a new Value on the same storage."""
+    """One version of a tensor. An in-place op creates a new Value on the same storage."""
 
     id: int
     type: TensorType
@@ -52,10 +52,10 @@ class Value(NamedTuple):
 
 @dataclass(frozen=True, slots=True, eq=False)
 class OpSpec:
-    """*What* an op is, and nothing about where: kind, attributes, input and output types.
+    """An op's signature, independent of where it runs: kind, attributes, input and output types.
 
-    Equal specs are one object in practice (front ends intern them), so whatever is computed
-    for a spec is computed once. The hash is taken once, when the spec is made.
+    Front ends intern specs, so equal specs are usually one object and results computed for a spec
+    can be reused. The hash is computed once, at construction.
     """
 
     kind: str
@@ -82,7 +82,7 @@ class OpSpec:
         return self.kind, self.inputs, self.outputs, repr(self.attrs)
 
     def get(self, name: str, default: Attr = None) -> Any:
-        """The attribute `name`, or `default`. Untyped: each rule knows what its kind holds."""
+        """The attribute `name`, or `default`. Untyped: each rule knows the attributes of its kind."""
         for key, value in self.attrs:
             if key == name:
                 return value
@@ -98,7 +98,7 @@ class OpSpec:
 class Node(NamedTuple):
     """One execution of an op.
 
-    `call` is the index of the module call that ran it, `name` what the front end saw
+    `call` is the index of the module call that ran it, `name` the front end's op name
     (`aten.conv2d`), `inputs` and `outputs` are value ids in the order of the spec's types.
     """
 
@@ -111,7 +111,7 @@ class Node(NamedTuple):
 
 
 class Owned(NamedTuple):
-    """A parameter or buffer under the name that its module gives it."""
+    """A parameter or buffer and its name in its module."""
 
     name: str
     value: int
@@ -119,7 +119,7 @@ class Owned(NamedTuple):
 
 
 class Scope(NamedTuple):
-    """A module of the tree. Tied parameters are the same value id under several scopes."""
+    """A module of the tree. Tied parameters share a value id across scopes."""
 
     path: str
     class_name: str
@@ -133,18 +133,18 @@ class Call(NamedTuple):
 
     scope: int
     parent: int | None
-    index: int  # type: ignore[assignment]  # takes the place of tuple.index, which nobody needs here
+    index: int  # type: ignore[assignment]  # shadows tuple.index, which is not used here
     inputs: tuple[int, ...]
     outputs: tuple[int, ...]
 
 
 class Storage(NamedTuple):
-    """A block of memory and its life in node indices.
+    """A block of memory and its live range in node indices.
 
-    `born` is the node that made it, or None if it was there before the first node.
-    `died` is the node after which nothing referred to it any more, or None if it outlived the run.
-    `use` is what it is for: the role of its first value, or that of a parameter's gradient or an optimizer's state;
-    "elsewhere" is not on the device that the model is on, and takes none of its memory.
+    `born` is the node that allocated it, or None if it existed before the first node.
+    `died` is the node after which no reference was left, or None if it outlived the run.
+    `use` is its purpose: the role of its first value, or gradient or optimizer state;
+    "elsewhere" is on another device than the model and uses none of its memory.
     """
 
     id: int
@@ -155,14 +155,14 @@ class Storage(NamedTuple):
 
 
 class RealRun(NamedTuple):
-    """That a Graph is of a run on values, and what in it hangs on them.
+    """Marks a graph recorded from real data and the parts that depend on it.
 
     Attributes:
-        inputs: where the values came from, in words.
-        nodes: indices of the nodes whose sizes follow from values (what `nonzero` found, boxes that were kept).
-        reads: how often forward read a value that depends on the inputs: what it ran after that may depend on it.
-        first_read: the path of the module in which it did first.
-        chance: random numbers decided what ran.
+        inputs: description of where the data came from.
+        nodes: indices of the nodes with data-dependent sizes (results of `nonzero`, boxes kept by NMS).
+        reads: how often forward read a value that depends on the inputs; the ops after that may depend on it.
+        first_read: path of the module with the first such read.
+        chance: whether random numbers decided which ops ran.
     """
 
     inputs: str
@@ -173,11 +173,11 @@ class RealRun(NamedTuple):
 
 
 class Failure(NamedTuple):
-    """That forward failed, so that a Graph ends there.
+    """Marks a graph that ends early because forward failed.
 
     Attributes:
         call: the innermost module call that failed.
-        calls: all calls that did not come to their end, this one included.
+        calls: all calls that did not finish, including this one.
     """
 
     call: int
@@ -186,20 +186,20 @@ class Failure(NamedTuple):
 
 @dataclass(frozen=True)
 class Graph:
-    """What one run of a model did.
+    """One recorded run of a model.
 
     Attributes:
         values: by id, `values[i].id == i`.
         nodes: in execution order.
         scopes: the module tree in its own order; `scopes[0]` is the model, path `""`.
-        calls: module calls in the order in which they began; `calls[0]` is the model's.
+        calls: module calls in start order; `calls[0]` is the model's.
         storages: by id.
-        inputs, outputs: value ids of what went into the model and what came out.
-        real: of a run on values; None if there were none, as is the rule.
-        examples: how many, where the inputs are a list of them; None where an axis tells.
-        notes: sentences on how it was recorded, for whoever reads the figures.
-        masks: of attention ops, by node index, those whose values are known.
-        failed: of a forward that failed, where; None if it came to its end.
+        inputs, outputs: value ids of the model's inputs and outputs.
+        real: set if real data was used; usually None.
+        examples: number of examples if inputs are a list, else None.
+        notes: remarks on how it was recorded, shown with the results.
+        masks: attention masks with known values, by node index.
+        failed: where forward failed; None if it finished.
     """
 
     values: tuple[Value, ...]
@@ -221,13 +221,13 @@ class Graph:
         return tuple(dict.fromkeys(node.spec for node in self.nodes))
 
     def call_path(self, call: int) -> str:
-        """The path of a call's module, with `#n` from its second call on."""
+        """The path of a call's module, with the suffix `#n` from its second call on."""
         scope, index = self.calls[call].scope, self.calls[call].index
         return self.scopes[scope].path + (f"#{index + 1}" if index else "")
 
 
 def verify(graph: Graph) -> Graph:
-    """Check the rules that every Graph keeps, and return it.
+    """Check the invariants of a Graph and return it.
 
     Raises:
         GraphError: an id used before it is defined or defined twice, a shape or dtype that differs
@@ -265,7 +265,7 @@ def _verify_tables(graph: Graph) -> None:
 
 
 def _within(ids: Sequence[int], count: int) -> bool:
-    """Whether all are indices of a table of this length."""
+    """Whether all ids are valid indices into a table of `count` rows."""
     return not ids or (min(ids) >= 0 and max(ids) < count)
 
 
@@ -297,7 +297,7 @@ def _verify_storages(graph: Graph) -> None:
 
 
 def _verify_nodes(graph: Graph) -> None:
-    """All nodes at once where they are right; the first wrong one is looked for only when there is one."""
+    """Check all nodes in bulk; search for the first invalid one only if the bulk check fails."""
     types = [kind for _, kind, _, _ in graph.values]
     specs, reads, writes, calls, _, _ = zip(*graph.nodes, strict=True) if graph.nodes else ((),) * 6
     read, made = list(chain.from_iterable(reads)), list(chain.from_iterable(writes))

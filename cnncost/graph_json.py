@@ -55,7 +55,7 @@ def to_json(graph: Graph) -> str:
 
 
 def from_json(text: str) -> Graph:
-    """The Graph that `to_json` wrote.
+    """Read a Graph written by `to_json`.
 
     Raises:
         GraphError: not JSON, another schema, a missing field, or a Graph that `verify` refuses.
@@ -67,7 +67,7 @@ def from_json(text: str) -> Graph:
         return verify(graph)
     except GraphError:
         raise
-    except Exception as error:  # a damaged file may break anything that reads it
+    except Exception as error:  # a damaged file can raise any exception while being read
         raise GraphError(f"graph file: not a graph that cnncost wrote ({type(error).__name__}: {error})") from error
 
 

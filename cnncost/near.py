@@ -1,4 +1,4 @@
-"""Near names for one that does not exist."""
+"""Suggests similar names for an unknown one."""
 
 from __future__ import annotations
 

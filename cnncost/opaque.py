@@ -26,7 +26,7 @@ Backward: TypeAlias = "Sequence[Term] | Callable[[bool, bool], Sequence[Term]] |
 
 
 class Custom(NamedTuple):
-    """What a rule says of one call; `custom` makes it."""
+    """A rule's answer for one call; built by `custom`."""
 
     outputs: Any
     terms: tuple[Term, ...]
@@ -38,7 +38,7 @@ class Custom(NamedTuple):
 
 
 class Registered(NamedTuple):
-    """A rule, and how reports call what it is of."""
+    """A registered rule and the op name shown in reports."""
 
     function: CustomRule
     name: str
@@ -101,7 +101,7 @@ def function_rule(
 
 
 def forget_rule(target: type) -> None:
-    """Take the rule of a class away. Raises ValueError if it has none of its own."""
+    """Remove the rule of a class. Raises ValueError if it has no rule of its own."""
     if target not in _RULES:
         raise ValueError(f"forget_rule({getattr(target, '__name__', target)}): this class has no rule of its own")
     del _RULES[target]
@@ -110,7 +110,7 @@ def forget_rule(target: type) -> None:
 
 @contextmanager
 def custom_rules(rules: Mapping[type, CustomRule]) -> Iterator[None]:
-    """While this lasts, these classes have these rules, in place of those that they may have."""
+    """Register rules for these classes inside the context, replacing existing ones."""
     before = dict(_RULES)
     try:
         for target, function in rules.items():
@@ -134,7 +134,7 @@ def registered() -> tuple[Registered, ...]:
 
 
 def _is_a(target: Any, base: str) -> bool:
-    """By name: to register a rule must not import torch."""
+    """Compare classes by name, because registering a rule must not import torch."""
     return isinstance(target, type) and any(f"{each.__module__}.{each.__qualname__}" == base for each in target.__mro__)
 
 

@@ -1,4 +1,4 @@
-"""What a process remembers between analyses, in one place: to be looked at, bounded and emptied.
+"""Registry of the caches that a process keeps between analyses: inspect, limit and clear them.
 
 Each cache stands beside the code that fills it, and enters itself here. They hold one another's objects (a memo's
 entries are found by interned signatures), and so are emptied together: what follows is slower, and the same.
@@ -17,17 +17,17 @@ class Cached(Protocol):
     """A function with `functools.cache` around it."""
 
     def cache_clear(self) -> None:
-        """Forget all results."""
+        """Clear all results."""
 
     def cache_info(self) -> Any:
-        """How many results there are."""
+        """Cache statistics, including the number of results."""
 
 
 class Table(Sized, Protocol):
     """A mapping that is a cache."""
 
     def clear(self) -> None:
-        """Forget all entries."""
+        """Clear all entries."""
 
 
 class Session:
@@ -42,15 +42,15 @@ class Session:
         self._owned: dict[str, tuple[Callable[[], int], Callable[[], None]]] = {}
 
     def own(self, name: str, size: Callable[[], int], clear: Callable[[], None]) -> None:
-        """Enter a cache: how many entries it has, and how it is emptied."""
+        """Register a cache by functions that count and clear its entries."""
         self._owned[name] = (size, clear)
 
     def own_table(self, name: str, table: Table) -> None:
-        """Enter a mapping."""
+        """Register a mapping."""
         self.own(name, table.__len__, table.clear)
 
     def own_results(self, name: str, function: Cached) -> None:
-        """Enter the results of a function."""
+        """Register a cached function."""
         self.own(name, lambda: int(function.cache_info().currsize), function.cache_clear)
 
     def entries(self) -> dict[str, int]:
@@ -58,12 +58,12 @@ class Session:
         return {name: size() for name, (size, _) in self._owned.items()}
 
     def clear(self) -> None:
-        """Empty all caches. Nothing that was returned changes."""
+        """Clear all caches. Objects already returned don't change."""
         for _, clear in self._owned.values():
             clear()
 
     def trim(self) -> None:
-        """Empty them if they are full; to be called where no recording is under way."""
+        """Clear the caches if the limit is reached; call only while nothing is being recorded."""
         if self.limit is not None and sum(size() for size, _ in self._owned.values()) > self.limit:
             self.clear()
 
@@ -72,7 +72,7 @@ SESSION = Session()
 
 
 def clear_caches() -> None:
-    """Forget what analyses before this one left for those after it, as in a fresh process.
+    """Clear all caches, as in a fresh process.
 
     Figures never depend on it. A process that analyzes without end needs no call: the caches are emptied by themselves
     when they hold `cnncost.session.SESSION.limit` entries.

@@ -19,7 +19,7 @@ _NAMED = re.compile(r"^\s*([A-Za-z_]\w*)\s*=(.*)$", re.DOTALL)
 
 
 class TensorText(NamedTuple):
-    """A tensor asked for in words: shape, and dtype or None for the model's own."""
+    """A parsed tensor specification: shape, and dtype or None for the model's own."""
 
     shape: tuple[int, ...]
     dtype: str | None

@@ -1,4 +1,4 @@
-"""Which module of the new model is which of the old one, also when it was renamed or moved.
+"""Matches modules of the old and the new model, including renamed or moved ones.
 
 From the top down: the children of two modules that belong together are aligned in their order, by the
 pairs that are alike the most (a longest common subsequence with weights). What is left over on both
@@ -14,13 +14,13 @@ from functools import cached_property
 from cnncost.budget.snapshot import Part, Snapshot
 
 ALIKE = 0.5
-"""From this share of equal modules on, two subtrees in different places are one that was moved."""
+"""Minimum share of equal modules for two subtrees in different places to count as moved."""
 _NAME, _INDEX, _CLASS, _SAME, _EXACT = 3.0, 1.0, 2.0, 4.0, 1.0
 """Weights: equal name (of a number in a Sequential less: it shifts), class, weights and settings, and all figures."""
 
 
 class _Tree:
-    """A snapshot with what two modules are compared by."""
+    """A snapshot with precomputed keys for comparing modules."""
 
     def __init__(self, snapshot: Snapshot) -> None:
         self.snapshot = snapshot
@@ -47,12 +47,12 @@ class _Tree:
 
 
 def _kind(part: Part) -> object:
-    """What stays the same when a module sees another resolution."""
+    """Key of a module that does not depend on the input resolution."""
     return part.class_name, part.params, part.settings
 
 
 def _wrapped(model: _Tree, other: _Tree) -> str:
-    """The module of another model that is this one, by its class and most of what is in it; empty if there is none."""
+    """Path of the other model's module that matches this model by class and most descendants; empty if none."""
     found = [
         (_overlap(model.kinds[""], other.kinds[part.path]), part.path)
         for part in other.snapshot.parts
@@ -68,9 +68,9 @@ def _overlap(a: Counter[object], b: Counter[object]) -> float:
 
 
 def align(old: Snapshot, new: Snapshot) -> dict[str, str]:
-    """Old path → new path of the modules that belong together, each at most once.
+    """Old path → new path of matched modules, each at most once.
 
-    The models themselves do, unless one is the other in a wrapper.
+    The two models match each other, unless one wraps the other.
     """
     return _Alignment(_Tree(old), _Tree(new)).pairs
 
@@ -83,7 +83,7 @@ class _Alignment:
         self._moved()
 
     def _roots(self) -> tuple[str, str]:
-        """The models, or one and the module in the other that it has become."""
+        """The root paths: both models, or one model and the module that corresponds to it inside the other."""
         if self.old.root.class_name != self.new.root.class_name:
             inner = _wrapped(self.old, self.new)
             if inner:
@@ -92,7 +92,7 @@ class _Alignment:
         return "", ""
 
     def _down(self, old: str, new: str) -> None:
-        """Pair two modules and what is in them."""
+        """Pair two modules and their descendants."""
         waiting = [(old, new)]
         while waiting:
             a, b = waiting.pop()
@@ -100,7 +100,7 @@ class _Alignment:
             waiting += self._matched(self.old.children(a), self.new.children(b))
 
     def _matched(self, a: Sequence[Part], b: Sequence[Part]) -> list[tuple[str, str]]:
-        """Pairs of two rows of siblings, in order; equal ends are taken off before the search."""
+        """Match two lists of siblings in order; equal ends are matched before the search."""
         pairs = []
         start = 0
         while start < min(len(a), len(b)) and self._equal(a[start], b[start]):
@@ -116,7 +116,7 @@ class _Alignment:
         return a.name == b.name and self.old.kinds[a.path] == self.new.kinds[b.path]
 
     def _searched(self, a: Sequence[Part], b: Sequence[Part]) -> list[tuple[str, str]]:
-        """The order-preserving pairs of the greatest sum of likenesses."""
+        """The order-preserving matching with the greatest total likeness."""
         if not a or not b:
             return []
         alike = [[self._likeness(x, y) for y in b] for x in a]
@@ -144,7 +144,7 @@ class _Alignment:
             return 0.0
         common = self._common(a.path, b.path)
         if not same_class and name == _INDEX and not common:
-            return name / 2  # another thing at the same place of a Sequential: only if nothing fits better
+            return name / 2  # a different module at the same Sequential index: matched only if nothing fits better
         exact = self.old.exact[a.path] == self.new.exact[b.path]
         return name + _CLASS * same_class + _SAME * common + _EXACT * (exact and same_class)
 
@@ -156,7 +156,7 @@ class _Alignment:
         return _overlap(a, b)
 
     def _moved(self) -> None:
-        """Pair what is left over: equal subtrees, then those that have most in common, the largest first."""
+        """Pair the remaining modules: equal subtrees, then those with most in common, largest first."""
         taken = set(self.pairs.values())
         left_old = [p.path for p in self.old.snapshot.parts if p.path not in self.pairs]
         left_new = [p.path for p in self.new.snapshot.parts if p.path not in taken]
@@ -170,13 +170,13 @@ class _Alignment:
                 self._down_free(path, found, taken)
 
     def _best(self, old: str, candidates: list[str]) -> str | None:
-        """Where a module went: of those that are like it, the likest, and of equal ones the first."""
+        """The most similar candidate for a moved module; the first one on a tie."""
         part = self.old.snapshot.by_path[old]
         best, found = 0.0, None
         for path in candidates:
             other = self.new.snapshot.by_path[path]
             common = self._common(old, path)
-            held = part.params or self.old.size(old) > 1  # of two ReLUs nobody can tell whether one has moved
+            held = part.params or self.old.size(old) > 1  # a moved ReLU can't be told from any other
             if not held or common < ALIKE or other.class_name != part.class_name:
                 continue
             score = common + 0.5 * (part.name == other.name)
@@ -185,7 +185,7 @@ class _Alignment:
         return found
 
     def _down_free(self, old: str, new: str, taken: set[str]) -> None:
-        """Pair two moved subtrees, less what was paired before."""
+        """Pair two moved subtrees, except modules that are already paired."""
         waiting = [(old, new)]
         while waiting:
             a, b = waiting.pop()

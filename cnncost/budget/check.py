@@ -1,4 +1,4 @@
-"""Limit against figure: within, over, or uncertain, which is neither."""
+"""Checks figures against limits: within, over, or uncertain."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from cnncost.budget.snapshot import SUMMED, Snapshot
 
 
 class Outcome(StrEnum):
-    """What a limit says of a figure. Uncertain: ops without a rule are missing from it, and may decide."""
+    """Result of a limit. Uncertain: the figure omits ops without a rule, which could change the result."""
 
     WITHIN = "within"
     OVER = "over"
@@ -27,15 +27,15 @@ class Outcome(StrEnum):
 
 
 class Judged(NamedTuple):
-    """A limit and what became of it.
+    """A checked limit.
 
     Attributes:
-        path: the module that it was decided on, `""` for the model; of several the one with least headroom.
-        modules: how many modules the limit is on; 0 for one on the model.
-        used, bound: the figure and what it is held against.
-        baseline: the figure that was, if there is a baseline.
+        path: the deciding module, the one with least headroom; `""` for the model.
+        modules: number of modules that the limit applies to; 0 for a limit on the model.
+        used, bound: the figure and its bound.
+        baseline: the previous figure, if there is a baseline.
         allowed: whether an uncertain outcome passes.
-        line: where the limit stands in the budget file.
+        line: line of the limit in the budget file.
     """
 
     rule: Rule
@@ -50,12 +50,12 @@ class Judged(NamedTuple):
 
     @property
     def passes(self) -> bool:
-        """Whether it lets a check end well."""
+        """Whether the check passes."""
         return self.outcome is Outcome.WITHIN or (self.outcome is Outcome.UNCERTAIN and self.allowed)
 
     @property
     def headroom(self) -> Fraction | None:
-        """What is left of the bound, as a part of it; negative when over."""
+        """Remaining fraction of the bound; negative when over."""
         return self.rule.limit.headroom(self.used, self.bound)
 
 
@@ -102,8 +102,8 @@ def check(
     Args:
         file: the budgets.
         measured: figures of some of its models, by name.
-        lock: the baseline that relative limits are held against; None if there is none.
-        since: the baseline that moves are told against, if it is another one.
+        lock: the baseline for relative limits; None if there is none.
+        since: the baseline for reporting changes, if it differs from `lock`.
         allow_unknown: let uncertain outcomes pass, whatever the budgets say.
 
     Raises:
@@ -115,7 +115,7 @@ def check(
 
 
 def updated(measured: Sequence[Measured], kept: Lock | None = None) -> Lock:
-    """The baseline that these figures make; of `kept`, the models that were not measured now.
+    """A new baseline from these figures; models not measured now are copied from `kept`.
 
     Raises:
         BudgetError: a model is broken.
@@ -176,7 +176,7 @@ def _no_baseline(file: BudgetFile, budget: Budget, lock: Lock | None) -> BudgetE
 
 
 def _judged(file: BudgetFile, rule: Rule, found: Measured, baseline: _Baseline | None, allowed: bool) -> Judged:
-    """The limit on the module that is worst off."""
+    """The result for the module with least headroom."""
     paths = found.paths[rule.glob] if rule.glob is not None else ("",)
     each = [_on(file, rule, path, found, baseline, allowed) for path in paths]
     worst = min(each, key=lambda j: (_SEVERITY.index(j.outcome), inf if j.headroom is None else j.headroom))
@@ -205,10 +205,10 @@ def _on(file: BudgetFile, rule: Rule, path: str, found: Measured, baseline: _Bas
 
 
 def _outcome(rule: Rule, used: Value, bound: Value, unsure: bool) -> Outcome:
-    """A sum that misses ops can only grow: what is over already is over, what is enough already is enough."""
+    """An incomplete sum can only grow: above an upper bound it is over, at a lower bound it is within."""
     holds = rule.limit.holds(used, bound)
     if unsure:
-        grows = rule.quantity.name != "arithmetic_intensity"  # FLOPs and bytes are missing alike
+        grows = rule.quantity.name != "arithmetic_intensity"  # unknown ops lack both FLOPs and bytes
         decided = {"<=": not holds, "<": not holds, ">=": holds, ">": holds, "==": used > bound}
         if not grows or not decided[rule.limit.comparison]:
             return Outcome.UNCERTAIN
@@ -216,15 +216,15 @@ def _outcome(rule: Rule, used: Value, bound: Value, unsure: bool) -> Outcome:
 
 
 class _Baseline(NamedTuple):
-    """What a model was: its entry, and which module has become which."""
+    """A model's baseline entry and the mapping between its old and new modules."""
 
     entry: Entry
     diff: Diff
 
     def value(self, path: str, quantity: str) -> Value | None:
-        """The figure that a module had, under whatever path; None if the baseline does not tell.
+        """The previous figure of a module, even if renamed; None if the baseline lacks it.
 
-        A module that was not there had nothing.
+        A module that did not exist counts as 0.
         """
         old = path if path in self.entry.snapshot.by_path else self._renamed(path)
         if quantity in SUMMED or quantity == "arithmetic_intensity":

@@ -1,4 +1,4 @@
-"""Models side by side, and which of them no other one beats."""
+"""Compares models side by side and marks the Pareto front."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from cnncost.report.model import Report
 
 
 class Compared(NamedTuple):
-    """A model's figures beside others'.
+    """A model's figures in a comparison.
 
     Attributes:
         name: as asked for.
         inputs: shapes, as text.
         params, macs, flops: exact, for the batch of the inputs.
         weight_bytes: of parameters and buffers.
-        peak: bytes alive at the peak of inference, None where the Report does not tell.
+        peak: bytes alive at the peak of inference, None if the Report lacks it.
         lower_bound: whether ops without a rule are missing.
         batch: examples that the figures are for.
         front: no other model has less of one of parameters, MACs and memory without more of another.
@@ -44,7 +44,7 @@ class Compared(NamedTuple):
 def compare(reports: Sequence[tuple[str, Report]]) -> tuple[Compared, ...]:
     """The models in the given order, those of the Pareto front marked; none is where batch sizes differ."""
     rows = [_row(name, report) for name, report in reports]
-    if any(row.peak is None for row in rows):  # a peak of one is not held against the weights of another
+    if any(row.peak is None for row in rows):  # don't compare one model's peak with another's weights
         rows = [row._replace(peak=None) for row in rows]
     if len({row.batch for row in rows}) > 1:  # MACs and memory are of different work
         return tuple(rows)
@@ -66,7 +66,7 @@ def unlike(rows: Sequence[Compared]) -> str:
 
 
 def beats(one: tuple[int, ...], other: tuple[int, ...]) -> bool:
-    """Whether costs are nowhere higher and somewhere lower."""
+    """Whether no cost is higher and at least one is lower."""
     return all(a <= b for a, b in zip(one, other, strict=True)) and one != other
 
 

@@ -1,4 +1,4 @@
-"""What changed between two models, and which layers did it."""
+"""Differences between two models, attributed to layers."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _MOST = (4, 5)
 
 
 class Change(NamedTuple):
-    """A module that is not what it was: another figure or class, or only on one side.
+    """A changed module: different figures or class, added, or removed.
 
     `old` and `new` are its own shares; `place` is where it stands in the new model, for a removed one
     where it would stand.
@@ -31,12 +31,12 @@ class Change(NamedTuple):
     new: Part | None
 
     def delta(self, name: str) -> int:
-        """How much a figure of its own share grew."""
+        """Growth of a figure of its own share."""
         return (getattr(self.new, name) if self.new else 0) - (getattr(self.old, name) if self.old else 0)
 
     @property
     def what(self) -> str:
-        """What about it changed, in words: `kernel 3→5`, `added`, `output 1×8×4×4→1×8×2×2`."""
+        """Description of the change: `kernel 3→5`, `added`, `output 1×8×4×4→1×8×2×2`."""
         return ", ".join(self.reasons)
 
     @property
@@ -80,7 +80,7 @@ def _bias(old: Part, new: Part) -> str:
 
 
 class Attribution(NamedTuple):
-    """Where most of a change is.
+    """The module that accounts for most of a change.
 
     Attributes:
         path: the module that holds it, `""` if it is spread over the model.
@@ -107,7 +107,7 @@ class Diff:
         return align(self.old, self.new)
 
     def delta(self, name: str) -> int:
-        """How much a figure of the whole model grew."""
+        """Growth of a figure of the whole model."""
         return int(self.new.totals[name]) - int(self.old.totals[name])
 
     @cached_property
@@ -124,7 +124,7 @@ class Diff:
         return (*found, *(Change("removed", self._place(part), part, None) for part in gone))
 
     def _place(self, part: Part) -> str:
-        """Where a removed module would stand: under what its nearest kept parent has become."""
+        """Path of a removed module in the new model: below the new path of its nearest kept parent."""
         above, names = part.above, [part.name]
         while above and above not in self.pairs:
             above, _, name = above.rpartition(".")
@@ -160,7 +160,7 @@ class Diff:
         return Attribution(path, sum(step for _, step in inside), total, _common_reasons(inside))
 
     def contributors(self, name: str, most: int) -> tuple[Change, ...]:
-        """The modules whose own share of a figure changed the most."""
+        """The modules with the largest change in their own share of a figure."""
         ranked = sorted(self.changes, key=lambda change: -abs(change.delta(name)))
         return tuple(change for change in ranked[:most] if change.delta(name))
 

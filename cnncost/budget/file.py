@@ -1,6 +1,6 @@
-"""What a budget file says: `cnncost.toml`, or `[tool.cnncost]` of a `pyproject.toml`.
+"""Reads budget files: `cnncost.toml`, or `[tool.cnncost]` of a `pyproject.toml`.
 
-Everything is checked before a model is looked at; what is wrong is told with its line.
+The file is validated before any model is analyzed; errors name the line.
 """
 
 from __future__ import annotations
@@ -28,13 +28,13 @@ class BudgetError(CnncostError):
 
 
 class Rule(NamedTuple):
-    """A limit and what it is on: the whole model, or each module that a glob names."""
+    """A limit and its target: the whole model, or each module that matches a glob."""
 
     quantity: Quantity
     limit: Limit
     glob: str | None
     keys: Keys
-    """Where it stands in the file."""
+    """Its line in the file."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,12 +59,12 @@ class Budget:
 
     @property
     def training(self) -> bool:
-        """Whether a limit takes the analysis of a training step."""
+        """Whether a limit requires a training step."""
         return any(rule.quantity.training for rule in self.rules)
 
     @property
     def relative(self) -> bool:
-        """Whether a limit takes a baseline."""
+        """Whether a limit requires a baseline."""
         return any(rule.limit.relative for rule in self.rules)
 
 
@@ -78,7 +78,7 @@ class BudgetFile:
     baseline: Path
 
     def line(self, keys: Keys) -> int | None:
-        """On which line a key stands."""
+        """The line of a key."""
         return line_of(self.text, keys)
 
     def place(self, keys: Keys) -> str:
@@ -143,7 +143,7 @@ def _place(path: Path, text: str, keys: Keys) -> str:
 
 
 class _Reader:
-    """Checks one file's data; knows where it complains."""
+    """Validates one file's data; tracks positions for error messages."""
 
     def __init__(self, path: Path, text: str) -> None:
         self.path, self.text = path, text
@@ -241,6 +241,6 @@ class _Reader:
                 raise self.wrong((*keys, key), f"unknown key {key!r} in {what}{hint}")
 
     def typed(self, value: Any, kind: type, keys: Keys, expected: str) -> Any:
-        if type(value) is not kind:  # not isinstance: true is no number
+        if type(value) is not kind:  # not isinstance: bool is a subclass of int
             raise self.wrong(keys, f"{keys[-1] if keys else 'the file'}: expected {expected}, got {value!r}"[:300])
         return value

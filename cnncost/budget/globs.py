@@ -1,4 +1,4 @@
-"""Which modules a glob names: `*` is within a name, `**` any number of names, `?` and `[…]` as in a shell."""
+"""Module globs: `*` matches within a name, `**` any number of names, `?` and `[…]` as in a shell."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ from fnmatch import fnmatchcase
 
 
 def matching(glob: str, paths: Iterable[str]) -> list[str]:
-    """The paths that a glob names, in their order.
+    """The paths that match a glob, in their order.
 
-    `layer4.*` names the modules right in `layer4`, `layer4.**` all that are below it, `layer4` itself.
+    `layer4.*` matches the children of `layer4`, `layer4.**` all descendants, `layer4` the module itself.
     """
     pattern = glob.split(".")
     return [path for path in paths if path and _names(pattern, path.split("."))]

@@ -1,4 +1,4 @@
-"""Limits as people write them: `"<= 4.1G"`, `">= 200"`, `"64MiB"`, and against a baseline `"+1%"`, `"+0"`.
+"""Parses limits: `"<= 4.1G"`, `">= 200"`, `"64MiB"`, and against a baseline `"+1%"`, `"+0"`.
 
 A limit is exact: `4.1G` is 4,100,000,000, and `+1%` of 1234 is 1246.34, which 1246 is within.
 """
@@ -21,7 +21,7 @@ _FORM = re.compile(
     r"\s*(?P<unit>[A-Za-z%]*)\s*$"
 )
 _LONGEST = 60
-"""A longer text is no number that anybody means."""
+"""Longer texts are rejected as numbers."""
 _COMPARISONS: dict[str, Comparison] = {
     "<=": "<=", "≤": "<=", "<": "<", ">=": ">=", "≥": ">=", ">": ">", "==": "==", "=": "==",
 }  # fmt: skip
@@ -43,10 +43,10 @@ class Limit(NamedTuple):
     """A comparison with a number, or with a baseline and what may be added to it.
 
     Attributes:
-        comparison: how the value must stand to the bound.
+        comparison: the required relation of value to bound.
         number: the bound itself, or the amount, or the per cent that is added to the baseline.
         kind: which of these the number is.
-        text: as it was written.
+        text: the original text.
     """
 
     comparison: Comparison
@@ -56,16 +56,16 @@ class Limit(NamedTuple):
 
     @property
     def relative(self) -> bool:
-        """Whether it takes a baseline."""
+        """Whether it requires a baseline."""
         return self.kind != "absolute"
 
     @property
     def direction(self) -> Direction:
-        """Which end of several values it holds."""
+        """Whether the limit applies to the largest or smallest of several values."""
         return ">=" if self.comparison in {">=", ">"} else "<="
 
     def bound(self, baseline: Value | None) -> Value:
-        """The number that a value is held against. A relative limit takes the baseline."""
+        """The number that a value is compared with. A relative limit needs the baseline."""
         if not self.relative:
             return self.number
         assert baseline is not None
@@ -74,7 +74,7 @@ class Limit(NamedTuple):
         return baseline + self.number if self.kind == "amount" else baseline * (1 + self.number / 100)
 
     def holds(self, value: Value, bound: Value) -> bool:
-        """Whether a value keeps it."""
+        """Whether a value satisfies the limit."""
         return {
             "<=": value <= bound, "<": value < bound, ">=": value >= bound, ">": value > bound, "==": value == bound,
         }[self.comparison]  # fmt: skip
@@ -84,7 +84,7 @@ class Limit(NamedTuple):
         if inf in {value, bound} or not bound:
             return None
         left = Fraction(bound - value if self.direction == "<=" else value - bound)
-        if self.comparison == "==":  # to either side it is off
+        if self.comparison == "==":  # a deviation in either direction violates it
             left = -abs(left)
         return left / Fraction(bound)
 
@@ -94,7 +94,7 @@ class Limit(NamedTuple):
 
     @property
     def sign(self) -> str:
-        """The comparison as people write it, `≤`."""
+        """The displayed comparison, `≤`."""
         return _SIGNS[self.comparison]
 
 

@@ -1,4 +1,4 @@
-"""On which line of a TOML file a key stands: `tomllib` does not say.
+"""Finds the line of a key in a TOML file, which `tomllib` does not report.
 
 A key is on the first line up to which the file can be read and has it. So the reader itself tells, with
 inline tables, dotted keys and multi-line values; it is asked only when there is something to complain of.

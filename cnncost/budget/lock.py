@@ -41,7 +41,7 @@ class Lock:
 
 
 def torch_version() -> str:
-    """The version of torch at hand, without the build's name: counts don't depend on it."""
+    """The installed torch version without the build suffix, which counts don't depend on."""
     return versions.torch_version().partition("+")[0]
 
 
@@ -51,7 +51,7 @@ def write(path: Path, lock: Lock) -> None:
 
 
 def to_text(lock: Lock) -> str:
-    """The same text for the same figures."""
+    """Serialize deterministically: equal figures give equal text."""
     lines = [
         "{",
         f'  "schema": {SCHEMA},',
@@ -83,7 +83,7 @@ def _text(value: Any) -> str:
 
 
 def _written(part: Part) -> dict[str, Any]:
-    """What a module's line says; what is as most often is left out."""
+    """The fields of a module's line, without defaults."""
     found = {"class": part.class_name, "calls": part.calls, "output": part.output}
     found |= {name: getattr(part, name) for name in SUMMED}
     found |= {"settings": dict(part.settings), "unknown": part.unknown}
@@ -92,7 +92,7 @@ def _written(part: Part) -> dict[str, Any]:
 
 
 def _usual(params: int) -> dict[str, Any]:
-    """What a line need not say: called once, all parameters train, and nothing else."""
+    """Defaults omitted from a line: called once, all parameters trainable, everything else zero or empty."""
     nothing = dict.fromkeys(SUMMED, 0) | {"trainable_params": params}
     return {"calls": 1, "output": "", **nothing, "settings": {}, "unknown": False}
 
@@ -106,7 +106,7 @@ def read(path: Path, *, any_torch: bool = False) -> Lock | None:
 
     Args:
         path: of the file.
-        any_torch: take figures that another version of torch gave.
+        any_torch: accept figures from another version of torch.
 
     Raises:
         BudgetError: not a baseline, another schema, another version of torch, figures that don't add up.
@@ -140,7 +140,7 @@ def read(path: Path, *, any_torch: bool = False) -> Lock | None:
 
 
 def _line(text: str, key: str) -> int:
-    """The first line that has a key."""
+    """The first line that contains a key."""
     return next((i for i, line in enumerate(text.splitlines(), 1) if line.lstrip().startswith(f'"{key}"')), 1)
 
 
@@ -215,6 +215,6 @@ class _Reader:
         return found
 
     def typed(self, value: Any, kind: type, where: str, expected: str) -> Any:
-        if type(value) is not kind:  # not isinstance: true is no number
+        if type(value) is not kind:  # not isinstance: bool is a subclass of int
             raise self.wrong(where, expected, value)
         return value

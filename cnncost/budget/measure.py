@@ -33,8 +33,8 @@ class Measured(NamedTuple):
 
     Attributes:
         snapshot: the model's figures.
-        values: of all that is limited.
-        paths: by glob, the modules that it names.
+        values: figures of all limited quantities.
+        paths: the matching modules, by glob.
         unsure: paths of the modules, the model's `""` among them, that an op without a rule is missing from.
         unknown: ops without a rule and how often each ran.
     """
@@ -49,10 +49,10 @@ class Measured(NamedTuple):
 
 
 def measure_all(budgets: Sequence[Budget], folder: Path, jobs: int | None = None) -> list[Measured]:
-    """Analyze the models, in the order of the budgets. A model that can't be is told of, not raised.
+    """Analyze the models, in the order of the budgets. Failures are returned, not raised.
 
     Args:
-        budgets: what is asked.
+        budgets: the budgets to measure.
         folder: to which file names and packages are relative.
         jobs: number of processes; None: several if it takes long.
 
@@ -62,7 +62,7 @@ def measure_all(budgets: Sequence[Budget], folder: Path, jobs: int | None = None
     one = partial(measure, folder=str(folder))
     if jobs is not None:
         return _spread(one, budgets, jobs)
-    import_module("cnncost.frontends.torch")  # to import torch is no part of the time that is measured
+    import_module("cnncost.frontends.torch")  # exclude importing torch from the measured time
     found: list[Measured] = []
     start = monotonic()
     for done, budget in enumerate(budgets):
@@ -81,11 +81,11 @@ def _cores() -> int:
 
 
 def _spread(one: Callable[[Budget], Measured], budgets: Sequence[Budget], jobs: int) -> list[Measured]:
-    """In so many processes; in this one where processes can't part ways after torch is imported."""
+    """Analyze in `jobs` processes, or in this one where `fork` is not available."""
     jobs = min(jobs, len(budgets))
     if jobs <= 1 or "fork" not in multiprocessing.get_all_start_methods():
         return [one(budget) for budget in budgets]
-    import_module("cnncost.frontends.torch")  # once, before the processes part ways
+    import_module("cnncost.frontends.torch")  # once, before forking
     try:
         with ProcessPoolExecutor(jobs, multiprocessing.get_context("fork")) as pool:
             return list(pool.map(one, budgets))

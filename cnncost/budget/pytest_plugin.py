@@ -39,7 +39,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Make the marker known."""
+    """Register the marker."""
     config.addinivalue_line("markers", _MARKER)
 
 
@@ -52,7 +52,7 @@ def complexity(request: pytest.FixtureRequest) -> Iterator[Complexity]:
     for marker in request.node.iter_markers("complexity"):
         if marker.args:
             pytest.fail("complexity: limits are named, such as complexity(macs='<= 4.2G')", pytrace=False)
-        limits = marker.kwargs | limits  # the nearest marker comes first
+        limits = marker.kwargs | limits  # the closest marker takes precedence
     update = bool(request.config.getoption("--complexity-update"))
     found = Complexity(request.node.path, limits, update=update)
     yield found

@@ -1,4 +1,4 @@
-"""What a budget can limit: how each quantity is read from a Report, and how it is written.
+"""Quantities that a budget can limit: how each is read from a Report and formatted.
 
 A quantity of a module is that of the module with all that is below it. `receptive_field`, the peaks and
 `activations` ask for parts of the Report that an analysis makes only if it can: where the Report has
@@ -25,7 +25,7 @@ Direction: TypeAlias = Literal["<=", ">="]
 
 
 class Quantity(NamedTuple):
-    """Something that a budget limits.
+    """A quantity that a budget can limit.
 
     Attributes:
         name: in budget files.
@@ -37,7 +37,7 @@ class Quantity(NamedTuple):
         usual: the comparison of a limit without a sign; None: there is no usual one.
         bounded: an op without a rule makes it a lower bound.
         modules: whether it can be limited on modules.
-        training: whether it takes the analysis of a training step.
+        training: whether it requires a training step.
     """
 
     name: str
@@ -63,7 +63,7 @@ def _intensity(_report: Report, module: Module, _: Direction) -> Value:
 
 
 def _unknown_ops(report: Report, _module: Module, _: Direction) -> Value:
-    """How many op executions have no rule."""
+    """Number of op executions without a rule."""
     return sum(report.unknown.values())
 
 
@@ -77,7 +77,7 @@ def _receptive_field(report: Report, module: Module, direction: Direction) -> Va
 
 
 def _bytes(name: str, report: Report, _module: Module, _: Direction) -> Value:
-    """Bytes, by name, from the memory that the Report tells of."""
+    """Read a byte figure by name from the Report's memory."""
     value = getattr(_part(report, "memory").figures, name, None)
     if value is None:
         raise CnncostError(f"{name}: the analysis of {report.model} gives none")
@@ -85,7 +85,7 @@ def _bytes(name: str, report: Report, _module: Module, _: Direction) -> Value:
 
 
 def _part(report: Report, name: str) -> Any:
-    """A part of the Report that not every Report has."""
+    """Read an optional part of the Report."""
     part = getattr(report, name, None)
     if part is None:
         raise CnncostError(f"{name}: the report of {report.model} has none; take the limit out of the budget")
@@ -129,7 +129,7 @@ QUANTITIES: dict[str, Quantity] = {
 
 
 def show(value: Value, unit: Unit) -> str:
-    """A value for people, in three digits: `4.09 G`, `64.0 MiB`, `12.5`."""
+    """A value in three significant digits: `4.09 G`, `64.0 MiB`, `12.5`."""
     if value == inf:
         return "global"
     if unit == "ratio":

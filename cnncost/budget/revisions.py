@@ -44,7 +44,7 @@ class Range(NamedTuple):
 
 
 class Repository:
-    """The git repository that a folder is in.
+    """The git repository that contains a folder.
 
     Raises:
         RevisionError: git is not installed, or the folder is in no repository.
@@ -61,7 +61,7 @@ class Repository:
         self.prefix = self.git("rev-parse", "--show-prefix")
 
     def git(self, *arguments: str, **environment: str) -> str:
-        """What git says. Raises RevisionError with git's own words."""
+        """Run git and return its output. Raises RevisionError with git's message."""
         try:
             done = subprocess.run(  # noqa: S603  # git itself, by arguments and not by a shell
                 ["git", "-C", str(self.folder), *arguments],  # noqa: S607  # the user's git, wherever it is
@@ -116,7 +116,7 @@ class Repository:
 
     @contextmanager
     def files(self, commit: str) -> Iterator[Path]:
-        """A folder with the files of a commit, for as long as it lasts."""
+        """Context manager: a temporary folder with the files of a commit."""
         with tempfile.TemporaryDirectory(prefix="cnncost-") as name:
             tree = Path(name).resolve() / "tree"
             tree.mkdir()
@@ -161,7 +161,7 @@ def snapshots(
 
 @contextmanager
 def _started(repository: Repository, tree: Path, request: dict[str, Any], name: str) -> Iterator[subprocess.Popen[str]]:
-    """Another Python at work in a revision's files; it does not outlive them."""
+    """Context manager: a Python process in a revision's files, killed on exit."""
     folder = tree / repository.prefix
     if not folder.is_dir():
         raise RevisionError(f"{name}: has no folder {repository.prefix}")
@@ -175,7 +175,7 @@ def _started(repository: Repository, tree: Path, request: dict[str, Any], name: 
         try:
             yield work
         finally:
-            work.kill()  # nothing, if it has ended
+            work.kill()  # no effect if it has exited
 
 
 def _finish(work: subprocess.Popen[str], tree: Path, name: str) -> Snapshot:

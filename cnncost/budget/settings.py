@@ -1,4 +1,4 @@
-"""What a module's main op is set to, in words: `kernel 3`, `stride 2`, `in 64`, `out 128`."""
+"""Settings of a module's main op as text: `kernel 3`, `stride 2`, `in 64`, `out 128`."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ _ATTRIBUTES = (
     "kernel", "stride", "padding", "dilation", "groups", "heads", "width", "ffn", "layers", "directions", "hidden",
 )  # fmt: skip
 _NEUTRAL = {"stride": "1", "padding": "0", "dilation": "1", "groups": "1"}
-"""Settings that are not told when they are so."""
+"""Default settings, not shown."""
 _TOLD_BY_CLASS = frozenset({"layout", "pointwise", "gather", "reduce"})
 """Kinds whose ops the class of the module names better."""
 

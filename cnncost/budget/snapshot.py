@@ -15,7 +15,7 @@ from cnncost.report.model import Report
 from cnncost.report.rows import Layer
 
 SUMMED = ("params", "trainable_params", "buffers", "macs", "flops", "bytes_read", "bytes_written")
-"""Figures of a part that add up to the model's."""
+"""Figures of parts that sum to the model's."""
 
 
 class Part(NamedTuple):
@@ -58,7 +58,7 @@ class Snapshot:
     """A model's figures.
 
     Attributes:
-        model: how it is called.
+        model: name of the model.
         inputs: shapes and dtypes, as text.
         parts: every module in the model's own order, the model itself first.
         lower_bound: whether ops without a rule are missing.

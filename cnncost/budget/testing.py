@@ -30,11 +30,11 @@ _MOST = 5
 
 
 class ComplexityError(AssertionError):
-    """A model that is not within its limits, or not what it was: the test fails."""
+    """A model exceeds its limits or differs from its snapshot: the test fails."""
 
 
 class Figure(int):
-    """An int that knows what it is a figure of."""
+    """An int that remembers its model and quantity."""
 
     quantity: Quantity
     result: Result
@@ -198,7 +198,7 @@ def _complaints(found: Check, report: Report) -> list[str]:
 
 
 def _same(key: str, diff: Diff) -> None:
-    """Raise unless every module has the figures that it had."""
+    """Raise unless every module's figures are unchanged."""
     __tracebackhide__ = True
     if diff.old.inputs != diff.new.inputs:
         raise ComplexityError(f"{key}: the snapshot is for input {diff.old.inputs}, this is {diff.new.inputs}")
@@ -232,7 +232,7 @@ def explained(op: str, figure: Figure, right: object) -> list[str]:
 
 
 def _biggest(report: Report, name: str) -> list[str]:
-    """The layers that weigh most in a figure."""
+    """The layers that contribute most to a figure."""
     if name not in {"params", "trainable_params", "macs", "flops"}:
         return []
 

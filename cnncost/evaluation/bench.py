@@ -18,7 +18,7 @@ GOAL_ORDER, GOAL_ERROR = 0.95, {"cpu": 0.30, "cuda": 0.35}
 
 
 class Figures(NamedTuple):
-    """How good the predictions for one batch size are.
+    """Accuracy of the predictions for one batch size.
 
     `networks` were measured, `large` of them have more than `LARGE` MACs an example, and `quiet` of those were
     measured while the machine was quiet.
@@ -36,7 +36,7 @@ class Figures(NamedTuple):
 
 @dataclass
 class Bench:
-    """What was measured so far; rows are added as they are done.
+    """The measurements so far; rows are appended as they finish.
 
     Attributes:
         on: cpu or cuda.
@@ -62,7 +62,7 @@ class Bench:
 
     @property
     def noisy(self) -> list[Joined]:
-        """Rows that were measured on a machine that was not quiet."""
+        """Rows measured on a machine that was not quiet."""
         return [row for row in self.rows if row.measured.timing is not None and row.measured.timing.noise]
 
     def figures(self) -> list[Figures]:

@@ -1,4 +1,4 @@
-"""How good predictions are: rank correlation and errors."""
+"""Accuracy of predictions: rank correlation and errors."""
 
 from __future__ import annotations
 

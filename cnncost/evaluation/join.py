@@ -137,7 +137,7 @@ def predicted(resolved: Resolved, case: Case, device: Device) -> tuple[Predictio
 
 
 def join(measured: Measured, prediction: Prediction | None, step: Roofline | None = None, problem: str = "") -> Joined:
-    """Lay a prediction beside a measurement."""
+    """Join a prediction with a measurement."""
     if prediction is None:
         return Joined(measured, None, problem)
     peak = predicted_peak(prediction.report, training=measured.case.training)

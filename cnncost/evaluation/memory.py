@@ -1,4 +1,4 @@
-"""Predicted peak memory, where the Report has it. The one place that knows how."""
+"""Predicted peak memory, if the Report has it."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from cnncost.verify.memory import available, needed
 
 
 def predicted_peak(report: ReportData, *, training: bool) -> int | None:
-    """Bytes alive at the predicted peak, or None where the Report does not say."""
+    """Bytes alive at the predicted peak, or None if the Report lacks it."""
     if report.graph is None and report.saved_memory is None:
         return None
     figures = report.memory.figures
@@ -16,7 +16,7 @@ def predicted_peak(report: ReportData, *, training: bool) -> int | None:
 
 
 def shortage(report: ReportData, *, training: bool) -> str:
-    """What to say if this machine has too little memory for a run; empty if it has enough, or no one tells."""
+    """Message if this machine lacks memory for a run; empty if memory suffices or is unknown."""
     need = predicted_peak(report, training=training)
     if need is None:
         if report.graph is None:

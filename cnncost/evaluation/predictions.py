@@ -20,12 +20,12 @@ class Predictions:
         self._found: dict[Case, tuple[Prediction, Roofline | None] | str] = {}
 
     def shortage(self, case: Case) -> str:
-        """What to say if this machine has too little memory for a case; empty if it has enough."""
+        """Message if this machine lacks memory for a case; empty if memory suffices."""
         found = self._of(case)
         return "" if isinstance(found, str) else shortage(found[0].report, training=case.training)
 
     def joined(self, measured: Measured) -> Joined:
-        """A measured case beside its prediction."""
+        """Join a measured case with its prediction."""
         found = self._of(measured.case)
         return join(measured, None, problem=found) if isinstance(found, str) else join(measured, *found)
 

@@ -75,7 +75,7 @@ def foot(bench: Bench) -> list[str]:
 
 
 def noise(bench: Bench) -> list[str]:
-    """What to say of a machine that was not quiet."""
+    """Remark on a machine that was not quiet."""
     if not any(row.measured.timing for row in bench.rows):
         return []
     lines = ["noisy while the ceilings were measured: predictions are too slow"] if bench.device.noisy else []
@@ -108,7 +108,7 @@ def figure(found: Figures, on: str) -> str:
 
 
 def layer_notes(row: Joined) -> list[str]:
-    """Whether the layers add up to the whole, and what timing them cost."""
+    """Whether the layer times add up to the total, and the overhead of timing them."""
     gap, overhead = row.gap, row.measured.overhead
     lines = []
     if gap is not None and row.case.training:

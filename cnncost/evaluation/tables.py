@@ -91,7 +91,7 @@ def case_name(row: Joined) -> str:
 
 
 def measured(row: Joined) -> str:
-    """The median, or why there is none."""
+    """The median, or the reason why it is missing."""
     return _time(row.seconds) if row.seconds is not None else row.measured.status
 
 

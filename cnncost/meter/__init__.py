@@ -1,4 +1,4 @@
-"""How fast a training loop runs, beside what its model costs: throughput, FLOP/s and MFU.
+"""Measures a training loop against its model's cost: throughput, FLOP/s and MFU.
 
 meter.py         the Meter, around a plain loop
 cost.py          what a step costs, by the shapes of its inputs

@@ -1,4 +1,4 @@
-"""What a step costs, by the shapes of its inputs: each shape is analyzed once."""
+"""Cost of a step by input shapes; each shape is analyzed once."""
 
 from __future__ import annotations
 
@@ -65,9 +65,9 @@ def _training(report: Report) -> Cost:
 
 
 def described(inputs: Any) -> Any:
-    """Inputs as shapes, so that no tensor is held on to: tensors, shapes, texts, and tuples, lists and dicts of them.
+    """Inputs as shapes, to keep no reference to tensors: tensors, shapes, texts, and tuples, lists and dicts of them.
 
-    What is no tensor (a flag, None) stays as it is.
+    Other values (a flag, None) are kept unchanged.
 
     Raises:
         InputError: a text that is no shape.
@@ -90,7 +90,7 @@ def described(inputs: Any) -> Any:
 
 
 def frozen(inputs: Any) -> Hashable:
-    """Described inputs as something that can be a key."""
+    """Convert described inputs to a hashable key."""
     if isinstance(inputs, dict):
         return tuple((key, frozen(value)) for key, value in inputs.items())
     if isinstance(inputs, tuple) and not isinstance(inputs, TensorText):

@@ -94,7 +94,7 @@ class MeterCallback(Callback):  # type: ignore[misc]  # Any to the type checker,
             return module  # type: ignore[no-any-return]  # Any to the type checker, which may lack the package
 
     def on_train_batch_start(self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int) -> None:
-        """What can't be analyzed is told before the first batch is trained, and not after hours."""
+        """Analyze before the first batch is trained, so that a failure is reported early."""
         del pl_module, batch_idx
         if self._watched is None or self._told:
             return
@@ -115,7 +115,7 @@ class MeterCallback(Callback):  # type: ignore[misc]  # Any to the type checker,
             self._log_rates(trainer)
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Log what is left of the epoch."""
+        """Log the remaining steps of the epoch."""
         del pl_module
         self._log_rates(trainer)
 

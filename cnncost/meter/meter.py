@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 
 class Rates(NamedTuple):
-    """What was reached over some steps.
+    """Rates measured over some steps.
 
     Attributes:
         steps, examples: how many; warm-up is left out.

@@ -1,1 +1,1 @@
-"""The Report, and one file a renderer."""
+"""The Report and its renderers, one file each."""

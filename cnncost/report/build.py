@@ -1,4 +1,4 @@
-"""From pass results to a Report: who gets which row."""
+"""Builds a Report from pass results and decides which modules get a row."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from cnncost.report.rows import Layer, Op, PhaseCost, Status, Totals
 from cnncost.versions import installed
 
 ASSUMED = " backward (assumed: 2× forward)"
-"""Ends the name of an op of backward that is counted by its forward."""
+"""Suffix of a backward op's name if its cost is estimated from forward."""
 Given: TypeAlias = Mapping[str, Mapping[int, int]]
-"""Of further statistics, by name, the number of each call."""
+"""Additional statistics: name → call index → number."""
 _NOTHING = Sums(0, 0, 0, 0, 0)
 _HOLDS_NOTHING = OwnedCount()
 
@@ -25,7 +25,7 @@ def build(
     model: str, graph: Graph, parameters: Parameters, compute: Compute,
     training: Graph | None = None, phases: Mapping[Phase, Compute] | None = None, given: Given | None = None,
 ) -> Report:  # fmt: skip
-    """Compose the Report; of a training step too, if one was recorded. `given`: what further passes found."""
+    """Build the Report, including a recorded training step. `given`: results of additional passes."""
     phases, given = phases or {}, given or {}
     learnt = [u for phase, part in phases.items() if phase != "forward" for u in part.unknown]
     unknown = [*compute.unknown, *learnt]
@@ -54,14 +54,14 @@ def build(
 
 
 def _assumed(training: Graph | None) -> tuple[str, ...]:
-    """Names of what a rule states the forward of alone."""
+    """Names of ops whose rule covers forward only."""
     nodes = training.nodes if training is not None else ()
     names = [node.name.removesuffix(ASSUMED) for node in nodes if node.name.endswith(ASSUMED)]
     return tuple(dict.fromkeys(names))
 
 
 def _partial(graph: Graph) -> str:
-    """Where a forward failed, in words."""
+    """Describe where forward failed."""
     if graph.failed is None:
         return ""
     scope = graph.scopes[graph.calls[graph.failed.call].scope]
@@ -88,7 +88,7 @@ def _summed(given: Given) -> dict[str, Any]:
 
 
 def _layers(graph: Graph, parameters: Parameters, compute: Compute, given: Given) -> tuple[Layer, ...]:
-    """A row for each call that ran ops, is a leaf, or whose module holds parameters; then the uncalled modules."""
+    """Rows for calls that ran ops, are leaves, or own parameters; then rows for uncalled modules."""
     scopes, values = graph.scopes, graph.values
     parents = {call.parent for call in graph.calls}
     by_data = {graph.nodes[i].call for i in graph.real.nodes} if graph.real is not None else frozenset()
@@ -119,9 +119,10 @@ def _layers(graph: Graph, parameters: Parameters, compute: Compute, given: Given
 
 
 def _uncalled(graph: Graph, parameters: Parameters) -> list[Layer]:
-    """Modules that were never called: those that hold parameters, and leaves.
+    """Rows for modules that were never called: leaves, and those that own parameters.
 
-    A container whose children were called (a Sequential that is iterated over) is no leaf and holds nothing.
+    A container whose children were called (a Sequential that is iterated over) is not a leaf, owns nothing, and
+    gets no row.
     """
     missing = [(i, scope) for i, scope in enumerate(graph.scopes) if not scope.calls]
     if not missing:

@@ -1,7 +1,7 @@
-"""The columns of a Report: one table for all renderers, so that none shows what another lacks.
+"""The columns of a Report: one table shared by all renderers, so that all show the same columns.
 
-A column knows its name in files (CSV, JSON, pandas), its heading for people, what it means, where it
-stands in a row, and how its values look. Rows are Layers, Modules, Ops, and the Totals under them.
+A column has its name in files (CSV, JSON, pandas), its displayed heading, its meaning, the row attribute
+it reads, and the format of its values. Rows are Layers, Modules, Ops, and the Totals under them.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ Row: TypeAlias = "Layer | Module | Op | Totals"
 AT_LEAST = "≥"
 AT_MOST = "≤"
 NEITHER = "~"
-"""Before a number that lacks ops without a rule, and has attention in full whose mask is not known."""
+"""Prefix of a number that omits unknown ops and counts attention with an unknown mask in full."""
 UNKNOWN = "?"
 
 
@@ -30,14 +30,14 @@ class Column(NamedTuple):
 
     Attributes:
         name: in CSV, JSON and pandas.
-        heading: over the column, for people.
-        meaning: in a sentence.
-        look: how a value is written; counts and bytes are numbers and stand to the right.
-        attribute: of a row, if it is not `name`.
-        summed: whether the total has one, too.
+        heading: displayed above the column.
+        meaning: one-sentence description.
+        look: format of a value; counts and bytes are numbers and right-aligned.
+        attribute: row attribute, if not `name`.
+        summed: whether the total row has this column.
         bounded: whether an unknown op makes the number a lower bound.
         masked: whether an unknown mask makes it an upper bound.
-        group: of a number that is shown where it was asked for, with what it was asked for.
+        group: group of an optional column, shown only on request.
     """
 
     name: str
@@ -52,15 +52,15 @@ class Column(NamedTuple):
 
     @property
     def right(self) -> bool:
-        """Whether it is aligned to the right."""
+        """Whether it is right-aligned."""
         return self.look in _NUMBERS
 
     def of(self, row: Row) -> Any:
-        """The row's value, as it is; None of the total of what is no sum."""
+        """The row's raw value; None in the total row if the column isn't summed."""
         return None if isinstance(row, Totals) and not self.summed else getattr(row, self.attribute or self.name)
 
     def show(self, row: Row, number: Callable[[int], str] = units.exact) -> str:
-        """The row's value as text; `number` writes counts. Totals have none but sums."""
+        """The row's value as text; `number` formats counts. Empty in the total row unless summed."""
         if isinstance(row, Totals) and not self.summed:
             return ""
         value = self.of(row)
@@ -74,18 +74,18 @@ _NUMBERS = frozenset({"count", "bytes", "ratio", "along"})
 
 
 MARKS = {(False, False): "", (True, False): AT_LEAST, (False, True): AT_MOST, (True, True): NEITHER}
-"""By whether ops without a rule are missing, and whether a mask is not known."""
+"""Prefix by (ops without a rule are missing, a mask is not known)."""
 
 
 def _shapes(shapes: tuple[tuple[int, ...], ...]) -> str:
-    """The first shape, and how many more there are."""
+    """The first shape and the number of further ones."""
     if not shapes:
         return ""
     return units.shape(shapes[0]) + (f" +{len(shapes) - 1}" if len(shapes) > 1 else "")
 
 
 def along(values: Along | None) -> str:
-    """A value for each axis; one if they are equal."""
+    """Format one value per axis; a single value if all are equal."""
     if not values:
         return ""
     return str(values[0]) if len(set(values)) == 1 else "×".join(map(str, values))
@@ -110,7 +110,7 @@ def is_lower_bound(row: Row) -> bool:
 
 
 def _declared(kind: type, *groups: str) -> tuple[Column, ...]:
-    """The columns of the statistics that a class of rows declares; those of groups are others."""
+    """The columns for the statistics that a row class declares in the given groups."""
     return tuple([
         Column(
             name, about.heading, about.meaning, about.look, "", about.sums == "sum" or bool(about.after), about.bounded,
@@ -135,7 +135,7 @@ _STATUS = Column(
 )  # fmt: skip
 _UNKNOWN = Column("unknown", "unknown", "whether it ran an op without a rule: its numbers are lower bounds", "flag")
 FURTHER = _declared(Statistics, *groups(Statistics))
-"""Shown when a report has them."""
+"""Optional columns, shown if the report has them."""
 
 LAYER: tuple[Column, ...] = (
     _PATH, _CLASS,
@@ -143,13 +143,13 @@ LAYER: tuple[Column, ...] = (
     Column("call", "call", "which call of the module this is, from 1", "count"),
     _CALLS, _SHAPE, *_HELD, *_COMPUTED, _STATUS, _UNKNOWN,
 )  # fmt: skip
-"""A row a module call, with what it ran itself."""
+"""One row per module call, with the ops it ran itself."""
 MODULE: tuple[Column, ...] = (
     _PATH, _CLASS,
     Column("depth", "depth", "how many modules are above it", "count"),
     _CALLS, _SHAPE, *_HELD, *_COMPUTED, _STATUS, _UNKNOWN,
 )  # fmt: skip
-"""A row a module, with all below it."""
+"""One row per module, including its descendants."""
 OP: tuple[Column, ...] = (
     Column("op", "op", "name of the op", "text", "name"),
     Column("kind", "kind", "the rule that counts it", "text"),
@@ -157,7 +157,7 @@ OP: tuple[Column, ...] = (
     *_COMPUTED,
     Column("known", "known", "whether it has a rule", "flag"),
 )
-"""A row an op, over all places where it ran."""
+"""One row per op, summed over all calls."""
 
 
 def table(report: ReportData, by: By) -> tuple[tuple[Column, ...], tuple[Row, ...]]:
@@ -176,18 +176,18 @@ def table(report: ReportData, by: By) -> tuple[tuple[Column, ...], tuple[Row, ..
 
 
 def _with_further(report: ReportData, columns: tuple[Column, ...]) -> tuple[Column, ...]:
-    """With the groups that the report was asked for before what is said of the row."""
+    """Insert the requested optional columns before the status column."""
     place = columns.index(_STATUS)
     asked = {group for group in groups(Statistics) if has(report.totals, group)} | ({"rf"} if report.fields else set())
     return (*columns[:place], *[column for column in FURTHER if column.group in asked], *columns[place:])
 
 
 _TOLD = frozenset({"path", "op", "depth", "call", "calls", "status", "unknown", "known", "mask_unknown"})
-"""Columns that tables for people do without: the name has them, or a note beside it, or a sign before the number."""
+"""Columns hidden in displayed tables; the name, a note or a number prefix shows them instead."""
 
 
 def for_people(report: ReportData, by: By) -> tuple[Column, ...]:
-    """The columns of a view after the row's name, less those that say nothing of this model."""
+    """The displayed columns after the row's name, without those that are empty for this model."""
     columns, _ = table(report, by)
     hidden = set(_TOLD)
     if not report.totals.frozen_params:
@@ -198,7 +198,7 @@ def for_people(report: ReportData, by: By) -> tuple[Column, ...]:
 
 
 def share_of_macs(row: Row, report: ReportData) -> str:
-    """The row's part of all MACs, in per cent."""
+    """The row's share of all MACs, in percent."""
     if isinstance(row, Op) and not row.known:
         return UNKNOWN
     return units.share(row.macs, report.totals.macs)

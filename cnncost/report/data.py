@@ -1,4 +1,4 @@
-"""What an analysis found, as plain frozen data, and what follows from it. Knows no renderer."""
+"""Analysis results as plain frozen data, and values derived from them. Independent of renderers."""
 
 from __future__ import annotations
 
@@ -23,32 +23,32 @@ SomeReport = TypeVar("SomeReport", bound="ReportData")
 
 @dataclass(frozen=True)
 class ReportData:
-    """What an analysis found.
+    """Results of an analysis.
 
     Attributes:
-        model: name of the model, as asked for or its class.
+        model: name of the model, as passed by the caller, or its class.
         inputs: shapes and dtypes of the inputs, in order.
         batch: the first axis of the first input: all numbers are for this many examples.
         totals: the whole model.
-        layers: one row a module call, in order; numeric columns add up to the totals.
-        ops: by op, most MACs first.
-        unknown: op → how often, for ops without a rule; empty when every op is accounted for.
-        unknown_places: op → path of the module in which it ran first.
+        layers: one row per module call, in order; numeric columns add up to the totals.
+        ops: one row per op, most MACs first.
+        unknown: op → count, for ops without a rule; empty if every op has one.
+        unknown_places: op → path of the module that ran it first.
         tree: path, class and calls of every module, in the model's own order.
-        phases: of a training step, if one was analyzed.
-        graph, training: what was recorded, of forward and of a training step; None for a report that was read from a
+        phases: costs of a training step's phases, if one was analyzed.
+        graph, training: the recorded Graphs of forward and of a training step; None for a report read from a
             file.
-        fields: receptive fields by module path, of the first call; empty unless asked for.
-        run_on: of a run on values, where these came from; empty where there were none, as is the rule.
-        reads: how often that run's forward read a value that follows from the inputs.
-        notes: sentences on how the figures were found, where there is something to say.
-        mac_dtypes: multiply-accumulates by what is multiplied: `int8` ones are no FLOPs.
-        examples: how many, where the inputs are a list of them; None where an axis tells.
-        mask_tile: queries and keys of the tiles by which `macs_unmasked` skips; empty: pair by pair, or not asked for.
-        partial: of a forward that failed, a sentence that says where; empty if it came to its end. The figures are of
-            what ran before.
-        made_with: the versions of cnncost and torch, by their names.
-        assumed: what a rule of the user's states the forward of alone: its backward is taken to be twice as much.
+        fields: receptive fields of first calls, by module path; empty unless requested.
+        run_on: description of the data source if real data was used; usually empty.
+        reads: how often that run's forward read a value that depends on the inputs.
+        notes: remarks on how the results were obtained, if any.
+        mac_dtypes: multiply-accumulates by operand dtype; `int8` MACs are not FLOPs.
+        examples: number of examples if inputs are a list, else None.
+        mask_tile: (queries, keys) of the tiles that `macs_unmasked` skips; empty: single pairs, or not requested.
+        partial: describes where forward failed; empty if it finished. The figures then cover the ops before
+            the failure.
+        made_with: the versions of cnncost and torch, by package name.
+        assumed: ops whose user-defined rule covers forward only: backward is assumed to cost twice as much.
     """
 
     model: str
@@ -76,7 +76,7 @@ class ReportData:
     made_with: dict[str, str] = field(default_factory=dict, repr=False, compare=False)
 
     def again(self, model: str, graph: Graph | None) -> Self:
-        """The same for a Graph that is equal, under another name; nothing that can be changed is shared."""
+        """Copy for an equal graph under another name; shares no mutable data."""
         return replace(
             self, model=model, graph=graph, unknown=self.unknown.copy(), unknown_places=self.unknown_places.copy(),
             param_dtypes=self.param_dtypes.copy(), mac_dtypes=self.mac_dtypes.copy(), fields=self.fields.copy(),
@@ -85,27 +85,27 @@ class ReportData:
 
     @property
     def batch(self) -> int | None:
-        """Number of examples that the numbers are for: of a list, or by the first axis of the first input."""
+        """Number of examples per run: length of an input list, or first axis of the first input."""
         if self.examples is not None:
             return self.examples
         return next((shape[0] for shape, _ in self.inputs if shape), None)
 
     @cached_property
     def modules(self) -> tuple[Module, ...]:
-        """The module tree, each module with all that is below it; the first is the model, and has the totals."""
+        """The module tree, each module including its descendants; the first is the model, with the totals."""
         return module_tree(self.layers, self.tree, self.totals, self.fields)
 
     @cached_property
     def biggest(self) -> Layer | None:
-        """The module whose own share has most MACs, and of equal ones most FLOPs, the first; None if all have none.
+        """The module with most own MACs; ties go to most FLOPs, then to the first; None if no module has FLOPs.
 
-        Its first call's row, with MACs, FLOPs and bytes summed over all its calls, as the module tree has them.
+        The row of its first call, with MACs, FLOPs and bytes summed over all its calls, as in the module tree.
         """
         return biggest(self.layers)
 
     @cached_property
     def memory(self) -> ReportMemory:
-        """Bytes by what they are for, and the peaks of inference and of a training step.
+        """Bytes by use, and the peaks of inference and of a training step.
 
         Raises:
             CnncostError: the report was read from a file that does not hold them.
@@ -113,11 +113,11 @@ class ReportData:
         return memory_of(self.model, self.graph, self.training, self.partial, self.saved_memory)
 
     def layer(self, path: str) -> Layer:
-        """The row of a module's first call: what it runs itself, outside the modules in it.
+        """The row of a module's first call: the ops it runs itself, without its children's.
 
         Raises:
-            CnncostError: no module of this path, or none that has a row: it runs no op itself; the message names
-                near ones, or says where its numbers are.
+            CnncostError: no module has this path, or the module has no row because it runs no op itself; the message
+                suggests similar paths, or where to find its numbers.
         """
         for row in self.layers:
             if row.path == path:
@@ -128,7 +128,7 @@ class ReportData:
         raise CnncostError(unknown_path(path, known))
 
     def module(self, path: str) -> Module:
-        """A module with all below it. Raises CnncostError as `layer` does."""
+        """A module including its descendants. Raises CnncostError like `layer`."""
         for row in self.modules:
             if row.path == path:
                 return row
@@ -136,7 +136,7 @@ class ReportData:
 
     @cached_property
     def receptive_fields(self) -> ReceptiveFields:
-        """The receptive fields of all module calls, found when they are first asked for."""
+        """The receptive fields of all module calls, computed on first access."""
         from cnncost.passes.receptive_field import receptive_fields  # not needed for a table
 
         if self.graph is None:
@@ -147,7 +147,7 @@ class ReportData:
             return receptive_fields(self.graph)
 
     def log_dict(self, prefix: str = "complexity/") -> dict[str, int]:
-        """The totals by flat names, for an experiment tracker: `wandb.log(report.log_dict())`."""
+        """The totals as a flat dict, for an experiment tracker: `wandb.log(report.log_dict())`."""
         names = [*[f.name for f in fields(self.totals)], *[n for n, about in statistics(Totals).items() if about.after]]
         found = {name: value for name in names if type(value := getattr(self.totals, name)) is int}
         found["unknown_ops"] = sum(self.unknown.values())

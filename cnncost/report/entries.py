@@ -1,4 +1,4 @@
-"""The rows of a text table, with what stands beside their names, and what the signs in them mean."""
+"""The rows of a text table, with notes after their names and a legend of the signs."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from cnncost.report.outline import Item, Placed, depth_of, fitting_depth, inside
 from cnncost.report.rows import Module
 
 ROWS = 60
-"""Of the module tree, unless a depth is given: about what a screen and a half shows."""
+"""Row limit of the module tree if no depth is passed: about one and a half screens."""
 _NOTES = {
     "used": " (used)", "unused": " (not called)", "data": " (by data)", "failed": " (failed)",
     "unreached": " (not reached)",
@@ -22,14 +22,14 @@ _NOTES = {
 
 
 class Entry(NamedTuple):
-    """A row to be shown.
+    """A displayed row.
 
     Attributes:
-        name: in a tree the last part of the path.
+        name: displayed name; in a tree the last part of the path.
         row: its numbers.
-        tail: what is noted after the name: number of equal siblings, calls, `(not called)`.
+        tail: note after the name: number of equal siblings, calls, `(not called)`.
         lead: the lines of the tree before the name.
-        full, full_tail: name and note where no tree is drawn.
+        full, full_tail: name and note for tables without a tree.
         style: `parent`, `own`, `biggest`, `total`, or nothing.
     """
 
@@ -43,14 +43,14 @@ class Entry(NamedTuple):
 
 
 class Entries(NamedTuple):
-    """The rows, the total's last, and a line for each sign in them that needs one."""
+    """The rows, ending with the total, and a legend line for each sign that needs one."""
 
     rows: list[Entry]
     legend: list[str]
 
 
 def entries(report: ReportData, by: By, depth: int | None) -> Entries:
-    """What to show of a report.
+    """The displayed rows of a report.
 
     Raises:
         CnncostError: no such `by`.
@@ -86,7 +86,7 @@ def _tree(report: ReportData, depth: int | None) -> Entries:
 
 
 def child_entries(report: ReportData, path: str) -> list[Entry]:
-    """What the modules in a module add, and its own share; empty for a leaf."""
+    """Rows for the children of a module and its own share; empty for a leaf."""
     return [_entry(placed, biggest=False) for placed in visible(inside(report, path), 1)]
 
 
@@ -115,7 +115,7 @@ def _tree_legend(shown: list[Item], level: int, deepest: int) -> Iterator[str]:
 
 
 def holder(items: list[Item], report: ReportData) -> Item | None:
-    """The deepest row that the biggest layer is in."""
+    """The deepest row that contains the biggest layer."""
     if report.biggest is None:
         return None
     path, found = report.biggest.path, None
@@ -130,7 +130,7 @@ def _within(path: str, above: str) -> bool:
 
 
 def note(row: Row) -> str:
-    """What is to be said of a module beside its name: several calls, or none; with a blank before it."""
+    """Suffix after the module name: several calls, or none; starts with a space."""
     told = _NOTES.get(getattr(row, "status", ""), "")
     if isinstance(row, Module) and row.status in {"called", "data", "failed"} and row.calls > 1:
         return f" ({row.calls} calls){told}"

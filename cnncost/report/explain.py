@@ -1,4 +1,4 @@
-"""How a module's numbers come about: each op's formula with its numbers in place."""
+"""Shows how a module's numbers are computed: each op's formula with its numbers."""
 
 from __future__ import annotations
 
@@ -24,11 +24,11 @@ _FREE = "no floating-point operation"
 
 
 def explain(report: ReportData, path: str) -> str:
-    """The formulas of what a module runs itself, and what each module in it adds.
+    """The formulas of the ops a module runs itself, and the cost of each child.
 
     Args:
-        report: of an analysis; one that was read from a file has no graph, and so no formulas.
-        path: the module's, `""` or a name that tables have for the model; `path#2` for its second call alone.
+        report: a report with a graph; one read from a file has none, and so no formulas.
+        path: the module's path; `""` or a displayed name for the model; `path#2` for the second call only.
 
     Raises:
         CnncostError: no such module, or no graph.
@@ -51,7 +51,7 @@ def explain(report: ReportData, path: str) -> str:
 
 
 def _split(report: ReportData, path: str) -> tuple[str, int | None]:
-    """A path and, if it ends in `#n`, the number of a call that there was."""
+    """Split off a trailing `#n` if the module has such a call."""
     base, sign, number = path.rpartition("#")
     calls = {known: count for known, _, count in report.tree}
     if sign and number.isdecimal() and base in calls and path not in calls and 1 <= int(number) <= calls[base]:
@@ -67,7 +67,7 @@ def _headline(report: ReportData, module: Module, call: int | None) -> str:
 
 
 def _own(graph: Graph, module: Module, call: int | None, below: list[Entry]) -> Iterator[str]:
-    """What the module's calls ran themselves; the same op on the same shapes is told once, free ops in a line."""
+    """The ops run by the module's calls; equal ops on equal shapes appear once, free ops share one line."""
     groups = _groups(graph, module.path, call)
     if not groups:
         yield from _idle(graph, module, below)
@@ -106,7 +106,7 @@ def _op(nodes: list[Node], found: Cost | None, names: _Names) -> Iterator[str]:
 
 
 def _masked(spec: OpSpec, masks: list[Mask | None]) -> Iterator[str]:
-    """What is left of an op's calls if masked pairs are skipped; nothing where there is no mask."""
+    """The op's MACs if masked pairs are skipped; nothing without a mask."""
     if not takes_mask(spec, masks[0]):
         return
     left = [left_of(spec, mask) for mask in masks]
@@ -121,7 +121,7 @@ def _times(count: int) -> str:
 
 
 def _groups(graph: Graph, path: str, call: int | None) -> list[list[int]]:
-    """Indices of the nodes of a module's calls, or of one of them, those of equal name and spec together."""
+    """Node indices of all or one of a module's calls, grouped by name and spec."""
     calls = {
         i for i, each in enumerate(graph.calls)
         if graph.scopes[each.scope].path == path and call in {None, each.index + 1}
@@ -134,7 +134,7 @@ def _groups(graph: Graph, path: str, call: int | None) -> list[list[int]]:
 
 
 def _idle(graph: Graph, module: Module, below: list[Entry]) -> Iterator[str]:
-    """What to say of a module that ran no op itself."""
+    """Message for a module that ran no op itself."""
     if module.calls:
         yield "runs no op itself"
         return
@@ -152,7 +152,7 @@ def _idle(graph: Graph, module: Module, below: list[Entry]) -> Iterator[str]:
 
 
 class _Names:
-    """What the tensors of a module's ops are called."""
+    """Display names for the tensors of a module's ops."""
 
     def __init__(self, graph: Graph, path: str) -> None:
         self.graph = graph
@@ -165,7 +165,7 @@ class _Names:
         self.stored = {graph.values[value].storage: name for value, name in self.owned.items()}
 
     def signature(self, node: Node) -> str:
-        """`x 1×3×224×224 float32, weight 64×3×3×3 → 1×64×224×224`; a dtype is told where it changes."""
+        """`x 1×3×224×224 float32, weight 64×3×3×3 → 1×64×224×224`; a dtype is shown where it changes."""
         values = [self.graph.values[i] for i in node.inputs]
         nameless = list(dict.fromkeys(value.id for value in values if not self._held(value)))
         texts, dtype = [], ""
@@ -179,7 +179,7 @@ class _Names:
         return f"{', '.join(texts) or 'nothing'} → {', '.join(outputs) or 'nothing'}"
 
     def _held(self, value: Value) -> str:
-        """The name of a parameter or buffer, or whose view it is; else nothing."""
+        """The name of the parameter or buffer that it is, or is a view of; else empty."""
         if value.id in self.owned:
             return self.owned[value.id]
         stored = self.stored.get(value.storage)
@@ -187,7 +187,7 @@ class _Names:
 
 
 def _letter(value: int, nameless: list[int]) -> str:
-    """`x`, or where an op reads several tensors without a name `x1`, `x2`; the same tensor is called the same."""
+    """`x`, or `x1`, `x2` if an op reads several unnamed tensors; one name per tensor."""
     return "x" if len(nameless) == 1 else f"x{nameless.index(value) + 1}"
 
 

@@ -39,21 +39,21 @@ def sees(field: ReceptiveField) -> str:
 
 
 def cells(row: Growth) -> tuple[str, ...]:
-    """A row's texts, in the order of the columns."""
+    """The cell texts of a row, in column order."""
     field = row.field
     spans = [along(plain(each)) for each in (field.size, field.jump, field.start)]
     return row.name, row.class_name, words.shape(row.units) if row.units else "", *spans, sees(field)
 
 
 def about(report: ReportData, rows: Sequence[Growth]) -> str:
-    """The model and the input that the fields are of."""
+    """Title: the model and the inputs that the fields refer to."""
     sizes = {row.field.input: row.field.input_size for row in rows}
     inputs = ", ".join(f"{words.shape(size)} of input {number}" for number, size in sorted(sizes.items()))
     return f"{report.model}: receptive fields on {inputs}" if inputs else f"{report.model}: nothing sees the input"
 
 
 def notes(rows: Sequence[Growth]) -> list[str]:
-    """Where everything is seen first, and why something is unknown and where first."""
+    """The first layer that sees the whole input, and the first layer with each reason for an unknown field."""
     found = []
     whole = next((row.name for row in rows if row.field.sees_all), None)
     if whole is not None:
@@ -66,7 +66,7 @@ def notes(rows: Sequence[Growth]) -> list[str]:
 
 
 def to_text(report: ReportData, rows: Sequence[Growth], width: int | None = None) -> str:
-    """A table for the terminal; in a narrow one the class and the bar make way."""
+    """A table for the terminal; narrow terminals drop the bar first, then the class."""
     width = max(_LEAST, width or shutil.get_terminal_size().columns)
     columns = list(zip(*(cells(row) for row in rows), strict=True)) or [()] * len(_NAMES)
     fields = []
@@ -106,7 +106,7 @@ def to_markdown(report: ReportData, rows: Sequence[Growth], level: int = 1) -> s
 
 
 def record(row: Growth) -> dict[str, Any]:
-    """A row as plain data: whole numbers, fractions and words as text."""
+    """A row as plain data: ints stay ints; fractions, `global` and `unknown` become text."""
     field = row.field
     return {
         "path": row.path, "class": row.class_name, "input": field.input, "input_size": list(field.input_size),
@@ -117,7 +117,7 @@ def record(row: Growth) -> dict[str, Any]:
 
 
 def to_csv(rows: Sequence[Growth]) -> str:
-    """One line a row; values of several axes are joined by x."""
+    """One line per row; values of several axes are joined by x."""
     out = io.StringIO()
     writer = csv.writer(out, lineterminator="\n")
     names = ("path", "class", "input", "units", "receptive_field", "jump", "start", "seen", "sees_all", "share")
@@ -129,13 +129,13 @@ def to_csv(rows: Sequence[Growth]) -> str:
 
 
 def to_json(report: ReportData, rows: Sequence[Growth]) -> str:
-    """An object with a list of rows, one line each."""
+    """A JSON object with a list of rows, one per line."""
     lines = ",\n    ".join(json.dumps(record(row), ensure_ascii=False) for row in rows)
     return f'{{\n  "schema": 1,\n  "model": {json.dumps(report.model)},\n  "layers": [\n    {lines}\n  ]\n}}\n'
 
 
 def unit_text(field: ReceptiveField) -> str:
-    """What one unit sees, in words."""
+    """Describe which input positions one unit sees."""
     assert field.unit is not None
     assert field.box is not None
     layer, unit = field.layer or "the model", ", ".join(map(str, field.unit)) or "(the only one)"

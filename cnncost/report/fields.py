@@ -1,4 +1,4 @@
-"""Receptive fields in a Report: of one layer, as columns of all, and layer by layer."""
+"""Receptive fields in a Report: of one layer, as columns, and layer by layer."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from cnncost.report.rows import Along, Layer, Spans
 
 
 class Growth(NamedTuple):
-    """A module call and what its units see.
+    """A module call and its receptive field.
 
     Attributes:
         path: of the module, with `#2` for a second call; empty for the model itself.
         class_name: of the module.
-        field: what its units see.
-        units: how many there are along each of the layer's own spatial axes.
-        grew: whether its units see more than those of all rows before, or stand at another distance.
+        field: its receptive field.
+        units: number of units along each of the layer's own spatial axes.
+        grew: whether the field is larger than in all previous rows, or the jump differs.
     """
 
     path: str
@@ -33,14 +33,14 @@ class Growth(NamedTuple):
 
     @property
     def name(self) -> str:
-        """The path, or what stands for that of the model itself."""
+        """The displayed path; the model itself has a placeholder."""
         return shown(self.path)
 
 
 def receptive_field(
     report: ReportData, path: str, unit: Sequence[int] | None = None, image: int | None = None
 ) -> ReceptiveField:
-    """What `Report.receptive_field` says."""
+    """Implementation of `Report.receptive_field`."""
     fields = report.receptive_fields
     graph = fields.graph
     labels = {graph.call_path(i): i for i in range(len(graph.calls))}
@@ -60,7 +60,7 @@ def receptive_field(
 
 
 def named(report: ReportData, name: str) -> str:
-    """The path of a module that a user names: `""` for the model by any of its names."""
+    """Resolve a user-supplied module name to a path; any name of the model gives `""`."""
     return asked(name, (report.model, report.tree[0][1]), [path for path, _, _ in report.tree])
 
 
@@ -86,17 +86,17 @@ def _filled(layer: Layer, spans: Spans | None) -> Layer:
 
 
 def plain(values: Sequence[int | Fraction | Extent]) -> Along:
-    """As a file can hold them: fractions and words as text."""
+    """Values as JSON-compatible data: fractions, `global` and `unknown` become text."""
     return tuple(value if isinstance(value, int) else str(value) for value in values)
 
 
 def growth(report: ReportData, image: int | None = None) -> tuple[Growth, ...]:
-    """The leaves, and other modules whose units see more than those of the row before, in the order in which they end.
+    """Rows for leaves and for modules with a larger field than all rows before, in the order in which calls end.
 
-    The model itself is the last where its own forward runs ops: its units are those of its output.
+    If the model's own forward runs ops, the model is the last row; its units are those of its output.
 
     Raises:
-        CnncostError: no input has spatial axes, or `image` is none that has.
+        CnncostError: no input has spatial axes, or input `image` has none.
     """
     fields = report.receptive_fields
     if not fields.images:
@@ -132,7 +132,7 @@ class _Most:
         self.jump: tuple[int | Fraction | Extent, ...] = ()
 
     def grown(self, field: ReceptiveField) -> bool:
-        """Whether a field is larger along an axis, or of another jump, or is the first to be global or unknown."""
+        """Whether a field is larger along an axis, has another jump, or has become global or unknown."""
         words = tuple(n if isinstance(n, Extent) else None for n in field.size)
         larger = [i for i, n in enumerate(field.size) if isinstance(n, int) and n > self.sizes.get(i, 0)]
         if not larger and field.jump == self.jump and words == self.words:
@@ -143,7 +143,7 @@ class _Most:
 
 
 def of_layer(report: ReportData, path: str, rows: Sequence[Growth], image: int | None = None) -> Growth:
-    """The row of a module, whether or not its units see more than those before. Raises as `receptive_field` does."""
+    """The row of a module, even if its field did not grow. Raises like `receptive_field`."""
     path = named(report, path)
     found = next((row for row in rows if row.path == path), None)
     if found is not None:
@@ -156,7 +156,7 @@ def of_layer(report: ReportData, path: str, rows: Sequence[Growth], image: int |
 
 
 def _by_end(report: ReportData) -> list[int]:
-    """Calls in the order in which they end: a module after those in it."""
+    """Calls in the order in which they end: children before their parent."""
     calls = report.receptive_fields.graph.calls
     below: dict[int | None, list[int]] = {}
     for index, call in enumerate(calls):

@@ -1,4 +1,4 @@
-"""The formats of a report, and which of them a file's ending asks for."""
+"""Report formats, and the format for each file suffix."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ Format: TypeAlias = Literal["rich", "markdown", "csv", "json", "html"]
 FORMATS: dict[str, str] = {
     ".md": "markdown", ".markdown": "markdown", ".csv": "csv", ".json": "json", ".html": "html", ".htm": "html",
 }  # fmt: skip
-"""Format by the file's ending."""
+"""Format by file suffix."""
 
 
 def format_of(path: str | Path) -> str:
-    """The format that a file's ending asks for. Raises OutputError for an unknown one, and for a folder."""
+    """The format for a file's suffix. Raises OutputError for an unknown suffix or a folder."""
     return by_ending(path, FORMATS)

@@ -1,4 +1,4 @@
-"""A cost as an equation: names, numbers, result. Made of the cost's terms and of nothing else."""
+"""Formats a cost as an equation: names, numbers, result. Uses only the cost's terms."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from cnncost import units
 from cnncost.ops import Cost, Term
 
 WIDTH = 76
-"""Of an equation; what it belongs to stands a little further left."""
+"""Line width of an equation; the op above it is indented less."""
 
 
 def formulas(found: Cost, times: int = 1) -> Iterator[str]:
-    """`MACs = …` if there are any, and `FLOPs = …`; for an op that ran several times, the multiple too."""
+    """`MACs = …` if there are any, and `FLOPs = …`; for an op that ran several times, also the multiplied total."""
     products = [term for term in found.terms if term.mac]
     others = [term for term in found.terms if not term.mac]
     if products:
@@ -25,7 +25,7 @@ def formulas(found: Cost, times: int = 1) -> Iterator[str]:
 
 
 def wrapped(text: str, start: str = "", width: int = WIDTH) -> list[str]:
-    """Lines of at most `width`, the first one after `start`, the others below its end; no word is broken."""
+    """Wrap at `width`; `start` prefixes the first line and sets the indent of the rest. Words stay whole."""
     indent = " " * len(start)
     return textwrap.wrap(
         text, width, initial_indent=start, subsequent_indent=indent, break_long_words=False, break_on_hyphens=False
@@ -33,7 +33,7 @@ def wrapped(text: str, start: str = "", width: int = WIDTH) -> list[str]:
 
 
 def _equation(what: str, names: list[str], numbers: list[str], result: int, times: int) -> Iterator[str]:
-    """On one line if it fits, else a line each for names, numbers and result."""
+    """One line if it fits, else separate lines for names, numbers and result."""
     total = units.exact(result) + (f"; {times}× = {units.exact(times * result)}" if times > 1 else "")
     sides = [_sum(names), _sum(numbers), total]
     if sides[1] == str(result):
@@ -47,18 +47,18 @@ def _equation(what: str, names: list[str], numbers: list[str], result: int, time
 
 
 def _sum(parts: list[str]) -> str:
-    """Parts with plus between them, or minus where one begins with it."""
+    """Join parts with plus, or with minus before a part that starts with a minus."""
     return " + ".join(parts).replace("+ −", "− ")
 
 
 def _labelled(term: Term) -> str:
-    """What it is, and its product: `softmax 5·B·L·S`."""
+    """A term's label and product: `softmax 5·B·L·S`."""
     product = _product(term)
     return f"−{term.what} {product[1:]}" if product.startswith("−") else f"{term.what} {product}"
 
 
 def _product(term: Term, numbers: bool = False) -> str:
-    """The factors by name or by number; what one item costs stands in front, if that is not one."""
+    """The factors as names or numbers, preceded by the FLOPs per item if not 1."""
     each = abs(term.flops)
     parts = [str(number) if numbers else _factor(name) for name, number in term.factors]
     if not term.mac and each != 1:
@@ -67,5 +67,5 @@ def _product(term: Term, numbers: bool = False) -> str:
 
 
 def _factor(name: str) -> str:
-    """A name that is itself a sum or a quotient, in brackets."""
+    """Put a name that is a sum, difference or quotient in brackets."""
     return f"({name})" if any(sign in name for sign in "+-/") else name

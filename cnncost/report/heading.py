@@ -1,4 +1,4 @@
-"""What stands over and under every table: model, inputs, convention, totals, what is unknown."""
+"""Text above and below every table: model, inputs, convention, totals, unknown ops."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ CONVENTION = "MAC = one multiply-accumulate; FLOP: a MAC is two, plus bias, norm
 
 
 def title(report: ReportData) -> str:
-    """The model's name, with its class if that is another."""
+    """The model's name, followed by its class if they differ."""
     class_name = report.tree[0][1] if report.tree else report.model
     return report.model if class_name == report.model else f"{report.model} ({class_name})"
 
@@ -25,7 +25,7 @@ def inputs(report: ReportData) -> str:
 
 
 def reads(report: ReportData) -> str:
-    """That a run failed, that it took turns that may follow from values, and what else is to be said of it."""
+    """Remarks on the run: a failure, data-dependent control flow, and other notes."""
     times = units.counted(report.reads, "value")
     read = f"forward read {times} that it had computed: which ops it ran after that may follow from them"
     said = [report.partial] if report.partial else []
@@ -86,12 +86,12 @@ def training(report: ReportData) -> str:
 
 
 def _assumed(report: ReportData) -> str:
-    """Whose backward nobody stated: a rule of the user's that says forward alone."""
+    """Lists the ops with an assumed backward cost: user-defined rules that cover forward only."""
     return f"; backward of {', '.join(report.assumed)} assumed to be 2× forward" if report.assumed else ""
 
 
 def masked(report: ReportData) -> str:
-    """MACs if attention skips what its masks leave out, and by which tiles; empty unless asked for."""
+    """MACs if attention skips masked pairs, and the tile size; empty unless requested."""
     totals = report.totals
     if totals.macs_unmasked is None:
         return ""
@@ -107,7 +107,7 @@ def masked(report: ReportData) -> str:
 
 
 def biggest(report: ReportData) -> str:
-    """The layer that weighs most, and how much; empty if none has FLOPs."""
+    """The layer with the largest cost and its share; empty if none has FLOPs."""
     layer, totals = report.biggest, report.totals
     if layer is None:
         return ""
@@ -116,7 +116,7 @@ def biggest(report: ReportData) -> str:
 
 
 def unknown(report: ReportData) -> list[str]:
-    """Ops without a rule, each with how often and where first; empty if every op is accounted for."""
+    """Ops without a rule, each with its count and first module; empty if every op has a rule."""
     if not report.unknown:
         return []
     ops = units.counted(len(report.unknown), "op")

@@ -1,7 +1,7 @@
-"""The report as one HTML page without scripts and without anything from outside.
+"""The report as one self-contained HTML page without scripts.
 
-The module tree is made of `details`, so that it opens and closes wherever HTML is shown; its rows are
-grids of the same columns. Ops and layers are ordinary tables, to be copied into a spreadsheet.
+The module tree consists of nested `details` elements, which expand and collapse without scripts; its rows are
+grids with the same columns. Ops and layers are plain tables that can be copied into a spreadsheet.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from cnncost.report.layout import places, printable
 from cnncost.report.outline import Item, depth_of, fitting_depth, outline, visible
 
 _NAME_WIDTH, _CLASS_WIDTH = 44, 24
-"""In characters; longer texts are cut off and shown whole when pointed at."""
+"""In characters; longer texts are truncated and shown in full on hover."""
 
 
 def to_html(report: ReportData, *, depth: int | None = None) -> str:
@@ -108,12 +108,12 @@ class _Tree:
         return "".join(self._with_share(cells, share))
 
     def _with_share(self, cells: list[str], share: str) -> list[str]:
-        """The share stands beside what it is the share of."""
+        """Insert the share after the MACs column."""
         after = [column.name for column in self.columns].index("macs") + 1
         return [*cells[:after], share, *cells[after:]]
 
     def _widths(self) -> str:
-        """One width a column for all rows, each of which is a grid of its own."""
+        """Fixed column widths: each row is a separate CSS grid, so widths can't adapt across rows."""
         names = max((places(item.name + note(item.row)) + 2 * item.row.depth for item in self.shown), default=0)
         rows: list[Row] = [*(item.row for item in self.shown), self.report.totals]
         widths = [max(places(c.heading), *(places(c.show(row)) for row in rows)) for c in self.columns]
@@ -161,7 +161,7 @@ def _classes(column: Column, row: Row) -> str:
 
 
 def _table(report: ReportData, by: By, title: str) -> Iterator[str]:
-    """A view as an ordinary table under a heading of its own."""
+    """A view as a plain table under its own heading."""
     columns = for_people(report, by)
     *rows, total = entries(report, by, None).rows
     heads = [_tag("th", by), *(_tag("th", c.heading, c.right, c.meaning) for c in columns)]

@@ -1,7 +1,7 @@
 """The style sheet of the HTML report.
 
-The fragment takes its colours from what surrounds it, so that it suits a notebook in either theme;
-the page sets them, light or dark as the reader's system is.
+The fragment inherits colours, so that it works in light and dark notebook themes; the page sets its own,
+following the system's colour scheme.
 """
 
 FRAGMENT = """

@@ -1,7 +1,7 @@
-"""The whole report as JSON, and back. Exact ints, a schema version, one line a row.
+"""Writes a report as JSON and reads it back. Exact ints, a schema version, one line per row.
 
-What is written and read follows from the Report's own types, so that a new field is neither lost nor
-read unchecked. Names are those of the columns: `class_name` is `class`, an op's name is `op`.
+Serialization is derived from the Report's type annotations, so that a new field is written, and checked
+when read. Names are those of the columns: `class_name` is `class`, an op's name is `op`.
 """
 
 from __future__ import annotations
@@ -21,9 +21,9 @@ from cnncost.report.schema import groups, has, names, statistics
 
 SCHEMA = 1
 _NAMES = {(Layer, "class_name"): "class", (Op, "name"): "op"}
-"""Where a field's name in JSON is not its own."""
+"""JSON names that differ from the field name."""
 _PAIRS = {"inputs": ("shape", "dtype"), "tree": ("path", "class", "calls")}
-"""Tuples that are written as objects, by the field that holds them."""
+"""Tuples written as JSON objects, by field."""
 
 
 def to_json(report: ReportData) -> str:
@@ -43,7 +43,7 @@ def to_json(report: ReportData) -> str:
 
 
 def _written(row: Any) -> list[str]:
-    """Names of what is written of a row: of groups of statistics, those that it has; and what follows from the rest."""
+    """Names of the fields written for a row: optional statistics only if present, and derived numbers."""
     kind: Any = type(row)
     if not issubclass(kind, Computed):
         return list(_fields(kind))
@@ -57,7 +57,7 @@ def _derived(kind: type) -> tuple[str, ...]:
 
 
 def _lines(value: Any) -> str:
-    """JSON with one line for each row of a table: a diff of two reports is one of their layers."""
+    """JSON with one line per table row, so that a text diff of two reports shows the changed layers."""
     if isinstance(value, list) and value and isinstance(value[0], dict):
         return "[\n    " + ",\n    ".join(json.dumps(row, ensure_ascii=False) for row in value) + "\n  ]"
     return json.dumps(value, ensure_ascii=False)
@@ -68,7 +68,7 @@ def _plain(value: Any) -> Any:
     kind: Any = type(value)
     if _is_row(kind):
         row = {_NAMES.get((kind, name), name): _plain(getattr(value, name)) for name in _written(value)}
-        if isinstance(value, Layer):  # what follows from the rest, and is in every other table
+        if isinstance(value, Layer):  # derived numbers, also part of the other formats
             row |= {"output_shape": _plain(value.output_shape)}
         return row
     if isinstance(value, (tuple, list)):
@@ -79,7 +79,7 @@ def _plain(value: Any) -> Any:
 
 
 def from_json(text: str, kind: type[SomeReport]) -> SomeReport:
-    """The report that `to_json` wrote; it has no graph, so that it can't explain a layer's formula.
+    """Read a report written by `to_json`; it has no graph and can't explain a layer's formula.
 
     Raises:
         CnncostError: not JSON, another schema, a field that is missing or of another type, rows that
@@ -120,16 +120,16 @@ def _is_row(kind: Any) -> bool:
 
 @cache
 def _fields(kind: Any) -> dict[str, Any]:
-    """Names and types of what is written of a class, in order; the graph, which is not compared, is not written."""
+    """Names and types of a class's serialized fields, in order; skips fields with `compare=False` (graphs)."""
     hints = get_type_hints(kind)
     names = [f.name for f in dataclasses.fields(kind) if f.compare] if dataclasses.is_dataclass(kind) else kind._fields
-    if issubclass(kind, Computed):  # what says which row it is comes first
+    if issubclass(kind, Computed):  # fields that identify the row come first
         names = sorted(names, key=lambda name: name not in vars(kind)["__annotations__"])
     return {name: hints[name] for name in names}
 
 
 def _read(kind: Any, value: Any, where: str) -> Any:
-    """A JSON value as one of a type; says where it is none."""
+    """Convert a JSON value to a type; the error says where it doesn't match."""
     origin, arguments = get_origin(kind), get_args(kind)
     if _is_row(kind):
         return _read_object(kind, value, where)
@@ -149,13 +149,13 @@ def _read(kind: Any, value: Any, where: str) -> Any:
         if not isinstance(value, dict):
             raise _wrong(where, "an object", value)
         return {key: _read(arguments[1], item, f"{where}.{key}") for key, item in value.items()}
-    if type(value) is not kind:  # not isinstance: a bool is no count
+    if type(value) is not kind:  # not isinstance: bool is a subclass of int
         raise _wrong(where, {int: "a whole number", str: "a text", bool: "true or false"}.get(kind, str(kind)), value)
     return value
 
 
 def _read_any(kinds: tuple[Any, ...], value: Any, where: str) -> Any:
-    """The value as the first type that it is one of."""
+    """Convert the value to the first type that matches."""
     *others, last = (kind for kind in kinds if kind is not type(None))
     for kind in others:
         try:
@@ -181,7 +181,7 @@ def _read_object(kind: Any, value: Any, where: str) -> Any:
 
 
 def _defaults(kind: Any) -> set[str]:
-    """Names of the fields that may be missing."""
+    """Names of optional fields."""
     if dataclasses.is_dataclass(kind):
         unset = dataclasses.MISSING
         optional = isinstance(kind, type) and issubclass(kind, Computed)
@@ -197,7 +197,7 @@ def _wrong(where: str, expected: str, value: Any) -> CnncostError:
 
 
 def _check(report: ReportData) -> None:
-    """The rows fit the tree, and add up to the totals."""
+    """Check that the rows match the module tree and add up to the totals."""
     paths = {path for path, _, _ in report.tree}
     if "" not in paths:
         raise CnncostError('report file: tree: expected the model itself, path "", among the modules')

@@ -1,7 +1,7 @@
-"""A table as lines of styled text, fitted to a width. Knows nothing of reports, and prints nothing.
+"""Lays out a table as lines of styled text, fitted to a width. Independent of reports; prints nothing.
 
 A line is a list of (text, style); plain text is the lines without their styles, so that a terminal
-and a pipe get the same layout. Widths are those of a terminal: some characters take two places.
+and a pipe get the same layout. Widths are in terminal cells: some characters take two.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from typing import NamedTuple, TypeAlias
 Line: TypeAlias = "list[tuple[str, str]]"
 
 GAP = 2
-"""Blanks between columns."""
+"""Spaces between columns."""
 _ELLIPSIS = "…"
 _EIGHTHS = " ▏▎▍▌▋▊▉"
 _ASCII = str.maketrans({
@@ -24,7 +24,7 @@ _ASCII = str.maketrans({
 
 
 class Cell(NamedTuple):
-    """A cell. Only `text` may be shortened; `lead` and `tail` stay, in a style of their own."""
+    """A cell. Only `text` may be shortened; `lead` and `tail` keep their length and have their own styles."""
 
     text: str
     style: str = ""
@@ -33,14 +33,14 @@ class Cell(NamedTuple):
 
     @property
     def width(self) -> int:
-        """Places in a terminal."""
+        """Width in terminal cells."""
         return places(self.lead) + places(self.text) + places(self.tail)
 
 
 class Field(NamedTuple):
-    """A column of cells, `gap` blanks after the one before.
+    """A column of cells, `gap` spaces after the previous column.
 
-    `least` is the width down to which its cells may be shortened; None: not at all.
+    `least` is the minimum width when shortening cells; None: never shorten.
     """
 
     heading: str
@@ -51,17 +51,17 @@ class Field(NamedTuple):
 
     @property
     def width(self) -> int:
-        """Places that the widest cell takes."""
+        """Width of the widest cell."""
         return max(places(self.heading), *(cell.width for cell in self.cells))
 
     @property
     def needed(self) -> int:
-        """Places that it can do with."""
+        """Minimum width."""
         return self.width if self.least is None else min(self.width, self.least)
 
 
 def needed(fields: Sequence[Field]) -> int:
-    """The least width of a table of these fields."""
+    """The minimum width of a table of these fields."""
     return sum(field.needed for field in fields) + _gaps(fields)
 
 
@@ -70,9 +70,9 @@ def _gaps(fields: Sequence[Field]) -> int:
 
 
 def table(fields: Sequence[Field], width: int, rules: Iterable[int] = ()) -> list[Line]:
-    """The heading, a rule, and a line for each row; `rules` are the rows before which another rule goes.
+    """The heading, a rule, and a line for each row; `rules` are the indices of rows preceded by another rule.
 
-    What is left of the width goes to the fields that can be shortened, to each alike.
+    The remaining width is distributed evenly among the fields that can be shortened.
     """
     widths = _widths(fields, width)
     rows = max(len(field.cells) for field in fields)
@@ -111,7 +111,7 @@ def _line(cells: Sequence[Cell], fields: Sequence[Field], widths: Sequence[int])
 
 
 def _parts(cell: Cell, width: int) -> Line:
-    """A cell in at most so many places; where its text would be left with nothing, lead and tail give way too."""
+    """Fit a cell into `width`; if the text alone can't shrink enough, shorten lead and tail too."""
     room = width - places(cell.lead) - places(cell.tail)
     if room < min(3, places(cell.text)):
         return [(shorten(cell.lead + cell.text + cell.tail, width), cell.style)]
@@ -119,7 +119,7 @@ def _parts(cell: Cell, width: int) -> Line:
 
 
 def _stripped(line: Line) -> Line:
-    """Without empty parts, and without blanks at the end."""
+    """Remove empty parts and trailing spaces."""
     kept = [part for part in line if part[0]]
     while kept and not kept[-1][0].strip():
         kept.pop()
@@ -134,9 +134,9 @@ def plain(line: Line) -> str:
 
 
 def guide(last: Sequence[bool]) -> str:
-    """The lines of the tree before a name, by whether it and those above it are the last of their siblings.
+    """The tree guides before a name; `last`: for each level, whether its item is the last sibling.
 
-    The first level stands at the margin.
+    The first level is not indented.
     """
     if len(last) < 2:
         return ""
@@ -144,7 +144,7 @@ def guide(last: Sequence[bool]) -> str:
 
 
 def bar(part: int, whole: int, width: int) -> str:
-    """A bar of eighths of a place; what is something is seen."""
+    """A bar with a resolution of 1/8 cell; any part above 0 shows at least 1/8."""
     if not whole or part <= 0:
         return ""
     eighths = max(1, min(8 * width, (8 * width * part + whole // 2) // whole))
@@ -153,7 +153,7 @@ def bar(part: int, whole: int, width: int) -> str:
 
 
 def places(text: str) -> int:
-    """How many places a text takes in a terminal."""
+    """Width of a text in terminal cells."""
     if text.isascii():
         return len(text)
     return sum(_places(char) for char in text)
@@ -166,7 +166,7 @@ def _places(char: str) -> int:
 
 
 def shorten(text: str, width: int) -> str:
-    """The text in at most so many places, its middle replaced by `…`."""
+    """Shorten a text to `width` by replacing its middle with `…`."""
     if places(text) <= width:
         return text
     if width < 3:
@@ -185,10 +185,10 @@ def _fitting(text: str, width: int) -> str:
 
 
 def printable(text: str) -> str:
-    """Control characters as escapes: a name can't break a row or colour the terminal."""
+    """Escape control characters, so that a name can't break a row or colour the terminal."""
     return text if text.isprintable() else "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)
 
 
 def to_ascii(text: str) -> str:
-    """What a terminal shows that can't do better; the signs of lines and bars keep their width."""
+    """Transliterate for ASCII-only terminals; line and bar characters keep their width."""
     return printable(text).translate(_ASCII).encode("ascii", "replace").decode("ascii")

@@ -74,6 +74,6 @@ def _escaped(text: str) -> str:
 
 
 def _code(text: str) -> str:
-    """A code span; a bar would end the table's cell even there."""
+    """A code span; `|` must be escaped because it ends a table cell even inside a code span."""
     fence = "``" if "`" in text else "`"
     return f"{fence}{printable(text)}{fence}".replace("|", "\\|")

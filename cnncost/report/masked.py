@@ -1,4 +1,4 @@
-"""The column of multiply-accumulates that are left if attention skips what its masks leave out."""
+"""The column of multiply-accumulates that remain if attention skips masked pairs."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from cnncost.report.data import SomeReport
 
 
 def with_masks(report: SomeReport, tile: int | Tile | None) -> SomeReport:
-    """The report with macs_unmasked in its rows and totals, of a training step, too, if there is one."""
+    """The report with macs_unmasked in its rows and totals, including those of a training step."""
     blocks = _tile(tile)
     graph = report.graph
     if graph is None:
@@ -37,7 +37,7 @@ def _sum(parts: Iterable[Left]) -> Left:
 
 
 def _tile(tile: int | Tile | None) -> Tile | None:
-    """Queries and keys of a tile. Raises CnncostError for what is none."""
+    """Normalize a tile to (queries, keys). Raises CnncostError if it is invalid."""
     if tile is None:
         return None
     sizes = (tile, tile) if isinstance(tile, int) else tuple(tile)

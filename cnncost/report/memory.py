@@ -1,4 +1,4 @@
-"""What a Report says of memory: bytes by use, and the peaks of inference and of a training step."""
+"""Memory figures of a Report: bytes by use, and the peaks of inference and of a training step."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ if TYPE_CHECKING:
 
 
 class MemoryFigures(NamedTuple):
-    """Bytes. Those of a training step are None unless one was analyzed.
+    """Memory figures in bytes. Those of a training step are None unless one was analyzed.
 
     Attributes:
-        parameters, buffers, inputs: what is there before the run.
-        gradients: of the parameters, after backward.
-        optimizer_state: as after a first step.
-        activations: what outlives forward, for backward needs it.
-        inference_peak, training_peak: most that is alive at once, all of the above and temporaries included.
-        inference_ideal_peak, training_ideal_peak: if every tensor died after its last use.
-        unseen: ops whose temporaries are not known; where there are any, the peaks are lower bounds.
+        parameters, buffers, inputs: allocated before the run.
+        gradients: parameter gradients after backward.
+        optimizer_state: optimizer state as after a first step.
+        activations: tensors saved for backward.
+        inference_peak, training_peak: most bytes alive at once, including all of the above and temporaries.
+        inference_ideal_peak, training_ideal_peak: the peaks if every tensor were freed after its last use.
+        unseen: ops with unknown temporaries; if there are any, the peaks are lower bounds.
     """
 
     parameters: int
@@ -43,9 +43,9 @@ class MemoryFigures(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class ReportMemory:
-    """The figures, and how they come about: `inference` and `training` are None where no Graph is at hand.
+    """The figures and their details: `inference` and `training` are None if no Graph is available.
 
-    `graphs` are those of both.
+    `graphs` are the Graphs of both.
     """
 
     figures: MemoryFigures
@@ -99,12 +99,12 @@ class ReportMemory:
         """The peak with workspaces, estimated.
 
         Args:
-            kernels: which a CPU has, by default this machine's; or bytes that a library of a GPU holds.
-            training: of the training step, not of inference.
+            kernels: a CPU's kernels, by default this machine's; or the bytes that a GPU library reserves.
+            training: use the training step instead of inference.
 
         Raises:
-            CnncostError: the report was read from a file, or there is no such run.
-            InputError: neither kernels nor a number of bytes.
+            CnncostError: the report was read from a file, or that run was not analyzed.
+            InputError: `kernels` is neither Kernels nor a number of bytes.
         """
         if kernels is not None and not isinstance(kernels, Kernels) and (type(kernels) is not int or kernels < 0):
             raise InputError(
@@ -123,17 +123,17 @@ class ReportMemory:
 def memory_of(
     model: str, graph: Graph | None, step: Graph | None, failed: str, saved: MemoryFigures | None
 ) -> ReportMemory:
-    """The memory of what was recorded, or as it was saved.
+    """The memory figures of the recorded graphs, or the saved figures.
 
     Args:
-        model: what the report calls it.
-        graph: of forward.
-        step: of a training step, if one was recorded.
-        failed: where a forward that failed did, in a sentence.
-        saved: of a report that was read from a file.
+        model: the model's name in the report.
+        graph: the forward Graph.
+        step: the Graph of a training step, if one was recorded.
+        failed: where forward failed, or empty.
+        saved: the figures of a report read from a file.
 
     Raises:
-        CnncostError: there is neither a graph nor what was saved, or forward failed.
+        CnncostError: there is neither a graph nor saved figures, or forward failed.
     """
     if graph is None:
         if saved is None:
@@ -160,7 +160,7 @@ def memory_of(
 
 
 def check_whole(model: str, failed: str) -> None:
-    """Raise CnncostError for a forward that failed: what it would have held after that is not known."""
+    """Raise CnncostError if forward failed, because later allocations are unknown."""
     if failed:
         raise CnncostError(
             f"{model}: no memory figures, for they need the whole forward ({failed.split(':', maxsplit=1)[0]}); "

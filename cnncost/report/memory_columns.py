@@ -1,4 +1,4 @@
-"""The columns of bytes that a module's ops allocate in forward, and of what outlives it."""
+"""The columns for bytes that a module's ops allocate in forward, and for the part that outlives it."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from cnncost.report.memory import check_whole
 
 
 def with_memory(report: SomeReport) -> SomeReport:
-    """The report with the columns allocated and saved filled; a call of a training step is found by its label."""
+    """The report with the columns allocated and saved; calls of a training step are matched by label."""
     graph = report.training or report.graph
     if graph is None:
         raise CnncostError(f"{report.model}: the report was read from a file and has no graph; analyze the model anew")

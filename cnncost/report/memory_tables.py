@@ -1,4 +1,4 @@
-"""The memory of a run as tables: bytes by use at the peaks, who holds them, and when."""
+"""The memory of a run as tables: bytes by use at the peaks, the holders, and the timeline."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _BLOCKS = "▁▂▃▄▅▆▇█"
 
 
 class Run(NamedTuple):
-    """One column: a run, and how it was made."""
+    """One column of the tables: a run and its memory."""
 
     name: str
     memory: Memory
@@ -31,15 +31,15 @@ class Run(NamedTuple):
 
 
 class MemoryTables(NamedTuple):
-    """What is to be shown.
+    """Input of the renderers.
 
     Attributes:
-        report: of the model.
+        report: the model's report.
         runs: inference, training, or both.
-        step: how the training step was made, in words; empty without one.
-        block: what sizes are rounded up to.
-        kernels: whose workspaces are estimated, in words.
-        verdicts: sentences on what fits.
+        step: description of the training step; empty without one.
+        block: sizes are rounded up to a multiple of this many bytes.
+        kernels: description of the kernels with estimated workspaces.
+        verdicts: statements on what fits into memory.
     """
 
     report: ReportData
@@ -51,7 +51,7 @@ class MemoryTables(NamedTuple):
 
 
 def to_text(tables: MemoryTables, width: int, top: int = 8) -> str:
-    """For a terminal of a width: the table of uses, the largest holders, the timeline."""
+    """Text fitted to a width: the table of uses, the largest holders, the timeline."""
     about = [f"{layout.printable(heading.title(tables.report))}, {heading.inputs(tables.report)}", *_notes(tables)]
     lines = [line for text in about for line in wrap(text, width, subsequent_indent="  ")] + [""]
     lines += [layout.plain(line) for line in layout.table(_uses(tables), width, rules=(len(USES),))]
@@ -82,7 +82,7 @@ def to_markdown(tables: MemoryTables, top: int = 8) -> str:
 
 
 def to_csv(tables: MemoryTables) -> str:
-    """A row a use and module at each peak: exact bytes."""
+    """One row per use and module at each peak: exact bytes."""
     file = io.StringIO()
     writer = csv.writer(file, lineterminator="\n")
     writer.writerow(["run", "path", "use", "bytes"])
@@ -93,7 +93,7 @@ def to_csv(tables: MemoryTables) -> str:
 
 
 def to_json(tables: MemoryTables) -> str:
-    """Everything, exact, with the timeline."""
+    """All exact figures and the timeline."""
     data = {
         "schema": 1,
         "model": tables.report.model,
@@ -130,7 +130,7 @@ def _notes(tables: MemoryTables) -> Iterator[str]:
 
 
 def _estimated(tables: MemoryTables) -> str:
-    """The peaks with workspaces, and where they are."""
+    """The estimated peaks with workspaces, and the op at each."""
     found = [
         f"{run.name} {units.data(run.raw.nbytes)} ({run.raw.op} in {run.raw.path or 'the model itself'})"
         for run in tables.runs
@@ -170,7 +170,7 @@ def _holders(memory: Memory, top: int) -> list[Field]:
     uses, sizes = [holder.use for holder in largest], [holder.nbytes for holder in largest]
     bars = [layout.bar(size, max(sizes), 12) for size in sizes]
     if rest:
-        bars.append("")  # a sum of many would dwarf the largest
+        bars.append("")  # the sum of many holders would dwarf the largest
         names.append(f"{units.exact(len(rest))} more")
         uses.append("")
         sizes.append(sum(holder.nbytes for holder in rest))
@@ -184,9 +184,9 @@ def _holders(memory: Memory, top: int) -> list[Field]:
 
 
 def _curve(memory: Memory, width: int) -> list[str]:
-    """The timeline as a line of blocks, the highest of each stretch; under it where the phases begin.
+    """The timeline as a line of block characters, the maximum per interval; phase starts below.
 
-    Phases whose names find no room there are told in a line of their own.
+    Phases whose names don't fit there are listed on a separate line.
     """
     line = memory.timeline
     if not line:

@@ -1,7 +1,7 @@
-"""The Report that users hold: the data, with all that can be asked of it and every format that it can be written in.
+"""The public Report: the data, plus queries and output formats.
 
-The top floor of the package: it knows the renderers, and they know the data alone. What is needed seldom, or imports
-much, is imported when it is asked for.
+The top layer of the package: it imports the renderers, which depend on ReportData only. Rarely used or heavy modules
+are imported on first use.
 """
 
 from __future__ import annotations
@@ -20,20 +20,20 @@ if TYPE_CHECKING:
 
 
 class Report(ReportData):
-    """What an analysis found.
+    """Results of an analysis.
 
-    Its attributes are those of `ReportData`; see there.
+    Attributes are documented in `ReportData`.
     """
 
     def receptive_field(
         self, path: str, unit: Sequence[int] | None = None, *, image: int | None = None
     ) -> ReceptiveField:
-        """What the units of a layer see of the input: size, jump and start along each spatial axis.
+        """The receptive field of a layer's units: size, jump and start along each spatial axis.
 
         Args:
-            path: of a module; `path#2` is its second call.
-            unit: index of a unit along the layer's own spatial axes; the result's `box` is what it sees.
-            image: which of the inputs; by default the first that the layer sees.
+            path: a module path; `path#2` is its second call.
+            unit: index of a unit along the layer's own spatial axes; the result's `box` is its region of the input.
+            image: index of the input; by default the first one that the layer depends on.
 
         Raises:
             CnncostError: no such module, unit or image, the module was never called, or the report was read
@@ -44,7 +44,7 @@ class Report(ReportData):
         return receptive_field(self, path, unit, image)
 
     def with_receptive_fields(self) -> Report:
-        """The same report with the columns receptive_field, jump and start in all its tables.
+        """A copy with the columns receptive_field, jump and start in all tables.
 
         Raises:
             CnncostError: the report was read from a file and has no graph.
@@ -54,7 +54,7 @@ class Report(ReportData):
         return with_receptive_fields(self)
 
     def with_memory(self) -> Report:
-        """The same report with the columns allocated and saved in all its tables, of a training step if there is one.
+        """A copy with the columns allocated and saved in all tables, from the training step if there is one.
 
         Raises:
             CnncostError: the report was read from a file and has no graph.
@@ -64,25 +64,25 @@ class Report(ReportData):
         return with_memory(self)
 
     def with_masks(self, tile: int | tuple[int, int] | None = None) -> Report:
-        """The same report with the column macs_unmasked: MACs if attention skips what its masks leave out.
+        """A copy with the column macs_unmasked: MACs if attention skips masked pairs.
 
-        Of `is_causal`, of masks whose values are known, and of flexible attention's `mask_mod`; the dense count stays
-        beside it. Where a mask is not known, or attention is written by hand with something added to its scores or
-        put in their place, the number is an upper bound, marked ≤ (`mask_unknown`).
+        Covers `is_causal`, masks with known values, and flex attention's `mask_mod`; the dense count is kept. If a
+        mask is unknown, or hand-written attention adds to or replaces its scores, the number is an upper bound,
+        marked ≤ (`mask_unknown`).
 
         Args:
-            tile: queries and keys of a block, such as (128, 128), of which each is computed whole that has a visible
-                pair; one int for both. None: visible pairs alone.
+            tile: (queries, keys) of a block, such as (128, 128), or one int for both; a block with any visible pair
+                is computed in full. None: count visible pairs only.
 
         Raises:
-            CnncostError: the report was read from a file and has no graph, or a tile of no size.
+            CnncostError: the report was read from a file and has no graph, or the tile is invalid.
         """
         from cnncost.report.masked import with_masks
 
         return with_masks(self, tile)
 
     def explain(self, path: str) -> str:
-        """The formulas of a module's ops with the numbers in them, as text.
+        """The formulas of a module's ops with their numbers, as text.
 
         Raises:
             CnncostError: no such module, or the report was read from a file and has no graph.
@@ -123,7 +123,7 @@ class Report(ReportData):
 
     @classmethod
     def from_json(cls, text: str) -> Report:
-        """The report that `to_json` wrote; it has no graph, so that it can't explain a layer's formula.
+        """Read a report written by `to_json`; it has no graph and can't explain a layer's formula.
 
         Raises:
             CnncostError: not JSON, another schema, a field that is missing or of another type, rows that do not add up
@@ -134,10 +134,10 @@ class Report(ReportData):
         return from_json(text, cls)
 
     def save(self, path: str | Path) -> None:
-        """Write the report; the ending says how: .md, .csv, .json or .html. Whole or not at all.
+        """Write the report atomically; the suffix selects the format: .md, .csv, .json or .html.
 
         Raises:
-            OutputError: another ending, or a place that can't be written to.
+            OutputError: unknown suffix, or the path can't be written.
         """
         from cnncost.files import write
         from cnncost.report.formats import format_of

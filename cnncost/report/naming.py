@@ -1,4 +1,4 @@
-"""What module paths are called for people, and what a user may call a module."""
+"""Displayed names of module paths, and resolution of user-supplied module names."""
 
 from __future__ import annotations
 
@@ -6,24 +6,24 @@ import re
 from collections.abc import Sequence
 
 ITSELF = "(the model itself)"
-"""What stands for the empty path, that of the model."""
+"""Displayed name for the empty path, the model itself."""
 OWN = "(own)"
-"""Name of what a module runs, or holds, itself, outside its children."""
+"""Displayed name of a module's own share, without its children."""
 _LISTED = 4
 
 
 def shown(path: str) -> str:
-    """A path as a table shows it."""
+    """A path as displayed in tables."""
     return path or ITSELF
 
 
 def asked(name: str, model: Sequence[str], known: Sequence[str]) -> str:
-    """The path that a name stands for: the names of the model in tables, or its own, are as good as `""`.
+    """Resolve a name to a path: any displayed name of the model, or its own name, gives `""`.
 
     Args:
-        name: as a user gave it.
-        model: what the report calls the model, and its class.
-        known: all paths; a module of such a name comes first.
+        name: the user-supplied name.
+        model: the model's name in the report, and its class.
+        known: all paths; an exact match takes precedence.
     """
     if name in known:
         return name
@@ -34,7 +34,7 @@ def asked(name: str, model: Sequence[str], known: Sequence[str]) -> str:
 
 
 def unknown_path(path: str, known: Sequence[str]) -> str:
-    """What to say of a module path that does not exist: near ones, or else some that there are."""
+    """Message for an unknown module path: suggests similar paths, or else lists some."""
     from cnncost.near import suggestion
 
     called = re.fullmatch(r"""\w+\(\s*["']?([^"']*)["']?\s*\)""", path)  # layer("layer1"), as in Python
@@ -49,7 +49,7 @@ def unknown_path(path: str, known: Sequence[str]) -> str:
 
 
 def without_row(path: str, rows: Sequence[str]) -> str:
-    """What to say of a module that has no row among the layers: it is there, and runs no op itself."""
+    """Message for an existing module without a layer row, because it runs no op itself."""
     inside = list(dict.fromkeys(row for row in rows if row.startswith(f"{path}." if path else "") and row != path))
     said = f"layer {path!r}: this module runs no op itself; report.module({path!r}) has all that is in it"
     if not inside:

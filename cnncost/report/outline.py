@@ -1,7 +1,7 @@
-"""The module tree as rows to be shown: own shares, runs of equal siblings, a depth that fits.
+"""The module tree as displayed rows: own shares, folded runs of equal siblings, a fitting depth.
 
-The rows at any depth add up to the total: a parent that is opened gives what its own forward ran
-outside its children as a row of its own, and a run of equal siblings in one row is their sum.
+The rows at any depth add up to the total: an expanded parent gets a separate row for the ops
+that its own forward ran outside its children, and a folded run of equal siblings is their sum.
 """
 
 from __future__ import annotations
@@ -18,9 +18,9 @@ from cnncost.report.rows import Layer, Module, Status
 from cnncost.report.schema import names, times, total
 
 _SHOWN = {kind: attrgetter(*[f.name for f in fields(kind) if f.name != "path"]) for kind in (Layer, Module)}
-"""All of a row but where it is."""
+"""All fields of a row except its path."""
 _WORTH_FOLDING = {True: 3, False: 2}
-"""So many equal siblings become one row; by whether they are leaves."""
+"""Minimum number of equal siblings to fold into one row, by whether they are leaves."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,9 +30,9 @@ class Item:
     Attributes:
         name: the last part of the path; of several equal siblings `1 … 5`; `(own)`; for a model
             that has no children the model's name.
-        paths: of the modules that the row is the sum of.
+        paths: paths of the modules summed in the row.
         row: their numbers.
-        siblings: how many equal siblings the row stands for.
+        siblings: number of equal siblings that the row represents.
         own: whether it is a module's own share.
         children: empty for a leaf.
     """
@@ -46,7 +46,7 @@ class Item:
 
 
 class Placed(NamedTuple):
-    """An item and where it stands: for each level, whether it is the last of its siblings there."""
+    """An item with, for each level, whether the branch is the last sibling there."""
 
     item: Item
     last: tuple[bool, ...]
@@ -79,13 +79,13 @@ def depth_of(items: tuple[Item, ...]) -> int:
 
 
 def fitting_depth(items: tuple[Item, ...], rows: int) -> int:
-    """The greatest depth of not more than so many rows; at least 1."""
+    """The greatest depth with at most `rows` rows; at least 1."""
     deepest = depth_of(items)
     return max((d for d in range(1, deepest + 1) if sum(1 for _ in visible(items, d)) <= rows), default=1)
 
 
 def layer_names(report: ReportData) -> list[str]:
-    """What each layer is called: its path, `#2` for a second call, `(own)` for a parent's own share."""
+    """Displayed layer names: path, `#2` for a second call, `(own)` for a parent's own share."""
     parents = _parents(report)
     names = []
     for layer in report.layers:
@@ -95,7 +95,7 @@ def layer_names(report: ReportData) -> list[str]:
 
 
 def biggest_name(report: ReportData) -> str:
-    """What the biggest module is called, with its calls if they are several; empty if there is none."""
+    """Name of the biggest module, with the number of calls if several; empty if there is none."""
     biggest = report.biggest
     if biggest is None:
         return ""
@@ -124,13 +124,13 @@ class _Outline:
             self.layers.setdefault(layer.path, []).append(layer)
 
     def item(self, name: str, paths: tuple[str, ...], siblings: int) -> Item:
-        """The row of modules that are equal in all that is shown; `paths[0]` stands for all of them."""
+        """The row of modules with equal displayed values; `paths[0]` represents all of them."""
         module = self.modules[paths[0]]
         row = replace(times(module, len(paths)), status=self._status(paths[0]))
         return Item(name or self.report.model, paths, row, siblings, children=self.children_of(paths))
 
     def children_of(self, paths: tuple[str, ...]) -> tuple[Item, ...]:
-        """The items below such modules, and their own share."""
+        """The items for the children of equal modules, and their own share."""
         below = self.below.get(paths[0], [])
         items = []
         for run in self._runs(below):
@@ -141,7 +141,7 @@ class _Outline:
         return (*items, own) if own else tuple(items)
 
     def _runs(self, paths: list[str]) -> Iterator[list[str]]:
-        """Neighbours that are equal, together if that is worth it; others alone."""
+        """Group runs of equal neighbours that are long enough to fold; others stay single."""
         for _, group in groupby(paths, key=self._kind):
             run = list(group)
             if self.fold and len(run) >= _WORTH_FOLDING[run[0] not in self.below]:
@@ -150,7 +150,7 @@ class _Outline:
                 yield from ([path] for path in run)
 
     def _kind(self, path: str) -> int:
-        """A number that two modules share if they are equal in all that is shown, and so are all below them."""
+        """An id shared by modules whose displayed values and descendants are equal."""
         if path not in self._kind_of:
             below = tuple((child.rpartition(".")[2], self._kind(child)) for child in self.below.get(path, ()))
             layers = tuple(map(_SHOWN[Layer], self.layers.get(path, ())))
@@ -159,7 +159,7 @@ class _Outline:
         return self._kind_of[path]
 
     def _own(self, paths: tuple[str, ...]) -> Item | None:
-        """What modules with children run and hold themselves; None if that is nothing."""
+        """The own share of modules with children; None if it is empty."""
         layers = self.layers.get(paths[0], [])
         sums = total(layers, Layer)
         unknown = any(layer.unknown for layer in layers)
@@ -174,7 +174,7 @@ class _Outline:
         return Item(OWN, paths, times(row, len(paths)), own=True)
 
     def _status(self, path: str) -> Status:
-        """A module's status; a container that was never called has that of what is in it."""
+        """A module's status; a container that was never called derives it from its children."""
         module, below = self.modules[path], self.below.get(path, [])
         if module.calls or not below or path in self.layers:
             return module.status

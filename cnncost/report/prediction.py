@@ -1,4 +1,4 @@
-"""A Report with the times that a roofline gives its rows: plain data, which the renderers show."""
+"""A Report with roofline times for its rows: plain data for the renderers."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class Row(NamedTuple):
 
 
 class Training(NamedTuple):
-    """The stated inputs of an estimate for training: so many epochs over so many examples on so many devices."""
+    """Inputs of a training estimate: epochs, examples per epoch, and devices."""
 
     epochs: float
     examples: int
@@ -30,10 +30,10 @@ class Training(NamedTuple):
 
 
 class TrainingEstimate(NamedTuple):
-    """What training takes at the ceilings.
+    """Estimated time and energy of training at the device's ceilings.
 
-    `recorded` says whether the step was recorded, or is three forward passes (a backward pass computes
-    two products for each of the forward's). `joules` is None where the device's power is not known.
+    `recorded`: whether the step was recorded; otherwise it is taken as three forward passes (backward computes
+    two products for each one of forward). `joules` is None if the device's power is unknown.
     """
 
     steps: float
@@ -48,9 +48,9 @@ class Prediction:
     """A Report and its Roofline.
 
     Attributes:
-        report: what was analyzed.
+        report: the analyzed model's report.
         roofline: the times.
-        training: the estimate for training, if its inputs were stated.
+        training: inputs and result of the training estimate, if requested.
     """
 
     report: ReportData
@@ -59,7 +59,7 @@ class Prediction:
 
     @property
     def per_second(self) -> float | None:
-        """Examples a second in the forward pass, or None without a batch axis."""
+        """Examples per second in the forward pass, or None without a batch axis."""
         seconds = forward(self.roofline).seconds
         return self.report.batch / seconds if self.report.batch and seconds else None
 
@@ -84,7 +84,7 @@ def _layers(prediction: Prediction) -> list[Row]:
 
 
 def chosen(prediction: Prediction, by: By, top: int | None) -> tuple[list[Row], Row | None]:
-    """The rows, or the slowest of them in their order, and what all others add up to."""
+    """All rows, or the `top` slowest in original order, and a row with the sum of the others."""
     found = rows(prediction, by)
     if top is None or len(found) <= top:
         return found, None

@@ -1,4 +1,4 @@
-"""A Prediction as text for the terminal and as markdown, CSV and JSON. Only shows; computes nothing."""
+"""A Prediction as text for the terminal and as markdown, CSV and JSON. Formatting only."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ COLUMNS = (
 
 
 def to_text(prediction: Prediction, width: int, by: By = "layer", top: int | None = None) -> str:
-    """Heading, ceilings, formula, a row each and the total, fitted to a width; `top`: only the slowest rows."""
+    """Heading, ceilings, formula, rows and total, fitted to a width; `top`: only the slowest rows."""
     shown, total = _rows(prediction, by, top)
     lines = [line for text in head(prediction) for line in wrapped(text, "", width)]
     lines += ["", *map(layout.plain, layout.table(_fields([*shown, total], by, width), width, [len(shown)])), ""]
@@ -130,7 +130,7 @@ def ceilings(device: Device, dtype: str | None) -> str:
 
 
 def formula(device: Device) -> str:
-    """How an op's time is found."""
+    """The formula for an op's time."""
     compute_memory = "FLOPs / peak, bytes / bandwidth" if device.bandwidth else "FLOPs / peak"
     if device.overlaps:
         return f"time of an op = max(launch, {compute_memory})"
@@ -140,7 +140,7 @@ def formula(device: Device) -> str:
 
 
 def foot(prediction: Prediction) -> list[str]:
-    """The total by bound, throughput, the estimate for training, what is not in it."""
+    """The total by bound, throughput, the training estimate, and what is left out."""
     found = prediction.roofline
     total, once = found.total, forward(found)
     least = AT_LEAST if found.unknown or not found.device.measured else ""
@@ -182,7 +182,7 @@ def _shares(each: Predicted) -> str:
 
 
 def _rows(prediction: Prediction, by: By, top: int | None) -> tuple[list[Row], Row]:
-    """The rows to show, with one for those that are left out; and the total."""
+    """The displayed rows, including one for the rest, and the total."""
     shown, rest = chosen(prediction, by, top)
     return [*shown, *([rest] if rest else [])], Row("total", "", prediction.roofline.total)
 

@@ -1,6 +1,6 @@
 """The rows of a Report: module calls, modules, ops, phases and the totals, as plain frozen data.
 
-A field or property that is declared with what it means is a column of all formats, and its rows add up (`schema.py`).
+A field or property declared as a statistic becomes a column in all formats, and its rows add up (`schema.py`).
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ Along: TypeAlias = tuple[int | str, ...]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Computed:
-    """What ops compute, and what they move: of every row."""
+    """Arithmetic and memory traffic, present in every row."""
 
     macs: int = statistic("MACs", "multiply-accumulates", bounded=True)
     flops: int = statistic("FLOPs", "floating-point operations; a multiply-accumulate is two", bounded=True)
@@ -28,7 +28,7 @@ class Computed:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Statistics(Computed):
-    """What module calls, modules and the whole model have."""
+    """Statistics of module calls, modules and the whole model."""
 
     params: int = statistic("params", "parameters, each counted once")
     trainable_params: int = statistic("trainable", "parameters that training changes")
@@ -62,26 +62,26 @@ class Statistics(Computed):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Layer(Statistics):
-    """One module call, with what it ran itself; a parent's row is its own share. Columns add up to the total.
+    """One module call with the ops it ran itself; a parent's row excludes its children. Columns add up to the total.
 
     Attributes:
         path: the module's path, `""` for the model itself.
         class_name: of the module.
-        kind: the op kind that weighs most in the row, `""` if it ran nothing.
+        kind: the op kind with the largest cost in the row, `""` if it ran nothing.
         call, calls: which call of the module this is (from 1), and how many there are.
         output_shapes: of the tensors that the call returned.
-        params, trainable_params, buffers: held by the module itself; on its first call's row alone.
+        params, trainable_params, buffers: owned by the module itself; only in the row of its first call.
         macs, flops: exact.
         bytes_read, bytes_written: if each op read its inputs once and wrote its outputs once.
-        status: `called`; `data`: called, and its numbers follow from the values that the model was run on;
+        status: `called`; `data`: called, and its numbers depend on the data that the model was run on;
             `used`: never called, but its parameters were read (as by a fused parent);
             `unused`: never called, nor its parameters read; `failed`: forward failed in it, and its numbers are of what
             it ran before; `unreached`: never called, as forward failed before.
         unknown: whether it ran an op that has no rule, or did not come to its end: its numbers are lower bounds.
-        receptive_field, jump, start: as in `ReceptiveField`; None unless asked for (`with_receptive_fields`).
+        receptive_field, jump, start: as in `ReceptiveField`; None unless requested (`with_receptive_fields`).
         allocated, saved: bytes that its ops allocated in forward, and what of it is kept for backward or returned; None
             unless asked for (`with_memory`).
-        macs_unmasked: multiply-accumulates if attention skips what its masks leave out; None unless asked for
+        macs_unmasked: multiply-accumulates if attention skips masked pairs; None unless requested
             (`with_masks`).
         mask_unknown: whether a mask is not known, so that `macs_unmasked` is an upper bound.
     """
@@ -108,7 +108,7 @@ class Layer(Statistics):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Module(Statistics):
-    """A module with all that is below it, over all its calls; the numbers are those of `Layer`, summed."""
+    """A module including its descendants, over all its calls: the sums of the `Layer` rows."""
 
     path: str
     class_name: str
@@ -121,7 +121,7 @@ class Module(Statistics):
 
 
 class Spans(NamedTuple):
-    """Size, jump and start of a receptive field, as the columns have them."""
+    """Size, jump and start of a receptive field, as in the columns."""
 
     receptive_field: Along
     jump: Along
@@ -130,7 +130,7 @@ class Spans(NamedTuple):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Op(Computed):
-    """All executions of an op. `kind` is the rule that counted it."""
+    """All executions of an op. `kind` selects the rule that counted it."""
 
     name: str
     kind: str

@@ -1,7 +1,7 @@
-"""The schema of a Report's rows: what a number is called, what it means, how rows add up, where it shows.
+"""The schema of a Report's rows: name, meaning, aggregation and visibility of each statistic.
 
-A statistic is declared once, as a field of a class of rows (`rows.py`); a number that follows from others is a property
-there. All else is read from the declaration: sums over calls, own shares and folded rows, JSON, CSV, tables.
+A statistic is declared once, as a field of a class of rows (`rows.py`); a number derived from others is a property
+there. The rest is generated from the declaration: sums over calls, own shares and folded rows, JSON, CSV, tables.
 """
 
 from __future__ import annotations
@@ -16,22 +16,22 @@ from cnncost.graph import Graph
 Look: TypeAlias = Literal["text", "flag", "shapes", "count", "bytes", "ratio", "along"]
 Sums: TypeAlias = Literal["sum", "any", "no"]
 Pass: TypeAlias = Callable[[Graph], Mapping[int, int]]
-"""A pass that gives a number for each call, by the call's index; calls that are missing have 0."""
+"""A pass that returns a number per call index; missing calls have 0."""
 
 
 class Statistic(NamedTuple):
-    """A number that rows have.
+    """Declaration of one statistic of a row.
 
     Attributes:
-        heading: over its column, for people.
-        meaning: in a sentence.
-        look: how it is written; counts, bytes and ratios stand to the right.
-        sums: how rows become one: added up, true if any is, or not at all.
+        heading: displayed above the column.
+        meaning: one-sentence description.
+        look: format of a value; counts, bytes and ratios are right-aligned.
+        sums: how rows are aggregated: sum, any, or not at all.
         bounded: whether an op without a rule makes it a lower bound.
         masked: whether an unknown mask makes it an upper bound.
-        group: shown where a Report was asked for this group (`rf`, `memory`, `masks`); empty: always.
-        after: of a derived number, the column before its own.
-        given_by: the pass that fills it; None: what builds or extends the Report does.
+        group: optional group (`rf`, `memory`, `masks`), shown on request; empty: always shown.
+        after: for a derived number, the preceding column.
+        given_by: the pass that fills it; None: filled when the Report is built or extended.
     """
 
     heading: str
@@ -49,7 +49,7 @@ def statistic(
     heading: str, meaning: str, look: Look = "count", *, sums: Sums = "sum", bounded: bool = False,
     masked: bool = False, group: str = "", given_by: Pass | None = None, default: Any = dataclasses.MISSING,
 ) -> Any:  # fmt: skip
-    """A field of a row; arguments as of `Statistic`. One of a group is None, or `default`, until it is asked for."""
+    """Declare a field of a row; arguments as in `Statistic`. Grouped fields are None or `default` until requested."""
     about = Statistic(heading, meaning, look, sums, bounded, masked, group, "", given_by)
     if group and default is dataclasses.MISSING:
         default = None
@@ -67,7 +67,7 @@ class _Derived(property):
 def derived(
     heading: str, meaning: str, look: Look = "count", *, after: str, bounded: bool = False
 ) -> Callable[[Callable[[Any], Any]], property]:
-    """A number that follows from others of the same row, and so holds for any row, sums included."""
+    """Declare a number computed from other fields of the same row, including aggregated rows."""
 
     def declare(function: Callable[[Any], Any]) -> property:
         made = _Derived(function)
@@ -79,7 +79,7 @@ def derived(
 
 @cache
 def statistics(kind: Any) -> dict[str, Statistic]:
-    """What a class of rows has, by name, in order; a derived number stands after what it says."""
+    """The statistics of a row class by name, in order; a derived number follows its `after` column."""
     fields: list[tuple[str, Statistic]] = [
         (f.name, f.metadata["statistic"]) for f in dataclasses.fields(kind) if "statistic" in f.metadata
     ]
@@ -92,14 +92,14 @@ def statistics(kind: Any) -> dict[str, Statistic]:
 
 @cache
 def names(kind: Any, sums: Sums) -> tuple[str, ...]:
-    """Of the statistics that rows of a class hold, those that become one in this way."""
+    """Names of a row class's stored statistics with the given aggregation."""
     held = {f.name for f in dataclasses.fields(kind)}
     return tuple([name for name, about in statistics(kind).items() if name in held and about.sums == sums])
 
 
 @cache
 def groups(kind: Any) -> dict[str, tuple[str, ...]]:
-    """The statistics of a class of rows by group, those that always show aside."""
+    """The optional statistics of a row class, by group."""
     found: dict[str, list[str]] = {}
     for name, about in statistics(kind).items():
         if about.group:
@@ -115,7 +115,7 @@ def has(row: Any, group: str) -> bool:
 
 
 def total(rows: Iterable[Any], kind: Any) -> dict[str, Any]:
-    """The statistics of rows of a class, as one: None where all have None."""
+    """Aggregate the statistics of rows; None where all rows have None."""
     rows = list(rows)
     found: dict[str, Any] = {}
     for name in names(kind, "sum"):
@@ -132,7 +132,7 @@ def _may_be_none(kind: Any, name: str) -> bool:
 
 
 def times(row: Any, number: int) -> Any:
-    """The row of so many equal ones."""
+    """The sum of `number` equal rows."""
     if number == 1:
         return row
     kind: Any = type(row)

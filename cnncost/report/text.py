@@ -1,7 +1,7 @@
 """The report as a table in the terminal, and the same as plain text.
 
-One layout serves both: lines of styled parts. Styles are rendered by rich, which is imported for
-that alone, so that piped output does not wait for it.
+One layout serves both: lines of styled parts. Styles are rendered by rich, which is imported only
+for colored output, so that piped output starts faster.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from cnncost.report.entries import Entry, entries
 from cnncost.report.layout import Cell, Field, Line
 
 LEAST_WIDTH = 40
-"""Narrower terminals get lines of this width."""
+"""Minimum line width, also for narrower terminals."""
 _SIGNS = "─├│└×…≥█▏"
 _STYLES = {
     "title": "bold", "heading": "bold", "total": "bold", "rule": "dim", "guide": "dim", "note": "dim", "zero": "dim",
@@ -30,13 +30,13 @@ _PERCENT, _WIDEST_BAR = 5, 24
 
 
 class Plan(NamedTuple):
-    """One way to use a width.
+    """One way to fit the table into a width.
 
     Attributes:
         columns: names of the columns after the name.
-        number: how counts are written.
-        bar: least width of the bar; 0 leaves the share out.
-        shrink: down to this width the class may be shortened; None: not at all.
+        number: formats counts.
+        bar: minimum width of the bar; 0 omits the share.
+        shrink: minimum width when shortening the class; None: never shorten.
     """
 
     columns: tuple[str, ...]
@@ -62,12 +62,12 @@ def to_text(
 
     Args:
         report: what to show.
-        by: a row a module (a tree), a layer (a module call), or an op.
+        by: one row per module (a tree), layer (a module call), or op.
         depth: how many levels of the module tree are shown; by default as many as make not more
             than about 60 rows.
         width: no line is longer; by default the terminal's, or 80.
-        color: with escape codes.
-        encoding: of where the text goes; ASCII signs are used if it lacks those of the layout.
+        color: add ANSI escape codes.
+        encoding: encoding of the output; ASCII is used if it lacks the layout's characters.
 
     Raises:
         CnncostError: no such `by`.
@@ -82,7 +82,7 @@ def to_text(
 
 
 def showable(text: str, encoding: str) -> str:
-    """Text of this package, with the signs that an encoding has."""
+    """Transliterate this package's text to ASCII if the encoding lacks its characters."""
     return text if _encodable(encoding) else "\n".join(layout.to_ascii(line) for line in text.split("\n"))
 
 
@@ -117,7 +117,7 @@ def _wrapped(text: str, width: int, style: str = "", indent: str = "") -> list[L
 def table_lines(
     report: ReportData, by: By, rows: list[Entry], width: int, written: Callable[[str], str] = layout.printable
 ) -> list[Line]:
-    """Rows, the last of which is a total, as a table that fits the width; `written` makes texts fit to be shown."""
+    """Rows, ending with a total, as a table fitted to the width; `written` sanitizes texts."""
     known = {column.name: column for column in for_people(report, by)}
     name = Field(by, [_name(row, written) for row in rows], least=max(12, min(36, 3 * width // 10)))
     fields, plan = [name], Plan(())
@@ -136,11 +136,11 @@ _PLANNED = frozenset(
     "class kind output_shape count params trainable_params frozen_params buffers macs flops bytes_read bytes_written "
     "receptive_field jump start allocated saved macs_unmasked".split()
 )
-"""Columns that have a place in the plans below; any other gives way early."""
+"""Columns that the plans below handle; any other is dropped early."""
 
 
 def _plans(columns: tuple[str, ...]) -> Iterator[Plan]:
-    """Ways to use the width, the richest first; the last one fits `LEAST_WIDTH`."""
+    """Layout plans, the most detailed first; the last one fits `LEAST_WIDTH`."""
     plan = Plan(columns)
     yield plan
     others = tuple(name for name in columns if name not in _PLANNED)
@@ -182,7 +182,7 @@ def _style(entry: Entry, column: Column) -> str:
 
 
 def _share(rows: Sequence[Entry], report: ReportData, width: int) -> list[Field]:
-    """Per cent of all MACs, and a bar that the largest row fills."""
+    """Percentage of all MACs, and a bar scaled to the largest row."""
     largest = max((row.row.macs for row in rows if row.style != "total"), default=0)
     percents, bars = [], []
     for entry in rows:
@@ -195,7 +195,7 @@ def _share(rows: Sequence[Entry], report: ReportData, width: int) -> list[Field]
 
 
 def _notes(report: ReportData, legend: list[str], width: int) -> list[Line]:
-    """Exact totals, the biggest layer, what signs mean, what is unknown."""
+    """Exact totals, the biggest layer, the legend, and unknown ops."""
     texts = [
         (heading.held(report), ""),
         (heading.computed(report), ""),

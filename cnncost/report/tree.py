@@ -1,4 +1,4 @@
-"""The module tree of a Report: each module with all that is below it, summed from the layers."""
+"""The module tree of a Report: each module including its descendants, summed from the layers."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def module_tree(
 ) -> tuple[Module, ...]:
     """Modules in the model's own order, parents first; the first one has the model's totals.
 
-    `tree` has path, class and calls of each module, `fields` receptive fields by path.
+    `tree` lists (path, class, calls) per module; `fields` are receptive fields by path.
     """
     by_path: dict[str, list[Layer]] = {}
     for layer in all_layers:
@@ -53,13 +53,13 @@ def module_tree(
 
 
 def _nothing(totals: Totals) -> dict[str, Any]:
-    """What a module has that ran and holds nothing: None of what the report was not asked for."""
+    """Zero statistics for a module; None for optional statistics that were not requested."""
     found: dict[str, Any] = {name: None if getattr(totals, name) is None else 0 for name in names(Module, "sum")}
     return found | dict.fromkeys(names(Module, "any"), False)
 
 
 def _add(sums: dict[str, Any], more: dict[str, Any]) -> None:
-    """Add statistics to others: numbers where both are known, and flags."""
+    """Add statistics in place: sum numbers where both are known, combine flags with or."""
     for name in names(Module, "sum"):
         if sums[name] is not None and more[name]:
             sums[name] += more[name]
@@ -80,7 +80,7 @@ def _status(layers: list[Layer], calls: int) -> Status:
 
 
 def biggest(layers: Sequence[Layer]) -> Layer | None:
-    """What `Report.biggest` says."""
+    """Implementation of `Report.biggest`."""
     by_path: dict[str, list[Layer]] = {}
     for row in layers:
         by_path.setdefault(row.path, []).append(row)
@@ -90,5 +90,5 @@ def biggest(layers: Sequence[Layer]) -> Layer | None:
 
 
 def _as_one(rows: list[Layer]) -> Layer:
-    """The row of a module's calls: its first call's, with the numbers of all."""
+    """One row for all calls of a module: the first call's row with summed numbers."""
     return replace(rows[0], unknown=any(row.unknown for row in rows), **total(rows, Layer))

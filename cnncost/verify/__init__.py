@@ -5,8 +5,8 @@
 
 The peers are fvcore's `FlopCountAnalysis` and torch's `FlopCounterMode`. What a peer counts for an op
 is predicted from cnncost's own Graph, by rules read from the peer's source. A difference is explained
-only if the prediction is the peer's number, to the last digit, in each of the peer's ops; what is left
-is told as unexplained, with its op and amount.
+only if the prediction is the peer's number, to the last digit, in each of the peer's ops; the rest
+is reported as unexplained, with its op and amount.
 """
 
 from cnncost.verify.result import Explanation, PeerCount, Unexplained, Verification

@@ -1,4 +1,4 @@
-"""Adds up what a peer must have counted, and holds it against what it did count."""
+"""Sums the predicted count of a peer and compares it with the actual count."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from cnncost.verify.result import Explanation, Unexplained
 
 
 class Expected(NamedTuple):
-    """What a peer counts for an op.
+    """A peer's predicted count for an op.
 
     Attributes:
         op: the op of the peer's in which it counts this; empty if in none.
@@ -28,7 +28,7 @@ Rule: TypeAlias = Callable[[Node], Expected]
 
 
 class Whole(NamedTuple):
-    """An op that the peer sees whole, where the Graph has the nodes that it is made of."""
+    """An op that the peer counts as one, while the Graph has its component nodes."""
 
     op: str
     nodes: tuple[Node, ...]
@@ -50,7 +50,7 @@ class Account:
         self._predicted: Counter[str] = Counter()
 
     def add(self, nodes: Iterable[Node], sign: int = 1) -> None:
-        """Enter nodes, each under its kind; `sign` -1 takes them out again."""
+        """Add nodes, each under its kind; `sign` -1 removes them again."""
         for node in nodes:
             expected = self._rule(node)
             self._enter(node.spec.kind, expected, sign, sign * self._ours(node), sign * expected.amount)

@@ -1,4 +1,4 @@
-"""Copies of a model for others to run: the user's own is never handed out.
+"""Copies of a model for peers to run, so that the user's model is never modified.
 
 A peer sets hooks on modules, may run a real forward, and batch norms, caches and counters write to
 themselves when they are run.
@@ -129,7 +129,7 @@ def _filled(nest: Any, rest: Iterator[torch.Tensor]) -> Any:
 
 @contextmanager
 def unfused() -> Iterator[None]:
-    """Attention and encoder layers run as their parts.
+    """Run attention and encoder layers unfused, as separate ops.
 
     The fused path is taken in eval mode without grad, and hides all that is in it from every counter.
     """

@@ -1,4 +1,4 @@
-"""Whether there is memory for real weights and a real forward."""
+"""Checks whether memory suffices for real weights and a real forward."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def _of_group() -> int | None:
 
 
 def shortage(graph: Graph) -> str:
-    """What to say if a real forward has too little memory; empty if it has enough."""
+    """Message if a real forward lacks memory; empty if memory suffices."""
     need, free = needed(graph), available()
     if free is None or need <= free:
         return ""

@@ -1,4 +1,4 @@
-"""What the rules ask of a node: its op's name, and cnncost's own counts."""
+"""Node helpers for the rules: the op's name, and cnncost's own counts."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Why a peer failed, in a line."""
+"""Describes in one line why a peer failed."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a verification found, as plain frozen data."""
+"""Verification results as plain frozen data."""
 
 from __future__ import annotations
 
@@ -98,7 +98,7 @@ class Verification:
         unknown: ops for which cnncost has no rule; if there are any, its numbers are lower bounds.
         seconds: that cnncost took for its report.
         peers: the others' counts.
-        notes: what else there is to know.
+        notes: further remarks.
     """
 
     model: str

@@ -132,10 +132,10 @@ class _Untracked:
     parents = frozenset({"Global"})
 
     def __enter__(self) -> None:
-        """Nothing is hooked."""
+        """Register no hooks."""
 
     def __exit__(self, *args: object) -> None:
-        """Nothing is to be put back."""
+        """No hooks to remove."""
 
 
 def _run(twin: nn.Module, arguments: Nest, device: torch.device = META) -> tuple[_Uncounted, dict[str, int]]:

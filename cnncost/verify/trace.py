@@ -51,7 +51,7 @@ class TracedOp(NamedTuple):
 
 
 class _Unknown(Exception):  # noqa: N818  # it ends a conversion, and is no error
-    """An argument that the trace computes."""
+    """An argument whose value is computed in the trace."""
 
 
 def traced(node: Any) -> TracedOp:
@@ -104,7 +104,7 @@ class Parts:
             if op not in self._known:
                 self._known[op] = _recorded(op)
             return self._known[op]
-        except TypeError:  # an argument that can't be hashed
+        except TypeError:  # unhashable argument
             return _recorded(op)
 
 
