@@ -53,8 +53,8 @@ def chosen(form: str | None, path: str | Path | None, formats: Mapping[str, str]
     suffix = Path(path).suffix.lower()
     if suffix == ".txt":  # all formats are text
         return form
-    if form in formats.values() and formats.get(suffix, form) != form:
-        endings = [ending for ending, each in formats.items() if each == form]
+    if (form in formats.values() or form == default) and formats.get(suffix, form) != form:
+        endings = [*(ending for ending, each in formats.items() if each == form), ".txt"]
         raise OutputError(
             f"{path}: the name says {formats[suffix]}, and --format says {form}; leave --format out, or give a name "
             f"that ends in {endings[0]}"

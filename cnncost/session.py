@@ -39,6 +39,7 @@ class Session:
 
     def __init__(self, limit: int | None = LIMIT) -> None:
         self.limit = limit
+        # copied before each walk: a module imported by another thread may register its cache meanwhile
         self._owned: dict[str, tuple[Callable[[], int], Callable[[], None]]] = {}
 
     def own(self, name: str, size: Callable[[], int], clear: Callable[[], None]) -> None:
@@ -55,16 +56,16 @@ class Session:
 
     def entries(self) -> dict[str, int]:
         """Entries by cache."""
-        return {name: size() for name, (size, _) in self._owned.items()}
+        return {name: size() for name, (size, _) in tuple(self._owned.items())}
 
     def clear(self) -> None:
         """Clear all caches. Objects already returned don't change."""
-        for _, clear in self._owned.values():
+        for _, clear in tuple(self._owned.values()):
             clear()
 
     def trim(self) -> None:
         """Clear the caches if the limit is reached; call only while nothing is being recorded."""
-        if self.limit is not None and sum(size() for size, _ in self._owned.values()) > self.limit:
+        if self.limit is not None and sum(size() for size, _ in tuple(self._owned.values())) > self.limit:
             self.clear()
 
 

@@ -42,7 +42,10 @@ def parse_shape(text: str) -> TensorText:
     sizes, dtype = next(filter(None, match.group(1, 2, 3))), match[4]
     if sizes.lower() == "scalar":
         return TensorText((), dtype)
-    shape = tuple(int(n) for n in re.split(r"[xX×,]", sizes))
+    digits = re.split(r"[xX×,]", sizes)
+    if longest := max((n for n in digits if len(n.lstrip("0 ")) > 20), key=len, default=""):  # Python refuses thousands
+        raise InputError(f"input {text[:40]!r}…: expected sizes below 2^63, got one of {len(longest)} digits")
+    shape = tuple(int(n) for n in digits)
     for axis, size in enumerate(shape):
         if size < 1:
             raise InputError(f"input {text!r}: expected sizes of 1 or more, got {size} on axis {axis}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import click
@@ -53,7 +54,7 @@ class _Size(click.ParamType):  # type: ignore[type-arg]  # generic for the check
         """`2GiB` as a number of bytes."""
         if isinstance(value, _Given):
             return value
-        if str(value).strip().isdecimal():
+        if re.fullmatch(r"[\d.]+(e[+-]?\d+)?", str(value).strip(), re.IGNORECASE):
             number = str(value).strip()
             self.fail(f"{number}: in which unit? expected for example {number}GB, {number}GiB or {number}B", param, ctx)
         try:

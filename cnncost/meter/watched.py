@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from torch import Tensor, nn
@@ -70,7 +71,8 @@ class Watched:
             self.meter.step(number_of(given) if self._by_number else given)
         except Exception as error:  # noqa: BLE001  # as above
             self._give_up(error)
-            self.meter.step(number_of(given))
+            with suppress(Exception):  # not even a number of examples
+                self.meter.step(number_of(given))
 
     def lap(self) -> Rates | None:
         """Since the last lap; None if no step was measured since."""
@@ -78,7 +80,10 @@ class Watched:
             return self.meter.lap()
         except Exception as error:  # noqa: BLE001  # as above: a batch of another form
             self._give_up(error)
-            return self.meter.lap()
+            try:
+                return self.meter.lap()
+            except Exception:  # noqa: BLE001  # as above: a step of no example
+                return None
 
     def _tried_example(self) -> bool:
         if self._example is None:

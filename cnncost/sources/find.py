@@ -56,7 +56,8 @@ def _module_for(spec: str) -> str:
     for prefix, module in _LIBRARIES.items():
         if spec.startswith(prefix):
             return module
-    ending = spec.lower().rpartition(".")[2]
+    _, dot, ending = spec.lower().rpartition(".")
+    ending = ending if dot else ""
     if ending in _BY_ENDING:
         return _BY_ENDING[ending]
     if ":" in spec:

@@ -51,7 +51,11 @@ def _only_class(spec: str, module: ModuleType) -> str:
     from torch import nn
 
     own = {name: each for name, each in vars(module).items() if getattr(each, "__module__", "") == module.__name__}
-    classes = [name for name, each in own.items() if isinstance(each, type) and issubclass(each, nn.Module)]
+    classes = [
+        name for name, each in own.items()
+        if isinstance(each, type) and issubclass(each, nn.Module) and own.get(each.__name__, each) is each
+        and (name == each.__name__ or each.__name__ not in own)  # not an alias beside the class itself
+    ]  # fmt: skip
     if len(classes) == 1:
         return classes[0]
     named = classes or [name for name, each in own.items() if callable(each) and not name.startswith("_")]
@@ -77,11 +81,21 @@ def _from_file(spec: str, path: Path) -> tuple[ModuleType, Path]:
     path = path.resolve()
     import_module("torch")  # before a torch.py beside the model could be taken for it
     root, name = _package_of(path)
-    if name is None:
+    if name is None or _is_taken(name.partition(".")[0], root):
         return _alone(spec, path), path.parent
     _forget_strangers(root)
+    if name in _PACKAGED:  # the file may have changed, as one in no package may
+        sys.modules.pop(name, None)
     with importable(str(root)), _import_errors(spec):
-        module = import_module(name)
+        try:
+            fresh = name not in sys.modules
+            module = import_module(name)
+        except ModuleNotFoundError as error:
+            if not _is_beside(path, error.name):
+                raise
+            return _alone(spec, path), path.parent  # it is no package's module, whatever lies beside it
+    if fresh:
+        _PACKAGED.add(name)
     if Path(module.__file__ or "").resolve() != path:
         raise SourceError(
             f"{spec}: {name} is imported already, from {module.__file__}; name the model as {name}:Class from a folder "
@@ -89,6 +103,23 @@ def _from_file(spec: str, path: Path) -> tuple[ModuleType, Path]:
         )
     _HOMES.add(root)
     return module, root
+
+
+def _is_taken(top: str, root: Path) -> bool:
+    """Whether a loaded module of another place has the name of a package: the interpreter knows just one."""
+    known = sys.modules.get(top)
+    if known is None:
+        return False
+    places = [*getattr(known, "__path__", ())] or [getattr(known, "__file__", None) or ""]
+    return not any(place and root in Path(place).resolve().parents for place in places) and not _HOMES & {
+        parent for place in places if place for parent in Path(place).resolve().parents
+    }
+
+
+def _is_beside(path: Path, name: str | None) -> bool:
+    """Whether a module that was not found is a file or folder beside this file."""
+    top = (name or "").partition(".")[0]
+    return bool(top) and ((path.parent / f"{top}.py").is_file() or (path.parent / top).is_dir())
 
 
 def _near_file(path: Path) -> str:
@@ -130,6 +161,8 @@ def _alone(spec: str, path: Path) -> ModuleType:
     return module
 
 
+_PACKAGED: set[str] = set()
+"""Names of modules in packages that were imported here, and by nobody before."""
 _HOMES: set[Path] = set()
 """Folders of the files that were loaded so far."""
 

@@ -98,10 +98,10 @@ def _safetensors(path: Path) -> str:
         with path.open("rb") as file:
             (length,) = struct.unpack("<Q", file.read(8))
             header = json.loads(file.read(min(length, _HEADER)))
-        shapes = [tuple(each["shape"]) for name, each in header.items() if name != "__metadata__"]
-    except (OSError, ValueError, KeyError, TypeError, AttributeError, struct.error):
+        shapes = [tuple(map(int, each["shape"])) for name, each in header.items() if name != "__metadata__"]
+        return _counted("a state dict", shapes)
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError, struct.error):
         return f"a .safetensors file that can't be read; a cost needs the model's class: give it as {_CLASS}"
-    return _counted("a state dict", shapes)
 
 
 def _saved_by_torch(path: Path) -> str:

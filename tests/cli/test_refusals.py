@@ -49,6 +49,7 @@ BEYOND = [
 ]
 CONTRADICTIONS = [
     pytest.param(("summarize", "lenet5", "--format", "csv", "-o", "x.html"), "name says html, and", id="summary"),
+    pytest.param(("summarize", "lenet5", "--format", "rich", "-o", "x.html"), "--format says rich", id="rich"),
     pytest.param(("rf", "lenet5", "--format", "json", "-o", "x.md"), "says markdown, and --format says json", id="rf"),
     pytest.param(("memory", "lenet5", "--format", "csv", "-o", "x.json"), "ends in .csv", id="memory"),
     pytest.param(("roofline", "lenet5", "--device", "h100", "--format", "text", "-o", "x.csv"), "in .txt", id="roof"),
@@ -60,6 +61,9 @@ CONTRADICTIONS = [
 ]  # fmt: skip
 OTHERS = [
     pytest.param(("memory", "lenet5", "--device-memory", "24"), "example 24GB, 24GiB or 24B", id="no unit"),
+    pytest.param(("memory", "lenet5", "--device-memory", "2.5"), "2.5GB, 2.5GiB or 2.5B", id="no unit, a fraction"),
+    pytest.param(("memory", "lenet5", "--device-memory", "1e9"), "in which unit?", id="no unit, a power"),
+    pytest.param(("summarize", "lenet5", "--input", "1x" + "9" * 5000), "of 5000 digits", id="thousands of digits"),
     pytest.param(("memory", "lenet5", "--workspace", "512"), "in which unit?", id="no unit, of a workspace"),
     pytest.param(("summarize", "lenet5", "--explain", 'layer("c1")'), "did you mean c1?", id="a path as a call"),
     pytest.param(("rf", "lenet5", "--layer", "layer('c1')"), "did you mean c1?", id="rf, a path as a call"),

@@ -105,3 +105,21 @@ def test_a_penalty_of_gradients():
         for x in (torch.randn(2, 3, 8, 8), last(2, 3, 8, 8))
     ]
     assert flops[0] == flops[1]
+
+
+@pytest.mark.parametrize("hook", [lambda g: g.contiguous(), lambda g: g.contiguous().view(2, -1).view_as(g)])
+def test_a_hook_on_its_output_gets_the_order_that_it_asks_for(hook):
+    """It runs with group norm's own node current, whose formula asks for another."""
+
+    class Hooked(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.conv, self.norm = nn.Conv2d(3, 16, 1), nn.GroupNorm(4, 16)
+
+        def forward(self, x):
+            y = self.norm(self.conv(x))
+            y.register_hook(hook)
+            return y.relu()
+
+    model, x = Hooked(), last(2, 3, 24, 24)
+    assert predicted(model, x) == pytest.approx(training_peak(model, x), rel=0.001)

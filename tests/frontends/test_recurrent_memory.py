@@ -177,3 +177,48 @@ def test_under_a_cpus_autocast(name, build):
 def cast(model, x):
     with torch.autocast("cpu", torch.bfloat16):
         return model(x)
+
+
+class Without(nn.Module):
+    """A recurrent layer that learns nothing: autograd is off around it."""
+
+    def __init__(self, layer, wide):
+        super().__init__()
+        self.layer, self.last = layer, nn.Linear(wide, 4)
+
+    def forward(self, x):
+        with torch.no_grad():
+            h = self.layer(x)[0]
+        return self.last(h)
+
+
+@pytest.mark.parametrize(
+    ("layer", "wide"),
+    [
+        pytest.param(lambda: nn.LSTM(16, 32, proj_size=8), 8, id="LSTM with projections"),
+        pytest.param(lambda: nn.GRU(16, 32, 2), 32, id="GRU of two layers"),
+        pytest.param(lambda: nn.RNN(16, 32, bidirectional=True), 64, id="RNN in both directions"),
+    ],
+)
+def test_without_autograd_in_a_training_step(layer, wide):
+    model, x = Without(layer(), wide), torch.randn(50, 4, 16)
+    predicted = cnncost.analyze(model, x, training=True).memory.training_peak
+    assert predicted == pytest.approx(training_peak(model, x), rel=0.003)
+
+
+@pytest.mark.parametrize("layer", [lambda: nn.GRU(16, 32, bidirectional=True), lambda: nn.RNN(16, 32, 2)])
+def test_under_a_cpus_autocast_behind_a_layer_that_was_cast(layer):
+    """Its input is bfloat16 then, its states and weights are not."""
+
+    class Behind(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.first, self.layer = nn.Linear(8, 16), layer()
+
+        def forward(self, x):
+            return self.layer(self.first(x))[0]
+
+    model, x = Behind(), torch.randn(6, 4, 8)
+    autocast = partial(torch.autocast, "cpu", torch.bfloat16)
+    predicted = cnncost.analyze(model, x, training=True, autocast="bf16").memory.training_peak
+    assert predicted == pytest.approx(training_peak(model, x, autocast), rel=0.005)

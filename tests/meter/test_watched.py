@@ -7,6 +7,7 @@ import importlib
 import sys
 import types
 import warnings
+from typing import NamedTuple
 
 import pytest
 import torch
@@ -174,3 +175,18 @@ def test_a_peak_that_a_device_has_not():
 )
 def test_how_many_examples_there_are(batch, number):
     assert number_of(batch) == number
+
+
+class Odd(NamedTuple):
+    """A batch whose `values` are no method."""
+
+    values: torch.Tensor
+
+
+@pytest.mark.filterwarnings("ignore::cnncost.meter.watched.MeterWarning")
+@pytest.mark.parametrize("batch", [torch.zeros(0, 8), Odd(torch.zeros(4, 8))], ids=["no example", "odd"])
+def test_a_batch_that_nobody_can_count_ends_nothing(batch):
+    watched = Watched(NoForward(), "give an example")
+    for given in (torch.zeros(4, 8), torch.zeros(4, 8), batch, torch.zeros(4, 8)):
+        watched.step(lambda given=given: given)
+    watched.lap()

@@ -107,3 +107,55 @@ def test_errors_name_the_innermost_line_of_the_user_s(tmp_path, monkeypatch, lin
         cnncost.analyze("net.py:build", "1x8")
     assert f"failed at {tmp_path / 'block_of.py'}:5: " in str(error.value)
     assert words in str(error.value)
+
+
+HELPER = """
+from torch import nn
+
+
+class Net(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.fc = nn.Linear(4, WIDTH)
+
+    def forward(self, x):
+        return self.fc(x)
+"""
+
+
+def test_a_file_beside_a_stray_init_imports_its_neighbours(tmp_path):
+    (tmp_path / "stray_a").mkdir()
+    (tmp_path / "stray_a" / "__init__.py").write_text("")
+    (tmp_path / "stray_a" / "helper_of_stray.py").write_text(HELPER.replace("WIDTH", "5"))
+    net = tmp_path / "stray_a" / "net.py"
+    net.write_text("from helper_of_stray import Net as H\n\n\nclass Net(H):\n    pass\n")
+    assert cnncost.analyze(f"{net}:Net", "1x4").totals.macs == 4 * 5
+
+
+@pytest.mark.parametrize("name", ["signal", "json", "pytest"])
+def test_a_package_may_be_named_as_a_loaded_module(tmp_path, name):
+    (tmp_path / name).mkdir()
+    (tmp_path / name / "__init__.py").write_text("")
+    (tmp_path / name / "net.py").write_text(HELPER.replace("WIDTH", "5"))
+    before = sys.modules[name]
+    assert cnncost.analyze(f"{tmp_path / name / 'net.py'}:Net", "1x4").totals.macs == 4 * 5
+    assert sys.modules[name] is before
+
+
+@pytest.mark.parametrize("packed", [False, True], ids=["in no package", "in a package"])
+def test_a_file_that_changed_is_read_again(tmp_path, packed):
+    folder = package(tmp_path, "pkg_that_changes") if packed else tmp_path
+    for width in (5, 50, 500):
+        (folder / "net_that_changes.py").write_text(HELPER.replace("WIDTH", str(width)))
+        assert cnncost.analyze(f"{folder / 'net_that_changes.py'}:Net", "1x4").totals.macs == 4 * width
+
+
+def test_an_alias_is_no_second_class(tmp_path):
+    (tmp_path / "aliased.py").write_text(HELPER.replace("WIDTH", "5") + "\n\nModel = Net\n")
+    assert cnncost.analyze(str(tmp_path / "aliased.py"), "1x4").totals.macs == 4 * 5
+
+
+@pytest.mark.parametrize("name", ["json", "pt2", "py"])
+def test_a_word_is_no_ending(name):
+    with pytest.raises(SourceError, match=f"^{name}: no network of this name"):
+        cnncost.analyze(name, "1x4")

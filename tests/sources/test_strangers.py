@@ -7,7 +7,9 @@ import pytest
 import torch
 from torch import nn
 
+import cnncost
 from cnncost.cli import main
+from cnncost.errors import SourceError
 
 pytestmark = pytest.mark.filterwarnings("ignore")  # torch's, of TorchScript
 
@@ -152,3 +154,10 @@ def test_what_a_factory_takes(capfd, given, words):
     assert (code, out) == (2, "")
     assert words in err
     assert "site-packages" not in err
+
+
+@pytest.mark.parametrize("header", [b'{"a": {"shape": ["x"]}}', b'{"a": ' + b"[" * 100_000, b"[]", b'{"a": 3}'])
+def test_a_header_that_is_none_is_told(tmp_path, header):
+    (tmp_path / "odd.safetensors").write_bytes(struct.pack("<Q", len(header)) + header)
+    with pytest.raises(SourceError, match="can't be read"):
+        cnncost.analyze(str(tmp_path / "odd.safetensors"), "1x4")

@@ -23,6 +23,7 @@ Results: TypeAlias = "tuple[torch.Tensor, Any, Any]"
 """The output of all steps, and for each layer and direction the last hidden state and the last cell."""
 
 _LSTM = 2
+_AUTOGRAD = torch._C._dispatch_key_parse("AutogradOther")
 """ATen's number for this cell."""
 _FLOATS = frozenset({torch.float32, torch.bfloat16})
 """What it is made for: few CPUs have it for float16, and where autocast goes by CUDA's lists it is cuDNN's."""
@@ -101,6 +102,11 @@ def _states(states: Any) -> list[torch.Tensor]:
     return [states] if isinstance(states, torch.Tensor) else list(states)
 
 
+def _one_dtype(*tensors: torch.Tensor) -> bool:
+    """Whether all tensors have one dtype; under autocast each product casts what it takes."""
+    return lower_dtype() is not None or len({t.dtype for t in tensors}) == 1
+
+
 def _plain(name: str, *args: Any) -> bool:
     """Sequences on `meta` (T,N,I or N,T,I), not packed, and weights and states that fit; the rest torch refuses."""
     if len(args) != 9 or not isinstance(args[0], torch.Tensor) or not isinstance(args[3], bool):
@@ -110,7 +116,7 @@ def _plain(name: str, *args: Any) -> bool:
         return False
     states, rows = _states(states), layers * (2 if bidirectional else 1)
     projected = name == "lstm" and states[0].shape[-1] != states[1].shape[-1]
-    if len({t.dtype for t in (x, *states, *weights)}) != 1 or len(weights) != rows * (2 + 2 * has_biases + projected):
+    if not _one_dtype(x, *states, *weights) or len(weights) != rows * (2 + 2 * has_biases + projected):
         return False
     first = (rows, x.shape[0 if batch_first else 1])
     return weights[0].shape[1] == x.shape[2] and all(s.shape[:2] == first for s in states)
@@ -123,7 +129,7 @@ def _plain_packed(name: str, *args: Any) -> bool:
         return False
     states, rows = _states(states), layers * (2 if bidirectional else 1)
     projected = name == "lstm" and states[0].shape[-1] != states[1].shape[-1]
-    if len({t.dtype for t in (x, *states, *weights)}) != 1 or len(weights) != rows * (2 + 2 * has_biases + projected):
+    if not _one_dtype(x, *states, *weights) or len(weights) != rows * (2 + 2 * has_biases + projected):
         return False
     fits = all(s.dim() == 3 and s.shape[0] == rows and s.shape[1] == int(sizes[0]) for s in states)
     return fits and weights[0].shape[1] == x.shape[1]
@@ -139,7 +145,7 @@ def _in_steps(
 
     def recurrent(*args: Any) -> Any:
         ours, lower = get_ident() == thread, lower_dtype()
-        parts = torch.is_grad_enabled() if lower is None else casts("mkldnn_rnn_layer")
+        parts = _differentiates() if lower is None else casts("mkldnn_rnn_layer")
         if ours and parts and on_cpu(args[0]):
             made = step_by_step(name, *args)
             if made is not None:
@@ -153,6 +159,11 @@ def _in_steps(
             return original(*given)
 
     return recurrent
+
+
+def _differentiates() -> bool:
+    """Whether the recording is one with autograd, as of a training step, also where forward has it off for a while."""
+    return torch.is_grad_enabled() or not torch._C._dispatch_tls_is_dispatch_key_excluded(_AUTOGRAD)
 
 
 def _fits(*args: Any) -> bool:

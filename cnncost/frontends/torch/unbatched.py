@@ -11,20 +11,29 @@ _FAR = 64
 """Nodes within which the first convolution of an input stands: others see what was made of it."""
 
 
+_BEFORE = frozenset({"pointwise", "layout", "pad", "copy"})
+"""Kinds of ops that leave the axes what they are."""
+
+
 def without_batch_axis(graph: Graph) -> Graph:
     """The Graph with a note, and one example, where a convolution took the first input as C×H×W.
 
-    What comes before it may be pointwise, as normalizing an image is.
+    Before it may come what is pointwise, as normalizing an image is, a cast, a view of as many axes, a pad, or an axis
+    of one put before them.
     """
     if not graph.inputs or graph.examples is not None:
         return graph
     first = graph.inputs[0]
-    same, shape = {first}, graph.values[first].shape
+    same, shape = {first: False}, graph.values[first].shape
     for node in islice(graph.nodes, _FAR):
         if not node.inputs or node.inputs[0] not in same:
             continue
-        if node.spec.kind == "pointwise" and node.spec.outputs[0].shape == shape:
-            same.add(node.outputs[0])
+        batched, made = same[node.inputs[0]], node.spec.outputs[0].shape
+        taken = node.spec.inputs[0].shape
+        if node.spec.kind in _BEFORE and len(made) == len(taken):
+            same.update(dict.fromkeys(node.outputs, batched))
+        elif node.spec.kind in _BEFORE and not batched and made == (1, *taken):  # as torch's convolution does itself
+            same[node.outputs[0]] = True
         elif node.spec.kind == "conv" and len(shape) == _space(node.spec) + 1:
             text = "x".join(map(str, shape))
             note = f"the input {text} has no batch axis, and was taken as one example; a batch of one is 1x{text}"

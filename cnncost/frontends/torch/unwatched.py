@@ -8,6 +8,7 @@ device that nothing is built for, above autograd, so that an op is met by whatev
 from __future__ import annotations
 
 import math
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import cache, partial
@@ -92,8 +93,14 @@ def _native_group_norm(op: Any, x: torch.Tensor, *args: Any, **kwargs: Any) -> A
 
 
 def _contiguous(op: Any, x: torch.Tensor, *, memory_format: torch.memory_format = torch.contiguous_format) -> Any:
-    """x: any shape. The backward of group norm asks for channels last on a CPU where its input was so."""
-    return op(x, memory_format=_noted(memory_format))
+    """x: any shape. The backward of group norm asks for channels last on a CPU where its input was so.
+
+    Torch's formula asks from C++, so that the Python frame below is the engine's; a hook of the user's, which runs with
+    the same node current, gets what it asks for.
+    """
+    if sys._getframe(2).f_code is _ENGINE:
+        memory_format = _noted(memory_format)
+    return op(x, memory_format=memory_format)
 
 
 def _group_norm_backward(op: Any, grad: torch.Tensor, *args: Any, **kwargs: Any) -> Any:
@@ -123,6 +130,7 @@ def _by(function: type[Function]) -> Kernel:
     return kernel
 
 
+_ENGINE = torch.autograd.graph._engine_run_backward.__code__
 _KERNELS: dict[str, Kernel] = {
     "scaled_dot_product_attention": _attention, "linear": _linear, "group_norm": _group_norm,
     "native_group_norm": _native_group_norm, "contiguous": _contiguous,

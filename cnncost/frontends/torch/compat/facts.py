@@ -1,7 +1,8 @@
 """What torch does otherwise from one version to the next, as far as a figure or a program hangs on it.
 
 Each fact is named after what newer versions do. Beside it: the first version that does so, and the change in torch.
-`tests/versions/facts.py` has what tests expect by version, and holds these against the torch at hand.
+`tests/versions/facts.py` has what tests expect by version; the tests of each subject hold these against the torch
+that runs.
 """
 
 from __future__ import annotations
