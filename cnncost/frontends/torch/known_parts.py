@@ -1,8 +1,8 @@
 """Temporary bytes that the parts of common composite ops allocate, without running them: torch uses one kernel.
 
-A run of the parts takes half a millisecond for each signature, as long as all else of a small model. It stays the
-judge: `tests/frontends/test_parts.py` holds each rule against it. Rules answer for tensors of one floating-point
-dtype that lie without gaps, and are none the wiser of others.
+Running the parts takes half a millisecond per signature, as long as everything else for a small model. It remains the
+reference: `tests/frontends/test_parts.py` checks each rule against it. Rules only cover tensors without gaps in memory
+of a single floating-point dtype.
 """
 
 from __future__ import annotations
