@@ -43,7 +43,7 @@ def flex_attention(
 ) -> Any:  # fmt: skip
     """query: B,H,L,E; key: B,K,S,E; value: B,K,S,V. As attention, dense; `score_mod` runs once on all scores.
 
-    Blocks that the mask leaves out count: the dense count is the field's, as it is for causal attention.
+    Masked-out blocks count, too: the field's convention is the dense count, as for causal attention.
     """
     batch, heads, queries, _ = query.shape
     scores = (batch, heads, queries, key.shape[-2])
@@ -63,7 +63,7 @@ def flex_attention_backward(
     recorder: Recording, _: Any, query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, out: torch.Tensor,
     logsumexp: torch.Tensor, grad_out: torch.Tensor, *rest: Any,
 ) -> Any:  # fmt: skip
-    """The gradients of query, key and value, as `_Flex` has made them; none of what `score_mod` captures.
+    """The gradients of query, key and value, as computed by `_Flex`; none for what `score_mod` captures.
 
     `rest`: the log-sum-exp's gradient, `score_mod`, what makes the gradients, the block mask, and what is of no concern
     here.
@@ -77,12 +77,12 @@ def flex_attention_backward(
 def _gradients(
     inputs: tuple[torch.Tensor, ...], grads: tuple[torch.Tensor, torch.Tensor | None], *rest: Any
 ) -> list[torch.Tensor]:
-    """Of query, key and value: on values by autograd's own derivative of torch's dense form.
+    """Gradients of query, key and value; on real data by autograd's derivative of torch's dense form.
 
     Args:
         inputs: query, key, value.
-        grads: of the result, and of its log-sum-exp.
-        rest: what else the op takes.
+        grads: gradients of the result and of its log-sum-exp.
+        rest: the op's other arguments.
     """
     with _disable_current_modes():
         made = [_laid_out(tensor.shape, tensor) for tensor in inputs]

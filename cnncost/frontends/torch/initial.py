@@ -33,7 +33,7 @@ def fill(func: Any, args: Any, kwargs: Any) -> Any:
 
 
 def set_element(func: Any, args: Any, kwargs: Any) -> Any:
-    """Replace `tensor[1, 2] = 3.0`: some tables are filled this way, element by element, ten thousands of them."""
+    """Replace `tensor[1, 2] = 3.0`: some tables are filled this way, element by element, with tens of thousands."""
     tensor, index, value = args
     if type(value) in (int, float, bool) and tensor.is_meta and not tensor.requires_grad and _within(index, tensor):
         return None

@@ -242,7 +242,7 @@ class _Maker(Copier):
         if tensor.__dict__ and kind.__torch_dispatch__ == torch.Tensor.__torch_dispatch__:
             made.__dict__.update(tensor.__dict__)
         self.made.append(made)
-        return self._book(tensor, made)  # type: ignore[no-any-return]  # it gives back what it got
+        return self._book(tensor, made)  # type: ignore[no-any-return]  # it returns its argument
 
     def _like(self, tensor: torch.Tensor) -> torch.Tensor:
         if tensor.is_meta:
