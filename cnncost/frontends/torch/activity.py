@@ -1,4 +1,4 @@
-"""Which multiply-accumulates of a run have no factor of zero: counted as the run goes, on the values that it computes.
+"""Count the multiply-accumulates without a zero factor while the model runs on real data.
 
 A product counts where both of its factors are not zero. The same op on indicators (1 where a factor is not zero) gives
 the exact number: its result's sum. That is taken apart, so that it is cheap, and made of whole numbers: of a matrix
@@ -23,11 +23,11 @@ _KINDS = _PRODUCTS | {"conv", "attention"}
 
 
 class Active(NamedTuple):
-    """Of one op: the products without a zero, and whether its activations are spikes.
+    """Result for one op: its products without a zero factor, and whether its activations are spikes.
 
     Attributes:
-        products: how many have two factors that are not zero.
-        spikes: an activation's that follow from the inputs are all 0 or 1: nothing is multiplied, weights are added up.
+        products: number of products with two nonzero factors.
+        spikes: activations that depend on the inputs are all 0 or 1: weights are only added, nothing is multiplied.
     """
 
     products: int
@@ -35,7 +35,7 @@ class Active(NamedTuple):
 
 
 class ActivityRecorder(RealRecorder):
-    """Counts as it records. `active` is by node index; ops with products that are missing count in full."""
+    """Counts while recording. `active` is keyed by node index; ops missing from it count in full."""
 
     def __init__(self, weights: Weights) -> None:
         super().__init__(weights)
@@ -46,7 +46,7 @@ class ActivityRecorder(RealRecorder):
         before = len(self.nodes)
         result = super().__torch_dispatch__(func, types, args, kwargs)
         last = len(self.nodes) - 1
-        if last == before and last >= self._looked:  # the parts of a composite op came by themselves
+        if last == before and last >= self._looked:  # the parts of a composite op were counted separately
             self._looked = last + 1
             self._look(last, func, args, kwargs or {})
         return result
@@ -73,7 +73,7 @@ def _is_binary(tensor: torch.Tensor) -> bool:
 
 
 def _products(spec: OpSpec, name: str, arguments: dict[str, Any], tensors: list[torch.Tensor]) -> int | None:
-    """Products without a zero; None for an op that this can't look into."""
+    """Products without a zero factor; None for an unsupported op."""
     if any(t.layout is not torch.strided or t.is_quantized for t in tensors):
         return None
     if spec.kind == "conv":
@@ -89,10 +89,10 @@ def _products(spec: OpSpec, name: str, arguments: dict[str, Any], tensors: list[
 
 
 def _of_product(a: torch.Tensor, b: torch.Tensor) -> int:
-    """Of indicators *,M,K and *,K,N; a vector is a row on the left and a column on the right."""
+    """Products of indicators *,M,K and *,K,N; a vector is a row on the left and a column on the right."""
     a = a[None] if a.dim() == 1 else a
     b = b[:, None] if b.dim() == 1 else b
-    left, right = a.sum(-2), b.sum(-1)  # how many rows, how many columns have it
+    left, right = a.sum(-2), b.sum(-1)  # per inner index: nonzero rows, nonzero columns
     return int((left * right).sum())
 
 
@@ -103,7 +103,7 @@ def _of_convolution(spec: OpSpec, x: torch.Tensor, weight: torch.Tensor) -> int 
     if x.dim() == axes + 1:
         indicator = indicator[None]
     padding = spec["padding"]
-    if isinstance(padding, str):  # "same": as much as keeps the size, the odd one behind
+    if isinstance(padding, str):  # "same": keeps the size; an odd element of padding goes last
         total = [d * (r - 1) if padding == "same" else 0 for d, r in zip(spec["dilation"], taps.shape[2:], strict=True)]
         sides = [side for n in reversed(total) for side in (n // 2, n - n // 2)]
         indicator, padding = torch.nn.functional.pad(indicator, sides), [0] * axes
@@ -119,7 +119,7 @@ def _of_convolution(spec: OpSpec, x: torch.Tensor, weight: torch.Tensor) -> int 
 
 
 def _of_attention(arguments: dict[str, Any]) -> int | None:
-    """Scores of queries and keys, and values weighed: each visible weight is some number, and others are zero."""
+    """Products for scores and for weighted values: every visible weight is nonzero, all others are zero."""
     query, key, value = (arguments[name] != 0 for name in ("query", "key", "value"))
     mask = arguments.get("attn_mask")
     if arguments.get("enable_gqa"):

@@ -1,4 +1,4 @@
-"""Where a tensor's data would begin: it can be compared, as code that looks for shared memory does, but not used."""
+"""Data pointers of meta tensors: comparable, as code that looks for shared memory needs, but not usable."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ _ALIGNMENT = 64
 class Address:
     """An address of a tensor without data.
 
-    No `int`: a kernel that was handed one would write to it.
+    Not an `int`: a kernel that received one would write to it.
     """
 
     __slots__ = ("_base", "_offset")

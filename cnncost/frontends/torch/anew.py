@@ -1,4 +1,4 @@
-"""Recordings that are made once more, in another way, for forward has shown what they need."""
+"""Exceptions that restart a recording with other options, once forward has shown which it needs."""
 
 from __future__ import annotations
 
@@ -7,35 +7,35 @@ from typing import Any, ClassVar
 
 
 class RecordAnewError(BaseException):
-    """Ends a recording that is to be made once more. Not an Exception: no `except` of a model's may stop it.
+    """Aborts a recording to restart it. Not an Exception, so that no `except` in a model catches it.
 
     Attributes:
-        changes: fields of `How` that are other the next time.
-        remembered: the next recording of the same model is made so at once.
+        changes: fields of `How` that differ the next time.
+        remembered: later recordings of the same model start with these changes.
     """
 
     changes: ClassVar[Mapping[str, Any]] = {}
     remembered: ClassVar[bool] = False
 
     def prepare(self) -> None:
-        """Do what has to be done before."""
+        """Do what is needed before the restart."""
 
 
 class GradWantedError(RecordAnewError):
-    """Forward asks autograd for something."""
+    """Forward uses autograd."""
 
     changes: ClassVar[Mapping[str, Any]] = {"grad": True}
     remembered: ClassVar[bool] = True
 
 
 class HookWantedError(RecordAnewError):
-    """Forward registers a hook: modules need tables of their own."""
+    """Forward registers a hook: modules need their own hook tables."""
 
     changes: ClassVar[Mapping[str, Any]] = {"shared": False}
 
 
 class PlacesWantedError(RecordAnewError):
-    """Random numbers were drawn: where, a second recording shows."""
+    """Random numbers were drawn; a second recording shows where."""
 
     changes: ClassVar[Mapping[str, Any]] = {"places": True}
 
@@ -48,7 +48,7 @@ class AutocastWantedError(RecordAnewError):
 
 
 class AutocastUnwantedError(RecordAnewError):
-    """A model that turned autocast on before does not do so now: it is recorded as any other."""
+    """A model that turned autocast on before doesn't now: it is recorded like any other."""
 
     changes: ClassVar[Mapping[str, Any]] = {"casts": False}
     remembered: ClassVar[bool] = True

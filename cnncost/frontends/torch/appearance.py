@@ -1,12 +1,12 @@
-"""What tensors without data say of themselves while forward runs: the device that they would be on, autograd's view.
+"""Attributes that tensors without data show while forward runs: the device they would be on, and autograd's state.
 
 Forward may ask a tensor for its device, whether it requires a gradient, or for its values. A tensor on `meta` that
-stands for one on a CPU has to answer as that one would, or another branch runs than in a real call. Torch's own
-kernels, decompositions and this front end need the truth; they are told apart by the mode being off or by the module
-that asks.
+represents one on the CPU has to answer as that one would, or forward takes another branch than in a real call. Torch's
+kernels, decompositions and this front end need the real attributes; they are recognized because the mode is off or by
+the calling module.
 
-Autograd is off in a recording of inference, because composite ops then arrive whole. Where forward asks for something
-that only autograd knows, the recording is given up, and made anew with autograd on.
+Autograd is off when recording inference, because composite ops then arrive undecomposed. If forward asks for something
+that only autograd knows, the recording is aborted and restarted with autograd on.
 """
 
 from __future__ import annotations
@@ -40,27 +40,27 @@ _depth: Callable[[], int] = torch._C._len_torch_dispatch_stack
 _CPU = torch.device("cpu")
 _HOSTS = frozenset({"cpu", "meta"})
 _TRUTH = ("torch._", "cnncost.frontends.")
-"""Modules that work on tensors' real devices: kernels and decompositions, and the recorder."""
+"""Modules that need tensors' real devices: kernels, decompositions and the recorder."""
 _BETWEEN = ("cnncost.frontends.", "torch.utils._device", "torch.overrides", "torch.utils._python_dispatch")
-"""Modules between a call of torch and the recorder."""
+"""Modules on the call stack between a torch function and the recorder."""
 _NOT_A_MODEL = ("torch.", "cnncost.")
-"""Modules that ask autograd for what is only of interest to themselves: which fast path to take, whether to warn."""
+"""Modules that query autograd only for their own purposes: which fast path to take, whether to warn."""
 _DIFFERENTIATES = ("_grad_increment_nesting", "_jvp_increment_nesting")
-"""With these `torch.func` begins to differentiate."""
+"""`torch.func` starts differentiating with these."""
 _KEEPS_MODES = "torch.autograd.grad_mode"
 _DLPACK = {"cpu": 1, "cuda": 2, "mps": 8}
-"""Kinds of devices, as DLPack's header numbers them."""
+"""Device type codes from DLPack's header."""
 _DLPACK_DEVICE = torch.Tensor.__dlpack_device__
 
 
 class Appearance:
-    """Answers for the tensors of one recording.
+    """Answers queries about the tensors of one recording.
 
     Args:
-        recorder: whose tensors they are.
-        device: that they are on, if nothing else was said of them.
-        grad: whether autograd is on for the caller; None in a recording that has autograd on itself.
-        bare: the model was built on `meta` in place of the device, and may have noted that.
+        recorder: the recorder of the tensors.
+        device: their device, unless another was registered.
+        grad: whether autograd is on for the caller; None if the recording itself has autograd on.
+        bare: the model was built on `meta` instead of the device, and may have stored that device.
     """
 
     def __init__(self, recorder: Recording, device: torch.device, grad: bool | None, bare: bool = False) -> None:
@@ -73,11 +73,11 @@ class Appearance:
         self._importing = False
         self._moved: dict[int, tuple[ref[torch.Tensor], torch.device]] = {}
         self.missed = False
-        """Forward asked for what autograd knows, and caught the answer."""
+        """Forward asked for something that only autograd knows, and caught the exception."""
 
     @contextmanager
     def shown(self) -> Iterator[None]:
-        """While it lasts, tensors of this thread answer so. To be entered inside of the recorder's mode."""
+        """In this context, tensors of this thread answer this way. Enter it inside the recorder's mode."""
         self._stack = _depth()
         try:
             with replaced(self._replacements()), answered_by(self._is_of), made_on(self._device, self._place_away):
@@ -89,11 +89,11 @@ class Appearance:
             raise GradWantedError
 
     def at_home(self, device: torch.device) -> bool:
-        """Whether a device is the one that tensors are on if nothing else was said."""
+        """Whether a device is the default device of the tensors."""
         return device == self._device or (self._bare and device == META)
 
     def place(self, tensor: torch.Tensor, device: torch.device, away: bool = True) -> None:
-        """Say that a tensor is on another device than all others. `away`: its memory is none of the model's device."""
+        """Register a tensor on a different device. `away`: its memory doesn't count for the model's device."""
         if device != self._device or self._moved:
             self._moved[id(tensor)] = (ref(tensor), device)
             self._recorder.follows_devices = True
@@ -108,7 +108,7 @@ class Appearance:
             self.place(tensor, device)
 
     def names_meta(self, device: torch.device | None) -> bool:
-        """Whether code of the model, and no kernel, names `meta` for something new, and all else is elsewhere."""
+        """Whether the model's code, not a kernel, names `meta` for a new tensor while all others are elsewhere."""
         if device != META or self.at_home(device):
             return False
         frame = sys._getframe(2)
@@ -117,18 +117,18 @@ class Appearance:
         return not name.startswith(_TRUTH)
 
     def claimed(self, tensor: torch.Tensor) -> torch.device:
-        """The device that a tensor without data stands for."""
+        """The device that a tensor without data represents."""
         moved = self._moved.get(id(tensor)) if self._moved else None
         return moved[1] if moved is not None and moved[0]() is tensor else self._device
 
-    # ---- who asks
+    # ---- the caller
 
     def is_ours(self) -> bool:
-        """Whether code of the model asks: in this thread, and not a kernel that the recorder runs."""
+        """Whether the caller is the model's code: in this thread, and not a kernel that the recorder runs."""
         return get_ident() == self._thread and _depth() >= self._stack and not self._importing
 
     def _device_for(self, tensor: torch.Tensor) -> torch.device:
-        """As the function two frames up is to see it."""
+        """The device to show to the function two frames up."""
         real = device_of(tensor)
         if real != META or self._recorder.on_values or not self.is_ours():
             return real
@@ -143,7 +143,7 @@ class Appearance:
         return real if asking.startswith(_TRUTH) else self._device
 
     def _address(self, tensor: torch.Tensor) -> int | Address:
-        """Where its data would begin: tensors that share memory say so by it, and only these."""
+        """Its data pointer: equal for tensors that share memory, and only for these."""
         if not is_meta(tensor) or self._recorder.on_values or not self.is_ours() or not tensor.numel():
             return int(_BASE.data_ptr(tensor))
         return Address(tensor.untyped_storage()._cdata, int(tensor.storage_offset()) * tensor.element_size())
@@ -156,7 +156,7 @@ class Appearance:
         return (_DLPACK[device.type], device.index or 0) if device.type in _DLPACK else _DLPACK_DEVICE(tensor)
 
     def _subclassed(self, kind: Any, tensor: torch.Tensor, *args: Any, **kwargs: Any) -> Any:
-        """A parameter made of a tensor is where the tensor is."""
+        """A parameter created from a tensor is on the tensor's device."""
         made = _BASE._make_subclass(kind, tensor, *args, **kwargs)
         if self._moved and is_meta(tensor) and self.is_ours():
             self.place(made, self.claimed(tensor))
@@ -200,7 +200,7 @@ class Appearance:
         return table
 
     def _apart(self, original: Any) -> Any:
-        """Imports are none of forward's work: what a module makes and takes when it is imported is there to stay."""
+        """Run imports outside the recording: what a module creates or binds at import outlives forward."""
 
         def imported(name: str, *args: Any, **kwargs: Any) -> Any:
             if self._importing or _is_loaded(name, *args[2:], **kwargs) or not self.is_ours():
@@ -215,7 +215,7 @@ class Appearance:
         return imported
 
     def _by_numbers(self, original: Any, name: str) -> Any:
-        """A function that reads a tensor of numbers, its second argument, by itself: it is given them instead."""
+        """Wrap a function that reads its second argument's values, to pass it the numbers instead of the tensor."""
 
         def function(tensor: torch.Tensor, *args: Any, **kwargs: Any) -> Any:
             if name in kwargs:
@@ -225,7 +225,7 @@ class Appearance:
         return function
 
     def _by_pointer(self, original: Any) -> Any:
-        """A function whose parts write to the memory of tensors that they make on the CPU: those have values."""
+        """Wrap a function whose parts write to the memory of CPU tensors that they create: those get values."""
 
         def function(*args: Any, **kwargs: Any) -> Any:
             ours = self.is_ours()
@@ -244,7 +244,7 @@ class Appearance:
     # ---- moving
 
     def _to(self, original: Any, tensor: torch.Tensor, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-        """A move to the device that a tensor stands for is none."""
+        """Skip a move to the device that a tensor already represents."""
         if not is_meta(tensor) or not self.is_ours():
             return original(tensor, *args, **kwargs)
         here = self.claimed(tensor)
@@ -276,7 +276,7 @@ class Appearance:
         return result
 
     def _type(self, tensor: torch.Tensor, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-        """`torch.FloatTensor`, or a cast."""
+        """`Tensor.type`: returns a name such as `torch.FloatTensor`, or casts."""
         said = _BASE.type(tensor, *args, **kwargs)
         return self._named(tensor, said) if isinstance(said, str) and is_meta(tensor) and self.is_ours() else said
 
@@ -285,7 +285,7 @@ class Appearance:
         return said.replace("torch.meta.", "torch." if kind == "cpu" else f"torch.{kind}.")
 
     def _is_of(self, kind: Any, value: Any) -> bool | None:
-        """Whether a tensor is of a type such as `torch.FloatTensor`; None for what torch may tell itself."""
+        """Whether a tensor is of a type such as `torch.FloatTensor`; None if torch should decide."""
         if not isinstance(value, torch.Tensor) or value.layout is not torch.strided:
             return None
         if not is_meta(value) or not self.is_ours():
@@ -295,7 +295,7 @@ class Appearance:
     # ---- values
 
     def _read(self, tensor: torch.Tensor) -> torch.Tensor | None:
-        """A copy of a tensor's values, where it stands for some that are at hand; None for any other tensor."""
+        """A copy of the values that a tensor represents, if known; else None."""
         if not is_meta(tensor) or not self.is_ours():
             return None
         return self._recorder.read(tensor)
@@ -315,7 +315,7 @@ class Appearance:
         raise GradWantedError
 
     def _asks(self, tensor: torch.Tensor) -> bool:
-        """Whether a model's code asks for what autograd would know of a tensor that an op made."""
+        """Whether the model's code asks for something that autograd would know of an op's result."""
         if not self._grad or not self.is_ours() or torch.is_inference_mode_enabled():
             return False
         if (sys._getframe(2).f_globals.get("__name__") or "").startswith(_NOT_A_MODEL):
@@ -382,13 +382,13 @@ class Appearance:
         table.update({place: refused(getattr(*place)) for place in places})
         saving = torch.autograd.graph.saved_tensors_hooks
         entered, enters = saving.__enter__, refused(saving.__enter__)
-        # torch's own, as of checkpoints, change nothing that forward does
+        # torch's own, such as those of checkpoints, don't affect forward
         table[saving, "__enter__"] = lambda s: (entered if _is_torchs_own(type(s), saving) else enters)(s)
         return table
 
 
 def _is_loaded(name: str, fromlist: Any = (), level: int = 0, **_: Any) -> bool:
-    """Whether an import statement finds all that it names, as far as a look at `sys.modules` tells."""
+    """Whether everything that an import statement names is loaded, judging by `sys.modules`."""
     module = sys.modules.get(name)
     return module is not None and not level and vars(module).keys() >= set(fromlist or ())
 
@@ -398,7 +398,7 @@ def _is_torchs_own(kind: type, base: type) -> bool:
 
 
 def _as_device(value: Any) -> torch.device | None:
-    """A device that an argument names."""
+    """The device that an argument names, or None."""
     if isinstance(value, torch.device):
         return value
     if not isinstance(value, str):
@@ -410,5 +410,5 @@ def _as_device(value: Any) -> torch.device | None:
 
 
 def _same_device(one: torch.device, other: torch.device) -> bool:
-    """`cuda` is the current one, which is 0 where nothing else was said."""
+    """Compare devices; `cuda` without an index means the current one, 0 by default."""
     return one.type == other.type and (one.index or 0) == (other.index or 0)

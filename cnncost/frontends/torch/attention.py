@@ -1,7 +1,7 @@
-"""`scaled_dot_product_attention` as the device would run it, under whatever name forward calls it.
+"""`scaled_dot_product_attention` as the device would run it, whichever alias forward calls.
 
-Without data torch takes the reference, whose scores are tensors and kept for backward: memory would be quadratic in
-the sequence. Without autograd the op is recorded whole, and says which kernel it is.
+On meta tensors torch uses the reference, which materializes scores and saves them for backward: memory would be
+quadratic in the sequence length. Without autograd the op is recorded whole, with the kernel as an attribute.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ def attend(
     scale: float | None = None,
     enable_gqa: bool = False,
 ) -> torch.Tensor:
-    """The op on a device: whole, or in parts where parts are recorded (`whole` as of the op's kernel below)."""
+    """Run the op on a device: whole, or in parts if parts are recorded (`whole` as for the op's kernel below)."""
     asked = Attention(query, key, value, attn_mask, dropout_p, is_causal, enable_gqa)
     whole: Any = torch.ops.cnncost.attention
     result: torch.Tensor = whole(
@@ -54,13 +54,13 @@ def _parts(
     grouped: bool,
     kernel: str,
 ) -> torch.Tensor:
-    """What torch runs: a kernel and what it needs, or the reference."""
+    """Run what torch runs: a kernel with its preparations, or the reference."""
     if mask is not None and mask.dtype is torch.bool:
         mask = _added(mask, query)
     ops: Any = torch.ops.aten
     if kernel == REFERENCE:
         return _reference(query, key, value, mask, dropout, causal, scale, grouped)
-    if query.dim() == 3:  # kernels have a batch
+    if query.dim() == 3:  # kernels need a batch axis
         query, key, value = query.unsqueeze(0), key.unsqueeze(0), value.unsqueeze(0)
         return _parts(query, key, value, _of_four_axes(mask), dropout, causal, scale, grouped, kernel).squeeze(0)
     out: torch.Tensor
@@ -71,7 +71,7 @@ def _parts(
         out = ops._scaled_dot_product_efficient_attention(
             query, key, value, mask, wanted, dropout, causal, scale=scale
         )[0]
-    else:  # CUDA's keeps as much
+    else:  # CUDA's saves as much
         out = ops._scaled_dot_product_flash_attention_for_cpu(
             query, key, value, dropout, causal, attn_mask=mask, scale=scale
         )[0]
@@ -82,14 +82,14 @@ _library.impl("attention", _parts, "CompositeImplicitAutograd")
 
 
 def _of_four_axes(mask: torch.Tensor | None) -> torch.Tensor | None:
-    """The mask of operands of three axes, beside operands of four."""
+    """Expand the mask of three-axis operands for four-axis ones."""
     while mask is not None and mask.dim() < 4:
         mask = mask.unsqueeze(0)
     return mask
 
 
 def _added(mask: torch.Tensor, query: torch.Tensor) -> torch.Tensor:
-    """What is added to scores in place of a mask of booleans."""
+    """The additive mask equivalent to a boolean one."""
     zero, out = (torch.scalar_tensor(n, dtype=query.dtype, device=query.device) for n in (0.0, -math.inf))
     return torch.where(mask, zero, out)
 
@@ -104,9 +104,9 @@ def _reference(
     scale: float | None,
     grouped: bool,
 ) -> torch.Tensor:
-    """As `_scaled_dot_product_attention_math` in attention.cpp, whose local variables live to its end.
+    """Mirror `_scaled_dot_product_attention_math` in attention.cpp, whose local variables live until it returns.
 
-    Torch's own adds the mask out of place where a dispatch mode looks on.
+    Torch's own adds the mask out of place if a dispatch mode is active.
     """
     dtype = query.dtype
     if dtype in _HALVES and not torch.backends.cuda.fp16_bf16_reduction_math_sdp_allowed():
@@ -128,5 +128,5 @@ def _reference(
     scores = safe(scores, -1)
     if dropout:
         scores = torch.dropout(scores, dropout, True)
-    returned = scores.to(dtype)  # noqa: F841  # torch's own returns them as well
+    returned = scores.to(dtype)  # noqa: F841  # torch's own returns them, too
     return torch.matmul(scores, values).to(dtype)

@@ -1,8 +1,8 @@
-"""Which kernel `scaled_dot_product_attention` takes on a device.
+"""Select the kernel that `scaled_dot_product_attention` uses on a device.
 
-Without data torch answers that it takes none: the reference, whose scores are tensors. The conditions are those of
-ATen's `sdp_utils_cpp.h` and `sdp_utils_cpp.cpp` (CPU) and `cuda/sdp_utils.cpp`; where CUDA's hang on the card, it is
-one of compute capability 8.0 or later. Axes are counted from the last. What versions differ in says `compat/facts.py`.
+On meta tensors torch selects no kernel but the reference, which materializes scores. The conditions are those of
+ATen's `sdp_utils_cpp.h` and `sdp_utils_cpp.cpp` (CPU) and `cuda/sdp_utils.cpp`; if CUDA's depend on the card, compute
+capability 8.0 or later is assumed. Axes are counted from the last. `compat/facts.py` lists version differences.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import torch
 from cnncost.frontends.torch.compat import facts
 
 REFERENCE = "math"
-"""What torch makes of single ops where no kernel fits."""
+"""Torch's implementation by single ops, used if no kernel fits."""
 
 
 class Attention(NamedTuple):
@@ -39,7 +39,7 @@ Condition: TypeAlias = Callable[[Attention], bool]
 
 
 def _axes_fit(a: Attention) -> bool:
-    """A batch of heads; or heads alone, where torch gives them a batch of one."""
+    """Whether there are four axes, or three if torch adds a batch of one."""
     axes = {tensor.dim() for tensor in a.operands}
     fits = axes == {4} or (axes == {3} and facts.ATTENTION_TAKES_THREE_AXES)
     return fits and all(tensor.layout is torch.strided for tensor in a.operands)
@@ -54,13 +54,13 @@ def _same_heads(a: Attention) -> bool:
 
 
 def _one_head_for_all(a: Attention) -> bool:
-    """Keys and values have one head, which is broadcast without a word in the call."""
+    """Whether keys and values have one head that is broadcast without `enable_gqa`."""
     broadcast = a.query.shape[-3] > 0 and a.key.shape[-3] == a.value.shape[-3] == 1
     return broadcast and not a.grouped and facts.ATTENTION_BROADCASTS_ONE_HEAD
 
 
 def _heads_fit(a: Attention) -> bool:
-    """Keys and values of as many heads as queries, of one, or of fewer that divide them where the call says so."""
+    """Whether keys and values have as many heads as queries, one, or a divisor of them with `enable_gqa`."""
     heads, groups = a.query.shape[-3], a.key.shape[-3]
     if not a.grouped:
         return _same_heads(a) or _one_head_for_all(a)
@@ -68,7 +68,7 @@ def _heads_fit(a: Attention) -> bool:
 
 
 def _heads_fit_efficient(a: Attention) -> bool:
-    """As many heads, or one; fewer only in newer versions, where keys and values need not have the same number."""
+    """As many heads, or one; fewer only in newer versions, in which keys' and values' numbers may differ."""
     if not a.grouped or not facts.EFFICIENT_ATTENTION_TAKES_GROUPS:
         return _same_heads(a) or _one_head_for_all(a)
     heads = a.query.shape[-3]
@@ -96,9 +96,9 @@ def _no_mask(a: Attention) -> bool:
 
 
 def _constant_mask(a: Attention) -> bool:
-    """Of two or four axes, each of them whole or 1, and without a gradient (asked also where none is wanted).
+    """Whether the mask has two or four axes, each full or 1, and requires no gradient (even if grad mode is off).
 
-    Where operands get a batch of one, masks get the axes that they lack.
+    If operands get a batch of one, masks get their missing axes.
     """
     if a.mask is None:
         return True
@@ -122,13 +122,13 @@ def _narrow(a: Attention) -> bool:
 
 
 def _aligned(a: Attention) -> bool:
-    """Widths are whole groups of 16 bytes."""
+    """Whether widths are multiples of 16 bytes."""
     step = 16 // a.query.element_size()
     return a.query.shape[-1] == a.key.shape[-1] and all(t.shape[-1] and t.shape[-1] % step == 0 for t in a.operands)
 
 
 _HALVES = (torch.float16, torch.bfloat16)
-_FLASH: Callable[[], bool] = torch.backends.cuda.flash_sdp_enabled  # of the CPU's, too
+_FLASH: Callable[[], bool] = torch.backends.cuda.flash_sdp_enabled  # the CPU uses the same flag
 _EFFICIENT: Callable[[], bool] = torch.backends.cuda.mem_efficient_sdp_enabled
 KERNELS: dict[str, tuple[tuple[str, Callable[[], bool], tuple[Condition, ...]], ...]] = {
     "cpu": (
@@ -148,11 +148,11 @@ KERNELS: dict[str, tuple[tuple[str, Callable[[], bool], tuple[Condition, ...]], 
         )),
     ),
 }  # fmt: skip
-"""By device: kernels in the order in which they are tried, whether each is turned on, what each asks for."""
+"""By device: kernels in the order in which they are tried, whether each is enabled, and its conditions."""
 
 
 def kernel_of(attention: Attention, device: str) -> str:
-    """`flash`, `efficient`, or the reference, `math`. Devices that have no rules here are taken for CUDA's like."""
+    """`flash`, `efficient`, or the reference, `math`. Devices without rules here are treated like CUDA."""
     for name, is_on, conditions in KERNELS.get(device, KERNELS["cuda"]):
         if is_on() and all(fits(attention) for fits in conditions):
             return name

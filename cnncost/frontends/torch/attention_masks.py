@@ -1,8 +1,8 @@
-"""Which keys each query sees at an attention op, where the values of its mask are at hand.
+"""The keys that each query of an attention op sees, if the values of its mask are known.
 
-They are data of this recording: the memo knows nothing of them, and a Graph carries them beside its nodes. A mask is
-known if ops may be run on it (`Runner`), and, however large, if it is an input with values or a buffer that nothing
-has written to, or a view of one.
+Masks belong to one recording: the memo doesn't store them, and a Graph stores them separately from its nodes. A mask
+is known if ops may run on it (`Runner`) and, whatever its size, if it is an input with values, a buffer that was not
+written to, or a view of one.
 """
 
 from __future__ import annotations
@@ -29,12 +29,12 @@ Pair: TypeAlias = tuple[torch.Tensor, torch.Tensor]
 _FUSED = frozenset({"mha", "encoder_layer"})
 _NAMES = ("attn_mask", "attn_bias", "mask")
 _MOST = 1 << 30
-"""Pairs of a mask that are looked at."""
+"""Maximum number of pairs of a mask that is evaluated."""
 _BITS = tuple(1 << i for i in range(8))
 
 
 def place(kind: str, arguments: dict[str, Any], found: Found) -> int | None:
-    """Where an attention op's mask is among its tensors; None if it has none."""
+    """Index of an attention op's mask among its tensors; None if it has none."""
     if kind not in ATTENTION:
         return None
     mask = next((m for name in _NAMES if isinstance(m := arguments.get(name), torch.Tensor)), None)
@@ -45,10 +45,10 @@ class Masks:
     """The masks of one recording.
 
     Attributes:
-        by_node: those that are known, by the index of the node.
-        on_values: the recording is of a run on values, which each tensor has.
-        functions: those that functions make, by what they follow from; and what has to stay alive meanwhile.
-        sources: each gives pairs of a tensor that was there before, and what stands in its place.
+        by_node: known masks by node index.
+        on_values: recording from real data: every tensor has values.
+        functions: masks computed by functions, keyed by what they depend on, with objects to keep alive.
+        sources: each returns pairs of a tensor that existed before and its replacement.
     """
 
     def __init__(self, on_values: bool = False) -> None:
@@ -59,7 +59,7 @@ class Masks:
         self._read: dict[tuple[Any, ...], Mask | None] = {}
 
     def note(self, entry: Entry, mask: int, found: Found, node: int) -> None:
-        """What is known of the mask of an op, its tensor number `mask`, which is recorded as this node."""
+        """Store the mask of an op recorded as `node`, if known; `mask` is its index among the op's tensors."""
         tensor, known = found[mask]
         spec = entry.spec
         way = spec["mask_type"] if spec.kind in _FUSED else "scores"
@@ -71,15 +71,15 @@ class Masks:
             self.by_node[node] = seen
 
     def values(self, tensor: torch.Tensor, known: Known) -> torch.Tensor | None:
-        """The values of a tensor that the books know, if they are at hand."""
+        """The values of a registered tensor, if known."""
         if known.block.chance:
-            return None  # they are those of one draw
+            return None  # they come from a single random draw
         if known.data is not None and known.sig.real:
             return known.data
         return self.unmet(tensor, known.block)
 
     def unmet(self, tensor: torch.Tensor, block: Block | None) -> torch.Tensor | None:
-        """The same of a tensor on this storage, of which the books may know nothing else."""
+        """The same for a tensor on this storage that may not be registered."""
         written = block is not None and bool(block.version)
         if not is_meta(tensor):
             return tensor if self.on_values or not written else None
@@ -95,12 +95,12 @@ class Masks:
 
 
 def read(values: torch.Tensor, how: Any, queries: int, keys: int) -> Mask | None:
-    """A mask by its values.
+    """Create a mask from its values.
 
     Args:
-        values: as the op takes it.
-        how: "scores": True, or anything but minus infinity, lets a score through, and it broadcasts to them. The fused
-            layers' own: 0: L,S for all; 1: B,S for all queries; 2: as the scores; what is not zero is left out.
+        values: the mask as passed to the op.
+        how: "scores": True, or anything but minus infinity, keeps a score; broadcasts to the scores. Types of the fused
+            layers: 0: L,S for all; 1: B,S for all queries; 2: like the scores; nonzero elements are masked out.
         queries: L.
         keys: S.
     """
@@ -118,11 +118,11 @@ def read(values: torch.Tensor, how: Any, queries: int, keys: int) -> Mask | None
 
 
 def _let_through(values: torch.Tensor) -> torch.Tensor:
-    """Scores that take part. The least number of a dtype stands for minus infinity where a row has others."""
+    """Scores that are kept. A dtype's minimum counts as minus infinity if its row has other values."""
     if values.dtype == torch.bool:
         return values
     if not values.is_floating_point():
-        return torch.ones_like(values, dtype=torch.bool)  # it is added to the scores
+        return torch.ones_like(values, dtype=torch.bool)  # it is added to the scores, none is masked out
     least = values == torch.finfo(values.dtype).min
     seen = ~torch.isneginf(values)
     others = (seen & ~least).any(-1, keepdim=True) if values.dim() else seen & ~least
@@ -130,7 +130,7 @@ def _let_through(values: torch.Tensor) -> torch.Tensor:
 
 
 def _distinct(tensor: torch.Tensor) -> torch.Tensor:
-    """One of each axis along which a tensor was expanded: all are alike."""
+    """Reduce each expanded axis (stride 0) to one element: all are equal."""
     for axis, step in enumerate(tensor.stride()):
         if step == 0 and tensor.shape[axis]:
             tensor = tensor.narrow(axis, 0, 1)
@@ -138,7 +138,7 @@ def _distinct(tensor: torch.Tensor) -> torch.Tensor:
 
 
 def pack(seen: torch.Tensor, queries: int, keys: int) -> Mask | None:
-    """A mask of bools that broadcast to `*, queries, keys`; None if they don't, or if there are none."""
+    """Pack bools that broadcast to `*, queries, keys` into a mask; None if they don't, or if there are none."""
     seen = _distinct(seen.detach())
     while seen.dim() < 2:
         seen = seen[None]

@@ -1,9 +1,9 @@
 """Autocast, for tensors without data.
 
-Torch's own casts what is on its device, and passes tensors on `meta` by. While a recording wants it, each op that has
-a kernel for autocast goes through one of ours, at a dispatch key of a device that nothing is built for any more: above
-autograd as torch's own, so that what is saved for backward is saved as it was cast. Which ops have one is asked of
-the dispatcher; what each does says ATen's autocast_mode.h and autocast_mode.cpp (torch's "Autocast Op Reference").
+Torch's own ignores tensors on `meta`. While a recording needs it, each op with an autocast kernel is dispatched to one
+of ours, registered at the dispatch key of a device that is no longer built: above autograd like torch's own, so that
+tensors are saved for backward after the cast. The dispatcher reports which ops have an autocast kernel; the policies
+follow ATen's autocast_mode.h and autocast_mode.cpp (torch's "Autocast Op Reference").
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ Kwargs: TypeAlias = dict[str, Any]
 Policy: TypeAlias = "Callable[[Casting, Any, Args, Kwargs], Any]"
 
 DEVICES = tuple([device for device in torch._C._autocast_supported_devices() if device not in {"ipu", "hpu"}])
-"""All but those whose dispatch keys are ours: here, and in `unwatched.py`."""
+"""All except those whose dispatch keys we use: here and in `unwatched.py`."""
 _KEY = torch._C.DispatchKey.AutocastIPU  # type: ignore[attr-defined]  # missing from torch's stubs
 _KEYS = torch._C.DispatchKeySet(_KEY)
 _BELOW = torch._C._dispatch_keyset_full_after(_KEY)
@@ -36,7 +36,7 @@ _DEFAULTS = {"cpu": torch.bfloat16, "cuda": torch.float16}
 
 
 class Autocast(NamedTuple):
-    """A device, whose lists of ops say what is cast, and the lower dtype."""
+    """Autocast's device, whose op lists determine the casts, and its lower dtype."""
 
     device: str
     dtype: torch.dtype
@@ -46,7 +46,7 @@ class Autocast(NamedTuple):
 
 
 def parse(value: Any) -> Autocast | None:
-    """What `autocast=` says: a dtype (on the CPU), `"bf16"`, `"fp16"`, `"cuda:bf16"`, a device alone, or None.
+    """Parse `autocast=`: a dtype (on the CPU), `"bf16"`, `"fp16"`, `"cuda:bf16"`, a device alone, or None.
 
     Raises:
         InputError: no such device or dtype.
@@ -66,26 +66,26 @@ def parse(value: Any) -> Autocast | None:
 
 
 def in_force() -> Autocast | None:
-    """The autocast that the code around has turned on."""
+    """The autocast that the calling code has enabled."""
     device = enabled()
     return Autocast(device, torch.get_autocast_dtype(device)) if device is not None else None
 
 
 def enabled() -> str | None:
-    """The device that autocast is on for. Not asked of torch, which would count ours."""
+    """The device that autocast is on for. Torch's own check would include our key."""
     return next((device for device in DEVICES if torch.is_autocast_enabled(device)), None)
 
 
 class Casting:
-    """What autocast does in one recording.
+    """Autocast emulation of one recording.
 
     Args:
-        keeps: casts of weights are kept until autocast is left, as they are but for `torch.inference_mode` (in newer
-            versions).
-        device: whose lists of ops hold: the CPU's or, for all other devices, CUDA's.
+        keeps: casts of weights are cached until autocast exits, as in torch except under `torch.inference_mode` (in
+            newer versions).
+        device: the device whose op lists apply: the CPU or, for all other devices, CUDA.
 
     Attributes:
-        regions: how many forward has begun.
+        regions: number of regions that forward has entered.
     """
 
     def __init__(self, keeps: bool, device: str) -> None:
@@ -97,7 +97,7 @@ class Casting:
 
     @contextmanager
     def installed(self) -> Iterator[None]:
-        """Ops of this thread are cast while it lasts, where autocast is on."""
+        """In this context, ops of this thread are cast if autocast is on."""
         _registered()
         _running.append(self)
         excluded = torch._C._dispatch_tls_is_dispatch_key_excluded(_KEY)
@@ -110,7 +110,7 @@ class Casting:
             _running.pop()
 
     def begins(self, device: str) -> None:
-        """A region for a device begins in forward. From one for CUDA on its lists hold: it is on as the CPU's, too."""
+        """Note a region's start in forward. After one for CUDA its op lists apply: the CPU's autocast is on, too."""
         self.regions += 1
         if device != "cpu":
             self.device = "cuda"
@@ -120,7 +120,7 @@ class Casting:
         return torch.get_autocast_dtype(enabled() or "cpu")
 
     def look(self) -> None:
-        """Let go of the casts when autocast has been left."""
+        """Drop cached casts when autocast has exited."""
         if self._casts and depth() == self._depth:
             self._casts.clear()
 
@@ -136,13 +136,13 @@ class Casting:
             return value.to(dtype)
         known = self._casts.get(id(value))
         if known is None or known[0]() is not value:
-            with torch.enable_grad():  # it may be met first where nothing is to be differentiated
+            with torch.enable_grad():  # the first use may be under no_grad, later ones not
                 known = self._casts[id(value)] = (ref(value), value.to(dtype))
         return known[1]
 
 
 def depth() -> int:
-    """How many autocast regions the code is in."""
+    """Nesting depth of autocast regions."""
     torch.autocast_increment_nesting()
     return torch.autocast_decrement_nesting()
 
@@ -151,7 +151,7 @@ def _eligible(value: Any) -> bool:
     return isinstance(value, torch.Tensor) and value.is_floating_point() and value.dtype is not torch.float64
 
 
-# ---- what is done with an op's arguments
+# ---- policies for an op's arguments
 
 
 def _in(dtype: torch.dtype | None, casting: Casting, op: Any, args: Args, kwargs: Kwargs) -> Any:
@@ -169,7 +169,7 @@ def _in_widest(casting: Casting, op: Any, args: Args, kwargs: Kwargs) -> Any:
 
 
 def _out(casting: Casting, op: Any, args: Args, kwargs: Kwargs) -> Any:  # noqa: ARG001  # a policy
-    """Ask for a result in float32 where the call says no dtype."""
+    """Request a float32 result if the call names no dtype."""
     place = [argument.name for argument in op._schema.arguments].index("dtype")
     said = kwargs.get("dtype") if len(args) <= place else args[place]
     if said is not None or not _eligible(args[0]):
@@ -180,7 +180,7 @@ def _out(casting: Casting, op: Any, args: Args, kwargs: Kwargs) -> Any:  # noqa:
 
 
 def _norm(casting: Casting, op: Any, args: Args, kwargs: Kwargs) -> Any:  # noqa: ARG001  # a policy
-    """A norm, by the overload that takes the dtype of its result."""
+    """Run a norm through the overload that takes a result dtype."""
     bound = {a.name: a.default_value for a in op._schema.arguments if a.has_default_value()}
     bound.update(zip([a.name for a in op._schema.arguments], args, strict=False), **kwargs)
     dtype = torch.float32 if _eligible(bound["self"]) else bound["self"].dtype
@@ -227,12 +227,12 @@ _LISTS = {
         banned=(_banned, "binary_cross_entropy"),
     )),
 }  # fmt: skip
-"""By device: the dispatch key of torch's own kernels, and the ops that do other than run in float32 with all else."""
+"""By device: dispatch key of torch's own kernels, and the ops with a policy other than the default, float32."""
 
 
 @cache
 def _policies() -> dict[str, dict[str, Policy]]:
-    """By op, as the dispatcher names it: what each device's autocast does with it."""
+    """By dispatcher name of the op: each device's policy for it."""
     has: Callable[[str, str], bool] = torch._C._dispatch_has_kernel_for_dispatch_key
     found: dict[str, dict[str, Policy]] = {}
     for name in torch._C._dispatch_get_all_op_names():
@@ -243,14 +243,14 @@ def _policies() -> dict[str, dict[str, Policy]]:
     return found
 
 
-# ---- in place while a recording wants it
+# ---- active while a recording needs it
 
 _running: list[Casting] = []
 
 
 @cache
 def _registered() -> list[torch.library.Library]:
-    """Our kernels, for good; nothing reaches them but while a Casting is installed."""
+    """Register our kernels permanently; they are only reached while a Casting is installed."""
     rest, ops = torch.library.Library("_", "IMPL"), torch.library.Library("aten", "IMPL")
     rest.fallback(torch.library.fallthrough_kernel, "AutocastIPU")
     for name, by_device in _policies().items():
@@ -264,7 +264,7 @@ def _registered() -> list[torch.library.Library]:
 
 
 def _stays_whole(op: Any, keys: Any, *args: Any, **kwargs: Any) -> Any:
-    """Without autograd an op that computes nothing is recorded whole, as it is where autocast is off."""
+    """Without autograd, an op that computes nothing is recorded whole, as it is when autocast is off."""
     if torch.is_grad_enabled():
         return op.redispatch(keys & _BELOW, *args, **kwargs)
     with torch._C._ExcludeDispatchKeyGuard(_KEYS), torch._C._AutoDispatchBelowAutograd():
@@ -281,16 +281,16 @@ def _kernel(op: Any, by_device: dict[str, Policy], keys: Any, *args: Any, **kwar
 
 
 def casts(op: str) -> bool:
-    """Whether autocast, as it is, does something with an op, named as the dispatcher does."""
+    """Whether the current autocast has a policy for an op, given by its dispatcher name."""
     return bool(_running) and _running[-1].device in _policies().get(op, {})
 
 
 def lower_dtype() -> torch.dtype | None:
-    """What ops on matrices are cast to where autocast is on; None elsewhere."""
+    """The dtype that matrix ops are cast to if autocast is on, else None."""
     return _running[-1].lower() if _running and enabled() is not None else None
 
 
 def lowered(*values: Any) -> tuple[Any, ...]:
-    """Values in the lower dtype where autocast is on; elsewhere as they are."""
+    """Values in the lower dtype if autocast is on, else unchanged."""
     dtype = lower_dtype()
     return values if dtype is None else tuple([_running[-1].cast(value, dtype) for value in values])

@@ -1,8 +1,8 @@
-"""Where autocast is on: regions around a recording, asked for, and inside of forward.
+"""Autocast regions: around a recording, requested by option, and inside forward.
 
-Regions in a model's code may name `meta`, which `x.device.type` is here, and a GPU that this machine has not: torch
-refuses the first, and turns the second off with a warning. Such a region is on for the CPU as well, as which
-everything in torch knows how to save and restore it (checkpoints do).
+Regions in a model's code may name `meta` (`x.device.type` here) or a GPU that this machine lacks: torch rejects the
+first and disables the second with a warning. Here such a region is on for the CPU, too, whose autocast state torch's
+code knows how to save and restore (checkpoints do).
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from cnncost.frontends.torch.replaced import replaced
 
 @contextmanager
 def switched_off() -> Iterator[None]:
-    """Autocast is off while this lasts, and afterwards as it was: also its dtypes, its cache, and how deep it is in."""
+    """Disable autocast in this context and restore it on exit: also its dtypes, cache and nesting depth."""
     before = [(d, torch.is_autocast_enabled(d), torch.get_autocast_dtype(d)) for d in _SET]
     cache, level = torch.is_autocast_cache_enabled(), depth()
     try:
@@ -45,7 +45,7 @@ _SET = tuple([device for device in DEVICES if torch.amp.is_autocast_available(de
 
 @contextmanager
 def switched_on(autocast: Autocast | None) -> Iterator[None]:
-    """A region of autocast, also of a device that this machine has not."""
+    """An autocast region, also for a device that this machine lacks."""
     if autocast is None:
         yield
         return
@@ -70,20 +70,20 @@ def _set(device: str, enabled: bool, dtype: torch.dtype) -> None:
 
 @contextmanager
 def watched(target: str, casting: Casting | None) -> Iterator[None]:
-    """Regions of this thread are let in, and what is asked about `meta` is answered.
+    """Admit autocast regions of this thread, and answer queries about `meta`.
 
     Args:
-        target: the device that `meta` stands for.
-        casting: told of regions that begin; without one AutocastWantedError is raised at the first.
+        target: the device that `meta` represents.
+        casting: notified of each region's start; if None, the first region raises AutocastWantedError.
 
     Raises:
-        AutocastWantedError: also afterwards, where forward caught it.
+        AutocastWantedError: raised again on exit if forward caught it.
     """
     regions = _Regions(target, casting)
     wrappers = (regions.made, regions.entered, regions.left, regions.cast, regions.is_enabled, regions.dtype)
     table = {place: wrapped(_ORIGINALS[place]) for place, wrapped in zip(_PLACES, wrappers, strict=True)}
     try:
-        with replaced(table):  # not what a recording around has put there
+        with replaced(table):  # not the outer recording's replacement
             yield
     except Exception:
         if not regions.missed:
@@ -102,7 +102,7 @@ _ORIGINALS = {place: getattr(*place) for place in _PLACES}
 
 
 class _Regions:
-    """What takes the place of torch's functions: each method wraps the one that it is named after."""
+    """Replacements for torch's functions: each method wraps the one that it is named after."""
 
     def __init__(self, target: str, casting: Casting | None) -> None:
         self._target = target
@@ -112,7 +112,7 @@ class _Regions:
         self.missed = False
 
     def restore(self) -> None:
-        """Regions that are kept (a decorator's are, with its function) are as they were made, for the device named."""
+        """Restore long-lived regions (such as a decorator's) to their initial state, for the device named."""
         for region, attributes in self._found.values():
             region.__dict__.clear()
             region.__dict__.update(attributes)
@@ -130,7 +130,7 @@ class _Regions:
                 dtype = dtype or torch.get_autocast_dtype(device)
             original(region, "cpu" if absent else device, dtype, enabled, cache_enabled)
             if absent:
-                # As torch makes it where there is no such device: off.
+                # Off, as torch creates it without such a device.
                 off = {**region.__dict__, "device": device, "fast_dtype": dtype, "_enabled": False}
                 self._found[id(region)] = region, off
                 region.absent = device
@@ -144,10 +144,10 @@ class _Regions:
             self._found.setdefault(id(region), (region, region.__dict__.copy()))
             absent = getattr(region, "absent", None)
             if absent is None and region.device == "cuda" and not region._enabled and not torch.cuda.is_available():
-                absent = region.absent = "cuda"  # made before the recording, and off
+                absent = region.absent = "cuda"  # already disabled before the recording
                 region.device = "cpu"
             if absent is not None and not region._enabled and (self._casting is None or self._casting.device == "cpu"):
-                region._enabled = torch.is_autocast_enabled("cpu")  # nothing is on of what it turns off
+                region._enabled = torch.is_autocast_enabled("cpu")  # nothing is on that it would disable
                 region.fast_dtype = torch.get_autocast_dtype("cpu")
                 region.absent = None
                 return original(region)
@@ -173,7 +173,7 @@ class _Regions:
         return leave
 
     def cast(self, original: Any) -> Any:
-        """Of `custom_fwd(cast_inputs=…)`, which looks at tensors' devices."""
+        """Replace the cast of `custom_fwd(cast_inputs=…)`, which checks tensors' devices."""
 
         def cast(value: Any, device_type: str, dtype: torch.dtype) -> Any:
             if not isinstance(value, torch.Tensor) or not is_meta(value) or get_ident() != self._thread:

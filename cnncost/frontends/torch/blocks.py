@@ -1,4 +1,4 @@
-"""Storages and tensors as the recorder's books have them."""
+"""Storages and tensors as stored in the recorder's ledger."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from cnncost.graph import Use
 
 
 class StorageRef(weakref.ref):  # type: ignore[type-arg]  # its referent's class differs between torch versions
-    """Of a block's storage, whose death it tells of."""
+    """Weak reference to a block's storage, with a callback when it is freed."""
 
     __slots__ = ("block", "pointer")
     block: Block
@@ -21,17 +21,17 @@ class StorageRef(weakref.ref):  # type: ignore[type-arg]  # its referent's class
 
 
 class Block:
-    """A storage: its life, and what may be done with it.
+    """A storage: its live range and how it may be used.
 
     Attributes:
         nbytes, born, died: as in `graph.Storage`.
-        version, writer: how often it was written to in place, and the value that was written last.
-        real: its values are at hand, and ops may be run on them.
-        owned: it is the user's and must never be written to.
-        copied: its values are the user's, and were written to in a copy.
-        noise: it holds a random mask, or what was computed from masks alone.
-        chance, given: its values were decided by random numbers; by an input of floating-point numbers.
-        grad: it is of a leaf that takes gradients.
+        version, writer: number of in-place writes, and the value written last.
+        real: its values are known, and ops may run on them.
+        owned: it belongs to the user and must never be written to.
+        copied: its values are the user's; writes went to a copy.
+        noise: it holds a random mask, or something computed only from masks.
+        chance, given: its values depend on random numbers; on a floating-point input.
+        grad: it belongs to a leaf that requires a gradient.
         use: as in `graph.Storage`.
     """
 
@@ -51,16 +51,16 @@ class Block:
         self.owned = born is None
         self.use = use
         self.copied = self.noise = self.chance = self.given = self.grad = False
-        self.ref: StorageRef | None = None  # kept to be told of the storage's death
-        self.tensor = 0  # identity of the tensor that was booked last
+        self.ref: StorageRef | None = None  # kept alive so that its callback runs
+        self.tensor = 0  # id of the tensor registered last
 
 
 class Known(NamedTuple):
-    """A tensor that the books know.
+    """A tensor registered in the ledger.
 
-    `version` is that of its block when the value was last up to date; an op in place on any other
-    tensor of the block makes it stale. `data` holds the values of a tensor that has none itself, or
-    that is the user's and was written to; for others with values it is None.
+    `version` is the block's version at which the value was last up to date; an in-place op on any other
+    tensor of the block makes it stale. `data` holds the values of a tensor without data, or of a
+    tensor of the user's that was written to; for others with values it is None.
     """
 
     ref: weakref.ref[torch.Tensor]
@@ -72,11 +72,11 @@ class Known(NamedTuple):
 
 
 Found: TypeAlias = "list[tuple[torch.Tensor, Known]]"
-"""The tensors among an op's arguments, with what the books know of them."""
+"""The tensors among an op's arguments, with their ledger entries."""
 
 
 def pointer(tensor: torch.Tensor) -> int:
-    """The identity of a tensor's storage, of a sparse one that of its elements; without a storage the tensor's own."""
+    """Identity of a tensor's storage; for sparse tensors, of its elements'; without a storage, of the tensor."""
     if tensor.layout is not torch.strided:
         if tensor.layout not in sparse.LAYOUTS:
             return id(tensor)
@@ -86,7 +86,7 @@ def pointer(tensor: torch.Tensor) -> int:
 
 
 def storage_bytes(tensor: torch.Tensor) -> int:
-    """Bytes that it keeps; the indices of a sparse tensor that an op makes are entered by themselves."""
+    """Bytes of its storage; indices of a sparse tensor that an op creates are registered separately."""
     if tensor.layout is torch.strided:
         return tensor.untyped_storage().nbytes()
     if tensor.layout in sparse.LAYOUTS:

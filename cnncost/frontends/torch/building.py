@@ -18,7 +18,7 @@ from cnncost.frontends.torch.types import tensors_in
 from cnncost.garbage import no_collection
 
 _Treatment: TypeAlias = Callable[[Any, Any, Any], Any]
-"""What is done in a function's place: it gets the function, its arguments and its keyword arguments."""
+"""Replacement for a function call: receives the function, its arguments and its keyword arguments."""
 
 _META, _CPU = torch.device("meta"), torch.device("cpu")
 _CONSTANTS = (torch.zeros, torch.ones)
@@ -26,19 +26,19 @@ _READ_BY_CONSTRUCTORS = (torch.linspace, torch.arange, torch.logspace, torch.ten
 
 
 def _make(func: Any, args: Any, kwargs: Any) -> Any:
-    """A new tensor, on `meta` if no device is named."""
+    """Create a tensor, on `meta` if no device is named."""
     if kwargs.get("device") is None:
         kwargs["device"] = _META
     return func(*args, **kwargs)
 
 
 def _make_constant(func: Any, args: Any, kwargs: Any) -> Any:
-    """The same, full of zeros or ones. Without data they are as good as empty, and torch makes them in Python."""
+    """Like `_make`, for zeros or ones: on `meta`, an empty tensor is equivalent and avoids torch's Python code."""
     return _make(torch.empty if kwargs.get("device") is None else func, args, kwargs)
 
 
 def _make_to_read(func: Any, args: Any, kwargs: Any) -> Any:
-    """A new tensor whose values constructors read, with `.item()`: on the CPU if no device is named."""
+    """Create a tensor whose values constructors read with `.item()`: on the CPU if no device is named."""
     if kwargs.get("device") is None:
         kwargs["device"] = _CPU
     elif func in REMEMBERED:
@@ -55,7 +55,7 @@ def _treatments() -> dict[Any, _Treatment]:
         (_CONSTANTS, _make_constant),
         (_READ_BY_CONSTRUCTORS, _make_to_read),
     )
-    for functions, treatment in treatments:  # the later ones have the last word
+    for functions, treatment in treatments:  # later ones override earlier ones
         table.update(dict.fromkeys(functions, treatment))
     return table
 
@@ -64,10 +64,10 @@ _TREATMENTS = _treatments()
 
 
 class _Building(DeviceContext):
-    """The `meta` device as the default one, and what building needs beside it, in one mode: each costs every call.
+    """Default device `meta` and everything else that building needs, in one mode, because each mode slows every call.
 
     What constructors read with `.item()` (depth-wise rates, positions, literal tensors) is kept on the CPU.
-    Initial values are not drawn where there is nothing to fill.
+    Initial values are not drawn for tensors without data.
     """
 
     # On top of the other modes, where `with torch.device("meta")` puts it; the class's own way is for the default.
@@ -84,12 +84,12 @@ class _Building(DeviceContext):
         except (RuntimeError, NotImplementedError):
             if not any(tensor.is_meta for tensor in tensors_in((args, kwargs))):
                 raise
-        # What was kept on the CPU met what was not: the result has no values.
+        # Mixed CPU and meta operands: the result has no values.
         return func(*_on_meta(args), **_on_meta(kwargs))
 
 
 def _on_meta(value: Any) -> Any:
-    """Arguments with each tensor, and each device that is named, on `meta`."""
+    """Arguments with every tensor and every named device moved to `meta`."""
     if isinstance(value, torch.Tensor):
         return value if value.is_meta else value.to("meta")
     if isinstance(value, torch.device):
@@ -103,6 +103,6 @@ def _on_meta(value: Any) -> Any:
 
 @contextmanager
 def building() -> Iterator[None]:
-    """Tensors made while it lasts are on `meta`, but for the few kinds whose values constructors read."""
+    """In this context, new tensors are on `meta`, except the few kinds whose values constructors read."""
     with ONE_AT_A_TIME, no_collection(), same_random_state(), same_modes(), nothing_drawn(), _Building(_META):
         yield

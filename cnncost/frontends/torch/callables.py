@@ -1,4 +1,4 @@
-"""What is analyzed besides modules: bound methods, and functions that call modules."""
+"""Callables other than modules that can be analyzed: bound methods, and functions that call modules."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from cnncost.frontends.torch.unwrap import unwrapped
 
 
 class Functions(nn.Module):
-    """Stands for the whole where a function is analyzed: its children are the modules that the function knows."""
+    """Root module when a function is analyzed: its children are the modules that the function refers to."""
 
     def __init__(self, modules: dict[str, nn.Module]) -> None:
         super().__init__()
@@ -22,10 +22,10 @@ class Functions(nn.Module):
 
 
 def as_call(model: Any) -> tuple[nn.Module, Callable[..., Any] | None]:
-    """The module that is analyzed, and what is called in its place: None for its own forward.
+    """The module to analyze, and the callable to run instead of its forward (None: its forward).
 
     Raises:
-        InputError: neither a module nor something that knows of one.
+        InputError: neither a module nor a callable that refers to one.
     """
     if isinstance(model, nn.Module) or not isinstance(model, (MethodType, FunctionType, partial)):
         return unwrapped(model), None
@@ -34,12 +34,12 @@ def as_call(model: Any) -> tuple[nn.Module, Callable[..., Any] | None]:
         return root, None if model.__func__ is getattr(type(root), "forward", None) else model
     modules = dict(_named(_modules_of(model)))
     if not modules:
-        return unwrapped(model), None  # which says what was expected
+        return unwrapped(model), None  # raises an error that says what was expected
     return Functions(modules), model
 
 
 def name_of(model: Any) -> str:
-    """How a report calls it: the class of a module, `Net.encode` for a method, a function's name."""
+    """Name in reports: a module's class, `Net.encode` for a method, a function's name."""
     if isinstance(model, partial):
         return name_of(model.func)
     if isinstance(model, MethodType):
@@ -48,7 +48,7 @@ def name_of(model: Any) -> str:
 
 
 def _named(found: Iterator[tuple[str, nn.Module]]) -> Iterator[tuple[str, nn.Module]]:
-    """Each module once, under the first name that it goes by."""
+    """Each module once, under its first name."""
     seen: set[int] = set()
     for name, module in found:
         if id(module) not in seen:
@@ -57,7 +57,7 @@ def _named(found: Iterator[tuple[str, nn.Module]]) -> Iterator[tuple[str, nn.Mod
 
 
 def _modules_of(value: Any) -> Iterator[tuple[str, nn.Module]]:
-    """Modules that a function knows by its closure, defaults and globals, or a method by what its owner holds."""
+    """Modules in a function's closure, defaults and globals, or in the attributes of a method's owner."""
     if isinstance(value, partial):
         for i, item in enumerate((value.func, *value.args)):
             yield from _held(f"arg{i}", item)

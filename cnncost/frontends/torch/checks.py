@@ -1,4 +1,4 @@
-"""What torch refuses on real tensors and lets pass on tensors without data."""
+"""Checks that torch makes on real tensors but not on meta tensors."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import torch
 Check: TypeAlias = Callable[[dict[str, Any]], None]
 
 CHECKS: dict[str, Check] = {}
-"""By op name; each gets the op's arguments by name and raises RuntimeError in torch's manner."""
+"""By op name; each receives the op's arguments by name and raises RuntimeError as torch does."""
 
 
 def _checks(*names: str) -> Callable[[Check], Check]:
@@ -59,7 +59,7 @@ def _batch_norm(a: dict[str, Any]) -> None:
         raise RuntimeError("expected running_mean and running_var in evaluation mode")
     x = a["input"]
     kept = [a[n] for n in ("weight", "bias", "running_mean", "running_var") if a[n] is not None]
-    # float32 statistics beside half or bfloat16 are the one mixture that is allowed
+    # float32 statistics with half or bfloat16 are the only mix that is allowed
     if any(t.dtype != x.dtype and (t.dtype, x.dtype.itemsize) != (torch.float32, 2) for t in kept):
         raise RuntimeError("mixed dtypes: expected parameters and statistics of the input's dtype")
 

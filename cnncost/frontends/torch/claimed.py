@@ -1,4 +1,4 @@
-"""Where tensors are made: on a device that this torch was not built for, and on the CPU beside a model on another."""
+"""Tensor creation on a device that this torch wasn't built for, or on the CPU when the model is elsewhere."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _FACTORIES = "empty empty_strided zeros ones full arange linspace eye rand randn
 
 
 class _Making(TorchFunctionMode):
-    """Puts `meta` in the place of a device that is not there, where a function is told to make something on it."""
+    """Replaces an unavailable device by `meta` in calls that create tensors on it."""
 
     def __init__(self, device: torch.device, place: Callable[[torch.Tensor, torch.device], None]) -> None:
         super().__init__()
@@ -35,20 +35,20 @@ class _Making(TorchFunctionMode):
 
 
 _MOVING = frozenset({torch.Tensor.to, torch.Tensor.cpu, torch.Tensor.cuda})
-"""These say themselves where a tensor is then."""
+"""These register the tensor's new device themselves."""
 
 
 def made_on(
     device: torch.device, place: Callable[[torch.Tensor, torch.device], None]
 ) -> AbstractContextManager[object]:
-    """While it lasts, tensors can be made on a device that tensors claim to be on. `place` is told of each."""
+    """In this context, tensors can be created on the device that tensors claim to be on. `place` is called for each."""
     if device.type in {"cpu", "meta"} or getattr(torch, device.type, torch.cuda).is_available():
         return nullcontext()
     return _Making(device, place)
 
 
 def made_on_host(place: Callable[[torch.Tensor], None]) -> dict[tuple[Any, str], Any]:
-    """Torch's functions that make a tensor on the CPU where no other device is named: `place` is told of each."""
+    """Torch's functions that create a tensor on the CPU if no device is named: `place` is called for each."""
     return {(torch, name): _noting(getattr(torch, name), place) for name in _FACTORIES}
 
 
@@ -65,7 +65,7 @@ def _noting(original: Any, place: Callable[[torch.Tensor], None]) -> Any:
 
 
 def cuda(device: Any) -> torch.device:
-    """What `tensor.cuda(device)` names."""
+    """The device that `tensor.cuda(device)` names."""
     if device is None:
         return torch.device("cuda")
     return torch.device("cuda", device) if isinstance(device, int) else torch.device(device)

@@ -1,9 +1,8 @@
-"""Torch's compiler, which some of torch's kernels import when they are first run.
+"""Handle imports of torch's compiler, which some of torch's kernels trigger on their first run.
 
-Imported in the middle of a recording it would take what the recording has put in the place of
-`nn.Module._call_impl` and `torch.tensor` for torch's own, for good; and what its import leaves behind holds on to
-tensors, so that their deaths are not seen. So a recording in which the import begins is given up, and
-made anew after it.
+Imported during a recording, it would permanently bind the recording's replacements of `nn.Module._call_impl` and
+`torch.tensor`; and objects left behind by the import keep references to tensors, so their live ranges would be too
+long. So a recording in which the import starts is aborted, and restarted after the import.
 """
 
 from __future__ import annotations
@@ -24,7 +23,7 @@ class CompilerWantedError(RecordAnewError):
     """Forward imports torch's compiler, which a recording must not.
 
     Args:
-        part: what has to be imported before.
+        part: the module to import before the restart.
     """
 
     def __init__(self, part: str) -> None:
@@ -32,25 +31,25 @@ class CompilerWantedError(RecordAnewError):
         self.part = part
 
     def prepare(self) -> None:
-        """Import it."""
+        """Import the part."""
         import_compiler(self.part)
 
 
 class _Finder:
-    """Sees the import of the compiler begin, in the thread that records."""
+    """Detects the start of a compiler import in the recording thread."""
 
     def __init__(self) -> None:
         self._thread = get_ident()
 
     def find_spec(self, name: str, path: Any = None, target: Any = None) -> None:  # noqa: ARG002  # the import protocol
-        """Find nothing; raise CompilerWantedError at the compiler's name."""
+        """Find nothing; raise CompilerWantedError for the compiler's name."""
         if name in _PARTS and get_ident() == self._thread:
             raise CompilerWantedError(name)
 
 
 @contextmanager
 def no_compiler_import() -> Iterator[None]:
-    """While it lasts, the first import of the compiler raises CompilerWantedError."""
+    """In this context, the first import of the compiler raises CompilerWantedError."""
     if all(name in sys.modules for name in _PARTS):
         yield
         return
@@ -63,6 +62,6 @@ def no_compiler_import() -> Iterator[None]:
 
 
 def import_compiler(part: str) -> None:
-    """Import what a recording must not: a part, and those that every use of the compiler needs."""
+    """Import a part of the compiler, and the parts that every use of it needs, outside a recording."""
     for name in dict.fromkeys((*_PARTS[:2], part)):
         import_module(name)

@@ -1,9 +1,9 @@
-"""Copies of what modules and inputs hold: containers, functions and objects of any class, with copies in them.
+"""Deep copies of the contents of modules and inputs: containers, functions and objects of any class.
 
-What forward does to a copy, the user's object does not see. Classes are copied by their own protocol (`__deepcopy__`,
-`__reduce_ex__`), containers by their base class, so that a frozen or validating `__setitem__` is not asked; a closure
-becomes a function with cells of its own. What must stay itself (a global compared by `is`), and what can't be copied
-(locks, open files, handles of C libraries), is handed over as it is, and watched.
+Forward's changes to a copy don't reach the user's object. Classes are copied by their own protocol (`__deepcopy__`,
+`__reduce_ex__`), containers by their base class, to bypass a frozen or validating `__setitem__`; a closure
+becomes a function with its own cells. Objects compared by identity (a global compared by `is`) and objects that can't
+be copied (locks, open files, handles of C libraries) are shared, and watched for changes.
 """
 
 from __future__ import annotations
@@ -30,14 +30,14 @@ _CONTAINERS = frozenset({list, set, deque})
 _FIXED = frozenset(
     {complex, bytes, range, slice, type(Ellipsis), type(NotImplemented), object, torch.layout, torch.memory_format}
 )
-"""Types, beside ATOMS, whose objects can't change."""
+"""Immutable types in addition to ATOMS."""
 _RESOURCES = frozenset("threading _thread queue _io io logging socket subprocess mmap sqlite3".split())
-"""Modules whose objects are shared with other threads, or stand for something outside of the process."""
+"""Modules whose objects are shared with other threads, or represent something outside the process."""
 
 
 @cache
 def _is_plain(kind: type) -> bool:
-    """Whether objects of a class are their `__dict__` and nothing else: written in Python, by the user, no enum."""
+    """Whether a class keeps all state in `__dict__`: written in Python, by the user, no enum."""
     return (
         not of_system(kind.__module__)
         and getattr(kind, "__new__", None) is object.__new__
@@ -52,19 +52,19 @@ def _is_plain(kind: type) -> bool:
 
 
 class Copier:
-    """Copies objects, once each: what is shared stays so, and what leads back to itself does.
+    """Copies each object once, so shared and cyclic references are preserved.
 
-    Subclasses say what becomes of modules and tensors.
+    Subclasses define how modules and tensors are copied.
 
     Args:
-        kept: objects that stay themselves, by identity.
-        leave: told of an object that can't be copied, and stays as it is.
-        functions: what was met of functions that are not copied, for their globals.
+        kept: objects that are not copied, by `id`.
+        leave: called with each object that can't be copied and is shared.
+        functions: collects functions that are not copied, for their globals.
     """
 
     def __init__(self, kept: dict[int, Any] | None = None, leave: Callable[[Any], None] | None = None) -> None:
         self._copies: dict[int, Any] = {}
-        self._originals: list[Any] = []  # alive, so that their identities stay their own
+        self._originals: list[Any] = []  # kept alive so that their ids are not reused
         self._stay = kept if kept is not None else {}
         self._leave = leave
         self.functions: list[Any] = []
@@ -82,11 +82,11 @@ class Copier:
         return self._copies.get(id(original))
 
     def drew(self) -> bool:
-        """Whether a copied generator of random numbers has moved on."""
+        """Whether a copied random generator was drawn from."""
         return any(_state_of(generator) != state for generator, state in self._generators)
 
     def value(self, value: Any) -> Any:
-        """A copy of anything."""
+        """A copy of any value."""
         return self._value(value, type(value))
 
     def _value(self, value: Any, kind: type) -> Any:
@@ -113,7 +113,7 @@ class Copier:
         return copy
 
     def _tuple(self, value: tuple[Any, ...], make: Callable[[list[Any]], Any]) -> Any:
-        """Anew if anything in it is: a tuple that leads back to itself was met on the way."""
+        """A new tuple if an item was copied; a tuple in a cycle may have been copied while copying its items."""
         items = [self._value(v, type(v)) for v in value]
         if (found := self._copies.get(id(value))) is not None:
             return found
@@ -123,7 +123,7 @@ class Copier:
     # ---- containers
 
     def _container(self, value: Any, kind: type) -> Any:
-        """A copy with copies in it. One that two modules share stays shared, and it may hold itself."""
+        """A copy with copied items. A shared container stays shared, and it may contain itself."""
         if isinstance(value, dict):
             return self._table(value, kind)
         if kind is list:
@@ -152,11 +152,11 @@ class Copier:
         return copy
 
     def _key(self, key: Any) -> Any:
-        """Keys stay themselves, but for what forward itself has copies of."""
+        """Keys are not copied, except those that forward sees as copies."""
         return self._value(key, type(key)) if isinstance(key, (nn.Module, torch.Tensor)) else key
 
     def _attributes(self, value: Any, copy: Any, kind: type) -> None:
-        """Give a copy what a value keeps in `__dict__` and slots, past any `__setattr__`."""
+        """Copy a value's `__dict__` and slots to `copy`, bypassing any `__setattr__`."""
         table = getattr(value, "__dict__", None) if kind.__dictoffset__ else None
         if type(table) is dict and table:
             copy.__dict__.update({k: self._value(v, type(v)) for k, v in table.items()})
@@ -170,7 +170,7 @@ class Copier:
     # ---- functions
 
     def _function(self, function: FunctionType) -> Any:
-        """A function with cells of its own, if it has any; one that knows only of globals stays itself."""
+        """A function with its own cells if it is a closure; one that only uses globals is not copied."""
         if of_system(function.__module__) and not function.__closure__:
             return function
         changing = bool(function.__closure__ or function.__dict__) or not _fixed_defaults(function)
@@ -193,7 +193,7 @@ class Copier:
         copy: CellType = self._book(cell, CellType())
         try:
             content = cell.cell_contents
-        except ValueError:  # empty: the function is being made
+        except ValueError:  # empty cell: the function is still being defined
             return copy
         copy.cell_contents = self._value(content, type(content))
         return copy
@@ -206,7 +206,7 @@ class Copier:
         return method if mapped is owner and function is method.__func__ else MethodType(function, mapped)
 
     def _built_in(self, method: Any) -> Any:
-        """`seen.append` of a list, `table.update` of a dict."""
+        """A copy of a bound built-in method such as `seen.append` or `table.update`."""
         owner = method.__self__
         if owner is None or isinstance(owner, (ModuleType, type)):
             return method
@@ -236,7 +236,7 @@ class Copier:
         if isinstance(value, tuple) and hasattr(value, "_fields"):
             return self._tuple(value, lambda items: tuple.__new__(kind, items))
         if isinstance(value, random.Random) or kind.__module__.partition(".")[0] == "numpy":
-            copy = self._book(value, copying.deepcopy(value))  # the user's generators are not to move on
+            copy = self._book(value, copying.deepcopy(value))  # the user's generators must not advance
             if not hasattr(copy, "dtype"):
                 self._generators.append((copy, _state_of(copy)))
             return copy
@@ -247,7 +247,7 @@ class Copier:
         before = len(self._originals)
         try:
             return self._by_base(value, kind)
-        except Exception:  # noqa: BLE001  # whatever a class's own protocol raises: it is not to be copied
+        except Exception:  # noqa: BLE001  # a class's own protocol may raise anything: not copyable
             for original in self._originals[before:]:
                 self._copies.pop(id(original), None)
             del self._originals[before:]
@@ -256,7 +256,7 @@ class Copier:
             return value
 
     def _by_base(self, value: Any, kind: type) -> Any:
-        """Subclasses of containers by their base class, past what their own methods check; others by protocol."""
+        """Copy container subclasses by their base class, bypassing their own checks; others by protocol."""
         if hasattr(kind, "__deepcopy__"):
             return self._by_deepcopy(value)
         base: Any = next((b for b in (list, set, deque) if isinstance(value, b)), None)
@@ -271,23 +271,23 @@ class Copier:
         return copy
 
     def _by_deepcopy(self, value: Any) -> Any:
-        """By the class's own `__deepcopy__`, which finds our copies of modules and tensors in the memo."""
+        """Copy by the class's own `__deepcopy__`, which finds our copies of modules and tensors in its memo."""
         memo: dict[int, Any] = dict(self._copies)
         for held in _tensors_and_modules(value):
             memo[id(held)] = self.value(held)
         return self._book(value, value.__deepcopy__(memo))
 
     def _by_protocol(self, value: Any, kind: Any) -> Any:
-        """By what `copy` and `pickle` ask a class: how to make it, its state, its items."""
+        """Copy by the protocol of `copy` and `pickle`: constructor, state, items."""
         if kind.__reduce_ex__ is object.__reduce_ex__ and (reducer := copyreg.dispatch_table.get(kind)) is not None:
             reduced: Any = reducer(value)
         else:
             reduced = value.__reduce_ex__(4)
         if isinstance(reduced, str):
-            return value  # by its name: there is one of it
+            return value  # pickled by name: a singleton
         make, arguments, state, items, pairs = (*reduced, None, None, None)[:5]
         if make is copyreg.__newobj__ and len(arguments) == 1 and state is None and items is None and pairs is None:  # type: ignore[attr-defined]  # missing from the stubs
-            return value  # it has no state: a mark that is compared by `is`
+            return value  # no state: a sentinel compared by `is`
         copy = self._book(value, make(*[self._value(a, type(a)) for a in arguments]))
         if state is not None:
             self._set_state(copy, kind, self.value(state))
@@ -314,7 +314,7 @@ class Copier:
         return self._book(value, partial(parts[0], *parts[1], **parts[2]))
 
     def _weak(self, value: weakref.ref[Any]) -> Any:
-        """A weak reference to the copy, of what has one or is to have one."""
+        """A weak reference to the copy, if the referent has one or gets one."""
         target = value()
         if isinstance(target, (nn.Module, torch.Tensor)):
             return self._book(value, weakref.ref(self.value(target)))
@@ -323,7 +323,7 @@ class Copier:
 
 
 def _state_of(generator: Any) -> str:
-    """The state of a generator of Python's or numpy's, to compare with another time's."""
+    """The state of a Python or numpy generator, for comparison."""
     if isinstance(generator, random.Random):
         return str(generator.getstate())
     source = getattr(generator, "bit_generator", generator)
@@ -331,7 +331,7 @@ def _state_of(generator: Any) -> str:
 
 
 def _weak_table(copier: Copier, table: Any) -> Any:
-    """Keys and values that forward has copies of by these: an entry of a copy lives as long as the copy."""
+    """Copy a weak table with copied keys and values; an entry lives as long as its copy."""
     copy = copier._book(table, type(table)())
     for key, item in list(table.items()):
         copy[copier._key(key)] = copier.value(item)
@@ -351,7 +351,7 @@ def _fixed_defaults(function: FunctionType) -> bool:
 
 
 def _tensors_and_modules(value: Any) -> list[Any]:
-    """Those that an object holds in attributes and containers of attributes."""
+    """Tensors and modules in an object's attributes and in containers in them."""
     found, pending, seen = [], [value], set[int]()
     while pending and len(seen) < 10_000:
         item = pending.pop()

@@ -1,8 +1,8 @@
-"""Calls that a rule of the user's answers for: modules and autograd Functions, whose forward is not run.
+"""Calls covered by the user's rules: modules and autograd Functions, whose forward is not run.
 
-A module's `forward` and a Function's `forward` and `backward` are replaced while a recording lasts, those of the
-instance and those of the class: hooks, autograd's nodes and `apply` bound beforehand all come there. In a run on
-values they run for real, unseen, and what they return is held against what the rule said.
+During a recording, a module's `forward` (on the instance) and a Function's `forward` and `backward` (on the class) are
+replaced, so hooks, autograd's nodes and an `apply` bound earlier all reach the replacements. When recording from real
+data the originals run, hidden from the recorder, and their results are checked against the rule's answer.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ _Call = Callable[..., Any]
 
 
 class _Said(NamedTuple):
-    """A rule's answer to one call: what comes out is a template with places for tensors of these types."""
+    """A rule's answer for one call: the result is a template with placeholders for tensors of these types."""
 
     rule: Registered
     custom: Custom
@@ -41,18 +41,18 @@ class _Said(NamedTuple):
 
 
 class _Keep(NamedTuple):
-    """What forward keeps for backward: values, and the tensors that have to live for it."""
+    """What forward saves for backward: value ids, and the tensors to keep alive."""
 
     values: tuple[int, ...]
     tensors: list[torch.Tensor]
 
 
 class CustomCalls:
-    """What the rules answer for in one recording.
+    """The calls of one recording that rules cover.
 
     Args:
         recorder: writes the ops.
-        real: forward and backward are run, on values.
+        real: forward and backward run on real data.
     """
 
     def __init__(self, recorder: Recorder, real: bool) -> None:
@@ -64,7 +64,7 @@ class CustomCalls:
     # ---- modules
 
     def module_call(self, original: _Call) -> _Call:
-        """`nn.Module._call_impl` by which modules with a rule are called; the very same if there are no rules."""
+        """A wrapper of `nn.Module._call_impl` for modules with a rule; `original` itself if no module has one."""
         self._module_call, thread = original, self._thread
         if not any(issubclass(rule.target, nn.Module) for rule in registered()):
             return original
@@ -100,20 +100,20 @@ class CustomCalls:
         return result if self._real else filled(said.template, made)
 
     def _unseen(self, run: _Call, args: Any, kwargs: Any) -> Any:
-        """Forward on values; neither its ops nor the modules in it are recorded."""
+        """Run forward on real data without recording its ops or the calls of modules in it."""
         watched = nn.Module._call_impl
         nn.Module._call_impl = self._module_call  # type: ignore[method-assign]  # put back below
         try:
             with _disable_current_modes():
                 return run(*args, **kwargs)
         finally:
-            nn.Module._call_impl = watched  # type: ignore[method-assign]  # as it was
+            nn.Module._call_impl = watched  # type: ignore[method-assign]  # restored
 
     # ---- functions
 
     @contextmanager
     def functions(self) -> Iterator[None]:
-        """While it lasts, autograd Functions with a rule are answered for by it, in this thread."""
+        """In this context, rules replace their autograd Functions in this thread."""
         with ExitStack() as stack:
             for rule in registered():
                 if issubclass(rule.target, Function):
@@ -139,7 +139,7 @@ class CustomCalls:
             said = self._ask(rule, typed(places[0], given), typed(places[1], given), given)
             result = self._unseen(forward, args, kwargs) if self._real else None
             made = [] if self._real else [_empty(kind) for kind in said.types]
-            if split:  # what is kept shows when torch hands out the context
+            if split:  # what is saved is known once torch passes the context
                 answered[:] = [(said, given, result, made)]
             else:
                 self._keep(ctx, said, inputs, self.record(said, given, result, made, bool(ctx.next_functions)))
@@ -162,7 +162,7 @@ class CustomCalls:
             run = (lambda: self._unseen(backward, (ctx, *_whole(grads, said.types)), {})) if self._real else None
             return self.backward(ctx.cnncost, places, needed, grads, run)
 
-        on_forward.__wrapped__ = forward  # type: ignore[attr-defined]  # torch asks for the signature
+        on_forward.__wrapped__ = forward  # type: ignore[attr-defined]  # torch inspects the signature
         new = {"forward": on_forward, "backward": on_backward, "vjp": Function.vjp}
         if split:
             new["setup_context"] = on_setup
@@ -179,7 +179,7 @@ class CustomCalls:
                     delattr(kind, name)
 
     def _keep(self, ctx: Any, said: _Said, inputs: Any, keep: _Keep) -> None:
-        """What a Function keeps for its backward."""
+        """Save on `ctx` what a Function's backward needs."""
         ctx.set_materialize_grads(False)
         types = [tensor_type(x) if isinstance(x, torch.Tensor) else None for x in inputs]
         ctx.cnncost = (said, types, ctx.needs_input_grad, keep.values)
@@ -198,13 +198,13 @@ class CustomCalls:
     def record(
         self, said: _Said, tensors: list[torch.Tensor], result: Any, made: list[torch.Tensor], saves: bool
     ) -> _Keep:
-        """Write the op of forward; what it keeps for backward.
+        """Write the forward op; returns what it saves for backward.
 
         Args:
-            said: what the rule said of it.
+            said: the rule's answer.
             tensors: its inputs.
-            result: what forward returned, of a run on values.
-            made: its outputs; filled here from the result of a run on values.
+            result: what forward returned, if it ran on real data.
+            made: its outputs; filled here from `result` if forward ran on real data.
             saves: autograd is on.
         """
         found = self._found(tensors)
@@ -227,7 +227,7 @@ class CustomCalls:
     def backward(
         self, kept: Any, types: list[TensorType | None], needed: tuple[bool, ...], grads: Any, run: Any, owned: int = 0
     ) -> tuple[torch.Tensor | None, ...]:
-        """Write the op of backward: a gradient for each tensor that needs one, the last `owned` of them parameters."""
+        """Write the backward op: a gradient for each tensor that needs one; the last `owned` tensors are parameters."""
         said, values = kept[0], kept[3]
         wanted = [kind if need else None for kind, need in zip(types, needed, strict=True)]
         real = run() if run is not None else None
@@ -264,7 +264,7 @@ class CustomCalls:
 
 
 class _ModuleCall:
-    """A call of a module with a rule, while autograd is on."""
+    """A call of a module with a rule when autograd is on."""
 
     def __init__(self, calls: CustomCalls, said: _Said, run: _Call, places: Any, given: int) -> None:
         self.calls, self.said, self._run, self._places, self.given = calls, said, run, places, given
@@ -272,11 +272,11 @@ class _ModuleCall:
         self._inside: tuple[list[torch.Tensor], list[torch.Tensor]] | None = None
 
     def shape_of(self, tensors: Any) -> Any:
-        """The tensors as forward returns them."""
+        """The tensors in the structure that forward returns."""
         return filled(self._template, list(tensors))
 
     def forward_on_values(self, tensors: tuple[torch.Tensor, ...]) -> Any:
-        """Forward for real, with a graph of its own for backward."""
+        """Run forward on real data, with its own autograd graph for backward."""
         with _disable_current_modes(), torch.enable_grad():
             inside = [t.detach().requires_grad_(t.requires_grad) for t in tensors[: self.given]]
             args, kwargs = filled(self._places, inside)
@@ -288,7 +288,7 @@ class _ModuleCall:
             return [t.detach() for t in made]
 
     def backward_on_values(self, grads: tuple[torch.Tensor | None, ...]) -> tuple[torch.Tensor | None, ...]:
-        """The gradients, for real."""
+        """Compute the gradients on real data."""
         assert self._inside is not None
         tensors, made = self._inside
         pairs = [(t, g) for t, g in zip(made, grads, strict=True) if g is not None and t.requires_grad]
@@ -302,7 +302,7 @@ class _ModuleCall:
 
 
 class _Ruled(Function):
-    """A module with a rule, as autograd sees it."""
+    """The autograd Function that represents a module with a rule."""
 
     @staticmethod
     def forward(ctx: Any, call: _ModuleCall, *tensors: torch.Tensor) -> Any:
@@ -337,7 +337,7 @@ def _empty(kind: TensorType) -> torch.Tensor:
 
 
 def _whole(grads: Any, types: tuple[TensorType, ...]) -> list[torch.Tensor]:
-    """Gradients as a Function's own backward expects them: zeros where there are none."""
+    """Gradients as a Function's own backward expects them: zeros for missing ones."""
     with _disable_current_modes():
         return [
             torch.zeros(kind.shape, dtype=getattr(torch, kind.dtype)) if grad is None else grad

@@ -1,4 +1,4 @@
-"""What goes into a call that a rule answers for and what comes out: nests of tensors, as templates and types."""
+"""Arguments and results of calls covered by a rule: nested tensors, as templates and types."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from cnncost.opaque import Registered
 
 
 def templated(nest: Any, tensors: list[torch.Tensor]) -> Any:
-    """A nest with a Slot for each tensor; these are appended to `tensors`."""
+    """Replace each tensor in nested containers by a Slot; the tensors are appended to `tensors`."""
     if isinstance(nest, torch.Tensor):
         tensors.append(nest)
         return Slot(len(tensors) - 1)
@@ -24,17 +24,17 @@ def templated(nest: Any, tensors: list[torch.Tensor]) -> Any:
 
 
 def filled(template: Any, tensors: list[Any]) -> Any:
-    """The nest with these in the place of its Slots."""
+    """Replace the Slots of a template by these tensors."""
     return tensors[template] if type(template) is Slot else _each(template, lambda item: filled(item, tensors))
 
 
 def typed(template: Any, tensors: list[torch.Tensor]) -> Any:
-    """A nest with shapes and dtypes in the place of tensors."""
+    """Replace the Slots of a template by the tensors' shapes and dtypes."""
     return filled(template, [tensor_type(t) for t in tensors])
 
 
 def _each(nest: Any, change: Callable[[Any], Any]) -> Any:
-    """A container with its items changed; anything else as it is."""
+    """A container with `change` applied to its items; other values unchanged."""
     if isinstance(nest, dict):
         return type(nest)({key: change(item) for key, item in nest.items()})
     if isinstance(nest, tuple) and hasattr(nest, "_fields"):
@@ -46,11 +46,11 @@ def _each(nest: Any, change: Callable[[Any], Any]) -> Any:
     return nest
 
 
-# ---- what comes out
+# ---- results
 
 
 def places_of(rule: Registered, outputs: Any, types: list[TensorType], default: str | None) -> Any:
-    """What a rule says comes out, with a Slot for each tensor; their types are appended to `types`."""
+    """A rule's outputs with a Slot for each tensor; their types are appended to `types`."""
     if (kind := _leaf(rule, outputs, default)) is not None:
         types.append(kind)
         return Slot(len(types) - 1)
@@ -101,7 +101,7 @@ def _no_output(rule: Registered, said: Any) -> RuleError:
 
 
 def hold_against(rule: Registered, types: tuple[TensorType, ...], made: list[torch.Tensor]) -> None:
-    """Raise RuleError where what came out for real is something else than the rule said."""
+    """Raise RuleError if the real outputs differ from the rule's answer."""
     real = tuple(map(tensor_type, made))
     if real != types:
         listed = [", ".join(f"{list(t.shape)} {t.dtype}" for t in each) or "nothing" for each in (types, real)]

@@ -1,7 +1,7 @@
-"""What functions make of tensors without data, remembered: torch's kernels for these are slow, being Python.
+"""Cache of results on meta tensors: torch's meta kernels are slow, because they are Python code.
 
-A function's result without data depends on its arguments' shapes, strides, dtypes and plain values alone, and so is
-made again from these. Constructors compute the same tables of positions in every block, and some run a network.
+A result on meta depends only on the arguments' shapes, strides, dtypes and plain values, so it can be recreated from
+them. Constructors compute the same position tables in every block, and some run a network.
 """
 
 from __future__ import annotations
@@ -22,10 +22,10 @@ REMEMBERED = frozenset(
     for where, names in ((torch.Tensor, _METHODS), (torch, _FUNCTIONS), (F, _LAYERS))
     for name in names
 )
-"""They draw nothing, write to nothing but what they are told to by `out`, and return one tensor of its own storage."""
+"""They draw no random numbers, write to nothing but `out`, and return one tensor with its own storage."""
 
 _SAYS_MORE = frozenset({"out", "names"})
-"""Arguments whose results are more than a new tensor."""
+"""Arguments with which the result is not just a new tensor."""
 
 _META = torch.device("meta")
 _TENSORS = frozenset({torch.Tensor, torch.nn.Parameter})
@@ -40,7 +40,7 @@ class _Made(NamedTuple):
 
 
 class _UnclearError(Exception):
-    """An argument that says not all about itself."""
+    """An argument that can't be turned into a cache key."""
 
 
 _KNOWN: dict[tuple[Any, ...], _Made] = {}
@@ -48,7 +48,7 @@ SESSION.own_table("results without data", _KNOWN)
 
 
 def remembered(func: Any, args: Any, kwargs: Any) -> Any:
-    """What the function returns: run, if any argument has data, or is to have a gradient."""
+    """The function's result, from the cache if possible; runs it if an argument has data or requires a gradient."""
     key: list[Any] = [func, torch.get_default_dtype()]
     try:
         _sign(args, key)
@@ -67,15 +67,15 @@ def remembered(func: Any, args: Any, kwargs: Any) -> Any:
 
 
 def _sign(args: Iterable[Any], key: list[Any]) -> None:
-    """Append to the key all that a result's shape, strides and dtype depend on.
+    """Append everything to the key that a result's shape, strides and dtype depend on.
 
     Raises:
-        _UnclearError: it depends on more.
+        _UnclearError: it depends on something that can't be part of a key.
     """
     for arg in args:
         kind = type(arg)
         if kind in _PLAIN:
-            key.append(kind)  # 1, 1.0 and True are equal, and give other dtypes
+            key.append(kind)  # 1, 1.0 and True are equal but give different dtypes
             key.append(arg)
         elif kind in _TENSORS:
             if not _plain(arg):
@@ -89,7 +89,7 @@ def _sign(args: Iterable[Any], key: list[Any]) -> None:
 
 
 def _plain(tensor: Any) -> bool:
-    """Whether size, strides and dtype are all there is to a tensor."""
+    """Whether size, strides and dtype describe a tensor completely."""
     return bool(
         type(tensor) in _TENSORS
         and tensor.is_meta
@@ -97,5 +97,5 @@ def _plain(tensor: Any) -> bool:
         and tensor.layout is torch.strided
         and not tensor.is_conj()
         and not tensor.is_neg()
-        and torch._C._functorch.peek_interpreter_stack() is None  # it would hide an axis
+        and torch._C._functorch.peek_interpreter_stack() is None  # vmap would hide an axis
     )

@@ -1,4 +1,4 @@
-"""Why a forward failed, in words: the module, what it expected, what it got, what to do."""
+"""Explain why forward failed: the module, what it expected, what it got, what to do."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _READS = re.compile(
 _NO_KERNEL = re.compile(r"\w+::\w+.*(?:'Meta' backend|fake impl|no fake|Meta implementation)", re.DOTALL)
 _HIGHER_ORDER = re.compile(r"HigherOrderOperator (\w+)")
 _SAID_OF_OP = " reads the values of a tensor"
-"""What is said of an op that reads, after its name; `running` raises it."""
+"""Message after the name of an op that reads values; raised by `running`."""
 ON_VALUES = "have forward run on values: `cnncost summarize --trace real`, in Python analyze(…, trace='real')"
 _IF_RIGHT = f"if forward is right on tensors with values, {ON_VALUES}"
 _OURS = str(Path(__file__).parent)
@@ -30,12 +30,12 @@ _TORCH = str(Path(torch.__file__).parent)
 
 
 def reads_values(error: BaseException) -> bool:
-    """Whether something failed for values that a tensor without data has not."""
+    """Whether an error means that the values of a tensor without data were needed."""
     return isinstance(error, DataDependentError) or bool(_READS.search(_said(error)))
 
 
 def without_advice(message: str) -> str:
-    """The message without the advice to run forward on values."""
+    """The message without the advice to record from real data."""
     for words in (f"; or {ON_VALUES}", f", or {ON_VALUES}", f"; {_IF_RIGHT}"):
         message = message.replace(words, "")
     return message
@@ -44,7 +44,7 @@ def without_advice(message: str) -> str:
 def explain_failure(
     error: BaseException, tracker: Tracker, inputs: Inputs, on_values: bool = False
 ) -> CnncostError:  # fmt: skip
-    """The error to raise in place of what forward raised. `on_values`: it was run on values."""
+    """The error to raise instead of forward's. `on_values`: forward ran on real data."""
     path, module, args = tracker.failed_at or ("", None, inputs.args)
     place = f"{path or 'the model'} ({type(module).__name__})" if module is not None else "the model"
     line = _user_line(error)
@@ -79,7 +79,7 @@ def explain_failure(
             path,
         )
     given = ", ".join(filter(None, (_described(inputs.args), _named(inputs.kwargs))))
-    mixed = tracker.recorder.casting is not None  # autocast makes one dtype of several, or says itself why it can't
+    mixed = tracker.recorder.casting is not None  # autocast unifies dtypes or reports itself why it can't
     expected = _expectation(module, args, mixed) if module is not None else ""
     got = f"; it got {shapes}" if (shapes := _described(args)) else ""
     if expected:
@@ -97,7 +97,7 @@ def explain_failure(
 
 
 _OF_THE_CALL = (AttributeError, NameError, LookupError, ValueError, SystemExit)
-"""What a run on values raises as well, in all likelihood."""
+"""Errors that a run on real data most likely raises, too."""
 _SIZES_DIFFER = re.compile(
     r"\b(size|sizes|shape|shapes|dimension|dimensions|broadcast|multiplied|dtype)\b", re.IGNORECASE
 )
@@ -111,7 +111,7 @@ _BY_KEYS = re.compile(
     r"TypeError: new\(\): invalid data type 'str'|tensors used as indices must be"
     r"|'Tensor' object has no attribute '(keys|values|items|get|pop|update)'"
 )
-"""What torch and Python say where forward takes something out of a dict, and was given a tensor."""
+"""Messages of torch and Python if forward indexes a tensor as if it were a dict."""
 _NESTED = (
     "if forward takes a dict or another nested input, give that from Python: "
     "cnncost.analyze(model, {'batch': {'x': (2, 16), 'y': (2, 8)}})"
@@ -122,18 +122,18 @@ _REMEDIES = (
     ("device type of out parameter", "leave the device out: a tensor that is given as out says it"),
     ("flex_attention", "write it with scaled_dot_product_attention for the analysis"),
 )
-"""What torch says, and what to do about it."""
+"""Torch's messages, and the advice for each."""
 
 
 def _said(error: BaseException) -> str:
     try:
         return str(error)
-    except Exception:  # noqa: BLE001  # an exception of the user's may fail to tell what it is
+    except Exception:  # noqa: BLE001  # `str` of a user's exception may raise
         return ""
 
 
 def _first_line(error: BaseException) -> str:
-    """What an error says, short enough for one line."""
+    """An error's message, shortened to one line."""
     lines = _said(error).strip().splitlines()
     text = lines[0] if lines else "no message"
     return text if len(text) <= 300 else text[:297] + "..."
@@ -154,7 +154,7 @@ def _without_kernel(place: str, message: str) -> str:
 
 
 def _expectation(module: nn.Module, args: Any, mixed: bool) -> str:
-    """What a layer takes, if its first input is not that."""
+    """A layer's expected input, if the first input doesn't match."""
     x = next((a for a in args if isinstance(a, torch.Tensor)), None)
     if x is None or not x.dim():
         return ""
@@ -178,7 +178,7 @@ _SIZES: tuple[tuple[type, str, int, str], ...] = (
     (nn.GroupNorm, "num_channels", 1, "channels"),
     (nn.RNNBase, "input_size", -1, "features"),
 )
-"""Layer, the attribute with the size it takes, the axis of the input, and what is counted there."""
+"""Layer, attribute with the expected size, axis of the input, and the name of what that axis counts."""
 
 
 def _convolution(module: nn.modules.conv._ConvNd, x: torch.Tensor) -> str:
@@ -215,7 +215,7 @@ def _described(args: Any) -> str:
 
 
 def _named(kwargs: dict[str, Any]) -> str:
-    """Shapes by name, `left=2x16, right=2x8`; of a dict as it is nested."""
+    """Shapes by name, `left=2x16, right=2x8`; dicts stay nested."""
     parts = []
     for name, value in kwargs.items():
         inner = f"{{{_named(value)}}}" if isinstance(value, dict) else _described([value])

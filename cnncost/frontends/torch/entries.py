@@ -1,4 +1,4 @@
-"""What the memo keeps of an op that is met for the first time: what it is, and how to make its outputs."""
+"""Create the memo's entry when an op is first recorded: its spec, and how to create its outputs."""
 
 from __future__ import annotations
 
@@ -26,12 +26,12 @@ from cnncost.frontends.torch.types import signature, tensor_type, tensors_in
 from cnncost.graph import OpSpec
 
 _BY_VALUES = MASKING | PICKING
-"""Ops whose spec is not the entry's alone."""
+"""Ops whose spec depends on values as well as on the entry."""
 _made: Callable[[tuple[object, ...]], Entry] = partial(tuple.__new__, Entry)
 
 
 def by_rule(op: Overload, args: Any, kwargs: Any, found: Found) -> Entry | None:
-    """The entry of an op whose outputs a shape rule tells; None if it has to be run."""
+    """The entry of an op whose outputs a shape rule gives; None if the op has to run."""
     if op.by_values or False not in [known[2].real for _, known in found]:
         return None
     arguments = op.bind(args, kwargs)
@@ -52,7 +52,7 @@ def by_rule(op: Overload, args: Any, kwargs: Any, found: Found) -> Entry | None:
 
 
 def of_run(op: Overload, args: Any, kwargs: Any, found: Found, result: Any, runner: Runner, ledger: Ledger) -> Entry:
-    """The entry of an op that the runner has run, with its result."""
+    """The entry of an op that the runner ran, from its result."""
     tensors: list[torch.Tensor] = []
     template = memos.templated(result, tensors)
     old = {pointer(t) for t, _ in found}
@@ -64,7 +64,7 @@ def of_run(op: Overload, args: Any, kwargs: Any, found: Found, result: Any, runn
     types = tuple(map(tensor_type, tensors))
     inputs = tuple(known.sig.type for i, (_, known) in enumerate(found) if i not in outs)
     writes = written(op, args, kwargs, found)
-    silent = [i for i in writes if i not in made]  # written to, and not returned
+    silent = [i for i in writes if i not in made]  # written to but not returned
     types += tuple(tensor_type(found[i][0]) for i in silent)
     run_for_effect = (
         bool(writes) and all(known.sig.real for _, known in found)
@@ -80,7 +80,7 @@ def of_run(op: Overload, args: Any, kwargs: Any, found: Found, result: Any, runn
 
 
 def _outs(op: Overload, args: Any, kwargs: Any) -> tuple[int, ...]:
-    """Indices, among the op's tensors, of those that it only writes its results to."""
+    """Indices of the op's tensors that are only outputs (`out=`)."""
     count = len(list(tensors_in(args)))
     found: list[int] = []
     for name, value in kwargs.items():
@@ -92,7 +92,7 @@ def _outs(op: Overload, args: Any, kwargs: Any) -> tuple[int, ...]:
 
 
 def _make(tensor: torch.Tensor, found: Found, old: set[int], ledger: Ledger) -> Fresh | int | None:
-    """How to make an output without running the op, or None if that can't be done. `old`: the inputs' storages."""
+    """How to create an output without running the op, or None if impossible. `old`: the inputs' storages."""
     for i, (arg, _) in enumerate(found):
         if tensor is arg:
             return i
@@ -117,7 +117,7 @@ def _entry(
     mask: int | None,
     outs: tuple[int, ...] = (),
 ) -> Entry:
-    """`template`: of the result; None for the outputs as they are."""
+    """Build an entry. `template`: the result's template; None if the outputs are returned as they are."""
     if template is None and outputs is not None:
         template = _ONE if len(outputs) == 1 else tuple(map(Slot, range(len(outputs))))
     single = type(template) is Slot
@@ -127,6 +127,6 @@ def _entry(
 
 
 def _fresh(tensor: torch.Tensor) -> Fresh:
-    """How to make a tensor like it, on a storage of its own."""
+    """How to create a tensor like it with its own storage."""
     nbytes = tensor.untyped_storage().nbytes()
     return Fresh(signature(tensor, False), tensor.shape, tensor.stride(), tensor.dtype, nbytes)

@@ -1,8 +1,8 @@
-"""Flexible attention: scores changed and masked by functions of the user's (torch.nn.attention.flex_attention).
+"""Flexible attention: scores modified and masked by user functions (torch.nn.attention.flex_attention).
 
-What it costs is attention's, dense. Which pairs of a query and a key its mask leaves is found out by running `mask_mod`
-on all of them, by the values that it reads. In a training step the derivative is recorded as attention's own, and that
-of `score_mod` as autograd makes it; torch itself would trace both with its compiler.
+Its cost is that of dense attention. The pairs of query and key that its mask keeps are found by running `mask_mod` on
+all pairs, using the values that it reads. In a training step the derivative is recorded as attention's own, and that
+of `score_mod` as autograd computes it; torch itself would trace both with its compiler.
 """
 
 from __future__ import annotations
@@ -28,13 +28,13 @@ from cnncost.masks import Mask
 MODULE = "torch.nn.attention.flex_attention"
 META, CPU = torch.device("meta"), torch.device("cpu")
 _MOST = 1 << 28
-"""Pairs that a mask is made of: more are not looked at."""
+"""Maximum number of pairs for which a mask is evaluated."""
 _AT_ONCE = 1 << 24
 _PLAIN = frozenset({int, float, bool, str, type(None)})
 
 
 class _UnknownError(Exception):
-    """A function reads a value that is not at hand, or is told nothing of."""
+    """A function reads a value that is unknown or can't be tracked."""
 
 
 def flex_attention(
@@ -43,7 +43,7 @@ def flex_attention(
 ) -> Any:  # fmt: skip
     """query: B,H,L,E; key: B,K,S,E; value: B,K,S,V. As attention, dense; `score_mod` runs once on all scores.
 
-    Blocks that the mask leaves out count: the dense count is the field's, as it is for causal attention.
+    Masked-out blocks count, too: the field's convention is the dense count, as for causal attention.
     """
     batch, heads, queries, _ = query.shape
     scores = (batch, heads, queries, key.shape[-2])
@@ -63,7 +63,7 @@ def flex_attention_backward(
     recorder: Recording, _: Any, query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, out: torch.Tensor,
     logsumexp: torch.Tensor, grad_out: torch.Tensor, *rest: Any,
 ) -> Any:  # fmt: skip
-    """The gradients of query, key and value, as `_Flex` has made them; none of what `score_mod` captures.
+    """The gradients of query, key and value, as computed by `_Flex`; none for what `score_mod` captures.
 
     `rest`: the log-sum-exp's gradient, `score_mod`, what makes the gradients, the block mask, and what is of no concern
     here.
@@ -77,12 +77,12 @@ def flex_attention_backward(
 def _gradients(
     inputs: tuple[torch.Tensor, ...], grads: tuple[torch.Tensor, torch.Tensor | None], *rest: Any
 ) -> list[torch.Tensor]:
-    """Of query, key and value: on values by autograd's own derivative of torch's dense form.
+    """Gradients of query, key and value; on real data by autograd's derivative of torch's dense form.
 
     Args:
         inputs: query, key, value.
-        grads: of the result, and of its log-sum-exp.
-        rest: what else the op takes.
+        grads: gradients of the result and of its log-sum-exp.
+        rest: the op's other arguments.
     """
     with _disable_current_modes():
         made = [_laid_out(tensor.shape, tensor) for tensor in inputs]
@@ -108,12 +108,12 @@ def _laid_out(shape: tuple[int, ...], like: torch.Tensor) -> torch.Tensor:
 
 
 def is_plain(function: Callable[..., Any]) -> bool:
-    """Whether it is torch's own function that changes nothing."""
+    """Whether it is torch's own no-op function."""
     return getattr(function, "__name__", "") in {"_identity", "noop_mask"}
 
 
 def _places(scores: tuple[int, ...], device: torch.device) -> list[torch.Tensor]:
-    """The indices of batch, head, query and key, to be spread over the scores."""
+    """The indices of batch, head, query and key, shaped to broadcast over the scores."""
     return [torch.arange(n, device=device).view([-1 if i == j else 1 for j in range(4)]) for i, n in enumerate(scores)]
 
 
@@ -144,13 +144,13 @@ def _record(
 
 
 def _mask(recorder: Recording, block_mask: Any, scores: tuple[int, ...]) -> Mask | None:
-    """The mask, evaluated; None where nothing is masked, or where that can't be known."""
+    """Evaluate the mask; None if nothing is masked or the mask can't be known."""
     function = block_mask[-1]
     first = next(i for i, item in enumerate(block_mask) if isinstance(item, torch.Tensor))
     lists, blocks = block_mask[first : first + 4], block_mask[-3:-1]
     if is_plain(function) and min(blocks) >= max(scores[2:]):
         return None
-    alive: list[Any] = [lists]  # so that their identities stay their own
+    alive: list[Any] = [lists]  # kept alive so that their ids are not reused
     try:
         key = (*_captured(function, alive, 0), *[id(item) for item in lists], scores)
     except _UnknownError:
@@ -165,7 +165,7 @@ def _mask(recorder: Recording, block_mask: Any, scores: tuple[int, ...]) -> Mask
 
 
 def _captured(value: Any, alive: list[Any], depth: int) -> tuple[Any, ...]:
-    """What a function's answers follow from, as far as can be told. Raises _UnknownError where it can't."""
+    """A key of everything that a function's results depend on. Raises _UnknownError if that can't be determined."""
     if type(value) in _PLAIN:
         return (type(value), value)
     alive.append(value)
@@ -192,7 +192,7 @@ def _evaluated(
 
 
 def _pairs(function: Callable[..., Any], scores: tuple[int, ...]) -> torch.Tensor:
-    """`mask_mod` on all pairs, some queries at a time: B or 1, H or 1, L, S or 1."""
+    """Run `mask_mod` on all pairs, in chunks of queries: B or 1, H or 1, L, S or 1."""
     places = _places(scores, CPU)
     step = max(1, _AT_ONCE // (scores[0] * scores[1] * scores[3]))
     parts: list[torch.Tensor] = []
@@ -210,7 +210,7 @@ def _listed(recorder: Recording, lists: Any, blocks: Any, scores: tuple[int, ...
     """The pairs in blocks that the lists of a block mask name, masked in part or not at all; None if not known.
 
     Args:
-        recorder: knows the values of tensors that have none.
+        recorder: has the values of tensors without data.
         lists: how many blocks of keys each block of queries sees in part, which, and the same of those seen whole.
         blocks: queries and keys of a block.
         scores: B, H, L, S.
@@ -243,7 +243,7 @@ def _values(recorder: Recording, tensor: torch.Tensor) -> torch.Tensor | None:
 
 
 class _OnValues(TorchDispatchMode):
-    """Runs ops on the CPU, on the values that are known of tensors without data."""
+    """Runs ops on the CPU, using the known values of tensors without data."""
 
     def __init__(self, recorder: Recording) -> None:
         super().__init__()  # type: ignore[no-untyped-call]  # torch's class has no types
@@ -275,15 +275,15 @@ class _OnValues(TorchDispatchMode):
         return value
 
 
-# ---- while a recording lasts
+# ---- during a recording
 
 
 class _Flex(torch.autograd.Function):
-    """Flexible attention with a derivative that needs no tracing of torch's."""
+    """Flexible attention with a derivative that doesn't need torch's tracing."""
 
     @staticmethod
     def forward(ctx: Any, query: Any, key: Any, value: Any, func: Any, score_mod: Any, rest: Any, more: Any) -> Any:
-        """As the op returns it: the result, its log-sum-exp, its largest scores."""
+        """Return the op's outputs: the result, its log-sum-exp, its largest scores."""
         out, logsumexp, largest = func(query, key, value, score_mod, *rest, **more)
         ctx.mark_non_differentiable(largest)
         ctx.set_materialize_grads(False)
@@ -293,7 +293,7 @@ class _Flex(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, grad_out: Any, grad_logsumexp: Any, _: Any) -> Any:
-        """Of queries, keys and values. `score_mod` is run once more, and then backwards."""
+        """Gradients of queries, keys and values. `score_mod` is recomputed, then differentiated."""
         query, key, value, out, logsumexp = ctx.saved_tensors
         if grad_out is None:
             grad_out = torch.zeros_like(out)
@@ -315,7 +315,7 @@ class _Flex(torch.autograd.Function):
 
 
 def _with_derivative(func: Any) -> Callable[..., Any]:
-    """The op, with that derivative where autograd is on and wants one."""
+    """The op, with that derivative if autograd is on and an input requires a gradient."""
 
     def flex_attention_hop(query: Any, key: Any, value: Any, score_mod: Any, *rest: Any, **more: Any) -> Any:
         wanted = torch.is_grad_enabled() and any(t.requires_grad for t in (query, key, value))
@@ -328,7 +328,7 @@ def _with_derivative(func: Any) -> Callable[..., Any]:
 
 @contextmanager
 def on_any_device() -> Iterator[None]:
-    """Flexible attention without torch's check of devices, and with a derivative that runs without data."""
+    """Replace flexible attention by a version without torch's device check, whose derivative runs without data."""
     module: Any = sys.modules.get(MODULE)
     if module is None:
         yield

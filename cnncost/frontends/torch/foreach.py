@@ -1,7 +1,7 @@
-"""Ops over lists of tensors (`_foreach_add_`, …), as optimizers and averages of weights use them: one op an element.
+"""Record ops over lists of tensors (`_foreach_add_`, …; used by optimizers and weight averaging) as one op per tensor.
 
-A kernel over many tensors does the same work as one over each, in fewer launches. So does one of a whole step
-(`_fused_adam_`, …), whose lists then have one element each.
+A kernel over many tensors does the same work as one kernel per tensor, in fewer launches. So does a fused optimizer
+step (`_fused_adam_`, …), which is recorded with one-element lists.
 """
 
 from __future__ import annotations
@@ -14,14 +14,14 @@ import torch
 
 _PREFIX = "aten::_foreach_"
 _STEPS = frozenset(f"aten::_fused_{name}_" for name in ("adam", "adamw", "sgd", "adagrad"))
-"""An optimizer's whole step, in place."""
+"""Whole optimizer steps, in-place."""
 _OTHERS: dict[str, Callable[..., Any]] = {
     "norm": lambda x, order=2, dtype=None: torch.linalg.vector_norm(x, order, dtype=dtype),
     "powsum": lambda x, order=2, dtype=None: x.to(dtype or x.dtype).abs().pow(order).sum(),
 }
-"""Those that have another name for one tensor."""
+"""Ops whose single-tensor variant has another name."""
 _NAMED = frozenset({"scalars", "value"})
-"""Arguments that are positional for lists and not so for one tensor."""
+"""Arguments that are positional for lists but keywords for one tensor."""
 
 
 def is_foreach(schema_name: str) -> bool:
@@ -30,12 +30,12 @@ def is_foreach(schema_name: str) -> bool:
 
 
 def is_of_several(schema_name: str, args: Any) -> bool:
-    """Whether an op is the step of an optimizer for more than one parameter."""
+    """Whether an op is an optimizer step for more than one parameter."""
     return schema_name in _STEPS and len(args[0]) > 1
 
 
 def parts(func: Any) -> Callable[..., Any]:
-    """What runs an op that is made of others as these."""
+    """The function that runs a list op as single-tensor ops."""
     if is_foreach(func._schema.name):
         return partial(_each_alone, func)
     if func._schema.name in _STEPS:
@@ -45,7 +45,7 @@ def parts(func: Any) -> Callable[..., Any]:
 
 
 def _each_alone(func: Any, *args: Any, **kwargs: Any) -> Any:
-    """One op for each element; a list of the results, or None of an op in place."""
+    """Run one op per element; returns a list of the results, or None for an in-place op."""
     schema = func._schema
     name = schema.name.removeprefix(_PREFIX)
     single = _OTHERS.get(name) or getattr(torch.ops.aten, name, None) or partial(_in_place, name.removesuffix("_"))
@@ -68,12 +68,12 @@ def _each_alone(func: Any, *args: Any, **kwargs: Any) -> Any:
 
 
 def _step_of_each(func: Any, *lists: list[torch.Tensor], **numbers: Any) -> None:
-    """One step for each parameter. Lists that an optimizer has no use for are empty."""
+    """Run one step per parameter. Lists that an optimizer doesn't use are empty."""
     for i in range(len(lists[0])):
         func(*[of_all[i : i + 1] for of_all in lists], **numbers)
 
 
 def _in_place(name: str, first: torch.Tensor, *others: Any, **keywords: Any) -> torch.Tensor:
-    """An op that has no name of its own in place."""
+    """Run an op that has no in-place variant, in-place."""
     result: torch.Tensor = getattr(torch.ops.aten, name)(first, *others, **keywords, out=first)
     return result

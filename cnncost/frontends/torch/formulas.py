@@ -1,7 +1,7 @@
-"""Derivatives as autograd computes them where nobody watches.
+"""Derivatives as autograd computes them without a dispatch mode.
 
-Under a dispatch mode it takes formulas that write to nothing and read no value, which make more tensors than those of
-a plain run. Where the plain run reads values, they are the usual ones here: no element is zero, none is NaN.
+Under a dispatch mode, autograd uses formulas without in-place writes or reads of values, which create more tensors than
+a plain run. Where the plain run reads values, the usual case is assumed: no element is zero, none is NaN.
 Ref: torch/csrc/autograd/FunctionsManual.cpp.
 """
 
@@ -61,14 +61,14 @@ class Cumprod(Function):
 
 
 def _from_behind(x: torch.Tensor, dim: int) -> torch.Tensor:
-    """Sums of all that come behind; the parts live to its end, as those of an expression in C++."""
+    """Reversed cumulative sum; intermediates live until it returns, like temporaries of a C++ expression."""
     flipped = x.flip(dim)
     sums = flipped.cumsum(dim)
     return sums.flip(dim)
 
 
 class Extreme(Function):
-    """The largest, smallest or middle of all elements; the gradient is shared by all that are equal to it."""
+    """Maximum, minimum or median of all elements; the gradient is shared by all elements equal to it."""
 
     @staticmethod
     def forward(ctx: Any, op: Any, x: torch.Tensor) -> torch.Tensor:

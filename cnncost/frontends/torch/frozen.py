@@ -1,8 +1,8 @@
-"""What an attribute of a module holds, as it was when it was looked at: numbers, words, functions, and nests of them.
+"""Snapshots of module attributes: numbers, strings, functions, and nested containers of them.
 
-Two looks are equal where nothing was changed in between. They keep nothing of the model alive: a tensor is its
-identity, and functions that could lead back to a module by what they hold are unfit. (Classes and globals may lead
-back, too: a model that has such keeps itself until some others have come.)
+Two snapshots are equal if nothing changed in between. They keep nothing of the model alive: a tensor is represented by
+its `id`, and functions that could refer to a module (closures, attributes, defaults) are rejected. (Classes and globals
+may refer to it, too: such a model stays alive until the cache evicts it.)
 """
 
 from __future__ import annotations
@@ -25,11 +25,11 @@ _DEEPEST = 50
 
 
 class UnfitError(Exception):
-    """Something whose changes can't be seen."""
+    """A value whose changes can't be detected."""
 
 
 class _Same:
-    """An object that is equal to itself alone, whatever it thinks."""
+    """An object compared by identity, ignoring its `__eq__`."""
 
     __slots__ = ("what",)
 
@@ -39,24 +39,24 @@ class _Same:
     def __eq__(self, other: object) -> bool:
         return isinstance(other, _Same) and other.what is self.what
 
-    __hash__ = None  # type: ignore[assignment]  # for comparisons alone
+    __hash__ = None  # type: ignore[assignment]  # only compared, never hashed
 
 
 def frozen(value: Any, tensors: set[int]) -> Any:
-    """A look at a value.
+    """Take a snapshot of a value.
 
     Args:
-        value: of an attribute.
-        tensors: identities of those that are watched otherwise, and may be in it.
+        value: the attribute's value.
+        tensors: ids of the tensors that it may contain; changes to these are checked elsewhere.
 
     Raises:
-        UnfitError: it holds something else, or itself, or more than is worth a look each time.
+        UnfitError: it contains something else, or itself, or too many items to compare each time.
     """
     return _Eye(tensors).look(value)
 
 
 class _Eye:
-    """One look. `_left` is how many more items are worth it: beyond, a new copy of the model costs less."""
+    """One snapshot. `_left` is the number of items still allowed: beyond it, a new copy of the model is faster."""
 
     def __init__(self, tensors: set[int]) -> None:
         self._tensors = tensors
@@ -90,7 +90,7 @@ class _Eye:
 
 
 def _is_alone(value: Any, kind: type) -> bool:
-    """Whether a function knows of nothing but its module's globals."""
+    """Whether a function refers to nothing but its module's globals."""
     if kind is FunctionType:
         defaults = (*(value.__defaults__ or ()), *(value.__kwdefaults__ or {}).values())
         return value.__closure__ is None and not value.__dict__ and ATOMS.issuperset(map(type, defaults))

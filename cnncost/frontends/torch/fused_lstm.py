@@ -1,7 +1,7 @@
-"""Recurrent layers: an LSTM by a fused kernel for each layer and direction, as a CPU takes it, and CUDA's like it.
+"""Recurrent layers: an LSTM runs a fused kernel per layer and direction, as on a CPU; CUDA is treated alike.
 
-Without data torch would take the unfused reference, an op for each gate of each step, and keep the results of all of
-them for backward; the kernel keeps a workspace. Ref: `mkldnn_rnn` in ATen's native/mkldnn/RNN.cpp.
+On meta tensors torch uses the unfused reference, with ops for each gate of each step, and saves all their results for
+backward; the kernel saves a workspace instead. Ref: `mkldnn_rnn` in ATen's native/mkldnn/RNN.cpp.
 """
 
 from __future__ import annotations
@@ -20,13 +20,13 @@ from cnncost.frontends.torch.steps import packed as packed_steps
 from cnncost.frontends.torch.steps import recurrent as steps
 
 Results: TypeAlias = "tuple[torch.Tensor, Any, Any]"
-"""The output of all steps, and for each layer and direction the last hidden state and the last cell."""
+"""The output of all steps, and the last hidden state and last cell state of each layer and direction."""
 
 _LSTM = 2
 _AUTOGRAD = torch._C._dispatch_key_parse("AutogradOther")
 """ATen's number for this cell."""
 _FLOATS = frozenset({torch.float32, torch.bfloat16})
-"""What it is made for: few CPUs have it for float16, and where autocast goes by CUDA's lists it is cuDNN's."""
+"""Dtypes of the kernel: few CPUs support float16; if autocast uses CUDA's lists, the kernel is cuDNN's."""
 
 
 RECURRENT = ("lstm", "gru", "rnn_tanh", "rnn_relu")
@@ -36,7 +36,7 @@ RECURRENT = ("lstm", "gru", "rnn_tanh", "rnn_relu")
 def fused_recurrent(
     name: str, original: Callable[..., Any], thread: int, on_cpu: Callable[[torch.Tensor], bool]
 ) -> Callable[..., Any]:
-    """What takes the place of one of them in a thread: as the kernel for it would run, or step by step on a CPU."""
+    """The replacement of such a function in a thread: runs like its kernel, or step by step on a CPU."""
     rest = _in_steps(name, original, thread, on_cpu)
     return _fused_lstm(original, rest, thread) if name == "lstm" else rest
 
@@ -61,7 +61,7 @@ def _fused_lstm(original: Callable[..., Results], rest: Callable[..., Results], 
 
 
 def parts(name: str, *args: Any) -> Any:
-    """What a layer without autograd is made of on a CPU, or None where it is for torch to say."""
+    """The parts of a layer without autograd on a CPU, or None to let torch decide."""
     if name == "lstm" and _fits(*args):
         return _by_layers(partial(_kernel, wanted=False), *args)
     if name == "lstm" and (given := _of_one_length(args)) is not None:
@@ -71,7 +71,7 @@ def parts(name: str, *args: Any) -> Any:
 
 
 def step_by_step(name: str, *args: Any) -> Any:
-    """The results of a layer as a CPU without a kernel for it runs it, or None where it is for torch to say."""
+    """The results of a layer on a CPU without a kernel for it, or None to let torch decide."""
     if _plain(name, *args):
         return steps(name, args[0], _states(args[1]), *args[2:])
     if is_packed(args) and _plain_packed(name, *args):
@@ -80,13 +80,13 @@ def step_by_step(name: str, *args: Any) -> Any:
 
 
 def _of_one_length(args: tuple[Any, ...]) -> tuple[Any, ...] | None:
-    """The arguments of an LSTM of packed sequences as of others, if all are equally long: a CPU's kernel takes them."""
+    """Unpack an LSTM's arguments if all packed sequences have equal length: the CPU's kernel accepts them."""
     if not facts.LSTM_UNPACKS_EQUAL_LENGTHS or not is_packed(args):
         return None
     if is_meta(args[1]) or not args[1].numel() or args[0].dim() != 2:
         return None
     x, steps, *rest = args
-    first, last = int(steps[0]), int(steps[-1])  # they only fall
+    first, last = int(steps[0]), int(steps[-1])  # batch sizes never increase
     if first != last or x.shape[0] != first * len(steps):
         return None
     given = (x.view(len(steps), first, x.shape[1]), *rest, False)
@@ -108,7 +108,7 @@ def _one_dtype(*tensors: torch.Tensor) -> bool:
 
 
 def _plain(name: str, *args: Any) -> bool:
-    """Sequences on `meta` (T,N,I or N,T,I), not packed, and weights and states that fit; the rest torch refuses."""
+    """Sequences are on `meta` (T,N,I or N,T,I), not packed, and weights and states fit; torch rejects the rest."""
     if len(args) != 9 or not isinstance(args[0], torch.Tensor) or not isinstance(args[3], bool):
         return False
     x, states, weights, has_biases, layers, _, _, bidirectional, batch_first = args
@@ -169,7 +169,7 @@ def _differentiates() -> bool:
 def _fits(*args: Any) -> bool:
     """A batch of sequences on `meta` (T,N,I or N,T,I), not packed, and an LSTM without projections that fits it.
 
-    What does not fit is for torch to refuse.
+    Torch rejects what doesn't fit.
     """
     if len(args) != 9 or not isinstance(args[0], torch.Tensor):
         return False
@@ -199,10 +199,10 @@ def _by_layers(
     run: Layer, x: torch.Tensor, states: list[torch.Tensor], weights: list[torch.Tensor], has_biases: bool, layers: int,
     dropout: float, train: bool, bidirectional: bool, batch_first: bool,
 ) -> Results:  # fmt: skip
-    """Each layer reads the whole output of the one before."""
+    """Each layer reads the whole output of the previous one."""
     directions = 2 if bidirectional else 1
     each = (4 if has_biases else 2) * directions
-    x = first = (x.transpose(0, 1) if batch_first else x).contiguous()  # C++ holds it to the end
+    x = first = (x.transpose(0, 1) if batch_first else x).contiguous()  # C++ keeps it to the end
     states = [state.contiguous() for state in states]
     last: list[list[torch.Tensor]] = [[], []]
     held = [x] * directions  # each direction's output, in C++ until the next layer's is there, or to the end

@@ -1,4 +1,4 @@
-"""Torch's global state is afterwards as it was: random state, modes, defaults. Also when forward raises."""
+"""Restore torch's global state after a recording, also if forward raises: random state, modes, defaults."""
 
 from __future__ import annotations
 
@@ -18,22 +18,22 @@ from torch.utils._python_dispatch import _get_current_dispatch_mode_stack, _pop_
 from cnncost.frontends.torch.flexible_attention import on_any_device
 
 ONE_AT_A_TIME = RLock()
-"""Building and recording replace parts of torch for their time: of two, the later would put back the earlier's."""
+"""Building and recording patch torch temporarily: concurrent ones would restore each other's patches."""
 
 
 class Draws:
-    """Whether Python's or numpy's global generators were drawn from, since they were seeded."""
+    """Detects draws from Python's or numpy's global generators since they were seeded."""
 
     def __init__(self) -> None:
         self.mark()
 
     def mark(self) -> None:
-        """Forget what was drawn up to now."""
+        """Ignore draws made so far."""
         self._python = random.getstate()
         self._numpy = self._numpy_state()
 
     def made(self) -> list[str]:
-        """Whose numbers were drawn."""
+        """Names of the generators that were drawn from."""
         names = ["Python's random"] if random.getstate() != self._python else []
         if (now := self._numpy_state()) is not None and self._numpy is not None and now != self._numpy:
             names.append("numpy's random")
@@ -50,7 +50,7 @@ class Draws:
 
 @contextmanager
 def same_random_state() -> Iterator[Draws]:
-    """Seed the generators for the time of a recording, so that it repeats, and put their states back."""
+    """Seed the generators during a recording, so that it is reproducible, and restore their states."""
     state, python = torch.get_rng_state(), random.getstate()
     cuda = torch.cuda.get_rng_state_all() if torch.cuda.is_initialized() else []
     numpy = sys.modules.get("numpy.random")
@@ -72,7 +72,7 @@ def same_random_state() -> Iterator[Draws]:
 
 @contextmanager
 def unseen_by(kind: type) -> Iterator[None]:
-    """Modes of this kind see none of the ops: a recording inside of a forward that is recorded is none of its ops."""
+    """Hide ops from outer modes of this kind: an analysis inside a recorded forward is not part of that forward."""
     with ExitStack() as stack:
         modes = _get_current_dispatch_mode_stack()
         seeing = [i for i, mode in enumerate(modes) if isinstance(mode, kind)]
@@ -83,10 +83,10 @@ def unseen_by(kind: type) -> Iterator[None]:
 
 @contextmanager
 def same_modes() -> Iterator[None]:
-    """Function modes, and the default device, which is one, are afterwards as they were.
+    """Restore function modes and the default device (which is one) on exit.
 
-    Also where code sets the default device, or enters a mode and never leaves it: torch takes and gives back modes by
-    their place on a stack, and would give back ours later on.
+    Also if code sets the default device, or enters a mode and never exits it: torch pops and pushes modes by stack
+    position, and would push ours again later.
     """
     before, device = _modes(), _device.CURRENT_DEVICE
     try:
@@ -102,12 +102,12 @@ def same_modes() -> Iterator[None]:
 
 
 def _modes() -> list[Any]:
-    """That of the default device, or None, and all that are entered."""
+    """The default device's mode or None, then all active modes."""
     return [getattr(torch._GLOBAL_DEVICE_CONTEXT, "device_context", None), *_get_current_function_mode_stack()]
 
 
 def _default_device() -> torch.device | None:
-    """The default device, or None where none was set."""
+    """The default device, or None if none was set."""
     context = getattr(torch._GLOBAL_DEVICE_CONTEXT, "device_context", None)
     return None if context is None else torch.get_default_device()
 
@@ -119,14 +119,14 @@ def _restore_default_device(device: torch.device | None) -> None:
 
 
 def _without_traces() -> None:
-    """No default device is none that was ever set: torch 2.9 can't be asked for it otherwise."""
+    """Delete the attribute of an unset default device: torch 2.9 can't be asked for the device otherwise."""
     if getattr(torch._GLOBAL_DEVICE_CONTEXT, "device_context", True) is None:
         del torch._GLOBAL_DEVICE_CONTEXT.device_context
 
 
 def _settings() -> tuple[dict[Any, Any], str, tuple[bool, ...]]:
-    """Environment variables, and the settings of kernels that forward may choose by."""
-    variables: dict[Any, Any] = _ENVIRON._data  # type: ignore[attr-defined]  # a copy of os.environ decodes them all
+    """Environment variables and the kernel settings that forward may branch on."""
+    variables: dict[Any, Any] = _ENVIRON._data  # type: ignore[attr-defined]  # `dict(os.environ)` would decode every variable
     return dict(variables), torch.get_float32_matmul_precision(), tuple([getattr(_CUDNN, name) for name in _FLAGS])
 
 
@@ -147,31 +147,31 @@ def _restore_settings(settings: tuple[dict[Any, Any], str, tuple[bool, ...]]) ->
             setattr(_CUDNN, name, flag)
 
 
-_ENVIRON = os.environ  # itself: a program may put a dict in its place
+_ENVIRON = os.environ  # bound here, because a program may replace `os.environ` by a dict
 _CUDNN: Any = torch.backends.cudnn
 _FLAGS = ("enabled", "benchmark", "deterministic", "allow_tf32")
 
 
 @contextmanager
 def quiet_torch(grad: bool, whole: bool = True) -> Iterator[None]:
-    """Grad mode as asked for; compiled functions run as the Python that they were compiled from.
+    """Set grad mode and run compiled functions as the Python code that they were compiled from.
 
     Args:
         grad: autograd is on.
-        whole: without autograd, composite ops arrive whole; else as their parts.
+        whole: without autograd, composite ops reach the recorder undecomposed; else as their parts.
     """
     dtype = torch.get_default_dtype()
     with ExitStack() as stack:
         stack.callback(torch.set_default_dtype, dtype)
         stack.callback(_restore_default_device, _default_device())
         stack.callback(_restore_settings, _settings())
-        # Distributions look at their arguments' values, by default, to refuse wrong ones; no shape depends on it.
+        # By default, distributions read their arguments' values to validate them; no shape depends on that.
         distribution = torch.distributions.Distribution
         stack.callback(distribution.set_default_validate_args, distribution._validate_args)
         distribution.set_default_validate_args(False)
         if "torch._dynamo" in sys.modules:  # nothing can have been compiled before it was imported
             stack.enter_context(torch.compiler.set_stance("force_eager"))
-        # Encoder layers would run as one kernel, which has no rule for shapes, and whose parts no one would see.
+        # Encoder layers would run as one kernel, which has no meta kernel and hides its parts.
         stack.callback(torch.backends.mha.set_fastpath_enabled, torch.backends.mha.get_fastpath_enabled())
         torch.backends.mha.set_fastpath_enabled(False)
         if torch.is_anomaly_enabled():  # its checks read every gradient
@@ -179,6 +179,6 @@ def quiet_torch(grad: bool, whole: bool = True) -> Iterator[None]:
         stack.enter_context(torch.set_grad_enabled(grad))
         stack.enter_context(on_any_device())
         if whole and not grad:
-            # Below autograd composite ops arrive whole, and nothing is spent on autograd's own bookkeeping.
+            # Below autograd, composite ops arrive undecomposed, and autograd's bookkeeping costs no time.
             stack.enter_context(torch._C._AutoDispatchBelowAutograd())
         yield

@@ -1,7 +1,7 @@
-"""Initial values, which are not drawn where there is nothing to fill.
+"""Skip initialization of tensors without data.
 
-Torch's meta kernels would import its compiler to do nothing, and the Python code around them is a good part of what
-building a model takes.
+Torch's meta kernels would import its compiler to do nothing, and the Python code around them takes a large part of the
+time for building a model.
 """
 
 from __future__ import annotations
@@ -21,11 +21,11 @@ FILLS = tuple(
     if hasattr(torch.Tensor, name)
 )
 _HELPERS = ("_no_grad_uniform_", "_no_grad_normal_", "_no_grad_trunc_normal_", "_no_grad_fill_", "_no_grad_zero_")
-"""What functions of `torch.nn.init` end in: each switches autograd off and on again around a fill."""
+"""Helpers that `torch.nn.init` functions call last: each disables autograd around a fill."""
 
 
 def fill(func: Any, args: Any, kwargs: Any) -> Any:
-    """A function that fills its first argument, and returns it."""
+    """Replace a function that fills its first argument and returns it."""
     tensor = args[0] if args else kwargs.get("tensor")
     if isinstance(tensor, torch.Tensor) and tensor.is_meta:
         return tensor
@@ -33,7 +33,7 @@ def fill(func: Any, args: Any, kwargs: Any) -> Any:
 
 
 def set_element(func: Any, args: Any, kwargs: Any) -> Any:
-    """`tensor[1, 2] = 3.0`: tables are written so, one element after another, by the ten thousand."""
+    """Replace `tensor[1, 2] = 3.0`: some tables are filled this way, element by element, with tens of thousands."""
     tensor, index, value = args
     if type(value) in (int, float, bool) and tensor.is_meta and not tensor.requires_grad and _within(index, tensor):
         return None
@@ -41,7 +41,7 @@ def set_element(func: Any, args: Any, kwargs: Any) -> Any:
 
 
 def _within(index: Any, tensor: torch.Tensor) -> bool:
-    """Whether these are whole numbers of existing elements: all else is for torch to judge."""
+    """Whether these are integers within bounds; torch handles everything else."""
     return (
         type(index) is tuple
         and len(index) <= tensor.dim()
@@ -51,9 +51,9 @@ def _within(index: Any, tensor: torch.Tensor) -> bool:
 
 @contextmanager
 def nothing_drawn() -> Iterator[None]:
-    """While it lasts, functions of `torch.nn.init` leave tensors without data as they are, in this thread.
+    """In this context, functions of `torch.nn.init` skip tensors without data, in this thread.
 
-    Most of them are not open to a function mode, which sees only what they are made of. Not for two threads at once.
+    Most of them don't dispatch to function modes, which only see their parts. Not for two threads at once.
     """
     before = {name: getattr(init, name) for name in _HELPERS if hasattr(init, name)}
     for name, helper in before.items():

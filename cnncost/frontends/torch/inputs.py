@@ -1,4 +1,4 @@
-"""What a user may give as inputs, made into tensors without data."""
+"""Turn the user's inputs into tensors without data."""
 
 from __future__ import annotations
 
@@ -24,11 +24,11 @@ class Inputs:
     """Arguments of a forward, all tensors on `meta`.
 
     Attributes:
-        data: the values of some, by identity.
-        given: by identity, the user's tensors in whose place they stand.
-        floats: identities of those of floating-point numbers whose values are in `data`.
-        made: all tensors, as they were met.
-        notes: how something that could be read in two ways was read.
+        data: the values of some, by `id`.
+        given: the user's tensors that they represent, by `id`.
+        floats: ids of the floating-point tensors whose values are in `data`.
+        made: all tensors, in order of creation.
+        notes: how ambiguous inputs were interpreted.
     """
 
     args: tuple[Any, ...]
@@ -41,14 +41,14 @@ class Inputs:
 
     @property
     def examples(self) -> int | None:
-        """How many examples there are, where they are a list of tensors; None where an axis tells."""
+        """Number of examples if inputs are a list of tensors; None if an axis gives it."""
         first = next(iter(self.args or self.kwargs.values()), None)
         if not isinstance(first, list) or not first or not all(isinstance(item, torch.Tensor) for item in first):
             return None
         return len(first)
 
     def originals(self) -> list[tuple[torch.Tensor, torch.Tensor]]:
-        """Each tensor of the user's that has values, and what stands in its place."""
+        """Pairs of a user's tensor that has values and its replacement."""
         return [(self.given[id(made)], made) for made in self.tensors() if id(made) in self.given]
 
     def tensors(self) -> Iterator[torch.Tensor]:
@@ -60,7 +60,7 @@ class Inputs:
                 yield tensor
 
     def devices(self) -> Iterator[tuple[torch.Tensor, torch.device]]:
-        """Tensors that the user gave with values, and the devices that they are on."""
+        """Tensors that the user passed with values, and their devices."""
         for tensor in self.tensors():
             given = self.given.get(id(tensor))
             if given is not None:
@@ -68,17 +68,17 @@ class Inputs:
 
 
 def literal(value: Any) -> Any:
-    """A value that forward is to get as it is: `literal((16, 16))` is a tuple of numbers, and no shape of a tensor."""
+    """A value to pass to forward unchanged: `literal((16, 16))` is a tuple of numbers, not a tensor's shape."""
     return Literal(value)
 
 
 def arguments(*positional: Any, **named: Any) -> Any:
-    """Inputs with names beside inputs without: `arguments((1, 3, 32, 32), scale=2)` for `forward(x, *, scale)`."""
+    """Positional and keyword inputs together: `arguments((1, 3, 32, 32), scale=2)` for `forward(x, *, scale)`."""
     return Arguments(positional, named)
 
 
 class Literal:
-    """What `literal` makes."""
+    """The result of `literal`."""
 
     __slots__ = ("value",)
 
@@ -93,11 +93,11 @@ def prepare(inputs: Any, model: nn.Module, floats: bool = False) -> Inputs:
     """Positional and keyword arguments, with tensors on `meta`.
 
     A shape without a dtype gets that of the model's floating-point parameters. Integer tensors with
-    few elements keep their values, for forward may read them (lengths, positions); with `floats`, floating-point ones
-    do as well. Containers and objects that hold tensors are copied, by their own protocol.
+    few elements keep their values, because forward may read them (lengths, positions); with `floats`, floating-point
+    ones do as well. Containers and objects that hold tensors are copied, by their own protocol.
 
     Raises:
-        InputError: nothing to make a tensor of, a dimension below 1, an unknown dtype.
+        InputError: a value that can't become a tensor, a dimension below 1, an unknown dtype.
     """
     make = _Maker(_parameter_dtype(model), floats)
     if inputs is None:
@@ -127,7 +127,7 @@ def prepare(inputs: Any, model: nn.Module, floats: bool = False) -> Inputs:
 
 
 def _is_arguments(inputs: Any) -> bool:
-    """Whether these are the positional arguments of forward, and not one of them."""
+    """Whether these are all positional arguments of forward, rather than a single one."""
     return (
         isinstance(inputs, (tuple, list))
         and not isinstance(inputs, (TensorText, PackedSequence))
@@ -136,12 +136,12 @@ def _is_arguments(inputs: Any) -> bool:
 
 
 def _apart(inputs: Any) -> tuple[Any, dict[str, Any]]:
-    """Positional arguments, and keyword arguments where `Arguments` gave both."""
+    """Positional arguments, and keyword arguments if `Arguments` contains both."""
     return (inputs.positional, inputs.named) if isinstance(inputs, Arguments) else (inputs, {})
 
 
 class Arguments(tuple[Any, ...]):  # noqa: SLOT001  # a tuple can have no slots that are not empty
-    """Positional arguments beside keyword arguments, as `arguments` makes them."""
+    """Positional and keyword arguments, created by `arguments`."""
 
     positional: tuple[Any, ...]
     named: dict[str, Any]
@@ -153,13 +153,13 @@ class Arguments(tuple[Any, ...]):  # noqa: SLOT001  # a tuple can have no slots 
 
 
 class _Maker(Copier):
-    """Makes arguments of what the user gave; `data` collects values of small tensors, `given` all tensors."""
+    """Creates arguments from the user's inputs; `data` collects values of small tensors, `given` all tensors."""
 
     def __init__(self, dtype: torch.dtype, keep_floats: bool) -> None:
         super().__init__()
         self.dtype = dtype
         self.literal = self.mixed = False
-        """Tensors of floating-point numbers were given, so that tuples of numbers are no shapes; any were given."""
+        """Floating-point tensors were passed, so tuples of numbers are not shapes; any tensors were passed."""
         self.notes: list[str] = []
         self.data: dict[int, torch.Tensor] = {}
         self.given: dict[int, torch.Tensor] = {}
@@ -194,11 +194,11 @@ class _Maker(Copier):
         return self._value(value, type(value))
 
     def _one(self, value: Any, made: Any) -> Any:
-        """A container of tensors that is given twice stays one; of two equal lists of shapes there are two."""
+        """A container of tensors that is passed twice stays shared; two equal lists of shapes stay separate."""
         return self._book(value, made) if any(isinstance(t, torch.Tensor) for t in tensors_in(value)) else made
 
     def _numbers(self, value: Any, where: str) -> Any:
-        """A tuple of whole numbers: a shape where shapes alone are given, and numbers beside tensors with values."""
+        """A tuple of integers: a shape if only shapes are passed, but plain numbers next to tensors with values."""
         if not self.literal or isinstance(value, torch.Size):
             if self.mixed:
                 self.notes.append(f"{where}: {tuple(value)} was taken as a shape; cnncost.literal says that it is none")
@@ -216,11 +216,11 @@ class _Maker(Copier):
         return _empty(text.shape, _dtype(text.dtype, self.dtype, where), where)
 
     def module(self, module: nn.Module) -> nn.Module:
-        """A module among the inputs is called as it is."""
+        """A module among the inputs is not copied."""
         return module
 
     def _value(self, value: Any, kind: type) -> Any:
-        if isinstance(value, PackedSequence):  # its batch sizes stay on the CPU, as torch wants them
+        if isinstance(value, PackedSequence):  # torch requires its batch sizes on the CPU
             return PackedSequence(self._tensor(value.data), value.batch_sizes.clone(), *map(self._index, value[2:]))
         return super()._value(value, kind)
 
@@ -228,7 +228,7 @@ class _Maker(Copier):
         return None if tensor is None else self._tensor(tensor)
 
     def _tensor(self, tensor: torch.Tensor) -> torch.Tensor:
-        """A tensor like it without data, one for each: what is given twice stays one."""
+        """A tensor like it without data; a tensor that is passed twice stays shared."""
         found: torch.Tensor | None = self._copies.get(id(tensor))
         if found is not None:
             return found
@@ -242,7 +242,7 @@ class _Maker(Copier):
         if tensor.__dict__ and kind.__torch_dispatch__ == torch.Tensor.__torch_dispatch__:
             made.__dict__.update(tensor.__dict__)
         self.made.append(made)
-        return self._book(tensor, made)  # type: ignore[no-any-return]  # it gives back what it got
+        return self._book(tensor, made)  # type: ignore[no-any-return]  # it returns its argument
 
     def _like(self, tensor: torch.Tensor) -> torch.Tensor:
         if tensor.is_meta:
@@ -272,7 +272,7 @@ class _Maker(Copier):
 
 
 def _is_dense(tensor: torch.Tensor) -> bool:
-    """Whether it is data as layers compute with: no mask, no indices, no adjacency."""
+    """Whether it is dense data for layers: no mask, no indices, no adjacency matrix."""
     return tensor.is_floating_point() and tensor.layout is torch.strided and tensor.dim() > 0
 
 
@@ -297,12 +297,12 @@ def _is_shape(value: Any) -> bool:
 def _empty(shape: tuple[int, ...], dtype: torch.dtype, where: str) -> torch.Tensor:
     try:
         return torch.empty(shape, dtype=dtype, device=META)
-    except (RuntimeError, TypeError, OverflowError):  # the last two of numbers beyond 64 bits
+    except (RuntimeError, TypeError, OverflowError):  # the last two: numbers beyond 64 bits
         raise InputError(f"{where}: a tensor of shape {shape} is larger than torch can address") from None
 
 
 def _no_fractions(value: Any, where: str) -> None:
-    """Raises InputError for what was meant as a shape: all numbers, some of them no ints."""
+    """Raise InputError for what was meant as a shape: all numbers, but some are not ints."""
     if isinstance(value, (tuple, list)) and value and all(type(n) in (int, float) for n in value):
         wrong = next(n for n in value if type(n) is float)
         raise InputError(f"{where}: expected a shape of whole numbers, got {wrong} in {tuple(value)}")

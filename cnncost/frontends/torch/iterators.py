@@ -1,7 +1,7 @@
-"""Iterators that code around a model holds: forward moves them on, and nothing can move them back.
+"""Iterators held by code outside the model: forward advances them, and they can't be rewound.
 
-Forward is lent a copy of an iterator that a variable holds. A generator can't be copied, and others know of an iterator
-that lies deeper: whether they have moved on is seen by where they stand.
+Forward gets a copy of an iterator that a variable holds. A generator can't be copied, and a nested iterator may be
+referenced elsewhere: for these, the position is compared to detect whether they advanced.
 """
 
 from __future__ import annotations
@@ -20,17 +20,17 @@ _LONG = 10_000
 
 
 class Running:
-    """Iterators that stay themselves, and where they stand now."""
+    """Iterators that are not copied, with their current positions."""
 
     def __init__(self) -> None:
         self._seen: list[tuple[str, Iterator[Any], tuple[Any, ...]]] = []
 
     def add(self, iterator: Iterator[Any], where: str) -> None:
-        """`where`: what holds it, for people."""
+        """`where`: description of its holder, for error messages."""
         self._seen.append((where, iterator, _position(iterator)))
 
     def check(self) -> None:
-        """Raise ForwardError if any has moved on."""
+        """Raise ForwardError if any has advanced."""
         moved = next(((where, one) for where, one, then in self._seen if _position(one) != then), None)
         if moved is None:
             return
@@ -44,17 +44,17 @@ class Running:
 
 
 def is_iterator(kind: type) -> bool:
-    """Whether it is one of Python's own, generators included."""
+    """Whether it is one of Python's own iterator types, generators included."""
     return kind.__module__ in _OF_PYTHON and hasattr(kind, "__next__")
 
 
 def copy_of(iterator: Any) -> Any:
-    """One that stands where this one does, with copies of the iterators in it; None if one can't be copied."""
+    """A copy at the same position, with copies of nested iterators; None if one can't be copied."""
     if isinstance(iterator, GeneratorType):
         return None
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # Python will not copy those of itertools any more, from 3.14 on
+            warnings.simplefilter("ignore")  # itertools' iterators can't be copied from Python 3.14 on
             make, arguments, *rest = iterator.__reduce__()
     except TypeError:
         return None
@@ -75,7 +75,7 @@ def copy_of(iterator: Any) -> Any:
 
 
 def _position(iterator: Any) -> tuple[Any, ...]:
-    """Where it stands, by what it holds; objects are held on to, so that none takes another's place."""
+    """Its position, judged by what it holds; keeps references to the objects, so that ids are not reused."""
     if isinstance(iterator, GeneratorType):
         frame = iterator.gi_frame
         if frame is None:
@@ -102,7 +102,7 @@ def _standing(item: Any) -> Any:
 
 
 class _Same:
-    """Equal to itself alone: compared by `is`."""
+    """Wrapper compared by identity of its object."""
 
     def __init__(self, item: Any) -> None:
         self.item = item

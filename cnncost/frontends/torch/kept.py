@@ -1,10 +1,10 @@
-"""Skeletons that are kept for the next recording of the same model.
+"""Cache of skeletons, reused by the next recording of the same model.
 
-To copy the modules and to enter their parameters into the books is a third of a recording whose ops the memo
-knows. It gives the same each time, unless the user changes the model. So every attribute of the model and
-every tensor's geometry is compared with what it was, which is four times as fast, and what forward did to the copies
-is undone. All of it happens in long flat lists, for a model has thousands of attributes. Nothing of the user's is
-kept alive: originals are held weakly, and a skeleton goes with the first of them that dies.
+Copying modules and registering parameters takes a third of a recording whose ops are all in the memo, and gives the
+same result unless the user changes the model. Comparing every attribute of the model and every tensor's geometry with
+a snapshot is four times as fast; then the changes that forward made to the copies are undone. Snapshots are long flat
+lists, because a model has thousands of attributes. No user object is kept alive: originals are referenced weakly,
+and a skeleton is dropped when the first of them dies.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from cnncost.graph import Graph, verify
 from cnncost.session import SESSION
 
 _MOST = 4
-"""Models whose skeletons are kept at once; the oldest goes first."""
+"""Maximum number of cached skeletons; the oldest is evicted first."""
 
 _TENSORS = frozenset({torch.Tensor, nn.Parameter})
 
@@ -52,9 +52,9 @@ def _tensors(attributes: list[_Attributes]) -> list[torch.Tensor]:
 
 
 def _geometry(tensors: list[torch.Tensor]) -> list[Any]:
-    """What the books know of tensors. `.data =`, `requires_grad_` and `resize_` change it in place.
+    """The tensor properties that the ledger stores. `.data =`, `requires_grad_` and `resize_` change them in place.
 
-    None of them has attributes of its own, or they would not be kept: it is enough to see whether any has.
+    Cached tensors have no Python attributes of their own, so it is enough to check whether any has some now.
     """
     storages = [*map(torch.Tensor.untyped_storage, tensors)]
     return [
@@ -67,7 +67,7 @@ def _geometry(tensors: list[torch.Tensor]) -> list[Any]:
 
 
 def _is_plain(modules: list[nn.Module]) -> bool:
-    """Whether modules are their attributes, and those are the modules' own tables and what can be looked at."""
+    """Whether all state of the modules is in `__dict__`: `nn.Module`'s own tables and values `frozen` can compare."""
     attributes = [module.__dict__ for module in modules]
     if any(slots(kind) for kind in set(map(type, modules))) or any(STANDARD - a.keys() for a in attributes):
         return False
@@ -81,10 +81,10 @@ def _is_plain(modules: list[nn.Module]) -> bool:
 
 
 def _nests(attributes: list[_Attributes]) -> list[tuple[Any, Any]]:
-    """What attributes hold beside numbers, words and the modules' own tables, and a look at each.
+    """Attribute values other than numbers, strings and the modules' own tables, each with a snapshot.
 
     Raises:
-        UnfitError: something that can't be looked at.
+        UnfitError: a value has no snapshot.
     """
     known = set(map(id, _tensors(attributes)))
     own = [value for a in attributes for name, value in a.items() if name not in STANDARD and type(value) not in ATOMS]
@@ -92,7 +92,7 @@ def _nests(attributes: list[_Attributes]) -> list[tuple[Any, Any]]:
 
 
 def _lists(attributes: list[_Attributes]) -> list[tuple[list[Any], list[Any]]]:
-    """Lists of numbers and words, and what is in them: most modules have one. Tuples of these can't change."""
+    """Lists of numbers and strings with copies of them: most modules have one. Tuples of these can't change."""
     return [(v, v.copy()) for v in _values(attributes) if type(v) is list and _of_atoms(v)]
 
 
@@ -108,7 +108,7 @@ def _unchanged(nests: list[tuple[Any, Any]], tensors: set[int]) -> bool:
 
 
 class _Look:
-    """What modules looked like: each attribute, and what tables and lists held. `modules` itself is not kept."""
+    """Snapshot of modules: each attribute and the contents of tables and lists. Keeps no reference to `modules`."""
 
     def __init__(self, modules: list[nn.Module]) -> None:
         self.attributes: list[_Attributes] = [module.__dict__ for module in modules]
@@ -120,7 +120,7 @@ class _Look:
         self._lists, self._nests = _lists(self.attributes), _nests(self.attributes)
 
     def same(self, modules: list[nn.Module]) -> bool:
-        """Whether all of it is the very same."""
+        """Whether nothing has changed since the snapshot; objects are compared by identity."""
         if not all(map(is_, [module.__dict__ for module in modules], self.attributes)):
             return False
         values = _values(self.attributes)
@@ -136,7 +136,7 @@ class _Look:
 
 
 class _Copies:
-    """Copied modules, and what they held before anything ran on them."""
+    """Copied modules and their state before anything ran on them."""
 
     def __init__(self, modules: list[nn.Module]) -> None:
         self.modules = modules
@@ -152,7 +152,7 @@ class _Copies:
         self._geometry = _geometry(self.tensors)
 
     def restore(self) -> bool:
-        """Undo what forward did to them, as far as can be. False: it did more."""
+        """Undo forward's changes to them. False if some can't be undone."""
         for module, (attributes, then) in zip(self.modules, self._attributes, strict=True):
             if module.__dict__ is not attributes:
                 return False
@@ -177,12 +177,12 @@ def _refill(table: dict[str, Any], then: dict[str, Any]) -> None:
 
 
 class Kept:
-    """A skeleton and its books as they were before anything ran on it.
+    """A skeleton and its ledger in the state before anything ran on it.
 
     Args:
         originals: the user's modules, the model first.
-        skeleton, tracker: their copies, entered into the tracker and its recorder's books; nothing has run.
-        reach: what the model's code reaches beside the model.
+        skeleton, tracker: their copies, registered in the tracker and its recorder's ledger; nothing has run.
+        reach: objects outside the model that the model's code can reach.
         forget: called when one of the user's modules or tensors dies.
     """
 
@@ -220,7 +220,7 @@ class Kept:
         return self._copies.modules[0]
 
     def open(self, use_memo: bool) -> Tracker:
-        """A tracker with new books that know the model's parameters and buffers."""
+        """A tracker with a new ledger in which the model's parameters and buffers are registered."""
         data = {key: tensor for key, ref in self._data if (tensor := ref()) is not None}
         recorder = Recorder(use_memo, self.skeleton, self._sources.open(data), data)
         recorder.masks.sources = [self._tensors]
@@ -228,26 +228,26 @@ class Kept:
         return Tracker(recorder, self._scopes, self._index, last if len(last) == len(self._scopes) else ())
 
     def _tensors(self) -> list[tuple[torch.Tensor, torch.Tensor]]:
-        """Each tensor that was copied, and its copy."""
+        """Pairs of a copied tensor that is still alive and its copy."""
         alive = [tensor for watched in self._watched if (tensor := watched()) is not None]
         return [(tensor, self.skeleton.copy_of(tensor)) for tensor in alive]
 
     def watch(self) -> Watch | None:
-        """A look at what is around the model, to be put back after the recording."""
+        """A snapshot of state outside the model, to restore after the recording; None if there is none."""
         return Watch(self._reach, self._own) if any(self._reach) else None
 
     def tidied(self, made: list[weakref.ref[torch.Tensor]]) -> bool:
-        """Let go of what forward left on the copies. False if they can't be made what they were."""
+        """Remove what forward left on the copies. False if their state can't be restored."""
         return all(tensor() is None for tensor in made) or self._copies.restore()
 
     def settled(self, graph: Graph) -> Graph:
-        """The Graph of the last recording if this one is equal: what was made of it holds. Else this one, verified."""
+        """The last recording's Graph if this one is equal, so cached results stay valid; else this one, verified."""
         if self._graph != graph:
             self._graph = verify(graph)
         return self._graph
 
     def renewed(self) -> bool:
-        """Make the copies what they were. False if the user changed the model, or they can't be."""
+        """Restore the copies. False if the user changed the model or the copies can't be restored."""
         originals = [module for ref in self._originals if (module := ref()) is not None]
         return (
             not self._dead
@@ -264,7 +264,7 @@ _MET: dict[_Key, weakref.ref[nn.Module]] = {}
 
 
 def clear() -> None:
-    """Keep nothing."""
+    """Empty the cache."""
     _KEPT.clear()
     _MET.clear()
 
@@ -273,16 +273,16 @@ SESSION.own("skeletons", lambda: len(_KEPT), clear)
 
 
 def take(model: nn.Module, train: bool | None) -> Kept | None:
-    """What is kept of a model, if it is unchanged. It is put back after the recording, if that succeeds."""
+    """Acquire the cached skeleton of an unchanged model; a successful recording returns it with `put`."""
     kept = _KEPT.pop((id(model), train), None)
     if kept is None or kept.renewed():
         return kept
-    _MET.pop((id(model), train), None)  # a model that changes all the time is not worth the preparation
+    _MET.pop((id(model), train), None)  # a model that keeps changing is not worth the snapshot
     return None
 
 
 def put(model: nn.Module, train: bool | None, kept: Kept) -> None:
-    """Keep it for the next time."""
+    """Store a skeleton for the next recording."""
     _KEPT[id(model), train] = kept
     while len(_KEPT) > _MOST:
         _KEPT.pop(next(iter(_KEPT)), None)
@@ -291,7 +291,7 @@ def put(model: nn.Module, train: bool | None, kept: Kept) -> None:
 def prepare(
     originals: list[nn.Module], train: bool | None, skeleton: Skeleton, tracker: Tracker, reach: Reach
 ) -> Kept | None:
-    """A skeleton to be kept, before anything runs on it: of a plain model that comes a second time."""
+    """Prepare a skeleton for the cache before anything runs on it: only for a plain model seen a second time."""
     model = originals[0]
     key = (id(model), train)
     met = _MET.get(key)

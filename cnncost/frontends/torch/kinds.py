@@ -1,4 +1,4 @@
-"""Which objects are plain data, and which belong to Python or to libraries and are left alone."""
+"""Classify objects: plain data, and objects of Python or libraries that are not copied."""
 
 from __future__ import annotations
 
@@ -10,18 +10,18 @@ import torch
 from torch.nn.parameter import UninitializedBuffer, UninitializedParameter
 
 ATOMS = frozenset({bool, int, float, str, type(None), torch.dtype, torch.device, torch.Size, type})
-"""Types whose objects hold nothing that could change."""
+"""Immutable types without references to mutable objects."""
 
 SYSTEM = sys.stdlib_module_names - {"__main__"} | {"torch", "numpy"}
-"""Top-level packages whose own state is not a model's."""
+"""Top-level packages whose own state doesn't belong to a model."""
 
 LAZY = frozenset({UninitializedParameter, UninitializedBuffer})
-"""Tensors of lazy modules, whose sizes nobody knows yet."""
+"""Tensors of lazy modules, whose sizes are not known yet."""
 
 
 @cache
 def slots(kind: type) -> tuple[str, ...]:
-    """Names that objects of a class keep outside their `__dict__`, as attributes are looked up."""
+    """Names of a class's slots, as used for attribute lookup."""
     names: list[str] = []
     for base in kind.__mro__[:-1]:
         declared = base.__dict__.get("__slots__", ())
@@ -34,7 +34,7 @@ def slots(kind: type) -> tuple[str, ...]:
 
 
 def is_shared(function: FunctionType) -> bool:
-    """Whether all code of its module knows a function by its name, and may compare it by `is`: it has no copy."""
+    """Whether a function is a global of its module, so that code may compare it by `is`: it is not copied."""
     return not function.__closure__ and function.__globals__.get(function.__name__) is function
 
 

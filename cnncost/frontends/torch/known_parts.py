@@ -1,8 +1,8 @@
-"""What the parts of common composite ops have out, without running them: torch's own code for these is one kernel.
+"""Temporary bytes that the parts of common composite ops allocate, without running them: torch uses one kernel.
 
-A run of the parts takes half a millisecond for each signature, as long as all else of a small model. It stays the
-judge: `tests/frontends/test_parts.py` holds each rule against it. Rules answer for tensors of one floating-point
-dtype that lie without gaps, and are none the wiser of others.
+Running the parts takes half a millisecond per signature, as long as everything else for a small model. It remains the
+reference: `tests/frontends/test_parts.py` checks each rule against it. Rules only cover tensors without gaps in memory
+of a single floating-point dtype.
 """
 
 from __future__ import annotations
@@ -18,14 +18,14 @@ from cnncost.frontends.torch.overloads import Overload
 from cnncost.graph import OpSpec
 
 _Rule: TypeAlias = Callable[[dict[str, Any], OpSpec], int | None]
-"""From an op's arguments by name and its spec to bytes; None where the parts have to be run."""
+"""Maps an op's arguments by name and its spec to bytes; None if the parts have to run."""
 
 _INDEX, _FLOAT32 = 8, 4
 """Bytes of an index and of a statistic."""
 
 
 def bytes_known(op: Overload, args: Any, kwargs: Any, found: Found, spec: OpSpec) -> int | None:
-    """Bytes that an op's parts have out beyond its inputs and outputs; None where no rule knows."""
+    """Bytes that an op's parts allocate beyond its inputs and outputs; None if no rule applies."""
     rule = _RULES.get(op.name)
     if rule is None or not found:
         return None
@@ -39,7 +39,7 @@ def bytes_known(op: Overload, args: Any, kwargs: Any, found: Found, spec: OpSpec
 
 
 def _nothing(_: dict[str, Any], __: OpSpec) -> int:
-    """Views, and at most one kernel, whose output is the op's."""
+    """Nothing: views, and at most one kernel, whose output is the op's."""
     return 0
 
 
@@ -48,17 +48,17 @@ def _of_one_dtype(a: dict[str, Any], _: OpSpec) -> int | None:
 
 
 def _dropout(a: dict[str, Any], _: OpSpec) -> int | None:
-    """One that is off hands its input on."""
+    """Nothing if it is off: it returns its input."""
     return 0 if not a["train"] or a["p"] == 0 else None
 
 
 def _max_pool(_: dict[str, Any], spec: OpSpec) -> int:
-    """Where each maximum was found."""
+    """The indices of the maxima."""
     return prod(spec.outputs[0].shape) * _INDEX
 
 
 def _batch_norm(a: dict[str, Any], _: OpSpec) -> int | None:
-    """x: N,C,*. A mean and a deviation for each channel, if they are those of the batch."""
+    """x: N,C,*. A mean and a deviation for each channel, if batch statistics are used."""
     x: torch.Tensor = a["input"]
     if not a["training"]:
         return 0

@@ -1,7 +1,7 @@
-"""Which value a tensor is, and which storages live: the recorder's books.
+"""The recorder's ledger: maps tensors to values and tracks the live range of each storage.
 
-Tensors are looked up by identity. The books hold them weakly, so that a storage dies in the
-recording exactly when eager Python would free it; that is what memory figures are made of.
+Tensors are looked up by identity and referenced weakly, so a storage dies in the recording
+exactly when eager Python would free it; memory figures depend on that.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from cnncost.frontends.torch.types import Signature, signature
 from cnncost.graph import Owned, Role, Storage, TensorType, Use, Value
 
 _STRIDED = torch.strided
-# Several of these are made for every op: past the named constructors is twice as fast.
+# Several of these are created per op: bypassing NamedTuple's `__new__` is twice as fast.
 _known: Callable[[tuple[object, ...]], Known] = partial(tuple.__new__, Known)
 _value: Callable[[tuple[object, ...]], Value] = partial(tuple.__new__, Value)
 _storage: Callable[[tuple[object, ...]], Storage] = partial(tuple.__new__, Storage)
@@ -27,7 +27,7 @@ _owned: Callable[[tuple[object, ...]], Owned] = partial(tuple.__new__, Owned)
 
 
 class Ledger:
-    """Values and storages of one recording. `clock` is the index of the node that is being recorded."""
+    """Values and storages of one recording. `clock` is the index of the current node."""
 
     def __init__(self) -> None:
         self.values: list[Value] = []
@@ -38,13 +38,13 @@ class Ledger:
         self._kept: list[torch.Tensor] = []
         self._aliases: dict[int, StorageRef] = {}
         self._lasting: tuple[Storage, ...] = ()
-        """The first storages, where their lives are known beforehand."""
+        """The first storages, if their live ranges are known in advance."""
 
     def add_source(self, tensor: torch.Tensor, role: Role, data: torch.Tensor | None = None) -> Known:
-        """A tensor that was there before the first node: it is kept alive.
+        """Register a tensor that exists before the first node, and keep it alive.
 
-        `data` are its values, if ops may be run on them: the tensor itself or one in whose place it stands.
-        They are the user's, and never written to. Tensors of another recorded storage (flattened weights) share it.
+        `data` holds its values, if ops may run on them: the tensor itself or the one that it replaces.
+        It belongs to the user and is never written to. Tensors on a registered storage (flattened weights) share it.
         """
         self._kept.append(tensor)
         if plain := tensor.layout is _STRIDED:
@@ -73,19 +73,19 @@ class Ledger:
     def add_owned(
         self, tensors: Mapping[str, torch.Tensor | None], role: Role, values: dict[int, torch.Tensor]
     ) -> tuple[Owned, ...]:
-        """All parameters or buffers of a module; those known already are only named."""
+        """Register all parameters or buffers of a module; registered ones only get another name."""
         known, owned = self.known, []
         for name, tensor in tensors.items():
             if tensor is None:
                 continue
-            found = known.get(id(tensor))  # all sources are alive: an identity is its own
+            found = known.get(id(tensor))  # all sources are kept alive, so ids are not reused
             if found is None:
                 found = self.add_source(tensor, role, values.get(id(tensor)))
             owned.append(_owned((name, found[1], tensor.requires_grad)))
         return tuple(owned)
 
     def add_fresh(self, tensor: torch.Tensor, sig: Signature, nbytes: int, real: bool) -> Known:
-        """An op's output on a storage of its own; its death will be seen."""
+        """Register an op's output that has its own storage, and watch for the storage's end."""
         blocks = self._blocks
         block = Block(len(blocks), nbytes, self.clock, real, "activation")
         blocks.append(block)
@@ -97,14 +97,14 @@ class Ledger:
         return self._book(tensor, block, "activation", sig)
 
     def _watch(self, storage: torch.UntypedStorage, block: Block) -> None:
-        """Be told of a storage's death."""
+        """Get a callback when a storage is freed."""
         block.ref = ref = StorageRef(storage, self._on_death)
         ref.block = block
         ref.pointer = where = storage._cdata
         self._by_pointer[where] = block
 
     def alias(self, tensor: torch.Tensor, block: Block) -> None:
-        """Say that a tensor without data stands for one on a known storage, for as long as it lives."""
+        """Map the storage of a meta tensor to a known storage while it is alive."""
         storage = tensor.untyped_storage()
         if storage._cdata in self._by_pointer:
             return
@@ -118,7 +118,7 @@ class Ledger:
             del self._by_pointer[ref.pointer]
 
     def _add_indices(self, tensor: torch.Tensor, source: Block | None) -> None:
-        """Enter what a sparse tensor keeps beside its elements: as parts of a source, else each with its own life."""
+        """Register a sparse tensor's indices: as parts of a source, else as storages with their own live ranges."""
         if tensor.layout not in sparse.LAYOUTS:
             return
         for index in sparse.parts(tensor)[1:]:
@@ -131,12 +131,12 @@ class Ledger:
                 self._watch(index.untyped_storage(), block)
 
     def add_view(self, tensor: torch.Tensor, block: Block, role: Role = "activation") -> Known:
-        """A tensor on a storage that the books know."""
-        real = block.real and (tensor.layout is _STRIDED or not is_meta(tensor))  # elements alone are not all of it
+        """Register a tensor on a known storage."""
+        real = block.real and (tensor.layout is _STRIDED or not is_meta(tensor))  # sparse: the indices count too
         return self._book(tensor, block, role, signature(tensor, real, block.grad))
 
     def add_result(self, tensor: torch.Tensor) -> Known:
-        """An op's output, on a storage of its own or not."""
+        """Register an op's output, with its own storage or as a view."""
         block = self.block_of(tensor)
         if block is not None:
             return self.add_view(tensor, block)
@@ -144,23 +144,23 @@ class Ledger:
         return self.add_fresh(tensor, signature(tensor, real), storage_bytes(tensor), real)
 
     def write(self, tensor: torch.Tensor, old: Known, real: bool) -> Known:
-        """The value that an op in place leaves in `tensor`; all others on the storage become stale."""
+        """Register the value after an in-place op on `tensor`; all others on the storage become stale."""
         block = old.block
         block.version += 1
         block.real = real
-        block.owned = False  # if it has values, they are a copy now
+        block.owned = False  # its values, if any, are a copy by now
         same = old.sig.real == real and old.sig.type.shape == tensor.shape
         known = self._book(tensor, block, "activation", old.sig if same else signature(tensor, real))
         block.writer = known.value
         return known
 
     def reshape(self, tensor: torch.Tensor, real: bool, wrote: bool) -> Known:
-        """The value that an op leaves in a tensor whose shape or storage it has changed in place.
+        """Register the value of a tensor after an op changed its shape or storage in place.
 
-        `real`: the tensor's values are at hand; `wrote`: its elements are others, too, else it is another view.
+        `real`: the tensor's values are known; `wrote`: its elements changed too, else it is only another view.
         """
         block = self.block_of(tensor)
-        if block is None:  # a storage that nobody has seen
+        if block is None:  # an unknown storage
             return self.add_fresh(tensor, signature(tensor, real), storage_bytes(tensor), real)
         if storage_bytes(tensor) > block.nbytes:
             block = self._moved(block, tensor)
@@ -173,7 +173,7 @@ class Ledger:
         return known
 
     def _moved(self, old: Block, tensor: torch.Tensor) -> Block:
-        """The block of a storage that has become larger: the elements are in another place, and the old one is free."""
+        """The new block of a storage that grew: the elements were moved and the old memory is freed."""
         block = Block(len(self._blocks), storage_bytes(tensor), self.clock, old.real, old.use)
         self._blocks.append(block)
         block.version, block.writer, block.noise = old.version, old.writer, old.noise
@@ -188,7 +188,7 @@ class Ledger:
         return block
 
     def rewrite(self, tensor: torch.Tensor, old: Known, data: torch.Tensor) -> Known:
-        """The value that an op in place leaves in a tensor that has none itself; `data` says what it is."""
+        """Register the value after an in-place op on a tensor without data; `data` holds the values."""
         block = old.block
         block.version += 1
         block.real, block.owned = True, False
@@ -198,10 +198,10 @@ class Ledger:
         return known
 
     def attach(self, tensor: torch.Tensor, data: torch.Tensor) -> Known:
-        """Say what the values of a known tensor are."""
+        """Set the values of a known tensor."""
         known = self.known[id(tensor)]
         known.block.real = True
-        if not tensor.is_meta:  # a copy, since the tensor itself is the user's: views of it are on the same storage
+        if not tensor.is_meta:  # a copy, because the tensor itself is the user's: views of it share its storage
             known.block.copied = True
             self._kept.append(data)
             self._by_pointer[pointer(data)] = known.block
@@ -209,7 +209,7 @@ class Ledger:
         return known
 
     def stand_in(self, tensor: torch.Tensor, for_: torch.Tensor, known: Known) -> None:
-        """Book a tensor without data as the same value as one with data."""
+        """Register a tensor without data as the same value as one with data."""
         self._kept.append(tensor)
         self.known[id(tensor)] = Known(
             weakref.ref(tensor), known.value, signature(tensor, known.sig.real, known.sig.grad), known.block,
@@ -218,7 +218,7 @@ class Ledger:
         )  # fmt: skip
 
     def mark(self, tensor: torch.Tensor, use: Use) -> None:
-        """Say what a tensor's storage is for, if the books know it."""
+        """Set the use of a tensor's storage, if it is known."""
         if (block := self.block_of(tensor)) is not None:
             block.use = use
 
@@ -227,16 +227,16 @@ class Ledger:
         self.known.pop(id(tensor), None)
 
     def find(self, tensor: torch.Tensor) -> Known | None:
-        """What the books know of this very tensor."""
+        """The entry of exactly this tensor."""
         known = self.known.get(id(tensor))
         return known if known is not None and known.ref() is tensor else None
 
     def block_of(self, tensor: torch.Tensor) -> Block | None:
-        """The storage of a tensor, if the books know it."""
+        """The block of a tensor's storage, or None if unknown."""
         return self._by_pointer.get(pointer(tensor))
 
     def latest_on(self, block: Block, kind: TensorType) -> Value | None:
-        """The newest value on a storage, one of the same type before others (autograd hands out such twins).
+        """The newest value on a storage, preferring one of the same type (autograd creates such aliases).
 
         Its tensor may be gone: `Parameter(torch.empty(3))` leaves only the parameter.
         """
@@ -249,11 +249,11 @@ class Ledger:
         return newest
 
     def made(self) -> list[weakref.ref[torch.Tensor]]:
-        """The tensors made since the first node that are alive."""
+        """Live tensors that were created since the first node."""
         return [k[0] for k in self.known.values() if k[3].born is not None and k[0]() is not None]
 
     def storages(self) -> tuple[Storage, ...]:
-        """All storages with their lives; nothing is observed any more."""
+        """All storages with their live ranges; stops watching them."""
         for block in self._by_pointer.values():
             block.ref = None
         known = self._lasting
@@ -267,7 +267,7 @@ class Ledger:
         return known
 
     def _on_death(self, ref: StorageRef) -> None:
-        # Whatever dies while node `clock` is at work died after the node before it.
+        # What dies before node `clock` is complete died after the previous node.
         block = ref.block
         block.died = max(self.clock - 1, block.born or 0)
         block.ref = None
@@ -279,10 +279,10 @@ class Ledger:
 
 
 class Sources:
-    """Books in which nothing but sources is entered yet, to begin other books with.
+    """Snapshot of a ledger that contains only sources, from which new ledgers start.
 
     Args:
-        ledger: such books. The values of tensors are left out: who opens books gives them again.
+        ledger: the ledger. Tensors' values are not stored; the caller of `open` passes them again.
     """
 
     def __init__(self, ledger: Ledger) -> None:
@@ -295,7 +295,7 @@ class Sources:
         self._storages = ledger.storages()
 
     def open(self, data: dict[int, torch.Tensor]) -> Ledger:
-        """Books that begin with these sources; only the newest are valid. `data`: values, by the tensors' identity."""
+        """A ledger that starts with these sources; only the newest is valid. `data`: values by `id` of the tensor."""
         ledger, known = Ledger(), self._known.copy()
         for key, values in data.items():
             known[key] = _known((*known[key][:5], values))

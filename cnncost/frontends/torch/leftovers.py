@@ -1,7 +1,7 @@
-"""Tensors of a recording that outlive it: somebody of the user's holds on to them, and who that is.
+"""Find tensors that outlive their recording, and the user's object that keeps a reference to them.
 
-What is around a model is put back after a recording. What nobody knew of (a cache in a library, an object that can't
-be looked into) would be left with tensors without data, and the next real call would fail on them.
+State outside the model is restored after a recording. Unknown state (a cache in a library, an object that can't
+be inspected) would keep tensors without data, and the next real call would fail on them.
 """
 
 from __future__ import annotations
@@ -22,32 +22,32 @@ from cnncost.errors import ForwardError
 
 _DEEPEST = 6
 _MOST = 5000
-"""Containers that are looked through at each level, at most."""
+"""Maximum number of containers to search at each level."""
 _GLOBALS = "the globals of "
 _KNOWN = frozenset({"torch", "cnncost", "builtins"})
-"""Packages whose own records of tensors, and of errors that forward handled, are nobody's cache."""
+"""Packages whose own references to tensors and to handled errors are not a user's cache."""
 _CONTAINERS = (dict, list, set, tuple, deque)
 _NAMELESS = (CellType, FunctionType, MethodType, BaseException)
 _PASSING = (FrameType, GeneratorType, TracebackType)
-"""What holds tensors for as long as it runs."""
+"""Objects that hold tensors only while they run."""
 
 
 def clear(tensors: Iterable[ref[torch.Tensor]], name: str, error: BaseException | None) -> None:
-    """Make sure that none of these tensors is alive. `error`: that ended the recording, whose frames hold some.
+    """Make sure that none of these tensors is alive. `error` ended the recording; its frames hold some tensors.
 
     Raises:
-        ForwardError: some are, held by something that can't be put back. They are taken out of it first.
+        ForwardError: some are, held by an object that can't be restored. They are removed from it first.
     """
     if not _alive(tensors):
         return
     _let_go_of_frames(error)
-    gc.collect(0)  # collection was off: all that was made since is young
+    gc.collect(0)  # garbage collection was off: everything created since is in generation 0
     alive = _alive(tensors)
     if not alive:
         return
     search = _Search(alive)
     found = [holder for tensor in alive if (holder := _removed(tensor, search))]
-    if error is not None:  # what the frames of a failed forward hold goes with the error
+    if error is not None:  # references in a failed forward's frames go away with the error
         found = [holder for holder in found if holder.startswith(_GLOBALS)]
     if not found:
         return
@@ -73,7 +73,7 @@ def _alive(tensors: Iterable[ref[torch.Tensor]]) -> list[torch.Tensor]:
 
 
 def _removed(tensor: torch.Tensor, search: _Search) -> str:
-    """Take a tensor out of the containers that hold it; what they belong to, in words."""
+    """Remove a tensor from the containers that hold it; returns a description of their owner."""
     said = ""
     for holder in search.holders(tensor):
         if owner := search.owner(holder):
@@ -93,9 +93,9 @@ def _take_out(holder: Any, tensor: torch.Tensor) -> None:
 
 
 class _Search:
-    """Who holds these objects, and who holds the holders: each level is one walk through all that Python has.
+    """Find the holders of objects, and the holders of those: each level is one walk over all of Python's objects.
 
-    Only containers are looked through: what frames, cells and our own objects hold goes with the recording.
+    Only containers are searched: references from frames, cells and our own objects end with the recording.
     """
 
     def __init__(self, objects: list[Any]) -> None:
@@ -107,7 +107,7 @@ class _Search:
                 break
 
     def _climb(self, objects: list[Any]) -> list[Any]:
-        """Note who holds these objects, and return the containers among the holders."""
+        """Note the holders of these objects, and return the containers among the holders."""
         for each in objects:
             holders = self._holders[id(each)] = []
             self._ours.add(id(holders))
@@ -124,11 +124,11 @@ class _Search:
         return containers[:_MOST]
 
     def holders(self, value: Any) -> list[Any]:
-        """What was found to hold an object."""
+        """The holders found for an object."""
         return self._holders.get(id(value), [])
 
     def owner(self, holder: Any) -> str:
-        """The nearest thing with a name that a container belongs to: a module's globals, or an object; else empty."""
+        """The nearest named owner of a container: a module's globals, or an object; else empty."""
         ways: list[Any] = [holder]
         for _ in range(_DEEPEST):
             step: list[Any] = []
@@ -147,13 +147,13 @@ class _Search:
 
 
 def _module(value: Any) -> str:
-    """The name of the module whose globals a dict is; empty if it is no such dict."""
+    """The name of the module if a dict is a module's globals; else empty."""
     known = isinstance(value, dict) and "__builtins__" in value and value.get("__name__") in sys.modules
     return str(value["__name__"]) if known else ""
 
 
 def _write_out(record: LogRecord) -> None:
-    """A handler keeps what was logged: its text is enough."""
+    """Format a log record that a handler keeps, so that it no longer references its arguments."""
     record.msg, record.args = record.getMessage(), ()
 
 

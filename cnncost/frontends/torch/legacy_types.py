@@ -1,8 +1,8 @@
-"""`isinstance(x, torch.FloatTensor)`: what such types say of a tensor follows from its device.
+"""Support `isinstance(x, torch.FloatTensor)`, whose answer depends on the tensor's device.
 
-They are no classes of tensors; their metaclass answers, by a method of C that sees the device that a tensor is really
-on. It is not to be set from Python in the ordinary way, so the metaclass's own table is written to, and torch's method
-put back.
+These types are not tensor classes; their metaclass answers with a C method that sees a tensor's real device.
+Python can't assign that method in the ordinary way, so the metaclass's `__dict__` is modified directly, and torch's
+method restored on exit.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ _NAME = "__instancecheck__"
 
 @contextmanager
 def answered_by(says: Callable[[Any, Any], bool | None]) -> Iterator[None]:
-    """While it lasts, `says(kind, value)` answers for such types; None: as torch does."""
+    """In this context, `says(kind, value)` answers for such types; None: torch answers."""
     table = next((t for t in gc.get_referents(_KIND.__dict__) if type(t) is dict and _NAME in t), None)
     if table is None:  # another implementation of Python
         yield
@@ -41,4 +41,4 @@ def answered_by(says: Callable[[Any, Any], bool | None]) -> Iterator[None]:
 
 def _set(table: dict[str, Any], method: Any) -> None:
     table[_NAME] = method
-    ctypes.pythonapi.PyType_Modified(ctypes.py_object(_KIND))  # what was looked up before is forgotten
+    ctypes.pythonapi.PyType_Modified(ctypes.py_object(_KIND))  # invalidate cached lookups

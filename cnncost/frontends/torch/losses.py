@@ -1,4 +1,4 @@
-"""What backward starts from: a scalar made of what forward returned."""
+"""The loss that backward starts from: a scalar computed from forward's result."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ def loss_of(loss: Loss, result: Any) -> torch.Tensor:
     """The loss of a forward's result.
 
     Args:
-        loss: a function; the name of one whose target is made to fit the first output: `cross_entropy` (classes on
-            axis 1, indices as the target), `mse`, `bce` (with logits); or None: what the output calls its `loss`, else
+        loss: a function; a name, whose target is created to fit the first output: `cross_entropy` (classes on
+            axis 1, indices as the target), `mse`, `bce` (with logits); or None: the output's `loss` entry, else
             the sum of all outputs that require a gradient.
         result: what forward returned.
 

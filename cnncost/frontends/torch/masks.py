@@ -1,7 +1,7 @@
-"""Dropout and stochastic depth, as they arrive with autograd on: by their parts.
+"""Recognize dropout and stochastic depth by their parts, as they arrive with autograd on.
 
-A mask is drawn with one probability for all, scaled and multiplied with. What is done with masks costs what dropout
-does, and what comes of masks alone is a mask.
+A mask is drawn with one probability for all elements, scaled, and multiplied with the input. Ops on masks are counted
+as dropout, and the result of ops on masks alone is a mask.
 """
 
 from __future__ import annotations
@@ -19,14 +19,14 @@ MASKING = frozenset({"aten.bernoulli_.float", "aten.bernoulli.p"})
 
 
 def regulariser(ledger: Ledger, entry: Entry, found: Found, results: list[torch.Tensor]) -> OpSpec:
-    """The spec of an op that may be a part of a dropout or stochastic depth; the books are told which are masks."""
+    """The spec of an op that may be part of dropout or stochastic depth; marks mask storages in the ledger."""
     blocks = [known.block for _, known in found]
     drawn, spec = entry.name in MASKING, entry.spec
     among_masks = drawn or (spec.kind == "pointwise" and any(block.noise for block in blocks))
     mask = drawn or (among_masks and all(block.noise for block in blocks))
     for tensor in results:
         known = ledger.find(tensor)
-        if known is not None and (mask or entry.writes):  # a mask that is overwritten is none any more
+        if known is not None and (mask or entry.writes):  # an overwritten mask is no longer one
             known.block.noise = mask
     if not among_masks:
         return spec

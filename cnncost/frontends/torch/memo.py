@@ -1,8 +1,8 @@
-"""The process-wide memo: an op's signature → what it is and what its outputs look like.
+"""The process-wide memo: an op's signature → its spec and the metadata of its outputs.
 
-The key holds all that decides both: the overload, each tensor's shape, strides, dtype and whether
-its values are at hand, every plain argument with its type (1, 1.0 and True differ), and the
-default dtype. A hit makes empty outputs; nothing of the op is run.
+The key holds everything that both depend on: the overload, each tensor's shape, strides, dtype and whether
+its values are known, every plain argument with its type (1, 1.0 and True differ), and the
+default dtype. A hit creates empty outputs without running the op.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ Key: TypeAlias = tuple[Any, ...]
 
 
 class Fresh(NamedTuple):
-    """An output on a storage of its own."""
+    """An output with its own storage."""
 
     sig: Signature
     size: torch.Size | tuple[int, ...]
@@ -30,20 +30,20 @@ class Fresh(NamedTuple):
 
 
 class Entry(NamedTuple):
-    """What a signature stands for.
+    """The cached result for a signature.
 
     Attributes:
         func: the op; its identity is part of the key, so it has to stay alive.
-        name: of the op, as the node carries it.
+        name: the op's name in the node.
         spec: the op, interned.
-        outputs: how to make each output tensor: `Fresh`, or the index of the input it is; None if the
-            op has to be run again (views need the storage, real values the computation).
+        outputs: how to create each output tensor: `Fresh`, or the index of the input that is returned; None if
+            the op has to run again (views need the storage, real values the computation).
         single: the op returns one tensor; otherwise `template` rebuilds what it returns.
-        template: the op's result, with the place of each tensor an index into `outputs`.
+        template: the op's result, with each tensor replaced by an index into `outputs`.
         writes: indices of the inputs that the op writes to.
-        fresh: the one output of an op that writes to nothing, which most ops are.
-        outs: indices of the inputs that the op only writes to (`out=`): they are none of the node's.
-        mask: of attention, where the tensor is that masks scores; its values are none of the memo's.
+        fresh: the single output of an op that writes to no input (most ops).
+        outs: indices of the inputs that the op only writes to (`out=`); they are not inputs of the node.
+        mask: for attention, the position of the mask tensor, whose values the memo doesn't store.
     """
 
     func: Any
@@ -59,7 +59,7 @@ class Entry(NamedTuple):
 
 
 class Slot(int):
-    """The place of a tensor in a template: its index among the outputs."""
+    """Placeholder for a tensor in a template: its index among the outputs."""
 
 
 _MEMOS: dict[torch.dtype, dict[Key, Entry]] = {}
@@ -68,7 +68,7 @@ _SPECS: dict[OpSpec, OpSpec] = {}
 
 
 def current() -> dict[Key, Entry]:
-    """The memo for the default dtype in force (`1 / 2` on integer tensors depends on it)."""
+    """The memo for the current default dtype (`1 / 2` on integer tensors depends on it)."""
     return _MEMOS.setdefault(torch.get_default_dtype(), {})
 
 
@@ -99,18 +99,18 @@ def fresh(size: tuple[int, ...], stride: tuple[int, ...], dtype: torch.dtype) ->
 
 
 def intern(spec: OpSpec) -> OpSpec:
-    """The one object for equal specs."""
+    """Intern a spec: one shared object for all equal ones."""
     return _SPECS.setdefault(spec, spec)
 
 
 @cache
 def layout(fn: str, inputs: tuple[TensorType, ...], output: TensorType) -> OpSpec:
-    """The spec of what costs nothing: an alias, a look after a write."""
+    """The spec of an op without cost: an alias, or a view that is read after a write."""
     return intern(OpSpec("layout", inputs, (output,), (("fn", fn), ("copy", False))))
 
 
 def fill(template: Any, tensors: list[torch.Tensor]) -> Any:
-    """A template with its tensors in place."""
+    """Replace the placeholders of a template by tensors."""
     if type(template) is Slot:
         return tensors[template]
     if type(template) in (list, tuple):

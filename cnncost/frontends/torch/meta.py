@@ -1,4 +1,4 @@
-"""Tensors without data: those on torch's meta device."""
+"""Tensors without data, on torch's meta device."""
 
 from __future__ import annotations
 
@@ -10,4 +10,4 @@ import torch
 _BASE: Any = torch._C.TensorBase
 META = torch.device("meta")
 is_meta: Callable[[torch.Tensor], bool] = _BASE.is_meta.__get__
-"""Whether a tensor has no data, whatever it says of itself: the getter that torch itself defines."""
+"""Whether a tensor has no data, by torch's own getter, which is not affected by replaced attributes."""

@@ -1,4 +1,4 @@
-"""The module tree and its calls, without a hook or attribute on any module."""
+"""Track the module tree and its calls without adding a hook or attribute to any module."""
 
 from __future__ import annotations
 
@@ -40,8 +40,8 @@ _call: Callable[[tuple[object, ...]], Call] = partial(tuple.__new__, Call)
 class Tracker:
     """Scopes and calls of one recording.
 
-    While `tracking` lasts, `nn.Module._call_impl` tells of each call made in this thread: it is what `__call__` calls,
-    and putting a special method in place would take a walk over all classes of modules that are loaded.
+    In `tracking`, `nn.Module._call_impl` is patched to report each call made in this thread. `__call__` calls it;
+    patching the special method itself would require a walk over all loaded module classes.
     """
 
     def __init__(
@@ -60,27 +60,27 @@ class Tracker:
         self._raised: list[int] = []
         """Calls that raised, innermost first; forward may have gone on after some."""
         self.index = index.copy() if index else {}
-        """The scope of each module, by its identity."""
+        """Index of each module's scope, by `id`."""
         self._last = last
-        """The same scopes with the counts of the last recording, which may come again."""
+        """The same scopes with the last recording's counts, reused if the counts are equal."""
         self._counts = [0] * len(self.scopes)
         self._begun: list[tuple[int, int | None, int, tuple[int, ...]]] = []
         self._outputs: list[tuple[int, ...]] = []
         self._parent: int | None = None
         self._kept: list[nn.Module] = []
-        """Modules that forward made: alive to the end, so that their identity stays their own."""
+        """Modules created in forward, kept alive to the end so that their ids are not reused."""
         self._thread = get_ident()
         self.trail: list[tuple[int, int]] | None = None
-        """At each begin and end of a call, if wanted: the number of autograd's next node, the call from there on."""
+        """If wanted: at each start and end of a call, autograd's next sequence number and the call from there on."""
         self._call: Callable[..., Any] = nn.Module._call_impl
         self.draws: Draws | None = None
-        """Set where it is to be found out which module draws numbers of Python's: `drawn_in` is its path then."""
+        """Set to find the module that draws from Python's or numpy's generators; `drawn_in` becomes its path."""
         self.drawn_in: str | None = None
         self.recomputing: int | None = None
-        """The call that a checkpoint runs once more, in backward."""
+        """The call that a checkpoint recomputes in backward."""
 
     def enter(self, tree: list[tuple[str, nn.Module]]) -> None:
-        """Enter the modules of a tree, and what they hold."""
+        """Register the modules of a tree with their parameters and buffers."""
         for path, module in tree:
             self._add(path, module)
 
@@ -103,7 +103,7 @@ class Tracker:
 
     def finish(self) -> tuple[tuple[Scope, ...], tuple[Call, ...]]:
         """Scopes with their call counts, and the calls."""
-        if not self._begun:  # a class whose `__call__` never comes to that of `nn.Module`
+        if not self._begun:  # a class with its own `__call__`
             self._begun.append((0, None, 0, ()))
             self._outputs.append(())
             self._counts[0] += 1
@@ -118,19 +118,21 @@ class Tracker:
         return self.scopes[self._begun[call][0]].path if self._begun else ""
 
     def inputs_of(self, call: int) -> tuple[int, ...]:
-        """The values that went into a call."""
+        """The input values of a call."""
         return self._begun[call][3] if self._begun else ()
 
     @contextmanager
     def tracking(self) -> Iterator[None]:
-        """While it lasts, module calls are recorded, and literal tensors keep values. Other threads pass through."""
+        """In this context, module calls are recorded and literal tensors keep their values; only in this thread."""
         custom = CustomCalls(self.recorder, self.recorder.on_values)
         table: dict[Place, Any] = {
             (nn.Module, "_call_impl"): self._wrapped(custom.module_call(nn.Module._call_impl)),
             (torch, "tensor"): self._literal(torch.tensor),
             (torch, "as_tensor"): self._literal(torch.as_tensor),
         }
-        if self.trail is not None or self.recorder.casting is not None:  # seen by their parts, and memory hangs on it
+        if (
+            self.trail is not None or self.recorder.casting is not None
+        ):  # recorded by their parts, which memory depends on
             on_cpu = self.recorder.on_cpu
             for name in RECURRENT:
                 table[torch._VF, name] = fused_recurrent(name, getattr(torch._VF, name), self._thread, on_cpu)
@@ -138,7 +140,7 @@ class Tracker:
             yield
 
     def _literal(self, original: Callable[..., torch.Tensor]) -> Callable[..., torch.Tensor]:
-        """`torch.tensor([3, 1], device=x.device)`: the dispatcher sees no op, so that the values would be lost."""
+        """`torch.tensor([3, 1], device=x.device)` dispatches no op, so its values would be lost without this."""
         thread, recorder = self._thread, self.recorder
 
         def made(data: Any, *args: Any, **kwargs: Any) -> torch.Tensor:
@@ -170,14 +172,14 @@ class Tracker:
                 return original(module, *args, **kwargs)
             scope = index.get(id(module))
             if scope is None and (copy := copy_of(module)) is not None:
-                module, scope = copy, index.get(id(copy))  # code that reaches the user's own module past the skeleton
+                module, scope = copy, index.get(id(copy))  # code that refers to the original module instead of its copy
             if scope is None:
                 scope = self._add_unregistered(module)
             if recorder.phase != "forward":
                 return self._recompute(module, scope, args, kwargs)
             outer, call, count = self._parent, len(begun), counts[scope]
             if outer is None and call:
-                outer = 0  # a module of the loss: there is one root
+                outer = 0  # a module of the loss: there is only one root
             inputs = values(args[0] if len(args) == 1 else args)
             begun.append((scope, outer, count, inputs + values(kwargs) if kwargs else inputs))
             outputs.append(())
@@ -190,7 +192,7 @@ class Tracker:
                 if outer is None and type(result) is not torch.Tensor:
                     result = _finished(result)
             except BaseException as error:
-                if self._error[0] is not error:  # the innermost call that raised it comes by first
+                if self._error[0] is not error:  # the innermost call that raised it gets here first
                     self._error, self.failed_at = (error, call), (self.path(call), module, args)
                 self._raised.append(call)
                 raise
@@ -207,7 +209,7 @@ class Tracker:
         return _call_impl
 
     def _recompute(self, module: nn.Module, scope: int, args: Any, kwargs: Any) -> Any:
-        """A call in backward, of what a checkpoint did not keep: it goes on the account of the module's first call."""
+        """Run a call that a checkpoint recomputes in backward; its ops are attributed to the module's first call."""
         outer, trail = self.recomputing, self.trail if self.trail is not None else []
         self.recomputing = call = self.first_call(scope)
         trail.append((_next_node(), call))
@@ -218,7 +220,7 @@ class Tracker:
             trail.append((_next_node(), outer or 0))
 
     def call_root(self, model: nn.Module, called: Callable[..., Any] | None, inputs: Inputs) -> Any:
-        """Call the model, or in its place the copy of what was called: a method of it, a function over it."""
+        """Call the model, or else the copy of what was called: one of its methods or a function that uses it."""
         if called is None:
             return model(*inputs.args, **inputs.kwargs)
         skeleton = self.recorder.skeleton
@@ -236,17 +238,17 @@ class Tracker:
         return result
 
     def failure(self) -> Failure:
-        """Where forward failed."""
+        """The call in which forward failed."""
         return Failure(self._error[1], tuple(sorted({0, *self._raised})))
 
     def let_go(self) -> None:
-        """Hold on to no tensor any more, after a forward that failed."""
+        """Drop all references to tensors after a failed forward."""
         self.failed_at, self._error = None, (None, 0)
         self._kept.clear()
         self.recorder.let_go()
 
     def moved_generators(self) -> bool:
-        """Whether a generator of random numbers that the model holds was drawn from."""
+        """Whether a random generator that the model holds was drawn from."""
         return self.recorder.skeleton is not None and self.recorder.skeleton.drew()
 
     def first_call(self, scope: int) -> int:
@@ -254,9 +256,9 @@ class Tracker:
         return next((i for i, (called, *_) in enumerate(self._begun) if called == scope), 0)
 
     def _add_unregistered(self, module: nn.Module) -> int:
-        """A module that is in no attribute of the model, such as `nn.ReLU()(x)` in forward.
+        """Register a module that is no attribute of the model, such as `nn.ReLU()(x)` in forward.
 
-        What it holds is none of the model's parameters.
+        Its parameters and buffers are not counted as the model's.
         """
         self._kept.append(module)
         parent = self.path(self._parent) if self._parent is not None else ""
@@ -265,12 +267,12 @@ class Tracker:
         return self._add(base if not taken else f"{base}:{taken + 1}", module, owns=False)
 
     def values(self, result: Any) -> tuple[int, ...]:
-        """The value ids of the tensors in a nest of containers."""
+        """The value ids of the tensors in nested containers."""
         if type(result) is _TENSOR or isinstance(result, _TENSOR):
             known = self._known.get(id(result))
             if known is None or known[0]() is not result:
                 if torch._C._functorch.is_functorch_wrapped_tensor(result):
-                    return ()  # inside vmap or grad: the recorder sees what it wraps, not the wrapper
+                    return ()  # inside vmap or grad: the recorder knows the wrapped tensor, not the wrapper
                 known = self.recorder.meet(result)
             return (known[1],)
         if isinstance(result, (list, tuple)):
@@ -285,14 +287,14 @@ class Tracker:
 
 
 def _numbers(data: Any) -> Any:
-    """Scalar tensors in a literal as their values, which torch would ask those without data for in vain."""
+    """Replace scalar meta tensors in a literal by their values, which torch couldn't read from them."""
     if type(data) in (list, tuple):
         return type(data)([_numbers(item) for item in data])
     return data.item() if isinstance(data, torch.Tensor) and is_meta(data) and not data.dim() else data
 
 
 def _finished(result: Any) -> Any:
-    """What the model's forward returns, when it has done its work: a generator does it when it is asked to."""
+    """Exhaust an iterator that forward returned, so that its ops run; reject coroutines."""
     if isinstance(result, Coroutine):
         result.close()
         raise TypeError("forward returns a coroutine, which does nothing until it is awaited")
@@ -317,7 +319,7 @@ def walk(model: nn.Module) -> list[tuple[str, nn.Module]]:
         seen.add(identity)
         tree.append((path, module))
         held = module._modules
-        if not held or type(module) in _SCRIPTED:  # what a scripted module's children run is out of sight
+        if not held or type(module) in _SCRIPTED:  # calls of a scripted module's children can't be seen
             continue
         prefix, below = path + "." if path else "", (*above, identity)
         stack.extend([(prefix + name, child, below) for name, child in held.items() if child is not None][::-1])
@@ -325,12 +327,12 @@ def walk(model: nn.Module) -> list[tuple[str, nn.Module]]:
 
 
 def _all_tensors(module: nn.Module) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Parameters and buffers of a scripted module and all below it, for it is a leaf."""
+    """Parameters and buffers of a scripted module and its descendants, because it is treated as a leaf."""
     return dict(module.named_parameters()), dict(module.named_buffers())
 
 
 def check_initialised(tree: list[tuple[str, nn.Module]]) -> None:
-    """Raise InputError for lazy parameters, whose sizes nobody knows yet."""
+    """Raise InputError for lazy parameters, whose sizes are not known yet."""
     for path, module in tree:
         for name, tensor in (*module._parameters.items(), *module._buffers.items()):
             if type(tensor) in LAZY:

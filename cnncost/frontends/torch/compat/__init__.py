@@ -1,1 +1,1 @@
-"""What torch does not promise, and what differs between its versions."""
+"""Behaviour that torch doesn't guarantee, and differences between its versions."""

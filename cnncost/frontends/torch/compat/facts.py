@@ -1,8 +1,7 @@
-"""What torch does otherwise from one version to the next, as far as a figure or a program hangs on it.
+"""Differences between torch versions that results or code depend on.
 
-Each fact is named after what newer versions do. Beside it: the first version that does so, and the change in torch.
-`tests/versions/facts.py` has what tests expect by version; the tests of each subject hold these against the torch
-that runs.
+Each constant is named after the newer behaviour. Its docstring gives the first version that has it, and the change in
+torch. `tests/versions/facts.py` lists expectations by version and checks these facts against the installed torch.
 """
 
 from __future__ import annotations
@@ -12,11 +11,11 @@ import torch
 from cnncost import versions
 
 AT = versions.numbers(torch.__version__) or versions.NEWEST
-"""Torch at hand, as (2, 13). A build whose version can't be read is taken for the newest that is proved."""
+"""The installed torch version, as (2, 13). A build with an unreadable version counts as the newest tested one."""
 
 
 def since(*version: int) -> bool:
-    """Whether torch at hand is of this version or a later one."""
+    """Whether the installed torch is this version or later."""
     return version <= AT
 
 
@@ -31,12 +30,12 @@ EFFICIENT_ATTENTION_TAKES_GROUPS = since(2, 14)
 """2.14: CUDA's memory-efficient kernel takes fewer heads of keys and values than of queries (the same change)."""
 
 ONEDNN_KEEPS_STATES_ONCE = since(2, 11)
-"""2.11, with oneDNN 3.10.2 in place of 3.7.1: the workspace of a recurrent layer has no more parts for hidden states,
-which `set_offsets` (src/cpu/rnn/rnn_utils.cpp) had registered twice beside those that are read."""
+"""2.11, with oneDNN 3.10.2 instead of 3.7.1: a recurrent layer's workspace no longer has the extra parts for hidden
+states that `set_offsets` (src/cpu/rnn/rnn_utils.cpp) registered twice in addition to those that are read."""
 
 LSTM_UNPACKS_EQUAL_LENGTHS = since(2, 13)
-"""2.13: packed sequences that are all equally long go to oneDNN's kernel, as those that are not packed do; before, an
-LSTM took each step of them by itself (`lstm` of packed data in ATen's native/RNN.cpp)."""
+"""2.13: packed sequences of equal length use oneDNN's kernel, as unpacked ones do; before, an LSTM ran each of their
+steps separately (`lstm` of packed data in ATen's native/RNN.cpp)."""
 
 AUTOCAST_KEEPS_CASTS_OF_INFERENCE = not since(2, 11)
-"""2.11: casts of weights are not kept any more under `torch.inference_mode` (`cached_cast` in autocast_mode.cpp)."""
+"""2.11: casts of weights are no longer cached under `torch.inference_mode` (`cached_cast` in autocast_mode.cpp)."""
