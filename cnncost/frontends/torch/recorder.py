@@ -1,9 +1,9 @@
-"""The recorder: sees every op that a model runs, and writes it into a Graph.
+"""The recorder: intercepts every op that a model runs and records it for a Graph.
 
 It works below autograd, where composite ops such as `conv2d`, `linear`, `lstm` and
-`scaled_dot_product_attention` still arrive whole (with autograd on they arrive as their parts,
-and count the same MACs). Ops on tensors without data are not run at all when the memo knows their
-signature; ops on small tensors whose values are known (positions, masks, relative indices) are
+`scaled_dot_product_attention` still arrive whole (with autograd on they arrive decomposed,
+with the same MACs). Ops on tensors without data are not run at all when their signature is in
+the memo; ops on small tensors with known values (positions, masks, relative indices) are
 run, so that their values can be read.
 """
 
@@ -48,7 +48,7 @@ _OTHERS = _SEQUENCES | _PLAIN | {torch.dtype, torch.device, torch.layout, torch.
 
 
 class Recorder(TorchDispatchMode):
-    """Records ops while it is entered. `call` is the module call that runs, kept by the module tracker."""
+    """Dispatch mode that records ops while active. `call` is the running module call, set by the module tracker."""
 
     def __init__(
         self,
@@ -61,42 +61,42 @@ class Recorder(TorchDispatchMode):
         super().__init__()  # type: ignore[no-untyped-call]  # torch's class has no types
         self.skeleton = skeleton
         self.values_at_hand = data if data is not None else {}
-        """Values of tensors that have none themselves, by identity."""
+        """Known values of meta tensors, by identity."""
         self.ledger = ledger if ledger is not None else Ledger()
         self.nodes: list[Node] = []
         self.call = 0
         self.phase: Phase = "forward"
         self.director: Director | None = None
-        """Where ops outside of forward belong."""
+        """Attributes ops outside of forward to module calls."""
         self._memo = memos.current() if use_memo else {}
         self._use_memo = use_memo
         self._runner = Runner()
         self.casting = casting
-        """What autocast does, where the recording is made with it."""
+        """Autocast state if the recording uses autocast."""
         self._noisy = False
         self.appearance: Appearance | None = None
-        """What tensors say of themselves, while forward runs."""
+        """Device and autograd attributes that tensors report while forward runs."""
         self.follows_devices = False
-        """Tensors are on more than one device."""
+        """Whether tensors are on more than one device."""
         self.drawn: list[int] = []
-        """Calls in which forward read a value that chance decided."""
+        """Calls in which forward read a value that depends on random numbers."""
         self.read_given: list[int] = []
-        """Calls in which forward read a value that follows from an input of floating-point numbers."""
+        """Calls in which forward read a value that depends on a floating-point input."""
         self.read_as: tuple[float, ...] = ()
-        """The number that is read of a tensor without known values, where no size follows from it; None: an error."""
+        """Numbers returned in turn for unknown values that no size depends on; empty: reading one raises."""
         self.guesses = False
-        """It was."""
+        """Whether such a number was read."""
         self.masks = Masks()
         if skeleton is not None:
             self.masks.sources.append(skeleton.tensors)
 
     supports_higher_order_operators = True
     on_values = False
-    """Ops are run for real."""
+    """Whether ops run on real data."""
 
     @classmethod
     def _should_skip_dynamo(cls) -> bool:
-        """False: torch would else import its compiler (a second) to wrap `__torch_dispatch__`, and slow each op."""
+        """False: else torch imports its compiler (a second) to wrap `__torch_dispatch__`, and slows down each op."""
         return False
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
@@ -105,7 +105,7 @@ class Recorder(TorchDispatchMode):
         if self.follows_devices:
             return self._follow(func, types, args, kwargs)
         found: Found = []
-        key: list[Any] = [id(func)]  # its own hash is Python code; the entry keeps it alive
+        key: list[Any] = [id(func)]  # hashing an op runs Python code; the memo entry keeps it alive
         self._scan(args, key, found)
         if kwargs:
             key.extend(kwargs)
@@ -113,7 +113,7 @@ class Recorder(TorchDispatchMode):
         else:
             kwargs = {}
         if types and any(is_traceable_wrapper_subclass(t) for t, _ in found):
-            return NotImplemented  # the subclass unwraps itself; the ops on its parts come here again
+            return NotImplemented  # the subclass unwraps itself, then its inner ops are dispatched here
         if self.director is not None:
             self.call = self.director.call(found)
             if (better := self.director.in_place(func, args, found)) is not None:
@@ -121,7 +121,7 @@ class Recorder(TorchDispatchMode):
         signs = tuple(key)
         try:
             entry = self._memo.get(signs)
-        except (TypeError, NotImplementedError):  # an argument that can't be hashed, or compared: such ops are few
+        except (TypeError, NotImplementedError):  # an argument that can't be hashed or compared: rare
             return self._first_time(func, args, kwargs, None, found)
         if entry is None:
             return self._first_time(func, args, kwargs, signs, found)
@@ -134,7 +134,7 @@ class Recorder(TorchDispatchMode):
         return self._record_made(entry, found)
 
     def _scan(self, args: Any, key: list[Any], found: Found) -> None:
-        """Append each argument to the key, and each tensor with what is known of it to `found`."""
+        """Append each argument to the key, and each tensor with its ledger entry to `found`."""
         known = self.ledger.known
         for arg in args:
             kind = type(arg)
@@ -149,9 +149,11 @@ class Recorder(TorchDispatchMode):
                 found.append((arg, entry))
                 key.append(sig)
             elif kind in _PLAIN:
-                key.append(kind)  # 1, 1.0 and True are equal, and not the same argument
+                key.append(kind)  # 1, 1.0 and True compare equal but are different arguments
                 key.append(arg)
-            elif kind in _SEQUENCES and (not arg or type(arg[0]) in _NUMBERS):  # torch's lists are of one type
+            elif kind in _SEQUENCES and (
+                not arg or type(arg[0]) in _NUMBERS
+            ):  # lists in op schemas have one element type
                 key.append(tuple(arg))
             elif kind in _SEQUENCES:
                 key.append(len(arg))
@@ -160,8 +162,8 @@ class Recorder(TorchDispatchMode):
                 key.append(arg)
 
     def _follow(self, func: Any, types: Any, args: Any, kwargs: Any) -> Any:
-        """Record an op where tensors are on several devices: its results are where its first operand with axes is."""
-        assert self.appearance is not None  # it has said so
+        """Record an op with tensors on several devices: results go to the device of the first operand with dim > 0."""
+        assert self.appearance is not None  # it set `follows_devices`
         self.follows_devices = False
         try:
             result = self.__torch_dispatch__(func, types, args, kwargs)
@@ -179,7 +181,7 @@ class Recorder(TorchDispatchMode):
         return result
 
     def let_go(self) -> None:
-        """Hold on to no tensor any more, and be in no cycle that would keep the copies until they are collected."""
+        """Drop references to all tensors and break cycles, so that the copies are freed without garbage collection."""
         self.skeleton = self.appearance = None
         self.ledger = Ledger()
         self.values_at_hand = {}
@@ -187,26 +189,26 @@ class Recorder(TorchDispatchMode):
         self.masks = Masks()
 
     def place(self, tensor: torch.Tensor, device: torch.device | None) -> None:
-        """Say that a tensor is on a device that was named for it, if it was."""
+        """Report a tensor as being on `device`, if one was requested for it."""
         if device is not None and self.appearance is not None and not self.appearance.at_home(device):
             self.appearance.place(tensor, device)
 
     def device_type(self, tensor: torch.Tensor) -> str:
-        """The type of the device that a tensor stands for; where autocast goes by CUDA's lists it is CUDA."""
+        """The device type that a tensor represents; CUDA if autocast uses CUDA's op lists."""
         if self.casting is not None and self.casting.device != "cpu":
             return self.casting.device
         return self.appearance.claimed(tensor).type if self.appearance is not None else "cpu"
 
     def on_cpu(self, tensor: torch.Tensor) -> bool:
-        """Whether a tensor stands for one on a CPU."""
+        """Whether a tensor represents one on a CPU."""
         return self.device_type(tensor) == "cpu"
 
     def makes_values(self, on: bool) -> None:
-        """Whether tensors that are asked for on the CPU are made there."""
+        """Set whether tensors requested on the CPU are created there, with values."""
         self._runner.makes_values = on
 
     def read(self, tensor: torch.Tensor) -> torch.Tensor | None:
-        """A copy of the values of a tensor that has none itself; None where they are not at hand."""
+        """A copy of the values of a meta tensor; None if they are unknown."""
         self._runner.hands_over = True
         try:
             values: torch.Tensor = torch.ops.aten._to_copy.default(tensor, device=_CPU)
@@ -216,16 +218,18 @@ class Recorder(TorchDispatchMode):
 
     @property
     def originals(self) -> Skeleton | None:
-        """What was copied before forward, where anything was."""
+        """The skeleton that holds the copies made before forward, if any."""
         return self.skeleton
 
-    # ---- tensors that come from outside, or changed behind our back
+    # ---- tensors from outside the recording, or changed unobserved
 
     def meet(self, tensor: torch.Tensor) -> Known:
-        """Enter a tensor that no recorded op made: a constant, or an alias made where we don't see it."""
+        """Register an external tensor: a constant, or an alias created unobserved."""
         ledger = self.ledger
         copy = self.skeleton.copy_of(tensor) if self.skeleton is not None else None
-        if copy is not None and copy is not tensor:  # code that reaches the user's own tensor past the skeleton
+        if (
+            copy is not None and copy is not tensor
+        ):  # code that reaches the user's original tensor, bypassing the skeleton
             ledger.stand_in(tensor, tensor, ledger.find(copy) or self.meet(copy))
             return ledger.known[id(tensor)]
         block = ledger.block_of(tensor)
@@ -240,7 +244,7 @@ class Recorder(TorchDispatchMode):
         return alias
 
     def meet_literal(self, tensor: torch.Tensor, data: torch.Tensor) -> None:
-        """Enter a tensor without data whose values stand in the model's code."""
+        """Register a tensor without data whose values are literals in the model's code."""
         if data.numel() > REAL_LIMIT:
             return
         if self.ledger.find(tensor) is not None:
@@ -249,18 +253,18 @@ class Recorder(TorchDispatchMode):
             self.ledger.add_source(tensor, "constant", data)
 
     def same_values(self, tensor: torch.Tensor, other: torch.Tensor) -> None:
-        """A tensor that was made of another where we don't see it has its values, if these are at hand."""
+        """Give a tensor the known values of the one that it was created from unobserved."""
         known = self.ledger.find(other)
         if known is not None and known.data is not None and known.sig.real and is_meta(tensor):
             self.meet(tensor)
             self.ledger.attach(tensor, known.data)
 
     def _catch_up(self, tensor: torch.Tensor, old: Known) -> Known:
-        """A node that brings a tensor up to date with a write through another view of its storage."""
+        """Append a node that updates a tensor after a write through another view of its storage."""
         ledger = self.ledger
         writer = old.block.writer
         if old.block.born is None and (is_meta(tensor) or (old.block.copied and old.data is None)):
-            old.block.real = False  # the user's values, of which the write has seen a copy
+            old.block.real = False  # the user's values: the write went to a copy of them
         new = ledger.add_view(tensor, old.block)
         if new.sig.real and old.data is not None:
             new = ledger.attach(tensor, old.data)
@@ -291,7 +295,9 @@ class Recorder(TorchDispatchMode):
                 result = self._runner.first_time(op, args, kwargs, found)
             except (DataDependentError, RuntimeError):
                 if op.composite and any(known.sig.real for _, known in found):
-                    return self._run_parts(func, args, kwargs, found)  # the part that reads meets values at hand
+                    return self._run_parts(
+                        func, args, kwargs, found
+                    )  # the inner op that reads values may find known ones
                 raise
             entry = entries.of_run(op, args, kwargs, found, result, self._runner, self.ledger)
         if op.creates and self.appearance is not None and self.appearance.names_meta(kwargs.get("device")):
@@ -309,7 +315,7 @@ class Recorder(TorchDispatchMode):
         return self._record_made(entry, found)
 
     def _read_guess(self, op: Overload, args: Any, kwargs: Any, found: Found) -> float:
-        """A number in the place of one that is not known, each of several in its turn."""
+        """Return a placeholder for an unknown number, cycling through `read_as`."""
         number, *others = self.read_as
         self.read_as = (*others, number)
         self.guesses, self._runner.data = True, {}
@@ -318,11 +324,11 @@ class Recorder(TorchDispatchMode):
         return number
 
     def _anew(self) -> Recorder:
-        """One with empty books."""
+        """A recorder with an empty ledger."""
         return Recorder(self._use_memo, casting=self.casting)
 
     def _run_sparse(self, op: Overload, args: Any, kwargs: Any, found: Found) -> Any:
-        """An op on sparse tensors. None is in the memo: what they store is no part of a signature."""
+        """Record an op on sparse tensors. Never memoized: the stored elements are not part of a signature."""
         if sparse_running.has_parts(op, args, kwargs):
             return self._run_parts(op.func, args, kwargs, found)
         result = sparse_running.run(op, args, kwargs, found, self._runner)
@@ -333,9 +339,9 @@ class Recorder(TorchDispatchMode):
         return self._record_run(entry._replace(outputs=None, fresh=None), found, result)
 
     def _run_parts(self, func: Any, args: Any, kwargs: Any, found: Found) -> Any:
-        """A composite op that has no lowering of its own: record what it is made of.
+        """Record a composite op without a lowering as its inner ops.
 
-        Its code may insist on tensors of one device, so those with data get stand-ins without.
+        Its code may require all tensors on one device, so tensors with data are replaced by meta stand-ins.
         """
         table: dict[int, torch.Tensor] = {}
         if any(is_meta(t) for t, _ in found) and not all(is_meta(t) for t, _ in found):
@@ -348,10 +354,10 @@ class Recorder(TorchDispatchMode):
         back = {id(table[id(t)]): t for t, _ in found if id(t) in table}
         return swap(result, back, None) if back else result
 
-    # ---- writing the node
+    # ---- appending the node
 
     def _record_fresh(self, entry: Entry, fresh: Fresh, found: Found) -> torch.Tensor:
-        """What most ops are: one new tensor. `_record_made` does the same for any outputs."""
+        """Fast path for the commonest case, one new tensor. `_record_made` handles any outputs."""
         sig, size, stride, dtype, nbytes = fresh
         ledger = self.ledger
         tensor = torch.empty_strided(size, stride, dtype=dtype, device=META)
@@ -397,7 +403,9 @@ class Recorder(TorchDispatchMode):
             if known is None:
                 known = self._enter_result(tensor, found)
             elif entry.func is _LIFT and not is_meta(tensor) and tensor.untyped_storage().resizable():
-                known.block.owned = False  # made by forward, of numbers; an array of the user's has no size to change
+                known.block.owned = (
+                    False  # made by forward from numbers; the memory of a user's numpy array is not resizable
+                )
             elif any(found[i][0] is tensor for i in entry.writes):
                 known = self._written(entry, tensor, known, all(k.sig.real for _, k in found))
             if (data := self._runner.data.get(id(tensor))) is not None:
@@ -410,7 +418,7 @@ class Recorder(TorchDispatchMode):
         self._taint(op, tensors, found)
         spec = self._spec(entry, found, tensors)
         types = tuple(ledger.values[i].type for i in ids)
-        if types != spec.outputs:  # the shape depends on values that are at hand (nonzero on a real mask)
+        if types != spec.outputs:  # the shape depends on known values (nonzero on a real mask)
             spec = memos.intern(OpSpec(spec.kind, spec.inputs, types, spec.attrs))
         reads = [known.value for i, (_, known) in enumerate(found) if i not in entry.outs]
         if entry.mask is not None:
@@ -419,17 +427,17 @@ class Recorder(TorchDispatchMode):
         return result
 
     def _note_reading(self, op: Overload, found: Found) -> None:
-        """Remember where forward reads a value that chance or an input decided."""
+        """Note the calls in which forward reads a value that depends on random numbers or an input."""
         for tensor, known in found:
             if op.indexes and tensor.dtype not in MASKS:
-                continue  # which elements are taken has no influence on any size
+                continue  # integer indices don't affect any size
             if known.block.chance:
                 self.drawn.append(self.call)
             if known.block.given:
                 self.read_given.append(self.call)
 
     def _taint(self, op: Overload, tensors: list[torch.Tensor], found: Found) -> None:
-        """What is computed of values that chance or an input decided, is decided by these."""
+        """Propagate the marks "depends on random numbers" and "depends on an input" from operands to results."""
         chance = op.random or any(known.block.chance for _, known in found)
         given = any(known.block.given for _, known in found)
         if chance or given:
@@ -438,7 +446,7 @@ class Recorder(TorchDispatchMode):
                     block.chance, block.given = chance or block.chance, given or block.given
 
     def _written(self, entry: Entry, tensor: torch.Tensor, known: Known, real: bool) -> Known:
-        """The value that an op leaves in a tensor that it has changed in place: its elements, or its shape."""
+        """Register the new value of a tensor changed in place: its elements or its shape."""
         op = overload(entry.func)
         real = real and (not is_meta(tensor) or id(tensor) in self._runner.data)
         if op.changes_shape or entry.outs:
@@ -446,7 +454,7 @@ class Recorder(TorchDispatchMode):
         return self.ledger.write(tensor, known, real)
 
     def _record_counted(self, entry: Entry, more: int, tensor: torch.Tensor, known: Known) -> torch.Tensor:
-        """A counter goes on, as in each batch norm that trains: of all ops on values most are this one."""
+        """Fast path for batch norm's num_batches_tracked, the commonest op on real values."""
         data = known.data
         assert data is not None  # it is a counter
         written = self.ledger.rewrite(tensor, known, data + more if known.block.owned else data.add_(more))
@@ -454,7 +462,7 @@ class Recorder(TorchDispatchMode):
         return tensor
 
     def _spec(self, entry: Entry, found: Found, results: list[torch.Tensor]) -> OpSpec:
-        """The entry's, unless masks or the values of indices say more."""
+        """The entry's spec, refined where masks or known index values are involved."""
         if entry.name in MASKING or (self._noisy and _of_noise(found)):
             return self._masked(entry, found, results)
         return picked(entry.spec, found) if entry.name in PICKING else entry.spec
@@ -472,18 +480,18 @@ class Recorder(TorchDispatchMode):
         return self.ledger.add_result(tensor)
 
     def append(self, spec: OpSpec, inputs: tuple[int, ...], outputs: tuple[int, ...], name: str) -> None:
-        """Write a node."""
+        """Append a node."""
         self.nodes.append(_node((spec, inputs, outputs, self.call, name, self.phase)))
         self.ledger.clock += 1
 
 
 def _of_noise(found: Found) -> bool:
-    """Whether a random mask is among the tensors."""
+    """Whether any of the tensors is a random mask."""
     return True in [known[3].noise for _, known in found]
 
 
 def _counts(known: Known) -> bool:
-    """Whether it is an integer whose value is kept beside it, as the counters of batch norms are."""
+    """Whether it is an integer with a tracked value, such as batch norm's counter."""
     return known.data is not None and known.data.dtype is torch.int64 and not known.block.noise
 
 

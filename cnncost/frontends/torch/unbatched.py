@@ -1,4 +1,4 @@
-"""An input without a batch axis: torch's convolutions take C×H×W as well as N×C×H×W."""
+"""Inputs without a batch axis: torch's convolutions accept C×H×W as well as N×C×H×W."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ from itertools import islice
 from cnncost.graph import Graph, OpSpec
 
 _FAR = 64
-"""Nodes within which the first convolution of an input stands: others see what was made of it."""
+"""How many nodes to search for the first convolution on an input; later ones take computed tensors."""
 
 
 def without_batch_axis(graph: Graph) -> Graph:
-    """The Graph with a note, and one example, where a convolution took the first input as C×H×W.
+    """The Graph, with a note and one example if a convolution took the first input as C×H×W.
 
-    What comes before it may be pointwise, as normalizing an image is.
+    Pointwise ops may precede the convolution, such as normalizing an image.
     """
     if not graph.inputs or graph.examples is not None:
         return graph
@@ -33,5 +33,5 @@ def without_batch_axis(graph: Graph) -> Graph:
 
 
 def _space(spec: OpSpec) -> int:
-    """Axes in space, by the weight: C_out, C_in and those of the kernel."""
+    """Number of spatial axes, from the weight's shape: C_out, C_in and the kernel's axes."""
     return len(spec.inputs[1].shape) - 2
