@@ -97,7 +97,7 @@ def _contiguous(op: Any, x: torch.Tensor, *, memory_format: torch.memory_format 
 
 
 def _group_norm_backward(op: Any, grad: torch.Tensor, *args: Any, **kwargs: Any) -> Any:
-    """grad: N,C,*. Make it contiguous in the recorded memory format, as the CPU kernel does."""
+    """grad: N,C,*. Made contiguous in the recorded memory format; the default, rows, is right on other devices."""
     order = _noted(torch.contiguous_format)
     return op(grad.contiguous(memory_format=order), *args, **kwargs)
 
