@@ -164,7 +164,7 @@ def bag_backward(call: OpCall) -> Lowered:
 
 @lowers("_embedding_bag_per_sample_weights_backward")
 def bag_weights_backward(call: OpCall) -> Lowered:
-    """grad: B,D; indices: I. A scalar product of each looked-up row with its bag's gradient."""
+    """grad: B,D; indices: I. A dot product of each looked-up row with its bag's gradient."""
     return "bag_weights_backward", {"indices": call["indices"].numel(), "width": call["grad"].shape[-1]}
 
 

@@ -48,7 +48,7 @@ def _layout(x: Any, weight: Any) -> str | None:
 def _is_channels_last(x: torch.Tensor) -> bool:
     """Whether its strides increase from the channels outwards, including those of axes of size 1.
 
-    Ref: `is_channels_last_strides_2d_s4` in c10's MemoryFormat.h, by which convolutions go; `is_contiguous` differs.
+    Ref: `is_channels_last_strides_2d_s4` in c10's MemoryFormat.h, which convolutions use; `is_contiguous` differs.
     """
     if x.dim() not in (4, 5) or x.stride(1) == 0:
         return False
@@ -155,7 +155,7 @@ def grouped_mm(call: OpCall) -> Lowered:
     "_scaled_dot_product_fused_attention_overrideable",
 )  # fmt: skip
 def attention(call: OpCall) -> Lowered:
-    """q: *,L,E; k: *,S,E; v: *,S,V. With grouped queries (GQA) the heads are those of q.
+    """q: *,L,E; k: *,S,E; v: *,S,V. With grouped queries (GQA) the head count is q's.
 
     The flash kernels align a causal mask to the lower right corner, all others to the upper left.
     """

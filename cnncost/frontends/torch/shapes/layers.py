@@ -251,10 +251,10 @@ def _recurrent(a: dict[str, Any]) -> list[Output] | None:
 
 
 def _promoted(cell: str, dtype: torch.dtype, states: list[torch.dtype], projected: bool) -> list[torch.dtype]:
-    """Dtypes of the output and of each state, where states differ from the inputs of products (autocast on a CPU).
+    """Dtypes of the output and of each state, if states differ from the matmuls' inputs (autocast on a CPU).
 
-    h = (h − n)·z + n of a GRU and c = c·f + i·g of an LSTM are promoted, and o·tanh(c) is; what a product or tanh of a
-    sum of products gives is not.
+    h = (h − n)·z + n of a GRU, c = c·f + i·g of an LSTM, and o·tanh(c) are promoted; results of a matmul, or of tanh
+    of a sum of matmuls, are not.
     """
     if cell == "lstm":
         cell_state = torch.promote_types(dtype, states[1])
@@ -297,8 +297,8 @@ def _dynamic_linear(a: dict[str, Any]) -> list[Output]:
 def _grouped_product(a: dict[str, Any]) -> list[Output] | None:
     """Rows, columns or the inner axis are split over groups of unknown sizes; torch's meta kernel has only bfloat16.
 
-    T,I by G,I,O → T,O; G,O,I by I,T → O,T; O,T by T,I → G,O,I; G,O,I by G,I,T → G,O,T. A row of the result begins at
-    a multiple of 16 bytes.
+    T,I by G,I,O → T,O; G,O,I by I,T → O,T; O,T by T,I → G,O,I; G,O,I by G,I,T → G,O,T. Rows of the result
+    start at multiples of 16 bytes.
     """
     x, w, ends = a["self"], a["mat2"], a["offs"]
     batches = [t.shape[0] for t in (x, w) if t.dim() == 3]
