@@ -179,18 +179,18 @@ def resolve(
     model: Any, inputs: Any = None, model_args: dict[str, Any] | None = None, autocast: Any = None,
     batch: int | None = None,
 ) -> Resolved:  # fmt: skip
-    """Build a model from its source, without weights, or take it as it is.
+    """Build a model from its source, without weights if possible, or use an existing one.
 
     Args:
-        model: as `analyze` takes it; a source; or what this function made, to be run on other inputs.
-        inputs: as `analyze` takes them; None: those that the source knows.
-        model_args: keyword arguments for a factory or class that is named.
-        autocast: as `analyze` takes it.
-        batch: the batch size to set in the inputs, if it is another.
+        model: as for `analyze`; a source; or a result of this function, to run it on other inputs.
+        inputs: as for `analyze`; None: the source's own.
+        model_args: keyword arguments for the named factory or class.
+        autocast: as for `analyze`.
+        batch: the batch size to set in the inputs; None: unchanged.
 
     Raises:
         SourceError: unknown name, missing file, class or package, a factory that fails or returns no module.
-        InputError: no inputs where the source knows none, or none to set the batch size in.
+        InputError: no inputs and the source has none, or none in which a batch size can be set.
     """
     if isinstance(model, Resolved):  # built already
         found = replace(model, inputs=model.inputs if inputs is None else inputs, autocast=autocast or model.autocast)
