@@ -57,9 +57,7 @@ def command(
     reports = []
     for model in models:
         source = find(model)
-        own = (
-            {} if source.saved else {"inputs": given, "model_args": arguments}
-        )  # a report has fixed inputs and arguments
+        own = {} if source.saved else {"inputs": given, "model_args": arguments}  # fixed in a report
         reports.append((model, analyze(source, **own)))
     rows = compare(reports)
     if drawn and output is not None:

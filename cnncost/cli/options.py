@@ -78,9 +78,7 @@ def _pairs(text: str) -> list[tuple[str, Any]]:
         call = ast.parse(f"f({text})", mode="eval").body
     except SyntaxError:
         call = None
-    one = isinstance(call, ast.Call) and isinstance(
-        call.func, ast.Name
-    )  # rejects `a=3)(b=4`, which parses as two calls
+    one = isinstance(call, ast.Call) and isinstance(call.func, ast.Name)  # `a=3)(b=4` parses as two calls
     if (
         not isinstance(call, ast.Call)
         or not one

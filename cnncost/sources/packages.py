@@ -17,7 +17,7 @@ _SOLD_AS = {"PIL": "pillow", "cv2": "opencv-python", "skimage": "scikit-image", 
 
 
 def required(spec: str, package: str, *modules: str) -> list[ModuleType]:
-    """Import modules of an optional package.
+    """Import and return modules of an optional package.
 
     Raises:
         MissingPackageError: it, or a package that it needs, is not installed; the message contains the install

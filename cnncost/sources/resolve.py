@@ -208,7 +208,7 @@ def _built(source: ModelSource, inputs: Any, autocast: Any) -> Resolved:
         given = source.inputs_for(model)
     if given is None:
         raise InputError(f"{source.text}: no input given, and the source knows none; give one, for example 1x3x224x224")
-    # Nothing differs in the counts, and batch norm in train mode refuses one value per channel.
+    # Counts are the same in eval mode, and batch norm in train mode rejects a single value per channel.
     return Resolved(source, model, given, False, weightless, autocast=autocast, notes=notes)
 
 

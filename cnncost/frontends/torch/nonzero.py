@@ -44,7 +44,7 @@ def nonzero_weights(model: nn.Module, graph: Graph) -> Weights:
                 counts[ids[name]] = _count(tensor)
                 if tensor.layout is not torch.strided:
                     stored[ids[name]] = elements(tensor)[0]
-        for name in [n.removesuffix(_MASK) for n in ids if n.endswith(_MASK)]:  # torch.nn.utils.prune
+        for name in [n.removesuffix(_MASK) for n in ids if n.endswith(_MASK)]:  # naming of torch.nn.utils.prune
             mask, weight = getattr(module, name + _MASK), getattr(module, name + "_orig", None)
             if weight is not None and name + "_orig" in ids:
                 masked[ids[name + "_orig"], ids[name + _MASK]] = int(torch.count_nonzero(weight * mask))

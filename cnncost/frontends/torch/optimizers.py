@@ -50,9 +50,7 @@ def warmed(optimizer: Optimize, parameters: list[nn.Parameter], skeleton: Skelet
     except InputError:
         if recorder.on_values:
             raise
-    with apart(
-        recorder
-    ) as ledger:  # it queries devices or reads tensors: record the step, which is slower but handles both
+    with apart(recorder) as ledger:  # it queries devices or reads tensors: record it, which is slower but works
         made = _made(optimizer, parameters, skeleton, recorder.on_values)
         _warm(made, lambda: step(made))
         if recorder.guesses:

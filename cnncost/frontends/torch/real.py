@@ -67,9 +67,7 @@ class RealRecorder(Recorder):
     on_values = True
 
     def __init__(self, weights: Weights) -> None:
-        super().__init__(
-            use_memo=False, skeleton=weights
-        )  # no `casting`: torch's own autocast works on tensors with data
+        super().__init__(use_memo=False, skeleton=weights)  # no `casting`: torch's autocast works on data
         self._weights = weights
         self.masks = Masks(on_values=True)
         self._varies: set[int] = set()
@@ -192,9 +190,7 @@ def record_real(
             # again each time: forward may have written to the previous ones
             real, said = with_values(arguments, root, training is not None)
             try:
-                return copy_context().run(
-                    _recorded, root, real, said, how
-                )  # context variables that forward sets are discarded
+                return copy_context().run(_recorded, root, real, said, how)  # discards context variables set by forward
             except RecordAnewError as wanted:
                 wanted.prepare()
                 how = how._replace(**wanted.changes)

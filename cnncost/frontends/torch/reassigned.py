@@ -1,6 +1,6 @@
 """`tensor.data = other` in forward: no dispatch mode sees it, but it changes the tensor's storage and geometry.
 
-`module.to` casts and moves modules this way; one user are hooks that store weights in fewer bits.
+`module.to` casts and moves modules this way, for example in hooks that store weights in fewer bits.
 """
 
 from __future__ import annotations

@@ -39,7 +39,7 @@ from cnncost.frontends.torch.skeleton import Skeleton
 from cnncost.frontends.torch.types import tensor_type, tensors_in
 from cnncost.graph import Node, OpSpec, Phase
 
-_TENSORS = frozenset({torch.Tensor, torch.nn.Parameter})
+_TENSORS = frozenset({torch.Tensor, torch.nn.Parameter})  # exact types: a lookup is faster than isinstance
 _CPU = torch.device("cpu")
 _SEQUENCES = frozenset({list, tuple})
 _NUMBERS = frozenset({int, float, bool})
@@ -140,7 +140,7 @@ class Recorder(TorchDispatchMode):
             kind = type(arg)
             if kind in _TENSORS or (kind not in _OTHERS and isinstance(arg, torch.Tensor)):
                 entry = known.get(id(arg))
-                if entry is None or entry[0]() is not arg:
+                if entry is None or entry[0]() is not arg:  # ids are reused after a tensor dies
                     entry = self.meet(arg)
                 _, _, sig, block, version, _ = entry
                 if version != block.version:
@@ -151,9 +151,7 @@ class Recorder(TorchDispatchMode):
             elif kind in _PLAIN:
                 key.append(kind)  # 1, 1.0 and True compare equal but are different arguments
                 key.append(arg)
-            elif kind in _SEQUENCES and (
-                not arg or type(arg[0]) in _NUMBERS
-            ):  # lists in op schemas have one element type
+            elif kind in _SEQUENCES and (not arg or type(arg[0]) in _NUMBERS):  # schema lists have one element type
                 key.append(tuple(arg))
             elif kind in _SEQUENCES:
                 key.append(len(arg))
@@ -227,9 +225,7 @@ class Recorder(TorchDispatchMode):
         """Register an external tensor: a constant, or an alias created unobserved."""
         ledger = self.ledger
         copy = self.skeleton.copy_of(tensor) if self.skeleton is not None else None
-        if (
-            copy is not None and copy is not tensor
-        ):  # code that reaches the user's original tensor, bypassing the skeleton
+        if copy is not None and copy is not tensor:  # the user's original, reached past the skeleton
             ledger.stand_in(tensor, tensor, ledger.find(copy) or self.meet(copy))
             return ledger.known[id(tensor)]
         block = ledger.block_of(tensor)
@@ -272,7 +268,7 @@ class Recorder(TorchDispatchMode):
         self.append(memos.layout("after_write", types, new.sig.type), (old.value, writer), (new.value,), "after_write")
         return new
 
-    # ---- what an op does
+    # ---- running an op
 
     def _first_time(self, func: Any, args: Any, kwargs: Any, key: memos.Key | None, found: Found) -> Any:
         if is_higher_order(func):
@@ -295,9 +291,7 @@ class Recorder(TorchDispatchMode):
                 result = self._runner.first_time(op, args, kwargs, found)
             except (DataDependentError, RuntimeError):
                 if op.composite and any(known.sig.real for _, known in found):
-                    return self._run_parts(
-                        func, args, kwargs, found
-                    )  # the inner op that reads values may find known ones
+                    return self._run_parts(func, args, kwargs, found)  # the inner op that reads may find known values
                 raise
             entry = entries.of_run(op, args, kwargs, found, result, self._runner, self.ledger)
         if op.creates and self.appearance is not None and self.appearance.names_meta(kwargs.get("device")):
@@ -403,9 +397,7 @@ class Recorder(TorchDispatchMode):
             if known is None:
                 known = self._enter_result(tensor, found)
             elif entry.func is _LIFT and not is_meta(tensor) and tensor.untyped_storage().resizable():
-                known.block.owned = (
-                    False  # made by forward from numbers; the memory of a user's numpy array is not resizable
-                )
+                known.block.owned = False  # made by forward from numbers; a numpy array's memory is not resizable
             elif any(found[i][0] is tensor for i in entry.writes):
                 known = self._written(entry, tensor, known, all(k.sig.real for _, k in found))
             if (data := self._runner.data.get(id(tensor))) is not None:
@@ -456,7 +448,7 @@ class Recorder(TorchDispatchMode):
     def _record_counted(self, entry: Entry, more: int, tensor: torch.Tensor, known: Known) -> torch.Tensor:
         """Fast path for batch norm's num_batches_tracked, the commonest op on real values."""
         data = known.data
-        assert data is not None  # it is a counter
+        assert data is not None  # `_counts` has checked it
         written = self.ledger.rewrite(tensor, known, data + more if known.block.owned else data.add_(more))
         self.append(entry.spec, (known.value,), (written.value,), entry.name)
         return tensor
@@ -498,4 +490,4 @@ def _counts(known: Known) -> bool:
 _ADD = torch.ops.aten.add_.Tensor
 _READ = torch.ops.aten._local_scalar_dense.default
 _LIFT = torch.ops.aten.lift_fresh.default
-_node: Callable[[tuple[object, ...]], Node] = partial(tuple.__new__, Node)
+_node: Callable[[tuple[object, ...]], Node] = partial(tuple.__new__, Node)  # skips NamedTuple's Python constructor

@@ -98,7 +98,7 @@ def _recorded(model: nn.Module, inputs: Inputs, how: How, made: Made) -> tuple[G
         modules = [module for _, module in originals]
         if how.train is not None:
             for original, (_, copy) in zip(modules, tree, strict=True):
-                if copy is not original:  # scripted modules run as they are
+                if copy is not original:  # scripted modules are not copied
                     copy.training = how.train
         named = how.autocast.device if how.autocast is not None else "cpu"
         keeps = how.grad or facts.AUTOCAST_KEEPS_CASTS_OF_INFERENCE

@@ -38,7 +38,7 @@ def _pack(args: Any, values: Values) -> Any:
 
 
 def _pad(args: Any, values: Values) -> Any:
-    """data: tokens,*; batch_sizes: T. Back to T,B,* or B,T,*, and the lengths."""
+    """data: tokens,*; batch_sizes: T. Returns T,B,* or B,T,*, and the lengths."""
     data, batch_sizes, batch_first, _, total = args
     sizes = _known(batch_sizes, values, "the lengths of the sequences")
     steps, batch = max(len(sizes), total), int(sizes[0])

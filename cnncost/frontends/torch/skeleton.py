@@ -101,6 +101,7 @@ class Skeleton(Copier):
             without_moving(attributes)
         object.__setattr__(copy, "__dict__", attributes)
         names = tuple(attributes)
+        # fast path: standard attributes come first and all hook tables are empty
         if self._no_hooks and names[: len(_STANDARD)] == _STANDARD and not any(hooks_of(attributes)):
             own = [*attributes.items()][len(_STANDARD) :] if len(names) > len(_STANDARD) else []
             attributes.update(self._no_hooks)
@@ -127,9 +128,7 @@ class Skeleton(Copier):
         if "_diffusers_hook" in attributes:
             with_own_casting(copy)
         if encoder:
-            attributes["use_nested_tensor"] = (
-                False  # it skips padding in eval mode by reading mask values, which are missing
-            )
+            attributes["use_nested_tensor"] = False  # it skips padding in eval mode by mask values, which are missing
         return copy
 
     def _tensors(self, held: dict[str, torch.Tensor | None]) -> dict[str, torch.Tensor | None]:
@@ -161,9 +160,7 @@ class Skeleton(Copier):
         """A meta tensor of the same geometry. Views of one storage (flattened weights) still share one."""
         if tensor.layout is not torch.strided:
             return twin(tensor.detach())
-        if (
-            is_meta(tensor) and type(data := tensor.data) is torch.Tensor
-        ):  # that of a wrapper subclass would be a wrapper
+        if is_meta(tensor) and type(data := tensor.data) is torch.Tensor:  # that of a wrapper is a wrapper
             return data  # `.data` has its own version counter; `detach` would share the user's
         storage = tensor.untyped_storage()
         where = storage._cdata

@@ -137,7 +137,7 @@ def _turned(op: Overload, args: Any, kwargs: Any, found: Found, runner: Runner) 
 
 
 def _coalesced_as(tensor: torch.Tensor, places: torch.Tensor) -> torch.Tensor:
-    """`places` with the coalesced flag of `tensor`, which `_coalesced_` may have set whatever its elements are."""
+    """`places` with the coalesced flag of `tensor`: `_coalesced_` can set it regardless of duplicates."""
     if tensor.layout is torch.sparse_coo and tensor.is_coalesced() != places.is_coalesced():
         return torch.ops.aten._coalesced_(places.detach().clone(), tensor.is_coalesced())  # type: ignore[no-any-return]
     return places

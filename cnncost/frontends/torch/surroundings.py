@@ -184,7 +184,7 @@ class _Explorer:
 def names_of(code: CodeType) -> tuple[frozenset[str], frozenset[str]]:
     """Names used by code including nested code, and global names that it sets."""
     names, stored = set(code.co_names), set[str]()
-    if _STORES_GLOBAL in code.co_code[::2]:
+    if _STORES_GLOBAL in code.co_code[::2]:  # opcodes are the even bytes; disassembling is slow
         stored = {i.argval for i in dis.get_instructions(code) if i.opcode == _STORES_GLOBAL}
     for constant in code.co_consts:
         if isinstance(constant, CodeType):

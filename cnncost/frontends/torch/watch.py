@@ -1,8 +1,7 @@
 """Snapshots the objects around a model before a recording and restores them afterwards.
 
-Watched objects are not copied, and forward may write to them: to a cache in a global, to a class attribute, to the
-`__dict__` of a helper object. Afterwards each is compared with its snapshot, item by item and by identity, and
-restored in place.
+Watched objects are not copied, and forward may write to them: a cache in a global, a class attribute, an object's
+`__dict__`. Afterwards each is compared with its snapshot, item by item and by identity, and restored in place.
 """
 
 from __future__ import annotations
@@ -33,7 +32,7 @@ _LONG = 10_000
 _SMALL = 1 << 20
 """Maximum size in bytes of arrays whose values are saved."""
 _OPEN = (UserDict, UserList, WeakKeyDictionary, WeakValueDictionary, WeakSet, SimpleNamespace, local, Queue)
-"""Standard library and torch classes that models keep state in."""
+"""Standard library classes that models keep state in."""
 
 _FUNCTIONS = frozenset({FunctionType, MethodType, BuiltinFunctionType, partial})
 
@@ -200,9 +199,7 @@ class Watch:
         self._note(undo)
 
     def _slots(self, value: Any, names: tuple[str, ...], pending: list[Any]) -> None:
-        kept = [
-            name for name in names if type(getattr(type(value), name, None)) is MemberDescriptorType
-        ]  # slots, not properties
+        kept = [name for name in names if type(getattr(type(value), name, None)) is MemberDescriptorType]  # no property
         then = {name: getattr(value, name, ABSENT) for name in kept}
 
         def undo() -> bool:

@@ -48,7 +48,7 @@ def _norm(fn: str, call: OpCall, statistics: bool) -> Lowered:
 @lowers("native_batch_norm_backward", "cudnn_batch_norm_backward", "batch_norm_backward")
 def batch_norm_backward(call: OpCall) -> Lowered:
     """grad_out, input; batch statistics in train mode."""
-    if "output_mask" not in call.arguments:  # cuDNN's has all three
+    if "output_mask" not in call.arguments:  # cuDNN's op always returns all three gradients
         call.arguments["output_mask"] = [True, True, True]
     return _norm("batch", call, bool(call.get("train", call.get("update", True))))
 
@@ -176,5 +176,5 @@ def segment_reduce_backward(call: OpCall) -> Lowered:
 
 @lowers("masked_scatter_backward")
 def picked_back(call: OpCall) -> Lowered:
-    """The gradient's elements where the mask is set."""
+    """The gradient's elements gathered where the mask is set."""
     return "gather", {"fn": call.name}

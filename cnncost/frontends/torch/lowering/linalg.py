@@ -92,7 +92,7 @@ def reflections(call: OpCall) -> Lowered:
 
 @lowers("ormqr")
 def reflected(call: OpCall) -> Lowered:
-    """input3: *,m,n, or transposed from the right; input2: *,k, one for each reflection."""
+    """input3: *,m,n, or transposed from the right; input2: *,k, one per reflection."""
     m, n = call["input3"].shape[-2:]
     matrix = (m, n) if call["left"] else (n, m)
     return _counted("reflected", matrix, call.outputs[0].shape[:-2], call["input2"].shape[-1])

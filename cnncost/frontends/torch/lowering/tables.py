@@ -319,7 +319,7 @@ def layout(call: OpCall) -> Lowered:
 
 @lowers("col2im", "fold")
 def fold(call: OpCall) -> Lowered:
-    """Overlapping blocks are summed up."""
+    """Overlapping blocks are summed."""
     return "scatter", {**call.plain(), "fn": "col2im", "accumulate": True, "elements": call.inputs[0].numel}
 
 
@@ -351,5 +351,5 @@ def create(call: OpCall) -> Lowered:
 
 @lowers("dropout", "native_dropout", "feature_dropout", "alpha_dropout", "feature_alpha_dropout", "_fused_dropout")
 def dropout(call: OpCall) -> Lowered:
-    """Whether it does anything depends on the mode."""
+    """No-op in eval mode."""
     return "dropout", {"training": bool(call.get("train", call.get("training", True)))}

@@ -135,9 +135,7 @@ def _group_norm(a: dict[str, Any]) -> list[Output] | None:
     affine = [a[n] for n in ("weight", "bias") if a[n] is not None]
     last = channels_last(x)
     dtypes = {t.dtype for t in affine}
-    mixed = x.dtype.itemsize == 2 and dtypes == {
-        torch.float32
-    }  # the only mixture allowed: statistics have the weights' dtype
+    mixed = x.dtype.itemsize == 2 and dtypes == {torch.float32}  # the only mixture: statistics as the weights
     if x.dim() < 2 or x.shape[1] % groups or any(t.shape != x.shape[1:2] for t in affine):
         return None
     if not (x.is_contiguous() or last) or not x.is_floating_point():

@@ -16,7 +16,7 @@ _PAGE = 4096
 _LINE = 64
 _GATES = 4
 _ACCUMULATED = 4
-"""Bytes of a float32, in which gradients of states are summed."""
+"""Bytes of a float32, in which gradients of states are accumulated."""
 
 
 def _leading(width: int, item: int) -> int:
