@@ -143,7 +143,7 @@ def _short(value: Any) -> str:
 
 
 def _containing(name: str, known: list[str]) -> str:
-    """Suggest names by containment, such as `num_classes` for `classes`, which an edit distance would miss."""
+    """Suggest names by containment, such as `num_classes` for `classes`, whatever their lengths."""
     near = [each for each in known if name in each or each in name]
     return f"; did you mean {', '.join(near)}?" if near else ""
 

@@ -137,7 +137,7 @@ class Step:
         try:
             step(self.optimizer)
             if recorder.guesses and not knew:  # earlier steps read no numbers, so their influence was not tested
-                raise DataDependentError("it reads numbers in later steps than the first")  # noqa: TRY301  # gets its message below
+                raise DataDependentError("it reads numbers in later steps than the first")  # noqa: TRY301  # named below
         except Exception as error:
             raise step_failed(self.optimizer, error) from error
 
