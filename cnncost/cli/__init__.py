@@ -1,6 +1,6 @@
 """The command line. Only this package prints or exits.
 
-Commands are imported when they are called, so that `cnncost --help` brings in neither torch nor rich.
+Commands are imported when called, so `cnncost --help` imports neither torch nor rich.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ _COMMANDS = {
 
 
 class _Commands(click.Group):
-    """Lists commands by the table above, and imports the one that is called."""
+    """Lists commands from the table above and imports the called one."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002  # click's signature
         return list(_COMMANDS)
@@ -57,12 +57,12 @@ class _Commands(click.Group):
             raise click.UsageError(error.message.rstrip(".") + suggestion(args[0], _COMMANDS), ctx) from None
 
     def make_context(self, *args: Any, **kwargs: Any) -> click.Context:
-        """Read the arguments; that is where --help is printed."""
+        """Parse the arguments; --help is printed in here."""
         with stdout.watched():
             return super().make_context(*args, **kwargs)
 
     def invoke(self, ctx: click.Context) -> Any:
-        """Run the command; click would end with 1, without a word, where a pipe is broken."""
+        """Run the command, handling broken pipes: click would exit silently with 1."""
         with stdout.watched():
             return super().invoke(ctx)
 
@@ -82,7 +82,7 @@ def cli(debug: bool) -> None:  # read by main from the context
 
 
 def _versions(context: click.Context, asked: bool) -> None:
-    """Print them and end, as click's own option does."""
+    """Print the versions and exit, like click's own option."""
     if not asked or context.resilient_parsing:
         return
     found = versions.installed()
@@ -91,7 +91,7 @@ def _versions(context: click.Context, asked: bool) -> None:
 
 
 def _show_warning(message: Warning | str, category: type[Warning], *where: Any, **more: Any) -> None:
-    """A warning of our own is a line of this program's, without the place in the code that gave it."""
+    """Print our own warnings as one line, without the source location."""
     if issubclass(category, UntestedTorchWarning):
         click.echo(f"cnncost: {message}", err=True)
     else:
@@ -102,9 +102,9 @@ _SHOWN = warnings.showwarning
 
 
 def main(arguments: list[str] | None = None) -> None:
-    """Run the command line and exit: 0 done, 1 what the command found is not well, 2 wrong usage or broken input."""
+    """Run the command line and exit: 0 success, 1 the command found a problem, 2 wrong usage or broken input."""
     arguments = sys.argv[1:] if arguments is None else arguments
-    debug = "--debug" in arguments  # wherever it stands: one appends it after an error
+    debug = "--debug" in arguments  # at any position: users append it after an error
     stdout.stand_in()
     try:
         code = _run([a for a in arguments if a != "--debug"])
@@ -121,9 +121,9 @@ def main(arguments: list[str] | None = None) -> None:
 
 
 def _run(arguments: list[str]) -> int:
-    """The exit code."""
+    """Run the command line and return the exit code."""
     try:
-        with warnings.catch_warnings():  # torch's, of tensor["name"], beside an error that says what is wrong with it
+        with warnings.catch_warnings():  # torch warns about tensor["name"]; our error explains it already
             warnings.showwarning = _show_warning
             warnings.filterwarnings("ignore", message="Using a non-tuple sequence for multidimensional indexing")
             code = cli.main(arguments, prog_name="cnncost", standalone_mode=False)

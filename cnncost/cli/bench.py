@@ -1,4 +1,4 @@
-"""`cnncost bench`: measured beside predicted, end to end and layer by layer."""
+"""`cnncost bench`: measured and predicted times, end to end and layer by layer."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ _FORMATS = ("text", "markdown", "csv", "json")
 _FILE_WIDTH = 140
 _MOST = 2**63
 _LINES = 9
-"""Networks up to which the picture over batch sizes can be read."""
+"""Maximum number of networks for a readable picture over batch sizes."""
 
 
 @click.command(cls=Command)
@@ -138,7 +138,7 @@ def _cases(batches: str | None, dtypes: str, training: bool, compiled: bool) -> 
 
 
 def _refuse(cases: list[Case], on: str) -> None:
-    """What can't be run, before this machine is measured."""
+    """Reject cases that can't run, before this machine is measured."""
     from cnncost.bench.backend import backend
     from cnncost.bench.run import check
 
@@ -148,7 +148,7 @@ def _refuse(cases: list[Case], on: str) -> None:
 
 
 def _begun(on: str, threads: int | None, ceilings: str | None, device_file: Path | None) -> Bench:
-    """The machine and its ceilings: those that are asked for, or measured now."""
+    """The machine and its ceilings: requested ones, or measured now."""
     from cnncost.bench.host import host_record
 
     found = None
@@ -161,7 +161,7 @@ def _begun(on: str, threads: int | None, ceilings: str | None, device_file: Path
     from cnncost.bench.backend import backend
     from cnncost.evaluation.bench import Bench
 
-    backend(on)  # an error before the work, if there is none
+    backend(on)  # raise before the work if it isn't available
     if threads is not None:
         torch.set_num_threads(threads)
     host, date = host_record(on), f"{datetime.now().astimezone():%Y-%m-%d %H:%M %Z}"
@@ -188,7 +188,7 @@ def _rows(
     from cnncost.sources.find import find
     from cnncost.sources.resolve import resolve
 
-    sources = [find(name, arguments).without_method("a measurement") for name in names]  # unknown ones are told first
+    sources = [find(name, arguments).without_method("a measurement") for name in names]  # report unknown names first
     found = [resolve(source, given) for source in sources]
     with progress(len(names) * len(cases), "benchmark") as tell:
         for each in found:
@@ -219,7 +219,7 @@ def _rendered(bench: Bench, form: str, top: int, output: str | None, folder: Pat
 
 
 def _pictures(bench: Bench, folder: Path | None, output: str | None) -> tuple[str, ...]:
-    """Their paths, as the document next to them says."""
+    """Paths of the pictures, relative to the document's folder if below it."""
     if folder is None:
         return ()
     base = Path(output).resolve().parent if output else Path.cwd()
@@ -241,7 +241,7 @@ def _draw(bench: Bench, folder: Path) -> None:
 
 
 def _check(output: str | None, folder: Path | None) -> None:
-    """Before the work, not after it."""
+    """Check the output paths before the work."""
     from cnncost.files import check
 
     if output:

@@ -64,7 +64,7 @@ def command(
     from cnncost.files import check as check_place
     from cnncost.files import chosen
 
-    if output is not None:  # before the work, not after it
+    if output is not None:  # check before the work
         form = chosen(form, output, _BY_ENDING, "rich")
         check_place(output)
     file = read(Path(config) if config is not None else _relative(find(Path.cwd())))
@@ -88,12 +88,12 @@ def command(
 
 
 def _relative(path: Path) -> Path:
-    """A path below the working folder without it: shorter to read."""
+    """A path relative to the working folder if it is inside: shorter to read."""
     return path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path
 
 
 def _old(file: BudgetFile) -> Lock | None:
-    """The baseline that is about to be replaced; of one that can't be read, nothing is kept."""
+    """The baseline that is about to be replaced; None if it can't be read."""
     from cnncost.budget import lock as locks
     from cnncost.budget.file import BudgetError
 
@@ -144,7 +144,7 @@ def _rendered(found: Check, form: str) -> str:
 
 
 def _summarize(found: Check) -> None:
-    """Into the job's summary, where a workflow says that there is one."""
+    """Append to the job summary if a workflow provides one."""
     place = os.environ.get("GITHUB_STEP_SUMMARY")
     if not place:
         return

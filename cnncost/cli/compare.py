@@ -57,7 +57,7 @@ def command(
     reports = []
     for model in models:
         source = find(model)
-        own = {} if source.saved else {"inputs": given, "model_args": arguments}  # a report is of what it was made of
+        own = {} if source.saved else {"inputs": given, "model_args": arguments}  # fixed in a report
         reports.append((model, analyze(source, **own)))
     rows = compare(reports)
     if drawn and output is not None:
@@ -75,7 +75,7 @@ def command(
 
 
 def _check(output: str | None, drawn: bool, form: str | None) -> None:
-    """Refuse what can't be written before the work, not after it."""
+    """Reject unwritable outputs before the work."""
     if output is None:
         return
     if drawn:

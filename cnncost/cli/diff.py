@@ -61,7 +61,7 @@ def command(
 
     if len(models) != (2 if rev is None else 1):
         raise click.UsageError("expected OLD and NEW, or one MODEL with --rev A..B")
-    if output is not None:  # before the work, not after it
+    if output is not None:  # check before the work
         form = chosen(form, output, _BY_ENDING, "rich")
         check(output)
     if rev is not None:
@@ -97,7 +97,7 @@ def _revisions(
 ) -> tuple[tuple[Snapshot, Snapshot], tuple[str, str]]:
     from cnncost.budget.revisions import Repository, snapshots
 
-    parsed_inputs(inputs)  # a bad shape is told before git is asked
+    parsed_inputs(inputs)  # report a bad shape before running git
     repository = Repository(Path.cwd())
     found = repository.range(rev)
     request = {"model": model, "inputs": list(inputs), "model_args": arguments}
@@ -117,7 +117,7 @@ def _revisions(
 
 @contextmanager
 def _no_bytecode() -> Iterator[None]:
-    """While it lasts, imports write nothing beside the user's files."""
+    """In this context, imports write no bytecode next to the user's files."""
     before = sys.dont_write_bytecode
     sys.dont_write_bytecode = True
     try:

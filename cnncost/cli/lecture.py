@@ -68,7 +68,7 @@ def command(
             raise click.UsageError("--write-reports is of the whole lecture, in fixed formats; give no other option")
         _write_reports(folder)
         return
-    if output is not None:  # before the work, not after it
+    if output is not None:  # check before the work
         from cnncost.files import check, chosen
 
         form = chosen(form, output, _BY_ENDING, "rich")

@@ -34,24 +34,24 @@ _LEAST_WIDTH = 60
 
 
 class _Given(NamedTuple):
-    """A size, and how it was written."""
+    """A size, and the user's text for it."""
 
     nbytes: int
     text: str
 
     def __str__(self) -> str:
-        """`8GB (7.45 GiB)`; just `2.00 GiB` where it was given in such a unit."""
+        """`8GB (7.45 GiB)`; only `2.00 GiB` if given in a binary unit."""
         shown = units.data(self.nbytes)
         return shown if "i" in self.text.lower() else f"{self.text} ({shown})"
 
 
-class _Size(click.ParamType):  # type: ignore[type-arg]  # generic for the checker, not when it runs
-    """A number of bytes."""
+class _Size(click.ParamType):  # type: ignore[type-arg]  # generic only for type checkers
+    """Parameter type for a number of bytes."""
 
     name = "size"
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> _Given:
-        """`2GiB` as a number of bytes."""
+        """Parse `2GiB` to a number of bytes."""
         if isinstance(value, _Given):
             return value
         if re.fullmatch(r"[\d.]+(e[+-]?\d+)?", str(value).strip(), re.IGNORECASE):
@@ -141,7 +141,7 @@ def command(
 
 
 def _check_files(output: str | None, picture: str | None) -> None:
-    """Before the work, not after it."""
+    """Check the output paths before the work."""
     from cnncost.files import check
 
     if output is not None:
@@ -155,7 +155,7 @@ def _check_files(output: str | None, picture: str | None) -> None:
 def _built(
     model: str, inputs: Any, model_args: dict[str, Any], batch: int | None, dtype: str | None, autocast: str | None
 ) -> tuple[Any, Any]:  # fmt: skip
-    """The model, and inputs with the batch set."""
+    """The resolved model, and inputs with the batch size set."""
     from cnncost.errors import InputError
     from cnncost.frontends.torch.autocast import parse
     from cnncost.sources.resolve import resolve
@@ -207,7 +207,7 @@ def _in_words(step: Step) -> str:
 
 
 def _verdicts(tables: MemoryTables, limit: _Given, workspace: _Given | None) -> tuple[str, ...]:
-    """Whether each run fits: with a workspace that is stated, else by tensors alone, which the sentence says."""
+    """Sentences on whether each run fits: with a given workspace, or by tensors alone, which they then say."""
     held = workspace.nbytes if workspace is not None else 0
     verdicts = []
     for run in tables.runs:
@@ -227,7 +227,7 @@ _LEFT_OUT = "; kernels' workspaces are not counted"
 
 
 def _left_out(run: Run, limit: _Given, kernels: str) -> str:
-    """What a verdict by tensors alone is not about."""
+    """What a verdict by tensors alone leaves out."""
     if run.raw is None or run.raw.nbytes <= limit.nbytes:
         return _LEFT_OUT
     return f"{_LEFT_OUT}: estimated with those of {kernels}, {units.data(run.raw.nbytes)} do not fit"
@@ -236,7 +236,7 @@ def _left_out(run: Run, limit: _Given, kernels: str) -> str:
 def _largest(
     resolved: Any, inputs: Any, step: Step | None, block: int, limit: _Given, trace: Trace, workspace: _Given | None
 ) -> tuple[str, ...]:  # fmt: skip
-    """The largest batch of each run, likewise."""
+    """Sentences on the largest batch of each run, with or without a workspace."""
     from cnncost.errors import CnncostError
     from cnncost.fit import largest_batch, peak
     from cnncost.sources.batch import with_batch

@@ -1,4 +1,4 @@
-"""Options and arguments that several commands share."""
+"""Options and arguments shared by several commands."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ def complete_model(ctx: click.Context, param: click.Parameter, incomplete: str) 
 
 
 class Command(click.Command):
-    """A command while which standard output is the product's: what a model prints goes to standard error."""
+    """A command that reserves standard output for its result: what a model prints goes to standard error."""
 
     def invoke(self, ctx: click.Context) -> Any:
-        """Run it; its own words go out by `terminal`."""
+        """Run the command; its own output is printed by `terminal`."""
         with stdout.aside():
             return super().invoke(ctx)
 
@@ -52,7 +52,7 @@ strict_option = click.option("--strict", is_flag=True, help="Fail if an op has n
 
 
 def parsed_inputs(texts: tuple[str, ...]) -> Any:
-    """What `analyze` takes as inputs, or None if none were given."""
+    """Inputs as for `analyze`, or None if none were given."""
     from cnncost.shapes import parse_inputs
 
     return parse_inputs(texts) if texts else None
@@ -78,7 +78,7 @@ def _pairs(text: str) -> list[tuple[str, Any]]:
         call = ast.parse(f"f({text})", mode="eval").body
     except SyntaxError:
         call = None
-    one = isinstance(call, ast.Call) and isinstance(call.func, ast.Name)  # `a=3)(b=4` would be two calls
+    one = isinstance(call, ast.Call) and isinstance(call.func, ast.Name)  # `a=3)(b=4` parses as two calls
     if (
         not isinstance(call, ast.Call)
         or not one

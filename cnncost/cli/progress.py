@@ -1,6 +1,6 @@
-"""Progress on stderr, in a terminal alone: output that is piped stays what it is.
+"""Progress on stderr, only in a terminal: piped output is unaffected.
 
-Nothing is drawn by a thread of its own, which would take time from what is being measured.
+No separate drawing thread, which would take time from measurements.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import click
 
 @contextmanager
 def steps(what: str) -> Iterator[Callable[[str], None]]:
-    """A line for each step of what is going on; the function that is yielded names one."""
+    """Show one line per step; the yielded function starts a step by name."""
     shown = sys.stderr.isatty()
 
     def tell(text: str) -> None:
@@ -26,7 +26,7 @@ def steps(what: str) -> Iterator[Callable[[str], None]]:
 
 @contextmanager
 def progress(total: int, what: str) -> Iterator[Callable[[str], None]]:
-    """A bar of so many steps; the function that is yielded ends one and names the next."""
+    """A progress bar of `total` steps; the yielded function ends one step and names the next."""
     if not sys.stderr.isatty():
         yield lambda _: None
         return

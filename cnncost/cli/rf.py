@@ -1,4 +1,4 @@
-"""`cnncost rf`: what the units of each layer see of the input."""
+"""`cnncost rf`: receptive fields of each layer's units."""
 
 from __future__ import annotations
 
@@ -92,7 +92,7 @@ def command(
 
 
 def _check_places(output: str | None, picture: str | None) -> None:
-    """Before the work, not after it."""
+    """Check the output paths before the work."""
     from cnncost.files import check
 
     if output is not None:
@@ -145,7 +145,7 @@ def _rendered(report: Report, rows: Sequence[Growth], form: str, width: int | No
 
 
 def reports() -> dict[str, str]:
-    """The files of reports/ that this command makes, by name; the same on every run and every machine."""
+    """Contents of the files in reports/ that this command writes, by name; deterministic across runs and machines."""
     from cnncost import zoo
     from cnncost.analysis import analyze
     from cnncost.report.field_table import CONVENTION, DEPENDENCE, to_markdown

@@ -1,4 +1,4 @@
-"""`cnncost roofline`: what the time should be on a device, op by op, without the device."""
+"""`cnncost roofline`: predicted time on a device, op by op, without the device."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ _FILE_WIDTH = 100
 
 
 def complete_device(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:  # noqa: ARG001  # click's signature
-    """Names of devices."""
+    """Complete names of devices."""
     from cnncost.devices import catalog
 
     try:
@@ -108,14 +108,14 @@ def command(
 
 
 def form_of(form: str | None, output: str | None) -> str:
-    """The format that is asked for, by name or by a file's ending; text for the terminal. Raises as `chosen` does."""
+    """The requested format, by name or file extension; text for the terminal. Raises as `chosen` does."""
     from cnncost.files import chosen
 
     return chosen(form, output, _BY_ENDING, "text")
 
 
 def _check(output: str | None, plot: str | None) -> None:
-    """Before the work, not after it."""
+    """Check the output paths before the work."""
     from cnncost.files import check
 
     if output:
@@ -138,7 +138,7 @@ def _predicted(
     device = find(device_name, device_file)
     form = None if dtype is None else dtype_named(dtype)
     if form is not None:
-        device.peak(form)  # before the model is built
+        device.peak(form)  # raise before the model is built
     from cnncost.analysis import analyze
     from cnncost.sources.resolve import resolve
 

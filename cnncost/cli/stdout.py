@@ -1,4 +1,4 @@
-"""Standard output: kept for the product while the user's code runs; closed, full, or without a reader."""
+"""Standard output: reserved for the result while user code runs; handles it being closed, full, or without a reader."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from typing import Any
 from cnncost.errors import OutputError
 
 
-class ReaderGone(Exception):  # noqa: N818  # no error: `cnncost … | head` has had enough
-    """Whoever read standard output has closed it."""
+class ReaderGone(Exception):  # noqa: N818  # not an error: `cnncost … | head` stops reading early
+    """The reader of standard output has closed it."""
 
 
 class _Closed(io.RawIOBase):
-    """Where nothing can be written. It is told once: Python tries again when it ends."""
+    """A stream on which the first write raises; only the first, as Python flushes again on exit."""
 
     told = False
 
@@ -33,9 +33,9 @@ class _Closed(io.RawIOBase):
 
 
 def stand_in() -> None:
-    """In place of a closed standard output (`>&-`), which Python sets to None, one that fails when it is written to.
+    """Replace a closed standard output (`>&-`), which Python sets to None, by a stream that fails on writing.
 
-    A command that writes to a file alone does without it.
+    Commands that only write to a file don't need it.
     """
     if sys.stdout is None:
         sys.stdout = io.TextIOWrapper(io.BufferedWriter(_Closed()), encoding="utf-8")
@@ -43,10 +43,10 @@ def stand_in() -> None:
 
 @contextmanager
 def watched() -> Iterator[None]:
-    """While it lasts, an error of standard output, the one stream without a name, is told as what it is.
+    """In this context, translate errors of standard output, recognizable by their missing file name.
 
     Raises:
-        ReaderGone: nobody reads any more.
+        ReaderGone: the reader has closed it.
         OutputError: it is full, closed, or can't be written to for another reason.
     """
     try:
@@ -63,22 +63,22 @@ def watched() -> Iterator[None]:
 
 
 def flush() -> None:
-    """Write what is still kept back, now that an error can be told. Raises what `watched` does."""
+    """Flush buffered output while errors can still be reported. Raises what `watched` does."""
     with watched():
         sys.stdout.flush()
 
 
 def give_up() -> None:
-    """Let go what could not be written, so that Python does not try again when it ends."""
+    """Discard unwritten output, so that Python doesn't flush again on exit."""
     try:
         sys.stdout.flush()
     except OSError:
-        with suppress(OSError):  # no file below it
+        with suppress(OSError):  # no underlying file
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 class _Aside:
-    """Standard output, kept for the product while the user's code runs.
+    """Standard output, reserved for the result while user code runs.
 
     Attributes:
         stream: the product's, `sys.stdout` as it was.
@@ -101,9 +101,9 @@ class _Aside:
             os.dup2(2, 1)
 
     def end(self) -> None:
-        """Standard output is what it was; first goes out what is still kept back, in Python and in C."""
+        """Flush buffered output of Python and C, then restore standard output."""
         if self.descriptor is not None:
-            if not self.broken and _is_first(self.stream):  # someone wrote to sys.__stdout__
+            if not self.broken and _is_first(self.stream):  # code may have written to sys.__stdout__
                 with suppress(OSError, ValueError):
                     self.stream.flush()
             _flush_c()
@@ -111,7 +111,7 @@ class _Aside:
         sys.stdout = self.stream
 
     def close(self) -> None:
-        """Let the copy go."""
+        """Close the copy of the descriptor."""
         if self.descriptor is not None:
             os.close(self.descriptor)
 
@@ -124,7 +124,7 @@ def _is_first(stream: Any) -> bool:
 
 
 def _flush_c() -> None:
-    """What C code has printed, by printf as by puts, is kept back by its library if nobody watches."""
+    """Flush C's stdio buffers: output of printf and puts is buffered unless it goes to a terminal."""
     with suppress(Exception):
         import ctypes
 
@@ -132,14 +132,14 @@ def _flush_c() -> None:
 
 
 _now: list[_Aside] = []
-"""The one that is in force."""
+"""The active one, if any."""
 
 
 @contextmanager
 def aside() -> Iterator[None]:
-    """While it lasts, all that is printed goes to standard error, by C code as well: the product alone goes out.
+    """In this context, everything printed goes to standard error, also by C code; use `product` for the result.
 
-    The user's model may print when it is imported, built and run.
+    The user's model may print when imported, built and run.
     """
     kept = _Aside()
     _now.append(kept)
@@ -154,7 +154,7 @@ def aside() -> Iterator[None]:
 
 @contextmanager
 def product() -> Iterator[None]:
-    """While it lasts, standard output is there: for what is the product."""
+    """Restore standard output in this context, to print the result."""
     if not _now:
         yield
         return

@@ -79,7 +79,7 @@ def command(
     if output is not None:
         from cnncost.files import check
 
-        check(output)  # before the work, not after it
+        check(output)  # check before the work
     further = _further(columns)
     report = _report(model, inputs, model_args, strict, trace, autocast, training)
     if "rf" in further:
@@ -109,7 +109,7 @@ _FURTHER = ("+rf", "+memory", "+masks", "+masks=128x128")
 
 
 def _further(columns: str | None) -> dict[str, tuple[int, int] | None]:
-    """The groups of columns that `+rf` or `+rf,+other` asks for, and the tile of `+masks=128x128`."""
+    """Column groups requested by `+rf` or `+rf,+other`, and the tile of `+masks=128x128`."""
     found: dict[str, tuple[int, int] | None] = {}
     for name in [name.strip() for name in (columns or "").split(",") if name.strip()]:
         group, equals, tile = name.partition("=")
@@ -122,7 +122,7 @@ def _further(columns: str | None) -> dict[str, tuple[int, int] | None]:
 
 
 def _check_view(form: Format, by: By | None, depth: int | None, path: str | None) -> None:
-    """Refuse an option that would do nothing."""
+    """Reject options that would have no effect."""
     if path is not None and (by is not None or depth is not None or form != "rich"):
         raise click.UsageError("--explain tells of one module in words; leave out --by, --depth and --format")
     if by is not None and form in {"json", "html"}:
@@ -159,7 +159,7 @@ def _report(
 
 
 def _show_partial(report: Report) -> None:
-    """What ran before forward failed, beside the error: nothing that reads the output takes it for a report."""
+    """Print the partial report of a failed forward to stderr, so that it isn't mistaken for a report."""
     from cnncost.report.text import to_text
 
     encoding = sys.stderr.encoding or "ascii"

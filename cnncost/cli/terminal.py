@@ -1,4 +1,4 @@
-"""Text and styled lines into the terminal, a pipe or a file: what all commands print with."""
+"""Output of all commands: text and styled lines to the terminal, a pipe or a file."""
 
 from __future__ import annotations
 
@@ -13,23 +13,23 @@ from cnncost.cli import stdout
 from cnncost.report.layout import Line, plain, printable, to_ascii
 
 FILE_WIDTH = 100
-"""Of what is written into a file."""
+"""Width of text written to a file."""
 
 
 def width() -> int:
-    """Of the terminal, or 80 where there is none."""
+    """Width of the terminal; 80 without one."""
     with stdout.product():
         return shutil.get_terminal_size().columns
 
 
 def encoding() -> str:
-    """Of standard output."""
+    """Encoding of standard output."""
     with stdout.product():
         return sys.stdout.encoding or "ascii"
 
 
 def show(lines: Sequence[Line], styles: Mapping[str, str], plainer: Callable[[str], str] = to_ascii) -> None:
-    """Print lines, in colour where the terminal has some, by `plainer` where it lacks their signs."""
+    """Print lines, coloured if the terminal supports it, through `plainer` if it lacks their characters."""
     color = in_color()
     written = printable if encodable("".join(map(plain, lines))) else plainer
     shown = [[(written(text), style) for text, style in line] for line in lines]
@@ -37,13 +37,13 @@ def show(lines: Sequence[Line], styles: Mapping[str, str], plainer: Callable[[st
 
 
 def echo(text: str, *, color: bool | None = None) -> None:
-    """A text and a line's end to standard output, as it is."""
+    """Write a text and a newline to standard output, unchanged."""
     with stdout.product():
         click.echo(text, color=color)
 
 
 def put(text: str, output: str | None, *, words: bool = False) -> None:
-    """Into a file, or to stdout: words for people in the signs that it has, all else as UTF-8 whatever the locale."""
+    """Write to a file or stdout: `words` in characters that stdout supports, all else as UTF-8 in any locale."""
     text = text.rstrip("\n") + "\n"
     if output is not None:
         from cnncost.files import write
@@ -71,7 +71,7 @@ def _colored(line: Line, styles: Mapping[str, str]) -> str:
 
 
 def encodable(text: str) -> bool:
-    """Whether standard output has the signs of a text."""
+    """Whether standard output can encode a text."""
     try:
         text.encode(encoding())
     except UnicodeEncodeError:
@@ -80,7 +80,7 @@ def encodable(text: str) -> bool:
 
 
 def in_color() -> bool:
-    """In a terminal that has colours, unless the user has said otherwise (no-color.org)."""
+    """Whether to use colours: in a terminal that has them, unless disabled by the user (no-color.org)."""
     if os.environ.get("NO_COLOR"):
         return False
     with stdout.product():

@@ -53,7 +53,7 @@ def command(
     from cnncost.verify import verify
     from cnncost.verify.render import to_json, to_markdown, to_text
 
-    if output is not None:  # before the work, not after it
+    if output is not None:  # check before the work
         form = chosen(form, output, _BY_ENDING, "text")
         check(output)
     found = verify(model, given, model_args=arguments, with_fvcore=not no_fvcore)

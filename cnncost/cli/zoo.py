@@ -1,4 +1,4 @@
-"""`cnncost zoo`: the reference networks, and what is published of them beside what the analysis finds."""
+"""`cnncost zoo`: the reference networks, with published figures next to the analysis's."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def _listing(width: int) -> Iterator[str]:
 
 
 def _overview(entries: tuple[Entry, ...], reports: list[Report], width: int) -> Iterator[str]:
-    """A row a network; in a narrow terminal the title makes way, numbers are shortened, the input makes way."""
+    """One row per network; narrow terminals drop the title, then shorten numbers, then drop the input."""
     from cnncost import units
     from cnncost.report import layout
 
@@ -86,7 +86,7 @@ def _field(heading: str, texts: list[str], right: bool = False, least: int | Non
 
 
 def _short(paper: str) -> str:
-    """`LeCun, Bottou, Bengio, Haffner 1998, Gradient-Based …` → `LeCun et al. 1998`; what is no paper stays."""
+    """`LeCun, Bottou, Bengio, Haffner 1998, Gradient-Based …` → `LeCun et al. 1998`; other text is unchanged."""
     found = re.match(r"(?:after )?([A-Z]\w+(?:, [A-Z]\w+)*) (\d{4}),", paper)
     if found is None:
         return paper
@@ -99,7 +99,7 @@ def _network(name: str, width: int) -> Iterator[str]:
     from cnncost.analysis import analyze
     from cnncost.sources.zoo import load
 
-    load(name)  # says what is near an unknown name
+    load(name)  # raises with suggestions for an unknown name
     entry, report = zoo.entry(name), analyze(name)
     yield f"{entry.name}: {entry.title}, input {units.shape(entry.input_shape)}"
     yield from textwrap.wrap(entry.paper, width, initial_indent="paper: ", subsequent_indent="       ")
@@ -114,7 +114,7 @@ def _network(name: str, width: int) -> Iterator[str]:
 
 
 def _figures(entry: Entry, report: Report, width: int) -> Iterator[str]:
-    """Each published figure, what was found, whether they agree; below it why one may differ."""
+    """Each published figure, the computed one, and whether they agree; below, the reasons for tolerances."""
     from cnncost import units
     from cnncost.report import layout
 
@@ -155,7 +155,7 @@ def _source(figure: Figure) -> str:
 
 
 def _reasons(entry: Entry, width: int) -> Iterator[str]:
-    """Why a figure may differ, and by how much; what is to be known of it."""
+    """Why figures may differ and by how much, and notes on the network."""
     told = [figure for figure in entry.published if figure.reason]
     for figure in told:
         of = f" of {figure.layer}" if figure.layer else ""
@@ -167,14 +167,14 @@ def _reasons(entry: Entry, width: int) -> Iterator[str]:
 
 
 class _Found:
-    """What the analysis, or the papers' own way of counting, finds of a network."""
+    """Figures of a network, from the analysis or by the papers' own way of counting."""
 
     def __init__(self, entry: Entry, report: Report) -> None:
         self.entry, self.report = entry, report
         self._counted: dict[str, dict[str, int]] = {}
 
     def number(self, figure: Figure) -> int:
-        """The figure's quantity, of its layer or of the whole."""
+        """The figure's quantity, for its layer or the whole network."""
         match figure.quantity:
             case "connections" | "neurons":
                 counted = self._counts(figure.quantity)

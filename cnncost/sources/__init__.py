@@ -1,1 +1,1 @@
-"""What MODEL and --input may say, one file a kind of source."""
+"""Interpretation of MODEL and --input, one file per kind of source."""

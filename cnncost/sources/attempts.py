@@ -1,4 +1,4 @@
-"""Two ways that a model was tried, and what is to be said of both."""
+"""Error messages if two attempts at analyzing a model failed."""
 
 from __future__ import annotations
 
@@ -6,27 +6,27 @@ from cnncost.errors import CnncostError, DataDependentError, ForwardError, NoSha
 from cnncost.sources.causes import one_line
 
 _MOST = 200
-"""Signs of a reason that stands beside another text."""
+"""Maximum characters of a reason quoted within another message."""
 BUILT = "built with weights, as it could not be without: "
-"""What is said of such a model, before the reason."""
+"""Start of the note about such a model, before the reason."""
 
 
 def reason(error: BaseException) -> str:
-    """Kind and first words of an error that came from outside."""
+    """Class and shortened message of an external error."""
     return _cut(f"{type(error).__name__}: {one_line(error)}")
 
 
 def briefly(error: CnncostError) -> str:
-    """What an error says, without its advice."""
+    """An error's message, shortened and without its advice."""
     from cnncost.frontends.torch.diagnose import without_advice
 
     return _cut(without_advice(str(error.args[0])).split("; ")[0])
 
 
 def of_both(static: ForwardError, real: CnncostError) -> CnncostError:
-    """The error to raise where a static analysis and a run on values failed: what says more, and that both did.
+    """The error to raise if both a static analysis and a run on real data failed: the more informative one, extended.
 
-    That forward can't be followed without values is no fault of the model's: then the run on values tells more.
+    If the static one only failed because forward needs values, the error of the run on real data says more.
     """
     from cnncost.frontends.torch.diagnose import without_advice
 

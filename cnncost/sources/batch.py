@@ -1,4 +1,4 @@
-"""Inputs with another batch size: the first axis of each tensor, however they are nested."""
+"""Set the batch size of inputs: the first axis of each tensor, in any nesting."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from cnncost.shapes import TensorText, parse_shape
 
 
 def with_batch(inputs: Any, batch: int) -> Any:
-    """Shapes, texts of shapes, tensors, and tuples, lists and dicts of them, with the first axis set.
+    """Set the first axis of shapes, shape strings, tensors, and tuples, lists and dicts of them.
 
     Raises:
         InputError: an input without a first axis, or a batch below 1.
@@ -34,7 +34,7 @@ def with_batch(inputs: Any, batch: int) -> Any:
 
 
 def _repeated(value: Any, batch: int) -> Any:
-    """A tensor with so many examples, those that it has in turn; None for what is no tensor."""
+    """A tensor with `batch` examples, repeating its own cyclically; None if the value is no tensor."""
     import torch
 
     if not isinstance(value, torch.Tensor):

@@ -1,4 +1,4 @@
-"""What errors of other people's code say, on one line, and what they came from."""
+"""One-line messages and root causes of errors raised by external code."""
 
 from __future__ import annotations
 
@@ -6,17 +6,17 @@ import re
 
 
 def one_line(error: BaseException) -> str:
-    """What an error says, on one line."""
+    """An error's message on one line."""
     text = _STACK.split(str(error), maxsplit=1)[0]
     return " ".join(text.split()) or "no message"
 
 
 _STACK = re.compile(r"\s*(?:Exception raised from |\(most recent call first\)|C\+\+ CapturedTraceback)")
-"""Where torch's own C++ stack begins in an error's text."""
+"""Start of torch's C++ stack trace in an error's text."""
 
 
 def root(error: BaseException) -> BaseException:
-    """The first error of those that led to this one."""
+    """The root of an error's chain of causes."""
     seen = {id(error)}
     while (cause := error.__cause__ or (None if error.__suppress_context__ else error.__context__)) is not None:
         if id(cause) in seen:
@@ -27,7 +27,7 @@ def root(error: BaseException) -> BaseException:
 
 
 def with_root(error: BaseException) -> str:
-    """An error, and the one that it came from: a library's own words often hide what is wrong."""
+    """An error with its root cause, as a library's own message often hides what is wrong."""
     said, first = f"{type(error).__name__}: {one_line(error)}", root(error)
     below = f"{type(first).__name__}: {one_line(first)}"
     return said if first is error or one_line(first) in said else f"{said} (the root cause: {below})"

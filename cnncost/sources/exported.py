@@ -1,4 +1,4 @@
-"""MODEL as a program of `torch.export`: `program.pt2`, with the inputs that it was exported for."""
+"""MODEL as a program of `torch.export`: `program.pt2`, with its example inputs."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ from cnncost.sources.source import ModelSource
 
 
 def load(spec: str) -> ModelSource:
-    """A program saved by `torch.export.save`. Its modules keep their names where torch can tell them apart.
+    """A program saved by `torch.export.save`. Module names are kept if torch can unflatten it.
 
     Raises:
-        SourceError: no such file, or none that this version of torch reads.
+        SourceError: no such file, or this version of torch can't read it.
     """
     path = Path(spec)
     if not path.is_file():
@@ -33,7 +33,7 @@ def load(spec: str) -> ModelSource:
             program = torch.export.load(path)
     except Exception as error:
         said = f"{type(error).__name__}: {one_line(error)}"
-        if "warnings above" in said:  # torch tells the reason in its log, as a traceback
+        if "warnings above" in said:  # torch only logs the reason, as a traceback
             said = "an archive without a program that can be put together"
         raise SourceError(
             f"{spec}: not a program that torch {torch.__version__} reads ({said}); expected one saved by "
@@ -50,8 +50,8 @@ def load(spec: str) -> ModelSource:
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """While it lasts, torch keeps its warnings and tracebacks to itself: what is wrong stands in our own message."""
-    import_module("torch.export.pt2_archive._package")  # its loggers are there from now on
+    """Silence torch's warnings and logged tracebacks in this context: our own message says what is wrong."""
+    import_module("torch.export.pt2_archive._package")  # creates its loggers
 
     loggers = [
         logger for name, logger in logging.root.manager.loggerDict.items()
@@ -69,18 +69,18 @@ def _quiet() -> Iterator[None]:
 
 
 def _module(program: Any) -> Any:
-    """The program as a tree of modules, or as one where it can't be taken apart."""
+    """The program as a tree of modules, or as a single one if it can't be unflattened."""
     import torch
 
     try:
         with _quiet():
             return torch.export.unflatten(program)
-    except Exception:  # noqa: BLE001  # a module that is called in several ways, and whatever else torch gives up on
+    except Exception:  # noqa: BLE001  # torch fails for modules with several call signatures, among others
         return program.module()
 
 
 def _inputs(program: Any) -> Any:
-    """The example inputs; None if they are of both kinds, positional and named."""
+    """The example inputs; None if there are both positional and keyword arguments."""
     args, kwargs = program.example_inputs or ((), {})
     if args and kwargs:
         return None

@@ -1,4 +1,4 @@
-"""From what the user named to its source: the one place that decides which kind MODEL is of."""
+"""Finds the source of a MODEL: the one place that decides which kind it is."""
 
 from __future__ import annotations
 
@@ -14,19 +14,19 @@ from cnncost.sources.source import ModelSource
 from cnncost.sources.strangers import is_path
 
 _LIBRARIES = {"timm:": "timm", "torchvision:": "torchvision", "hf:": "transformers"}
-"""The prefix of a MODEL, and the module here that knows it."""
+"""MODEL prefixes, and the module here that handles each."""
 
 
 def find(model: Any, arguments: dict[str, Any] | None = None) -> ModelSource:
-    """The source of a model: of a text, of a module or callable, or the source that it is.
+    """The source of a model given as text, module, callable or source.
 
     Args:
-        model: what the user named, or gave.
-        arguments: keyword arguments for a factory or class that is named.
+        model: the user's text or object.
+        arguments: keyword arguments for the named factory or class.
 
     Raises:
         SourceError: unknown name, missing file, class or package, an error while importing.
-        InputError: arguments for what is built already, or for a saved report.
+        InputError: arguments for a model that is already built, or for a saved report.
     """
     if isinstance(model, ModelSource):
         return model.given(arguments)
@@ -52,7 +52,7 @@ def _loader(spec: str) -> Callable[[str], ModelSource]:
 
 
 def _module_for(spec: str) -> str:
-    """Which module here knows a MODEL of this form. Transformers' configurations end in .json behind their prefix."""
+    """The module here that handles a MODEL. Prefixes come first: Transformers' configurations end in .json, too."""
     for prefix, module in _LIBRARIES.items():
         if spec.startswith(prefix):
             return module

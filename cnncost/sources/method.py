@@ -1,4 +1,4 @@
-"""MODEL with a method: `net.py:Net#encode` is what the built model's `encode` does, in place of its forward."""
+"""MODEL with a method: `net.py:Net#encode` runs the built model's `encode` instead of forward."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ _WITH_METHOD = re.compile(r"(?P<model>.+)#(?P<method>[^#:/\\]*)")
 
 
 def split_method(spec: str) -> tuple[str, str]:
-    """A specification without its method, and the method; that is empty where none is named.
+    """Split a specification into model and method; the method is empty if none is named.
 
-    A `#` in the name of a file or folder is none.
+    A `#` in the name of a file or folder doesn't separate a method.
 
     Raises:
-        SourceError: nothing after the `#`, or what can be no name.
+        SourceError: nothing after the `#`, or no valid name.
     """
     found = _WITH_METHOD.fullmatch(spec)
     if found is None or Path(spec).is_file():
@@ -31,16 +31,16 @@ def split_method(spec: str) -> tuple[str, str]:
 
 
 def method_of(spec: str, model: Any, method: str) -> Any:
-    """What the method's name means on a model: a bound method, or a module in it, by a path such as `encoder.embed`.
+    """Look up a method on a model: a bound method, or a submodule, by a path such as `encoder.embed`.
 
     Raises:
-        SourceError: there is none of this name, or what there is can't be called.
+        SourceError: there is no such attribute, or it can't be called.
     """
     target = model
     for name in method.split("."):
         try:
             target = getattr(owner := target, name)
-        except Exception as error:  # a property may fail as it likes
+        except Exception as error:  # a property may raise anything
             failed = "" if isinstance(error, AttributeError) and not hasattr(type(owner), name) else f" ({error})"
             raise SourceError(
                 f"{spec}: {type(owner).__name__} has no method {name}{failed}{suggestion(name, _callables(owner))}"
@@ -54,7 +54,7 @@ def method_of(spec: str, model: Any, method: str) -> Any:
 
 
 def _callables(owner: Any) -> list[str]:
-    """Names of the owner's own methods and modules, those that torch gives to every module left out."""
+    """Names of the owner's methods and submodules, excluding those of `nn.Module`."""
     from torch import nn
 
     found = [name for name in dir(type(owner)) if not hasattr(nn.Module, name) or name == "forward"]
@@ -63,5 +63,5 @@ def _callables(owner: Any) -> list[str]:
 
 
 def is_child(target: Any) -> bool:
-    """Whether it is a module of its own, whose inputs nobody knows."""
+    """Whether it is a submodule instead of a method; its inputs are unknown."""
     return not isinstance(target, MethodType)

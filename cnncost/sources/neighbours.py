@@ -1,4 +1,4 @@
-"""What a model's code may import from its own folder, and what libraries may not take from there."""
+"""Lets a model's code import from its own folder, but not libraries."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from types import FrameType, ModuleType
 
 @contextmanager
 def importable(folder: str | None) -> Iterator[None]:
-    """Let code import its neighbours while this lasts, as running it from their folder would.
+    """In this context, code can import its neighbours, as if run from their folder.
 
-    A neighbour takes no library's place in the eyes of another: a `torch.py` or `cuda.py` beside the model is for the
-    model's own code.
+    Neighbours don't shadow modules that libraries import: a `torch.py` or `cuda.py` beside the model is only visible
+    to the model's own code.
     """
     if folder is None:
         yield
@@ -34,7 +34,7 @@ def importable(folder: str | None) -> Iterator[None]:
 
 
 class _Guard:
-    """Answers libraries that import a name which a file in the model's folder has, too."""
+    """Meta path finder for libraries that import a name that also exists in the model's folder."""
 
     def __init__(self, folder: str) -> None:
         self.folder = Path(folder)
@@ -45,10 +45,10 @@ class _Guard:
         path: Sequence[str] | None,
         target: ModuleType | None = None,  # noqa: ARG002  # the protocol's
     ) -> ModuleSpec | None:
-        """The library's module; None where nothing stands in its way.
+        """The library's module; None if nothing shadows it.
 
         Raises:
-            ModuleNotFoundError: torch asks for a package that is not installed.
+            ModuleNotFoundError: torch imports a package that is not installed.
         """
         if path is not None or not self._has(name):
             return None
@@ -59,14 +59,14 @@ class _Guard:
         found = PathFinder.find_spec(name, others)
         if found is None and _of_torch(importer):
             raise ModuleNotFoundError(f"No module named {name!r}", name=name)
-        return found  # else a library imports the user's code, as by a name in a configuration
+        return found  # None: a library imports the user's code, e.g. by a configured name
 
     def _has(self, name: str) -> bool:
         return (self.folder / f"{name}.py").is_file() or (self.folder / name).is_dir()
 
 
 def _importer() -> Path | None:
-    """The file with the import that is going on; importlib's own frames are left out."""
+    """The file with the current import statement, skipping importlib's frames."""
     frame: FrameType | None = sys._getframe(1)
     while frame is not None:
         file = frame.f_code.co_filename
@@ -89,7 +89,7 @@ def _of_torch(file: Path) -> bool:
 
 
 def is_users(file: str) -> bool:
-    """Whether a file of a traceback is the user's own: no library's, and none of this package."""
+    """Whether a file in a traceback is the user's: neither a library's nor this package's."""
     if file.startswith("<"):
         return False
     path = Path(file)

@@ -1,4 +1,4 @@
-"""Nothing is ever downloaded: neither weights nor configurations. A cost depends on no weights."""
+"""Blocks all downloads of weights and configurations. Costs don't depend on weights."""
 
 from __future__ import annotations
 
@@ -12,19 +12,19 @@ from typing import Any
 from cnncost.errors import SourceError
 
 _SAID = ("HF_HUB_OFFLINE", "TRANSFORMERS_OFFLINE")
-"""Read by the libraries when they are imported, and later by some."""
+"""Environment variables that the libraries read on import, some also later."""
 
 
 class NetworkWantedError(SourceError):
-    """A library asked for the network while a model was being built."""
+    """A library tried to use the network while building a model."""
 
 
 @contextmanager
 def offline(spec: str) -> Iterator[None]:
-    """While it lasts, this thread reaches no network.
+    """Block network access of this thread in this context.
 
     Raises:
-        NetworkWantedError: something tried to.
+        NetworkWantedError: something tried to use the network.
     """
     thread, methods = get_ident(), ("connect", "connect_ex")
     lookup, before = socket.getaddrinfo, {name: os.environ.get(name) for name in _SAID}
@@ -42,7 +42,7 @@ def offline(spec: str) -> Iterator[None]:
 
     os.environ.update(dict.fromkeys(_SAID, "1"))
     socket.getaddrinfo = refused(lookup)
-    for name in methods:  # inherited from C code: put in front of, and taken away again
+    for name in methods:  # inherited from a C base class: overridden here, deleted afterwards
         setattr(socket.socket, name, refused(getattr(socket.socket, name)))
     try:
         yield

@@ -1,4 +1,4 @@
-"""Optional packages that models come from: imported when a MODEL names one, and missed in words."""
+"""Optional packages that provide models: imported when a MODEL needs them, with errors that say how to install."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ from cnncost.sources.causes import root, with_root
 
 _SOLD_AS = {"PIL": "pillow", "cv2": "opencv-python", "skimage": "scikit-image", "sklearn": "scikit-learn",
             "yaml": "pyyaml"}  # fmt: skip
-"""What pip calls packages that are imported by another name."""
+"""Names on PyPI of packages with a different import name."""
 
 
 def required(spec: str, package: str, *modules: str) -> list[ModuleType]:
-    """Import modules of an optional package.
+    """Import and return modules of an optional package.
 
     Raises:
-        MissingPackageError: it, or a package that it needs, is not installed; the message has the command that
-            installs it.
-        SourceError: it is, and can't be imported; the message has the root cause.
+        MissingPackageError: it, or a package that it needs, is not installed; the message contains the install
+            command.
+        SourceError: it is installed but can't be imported; the message contains the root cause.
     """
     with importing(spec, package):
         return [importlib.import_module(name) for name in (modules or (package,))]
@@ -30,7 +30,7 @@ def required(spec: str, package: str, *modules: str) -> list[ModuleType]:
 
 @contextmanager
 def importing(spec: str, package: str) -> Iterator[None]:
-    """While it lasts, errors are those of an import of a package. Raises what `required` does."""
+    """Treat errors in this context as import errors of a package. Raises what `required` does."""
     try:
         yield
     except SourceError:

@@ -21,7 +21,7 @@ from cnncost.sources.source import ModelSource
 
 
 def load(spec: str) -> ModelSource:
-    """The factory or class after the last colon; of a file alone the one class that is in it.
+    """The factory or class after the last colon; for a file alone, its only model class.
 
     Raises:
         SourceError: no such file, module or attribute, an error while importing, or not callable.
@@ -47,7 +47,7 @@ def load(spec: str) -> ModelSource:
 
 
 def _only_class(spec: str, module: ModuleType) -> str:
-    """The name of the model class that a file has, if it has one."""
+    """The name of a file's only model class. Raises SourceError if there isn't exactly one."""
     from torch import nn
 
     own = {name: each for name, each in vars(module).items() if getattr(each, "__module__", "") == module.__name__}
@@ -75,11 +75,11 @@ def _factory(spec: str, target: Any) -> Any:
 
 
 def _from_file(spec: str, path: Path) -> tuple[ModuleType, Path]:
-    """The module of a file, and the folder that its code imports from: that of its package, if it is in one."""
+    """A file's module, and the folder that its code imports from: the one above its packages, if any."""
     if not path.is_file():
         raise SourceError(f"{spec}: no file {path}{_near_file(path)}")
     path = path.resolve()
-    import_module("torch")  # before a torch.py beside the model could be taken for it
+    import_module("torch")  # first, so that a torch.py beside the model can't shadow it
     root, name = _package_of(path)
     if name is None or _is_taken(name.partition(".")[0], root):
         return _alone(spec, path), path.parent
@@ -129,9 +129,9 @@ def _near_file(path: Path) -> str:
 
 
 def _package_of(path: Path) -> tuple[Path, str | None]:
-    """The folder above the packages that a file is in, by their `__init__.py` as pytest does it, and its full name.
+    """The folder above a file's packages, found by `__init__.py` as in pytest, and the module's full name.
 
-    The name is None for a file in no package, or in one that can't be imported by a name.
+    The name is None for a file outside of packages, or in one whose name is not importable.
     """
     parts, folder = [path.stem], path.parent
     while (folder / "__init__.py").is_file():
@@ -143,13 +143,13 @@ def _package_of(path: Path) -> tuple[Path, str | None]:
 
 
 def _alone(spec: str, path: Path) -> ModuleType:
-    """A file that is in no package, run anew each time."""
+    """Import a file outside of packages, executing it again each time."""
     name = f"cnncost_model_{path.stem}"
     found = importlib.util.spec_from_file_location(name, path)
     if found is None or found.loader is None:
         raise SourceError(f"{spec}: {path} can't be read as Python code")
     module = importlib.util.module_from_spec(found)
-    sys.modules[name] = module  # dataclasses and pickling look a class's module up
+    sys.modules[name] = module  # dataclasses and pickle look up a class's module there
     _forget_strangers(path.parent)
     try:
         with importable(str(path.parent)), _import_errors(spec):
@@ -164,11 +164,11 @@ def _alone(spec: str, path: Path) -> ModuleType:
 _PACKAGED: set[str] = set()
 """Names of modules in packages that were imported here, and by nobody before."""
 _HOMES: set[Path] = set()
-"""Folders of the files that were loaded so far."""
+"""Folders of all files loaded so far."""
 
 
 def _forget_strangers(folder: Path) -> None:
-    """Forget modules of another loaded file's folder that have a namesake here: each file gets its own neighbours."""
+    """Unload modules from another loaded file's folder with the same name as one here: each file has its neighbours."""
     for path in (*folder.glob("*.py"), *folder.glob("*/__init__.py")):
         name = path.parent.name if path.name == "__init__.py" else path.stem
         known = sys.modules.get(name)
@@ -179,7 +179,7 @@ def _forget_strangers(folder: Path) -> None:
 
 
 def _from_package(spec: str, name: str) -> tuple[ModuleType, Path]:
-    """A module by its name, from the working folder or from `src` in it as well as from what is installed."""
+    """Import a module by name, from the working folder, its `src`, or installed packages."""
     folder, top = Path.cwd(), name.partition(".")[0]
     if (folder / "src" / top).exists() and not (folder / top).exists():
         folder = folder / "src"

@@ -1,4 +1,4 @@
-"""MODEL, whatever it is, becomes a module and its inputs."""
+"""Resolves a MODEL of any kind to a module and its inputs."""
 
 from __future__ import annotations
 
@@ -20,25 +20,25 @@ if TYPE_CHECKING:
 
 Trace: TypeAlias = Literal["static", "auto", "real"]
 Model: TypeAlias = "nn.Module | Graph | str | ModelSource | Resolved"
-"""What `analyze` takes as a model."""
+"""Types that `analyze` accepts as a model."""
 _PART_OF_MEMORY = 0.6
-"""That weights may take for a run on values: activations need some, too."""
+"""Maximum share of memory for weights in a run on real data: activations need some, too."""
 
 
 @dataclass(frozen=True, slots=True)
 class Resolved:
-    """A source with its model built, ready to be recorded on its inputs. `record` runs it once.
+    """A source with its built model, ready to be recorded on its inputs. `record` runs it once.
 
     Attributes:
-        source: what the user named.
-        model: without weights where the source could build it so.
-        inputs: as `analyze` takes them.
-        train: the mode in which it runs; None: its own.
-        weightless: the model has no weights, and the source can build it with them.
-        dtype: of parameters and buffers, where another than the model's own was asked for.
-        autocast: as `record` takes it.
-        notes: what is to be said of how it was built.
-        device: what tensors say that they are on, as `record` takes it.
+        source: the source of the model.
+        model: the model, without weights if the source can build it that way.
+        inputs: as for `analyze`.
+        train: train or eval mode; None: the model's own.
+        weightless: whether the model has no weights and the source can build it with weights.
+        dtype: dtype of parameters and buffers, if one was requested.
+        autocast: as for `record`.
+        notes: notes about how it was built.
+        device: the device that tensors report, as for `record`.
     """
 
     source: ModelSource
@@ -53,12 +53,12 @@ class Resolved:
 
     @property
     def name(self) -> str:
-        """What the user named."""
+        """The user's text for the model."""
         return self.source.text
 
     @property
     def title(self) -> str:
-        """How a report calls it: by its name, and the autocast that was asked for or that is on around."""
+        """Title in reports: the name, and the requested or surrounding autocast."""
         from cnncost.frontends.torch.autocast import in_force, parse
 
         wanted = parse(self.autocast) or in_force()
@@ -69,7 +69,7 @@ class Resolved:
         return self._cast(self.source.build(weights=True))
 
     def to(self, dtype: Any) -> Resolved:
-        """The same with parameters and buffers in another floating-point dtype. What the user built is not changed."""
+        """A copy with parameters and buffers in another floating-point dtype. Models built by the user are rejected."""
         if self.source.built:
             raise InputError("dtype: expected a specification such as 'net.py:Net' to build, got a model that is built")
         changed = replace(self, dtype=dtype)
@@ -80,22 +80,22 @@ class Resolved:
         return model if self.dtype is None else model.to(self.dtype)
 
     def record(self, trace: Trace = "static") -> Graph:
-        """The Graph of one run: on tensors without data, on values, or on values where that can't be done without.
+        """The Graph of one run: on tensors without data, on real data, or on real data only if necessary.
 
         Raises:
-            CnncostError: with the model's name in front.
+            CnncostError: with the model's name prepended.
         """
         return self._recorded(trace, self.train)
 
     def record_step(self, loss: Any, optimizer: Any, set_to_none: bool, trace: Trace = "static") -> Graph:
-        """The Graph of a training step, in train mode if it was not for the user to say. Raises as `record` does."""
+        """The Graph of a training step, in train mode unless the model keeps its own. Raises as `record` does."""
         from cnncost.frontends.torch import Training
 
         train = None if self.train is None else True
         return self._recorded(trace, train, training=Training(loss, optimizer, set_to_none))
 
     def called(self, model: Any) -> Any:
-        """What is recorded of a model: the model itself, or the method that was named. Raises SourceError."""
+        """The callable to record: the model itself, or the named method. Raises SourceError."""
         return method_of(self.name, model, self.source.method) if self.source.method else model
 
     def _recorded(self, trace: Trace, train: bool | None, **how: Any) -> Graph:
@@ -115,13 +115,13 @@ class Resolved:
             raise
 
     def _without_values(self, trace: Trace, train: bool | None, how: dict[str, Any]) -> Graph:
-        """A static analysis; where it fails, one of the model with weights, and as the last way out a run on values."""
+        """Analyze statically; if that fails, with weights, and as a last resort run on real data."""
         from cnncost.frontends.torch import record
 
         how = {"train": train, "autocast": self.autocast, **how}
         device = self.device
         if device is None and self.weightless:
-            device = "cpu"  # where it would be, had it been built with weights
+            device = "cpu"  # where it would be if built with weights
         try:
             return _noted(record(self.called(self.model), self.inputs, device=device, **how), self.notes)
         except ForwardError as error:
@@ -131,16 +131,16 @@ class Resolved:
                 note = f"{BUILT}{briefly(first)}"
                 return _noted(record(self.called(self.with_weights()), self.inputs, **how), (*self.notes, note))
             except (ForwardError, SourceError):
-                pass  # what the first said stands
+                pass  # report the first error
         if trace == "static":
             raise first
         return self._in_place_of(first, how)
 
     def _in_place_of(self, static: ForwardError, how: dict[str, Any]) -> Graph:
-        """A run on values, as a static analysis failed; a note says why.
+        """Run on real data after a failed static analysis; a note says why.
 
         Raises:
-            CnncostError: that fails as well. It is the error that says more, and names both.
+            CnncostError: this fails, too. The more informative of the two errors, mentioning both.
         """
         try:
             graph = self._on_values(how["train"], {name: each for name, each in how.items() if name == "training"})
@@ -160,7 +160,7 @@ class Resolved:
         return record_real(self.called(self.with_weights()), self.inputs, **how)
 
     def _lacks_memory(self) -> str:
-        """That the weights would not fit, in words; empty if they do."""
+        """Message that the weights don't fit into memory; empty if they do."""
         need = sum(parameter.numel() * parameter.element_size() for parameter in self.model.parameters())
         has = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
         if need <= _PART_OF_MEMORY * has:
@@ -179,18 +179,18 @@ def resolve(
     model: Any, inputs: Any = None, model_args: dict[str, Any] | None = None, autocast: Any = None,
     batch: int | None = None,
 ) -> Resolved:  # fmt: skip
-    """Build a model from its source, without weights, or take it as it is.
+    """Build a model from its source, without weights if possible, or use an existing one.
 
     Args:
-        model: as `analyze` takes it; a source; or what this function made, to be run on other inputs.
-        inputs: as `analyze` takes them; None: those that the source knows.
-        model_args: keyword arguments for a factory or class that is named.
-        autocast: as `analyze` takes it.
-        batch: the batch size to set in the inputs, if it is another.
+        model: as for `analyze`; a source; or a result of this function, to run it on other inputs.
+        inputs: as for `analyze`; None: the source's own.
+        model_args: keyword arguments for the named factory or class.
+        autocast: as for `analyze`.
+        batch: the batch size to set in the inputs; None: unchanged.
 
     Raises:
         SourceError: unknown name, missing file, class or package, a factory that fails or returns no module.
-        InputError: no inputs where the source knows none, or none to set the batch size in.
+        InputError: no inputs and the source has none, or none in which a batch size can be set.
     """
     if isinstance(model, Resolved):  # built already
         found = replace(model, inputs=model.inputs if inputs is None else inputs, autocast=autocast or model.autocast)
@@ -208,15 +208,15 @@ def _built(source: ModelSource, inputs: Any, autocast: Any) -> Resolved:
         given = source.inputs_for(model)
     if given is None:
         raise InputError(f"{source.text}: no input given, and the source knows none; give one, for example 1x3x224x224")
-    # Nothing differs in the counts, and batch norm in train mode refuses one value per channel.
+    # Counts are the same in eval mode, and batch norm in train mode rejects a single value per channel.
     return Resolved(source, model, given, False, weightless, autocast=autocast, notes=notes)
 
 
 def _without_weights(source: ModelSource) -> tuple[Any, bool, tuple[str, ...]]:
-    """The model without weights, and that it has none; or with weights, and a note why."""
+    """The model, whether it has no weights, and a note if it had to be built with them."""
     try:
         return source.build(), True, ()
     except SourceError as error:
         if not isinstance(error.__cause__, Exception):
-            raise  # no module came of it, or it ended the program
+            raise  # the factory returned no module, or exited the program
         return source.build(weights=True), False, (f"{BUILT}{reason(error.__cause__)}",)

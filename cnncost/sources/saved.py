@@ -1,4 +1,4 @@
-"""MODEL as a report that was saved as JSON."""
+"""MODEL as a report saved as JSON."""
 
 from __future__ import annotations
 
@@ -11,19 +11,19 @@ from cnncost.sources.source import ModelSource
 
 
 def load(spec: str) -> ModelSource:
-    """A saved report. It has nothing to build: who tries is told to name the model."""
+    """A saved report. Building it raises an error that asks for the model."""
 
-    def factory(**arguments: Any) -> NoReturn:  # noqa: ARG001  # as all factories
+    def factory(**arguments: Any) -> NoReturn:  # noqa: ARG001  # the factory protocol
         raise SourceError(f"{spec}: a saved report has no graph; name the model")
 
     return ModelSource("saved", spec, factory)
 
 
 def report_of(source: ModelSource) -> Report:
-    """The report of a file.
+    """The report in a file.
 
     Raises:
-        SourceError: it can't be read, or is no report.
+        SourceError: it can't be read, or is not a report.
     """
     spec = source.text
     try:

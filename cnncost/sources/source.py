@@ -1,7 +1,7 @@
-"""What the user named as MODEL, whatever it is: how to build it, and what is known of its inputs.
+"""The source of a MODEL: how to build it, and its known inputs.
 
-Every command takes a source the same way: `find` makes it from the text, `saved` says whether it is a report that
-needs no model, and `resolve` makes of it a model that is ready to be recorded.
+Every command handles sources in the same way: `find` creates one from text, `saved` tells whether it is a report that
+needs no model, and `resolve` turns it into a model that is ready to be recorded.
 """
 
 from __future__ import annotations
@@ -24,18 +24,18 @@ Kind: TypeAlias = Literal["zoo", "python", "timm", "torchvision", "transformers"
 
 @dataclass(frozen=True, slots=True)
 class ModelSource:
-    """A model as it was named, found and not built yet.
+    """A model that was found but not built yet.
 
     Attributes:
-        kind: where it comes from; "object" is a module or a callable that is built already.
-        text: what the user named, the method included; for an object the name of its class.
-        factory: makes the model, or returns it; called with `arguments`.
-        inputs: what the source itself says, or None.
-        folder: where the code may import its neighbours from, while it builds and while it runs.
-        inputs_of: what the built model takes, where that depends on how it was built.
-        library: the factory is a library's, that might want to fetch weights: it is kept from the network.
-        arguments: keyword arguments for the factory, as the user gave them.
-        method: what is called in place of forward: a method, or a module in the model.
+        kind: where it comes from; "object" is an existing module or callable.
+        text: the user's text, including the method; for an object, the name of its class.
+        factory: creates the model, or returns it; called with `arguments`.
+        inputs: inputs stated by the source, or None.
+        folder: where the code may import its neighbours from, while building and running.
+        inputs_of: returns the inputs of the built model, if they depend on how it was built.
+        library: whether the factory is a library's that might download weights: network access is blocked.
+        arguments: the user's keyword arguments for the factory.
+        method: path of a method or submodule to call instead of forward.
     """
 
     kind: Kind
@@ -50,16 +50,16 @@ class ModelSource:
 
     @property
     def saved(self) -> bool:
-        """Whether it is a saved report: that has figures, and no model to build or run."""
+        """Whether it is a saved report, with figures but no model to build or run."""
         return self.kind == "saved"
 
     @property
     def built(self) -> bool:
-        """Whether the user gave the model itself."""
+        """Whether the user passed the model itself."""
         return self.kind == "object"
 
     def given(self, arguments: dict[str, Any] | None) -> ModelSource:
-        """The same source, to be built with these arguments.
+        """A copy of the source with these factory arguments.
 
         Raises:
             InputError: there is nothing to build.
@@ -75,11 +75,11 @@ class ModelSource:
         return replace(self, arguments=dict(arguments))
 
     def inputs_for(self, model: Any) -> Any:
-        """The inputs that the source knows for the model that it built, or None."""
+        """The source's inputs for a model that it built, or None if unknown."""
         return self.inputs if self.inputs_of is None else self.inputs_of(model)
 
     def without_method(self, who: str) -> ModelSource:
-        """The source itself. Raises SourceError if a method is named, for one who runs forward alone."""
+        """The source itself. Raises SourceError if it names a method, for callers that only run forward."""
         if self.method:
             model = self.text.removesuffix(f"#{self.method}")
             raise SourceError(
@@ -89,10 +89,10 @@ class ModelSource:
         return self
 
     def build(self, weights: bool = False) -> Any:
-        """Call the factory under the `meta` device: the model has no weights; or without, and it has its initial ones.
+        """Call the factory: on the `meta` device, so the model has no weights, or with `weights` for its initial ones.
 
         Raises:
-            SourceError: the factory raises, returns no `nn.Module`, or there is none, as it is a saved report.
+            SourceError: the factory raises or doesn't return an `nn.Module`, or the source is a saved report.
         """
         from torch import nn
 
@@ -114,7 +114,7 @@ class ModelSource:
         return model
 
     def importable(self) -> Any:
-        """While it is entered, the model's code may import its neighbours."""
+        """A context in which the model's code can import its neighbours."""
         return importable(self.folder)
 
     def _failure(self, error: BaseException) -> str:
@@ -123,7 +123,7 @@ class ModelSource:
         return f"{self.text}: building it with ({given}) failed{place_of(error)}: {with_root(error)}{hint}"
 
     def _arguments_hint(self) -> str:
-        """What the factory takes, and what is near a name that it doesn't."""
+        """The factory's parameters, and suggestions for an unknown argument."""
         try:
             taken = list(inspect.signature(self.factory).parameters.values())
         except (TypeError, ValueError):
@@ -143,12 +143,12 @@ def _short(value: Any) -> str:
 
 
 def _containing(name: str, known: list[str]) -> str:
-    """`classes` is near `num_classes`, for all that the words differ in length."""
+    """Suggest names by containment, such as `num_classes` for `classes`, whatever their lengths."""
     near = [each for each in known if name in each or each in name]
     return f"; did you mean {', '.join(near)}?" if near else ""
 
 
 def place_of(error: BaseException) -> str:
-    """` at FILE:LINE`, the innermost place in the user's own code; empty if none of it was running."""
+    """` at FILE:LINE`, the innermost frame in the user's code; empty if there is none."""
     frames = [frame for frame in traceback.extract_tb(error.__traceback__) if is_users(frame.filename)]
     return f" at {frames[-1].filename}:{frames[-1].lineno}" if frames else ""

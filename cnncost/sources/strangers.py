@@ -1,4 +1,4 @@
-"""MODEL as a file or folder that is there and is no model: what it is, and what to name in its place."""
+"""MODEL as an existing file or folder that is no model: says what it is, and what to pass instead."""
 
 from __future__ import annotations
 
@@ -32,11 +32,11 @@ _KNOWN = {
 }  # fmt: skip
 _UNREADABLE = f"no file that torch.load reads; give the model's class, as {_CLASS}"
 _HEADER = 100_000_000
-"""Most bytes of a header of safetensors, as its format says."""
+"""Maximum header size in bytes of safetensors, by its format."""
 
 
 def load(spec: str) -> NoReturn:
-    """Say what is wrong.
+    """Raise an error that says what is wrong.
 
     Raises:
         SourceError: always.
@@ -50,7 +50,7 @@ def load(spec: str) -> NoReturn:
 
 
 def missing(path: Path) -> str:
-    """That there is no such file, with what is near."""
+    """Message that there is no such file, with similar names."""
     if not path.parent.is_dir():
         return f"no such file: there is no folder {path.parent}"
     names = [each.name for each in path.parent.iterdir() if each.suffix == path.suffix]
@@ -58,7 +58,7 @@ def missing(path: Path) -> str:
 
 
 def is_path(spec: str) -> bool:
-    """Whether a MODEL without a colon is meant as a file: it is there, or only a file can be written so."""
+    """Whether a MODEL without a colon is a path: it exists, or has the form of a path."""
     path = Path(spec)
     return path.exists() or "/" in spec or path.suffix.lower() in {*_KNOWN, *_WEIGHTS, ".safetensors", ".py"}
 
@@ -93,7 +93,7 @@ def _counted(what: str, shapes: list[tuple[int, ...]]) -> str:
 
 
 def _safetensors(path: Path) -> str:
-    """From the header: its length in 8 bytes, then JSON with the shape of each tensor."""
+    """Read the header: its length in 8 bytes, then JSON with the shape of each tensor."""
     try:
         with path.open("rb") as file:
             (length,) = struct.unpack("<Q", file.read(8))
@@ -105,7 +105,7 @@ def _safetensors(path: Path) -> str:
 
 
 def _saved_by_torch(path: Path) -> str:
-    """What `torch.save` or `torch.jit.save` wrote, without running any code in it, and without its data."""
+    """Describe a file of `torch.save` or `torch.jit.save`, without running code in it or loading its data."""
     inside = _names(path)
     if any(name.endswith("constants.pkl") for name in inside):
         return (
@@ -125,13 +125,13 @@ def _saved_by_torch(path: Path) -> str:
             "a pickled model or other objects of Python, and reading it would run their code; give the model's class, "
             f"as {_CLASS}"
         )
-    except Exception:  # noqa: BLE001  # whatever torch says of a file that it did not write
+    except Exception:  # noqa: BLE001  # torch may raise anything for a foreign file
         return _UNREADABLE
     return _counted("a state dict" if isinstance(found, dict) else "a saved object", list(_shapes(found)))
 
 
 def _names(path: Path) -> list[str]:
-    """What is in an archive; empty if it is none."""
+    """Names in a zip archive; empty if it is none."""
     try:
         with zipfile.ZipFile(path) as archive:
             return archive.namelist()
@@ -140,7 +140,7 @@ def _names(path: Path) -> list[str]:
 
 
 def _shapes(found: Any, depth: int = 4) -> Iterator[tuple[int, ...]]:
-    """Of all tensors, in dicts and lists as deep as checkpoints nest them."""
+    """Shapes of all tensors in nested dicts and lists, up to the usual depth of checkpoints."""
     if hasattr(found, "shape"):
         yield tuple(found.shape)
     elif depth and isinstance(found, dict):

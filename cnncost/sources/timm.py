@@ -1,4 +1,4 @@
-"""MODEL as a name of timm's: `timm:convnext_tiny`, with the input that the model's own configuration states."""
+"""MODEL as a timm name: `timm:convnext_tiny`, with the input size from the model's configuration."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ _DEFAULT = (3, 224, 224)
 
 
 def load(spec: str) -> ModelSource:
-    """A model by timm's name, with or without the tag of its weights, which say its input size.
+    """A model by its timm name, with or without a weights tag, which determines the input size.
 
     Raises:
         MissingPackageError: timm is not installed.
-        SourceError: it has no model of this name, or the name is one of a hub's.
+        SourceError: it has no model of this name, or the name is on a hub.
     """
     name = spec.removeprefix(PREFIX)
     if name.startswith(("hf-hub:", "hf_hub:")):
@@ -40,7 +40,7 @@ def load(spec: str) -> ModelSource:
 
 
 def input_of(model: Any) -> tuple[int, ...]:
-    """`(1, C, H, W)` as the model's configuration states it; 1×3×224×224 if it doesn't."""
+    """`(1, C, H, W)` from the model's configuration; 1×3×224×224 by default."""
     config = getattr(model, "pretrained_cfg", None) or {}
     size = tuple(config.get("input_size") or _DEFAULT)
     channels = config.get("in_chans") or getattr(model, "in_chans", None)

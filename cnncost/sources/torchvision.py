@@ -1,7 +1,6 @@
-"""MODEL as a name of torchvision's: `torchvision:resnet50`, with the input that its weights were made for.
+"""MODEL as a torchvision name: `torchvision:resnet50`, with the input that its weights were trained for.
 
-`weights` may be given among the arguments: it says how many classes the model has and how large its input is.
-The weights themselves are never loaded.
+The argument `weights` determines the number of classes and the input size. The weights themselves are never loaded.
 """
 
 from __future__ import annotations
@@ -18,12 +17,12 @@ from cnncost.sources.source import ModelSource
 
 PREFIX = "torchvision:"
 _SIDE = 512
-"""Of the image that torchvision's own published operation counts start from, before a model's preprocessing."""
+"""Image side that torchvision's published operation counts start from, before a model's preprocessing."""
 _FRAMES = 16
 
 
 def load(spec: str) -> ModelSource:
-    """A model by torchvision's name.
+    """A model by its torchvision name.
 
     Raises:
         MissingPackageError: torchvision is not installed.
@@ -45,7 +44,7 @@ def load(spec: str) -> ModelSource:
         given = arguments.pop("weights", None)
         chosen[:] = [_entry(weights, given)]
         used = None if given is None else chosen[0]
-        if used is not None and not arguments.get("quantize"):  # of a model in floats, as it is before it is quantized
+        if used is not None and not arguments.get("quantize"):  # the float model's weights, before quantization
             used = used.meta.get("unquantized", used)
         with _nothing_loaded():
             return builder(weights=used, **arguments)
@@ -57,7 +56,7 @@ def load(spec: str) -> ModelSource:
 
 
 def _entry(weights: Any, given: Any) -> Any:
-    """The entry of a model's weights that was asked for, else the default one; None if it has none."""
+    """The requested entry of a model's weights, else the default one; None if there is none."""
     if given is None:
         return getattr(weights, "DEFAULT", None) or next(iter(weights), None)
     if isinstance(given, str) and given.rpartition(".")[2] not in weights.__members__:
@@ -67,7 +66,7 @@ def _entry(weights: Any, given: Any) -> Any:
 
 
 def inputs_of(builder: Any, weights: Any) -> Any:
-    """What the model's forward takes, of the size that its preprocessing makes of an image of 512 by 512.
+    """Inputs of the model's forward, in the size that its preprocessing makes of a 512×512 image.
 
     Images 1×3×H×W; clips of 16 frames 1×3×16×H×W; two images for optical flow; a list of one 3×H×W for detection.
     """
@@ -84,7 +83,7 @@ def inputs_of(builder: Any, weights: Any) -> Any:
 
 @contextmanager
 def _nothing_loaded() -> Iterator[None]:
-    """While it lasts, weights of torchvision's are neither fetched nor put into a model, in this thread."""
+    """In this context and thread, torchvision's weights are neither downloaded nor loaded into a model."""
     from torch import nn
     from torchvision.models import WeightsEnum
 
@@ -98,9 +97,9 @@ def _nothing_loaded() -> Iterator[None]:
         return None if state is nothing else put(module, state, *args, **kwargs)
 
     WeightsEnum.get_state_dict = fetched
-    nn.Module.load_state_dict = put_in  # type: ignore[assignment,method-assign]  # put back
+    nn.Module.load_state_dict = put_in  # type: ignore[assignment,method-assign]  # restored below
     try:
         yield
     finally:
         WeightsEnum.get_state_dict = fetch
-        nn.Module.load_state_dict = put  # type: ignore[method-assign]  # as it was
+        nn.Module.load_state_dict = put  # type: ignore[method-assign]  # the original

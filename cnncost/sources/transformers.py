@@ -1,6 +1,6 @@
 """MODEL as a Transformers architecture: `hf:bert`, `hf:BertForMaskedLM`, or a local `hf:path/to/config.json`.
 
-It is built from its configuration alone; arguments are fields of that. Nothing is downloaded.
+It is built from its configuration alone; arguments set fields of the configuration. Nothing is downloaded.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ _AUTO = (
     "AutoModelForObjectDetection", "AutoModelForSemanticSegmentation", "AutoModelForDepthEstimation",
     "AutoModelForKeypointDetection", "AutoModelForTextToSpectrogram", "AutoModelForTextToWaveform", "AutoBackbone",
 )  # fmt: skip
-"""Whom to ask, in turn, for the model of a configuration."""
+"""Auto classes to try, in order, for the model of a configuration."""
 
 
 def load(spec: str) -> ModelSource:
@@ -31,20 +31,20 @@ def load(spec: str) -> ModelSource:
 
     Raises:
         MissingPackageError: transformers is not installed.
-        SourceError: no such type, class or file; a name of a hub's; a configuration that can't be read.
+        SourceError: no such type, class or file; a name on a hub; an unreadable configuration.
     """
     from cnncost.sources.transformers_inputs import inputs_of
 
     name = spec.removeprefix(PREFIX)
     with offline(spec):
         (transformers,) = required(spec, "transformers")
-        with importing(spec, "transformers"):  # it imports most of itself when that is asked for
+        with importing(spec, "transformers"):  # it imports most of its modules lazily
             factory = _from_file(spec, name, transformers) or _from_name(spec, name, transformers)
     return ModelSource("transformers", spec, factory, library=True, inputs_of=inputs_of)
 
 
 def _from_file(spec: str, name: str, transformers: Any) -> Any:
-    """A factory for `config.json`, or for the folder that has it; None if there is no such path."""
+    """A factory for `config.json` or its folder; None if there is no such path."""
     path = Path(name) / "config.json" if Path(name).is_dir() else Path(name)
     if not path.is_file():
         if Path(name).is_dir():
@@ -109,10 +109,10 @@ def _unknown(spec: str, name: str, known: list[str]) -> str:
 
 
 def _set(config: Any, arguments: dict[str, Any]) -> None:
-    """Change fields of a configuration; a dict changes those of a part of it.
+    """Set fields of a configuration; a dict sets those of a nested one.
 
     Raises:
-        ValueError: it has no such field, which then would do nothing.
+        ValueError: it has no such field, so that setting it would have no effect.
     """
     for name, value in arguments.items():
         if not hasattr(config, name):
@@ -129,11 +129,11 @@ def _model(spec: str, transformers: Any, config: Any, kind: Any) -> Any:
     if kind is not None:
         return kind._from_config(config)
     if not config.architectures:
-        config.architectures = []  # some of the classes to ask go through them
+        config.architectures = []  # some auto classes iterate over them
     for auto in _AUTO:
         mapping = getattr(transformers, auto)._model_mapping
         if type(config) in mapping:
             with importing(spec, "transformers"):
-                mapping[type(config)]  # this imports its code
+                mapping[type(config)]  # imports its code
             return getattr(transformers, auto).from_config(config)
     raise ValueError(f"Transformers says no model for {type(config).__name__}; name its class, as in hf:BertModel")

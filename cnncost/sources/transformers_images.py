@@ -1,17 +1,17 @@
-"""An image beside a text, as multimodal models of Transformers take them."""
+"""Images with text, as inputs of Transformers' multimodal models."""
 
 from __future__ import annotations
 
 from typing import Any
 
 _GRID = 16
-"""Patches a side, of models that take images as patches of any number."""
+"""Patches per side, for models that accept any number of patches."""
 
 
 def with_image(config: Any, tokens: Any, image: tuple[int, ...]) -> dict[str, Any]:
-    """What forward takes for one image beside `tokens`.
+    """Forward's arguments for one image and `tokens`.
 
-    Where the image takes the place of tokens, the text begins with as many as the model makes of one image.
+    If image features replace tokens, the text begins with as many placeholders as the model makes of one image.
     """
     token = getattr(config, "image_token_id", None)
     if token is None:
@@ -20,7 +20,7 @@ def with_image(config: Any, tokens: Any, image: tuple[int, ...]) -> dict[str, An
     if hasattr(vision, "spatial_merge_size") and hasattr(vision, "temporal_patch_size"):
         made, count = _flat_patches(vision), (_GRID // vision.spatial_merge_size) ** 2
     else:
-        several = kind in {"idefics2", "idefics3", "smolvlm"}  # of images in a row
+        several = kind in {"idefics2", "idefics3", "smolvlm"}  # they take several images per example
         made = {"pixel_values": (1, *image) if several else image}
         count = _tokens_of(config, vision, image)
     ids = _begun_with(tokens, token, count)
@@ -30,7 +30,7 @@ def with_image(config: Any, tokens: Any, image: tuple[int, ...]) -> dict[str, An
 
 
 def _tokens_of(config: Any, vision: Any, image: tuple[int, ...]) -> int:
-    """How many tokens the model makes of an image."""
+    """Number of tokens that the model makes of an image."""
     for name in ("image_seq_length", "mm_tokens_per_image"):
         if (stated := getattr(config, name, None)) is not None:
             return int(stated)
@@ -47,7 +47,7 @@ def _begun_with(tokens: Any, token: int, count: int) -> Any:
 
 
 def _flat_patches(vision: Any) -> dict[str, Any]:
-    """Patches in a row, each with its frames and channels: P×(C·t·p·p); and how they lie: images×3."""
+    """Flattened patches, each with its frames and channels: P×(C·t·p·p); and their grid: images×3."""
     import torch
 
     channels = getattr(vision, "in_channels", None) or getattr(vision, "in_chans", 3)
@@ -60,7 +60,7 @@ def _in_patches(config: Any) -> bool:
 
 
 def patches(config: Any) -> dict[str, Any]:
-    """An image as a row of patches of any number: 1×P×(C·p·p), which of them are there, and how they lie."""
+    """An image as a sequence of patches: 1×P×(C·p·p), with their mask and grid."""
     import torch
 
     vision = getattr(config, "vision_config", config)

@@ -1,6 +1,6 @@
-"""What a Transformers model takes, as its configuration tells: tokens, images, clips, sound, series of numbers.
+"""Inputs of Transformers models, from their configuration: tokens, images, clips, audio, time series.
 
-Token ids are tensors with values, for some models look at them; all else are shapes.
+Token ids are tensors with values, as some models read them; all others are shapes.
 """
 
 from __future__ import annotations
@@ -12,17 +12,17 @@ from typing import Any, TypeAlias
 from cnncost.sources.transformers_images import patches, with_image
 
 TOKENS = 128
-"""Length of a text, unless the model takes no more than fewer."""
+"""Length of a text, unless the model's maximum is smaller."""
 SECOND = 16_000
-"""Samples of a second of sound."""
+"""Samples per second of audio."""
 _FRAMES = 3_000
-"""Of ten milliseconds each: half a minute of sound."""
+"""Frames of ten milliseconds: half a minute of audio."""
 
 Maker: TypeAlias = "Callable[[Any], Any]"
 
 
 def inputs_of(model: Any) -> dict[str, Any]:
-    """Keyword arguments for forward: its main input, and the others without which it can't run."""
+    """Keyword arguments for forward: its main input, and others that it requires."""
     config, main = model.config, model.main_input_name
     taken = inspect.signature(model.forward).parameters
     names = [main, *(name for name in _TOGETHER if name in taken and name != main)]
@@ -31,7 +31,7 @@ def inputs_of(model: Any) -> dict[str, Any]:
     names.extend(n for n, p in taken.items() if p.default is p.empty and n not in names and n in _MAKERS)
     made = {name: value for name in names if (value := _MAKERS[name](config)) is not None}
     if "attention_mask" in taken and "input_ids" in made and getattr(config, "pad_token_id", None) is not None:
-        made["attention_mask"] = _all_there(made["input_ids"])  # else some look for padding among the values
+        made["attention_mask"] = _all_there(made["input_ids"])  # otherwise some models search the ids for padding
     if "pixel_values" in taken and "input_ids" in made:
         made.update(with_image(config, made["input_ids"], _image(config)))
         if "attention_mask" in made:
@@ -42,14 +42,14 @@ def inputs_of(model: Any) -> dict[str, Any]:
 
 
 def _all_there(tokens: Any) -> Any:
-    """A mask of ones: nothing is padding."""
+    """A mask of ones: no padding."""
     import torch
 
     return torch.ones_like(tokens)
 
 
 def _part(config: Any, *names: str) -> Any:
-    """The part of a configuration that is about one kind of input, or the whole."""
+    """The nested configuration for one kind of input, or the whole one."""
     for name in names:
         part = getattr(config, name, None)
         if part is not None and not isinstance(part, dict):
@@ -85,7 +85,7 @@ def _side(config: Any) -> tuple[int, int]:
 
 
 def _image(config: Any) -> tuple[int, ...]:
-    """1×C×H×W; a clip of a video model 1×T×C×H×W."""
+    """1×C×H×W; for video models, a clip 1×T×C×H×W."""
     vision = _part(config, "vision_config", "backbone_config", "encoder")
     channels = _first(vision, "num_channels", "in_channels", "in_chans", default=3)
     height, width = _side(vision if _first(vision, "image_size", "img_size") is not None else config)
@@ -103,7 +103,7 @@ def _clip(config: Any) -> tuple[int, ...]:
 
 
 def _mel(config: Any) -> tuple[int, ...]:
-    """1×M×T or 1×T×M: features of half a minute of sound."""
+    """1×M×T or 1×T×M: features of half a minute of audio."""
     sound = _part(config, "audio_config", "encoder_config")
     bins = _first(sound, "num_mel_bins", "input_feat_per_channel", "feature_projection_input_dim", default=80)
     if _first(sound, "max_source_positions") is not None and hasattr(sound, "num_mel_bins"):
@@ -112,7 +112,7 @@ def _mel(config: Any) -> tuple[int, ...]:
 
 
 def _sound(config: Any) -> tuple[int, ...]:
-    """1×S samples of a second; 1×T×M for models of spectrograms; 1×1×S for codecs."""
+    """1×S samples of one second; 1×T×M for spectrogram models; 1×1×S for codecs."""
     if hasattr(config, "num_mel_bins") and hasattr(config, "max_length"):
         return (1, config.max_length, config.num_mel_bins)
     if hasattr(config, "audio_channels"):
@@ -121,27 +121,27 @@ def _sound(config: Any) -> tuple[int, ...]:
 
 
 def _series(config: Any) -> tuple[int, ...]:
-    """1×T×C; 1×T for models of one series."""
+    """1×T×C; 1×T for univariate models."""
     channels = _first(config, "num_input_channels", "input_size")
     return (1, config.context_length) if channels is None else (1, config.context_length, channels)
 
 
 def _series_padding(config: Any) -> Any:
-    """1×T of int64: nothing is padded."""
+    """1×T of int64: no padding."""
     import torch
 
     return torch.zeros((1, config.context_length), dtype=torch.int64)
 
 
-def _frequency(config: Any) -> Any:  # noqa: ARG001  # as all makers
-    """1×1 of int64: high."""
+def _frequency(config: Any) -> Any:  # noqa: ARG001  # the makers' protocol
+    """1×1 of int64: high frequency."""
     import torch
 
     return torch.zeros((1, 1), dtype=torch.int64)
 
 
 def _boxes(config: Any) -> Any:
-    """1×T×4 of int64: where on the page each token is."""
+    """1×T×4 of int64: each token's box on the page."""
     import torch
 
     return torch.zeros((*_tokens(config).shape, 4), dtype=torch.int64)
@@ -153,4 +153,4 @@ _MAKERS: dict[str, Maker] = {
     "past_values_padding": _series_padding, "freq": _frequency,
 }  # fmt: skip
 _TOGETHER = ("bbox",)
-"""Taken whenever forward knows them."""
+"""Optional inputs passed whenever forward accepts them."""

@@ -1,4 +1,4 @@
-"""MODEL as a name of the reference zoo; each network knows its input."""
+"""MODEL as a name in the reference zoo; each network has its own input."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from cnncost.sources.source import ModelSource
 
 
 def load(name: str) -> ModelSource:
-    """The zoo's entry. Raises SourceError for an unknown name, with near ones."""
+    """The zoo's entry. Raises SourceError for an unknown name, with similar ones."""
     from cnncost import zoo
 
     try:

@@ -1,4 +1,4 @@
-"""How many elements of a model's weights are not zero, and how many a sparse one stores, by value ids of its Graph."""
+"""Counts non-zero elements of a model's weights, and stored elements of sparse ones, by value ids of its Graph."""
 
 from __future__ import annotations
 
@@ -16,17 +16,17 @@ _MASK = "_mask"
 
 
 class Weights(NamedTuple):
-    """Of weights by value id: elements that are not zero; of those with a sparse layout, elements that are stored."""
+    """Non-zero elements of weights by value id; for sparse layouts, also the stored elements."""
 
     nonzero: dict[int, int]
     stored: dict[int, int]
 
 
 def nonzero_weights(model: nn.Module, graph: Graph) -> Weights:
-    """Counts for parameters and buffers of two axes or more, and for what pruning computes of weight and mask.
+    """Counts for parameters and buffers of two or more axes, and for products of weight and pruning mask.
 
     Raises:
-        InputError: the model's weights are on `meta`: nobody knows which are zero.
+        InputError: the model's weights are on `meta`, without values to count.
     """
     modules = dict(model.named_modules())
     counts: dict[int, int] = {}
@@ -44,11 +44,11 @@ def nonzero_weights(model: nn.Module, graph: Graph) -> Weights:
                 counts[ids[name]] = _count(tensor)
                 if tensor.layout is not torch.strided:
                     stored[ids[name]] = elements(tensor)[0]
-        for name in [n.removesuffix(_MASK) for n in ids if n.endswith(_MASK)]:  # torch.nn.utils.prune
+        for name in [n.removesuffix(_MASK) for n in ids if n.endswith(_MASK)]:  # naming of torch.nn.utils.prune
             mask, weight = getattr(module, name + _MASK), getattr(module, name + "_orig", None)
             if weight is not None and name + "_orig" in ids:
                 masked[ids[name + "_orig"], ids[name + _MASK]] = int(torch.count_nonzero(weight * mask))
-    for node in graph.nodes:  # the product that stands for the weight in forward
+    for node in graph.nodes:  # the product of weight and mask, used as the weight in forward
         pair = (node.inputs[0], node.inputs[1]) if len(node.inputs) == 2 else None
         if node.spec.kind == "pointwise" and pair is not None and len(node.outputs) == 1:
             found = masked.get(pair, masked.get((pair[1], pair[0])))
@@ -58,7 +58,7 @@ def nonzero_weights(model: nn.Module, graph: Graph) -> Weights:
 
 
 def _count(tensor: torch.Tensor) -> int:
-    """Of a sparse layout those among its stored elements."""
+    """Non-zero elements; for sparse layouts, among the stored ones."""
     if tensor.layout is torch.sparse_coo:
         tensor = tensor.detach().coalesce()
     stored = tensor if tensor.layout is torch.strided else tensor.detach().values()

@@ -1,8 +1,8 @@
-"""Hooks of accelerate and diffusers that stand in the place of a module's forward, and hold on to the module.
+"""Hooks of accelerate and diffusers that replace a module's forward and keep a reference to the module.
 
-Accelerate's move weights between devices before and after it: they compute nothing, and what they move has no data
-here, so that a copy runs the forward that was there before. Diffusers' layerwise casting changes the dtype of the
-weights; a copy does it to its own.
+Accelerate's hooks move weights between devices before and after forward: they compute nothing, and the weights have
+no data here, so a copy runs the original forward. Diffusers' layerwise casting changes the dtype of the weights; a
+copy casts its own.
 """
 
 from __future__ import annotations
@@ -17,18 +17,18 @@ _CASTING = frozenset({"LayerwiseCastingHook"})
 
 
 def without_moving(attributes: dict[str, Any]) -> None:
-    """Put back, among a copied module's attributes, the forward that such a hook replaced."""
+    """Restore, in a copied module's attributes, the forward that such a hook replaced."""
     if _only_moves(attributes.get("_hf_hook")) and "_old_forward" in attributes:
         attributes["forward"] = attributes["_old_forward"]
 
 
 def loads_weights(model: nn.Module) -> bool:
-    """Whether weights that are on `meta` are somewhere else, and come when they are needed."""
+    """Whether hooks load offloaded weights on demand, so that weights on `meta` do have values."""
     return any(getattr(hook, "offload", False) for m in model.modules() for hook in _parts(vars(m).get("_hf_hook")))
 
 
 def with_own_casting(copy: nn.Module) -> None:
-    """Let a copied module cast its own weights, and not those of the module that it was copied from."""
+    """Make a copied module cast its own weights instead of the original module's."""
     registry: Any = copy.__dict__.get("_diffusers_hook")
     hooks = list(getattr(registry, "hooks", {}).values()) if "forward" in copy.__dict__ else []
     if hooks and all(type(hook).__name__ in _CASTING for hook in hooks):
@@ -39,7 +39,7 @@ def with_own_casting(copy: nn.Module) -> None:
 
 
 class _Casting:
-    """A forward between a hook's two parts."""
+    """A forward wrapped by a hook's `pre_forward` and `post_forward`."""
 
     def __init__(self, module: nn.Module, hook: Any, forward: Any) -> None:
         self.module, self.hook, self.forward = module, hook, forward
@@ -54,7 +54,7 @@ def _only_moves(hook: Any) -> bool:
 
 
 def _parts(hook: Any) -> tuple[Any, ...]:
-    """A hook, or the hooks in its place if it is several, one after another."""
+    """The hooks in a sequential hook, or the hook itself."""
     if hook is None or not type(hook).__module__.startswith("accelerate."):
         return (hook,)
     return tuple(hook.hooks) if type(hook).__name__ == "SequentialHook" else (hook,)

@@ -1,4 +1,4 @@
-"""The optimizer of a training step, made for parameters without data."""
+"""The optimizer of a training step, created for parameters without data."""
 
 from __future__ import annotations
 
@@ -24,33 +24,33 @@ Optimize: TypeAlias = (
 )
 
 _SMALL = 1
-"""Elements up to which the tensors of an optimizer's state keep their values: counts of steps."""
+"""Maximum number of elements for which optimizer state keeps its values: step counts."""
 
 
 class Warmed(NamedTuple):
-    """An optimizer that has made a step, and what is known of its state's values, by the tensors' identity."""
+    """An optimizer after one step, and the known values of its state, by the tensors' identity."""
 
     optimizer: torch.optim.Optimizer
     values: dict[int, torch.Tensor]
 
 
 def warmed(optimizer: Optimize, parameters: list[nn.Parameter], skeleton: Skeleton, recorder: Recorder) -> Warmed:
-    """An optimizer of these parameters that has made a step: its state is there, as in every step but the first.
+    """An optimizer of these parameters after one step: its state is allocated, as in every step but the first.
 
     That step is not recorded.
 
     Raises:
-        InputError: an unknown name or argument, something that is no optimizer, one that needs a closure.
+        InputError: an unknown name or argument, not an optimizer, or an optimizer that needs a closure.
     """
     try:
-        with _disable_current_modes():  # some make their state here
+        with _disable_current_modes():  # some allocate their state in the constructor
             made = _made(optimizer, parameters, skeleton, recorder.on_values)
             _warm(made, lambda: step(made))
         return Warmed(made, {id(t): t for _, t in state_tensors(made, parameters) if not t.is_meta})
     except InputError:
         if recorder.on_values:
             raise
-    with apart(recorder) as ledger:  # it asks where tensors are, or reads them: slower, and all is answered
+    with apart(recorder) as ledger:  # it queries devices or reads tensors: record it, which is slower but works
         made = _made(optimizer, parameters, skeleton, recorder.on_values)
         _warm(made, lambda: step(made))
         if recorder.guesses:
@@ -77,7 +77,7 @@ def _warm(made: torch.optim.Optimizer, steps: Callable[[], None]) -> None:
 
 
 def step_failed(optimizer: torch.optim.Optimizer, error: Exception) -> InputError:
-    """What to say of a step that can't be made without data."""
+    """The error for a step that can't run without data."""
     said = " ".join(str(error).split()) or "no message"
     if reads_values(error):
         expected = f"expected one whose ops are the same whatever values it reads; or {ON_VALUES}"
@@ -92,7 +92,7 @@ def step_failed(optimizer: torch.optim.Optimizer, error: Exception) -> InputErro
 
 
 def step(optimizer: torch.optim.Optimizer) -> None:
-    """One step. Hooks and profiling marks are passed by: their code imports torch's compiler."""
+    """Make one step, bypassing hooks and profiling marks: their code imports torch's compiler."""
     with torch.set_grad_enabled(bool(optimizer.defaults.get("differentiable", False))):
         _raw_step(optimizer)(optimizer)
 
@@ -100,7 +100,7 @@ def step(optimizer: torch.optim.Optimizer) -> None:
 def state_tensors(
     optimizer: torch.optim.Optimizer, parameters: list[nn.Parameter]
 ) -> Iterator[tuple[torch.Tensor | None, torch.Tensor]]:
-    """What an optimizer keeps from step to step: a tensor, and the parameter it is of, if that is said."""
+    """Tensors that an optimizer keeps between steps, each with the parameter it belongs to, if known."""
     seen = {id(parameter) for parameter in parameters}
     for parameter, state in optimizer.state.items():
         for tensor in _tensors(state, seen):
@@ -110,7 +110,7 @@ def state_tensors(
 
 
 def _tensors(value: Any, seen: set[int]) -> Iterator[torch.Tensor]:
-    """All tensors in a nest of containers and optimizers, each once."""
+    """All tensors in nested containers and optimizers, each once."""
     if id(value) in seen:
         return
     if isinstance(value, torch.Tensor):
@@ -174,7 +174,7 @@ def _classes() -> dict[str, type[torch.optim.Optimizer]]:
 
 
 def _named(text: str) -> tuple[type[torch.optim.Optimizer], dict[str, Any]]:
-    """`adamw` or `sgd:lr=0.1,momentum=0.9`. `momentum` alone is SGD with one of 0.9."""
+    """Parse `adamw` or `sgd:lr=0.1,momentum=0.9`. `momentum` alone is SGD with momentum 0.9."""
     name, _, rest = text.partition(":")
     classes, defaults = _classes(), {}
     if name.lower() == "momentum":
@@ -194,7 +194,7 @@ def _named(text: str) -> tuple[type[torch.optim.Optimizer], dict[str, Any]]:
 
 
 def _copied(optimizer: torch.optim.Optimizer, skeleton: Skeleton, on_values: bool) -> torch.optim.Optimizer:
-    """The user's optimizer over the copies of its parameters, with all that it holds: what it writes to are copies."""
+    """A copy of the user's optimizer over the copied parameters, with copied state: it writes only to copies."""
     known: dict[int, Any] = {}
     for group in optimizer.param_groups:
         for parameter in group["params"]:

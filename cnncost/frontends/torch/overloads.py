@@ -1,7 +1,7 @@
-"""What torch says of an op's overload, asked once.
+"""Cached op-schema information.
 
-An overload's own hash is Python code, and its schema and tags stand behind properties; a recording asks for them
-whenever an op is new to it.
+Hashing an overload runs Python code, and its schema and tags are properties; a recording needs them for every new
+signature.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from cnncost.frontends.torch.without_kernels import MADE
 _READS_DATA = (torch.Tag.data_dependent_output, torch.Tag.dynamic_output_shape)
 _READERS = frozenset({"aten::item", "aten::_local_scalar_dense", "aten::is_nonzero", "aten::equal", "aten::allclose"})
 _SIZED_BY_NUMBERS = frozenset({"aten::_ctc_loss"})
-"""Torch says that their results' sizes depend on values; they do on those of numbers alone."""
+"""Ops tagged as having value-dependent result sizes that only depend on the values of number arguments."""
 _FILLED = frozenset(
     f"aten::{name}"
     for name in "zeros_like ones_like full_like empty_like new_zeros new_ones new_full new_empty".split()
@@ -28,25 +28,25 @@ _INDEXING = frozenset({"aten::index", "aten::_unsafe_index", "aten::index_put", 
 
 
 class Overload:
-    """An overload of an op.
+    """Schema information about one overload of an op.
 
     Attributes:
         func: the overload itself.
-        schema_name: `aten::relu_`.
-        node_name: as nodes carry it, `aten.relu_`.
+        schema_name: such as `aten::relu_`.
+        node_name: the name in nodes, such as `aten.relu_`.
         name: `relu` for `aten::relu_`; other namespaces keep theirs (`my_lib::my_op`).
-        arguments: their names in order, with the defaults.
-        mutable: it writes to an argument.
-        is_view: what it returns is a view of an argument.
-        indexes: it picks by indices or masks.
-        sized: what gives its result from the values of inputs, if its size follows from those.
-        made: what gives its result from the sizes of inputs, where torch has no kernel that does.
-        reads_data: torch says that its result's size, or what it does, follows from values.
-        after: what a CPU's kernel gives otherwise than torch's rule for shapes.
-        creates: its result is new, and follows from sizes and constants.
-        random: it draws random numbers.
-        fills: its result is filled with a constant, whatever its operand holds.
-        by_values: it indexes, is sized, reads data, or only looks at values (`item`, `equal`).
+        arguments: argument names in order, with defaults.
+        mutable: whether it writes to an argument.
+        is_view: whether it returns a view of an argument.
+        indexes: whether it gathers or scatters by indices or masks.
+        sized: function that makes its result from input values, if its size depends on those.
+        made: function that makes its result from input sizes, if torch has no meta kernel for it.
+        reads_data: whether torch tags its result, or the result's size, as data-dependent.
+        after: function that corrects a meta result where CPU kernels deviate from it.
+        creates: whether its result is new and depends only on sizes and constants.
+        random: whether it draws random numbers.
+        fills: whether it fills its result with a constant, regardless of its operand's values.
+        by_values: whether it indexes, is sized, reads data, or only inspects values (`item`, `equal`).
     """
 
     def __init__(self, func: Any) -> None:
@@ -74,7 +74,7 @@ class Overload:
 
     @cached_property
     def composite(self) -> bool:
-        """Whether the op is made of others, by a kernel for all devices; one over lists, of one for each element."""
+        """Whether the op decomposes into others on all devices; ops over lists decompose into one op per element."""
         if is_foreach(self.schema_name):
             return True
         key = "CompositeImplicitAutograd"
@@ -82,32 +82,32 @@ class Overload:
 
     @cached_property
     def written(self) -> tuple[tuple[int, str], ...]:
-        """Place and name of each argument that it writes to."""
+        """Position and name of each argument that it writes to."""
         arguments = enumerate(self.func._schema.arguments)
         return tuple([(i, a.name) for i, a in arguments if a.alias_info is not None and a.alias_info.is_write])
 
     @cached_property
     def outs(self) -> frozenset[str]:
-        """Names of the arguments that it only writes its results to: `out`, or one for each result."""
+        """Names of its out arguments: `out`, or one for each result."""
         return frozenset([a.name for a in self.func._schema.arguments if a.is_out])
 
     @cached_property
     def writes_first(self) -> bool:
-        """Whether the first argument is the one that it writes to."""
+        """Whether it writes to the first argument and to no other."""
         return [i for i, _ in self.written] == [0]
 
     @cached_property
     def changes_shape(self) -> bool:
-        """Whether it changes an argument's shape, or which storage it is on, in place."""
+        """Whether it changes an argument's shape or storage in place."""
         return torch.Tag.inplace_view in self.func.tags
 
     @cached_property
     def resizes(self) -> bool:
-        """Whether it may give the storage of an argument another size."""
+        """Whether it may resize an argument's storage."""
         return self.name in {"resize", "resize_as"} and self.changes_shape
 
     def bind(self, args: Any, kwargs: Any) -> dict[str, Any]:
-        """The arguments of a call by name, with defaults; `__op__` is the op's name."""
+        """A call's arguments by name, with defaults; `__op__` is the op's name."""
         named = self.arguments.copy()
         named.update(zip(named, args, strict=False))
         if kwargs:
@@ -116,32 +116,32 @@ class Overload:
         return named
 
     def reads_values(self, args: Any) -> bool:
-        """Whether what it does hangs on values, other than those of masks and of what says its size."""
-        if self.schema_name == "aten::one_hot":  # how many classes there are it can be told
+        """Whether the result depends on tensor data, apart from masks and values that determine its size."""
+        if self.schema_name == "aten::one_hot":  # unless the number of classes is passed
             return len(args) < 2 or bool(args[1] < 1)
         return self.by_values and not self.indexes and self.sized is None
 
 
 def _wanted(arguments: dict[str, Any], result: Any) -> Any:
-    """The gradients that were asked for: a kernel makes no others."""
+    """Only the requested gradients: CPU kernels allocate no others."""
     return tuple([g if wanted else None for g, wanted in zip(result, arguments["output_mask"], strict=True)])
 
 
 def _reduced(arguments: dict[str, Any], result: Any) -> Any:
-    """The mean is written where the losses were: the one number keeps the memory of all."""
+    """Resize the storage: CPU kernels reduce into the losses' buffer, so the scalar keeps all of it alive."""
     if arguments["reduction"] != 0:
         result.untyped_storage().resize_(arguments["self"].numel() * result.element_size())
     return result
 
 
 def statistics_dtype(x: torch.Tensor, others: list[torch.Tensor | None]) -> torch.dtype:
-    """The dtype in which a CPU keeps means: that of the input, or of float32 weights beside half the width."""
+    """The dtype of saved means on a CPU: the input's, or float32 if a 16-bit input has float32 weights."""
     mixed = x.dtype.itemsize == 2 and any(t is not None and t.dtype == torch.float32 for t in others)
     return torch.float32 if mixed else x.dtype
 
 
 def _with_statistics(arguments: dict[str, Any], result: Any) -> Any:
-    """Means and deviations as a CPU keeps them: none outside of training, and not in float32 for any input."""
+    """Saved statistics as on a CPU: empty outside of training, and not always float32 as on meta."""
     y, *rest = result
     trains = arguments.get("training", True)
     others = [arguments.get(name) for name in ("weight", "bias", "running_mean", "running_var")]
@@ -157,7 +157,7 @@ _AFTER: dict[str, Callable[[dict[str, Any], Any], Any]] = {
 }  # fmt: skip
 
 _STANDS_FOR = {"cnncost::attention": "aten::scaled_dot_product_attention"}
-"""Ops of our own, which say more than those of torch's in whose place they are recorded."""
+"""Our own ops, recorded under the name of the torch op that they replace with more information."""
 
 
 def _node_name(func: Any, schema_name: str) -> str:
@@ -176,11 +176,11 @@ def _name(schema_name: str, mutable: bool) -> str:
 
 
 _MET: dict[int, Overload] = {}
-"""By the identity of the overload, which is kept alive."""
+"""By identity of the op overload, which the value keeps alive."""
 
 
 def overload(func: Any) -> Overload:
-    """What is known of an overload."""
+    """The cached information about an overload."""
     found = _MET.get(id(func))
     if found is None:
         found = _MET[id(func)] = Overload(func)

@@ -1,4 +1,4 @@
-"""Weights of quantized layers, which torch keeps packed, out of the parameters' sight."""
+"""Weights of quantized layers, which torch packs and doesn't list among the parameters."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def packed_tensors(module: nn.Module) -> dict[str, torch.Tensor]:
 
 
 def _dtype(tensor: torch.Tensor) -> torch.dtype:
-    """That of the integers: tensors of torch's quantized dtypes can't be made without data."""
+    """The underlying integer dtype: tensors of torch's quantized dtypes can't be created on meta."""
     return {torch.qint8: torch.int8, torch.quint8: torch.uint8, torch.qint32: torch.int32}.get(
         tensor.dtype, tensor.dtype
     )

@@ -1,8 +1,8 @@
-"""What a composite op has out while it runs, beyond what goes in and comes out: seen on its parts.
+"""Temporary bytes that a composite op allocates besides its inputs and outputs, measured on its decomposition.
 
-Without autograd a composite op is recorded whole, for its counts are those of the whole. Its parts make tensors of
-their own all the same: copies that a product needs, indices of a pool's maxima, a cast. They are run once for each
-signature, on tensors without data, in books of their own.
+Without autograd a composite op is recorded whole. Its inner ops still allocate tensors: copies that a product
+needs, indices of a pool's maxima, a cast. They are run once for each signature, on tensors without data, with a
+separate ledger.
 """
 
 from __future__ import annotations
@@ -27,24 +27,24 @@ from cnncost.frontends.torch.running import swap, twin
 from cnncost.graph import OpSpec
 
 _KERNELS = frozenset({"max_pool1d"})
-"""Ops that a CPU does in one kernel where nothing is to be differentiated, though torch has parts for them."""
+"""Ops that are one kernel on a CPU without autograd, though torch can decompose them."""
 
 
 _PLAIN = frozenset(
     ["aten.narrow.Tensor"]
     + [f"aten.conv{name}" for name in "1d 2d 3d _transpose1d _transpose2d.input _transpose3d.input".split()]
 )
-"""Ops that are at most one kernel, but for views: nothing to look at."""
+"""Ops that are at most one kernel, apart from views: they allocate no temporaries."""
 
 _ABOVE = [
     torch._C._dispatch_key_parse(name)
     for name in "AutogradFunctionality AutogradOther AutogradNestedTensor ADInplaceOrView AutocastHPU".split()
 ]
-"""Autograd, below which nothing is taken apart, and what runs ops as the device would (`unwatched.py`)."""
+"""Dispatch keys of autograd, below which nothing is decomposed, and of our device emulation (`unwatched.py`)."""
 
 
 def with_scratch(spec: OpSpec, op: Overload, args: Any, kwargs: Any, found: Found, make: Any) -> OpSpec:
-    """A spec that says what its parts have out, or that it isn't known. `make`: returns a recorder with empty books."""
+    """The spec with its temporary bytes, or marked as unknown. `make` returns a recorder with an empty ledger."""
     nbytes = known_parts.bytes_known(op, args, kwargs, found, spec)
     if nbytes is None:
         nbytes = _scratch(op, args, kwargs, found, make)
@@ -56,8 +56,8 @@ def with_scratch(spec: OpSpec, op: Overload, args: Any, kwargs: Any, found: Foun
 
 
 def _scratch(op: Overload, args: Any, kwargs: Any, found: Found, make: Callable[[], Recording]) -> int | None:
-    """Bytes; None if the parts can't be run without the values that the op itself was given."""
-    if op.name in _KERNELS:  # on rows
+    """Temporary bytes; None if the inner ops can't run without the values passed to the op."""
+    if op.name in _KERNELS:  # the kernel works on contiguous rows, else on a copy
         x = found[0][0]
         return 0 if x.is_contiguous() else x.numel() * x.element_size()
     strided = all(tensor.layout is torch.strided for tensor, _ in found)
@@ -72,7 +72,7 @@ def _scratch(op: Overload, args: Any, kwargs: Any, found: Found, make: Callable[
         twins[id(args[1])] = sizes
     try:
         with _in_parts(), warnings.catch_warnings(), recorder:
-            warnings.simplefilter("ignore")  # the whole op has said it, or will where it runs
+            warnings.simplefilter("ignore")  # the op itself has issued it, or will
             given, named = swap(args, twins, None), swap(kwargs, twins, None)
             result = recurrent(op.name, *given) if op.name in RECURRENT and not named else None
             result = op.func(*given, **named) if result is None else result
@@ -84,7 +84,7 @@ def _scratch(op: Overload, args: Any, kwargs: Any, found: Found, make: Callable[
 
 
 def hangs_on_values(op: Overload, args: Any) -> bool:
-    """Whether what is alive at once follows from values as well: of packed sequences, how many rows each step has."""
+    """Whether peak memory depends on values, too: for packed sequences, the rows of each step."""
     return op.name in RECURRENT and is_packed(args)
 
 
@@ -95,7 +95,7 @@ def _twin(tensor: torch.Tensor, grad: bool) -> torch.Tensor:
 
 @contextmanager
 def _in_parts() -> Iterator[None]:
-    """Composite ops arrive as the parts that torch's own code makes of them: above autograd, which is off."""
+    """Make composite ops arrive decomposed, by dispatching above autograd, which is off."""
     excluded = torch._C._dispatch_tls_local_exclude_set()
     for key in _ABOVE:
         excluded = excluded.remove(key)
@@ -104,7 +104,7 @@ def _in_parts() -> Iterator[None]:
 
 
 def _beyond(recorder: Recording, results: list[torch.Tensor]) -> int:
-    """The most that is alive at once, less what the results keep alive."""
+    """Peak bytes alive at once, minus those that the results keep alive."""
     ledger, count = recorder.ledger, len(recorder.nodes)
     blocks = [block for tensor in results if (block := ledger.block_of(tensor)) is not None]
     kept = {block.index: block.nbytes for block in blocks if block.born is not None}

@@ -1,6 +1,6 @@
-"""Which positions an op picks, where its indices are constants: kept in the op's spec, for what it sees hangs on them.
+"""Positions that an op picks by constant indices; kept in the op's spec, as the receptive field depends on them.
 
-Only of what is computed: rows of a parameter, as of a table of position biases, depend on no input.
+Only for computed tensors: rows of a parameter, such as a table of position biases, don't depend on any input.
 """
 
 from __future__ import annotations
@@ -18,17 +18,17 @@ PICKING = frozenset(
 )  # fmt: skip
 """Ops that pick elements by position."""
 MOST = 1 << 16
-"""Positions up to which they are kept."""
+"""Maximum number of positions to keep."""
 _MASKS = frozenset({torch.bool, torch.uint8})
 
 Runs = tuple[tuple[int, int, int], ...]
 
 
 def picked(spec: OpSpec, found: Found) -> OpSpec:
-    """The spec with its `positions`, as runs for each index, if the values of all are at hand.
+    """The spec with its `positions`, as runs for each index, if all their values are known.
 
-    found: the tensor that is picked from, and the indices; masks stand for the places where they are true. Several
-    indices are broadcast.
+    found: the source tensor and the indices; masks select the positions where they are true. Several indices are
+    broadcast.
     """
     (_, source), *indices = found
     if source.sig.real or source.block.use == "parameter" or not all(known.sig.real for _, known in indices):

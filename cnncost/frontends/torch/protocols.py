@@ -1,4 +1,4 @@
-"""What parts of the front end ask of one another, where the asked one knows the asking one."""
+"""Interfaces between front-end modules, for callees that would otherwise import their callers."""
 
 from __future__ import annotations
 
@@ -14,32 +14,32 @@ from cnncost.graph import Node, OpSpec
 
 
 class Director(Protocol):
-    """Knows of ops that run where no module is being called."""
+    """Attributes ops that run outside of module calls."""
 
     def call(self, found: Found) -> int:
-        """The call that the next op is due to."""
+        """The call that the next op is attributed to."""
 
     def in_place(self, func: Any, args: tuple[Any, ...], found: Found) -> Any:
-        """The op in place that torch would run if nobody watched, or None."""
+        """The in-place op that torch would run without a dispatch mode, or None."""
 
 
 class Originals(Protocol):
-    """Knows what was copied before forward."""
+    """Maps originals to the copies made before forward."""
 
     def copy_of(self, tensor: torch.Tensor) -> torch.Tensor | None:
         """The copy of a user's tensor, or None."""
 
 
 class Recording(Protocol):
-    """A recorder, to those whom it calls: a dispatch mode with books, into which ops can be written.
+    """A recorder as seen by its callees: a dispatch mode with a ledger, to which nodes can be appended.
 
     Attributes:
         ledger: the tensors and storages.
-        nodes: what was recorded so far.
-        masks: of attention.
-        values_at_hand: values of tensors that have none themselves, by identity.
-        follows_devices: tensors are on more than one device.
-        on_values: ops are run for real.
+        nodes: nodes recorded so far.
+        masks: attention masks.
+        values_at_hand: known values of meta tensors, by identity.
+        follows_devices: whether tensors are on more than one device.
+        on_values: whether ops run on real data.
     """
 
     ledger: Ledger
@@ -51,27 +51,27 @@ class Recording(Protocol):
 
     @property
     def originals(self) -> Originals | None:
-        """What was copied before forward, where anything was."""
+        """The mapping to copies made before forward, if any."""
 
     def __enter__(self) -> Any:
-        """See every op from here on."""
+        """Start intercepting ops."""
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> Any:
-        """See none any more."""
+        """Stop intercepting ops."""
 
     def meet(self, tensor: torch.Tensor) -> Known:
-        """Enter a tensor that no recorded op made."""
+        """Register an external tensor."""
 
     def append(self, spec: OpSpec, inputs: tuple[int, ...], outputs: tuple[int, ...], name: str) -> None:
-        """Write a node."""
+        """Append a node."""
 
     def read(self, tensor: torch.Tensor) -> torch.Tensor | None:
-        """A copy of the values of a tensor that has none itself; None where they are not at hand."""
+        """A copy of the values of a meta tensor; None if they are unknown."""
 
     def makes_values(self, on: bool) -> None:
-        """Whether tensors that are asked for on the CPU are made there."""
+        """Set whether tensors requested on the CPU are created there, with values."""
 
     def same_values(self, tensor: torch.Tensor, other: torch.Tensor) -> None:
-        """A tensor that was made of another where the recorder doesn't see it has its values."""
+        """Give a tensor the known values of the one that it was created from unobserved."""

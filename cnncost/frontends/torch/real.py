@@ -1,7 +1,7 @@
-"""A Graph of a run on values: for models whose forward reads what it computes (boxes that are kept, tokens routed).
+"""Records from real data, for models whose forward reads its results (boxes to keep, tokens to route).
 
-The same recorder sees a real forward of a copy, on the values that were given or on random ones. What its sizes
-hang on is noted: a number that follows from values is true of these values alone.
+The same recorder observes a real forward of a copy, on the given values or on random ones. Nodes whose sizes depend
+on values are marked: their numbers hold only for these values.
 """
 
 from __future__ import annotations
@@ -56,18 +56,18 @@ _READS = frozenset({"aten._local_scalar_dense", "aten.item", "aten.is_nonzero", 
 _MASKS = frozenset({"bool", "uint8"})
 _INDEXING = ("aten.index.", "aten._unsafe_index.")
 _WRITING = ("batch_norm", "instance_norm", "_batch_norm_impl_index")
-"""Ops that update running statistics, which their schemas don't say."""
+"""Suffixes of ops that update running statistics, which their schemas don't declare."""
 _SIZED = (torch.Tag.dynamic_output_shape,)
 _SIZED_NAMES = frozenset({"torchvision::nms", "torchvision.nms"})
 
 
 class RealRecorder(Recorder):
-    """Records ops that are run on values. `run_of` tells at the end what hangs on them."""
+    """Records ops that run on real data. `run_of` returns the parts that depend on it."""
 
     on_values = True
 
     def __init__(self, weights: Weights) -> None:
-        super().__init__(use_memo=False, skeleton=weights)  # torch's own autocast casts tensors with data
+        super().__init__(use_memo=False, skeleton=weights)  # no `casting`: torch's autocast works on data
         self._weights = weights
         self.masks = Masks(on_values=True)
         self._varies: set[int] = set()
@@ -76,15 +76,15 @@ class RealRecorder(Recorder):
         self._reads: list[int] = []
         self._makes_sizes = False
         self.inputs_of: Callable[[int], tuple[int, ...]] = lambda _: ()
-        """The values that went into a module call."""
+        """Returns the value ids of a module call's inputs."""
         self._extents: dict[int, set[int]] = {}
 
     def enter_input(self, value: int) -> None:
-        """A value that another run could have another of."""
+        """Mark a value as varying between runs."""
         self._varies.add(value)
 
     def run_of(self, inputs: str, tracker: Tracker) -> RealRun:
-        """What is to be said of the run. `inputs` tells where the values came from."""
+        """The parts that depend on values. `inputs` describes the source of the values."""
         first = tracker.path(self._reads[0]) if self._reads else ""
         return RealRun(inputs, tuple(self._marked), len(self._reads), first)
 
@@ -130,13 +130,13 @@ class RealRecorder(Recorder):
         if self._makes_sizes or not self._sized.isdisjoint(inputs):
             self._marked.append(index)
             values = self.ledger.values
-            fixed = {values[i][1:3] for i in inputs if i not in self._sized}  # written to in place: it keeps its size
+            fixed = {values[i][1:3] for i in inputs if i not in self._sized}  # written to in place: keeps its size
             sized = [o for o in outputs if values[o].shape and values[o][1:3] not in fixed]
             self._sized.update(sized)
             self._extents.setdefault(self.call, set()).update(values[o].shape[0] for o in sized)
 
     def _sized_in_call(self, outputs: tuple[int, ...]) -> bool:
-        """Whether something new is as long as what has a size that hangs on values here: `zeros(len(boxes))`."""
+        """Whether a new tensor's length equals a value-dependent size in this call: `zeros(len(boxes))`."""
         values = self.ledger.values
         given = {values[i].shape[0] for i in self.inputs_of(self.call) if i in self._sized}
         extents = given | self._extents.get(self.call, set())
@@ -157,20 +157,19 @@ def record_real(
     model: Any, inputs: Any, *, train: bool | None = None, autocast: Any = None, training: Training | None = None,
     recorder: Callable[[Weights], RealRecorder] = RealRecorder,
 ) -> Graph:  # fmt: skip
-    """Run a copy of a model for real, and record what it does.
+    """Run a copy of a model on real data and record its ops.
 
     Args:
-        model: a module with weights, a bound method of one, or a function over modules. It is not changed: what forward
-            or a training step writes to is copied, weights are read.
-        inputs: as `record` takes them. Tensors with values are used as they are; where only shapes are given,
-            values are drawn.
-        train: as of `record`.
-        autocast: as of `record`, on the device that the model is on.
-        training: as of `record`.
-        recorder: makes the recorder, which may look at values as they are computed.
+        model: a module with weights, a bound method of one, or a function over modules. It is not changed: tensors that
+            forward or a training step writes to are copied or restored, weights are only read.
+        inputs: as for `record`. Tensors with values keep them; where only shapes are given, values are drawn.
+        train: as for `record`.
+        autocast: as for `record`, on the model's device.
+        training: as for `record`.
+        recorder: creates the recorder, which may inspect values as they are computed.
 
     Raises:
-        InputError: no module, no weights, inputs or an autocast that can't be read, or one of another device.
+        InputError: no module, no weights, invalid inputs or autocast, or an autocast for another device.
         ForwardError: forward raised; the message names the module.
     """
     root, called = as_call(model)
@@ -188,10 +187,10 @@ def record_real(
     with ONE_AT_A_TIME, no_collection(), unseen_by(Recorder), torch.inference_mode(False), same_random_state():
         while True:
             arguments = prepare(inputs, root)
-            # anew each time: forward may have written to the others
+            # again each time: forward may have written to the previous ones
             real, said = with_values(arguments, root, training is not None)
             try:
-                return copy_context().run(_recorded, root, real, said, how)  # variables that forward sets end here
+                return copy_context().run(_recorded, root, real, said, how)  # discards context variables set by forward
             except RecordAnewError as wanted:
                 wanted.prepare()
                 how = how._replace(**wanted.changes)
@@ -210,7 +209,7 @@ def _recorded(model: nn.Module, inputs: Inputs, said: str, how: _How) -> Graph:
     tracker = Tracker(recorder)
     tracker.enter(tree)
     step = step_of(how.training, tree[0][1], skeleton, tracker)
-    assert skeleton.watch is not None  # it was made with one
+    assert skeleton.watch is not None  # `copied` created it with one
     with watching(skeleton.watch, skeleton.copy_of), skeleton.lending():
         return _run(tree[0][1], tracker, recorder, inputs, said, how, step)
 
@@ -253,9 +252,9 @@ def _run(
 
 
 def with_values(inputs: Inputs, model: nn.Module, trains: bool = False) -> tuple[Inputs, str]:
-    """Inputs whose tensors have values, on the model's device; and where the values came from.
+    """Inputs with values on the model's device, and a description of where the values came from.
 
-    Those that want a gradient have one, if the model `trains`.
+    Tensors keep `requires_grad`; non-leaves only if the model `trains`.
     """
     device = next((p.device for p in model.parameters() if not p.is_meta), torch.device("cpu"))
     generator = torch.Generator().manual_seed(SEED)
@@ -265,7 +264,7 @@ def with_values(inputs: Inputs, model: nn.Module, trains: bool = False) -> tuple
     drawn = False
     for tensor in inputs.tensors():
         value = inputs.given.get(id(tensor), inputs.data.get(id(tensor)))
-        if value is None and not tensor.is_meta:  # batch sizes of a packed sequence, which stay on the CPU
+        if value is None and not tensor.is_meta:  # batch sizes of a packed sequence; these stay on the CPU
             given[id(tensor)] = tensor
             continue
         of_user = value is not None
@@ -284,10 +283,10 @@ def with_values(inputs: Inputs, model: nn.Module, trains: bool = False) -> tuple
 
 
 class _Storages:
-    """Copies of tensors, of which those that share memory share the copy's.
+    """Copies tensors; copies of tensors that share memory share memory, too.
 
     Args:
-        tensors: all that are to be copied.
+        tensors: all tensors to copy.
     """
 
     def __init__(self, tensors: list[torch.Tensor]) -> None:
@@ -295,7 +294,7 @@ class _Storages:
         self._times = Counter(t.untyped_storage()._cdata for t in tensors if t.layout is torch.strided)
 
     def copy_of(self, tensor: torch.Tensor, device: torch.device) -> torch.Tensor:
-        """The same values, on a device."""
+        """A copy of a tensor on a device."""
         tensor = tensor.detach()
         plain = tensor.layout is torch.strided and type(tensor) is torch.Tensor
         if not plain or tensor.is_conj() or tensor.is_neg() or self._times[tensor.untyped_storage()._cdata] < 2:
@@ -310,14 +309,14 @@ class _Storages:
 
 
 class _Valued(Copier):
-    """Arguments anew, with tensors that have values in the place of those that have none."""
+    """Copies arguments, replacing tensors without values by those with values."""
 
     def __init__(self, table: dict[int, torch.Tensor]) -> None:
         super().__init__()
         self._values = table
 
     def module(self, module: nn.Module) -> nn.Module:
-        """A module among the inputs is called as it is."""
+        """Modules among the inputs are not copied."""
         return module
 
     def _tensor(self, tensor: torch.Tensor) -> torch.Tensor:

@@ -1,6 +1,6 @@
-"""`tensor.data = other` in forward: torch tells no mode of it, and the tensor is another one after it.
+"""`tensor.data = other` in forward: no dispatch mode sees it, but it changes the tensor's storage and geometry.
 
-Modules are cast and moved so (`module.to`), by hooks that keep weights in fewer bits, for one.
+`module.to` casts and moves modules this way, for example in hooks that store weights in fewer bits.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ _get, _set = _BASE.data.__get__, _BASE.data.__set__
 
 @contextmanager
 def told(forget: Callable[[torch.Tensor], object]) -> Iterator[None]:
-    """While it lasts, `forget` is called with each tensor that is given other data."""
+    """In this context, call `forget` with each tensor whose `.data` is assigned."""
 
     def assign(tensor: torch.Tensor, value: torch.Tensor) -> None:
         _set(tensor, value)

@@ -1,9 +1,9 @@
-"""The recorder: a dispatch mode that writes every op that a model runs into a Graph.
+"""The recorder: intercepts every op that a model runs and records it for a Graph.
 
 It works below autograd, where composite ops such as `conv2d`, `linear`, `lstm` and
-`scaled_dot_product_attention` still arrive undecomposed (with autograd on they arrive as their
-parts, with the same MACs). Ops on tensors without data don't run if the memo has their
-signature; ops on small tensors whose values are known (positions, masks, relative indices) do
+`scaled_dot_product_attention` still arrive whole (with autograd on they arrive decomposed,
+with the same MACs). Ops on tensors without data are not run at all when their signature is in
+the memo; ops on small tensors with known values (positions, masks, relative indices) are
 run, so that their values can be read.
 """
 
@@ -39,7 +39,7 @@ from cnncost.frontends.torch.skeleton import Skeleton
 from cnncost.frontends.torch.types import tensor_type, tensors_in
 from cnncost.graph import Node, OpSpec, Phase
 
-_TENSORS = frozenset({torch.Tensor, torch.nn.Parameter})
+_TENSORS = frozenset({torch.Tensor, torch.nn.Parameter})  # exact types: a lookup is faster than isinstance
 _CPU = torch.device("cpu")
 _SEQUENCES = frozenset({list, tuple})
 _NUMBERS = frozenset({int, float, bool})
@@ -48,7 +48,7 @@ _OTHERS = _SEQUENCES | _PLAIN | {torch.dtype, torch.device, torch.layout, torch.
 
 
 class Recorder(TorchDispatchMode):
-    """Records ops while it is active. `call` is the current module call, set by the module tracker."""
+    """Dispatch mode that records ops while active. `call` is the running module call, set by the module tracker."""
 
     def __init__(
         self,
@@ -61,42 +61,42 @@ class Recorder(TorchDispatchMode):
         super().__init__()  # type: ignore[no-untyped-call]  # torch's class has no types
         self.skeleton = skeleton
         self.values_at_hand = data if data is not None else {}
-        """Values of tensors without data, by `id` of the tensor."""
+        """Known values of meta tensors, by identity."""
         self.ledger = ledger if ledger is not None else Ledger()
         self.nodes: list[Node] = []
         self.call = 0
         self.phase: Phase = "forward"
         self.director: Director | None = None
-        """Attributes ops outside forward to calls."""
+        """Attributes ops outside of forward to module calls."""
         self._memo = memos.current() if use_memo else {}
         self._use_memo = use_memo
         self._runner = Runner()
         self.casting = casting
-        """Autocast emulation, if the recording uses it."""
+        """Autocast state if the recording uses autocast."""
         self._noisy = False
         self.appearance: Appearance | None = None
-        """Attributes such as `device` that tensors show to the model's code while forward runs."""
+        """Device and autograd attributes that tensors report while forward runs."""
         self.follows_devices = False
-        """Tensors are on more than one device."""
+        """Whether tensors are on more than one device."""
         self.drawn: list[int] = []
         """Calls in which forward read a value that depends on random numbers."""
         self.read_given: list[int] = []
         """Calls in which forward read a value that depends on a floating-point input."""
         self.read_as: tuple[float, ...] = ()
-        """Numbers to read from a tensor without known values, if no size depends on it; empty: reading is an error."""
+        """Numbers returned in turn for unknown values that no size depends on; empty: reading one raises."""
         self.guesses = False
-        """Whether such a guessed number was read."""
+        """Whether such a number was read."""
         self.masks = Masks()
         if skeleton is not None:
             self.masks.sources.append(skeleton.tensors)
 
     supports_higher_order_operators = True
     on_values = False
-    """Ops run on real data."""
+    """Whether ops run on real data."""
 
     @classmethod
     def _should_skip_dynamo(cls) -> bool:
-        """False: otherwise torch imports its compiler (1 s) to wrap `__torch_dispatch__`, and slows each op."""
+        """False: else torch imports its compiler (a second) to wrap `__torch_dispatch__`, and slows down each op."""
         return False
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
@@ -105,7 +105,7 @@ class Recorder(TorchDispatchMode):
         if self.follows_devices:
             return self._follow(func, types, args, kwargs)
         found: Found = []
-        key: list[Any] = [id(func)]  # hashing the overload runs Python code; the entry keeps it alive
+        key: list[Any] = [id(func)]  # hashing an op runs Python code; the memo entry keeps it alive
         self._scan(args, key, found)
         if kwargs:
             key.extend(kwargs)
@@ -113,7 +113,7 @@ class Recorder(TorchDispatchMode):
         else:
             kwargs = {}
         if types and any(is_traceable_wrapper_subclass(t) for t, _ in found):
-            return NotImplemented  # the subclass unwraps itself; the ops on its parts are dispatched here again
+            return NotImplemented  # the subclass unwraps itself, then its inner ops are dispatched here
         if self.director is not None:
             self.call = self.director.call(found)
             if (better := self.director.in_place(func, args, found)) is not None:
@@ -140,7 +140,7 @@ class Recorder(TorchDispatchMode):
             kind = type(arg)
             if kind in _TENSORS or (kind not in _OTHERS and isinstance(arg, torch.Tensor)):
                 entry = known.get(id(arg))
-                if entry is None or entry[0]() is not arg:
+                if entry is None or entry[0]() is not arg:  # ids are reused after a tensor dies
                     entry = self.meet(arg)
                 _, _, sig, block, version, _ = entry
                 if version != block.version:
@@ -149,9 +149,9 @@ class Recorder(TorchDispatchMode):
                 found.append((arg, entry))
                 key.append(sig)
             elif kind in _PLAIN:
-                key.append(kind)  # 1, 1.0 and True are equal but different arguments
+                key.append(kind)  # 1, 1.0 and True compare equal but are different arguments
                 key.append(arg)
-            elif kind in _SEQUENCES and (not arg or type(arg[0]) in _NUMBERS):  # torch's lists are homogeneous
+            elif kind in _SEQUENCES and (not arg or type(arg[0]) in _NUMBERS):  # schema lists have one element type
                 key.append(tuple(arg))
             elif kind in _SEQUENCES:
                 key.append(len(arg))
@@ -160,8 +160,8 @@ class Recorder(TorchDispatchMode):
                 key.append(arg)
 
     def _follow(self, func: Any, types: Any, args: Any, kwargs: Any) -> Any:
-        """Record an op with tensors on several devices: results are on the device of the first operand with axes."""
-        assert self.appearance is not None  # it has said so
+        """Record an op with tensors on several devices: results go to the device of the first operand with dim > 0."""
+        assert self.appearance is not None  # it set `follows_devices`
         self.follows_devices = False
         try:
             result = self.__torch_dispatch__(func, types, args, kwargs)
@@ -179,7 +179,7 @@ class Recorder(TorchDispatchMode):
         return result
 
     def let_go(self) -> None:
-        """Drop references to tensors, and break cycles that would keep the copies alive until garbage collection."""
+        """Drop references to all tensors and break cycles, so that the copies are freed without garbage collection."""
         self.skeleton = self.appearance = None
         self.ledger = Ledger()
         self.values_at_hand = {}
@@ -187,26 +187,26 @@ class Recorder(TorchDispatchMode):
         self.masks = Masks()
 
     def place(self, tensor: torch.Tensor, device: torch.device | None) -> None:
-        """Register the device that was named for a tensor, if one was."""
+        """Report a tensor as being on `device`, if one was requested for it."""
         if device is not None and self.appearance is not None and not self.appearance.at_home(device):
             self.appearance.place(tensor, device)
 
     def device_type(self, tensor: torch.Tensor) -> str:
-        """The type of the device that a tensor represents; CUDA if autocast uses CUDA's op lists."""
+        """The device type that a tensor represents; CUDA if autocast uses CUDA's op lists."""
         if self.casting is not None and self.casting.device != "cpu":
             return self.casting.device
         return self.appearance.claimed(tensor).type if self.appearance is not None else "cpu"
 
     def on_cpu(self, tensor: torch.Tensor) -> bool:
-        """Whether a tensor represents one on the CPU."""
+        """Whether a tensor represents one on a CPU."""
         return self.device_type(tensor) == "cpu"
 
     def makes_values(self, on: bool) -> None:
-        """Set whether tensors requested on the CPU are really created there."""
+        """Set whether tensors requested on the CPU are created there, with values."""
         self._runner.makes_values = on
 
     def read(self, tensor: torch.Tensor) -> torch.Tensor | None:
-        """A copy of the values of a tensor without data; None if they are unknown."""
+        """A copy of the values of a meta tensor; None if they are unknown."""
         self._runner.hands_over = True
         try:
             values: torch.Tensor = torch.ops.aten._to_copy.default(tensor, device=_CPU)
@@ -216,16 +216,16 @@ class Recorder(TorchDispatchMode):
 
     @property
     def originals(self) -> Skeleton | None:
-        """The objects copied before forward, if any."""
+        """The skeleton that holds the copies made before forward, if any."""
         return self.skeleton
 
-    # ---- tensors that are external, or were changed without a recorded op
+    # ---- tensors from outside the recording, or changed unobserved
 
     def meet(self, tensor: torch.Tensor) -> Known:
-        """Register an external tensor that no recorded op created: a constant, or an alias made out of sight."""
+        """Register an external tensor: a constant, or an alias created unobserved."""
         ledger = self.ledger
         copy = self.skeleton.copy_of(tensor) if self.skeleton is not None else None
-        if copy is not None and copy is not tensor:  # code that refers to the original tensor instead of its copy
+        if copy is not None and copy is not tensor:  # the user's original, reached past the skeleton
             ledger.stand_in(tensor, tensor, ledger.find(copy) or self.meet(copy))
             return ledger.known[id(tensor)]
         block = ledger.block_of(tensor)
@@ -249,18 +249,18 @@ class Recorder(TorchDispatchMode):
             self.ledger.add_source(tensor, "constant", data)
 
     def same_values(self, tensor: torch.Tensor, other: torch.Tensor) -> None:
-        """Give a tensor the values of the one it was created from out of sight, if these are known."""
+        """Give a tensor the known values of the one that it was created from unobserved."""
         known = self.ledger.find(other)
         if known is not None and known.data is not None and known.sig.real and is_meta(tensor):
             self.meet(tensor)
             self.ledger.attach(tensor, known.data)
 
     def _catch_up(self, tensor: torch.Tensor, old: Known) -> Known:
-        """Add a node that updates a tensor after a write through another view of its storage."""
+        """Append a node that updates a tensor after a write through another view of its storage."""
         ledger = self.ledger
         writer = old.block.writer
         if old.block.born is None and (is_meta(tensor) or (old.block.copied and old.data is None)):
-            old.block.real = False  # the user's values; the write changed only a copy
+            old.block.real = False  # the user's values: the write went to a copy of them
         new = ledger.add_view(tensor, old.block)
         if new.sig.real and old.data is not None:
             new = ledger.attach(tensor, old.data)
@@ -268,7 +268,7 @@ class Recorder(TorchDispatchMode):
         self.append(memos.layout("after_write", types, new.sig.type), (old.value, writer), (new.value,), "after_write")
         return new
 
-    # ---- what an op does
+    # ---- running an op
 
     def _first_time(self, func: Any, args: Any, kwargs: Any, key: memos.Key | None, found: Found) -> Any:
         if is_higher_order(func):
@@ -291,7 +291,7 @@ class Recorder(TorchDispatchMode):
                 result = self._runner.first_time(op, args, kwargs, found)
             except (DataDependentError, RuntimeError):
                 if op.composite and any(known.sig.real for _, known in found):
-                    return self._run_parts(func, args, kwargs, found)  # the part that reads finds known values
+                    return self._run_parts(func, args, kwargs, found)  # the inner op that reads may find known values
                 raise
             entry = entries.of_run(op, args, kwargs, found, result, self._runner, self.ledger)
         if op.creates and self.appearance is not None and self.appearance.names_meta(kwargs.get("device")):
@@ -309,7 +309,7 @@ class Recorder(TorchDispatchMode):
         return self._record_made(entry, found)
 
     def _read_guess(self, op: Overload, args: Any, kwargs: Any, found: Found) -> float:
-        """A number for an unknown one; several are used in rotation."""
+        """Return a placeholder for an unknown number, cycling through `read_as`."""
         number, *others = self.read_as
         self.read_as = (*others, number)
         self.guesses, self._runner.data = True, {}
@@ -322,7 +322,7 @@ class Recorder(TorchDispatchMode):
         return Recorder(self._use_memo, casting=self.casting)
 
     def _run_sparse(self, op: Overload, args: Any, kwargs: Any, found: Found) -> Any:
-        """Record an op on sparse tensors. The memo is not used: signatures don't contain the sparsity pattern."""
+        """Record an op on sparse tensors. Never memoized: the stored elements are not part of a signature."""
         if sparse_running.has_parts(op, args, kwargs):
             return self._run_parts(op.func, args, kwargs, found)
         result = sparse_running.run(op, args, kwargs, found, self._runner)
@@ -333,9 +333,9 @@ class Recorder(TorchDispatchMode):
         return self._record_run(entry._replace(outputs=None, fresh=None), found, result)
 
     def _run_parts(self, func: Any, args: Any, kwargs: Any, found: Found) -> Any:
-        """Record the parts of a composite op that has no lowering.
+        """Record a composite op without a lowering as its inner ops.
 
-        Its code may require all tensors on one device, so those with data are replaced by meta tensors.
+        Its code may require all tensors on one device, so tensors with data are replaced by meta stand-ins.
         """
         table: dict[int, torch.Tensor] = {}
         if any(is_meta(t) for t, _ in found) and not all(is_meta(t) for t, _ in found):
@@ -348,10 +348,10 @@ class Recorder(TorchDispatchMode):
         back = {id(table[id(t)]): t for t, _ in found if id(t) in table}
         return swap(result, back, None) if back else result
 
-    # ---- writing the node
+    # ---- appending the node
 
     def _record_fresh(self, entry: Entry, fresh: Fresh, found: Found) -> torch.Tensor:
-        """Fast path for an op with one new output (most ops). `_record_made` handles any outputs."""
+        """Fast path for the commonest case, one new tensor. `_record_made` handles any outputs."""
         sig, size, stride, dtype, nbytes = fresh
         ledger = self.ledger
         tensor = torch.empty_strided(size, stride, dtype=dtype, device=META)
@@ -397,7 +397,7 @@ class Recorder(TorchDispatchMode):
             if known is None:
                 known = self._enter_result(tensor, found)
             elif entry.func is _LIFT and not is_meta(tensor) and tensor.untyped_storage().resizable():
-                known.block.owned = False  # forward's own literal: a user's array isn't resizable
+                known.block.owned = False  # made by forward from numbers; a numpy array's memory is not resizable
             elif any(found[i][0] is tensor for i in entry.writes):
                 known = self._written(entry, tensor, known, all(k.sig.real for _, k in found))
             if (data := self._runner.data.get(id(tensor))) is not None:
@@ -419,17 +419,17 @@ class Recorder(TorchDispatchMode):
         return result
 
     def _note_reading(self, op: Overload, found: Found) -> None:
-        """Note calls in which forward reads a value that depends on random numbers or an input."""
+        """Note the calls in which forward reads a value that depends on random numbers or an input."""
         for tensor, known in found:
             if op.indexes and tensor.dtype not in MASKS:
-                continue  # no size depends on which elements are taken
+                continue  # integer indices don't affect any size
             if known.block.chance:
                 self.drawn.append(self.call)
             if known.block.given:
                 self.read_given.append(self.call)
 
     def _taint(self, op: Overload, tensors: list[torch.Tensor], found: Found) -> None:
-        """Propagate dependence on random numbers or inputs from operands to results."""
+        """Propagate the marks "depends on random numbers" and "depends on an input" from operands to results."""
         chance = op.random or any(known.block.chance for _, known in found)
         given = any(known.block.given for _, known in found)
         if chance or given:
@@ -438,7 +438,7 @@ class Recorder(TorchDispatchMode):
                     block.chance, block.given = chance or block.chance, given or block.given
 
     def _written(self, entry: Entry, tensor: torch.Tensor, known: Known, real: bool) -> Known:
-        """Register the value after an op changed a tensor's elements or shape in place."""
+        """Register the new value of a tensor changed in place: its elements or its shape."""
         op = overload(entry.func)
         real = real and (not is_meta(tensor) or id(tensor) in self._runner.data)
         if op.changes_shape or entry.outs:
@@ -446,15 +446,15 @@ class Recorder(TorchDispatchMode):
         return self.ledger.write(tensor, known, real)
 
     def _record_counted(self, entry: Entry, more: int, tensor: torch.Tensor, known: Known) -> torch.Tensor:
-        """Fast path for counters such as batch norm's `num_batches_tracked`: most ops on values in training."""
+        """Fast path for batch norm's num_batches_tracked, the commonest op on real values."""
         data = known.data
-        assert data is not None  # it is a counter
+        assert data is not None  # `_counts` has checked it
         written = self.ledger.rewrite(tensor, known, data + more if known.block.owned else data.add_(more))
         self.append(entry.spec, (known.value,), (written.value,), entry.name)
         return tensor
 
     def _spec(self, entry: Entry, found: Found, results: list[torch.Tensor]) -> OpSpec:
-        """The entry's spec, unless masks or index values add to it."""
+        """The entry's spec, refined where masks or known index values are involved."""
         if entry.name in MASKING or (self._noisy and _of_noise(found)):
             return self._masked(entry, found, results)
         return picked(entry.spec, found) if entry.name in PICKING else entry.spec
@@ -472,22 +472,22 @@ class Recorder(TorchDispatchMode):
         return self.ledger.add_result(tensor)
 
     def append(self, spec: OpSpec, inputs: tuple[int, ...], outputs: tuple[int, ...], name: str) -> None:
-        """Write a node."""
+        """Append a node."""
         self.nodes.append(_node((spec, inputs, outputs, self.call, name, self.phase)))
         self.ledger.clock += 1
 
 
 def _of_noise(found: Found) -> bool:
-    """Whether one of the tensors is a random mask."""
+    """Whether any of the tensors is a random mask."""
     return True in [known[3].noise for _, known in found]
 
 
 def _counts(known: Known) -> bool:
-    """Whether it is an integer tensor with separate data, such as batch norm's counter."""
+    """Whether it is an integer with a tracked value, such as batch norm's counter."""
     return known.data is not None and known.data.dtype is torch.int64 and not known.block.noise
 
 
 _ADD = torch.ops.aten.add_.Tensor
 _READ = torch.ops.aten._local_scalar_dense.default
 _LIFT = torch.ops.aten.lift_fresh.default
-_node: Callable[[tuple[object, ...]], Node] = partial(tuple.__new__, Node)
+_node: Callable[[tuple[object, ...]], Node] = partial(tuple.__new__, Node)  # skips NamedTuple's Python constructor

@@ -1,4 +1,4 @@
-"""One recording: a copy of the model is made, run under the recorder, and all around it is put back."""
+"""One recording: copy the model, run the copy under the recorder, restore everything around it."""
 
 from __future__ import annotations
 
@@ -33,11 +33,11 @@ from cnncost.graph import Graph, RealRun, verify
 
 _Skeleton = TypeVar("_Skeleton", bound=Skeleton)
 Made: TypeAlias = list[ref[torch.Tensor]]
-"""Tensors of a recording, to see afterwards that they are gone."""
+"""Weak references to a recording's tensors, to check afterwards that they were freed."""
 
 
 class How(NamedTuple):
-    """How a recording is made."""
+    """Options of a recording."""
 
     grad: bool
     train: bool | None
@@ -45,44 +45,44 @@ class How(NamedTuple):
     training: Training | None = None
     autocast: autocasts.Autocast | None = None
     casts: bool = False
-    """Autocast is on, now or later."""
+    """Whether autocast is on, now or later."""
     shared: bool = True
-    """One table without hooks serves all modules."""
+    """Whether all modules share one empty hook table."""
     called: Callable[..., Any] | None = None
-    """What is called in place of the model itself."""
+    """Callable to run instead of the model itself."""
     device: torch.device | None = None
-    """That tensors are to be on; None: that of the model."""
+    """Device that tensors report; None: the model's."""
     caller_grad: bool = True
-    """Autograd is on for who analyzes."""
+    """Whether autograd is enabled in the caller."""
     floats: bool = False
-    """Values of floating-point inputs are at hand."""
+    """Whether values of floating-point inputs are known."""
     places: bool = False
-    """Look for the module in which random numbers of Python's are drawn."""
+    """Whether to find the module that draws Python random numbers."""
 
 
 def record_once(model: nn.Module, inputs: Any, how: How, made: Made) -> Graph:
-    """Record on a skeleton that was kept, or else on a new one. `made` is told of what is alive at the end.
+    """Record on a cached skeleton, or else on a new one.
 
     Args:
         model: what is recorded.
-        inputs: as the user gave them.
-        how: it is recorded.
-        made: gets weak references to the tensors of the recording.
+        inputs: as the user passed them.
+        how: options of the recording.
+        made: receives weak references to the tensors alive at the end.
 
     Raises:
-        RecordAnewError: it has to be made anew, in another way.
+        RecordAnewError: it has to be repeated with other options.
     """
     graph, known = _recorded(model, prepare(inputs, model, how.floats), how, made)
     if known is None:
         return verify(graph)
     graph = known.settled(graph)
-    if known.tidied(made):  # nothing of the recording is held here: what is alive was left on the copies
+    if known.tidied(made):  # no references held here: tensors still alive were left on the copies
         kept.put(model, how.train, known)
     return graph
 
 
 def _recorded(model: nn.Module, inputs: Inputs, how: How, made: Made) -> tuple[Graph, kept.Kept | None]:
-    """The Graph, and the skeleton if it may be kept."""
+    """The Graph, and the skeleton if it can be cached."""
     reusable = how.shared and not how.grad and not how.casts and how.called is None and not how.places
     home = how.device or home_of(model, inputs)
     known = kept.take(model, how.train) if reusable else None
@@ -98,7 +98,7 @@ def _recorded(model: nn.Module, inputs: Inputs, how: How, made: Made) -> tuple[G
         modules = [module for _, module in originals]
         if how.train is not None:
             for original, (_, copy) in zip(modules, tree, strict=True):
-                if copy is not original:  # scripted modules run as they are
+                if copy is not original:  # scripted modules are not copied
                     copy.training = how.train
         named = how.autocast.device if how.autocast is not None else "cpu"
         keeps = how.grad or facts.AUTOCAST_KEEPS_CASTS_OF_INFERENCE
@@ -115,7 +115,7 @@ def _recorded(model: nn.Module, inputs: Inputs, how: How, made: Made) -> tuple[G
 
 
 def home_of(model: nn.Module, inputs: Inputs) -> torch.device:
-    """The device that tensors are on if nothing else is said: the model's, or else that of the inputs."""
+    """The default device of tensors: the model's, or else the inputs'."""
     held: torch.Tensor | None = next(model.parameters(), None)
     if held is None:
         held = next(model.buffers(), None)
@@ -125,7 +125,7 @@ def home_of(model: nn.Module, inputs: Inputs) -> torch.device:
 
 
 def step_of(training: Training | None, model: nn.Module, skeleton: Skeleton, tracker: Tracker) -> Step | None:
-    """The part of a training step that follows forward, with a copy of the loss."""
+    """The part of a training step after forward, with a copy of the loss."""
     if training is None:
         return None
     if callable(training.loss):
@@ -136,10 +136,10 @@ def step_of(training: Training | None, model: nn.Module, skeleton: Skeleton, tra
 def copied(
     originals: list[tuple[str, nn.Module]], called: list[Any], make: Callable[[Watch], _Skeleton]
 ) -> tuple[_Skeleton, Reach]:
-    """A skeleton of modules and of functions that are called, and what the model's code reaches beside the model.
+    """A skeleton of the modules and called functions, and the outside objects that the model's code reaches.
 
-    What functions reach that the model holds (hooks, closures) shows when they are copied: what they know by a global
-    must not have been copied, and so all is copied anew.
+    Functions that the model holds (hooks, closures) are only discovered by copying. What they reach through globals
+    must not be copied, so if new ones appear, everything is copied again.
     """
     kinds = [type(module) for _, module in originals]
     own = {id(module) for _, module in originals}
@@ -159,7 +159,7 @@ def copied(
 
 
 def _watched(skeleton: Skeleton, watch: Watch | None, run: _Run, made: Made) -> Graph:
-    """Run on copies, and put back all around them, whatever happens."""
+    """Run on copies and restore everything around them, even on errors."""
     if watch is None:
         return run(made)
     with watching(watch, skeleton.copy_of) as restored:
@@ -169,7 +169,7 @@ def _watched(skeleton: Skeleton, watch: Watch | None, run: _Run, made: Made) -> 
 
 
 class _Run:
-    """A model that is about to be run, once."""
+    """A single run of a model."""
 
     def __init__(
         self, model: nn.Module, tracker: Tracker, inputs: Inputs, how: How, home: torch.device, step: Step | None
@@ -187,7 +187,7 @@ class _Run:
             recorder.appearance.place(tensor, device)
 
     def __call__(self, made: Made) -> Graph:
-        """Record. `made` is told of the tensors that are alive at the end.
+        """Record. `made` receives weak references to the tensors alive at the end.
 
         Raises:
             CnncostError: forward failed.
@@ -212,7 +212,7 @@ class _Run:
         finally:
             made.extend(recorder.ledger.made())
             made.extend(map(ref, inputs.tensors()))
-            self._tracker.let_go()  # frames of a failed forward hold it as long as the error lives, else a cycle does
+            self._tracker.let_go()  # else the error's frames, or a cycle, keep it alive
 
     def _enter(self, tensor: torch.Tensor) -> int:
         ledger, inputs = self._tracker.recorder.ledger, self._inputs
@@ -221,7 +221,7 @@ class _Run:
         return known.value
 
     def _forward(self, draws: Draws) -> tuple[tuple[int, ...], Any, RealRun | None]:
-        """Run forward, and the step that follows; value ids of the outputs, storages, and what is to be said."""
+        """Run forward and the training step; return output value ids, storages, and the data dependence."""
         tracker, how, step = self._tracker, self._how, self._step
         recorder = tracker.recorder
         try:
@@ -240,10 +240,10 @@ class _Run:
             if isinstance(error, InputError):
                 raise
             raise explain_failure(error, tracker, self._inputs) from error
-        return outputs, recorder.ledger.storages(), chance  # while the outputs are alive
+        return outputs, recorder.ledger.storages(), chance  # computed while the outputs are still alive
 
     def _chance(self, names: list[str]) -> RealRun | None:
-        """What decided the figures beside the inputs' shapes, and where."""
+        """Besides input shapes, what the figures depend on (random draws, values), and where it was read."""
         tracker, recorder = self._tracker, self._tracker.recorder
         if (names or tracker.moved_generators()) and not self._how.places:
             raise PlacesWantedError
@@ -265,13 +265,13 @@ class _Run:
 
 
 def so_far(tracker: Tracker, inputs: Inputs, given: tuple[int, ...], real: RealRun | None = None) -> Graph | None:
-    """What was recorded of a forward that failed; None if that is nothing, or if it failed later than in forward.
+    """The partial Graph of a failed forward; None if nothing was recorded or the failure came after forward.
 
     Args:
-        tracker: of the recording.
-        inputs: of the model.
-        given: their values.
-        real: of a run on values.
+        tracker: the recording's module tracker.
+        inputs: the model's inputs.
+        given: value ids of the inputs.
+        real: set if recorded from real data.
     """
     recorder = tracker.recorder
     if recorder.phase != "forward" or not recorder.nodes:
@@ -284,13 +284,13 @@ def so_far(tracker: Tracker, inputs: Inputs, given: tuple[int, ...], real: RealR
     )  # fmt: skip
     try:
         return verify(graph)
-    except GraphError:  # it ended in the middle of an op
+    except GraphError:  # it failed in the middle of an op
         return None
 
 
 @contextmanager
 def _surroundings(how: How, casting: autocasts.Casting | None) -> Iterator[None]:
-    """Torch as a recording needs it."""
+    """Configure torch for a recording."""
     named = how.autocast.device if how.autocast is not None else "cpu"
     with (
         quiet_torch(how.grad, whole=casting is None),

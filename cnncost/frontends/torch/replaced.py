@@ -1,7 +1,7 @@
-"""Attributes of other modules and classes that are replaced while a recording lasts, and given back for imports.
+"""Patches attributes of other modules and classes during a recording, and unpatches them during imports.
 
-A module that is imported in the middle of forward takes what it finds (`from torch import tensor`), and keeps it for
-good: it has to find torch's own.
+A module imported in the middle of forward permanently keeps what it imports (`from torch import tensor`), so it must
+find torch's own objects.
 """
 
 from __future__ import annotations
@@ -15,12 +15,12 @@ Place: TypeAlias = tuple[Any, str]
 
 _ABSENT = object()
 _IN_FORCE: list[tuple[Mapping[Place, Any], dict[Place, Any]]] = []
-"""What is replaced by what, and what was there before; the newest last."""
+"""Active replacements and the previous values; the newest last."""
 
 
 @contextmanager
 def replaced(table: Mapping[Place, Any]) -> Iterator[None]:
-    """Attributes by place are replaced, and afterwards as they were."""
+    """Replace attributes in this context."""
     before = {(owner, name): vars(owner).get(name, _ABSENT) for owner, name in table}
     _put(table)
     _IN_FORCE.append((table, before))
@@ -33,7 +33,7 @@ def replaced(table: Mapping[Place, Any]) -> Iterator[None]:
 
 @contextmanager
 def given_back() -> Iterator[None]:
-    """While it lasts, all is as it was before anything was replaced."""
+    """Undo all replacements in this context."""
     for _, before in reversed(_IN_FORCE):
         _put(before)
     try:

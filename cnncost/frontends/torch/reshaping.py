@@ -1,6 +1,6 @@
-"""Tensors without data that get another size in place: by the op itself, or to take the results of one.
+"""In-place resizing of tensors without data, by the op itself or as its out arguments.
 
-No tensor of the user's is among them.
+Never applied to the user's tensors.
 """
 
 from __future__ import annotations
@@ -20,15 +20,15 @@ if TYPE_CHECKING:
 
 
 def geometry(tensor: torch.Tensor) -> tuple[torch.Size, tuple[int, ...]]:
-    """Its shape and strides."""
+    """Shape and strides."""
     return tensor.shape, tensor.stride()
 
 
 def reshape_like(tensor: torch.Tensor, like: torch.Tensor, known: Known, op: Overload) -> None:
-    """Give a tensor the geometry that an op has given to the one in its place. Its elements are nothing yet.
+    """Give a tensor the geometry that an op gave to its stand-in. New elements are uninitialised.
 
     Raises:
-        InputError: the tensor is the user's.
+        InputError: the tensor belongs to the user.
     """
     if known.block.owned and not is_meta(tensor):
         raise InputError(
@@ -42,7 +42,7 @@ def reshape_like(tensor: torch.Tensor, like: torch.Tensor, known: Known, op: Ove
 
 
 def into_outs(op: Overload, kwargs: Any, found: Found, made: list[torch.Tensor]) -> Any:
-    """Give the tensors that an op writes its results to the geometry of what it would make."""
+    """Resize an op's out arguments to the results that it would allocate."""
     known = {id(tensor): known for tensor, known in found}
     outs = [kwargs[name] for name in op.arguments if name in op.outs]
     for out, like in zip(outs, made, strict=True):
@@ -52,7 +52,7 @@ def into_outs(op: Overload, kwargs: Any, found: Found, made: list[torch.Tensor])
 
 
 def zeros_behind(tensor: torch.Tensor, wanted: Any) -> None:
-    """Let a tensor's storage end in zeros before it is resized: what is there otherwise differs from run to run."""
+    """Zero-extend a tensor's storage before a resize: uninitialised memory would differ from run to run."""
     numel = wanted.numel() if isinstance(wanted, torch.Tensor) else prod(wanted)
     storage, end = tensor.untyped_storage(), int(tensor.storage_offset() + numel) * tensor.element_size()
     if (old := storage.nbytes()) < end:

@@ -1,7 +1,7 @@
-"""Calls that are another op's in other words: with numbers given as a tensor, or writing to what stays as it is.
+"""Calls equivalent to another op: numbers passed as a tensor, or mutable arguments that are not written to.
 
-Torch's kernels read such a tensor of numbers (lengths of sequences, places of cuts) and go on as the overload does that
-takes them as they are. So does a recording, if the values are at hand.
+Torch's kernels read such a tensor of numbers (sequence lengths, split points) and continue as the overload that takes
+plain numbers. So does a recording, if the values are known.
 """
 
 from __future__ import annotations
@@ -22,12 +22,12 @@ _BY_NUMBERS: dict[Any, tuple[Any, tuple[str, ...]]] = {
     _aten._ctc_loss_backward.Tensor: (_aten._ctc_loss_backward.default, _LENGTHS),
     _aten.tensor_split.tensor_indices_or_sections: (_aten.tensor_split.indices, ("tensor_indices_or_sections",)),
 }
-"""The overload that takes numbers, and the tensors that are those."""
+"""The overload that takes numbers, and the names of the tensor arguments that hold them."""
 _NAMES = frozenset({op.name() for op in _BY_NUMBERS} | {"aten::_native_batch_norm_legit"})
 
 
 class Restated(NamedTuple):
-    """The other op, its arguments, and the tensors that were read for it."""
+    """The equivalent op, its arguments, and the tensors that were read for it."""
 
     func: Any
     args: tuple[Any, ...]
@@ -35,16 +35,16 @@ class Restated(NamedTuple):
 
 
 def restated(op: Overload, args: Any, kwargs: Any, found: Found) -> Restated | None:
-    """The call in the other op's words, or None if it is to be recorded as it is.
+    """The equivalent call, or None if the call is recorded unchanged.
 
     Raises:
-        DataDependentError: the values of a tensor of numbers are not at hand.
+        DataDependentError: the values of a tensor of numbers are unknown.
     """
     if op.func.name() not in _NAMES:
         return None
     named = op.bind(args, kwargs)
     del named["__op__"]
-    if op.name == "_native_batch_norm_legit":  # outside of training it writes no statistics
+    if op.name == "_native_batch_norm_legit":  # in eval mode it writes no statistics
         return None if named["training"] else Restated(_aten.native_batch_norm.default, tuple(named.values()), [])
     other, names = _BY_NUMBERS[op.func]
     read: Found = []

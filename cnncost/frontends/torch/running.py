@@ -1,7 +1,7 @@
-"""Running an op for what it gives: shapes on tensors without data, values where all are at hand.
+"""Run ops: for shapes on tensors without data, for values if all inputs have known ones.
 
-The user's parameters are never computed with, and nothing of the user's is ever written to: an op
-in place on such a tensor writes to a copy, which later reads see.
+The user's parameters never take part in computation, and no tensor of the user is ever written to: an
+in-place op on such a tensor writes to a copy, which later reads see.
 """
 
 from __future__ import annotations
@@ -21,10 +21,10 @@ from cnncost.frontends.torch.reshaping import geometry, into_outs, reshape_like,
 from cnncost.frontends.torch.shapes import output_types
 
 Table: TypeAlias = dict[int, torch.Tensor]
-"""What stands in for tensors, by their identity."""
+"""Replacements for tensors, by the tensors' identity."""
 
 REAL_LIMIT = 1 << 18
-"""Elements up to which values are kept at hand: 1 MiB of float32."""
+"""Maximum number of elements for which values are tracked: 1 MiB of float32."""
 
 CPU = torch.device("cpu")
 _FILLED = frozenset(f"aten::{name}" for name in "zeros_like ones_like full_like new_zeros new_ones new_full".split())
@@ -35,11 +35,11 @@ _EMPTY = frozenset(
 
 
 class Runner:
-    """Runs one op at a time. `twins` and `data` tell of the one that it ran last.
+    """Runs one op at a time. `twins` and `data` describe the last run.
 
     Attributes:
-        twins: stand-ins without data that took the place of real inputs, by the inputs' identity.
-        data: the values of outputs that have none themselves, by the outputs' identity.
+        twins: meta stand-ins that replaced real inputs, by the inputs' identity.
+        data: known values of meta outputs, by the outputs' identity.
     """
 
     def __init__(self) -> None:
@@ -47,15 +47,15 @@ class Runner:
         self.data: dict[int, torch.Tensor] = {}
         self._written_copies: list[torch.Tensor] = []
         self.makes_values = False
-        """What is asked for on the CPU is made there, with values."""
+        """Whether tensors requested on the CPU are created there, with values."""
         self.hands_over = False
-        """The op that is run is a copy for Python to read: its result has its values."""
+        """Whether the op's result is to be read from Python: it is returned with its values."""
 
     def first_time(self, op: Overload, args: Any, kwargs: Any, found: Found) -> Any:
-        """An op's result when its signature has not been met.
+        """An op's result the first time its signature occurs.
 
         Raises:
-            DataDependentError: it depends on values that are not at hand.
+            DataDependentError: it depends on unknown values.
         """
         self.twins, self.data = {}, {}
         if all(known.sig.real for _, known in found):
@@ -68,7 +68,7 @@ class Runner:
         return self.run(op, args, kwargs, found)
 
     def run(self, op: Overload, args: Any, kwargs: Any, found: Found) -> Any:
-        """Run an op: for its values where those of all its inputs are at hand, else for its shapes alone."""
+        """Run an op: for values if all inputs have known ones, else only for shapes."""
         self.twins, self.data = {}, {}
         if not found:
             return self._create(op, args, kwargs)
@@ -93,26 +93,26 @@ class Runner:
         return self._on_twins(op, args, kwargs, found)
 
     def _too_large(self, op: Overload, args: Any, kwargs: Any, found: Found) -> Any:
-        """The result without data if it would be too large to compute from the small real inputs."""
+        """The result on meta if it would be too large to compute from the small real inputs; else None."""
         if sum(tensor.numel() for tensor, _ in found) ** 2 <= REAL_LIMIT or op.is_view or op.mutable:
             return None
         try:
             result = self._on_twins(op, args, kwargs, found)
         except (RuntimeError, NotImplementedError):
-            return None  # it reads values: run it on those at hand
+            return None  # it reads values: run it on the known ones
         tensors: list[torch.Tensor] = []
         memos.templated(result, tensors)
         return result if any(t.numel() > REAL_LIMIT and is_meta(t) for t in tensors) else None
 
     def _create(self, op: Overload, args: Any, kwargs: Any) -> Any:
-        """Run an op without tensor inputs. While its result is small, its values are kept at hand."""
+        """Run an op without tensor inputs. Values of small results are tracked."""
         if "device" not in op.arguments:
             return op.func(*args, **kwargs)
         result = op.func(*swap(args, {}, META), **swap({**kwargs, "device": META}, {}, META))
         if not isinstance(result, torch.Tensor) or result.numel() > REAL_LIMIT:
             return result
         if op.schema_name in _EMPTY and result.layout is torch.strided:
-            # uninitialised memory would differ from run to run
+            # zeros, as uninitialised memory would differ from run to run
             data = torch.empty_strided(result.shape, result.stride(), dtype=result.dtype).zero_()
         else:
             data = op.func(*swap(args, {}, CPU), **swap({**kwargs, "device": CPU}, {}, CPU))
@@ -122,7 +122,7 @@ class Runner:
         return result
 
     def _filled(self, op: Overload, args: Any, kwargs: Any, found: Found) -> Any:
-        """A tensor like another, filled with constants: its values are known whatever the other's are."""
+        """Run an op such as `zeros_like`: the result's values are known even if the operand's are not."""
         result = self._on_twins(op, args, kwargs, found)
         if result.numel() <= REAL_LIMIT and found[0][0].numel() <= REAL_LIMIT:
             like = {id(tensor): torch.empty_like(tensor, device=CPU) for tensor, _ in found}
@@ -130,7 +130,7 @@ class Runner:
         return result
 
     def _for_values(self, op: Overload, args: Any, kwargs: Any, found: Found) -> Any:
-        """Run an op on values; and without them, if an input has none itself, so that its outputs have none either."""
+        """Run an op on values; return meta outputs, with the values in `data`, if an input is on meta."""
         table = {id(tensor): known.data for tensor, known in found if known.data is not None}
         copied = set()
         targets = written(op, args, kwargs, found)
@@ -138,8 +138,8 @@ class Runner:
             tensor, known = found[i]
             at_hand = table.get(id(tensor), tensor)
             if op.changes_shape and not op.resizes and at_hand is not tensor:
-                table[id(tensor)] = at_hand.detach()  # the same values, seen in another way
-            elif known.block.owned:  # its values are the user's
+                table[id(tensor)] = at_hand.detach()  # same values, as a view whose geometry may change
+            elif known.block.owned:  # the values belong to the user: write to a copy
                 table[id(tensor)] = at_hand.detach().clone()
             copied.add(id(tensor))
         self._written_copies = [table[key] for key in copied if key in table]
@@ -151,7 +151,7 @@ class Runner:
         values: list[torch.Tensor] = []
         template = memos.templated(result, values)
         if self.hands_over:
-            return result.clone()  # whoever writes to it writes to this copy
+            return result.clone()  # later writes go to this copy
         back = {id(data): tensor for tensor, _ in found if (data := table.get(id(tensor))) is not None}
         outputs = [back.get(id(value), value) for value in values]
         if not all(is_meta(tensor) for tensor in outputs):
@@ -169,7 +169,7 @@ class Runner:
         values: list[torch.Tensor],
         outputs: list[torch.Tensor],
     ) -> list[torch.Tensor]:
-        """Outputs on `meta`, as all tensors of a recording are; views of the user's own tensors stay what they are."""
+        """Outputs on `meta`, as in the whole recording; views of the user's own tensors are returned unchanged."""
         real = {pointer(known.data if known.data is not None else tensor) for tensor, known in found}
         real.update(pointer(value) for value in self._written_copies)
         aliases = any(pointer(value) in real for value in values)
@@ -182,18 +182,18 @@ class Runner:
     def _shaped(
         self, op: Overload, args: Any, kwargs: Any, found: Found, values: list[torch.Tensor]
     ) -> list[torch.Tensor]:
-        """Tensors without data for the outputs of an op whose values are known."""
+        """Meta tensors for the outputs of an op whose values are known."""
         outputs: list[torch.Tensor] = []
         try:
             memos.templated(self._on_twins(op, args, kwargs, found), outputs)
         except (RuntimeError, NotImplementedError):
-            outputs = []  # its shape depends on values: those of the result are known
+            outputs = []  # its shape depends on values: take it from the result
         if [t.shape for t in outputs] != [t.shape for t in values]:
             return [twin(value) for value in values]
         return outputs
 
     def _reshape(self, op: Overload, args: Any, kwargs: Any, targets: Found, table: Table, found: Found) -> None:
-        """Give tensors the geometry that an op has given, in place, to those that hold their values."""
+        """Apply to tensors the in-place geometry change that the op made to their values."""
         for tensor, known in targets:
             like = table.get(id(tensor), tensor)
             if geometry(tensor) == geometry(like):
@@ -204,7 +204,7 @@ class Runner:
             reshape_like(tensor, like, known, op)
 
     def _on_twins(self, op: Overload, args: Any, kwargs: Any, found: Found) -> Any:
-        """Run an op with each real tensor replaced by one like it without data."""
+        """Run an op with each real tensor replaced by a meta tensor of the same geometry."""
         twins = self.twins = {id(tensor): twin(tensor) for tensor, _ in found if not is_meta(tensor)}
         table = _with_condition(args[0], twins) if op.schema_name == "aten::where" else twins
         result = op.func(*swap(args, table, META), **swap(kwargs, table, META))
@@ -219,7 +219,7 @@ class Runner:
 
 
 def _with_condition(condition: torch.Tensor, twins: Table) -> Table:
-    """What stands in for tensors, and for a condition of bytes: torch takes one, but without data."""
+    """Replacements that include a uint8 condition: `where` accepts one, except on meta."""
     if condition.dtype is not torch.uint8:
         return twins
     at_hand = twins.get(id(condition), condition)
@@ -227,22 +227,22 @@ def _with_condition(condition: torch.Tensor, twins: Table) -> Table:
 
 
 def stays_whole(op: Overload, found: Found) -> bool:
-    """Whether a composite op is recorded as one: a convolution of complex numbers is three of real ones, and sums."""
+    """Whether a composite op is recorded as one op: a complex convolution is three real ones, plus sums."""
     return not (op.name.startswith("conv") and any(tensor.is_complex() for tensor, _ in found))
 
 
 def shape_follows_values(op: Overload, found: Found) -> bool:
-    """Whether the op's output shape depends on values that are at hand, so that the memo can't know it."""
+    """Whether the op's output shape depends on known values, so that it can't be memoized."""
     if op.indexes:
         return any(tensor.dtype in MASKS for tensor, _ in found[1:])
     return op.sized is not None or op.reads_data
 
 
 def _reads_values(op: Overload, args: Any, found: Found) -> bool:
-    """Whether an op's result depends on values that are not at hand.
+    """Whether an op's result depends on unknown values.
 
-    Indexing is marked so for the sake of masks; with integer indices its shape follows from shapes. What is sized by
-    values says itself which it lacks.
+    Indexing has torch's tag only because of masks; with integer indices its shape follows from shapes. Ops in
+    `SIZED_BY_VALUES` raise their own error for a missing value.
     """
     if op.indexes:
         unknown = any(tensor.dtype in MASKS and not known.sig.real for tensor, known in found[1:])
@@ -251,7 +251,7 @@ def _reads_values(op: Overload, args: Any, found: Found) -> bool:
 
 
 def _fits_any_mask(op: Overload, args: Any) -> bool:
-    """Whether the same is put wherever a mask is set (`y[y < 0] = 0`), so that nothing hangs on how often it is."""
+    """Whether one value is written wherever a mask is set (`y[y < 0] = 0`), so that no shape depends on the count."""
     if not op.schema_name.startswith("aten::index_put") or (len(args) > 3 and args[3]):
         return False
     x, indices, values = args[:3]
@@ -259,18 +259,18 @@ def _fits_any_mask(op: Overload, args: Any) -> bool:
         return True
     whole = x.dim() - sum(1 if index is None or index.dtype not in MASKS else index.dim() for index in indices)
     plain = all(index is not None for index in indices) and len(indices) == 1
-    return plain and values.dim() <= whole  # a row for all that are set
+    return plain and values.dim() <= whole  # one row for all set elements
 
 
 def _without_masks(args: Any, found: Found) -> Any:
-    """Arguments of an indexing op with each mask, whose values are known, as the indices that it stands for."""
+    """Arguments of an indexing op with each mask replaced by equivalent integer indices."""
     known = {id(tensor): known for tensor, known in found}
     indices: list[Any] = []
     for index in args[1]:
         if index is None or index.dtype not in MASKS:
             indices.append(index)
             continue
-        if not known[id(index)].sig.real:  # how often it is set does not matter
+        if not known[id(index)].sig.real:  # the number of set elements does not matter
             indices.extend(torch.empty(1, dtype=torch.int64, device=META) for _ in range(index.dim()))
             continue
         data = known[id(index)].data
@@ -279,7 +279,7 @@ def _without_masks(args: Any, found: Found) -> Any:
 
 
 def written(op: Overload, args: Any, kwargs: Any, found: Found) -> tuple[int, ...]:
-    """Indices, among the op's tensors, of those that its schema says it writes to."""
+    """Indices, among the op's tensors, of those that its schema marks as written."""
     if not op.mutable:
         return ()
     hits: set[int] = set()
@@ -291,14 +291,14 @@ def written(op: Overload, args: Any, kwargs: Any, found: Found) -> tuple[int, ..
 
 
 def has_data(tensor: torch.Tensor) -> bool:
-    """Whether ops may be run on a tensor that comes from outside: small, no parameter, with data."""
+    """Whether ops may run on an external tensor: small, with data, not a parameter."""
     if is_meta(tensor) or is_parameter(tensor):
         return False
     return (sparse.stored(tensor)[0] if tensor.layout in sparse.LAYOUTS else tensor.numel()) <= REAL_LIMIT
 
 
 def is_parameter(tensor: torch.Tensor) -> bool:
-    """As `isinstance` says it, which is Python code, and slow for the many that are plain tensors."""
+    """As `isinstance(tensor, nn.Parameter)`, with a fast path: that check runs Python code, slow for plain tensors."""
     kind = type(tensor)
     if kind is torch.Tensor and not tensor.__dict__:
         return False
@@ -306,14 +306,14 @@ def is_parameter(tensor: torch.Tensor) -> bool:
 
 
 def twin(tensor: torch.Tensor) -> torch.Tensor:
-    """A tensor of the same geometry without data."""
+    """A meta tensor of the same geometry."""
     if tensor.layout is torch.strided:
         return torch.empty_strided(tensor.shape, tensor.stride(), dtype=tensor.dtype, device=META)
     return sparse.stand_in(tensor) if tensor.layout in sparse.LAYOUTS else tensor.to(META)
 
 
 def swap(value: Any, table: dict[int, torch.Tensor], device: torch.device | None) -> Any:
-    """Arguments with the tensors of a table replaced, and every device argument by `device`."""
+    """Arguments with the table's tensors replaced, and every device argument set to `device`."""
     if isinstance(value, torch.Tensor):
         return table.get(id(value), value)
     if isinstance(value, torch.device) and device is not None:
@@ -328,6 +328,6 @@ def swap(value: Any, table: dict[int, torch.Tensor], device: torch.device | None
 
 
 def _on_storage(args: Any) -> bool:
-    """Whether a storage without data is among the arguments, as of `set_`: its values are nowhere."""
+    """Whether a meta storage is among the arguments (as for `set_`): its values are unknown."""
     kinds = (torch.UntypedStorage, torch.TypedStorage)
     return any(isinstance(value, kinds) and value.device.type == "meta" for value in args)

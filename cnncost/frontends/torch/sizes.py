@@ -1,6 +1,6 @@
-"""Ops whose result has a size that follows from values, where these are at hand: packed sequences, masks, repeats.
+"""Ops whose result size depends on values, if these are known: packed sequences, masks, repeats.
 
-Torch keeps the lengths and batch sizes of packed sequences on the CPU, and its kernels insist on it.
+Torch keeps the lengths and batch sizes of packed sequences on the CPU, and its kernels require that.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ def _known(tensor: torch.Tensor, values: Values, what: str) -> torch.Tensor:
 
 
 def _pack(args: Any, values: Values) -> Any:
-    """input: T,B,* or B,T,*; lengths: B, falling. The data has a row for each token."""
+    """input: T,B,* or B,T,*; lengths: B, descending. The data has a row for each token."""
     x, lengths, batch_first = args
     given = _known(lengths, values, "the lengths of the sequences")
     steps, batch = (x.shape[1], x.shape[0]) if batch_first else x.shape[:2]
@@ -38,7 +38,7 @@ def _pack(args: Any, values: Values) -> Any:
 
 
 def _pad(args: Any, values: Values) -> Any:
-    """data: tokens,*; batch_sizes: T. Back to T,B,* or B,T,*, and the lengths."""
+    """data: tokens,*; batch_sizes: T. Returns T,B,* or B,T,*, and the lengths."""
     data, batch_sizes, batch_first, _, total = args
     sizes = _known(batch_sizes, values, "the lengths of the sequences")
     steps, batch = max(len(sizes), total), int(sizes[0])
@@ -49,7 +49,7 @@ def _pad(args: Any, values: Values) -> Any:
 
 
 def _masked_select(args: Any, values: Values) -> Any:
-    """self and mask, broadcast: one element for each that is set."""
+    """self and mask, broadcast: one element for each set mask element."""
     x, mask = args
     shape = torch.broadcast_shapes(x.shape, mask.shape)
     count = int(_known(mask, values, "a mask").expand(shape).sum())
@@ -57,7 +57,7 @@ def _masked_select(args: Any, values: Values) -> Any:
 
 
 def _repeat_interleave(args: Any, values: Values) -> Any:
-    """self with each element, or slice along an axis, as often as said."""
+    """self with each element, or slice along an axis, repeated as often as `repeats` says."""
     x, repeats = args[:2]
     axis = args[2] if len(args) > 2 else None
     shape = [x.numel()] if axis is None else list(x.shape)
@@ -67,7 +67,7 @@ def _repeat_interleave(args: Any, values: Values) -> Any:
 
 
 def _bincount(args: Any, values: Values) -> Any:
-    """How often each whole number up to the greatest is there, or the sum of weights."""
+    """The count, or sum of weights, of each integer up to the maximum."""
     x, weights = args[0], args[1] if len(args) > 1 else None
     minimum = int(args[2]) if len(args) > 2 else 0
     numbers = _known(x, values, "the numbers that are counted")
@@ -83,4 +83,4 @@ SIZED_BY_VALUES: dict[str, Callable[[Any, Values], Any]] = {
     "aten::masked_select": _masked_select,
     "aten::repeat_interleave.self_Tensor": _repeat_interleave,
 }
-"""By name, with the overload where others of the op don't need it."""
+"""By op name, including the overload if other overloads of the op don't need it."""

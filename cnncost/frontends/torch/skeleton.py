@@ -1,7 +1,7 @@
-"""A copy of a model without its weights, made in about a millisecond: what forward runs on.
+"""Copies a model without its weights, in about a millisecond; forward runs on the copy.
 
-Whatever forward does to its modules (caches, counters, `.data`, hooks, even losing a weight) it does to
-the copy. The user's modules are only read, so that other threads may run them meanwhile.
+Whatever forward does to its modules (caches, counters, `.data`, hooks, even deleting a weight) affects only
+the copy. The user's modules are only read, so other threads may run them meanwhile.
 """
 
 from __future__ import annotations
@@ -25,55 +25,54 @@ from cnncost.frontends.torch.watch import Watch
 _PLAIN_DISPATCH = torch.Tensor.__torch_dispatch__
 _TENSORS = frozenset({"_parameters", "_buffers"})
 HELD = ("_parameters", "_buffers", "_modules")
-"""The tables of a module: what it holds under which name."""
+"""A module's tables of parameters, buffers and submodules by name."""
 _BARE = vars(nn.Module())
 _STANDARD = tuple(_BARE)
-"""What every module has, in the order in which `nn.Module` sets it; what a class adds comes after."""
+"""Attributes of every module, in the order in which `nn.Module` sets them; those of subclasses follow."""
 STANDARD = frozenset(_STANDARD)
 HOOKS = tuple([n for n, v in _BARE.items() if isinstance(v, (dict, set)) and n not in HELD])
 hooks_of = itemgetter(*HOOKS)
-"""The hook tables among a module's attributes."""
+"""Gets the hook tables from a module's attributes."""
 
 
 class LazyParameterError(Exception):
-    """A model has lazy parameters; who knows the paths says which."""
+    """A model has lazy parameters; the caller reports which."""
 
 
 @cache
 def _traits(kind: type) -> tuple[bool, tuple[str, ...], bool]:
-    """Of a module class: whether it is scripted, what it keeps outside its `__dict__`, whether it is an encoder."""
+    """Traits of a module class: is it scripted, names of its slots, is it a TransformerEncoder."""
     return issubclass(kind, torch.jit.ScriptModule), slots(kind), issubclass(kind, nn.TransformerEncoder)
 
 
 class _NoHooks(OrderedDict[Any, Any]):
-    """The hooks of a module that has none. One serves all modules, and so refuses to take any."""
+    """Empty hook table shared by all modules without hooks; writing to it raises."""
 
     def __setitem__(self, key: Any, value: Any) -> None:
         raise HookWantedError
 
 
 class _NoNames(set[Any]):
-    """The non-persistent buffers of a module that has none, likewise."""
+    """Empty set of non-persistent buffer names, likewise shared."""
 
     def add(self, element: Any) -> None:  # noqa: ARG002  # a set's method
         raise HookWantedError
 
 
 class Skeleton(Copier):
-    """Copies modules, once each: what is shared or tied stays so.
+    """Copies modules, once each, so that shared modules and tied weights stay shared.
 
     Args:
-        watch: what must stay itself, and is put back afterwards.
-        shared: hook tables are nearly always empty, and a dozen for each module: one empty table that
-            raises HookWantedError when it is written to stands for all.
+        watch: objects that must not be copied and are restored afterwards.
+        shared: use one empty hook table for all modules, which raises HookWantedError when written to. Hook
+            tables are nearly always empty, and each module has a dozen.
 
     Attributes:
-        data: by identity of a copied tensor, the values of its original, where they may be read
-            (small ones that are no parameters).
+        data: original tensors whose values may be read (small non-parameters), by the copy's identity.
     """
 
     on_values = False
-    """The copy has weights, and what moves them has work to do."""
+    """Whether the copy has weights, so that hooks that move them must run."""
 
     def __init__(self, shared: bool = True, watch: Watch | None = None) -> None:
         super().__init__(*(({}, None) if watch is None else (watch.ids, partial(watch.add, where="an object"))))
@@ -83,9 +82,9 @@ class Skeleton(Copier):
         self._storages: dict[int, torch.UntypedStorage] = {}
 
     def module(self, module: nn.Module) -> nn.Module:
-        """The copy of a module and all that it holds.
+        """The copy of a module and everything in it.
 
-        Scripted modules are not copied: they are out of Python's reach, and run with the weights as they are.
+        Scripted modules are not copied, as Python can't reach their internals: they run with their own weights.
         """
         found: nn.Module | None = self._copies.get(id(module))
         if found is not None:
@@ -102,13 +101,14 @@ class Skeleton(Copier):
             without_moving(attributes)
         object.__setattr__(copy, "__dict__", attributes)
         names = tuple(attributes)
+        # fast path: standard attributes come first and all hook tables are empty
         if self._no_hooks and names[: len(_STANDARD)] == _STANDARD and not any(hooks_of(attributes)):
             own = [*attributes.items()][len(_STANDARD) :] if len(names) > len(_STANDARD) else []
             attributes.update(self._no_hooks)
             attributes["_parameters"] = self._tensors(attributes["_parameters"])
             attributes["_buffers"] = self._tensors(attributes["_buffers"])
             attributes["_modules"] = self._children(attributes["_modules"])
-        else:  # not the user's own `items`: another thread may add to them meanwhile
+        else:  # iterate over the copy: another thread may add to the original
             own = list(attributes.items())
         for name, value in own:
             sort = type(value)
@@ -123,12 +123,12 @@ class Skeleton(Copier):
         for name in outside:
             if hasattr(module, name):
                 object.__setattr__(copy, name, self.value(getattr(module, name)))
-        if "_compiled_call_impl" in attributes:  # what runs is what was compiled
+        if "_compiled_call_impl" in attributes:  # run the original code instead of the compiled one
             attributes["_compiled_call_impl"] = None
         if "_diffusers_hook" in attributes:
             with_own_casting(copy)
         if encoder:
-            attributes["use_nested_tensor"] = False  # a way to skip padding in eval mode, by values that are not there
+            attributes["use_nested_tensor"] = False  # it skips padding in eval mode by mask values, which are missing
         return copy
 
     def _tensors(self, held: dict[str, torch.Tensor | None]) -> dict[str, torch.Tensor | None]:
@@ -138,15 +138,15 @@ class Skeleton(Copier):
         return {n: m if m is None else self.module(m) for n, m in held.items()} if held else {}
 
     def tensors(self) -> list[tuple[torch.Tensor, torch.Tensor]]:
-        """Each tensor that was copied, and its copy."""
+        """Pairs of copied tensor and its copy."""
         return [(t, self._copies[id(t)]) for t in self._originals if isinstance(t, torch.Tensor)]
 
     def modules(self) -> list[tuple[str, nn.Module]]:
-        """The class of each module that was copied, and its copy."""
+        """Pairs of a copied module's class name and its copy."""
         return [(type(m).__name__, self._copies[id(m)]) for m in self._originals if isinstance(m, nn.Module)]
 
     def let_go(self) -> None:
-        """Hold on to nothing of the user's any more. Which module or tensor has which copy is still known."""
+        """Drop references to user objects. The mapping from modules and tensors to copies is kept, by identity."""
         kinds = set(map(type, self._originals))
         lasting = {kind for kind in kinds if issubclass(kind, (nn.Module, torch.Tensor))}
         if lasting != kinds:
@@ -157,11 +157,11 @@ class Skeleton(Copier):
         self.watch, self._leave, self._stay = None, None, {}
 
     def _bare(self, tensor: torch.Tensor) -> torch.Tensor:
-        """The same geometry on `meta`. Views of one storage (flattened weights) stay so."""
+        """A meta tensor of the same geometry. Views of one storage (flattened weights) still share one."""
         if tensor.layout is not torch.strided:
             return twin(tensor.detach())
-        if is_meta(tensor) and type(data := tensor.data) is torch.Tensor:  # a wrapper's would be a wrapper
-            return data  # it counts versions of its own, where `detach` would share the user's counter
+        if is_meta(tensor) and type(data := tensor.data) is torch.Tensor:  # that of a wrapper is a wrapper
+            return data  # `.data` has its own version counter; `detach` would share the user's
         storage = tensor.untyped_storage()
         where = storage._cdata
         base = self._storages.get(where)
@@ -177,21 +177,21 @@ class Skeleton(Copier):
         return empty.set_(base, tensor.storage_offset(), tensor.shape, tensor.stride())
 
     def _tensor(self, tensor: torch.Tensor) -> torch.Tensor:
-        """A tensor like it on `meta`; a parameter stays one."""
+        """Its copy on `meta`; a parameter's copy is a parameter."""
         found: torch.Tensor | None = self._copies.get(id(tensor))
         if found is not None:
             return found
         if type(tensor) in LAZY:
             raise LazyParameterError
-        copy = self._bare(tensor)  # what forward left on a module (an activation) is no leaf: its copy has no history
+        copy = self._bare(tensor)  # an activation that forward left on a module is no leaf: its copy has no history
         parameter = is_parameter(tensor)
         if tensor.requires_grad and (parameter or tensor.is_leaf):
             copy.requires_grad = True
         kind = type(tensor)
         if parameter:
-            copy.__class__ = nn.Parameter  # as lazy parameters become them: half the time of a new one
+            copy.__class__ = nn.Parameter  # as for materialized lazy parameters: takes half as long as creating one
         if kind is not nn.Parameter and kind is not torch.Tensor and kind.__torch_dispatch__ == _PLAIN_DISPATCH:
-            copy.__class__ = kind  # its methods, and what `isinstance` says of it
+            copy.__class__ = kind  # keeps its methods and `isinstance` results
         if not parameter and has_data(tensor):
             self.data[id(copy)] = tensor
         self._copies[id(tensor)] = copy

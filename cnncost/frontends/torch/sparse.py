@@ -1,8 +1,8 @@
-"""Tensors of sparse layouts (COO, CSR, CSC, BSR, BSC): what they are made of, and stand-ins without data.
+"""Tensors of sparse layouts (COO, CSR, CSC, BSR, BSC): their component tensors, and stand-ins without data.
 
-A stand-in stores as many elements as what it stands for, in tensors on `meta`. Where the places of these elements are
-known it carries them, as a tensor on the CPU: how many are left when duplicates are added up, or when two tensors
-meet, follows from places and not from values.
+A stand-in stores as many elements as the original, in tensors on `meta`. If the positions of these elements are
+known it carries them, as a tensor on the CPU: the number of elements left after summing duplicates, or after
+combining two tensors, depends on positions and not on values.
 """
 
 from __future__ import annotations
@@ -25,17 +25,17 @@ _MADE_OF = "_made_of"
 
 
 def is_sparse(value: Any) -> bool:
-    """Whether it is a tensor of one of these layouts."""
+    """Whether it is a tensor with one of these layouts."""
     return isinstance(value, torch.Tensor) and value.layout in LAYOUTS
 
 
 def any_sparse(tensors: Iterable[torch.Tensor]) -> bool:
-    """Whether one of the tensors is."""
+    """Whether any of the tensors is sparse."""
     return any(tensor.layout in LAYOUTS for tensor in tensors)
 
 
 def parts(tensor: torch.Tensor) -> tuple[torch.Tensor, ...]:
-    """The stored elements, then the tensors that say where they belong."""
+    """The stored elements, then the index tensors."""
     with _disable_current_modes(), torch.no_grad():
         if tensor.layout is torch.sparse_coo:
             return tensor._values(), tensor._indices()
@@ -45,13 +45,13 @@ def parts(tensor: torch.Tensor) -> tuple[torch.Tensor, ...]:
 
 
 def stored(tensor: torch.Tensor) -> tuple[int, int]:
-    """How many elements are stored, and the bytes of the indices."""
+    """Number of stored elements, and bytes of the indices."""
     values, *indices = parts(tensor)
     return values.numel(), sum(index.numel() * index.element_size() for index in indices)
 
 
 def assembled(like: torch.Tensor, values: torch.Tensor, indices: Iterable[torch.Tensor]) -> torch.Tensor:
-    """A tensor of the layout and sizes of another, of these parts; on the device of the values."""
+    """A tensor with the layout and sizes of `like`, made of these parts, on the device of the values."""
     how: dict[str, Any] = {"dtype": values.dtype, "layout": like.layout, "device": values.device}
     with _disable_current_modes(), torch.no_grad():
         if like.layout is torch.sparse_coo:
@@ -66,25 +66,25 @@ def assembled(like: torch.Tensor, values: torch.Tensor, indices: Iterable[torch.
 
 
 def stand_in(tensor: torch.Tensor) -> torch.Tensor:
-    """A tensor on `meta` that stores as many elements, and knows their places if they are known."""
+    """A tensor on `meta` that stores as many elements, and carries their positions if known."""
     values, *indices = [torch.empty(part.shape, dtype=part.dtype, device=META) for part in parts(tensor)]
     return with_pattern(assembled(tensor, values, indices), pattern(tensor))
 
 
 def keep_alive(tensor: torch.Tensor, made_of: list[torch.Tensor]) -> None:
-    """Let tensors with data live as long as the one that was made of their stand-ins."""
+    """Keep tensors with data alive as long as the one made of their stand-ins."""
     setattr(tensor, _MADE_OF, made_of)
 
 
 def pattern(tensor: torch.Tensor) -> torch.Tensor | None:
-    """A tensor with data whose elements are in the same places; what their values are is not said."""
+    """A tensor with data whose elements are in the same positions, with arbitrary values; None if unknown."""
     if not is_meta(tensor):
         return tensor.detach()
     return getattr(tensor, _PATTERN, None)
 
 
 def with_pattern(tensor: torch.Tensor, known: torch.Tensor | None) -> torch.Tensor:
-    """The same tensor, with what `pattern` is to say of it."""
+    """The same tensor, with the result of `pattern` set."""
     if known is not None and is_meta(tensor):
         setattr(tensor, _PATTERN, known)
     return tensor

@@ -1,8 +1,8 @@
-"""Ops on sparse tensors, and ops that make them: run for what they give, without data or with what is at hand.
+"""Run ops that take or return sparse tensors, without data or on known values.
 
-Torch has no kernels for sparse tensors without data. What such an op returns is dense and has a known shape, or it
-stores its elements where its input's are, or both places and their number follow from the places of its inputs: then
-the op is run on a tensor that has these places, and any values.
+Torch has no kernels for sparse tensors without data. The result of such an op is dense with a known shape, or stores
+its elements where its input does, or their positions depend on the positions of its inputs: then the op is run on a
+tensor with these positions and arbitrary values.
 """
 
 from __future__ import annotations
@@ -46,41 +46,41 @@ _ELEMENTS = frozenset({"_values", "values"})
 _PLACES = frozenset({"_indices", "indices", "crow_indices", "col_indices", "ccol_indices", "row_indices"})
 _ASKING = frozenset({"_nnz", "is_coalesced", "sparse_dim", "dense_dim", "_dimI", "_dimV"})
 _PRODUCTS = frozenset({"mm", "addmm", "_sparse_addmm", "bmm", "mv", "addmv", "_sparse_mm_reduce_impl"})
-"""Of a sparse and a dense tensor: dense."""
+"""Products whose result is dense for a sparse and a dense tensor."""
 _KEEPING = frozenset(
     "clone _to_copy neg abs mul div sqrt sign floor ceil trunc round sin tan asin atan sinh tanh asinh atanh expm1"
     " log1p relu erf erfinv deg2rad rad2deg pow square sgn positive nan_to_num _sparse_softmax _sparse_log_softmax"
     " threshold threshold_backward zeros_like ones_like rand_like randn_like empty_like".split()
 )
-"""What these return of a tensor without duplicates has its elements in the same places."""
+"""Ops that keep the positions of elements if there are no duplicates."""
 
 
 def has_parts(op: Overload, args: Any, kwargs: Any) -> bool:
-    """Whether an op is recorded as its parts, if one of its tensors is sparse."""
+    """Whether an op is recorded as its inner ops if one of its tensors is sparse."""
     if not op.composite or counts_products(op.name):
         return False
-    checked = torch.sparse.check_sparse_tensor_invariants.is_enabled()  # by its parts
+    checked = torch.sparse.check_sparse_tensor_invariants.is_enabled()  # torch checks by inner ops
     return op.name not in _MAKING or (checked and _is_sized(op.bind(args, kwargs)))
 
 
 def _is_sized(named: dict[str, Any]) -> bool:
-    """Whether the sizes of what is made are given, and don't follow from indices."""
+    """Whether the result's sizes are passed instead of derived from indices."""
     return "values" in named and named.get("size") is not None
 
 
 def concerns(op: Overload, kwargs: Any, found: Found) -> bool:
-    """Whether an op reads, makes or may make a sparse tensor."""
+    """Whether an op reads, creates or may create a sparse tensor."""
     if op.name in _MAKING or op.name in _CONVERTING or op.name == "_spdiags":
         return True
     return any_sparse([tensor for tensor, _ in found]) or kwargs.get("layout") is torch.sparse_coo
 
 
 def run(op: Overload, args: Any, kwargs: Any, found: Found, runner: Runner) -> Any:
-    """The op's result: sparse tensors as stand-ins; values, where all are at hand, in `runner.data`.
+    """The op's result: sparse tensors as stand-ins; values, if all are known, in `runner.data`.
 
     Raises:
-        DataDependentError: how many elements are stored follows from values that are not at hand.
-        NotImplementedError: what the op does to a sparse tensor in place can't be followed.
+        DataDependentError: the number of stored elements depends on unknown values.
+        NotImplementedError: the op changes a sparse tensor in place in a way that can't be tracked.
     """
     runner.twins, runner.data = {}, {}
     if op.name in _ASKING:
@@ -108,7 +108,7 @@ def run(op: Overload, args: Any, kwargs: Any, found: Found, runner: Runner) -> A
 
 
 def _viewed(op: Overload, args: Any, kwargs: Any, found: Found, runner: Runner) -> Any:
-    """Parts of a tensor, which share its storage, with what is known of their values; None if it is no such view."""
+    """Component tensors, which share storage, with their known values; None if it is no such view."""
     tensor, known = found[0]
     if op.name in _ELEMENTS or op.name in _PLACES:
         part = op.func(*args, **kwargs)
@@ -128,7 +128,7 @@ def _viewed(op: Overload, args: Any, kwargs: Any, found: Found, runner: Runner) 
 
 
 def _turned(op: Overload, args: Any, kwargs: Any, found: Found, runner: Runner) -> torch.Tensor:
-    """A transposed tensor of a compressed layout: the same parts, read the other way."""
+    """The transpose of a tensor with compressed layout: the same parts, with rows and columns swapped."""
     places, known = pattern(args[0]), found[0][1]
     result = with_pattern(op.func(*args, **kwargs), None if places is None else op.func(places, *args[1:], **kwargs))
     if known.sig.real and known.data is not None:
@@ -137,20 +137,20 @@ def _turned(op: Overload, args: Any, kwargs: Any, found: Found, runner: Runner) 
 
 
 def _coalesced_as(tensor: torch.Tensor, places: torch.Tensor) -> torch.Tensor:
-    """The places with the word of the other on whether there are duplicates: by `_coalesced_` anyone may give it."""
+    """`places` with the coalesced flag of `tensor`: `_coalesced_` can set it regardless of duplicates."""
     if tensor.layout is torch.sparse_coo and tensor.is_coalesced() != places.is_coalesced():
         return torch.ops.aten._coalesced_(places.detach().clone(), tensor.is_coalesced())  # type: ignore[no-any-return]
     return places
 
 
 def _made(op: Overload, args: Any, kwargs: Any, found: Found, runner: Runner) -> Any:
-    """A tensor of parts that are given: it shares their storages.
+    """A tensor made of given parts, sharing their storages.
 
     Raises:
-        DataDependentError: its sizes follow from indices whose values are not at hand.
+        DataDependentError: its sizes depend on indices with unknown values.
     """
     named = op.bind(args, kwargs)
-    if "values" not in named:  # an empty one
+    if "values" not in named:  # an empty tensor
         return _with_values(op, args, kwargs, found, runner)
     of = {id(tensor): None if (data := _data(tensor, known)) is None else data.clone() for tensor, known in found}
     values, *indices = _parts_given(op, named)
@@ -158,7 +158,7 @@ def _made(op: Overload, args: Any, kwargs: Any, found: Found, runner: Runner) ->
     known = len(places) == len(indices)
     some = of[id(values)]
     if some is None:
-        some = torch.ones(values.shape, dtype=values.dtype)  # contiguous: sums of sparse tensors go by that
+        some = torch.ones(values.shape, dtype=values.dtype)  # contiguous, as results of sparse sums depend on it
     runner.twins = {id(tensor): twin(tensor) for tensor, _ in found if not is_meta(tensor)}
     if _is_sized(named):
         result = op.func(*swap(args, runner.twins, META), **swap({**kwargs, "device": META}, runner.twins, META))
@@ -189,14 +189,14 @@ def _parts_given(op: Overload, named: dict[str, Any]) -> tuple[torch.Tensor, ...
 
 
 def _data(tensor: torch.Tensor, known: Known) -> torch.Tensor | None:
-    """The values of a tensor, if they are at hand."""
+    """The values of a tensor, if known."""
     if not known.sig.real:
         return None
     return (tensor if known.data is None else known.data).detach().cpu()
 
 
 def _in_place(op: Overload, args: Any, kwargs: Any, found: Found, runner: Runner) -> Any:
-    """Sparse tensors that are added to a dense one, or one whose elements stay where they are."""
+    """In-place ops: sparse tensors added to a dense one, or a sparse one whose positions don't change."""
     target = args[0] if args else None
     if all(known.sig.real for _, known in found) and not is_sparse(target):
         table = {id(t): t if k.data is None else k.data for t, k in found}
@@ -219,7 +219,7 @@ def _in_place(op: Overload, args: Any, kwargs: Any, found: Found, runner: Runner
 
 
 def _dense_shape(op: Overload, args: Any) -> tuple[int, ...] | None:
-    """The shape of what an op makes, if that is dense; None if it is sparse or not known."""
+    """The shape of an op's result if it is dense; None if it is sparse or unknown."""
     tensors = [arg for arg in args if isinstance(arg, torch.Tensor)]
     name = op.name
     if name in {"_to_dense", "to_dense"}:
@@ -239,7 +239,7 @@ def _dense_shape(op: Overload, args: Any) -> tuple[int, ...] | None:
 
 
 def _dense(op: Overload, args: Any, shape: tuple[int, ...]) -> Any:
-    """What a product or a conversion to a dense tensor returns, without data."""
+    """The result of a product or a conversion to dense, without data."""
     tensors = [arg for arg in args if isinstance(arg, torch.Tensor)]
     dtype = next((t.dtype for t in tensors if t.is_floating_point() or t.is_complex()), tensors[0].dtype)
     if op.name in _PRODUCTS:
@@ -252,13 +252,13 @@ def _dense(op: Overload, args: Any, shape: tuple[int, ...]) -> Any:
         dtype = args[1]
     result = torch.empty(shape, dtype=dtype, device=META)
     if op.name == "_sparse_mm_reduce_impl":
-        reduces = args[2] in {"amax", "amin"}  # which element it was, for its gradient
+        reduces = args[2] in {"amax", "amin"}  # also returns the positions of the extremes, for the gradient
         return result, torch.empty(shape if reduces else (0,), dtype=torch.int64, device=META)
     return result
 
 
 def _with_values(op: Overload, args: Any, kwargs: Any, found: Found, runner: Runner) -> Any:
-    """Run the op on values; what it returns are stand-ins for these."""
+    """Run the op on values; return stand-ins for the results."""
     table = {id(tensor): data for tensor, known in found if (data := _data(tensor, known)) is not None}
     result = op.func(*swap(args, table, CPU), **swap(kwargs, table, CPU))
     values: list[torch.Tensor] = []
@@ -273,7 +273,7 @@ def _with_values(op: Overload, args: Any, kwargs: Any, found: Found, runner: Run
 
 
 def _kept(op: Overload, args: Any) -> torch.Tensor | None:
-    """The result of an op that leaves elements where they are, if their places are not known; else None."""
+    """The result of an op that keeps positions, if these are unknown; else None."""
     first: Any = args[0] if args else None
     if op.name == "sparse_mask" and is_sparse(args[1]):
         return _alike(args[1], args[0].dtype)
@@ -289,11 +289,11 @@ def _kept(op: Overload, args: Any) -> torch.Tensor | None:
 
 
 _LINEAR = frozenset({"clone", "neg", "mul", "div", "_to_copy"})
-"""What may be done to each of two duplicates without adding them up."""
+"""Ops that can be applied to duplicates without summing them first."""
 
 
 def _alike(tensor: torch.Tensor, dtype: torch.dtype, shape: Any = None) -> torch.Tensor:
-    """A tensor on `meta` with its elements in the same places; with `shape` a transposed one, of COO."""
+    """A tensor on `meta` with its elements in the same positions; with `shape`, a transposed COO tensor."""
     made = stand_in(tensor)
     values, *indices = parts(made)
     if shape is not None:
@@ -305,10 +305,10 @@ def _alike(tensor: torch.Tensor, dtype: torch.dtype, shape: Any = None) -> torch
 
 
 def _by_places(op: Overload, args: Any, kwargs: Any, found: Found) -> Any:
-    """Run the op on tensors whose elements are in the same places, and keep of the result where its elements are.
+    """Run the op on tensors with the same positions and keep only the positions of the result.
 
     Raises:
-        DataDependentError: the places are not known, or the op goes by values.
+        DataDependentError: the positions are unknown, or the op's result depends on values.
     """
     table: dict[int, torch.Tensor] = {}
     for tensor, known in found:
@@ -324,7 +324,7 @@ def _by_places(op: Overload, args: Any, kwargs: Any, found: Found) -> Any:
 
 
 def _placed(tensor: torch.Tensor, known: Known) -> torch.Tensor | None:
-    """A tensor with data to run an op on for the places alone; None if too little is known."""
+    """A tensor with data to run an op on only for the positions; None if too little is known."""
     if is_sparse(tensor):
         places = pattern(tensor)
         if places is None:
@@ -335,5 +335,5 @@ def _placed(tensor: torch.Tensor, known: Known) -> torch.Tensor | None:
     if data is not None:
         return data
     if not tensor.is_floating_point() and not tensor.is_complex():
-        return None  # indices: where elements go depends on them
+        return None  # indices: positions of elements depend on them
     return torch.ones((), dtype=tensor.dtype).expand(tensor.shape)

@@ -1,7 +1,7 @@
-"""Recurrent layers step by step, as a CPU runs those that it has no kernel for.
+"""Recurrent layers step by step, as run on a CPU without a fused kernel.
 
-The products of all steps with the inputs are one; on tensors without data torch takes each step's for itself. What
-C++ keeps in a local variable, or in a list of all steps' states, lives here as long as there.
+The products of all steps' inputs are one matmul; on tensors without data torch does one per step. Tensors live as
+long as those that the C++ code holds in local variables or in its list of all steps' states.
 Ref: ATen's native/RNN.cpp.
 """
 
@@ -14,10 +14,10 @@ import torch
 from torch.nn.functional import linear
 
 State: TypeAlias = tuple[torch.Tensor, ...]
-"""Hidden state N,R, and of an LSTM its cell N,H."""
+"""Hidden state N,R, and for an LSTM also the cell state N,H."""
 Weights: TypeAlias = Sequence[torch.Tensor]
 Cell: TypeAlias = Callable[[torch.Tensor, State, torch.Tensor], State]
-"""The inputs' part of the gates N,G·H, the state, the states' part: the next state."""
+"""Maps the gates' input part N,G·H, the state, and the gates' recurrent part to the next state."""
 
 
 def _lstm(gates_in: torch.Tensor, state: State, gates_back: torch.Tensor) -> State:
@@ -49,7 +49,7 @@ def recurrent(
 ) -> list[torch.Tensor]:  # fmt: skip
     """The output of all steps, and the last states of all layers and directions.
 
-    Shapes: x: T,N,I, or N,T,I if `batch_first`; states: D·layers,N,R, of an LSTM also D·layers,N,H.
+    Shapes: x: T,N,I, or N,T,I if `batch_first`; states: D·layers,N,R, for an LSTM also D·layers,N,H.
     """
     cell, directions = _CELLS[name], 2 if bidirectional else 1
     x = x.transpose(0, 1) if batch_first else x
@@ -71,7 +71,7 @@ def recurrent(
 
 
 def _one_way(cell: Cell, x: torch.Tensor, first: State, weights: Weights, has_biases: bool) -> tuple[Any, ...]:
-    """A layer that reads its input from the first step on: T,N,I → T,N,R, and the last state."""
+    """A unidirectional layer: T,N,I → T,N,R, and the last state."""
     gates = _inputs(x, weights, has_biases)
     outputs, last = _steps(cell, gates.unbind(0), first, weights, has_biases)
     return torch.stack(outputs), last
@@ -80,7 +80,7 @@ def _one_way(cell: Cell, x: torch.Tensor, first: State, weights: Weights, has_bi
 def _both_ways(
     cell: Cell, x: torch.Tensor, first: Sequence[State], weights: Sequence[Weights], has_biases: bool
 ) -> tuple[Any, ...]:
-    """A layer that reads its input in both directions: T,N,I → T,N,2R, and each direction's last state."""
+    """A bidirectional layer: T,N,I → T,N,2R, and each direction's last state."""
     gates = _inputs(x, weights[0], has_biases)
     there, end = _steps(cell, gates.unbind(0), first[0], weights[0], has_biases)
     forward = torch.stack(there)
@@ -112,7 +112,7 @@ def _step(cell: Cell, gates_in: torch.Tensor, state: State, weights: Weights, ha
     return state
 
 
-# ---- packed sequences: the rows of all steps one after the other, of which later steps have fewer
+# ---- packed sequences: the rows of all steps concatenated; later steps have fewer rows
 
 
 def packed(
@@ -121,7 +121,7 @@ def packed(
 ) -> list[torch.Tensor]:  # fmt: skip
     """The output of all steps, and the last states of all layers and directions.
 
-    Shapes: x: ΣN,I, of which each step has as many rows as `sizes` says; states: as of `recurrent`.
+    Shapes: x: ΣN,I, where step t has `sizes[t]` rows; states: as for `recurrent`.
     """
     cell = _CELLS[name]
     first = list(zip(*[state.unbind(0) for state in states], strict=True))
@@ -147,7 +147,7 @@ def packed(
 def _packed_way(
     cell: Cell, x: torch.Tensor, sizes: Sequence[int], state: State, weights: Weights, has_biases: bool
 ) -> tuple[torch.Tensor, State]:
-    """From the first step on: sequences that end leave their state."""
+    """Forward direction: the final states of ending sequences are split off."""
     gates = _inputs(x, weights, has_biases)
     outputs, ended, offset, before = [], [], 0, sizes[0]
     for size in sizes:
@@ -166,7 +166,7 @@ def _packed_way(
 def _packed_way_back(
     cell: Cell, x: torch.Tensor, sizes: Sequence[int], first: State, weights: Weights, has_biases: bool
 ) -> tuple[torch.Tensor, State]:
-    """From the last step on: sequences that begin join those that are there."""
+    """Backward direction: the initial states of starting sequences are concatenated."""
     gates = _inputs(x, weights, has_biases)
     outputs, offset, before = [], gates.shape[0], sizes[-1]
     state = tuple([s.narrow(0, 0, before) for s in first])

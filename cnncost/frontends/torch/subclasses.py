@@ -1,7 +1,7 @@
-"""Tensors of subclasses that forward makes: `MyTensor(x)`, `CausalBias(variant, queries, keys)`.
+"""Tensor subclasses constructed in forward: `MyTensor(x)`, `CausalBias(variant, queries, keys)`.
 
-Torch's old constructor, which a subclass without one of its own inherits, gives what it made to the subclass. Under a
-dispatch mode that is an object of Python's already, which can't become another: `as_subclass` makes the same instead.
+Torch's legacy constructor, inherited by subclasses without their own `__new__`, wraps a new tensor as the subclass.
+Under a dispatch mode that tensor already has a Python object and can't be wrapped again, so `as_subclass` is used.
 """
 
 from __future__ import annotations
@@ -17,11 +17,11 @@ _NEW = torch.Tensor.__new__
 def constructors(
     is_ours: Callable[[], bool], same_values: Callable[[torch.Tensor, torch.Tensor], None]
 ) -> dict[tuple[Any, str], Any]:
-    """What takes the place of the constructors of all subclasses that have none of their own.
+    """Replacements for the inherited constructors of all subclasses.
 
     Args:
-        is_ours: whether it is the model's code that calls.
-        same_values: told of a tensor that was made, and of the one whose values it has.
+        is_ours: returns whether the caller is the model's code.
+        same_values: called with the new tensor and the one whose values it has.
     """
 
     def new(kind: Any, *args: Any, **kwargs: Any) -> Any:
@@ -43,10 +43,10 @@ def _below(kind: Any) -> Iterator[Any]:
 
 
 def _made(args: tuple[Any, ...], kwargs: dict[str, Any]) -> torch.Tensor:
-    """What `torch.Tensor(…)` makes: of a tensor itself, of sizes an uninitialised one, of data its values.
+    """What `torch.Tensor(…)` returns: a tensor unchanged, for sizes an uninitialised one, for data its values.
 
     Raises:
-        TypeError: of anything else, as torch does.
+        TypeError: for anything else, as in torch.
     """
     one = args[0] if len(args) == 1 else None
     if isinstance(one, torch.Tensor) and not kwargs:

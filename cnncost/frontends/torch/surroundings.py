@@ -1,8 +1,8 @@
-"""What a model's code reaches beside the model: globals, class attributes, cells of closures, and all these hold.
+"""Finds the outside state that a model's code reaches: globals, class attributes, closure cells, and their contents.
 
-Code compares such objects by `is`, and shares them with code outside of the model, so a recording can't work on copies
-of them: they are looked at before it, and put back after it. Which variables these are is read from the byte code of
-the model's methods and of the functions and classes that these name, once for each set of classes.
+Code compares such objects by `is` and shares them with code outside of the model, so a recording can't work on copies
+of them: they are saved before it and restored after it. The variables are found in the byte code of the model's
+methods and of the functions and classes that these name, once for each set of classes.
 """
 
 from __future__ import annotations
@@ -18,26 +18,26 @@ from cnncost.session import SESSION
 
 _STORES_GLOBAL = dis.opmap["STORE_GLOBAL"]
 _ALWAYS = frozenset({"forward", "__call__", "__init__", "__new__", "__getattr__", "__getattribute__", "__setattr__"})
-"""Methods that run without being named."""
+"""Methods that run without being named in code."""
 _MOST = 5000
-"""Functions that are read for one model, at most."""
+"""Maximum number of functions to read for one model."""
 
 
 class Variable(NamedTuple):
-    """A name in a namespace (a module's globals), an attribute of a class, or a closure's cell."""
+    """A name in a namespace (a module's globals), a class attribute, or a closure cell."""
 
     owner: Any
     name: str
 
 
 class Reach(NamedTuple):
-    """What a model's code reaches beside it.
+    """Outside state that a model's code reaches.
 
     Attributes:
-        variables: those that hold anything that could change, or that the code itself sets.
-        held: objects that hang on functions: default arguments, attributes.
-        classes: the user's own, to which attributes may be added.
-        caches: functions under `functools.lru_cache`.
+        variables: those with mutable contents, or set by the code itself.
+        held: objects that functions hold: default arguments, attributes.
+        classes: the user's classes, which may gain attributes.
+        caches: functions wrapped by `functools.lru_cache`.
     """
 
     variables: tuple[Variable, ...]
@@ -52,13 +52,13 @@ SESSION.own_table("what classes reach", _KNOWN)
 
 
 def reach_of(kinds: Iterable[type], functions: Iterable[Any] = ()) -> Reach:
-    """What methods of these classes, and these functions, reach. Remembered for classes that modules hold anyway."""
+    """Outside state that these classes' methods and these functions reach. Cached for classes at module level."""
     roots: tuple[Any, ...] = (*[k for k in dict.fromkeys(kinds) if not of_system(k.__module__)], *functions)
     if not all(isinstance(root, type) and "<locals>" not in root.__qualname__ for root in roots):
-        return _explored(roots)  # a closure may lead back to the model, which is not to be kept alive
+        return _explored(roots)  # don't cache: a closure may reference the model and would keep it alive
     key = tuple(map(id, roots))
     known = _KNOWN.get(key)
-    if known is None or known[2] != [len(vars(kind)) for kind in known[1].classes]:  # attributes came or went
+    if known is None or known[2] != [len(vars(kind)) for kind in known[1].classes]:  # attributes were added or removed
         reach = _explored(roots)
         known = (roots, reach, [len(vars(kind)) for kind in reach.classes])
         while len(_KNOWN) >= _MOST_KNOWN:
@@ -77,9 +77,9 @@ def _explored(roots: tuple[Any, ...]) -> Reach:
 class _Explorer:
     def __init__(self, roots: tuple[Any, ...]) -> None:
         self._copied = set(map(id, roots))
-        """Functions whose cells, defaults and attributes are copied with the model."""
+        """Identities of functions whose cells, defaults and attributes are copied with the model."""
         self._named: set[int] = set()
-        """Those among them that code reaches by a name as well: it calls the originals."""
+        """Those among them that code also reaches by name: such code calls the originals."""
         self._names: set[str] = set(_ALWAYS)
         self._classes: dict[type, set[str]] = {}
         self._modules: dict[int, tuple[ModuleType, set[str]]] = {}
@@ -90,7 +90,7 @@ class _Explorer:
         self._caches: list[Any] = []
 
     def explore(self) -> Reach:
-        """Follow names until no new ones come."""
+        """Follow names until no new ones appear."""
         while True:
             while self._pending and len(self._met) < _MOST:
                 self._read(self._pending.pop())
@@ -111,7 +111,7 @@ class _Explorer:
             self._variable(vars(owner) if isinstance(owner, ModuleType) else owner, name, table[name], False)
 
     def meet(self, value: Any, named: bool = False) -> bool:
-        """Follow what can be called, classes and modules. False: the value is none of these, but data."""
+        """Follow functions, classes and modules. Returns False if the value is data instead."""
         kind = type(value)
         if kind in {staticmethod, classmethod, MethodType}:
             return self.meet(value.__func__, named)
@@ -137,7 +137,7 @@ class _Explorer:
                 if not of_system(base.__module__):
                     self._classes.setdefault(base, set())
             if kind is not type:
-                self.meet(kind)  # a metaclass that keeps a registry, or the one instance of each class
+                self.meet(kind)  # a metaclass that keeps a registry or singletons
             return True
         if kind is ModuleType:
             if not of_system(value.__name__):
@@ -159,7 +159,7 @@ class _Explorer:
         for name, cell in zip(function.__code__.co_freevars, function.__closure__ or (), strict=True):
             try:
                 value = cell.cell_contents
-            except ValueError:  # empty as yet
+            except ValueError:  # not yet assigned
                 value = None
             if name != "__class__":
                 self._variable(cell, name, value, True)
@@ -175,16 +175,16 @@ class _Explorer:
             self.meet(value.func)
         followed = (kind is type or kind not in ATOMS) and self.meet(value, True)
         if not followed and kind not in ATOMS:
-            self.meet(kind)  # methods of what is held run as well
+            self.meet(kind)  # methods of the held object may run, too
         if stored or (not followed and (kind not in ATOMS or isinstance(owner, type))):
             self._variables.setdefault((id(owner), name), Variable(owner, name))
 
 
 @cache
 def names_of(code: CodeType) -> tuple[frozenset[str], frozenset[str]]:
-    """Names that code and all code within it uses, and global names that it sets."""
+    """Names used by code including nested code, and global names that it sets."""
     names, stored = set(code.co_names), set[str]()
-    if _STORES_GLOBAL in code.co_code[::2]:
+    if _STORES_GLOBAL in code.co_code[::2]:  # opcodes are the even bytes; disassembling is slow
         stored = {i.argval for i in dis.get_instructions(code) if i.opcode == _STORES_GLOBAL}
     for constant in code.co_consts:
         if isinstance(constant, CodeType):
@@ -195,7 +195,7 @@ def names_of(code: CodeType) -> tuple[frozenset[str], frozenset[str]]:
 
 
 def value_of(variable: Variable) -> Any:
-    """What a variable holds; ABSENT if it is not there."""
+    """A variable's value; ABSENT if it doesn't exist."""
     owner, name = variable
     if type(owner) is dict:
         return owner.get(name, ABSENT)
@@ -208,7 +208,7 @@ def value_of(variable: Variable) -> Any:
 
 
 def set_value(variable: Variable, value: Any) -> None:
-    """Give a variable a value, or with ABSENT remove it."""
+    """Set a variable, or delete it if `value` is ABSENT."""
     owner, name = variable
     if type(owner) is dict:
         if value is ABSENT:
@@ -237,6 +237,6 @@ def described(variable: Variable) -> str:
 
 
 ABSENT: Any = object()
-"""In place of a value: there is none."""
+"""Marks a variable that doesn't exist."""
 
 __all__ = ["ABSENT", "Reach", "Variable", "described", "reach_of", "set_value", "value_of"]

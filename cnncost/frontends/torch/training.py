@@ -1,8 +1,8 @@
-"""One training step: a loss, its backward, an optimizer's step, run after a forward that is being recorded.
+"""One training step: loss, backward, and optimizer step after a recorded forward.
 
-What runs outside of forward goes on the account of the call that it is due to: an op of backward on that of the
-op whose derivative it is (autograd numbers its nodes in the order of forward), a parameter's gradient and
-its update on that of the module that owns it.
+Ops outside of forward are attributed to module calls: a backward op to the call of the op that it differentiates
+(autograd numbers its nodes in the order of forward), a parameter's gradient and update to the module that owns the
+parameter.
 """
 
 from __future__ import annotations
@@ -27,14 +27,14 @@ from cnncost.frontends.torch.warming import STAND_IN
 
 
 class Training(NamedTuple):
-    """How a step is made.
+    """Options of a training step.
 
     Attributes:
-        loss: a function of what forward returns, a name (`cross_entropy`, `mse`, `bce`), or None: the loss that the
-            output itself carries, else the sum of all outputs that require a gradient.
+        loss: a function of forward's output, a name (`cross_entropy`, `mse`, `bce`), or None: the loss contained in the
+            output, else the sum of all outputs that require a gradient.
         optimizer: a name (`sgd`, `adamw:lr=1e-3`), an optimizer class or instance, a function from parameters to an
-            optimizer, or None: no step.
-        set_to_none: gradients are None when forward begins; else they are there, as zeros.
+            optimizer, or None: no optimizer step.
+        set_to_none: gradients are None when forward begins; otherwise they are allocated, as zeros.
     """
 
     loss: Loss = None
@@ -43,7 +43,7 @@ class Training(NamedTuple):
 
 
 class Step:
-    """The part of a training step that follows forward."""
+    """The part of a training step after forward."""
 
     def __init__(self, training: Training, model: nn.Module, skeleton: Skeleton, tracker: Tracker) -> None:
         self._training = training
@@ -53,17 +53,17 @@ class Step:
         self.optimizer: torch.optim.Optimizer | None = None
         tracker.trail = []
         self._leaves = self._with_hooks()
-        _alone()  # here, for inside of a backward it can't be tried out
+        _alone()  # cached here, as it can't be measured during a backward
         for parameter in self._parameters if not training.set_to_none else ():
             parameter.grad = torch.zeros_like(parameter)
             tracker.recorder.ledger.add_source(parameter.grad, "constant")
             tracker.recorder.ledger.mark(parameter.grad, "gradient")
 
     def _with_hooks(self) -> list[torch.Tensor]:
-        """The copies of all tensors that get gradients, with the hooks of their originals.
+        """Copies of all tensors that receive gradients, with the hooks of the originals registered on them.
 
         Raises:
-            InputError: hooks after accumulation, which step optimizers of the user's; sparse gradients.
+            InputError: post-accumulate-grad hooks, which may step the user's optimizers; sparse gradients.
         """
         leaves = []
         for original, copy in self._skeleton.tensors():
@@ -85,10 +85,10 @@ class Step:
         return leaves
 
     def loss(self, result: Any) -> torch.Tensor:
-        """The loss, which a training loop holds on to.
+        """The loss; the caller keeps a reference to it, as a training loop does.
 
         Raises:
-            InputError: nothing in the output requires a gradient, or the loss is no number.
+            InputError: nothing in the output requires a gradient, or the loss is not a scalar.
         """
         loss = loss_of(self._training.loss, result)
         if not loss.requires_grad:
@@ -99,7 +99,7 @@ class Step:
         return loss
 
     def run(self, loss: torch.Tensor) -> None:
-        """Backward and optimizer step, outside of autocast as torch wants it."""
+        """Backward and optimizer step, outside of autocast as torch recommends."""
         recorder = self._tracker.recorder
         owners = self._owners()
         recorder.phase, recorder.director = "backward", _Backward(self._tracker, owners)
@@ -117,14 +117,14 @@ class Step:
                 self._share_owner(owners, parameter, parameter.grad)
 
     def _share_owner(self, owners: dict[int, int], parameter: torch.Tensor, other: torch.Tensor) -> None:
-        """What belongs to a parameter goes on the account of the call that owns it."""
+        """Attribute a tensor that belongs to a parameter to the call that owns the parameter."""
         ledger = self._tracker.recorder.ledger
         block, owner = ledger.block_of(other), ledger.block_of(parameter)
         if block is not None and owner is not None:
             owners[block.index] = owners.get(owner.index, 0)
 
     def _update(self, owners: dict[int, int]) -> None:
-        """The optimizer's step. The state that earlier steps left was there before the first node."""
+        """The optimizer's step. State from earlier steps is registered as allocated before the first node."""
         recorder = self._tracker.recorder
         self.optimizer, values = warmed(self._training.optimizer, self._parameters, self._skeleton, recorder)
         for parameter, tensor in state_tensors(self.optimizer, self._parameters):
@@ -136,13 +136,13 @@ class Step:
         knew, recorder.guesses = recorder.guesses, False
         try:
             step(self.optimizer)
-            if recorder.guesses and not knew:  # the steps before read nothing that would have shown whether it matters
+            if recorder.guesses and not knew:  # earlier steps read no numbers, so their influence was not tested
                 raise DataDependentError("it reads numbers in later steps than the first")  # noqa: TRY301  # named below
         except Exception as error:
             raise step_failed(self.optimizer, error) from error
 
     def _owners(self) -> dict[int, int]:
-        """The call that owns each parameter, by the parameter's storage."""
+        """The owning call of each parameter, by the parameter's storage."""
         ledger, tracker = self._tracker.recorder.ledger, self._tracker
         owners: dict[int, int] = {}
         for index, scope in enumerate(tracker.scopes):
@@ -154,17 +154,17 @@ class Step:
 
 
 class _Backward:
-    """Directs the ops of backward."""
+    """Attributes the ops of backward to module calls."""
 
     def __init__(self, tracker: Tracker, owners: dict[int, int]) -> None:
         self._tracker = tracker
         self._owners = owners
         self._node: tuple[int, int] | None = None
         self._began = self._start = tracker.recorder.ledger.clock
-        """The ops at which the node that is evaluated began, and backward did."""
+        """Clock at the start of the current autograd node, and of backward."""
 
     def call(self, found: Found) -> int:  # noqa: ARG002  # the protocol
-        """That of the op whose derivative it is."""
+        """The call of the op that is being differentiated."""
         tracker = self._tracker
         node: Any = torch._C._current_autograd_node()
         if node is None:
@@ -183,11 +183,11 @@ class _Backward:
         return trail[place - 1][1] if place else 0
 
     def in_place(self, func: Any, args: tuple[Any, ...], found: Found) -> Any:
-        """Sums of gradients that reach a value over several paths, and gradients put among zeros.
+        """The in-place op for accumulating gradients of a value used several times, or scattering them into zeros.
 
         Autograd does these in place, but not while a dispatch mode is on (torch/csrc/autograd/input_buffer.cpp, and
-        index_backward in FunctionsManual.cpp). Its sums are told from those of a derivative's formula by an operand
-        that an earlier node has made, or by a node that hands two gradients to one value.
+        index_backward in FunctionsManual.cpp). Its sums are distinguished from those in a derivative's formula by an
+        operand created by an earlier node, or by a node that passes two gradients to one value.
         """
         better = _IN_PLACE.get(func) or _of_this_node(func)
         if better is None or torch.is_grad_enabled() or self._node is None or found[0][0] is not args[0]:
@@ -195,7 +195,7 @@ class _Backward:
         born = [known.block.born for _, known in found]
         if born[0] is None or born[0] < self._start:
             return None
-        if func is not _ADD:  # the zeros, or another tensor, that this very formula has made
+        if func is not _ADD:  # the zeros, or another tensor, must be created by this formula
             return better if born[0] >= self._began else None
         if _holders(args[0]) != _alone():
             return None
@@ -214,7 +214,7 @@ _IN_PLACE = {
     torch.ops.aten.scatter.src: torch.ops.aten.scatter_.src,
     torch.ops.aten.put.default: torch.ops.aten.put_.default,
 }
-"""What autograd does in place where nobody watches."""
+"""Ops that autograd does in place if no dispatch mode is on."""
 
 
 _FORMULAS = {
@@ -223,7 +223,7 @@ _FORMULAS = {
         torch.ops.aten.mul.Tensor: torch.ops.aten.mul_.Tensor,
     },
 }
-"""By autograd's node: what its formula does in place, to tensors of its own."""
+"""By autograd node: ops that its formula does in place, on tensors that it created."""
 
 
 def _of_this_node(func: Any) -> Any:
@@ -234,21 +234,21 @@ def _of_this_node(func: Any) -> Any:
 
 
 def _hands_on_twice() -> bool:
-    """Whether the node that is evaluated gives two gradients to one value, as that of `x * x` does."""
+    """Whether the current node passes two gradients to one value, as for `x * x`."""
     node: Any = torch._C._current_autograd_node()
     targets = [(id(target), place) for target, place in node.next_functions if target is not None]
     return len(set(targets)) < len(targets)
 
 
 def _holders(tensor: torch.Tensor) -> tuple[int, int]:
-    """References to a tensor and to its storage."""
+    """Reference counts of a tensor and of its storage."""
     count: int = tensor._use_count()  # type: ignore[attr-defined]  # missing from torch's stubs
     return count, torch._C._storage_Use_Count(tensor.untyped_storage()._cdata)
 
 
 @cache
 def _alone() -> tuple[int, int]:
-    """The references to a gradient that only autograd holds, as a dispatch mode sees them: tried out."""
+    """Measured reference counts, within a dispatch mode, of a gradient that only autograd holds."""
     seen: list[tuple[int, int]] = []
 
     class Look(TorchDispatchMode):
@@ -270,9 +270,9 @@ def _alone() -> tuple[int, int]:
 
 
 class _Update:
-    """Directs an optimizer's ops: to the call whose module owns the parameter that is updated.
+    """Attributes an optimizer's ops to the call whose module owns the updated parameter.
 
-    An op on temporaries alone goes with the one before.
+    Ops only on temporaries are attributed like the previous op.
     """
 
     def __init__(self, owners: dict[int, int]) -> None:
@@ -284,7 +284,7 @@ class _Update:
         return self._last
 
     def in_place(self, func: Any, args: tuple[Any, ...], found: Found) -> None:
-        """Nothing is: an optimizer says itself what it does in place."""
+        """Always None: an optimizer's code calls in-place ops explicitly."""
 
 
 def _unique(parameters: Any) -> list[nn.Parameter]:

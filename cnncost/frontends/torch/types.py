@@ -1,4 +1,4 @@
-"""Torch tensors and arguments, seen as the Graph sees them."""
+"""Conversion of torch tensors and arguments to the Graph's types."""
 
 from __future__ import annotations
 
@@ -25,11 +25,11 @@ def dtype_name(dtype: torch.dtype) -> str:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Signature:
-    """All of a tensor that an op's output may depend on, but for its values.
+    """Everything about a tensor that an op's output may depend on, except its values.
 
-    Interned, and so equal only to itself: the memo hashes it by identity. `real` says that the
-    values are at hand and ops may be run on them; `grad` that it is a leaf that takes gradients, or a view of one:
-    torch asks for it where it runs parts of a product, also where nothing is differentiated.
+    Interned, and so equal only to itself: the memo hashes it by identity. `real`: the values are known and ops may
+    run on them. `grad`: it is a leaf that requires gradients, or a view of one; torch checks this when it decomposes
+    a matmul, even if nothing is differentiated.
     """
 
     type: TensorType
@@ -46,7 +46,7 @@ _INTERNED: dict[tuple[object, ...], Signature] = {}
 
 
 def signature(tensor: torch.Tensor, real: bool, grad: bool = False) -> Signature:
-    """The signature of a tensor, one object for equal ones."""
+    """The interned signature of a tensor."""
     dtype = tensor.dtype
     if tensor.layout is not _STRIDED:
         return interned(tensor.shape, (str(tensor.layout),), dtype, real, False, grad, _stored(tensor))
@@ -60,7 +60,7 @@ def interned(
     shape: tuple[int, ...], stride: tuple[int | str, ...], dtype: torch.dtype, real: bool, conjugated: bool,
     grad: bool = False, stored: tuple[int, int] | None = None,
 ) -> Signature:  # fmt: skip
-    """The one signature with these; `stored` as of a `SparseType`."""
+    """The interned signature with these fields; `stored` as in `SparseType`."""
     how = (real, conjugated, grad)
     key = (shape, stride, dtype, *how) if stored is None else (shape, stride, dtype, *how, stored)
     found = _INTERNED.get(key)
@@ -75,7 +75,7 @@ SESSION.own_table("tensor types", _TYPES)
 
 
 def tensor_type(tensor: torch.Tensor) -> TensorType:
-    """Shape and dtype, one object for equal ones: the checks of a Graph compare identities first."""
+    """The interned shape and dtype: a Graph's checks compare identities first."""
     stored = None if tensor.layout is _STRIDED else _stored(tensor)
     return _type(tuple(tensor.shape), tensor.dtype, stored)
 
@@ -91,7 +91,7 @@ def _type(shape: tuple[int, ...], dtype: torch.dtype, stored: tuple[int, int] | 
 
 
 def tensors_in(value: Any) -> Iterator[torch.Tensor]:
-    """The tensors in a nest of lists, tuples and tables."""
+    """The tensors in nested lists, tuples and dicts."""
     if isinstance(value, torch.Tensor):
         yield value
     elif isinstance(value, (list, tuple)):
@@ -102,7 +102,7 @@ def tensors_in(value: Any) -> Iterator[torch.Tensor]:
 
 
 def attribute(value: Any) -> Attr:
-    """A plain op argument as an attribute that a Graph can hold."""
+    """Convert an op argument to a Graph attribute."""
     if value is None or isinstance(value, (bool, int, float, str)):
         return value
     if isinstance(value, torch.dtype):

@@ -1,4 +1,4 @@
-"""An input without a batch axis: torch's convolutions take C×H×W as well as N×C×H×W."""
+"""Inputs without a batch axis: torch's convolutions accept C×H×W as well as N×C×H×W."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from itertools import islice
 from cnncost.graph import Graph, OpSpec
 
 _FAR = 64
-"""Nodes within which the first convolution of an input stands: others see what was made of it."""
+"""How many nodes to search for the first convolution on an input; later ones take computed tensors."""
 
 
 _BEFORE = frozenset({"pointwise", "layout", "pad", "copy"})
@@ -16,7 +16,7 @@ _BEFORE = frozenset({"pointwise", "layout", "pad", "copy"})
 
 
 def without_batch_axis(graph: Graph) -> Graph:
-    """The Graph with a note, and one example, where a convolution took the first input as C×H×W.
+    """The Graph, with a note and one example if a convolution took the first input as C×H×W.
 
     Before it may come what is pointwise, as normalizing an image is, a cast, a view of as many axes, a pad, or an axis
     of one put before them.
@@ -42,5 +42,5 @@ def without_batch_axis(graph: Graph) -> Graph:
 
 
 def _space(spec: OpSpec) -> int:
-    """Axes in space, by the weight: C_out, C_in and those of the kernel."""
+    """Number of spatial axes, from the weight's shape: C_out, C_in and the kernel's axes."""
     return len(spec.inputs[1].shape) - 2

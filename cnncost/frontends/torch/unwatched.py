@@ -1,8 +1,8 @@
-"""Ops as they run where nobody watches, on the device that tensors stand for.
+"""Makes ops run as they would without a dispatch mode, on the device that tensors represent.
 
-Torch asks whether a tensor is on the CPU or whether a dispatch mode is on, and does otherwise on tensors without data
-under a recorder: it takes the reference for attention, sums out of place. Our kernels stand at a dispatch key of a
-device that nothing is built for, above autograd, so that an op is met by whatever name forward calls it.
+Torch checks whether a tensor is on the CPU or a dispatch mode is on, and takes other paths for meta tensors under a
+recorder: reference attention, out-of-place sums. Our kernels are registered at an unused device's autocast dispatch
+key, above autograd, so that they intercept an op whichever API forward calls.
 """
 
 from __future__ import annotations
@@ -33,16 +33,16 @@ _BELOW = torch._C._dispatch_keyset_full_after(_KEY)
 _excluded: Callable[[Any], bool] = torch._C._dispatch_tls_is_dispatch_key_excluded
 _node: Callable[[], Any] = torch._C._current_autograd_node
 _ORDER = "cnncost order in memory"
-"""What is noted on a node of autograd's."""
+"""Metadata key on autograd nodes."""
 _LAST = {4: torch.channels_last, 5: torch.channels_last_3d}
 
 _devices: list[Callable[[torch.Tensor], str]] = []
-"""Of the recordings that go on: the type of device that a tensor stands for."""
+"""For each active recording: returns the device type that a tensor represents."""
 
 
 @contextmanager
 def installed(device_of: Callable[[torch.Tensor], str]) -> Iterator[None]:
-    """Ops of this thread run so while it lasts."""
+    """Enable our kernels for this thread in this context."""
     _registered()
     _devices.append(device_of)
     excluded = _excluded(_KEY)
@@ -56,7 +56,7 @@ def installed(device_of: Callable[[torch.Tensor], str]) -> Iterator[None]:
 
 
 def _casts() -> bool:
-    """Whether autocast is on: torch counts our key among those of autocast."""
+    """Whether autocast is on; torch's own check would count our key as autocast."""
     return torch.is_autocast_enabled("cpu") or torch.is_autocast_enabled("cuda")
 
 
@@ -65,7 +65,7 @@ def _attention(op: Any, *args: Any, **kwargs: Any) -> Any:  # noqa: ARG001  # th
 
 
 def _linear(op: Any, x: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor | None = None) -> Any:
-    """x: *,C without order, and a bias: a product, to which the bias is added in place."""
+    """x: *,C, not contiguous, and a bias: a matmul, with the bias added in place."""
     whole = _excluded(_AUTOGRAD)
     if bias is None or x.dim() == 2 or x.is_contiguous() or whole or weight.dim() != 2:
         return op(x, weight, bias)
@@ -73,7 +73,7 @@ def _linear(op: Any, x: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor |
 
 
 def _group_norm(op: Any, x: torch.Tensor, groups: int, *args: Any, **kwargs: Any) -> Any:
-    """x: N,C,*. A CPU's kernel takes channels last as they are; others want a copy in rows."""
+    """x: N,C,*. The CPU kernel accepts channels_last; others need a contiguous copy."""
     if _excluded(_AUTOGRAD) or not channels_last(x) or _devices[-1](x) != "cpu":
         return op(x, groups, *args, **kwargs)
     given: dict[str, Any] = {"weight": None, "bias": None, "eps": 1e-5, **kwargs}
@@ -85,7 +85,7 @@ def _group_norm(op: Any, x: torch.Tensor, groups: int, *args: Any, **kwargs: Any
 
 
 def _native_group_norm(op: Any, x: torch.Tensor, *args: Any, **kwargs: Any) -> Any:
-    """x: N,C,*. Its backward meets x and the gradient as they lie on a CPU, see `_contiguous`."""
+    """x: N,C,*. Record the memory format for backward, which keeps it on a CPU; see `_contiguous`."""
     result = op(x, *args, **kwargs)
     if channels_last(x) and _devices[-1](x) == "cpu" and (node := result[0].grad_fn) is not None:
         node.metadata[_ORDER] = _LAST[x.dim()]
@@ -104,26 +104,26 @@ def _contiguous(op: Any, x: torch.Tensor, *, memory_format: torch.memory_format 
 
 
 def _group_norm_backward(op: Any, grad: torch.Tensor, *args: Any, **kwargs: Any) -> Any:
-    """grad: N,C,*. Rows are not asked for their order, for on other devices they are right as they are."""
+    """grad: N,C,*. Made contiguous in the recorded memory format; the default, rows, is right on other devices."""
     order = _noted(torch.contiguous_format)
     return op(grad.contiguous(memory_format=order), *args, **kwargs)
 
 
 def _noted(otherwise: torch.memory_format) -> torch.memory_format:
-    """How the inputs of the backward that goes on have to lie."""
+    """The memory format recorded on the running autograd node."""
     node = _node()
     found: torch.memory_format = otherwise if node is None else node.metadata.get(_ORDER, otherwise)
     return found
 
 
 def _by(function: type[Function]) -> Kernel:
-    """An op that is differentiated by a formula of ours."""
+    """A kernel for an op that uses our own backward formula."""
 
     def kernel(op: Any, x: torch.Tensor, *args: Any, **kwargs: Any) -> Any:
         plain = not kwargs and x.is_floating_point() and x.dim() > 0
         if not plain or _excluded(_AUTOGRAD) or not torch.is_grad_enabled() or not x.requires_grad:
             return op(x, *args, **kwargs)
-        if function is Prod and len(args) == 1:  # an axis, which is not kept
+        if function is Prod and len(args) == 1:  # `dim` is passed; `keepdim` defaults to False
             args = (*args, False)
         return function.apply(op, x, *args)
 
@@ -142,9 +142,9 @@ _KERNELS: dict[str, Kernel] = {
 
 @cache
 def _registered() -> list[torch.library.Library]:
-    """Our kernels, for good; nothing reaches them but while a recording goes on.
+    """Register our kernels permanently; they are only reached during a recording.
 
-    Higher-order ops pass the key by, as they do those of other autocasts: those that are there, and those to come.
+    Existing and future higher-order ops fall through our key, as through those of other autocasts.
     """
     torch._ops._HIGHER_ORDER_OP_DEFAULT_FALLTHROUGH_DISPATCH_KEYS.append(_KEY)
     for higher in torch._ops._higher_order_ops.values():
@@ -161,6 +161,6 @@ def _registered() -> list[torch.library.Library]:
 def _run(op: Any, kernel: Kernel, keys: Any, *args: Any, **kwargs: Any) -> Any:
     casts = lower_dtype() is not None and not _excluded(_CAST)
     if casts or not _devices or torch._C._functorch.maybe_current_level() is not None:
-        return op.redispatch(keys & _BELOW, *args, **kwargs)  # cast first: it comes here again
+        return op.redispatch(keys & _BELOW, *args, **kwargs)  # cast first: the op is dispatched here again
     with torch._C._ExcludeDispatchKeyGuard(_KEYS):
         return kernel(op, *args, **kwargs)

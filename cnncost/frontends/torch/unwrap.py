@@ -1,4 +1,4 @@
-"""Wrappers that are looked through."""
+"""Unwraps `torch.compile` and data-parallel wrappers."""
 
 from __future__ import annotations
 

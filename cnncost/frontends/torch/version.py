@@ -1,6 +1,6 @@
-"""Whether the torch at hand is one that the front end knows. It is looked at when this module is imported.
+"""Checks, on import, whether the installed torch version is supported.
 
-The package imports it before anything that an older torch lacks.
+The package imports this module before anything that an older torch lacks.
 """
 
 from __future__ import annotations
@@ -14,13 +14,13 @@ from cnncost.errors import UnsupportedTorchError, UntestedTorchWarning
 
 
 def check(version: str) -> None:
-    """Refuse a torch that is too old, and warn of one that is newer than what is proved.
+    """Reject a torch that is too old, and warn about one newer than the tested versions.
 
     Args:
-        version: as torch says it. One that can't be read, of a build of one's own, is taken for a known one.
+        version: `torch.__version__`. One that can't be parsed (a custom build) is accepted.
 
     Raises:
-        UnsupportedTorchError: it is older than the oldest that is supported.
+        UnsupportedTorchError: it is older than the oldest supported version.
     """
     found = versions.numbers(version)
     if found is None or versions.OLDEST <= found <= versions.NEWEST:

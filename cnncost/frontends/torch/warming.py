@@ -1,8 +1,8 @@
-"""An optimizer's earlier steps, recorded in books of their own: what they leave is there when the one step begins.
+"""An optimizer's earlier steps, recorded in a separate ledger, so that its state exists when the step begins.
 
-State that an optimizer makes for itself (counts of steps, rates that decay) has values, and they are kept. What it
-reads of tensors that have none (norms of gradients) are numbers of which no size follows: stand-ins are read in their
-place, and if the step is another one for other stand-ins, it can't be told without data.
+State that an optimizer creates itself (step counts, decaying rates) has values, which are kept. Numbers that it reads
+from tensors without values (gradient norms) determine no size: stand-ins are returned for them, and if other
+stand-ins lead to other ops, the step can't be recorded without data.
 """
 
 from __future__ import annotations
@@ -19,17 +19,17 @@ from cnncost.frontends.torch.recorder import Recorder
 from cnncost.graph import OpSpec
 
 STAND_IN = (1.0,)
-"""The number that is read where none is known."""
+"""The number returned when an unknown value is read."""
 _OTHERS = ((1e-6,), STAND_IN, (1e6,), (1e-6, 1e6), (1e6, 1e-6))
-"""Others, and two in turns, so that of two numbers either is the larger."""
+"""Other numbers, also two in turn, so that either of two numbers is the larger one."""
 _ODD = ((-1.0,), (0.0,))
-"""Numbers that a step may refuse to go on with: what is read may be a norm, and no norm is negative."""
+"""Numbers for which a step may raise: what is read may be a norm, which is never negative."""
 _Done: TypeAlias = list[tuple[str, OpSpec]]
 
 
 @contextmanager
 def apart(recorder: Recorder) -> Iterator[Ledger]:
-    """What runs meanwhile goes into books of its own, which are yielded, and may read numbers that are not known."""
+    """Record into a separate ledger, which is yielded; unknown numbers may be read."""
     kept = recorder.ledger, recorder.nodes, recorder.director, recorder.read_as
     recorder.ledger, recorder.nodes, recorder.director, recorder.read_as = Ledger(), [], None, STAND_IN
     try:
@@ -39,10 +39,10 @@ def apart(recorder: Recorder) -> Iterator[Ledger]:
 
 
 def settled(recorder: Recorder, step: Callable[[], None]) -> None:
-    """Make more steps, in books apart, to see that they are the same whatever numbers are read.
+    """Make more steps, in a separate ledger, to check that their ops don't depend on the numbers read.
 
     Raises:
-        DataDependentError: they are not.
+        DataDependentError: they do.
     """
     done: list[_Done] = []
     for recorder.read_as in (*_OTHERS, *_ODD):
@@ -60,7 +60,7 @@ def settled(recorder: Recorder, step: Callable[[], None]) -> None:
 
 
 def values_of(ledger: Ledger, tensor: torch.Tensor) -> torch.Tensor | None:
-    """The values of a tensor in such books, or its own; None where they are not known."""
+    """The values of a tensor in such a ledger, or its own; None if unknown."""
     known = ledger.find(tensor)
     if known is not None and known.version == known.block.version and known.sig.real and known.data is not None:
         return known.data

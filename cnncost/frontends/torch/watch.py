@@ -1,8 +1,7 @@
-"""A look at the objects around a model before a recording, and what puts them back after it.
+"""Snapshots the objects around a model before a recording and restores them afterwards.
 
-What is watched keeps its identity, and forward may write to it while it runs: to a cache in a global, to a class
-attribute, to the `__dict__` of a helper object. Afterwards each is compared with what it was, item by item and by
-identity, and is restored in place.
+Watched objects are not copied, and forward may write to them: a cache in a global, a class attribute, an object's
+`__dict__`. Afterwards each is compared with its snapshot, item by item and by identity, and restored in place.
 """
 
 from __future__ import annotations
@@ -27,29 +26,29 @@ from cnncost.frontends.torch.kinds import ATOMS, of_system, slots
 from cnncost.frontends.torch.surroundings import ABSENT, Reach, described, set_value, value_of
 
 _MOST = 20_000
-"""Objects that are looked at, at most."""
+"""Maximum number of objects to watch."""
 _LONG = 10_000
-"""Items beyond which only the container itself is looked at, not what is in it."""
+"""Maximum length of containers whose items are watched, too; of longer ones only the container is."""
 _SMALL = 1 << 20
-"""Bytes up to which the values of an array are remembered."""
+"""Maximum size in bytes of arrays whose values are saved."""
 _OPEN = (UserDict, UserList, WeakKeyDictionary, WeakValueDictionary, WeakSet, SimpleNamespace, local, Queue)
-"""Classes of Python's own that models keep state in."""
+"""Standard library classes that models keep state in."""
 
 _FUNCTIONS = frozenset({FunctionType, MethodType, BuiltinFunctionType, partial})
 
 Undo = Callable[[], bool]
-"""Puts an object back. Returns whether there was anything to put back."""
+"""Restores an object; returns whether it had changed."""
 
 
 class Watch:
-    """What variables around a model hold, now.
+    """A snapshot of the variables around a model.
 
     Args:
         reach: the variables.
-        own: identities of the modules that are copied: what they hold is not looked at.
+        own: identities of the modules that are copied: their contents are not watched.
 
     Attributes:
-        ids: identities of the objects that must stay themselves, copies of the model or not.
+        ids: watched objects, which must not be copied, by identity.
     """
 
     def __init__(self, reach: Reach, own: Container[int] = ()) -> None:
@@ -73,19 +72,19 @@ class Watch:
             self._look(value)
 
     def add(self, value: Any, where: str) -> None:
-        """Watch one more object, which can't be copied."""
+        """Watch another object, which can't be copied."""
         self._where = where
         self._look(value)
 
     def lend(self, copy: Callable[[Any], Any]) -> None:
-        """Variables that hold an iterator hold a copy of it until all is restored. `copy`: gives the model's own."""
+        """Replace iterators in variables by copies until `restore`. `copy` returns the model's own copy, if any."""
         for i, (variable, value) in enumerate(self._variables):
             if is_iterator(type(value)) and (lent := copy(value) or copy_of(value)) is not None:
                 self._lent[i] = lent
                 set_value(variable, lent)
 
     def restore(self) -> list[str]:
-        """Put everything back, and say what had to be."""
+        """Restore everything and describe what had changed."""
         said: dict[str, None] = {}
         for where, undo in self._undo:
             if undo():
@@ -215,7 +214,7 @@ class Watch:
         pending.extend(v for v in then.values() if v is not ABSENT and type(v) not in ATOMS)
 
     def _generator(self, value: Any, kind: type) -> bool:
-        """Arrays and generators of random numbers, whose state is no attribute."""
+        """Watch an array or random number generator, whose state is no attribute; return whether it is one."""
         state: Any
         if isinstance(value, random.Random):
             state = value.getstate()
@@ -235,7 +234,7 @@ class Watch:
         return True
 
     def _tensor(self, tensor: torch.Tensor) -> None:
-        """What an assignment to `.data` or `.grad`, or `requires_grad_`, would change."""
+        """Watch what assignments to `.data` or `.grad`, or `requires_grad_`, would change."""
         self.ids[id(tensor)] = tensor
         if tensor.is_meta or tensor.layout is not torch.strided:
             return
@@ -263,7 +262,7 @@ class Watch:
 
 
 def _is_closed(value: Any, kind: type) -> bool:
-    """Whether it is an object of Python's or torch's own that keeps no state of models."""
+    """Whether it is an object of Python or torch that holds no model state."""
     return (
         of_system(kind.__module__)
         and not isinstance(value, _OPEN)
@@ -275,7 +274,7 @@ _BUILT_IN = frozenset({dict, list, set, deque, OrderedDict, tuple, frozenset})
 
 
 def _items(table: dict[Any, Any], base: Any) -> tuple[list[Any], list[Any]]:
-    """Keys in their order, and values, past what a subclass makes of asking for them."""
+    """Keys in order, and values, bypassing overrides in subclasses."""
     if base is dict:
         return list(dict.keys(table)), list(dict.values(table))
     keys = list(OrderedDict.__iter__(table))
@@ -308,13 +307,13 @@ def _reset_numpy(generator: Any, state: Any) -> bool:
 
 @contextmanager
 def watching(watch: Watch, copied: Callable[[Any], Any]) -> Iterator[list[str]]:
-    """Forward runs while this lasts; then all is put back. What had to be, the list says afterwards.
+    """Run forward in this context; on exit everything is restored, and the yielded list describes what had changed.
 
-    Tables and sets around the model that have its modules or tensors in them have the copies, too: forward runs on
-    these, and asks for `self`.
+    Dicts and sets around the model with its modules or tensors as keys get the copies as keys, too: forward runs on
+    the copies and looks up `self`.
 
     Raises:
-        ForwardError: forward moved on what can't be put back.
+        ForwardError: forward advanced an iterator that can't be restored.
     """
     restored: list[str] = []
     watch.lend(copied)
@@ -340,7 +339,7 @@ _SETS = (set, WeakSet)
 
 
 def _keys(watch: Watch, copy_of: Callable[[Any], Any]) -> Iterator[tuple[Any, Any, Any]]:
-    """A table or set, the copy of a module or tensor in it, and what stands under it."""
+    """Triples of a dict or set, the copy of a module or tensor that is a key in it, and the key's value."""
     for value in list(watch.ids.values()):
         if isinstance(value, (dict, WeakKeyDictionary, *_SETS)):
             for key in list(dict.keys(value)) if isinstance(value, dict) else list(value):

@@ -1,8 +1,7 @@
-"""A copy of a model for a run on values: it has buffers of its own, and only reads the user's weights.
+"""A copy of a model for a run on real data: it has its own buffers and shares the user's weights.
 
-Copies of all weights would double the memory of a large model. So a run is lent them. What forward is about to write to
-all the same (an average of weights, a clipped one, the statistics of a layer in a global) is saved before, and put back
-after the run.
+Copying all weights would double the memory of a large model. If forward is about to write to one anyway (averaged
+or clipped weights, statistics of a layer in a global), its values are saved before and restored after the run.
 """
 
 from __future__ import annotations
@@ -21,10 +20,10 @@ from cnncost.frontends.torch.watch import Watch
 
 
 class Weights(Skeleton):
-    """Copies modules for a run on values.
+    """Copies modules for a run on real data.
 
     Args:
-        share: the weights' memory is the user's; otherwise they are copied, to be trained.
+        share: share the memory of the user's weights; otherwise they are copied, for training.
     """
 
     on_values = True
@@ -36,7 +35,7 @@ class Weights(Skeleton):
         self._saved: dict[int, tuple[torch.UntypedStorage, torch.UntypedStorage]] = {}
 
     def about_to_be_written(self, tensors: Iterable[torch.Tensor], ledger: Ledger) -> None:
-        """Save those among these tensors, and what they are views of, that are the user's."""
+        """Save the storages of those of these tensors that belong to the user."""
         for tensor in tensors:
             if tensor.layout is not torch.strided or tensor.is_meta:
                 continue
@@ -47,7 +46,7 @@ class Weights(Skeleton):
 
     @contextmanager
     def lending(self) -> Iterator[None]:
-        """A run, at whose end the user's tensors have the values that they had."""
+        """Restore the values of the user's tensors at the end of this context."""
         try:
             yield
         finally:
@@ -61,7 +60,7 @@ class Weights(Skeleton):
             return found
         if type(tensor) in LAZY:
             raise LazyParameterError
-        copy = tensor.detach()  # what forward left on a module may have a history: its copy has none
+        copy = tensor.detach()  # a tensor that forward left on a module may have a history: its copy has none
         if is_parameter(tensor):
             copy = _lent(tensor) if self._share else self._clone(copy)
             copy = copy if isinstance(copy, nn.Parameter) else nn.Parameter(copy, tensor.requires_grad)
@@ -85,7 +84,7 @@ class Weights(Skeleton):
 
 
 def _lent(tensor: torch.Tensor) -> torch.Tensor:
-    """On the same memory, with versions counted apart: `detach` would share the user's counter."""
+    """A tensor on the same memory with its own version counter: `detach` would share the user's."""
     data = tensor.data
     return data if type(data) is torch.Tensor else tensor.detach()
 

@@ -1,4 +1,4 @@
-"""Results of ops for which torch has no kernel on tensors without data, though their sizes follow from sizes."""
+"""Results of ops for which torch has no meta kernel, though their sizes depend only on sizes."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ _DRIVERS = frozenset({"gels", "gelsy", "gelsd", "gelss"})
 def _least_squares(a: dict[str, Any]) -> Any:
     """A: *,m,n; B: *,m,k, or *,m for one right side. X: *,n,k, the first rows of m; residuals *,k; rank *; values *.
 
-    Which of these are asked of LAPACK hangs on the driver; what is not is empty. `gelsy` is the default on a CPU.
+    Which of these LAPACK computes depends on the driver; the others are empty. `gelsy` is the default on a CPU.
 
     Raises:
-        RuntimeError: the sizes don't fit, in torch's manner.
-        DataDependentError: whether there are residuals hangs on the rank.
+        RuntimeError: the sizes don't fit, as in torch.
+        DataDependentError: whether there are residuals depends on the rank.
     """
     x, b, driver = a["self"], a["b"], a["driver"] or "gelsy"
     if driver not in _DRIVERS:
@@ -50,11 +50,11 @@ def _least_squares(a: dict[str, Any]) -> Any:
 
 
 def _nothing(_: dict[str, Any]) -> None:
-    """The step of an optimizer, in place."""
+    """An in-place optimizer step, which returns nothing."""
 
 
 MADE: dict[str, Callable[[dict[str, Any]], Any]] = {
     "aten::linalg_lstsq": _least_squares,
     **{f"aten::_fused_{name}_": _nothing for name in ("adam", "adamw", "sgd", "adagrad")},
 }
-"""By name; each gets the op's arguments by name and returns tensors without data."""
+"""By op name; each takes the op's arguments by name and returns meta tensors."""

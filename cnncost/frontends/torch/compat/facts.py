@@ -1,7 +1,7 @@
 """Differences between torch versions that results or code depend on.
 
 Each constant is named after the newer behaviour. Its docstring gives the first version that has it, and the change in
-torch. `tests/versions/facts.py` lists expectations by version and checks these facts against the installed torch.
+torch. `tests/versions/facts.py` lists what tests expect by version.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""How each torch op is told to the Graph, by family."""
+"""Lowerings from torch ops to the Graph's op kinds, by family."""
 
 from cnncost.frontends.torch.lowering import (
     backward,

@@ -1,4 +1,4 @@
-"""What autograd runs: the derivatives that torch has ops for. The others are made of ops of forward."""
+"""Backward ops: derivatives with their own torch ops. Other derivatives consist of forward ops."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from cnncost.frontends.torch.lowering.windows import TAPS, UPSAMPLE, adaptive_po
 
 @lowers("convolution_backward", "convolution_backward_overrideable")
 def conv_backward(call: OpCall) -> Lowered:
-    """grad_output, input, weight; which of the three gradients are wanted."""
+    """grad_output, input, weight; `output_mask`: which of the three gradients are computed."""
     attrs = dict(conv(call)[1])
     of_input, of_weight, of_bias = call["output_mask"]
     grad, last = call["grad_output"], attrs.get("layout") == "channels_last"
     order = {4: torch.channels_last, 5: torch.channels_last_3d}.get(grad.dim()) if last else None
     if not (grad.is_contiguous() if order is None else grad.is_contiguous(memory_format=order)):
-        attrs["copied"] = True  # kernels read it in one order
+        attrs["copied"] = True  # kernels need one memory format
     return "conv_backward", {**attrs, "bias": bool(of_bias), "of_input": bool(of_input), "of_weight": bool(of_weight)}
 
 
@@ -29,7 +29,7 @@ def conv_backward(call: OpCall) -> Lowered:
     "_scaled_dot_product_fused_attention_overrideable_backward",
 )  # fmt: skip
 def attention_backward(call: OpCall) -> Lowered:
-    """grad_out, query, key, value, out and what forward kept."""
+    """grad_out, query, key, value, out and tensors saved by forward."""
     attrs = dict(attention(call)[1])
     attrs["value_batch"] = prod(call.first("grad_out", "grad_out_").shape[:-2])
     return "attention_backward", attrs
@@ -47,15 +47,15 @@ def _norm(fn: str, call: OpCall, statistics: bool) -> Lowered:
 
 @lowers("native_batch_norm_backward", "cudnn_batch_norm_backward", "batch_norm_backward")
 def batch_norm_backward(call: OpCall) -> Lowered:
-    """grad_out, input; statistics of the batch in train mode."""
-    if "output_mask" not in call.arguments:  # cuDNN's has all three
+    """grad_out, input; batch statistics in train mode."""
+    if "output_mask" not in call.arguments:  # cuDNN's op always returns all three gradients
         call.arguments["output_mask"] = [True, True, True]
     return _norm("batch", call, bool(call.get("train", call.get("update", True))))
 
 
 @lowers("native_layer_norm_backward", "native_group_norm_backward", "_fused_rms_norm_backward")
 def group_norm_backward(call: OpCall) -> Lowered:
-    """grad_out, input, and the statistics that forward kept."""
+    """grad_out, input, and statistics saved by forward."""
     return _norm("rms" if "rms" in call.name else "group", call, statistics=True)
 
 
@@ -64,7 +64,7 @@ def group_norm_backward(call: OpCall) -> Lowered:
     "avg_pool3d_backward",
 )  # fmt: skip
 def pool_backward(call: OpCall) -> Lowered:
-    """grad_output, and the geometry of forward."""
+    """grad_output, with forward's geometry."""
     return "pool_backward", pool(call)[1]
 
 
@@ -73,13 +73,13 @@ def pool_backward(call: OpCall) -> Lowered:
     "adaptive_max_pool3d_backward", "fractional_max_pool2d_backward", "fractional_max_pool3d_backward",
 )  # fmt: skip
 def adaptive_pool_backward(call: OpCall) -> Lowered:
-    """grad_output and the input. A fractional pool has windows of its own, and maxima all the same."""
+    """grad_output, input. Fractional pools differ in their windows but are counted as maxima, too."""
     return "adaptive_pool_backward", adaptive_pool(call)[1]
 
 
 @lowers(*(f"{name}_backward" for name in UPSAMPLE))
 def resize_backward(call: OpCall) -> Lowered:
-    """Each output's gradient goes to the inputs that it was made of."""
+    """Each output's gradient is distributed to the inputs it was interpolated from."""
     taps, axes = UPSAMPLE[call.name.removesuffix("_backward")]
     if "_aa" in call.name:
         sizes = zip(call.outputs[0].shape[-axes:], call.inputs[0].shape[-axes:], strict=True)
@@ -112,19 +112,19 @@ soft_margin_loss multi_margin_loss
 
 @lowers(*(f"{name}_backward" for name in _ELEMENTWISE))
 def elementwise(call: OpCall) -> Lowered:
-    """A product of the gradient with the function's derivative."""
+    """The gradient times the function's derivative."""
     return "pointwise", {"fn": call.name.strip("_")}
 
 
 @lowers("native_dropout_backward")
-def dropout_backward(call: OpCall) -> Lowered:  # noqa: ARG001  # it is free whatever it is called with
-    """What dropout is."""
+def dropout_backward(call: OpCall) -> Lowered:  # noqa: ARG001  # arguments don't change its cost
+    """Counted as dropout."""
     return "dropout", {"training": True}
 
 
 @lowers("nll_loss_backward", "nll_loss2d_backward")
 def nll_loss_backward(call: OpCall) -> Lowered:
-    """One number put for each target."""
+    """One element written per target."""
     return "scatter", {"fn": call.name, "accumulate": False, "elements": call["target"].numel()}
 
 
@@ -133,18 +133,18 @@ def nll_loss_backward(call: OpCall) -> Lowered:
     "replication_pad1d_backward", "replication_pad2d_backward", "replication_pad3d_backward", "unfold_backward",
 )  # fmt: skip
 def accumulate(call: OpCall) -> Lowered:
-    """The gradient's elements are added up where their originals came from."""
+    """The gradient's elements are accumulated at their source positions."""
     return "scatter", {"fn": call.name, "accumulate": True, "elements": call.inputs[0].numel}
 
 
 @lowers("slice_backward", "select_backward", "diagonal_backward")
 def put_back(call: OpCall) -> Lowered:
-    """The gradient among zeros."""
+    """The gradient copied into zeros."""
     return "layout", {"fn": call.name, "copy": True}
 
 
 @lowers("_weight_norm_interface_backward", "_weight_norm_differentiable_backward")
-def weight_norm_backward(call: OpCall) -> Lowered:  # noqa: ARG001  # its inputs say all
+def weight_norm_backward(call: OpCall) -> Lowered:  # noqa: ARG001  # its inputs suffice
     """grad_w, v, g and the norms."""
     return "weight_norm_backward", {}
 
@@ -164,7 +164,7 @@ def bag_backward(call: OpCall) -> Lowered:
 
 @lowers("_embedding_bag_per_sample_weights_backward")
 def bag_weights_backward(call: OpCall) -> Lowered:
-    """grad: B,D; indices: I. A scalar product of each looked-up row with its bag's gradient."""
+    """grad: B,D; indices: I. A dot product of each looked-up row with its bag's gradient."""
     return "bag_weights_backward", {"indices": call["indices"].numel(), "width": call["grad"].shape[-1]}
 
 
@@ -176,5 +176,5 @@ def segment_reduce_backward(call: OpCall) -> Lowered:
 
 @lowers("masked_scatter_backward")
 def picked_back(call: OpCall) -> Lowered:
-    """The gradient's elements where the mask is set."""
+    """The gradient's elements gathered where the mask is set."""
     return "gather", {"fn": call.name}

@@ -1,4 +1,4 @@
-"""Ops of detectors, from torchvision: boxes that are kept, regions that are sampled, convolutions that are bent."""
+"""Torchvision's detection ops: non-maximum suppression, region sampling, deformable convolutions."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ def nms(call: OpCall) -> Lowered:
 
 @lowers("torchvision::roi_align", "torchvision::ps_roi_align")
 def roi_align(call: OpCall) -> Lowered:
-    """input: N,C,H,W; rois: K,5. With a ratio of 0 or less, how many samples are taken depends on the regions."""
+    """input: N,C,H,W; rois: K,5. With a ratio of 0 or less, the number of samples depends on the regions."""
     return "roi_align", {"samples": max(int(call["sampling_ratio"]), 0)}
 
 
 @lowers("torchvision::roi_pool", "torchvision::ps_roi_pool")
-def roi_pool(call: OpCall) -> Lowered:  # noqa: ARG001  # how large its windows are depends on the regions
+def roi_pool(call: OpCall) -> Lowered:  # noqa: ARG001  # its window sizes depend on the regions
     """input: N,C,H,W; rois: K,5."""
     return "roi_pool", {}
 

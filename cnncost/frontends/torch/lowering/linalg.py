@@ -16,7 +16,7 @@ _FUNCTIONS = {
 
 
 def _counted(fn: str, matrix: Any, batch: Any, k: int = 0, vectors: bool = False, full: bool = False) -> Lowered:
-    """`matrix`: *,m,n; `batch`: the axes before those of a result's matrix."""
+    """`matrix`: *,m,n; `batch`: the result's batch axes."""
     m, n = matrix[-2:]
     attrs = {"fn": fn, "m": m, "n": n, "matrices": prod(batch), "k": k, "vectors": vectors, "full": full}
     return "linalg", attrs
@@ -37,19 +37,19 @@ _VALUES = {"linalg_svdvals": "svd", "linalg_eigvalsh": "eigh", "linalg_eigvals":
 
 @lowers(*_VALUES)
 def values_alone(call: OpCall) -> Lowered:
-    """Whole: by its parts, torch would compute the vectors too, for a dispatch mode may want their derivative."""
+    """Recorded whole: decomposed under a dispatch mode, torch also computes the vectors, in case of a backward."""
     shape = call.first("self", "A").shape
     return _counted(_VALUES[call.name], shape, shape[:-2])
 
 
 def _is_vector(a: Any, b: Any) -> bool:
-    """Whether B is one right side for each matrix, and not a matrix of them."""
+    """Whether B is one right-hand side per matrix instead of a matrix of them."""
     return len(b) == 1 or (len(b) == len(a) - 1 and tuple(b) == tuple(a[:-1]))
 
 
 @lowers("_linalg_solve_ex")
 def solve(call: OpCall) -> Lowered:
-    """A: *,n,n; B: *,n,k, or *,n for one right side."""
+    """A: *,n,n; B: *,n,k, or *,n for one right-hand side."""
     a, b = call["A"].shape, call["B"].shape
     one = _is_vector(a, b)
     k = 1 if one else b[-1] if call.get("left", True) else b[-2]
@@ -62,12 +62,12 @@ _SOLVERS = {
     "cholesky_solve": ("two triangles", "input2"), "linalg_lu_solve": ("two triangles", "LU"),
     "linalg_ldl_solve": ("two triangles", "LD"),
 }  # fmt: skip
-"""Solvers by triangles: how many, and which argument holds them."""
+"""Triangular solvers: number of triangles, and the argument that holds them."""
 
 
 @lowers(*_SOLVERS)
 def triangles(call: OpCall) -> Lowered:
-    """B: *,n,k; from the right side *,k,n. Batches broadcast."""
+    """B: *,n,k; *,k,n if solved from the right. Batches broadcast."""
     fn, name = _SOLVERS[call.name]
     solution = call.outputs[0].shape
     k = solution[-1] if call.get("left", True) else solution[-2]
@@ -92,7 +92,7 @@ def reflections(call: OpCall) -> Lowered:
 
 @lowers("ormqr")
 def reflected(call: OpCall) -> Lowered:
-    """input3: *,m,n, or transposed from the right; input2: *,k, one for each reflection."""
+    """input3: *,m,n, or transposed from the right; input2: *,k, one per reflection."""
     m, n = call["input3"].shape[-2:]
     matrix = (m, n) if call["left"] else (n, m)
     return _counted("reflected", matrix, call.outputs[0].shape[:-2], call["input2"].shape[-1])

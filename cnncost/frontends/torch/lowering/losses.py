@@ -1,4 +1,4 @@
-"""Losses that are more than a distance of each element: connectionist temporal classification, a projection's."""
+"""Losses that are not elementwise: connectionist temporal classification, cross entropy fused with a projection."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from cnncost.frontends.torch.lowering.registry import Attrs, Lowered, OpCall, lo
 
 
 def _numbers(lengths: Any) -> list[int]:
-    """Lengths as numbers, or as a tensor where forward runs on values."""
+    """Lengths as integers; they may be a tensor if forward runs on real data."""
     if isinstance(lengths, (list, tuple)):
         return [int(n) for n in lengths]
     with _disable_current_modes():
@@ -19,7 +19,7 @@ def _numbers(lengths: Any) -> list[int]:
 
 @lowers("_ctc_loss", "_ctc_loss_backward")
 def ctc(call: OpCall) -> Lowered:
-    """log_probs: T,N,C; of each of N sequences as many steps and labels as its lengths say."""
+    """log_probs: T,N,C; each of N sequences has the steps and labels given by its lengths."""
     steps, labels = _numbers(call["input_lengths"]), _numbers(call["target_lengths"])
     if len(steps) == 1:
         steps *= len(labels)
@@ -36,7 +36,7 @@ def ctc(call: OpCall) -> Lowered:
     "torch_nn::_linear_cross_entropy_batch_chunked", "torch_nn::_linear_cross_entropy_batch_chunked_no_reduction"
 )  # fmt: skip
 def linear_cross_entropy(call: OpCall) -> Lowered:
-    """input: N,F; linear_weight: C,F. With a mean or a sum, forward makes the gradients that are wanted, too."""
+    """input: N,F; linear_weight: C,F. With reduction mean or sum, forward also computes the requested gradients."""
     attrs: Attrs = {
         "bias": call["linear_bias"] is not None,
         "of_input": bool(call.get("compute_input_grad", False)),

@@ -1,4 +1,4 @@
-"""An optimizer's whole step for one parameter, as one kernel."""
+"""Fused optimizer steps: one kernel per parameter."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from cnncost.frontends.torch.lowering.registry import Attrs, Lowered, OpCall, lo
 
 @lowers("_fused_adam", "_fused_adamw", "_fused_sgd", "_fused_adagrad")
 def optimizer_step(call: OpCall) -> Lowered:
-    """Lists of one element each: parameter, gradient, state. Which terms there are hangs on the numbers beside."""
+    """Lists of one element each: parameter, gradient, state. The scalar arguments determine which terms there are."""
     momentum, dampening = call.get("momentum", 0), call.get("dampening", 0)
     first = bool(call.get("is_first_step", False))
     attrs: Attrs = {

@@ -1,4 +1,4 @@
-"""Convolution, matrix products, attention, recurrent layers: where the multiply-accumulates are."""
+"""Ops with multiply-accumulates: convolution, matrix products, attention, recurrent layers."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from cnncost.frontends.torch.lowering.registry import Attrs, Lowered, OpCall, lo
     "conv_depthwise3d", "mkldnn_convolution", "cudnn_convolution",
 )  # fmt: skip
 def conv(call: OpCall) -> Lowered:
-    """x, weight, bias?, then the geometry under names that differ little between the ops."""
+    """x, weight, bias?, and the geometry, whose names differ between ops."""
     weight = call["weight"].shape
     axes = len(weight) - 2
     attrs: Attrs = {
@@ -35,7 +35,7 @@ def conv(call: OpCall) -> Lowered:
 
 
 def _layout(x: Any, weight: Any) -> str | None:
-    """How the image lies, unless plainly: kernels copy one that is `strided`, and have others for `channels_last`."""
+    """The image's layout unless contiguous: kernels copy `strided` ones and have variants for `channels_last`."""
     if not isinstance(x, torch.Tensor) or (x.is_contiguous() and weight.is_contiguous()):
         return None
     if _is_channels_last(x) or _is_channels_last(weight):
@@ -46,9 +46,9 @@ def _layout(x: Any, weight: Any) -> str | None:
 
 
 def _is_channels_last(x: torch.Tensor) -> bool:
-    """Whether its strides grow from the channels outwards, those of axes of size 1 included.
+    """Whether its strides increase from the channels outwards, including those of axes of size 1.
 
-    Ref: `is_channels_last_strides_2d_s4` in c10's MemoryFormat.h, by which convolutions go; `is_contiguous` differs.
+    Ref: `is_channels_last_strides_2d_s4` in c10's MemoryFormat.h, which convolutions use; `is_contiguous` differs.
     """
     if x.dim() not in (4, 5) or x.stride(1) == 0:
         return False
@@ -63,7 +63,7 @@ def _is_channels_last(x: torch.Tensor) -> bool:
 
 @lowers("conv_tbc")
 def conv_tbc(call: OpCall) -> Lowered:
-    """self: T,B,C; weight: R,C,K. As a product of each output position with the whole kernel."""
+    """self: T,B,C; weight: R,C,K. Counted as a product of each output position with the whole kernel."""
     kernel, channels, outs = call["weight"].shape
     positions = call.outputs[0].numel // outs
     return "matmul", {"batch": 1, "m": positions, "k": kernel * channels, "n": outs, "bias": True}
@@ -83,7 +83,7 @@ def bilinear(call: OpCall) -> Lowered:
 
 @lowers("_trilinear")
 def trilinear(call: OpCall) -> Lowered:
-    """What a bilinear layer and its derivatives are made of. `expand1` to `expand3`: the axes that each input lacks."""
+    """Inner op of bilinear layers and their derivatives. `expand1` to `expand3`: the axes that each input lacks."""
     lacking = [tuple(call[f"expand{i}"]) for i in (1, 2, 3)]
     axes = len(call["i1"].shape) + len(lacking[0])
     has = tuple(tuple(axis not in missing for axis in range(axes)) for missing in lacking)
@@ -100,7 +100,7 @@ def trilinear(call: OpCall) -> Lowered:
 
 
 def _product(a: Any, b: Any, bias: bool) -> Lowered:
-    """The numpy rules: a vector is a row on the left and a column on the right; batches broadcast."""
+    """NumPy's rules: a vector is a row on the left and a column on the right; batches broadcast."""
     left, right = tuple(a.shape), tuple(b.shape)
     m = left[-2] if len(left) > 1 else 1
     n = right[-1] if len(right) > 1 else 1
@@ -114,7 +114,7 @@ def _product(a: Any, b: Any, bias: bool) -> Lowered:
 
 @lowers("mm", "bmm", "matmul", "mv", "dot", "vdot", "_int_mm")
 def matmul(call: OpCall) -> Lowered:
-    """Two tensors, whatever their names."""
+    """Two tensors of any names."""
     a, b, *_ = [v for v in call.arguments.values() if hasattr(v, "shape")]
     return _product(a, b, bias=False)
 
@@ -128,7 +128,7 @@ def addmm(call: OpCall) -> Lowered:
 
 @lowers("addbmm")
 def addbmm(call: OpCall) -> Lowered:
-    """self + Σ aᵢ·bᵢ: as a product with the batch in the inner axis."""
+    """self + Σ aᵢ·bᵢ: one product with the batch folded into the inner axis."""
     a, b = call["batch1"].shape, call["batch2"].shape
     return "matmul", {"batch": 1, "m": a[1], "k": a[0] * a[2], "n": b[2], "bias": call.get("beta", 1) != 0}
 
@@ -144,7 +144,7 @@ def grouped_mm(call: OpCall) -> Lowered:
     """2D×3D: rows split over groups; 3D×3D: a batch; 2D×2D: the inner axis split (all of it is used once)."""
     a, b = call.first("self", "mat_a").shape, call.first("mat2", "mat_b").shape
     rows = prod(a[:-1])
-    if len(a) == 3 and len(b) == 2:  # the columns are split over groups
+    if len(a) == 3 and len(b) == 2:  # columns split over groups
         return "grouped_matmul", {"rows": b[1], "k": a[2], "n": a[1], "bias": call.get("bias") is not None}
     return "grouped_matmul", {"rows": rows, "k": a[-1], "n": b[-1], "bias": call.get("bias") is not None}
 
@@ -155,13 +155,13 @@ def grouped_mm(call: OpCall) -> Lowered:
     "_scaled_dot_product_fused_attention_overrideable",
 )  # fmt: skip
 def attention(call: OpCall) -> Lowered:
-    """q: *,L,E; k: *,S,E; v: *,S,V. With grouped queries (GQA) the heads are those of q.
+    """q: *,L,E; k: *,S,E; v: *,S,V. With grouped queries (GQA) the head count is q's.
 
     The flash kernels align a causal mask to the lower right corner, all others to the upper left.
     """
     q, k, v = call["query"].shape, call["key"].shape, call["value"].shape
     heads = list(k[:-2])
-    if call.get("enable_gqa", call.name.startswith("_")):  # a kernel takes fewer heads of keys as they are
+    if call.get("enable_gqa", call.name.startswith("_")):  # kernels accept fewer key heads without expanding them
         heads[-1] = q[-3]
     mask = call.get("attn_mask") if "attn_mask" in call.arguments else call.get("attn_bias")
     attrs: Attrs = {
@@ -224,7 +224,7 @@ def recurrent_layer(call: OpCall) -> Lowered:
 
 @lowers("lstm", "gru", "rnn_tanh", "rnn_relu")
 def recurrent(call: OpCall) -> Lowered:
-    """input or (data, batch_sizes) of a packed sequence; the weights of each layer and direction in a row."""
+    """input, or (data, batch_sizes) of a packed sequence; weights by layer and direction, consecutively."""
     packed = "batch_sizes" in call.arguments
     x = call.first("data", "input")
     weights, has_biases = call["params"], bool(call["has_biases"])

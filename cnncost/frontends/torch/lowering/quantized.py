@@ -9,7 +9,7 @@ from cnncost.frontends.torch.lowering.registry import Lowered, OpCall, lowers
 
 
 def _packed(call: OpCall) -> Any:
-    """The argument that holds weight and bias in the layout of a kernel's own."""
+    """The argument that holds weight and bias in a kernel-specific layout."""
     return next(v for v in call.arguments.values() if hasattr(v, "unpack"))
 
 
@@ -17,7 +17,7 @@ def _packed(call: OpCall) -> Any:
     *(f"quantized::linear{suffix}" for suffix in ("", "_relu", "_dynamic", "_relu_dynamic", "_leaky_relu", "_tanh"))
 )
 def linear(call: OpCall) -> Lowered:
-    """x: *,I; the weight O,I is packed. A dynamic one quantizes its input, and its output is no more quantized."""
+    """x: *,I; the weight O,I is packed. A dynamic one quantizes its input; its output is float."""
     outs, ins = _packed(call).unpack()[0].shape
     return "quantized_linear", {"rows": prod(call.inputs[0].shape[:-1]), "in": ins, "out": outs,
                                 "dynamic": "dynamic" in call.name}  # fmt: skip
@@ -43,7 +43,7 @@ def quantize(call: OpCall) -> Lowered:
 
 
 @lowers("dequantize")
-def dequantize(call: OpCall) -> Lowered:  # noqa: ARG001  # its input says all
+def dequantize(call: OpCall) -> Lowered:  # noqa: ARG001  # its input suffices
     """Integers and a scale to floats."""
     return "quantize", {"fn": "dequantize"}
 
@@ -55,7 +55,7 @@ def dequantize(call: OpCall) -> Lowered:  # noqa: ARG001  # its input says all
     "_fake_quantize_learnable_per_tensor_affine", "_fake_quantize_learnable_per_channel_affine",
 )  # fmt: skip
 def fake_quantize(call: OpCall) -> Lowered:  # noqa: ARG001  # as above
-    """Floats rounded as quantizing would, in training."""
+    """Floats rounded as by quantization, in training."""
     return "quantize", {"fn": "fake"}
 
 
@@ -64,13 +64,13 @@ _BINARY = ("add", "add_relu", "mul", "mul_relu", "add_scalar", "add_scalar_relu"
 
 @lowers(*(f"quantized::{name}" for name in _BINARY))
 def binary(call: OpCall) -> Lowered:
-    """Two quantized tensors, or one and a number."""
+    """Two quantized tensors, or one and a scalar."""
     return "quantize", {"fn": "binary_relu" if call.name.endswith("relu") else "binary"}
 
 
 @lowers("quantized::cat", "quantized::dropout")
 def rescaled(call: OpCall) -> Lowered:  # noqa: ARG001  # as above
-    """To one common scale."""
+    """Requantized to one common scale."""
     return "quantize", {"fn": "rescale"}
 
 
@@ -83,5 +83,5 @@ def rescaled(call: OpCall) -> Lowered:  # noqa: ARG001  # as above
     "_make_per_tensor_quantized_tensor",
 )
 def moved(call: OpCall) -> Lowered:
-    """Integers compared, moved or told: no floating-point operation."""
+    """Integers compared, copied or returned: no floating-point operations."""
     return "layout", {"fn": call.name, "copy": True}

@@ -1,7 +1,7 @@
-"""From a torch op to an `OpSpec`: which kind it is, and the attributes that matter.
+"""Converts a torch op call to an `OpSpec`: its kind and relevant attributes.
 
-A lowering is a small function found by the op's name in the `aten` namespace, without the
-underscore of its form in place. It knows torch's argument order and no cost.
+A lowering is a small function registered by the op's name in the `aten` namespace, without the
+trailing underscore of in-place ops. It knows the op's schema but no costs.
 """
 
 from __future__ import annotations
@@ -21,10 +21,10 @@ Lowering: TypeAlias = "Callable[[OpCall], Lowered]"
 
 
 class OpCall:
-    """One call of a torch op, its arguments by the names of its schema.
+    """One call of a torch op, with its arguments by schema name.
 
     `call["weight"]` is the argument or its default; `inputs` and `outputs` are the types of all its
-    tensors; `moves` says whether an output has storage of its own.
+    tensors; `moves` is true if an output has new storage.
     """
 
     __slots__ = ("arguments", "inputs", "moves", "name", "op", "outputs")
@@ -44,15 +44,15 @@ class OpCall:
         return self.arguments[name]
 
     def get(self, name: str, default: Any = None) -> Any:
-        """The argument, or `default` if the op has none of this name."""
+        """The argument, or `default` if the op has no argument of this name."""
         return self.arguments.get(name, default)
 
     def first(self, *names: str) -> Any:
-        """The first argument that the op has, of several names that overloads use."""
+        """The first existing argument among alternative names used by overloads."""
         return next(self.arguments[n] for n in names if n in self.arguments)
 
     def plain(self) -> Attrs:
-        """All arguments that are not tensors and not None."""
+        """All arguments that are neither tensors nor None."""
         return {
             name: attribute(value)
             for name, value in self.arguments.items()
@@ -61,10 +61,10 @@ class OpCall:
 
 
 def spread(value: Any, axes: int) -> Attr:
-    """`[2]` or 2 as a value for each axis; a padding mode ("same") stays a word."""
+    """Expand `[2]` or 2 to one value per axis; a padding mode ("same") is returned unchanged."""
     if isinstance(value, str):
         return value
-    if type(value) is list and len(value) == axes:  # as torch hands them over: ints
+    if type(value) is list and len(value) == axes:  # fast path: the list that torch passes
         return tuple(value)
     values = list(value) if isinstance(value, (list, tuple)) else [value]
     return attribute(values * axes if len(values) == 1 else values)
@@ -80,7 +80,7 @@ _LOWERINGS: dict[str, Lowering] = {}
 
 
 def lowers(*names: str) -> Callable[[Lowering], Lowering]:
-    """Register a lowering for these ops. Raises ValueError if one has one already."""
+    """Register a lowering for these ops. Raises ValueError if one is already registered."""
 
     def register(function: Lowering) -> Lowering:
         for name in names:
@@ -93,22 +93,22 @@ def lowers(*names: str) -> Callable[[Lowering], Lowering]:
 
 
 def is_known(op: Overload) -> bool:
-    """Whether the op has a lowering. Composite ops without one are recorded as their parts."""
+    """Whether the op has a lowering. Composite ops without one are recorded as their inner ops."""
     return op.name in _LOWERINGS
 
 
 def lower(call: OpCall) -> OpSpec:
-    """The spec of a call. An op that nothing is known of keeps its full name as its kind."""
+    """The spec of a call. An unknown op has its full name as its kind."""
     kind, attrs = lowered(call) or (call.op.schema_name, call.plain())
     return OpSpec(kind, call.inputs, call.outputs, tuple(sorted(attrs.items())))
 
 
 def lowered(call: OpCall) -> Lowered | None:
-    """Kind and attributes of a call, or None if nothing is known of the op."""
+    """Kind and attributes of a call, or None if the op is unknown."""
     function = _LOWERINGS.get(call.name)
     if function is not None:
         return function(call)
-    if call.name.startswith("profiler::"):  # marks in a timeline, as wrappers set them
+    if call.name.startswith("profiler::"):  # markers in a timeline, set by wrappers
         return "layout", {"fn": call.name, "copy": False}
     space, _, bare = call.name.partition("::")
     if space == "prims" and bare in _PRIMS:
@@ -127,4 +127,4 @@ _PRIMS = frozenset(_PRIMS_OF_OTHER_NAMES) | frozenset(
     "abs acos acosh add asin asinh atan atan2 atanh ceil cos cosh div eq erf erfc exp expm1 floor fmod ge gt isfinite"
     " le log log10 log1p lt mul ne neg pow remainder round sign sin sinh sqrt sub tan tanh where".split()
 )
-"""What torch's decompositions for forward-mode derivatives are made of: elementwise, and not tagged so."""
+"""Elementwise ops without the pointwise tag, used by torch's decompositions for forward-mode derivatives."""

@@ -1,4 +1,4 @@
-"""Ops on sparse tensors: counted by the elements that are stored."""
+"""Ops on sparse tensors, counted by stored elements."""
 
 from __future__ import annotations
 
@@ -33,17 +33,17 @@ _FREE = frozenset({"layout", "create", "gather", "dropout"})
 
 @lowers(*_INDEX_OPS.split())
 def index_op(call: OpCall) -> Lowered:
-    """Where elements are stored: nothing is computed with them."""
+    """Ops on indices and layout: no arithmetic."""
     return "layout", {"fn": call.name, "copy": call.moves}
 
 
 def counts_products(name: str) -> bool:
-    """Whether an op is a matrix product that has a count of its own where a factor is sparse."""
+    """Whether an op is a matrix product that is counted differently if a factor is sparse."""
     return name in _PRODUCTS
 
 
 def lower_sparse(call: OpCall, tensors: Sequence[torch.Tensor], results: Sequence[torch.Tensor]) -> OpSpec:
-    """The spec of a call with a sparse tensor among its arguments or results; what is not known here is unknown."""
+    """The spec of a call with sparse arguments or results; ops not listed here count as unknown."""
     found = _lowered(call, tensors, results)
     kind, attrs = found if found is not None else (call.op.schema_name, call.plain())
     return OpSpec(kind, call.inputs, call.outputs, tuple(sorted(attrs.items())))
@@ -81,7 +81,7 @@ def _elements(tensor: torch.Tensor) -> int:
 
 
 def _computed(call: OpCall, tensors: Sequence[torch.Tensor], results: Sequence[torch.Tensor]) -> int:
-    """For how many elements a function is computed: a sum only where both have one."""
+    """Number of elements computed: for a sum of two sparse tensors, those stored in both."""
     result = results[0] if results else tensors[0]
     if call.name not in {"add", "sub"} or len(tensors) < 2:
         return _elements(result)
@@ -90,13 +90,13 @@ def _computed(call: OpCall, tensors: Sequence[torch.Tensor], results: Sequence[t
 
 
 def _operands(call: OpCall, tensors: Sequence[torch.Tensor]) -> Sequence[torch.Tensor]:
-    """The two factors of a product: an addend comes before, a tensor to write to after them."""
+    """The two factors of a product: an addend precedes them, an out tensor follows."""
     first = 1 if call.name in _ADDEND else 0
     return tensors[first : first + 2]
 
 
 def _product(call: OpCall, factors: Sequence[torch.Tensor]) -> Lowered | None:
-    """Each stored element meets a column of the dense factor, or each of its rows."""
+    """Each stored element is multiplied by a row of the right dense factor, or a column of the left one."""
     left, right = factors
     bias = call.name in _ADDEND and call.get("beta", 1) != 0
     if is_sparse(left) and is_sparse(right):
@@ -115,7 +115,7 @@ def _product(call: OpCall, factors: Sequence[torch.Tensor]) -> Lowered | None:
 
 
 def _pairs(left: torch.Tensor, right: torch.Tensor) -> int | None:
-    """How many products two sparse matrices need: Σₖ (elements in column k) · (elements in row k)."""
+    """Number of multiplications for two sparse matrices: Σₖ (elements in column k) · (elements in row k)."""
     known = [pattern(tensor) for tensor in (left, right)]
     if left.dim() != 2 or None in known:
         return None
@@ -124,7 +124,7 @@ def _pairs(left: torch.Tensor, right: torch.Tensor) -> int | None:
 
 
 def _along(tensor: Any, axis: int) -> torch.Tensor:
-    """How many elements each column (axis 1) or row (axis 0) of a matrix stores, duplicates once."""
+    """Stored elements in each column (axis 1) or row (axis 0) of a matrix, counting duplicates once."""
     with _disable_current_modes(), torch.no_grad():
         places = tensor.cpu() if tensor.layout is torch.sparse_coo else tensor.cpu().to_sparse(2)
         return torch.bincount(places.coalesce().indices()[axis], minlength=tensor.shape[axis])

@@ -1,4 +1,4 @@
-"""Ops that are told by their name: elementwise functions, reductions, layout, creation, picking, sorting."""
+"""Ops identified by name alone: elementwise functions, reductions, layout, creation, gather, scatter, sorting."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import torch
 
 from cnncost.frontends.torch.lowering.registry import Attrs, Lowered, OpCall, lowers
 
-# ---- elementwise: the name is the function, or is translated
+# ---- elementwise: the op's name is the function, or an alias of it
 
 _SAME = """
 neg abs reciprocal square sqrt rsqrt exp exp2 expm1 log log2 log10 log1p pow sin cos tan asin acos atan atan2
@@ -60,14 +60,14 @@ def pointwise(call: OpCall) -> Lowered:
 
 @lowers("add", "sub", "subtract")
 def scaled_sum(call: OpCall) -> Lowered:
-    """x ± α·y; α other than 1 multiplies."""
+    """x ± α·y; an α other than 1 adds a multiplication."""
     name = "add" if call.name == "add" else "sub"
     return "pointwise", {"fn": "add_scaled" if call.get("alpha", 1) != 1 else name}
 
 
 @lowers("mul", "div")
 def product(call: OpCall) -> Lowered:
-    """With a rounding mode, a division is the floor or truncation of one."""
+    """A division with a rounding mode is followed by floor or truncation."""
     return "pointwise", {"fn": "floor_divide" if call.get("rounding_mode") else call.name}
 
 
@@ -79,39 +79,39 @@ def gelu(call: OpCall) -> Lowered:
 
 @lowers("elu")
 def elu(call: OpCall) -> Lowered:
-    """With scales it is what SELU and CELU are made of."""
+    """With scales it implements SELU and CELU."""
     extra = (call.get("scale", 1) != 1) + (call.get("input_scale", 1) != 1)
     return "pointwise", {"fn": ("elu", "elu_scaled", "elu_scaled_twice")[extra]}
 
 
 @lowers("addr")
 def addr(call: OpCall) -> Lowered:
-    """self + a·bᵀ: nothing is accumulated, so it is a product and a sum for each element."""
+    """self + a·bᵀ: no accumulation, so one multiplication and one addition per element."""
     return "pointwise", {"fn": "addcmul" if call.get("alpha", 1) != 1 else "multiply_add"}
 
 
 @lowers("linalg_cross", "cross")
 def cross(call: OpCall) -> Lowered:
-    """Two products and a difference for each element."""
+    """Two multiplications and a subtraction per element."""
     return "pointwise", {"fn": "cross", "axis": call.get("dim", -1)}
 
 
 @lowers("renorm", "embedding_renorm")
 def renorm(call: OpCall) -> Lowered:
-    """All slices, or the rows that are looked up."""
+    """All slices, or only the looked-up rows."""
     x = call["self"]
     return "renorm", {"elements": x.numel() if call.name == "renorm" else call["indices"].numel() * x.shape[-1]}
 
 
 @lowers("frexp")
 def frexp(call: OpCall) -> Lowered:
-    """Mantissa and exponent: bits are taken apart, nothing is computed."""
+    """Mantissa and exponent: only bits are extracted, no arithmetic."""
     return "layout", {"fn": call.name, "copy": True}
 
 
 @lowers("_weight_norm", "_weight_norm_interface")
 def weight_norm(call: OpCall) -> Lowered:  # noqa: ARG001  # its inputs say all
-    """v and g; one norm for each element of g."""
+    """v and g; one norm per element of g."""
     return "weight_norm", {}
 
 
@@ -130,7 +130,7 @@ def loss(call: OpCall) -> Lowered:
 
 @lowers("nll_loss", "nll_loss_forward", "nll_loss2d", "nll_loss2d_forward", "nll_loss_nd")
 def nll(call: OpCall) -> Lowered:
-    """One element picked per target."""
+    """One element gathered per target."""
     return "loss", {"fn": "nll", "reduction": call.get("reduction", 1)}
 
 
@@ -146,7 +146,7 @@ _REDUCTIONS = {
 
 @lowers(*_REDUCTIONS)
 def reduce(call: OpCall) -> Lowered:
-    """Over `dim`, or over all; max and min of two tensors are elementwise."""
+    """Over `dim`, or over all axes; max and min of two tensors are elementwise."""
     if call.name in {"max", "min"} and "other" in call.arguments:
         return "pointwise", {"fn": call.name + "imum"}
     return "reduce", {
@@ -169,7 +169,7 @@ def scan(call: OpCall) -> Lowered:
 
 @lowers("segment_reduce")
 def segment_reduce(call: OpCall) -> Lowered:
-    """data: elements, reduced by segments along an axis."""
+    """data: elements, reduced over segments along an axis."""
     return "segment_reduce", {"fn": call["reduce"]}
 
 
@@ -188,14 +188,14 @@ def trace(call: OpCall) -> Lowered:  # noqa: ARG001  # its input says all
 
 @lowers("searchsorted", "bucketize")
 def search(call: OpCall) -> Lowered:
-    """Each value is looked for among sorted boundaries."""
+    """Search for each value among sorted boundaries."""
     boundaries = call["sorted_sequence"] if call.name == "searchsorted" else call["boundaries"]
     return "search", {"values": call.outputs[0].numel, "boundaries": boundaries.shape[-1]}
 
 
 @lowers("histc", "histogram", "_histogramdd_from_bin_cts", "_histogramdd_from_bin_tensors", "_histogramdd_bin_edges")
 def histogram(call: OpCall) -> Lowered:
-    """self: V values, or V,d; `bins`: how many, or their edges."""
+    """self: V values, or V,d; `bins`: their number or their edges."""
     shape, bins = call["self"].shape, call["bins"]
     axes = shape[-1] if "dd" in call.name else 1
     edges = [b.shape[0] for b in (bins if isinstance(bins, (list, tuple)) else [bins]) if hasattr(b, "shape")]
@@ -214,12 +214,12 @@ sort argsort topk kthvalue mode msort unique_dim _unique2 _unique unique_consecu
 
 @lowers(*_SORT.split())
 def sort(call: OpCall) -> Lowered:
-    """Along `dim`; the unique family over everything."""
+    """Along `dim`; the unique family over all elements."""
     default = -1 if call.name in {"sort", "argsort", "topk", "kthvalue", "mode"} else None
     return "sort", {"fn": call.name, "axis": 0 if call.name == "msort" else call.get("dim", default)}
 
 
-# ---- picking and putting
+# ---- gather and scatter
 
 
 _GATHER = """
@@ -231,7 +231,7 @@ _unsafe_masked_index hash_tensor
 
 @lowers(*_GATHER.split())
 def gather(call: OpCall) -> Lowered:
-    """Elements picked by position; `axes` are those that indices are of: a mask is of as many as it has."""
+    """Elements gathered by position; `axes` are the indexed ones: a mask indexes as many as it has."""
     attrs: Attrs = {"fn": call.name, **{k: v for k, v in call.plain().items() if k == "dim"}}
     if "indices" in call.arguments and call.name in {"index", "_unsafe_index"}:
         axes: list[int] = []
@@ -257,16 +257,16 @@ as_strided_scatter bincount _unsafe_masked_index_put_accumulate
 
 @lowers(*_SCATTER.split())
 def scatter(call: OpCall) -> Lowered:
-    """Elements put by position, added up where `accumulate` says so."""
+    """Elements scattered by position, summed if `accumulate`."""
     adds = call.name in _ACCUMULATE or bool(call.get("accumulate", False)) or call.get("reduce") is not None
     return "scatter", {"fn": call.name, "accumulate": adds, "elements": _scattered(call)}
 
 
 def _scattered(call: OpCall) -> int:
-    """How many elements are put: an index that has the source's axes tells for each, another for each slice."""
+    """Number of scattered elements: an index with the source's axes addresses elements, another one slices."""
     if call.name == "bincount":
         return int(call["self"].numel())
-    if "indices" in call.arguments:  # index_put: the indexed axes broadcast, the others are taken whole
+    if "indices" in call.arguments:  # index_put: indices broadcast, the other axes are written whole
         indices = [i for i in call["indices"] if i is not None]
         if any(i.dtype in (torch.bool, torch.uint8) for i in indices):
             return int(call["values"].numel())
@@ -288,7 +288,7 @@ def bag(call: OpCall) -> Lowered:
                    "weighted": weighted}  # fmt: skip
 
 
-# ---- layout: nothing is computed
+# ---- layout: no arithmetic
 
 
 _LAYOUT = """
@@ -336,12 +336,12 @@ range poisson _standard_gamma _sample_dirichlet binomial empty_permuted
 
 
 _PARAMETERS = frozenset({"mean", "std", "p", "count", "prob", "value"})
-"""Arguments of a distribution, or what is filled in: tensors that are read, where others are overwritten."""
+"""Distribution parameters or fill values: tensors that are read, whereas others are overwritten."""
 
 
 @lowers(*_CREATE.split())
 def create(call: OpCall) -> Lowered:
-    """Constants, ranges, random numbers; `reads` are the inputs whose values are read: the mean of normal numbers."""
+    """Constants, ranges, random numbers; `reads`: inputs whose values are read, such as a normal's mean."""
     of_self = call.name in {"poisson", "_standard_gamma", "_sample_dirichlet"}
     of_self |= call.name == "bernoulli" and not {"p", "prob"} & call.arguments.keys()
     given = [name for name, value in call.arguments.items() if isinstance(value, torch.Tensor)]
@@ -351,5 +351,5 @@ def create(call: OpCall) -> Lowered:
 
 @lowers("dropout", "native_dropout", "feature_dropout", "alpha_dropout", "feature_alpha_dropout", "_fused_dropout")
 def dropout(call: OpCall) -> Lowered:
-    """Whether it does anything depends on the mode."""
+    """No-op in eval mode."""
     return "dropout", {"training": bool(call.get("train", call.get("training", True)))}

@@ -1,4 +1,4 @@
-"""Ops over windows of space: pooling, normalisation, interpolation, sampling; FFT and distances."""
+"""Ops over spatial windows: pooling, normalisation, interpolation, sampling; FFT and distances."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def _axes(name: str) -> int:
     "max_pool3d_with_indices", "mkldnn_max_pool2d", "avg_pool1d", "avg_pool2d", "avg_pool3d",
 )  # fmt: skip
 def pool(call: OpCall) -> Lowered:
-    """An empty stride means the kernel's."""
+    """An empty stride means the kernel size."""
     axes = _axes(call.name)
     kernel = call["kernel_size"]
     attrs: Attrs = {
@@ -37,7 +37,7 @@ def pool(call: OpCall) -> Lowered:
     "adaptive_max_pool1d", "adaptive_max_pool2d", "adaptive_max_pool3d",
 )  # fmt: skip
 def adaptive_pool(call: OpCall) -> Lowered:
-    """The windows follow from the sizes in and out."""
+    """The windows follow from the input and output sizes."""
     return "adaptive_pool", {"fn": "max" if "max" in call.name else "avg", "axes": _axes(call.name)}
 
 
@@ -47,14 +47,14 @@ def adaptive_pool(call: OpCall) -> Lowered:
     "_native_batch_norm_legit_functional", "_batch_norm_impl_index",
 )  # fmt: skip
 def batch_norm(call: OpCall) -> Lowered:
-    """Statistics are taken from the data when none are kept."""
+    """Without running statistics they are computed from the batch."""
     statistics = call.get("running_mean") is None
     return "norm", {"fn": "batch", "affine": call.get("weight") is not None, "statistics": statistics}
 
 
 @lowers("instance_norm")
 def instance_norm(call: OpCall) -> Lowered:
-    """With running statistics it is counted as batch norm is: folded into scale and shift, in both modes."""
+    """With running statistics it is counted like batch norm: folded into scale and shift, in both modes."""
     statistics = call["running_mean"] is None
     return "norm", {"fn": "instance", "affine": call["weight"] is not None, "statistics": statistics}
 
@@ -82,7 +82,7 @@ def rms_norm(call: OpCall) -> Lowered:
 
 
 TAPS = {0: 2, 1: 1, 2: 4}
-"""Inputs that a sample is made of, an axis, by interpolation mode: linear, nearest, cubic."""
+"""Input taps per axis, by interpolation mode: linear, nearest, cubic."""
 UPSAMPLE = {
     "upsample_nearest1d": (1, 1), "upsample_nearest2d": (1, 2), "upsample_nearest3d": (1, 3),
     "_upsample_nearest_exact1d": (1, 1), "_upsample_nearest_exact2d": (1, 2), "_upsample_nearest_exact3d": (1, 3),
@@ -93,7 +93,7 @@ UPSAMPLE = {
 
 @lowers(*UPSAMPLE)
 def resize(call: OpCall) -> Lowered:
-    """Taps an axis: 1, 2 or 4; when antialiasing shrinks, the filter is as much wider as the image gets smaller."""
+    """Taps per axis: 1, 2 or 4; antialiased downscaling widens the filter by the scale factor."""
     taps, axes = UPSAMPLE[call.name]
     if call.name.endswith("_aa"):
         sizes = zip(call.inputs[0].shape[-axes:], call.outputs[0].shape[-axes:], strict=True)
@@ -103,7 +103,7 @@ def resize(call: OpCall) -> Lowered:
 
 
 def _scales(call: OpCall) -> Attr:
-    """The factors that were asked for, one an axis; None where a size was."""
+    """The requested scale factors, one per axis; None if a size was requested."""
     if (factors := call.get("scale_factors")) is not None:
         return attribute(factors)
     found = tuple(call[name] for name in ("scales", "scales_d", "scales_h", "scales_w") if name in call.arguments)
@@ -140,7 +140,7 @@ def affine_grid(call: OpCall) -> Lowered:
 
 @lowers("fractional_max_pool2d", "fractional_max_pool3d")
 def fractional_pool(call: OpCall) -> Lowered:
-    """Windows of the kernel's size at random places."""
+    """Windows of the kernel's size at random positions."""
     axes = _axes(call.name)
     attrs: Attrs = {"fn": "max", "kernel": spread(call["kernel_size"], axes), "stride": None, "padding": None,
                     "dilation": None, "ceil": False}  # fmt: skip
@@ -149,11 +149,11 @@ def fractional_pool(call: OpCall) -> Lowered:
 
 @lowers("dist")
 def dist(call: OpCall) -> Lowered:
-    """One distance, between two tensors as vectors."""
+    """One distance between two tensors, flattened."""
     return "distance", {"pairs": 1, "width": max(t.numel for t in call.inputs[:2])}
 
 
 @lowers("_cdist_forward", "cdist", "_euclidean_dist", "_pdist_forward")
 def distance(call: OpCall) -> Lowered:
-    """Pairs of vectors of one width."""
+    """Pairs of vectors of the same width."""
     return "distance", {"pairs": call.outputs[0].numel, "width": call.inputs[0].shape[-1]}

@@ -2,8 +2,8 @@
 
 Torch's meta kernels for these are written in Python and take most of a forward's time on tensors
 without data, and the first of them to run imports torch's compiler; some (fused layers) have none. A
-rule answers only for the plain case. For everything else it returns None, and torch's own kernel gives
-the shape or the error.
+rule handles only the common case. For everything else it returns None, and torch's own kernel returns
+the shape or raises the error.
 """
 
 from cnncost.frontends.torch.shapes import layers, onednn, results, simple

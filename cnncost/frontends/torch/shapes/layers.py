@@ -47,7 +47,7 @@ def _conv(a: dict[str, Any]) -> list[Output] | None:
 
 
 def _fits(bias: torch.Tensor | None, shape: tuple[int, ...], dtype: torch.dtype, last: bool) -> bool:
-    """Whether there is no bias or one that fits; where channels are not `last`, it has to lie without gaps."""
+    """Whether there is no bias or a matching one; unless channels are `last`, it must be contiguous."""
     return bias is None or (bias.shape == shape and bias.dtype is dtype and (last or bias.is_contiguous()))
 
 
@@ -85,13 +85,13 @@ def _batch_norm(a: dict[str, Any]) -> list[Output] | None:
         if t.shape != size[1:2]:
             return None
         if t.dtype is not dtype and (t.dtype is not torch.float32 or dtype.itemsize != 2):
-            return None  # float32 statistics beside half or bfloat16 are the one mixture that is allowed
+            return None  # the only mixture allowed: float32 statistics with half or bfloat16
     return [packed(tuple(size), dtype)]
 
 
 @shapes("native_batch_norm", "_native_batch_norm_legit", "_batch_norm_with_update", "_batch_norm_no_update")
 def _native_batch_norm(a: dict[str, Any]) -> list[Output] | None:
-    """With mean and deviation of each channel, none outside of training; the newer ops give an empty tensor more."""
+    """Also mean and deviation per channel, empty in eval mode; the newer ops return another empty tensor."""
     newer = a["__op__"].startswith("_batch_norm")
     trains = a["__op__"] == "_batch_norm_with_update" if newer else a["training"]
     named = {"running_mean": None, "running_var": None, **a, "training": trains}
@@ -105,7 +105,7 @@ def _native_batch_norm(a: dict[str, Any]) -> list[Output] | None:
 
 @shapes("native_layer_norm")
 def _native_layer_norm(a: dict[str, Any]) -> list[Output] | None:
-    """With mean and deviation of each row."""
+    """Also mean and deviation per row."""
     y = _layer_norm(a)
     if y is None:
         return None
@@ -125,7 +125,7 @@ def _layer_norm(a: dict[str, Any]) -> list[Output] | None:
         return None
     mixed = x.dtype.itemsize == 2 and all(t.dtype == torch.float32 for t in affine)
     plain = x.is_floating_point() and (mixed or all(t.dtype is x.dtype for t in affine))
-    return [packed(tuple(x.shape), x.dtype)] if plain else None  # without gaps, however its input lies
+    return [packed(tuple(x.shape), x.dtype)] if plain else None  # contiguous whatever its input's strides
 
 
 @shapes("group_norm", "native_group_norm")
@@ -135,7 +135,7 @@ def _group_norm(a: dict[str, Any]) -> list[Output] | None:
     affine = [a[n] for n in ("weight", "bias") if a[n] is not None]
     last = channels_last(x)
     dtypes = {t.dtype for t in affine}
-    mixed = x.dtype.itemsize == 2 and dtypes == {torch.float32}  # the one mixture: statistics are as the weights
+    mixed = x.dtype.itemsize == 2 and dtypes == {torch.float32}  # the only mixture: statistics as the weights
     if x.dim() < 2 or x.shape[1] % groups or any(t.shape != x.shape[1:2] for t in affine):
         return None
     if not (x.is_contiguous() or last) or not x.is_floating_point():
@@ -149,7 +149,7 @@ def _group_norm(a: dict[str, Any]) -> list[Output] | None:
 
 @shapes("native_group_norm_backward", "native_layer_norm_backward")
 def _norm_backward(a: dict[str, Any]) -> list[Output] | None:
-    """Where halves meet float32 weights, which torch 2.9 forgets for layer norm; its own rule answers for the rest."""
+    """16-bit inputs with float32 weights, where torch 2.9 is wrong for layer norm; torch handles the rest."""
     x, weight = a["input"], a["weight"]
     if weight is None or not all(a["output_mask"]) or not ready(a["grad_out"], x):
         return None
@@ -184,14 +184,14 @@ def _attention(a: dict[str, Any]) -> list[Output] | None:
     scores = (*q.shape[:-1], k.shape[-2])
     if mask is not None and (mask.dim() < 2 or a["is_causal"] or broadcast(tuple(mask.shape), scores) != scores):
         return None
-    if a.get("kernel", REFERENCE) != REFERENCE and not q.is_contiguous():  # laid out as queries are
+    if a.get("kernel", REFERENCE) != REFERENCE and not q.is_contiguous():  # strides follow the query's
         return None
     return [packed((*q.shape[:-1], v.shape[-1]), q.dtype)]
 
 
 @shapes("_scaled_dot_product_flash_attention_for_cpu")
 def _flash(a: dict[str, Any]) -> list[Output] | None:
-    """The output lies as the queries do; the logarithm of each row's sum comes with it, heads innermost."""
+    """The output has the query's layout; also returns each row's logsumexp, heads innermost."""
     q, k, v = a["query"], a["key"], a["value"]
     if not (q.is_meta and q.dim() == k.dim() == v.dim() == 4 and q.shape[-1] == k.shape[-1] == v.shape[-1]):
         return None
@@ -231,7 +231,7 @@ def _recurrent(a: dict[str, Any]) -> list[Output] | None:
     state = a["hx"] if isinstance(a["hx"], (list, tuple)) else [a["hx"]]
     weights, directions = a["params"], 2 if a["bidirectional"] else 1
     back = weights[1].shape[1]
-    # an LSTM keeps two states and has four gates; the others' one state is as wide as their hidden layer
+    # an LSTM has two states and four gates; the others' only state is as wide as their hidden layer
     hidden = weights[0].shape[0] // 4 if len(state) == 2 else back
     if (
         x.dim() != (2 if is_packed else 3)
@@ -249,10 +249,10 @@ def _recurrent(a: dict[str, Any]) -> list[Output] | None:
 
 
 def _promoted(cell: str, dtype: torch.dtype, states: list[torch.dtype], projected: bool) -> list[torch.dtype]:
-    """Dtypes of the output and of each state, where states differ from the inputs of products (autocast on a CPU).
+    """Dtypes of the output and of each state, if states differ from the matmuls' inputs (autocast on a CPU).
 
-    h = (h − n)·z + n of a GRU and c = c·f + i·g of an LSTM are promoted, and o·tanh(c) is; what a product or tanh of a
-    sum of products gives is not.
+    h = (h − n)·z + n of a GRU, c = c·f + i·g of an LSTM, and o·tanh(c) are promoted; results of a matmul, or of tanh
+    of a sum of matmuls, are not.
     """
     if cell == "lstm":
         cell_state = torch.promote_types(dtype, states[1])
@@ -264,7 +264,7 @@ def _promoted(cell: str, dtype: torch.dtype, states: list[torch.dtype], projecte
 
 @shapes("embedding_bag", "_embedding_bag", "_embedding_bag_forward_only")
 def _embedding_bag(a: dict[str, Any]) -> list[Output] | None:
-    """The bags; and each index's bag, which a CPU keeps but where it sums at once, the bags' sizes, the maxima."""
+    """The bags; each index's bag (saved on a CPU unless it sums directly), the bags' sizes, the maxima."""
     weight, indices, offsets, mode = a["weight"], a["indices"], a["offsets"], a["mode"]
     weighed = a["per_sample_weights"]
     plain = weight.dim() == 2 and indices.dim() == offsets.dim() == 1 and not a["include_last_offset"]
@@ -281,22 +281,22 @@ def _embedding_bag(a: dict[str, Any]) -> list[Output] | None:
 
 
 _SUM, _MAX = 0, 2
-"""ATen's numbers for how a bag is made."""
+"""ATen's numbers for the reduction modes of bags."""
 
 
 @shapes("quantized::linear_dynamic", "quantized::linear_relu_dynamic")
 def _dynamic_linear(a: dict[str, Any]) -> list[Output]:
-    """Floats in and out; torch has no kernel for shapes alone."""
+    """Float input and output; torch has no meta kernel for it."""
     x, packed_weight = next(iter(a.values())), next(v for v in a.values() if hasattr(v, "unpack"))
     return [packed((*x.shape[:-1], packed_weight.unpack()[0].shape[0]), x.dtype)]
 
 
 @shapes("_grouped_mm")
 def _grouped_product(a: dict[str, Any]) -> list[Output] | None:
-    """Rows, columns or the inner axis are split over groups of unknown sizes; torch's own knows only bfloat16.
+    """Rows, columns or the inner axis are split over groups of unknown sizes; torch's meta kernel has only bfloat16.
 
-    T,I by G,I,O → T,O; G,O,I by I,T → O,T; O,T by T,I → G,O,I; G,O,I by G,I,T → G,O,T. A row of the result begins at
-    a multiple of 16 bytes.
+    T,I by G,I,O → T,O; G,O,I by I,T → O,T; O,T by T,I → G,O,I; G,O,I by G,I,T → G,O,T. Rows of the result
+    start at multiples of 16 bytes.
     """
     x, w, ends = a["self"], a["mat2"], a["offs"]
     batches = [t.shape[0] for t in (x, w) if t.dim() == 3]
@@ -322,6 +322,6 @@ _GROUPED = (torch.float32, torch.bfloat16, torch.float16)
 
 
 def _in_steps(tensor: torch.Tensor) -> bool:
-    """Rows or columns without gaps, that begin at multiples of 16 bytes: what grouped products ask for."""
+    """Whether rows or columns are dense and start at multiples of 16 bytes, as grouped products require."""
     inner, outer = sorted(tensor.stride()[-2:])
     return inner == 1 and outer * tensor.element_size() % 16 == 0

@@ -1,6 +1,6 @@
-"""What oneDNN's recurrent kernel keeps for its backward.
+"""Workspace that oneDNN's recurrent kernel saves for backward.
 
-Ref: `set_offsets`, `init_conf` and `get_good_ld` in oneDNN's src/cpu/rnn/rnn_utils: by size of the layer alone.
+Ref: `set_offsets`, `init_conf` and `get_good_ld` in oneDNN's src/cpu/rnn/rnn_utils; depends only on the layer's size.
 """
 
 from __future__ import annotations
@@ -16,22 +16,22 @@ _PAGE = 4096
 _LINE = 64
 _GATES = 4
 _ACCUMULATED = 4
-"""Bytes of a float32, in which gradients of states are summed."""
+"""Bytes of a float32, in which gradients of states are accumulated."""
 
 
 def _leading(width: int, item: int) -> int:
-    """Elements of a row: whole cache lines, and no multiple of 256, which would compete for the same lines."""
+    """Padded row length in elements: whole cache lines, but no multiple of 256, which would cause cache conflicts."""
     line = _LINE // item
     rows = -(-width // line) * line
     return rows + line if rows % 256 == 0 else rows
 
 
 def workspace(steps: int, batch: int, inputs: int, hidden: int, item: int) -> int:
-    """Bytes for one layer and direction of an LSTM, whose numbers have `item` bytes each.
+    """Bytes for one layer and direction of an LSTM with `item` bytes per number.
 
-    The gates and the hidden state of each step; the states and their gradients, of this layer and the one below it,
-    each also before the first step. Every part begins on a page. The hidden states have their place among the outputs
-    of steps; older versions of oneDNN set two more aside for them, and leave them empty.
+    The gates and hidden states of all steps; the states and their gradients, of this layer and the one below it, each
+    including the initial one. Every part is page-aligned. The hidden states are stored among the steps' outputs;
+    older versions of oneDNN reserve two more parts for them, and leave these unused.
     """
     widest = max(inputs, hidden)
     steps_and_start = 2 * (steps + 1)
@@ -48,7 +48,7 @@ def workspace(steps: int, batch: int, inputs: int, hidden: int, item: int) -> in
 
 @shapes("mkldnn_rnn_layer")
 def _layer(a: dict[str, Any]) -> list[Output]:
-    """x: T,N,I; hx, cx: N,H → T,N,H; N,H; N,H; the workspace, where it trains."""
+    """x: T,N,I; hx, cx: N,H → T,N,H; N,H; N,H; the workspace, if training."""
     x, h, c = a["input"], a["hx_"], a["cx_"]
     steps, batch, inputs = x.shape
     kept = workspace(steps, batch, inputs, a["hidden_size"], x.element_size()) if a["train"] else 0
@@ -60,7 +60,7 @@ def _layer(a: dict[str, Any]) -> list[Output]:
 
 @shapes("mkldnn_rnn_layer_backward")
 def _layer_backward(a: dict[str, Any]) -> list[Output]:
-    """The gradients of the input, both weights, both biases and both states: in float32, whatever the rest is in."""
+    """Gradients of the input, both weights, both biases and both states, always in float32."""
     gates = (_GATES * a["hidden_size"],)
     like = [tuple(a[name].shape) for name in ("input", "weight1", "weight2", "hx_", "cx_tmp")]
     return [packed(size, torch.float32) for size in (*like[:3], gates, gates, *like[3:])]

@@ -1,4 +1,4 @@
-"""The shape rules' registry, and what the rules are made of."""
+"""Registry of shape rules, and helpers for rules."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _RULES: dict[str, ShapeRule] = {}
 
 
 def shapes(*names: str) -> Callable[[ShapeRule], ShapeRule]:
-    """Register a rule for these ops. It gets the op's arguments by name, and `__op__`."""
+    """Register a rule for these ops. It takes the op's arguments by name, including `__op__`."""
 
     def register(function: ShapeRule) -> ShapeRule:
         _RULES.update(dict.fromkeys(names, function))
@@ -27,9 +27,9 @@ def shapes(*names: str) -> Callable[[ShapeRule], ShapeRule]:
 
 
 def output_types(op: Overload, arguments: dict[str, Any]) -> list[Output] | None:
-    """Size, strides and dtype of each output, or None where no rule answers.
+    """Size, strides and dtype of each output, or None if no rule applies.
 
-    Of an op in place they are what its result would be if it were a new tensor.
+    For in-place ops, those of the out-of-place result.
     """
     rule = _RULES.get(op.name)
     if rule is None:
@@ -37,21 +37,21 @@ def output_types(op: Overload, arguments: dict[str, Any]) -> list[Output] | None
     try:
         return rule(arguments)
     except (ValueError, LookupError, TypeError, AttributeError, ZeroDivisionError):
-        return None  # settings of another form than the rule knows are torch's to judge
+        return None  # arguments in another form than the rule handles: left to torch
 
 
 def gives_back(op: Overload, args: Any, said: list[Output]) -> bool:
-    """Whether an op in place gives back its first argument as it is: where its result as a new tensor is the same."""
+    """Whether an in-place op returns its first argument with unchanged geometry and dtype."""
     return op.writes_first and said == [(tuple(args[0].shape), args[0].stride(), args[0].dtype)]
 
 
 def rule_names() -> tuple[str, ...]:
-    """The ops that have a shape rule."""
+    """Names of the ops with a shape rule."""
     return tuple(sorted(_RULES))
 
 
 def packed(size: tuple[int, ...], dtype: torch.dtype) -> Output:
-    """An output without gaps, the last axis innermost."""
+    """A contiguous output."""
     strides, step = [], 1
     for n in size[::-1]:
         strides.append(step)
@@ -60,7 +60,7 @@ def packed(size: tuple[int, ...], dtype: torch.dtype) -> Output:
 
 
 def per_axis(value: Any, axes: int) -> list[int]:
-    """`[2]` or 2 as a number for each axis."""
+    """Expand `[2]` or 2 to one number per axis."""
     if type(value) is list and len(value) == axes:
         return value
     values = list(value) if isinstance(value, (list, tuple)) else [value]
@@ -68,7 +68,7 @@ def per_axis(value: Any, axes: int) -> list[int]:
 
 
 def ready(first: torch.Tensor, *others: torch.Tensor | None) -> bool:
-    """All contiguous and of one dtype."""
+    """Whether all are contiguous and have one dtype."""
     dtype = first.dtype
     for tensor in others:
         if tensor is not None and (tensor.dtype is not dtype or not tensor.is_contiguous()):
@@ -77,7 +77,7 @@ def ready(first: torch.Tensor, *others: torch.Tensor | None) -> bool:
 
 
 def channels_last(*tensors: torch.Tensor) -> bool:
-    """Whether an image, or the weight that meets it, keeps its channels last; if one does, so does the result."""
+    """Whether an image or its weight is channels_last; if one is, so is the result."""
     formats = {4: torch.channels_last, 5: torch.channels_last_3d}
     return len({t.dtype for t in tensors}) == 1 and any(
         t.dim() in formats and not t.is_contiguous() and t.is_contiguous(memory_format=formats[t.dim()])
@@ -86,7 +86,7 @@ def channels_last(*tensors: torch.Tensor) -> bool:
 
 
 def ordered(size: tuple[int, ...], dtype: torch.dtype, last: bool) -> Output:
-    """An output without gaps, its channels innermost if `last`."""
+    """A dense output, channels_last if `last`."""
     if not last:
         return packed(size, dtype)
     _, strides, _ = packed((size[0], *size[2:], size[1]), dtype)
@@ -94,7 +94,7 @@ def ordered(size: tuple[int, ...], dtype: torch.dtype, last: bool) -> Output:
 
 
 def broadcast(x: tuple[int, ...], y: tuple[int, ...]) -> tuple[int, ...] | None:
-    """The common shape of two, or None."""
+    """The broadcast shape of two shapes, or None."""
     if x == y:
         return x
     size = max(len(x), len(y))

@@ -1,4 +1,4 @@
-"""Ops whose shapes torch has no kernel for on tensors without data, or one that reads values without need."""
+"""Ops for which torch has no meta kernel, or one that reads values unnecessarily."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from cnncost.frontends.torch.shapes.registry import Output, packed, shapes
 
 @shapes("geqrf")
 def _geqrf(a: dict[str, Any]) -> list[Output] | None:
-    """A with its columns one behind the other, as LAPACK leaves it, and a number for each reflection."""
+    """A in column-major order, as LAPACK returns it, and one number per reflection."""
     x = a["self"]
     *batch, m, n = x.shape
     _, strides, _ = packed((*batch, n, m), x.dtype)
@@ -22,7 +22,7 @@ def _geqrf(a: dict[str, Any]) -> list[Output] | None:
 
 @shapes("histogram")
 def _histogram(a: dict[str, Any]) -> list[Output] | None:
-    """Counts, and the edges of bins: one more."""
+    """Counts, and the bins' edges: one more."""
     x, bins = a["self"], a["bins"]
     count = bins.shape[0] - 1 if isinstance(bins, torch.Tensor) else bins
     return [packed((count,), x.dtype), packed((count + 1,), x.dtype)] if count > 0 else None
@@ -47,7 +47,7 @@ def _counts_between(a: dict[str, Any]) -> list[Output] | None:
 
 @shapes("combinations")
 def _combinations(a: dict[str, Any]) -> list[Output] | None:
-    """A row for each way to take r of n, in their order."""
+    """One row per combination of r out of n."""
     x, r = a["self"], a["r"]
     if x.dim() != 1 or r < 1:
         return None
@@ -57,7 +57,7 @@ def _combinations(a: dict[str, Any]) -> list[Output] | None:
 
 @shapes("_ctc_loss_backward")
 def _ctc_backward(a: dict[str, Any]) -> list[Output] | None:
-    """A gradient for each of the T·N·C probabilities, however they lie."""
+    """A contiguous gradient for the T·N·C probabilities, whatever their strides."""
     x = a["log_probs"]
     return [packed(tuple(x.shape), x.dtype)] if x.dim() == 3 else None
 

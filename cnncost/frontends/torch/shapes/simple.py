@@ -1,4 +1,4 @@
-"""Elementwise functions, softmax, joining, padding, pooling, reductions."""
+"""Elementwise functions, softmax, concatenation, padding, pooling, reductions."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def _softmax(a: dict[str, Any]) -> list[Output] | None:
 def _dropout(a: dict[str, Any]) -> list[Output] | None:
     x = a["input"] if "input" in a else a["self"]  # in place
     plain = x.is_floating_point() and x.is_contiguous() and 0 <= a["p"] <= 1
-    # outside of training it is its input itself
+    # in eval mode it returns its input
     return (
         [packed(tuple(x.shape), x.dtype)] if plain and a["train"] and a["p"] > 0 and a["__op__"] == "dropout" else None
     )
@@ -83,7 +83,7 @@ def _pad(a: dict[str, Any]) -> list[Output] | None:
     shape = list(x.shape)
     for i, (before, after) in enumerate(zip(pad[::2], pad[1::2], strict=True), 1):
         shape[-i] += before + after
-    # a pad of nothing may be a view
+    # an empty pad may return a view
     return [packed(tuple(shape), x.dtype)] if min(pad, default=0) >= 0 and any(pad) else None
 
 
@@ -105,7 +105,7 @@ def _pool(a: dict[str, Any]) -> list[Output] | None:
     if x.dim() != axes + 2 or not x.is_contiguous() or not x.is_floating_point():
         return None
     if a["__op__"].startswith("avg") and any(k > n for k, n in zip(sizes[0], x.shape[2:], strict=True)):
-        return None  # some of torch's kernels refuse it, whatever the padding
+        return None  # some of torch's kernels reject it, whatever the padding
     geometry = zip(x.shape[2:], *sizes, strict=True)
     spatial = [
         _pooled(n, kernel, stride, pad, dilation, a["ceil_mode"]) for n, kernel, stride, pad, dilation in geometry
@@ -118,7 +118,7 @@ def _pool(a: dict[str, Any]) -> list[Output] | None:
 
 
 def _pooled(size: int, kernel: int, stride: int, pad: int, dilation: int, ceil: bool) -> int:
-    """Output size of a pooling axis; 0 for settings that torch refuses."""
+    """Output size of a pooling axis; 0 for settings that torch rejects."""
     if kernel < 1 or stride < 1 or dilation < 1 or not 0 <= pad <= kernel // 2:
         return 0
     reach = size + 2 * pad - dilation * (kernel - 1) - 1
