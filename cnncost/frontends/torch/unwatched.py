@@ -72,6 +72,14 @@ def _linear(op: Any, x: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor |
     return torch.matmul(x, weight.t()).add_(bias)
 
 
+def _max_pool1d(op: Any, x: torch.Tensor, *args: Any, **kwargs: Any) -> Any:
+    """x: N,C,L or C,L. Without differentiation a CPU runs one kernel that stores no indices (ATen's Pooling.cpp)."""
+    if _excluded(_AUTOGRAD) or (x.requires_grad and torch.is_grad_enabled()) or _devices[-1](x) != "cpu":
+        return op(x, *args, **kwargs)
+    with torch._C._AutoDispatchBelowAutograd():
+        return op(x, *args, **kwargs)
+
+
 def _group_norm(op: Any, x: torch.Tensor, groups: int, *args: Any, **kwargs: Any) -> Any:
     """x: N,C,*. The CPU kernel accepts channels_last; others need a contiguous copy."""
     if _excluded(_AUTOGRAD) or not channels_last(x) or _devices[-1](x) != "cpu":
@@ -132,7 +140,8 @@ def _by(function: type[Function]) -> Kernel:
 
 _ENGINE = torch.autograd.graph._engine_run_backward.__code__
 _KERNELS: dict[str, Kernel] = {
-    "scaled_dot_product_attention": _attention, "linear": _linear, "group_norm": _group_norm,
+    "scaled_dot_product_attention": _attention, "linear": _linear, "max_pool1d": _max_pool1d,
+    "group_norm": _group_norm,
     "native_group_norm": _native_group_norm, "contiguous": _contiguous,
     "native_group_norm_backward": _group_norm_backward,
     "prod": _by(Prod), "prod.dim_int": _by(Prod), "cumprod": _by(Cumprod),
