@@ -53,7 +53,7 @@ class _Guard:
         if path is not None or not self._has(name):
             return None
         importer = _importer()
-        if importer is None or not _is_library(importer) or importer.is_relative_to(self.folder):
+        if importer is None or importer == _ASKS or not _is_library(importer) or importer.is_relative_to(self.folder):
             return None
         others = [place for place in sys.path if Path(place or ".").resolve() != self.folder.resolve()]
         found = PathFinder.find_spec(name, others)
@@ -63,6 +63,10 @@ class _Guard:
 
     def _has(self, name: str) -> bool:
         return (self.folder / f"{name}.py").is_file() or (self.folder / name).is_dir()
+
+
+_ASKS = Path(__file__).with_name("python.py")
+"""What imports the model that the user named, wherever cnncost itself is installed."""
 
 
 def _importer() -> Path | None:

@@ -2,11 +2,13 @@
 
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
 import cnncost
 from cnncost.errors import SourceError
+from cnncost.sources import neighbours
 
 NET = """
 import torch
@@ -159,3 +161,19 @@ def test_an_alias_is_no_second_class(tmp_path):
 def test_a_word_is_no_ending(name):
     with pytest.raises(SourceError, match=f"^{name}: no network of this name"):
         cnncost.analyze(name, "1x4")
+
+
+@pytest.mark.parametrize("installed", [False, True], ids=["from a checkout", "installed among libraries"])
+def test_a_package_of_the_working_folder_comes_before_its_namesake_elsewhere(tmp_path, monkeypatch, installed):
+    for place, width in (("here", 5), ("elsewhere", 50)):
+        package(tmp_path / place, "pkg_of_two_places")
+        (tmp_path / place / "pkg_of_two_places" / "net.py").write_text(HELPER.replace("WIDTH", str(width)))
+    if installed:
+        monkeypatch.setattr(neighbours, "_LIBRARIES", (*neighbours._LIBRARIES, Path(cnncost.__file__).parent))
+    monkeypatch.syspath_prepend(str(tmp_path / "elsewhere"))
+    monkeypatch.chdir(tmp_path / "here")
+    for name in [name for name in sys.modules if name.startswith("pkg_of_two_places")]:
+        monkeypatch.delitem(sys.modules, name)
+    assert cnncost.analyze("pkg_of_two_places.net:Net", "1x4").totals.macs == 4 * 5
+    for name in [name for name in sys.modules if name.startswith("pkg_of_two_places")]:
+        del sys.modules[name]
