@@ -11,7 +11,7 @@ from pathlib import Path
 __version__ = "0.2.0"
 """Of cnncost."""
 OLDEST, NEWEST = (2, 9), (2, 13)
-"""The torch versions, both included, on which the tests pass."""
+"""The oldest torch version that is accepted, and the newest on which the whole test suite has passed."""
 
 
 @cache

@@ -189,4 +189,10 @@ def test_a_batch_that_nobody_can_count_ends_nothing(batch):
     watched = Watched(NoForward(), "give an example")
     for given in (torch.zeros(4, 8), torch.zeros(4, 8), batch, torch.zeros(4, 8)):
         watched.step(lambda given=given: given)
-    watched.lap()
+    watched.lap()  # may be without rates: one of its steps is of nobody knows how many examples
+    assert watched.meter.without_cost
+    for _ in range(2):
+        watched.step(lambda: torch.zeros(4, 8))
+    rates = watched.lap()
+    assert rates is not None
+    assert rates.examples == rates.steps * 4 > 0
