@@ -26,8 +26,8 @@ def without_batch_axis(graph: Graph) -> Graph:
     first = graph.inputs[0]
     same, shape = {first: False}, graph.values[first].shape
     for node in islice(graph.nodes, _FAR):
-        if not node.inputs or node.inputs[0] not in same:
-            continue
+        if not node.outputs or not node.inputs or node.inputs[0] not in same:
+            continue  # an op without outputs, as a tensor handed to DLPack is, changes no axes
         batched, made = same[node.inputs[0]], node.spec.outputs[0].shape
         taken = node.spec.inputs[0].shape
         if node.spec.kind in _BEFORE and len(made) == len(taken):
