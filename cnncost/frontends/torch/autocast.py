@@ -17,6 +17,7 @@ from weakref import ref
 import torch
 
 from cnncost.errors import InputError
+from cnncost.frontends.torch.compat.facts import AUTOCAST_KEEPS_CASTS_OF_INFERENCE
 from cnncost.frontends.torch.types import tensors_in
 
 Args: TypeAlias = tuple[Any, ...]
@@ -119,6 +120,11 @@ class Casting:
         """The dtype that ops on matrices run in."""
         return torch.get_autocast_dtype(enabled() or "cpu")
 
+    def _caches(self) -> bool:
+        if not self._keeps or not torch.is_autocast_cache_enabled():
+            return False
+        return AUTOCAST_KEEPS_CASTS_OF_INFERENCE or not torch.is_inference_mode_enabled()
+
     def look(self) -> None:
         """Drop cached casts when autocast has exited."""
         if self._casts and depth() == self._depth:
@@ -131,7 +137,7 @@ class Casting:
         if not _eligible(value) or value.dtype is dtype:
             return value
         weight = value.dtype is torch.float32 and value.requires_grad and value.is_leaf and not value._is_view()
-        kept = self._keeps and weight and dtype is self.lower() and torch.is_autocast_cache_enabled()
+        kept = weight and self._caches() and dtype is self.lower()
         if not kept:
             return value.to(dtype)
         known = self._casts.get(id(value))
@@ -155,9 +161,15 @@ def _eligible(value: Any) -> bool:
 
 
 def _in(dtype: torch.dtype | None, casting: Casting, op: Any, args: Args, kwargs: Kwargs) -> Any:
-    """Run in one dtype; None: in the lower one."""
+    """Run in one dtype; None: in the lower one.
+
+    The last argument is cast first, as in builds of torch by GCC: casts' gradients are computed in the opposite
+    order, which decides what is live at a training step's peak.
+    """
     dtype = dtype or casting.lower()
-    return op(*casting.cast(args, dtype), **{name: casting.cast(value, dtype) for name, value in kwargs.items()})
+    named = {name: casting.cast(value, dtype) for name, value in reversed(kwargs.items())}
+    placed = [casting.cast(value, dtype) for value in reversed(args)]
+    return op(*reversed(placed), **named)
 
 
 def _in_widest(casting: Casting, op: Any, args: Args, kwargs: Kwargs) -> Any:
