@@ -7,6 +7,7 @@ from typing import Any
 
 import torch
 
+from cnncost.frontends.torch.lowering.layouts import is_channels_last
 from cnncost.frontends.torch.lowering.registry import Attrs, Lowered, OpCall, lowers, spread
 
 
@@ -38,27 +39,11 @@ def _layout(x: Any, weight: Any) -> str | None:
     """The image's layout unless contiguous: kernels copy `strided` ones and have variants for `channels_last`."""
     if not isinstance(x, torch.Tensor) or (x.is_contiguous() and weight.is_contiguous()):
         return None
-    if _is_channels_last(x) or _is_channels_last(weight):
+    if is_channels_last(x) or is_channels_last(weight):
         return "channels_last"
     if x.is_contiguous():
         return None
     return "strided"
-
-
-def _is_channels_last(x: torch.Tensor) -> bool:
-    """Whether its strides increase from the channels outwards, including those of axes of size 1.
-
-    Ref: `is_channels_last_strides_2d_s4` in c10's MemoryFormat.h, which convolutions use; `is_contiguous` differs.
-    """
-    if x.dim() not in (4, 5) or x.stride(1) == 0:
-        return False
-    least = 0
-    for axis in (1, *range(x.dim() - 1, 1, -1), 0):
-        size, stride = x.shape[axis], x.stride(axis)
-        if size == 0 or stride < least or (axis == 0 and least == x.stride(1)):
-            return False
-        least = stride * size
-    return True
 
 
 @lowers("conv_tbc")

@@ -6,6 +6,7 @@ from math import prod
 
 import torch
 
+from cnncost.frontends.torch.lowering.layouts import with_layout
 from cnncost.frontends.torch.lowering.registry import Attrs, Lowered, OpCall, lowers
 
 # ---- elementwise: the op's name is the function, or an alias of it
@@ -158,7 +159,8 @@ def reduce(call: OpCall) -> Lowered:
 @lowers("softmax", "_softmax", "_safe_softmax", "log_softmax", "_log_softmax")
 def softmax(call: OpCall) -> Lowered:
     """Along `dim`."""
-    return "softmax", {"fn": "log_softmax" if "log" in call.name else "softmax", "axis": call["dim"]}
+    attrs: Attrs = {"fn": "log_softmax" if "log" in call.name else "softmax", "axis": call["dim"]}
+    return "softmax", with_layout(attrs, call)
 
 
 @lowers("cumsum", "cumprod", "cummax", "cummin", "_cummax_helper", "_cummin_helper", "logcumsumexp", "_logcumsumexp")

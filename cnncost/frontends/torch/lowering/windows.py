@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from math import prod
 
+from cnncost.frontends.torch.lowering.layouts import with_layout
 from cnncost.frontends.torch.lowering.registry import Attrs, Lowered, OpCall, lowers, spread
 from cnncost.frontends.torch.types import attribute
 from cnncost.graph import Attr
@@ -17,8 +18,14 @@ def _axes(name: str) -> int:
     "max_pool1d", "max_pool2d", "max_pool3d", "max_pool1d_with_indices", "max_pool2d_with_indices",
     "max_pool3d_with_indices", "mkldnn_max_pool2d", "avg_pool1d", "avg_pool2d", "avg_pool3d",
 )  # fmt: skip
+def forward_pool(call: OpCall) -> Lowered:
+    """A pool, with its operand's layout."""
+    kind, attrs = pool(call)
+    return kind, with_layout(attrs, call)
+
+
 def pool(call: OpCall) -> Lowered:
-    """An empty stride means the kernel size."""
+    """The windows' geometry. An empty stride means the kernel size."""
     axes = _axes(call.name)
     kernel = call["kernel_size"]
     attrs: Attrs = {
@@ -36,6 +43,12 @@ def pool(call: OpCall) -> Lowered:
     "adaptive_avg_pool1d", "adaptive_avg_pool2d", "adaptive_avg_pool3d", "_adaptive_avg_pool2d", "_adaptive_avg_pool3d",
     "adaptive_max_pool1d", "adaptive_max_pool2d", "adaptive_max_pool3d",
 )  # fmt: skip
+def forward_adaptive_pool(call: OpCall) -> Lowered:
+    """An adaptive pool, with its operand's layout."""
+    kind, attrs = adaptive_pool(call)
+    return kind, with_layout(attrs, call)
+
+
 def adaptive_pool(call: OpCall) -> Lowered:
     """The windows follow from the input and output sizes."""
     return "adaptive_pool", {"fn": "max" if "max" in call.name else "avg", "axes": _axes(call.name)}
@@ -71,7 +84,7 @@ def group_norm(call: OpCall) -> Lowered:
         attrs["axes"] = len(call["normalized_shape"])
     else:
         attrs["groups"] = call.first("num_groups", "group")
-    return "norm", attrs
+    return "norm", with_layout(attrs, call) if attrs["fn"] == "layer" else attrs
 
 
 @lowers("rms_norm", "_fused_rms_norm")
@@ -98,8 +111,9 @@ def resize(call: OpCall) -> Lowered:
     if call.name.endswith("_aa"):
         sizes = zip(call.inputs[0].shape[-axes:], call.outputs[0].shape[-axes:], strict=True)
         taps *= max(1, *(-(-x // y) for x, y in sizes))
-    return "resize", {"fn": call.name, "taps": taps, "axes": axes, "align": bool(call.get("align_corners", False)),
-                      "scales": _scales(call)}  # fmt: skip
+    attrs: Attrs = {"fn": call.name, "taps": taps, "axes": axes, "align": bool(call.get("align_corners", False)),
+                    "scales": _scales(call)}  # fmt: skip
+    return "resize", with_layout(attrs, call)
 
 
 def _scales(call: OpCall) -> Attr:

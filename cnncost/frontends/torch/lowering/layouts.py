@@ -1,0 +1,45 @@
+"""An operand's memory layout, for kernels that copy what they can't read in place."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+
+from cnncost.frontends.torch.lowering.registry import Attrs, OpCall
+
+_FORMATS = {4: torch.channels_last, 5: torch.channels_last_3d}
+
+
+def layout_of(x: Any) -> str | None:
+    """None if contiguous, `channels_last`, or if neither is dense, the one that its strides suggest to torch.
+
+    `strided_last` is an image that torch regards as channels_last and that has gaps, `strided` is anything else.
+    """
+    if not isinstance(x, torch.Tensor) or x.is_contiguous():
+        return None
+    if x.dim() in _FORMATS and x.is_contiguous(memory_format=_FORMATS[x.dim()]):
+        return "channels_last"
+    return "strided_last" if is_channels_last(x) else "strided"
+
+
+def with_layout(attrs: Attrs, call: OpCall) -> Attrs:
+    """The attributes, with the first operand's layout unless contiguous."""
+    layout = layout_of(call.get("input", call.get("self")))
+    return attrs if layout is None else {**attrs, "layout": layout}
+
+
+def is_channels_last(x: torch.Tensor) -> bool:
+    """Whether its strides increase from the channels outwards, including those of axes of size 1.
+
+    Ref: `is_channels_last_strides_2d_s4` in c10's MemoryFormat.h, which convolutions use; `is_contiguous` differs.
+    """
+    if x.dim() not in _FORMATS or x.stride(1) == 0:
+        return False
+    least = 0
+    for axis in (1, *range(x.dim() - 1, 1, -1), 0):
+        size, stride = x.shape[axis], x.stride(axis)
+        if size == 0 or stride < least or (axis == 0 and least == x.stride(1)):
+            return False
+        least = stride * size
+    return True
