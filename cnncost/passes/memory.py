@@ -16,7 +16,7 @@ from cnncost.ops import cost_of
 from cnncost.ops.scratch import is_known, scratch_of
 
 USES = ("parameters", "buffers", "inputs", "constants", "gradients", "optimizer state", "activations", "temporaries")
-"""Uses of memory. Activations outlive forward, as backward needs them or they are returned; temporaries don't."""
+"""Uses of memory. Activations outlive forward, saved for backward or returned by the model; temporaries don't."""
 
 _USES = {
     "parameter": "parameters", "buffer": "buffers", "input": "inputs", "constant": "constants", "gradient": "gradients",
