@@ -2,7 +2,7 @@
 
 Live ranges are those of eager Python: a storage dies when nothing refers to it any more, tensors saved by autograd for
 backward included. Memory that a kernel allocates and frees while it runs (its workspace) is not a tensor and not
-counted here. "Allocated" has the allocators' meaning: bytes of live blocks, not what is reserved for later ones.
+counted here. "Allocated" has the allocators' meaning: bytes of live blocks, not memory reserved for later ones.
 """
 
 from __future__ import annotations
