@@ -1,4 +1,4 @@
-"""Does it fit? The peak of a model at any batch size, and the largest batch that a device has memory for."""
+"""A model's peak memory at a batch size, and the largest batch that fits in a device's memory."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ MOST = 1 << 24
 
 
 class Step(NamedTuple):
-    """How a training step is made; as the arguments of `analyze`."""
+    """How to record a training step; the same arguments as in `analyze`."""
 
     loss: Any = None
     optimizer: Any = None
@@ -28,11 +28,11 @@ def peak(model: Any, inputs: Any, *, step: Step | None = None, block: int = 1, t
     """Bytes alive at the peak of a forward or training step.
 
     Args:
-        model: as `analyze` takes it.
-        inputs: likewise.
-        step: of training; None: a forward without autograd.
-        block: what the device's allocator rounds sizes up to; 512 for CUDA's.
-        trace: as of `analyze`.
+        model: as in `analyze`.
+        inputs: as in `analyze`.
+        step: the training step; None: a forward without autograd.
+        block: the device's allocator rounds sizes up to a multiple of this many bytes; 512 for CUDA's.
+        trace: as in `analyze`.
 
     Raises:
         CnncostError: as `analyze` does.
@@ -46,11 +46,11 @@ def peak(model: Any, inputs: Any, *, step: Step | None = None, block: int = 1, t
 
 
 def largest_batch(peak_at: Callable[[int], int], limit: int) -> int:
-    """The largest batch whose peak is within a limit; 0 if one example is too much, at most `MOST`.
+    """The largest batch size whose peak is within a limit; 0 if one example doesn't fit, at most `MOST`.
 
     Args:
-        peak_at: bytes at the peak, by batch size; it must not fall as the batch grows.
-        limit: bytes that the device has.
+        peak_at: returns the peak in bytes at a batch size; must not decrease as the batch grows.
+        limit: bytes of the device's memory.
 
     Raises:
         InputError: the peak does not depend on the batch.

@@ -11,8 +11,8 @@ from contextlib import contextmanager
 def no_collection() -> Iterator[None]:
     """Disable cyclic garbage collection inside the context.
 
-    It would free tensors at moments that depend on all else in the process, and walk over every
-    object that was made so far, again and again: time would grow faster than the model.
+    A collection would free tensors at moments that depend on the rest of the process, and traverse every
+    object created so far, again and again: time would grow faster than the model.
     """
     enabled = gc.isenabled()
     gc.disable()

@@ -129,7 +129,7 @@ def _type(data: list[Any]) -> TensorType:
 
 
 def _written(value: Any) -> Any:
-    """What is to be written in place of a type, or a tuple with types in it."""
+    """JSON data for a sparse type, or for a tuple that may contain some; anything else unchanged."""
     if isinstance(value, SparseType):
         return [value.shape, value.dtype, value.stored]
     return [_written(item) for item in value] if isinstance(value, tuple) else value

@@ -1,7 +1,7 @@
-"""Attention masks as data: which keys each query sees, and how many pairs are left to compute.
+"""Attention masks as data: which keys each query sees, and how many query-key pairs must be computed.
 
-A Graph carries the masks whose values are known, without a framework: rows of bits. What is counted of them are pairs
-of a query and a key, alone or by tiles, which block-sparse kernels compute whole.
+A Graph stores masks with known values as framework-independent rows of bits. `Mask.pairs` counts visible query-key
+pairs, either one by one or in whole tiles as block-sparse kernels compute them.
 """
 
 from __future__ import annotations
@@ -14,17 +14,17 @@ from typing import NamedTuple, TypeAlias
 from cnncost.errors import GraphError
 
 Tile: TypeAlias = tuple[int, int]
-"""Queries and keys of a block that is computed whole or not at all."""
+"""Number of queries and keys of a block, which a kernel computes whole or skips."""
 
 
 class Mask(NamedTuple):
-    """Which keys each query sees, in matrices that serve equally many of an op's score matrices each.
+    """Which keys each query sees: one or more matrices, each broadcast over equally many of an op's score matrices.
 
     Attributes:
-        matrices: how many there are: the leading axes (batch, heads) along which masks differ.
-        queries, keys: rows and columns of each; 1 where all rows, or all columns, are alike.
-        bits: a bit a pair, set where the query sees the key; each row from the least bit on, in whole bytes; all rows
-            compressed by zlib, as base64.
+        matrices: number of matrices: the product of the leading axes (batch, heads) along which masks differ.
+        queries, keys: rows and columns of each matrix; 1 if all rows, or all columns, are equal (broadcast).
+        bits: one bit per pair, set if the query sees the key; each row starts at its least significant bit and is
+            padded to whole bytes; all rows are compressed with zlib and encoded as base64.
     """
 
     matrices: int
@@ -38,10 +38,10 @@ class Mask(NamedTuple):
         return (self.keys + 7) // 8
 
     def rows(self) -> list[int]:
-        """The rows of all matrices, each as an int whose bit j says whether key j is seen.
+        """The rows of all matrices, each an int whose bit j is set if key j is visible.
 
         Raises:
-            ValueError: the bits are damaged, or not as many as the sizes say.
+            ValueError: the bits are damaged, or their number doesn't match the sizes.
         """
         try:
             data = zlib.decompress(b64decode(self.bits, validate=True))
@@ -56,13 +56,13 @@ class Mask(NamedTuple):
         return found
 
     def pairs(self, queries: int, keys: int, tile: Tile | None = None) -> int:
-        """Pairs that are computed in all matrices, of so many queries and keys each.
+        """Number of computed pairs, summed over all matrices.
 
         Args:
-            queries: of the op; a mask with one row is spread over them.
-            keys: of the op; likewise.
-            tile: pairs are computed in tiles of so many queries and keys, each tile with a visible pair whole; at the
-                right and lower border as much of the tile as there is. None: visible pairs alone.
+            queries: number of the op's queries; a mask with one row is broadcast over them.
+            keys: number of the op's keys; likewise.
+            tile: (queries, keys) per tile: a tile with a visible pair is computed whole, clipped at the right and
+                lower border. None: only visible pairs count.
         """
         rows = self.rows()
         if self.keys != keys:
@@ -80,12 +80,12 @@ class Mask(NamedTuple):
 
 
 def packed(matrices: int, queries: int, keys: int, data: bytes) -> Mask:
-    """A mask of these rows of bits, `(keys + 7) // 8` bytes each."""
+    """Create a mask from uncompressed rows of bits, `(keys + 7) // 8` bytes per row."""
     return Mask(matrices, queries, keys, b64encode(zlib.compress(data)).decode())
 
 
 def check(masks: tuple[tuple[int, Mask], ...], nodes: int) -> None:
-    """Raise GraphError for a mask of a node that does not exist, or that has no sizes."""
+    """Raise GraphError for a mask whose node does not exist or whose sizes are not positive."""
     for node, mask in masks:
         if not 0 <= node < nodes:
             raise GraphError(f"a mask is of node {node}, which does not exist (there are {nodes})")
@@ -94,9 +94,9 @@ def check(masks: tuple[tuple[int, Mask], ...], nodes: int) -> None:
 
 
 def causal_pairs(queries: int, keys: int, tile: Tile | None = None, lower_right: bool = False) -> int:
-    """Pairs that `is_causal` leaves: query i sees the keys up to i, counted from the upper left corner.
+    """Number of pairs with `is_causal`: query i sees keys 0 to i (aligned to the upper left corner).
 
-    `lower_right`: counted from that corner, so that the last query sees all keys.
+    `lower_right`: align to the lower right corner instead, so that the last query sees all keys.
     """
     shift = keys - queries if lower_right else 0
     height, width = tile or (1, 1)
@@ -119,7 +119,7 @@ def _in_tiles(rows: list[int], keys: int, tile: Tile) -> int:
 
 
 def _tile_widths(seen: int, keys: int, width: int) -> Iterator[int]:
-    """The widths of the tiles that hold a visible key."""
+    """Widths of the tiles that contain a visible key; the last tile may be narrower."""
     whole = (1 << width) - 1
     for left in range(0, keys, width):
         if seen >> left & whole:

@@ -1,4 +1,4 @@
-"""Rules for modules and autograd Functions whose kernels torch can't see.
+"""Rules for modules and autograd Functions that run kernels torch can't see.
 
     @cnncost.module_rule(NeighborhoodAttention)
     def neighborhood_attention(module, x):
@@ -6,8 +6,8 @@
         b, h, w, c = x.shape
         return cnncost.custom(x, cnncost.macs("2", 2, "B·H·W", b * h * w, "K²", module.kernel**2, "C", c))
 
-A rule is called in place of forward, with what forward would get: a `TensorType` (shape and dtype) stands in for each
-tensor. It says what comes out, and what that costs; forward is not run.
+A rule is called instead of forward, with forward's arguments; each tensor is replaced by its `TensorType` (shape and
+dtype). It returns the output types and their cost; forward is not run.
 """
 
 from __future__ import annotations
@@ -53,18 +53,19 @@ def custom(
     outputs: Any, *terms: Term, backward: Backward = None, read: int | None = None, written: int | None = None,
     saved: int = 0, saves_inputs: bool = True,
 ) -> Custom:  # fmt: skip
-    """What a call of a module or Function gives and costs, as its rule says it.
+    """Create a rule's answer: the outputs of a call of a module or Function, and their cost.
 
     Args:
-        outputs: what forward returns, with `(shape, dtype)` or a `TensorType` for each tensor, in tuples, lists, dicts
-            and dataclasses as forward nests them; a shape alone has the dtype of the first floating-point input.
-        terms: of forward, made by `cnncost.macs` and `cnncost.flops`.
-        backward: terms of backward, or a function of two booleans, whether inputs and whether parameters get
-            gradients, that returns them; None: each of forward's terms twice, which reports say is assumed.
-        read: bytes; None: inputs and parameters once.
-        written: bytes; None: outputs once.
-        saved: bytes that forward keeps for backward beyond its inputs and outputs.
-        saves_inputs: forward keeps its inputs for backward.
+        outputs: what forward returns, with `(shape, dtype)` or a `TensorType` for each tensor, nested in tuples,
+            lists, dicts and dataclasses as forward nests them; a shape alone takes the dtype of the first
+            floating-point input.
+        terms: cost of forward, created by `cnncost.macs` and `cnncost.flops`.
+        backward: terms of backward, or a function that returns them and takes two booleans: whether inputs, and
+            whether parameters, get gradients. None: forward's terms twice, which reports mark as assumed.
+        read: bytes read; None: inputs and parameters once.
+        written: bytes written; None: outputs once.
+        saved: bytes that forward saves for backward besides its inputs and outputs.
+        saves_inputs: whether forward saves its inputs for backward.
     """
     return Custom(outputs, terms, backward, read, written, saved, saves_inputs)
 
@@ -73,18 +74,18 @@ _RULES: dict[type, Registered] = {}
 
 
 def module_rule(target: type, *, name: str | None = None, replace: bool = False) -> Callable[[CustomRule], CustomRule]:
-    """Register the rule of a class of modules and its subclasses, unless these have a rule of their own.
+    """Register a rule for a module class and those of its subclasses that have no rule of their own.
 
-    The rule gets the module, then what its forward gets; it returns `custom(…)`, or a pair of outputs and cost.
+    The rule is called with the module and forward's arguments; it returns `custom(…)` or a pair (outputs, cost).
 
     Args:
         target: a subclass of `torch.nn.Module`.
-        name: how reports call the op; by default the class's name.
-        replace: take the place of a rule that exists.
+        name: the op's name in reports; by default the class name.
+        replace: replace an existing rule.
 
     Raises:
-        TypeError: target is no such class.
-        ValueError: it has a rule already and `replace` is false.
+        TypeError: target is not a subclass of `torch.nn.Module`.
+        ValueError: target already has a rule and `replace` is false.
     """
     return _registering("module_rule", "torch.nn.Module", "torch.nn.modules.module.Module", target, name, replace)
 
@@ -92,9 +93,9 @@ def module_rule(target: type, *, name: str | None = None, replace: bool = False)
 def function_rule(
     target: type, *, name: str | None = None, replace: bool = False
 ) -> Callable[[CustomRule], CustomRule]:
-    """Register the rule of a `torch.autograd.Function` and its subclasses, as `module_rule` does.
+    """Register a rule for a `torch.autograd.Function` and its subclasses, as `module_rule` does.
 
-    The rule gets what `apply` gets; nothing stands in for `ctx`.
+    The rule is called with the arguments of `apply`, without `ctx`.
     """
     base = "torch.autograd.function.Function"
     return _registering("function_rule", "torch.autograd.Function", base, target, name, replace)
@@ -124,7 +125,7 @@ def custom_rules(rules: Mapping[type, CustomRule]) -> Iterator[None]:
 
 
 def rule_of(target: type) -> Registered | None:
-    """The rule of a class: its own, or that of the nearest class it inherits from."""
+    """The rule of a class: its own, or that of the nearest base class in its MRO."""
     return next((_RULES[each] for each in target.__mro__ if each in _RULES), None)
 
 
@@ -158,14 +159,14 @@ def _registering(
     return register
 
 
-# ---- what a rule says, checked
+# ---- call a rule and validate its answer
 
 
 def ask(rule: Registered, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Custom:
-    """What a rule says of a call.
+    """Call a rule and validate its answer.
 
     Raises:
-        RuleError: it fails, or says something that is no cost; the message names the rule.
+        RuleError: the rule raised, or its answer is invalid; the message names the rule.
     """
     try:
         said = rule.function(*args, **kwargs)
@@ -196,10 +197,10 @@ def backward_terms(rule: Registered, said: Custom, inputs: bool, parameters: boo
     """The terms of backward; by default those of forward, each twice, marked as assumed.
 
     Args:
-        rule: whose answer it is.
-        said: the answer.
-        inputs: whether any of them gets a gradient.
-        parameters: whether any of them does.
+        rule: the rule, named in errors.
+        said: its answer.
+        inputs: whether any input gets a gradient.
+        parameters: whether any parameter gets a gradient.
     """
     if said.backward is None:
         return tuple(
@@ -228,7 +229,7 @@ def _terms(rule: Registered, found: Any, what: str) -> tuple[Term, ...]:
 
 
 def attributes(terms: tuple[Term, ...], read: int | None, written: int | None) -> tuple[tuple[str, Attr], ...]:
-    """What was said, as attributes of an op of kind `custom`."""
+    """A rule's answer as attributes of an op of kind `custom`."""
     return (("terms", tuple(tuple(term) for term in terms)), ("read", read), ("written", written))
 
 

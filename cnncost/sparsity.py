@@ -1,4 +1,4 @@
-"""What is left of a model's multiply-accumulates if zeros are skipped: of weights, and of activations."""
+"""Effective MACs: a model's multiply-accumulates without products with zero weights or zero activations."""
 
 from __future__ import annotations
 
@@ -13,26 +13,26 @@ if TYPE_CHECKING:
 
 
 def effective_macs(model: nn.Module, inputs: Any, *, activations: bool = False) -> Effective:
-    """Dense and effective multiply-accumulates of a model, by its weights that are not zero.
+    """Dense and effective multiply-accumulates of a model.
 
-    A report counts zeros, as dense kernels multiply them, too. Here each product with a weight of zero is left out:
-    of convolutions, linear layers and products with a parameter; pruned weights (`torch.nn.utils.prune`) by their
-    masks. All other products, such as attention's, and those with a part of a weight, count in full. A product with a
-    sparse layout counts at most what it stores; where zeros of two factors meet, which of them do isn't known, and the
-    count is an upper bound (`in_full`).
+    A report counts products with zeros, because dense kernels compute them. Here each product with a zero weight is
+    left out: of convolutions, linear layers and products with a parameter; weights pruned by `torch.nn.utils.prune`
+    count as zero where their mask is. All other products, such as attention's and those with part of a weight, count
+    in full. A product with a sparse tensor counts at most its stored elements; if both factors have zeros, it is
+    unknown how many coincide, and the count is an upper bound (`in_full`).
 
     Args:
-        model: a module with weights, which are read; it is not changed.
-        inputs: as `cnncost.analyze` takes them.
-        activations: also leave out products with an activation of zero, by one real run of a copy on the values of the
-            inputs (drawn, where only shapes are given). A product counts where both factors are not zero: of
-            convolutions (padding is zero), linear layers, matrix products and `scaled_dot_product_attention`, whose
-            masked weights are zero. All others, such as those of an LSTM, count in full (`in_full`). Where the
-            activations of an op are all 0 or 1, as spikes are, its products are accumulations (`accumulates`); `energy`
-            is theirs and the others'. Figures are of these values alone.
+        model: a module with weights; it is read, not changed.
+        inputs: as in `cnncost.analyze`.
+        activations: also leave out products with a zero activation, found by really running a copy of the model on
+            the inputs (random values if only shapes are given). Counts the products of two nonzero factors in
+            convolutions (padding is zero), linear layers, matrix products and `scaled_dot_product_attention` (masked
+            attention weights are zero). All others, such as an LSTM's, count in full (`in_full`). If an op's
+            activations are all 0 or 1, as spikes are, its products are accumulations (`accumulates`); `energy` covers
+            both. The figures hold for these input values only.
 
     Raises:
-        CnncostError: the model can't be run, or its weights have no values.
+        CnncostError: the model can't be run, or its weights hold no data.
     """
     from cnncost.frontends.torch import record
     from cnncost.frontends.torch.nonzero import nonzero_weights

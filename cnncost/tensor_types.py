@@ -1,4 +1,4 @@
-"""What a tensor of a Graph is: shape and dtype, and of a sparse one what it stores."""
+"""Types of the tensors in a Graph: shape, dtype and, for sparse layouts, the number of stored elements."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ ITEM_BYTES: dict[str, int] = {
 
 
 class TensorType(NamedTuple):
-    """Shape and dtype of a tensor; all that a cost may depend on."""
+    """Shape and dtype of a tensor: everything about it that a cost may depend on."""
 
     shape: Shape
     dtype: str
@@ -30,17 +30,17 @@ class TensorType(NamedTuple):
 
     @property
     def nbytes(self) -> int:
-        """Bytes of the elements, without gaps that strides may leave."""
+        """Bytes of the elements, as if contiguous."""
         return prod(self.shape) * ITEM_BYTES[self.dtype]
 
     @property
     def floating(self) -> bool:
-        """True for real or complex floating point."""
+        """True for real and complex floating-point dtypes."""
         return self.dtype.startswith(("float", "bfloat", "complex", "bcomplex"))
 
     @property
     def complex(self) -> bool:
-        """True for pairs of a real and an imaginary part."""
+        """True for complex dtypes."""
         return self.dtype.startswith(("complex", "bcomplex"))
 
     def cast(self, dtype: str) -> TensorType:
@@ -49,9 +49,9 @@ class TensorType(NamedTuple):
 
 
 class SparseType(TensorType):
-    """Shape and dtype of a tensor of a sparse layout, and what it stores.
+    """Shape, dtype and storage of a tensor with a sparse layout.
 
-    `stored`: how many elements, and the bytes of the indices that say where they belong.
+    `stored`: the number of stored elements, and the bytes of their indices.
     """
 
     stored: tuple[int, int]

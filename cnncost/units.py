@@ -1,7 +1,7 @@
-"""The only place where an int becomes text.
+"""The only place where a number becomes text.
 
-Counts are exact ints until here. Powers of 1000 for counts (k, M, G, T), powers of 1024 for bytes.
-All rounding is done on ints: a float has no 1 at 2⁵³ + 1.
+Counts stay exact ints until here. Counts use powers of 1000 (k, M, G, T), bytes powers of 1024.
+Counts are rounded as ints, because a float can't represent 2⁵³ + 1.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ COUNT_UNITS: tuple[tuple[str, int], ...] = (("k", 10**3), ("M", 10**6), ("G", 10
 BYTE_UNITS: tuple[tuple[str, int], ...] = (("KiB", 2**10), ("MiB", 2**20), ("GiB", 2**30), ("TiB", 2**40))
 """Units of bytes, smallest first."""
 NOTHING = "–"
-"""What stands where there is no number to give."""
+"""Shown where there is no number."""
 
 
 def exact(number: int) -> str:
@@ -22,17 +22,17 @@ def exact(number: int) -> str:
 
 
 def compact(number: int) -> str:
-    """Three significant digits and a power of 1000: `4_089_184_256` → `4.09 G`; below 1000 exact."""
+    """Three significant digits and a unit (powers of 1000): `4_089_184_256` → `4.09 G`; exact below 1000."""
     return str(number) if abs(number) < 1000 else _scaled(number, COUNT_UNITS, 1000)
 
 
 def data(nbytes: int) -> str:
-    """Three significant digits and a power of 1024: `102_236_160` → `97.5 MiB`; below 1024 exact."""
+    """Three significant digits and a unit (powers of 1024): `102_236_160` → `97.5 MiB`; exact below 1024."""
     return f"{nbytes} B" if abs(nbytes) < 1024 else _scaled(nbytes, BYTE_UNITS, 1024)
 
 
 def share(part: int, whole: int) -> str:
-    """`83 %`; what is something is never `0 %`, and what is not all never `100 %`."""
+    """`83 %`; a nonzero part is never shown as `0 %`, an incomplete one never as `100 %`."""
     if whole == 0:
         return NOTHING
     percent = _rounded(100 * part, whole)
@@ -54,9 +54,9 @@ def counted(number: int, noun: str, plural: str = "") -> str:
 
 
 def _scaled(number: int, units: tuple[tuple[str, int], ...], base: int) -> str:
-    """The smallest unit, and in it the most decimals, in which the rounded number has three digits.
+    """Format with three digits in the smallest unit that allows it.
 
-    Rounding comes first, so that 999,999 is 1.00 M and never 1000 k. Of bytes, 1000 to 1023 of a unit
+    Rounds before choosing the unit, so that 999,999 is 1.00 M and never 1000 k. For bytes, 1000 to 1023 of a unit
     have four digits.
     """
     sign, size = "-" if number < 0 else "", abs(number)
@@ -71,7 +71,7 @@ def _scaled(number: int, units: tuple[tuple[str, int], ...], base: int) -> str:
 
 
 def _rounded(number: int, divisor: int) -> int:
-    """`number / divisor` to the nearest whole, halves up."""
+    """`number / divisor` rounded to the nearest int, halves up."""
     return (2 * number + divisor) // (2 * divisor)
 
 
@@ -82,7 +82,7 @@ def si(number: float, unit: str) -> str:
     """Three significant digits of a measured or predicted quantity: `3.19 ms`, `989 TFLOP/s`, `68.3 GB/s`."""
     if not number:
         return f"0 {unit}"
-    rounded = float(f"{number:.3g}")  # first, so that 999.9 µs is 1.00 ms
+    rounded = float(f"{number:.3g}")  # round before choosing the prefix, so that 999.9 µs is 1.00 ms
     prefix, factor = next(((p, f) for p, f in _SI if abs(rounded) >= f), _SI[-1])
     scaled = rounded / factor
     decimals = 2 if abs(scaled) < 9.995 else 1 if abs(scaled) < 99.95 else 0
@@ -96,7 +96,7 @@ def ratio(number: float) -> str:
 
 
 def percent(part: float, whole: float = 1.0) -> str:
-    """`87 %` of a measured or predicted quantity; below 10 % with one decimal."""
+    """`87 %`: a share of a measured or predicted quantity; one decimal below 10 %."""
     if not whole:
         return NOTHING
     value = 100 * part / whole
@@ -104,7 +104,7 @@ def percent(part: float, whole: float = 1.0) -> str:
 
 
 def duration(seconds: float) -> str:
-    """`3.19 ms`, and what takes long in minutes, hours, days: `1.58 days`."""
+    """`3.19 ms`; long durations in minutes, hours or days: `1.58 days`."""
     for name, length in (("days", 86400), ("hours", 3600), ("minutes", 60)):
         if seconds >= 2 * length or (name == "days" and seconds >= length):
             return f"{ratio(seconds / length)} {name}"

@@ -11,7 +11,7 @@ from cnncost.shapes import TensorText, parse_shape
 
 _KINDS = 4
 _ROTATED = 1 << 30
-"""Total bytes up to which several inputs are kept."""
+"""Total bytes of the inputs kept for rotation."""
 
 
 def rotated(inputs: Any, device: torch.device, dtype: torch.dtype) -> list[Any]:

@@ -13,7 +13,7 @@ from cnncost.bench.backend import Backend
 
 
 class Recorder:
-    """Records marks of successive runs; `ended` converts those of a run into seconds.
+    """Records timeline marks at the start and end of each forward; `ended` converts a run's marks into seconds.
 
     `runs` holds, for each run, the exclusive seconds by label: a module's path, with `#2` for its second call.
     The labels are the same as in an analysis's rows.

@@ -119,7 +119,7 @@ def _measured(resolved: Resolved, case: Case, backend: Backend, budget: Budget) 
 
 
 def _built(source: ModelSource) -> nn.Module:
-    """Build the network with weights. Possible out-of-memory errors propagate unchanged, for the caller to classify."""
+    """Build the network with weights. Out-of-memory errors propagate unchanged, for the caller to classify."""
     try:
         model: nn.Module = source.build(weights=True)
     except SourceError as error:

@@ -202,33 +202,33 @@ def kernel(report: Report, layer: str) -> Value:
 
 @quantity("stride")
 def stride(report: Report, layer: str) -> Value:
-    """Steps between two positions."""
+    """Stride: input positions from one window to the next."""
     return _square(_first(report, layer).spec["stride"])
 
 
 @quantity("padding")
 def padding(report: Report, layer: str) -> Value:
-    """Zeros on each side."""
+    """Padding: zeros added on each side."""
     return _square(_first(report, layer).spec["padding"])
 
 
 @quantity("groups")
 def groups(report: Report, layer: str) -> Value:
-    """Groups of a convolution's maps, each of which sees only its part of the input."""
+    """Number of groups of a convolution's maps; each sees only its part of the input."""
     count: int = _first(report, layer).spec["groups"]
     return count
 
 
 @quantity("one-channel filters")
 def kernels(report: Report, layer: str) -> Value:
-    """Pairs of an input and an output map, each with its own filter."""
+    """Number of (input map, output map) pairs with their own filter."""
     shape = _nodes(report, layer, "conv")[0].spec.inputs[1].shape
     return shape[0] * shape[1]
 
 
 @quantity("kernels")
 def kernel_sizes(report: Report, layer: str) -> Value:
-    """The kernels of all convolutions, each size once."""
+    """The distinct kernel sizes of all convolutions."""
     sizes = sorted({node.spec["kernel"] for node in _nodes(report, layer, "conv")})
     return sizes[0] if len(sizes) == 1 else ", ".join("×".join(map(str, size)) for size in sizes)
 
@@ -241,7 +241,7 @@ def convs(report: Report, layer: str) -> Value:
 
 @quantity("convolutions with a 1×1 kernel")
 def pointwise_convs(report: Report, layer: str) -> Value:
-    """Convolutional layers that see one position each."""
+    """Number of 1×1 convolutional layers."""
     return sum(set(node.spec["kernel"]) == {1} for node in _calls(report, layer, "conv").values())
 
 
@@ -253,13 +253,13 @@ def linears(report: Report, layer: str) -> Value:
 
 @quantity("map-making convolutions")
 def map_convs(report: Report, layer: str) -> Value:
-    """Convolutional layers whose outputs are more than one position."""
+    """Number of convolutional layers whose output has more than one position."""
     return len(_calls(report, layer, "conv")) - _single_positions(report, layer)
 
 
 @quantity("dense layers")
 def dense_layers(report: Report, layer: str) -> Value:
-    """Linear layers, and convolutions as large as their input, which output one position, such as LeNet-5's C5."""
+    """Number of linear layers, plus convolutions with a single output position, such as LeNet-5's C5."""
     return len(_calls(report, layer, "linear")) + _single_positions(report, layer)
 
 
@@ -269,7 +269,7 @@ def _single_positions(report: Report, layer: str) -> int:
 
 @quantity("layers on the longest path")
 def depth(report: Report, layer: str) -> Value:
-    """Convolutions and linear layers; projections on shortcuts run beside them and are not counted."""
+    """Number of convolutions and linear layers; projections on shortcuts run in parallel and are not counted."""
     graph = _graph(report)
     calls = _calls(report, layer, "conv", "linear")
     return sum("downsample" not in graph.call_path(call) for call in calls)
@@ -277,13 +277,13 @@ def depth(report: Report, layer: str) -> Value:
 
 @quantity("pooling layers")
 def pools(report: Report, layer: str) -> Value:
-    """Pooling layers, the one at the end included."""
+    """Number of pooling layers, including the final one."""
     return len(_calls(report, layer, "pool"))
 
 
 @quantity("activation functions")
 def activations(report: Report, layer: str) -> Value:
-    """The functions between the layers, each once."""
+    """The distinct activation functions between the layers."""
     names = {"relu": "ReLU", "sigmoid": "sigmoid", "tanh": "tanh"}
     used = {node.spec["fn"] for node in _nodes(report, layer, "pointwise")}
     return ", ".join(name for function, name in names.items() if function in used)
@@ -307,7 +307,7 @@ def jump(report: Report, layer: str) -> Value:
 
 @quantity("connections")
 def connections(report: Report, layer: str) -> Value:
-    """Connections as LeCun counts them, biases included; of the zoo's network with the report's name."""
+    """Connections as LeCun counts them, biases included; counted on the zoo network named in the report."""
     from cnncost import zoo
     from cnncost.zoo.connections import connections as count
 

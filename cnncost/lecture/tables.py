@@ -104,7 +104,7 @@ def _shared_labels(findings: Findings) -> tuple[str, ...]:
 
 
 def _side_by_side(findings: Findings, full: bool) -> Grid:
-    """The slide's layout: rows of the fully connected network beside those of the convolutional one."""
+    """The slide's layout: rows of the fully connected network next to those of the convolutional one."""
     by_cell = {finding.claim.cell: finding for finding in findings if finding.claim.cell}
     sides: tuple[Side, ...] = tuple(side for side in ("fc", "conv") if any(cell.side == side for cell in by_cell))
     rows = sorted({cell.row for cell in by_cell}, key=lambda row: (row == TOTAL, row))
@@ -142,7 +142,7 @@ def _subject(finding: Finding) -> str:
 
 
 def _note(finding: Finding, full: bool, *, beside: bool = True, work: bool = False) -> str:
-    """How the exact figure is computed, the measures beside it, how far the printed one is off and why.
+    """How the exact figure is computed, further measures, how far the printed one is off and why.
 
     Where space is short, an exact figure is shown without a description of what was measured.
     """

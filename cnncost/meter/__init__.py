@@ -1,10 +1,10 @@
 """Measures a training loop against its model's cost: throughput, FLOP/s and MFU.
 
 meter.py         the Meter, around a plain loop
-cost.py          what a step costs, by the shapes of its inputs
+cost.py          the cost of a step, by the shapes of its inputs
 lightning.py     a callback for PyTorch Lightning
 transformers.py  a callback for the Trainer of Transformers
-watched.py       the Meter that both hold: it never ends a training
+watched.py       the Meter that both callbacks use: its failures never abort a training
 """
 
 from importlib import import_module
@@ -15,7 +15,7 @@ from cnncost.meter.meter import Meter, Rates
 __all__ = ["Meter", "Rates"]
 
 _CALLBACKS = ("lightning", "transformers")
-"""Imported when they are named: each needs a package of its own."""
+"""Imported on first access: each needs its own package (Lightning, Transformers)."""
 
 
 def __getattr__(name: str) -> Any:

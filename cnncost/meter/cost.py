@@ -15,19 +15,19 @@ if TYPE_CHECKING:
 
 
 class Cost(NamedTuple):
-    """Of one forward, and in training of its backward too."""
+    """MACs and FLOPs of one step: forward, and in training backward too."""
 
     macs: int
     flops: int
 
 
 class StepCosts:
-    """Costs of a model's steps; analyses are kept by shape.
+    """Costs of a model's steps, cached by input shapes.
 
     Args:
-        model: is only read.
-        training: whether a step has a backward.
-        prepare: makes of described inputs what is analyzed.
+        model: the model; it is not changed.
+        training: whether a step includes backward.
+        prepare: converts described inputs (shapes) to the inputs to analyze.
     """
 
     def __init__(self, model: nn.Module, *, training: bool, prepare: Callable[[Any], Any] | None = None) -> None:
@@ -36,7 +36,7 @@ class StepCosts:
         self.first: Report | None = None
 
     def of(self, inputs: Any) -> Cost:
-        """The cost of a step with inputs that `described` gave. Raises CnncostError as `analyze` does."""
+        """The cost of a step with these inputs, as returned by `described`. Raises CnncostError as `analyze` does."""
         key = frozen(inputs)
         if key not in self._known:
             given = inputs if self._prepare is None else self._prepare(inputs)
@@ -53,7 +53,7 @@ def _analyzed(model: nn.Module, inputs: Any, *, training: bool) -> Report:
 
 
 def training_cost(model: nn.Module, inputs: Any) -> Cost:
-    """Forward and the backward that really runs: no gradient for frozen weights, nor for the inputs."""
+    """Cost of forward and the backward that really runs: no gradients for frozen weights or for the inputs."""
     return _training(_analyzed(model, inputs, training=True))
 
 
@@ -65,12 +65,13 @@ def _training(report: Report) -> Cost:
 
 
 def described(inputs: Any) -> Any:
-    """Inputs as shapes, to keep no reference to tensors: tensors, shapes, texts, and tuples, lists and dicts of them.
+    """Convert inputs to shapes, so that no reference to a tensor is kept.
 
-    Other values (a flag, None) are kept unchanged.
+    Takes tensors, shapes, strings such as `64x3x224x224`, and tuples, lists and dicts of them. Other values (a flag,
+    None) are returned unchanged.
 
     Raises:
-        InputError: a text that is no shape.
+        InputError: a string that is not a shape.
     """
     if isinstance(inputs, Tensor):
         return TensorText(tuple(inputs.shape), str(inputs.dtype).removeprefix("torch."))
@@ -84,7 +85,7 @@ def described(inputs: Any) -> Any:
         if inputs and all(type(size) is int for size in inputs):
             return TensorText(tuple(inputs), None)
         return tuple(described(each) for each in inputs)
-    if hasattr(inputs, "items"):  # a dict, and what batches of texts are
+    if hasattr(inputs, "items"):  # a dict, or a mapping such as Transformers' BatchEncoding
         return {str(key): described(value) for key, value in inputs.items()}
     return inputs
 
@@ -99,13 +100,13 @@ def frozen(inputs: Any) -> Hashable:
 
 
 def examples(inputs: Any) -> int:
-    """How many examples there are: the first axis of the first tensor; 1 where it has none."""
+    """Number of examples: the size of the first tensor's first axis; 1 if there is none."""
     first = next(iter(_tensors(inputs)), None)
     return first.shape[0] if first is not None and first.shape else 1
 
 
 def resized(inputs: Any, batch: int) -> Any:
-    """The same inputs for another number of examples: first axes that are as long as the batch become the new one.
+    """The inputs with another batch size: replaces every first axis whose size is the old batch size.
 
     Raises:
         InputError: no tensor has a first axis.

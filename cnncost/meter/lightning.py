@@ -1,4 +1,4 @@
-"""A callback for PyTorch Lightning: throughput, FLOP/s and MFU by the Trainer's own loggers.
+"""A callback for PyTorch Lightning: logs throughput, FLOP/s and MFU to the Trainer's loggers.
 
 from cnncost.meter.lightning import MeterCallback
 Trainer(callbacks=[MeterCallback(device="a100", dtype="bfloat16")])
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 
 def first_of(batch: Any) -> Any:
-    """What forward is most often given: the images of (images, labels)."""
+    """The usual input of forward: the images of a batch (images, labels)."""
     return batch[0] if isinstance(batch, (tuple, list)) else batch
 
 
@@ -40,27 +40,27 @@ _WAY_OUT = (
 
 
 class MeterCallback(Callback):  # type: ignore[misc]  # Any to the type checker, which may lack the package
-    """Logs rates at every so many batches, under `meter/`.
+    """Logs rates under `meter/` every few batches.
 
-    Each batch counts by its own shapes, so that the last, smaller one does not falsify, and each is a forward
-    and backward, also where the Trainer accumulates gradients. Validation is left out. The model's totals are logged
-    with the first batch, under `complexity/`.
+    The cost of each batch follows from its own shapes, so that a smaller last batch is counted correctly. Each batch
+    is one forward and backward, also if the Trainer accumulates gradients. Validation is not measured. The model's
+    totals are logged with the first batch, under `complexity/`.
 
-    A training is never ended: where the model can't be analyzed with what a batch gives it, nor with the
-    LightningModule's `example_input_array`, one warning says what to do, and rates are without FLOPs.
+    A failing analysis never aborts the training: if the model can't be analyzed with the inputs from a batch, nor with
+    the LightningModule's `example_input_array`, one warning says what to do, and rates have no FLOPs.
 
     Args:
         every: batches between two logs; by default the Trainer's `log_every_n_steps`.
-        inputs: what forward takes of a batch.
-        model: which part of the LightningModule forward is called on.
-        options: as `cnncost.Meter` takes them: `device`, `dtype`, `peak_flops`, `cost`, `warmup`.
+        inputs: extracts forward's inputs from a batch.
+        model: selects the part of the LightningModule whose forward is called.
+        options: those of `cnncost.Meter`: `device`, `dtype`, `peak_flops`, `cost`, `warmup`.
 
     Attributes:
-        meter: of the current fit.
-        last: the rates that were logged last.
+        meter: the Meter of the current fit.
+        last: the most recently logged rates.
 
     Raises:
-        DeviceError: a device that is not known, when the callback is made.
+        DeviceError: unknown device, when the callback is created.
     """
 
     def __init__(
@@ -76,11 +76,11 @@ class MeterCallback(Callback):  # type: ignore[misc]  # Any to the type checker,
 
     @property
     def meter(self) -> Meter | None:
-        """Of the current fit."""
+        """The Meter of the current fit; None before the first."""
         return None if self._watched is None else self._watched.meter
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """A Meter for this fit."""
+        """Create a Meter for this fit."""
         del trainer
         self._told = False
         example = getattr(pl_module, "example_input_array", None)
@@ -89,12 +89,12 @@ class MeterCallback(Callback):  # type: ignore[misc]  # Any to the type checker,
     def _chosen(self, module: LightningModule) -> nn.Module:
         try:
             return self._model(module)
-        except Exception as error:  # noqa: BLE001  # a training is worth more than its figures
+        except Exception as error:  # noqa: BLE001  # no failure here may abort the user's training
             warnings.warn(f"cnncost: MeterCallback(model=…) failed: {error!r}; {_WAY_OUT}", MeterWarning, stacklevel=3)
             return module  # type: ignore[no-any-return]  # Any to the type checker, which may lack the package
 
     def on_train_batch_start(self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int) -> None:
-        """Analyze before the first batch is trained, so that a failure is reported early."""
+        """Analyze the model before training on the first batch, so that a failure is reported early."""
         del pl_module, batch_idx
         if self._watched is None or self._told:
             return
@@ -106,7 +106,7 @@ class MeterCallback(Callback):  # type: ignore[misc]  # Any to the type checker,
     def on_train_batch_end(
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
-        """Count, and log when it is time."""
+        """Count the batch, and log the rates if they are due."""
         del pl_module, outputs
         if self._watched is None:
             return
@@ -120,13 +120,13 @@ class MeterCallback(Callback):  # type: ignore[misc]  # Any to the type checker,
         self._log_rates(trainer)
 
     def on_validation_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """No part of the training."""
+        """Pause the Meter: validation is not measured."""
         del trainer, pl_module
         if self.meter is not None:
             self.meter.pause()
 
     def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """On with the training."""
+        """Resume the Meter."""
         del trainer, pl_module
         if self.meter is not None:
             self.meter.resume()

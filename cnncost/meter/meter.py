@@ -1,8 +1,8 @@
-"""The Meter: throughput, achieved FLOP/s and MFU of a loop, at the cost of a look at the clock a step.
+"""The Meter: throughput, achieved FLOP/s and MFU of a loop, for one clock reading per step.
 
-FLOPs are those of the model (forward, and in training backward), by analysis, not what a device counts: work
-that is done twice, as by activation checkpointing, counts once, as MFU is defined (Chowdhery et al. 2022,
-appendix B). A step is one forward and backward; with gradient accumulation that is a micro-batch.
+FLOPs are the model's (forward, and in training backward), from static analysis, not a device's counters: recomputed
+work, as in activation checkpointing, counts once, which is how MFU is defined (Chowdhery et al. 2022, appendix B).
+A step is one forward and backward; with gradient accumulation that is a micro-batch.
 """
 
 from __future__ import annotations
@@ -28,10 +28,10 @@ class Rates(NamedTuple):
     """Rates measured over some steps.
 
     Attributes:
-        steps, examples: how many; warm-up is left out.
-        seconds: that they took, pauses left out.
-        macs, flops: of the model, forward and in training backward; None where a callback could not analyze it.
-        peak_flops: FLOP/s of the device, None if no device was named.
+        steps, examples: numbers of measured steps and examples, without warm-up.
+        seconds: their duration, without pauses.
+        macs, flops: of the model, forward and in training backward; None if a callback could not analyze it.
+        peak_flops: FLOP/s of the device; None if no device was passed.
     """
 
     steps: int
@@ -48,23 +48,23 @@ class Rates(NamedTuple):
 
     @property
     def seconds_per_step(self) -> float:
-        """Mean over the steps."""
+        """Mean duration of a step."""
         return self.seconds / self.steps
 
     @property
     def flops_per_second(self) -> float | None:
-        """All floating-point operations of the model."""
+        """Achieved FLOP/s, counting all floating-point operations of the model; None if unknown."""
         return None if self.flops is None else self.flops / self.seconds
 
     @property
     def mfu(self) -> float | None:
-        """Model FLOPs utilization: two FLOPs a MAC, as a part of the device's peak."""
+        """Model FLOPs utilization: two FLOPs per MAC, as a fraction of the device's peak; None if unknown."""
         if self.peak_flops is None or self.macs is None:
             return None
         return 2 * self.macs / self.seconds / self.peak_flops
 
     def log_dict(self, prefix: str = "meter/") -> dict[str, float]:
-        """For an experiment tracker: numbers by flat names."""
+        """Numbers by flat names, for an experiment tracker."""
         found = {
             "examples_per_second": self.examples_per_second,
             "seconds_per_step": self.seconds_per_step,
@@ -84,7 +84,7 @@ class Rates(NamedTuple):
 
 
 class Meter:
-    """Measures a loop.
+    """Measures a training or inference loop.
 
         meter = cnncost.Meter(model, "64x3x224x224", device="a100", dtype="bfloat16")
         for images, labels in loader:
@@ -94,19 +94,19 @@ class Meter:
         print(meter.rates())
 
     Args:
-        model: is only read; what it costs is analyzed when rates are asked for, once for each shape of inputs.
-        inputs: of a step, as `cnncost.analyze` takes them; may be left out where each step is given its own.
-        training: whether a step has a backward.
+        model: the model; it is not changed. It is analyzed when rates are requested, once per input shape.
+        inputs: inputs of a step, as in `cnncost.analyze`; optional if each step is passed its own.
+        training: whether a step includes backward.
         cost: MACs and FLOPs of one example, instead of an analysis.
-        prepare: makes of described inputs (shapes) what is analyzed, where a model reads values.
-        device: a name, for MFU.
-        dtype: of the products, for the device's peak; by default that of the parameters.
-        peak_flops: FLOP/s instead of a device.
-        warmup: so many steps are not measured.
-        clock: seconds.
+        prepare: converts inputs given as shapes to the inputs to analyze, for models that read values.
+        device: name of the device, for MFU.
+        dtype: dtype of the matrix products, which selects the device's peak; by default that of the parameters.
+        peak_flops: the device's peak in FLOP/s, instead of `device`.
+        warmup: number of first steps that are not measured.
+        clock: returns the current time in seconds.
 
     Raises:
-        CnncostError: a device that is not known, inputs that are none.
+        CnncostError: unknown device or invalid inputs.
     """
 
     def __init__(
@@ -130,23 +130,23 @@ class Meter:
         self.reset()
 
     def reset(self) -> None:
-        """Forget all steps; the next ones are warm-up again."""
+        """Discard all steps; the next ones are warm-up again."""
         self._left = self._warmup
         self._start: float | None = self._clock() if not self._warmup else None
         self._last = self._start
-        self._lost = self._later = 0.0  # seconds that are no training: before the last step, and since
+        self._lost = self._later = 0.0  # seconds not spent training: up to the last step, and since then
         self._paused: float | None = None
         self._counts: Counter[Hashable] = Counter()
         self._lap: tuple[float, Counter[Hashable]] = (0.0, Counter())
 
     def step(self, batch: Any = None) -> None:
-        """A forward and backward is done.
+        """Count one finished step (a forward and backward).
 
         Args:
-            batch: how many examples it had, or its inputs; by default those of the Meter.
+            batch: its number of examples, or its inputs; by default the Meter's inputs.
 
         Raises:
-            InputError: no number, and the Meter knows no inputs.
+            InputError: a string that is not a shape.
         """
         key = batch if type(batch) is int or batch is None else self._key(batch)
         self._last = self._clock()
@@ -169,7 +169,7 @@ class Meter:
         return key
 
     def try_out(self, batch: Any = None) -> None:
-        """Analyze a step now, so that what can't be analyzed is told before the loop and not within it.
+        """Analyze a step now, so that a failing analysis raises before the loop and not within it.
 
         Raises:
             CnncostError: the model can't be analyzed with these inputs.
@@ -178,15 +178,15 @@ class Meter:
 
     @property
     def report(self) -> Report | None:
-        """Of the first step that was analyzed."""
+        """Report of the first analyzed step; None before it."""
         return self._costs.first
 
     def leave_cost_out(self) -> None:
-        """Rates are without MACs and FLOPs from now on."""
+        """Return rates without MACs and FLOPs from now on."""
         self.without_cost = True
 
     def rates(self) -> Rates:
-        """Over all steps so far.
+        """Rates over all steps so far.
 
         Raises:
             CnncostError: no step was measured, or the model can't be analyzed.
@@ -197,7 +197,7 @@ class Meter:
         return found
 
     def lap(self) -> Rates | None:
-        """Since the last lap; None if no step was measured since. Raises CnncostError as `rates` does."""
+        """Rates since the last lap; None if no step was measured since. Raises CnncostError as `rates` does."""
         elapsed, (before, counted) = self._elapsed(), self._lap
         found = self._rates(elapsed - before, self._counts - counted)
         if found is not None:
@@ -206,7 +206,7 @@ class Meter:
 
     @contextmanager
     def paused(self) -> Iterator[None]:
-        """Time that is no training, such as a validation."""
+        """Context manager for time that is not training, such as validation: it is not measured."""
         self.pause()
         try:
             yield
@@ -214,13 +214,13 @@ class Meter:
             self.resume()
 
     def pause(self) -> None:
-        """Stop the clock; what was done since the last step does not count either."""
+        """Stop the clock; on a CPU, the time since the last step doesn't count either."""
         if self._paused is None:
             self._settle()
             self._paused = self._clock()
 
     def resume(self) -> None:
-        """Let it go on."""
+        """Restart the clock."""
         if self._paused is not None:
             now = self._clock()
             if self._cuda is not None or self._last is None:
@@ -230,12 +230,12 @@ class Meter:
             self._paused = None
 
     def _settle(self) -> None:
-        """Wait for a device that works on its own: what was counted is then done."""
+        """Wait for an asynchronous device, so that all counted steps have really finished."""
         if self._cuda is not None:
             torch.cuda.synchronize(self._cuda)
 
     def _elapsed(self) -> float:
-        """Seconds up to the last step; on a device that works on its own, up to now."""
+        """Measured seconds up to the last step; on an asynchronous device up to now, after waiting for it."""
         if self._start is None or self._last is None:
             return 0.0
         if self._cuda is None:
@@ -250,7 +250,7 @@ class Meter:
         begin = self._clock()
         steps = [(number, *self._step(key)) for key, number in counts.items()]
         if self._paused is None:
-            self._later += self._clock() - begin  # no part of the loop, and before its next step
+            self._later += self._clock() - begin  # the analysis took this time, not the loop
         return Rates(
             steps=sum(number for number, _, _ in steps),
             examples=sum(number * batch for number, batch, _ in steps),
@@ -261,7 +261,7 @@ class Meter:
         )
 
     def _step(self, key: Hashable) -> tuple[int, Cost]:
-        """How many examples a step of this key has, and its cost."""
+        """Number of examples, and cost, of a step with this key."""
         if type(key) is int and key < 1:
             raise InputError(f"Meter: a step of {key} examples; expected 1 or more")
         if self.without_cost:

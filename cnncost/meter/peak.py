@@ -1,13 +1,13 @@
-"""The ceiling that MFU is a part of: a device's, by name, or a number."""
+"""The peak FLOP/s that MFU is relative to, looked up by device name."""
 
 from __future__ import annotations
 
 
 def peak_of(device: str, dtype: str) -> float:
-    """FLOP/s that a device reaches at most in a number format; a named device may be one that was measured.
+    """Peak FLOP/s of a device, built-in or measured by the user, in a number format.
 
     Raises:
-        CnncostError: no such device, or none for this format.
+        CnncostError: unknown device, or no figure for this format.
     """
     from cnncost.devices import find
 

@@ -1,4 +1,4 @@
-"""A callback for the Trainer of Hugging Face Transformers: throughput, FLOP/s and MFU by the Trainer's own log.
+"""A callback for the Trainer of Hugging Face Transformers: throughput, FLOP/s and MFU in the Trainer's log.
 
 from cnncost.meter.transformers import add_meter
 add_meter(trainer, device="a100", dtype="bfloat16")
@@ -30,11 +30,11 @@ if TYPE_CHECKING:
 
 
 def add_meter(trainer: Trainer, **options: Any) -> MeterCallback:
-    """Add the callback to a Trainer, which then logs `meter/…` with its losses.
+    """Add the callback to a Trainer, which then logs `meter/…` together with its losses.
 
     Args:
-        trainer: not yet at work.
-        options: as `cnncost.Meter` takes them: `device`, `dtype`, `peak_flops`, `cost`, `warmup`.
+        trainer: a Trainer that is not training yet.
+        options: those of `cnncost.Meter`: `device`, `dtype`, `peak_flops`, `cost`, `warmup`.
     """
     callback = MeterCallback(trainer, options)
     trainer.add_callback(callback)
@@ -42,7 +42,7 @@ def add_meter(trainer: Trainer, **options: Any) -> MeterCallback:
 
 
 def with_masks(inputs: Any) -> Any:
-    """Masks of ones in the place of their shapes: models read them, and padding is computed like the rest."""
+    """Replace shapes of masks by masks of ones: models read them, and padding is computed like other positions."""
     if not isinstance(inputs, dict):
         return inputs
     return {
@@ -63,17 +63,17 @@ def _same(inputs: Any) -> Any:
 
 
 class MeterCallback(TrainerCallback):  # type: ignore[misc]  # Any to the type checker, which may lack the package
-    """Counts each forward in training by the shapes that it is given, micro-batches of accumulated gradients too.
+    """Counts each forward in training by its input shapes, including micro-batches of accumulated gradients.
 
-    The Trainer shows its callbacks no inputs, so while it trains a hook on the model reads their shapes; it is
-    removed when the training ends. Evaluation is left out.
+    The Trainer doesn't pass inputs to callbacks, so a temporary hook on the model reads their shapes; it is removed
+    when the training ends. Evaluation is not measured.
 
     Attributes:
-        meter: of the current training.
-        last: the rates that were logged last.
+        meter: the Meter of the current training.
+        last: the most recently logged rates.
 
-    The model's totals are logged with the first step, under `complexity/`. A training is never ended: where the model
-    can't be analyzed, one warning says what to do, and rates are without FLOPs.
+    The model's totals are logged with the first step, under `complexity/`. A failing analysis never aborts the
+    training: one warning says what to do, and rates have no FLOPs.
     """
 
     def __init__(self, trainer: Trainer, options: dict[str, Any]) -> None:
@@ -87,13 +87,13 @@ class MeterCallback(TrainerCallback):  # type: ignore[misc]  # Any to the type c
 
     @property
     def meter(self) -> Meter | None:
-        """Of the current training."""
+        """The Meter of the current training; None before the first."""
         return None if self._watched is None else self._watched.meter
 
     def on_train_begin(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
     ) -> None:
-        """A Meter for this training, and the hook that reads shapes."""
+        """Create a Meter for this training and register the hook that reads shapes."""
         del args, state, control
         model: nn.Module = kwargs["model"]
         self._watched = Watched(model, _WAY_OUT, **{"prepare": with_masks, **self._options})
@@ -102,7 +102,7 @@ class MeterCallback(TrainerCallback):  # type: ignore[misc]  # Any to the type c
         self._hook = model.register_forward_pre_hook(self._look, with_kwargs=True)
 
     def _look(self, model: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
-        if model is self._model and model.training:  # an analysis runs its copy of the model, hooks and all
+        if model is self._model and model.training:  # analysis runs a copy of the model, which has this hook too
             tensors = {key: value for key, value in kwargs.items() if hasattr(value, "shape")}
             self._seen.append(described(tensors or args))
             if self._watched is not None:
@@ -111,12 +111,12 @@ class MeterCallback(TrainerCallback):  # type: ignore[misc]  # Any to the type c
     def on_substep_end(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
     ) -> None:
-        """A micro-batch is done."""
+        """Count a micro-batch."""
         del args, state, control, kwargs
         self._count()
 
     def on_step_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
-        """A step is done; where the Trainer is about to log, so are the rates."""
+        """Count a step; if the Trainer is about to log, log the rates too."""
         del args, state, kwargs
         self._count()
         if self._watched is not None and self._watched.report is not None and not self._told:
@@ -128,14 +128,14 @@ class MeterCallback(TrainerCallback):  # type: ignore[misc]  # Any to the type c
         if found is not None:
             self.last = found
             self._trainer.log(found.log_dict())
-            control.should_log = True  # a log ends with the wish for one, and the Trainer's own is still to come
+            control.should_log = True  # `Trainer.log` clears the flag, but the Trainer's own log is still to come
         if self.meter is not None and (control.should_evaluate or control.should_save):
             self.meter.pause()
 
     def on_step_begin(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
     ) -> None:
-        """On with the training, if it was evaluated or saved."""
+        """Resume the Meter after an evaluation or checkpoint."""
         del args, state, control, kwargs
         if self.meter is not None:
             self.meter.resume()
@@ -143,7 +143,7 @@ class MeterCallback(TrainerCallback):  # type: ignore[misc]  # Any to the type c
     def on_train_end(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
     ) -> None:
-        """Leave the model as it was."""
+        """Remove the hook from the model."""
         del args, state, control, kwargs
         if self._hook is not None:
             self._hook.remove()

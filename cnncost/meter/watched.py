@@ -1,4 +1,4 @@
-"""A Meter for callbacks: it never ends the training that it watches."""
+"""A Meter for callbacks whose failures never abort the training."""
 
 from __future__ import annotations
 
@@ -18,21 +18,21 @@ if TYPE_CHECKING:
 
 
 class MeterWarning(UserWarning):
-    """A callback gives rates without FLOPs, as the model could not be analyzed with what the loop gives it."""
+    """A callback reports rates without FLOPs or MFU, because the model can't be analyzed or the device is unknown."""
 
 
 class Watched:
-    """A Meter and its first analysis; what fails is one warning, and from then on rates are without FLOPs.
+    """A Meter that turns a failure into one warning; afterwards, rates have no FLOPs.
 
     Args:
-        model: what forward is called on.
-        way_out: what the user can do about a model that can't be analyzed so.
-        example: inputs of one step that the model itself states, where those of a batch can't be used.
-        options: as `cnncost.Meter` takes them.
+        model: the module whose forward is called.
+        way_out: advice for the warning: what the user can do if the model can't be analyzed.
+        example: inputs that the model itself provides, used if those of a batch can't be analyzed.
+        options: those of `cnncost.Meter`.
 
     Attributes:
         meter: the Meter.
-        report: of the first step that was analyzed; None before it, and where that failed.
+        report: report of the first analyzed step; None before it, or if it failed.
     """
 
     def __init__(self, model: nn.Module, way_out: str, example: Any = None, **options: Any) -> None:
@@ -49,40 +49,40 @@ class Watched:
 
     @property
     def report(self) -> Report | None:
-        """Of the first step that was analyzed."""
+        """Report of the first analyzed step; None before it, or if it failed."""
         return self.meter.report
 
     def try_out(self, inputs: Callable[[], Any]) -> None:
-        """Analyze a first step, by what the loop gives or by the model's own example; what fails is a warning."""
+        """Analyze the first step, with the loop's inputs or else the model's own example; warn if both fail."""
         if self._tried:
             return
         self._tried = True
         try:
             self.meter.try_out(inputs())
-        except Exception as error:  # noqa: BLE001  # a training is worth more than its figures, whatever failed
+        except Exception as error:  # noqa: BLE001  # no failure here may abort the user's training
             if not self._tried_example():
                 self._give_up(error)
 
     def step(self, inputs: Callable[[], Any]) -> None:
-        """A step is done."""
+        """Count one finished step."""
         given: Any = None
         try:
             given = inputs()
             self.meter.step(number_of(given) if self._by_number else given)
         except Exception as error:  # noqa: BLE001  # as above
             self._give_up(error)
-            with suppress(Exception):  # not even a number of examples
+            with suppress(Exception):  # even the number of examples is unknown
                 self.meter.step(number_of(given))
 
     def lap(self) -> Rates | None:
-        """Since the last lap; None if no step was measured since."""
+        """Rates since the last lap; None if no step was measured since."""
         try:
             return self.meter.lap()
         except Exception as error:  # noqa: BLE001  # as above: a batch of another form
             self._give_up(error)
             try:
                 return self.meter.lap()
-            except Exception:  # noqa: BLE001  # as above: a step of no example
+            except Exception:  # noqa: BLE001  # as above: a step without examples
                 return None
 
     def _tried_example(self) -> bool:
@@ -92,7 +92,7 @@ class Watched:
             given = described(self._example)
             meter = Meter(self._model, given, **self._options)
             meter.try_out()
-        except Exception:  # noqa: BLE001  # what the batch's own analysis said is told
+        except Exception:  # noqa: BLE001  # the caller reports the error from the batch's inputs instead
             return False
         self.meter, self._by_number = meter, True
         return True
@@ -112,7 +112,7 @@ class Watched:
 
 
 def number_of(batch: Any) -> int:
-    """How many examples a batch of any form has: the first axis of the first tensor in it; 1 if there is none."""
+    """Number of examples in any nested batch: the size of the first tensor's first axis; 1 if there is none."""
     if isinstance(batch, Tensor):
         return int(batch.shape[0]) if batch.dim() else 1
     if hasattr(batch, "shape") and batch.shape:

@@ -68,14 +68,15 @@ class Effective(NamedTuple):
     """Multiply-accumulates that remain without zero factors.
 
     Attributes:
-    dense: all multiply-accumulates.
-    macs: those left if products with a zero weight are skipped; for a sparse layout, those of stored elements.
-    by_path: for each module with weights, its dense and its effective count.
-    accumulates: those among `macs` whose activations are spikes, 0 or 1; only set with `activations`.
-    in_full: those among `macs` of products whose remaining count is not exact; if not zero, `macs` is an upper
-        bound.
-    rows: one row per module; without `activations`, only modules with weights.
-    run_on: where the activations' values came from.
+        dense: all multiply-accumulates.
+        macs: those that remain if products with a zero factor are skipped; for a sparse layout, those of stored
+            elements.
+        by_path: dense and effective count by module path, as in `rows`.
+        accumulates: those among `macs` whose activations are spikes, 0 or 1; only set with `activations`.
+        in_full: those among `macs` of products whose remaining count is not exact; if not zero, `macs` is an upper
+            bound.
+        rows: one row per module; without `activations`, only modules with weights.
+        run_on: where the activations' values came from.
     """
 
     dense: int
@@ -88,7 +89,7 @@ class Effective(NamedTuple):
 
     @property
     def energy(self) -> float:
-        """Energy of what is left, in pJ: 4.6 per multiply-accumulate, 0.9 per accumulation (Horowitz 2014, 45 nm)."""
+        """Energy of the remaining operations, in pJ: 4.6 per MAC, 0.9 per accumulation (Horowitz 2014, 45 nm)."""
         return MAC_PJ * (self.macs - self.accumulates) + AC_PJ * self.accumulates
 
     @property
@@ -128,7 +129,7 @@ class Effective(NamedTuple):
 
     @property
     def density(self) -> float:
-        """The fraction that is left, from 0 to 1."""
+        """The fraction that remains, from 0 to 1."""
         return self.macs / self.dense if self.dense else 1.0
 
 
@@ -154,7 +155,7 @@ def active(graph: Graph, counted: Mapping[int, tuple[int, bool]]) -> Effective:
 
 
 def effective(graph: Graph, nonzero: Mapping[int, int], stored: Mapping[int, int] | None = None) -> Effective:
-    """MACs·Z/W of each product with a weight of W elements, Z of them not zero: each is used equally often.
+    """MACs·Z/W for each product with a weight of W elements, Z of them nonzero, as each is used equally often.
 
     A product with a sparse factor counts only its stored elements. If both factors have zeros, how many products are
     left depends on their positions: the smaller count is an upper bound, and marked as one. So is the full count of
@@ -193,7 +194,7 @@ def effective(graph: Graph, nonzero: Mapping[int, int], stored: Mapping[int, int
 def _left(
     graph: Graph, node: Node, macs: int, weights: list[int], known: Mapping[int, int], stored: Mapping[int, int]
 ) -> tuple[int, bool]:
-    """Multiply-accumulates left of a product with these weights, and whether the count is exact."""
+    """Multiply-accumulates that remain of a product with these weights, and whether the count is exact."""
     full, sparse = _dense(node, macs), node.spec.kind == _SPARSE
     counts = [macs]
     meeting = int(sparse)  # factors with zeros: exact if only one; a sparse one is in `macs` already
@@ -209,7 +210,7 @@ def _left(
 
 
 def _dense(node: Node, macs: int) -> int:
-    """Multiply-accumulates if a sparse tensor's zeros were stored, too: K for each output."""
+    """Multiply-accumulates if a sparse tensor's zeros were stored too: K for each output."""
     if node.spec.kind not in {_SPARSE, _SAMPLED}:
         return macs
     first = node.spec.kind == _SAMPLED or _op(node).startswith(_ADDENDS)

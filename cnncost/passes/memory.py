@@ -2,7 +2,7 @@
 
 Live ranges are those of eager Python: a storage dies when nothing refers to it any more, tensors saved by autograd for
 backward included. Memory that a kernel allocates and frees while it runs (its workspace) is not a tensor and not
-counted here. "Allocated" has the allocators' meaning: bytes of live blocks, not what is reserved for later ones.
+counted here. "Allocated" has the allocators' meaning: bytes of live blocks, not memory reserved for later ones.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from cnncost.ops import cost_of
 from cnncost.ops.scratch import is_known, scratch_of
 
 USES = ("parameters", "buffers", "inputs", "constants", "gradients", "optimizer state", "activations", "temporaries")
-"""Uses of memory. Activations outlive forward, as backward needs them or they are returned; temporaries don't."""
+"""Uses of memory. Activations outlive forward, saved for backward or returned by the model; temporaries don't."""
 
 _USES = {
     "parameter": "parameters", "buffer": "buffers", "input": "inputs", "constant": "constants", "gradient": "gradients",

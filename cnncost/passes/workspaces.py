@@ -1,4 +1,4 @@
-"""The peak including kernel workspaces: an estimate, reported beside the exact peak and never part of it."""
+"""The peak including kernel workspaces: an estimate, reported next to the exact peak and never part of it."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""Pictures, by matplotlib: of a roofline, and of what was predicted beside what was measured."""
+"""Plots drawn with matplotlib: rooflines, predictions against measurements, memory, receptive fields, Pareto fronts."""

@@ -1,4 +1,4 @@
-"""Pictures of a benchmark: predicted against measured, and latency over batch size."""
+"""Plots of a benchmark: predicted against measured time, and latency over batch size."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from cnncost.plots.marks import BOUNDS
 from cnncost.plots.picture import picture
 
 _NEAR = 0.8
-"""Names of dots nearer than this (in the logarithm of seconds) would lie on each other."""
+"""Labels of dots closer than this (difference of log seconds) would overlap."""
 
 
 def draw_errors(bench: Bench, path: str) -> None:
-    """A dot for each network and case: predicted over measured seconds, with the band of ± 30 %."""
+    """Plot predicted over measured seconds, one dot per network and case, with a band of ± 30 %."""
     rows = [row for row in bench.rows if row.error is not None]
     with picture(path, size=(7.0, 6.0)) as (axes,):
         axes.set_xscale("log")
@@ -42,7 +42,7 @@ def draw_errors(bench: Bench, path: str) -> None:
 
 
 def _apart(rows: list[Joined]) -> list[Joined]:
-    """Rows to be named: those far off first, then those that are not near one that is named."""
+    """Rows to label: the largest errors first, skipping rows close to one that is already labelled."""
     named: list[Joined] = []
     for row in sorted(rows, key=lambda row: -abs(row.error or 0.0)):
         x = row.seconds or 1.0
@@ -52,7 +52,7 @@ def _apart(rows: list[Joined]) -> list[Joined]:
 
 
 def draw_batches(bench: Bench, path: str) -> None:
-    """Measured and predicted seconds over the batch size, a colour for each network."""
+    """Plot measured and predicted seconds over the batch size, one colour per network."""
     rows = [row for row in bench.rows if row.seconds and row.case.batch]
     names = dict.fromkeys(row.name for row in rows)
     with picture(path, size=(8.0, 5.0)) as (axes,):
@@ -76,7 +76,7 @@ def draw_batches(bench: Bench, path: str) -> None:
 
 
 def _first(row: Joined, rows: list[Joined]) -> bool:
-    """One line a network: of a case as it was asked for first, not compiled if there is one that is not."""
+    """Whether the row belongs to the network's one line: its first case that is not compiled, else its first case."""
     kinds = dict.fromkeys(other.case._replace(batch=None) for other in rows if other.name == row.name)
     plain = [kind for kind in kinds if not kind.compiled] or list(kinds)
     return row.case._replace(batch=None) == plain[0]

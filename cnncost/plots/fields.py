@@ -1,4 +1,4 @@
-"""Receptive fields as a picture: the input with the boxes of chosen layers, and growth over depth."""
+"""Plot of receptive fields: the input with the boxes of chosen layers, and growth over depth."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 _COLORS = ("#440154", "#3b528b", "#21918c", "#35b779", "#8fb321", "#d98c00", "#c43c39")
-"""From the first layers to the last; all are told apart on white, and without red or green, too."""
+"""From the first layers to the last; distinct on white, also for red-green colour-blind readers."""
 _GREY = "#666666"
 _FEW = 3
-"""Fewer boxes than these don't show how fields grow."""
+"""At least this many boxes are needed to show how fields grow."""
 
 
 def chosen(rows: Sequence[Growth]) -> list[Growth]:
-    """Where nothing else is asked for: of each jump the last layer whose field is a number, or some on the way."""
+    """Default layers to draw: for each jump the last layer with a numeric field; with few jumps, evenly spaced ones."""
     grown = [row for row in rows if row.grew and _drawable(row)]
     last = {row.field.jump: row for row in grown}
     if len(last) >= _FEW:
@@ -33,19 +33,19 @@ def chosen(rows: Sequence[Growth]) -> list[Growth]:
 
 
 def _drawable(row: Growth) -> bool:
-    """Whether its field is a box, and its units lie as the input's positions do."""
+    """Whether the field is a box and the layer's units lie along the input's axes."""
     size = row.field.size
     return all(isinstance(n, int) for n in size) and any(n != 1 for n in size) and len(row.units) == len(size)
 
 
 def draw(path: str, report: Report, rows: Sequence[Growth], boxes: Sequence[Growth]) -> None:
-    """Draw them into a file: .png, .svg or .pdf.
+    """Draw receptive fields to a .png, .svg or .pdf file.
 
     Args:
         path: the file.
-        report: named in the title.
-        rows: all layers, in order, for growth over depth.
-        boxes: layers whose middle unit is drawn on the input, of one or two spatial axes.
+        report: its model is named in the title.
+        rows: all layers in order, for growth over depth.
+        boxes: layers whose middle unit's field is drawn on the input (its last two spatial axes).
 
     Raises:
         OutputError, MissingPackageError: as `plots.picture.check_picture` does.
@@ -61,7 +61,7 @@ def draw(path: str, report: Report, rows: Sequence[Growth], boxes: Sequence[Grow
 
 
 def _boxes(axes: Axes, rows: Sequence[Growth]) -> None:
-    """The input, and of each layer the field of its middle unit, drawn on where it leaves the input."""
+    """Draw the input and each layer's field of the middle unit, including any part beyond the border."""
     from matplotlib.patches import Rectangle
 
     axes.set_title("input, with the field of each layer's middle unit", fontsize=9)
@@ -95,7 +95,7 @@ def _boxes(axes: Axes, rows: Sequence[Growth]) -> None:
 
 
 def _plane(sizes: Sequence[int]) -> tuple[int, int]:
-    """Height and width of the input as it is drawn: of three axes the last two, one axis as a strip."""
+    """Height and width of the drawn input: the last two axes; a single axis becomes a strip."""
     return (sizes[-2], sizes[-1]) if len(sizes) > 1 else (max(1, sizes[0] // 4), sizes[0])
 
 
@@ -103,7 +103,7 @@ def _middle(row: Growth) -> tuple[tuple[float, float], tuple[float, float]]:
     """Start and length of the middle unit's field along rows and columns."""
     field = row.field
     spans: list[tuple[float, float]] = []
-    own = len(row.units) == len(field.size)  # else the layer's units lie along other axes than the input's
+    own = len(row.units) == len(field.size)  # else the layer's units don't lie along the input's axes
     for axis, (size, jump, start) in enumerate(zip(field.size, field.jump, field.start, strict=True)):
         if isinstance(size, Extent) or isinstance(jump, Extent) or isinstance(start, Extent):
             spans.append((0.0, float(field.input_size[axis])))
@@ -121,7 +121,7 @@ def _within(path: str, above: str) -> bool:
 
 
 def _lines(axes: Axes, rows: Sequence[Growth]) -> None:
-    """A line for axes of the same sizes; where lines meet, each is seen through the gaps of those above it."""
+    """Draw one line per group of axes with equal sizes; dashes keep a line visible under those drawn over it."""
     alike: dict[tuple[object, ...], list[int]] = {}
     for axis in range(len(rows[0].field.size)):
         alike.setdefault(tuple(row.field.size[axis] for row in rows), []).append(axis)
@@ -139,7 +139,7 @@ def _lines(axes: Axes, rows: Sequence[Growth]) -> None:
 
 
 def _growth(axes: Axes, rows: Sequence[Growth], boxes: Sequence[Growth]) -> None:
-    """Size over depth; a band where everything is seen however large the input is."""
+    """Draw size over depth, and a grey band where the field is global."""
     from matplotlib.ticker import MaxNLocator
 
     axes.set_title("size over depth", fontsize=9)
@@ -148,7 +148,7 @@ def _growth(axes: Axes, rows: Sequence[Growth], boxes: Sequence[Growth]) -> None
     _lines(axes, rows)
     for place, end in enumerate(sorted(set(rows[0].field.input_size))):
         axes.axhline(end, color=_GREY, linestyle="--", linewidth=1)
-        beside = (2 + 60 * place, 3)  # so that sizes next to one another can be read
+        beside = (2 + 60 * place, 3)  # keeps the labels of similar sizes apart
         axes.annotate(f"input {end}", (0, end), xytext=beside, textcoords="offset points", color=_GREY)
     whole = [i for i, row in enumerate(rows) if any(str(n) == "global" for n in row.field.size)]
     if whole:

@@ -1,4 +1,4 @@
-"""Names of points, where they cover nothing, and axes as people read them."""
+"""Point labels that don't overlap, and logarithmic axes with readable ticks."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ if TYPE_CHECKING:
     from matplotlib.transforms import BboxBase
 
 BOUNDS = {"compute": "#0072b2", "memory": "#d55e00", "launch": "#009e73", "": "#888888"}
-"""Colours of what bounds an op."""
+"""Colours by what limits an op's predicted time."""
 _MARGIN = 4.0
 """Pixels between a label and the frame."""
 
 
 def human_axis(axis: Any, name: str) -> None:
-    """A logarithmic axis of counts, its ticks as people write them."""
+    """Format a logarithmic axis of counts with readable ticks."""
     from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
     from cnncost import units
@@ -27,7 +27,7 @@ def human_axis(axis: Any, name: str) -> None:
     axis.set_label_text(name)
     low, high = axis.get_view_interval()
     decades = len([n for n in range(20) if low <= 10**n <= high])
-    if decades < 2:  # within one decade 1, 2 and 5 say where one is
+    if decades < 2:  # powers of ten alone would leave the axis nearly without ticks
         axis.set_major_locator(LogLocator(subs=_WITHIN if high / low > _NARROW else _FINE))
     axis.set_major_formatter(
         FuncFormatter(lambda value, _: units.compact(round(value)) if abs(value - round(value)) < 1e-6 * value else "")
@@ -36,7 +36,7 @@ def human_axis(axis: Any, name: str) -> None:
 
 
 _NARROW = 3.0
-"""Ends of an axis this far apart show at least one of 1, 2 and 5 times a power of ten."""
+"""An axis whose ends have a larger ratio than this has a tick at 1, 2 or 5 times a power of ten."""
 _WITHIN = (1.0, 2.0, 5.0)
 _FINE = tuple(n / 10 for n in range(10, 100, 2))
 
@@ -44,10 +44,10 @@ _FINE = tuple(n / 10 for n in range(10, 100, 2))
 def name_points(
     axes: Any, points: Mapping[str, tuple[float, float]], others: Iterable[tuple[float, float]] = ()
 ) -> None:
-    """Each point's name where it covers no other name and no point: near, or further off with a line to it.
+    """Label each point without covering other labels or points: nearby, or further away with a line to it.
 
-    `others` are points that have no name and are not to be covered either. To be called last: where things are on
-    the picture must not change any more.
+    `others` are unlabelled points that must not be covered either. Call it last: the layout must not change
+    afterwards.
     """
     figure = axes.figure
     figure.draw_without_rendering()
@@ -75,21 +75,21 @@ def name_points(
 
 
 _PIXELS = DPI / 72
-"""Of a point."""
+"""Pixels per typographic point."""
 _NEAR = 11
 _AROUND = [(0, dy) for dy in (9, -9)] + [(dx, 0) for dx in (1, -1)] + [
     (dx, sign * dy) for dy in (18, 27, 36, 45) for dx in (0, 1, -1) for sign in (1, -1)
 ]  # fmt: skip
-"""Where a name may stand, the nearest first: to the side in its own widths, upwards in points."""
+"""Label positions to try, nearest first: horizontal offset in label widths, vertical offset in points."""
 
 
 def keep_inside(axes: Axes, texts: Sequence[Annotation]) -> None:
-    """Move labels that would leave the axes, or cover one another; call it when the limits are what they will be.
+    """Move labels that would leave the axes or overlap; call it once the axis limits are final.
 
-    A label that has to go left, over its own dot and others, goes below them, or above where no room is below.
+    A label that must move left would cover its own dot, so it also moves below it, or above if there is no room.
     """
     figure: Any = axes.figure
-    figure.draw_without_rendering()  # where things are follows from all that is there
+    figure.draw_without_rendering()  # positions are known only after a layout pass
     frame, points = axes.get_window_extent(), 72 / figure.dpi
     placed: list[BboxBase] = []
     for text in texts:
@@ -100,7 +100,7 @@ def keep_inside(axes: Axes, texts: Sequence[Annotation]) -> None:
             down = max(0.0, box.y1 - dot + 3 * _MARGIN)
             up = -down if box.y0 - down > frame.y0 + _MARGIN else dot + 3 * _MARGIN - box.y0
         box = _moved(box, left, up)
-        for other in placed:  # from the top down, as they came
+        for other in placed:  # in the order of `texts`: each overlapping label moves down
             if box.overlaps(other) and other.y0 - box.height > frame.y0 + _MARGIN:
                 step = other.y0 - box.y1 - 1
                 box, up = _moved(box, 0, step), up + step
@@ -110,10 +110,10 @@ def keep_inside(axes: Axes, texts: Sequence[Annotation]) -> None:
 
 
 def _box(text: Annotation) -> BboxBase:
-    """Of a label, in pixels, without the line to its dot."""
+    """The label's bounding box in pixels, without the line to its dot."""
     from matplotlib.text import Text
 
-    text.get_window_extent()  # puts it where its dot is
+    text.get_window_extent()  # updates the position of the text to that of its dot
     return Text.get_window_extent(text)
 
 

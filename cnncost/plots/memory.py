@@ -1,4 +1,4 @@
-"""Memory over the ops of a run: what is alive, by use, and where the peak stands."""
+"""Plot of memory over the ops of a run: live bytes by use, and the peak."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ if TYPE_CHECKING:
     from cnncost.passes.memory import Memory
 
 _COLOURS = ("#0072b2", "#56b4e9", "#999999", "#cccccc", "#009e73", "#cc79a7", "#e69f00", "#d55e00")
-"""Of the uses, in their order: Okabe and Ito's, which colour-blind readers tell apart."""
+"""One per use, in the order of `USES`: Okabe and Ito's colour-blind safe palette."""
 
 
 def draw(path: str, title: str, graph: Graph, memory: Memory) -> None:
-    """Draw the timeline into a file: .png, .svg or .pdf.
+    """Draw the timeline to a .png, .svg or .pdf file.
 
     Raises:
         OutputError, MissingPackageError: as `plots.picture.check_picture` does.

@@ -1,4 +1,4 @@
-"""Models as points of a plane: parameters to the right, MACs upwards, memory as the area, the front in colour."""
+"""Pareto plot of models: parameters on x, MACs on y, memory as the dot's area, the Pareto front in colour."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _LARGEST = 900
 
 
 def draw_pareto(rows: Sequence[Compared], path: str | Path) -> None:
-    """Write the picture.
+    """Draw the plot to a file.
 
     Raises:
         OutputError, MissingPackageError: as `picture` does.
@@ -39,7 +39,7 @@ def draw_pareto(rows: Sequence[Compared], path: str | Path) -> None:
 
 
 def _named(rows: Sequence[Compared]) -> dict[str, tuple[float, float]]:
-    """Points by name; two models of one place, or of one name, share a label."""
+    """Points by label; models at the same point share a label."""
     at: dict[tuple[float, float], list[str]] = {}
     for row in rows:
         at.setdefault((_shown(row.params), _shown(row.macs)), []).append(row.name)
@@ -51,5 +51,5 @@ def _named(rows: Sequence[Compared]) -> dict[str, tuple[float, float]]:
 
 
 def _shown(number: int) -> int:
-    """A logarithmic axis has no place for 0."""
+    """The number, at least 1: a logarithmic axis can't show 0."""
     return max(number, 1)

@@ -1,4 +1,4 @@
-"""A picture to draw on, and how it gets into a file: whole or not at all, the same bytes each time."""
+"""Creates a figure and writes it to a file: atomically, and with the same bytes each time."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from cnncost.files import check, write_bytes
 
 ENDINGS = (".png", ".svg", ".pdf")
 COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
-"""Okabe and Ito's, which stay apart for colour-blind readers."""
+"""Okabe and Ito's colour-blind safe palette."""
 DPI = 150
 _STYLE = {
     "font.size": 9, "axes.spines.top": False, "axes.spines.right": False, "axes.grid": True, "grid.color": "#e6e6e6",
@@ -22,10 +22,10 @@ _STYLE = {
 
 
 def check_picture(path: str | Path) -> None:
-    """Whether a picture can be written there; to be called before the work.
+    """Check that a picture can be written to `path`; call it before the expensive work.
 
     Raises:
-        OutputError: an unknown ending, or a place that can't be written to.
+        OutputError: an unknown file ending, or a path that can't be written.
         MissingPackageError: matplotlib is not installed.
     """
     ending = Path(path).suffix.lower()
@@ -49,13 +49,13 @@ def _matplotlib() -> Any:
 def picture(
     path: str | Path, columns: int = 1, size: tuple[float, float] = (6.4, 4.0), title: str = ""
 ) -> Iterator[list[Any]]:
-    """Axes to draw on, in a row; the picture is written when all is drawn.
+    """Yield axes to draw on, side by side; the picture is written when the context ends without an error.
 
     Args:
-        path: the file; its ending says how.
-        columns: how many axes.
-        size: of each, in inches.
-        title: over all of them.
+        path: the file; its ending selects the format.
+        columns: number of axes.
+        size: width and height of each in inches.
+        title: title above all axes.
 
     Raises:
         OutputError, MissingPackageError: as `check_picture` does.
@@ -72,7 +72,7 @@ def picture(
             figure.suptitle(title)
         yield list(figure.subplots(1, columns, squeeze=False)[0])
         ending = Path(path).suffix.lower().removeprefix(".")
-        dates = {"svg": {"Date": None}, "pdf": {"CreationDate": None}}.get(ending)  # the same bytes each time
+        dates = {"svg": {"Date": None}, "pdf": {"CreationDate": None}}.get(ending)  # no timestamps
         data = io.BytesIO()
         figure.savefig(data, format=ending, metadata=dates)
     write_bytes(path, data.getvalue())

@@ -1,4 +1,4 @@
-"""The roofline plot: a dot for each layer under the ceilings of a device."""
+"""The roofline plot: one dot per layer below a device's ceilings."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ _LABELS = 5
 
 
 def draw(prediction: Prediction, path: str) -> None:
-    """FLOP/s over FLOPs a byte, both logarithmic; a dot's area is its share of the time.
+    """Draw FLOP/s over FLOPs per byte, both logarithmic; a dot's area is its share of the time.
 
     Raises:
-        OutputError: a name that is no picture's, or a place that can't be written to.
+        OutputError: an unknown file ending, or a path that can't be written.
         MissingPackageError: matplotlib is not installed.
     """
     found = prediction.roofline
@@ -45,7 +45,7 @@ def draw(prediction: Prediction, path: str) -> None:
 
 
 def _ceilings(axes: Axes, prediction: Prediction, dots: list[Row]) -> None:
-    """The roof of the number format that most FLOPs are in, and the slope of each level of memory."""
+    """Draw the compute ceiling of the dtype with the most FLOPs, and a bandwidth slope per memory level."""
     found, device = prediction.roofline, prediction.roofline.device
     formats = [time for time in found.nodes if time is not None and time.flops and time.dtype]
     dtype = found.dtype or (max(formats, key=lambda time: time.flops).dtype if formats else next(iter(device.flops)))
@@ -71,7 +71,7 @@ def _ceilings(axes: Axes, prediction: Prediction, dots: list[Row]) -> None:
 
 
 def _dots(axes: Axes, dots: list[Row], seconds: float) -> list[Annotation]:
-    """The dots and their legend; gives the names of the heaviest, which are still to find their place."""
+    """Draw the dots and their legend; return the labels of the heaviest, which `keep_inside` still has to place."""
     for bound in ("compute", "memory", "launch"):
         of = [row.predicted for row in dots if row.predicted.bound == bound]
         if of:
@@ -80,7 +80,7 @@ def _dots(axes: Axes, dots: list[Row], seconds: float) -> list[Annotation]:
                 s=[12 + 1500 * p.seconds / seconds for p in of], alpha=0.6, linewidths=0, label=f"{bound}-bound",
             )  # fmt: skip
     below, texts = 0, []
-    for name, p in _labels(dots):  # right of a slope and below a roof there is room
+    for name, p in _labels(dots):  # there is room right of a slope and below a roof
         flat = p.bound == "compute"
         below += flat
         texts.append(axes.annotate(
@@ -97,7 +97,7 @@ def _dots(axes: Axes, dots: list[Row], seconds: float) -> list[Annotation]:
 
 
 def _labels(dots: list[Row]) -> list[tuple[str, Predicted]]:
-    """Names of the heaviest dots; dots in one place have one label."""
+    """Labels of the heaviest dots; dots at nearly the same point share one."""
     places: dict[tuple[int, int], list[Row]] = {}
     for row in dots:
         p = row.predicted

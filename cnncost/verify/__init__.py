@@ -1,12 +1,12 @@
-"""The same model counted by others, and every difference from cnncost's count explained.
+"""Counts the same model with other tools and explains every difference from cnncost's count.
 
-    model ──▶ Graph ──rules of a peer──▶ what the peer must have counted ─┐
-      └─────▶ the peer itself ─────────▶ what it did count ───────────────┴─▶ explained, or not
+    model ──▶ Graph ──rules of a peer──▶ predicted count of the peer ─┐
+      └─────▶ the peer itself ─────────▶ its actual count ────────────┴─▶ explained, or not
 
-The peers are fvcore's `FlopCountAnalysis` and torch's `FlopCounterMode`. What a peer counts for an op
-is predicted from cnncost's own Graph, by rules read from the peer's source. A difference is explained
-only if the prediction is the peer's number, to the last digit, in each of the peer's ops; the rest
-is reported as unexplained, with its op and amount.
+The other tools ("peers") are fvcore's `FlopCountAnalysis` and torch's `FlopCounterMode`. Rules taken from a peer's
+source predict, from cnncost's own Graph, what the peer counts for each op. A difference is explained only if the
+prediction equals the peer's number exactly, for each of the peer's ops; the rest is reported as unexplained, with
+its op and amount.
 """
 
 from cnncost.verify.result import Explanation, PeerCount, Unexplained, Verification

@@ -14,9 +14,9 @@ class Expected(NamedTuple):
     """A peer's predicted count for an op.
 
     Attributes:
-        op: the op of the peer's in which it counts this; empty if in none.
-        amount: how much.
-        why: its rule. Ops of one kind with the same `why` are one row of the result.
+        op: the peer's op under which it counts this; empty if it doesn't.
+        amount: the count, in the peer's unit.
+        why: the peer's rule in words. Ops of one kind with the same `why` share a row of the result.
     """
 
     op: str
@@ -28,7 +28,7 @@ Rule: TypeAlias = Callable[[Node], Expected]
 
 
 class Whole(NamedTuple):
-    """An op that the peer counts as one, while the Graph has its component nodes."""
+    """A composite op that the peer counts as one, while the Graph has its component nodes."""
 
     op: str
     nodes: tuple[Node, ...]
@@ -39,8 +39,8 @@ class Account:
     """The predicted count of one peer, op by op.
 
     Args:
-        rule: what the peer counts for a node.
-        ours: what cnncost counts for a node, in the peer's unit.
+        rule: returns the peer's predicted count for a node.
+        ours: returns cnncost's count for a node, in the peer's unit.
     """
 
     def __init__(self, rule: Rule, ours: Callable[[Node], int]) -> None:
@@ -56,13 +56,13 @@ class Account:
             self._enter(node.spec.kind, expected, sign, sign * self._ours(node), sign * expected.amount)
 
     def add_whole(self, whole: Whole) -> None:
-        """Enter an op in place of its nodes, which are in the account."""
+        """Replace the nodes of a composite op, added before, by the op itself."""
         self.add(whole.nodes, sign=-1)
         ours = sum(self._ours(node) for node in whole.nodes)
         self._enter(whole.op, whole.expected, 1, ours, whole.expected.amount)
 
     def add_as(self, nodes: Sequence[Node], expected: Expected) -> None:
-        """Enter nodes of one kind of which only the sum is predicted."""
+        """Add nodes of one kind for which only the sum is predicted."""
         self._enter(nodes[0].spec.kind, expected, len(nodes), sum(map(self._ours, nodes)), expected.amount)
 
     def _enter(self, kind: str, expected: Expected, times: int, ours: int, theirs: int) -> None:
@@ -72,7 +72,7 @@ class Account:
         self._predicted[expected.op] += theirs
 
     def explanations(self) -> tuple[Explanation, ...]:
-        """The rows in which either count is not zero, the largest first."""
+        """The rows with a nonzero count on either side, largest first."""
         rows = [
             Explanation(kind, times, ours, theirs, why)
             for (kind, why), (times, ours, theirs) in self._rows.items()
@@ -81,6 +81,6 @@ class Account:
         return tuple(sorted(rows, key=lambda row: (-max(row.ours, row.theirs), row.op, row.why)))
 
     def unexplained(self, by_op: Mapping[str, int]) -> tuple[Unexplained, ...]:
-        """The peer's ops whose count is not the predicted one."""
+        """The peer's ops whose actual count differs from the predicted one."""
         differences = {op: by_op.get(op, 0) - self._predicted[op] for op in {*by_op, *self._predicted}}
         return tuple(Unexplained(op, amount) for op, amount in sorted(differences.items()) if amount)

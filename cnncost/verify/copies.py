@@ -1,7 +1,7 @@
 """Copies of a model for peers to run, so that the user's model is never modified.
 
-A peer sets hooks on modules, may run a real forward, and batch norms, caches and counters write to
-themselves when they are run.
+A peer registers hooks on modules and may run a real forward, in which modules such as batch norms and caches update
+their own state.
 """
 
 from __future__ import annotations
@@ -24,29 +24,29 @@ Nest: TypeAlias = tuple[tuple[Any, ...], dict[str, Any]]
 
 
 def on_meta(tensor: torch.Tensor) -> torch.Tensor:
-    """A tensor like this one, without data."""
+    """A meta tensor like this one."""
     return torch.empty_like(tensor, device=META)
 
 
 def parameters_on_meta(tensor: torch.Tensor) -> torch.Tensor:
-    """Parameters without data, all else with the data it has: what a recording may read."""
+    """A meta tensor for a parameter; other tensors keep the data they have, because forward may read them."""
     return on_meta(tensor) if isinstance(tensor, nn.Parameter) else tensor.detach().clone()
 
 
 def on_cpu(tensor: torch.Tensor) -> torch.Tensor:
-    """A tensor with data: its own, or zeros if it has none."""
+    """A CPU tensor with data: its own, or zeros if it has none."""
     if tensor.is_meta:
         return torch.zeros(tensor.shape, dtype=tensor.dtype)
     return tensor.detach().to("cpu", copy=True)
 
 
 def copied(model: nn.Module, place: Callable[[torch.Tensor], torch.Tensor]) -> nn.Module:
-    """A copy of the model in eval mode, each of its tensors replaced by what `place` makes of it.
+    """A copy of the model in eval mode, each of its tensors replaced by `place(tensor)`.
 
-    Tied tensors stay tied. No tensor is copied but by `place`.
+    Tied tensors stay tied. No tensor data is copied except by `place`.
 
     Raises:
-        InputError: something that a module holds can't be copied.
+        InputError: an attribute of a module can't be copied.
     """
     made: dict[int, Any] = {}
     for module in model.modules():
@@ -63,7 +63,7 @@ def copied(model: nn.Module, place: Callable[[torch.Tensor], torch.Tensor]) -> n
 
 
 def _held(module: nn.Module) -> Iterator[torch.Tensor]:
-    """Parameters, buffers, and tensors in plain attributes or in containers there."""
+    """Parameters, buffers, and tensors in plain attributes or in containers in them."""
     yield from (t for t in module._parameters.values() if t is not None)
     yield from (t for t in module._buffers.values() if t is not None)
     for name, value in vars(module).items():
@@ -77,7 +77,7 @@ def _like(tensor: torch.Tensor, place: Callable[[torch.Tensor], torch.Tensor]) -
 
 
 def tensors(value: Any) -> Iterator[torch.Tensor]:
-    """The tensors in a nest of containers, in order."""
+    """The tensors in nested containers, in order."""
     if isinstance(value, torch.Tensor):
         yield value
     elif isinstance(value, dict):
@@ -89,9 +89,9 @@ def tensors(value: Any) -> Iterator[torch.Tensor]:
 
 
 class Arguments:
-    """What forward takes, as a flat list of tensors and the nest to put them back in.
+    """Forward's arguments as a flat list of tensors plus the nested containers to put them back into.
 
-    Integer tensors that the user gave with values (lengths, indices) keep them; others are zeros.
+    Integer tensors that the user passed with values (lengths, indices) keep them; others are zeros.
     """
 
     def __init__(self, inputs: Inputs) -> None:
@@ -100,15 +100,15 @@ class Arguments:
         self.flat: tuple[torch.Tensor, ...] = tuple(tensors(self._nest))
 
     def with_values(self) -> tuple[torch.Tensor, ...]:
-        """The tensors without data, but for those that have values."""
+        """Meta tensors, except for those that the user passed with values."""
         return tuple(self._data.get(id(t), t) for t in self.flat)
 
     def on_cpu(self) -> tuple[torch.Tensor, ...]:
-        """The tensors with data."""
+        """The tensors with data, on the CPU."""
         return tuple(on_cpu(self._data.get(id(t), t)) for t in self.flat)
 
     def nested(self, flat: tuple[torch.Tensor, ...]) -> Nest:
-        """Positional and keyword arguments, with these tensors in them."""
+        """Positional and keyword arguments that contain these tensors."""
         rest = iter(flat)
         args, kwargs = _filled(self._nest, rest)
         return args, kwargs
@@ -131,7 +131,7 @@ def _filled(nest: Any, rest: Iterator[torch.Tensor]) -> Any:
 def unfused() -> Iterator[None]:
     """Run attention and encoder layers unfused, as separate ops.
 
-    The fused path is taken in eval mode without grad, and hides all that is in it from every counter.
+    Torch takes the fused path in eval mode without grad; no counter sees the ops inside it.
     """
     enabled = torch.backends.mha.get_fastpath_enabled()
     torch.backends.mha.set_fastpath_enabled(False)

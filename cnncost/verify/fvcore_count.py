@@ -1,4 +1,4 @@
-"""The model counted by fvcore's `FlopCountAnalysis`: a real forward, with real weights, under torch's jit tracer."""
+"""Count a model with fvcore's `FlopCountAnalysis`: a real forward, with real weights, under torch's jit tracer."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ _EINSUM = "aten::einsum"
 
 
 class Counted(NamedTuple):
-    """What fvcore found, and the ops of its trace that the Graph has as parts."""
+    """fvcore's result, and the composite ops in its trace that the Graph has as separate nodes."""
 
     by_op: dict[str, int]
     unsupported: dict[str, int]
@@ -38,11 +38,11 @@ class Counted(NamedTuple):
 
 
 def count(model: nn.Module, arguments: Arguments, graph: Graph) -> PeerCount:
-    """fvcore's number for a copy of the model, each difference explained from the Graph, or why it failed."""
+    """fvcore's count of a copy of the model, with differences explained from the Graph, or why it failed."""
     about = PeerCount("fvcore", "", "MAC", "FlopCountAnalysis of a real forward on the CPU")
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # torch's: fvcore scripts functions while it is imported
+            warnings.simplefilter("ignore")  # torch warns because fvcore scripts functions on import
             analysis = _analysis()
         about = replace(about, version=version("fvcore"))
         if lacking := shortage(graph):
@@ -60,7 +60,7 @@ def count(model: nn.Module, arguments: Arguments, graph: Graph) -> PeerCount:
 
 
 def _analysis() -> Any:
-    """The class, imported when it is needed. Raises MissingPackageError."""
+    """fvcore's analysis class, imported on use. Raises MissingPackageError."""
     try:
         from fvcore.nn import FlopCountAnalysis
     except ImportError as error:
@@ -86,14 +86,14 @@ def _count(analysis: Any, model: nn.Module, arguments: Arguments, known: set[str
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """Without grad, which the count does not depend on, and which would keep all activations."""
+    """Disable grad (the count doesn't depend on it, and it would keep all activations alive) and warnings."""
     with warnings.catch_warnings(), same_random_state(), unfused(), torch.no_grad():
-        warnings.simplefilter("ignore")  # the tracer's, about itself and about the model
+        warnings.simplefilter("ignore")  # the tracer warns about itself and the model
         yield
 
 
 def _watched_einsum(observed: list[TracedOp]) -> Callable[[list[Any], list[Any]], Any]:
-    """fvcore's formula for einsum, which also notes the op."""
+    """fvcore's formula for einsum, wrapped to record the op too."""
     from fvcore.nn.jit_handles import einsum_flop_jit
 
     def handle(inputs: list[Any], outputs: list[Any]) -> Any:
@@ -104,7 +104,7 @@ def _watched_einsum(observed: list[TracedOp]) -> Callable[[list[Any], list[Any]]
 
 
 def _observing(analysis: Any, observed: list[TracedOp], known: set[str]) -> Any:
-    """The analysis, which also notes ops that it has no formula for and that the Graph has no node of."""
+    """A subclass of the analysis that also records ops for which it has no formula and the Graph no node."""
 
     class Observing(analysis):  # type: ignore[misc]  # fvcore has no types
         def _should_ignore_node(self, node: Any) -> bool:
@@ -117,13 +117,13 @@ def _observing(analysis: Any, observed: list[TracedOp], known: set[str]) -> Any:
 
 
 def _short(kind: str) -> str:
-    """As `op_name` writes it: `relu_` of `aten::relu_`, `my_lib.my_op` of a custom op."""
+    """Convert a jit name to the form of `op_name`: `aten::relu_` → `relu_`, `my_lib::my_op` → `my_lib.my_op`."""
     space, _, name = kind.partition("::")
     return name if space == "aten" else f"{space}.{name}"
 
 
 class _Flat(nn.Module):
-    """The model as a function of tensors that returns tensors, which is what the tracer takes."""
+    """Wraps the model as a function from tensors to tensors, as the tracer requires."""
 
     def __init__(self, model: nn.Module, arguments: Arguments) -> None:
         super().__init__()
@@ -131,7 +131,7 @@ class _Flat(nn.Module):
         self._nested = arguments.nested
 
     def forward(self, *flat: torch.Tensor) -> Any:
-        """Call the model with these in place of its tensors."""
+        """Call the model with these tensors in its arguments."""
         args, kwargs = self._nested(flat)
         result = self.model(*args, **kwargs)
         return tuple(tensors(result)) or result

@@ -1,8 +1,8 @@
-"""What fvcore's `FlopCountAnalysis` counts for an op. Source: fvcore/nn/jit_handles.py and flop_count.py.
+"""Predicts fvcore's `FlopCountAnalysis` for an op. Source: fvcore/nn/jit_handles.py and flop_count.py.
 
-One for each multiply-accumulate of the products it knows, a few for each element of norms and
-resizing, nothing for all others. It sees composite ops whole, as cnncost's Graph has them, but for
-a few, which `einsum` and `trace` deal with.
+fvcore counts one per multiply-accumulate of the products it knows, a few per element of norms and resizing, and
+nothing for all other ops. It sees the same composite ops as cnncost's Graph, except for a few that `einsum` and
+`trace` handle.
 """
 
 from __future__ import annotations
@@ -41,13 +41,13 @@ def _product(name: str, node: Node) -> Expected:
 
 
 def _matmul(name: str, node: Node) -> Expected:
-    """x: *,M,K; y: *,K,N. Its formula is |x|·N, whatever the batch of y."""
+    """x: *,M,K; y: *,K,N. fvcore's formula is |x|·N, whatever the batch of y."""
     x, y = node.spec.inputs[:2]
     return Expected(name, x.numel * y.shape[-1], "1 per MAC, but with the batch of the first operand alone")
 
 
 def _batch_norm(name: str, node: Node) -> Expected:
-    """In eval mode: folded into scale and shift, unless there are no running statistics."""
+    """In eval mode fvcore assumes scale and shift only, unless there are no running statistics."""
     affine = bool(node.spec["affine"])
     if node.spec["statistics"]:
         return _per_normed(name, node, 4 + affine, "batch norm by the data's statistics")
@@ -87,16 +87,16 @@ _RULES: dict[str, Callable[[str, Node], Expected]] = {
 }
 
 _EXACT = frozenset({"abc,abd->acd", "abc,adc->adb"})
-"""Equations, with the letters in order of appearance, that fvcore counts itself."""
+"""Equations, relabelled in order of appearance, for which fvcore has its own formula."""
 EINSUM = "numpy's contraction cost plus 1, printed with 4 digits, halved and rounded down"
 
 
 def einsum(equation: str, shapes: Sequence[Shape], recorded: int) -> Expected:
-    """fvcore's number for an einsum: half of what `numpy.einsum_path` prints as "Optimized FLOP count".
+    """fvcore's number for an einsum: half the "Optimized FLOP count" that `numpy.einsum_path` prints.
 
     Numpy's cost of contracting n operands is the product P of all extents, times n - 1 (at least 1),
-    and P more if an index is summed away. Over several contractions it depends on the order; there
-    the MACs that cnncost `recorded` are assumed, so that another order shows as unexplained.
+    and P more if an index is summed away. With several contractions it depends on their order; then the MACs that
+    cnncost `recorded` are assumed, so that a different order shows up as unexplained.
     """
     equation = equation.replace(" ", "")
     if len(shapes) > 2 or "." in equation:

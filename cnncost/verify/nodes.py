@@ -7,7 +7,7 @@ from cnncost.ops import cost_of
 
 
 def op_name(node: Node) -> str:
-    """`conv2d` of `aten.conv2d.padding`, `add_` of `aten.add_.Tensor`; of a custom op the whole name."""
+    """Short name: `aten.conv2d.padding` → `conv2d`, `aten.add_.Tensor` → `add_`; a custom op's whole name."""
     space, _, rest = node.name.partition(".")
     return rest.partition(".")[0] if space == "aten" and rest else node.name
 

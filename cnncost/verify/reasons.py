@@ -8,7 +8,7 @@ _LONGEST = 200
 
 
 def reason(error: BaseException) -> str:
-    """The kind of error, where in the peer or the model it was raised, and its first line."""
+    """The error's type, where in the peer or the model it was raised, and its first line."""
     frames = traceback.extract_tb(error.__traceback__)
     where = f" in {frames[-1].name}" if frames else ""
     text = next((line.strip() for line in str(error).splitlines() if line.strip()), "")

@@ -15,11 +15,11 @@ class Explanation(NamedTuple):
     """Ops that a peer treats alike: cnncost's count and the peer's.
 
     Attributes:
-        op: the op kind; of an op that only the peer sees whole, its name there.
+        op: the op kind, or the peer's name for an op that only the peer sees whole.
         times: how many ran.
-        ours, theirs: in the peer's unit. Over all rows they add up to cnncost's total and to what the
-            rules say that the peer counts.
-        why: the peer's rule, which makes the difference if there is one.
+        ours, theirs: counts in the peer's unit. Over all rows they add up to cnncost's total and to the peer's
+            predicted count.
+        why: the peer's rule, which explains the difference if there is one.
     """
 
     op: str
@@ -35,7 +35,7 @@ class Explanation(NamedTuple):
 
 
 class Unexplained(NamedTuple):
-    """What a peer counted in one of its ops beyond what its rule says; negative if it counted less."""
+    """By how much a peer's count for one of its ops exceeds the predicted one; negative if it is smaller."""
 
     op: str
     amount: int
@@ -47,14 +47,14 @@ class PeerCount:
 
     Attributes:
         peer, version: the tool.
-        unit: what one of its flops is.
+        unit: what the peer counts: MACs or FLOPs.
         run: how it ran the model.
         total: its count; None if it failed.
         by_op: its count by its own op names.
-        unsupported: ops that it met and has no formula for, and how often.
-        explanations: each kind of op with both counts, the largest first.
-        unexplained: what the explanations don't cover; empty when all is explained.
-        seconds: its run, without imports.
+        unsupported: how often each op without a formula ran.
+        explanations: each kind of op with both counts, largest first.
+        unexplained: differences that the explanations don't cover; empty if there are none.
+        seconds: duration of its run, without imports.
         failure: why it has no count; empty if it has one.
     """
 
@@ -77,27 +77,26 @@ class PeerCount:
 
     @property
     def predicted(self) -> int:
-        """What the rules say that the peer counts; what is unexplained is the rest of `total`."""
+        """The peer's count as predicted by the rules; `total` minus this is unexplained."""
         return sum(row.theirs for row in self.explanations)
 
     @property
     def difference(self) -> int:
-        """How much more than cnncost the rules say that the peer counts."""
+        """The peer's predicted count minus cnncost's."""
         return sum(row.difference for row in self.explanations)
 
 
 @dataclass(frozen=True, slots=True)
 class Verification:
-    """cnncost's count of a model beside that of its peers.
+    """cnncost's count of a model next to those of its peers.
 
     Attributes:
         model: its name.
         inputs: shapes and dtypes.
-        macs, flops: cnncost's own, of the model in eval mode and with torch's fused paths off: what the
-            peers are given.
+        macs, flops: cnncost's own counts of what the peers run: the model in eval mode, torch's fused paths off.
         unknown: ops for which cnncost has no rule; if there are any, its numbers are lower bounds.
-        seconds: that cnncost took for its report.
-        peers: the others' counts.
+        seconds: time that cnncost took for its report.
+        peers: the peers' counts.
         notes: further remarks.
     """
 

@@ -1,4 +1,4 @@
-"""One model, counted by cnncost and by its peers."""
+"""Count one model with cnncost and its peers."""
 
 from __future__ import annotations
 
@@ -31,20 +31,20 @@ def verify(
     model_args: dict[str, Any] | None = None,
     with_fvcore: bool = True,
 ) -> Verification:
-    """Count a model by cnncost, fvcore and torch's counter, and explain every difference.
+    """Count a model with cnncost, fvcore and torch's counter, and explain every difference.
 
-    All count copies in eval mode with torch's fused attention path off; the model itself is only
-    recorded, as `analyze` does it.
+    All of them count copies in eval mode with torch's fused attention path off; the model itself is only
+    recorded, as in `analyze`.
 
     Args:
         model: an `nn.Module`, or a specification such as `"lenet5"`, `"net.py:Net"`.
-        inputs: as `analyze` takes them.
+        inputs: as in `analyze`.
         model_args: keyword arguments for a factory or class named by a specification.
-        with_fvcore: run fvcore, which takes real weights and a real forward.
+        with_fvcore: also run fvcore, which needs real weights and a real forward.
 
     Raises:
-        CnncostError: the model can't be found, built, recorded or copied. A peer that fails is no error
-            but part of the result.
+        CnncostError: the model can't be found, built, recorded or copied. A failing peer is part of the result,
+            not an error.
     """
     resolved = resolve(find(model, model_args).without_method("verify"), inputs)
     torch_counter.warm_up()
@@ -70,7 +70,7 @@ def verify(
 
 
 def _recorded(resolved: Resolved, module: nn.Module) -> Graph:
-    """The Graph of what the peers are given."""
+    """The Graph of the model as the peers run it."""
     device = home_of(module, prepare(resolved.inputs, module))
     if device.type == "meta" and resolved.weightless:
         device = torch.device("cpu")

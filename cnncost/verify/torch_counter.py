@@ -1,4 +1,4 @@
-"""The model counted by torch's `FlopCounterMode`, on tensors without data."""
+"""Count a model with torch's `FlopCounterMode`, on meta tensors."""
 
 from __future__ import annotations
 
@@ -26,22 +26,22 @@ from cnncost.verify.result import PeerCount
 from cnncost.verify.torch_rules import PRODUCTS, VECTOR, expected, families, is_vector_product
 
 _VECTOR_OPS = {"mv": 0, "dot": 0, "vdot": 0, "addmv": 1}
-"""Products with a vector, and which argument has as many elements as they have multiply-accumulates."""
+"""Vector products, each with the index of the argument whose numel is the number of multiply-accumulates."""
 
 
 class Counted(NamedTuple):
-    """What the counter found, and what it met without a formula."""
+    """The counter's result, and the ops without a formula."""
 
     by_op: dict[str, int]
     unsupported: dict[str, int]
     vector_macs: int
     seconds: float
     untracked: bool = False
-    """The counter's own way of telling modules apart failed, and was left out."""
+    """The counter's module tracker failed, so the run did without it."""
 
 
 class _Uncounted(TorchDispatchMode):
-    """Lies below the counter and notes the ops, taken apart as the counter sees them, that it has no formula for."""
+    """A dispatch mode below the counter that records the (decomposed) ops for which the counter has no formula."""
 
     def __init__(self) -> None:
         super().__init__()  # type: ignore[no-untyped-call]  # torch's
@@ -66,7 +66,7 @@ class _Uncounted(TorchDispatchMode):
 
 
 def count(model: nn.Module, arguments: Arguments, graph: Graph) -> PeerCount:
-    """The counter's number for a copy of the model, each difference explained from the Graph, or why it failed."""
+    """The counter's count of a copy of the model, with differences explained from the Graph, or why it failed."""
     try:
         found = counted(model, arguments)
     except Exception as error:  # noqa: BLE001  # whatever the counter or the model raises is the result
@@ -74,10 +74,10 @@ def count(model: nn.Module, arguments: Arguments, graph: Graph) -> PeerCount:
     peer = explained(found, graph)
     if not peer.unexplained or shortage(graph):
         return peer
-    # Forward may have looked at a device or at values, and seen those of `meta`: what it does there is no witness.
+    # Forward may branch on a device or on values and take another path on `meta`: count a real run instead.
     try:
         return replace(explained(_really_counted(model, arguments), graph), run=_REALLY)
-    except Exception:  # noqa: BLE001  # as above; what was counted without data stands, and is said to be of it
+    except Exception:  # noqa: BLE001  # as above; keep the count on meta tensors, which is labelled as such
         return peer
 
 
@@ -89,7 +89,7 @@ def _about() -> PeerCount:
 
 
 def explained(counted: Counted, graph: Graph) -> PeerCount:
-    """The counter's number, each difference explained from the Graph of the same model."""
+    """The counter's result, with each difference explained from the Graph of the same model."""
     account = _account(graph, counted.vector_macs)
     return replace(
         _about(), total=sum(counted.by_op.values()), by_op=counted.by_op, unsupported=counted.unsupported,
@@ -99,10 +99,10 @@ def explained(counted: Counted, graph: Graph) -> PeerCount:
 
 
 def counted(model: nn.Module, arguments: Arguments) -> Counted:
-    """Run a copy with all tensors on `meta`; if that fails, once more with buffers and inputs that have values.
+    """Run a copy with all tensors on `meta`; if that fails, again with values in buffers and inputs.
 
     Raises:
-        Exception: whatever the counter or the model does.
+        Exception: any error from the counter or the model.
     """
     twin = copied(model, on_meta)
     begun = perf_counter()
@@ -113,13 +113,13 @@ def counted(model: nn.Module, arguments: Arguments) -> Counted:
         begun = perf_counter()
         try:
             ops, by_op = _run(twin, arguments.nested(arguments.with_values()))
-        except Exception:  # noqa: BLE001  # the plain way's failure is the one to tell
+        except Exception:  # noqa: BLE001  # report the failure of the first, plain attempt
             raise first from None
     return Counted(by_op, dict(ops.ops), ops.vector_macs, perf_counter() - begun, ops.untracked)
 
 
 def _really_counted(model: nn.Module, arguments: Arguments) -> Counted:
-    """Run a copy that has values, as fvcore gets it."""
+    """Run a copy with real data, as for fvcore."""
     twin = copied(model, on_cpu)
     begun = perf_counter()
     ops, by_op = _run(twin, arguments.nested(arguments.on_cpu()), torch.device("cpu"))
@@ -127,7 +127,7 @@ def _really_counted(model: nn.Module, arguments: Arguments) -> Counted:
 
 
 class _Untracked:
-    """In the place of the counter's module tracker: all is of the whole model."""
+    """Replaces the counter's module tracker: attributes everything to the whole model."""
 
     parents = frozenset({"Global"})
 
@@ -139,14 +139,14 @@ class _Untracked:
 
 
 def _run(twin: nn.Module, arguments: Nest, device: torch.device = META) -> tuple[_Uncounted, dict[str, int]]:
-    """Run once; and once more without the counter's module tracker where that stumbles (over modules in a row)."""
+    """Run once; if the counter's module tracker fails its own assertion, run again without it."""
     try:
         return _run_once(twin, arguments, FlopCounterMode(display=False), device)
     except AssertionError as error:
         if not any(Path(f.filename).name == "module_tracker.py" for f in traceback.extract_tb(error.__traceback__)):
             raise
     counter = FlopCounterMode(display=False)
-    counter.mod_tracker = _Untracked()  # type: ignore[assignment]  # of the same use
+    counter.mod_tracker = _Untracked()  # type: ignore[assignment]  # same interface
     uncounted, by_op = _run_once(twin, arguments, counter, device)
     uncounted.untracked = True
     return uncounted, by_op
@@ -158,7 +158,7 @@ def _run_once(
     args, kwargs = arguments
     uncounted = _Uncounted()
     with warnings.catch_warnings(), same_random_state(), unfused(), torch.enable_grad():
-        warnings.simplefilter("ignore")  # they are about the model, and were shown when cnncost ran it
+        warnings.simplefilter("ignore")  # the model's own warnings were shown when cnncost ran it
         with device, uncounted, counter:
             twin(*args, **kwargs)
     found = counter.get_flop_counts().get("Global", {})
@@ -166,7 +166,7 @@ def _run_once(
 
 
 def warm_up() -> None:
-    """Have torch import its compiler, which the counter's first use does, before anybody's time is taken."""
+    """Use the counter once before timing: its first use makes torch import its compiler."""
     with warnings.catch_warnings(), FlopCounterMode(display=False):
         warnings.simplefilter("ignore")
         torch.empty(1, device=META).neg()
@@ -182,6 +182,9 @@ def _account(graph: Graph, vector_macs: int) -> Account:
 
 
 def _seen_as_matrices(graph: Graph, vectors: list[Node], vector_macs: int) -> int:
-    """MACs of these products that were not run as `mv` or `dot`, beside those that the model itself calls."""
+    """MACs of these vector products that ran as matrix products, not as `mv` or `dot`.
+
+    `vector_macs` also includes `mv` and `dot` calls by the model itself, which are not among `vectors`.
+    """
     asked_for = sum(macs(node) for node in graph.nodes if op_name(node) in _VECTOR_OPS)
     return sum(macs(node) for node in vectors) - (vector_macs - asked_for)

@@ -1,8 +1,8 @@
-"""What torch's `FlopCounterMode` counts for an op. Source: torch/utils/flop_counter.py.
+"""Predicts torch's `FlopCounterMode` for an op. Source: torch/utils/flop_counter.py.
 
-Two for each multiply-accumulate of convolutions, `mm`, `addmm`, `bmm`, `baddbmm` and fused attention,
-after the ops have been taken apart; nothing for all others. On tensors without data attention and
-recurrent layers come apart into these, too.
+The counter sees decomposed ops. It counts two per multiply-accumulate of convolutions, `mm`, `addmm`, `bmm`,
+`baddbmm` and fused attention, and nothing for all others. On meta tensors, attention and recurrent layers decompose
+into these, too.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ _COUNTED = {
 
 
 def family(op: str) -> str:
-    """The group in which an op of the counter's is compared: which product it runs depends on strides and bias."""
+    """The group in which the counter's op is compared: strides and bias decide which product (`mm`, `addmm`) runs."""
     name = op.removeprefix("aten.")
     if name in _CONVOLUTIONS:
         return CONVOLUTIONS
@@ -44,7 +44,7 @@ def family(op: str) -> str:
 
 
 def families(by_op: Mapping[str, int]) -> dict[str, int]:
-    """The counter's numbers by group."""
+    """The counter's numbers, summed by group."""
     groups: dict[str, int] = {}
     for op, amount in by_op.items():
         groups[family(op)] = groups.get(family(op), 0) + amount
@@ -52,7 +52,7 @@ def families(by_op: Mapping[str, int]) -> dict[str, int]:
 
 
 def expected(node: Node) -> Expected:
-    """The counter's number for a node. Products with a vector are predicted all together, from what was run."""
+    """The counter's number for a node. Vector products are predicted as a sum, from the ops that really ran."""
     kind, name, products = node.spec.kind, op_name(node), macs(node)
     if not products:
         return Expected("", 0, NO_FORMULA)
@@ -64,10 +64,10 @@ def expected(node: Node) -> Expected:
 
 
 def _uncounted_name(name: str) -> str:
-    """`bilinear` is taken apart, but into an op without a formula."""
+    """Name of the uncounted op: `bilinear` decomposes into an op without a formula."""
     return "aten._trilinear, as which it runs" if name == "bilinear" else f"aten.{name}"
 
 
 def is_vector_product(node: Node) -> bool:
-    """Whether a matmul has a vector on either side: whether it runs as `mv` depends on strides."""
+    """Whether a matmul has a vector operand; strides decide whether it runs as `mv`."""
     return op_name(node) == "matmul" and any(len(t.shape) == 1 for t in node.spec.inputs[:2])

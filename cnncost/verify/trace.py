@@ -1,8 +1,7 @@
-"""Ops of a jit trace as plain data, and the nodes that cnncost has in their place.
+"""Ops of a jit trace as plain data, and the nodes that cnncost records for them.
 
 A trace keeps some composite ops whole (`einsum`, `tensordot`, a convolution with padding "same")
-that cnncost records as their parts. To know which parts are whose, such an op is run once more,
-alone, on tensors without data.
+that cnncost records as their parts. To find the parts of such an op, it is run again by itself, on meta tensors.
 """
 
 from __future__ import annotations
@@ -19,7 +18,7 @@ from cnncost.graph import Node
 from cnncost.verify.copies import META
 
 _CALL = "prim::PythonOp"
-"""A `torch.autograd.Function`: one node, with its forward's ops in a graph of their own."""
+"""A `torch.autograd.Function`: one node, with forward's ops in its own subgraph."""
 
 
 class TracedTensor(NamedTuple):
@@ -33,10 +32,10 @@ class TracedOp(NamedTuple):
     """An op of a trace.
 
     Attributes:
-        kind: its name there, such as `aten::einsum`.
-        overload: of the name, empty for the plain one.
-        args, kwargs: plain values, `TracedTensor`s, and tuples of these; None if one is not known.
-        body: the ops in it, of a Python function.
+        kind: its name in the trace, such as `aten::einsum`.
+        overload: the overload name; empty for the default one.
+        args, kwargs: plain values, `TracedTensor`s, and tuples of these; None if one is unknown.
+        body: for a Python function, the ops in it.
     """
 
     kind: str
@@ -46,16 +45,16 @@ class TracedOp(NamedTuple):
     body: tuple[TracedOp, ...] = ()
 
     def shapes(self) -> tuple[tuple[int, ...], ...]:
-        """Of all tensors among the positional arguments."""
+        """Shapes of all tensors among the positional arguments."""
         return tuple(tensor.shape for tensor in _traced(self.args or ()))
 
 
-class _Unknown(Exception):  # noqa: N818  # it ends a conversion, and is no error
+class _Unknown(Exception):  # noqa: N818  # ends a conversion; not an error
     """An argument whose value is computed in the trace."""
 
 
 def traced(node: Any) -> TracedOp:
-    """A node of a trace as plain data; the node itself does not outlive its graph."""
+    """Convert a trace node to plain data, because the node doesn't outlive its graph."""
     kind = str(node.kind())
     if kind == _CALL:
         inner = node.g("Subgraph").nodes() if node.hasAttribute("Subgraph") else ()
@@ -64,7 +63,7 @@ def traced(node: Any) -> TracedOp:
     try:
         schema = torch._C.parse_schema(node.schema())
         values = [_value(value) for value in node.inputs()]
-    except (RuntimeError, _Unknown):  # no schema, or one of a custom class
+    except (RuntimeError, _Unknown):  # no schema, or one with a custom class
         return TracedOp(kind, "", None, ())
     named = list(zip(schema.arguments, values, strict=False))
     args = tuple(value for argument, value in named if not argument.kwarg_only)
@@ -91,13 +90,13 @@ def _frozen(value: Any) -> Any:
 
 
 class Parts:
-    """The nodes that cnncost records for ops of a trace. Equal ops are recorded once."""
+    """The nodes that cnncost records for ops of a trace, cached: equal ops are recorded once."""
 
     def __init__(self) -> None:
         self._known: dict[TracedOp, tuple[Node, ...]] = {}
 
     def of(self, op: TracedOp) -> tuple[Node, ...]:
-        """The nodes; none if the op can't be run alone."""
+        """The op's nodes; empty if the op can't be run by itself."""
         if op.body:
             return tuple(node for part in op.body for node in self.of(part))
         try:
@@ -122,7 +121,7 @@ def _recorded(op: TracedOp) -> tuple[Node, ...]:
 
 
 class _Alone(nn.Module):
-    """A model of one op."""
+    """A model that consists of one op."""
 
     def __init__(self, func: Any, op: TracedOp) -> None:
         super().__init__()
@@ -130,7 +129,7 @@ class _Alone(nn.Module):
         self._op = op
 
     def forward(self, *tensors: torch.Tensor) -> Any:
-        """Run the op, with these in place of its tensors."""
+        """Run the op with these tensors in its arguments."""
         rest = iter(tensors)
         args = [_filled(arg, rest) for arg in self._op.args or ()]
         kwargs = {name: _filled(arg, rest) for name, arg in self._op.kwargs}

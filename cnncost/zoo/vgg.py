@@ -112,7 +112,7 @@ class VGG(Chain):
 
     Shapes: (N, 3, 224, 224) -> 64x112x112 -> 128x56x56 -> 256x28x28 -> 512x14x14 -> 512x7x7 -> 4096 -> 4096
     -> (N, num_classes) logits.
-    Initial weights: Glorot and Bengio's, which footnote 1 of section 3.1 gives as the way without
+    Initial weights: Glorot and Bengio's, which footnote 1 of section 3.1 names as the alternative to
     pre-training; biases 0.
     """
 

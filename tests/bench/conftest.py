@@ -1,4 +1,4 @@
-"""On one thread: threads that wait for each other make tests slow where other programs are busy."""
+"""Runs the tests on one thread: on a busy machine, threads waiting for each other are slow."""
 
 import pytest
 import torch

@@ -1,4 +1,4 @@
-"""Measuring this machine, in small: that the figures are those of what ran, and that nothing stays changed."""
+"""Small measurements of this machine: figures match what ran, and settings are restored."""
 
 import pytest
 import torch
@@ -39,17 +39,17 @@ def test_a_measured_device_is_complete_and_can_be_saved(quick, tmp_path):
     assert read(tmp_path / "d.toml")["here"] == found
 
 
-def test_a_busy_neighbour_makes_it_noisy(quick, monkeypatch):
-    used = iter([0.0, 1e3])  # CPU seconds of others, before and after
+def test_other_programs_make_a_device_noisy(quick, monkeypatch):
+    used = iter([0.0, 1e3])  # CPU seconds of other programs, before and after
     monkeypatch.setattr("cnncost.bench.timing.SystemClock.others", lambda _: next(used, 1e3))
-    monkeypatch.setattr(ceilings, "_best", lambda *_: 1.0)  # what is reached meanwhile is another test's
+    monkeypatch.setattr(ceilings, "_best", lambda *_: 1.0)  # the measured rates are another test's subject
     found = ceilings.measure("cpu", "here", 1)
     assert found.noisy
     assert "on a noisy machine: others used " in found.measured
 
 
 def test_flops_are_those_of_the_product(monkeypatch):
-    """A product of 1024³ multiply-adds that takes a second is 2·1024³ FLOP/s."""
+    """A product of 1024³ multiply-adds in one second is 2·1024³ FLOP/s."""
     monkeypatch.setattr(ceilings, "_best", lambda *_: 1.0)
     assert ceilings._product(Cpu(), "float32", 1024) == 2 * 1024**3
 
@@ -57,7 +57,7 @@ def test_flops_are_those_of_the_product(monkeypatch):
 def test_a_copy_reads_and_writes_its_working_set(monkeypatch):
     monkeypatch.setattr(ceilings, "_best", lambda *_: 1.0)
     assert ceilings._copy(Cpu(), 64 << 20) == 64 << 20
-    assert ceilings._copy(Cpu(), 1 << 20) == 8 << 20  # eight times, as one is over too soon
+    assert ceilings._copy(Cpu(), 1 << 20) == 8 << 20  # eight copies: a single one is too short to time
 
 
 def test_levels_that_are_no_faster_than_the_next_are_left_out(monkeypatch):
@@ -75,12 +75,12 @@ def test_levels_that_are_no_faster_than_the_next_are_left_out(monkeypatch):
         pytest.param(8 << 20, 4 << 20, id="an allocator with a lower limit"),
     ],
 )
-def test_above_which_size_pages_are_new(monkeypatch, limit, expected):
+def test_size_above_which_pages_are_new(monkeypatch, limit, expected):
     times = iter([0.3, 0.1])
     monkeypatch.setattr(ceilings, "_faults", lambda size: size // 4096 if size > limit else 0)
     monkeypatch.setattr(ceilings, "_best", lambda *_: next(times))
     found = ceilings._fresh(Cpu())
-    # 64 MiB take 0.2 s longer than into memory that is there
+    # 64 MiB take 0.2 s longer than into already mapped memory
     assert found == (None if expected is None else Level(expected, (64 << 20) / (0.3 - 0.1)))
 
 
@@ -90,7 +90,7 @@ def test_page_faults_are_counted():
     assert page_faults() >= before
 
 
-def test_the_hosts_record_says_what_it_must():
+def test_fields_of_the_host_record():
     found = host_record("cpu")
     assert found.cpu
     assert found.cores >= 1
@@ -100,8 +100,8 @@ def test_the_hosts_record_says_what_it_must():
     assert found.gpu == ""
 
 
-def test_what_is_measured_of_a_gpu(quick, monkeypatch):
-    """On a stand-in on the CPU: tf32 beside float32; no caches, pages or copies of the CPU's libraries."""
+def test_measurements_of_a_gpu(quick, monkeypatch):
+    """With a fake GPU on the CPU: tf32 next to float32; no caches, pages or operand copies, as these are CPU-only."""
     fake = Cpu()
     fake.name = "cuda"
     asked = []
@@ -119,7 +119,7 @@ def test_what_is_measured_of_a_gpu(quick, monkeypatch):
 
 
 @pytest.mark.parametrize("name", ["float32", "tf32"])
-def test_tensor_cores_are_used_for_tf32_alone_and_left_as_they_were(monkeypatch, name):
+def test_tensor_cores_are_used_only_for_tf32_and_flags_are_restored(monkeypatch, name):
     seen = []
     matmul, cudnn = torch.backends.cuda.matmul, torch.backends.cudnn
     before = matmul.allow_tf32, cudnn.allow_tf32

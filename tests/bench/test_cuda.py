@@ -1,4 +1,4 @@
-"""The CUDA path, on a stand-in for `torch.cuda` that runs kernels in order, behind the host."""
+"""The CUDA path, with a fake `torch.cuda` that runs kernels in order and asynchronously."""
 
 import pytest
 import torch
@@ -8,7 +8,7 @@ from cnncost.errors import BenchError
 
 
 class Stream:
-    """A device's time line: work is queued, events take the time at which they are reached, memory is counted."""
+    """A fake device timeline: queues work, times events when they are reached, and counts memory."""
 
     def __init__(self):
         self.clock, self.queue, self.synced, self.alive, self.peak = 0.0, [], 0, 100, 100
@@ -79,7 +79,7 @@ def test_layers_by_events_add_up_to_the_whole(stream):
         recorder.enter(path)
         stream.launch(milliseconds)
         recorder.leave(path)
-    stream.launch(1.0)  # the model's own
+    stream.launch(1.0)  # the model's own work
     recorder.leave("")
     recorder.backend.sync()
     recorder.ended()
@@ -91,27 +91,27 @@ def test_timing_waits_for_the_device(stream):
 
     found = Cuda()
     timed(lambda: stream.launch(1.0), found.sync, Budget(0.0, 0.0, 4, 4))
-    assert stream.synced >= 6  # two of warm-up, four that count
+    assert stream.synced >= 6  # two for warm-up, four measured
     assert not stream.queue
 
 
-def test_peak_memory_is_the_allocators_with_what_was_alive_before(stream):
+def test_peak_memory_is_the_allocators_including_memory_alive_before(stream):
     def run():
         stream.launch(1.0, 50)
         stream.launch(1.0, -50)
 
-    stream.peak = 10_000  # of something before
+    stream.peak = 10_000  # from earlier work
     assert Cuda().peak_memory(run, held=77) == 150
 
 
-def test_without_cuda_it_says_what_to_do():
+def test_without_cuda_the_error_says_what_to_do():
     if torch.cuda.is_available():
         pytest.skip("there is a CUDA device here")
     with pytest.raises(BenchError, match=r"torch sees no CUDA device.*use --device cpu, or predict with `roofline`"):
         backend("cuda")
 
 
-def test_no_such_backend():
+def test_an_unknown_backend_is_refused():
     with pytest.raises(BenchError, match="device 'tpu': expected cpu or cuda"):
         backend("tpu")
 

@@ -1,4 +1,4 @@
-"""Time by module call, on marks that the test makes."""
+"""Time by module call, with hand-made marks."""
 
 import pytest
 import torch
@@ -10,14 +10,14 @@ from cnncost.bench.layers import exclusive, recording
 
 
 class At(int):
-    """A mark at so many seconds."""
+    """A mark at a time in seconds."""
 
     def until(self, later):
         return int(later) - int(self)
 
 
 def events(text):
-    """`<0 a<1 a>4 >9`: module "a" from 1 to 4 in the model, which is from 0 to 9."""
+    """`<0 a<1 a>4 >9`: module "a" runs from 1 to 4 inside the model, which runs from 0 to 9."""
     found = []
     for word in text.split():
         sign = "<" if "<" in word else ">"

@@ -1,4 +1,4 @@
-"""Measuring networks: rows for all that can happen to them."""
+"""Measuring networks: the rows for every outcome."""
 
 import pytest
 import torch
@@ -18,7 +18,7 @@ QUICK = Budget(0.0, 0.01, 3, 5)
 
 
 class Net(nn.Module):
-    """Fails at batches above a limit, as where memory ends."""
+    """Fails for batches above a limit, as if out of memory."""
 
     def __init__(self, limit=10**9, error=None):
         super().__init__()
@@ -32,7 +32,7 @@ class Net(nn.Module):
 
 
 def named(factory, **arguments):
-    """A network as if it had been named, with its input."""
+    """A network as if resolved from a name, with its input."""
     return Resolved(ModelSource("python", "net", factory, arguments=arguments), None, "1x8")
 
 
@@ -58,13 +58,13 @@ OOM = [
 
 
 @pytest.mark.parametrize("error", OOM)
-def test_out_of_memory_ends_larger_batches_and_not_smaller_ones(error):
+def test_out_of_memory_skips_larger_batches_and_not_smaller_ones(error):
     rows = measured([Case(4), Case(64), Case(128), Case(8)], limit=16, error=error)
     assert [row.status for row in rows] == ["measured", "out of memory", "not tried", "measured"]
     assert rows[2].note == "batch 64 ran out of memory"
 
 
-def test_a_case_for_which_memory_is_known_to_lack_is_not_run():
+def test_a_case_with_too_little_memory_is_not_run():
     def shortage(case):
         return "needs about 9 GiB, and 1 GiB are free" if case.batch > 16 else ""
 
@@ -74,24 +74,24 @@ def test_a_case_for_which_memory_is_known_to_lack_is_not_run():
     assert rows[0].note == "needs about 9 GiB, and 1 GiB are free"
 
 
-def test_another_dtype_is_tried_after_one_ran_out():
+def test_another_dtype_is_tried_after_out_of_memory():
     rows = measured([Case(64), Case(64, "bfloat16")], limit=16, error=MemoryError())
     assert [row.status for row in rows] == ["out of memory", "out of memory"]
 
 
-def test_a_forward_that_raises_is_a_row_that_says_so():
+def test_a_failing_forward_is_a_row_with_the_error():
     rows = measured([Case(4), Case(64)], limit=16, error=ValueError("no such\nluck"))
     assert [row.status for row in rows] == ["measured", "failed"]
     assert rows[1].note == "ValueError: no such luck"
 
 
 @pytest.mark.parametrize("error", OOM)
-def test_too_little_memory_is_told_from_other_errors(error):
+def test_out_of_memory_is_distinguished_from_other_errors(error):
     assert ran_out_of_memory(error.values[0] if hasattr(error, "values") else error)
     assert not ran_out_of_memory(RuntimeError("shapes do not match"))
 
 
-def test_training_times_a_backward_pass_and_forgets_its_gradients():
+def test_training_times_backward_and_discards_gradients():
     built = []
 
     def factory():
@@ -119,7 +119,7 @@ def test_long_runs_are_timed_with_their_layers_at_once(monkeypatch):
     assert row.overhead < 0.2
 
 
-def test_no_dtype_that_can_not_be_run():
+def test_unsupported_dtypes_are_refused():
     with pytest.raises(
         BenchError, match="dtype int8: networks can be run in float64, float32, float16, bfloat16 on cpu"
     ):
@@ -128,7 +128,7 @@ def test_no_dtype_that_can_not_be_run():
         measured([Case(4, "tf32")])
 
 
-def test_a_model_that_can_not_be_compiled_is_a_row(monkeypatch):
+def test_a_model_that_cannot_be_compiled_is_a_row_with_the_error(monkeypatch):
     def broken(model):
         def forward(x):
             raise RuntimeError("no compiler here")
@@ -141,7 +141,7 @@ def test_a_model_that_can_not_be_compiled_is_a_row(monkeypatch):
     assert "torch.compile can't compile it: no compiler here" in row.note
 
 
-def test_what_is_compiled_has_no_layers(monkeypatch):
+def test_compiled_models_have_no_layer_times(monkeypatch):
     monkeypatch.setattr(torch, "compile", lambda model: model)
     (row,) = measured([Case(4, compiled=True)])
     assert (row.status, row.layers, row.overhead) == ("measured", {}, None)
@@ -165,7 +165,7 @@ def test_inputs_are_random_and_never_zeros(inputs, shapes):
             assert tensor.count_nonzero() == tensor.numel()
 
 
-def test_inputs_take_turns_and_differ():
+def test_inputs_rotate_and_differ():
     found = rotated("2x3", torch.device("cpu"), torch.float32)
     assert len(found) == 4
     assert not torch.equal(found[0], found[1])
@@ -181,12 +181,12 @@ def test_large_inputs_are_fewer(monkeypatch):
     [(3, ((3,), {})), ((1, 2), ((1, 2), {})), ({"a": 1}, ((), {"a": 1}))],
     ids=["one", "several", "named"],
 )
-def test_forward_is_called_as_it_wants(value, expected):
+def test_forward_is_called_with_positional_or_keyword_inputs(value, expected):
     assert called(lambda *a, **k: (a, k), value) == expected
 
 
 @pytest.mark.parametrize("inputs", [7, "1x3:float7"], ids=["no shape", "no dtype"])
-def test_inputs_that_are_none(inputs):
+def test_invalid_inputs_are_refused(inputs):
     with pytest.raises(InputError):
         made(inputs, torch.device("cpu"), torch.float32)
 
@@ -205,18 +205,18 @@ def test_real_models_have_weights_with_data():
         pytest.param(lambda: {}["x"], r"building it .* failed at .*test_run.py:\d+: KeyError: 'x'", id="it raises"),
     ],
 )
-def test_factories_that_fail(factory, message):
+def test_failing_factories(factory, message):
     with pytest.raises(SourceError, match=message):
         ModelSource("python", "net", factory).build(weights=True)
 
 
-def test_no_input_known():
+def test_a_model_without_a_known_input():
     with pytest.raises(InputError, match="no input given"):
         resolve("torch.nn:ReLU")
 
 
 def test_on_cuda_float32_is_not_computed_in_tf32():
-    """On a stand-in for CUDA: what the flags are while the network runs, and after."""
+    """With a fake CUDA: checks the flags while the network runs, and afterwards."""
     matmul, cudnn = torch.backends.cuda.matmul, torch.backends.cudnn
     before, seen = (matmul.allow_tf32, cudnn.allow_tf32), set()
 

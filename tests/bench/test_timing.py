@@ -1,4 +1,4 @@
-"""The timer, on a clock of the test's own: how often it repeats, what it reports, and when it calls a machine noisy."""
+"""The timer with a fake clock: number of repeats, reported statistics, and when it calls a machine noisy."""
 
 import itertools
 import os
@@ -13,7 +13,7 @@ FREE = Budget(warm_up=0.0, seconds=100.0, least=7, most=300, narrow=0.01)
 
 
 class FakeClock:
-    """Time passes when `work` is called; others use a share of it."""
+    """Time passes when `work` is called; other programs use a share of it."""
 
     def __init__(self, others=0.0):
         self.time, self.share = 0.0, others
@@ -26,7 +26,7 @@ class FakeClock:
 
 
 def run(durations, budget=FREE, others=0.0):
-    """Time a function whose calls take these seconds, over and over; with how often it was called, and synced."""
+    """Time a function whose calls take these seconds, cyclically; also return the sequence of calls and syncs."""
     clock, steps, calls = FakeClock(others), itertools.cycle(durations), []
 
     def work():
@@ -37,14 +37,14 @@ def run(durations, budget=FREE, others=0.0):
     return found, calls
 
 
-def test_equal_runs_end_after_the_least_repeats():
+def test_equal_runs_end_after_the_minimum_of_repeats():
     found, calls = run([0.5])
     assert found == Timing(0.5, 0.5, 0.5, 0.5, 7, ())
-    assert calls == ["run", "sync"] * (2 + 7)  # two for warm-up; each is waited for
+    assert calls == ["run", "sync"] * (2 + 7)  # two for warm-up; each call is followed by a sync
 
 
 def test_median_and_quartiles_are_those_of_the_repeats():
-    # after two of warm-up (1, 2): 3 4 5 1 2 3 4; sorted 1 2 3 3 4 4 5
+    # after two warm-up calls (1, 2): 3 4 5 1 2 3 4; sorted 1 2 3 3 4 4 5
     found, _ = run([1, 2, 3, 4, 5], Budget(0.0, 100.0, 7, 7))
     assert (found.median, found.q1, found.q3, found.best) == (3, 2.5, 4, 1)
     assert found.spread == 0.5
@@ -99,28 +99,28 @@ def test_noise(times, stolen, expected):
     assert found.noise == expected
 
 
-def test_others_are_not_judged_by_a_tick():
+def test_other_programs_are_ignored_in_short_measurements():
     assert summary([0.01] * 5, elapsed=0.05, stolen=0.02).noise == ()
 
 
-def test_a_busy_neighbour_is_found_while_timing():
+def test_other_programs_are_detected_while_timing():
     found, _ = run([0.5], others=0.4)
     assert found.noise == ("others used 40% of a core",)
 
 
-def test_one_time_is_its_own_median():
+def test_the_median_of_a_single_time():
     assert summary([2.0]) == Timing(2.0, 2.0, 2.0, 2.0, 1, ())
 
 
 def idle():
-    """Seconds that all cores together were idle, as the system counts them."""
+    """Idle seconds of all cores together, as reported by the system."""
     fields = Path("/proc/stat").read_text().split("\n", 1)[0].split()
     return (int(fields[4]) + int(fields[5])) / os.sysconf("SC_CLK_TCK")
 
 
 @pytest.mark.skipif(not Path("/proc/stat").exists(), reason="no /proc/stat here")
-def test_the_systems_clock_sees_others_work_and_not_ones_own():
-    """All cores' time is idle, one's own, or others'."""
+def test_the_system_clock_counts_only_other_programs():
+    """The time of all cores is either idle, this process's or other programs'."""
     clock = SystemClock()
     before, start, rest, own = clock.others(), clock.now(), idle(), time.process_time()
     while clock.now() - start < 0.5:

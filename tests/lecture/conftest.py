@@ -1,4 +1,4 @@
-"""The lecture's findings, measured once a worker."""
+"""The lecture's findings, measured once per test worker."""
 
 from __future__ import annotations
 

@@ -16,12 +16,12 @@ from cnncost.lecture.arithmetic import evaluate, is_formula
         pytest.param("7", 7, id="a number alone"),
     ],
 )
-def test_formulas_have_their_value(text, value):
+def test_values_of_formulas(text, value):
     assert evaluate(text) == value
 
 
 @pytest.mark.parametrize("text", ["", "2496*", "6·(5", "m·(1+n)", "1.5·2", "__import__('os')", "3/2", "()"])
-def test_what_is_no_formula_is_refused(text):
+def test_invalid_formulas_are_refused(text):
     with pytest.raises(ValueError, match="formula"):
         evaluate(text)
 
@@ -39,5 +39,5 @@ def test_what_is_no_formula_is_refused(text):
         ("", False),
     ],
 )
-def test_a_size_or_a_figure_is_no_formula(text, expected):
+def test_a_size_or_a_figure_is_not_a_formula(text, expected):
     assert is_formula(text) is expected

@@ -1,4 +1,4 @@
-"""What all claims have in common."""
+"""Properties of all claims."""
 
 import re
 
@@ -21,19 +21,19 @@ def test_each_formula_has_the_measured_value(findings):
     assert wrong == []
 
 
-def test_what_differs_has_a_reason_and_a_right_figure(findings):
+def test_differing_claims_have_a_reason_and_a_right_figure(findings):
     for finding in findings:
         if finding.verdict is Verdict.DIFFERS:
             assert finding.claim.reason, finding.claim
             assert finding.exact_text not in {"", "does not hold"}, finding.claim
 
 
-def test_what_is_stated_has_a_source(findings):
+def test_stated_claims_have_a_source(findings):
     assert [f.claim for f in findings if f.verdict is Verdict.STATED and not f.claim.source] == []
 
 
-def test_reasons_tell_no_figure_that_is_not_measured_or_printed(findings):
-    """Long numbers in reasons are exact figures of the same slide, or stand on it."""
+def test_reasons_only_name_measured_or_printed_figures(findings):
+    """Long numbers in reasons are exact figures of the same slide, or printed on it."""
     for finding in findings:
         told = re.findall(r"\d{1,3}(?:,\d{3})+", finding.claim.reason)
         known = {
@@ -45,7 +45,7 @@ def test_reasons_tell_no_figure_that_is_not_measured_or_printed(findings):
         assert set(told) <= known | {"10,000"}, finding.claim  # MNIST's test images
 
 
-def test_every_cell_is_taken_once(findings):
+def test_every_table_cell_is_used_once(findings):
     for each in SLIDES:
         for table in each.tables:
             cells = [claim.cell for claim in table.claims if claim.cell]
@@ -59,7 +59,7 @@ def test_slides_are_in_order_under_each_topic():
     assert numbers == sorted(numbers)
 
 
-def test_a_topic_knows_its_slides():
+def test_topics_of_slides():
     assert [topic_of(slides[0]) for slides in TOPICS.values()] == list(TOPICS)
 
 
@@ -74,7 +74,7 @@ def test_the_summary_counts_each_verdict_once(findings):
     assert re.fullmatch(r"\d+ claims: \d+ exact, \d+ rounded, \d+ differ, \d+ stated", text)
 
 
-def test_claims_that_follow_one_another_are_one_table():
+def test_consecutive_claims_are_one_table():
     one, two, three = (Claim(name, "1") for name in ("one", "two", "three"))
     apart = Table((three,), "apart")
     built = slide(1, "title", one, two, apart, three)
@@ -83,5 +83,5 @@ def test_claims_that_follow_one_another_are_one_table():
 
 
 @pytest.mark.parametrize("number", [6, 55])
-def test_a_slide_alone_is_found_as_in_the_whole(findings, number):
+def test_findings_of_a_single_slide_match_those_of_all(findings, number):
     assert find(numbered([number])) == tuple(f for f in findings if f.slide.number == number)

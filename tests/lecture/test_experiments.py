@@ -1,4 +1,4 @@
-"""Experiments against results derived by hand, or that cannot be otherwise."""
+"""Experiments, compared with results derived by hand or true by definition."""
 
 from fractions import Fraction
 
@@ -73,7 +73,7 @@ def test_statements_that_hold(name):
     assert run(name).value is True
 
 
-def test_the_slides_formula_of_convolutions_does_not_hold():
+def test_the_slides_convolution_formula_does_not_hold():
     assert run("conv_formula").value is False
 
 
@@ -84,7 +84,7 @@ def test_gradients_fade_with_sigmoids_and_not_with_relus():
     assert all(run("fades_faster", depth).value for depth in (5, 10, 20))
 
 
-def test_experiments_leave_the_users_random_numbers_alone():
+def test_experiments_do_not_change_the_users_random_state():
     import torch
 
     torch.manual_seed(7)

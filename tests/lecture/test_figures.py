@@ -1,6 +1,6 @@
-"""Every figure of the slides: what is printed, what is right, worked out by hand, and the verdict.
+"""Every figure on the slides: the printed figure, the right one, derived by hand, and the verdict.
 
-The exact figures are products written here, from the layers' sizes; nothing of them is read from the lecture.
+The exact figures are products of the layers' sizes, written out here; none is read from the lecture package.
 """
 
 import pytest
@@ -188,7 +188,7 @@ FIGURES = [
 def test_figure(findings, slide, what, printed, exact, verdict):
     same = [f for f in findings if (f.slide.number, f.claim.what, f.printed) == (slide, what, printed)]
     assert same
-    for found in same:  # FC-10 stands in both halves of a table
+    for found in same:  # FC-10 is in both halves of a table
         assert found.verdict == verdict
         assert (found.exact.value if found.exact else None) == exact
 
@@ -243,6 +243,6 @@ BESIDE = [
 
 
 @pytest.mark.parametrize(("slide", "what", "words", "text"), BESIDE)
-def test_what_stands_beside(findings, slide, what, words, text):
+def test_measures_shown_beside_a_figure(findings, slide, what, words, text):
     texts = [f.beside_text.split("; ") for f in findings if (f.slide.number, f.claim.what) == (slide, what)]
     assert any(f"{words}: {text}" in beside for beside in texts)

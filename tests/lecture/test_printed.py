@@ -31,7 +31,7 @@ def test_numbers(text, value, step, digits):
     assert parse(text) == Number(Fraction(value), Fraction(step), digits)
 
 
-def test_percents_have_their_decimals():
+def test_percentages_keep_their_decimals():
     assert parse("0.95 %") == Number(Fraction(95, 100), Fraction(1, 100), 2, "%")
     assert parse("12.0 %") == Number(Fraction(12), Fraction(1, 10), 3, "%")
     assert parse("88%") == Number(Fraction(88), Fraction(1), 2, "%")

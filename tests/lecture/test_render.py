@@ -19,7 +19,7 @@ def test_no_line_is_longer_than_the_terminal(findings, width):
     assert all(line == line.rstrip() for line in lines)
 
 
-def test_narrow_terminals_get_the_least_width(findings):
+def test_narrow_terminals_get_the_minimum_width(findings):
     assert to_lines(findings, 1) == to_lines(findings, 60)
 
 
@@ -42,18 +42,18 @@ def test_the_last_line_is_the_summary(findings):
     assert to_text(findings, 80).splitlines()[-1] == summary(findings)
 
 
-def test_verdicts_have_a_style_of_their_own(findings):
+def test_verdicts_have_their_own_style(findings):
     styles = {style for line in to_lines(findings, 80) for text, style in line if text in {"exact", "differs"}}
     assert {"exact", "differs", "heading"} == styles
 
 
-def test_ascii_has_no_question_marks_for_signs(findings):
+def test_ascii_output_has_no_question_marks(findings):
     text = "\n".join(ascii_text(plain(line)) for line in to_lines(findings, 80))
     assert text.isascii()
     assert "?" not in text
 
 
-def test_csv_has_a_row_a_claim(findings):
+def test_csv_has_one_row_per_claim(findings):
     rows = list(csv.DictReader(io.StringIO(to_csv(findings))))
     assert tuple(rows[0]) == COLUMNS
     assert len(rows) == len(findings)
@@ -71,7 +71,7 @@ def test_csv_numbers_are_plain(findings):
             assert int(row["exact"]) == finding.exact.value
 
 
-def test_json_tells_counts_and_claims(findings):
+def test_json_has_counts_and_claims(findings):
     document = json.loads(to_json(findings))
     assert document["schema"] == 1
     counts = document["summary"]
@@ -96,12 +96,12 @@ def test_markdown_tables_have_cells_for_each_heading(findings):
         width = cells
 
 
-def test_markdown_tells_slips_first_and_only_of_the_whole(findings):
+def test_markdown_lists_slips_first_and_only_for_all_slides(findings):
     assert to_markdown(findings, whole=True).index("## What differs") < 2000
     assert "## What differs" not in to_markdown(findings, whole=False)
 
 
-def test_markdown_shows_stars_and_tildes_as_they_are(findings):
+def test_markdown_escapes_stars_and_tildes(findings):
     page = to_markdown(findings, whole=True)
     assert "16 \\* (5x5 +1) \\* 6 = 2496\\*" in page
     assert "\\~260k" in page

@@ -1,4 +1,4 @@
-"""The files in reports/ are those that the code makes today."""
+"""The files in reports/ are what the current code generates."""
 
 from pathlib import Path
 

@@ -20,7 +20,7 @@ def test_side_by_side_as_slide_55_has_it():
     assert table.rows[-1][1:] == ("total", "~260k", "266,200", "rounded", "total", "~82k", "82,082", "rounded")
 
 
-def test_where_there_is_little_room_calculations_move_into_the_notes():
+def test_calculations_move_into_the_notes_if_space_is_short():
     _, table, _ = only(find(numbered([55])), full=False)
     assert table.headings[1::4] == ("FC", "conv")
     assert table.rows[1][6] == "2496*"
@@ -33,7 +33,7 @@ def test_a_table_of_one_network_has_one_half():
     assert len(table.headings) == 5
 
 
-def test_what_stands_beside_all_claims_has_columns():
+def test_measures_shared_by_all_claims_have_columns():
     errors, *_ = only(find(numbered([56])))
     assert errors.headings == ("what", "on the slide", "exact", "verdict", "parameters", "MACs")
     assert [row[4:] for row in errors.rows] == [
@@ -51,7 +51,7 @@ def test_halves_stay_apart_when_claims_are_selected():
     assert table.rows == (("2", "Conv-10", "16 * (5x5 +1) * 6 = 2496*", "2,416", "differs"),)
 
 
-def test_slips_are_told_once_with_all_their_slides(findings):
+def test_slips_are_listed_once_with_all_their_slides(findings):
     rows = {(row[1], row[2]): row for row in slips(findings).rows}
     assert rows["FC-100", "100 * (6 * (28x28)) = 400k"][0] == "45, 46"
     assert sum(f.verdict == "differs" for f in findings) >= len(rows)
@@ -68,7 +68,7 @@ def test_agreeing_with_a_paper_proves_nothing():
     assert second.exact_text == "3.57 %"
 
 
-def test_a_total_says_of_which_network():
+def test_a_total_names_its_network():
     claims = tuple(Claim("total", "4", Formula("2·2"), cell=Cell(side, TOTAL)) for side in ("fc", "conv"))
     (table,) = only(find([slide(1, "title", Table(claims))]))
     assert [note.subject for note in table.notes] == ["total, fully connected", "total, convolutional"]

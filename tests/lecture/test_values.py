@@ -19,11 +19,11 @@ from cnncost.lecture.values import Measured, decimal, text
         (Measured(False), "does not hold"),
     ],
 )
-def test_texts(measured, expected):
+def test_formatted_values(measured, expected):
     assert text(measured) == expected
 
 
-def test_a_statement_may_say_what_is_right():
+def test_a_statement_may_have_its_own_text():
     assert text(Measured(False), "higher") == "higher"
     assert text(Measured(3), "higher") == "3"
 
@@ -32,7 +32,7 @@ def test_a_statement_may_say_what_is_right():
     ("number", "expected"),
     [
         (Fraction(2, 3), "0.67"),
-        (Fraction(5, 1000), "0.01"),  # halves up
+        (Fraction(5, 1000), "0.01"),  # rounds halves up
         (Fraction(1, 1000), "<0.01"),
         (Fraction(-5, 4), "-1.25"),
         (Fraction(12_345_678, 100), "123,456.78"),

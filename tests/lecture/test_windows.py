@@ -1,4 +1,4 @@
-"""Receptive fields against what a network really does: which pixels change an output."""
+"""Receptive fields, compared with the pixels that really change an output."""
 
 import pytest
 import torch
@@ -23,7 +23,7 @@ def test_windows_by_hand(name):
 
 
 def _seen(model, path, size, position):
-    """The columns of an image in which a change of one column changes an output: forward runs alone."""
+    """The columns of an image whose change changes an output, found by running forward."""
     seen = []
     layer = model.get_submodule(path)
     handle = layer.register_forward_hook(lambda _module, _args, output: seen.append(output[..., position].clone()))
@@ -38,7 +38,7 @@ def _seen(model, path, size, position):
 
 
 @pytest.mark.parametrize(("path", "window"), [("c1", (5, 1)), ("s2", (6, 2)), ("c3", (14, 2)), ("s4", (16, 4))])
-def test_lenet5_really_sees_what_the_windows_say(path, window):
+def test_windows_of_lenet5_match_real_dependencies(path, window):
     torch.manual_seed(0)
     model = zoo.build("lenet5").double().eval()
     first, second = (_seen(model, path, 32, position) for position in (0, 1))

@@ -1,4 +1,4 @@
-"""The callbacks where their packages are not installed. With them: tests/callbacks."""
+"""The callbacks if their packages are not installed; with them, see tests/callbacks."""
 
 import importlib
 import sys
@@ -9,7 +9,7 @@ from cnncost.errors import MissingPackageError
 
 
 @pytest.mark.parametrize("name", ["lightning", "transformers"])
-def test_the_remedy_is_told(monkeypatch, name):
+def test_a_missing_package_names_the_extra_to_install(monkeypatch, name):
     for loaded in [m for m in sys.modules if m == name or m.startswith(name + ".")]:
         monkeypatch.delitem(sys.modules, loaded)
     monkeypatch.setitem(sys.modules, name, None)

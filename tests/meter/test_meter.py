@@ -1,4 +1,4 @@
-"""The Meter by a clock that the test sets: every second and every FLOP is accounted for."""
+"""The Meter with a fake clock: every second and every FLOP is accounted for."""
 
 from inspect import signature
 
@@ -14,13 +14,13 @@ from cnncost.shapes import TensorText
 
 torch.set_num_threads(1)
 MACS = 6 * 6 * 4 * 3 * 9
-"""Of one 3x8x8 image through the convolution of `net`, by hand: positions, filters, weights of each."""
+"""MACs of one 3x8x8 image through the test's convolution: positions, filters, weights per filter."""
 FLOPS = 2 * MACS + 6 * 6 * 4
-"""With its biases."""
+"""FLOPs of the same, biases included."""
 
 
 class Clock:
-    """Seconds that pass when the test says so."""
+    """A fake clock that the test advances."""
 
     def __init__(self):
         self.now = 100.0
@@ -36,7 +36,7 @@ def clock():
 
 @pytest.fixture
 def meter(clock):
-    """A Meter of a small convolution, inference, no warm-up."""
+    """Creates a Meter for a small convolution: inference, no warm-up."""
 
     def make(inputs="4x3x8x8", **options):
         return Meter(nn.Conv2d(3, 4, 3), inputs, clock=clock, **{"training": False, "warmup": 0, **options})
@@ -45,7 +45,7 @@ def meter(clock):
 
 
 def test_rates_by_hand(meter, clock):
-    """Five steps of 4 images in 2 s each."""
+    """Five steps of 4 images, 2 s each."""
     found = meter(peak_flops=1e6)
     for _ in range(5):
         clock.now += 2
@@ -78,7 +78,7 @@ def test_batches_that_vary(meter, clock, batches):
     assert found.rates()[:5] == (3, 11, 3, 11 * MACS, 11 * FLOPS)
 
 
-def test_other_image_sizes_cost_what_they_cost(meter, clock):
+def test_cost_follows_the_image_size(meter, clock):
     """A 3x3 filter on 8x8 has 6x6 positions, on 16x16 it has 14x14."""
     found = meter()
     for batch in ("1x3x8x8", "1x3x16x16"):
@@ -152,7 +152,7 @@ def test_pauses_are_left_out(meter, clock, where):
     assert found.rates()[:3] == (2, 8, 2)
 
 
-def test_the_analysis_is_no_part_of_the_loop(meter, clock, monkeypatch):
+def test_analysis_time_does_not_count(meter, clock, monkeypatch):
     real = cnncost.analyze
 
     def slow(*arguments, **how):
@@ -169,14 +169,14 @@ def test_the_analysis_is_no_part_of_the_loop(meter, clock, monkeypatch):
     assert found.rates()[:3] == (3, 12, 3)
 
 
-def test_gradient_accumulation_is_a_step_a_micro_batch(meter, clock):
+def test_with_gradient_accumulation_each_micro_batch_is_a_step(meter, clock):
     """Two micro-batches of 4 in each optimizer step: 8 images in 3 s."""
     found = meter()
     for _ in range(10):
         for _ in range(2):
             clock.now += 1
             found.step(4)
-        clock.now += 1  # the optimizer's; the time belongs to the next step
+        clock.now += 1  # the optimizer step's time belongs to the next step
 
     rates = found.rates()
     assert (rates.examples, rates.seconds, rates.macs) == (80, 29, 80 * MACS)
@@ -193,7 +193,7 @@ def test_reset(meter, clock):
     assert found.lap() is None
 
 
-def test_a_cost_that_is_given(meter, clock):
+def test_a_cost_passed_by_the_user(meter, clock):
     found = meter(None, training=True, cost=(5, 12), peak_flops=100)
     for batch in (3, "2x7"):
         clock.now += 1
@@ -209,9 +209,9 @@ def test_a_cost_that_is_given(meter, clock):
 
 
 def test_training_counts_the_real_backward(clock):
-    """Two linear layers, the first one frozen: forward 8·16 + 16·4, backward the second one's weights 16·4.
+    """Two linear layers, the first frozen: forward 8·16 + 16·4, backward 16·4 for the second one's weights.
 
-    Neither needs a gradient for its inputs: nothing before the second layer learns.
+    Neither needs an input gradient, as nothing before the second layer is trained.
     """
     model = nn.Sequential(nn.Linear(8, 16), nn.Linear(16, 4))
     model[0].requires_grad_(False)
@@ -226,7 +226,7 @@ def test_training_counts_the_real_backward(clock):
 
 
 def test_a_device_by_name(clock):
-    """Devices are known by the package that describes them; without it a number does."""
+    """A device's peak is looked up by name; a number works as well."""
     try:
         from cnncost.devices import find
     except ImportError:
@@ -249,7 +249,7 @@ def test_a_device_by_name(clock):
         ("4x3x8x8", "4x4x8x8", "expected 3 channels"),
     ],
 )
-def test_what_is_wrong(meter, clock, inputs, batch, told):
+def test_errors(meter, clock, inputs, batch, told):
     found = meter(inputs)
     clock.now += 1
     found.step(batch)
@@ -259,12 +259,12 @@ def test_what_is_wrong(meter, clock, inputs, batch, told):
         found.try_out(batch)
 
 
-def test_a_text_that_is_no_shape(meter):
+def test_a_string_that_is_not_a_shape_is_refused(meter):
     with pytest.raises(InputError, match="expected a shape such as"):
         meter("four images")
 
 
-def test_what_is_no_step_raises_at_once(meter):
+def test_an_invalid_step_raises_at_once(meter):
     with pytest.raises(InputError):
         meter().step("four")
 
@@ -279,11 +279,11 @@ def test_what_is_no_step_raises_at_once(meter):
         (["4x3", ("4x1", None)], 1, (TensorText((1, 3), None), (TensorText((1, 1), None), None))),
     ],
 )  # fmt: skip
-def test_inputs_of_another_batch(inputs, batch, expected):
+def test_inputs_resized_to_another_batch(inputs, batch, expected):
     assert resized(described(inputs), batch) == expected
 
 
-def test_the_model_is_left_alone_and_no_tensor_is_held(clock):
+def test_the_model_is_unchanged_and_no_tensor_is_kept(clock):
     import gc
     import weakref
 
@@ -303,7 +303,7 @@ def test_the_model_is_left_alone_and_no_tensor_is_held(clock):
     assert all(torch.equal(value, before[0][name]) for name, value in model.state_dict().items())
 
 
-def test_a_real_loop_gives_what_a_stopwatch_gives():
+def test_a_real_loop_matches_a_stopwatch():
     import time
 
     meter = Meter(nn.Conv2d(3, 4, 3), "4x3x8x8", training=False)

@@ -1,6 +1,6 @@
-"""A callback never ends a training: what can't be analyzed is one warning, and rates without FLOPs.
+"""A failing analysis never aborts a training: it gives one warning, and rates without FLOPs.
 
-Lightning's own Trainer is in tests/callbacks; here its calls are made by hand, on a stand-in for its Callback.
+tests/callbacks uses Lightning's own Trainer; here its calls are made by hand, with a fake base class Callback.
 """
 
 import importlib
@@ -38,7 +38,7 @@ class NoForward(nn.Module):
 
 
 class WithExample(Reads):
-    """Forward takes a dict, of which the callback knows nothing; the example is of its own form."""
+    """Forward takes a dict, which the callback can't know; the module provides an example of its own."""
 
     example_input_array = torch.rand(1, 8)
 
@@ -56,7 +56,7 @@ class Logger:
 
 @pytest.fixture
 def lightning(monkeypatch):
-    """The callback's module, on a stand-in for Lightning."""
+    """The callback's module, imported with a fake Lightning."""
     fake = types.ModuleType("lightning.pytorch")
     fake.Callback = object
     monkeypatch.setitem(sys.modules, "lightning", types.ModuleType("lightning"))
@@ -67,7 +67,7 @@ def lightning(monkeypatch):
 
 
 def fit(callback, module, batches):
-    """What a Trainer calls, with two loggers; what was logged."""
+    """Make the calls of a Trainer with one logger; return what was logged."""
     logger = Logger()
     trainer = types.SimpleNamespace(global_step=0, log_every_n_steps=2, loggers=[logger])
     callback.on_train_start(trainer, module)
@@ -88,7 +88,7 @@ def as_dicts(count=5, of=4):
 
 
 class Odd:
-    """A batch of a form that nobody knows."""
+    """A batch of unknown structure."""
 
 
 @pytest.mark.parametrize(
@@ -101,7 +101,7 @@ class Odd:
         pytest.param(Net, [(torch.rand(4, 9), 0) for _ in range(5)], "could not be analyzed", id="a wrong shape"),
     ],
 )
-def test_a_training_goes_on_with_one_warning(lightning, module, batches, words):
+def test_a_failing_analysis_gives_one_warning_and_training_continues(lightning, module, batches, words):
     callback = lightning.MeterCallback()
     with pytest.warns(MeterWarning) as told:
         logged = fit(callback, module(), batches)
@@ -113,14 +113,14 @@ def test_a_training_goes_on_with_one_warning(lightning, module, batches, words):
     assert callback.last.mfu is None
 
 
-def test_a_function_of_the_user_s_that_fails_ends_nothing(lightning):
+def test_a_failing_user_function_does_not_abort_training(lightning):
     callback = lightning.MeterCallback(inputs=lambda batch: batch["nothing"], model=lambda module: module.nothing)
     with pytest.warns(MeterWarning) as told:
         assert fit(callback, Net(), as_dicts())
-    assert len(told) == 2  # of the model, and of the inputs
+    assert len(told) == 2  # one for the model, one for the inputs
 
 
-def test_a_batch_of_another_form_in_the_midst(lightning):
+def test_batches_that_change_their_structure(lightning):
     callback = lightning.MeterCallback()
     with pytest.warns(MeterWarning, match="without FLOPs"):
         logged = fit(callback, Net(), [*images(3), *as_dicts(2)])
@@ -137,29 +137,32 @@ def test_totals_are_logged_with_the_first_batch(lightning):
     assert all("meter/flops_per_second" in each and "meter/mfu" in each for _, each in rates)
 
 
-def test_the_example_of_the_module_is_taken_where_batches_can_not_be(lightning):
+def test_the_modules_example_is_used_if_batches_cannot_be_analyzed(lightning):
     callback = lightning.MeterCallback()
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         (_, totals), *rates = fit(callback, WithExample(), as_dicts())
-    assert totals["complexity/macs"] == 32  # of the example, which is one
+    assert totals["complexity/macs"] == 32  # of the module's example, a batch of one
     assert callback.last.macs // callback.last.examples == 2 * 32  # forward, and the weights' gradient
     assert rates
 
 
-def test_a_device_that_is_none_is_told_when_the_callback_is_made(lightning):
+def test_an_unknown_device_raises_when_the_callback_is_created(lightning):
     with pytest.raises(DeviceError):
         lightning.MeterCallback(device="a1000")
 
 
-def test_a_peak_that_a_device_has_not():
+def test_a_device_without_a_peak_for_the_dtype():
     with pytest.warns(MeterWarning, match="without MFU"):
         watched = Watched(Net(), "leave it out", device="gtx580", dtype="bfloat16")
     watched.try_out(lambda: torch.rand(2, 8))
     for _ in range(3):
         watched.step(lambda: torch.rand(2, 8))
     found = watched.lap()
-    assert (found.mfu, found.macs) == (None, 2 * 2 * 2 * 32)  # two steps, two products each, of two examples
+    assert (found.mfu, found.macs) == (
+        None,
+        2 * 2 * 2 * 32,
+    )  # 2 steps of 2 products of 2 examples
 
 
 @pytest.mark.parametrize(
@@ -173,23 +176,23 @@ def test_a_peak_that_a_device_has_not():
         pytest.param(None, 1, id="none"),
     ],
 )
-def test_how_many_examples_there_are(batch, number):
+def test_number_of_examples(batch, number):
     assert number_of(batch) == number
 
 
 class Odd(NamedTuple):
-    """A batch whose `values` are no method."""
+    """A batch whose `values` is not a method."""
 
     values: torch.Tensor
 
 
 @pytest.mark.filterwarnings("ignore::cnncost.meter.watched.MeterWarning")
 @pytest.mark.parametrize("batch", [torch.zeros(0, 8), Odd(torch.zeros(4, 8))], ids=["no example", "odd"])
-def test_a_batch_that_nobody_can_count_ends_nothing(batch):
+def test_a_batch_of_unknown_size_does_not_abort_training(batch):
     watched = Watched(NoForward(), "give an example")
     for given in (torch.zeros(4, 8), torch.zeros(4, 8), batch, torch.zeros(4, 8)):
         watched.step(lambda given=given: given)
-    watched.lap()  # may be without rates: one of its steps is of nobody knows how many examples
+    watched.lap()  # may return None: the number of examples of one step is unknown
     assert watched.meter.without_cost
     for _ in range(2):
         watched.step(lambda: torch.zeros(4, 8))

@@ -1,4 +1,4 @@
-"""What the tests of the rules share: the cost of a function or module, however it arrives."""
+"""Shared fixtures for tests of cost rules: the cost of a function or module, with and without autograd."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def analyze() -> Callable[..., Report]:
 
 @pytest.fixture(scope="session")
 def counted() -> Callable[..., tuple[int, int]]:
-    """MACs and FLOPs; the same whether ops arrive whole or, with autograd on, as their parts."""
+    """MACs and FLOPs; asserts that they are equal for whole ops and, with autograd on, for their parts."""
 
     def count(function: Callable[..., Any], *inputs: Any, **keywords: Any) -> tuple[int, int]:
         whole, parts = (_analyze(function, *inputs, grad=grad, **keywords).totals for grad in (False, True))

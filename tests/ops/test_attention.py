@@ -20,14 +20,14 @@ def _sdpa(**settings):
 
 
 def _flops(batch, queries, keys, width, value_width, mask):
-    """Two a product; q and k scaled, one each; one a score for a mask; five a score for the softmax."""
+    """Two per product; one per element of q and k for scaling; one per score for a mask, five for the softmax."""
     scores = batch * queries * keys
     return 2 * scores * (width + value_width) + batch * (queries + keys) * width + scores * (mask + 5)
 
 
 @st.composite
 def shapes(draw):
-    """Shapes of queries, keys and values: 3 to 5 axes, cross attention, values of another width."""
+    """Shapes of queries, keys and values: 3 to 5 axes, cross attention, values with a different width."""
     lead = draw(st.lists(sizes, min_size=1, max_size=3))
     queries, keys, width, value_width = (draw(sizes) for _ in range(4))
     return (*lead, queries, width), (*lead, keys, width), (*lead, keys, value_width)
@@ -51,7 +51,7 @@ def test_cost_of_attention(counted, qkv, mask):
 @settings(max_examples=30, deadline=None)
 @given(batch=sizes, groups=sizes, times=st.integers(1, 3), queries=sizes, keys=sizes, width=sizes)
 def test_grouped_queries(counted, batch, groups, times, queries, keys, width):
-    """Keys and values are few, the products are as many as there are heads of queries."""
+    """Fewer key and value heads; the number of products follows from the query heads."""
     q, k = (batch, groups * times, queries, width), (batch, groups, keys, width)
     macs, flops = counted(_sdpa(enable_gqa=True), q, k, k)
     assert macs == multiplications.attention(q, k, k)
@@ -85,8 +85,8 @@ def test_flops_of_a_computation_whose_result_is_right(counted, q, k, v, mask, se
         pytest.param((1, 12, 64, 64), (1, 12, 64, 64), 12_582_912 // 2, id="12 heads, 64 tokens: 2·12·64·64·64"),
     ],
 )
-def test_macs_as_torch_counts_them(counted, q, k, expected):
-    """Half of the FLOPs that the tests of torch's own counter state."""
+def test_macs_match_torchs_own_counter_tests(counted, q, k, expected):
+    """Half the FLOPs stated in the tests of torch's own counter."""
     batch, length, keys, width = q[0] * q[1], q[2], k[2], q[3]
     assert expected == 2 * batch * length * keys * width
     assert counted(_sdpa(), q, k, k)[0] == expected
@@ -103,14 +103,14 @@ def test_dropout_is_free(counted, dropout):
     assert counted(_sdpa(dropout_p=dropout), q, q, q) == (2 * 6 * 4 * 4 * 5, _flops(6, 4, 4, 5, 5, mask=False))
 
 
-def test_batches_that_broadcast_are_multiplied_out(counted):
-    """One batch of queries against five of keys: the products of five."""
+def test_broadcast_batches_count_in_full(counted):
+    """One batch of queries, five of keys: the products of five batches."""
     q, k = (1, 2, 3, 4), (5, 2, 3, 4)
     assert counted(_sdpa(), q, k, k)[0] == 2 * 5 * 2 * 3 * 3 * 4
 
 
-def test_a_mask_of_several_batches_under_one_query_batch(counted):
-    """The batch axes of a mask do not multiply anything."""
+def test_batch_axes_of_a_mask_do_not_multiply_the_count(counted):
+    """A mask's batch axes don't multiply the count."""
     q, mask = (2, 3, 4, 5), (2, 1, 4, 4)
     assert counted(_sdpa(), q, q, q, mask) == (2 * 6 * 4 * 4 * 5, _flops(6, 4, 4, 5, 5, mask=True))
 
@@ -162,8 +162,8 @@ def test_returned_weights_cost_their_mean(counted, average):
     macs, flops = counted(_attend(layer, need_weights=True, average_attn_weights=average), x, x, x)
     without, fewer = counted(_attend(layer), x, x, x)
     assert macs == without
-    scaled_keys = 3 * 5 * 8  # in this form the queries alone are scaled, by the whole scale
-    assert flops == fewer - scaled_keys + average * 3 * 2 * 5 * 5  # mean over heads: one FLOP a weight of each head
+    scaled_keys = 3 * 5 * 8  # here only the queries are scaled, by the full factor
+    assert flops == fewer - scaled_keys + average * 3 * 2 * 5 * 5  # mean over heads: one FLOP per weight and head
 
 
 def test_cross_attention_in_torch_counter(analyze):
@@ -177,11 +177,11 @@ def test_cross_attention_in_torch_counter(analyze):
 def test_added_keys_lengthen_the_scores(counted):
     layer = nn.MultiheadAttention(8, 2, batch_first=True, add_bias_kv=True, add_zero_attn=True)
     x = (3, 5, 8)
-    expected = 4 * 3 * 5 * 64 + 2 * 3 * 2 * 5 * (5 + 2) * 4  # four projections; 5 queries meet 5 + 2 keys
+    expected = 4 * 3 * 5 * 64 + 2 * 3 * 2 * 5 * (5 + 2) * 4  # four projections; 5 queries times 5 + 2 keys
     assert counted(_attend(layer), x, x, x)[0] == expected
 
 
-# ---- fused forms: what torch runs in place of an encoder layer
+# ---- fused ops, which torch runs instead of an encoder layer's parts
 
 
 def _native_mha(layer, **settings):
@@ -236,7 +236,7 @@ def test_a_fused_encoder_layer_costs_what_the_layer_costs(analyze, activation, n
         + tokens * (4 * 8 + 16 + 8)  # biases
         + 3 * 2 * ((5 + 5) * 4 + 5 * 5 * 5)  # scaled queries and keys, softmax, in 3·2 heads
         + tokens * 16 * {"relu": 1, "gelu": 5}[activation]
-        + 2 * tokens * 8 * 8  # two layer norms of 8 FLOPs an element
+        + 2 * tokens * 8 * 8  # two layer norms of 8 FLOPs per element
         + 2 * tokens * 8  # two residual sums
     )
     assert (fused.macs, fused.flops) == (macs, flops)
@@ -247,7 +247,7 @@ def test_a_fused_encoder_layer_costs_what_the_layer_costs(analyze, activation, n
 
 
 def test_torch_counter_misses_the_fused_layer(analyze):
-    """Hence the two disagree on encoders in eval mode; with autograd on and attention in parts they agree."""
+    """So cnncost and the counter differ on encoders in eval mode; with autograd on and unfused attention they agree."""
     layer = nn.TransformerEncoderLayer(8, 2, 16, batch_first=True).eval()
     with FlopCounterMode(display=False) as counter, torch.no_grad():
         layer(torch.ones(3, 5, 8))

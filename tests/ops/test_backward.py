@@ -1,4 +1,4 @@
-"""Derivatives: what each costs, derived by hand. frontends/test_training.py holds products against torch's counter."""
+"""Costs of backward ops, derived by hand. frontends/test_training.py compares products with torch's counter."""
 
 import pytest
 import torch
@@ -34,7 +34,7 @@ def test_the_gradient_of_a_bias_is_a_sum():
     assert backward(nn.Conv2d(4, 6, 3), (2, 4, 8, 8), op="convolution_backward") == (2 * macs, 4 * macs + 2 * 6 * 36)
 
 
-def test_factors_of_a_convolutions_derivatives_are_named_as_they_are():
+def test_factor_names_of_convolution_backward():
     graph = record(nn.Conv2d(4, 6, 3), (torch.randn(2, 4, 8, 8, requires_grad=True),), training=Training())
     (found,) = [node for node in graph.nodes if node.name == "aten.convolution_backward"]
     products = [term.factors for term in cost_of(found.spec).terms if term.mac]
@@ -60,7 +60,7 @@ def test_norms(layer, shape, op, expected):
 
 POOLS = {
     "max": (nn.MaxPool2d(2), (2, 3, 8, 8), "max_pool2d_with_indices_backward", 2 * 3 * 16),
-    # a division, and an addition for each of 3·2 inputs
+    # one division, and one addition per each of 3·2 inputs
     "average": (nn.AvgPool2d((3, 2)), (2, 3, 9, 8), "avg_pool2d_backward", 2 * 3 * 12 * 7),
     # 5 positions over 7: windows of 2, 2, 2, 2, 2 (0-2, 1-3, 2-5: of 3, 4-6, 5-7)
     "adaptive": (nn.AdaptiveAvgPool2d((1, 5)), (2, 3, 4, 7), "_adaptive_avg_pool2d_backward", 2 * 3 * (4 * 11 + 5)),
@@ -73,7 +73,7 @@ def test_pools(layer, shape, op, expected):
 
 
 def test_interpolation():
-    """Each of 2·3·8·8 gradients is weighed and added to four inputs; the nearest is added to one."""
+    """Each of 2·3·8·8 gradients is weighted and added to four inputs; for `nearest` it is added to one."""
     linear = Function(lambda x: F.interpolate(x, scale_factor=2, mode="bilinear"))
     nearest = Function(lambda x: F.interpolate(x, scale_factor=2))
     assert backward(linear, (2, 3, 4, 4), op="upsample_bilinear2d_backward") == (0, 2 * 384 * 4)
@@ -99,12 +99,12 @@ def test_elementwise(function, op, each):
     assert backward(Function(function), (3, 5), op=op) == (0, each * 15)
 
 
-def test_halves_of_a_gated_unit():
-    """Eight for each of 3·4 pairs."""
+def test_gated_linear_unit():
+    """Eight FLOPs for each of 3·4 pairs."""
     assert backward(Function(lambda x: F.glu(x, 1)), (3, 8), op="glu_backward") == (0, 8 * 12)
 
 
-def test_embedding_rows_are_added_up():
+def test_embedding_backward_adds_rows():
     graph = record(nn.Embedding(10, 4), torch.zeros(2, 3, dtype=torch.int64), training=Training())
     (found,) = [node for node in graph.nodes if node.name == "aten.embedding_dense_backward"]
     assert cost_of(found.spec).flops == 2 * 3 * 4
@@ -121,7 +121,7 @@ LAYERS = [
 
 
 @pytest.mark.parametrize("layer", LAYERS, ids=lambda layer: type(layer).__name__)
-def test_nothing_of_backward_is_uncounted(layer):
+def test_every_backward_op_of_a_layer_has_a_rule(layer):
     shape = (2, 2, *[8] * {nn.ConvTranspose2d: 2, nn.Conv3d: 3}.get(type(layer), 1))
     x = torch.randn(shape, requires_grad=True)
     graph = record(layer.train(), x, training=Training(optimizer="adam" if list(layer.parameters()) else None))
@@ -129,7 +129,7 @@ def test_nothing_of_backward_is_uncounted(layer):
 
 
 def test_attention_term_by_term():
-    """3 queries, 5 keys of width 4, values of width 2, 7 heads; queries and keys are 7·(3 + 5)·4 numbers."""
+    """3 queries, 5 keys of width 4, values of width 2, 7 heads; queries and keys have 7·(3 + 5)·4 elements."""
     attrs = {"batch": 7, "value_batch": 7, "queries": 3, "keys": 5, "width": 4, "value_width": 2, "scaled": 7 * 8 * 4}
     found = cost_of(OpSpec("attention_backward", (), (), tuple(sorted(attrs.items()))))
     macs = 7 * 3 * 5 * (3 * 4 + 2 * 2)  # Q·Kᵀ, ∂Q, ∂K; ∂V, ∂P

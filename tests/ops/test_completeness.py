@@ -1,4 +1,4 @@
-"""Every op that torch's own modules and functions run is accounted for."""
+"""Every op that torch's own modules and functions run has a rule."""
 
 from __future__ import annotations
 
@@ -108,11 +108,11 @@ NOT_RUN = frozenset(
     "Module Container ModuleDict ModuleList ParameterDict ParameterList Sequential DataParallel RNNBase RNNCellBase "
     "NLLLoss2d MultiLabelMarginLoss".split()
 )
-"""Containers, bases of others, an old name, and a loss whose work depends on how many labels there are."""
+"""Containers, base classes, an old alias, and a loss whose work depends on the number of labels."""
 
 
 REFUSED = frozenset({"GaussianNLLLoss"})
-"""It looks at the values of its inputs before it computes."""
+"""It reads the values of its inputs before it computes."""
 
 
 class _Unpool(nn.Module):
@@ -134,15 +134,15 @@ class _Function(nn.Module):
         return self.function(*args)
 
 
-def test_every_module_of_torch_is_tried():
-    """A new one in torch.nn is to be added above."""
+def test_every_module_of_torch_nn_is_tested():
+    """New modules in torch.nn must be added above."""
     public = {name for name, c in vars(nn).items() if inspect.isclass(c) and issubclass(c, nn.Module)}
     lazy = {name for name in public if name.startswith("Lazy")}
     assert public - lazy - NOT_RUN == MODULES.keys()
 
 
 def _unknown(model, inputs):
-    """Ops without a rule, in all the forms in which a model may be run."""
+    """Ops without a rule, in all modes in which a model may run."""
     found = {}
     for train in (False, True):
         for grad in (False, True):
@@ -152,10 +152,10 @@ def _unknown(model, inputs):
 
 @pytest.mark.filterwarnings("ignore:enable_nested_tensor is True:UserWarning")
 @pytest.mark.parametrize("name", sorted(MODULES.keys() - REFUSED))
-def test_nothing_in_a_module_is_unknown(name):
+def test_modules_have_no_unknown_ops(name):
     make, inputs = MODULES[name]
     model = make()
-    if name == "SyncBatchNorm":  # it refuses to train without a group of processes
+    if name == "SyncBatchNorm":  # refuses to train without a process group
         model.train = lambda _=True: model
     assert _unknown(model, inputs) == {}
 
@@ -281,13 +281,13 @@ FUNCTIONS = {
 
 @pytest.mark.filterwarnings("ignore:cov:UserWarning", "ignore:std_mean|var_mean:UserWarning")
 @pytest.mark.parametrize("name", sorted(FUNCTIONS))
-def test_nothing_in_a_function_is_unknown(name):
+def test_functions_have_no_unknown_ops(name):
     function, inputs = FUNCTIONS[name]
     assert _unknown(_Function(function), inputs) == {}
 
 
 @pytest.mark.parametrize("name", sorted(REFUSED))
-def test_a_module_that_reads_values_is_refused_and_not_counted_as_nothing(name):
+def test_a_module_that_reads_values_is_refused(name):
     make, inputs = MODULES[name]
     with pytest.raises(cnncost.CnncostError, match="reads the values of a tensor"):
         record(make(), tuple(inputs))
@@ -300,8 +300,8 @@ def test_a_module_that_reads_values_is_refused_and_not_counted_as_nothing(name):
     ],
     ids=["matrix_exp", "multilabel_margin_loss"],
 )  # fmt: skip
-def test_what_depends_on_values_has_no_exact_count_and_is_said_to_have_none(function):
-    """How many products a series takes follows from the norm; how many pairs a loss has, from the labels."""
+def test_value_dependent_ops_make_totals_a_lower_bound(function):
+    """The length of a series depends on a norm, the number of pairs in a loss on the labels."""
     report = cnncost.analyze(record(_Function(function), (SQUARE,)))
     assert report.unknown
     assert report.totals.lower_bound

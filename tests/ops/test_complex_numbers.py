@@ -1,4 +1,4 @@
-"""Complex numbers: what real operations they are, the same with and without autograd; and nothing below nothing."""
+"""Complex numbers: their real operations, the same with and without autograd; empty tensors cost nothing."""
 
 import copy
 import math
@@ -20,7 +20,7 @@ C = "3x4:complex64"
 N = 12
 
 PRODUCTS = {
-    # a multiply-accumulate is four of real numbers; a sum two
+    # a multiply-accumulate is four real ones; a sum is two
     "matmul": (torch.matmul, [C, "4x2:complex64"], 4 * 3 * 4 * 2, 0),
     "bmm": (torch.bmm, ["2x3x4:complex64", "2x4x5:complex64"], 4 * 2 * 3 * 4 * 5, 0),
     "addmm": (torch.addmm, ["2:complex64", C, "4x2:complex64"], 4 * 3 * 4 * 2, 2 * 3 * 2),
@@ -47,9 +47,9 @@ CONVOLUTIONS = {
 
 @pytest.mark.filterwarnings("ignore:Complex modules are a new feature")
 @pytest.mark.parametrize(("layer", "shape"), CONVOLUTIONS.values(), ids=CONVOLUTIONS)
-def test_a_convolution_is_three_of_real_numbers(counted, layer, shape):
+def test_a_complex_convolution_costs_three_real_ones(counted, layer, shape):
     x = torch.zeros(shape)
-    with FlopCounterMode(display=False) as counter:  # of the same layer on real numbers
+    with FlopCounterMode(display=False) as counter:  # the same layer on real numbers
         layer(x)
     got, _ = counted(copy.deepcopy(layer).to(torch.complex64), x.to(torch.complex64))
     assert got == 3 * counter.get_total_flops() // 2
@@ -110,7 +110,7 @@ EMPTY = {
 @pytest.mark.filterwarnings("ignore:.*(degrees of freedom|divide by zero)")
 @pytest.mark.parametrize("dtype", ["float32", "complex64", "int64"])
 @pytest.mark.parametrize("name", EMPTY)
-def test_nothing_costs_nothing(name, dtype):
+def test_ops_on_empty_tensors_cost_nothing(name, dtype):
     class Net(nn.Module):
         def forward(self, x):
             return EMPTY[name](x)
@@ -124,7 +124,7 @@ def test_nothing_costs_nothing(name, dtype):
     assert (report.totals.macs, report.totals.flops) == (0, 0)
 
 
-def test_a_part_of_nothing():
+def test_a_sum_over_an_empty_slice_costs_nothing():
     class Net(nn.Module):
         def forward(self, x):
             return x[:, :0].sum(1)
@@ -133,7 +133,7 @@ def test_a_part_of_nothing():
 
 
 @pytest.mark.parametrize("terms", [(flops("less", -1, "n", 4),), (macs("n", -4),), (flops("a", 1), flops("b", -2))])
-def test_a_cost_is_never_less_than_nothing(terms):
+def test_negative_costs_are_refused(terms):
     with pytest.raises(ValueError, match="expected none or more"):
         Cost(terms, 0, 0)
 
@@ -148,7 +148,7 @@ def products_of_a_real_run(run):
 
 @pytest.mark.parametrize("rows", [1, 7, 40])
 @pytest.mark.parametrize("needed", [(False, False), (True, False), (False, True), (True, True)])
-def test_a_bilinear_layer_trains_by_the_products_that_torch_runs(rows, needed):
+def test_training_macs_of_a_bilinear_layer_match_a_real_run(rows, needed):
     layer = nn.Bilinear(3, 4, 5)
     x, y = (torch.randn(rows, n, requires_grad=g) for n, g in zip((3, 4), needed, strict=True))
     report = cnncost.analyze(layer, (x, y), training=True)
@@ -161,7 +161,7 @@ def test_a_bilinear_layer_trains_by_the_products_that_torch_runs(rows, needed):
 
 
 def test_scaling_by_a_power_of_two(analyze):
-    """z·exp(w·log 2): w·log 2 is two products; exp 5, as exp(a)·(cos b + i·sin b); a product 6."""
+    """z·exp(w·log 2): two for w·log 2; five for exp, as exp(a)·(cos b + i·sin b); six for the product."""
     assert analyze(torch.ldexp, "3x4:complex64", "3x4:complex64").totals.flops == 12 * (2 + 5 + 6)
 
 
@@ -169,7 +169,7 @@ BY = 2 - 3j
 
 
 def times_by(z):
-    """A product by the constant BY."""
+    """Multiplication by the constant BY."""
     return parts.mul(*parts.numbers(z.re.tally, BY), z)
 
 
@@ -179,7 +179,7 @@ def conjugate_of_one_less(z):
 
 
 def silu_backward(g, z):
-    """g·σ·(1 + z·(1 − σ)): torch takes no conjugate, which would be as many products."""
+    """g·σ·(1 + z·(1 − σ)): torch takes no conjugate; with one, the number of products would be the same."""
     y = parts.sigmoid(z)
     return parts.mul(g, parts.mul(y, parts.more(parts.by_rest(z, y), 1)))
 
@@ -191,7 +191,7 @@ def squared_error(z, w):
 
 LN2, LN10, DEGREE = math.log(2), math.log(10), math.pi / 180
 WRITTEN_OUT = {
-    # on real numbers that count; and as torch computes it, or where it doesn't for these dtypes, Python
+    # computed on counting real numbers; and by torch, or by Python for dtypes that torch doesn't support
     "add": (parts.add, torch.add),
     "sub": (parts.sub, torch.sub),
     "rsub": (lambda z, w: parts.sub(w, z), torch.rsub),
@@ -278,7 +278,7 @@ PAIRS = [(0.5 - 0.75j, 0.25 + 0.3j), (-0.4 + 0.6j, 0.7 - 0.2j), (0.3 + 0.1j, 0.3
 
 
 def value_of(found):
-    """What a computation on numbers that count has found, as a number of Python."""
+    """Convert a result of counting numbers to a Python number."""
     if isinstance(found, parts.Z):
         return complex(float(found.re), float(found.im))
     return found if isinstance(found, bool) else float(found)
@@ -286,8 +286,8 @@ def value_of(found):
 
 @pytest.mark.parametrize(("z", "w"), PAIRS)
 @pytest.mark.parametrize("name", WRITTEN_OUT)
-def test_functions_of_complex_numbers_written_out(name, z, w):
-    """A computation in real numbers whose result is torch's takes as many operations as are counted."""
+def test_complex_functions_match_written_out_computations(name, z, w):
+    """A computation in real numbers that returns torch's result takes as many operations as cnncost counts."""
     written, truth = WRITTEN_OUT[name]
     tally = Tally()
     found = value_of(written(*parts.numbers(tally, z, w)))
@@ -298,7 +298,7 @@ def test_functions_of_complex_numbers_written_out(name, z, w):
 
 @pytest.mark.parametrize("name", ["isnan", "isinf", "isfinite", "nan_to_num"])
 @pytest.mark.parametrize("z", [complex("nan"), complex("inf"), complex(1, -math.inf), complex(2, math.nan)])
-def test_functions_that_look_for_what_is_no_number(name, z):
+def test_complex_functions_on_nan_and_inf(name, z):
     written, truth = WRITTEN_OUT[name]
     found = value_of(written(*parts.numbers(Tally(), z, z)))
     expected = truth(torch.tensor(z, dtype=torch.complex64), None).item()
@@ -306,13 +306,13 @@ def test_functions_that_look_for_what_is_no_number(name, z):
 
 
 def test_every_function_of_complex_numbers_is_written_out():
-    alone = {"conj"}  # a sign that is never written: what comes next reads it
+    alone = {"conj"}  # lazy: torch sets a conjugate bit, and the next op applies the sign
     assert COMPLEX_FLOPS.keys() - alone == {*WRITTEN_OUT}
     assert COMPLEX_FLOPS["conj"] == 0
 
 
 def whether(values, ask):
-    """Logic alone."""
+    """Whether `ask` holds, without any operation on numbers."""
     return ask([bool(z.re.value or z.im.value) for z in values])
 
 
@@ -333,8 +333,8 @@ REDUCED = {
 
 @pytest.mark.parametrize("count", [2, 3, 7])
 @pytest.mark.parametrize("name", REDUCED)
-def test_reductions_of_complex_numbers_written_out(name, count):
-    """Of one row: a for each element, and b for the result."""
+def test_complex_reductions_match_written_out_computations(name, count):
+    """For one row: a FLOPs per element, plus b for the result."""
     written, truth = REDUCED[name]
     values = [complex(0.3 * i - 0.7, 0.5 - 0.2 * i * i) for i in range(count)]
     tally = Tally()

@@ -77,7 +77,7 @@ def convolutions(draw, transposed):
 
 
 def _walked(case):
-    """MACs by walking through them, of one input."""
+    """MACs of one input, by enumerating them."""
     weight, groups = tuple(case.layer.weight.shape), case.channels[2]
     x = case.x if case.batch is not None else (1, *case.x)
     if case.output_padding is not None:
@@ -91,7 +91,7 @@ def _walked(case):
 
 
 def _by_torch(layer, x):
-    """Half of what torch's own counter says; it counts two FLOPs a multiply-accumulate, and no bias."""
+    """Half of torch's own count, which has two FLOPs per multiply-accumulate and no bias."""
     with FlopCounterMode(display=False) as counter, torch.no_grad():
         layer(torch.zeros(x))
     total = counter.get_total_flops()
@@ -121,7 +121,7 @@ def test_macs_of_a_transposed_convolution(analyze, case):
 
 @settings(max_examples=30, deadline=None)
 @given(case=convolutions(transposed=False), unbatched=st.booleans())
-def test_the_same_when_seen_in_parts(counted, case, unbatched):
+def test_the_count_is_the_same_for_the_parts_of_a_convolution(counted, case, unbatched):
     case = case._replace(batch=None if unbatched else 2)
     assert counted(case.layer, case.x)[0] == _walked(case)
 
@@ -129,7 +129,7 @@ def test_the_same_when_seen_in_parts(counted, case, unbatched):
 @settings(max_examples=40, deadline=None)
 @given(case=convolutions(transposed=False))
 def test_a_convolution_and_its_transpose_cost_the_same(analyze, case):
-    """The transpose of a convolution takes its output back to its input: the same products, the other way."""
+    """The transpose maps a convolution's output shape back to its input shape, with as many products."""
     case = case._replace(batch=2, bias=False)
     if case.padding == "same":
         case = case._replace(padding=tuple(d * (k - 1) // 2 for d, k in zip(case.dilation, case.kernel, strict=True)))
@@ -183,7 +183,7 @@ def test_macs_by_hand(counted, layer, x, expected):
 
 @pytest.mark.filterwarnings("ignore:Using padding='same' with even kernel lengths:UserWarning")
 @pytest.mark.parametrize(("kernel", "dilation"), [(2, 1), (4, 1), (4, 3), (2, 3)])
-def test_an_odd_zero_of_same_padding(counted, kernel, dilation):
+def test_same_padding_with_an_odd_number_of_zeros(counted, kernel, dilation):
     layer = nn.Conv1d(2, 3, kernel, padding="same", dilation=dilation, bias=False)
     padding = multiplications.same_padding((kernel,), (dilation,))
     expected = multiplications.convolution((1, 2, 9), (3, 2, kernel), (1,), padding, (dilation,), 1)
@@ -194,7 +194,7 @@ def test_an_odd_zero_of_same_padding(counted, kernel, dilation):
 @pytest.mark.parametrize("bias", [False, True])
 @pytest.mark.parametrize("transposed", [False, True])
 def test_flops_of_a_computation_whose_result_is_right(analyze, transposed, bias):
-    """The naive loops give torch's values; each of their additions and multiplications is a FLOP."""
+    """The naive loops return torch's values; each of their additions and multiplications is a FLOP."""
     kind = nn.ConvTranspose2d if transposed else nn.Conv2d
     layer = kind(4, 6, (2, 3), (2, 1), (1, 0), groups=2, bias=bias).double()
     x = torch.rand(2, 4, 4, 5, dtype=torch.float64)
@@ -207,7 +207,7 @@ def test_flops_of_a_computation_whose_result_is_right(analyze, transposed, bias)
         result, tally = tallied(naive.convolution, *tensors, padding=((1, 1), (0, 0)), **common)
     torch.testing.assert_close(result, layer(x).detach())
     totals = analyze(layer, x).totals
-    # products that fall beyond a transposed convolution's border are computed, and then cut off
+    # products beyond a transposed convolution's border are computed, then cropped
     assert (totals.macs, totals.flops) == (tally.multiplications, tally.flops)
 
 
@@ -216,7 +216,7 @@ def test_the_count_does_not_depend_on_the_dtype(analyze, dtype):
     assert analyze(nn.Conv2d(2, 3, 3, dtype=dtype), (1, 2, 5, 5)).totals.macs == 3 * 9 * 2 * 9
 
 
-def test_functional_and_with_weights_that_are_inputs(counted):
+def test_functional_convolutions_with_weights_as_inputs(counted):
     def function(x, w, v):
         return F.conv_transpose2d(F.conv2d(x, w, stride=2, padding=1, groups=2), v, groups=2)
 
@@ -225,7 +225,7 @@ def test_functional_and_with_weights_that_are_inputs(counted):
 
 
 def test_time_first_and_channels_last(counted):
-    """conv_tbc: of 5 steps a kernel of 3 leaves 3; x: T,B,C; w: R,C,K."""
+    """conv_tbc: 5 steps and a kernel of 3 give 3 outputs; x: T,B,C; w: R,C,K."""
     macs = 3 * 2 * 6 * 4 * 3
     assert counted(F.conv_tbc, (5, 2, 4), (3, 4, 6), (6,)) == (macs, 2 * macs + 3 * 2 * 6)
 

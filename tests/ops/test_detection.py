@@ -1,4 +1,4 @@
-"""Detectors' ops: numbers derived by hand."""
+"""Ops of detection models: counts derived by hand."""
 
 import pytest
 
@@ -19,27 +19,27 @@ def spec(kind, inputs, outputs, **attrs):
         pytest.param(4, 3 * 4 + 13 * 6, id="four boxes are six pairs"),
     ],
 )
-def test_boxes_that_are_kept(boxes, flops):
+def test_non_maximum_suppression(boxes, flops):
     cost = cost_of(spec("nms", [(boxes, 4), (boxes,)], [(boxes,)], boxes=boxes))
     assert (cost.macs, cost.flops) == (0, flops)
 
 
-def test_regions_that_are_sampled():
-    # 5 regions, 7×7 bins of 2×2 samples, 16 channels: 4 products and 3 sums a sample, and one to add it to the mean;
-    # per place 8 for its coordinates' fractions and 4 products of them
+def test_roi_align():
+    # 5 regions, 7×7 bins of 2×2 samples, 16 channels: 4 products and 3 sums per sample, and one to add it to the mean;
+    # per sampling position 8 for the fractions of its coordinates and 4 products of them
     found = cost_of(spec("roi_align", [(1, 16, 50, 50), (5, 5)], [(5, 16, 7, 7)], samples=2))
     places = 5 * 49 * 4
     assert (found.macs, found.flops) == (0, places * 16 * 8 + places * 12)
 
 
-def test_samples_that_follow_from_the_regions_are_not_known():
+def test_roi_align_with_adaptive_samples_is_unknown():
     assert cost_of(spec("roi_align", [(1, 16, 50, 50), (5, 5)], [(5, 16, 7, 7)], samples=0)) is None
 
 
 @pytest.mark.parametrize("masked", [False, True])
 @pytest.mark.parametrize("groups", [1, 2])
-def test_convolutions_that_are_bent(groups, masked):
-    # x 2×4×8×8, 6 kernels of 3×3, as many positions as pixels
+def test_deformable_convolution(groups, masked):
+    # x: 2×4×8×8, 6 kernels of 3×3, one output position per pixel
     inputs = [(2, 4, 8, 8), (6, 4 // groups, 3, 3), (2, 18, 8, 8), (2, 9, 8, 8), (6,)]
     found = cost_of(spec("deform_conv", inputs, [(2, 6, 8, 8)], groups=groups, offset_groups=1, masked=masked))
     macs = 2 * 6 * 64 * (4 // groups) * 9
@@ -48,8 +48,8 @@ def test_convolutions_that_are_bent(groups, masked):
     assert found.flops == 2 * macs + taps * 4 * (8 if masked else 7) + taps * 12 + 2 * 6 * 64
 
 
-def test_gradients_of_regions_that_are_sampled():
-    # a sample hands its share of the mean to four pixels, weighed: 1 + 4·2; and its place is found again
+def test_roi_align_backward():
+    # a sample distributes its share of the mean to four pixels, weighted: 1 + 4·2; its position is computed again
     found = cost_of(spec("roi_align_backward", [(5, 16, 7, 7), (5, 5)], [(1, 16, 50, 50)], samples=2))
     places = 5 * 49 * 4
     assert (found.macs, found.flops) == (0, places * 16 * 9 + places * 12)
@@ -57,7 +57,7 @@ def test_gradients_of_regions_that_are_sampled():
 
 @pytest.mark.parametrize("masked", [False, True])
 @pytest.mark.parametrize("groups", [1, 2])
-def test_gradients_of_convolutions_that_are_bent(groups, masked):
+def test_deformable_convolution_backward(groups, masked):
     g, x, w = (2, 6, 8, 8), (2, 4, 8, 8), (6, 4 // groups, 3, 3)
     inputs = [g, x, w, (2, 18, 8, 8), (2, 9, 8, 8), (6,)]
     outputs = [x, w, (2, 18, 8, 8), (2, 9, 8, 8), (6,)]

@@ -120,7 +120,7 @@ def test_making_data_is_free(counted, function):
     assert counted(function, X) == (0, 0)
 
 
-# ---- picking
+# ---- gathering
 
 
 @pytest.mark.parametrize(
@@ -140,17 +140,17 @@ def test_making_data_is_free(counted, function):
         pytest.param(lambda x, i: F.one_hot(i, 5), ["5x4", INDEX], id="one_hot"),
     ],
 )
-def test_picking_is_free(counted, function, inputs):
+def test_gathering_is_free(counted, function, inputs):
     assert counted(function, *inputs) == (0, 0)
 
 
-def test_a_lookup_reads_what_it_yields_and_not_the_table(analyze):
+def test_an_embedding_reads_the_rows_it_returns_and_not_the_table(analyze):
     totals = analyze(nn.Embedding(1000, 4), "2x3:int64").totals
     assert totals.bytes_read == 2 * 3 * 4 * 4 + 2 * 3 * 8  # the rows, and the indices
     assert totals.bytes_written == 2 * 3 * 4 * 4
 
 
-def test_what_is_made_is_written_and_nothing_read(analyze):
+def test_created_tensors_are_written_and_read_nothing(analyze):
     totals = analyze(torch.zeros_like, X).totals
     assert (totals.bytes_read, totals.bytes_written) == (0, BYTES)
 
@@ -161,7 +161,7 @@ def test_dropout_moves_data_in_train_mode_alone(analyze, train):
     assert (totals.bytes_read, totals.bytes_written) == (train * BYTES, train * BYTES)
 
 
-# ---- putting
+# ---- scattering
 
 
 @pytest.mark.parametrize(
@@ -198,7 +198,7 @@ def test_dropout_moves_data_in_train_mode_alone(analyze, train):
         ),
     ],
 )  # fmt: skip
-def test_putting_is_free_and_adding_is_not(counted, function, inputs, expected):
+def test_scattering_is_free_and_adding_is_not(counted, function, inputs, expected):
     assert counted(function, *inputs) == (0, expected)
 
 
@@ -223,7 +223,7 @@ def test_folding_adds_blocks_up(counted, layer, x, expected):
     assert counted(layer, x) == (0, expected)
 
 
-# ---- bags
+# ---- embedding bags
 
 
 @pytest.mark.parametrize(
@@ -267,12 +267,12 @@ def test_copies_of_views_are_free_and_move_what_they_copy(analyze, function, mov
     assert cost_of(last.spec).written == (4 * moved if moved is not None else 2 * 4 * 60)
 
 
-def test_what_is_empty_is_free(analyze):
+def test_creating_an_empty_tensor_is_free(analyze):
     assert analyze(lambda x: torch.empty_permuted((2, 3), (1, 0)) * 0 + x, (2, 3)).totals.flops == 2 * 6
 
 
-def test_masked_picks(analyze):
-    """Picked by masks and indices: free. Put back and added up: one an element."""
+def test_masked_index_and_put(analyze):
+    """Gathering by masks and indices is free; scattering with a sum costs one FLOP per element."""
 
     def function(x, mask):
         rows = torch.tensor([0, 1, 2])
@@ -282,12 +282,12 @@ def test_masked_picks(analyze):
     assert analyze(function, (3, 4), torch.ones(3, 4, dtype=torch.bool)).totals.flops == 12
 
 
-def test_the_gradient_of_a_masked_scatter_is_picked(analyze):
+def test_the_gradient_of_masked_scatter_is_free(analyze):
     def function(g, mask):
         return torch.ops.aten.masked_scatter_backward(g, mask, [5])
 
     assert analyze(function, (3, 4), torch.ones(3, 4, dtype=torch.bool)).totals.flops == 0
 
 
-def test_places_of_what_is_not_zero_in_as_many_rows_as_said(analyze):
+def test_nonzero_static_is_free(analyze):
     assert analyze(lambda x: torch.nonzero_static(x, size=5), (3, 4)).totals.flops == 0

@@ -1,4 +1,4 @@
-"""Linear algebra: the textbook's counts, put in by hand."""
+"""Linear algebra: textbook counts, with numbers filled in by hand."""
 
 import pytest
 import torch
@@ -34,7 +34,7 @@ TABLE = {
     "Q from fewer reflections": (
         torch.linalg.householder_product, ["9x6", "3"], 4 * 9 * 6 * 3 - 2 * (9 + 6) * 9 + 4 * 27 // 3
     ),
-    # each of 3 reflections of 9 rows, the next one of a row less, takes 4 for each of its rows and columns
+    # 3 reflections, of 9 rows and one row less each time, at 4 FLOPs per row and column
     "Q times a matrix": (torch.ormqr, ["9x3", "3", "9x5"], 4 * 9 * 5 * 3 - 2 * 5 * 9),
     "a matrix times Q": (
         lambda a, t, c: torch.ormqr(a, t, c, left=False), ["9x3", "3", "5x9"], 4 * 9 * 5 * 3 - 2 * 5 * 9
@@ -59,7 +59,7 @@ def test_counts(analyze, function, inputs, expected):
 FIT = 2 * 36 * 9 - 2 * 6**3 // 3
 """QR of 9 equations in 6 unknowns."""
 LEAST_SQUARES = {
-    # of a right side six reflections of 9 to 4 rows, 4 each, and a triangle of 36
+    # for a right-hand side: six reflections of 9 to 4 rows, 4 FLOPs each, and a triangle of 36
     "by QR": ({}, FIT + 2 * (4 * (9 + 8 + 7 + 6 + 5 + 4) - 2 * 6 + 36)),
     "by SVD": ({"driver": "gelsd"}, 4 * 9 * 36 + 8 * 6**3 + 2 * 4 * 9 * 6),
 }
@@ -67,7 +67,7 @@ LEAST_SQUARES = {
 
 @pytest.mark.parametrize(("settings", "expected"), LEAST_SQUARES.values(), ids=LEAST_SQUARES)
 def test_least_squares(analyze, settings, expected):
-    """The size of what it returns follows from the rank: it is counted where values are at hand."""
+    """The sizes of its results depend on the rank: it can be counted here because its operands have values."""
     torch.manual_seed(0)
     a, b = torch.rand(9, 6), torch.rand(9, 2)
 
@@ -79,7 +79,7 @@ def test_least_squares(analyze, settings, expected):
 
 @pytest.mark.parametrize("m", [4, 9], ids=["wide", "tall"])
 def test_pseudoinverse(analyze, m):
-    """A thin SVD of the longer side first; 1/σ, V·Σ⁺ and the product of it with Uᵀ."""
+    """A thin SVD of the matrix, long side first; then 1/σ, V·Σ⁺ and its product with Uᵀ."""
     long, short = max(m, 6), min(m, 6)
     totals = analyze(torch.linalg.pinv, (2, m, 6)).totals
     assert totals.macs == 2 * m * 6 * short
@@ -91,6 +91,6 @@ def test_pseudoinverse_of_a_symmetric_matrix(analyze):
     assert (totals.macs, totals.flops) == (6**3, 9 * 6**3 + 6 + 36 + 2 * 6**3)
 
 
-def test_of_complex_numbers_four_times_as_many(analyze):
+def test_complex_matrices_cost_four_times_as_much(analyze):
     assert analyze(torch.cholesky_inverse, "6x6:complex64").totals.flops == 4 * (2 * 6**3 // 3)
     assert analyze(torch.linalg.pinv, "6x6:complex64").totals.macs == 4 * 6**3

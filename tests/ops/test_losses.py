@@ -1,4 +1,4 @@
-"""Losses that are more than a distance of each element: counts by hand, and of loops whose result is torch's."""
+"""Losses that aren't elementwise distances: counts by hand, and from loops that return torch's result."""
 
 import pytest
 import torch
@@ -20,7 +20,7 @@ projects = pytest.mark.skipif(not facts.CROSS_ENTROPY_OF_A_PROJECTION, reason="t
 
 
 class Loss(nn.Module):
-    """Connectionist temporal classification, of labels and lengths that it knows."""
+    """Connectionist temporal classification with fixed labels and lengths."""
 
     def __init__(self, targets, steps, as_tensors=False):
         super().__init__()
@@ -53,8 +53,8 @@ def test_ctc_by_hand(as_tensors):
 
 @settings(max_examples=25, deadline=None)
 @given(data=st.data())
-def test_ctc_as_loops_do_it(data):
-    """The loops' loss and gradient are torch's; and what they took is what is said."""
+def test_ctc_matches_counting_loops(data):
+    """The loops return torch's loss and gradient, and take the counted operations."""
     sequences, classes = data.draw(st.integers(1, 3)), data.draw(st.integers(2, 4))
     labels = st.lists(st.integers(1, classes - 1), min_size=1, max_size=3)
     targets = data.draw(st.lists(labels, min_size=sequences, max_size=sequences))
@@ -83,7 +83,7 @@ def test_ctc_as_loops_do_it(data):
     ],
     ids=["numbers", "tensors", "each", "module", "one sequence"],
 )
-def test_ctc_trains_however_it_is_called(loss):
+def test_ctc_backward_for_every_form_of_call(loss):
     labels = torch.tensor([[1, 2, 3], [3, 4, 4]])
     report = cnncost.analyze(
         nn.Linear(8, 5), torch.randn(6, 2, 8), training=True, loss=lambda y: loss(y.log_softmax(2), labels)
@@ -93,8 +93,8 @@ def test_ctc_trains_however_it_is_called(loss):
     assert (forward.macs, backward.macs) == (6 * 2 * 8 * 5, 6 * 2 * 8 * 5)  # the input has no gradient
 
 
-def test_ctc_needs_its_lengths():
-    """Lengths that forward computes from an input are not at hand."""
+def test_ctc_with_computed_lengths():
+    """Lengths that forward computes from an input are unknown."""
 
     class Computed(nn.Module):
         def forward(self, log_probs, targets, shares):
@@ -108,7 +108,7 @@ N, C, WIDTH = 6, 5, 8
 
 
 def projection(*wanted, bias=True):
-    """The loss of logits x·Wᵀ, and those gradients of (input, weight, bias) that are wanted."""
+    """The loss of logits x·Wᵀ, and the gradients in `wanted`, of (input, weight, bias)."""
     linear = nn.Linear(WIDTH, C, bias=bias).requires_grad_(False)
 
     def function(x, target):
@@ -121,10 +121,10 @@ def projection(*wanted, bias=True):
 
 PRODUCT = N * C * WIDTH
 PROJECTIONS = {
-    # a logit: bias, maximum, −, exp, sum; a row: log, and two products that are summed
+    # per logit: bias, maximum, −, exp, sum; per row: log, and two products that are summed
     "the loss alone": (projection(False, False, False), PRODUCT, N * C * 5 + N * 5),
     "no bias": (projection(False, False, False, bias=False), PRODUCT, N * C * 4 + N * 5),
-    # and a share for each logit and its row; the target's row of the weight, weighed and added
+    # and one product per logit and per row; the weight's row of the target, weighted and added
     "gradient of the input": (projection(True, False, False), 2 * PRODUCT, N * C * 6 + N * 6 + N * WIDTH * 2),
     "all gradients": (projection(True, True, True), 3 * PRODUCT, N * C * 7 + N * 6 + 2 * N * WIDTH * 2),
 }

@@ -41,8 +41,8 @@ def test_macs_of_matmul(counted, shapes):
 
 @settings(max_examples=60, deadline=None)
 @given(shapes=factors())
-def test_torch_counts_the_same_matmul(analyze, shapes):
-    """Its counter knows mm and bmm; products with vectors it leaves out, so these are no witness."""
+def test_matmul_matches_torchs_counter(analyze, shapes):
+    """Torch's counter knows mm and bmm; it omits products with vectors, so those are not compared."""
     a, b = shapes
     if len(a) > 1 and len(b) > 1:
         with FlopCounterMode(display=False) as counter:
@@ -52,12 +52,12 @@ def test_torch_counts_the_same_matmul(analyze, shapes):
 
 @st.composite
 def contractions(draw):
-    """An einsum of two operands: letters of both and of the result, of one and the result, of both and summed."""
+    """An einsum of two operands: indices in both and the result, in one and the result, in both and summed."""
     names = iter("abcdefghij")
     batch, left, right, inner = ([next(names) for _ in range(draw(st.integers(low, 2)))] for low in (0, 0, 0, 1))
     parts = (batch + left + inner, batch + right + inner, batch + left + right)
     a, b, out = (draw(st.permutations(letters)) for letters in parts)
-    # over an axis of one element nothing is summed, and torch only multiplies
+    # with a summed axis of one element torch only multiplies
     size = {name: draw(st.integers(2, 4) if name in inner else sizes) for name in batch + left + right + inner}
     equation = f"{''.join(a)},{''.join(b)}->{''.join(out)}"
     return equation, tuple(size[n] for n in a), tuple(size[n] for n in b)
@@ -159,7 +159,7 @@ def test_flops_of_a_computation_whose_result_is_right(counted, name, shapes):
     assert counted(function, *tensors) == (tally.multiplications, tally.flops)
 
 
-# Products by group: the rows of a mixture of experts, sorted by expert.
+# Grouped products: the rows of a mixture of experts, sorted by expert.
 
 ENDS = torch.tensor([8, 24, 32], dtype=torch.int32)
 ROWS = (8, 16, 8)
@@ -186,7 +186,7 @@ ROWS = (8, 16, 8)
     ],
 )  # fmt: skip
 def test_grouped_matmul(analyze, a, b, ends, expected):
-    """By the rows that each expert gets; torch's own counter has no formula for the op, and says nothing."""
+    """Counts by the rows of each expert; torch's own counter has no formula for the op."""
     left, right = (torch.empty(shape, dtype=torch.bfloat16, device="meta") for shape in (a, b))
     totals = analyze(lambda x, y, offs: torch._grouped_mm(x, y, offs=offs), left, right, ends).totals
     assert (totals.macs, totals.flops) == (expected, 2 * expected)
@@ -200,7 +200,7 @@ def test_a_bias_of_a_grouped_product_is_one_flop_an_output():
 
 
 def test_integer_products(analyze):
-    """They are multiply-accumulates all the same, but of integers: no floating-point operations."""
+    """Integer products are multiply-accumulates, but not floating-point operations."""
     x, y = torch.ones(3, 4, dtype=torch.int64, device="meta"), torch.ones(4, 5, dtype=torch.int64, device="meta")
     assert analyze(torch.mm, x, y).totals.macs == 3 * 4 * 5
 
@@ -211,28 +211,28 @@ def test_an_empty_product(analyze):
 
 
 TRILINEAR = {
-    # sizes of all axes, which of them each of three tensors has, those that are summed, MACs and FLOPs;
-    # axis 0 is taken place by place
+    # sizes of all axes, the axes of each of three tensors, the summed axes, MACs and FLOPs;
+    # torch loops over axis 0
     "a number, a row": (
-        # for both places: a row of 3 times a number, and its product with a row of 3, summed
+        # for both positions: a row of 3 times a number, and its product with a row of 3, summed
         (2, 3), ((True, True), (True, False), (True, True)), (1,), 2 * 3, 2 * 3 + 2 * (2 * 3),
     ),
     "an axis of the first alone": (
-        # for both places: 3 numbers summed, times a number, times a number
+        # for both positions: 3 numbers summed, times a number, times a number
         (2, 3), ((True, True), (True, False), (True, False)), (1,), 0, 2 * (3 - 1) + 2 + 2,
     ),
     "an axis of the second alone, beside one that stays": (
-        # for both places: 3·4 numbers summed to 4, times a number, times a number
+        # for both positions: 3·4 numbers summed to 4, times a number, times a number
         (2, 3, 4), ((True, False, False), (True, True, True), (True, False, False)), (1,), 0,
         2 * (12 - 4) + 2 * 4 + 2 * 4,
     ),
     "over the places, too": (
-        # 3 products for both places, 3 more, summed; the two sums are added
+        # 3 products for both positions, 3 more, summed; the two sums are added
         (2, 3), ((True, True),) * 3, (0, 1), 2 * 3, 2 * 3 + 2 * (2 * 3) + (2 - 1),
     ),
     "one place": ((1, 3), ((True, True),) * 3, (0, 1), 3, 3 + 2 * 3),
     "nothing": ((0, 3), ((True, True),) * 3, (0, 1), 0, 0),
-    # places of nothing are not added to 4 outputs
+    # no positions: nothing is added to the 4 outputs
     "nothing along another axis": (
         (2, 0, 4), ((True, True, False), (True, False, True), (True, False, False)), (0, 1), 0, 0,
     ),
@@ -254,12 +254,12 @@ def test_a_product_of_three(name):
 
 
 def test_a_product_of_three_complex_tensors():
-    """For both places: 3 products of 4 real ones and 2 additions each; then 3 of 4 real ones, all accumulated."""
+    """For both positions: 3 products of 4 real ones and 2 additions each; then 3 of 4 real ones, all accumulated."""
     found = trilinear((2, 3), ((True, True), (True, False), (True, True)), (1,), "complex64")
     assert found == (2 * 3 * 4, 2 * 3 * (4 + 2) + 2 * (2 * 3 * 4))
 
 
-def test_the_factors_of_grouped_and_bilinear_products_have_their_names():
+def test_factor_names_of_grouped_and_bilinear_products():
     rows = OpSpec("grouped_matmul", (), (), (("bias", False), ("k", 3), ("n", 2), ("rows", 5)))
     assert [term.factors for term in cost_of(rows).terms] == [(("T", 5), ("K", 3), ("N", 2))]
     x, w, y = (TensorType(shape, "float32") for shape in ((5, 3), (4, 3, 2), (5, 4)))

@@ -41,7 +41,7 @@ def test_norms_by_channel(counted, name, settings, each, axes, train):
 
 @pytest.mark.parametrize("axes", SHAPES)
 def test_instance_norm_with_running_statistics(axes):
-    """Folded into scale and shift, in both modes, as batch norm is."""
+    """Folded into scale and shift, in both modes, like batch norm."""
     layer = getattr(nn, f"InstanceNorm{axes}d")(4, affine=True, track_running_stats=True)
     elements = prod(SHAPES[axes])
     for train in (True, False):
@@ -72,21 +72,21 @@ def test_norms_by_example(counted, layer, each, axes):
 @pytest.mark.parametrize("last", [1, 2])
 @pytest.mark.parametrize("affine", [False, True])
 def test_root_mean_square(counted, affine, last, axes):
-    """Square, mean, product, and scale, an element; three operations a row more: + ε, root, reciprocal."""
+    """Per element: square, mean, product and scale; per row three more: + ε, root, reciprocal."""
     x = SHAPES[axes]
     rows = prod(x[:-last])
     assert counted(nn.RMSNorm(x[-last:], elementwise_affine=affine), x) == (0, (3 + affine) * prod(x) + 3 * rows)
 
 
-def test_norms_that_are_held_within_a_bound(counted):
-    """Square, sum and product an element, of all slices, or of the rows of a table that are looked up."""
+def test_renorm_and_embeddings_with_max_norm(counted):
+    """Square, sum and product per element, of all slices or of the looked-up rows of a table."""
     assert counted(lambda x: torch.renorm(x, 2, 0, 1.0), (3, 5)) == (0, 3 * 15)
     assert counted(nn.Embedding(1000, 4, max_norm=1.0), "2x3:int64") == (0, 3 * 6 * 4)
 
 
 @pytest.mark.parametrize("axis", [0, 1, None])
 def test_weight_norm(counted, axis):
-    """‖v‖ of each row: squares and sums; then g/‖v‖, and its product with v: 3 an element and 1 a norm."""
+    """‖v‖ of each row: squares and sums; then g/‖v‖, and its product with v: 3 per element and 1 per norm."""
     norms = {0: 4, 1: 6, None: 1}[axis]
     layer = weight_norm(nn.Linear(6, 4), dim=axis)
     assert counted(layer, (2, 6)) == (2 * 4 * 6, 2 * 2 * 4 * 6 + 2 * 4 + 3 * 24 + norms)
@@ -105,7 +105,7 @@ def test_layer_norm_does_what_is_counted(counted, affine):
 
 
 def test_group_and_instance_norm_do_what_is_counted(counted):
-    """Rows of the naive form are groups of channels, or single channels, with all their positions."""
+    """A row of the naive form is a group of channels, or one channel, with all positions."""
     x = torch.rand(2, 4, 3, dtype=torch.float64)
     for groups, function in ((2, lambda x: F.group_norm(x, 2)), (4, F.instance_norm)):
         result, tally = tallied(naive.normalisation, x.reshape(2 * groups, -1))
@@ -140,6 +140,6 @@ def test_local_response_norm_does_what_is_counted(counted):
     assert counted(lambda x: F.local_response_norm(x, **settings), x) == (0, tally.flops)
 
 
-def test_a_norm_in_place_of_several_ops(counted):
-    """F.normalize: the norm of a row (square and sum an element), a clamp a row, a division an element."""
+def test_normalize(counted):
+    """F.normalize: the norm of a row (square and sum per element), a clamp per row, a division per element."""
     assert counted(F.normalize, (3, 5)) == (0, 2 * 15 + 3 + 15)

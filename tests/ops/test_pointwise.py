@@ -21,8 +21,8 @@ def _gelu_tanh(x):
 
 
 @pytest.mark.parametrize("name", naive.ELEMENTWISE)
-def test_a_function_costs_what_its_definition_takes(counted, name):
-    """The definition, computed on numbers that count, gives torch's values; on its longest path."""
+def test_elementwise_functions_match_counted_definitions(counted, name):
+    """The definition, computed on counting numbers along its longest branch, returns torch's values."""
     functions = {"gelu_tanh": _gelu_tanh, "sigmoid": torch.sigmoid, "tanh": torch.tanh, "logit": torch.logit,
                  "rsqrt": torch.rsqrt, "frac": torch.frac}  # fmt: skip
     function = functions.get(name) or getattr(F, name)
@@ -79,7 +79,7 @@ def test_flops_of_an_activation(counted, layer, each, train):
 
 
 def test_a_gate_counts_its_outputs(counted):
-    """GLU: of 24 elements half are gates of the other half: sigmoid and a product each."""
+    """GLU: half of the 24 elements gate the other half: a sigmoid and a product each."""
     assert counted(nn.GLU(2), SHAPE) == (0, 5 * N // 2)
 
 
@@ -162,7 +162,7 @@ def test_an_elementary_function_is_one_flop(counted, name):
 
 
 def test_an_outer_product_that_is_added(counted):
-    """A product and a sum an element; nothing is accumulated over an axis, so these are no multiply-accumulates."""
+    """A product and a sum per element; not multiply-accumulates, as nothing is accumulated over an axis."""
     assert counted(torch.addr, (3, 4), (3,), (4,)) == (0, 2 * 12)
     assert counted(lambda m, a, b: torch.addr(m, a, b, alpha=0.5), (3, 4), (3,), (4,)) == (0, 3 * 12)
 
@@ -215,7 +215,7 @@ def test_arithmetic_on_integers_is_free(counted, function):
         pytest.param(lambda i: i.float() + 1, 12, id="a sum after the change"),
     ],
 )
-def test_integers_that_become_floating_point_count(counted, function, expected):
+def test_arithmetic_that_promotes_integers_to_floats_counts(counted, function, expected):
     assert counted(function, _whole(3, 4)) == (0, expected)
 
 
@@ -240,7 +240,7 @@ def test_pairs_of_reals_as_complex_numbers_are_free(counted):
 
 
 def test_every_function_that_a_lowering_names_has_a_count():
-    """What the torch front end translates into a function must be in the table."""
+    """Every function name that the torch front end emits must be in the table."""
     names = {tables._ALIASES.get(name, name) for name in (*tables._SAME, *tables._ALIASES)}
     assert names - FLOPS.keys() == set()
     assert set(tables._LOSSES.values()) - FLOPS.keys() == set()
@@ -258,12 +258,12 @@ shifted_chebyshev_polynomial_w hermite_polynomial_h hermite_polynomial_he laguer
 
 
 @pytest.mark.parametrize("name", SPECIAL)
-def test_a_special_function_is_one(analyze, name):
+def test_a_special_function_is_one_flop(analyze, name):
     assert analyze(getattr(torch.special, name), (3, 4)).totals.flops == 12
 
 
 @pytest.mark.parametrize("name", POLYNOMIALS)
-def test_a_polynomial_is_one_whatever_its_degree(analyze, name):
+def test_a_polynomial_is_one_flop_whatever_its_degree(analyze, name):
     function = getattr(torch.special, name)
     assert analyze(lambda x: function(x, 3), (3, 4)).totals.flops == 12
     assert analyze(function, (3, 1), (4,)).totals.flops == 12

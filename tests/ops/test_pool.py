@@ -40,7 +40,7 @@ def pools(draw):
 
 
 def _positions(size, kernel, stride, padding, dilation):
-    """How many places a window has, walked on each axis."""
+    """Number of window positions, enumerated on each axis."""
     axes = zip(size, kernel, stride, ((p, p) for p in padding), dilation, strict=True)
     return prod(len(multiplications.windows(*axis)) for axis in axes)
 
@@ -105,7 +105,7 @@ def test_flops_by_hand(counted, layer, x, expected):
 
 
 @pytest.mark.parametrize("axes", [1, 2, 3])
-def test_undoing_a_maximum_moves_data(counted, axes):
+def test_max_unpooling_is_free(counted, axes):
     pool, undo = (getattr(F, f"max_pool{axes}d"), getattr(F, f"max_unpool{axes}d"))
     outs = 2 * 2**axes
     expected = outs * (2**axes - 1)
@@ -235,7 +235,7 @@ def test_upsampling_modules(counted, layer, expected):
 
 
 def _sampled(x, grid):
-    """Bilinear sampling of a plane, by hand: the weighted sums alone."""
+    """Bilinear sampling of a plane, by hand; only the weighted sums."""
     n, c, height, width = x.shape
     out = torch.zeros(n, c, *grid.shape[1:3], dtype=x.dtype)
     for i, p, q in product(range(n), range(grid.shape[1]), range(grid.shape[2])):
@@ -248,8 +248,8 @@ def _sampled(x, grid):
     return out
 
 
-def test_what_bilinear_sampling_does():
-    """Four weighed neighbours a channel, and per place: of two coordinates four operations each, and four weights."""
+def test_bilinear_sampling_by_hand_matches_torch():
+    """Four weighted neighbours per channel; per position, four operations per coordinate (of two), and four weights."""
     x, grid = torch.rand(2, 3, 4, 5, dtype=torch.float64), torch.rand(2, 3, 2, 2, dtype=torch.float64) * 2 - 1
     torch.testing.assert_close(_sampled(x, grid), F.grid_sample(x, grid, align_corners=False))
 
@@ -277,6 +277,6 @@ def test_sampling_flops_by_hand(counted, x, grid, mode, each, place):
         pytest.param((1, 3, 4), [1, 1, 2, 3, 4], 24 * 3 * 4, id="a volume: 3·4"),
     ],
 )
-def test_an_affine_grid_is_a_product(counted, theta, size, macs):
-    """Each place, with a one appended, times the transposed matrix of its example."""
+def test_an_affine_grid_is_a_matrix_product(counted, theta, size, macs):
+    """Each position, with a one appended, times the transposed matrix of its example."""
     assert counted(lambda t: F.affine_grid(t, size, align_corners=False), theta) == (macs, 2 * macs)

@@ -1,4 +1,4 @@
-"""Numbers that other tools publish or test, each re-derived here, with what their convention adds or leaves out."""
+"""Figures that other tools publish or test, each derived again here, with the differences in convention."""
 
 from __future__ import annotations
 
@@ -114,7 +114,7 @@ def test_macs(counted, model, inputs, published, derived):
     ],
 )  # fmt: skip
 def test_ptflops_counts_a_bias_as_a_mac(counted, layer, x, published, products, biases):
-    """Its figures are our MACs and the bias's additions together."""
+    """Its figures are our MACs plus the bias additions."""
     assert products + biases == published
     assert counted(layer, x) == (products, 2 * products + biases)
 
@@ -133,7 +133,7 @@ class _Tagger(nn.Module):
 
 
 def test_torchinfo_counts_the_biases_of_an_lstm(analyze):
-    """3,784,580 parameters and 377.86 M: its figure has each parameter but the table once a step."""
+    """3,784,580 parameters and 377.86 M: its figure counts each parameter except the embedding's once per step."""
     with torch.device("meta"):
         totals = analyze(_Tagger(), "1x100:int64").totals
     assert totals.params == 20 * 300 + 4 * 512 * (300 + 512 + 2) + 4 * 512 * (512 + 512 + 2) + 512 * 20 + 20
@@ -149,18 +149,18 @@ def test_parameters_of_published_layers(analyze):
 
 
 def test_flops_of_lenet5_are_within_what_deepspeed_allows(counted):
-    """866,076,672, by its own test to 5 %: activations and pools are a matter of convention."""
+    """866,076,672, to 5 % as in its own test: counts of activations and pools are a convention."""
     _, flops = counted(_lenet5(), (1024, 1, 32, 32))
     assert flops == pytest.approx(866_076_672, rel=0.05)
 
 
 def test_an_adaptive_pool_of_fvcores_net(analyze):
-    """It counts the elements that are averaged, as we do: 4·5·10·10."""
+    """It counts the averaged elements, as we do: 4·5·10·10."""
     report = analyze(_three_net(), (4, 2, 10, 10))
     assert report.layer("1").flops == 2000
 
 
-def test_a_layer_with_three_parents_runs_three_times_and_is_held_once(analyze):
+def test_a_shared_layer_runs_three_times_and_has_its_parameters_once(analyze):
     """DeepSpeed: 60 K FLOPs; the biases are 300 more."""
 
     class Parent(nn.Module):
@@ -178,7 +178,7 @@ def test_a_layer_with_three_parents_runs_three_times_and_is_held_once(analyze):
 
 
 def test_a_vision_transformer_with_its_attention(analyze):
-    """ViT-B/16: published as 17.57 G, and as 16.86 G by a tool that misses the products of attention."""
+    """ViT-B/16: published as 17.57 G, and as 16.86 G by a tool that misses attention's products."""
     with torch.device("meta"):
         layer = nn.TransformerEncoderLayer(768, 12, 3072, activation="gelu", batch_first=True, norm_first=True)
         encoder = nn.TransformerEncoder(layer, 12, enable_nested_tensor=False).eval()

@@ -22,7 +22,7 @@ UNIT = {
     "gru": 2 + 2 * 4 + 2 + 1 + 3,  # r, z; n = tanh(x + r·h); h = (h − n)·z + n
     "rnn": 1 + 1,
 }
-"""FLOPs of a unit of the hidden state at one step, beside products and biases."""
+"""FLOPs per hidden unit and step, without products and biases."""
 
 sizes = st.integers(1, 4)
 
@@ -46,7 +46,7 @@ class Net(NamedTuple):
         )  # fmt: skip
 
     def cost(self, lengths):
-        """MACs walked through; FLOPs: two each, two biases a gate and the gates' own, by step, layer and direction."""
+        """Enumerated MACs; FLOPs: two per MAC, two biases per gate, and the gates', by step, layer and direction."""
         macs = multiplications.recurrent(
             self.cell, lengths, self.width, self.hidden, self.layers, self.both_ways, self.projection
         )
@@ -76,7 +76,7 @@ def test_cost_of_sequences(analyze, net, steps, batch):
 
 @settings(max_examples=40, deadline=None)
 @given(net=nets(), steps=sizes, batch=sizes, train=st.booleans())
-def test_the_same_when_seen_in_parts(counted, net, steps, batch, train):
+def test_the_count_is_the_same_for_the_parts_of_a_layer(counted, net, steps, batch, train):
     x = (batch, steps, net.width) if net.batch_first else (steps, batch, net.width)
     assert counted(net.module.train(train), x) == net.cost([steps] * batch)
 
@@ -84,7 +84,7 @@ def test_the_same_when_seen_in_parts(counted, net, steps, batch, train):
 @settings(max_examples=40, deadline=None)
 @given(net=nets(), lengths=st.lists(sizes, min_size=1, max_size=4))
 def test_cost_of_packed_sequences(analyze, net, lengths):
-    """Each sequence runs as long as it is: the padding of the shorter ones costs nothing."""
+    """Each sequence runs for its own length: the padding of shorter ones costs nothing."""
     net = net._replace(batch_first=False)
     lengths = sorted(lengths, reverse=True)
     packed = pack_sequence([torch.zeros(length, net.width) for length in lengths])
@@ -93,7 +93,7 @@ def test_cost_of_packed_sequences(analyze, net, lengths):
 
 
 def test_sequences_packed_in_forward(analyze):
-    """The lengths are an integer input, and so at hand."""
+    """The lengths are an integer input with values, so they are known."""
     net = Net("gru", 3, 4, 1, both_ways=False, bias=True, batch_first=True, projection=0)
 
     class Packing(nn.Module):
@@ -148,7 +148,7 @@ def test_a_cell_costs_one_step(counted, cell, bias):
         pytest.param(nn.GRU(3, 4), pack_sequence([torch.zeros(2, 3)]), None, id="packed: mixed with the batch"),
     ],
 )
-def test_the_axis_of_steps_is_told(analyze, layer, x, axis):
+def test_the_axis_of_steps_is_an_attribute(analyze, layer, x, axis):
     graph = analyze(layer, x).graph
     assert [node.spec["steps_axis"] for node in graph.nodes if node.spec.kind == "recurrent"] == [axis]
 
@@ -194,7 +194,7 @@ def test_macs_by_hand(analyze, layer, x, expected):
 
 
 def test_torch_counter_sees_the_products_of_a_layer_in_parts(analyze):
-    """Of a GRU with autograd on; an LSTM, and all without autograd, are one op on the CPU that it does not know."""
+    """For a GRU with autograd on; LSTMs, and all without autograd, are one CPU op that the counter doesn't know."""
     layer = nn.GRU(3, 4, 2, bidirectional=True)
     with FlopCounterMode(display=False) as counter:
         layer(torch.ones(5, 2, 3))

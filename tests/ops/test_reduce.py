@@ -111,7 +111,7 @@ def test_softmax_does_what_is_counted(counted, log):
     assert counted(function, x) == (0, tally.flops)
 
 
-def test_a_sparse_sum_is_of_what_is_stored_less_what_is_left():
+def test_a_sparse_sum_counts_stored_elements_minus_results():
     kind = TensorType((3, 4), "float32")
     cost = cost_of(OpSpec("sparse::reduce", (kind,), (kind,), (("fn", "sum"), ("stored", 7), ("left", 3))))
     assert [(term.flops, term.factors) for term in cost.terms] == [(1, (("Z", 7),)), (-1, (("O", 3),))]
@@ -126,7 +126,7 @@ def test_a_sparse_sum_is_of_what_is_stored_less_what_is_left():
     [(8, 3), (8, 100), (1000, 5), (5, 3), (1, 4)],
 )
 def test_searching_halves_the_boundaries_for_each_value(counted, boundaries, values):
-    """⌈log₂ B⌉ comparisons for each value, however many values there are."""
+    """⌈log₂ B⌉ comparisons per value, for any number of values."""
     expected = values * ceil(log2(boundaries))
     assert counted(torch.searchsorted, (boundaries,), (values,)) == (0, expected)
     assert counted(torch.bucketize, (values,), (boundaries,)) == (0, expected)
@@ -206,7 +206,7 @@ X, Y = (4, 5), (4, 5)
 )
 @pytest.mark.filterwarnings("ignore:reduction. 'mean' divides the total loss:UserWarning")
 def test_flops_of_a_loss(counted, loss, each, reduction, more):
-    """Over 20 elements, then 19 additions and for a mean one division."""
+    """Costs of 20 elements, then 19 additions, and one division for a mean."""
     assert counted(loss(reduction=reduction), X, Y) == (0, each * 20 + more)
 
 
@@ -258,7 +258,7 @@ def test_flops_of_other_losses(counted, loss, inputs, expected):
 V = 60
 LENGTHS = torch.tensor([2, 0, 1])
 SEGMENTS = {
-    # data 3×20: each element is combined with what its segment has so far
+    # data 3×20: each element is combined with its segment's intermediate result
     "sum": ("sum", V),
     "largest": ("max", V),
     "product": ("prod", V),
@@ -273,16 +273,16 @@ def test_segments(analyze, fn, expected):
 
 
 HISTOGRAMS = {
-    # two comparisons with the range, 3 for the place, one to add
+    # two comparisons with the range, 3 for the bin, one to add
     "range given": (lambda x: torch.histogram(x, 7, range=(0.0, 1.0))[0], "60", V * 6),
     "range found": (lambda x: torch.histogram(x, 7)[0], "60", V * 6 + 2 * 59),
     "histc": (lambda x: torch.histc(x, 7, 0, 1), "60", V * 6),
     "histc, range found": (lambda x: torch.histc(x, 7), "60", V * 6 + 2 * 59),
     # 8 edges are 3 comparisons
     "edges given": (lambda x: torch.histogram(x, torch.linspace(0, 1, 8))[0], "60", V * (3 + 1)),
-    # a sum of 7 bins, and two divisions of each
+    # a sum of 7 bins, and two divisions per bin
     "density": (lambda x: torch.histogram(x, 7, range=(0.0, 1.0), density=True)[0], "60", V * 6 + 6 + 7 * 2),
-    # 30 points along two axes; the ranges are found for the counts, and for the edges
+    # 30 points along two axes; the ranges are computed for the counts, and again for the edges
     "two axes": (lambda x: torch.histogramdd(x, [7, 3])[0], "30x2", 30 * (5 * 2 + 1) + 2 * (2 * 29 * 2)),
     "two axes, edges given": (
         lambda x: torch.histogramdd(x, [torch.linspace(0, 1, 8), torch.linspace(0, 1, 5)])[0], "30x2", 30 * (3 + 3 + 1)
@@ -297,15 +297,15 @@ def test_histograms(analyze, function, shape, expected):
     assert analyze(function, shape).totals.flops == expected
 
 
-def test_whether_all_are_close(analyze):
-    """As isclose counts each: 10."""
+def test_allclose(analyze):
+    """10 FLOPs per element, as for `isclose`."""
     same = torch.rand(3, 4)
     assert analyze(lambda x: x * torch.allclose(same, same[:1]), "2").totals.flops == 10 * 12 + 2
 
 
 @pytest.mark.parametrize(("boundaries", "steps"), [(0, 0), (1, 0), (2, 1), (3, 2), (4, 2), (5, 3), (9, 4)])
-def test_steps_of_a_search(boundaries, steps):
-    """Each comparison halves what is left; among none or one there is nothing to compare."""
+def test_steps_of_a_binary_search(boundaries, steps):
+    """Each comparison halves the remaining range; with at most one boundary left there is nothing to compare."""
     values = TensorType((5,), "float32")
     found = cost_of(OpSpec("search", (values,), (values,), (("boundaries", boundaries), ("values", 5))))
     assert (found.macs, found.flops) == (0, 5 * steps)

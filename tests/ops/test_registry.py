@@ -13,7 +13,7 @@ F32 = TensorType((2, 3), "float32")
 
 @pytest.fixture(autouse=True)
 def _own_registry(monkeypatch):
-    """What a test registers is gone after it."""
+    """Undo a test's registrations afterwards."""
     monkeypatch.setattr(registry, "_RULES", dict(registry._RULES))
     monkeypatch.setattr(registry, "_COSTS", {})
 
@@ -36,7 +36,7 @@ def test_a_cost_without_terms_is_zero_and_a_term_without_factors_one():
     assert ops.cost(_spec("x"), ops.flops("once", 7)).flops == 7
 
 
-def test_bytes_may_be_told():
+def test_a_rule_may_state_bytes():
     cost = ops.cost(_spec("x"), read=0, written=5)
     assert (cost.read, cost.written) == (0, 5)
 
@@ -82,7 +82,7 @@ def test_a_kind_has_one_rule():
     assert ops.cost_of(_spec("conv")).macs == 42
 
 
-def test_replacing_a_rule_forgets_what_the_old_one_said():
+def test_replacing_a_rule_discards_cached_costs():
     ops.rule("my_lib::my_op")(lambda spec: ops.cost(spec, ops.macs("N", 1)))
     assert ops.cost_of(_spec("my_lib::my_op")).macs == 1
     ops.rule("my_lib::my_op", replace=True)(lambda spec: ops.cost(spec, ops.macs("N", 2)))
@@ -94,7 +94,7 @@ def test_a_kind_is_a_name():
         ops.rule(3)
 
 
-def test_a_cost_is_computed_once_a_spec():
+def test_a_cost_is_computed_once_per_spec():
     asked = []
     ops.rule("my_lib::my_op")(lambda spec: asked.append(spec) or ops.cost(spec))
     first, second = ops.cost_of(_spec("my_lib::my_op", a=1)), ops.cost_of(_spec("my_lib::my_op", a=1))
@@ -132,5 +132,5 @@ def test_rules_need_no_framework(kind, inputs, output, attrs, macs, flops):
 
 
 @pytest.mark.parametrize(("kind", "attrs"), [("pointwise", {"fn": "unheard"}), ("reduce", {"fn": "unheard"})])
-def test_a_rule_does_not_guess_a_function_that_it_does_not_know(kind, attrs):
+def test_unknown_functions_have_no_cost(kind, attrs):
     assert ops.cost_of(_spec(kind, **attrs)) is None

@@ -1,4 +1,4 @@
-"""Bytes that an op has out while it runs, by hand."""
+"""Temporary bytes that an op allocates while it runs, derived by hand."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ def recurrent(shape, cell="lstm", dtype="float32", **settings):
     """x of (batch, steps, features) or, with `steps_axis` 0, (steps, batch, features)."""
     attrs = {"cell": cell, "layers": 1, "directions": 1, "hidden": 3, "recurrent": 3, "steps_axis": 1, **settings}
     attrs["tokens"] = shape[0] * shape[1]
-    given = (TensorType(shape, dtype), TensorType((12, 7), "float64"))  # x, and weights that are of no matter
+    given = (TensorType(shape, dtype), TensorType((12, 7), "float64"))  # x, and weights, whose type doesn't matter
     return OpSpec("recurrent", given, (), tuple(sorted(attrs.items())))
 
 
@@ -22,7 +22,7 @@ def one(kind, outputs=1, dtype="float32", **attrs):
 
 
 ROWS = {
-    # a batch that comes first is put second in a copy of 2·5·4 numbers of 4 bytes
+    # batch-first input is transposed by a copy of 2·5·4 numbers of 4 bytes
     "lstm, batch first": (recurrent((2, 5, 4)), 2 * 5 * 4 * 4),
     "lstm, batch first, two steps": (recurrent((5, 2, 4)), 2 * 5 * 4 * 4),
     "lstm, steps first": (recurrent((5, 2, 4), steps_axis=0), 0),
@@ -30,12 +30,12 @@ ROWS = {
     "lstm, a batch of one": (recurrent((1, 5, 4)), 0),
     "lstm, one step": (recurrent((5, 1, 4)), 0),
     "lstm in half precision": (recurrent((2, 5, 4), dtype="float16"), 2 * 5 * 4 * 2),
-    # the output of the layer before: 3 numbers for each of 10 tokens, twice in two directions
+    # the previous layer's output: 3 numbers for each of 10 tokens, twice for two directions
     "lstm of two layers": (recurrent((5, 2, 4), steps_axis=0, layers=2), 10 * 3 * 4),
     "lstm of two layers, batch first": (recurrent((2, 5, 4), layers=2), 10 * 3 * 4 + 2 * 5 * 4 * 4),
     "lstm of two layers, both ways": (recurrent((5, 2, 4), steps_axis=0, layers=2, directions=2), 10 * 2 * 3 * 4),
     "lstm, projected": (recurrent((5, 2, 4), steps_axis=0, layers=3, recurrent=2), 10 * 2 * 4),
-    # the gates of all steps, and the steps' outputs: (3 + 1)·3 numbers a token of a GRU, (1 + 1)·3 of an RNN
+    # the gates of all steps, and the steps' outputs: (3 + 1)·3 numbers per token for a GRU, (1 + 1)·3 for an RNN
     "gru": (recurrent((2, 5, 4), "gru"), 10 * (3 + 1) * 3 * 4),
     "gru, both ways": (recurrent((2, 5, 4), "gru", directions=2), 10 * (3 + 2) * 3 * 4),
     "gru of two layers": (recurrent((2, 5, 4), "gru", layers=2), 10 * (3 + (3 + 1) * 3) * 4),
@@ -50,11 +50,11 @@ ROWS = {
 
 
 @pytest.mark.parametrize("name", ROWS)
-def test_scratch(name):
+def test_temporary_bytes_by_hand(name):
     spec, expected = ROWS[name]
     assert scratch_of(spec) == expected
 
 
-def test_scratch_is_known_but_where_a_front_end_says_otherwise():
+def test_temporary_bytes_are_known_unless_a_front_end_marks_them():
     assert is_known(one("softmax", axis=1))
     assert not is_known(one("softmax", axis=1, scratch_unknown="aten.softmax"))

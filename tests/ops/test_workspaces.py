@@ -1,4 +1,4 @@
-"""Estimates of what a CPU's kernels take: by rules derived by hand, and beside the allocator's events."""
+"""Estimated workspaces of CPU kernels: by rules derived by hand, and compared with the allocator's events."""
 
 import random
 
@@ -138,7 +138,7 @@ def test_by_hand(spec, by, expected):
 
 
 @pytest.mark.parametrize("kind", ["pointwise", "no_such_op"])
-def test_others_take_nothing(kind):
+def test_other_kinds_have_no_workspace(kind):
     spec = OpSpec(kind, (TensorType((2, 3), "float32"),), (TensorType((2, 3), "float32"),))
     assert workspace_of(spec, ONE) == 0
 
@@ -158,7 +158,7 @@ def settings(count):
 
 
 class Scaled(nn.Module):
-    """So that a gradient of the input is wanted."""
+    """Scales the input by a parameter, so that the module behind computes its input's gradient."""
 
     def __init__(self, module, channels):
         super().__init__()
@@ -171,8 +171,8 @@ class Scaled(nn.Module):
 
 @pytest.mark.skipif(torch.backends.cpu.get_cpu_capability() != "AVX2", reason="measured where blocks are of 8 channels")
 @pytest.mark.parametrize("training", [False, True], ids=["inference", "training"])
-def test_beside_the_allocator(training):
-    """Of 40 convolutions at random nine in ten are within 2 % of the raw peak, and none is told without workspaces."""
+def test_estimates_match_the_allocator(training):
+    """Of 40 random convolutions, nine in ten are within 2 % of the raw peak, and none misses its workspaces."""
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     try:
@@ -205,7 +205,7 @@ def _error(module, shape, training):
 
 
 class Turned(nn.Module):
-    """Tokens as an image: channels last. Of one image, its own stride decides, though there is but one."""
+    """Tokens viewed as an image: channels last. With a batch of one, the batch stride decides the layout."""
 
     def __init__(self, one):
         super().__init__()
@@ -220,7 +220,7 @@ class Turned(nn.Module):
 
 @pytest.mark.skipif(torch.backends.cpu.get_cpu_capability() != "AVX2", reason="measured where blocks are of 8 channels")
 @pytest.mark.parametrize("one", [False, True], ids=["two images", "one, whose stride is that of a pixel"])
-def test_layouts_are_torchs(one):
+def test_workspaces_follow_torchs_memory_format(one):
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     try:
@@ -238,7 +238,7 @@ def test_layouts_are_torchs(one):
     assert abs((cnncost.analyze(model, shape).memory.with_workspaces(ONE).nbytes - before) / found - 1) <= 0.02
 
 
-def test_exact_peaks_stay_as_they_are_and_the_estimate_is_above():
+def test_the_estimate_is_above_the_exact_peak():
     memory = cnncost.analyze("resnet18", (2, 3, 64, 64), training=True).memory
     assert memory.with_workspaces(ONE).nbytes > memory.inference_peak
     assert memory.with_workspaces(ONE, training=True).nbytes > memory.training_peak
@@ -252,7 +252,7 @@ def test_a_stated_workspace_is_added():
     assert memory.with_workspaces(1000).nbytes == memory.inference_peak + 1000
 
 
-def test_no_estimate_without_a_run(tmp_path):
+def test_no_estimate_without_a_recorded_step(tmp_path):
     report = cnncost.analyze("lenet5")
     with pytest.raises(cnncost.CnncostError, match="training=True"):
         report.memory.with_workspaces(training=True)
@@ -268,16 +268,16 @@ def test_kernels_of_this_machine(monkeypatch):
 
 
 @pytest.mark.parametrize("asked", ["avx2", -5, 1.5, True])
-def test_what_is_no_kernels_is_refused(asked):
+def test_invalid_kernels_are_refused(asked):
     memory = cnncost.analyze(nn.Linear(4, 2), (2, 4)).memory
     with pytest.raises(InputError, match=r"with_workspaces: expected cnncost\.devices\.kernels\.kernels") as error:
         memory.with_workspaces(asked)
     assert repr(asked) in str(error.value)
-    for given in (0, 1 << 20, kernels("avx2", threads=2)):  # the advice
+    for given in (0, 1 << 20, kernels("avx2", threads=2)):  # what the message advises
         assert memory.with_workspaces(given).nbytes >= memory.inference_peak
 
 
 @pytest.mark.parametrize(("asked", "said"), [(("avx",), "'avx2' or 'avx512', got 'avx'"), (("avx2", -3), "got -3")])
-def test_what_no_cpu_has_is_refused(asked, said):
+def test_unknown_instruction_sets_and_thread_counts_are_refused(asked, said):
     with pytest.raises(InputError, match=f"kernels: expected .*{said}"):
         kernels(*asked)

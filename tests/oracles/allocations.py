@@ -1,6 +1,6 @@
-"""What a run allocates on the CPU, as torch's own profiler reports each allocation and release.
+"""Peak memory of a real run on the CPU, from the allocation and release events of torch's profiler.
 
-Knows nothing of cnncost. What was there before the run (weights, inputs) is in no event: the caller adds it.
+Imports nothing from cnncost. Memory allocated before the run (weights, inputs) has no event: the caller adds it.
 """
 
 import gc
@@ -13,9 +13,9 @@ from torch.profiler import ProfilerActivity, profile
 
 
 class Peaks(NamedTuple):
-    """Most bytes that were alive at once, beyond those that were there before.
+    """Most bytes alive at once, without those allocated before the run.
 
-    `tensors` leaves workspaces out: blocks that a kernel takes and gives back while it runs.
+    `tensors` excludes workspaces: blocks that a kernel allocates and frees while it runs.
     """
 
     everything: int
@@ -23,7 +23,7 @@ class Peaks(NamedTuple):
 
 
 class Event(NamedTuple):
-    """At a time in ns, `nbytes` came (or went, if negative) at an address, inside a kernel from begin to end."""
+    """An allocation of `nbytes` (negative: a release) at a time in ns, inside a kernel that ran from begin to end."""
 
     time: int
     nbytes: int
@@ -32,11 +32,11 @@ class Event(NamedTuple):
 
 
 def peaks(run, before=None):
-    """Run twice, `before` first each time, and look at the second: the first lets libraries set themselves up.
+    """Peaks of the second of two runs, each preceded by `before`; in the first run, libraries initialize.
 
-    No garbage is collected meanwhile: what cycles hold, they hold to the end.
+    Garbage collection is disabled, so that reference cycles keep their memory until the end of the run.
     """
-    # acc_events: some versions of torch warn where it is not said
+    # acc_events: some versions of torch warn if it is not passed
     observing = profile(activities=[ProfilerActivity.CPU], profile_memory=True, acc_events=True)
     for observed in (nullcontext(), observing):
         state = before() if before is not None else None
@@ -52,7 +52,7 @@ def peaks(run, before=None):
 
 
 def training_peak(model, x, around=nullcontext):
-    """Most bytes of tensors in a step (forward and the outputs' sum `around`, backward), what was there included."""
+    """Peak bytes of tensors in a training step, weights and inputs included; forward runs within `around()`."""
 
     def step(_):
         with around():
@@ -82,10 +82,10 @@ def _events(nodes, kernel, above=None):
 
 @cache
 def _is_composite(name, again):
-    """Made of other ops, whose results are tensors as any others.
+    """Whether an op is composite: it calls other ops, and their results are ordinary tensors.
 
-    Some names are of a kernel and of what calls it, as `upsample_nearest2d`: the kernel is called under its own name,
-    `again`.
+    Some names, such as `upsample_nearest2d`, belong both to a kernel and to the composite op that calls it; `again`
+    says that the op was called by one of the same name, and so is the kernel.
     """
     packet = getattr(torch.ops.aten, name.removeprefix("aten::"), None)
     if packet is None:
@@ -100,7 +100,7 @@ def _is_composite(name, again):
 
 
 def _without_workspaces(events):
-    """Drop what is allocated and released within one kernel."""
+    """Remove blocks that are allocated and released within one kernel."""
     dropped, open_ = set(), {}
     for i, event in enumerate(events):
         if event.nbytes > 0:
@@ -119,7 +119,7 @@ def _peak(events):
         if event.nbytes > 0:
             born.add(event.address)
         elif event.address not in born:
-            continue  # it was there before the run, and is the caller's
+            continue  # allocated before the run: the caller counts it
         alive += event.nbytes
         most = max(most, alive)
     return most

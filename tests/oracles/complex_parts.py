@@ -1,8 +1,8 @@
-"""Functions of complex numbers on pairs of real numbers that count what is done with them.
+"""Functions of complex numbers, computed on pairs of counting real numbers (see `counting`).
 
-Each is written out from its definition in real arithmetic and elementary functions of real numbers (Abramowitz &
-Stegun 1964, sections 3.7 and 4.2 to 4.6), as one would compute it by hand; a sign that a sum or a difference takes in
-is none of its own. What one costs is the tally of a computation whose result is right.
+Each is its definition in real arithmetic and elementary functions of real numbers (Abramowitz & Stegun 1964,
+sections 3.7 and 4.2 to 4.6), as computed by hand; a sign absorbed by a sum or difference is not an operation. The
+cost is the tally of a computation whose result is right.
 """
 
 from __future__ import annotations
@@ -99,7 +99,7 @@ def log(z: Z) -> Z:
 
 
 def sqrt(z: Z) -> Z:
-    """p + b/(2p)·i with p = √((|z| + a)/2): of any number but those on the negative real axis."""
+    """p + b/(2p)·i with p = √((|z| + a)/2); not for numbers on the negative real axis."""
     p = ((absolute(z) + z.re) / 2).function("sqrt")
     return Z(p, z.im / (p * 2))
 
@@ -198,7 +198,7 @@ def sgn(z: Z) -> Z:
 
 
 def either(z: Z, ask: Callable[[float], bool]) -> bool:
-    """Whether one of the parts is so; each is one comparison."""
+    """Whether `ask` holds for one of the parts; each test is one comparison."""
     return any([z.re._is(ask(z.re.value)), z.im._is(ask(z.im.value))])
 
 
@@ -217,7 +217,7 @@ def finite(z: Z) -> bool:
 
 
 def close(z: Z, w: Z, rtol: float = 1e-5, atol: float = 1e-8) -> bool:
-    """z = w, or |z − w| ≤ atol + |rtol·w| and that is finite."""
+    """z = w, or |z − w| ≤ atol + |rtol·w| with a finite left side."""
     allowed = absolute(scaled(w, rtol)) + atol
     distance = absolute(sub(z, w))
     return any([same(z, w), all([finite_number(distance), distance <= allowed])])
@@ -232,7 +232,7 @@ def number_for_nan(x: Number) -> Number:
 
 
 def fold(values: Sequence[Z], function: Callable[[Z, Z], Z]) -> Z:
-    """A result of the first two, of that and the third, and so on."""
+    """Fold from the left: function(function(first, second), third), and so on."""
     found, *rest = values
     for value in rest:
         found = function(found, value)
@@ -257,7 +257,7 @@ def nansum(values: Sequence[Z]) -> Z:
 
 
 def variance(values: Sequence[Z]) -> Number:
-    """Of the real parts and of the imaginary ones, added."""
+    """Variance of the real parts plus that of the imaginary parts."""
     parts = []
     for part in zip(*values, strict=True):
         centre = add_up(part) / len(part)

@@ -1,8 +1,7 @@
-"""Numbers that count what is done with them.
+"""Numbers that count the operations performed on them.
 
-A naive implementation run on such numbers gives two things: a result, to be compared with torch's,
-and a tally of the operations that it took. A count that comes from a computation whose result is
-right is a count to believe in.
+A naive implementation run on such numbers yields a result, to compare with torch's, and a tally of the operations
+that it took. A count is trusted because it comes from a computation whose result is right.
 """
 
 from __future__ import annotations
@@ -21,7 +20,7 @@ if TYPE_CHECKING:
 
 
 class Tally(Counter[str]):
-    """How often each operation was done."""
+    """How often each operation was performed."""
 
     @property
     def multiplications(self) -> int:
@@ -35,7 +34,7 @@ class Tally(Counter[str]):
         return Number(value, self)
 
     def numbers(self, tensor: torch.Tensor) -> np.ndarray:
-        """The elements of a tensor as an array of numbers that count."""
+        """The elements of a tensor as an array of counting numbers."""
         return self.filled(tuple(tensor.shape), iter(tensor.double().flatten().tolist()))
 
     def zeros(self, *shape: int) -> np.ndarray:
@@ -49,7 +48,7 @@ class Tally(Counter[str]):
 
 
 class Number:
-    """A real number; each operation on it is entered into its tally."""
+    """A real number; each operation on it is added to its tally."""
 
     __slots__ = ("tally", "value")
     __hash__ = None
@@ -112,7 +111,7 @@ class Number:
     __rmul__ = __mul__
 
     def max(self, other: Number | float) -> Number:
-        """The greater of two: one comparison."""
+        """The larger of two: one comparison."""
         return self._done("compare", max(self.value, float(other)))
 
     def min(self, other: Number | float) -> Number:
@@ -125,19 +124,19 @@ class Number:
 
 
 def pick(condition: bool, yes: Number, no: Number) -> Number:
-    """One of two numbers that are both at hand: nothing is computed."""
+    """Select one of two numbers already computed: not an operation."""
     return yes if condition else no
 
 
 def floats(array: np.ndarray | Number) -> torch.Tensor:
-    """Numbers that count as a tensor of doubles."""
+    """Convert counting numbers to a tensor of doubles."""
     return torch.tensor(np.vectorize(float, otypes=[float])(array))
 
 
 def tallied(
     function: Callable[..., np.ndarray], *tensors: torch.Tensor, **settings: object
 ) -> tuple[torch.Tensor, Tally]:
-    """The result of a naive implementation on these tensors, and what it took."""
+    """Result of a naive implementation on these tensors, and the tally of its operations."""
     tally = Tally()
     result = function(tally, *(tally.numbers(t) for t in tensors), **settings)
     return floats(result), tally

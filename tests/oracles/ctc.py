@@ -1,4 +1,4 @@
-"""Connectionist temporal classification in loops, on numbers that count: Graves et al. 2006, in logarithms."""
+"""Connectionist temporal classification in loops, on counting numbers: Graves et al. 2006, in log space."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from tests.oracles.counting import Number, Tally, floats
 
 
 def _joined(terms: list[Number]) -> Number:
-    """log Σ exp of some numbers, less their maximum at first."""
+    """log Σ exp of some numbers, after subtracting their maximum."""
     top = terms[0]
     for term in terms[1:]:
         top = top.max(term)
@@ -29,7 +29,7 @@ def _log(x: Number) -> Number:
 
 
 def _paths(p: np.ndarray, states: list[int], tally: Tally) -> np.ndarray:
-    """log α of each step and state; of what is turned around, log β turned around."""
+    """log α of each step and state; applied to reversed inputs, the reversed log β."""
     nothing = Number(-inf, tally)
     found = np.full((len(p), len(states)), nothing, dtype=object)
     found[0][:2] = [p[0][k] for k in states[:2]]
@@ -44,7 +44,7 @@ def _paths(p: np.ndarray, states: list[int], tally: Tally) -> np.ndarray:
 def ctc(
     log_probs: torch.Tensor, targets: list[list[int]], steps: list[int], backward: bool
 ) -> tuple[torch.Tensor, int]:
-    """Losses of N sequences, or their gradient for log_probs (T,N,C); blank is 0. With it the operations it took."""
+    """Losses of N sequences, or their gradient for log_probs (T,N,C), and the tally of operations; blank is 0."""
     tally = Tally()
     losses, gradient, taken = [], torch.zeros_like(log_probs), 0
     for n, (labels, length) in enumerate(zip(targets, steps, strict=True)):
@@ -54,7 +54,7 @@ def ctc(
         loss = -_joined([alpha[-1][-1], alpha[-1][-2]])
         losses.append(float(loss))
         if backward:
-            tally.clear()  # forward's results are at hand
+            tally.clear()  # forward's results are available in backward
             gradient[:length, n] = _gradient(p, states, alpha, loss, tally)
             taken += tally.flops
     return (gradient, taken) if backward else (torch.tensor(losses), tally.flops)

@@ -1,4 +1,4 @@
-"""What this machine's CPU can run for real: an oracle that torch refuses to run here says nothing."""
+"""What this machine's CPU can run: tests whose oracle is a real run are skipped where torch refuses to run it."""
 
 from functools import cache
 
@@ -9,7 +9,7 @@ from torch import nn
 
 @cache
 def runs_lstm_in_bfloat16() -> bool:
-    """Whether oneDNN has its fused LSTM in bfloat16 for this CPU (it wants AVX-512)."""
+    """Whether oneDNN has a fused bfloat16 LSTM for this CPU (it needs AVX-512)."""
     lstm, x = nn.LSTM(5, 7), torch.rand(4, 3, 5)
     try:
         with torch.autocast("cpu", torch.bfloat16):
@@ -22,6 +22,6 @@ def runs_lstm_in_bfloat16() -> bool:
 
 
 def needs_lstm_in_bfloat16():
-    """For tests whose oracle is a real LSTM under autocast."""
+    """Skip marker for tests whose oracle is a real LSTM under autocast."""
     reason = "oneDNN has no LSTM in bfloat16 for this CPU, so that there is no real run to compare with"
     return pytest.mark.skipif(not runs_lstm_in_bfloat16(), reason=reason)

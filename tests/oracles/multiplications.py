@@ -1,10 +1,10 @@
-"""Brute-force counts of multiplications, by walking through every one of them.
+"""Brute-force counts of multiplications, by enumerating every one of them.
 
-Nothing here knows a formula: a function takes shapes and settings, enumerates what the operation
-multiplies and counts. The counts are themselves held against `naive`, which computes and counts.
+No function here uses a formula: each takes shapes and settings, enumerates the operation's multiplications and counts
+them. The counts are tested against `naive`, which computes and counts.
 
-Conventions: zero-padded positions count; a transposed convolution is walked from its input; the
-products of attention are those with keys and with values, of whole score matrices.
+Conventions: zero-padded positions count; a transposed convolution is enumerated by input position; the products of
+attention are those with keys and with values, for whole score matrices.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ def same_padding(kernel: Shape, dilation: Shape) -> tuple[tuple[int, int], ...]:
 
 
 def windows(size: int, kernel: int, stride: int, padding: tuple[int, int], dilation: int) -> list[int]:
-    """Where a kernel's first tap may stand on an axis, so that its last tap is still within the padded input."""
+    """Positions of a kernel's first tap along an axis for which the last tap is still within the padded input."""
     first, end = -padding[0], size + padding[1]
     return [start for start in range(first, end, stride) if start + dilation * (kernel - 1) < end]
 
@@ -58,7 +58,7 @@ def convolution(
 
 
 def transposed_convolution(x: Shape, weight: Shape, groups: int) -> int:
-    """x: N,C,*X; weight: C,K/g,*R. Stride, padding and dilation say where products land, not how many there are."""
+    """x: N,C,*X; weight: C,K/g,*R. Stride, padding and dilation change where products land, not their number."""
     (n, channels, *size), (_, per_group, *kernel) = x, weight
     outs = range(per_group * groups)
     reached = [[k for k in outs if k // per_group == c * groups // channels] for c in range(channels)]
@@ -91,7 +91,7 @@ def _broadcast(a: Shape, b: Shape) -> list[int]:
 
 
 def matmul(a: Shape, b: Shape) -> int:
-    """The numpy rules: vectors are a row and a column, batches broadcast."""
+    """NumPy's rules: vectors are a row and a column, batches broadcast."""
     left, right = ([1, *a] if len(a) == 1 else list(a)), ([*b, 1] if len(b) == 1 else list(b))
     assert left[-1] == right[-2]
     return count(places(*_broadcast(left[:-2], right[:-2]), left[-2], left[-1], right[-1]))
@@ -105,14 +105,14 @@ def einsum(equation: str, a: Shape, b: Shape) -> int:
 
 
 def attention(q: Shape, k: Shape, v: Shape) -> int:
-    """q: *,H,L,E; k: *,G,S,E; v: *,G,S,V; every one of the H heads meets keys and values of its group."""
+    """q: *,H,L,E; k: *,G,S,E; v: *,G,S,V; each of the H heads attends to the keys and values of its group."""
     (*lead, queries, width), keys, value_width = q, k[-2], v[-1]
     scores = count(places(*lead, queries, keys, width))
     return scores + count(places(*lead, queries, value_width, keys))
 
 
 def multi_head_attention(batch: int, queries: int, keys: int, width: int, heads: int, kdim: int, vdim: int) -> int:
-    """Four projections around attention in `heads` parts of the width. Keys are `kdim` wide, values `vdim`."""
+    """Four projections, and attention in `heads` heads. Keys are `kdim` wide, values `vdim`."""
     part = width // heads
     projections = (
         linear((batch, queries, width), (width, width))
@@ -130,7 +130,7 @@ GATES = {"lstm": 4, "gru": 3, "rnn": 1}
 def recurrent(
     cell: str, lengths: Sequence[int], width: int, hidden: int, layers: int, bidirectional: bool, projection: int = 0
 ) -> int:
-    """Sequences of these lengths; each step of each layer and direction multiplies with two matrices."""
+    """Sequences of these lengths; each step of each layer and direction multiplies by two matrices."""
     back, total, inputs = projection or hidden, 0, width
     for _ in range(layers):
         for _ in range(1 + bidirectional):
@@ -144,5 +144,5 @@ def recurrent(
 
 
 def grouped_matmul(rows_of_group: Sequence[int], inner: int, out: int) -> int:
-    """Rows sorted by group, each group with a matrix of its own."""
+    """Rows sorted by group, each group with its own matrix."""
     return sum(count(places(rows, inner, out)) for rows in rows_of_group)

@@ -1,9 +1,9 @@
-"""Naive implementations on numbers that count: the plainest loops that give torch's results.
+"""Naive implementations on counting numbers: the plainest loops that return torch's results.
 
-An accumulator begins at zero, so that each product is followed by one addition: a multiply-accumulate
-is two operations. A sum that a mean or a pool takes begins at its first summand. What is computed
-once a group, an axis or a layer (positions and weights of an interpolation, the root of a variance)
-is computed with plain floats and not counted, where a function does not say otherwise.
+An accumulator starts at zero, so that each product is followed by one addition: a multiply-accumulate is two
+operations. The sums of means and pools start at their first summand. Values computed once per group, axis or layer
+(positions and weights of an interpolation, the root of a variance) are plain floats and not counted, unless a
+function says otherwise.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ def _spatial(size: Ints, kernel: Ints, stride: Ints, dilation: Ints) -> Ints:
 
 
 def convolution(tally, x, w, bias=None, *, stride, padding, dilation, groups):
-    """x: N,C,*X; w: K,C/g,*R; padding: (before, after) per axis, with zeros that are multiplied like all else."""
+    """x: N,C,*X; w: K,C/g,*R; padding: (before, after) per axis, with zeros that are multiplied like other values."""
     padded = tally.zeros(*x.shape[:2], *(size + sum(p) for size, p in zip(x.shape[2:], padding, strict=True)))
     inside = tuple(slice(before, before + size) for size, (before, _) in zip(x.shape[2:], padding, strict=True))
     padded[(slice(None), slice(None), *inside)] = x
@@ -54,7 +54,7 @@ def convolution(tally, x, w, bias=None, *, stride, padding, dilation, groups):
 
 
 def transposed_convolution(tally, x, w, bias=None, *, stride, padding, output_padding, dilation, groups):
-    """x: N,C,*X; w: C,K/g,*R: each input position is spread over the output; what falls beyond is cut off."""
+    """x: N,C,*X; w: C,K/g,*R: each input position is spread over the output; parts beyond its border are cropped."""
     per_group, inner = w.shape[1], x.shape[1] // groups
     full = tuple(
         (size - 1) * s + d * (r - 1) + 1 + extra
@@ -90,7 +90,7 @@ def linear(tally, x, w, bias=None):
 
 
 def matmul(tally, a, b):
-    """As numpy has it: a vector on the left is a row, on the right a column; batches broadcast."""
+    """NumPy's rules: a vector on the left is a row, on the right a column; batches broadcast."""
     left, right = (a[None] if a.ndim == 1 else a), (b[:, None] if b.ndim == 1 else b)
     batch = np.broadcast_shapes(left.shape[:-2], right.shape[:-2])
     left = np.broadcast_to(left, batch + left.shape[-2:])
@@ -114,7 +114,7 @@ def bilinear(tally, a, b, w, bias=None):
 
 
 def attention(tally, q, k, v, mask=None):
-    """q: *,L,E; k: *,S,E; v: *,S,V. Queries and keys are each scaled by the root of 1/√E, as torch's own plain form is.
+    """q: *,L,E; k: *,S,E; v: *,S,V. Queries and keys are each scaled by the root of 1/√E, as in torch's math kernel.
 
     Heads of k and v are repeated where q has more of them.
     """
@@ -140,7 +140,7 @@ def sigmoid(x: Number) -> Number:
 
 
 def _gates(tally, x, h, wx, wh, bx, bh):
-    """The two products of a cell, biases added: G·H numbers each."""
+    """The two products of a cell with their biases: G·H numbers each."""
     return linear(tally, x, wx, bx), linear(tally, h, wh, bh)
 
 
@@ -179,7 +179,7 @@ STEPS = {"lstm": _lstm_step, "gru": _gru_step, "rnn": _rnn_step}
 
 
 def recurrent(tally, x, *weights, cell, layers, bidirectional, bias, projected=False):
-    """x: T,N,I. `weights` in torch's order: those of each layer, and in it of each direction."""
+    """x: T,N,I. `weights` in torch's order: by layer, then by direction."""
     each = 2 + 2 * bias + projected
     step, states = STEPS[cell], 2 if cell == "lstm" else 1
     hidden = weights[1].shape[0] // {"lstm": 4, "gru": 3, "rnn": 1}[cell]
@@ -214,7 +214,7 @@ def _run(tally, x, step, states, hidden, weights, project):
 
 
 def _first_then(values: list[Number], function: str) -> Number:
-    """A fold that begins at the first value: one operation less than there are values."""
+    """A fold that starts at the first value: one operation fewer than there are values."""
     result = values[0]
     for value in values[1:]:
         result = result + value if function == "sum" else result.max(value)
@@ -222,7 +222,7 @@ def _first_then(values: list[Number], function: str) -> Number:
 
 
 def pool(tally, x, *, kernel, stride, fn):
-    """x: N,C,*X, windows within."""
+    """x: N,C,*X; windows without padding."""
     ones = (1,) * len(kernel)
     y = tally.zeros(*x.shape[:2], *_spatial(x.shape[2:], kernel, stride, ones))
     for place in _positions(y.shape):
@@ -233,7 +233,7 @@ def pool(tally, x, *, kernel, stride, fn):
 
 
 def adaptive_pool(tally, x, *, out, fn):
-    """x: N,C,*X. Output i covers the inputs whose share of the axis touches the i-th part of it."""
+    """x: N,C,*X. Output i covers the inputs that overlap the i-th part of the axis."""
     y = tally.zeros(*x.shape[:2], *out)
     for place in _positions(y.shape):
         n, c, *p = place
@@ -263,7 +263,7 @@ def _cubic_taps(position: float) -> list[tuple[int, float]]:
 
 
 def interpolation(tally, x, *, out, cubic=False, align=False):
-    """x: N,C,*X, linear or cubic on each axis; taps beyond the border read the border, and are weighed all the same."""
+    """x: N,C,*X, linear or cubic on each axis; taps beyond the border read the border, and are weighted as usual."""
     y = tally.zeros(*x.shape[:2], *out)
     taps_at = _cubic_taps if cubic else _linear_taps
     for place in _positions(y.shape):
@@ -300,7 +300,7 @@ def softmax(tally, x, *, log=False):
 
 
 def normalisation(tally, x, weight=None, bias=None, *, eps=1e-5):
-    """Rows of x by their own mean and variance; weight and bias of a row's shape."""
+    """Normalise rows of x by their own mean and variance; weight and bias have a row's shape."""
     y = tally.zeros(*x.shape)
     for row in _positions(x.shape[:-1]):
         total, squares = tally.number(0), tally.number(0)
@@ -318,7 +318,7 @@ def normalisation(tally, x, weight=None, bias=None, *, eps=1e-5):
 
 
 def root_mean_square(tally, x, weight=None, *, eps):
-    """Rows of x by the root of their mean square; here what is done once a row counts too."""
+    """Normalise rows of x by the root of their mean square; operations once per row count too."""
     y = tally.zeros(*x.shape)
     for row in _positions(x.shape[:-1]):
         mean = _first_then([value * value for value in x[row]], "sum") / x.shape[-1]
@@ -329,7 +329,7 @@ def root_mean_square(tally, x, weight=None, *, eps):
 
 
 def folded_batch_norm(tally, x, mean, variance, weight, bias, *, eps=1e-5):
-    """x: N,C,*: the statistics folded into one scale and one shift a channel."""
+    """x: N,C,*: the statistics folded into one scale and one shift per channel."""
     y = tally.zeros(*x.shape)
     for place in _positions(x.shape):
         c = place[1]
@@ -339,7 +339,7 @@ def folded_batch_norm(tally, x, mean, variance, weight, bias, *, eps=1e-5):
 
 
 def local_response_norm(tally, x, *, size, alpha, beta, k):
-    """x: N,C,*X: across channels; the window is whole at the borders, zeros beyond them."""
+    """x: N,C,*X: across channels; at the borders the window includes zeros."""
     y = tally.zeros(*x.shape)
     squares = x * x
     for place in _positions(x.shape):
@@ -351,7 +351,7 @@ def local_response_norm(tally, x, *, size, alpha, beta, k):
     return y
 
 
-# ---- elementwise functions, as they are defined
+# ---- elementwise functions, by their definitions
 
 
 def softplus(x: Number) -> Number:
@@ -395,11 +395,11 @@ ELEMENTWISE = {
     "rsqrt": lambda x: 1 / x.function("sqrt"),
     "frac": lambda x: x - x.function("floor"),
 }
-"""Functions of one number, each in the form that its count is stated for."""
+"""Functions of one number, each in the form that the documented count refers to."""
 
 
 def each(tally, x, *, name):
-    """A function of one number on every element."""
+    """Apply a function of one number to every element."""
     y = tally.zeros(*x.shape)
     for place in _positions(x.shape):
         y[place] = ELEMENTWISE[name](x[place])

@@ -1,7 +1,7 @@
-"""What a unit really depends on, found by poisoning the input: NaN in some rows, and a look at who became NaN.
+"""Finds what a unit really depends on by poisoning the input: set some rows to NaN, and see which units become NaN.
 
-Knows no formula and nothing of cnncost. NaN passes through sums, products (with a zero, too), maxima, softmax and
-every other arithmetic, so that a unit is NaN exactly if it reads a poisoned row by any path.
+Uses no formula and nothing from cnncost. NaN propagates through sums, products (also with zero), maxima, softmax and
+all other arithmetic, so a unit is NaN exactly if it reads a poisoned row on some path.
 """
 
 from __future__ import annotations
@@ -12,12 +12,12 @@ import torch
 from torch import nn
 
 
-class _Enough(Exception):  # noqa: N818  # no error: the layers behind are of no interest
+class _Enough(Exception):  # noqa: N818  # not an error: stops forward, as later layers don't matter
     pass
 
 
 class Probe:
-    """One layer of a model under the probe; the model is put into eval mode."""
+    """Probes one layer of a model; sets the model to eval mode."""
 
     def __init__(self, model: nn.Module, layer: str, inputs: list[torch.Tensor], poisoned: int = 0) -> None:
         self.model = model.eval()
@@ -26,7 +26,7 @@ class Probe:
         self.poisoned = poisoned
 
     def output(self, axis: int, first: int, last: int) -> torch.Tensor:
-        """Which elements of the layer's output are NaN when the rows first..last of the input are."""
+        """Which elements of the layer's output are NaN if the rows first..last of the input are."""
         inputs = list(self.inputs)
         poisoned = inputs[self.poisoned].clone()
         poisoned.narrow(axis, first, last - first + 1).fill_(torch.nan)
@@ -46,9 +46,9 @@ class Probe:
         return torch.isnan(caught[0])
 
     def hulls(self, axis: int, keep: tuple[int, ...]) -> tuple[torch.Tensor, torch.Tensor]:
-        """First and last row that each unit depends on, for all units at once, by trying every row.
+        """First and last row that each unit depends on, for all units at once, by poisoning each row in turn.
 
-        `keep` are the output's axes that tell units apart. A unit that depends on nothing has n and -1.
+        `keep` are the output axes that distinguish units. A unit that depends on nothing has n and -1.
         """
         n = self.inputs[self.poisoned].shape[axis]
         firsts = lasts = None
@@ -77,7 +77,7 @@ class Probe:
 
 
 def _least(n: int, holds) -> int:
-    """The smallest r < n for which a condition that stays true holds."""
+    """The smallest r < n for which a monotonic condition holds, by bisection."""
     low, high = 0, n - 1
     while low < high:
         middle = (low + high) // 2

@@ -1,6 +1,6 @@
-"""Steps of optimizers on numbers that count: what one kernel does to an element, as the papers' algorithms say it.
+"""Optimizer steps on counting numbers: the operations per element in the papers' algorithms.
 
-What is the same for all elements (corrections of bias, a rate that decays) is computed with plain floats.
+Values shared by all elements (bias corrections, a decaying learning rate) are plain floats.
 """
 
 import math
@@ -24,7 +24,7 @@ def adam(p, g, m, v, top=None, *, t, lr, betas, eps, decay=0.0, decoupled=False,
 
 
 def sgd(p, g, b, *, lr, momentum=0.0, dampening=0.0, decay=0.0, nesterov=False, maximize=False, first=False):
-    """Sutskever et al. 2013, section 2, as torch writes it."""
+    """Sutskever et al. 2013, section 2, in torch's form."""
     g = _gradient(p, g, maximize=maximize, decay=decay)
     if momentum:
         averaged = g if first else b * momentum + (g * (1 - dampening) if dampening else g)
@@ -33,6 +33,6 @@ def sgd(p, g, b, *, lr, momentum=0.0, dampening=0.0, decay=0.0, nesterov=False, 
 
 
 def adagrad(p, g, s, *, lr, eps, decay=0.0, maximize=False):
-    """Duchi et al. 2011, with a rate that does not decay."""
+    """Duchi et al. 2011, with a constant learning rate."""
     g = _gradient(p, g, maximize=maximize, decay=decay)
     return p - g * lr / ((s + g * g).function("sqrt") + eps)

@@ -1,4 +1,4 @@
-"""How many pairs of a query and a key attention computes, counted one by one."""
+"""Number of query-key pairs that attention computes, counted one by one."""
 
 from __future__ import annotations
 
@@ -6,12 +6,12 @@ from collections.abc import Callable
 
 
 def visible(queries: int, keys: int, sees: Callable[[int, int], bool]) -> int:
-    """Pairs that a mask lets through."""
+    """Number of pairs that are visible under a mask."""
     return sum(1 for i in range(queries) for j in range(keys) if sees(i, j))
 
 
 def in_tiles(queries: int, keys: int, sees: Callable[[int, int], bool], height: int, width: int) -> int:
-    """Pairs in tiles that hold a visible one; at the borders tiles are as large as there is room."""
+    """Number of pairs in tiles that contain a visible one; tiles are clipped at the borders."""
     count = 0
     for top in range(0, queries, height):
         for left in range(0, keys, width):

@@ -1,13 +1,12 @@
 """Multiply-accumulates of a real run, from the shapes of the tensors that it really multiplies.
 
-A mode below autograd sees each op of torch with its operands, and counts the products of those that multiply
-matrices: every element of the result is a sum, and has as many products as its sum has terms. Nothing here knows how
-an analysis works; ops without an entry are taken apart as torch itself does, and those of no products count none.
+A dispatch mode below autograd sees each op with its operands and counts the products of ops that multiply matrices:
+each element of the result is a sum, with one product per term. Nothing here depends on how cnncost works; ops without
+an entry are decomposed by torch, and ops without products count none.
 
 Conventions: zero-padded positions count; a transposed convolution is counted by input positions; a complex product is
-four real ones; what attention masks out is computed, too; a distance between vectors is no product, however its kernel
-finds it. A product with a sparse operand has a product for each
-stored element.
+four real ones; masked attention pairs are computed too; a distance between vectors is not a product, whatever its
+kernel computes. With a sparse operand, there is one product per stored element.
 """
 
 from __future__ import annotations
@@ -22,16 +21,16 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 Rule = Callable[..., int]
 RULES: dict[str, Rule] = {}
-"""By an op's name without its overload: a function of its operands and what came out."""
+"""By op name without overload: a function of the operands and the result."""
 
 
 class Products(TorchDispatchMode):
-    """Counts the products of what runs under it.
+    """Counts the products of all ops that run under it.
 
     Attributes:
         by_op: products of each op.
-        seen: how often each op ran that was not counted, so that none is overlooked in silence.
-        read: how often a value was read out of a tensor.
+        seen: how often each uncounted op ran, so that none is silently overlooked.
+        read: how often a value was read from a tensor.
     """
 
     def __init__(self) -> None:
@@ -51,7 +50,7 @@ class Products(TorchDispatchMode):
         if rule is None and torch._C._dispatch_has_kernel_for_dispatch_key(
             func.name(), torch._C.DispatchKey.CompositeImplicitAutograd
         ):
-            with self:  # inference mode shows composites whole
+            with self:  # in inference mode composite ops arrive whole: decompose them
                 out = func.decompose(*args, **kwargs)
             if out is not NotImplemented:
                 return out
@@ -73,13 +72,13 @@ def counts(*names: str) -> Callable[[Rule], Rule]:
 
 
 def of(*operands: Any) -> int:
-    """Real products in one product of these: four if all are complex, two if one of two is."""
+    """Real products per product of these operands: four if all are complex, two if one of two is."""
     n = sum(isinstance(t, torch.Tensor) and t.is_complex() for t in operands)
     return {0: 1, 1: 2}.get(n, 4)
 
 
 def stored(tensor: torch.Tensor) -> int:
-    """Elements that a matrix holds: all, or of a sparse one those that are stored."""
+    """Number of elements of a matrix; for a sparse one, of stored elements."""
     if tensor.layout is torch.strided:
         return tensor.numel()
     return tensor._nnz() * prod(tensor._values().shape[1:] if tensor.layout is torch.sparse_coo else [1])
@@ -89,7 +88,7 @@ def stored(tensor: torch.Tensor) -> int:
 def mm(a: torch.Tensor, b: torch.Tensor, *_: Any, out: Any, **__: Any) -> int:
     if b.layout is not torch.strided and a.layout is torch.strided:
         return a.shape[0] * stored(b) * of(a, b)
-    if b.layout is not torch.strided:  # each stored element of one meets a stored row of the other
+    if b.layout is not torch.strided:  # each stored element of one is multiplied by a stored row of the other
         rows = torch.bincount(b.to_sparse_coo().coalesce().indices()[0], minlength=b.shape[0])
         return int(rows[a.to_sparse_coo().coalesce().indices()[1]].sum()) * of(a, b)
     return stored(a) * b.shape[1] * of(a, b)
@@ -140,13 +139,13 @@ def trilinear(
     out: Any,
     **__: Any,
 ) -> int:
-    """Of `Bilinear`: each row meets the weight (O, I, J), and what comes out (O, J) the other row."""
+    """For `Bilinear`: each row times the weight (O, I, J), then the result (O, J) times the other row."""
     rows, (o, i, j) = out.numel() // out.shape[-1], [n for n in w.shape if n != 1] if w.dim() > 3 else w.shape
     return rows * (o * i * j + o * j)
 
 
 def convolved(x: Any, weight: torch.Tensor, out: torch.Tensor, transposed: bool) -> int:
-    """Each output is a sum over a kernel; of a transposed one, each input is multiplied with a kernel."""
+    """Each output is a sum over a kernel; if transposed, each input is multiplied by a kernel."""
     return (x if transposed else out).numel() * prod(weight.shape[1:]) * of(x, weight)
 
 
@@ -182,7 +181,7 @@ def convolution_backward(
     grad: Any, x: Any, weight: Any, bias: Any, stride: Any, padding: Any, dilation: Any, transposed: bool,
     padded: Any, groups: int, mask: Any, *_: Any, out: Any, **__: Any,
 ) -> int:  # fmt: skip
-    """As many as forward for the input's gradient, and as many for the weight's."""
+    """As many as in forward for the input's gradient, and again for the weight's."""
     return convolved(x, weight, grad, transposed) * (mask[0] + mask[1])
 
 
@@ -201,7 +200,7 @@ def deform_conv2d(x: Any, weight: Any, *_: Any, out: Any, **__: Any) -> int:
         "_scaled_dot_product_efficient_attention", "_scaled_dot_product_cudnn_attention",
         "_scaled_dot_product_fused_attention_overrideable")  # fmt: skip
 def attention(q: torch.Tensor, k: torch.Tensor, v: torch.Tensor, *_: Any, out: Any, **__: Any) -> int:
-    """q: *,L,E; k: *,S,E; v: *,S,V. Each query meets each key, each weight a value."""
+    """q: *,L,E; k: *,S,E; v: *,S,V. Each query times each key, each attention weight times a value."""
     rows, keys = q.numel() // q.shape[-1], k.shape[-2]
     return rows * keys * (q.shape[-1] + v.shape[-1])
 
@@ -209,14 +208,14 @@ def attention(q: torch.Tensor, k: torch.Tensor, v: torch.Tensor, *_: Any, out: A
 @counts("_scaled_dot_product_flash_attention_for_cpu_backward", "_scaled_dot_product_flash_attention_backward",
         "_scaled_dot_product_efficient_attention_backward")  # fmt: skip
 def attention_backward(grad: Any, q: Any, k: Any, v: Any, *_: Any, out: Any, **__: Any) -> int:
-    """Scores again, gradients of weights and values, of queries and keys."""
+    """The scores again, and the gradients of attention weights, values, queries and keys."""
     rows, keys = q.numel() // q.shape[-1], k.shape[-2]
     return rows * keys * (3 * q.shape[-1] + 2 * v.shape[-1])
 
 
 @counts("mkldnn_rnn_layer")
 def mkldnn_rnn_layer(x: Any, w_in: Any, w_hidden: Any, *_: Any, out: Any, **__: Any) -> int:
-    """One direction of one layer: each step of each sequence meets both matrices. x: T,N,C."""
+    """One direction of one layer: each step of each sequence is multiplied by both matrices. x: T,N,C."""
     return x.shape[0] * x.shape[1] * (w_in.numel() + w_hidden.numel())
 
 
@@ -225,7 +224,7 @@ def encoder_layer(
     x: Any, width: int, heads: int, w_qkv: Any, b_qkv: Any, w_out: Any, b_out: Any, gelu: Any, first: Any, eps: Any,
     n1: Any, c1: Any, n2: Any, c2: Any, w_one: Any, b_one: Any, w_two: Any, *_: Any, out: Any, **__: Any,
 ) -> int:  # fmt: skip
-    """x: N,L,E (padding of nested tensors is left out: their own rows count)."""
+    """x: N,L,E (for nested tensors only their own rows count, no padding)."""
     rows, pairs = tokens(x)
     return rows * sum(w.numel() for w in (w_qkv, w_out, w_one, w_two)) + 2 * pairs * width
 
@@ -239,12 +238,12 @@ def native_attention(
 
 
 def tokens(x: Any) -> tuple[int, int]:
-    """How many there are, and how many pairs within a sequence."""
+    """Number of tokens, and number of pairs within a sequence."""
     lengths = [part.shape[0] for part in x.unbind()] if x.is_nested else [x.shape[1]] * x.shape[0]
     return sum(lengths), sum(n * n for n in lengths)
 
 
 @counts("_grouped_mm", "_scaled_grouped_mm")
 def grouped_mm(a: Any, b: Any, *_: Any, out: Any, **__: Any) -> int:
-    """Rows sorted by group (T,C), each group with a matrix of its own (E,C,K)."""
+    """Rows sorted by group (T,C), each group with its own matrix (E,C,K)."""
     return a.numel() * b.shape[-1]

@@ -10,10 +10,10 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 
 def products(left: torch.Tensor, right: torch.Tensor) -> int:
-    """Multiplications of a product of two matrices, at least one of them sparse: only what is stored is multiplied.
+    """Multiplications in a product of two matrices, at least one of them sparse: only stored elements are multiplied.
 
-    Of a sparse and a dense one every stored entry counts, duplicates and explicit zeros too; of two sparse ones
-    duplicates are one.
+    With one sparse operand every stored entry counts, including duplicates and explicit zeros; with two, duplicates
+    count once.
     """
     if left.layout is not torch.strided and right.layout is not torch.strided:
         a, b = set(map(tuple, entries(left))), set(map(tuple, entries(right)))
@@ -31,7 +31,7 @@ def products(left: torch.Tensor, right: torch.Tensor) -> int:
 
 
 def entries(tensor: torch.Tensor) -> list[list[int]]:
-    """Places of all that a matrix stores: of blocks, each of their elements."""
+    """Indices of all elements that a matrix stores; of blocks, of each of their elements."""
     if tensor.layout is torch.sparse_coo:
         return [list(place) for place in zip(*tensor._indices().tolist(), strict=True)]
     rows = tensor.layout in (torch.sparse_csr, torch.sparse_bsr)
@@ -48,7 +48,7 @@ def entries(tensor: torch.Tensor) -> list[list[int]]:
 
 
 class Counter(TorchDispatchMode):
-    """Counts the products that torch's kernels are really asked for, one by one, forward and backward."""
+    """Counts the products of the ops that torch really runs, one by one, in forward and backward."""
 
     def __init__(self) -> None:
         super().__init__()

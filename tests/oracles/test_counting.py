@@ -1,4 +1,4 @@
-"""The oracles themselves: naive results are torch's, and walked counts are the naive ones' counts."""
+"""Tests of the oracles: naive results equal torch's, and enumerated counts equal the naive tallies."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def _close(actual, expected):
     torch.testing.assert_close(actual, expected.double(), rtol=1e-6, atol=1e-6)
 
 
-def test_a_number_counts_each_operation():
+def test_each_operation_on_a_counting_number_is_tallied():
     tally = Tally()
     x = Number(2.0, tally)
     assert float((x * x + 1 - x) / 3) == 1.0

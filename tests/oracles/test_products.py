@@ -1,4 +1,4 @@
-"""The counter of real runs, against walks through every multiplication, and against products written out."""
+"""The counter of real runs, against enumerations of every multiplication and products derived by hand."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from torch.nn import functional as F
 from tests.oracles import multiplications as walk
 from tests.oracles.products import Products
 
-pytestmark = pytest.mark.filterwarnings("ignore::UserWarning")  # of torch, about sparse layouts, oneDNN and padding
+pytestmark = pytest.mark.filterwarnings("ignore::UserWarning")  # torch's, about sparse layouts, oneDNN and padding
 
 
 def counted(function, *args, **kwargs) -> int:
@@ -26,7 +26,7 @@ def counted(function, *args, **kwargs) -> int:
     axes=st.integers(1, 3), groups=st.integers(1, 2), stride=st.integers(1, 2), padding=st.integers(0, 1),
     dilation=st.integers(1, 2), transposed=st.booleans(), batch=st.integers(1, 2), grad=st.booleans(),
 )  # fmt: skip
-def test_convolutions_are_as_walked(axes, groups, stride, padding, dilation, transposed, batch, grad):
+def test_products_of_convolutions_match_enumeration(axes, groups, stride, padding, dilation, transposed, batch, grad):
     layer = getattr(nn, f"Conv{'Transpose' * transposed}{axes}d")(
         2, 4, 2, stride=stride, padding=padding, dilation=dilation, groups=groups
     )
@@ -45,7 +45,7 @@ def test_convolutions_are_as_walked(axes, groups, stride, padding, dilation, tra
                             ((2, 1, 2, 3), (5, 3, 4)), ((1, 2, 3), (4, 3, 2))]),
     mode=st.sampled_from([torch.enable_grad, torch.no_grad, torch.inference_mode]),
 )  # fmt: skip
-def test_products_of_matrices_are_as_walked(shapes, mode):
+def test_products_of_matrices_match_enumeration(shapes, mode):
     a, b = map(torch.rand, shapes)
     with mode():
         assert counted(torch.matmul, a, b) == walk.matmul(*shapes)
@@ -83,12 +83,12 @@ def test_products_of_matrices_are_as_walked(shapes, mode):
         (lambda: F.conv2d(torch.rand(1, 2, 5, 5), torch.rand(4, 2, 2, 2), padding="same"), 4 * 25 * 2 * 4),
     ],
 )  # fmt: skip
-def test_products_written_out(function, expected):
+def test_products_match_hand_derived_counts(function, expected):
     assert counted(function) == expected
 
 
 @pytest.mark.parametrize("mode", [torch.no_grad, torch.inference_mode])
-def test_the_fused_encoder_is_what_its_parts_are(mode):
+def test_the_fused_encoder_counts_the_products_of_its_parts(mode):
     layer = nn.TransformerEncoderLayer(8, 2, 16, batch_first=True).eval()
     x = torch.rand(2, 5, 8)
     parts = walk.multi_head_attention(2, 5, 5, 8, 2, 8, 8) + 2 * walk.linear((2, 5, 8), (16, 8))
@@ -98,7 +98,7 @@ def test_the_fused_encoder_is_what_its_parts_are(mode):
         assert counted(layer.self_attn, x, x, x, need_weights=False) == walk.multi_head_attention(2, 5, 5, 8, 2, 8, 8)
 
 
-def test_gradients_within_a_run_count():
+def test_products_of_backward_within_a_run_count():
     x = torch.rand(2, 3, requires_grad=True)
     layer = nn.Linear(3, 4)
     once = walk.linear((2, 3), (4, 3))
@@ -109,7 +109,7 @@ def test_gradients_within_a_run_count():
     assert counted(lambda: conv(image).sum().backward()) == 3 * once
 
 
-def test_what_was_not_counted_is_named():
+def test_uncounted_ops_are_listed():
     with Products() as products:
         torch.rand(3).sin().sum().item()
     assert products.total == 0

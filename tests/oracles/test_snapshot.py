@@ -1,4 +1,4 @@
-"""Two looks at objects: each way in which one can be changed is seen, and nothing else is."""
+"""Snapshots detect every way in which an object can change, and nothing else."""
 
 from __future__ import annotations
 
@@ -111,7 +111,7 @@ def _set(target, name, value) -> None:
         lambda m, g: next(iter(m.norm._forward_hooks.values())).__closure__[0].cell_contents.clear(),
     ],
 )
-def test_a_change_is_seen(change):
+def test_a_change_is_detected(change):
     shared = list(Model.shared)
     try:
         assert _changes(change)
@@ -131,11 +131,11 @@ def test_a_change_is_seen(change):
         lambda m, g: m.cached(3),
     ],
 )
-def test_a_look_is_no_change(look):
+def test_read_only_access_is_not_a_change(look):
     assert _changes(look) == []
 
 
-def test_modules_are_those_that_the_model_reaches_but_torchs():
+def test_modules_of_returns_reachable_modules_without_torchs():
     assert modules_of(nn.Linear(1, 1)) == frozenset()
     found = modules_of(nn.Sequential(Model()))
     assert Model.__module__ in found

@@ -1,4 +1,4 @@
-"""Products of which neither factor is zero, counted one by one, of nested lists as `tolist` gives them."""
+"""Counts products whose factors are both nonzero, one by one, on nested lists as returned by `tolist`."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def convolution(x: Any, w: Any, stride: int, padding: int, dilation: int, groups
 
 
 def transposed(x: Any, w: Any, stride: int, padding: int, extra: int, dilation: int, groups: int) -> int:
-    """x: N,C,H,W; w: C,K/g,R,S: each input is spread; what falls outside of the output is not computed."""
+    """x: N,C,H,W; w: C,K/g,R,S: each input is spread over the output; products outside of it are not computed."""
     images, channels, height, width = len(x), len(x[0]), len(x[0][0]), len(x[0][0][0])
     per_group, r, s = len(w[0]), len(w[0][0]), len(w[0][0][0])
     rows = (height - 1) * stride - 2 * padding + dilation * (r - 1) + extra + 1

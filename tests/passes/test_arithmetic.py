@@ -1,4 +1,4 @@
-"""In which numbers multiply-accumulates are done, on graphs drawn by hand."""
+"""Multiply-accumulates by number format, on hand-made graphs."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ def relu(n):
 
 
 def integers(rows, i, o):
-    """A layer quantized as it runs: floats in and out, products of whole numbers."""
+    """A dynamically quantized layer: floats in and out, integer products."""
     attrs = (("dynamic", True), ("in", i), ("out", o), ("rows", rows))
     x, y = TensorType((rows, i), "float32"), TensorType((rows, o), "float32")
     return OpSpec("quantized_linear", (x,), (y,), attrs)
 
 
 def graph(*nodes):
-    """Ops, each with the phase in which it runs."""
+    """A graph of ops, each with the phase in which it runs."""
     x = TensorType((1,), "float32")
     return Graph(
         (Value(0, x, 0, "input"), Value(1, x, 1, "activation")),
@@ -39,30 +39,30 @@ def test_nothing():
     assert macs_by_dtype(graph((OpSpec("cnncost_test::no_rule", (), ()), "forward"))) == {}
 
 
-def test_each_run_of_an_op_counts_in_forward_alone():
+def test_only_forward_counts_and_each_run_of_an_op():
     spec = linear(2, 3, 5)
     nodes = [(spec, "forward"), (relu(4), "forward"), (spec, "forward"), (spec, "backward"), (spec, "forward")]
     assert macs_by_dtype(graph(*nodes)) == {"float32": 3 * 2 * 3 * 5}
     assert macs_by_dtype(graph((spec, "backward"), (spec, "optimizer"))) == {}
 
 
-def test_most_come_first():
+def test_largest_counts_come_first():
     few, many, half = linear(1, 3, 5, "float64"), linear(7, 3, 5), linear(2, 3, 5, "bfloat16")
     found = macs_by_dtype(graph((few, "forward"), (many, "forward"), (half, "forward"), (half, "forward")))
     assert list(found.items()) == [("float32", 7 * 15), ("bfloat16", 2 * 2 * 15), ("float64", 15)]
 
 
-def test_products_of_no_rows_are_in_no_numbers():
+def test_products_without_rows_have_no_format():
     assert macs_by_dtype(graph((linear(0, 3, 5), "forward"))) == {}
 
 
-def test_products_of_integers_are_told_from_the_floats_around_them():
+def test_integer_products_between_floats_count_as_int8():
     found = macs_by_dtype(graph((linear(1, 3, 5), "forward"), (integers(2, 3, 5), "forward")))
     assert list(found.items()) == [("int8", 2 * 15), ("float32", 15)]
 
 
-def test_products_are_in_the_numbers_of_the_data():
-    """Weights that are stored in fewer bits are brought to the data's numbers first."""
+def test_products_have_the_format_of_the_data():
+    """Weights stored in fewer bits are converted to the data's format first."""
     types = (TensorType((2, 3), "bfloat16"), TensorType((5, 3), "int8"), TensorType((5,), "float32"))
     spec = OpSpec("linear", types, (TensorType((2, 5), "bfloat16"),), (("bias", False),))
     assert macs_by_dtype(graph((spec, "forward"))) == {"bfloat16": 2 * 15}

@@ -1,4 +1,4 @@
-"""Costs of graphs drawn by hand, with rules of this file: sums by call, by op, and what has no rule."""
+"""Costs of hand-made graphs with this file's own rules: sums by call and by op, and ops without a rule."""
 
 import itertools
 from collections import Counter
@@ -15,7 +15,7 @@ NUMBER = itertools.count()
 
 @pytest.fixture
 def ruled():
-    """A kind whose rule gives `macs` multiply-accumulates and `other` FLOPs beside, and how often it was asked."""
+    """A kind whose rule returns `macs` multiply-accumulates plus `other` FLOPs, and its number of calls by spec."""
     kind, asked = f"cnncost_test_passes::kind{next(NUMBER)}", Counter()
 
     @cnncost.rule(kind)
@@ -66,7 +66,7 @@ def test_sums(ruled):
     assert (found.unknown, found.unknown_calls) == ((), frozenset())
 
 
-def test_a_call_has_no_share_in_what_the_calls_that_it_makes_run(ruled):
+def test_sums_of_a_call_exclude_its_child_calls(ruled):
     kind, _ = ruled
     found = compute(graph((spec(kind, 5), 2, "op"), parents=(None, 0, 1)))
     assert list(found.by_call) == [2]
@@ -99,7 +99,7 @@ def test_the_kind_of_a_call_is_that_of_its_heaviest_op():
     assert found.kinds == {call: kinds[name] for call, name in heaviest.items()}
 
 
-def test_equal_specs_are_asked_for_once(ruled):
+def test_a_rule_is_called_once_per_spec(ruled):
     kind, asked = ruled
     nodes = [(spec(kind, 3), 0, "op") for _ in range(50)]
     assert compute(graph(*nodes)).total.macs == 150
@@ -107,7 +107,7 @@ def test_equal_specs_are_asked_for_once(ruled):
     assert list(asked.values()) == [1]
 
 
-def test_specs_that_differ_in_an_attribute_are_not_taken_for_one_another(ruled):
+def test_specs_with_different_attributes_have_separate_costs(ruled):
     kind, asked = ruled
     found = compute(graph((spec(kind, 1), 0, "op"), (spec(kind, 2), 0, "op"), (spec(kind, 1, written=4), 0, "op")))
     assert (found.total.macs, found.total.bytes_written, len(asked)) == (4, 68, 3)
@@ -128,12 +128,12 @@ def test_unknown_ops_are_listed_by_how_often_they_ran(ruled):
         Unknown("lib.c", 2, "m1", one.kind), Unknown("lib.a", 1, "", other.kind), Unknown("lib.b", 1, "m2", other.kind)
     )  # fmt: skip
     assert found.unknown_calls == frozenset({0, 1, 2})
-    # they are counted as ops that cost nothing that is known
+    # they count as ops, at no known cost
     assert found.total == Sums(5, 5, 10, 32, 32)
     assert found.by_op["lib.c", "cnncost_test_passes::no_rule"] == Sums(2, 0, 0, 0, 0)
 
 
-def test_the_first_place_of_an_unknown_op_tells_which_call_it_was():
+def test_the_first_path_of_an_unknown_op_has_the_call_number():
     op = OpSpec("cnncost_test_passes::no_rule", (X,), (X,))
     drawn = graph((op, 1, "lib.op"), parents=(None, 0))
     drawn = Graph(
@@ -142,7 +142,7 @@ def test_the_first_place_of_an_unknown_op_tells_which_call_it_was():
     assert compute(drawn).unknown == (Unknown("lib.op", 1, "m1#3", op.kind),)
 
 
-def test_a_rule_that_knows_no_answer_leaves_the_op_unknown():
+def test_a_rule_that_returns_none_leaves_the_op_unknown():
     kind = f"cnncost_test_passes::kind{next(NUMBER)}"
     cnncost.rule(kind)(lambda _: None)
     found = compute(graph((OpSpec(kind, (X,), (X,)), 0, "lib.op")))

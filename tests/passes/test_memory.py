@@ -1,4 +1,4 @@
-"""Bytes alive, on graphs drawn by hand."""
+"""Live bytes on hand-made graphs."""
 
 import pytest
 from hypothesis import given
@@ -11,7 +11,7 @@ ONE = TensorType((1,), "float32")
 
 
 def drawn(lives, phases=None, reads=(), outputs=()):
-    """A graph of ops that each make one value; `lives`: bytes, birth, death, use. `reads`: storages by node."""
+    """A graph of ops with one output each; `lives`: bytes, birth, death, use. `reads`: storages by node."""
     count = 1 + max((born for _, born, _, _ in lives if born is not None), default=-1)
     count = max(count, 1 + max((died for _, _, died, _ in lives if died is not None), default=-1))
     values, nodes, storages = [], [], []
@@ -31,7 +31,7 @@ def drawn(lives, phases=None, reads=(), outputs=()):
 
 
 def test_alive_from_birth_to_death():
-    """Weights of 100 always; 10 at ops 0 and 1, 20 at op 1 and 2, 5 from op 2 on."""
+    """100 bytes of weights throughout; 10 at ops 0 and 1, 20 at ops 1 and 2, 5 from op 2 on."""
     lives = [
         (100, None, None, "parameter"),
         (10, 0, 1, "activation"),
@@ -47,7 +47,7 @@ def test_alive_from_birth_to_death():
     ]  # fmt: skip
 
 
-def test_what_backward_needs_is_told_from_what_dies_in_forward():
+def test_activations_are_separated_from_temporaries():
     lives = [
         (100, None, None, "parameter"), (7, None, None, "state"), (10, 0, 3, "activation"), (20, 1, 1, "activation"),
         (4, 1, None, "activation"), (100, 3, None, "gradient"), (30, 2, 2, "activation"),
@@ -63,7 +63,7 @@ def test_what_backward_needs_is_told_from_what_dies_in_forward():
 
 
 def test_freed_after_the_last_use():
-    """The first is read for the last time by op 1, but held to the end; the last is the output."""
+    """Op 1 reads the first for the last time, but it is kept to the end; the last is the output."""
     lives = [(100, 0, None, "activation"), (10, 1, None, "activation"), (20, 2, None, "activation")]
     graph = drawn(lives, reads=[(), (0,), (1,)], outputs=(2,))
     found = memory(graph)
@@ -72,13 +72,13 @@ def test_freed_after_the_last_use():
 
 
 USES_OF_A_STEP = [
-    # forward is ops 0 and 1, backward ops 2 and 3; bytes, birth, death, use, and what that makes of it
+    # forward is ops 0 and 1, backward ops 2 and 3; bytes, birth, death, use, and the expected category
     (1, 0, 1, "activation", "temporaries"),
     (2, 0, 2, "activation", "activations"),  # read by the first op of backward, and by no other
     (4, 1, 1, "activation", "temporaries"),
     (8, 1, None, "activation", "activations"),
     (16, 2, 3, "activation", "temporaries"),
-    (32, 2, None, "activation", "temporaries"),  # no backward needs what backward makes
+    (32, 2, None, "activation", "temporaries"),  # allocated in backward: not an activation
     (64, 3, None, "gradient", "gradients"),
     (128, None, None, "state", "optimizer state"),
     (256, None, None, "input", "inputs"),
@@ -87,7 +87,7 @@ USES_OF_A_STEP = [
 ]
 
 
-def test_what_bytes_are_for_in_a_step():
+def test_uses_of_memory_in_a_training_step():
     graph = drawn([row[:4] for row in USES_OF_A_STEP], ["forward", "forward", "backward", "backward"])
     found = memory(graph)
     assert found.kinds == tuple(kind for *_, kind in USES_OF_A_STEP)
@@ -103,21 +103,21 @@ def test_what_bytes_are_for_in_a_step():
     assert {call: tuple(each) for call, each in found.by_call.items()} == {0: (1 + 2, 2), 1: (4 + 8, 8)}
 
 
-def test_what_lasts_although_nothing_reads_it_any_more():
-    """An input, a gradient and an output stay to the end, whoever reads them last; what is left over dies at once."""
+def test_ideal_peak_keeps_inputs_gradients_and_outputs():
+    """Inputs, gradients and outputs live to the end, whatever reads them last; unused results die at once."""
     lives = [
         (100, None, None, "input"), (50, 0, None, "gradient"), (20, 0, None, "activation"),
         (10, 1, None, "activation"), (7, 2, None, "activation"), (1, 3, None, "activation"),
     ]  # fmt: skip
     found = memory(drawn(lives, reads=[(0,), (2,), (3,), (4,)], outputs=(2,)))
-    # 100 + 50 + 20, and the result and what it is read from: 10, 7 + 10, 1 + 7
+    # 100 + 50 + 20, plus each op's result and operand: 10, 7 + 10, 1 + 7
     assert found.ideal_peak == 100 + 50 + 20 + 10 + 7
     without = memory(drawn(lives, reads=[(0,), (2,), (3,), (4,)]))
     assert without.ideal_peak == 100 + 50 + max(20, 20 + 10, 10 + 7, 7 + 1)
 
 
-def test_what_an_op_has_out_while_it_runs():
-    """Op 1 takes 40 and gives them back: they are its module's, and in nobody's result."""
+def test_temporary_bytes_count_while_their_op_runs():
+    """Op 1 allocates 40 temporary bytes and frees them: they count for its module, but in no result."""
     graph = drawn([(100, None, None, "parameter"), (10, 0, 1, "activation"), (20, 1, 2, "activation"),
                    (5, 2, None, "activation")])  # fmt: skip
     nodes = list(graph.nodes)
@@ -141,13 +141,13 @@ def test_blocks_are_rounded_up():
     assert found.peak.nbytes == 512 + 1024
 
 
-def test_nothing_is_run():
+def test_a_graph_without_nodes():
     found = memory(drawn([(12, None, None, "parameter")]))
     assert (found.peak.nbytes, found.peak.node, found.timeline, found.ideal_peak) == (12, None, (), 12)
 
 
-def test_whose_bytes_are_alive_at_the_peak():
-    """Equal ones in the order of their modules' names; what died before it, or is made after it, is nobody's."""
+def test_holders_of_the_peak():
+    """Equal sizes are ordered by module name; storages that died before or are allocated after have no holder."""
     lives = [
         (8, None, None, "parameter"), (8, None, None, "buffer"), (3, 0, 0, "activation"), (8, 1, 2, "activation"),
         (40, 2, 2, "activation"), (8, 2, 3, "activation"), (9, 3, None, "activation"), (5, 0, 2, "activation"),
@@ -176,7 +176,7 @@ def test_against_counting_moment_by_moment(lives, split):
     fixed = []
     for nbytes, born, died, use in lives:
         if use in {"parameter", "buffer", "input", "constant", "state"}:
-            born, died = None, None  # noqa: PLW2901  # they are there all the time
+            born, died = None, None  # noqa: PLW2901  # these live throughout
         elif born is None:
             born = 0  # noqa: PLW2901
         fixed.append((nbytes, born, None if died is None or died < (born or 0) else died, use))
@@ -196,6 +196,6 @@ def test_against_counting_moment_by_moment(lives, split):
 
 
 @pytest.mark.parametrize("block", [1, 512])
-def test_rounding_never_lessens(block):
+def test_rounding_up_never_lowers_the_peak(block):
     lives = [(n, i, i + 1, "activation") for i, n in enumerate([3, 1000, 511, 512])] + [(1, 5, None, "activation")]
     assert memory(drawn(lives), block).peak.nbytes >= memory(drawn(lives)).peak.nbytes

@@ -1,4 +1,4 @@
-"""Parameters and buffers of graphs drawn by hand: each counted once, under the first module that holds it."""
+"""Parameters and buffers of hand-made graphs: each counted once, under the first module that holds it."""
 
 import pytest
 
@@ -7,7 +7,7 @@ from cnncost.passes.parameters import OwnedCount, Parameters, parameters
 
 
 def graph(types, *scopes):
-    """Values of these types, and modules as (parameters, buffers) that they hold; a value, or (value, trains)."""
+    """Values of these types, and modules as (parameters, buffers): each a value index, or (index, trainable)."""
     values = tuple(Value(i, kind, i, "parameter") for i, kind in enumerate(types))
     storages = tuple(Storage(i, kind.nbytes, None, None) for i, kind in enumerate(types))
 
@@ -57,7 +57,7 @@ DRAWN = [
     ),
     pytest.param(
         graph((A, C), ((0,), (1,)), ((), (1,))),
-        # a whole number of 8 bytes, which the second module holds too
+        # an integer of 8 bytes, which the second module holds too
         Parameters(12, 12, 1, 48, 8, {"float32": 12}, {0: OwnedCount(12, 12, 1), 1: OwnedCount(0, 0, 0)}),
         id="a buffer that two modules hold",
     ),

@@ -1,4 +1,4 @@
-"""Times derived by hand on devices of round numbers."""
+"""Times derived by hand, on devices with round numbers."""
 
 from dataclasses import replace
 
@@ -16,7 +16,7 @@ GPU = replace(CPU, name="gpu", kind="gpu", launch=1e-6)
 
 
 def one(spec, roles=None, inplace=False):
-    """A graph of a single op; the first input is the model's, others are parameters unless told."""
+    """A graph of a single op; the first input is the model's, others are parameters unless `roles` says otherwise."""
     n = len(spec.inputs)
     roles = roles or ("input", *["parameter"] * (n - 1))
     values = [Value(i, t, i, role) for i, (t, role) in enumerate(zip(spec.inputs, roles, strict=True))]
@@ -107,7 +107,7 @@ def test_a_view_takes_no_time_not_even_a_launch():
     assert found.nodes[0].intensity is None
 
 
-def test_a_view_takes_as_long_as_a_device_says_that_asking_for_one_does():
+def test_a_view_takes_the_launch_time_that_a_device_states_for_views():
     view = OpSpec("layout", (t(8, 8),), (t(64),), (("fn", "view"), ("copy", False)))
     device = replace(CPU, rates={"layout": Rate({}, 2e-6)})
     found = roofline(one(view, inplace=True), device)
@@ -115,15 +115,15 @@ def test_a_view_takes_as_long_as_a_device_says_that_asking_for_one_does():
 
 
 def test_a_copy_takes_the_time_of_its_bytes():
-    """No FLOPs; 2,500 elements are read and written: 20 kB in 2 µs."""
+    """No FLOPs; reads and writes 2,500 elements: 20 kB in 2 µs."""
     copy = OpSpec("layout", (t(50, 50),), (t(2500),), (("fn", "clone"), ("copy", True)))
     (time,) = roofline(one(copy), CPU).nodes
     assert (time.flops, time.nbytes, time.peak, time.compute) == (0, 20_000, 0.0, 0.0)
     assert (time.seconds, time.bound, time.intensity) == (pytest.approx(3e-6), "memory", 0.0)
 
 
-def test_what_is_computed_of_nothing_that_is_read():
-    """FLOPs without bytes, by a rule that says so: they take the time of the FLOPs."""
+def test_flops_without_bytes():
+    """A rule with FLOPs and no bytes: the op takes the time of its FLOPs."""
     kind = "cnncost_test_roofline::of_nothing"
     cnncost.rule(kind, replace=True)(
         lambda spec: cnncost.cost(spec, cnncost.flops("f", 3, "n", 10**6), read=0, written=0)
@@ -142,7 +142,7 @@ def test_another_dtype_changes_peak_and_bytes_but_not_flops():
 
 
 FORMATS = {
-    # the dtypes of the inputs and of the output, and the format whose peak it is held against
+    # the dtypes of the inputs and of the output, and the format whose peak applies
     "a cast": (("float32",), "bfloat16", "float32"),
     "a cast back": (("bfloat16",), "float32", "bfloat16"),
     "a choice by whole numbers": (("int64", "bfloat16"), "bfloat16", "bfloat16"),
@@ -165,7 +165,7 @@ def test_tf32_computes_on_four_bytes_and_int8_on_one():
     int8 = roofline(one(linear(1000, 1000, 1000)), device, "int8").nodes[0]
     assert (tf32.nbytes, int8.nbytes) == (12_000_000, 3_000_000)
     assert (tf32.compute, int8.compute) == (pytest.approx(0.25e-3), pytest.approx(0.125e-3))
-    assert int8.flops == 2_000_000_000  # as many as in floats
+    assert int8.flops == 2_000_000_000  # as many as with floats
 
 
 def test_integers_keep_their_size_when_floats_change():
@@ -194,7 +194,7 @@ def test_a_kind_that_does_not_reach_the_peak_has_its_own_rate_and_launch():
     assert time.seconds == pytest.approx(480e-6 + 5e-6)
 
 
-def test_what_fits_into_a_cache_moves_faster():
+def test_working_sets_that_fit_in_a_cache_move_faster():
     cached = replace(CPU, caches=(Level(1 << 20, 1e11), Level(1 << 24, 5e10)))
     sizes = {2**10: 1e11, 2**17: 1e11, 2**17 + 1: 5e10, 2**21: 5e10, 2**21 + 1: 1e10}  # elements: 8 bytes each
     for elements, bandwidth in sizes.items():
@@ -203,7 +203,7 @@ def test_what_fits_into_a_cache_moves_faster():
 
 
 def test_weights_come_from_the_level_that_holds_all_of_the_model():
-    """Each pass reads all weights once: a small layer's are long out of the cache when its turn comes again."""
+    """Each pass reads all weights once, so a small layer's weights are evicted from the cache before the next pass."""
     cached = replace(CPU, caches=(Level(1 << 16, 1e11),))
     small = linear(1, 64, 64)
     alone = one(small)
@@ -216,7 +216,7 @@ def test_weights_come_from_the_level_that_holds_all_of_the_model():
 
 
 WEIGHTS_IN_ANOTHER_DTYPE = {
-    # the model's first parameter, the format, and whether 2¹⁶ bytes of weights are within a cache of 2¹⁵
+    # dtype of the model's first parameter, the format, and whether 2¹⁶ bytes of weights then fit in a cache of 2¹⁵
     "floats in half": ("float32", "bfloat16", True),
     "floats as they are": ("float32", None, False),
     "floats in tf32, of four bytes": ("float32", "tf32", False),
@@ -227,18 +227,18 @@ WEIGHTS_IN_ANOTHER_DTYPE = {
 
 
 @pytest.mark.parametrize(("stored", "dtype", "within"), WEIGHTS_IN_ANOTHER_DTYPE.values(), ids=WEIGHTS_IN_ANOTHER_DTYPE)
-def test_weights_come_from_the_level_that_holds_them_in_the_dtype_that_is_asked_for(stored, dtype, within):
+def test_weights_come_from_the_level_that_holds_them_in_the_assumed_dtype(stored, dtype, within):
     device = replace(CPU, flops={**CPU.flops, "tf32": 1e12}, caches=(Level(1 << 15, 1e11),))
     weight = t(2**16 // TensorType((), stored).nbytes, dtype=stored)
     add = OpSpec("pointwise", (t(1), weight), (t(1),), (("fn", "add"),))
     (time,) = roofline(one(add), device, dtype).nodes
-    x = 2 if dtype == "bfloat16" else 4  # bytes of the one float, which is read and written
+    x = 2 if dtype == "bfloat16" else 4  # bytes of the single float that is read and written
     kept = stored == "int64" or dtype is None
     item = TensorType((), stored).nbytes if kept else TensorType((), "float32" if dtype == "tf32" else dtype).nbytes
     assert time.memory == pytest.approx(weight.numel * item / (1e11 if within else 1e10) + 2 * x / 1e11)
 
 
-def test_a_library_that_copies_convolutions_into_blocks_reads_and_writes_all_once_more():
+def test_copied_convolution_operands_are_read_and_written_once_more():
     plain, copying = (roofline(one(CONV), replace(CPU, copies=flag)).nodes[0] for flag in (False, True))
     assert (plain.flops, plain.nbytes, plain.copies) == (CONV_FLOPS, CONV_BYTES, 0)
     assert copying.copies == pytest.approx(2 * CONV_BYTES / 1e10)
@@ -251,7 +251,7 @@ def test_a_product_of_one_row_is_not_packed():
     assert roofline(one(linear(2, 1000, 500)), device).nodes[0].copies == pytest.approx(2 * 4 * 1000 * 500 / 1e10)
 
 
-def test_new_pages_cost_where_an_output_is_new_and_large():
+def test_new_pages_cost_only_for_large_new_outputs():
     device = replace(CPU, fresh=Level(1 << 20, 1e9))
     large, exact = relu((1 << 18) + 1), relu(1 << 18)
     assert roofline(one(large), device).nodes[0].pages == pytest.approx(4 * ((1 << 18) + 1) / 1e9)
@@ -260,8 +260,8 @@ def test_new_pages_cost_where_an_output_is_new_and_large():
 
 
 def test_each_copied_operand_moves_at_the_level_that_holds_it_twice():
-    """A block is read and written: twice its bytes. Weights come from where all of the model's are."""
-    x, w = 4 * 256 * 16 * 16, 4 * 256 * 256 * 9  # bytes of the input, and of the output; of the weights
+    """A block is read and written: twice its bytes. Weights come from the level that holds all of the model's."""
+    x, w = 4 * 256 * 16 * 16, 4 * 256 * 256 * 9  # bytes of the input (as of the output), and of the weights
     for size, level in ((2 * x, 1e11), (2 * x - 1, 1e10)):
         device = replace(CPU, copies=True, caches=(Level(size, 1e11),))
         expected = 2 * (2 * x / level + 2 * w / 2 / 1e10)
@@ -269,21 +269,21 @@ def test_each_copied_operand_moves_at_the_level_that_holds_it_twice():
 
 
 def test_a_bias_is_not_copied():
-    """The output's copy is made at the level of its own size, and not at that of the weights."""
+    """The output's copy moves at the bandwidth for its own size, not for that of the weights."""
     biased = OpSpec(CONV.kind, (*CONV.inputs, t(256)), CONV.outputs, (*CONV.attrs[:-1], ("bias", True)))
     device = replace(CPU, copies=True, caches=(Level(1 << 20, 1e11),))
     x, w = 4 * 256 * 16 * 16, 4 * 256 * 256 * 9
     assert roofline(one(biased), device).nodes[0].copies == pytest.approx(2 * (2 * x / 1e11 + w / 1e10))
 
 
-def test_a_product_with_what_is_no_tensor_is_not_packed():
-    """A grid of an affine map: the locations that it is multiplied with are no input."""
+def test_a_product_with_only_one_tensor_is_not_packed():
+    """`affine_grid`: the locations that it multiplies by are not an input tensor."""
     attrs = (("batch", 8), ("bias", False), ("k", 3), ("m", 400), ("n", 2))
     grid = OpSpec("matmul", (t(8, 2, 3),), (t(8, 20, 20, 2),), attrs)
     assert roofline(one(grid), replace(CPU, copies=True)).nodes[0].copies == 0
 
 
-def test_of_a_product_the_larger_factor_is_packed():
+def test_only_the_larger_factor_of_a_product_is_packed():
     device = replace(CPU, copies=True, caches=(Level(1 << 16, 1e11),))
     wide, tall = linear(2, 500, 1000), linear(1000, 500, 2)  # 2 MB of weights; 2 MB of rows and 4 KB of weights
     for spec in (wide, tall):
@@ -295,7 +295,7 @@ def test_of_a_product_the_larger_factor_is_packed():
 
 
 def test_rows_of_a_product_are_its_outputs_over_its_columns():
-    """Two rows of a batch are packed as two of a matrix; a vector's product, and one of no columns, is not."""
+    """Two rows of a batch are packed like two rows of a matrix; a product of vectors or without columns is not."""
     device = replace(CPU, copies=True)
     column = OpSpec("linear", (t(2, 100), t(1, 100)), (t(2, 1),), (("bias", False),))  # two outputs: two rows
     assert roofline(one(column), device).nodes[0].copies == pytest.approx(2 * 4 * 2 * 100 / 1e10)
@@ -311,7 +311,7 @@ def test_rows_of_a_product_are_its_outputs_over_its_columns():
 
 
 def test_pages_of_copies_count_as_those_of_outputs():
-    """Of the convolution's operands one is larger than a mebibyte: the copy of its weights."""
+    """Only one of the convolution's copies is larger than a mebibyte: that of its weights."""
     device = replace(CPU, copies=True, fresh=Level(1 << 20, 1e9))
     (time,) = roofline(one(CONV), device).nodes
     assert time.pages == pytest.approx(4 * 256 * 256 * 9 / 1e9)
@@ -320,7 +320,7 @@ def test_pages_of_copies_count_as_those_of_outputs():
 
 
 BOUNDS = {
-    # FLOPs, bytes, and a launch, in seconds each; what most of the time goes into
+    # times of the FLOPs, the bytes and a launch in seconds, and the expected bound
     "compute": (3e-6, 2e-6, 1e-6, "compute"),
     "memory": (2e-6, 3e-6, 1e-6, "memory"),
     "launch": (1e-6, 2e-6, 3e-6, "launch"),
@@ -333,7 +333,7 @@ BOUNDS = {
 @pytest.mark.parametrize(("compute", "memory", "launch", "bound"), BOUNDS.values(), ids=BOUNDS)
 @pytest.mark.parametrize("overlaps", [False, True])
 def test_bounds(compute, memory, launch, bound, overlaps):
-    """A ReLU of 2¹⁰ elements: as many FLOPs, and 2¹³ bytes."""
+    """A ReLU of 2¹⁰ elements: 2¹⁰ FLOPs and 2¹³ bytes."""
     device = replace(
         GPU if overlaps else CPU, flops={"float32": 2**10 / compute}, bandwidth=2**13 / memory, launch=launch
     )
@@ -344,7 +344,7 @@ def test_bounds(compute, memory, launch, bound, overlaps):
 
 
 def test_copies_as_long_as_the_products():
-    """Where both take exactly as long, products are what binds; where copies take a little longer, memory."""
+    """On a tie, the bound is compute; if copies take slightly longer, it is memory."""
     spec = linear(2, 1000, 500)
     flops, packed = 2 * 2 * 1000 * 500, 2 * 4 * 1000 * 500
     for factor, bound in ((1.0, "compute"), (1.01, "memory")):
@@ -355,7 +355,7 @@ def test_copies_as_long_as_the_products():
 
 
 def several(*nodes):
-    """A graph of ops that each read and make tensors of their own: spec, call, name and phase."""
+    """A graph of independent ops: spec, call, name and phase of each."""
     values, storages, made = [], [], []
     for i, (spec, call, name, phase) in enumerate(nodes):
         ids = []
@@ -371,7 +371,7 @@ def several(*nodes):
 
 
 def test_sums_by_hand():
-    """Two ReLUs of 1,250 elements, 10 kB each in 1 µs, a product of 2 ms, and two ops that nobody knows."""
+    """Two ReLUs of 1,250 elements, 10 kB each in 1 µs, a product of 2 ms, and two ops without a rule."""
     unknown = OpSpec("cnncost_test::unknown", (t(4),), (t(4),))
     found = roofline(
         several(
@@ -421,13 +421,13 @@ def test_sums_by_call_op_kind_and_bound_are_the_total(name, device):
     assert total.compute + total.memory + total.launch == pytest.approx(total.seconds)
 
 
-def test_the_total_of_resnet50_in_bfloat16_on_an_h100_is_that_of_a_loop_over_its_layers():
-    """Derived from the Report alone: a layer of one op takes the longest of the three."""
+def test_total_of_resnet50_in_bfloat16_on_an_h100_equals_a_loop_over_layers():
+    """Derived from the Report alone: a layer of one op takes the longest of the three times."""
     report = cnncost.analyze("resnet50", (64, 3, 224, 224))
     found = roofline(report.graph, find("h100"), "bfloat16")
     seconds = 0.0
     for layer in report.layers:
-        ops = 1 + (layer.class_name == "ResNet")  # its own row is the flattening, which is free
+        ops = 1 + (layer.class_name == "ResNet")  # the ResNet's own row also has the flattening, which is free
         nbytes = (layer.bytes_read + layer.bytes_written) / 2
         if layer.flops and ops == 1:
             seconds += max(5e-6, layer.flops / 989.4e12, nbytes / 3.35e12)

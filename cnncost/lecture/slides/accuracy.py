@@ -1,4 +1,4 @@
-"""Slides 56 and 57: the error of five networks, and what a filter can see."""
+"""Slides 56 and 57: the error rates of five networks, and what a filter can see."""
 
 from __future__ import annotations
 

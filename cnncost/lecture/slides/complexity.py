@@ -1,4 +1,4 @@
-"""Slides 37 to 41: what complexity is, and how layers are counted."""
+"""Slides 37 to 41: the meaning of complexity, and how layers are counted."""
 
 from __future__ import annotations
 

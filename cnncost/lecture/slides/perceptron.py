@@ -12,7 +12,7 @@ AS_MACS = "slides 41 and 46 print the same product as 235k"
 
 
 def biases(network: str, layer: str = "") -> tuple[str, Of]:
-    """The measure beside a count of weights: the parameters, biases included."""
+    """The measure shown next to a count of weights: the parameters, biases included."""
     return "with biases", Of(network, "params", layer)
 
 

@@ -1,4 +1,4 @@
-"""Multiply-accumulates if attention skips masked pairs, beside the dense count.
+"""Multiply-accumulates if attention skips masked pairs, in addition to the dense count.
 
 A block-sparse kernel computes scores, and everything derived from them, only for visible pairs of a query and a key;
 with tiles, it computes every tile that has a visible pair in full. Projections are not reduced. An op with an unknown

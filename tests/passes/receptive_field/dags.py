@@ -1,4 +1,4 @@
-"""Random small networks as hypothesis draws them: a list of steps, each on maps that were made before."""
+"""Random small networks drawn by hypothesis: a list of steps, each applied to earlier feature maps."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ LARGEST, SMALLEST = 26, 1
 
 
 class Call:
-    """A function with its arguments, that can be shown."""
+    """A function with bound arguments and a readable repr."""
 
     def __init__(self, function, **options) -> None:
         self.function, self.options = function, options
@@ -25,7 +25,7 @@ class Call:
 
 
 class Step(nn.Module):
-    """One step as a module, so that its output is a layer's."""
+    """One step as a module, so that its output belongs to a layer."""
 
     def __init__(self, name: str, function, sources: tuple[int, ...]) -> None:
         super().__init__()
@@ -41,7 +41,7 @@ class Step(nn.Module):
 
 
 class Dag(nn.Module):
-    """Steps in a row; map 0 is the input."""
+    """Steps in sequence; map 0 is the input."""
 
     def __init__(self, steps: list[Step]) -> None:
         super().__init__()
@@ -111,7 +111,7 @@ class ChannelsLast(nn.Module):
 
 
 class HalfConvolved(nn.Module):
-    """Half of the channels go past a convolution; then they are shuffled (Ma et al. 2018), or not."""
+    """Half of the channels bypass a convolution; optionally followed by a channel shuffle (Ma et al. 2018)."""
 
     def __init__(self, kernel: int, shuffled: bool) -> None:
         super().__init__()
@@ -134,7 +134,7 @@ class FirstHalf(nn.Module):
 
 
 def overlap(*maps):
-    """All cut to the size of the smallest."""
+    """Crop all maps to the size of the smallest."""
     h, w = min(m.shape[2] for m in maps), min(m.shape[3] for m in maps)
     return [m[:, :, :h, :w] for m in maps]
 
@@ -194,7 +194,7 @@ def _fold(draw):
 
 
 def tiled(x, rows, columns):
-    """The map again and again, and its middle."""
+    """Tile the map, and crop the middle."""
     return x.repeat(1, 1, rows, columns)[:, :, 1:-1]
 
 
@@ -203,30 +203,30 @@ def tile(x, columns):
 
 
 def blocks(x, size, step):
-    """Windows along rows as `unfold` cuts them, their largest."""
+    """Maximum over windows of rows, cut by `unfold`."""
     return x.unfold(2, size, step).amax(-1)
 
 
 def blocks_beside(x, size, step):
-    """Windows along columns, one behind the other."""
+    """Windows along columns, concatenated."""
     return x.unfold(3, size, step).flatten(3)
 
 
 def columns_of_blocks(x, kernel, stride):
-    """The columns that `unfold` makes, the blocks as a map again."""
+    """im2col by `F.unfold`, the blocks viewed as a map again."""
     rows = (x.shape[2] - kernel) // stride + 1
     found = F.unfold(x, kernel, stride=stride)
     return found.view(1, CHANNELS, -1, rows, found.shape[2] // rows).amax(2)
 
 
 def looked_up(x, weight):
-    """Each of the pixels as a token with an embedding; what is NaN is so before and behind."""
+    """Look up an embedding for each pixel; NaN pixels stay NaN."""
     ids = torch.zeros_like(x[:, 0], dtype=torch.int64)
     return F.embedding(ids, weight).permute(0, 3, 1, 2) * x.sum(1, keepdim=True)
 
 
 def grouped_heads(q, k, heads):
-    """Attention of as many heads for queries as there are channels, for keys of fewer."""
+    """Grouped-query attention: one query head per channel, fewer key heads."""
     (h, w), tokens = q.shape[2:], lambda x: x.flatten(2).unsqueeze(-1)
     k = tokens(k)[:, :heads]
     return F.scaled_dot_product_attention(tokens(q), k, k, enable_gqa=True).view(1, CHANNELS, h, w)
@@ -237,7 +237,7 @@ def turned(x):
 
 
 def cut_and_wrapped(x, before, after):
-    """A circular pad that cuts off on one side; of more rows than are left, torch would wrap unset memory."""
+    """Circular padding, negative on one side; wrapping more rows than remain would read unset memory in torch."""
     after = min(after, x.shape[2] + min(before, 0))
     return F.pad(x, (-1, 2, before, after), mode="circular")
 
@@ -247,7 +247,7 @@ def picked(x, rows):
 
 
 def picked_pairs(x, rows):
-    """Rows by index and columns by index, as one axis."""
+    """Index rows and columns together, which gives one axis."""
     index = torch.tensor(rows)
     return x[:, :, index % x.shape[2], (index + 1) % x.shape[3]].unsqueeze(2)
 
@@ -262,13 +262,13 @@ def transformed(x, axis):
 
 
 def over_rows(x):
-    """A linear layer over rows, into as many and one."""
+    """A linear layer over rows, with one more row in the output."""
     n = x.shape[2]
     return F.linear(x.mT, torch.ones(n + 1, n) / n).mT
 
 
 def gated(x, axis):
-    """Halves of an axis, one the gate of the other (GLU)."""
+    """GLU: one half of an axis gates the other."""
     n = x.shape[axis] // 2 * 2
     return F.glu(x.narrow(axis, 0, n), axis)
 
@@ -394,17 +394,17 @@ MIXING = {
     "softmax", "cumsum", "group norm", "instance norm", "mean", "Fourier", "linear over rows", "picked", "picked pairs",
     "gathered", "flip", "roll", "rot90", "transpose", "mT", "attend", "grouped heads", "excite",
 }  # fmt: skip
-"""Steps that mix or permute an axis without sliding along it."""
+"""Steps that mix or permute an axis without a sliding window along it."""
 LOCAL = {
     "conv", "transposed conv", "max pool", "avg pool", "crop", "transpose", "shuffle", "shuffle by views", "unshuffle",
     "channels last", "half", "first half", "relu", "add", "cat channels", "stack", "fold", "again", "batch norm",
 }  # fmt: skip
-"""Steps that do far from borders what they do on a plane without any."""
+"""Steps that, far from borders, behave as on an unbounded plane."""
 
 
 @st.composite
 def dags(draw, names=tuple(STEPS), most=6, first=()):
-    """A random network and the shape of its input; `first` are steps of which one comes first."""
+    """A random network and the shape of its input; the first step is one of `first`."""
     shape = (1, CHANNELS, draw(st.integers(3, 14)), draw(st.integers(3, 14)))
     torch.manual_seed(0)
     maps, steps = [torch.randn(shape)], []
@@ -419,7 +419,7 @@ def dags(draw, names=tuple(STEPS), most=6, first=()):
             continue
         if made.shape[1] != CHANNELS or not all(SMALLEST <= n <= LARGEST for n in made.shape[2:]):
             continue
-        if not made.isfinite().all():  # a maximum over padding alone is -∞, whose norm is NaN without any poison
+        if not made.isfinite().all():  # a maximum over padding alone is -∞, and its norm NaN without poisoning
             continue
         maps.append(made)
         steps.append(step)

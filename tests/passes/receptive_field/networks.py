@@ -23,7 +23,7 @@ class Inverted(nn.Module):
 
 
 def mobilenet_v2():
-    """Table 2 of the paper: t, c, n, s; the stem of stride 2, the last 1×1."""
+    """Table 2 of the paper: t, c, n, s; a stem of stride 2, and the last 1×1 convolution."""
     layers = [conv(3, 2, c=3, out=4), nn.ReLU6()]
     for n, s in ((1, 1), (2, 2), (3, 2), (4, 2), (3, 1), (3, 2), (1, 1)):
         layers += [Inverted(s if i == 0 else 1, residual=i > 0) for i in range(n)]
@@ -31,7 +31,7 @@ def mobilenet_v2():
 
 
 class Dense(nn.Module):
-    """1×1, 3×3, and all that was before beside it (Huang et al. 2017)."""
+    """1×1, 3×3, concatenated with all earlier maps (Huang et al. 2017)."""
 
     def __init__(self, c):
         super().__init__()
@@ -42,7 +42,7 @@ class Dense(nn.Module):
 
 
 def densenet121():
-    """Blocks of 6, 12, 24, 16; transitions of a 1×1 and an average over 2×2."""
+    """Blocks of 6, 12, 24, 16; each transition is a 1×1 convolution and 2×2 average pooling."""
     layers, c = [conv(7, 2, c=3, out=4), nn.MaxPool2d(3, 2, 1)], 4
     for i, n in enumerate((6, 12, 24, 16)):
         if i:
@@ -54,7 +54,7 @@ def densenet121():
 
 
 class Bottleneck(nn.Module):
-    """1×1, 3×3 with the stride, 1×1, as torchvision has it, unlike the paper (He et al. 2016)."""
+    """1×1, 3×3 with the stride, 1×1, as in torchvision, unlike the paper (He et al. 2016)."""
 
     def __init__(self, stride, first):
         super().__init__()
@@ -74,7 +74,7 @@ def resnet50():
 
 
 class Swin(nn.Module):
-    """Patches of 4, windows of 7, then windows shifted by 3, patches merged (Liu et al. 2021)."""
+    """4×4 patches, attention in windows of 7, then in windows shifted by 3, patch merging (Liu et al. 2021)."""
 
     def __init__(self):
         super().__init__()
@@ -93,7 +93,7 @@ class Swin(nn.Module):
 
 
 class UNet(nn.Module):
-    """Down twice, up twice, skips cut to size as in the paper: no padding (Ronneberger et al. 2015)."""
+    """Down twice, up twice, without padding; skip connections are cropped as in the paper (Ronneberger et al. 2015)."""
 
     def __init__(self, up):
         super().__init__()

@@ -1,4 +1,4 @@
-"""Which axes of an input are space: all that reach what slides or attends, whatever was done along them before."""
+"""Spatial input axes: all that reach an op that slides or attends, whatever ops come before it."""
 
 from __future__ import annotations
 
@@ -23,18 +23,18 @@ def conv(channels=4):
 
 
 def first(function, *modules):
-    """A function, and then a convolution over what it gives."""
+    """A function followed by a convolution."""
     return Of(lambda x, conv, *parts: conv(function(x, *parts)), conv(), *modules)
 
 
 def torch_stft(x):
-    """16 samples a frame, a frame every 4: the axis of frequencies comes of no axis of the input alone."""
+    """16 samples per frame, hop 4: the frequency axis does not come from a single input axis."""
     found = torch.stft(x, 16, 4, window=torch.hann_window(16), return_complex=True).abs()
     return found[:, None].expand(-1, 4, -1, -1)
 
 
 MIXED = {
-    # what comes first, what the convolution's units see of rows and columns, and how many there are
+    # a model, how many rows and columns the convolution's units see, and the number of units
     "softmax over rows": (first(lambda x: x.softmax(2)), (GLOBAL, 3), (16, 16)),
     "softmax over columns": (first(lambda x: x.softmax(3)), (3, GLOBAL), (16, 16)),
     "softmax over both": (first(lambda x: x.softmax(2).softmax(3)), (GLOBAL, GLOBAL), (16, 16)),
@@ -142,13 +142,13 @@ def test_steps_of_a_recurrence_are_the_first_axis():
     assert fields.images[0].axes == (0,)
 
 
-def test_features_of_a_perceptron_are_no_space():
+def test_features_of_a_perceptron_are_not_spatial():
     model = Of(lambda x, fc: fc(x).softmax(-1), nn.Linear(8, 4))
     assert receptive_fields(cnncost.analyze(model, (2, 8)).graph).images == ()
 
 
-def test_a_lost_axis_is_said_to_be_lost():
-    """Rows in an order that the data decide; columns as they were."""
+def test_an_axis_permuted_by_data_is_unknown():
+    """Rows are permuted by data; columns are unchanged."""
     model = Of(lambda x, order, conv: conv(x.index_select(2, order)), conv())
     order = torch.empty(16, dtype=torch.int64, device="meta")
     field = cnncost.analyze(model, (torch.zeros(IMAGE), order)).receptive_field("")
@@ -157,7 +157,7 @@ def test_a_lost_axis_is_said_to_be_lost():
 
 
 @pytest.mark.parametrize("extra", [torch.tensor(10), torch.tensor(2.0), torch.zeros(4, 1, 1), torch.zeros(16)])
-def test_other_inputs_are_no_images(extra):
+def test_inputs_without_spatial_axes_are_not_images(extra):
     model = Of(lambda x, t, conv: conv(x) * t, conv())
     assert cnncost.analyze(model, (torch.zeros(IMAGE), extra)).receptive_field("").size == (3, 3)
 
@@ -178,7 +178,7 @@ def test_other_inputs_are_no_images(extra):
         (lambda a: a.reshape(1, 1).mT, ((),)),
     ],
 )
-def test_small_things_never_raise(function, shapes):
+def test_scalars_and_vectors_never_raise(function, shapes):
     report = cnncost.analyze(Of(function), tuple(torch.zeros(shape) for shape in shapes))
     assert report.receptive_fields.of(0) is None
 
@@ -204,7 +204,7 @@ def test_a_unit_of_a_mixed_axis_on_the_command_line(tmp_path):
 
 
 REGROUPED = {
-    # a reshape that cuts through axes, what comes before it, and the input axes that a convolution then slides along
+    # a reshape that splits axes unevenly, the input shape, and the input axes that a convolution then slides along
     "rows and columns": (lambda x: x.reshape(1, 2, 3, 8, 5), (1, 2, 4, 6, 5), [4]),
     "the parts of one axis": (lambda x: x.view(1, 2, 4, 6, 5).reshape(1, 2, 3, 8, 5), (1, 2, 24, 5), [2, 3]),
     "behind an axis that stays": (lambda x: x.reshape(1, 2, 5, 3, 8), (1, 2, 5, 4, 6), [2]),
@@ -212,19 +212,19 @@ REGROUPED = {
 
 
 @pytest.mark.parametrize("name", REGROUPED)
-def test_axes_that_a_reshape_cuts_through(name):
-    """4·6 positions as 3·8: axes of several inputs' axes are features, those of one come from it."""
+def test_axes_split_unevenly_by_a_reshape(name):
+    """4·6 positions reshaped to 3·8: axes mixed from several input axes are features; from one, they keep it."""
     function, shape, axes = REGROUPED[name]
     graph = cnncost.analyze(Of(lambda x, conv: conv(function(x)), nn.Conv3d(2, 2, 1)), shape).graph
     assert Places(graph).of(0)[0] == axes
 
 
 def of_blocks(x):
-    """Blocks of two rows, one behind the other: rows within a block are an inner part of the axis."""
+    """Blocks of two rows in the batch axis: rows within a block are an inner part of the row axis."""
     return x.view(1, 2, 4, 2, 6).permute(0, 2, 1, 3, 4).reshape(4, 2, 2, 6)
 
 
 @pytest.mark.parametrize("function", [lambda x, _: of_blocks(x), lambda x, y: of_blocks(x) + of_blocks(y)])
-def test_within_blocks_of_rows_columns_alone_are_slid_along(function):
+def test_only_columns_are_spatial_within_blocks_of_rows(function):
     graph = cnncost.analyze(Of(lambda x, y, conv: conv(function(x, y)), nn.Conv2d(2, 2, 2)), ((1, 2, 8, 6),) * 2).graph
     assert Places(graph).of(0) == ([3], [])

@@ -1,4 +1,4 @@
-"""Numbers that are known from papers, or derived by hand."""
+"""Receptive fields known from papers or derived by hand."""
 
 from __future__ import annotations
 
@@ -39,10 +39,10 @@ def square(n):
         ("lenet5", "c3", 14, 2, 0),
         ("lenet5", "s4", 16, 4, 0),
         ("lenet5", "c5", 32, 4, 0),
-        # 11, +2·4, +4·8, +2·8, +2·16 thrice, +2·16
+        # 11, +2·4, +4·8, +2·8, +2·16 three times, +2·16
         ("alexnet", "features.conv1", 11, 4, 0),
         ("alexnet", "features.pool5", 195, 32, -64),
-        # Σ over five stages of 2·2ⁱ a convolution and 2ⁱ a pooling: 212 (Araujo et al. 2019)
+        # Σ over five stages of 2·2ⁱ per convolution and 2ⁱ per pooling: 212 (Araujo et al. 2019)
         ("vgg16", "features.pool5", 212, 32, -90),
         ("resnet18", "layer1", 43, 4, -21),
         ("resnet18", "layer4", 435, 32, -217),
@@ -97,7 +97,7 @@ HALF = Fraction(1, 2)
         pytest.param(nn.ConvTranspose2d(4, 4, 3, 2), (2, 2), (HALF, HALF), (-1, -1), id="transposed"),
         pytest.param(nn.ConvTranspose2d(4, 4, 2, 2), (1, 1), (HALF, HALF), (0, 0), id="transposed without overlap"),
         pytest.param(nn.Upsample(scale_factor=2), (1, 1), (HALF, HALF), (0, 0), id="nearest"),
-        # place (j + ½)/2 - ½: output 0 stands at -¼
+        # position (j + ½)/2 - ½: output 0 is at -¼
         pytest.param(nn.Upsample(scale_factor=2, mode="bilinear"), (2, 2), (HALF, HALF), (-1, -1), id="bilinear"),
         pytest.param(nn.Upsample(scale_factor=2, mode="bicubic"), (4, 4), (HALF, HALF), (-2, -2), id="bicubic"),
         pytest.param(nn.AdaptiveAvgPool2d(8), (4, 4), (4, 4), (0, 0), id="adaptive"),
@@ -111,7 +111,7 @@ HALF = Fraction(1, 2)
         pytest.param(Of(lambda x: x.mT), (1, 1), (1, 1), (0, 0), id="transpose"),
         pytest.param(Of(lambda x: x[:, :, 3]), (1, 1), (0, 1), (3, 0), id="one row"),
         pytest.param(WindowAttention(8, 0), (8, 8), (1, 1), (0, 0), id="windows"),
-        # the window of 8 that begins 4 earlier
+        # the window of 8 that starts 4 positions earlier
         pytest.param(WindowAttention(8, 4), (8, 8), (1, 1), (-4, -4), id="shifted windows"),
         pytest.param(nn.GroupNorm(2, 4), (GLOBAL,) * 2, (GLOBAL,) * 2, (GLOBAL,) * 2, id="group norm"),
         pytest.param(nn.InstanceNorm2d(4), (GLOBAL,) * 2, (GLOBAL,) * 2, (GLOBAL,) * 2, id="instance norm"),
@@ -135,26 +135,26 @@ def test_layers(layer, size, jump, start):
 
 
 def test_shifted_windows_after_windows_see_the_union():
-    """Unit 0 of the shifted ones sees 4 tokens back and 3 on: two windows, of 7 tokens of 4 pixels each."""
+    """Unit 0 of the shifted windows sees 4 tokens back and 3 ahead: two windows of 7 tokens of 4 pixels each."""
     fields = fields_of(networks.Swin(), "1x3x224x224")
     assert at(fields, "windows").size == (28, 28)
     shifted = at(fields, "shifted")
     assert (shifted.size, shifted.jump, shifted.start) == ((56, 56), (4, 4), (-28, -28))
-    assert at(fields, "").size == (84, 84)  # four neighbours: of two units, beginning in windows 28 apart
+    assert at(fields, "").size == (84, 84)  # patch merging: two neighbours per axis, whose windows start 28 apart
     assert at(fields, "").jump == (8, 8)
 
 
 @pytest.mark.parametrize("shape", [(1, 4, 8, 3), (1, 4, 12, 4), (1, 4, 3, 8)])
-def test_windows_beside_one_that_is_as_wide_as_the_image(shape):
-    """Four rows see the same four, the next four the next: one on the average, whatever the other axis is."""
+def test_windows_next_to_one_as_wide_as_the_image(shape):
+    """Each group of four rows sees its own four: a mean jump of one, whatever the other axis is."""
     fields = fields_of(WindowAttention(4, 0), shape)
     rows = 0 if shape[2] > 4 else 1
     assert (at(fields, "").size[rows], at(fields, "").jump[rows]) == (4, 1)
     assert (at(fields, "").size[1 - rows], at(fields, "").jump[1 - rows]) == (GLOBAL, GLOBAL)
 
 
-def test_a_row_that_is_made_of_an_image_by_aligned_corners_stays_where_it_is():
-    """Torch's step is 0 where there is one output position: one further would see the same first two rows."""
+def test_resizing_to_one_row_with_aligned_corners_has_jump_zero():
+    """Torch's step is 0 for a single output position: the next one would see the same first two rows."""
     model = nn.Sequential(nn.Upsample(size=(1, 8), mode="bilinear", align_corners=True), nn.Conv2d(3, 3, 3, padding=1))
     fields = fields_of(model, (1, 3, 5, 15))
     assert (at(fields, "0").size, at(fields, "0").jump) == ((2, 2), (0, 2))
@@ -168,7 +168,7 @@ def test_a_u_net_aligns(up):
     assert at(fields, "bottom").size == (32, 32)
     whole = at(fields, "")
     assert whole.jump == (1, 1)
-    # up: 5 units of step 2 stand in at most 3 cells of 4, 5 of step 1 in at most 3 cells of 2: 32 + 2·4 + 2·2
+    # up: 5 units at step 2 span at most 3 cells of 4, 5 at step 1 at most 3 cells of 2: 32 + 2·4 + 2·2
     assert whole.size == (44, 44)
 
 
@@ -191,7 +191,7 @@ def test_squeeze_and_excite_is_global_from_there_on():
     assert at(fields, "after").sees_all
 
 
-def test_paths_that_do_not_align_are_told():
+def test_misaligned_paths_are_reported():
     layer = Of(lambda x, a, b: a(x)[:, :, :8, :8] + b(x)[:, :, :8, :8], conv(3, 2), conv(3))
     field = at(fields_of(nn.Sequential(layer), IMAGE), "0")
     assert field.jump == (UNKNOWN, UNKNOWN)
@@ -219,7 +219,7 @@ def _(x):
     ],
     ids=["an op without a rule", "grid sampling", "an index that the data decide"],
 )  # fmt: skip
-def test_what_can_not_be_followed_is_unknown(function, op):
+def test_fields_behind_an_op_that_cannot_be_followed_are_unknown(function, op):
     model = nn.Sequential(conv(3), Of(function), Of(lambda x: x + 1))
     fields = fields_of(model, (1, 4, 9, 9))
     assert at(fields, "0").size == (3, 3)
@@ -232,7 +232,7 @@ def test_what_can_not_be_followed_is_unknown(function, op):
     assert op in field.notes[0]
 
 
-def test_what_sees_everything_does_so_after_an_unknown_op():
+def test_global_fields_stay_global_behind_an_unknown_op():
     model = nn.Sequential(conv(3), nn.AdaptiveAvgPool2d(1), Of(lambda x: x.expand(1, 4, 9, 9)), Of(smooth))
     assert at(fields_of(model, (1, 4, 9, 9)), "3").size == (GLOBAL, GLOBAL)
 
@@ -265,19 +265,19 @@ def test_tokens_know_their_rows_and_columns():
     fields = fields_of(nn.Sequential(patches, attend), "1x3x32x24")
     tokens = at(fields, "0")
     assert (tokens.size, tokens.jump, tokens.start) == ((4, 4), (4, 4), (0, 0))
-    assert at(fields, "0", unit=(7,)).box == ((4, 7), (4, 7))  # 6 tokens a row: row 1, column 1
+    assert at(fields, "0", unit=(7,)).box == ((4, 7), (4, 7))  # 6 tokens per row: row 1, column 1
     assert at(fields, "1").size == (GLOBAL, GLOBAL)
 
 
 def test_a_window_of_padding_alone_sees_nothing():
-    """Of a map of one position, dilated by two: the window's places are before and behind it."""
+    """On a map of one position with dilation two, the window's taps lie before and after it."""
     model = nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.MaxPool2d(2, 1, 1, 2))
     field = at(fields_of(model, (1, 4, 3, 3)), "1", unit=())
     assert field.box == (None, None)
     assert field.seen == (0, 0)
 
 
-def test_two_images_are_told_apart():
+def test_fields_of_two_images_are_separate():
     model = Of(lambda x, y, a, b: (a(x), b(y), a(x)[..., :8, :8] + b(y)[..., :8, :8]), conv(3), conv(5))
     fields = fields_of(model, ((1, 4, 16, 16), (1, 4, 20, 20)))
     assert [image.size for image in fields.images] == [(16, 16), (20, 20)]
@@ -287,9 +287,9 @@ def test_two_images_are_told_apart():
     assert at(fields, "parts.1", image=0).size == (0, 0)
 
 
-def test_the_box_of_a_unit_is_cut_at_the_border():
+def test_the_box_of_a_unit_is_clipped_at_the_border():
     fields = fields_of("resnet18")
-    # unit 7 of layer3.1: -105 + 7·16 = 7, and 211 of them; unit 0 begins in the padding
+    # unit 7 of layer3.1: 211 positions from -105 + 7·16 = 7 on; unit 0 starts in the padding
     assert at(fields, "layer3.1", unit=(7, 0)).box == ((7, 217), (0, 105))
 
 

@@ -1,4 +1,4 @@
-"""A law in its shortest period, and parts of an axis under windows, by hand."""
+"""Periodic patterns (laws) reduced to their shortest period, and parts of an axis under windows, by hand."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def one(*places):
 
 
 LEAST = {
-    # the atoms before and after the image's, the law, and what it is in its shortest period
+    # the atoms before and after the image atom, the law, and the law with its shortest period
     "each position": ((), (), Law(4, 4, one(0, 1, 2, 3)), Law(1, 1, one(0))),
     "windows of two": ((), (), Law(3, 3, [(0, 1), (1, 2), (2, 3)]), Law(1, 1, [(0, 1)])),
     "two by two": ((), (), Law(4, 4, one(0, 0, 2, 2)), Law(2, 2, one(0, 0))),
@@ -63,7 +63,7 @@ def test_windows_along_the_parts_of_an_axis(parts, size, expected):
 
 
 MIXED = {
-    # the parts of an axis all of which each position sees, the number of positions, and the parts after
+    # the parts of an axis whose positions all see all of it, the number of positions, and the parts after
     "as many": ((Part(4, (1,)),), 4, (Part(4, (1,)),)),
     "one axis": ((Part(4, (1,)),), 2, (Part(2, (1,)),)),
     "an inner part": ((Part(4, (1,), outer=False),), 2, (Part(2, (1,), outer=False),)),

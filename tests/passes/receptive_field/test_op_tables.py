@@ -1,6 +1,6 @@
 """A sample of torch's own tables of ops and modules, between two convolutions, against poisoning.
 
-`python tests/conformance/torch_fields.py` takes all of them.
+`python tests/conformance/torch_fields.py` runs all of them.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ TABLES = [("float32", name) for name in OPS] + [("modules", name) for name in MO
 
 @pytest.mark.parametrize(("table", "name"), TABLES)
 @pytest.mark.filterwarnings("ignore")
-def test_units_around_an_op_see_what_the_probe_says(table, name):
+def test_units_around_an_op_match_poisoning(table, name):
     logging.disable()
     try:
         outcomes = {(sample.number, *judged(sample)) for sample in samples(table, 1, name) if sample.name == name}

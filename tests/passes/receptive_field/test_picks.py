@@ -1,4 +1,4 @@
-"""Elements picked by constant indices are followed; by data, they are lost."""
+"""Elements selected by constant indices are followed; if data select them, they are lost."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ IMAGE = (1, 4, 9, 7)
 
 
 class Picking(nn.Module):
-    """A convolution over what a function picks; the indices are a buffer."""
+    """A convolution over elements that a function selects; the indices are a buffer."""
 
     def __init__(self, function, index):
         super().__init__()
@@ -79,7 +79,7 @@ def boxes_agree(model, shape):
 
 @pytest.mark.parametrize("grad", [False, True])
 @pytest.mark.parametrize("name", PICKS)
-def test_constant_picks_are_probed(name, grad):
+def test_constant_indices_match_poisoning(name, grad):
     with torch.set_grad_enabled(grad):
         fields = boxes_agree(Picking(*PICKS[name]), IMAGE)
     assert [image.axes for image in fields.images] == [(2, 3)]
@@ -87,7 +87,7 @@ def test_constant_picks_are_probed(name, grad):
 
 @given(st.lists(st.integers(-9, 8), min_size=1, max_size=12), st.booleans(), st.booleans())
 @settings(max_examples=15, deadline=None)
-def test_any_rows_are_probed(rows, selects, twice):
+def test_random_indices_match_poisoning(rows, selects, twice):
     def function(x, i):
         x = x.index_select(2, i % 9) if selects else x[:, :, i]
         return x[:, :, i % len(rows)] if twice else x
@@ -102,31 +102,31 @@ def test_any_rows_are_probed(rows, selects, twice):
         (range(1, 16, 2), 5, 2, -1),  # 1, 3, 5, so that the unit before would be at -1
         (range(15, -1, -1), 3, -1, 14),
         ([0, 0, 1, 1, 2, 2], 2, Fraction(1, 2), -1),
-        ([0, 1, 4, 5, 8, 9, 12, 13], 5, 2, -3),  # 1, 4, 5 and 0, 1, 4; before 0 comes -3
+        ([0, 1, 4, 5, 8, 9, 12, 13], 5, 2, -3),  # sees 1, 4, 5, then 0, 1, 4; the position before 0 would be -3
     ],
 )
-def test_picks_that_follow_a_rule_have_a_jump(rows, size, jump, start):
+def test_regular_indices_have_a_jump(rows, size, jump, start):
     model = Picking(lambda x, i: x[:, :, i], torch.tensor(list(rows)))
     field = cnncost.analyze(model, (1, 4, 16, 7)).receptive_field("conv")
     assert (field.size[0], field.jump[0], field.start[0]) == (size, jump, start)
 
 
-def test_a_row_taken_from_behind_has_a_jump():
+def test_negative_indices_have_a_negative_jump():
     """Positions -1, -2, … of 16: unit 0 of a convolution of 3 sees 14 to 16, the next one position before."""
     function = lambda x, conv: conv(x.take(-1 - torch.arange(16)).view(1, 1, 16))  # noqa: E731  # of one line
     field = cnncost.analyze(Of(function, nn.Conv1d(1, 1, 3, padding=1)), (1, 1, 16)).receptive_field("")
     assert (field.size, field.jump, field.start) == ((3,), (-1,), (14,))
 
 
-def test_rows_that_change_places_in_pairs():
-    """Rows 1, 0, 3, 2, 5, 4, …: unit 0 sees row 1, and row i of a pair is as far on as the pair: 2 by 2."""
+def test_rows_swapped_in_pairs():
+    """Rows 1, 0, 3, 2, 5, 4, …: unit 0 sees row 1; both rows of a pair move by 2 per pair."""
     rows = [1, 0, 3, 2, 5, 4, 7, 6, 9, 8, 11, 10, 13, 12, 15, 14]
     model = Of(lambda x, conv: conv(x[:, :, torch.tensor(rows)]), nn.Conv2d(4, 4, 1))
     field = cnncost.analyze(model, (1, 4, 16, 7)).receptive_field("")
     assert (field.size[0], field.jump[0], field.start[0]) == (1, 1, 1)
 
 
-def test_picks_without_a_rule_have_none():
+def test_irregular_indices_have_no_jump():
     model = Picking(lambda x, i: x[:, :, i], index(3, 1, 2, 5))
     field = cnncost.analyze(model, IMAGE).receptive_field("conv")
     assert field.size == (5, 3)  # 1, 2 and 5
@@ -134,22 +134,22 @@ def test_picks_without_a_rule_have_none():
     assert field.notes == ("its positions are taken without one rule",)
 
 
-def test_the_memo_keeps_indices_apart():
-    """Of one signature, one after the other: what each sees is its own."""
+def test_the_memo_distinguishes_index_values():
+    """Calls with the same signature but other index values don't share a memo entry."""
     for rows in ([0, 1, 2], [6, 7, 8], [4, 4, 4]):
         model = Picking(lambda x, i: x[:, :, i], torch.tensor(rows))
         box = cnncost.analyze(model, IMAGE).receptive_field("conv", (1, 1)).box
         assert box[0] == (min(rows), max(rows))
 
 
-def test_indices_that_are_given_are_data():
+def test_indices_passed_as_inputs_are_data():
     model = Of(lambda x, i, conv: conv(x[:, :, i + 1]), nn.Conv2d(4, 4, 3))
     field = cnncost.analyze(model, (torch.zeros(IMAGE), torch.arange(4))).receptive_field("")
     assert field.size[0] is UNKNOWN
     assert field.notes == ("aten.index.Tensor can't be followed",)
 
 
-def test_indices_survive_a_file():
+def test_indices_survive_a_json_round_trip():
     graph = cnncost.analyze(Picking(*PICKS["pairs"]), IMAGE).graph
     again = graph_json.from_json(graph_json.to_json(graph))
     assert again == graph
@@ -158,8 +158,8 @@ def test_indices_survive_a_file():
     assert spec["positions"] == (((2, 3, 2),), ((0, 3, 2),))  # runs: first, how many, step
 
 
-def test_rows_of_parameters_are_not_kept():
-    """A table of position biases: its indices are large, and nothing of the input hangs on them."""
+def test_indices_into_parameters_are_not_stored():
+    """A table of position biases: its indices are large, and no input dependency goes through them."""
 
     class Bias(nn.Module):
         def __init__(self):
@@ -173,7 +173,7 @@ def test_rows_of_parameters_are_not_kept():
     assert not any(spec.get("positions") for spec in graph.specs)
 
 
-def test_large_indices_are_lost_and_said_to_be():
+def test_large_index_tensors_give_unknown():
     model = Of(lambda x, conv: conv(x.expand(1, 4, -1, 3)[:, :, torch.arange(70_000) % 3]), nn.Conv2d(4, 4, 3))
     field = cnncost.analyze(model, (1, 4, 3, 1)).receptive_field("")
     assert field.size[0] is UNKNOWN

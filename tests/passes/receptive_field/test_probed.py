@@ -1,4 +1,4 @@
-"""Every unit of random networks sees what poisoning the input says that it sees."""
+"""The computed receptive field of every unit in random networks equals the one found by poisoning the input."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ from tests.passes.receptive_field.dags import LOCAL, MIXING, STEPS, Call, Dag, S
 
 torch.set_num_threads(1)
 PERIOD = 12
-"""Of what few of these steps can make, a multiple."""
+"""A multiple of the periods that a few of these steps can produce."""
 SLOW = [HealthCheck.too_slow, HealthCheck.data_too_large, HealthCheck.filter_too_much]
 
 
 def told(fields, call, units, axis):
-    """First and last row that each unit sees, as tensors of the units' shape."""
+    """First and last row that each unit sees according to cnncost, as tensors of the units' shape."""
     n, shape = fields.images[0].size[axis], tuple(units.values())
     firsts, lasts = torch.full(shape, n), torch.full(shape, -1)
     for unit in product(*map(range, shape)):
@@ -33,7 +33,7 @@ def told(fields, call, units, axis):
 
 @given(dags())
 @settings(max_examples=60, deadline=None, suppress_health_check=SLOW)
-def test_each_unit_sees_what_the_probe_says(drawn):
+def test_each_unit_of_random_networks_matches_poisoning(drawn):
     assume(len(drawn[0].steps))
     probed(*drawn)
 
@@ -47,7 +47,7 @@ def test_networks_that_begin_with_a_mixing_step(drawn):
 
 @pytest.mark.parametrize("name", sorted(STEPS))
 def test_every_step_alone_before_a_convolution(name):
-    """Each kind of step is met in every run, with a few settings, and a convolution behind it that slides."""
+    """Tests each kind of step in every run, with a few settings, followed by a convolution."""
 
     @given(dags(("conv", "max pool"), most=1, first=(name,)))
     @settings(max_examples=3, deadline=None, suppress_health_check=SLOW)
@@ -77,7 +77,7 @@ def probed(model, shape):
 @given(dags(LOCAL, most=4))
 @settings(max_examples=60, deadline=None, suppress_health_check=SLOW)
 def test_size_jump_and_start_hold_far_from_borders(drawn):
-    """What a small input tells by the law is what the probe finds in the middle of a long one."""
+    """The values derived from a small input's periodic pattern equal those probed in the middle of a long one."""
     model, shape = drawn
     assume(len(model.steps))
     fields = receptive_fields(cnncost.analyze(model, torch.randn(shape)).graph)
@@ -92,9 +92,9 @@ def test_size_jump_and_start_hold_far_from_borders(drawn):
     n = 96
     firsts, lasts = Probe(model, path, [torch.randn(1, 4, n, shape[3])]).hulls(2, tuple(units))
     grown = [axis for axis, size in enumerate(units.values()) if firsts.shape[axis] != size]
-    if len(grown) != 1:  # it is not rows that the rows of a longer input make
+    if len(grown) != 1:  # a longer input doesn't give more rows in exactly one axis
         return
-    # by row of the output, each of its units for itself: rows may be told apart by columns, too
+    # by output row, for each unit separately: what a row sees may also depend on the column
     firsts, lasts = (each.movedim(grown[0], 0).tolist() for each in (firsts, lasts))
     jump, start = Fraction(field.jump[0]), field.start[0]
     seen = {i: list(zip(*rows, strict=True)) for i, rows in enumerate(zip(firsts, lasts, strict=True))}
@@ -108,8 +108,8 @@ def test_size_jump_and_start_hold_far_from_borders(drawn):
             assert first == (UNKNOWN if start is UNKNOWN else start + jump * i), (i, field)
 
 
-def test_rows_that_columns_tell_apart_have_one_position_each():
-    """Blocks of 2×2 turned around: unit (i, j) sees row 2·⌊i/2⌋ + j mod 2 and column 2·⌊j/2⌋ + i mod 2."""
+def test_rows_seen_differently_by_column_have_one_position_each():
+    """Transposed 2×2 blocks: unit (i, j) sees row 2·⌊i/2⌋ + j mod 2 and column 2·⌊j/2⌋ + i mod 2."""
     turn = Call(torch.transpose, dim0=2, dim1=3)
     steps = [("unshuffle", unshuffled), ("transpose", turn), ("shuffle", shuffled), ("transpose", turn)]
     model = Dag([Step(name, function, (i,)) for i, (name, function) in enumerate(steps)])

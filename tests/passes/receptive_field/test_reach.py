@@ -1,4 +1,4 @@
-"""Reach rules: windows of interpolation against torch, rules of one's own, and which ops have none."""
+"""Reach rules: interpolation windows against torch, user-defined rules, and which ops have none."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ def test_interpolation_by_a_factor(mode):
         assert hulls(resized(2, n, m, MODES[mode], False, factor)) == expected, (n, factor)
 
 
-def test_a_window_is_cut_at_the_borders():
+def test_a_window_is_clipped_at_the_borders():
     window = sliding(0, 5, 3, kernel=3, stride=2, padding=1)
     assert [list(rows) for rows in window.sees] == [[0, 1], [1, 2, 3], [3, 4]]
     assert window.pattern == (1, 2, ((-1, 0, 1),))
@@ -97,7 +97,7 @@ NOT_FOLLOWED = {
 
 
 def test_kinds_without_a_reach_rule_are_known():
-    """Derivatives run after all that a unit sees."""
+    """Apart from listed exceptions and custom kinds only backward ops lack one; no unit depends on those."""
     left = set(kinds()) - set(followed()) - set(NOT_FOLLOWED)
     assert left == {kind for kind in kinds() if "::" in kind or kind.endswith("_backward")}
 
@@ -121,7 +121,7 @@ class Mixed(nn.Module):
         return mixed_rows(self.conv(x))
 
 
-def test_a_rule_of_ones_own():
+def test_a_user_defined_reach_rule():
     assert cnncost.analyze(Mixed(), (1, 1, 8, 8)).receptive_field("").size == (cnncost.UNKNOWN, cnncost.UNKNOWN)
 
     @cnncost.reach("reach_test::mixed", replace=True)
@@ -131,7 +131,7 @@ def test_a_rule_of_ones_own():
     assert cnncost.analyze(Mixed(), (1, 1, 8, 8)).receptive_field("").size == (cnncost.GLOBAL, 3)
 
 
-def test_a_rule_that_fails_says_so():
+def test_a_failing_reach_rule_raises():
     @reach("reach_test::broken", replace=True)
     def rule(spec):
         return spec["absent"]
@@ -148,13 +148,13 @@ def test_a_kind_has_one_rule():
 
 @pytest.mark.parametrize("shape", [(4,), (3, 2), (5, 2, 3)])
 def test_shapes_that_do_not_broadcast_are_not_followed(shape):
-    """An op of a kind that is elementwise elsewhere: None, and so unknown, not a number."""
+    """An op of an elementwise kind whose shapes don't fit gets None, so its field is unknown and not a wrong number."""
     types = (TensorType((2, 3), "float32"), TensorType(shape, "float32"))
     assert reach_of(OpSpec("pointwise", types, types[:1], (("fn", "add"),))) is None
 
 
 def test_fused_attention_sees_its_query_and_all_keys():
-    """B,L,D = 2,5,4 and 3 keys: a query's features, and those of all keys and values."""
+    """B,L,D = 2,5,4 and 3 keys: an output sees its query's features and those of all keys and values."""
     query, keys = TensorType((2, 5, 4), "float32"), TensorType((2, 3, 4), "float32")
     (output,) = reach_of(OpSpec("mha", (query, keys, keys), (query,), ()))
     features, rows = (All(2), Spread(2, 4)), (All(1, slides=True), Spread(1, 5))

@@ -1,6 +1,6 @@
-"""What every element of an op's outputs sees along every axis of its input, channels too, held against poisoning.
+"""What each output element of an op sees along every input axis, channels included, compared with poisoning.
 
-Elements far from borders must also see what the law says that holds there; both are asked of many settings of each op.
+Elements far from borders must also match the periodic pattern (law); each op is tested with many settings.
 """
 
 from __future__ import annotations
@@ -23,12 +23,12 @@ MAP = (2, 4, 9, 7)
 
 
 def poisoned(function, shape, axis):
-    """For each output: first and last position that each element depends on; n and -1 if on none."""
+    """For each output, the first and last position that each element depends on; n and -1 if none."""
     n, found = shape[axis], None
     for i in range(n):
         x = torch.rand(shape) + 0.5
         x.narrow(axis, i, 1).fill_(torch.nan)
-        with torch.no_grad(), sdpa_kernel(SDPBackend.MATH):  # the fused kernel lets NaN pass by
+        with torch.no_grad(), sdpa_kernel(SDPBackend.MATH):  # the fused kernel drops NaNs
             outputs = function(x)
         hit = [torch.isnan(y) for y in (outputs if isinstance(outputs, (list, tuple)) else [outputs])]
         found = found or [(torch.full(y.shape, n), torch.full(y.shape, -1)) for y in hit]
@@ -40,13 +40,13 @@ def poisoned(function, shape, axis):
 
 
 def ends(cells, n):
-    """First and last positions of cells; n and -1 of those that see nothing."""
+    """First and last positions of cells; n and -1 for cells that see nothing."""
     firsts = torch.tensor([n if cell is None else cell[0] for cell in cells])
     return firsts, torch.tensor([-1 if cell is None else cell[1] for cell in cells])
 
 
 def told(field, shape, n):
-    """What a field says of each element, as two tensors. Far from borders it must be what the law says."""
+    """First and last position that each element sees by a field, as two tensors; checks the law far from borders."""
     if field is None:
         return torch.full(shape, n), torch.full(shape, -1)
     law, sizes = field.law, [atom.size for atom in field.atoms]
@@ -64,7 +64,7 @@ def told(field, shape, n):
             size, along = sizes[field.image], [-1 if k == field.image else 1 for k in range(len(sizes))]
             place = torch.arange(size).view(along)
             by = place // law.period * law.shift
-            # elsewhere what is reflected lies within borders, too
+            # only the middle third: elsewhere, reflected positions lie within the borders too
             inside = inside & (place >= size // 3) & (place <= size - 1 - size // 3)
         for found, each in zip((firsts, lasts), ends(law.cells, n), strict=True):
             assert torch.equal(found[inside], (each[law_flat] + by)[inside].long())
@@ -72,7 +72,7 @@ def told(field, shape, n):
 
 
 def probed(function, shape, *modules):
-    """What is asked of a function of one tensor: its Graph, and what poisoning says along each axis."""
+    """The Graph of a function of one tensor, and the result of poisoning along each axis."""
     for module in modules:
         module.eval()
     graph = cnncost.analyze(Of(lambda x: function(x, *modules)), shape).graph
@@ -80,7 +80,7 @@ def probed(function, shape, *modules):
 
 
 def held(graph, shape, expected):
-    """What fields say, against what poisoning says."""
+    """Compare the fields with the results of poisoning."""
     walk = Walk(graph, [(0, axis) for axis in range(len(shape))], ())
     walk.run()
     for axis, hulls in enumerate(expected):
@@ -204,7 +204,7 @@ ROWS = {
     "batch norm of the batch": (lambda x, m: m(x), MAP, nn.BatchNorm2d(4, track_running_stats=False)),
     "softmax": (lambda x: x.softmax(-2), MAP),
     "log-softmax": (lambda x: x.log_softmax(1), MAP),
-    "top-1": (lambda x: x.topk(1, 2).values, MAP),  # NaN is the largest
+    "top-1": (lambda x: x.topk(1, 2).values, MAP),  # NaN compares as largest
     "largest": (lambda x: x.kthvalue(9, 2).values, MAP),
     "largest, kept": (lambda x: x.kthvalue(7, -1, keepdim=True).values, MAP),
     "cumsum": (lambda x: x.cumsum(-2), MAP),
@@ -312,7 +312,7 @@ def test_every_element_sees_what_poisoning_says(name):
 
 
 CAUSAL = {
-    # queries, keys, and for each query the last row that it sees; NaN passes a mask, so that no probe can tell
+    # queries, keys, and for each query the last row that it sees; NaN passes through masks, so poisoning can't tell
     "itself": (lambda x: (x, x), [0, 1, 2, 3, 4]),
     "fewer queries": (lambda x: (x[:, :, :3], x), [0, 1, 2]),
     "of row 0, of rows 1 to 3": (lambda x: (x[:, :, :1].expand(-1, -1, 5, -1), x[:, :, 1:4]), [1, 2, 3, 3, 3]),
@@ -340,7 +340,7 @@ def test_a_causal_query_sees_the_keys_so_far(name):
 
 SHAPE = (2, 3, 5, 4)
 DRAWN = {
-    # a number that is drawn hangs on its own parameter; NaN is none, so that no probe can tell
+    # a random number depends on its own parameter; NaN is not a valid one, so poisoning can't tell
     "bernoulli": torch.bernoulli,
     "bernoulli in place": lambda x: torch.zeros(SHAPE).bernoulli_(x),
     "poisson": torch.poisson,
@@ -352,14 +352,14 @@ DRAWN = {
 
 
 def places(shape, *new):
-    """Of every element its own place along each axis; along the axes behind these they are alike."""
+    """Each element's own position along each axis of `shape`, broadcast over the axes `new` behind them."""
     rank = len(shape) + len(new)
     found = [torch.arange(n).view([-1 if k == axis else 1 for k in range(rank)]) for axis, n in enumerate(shape)]
     return [(place.expand(*shape, *new),) * 2 for place in found]
 
 
 @pytest.mark.parametrize("name", DRAWN)
-def test_a_number_that_is_drawn_sees_its_parameter(name):
+def test_a_random_number_depends_on_its_parameter(name):
     graph = cnncost.analyze(Of(DRAWN[name]), torch.rand(SHAPE), trace="real").graph
     held(graph, SHAPE, [[place] for place in places(SHAPE)])
 
@@ -380,14 +380,14 @@ LOOKED_UP = {
 
 @pytest.mark.parametrize("name", LOOKED_UP)
 def test_all_features_of_a_token_see_its_id(name):
-    """No id is NaN, so that no probe can tell."""
+    """Integer ids can't be NaN, so poisoning can't tell."""
     function, shape, features = LOOKED_UP[name]
     graph = cnncost.analyze(Of(function), "x".join(map(str, shape)) + ":int64").graph
     held(graph, shape, [[place] for place in places(shape, features)])
 
 
 GIVEN = {
-    # picked along an axis by indices that are given: what is picked there is unknown, the other axes are followed
+    # selected along an axis by indices that are inputs: unknown along that axis, followed along the others
     "gather": (lambda x, i: x.gather(1, i), (2, 6, 5, 4), 1),
     "gather of the last": (lambda x, i: x.gather(-1, i), (2, 3, 5, 2), 3),
     "index_select": (lambda x, i: x.index_select(2, i), (7,), 2),
@@ -396,7 +396,7 @@ GIVEN = {
 
 
 @pytest.mark.parametrize("name", GIVEN)
-def test_what_given_indices_pick(name):
+def test_elements_selected_by_input_indices(name):
     function, index, axis = GIVEN[name]
     graph = record(Of(function), (SHAPE, "x".join(map(str, index)) + ":int64"))
     walk = Walk(graph, [(0, each) for each in range(4)], ())
@@ -411,7 +411,7 @@ def test_what_given_indices_pick(name):
         assert torch.equal(found[1], expected[each][1])
 
 
-def test_given_indices_that_pick_fewer_rows_elsewhere_are_not_followed():
+def test_gather_with_a_smaller_index_is_not_followed():
     graph = record(Of(lambda x, i: x.gather(1, i)), (SHAPE, "2x6x3x4:int64"))
     walk = Walk(graph, [(0, each) for each in range(4)], ())
     walk.run()
@@ -419,7 +419,7 @@ def test_given_indices_that_pick_fewer_rows_elsewhere_are_not_followed():
 
 
 SLIDES = {
-    # an op alone, and the axes of its input that it makes space
+    # a single op, and the input axes that it makes spatial
     "convolution": (lambda x, m: m(x), MAP, (2, 3), conv(kernel_size=1)),
     "transposed": (lambda x, m: m(x), MAP, (2, 3), up(kernel_size=1)),
     "max pool": (lambda x: F.max_pool2d(x, 2), MAP, (2, 3)),
@@ -448,7 +448,7 @@ SLIDES = {
 
 
 @pytest.mark.parametrize("name", SLIDES)
-def test_which_axes_an_op_alone_makes_space(name):
+def test_spatial_axes_of_a_single_op(name):
     function, shape, axes, *modules = SLIDES[name]
     for module in modules:
         module.eval()

@@ -1,4 +1,4 @@
-"""Networks of the zoo and of the papers, probed by poisoning their input."""
+"""Networks of the zoo and from papers, compared with poisoning their input."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from tests.passes.receptive_field import networks
 torch.set_num_threads(1)
 
 UNITS = [
-    # network, layer, rows of the layer that are looked at
+    # network, layer, rows of the layer to check
     ("lenet5", "c1", (0, 13, 27)),
     ("lenet5", "s4", (0, 2, 4)),
     ("lenet5", "c5", (0,)),
@@ -33,7 +33,7 @@ UNITS = [
 
 @pytest.mark.parametrize(("name", "layer", "rows"), UNITS, ids=str)
 def test_rows_of_the_zoo(name, layer, rows):
-    """Only the rows are poisoned; the columns are few, so that it is affordable."""
+    """Only rows are poisoned, and images are narrow, to keep it fast."""
     report = cnncost.analyze(name)
     *_, channels, height, width = zoo.entry(name).input_shape
     torch.manual_seed(0)
