@@ -22,10 +22,13 @@ from cnncost.ops import (
     sparse,
     window_workspace,
 )  # fmt: skip
+from cnncost.ops.check import verify_graph
+from cnncost.ops.kinds import kind, maybe, one, rest, some
 from cnncost.ops.registry import Cost, Term, cost, cost_of, flops, kinds, macs, rule, rule_doc
 
 __all__ = [
     "Cost", "Term", "attention", "backward", "conv", "conv_workspace", "cost", "cost_of", "custom", "detection",
-    "flops", "kinds", "layout", "linalg", "losses", "macs", "matmul", "norm", "optimizers", "pointwise", "pool",
-    "quantized", "recurrent", "recurrent_workspace", "reduce", "rule", "rule_doc", "sparse", "window_workspace",
+    "flops", "kind", "kinds", "layout", "linalg", "losses", "macs", "matmul", "maybe", "norm", "one", "optimizers",
+    "pointwise", "pool", "quantized", "recurrent", "recurrent_workspace", "reduce", "rest", "rule", "rule_doc", "some",
+    "sparse", "verify_graph", "window_workspace",
 ]  # fmt: skip

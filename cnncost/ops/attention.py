@@ -2,16 +2,38 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 from cnncost.graph import OpSpec
+from cnncost.ops.kinds import Types, kind, one, rest
 from cnncost.ops.pointwise import FLOPS
+from cnncost.ops.reach import mixing
 from cnncost.ops.reduce import SOFTMAX_FLOPS
-from cnncost.ops.registry import Cost, Term, cost, flops, macs, rule
+from cnncost.ops.registry import Cost, Term, cost, flops, macs
 
 NORM_FLOPS = 8
 """Per element of a layer norm with scale and shift; the norm rule lists the operations."""
 
 
-@rule("attention")
+ATTENTION: Types = {
+    "batch": int, "value_batch": int, "queries": int, "keys": int, "width": int, "value_width": int, "scaled": int,
+    "mask": bool, "causal": bool,
+}  # fmt: skip
+ATTENTION_FORMS: Types = {"lower_right": bool, "kernel": str}
+"""Alignment of a causal mask that isn't square; the kernel that was forced."""
+MULTI_HEAD: Types = {
+    "batch": int, "queries": int, "keys": int, "width": int, "heads": int, "mask": bool, "weights": bool,
+    "average": bool, "mask_type": int | None,
+}  # fmt: skip
+
+
+@kind(
+    "attention",
+    inputs=(one("q", 2, None), one("k", 2, None), one("v", 2, None), rest("mask and random state")),
+    attributes=ATTENTION,
+    optional=ATTENTION_FORMS,
+    reach=mixing.attention,
+)
 def attention(spec: OpSpec) -> Cost:
     """MACs = B·L·S·E + B'·L·S·V: scores QKᵀ and their product with the values.
 
@@ -42,7 +64,12 @@ def _core(
     )
 
 
-@rule("mha")
+@kind(
+    "mha",
+    inputs=(one("query", 3), one("key", 3), one("value", 3), rest("weights, biases and mask")),
+    attributes=MULTI_HEAD,
+    reach=mixing.mha,
+)
 def multi_head(spec: OpSpec) -> Cost:
     """Fused multi-head attention: B·L·(3·D²) + attention + B·L·D² MACs.
 
@@ -66,7 +93,12 @@ def _multi_head(spec: OpSpec) -> tuple[Term, ...]:
     )
 
 
-@rule("encoder_layer")
+@kind(
+    "encoder_layer",
+    inputs=(one("src", 3), rest("weights, biases and mask")),
+    attributes={**MULTI_HEAD, "ffn": int, "activation": Literal["relu", "gelu"]},
+    reach=mixing.encoder_layer,
+)
 def encoder_layer(spec: OpSpec) -> Cost:
     """Fused transformer encoder layer: multi-head attention + 2·B·L·D·F MACs, two norms, two residual sums.
 

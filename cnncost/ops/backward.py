@@ -3,15 +3,28 @@
 from __future__ import annotations
 
 from math import prod
+from typing import Literal
 
 from cnncost.graph import OpSpec
+from cnncost.ops import conv_workspace, recurrent_workspace
+from cnncost.ops.attention import ATTENTION, ATTENTION_FORMS
+from cnncost.ops.cells import GATES
+from cnncost.ops.conv import GEOMETRY
+from cnncost.ops.kinds import LAYOUT, kind, maybe, one, rest, some
 from cnncost.ops.pointwise import FLOPS
-from cnncost.ops.pool import covered
-from cnncost.ops.recurrent import GATES
-from cnncost.ops.registry import Cost, Term, cost, flops, macs, rule
+from cnncost.ops.pool import POOL, covered
+from cnncost.ops.recurrent import RECURRENT
+from cnncost.ops.registry import Cost, Term, cost, flops, macs
 
 
-@rule("conv_backward")
+@kind(
+    "conv_backward",
+    inputs=(one("∂y", 2, 5), one("x", 2, 5), one("w", 3, 5)),
+    outputs=(rest("gradient"),),
+    attributes={**GEOMETRY, "of_input": bool, "of_weight": bool},
+    optional={"layout": LAYOUT, "copied": bool},
+    workspace=conv_workspace.conv_backward,
+)
 def conv_backward(spec: OpSpec) -> Cost:
     """MACs = (∂x + ∂w) · those of forward; the gradient of the bias sums the N·K·P elements of ∂y.
 
@@ -33,7 +46,13 @@ def conv_backward(spec: OpSpec) -> Cost:
     return cost(spec, *terms)
 
 
-@rule("attention_backward")
+@kind(
+    "attention_backward",
+    inputs=(one("∂y", 3, None), one("q", 3, None), one("k", 3, None), one("v", 3, None), rest("saved")),
+    outputs=(rest("gradient"),),
+    attributes=ATTENTION,
+    optional=ATTENTION_FORMS,
+)
 def attention_backward(spec: OpSpec) -> Cost:
     """MACs = B·L·S·3·E + B'·L·S·2·V: scores once more, ∂V = Pᵀ∂O, ∂P = ∂O·Vᵀ, ∂Q = ∂S·K, ∂K = ∂Sᵀ·Q.
 
@@ -52,7 +71,13 @@ def attention_backward(spec: OpSpec) -> Cost:
     )
 
 
-@rule("recurrent_backward")
+@kind(
+    "recurrent_backward",
+    inputs=(some("x, weights, states and gradients"),),
+    outputs=(rest("gradient"),),
+    attributes=RECURRENT,
+    workspace=recurrent_workspace.recurrent_backward,
+)
 def recurrent_backward(spec: OpSpec) -> Cost:
     """MACs = 2·T·G·H·(I + R), those of forward for the inputs and once more for the weights.
 
@@ -72,7 +97,19 @@ def recurrent_backward(spec: OpSpec) -> Cost:
     return cost(spec, *terms)
 
 
-@rule("norm_backward")
+@kind(
+    "norm_backward",
+    inputs=(one("∂y"), one("x"), rest("statistics, scale and shift")),
+    outputs=(rest("gradient"),),
+    attributes={
+        "fn": Literal["batch", "group", "rms"],
+        "affine": bool,
+        "statistics": bool,
+        "of_input": bool,
+        "of_weight": bool,
+        "of_bias": bool,
+    },
+)
 def norm_backward(spec: OpSpec) -> Cost:
     """FLOPs per element: x̂ 2; Σg and Σg·x̂ 3; ∂x = r·(g − mean − x̂·mean) 4; ∂γ 2, ∂β 1 if not summed already.
 
@@ -100,7 +137,11 @@ def norm_backward(spec: OpSpec) -> Cost:
     return cost(spec, *terms)
 
 
-@rule("pool_backward")
+@kind(
+    "pool_backward",
+    inputs=(one("∂y"), one("x"), maybe("indices")),
+    attributes=POOL,
+)
 def pool_backward(spec: OpSpec) -> Cost:
     """FLOPs = E additions for a maximum; E·(R + 1) for an average: a division, and R additions, for E gradients.
 
@@ -112,7 +153,11 @@ def pool_backward(spec: OpSpec) -> Cost:
     return cost(spec, flops("divide and add", 1, "E", elements, "R+1", prod(spec["kernel"]) + 1))
 
 
-@rule("adaptive_pool_backward")
+@kind(
+    "adaptive_pool_backward",
+    inputs=(one("∂y"), one("x"), maybe("indices")),
+    attributes={"fn": Literal["max", "avg"], "axes": int},
+)
 def adaptive_pool_backward(spec: OpSpec) -> Cost:
     """FLOPs = E additions for a maximum; N·C·(ΣR + P) for an average, ΣR over the windows' true sizes.
 
@@ -125,7 +170,11 @@ def adaptive_pool_backward(spec: OpSpec) -> Cost:
     return cost(spec, flops("divide and add", 1, "N·C", prod(y[:-axes]), "ΣR+P", reached + prod(y[-axes:])))
 
 
-@rule("resize_backward")
+@kind(
+    "resize_backward",
+    inputs=(one("∂y", 3, None),),
+    attributes={"taps": int, "axes": int},
+)
 def resize_backward(spec: OpSpec) -> Cost:
     """FLOPs = 2·E·tᵈ: each of E gradients is weighted and added to tᵈ inputs; E additions for the nearest.
 
@@ -137,7 +186,12 @@ def resize_backward(spec: OpSpec) -> Cost:
     return cost(spec, flops("weigh and add", 2, "E", elements, "t", taps))
 
 
-@rule("sample_backward")
+@kind(
+    "sample_backward",
+    inputs=(one("∂y", 4, 5), one("x", 4, 5), one("grid", 4, 5)),
+    outputs=(rest("gradient"),),
+    attributes={"taps": int, "axes": int, "locations": int, "of_input": bool, "of_grid": bool},
+)
 def sample_backward(spec: OpSpec) -> Cost:
     """FLOPs = 2·E·tᵈ for the input; for the grid 2·E·tᵈ·d and its L·(4·d + tᵈ·(d − 1)) coordinates and weights.
 
@@ -153,7 +207,11 @@ def sample_backward(spec: OpSpec) -> Cost:
     return cost(spec, *terms)
 
 
-@rule("softmax_backward")
+@kind(
+    "softmax_backward",
+    inputs=(one("∂y"), one("y")),
+    attributes={"fn": Literal["softmax", "log_softmax"]},
+)
 def softmax_backward(spec: OpSpec) -> Cost:
     """FLOPs = 4·n: ∂x = y·(∂y − Σ ∂y·y): product, sum, difference, product; log: ∂y − exp(y)·Σ∂y, the same.
 
@@ -162,7 +220,11 @@ def softmax_backward(spec: OpSpec) -> Cost:
     return cost(spec, flops(f"gradient of {spec['fn']}", 4, "n", spec.inputs[0].numel))
 
 
-@rule("weight_norm_backward")
+@kind(
+    "weight_norm_backward",
+    inputs=(one("∂w"), one("v"), one("g"), one("norms")),
+    outputs=(one("∂v"), one("∂g")),
+)
 def weight_norm_backward(spec: OpSpec) -> Cost:
     """FLOPs = 5·n + 4·K: Σ ∂w·v 2, ∂v = (g/‖v‖)·(∂w − v·s) 3 per element; ∂g and two factors per norm.
 
@@ -172,7 +234,11 @@ def weight_norm_backward(spec: OpSpec) -> Cost:
     return cost(spec, flops("sums and gradient", 5, "n", n), flops("factors", 4, "K", k))
 
 
-@rule("distance_backward")
+@kind(
+    "distance_backward",
+    inputs=(some("∂y, the vectors, y"),),
+    attributes={"pairs": int, "width": int},
+)
 def distance_backward(spec: OpSpec) -> Cost:
     """FLOPs = 3·P·D: difference, factor and sum for each of P pairs of vectors of width D.
 
@@ -181,7 +247,11 @@ def distance_backward(spec: OpSpec) -> Cost:
     return cost(spec, flops("difference, factor, sum", 3, "P", spec["pairs"], "D", spec["width"]))
 
 
-@rule("bag_weights_backward")
+@kind(
+    "bag_weights_backward",
+    inputs=(one("∂y", 2), some("weight, indices, offsets")),
+    attributes={"indices": int, "width": int},
+)
 def bag_weights_backward(spec: OpSpec) -> Cost:
     """FLOPs = I·(2D − 1): a scalar product of each of I looked-up rows of width D with its bag's gradient.
 

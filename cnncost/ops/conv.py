@@ -3,12 +3,48 @@
 from __future__ import annotations
 
 from math import prod
+from typing import Literal
 
 from cnncost.graph import OpSpec
-from cnncost.ops.registry import Cost, cost, flops, macs, rule
+from cnncost.ops import conv_workspace
+from cnncost.ops.kinds import INTS, LAYOUT, Types, kind, maybe, one
+from cnncost.ops.reach import space
+from cnncost.ops.registry import Cost, cost, flops, macs
+
+GEOMETRY: Types = {
+    "kernel": INTS, "stride": INTS, "padding": INTS | Literal["same", "valid"], "dilation": INTS, "groups": int,
+    "transposed": bool, "output_padding": INTS, "bias": bool,
+}  # fmt: skip
+"""One number per spatial axis; `kernel` repeats the weight's sizes."""
 
 
-@rule("conv")
+def geometry_fits(spec: OpSpec) -> str | None:
+    """One number per spatial axis, and an image with these axes."""
+    x, w = spec.inputs[0].shape, spec.inputs[1].shape
+    axes = len(w) - 2
+    if len(x) not in (axes + 1, axes + 2):
+        return f"expected x of rank {axes + 1} or {axes + 2} for a weight of rank {len(w)}, got rank {len(x)}"
+    for name in ("kernel", "stride", "padding", "dilation", "output_padding"):
+        if not isinstance(spec[name], str) and len(spec[name]) != axes:
+            return f"expected {axes} numbers in {name!r}, one per spatial axis of the weight, got {spec[name]}"
+    if spec["kernel"] != w[2:]:
+        return f"expected the kernel {w[2:]} of the weight, got {spec['kernel']}"
+    channels, per_group = x[len(x) - axes - 1], w[0] if spec["transposed"] else w[1] * spec["groups"]
+    if channels != per_group:
+        return f"expected {per_group} channels of x by weight and groups, got {channels}"
+    return None
+
+
+@kind(
+    "conv",
+    inputs=(one("x", 2, 5), one("w", 3, 5), maybe("bias", 1)),
+    outputs=(one("y", 2, 5),),
+    attributes=GEOMETRY,
+    optional={"layout": LAYOUT},
+    reach=space.conv,
+    workspace=conv_workspace.conv,
+    check=geometry_fits,
+)
 def conv(spec: OpSpec) -> Cost:
     """MACs = N·K·P·(C/g)·R; transposed: N·C·X·(K/g)·R.
 

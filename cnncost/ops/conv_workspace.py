@@ -11,7 +11,7 @@ from functools import cached_property
 from math import prod
 
 from cnncost.graph import ITEM_BYTES, OpSpec, TensorType
-from cnncost.ops.workspace import Kernels, workspace
+from cnncost.ops.workspace import Kernels
 
 _SMALL = 20_480
 """Elements of one image from which on torch takes oneDNN (`ConvParams::use_mkldnn`)."""
@@ -163,7 +163,6 @@ def _registers(channels: int, lanes: int) -> int:
     return lanes if channels <= lanes else min(up(channels, 2 * lanes), up(channels, 3 * lanes))
 
 
-@workspace("conv")
 def conv(spec: OpSpec, kernels: Kernels) -> int:
     """Operands in blocks beside the result in blocks, or that beside the plain result: whichever is more."""
     given, made = spec.inputs[0], spec.outputs[0]
@@ -194,7 +193,6 @@ def _forward(c: Conv) -> int:
     return max(source + c.weights(flat) + made + c.gathered, made + c.y)
 
 
-@workspace("conv_backward")
 def conv_backward(spec: OpSpec, kernels: Kernels) -> int:
     """The gradient of the input is made first, then that of the weights beside it, each as forward makes its result."""
     grad, given = spec.inputs[0], spec.inputs[1]

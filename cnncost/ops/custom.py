@@ -3,10 +3,20 @@
 from __future__ import annotations
 
 from cnncost.graph import OpSpec
-from cnncost.ops.registry import Cost, Term, rule
+from cnncost.ops.kinds import kind, rest
+from cnncost.ops.registry import Cost, Term
 
 
-@rule("custom")
+@kind(
+    "custom",
+    inputs=(rest("x"),),
+    outputs=(rest("y"),),
+    attributes={
+        "terms": tuple[tuple[str, tuple[tuple[str, int], ...], int, bool], ...],
+        "read": int | None,
+        "written": int | None,
+    },
+)
 def custom(spec: OpSpec) -> Cost:
     """The cost that the module's or function's rule returned for this call.
 

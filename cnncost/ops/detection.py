@@ -5,7 +5,8 @@ from __future__ import annotations
 from math import prod
 
 from cnncost.graph import OpSpec
-from cnncost.ops.registry import Cost, cost, flops, macs, rule
+from cnncost.ops.kinds import INTS, Types, kind, one, rest
+from cnncost.ops.registry import Cost, cost, flops, macs
 
 BILINEAR = 7
 """Per sampled element: four products and three additions."""
@@ -17,7 +18,17 @@ PLACE = 12
 """Per location on two axes: 4·2 for the coordinates' fractions, and four products of them (as in `sample`)."""
 
 
-@rule("nms")
+DEFORMABLE: Types = {
+    "groups": int, "offset_groups": int, "masked": bool, "kernel": INTS, "stride": INTS, "padding": INTS,
+    "dilation": INTS,
+}  # fmt: skip
+
+
+@kind(
+    "nms",
+    inputs=(one("boxes", 2), one("scores", 1)),
+    attributes={"boxes": int},
+)
 def nms(spec: OpSpec) -> Cost:
     """FLOPs = 3·N + 13·N·(N − 1)/2: areas, and the overlap of each pair, as if no box were dropped on the way.
 
@@ -28,7 +39,11 @@ def nms(spec: OpSpec) -> Cost:
     return cost(spec, flops("areas", 3, "N", n), flops("overlaps", 13, "pairs", n * (n - 1) // 2))
 
 
-@rule("roi_align")
+@kind(
+    "roi_align",
+    inputs=(one("x", 4), one("rois", 2)),
+    attributes={"samples": int},
+)
 def roi_align(spec: OpSpec) -> Cost | None:
     """FLOPs = Y·s²·(7 + 1) + K·P·Q·s²·12: bilinear samples, their mean (sum and division), locations.
 
@@ -46,7 +61,11 @@ def roi_align(spec: OpSpec) -> Cost | None:
     )
 
 
-@rule("deform_conv")
+@kind(
+    "deform_conv",
+    inputs=(one("x", 4), one("w", 4), one("offset", 4), one("mask"), one("bias", 1)),
+    attributes=DEFORMABLE,
+)
 def deform_conv(spec: OpSpec) -> Cost:
     """MACs = N·K·P·(C/g)·R, as for a convolution; FLOPs besides: 7 per sampled element, 12 per location, bias, mask.
 
@@ -65,7 +84,11 @@ def deform_conv(spec: OpSpec) -> Cost:
     return cost(spec, *terms)
 
 
-@rule("roi_align_backward")
+@kind(
+    "roi_align_backward",
+    inputs=(one("∂y", 4), one("rois", 2), rest("mapping")),
+    attributes={"samples": int},
+)
 def roi_align_backward(spec: OpSpec) -> Cost | None:
     """FLOPs = Y·s²·(8 + 1) + K·P·Q·s²·12: each sample's share of g, weighted for four pixels and added; locations.
 
@@ -82,7 +105,11 @@ def roi_align_backward(spec: OpSpec) -> Cost | None:
     )
 
 
-@rule("deform_conv_backward")
+@kind(
+    "deform_conv_backward",
+    inputs=(one("∂y", 4), one("x", 4), one("w", 4), one("offset", 4), one("mask"), one("bias", 1)),
+    attributes=DEFORMABLE,
+)
 def deform_conv_backward(spec: OpSpec) -> Cost:
     """MACs = 2·N·K·P·(C/g)·R: the gradients of the samples and of the weight.
 

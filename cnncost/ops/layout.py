@@ -6,22 +6,51 @@ They differ in bytes: a view moves none, a copy reads and writes the copied elem
 from __future__ import annotations
 
 from cnncost.graph import OpSpec
-from cnncost.ops.registry import Cost, cost, flops, numbers, rule
+from cnncost.ops.kinds import INTS, Types, kind, one, rest
+from cnncost.ops.reach import elements, picks, shuffles
+from cnncost.ops.reach import layout as layout_reach
+from cnncost.ops.registry import Cost, cost, flops, numbers
+
+ARGUMENTS: Types = dict.fromkeys(
+    "axis0 axis1 chunks dim dim0 dim1 dim2 dimension dims destination dilation downscale_factor end end_dim groups "
+    "implicit index indices_or_sections k kernel_size length memory_format mode offset output_size pad padding repeats "
+    "sections shape shifts size sizes source split_size split_sizes start start_dim step stride upscale_factor".split(),
+    object,
+)
+"""Arguments of the function `fn`."""
 
 
-@rule("layout")
+@kind(
+    "layout",
+    inputs=(rest("x"),),
+    outputs=(rest("y"),),
+    attributes={"fn": str, "copy": bool},
+    optional=ARGUMENTS,
+    reach=layout_reach.layout,
+)
 def layout(spec: OpSpec) -> Cost:
     """0: shapes, strides and copies. Attributes: fn, copy; a view reads and writes nothing."""
     return cost(spec) if spec["copy"] else cost(spec, read=0, written=0)
 
 
-@rule("create")
+@kind(
+    "create",
+    inputs=(rest("parameters, overwritten tensors"),),
+    attributes={"fn": str},
+    optional={"reads": INTS},
+    reach=elements.create,
+)
 def create(spec: OpSpec) -> Cost:
     """0: a tensor filled with constants, a range or random numbers; written, nothing read. Attribute: fn."""
     return cost(spec, read=0)
 
 
-@rule("dropout")
+@kind(
+    "dropout",
+    inputs=(one("x"), rest("mask")),
+    attributes={"training": bool},
+    reach=elements.dropout,
+)
 def dropout(spec: OpSpec) -> Cost:
     """0: identity at inference, and in train mode a mask that is not part of the network's function.
 
@@ -30,7 +59,13 @@ def dropout(spec: OpSpec) -> Cost:
     return cost(spec) if spec["training"] else cost(spec, read=0, written=0)
 
 
-@rule("gather")
+@kind(
+    "gather",
+    inputs=(one("x"), rest("indices")),
+    attributes={"fn": str},
+    optional={"dim": int, "axes": INTS, "positions": tuple[tuple[INTS, ...], ...], "picked": INTS},
+    reach=picks.gather,
+)
 def gather(spec: OpSpec) -> Cost:
     """0: elements selected by index (embedding, index_select, gather); the selected ones are read and written.
 
@@ -41,7 +76,19 @@ def gather(spec: OpSpec) -> Cost:
     return cost(spec, read=picked + indices)
 
 
-@rule("scatter")
+@kind(
+    "scatter",
+    inputs=(one("x"), rest("indices and sources")),
+    attributes={"fn": str, "accumulate": bool, "elements": int},
+    optional={
+        "output_size": INTS,
+        "kernel_size": INTS,
+        "stride": INTS,
+        "padding": INTS,
+        "dilation": INTS,
+    },
+    reach=shuffles.scatter,
+)
 def scatter(spec: OpSpec) -> Cost:
     """0 if elements are overwritten, one FLOP per element if they are accumulated (index_add, scatter_add).
 
@@ -52,7 +99,11 @@ def scatter(spec: OpSpec) -> Cost:
     return cost(spec, flops("accumulate", numbers(spec), "elements", spec["elements"]))
 
 
-@rule("bag")
+@kind(
+    "bag",
+    inputs=(one("weight", 2), one("indices", 1), rest("offsets and weights")),
+    attributes={"indices": int, "bags": int, "width": int, "mean": bool, "weighted": bool},
+)
 def bag(spec: OpSpec) -> Cost:
     """FLOPs = (I − B)·D for I looked-up rows of width D in B bags: sums; a mean adds B·D divisions, weights I·D.
 

@@ -9,7 +9,8 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from cnncost.graph import OpSpec
-from cnncost.ops.registry import Cost, cost, flops, macs, parts, rule
+from cnncost.ops.kinds import kind, one, rest
+from cnncost.ops.registry import Cost, cost, flops, macs, parts
 
 
 def _lu(m: int, n: int) -> int:
@@ -54,7 +55,11 @@ def _least_squares_by_svd(m: int, n: int, k: int) -> int:
     return 4 * m * n * n + 8 * n**3 + k * 4 * m * n
 
 
-@rule("linalg")
+@kind(
+    "linalg",
+    inputs=(one("A"), rest("B and the like")),
+    attributes={"fn": str, "m": int, "n": int, "matrices": int, "k": int, "vectors": bool, "full": bool},
+)
 def linalg(spec: OpSpec) -> Cost | None:
     """FLOPs of a matrix m×n: LU 2n³/3, Cholesky n³/3, QR 2n²(m − n/3), inverse 2n³, triangles n²k; others as in code.
 
@@ -91,7 +96,11 @@ def linalg(spec: OpSpec) -> Cost | None:
     return cost(spec, flops(spec["fn"], each, "matrices", spec["matrices"], "operations", known()))
 
 
-@rule("pinv")
+@kind(
+    "pinv",
+    inputs=(one("A", 2, None),),
+    attributes={"m": int, "n": int, "matrices": int, "hermitian": bool},
+)
 def pinv(spec: OpSpec) -> Cost:
     """V·Σ⁺·Uᴴ: the SVD 14mn² + 8n³ (Hermitian 9n³), Σ's reciprocals, V·Σ⁺, and m·n·r MACs for the product.
 

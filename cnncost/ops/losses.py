@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from cnncost.graph import OpSpec
-from cnncost.ops.registry import Cost, cost, flops, macs, rule
+from cnncost.ops.kinds import Types, kind, one, rest
+from cnncost.ops.registry import Cost, cost, flops, macs
 
 TRANSITION = 13
 """log(Σ exp(aᵢ − m)) + m + log p over three predecessors: 2 for their maximum m, 3, 3, 2, and 3."""
@@ -11,7 +12,14 @@ JOIN = 8
 """m + log(exp(a − m) + exp(b − m))."""
 
 
-@rule("ctc")
+CTC: Types = {"sequences": int, "transitions": int, "steps": int, "classes": int}
+
+
+@kind(
+    "ctc",
+    inputs=(one("log_probs", 3), rest("targets and lengths")),
+    attributes=CTC,
+)
 def ctc(spec: OpSpec) -> Cost:
     """FLOPs = 13·Σ (Tₙ − 1)·(2Sₙ + 1) + 9·N: log α of each step and state from three of the step before.
 
@@ -27,7 +35,11 @@ def ctc(spec: OpSpec) -> Cost:
     )
 
 
-@rule("ctc_backward")
+@kind(
+    "ctc_backward",
+    inputs=(one("∂y"), one("log_probs", 3), rest("targets, lengths, saved")),
+    attributes=CTC,
+)
 def ctc_backward(spec: OpSpec) -> Cost:
     """FLOPs = (13 + 1 + 8)·Σ (Tₙ − 1)·(2Sₙ + 1) + 2·N + 6·C·Σ Tₙ: log β, log αβ, its sum by class, and the gradient.
 
@@ -42,7 +54,11 @@ def ctc_backward(spec: OpSpec) -> Cost:
     )
 
 
-@rule("linear_cross_entropy")
+@kind(
+    "linear_cross_entropy",
+    inputs=(one("x", 2), one("w", 2), rest("target, bias, weights")),
+    attributes={"bias": bool, "of_input": bool, "of_weight": bool, "of_bias": bool},
+)
 def linear_cross_entropy(spec: OpSpec) -> Cost:
     """MACs = N·C·F for the logits; N·C·F each for the gradients of input and weight, if forward computes them.
 

@@ -9,10 +9,17 @@ from __future__ import annotations
 from math import prod
 
 from cnncost.graph import OpSpec
-from cnncost.ops.registry import Cost, Term, cost, flops, macs, numbers, parts, rule
+from cnncost.ops.kinds import INTS, kind, maybe, one, rest, some
+from cnncost.ops.reach import mixing
+from cnncost.ops.registry import Cost, Term, cost, flops, macs, numbers, parts
 
 
-@rule("linear")
+@kind(
+    "linear",
+    inputs=(one("x", 1, None), one("w", 1, 2), maybe("bias")),
+    attributes={"bias": bool},
+    reach=mixing.linear,
+)
 def linear(spec: OpSpec) -> Cost:
     """MACs = M·I·O, one FLOP per output for the bias.
 
@@ -24,7 +31,12 @@ def linear(spec: OpSpec) -> Cost:
     return cost(spec, main, flops("bias", numbers(spec), "M", rows, "O", outs)) if spec["bias"] else cost(spec, main)
 
 
-@rule("bilinear")
+@kind(
+    "bilinear",
+    inputs=(one("x1", 1, None), one("x2", 1, None), one("w", 3), maybe("bias", 1)),
+    attributes={"bias": bool},
+    reach=mixing.bilinear,
+)
 def bilinear(spec: OpSpec) -> Cost:
     """MACs = M·O·I·J + M·O·J: x1ᵀW x2 for each output feature.
 
@@ -35,7 +47,11 @@ def bilinear(spec: OpSpec) -> Cost:
     return cost(spec, *main, flops("bias", numbers(spec), "M", rows, "O", o)) if spec["bias"] else cost(spec, *main)
 
 
-@rule("trilinear")
+@kind(
+    "trilinear",
+    inputs=(one("i1"), one("i2"), one("i3")),
+    attributes={"sizes": INTS, "has": tuple[tuple[bool, ...], ...], "summed": INTS, "unrolled": int},
+)
 def trilinear(spec: OpSpec) -> Cost:
     """Σ i₁·i₂·i₃ over some axes, by two products per position on one axis: i₁ with i₂, and the result with i₃.
 
@@ -77,7 +93,12 @@ def _pair(
     return [*terms, flops("product", 6 if parts(spec) else 1, "U", places, "products", each)]
 
 
-@rule("matmul")
+@kind(
+    "matmul",
+    inputs=(some("addend, factors, scales"),),
+    attributes={"batch": int, "m": int, "k": int, "n": int, "bias": bool},
+    reach=mixing.matmul,
+)
 def matmul(spec: OpSpec) -> Cost:
     """MACs = B·M·K·N; the addend of addmm, baddbmm and the like is one FLOP per output.
 
@@ -91,7 +112,11 @@ def matmul(spec: OpSpec) -> Cost:
     return cost(spec, main, flops("addend", numbers(spec), "outputs", spec.outputs[0].numel))
 
 
-@rule("grouped_matmul")
+@kind(
+    "grouped_matmul",
+    inputs=(one("a", 2, 3), one("b", 2, 3), rest("scales, ends of groups, bias")),
+    attributes={"rows": int, "k": int, "n": int, "bias": bool},
+)
 def grouped_matmul(spec: OpSpec) -> Cost:
     """MACs = T·K·N: each of T rows is multiplied by the matrix of its own group, as in a mixture of experts.
 

@@ -7,9 +7,13 @@ parts autograd records individually.
 from __future__ import annotations
 
 from math import prod
+from typing import Literal
 
 from cnncost.graph import OpSpec
-from cnncost.ops.registry import Cost, cost, flops, rule
+from cnncost.ops import window_workspace
+from cnncost.ops.kinds import LAYOUT, kind, one, rest, some
+from cnncost.ops.reach import elements
+from cnncost.ops.registry import Cost, cost, flops
 
 STATISTICS = 4
 """Per element: sum; deviation, its square, their sum."""
@@ -18,7 +22,24 @@ NORMALISE = 2
 SCALE_SHIFT = 2
 
 
-@rule("norm")
+def _axes_given(spec: OpSpec) -> str | None:
+    """Layer and RMS norm say how many last axes they normalise, group norm how many groups there are."""
+    needed = {"layer": "axes", "rms": "axes", "group": "groups"}.get(spec["fn"])
+    if needed is not None and spec.get(needed) is None:
+        return f"{spec['fn']} norm needs the attribute {needed!r} (int), got {[name for name, _ in spec.attrs]}"
+    return None
+
+
+@kind(
+    "norm",
+    inputs=(one("x"), rest("scale, shift and statistics")),
+    outputs=(one("y"), rest("statistics")),
+    attributes={"fn": Literal["batch", "layer", "group", "instance", "rms"], "affine": bool, "statistics": bool},
+    optional={"axes": int, "groups": int, "layout": LAYOUT},
+    reach=elements.norm,
+    workspace=window_workspace.norm,
+    check=_axes_given,
+)
 def norm(spec: OpSpec) -> Cost:
     """FLOPs per element: batch norm 2; layer, group, instance norm 6, scaled 8; RMS norm 3, scaled 4, and 3 per row.
 
@@ -42,7 +63,10 @@ def norm(spec: OpSpec) -> Cost:
     return cost(spec, *terms)
 
 
-@rule("weight_norm")
+@kind(
+    "weight_norm",
+    inputs=(one("v"), one("g")),
+)
 def weight_norm(spec: OpSpec) -> Cost:
     """FLOPs = 3·n + K: squares, sums (less K) and products n each, K roots, K divisions g/‖v‖.
 
@@ -56,7 +80,11 @@ def weight_norm(spec: OpSpec) -> Cost:
     )
 
 
-@rule("renorm")
+@kind(
+    "renorm",
+    inputs=(some("x"),),
+    attributes={"elements": int},
+)
 def renorm(spec: OpSpec) -> Cost:
     """FLOPs = 3·E: the squares and sums of a norm for each slice, and its scaling, as if each exceeded the maximum.
 

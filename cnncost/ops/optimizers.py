@@ -6,11 +6,28 @@ Ref: ATen's native/cpu/FusedAdamKernel.cpp, FusedSGDKernel.cpp, FusedAdagradKern
 
 from __future__ import annotations
 
+from typing import Literal
+
 from cnncost.graph import OpSpec
-from cnncost.ops.registry import Cost, cost, flops, rule
+from cnncost.ops.kinds import kind, one, rest
+from cnncost.ops.registry import Cost, cost, flops
 
 
-@rule("optimizer_step")
+@kind(
+    "optimizer_step",
+    inputs=(one("parameter"), one("gradient"), rest("state")),
+    outputs=(rest("updated"),),
+    attributes={
+        "fn": Literal["adam", "adamw", "sgd", "adagrad"],
+        "decay": bool,
+        "maximize": bool,
+        "amsgrad": bool,
+        "averages": bool,
+        "dampened": bool,
+        "nesterov": bool,
+        "unscales": bool,
+    },
+)
 def optimizer_step(spec: OpSpec) -> Cost:
     """FLOPs = c·E for E elements, c the FLOPs of the update's enabled terms.
 

@@ -10,7 +10,9 @@ from __future__ import annotations
 
 from cnncost.graph import OpSpec
 from cnncost.ops.complex_numbers import COMPLEX_FLOPS
-from cnncost.ops.registry import Cost, cost, flops, rule
+from cnncost.ops.kinds import kind, rest
+from cnncost.ops.reach import elements
+from cnncost.ops.registry import Cost, cost, flops
 
 _ONE = """
 add sub mul div neg abs reciprocal square sqrt exp exp2 expm1 log log2 log10 log1p pow
@@ -120,7 +122,13 @@ FLOPS: dict[str, int] = {
 """FLOPs per output element, by function."""
 
 
-@rule("pointwise")
+@kind(
+    "pointwise",
+    inputs=(rest("x"),),
+    attributes={"fn": str},
+    optional={"axis": int | None},
+    reach=elements.pointwise,
+)
 def pointwise(spec: OpSpec) -> Cost | None:
     """FLOPs = c·E for E output elements, c the function's own count; 0 on integers and booleans.
 

@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 from math import prod
+from typing import Literal
 
 from cnncost.graph import OpSpec
-from cnncost.ops.registry import Cost, Term, cost, flops, rule
+from cnncost.ops import window_workspace
+from cnncost.ops.kinds import INTS, LAYOUT, Types, kind, maybe, one, rest
+from cnncost.ops.reach import space
+from cnncost.ops.registry import Cost, Term, cost, flops
 
 
 def _windows(fn: str, channels: int, positions: int, window: int) -> Term:
@@ -14,7 +18,22 @@ def _windows(fn: str, channels: int, positions: int, window: int) -> Term:
     return flops("sum and divide", 1, "N·C", channels, "P", positions, "R", window)
 
 
-@rule("pool")
+POOL: Types = {
+    "fn": Literal["max", "avg"], "kernel": INTS, "stride": INTS | None, "padding": INTS | None,
+    "dilation": INTS | None, "ceil": bool,
+}  # fmt: skip
+"""One number per spatial axis; None where windows lie at random positions (fractional pooling)."""
+
+
+@kind(
+    "pool",
+    inputs=(one("x", 2, 5), rest("random samples")),
+    outputs=(one("y", 2, 5), maybe("indices", 2, 5)),
+    attributes=POOL,
+    optional={"layout": LAYOUT},
+    reach=space.pool,
+    workspace=window_workspace.pool,
+)
 def pool(spec: OpSpec) -> Cost:
     """FLOPs = N·C·P·(R − 1) comparisons for a maximum, N·C·P·R for an average (R − 1 sums, one division).
 
@@ -27,7 +46,15 @@ def pool(spec: OpSpec) -> Cost:
     return cost(spec, _windows(spec["fn"], prod(y[:-axes]), prod(y[-axes:]), prod(kernel)))
 
 
-@rule("adaptive_pool")
+@kind(
+    "adaptive_pool",
+    inputs=(one("x", 2, 5),),
+    outputs=(one("y", 2, 5), maybe("indices", 2, 5)),
+    attributes={"fn": Literal["max", "avg"], "axes": int},
+    optional={"layout": LAYOUT},
+    reach=space.adaptive_pool,
+    workspace=window_workspace.adaptive_pool,
+)
 def adaptive_pool(spec: OpSpec) -> Cost:
     """FLOPs = N·C·(ΣR − P) for a maximum, N·C·ΣR for an average, ΣR over the windows' true sizes.
 
@@ -49,7 +76,15 @@ def covered(size: int, out: int) -> int:
     return sum(-(-(i + 1) * size // out) - i * size // out for i in range(out))
 
 
-@rule("resize")
+@kind(
+    "resize",
+    inputs=(one("x", 3, 5),),
+    outputs=(one("y", 3, 5),),
+    attributes={"fn": str, "taps": int, "axes": int, "align": bool, "scales": tuple[float, ...] | None},
+    optional={"layout": LAYOUT},
+    reach=space.resize,
+    workspace=window_workspace.resize,
+)
 def resize(spec: OpSpec) -> Cost:
     """FLOPs = E·(2·tᵈ − 1): each of E outputs weights tᵈ inputs (t taps per axis: nearest 1, free; linear 2, cubic 4).
 
@@ -61,7 +96,11 @@ def resize(spec: OpSpec) -> Cost:
     return cost(spec, flops("weighted sum", 1, "E", spec.outputs[0].numel, "2t-1", 2 * taps - 1))
 
 
-@rule("sample")
+@kind(
+    "sample",
+    inputs=(one("x", 4, 5), one("grid", 4, 5)),
+    attributes={"taps": int, "axes": int, "locations": int},
+)
 def sample(spec: OpSpec) -> Cost:
     """FLOPs = E·(2·tᵈ − 1) + L·(4·d + tᵈ·(d − 1)): the weighted sums, and per location L its coordinates and weights.
 

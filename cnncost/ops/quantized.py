@@ -6,8 +6,11 @@ addition, two comparisons. Dequantizing: a multiplication (the zero point is sub
 
 from __future__ import annotations
 
+from typing import Literal
+
 from cnncost.graph import OpSpec
-from cnncost.ops.registry import Cost, Term, cost, factors, flops, rule
+from cnncost.ops.kinds import kind, one, rest, some
+from cnncost.ops.registry import Cost, Term, cost, factors, flops
 
 QUANTIZE = 5
 REQUANTIZE = 2
@@ -36,7 +39,11 @@ def _around(spec: OpSpec) -> tuple[Term, ...]:
     return (flops("quantize the input", FLOPS["dynamic"], "inputs", spec.inputs[0].numel), back)
 
 
-@rule("quantized_linear")
+@kind(
+    "quantized_linear",
+    inputs=(one("x", 1, None),),
+    attributes={"rows": int, "in": int, "out": int, "dynamic": bool},
+)
 def quantized_linear(spec: OpSpec) -> Cost:
     """MACs = M·I·O of integers; FLOPs 2 per output, and if dynamic 7 per input.
 
@@ -45,7 +52,11 @@ def quantized_linear(spec: OpSpec) -> Cost:
     return cost(spec, int8_macs("M", spec["rows"], "I", spec["in"], "O", spec["out"]), *_around(spec))
 
 
-@rule("quantized_conv")
+@kind(
+    "quantized_conv",
+    inputs=(one("x", 2, 5), rest("addend")),
+    attributes={"kernel": int, "per_group": int, "out": int, "batch": int, "positions": int, "dynamic": bool},
+)
 def quantized_conv(spec: OpSpec) -> Cost:
     """MACs = N·K·P·(C/g)·R of integers; FLOPs 2 per output, and if dynamic 7 per input.
 
@@ -56,7 +67,11 @@ def quantized_conv(spec: OpSpec) -> Cost:
     return cost(spec, main, *_around(spec))
 
 
-@rule("quantize")
+@kind(
+    "quantize",
+    inputs=(some("x, scales and ranges"),),
+    attributes={"fn": Literal["quantize", "dynamic", "dequantize", "fake", "binary", "binary_relu", "rescale"]},
+)
 def quantize(spec: OpSpec) -> Cost:
     """FLOPs per element: 5 to quantize, 1 to dequantize, 7 for both (training), 5 for a quantized sum or product.
 

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
-from cnncost.graph import OpSpec
-from cnncost.ops.pointwise import FLOPS
-from cnncost.ops.registry import Cost, Term, cost, flops, macs, rule
+from typing import Literal
 
-GATES = {"lstm": 4, "gru": 3, "tanh": 1, "relu": 1}
+from cnncost.graph import OpSpec
+from cnncost.ops import recurrent_workspace, scratch
+from cnncost.ops.cells import GATES
+from cnncost.ops.kinds import Types, kind, one, rest
+from cnncost.ops.pointwise import FLOPS
+from cnncost.ops.reach import mixing
+from cnncost.ops.registry import Cost, Term, cost, flops, macs
 
 
 def _gate_flops(cell: str) -> int:
@@ -19,7 +23,21 @@ def _gate_flops(cell: str) -> int:
     return 1 + FLOPS[cell]
 
 
-@rule("recurrent")
+RECURRENT: Types = {
+    "cell": Literal["lstm", "gru", "tanh", "relu"], "tokens": int, "layers": int, "directions": int, "input": int,
+    "hidden": int, "recurrent": int, "bias": bool, "steps_axis": int | None,
+}  # fmt: skip
+
+
+@kind(
+    "recurrent",
+    inputs=(one("x", 2, 3), rest("batch sizes, states and weights")),
+    outputs=(one("y", 2, 3), rest("states")),
+    attributes=RECURRENT,
+    reach=mixing.recurrent,
+    scratch=scratch.recurrent,
+    workspace=recurrent_workspace.recurrent,
+)
 def recurrent(spec: OpSpec) -> Cost:
     """MACs = T·G·H·(I + R) per layer and direction; a projection adds T·H·R.
 

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from cnncost.graph import ITEM_BYTES, OpSpec
-from cnncost.ops.recurrent import GATES
-from cnncost.ops.workspace import Kernels, workspace
+from cnncost.ops.cells import GATES
+from cnncost.ops.workspace import Kernels
 
 _BATCHES = 4_096
 """Bytes of descriptors for batches of small products: four per thread."""
@@ -23,7 +23,6 @@ def _layer(spec: OpSpec, width: int, kernels: Kernels) -> int:
     return int((weights + steps) * item + 4 * _BATCHES * kernels.threads)
 
 
-@workspace("recurrent")
 def recurrent(spec: OpSpec, kernels: Kernels) -> int:
     """The largest layer of an LSTM that runs as one kernel; others are made of ops without a workspace."""
     if spec["cell"] != "lstm" or spec["recurrent"] != spec["hidden"] or ITEM_BYTES[spec.inputs[0].dtype] > 4:
@@ -32,7 +31,6 @@ def recurrent(spec: OpSpec, kernels: Kernels) -> int:
     return max(_layer(spec, width, kernels) for width in (spec["input"], inner)[: spec["layers"]])
 
 
-@workspace("recurrent_backward")
 def recurrent_backward(spec: OpSpec, kernels: Kernels) -> int:
     """As in forward, plus a copy of the output's gradient."""
     copied = spec["tokens"] * spec["hidden"] * ITEM_BYTES[spec.inputs[0].dtype]

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 from cnncost.graph import OpSpec
+from cnncost.ops import window_workspace
 from cnncost.ops.complex_numbers import ADD, COMPLEX_FLOPS, MULTIPLY, REDUCTIONS
+from cnncost.ops.kinds import INTS, LAYOUT, kind, maybe, one, rest, some
 from cnncost.ops.pointwise import FLOPS
-from cnncost.ops.registry import Cost, cost, flops, numbers, rule
+from cnncost.ops.reach import elements, space
+from cnncost.ops.registry import Cost, cost, flops, numbers
 
 SOFTMAX_FLOPS = 5
 """Per element: maximum, subtraction, exp, sum, division (log-softmax: log and subtraction instead)."""
@@ -32,7 +37,13 @@ PER_INPUT: dict[str, tuple[int, int]] = {  # a and b of the FLOPs a·n + b·o
 }
 
 
-@rule("reduce")
+@kind(
+    "reduce",
+    inputs=(one("x"), rest("overwritten")),
+    attributes={"fn": str},
+    optional={"dim": int | INTS, "keepdim": bool},
+    reach=elements.reduce,
+)
 def reduce(spec: OpSpec) -> Cost | None:
     """FLOPs = a·n + b·o, by function: a sum is n − o additions, a mean n, a variance 4n.
 
@@ -49,7 +60,11 @@ def reduce(spec: OpSpec) -> Cost | None:
     return cost(spec, *terms)
 
 
-@rule("segment_reduce")
+@kind(
+    "segment_reduce",
+    inputs=(one("data", 1, None), rest("lengths")),
+    attributes={"fn": Literal["sum", "mean", "max", "min", "prod"]},
+)
 def segment_reduce(spec: OpSpec) -> Cost:
     """FLOPs = n: each element is combined with its segment's result so far, initially a constant; a mean adds o.
 
@@ -60,7 +75,11 @@ def segment_reduce(spec: OpSpec) -> Cost:
     return cost(spec, *terms, flops("divide", 1, "o", y.numel)) if spec["fn"] == "mean" else cost(spec, *terms)
 
 
-@rule("segment_reduce_backward")
+@kind(
+    "segment_reduce_backward",
+    inputs=(one("∂y"), one("y"), one("data"), rest("lengths")),
+    attributes={"fn": Literal["sum", "mean", "max", "min", "prod"]},
+)
 def segment_reduce_backward(spec: OpSpec) -> Cost:
     """FLOPs: sum 0; mean o divisions; product 2·n, g·y/x; maximum or minimum n comparisons, o divisions.
 
@@ -74,7 +93,12 @@ def segment_reduce_backward(spec: OpSpec) -> Cost:
     return cost(spec, *terms)
 
 
-@rule("all_close")
+@kind(
+    "all_close",
+    inputs=(one("x"), one("other")),
+    outputs=(rest("y"),),
+    attributes={"elements": int},
+)
 def all_close(spec: OpSpec) -> Cost:
     """FLOPs = 10·E (of complex numbers 19·E), those of isclose, for E pairs of elements; the final `all` is logic.
 
@@ -86,7 +110,12 @@ def all_close(spec: OpSpec) -> Cost:
     return cost(spec, flops("isclose", table.get("isclose", FLOPS["isclose"]), "E", spec["elements"]))
 
 
-@rule("trace")
+@kind(
+    "trace",
+    inputs=(one("x", 2),),
+    outputs=(one("y", 0),),
+    reach=space.trace,
+)
 def trace(spec: OpSpec) -> Cost:
     """FLOPs = D − 1: the sum of a diagonal of D elements."""
     x = spec.inputs[0]
@@ -94,7 +123,11 @@ def trace(spec: OpSpec) -> Cost:
     return cost(spec, flops("sum", each, "D-1", max(min(x.shape) - 1, 0))) if x.floating else cost(spec)
 
 
-@rule("search")
+@kind(
+    "search",
+    inputs=(some("boundaries, values"),),
+    attributes={"values": int, "boundaries": int},
+)
 def search(spec: OpSpec) -> Cost:
     """FLOPs = V·⌈log₂ D⌉ comparisons for V values among D sorted boundaries; 0 on integers.
 
@@ -106,7 +139,18 @@ def search(spec: OpSpec) -> Cost:
     return cost(spec, flops("compare", 1, "V", spec["values"], "log2 D", steps))
 
 
-@rule("histogram")
+@kind(
+    "histogram",
+    inputs=(one("x"), rest("bins and weights")),
+    attributes={
+        "points": int,
+        "axes": int,
+        "edges": INTS,
+        "ranged": bool,
+        "density": bool,
+        "counts": bool,
+    },
+)
 def histogram(spec: OpSpec) -> Cost:
     """FLOPs = d·V·c + V: each of V points is placed along d axes, and added to its bin. 0 on integers.
 
@@ -129,7 +173,15 @@ def histogram(spec: OpSpec) -> Cost:
     return cost(spec, *terms)
 
 
-@rule("softmax")
+@kind(
+    "softmax",
+    inputs=(one("x"),),
+    outputs=(one("y"),),
+    attributes={"fn": Literal["softmax", "log_softmax"], "axis": int},
+    optional={"layout": LAYOUT},
+    reach=elements.softmax,
+    workspace=window_workspace.softmax,
+)
 def softmax(spec: OpSpec) -> Cost:
     """FLOPs = 5·n: maximum, subtraction, exp, sum, division; log-softmax likewise.
 
@@ -138,7 +190,12 @@ def softmax(spec: OpSpec) -> Cost:
     return cost(spec, flops(spec["fn"], SOFTMAX_FLOPS, "n", spec.inputs[0].numel))
 
 
-@rule("scan")
+@kind(
+    "scan",
+    inputs=(one("x"), rest("overwritten")),
+    attributes={"fn": str, "axis": int},
+    reach=elements.scan,
+)
 def scan(spec: OpSpec) -> Cost:
     """FLOPs = n − n/D along an axis of D elements (cumsum, cumprod, cummax); logcumsumexp 4 each.
 
@@ -154,7 +211,12 @@ def scan(spec: OpSpec) -> Cost:
     return cost(spec, flops(spec["fn"], each, "rows", x.numel // length, "D-1", length - 1))
 
 
-@rule("sort")
+@kind(
+    "sort",
+    inputs=(one("x"),),
+    attributes={"fn": str, "axis": int | None},
+    reach=elements.sort,
+)
 def sort(spec: OpSpec) -> Cost:
     """FLOPs = rows·D·⌈log₂ D⌉ comparisons for a sort (topk, argsort, kthvalue, unique likewise); 0 on integers.
 
@@ -167,7 +229,11 @@ def sort(spec: OpSpec) -> Cost:
     return cost(spec, flops("compare", 1, "rows", x.numel // length, "D", length, "log2 D", (length - 1).bit_length()))
 
 
-@rule("distance")
+@kind(
+    "distance",
+    inputs=(one("x"), maybe("other")),
+    attributes={"pairs": int, "width": int},
+)
 def distance(spec: OpSpec) -> Cost:
     """FLOPs = 3·P·D + P for P pairs of vectors of width D: difference, power, sum; one root per pair (cdist, pdist).
 
@@ -177,7 +243,12 @@ def distance(spec: OpSpec) -> Cost:
     return cost(spec, flops("difference, power, sum", 3, "P", pairs, "D", spec["width"]), flops("root", 1, "P", pairs))
 
 
-@rule("fft")
+@kind(
+    "fft",
+    inputs=(one("x", 1, None),),
+    attributes={"points": int, "transforms": int, "real": bool, "dims": INTS},
+    reach=elements.fft,
+)
 def fft(spec: OpSpec) -> Cost:
     """FLOPs = 5·N·⌈log₂ N⌉ per complex transform of N points, half of it for a real one.
 
@@ -191,7 +262,12 @@ def fft(spec: OpSpec) -> Cost:
     return cost(spec, flops("butterflies", 5, "transforms", spec["transforms"], "N", n, "log2 N", steps))
 
 
-@rule("loss")
+@kind(
+    "loss",
+    inputs=(one("x"), one("target"), rest("weights")),
+    attributes={"fn": str, "reduction": int},
+    reach=elements.loss,
+)
 def loss(spec: OpSpec) -> Cost | None:
     """FLOPs = c·n + n − 1 + 1: an elementwise distance over n elements, their sum, and the mean's division.
 

@@ -6,12 +6,26 @@ Workspaces that differ between kernels are in `workspace`.
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import TypeAlias
 
 from cnncost.graph import ITEM_BYTES, OpSpec
-from cnncost.ops.recurrent import GATES
+from cnncost.ops.cells import GATES
+
+Scratch: TypeAlias = "Callable[[OpSpec], int]"
+_RULES: dict[str, Scratch] = {}
 
 
-def _recurrent(spec: OpSpec) -> int:
+def scratch(kind: str) -> Callable[[Scratch], Scratch]:
+    """Register the rule of an op kind: the bytes that it allocates while it runs, beyond its inputs and outputs."""
+
+    def register(function: Scratch) -> Scratch:
+        _RULES[kind] = function
+        return function
+
+    return register
+
+
+def recurrent(spec: OpSpec) -> int:
     """The previous layer's whole output, and a transposed copy of an LSTM's input if it is batch first.
 
     GRU and RNN compute the gates of all steps at once, and stack the outputs of the steps at the end.
@@ -26,9 +40,6 @@ def _recurrent(spec: OpSpec) -> int:
     return int(spec["tokens"] * width * item + moved)
 
 
-_SCRATCH: dict[str, Callable[[OpSpec], int]] = {"recurrent": _recurrent}
-
-
 def scratch_of(spec: OpSpec) -> int:
     """Temporary bytes an op allocates while it runs, beyond its inputs and outputs.
 
@@ -36,7 +47,7 @@ def scratch_of(spec: OpSpec) -> int:
     """
     if (seen := spec.get("scratch")) is not None:
         return int(seen)
-    found = _SCRATCH.get(spec.kind)
+    found = _RULES.get(spec.kind)
     return found(spec) if found is not None else 0
 
 

@@ -7,16 +7,24 @@ networks counts the same (Gale et al. 2020, section 2: 2·nnz·N FLOPs).
 
 from __future__ import annotations
 
+from typing import Literal
+
 from cnncost.graph import OpSpec
+from cnncost.ops.kinds import kind, one, rest, some
 from cnncost.ops.pointwise import FLOPS
 from cnncost.ops.reduce import PER_INPUT, SOFTMAX_FLOPS
-from cnncost.ops.registry import Cost, cost, flops, macs, rule
+from cnncost.ops.registry import Cost, cost, flops, macs
 
 SOFTMAX_BACKWARD_FLOPS = 4
 """Per element, as for a dense softmax: g·y, its sum, a difference, a product."""
 
 
-@rule("sparse::matmul")
+@kind(
+    "sparse::matmul",
+    inputs=(some("addend, factors"),),
+    attributes={"stored": int, "n": int, "bias": bool},
+    optional={"mean": bool},
+)
 def sparse_matmul(spec: OpSpec) -> Cost:
     """MACs = Z·N: Z stored elements of the sparse factor, each with N elements of the dense one.
 
@@ -31,7 +39,11 @@ def sparse_matmul(spec: OpSpec) -> Cost:
     return cost(spec, *terms)
 
 
-@rule("sparse::extremes")
+@kind(
+    "sparse::extremes",
+    inputs=(some("addend, factors"),),
+    attributes={"stored": int, "n": int, "bias": bool},
+)
 def sparse_extremes(spec: OpSpec) -> Cost:
     """FLOPs = 2·Z·N: a product and a comparison, for sparse products that keep the largest or smallest product.
 
@@ -40,7 +52,11 @@ def sparse_extremes(spec: OpSpec) -> Cost:
     return cost(spec, flops("product, compare", 2, "Z", spec["stored"], "N", spec["n"]))
 
 
-@rule("sparse::sampled_matmul")
+@kind(
+    "sparse::sampled_matmul",
+    inputs=(one("addend", 2), one("a", 2), one("b", 2)),
+    attributes={"stored": int, "k": int, "bias": bool},
+)
 def sampled_matmul(spec: OpSpec) -> Cost:
     """MACs = Z·K: a product of two dense matrices at the Z positions that a sparse one stores.
 
@@ -51,19 +67,31 @@ def sampled_matmul(spec: OpSpec) -> Cost:
     return cost(spec, main, flops("addend", 1, "Z", z)) if spec["bias"] else cost(spec, main)
 
 
-@rule("sparse::softmax")
+@kind(
+    "sparse::softmax",
+    inputs=(one("x"),),
+    attributes={"fn": Literal["softmax", "log_softmax"], "stored": int},
+)
 def sparse_softmax(spec: OpSpec) -> Cost:
     """FLOPs = 5·Z, as for a dense softmax, over the Z stored elements; the others count as −∞."""
     return cost(spec, flops(spec["fn"], SOFTMAX_FLOPS, "Z", spec["stored"]))
 
 
-@rule("sparse::softmax_backward")
+@kind(
+    "sparse::softmax_backward",
+    inputs=(one("∂y"), one("y"), rest("x")),
+    attributes={"stored": int},
+)
 def sparse_softmax_backward(spec: OpSpec) -> Cost:
     """FLOPs = 4·Z, as for a dense softmax, over the Z stored elements."""
     return cost(spec, flops("gradient of softmax", SOFTMAX_BACKWARD_FLOPS, "Z", spec["stored"]))
 
 
-@rule("sparse::reduce")
+@kind(
+    "sparse::reduce",
+    inputs=(one("x"), rest("overwritten")),
+    attributes={"fn": str, "stored": int, "left": int},
+)
 def sparse_reduce(spec: OpSpec) -> Cost | None:
     """FLOPs = a·Z + b·O for Z stored elements in and O out, by function as for a dense reduction; a sum is Z − O.
 
@@ -78,7 +106,11 @@ def sparse_reduce(spec: OpSpec) -> Cost | None:
     return cost(spec, *[flops(spec["fn"], each, name, n) for each, name, n in pairs if each])
 
 
-@rule("sparse::pointwise")
+@kind(
+    "sparse::pointwise",
+    inputs=(rest("x"),),
+    attributes={"fn": str, "stored": int},
+)
 def sparse_pointwise(spec: OpSpec) -> Cost | None:
     """FLOPs = c·Z for Z stored elements, c the function's own count; a sum only where both have an element.
 

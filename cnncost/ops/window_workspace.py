@@ -7,14 +7,13 @@ UpSampleKernel.cpp, layer_norm_kernel.cpp, PaddingKernel.cpp, and `native/SoftMa
 from __future__ import annotations
 
 from cnncost.graph import OpSpec
-from cnncost.ops.workspace import Kernels, workspace
+from cnncost.ops.workspace import Kernels
 
 _DENSE = (None, "channels_last")
 _SMALL = 128
 """Height plus width of a result up to which nearest and bilinear resizing run on channels-last images."""
 
 
-@workspace("pool")
 def pool(spec: OpSpec, kernels: Kernels) -> int:  # noqa: ARG001  # the same on every CPU
     """Kernels read both dense layouts; 1-D max pooling reads any strides."""
     if spec["fn"] == "max" and len(spec["kernel"]) == 1:
@@ -22,14 +21,12 @@ def pool(spec: OpSpec, kernels: Kernels) -> int:  # noqa: ARG001  # the same on 
     return 0 if spec.get("layout") in _DENSE else spec.inputs[0].nbytes
 
 
-@workspace("adaptive_pool")
 def adaptive_pool(spec: OpSpec, kernels: Kernels) -> int:  # noqa: ARG001  # the same on every CPU
     """A global average is a mean, which reads any strides."""
     is_mean = spec["fn"] == "avg" and set(spec.outputs[0].shape[-spec["axes"] :]) == {1}
     return 0 if is_mean or spec.get("layout") in _DENSE else spec.inputs[0].nbytes
 
 
-@workspace("resize")
 def resize(spec: OpSpec, kernels: Kernels) -> int:  # noqa: ARG001  # the same on every CPU
     """Small images run as channels-last, operand and result copied if they are not; others are read in place."""
     x, y, layout = spec.inputs[0], spec.outputs[0], spec.get("layout")
@@ -42,13 +39,11 @@ def resize(spec: OpSpec, kernels: Kernels) -> int:  # noqa: ARG001  # the same o
 _ON_CHANNELS_LAST = frozenset({"upsample_nearest2d", "_upsample_nearest_exact2d", "upsample_bilinear2d"})
 
 
-@workspace("norm")
 def norm(spec: OpSpec, kernels: Kernels) -> int:  # noqa: ARG001  # the same on every CPU
     """Layer norm reads contiguous tensors alone; the other norms read any."""
     return spec.inputs[0].nbytes if spec["fn"] == "layer" and spec.get("layout") is not None else 0
 
 
-@workspace("softmax")
 def softmax(spec: OpSpec, kernels: Kernels) -> int:  # noqa: ARG001  # the same on every CPU
     """Softmax reads contiguous tensors alone."""
     return spec.inputs[0].nbytes if spec.get("layout") is not None else 0

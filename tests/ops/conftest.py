@@ -10,6 +10,7 @@ from torch import nn
 
 import cnncost
 from cnncost.frontends.torch import record
+from cnncost.ops import verify_graph
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -42,6 +43,7 @@ def _analyze(function: Callable[..., Any], *inputs: Any, grad: bool = False, **k
     model = function if isinstance(function, nn.Module) else _Model(function)
     report = cnncost.analyze(record(model, given, grad=grad))
     assert report.unknown == {}
+    verify_graph(report.graph)
     return report
 
 

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from cnncost.graph import OpSpec
-from cnncost.ops.reach.registry import All, Output, Reach, Reshape, Route, Spread, Step, Window, alike, reach, routes
+from cnncost.ops.reach.registry import All, Output, Reach, Reshape, Route, Spread, Step, Window, alike, routes
 from cnncost.ops.reach.space import broadcast, mixed, over_groups
 from cnncost.ops.reach.windows import moved, up_to
 
 # ---- normalisation, softmax, reductions
 
 
-@reach("norm")
 def norm(spec: OpSpec) -> Reach:
     """Each element sees everything that its mean and variance are computed over.
 
@@ -34,14 +33,12 @@ def norm(spec: OpSpec) -> Reach:
     return alike(spec, [Route(0, steps)])
 
 
-@reach("softmax")
 def softmax(spec: OpSpec) -> Reach:
     """Each element sees all along the axis. Attribute: axis."""
     shape = spec.inputs[0].shape
     return routes(Route(0, mixed(shape, spec["axis"] % len(shape)) if shape else ()))
 
 
-@reach("scan")
 def scan(spec: OpSpec) -> Reach:
     """Each element sees all elements up to itself. Attribute: axis."""
     shape = spec.inputs[0].shape
@@ -49,7 +46,6 @@ def scan(spec: OpSpec) -> Reach:
     return alike(spec, [Route(0, (up_to(axis, shape[axis], slides=False),) if shape else ())])
 
 
-@reach("reduce")
 def reduce(spec: OpSpec) -> Reach:
     """Each output sees all along the axes `dim`; without `dim`, the whole input."""
     shape, dim = spec.inputs[0].shape, spec.get("dim")
@@ -59,7 +55,6 @@ def reduce(spec: OpSpec) -> Reach:
     return alike(spec, [Route(0, (*steps, Reshape(spec.outputs[0].shape)))])
 
 
-@reach("sort")
 def sort(spec: OpSpec) -> Reach | None:
     """Each position sees all along the axis. Attributes: fn, axis."""
     shape, out = spec.inputs[0].shape, spec.outputs[0].shape
@@ -71,7 +66,6 @@ def sort(spec: OpSpec) -> Reach | None:
     return alike(spec, [Route(0, (All(axis), Spread(axis, out[axis])))])
 
 
-@reach("loss")
 def loss(spec: OpSpec) -> Reach | None:
     """The mean or sum sees all of the input."""
     if spec.outputs[0].shape:
@@ -82,7 +76,6 @@ def loss(spec: OpSpec) -> Reach | None:
     return alike(spec, found)
 
 
-@reach("fft")
 def fft(spec: OpSpec) -> Reach | None:
     """Each frequency sees all along the transformed axes. Attribute: dims."""
     dims, out = spec.get("dims"), spec.outputs[0].shape
@@ -97,7 +90,6 @@ def fft(spec: OpSpec) -> Reach | None:
 # ---- elementwise, constants
 
 
-@reach("pointwise")
 def pointwise(spec: OpSpec) -> Reach | None:
     """Each element sees the elements at its position; inputs broadcast."""
     if spec["fn"] in {"glu", "cross"}:
@@ -129,7 +121,6 @@ def _along(spec: OpSpec) -> Reach | None:
     return routes(*(Route(0, (half,)) for half in halves))
 
 
-@reach("create")
 def create(spec: OpSpec) -> Reach | None:
     """Constants and random numbers depend on no input, except on parameters given per element (`reads`).
 
@@ -151,7 +142,6 @@ def _drawn_together(spec: OpSpec) -> tuple[int, ...]:
     return (len(spec.inputs[0].shape) - 1,) if spec["fn"] == "_sample_dirichlet" else ()
 
 
-@reach("dropout")
 def dropout(spec: OpSpec) -> Reach | None:
     """Each element sees itself, and the mask that it is multiplied with."""
     found = _in_place(spec)

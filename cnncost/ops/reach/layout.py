@@ -8,7 +8,7 @@ from math import prod
 from typing import TypeAlias
 
 from cnncost.graph import OpSpec, Shape
-from cnncost.ops.reach.registry import Output, Permute, Reach, Reshape, Route, Step, reach, routes
+from cnncost.ops.reach.registry import Output, Permute, Reach, Reshape, Route, Step, routes
 from cnncost.ops.reach.space import broadcast, unfolded
 from cnncost.ops.reach.windows import moved, taken
 
@@ -27,7 +27,6 @@ def moves(names: str) -> Callable[[Move], Move]:
     return register
 
 
-@reach("layout")
 def layout(spec: OpSpec) -> Reach | None:
     """Dispatch by function. Attributes: fn, and the arguments of the function."""
     function = _MOVES.get(spec["fn"])

@@ -14,7 +14,6 @@ from cnncost.ops.reach.registry import (
     Step,
     Window,
     alike,
-    reach,
     routes,
 )
 from cnncost.ops.reach.space import broadcast, mixed, over_groups
@@ -23,7 +22,6 @@ from cnncost.ops.reach.windows import moved, up_to
 # ---- products
 
 
-@reach("linear")
 def linear(spec: OpSpec) -> Reach:
     """Each output feature sees all input features."""
     last = len(spec.inputs[0].shape) - 1
@@ -32,14 +30,12 @@ def linear(spec: OpSpec) -> Reach:
     return routes(Route(0, (All(last), Spread(last, spec.outputs[0].shape[-1]))))
 
 
-@reach("bilinear")
 def bilinear(spec: OpSpec) -> Reach:
     """Each output feature sees all features of both inputs."""
     last, out = len(spec.inputs[0].shape) - 1, spec.outputs[0].shape[-1]
     return routes(*(Route(i, (All(last), Spread(last, out))) for i in (0, 1)))
 
 
-@reach("matmul")
 def matmul(spec: OpSpec) -> Reach | None:
     """(m, n) sees row m of the left and column n of the right matrix; batches and the addend broadcast."""
     if len(spec.inputs) < 2:
@@ -76,7 +72,6 @@ def _contracted(shape: Shape, full: Shape, axis: int) -> tuple[Step, ...]:
     return (All(axis), *(broadcast((*shape[:axis], 1, *shape[axis + 1 :]), full) or ()))
 
 
-@reach("attention")
 def attention(spec: OpSpec) -> Reach | None:
     """q: *,L,E; k: *,S,E; v: *,S,V. A query sees itself and all keys and values of its batch row; causal: up to it.
 
@@ -118,7 +113,6 @@ def _heads(x: Shape, y: Shape) -> tuple[Step, ...]:
     return broadcast(shape, y) or ()
 
 
-@reach("mha")
 def mha(spec: OpSpec) -> Reach:
     """query, key, value: B,L,D. A query sees its whole batch row."""
     y = spec.outputs[0].shape
@@ -127,14 +121,12 @@ def mha(spec: OpSpec) -> Reach:
     return alike(spec, found)
 
 
-@reach("encoder_layer")
 def encoder_layer(spec: OpSpec) -> Reach:
     """src: B,L,D. Every token sees its whole batch row."""
     shape = spec.inputs[0].shape
     return alike(spec, [Route(0, (*mixed(shape, 1, slides=True), *mixed(shape, 2)))])
 
 
-@reach("recurrent")
 def recurrent(spec: OpSpec) -> Reach | None:
     """A step sees all steps up to it, or all steps if bidirectional with several layers; the last states see all.
 

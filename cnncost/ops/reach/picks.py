@@ -17,7 +17,6 @@ from cnncost.ops.reach.registry import (
     Route,
     Spread,
     Step,
-    reach,
     routes,
 )
 from cnncost.ops.reach.windows import moved, taken
@@ -26,7 +25,6 @@ LARGEST = 1 << 15
 """Largest number of elements for which indices that differ between rows are followed."""
 
 
-@reach("gather")
 def gather(spec: OpSpec) -> Reach | None:
     """An embedding sees its index; other ops see what they index, by constants (attribute: positions) or by data."""
     x, y = spec.inputs[0].shape, spec.outputs[0].shape

@@ -7,7 +7,7 @@ from math import prod
 
 from cnncost.graph import OpSpec
 from cnncost.ops.reach.layout import axes_of, in_shape, moves
-from cnncost.ops.reach.registry import Pattern, Permute, Reach, Reshape, Route, Step, Window, reach, routes
+from cnncost.ops.reach.registry import Pattern, Permute, Reach, Reshape, Route, Step, Window, routes
 from cnncost.ops.reach.space import blocks, folded, unfolded
 from cnncost.ops.reach.windows import moved, taken
 
@@ -209,7 +209,6 @@ def col2im(spec: OpSpec) -> Reach | None:
     return routes(Route(0, steps))
 
 
-@reach("scatter")
 def scatter(spec: OpSpec) -> Reach | None:
     """Folding sums windows; other scatters depend on tensor data. Attribute: fn."""
     return col2im(spec) if spec["fn"] == "col2im" else None

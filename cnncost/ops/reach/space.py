@@ -6,7 +6,7 @@ from math import prod
 
 from cnncost.graph import OpSpec, Shape
 from cnncost.ops.reach import windows
-from cnncost.ops.reach.registry import All, Pattern, Reach, Reshape, Route, Spread, Step, Window, alike, reach, routes
+from cnncost.ops.reach.registry import All, Pattern, Reach, Reshape, Route, Spread, Step, Window, alike, routes
 
 
 def over_groups(shape: Shape, axis: int, groups: int, out: int) -> tuple[Step, ...]:
@@ -36,7 +36,6 @@ def broadcast(shape: Shape, out: Shape) -> tuple[Step, ...] | None:
     return ((Reshape(padded),) if padded != shape else ()) + tuple(grown)
 
 
-@reach("conv")
 def conv(spec: OpSpec) -> Reach | None:
     """A window along each spatial axis; each output channel sees all channels of its group."""
     x, w, y = spec.inputs[0].shape, spec.inputs[1].shape, spec.outputs[0].shape
@@ -66,7 +65,6 @@ def _padding(padding: str | tuple[int, ...], axis: int, reach: int) -> int:
     return padding[axis]
 
 
-@reach("pool")
 def pool(spec: OpSpec) -> Reach | None:
     """A window along each spatial axis, whatever is computed in it; fractional pooling picks random windows."""
     if spec["stride"] is None:
@@ -81,7 +79,6 @@ def pool(spec: OpSpec) -> Reach | None:
     return alike(spec, [Route(0, tuple(steps))])
 
 
-@reach("adaptive_pool")
 def adaptive_pool(spec: OpSpec) -> Reach:
     """Windows determined by the input and output sizes; a single one sees all."""
     x, y = spec.inputs[0].shape, spec.outputs[0].shape
@@ -89,7 +86,6 @@ def adaptive_pool(spec: OpSpec) -> Reach:
     return alike(spec, [Route(0, tuple(windows.adaptive(axis, x[axis], y[axis]) for axis in axes))])
 
 
-@reach("resize")
 def resize(spec: OpSpec) -> Reach:
     """The taps of the interpolation, including those of weight zero. Attributes: fn, axes, align, scales."""
     x, y = spec.inputs[0].shape, spec.outputs[0].shape
@@ -132,7 +128,6 @@ def blocks(size: int, kernel: int, stride: int, padding: int, dilation: int) -> 
     return (size + 2 * padding - dilation * (kernel - 1) - 1) // stride + 1
 
 
-@reach("trace")
 def trace(spec: OpSpec) -> Reach:
     """Sees all, in terms of hulls: the diagonal touches each of its rows and columns."""
     return routes(Route(0, (Reshape((prod(spec.inputs[0].shape),)), All(0), Reshape(()))))

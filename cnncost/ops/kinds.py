@@ -1,0 +1,158 @@
+"""Declarations of op kinds: everything that is known of a kind, in one place.
+
+A kind is the Graph's name for what an op does, whatever a framework calls it. A declaration decorates the cost rule:
+
+    @kind(
+        "my_kind",
+        inputs=(one("x", 2), one("w", 2), maybe("bias", 1)),
+        attributes={"groups": int},
+        reach=my_reach,
+    )
+    def my_kind(spec: OpSpec) -> Cost:
+        '''MACs = N·K·C/g. Shapes: x: N,C; w: K,C/g.'''
+
+It gives the roles of the tensors in order, with the ranks that each may have; the attributes with their types, which
+are written as Python writes them, `optional` ones apart; and the rules: cost, which inputs an output depends on
+(`reach`), temporary bytes of the algorithm (`scratch`) and of a CPU's kernel (`workspace`), and what else has to hold
+between shapes and attributes (`check`). The passes look rules up by kind; `verify_graph` checks Graphs against
+declarations. Front ends write kinds and attributes and know no rule; a second front end lowers to the same kinds.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from types import MappingProxyType
+from typing import Literal, NamedTuple, TypeAlias
+
+from cnncost.graph import OpSpec
+from cnncost.ops import registry
+from cnncost.ops.reach import registry as dependencies
+from cnncost.ops.scratch import Scratch
+from cnncost.ops.scratch import scratch as scratch_rule
+from cnncost.ops.workspace import Workspace
+from cnncost.ops.workspace import workspace as workspace_rule
+
+Check: TypeAlias = "Callable[[OpSpec], str | None]"
+"""What is wrong with a spec whose roles and attributes fit, as `expected …, got …`; None if nothing is."""
+Types: TypeAlias = "Mapping[str, object]"
+"""Attribute names and their types: `int`, `int | None`, `tuple[int, ...]`, `Literal["max", "avg"]`, …"""
+
+INTS = tuple[int, ...]
+LAYOUT = Literal["channels_last", "strided", "strided_last"]
+"""An operand's memory layout unless contiguous: it decides which kernel runs. `strided`, `strided_last`: with gaps."""
+
+
+class Role(NamedTuple):
+    """A place among the inputs or outputs of a kind.
+
+    Attributes:
+        name: what the tensor is.
+        least, most: ranks it may have; `most` None for any.
+        needed: whether there has to be one.
+        many: whether there may be several.
+    """
+
+    name: str
+    least: int = 0
+    most: int | None = None
+    needed: bool = True
+    many: bool = False
+
+    def __str__(self) -> str:
+        if self.most is None:
+            rank = f"of rank {self.least} or more" if self.least else ""
+        else:
+            rank = f"of rank {self.least}" if self.least == self.most else f"of rank {self.least} to {self.most}"
+        number = {(False, False): "may be missing", (True, True): "one or more", (False, True): "any number"}
+        told = ", ".join(each for each in (rank, number.get((self.needed, self.many), "")) if each)
+        return f"{self.name} ({told})" if told else self.name
+
+
+def one(name: str, *ranks: int | None) -> Role:
+    """Exactly one tensor: of any rank, of the given one, or from the first to the last (None: open) of two."""
+    return Role(name, *_ranks(ranks))
+
+
+def maybe(name: str, *ranks: int | None) -> Role:
+    """A tensor that may be missing. Ranks as for `one`."""
+    return Role(name, *_ranks(ranks), needed=False)
+
+
+def some(name: str, *ranks: int | None) -> Role:
+    """One tensor or more. Ranks as for `one`."""
+    return Role(name, *_ranks(ranks), many=True)
+
+
+def rest(name: str, *ranks: int | None) -> Role:
+    """Any number of tensors, also none. Ranks as for `one`."""
+    return Role(name, *_ranks(ranks), needed=False, many=True)
+
+
+def _ranks(ranks: tuple[int | None, ...]) -> tuple[int, int | None]:
+    return (ranks[0] or 0, ranks[-1]) if ranks else (0, None)
+
+
+class Kind(NamedTuple):
+    """A declared kind. Its rules are in the registries that the passes read, where a user's rule may replace one."""
+
+    name: str
+    inputs: tuple[Role, ...]
+    outputs: tuple[Role, ...]
+    attributes: Types
+    optional: Types
+    check: Check | None
+
+
+_KINDS: dict[str, Kind] = {}
+NONE: Types = MappingProxyType({})
+ANY_OUTPUTS = (some("y"),)
+ANY_KIND: Types = MappingProxyType({"scratch": int, "scratch_unknown": bool})
+"""Attributes that ops of every kind may have: temporary bytes that a front end has measured, or failed to."""
+
+
+def kind(
+    name: str, *, inputs: Sequence[Role], outputs: Sequence[Role] = ANY_OUTPUTS, attributes: Types = NONE,
+    optional: Types = NONE, reach: dependencies.Rule | None = None, scratch: Scratch | None = None,
+    workspace: Workspace | None = None, check: Check | None = None,
+) -> Callable[[registry.Rule], registry.Rule]:  # fmt: skip
+    """Declare a kind; decorates its cost rule. A custom op's kind is its name, `"my_lib::my_op"`.
+
+    Args:
+        name: the kind.
+        inputs: roles of its input tensors, in order.
+        outputs: roles of its outputs.
+        attributes: those that each of its ops has, and their types.
+        optional: attributes that may be missing.
+        reach: which input positions each output position depends on; without, receptive fields behind it are unknown.
+        scratch: temporary bytes that the algorithm allocates; none without.
+        workspace: bytes that its CPU kernel allocates, an estimate.
+        check: what else has to hold.
+
+    Raises:
+        ValueError: the kind is declared already, or has a rule.
+    """
+    if name in _KINDS:
+        raise ValueError(f"kind({name!r}): it is declared already; a rule alone is replaced by rule(…, replace=True)")
+
+    def declare(cost: registry.Rule) -> registry.Rule:
+        registry.rule(name)(cost)
+        if reach is not None:
+            dependencies.reach(name)(reach)
+        if scratch is not None:
+            scratch_rule(name)(scratch)
+        if workspace is not None:
+            workspace_rule(name)(workspace)
+        _KINDS[name] = Kind(name, tuple(inputs), tuple(outputs), dict(attributes), dict(optional), check)
+        return cost
+
+    return declare
+
+
+def declaration(name: str) -> Kind | None:
+    """The declaration of a kind, or None."""
+    return _KINDS.get(name)
+
+
+def declared() -> tuple[str, ...]:
+    """The declared kinds."""
+    return tuple(sorted(_KINDS))

@@ -1,0 +1,195 @@
+"""Every kind is declared, what front ends record fits its declaration, and what does not fit is refused with words."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+import torch
+from hypothesis import given, settings
+
+import cnncost
+from cnncost.errors import GraphError
+from cnncost.graph import Call, Graph, Node, OpSpec, Scope, Storage, TensorType, Value
+from cnncost.ops import kind, kinds, one, verify_graph
+from cnncost.ops.check import faults, fits
+from cnncost.ops.kinds import declared
+from cnncost.zoo import names
+from tests.passes.receptive_field.dags import dags
+
+
+def t(*shape, dtype="float32"):
+    return TensorType(shape, dtype)
+
+
+def spec(kind, inputs, outputs, **attrs):
+    return OpSpec(kind, tuple(inputs), tuple(outputs), tuple(sorted(attrs.items())))
+
+
+def graph_of(*specs):
+    """A Graph of one call that runs these ops, each on inputs of its own."""
+    values, nodes = [], []
+    for number, each in enumerate(specs):
+        first = len(values)
+        values += [Value(first + i, kind, first + i, "input") for i, kind in enumerate(each.inputs)]
+        made = len(values)
+        values += [Value(made + i, kind, made + i, "activation") for i, kind in enumerate(each.outputs)]
+        nodes.append(Node(each, tuple(range(first, made)), tuple(range(made, len(values))), 0, f"lib.op{number}"))
+    outside = {value.id for value in values if value.role == "input"}
+    return Graph(
+        values=tuple(values),
+        nodes=tuple(nodes),
+        scopes=(Scope("", "Net", calls=1),),
+        calls=(Call(0, None, 0, (), ()),),
+        storages=tuple(Storage(v.id, v.type.nbytes, None if v.id in outside else 0, None) for v in values),
+        inputs=(),
+        outputs=(),
+    )
+
+
+CONV = spec(
+    "conv", [t(1, 4, 9, 9), t(6, 2, 3, 3), t(6)], [t(1, 6, 7, 7)], kernel=(3, 3), stride=(1, 1), padding=(0, 0),
+    dilation=(1, 1), groups=2, transposed=False, output_padding=(0, 0), bias=True,
+)  # fmt: skip
+LINEAR = spec("linear", [t(2, 3), t(5, 3)], [t(2, 5)], bias=False)
+POOL = spec(
+    "pool", [t(1, 4, 8, 8)], [t(1, 4, 4, 4)], fn="max", kernel=(2, 2), stride=(2, 2), padding=(0, 0), dilation=(1, 1),
+    ceil=False,
+)  # fmt: skip
+NORM = spec("norm", [t(2, 3, 4), t(4), t(4)], [t(2, 3, 4)], fn="layer", affine=True, statistics=True, axes=1)
+SOFTMAX = spec("softmax", [t(2, 3)], [t(2, 3)], fn="softmax", axis=-1)
+MATMUL = spec("matmul", [t(2, 3), t(3, 5)], [t(2, 5)], batch=1, m=2, k=3, n=5, bias=False)
+ATTENTION = spec(
+    "attention", [t(2, 5, 4)] * 3, [t(2, 5, 4)], batch=2, value_batch=2, queries=5, keys=5, width=4, value_width=4,
+    scaled=80, mask=False, causal=False,
+)  # fmt: skip
+LSTM = spec(
+    "recurrent", [t(5, 2, 4), t(12, 4), t(12, 3)], [t(5, 2, 3)], cell="lstm", tokens=10, layers=1, directions=1,
+    input=4, hidden=3, recurrent=3, bias=False, steps_axis=0,
+)  # fmt: skip
+CUSTOM = spec("custom", [t(2)], [t(2)], terms=(("sum", (("n", 2),), 1, False),), read=None, written=8)
+RIGHT = [CONV, LINEAR, POOL, NORM, SOFTMAX, MATMUL, ATTENTION, LSTM, CUSTOM]
+
+
+def but(given, **attrs):
+    """The spec with other attributes; one that is set to `...` is left out."""
+    found = {**dict(given.attrs), **attrs}
+    return replace(given, attrs=tuple(sorted((k, v) for k, v in found.items() if v is not ...)))
+
+
+def test_what_is_right_passes():
+    assert [faults(each) for each in RIGHT] == [()] * len(RIGHT)
+    graph = graph_of(*RIGHT)
+    assert verify_graph(graph) is graph
+
+
+WRONG = {
+    "a kind that nobody declared": (replace(CONV, kind="cnov"), "no kind is called 'cnov'; did you mean conv"),
+    "a kind like none": (replace(CONV, kind="zzz"), "no kind is called 'zzz'; declare it by @kind"),
+    "no stride": (but(CONV, stride=...), "kind 'conv' needs the attribute 'stride' (tuple[int, ...]); it has ['bias',"),
+    "no bias": (but(LINEAR, bias=...), "kind 'linear' needs the attribute 'bias' (bool)"),
+    "one number for all axes": (but(CONV, stride=1), "'stride' of kind 'conv': expected tuple[int, ...], got 1"),
+    "a stride of halves": (but(CONV, stride=(0.5, 0.5)), "expected tuple[int, ...], got (0.5, 0.5)"),
+    "a float is no number of positions": (but(CONV, stride=(1.0, 1.0)), "expected tuple[int, ...], got (1.0, 1.0)"),
+    "a bool is no number": (but(CONV, groups=True), "'groups' of kind 'conv': expected int, got True"),
+    "a number is no bool": (but(LINEAR, bias=1), "'bias' of kind 'linear': expected bool, got 1"),
+    "nothing is no number": (but(SOFTMAX, axis=None), "expected int, got None"),
+    "an unknown padding mode": (but(CONV, padding="full"), "expected tuple[int, ...] or one of 'same', 'valid'"),
+    "an unknown function": (but(POOL, fn="median"), "expected one of 'max', 'avg', got 'median'"),
+    "an unknown norm": (but(NORM, fn="spectral"), "expected one of 'batch', 'layer'"),
+    "an unknown cell": (but(LSTM, cell="mgu"), "expected one of 'lstm', 'gru', 'tanh', 'relu', got 'mgu'"),
+    "a misspelt attribute": (but(CONV, paddings=(1, 1)), "has no attribute 'paddings'; did you mean padding"),
+    "another kind's attribute": (but(LINEAR, axis=1), "kind 'linear' has no attribute 'axis'"),
+    "temporary bytes as text": (but(LINEAR, scratch="8"), "'scratch' of kind 'linear': expected int, got '8'"),
+    "twice": (replace(LINEAR, attrs=LINEAR.attrs * 2), "has the attribute 'bias' twice; give it once"),
+    "no weight": (replace(LINEAR, inputs=LINEAR.inputs[:1]), "inputs of kind 'linear': expected x (of rank 1 or more)"),
+    "no inputs": (replace(SOFTMAX, inputs=()), "inputs of kind 'softmax': expected x; got none"),
+    "one input too many": (replace(SOFTMAX, inputs=SOFTMAX.inputs * 2), "expected x; got 2×3, 2×3"),
+    "no output": (replace(SOFTMAX, outputs=()), "outputs of kind 'softmax': expected y; got none"),
+    "an output too many": (replace(CONV, outputs=CONV.outputs * 2), "outputs of kind 'conv': expected y"),
+    "a scalar for an image": (replace(CONV, inputs=(t(), *CONV.inputs[1:])), "got a scalar, 6×2×3×3, 6"),
+    "a weight of the wrong rank": (
+        replace(LINEAR, inputs=(t(2, 3), t(5, 3, 1))), "w (of rank 1 to 2), bias (may be missing); got 2×3, 5×3×1"
+    ),
+    "a bias that is a matrix": (replace(CONV, inputs=(*CONV.inputs[:2], t(6, 1))), "bias (of rank 1, may be missing)"),
+    "a stride for a line": (but(CONV, stride=(1,)), "expected 2 numbers in 'stride', one per spatial axis"),
+    "padding for a volume": (but(CONV, padding=(1, 1, 1)), "expected 2 numbers in 'padding'"),
+    "a kernel that isn't the weight's": (but(CONV, kernel=(3, 1)), "expected the kernel (3, 3) of the weight"),
+    "channels that don't fit": (but(CONV, groups=3), "expected 6 channels of x by weight and groups, got 4"),
+    "a line under a plane's weight": (
+        replace(CONV, inputs=(t(4, 9), *CONV.inputs[1:])),
+        "expected x of rank 3 or 4 for a weight of rank 4, got rank 2",
+    ),
+    "layer norm without axes": (but(NORM, axes=...), "layer norm needs the attribute 'axes' (int)"),
+    "group norm without groups": (but(NORM, fn="group"), "group norm needs the attribute 'groups' (int)"),
+    "terms that are no terms": (but(CUSTOM, terms=(("sum", 2),)), "'terms' of kind 'custom': expected tuple[tuple[str"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", WRONG)
+def test_what_is_wrong_is_refused(name):
+    """By where it is, what was expected, and what came."""
+    wrong, said = WRONG[name]
+    with pytest.raises(GraphError) as caught:
+        verify_graph(graph_of(LINEAR, wrong, SOFTMAX))
+    assert "node 1 (lib.op1, in the model): " in str(caught.value)
+    assert said in str(caught.value)
+    assert "node 0" not in str(caught.value)
+    assert "node 2" not in str(caught.value)
+
+
+def test_several_faults_are_told_at_once():
+    wrong = [but(LINEAR, bias=i) for i in range(14)]
+    with pytest.raises(GraphError) as caught:
+        verify_graph(graph_of(*wrong))
+    lines = str(caught.value).splitlines()
+    assert [line.partition(" (")[0] for line in lines[:-1]] == [f"node {i}" for i in range(10)]
+    assert lines[-1] == "and 4 more"
+
+
+def test_the_structure_of_a_graph_is_checked_too():
+    graph = graph_of(LINEAR)
+    broken = replace(graph, nodes=(graph.nodes[0]._replace(inputs=(0, 7)),))
+    with pytest.raises(GraphError, match="reads value 7 before it is defined"):
+        verify_graph(broken)
+
+
+def test_of_ops_of_other_libraries_nothing_is_expected():
+    assert faults(spec("my_lib::op", [t(2)], [], anything=1)) == ()
+
+
+@pytest.mark.parametrize(
+    ("value", "expected", "does"),
+    [
+        (2, float, True), (2.5, float, True), (True, float, False), (2.0, int, False), ((), tuple[int, ...], True),
+        ((1, "a"), tuple[int, str], True), ((1,), tuple[int, str], False), (None, int | None, True),
+        (((1, 2), (3,)), tuple[tuple[int, ...], ...], True), ("1", int | tuple[int, ...], False),
+    ],
+)  # fmt: skip
+def test_types(value, expected, does):
+    assert fits(value, expected) is does
+
+
+def test_every_kind_is_declared():
+    """Those of custom ops may have a rule alone."""
+    assert {name for name in kinds() if "::" not in name or name.startswith("sparse::")} <= set(declared())
+
+
+def test_a_kind_is_declared_once():
+    with pytest.raises(ValueError, match="kind\\('conv'\\): it is declared already"):
+        kind("conv", inputs=[one("x")])
+
+
+@pytest.mark.parametrize("training", [False, True], ids=["inference", "training"])
+@pytest.mark.parametrize("name", names())
+def test_the_zoo_fits(name, training):
+    verify_graph(cnncost.analyze(name, training=training).graph)
+
+
+@given(dags())
+@settings(max_examples=40, deadline=None)
+def test_random_networks_fit(drawn):
+    model, shape = drawn
+    for grad in (False, True):
+        with torch.set_grad_enabled(grad):
+            verify_graph(cnncost.analyze(model, shape).graph)
