@@ -24,7 +24,8 @@ from cnncost.graph import (
 )
 from cnncost.masks import Mask
 
-SCHEMA = 1
+SCHEMA = 2
+"""2: layout ops have moves; before, they had names and arguments of a framework."""
 
 
 def to_json(graph: Graph) -> str:
@@ -73,7 +74,11 @@ def from_json(text: str) -> Graph:
 
 def _check_schema(schema: object) -> None:
     if schema != SCHEMA:
-        raise GraphError(f"graph file: schema {schema}, this version reads {SCHEMA}")
+        older = isinstance(schema, int) and schema < SCHEMA
+        who = "an older cnncost, which described ops otherwise" if older else "a newer cnncost"
+        raise GraphError(
+            f"graph file: schema {schema}, this version reads {SCHEMA}; {who}, wrote it: record the model again"
+        )
 
 
 def _graph(data: dict[str, Any]) -> Graph:

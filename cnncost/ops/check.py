@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from types import NoneType, UnionType
-from typing import Literal, Union, get_args, get_origin
 
-from cnncost.errors import GraphError
-from cnncost.graph import Graph, OpSpec, TensorType, verify
+from cnncost.errors import GraphError, RuleError
+from cnncost.graph import Graph, OpSpec, Shape, TensorType, verify
 from cnncost.near import suggestion
-from cnncost.ops.kinds import ANY_KIND, Kind, Role, declaration, declared
+from cnncost.ops.kinds import ANY_KIND, Kind, Role, declaration, declared, fits, written
+from cnncost.ops.reach.registry import Output, applies, reach_of, resulting
 
 MOST = 10
 """Maximum number of faults in a message."""
@@ -44,9 +43,47 @@ def faults(spec: OpSpec) -> tuple[str, ...]:
     if kind is None:
         return () if "::" in spec.kind else (_undeclared(spec.kind),)
     found = (*_attribute_faults(kind, spec), *_role_faults(kind, spec))
-    if not found and kind.check is not None and (wrong := kind.check(spec)) is not None:
-        found = (f"kind {kind.name!r}: {wrong}",)
+    if not found:
+        wrong = kind.check(spec) if kind.check is not None else None
+        wrong = wrong or _reach_fault(spec)
+        found = () if wrong is None else (f"kind {kind.name!r}: {wrong}",)
     return found
+
+
+def _reach_fault(spec: OpSpec) -> str | None:
+    """Where the steps of the reach rule contradict the shapes: attributes that are wrong often show here."""
+    try:
+        reach = reach_of(spec)
+        for output, tensor in zip(reach or (), spec.outputs, strict=False):
+            if output is not None and (wrong := _output_fault(spec, output, tensor.shape)) is not None:
+                return wrong
+    except (RuleError, ValueError) as error:
+        return f"expected shapes and attributes that fit each other, got {_told(spec)}: {error}"
+    return None
+
+
+def _output_fault(spec: OpSpec, output: Output, expected: Shape) -> str | None:
+    shapes = []
+    for route in output.routes:
+        shape = spec.inputs[route.input].shape
+        for step in route.steps:
+            if not applies(step, shape):
+                return f"{step} of input {route.input} does not apply to the shape {shape}; got {_told(spec)}"
+            shape = resulting(shape, (step,))
+        shapes.append(shape)
+    if output.joined is not None and shapes:
+        joined = sum(shape[output.joined] for shape in shapes)
+        shapes = [(*shape[: output.joined], joined, *shape[output.joined + 1 :]) for shape in shapes]
+    wrong = next((shape for shape in shapes if shape != expected), None)
+    return None if wrong is None else f"its attributes lead to the shape {wrong}, its output has {expected}"
+
+
+def _told(spec: OpSpec) -> str:
+    return ", ".join([*map(_shape, spec.inputs), *(f"{name}={value}" for name, value in spec.attrs)])
+
+
+def _shape(tensor: TensorType) -> str:
+    return "×".join(map(str, tensor.shape)) or "a scalar"
 
 
 def _undeclared(name: str) -> str:
@@ -74,41 +111,10 @@ def _attribute_faults(kind: Kind, spec: OpSpec) -> Iterator[str]:
             yield f"attribute {name!r} of kind {kind.name!r}: expected {written(known[name])}, got {value!r}"
 
 
-def fits(value: object, expected: object) -> bool:
-    """Whether an attribute's value is of a type, as declared. An int is a float, too; a bool is no int."""
-    origin, arguments = get_origin(expected), get_args(expected)
-    if expected is object:
-        return True
-    if expected is None or expected is NoneType:
-        return value is None
-    if origin in (Union, UnionType):
-        return any(fits(value, each) for each in arguments)
-    if origin is Literal:
-        return any(type(value) is type(each) and value == each for each in arguments)
-    if origin is tuple:
-        if not isinstance(value, tuple):
-            return False
-        if len(arguments) == 2 and arguments[1] is Ellipsis:
-            return all(fits(each, arguments[0]) for each in value)
-        return len(value) == len(arguments) and all(map(fits, value, arguments))
-    return type(value) is expected or (expected is float and type(value) is int)
-
-
-def written(expected: object) -> str:
-    """A type as a message names it: `tuple[int, ...]`."""
-    if get_origin(expected) is Literal:
-        return "one of " + ", ".join(map(repr, get_args(expected)))
-    if get_origin(expected) in (Union, UnionType):
-        return " or ".join(map(written, get_args(expected)))
-    if expected is NoneType:
-        return "None"
-    return expected.__name__ if isinstance(expected, type) and not get_args(expected) else str(expected)
-
-
 def _role_faults(kind: Kind, spec: OpSpec) -> Iterator[str]:
     for side, roles, types in (("inputs", kind.inputs, spec.inputs), ("outputs", kind.outputs, spec.outputs)):
         if not _match(roles, types):
-            shapes = ", ".join("×".join(map(str, t.shape)) or "a scalar" for t in types) or "none"
+            shapes = ", ".join(map(_shape, types)) or "none"
             wanted = ", ".join(map(str, roles)) or "none"
             yield f"{side} of kind {kind.name!r}: expected {wanted}; got {shapes}"
 

@@ -21,8 +21,8 @@ declarations. Front ends write kinds and attributes and know no rule; a second f
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from types import MappingProxyType
-from typing import Literal, NamedTuple, TypeAlias
+from types import MappingProxyType, NoneType, UnionType
+from typing import Literal, NamedTuple, TypeAlias, Union, get_args, get_origin
 
 from cnncost.graph import OpSpec
 from cnncost.ops import registry
@@ -156,3 +156,34 @@ def declaration(name: str) -> Kind | None:
 def declared() -> tuple[str, ...]:
     """The declared kinds."""
     return tuple(sorted(_KINDS))
+
+
+def fits(value: object, expected: object) -> bool:
+    """Whether an attribute's value is of a type, as declared. An int is a float, too; a bool is no int."""
+    origin, arguments = get_origin(expected), get_args(expected)
+    if expected is object:
+        return True
+    if expected is None or expected is NoneType:
+        return value is None
+    if origin in (Union, UnionType):
+        return any(fits(value, each) for each in arguments)
+    if origin is Literal:
+        return any(type(value) is type(each) and value == each for each in arguments)
+    if origin is tuple:
+        if not isinstance(value, tuple):
+            return False
+        if len(arguments) == 2 and arguments[1] is Ellipsis:
+            return all(fits(each, arguments[0]) for each in value)
+        return len(value) == len(arguments) and all(map(fits, value, arguments))
+    return type(value) is expected or (expected is float and type(value) is int)
+
+
+def written(expected: object) -> str:
+    """A type as a message names it: `tuple[int, ...]`."""
+    if get_origin(expected) is Literal:
+        return "one of " + ", ".join(map(repr, get_args(expected)))
+    if get_origin(expected) in (Union, UnionType):
+        return " or ".join(map(written, get_args(expected)))
+    if expected is NoneType:
+        return "None"
+    return expected.__name__ if isinstance(expected, type) and not get_args(expected) else str(expected)

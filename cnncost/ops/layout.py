@@ -6,30 +6,31 @@ They differ in bytes: a view moves none, a copy reads and writes the copied elem
 from __future__ import annotations
 
 from cnncost.graph import OpSpec
-from cnncost.ops.kinds import INTS, Types, kind, one, rest
-from cnncost.ops.reach import elements, picks, shuffles
-from cnncost.ops.reach import layout as layout_reach
+from cnncost.ops.kinds import INTS, fits, kind, one, rest, written
+from cnncost.ops.reach import elements, moves, picks, space
 from cnncost.ops.registry import Cost, cost, flops, numbers
 
-ARGUMENTS: Types = dict.fromkeys(
-    "axis0 axis1 chunks dim dim0 dim1 dim2 dimension dims destination dilation downscale_factor end end_dim groups "
-    "implicit index indices_or_sections k kernel_size length memory_format mode offset output_size pad padding repeats "
-    "sections shape shifts size sizes source split_size split_sizes start start_dim step stride upscale_factor".split(),
-    object,
-)
-"""Arguments of the function `fn`."""
+
+def _well_formed(spec: OpSpec) -> str | None:
+    """Moves have names and arguments as in `reach/moves.py`; where they lead, `verify_graph` checks for all kinds."""
+    for name, *given in spec["moves"] or ():
+        if not isinstance(name, str) or (expected := moves.arguments(name)) is None:
+            return f"expected moves of {sorted(moves.names())}, got {name!r}"
+        if len(given) != len(expected) or not all(map(fits, given, expected)):
+            return f"move {name!r}: expected the arguments {', '.join(map(written, expected))}, got {tuple(given)}"
+    return None
 
 
 @kind(
     "layout",
     inputs=(rest("x"),),
     outputs=(rest("y"),),
-    attributes={"fn": str, "copy": bool},
-    optional=ARGUMENTS,
-    reach=layout_reach.layout,
+    attributes={"copy": bool, "moves": tuple[tuple[object, ...], ...] | None},
+    reach=moves.layout,
+    check=_well_formed,
 )
 def layout(spec: OpSpec) -> Cost:
-    """0: shapes, strides and copies. Attributes: fn, copy; a view reads and writes nothing."""
+    """0: shapes, strides and copies. Attributes: copy, without which nothing is read or written; moves."""
     return cost(spec) if spec["copy"] else cost(spec, read=0, written=0)
 
 
@@ -79,20 +80,14 @@ def gather(spec: OpSpec) -> Cost:
 @kind(
     "scatter",
     inputs=(one("x"), rest("indices and sources")),
-    attributes={"fn": str, "accumulate": bool, "elements": int},
-    optional={
-        "output_size": INTS,
-        "kernel_size": INTS,
-        "stride": INTS,
-        "padding": INTS,
-        "dilation": INTS,
-    },
-    reach=shuffles.scatter,
+    attributes={"accumulate": bool, "elements": int},
+    optional={"kernel_size": INTS, "stride": INTS, "padding": INTS, "dilation": INTS},
+    reach=space.scatter,
 )
 def scatter(spec: OpSpec) -> Cost:
     """0 if elements are overwritten, one FLOP per element if they are accumulated (index_add, scatter_add).
 
-    Attributes: fn, accumulate, elements (number of source elements).
+    Attributes: accumulate, elements (number of source elements); the windows' geometry if it folds.
     """
     if not spec["accumulate"] or not spec.outputs[0].floating:
         return cost(spec)

@@ -14,11 +14,19 @@ from cnncost.ops.reach import mixing
 from cnncost.ops.registry import Cost, Term, cost, flops, macs, numbers, parts
 
 
+def _features_fit(spec: OpSpec) -> str | None:
+    x, w, y = spec.inputs[0].shape, spec.inputs[1].shape, spec.outputs[0].shape
+    if x[-1] != w[-1] or y != (*x[:-1], *w[:-1]):
+        return f"expected x of *,I, w of O,I and y of *,O, got {x}, {w} and {y}"
+    return None
+
+
 @kind(
     "linear",
     inputs=(one("x", 1, None), one("w", 1, 2), maybe("bias")),
     attributes={"bias": bool},
     reach=mixing.linear,
+    check=_features_fit,
 )
 def linear(spec: OpSpec) -> Cost:
     """MACs = M·I·O, one FLOP per output for the bias.
@@ -93,11 +101,19 @@ def _pair(
     return [*terms, flops("product", 6 if parts(spec) else 1, "U", places, "products", each)]
 
 
+def _product_fits(spec: OpSpec) -> str | None:
+    sizes = [spec[name] for name in ("batch", "m", "n")]
+    if spec.outputs[0].numel != prod(sizes):
+        return f"expected {' · '.join(map(str, sizes))} outputs by batch, m and n, got {spec.outputs[0].shape}"
+    return None
+
+
 @kind(
     "matmul",
     inputs=(some("addend, factors, scales"),),
     attributes={"batch": int, "m": int, "k": int, "n": int, "bias": bool},
     reach=mixing.matmul,
+    check=_product_fits,
 )
 def matmul(spec: OpSpec) -> Cost:
     """MACs = B·M·K·N; the addend of addmm, baddbmm and the like is one FLOP per output.

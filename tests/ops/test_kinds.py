@@ -68,7 +68,39 @@ LSTM = spec(
     input=4, hidden=3, recurrent=3, bias=False, steps_axis=0,
 )  # fmt: skip
 CUSTOM = spec("custom", [t(2)], [t(2)], terms=(("sum", (("n", 2),), 1, False),), read=None, written=8)
-RIGHT = [CONV, LINEAR, POOL, NORM, SOFTMAX, MATMUL, ATTENTION, LSTM, CUSTOM]
+
+
+def layout(inputs, outputs, *moves, copy=False):
+    return spec("layout", [t(*shape) for shape in inputs], [t(*shape) for shape in outputs], moves=moves, copy=copy)
+
+
+MOVES = {
+    "reshape": layout([(2, 3)], [(6,)], ("reshape", (6,))),
+    "permute": layout([(2, 3, 5)], [(5, 2, 3)], ("permute", (2, 0, 1))),
+    "expand": layout([(3,)], [(2, 3)], ("expand", (2, 3))),
+    "slice": layout([(2, 9)], [(2, 4)], ("slice", 1, 2, 4, 2)),
+    "flip": layout([(2, 9)], [(2, 9)], ("slice", 1, 8, 9, -1)),
+    "select": layout([(2, 9)], [(2,)], ("select", 1, 8)),
+    "pad": layout([(2, 9)], [(2, 12)], ("pad", 1, 1, 2, "reflect")),
+    "crop": layout([(2, 9)], [(2, 6)], ("pad", 1, -1, -2, "constant")),
+    "roll": layout([(2, 9)], [(2, 9)], ("roll", 1, -2)),
+    "tile": layout([(2, 3)], [(2, 9)], ("tile", 1, 3)),
+    "repeat": layout([(2, 3)], [(2, 9)], ("repeat", 1, 3)),
+    "unfold": layout([(2, 9)], [(2, 4, 3)], ("unfold", 1, 3, 2, 0, 1)),
+    "diagonal": layout([(2, 3, 5)], [(2, 3)], ("diagonal", 1, 2, 2)),
+    "cat": layout([(2, 3), (2, 4)], [(2, 7)], ("cat", 1)),
+    "stack": layout([(2, 3), (2, 3)], [(2, 2, 3)], ("reshape", (2, 1, 3)), ("cat", 1)),
+    "split": layout([(2, 7)], [(2, 3), (2, 4)], ("split", 1)),
+    "unbind": layout([(2, 3)], [(3,), (3,)], ("unbind", 0)),
+    "broadcast": layout([(2, 1), (3,)], [(2, 3), (2, 3)], ("broadcast",)),
+    "overwritten": layout([(2, 3), (3,)], [(2, 3)], ("input", 1), ("expand", (2, 3))),
+    "pixel shuffle": layout(
+        [(4, 5, 5)], [(1, 10, 10)], ("reshape", (1, 2, 2, 5, 5)), ("permute", (0, 3, 1, 4, 2)),
+        ("reshape", (1, 10, 10)),
+    ),
+    "nothing": layout([(2, 3)], [(2, 3)]),
+}  # fmt: skip
+RIGHT = [*MOVES.values(), CONV, LINEAR, POOL, NORM, SOFTMAX, MATMUL, ATTENTION, LSTM, CUSTOM]
 
 
 def but(given, **attrs):
@@ -122,6 +154,26 @@ WRONG = {
     ),
     "layer norm without axes": (but(NORM, axes=...), "layer norm needs the attribute 'axes' (int)"),
     "group norm without groups": (but(NORM, fn="group"), "group norm needs the attribute 'groups' (int)"),
+    "a move that isn't one": (layout([(2, 3)], [(6,)], ("view", (6,))), "expected moves of ['broadcast', 'cat'"),
+    "a move without a name": (layout([(2, 3)], [(6,)], ((6,),)), "got (6,)"),
+    "a move without arguments": (layout([(2, 3)], [(6,)], ("reshape",)), "expected the arguments tuple[int"),
+    "an unknown mode": (layout([(2, 9)], [(2, 9)], ("pad", 1, 0, 0, "wrap")), "one of 'constant', 'reflect'"),
+    "moves as text": (but(MOVES["flip"], moves="flip"), "expected tuple[tuple[object, ...], ...]"),
+    "elements get lost": (layout([(2, 3)], [(5,)], ("reshape", (5,))), "does not apply to the shape (2, 3)"),
+    "an axis twice": (layout([(2, 3)], [(2, 2)], ("permute", (0, 0))), "does not apply to the shape (2, 3)"),
+    "another order": (layout([(2, 3)], [(2, 3)], ("permute", (1, 0))), "to the shape (3, 2), its output has (2, 3)"),
+    "beyond the end": (layout([(2, 9)], [(2, 4)], ("slice", 1, 6, 4, 1)), "does not apply to the shape (2, 9)"),
+    "another length": (layout([(2, 9)], [(2, 5)], ("slice", 1, 2, 4, 1)), "to the shape (2, 4), its output has"),
+    "not expandable": (layout([(2, 3)], [(4, 3)], ("expand", (4, 3))), "(2, 3) does not broadcast to (4, 3)"),
+    "an axis that isn't there": (layout([(2, 3)], [(2, 3)], ("roll", 2, 1)), "IndexError"),
+    "joined to another size": (layout([(2, 3), (2, 4)], [(2, 8)], ("cat", 1)), "to the shape (2, 7), its output"),
+    "an input that isn't there": (layout([(2, 3)], [(2, 3)], ("input", 1), ("reshape", (2, 3))), "IndexError"),
+    "a part too long": (layout([(2, 7)], [(2, 3), (2, 5)], ("split", 1)), "does not apply to the shape (2, 7)"),
+    "a resized axis that is not sampled": (
+        replace(POOL, outputs=(t(1, 5, 4, 4),)), "to the shape (1, 4, 4, 4), its output has"
+    ),
+    "features that the weight hasn't": (replace(LINEAR, outputs=(t(2, 6),)), "y of *,O, got (2, 3), (5, 3) and (2, 6)"),
+    "a product of another size": (but(MATMUL, n=6), "expected 1 · 2 · 6 outputs by batch, m and n, got (2, 5)"),
     "terms that are no terms": (but(CUSTOM, terms=(("sum", 2),)), "'terms' of kind 'custom': expected tuple[tuple[str"),
 }  # fmt: skip
 

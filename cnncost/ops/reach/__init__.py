@@ -1,6 +1,6 @@
 """Reach rules: the inputs that each op's outputs depend on. Importing the package registers all rules."""
 
-from cnncost.ops.reach import elements, layout, mixing, picks, shuffles, space
+from cnncost.ops.reach import elements, mixing, moves, picks, space
 from cnncost.ops.reach.registry import (
     All,
     Output,
@@ -22,5 +22,5 @@ from cnncost.ops.reach.registry import (
 
 __all__ = [
     "All", "Output", "Pattern", "Permute", "Picked", "Reach", "Reshape", "Route", "Spread", "Step", "Window", "alike",
-    "elements", "kinds", "layout", "mixing", "picks", "reach", "reach_of", "routes", "shuffles", "space",
+    "elements", "kinds", "mixing", "moves", "picks", "reach", "reach_of", "routes", "space",
 ]  # fmt: skip

@@ -14,6 +14,7 @@ None; everything that depends on the op is then reported as unknown.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from math import prod
 from typing import NamedTuple, TypeAlias
 
 from cnncost.errors import RuleError
@@ -83,6 +84,36 @@ class Permute(NamedTuple):
 
 
 Step: TypeAlias = "Window | All | Spread | Picked | Reshape | Permute"
+
+
+def resulting(shape: Shape, steps: Sequence[Step]) -> Shape:
+    """The shape that steps lead to."""
+    for step in steps:
+        match step:
+            case Reshape():
+                shape = step.shape
+            case Permute():
+                shape = tuple(shape[i] for i in step.order)
+            case Window() | All() | Spread() | Picked():
+                size = len(step.sees) if isinstance(step, Window) else 1 if isinstance(step, All) else step.size
+                shape = (*shape[: step.axis], size, *shape[step.axis + 1 :])
+    return shape
+
+
+def applies(step: Step, shape: Shape) -> bool:
+    """Whether a step can be taken from a shape."""
+    match step:
+        case Reshape():
+            return prod(step.shape) == prod(shape)
+        case Permute():
+            return sorted(step.order) == list(range(len(shape)))
+        case Spread():
+            return 0 <= step.axis < len(shape) and shape[step.axis] == 1
+        case Window():
+            within = 0 <= step.axis < len(shape) and range(shape[step.axis])
+            return within is not False and all(at in within for sees in step.sees for at in (*sees[:1], *sees[-1:]))
+        case All() | Picked():
+            return 0 <= step.axis < len(shape)
 
 
 class Route(NamedTuple):

@@ -6,7 +6,7 @@ from math import prod
 
 from cnncost.graph import OpSpec, Shape
 from cnncost.ops.reach import windows
-from cnncost.ops.reach.registry import All, Pattern, Reach, Reshape, Route, Spread, Step, Window, alike, routes
+from cnncost.ops.reach.registry import All, Pattern, Permute, Reach, Reshape, Route, Spread, Step, Window, alike, routes
 
 
 def over_groups(shape: Shape, axis: int, groups: int, out: int) -> tuple[Step, ...]:
@@ -131,3 +131,24 @@ def blocks(size: int, kernel: int, stride: int, padding: int, dilation: int) -> 
 def trace(spec: OpSpec) -> Reach:
     """Sees all, in terms of hulls: the diagonal touches each of its rows and columns."""
     return routes(Route(0, (Reshape((prod(spec.inputs[0].shape),)), All(0), Reshape(()))))
+
+
+def scatter(spec: OpSpec) -> Reach | None:
+    """Folding: (N,)C·k·k,L to (N,)C,H,W, where overlapping windows are summed; other scatters depend on tensor data.
+
+    Attributes: kernel_size, stride, padding, dilation, of both axes, if it folds.
+    """
+    if spec.get("kernel_size") is None:
+        return None
+    *batch, c, h, w = spec.outputs[0].shape
+    each = zip(*(spec[name] for name in ("kernel_size", "stride", "padding", "dilation")), strict=True)
+    (kh, *vertical), (kw, *horizontal) = each
+    down, right, n = blocks(h, kh, *vertical), blocks(w, kw, *horizontal), len(batch)
+    steps = (
+        Reshape((*batch, c, kh, kw, down, right)),
+        Permute((*range(n + 1), n + 3, n + 1, n + 4, n + 2)),
+        Reshape((*batch, c, down * kh, right * kw)),
+        folded(n + 1, h, down, kh, *vertical),
+        folded(n + 2, w, right, kw, *horizontal),
+    )
+    return routes(Route(0, steps))

@@ -5,6 +5,7 @@ from cnncost.frontends.torch.lowering import (
     detection,
     linalg,
     losses,
+    moves,
     optimizers,
     products,
     quantized,
@@ -14,5 +15,5 @@ from cnncost.frontends.torch.lowering import (
 )
 from cnncost.frontends.torch.lowering.registry import OpCall, is_known, lower
 
-__all__ = ["OpCall", "backward", "detection", "is_known", "linalg", "losses", "lower", "optimizers", "products",
-           "quantized", "sparse", "tables", "windows"]  # fmt: skip
+__all__ = ["OpCall", "backward", "detection", "is_known", "linalg", "losses", "lower", "moves", "optimizers",
+           "products", "quantized", "sparse", "tables", "windows"]  # fmt: skip

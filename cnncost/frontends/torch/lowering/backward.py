@@ -7,7 +7,7 @@ from math import prod
 import torch
 
 from cnncost.frontends.torch.lowering.products import attention, conv
-from cnncost.frontends.torch.lowering.registry import Attrs, Lowered, OpCall, lowers
+from cnncost.frontends.torch.lowering.registry import Attrs, Lowered, OpCall, lowers, moved
 from cnncost.frontends.torch.lowering.windows import TAPS, UPSAMPLE, adaptive_pool, pool
 
 
@@ -125,7 +125,7 @@ def dropout_backward(call: OpCall) -> Lowered:  # noqa: ARG001  # arguments don'
 @lowers("nll_loss_backward", "nll_loss2d_backward")
 def nll_loss_backward(call: OpCall) -> Lowered:
     """One element written per target."""
-    return "scatter", {"fn": call.name, "accumulate": False, "elements": call["target"].numel()}
+    return "scatter", {"accumulate": False, "elements": call["target"].numel()}
 
 
 @lowers(
@@ -134,13 +134,13 @@ def nll_loss_backward(call: OpCall) -> Lowered:
 )  # fmt: skip
 def accumulate(call: OpCall) -> Lowered:
     """The gradient's elements are accumulated at their source positions."""
-    return "scatter", {"fn": call.name, "accumulate": True, "elements": call.inputs[0].numel}
+    return "scatter", {"accumulate": True, "elements": call.inputs[0].numel}
 
 
 @lowers("slice_backward", "select_backward", "diagonal_backward")
 def put_back(call: OpCall) -> Lowered:
     """The gradient copied into zeros."""
-    return "layout", {"fn": call.name, "copy": True}
+    return moved(call, copy=True)
 
 
 @lowers("_weight_norm_interface_backward", "_weight_norm_differentiable_backward")
@@ -159,7 +159,7 @@ def distance_backward(call: OpCall) -> Lowered:
 def bag_backward(call: OpCall) -> Lowered:
     """grad: B,D; indices: I. Each looked-up row gets its bag's gradient added."""
     elements = call["indices"].numel() * call["grad"].shape[-1]
-    return "scatter", {"fn": call.name, "accumulate": True, "elements": elements}
+    return "scatter", {"accumulate": True, "elements": elements}
 
 
 @lowers("_embedding_bag_per_sample_weights_backward")

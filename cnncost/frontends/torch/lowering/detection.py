@@ -32,7 +32,7 @@ def roi_align_backward(call: OpCall) -> Lowered:
 @lowers("torchvision::_roi_pool_backward")
 def roi_pool_backward(call: OpCall) -> Lowered:
     """grad: K,C,P,Q. Each gradient goes to the pixel that was the maximum."""
-    return "scatter", {"fn": "roi_pool_backward", "accumulate": True, "elements": call["grad"].numel()}
+    return "scatter", {"accumulate": True, "elements": call["grad"].numel()}
 
 
 @lowers("torchvision::deform_conv2d", "torchvision::_deform_conv2d_backward")

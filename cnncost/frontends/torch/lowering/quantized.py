@@ -5,7 +5,7 @@ from __future__ import annotations
 from math import prod
 from typing import Any
 
-from cnncost.frontends.torch.lowering.registry import Lowered, OpCall, lowers
+from cnncost.frontends.torch.lowering.registry import Lowered, OpCall, lowers, moved
 
 
 def _packed(call: OpCall) -> Any:
@@ -82,6 +82,6 @@ def rescaled(call: OpCall) -> Lowered:  # noqa: ARG001  # as above
     "int_repr",
     "_make_per_tensor_quantized_tensor",
 )
-def moved(call: OpCall) -> Lowered:
+def copied(call: OpCall) -> Lowered:
     """Integers compared, copied or returned: no floating-point operations."""
-    return "layout", {"fn": call.name, "copy": True}
+    return moved(call, copy=True)

@@ -13,11 +13,15 @@ import torch
 
 from cnncost.frontends.torch.overloads import Overload
 from cnncost.frontends.torch.types import attribute
-from cnncost.graph import Attr, OpSpec, TensorType
+from cnncost.graph import Attr, OpSpec, Shape, TensorType
 
 Attrs: TypeAlias = dict[str, Attr]
 Lowered: TypeAlias = tuple[str, Attrs]
 Lowering: TypeAlias = "Callable[[OpCall], Lowered]"
+Moves: TypeAlias = "tuple[tuple[Attr, ...], ...]"
+"""What a layout op does, as `cnncost.ops.reach.moves` describes it."""
+Way: TypeAlias = "Callable[[OpCall, Shape, Shape], Moves | None]"
+"""From a call and the shapes of its first input and output to its moves; None if they can't be told."""
 
 
 class OpCall:
@@ -92,6 +96,35 @@ def lowers(*names: str) -> Callable[[Lowering], Lowering]:
     return register
 
 
+_WAYS: dict[str, Way] = {}
+
+
+def moves(names: str) -> Callable[[Way], Way]:
+    """Register how these layout ops, and their `_copy` variants, move elements."""
+
+    def register(function: Way) -> Way:
+        for name in names.split():
+            _WAYS[name] = _WAYS[f"{name}_copy"] = function
+        return function
+
+    return register
+
+
+def known_moves() -> tuple[str, ...]:
+    """The names of layout ops whose moves are known."""
+    return tuple(_WAYS)
+
+
+def moved(call: OpCall, copy: bool) -> Lowered:
+    """A layout op with the moves that are registered for its name, if any."""
+    way, found = _WAYS.get(call.name), None
+    if way is not None and call.inputs and call.outputs:
+        x, y = call.inputs[0].shape, call.outputs[0].shape
+        alone = not x and len(call.inputs) == len(call.outputs) == call.outputs[0].numel == 1
+        found = (("reshape", y),) if alone else way(call, x, y)  # a scalar has no axes
+    return "layout", {"copy": copy, "moves": found}
+
+
 def is_known(op: Overload) -> bool:
     """Whether the op has a lowering. Composite ops without one are recorded as their inner ops."""
     return op.name in _LOWERINGS
@@ -109,14 +142,14 @@ def lowered(call: OpCall) -> Lowered | None:
     if function is not None:
         return function(call)
     if call.name.startswith("profiler::"):  # markers in a timeline, set by wrappers
-        return "layout", {"fn": call.name, "copy": False}
+        return moved(call, copy=False)
     space, _, bare = call.name.partition("::")
     if space == "prims" and bare in _PRIMS:
         return "pointwise", {"fn": _PRIMS_OF_OTHER_NAMES.get(bare, bare)}
     if call.op.is_view:
-        return "layout", {"fn": call.name, "copy": call.moves, **call.plain()}
+        return moved(call, call.moves)
     if torch.Tag.view_copy in call.op.func.tags or (call.op.outs and call.name.endswith("_copy")):
-        return "layout", {"fn": call.name, "copy": True, **call.plain()}
+        return moved(call, copy=True)
     if torch.Tag.pointwise in call.op.func.tags and len(call.outputs) == 1:
         return "pointwise", {"fn": call.name}
     return None

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch.utils._python_dispatch import _disable_current_modes
 
-from cnncost.frontends.torch.lowering.registry import Attrs, Lowered, OpCall, lowered, lowers
+from cnncost.frontends.torch.lowering.registry import Attrs, Lowered, OpCall, lowered, lowers, moved
 from cnncost.frontends.torch.sparse import is_sparse, pattern, stored
 from cnncost.graph import OpSpec
 
@@ -34,7 +34,7 @@ _FREE = frozenset({"layout", "create", "gather", "dropout"})
 @lowers(*_INDEX_OPS.split())
 def index_op(call: OpCall) -> Lowered:
     """Ops on indices and layout: no arithmetic."""
-    return "layout", {"fn": call.name, "copy": call.moves}
+    return moved(call, call.moves)
 
 
 def counts_products(name: str) -> bool:
@@ -64,7 +64,7 @@ def _lowered(call: OpCall, tensors: Sequence[torch.Tensor], results: Sequence[to
     if name in {"_coalesce", "_sparse_sum", "_sparse_csr_sum"}:
         return "sparse::reduce", {"fn": "sum", "stored": _elements(tensors[0]), "left": made}
     if name == "_sparse_sum_backward":
-        return "layout", {"fn": name, "copy": True}
+        return moved(call, copy=True)
     plain = lowered(call)
     if plain is None or plain[0] in _FREE:
         return plain

@@ -7,7 +7,7 @@ from math import prod
 import torch
 
 from cnncost.frontends.torch.lowering.layouts import with_layout
-from cnncost.frontends.torch.lowering.registry import Attrs, Lowered, OpCall, lowers
+from cnncost.frontends.torch.lowering.registry import Attrs, Lowered, OpCall, lowers, moved
 
 # ---- elementwise: the op's name is the function, or an alias of it
 
@@ -107,7 +107,7 @@ def renorm(call: OpCall) -> Lowered:
 @lowers("frexp")
 def frexp(call: OpCall) -> Lowered:
     """Mantissa and exponent: only bits are extracted, no arithmetic."""
-    return "layout", {"fn": call.name, "copy": True}
+    return moved(call, copy=True)
 
 
 @lowers("_weight_norm", "_weight_norm_interface")
@@ -261,7 +261,7 @@ as_strided_scatter bincount _unsafe_masked_index_put_accumulate
 def scatter(call: OpCall) -> Lowered:
     """Elements scattered by position, summed if `accumulate`."""
     adds = call.name in _ACCUMULATE or bool(call.get("accumulate", False)) or call.get("reduce") is not None
-    return "scatter", {"fn": call.name, "accumulate": adds, "elements": _scattered(call)}
+    return "scatter", {"accumulate": adds, "elements": _scattered(call)}
 
 
 def _scattered(call: OpCall) -> int:
@@ -288,41 +288,6 @@ def bag(call: OpCall) -> Lowered:
     weighted = call["per_sample_weights"] is not None
     return "bag", {"indices": call["indices"].numel(), "bags": bags, "width": width, "mean": call["mode"] == 1,
                    "weighted": weighted}  # fmt: skip
-
-
-# ---- layout: no arithmetic
-
-
-_LAYOUT = """
-alias detach view _unsafe_view reshape _reshape_alias flatten unflatten ravel view_as reshape_as t transpose
-swapaxes swapdims movedim moveaxis permute numpy_T mT mH H adjoint matrix_H squeeze unsqueeze expand expand_as
-select slice narrow diagonal as_strided unfold split split_with_sizes unsafe_split unsafe_split_with_sizes chunk
-unsafe_chunk tensor_split hsplit vsplit dsplit unbind view_as_real view_as_complex _conj resolve_conj
-resolve_neg _neg_view lift_fresh lift lift_fresh_copy contiguous clone copy _to_copy to type_as cpu cuda cat
-concat concatenate stack hstack vstack dstack column_stack block_diag pad constant_pad_nd reflection_pad1d
-reflection_pad2d reflection_pad3d replication_pad1d replication_pad2d replication_pad3d _pad_circular _pad_enum
-repeat repeat_interleave tile roll flip fliplr flipud rot90 tril triu diag diag_embed diagflat pixel_shuffle
-pixel_unshuffle channel_shuffle native_channel_shuffle im2col meshgrid broadcast_tensors broadcast_to set resize
-resize_as requires_grad item _local_scalar_dense is_nonzero equal is_same_size _has_same_storage_numel sym_size
-sym_stride sym_numel _assert_async _assert_scalar _assert_tensor_metadata _linalg_check_errors diagonal_copy
-atleast_1d atleast_2d atleast_3d view_copy expand_copy permute_copy _reshape_copy fill_diagonal cartesian_prod
-combinations split_copy unbind_copy to_dense to_sparse _coalesced squeeze_copy transpose_copy slice_copy
-split_with_sizes_copy
-unsqueeze_copy select_copy alias_copy detach_copy t_copy vander lu_unpack _chunk_cat
-"""
-
-
-@lowers(*_LAYOUT.split())
-def layout(call: OpCall) -> Lowered:
-    """A view, or a copy in another order."""
-    plain = {k: v for k, v in call.plain().items() if k not in {"device", "layout", "non_blocking", "pin_memory"}}
-    return "layout", {**plain, "fn": call.name, "copy": call.moves}
-
-
-@lowers("col2im", "fold")
-def fold(call: OpCall) -> Lowered:
-    """Overlapping blocks are summed."""
-    return "scatter", {**call.plain(), "fn": "col2im", "accumulate": True, "elements": call.inputs[0].numel}
 
 
 # ---- creation

@@ -1,0 +1,217 @@
+"""Layout ops as moves: what every framework's views, copies and shuffles are lowered to.
+
+The attribute `moves` of a layout op is a tuple of moves, which apply in order, each a name and its arguments:
+
+    squeeze, flatten, clone      (("reshape", (2, 12)),)
+    transpose of axes 0 and 1    (("permute", (1, 0, 2)),)
+    flip of an axis of 9         (("slice", 2, 8, 9, -1),)
+    pixel shuffle of 4×5×5 by 2  (("reshape", (1, 2, 2, 5, 5)), ("permute", (0, 3, 1, 4, 2)), ("reshape", (1, 10, 10)))
+    stack of x: 3 along axis 1   (("reshape", (3, 1)), ("cat", 1))
+
+Axes are nonnegative, sizes and positions absolute. `input` may come first and says which tensor is moved (default: the
+first; others only lend a shape, or are overwritten). The last may be `cat` (what came before applies to each input),
+`split` or `unbind` (of which each output is a part), or `broadcast` alone. None instead of moves: which elements go
+where is not known, or not expressible; everything behind the op is then reported as unknown.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from itertools import accumulate
+from typing import Any, Literal, TypeAlias
+
+from cnncost.graph import OpSpec, Shape
+from cnncost.ops.reach.registry import Output, Pattern, Permute, Reach, Reshape, Route, Step, Window, resulting
+from cnncost.ops.reach.space import blocks, broadcast, unfolded
+from cnncost.ops.reach.windows import moved, taken
+
+Move: TypeAlias = "tuple[Any, ...]"
+Steps: TypeAlias = "Callable[..., tuple[Step, ...]]"
+"""From the shape so far and a move's arguments to the steps of the axes."""
+_MOVES: dict[str, tuple[tuple[object, ...], Steps]] = {}
+JOINING, DIVIDING = ("cat",), ("split", "unbind")
+_ONE = (int,)
+_AROUND: dict[str, tuple[object, ...]] = {"input": _ONE, "cat": _ONE, "split": _ONE, "unbind": _ONE, "broadcast": ()}
+
+
+def move(*arguments: object) -> Callable[[Steps], Steps]:
+    """Register a move under its function's name, with the types of its arguments after the shape."""
+
+    def register(function: Steps) -> Steps:
+        _MOVES[function.__name__] = (arguments, function)
+        return function
+
+    return register
+
+
+def arguments(name: str) -> tuple[object, ...] | None:
+    """Types of a move's arguments; None if there is no such move."""
+    return _MOVES[name][0] if name in _MOVES else _AROUND.get(name)
+
+
+def names() -> tuple[str, ...]:
+    """All moves."""
+    return (*_MOVES, *_AROUND)
+
+
+def layout(spec: OpSpec) -> Reach | None:
+    """The moves of the input, or of each input of a concatenation. Attribute: moves."""
+    moves: tuple[Move, ...] | None = spec["moves"]
+    if moves is None:
+        return None
+    last, *arguments = moves[-1] if moves else ("",)
+    if last == "broadcast":
+        return _broadcast(spec)
+    if last in JOINING:
+        return _joined(spec, moves[:-1], *arguments)
+    source = moves[0][1] if moves and moves[0][0] == "input" else 0
+    others = tuple(i for i in range(len(spec.inputs)) if i != source)
+    own = moves[1:] if moves and moves[0][0] == "input" else moves
+    divides = last in DIVIDING
+    steps, shape = followed(spec.inputs[source].shape, own[:-1] if divides else own)
+    ways = _divided(spec, last, shape, *arguments) if divides else [()]
+    return tuple(Output((Route(source, (*steps, *way)),), ignored=others) for way in ways)
+
+
+def followed(shape: Shape, moves: tuple[Move, ...]) -> tuple[tuple[Step, ...], Shape]:
+    """The steps of moves of one tensor, and the shape that they lead to."""
+    steps: list[Step] = []
+    for name, *arguments in moves:
+        found = _MOVES[name][1](shape, *arguments)
+        shape = resulting(shape, found)
+        steps += found
+    return tuple(steps), shape
+
+
+# ---- moves of one tensor
+
+
+@move(tuple[int, ...])
+def reshape(shape: Shape, to: tuple[int, ...]) -> tuple[Step, ...]:  # noqa: ARG001  # any shape of as many elements
+    """The elements in the same order."""
+    return (Reshape(to),)
+
+
+@move(tuple[int, ...])
+def permute(shape: Shape, order: tuple[int, ...]) -> tuple[Step, ...]:  # noqa: ARG001
+    """Axis i of the result is axis `order[i]`."""
+    return (Permute(order),)
+
+
+@move(tuple[int, ...])
+def expand(shape: Shape, to: tuple[int, ...]) -> tuple[Step, ...]:
+    """Axes of one position are expanded, missing leading ones added."""
+    steps = broadcast(shape, to)
+    if steps is None:
+        raise ValueError(f"{shape} does not broadcast to {to}")
+    return steps
+
+
+@move(int, int, int, int)
+def slice(shape: Shape, axis: int, start: int, length: int, step: int) -> tuple[Step, ...]:  # noqa: A001, ARG001  # a move's name
+    """Positions start, start + step, …; a negative step goes backwards, as in a flip."""
+    return (moved(axis, range(start, start + length * step, step), start, step),)
+
+
+@move(int, int)
+def select(shape: Shape, axis: int, index: int) -> tuple[Step, ...]:
+    """One fixed position, whatever the size of the axis; the axis is dropped."""
+    return moved(axis, [index], index, 0), Reshape((*shape[:axis], *shape[axis + 1 :]))
+
+
+@move(int, int, int, Literal["constant", "reflect", "replicate", "circular"])
+def pad(shape: Shape, axis: int, before: int, after: int, mode: str) -> tuple[Step, ...]:
+    """Positions added before and after; negative: removed. Modes: constant, reflect, replicate, circular."""
+    size = shape[axis]
+    positions = [j - before for j in range(size + before + after)]
+    if mode == "circular":  # wraps around what is left after cropping
+        first, left = max(0, -before), size + min(0, before) + min(0, after)
+        positions = [first + (j - first) % left for j in positions]
+    outside = _OUTSIDE[mode]
+    return (moved(axis, [j if 0 <= j < size else outside(j, size) for j in positions], -before),)
+
+
+_OUTSIDE: dict[str, Callable[[int, int], int | None]] = {
+    "constant": lambda _i, _n: None,  # depends on nothing
+    "reflect": lambda i, n: -i if i < 0 else 2 * (n - 1) - i,
+    "replicate": lambda i, n: 0 if i < 0 else n - 1,
+    "circular": lambda i, n: i % n,
+}
+"""Where the element at a position outside of n comes from."""
+
+
+@move(int, int)
+def roll(shape: Shape, axis: int, by: int) -> tuple[Step, ...]:
+    """Positions shifted by so many, those that leave at one end enter at the other. Far from borders it is a shift."""
+    size = shape[axis]
+    short = by % size if by % size <= size // 2 else by % size - size
+    return (moved(axis, [(j - by) % size for j in range(size)], -short),)
+
+
+@move(int, int)
+def tile(shape: Shape, axis: int, times: int) -> tuple[Step, ...]:
+    """The axis again and again."""
+    return (taken(axis, [j % shape[axis] for j in range(shape[axis] * times)]),)
+
+
+@move(int, int)
+def repeat(shape: Shape, axis: int, times: int) -> tuple[Step, ...]:
+    """Each position repeated."""
+    sees = tuple((j // times,) for j in range(shape[axis] * times))
+    return (Window(axis, sees, Pattern(times, 1, ((0,),) * times)),)
+
+
+@move(int, int, int, int, int)
+def unfold(shape: Shape, axis: int, kernel: int, stride: int, padding: int, dilation: int) -> tuple[Step, ...]:
+    """Windows along the axis; a new axis behind it has the positions within a window."""
+    count = blocks(shape[axis], kernel, stride, padding, dilation)
+    return unfolded(shape, axis, count, kernel, stride, padding, dilation)
+
+
+@move(int, int, int)
+def diagonal(shape: Shape, first: int, second: int, offset: int) -> tuple[Step, ...]:
+    """Position i of a new last axis is (i, i + offset) of two axes, which are dropped."""
+    rest, width = [i for i in range(len(shape)) if i not in (first, second)], shape[second]
+    low, high = min(offset, 0), max(offset, 0)
+    length = max(min(shape[first] + low, width - high), 0)
+    merged = (*(shape[i] for i in rest), shape[first] * width)
+    start = high - low * width
+    return (
+        Permute((*rest, first, second)),
+        Reshape(merged),
+        taken(len(rest), [start + i * (width + 1) for i in range(length)]),
+    )
+
+
+# ---- moves of several tensors
+
+
+def _joined(spec: OpSpec, moves: tuple[Move, ...], axis: int) -> Reach:
+    """Each input has its own range along the axis. Empty vectors are left out of what has more axes, as torch does."""
+    rank = len(spec.outputs[0].shape)
+    found, sizes = [], []
+    for i, tensor in enumerate(spec.inputs):
+        if tensor.shape == (0,) and rank > 1 and not moves:
+            continue
+        steps, shape = followed(tensor.shape, moves)
+        found.append(Route(i, steps))
+        sizes.append(shape[axis])
+    return (Output(tuple(found), joined=axis, sizes=tuple(sizes)),)
+
+
+def _divided(spec: OpSpec, name: str, shape: Shape, axis: int) -> list[tuple[Step, ...]]:
+    """The steps of each output: consecutive ranges of the outputs' sizes, or consecutive positions without the axis."""
+    if name == "unbind":
+        return [select(shape, axis, i) for i in range(len(spec.outputs))]
+    sizes = [t.shape[axis] for t in spec.outputs]
+    starts = accumulate(sizes, initial=0)
+    return [slice(shape, axis, start, size, 1) for start, size in zip(starts, sizes, strict=False)]
+
+
+def _broadcast(spec: OpSpec) -> Reach:
+    """Each input expanded to the shape of the output at its place."""
+    several = range(len(spec.inputs))
+    return tuple(
+        Output((Route(i, expand(x.shape, y.shape)),), ignored=tuple(k for k in several if k != i))
+        for i, (x, y) in enumerate(zip(spec.inputs, spec.outputs, strict=True))
+    )
