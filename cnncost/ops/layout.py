@@ -5,6 +5,8 @@ They differ in bytes: a view moves none, a copy reads and writes the copied elem
 
 from __future__ import annotations
 
+from typing import Literal
+
 from cnncost.graph import OpSpec
 from cnncost.ops.kinds import INTS, fits, kind, one, rest, written
 from cnncost.ops.reach import elements, moves, picks, space
@@ -37,12 +39,11 @@ def layout(spec: OpSpec) -> Cost:
 @kind(
     "create",
     inputs=(rest("parameters, overwritten tensors"),),
-    attributes={"fn": str},
-    optional={"reads": INTS},
+    optional={"reads": INTS, "joint": bool},
     reach=elements.create,
 )
 def create(spec: OpSpec) -> Cost:
-    """0: a tensor filled with constants, a range or random numbers; written, nothing read. Attribute: fn."""
+    """0: a tensor filled with constants, a range or random numbers; written, nothing read. Attributes: reads, joint."""
     return cost(spec, read=0)
 
 
@@ -63,14 +64,16 @@ def dropout(spec: OpSpec) -> Cost:
 @kind(
     "gather",
     inputs=(one("x"), rest("indices")),
-    attributes={"fn": str},
+    attributes={"fn": Literal["embedding", "one_hot", "index_select", "gather", "take", "index", "other"]},
     optional={"dim": int, "axes": INTS, "positions": tuple[tuple[INTS, ...], ...], "picked": INTS},
     reach=picks.gather,
 )
 def gather(spec: OpSpec) -> Cost:
     """0: elements selected by index (embedding, index_select, gather); the selected ones are read and written.
 
-    Attribute: fn. A lookup reads as many elements of the table as it returns, not the whole table.
+    Attributes: fn, how positions are given (as for torch's functions of these names, or otherwise); dim or axes, where;
+    positions, as runs of (first, count, step), and `picked`, the shape of an index, if known. A lookup reads as many
+    elements of the table as it returns, not the whole table.
     """
     indices = sum(t.nbytes for t in spec.inputs[1:] if not t.floating)
     picked = sum(t.nbytes for t in spec.outputs)

@@ -214,7 +214,7 @@ def scan(spec: OpSpec) -> Cost:
 @kind(
     "sort",
     inputs=(one("x"),),
-    attributes={"fn": str, "axis": int | None},
+    attributes={"unique": bool, "axis": int | None},
     reach=elements.sort,
 )
 def sort(spec: OpSpec) -> Cost:

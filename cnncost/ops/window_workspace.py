@@ -30,13 +30,13 @@ def adaptive_pool(spec: OpSpec, kernels: Kernels) -> int:  # noqa: ARG001  # the
 def resize(spec: OpSpec, kernels: Kernels) -> int:  # noqa: ARG001  # the same on every CPU
     """Small images run as channels-last, operand and result copied if they are not; others are read in place."""
     x, y, layout = spec.inputs[0], spec.outputs[0], spec.get("layout")
-    is_fast = spec["axes"] == 2 and spec["fn"] in _ON_CHANNELS_LAST
+    is_fast = spec["axes"] == 2 and spec["mode"] in _ON_CHANNELS_LAST and not spec["antialias"]
     if not is_fast or layout == "channels_last" or sum(y.shape[-2:]) > _SMALL or x.shape[1] == 1:
         return 0
     return x.nbytes if layout == "strided_last" else x.nbytes + y.nbytes
 
 
-_ON_CHANNELS_LAST = frozenset({"upsample_nearest2d", "_upsample_nearest_exact2d", "upsample_bilinear2d"})
+_ON_CHANNELS_LAST = frozenset({"nearest", "nearest_exact", "linear"})
 
 
 def norm(spec: OpSpec, kernels: Kernels) -> int:  # noqa: ARG001  # the same on every CPU

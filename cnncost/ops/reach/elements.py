@@ -56,9 +56,9 @@ def reduce(spec: OpSpec) -> Reach:
 
 
 def sort(spec: OpSpec) -> Reach | None:
-    """Each position sees all along the axis. Attributes: fn, axis."""
+    """Each position sees all along the axis. Attributes: unique (how many elements are left is in the data), axis."""
     shape, out = spec.inputs[0].shape, spec.outputs[0].shape
-    if not shape or spec["axis"] is None or "unique" in spec["fn"]:
+    if not shape or spec["axis"] is None or spec["unique"]:
         return None
     axis = spec["axis"] % len(shape)
     if len(out) < len(shape):
@@ -139,7 +139,7 @@ def create(spec: OpSpec) -> Reach | None:
 
 
 def _drawn_together(spec: OpSpec) -> tuple[int, ...]:
-    return (len(spec.inputs[0].shape) - 1,) if spec["fn"] == "_sample_dirichlet" else ()
+    return (len(spec.inputs[0].shape) - 1,) if spec.get("joint") else ()
 
 
 def dropout(spec: OpSpec) -> Reach | None:

@@ -43,7 +43,7 @@ def gather(spec: OpSpec) -> Reach | None:
 
 def _by_data(spec: OpSpec) -> tuple[Step, ...] | None:
     x, y, dim = spec.inputs[0].shape, spec.outputs[0].shape, spec.get("dim")
-    if spec["fn"] not in {"index_select", "gather", "take_along_dim"} or dim is None or len(x) != len(y):
+    if spec["fn"] not in {"index_select", "gather"} or dim is None or len(x) != len(y):
         return None
     if not x:
         return ()
@@ -62,11 +62,11 @@ def _by_constants(spec: OpSpec, positions: list[list[int]]) -> tuple[Step, ...] 
     x, y, dim = spec.inputs[0].shape, spec.outputs[0].shape, spec.get("dim")
     if not x:
         return (Reshape(y),) if prod(y) == 1 else None
-    if spec["fn"] == "take" or (dim is None and spec["fn"] == "take_along_dim"):
+    if spec["fn"] == "take":
         return Reshape((prod(x),)), _taken(0, prod(x), positions[0]), Reshape(y)
     if spec["fn"] == "index_select":
         return (_taken(dim % len(x), x[dim % len(x)], positions[0]),)
-    if spec["fn"] in {"gather", "take_along_dim"}:
+    if spec["fn"] == "gather":
         return _gathered(x, y, spec["picked"], dim % len(x), positions[0])
     axes = spec.get("axes", ())
     return _indexed(x, y, axes, positions) if len(axes) == len(positions) else None

@@ -87,12 +87,12 @@ def adaptive_pool(spec: OpSpec) -> Reach:
 
 
 def resize(spec: OpSpec) -> Reach:
-    """The taps of the interpolation, including those of weight zero. Attributes: fn, axes, align, scales."""
+    """The taps of the interpolation, those of weight zero, too. Attributes: mode, antialias, axes, align, scales."""
     x, y = spec.inputs[0].shape, spec.outputs[0].shape
     first = len(x) - spec["axes"]
     scales = spec.get("scales") or (None,) * spec["axes"]
     steps = [
-        windows.resized(axis, x[axis], y[axis], spec["fn"], spec["align"], scale)
+        windows.resized(axis, x[axis], y[axis], spec["mode"], spec["align"], scale, antialias=spec["antialias"])
         for axis, scale in enumerate(scales, first)
     ]
     return routes(Route(0, tuple(steps)))

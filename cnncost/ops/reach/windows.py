@@ -88,15 +88,16 @@ def _exact(x: float | Fraction) -> float | Fraction:
 
 
 @cache
-def resized(axis: int, size: int, out: int, fn: str, align: bool, scale: float | None) -> Window:
-    """Window of an interpolation. `fn`: torch's name for it; `scale`: the requested factor, if any."""
-    kind = next(k for k in ("nearest_exact", "nearest", "linear", "cubic") if k in fn)
-    if size == out and (kind != "cubic" or fn.endswith("_aa")):  # torch copies
+def resized(
+    axis: int, size: int, out: int, kind: str, align: bool, scale: float | None, *, antialias: bool = False
+) -> Window:
+    """Window of an interpolation: nearest, nearest_exact, linear or cubic; `scale`: the requested factor, if any."""
+    if size == out and (kind != "cubic" or antialias):  # torch copies
         return Window(axis, tuple(range(j, j + 1) for j in range(out)), Pattern(1, 1, ((0,),)), slides=True)
     if kind == "nearest" and out == 2 * size:  # torch doubles, whatever factor was requested
         scale = None
     ratio = _ratio(size, out, kind, align, scale)
-    if fn.endswith("_aa"):
+    if antialias:
         sees = tuple(_filtered(j, ratio, kind, size) for j in range(out))
         taps = [_filtered(j, ratio, kind, None) for j in range(ratio.denominator)]
     else:

@@ -218,24 +218,33 @@ sort argsort topk kthvalue mode msort unique_dim _unique2 _unique unique_consecu
 def sort(call: OpCall) -> Lowered:
     """Along `dim`; the unique family over all elements."""
     default = -1 if call.name in {"sort", "argsort", "topk", "kthvalue", "mode"} else None
-    return "sort", {"fn": call.name, "axis": 0 if call.name == "msort" else call.get("dim", default)}
+    axis = 0 if call.name == "msort" else call.get("dim", default)
+    return "sort", {"unique": "unique" in call.name, "axis": axis}
 
 
 # ---- gather and scatter
 
 
-_GATHER = """
-embedding index_select gather index take take_along_dim masked_select nonzero _unsafe_index one_hot multinomial
-isin tril_indices triu_indices argwhere _pack_padded_sequence _pad_packed_sequence nonzero_static
-_unsafe_masked_index hash_tensor
-"""
+_GATHER = {
+    **{name: name for name in ("embedding", "index_select", "gather", "index", "take", "one_hot")},
+    "_unsafe_index": "index", "take_along_dim": "gather",
+    **dict.fromkeys(
+        "masked_select nonzero multinomial isin tril_indices triu_indices argwhere _pack_padded_sequence"
+        " _pad_packed_sequence nonzero_static _unsafe_masked_index hash_tensor".split(),
+        "other",
+    ),
+}  # fmt: skip
 
 
-@lowers(*_GATHER.split())
+@lowers(*_GATHER)
 def gather(call: OpCall) -> Lowered:
     """Elements gathered by position; `axes` are the indexed ones: a mask indexes as many as it has."""
-    attrs: Attrs = {"fn": call.name, **{k: v for k, v in call.plain().items() if k == "dim"}}
-    if "indices" in call.arguments and call.name in {"index", "_unsafe_index"}:
+    attrs: Attrs = {"fn": _GATHER[call.name]}
+    if (dim := call.get("dim")) is not None:
+        attrs["dim"] = dim
+    elif call.name == "take_along_dim":
+        attrs["fn"] = "take"
+    if attrs["fn"] == "index":
         axes: list[int] = []
         at = 0
         for index in call["indices"]:
@@ -308,12 +317,18 @@ _PARAMETERS = frozenset({"mean", "std", "p", "count", "prob", "value"})
 
 @lowers(*_CREATE.split())
 def create(call: OpCall) -> Lowered:
-    """Constants, ranges, random numbers; `reads`: inputs whose values are read, such as a normal's mean."""
+    """Constants, ranges, random numbers; `reads`: inputs whose values are read, such as a normal's mean.
+
+    `joint`: the numbers of the last axis are drawn together.
+    """
     of_self = call.name in {"poisson", "_standard_gamma", "_sample_dirichlet"}
     of_self |= call.name == "bernoulli" and not {"p", "prob"} & call.arguments.keys()
     given = [name for name, value in call.arguments.items() if isinstance(value, torch.Tensor)]
     reads = tuple(i for i, name in enumerate(given) if name in _PARAMETERS or (of_self and name == "self"))
-    return "create", {"fn": call.name, **({"reads": reads} if reads else {})}
+    attrs: Attrs = {"reads": reads} if reads else {}
+    if call.name == "_sample_dirichlet":
+        attrs["joint"] = True
+    return "create", attrs
 
 
 @lowers("dropout", "native_dropout", "feature_dropout", "alpha_dropout", "feature_alpha_dropout", "_fused_dropout")

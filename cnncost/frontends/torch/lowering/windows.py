@@ -111,8 +111,12 @@ def resize(call: OpCall) -> Lowered:
     if call.name.endswith("_aa"):
         sizes = zip(call.inputs[0].shape[-axes:], call.outputs[0].shape[-axes:], strict=True)
         taps *= max(1, *(-(-x // y) for x, y in sizes))
-    attrs: Attrs = {"fn": call.name, "taps": taps, "axes": axes, "align": bool(call.get("align_corners", False)),
-                    "scales": _scales(call)}  # fmt: skip
+    mode = {1: "nearest", 2: "linear", 4: "cubic"}[UPSAMPLE[call.name][0]]
+    attrs: Attrs = {
+        "mode": "nearest_exact" if "exact" in call.name else mode,
+        "taps": taps, "axes": axes, "align": bool(call.get("align_corners", False)), "scales": _scales(call),
+        "antialias": call.name.endswith("_aa"),
+    }  # fmt: skip
     return "resize", with_layout(attrs, call)
 
 
