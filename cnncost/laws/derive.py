@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from cnncost.laws.fit import Fit, Fitted
+from cnncost.laws.floors import Floors
 from cnncost.laws.law import Law
 from cnncost.laws.laws import Laws
 from cnncost.laws.samples import ADDITIVE, QUANTITIES, TRAINED, Sample, Sampler
@@ -48,13 +49,14 @@ def formula(
     first = sampler.first()
     anchor = anchored(sampler)
     found = Fit(sampler, anchor, lines(sampler, anchor))
-    laws = {name: _law(name, found.laws.get(name), found, sampler) for name in QUANTITIES}
+    floors = Floors(found).laws
+    laws = {name: _law(name, found.laws.get(name), found, sampler, floors) for name in QUANTITIES}
     if not training:
         laws = {name: law for name, law in laws.items() if name not in TRAINED}
     return Laws(sampler.title, sampler.variables, laws, found.layers, found.irregular, _notes(first, sampler), sampler)
 
 
-def _law(name: str, fitted: Fitted | None, found: Fit, sampler: Sampler) -> Law:
+def _law(name: str, fitted: Fitted | None, found: Fit, sampler: Sampler, floors: dict[str, Fitted]) -> Law:
     """The public law of what was found, marked where its values are lower bounds or no law was found."""
     names = tuple(v.name for v in sampler.variables)
     symbols = tuple(v.symbol for v in sampler.variables)
@@ -66,9 +68,15 @@ def _law(name: str, fitted: Fitted | None, found: Fit, sampler: Sampler) -> Law:
         why = why or f"no training step: {sampler.no_training or 'it fails at some of the sizes'}"
         return Law(name, names, symbols, (), (), (), bound, why, values, {}, sampler.base)
     parts = found.layers[name] if name in ADDITIVE else {}
+    everywhere = None
+    if (general := floors.get(name)) is not None:
+        everywhere = Law(
+            name, names, symbols, tuple(general.pieces), tuple(general.domain), tuple(general.checked), bound, "",
+            values, {}, sampler.base,
+        )  # fmt: skip
     return Law(
         name, names, symbols, tuple(fitted.pieces), tuple(fitted.domain), tuple(fitted.checked), bound, "", values,
-        {path: law for path, law in parts.items() if law.terms}, sampler.base,
+        {path: law for path, law in parts.items() if law.terms}, sampler.base, everywhere,
     )  # fmt: skip
 
 

@@ -190,7 +190,7 @@ class Fit:
         random = Random(0)  # noqa: S311  # which points are checked must not change from run to run
         real = self.sampler.trace == "real"
         corners = [tuple(span.low for span in box)] + ([] if real else [tuple(span.high for span in box)])
-        points = [*corners, *(self._draw(random, box) for _ in range(4 if real else _CHECKS)), *self._odd(random, box)]
+        points = [*corners, *(self.draw(random, box) for _ in range(4 if real else _CHECKS)), *self._odd(random, box)]
         for point in points:
             self.sampler.at(point, full=True)
         for name, law in self.laws.items():
@@ -200,7 +200,7 @@ class Fit:
                 self._agreed(name, law)
                 if law.domain != box and len(law.checked) < _LEAST:
                     for _ in range(_LEAST):
-                        self.sampler.at(self._draw(random, law.domain), full=True)
+                        self.sampler.at(self.draw(random, law.domain), full=True)
                 else:
                     break
             self._finish(name, law)
@@ -211,10 +211,10 @@ class Fit:
         if all(line.step == v.step for line, v in zip(self.lines, self.sampler.variables, strict=True)):
             return []
         finer = [span._replace(step=v.step) for span, v in zip(box, self.sampler.variables, strict=True)]
-        return [self._draw(random, finer) for _ in range(4)]
+        return [self.draw(random, finer) for _ in range(4)]
 
     @staticmethod
-    def _draw(random: Random, box: Sequence[Span]) -> Point:
+    def draw(random: Random, box: Sequence[Span]) -> Point:
         """A random point, small sizes as likely as large ones."""
         found = []
         for span in box:

@@ -71,6 +71,7 @@ class Law:
         samples: what direct analyses gave, by point.
         parts: the polynomials of the layers that it is the sum of, by module path.
         base: the model's own sizes.
+        everywhere: the same with floors, for all sizes of the range; None if no such law was found.
     """
 
     quantity: str
@@ -84,6 +85,7 @@ class Law:
     samples: dict[Point, int] = field(default_factory=dict, repr=False)
     parts: dict[str, Polynomial] = field(default_factory=dict, repr=False)
     base: Point = ()
+    everywhere: Law | None = None
 
     def __call__(self, **sizes: int) -> int:
         """The exact cost at these sizes, one for each variable; names with a dot are given as `**{"ids.1": 64}`.
@@ -117,6 +119,8 @@ class Law:
             raise InputError(f"{self.quantity}: {self.why}")
         for name, span, size in zip(self.names, self.domain, point, strict=True):
             if not span.has(size):
+                if self.everywhere is not None:
+                    return self.everywhere.at(point)
                 raise InputError(f"{self.quantity}: the law {self._outside(name, span, size)}")
         return self.value(point)
 

@@ -98,6 +98,11 @@ def to_text(laws: Laws, by_layer: bool = False) -> str:
 def _below(laws: Laws) -> list[str]:
     told = domains(laws)
     lines = []
+    for name, law in laws.items():
+        if law.everywhere is not None:
+            count = units.counted(len(law.everywhere.checked), "size")
+            where = f"for {domain_text(law.everywhere)}, proved at {count} off that lattice"
+            lines.append(f"{HEADINGS[name]} = {law.everywhere} {where}")
     for sentence, names in told.items():
         who = "all" if len(told) == 1 and len(names) == len(laws) else ", ".join(HEADINGS[name] for name in names)
         lines.append(f"{who}: {sentence}")
@@ -180,6 +185,7 @@ def _law(law: Law, laws: Laws) -> dict[str, Any]:
             for name, s in zip(law.names, law.domain, strict=True)
         },
         "checked": [dict(zip(law.names, point, strict=True)) for point in law.checked],
+        "everywhere": None if law.everywhere is None else _law(law.everywhere, laws),
     }  # fmt: skip
 
 
