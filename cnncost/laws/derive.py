@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
-from cnncost.laws.fit import Fit, Fitted
+from cnncost.laws.box import Fitted
+from cnncost.laws.fit import Fit
 from cnncost.laws.floors import Floors
 from cnncost.laws.law import Law
 from cnncost.laws.laws import Laws

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 from fractions import Fraction
+from itertools import product
 from random import Random
 
 from cnncost.errors import InputError
+from cnncost.laws.box import Fitted, draw, size_of
 from cnncost.laws.law import Span
 from cnncost.laws.polynomial import Atom, Point, Polynomial, grid, interpolate, undominated
 from cnncost.laws.samples import ADDITIVE, PEAKS, QUANTITIES, TRAINED, Failure, Sample, Sampler
@@ -17,29 +18,10 @@ _CHECKS, _ROUNDS, _LEAST = 10, 4, 6
 """Further points of a round, rounds at most, and points at which a law must have been checked to be told."""
 _GRID = 128
 """Most points that a grid may need."""
+_EACH = 16
+"""Points of a box up to which all are checked."""
 _CUTS = 24
 """Contradictions after which a law is given up."""
-
-
-@dataclass
-class Fitted:
-    """A law in the making.
-
-    Attributes:
-        pieces: polynomials whose maximum it is; empty if it was given up.
-        domain: where it holds.
-        checked: points that agree and were not used to find it.
-        why: why it was given up.
-    """
-
-    pieces: list[Polynomial]
-    domain: list[Span]
-    checked: list[Point] = field(default_factory=list)
-    why: str = ""
-
-    def value(self, point: Point) -> Fraction:
-        """The largest piece."""
-        return max(piece.at(point) for piece in self.pieces)
 
 
 class Fit:
@@ -189,8 +171,12 @@ class Fit:
     def _settle(self, box: list[Span]) -> None:
         random = Random(0)  # noqa: S311  # which points are checked must not change from run to run
         real = self.sampler.trace == "real"
-        corners = [tuple(span.low for span in box)] + ([] if real else [tuple(span.high for span in box)])
-        points = [*corners, *(self.draw(random, box) for _ in range(4 if real else _CHECKS)), *self._odd(random, box)]
+        if size_of(box) <= _EACH and not real:
+            points = list(product(*(range(span.low, span.high + 1, span.step) for span in box)))
+        else:
+            corners = [tuple(span.low for span in box)] + ([] if real else [tuple(span.high for span in box)])
+            points = [*corners, *(draw(random, box) for _ in range(4 if real else _CHECKS))]
+        points += self._odd(random, box)
         for point in points:
             self.sampler.at(point, full=True)
         for name, law in self.laws.items():
@@ -200,7 +186,7 @@ class Fit:
                 self._agreed(name, law)
                 if law.domain != box and len(law.checked) < _LEAST:
                     for _ in range(_LEAST):
-                        self.sampler.at(self.draw(random, law.domain), full=True)
+                        self.sampler.at(draw(random, law.domain), full=True)
                 else:
                     break
             self._finish(name, law)
@@ -211,18 +197,7 @@ class Fit:
         if all(line.step == v.step for line, v in zip(self.lines, self.sampler.variables, strict=True)):
             return []
         finer = [span._replace(step=v.step) for span, v in zip(box, self.sampler.variables, strict=True)]
-        return [self.draw(random, finer) for _ in range(4)]
-
-    @staticmethod
-    def draw(random: Random, box: Sequence[Span]) -> Point:
-        """A random point, small sizes as likely as large ones."""
-        found = []
-        for span in box:
-            most = (span.high - span.low) // span.step
-            found.append(
-                span.low + span.step * (random.randint(0, most) >> random.randint(0, max(most.bit_length() - 1, 0)))
-            )
-        return tuple(found)
+        return [draw(random, finer) for _ in range(4)]
 
     def _inside(self, law: Fitted, points: Sequence[Point]) -> list[Point]:
         return [p for p in points if all(span.has(size) for span, size in zip(law.domain, p, strict=True))]
@@ -299,9 +274,7 @@ class Fit:
 
     def _room(self, law: Fitted) -> int:
         """How many points there are in the domain that were not used to find the law."""
-        room = 1
-        for span in law.domain:
-            room *= (span.high - span.low) // span.step + 1
+        room = size_of(law.domain)
         return max(room - len(self._inside(law, self.points)), 1)
 
     def _refine(self, name: str, law: Fitted) -> None:

@@ -12,7 +12,8 @@ from itertools import product
 from math import comb
 from random import Random
 
-from cnncost.laws.fit import Fit, Fitted
+from cnncost.laws.box import Fitted, draw
+from cnncost.laws.fit import Fit
 from cnncost.laws.law import Span
 from cnncost.laws.polynomial import Atom, Point, Polynomial, Powers
 from cnncost.laws.samples import Sample
@@ -44,7 +45,7 @@ class Floors:
             return
         random = Random(1)  # noqa: S311  # which points are checked must not change from run to run
         for _ in range(_CHECKS):
-            self.sampler.at(fit.draw(random, self._domain("macs")))
+            self.sampler.at(draw(random, self._domain("macs")))
         for name in wanted:
             if (found := self._law(name)) is not None:
                 self.laws[name] = found

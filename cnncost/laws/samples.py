@@ -212,14 +212,13 @@ def _keywords(source: Any) -> tuple[dict[str, Any], bool]:
 
 def _of_factory(asked: list[Asked], keywords: Mapping[str, Any], open_: bool) -> dict[str, int]:
     """The factory's keywords among what varies, in the size to begin with: a model is built before its inputs."""
-    from cnncost.laws.variables import SYMBOLS
+    from cnncost.laws.variables import is_keyword
 
     found: dict[str, int] = {}
     for each in asked:
         size = each.values[0] if each.values else each.low
         for part in each.parts:
-            own = part in keywords or (open_ and part not in SYMBOLS and "." not in part)
-            if own and size is not None:
+            if size is not None and is_keyword(part, True, keywords, open_):
                 found[part] = size
     return found
 

@@ -8,7 +8,7 @@ from fractions import Fraction
 from math import lcm
 
 from cnncost.errors import InputError
-from cnncost.laws.polynomial import Nodes, Point, degree_of
+from cnncost.laws.polynomial import Atom, Nodes, Point, Polynomial, degree_of, interpolate
 from cnncost.laws.samples import ADDITIVE, Failure, Sample, Sampler
 from cnncost.laws.variables import Variable
 
@@ -18,6 +18,10 @@ _STRIDE = 13_440
 """2⁷·3·5·7: by so much a size is raised to read off by what strides divide it."""
 _LATTICES = (32, 64, 128, 224, 112, 96, 56, 48, 14, 28, 10, 12, 36, 100, 320, 640, 960, 256, 512, 1024)
 """Lattices to try where strides tell nothing: powers of two, patches of 14, windows of 7, hops of audio."""
+_FAR = (13, 37, 101)
+"""Steps from the anchor to sizes at which a line must hold, too."""
+_TRIED = 7
+"""Lattices to try where one is found on which a law holds near the anchor alone."""
 _PRIMES = (2, 3, 5, 7, 11, 13)
 
 
@@ -52,8 +56,8 @@ def lines(sampler: Sampler, anchor: Point) -> list[Line]:
     hint = 0
     for index, variable in enumerate(sampler.variables):
         search = _Search(sampler, anchor, index)
-        line = search.line(hint if variable.spatial else 0)
-        if variable.spatial:
+        line = search.line(hint if variable.strided else 0)
+        if variable.strided:
             hint = line.step
         found.append(line)
     return found
@@ -72,21 +76,32 @@ class _Search:
         """The costs at a size, the other variables at the anchor."""
         point = (*self.anchor[: self.index], size, *self.anchor[self.index + 1 :])
         sample = self.sampler.at(point)
-        if isinstance(sample, Failure):
+        if isinstance(sample, Failure) and (size, sample) not in self.failed:
             self.failed.append((size, sample))
         return sample
 
     def line(self, hint: int) -> Line:
         """On the coarsest lattice that is needed. Raises InputError if there is none."""
         unit = self.variable.step
-        step = next((s for s in self._candidates(hint, unit) if self.on(s) is not None), None)
+        step = narrow = None
+        for tried, candidate in enumerate(self._candidates(hint, unit)):
+            if narrow is not None and tried > _TRIED:
+                break
+            line = self.on(candidate)
+            if line is not None and self._holds_far(line):
+                step = candidate
+                break
+            if line is not None:
+                narrow = narrow or candidate
+        step = step or narrow
         if step is None:
             raise InputError(self._none())
         reduced = True
         while reduced:
             reduced = False
             for prime in _PRIMES:
-                if step % (prime * unit) == 0 and self.on(step // prime) is not None:
+                finer = self.on(step // prime) if step % (prime * unit) == 0 else None
+                if finer is not None and (step == narrow or self._holds_far(finer)):
                     step, reduced = step // prime, True
                     break
         line = self.on(step)
@@ -97,7 +112,7 @@ class _Search:
         if hint and hint % unit == 0:
             yield hint
         yield unit
-        if self.variable.spatial and (guess := self._by_strides()) is not None and guess % unit == 0:
+        if self.variable.strided and (guess := self._by_strides()) is not None and guess % unit == 0:
             yield guess
         yield from (unit * (step if unit == 1 else 2**i) for i, step in enumerate(_LATTICES[: 20 if unit == 1 else 5]))
 
@@ -106,6 +121,23 @@ class _Search:
         if step not in self.found:
             self.found[step] = self._towards(step, 1) or self._towards(step, -1)
         return self.found[step]
+
+    def _holds_far(self, line: Line) -> bool:
+        """Whether a line also holds where it was not looked for: seven sizes in a row may lie within one floor."""
+        start, step, _ = line.nodes
+        rows = [self.at(size) for size in line.nodes.values]
+        found: list[Polynomial] = []
+        for name in ADDITIVE:
+            values = [row.totals[name] for row in rows if isinstance(row, Sample)]
+            found.append(Polynomial.of([Atom(0)], interpolate([line.nodes], values)))
+        for far in _FAR:
+            size = start + step * far
+            sample = self.at(size) if self.variable.low <= size <= self.variable.high else None
+            if isinstance(sample, Sample) and any(
+                law.at((size,)) != sample.totals[name] for name, law in zip(ADDITIVE, found, strict=True)
+            ):
+                return False
+        return True
 
     def _towards(self, step: int, sign: int) -> Line | None:
         start, low, high = self.anchor[self.index], self.variable.low, self.variable.high

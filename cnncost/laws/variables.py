@@ -14,7 +14,8 @@ from cnncost.sources.sizes import Axis, Leaf, Place
 
 SYMBOLS = {"batch": "B", "height": "H", "width": "W", "depth": "D", "sequence": "S", "length": "L", "size": "N"}
 """Names that every model's inputs may have, and their symbols in a law. `size` is height and width of a square."""
-_WORD = re.compile(r"[A-Za-z_]\w*(?:\.-?\w+)*(?:\+[A-Za-z_]\w*(?:\.-?\w+)*)*")
+_NAME = r"(?:[A-Za-z_]\w*|\d+(?=\.))(?:\.-?\w+)*"
+_WORD = re.compile(rf"{_NAME}(?:\+{_NAME})*")
 _BATCH, _FAR, _LEAST = 65_536, 16, 1_024
 """How far a law is checked by default: to this batch, to 16 times a model's own size, and to 1024 at least."""
 _MOST = 2**40
@@ -57,6 +58,7 @@ class Variable:
         firm: whether the user gave sizes.
         step: from one size to the next, where examples or a step were given; else 1.
         about: what it is, in words.
+        strided: whether layers with strides may divide it: it is an axis of space.
     """
 
     name: str
@@ -69,11 +71,7 @@ class Variable:
     firm: bool
     step: int
     about: str
-
-    @property
-    def spatial(self) -> bool:
-        """Whether layers with strides divide it."""
-        return bool(self.axes) and self.symbol in {"H", "W", "D", "L", "N"}
+    strided: bool = False
 
 
 def parse(vary: str | Iterable[str] | Mapping[str, Any]) -> list[Asked]:
@@ -192,7 +190,7 @@ def _variable(
     bases: list[int] = []
     ranged = bool(asked.values) or asked.low is not None
     for part in asked.parts:
-        if part in keywords or (ranged and open_ and part not in SYMBOLS and "." not in part):
+        if is_keyword(part, ranged, keywords, open_) and (ranged or not axes_of(part, tensors, names)):
             own.append(part)
             about.append(f"the factory's {part}")
             if not ranged:
@@ -207,9 +205,21 @@ def _variable(
     axes = list(dict.fromkeys(axes))
     base, low, high = _range(asked, bases[0] if bases else None)
     step = asked.step or (gcd(*asked.values) if asked.values else 1)
+    symbol, strided = _symbol(asked, bool(own)), any(_is_space(axis, tensors) for axis in axes)
     return Variable(
-        asked.name, _symbol(asked), base, tuple(axes), tuple(own), low, high, ranged, step, " and ".join(about)
+        asked.name, symbol, base, tuple(axes), tuple(own), low, high, ranged, step, " and ".join(about), strided
     )
+
+
+def is_keyword(name: str, ranged: bool, keywords: Mapping[str, Any], open_: bool) -> bool:
+    """Whether a name may be a keyword of the factory; where it is an axis, too, the sizes that it is given decide."""
+    return name in keywords or (ranged and open_ and name not in SYMBOLS and "." not in name)
+
+
+def _is_space(axis: Axis, tensors: Sequence[Leaf]) -> bool:
+    """Whether it is an axis of an image, a volume or a sound, behind the batch and the channels."""
+    leaf = next((leaf for leaf in tensors if leaf.place == axis.place), None)
+    return leaf is not None and axis.index is not None and not leaf.whole and axis.index >= (1 if leaf.listed else 2)
 
 
 def _range(asked: Asked, own: int | None) -> tuple[int, int, int]:
@@ -295,10 +305,10 @@ def axis_name(axis: Axis, names: Sequence[str]) -> str:
     return f"the items of {tensor}" if axis.index is None else f"{tensor}.{axis.index}"
 
 
-def _symbol(asked: Asked) -> str:
-    if asked.name in {"height+width", "width+height"}:
+def _symbol(asked: Asked, of_factory: bool) -> str:
+    if asked.name in {"height+width", "width+height"} and not of_factory:
         return SYMBOLS["size"]
-    if asked.name in SYMBOLS:
+    if asked.name in SYMBOLS and not of_factory:
         return SYMBOLS[asked.name]
     return asked.name.replace(".", "_").replace("+", "_").replace("-", "m")
 
