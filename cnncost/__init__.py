@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from cnncost.frontends.torch import record
     from cnncost.frontends.torch.inputs import arguments, literal
     from cnncost.graph import Graph, OpSpec
+    from cnncost.laws import formula
     from cnncost.meter import Meter
     from cnncost.opaque import custom, custom_rules, forget_rule, function_rule, module_rule
     from cnncost.ops import Cost, cost, flops, macs, rule
@@ -37,6 +38,7 @@ _HOME = {
     "record": "cnncost.frontends.torch",
     "arguments": "cnncost.frontends.torch.inputs",
     "literal": "cnncost.frontends.torch.inputs",
+    "formula": "cnncost.laws",
     "Graph": "cnncost.graph",
     "OpSpec": "cnncost.graph",
     "Cost": "cnncost.ops",
@@ -55,7 +57,7 @@ _HOME = {
 
 __all__ = [
     "GLOBAL", "UNKNOWN", "CnncostError", "Cost", "Graph", "Meter", "OpSpec", "Report", "__version__", "analyze",
-    "arguments", "clear_caches", "cost", "custom", "custom_rules", "effective_macs", "flops", "forget_rule",
+    "arguments", "clear_caches", "cost", "custom", "custom_rules", "effective_macs", "flops", "forget_rule", "formula",
     "function_rule", "literal", "macs", "module_rule", "reach", "record", "rule",
 ]  # fmt: skip
 

@@ -29,6 +29,7 @@ _COMMANDS = {
     "check": "Budgets, for CI: is a model as small as it has to be?",
     "diff": "What changed between two models, and which layers did it.",
     "compare": "Models side by side, and a picture of them.",
+    "formula": "Costs as exact formulas of batch, image size, sequence length or width.",
     "completion": "Print the line that turns on completion in your shell.",
 }
 

@@ -1,0 +1,12 @@
+"""Costs as exact functions of batch, sizes and widths.
+
+The package is not named after `cnncost.formula`: importing it would otherwise replace the function with the package.
+"""
+
+from __future__ import annotations
+
+from cnncost.laws.derive import formula
+from cnncost.laws.law import Law, Term
+from cnncost.laws.laws import Laws
+
+__all__ = ["Law", "Laws", "Term", "formula"]

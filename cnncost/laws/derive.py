@@ -1,0 +1,90 @@
+"""`cnncost.formula`: from a model to the laws of its costs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING, Any
+
+from cnncost.laws.box import Fitted
+from cnncost.laws.fit import Fit
+from cnncost.laws.floors import Floors
+from cnncost.laws.law import Law
+from cnncost.laws.laws import Laws
+from cnncost.laws.samples import ADDITIVE, QUANTITIES, TRAINED, Sample, Sampler
+from cnncost.laws.search import anchored, lines
+from cnncost.laws.variables import parse
+
+if TYPE_CHECKING:
+    from cnncost.sources.resolve import Model, Trace
+
+
+def formula(
+    model: Model, inputs: Any = None, vary: str | Iterable[str] | Mapping[str, Any] = ("batch",), *,
+    model_args: dict[str, Any] | None = None, training: bool = True, trace: Trace = "static", autocast: Any = None,
+) -> Laws:  # fmt: skip
+    """The costs of a model as exact functions of sizes.
+
+    The model is analyzed at a few points, from which polynomials with rational coefficients follow by interpolation;
+    then at others, which must agree to the unit. What one of them contradicts is never returned as a law.
+
+    Args:
+        model: as for `analyze`.
+        inputs: likewise; where the search begins.
+        vary: names, with or without sizes: `("batch", "height", "width")`, `"batch,ids.1=64..512"`,
+            `{"width": (16, 32, 64)}`. A name is `batch`; `height`, `width` or `depth` of images, `size` for height and
+            width together; `sequence` (axis 1 of tokens or vectors); `length` (axis 2 of N×C×L); an axis of any input
+            by its name or position, `ids.1`; a keyword of the model's factory. `a+b` vary together.
+        model_args: keyword arguments for a factory.
+        training: also find laws of a training step's memory.
+        trace: as for `analyze`.
+        autocast: as for `analyze`.
+
+    Returns:
+        The laws by quantity: `macs`, `flops`, `bytes`, `params`, `activations`, `inference_peak`, `training_peak`.
+
+    Raises:
+        CnncostError: as `analyze` does at the model's own sizes; a name that stands for nothing; a variable in which
+            the model runs at one size alone, or no lattice was found on which its costs are polynomials.
+    """
+    sampler = Sampler(model, inputs, model_args, parse(vary), trace, training, autocast)
+    first = sampler.first()
+    anchor = anchored(sampler)
+    found = Fit(sampler, anchor, lines(sampler, anchor))
+    floors = Floors(found).laws
+    laws = {name: _law(name, found.laws.get(name), found, sampler, floors) for name in QUANTITIES}
+    if not training:
+        laws = {name: law for name, law in laws.items() if name not in TRAINED}
+    return Laws(sampler.title, sampler.variables, laws, found.layers, found.irregular, _notes(first, sampler), sampler)
+
+
+def _law(name: str, fitted: Fitted | None, found: Fit, sampler: Sampler, floors: dict[str, Fitted]) -> Law:
+    """The public law of what was found, marked where its values are lower bounds or no law was found."""
+    names = tuple(v.name for v in sampler.variables)
+    symbols = tuple(v.symbol for v in sampler.variables)
+    samples = {point: sample for point, sample in sampler.seen().items() if name in sample.totals}
+    bound = next((sample.bounds[name] for sample in samples.values() if name in sample.bounds), "")
+    values = {point: sample.totals[name] for point, sample in samples.items()}
+    if fitted is None or fitted.why:
+        why = f"known at {len(values)} sampled points only: {fitted.why}" if fitted is not None else ""
+        why = why or f"no training step: {sampler.no_training or 'it fails at some of the sizes'}"
+        return Law(name, names, symbols, (), (), (), bound, why, values, {}, sampler.base)
+    parts = found.layers[name] if name in ADDITIVE else {}
+    everywhere = None
+    if (general := floors.get(name)) is not None:
+        everywhere = Law(
+            name, names, symbols, tuple(general.pieces), tuple(general.domain), tuple(general.checked), bound, "",
+            values, {}, sampler.base,
+        )  # fmt: skip
+    return Law(
+        name, names, symbols, tuple(fitted.pieces), tuple(fitted.domain), tuple(fitted.checked), bound, "", values,
+        {path: law for path, law in parts.items() if law.terms}, sampler.base, everywhere,
+    )  # fmt: skip
+
+
+def _notes(first: Sample, sampler: Sampler) -> tuple[str, ...]:
+    notes = list(first.notes)
+    if first.run_on:
+        notes.append(f"each point is a run on {first.run_on}: what the values decide may differ with others")
+    if sampler.no_training:
+        notes.append(f"no training step: {sampler.no_training}")
+    return tuple(notes)

@@ -1,0 +1,313 @@
+"""From samples to laws: exact interpolation on a grid, then direct analyses at other points, which must agree."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from fractions import Fraction
+from itertools import product
+from random import Random
+
+from cnncost.errors import InputError
+from cnncost.laws.box import Fitted, draw, size_of
+from cnncost.laws.law import Span
+from cnncost.laws.polynomial import Atom, Point, Polynomial, grid, interpolate, undominated
+from cnncost.laws.samples import ADDITIVE, PEAKS, QUANTITIES, TRAINED, Failure, Sample, Sampler
+from cnncost.laws.search import Line
+
+_CHECKS, _ROUNDS, _LEAST = 10, 4, 6
+"""Further points of a round, rounds at most, and points at which a law must have been checked to be told."""
+_GRID = 128
+"""Most points that a grid may need."""
+_EACH = 16
+"""Points of a box up to which all are checked."""
+_CUTS = 24
+"""Contradictions after which a law is given up."""
+
+
+class Fit:
+    """Finds all laws of a model from its lines.
+
+    Attributes:
+        laws: by quantity.
+        layers: by additive quantity, by module path: its polynomial, where it has one.
+        irregular: module paths without a law in some quantity.
+    """
+
+    def __init__(self, sampler: Sampler, anchor: Point, lines: Sequence[Line]) -> None:
+        self.sampler, self.anchor, self.lines = sampler, anchor, lines
+        self.nodes = [line.nodes for line in lines]
+        self._known: dict[tuple[int, ...], Polynomial] = {}
+        self._loose: set[str] = set()
+        self.points = self._grid()
+        samples = [self._sample(point) for point in self.points]
+        self.layers = self._layers(samples)
+        box = [self._widest(i) for i in range(len(lines))]
+        self.laws = {name: Fitted(pieces, list(box)) for name, pieces in self._pieces(samples, box).items()}
+        box = self._bounded(box)
+        self.irregular: tuple[str, ...] = ()
+        self._settle(box)
+
+    def _grid(self) -> list[Point]:
+        points = grid(self.nodes)
+        if len(points) > _GRID:
+            names = ", ".join(v.name for v in self.sampler.variables)
+            raise InputError(f"vary {names}: {len(points)} analyses would be needed at least; vary fewer at a time")
+        return points
+
+    def _sample(self, point: Point) -> Sample:
+        sample = self.sampler.at(point, full=True)
+        if isinstance(sample, Failure):
+            where = ", ".join(f"{v.name} {n}" for v, n in zip(self.sampler.variables, point, strict=True))
+            raise InputError(f"formula: at {where} the analysis fails, which each alone did not: {sample.reason}")
+        return sample
+
+    def _polynomial(self, values: Sequence[int]) -> Polynomial:
+        key = tuple(values)
+        if key not in self._known:
+            atoms = [Atom(i) for i in range(len(self.nodes))]
+            self._known[key] = Polynomial.of(atoms, interpolate(self.nodes, key))
+        return self._known[key]
+
+    def _pieces(self, samples: list[Sample], box: list[Span]) -> dict[str, list[Polynomial]]:
+        found: dict[str, list[Polynomial]] = {}
+        for name in QUANTITIES:
+            if any(name not in sample.totals for sample in samples):
+                continue
+            if name not in PEAKS:
+                found[name] = [self._polynomial([sample.totals[name] for sample in samples])]
+                continue
+            runs = [sample.timelines[name] for sample in samples]
+            if len({len(run) for run in runs}) == 1 and runs[0]:
+                found[name] = undominated(zip(*runs, strict=True), self.nodes, tuple(span.low for span in box))
+            else:
+                self._loose.add(name)  # nothing but the totals speaks for it: one contradiction is enough
+                found[name] = [self._polynomial([sample.totals[name] for sample in samples])]
+        return found
+
+    def _layers(self, samples: list[Sample]) -> dict[str, dict[str, Polynomial]]:
+        paths = dict.fromkeys(path for sample in samples for path in sample.layers)
+        return {
+            name: {
+                path: self._polynomial([s.layers[path][name] if path in s.layers else 0 for s in samples])
+                for path in paths
+            }
+            for name in ADDITIVE
+        }
+
+    # ---- how far
+
+    def _widest(self, index: int) -> Span:
+        """The whole range of a variable, on its lattice."""
+        variable, step, at = self.sampler.variables[index], self.lines[index].step, self.anchor[index]
+        return Span(variable.low + (at - variable.low) % step, variable.high - (variable.high - at) % step, step)
+
+    def _bounded(self, box: list[Span]) -> list[Span]:
+        """Narrow the spans of each sum to where its law holds along each variable; returns those of MACs.
+
+        Laws of memory begin with these, too, and are then held against samples of their own.
+        """
+        for name in ADDITIVE:
+            self.laws[name].domain = [self._bound(name, index, span) for index, span in enumerate(box)]
+        widest = self.laws["macs"].domain
+        for name, law in self.laws.items():
+            if name not in ADDITIVE:
+                law.domain = list(widest)
+        return list(widest)
+
+    def _bound(self, name: str, index: int, span: Span) -> Span:
+        """Where a law holds along a variable; the reason why it ends goes into the span."""
+        at, step = self.anchor[index], span.step
+        low, below = self._last(name, index, [span.low], step)
+        ladder = [span.low + (at * 16**k - span.low) // step * step for k in range(1, 5)]
+        high, above = self._last(name, index, [*(n for n in ladder if n < span.high), span.high], step)
+        return Span(low, high, step, below, above)
+
+    def _last(self, name: str, index: int, ladder: Sequence[int], step: int) -> tuple[int, str]:
+        """The last size at which a law holds, from the anchor through the ladder; and what is wrong behind it."""
+        good = self.anchor[index]
+        for size in ladder:
+            point = self._at(self.anchor, index, size)
+            if wrong := self._wrong(name, point):
+                good, wrong = self._bisected(name, self.anchor, index, good, size, step)
+                return good, wrong
+            if self.sampler.slow(point) and size > good:  # a loop over the size: what is larger takes as much longer
+                break
+            good = size
+        return good, ""
+
+    def _bisected(self, name: str, others: Point, index: int, good: int, bad: int, step: int) -> tuple[int, str]:
+        """The last size, from a good to a bad one, at which a law holds, and what is wrong at the next."""
+        while abs(bad - good) > step:
+            half = abs(bad - good) // (2 * step) * step
+            middle = good + (half if bad > good else -half)
+            if self._wrong(name, self._at(others, index, middle)):
+                bad = middle
+            else:
+                good = middle
+        point = self._at(others, index, bad)
+        return good, f"at {self._said(point)}, {self._wrong(name, point)}"
+
+    @staticmethod
+    def _at(point: Point, index: int, size: int) -> Point:
+        return (*point[:index], size, *point[index + 1 :])
+
+    def _wrong(self, name: str, point: Point) -> str:
+        """Why a law does not hold at a point; empty if it does."""
+        sample = self.sampler.at(point, full=name not in ADDITIVE)
+        if not self._contradicted(name, self.laws[name], point, sample):
+            return ""
+        return self._reason(name, point, sample)
+
+    def _departs(self, sample: Sample, point: Point, name: str) -> str:
+        """Which layer is the first that does not follow its law at a point."""
+        for path, law in self.layers[name].items() if name in self.layers else ():
+            if law.at(point) != (sample.layers[path][name] if path in sample.layers else 0):
+                return f"{path or 'the model itself'} no longer follows its law of {name}"
+        fresh = [path for path in sample.layers if name in self.layers and path not in self.layers[name]]
+        return f"{fresh[0]} is called, which is not called elsewhere" if fresh else f"{name} no longer follows its law"
+
+    # ---- checks
+
+    def _settle(self, box: list[Span]) -> None:
+        random = Random(0)  # noqa: S311  # which points are checked must not change from run to run
+        real = self.sampler.trace == "real"
+        if size_of(box) <= _EACH and not real:
+            points = list(product(*(range(span.low, span.high + 1, span.step) for span in box)))
+        else:
+            corners = [tuple(span.low for span in box)] + ([] if real else [tuple(span.high for span in box)])
+            points = [*corners, *(draw(random, box) for _ in range(4 if real else _CHECKS))]
+        points += self._odd(random, box)
+        for point in points:
+            self.sampler.at(point, full=True)
+        for name, law in self.laws.items():
+            for _ in range(_ROUNDS):
+                if not self._cut(name, law):
+                    break
+                self._agreed(name, law)
+                if law.domain != box and len(law.checked) < _LEAST:
+                    for _ in range(_LEAST):
+                        self.sampler.at(draw(random, law.domain), full=True)
+                else:
+                    break
+            self._finish(name, law)
+        self._check_layers()
+
+    def _odd(self, random: Random, box: list[Span]) -> list[Point]:
+        """Points off the lattice: where it is finer for some quantities, these show it."""
+        if all(line.step == v.step for line, v in zip(self.lines, self.sampler.variables, strict=True)):
+            return []
+        finer = [span._replace(step=v.step) for span, v in zip(box, self.sampler.variables, strict=True)]
+        return [draw(random, finer) for _ in range(4)]
+
+    def _inside(self, law: Fitted, points: Sequence[Point]) -> list[Point]:
+        return [p for p in points if all(span.has(size) for span, size in zip(law.domain, p, strict=True))]
+
+    def _cut(self, name: str, law: Fitted) -> bool:
+        """Take contradictions out of the domain. Returns False if the law has to be given up."""
+        for _ in range(_CUTS):
+            known = self.sampler.known()
+            bad = next((p for p in self._inside(law, list(known)) if self._contradicted(name, law, p, known[p])), None)
+            if bad is None:
+                return True
+            reason = self._reason(name, bad, known[bad])
+            if name in self._loose or not self._exclude(name, law, bad):
+                law.why = f"contradicted at {self._said(bad)}: {reason}"
+                return False
+        law.why = "contradicted at many sizes, also between those where it holds"
+        return False
+
+    @staticmethod
+    def _contradicted(name: str, law: Fitted, point: Point, sample: Sample | Failure) -> bool:
+        if isinstance(sample, Failure):
+            return True
+        if name in sample.totals:
+            return law.value(point) != sample.totals[name]
+        return name in TRAINED and bool(sample.untrained)
+
+    def _reason(self, name: str, point: Point, sample: Sample | Failure) -> str:
+        if isinstance(sample, Failure):
+            return f"the analysis fails: {sample.reason}"
+        if name not in sample.totals:
+            return f"the training step fails: {sample.untrained}"
+        return self._departs(sample, point, name)
+
+    def _exclude(self, name: str, law: Fitted, bad: Point) -> bool:
+        """Move a bound so that a contradiction is outside: the variable's that is farthest from the anchor.
+
+        Where it holds again is found by bisection, with the other variables where the contradiction is. False if the
+        law is contradicted at the anchor itself.
+        """
+        while True:
+            ratios = [Fraction(max(b, a), min(b, a)) for b, a in zip(bad, self.anchor, strict=True)]
+            index = max(range(len(bad)), key=ratios.__getitem__)
+            span, at = law.domain[index], self.anchor[index]
+            if bad[index] == at:
+                return False
+            if self._wrong(name, self._at(bad, index, at)):
+                bad = self._at(bad, index, at)
+                continue
+            last, wrong = self._bisected(name, bad, index, at, bad[index], span.step)
+            side = {"low": last, "below": wrong} if bad[index] < at else {"high": last, "above": wrong}
+            law.domain[index] = span._replace(**side)
+            return True
+
+    def _said(self, point: Point) -> str:
+        return ", ".join(f"{v.symbol} = {n:,}" for v, n in zip(self.sampler.variables, point, strict=True))
+
+    def _agreed(self, name: str, law: Fitted) -> None:
+        used = set(self.points)
+        samples = {p: s for p, s in self.sampler.seen().items() if name in s.totals}
+        law.checked = sorted(p for p in self._inside(law, list(samples)) if p not in used)
+
+    def _finish(self, name: str, law: Fitted) -> None:
+        """Give it up, or tell on which lattice it holds."""
+        if not law.why and not self._cut(name, law):
+            pass
+        self._agreed(name, law)
+        if not law.why and len(law.checked) < min(_LEAST, self._room(law)):
+            law.why = f"too few points to check it at: {len(law.checked)}"
+        if law.why:
+            law.pieces, law.checked = [], []
+            return
+        self._refine(name, law)
+        self._agreed(name, law)
+
+    def _room(self, law: Fitted) -> int:
+        """How many points there are in the domain that were not used to find the law."""
+        room = size_of(law.domain)
+        return max(room - len(self._inside(law, self.points)), 1)
+
+    def _refine(self, name: str, law: Fitted) -> None:
+        """Use a finer lattice for a variable, if the law holds at all points on it that were analyzed."""
+        samples = {p: s for p, s in self.sampler.seen().items() if name in s.totals}
+        for index, variable in enumerate(self.sampler.variables):
+            span = law.domain[index]
+            for step in range(variable.step, span.step, variable.step):
+                if span.step % step:
+                    continue
+                finer = Fitted(law.pieces, list(law.domain))
+                finer.domain[index] = span._replace(step=step)
+                inside = self._inside(finer, list(samples))
+                new = [p for p in inside if not span.has(p[index])]
+                if len(new) >= 3 and all(law.value(p) == samples[p].totals[name] for p in inside):
+                    law.domain = finer.domain
+                    break
+
+    def _check_layers(self) -> None:
+        """Drop the laws of layers that a sample in the domain of the total's law contradicts."""
+        irregular: dict[str, None] = {}
+        for name, own in self.layers.items():
+            samples = self.sampler.seen()
+            inside = self._inside(self.laws[name], list(samples))
+            for path in list(own):
+                law = own[path]
+                if any(law.at(p) != _own(samples[p], path, name) for p in inside):
+                    irregular[path] = None
+                    del own[path]
+            fresh = {path for p in inside for path in samples[p].layers} - set(own) - set(irregular)
+            irregular |= dict.fromkeys(sorted(fresh))
+        self.irregular = tuple(irregular)
+
+
+def _own(sample: Sample, path: str, name: str) -> int:
+    return sample.layers[path][name] if path in sample.layers else 0

@@ -1,0 +1,180 @@
+"""Laws for all sizes, with floors: sums of layers, of which each is a polynomial in the sizes of one feature map.
+
+A chain of convolutions and pools makes ⌊(size + shift) / stride⌋ of a size. On the lattice of a law that is linear, so
+that the law of a layer determines the one in such an atom; whether it is true is seen off the lattice.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from fractions import Fraction
+from itertools import product
+from math import comb
+from random import Random
+
+from cnncost.laws.box import Fitted, draw
+from cnncost.laws.fit import Fit
+from cnncost.laws.law import Span
+from cnncost.laws.polynomial import Atom, Point, Polynomial, Powers
+from cnncost.laws.samples import Sample
+
+_CHECKS, _LEAST = 10, 6
+"""Further points off the lattice, and how many of them must be there to tell a law."""
+_PROBES = 24
+"""Most analyses of an axis to find the shifts."""
+SUMS = ("macs", "flops")
+"""Quantities that may have such laws: bytes mix the maps before and behind a layer."""
+
+
+class Floors:
+    """Finds laws with floors from the laws on a lattice.
+
+    Attributes:
+        laws: by quantity, where there is one.
+    """
+
+    def __init__(self, fit: Fit) -> None:
+        self.fit, self.sampler, self.anchor = fit, fit.sampler, fit.anchor
+        self.coarse = [i for i, line in enumerate(fit.lines) if line.step > fit.sampler.variables[i].step]
+        self.laws: dict[str, Fitted] = {}
+        wanted = [name for name in SUMS if not fit.laws[name].why and self._needs(name) and not fit.irregular]
+        if not wanted or any(fit.sampler.variables[i].step > 1 for i in self.coarse):
+            return
+        self.atoms = {index: self._atoms_of(index) for index in self.coarse}
+        if any(not set(atoms.values()) for atoms in self.atoms.values()):
+            return
+        random = Random(1)  # noqa: S311  # which points are checked must not change from run to run
+        for _ in range(_CHECKS):
+            self.sampler.at(draw(random, self._domain("macs")))
+        for name in wanted:
+            if (found := self._law(name)) is not None:
+                self.laws[name] = found
+
+    def _needs(self, name: str) -> bool:
+        return any(self.fit.laws[name].domain[i].step > 1 for i in self.coarse)
+
+    def _domain(self, name: str) -> list[Span]:
+        return [
+            span._replace(step=1) if i in self.coarse else span for i, span in enumerate(self.fit.laws[name].domain)
+        ]  # fmt: skip
+
+    # ---- atoms
+
+    def _dims(self, index: int, size: int) -> dict[tuple[str, int], int] | None:
+        """The sizes of each row's first output, by row and axis; None if the analysis fails."""
+        sample = self.sampler.at((*self.anchor[:index], size, *self.anchor[index + 1 :]))
+        if not isinstance(sample, Sample):
+            return None
+        return {(label, i): n for label, shapes in sample.outputs if shapes for i, n in enumerate(shapes[0])}
+
+    def _atoms_of(self, index: int) -> dict[str, Atom]:
+        """By row, the atom that its output's size along one variable is; rows that have none are left out."""
+        start, step = self.anchor[index], self.fit.lines[index].nodes.step
+        first, second = self._dims(index, start), self._dims(index, start + step)
+        if first is None or second is None:
+            return {}
+        strides: dict[tuple[str, int], int] = {}
+        for key, size in first.items():
+            slope = Fraction(second.get(key, size) - size, step)
+            if slope > 0 and slope.numerator == 1 and slope.denominator > 1:
+                strides[key] = slope.denominator
+        shifts = dict.fromkeys(strides, (-(10**9), 10**9))
+        sizes = {start, start + step}
+        for size, dims in ((start, first), (start + step, second)):
+            _narrow(shifts, strides, size, dims)
+        for _ in range(_PROBES):
+            wide = next((key for key, (low, high) in shifts.items() if low < high), None)
+            if wide is None:
+                break
+            low, high = shifts[wide]
+            middle = (low + high + 1) // 2  # the size divides here if the shift is at least this
+            size = start + (-(start + middle)) % strides[wide]
+            if size in sizes or (dims := self._dims(index, size)) is None:
+                break
+            sizes.add(size)
+            _narrow(shifts, strides, size, dims)
+        return {
+            label: Atom(index, low, strides[label, axis])
+            for (label, axis), (low, high) in shifts.items() if low == high
+        }  # fmt: skip
+
+    # ---- laws
+
+    def _law(self, name: str) -> Fitted | None:
+        """The sum of all layers' laws with floors, if each has one and the sum is right at fresh points."""
+        law = self.fit.laws[name]
+        domain = self._domain(name)
+        samples = {
+            p: s for p, s in self.sampler.seen().items()
+            if all(span.has(size) for span, size in zip(domain, p, strict=True))
+        }  # fmt: skip
+        total = Polynomial.of([Atom(i) for i in range(len(domain))], {})
+        for path, own in self.fit.layers[name].items():
+            values = {p: s.layers[path][name] if path in s.layers else 0 for p, s in samples.items()}
+            found = next((each for each in self._written(path, own) if _holds(each, values)), None)
+            if found is None:
+                return None
+            total = total.plus(found)
+        fresh = sorted(p for p in samples if any(not s.has(n) for s, n in zip(law.domain, p, strict=True)))
+        if len(fresh) < _LEAST or not _holds(total, {p: s.totals[name] for p, s in samples.items()}):
+            return None
+        return Fitted([total], domain, fresh)
+
+    def _written(self, path: str, law: Polynomial) -> Iterator[Polynomial]:
+        """A layer's law in atoms, those of its own output first."""
+        axes = [i for i in self.coarse if law.in_axis(i)]
+        if not axes:
+            yield law
+            return
+        own = [self.atoms[i][path] for i in axes if path in self.atoms[i]]
+        if len(own) == len(axes):
+            yield rewritten(law, dict(zip(axes, own, strict=True)), self.anchor)
+        every = [[Atom(i), *dict.fromkeys(self.atoms[i].values())] for i in axes]
+        for chosen in product(*every):
+            yield rewritten(law, dict(zip(axes, chosen, strict=True)), self.anchor)
+
+
+def _narrow(
+    shifts: dict[tuple[str, int], tuple[int, int]], strides: Mapping[tuple[str, int], int], size: int,
+    dims: Mapping[tuple[str, int], int],
+) -> None:  # fmt: skip
+    """Shifts with which ⌊(size + shift) / stride⌋ is what was seen; those of no shift are dropped."""
+    for key in list(shifts):
+        low, high = shifts[key]
+        least = strides[key] * dims[key] - size if key in dims else 1
+        low, high = max(low, least), min(high, least + strides[key] - 1)
+        if key not in dims or low > high:
+            del shifts[key]
+        else:
+            shifts[key] = (low, high)
+
+
+def _holds(law: Polynomial, values: Mapping[Point, int]) -> bool:
+    return all(law.at(point) == value for point, value in values.items())
+
+
+def rewritten(law: Polynomial, chosen: Mapping[int, Atom], anchor: Point) -> Polynomial:
+    """A law in plain variables, in atoms in the place of some.
+
+    Args:
+        law: the law on the lattice of the anchor, on which each atom is linear.
+        chosen: the atom for each of these variables.
+        anchor: a point of the lattice.
+    """
+    atoms = [chosen.get(atom.axis, atom) for atom in law.atoms]
+    found: dict[Powers, Fraction] = {}
+    for powers, coefficient in law.terms:
+        parts: list[list[tuple[int, Fraction]]] = []
+        for atom, power in zip(atoms, powers, strict=True):
+            # on the lattice: variable = step·atom + rest
+            rest = anchor[atom.axis] - atom.step * atom.at(anchor)
+            parts.append([
+                (k, Fraction(comb(power, k) * atom.step**k * rest ** (power - k))) for k in range(power + 1)
+            ])  # fmt: skip
+        for combination in product(*parts):
+            key = tuple(k for k, _ in combination)
+            factor = coefficient
+            for _, part in combination:
+                factor *= part
+            found[key] = found.get(key, Fraction(0)) + factor
+    return Polynomial.of(atoms, found)

@@ -1,0 +1,280 @@
+"""A law: the cost as an exact function of sizes, with where it holds and where it was checked."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from fractions import Fraction
+from typing import Any, NamedTuple
+
+from cnncost import units
+from cnncost.errors import InputError
+from cnncost.laws import writing
+from cnncost.laws.polynomial import Atom, Point, Polynomial, Powers
+from cnncost.near import suggestion
+
+
+class Span(NamedTuple):
+    """The sizes of one variable for which a law holds: low, low + step, … up to high.
+
+    Attributes:
+        low, high: the smallest and largest.
+        step: from one to the next.
+        below, above: why it holds no further; empty if nothing is known to contradict it.
+    """
+
+    low: int
+    high: int
+    step: int
+    below: str = ""
+    above: str = ""
+
+    def has(self, size: int) -> bool:
+        """Whether a size is one of them."""
+        return self.low <= size <= self.high and (size - self.low) % self.step == 0
+
+    @property
+    def lattice(self) -> str:
+        """`multiples of 32`, or `32·k + 3`; empty if all sizes are meant."""
+        rest = self.low % self.step
+        if self.step == 1:
+            return ""
+        return f"{self.step}·k + {rest}" if rest else f"multiples of {self.step}"
+
+
+class Term(NamedTuple):
+    """A term of a law.
+
+    Attributes:
+        coefficient: exact.
+        powers: exponent by symbol; empty for the constant.
+        layers: the part of the coefficient that each module's own ops give; empty for what is no sum over layers.
+    """
+
+    coefficient: Fraction
+    powers: dict[str, int]
+    layers: dict[str, Fraction]
+
+
+@dataclass(frozen=True)
+class Law:
+    """The exact cost at any sizes of its domain: `law(batch=2, height=256)`.
+
+    Attributes:
+        quantity: `macs`, `flops`, `bytes`, `params`, `activations`, `inference_peak` or `training_peak`.
+        names, symbols: of the variables, as arguments and in formulas.
+        pieces: the law is the largest of these; one polynomial, but for peaks; empty if no law was found.
+        domain: where it holds, by variable.
+        checked: points that were not used to find it and at which a direct analysis gave the same.
+        bound: why the values are lower bounds; empty if they are exact.
+        why: why there is no law; empty if there is one.
+        samples: what direct analyses gave, by point.
+        parts: the polynomials of the layers that it is the sum of, by module path.
+        base: the model's own sizes.
+        everywhere: the same with floors, for all sizes of the range; None if no such law was found.
+    """
+
+    quantity: str
+    names: tuple[str, ...]
+    symbols: tuple[str, ...]
+    pieces: tuple[Polynomial, ...]
+    domain: tuple[Span, ...]
+    checked: tuple[Point, ...]
+    bound: str = ""
+    why: str = ""
+    samples: dict[Point, int] = field(default_factory=dict, repr=False)
+    parts: dict[str, Polynomial] = field(default_factory=dict, repr=False)
+    base: Point = ()
+    everywhere: Law | None = None
+
+    def __call__(self, **sizes: int) -> int:
+        """The exact cost at these sizes, one for each variable; names with a dot are given as `**{"ids.1": 64}`.
+
+        Raises:
+            InputError: a variable is missing or unknown, a size is no whole number, or lies where the law is not known
+                to hold.
+        """
+        return self.at(self.point(sizes))
+
+    def point(self, sizes: dict[str, int]) -> Point:
+        """Sizes by name or symbol as a point. Raises InputError as the call does."""
+        found: dict[str, int] = {}
+        for name, size in sizes.items():
+            known = name if name in self.names else dict(zip(self.symbols, self.names, strict=True)).get(name)
+            if known is None:
+                near = suggestion(name, self.names) or f"; expected {', '.join(self.names)}"
+                raise InputError(f"{self.quantity}: {name} is no variable of this law{near}")
+            if isinstance(size, bool) or not isinstance(size, int):
+                raise InputError(f"{self.quantity}: {name}: expected a whole number, got {size!r}")
+            found[known] = size
+        if missing := [name for name in self.names if name not in found]:
+            raise InputError(f"{self.quantity}: expected a size for {', '.join(missing)}, too")
+        return tuple(found[name] for name in self.names)
+
+    def at(self, point: Point) -> int:
+        """The exact cost at a point. Raises InputError outside of the domain."""
+        if not self.pieces:
+            if point in self.samples:
+                return self.samples[point]
+            raise InputError(f"{self.quantity}: {self.why}")
+        for name, span, size in zip(self.names, self.domain, point, strict=True):
+            if not span.has(size):
+                if self.everywhere is not None:
+                    return self.everywhere.at(point)
+                raise InputError(f"{self.quantity}: the law {self._outside(name, span, size)}")
+        return self.value(point)
+
+    def value(self, point: Point) -> int:
+        """The value of the formula, wherever: what lies outside of the domain is not known to be true.
+
+        Raises:
+            InputError: it is no whole number there, so that it can't be the cost.
+        """
+        value = max(piece.at(point) for piece in self.pieces)
+        if value.denominator != 1:
+            raise InputError(f"{self.quantity}: the formula gives {value} here, which is no cost")
+        return value.numerator
+
+    def _outside(self, name: str, span: Span, size: int) -> str:
+        if size < span.low:
+            reason = f": below, {span.below}" if span.below else ""
+            return f"holds from {name} = {units.exact(span.low)} on, got {size}{reason}"
+        if size > span.high:
+            reason = (
+                f": above, {span.above}" if span.above else f"; to check it further, vary {name}={span.low}..{size}"
+            )
+            return f"was checked up to {name} = {units.exact(span.high)}, got {size}{reason}"
+        return f"holds for {name} = {span.lattice}, got {size}"
+
+    @property
+    def known(self) -> bool:
+        """Whether a law was found; else only sampled points are known."""
+        return bool(self.pieces)
+
+    @property
+    def constant(self) -> bool:
+        """Whether it depends on no variable."""
+        return len(self.pieces) == 1 and all(not any(powers) for powers, _ in self.pieces[0].terms)
+
+    @property
+    def lattice(self) -> dict[str, str]:
+        """Where it holds, by variable, in words: `multiples of 32 from 32 to 3,584`."""
+        return {name: span_text(span) for name, span in zip(self.names, self.domain, strict=True)}
+
+    def along(self, name: str) -> list[tuple[int, int, Polynomial]]:
+        """Which piece is the largest where, along one variable with the others at the model's own sizes.
+
+        Where there are more sizes than can be tried one by one, changes are found by bisection between some.
+
+        Returns:
+            First and last size, and the piece, in order; empty if the model's own sizes are outside of the domain.
+        """
+        index = self.names.index(name)
+        span = self.domain[index] if self.domain else None
+        outside = any(not s.has(n) for i, (s, n) in enumerate(zip(self.domain, self.base, strict=True)) if i != index)
+        if span is None or outside:
+            return []
+        found: list[tuple[int, int, Polynomial]] = []
+        sizes = _probes(span)
+        for size, following in zip(sizes, [*sizes[1:], None], strict=True):
+            piece = self._largest(index, size)
+            if found and found[-1][2] is piece:
+                found[-1] = (found[-1][0], size, piece)
+            else:
+                found.append((size, size, piece))
+            while following is not None and self._largest(index, following) is not (piece := found[-1][2]):
+                last, first = found[-1][1], following
+                while first - last > span.step:
+                    middle = last + (first - last) // (2 * span.step) * span.step
+                    last, first = (middle, first) if self._largest(index, middle) is piece else (last, middle)
+                found[-1] = (found[-1][0], last, piece)
+                if first == following:
+                    break
+                found.append((first, first, self._largest(index, first)))
+        return found
+
+    def _largest(self, index: int, size: int) -> Polynomial:
+        point = (*self.base[:index], size, *self.base[index + 1 :])
+        return max(self.pieces, key=lambda piece: piece.at(point))
+
+    @property
+    def terms(self) -> tuple[Term, ...]:
+        """The terms of the polynomial with the layers that make them up; empty for a maximum of several."""
+        if len(self.pieces) != 1:
+            return ()
+        law = self.pieces[0]
+        parts = {path: dict(_by_atoms(part)) for path, part in self.parts.items()}
+        found = []
+        for powers, coefficient in law.terms:
+            key = _key(powers, law.atoms)
+            layers = {path: own[key] for path, own in parts.items() if key in own}
+            named = {
+                writing.term_text(_only(i, law), law.atoms, self.symbols): power
+                for i, power in enumerate(powers) if power
+            }  # fmt: skip
+            found.append(Term(coefficient, named, layers))
+        return tuple(found)
+
+    def __str__(self) -> str:
+        if not self.pieces:
+            return f"not known: {self.why}"
+        texts = [writing.to_text(piece, self.symbols) for piece in self.pieces]
+        return ("≥ " if self.bound else "") + (texts[0] if len(texts) == 1 else f"max({', '.join(texts)})")
+
+    def latex(self) -> str:
+        """The formula in LaTeX, without dollars. Raises InputError if there is none."""
+        texts = [writing.to_latex(piece, self.symbols) for piece in self._pieces()]
+        return (r"\geq " if self.bound else "") + (texts[0] if len(texts) == 1 else rf"\max({', '.join(texts)})")
+
+    def sympy(self) -> Any:
+        """The formula as a sympy expression. Raises InputError if there is none."""
+        from importlib import import_module
+
+        found = [writing.to_sympy(piece, self.symbols) for piece in self._pieces()]
+        return found[0] if len(found) == 1 else import_module("sympy").Max(*found)
+
+    def _pieces(self) -> tuple[Polynomial, ...]:
+        if not self.pieces:
+            raise InputError(f"{self.quantity}: {self.why}")
+        return self.pieces
+
+
+def _probes(span: Span) -> list[int]:
+    """All sizes of a span, or a few hundred, close together where they are small."""
+    count = (span.high - span.low) // span.step + 1
+    if count <= _EACH:
+        return list(range(span.low, span.high + 1, span.step))
+    steps = {0, count - 1, *(k * (1 << e) for e in range(count.bit_length()) for k in range(16, 32))}
+    return [span.low + k * span.step for k in sorted({*steps, *range(16)}) if k < count]
+
+
+_EACH = 256
+"""Most sizes at which all pieces are compared one by one."""
+
+
+def _only(index: int, law: Polynomial) -> Powers:
+    return tuple(int(i == index) for i in range(len(law.atoms)))
+
+
+def _key(powers: Powers, atoms: Sequence[Atom]) -> frozenset[tuple[Atom, int]]:
+    return frozenset((atom, power) for atom, power in zip(atoms, powers, strict=True) if power)
+
+
+def _by_atoms(law: Polynomial) -> list[tuple[frozenset[tuple[Atom, int]], Fraction]]:
+    """Coefficients by what the powers are of, whichever atoms a polynomial lists."""
+    return [(_key(powers, law.atoms), coefficient) for powers, coefficient in law.terms]
+
+
+def span_text(span: Span) -> str:
+    """`multiples of 32 from 32 to 3,584`, `from 1 to 65,536`."""
+    ends = f"from {units.exact(span.low)} to {units.exact(span.high)}" if span.low < span.high else str(span.low)
+    return f"{span.lattice} {ends}".strip()
+
+
+def domain_text(law: Law) -> str:
+    """`H, W multiples of 32 from 32 to 3,584 and B from 1 to 65,536`."""
+    groups: dict[str, list[str]] = {}
+    for symbol, span in zip(law.symbols, law.domain, strict=True):
+        equal = "= " if span.lattice and span.low % span.step else ""
+        groups.setdefault(equal + span_text(span), []).append(symbol)
+    return " and ".join(f"{', '.join(symbols)} {text}" for text, symbols in groups.items())

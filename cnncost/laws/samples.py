@@ -1,0 +1,269 @@
+"""Costs at single points, by direct analysis: what laws are found from, and held against."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from time import process_time
+from typing import TYPE_CHECKING, Any
+
+from cnncost.errors import CnncostError, InputError
+from cnncost.graph import Shape
+from cnncost.laws.polynomial import Point
+from cnncost.sources.sizes import Axis, leaves, with_sizes
+
+if TYPE_CHECKING:
+    from cnncost.laws.variables import Asked, Variable
+    from cnncost.report.model import Report
+    from cnncost.sources.resolve import Resolved, Trace
+
+ADDITIVE = ("macs", "flops", "bytes", "params")
+"""Quantities that are sums over layers."""
+PEAKS = ("inference_peak", "training_peak")
+"""Quantities that are a maximum over moments."""
+TRAINED = ("activations", "training_peak")
+"""Quantities of a training step."""
+QUANTITIES = (*ADDITIVE, "activations", *PEAKS)
+"""All that have a law, in the order of reports."""
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """What an analysis gave at one point.
+
+    Attributes:
+        totals: by quantity; those of memory only if they were asked for.
+        layers: of the additive quantities, by module path: all calls together, without its children.
+        outputs: each row's path and output shapes, in order.
+        timelines: bytes alive at each moment, by peak.
+        bounds: quantities of which this is a lower bound, with the reason.
+        run_on: what forward ran on, if on values; else empty.
+        untrained: why there is no training step, if one was asked for.
+        notes: the Report's.
+    """
+
+    totals: dict[str, int]
+    layers: dict[str, dict[str, int]]
+    outputs: tuple[tuple[str, tuple[Shape, ...]], ...]
+    timelines: dict[str, tuple[int, ...]] = field(default_factory=dict)
+    bounds: dict[str, str] = field(default_factory=dict)
+    run_on: str = ""
+    untrained: str = ""
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """An analysis that raised: the reason, and the module in which it did."""
+
+    reason: str
+    path: str = ""
+
+
+class Sampler:
+    """Analyzes one model at many points. A model is built once, unless a keyword of its factory varies.
+
+    Attributes:
+        variables: what varies, in the order of points.
+        title: the model's name.
+        no_training: why there is no training step; empty if there is one or none was asked for.
+        trace: how it is run.
+    """
+
+    def __init__(
+        self, model: Any, inputs: Any, model_args: Mapping[str, Any] | None, asked: list[Asked], trace: Trace,
+        training: bool, autocast: Any = None,
+    ) -> None:  # fmt: skip
+        from cnncost.laws.variables import variables
+
+        self._source, self._given, self._autocast = _source(model), inputs, autocast
+        self._arguments = {**self._source.arguments, **(model_args or {})}
+        self.trace, self.no_training = trace, ""
+        self._training = training
+        self._built: dict[tuple[int, ...], Resolved] = {}
+        self._model = model if not isinstance(model, str) else None
+        keywords, open_ = _keywords(self._source)
+        keywords |= {name: value for name, value in self._arguments.items() if name in keywords or open_}
+        early = _of_factory(asked, keywords, open_)
+        resolved = self._resolve(early)
+        names = _parameters(resolved)
+        self.variables: tuple[Variable, ...] = variables(asked, leaves(resolved.inputs), names, keywords, open_)
+        self._built[self._factory_sizes(self.base)] = resolved
+        self.title = resolved.title
+        self._known: dict[tuple[Point, bool], Sample | Failure] = {}
+        self._seconds: dict[Point, float] = {}
+
+    @property
+    def base(self) -> Point:
+        """The point of the model's own sizes, or where the search begins."""
+        return tuple(v.base for v in self.variables)
+
+    def known(self) -> dict[Point, Sample | Failure]:
+        """What is known of each point, in full where it was asked for."""
+        return {point: sample for (point, _), sample in sorted(self._known.items(), key=lambda each: each[0][1])}
+
+    def seen(self) -> dict[Point, Sample]:
+        """The samples of `known`."""
+        return {point: sample for point, sample in self.known().items() if isinstance(sample, Sample)}
+
+    def at(self, point: Point, full: bool = False) -> Sample | Failure:
+        """The costs at a point; `full`: with memory and a training step."""
+        known = self._known.get((point, True)) or self._known.get((point, full))
+        if known is None:
+            known = self._known[point, full] = self._tried(point, full)
+        return known
+
+    def _tried(self, point: Point, full: bool) -> Sample | Failure:
+        reason, begun = "", process_time()
+        for training in (True, False) if full and self._training else (False,):
+            try:
+                found = self._analyzed(point, full, training)
+            except CnncostError as error:
+                reason, path = str(error).splitlines()[0], getattr(error, "path", "")
+            else:
+                self._seconds[point] = process_time() - begun
+                return replace(found, untrained=reason)
+        return Failure(reason, path)
+
+    def slow(self, point: Point) -> bool:
+        """Whether an analysis took much longer than others: forward loops over a size."""
+        usual = sorted(self._seconds.values())[len(self._seconds) // 2]
+        return self._seconds.get(point, 0.0) > max(_SLOW, _TIMES * usual)
+
+    def first(self) -> Sample:
+        """The costs at the base, in full. Raises CnncostError as `analyze` does."""
+        point = self.base
+        found = self._tried(point, full=True)
+        if isinstance(found, Failure):
+            found = self._analyzed(point, full=True, training=False)
+        self._known[point, True] = found
+        if found.untrained:
+            self._training, self.no_training = False, found.untrained
+        # what ran without values is never run on values at other sizes, nor the other way round
+        self.trace = "real" if found.run_on else "static"
+        return found
+
+    def _factory_sizes(self, point: Point) -> tuple[int, ...]:
+        return tuple(size for variable, size in zip(self.variables, point, strict=True) if variable.keywords)
+
+    def _resolve(self, sizes: Mapping[str, int]) -> Resolved:
+        from cnncost.sources.resolve import Resolved, resolve
+
+        if isinstance(self._model, Resolved) and not sizes:
+            return resolve(self._model, self._given, autocast=self._autocast)
+        source = replace(self._source, arguments={}) if not self._source.built else self._source
+        return resolve(source, self._given, {**self._arguments, **sizes} or None, self._autocast)
+
+    def _analyzed(self, point: Point, full: bool, training: bool) -> Sample:
+        from cnncost.analysis import analyze
+
+        built = self._factory_sizes(point)
+        if built not in self._built:
+            sizes = {
+                name: size for v, size in zip(self.variables, point, strict=True) for name in v.keywords
+            }  # fmt: skip
+            if len(self._built) > _KEPT:
+                self._built.clear()
+            self._built[built] = self._resolve(sizes)
+        resolved = self._built[built]
+        axes: dict[Axis, int] = {}
+        for variable, size in zip(self.variables, point, strict=True):
+            axes.update(dict.fromkeys(variable.axes, size))
+        inputs = with_sizes(resolved.inputs, axes)
+        report = analyze(resolved, inputs, trace=self.trace, training=training)
+        return _sample(report, full)
+
+
+_SLOW, _TIMES = 0.25, 4
+"""Seconds, and times as long as others, from which on an analysis is slow."""
+_KEPT = 8
+"""Most models kept built at a time, if a keyword of the factory varies."""
+
+
+def _source(model: Any) -> Any:
+    from cnncost.graph import Graph
+    from cnncost.sources.find import find
+    from cnncost.sources.resolve import Resolved
+
+    if isinstance(model, Graph):
+        raise InputError("formula: a Graph is of one run; expected a model that can be run at other sizes")
+    source = model.source if isinstance(model, Resolved) else find(model)
+    if source.saved:
+        raise InputError(
+            f"{source.text}: a saved report is of one run; expected a model that can be run at other sizes"
+        )
+    return source
+
+
+def _keywords(source: Any) -> tuple[dict[str, Any], bool]:
+    """The keywords of a model's factory with their defaults, and whether it takes others, too."""
+    import inspect
+
+    if source.built:
+        return {}, False
+    try:
+        taken = inspect.signature(source.factory).parameters.values()
+    except (TypeError, ValueError):
+        return {}, True
+    open_ = any(each.kind is each.VAR_KEYWORD for each in taken)
+    named = [each for each in taken if each.kind in {each.POSITIONAL_OR_KEYWORD, each.KEYWORD_ONLY}]
+    return {each.name: each.default for each in named}, open_
+
+
+def _of_factory(asked: list[Asked], keywords: Mapping[str, Any], open_: bool) -> dict[str, int]:
+    """The factory's keywords among what varies, in the size to begin with: a model is built before its inputs."""
+    from cnncost.laws.variables import is_keyword
+
+    found: dict[str, int] = {}
+    for each in asked:
+        size = each.values[0] if each.values else each.low
+        for part in each.parts:
+            if size is not None and is_keyword(part, True, keywords, open_):
+                found[part] = size
+    return found
+
+
+def _parameters(resolved: Resolved) -> list[str]:
+    """The names of forward's positional parameters."""
+    import inspect
+
+    called = resolved.called(resolved.model)
+    try:
+        taken = inspect.signature(getattr(called, "forward", called)).parameters.values()
+    except (TypeError, ValueError):
+        return []
+    return [each.name for each in taken if each.kind in {each.POSITIONAL_ONLY, each.POSITIONAL_OR_KEYWORD}]
+
+
+def _sample(report: Report, full: bool) -> Sample:
+    """A Report's exact figures."""
+    layers: dict[str, dict[str, int]] = {}
+    for row in report.layers:
+        own = layers.setdefault(row.path, dict.fromkeys(ADDITIVE, 0))
+        own["macs"] += row.macs
+        own["flops"] += row.flops
+        own["params"] += row.params
+        own["bytes"] += row.bytes_read + row.bytes_written
+    total = report.totals
+    totals = {
+        "macs": total.macs, "flops": total.flops, "bytes": total.bytes_read + total.bytes_written,
+        "params": total.params,
+    }  # fmt: skip
+    bounds: dict[str, str] = {}
+    if total.lower_bound:
+        unknown = ", ".join(report.unknown) or report.partial
+        bounds = dict.fromkeys(("macs", "flops", "bytes"), f"ops without a rule: {unknown}")
+    timelines: dict[str, tuple[int, ...]] = {}
+    if full:
+        held = report.memory
+        runs = {"inference_peak": held.inference, "training_peak": held.training}
+        for name, run in runs.items():
+            if run is not None:
+                totals[name] = run.peak.nbytes
+                timelines[name] = run.timeline
+                if run.unseen:
+                    bounds[name] = f"ops with unknown temporaries: {', '.join(run.unseen)}"
+        if held.figures.activations is not None:
+            totals["activations"] = held.figures.activations
+    outputs = tuple((row.label, row.output_shapes) for row in report.layers)
+    return Sample(totals, layers, outputs, timelines, bounds, run_on=report.run_on, notes=report.notes)

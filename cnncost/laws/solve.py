@@ -1,0 +1,200 @@
+"""The largest size that keeps a budget: by the law, then verified by direct analysis."""
+
+from __future__ import annotations
+
+import re
+from fractions import Fraction
+from typing import TYPE_CHECKING, NamedTuple
+
+from cnncost import units
+from cnncost.budget.limits import Limit, parse_limit
+from cnncost.budget.quantities import QUANTITIES, Quantity
+from cnncost.errors import CnncostError, InputError
+from cnncost.laws.polynomial import Point
+from cnncost.laws.samples import Sample
+
+if TYPE_CHECKING:
+    from cnncost.laws.law import Law
+    from cnncost.laws.laws import Laws
+    from cnncost.laws.samples import Sampler
+
+_FORM = re.compile(r"\s*([A-Za-z_]+)\s*(<=|≤|<)\s*(\S.*)")
+_MOST = 2**40
+"""Larger sizes are not sought."""
+_SCAN = 20_000
+"""Most sizes that are tried one by one, where a law may fall as a size grows."""
+
+
+class Solution(NamedTuple):
+    """The largest size of a variable that keeps a budget.
+
+    Attributes:
+        name: of the variable.
+        size, value: the largest size, and the cost there; None: no size keeps it.
+        further, further_value: the next size and the cost there, too much; None if none is known.
+        at: sizes of the other variables.
+        note: why it is no larger, where the budget does not say; or why there is none.
+        verified: whether direct analyses at both sizes gave these costs.
+    """
+
+    name: str
+    size: int | None
+    value: int | None
+    further: int | None
+    further_value: int | None
+    at: dict[str, int]
+    note: str = ""
+    verified: bool = False
+
+
+def solve(laws: Laws, sampler: Sampler, budget: str, sizes: dict[str, int]) -> dict[str, Solution]:
+    """A solution for each variable that is not given a size. Raises InputError as `Laws.solve` does."""
+    quantity, limit = parse(budget, laws)
+    law = laws[quantity]
+    if not law.known:
+        raise InputError(f"solve {budget}: {quantity} has no law: {law.why}")
+    if law.bound:
+        raise InputError(
+            f"solve {budget}: {quantity} is a lower bound ({law.bound}), so that nobody knows what keeps it"
+        )
+    for name in sizes:
+        if name not in law.names:
+            raise InputError(f"solve: {name} is no variable of these laws; expected {', '.join(law.names)}")
+    at = tuple(sizes.get(v.name, v.base) for v in laws.variables)
+    found: dict[str, Solution] = {}
+    for index, variable in enumerate(laws.variables):
+        if variable.name not in sizes:
+            found[variable.name] = _Search(law, sampler, limit, index, at).solution()
+    if not found:
+        raise InputError("solve: all variables are given a size; leave the one out that is sought")
+    if all(each.size is None for each in found.values()):
+        first = next(iter(found.values()))
+        raise InputError(f"solve {budget}: no size keeps it: {first.note}")
+    return found
+
+
+def parse(budget: str, laws: Laws) -> tuple[str, Limit]:
+    """`"macs <= 2G"` as a quantity and its limit. Raises InputError."""
+    match = _FORM.fullmatch(budget)
+    if match is None:
+        raise InputError(f"solve {budget!r}: expected a budget such as 'macs <= 2G' or 'training_peak <= 24GiB'")
+    name, sign, amount = match.groups()
+    _ = laws[name]
+    known = QUANTITIES.get(name) or Quantity(name, name, "bytes read and written", "bytes", lambda *_: 0)
+    try:
+        limit = parse_limit(f"{sign} {amount}", known)
+    except CnncostError as error:
+        raise InputError(f"solve {budget!r}: {error}") from None
+    if limit.relative:
+        raise InputError(f"solve {budget!r}: expected an amount such as 2G, not a change")
+    return name, limit
+
+
+class _Search:
+    """The search along one variable."""
+
+    def __init__(self, law: Law, sampler: Sampler, limit: Limit, index: int, at: Point) -> None:
+        self.law, self.sampler, self.limit, self.index, self.base = law, sampler, limit, index, at
+        self.span = law.domain[index]
+
+    def point(self, size: int) -> Point:
+        """The point at a size, the others as they are."""
+        return (*self.base[: self.index], size, *self.base[self.index + 1 :])
+
+    def keeps(self, size: int) -> bool:
+        """Whether the law keeps the budget at a size."""
+        return self.limit.holds(Fraction(self.law.value(self.point(size))), self.limit.number)
+
+    def solution(self) -> Solution:
+        """The largest size by the law, verified."""
+        law, span, name = self.law, self.span, self.law.names[self.index]
+        others = {n: size for i, (n, size) in enumerate(zip(law.names, self.base, strict=True)) if i != self.index}
+        for other, size in others.items():
+            domain = law.domain[law.names.index(other)]
+            if not domain.has(size):
+                return Solution(
+                    name, None, None, None, None, others, f"no law at {other} = {size}; give {other} a size"
+                )
+        if not any(piece.in_axis(self.index) for piece in law.pieces):
+            kept = "is kept" if self.keeps(span.low) else "is not kept"
+            return Solution(name, None, None, None, None, others, f"it does not depend on {name}, and {kept} by any")
+        if not self.keeps(span.low):
+            value = units.exact(law.value(self.point(span.low)))
+            return Solution(name, None, None, span.low, None, others, f"{name} = {span.low} needs {value} already")
+        size, more = self._largest()
+        return self._verified(size, more, others)
+
+    def _largest(self) -> tuple[int, int | None]:
+        """The largest size that keeps the budget, and the next; None if what holds there is not known."""
+        span = self.span
+        if not self._grows():
+            return self._scanned()
+        good, bad = span.low, span.high
+        while self.keeps(bad):
+            good = bad
+            if span.above or bad >= _MOST or self.sampler.variables[self.index].firm:
+                return bad, None
+            bad = span.low + (2 * bad - span.low) // span.step * span.step
+        while bad - good > span.step:
+            middle = good + (bad - good) // (2 * span.step) * span.step
+            good, bad = (middle, bad) if self.keeps(middle) else (good, middle)
+        return good, bad
+
+    def _scanned(self) -> tuple[int, int | None]:
+        span = self.span
+        count = (span.high - span.low) // span.step + 1
+        if count > _SCAN:
+            raise InputError(
+                f"solve: the law may fall as {self.law.names[self.index]} grows, and there are {count:,} sizes; give a "
+                f"range, such as {self.law.names[self.index]}={span.low}..{span.low + 1000 * span.step}"
+            )
+        kept = [size for size in range(span.low, span.high + 1, span.step) if self.keeps(size)]
+        return kept[-1], kept[-1] + span.step if kept[-1] < span.high else None
+
+    def _grows(self) -> bool:
+        """Whether each piece grows with the variable: along it, no coefficient about the lowest size is negative."""
+        from cnncost.laws.polynomial import Nodes, interpolate
+
+        for piece in self.law.pieces:
+            degree = max(
+                (p[i] for p, _ in piece.terms for i, atom in enumerate(piece.atoms) if atom.axis == self.index),
+                default=0,
+            )
+            nodes = Nodes(self.span.low, self.span.step, degree)
+            values = [piece.at(self.point(size)) for size in nodes.values]
+            scale = max(value.denominator for value in values)
+            whole = [int(value * scale) for value in values]
+            found = interpolate([nodes], whole, (self.span.low,))
+            if any(coefficient < 0 for powers, coefficient in found.items() if powers[0]):
+                return False
+        return True
+
+    def _verified(self, size: int, more: int | None, others: dict[str, int]) -> Solution:
+        """Held against direct analyses at both sizes."""
+        name = self.law.names[self.index]
+        value = self.law.value(self.point(size))
+        wrong = self._differs(size, value)
+        if wrong:
+            top = self.span.high
+            if size <= top or not self.keeps(top):
+                raise InputError(f"solve: at {name} = {size:,} {wrong}; the law was checked at others only")
+            known = self.law.value(self.point(top))
+            note = f"the law allows {size:,}, but there {wrong}; this is the largest that was checked"
+            return Solution(name, top, known, None, None, others, note, verified=not self._differs(top, known))
+        if more is None:
+            end = self.span.above or f"{name} was varied to {size:,}"
+            note = f"the budget is kept up to the end of what is known: {end}"
+            return Solution(name, size, value, None, None, others, note, verified=True)
+        further = self.law.value(self.point(more))
+        wrong = self._differs(more, further)
+        return Solution(name, size, value, more, further, others, f"at {more:,} {wrong}" if wrong else "", not wrong)
+
+    def _differs(self, size: int, value: int) -> str:
+        """How a direct analysis differs; empty if it agrees."""
+        sample = self.sampler.at(self.point(size), full=self.law.quantity not in {"macs", "flops", "bytes", "params"})
+        if not isinstance(sample, Sample):
+            return f"the analysis fails: {sample.reason}"
+        found = sample.totals.get(self.law.quantity)
+        if found is None:
+            return f"the training step fails: {sample.untrained}"
+        return "" if found == value else f"a direct analysis gives {found:,}, not {value:,}"

@@ -1,0 +1,148 @@
+"""The tensors among the inputs of a model, and the same inputs in other sizes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, NamedTuple, TypeAlias
+
+from cnncost.errors import InputError
+from cnncost.shapes import TensorText, looks_like_shape, parse_shape
+
+Place: TypeAlias = "tuple[int | str, ...]"
+"""The way to a tensor: positions and names of arguments, then what contains it. `()` for a lone one."""
+
+
+class Leaf(NamedTuple):
+    """A tensor, or its shape, among the inputs.
+
+    Attributes:
+        place: the way to it.
+        shape: its sizes.
+        whole: whether it has a dtype of whole numbers, as token ids do.
+        listed: whether it is an item of a list, as a detector's images are.
+    """
+
+    place: Place
+    shape: tuple[int, ...]
+    whole: bool
+    listed: bool
+
+
+class Axis(NamedTuple):
+    """An axis of a tensor among the inputs; `index` None: how many items the list at this place has."""
+
+    place: Place
+    index: int | None
+
+
+def leaves(inputs: Any) -> list[Leaf]:
+    """All shapes, texts of shapes and tensors, in any nesting, in order."""
+    found: list[Leaf] = []
+    _walk(inputs, (), False, found)
+    return found
+
+
+def _walk(value: Any, place: Place, listed: bool, found: list[Leaf]) -> None:
+    shape = _shape(value)
+    if shape is not None:
+        found.append(Leaf(place, shape, _is_whole(value), listed))
+        return
+    for key, item in _items(value):
+        _walk(item, (*place, key), isinstance(value, list), found)
+
+
+def _items(value: Any) -> list[tuple[int | str, Any]]:
+    """What a container holds, by position or name; the arguments by position and by name likewise."""
+    if _named_too(value):
+        return [*enumerate(value.positional), *value.named.items()]
+    if isinstance(value, Mapping):
+        return [(str(name), item) for name, item in value.items()]
+    return list(enumerate(value)) if isinstance(value, (tuple, list)) else []
+
+
+def _named_too(value: Any) -> bool:
+    """Whether these are positional and named arguments together, as `cnncost.arguments` makes them."""
+    return isinstance(value, tuple) and hasattr(value, "positional") and hasattr(value, "named")
+
+
+def _shape(value: Any) -> tuple[int, ...] | None:
+    if isinstance(value, str):
+        return parse_shape(value).shape if looks_like_shape(value) else None
+    if isinstance(value, TensorText):
+        return value.shape
+    if isinstance(value, (tuple, list)):
+        plain = bool(value) and not _named_too(value) and all(type(size) is int for size in value)
+        return tuple(value) if plain else None
+    return tuple(value.shape) if _is_tensor(value) else None
+
+
+def _is_tensor(value: Any) -> bool:
+    import torch
+
+    return isinstance(value, torch.Tensor) and not value.is_nested and value.layout is torch.strided
+
+
+def _is_whole(value: Any) -> bool:
+    import torch
+
+    if isinstance(value, str):
+        value = parse_shape(value)
+    if isinstance(value, TensorText):
+        return value.dtype is not None and value.dtype.lstrip("u").startswith(("int", "long", "bool"))
+    if not isinstance(value, torch.Tensor):
+        return False
+    return not value.is_floating_point() and not value.is_complex()
+
+
+def with_sizes(inputs: Any, sizes: Mapping[Axis, int]) -> Any:
+    """The inputs with some axes in another size; a tensor with values repeats its own cyclically.
+
+    Raises:
+        InputError: a size below 1, or one that torch has no number for.
+    """
+    for axis, size in sizes.items():
+        if not 1 <= size < 2**63:
+            raise InputError(f"input {axis.place}: expected sizes from 1 to 2^63 − 1, got {size} on axis {axis.index}")
+    return _resized(inputs, (), sizes)
+
+
+def _resized(value: Any, place: Place, sizes: Mapping[Axis, int]) -> Any:
+    own = {axis.index: size for axis, size in sizes.items() if axis.place == place}
+    if _shape(value) is not None:
+        return _with_axes(value, {index: size for index, size in own.items() if index is not None}) if own else value
+    if _named_too(value):
+        positional = [_resized(item, (*place, i), sizes) for i, item in enumerate(value.positional)]
+        named = {name: _resized(item, (*place, name), sizes) for name, item in value.named.items()}
+        return type(value)(tuple(positional), named)
+    if isinstance(value, dict):
+        changed = {name: _resized(item, (*place, str(name)), sizes) for name, item in value.items()}
+        return type(value)(changed)
+    if isinstance(value, (tuple, list)) and value:
+        items = [_resized(item, (*place, i), sizes) for i, item in enumerate(value)]
+        if None in own:
+            items = [items[0]] * own[None]
+        return type(value)(*items) if hasattr(value, "_fields") else type(value)(items)
+    return value
+
+
+def _with_axes(value: Any, own: Mapping[int, int]) -> Any:
+    if isinstance(value, str):
+        value = parse_shape(value)
+    if isinstance(value, TensorText):
+        return TensorText(_replaced(value.shape, own), value.dtype)
+    if isinstance(value, (tuple, list)):
+        return _replaced(tuple(value), own)
+    import torch
+
+    for index, size in own.items():
+        if value.shape[index] != size:
+            positions = torch.arange(size, device=value.device) % max(value.shape[index], 1)
+            value = value.index_select(index, positions)
+    return value
+
+
+def _replaced(shape: tuple[int, ...], own: Mapping[int, int]) -> tuple[int, ...]:
+    changed = list(shape)
+    for index, size in own.items():
+        changed[index] = size
+    return tuple(changed)

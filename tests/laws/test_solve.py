@@ -1,0 +1,89 @@
+"""The largest size that keeps a budget, held against trying all."""
+
+import networks_of_laws as nets
+import pytest
+from torch import nn
+
+import cnncost
+from cnncost.errors import InputError
+
+
+@pytest.fixture(scope="module")
+def laws():
+    return cnncost.formula(nets.Doubled(), "1x3x16x16", "batch,size")
+
+
+@pytest.mark.parametrize(
+    ("budget", "name", "sizes"),
+    [
+        pytest.param("macs <= 500k", "batch", {"size": 16}, id="MACs"),
+        pytest.param("flops<=350k", "batch", {"size": 8}, id="FLOPs"),
+        pytest.param("macs < 104832", "batch", {"size": 16}, id="below, exactly"),
+        pytest.param("macs <= 104832", "batch", {"size": 16}, id="up to, exactly"),
+        pytest.param("macs <= 300k", "size", {"batch": 3}, id="a size"),
+        pytest.param("inference_peak <= 256KiB", "batch", {"size": 16}, id="the peak"),
+        pytest.param("training_peak <= 256KiB", "size", {"batch": 2}, id="the peak in training"),
+    ],
+)
+def test_against_trying_all(laws, budget, name, sizes):
+    quantity, limit = budget.replace("<=", "<").split("<")
+    strict = "=" not in budget
+    units = {"M": 10**6, "k": 10**3, "KiB": 1024}
+    unit = next((u for u in units if limit.strip().endswith(u)), "")
+    bound = float(limit.strip().removesuffix(unit)) * units.get(unit, 1)
+
+    def cost(size):
+        at = {**sizes, name: size}
+        report = cnncost.analyze(nets.Doubled(), (at["batch"], 3, at["size"], at["size"]), training=True)
+        found = {**vars_of(report.totals), **report.memory.figures._asdict()}
+        return found[quantity.strip()]
+
+    step = 1 if name == "batch" else 2
+    size = step
+    while (cost(size + step) < bound) if strict else (cost(size + step) <= bound):
+        size += step
+    found = laws.solve(budget, **sizes)[name]
+
+    assert (found.size, found.further, found.verified) == (size, size + step, True)
+    assert (found.value, found.further_value) == (cost(size), cost(size + step))
+
+
+def vars_of(totals):
+    return {"macs": totals.macs, "flops": totals.flops}
+
+
+def test_beyond_what_was_checked():
+    found = cnncost.formula(nn.Linear(10, 10), "1x10", "batch", training=False).solve("macs <= 1G")["batch"]
+
+    assert (found.size, found.value, found.verified) == (10**7, 10**9, True)
+
+
+@pytest.mark.parametrize(
+    ("budget", "said"),
+    [
+        pytest.param("macs <= 100", "no size keeps it: batch = 1 needs", id="too little"),
+        pytest.param("params <= 1k", "no size keeps it: it does not depend on batch", id="what does not depend"),
+        pytest.param("macs", "expected a budget such as", id="no limit"),
+        pytest.param("macs >= 2G", "expected a budget such as", id="a least"),
+        pytest.param("mac <= 2G", "did you mean macs", id="misspelt"),
+        pytest.param("macs <= 2GiB", "unit", id="a unit of bytes"),
+        pytest.param("macs <= +1%", "expected an amount", id="a change"),
+        pytest.param("macs <= lots", "expected a limit", id="no number"),
+    ],
+)
+def test_budgets_that_say_nothing(laws, budget, said):
+    with pytest.raises(InputError, match=said):
+        laws.solve(budget)
+
+
+def test_all_sizes_given(laws):
+    with pytest.raises(InputError, match="leave the one out that is sought"):
+        laws.solve("macs <= 1M", batch=1, size=16)
+
+
+def test_an_end_of_what_is_known():
+    laws = cnncost.formula(nets.Wider(), "1x1x20x16", "height", training=False)
+    found = laws.solve("macs <= 1G")["height"]
+
+    assert (found.size, found.further) == (63, None)
+    assert "second" in found.note
