@@ -52,7 +52,7 @@ def knows(where: str, what: str, types: bool = True) -> list[str]:
 
 TORCH_FREE = [
     "graph.py", "graph_json.py", "masks.py", "errors.py", "units.py", "analysis.py", "fit.py", "ops", "passes",
-    "report", "devices", "budget", "plots",
+    "report", "render", "devices", "budget", "plots",
 ]  # fmt: skip
 
 
@@ -119,6 +119,14 @@ def test_in_reports_only_the_terminal_renderer_knows_rich():
 )
 def test_arrows_never_turn_back(where, what):
     assert knows(where, what) == []
+
+
+def test_renderers_know_documents_alone():
+    """Nothing of the project but how a number is written."""
+    known = {name for file in sorted((ROOT / "render").rglob("*.py")) for name in imports(file)}
+    assert {name for name in known if name.startswith("cnncost.") and not name.startswith("cnncost.render")} <= {
+        "cnncost.units"
+    }
 
 
 def test_no_pass_imports_another():

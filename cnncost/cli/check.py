@@ -121,7 +121,7 @@ def _report(found: Check, form: str, output: str | None) -> None:
 
     if form == "rich":
         from cnncost.budget.render.check_text import to_lines
-        from cnncost.report.layout import plain
+        from cnncost.render.layout import plain
 
         if output is None:
             terminal.show(to_lines(found, terminal.width()), STYLES)

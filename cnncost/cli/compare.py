@@ -94,7 +94,7 @@ def _check(output: str | None, drawn: bool, form: str | None) -> None:
 def _rendered(rows: tuple[Compared, ...], form: str) -> str:
     from cnncost.budget.render import compare
     from cnncost.cli import terminal
-    from cnncost.report.layout import plain
+    from cnncost.render.layout import plain
 
     if form == "rich":
         return "\n".join(map(plain, compare.to_lines(rows, terminal.FILE_WIDTH))) + "\n"

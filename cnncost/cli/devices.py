@@ -73,8 +73,8 @@ def _measure(backend: str, name: str, threads: int | None, device_file: Path | N
 
 def _listed(devices: list[Device]) -> Iterator[str]:
     from cnncost import units
-    from cnncost.report import layout
-    from cnncost.report.layout import Cell, Field
+    from cnncost.render import layout
+    from cnncost.render.layout import Cell, Field
 
     def peaks(device: Device, *names: str) -> Cell:
         found = next((device.flops[n] for n in names if n in device.flops), None)

@@ -139,7 +139,7 @@ def _report(diff: Diff, names: tuple[str, str], form: str, output: str | None, m
         terminal.put(to_json(diff, names), output)
     else:
         from cnncost.budget.render.diff_text import to_lines
-        from cnncost.report.layout import plain
+        from cnncost.render.layout import plain
 
         if output is None:
             terminal.show(to_lines(diff, terminal.width(), names, most), _STYLES)

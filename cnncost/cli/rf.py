@@ -17,6 +17,7 @@ from cnncost.cli.options import (
     parsed_model_args,
 )
 from cnncost.files import chosen
+from cnncost.render.formats import ENDINGS, FORMATS
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -24,9 +25,8 @@ if TYPE_CHECKING:
     from cnncost.report.fields import Growth
     from cnncost.report.model import Report
 
-_FORMATS = ("rich", "markdown", "csv", "json")
-_BY_ENDING = {".md": "markdown", ".markdown": "markdown", ".csv": "csv", ".json": "json", ".txt": "rich"}
-_FILE_WIDTH = 120
+_FORMATS = ("rich", *FORMATS)
+_BY_ENDING = {**ENDINGS, ".txt": "rich"}
 
 
 @click.command(
@@ -47,7 +47,7 @@ _FILE_WIDTH = 120
     "--format", "form", type=click.Choice(_FORMATS),
     help="Of the output; by default that of FILE's ending, else a table for the terminal.",
 )  # fmt: skip
-@click.option("-o", "--output", metavar="FILE", help="Write to a file: .md, .csv, .json or .txt.")
+@click.option("-o", "--output", metavar="FILE", help="Write to a file: .md, .csv, .json, .html, .tex or .txt.")
 @click.option("--picture", metavar="FILE", help="Draw the fields on the input, and their growth: .png, .svg or .pdf.")
 @click.option(
     "--write-reports", "folder", type=click.Path(), metavar="DIR",
@@ -87,8 +87,9 @@ def command(
     if picture is not None:
         _draw(report, rows, shown if layers else None, picture)
     if picture is None or output is not None or form != "rich":
-        width = terminal.width() if output is None else _FILE_WIDTH
-        terminal.put(_rendered(report, shown, form, width), output, words=form == "rich")
+        from cnncost.report.field_table import document
+
+        terminal.write(document(report, shown), form, output)
 
 
 def _check_places(output: str | None, picture: str | None) -> None:
@@ -132,23 +133,13 @@ def _draw(report: Report, rows: Sequence[Growth], boxes: list[Growth] | None, pa
     draw(path, report, rows, chosen(rows) if boxes is None else boxes)
 
 
-def _rendered(report: Report, rows: Sequence[Growth], form: str, width: int | None) -> str:
-    from cnncost.report import field_table
-
-    if form == "markdown":
-        return field_table.to_markdown(report, rows)
-    if form == "csv":
-        return field_table.to_csv(rows)
-    if form == "json":
-        return field_table.to_json(report, rows)
-    return field_table.to_text(report, rows, width)
-
-
 def reports() -> dict[str, str]:
     """Contents of the files in reports/ that this command writes, by name; deterministic across runs and machines."""
     from cnncost import zoo
     from cnncost.analysis import analyze
-    from cnncost.report.field_table import CONVENTION, DEPENDENCE, to_markdown
+    from cnncost.render.document import Document, notes
+    from cnncost.render.markdown import to_markdown
+    from cnncost.report.field_table import CONVENTION, DEPENDENCE, about, remarks, table
     from cnncost.report.fields import growth
 
     told = (
@@ -159,7 +150,9 @@ def reports() -> dict[str, str]:
     ]
     for entry in zoo.entries():
         report = analyze(entry.name)
-        parts.append(to_markdown(report, [row for row in growth(report) if row.grew], level=2))
+        rows = [row for row in growth(report) if row.grew]
+        shown = Document("rf", about(report, rows), parts=(table(rows), notes(*remarks(rows))), level=2)
+        parts.append(to_markdown(shown))
     return {"receptive_field.md": "\n".join(parts)}
 
 

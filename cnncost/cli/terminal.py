@@ -10,7 +10,8 @@ from collections.abc import Callable, Mapping, Sequence
 import click
 
 from cnncost.cli import stdout
-from cnncost.report.layout import Line, plain, printable, to_ascii
+from cnncost.render.document import Document
+from cnncost.render.layout import Line, plain, printable, to_ascii
 
 FILE_WIDTH = 100
 """Width of text written to a file."""
@@ -50,7 +51,7 @@ def put(text: str, output: str | None, *, words: bool = False) -> None:
 
         write(output, text)
     elif words:
-        from cnncost.report.text import showable
+        from cnncost.render.text import showable
 
         echo(showable(text, encoding()).removesuffix("\n"))
     else:  # JSON and HTML say that they are UTF-8
@@ -58,6 +59,18 @@ def put(text: str, output: str | None, *, words: bool = False) -> None:
             sys.stdout.flush()
             sys.stdout.buffer.write(text.encode())
             sys.stdout.buffer.flush()
+
+
+def write(document: Document, form: str, output: str | None) -> None:
+    """A document in a format: to a file, or to stdout, as text with colours if the terminal supports them."""
+    from cnncost.render.formats import FORMATS, rendered
+
+    if output is not None or form in FORMATS:
+        put(rendered(document, form), output)
+        return
+    from cnncost.render.text import STYLES, to_lines
+
+    show(to_lines(document, width()), STYLES)
 
 
 def _colored(line: Line, styles: Mapping[str, str]) -> str:

@@ -14,7 +14,7 @@ from cnncost.cli import terminal
 from cnncost.cli.options import Command
 
 if TYPE_CHECKING:
-    from cnncost.report.layout import Field
+    from cnncost.render.layout import Field
     from cnncost.report.model import Report
     from cnncost.zoo import Entry, Figure
 
@@ -57,7 +57,7 @@ def _listing(width: int) -> Iterator[str]:
 def _overview(entries: tuple[Entry, ...], reports: list[Report], width: int) -> Iterator[str]:
     """One row per network; narrow terminals drop the title, then shorten numbers, then drop the input."""
     from cnncost import units
-    from cnncost.report import layout
+    from cnncost.render import layout
 
     names = _field("name", [entry.name for entry in entries])
     titles = _field("title", [entry.title for entry in entries], least=16)
@@ -80,7 +80,7 @@ def _overview(entries: tuple[Entry, ...], reports: list[Report], width: int) -> 
 
 
 def _field(heading: str, texts: list[str], right: bool = False, least: int | None = None) -> Field:
-    from cnncost.report.layout import Cell, Field
+    from cnncost.render.layout import Cell, Field
 
     return Field(heading, [Cell(text) for text in texts], right, least)
 
@@ -116,7 +116,7 @@ def _network(name: str, width: int) -> Iterator[str]:
 def _figures(entry: Entry, report: Report, width: int) -> Iterator[str]:
     """Each published figure, the computed one, and whether they agree; below, the reasons for tolerances."""
     from cnncost import units
-    from cnncost.report import layout
+    from cnncost.render import layout
 
     found = _Found(entry, report)
     numbers = [found.number(figure) for figure in entry.published]

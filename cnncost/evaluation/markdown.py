@@ -10,7 +10,7 @@ from cnncost.evaluation import tables
 from cnncost.evaluation.bench import LARGE, Bench, is_large
 from cnncost.evaluation.join import Joined
 from cnncost.evaluation.render import figure, head, layer_notes, noise
-from cnncost.report.layout import Field
+from cnncost.render.layout import Field
 
 _FAR = 0.30
 GPU = "cnncost bench --zoo --device cuda --batch 1,64 --dtype float32,bf16 -o reports/bench_gpu.md"

@@ -13,9 +13,9 @@ from cnncost import units
 from cnncost.evaluation import tables
 from cnncost.evaluation.bench import GOAL_ERROR, GOAL_ORDER, LARGE, Bench, Figures
 from cnncost.evaluation.join import Joined
-from cnncost.report import layout
+from cnncost.render import layout
+from cnncost.render.layout import Field
 from cnncost.report.formula import wrapped
-from cnncost.report.layout import Field
 from cnncost.report.prediction_text import ceilings, formula
 
 COLUMNS = (

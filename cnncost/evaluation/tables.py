@@ -5,7 +5,7 @@ from __future__ import annotations
 from cnncost import units
 from cnncost.evaluation.bench import Bench
 from cnncost.evaluation.join import Joined, LayerRow
-from cnncost.report.layout import Cell, Field, printable
+from cnncost.render.layout import Cell, Field, printable
 
 _NAMES = {"float32": "float32", "bfloat16": "bf16", "float16": "fp16"}
 

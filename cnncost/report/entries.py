@@ -6,9 +6,9 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 from cnncost import units
+from cnncost.render.layout import guide
 from cnncost.report.columns import By, Row, table
 from cnncost.report.data import ReportData
-from cnncost.report.layout import guide
 from cnncost.report.naming import OWN
 from cnncost.report.outline import Item, Placed, depth_of, fitting_depth, inside, layer_names, outline, visible
 from cnncost.report.rows import Module

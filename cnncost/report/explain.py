@@ -10,7 +10,8 @@ from cnncost.graph import Graph, Node, OpSpec, Value
 from cnncost.masks import Mask
 from cnncost.ops import Cost, cost_of
 from cnncost.passes.unmasked import left_of, takes_mask
-from cnncost.report import heading, layout
+from cnncost.render import layout
+from cnncost.report import heading
 from cnncost.report.columns import AT_LEAST
 from cnncost.report.data import ReportData
 from cnncost.report.entries import Entry, child_entries

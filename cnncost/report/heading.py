@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from cnncost import units
+from cnncost.graph import Shape
 from cnncost.report.columns import AT_LEAST, AT_MOST, MARKS
 from cnncost.report.data import ReportData
 from cnncost.report.outline import biggest_name
@@ -22,6 +25,16 @@ def inputs(report: ReportData) -> str:
     given = f"input{'s' if len(texts) > 1 else ''} {', '.join(texts)}" if texts else "no input tensors"
     batch = "no batch axis" if report.batch is None else f"batch size {report.batch}"
     return f"{given}, {batch}" + (f"; run on {report.run_on}" if report.run_on else "")
+
+
+def facts(report: ReportData) -> dict[str, object]:
+    """What JSON of every command says of the model that was analyzed: its name, batch size and inputs."""
+    return {"model": report.model, "batch": report.batch, "inputs": input_facts(report.inputs)}
+
+
+def input_facts(given: Iterable[tuple[Shape, str]]) -> list[dict[str, object]]:
+    """Shapes and dtypes as JSON has them: `{"shape": [1, 3, 224, 224], "dtype": "float32"}`."""
+    return [{"shape": list(shape), "dtype": dtype} for shape, dtype in given]
 
 
 def reads(report: ReportData) -> str:

@@ -10,12 +10,12 @@ import html
 from collections.abc import Iterable, Iterator
 
 from cnncost import units
+from cnncost.render.html_style import FRAGMENT, PAGE
+from cnncost.render.layout import places, printable
 from cnncost.report import heading
 from cnncost.report.columns import AT_LEAST, By, Column, Row, for_people, share_of_macs
 from cnncost.report.data import ReportData
 from cnncost.report.entries import ROWS, Entry, entries, holder, note
-from cnncost.report.html_style import FRAGMENT, PAGE
-from cnncost.report.layout import places, printable
 from cnncost.report.outline import Item, depth_of, fitting_depth, outline, visible
 
 _NAME_WIDTH, _CLASS_WIDTH = 44, 24

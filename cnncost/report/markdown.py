@@ -5,11 +5,11 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 
+from cnncost.render.layout import printable
 from cnncost.report import heading
 from cnncost.report.columns import By, Column, for_people, share_of_macs
 from cnncost.report.data import ReportData
 from cnncost.report.entries import Entry, entries
-from cnncost.report.layout import printable
 
 _SPECIAL = re.compile(r"([\\`*_{}\[\]<>#|~])")
 

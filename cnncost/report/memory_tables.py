@@ -13,9 +13,10 @@ from typing import NamedTuple
 from cnncost import units
 from cnncost.passes.memory import USES, Memory
 from cnncost.passes.workspaces import RawPeak
-from cnncost.report import heading, layout
+from cnncost.render import layout
+from cnncost.render.layout import Cell, Field
+from cnncost.report import heading
 from cnncost.report.data import ReportData
-from cnncost.report.layout import Cell, Field
 
 MEANING = "bytes of tensors that are alive (allocated, not reserved); workspaces of kernels come on top"
 _BLOCKS = "▁▂▃▄▅▆▇█"

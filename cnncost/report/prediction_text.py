@@ -11,10 +11,11 @@ from typing import Any
 from cnncost import units
 from cnncost.devices.model import Device
 from cnncost.passes.roofline import OpTime, Predicted
-from cnncost.report import heading, layout
+from cnncost.render import layout
+from cnncost.render.layout import Cell, Field
+from cnncost.report import heading
 from cnncost.report.columns import AT_LEAST
 from cnncost.report.formula import wrapped
-from cnncost.report.layout import Cell, Field
 from cnncost.report.prediction import By, Prediction, Row, Training, TrainingEstimate, chosen, forward, times_of
 
 _BAR = 10

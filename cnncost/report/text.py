@@ -12,15 +12,16 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple
 
 from cnncost import units
-from cnncost.report import heading, layout
+from cnncost.render import layout
+from cnncost.render.layout import Cell, Field, Line
+from cnncost.render.text import encodable
+from cnncost.report import heading
 from cnncost.report.columns import By, Column, for_people, share_of_macs
 from cnncost.report.data import ReportData
 from cnncost.report.entries import Entry, entries
-from cnncost.report.layout import Cell, Field, Line
 
 LEAST_WIDTH = 40
 """Minimum line width, also for narrower terminals."""
-_SIGNS = "─├│└×…≥█▏"
 _STYLES = {
     "title": "bold", "heading": "bold", "total": "bold", "rule": "dim", "guide": "dim", "note": "dim", "zero": "dim",
     "own": "italic dim", "parent": "bold cyan", "class": "green", "bar": "blue", "biggest": "bold yellow",
@@ -74,24 +75,11 @@ def to_text(
     """
     width = max(LEAST_WIDTH, width or shutil.get_terminal_size().columns)
     shown = entries(report, by, depth)
-    written = layout.printable if _encodable(encoding) else layout.to_ascii
+    written = layout.printable if encodable(encoding) else layout.to_ascii
     lines = [*_head(report, width), [], *table_lines(report, by, shown.rows, width, written), []]
     lines += _notes(report, shown.legend, width)
     styled = [[(written(text), style) for text, style in line] for line in lines]
     return "\n".join((_colored if color else layout.plain)(line).rstrip() for line in styled)
-
-
-def showable(text: str, encoding: str) -> str:
-    """Transliterate this package's text to ASCII if the encoding lacks its characters."""
-    return text if _encodable(encoding) else "\n".join(layout.to_ascii(line) for line in text.split("\n"))
-
-
-def _encodable(encoding: str) -> bool:
-    try:
-        _SIGNS.encode(encoding)
-    except (UnicodeEncodeError, LookupError):
-        return False
-    return True
 
 
 def _colored(line: Line) -> str:

@@ -8,8 +8,8 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from cnncost import units
-from cnncost.report import layout
-from cnncost.report.layout import Cell, Field
+from cnncost.render import layout
+from cnncost.render.layout import Cell, Field
 from cnncost.verify.result import SCHEMA, Explanation, PeerCount, Verification
 
 WIDTH = 80

@@ -8,7 +8,7 @@ import cnncost
 from cnncost.budget.compare import compare, unlike
 from cnncost.budget.render.compare import to_csv, to_json, to_lines, to_markdown
 from cnncost.plots.pareto import _named
-from cnncost.report.layout import plain
+from cnncost.render.layout import plain
 
 
 def reports(*named):

@@ -10,7 +10,7 @@ from click.testing import CliRunner
 
 from cnncost.cli import rf
 from cnncost.cli.rf import command
-from cnncost.report.layout import places
+from cnncost.render.layout import places
 
 REPORTS = Path(__file__).parents[2] / "reports"
 

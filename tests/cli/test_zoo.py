@@ -6,7 +6,7 @@ import pytest
 from cnncost import zoo
 from cnncost.cli import main
 from cnncost.cli.zoo import _short
-from cnncost.report.layout import places
+from cnncost.render.layout import places
 
 
 @pytest.fixture

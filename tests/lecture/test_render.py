@@ -9,7 +9,7 @@ from cnncost.lecture.findings import summary
 from cnncost.lecture.render.markdown import to_markdown
 from cnncost.lecture.render.rows import COLUMNS, to_csv, to_json
 from cnncost.lecture.render.text import ascii_text, to_lines, to_text
-from cnncost.report.layout import places, plain
+from cnncost.render.layout import places, plain
 
 
 @pytest.mark.parametrize("width", [60, 72, 80, 100, 119, 120, 160, 240])

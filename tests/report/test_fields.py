@@ -11,6 +11,10 @@ from torch.nn import functional
 
 import cnncost
 from cnncost.plots import fields as field_picture
+from cnncost.render.csv import to_csv as document_csv
+from cnncost.render.json import to_json
+from cnncost.render.markdown import to_markdown
+from cnncost.render.text import to_text
 from cnncost.report import field_table
 from cnncost.report.columns import FURTHER, table
 from cnncost.report.fields import growth, of_layer, plain
@@ -190,11 +194,12 @@ def test_the_model_by_the_names_that_it_has_in_tables(name):
 def test_the_models_own_forward_has_a_name_in_what_people_read():
     report = cnncost.analyze(Functional(), "1x3x8x8")
     rows = growth(report)
-    assert "| `(the model itself)` | Functional | 16 | global |" in field_table.to_markdown(report, rows)
-    text = field_table.to_text(report, rows, 80)
+    document = field_table.document(report, rows)
+    assert "| `(the model itself)` | Functional | 16 | global |" in to_markdown(document)
+    text = to_text(document, 80)
     assert "first to see all of the input: (the model itself)" in text
-    assert field_table.to_csv(rows).splitlines()[1].startswith(",Functional,0,16,globalxglobal")
-    assert json.loads(field_table.to_json(report, rows))["layers"][0]["path"] == ""
+    assert document_csv(document).splitlines()[1].startswith(",Functional,0,8x8,16,globalxglobal")
+    assert json.loads(to_json(document))["layers"][0]["path"] == ""
 
 
 @pytest.mark.filterwarnings("error")

@@ -6,7 +6,7 @@ import pytest
 
 from cnncost import analyze
 from cnncost.errors import CnncostError
-from cnncost.report.layout import places
+from cnncost.render.layout import places
 from cnncost.report.text import showable, to_text
 
 WIDTHS = [40, 57, 80, 100, 132, 160, 240]

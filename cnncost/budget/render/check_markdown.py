@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from cnncost.budget.check import Check, Judged, ModelCheck, Outcome
 from cnncost.budget.quantities import show
 from cnncost.budget.render import words
-from cnncost.report.layout import printable
+from cnncost.render.layout import printable
 
 _SIGN = {Outcome.WITHIN: "✅", Outcome.OVER: "❌", Outcome.UNCERTAIN: "❔"}
 _MOST = 8

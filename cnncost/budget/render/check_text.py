@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from cnncost import units
 from cnncost.budget.check import Check, Judged, ModelCheck
 from cnncost.budget.render import words
-from cnncost.report.layout import Cell, Field, Line, needed, table
+from cnncost.render.layout import Cell, Field, Line, needed, table
 
 LEAST_WIDTH = 60
 _SIGN = {"within": "✓ within", "over": "✗ over", "uncertain": "? uncertain"}

@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from cnncost import units
 from cnncost.budget.compare import Compared, unlike
 from cnncost.budget.render.check_markdown import text
-from cnncost.report.layout import Cell, Field, Line, bar, needed, table
+from cnncost.render.layout import Cell, Field, Line, bar, needed, table
 
 LEAST_WIDTH = 60
 FRONT = "◆"

@@ -8,7 +8,7 @@ from cnncost import units
 from cnncost.budget.diff import FIGURES, Diff
 from cnncost.budget.render import words
 from cnncost.budget.snapshot import Snapshot
-from cnncost.report.layout import Cell, Field, Line, table
+from cnncost.render.layout import Cell, Field, Line, table
 
 LEAST_WIDTH = 60
 MOST = 12

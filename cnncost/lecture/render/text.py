@@ -11,7 +11,7 @@ from cnncost.lecture.contents import LECTURE
 from cnncost.lecture.findings import Findings, summary
 from cnncost.lecture.tables import VERDICT, Grid, Note, grids
 from cnncost.lecture.verdict import Verdict
-from cnncost.report.layout import Line, places, plain, to_ascii
+from cnncost.render.layout import Line, places, plain, to_ascii
 
 __all__ = ["ascii_text", "to_lines", "to_text"]
 

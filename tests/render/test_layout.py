@@ -1,6 +1,6 @@
 import pytest
 
-from cnncost.report.layout import Cell, Field, bar, guide, needed, places, plain, printable, shorten, table, to_ascii
+from cnncost.render.layout import Cell, Field, bar, guide, needed, places, plain, printable, shorten, table, to_ascii
 
 
 @pytest.mark.parametrize(

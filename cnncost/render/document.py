@@ -1,0 +1,261 @@
+"""A document: what a command has found, as frozen data. Every renderer takes it, and computes nothing.
+
+Cells hold values, never text that stands for a number: a count is an int, a shape a tuple, a share a Fraction. How a
+kind of value looks is said once, in `values.py`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal, NamedTuple, TypeAlias
+
+from cnncost.render.values import NUMBERS, Kind
+
+Shown: TypeAlias = Literal["all", "people", "text", "data"]
+"""Where a part or a column is: everywhere; in text, markdown, HTML and LaTeX; in text alone; in CSV and JSON alone."""
+Role: TypeAlias = Literal["row", "rest", "total"]
+"""What a row is: one of the results; the sum of those that are not listed; the sum of all. Data has results alone."""
+PEOPLE, DATA, IN_TEXT = frozenset({"all", "people"}), frozenset({"all", "data"}), frozenset({"all", "people", "text"})
+
+
+class Column(NamedTuple):
+    """A column of a table.
+
+    Attributes:
+        name: in CSV and JSON.
+        heading: above it for people.
+        kind: what its values are, and so how they look and whether they are right-aligned.
+        shown: where it is.
+        empty: what stands for None, and for an empty text, path or shape.
+        least: the width down to which text may be shortened, None: not at all; of a bar, its width.
+        gap: spaces before it in text.
+        style: of its cells in a terminal.
+        meaning: a sentence that says more than the heading.
+    """
+
+    name: str
+    heading: str = ""
+    kind: Kind = "text"
+    shown: Shown = "all"
+    empty: str = ""
+    least: int | None = None
+    gap: int = 2
+    style: str = ""
+    meaning: str = ""
+
+    @property
+    def right(self) -> bool:
+        """Whether it is right-aligned."""
+        return self.kind in NUMBERS
+
+
+class Cell(NamedTuple):
+    """A value with what stands around it for people: `≥` before a lower bound, a sign or note after; or its style."""
+
+    value: Any
+    mark: str = ""
+    tail: str = ""
+    style: str = ""
+
+
+class Row(NamedTuple):
+    """A row: values, or Cells where there is more to say, one for each column."""
+
+    cells: tuple[Any, ...]
+    role: Role = "row"
+    style: str = ""
+
+    def cell(self, index: int) -> Cell:
+        """A cell, whichever way it was given."""
+        found = self.cells[index]
+        return found if isinstance(found, Cell) else Cell(found)
+
+    @property
+    def strong(self) -> bool:
+        """Whether it stands out in markdown, HTML and LaTeX."""
+        return self.role == "total" or self.style in STRONG
+
+
+STRONG = frozenset({"biggest", "front", "strong"})
+"""Styles that are more than a colour."""
+
+
+class Narrower(NamedTuple):
+    """A step that makes a table narrower: columns that go, or counts that become short."""
+
+    drop: tuple[str, ...] = ()
+    compact: bool = False
+
+
+COMPACT = Narrower(compact=True)
+
+
+@dataclass(frozen=True)
+class Table:
+    """A table.
+
+    Attributes:
+        columns: in their order.
+        rows: a value for each column.
+        name: its key in JSON; empty: JSON has its numbers among the facts.
+        caption: a line above it.
+        narrower: steps to fit it into the width of a terminal, taken one after the other until it fits.
+        optional: columns that are in text where there is room, the most wanted first.
+        shown: where it is.
+        apart: whether an empty line is above it in text.
+
+    Raises:
+        ValueError: a row with more or fewer values than columns; a step for a column that is not there.
+    """
+
+    columns: tuple[Column, ...]
+    rows: tuple[Row, ...]
+    name: str = ""
+    caption: str = ""
+    narrower: tuple[Narrower, ...] = ()
+    optional: tuple[str, ...] = ()
+    shown: Shown = "all"
+    apart: bool = True
+
+    def __post_init__(self) -> None:
+        for i, row in enumerate(self.rows):
+            if len(row.cells) != len(self.columns):
+                raise ValueError(f"row {i} has {len(row.cells)} values, expected {len(self.columns)}, one a column")
+        known = [column.name for column in self.columns]
+        if len(set(known)) != len(known):
+            raise ValueError(f"columns {', '.join(known)}: a name stands twice")
+        for name in (*self.optional, *(name for step in self.narrower for name in step.drop)):
+            if name not in known:
+                raise ValueError(f"no column {name!r}; there are {', '.join(known)}")
+
+    def places(self, where: frozenset[str]) -> list[int]:
+        """Indices of the columns that are shown there."""
+        return [i for i, column in enumerate(self.columns) if column.shown in where]
+
+    @property
+    def results(self) -> list[Row]:
+        """The rows that are data: without sums."""
+        return [row for row in self.rows if row.role == "row"]
+
+
+class Note(NamedTuple):
+    """A sentence or phrase, with its style in a terminal."""
+
+    text: str
+    style: str = ""
+
+
+@dataclass(frozen=True)
+class Notes:
+    """Sentences above or below tables.
+
+    Attributes:
+        notes: in their order; empty ones are left out.
+        listed: whether they are items of a list in markdown, HTML and LaTeX; else they are one paragraph.
+        shown: where they are.
+        apart: whether an empty line is above them in text.
+        first, hang: what further and first lines begin with in text.
+    """
+
+    notes: tuple[Note, ...]
+    listed: bool = True
+    shown: Shown = "people"
+    apart: bool = True
+    first: str = ""
+    hang: str = "  "
+
+
+@dataclass(frozen=True)
+class Heading:
+    """The heading of a section, with its level below the title's."""
+
+    text: str
+    level: int = 1
+    shown: Shown = "people"
+    apart: bool = True
+    style: str = "heading"
+
+
+@dataclass(frozen=True)
+class Curve:
+    """A quantity over time, drawn by a line of block characters in text; JSON has it among the facts.
+
+    Attributes:
+        values: not negative.
+        marks: names of stretches, and the index where each begins.
+        most: no wider than this.
+    """
+
+    values: tuple[int, ...]
+    marks: Mapping[str, int] = field(default_factory=dict)
+    most: int = 100
+    shown: Shown = "text"
+    apart: bool = True
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A picture that lies beside the document, for markdown and HTML."""
+
+    path: str
+    title: str
+    shown: Shown = "people"
+    apart: bool = True
+
+
+Part: TypeAlias = Table | Notes | Heading | Curve | Picture
+
+
+@dataclass(frozen=True)
+class Document:
+    """What a command has found.
+
+    Attributes:
+        command: its name.
+        title: what it is about.
+        subtitle: follows the title.
+        topic: what about it, where the title alone does not say so: in markdown, HTML and LaTeX.
+        facts: what JSON says beside the tables: plain data.
+        parts: tables, notes and headings, in their order.
+        level: of the title in markdown.
+        width: of text in a file.
+        least: width of text that is not gone below, however narrow a terminal is.
+    """
+
+    command: str
+    title: str = ""
+    subtitle: str = ""
+    topic: str = ""
+    facts: Mapping[str, Any] = field(default_factory=dict)
+    parts: tuple[Part, ...] = ()
+    level: int = 1
+    width: int = 100
+    least: int = 60
+
+    def shown(self, where: frozenset[str]) -> list[Part]:
+        """The parts that are shown there and are not empty."""
+        return [part for part in self.parts if part.shown in where and not _empty(part)]
+
+    def tables(self, where: frozenset[str]) -> list[Table]:
+        """The tables that are shown there."""
+        return [part for part in self.parts if isinstance(part, Table) and part.shown in where]
+
+    @property
+    def full_title(self) -> str:
+        """Title and topic."""
+        return f"{self.title}: {self.topic}" if self.topic else self.title
+
+
+def _empty(part: Part) -> bool:
+    return isinstance(part, Notes) and not any(note.text for note in part.notes)
+
+
+def notes(*texts: str, style: str = "", **how: Any) -> Notes:
+    """Notes of one style; further arguments are those of `Notes`."""
+    return Notes(tuple(Note(text, style) for text in texts), **how)
+
+
+def rows(values: Any) -> tuple[Row, ...]:
+    """Plain rows of values."""
+    return tuple(Row(tuple(each)) for each in values)

@@ -1,0 +1,32 @@
+"""The formats of a document, by name, and the endings of their files."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from importlib import import_module
+
+from cnncost.render.document import DATA, Document
+
+FORMATS = ("markdown", "csv", "json", "html", "latex")
+"""Beside text."""
+ENDINGS = {
+    ".md": "markdown", ".markdown": "markdown", ".csv": "csv", ".json": "json", ".html": "html", ".htm": "html",
+    ".tex": "latex",
+}  # fmt: skip
+"""Format by a file's ending; `.txt` is text, by the name that the command has for it."""
+
+
+def rendered(document: Document, form: str) -> str:
+    """The document in one of the formats, whose renderer alone is imported; any other is text of the document's width.
+
+    Raises:
+        ValueError: CSV of a document without a table of data.
+    """
+    if form not in FORMATS:
+        from cnncost.render.text import to_text
+
+        return to_text(document, document.width) + "\n"
+    if form == "csv" and not document.tables(DATA):
+        raise ValueError(f"{document.command}: no table for CSV")
+    render: Callable[[Document], str] = getattr(import_module(f"cnncost.render.{form}"), f"to_{form}")
+    return render(document)

@@ -1,0 +1,45 @@
+"""A document as JSON, by the one schema of all commands.
+
+    {"schema": 3, "command": …, facts …, "<table>": [{"<column>": value, …}, …], …}
+
+Counts and bytes are ints, seconds floats, shapes lists of ints, dtypes strings, what is not known null. A list of
+objects has a line for each, so that a diff of two files shows which rows changed.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from cnncost.render.document import DATA, Document
+from cnncost.render.values import plain
+
+SCHEMA = 3
+"""Of all that commands write as JSON. Before 3, each command had a number of its own, and some wrote shapes as text."""
+
+
+def to_json(document: Document) -> str:
+    """One object: facts, then each table as a list of objects."""
+    data: dict[str, Any] = {"schema": SCHEMA, "command": document.command} | plain(document.facts)
+    for table in document.tables(DATA):
+        if not table.name:
+            continue
+        places = table.places(DATA)
+        data[table.name] = [{table.columns[i].name: plain(row.cell(i).value) for i in places} for row in table.results]
+    return written(data)
+
+
+def written(data: Mapping[str, Any]) -> str:
+    """An object with a line for each key, and for each object of a list."""
+    return "{\n" + ",\n".join(f"  {json.dumps(key)}: {_lines(value)}" for key, value in data.items()) + "\n}\n"
+
+
+def _lines(value: Any) -> str:
+    if isinstance(value, list) and value and isinstance(value[0], dict):
+        return "[\n    " + ",\n    ".join(_line(row) for row in value) + "\n  ]"
+    return _line(value)
+
+
+def _line(value: Any) -> str:
+    return json.dumps(value, ensure_ascii=False, allow_nan=False)

@@ -1,0 +1,87 @@
+"""A document as markdown, of GitHub's kind."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator
+
+from cnncost.render.document import PEOPLE, Cell, Column, Curve, Document, Heading, Notes, Part, Picture, Row, Table
+from cnncost.render.layout import printable
+from cnncost.render.values import SAFE, show
+
+_SPECIAL = re.compile(r"([\\`*{}\[\]<>#|~]|(?<![A-Za-z0-9])_|_(?![A-Za-z0-9]))")
+"""Signs of markdown's own; an underscore in a word is none."""
+
+
+def to_markdown(document: Document) -> str:
+    """Title, then the parts, an empty line between them."""
+    blocks = [f"{'#' * document.level} {escaped(document.full_title)}"] if document.title else []
+    blocks += [f"{escaped(document.subtitle)}."] if document.subtitle else []
+    blocks += [block for part in document.shown(PEOPLE) for block in _blocks(part, document.level)]
+    return "\n\n".join(blocks) + "\n"
+
+
+def _blocks(part: Part, level: int) -> Iterator[str]:
+    match part:
+        case Table():
+            if part.caption:
+                yield escaped(part.caption)
+            yield "\n".join(table_lines(part))
+        case Notes():
+            yield _notes(part)
+        case Heading():
+            yield f"{'#' * (level + part.level)} {escaped(part.text)}"
+        case Picture():
+            yield f"![{escaped(part.title)}]({part.path})"
+        case Curve():
+            pass
+
+
+def _notes(part: Notes) -> str:
+    told = [note for note in part.notes if note.text]
+    if not part.listed:
+        return " ".join(escaped(note.text) + ("" if note.text.endswith((".", ":")) else ".") for note in told)
+    return "\n".join(f"- {_strong(escaped(note.text), note.style in _LOUD)}" for note in told)
+
+
+_LOUD = frozenset({"warning", "over"})
+"""Styles of notes that stand out."""
+
+
+def table_lines(table: Table) -> Iterator[str]:
+    """Headings, alignment, rows."""
+    places = table.places(PEOPLE)
+    columns = [table.columns[i] for i in places]
+    yield line(column.heading or " " for column in columns)
+    yield line("--:" if column.right else ":--" for column in columns)
+    for row in table.rows:
+        yield line(_cell(column, row.cell(i), row) for i, column in zip(places, columns, strict=True))
+
+
+def _cell(column: Column, cell: Cell, row: Row) -> str:
+    text = show(column.kind, cell.value, column.empty)
+    if column.kind == "code":
+        shown = code(text) if text and row.role == "row" else escaped(text)
+    else:
+        shown = text if column.kind in SAFE else escaped(text)
+    return _strong(cell.mark + shown + cell.tail, row.strong or cell.style in {"strong", "over"})
+
+
+def _strong(text: str, wanted: bool) -> str:
+    return f"**{text}**" if wanted and text else text
+
+
+def line(cells: Iterable[str]) -> str:
+    """A line of a table."""
+    return f"| {' | '.join(cells)} |"
+
+
+def escaped(text: str) -> str:
+    """Text that markdown shows as it is, in a table, too."""
+    return _SPECIAL.sub(r"\\\1", printable(text))
+
+
+def code(text: str) -> str:
+    """A code span; `|` must be escaped because it ends a table cell even inside a code span."""
+    fence = "``" if "`" in text else "`"
+    return f"{fence}{printable(text)}{fence}".replace("|", "\\|")

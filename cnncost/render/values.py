@@ -1,0 +1,108 @@
+"""Kinds of values: how each looks for people, in CSV and in JSON. The only place where a renderer makes text of one.
+
+Missing values are None: people see the column's `empty`, CSV an empty cell, JSON null. NaN is a missing value.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from fractions import Fraction
+from typing import Any, Literal, TypeAlias
+
+from cnncost import units
+
+Kind: TypeAlias = Literal[
+    "text", "code", "flag", "shape", "shapes", "number", "count", "compact", "signed", "difference", "bytes",
+    "seconds", "duration", "rate", "si", "ratio", "share", "part", "percent", "error", "along", "texts", "bar",
+]  # fmt: skip
+"""What the values of a column are: see `_LOOKS`."""
+NUMBERS = frozenset({
+    "number", "count", "compact", "signed", "difference", "bytes", "seconds", "duration", "rate", "si", "ratio",
+    "share", "part", "percent", "error", "along", "shape",
+})  # fmt: skip
+"""Kinds that are right-aligned."""
+SAFE = NUMBERS | {"flag", "shapes"}
+"""Kinds whose text has no sign that a format reads as its own."""
+
+
+def _along(values: Any) -> str:
+    """A value for each axis; one alone if all are equal."""
+    return str(values[0]) if len(set(values)) == 1 else "×".join(map(str, values))
+
+
+def _shapes(shapes: Any) -> str:
+    """The first shape and the number of further ones."""
+    return units.shape(shapes[0]) + (f" +{len(shapes) - 1}" if len(shapes) > 1 else "")
+
+
+def _signed(number: int) -> str:
+    return "±0" if not number else ("+" if number > 0 else "−") + units.compact(abs(number))
+
+
+_LOOKS: dict[Kind, Callable[[Any], str]] = {
+    "text": str,
+    "code": str,
+    "flag": lambda value: "yes" if value else "no",
+    "shape": units.shape,
+    "shapes": _shapes,
+    "number": lambda value: f"{value:,.3g}" if isinstance(value, float) and value < 100 else f"{value:,.0f}",
+    "count": units.exact,
+    "compact": units.compact,
+    "signed": _signed,
+    "difference": lambda value: f"{value:+,}" if value else "same",
+    "bytes": units.data,
+    "seconds": lambda value: units.si(value, "s"),
+    "duration": units.duration,
+    "rate": lambda value: units.si(value, "").strip(),
+    "si": lambda value: units.si(value, "B"),
+    "ratio": units.ratio,
+    "share": lambda value: units.share(value.numerator, value.denominator),
+    "part": lambda value: "all" if value == 1 else units.share(value.numerator, value.denominator),
+    "percent": units.percent,
+    "error": lambda value: f"{100 * value:+.0f} %".replace("-", "−"),
+    "along": _along,
+    "texts": "; ".join,
+    "bar": lambda _: "",
+}
+
+
+def missing(value: Any) -> bool:
+    """Whether there is no value: None, or NaN."""
+    return value is None or value != value  # noqa: PLR0124  # NaN is no number, and not equal to itself
+
+
+def show(kind: Kind, value: Any, empty: str = "", compact: bool = False) -> str:
+    """A value for people; `compact` shortens counts."""
+    if missing(value) or value in ("", ()):
+        return empty
+    if isinstance(value, float) and value in (float("inf"), -float("inf")):
+        return "∞" if value > 0 else "−∞"
+    return _LOOKS["compact" if compact and kind == "count" else kind](value)
+
+
+def plain(value: Any) -> Any:
+    """A value for JSON: tuples as lists, Fractions as floats, what is no number as null; None where there is none."""
+    if isinstance(value, Mapping):
+        return {str(key): plain(each) for key, each in value.items()}
+    if isinstance(value, tuple) and hasattr(value, "_asdict"):
+        return plain(value._asdict())
+    if isinstance(value, (tuple, list)):
+        return [plain(each) for each in value]
+    if isinstance(value, Fraction):
+        return float(value)
+    if isinstance(value, float) and value in (float("inf"), -float("inf")):
+        return str(value)
+    return None if missing(value) else value
+
+
+def csv_cell(value: Any, kind: Kind = "text") -> Any:
+    """A value for CSV and pandas: shapes as `1x64x112x112`, several joined by a semicolon, as texts are."""
+    if kind == "texts":
+        return "; ".join(value)
+    if isinstance(value, tuple) and value and isinstance(value[0], tuple):
+        return "; ".join("x".join(map(str, shape)) for shape in value)
+    if isinstance(value, tuple):
+        return "x".join(map(str, value))
+    if isinstance(value, Fraction):
+        return float(value)
+    return "" if missing(value) else value
