@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 from cnncost import units
 from cnncost.errors import CnncostError
+from cnncost.render.values import Tensor, tensors
 from cnncost.report.model import Report
 
 
@@ -15,7 +16,7 @@ class Compared(NamedTuple):
 
     Attributes:
         name: as asked for.
-        inputs: shapes, as text.
+        inputs: shapes and dtypes.
         params, macs, flops: exact, for the batch of the inputs.
         weight_bytes: of parameters and buffers.
         peak: bytes alive at the peak of inference, None if the Report lacks it.
@@ -25,7 +26,7 @@ class Compared(NamedTuple):
     """
 
     name: str
-    inputs: str
+    inputs: tuple[Tensor, ...]
     params: int
     macs: int
     flops: int
@@ -72,11 +73,10 @@ def beats(one: tuple[int, ...], other: tuple[int, ...]) -> bool:
 
 def _row(name: str, report: Report) -> Compared:
     totals = report.totals
-    inputs = ", ".join(units.shape(shape) for shape, _ in report.inputs)
     weight_bytes = totals.param_bytes + totals.buffer_bytes
     return Compared(
         name,
-        inputs,
+        tensors(report.inputs),
         totals.params,
         totals.macs,
         totals.flops,

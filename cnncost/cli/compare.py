@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import click
 
@@ -15,12 +14,9 @@ from cnncost.cli.options import (
     parsed_inputs,
     parsed_model_args,
 )
+from cnncost.render.formats import ENDINGS, FORMATS
 
-if TYPE_CHECKING:
-    from cnncost.budget.compare import Compared
-
-_STYLES = {"heading": "bold", "rule": "dim", "note": "dim", "front": "bold green", "bar": "blue", "guide": "dim"}
-_BY_ENDING = {".md": "markdown", ".markdown": "markdown", ".json": "json", ".csv": "csv", ".txt": "rich"}
+_BY_ENDING = {**ENDINGS, ".txt": "rich"}
 _PICTURES = (".svg", ".png", ".pdf")
 
 
@@ -33,11 +29,12 @@ _PICTURES = (".svg", ".png", ".pdf")
 @click.argument("models", nargs=-1, required=True, metavar="MODEL...", shell_complete=complete_model)
 @input_option
 @model_args_option
+@click.option("--format", "form", type=click.Choice(["rich", *FORMATS]), help="By default that of FILE's ending.")
 @click.option(
-    "--format", "form", type=click.Choice(["rich", "markdown", "csv", "json"]), help="By default that of FILE's ending."
-)
-@click.option(
-    "-o", "--output", metavar="FILE", help="Write to a file: .md, .csv, .json, .txt; a picture: .svg, .png, .pdf."
+    "-o",
+    "--output",
+    metavar="FILE",
+    help="Write to a file: .md, .csv, .json, .html, .tex, .txt; a picture: .svg, .png, .pdf.",
 )
 def command(
     models: tuple[str, ...], inputs: tuple[str, ...], model_args: tuple[str, ...], form: str | None, output: str | None
@@ -65,13 +62,9 @@ def command(
 
         draw_pareto(rows, output)
         return
-    form = form or (_BY_ENDING[Path(output).suffix.lower()] if output else "rich")
-    if form == "rich" and output is None:
-        from cnncost.budget.render.compare import to_lines
+    from cnncost.budget.render.compare import document
 
-        terminal.show(to_lines(rows, terminal.width()), _STYLES)
-        return
-    terminal.put(_rendered(rows, form), output)
+    terminal.write(document(rows), form or (_BY_ENDING[Path(output).suffix.lower()] if output else "rich"), output)
 
 
 def _check(output: str | None, drawn: bool, form: str | None) -> None:
@@ -89,13 +82,3 @@ def _check(output: str | None, drawn: bool, form: str | None) -> None:
 
     chosen(form, output, {**_BY_ENDING, **dict(zip(_PICTURES, _PICTURES, strict=True))}, "rich")
     check(output)
-
-
-def _rendered(rows: tuple[Compared, ...], form: str) -> str:
-    from cnncost.budget.render import compare
-    from cnncost.cli import terminal
-    from cnncost.render.layout import plain
-
-    if form == "rich":
-        return "\n".join(map(plain, compare.to_lines(rows, terminal.FILE_WIDTH))) + "\n"
-    return {"markdown": compare.to_markdown, "csv": compare.to_csv, "json": compare.to_json}[form](rows)

@@ -77,7 +77,7 @@ class Row(NamedTuple):
         return self.role == "total" or self.style in STRONG
 
 
-STRONG = frozenset({"biggest", "front", "strong"})
+STRONG = frozenset({"biggest", "front", "strong", "over"})
 """Styles that are more than a colour."""
 
 
@@ -140,10 +140,14 @@ class Table:
 
 
 class Note(NamedTuple):
-    """A sentence or phrase, with its style in a terminal."""
+    """A sentence or phrase, with its style in a terminal.
+
+    `without`: a column; where a table above shows it, the note is left out.
+    """
 
     text: str
     style: str = ""
+    without: str = ""
 
 
 @dataclass(frozen=True)
@@ -164,6 +168,11 @@ class Notes:
     apart: bool = True
     first: str = ""
     hang: str = "  "
+
+    @property
+    def told(self) -> list[Note]:
+        """The notes where all columns are shown."""
+        return [note for note in self.notes if note.text and not note.without]
 
 
 @dataclass(frozen=True)

@@ -36,10 +36,10 @@ def _lines(part: Part) -> Iterator[str]:
             yield from _table(part)
         case Notes(listed=True):
             yield r"\begin{itemize}"
-            yield from (rf"  \item {escaped(note.text)}" for note in part.notes if note.text)
+            yield from (rf"  \item {escaped(note.text)}" for note in part.told)
             yield r"\end{itemize}"
         case Notes():
-            yield from (f"{escaped(note.text)}." for note in part.notes if note.text)
+            yield from (f"{escaped(note.text)}." for note in part.told)
         case Heading():
             yield rf"\{_LEVELS[min(part.level, len(_LEVELS) - 1)]}*{{{escaped(part.text)}}}"
         case Picture() | Curve():

@@ -5,7 +5,20 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator
 
-from cnncost.render.document import PEOPLE, Cell, Column, Curve, Document, Heading, Notes, Part, Picture, Row, Table
+from cnncost.render.document import (
+    PEOPLE,
+    STRONG,
+    Cell,
+    Column,
+    Curve,
+    Document,
+    Heading,
+    Notes,
+    Part,
+    Picture,
+    Row,
+    Table,
+)
 from cnncost.render.layout import printable
 from cnncost.render.values import SAFE, show
 
@@ -38,7 +51,7 @@ def _blocks(part: Part, level: int) -> Iterator[str]:
 
 
 def _notes(part: Notes) -> str:
-    told = [note for note in part.notes if note.text]
+    told = part.told
     if not part.listed:
         return " ".join(escaped(note.text) + ("" if note.text.endswith((".", ":")) else ".") for note in told)
     return "\n".join(f"- {_strong(escaped(note.text), note.style in _LOUD)}" for note in told)
@@ -64,7 +77,7 @@ def _cell(column: Column, cell: Cell, row: Row) -> str:
         shown = code(text) if text and row.role == "row" else escaped(text)
     else:
         shown = text if column.kind in SAFE else escaped(text)
-    return _strong(cell.mark + shown + cell.tail, row.strong or cell.style in {"strong", "over"})
+    return _strong(cell.mark + shown + cell.tail, row.strong or cell.style in STRONG)
 
 
 def _strong(text: str, wanted: bool) -> str:

@@ -33,8 +33,11 @@ def to_lines(document: Document, width: int) -> list[Line]:
     width = max(width, document.least)
     title = ", ".join(text for text in (layout.printable(document.title), document.subtitle) if text)
     lines: list[Line] = [[(line, "title")] for line in wrapped(title, width)]
+    there: set[str] = set()
     for part in document.shown(IN_TEXT):
-        shown = list(_part(part, width))
+        if isinstance(part, Table):
+            there |= {part.columns[i].name for i in _fitted(part, width)[0]}
+        shown = list(_part(part, width, there))
         if not shown:
             continue
         if part.apart and lines:
@@ -69,7 +72,7 @@ def wrapped(text: str, width: int, first: str = "", hang: str = "  ") -> list[st
     return [line.replace("\N{NO-BREAK SPACE}", " ") for line in lines]
 
 
-def _part(part: Part, width: int) -> Iterator[Line]:
+def _part(part: Part, width: int, there: set[str]) -> Iterator[Line]:
     match part:
         case Table():
             if part.caption:
@@ -77,7 +80,8 @@ def _part(part: Part, width: int) -> Iterator[Line]:
             yield from table_lines(part, width)
         case Notes():
             for note in part.notes:
-                yield from _told(note, width, part.first, part.hang)
+                if note.without not in there:
+                    yield from _told(note, width, part.first, part.hang)
         case Heading():
             yield from _told(Note(part.text, part.style), width)
         case Curve():
@@ -93,10 +97,11 @@ def _told(note: Note, width: int, first: str = "", hang: str = "  ") -> Iterator
 def table_lines(table: Table, width: int) -> list[Line]:
     """A table that takes as many of its steps as it has to."""
     rules = [i for i, row in enumerate(table.rows) if row.role == "total" and i and table.rows[i - 1].role != "total"]
-    return layout.table(_fitted(table, width), width, rules)
+    return layout.table(_fields(table, *_fitted(table, width)), width, rules)
 
 
-def _fitted(table: Table, width: int) -> list[Field]:
+def _fitted(table: Table, width: int) -> tuple[list[int], bool]:
+    """The columns that are shown, and whether counts are short."""
     places = table.places(IN_TEXT)
     kept = [i for i in places if table.columns[i].name not in table.optional]
     compact = False
@@ -111,7 +116,7 @@ def _fitted(table: Table, width: int) -> list[Field]:
         more = sorted([*kept, names.index(name)])
         if layout.needed(_fields(table, more, compact)) <= width:
             kept = more
-    return _fields(table, kept, compact)
+    return kept, compact
 
 
 def _fields(table: Table, places: Sequence[int], compact: bool) -> list[Field]:

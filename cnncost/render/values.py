@@ -5,14 +5,14 @@ Missing values are None: people see the column's `empty`, CSV an empty cell, JSO
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from fractions import Fraction
-from typing import Any, Literal, TypeAlias
+from typing import Any, Literal, NamedTuple, TypeAlias
 
 from cnncost import units
 
 Kind: TypeAlias = Literal[
-    "text", "code", "flag", "shape", "shapes", "number", "count", "compact", "signed", "difference", "bytes",
+    "text", "code", "flag", "shape", "shapes", "tensors", "number", "count", "compact", "signed", "difference", "bytes",
     "seconds", "duration", "rate", "si", "ratio", "share", "part", "percent", "error", "along", "texts", "bar",
 ]  # fmt: skip
 """What the values of a column are: see `_LOOKS`."""
@@ -21,8 +21,20 @@ NUMBERS = frozenset({
     "share", "part", "percent", "error", "along", "shape",
 })  # fmt: skip
 """Kinds that are right-aligned."""
-SAFE = NUMBERS | {"flag", "shapes"}
+SAFE = NUMBERS | {"flag", "shapes", "tensors"}
 """Kinds whose text has no sign that a format reads as its own."""
+
+
+class Tensor(NamedTuple):
+    """An input: `{"shape": [1, 3, 224, 224], "dtype": "float32"}` in JSON, `1x3x224x224:float32` in CSV."""
+
+    shape: tuple[int, ...]
+    dtype: str
+
+
+def tensors(given: Iterable[tuple[tuple[int, ...], str]]) -> tuple[Tensor, ...]:
+    """Shapes and dtypes, as values of a cell or fact."""
+    return tuple(Tensor(*each) for each in given)
 
 
 def _along(values: Any) -> str:
@@ -45,6 +57,7 @@ _LOOKS: dict[Kind, Callable[[Any], str]] = {
     "flag": lambda value: "yes" if value else "no",
     "shape": units.shape,
     "shapes": _shapes,
+    "tensors": lambda value: ", ".join(units.shape(each.shape) for each in value),
     "number": lambda value: f"{value:,.3g}" if isinstance(value, float) and value < 100 else f"{value:,.0f}",
     "count": units.exact,
     "compact": units.compact,
@@ -99,6 +112,8 @@ def csv_cell(value: Any, kind: Kind = "text") -> Any:
     """A value for CSV and pandas: shapes as `1x64x112x112`, several joined by a semicolon, as texts are."""
     if kind == "texts":
         return "; ".join(value)
+    if kind == "tensors":
+        return "; ".join(f"{'x'.join(map(str, each.shape)) or 'scalar'}:{each.dtype}" for each in value)
     if isinstance(value, tuple) and value and isinstance(value[0], tuple):
         return "; ".join("x".join(map(str, shape)) for shape in value)
     if isinstance(value, tuple):

@@ -77,7 +77,7 @@ def test_no_line_is_longer_than_the_terminal(compare, monkeypatch, columns, peak
 
 def test_markdown_in_a_file(compare, project):
     assert compare("lenet5", "lenet1", "-o", "out.md")[:2] == (0, "")
-    assert "| **lenet1** | 1×1×28×28 | 2,578 |" in (project / "out.md").read_text()
+    assert "| **lenet1 ◆** | 1×1×28×28 | 2,578 |" in (project / "out.md").read_text()
 
 
 @pytest.mark.parametrize("name", ["out.svg", "out.png", "out.pdf"])
@@ -114,7 +114,7 @@ def test_without_matplotlib_the_remedy_is_told(compare, monkeypatch):
         (["lenet5", "nothing"], "no network of this name"),
         (["lenet5", "-o", "no/where.svg"], "does not exist"),
         (["lenet5", "-o", "no/where.md"], "does not exist"),
-        (["lenet5", "-o", "x.gif"], "ends in .md, .json, .csv, .txt, .svg, .png or .pdf, got .gif"),
+        (["lenet5", "-o", "x.gif"], "ends in .md, .csv, .json, .html, .tex, .txt, .svg, .png or .pdf, got .gif"),
         (["lenet5", "-o", "x.svg", "--format", "csv"], "--format is for tables"),
         (["b.json"], "b.json: can't be read"),
     ],

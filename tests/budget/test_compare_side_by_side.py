@@ -6,9 +6,13 @@ import pytest
 
 import cnncost
 from cnncost.budget.compare import compare, unlike
-from cnncost.budget.render.compare import to_csv, to_json, to_lines, to_markdown
+from cnncost.budget.render.compare import document
 from cnncost.plots.pareto import _named
+from cnncost.render.csv import to_csv
+from cnncost.render.json import to_json
 from cnncost.render.layout import plain
+from cnncost.render.markdown import to_markdown
+from cnncost.render.text import to_lines
 
 
 def reports(*named):
@@ -23,15 +27,15 @@ SAME = (("first", "lenet5", "1x1x32x32"), ("second", "lenet5", "1x1x32x32"))
 @pytest.mark.parametrize("width", [60, 80, 100, 160])
 def test_batches_that_differ_are_said(width):
     rows = compare(reports(*DIFFERENT))
-    text = " ".join(" ".join(map(plain, to_lines(rows, width))).split())
+    text = " ".join(" ".join(map(plain, to_lines(document(rows), width))).split())
 
     assert "batch sizes differ (one: 1, two: 2)" in text
     assert not any(row.front for row in rows)
     assert "Pareto front: no other" not in text
-    assert "Batch sizes differ (one: 1, two: 2)" in to_markdown(rows)
-    assert [row["batch"] for row in json.loads(to_json(rows))["models"]] == [1, 2]
-    assert "one,1×1×32×32,1," in to_csv(rows)
-    assert all(len(plain(line)) <= width for line in to_lines(rows, width))
+    assert "batch sizes differ (one: 1, two: 2)" in to_markdown(document(rows))
+    assert [row["batch"] for row in json.loads(to_json(document(rows)))["models"]] == [1, 2]
+    assert "one,1x1x32x32:float32,1," in to_csv(document(rows))
+    assert all(len(plain(line)) <= width for line in to_lines(document(rows), width))
 
 
 def test_equal_batches_are_compared():
@@ -43,7 +47,7 @@ def test_equal_batches_are_compared():
 @pytest.mark.parametrize("width", [60, 80, 100, 160])
 @pytest.mark.parametrize(("named", "shapes"), [(ALIKE, ("3×1×32×32", "3×1×28×28")), (SAME, ("1×1×32×32",))])
 def test_inputs_are_there_at_any_width(width, named, shapes):
-    lines = [plain(line) for line in to_lines(compare(reports(*named)), width)]
+    lines = [plain(line) for line in to_lines(document(compare(reports(*named))), width)]
     assert all(any(shape in line for line in lines) for shape in shapes)
     assert all(len(line) <= width for line in lines)
 
