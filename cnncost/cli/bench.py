@@ -21,8 +21,9 @@ from cnncost.cli.options import (
     parsed_inputs,
     parsed_model_args,
 )
-from cnncost.cli.roofline import complete_device, device_file_option, form_of
+from cnncost.cli.roofline import complete_device, device_file_option
 from cnncost.errors import BenchError
+from cnncost.files import chosen
 
 if TYPE_CHECKING:
     from cnncost.bench.result import Case
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
     from cnncost.evaluation.join import Joined
 
 _FORMATS = ("text", "markdown", "csv", "json")
+_BY_ENDING = {".md": "markdown", ".markdown": "markdown", ".csv": "csv", ".json": "json", ".txt": "text"}
 _FILE_WIDTH = 140
 _MOST = 2**63
 _LINES = 9
@@ -77,7 +79,7 @@ def command(
     """  # noqa: D301  # click's sign for lines that stay as they are
     names = _names(models, whole_zoo)
     given, arguments = parsed_inputs(inputs), parsed_model_args(model_args)
-    form = form_of(form, output)
+    form = chosen(form, output, _BY_ENDING, "text")
     _check(output, folder)
     cases = list(_cases(batches, dtypes, training, compiled))
     _refuse(cases, on)

@@ -18,14 +18,14 @@ from cnncost.cli.options import (
     parsed_model_args,
 )
 from cnncost.errors import CnncostError
+from cnncost.render.formats import ENDINGS, FORMATS
 
 if TYPE_CHECKING:
     from cnncost.report.prediction import By, Prediction
 
-_FORMATS = ("text", "markdown", "csv", "json")
-_BY_ENDING = {".md": "markdown", ".markdown": "markdown", ".csv": "csv", ".json": "json", ".txt": "text"}
+_FORMATS = ("text", *FORMATS)
+_BY_ENDING = {**ENDINGS, ".txt": "text"}
 _ROWS = 40
-_FILE_WIDTH = 100
 
 
 def complete_device(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:  # noqa: ARG001  # click's signature
@@ -63,7 +63,7 @@ device_file_option = click.option(
 @click.option("--devices", "count", type=click.IntRange(min=1), default=1, help="… on so many such devices.")
 @click.option("--plot", metavar="FILE", help="Draw the roofline with a dot for each layer: .png, .svg or .pdf.")
 @click.option("--format", "form", type=click.Choice(_FORMATS), help="By default text, or by FILE's ending.")
-@click.option("-o", "--output", metavar="FILE", help="Write to a file: .md, .csv, .json or .txt.")
+@click.option("-o", "--output", metavar="FILE", help="Write to a file: .md, .csv, .json, .html, .tex or .txt.")
 def command(
     model: str, device_name: str, device_file: Path | None, dtype: str | None, batch: int | None,
     inputs: tuple[str, ...], model_args: tuple[str, ...], by: By, top: int | None, everything: bool,
@@ -98,13 +98,9 @@ def command(
         draw(found, plot)
     rows = None if everything else top or (_ROWS if form == "text" else None)
     if path is not None:
-        text = render.explain(found, path)
-    elif form == "text":
-        width = _FILE_WIDTH if output else max(60, terminal.width())
-        text = render.to_text(found, width, by, rows)
+        terminal.put(render.explain(found, path), output, words=True)
     else:
-        text = {"markdown": render.to_markdown, "csv": render.to_csv, "json": render.to_json}[form](found, by, rows)
-    terminal.put(text, output, words=form == "text" or path is not None)
+        terminal.write(render.document(found, by, rows), form, output)
 
 
 def form_of(form: str | None, output: str | None) -> str:

@@ -58,6 +58,11 @@ class Cell(NamedTuple):
     tail: str = ""
     style: str = ""
 
+    @property
+    def strong(self) -> bool:
+        """Whether it stands out in markdown, HTML and LaTeX."""
+        return self.style in STRONG
+
 
 class Row(NamedTuple):
     """A row: values, or Cells where there is more to say, one for each column."""

@@ -71,7 +71,7 @@ def _cell(column: Column, cell: Cell, row: Row) -> str:
     text = escaped(cell.mark + show(column.kind, cell.value, column.empty) + cell.tail)
     if column.kind == "code" and text and row.role == "row":
         text = rf"\texttt{{{text}}}"
-    return rf"\textbf{{{text}}}" if row.strong and text else text
+    return rf"\textbf{{{text}}}" if (row.strong or cell.strong) and text else text
 
 
 def escaped(text: str) -> str:

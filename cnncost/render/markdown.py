@@ -7,7 +7,6 @@ from collections.abc import Iterable, Iterator
 
 from cnncost.render.document import (
     PEOPLE,
-    STRONG,
     Cell,
     Column,
     Curve,
@@ -77,7 +76,7 @@ def _cell(column: Column, cell: Cell, row: Row) -> str:
         shown = code(text) if text and row.role == "row" else escaped(text)
     else:
         shown = text if column.kind in SAFE else escaped(text)
-    return _strong(cell.mark + shown + cell.tail, row.strong or cell.style in STRONG)
+    return _strong(cell.mark + shown + cell.tail, row.strong or cell.strong)
 
 
 def _strong(text: str, wanted: bool) -> str:

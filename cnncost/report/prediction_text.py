@@ -1,82 +1,88 @@
-"""A Prediction as text for the terminal and as markdown, CSV and JSON. Formatting only."""
+"""A Prediction as a document, and the formulas of a module's ops. Formatting only."""
 
 from __future__ import annotations
 
-import csv
-import io
-import json
-from collections.abc import Iterator
+from fractions import Fraction
 from typing import Any
 
 from cnncost import units
 from cnncost.devices.model import Device
 from cnncost.passes.roofline import OpTime, Predicted
-from cnncost.render import layout
-from cnncost.render.layout import Cell, Field
+from cnncost.render.document import Column, Document, Role, Table, notes
+from cnncost.render.document import Row as DocumentRow
 from cnncost.report import heading
 from cnncost.report.columns import AT_LEAST
 from cnncost.report.formula import wrapped
 from cnncost.report.prediction import By, Prediction, Row, Training, TrainingEstimate, chosen, forward, times_of
 
-_BAR = 10
-COLUMNS = (
-    "name", "class", "ops", "flops", "bytes", "intensity", "bound", "seconds", "compute_seconds", "memory_seconds",
-    "launch_seconds",
-)  # fmt: skip
-"""Of CSV. The last three: what each ceiling alone would take of the row's ops, whichever bounds them."""
+
+def document(prediction: Prediction, by: By = "layer", top: int | None = None) -> Document:
+    """Ceilings, formula, rows and total; `top`: only the slowest rows."""
+    report, found = prediction.report, prediction.roofline
+    taken = "" if found.dtype is None else f", computed in {found.dtype}"
+    return Document(
+        "roofline",
+        heading.title(report),
+        heading.inputs(report) + taken,
+        "roofline",
+        _facts(prediction),
+        (
+            notes(f"on {ceilings(found.device, found.dtype)}", formula(found.device), apart=False, hang=""),
+            _table(prediction, by, top),
+            notes(*foot(prediction), hang=""),
+        ),
+    )
 
 
-def to_text(prediction: Prediction, width: int, by: By = "layer", top: int | None = None) -> str:
-    """Heading, ceilings, formula, rows and total, fitted to a width; `top`: only the slowest rows."""
-    shown, total = _rows(prediction, by, top)
-    lines = [line for text in head(prediction) for line in wrapped(text, "", width)]
-    lines += ["", *map(layout.plain, layout.table(_fields([*shown, total], by, width), width, [len(shown)])), ""]
-    return "\n".join([*lines, *(line for text in foot(prediction) for line in wrapped(text, "", width))])
-
-
-def to_markdown(prediction: Prediction, by: By = "layer", top: int | None = None) -> str:
-    """The same as markdown."""
-    shown, total = _rows(prediction, by, top)
-    fields = _fields([*shown, total], by, None)
-    heads = [field.heading or " " for field in fields]
-    lines = [f"# {heading.title(prediction.report)}: roofline", "", *_paragraphs(head(prediction)[1:])]
-    lines += [_piped(heads), "|" + "|".join("--:" if field.right else ":--" for field in fields) + "|"]
-    lines += [_piped([field.cells[i].text for field in fields]) for i in range(len(fields[0].cells))]
-    return "\n".join([*lines, "", *_paragraphs(foot(prediction))]).rstrip("\n") + "\n"
-
-
-def to_csv(prediction: Prediction, by: By = "layer", top: int | None = None) -> str:
-    """The rows as CSV: exact FLOPs and bytes, seconds as floats."""
-    out = io.StringIO()
-    writer = csv.writer(out, lineterminator="\n")
-    writer.writerow(COLUMNS)
-    for row in chosen(prediction, by, top)[0]:
-        p = row.predicted
-        writer.writerow([
-            row.name, row.class_name, p.ops, p.flops, p.nbytes, "" if p.intensity is None else p.intensity,
-            p.bound, p.seconds, p.compute_alone, p.memory_alone, p.launch_alone,
-        ])  # fmt: skip
-    return out.getvalue()
-
-
-def to_json(prediction: Prediction, by: By = "layer", top: int | None = None) -> str:
-    """Everything as JSON."""
-    found, report = prediction.roofline, prediction.report
+def _facts(prediction: Prediction) -> dict[str, Any]:
+    found = prediction.roofline
     device = found.device
-    shown, _ = chosen(prediction, by, top)
-    data: dict[str, Any] = {
-        "schema": 2, "model": report.model, "batch": report.batch,
-        "inputs": [{"shape": list(shape), "dtype": dtype} for shape, dtype in report.inputs],
+    data: dict[str, Any] = heading.facts(prediction.report) | {
         "device": {"name": device.name, "title": device.title, "flops": device.flops, "bandwidth": device.bandwidth,
                    "launch": device.launches, "source": device.source, "measured": device.measured},
         "dtype": found.dtype, "formula": formula(device), "unknown_ops": found.unknown,
         "total": _plain(found.total), "phases": {name: _plain(each) for name, each in found.phases.items()},
-        "rows": [{"name": r.name, "class": r.class_name, **_plain(r.predicted)} for r in shown],
     }  # fmt: skip
     if prediction.training is not None:
         stated, estimated = prediction.training
         data["training"] = {**stated._asdict(), **estimated._asdict()}
-    return json.dumps(data, indent=1, ensure_ascii=False) + "\n"
+    return data
+
+
+def _table(prediction: Prediction, by: By, top: int | None) -> Table:
+    shown, rest = chosen(prediction, by, top)
+    total = prediction.roofline.total
+    slowest = max((row.predicted.seconds for row in [*shown, *([rest] if rest else [])]), default=0.0)
+    columns = (
+        Column("name", "module" if by == "layer" else by, empty="(own)", least=16),
+        Column("class", "class", shown="all" if by == "layer" else "data", least=8),
+        Column("ops", kind="count", shown="data"),
+        Column("flops", "FLOPs", "compact"),
+        Column("bytes", "bytes", "bytes"),
+        Column("intensity", "FLOP/B", "ratio", empty=units.NOTHING),
+        Column("bound", "bound"),
+        Column("seconds", "time", "duration"),
+        Column("share", "share", "percent", "people", units.NOTHING),
+        *(Column(name, kind="seconds", shown="data") for name in _CEILINGS),
+        *((Column("bar", kind="bar", shown="text", least=10),) if slowest else ()),
+    )
+
+    def row(each: Row, role: Role) -> DocumentRow:
+        data, seconds = _plain(each.predicted), each.predicted.seconds
+        share = seconds / total.seconds if total.seconds else None
+        bar = Fraction(round(1e6 * seconds / slowest), 10**6) if role != "total" else None
+        values = {"name": each.name, "class": each.class_name, "share": share, "bar": bar, **data}
+        return DocumentRow(tuple(values[column.name] for column in columns), role)
+
+    rows = [row(each, "row") for each in shown] + ([row(rest, "rest")] if rest else [])
+    rows.append(row(Row("total", "", total), "total"))
+    return Table(columns, tuple(rows), "rows", optional=("bar",) if slowest else ())
+
+
+_CEILINGS = tuple(
+    f"{ceiling}{which}_seconds" for which in ("", "_bound") for ceiling in ("compute", "memory", "launch")
+)
+"""What each ceiling alone would take of the row's ops, whichever bounds them; and the time of those that it bounds."""
 
 
 def explain(prediction: Prediction, path: str) -> str:
@@ -106,17 +112,6 @@ def _sum_of(time: OpTime, device: Device) -> str:
 def _bound(time: OpTime) -> str:
     intensity = "" if time.intensity is None else f"{units.ratio(time.intensity)} FLOP/B, "
     return f"{intensity}{time.bound}-bound"
-
-
-def head(prediction: Prediction) -> list[str]:
-    """Model and input, the device's ceilings, the formula."""
-    report, found = prediction.report, prediction.roofline
-    taken = "" if found.dtype is None else f", computed in {found.dtype}"
-    return [
-        f"{heading.title(report)}, {heading.inputs(report)}{taken}",
-        f"on {ceilings(found.device, found.dtype)}",
-        formula(found.device),
-    ]
 
 
 def ceilings(device: Device, dtype: str | None) -> str:
@@ -182,54 +177,8 @@ def _shares(each: Predicted) -> str:
     return ", ".join(f"{units.percent(n, each.seconds)} {name}-bound" for name, n in parts if n)
 
 
-def _rows(prediction: Prediction, by: By, top: int | None) -> tuple[list[Row], Row]:
-    """The displayed rows, including one for the rest, and the total."""
-    shown, rest = chosen(prediction, by, top)
-    return [*shown, *([rest] if rest else [])], Row("total", "", prediction.roofline.total)
-
-
-def _fields(shown: list[Row], by: By, width: int | None) -> list[Field]:
-    """The columns; the last row is the total."""
-    each, total = [row.predicted for row in shown], shown[-1].predicted
-    names = [Cell(layout.printable(row.name or "(own)")) for row in shown]
-    fields = [Field("module" if by == "layer" else by, names, least=16)]
-    if by == "layer":
-        fields.append(Field("class", [Cell(row.class_name) for row in shown], least=8))
-    fields += [
-        Field("FLOPs", [Cell(units.compact(p.flops)) for p in each], right=True),
-        Field("bytes", [Cell(units.data(p.nbytes)) for p in each], right=True),
-        Field("FLOP/B", [Cell(_intensity(p)) for p in each], right=True),
-        Field("bound", [Cell(p.bound) for p in each]),
-        Field("time", [Cell(units.duration(p.seconds)) for p in each], right=True),
-        Field("share", [Cell(units.percent(p.seconds, total.seconds)) for p in each], right=True),
-    ]
-    if width is not None and total.seconds and layout.needed(fields) + layout.GAP + _BAR <= width:
-        slowest = max(p.seconds for p in each[:-1])
-        bars = [layout.bar(round(1e6 * p.seconds / slowest), 10**6, _BAR) for p in each[:-1]]
-        fields.append(Field("", [Cell(bar) for bar in [*bars, ""]]))
-    return fields
-
-
-def _intensity(each: Predicted) -> str:
-    return units.NOTHING if each.intensity is None else units.ratio(each.intensity)
-
-
 def _plain(each: Predicted) -> dict[str, Any]:
     names = {"nbytes": "bytes"}
     for ceiling in ("compute", "memory", "launch"):
         names |= {ceiling: f"{ceiling}_bound_seconds", f"{ceiling}_alone": f"{ceiling}_seconds"}
     return {names.get(k, k): v for k, v in each._asdict().items()} | {"intensity": each.intensity, "bound": each.bound}
-
-
-def _paragraphs(texts: list[str]) -> Iterator[str]:
-    for text in texts:
-        yield text
-        yield ""
-
-
-def _piped(cells: list[str]) -> str:
-    return "| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |"
-
-
-__all__ = ["COLUMNS", "ceilings", "explain", "foot", "formula", "head", "to_csv", "to_json", "to_markdown",
-           "to_text", "training"]  # fmt: skip
