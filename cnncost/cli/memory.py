@@ -20,6 +20,7 @@ from cnncost.cli.options import (
     trace_option,
 )
 from cnncost.files import chosen
+from cnncost.render.formats import ENDINGS, FORMATS
 
 if TYPE_CHECKING:
     from cnncost.fit import Step
@@ -27,10 +28,9 @@ if TYPE_CHECKING:
     from cnncost.report.model import Report
     from cnncost.sources.resolve import Trace
 
-_FORMATS = ("rich", "markdown", "csv", "json")
-_BY_ENDING = {".md": "markdown", ".markdown": "markdown", ".csv": "csv", ".json": "json", ".txt": "rich"}
+_FORMATS = ("rich", *FORMATS)
+_BY_ENDING = {**ENDINGS, ".txt": "rich"}
 _DTYPES = {"fp16": "float16", "half": "float16", "bf16": "bfloat16", "fp32": "float32", "fp64": "float64"}
-_LEAST_WIDTH = 60
 
 
 class _Given(NamedTuple):
@@ -104,7 +104,7 @@ class _Size(click.ParamType):  # type: ignore[type-arg]  # generic only for type
     "--format", "form", type=click.Choice(_FORMATS),
     help="Of the output; by default that of FILE's ending, else a table for the terminal.",
 )  # fmt: skip
-@click.option("-o", "--output", metavar="FILE", help="Write to a file: .md, .csv, .json or .txt.")
+@click.option("-o", "--output", metavar="FILE", help="Write to a file: .md, .csv, .json, .html, .tex or .txt.")
 def command(
     model: str, inputs: tuple[str, ...], model_args: tuple[str, ...], batch: int | None, inference: bool,
     optimizer: str | None, loss: str | None, keep_gradients: bool, dtype: str | None,
@@ -134,8 +134,9 @@ def command(
     if max_batch and device_memory is not None:
         verdicts = (*verdicts, *_largest(built, given, step, block, device_memory, trace, workspace))
     tables = tables._replace(verdicts=verdicts)
-    width = max(_LEAST_WIDTH, terminal.width()) if output is None else terminal.FILE_WIDTH
-    terminal.put(_rendered(tables, form, top, width), output, words=form == "rich")
+    from cnncost.report.memory_tables import document
+
+    terminal.write(document(tables, top), form, output)
     if picture is not None:
         _draw(picture, report, tables)
 
@@ -263,18 +264,6 @@ def _largest(
                 f"{units.exact(at(largest + 1))}{ending}"
             )
     return tuple(verdicts)
-
-
-def _rendered(tables: MemoryTables, form: str, top: int, width: int) -> str:
-    from cnncost.report import memory_tables
-
-    if form == "markdown":
-        return memory_tables.to_markdown(tables, top)
-    if form == "csv":
-        return memory_tables.to_csv(tables)
-    if form == "json":
-        return memory_tables.to_json(tables)
-    return memory_tables.to_text(tables, width, top)
 
 
 def _draw(picture: str, report: Report, tables: MemoryTables) -> None:

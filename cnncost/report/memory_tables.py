@@ -1,25 +1,20 @@
-"""The memory of a run as tables: bytes by use at the peaks, the holders, and the timeline."""
+"""The memory of a run as a document: bytes by use at the peaks, the holders, and the timeline."""
 
 from __future__ import annotations
 
-import csv
-import io
-import json
 from collections.abc import Iterator
-from itertools import pairwise
-from textwrap import wrap
+from fractions import Fraction
 from typing import NamedTuple
 
 from cnncost import units
-from cnncost.passes.memory import USES, Memory
+from cnncost.passes.memory import USES, Memory, Peak
 from cnncost.passes.workspaces import RawPeak
-from cnncost.render import layout
-from cnncost.render.layout import Cell, Field
+from cnncost.render.document import Column, Curve, Document, Heading, Part, Row, Table, notes, rows
 from cnncost.report import heading
 from cnncost.report.data import ReportData
+from cnncost.report.naming import ITSELF
 
 MEANING = "bytes of tensors that are alive (allocated, not reserved); workspaces of kernels come on top"
-_BLOCKS = "▁▂▃▄▅▆▇█"
 
 
 class Run(NamedTuple):
@@ -51,61 +46,29 @@ class MemoryTables(NamedTuple):
     kernels: str = ""
 
 
-def to_text(tables: MemoryTables, width: int, top: int = 8) -> str:
-    """Text fitted to a width: the table of uses, the largest holders, the timeline."""
-    about = [f"{layout.printable(heading.title(tables.report))}, {heading.inputs(tables.report)}", *_notes(tables)]
-    lines = [line for text in about for line in wrap(text, width, subsequent_indent="  ")] + [""]
-    lines += [layout.plain(line) for line in layout.table(_uses(tables), width, rules=(len(USES),))]
-    if estimate := _estimated(tables):
-        lines += ["", *wrap(estimate, width, subsequent_indent="  ")]
-    for run in tables.runs:
-        lines += ["", *wrap(f"{run.name}: {_where(run.memory)}", width, subsequent_indent="  ")]
-        lines += [layout.plain(line) for line in layout.table(_holders(run.memory, top), width)]
-    for run in tables.runs:
-        lines += ["", f"{run.name}, op by op", *_curve(run.memory, min(width, 100))]
-    if tables.verdicts:
-        lines += ["", *(line for text in tables.verdicts for line in wrap(text, width, subsequent_indent="  "))]
-    return "\n".join(line.rstrip() for line in lines)
+def document(tables: MemoryTables, top: int = 8) -> Document:
+    """The table of uses, the `top` largest holders, the timeline, and what fits."""
+    parts: list[Part] = [
+        notes(*_notes(tables), apart=False),
+        _uses(tables),
+        notes(_estimated(tables)),
+        *(part for run in tables.runs for part in (Heading(f"{run.name}: {_where(run.memory)}"), _holders(run, top))),
+        *(part for run in tables.runs for part in _timeline(run)),
+        notes(*tables.verdicts),
+        _all_holders(tables),
+    ]
+    title, inputs = heading.title(tables.report), heading.inputs(tables.report)
+    return Document("memory", title, inputs, "memory", _facts(tables), tuple(parts))
 
 
-def to_markdown(tables: MemoryTables, top: int = 8) -> str:
-    """The same as markdown, without the timeline."""
-    lines = [f"# {heading.title(tables.report)}: memory", "", f"{heading.inputs(tables.report)}."]
-    lines += [f"{note[0].upper()}{note[1:]}." for note in _notes(tables)]
-    lines += ["", *_markdown(_uses(tables))]
-    if estimate := _estimated(tables):
-        lines += ["", f"{estimate[0].upper()}{estimate[1:]}."]
-    for run in tables.runs:
-        lines += ["", f"## {run.name}", "", f"Peak: {_where(run.memory)}.", "", *_markdown(_holders(run.memory, top))]
-    if tables.verdicts:
-        lines += ["", *tables.verdicts]
-    return "\n".join(lines) + "\n"
-
-
-def to_csv(tables: MemoryTables) -> str:
-    """One row per use and module at each peak: exact bytes."""
-    file = io.StringIO()
-    writer = csv.writer(file, lineterminator="\n")
-    writer.writerow(["run", "path", "use", "bytes"])
-    for run in tables.runs:
-        for holder in run.memory.peak.holders:
-            writer.writerow([run.name, holder.path, holder.use, holder.nbytes])
-    return file.getvalue()
-
-
-def to_json(tables: MemoryTables) -> str:
-    """All exact figures and the timeline."""
-    data = {
-        "schema": 1,
-        "model": tables.report.model,
-        "inputs": [{"shape": shape, "dtype": dtype} for shape, dtype in tables.report.inputs],
+def _facts(tables: MemoryTables) -> dict[str, object]:
+    return heading.facts(tables.report) | {
         "step": tables.step,
         "block": tables.block,
         "kernels": tables.kernels,
         "runs": {run.name: _as_json(run) for run in tables.runs},
         "verdicts": tables.verdicts,
     }
-    return json.dumps(data, indent=1, ensure_ascii=False) + "\n"
 
 
 def _as_json(run: Run) -> dict[str, object]:
@@ -140,20 +103,24 @@ def _estimated(tables: MemoryTables) -> str:
     return f"with workspaces, estimated: {', '.join(found)}; {tables.kernels}" if found else ""
 
 
-def _uses(tables: MemoryTables) -> list[Field]:
-    names = [*USES, "peak", "if freed after last use"]
-    fields = [Field("at the peak", [Cell(name) for name in names])]
+def _uses(tables: MemoryTables) -> Table:
+    columns = [Column("use", "at the peak")]
     for run in tables.runs:
-        peak = run.memory.peak
-        numbers = [peak.by_use[use] for use in USES]
-        cells = [Cell(units.data(n) if n else units.NOTHING) for n in numbers]
-        shares = [units.share(n, peak.nbytes) if n else "" for n in numbers]
-        cells += [Cell(units.data(peak.nbytes)), Cell(units.data(run.memory.ideal_peak))]
-        fields += [
-            Field(run.name, cells, right=True, gap=3),
-            Field("", [Cell(share) for share in [*shares, "", ""]], right=True, gap=1),
-        ]
-    return fields
+        columns.append(Column(run.name, run.name, "bytes", empty=units.NOTHING, gap=3))
+        columns.append(Column(f"{run.name}, share", "", "share", gap=1))
+    peaks = [run.memory.peak for run in tables.runs]
+    rows = [
+        Row((use, *(each for peak in peaks for each in (peak.by_use[use] or None, _share(peak.by_use[use], peak)))))
+        for use in USES
+    ]
+    rows.append(Row(("peak", *(each for peak in peaks for each in (peak.nbytes, None))), "total"))
+    ideal = [run.memory.ideal_peak for run in tables.runs]
+    rows.append(Row(("if freed after last use", *(each for nbytes in ideal for each in (nbytes, None))), "total"))
+    return Table(tuple(columns), tuple(rows), shown="people")
+
+
+def _share(nbytes: int, peak: Peak) -> Fraction | None:
+    return Fraction(nbytes, peak.nbytes) if nbytes else None
 
 
 def _where(memory: Memory) -> str:
@@ -163,57 +130,36 @@ def _where(memory: Memory) -> str:
     return f"{units.data(peak.nbytes)} while {peak.op} runs in the {peak.phase} of {peak.path or 'the model itself'}"
 
 
-def _holders(memory: Memory, top: int) -> list[Field]:
-    largest = memory.peak.holders[:top]
-    rest = memory.peak.holders[top:]
-    whole = memory.peak.nbytes
-    names = [layout.printable(holder.path) or "(the model itself)" for holder in largest]
-    uses, sizes = [holder.use for holder in largest], [holder.nbytes for holder in largest]
-    bars = [layout.bar(size, max(sizes), 12) for size in sizes]
-    if rest:
-        bars.append("")  # the sum of many holders would dwarf the largest
-        names.append(f"{units.exact(len(rest))} more")
-        uses.append("")
-        sizes.append(sum(holder.nbytes for holder in rest))
-    return [
-        Field("held by", [Cell(name) for name in names], least=16),
-        Field("use", [Cell(use) for use in uses]),
-        Field("bytes", [Cell(units.data(size)) for size in sizes], right=True),
-        Field("share", [Cell(units.share(size, whole)) for size in sizes], right=True),
-        Field("", [Cell(bar) for bar in bars], gap=1),
+def _holders(run: Run, top: int) -> Table:
+    peak = run.memory.peak
+    largest, rest = peak.holders[:top], sum(holder.nbytes for holder in peak.holders[top:])
+    most = max((holder.nbytes for holder in largest), default=0)
+    rows = [
+        Row((path, use, nbytes, _share(nbytes, peak), Fraction(nbytes, most) if most else None))
+        for path, use, nbytes in largest
     ]
+    if len(peak.holders) > top:  # without a bar: the sum of many holders would dwarf the largest
+        more = f"{units.exact(len(peak.holders) - top)} more"
+        rows.append(Row((more, "", rest, _share(rest, peak), None), "rest"))
+    columns = (
+        Column("path", "held by", empty=ITSELF, least=16),
+        Column("use", "use"),
+        Column("bytes", "bytes", "bytes"),
+        Column("share", "share", "share", empty=units.NOTHING),
+        Column("bar", kind="bar", shown="text", least=12, gap=1),
+    )
+    return Table(columns, tuple(rows), shown="people", apart=False)
 
 
-def _curve(memory: Memory, width: int) -> list[str]:
-    """The timeline as a line of block characters, the maximum per interval; phase starts below.
-
-    Phases whose names don't fit there are listed on a separate line.
-    """
-    line = memory.timeline
-    if not line:
-        return []
-    count = min(width, len(line))
-    bounds = [i * len(line) // count for i in range(count + 1)]
-    highest = [max(line[a:b]) for a, b in pairwise(bounds)]
-    top = max(highest)
-    bars = "".join(_BLOCKS[min(7, value * 8 // max(top, 1))] for value in highest)
-    starts = {phase: min(first * count // len(line), count - 1) for phase, first in memory.phases.items()}
-    ends = [start - 1 for start in [*starts.values()][1:]] + [count]
-    marks, told = "", len(starts) > 0
-    for (phase, start), end in zip(starts.items(), ends, strict=True):
-        if len(phase) <= end - start:
-            marks = marks.ljust(start) + phase
-        else:
-            told = False
-    if told or not starts:
-        return [bars, marks]
-    legend = ", ".join(f"{phase} from op {units.exact(first + 1)}" for phase, first in memory.phases.items())
-    return [bars, *([marks] if marks else []), *wrap(legend, width)]
+def _all_holders(tables: MemoryTables) -> Table:
+    """For CSV: who holds what at each run's peak. JSON has it among the facts."""
+    columns = (Column("run"), Column("path"), Column("use"), Column("bytes", kind="bytes"))
+    return Table(
+        columns, rows((run.name, *holder) for run in tables.runs for holder in run.memory.peak.holders), shown="data"
+    )
 
 
-def _markdown(fields: list[Field]) -> Iterator[str]:
-    fields = [field for field in fields if field.heading]
-    yield "| " + " | ".join(field.heading for field in fields) + " |"
-    yield "|" + "|".join("---:" if field.right else "---" for field in fields) + "|"
-    for cells in zip(*(field.cells for field in fields), strict=True):
-        yield "| " + " | ".join(cell.text.replace("|", "\\|") for cell in cells) + " |"
+def _timeline(run: Run) -> tuple[Part, ...]:
+    memory = run.memory
+    curve = Curve(memory.timeline, dict(memory.phases), apart=False)
+    return (Heading(f"{run.name}, op by op", shown="text"), curve)

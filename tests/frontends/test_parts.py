@@ -9,6 +9,7 @@ from torch.nn import functional as F
 
 import cnncost
 from cnncost.frontends.torch import known_parts, memo, parts
+from cnncost.render.text import to_text
 from cnncost.report import memory_tables
 from cnncost.report.model import Report
 from tests.oracles.allocations import peaks
@@ -219,7 +220,7 @@ def test_a_peak_is_marked_where_the_parts_can_not_be_run_apart(use_memo, monkeyp
     memo.clear()
     assert Report.from_json(report.to_json()).memory.figures.unseen == ("aten.narrow.Tensor",)
     run = memory_tables.Run("inference", report.memory.inference)
-    text = memory_tables.to_text(memory_tables.MemoryTables(report, (run,)), 160)
+    text = to_text(memory_tables.document(memory_tables.MemoryTables(report, (run,))), 160)
     assert "the peaks are lower bounds: what aten.narrow.Tensor allocates while it runs is not known" in text
 
 
