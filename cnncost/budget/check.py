@@ -154,8 +154,8 @@ def _model(
         raise _no_baseline(file, budget, lock)
     if entry is not None and entry.snapshot.inputs != found.snapshot.inputs:
         raise BudgetError(
-            f"{file.baseline}: {budget.name} was measured with {entry.snapshot.inputs}, and the budget now has "
-            f"{found.snapshot.inputs}; make it anew with cnncost check --update"
+            f"{file.baseline}: {budget.name} was measured with {entry.snapshot.told}, and the budget now has "
+            f"{found.snapshot.told}; make it anew with cnncost check --update"
         )
     allowed = allow_unknown or budget.allow_unknown
     baseline = _Baseline(entry, Diff(entry.snapshot, found.snapshot)) if entry is not None else None

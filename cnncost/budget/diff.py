@@ -8,8 +8,10 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Literal, NamedTuple, TypeAlias
 
+from cnncost import units
 from cnncost.budget.align import align
 from cnncost.budget.snapshot import SUMMED, Part, Snapshot
+from cnncost.graph import Shape
 
 Kind: TypeAlias = Literal["changed", "added", "removed"]
 FIGURES = ("params", "macs", "flops")
@@ -58,10 +60,14 @@ class Change(NamedTuple):
         if self.old.calls != self.new.calls:
             found.append(f"calls {self.old.calls}→{self.new.calls}")
         if not found and self.old.output != self.new.output:
-            found.append(f"output {self.old.output or 'none'}→{self.new.output or 'none'}")
+            found.append(f"output {_shape(self.old.output)}→{_shape(self.new.output)}")
         if not found and self.delta("params"):
             found.append(f"params {self.old.params:,}→{self.new.params:,}")
         return tuple(found)
+
+
+def _shape(output: Shape | None) -> str:
+    return "none" if output is None else units.shape(output)
 
 
 def _bias(old: Part, new: Part) -> str:

@@ -18,8 +18,11 @@ from cnncost.budget.file import BudgetError
 from cnncost.budget.quantities import Value
 from cnncost.budget.snapshot import SUMMED, Part, Snapshot
 from cnncost.files import write as write_file
+from cnncost.graph import Shape
+from cnncost.render.values import Tensor
 
-SCHEMA = 1
+SCHEMA = 2
+"""In 1, shapes and settings were texts (`1×3×224×224 float32`); such a file is read, and written anew by --update."""
 _UPDATE = "make it anew with cnncost check --update"
 _TOLD = ("class", "calls", "output", *SUMMED, "settings", "unknown")
 
@@ -69,7 +72,7 @@ def _model(name: str, entry: Entry) -> str:
     return (
         f"    {_text(name)}: {{\n"
         f'      "model": {_text(snapshot.model)},\n'
-        f'      "input": {_text(snapshot.inputs)},\n'
+        f'      "inputs": {_text([each._asdict() for each in snapshot.inputs])},\n'
         f'      "lower_bound": {_text(snapshot.lower_bound)},\n'
         f'      "totals": {_text(snapshot.totals)},\n'
         f'      "values": {_text({q: {p: _number(v) for p, v in by.items()} for q, by in entry.values.items()})},\n'
@@ -86,7 +89,7 @@ def _written(part: Part) -> dict[str, Any]:
     """The fields of a module's line, without defaults."""
     found = {"class": part.class_name, "calls": part.calls, "output": part.output}
     found |= {name: getattr(part, name) for name in SUMMED}
-    found |= {"settings": dict(part.settings), "unknown": part.unknown}
+    found |= {"settings": {key: _setting(value) for key, value in part.settings}, "unknown": part.unknown}
     usual = _usual(part.params)
     return {key: value for key, value in found.items() if value != usual.get(key)}
 
@@ -94,7 +97,15 @@ def _written(part: Part) -> dict[str, Any]:
 def _usual(params: int) -> dict[str, Any]:
     """Defaults omitted from a line: called once, all parameters trainable, everything else zero or empty."""
     nothing = dict.fromkeys(SUMMED, 0) | {"trainable_params": params}
-    return {"calls": 1, "output": "", **nothing, "settings": {}, "unknown": False}
+    return {"calls": 1, "output": None, **nothing, "settings": {}, "unknown": False}
+
+
+def _setting(text: str) -> Any:
+    """`3` → 3, `3×5` → [3, 5]; a word stays one."""
+    numbers = text.split("×")
+    if not all(number.removeprefix("-").isdecimal() and str(int(number)) == number for number in numbers):
+        return text
+    return int(text) if len(numbers) == 1 else [int(number) for number in numbers]
 
 
 def _number(value: Value) -> Any:
@@ -126,17 +137,17 @@ def read(path: Path, *, any_torch: bool = False) -> Lock | None:
         raise BudgetError(f"{path}: broken JSON: nested too deep, or a number too long; {_UPDATE}") from None
     if not isinstance(data, dict) or "schema" not in data:
         raise BudgetError(f'{path}:1: expected a baseline, a JSON object with "schema"; {_UPDATE}')
-    if data["schema"] != SCHEMA:
+    if data["schema"] not in (1, SCHEMA):
         raise BudgetError(
             f"{path}:{_line(text, 'schema')}: schema {data['schema']!r}; "
-            f"this version of cnncost reads {SCHEMA}; {_UPDATE}"
+            f"this version of cnncost reads 1 and {SCHEMA}; {_UPDATE}"
         )
     if data.get("torch") != torch_version() and not any_torch:
         raise BudgetError(
             f"{path}:{_line(text, 'torch')}: made with torch {data.get('torch')}, and this is torch {torch_version()}, "
             f"which may run other ops; {_UPDATE}, or compare all the same with --any-torch"
         )
-    return _Reader(path, text).lock(data)
+    return _Reader(path, text, old=data["schema"] == 1).lock(data)
 
 
 def _line(text: str, key: str) -> int:
@@ -147,8 +158,8 @@ def _line(text: str, key: str) -> int:
 class _Reader:
     """Checks one file's data; knows where it complains."""
 
-    def __init__(self, path: Path, text: str) -> None:
-        self.path, self.text = path, text
+    def __init__(self, path: Path, text: str, *, old: bool) -> None:
+        self.path, self.text, self.old = path, text, old
 
     def wrong(self, where: str, expected: str, value: Any) -> BudgetError:
         key = where.rpartition("→")[2].strip()
@@ -172,9 +183,41 @@ class _Reader:
             total, added = self.count(totals.get(key), f"{name} → totals"), sum(getattr(p, key) for p in parts)
             if total != added:
                 raise self.wrong(f"{name} → totals", f"{key} {added}, to which the modules add up", total)
-        texts = [self.typed(table.get(key), str, f"{name} → {key}", "a text") for key in ("model", "input")]
+        model = self.typed(table.get("model"), str, f"{name} → model", "a text")
         bound = self.typed(table.get("lower_bound"), bool, f"{name} → lower_bound", "true or false")
-        return Entry(Snapshot(texts[0], texts[1], parts, bound, totals), self.values(table.get("values"), name))
+        return Entry(
+            Snapshot(model, self.inputs(table, name), parts, bound, totals), self.values(table.get("values"), name)
+        )
+
+    def inputs(self, table: dict[str, Any], name: str) -> tuple[Tensor, ...]:
+        if self.old:
+            text = self.typed(table.get("input"), str, f"{name} → input", "a text")
+            pairs = [each.rpartition(" ") for each in text.split(", ") if each]
+            return tuple(Tensor(self.shape(shape, f"{name} → input"), dtype) for shape, _, dtype in pairs)
+        where, found = f"{name} → inputs", []
+        for each in self.typed(table.get("inputs"), list, where, "a list"):
+            row = self.table(each, where)
+            dtype = self.typed(row.get("dtype"), str, where, "a dtype")
+            found.append(Tensor(self.shape(row.get("shape"), where), dtype))
+        return tuple(found)
+
+    def shape(self, value: Any, where: str) -> Shape:
+        """`[1, 3, 8, 8]`; in an old file `1×3×8×8`."""
+        if not self.old:
+            return tuple(self.count(each, where) for each in self.typed(value, list, where, "a shape, [1, 3, 8, 8]"))
+        axes = self.typed(value, str, where, "a shape").split("×")
+        if axes == ["scalar"]:
+            return ()
+        if not all(axis.isdecimal() and len(axis) < 20 for axis in axes):
+            raise self.wrong(where, "a shape such as 1×3×8×8", value)
+        return tuple(map(int, axes))
+
+    def setting(self, value: Any, where: str) -> str:
+        if isinstance(value, list):
+            return "×".join(str(self.typed(each, int, where, "a whole number")) for each in value)
+        if type(value) not in {int, str}:
+            raise self.wrong(where, "a whole number, a list of them or a word", value)
+        return str(value)
 
     def values(self, data: Any, name: str) -> dict[str, dict[str, Value]]:
         where = f"{name} → values"
@@ -195,12 +238,12 @@ class _Reader:
             path,
             self.typed(row.get("class"), str, where, "a class"),
             self.count(row["calls"], where),
-            self.typed(row["output"], str, where, "a shape"),
+            None if row["output"] in (None, "") else self.shape(row["output"], where),
         )
         figures: Any = {key: self.count(row[key], where) for key in SUMMED}
         return part._replace(
             **figures,
-            settings=tuple((key, str(value)) for key, value in told.items()),
+            settings=tuple((key, self.setting(value, where)) for key, value in told.items()),
             unknown=self.typed(row["unknown"], bool, where, "true or false"),
         )
 

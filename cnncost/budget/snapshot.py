@@ -9,8 +9,9 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, NamedTuple
 
-from cnncost import units
 from cnncost.budget.settings import settings
+from cnncost.graph import Shape
+from cnncost.render.values import Tensor, tensors, worded
 from cnncost.report.model import Report
 from cnncost.report.rows import Layer
 
@@ -23,7 +24,7 @@ class Part(NamedTuple):
 
     Attributes:
         path: `""` for the model itself.
-        output: shape of the first tensor that its first call returned, as text; empty if there is none.
+        output: shape of the first tensor that its first call returned; None if there is none.
         settings: of its main op, such as `(("kernel", "3"), ("out", "64"))`.
         unknown: whether it ran an op without a rule.
     """
@@ -31,7 +32,7 @@ class Part(NamedTuple):
     path: str
     class_name: str
     calls: int
-    output: str = ""
+    output: Shape | None = None
     params: int = 0
     trainable_params: int = 0
     buffers: int = 0
@@ -59,17 +60,22 @@ class Snapshot:
 
     Attributes:
         model: name of the model.
-        inputs: shapes and dtypes, as text.
+        inputs: shapes and dtypes.
         parts: every module in the model's own order, the model itself first.
         lower_bound: whether ops without a rule are missing.
         totals: figures of the whole model by quantity: sums of the parts, and what else was asked for.
     """
 
     model: str
-    inputs: str
+    inputs: tuple[Tensor, ...]
     parts: tuple[Part, ...]
     lower_bound: bool
     totals: dict[str, Any]
+
+    @property
+    def told(self) -> str:
+        """The inputs in words: `1×3×224×224 float32`."""
+        return worded(self.inputs)
 
     @cached_property
     def by_path(self) -> dict[str, Part]:
@@ -108,13 +114,11 @@ def of_report(report: Report, more: dict[str, Any] | None = None) -> Snapshot:
         _part(path, class_name, calls, rows.get(path, []), told.get(path, {}))
         for path, class_name, calls in report.tree
     )
-    inputs = ", ".join(f"{units.shape(shape)} {dtype}" for shape, dtype in report.inputs)
     totals = {name: getattr(report.totals, name) for name in SUMMED} | (more or {})
-    return Snapshot(report.model, inputs, parts, report.totals.lower_bound, totals)
+    return Snapshot(report.model, tensors(report.inputs), parts, report.totals.lower_bound, totals)
 
 
 def _part(path: str, class_name: str, calls: int, layers: list[Layer], told: dict[str, str]) -> Part:
-    shape = layers[0].output_shape if layers else None
-    part = Part(path, class_name, calls, "" if shape is None else units.shape(shape))
+    part = Part(path, class_name, calls, layers[0].output_shape if layers else None)
     sums = {name: sum(getattr(layer, name) for layer in layers) for name in SUMMED}
     return part._replace(**sums, settings=tuple(told.items()), unknown=any(layer.unknown for layer in layers))

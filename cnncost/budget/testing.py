@@ -201,7 +201,7 @@ def _same(key: str, diff: Diff) -> None:
     """Raise unless every module's figures are unchanged."""
     __tracebackhide__ = True
     if diff.old.inputs != diff.new.inputs:
-        raise ComplexityError(f"{key}: the snapshot is for input {diff.old.inputs}, this is {diff.new.inputs}")
+        raise ComplexityError(f"{key}: the snapshot is for input {diff.old.told}, this is {diff.new.told}")
     moved = [change for change in diff.changes if any(change.delta(name) for name in SUMMED) or change.reasons]
     if not moved:
         return

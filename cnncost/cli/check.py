@@ -10,6 +10,7 @@ import click
 
 from cnncost.cli.options import Command
 from cnncost.errors import InputError, OutputError
+from cnncost.render.formats import ENDINGS, FORMATS
 
 if TYPE_CHECKING:
     from cnncost.budget.check import Check
@@ -17,12 +18,10 @@ if TYPE_CHECKING:
     from cnncost.budget.lock import Lock
     from cnncost.budget.measure import Measured
 
-STYLES = {
-    "title": "bold", "heading": "bold", "rule": "dim", "note": "dim", "guide": "dim",
-    "within": "green", "over": "bold red", "uncertain": "yellow",
-}  # fmt: skip
-_BY_ENDING = {".md": "markdown", ".markdown": "markdown", ".json": "json", ".xml": "junit", ".txt": "rich"}
-_FORMATS = ("rich", "markdown", "json", "junit", "github", "benchmark")
+_BY_ENDING = {**ENDINGS, ".xml": "junit", ".txt": "rich"}
+_OWN = ("junit", "github", "benchmark")
+"""Formats by schemas that are not this project's."""
+_FORMATS = ("rich", *FORMATS, *_OWN)
 
 
 @click.command(
@@ -41,7 +40,9 @@ _FORMATS = ("rich", "markdown", "json", "junit", "github", "benchmark")
     help="By default that of FILE's ending, else rich, a table. "
     "markdown: a comment; github: annotations and the job summary; benchmark: for github-action-benchmark.",
 )  # fmt: skip
-@click.option("-o", "--output", metavar="FILE", help="Write to a file: .md, .json, .xml (JUnit) or .txt.")
+@click.option(
+    "-o", "--output", metavar="FILE", help="Write to a file: .md, .csv, .json, .html, .tex, .xml (JUnit) or .txt."
+)
 @click.option(
     "-j", "--jobs", type=click.IntRange(min=1), metavar="N", help="Processes; by default several if it takes long."
 )
@@ -119,28 +120,19 @@ def _measured(file: BudgetFile, names: tuple[str, ...], jobs: int | None) -> lis
 def _report(found: Check, form: str, output: str | None) -> None:
     from cnncost.cli import terminal
 
-    if form == "rich":
-        from cnncost.budget.render.check_text import to_lines
-        from cnncost.render.layout import plain
+    if form in _OWN:
+        from cnncost.budget.render import check_data
 
-        if output is None:
-            terminal.show(to_lines(found, terminal.width()), STYLES)
-        else:
-            terminal.put("\n".join(map(plain, to_lines(found, terminal.FILE_WIDTH))) + "\n", output)
-        return
-    terminal.put(_rendered(found, form), output)
+        render = {
+            "junit": check_data.to_junit, "github": check_data.to_annotations, "benchmark": check_data.to_benchmark,
+        }[form]  # fmt: skip
+        terminal.put(render(found), output)
+    else:
+        from cnncost.budget.render.check import document
+
+        terminal.write(document(found), form, output)
     if form == "github":
         _summarize(found)
-
-
-def _rendered(found: Check, form: str) -> str:
-    from cnncost.budget.render import check_data, check_markdown
-
-    render = {
-        "markdown": check_markdown.to_markdown, "json": check_data.to_json, "junit": check_data.to_junit,
-        "github": check_data.to_annotations, "benchmark": check_data.to_benchmark,
-    }[form]  # fmt: skip
-    return render(found)
 
 
 def _summarize(found: Check) -> None:
@@ -148,10 +140,11 @@ def _summarize(found: Check) -> None:
     place = os.environ.get("GITHUB_STEP_SUMMARY")
     if not place:
         return
-    from cnncost.budget.render.check_markdown import to_markdown
+    from cnncost.budget.render.check import document
+    from cnncost.render.markdown import to_markdown
 
     try:
         with Path(place).open("a", encoding="utf-8") as file:
-            file.write(to_markdown(found))
+            file.write(to_markdown(document(found)))
     except OSError as error:
         raise OutputError(f"GITHUB_STEP_SUMMARY {place}: could not be written: {error.strerror}") from None

@@ -17,15 +17,14 @@ from cnncost.cli.options import (
     parsed_inputs,
     parsed_model_args,
 )
+from cnncost.render.formats import ENDINGS, FORMATS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from cnncost.budget.diff import Diff
     from cnncost.budget.snapshot import Snapshot
 
-_STYLES = {"title": "bold", "heading": "bold", "rule": "dim", "note": "dim", "grew": "bold red", "shrank": "green"}
-_BY_ENDING = {".md": "markdown", ".markdown": "markdown", ".json": "json", ".txt": "rich"}
+_BY_ENDING = {**ENDINGS, ".txt": "rich"}
 
 
 @click.command(
@@ -41,10 +40,8 @@ _BY_ENDING = {".md": "markdown", ".markdown": "markdown", ".json": "json", ".txt
     "--rev", metavar="A..B",
     help="One MODEL at two git revisions; A...B from where B parted from A, A alone: to the working tree.",
 )  # fmt: skip
-@click.option(
-    "--format", "form", type=click.Choice(["rich", "markdown", "json"]), help="By default that of FILE's ending."
-)
-@click.option("-o", "--output", metavar="FILE", help="Write to a file: .md, .json or .txt.")
+@click.option("--format", "form", type=click.Choice(["rich", *FORMATS]), help="By default that of FILE's ending.")
+@click.option("-o", "--output", metavar="FILE", help="Write to a file: .md, .csv, .json, .html, .tex or .txt.")
 @click.option("--most", type=click.IntRange(min=1), default=12, show_default=True, help="Layers that are listed.")
 @click.option("--exit-code", is_flag=True, help="Exit with 1 if a figure differs.")
 def command(
@@ -74,7 +71,10 @@ def command(
         sides = _snapshot(models[0], inputs, arguments), _snapshot(models[1], inputs, later)
         names = _named(models[0], model_args), _named(models[1], new_args or model_args)
     diff = Diff(*sides)
-    _report(diff, names, form or "rich", output, most)
+    from cnncost.budget.render.diff import document
+    from cnncost.cli import terminal
+
+    terminal.write(document(diff, names, most), form or "rich", output)
     return int(exit_code and bool(diff.changes))
 
 
@@ -124,25 +124,3 @@ def _no_bytecode() -> Iterator[None]:
         yield
     finally:
         sys.dont_write_bytecode = before
-
-
-def _report(diff: Diff, names: tuple[str, str], form: str, output: str | None, most: int) -> None:
-    from cnncost.cli import terminal
-
-    if form == "markdown":
-        from cnncost.budget.render.diff_data import to_markdown
-
-        terminal.put(to_markdown(diff, names, most), output)
-    elif form == "json":
-        from cnncost.budget.render.diff_data import to_json
-
-        terminal.put(to_json(diff, names), output)
-    else:
-        from cnncost.budget.render.diff_text import to_lines
-        from cnncost.render.layout import plain
-
-        if output is None:
-            terminal.show(to_lines(diff, terminal.width(), names, most), _STYLES)
-        else:
-            text = "\n".join(map(plain, to_lines(diff, terminal.FILE_WIDTH, names, most)))
-            terminal.put(text + "\n", output)

@@ -13,9 +13,10 @@ from cnncost.cli.options import (
     parsed_inputs,
     parsed_model_args,
 )
+from cnncost.render.formats import ENDINGS, FORMATS
 
-_FORMATS = ("text", "markdown", "json")
-_BY_ENDING = {".md": "markdown", ".markdown": "markdown", ".json": "json", ".txt": "text"}
+_FORMATS = ("text", *FORMATS)
+_BY_ENDING = {**ENDINGS, ".txt": "text"}
 
 
 @click.command(cls=Command)
@@ -26,7 +27,7 @@ _BY_ENDING = {".md": "markdown", ".markdown": "markdown", ".json": "json", ".txt
     "--format", "form", type=click.Choice(_FORMATS),
     help="How to show the result; by default text, or by FILE's ending.",
 )  # fmt: skip
-@click.option("-o", "--output", metavar="FILE", help="Write to a file: .md, .json or .txt.")
+@click.option("-o", "--output", metavar="FILE", help="Write to a file: .md, .csv, .json, .html, .tex or .txt.")
 @click.option(
     "--no-fvcore", is_flag=True,
     help="Leave fvcore out: it takes real weights and a real forward, for which a large model needs much memory.",
@@ -51,12 +52,11 @@ def command(
 
     from cnncost.files import check, chosen
     from cnncost.verify import verify
-    from cnncost.verify.render import to_json, to_markdown, to_text
+    from cnncost.verify.render import document
 
     if output is not None:  # check before the work
         form = chosen(form, output, _BY_ENDING, "text")
         check(output)
     found = verify(model, given, model_args=arguments, with_fvcore=not no_fvcore)
-    text = {"text": to_text, "markdown": to_markdown, "json": to_json}[form or "text"](found).rstrip("\n")
-    terminal.put(text, output, words=form in {None, "text"})
+    terminal.write(document(found), form or "text", output)
     return 0 if found.explained else 1

@@ -12,11 +12,16 @@ from typing import Any, Literal, NamedTuple, TypeAlias
 
 from cnncost.render.values import NUMBERS, Kind
 
-Shown: TypeAlias = Literal["all", "people", "text", "data"]
-"""Where a part or a column is: everywhere; in text, markdown, HTML and LaTeX; in text alone; in CSV and JSON alone."""
+Shown: TypeAlias = Literal["all", "people", "text", "markup", "data"]
+"""Where a part or a column is: everywhere; in all but CSV and JSON; in text alone; in markdown, HTML and LaTeX; in CSV
+and JSON alone."""
 Role: TypeAlias = Literal["row", "rest", "total"]
 """What a row is: one of the results; the sum of those that are not listed; the sum of all. Data has results alone."""
-PEOPLE, DATA, IN_TEXT = frozenset({"all", "people"}), frozenset({"all", "data"}), frozenset({"all", "people", "text"})
+MARKUP, DATA, TEXT = (
+    frozenset({"all", "people", "markup"}),
+    frozenset({"all", "data"}),
+    frozenset({"all", "people", "text"}),
+)
 
 
 class Column(NamedTuple):
@@ -32,6 +37,7 @@ class Column(NamedTuple):
         gap: spaces before it in text.
         style: of its cells in a terminal.
         meaning: a sentence that says more than the heading.
+        once: whether text shows a value only in the first of the rows in a row that have it.
     """
 
     name: str
@@ -43,6 +49,7 @@ class Column(NamedTuple):
     gap: int = 2
     style: str = ""
     meaning: str = ""
+    once: bool = False
 
     @property
     def right(self) -> bool:
@@ -230,6 +237,7 @@ class Document:
         title: what it is about.
         subtitle: follows the title.
         topic: what about it, where the title alone does not say so: in markdown, HTML and LaTeX.
+        headline: what stands in place of the title in text.
         facts: what JSON says beside the tables: plain data.
         parts: tables, notes and headings, in their order.
         level: of the title in markdown.
@@ -241,6 +249,7 @@ class Document:
     title: str = ""
     subtitle: str = ""
     topic: str = ""
+    headline: str = ""
     facts: Mapping[str, Any] = field(default_factory=dict)
     parts: tuple[Part, ...] = ()
     level: int = 1

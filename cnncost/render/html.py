@@ -10,19 +10,19 @@ import html
 from collections.abc import Iterable, Iterator
 from fractions import Fraction
 
-from cnncost.render.document import PEOPLE, Cell, Column, Curve, Document, Heading, Notes, Part, Picture, Row, Table
+from cnncost.render.document import MARKUP, Cell, Column, Curve, Document, Heading, Notes, Part, Picture, Row, Table
 from cnncost.render.html_style import FRAGMENT, PAGE
 from cnncost.render.layout import printable
 from cnncost.render.values import missing, show
 
-_SHOWN = PEOPLE | {"text"}
+_SHOWN = MARKUP | {"text"}
 
 
 def to_html(document: Document) -> str:
     """One self-contained page: title, then the parts."""
     body = [tag("h1", document.title or document.command)]
     body += [tag("p", document.subtitle)] if document.subtitle else []
-    body += [line for part in document.shown(PEOPLE) for line in _lines(part)]
+    body += [line for part in document.shown(MARKUP) for line in _lines(part)]
     return page(document.full_title or document.command, body)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
-from cnncost.render.document import PEOPLE, Cell, Column, Curve, Document, Heading, Notes, Part, Picture, Row, Table
+from cnncost.render.document import MARKUP, Cell, Column, Curve, Document, Heading, Notes, Part, Picture, Row, Table
 from cnncost.render.layout import printable
 from cnncost.render.values import show
 
@@ -25,7 +25,7 @@ def to_latex(document: Document) -> str:
         lines += [rf"\section*{{{escaped(document.full_title)}}}", ""]
     if document.subtitle:
         lines += [f"{escaped(document.subtitle)}.", ""]
-    for part in document.shown(PEOPLE):
+    for part in document.shown(MARKUP):
         lines += [*_lines(part), ""]
     return "\n".join(lines).rstrip("\n") + "\n"
 
@@ -47,7 +47,7 @@ def _lines(part: Part) -> Iterator[str]:
 
 
 def _table(table: Table) -> Iterator[str]:
-    places = table.places(PEOPLE)
+    places = table.places(MARKUP)
     columns = [table.columns[i] for i in places]
     if table.caption:
         yield rf"{escaped(table.caption)}\\[1ex]"

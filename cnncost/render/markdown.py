@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterable, Iterator
 
 from cnncost.render.document import (
-    PEOPLE,
+    MARKUP,
     Cell,
     Column,
     Curve,
@@ -29,7 +29,7 @@ def to_markdown(document: Document) -> str:
     """Title, then the parts, an empty line between them."""
     blocks = [f"{'#' * document.level} {escaped(document.full_title)}"] if document.title else []
     blocks += [f"{escaped(document.subtitle)}."] if document.subtitle else []
-    blocks += [block for part in document.shown(PEOPLE) for block in _blocks(part, document.level)]
+    blocks += [block for part in document.shown(MARKUP) for block in _blocks(part, document.level)]
     return "\n\n".join(blocks) + "\n"
 
 
@@ -53,16 +53,12 @@ def _notes(part: Notes) -> str:
     told = part.told
     if not part.listed:
         return " ".join(escaped(note.text) + ("" if note.text.endswith((".", ":")) else ".") for note in told)
-    return "\n".join(f"- {_strong(escaped(note.text), note.style in _LOUD)}" for note in told)
-
-
-_LOUD = frozenset({"warning", "over"})
-"""Styles of notes that stand out."""
+    return "\n".join(f"- {_strong(escaped(note.text), note.style == 'warning')}" for note in told)
 
 
 def table_lines(table: Table) -> Iterator[str]:
     """Headings, alignment, rows."""
-    places = table.places(PEOPLE)
+    places = table.places(MARKUP)
     columns = [table.columns[i] for i in places]
     yield line(column.heading or " " for column in columns)
     yield line("--:" if column.right else ":--" for column in columns)

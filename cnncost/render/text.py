@@ -13,7 +13,7 @@ from itertools import pairwise
 
 from cnncost import units
 from cnncost.render import layout
-from cnncost.render.document import IN_TEXT, Column, Curve, Document, Heading, Note, Notes, Part, Row, Table
+from cnncost.render.document import TEXT, Column, Curve, Document, Heading, Note, Notes, Part, Row, Table
 from cnncost.render.layout import Field, Line
 from cnncost.render.values import show
 
@@ -31,10 +31,12 @@ _QUANTITY = re.compile(r"(?<=\d) (?=(?:[kMGT%]|[KMGT]iB|B|MACs|FLOPs|params)(?:[
 def to_lines(document: Document, width: int) -> list[Line]:
     """Title, then the parts; no line is longer than `width`, unless a table can't be made narrower."""
     width = max(width, document.least)
-    title = ", ".join(text for text in (layout.printable(document.title), document.subtitle) if text)
+    title = ", ".join(
+        text for text in (layout.printable(document.headline or document.title), document.subtitle) if text
+    )
     lines: list[Line] = [[(line, "title")] for line in wrapped(title, width)]
     there: set[str] = set()
-    for part in document.shown(IN_TEXT):
+    for part in document.shown(TEXT):
         if isinstance(part, Table):
             there |= {part.columns[i].name for i in _fitted(part, width)[0]}
         shown = list(_part(part, width, there))
@@ -102,7 +104,7 @@ def table_lines(table: Table, width: int) -> list[Line]:
 
 def _fitted(table: Table, width: int) -> tuple[list[int], bool]:
     """The columns that are shown, and whether counts are short."""
-    places = table.places(IN_TEXT)
+    places = table.places(TEXT)
     kept = [i for i in places if table.columns[i].name not in table.optional]
     compact = False
     for step in (None, *table.narrower):
@@ -125,6 +127,8 @@ def _fields(table: Table, places: Sequence[int], compact: bool) -> list[Field]:
 
 def _field(column: Column, cells: Sequence[tuple[Row, int]], compact: bool) -> Field:
     shown = [_cell(column, row, i, compact) for row, i in cells] or [layout.Cell("")]
+    if column.once:
+        shown = [cell._replace(text="") if i and cell == shown[i - 1] else cell for i, cell in enumerate(shown)]
     return Field(column.heading, shown, column.right, None if column.kind == "bar" else column.least, column.gap)
 
 
@@ -152,15 +156,17 @@ def _curve(curve: Curve, width: int) -> list[str]:
     highest = [max(line[a:b]) for a, b in pairwise(bounds)]
     top = max(highest)
     bars = "".join(_BLOCKS[min(7, value * 8 // max(top, 1))] for value in highest)
+    if not curve.marks:
+        return [bars]
     starts = {name: min(first * count // len(line), count - 1) for name, first in curve.marks.items()}
     ends = [start - 1 for start in [*starts.values()][1:]] + [count]
-    marks, told = "", len(starts) > 0
+    marks, told = "", True
     for (name, start), end in zip(starts.items(), ends, strict=True):
         if len(name) <= end - start:
             marks = marks.ljust(start) + name
         else:
             told = False
-    if told or not starts:
-        return [bars, marks] if marks else [bars]
+    if told:
+        return [bars, marks]
     legend = ", ".join(f"{name} from op {units.exact(first + 1)}" for name, first in curve.marks.items())
     return [bars, *([marks] if marks else []), *textwrap.wrap(legend, min(width, curve.most))]

@@ -13,12 +13,13 @@ from cnncost import units
 
 Kind: TypeAlias = Literal[
     "text", "code", "flag", "shape", "shapes", "tensors", "number", "count", "compact", "signed", "difference", "bytes",
-    "seconds", "duration", "rate", "si", "ratio", "share", "part", "percent", "error", "along", "texts", "bar",
+    "seconds", "duration", "rate", "si", "ratio", "share", "part", "percent", "error", "headroom", "growth", "figure",
+    "along", "texts", "bar",
 ]  # fmt: skip
-"""What the values of a column are: see `_LOOKS`."""
+"""What the values of a column are: see `_LOOKS`. A figure is a number in words, where each row has its own unit."""
 NUMBERS = frozenset({
     "number", "count", "compact", "signed", "difference", "bytes", "seconds", "duration", "rate", "si", "ratio",
-    "share", "part", "percent", "error", "along", "shape",
+    "share", "part", "percent", "error", "headroom", "growth", "figure", "along", "shape",
 })  # fmt: skip
 """Kinds that are right-aligned."""
 SAFE = NUMBERS | {"flag", "shapes", "tensors"}
@@ -37,6 +38,11 @@ def tensors(given: Iterable[tuple[tuple[int, ...], str]]) -> tuple[Tensor, ...]:
     return tuple(Tensor(*each) for each in given)
 
 
+def worded(given: Iterable[tuple[tuple[int, ...], str]]) -> str:
+    """`1×3×224×224 float32, 1×128 int64`."""
+    return ", ".join(f"{units.shape(shape)} {dtype}" for shape, dtype in given)
+
+
 def _along(values: Any) -> str:
     """A value for each axis; one alone if all are equal."""
     return str(values[0]) if len(set(values)) == 1 else "×".join(map(str, values))
@@ -47,8 +53,29 @@ def _shapes(shapes: Any) -> str:
     return units.shape(shapes[0]) + (f" +{len(shapes) - 1}" if len(shapes) > 1 else "")
 
 
-def _signed(number: int) -> str:
+def signed(number: int) -> str:
+    """`+409 M`, `−1.20 k`, `±0`."""
     return "±0" if not number else ("+" if number > 0 else "−") + units.compact(abs(number))
+
+
+def percent(part: Fraction) -> str:
+    """`0.3 %`, `12 %`; what is something is never `0 %`."""
+    if not part:
+        return "0 %"
+    size = abs(100 * part)
+    sign = "−" if part < 0 else ""
+    if size < Fraction(1, 10):
+        return f"{sign}<0.1 %"
+    return f"{sign}{float(size):.1f} %" if size < 10 else f"{sign}{round(size):,} %"
+
+
+def growth(pair: tuple[int, int]) -> str:
+    """`+10 %` of (old, new); from nothing there is no such part."""
+    old, new = pair
+    if not old:
+        return "new" if new else "±0 %"
+    part = Fraction(new - old, old)
+    return percent(part) if part <= 0 else f"+{percent(part)}"
 
 
 _LOOKS: dict[Kind, Callable[[Any], str]] = {
@@ -61,7 +88,7 @@ _LOOKS: dict[Kind, Callable[[Any], str]] = {
     "number": lambda value: f"{value:,.3g}" if isinstance(value, float) and value < 100 else f"{value:,.0f}",
     "count": units.exact,
     "compact": units.compact,
-    "signed": _signed,
+    "signed": signed,
     "difference": lambda value: f"{value:+,}" if value else "same",
     "bytes": units.data,
     "seconds": lambda value: units.si(value, "s"),
@@ -73,6 +100,9 @@ _LOOKS: dict[Kind, Callable[[Any], str]] = {
     "part": lambda value: "all" if value == 1 else units.share(value.numerator, value.denominator),
     "percent": units.percent,
     "error": lambda value: f"{100 * value:+.0f} %".replace("-", "−"),
+    "headroom": percent,
+    "growth": growth,
+    "figure": str,
     "along": _along,
     "texts": "; ".join,
     "bar": lambda _: "",

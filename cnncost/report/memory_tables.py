@@ -58,7 +58,7 @@ def document(tables: MemoryTables, top: int = 8) -> Document:
         _all_holders(tables),
     ]
     title, inputs = heading.title(tables.report), heading.inputs(tables.report)
-    return Document("memory", title, inputs, "memory", _facts(tables), tuple(parts))
+    return Document("memory", title, inputs, "memory", facts=_facts(tables), parts=tuple(parts))
 
 
 def _facts(tables: MemoryTables) -> dict[str, object]:
@@ -161,5 +161,5 @@ def _all_holders(tables: MemoryTables) -> Table:
 
 def _timeline(run: Run) -> tuple[Part, ...]:
     memory = run.memory
-    curve = Curve(memory.timeline, dict(memory.phases), apart=False)
+    curve = Curve(memory.timeline, {str(phase): first for phase, first in memory.phases.items()}, apart=False)
     return (Heading(f"{run.name}, op by op", shown="text"), curve)

@@ -25,8 +25,8 @@ def document(prediction: Prediction, by: By = "layer", top: int | None = None) -
         heading.title(report),
         heading.inputs(report) + taken,
         "roofline",
-        _facts(prediction),
-        (
+        facts=_facts(prediction),
+        parts=(
             notes(f"on {ceilings(found.device, found.dtype)}", formula(found.device), apart=False, hang=""),
             _table(prediction, by, top),
             notes(*foot(prediction), hang=""),

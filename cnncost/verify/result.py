@@ -7,7 +7,6 @@ from typing import Literal, NamedTuple, TypeAlias
 
 from cnncost.graph import Shape
 
-SCHEMA = 1
 Unit: TypeAlias = Literal["MAC", "FLOP"]
 
 

@@ -12,12 +12,19 @@ from cnncost import zoo
 from cnncost.budget.align import align
 from cnncost.budget.diff import Diff
 from cnncost.budget.snapshot import SUMMED, Part, Snapshot, of_report
+from cnncost.render.values import tensors
 
 
 def made(*parts):
     """A snapshot of parts, the model itself first."""
     every = (Part("", "Net", 1), *parts)
-    return Snapshot("net", "1×3", every, False, {name: sum(getattr(p, name) for p in every) for name in SUMMED})
+    return Snapshot(
+        "net",
+        tensors([((1, 3), "float32")]),
+        every,
+        False,
+        {name: sum(getattr(p, name) for p in every) for name in SUMMED},
+    )
 
 
 def conv(path, out=8, kernel=3, **more):

@@ -12,7 +12,7 @@ from xml.etree import ElementTree as ET
 import pytest
 
 import cnncost as library
-from cnncost.budget.render.words import wrapped
+from cnncost.render.text import wrapped
 
 STEM = 8 * 8 * 16 * 3 * 9
 BODY = 8 * 8 * 16 * 16 * 9
@@ -240,7 +240,7 @@ def test_the_baseline_is_the_same_text_each_time_and_its_modules_add_up(budget, 
 
     assert (project / "cnncost.lock.json").read_text() == first
     assert sum(row.get("macs", 0) for row in data["modules"].values()) == MACS
-    assert data["modules"]["body.0"]["settings"] == {"kernel": "3", "padding": "1", "in": "16", "out": "16"}
+    assert data["modules"]["body.0"]["settings"] == {"kernel": 3, "padding": 1, "in": 16, "out": 16}
 
 
 def test_an_update_of_some_keeps_the_others(project, check):
@@ -266,11 +266,48 @@ def change(key, value):
     return edit
 
 
+def of_schema_1(text):
+    """The same baseline as earlier versions wrote it: shapes and settings as texts."""
+    data = json.loads(text)
+    data["schema"] = 1
+    for model in data["models"].values():
+        model["input"] = ", ".join(f"{shown(each['shape'])} {each['dtype']}" for each in model.pop("inputs"))
+        for row in model["modules"].values():
+            if "output" in row:
+                row["output"] = shown(row["output"])
+            if "settings" in row:
+                row["settings"] = {
+                    key: "×".join(map(str, each)) if isinstance(each, list) else str(each)
+                    for key, each in row["settings"].items()
+                }
+    return json.dumps(data, ensure_ascii=False, indent=1)
+
+
+def shown(shape):
+    return "×".join(map(str, shape)) or "scalar"
+
+
+def test_a_baseline_of_the_schema_before_is_read(budget, check, project):
+    """It compares as the new one does, tells the same when the model has changed, and is written anew by --update."""
+    budget('macs = "+1%"')
+    check("--update")
+    lock = project / "cnncost.lock.json"
+    new = lock.read_text()
+    lock.write_text(of_schema_1(new), encoding="utf-8")
+    assert '"input": "1×3×8×8 float32"' in lock.read_text(encoding="utf-8")
+    assert '"output": "1×16×8×8"' in lock.read_text(encoding="utf-8")
+    old = check()
+    assert old[0] == 0
+    check("--update")
+    assert lock.read_text() == new
+    assert check() == old
+
+
 DAMAGED = [
     pytest.param(lambda text: text[:-40], "broken JSON", id="cut off"),
     pytest.param(lambda text: "[]", "expected a baseline", id="something else"),
     pytest.param(lambda text: "[" * 100_000, "broken JSON", id="nested without end"),
-    pytest.param(lambda text: text.replace('"schema": 1', '"schema": 7'), "cnncost.lock.json:2: schema 7",
+    pytest.param(lambda text: text.replace('"schema": 2', '"schema": 7'), "cnncost.lock.json:2: schema 7",
         id="another schema"),
     pytest.param(change("torch", "1.0.0"), "made with torch 1.0.0, and this is torch", id="another version of torch"),
     pytest.param(change("models", []), "expected an object", id="models that are a list"),
@@ -282,7 +319,8 @@ DAMAGED = [
     pytest.param(lambda text: text.replace('"params": 448', '"parms": 448'), "expected one of class, calls",
         id="another key"),
     pytest.param(lambda text: text.replace('"body": {', '"bodi": {'), "in another one of the list", id="a lost parent"),
-    pytest.param(lambda text: text.replace('"input": "1×3×8×8', '"input": "1×3×9×9'), "and the budget now has 1×3×8×8",
+    pytest.param(lambda text: text.replace('"shape": [1, 3, 8, 8]', '"shape": [1, 3, 9, 9]'),
+        "and the budget now has 1×3×8×8",
         id="other inputs"),
 ]  # fmt: skip
 
@@ -463,7 +501,7 @@ def test_into_a_file(budget, check, project):
     code, _, err = check("-o", "no/where.md")
     assert (code, err.count("\n")) == (2, 1)
     code, _, err = check("-o", "out.png")
-    assert (code, "ends in .md, .json, .xml or .txt, got .png" in err) == (2, True)
+    assert (code, "ends in .md, .csv, .json, .html, .tex, .xml or .txt, got .png" in err) == (2, True)
 
 
 @pytest.mark.parametrize("form", ["rich", "markdown", "junit", "github"])

@@ -16,6 +16,7 @@ from cnncost.budget.limits import parse_limit
 from cnncost.budget.quantities import QUANTITIES
 from cnncost.budget.snapshot import SUMMED, Part, Snapshot
 from cnncost.errors import CnncostError
+from cnncost.render.values import tensors
 
 slow_is_fine = settings(deadline=None, max_examples=150, suppress_health_check=[HealthCheck.too_slow])
 PIECES = [
@@ -83,14 +84,19 @@ def test_any_budget_file(data):
         assert told is None or told.startswith(str(path))
 
 
+INPUTS = tensors([((1, 3), "float32"), ((), "int64")])
 parts = st.builds(
     Part,
     path=st.just(""),
     class_name=st.text(max_size=5),
     calls=st.integers(0, 3),
-    output=st.sampled_from(["", "1×3×8×8"]),
+    output=st.sampled_from([None, (), (1, 3, 8, 8)]),
     **{name: st.integers(0, 2**70) for name in SUMMED},
-    settings=st.dictionaries(st.text(max_size=3), st.text(max_size=3), max_size=2).map(lambda d: tuple(d.items())),
+    settings=st.dictionaries(
+        st.text(max_size=3),
+        st.text(max_size=3) | st.sampled_from(["3", "03", "-1", "3×5", "3×", "×", "٣", "1e3"]),
+        max_size=2,
+    ).map(lambda d: tuple(d.items())),
     unknown=st.booleans(),
 )
 
@@ -102,7 +108,7 @@ def snapshots(draw):
     )
     every = [draw(parts), *(draw(parts)._replace(path=name) for name in names)]
     totals = {name: sum(getattr(part, name) for part in every) for name in SUMMED}
-    return Snapshot(draw(st.text(max_size=4)), "1×3", tuple(every), draw(st.booleans()), totals)
+    return Snapshot(draw(st.text(max_size=4)), INPUTS, tuple(every), draw(st.booleans()), totals)
 
 
 @slow_is_fine
@@ -130,9 +136,9 @@ def paths_of(data, path=()):
 
 @pytest.fixture(scope="module")
 def text():
-    every = (Part("", "Net", 1), Part("a", "Conv2d", 2, "1×2", params=3, macs=4, settings=(("kernel", "3"),)))
+    every = (Part("", "Net", 1), Part("a", "Conv2d", 2, (1, 2), params=3, macs=4, settings=(("kernel", "3"),)))
     totals = {name: sum(getattr(part, name) for part in every) for name in SUMMED}
-    snapshot = Snapshot("net", "1×3", every, lower_bound=False, totals=totals)
+    snapshot = Snapshot("net", INPUTS, every, lower_bound=False, totals=totals)
     return locks.to_text(locks.Lock(locks.torch_version(), {"net": locks.Entry(snapshot, {"activations": {"": 5}})}))
 
 

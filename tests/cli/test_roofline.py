@@ -108,7 +108,8 @@ def test_a_device_of_ones_own(tmp_path, capsys):
         pytest.param(("lenet5", "--device", "h100", "--device-file", "no.toml"), "no.toml: can't be read",
             id="no file"),
         pytest.param(("lenet5", "--device", "h100", "-o", "no/such/x.md"), "no/such", id="no folder"),
-        pytest.param(("lenet5", "--device", "h100", "-o", "x.png"), "ends in .md, .csv, .json, .html, .tex or .txt, got",
+        pytest.param(("lenet5", "--device", "h100", "-o", "x.png"),
+            "ends in .md, .csv, .json, .html, .tex or .txt, got .png",
             id="no such ending"),
         pytest.param(
             ("lenet5", "--device", "h100", "--epochs", "-1", "--examples", "5"), "epochs: expected a number above 0",

@@ -61,10 +61,10 @@ def test_json(capsys):
 @pytest.mark.parametrize(
     ("name", "options", "begins"),
     [
-        pytest.param("a.md", (), "# fc10, verified\n", id="markdown by its ending"),
+        pytest.param("a.md", (), "# fc10: verified\n", id="markdown by its ending"),
         pytest.param("a.json", (), "{\n", id="JSON by its ending"),
         pytest.param("a.txt", (), "fc10, input", id="text by its ending"),
-        pytest.param("a.txt", ("--format", "markdown"), "# fc10, verified\n", id="what is asked for"),
+        pytest.param("a.txt", ("--format", "markdown"), "# fc10: verified\n", id="what is asked for"),
     ],
 )
 def test_a_file(tmp_path, capsys, name, options, begins):
@@ -83,7 +83,11 @@ def test_a_file(tmp_path, capsys, name, options, begins):
         pytest.param(("fc10", "--input", "1x0"), "expected sizes of 1 or more", id="bad input"),
         pytest.param(("fc10", "--input", "1x5"), "fc10", id="an input that the model can't take"),
         pytest.param(("fc10", "-o", "no/such/folder/a.md"), "no/such/folder", id="no such folder"),
-        pytest.param(("fc10", "-o", "a.png"), "a name that ends in .md, .json or .txt, got .png", id="no such ending"),
+        pytest.param(
+            ("fc10", "-o", "a.png"),
+            "a name that ends in .md, .csv, .json, .html, .tex or .txt, got .png",
+            id="no such ending",
+        ),
         pytest.param(("s.json",), "s.json: a saved report has no graph; name the model", id="a saved report"),
         pytest.param((), "Missing argument 'MODEL'", id="no model"),
         pytest.param(("fc10", "--format", "pdf"), "pdf", id="no such format"),

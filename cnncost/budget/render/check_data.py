@@ -1,75 +1,14 @@
-"""A check for machines: JSON, JUnit XML, annotations of GitHub, and the data of github-action-benchmark."""
+"""A check for machines by their own schemas: JUnit XML, annotations of GitHub, the data of github-action-benchmark."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from math import inf
-from typing import Any
 from xml.etree import ElementTree as ET
 
-from cnncost.budget.check import Check, Judged, ModelCheck, Outcome
-from cnncost.budget.diff import FIGURES, Diff
-from cnncost.budget.quantities import Value
+from cnncost.budget.check import Check, ModelCheck, Outcome
+from cnncost.budget.diff import FIGURES
 from cnncost.budget.render import words
-
-SCHEMA = 1
-
-
-def to_json(check: Check) -> str:
-    """Everything, exact numbers. `outcome` is within, over or uncertain; `exit_code` that of the command."""
-    data = {
-        "schema": SCHEMA,
-        "file": str(check.file.path),
-        "baseline": str(check.baseline) if check.baseline else None,
-        "exit_code": check.exit_code,
-        "models": [_model(model) for model in check.models],
-    }
-    return json.dumps(data, ensure_ascii=False, indent=2) + "\n"
-
-
-def _model(model: ModelCheck) -> dict[str, Any]:
-    data: dict[str, Any] = {"name": model.budget.name, "model": model.budget.model}
-    if model.error:
-        return data | {"error": model.error, "line": model.line}
-    data["inputs"] = model.snapshot.inputs if model.snapshot else None
-    data["limits"] = [_limit(judged) for judged in model.judged]
-    data["unknown"] = dict(model.unknown)
-    data["since_baseline"] = _since(model.diff) if model.diff is not None else None
-    return data
-
-
-def _limit(judged: Judged) -> dict[str, Any]:
-    return {
-        "quantity": judged.rule.quantity.name,
-        "modules": judged.rule.glob,
-        "path": judged.path,
-        "outcome": judged.outcome.value,
-        "passes": judged.passes,
-        "used": number(judged.used),
-        "comparison": judged.rule.limit.comparison,
-        "bound": number(judged.bound),
-        "limit": judged.rule.limit.text,
-        "baseline": None if judged.baseline is None else number(judged.baseline),
-        "headroom": None if judged.headroom is None else float(judged.headroom),
-    }
-
-
-def _since(diff: Diff) -> dict[str, Any]:
-    found: dict[str, Any] = {}
-    for name in FIGURES:
-        where = diff.attribution(name)
-        found[name] = {"old": diff.old.totals[name], "new": diff.new.totals[name], "delta": diff.delta(name)}
-        if where is not None:
-            found[name] |= {"path": where.path, "part": where.part, "reasons": list(where.reasons)}
-    return found
-
-
-def number(value: Value) -> Any:
-    """An int where it is one; a field that is the whole input is `global`."""
-    if value == inf:
-        return "global"
-    return int(value) if value == int(value) else float(value)
 
 
 def to_junit(check: Check) -> str:
@@ -147,7 +86,7 @@ def to_benchmark(check: Check) -> str:
     """The data of github-action-benchmark, tool `customSmallerIsBetter`: a series a model and figure."""
     series = [
         {"name": f"{model.budget.name} {words.NAMES[name]}", "unit": words.NAMES[name],
-         "value": model.snapshot.totals[name], "extra": f"input {model.snapshot.inputs}"}
+         "value": model.snapshot.totals[name], "extra": f"input {model.snapshot.told}"}
         for model in check.models
         if model.snapshot is not None
         for name in FIGURES

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import re
-import textwrap
 from collections.abc import Iterator
 from fractions import Fraction
 from math import inf
@@ -12,6 +10,7 @@ from cnncost import units
 from cnncost.budget.check import Check, Judged, ModelCheck, Outcome
 from cnncost.budget.diff import FIGURES, Change, Diff
 from cnncost.budget.quantities import Unit, Value, show, show_exact
+from cnncost.render import values
 
 MODEL = "(the model)"
 """What stands for the path of the model itself."""
@@ -19,16 +18,8 @@ NAMES = {"params": "params", "macs": "MACs", "flops": "FLOPs"}
 
 
 def percent(part: Fraction | None) -> str:
-    """`0.3 %`, `12 %`; what is something is never `0 %`."""
-    if part is None:
-        return units.NOTHING
-    if not part:
-        return "0 %"
-    size = abs(100 * part)
-    sign = "−" if part < 0 else ""
-    if size < Fraction(1, 10):
-        return f"{sign}<0.1 %"
-    return f"{sign}{float(size):.1f} %" if size < 10 else f"{sign}{round(size):,} %"
+    """`0.3 %`, `12 %`, or a sign that there is nothing to give."""
+    return units.NOTHING if part is None else values.percent(part)
 
 
 def signed(number: int, unit: Unit = "count") -> str:
@@ -36,14 +27,6 @@ def signed(number: int, unit: Unit = "count") -> str:
     if not number:
         return "±0"
     return ("+" if number > 0 else "−") + show(abs(number), unit)
-
-
-def growth(old: int, new: int) -> str:
-    """`+10 %`; from nothing there is no such part."""
-    if not old:
-        return "new" if new else "±0 %"
-    part = Fraction(new - old, old)
-    return percent(part) if part <= 0 else f"+{percent(part)}"
 
 
 def used(judged: Judged) -> str:
@@ -136,7 +119,7 @@ def moves(diff: Diff) -> Iterator[str]:
         delta = diff.delta(name)
         if delta:
             old, new = diff.old.totals[name], diff.new.totals[name]
-            yield f"{signed(delta)} {NAMES[name]} ({growth(old, new)}){attributed(diff, name)}"
+            yield f"{signed(delta)} {NAMES[name]} ({values.growth((old, new))}){attributed(diff, name)}"
 
 
 def attributed(diff: Diff, name: str) -> str:
@@ -175,13 +158,3 @@ def summary(check: Check) -> str:
     broken = sum(bool(model.error) for model in check.models)
     parts += [units.counted(broken, "broken model")] if broken else []
     return f"{units.counted(len(judged), 'limit')}: {', '.join(parts)}"
-
-
-_QUANTITY = re.compile(r"(?<=\d) (?=(?:[kMGT%]|[KMGT]iB|B|MACs|FLOPs|params)(?:[\s,;:)]|$))|(?<=[≤≥=<>]) (?=\d)")
-
-
-def wrapped(text: str, width: int, first: str = "", later: str = "  ") -> list[str]:
-    """Lines of a text; a number stays with its unit and its sign."""
-    kept = _QUANTITY.sub("\N{NO-BREAK SPACE}", text)
-    lines = textwrap.wrap(kept, width, initial_indent=first, subsequent_indent=later, break_on_hyphens=False)
-    return [line.replace("\N{NO-BREAK SPACE}", " ") for line in lines]

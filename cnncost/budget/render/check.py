@@ -1,0 +1,197 @@
+"""A check, as a document: a line a limit, what is over, what moved since the baseline and which layers did it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from math import inf
+from typing import Any
+
+from cnncost import units
+from cnncost.budget.check import Check, Judged, ModelCheck, Outcome
+from cnncost.budget.diff import FIGURES, Diff
+from cnncost.budget.quantities import Value, show
+from cnncost.budget.render import words
+from cnncost.budget.render.diff import layers, renamed
+from cnncost.render.document import (
+    Cell,
+    Column,
+    Document,
+    Heading,
+    Narrower,
+    Note,
+    Notes,
+    Part,
+    Row,
+    Table,
+    notes,
+    rows,
+)
+
+_SIGN = {Outcome.WITHIN: "✅", Outcome.OVER: "❌", Outcome.UNCERTAIN: "❔"}
+_TOLD = {Outcome.WITHIN: "✓ within", Outcome.OVER: "✗ over", Outcome.UNCERTAIN: "? uncertain"}
+_MOST = 8
+"""So many layers of a change are listed."""
+
+
+def document(check: Check) -> Document:
+    """For a terminal, and as a comment on a pull request."""
+    passes = check.exit_code == 0
+    baseline = f"baseline {check.baseline.name}" if check.baseline else "no baseline yet"
+    summary = words.summary(check)
+    parts: list[Part] = [
+        *([_limits(check)] if any(model.judged for model in check.models) else []),
+        *_section("since the baseline", (Note(text) for text in _moved_words(check)), "text"),
+        *_section("not within", _wrong(check), "people"),
+        *(part for model in check.models for part in _moved(model)),
+        notes(summary, style="within" if passes else "over", shown="text"),
+        _data(check),
+    ]
+    return Document(
+        "check",
+        f"{_SIGN[Outcome.WITHIN if passes else Outcome.OVER]} Complexity: {summary}",
+        headline=f"{check.file.path.name}: {units.counted(len(check.models), 'model')}, {baseline}",
+        facts=_facts(check),
+        parts=tuple(parts),
+        level=3,
+    )
+
+
+def _limits(check: Check) -> Table:
+    columns: tuple[Column, ...] = (
+        Column("model", "model", least=10, once=True),
+        Column("limited", "limited", shown="text", least=16),
+        Column("on", "limited", shown="markup"),
+        Column("old", "old", "figure", "markup"),
+        Column("used", "used", "figure"),
+        Column("delta", "delta", "figure", "markup"),
+        Column("limit", "limit", "figure"),
+        Column("headroom", "headroom", "headroom", empty=units.NOTHING),
+        Column("since", "since", "figure", "text", style="note"),
+        Column("outcome", "", "text", "text"),
+        Column("verdict", "", "text", "markup"),
+    )
+    judged = [(model, each) for model in check.models for each in model.judged]
+    if not any(words.since(each) for _, each in judged):
+        columns = tuple(column._replace(shown="data") if column.name == "since" else column for column in columns)
+    shown = tuple(Row(tuple(_limit_cells(model, each))) for model, each in judged)
+    return Table(columns, shown, narrower=(Narrower(("since",)),), shown="people")
+
+
+def _limit_cells(model: ModelCheck, judged: Judged) -> Iterator[Any]:
+    where, since = words.where(judged), words.since(judged)
+    old = "" if judged.baseline is None else show(judged.baseline, judged.rule.quantity.unit)
+    allowed = ", allowed" if judged.passes and judged.outcome is Outcome.UNCERTAIN else ""
+    on = words.on(judged)
+    yield from (model.budget.name, on, on + (f" ({where})" if where else ""), old, words.used(judged))
+    yield from (since or ("±0" if old else ""), words.bound(judged), judged.headroom, since)
+    yield Cell(_TOLD[judged.outcome] + allowed, style=judged.outcome.value)
+    yield f"{_SIGN[judged.outcome]} {judged.outcome}{allowed}"
+
+
+def _section(heading: str, told: Iterator[Note], shown: Any) -> list[Part]:
+    """A heading and its items; nothing at all without items."""
+    found = tuple(told)
+    if not found:
+        return []
+    return [Heading(heading, shown=shown), Notes(found, apart=False, shown=shown, first="  ", hang="    ")]
+
+
+def _moved_words(check: Check) -> Iterator[str]:
+    for model in check.models:
+        if model.diff is None:
+            continue
+        yield from (f"{model.budget.name}: {text}" for text in words.moves(model.diff))
+        if moved := model.diff.moved:
+            many, (first,) = units.counted(len(moved), "module"), renamed(moved[:1])
+            yield f"{model.budget.name}: {many} renamed or moved: {first}" + (" …" if len(moved) > 1 else "")
+
+
+def _moved(model: ModelCheck) -> Iterator[Part]:
+    """What changed since the baseline: figures, and the layers responsible."""
+    diff = model.diff
+    if diff is None or not (diff.changes or diff.moved):
+        return
+    yield Heading(f"{model.budget.name} since the baseline", shown="markup")
+    yield notes(*(list(words.moves(diff)) or ["same figures"]), *renamed(diff.moved[:_MOST]), shown="markup")
+    yield from layers(diff, _MOST, "markup")
+
+
+def _wrong(check: Check) -> Iterator[Note]:
+    for model in check.models:
+        if model.error:
+            yield Note(f"{_line(check, model.line)}{model.budget.name}: broken: {model.error}", "over")
+        for judged in model.judged:
+            if not judged.passes:
+                yield Note(f"{_line(check, judged.line)}{words.complaint(model, judged)}", judged.outcome.value)
+
+
+def _line(check: Check, line: int | None) -> str:
+    return f"{check.file.path.name}:{line}: " if line else f"{check.file.path.name}: "
+
+
+def _facts(check: Check) -> dict[str, Any]:
+    """`outcome` is within, over or uncertain; `exit_code` that of the command."""
+    return {
+        "file": str(check.file.path),
+        "baseline": str(check.baseline) if check.baseline else None,
+        "exit_code": check.exit_code,
+        "models": [_model(model) for model in check.models],
+    }
+
+
+def _model(model: ModelCheck) -> dict[str, Any]:
+    data: dict[str, Any] = {"name": model.budget.name, "model": model.budget.model}
+    if model.error:
+        return data | {"error": model.error, "line": model.line}
+    data["inputs"] = model.snapshot.inputs if model.snapshot else None
+    data["limits"] = [_limit(judged) for judged in model.judged]
+    data["unknown"] = dict(model.unknown)
+    data["since_baseline"] = _since(model.diff) if model.diff is not None else None
+    return data
+
+
+def _limit(judged: Judged) -> dict[str, Any]:
+    return {
+        "quantity": judged.rule.quantity.name,
+        "modules": judged.rule.glob,
+        "path": judged.path,
+        "outcome": judged.outcome.value,
+        "passes": judged.passes,
+        "used": number(judged.used),
+        "comparison": judged.rule.limit.comparison,
+        "bound": number(judged.bound),
+        "limit": judged.rule.limit.text,
+        "baseline": None if judged.baseline is None else number(judged.baseline),
+        "headroom": None if judged.headroom is None else float(judged.headroom),
+    }
+
+
+def _since(diff: Diff) -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    for name in FIGURES:
+        where = diff.attribution(name)
+        found[name] = {"old": diff.old.totals[name], "new": diff.new.totals[name], "delta": diff.delta(name)}
+        if where is not None:
+            found[name] |= {"path": where.path, "part": where.part, "reasons": list(where.reasons)}
+    return found
+
+
+def number(value: Value) -> Any:
+    """An int where it is one; a field that is the whole input is `global`."""
+    if value == inf:
+        return "global"
+    return int(value) if value == int(value) else float(value)
+
+
+def _data(check: Check) -> Table:
+    """For CSV: every limit. JSON has them by model, among the facts."""
+    found = [{"model": model.budget.name, **_limit(each)} for model in check.models for each in model.judged]
+    names = ("model", *_COLUMNS)
+    return Table(
+        tuple(Column(name) for name in names), rows([row[name] for name in names] for row in found), shown="data"
+    )
+
+
+_COLUMNS = (
+    "quantity", "modules", "path", "outcome", "passes", "used", "comparison", "bound", "limit", "baseline", "headroom",
+)  # fmt: skip

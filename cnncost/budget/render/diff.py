@@ -1,0 +1,137 @@
+"""A difference of two models, as a document."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from cnncost import units
+from cnncost.budget.diff import FIGURES, Change, Diff
+from cnncost.budget.render import words
+from cnncost.budget.snapshot import Snapshot
+from cnncost.render.document import Cell, Column, Document, Heading, Note, Notes, Part, Row, Shown, Table, notes, rows
+
+MOST = 12
+"""So many layers are listed."""
+
+
+def document(diff: Diff, names: tuple[str, str], most: int = MOST) -> Document:
+    """Totals, why, the layers that changed the most, and what was renamed or moved."""
+    why = list(words.moves(diff))
+    same = Note("the same, module by module", "shrank") if not why and not diff.changes else Note("")
+    parts: list[Part] = [
+        notes(_inputs(diff), style="note", listed=False, apart=False, hang=""),
+        _totals(diff),
+        Notes((*(Note(text, "heading") for text in why), same)),
+        *layers(diff, most),
+        *_moved(diff, most),
+        _changes(diff),
+        Table((Column("old_path"), Column("new_path")), rows(diff.moved), "moved", shown="data"),
+    ]
+    return Document("diff", f"{names[0]} → {names[1]}", facts=_facts(diff, names), parts=tuple(parts), level=3)
+
+
+def _inputs(diff: Diff) -> str:
+    if diff.old.inputs == diff.new.inputs:
+        return f"input {diff.old.told}"
+    return f"inputs differ: {diff.old.told} and {diff.new.told}"
+
+
+def _facts(diff: Diff, names: tuple[str, str]) -> dict[str, Any]:
+    data: dict[str, Any] = {"old": names[0], "new": names[1]}
+    data["inputs"] = {"old": diff.old.inputs, "new": diff.new.inputs}
+    for name in FIGURES:
+        where = diff.attribution(name)
+        data[name] = {"old": diff.old.totals[name], "new": diff.new.totals[name], "delta": diff.delta(name)}
+        if where is not None:
+            data[name]["attribution"] = {
+                "path": where.path, "part": where.part, "of": where.whole, "reasons": where.reasons,
+            }  # fmt: skip
+    return data
+
+
+def _totals(diff: Diff) -> Table:
+    columns = (
+        Column("figure"),
+        Column("old", "old", "count"),
+        Column("new", "new", "count"),
+        Column("change", "change", "signed"),
+        Column("growth", "", "growth"),
+    )
+    shown = []
+    for name in FIGURES:
+        old, new, delta = diff.old.totals[name], diff.new.totals[name], diff.delta(name)
+        told = Cell(delta, style=style(delta)), Cell((old, new), style=style(delta))
+        shown.append(Row((words.NAMES[name], _side(diff.old, name), _side(diff.new, name), *told)))
+    return Table(columns, tuple(shown), shown="people")
+
+
+def _side(snapshot: Snapshot, name: str) -> Cell:
+    """A figure, as a lower bound where ops are missing; parameters never are."""
+    return Cell(snapshot.totals[name], "≥" if snapshot.lower_bound and name != "params" else "")
+
+
+def style(delta: int) -> str:
+    """Growth is what one looks out for."""
+    return "" if not delta else "grew" if delta > 0 else "shrank"
+
+
+def layers(diff: Diff, most: int, shown: Shown = "people") -> list[Part]:
+    """The layers whose own share changed the most; nothing if none did."""
+    figure = "macs" if diff.contributors("macs", 1) else "params"
+    found = diff.contributors(figure, most)
+    if not found:
+        return []
+    columns = (
+        Column("layer", "layer", "code", empty=words.MODEL, least=16),
+        Column("class", "class", shown="text", least=8, style="note"),
+        Column("what", "what", least=16),
+        Column("macs", "MACs", "signed"),
+        Column("params", "params", "signed"),
+    )
+    more = sum(1 for change in diff.changes if change.delta(figure)) - len(found)
+    told = f"and {units.counted(more, 'more layer', 'more layers')}" if more else ""
+    return [
+        Table(columns, tuple(Row(_layer(change)) for change in found), shown=shown),
+        notes(told, style="note", listed=False, apart=False, shown=shown),
+    ]
+
+
+def _layer(change: Change) -> tuple[Any, ...]:
+    part = change.new or change.old
+    steps = (change.delta("macs"), change.delta("params"))
+    return (
+        change.place, part.class_name if part else "", words.change_of(change),
+        *(Cell(step, style=style(step)) for step in steps),
+    )  # fmt: skip
+
+
+def _moved(diff: Diff, most: int) -> list[Part]:
+    if not diff.moved:
+        return []
+    more = len(diff.moved) - most
+    told = [Note(text) for text in renamed(diff.moved[:most])]
+    if more > 0:
+        told.append(Note(f"and {more:,} more", "note"))
+    return [Heading("renamed or moved"), Notes(tuple(told), apart=False, first="  ", hang="    ")]
+
+
+def renamed(moved: Sequence[tuple[str, str]]) -> Iterable[str]:
+    """`head → classifier.head`, of each."""
+    return (f"{old or words.MODEL} → {new or words.MODEL}" for old, new in moved)
+
+
+def _changes(diff: Diff) -> Table:
+    """All modules that changed, for machines."""
+    columns = (
+        Column("kind"), Column("old_path"), Column("new_path"), Column("what", kind="texts"),
+        *(Column(name, kind="signed") for name in FIGURES),
+    )  # fmt: skip
+    found = [
+        (
+            change.kind, change.old.path if change.old else None, change.new.path if change.new else None,
+            change.reasons, *(change.delta(name) for name in FIGURES),
+        )
+        for change in diff.changes
+    ]  # fmt: skip
+    return Table(columns, rows(found), "changes", shown="data")
