@@ -14,12 +14,15 @@ from types import UnionType
 from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
 from cnncost.errors import CnncostError
+from cnncost.render.json import SCHEMA, written
 from cnncost.report.data import ReportData, SomeReport
 from cnncost.report.memory import MemoryFigures
 from cnncost.report.rows import Computed, Layer, Op
 from cnncost.report.schema import groups, has, names, statistics
 
-SCHEMA = 1
+_READ = (1, SCHEMA)
+"""Schemas of reports that are read: fields are the same in both."""
+_COMMAND = "summarize"
 _NAMES = {(Layer, "class_name"): "class", (Op, "name"): "op"}
 """JSON names that differ from the field name."""
 _PAIRS = {"inputs": ("shape", "dtype"), "tree": ("path", "class", "calls")}
@@ -28,7 +31,9 @@ _PAIRS = {"inputs": ("shape", "dtype"), "tree": ("path", "class", "calls")}
 
 def to_json(report: ReportData) -> str:
     """The report as one JSON document."""
-    data: dict[str, Any] = {"schema": SCHEMA, "model": report.model, "batch": report.batch}
+    data: dict[str, Any] = {
+        "schema": SCHEMA, "command": _COMMAND, "model": report.model, "batch": report.batch,
+    }  # fmt: skip
     if report.made_with:
         data["made_with"] = report.made_with
     for field in _fields(ReportData):
@@ -39,7 +44,7 @@ def to_json(report: ReportData) -> str:
         data[field] = [dict(zip(names, each, strict=True)) for each in value] if names else _plain(value)
     if (report.graph is not None or report.saved_memory is not None) and not report.partial:
         data["memory"] = _plain(report.memory.figures)
-    return "{\n" + ",\n".join(f"  {json.dumps(key)}: {_lines(value)}" for key, value in data.items()) + "\n}\n"
+    return written(data)
 
 
 def _written(row: Any) -> list[str]:
@@ -54,13 +59,6 @@ def _written(row: Any) -> list[str]:
 @cache
 def _derived(kind: type) -> tuple[str, ...]:
     return tuple(name for name, about in statistics(kind).items() if about.after)
-
-
-def _lines(value: Any) -> str:
-    """JSON with one line per table row, so that a text diff of two reports shows the changed layers."""
-    if isinstance(value, list) and value and isinstance(value[0], dict):
-        return "[\n    " + ",\n    ".join(json.dumps(row, ensure_ascii=False) for row in value) + "\n  ]"
-    return json.dumps(value, ensure_ascii=False)
 
 
 def _plain(value: Any) -> Any:
@@ -91,8 +89,11 @@ def from_json(text: str, kind: type[SomeReport]) -> SomeReport:
         raise CnncostError(f"report file: not JSON ({error}); expected a report saved by cnncost") from None
     if not isinstance(data, dict) or "schema" not in data:
         raise CnncostError('report file: expected a JSON object with "schema", as a report saved by cnncost has')
-    if data["schema"] != SCHEMA:
-        raise CnncostError(f"report file: schema {data['schema']!r}; this version of cnncost reads schema {SCHEMA}")
+    if data["schema"] not in _READ:
+        known = " and ".join(map(str, _READ))
+        raise CnncostError(f"report file: schema {data['schema']!r}; this version of cnncost reads schema {known}")
+    if (command := data.get("command", _COMMAND)) != _COMMAND:
+        raise CnncostError(f"report file: written by cnncost {command}; expected what cnncost {_COMMAND} writes")
     for field in _PAIRS.keys() & data.keys():
         data[field] = [_items(row, _PAIRS[field], f"{field}[{i}]") for i, row in enumerate(_list(data[field], field))]
     report: SomeReport = _read(kind, data, "")

@@ -108,7 +108,7 @@ def test_wrong_usage(capsys, arguments, words):
     [
         ("page.md", "# The lecture, checked\n"),
         ("rows.csv", "slide,title,table,"),
-        ("all.json", '{\n  "schema": 1,'),
+        ("all.json", '{\n  "schema": 3,'),
         ("page.txt", "The lecture, checked: "),
     ],
 )

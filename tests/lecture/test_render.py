@@ -73,7 +73,7 @@ def test_csv_numbers_are_plain(findings):
 
 def test_json_has_counts_and_claims(findings):
     document = json.loads(to_json(findings))
-    assert document["schema"] == 1
+    assert (document["schema"], document["command"]) == (3, "lecture")
     counts = document["summary"]
     assert counts.pop("claims") == len(document["claims"]) == sum(counts.values())
     (conv10,) = [claim for claim in document["claims"] if claim["what"] == "Conv-10"]

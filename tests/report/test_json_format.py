@@ -24,8 +24,8 @@ def test_a_report_from_a_file_renders_as_the_original(report):
 
 def test_layout(report):
     data = json.loads(to_json(report("lenet5")))
-    assert list(data)[:3] == ["schema", "model", "batch"]
-    assert data["schema"] == 1
+    assert list(data)[:4] == ["schema", "command", "model", "batch"]
+    assert data["schema"] == 3
     assert data["inputs"] == [{"shape": [1, 1, 32, 32], "dtype": "float32"}]
     assert data["totals"]["macs"] == 325_680
     assert data["unknown"] == {}
@@ -58,9 +58,22 @@ def put(data, value, *keys):
     data[last] = value
 
 
+@pytest.mark.parametrize("name", ["lenet5", "odd"])
+def test_reports_of_the_schema_before_are_read(name, report):
+    """What 0.2.0 wrote: another number, and no command."""
+    data = json.loads(to_json(report(name)))
+    del data["command"]
+    assert Report.from_json(json.dumps(data | {"schema": 1})) == report(name)
+
+
 BROKEN = [
     pytest.param(
-        lambda d: put(d, 2, "schema"), "schema 2; this version of cnncost reads schema 1", id="another schema"
+        lambda d: put(d, "rf", "command"),
+        "written by cnncost rf; expected what cnncost summarize writes",
+        id="of another command",
+    ),
+    pytest.param(
+        lambda d: put(d, 2, "schema"), "schema 2; this version of cnncost reads schema 1 and 3", id="another schema"
     ),
     pytest.param(lambda d: without(d, "schema"), 'an object with "schema"|object with "schema"', id="no schema"),
     pytest.param(lambda d: without(d, "totals", "macs"), "totals.macs is missing", id="a missing number"),

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
-import json
 from collections import Counter
 from fractions import Fraction
 
@@ -13,10 +10,10 @@ from cnncost.lecture.contents import LECTURE
 from cnncost.lecture.findings import Finding, Findings
 from cnncost.lecture.values import Measured
 from cnncost.lecture.verdict import Verdict
+from cnncost.render import csv, json
 
 __all__ = ["COLUMNS", "to_csv", "to_json"]
 
-SCHEMA = 1
 COLUMNS = (
     "slide", "title", "table", "column", "row", "what", "printed", "exact", "unit", "verdict", "distance", "how",
     "beside", "reason", "source",
@@ -26,11 +23,7 @@ _PLACES = 4
 
 def to_csv(findings: Findings) -> str:
     """One claim per line; numbers without separators, ratios with four decimals."""
-    out = io.StringIO()
-    writer = csv.writer(out, lineterminator="\n")
-    writer.writerow(COLUMNS)
-    writer.writerows(_row(finding) for finding in findings)
-    return out.getvalue()
+    return csv.written(COLUMNS, map(_row, findings))
 
 
 def _row(finding: Finding) -> tuple[str | int, ...]:
@@ -57,12 +50,13 @@ def to_json(findings: Findings) -> str:
     """All claims, and the number with each verdict."""
     counts = Counter(finding.verdict for finding in findings)
     document = {
-        "schema": SCHEMA,
+        "schema": json.SCHEMA,
+        "command": "lecture",
         "lecture": LECTURE,
         "summary": {"claims": len(findings), **{verdict.value: counts[verdict] for verdict in Verdict}},
         "claims": [_claim(finding) for finding in findings],
     }
-    return json.dumps(document, ensure_ascii=False, indent=2) + "\n"
+    return json.written(document)
 
 
 def _claim(finding: Finding) -> dict[str, object]:
