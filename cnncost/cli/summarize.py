@@ -19,6 +19,7 @@ from cnncost.cli.options import (
     strict_option,
     trace_option,
 )
+from cnncost.render.formats import FORMATS
 
 if TYPE_CHECKING:
     from cnncost.report.columns import By
@@ -50,10 +51,10 @@ if TYPE_CHECKING:
     help="Levels of the module tree; by default what fits a screen.",
 )  # fmt: skip
 @click.option(
-    "--format", "wanted", type=click.Choice(["rich", "markdown", "csv", "json", "html"]),
+    "--format", "wanted", type=click.Choice(["rich", *FORMATS]),
     help="Of the output; by default that of FILE's ending, else a table for the terminal.",
 )  # fmt: skip
-@click.option("-o", "--output", metavar="FILE", help="Write to a file: .md, .csv, .json or .html.")
+@click.option("-o", "--output", metavar="FILE", help="Write to a file: .md, .csv, .json, .html or .tex.")
 @click.option(
     "--columns", metavar="+NAME",
     help="Further columns: +rf for receptive fields, +memory for what is allocated, +masks for MACs if attention skips "
@@ -100,9 +101,9 @@ def _format(wanted: Format | None, output: str | None, path: str | None) -> Form
     if path is not None:
         return wanted or "rich"
     from cnncost.files import chosen
-    from cnncost.report.formats import FORMATS
+    from cnncost.render.formats import ENDINGS
 
-    return cast("Format", chosen(wanted, output, FORMATS, "rich"))
+    return cast("Format", chosen(wanted, output, ENDINGS, "rich"))
 
 
 _FURTHER = ("+rf", "+memory", "+masks", "+masks=128x128")
@@ -127,9 +128,9 @@ def _check_view(form: Format, by: By | None, depth: int | None, path: str | None
         raise click.UsageError("--explain tells of one module in words; leave out --by, --depth and --format")
     if by is not None and form in {"json", "html"}:
         raise click.UsageError(f"--by: {form} holds modules, layers and ops; leave it out")
-    tree = by == "module" if form == "markdown" else by in {None, "module"} and form in {"rich", "html"}
+    tree = by == "module" if form in {"markdown", "latex"} else by in {None, "module"} and form in {"rich", "html"}
     if depth is not None and not tree:
-        raise click.UsageError("--depth is for the module tree: --by module of rich and markdown, or html")
+        raise click.UsageError("--depth is for the module tree: --by module of rich, markdown and latex, or html")
 
 
 def _report(
@@ -167,10 +168,11 @@ def _show_partial(report: Report) -> None:
 
 
 def _rendered(report: Report, form: Format, by: By | None, depth: int | None) -> str:
-    if form == "markdown":
-        from cnncost.report.markdown import to_markdown
+    if form in {"markdown", "latex"}:
+        from cnncost.render.formats import rendered
+        from cnncost.report.document import document
 
-        return to_markdown(report, by=by or "layer", depth=depth)
+        return rendered(document(report, by or "layer", depth), form)
     if form == "csv":
         from cnncost.report.table import to_csv
 

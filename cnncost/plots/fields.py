@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from cnncost.errors import CnncostError
 from cnncost.passes.receptive_field import Extent
 from cnncost.plots.picture import picture
-from cnncost.report.columns import along
+from cnncost.render.values import along
 from cnncost.report.fields import Growth, plain
 from cnncost.report.model import Report
 

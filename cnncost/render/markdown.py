@@ -52,8 +52,12 @@ def _blocks(part: Part, level: int) -> Iterator[str]:
 def _notes(part: Notes) -> str:
     told = part.told
     if not part.listed:
-        return " ".join(escaped(note.text) + ("" if note.text.endswith((".", ":")) else ".") for note in told)
+        return " ".join(_strong(_sentence(note.text), note.style == "warning") for note in told)
     return "\n".join(f"- {_strong(escaped(note.text), note.style == 'warning')}" for note in told)
+
+
+def _sentence(text: str) -> str:
+    return escaped(text) + ("" if text.endswith((".", ":")) else ".")
 
 
 def table_lines(table: Table) -> Iterator[str]:

@@ -43,8 +43,10 @@ def worded(given: Iterable[tuple[tuple[int, ...], str]]) -> str:
     return ", ".join(f"{units.shape(shape)} {dtype}" for shape, dtype in given)
 
 
-def _along(values: Any) -> str:
+def along(values: Any) -> str:
     """A value for each axis; one alone if all are equal."""
+    if not values:
+        return ""
     return str(values[0]) if len(set(values)) == 1 else "×".join(map(str, values))
 
 
@@ -103,7 +105,7 @@ _LOOKS: dict[Kind, Callable[[Any], str]] = {
     "headroom": percent,
     "growth": growth,
     "figure": str,
-    "along": _along,
+    "along": along,
     "texts": "; ".join,
     "bar": lambda _: "",
 }

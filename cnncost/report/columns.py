@@ -6,13 +6,15 @@ it reads, and the format of its values. Rows are Layers, Modules, Ops, and the T
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from fractions import Fraction
 from typing import Any, Literal, NamedTuple, TypeAlias
 
 from cnncost import units
 from cnncost.errors import CnncostError
+from cnncost.render import values
+from cnncost.render.document import Cell
 from cnncost.report.data import ReportData
-from cnncost.report.rows import Along, Computed, Layer, Module, Op, Statistics, Totals
+from cnncost.report.rows import Computed, Layer, Module, Op, Statistics, Totals
 from cnncost.report.schema import Look, groups, has, statistics
 
 By: TypeAlias = Literal["module", "layer", "op"]
@@ -59,15 +61,20 @@ class Column(NamedTuple):
         """The row's raw value; None in the total row if the column isn't summed."""
         return None if isinstance(row, Totals) and not self.summed else getattr(row, self.attribute or self.name)
 
-    def show(self, row: Row, number: Callable[[int], str] = units.exact) -> str:
-        """The row's value as text; `number` formats counts. Empty in the total row unless summed."""
+    def cell(self, row: Row) -> Cell:
+        """The row's value with what stands before it; nothing in the total row unless summed."""
         if isinstance(row, Totals) and not self.summed:
-            return ""
-        value = self.of(row)
+            return Cell(None)
         if self.bounded and isinstance(row, Op) and not row.known:
-            return UNKNOWN
+            return Cell(None, UNKNOWN)
+        value = self.of(row)
         mark = MARKS[self.bounded and is_lower_bound(row), self.masked and getattr(row, "mask_unknown", False)]
-        return mark + _LOOKS[self.look](value, number)
+        return Cell(value, mark + units.NOTHING if self.look == "ratio" and value is None else mark)
+
+    def show(self, row: Row, *, compact: bool = False) -> str:
+        """The row's value as text; `compact` shortens counts."""
+        cell = self.cell(row)
+        return cell.mark + values.show(self.look, cell.value, compact=compact)
 
 
 _NUMBERS = frozenset({"count", "bytes", "ratio", "along"})
@@ -75,31 +82,6 @@ _NUMBERS = frozenset({"count", "bytes", "ratio", "along"})
 
 MARKS = {(False, False): "", (True, False): AT_LEAST, (False, True): AT_MOST, (True, True): NEITHER}
 """Prefix by (ops without a rule are missing, a mask is not known)."""
-
-
-def _shapes(shapes: tuple[tuple[int, ...], ...]) -> str:
-    """The first shape and the number of further ones."""
-    if not shapes:
-        return ""
-    return units.shape(shapes[0]) + (f" +{len(shapes) - 1}" if len(shapes) > 1 else "")
-
-
-def along(values: Along | None) -> str:
-    """Format one value per axis; a single value if all are equal."""
-    if not values:
-        return ""
-    return str(values[0]) if len(set(values)) == 1 else "×".join(map(str, values))
-
-
-_LOOKS: dict[Look, Callable[[Any, Callable[[int], str]], str]] = {
-    "text": lambda value, _: str(value),
-    "flag": lambda value, _: "yes" if value else "no",
-    "shapes": lambda value, _: _shapes(value),
-    "count": lambda value, number: number(value),
-    "bytes": lambda value, _: units.data(value),
-    "ratio": lambda value, _: units.NOTHING if value is None else units.ratio(value),
-    "along": lambda value, _: along(value),
-}
 
 
 def is_lower_bound(row: Row) -> bool:
@@ -197,8 +179,15 @@ def for_people(report: ReportData, by: By) -> tuple[Column, ...]:
     return tuple(column for column in columns if column.name not in hidden)
 
 
+def share_cell(row: Row, report: ReportData) -> Cell:
+    """The row's share of all MACs."""
+    if isinstance(row, Op) and not row.known:
+        return Cell(None, UNKNOWN)
+    whole = report.totals.macs
+    return Cell(Fraction(row.macs, whole) if whole else None, "" if whole else units.NOTHING)
+
+
 def share_of_macs(row: Row, report: ReportData) -> str:
     """The row's share of all MACs, in percent."""
-    if isinstance(row, Op) and not row.known:
-        return UNKNOWN
-    return units.share(row.macs, report.totals.macs)
+    cell = share_cell(row, report)
+    return cell.mark + values.show("share", cell.value)

@@ -8,8 +8,8 @@ from typing import Any
 from cnncost import units as words
 from cnncost.passes.receptive_field import ReceptiveField
 from cnncost.render.document import Cell, Column, Document, Narrower, Note, Notes, Row, Table, notes
+from cnncost.render.values import along
 from cnncost.report import heading
-from cnncost.report.columns import along
 from cnncost.report.data import ReportData
 from cnncost.report.fields import Growth, plain
 from cnncost.report.naming import ITSELF

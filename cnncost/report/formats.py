@@ -1,4 +1,4 @@
-"""Report formats, and the format for each file suffix."""
+"""The formats of a report's files."""
 
 from __future__ import annotations
 
@@ -6,14 +6,11 @@ from pathlib import Path
 from typing import Literal, TypeAlias
 
 from cnncost.files import by_ending
+from cnncost.render.formats import ENDINGS
 
-Format: TypeAlias = Literal["rich", "markdown", "csv", "json", "html"]
-FORMATS: dict[str, str] = {
-    ".md": "markdown", ".markdown": "markdown", ".csv": "csv", ".json": "json", ".html": "html", ".htm": "html",
-}  # fmt: skip
-"""Format by file suffix."""
+Format: TypeAlias = Literal["rich", "markdown", "csv", "json", "html", "latex"]
 
 
 def format_of(path: str | Path) -> str:
     """The format for a file's suffix. Raises OutputError for an unknown suffix or a folder."""
-    return by_ending(path, FORMATS)
+    return by_ending(path, ENDINGS)

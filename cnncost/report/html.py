@@ -6,16 +6,17 @@ grids with the same columns. Ops and layers are plain tables that can be copied 
 
 from __future__ import annotations
 
-import html
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 
 from cnncost import units
-from cnncost.render.html_style import FRAGMENT, PAGE
-from cnncost.render.layout import places, printable
+from cnncost.render.html import escaped, listed, page, table_lines, tag
+from cnncost.render.html_style import FRAGMENT
+from cnncost.render.layout import places
 from cnncost.report import heading
 from cnncost.report.columns import AT_LEAST, By, Column, Row, for_people, share_of_macs
 from cnncost.report.data import ReportData
-from cnncost.report.entries import ROWS, Entry, entries, holder, note
+from cnncost.report.document import remarks, table
+from cnncost.report.entries import ROWS, entries, holder, note
 from cnncost.report.outline import Item, depth_of, fitting_depth, outline, visible
 
 _NAME_WIDTH, _CLASS_WIDTH = 44, 24
@@ -24,15 +25,14 @@ _NAME_WIDTH, _CLASS_WIDTH = 44, 24
 
 def to_html(report: ReportData, *, depth: int | None = None) -> str:
     """One self-contained page: heading, totals, the module tree open down to `depth`, ops, layers."""
-    title = html.escape(printable(heading.title(report)))
-    tables = [*_table(report, "op", "Ops"), *_table(report, "layer", "Layers")]
-    body = "\n".join([*_body(report, depth, level="h1"), *tables])
-    return (
-        '<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
-        '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
-        f"<title>{title}: cost</title>\n<style>{FRAGMENT}{PAGE}</style>\n</head>\n"
-        f'<body>\n<main class="cnncost">\n{body}\n</main>\n</body>\n</html>\n'
-    )
+    body = [*_body(report, depth, level="h1"), *_table(report, "op", "Ops"), *_table(report, "layer", "Layers")]
+    return page(f"{heading.title(report)}: cost", body)
+
+
+def _table(report: ReportData, by: By, title: str) -> Iterator[str]:
+    """A view as a plain table under its own heading."""
+    yield tag("h2", title)
+    yield from table_lines(table(report, by, entries(report, by, None).rows))
 
 
 def fragment(report: ReportData) -> str:
@@ -42,28 +42,16 @@ def fragment(report: ReportData) -> str:
 
 
 def _body(report: ReportData, depth: int | None, level: str) -> Iterator[str]:
-    yield f"<{level}>{html.escape(printable(heading.title(report)))}</{level}>"
-    yield f"<p>{html.escape(heading.inputs(report))}</p>"
-    yield f'<p class="soft">{html.escape(heading.CONVENTION)}</p>'
+    yield tag(level, heading.title(report))
+    yield tag("p", heading.inputs(report))
+    yield tag("p", heading.CONVENTION, "soft")
     yield from _totals(report)
     first, *rest = heading.unknown(report) or [""]
     if first:
-        yield f'<div class="unknown"><b>{html.escape(first)}</b>{_list(rest)}</div>'
+        yield f'<div class="unknown"><b>{escaped(first)}</b>{listed(rest)}</div>'
     yield from _Tree(report, depth).lines()
     legend = [text for text in entries(report, "module", None).legend if text.startswith("(")]
-    notes = [
-        heading.held(report),
-        heading.computed(report),
-        heading.training(report),
-        heading.masked(report),
-        heading.reads(report),
-        heading.biggest(report),
-    ]
-    yield _list([*notes, *legend])
-
-
-def _list(texts: Iterable[str]) -> str:
-    return f"<ul>{''.join(f'<li>{html.escape(printable(text))}</li>' for text in texts if text)}</ul>"
+    yield listed([*remarks(report), *legend])
 
 
 def _totals(report: ReportData) -> Iterator[str]:
@@ -133,8 +121,8 @@ class _Tree:
 
     def _row(self, item: Item, level: int) -> str:
         extra = note(item.row)
-        tail = f'<span class="note">{html.escape(extra)}</span>' if extra else ""
-        full, short = html.escape(printable(item.paths[0])), html.escape(printable(item.name))
+        tail = f'<span class="note">{escaped(extra)}</span>' if extra else ""
+        full, short = escaped(item.paths[0]), escaped(item.name)
         name = f'<span class="name" style="--level: {level}" title="{full}">{short}{tail}</span>'
         cells = [_span(column.show(item.row), _classes(column, item.row)) for column in self.columns]
         return name + self._cells(cells, self._share(item))
@@ -147,39 +135,10 @@ class _Tree:
 
 
 def _span(text: str, css: str = "", title: str = "") -> str:
-    return f"<span{_attribute('class', css)}{_attribute('title', title)}>{html.escape(printable(text))}</span>"
-
-
-def _attribute(name: str, value: str) -> str:
-    return f' {name}="{html.escape(value)}"' if value else ""
+    return tag("span", text, css, title)
 
 
 def _classes(column: Column, row: Row) -> str:
     if not column.right:
         return "class"
     return "n" if column.of(row) else "n zero"
-
-
-def _table(report: ReportData, by: By, title: str) -> Iterator[str]:
-    """A view as a plain table under its own heading."""
-    columns = for_people(report, by)
-    *rows, total = entries(report, by, None).rows
-    heads = [_tag("th", by), *(_tag("th", c.heading, c.right, c.meaning) for c in columns)]
-    yield f'<h2>{title}</h2>\n<div class="scroll"><table>'
-    yield f"<thead><tr>{''.join(heads)}{_tag('th', 'share of MACs', right=True)}</tr></thead>\n<tbody>"
-    for entry in rows:
-        yield _table_row(report, columns, entry)
-    yield f"</tbody>\n<tfoot>{_table_row(report, columns, total)}</tfoot>\n</table></div>"
-
-
-def _table_row(report: ReportData, columns: tuple[Column, ...], entry: Entry) -> str:
-    name = f'<th scope="row">{html.escape(printable(entry.full + entry.full_tail))}</th>'
-    cells = "".join(_tag("td", c.show(entry.row), c.right, zero=c.right and not c.of(entry.row)) for c in columns)
-    big = _attribute("class", "big" if entry.style == "biggest" else "")
-    return f"<tr{big}>{name}{cells}{_tag('td', share_of_macs(entry.row, report), right=True)}</tr>"
-
-
-def _tag(tag: str, text: str, right: bool = False, title: str = "", zero: bool = False) -> str:
-    css = " ".join(name for name, wanted in (("n", right), ("zero", zero)) if wanted)
-    scope = ' scope="col"' if tag == "th" else ""
-    return f"<{tag}{scope}{_attribute('class', css)}{_attribute('title', title)}>{html.escape(printable(text))}</{tag}>"

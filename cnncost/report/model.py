@@ -99,9 +99,10 @@ class Report(ReportData):
 
     def to_markdown(self) -> str:
         """The layers as a markdown table under a heading with inputs and units."""
-        from cnncost.report.markdown import to_markdown
+        from cnncost.render.markdown import to_markdown
+        from cnncost.report.document import document
 
-        return to_markdown(self)
+        return to_markdown(document(self))
 
     def to_csv(self) -> str:
         """The layers as CSV, exact numbers."""
@@ -134,18 +135,19 @@ class Report(ReportData):
         return from_json(text, cls)
 
     def save(self, path: str | Path) -> None:
-        """Write the report atomically; the suffix selects the format: .md, .csv, .json or .html.
+        """Write the report atomically; the suffix selects the format: .md, .csv, .json, .html or .tex.
 
         Raises:
             OutputError: unknown suffix, or the path can't be written.
         """
         from cnncost.files import write
+        from cnncost.render.formats import rendered
+        from cnncost.report.document import document
         from cnncost.report.formats import format_of
 
-        written: dict[str, Callable[[], str]] = {
-            "markdown": self.to_markdown, "csv": self.to_csv, "json": self.to_json, "html": self.to_html,
-        }  # fmt: skip
-        write(path, written[format_of(path)]())
+        own: dict[str, Callable[[], str]] = {"csv": self.to_csv, "json": self.to_json, "html": self.to_html}
+        form = format_of(path)
+        write(path, own[form]() if form in own else rendered(document(self), form))
 
     def __str__(self) -> str:
         from cnncost.report.text import to_text

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import csv
-import io
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from cnncost.errors import MissingPackageError
+from cnncost.render.csv import written
+from cnncost.render.values import csv_cell
 from cnncost.report import heading
 from cnncost.report.columns import By, table
 from cnncost.report.data import ReportData
@@ -22,11 +22,9 @@ def to_csv(report: ReportData, *, by: By = "layer") -> str:
         CnncostError: no such `by`.
     """
     columns, rows = table(report, by)
-    out = io.StringIO()
-    writer = csv.writer(out, lineterminator="\n")
-    writer.writerow([column.name for column in columns])
-    writer.writerows([cell(column.of(row)) for column in columns] for row in rows)
-    return out.getvalue()
+    return written(
+        [column.name for column in columns], ([csv_cell(column.of(row)) for column in columns] for row in rows)
+    )
 
 
 def to_pandas(report: ReportData, *, by: By = "layer") -> pd.DataFrame:
@@ -41,15 +39,6 @@ def to_pandas(report: ReportData, *, by: By = "layer") -> pd.DataFrame:
     except ImportError:
         raise MissingPackageError("to_pandas: pandas is not installed; pip install pandas") from None
     columns, rows = table(report, by)
-    frame = pd.DataFrame({column.name: [cell(column.of(row)) for row in rows] for column in columns})
+    frame = pd.DataFrame({column.name: [csv_cell(column.of(row)) for row in rows] for column in columns})
     frame.attrs = {"model": report.model, "inputs": heading.inputs(report), "convention": heading.CONVENTION}
     return frame
-
-
-def cell(value: Any) -> Any:
-    """A value for CSV and pandas: shapes as `1x64x112x112`, several joined by a semicolon."""
-    if isinstance(value, tuple) and value and isinstance(value[0], tuple):
-        return "; ".join("x".join(map(str, shape)) for shape in value)
-    if isinstance(value, tuple):
-        return "x".join(map(str, value))
-    return value

@@ -11,7 +11,6 @@ import textwrap
 from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple
 
-from cnncost import units
 from cnncost.render import layout
 from cnncost.render.layout import Cell, Field, Line
 from cnncost.render.text import encodable
@@ -35,13 +34,13 @@ class Plan(NamedTuple):
 
     Attributes:
         columns: names of the columns after the name.
-        number: formats counts.
+        compact: whether counts are short.
         bar: minimum width of the bar; 0 omits the share.
         shrink: minimum width when shortening the class; None: never shorten.
     """
 
     columns: tuple[str, ...]
-    number: Callable[[int], str] = units.exact
+    compact: bool = False
     bar: int = 10
     shrink: int | None = None
 
@@ -138,7 +137,7 @@ def _plans(columns: tuple[str, ...]) -> Iterator[Plan]:
         yield (plan := plan.without("kind"))
         yield (plan := plan.without("output_shape"))
     yield plan._replace(bar=4, shrink=12)
-    plan = plan._replace(number=units.compact)
+    plan = plan._replace(compact=True)
     yield plan._replace(bar=6)
     yield plan._replace(bar=4, shrink=8)
     plan = plan.without("class", "kind", "count")
@@ -157,7 +156,7 @@ def _name(entry: Entry, written: Callable[[str], str]) -> Cell:
 
 
 def _field(rows: Sequence[Entry], column: Column, plan: Plan, written: Callable[[str], str]) -> Field:
-    cells = [Cell(written(column.show(row.row, plan.number)), _style(row, column)) for row in rows]
+    cells = [Cell(written(column.show(row.row, compact=plan.compact)), _style(row, column)) for row in rows]
     return Field(column.heading, cells, column.right, plan.shrink if column.look == "text" else None)
 
 

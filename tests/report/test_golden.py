@@ -10,11 +10,17 @@ from pathlib import Path
 
 import pytest
 
+from cnncost.render import markdown
+from cnncost.report.document import document
 from cnncost.report.html import to_html
 from cnncost.report.json_format import to_json
-from cnncost.report.markdown import to_markdown
 from cnncost.report.table import to_csv
 from cnncost.report.text import to_text
+
+
+def to_markdown(report, **how):
+    return markdown.to_markdown(document(report, **how))
+
 
 GOLDEN = Path(__file__).parent.parent / "golden"
 RENDERED = {

@@ -37,7 +37,8 @@ import json, sys
 import torch
 from torch import nn
 import cnncost
-from cnncost.report import html, markdown, outline, table, text
+from cnncost.render import latex, markdown
+from cnncost.report import document, html, outline, table, text
 from cnncost.report.model import Report
 
 class Net(nn.Module):
@@ -58,7 +59,8 @@ json.dump({
     "json": json.loads(report.to_json()), "again": again == report and str(again) == str(report),
     "text": {by: text.to_text(report, by=by, width=240) for by in ("module", "layer", "op")},
     "narrow": max(map(len, text.to_text(report, width=40).splitlines())),
-    "markdown": {by: markdown.to_markdown(report, by=by) for by in ("module", "layer", "op")},
+    "markdown": {by: markdown.to_markdown(document.document(report, by)) for by in ("module", "layer", "op")},
+    "latex": {by: latex.to_latex(document.document(report, by)) for by in ("module", "layer", "op")},
     "html": html.to_html(report), "pandas": report.to_pandas()["runs"].sum().item(),
     "log": report.log_dict("")["runs"],
 }, sys.stdout)
@@ -108,7 +110,7 @@ def test_every_format_shows_both(found, by):
     rows = list(csv.DictReader(io.StringIO(found["csv"][by])))
     assert sum(int(row["runs"]) for row in rows if by == "layer" or not row["path"]) == 11
     assert all(row["intensity"] for row in rows if int(row["flops"]))
-    for text in (found["text"][by], found["markdown"][by], found["html"]):
+    for text in (found["text"][by], found["markdown"][by], found["latex"][by], found["html"]):
         assert "runs" in text
         assert "FLOP/B" in text
     assert all(layer["runs"] >= 0 and "intensity" in layer for layer in found["json"]["layers"])

@@ -7,7 +7,8 @@ import pytest
 from cnncost import analyze
 from cnncost.errors import CnncostError
 from cnncost.render.layout import places
-from cnncost.report.text import showable, to_text
+from cnncost.render.text import showable
+from cnncost.report.text import to_text
 
 WIDTHS = [40, 57, 80, 100, 132, 160, 240]
 
