@@ -3,8 +3,10 @@
 import ast
 import subprocess
 import sys
+from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
+from typing import Any, NamedTuple
 
 import pytest
 
@@ -12,30 +14,86 @@ ROOT = Path(__file__).parent.parent / "cnncost"
 HEAVY = {"torch", "onnx", "rich", "click", "pandas", "fvcore"}
 
 
-@cache
-def parsed(path: Path) -> ast.Module:
-    return ast.parse(path.read_text())
+LEAVES = {"print", "exit", "sys.exit", "quit", "os._exit"}
+
+
+class Source(NamedTuple):
+    """What the rules ask of a file: taken from its tree at once, which takes much memory and isn't kept."""
+
+    imports: frozenset[str]
+    for_types: frozenset[str]
+    from_top: tuple[str, ...]
+    leaves: tuple[int, ...]
+
+
+def dotted(node: ast.AST) -> str:
+    """A name, or an attribute of one, as it is written; empty for all else."""
+    match node:
+        case ast.Name(id=name):
+            return name
+        case ast.Attribute(value=ast.Name(id=owner), attr=name):
+            return f"{owner}.{name}"
+    return ""
+
+
+def statements(body: list[Any]) -> Iterator[tuple[ast.AST, bool]]:
+    """All statements, in functions and classes, too, in no order, and whether they are there for types alone."""
+    waiting = [(node, False) for node in body]
+    while waiting:
+        node, typing = waiting.pop()
+        yield node, typing
+        typing = typing or (isinstance(node, ast.If) and dotted(node.test).endswith("TYPE_CHECKING"))
+        for inner in ("body", "orelse", "handlers", "finalbody", "cases"):
+            waiting += [(child, typing) for child in getattr(node, inner, ())]
+
+
+def named(node: ast.AST) -> set[str]:
+    """Full names of all modules that a statement imports, or may."""
+    if isinstance(node, ast.Import):
+        return {alias.name for alias in node.names}
+    if isinstance(node, ast.ImportFrom) and node.module:
+        return {node.module, *(f"{node.module}.{alias.name}" for alias in node.names)}
+    return set()
 
 
 @cache
-def imports(path: Path, types: bool = True) -> set[str]:
+def read(path: Path) -> Source:
+    tree = ast.parse(path.read_text())
+    found: dict[bool, set[str]] = {True: set(), False: set()}
+    top: list[str] = []
+    for node, typing in statements(tree.body):
+        found[typing] |= named(node)
+        if isinstance(node, ast.ImportFrom) and node.module == "cnncost":
+            top += [alias.name for alias in node.names]
+    calls = [node for node in ast.walk(tree) if isinstance(node, ast.Call) and dotted(node.func) in LEAVES]
+    return Source(frozenset(found[False]), frozenset(found[True]), tuple(top), tuple(call.lineno for call in calls))
+
+
+def imports(path: Path, types: bool = True) -> frozenset[str]:
     """Full names of all modules that a file imports: in functions, too, and with `types` for type checking alone."""
-    names: set[str] = set()
-    skipped = {
-        id(child)
-        for node in ast.walk(parsed(path))
-        if not types and isinstance(node, ast.If) and "TYPE_CHECKING" in ast.unparse(node.test)
-        for child in ast.walk(node)
-    }
-    for node in ast.walk(parsed(path)):
-        if id(node) in skipped:
-            continue
-        if isinstance(node, ast.Import):
-            names.update(alias.name for alias in node.names)
-        elif isinstance(node, ast.ImportFrom) and node.module:
-            names.add(node.module)
-            names.update(f"{node.module}.{alias.name}" for alias in node.names)
-    return names
+    source = read(path)
+    return source.imports | source.for_types if types else source.imports
+
+
+def test_imports_are_found_wherever_they_stand(tmp_path):
+    source = (
+        "import a\nclass C:\n def f(self):\n  import b.c\n"
+        "try: import d\nexcept E: import e\nelse: import f\nfinally: import g\n"
+        "for _ in x: import h\nelse: import i\nwhile x: import j\nwith x: import k\n"
+        "match x:\n case 1: import l\nasync def f():\n async with x: import m\n"
+        "if x: import n\nelif y: import o\nelse: from p import q\n"
+        "try: import r\nexcept* E: import s\n"
+        "if TYPE_CHECKING: import t\nif typing.TYPE_CHECKING: import u\n"
+    )
+    (tmp_path / "all.py").write_text(source)
+    loaded = {*"adefghijklmnoprs", "b.c", "p.q"}
+    assert imports(tmp_path / "all.py", types=False) == loaded
+    assert imports(tmp_path / "all.py") == loaded | {"t", "u"}
+
+
+def test_calls_that_print_or_exit_are_found_wherever_they_stand(tmp_path):
+    (tmp_path / "all.py").write_text("f(lambda: print())\n@g(exit(1))\ndef f(x=sys.exit): f'{quit()}'\nos._exit(print)")
+    assert sorted(read(tmp_path / "all.py").leaves) == [1, 2, 3, 4]
 
 
 def knows(where: str, what: str, types: bool = True) -> list[str]:
@@ -143,16 +201,11 @@ def test_no_pass_imports_another():
 
 def test_only_the_command_line_prints_or_exits():
     allowed = {"cli", "__main__.py"}
-    leaves = {"print", "exit", "sys.exit", "quit", "os._exit"}
     guilty = []
     for file in sorted(ROOT.rglob("*.py")):
         if file.relative_to(ROOT).parts[0] in allowed or file.name == "__main__.py":
             continue
-        guilty += [
-            f"{file.relative_to(ROOT)}:{node.lineno}"
-            for node in ast.walk(parsed(file))
-            if isinstance(node, ast.Call) and ast.unparse(node.func) in leaves
-        ]
+        guilty += [f"{file.relative_to(ROOT)}:{line}" for line in read(file).leaves]
 
     assert guilty == []
 
@@ -251,11 +304,10 @@ def test_no_cycles_between_packages():
 
 def test_nobody_inside_imports_the_top():
     """The top has everybody's public names: who is inside takes them from where they are made."""
-    guilty = []
-    for name, file in modules().items():
-        for node in ast.walk(parsed(file)):
-            if isinstance(node, ast.ImportFrom) and node.module == "cnncost":
-                guilty += [f"{name}: {a.name}" for a in node.names if f"cnncost.{a.name}" not in modules()]
+    known = modules()
+    guilty = [
+        f"{name}: {top}" for name, file in known.items() for top in read(file).from_top if f"cnncost.{top}" not in known
+    ]
 
     assert guilty == []
 

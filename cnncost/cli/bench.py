@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from cnncost.devices import Device
     from cnncost.evaluation.bench import Bench
     from cnncost.evaluation.join import Joined
+    from cnncost.sources.resolve import Resolved
 
 _FORMATS = ("text", "markdown", "csv", "json")
 _BY_ENDING = {".md": "markdown", ".markdown": "markdown", ".csv": "csv", ".json": "json", ".txt": "text"}
@@ -83,6 +84,7 @@ def command(
     _check(output, folder)
     cases = list(_cases(batches, dtypes, training, compiled))
     _refuse(cases, on)
+    found = _resolved(names, given, arguments)
     bench = _begun(on, threads, ceilings, device_file)
     bench.whole_zoo = whole_zoo
     if whole_zoo:
@@ -97,7 +99,7 @@ def command(
 
     start, failed = time.perf_counter(), 0
     try:
-        for row in _rows(names, cases, on, bench.device, seconds, given, arguments):
+        for row in _rows(found, cases, on, bench.device, seconds):
             bench.rows.append(row)
             bench.seconds = time.perf_counter() - start
             show(final=False)
@@ -149,6 +151,15 @@ def _refuse(cases: list[Case], on: str) -> None:
         check(case, there)
 
 
+def _resolved(names: list[str], given: Any, arguments: dict[str, Any]) -> list[Resolved]:
+    """The networks; raises for those that can't be measured, likewise before this machine is measured."""
+    from cnncost.sources.find import find
+    from cnncost.sources.resolve import resolve
+
+    sources = [find(name, arguments).without_method("a measurement") for name in names]  # report unknown names first
+    return [resolve(source, given) for source in sources]
+
+
 def _begun(on: str, threads: int | None, ceilings: str | None, device_file: Path | None) -> Bench:
     """The machine and its ceilings: requested ones, or measured now."""
     from cnncost.bench.host import host_record
@@ -178,21 +189,15 @@ def _measured(on: str, threads: int | None) -> Device:
         return measure(on, f"this-{on}", threads, tell)
 
 
-def _rows(
-    names: list[str], cases: list[Case], on: str, device: Device, seconds: float, given: Any, arguments: dict[str, Any]
-) -> Iterator[Joined]:
+def _rows(found: list[Resolved], cases: list[Case], on: str, device: Device, seconds: float) -> Iterator[Joined]:
     """Every network in every case, predicted and measured."""
     from cnncost.bench.backend import backend
     from cnncost.bench.run import measure
     from cnncost.bench.timing import Budget
     from cnncost.cli.progress import progress
     from cnncost.evaluation.predictions import Predictions
-    from cnncost.sources.find import find
-    from cnncost.sources.resolve import resolve
 
-    sources = [find(name, arguments).without_method("a measurement") for name in names]  # report unknown names first
-    found = [resolve(source, given) for source in sources]
-    with progress(len(names) * len(cases), "benchmark") as tell:
+    with progress(len(found) * len(cases), "benchmark") as tell:
         for each in found:
             predictions = Predictions(each, device)
             shortage = predictions.shortage if on == "cpu" else lambda _: ""

@@ -6,6 +6,7 @@ import json
 
 import pytest
 
+from cnncost.bench import ceilings
 from cnncost.bench import run as running
 from cnncost.cli import main
 
@@ -131,6 +132,24 @@ def test_errors_exit_with_2(capsys, arguments, message):
     assert message in captured.err
     assert "Traceback" not in captured.err
     assert captured.out == ""
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        pytest.param(("lenet6",), "did you mean lenet5", id="no such network"),
+        pytest.param(("fc10", "lenet6"), "did you mean lenet5", id="no such second network"),
+        pytest.param(("lenet5#forward",), "a measurement runs the model's own forward", id="a method"),
+        pytest.param(("torch.nn:ReLU",), "no input given", id="no input known"),
+        pytest.param(("s.json",), "s.json: a saved report has no graph", id="a saved report"),
+        pytest.param(("fc10", "--dtype", "int8"), "dtype int8: networks can be run in", id="a dtype that can't be run"),
+    ],
+)
+def test_errors_are_told_before_this_machine_is_measured(capsys, monkeypatch, arguments, message):
+    """Which takes half a minute."""
+    monkeypatch.setattr(ceilings, "measure", lambda *_: pytest.fail("this machine is measured"))
+    assert run(*arguments) == 2
+    assert message in capsys.readouterr().err
 
 
 def test_no_cuda(capsys):

@@ -15,7 +15,7 @@ from torch import nn
 from torch.nn import functional as F  # torch's own name for it
 
 import cnncost
-from cnncost.frontends.torch import memo
+from cnncost.frontends.torch import leftovers, memo
 
 torch.set_num_threads(1)
 
@@ -351,9 +351,23 @@ def test_nothing_is_left_of_a_forward(spoil, weights, fails):
     assert list(model.state_dict()) == list(saved)
 
 
-class Raises(nn.Module):
-    def forward(self, x):
-        raise ValueError("deep inside")
+@pytest.mark.parametrize(
+    ("spoil", "walks"),
+    [
+        # for each level of containers above a tensor: the dict of the module or of the helper; lists within
+        pytest.param(sets_attributes, 2, id="an attribute"),
+        pytest.param(writes_to_a_helper, 2, id="an attribute of a helper"),
+        pytest.param(fills_empty_containers, 3, id="a list"),
+        pytest.param(fills_nested_containers, 4, id="a list in a dict in a list"),
+    ],
+)
+def test_the_search_for_a_tensors_holders_ends_where_no_container_holds_them(spoil, walks, monkeypatch):
+    """Each level is a walk over all objects of the process; what the search itself makes is none of them."""
+    walked, walk = [], leftovers._Search._climb
+    monkeypatch.setattr(leftovers._Search, "_climb", lambda search, of: walked.append(len(of)) or walk(search, of))
+    with pytest.raises(cnncost.CnncostError, match="after all that"):
+        cnncost.record(Net(then_fails(spoil)), (4, 8))
+    assert len(walked) == walks
 
 
 @pytest.mark.parametrize("depth", [0, 1, 5])
@@ -599,27 +613,6 @@ def test_the_zoo_is_analyzed_without_the_compiler_of_torch_nor_pandas():
     assert run(LIGHT) == ""
 
 
-FIRST = """
-import torch
-from torch import nn
-import cnncost
-torch.set_num_threads(1)
-class Net(nn.Module):
-    def forward(self, x):
-        y = (1 - x).clamp(0, 1)
-        z = torch.where(y > 0.5, y, x) @ y.t()
-        return z.softmax(-1) * 2
-model = Net()
-graphs = [cnncost.record(model, (2, 3), grad=GRAD) for _ in range(3)]
-print(graphs[0] == graphs[1] == graphs[2])
-"""
-
-
-@pytest.mark.parametrize("grad", [False, True], ids=["below autograd", "with autograd"])
-def test_the_first_analysis_of_a_process_gives_what_the_second_gives(grad):
-    assert run(FIRST.replace("GRAD", str(grad))) == "True"
-
-
 def test_importing_the_package_brings_in_neither_torch_nor_pandas():
     code = "import sys, cnncost; print([m for m in ('torch', 'pandas', 'numpy', 'rich', 'click') if m in sys.modules])"
     assert run(code) == "[]"
@@ -645,13 +638,23 @@ def test_generators_that_a_module_holds_are_not_advanced():
     assert model.of_python.getstate() == fresh.of_python.getstate()
 
 
-AFTERWARDS = """
+FIRST = """
 import warnings
 warnings.simplefilter("ignore")
 import torch
 from torch import nn
 import cnncost
-
+torch.set_num_threads(1)
+class Net(nn.Module):
+    def forward(self, x):
+        y = (1 - x).clamp(0, 1)
+        z = torch.where(y > 0.5, y, x) @ y.t()
+        return z.softmax(-1) * 2
+model = Net()
+graphs = [cnncost.record(model, (2, 3), grad=GRAD) for _ in range(3)]
+print(graphs[0] == graphs[1] == graphs[2])
+"""
+AFTERWARDS = """
 class Net(nn.Module):
     def __init__(self):
         super().__init__()
@@ -676,7 +679,16 @@ print("works")
 """
 
 
-@pytest.mark.parametrize("grad", [False, True], ids=["below autograd", "with autograd"])
-def test_what_torch_compiles_after_an_analysis_it_compiles_as_before(grad):
+@pytest.fixture(scope="module", params=[False, True], ids=["below autograd", "with autograd"])
+def said(request):
+    """What a fresh process says of its first analyses, and then of torch's compilers."""
+    return run((FIRST + AFTERWARDS).replace("GRAD", str(request.param))).splitlines()
+
+
+def test_the_first_analysis_of_a_process_gives_what_the_second_gives(said):
+    assert said[0] == "True"
+
+
+def test_what_torch_compiles_after_an_analysis_it_compiles_as_before(said):
     """Its compilers keep tables of torch's functions by identity, made when they are first imported or used."""
-    assert run(AFTERWARDS.replace("GRAD", str(grad))) == "works"
+    assert said[1:] == ["works"]

@@ -100,7 +100,7 @@ class _Search:
 
     def __init__(self, objects: list[Any]) -> None:
         self._holders: dict[int, list[Any]] = {}
-        self._ours = {id(objects), id(self._holders)}
+        self._ours = {id(self._holders)}
         for _ in range(_DEEPEST + 1):
             objects = self._climb(objects)
             if not objects:
@@ -108,6 +108,7 @@ class _Search:
 
     def _climb(self, objects: list[Any]) -> list[Any]:
         """Note the holders of these objects, and return the containers among the holders."""
+        self._ours.add(id(objects))
         for each in objects:
             holders = self._holders[id(each)] = []
             self._ours.add(id(holders))
