@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
+from private_names import in_strings, private_of_others, private_of_torch
 
 ROOT = Path(__file__).parent.parent / "cnncost"
 HEAVY = {"torch", "onnx", "rich", "click", "pandas", "fvcore"}
@@ -323,3 +324,88 @@ def test_nobody_inside_imports_the_top():
 )
 def test_cycles_are_found(edges, cycle):
     assert found_cycle(edges) == cycle
+
+
+# ---- what others do not promise
+
+
+COMPAT = "frontends/torch/compat/"
+TOUCHED = {
+    ("frontends/torch/inputs.py", "_value"): "of our own base class, whose method is overridden",
+    ("sources/neighbours.py", "_getframe"): "Python's: torch is not imported yet, so that compat can't be",
+    ("sources/transformers.py", "_from_config"): "Transformers': a class that the user named is built by nothing else",
+    ("sources/transformers.py", "_model_mapping"): "Transformers': which of a configuration's classes there are",
+    ("verify/fvcore_count.py", "_should_ignore_node"): "fvcore's: overridden to note the ops without a formula",
+}
+"""Private names of others that are used outside of compat, each with its reason. None is torch's."""
+
+
+def outside_of_compat() -> dict[str, str]:
+    """Source by file."""
+    names = {file.relative_to(ROOT).as_posix(): file for file in sorted(ROOT.rglob("*.py"))}
+    return {name: file.read_text() for name, file in names.items() if not name.startswith(COMPAT)}
+
+
+def test_only_compat_uses_private_names_of_torch():
+    """All of them are in one place, each with what it is for: that is where a new torch is looked at."""
+    guilty = {name: found for name, source in outside_of_compat().items() if (found := private_of_torch(source))}
+
+    assert guilty == {}
+
+
+def test_names_that_compat_has_stand_in_no_string_elsewhere():
+    """Such as that of a module's table of parameters, which is looked up in its `__dict__`."""
+    room = {name for file in (ROOT / COMPAT).rglob("*.py") for name in in_strings(file.read_text())}
+    guilty = {name: found for name, source in outside_of_compat().items() if (found := in_strings(source) & room)}
+
+    assert {"_parameters", "_call_impl", "_no_grad_fill_", "_cdata"} <= room
+    assert guilty == {}
+
+
+def test_private_names_of_others_have_a_reason():
+    used = {(name, each) for name, source in outside_of_compat().items() for each in private_of_others(source)}
+
+    assert used == TOUCHED.keys()
+
+
+@pytest.mark.parametrize(
+    ("source", "found"),
+    [
+        pytest.param("import torch._dynamo", ["torch._dynamo"], id="a module"),
+        pytest.param("import torch._dynamo.config as c", ["torch._dynamo.config"], id="a module by another name"),
+        pytest.param("from torch._C import f", ["torch._C.f"], id="from a module"),
+        pytest.param("def f():\n    from torch.a._b import c", ["torch.a._b.c"], id="in a function"),
+        pytest.param("from torch.utils import _device", ["torch.utils._device"], id="a private name"),
+        pytest.param("import torch\ntorch._C._f(1)", ["torch._C", "torch._C._f"], id="a chain"),
+        pytest.param("import torch as t\nt.a._f", ["torch.a._f"], id="under another name"),
+        pytest.param("from torch import nn\nnn.Module._call", ["torch.Module._call"], id="of a class"),
+        pytest.param("import torch\nops: Any = torch.ops.x\nops._f(2)", ["torch._f"], id="by an assignment"),
+        pytest.param("import torch\na = torch.ops\nb = a.x\nb._f", ["torch._f"], id="by two assignments"),
+        pytest.param("import_module('torch.a._b')", ["torch.a._b"], id="a module in a string"),
+        pytest.param("name.startswith('torch._')", ["torch._any"], id="what private modules begin with"),
+        pytest.param("'Beside torch._C and others.'", [], id="in a text"),
+        pytest.param("import torch\ntorch.a.__name__, torch.nn.Linear", [], id="public names"),
+        pytest.param("from mine._torch import f\nf._x", [], id="of another package"),
+    ],
+)
+def test_private_names_of_torch_are_found(source, found):
+    assert private_of_torch(source) == found
+
+
+@pytest.mark.parametrize(
+    ("source", "found"),
+    [
+        pytest.param("storage._cdata", ["_cdata"], id="an attribute"),
+        pytest.param("f(x).y._z()", ["_z"], id="of a result"),
+        pytest.param("getattr(x, '_y', None)", ["_y"], id="by getattr"),
+        pytest.param("hasattr(x, '_y')", ["_y"], id="by hasattr"),
+        pytest.param("attrgetter('a._b', 'c')", ["a._b"], id="by attrgetter"),
+        pytest.param("operator.methodcaller('_m')", ["_m"], id="by methodcaller"),
+        pytest.param("class A:\n    def _m(self): super()._m()", ["_m"], id="of a base class elsewhere"),
+        pytest.param("class A:\n    def f(self, b): return self._x == b._x", [], id="of the same class"),
+        pytest.param("class A:\n    __slots__ = ('_x',)\n\ndef f(a): return a._x", [], id="of a slot in this file"),
+        pytest.param("row._replace(a=1)._asdict(), x.__dict__", [], id="of named tuples, and Python's own"),
+    ],
+)
+def test_private_names_of_others_are_found(source, found):
+    assert private_of_others(source) == found

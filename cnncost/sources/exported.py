@@ -51,7 +51,9 @@ def load(spec: str) -> ModelSource:
 @contextmanager
 def _quiet() -> Iterator[None]:
     """Silence torch's warnings and logged tracebacks in this context: our own message says what is wrong."""
-    import_module("torch.export.pt2_archive._package")  # creates its loggers
+    from cnncost.frontends.torch.compat.packages import EXPORT_ARCHIVE
+
+    import_module(EXPORT_ARCHIVE)  # creates its loggers
 
     loggers = [
         logger for name, logger in logging.root.manager.loggerDict.items()

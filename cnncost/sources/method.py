@@ -59,7 +59,8 @@ def _callables(owner: Any) -> list[str]:
 
     found = [name for name in dir(type(owner)) if not hasattr(nn.Module, name) or name == "forward"]
     methods = [name for name in found if callable(getattr(type(owner), name, None))]
-    return [*methods, *getattr(owner, "_modules", ())]
+    children = owner.named_children() if isinstance(owner, nn.Module) else ()
+    return [*methods, *(name for name, _ in children)]
 
 
 def is_child(target: Any) -> bool:

@@ -15,6 +15,7 @@ import torch
 from torch import nn
 
 from cnncost.errors import InputError
+from cnncost.frontends.torch.compat.modules import BUFFERS, MODULES, PARAMETERS, tables_of
 from cnncost.frontends.torch.inputs import Inputs
 
 META = torch.device("meta")
@@ -64,10 +65,10 @@ def copied(model: nn.Module, place: Callable[[torch.Tensor], torch.Tensor]) -> n
 
 def _held(module: nn.Module) -> Iterator[torch.Tensor]:
     """Parameters, buffers, and tensors in plain attributes or in containers in them."""
-    yield from (t for t in module._parameters.values() if t is not None)
-    yield from (t for t in module._buffers.values() if t is not None)
+    for table in tables_of(module):
+        yield from (t for t in table.values() if t is not None)
     for name, value in vars(module).items():
-        if name not in {"_parameters", "_buffers", "_modules"}:
+        if name not in {PARAMETERS, BUFFERS, MODULES}:
             yield from tensors(value)
 
 

@@ -12,9 +12,9 @@ from typing import Any, NamedTuple
 
 import torch
 from torch import nn
-from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import FlopCounterMode, flop_registry
 
+from cnncost.frontends.torch.compat.dispatch import TorchDispatchMode
 from cnncost.frontends.torch.guard import same_random_state
 from cnncost.graph import Graph, Node
 from cnncost.verify.account import Account, Expected
@@ -55,7 +55,7 @@ class _Uncounted(TorchDispatchMode):
         return False
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        packet = getattr(func, "_overloadpacket", func)
+        packet = getattr(func, "overloadpacket", func)
         if packet not in flop_registry and not getattr(func, "is_view", False):
             name = str(packet)
             self.ops[name] += 1

@@ -61,7 +61,7 @@ def traced(node: Any) -> TracedOp:
         body = tuple(traced(part) for part in inner if not part.kind().startswith("prim::") or part.kind() == _CALL)
         return TracedOp(f"{kind}.{node.pyname()}", "", (), (), body)
     try:
-        schema = torch._C.parse_schema(node.schema())
+        schema = torch.parse_schema(node.schema())
         values = [_value(value) for value in node.inputs()]
     except (RuntimeError, _Unknown):  # no schema, or one with a custom class
         return TracedOp(kind, "", None, ())

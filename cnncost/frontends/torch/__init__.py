@@ -20,14 +20,13 @@ from cnncost.frontends.torch import version  # first: what follows needs what an
 from cnncost.session import SESSION
 
 # isort: split
-from torch.utils._python_dispatch import _get_current_dispatch_mode_stack
-
 from cnncost.errors import DataDependentError, ForwardError
 from cnncost.frontends.torch import autocast as autocasts
 from cnncost.frontends.torch import autocast_regions as regions
 from cnncost.frontends.torch import leftovers, memo
 from cnncost.frontends.torch.anew import RecordAnewError
 from cnncost.frontends.torch.callables import as_call
+from cnncost.frontends.torch.compat.dispatch import dispatch_modes
 from cnncost.frontends.torch.guard import ONE_AT_A_TIME, unseen_by
 from cnncost.frontends.torch.inputs import prepare
 from cnncost.frontends.torch.modules import check_initialised, walk
@@ -86,7 +85,7 @@ def record(
     if ways.get("grad") and how.caller_grad:
         how = how._replace(grad=True)
     made: list[ref[torch.Tensor]] = []
-    inside = any(isinstance(mode, Recorder) for mode in _get_current_dispatch_mode_stack())
+    inside = any(isinstance(mode, Recorder) for mode in dispatch_modes())
     with ONE_AT_A_TIME, no_collection(), unseen_by(Recorder), torch.inference_mode(False), regions.switched_off():
         if not inside:
             SESSION.trim()

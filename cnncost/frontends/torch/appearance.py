@@ -21,32 +21,39 @@ from typing import Any
 from weakref import ref
 
 import torch
-from torch.utils._python_dispatch import _disable_current_modes
 
 from cnncost.frontends.torch.addresses import Address
 from cnncost.frontends.torch.anew import GradWantedError
 from cnncost.frontends.torch.claimed import cuda, made_on, made_on_host
+from cnncost.frontends.torch.compat.autograd import SET_GRAD_MODE_PLACE, differentiating_places
+from cnncost.frontends.torch.compat.dispatch import dispatch_depth, without_modes
+from cnncost.frontends.torch.compat.interpreter import frame
+from cnncost.frontends.torch.compat.modules import PAD_PACKED_PLACE
+from cnncost.frontends.torch.compat.packages import BETWEEN, INTERNAL
+from cnncost.frontends.torch.compat.tensors import (
+    MAKE_SUBCLASS_PLACE,
+    SHAPE_AS_TENSOR_PLACE,
+    StorageBase,
+    TensorBase,
+    identity_of,
+    make_subclass,
+)
 from cnncost.frontends.torch.legacy_types import answered_by
 from cnncost.frontends.torch.meta import META, is_meta
 from cnncost.frontends.torch.protocols import Recording
 from cnncost.frontends.torch.replaced import given_back, replaced
 from cnncost.frontends.torch.subclasses import constructors
 
-_BASE: Any = torch._C.TensorBase
-device_of: Callable[[torch.Tensor], torch.device] = _BASE.device.__get__
-_STORAGE: Any = torch._C.StorageBase
-_device_of_storage: Callable[[torch.UntypedStorage], torch.device] = _STORAGE.device.__get__
-_depth: Callable[[], int] = torch._C._len_torch_dispatch_stack
+device_of: Callable[[torch.Tensor], torch.device] = TensorBase.device.__get__
+_device_of_storage: Callable[[torch.UntypedStorage], torch.device] = StorageBase.device.__get__
 _CPU = torch.device("cpu")
 _HOSTS = frozenset({"cpu", "meta"})
-_TRUTH = ("torch._", "cnncost.frontends.")
+_TRUTH = (INTERNAL, "cnncost.frontends.")
 """Modules that need tensors' real devices: kernels, decompositions and the recorder."""
-_BETWEEN = ("cnncost.frontends.", "torch.utils._device", "torch.overrides", "torch.utils._python_dispatch")
+_BETWEEN = ("cnncost.frontends.", *BETWEEN)
 """Modules on the call stack between a torch function and the recorder."""
 _NOT_A_MODEL = ("torch.", "cnncost.")
 """Modules that query autograd only for their own purposes: which fast path to take, whether to warn."""
-_DIFFERENTIATES = ("_grad_increment_nesting", "_jvp_increment_nesting")
-"""`torch.func` starts differentiating with these."""
 _KEEPS_MODES = "torch.autograd.grad_mode"
 _DLPACK = {"cpu": 1, "cuda": 2, "mps": 8}
 """Device type codes from DLPack's header."""
@@ -78,7 +85,7 @@ class Appearance:
     @contextmanager
     def shown(self) -> Iterator[None]:
         """In this context, tensors of this thread answer this way. Enter it inside the recorder's mode."""
-        self._stack = _depth()
+        self._stack = dispatch_depth()
         try:
             with replaced(self._replacements()), answered_by(self._is_of), made_on(self._device, self._place_away):
                 yield
@@ -111,9 +118,9 @@ class Appearance:
         """Whether the model's code, not a kernel, names `meta` for a new tensor while all others are elsewhere."""
         if device != META or self.at_home(device):
             return False
-        frame = sys._getframe(2)
-        while (name := frame.f_globals.get("__name__") or "").startswith(_BETWEEN) and frame.f_back is not None:
-            frame = frame.f_back
+        caller = frame(2)
+        while (name := caller.f_globals.get("__name__") or "").startswith(_BETWEEN) and caller.f_back is not None:
+            caller = caller.f_back
         return not name.startswith(_TRUTH)
 
     def claimed(self, tensor: torch.Tensor) -> torch.device:
@@ -125,28 +132,28 @@ class Appearance:
 
     def is_ours(self) -> bool:
         """Whether the caller is the model's code: in this thread, and not a kernel that the recorder runs."""
-        return get_ident() == self._thread and _depth() >= self._stack and not self._importing
+        return get_ident() == self._thread and dispatch_depth() >= self._stack and not self._importing
 
     def _device_for(self, tensor: torch.Tensor) -> torch.device:
         """The device to show to the function two frames up."""
         real = device_of(tensor)
         if real != META or self._recorder.on_values or not self.is_ours():
             return real
-        asking = sys._getframe(2).f_globals.get("__name__") or ""
+        asking = frame(2).f_globals.get("__name__") or ""
         return real if asking.startswith(_TRUTH) else self.claimed(tensor)
 
     def _storage_device(self, storage: torch.UntypedStorage) -> torch.device:
         real = _device_of_storage(storage)
         if real != META or self._recorder.on_values or not self.is_ours():
             return real
-        asking = sys._getframe(2).f_globals.get("__name__") or ""
+        asking = frame(2).f_globals.get("__name__") or ""
         return real if asking.startswith(_TRUTH) else self._device
 
     def _address(self, tensor: torch.Tensor) -> int | Address:
         """Its data pointer: equal for tensors that share memory, and only for these."""
         if not is_meta(tensor) or self._recorder.on_values or not self.is_ours() or not tensor.numel():
-            return int(_BASE.data_ptr(tensor))
-        return Address(tensor.untyped_storage()._cdata, int(tensor.storage_offset()) * tensor.element_size())
+            return int(TensorBase.data_ptr(tensor))
+        return Address(identity_of(tensor.untyped_storage()), int(tensor.storage_offset()) * tensor.element_size())
 
     def _for_others(self, tensor: torch.Tensor) -> Any:
         """The device as DLPack numbers it."""
@@ -157,14 +164,14 @@ class Appearance:
 
     def _subclassed(self, kind: Any, tensor: torch.Tensor, *args: Any, **kwargs: Any) -> Any:
         """A parameter created from a tensor is on the tensor's device."""
-        made = _BASE._make_subclass(kind, tensor, *args, **kwargs)
+        made = make_subclass(kind, tensor, *args, **kwargs)
         if self._moved and is_meta(tensor) and self.is_ours():
             self.place(made, self.claimed(tensor))
         return made
 
     def _storage_address(self, storage: torch.UntypedStorage) -> int | Address:
         placed = _device_of_storage(storage) != META or self._recorder.on_values or not self.is_ours()
-        return int(_STORAGE.data_ptr(storage)) if placed else Address(storage._cdata)
+        return int(StorageBase.data_ptr(storage)) if placed else Address(identity_of(storage))
 
     def _replacements(self) -> dict[tuple[Any, str], Any]:
         tensor: Any = torch.Tensor
@@ -175,26 +182,26 @@ class Appearance:
             (torch.UntypedStorage, "device"): property(lambda s: self._storage_device(s)),  # noqa: PLW0108  # frames
             (torch.UntypedStorage, "data_ptr"): lambda s: self._storage_address(s),  # noqa: PLW0108  # as above
             (tensor, "__dlpack_device__"): lambda t: self._for_others(t),  # noqa: PLW0108  # as above
-            (tensor, "_make_subclass"): staticmethod(self._subclassed),
+            MAKE_SUBCLASS_PLACE: staticmethod(self._subclassed),
             (tensor, "numpy"): lambda t, *, force=False: self._numpy(t, force=force),
             (tensor, "tolist"): lambda t: self._tolist(t),  # noqa: PLW0108  # a function binds to the tensor
-            (tensor, "to"): lambda t, *args, **kwargs: self._to(_BASE.to, t, args, kwargs),
-            (tensor, "cpu"): lambda t, *args, **kwargs: self._to(_BASE.to, t, (_CPU, *args), kwargs),
+            (tensor, "to"): lambda t, *args, **kwargs: self._to(TensorBase.to, t, args, kwargs),
+            (tensor, "cpu"): lambda t, *args, **kwargs: self._to(TensorBase.to, t, (_CPU, *args), kwargs),
             (tensor, "type"): lambda t, *args, **kwargs: self._type(t, args, kwargs),
         }
         table[builtins, "__import__"] = self._apart(builtins.__import__)
-        for owner, split in ((torch, torch.tensor_split), (tensor, _BASE.tensor_split)):
+        for owner, split in ((torch, torch.tensor_split), (tensor, TensorBase.tensor_split)):
             table[owner, "tensor_split"] = self._by_numbers(split, "tensor_indices_or_sections")
         table[importlib, "import_module"] = self._apart(importlib.import_module)
-        table[torch._VF, "_pad_packed_sequence"] = self._by_pointer(torch._VF._pad_packed_sequence)
+        table[PAD_PACKED_PLACE] = self._by_pointer(getattr(*PAD_PACKED_PLACE))
         table[torch, "ctc_loss"] = self._by_pointer(torch.ctc_loss)  # its mean is over lengths as a tensor
-        table[torch, "_shape_as_tensor"] = lambda t: torch.tensor(list(t.shape))
+        table[SHAPE_AS_TENSOR_PLACE] = lambda t: torch.tensor(list(t.shape))
         table.update(constructors(self.is_ours, self._recorder.same_values))
         for name in ("meta", "cpu", "cuda", "mps", "xpu"):
             table[tensor, f"is_{name}"] = self._is_on(name)
         if self._device.type not in _HOSTS:
             table.update(made_on_host(lambda t: self.place(t, _CPU) if is_meta(t) and self.is_ours() else None))
-            table[tensor, "cuda"] = lambda t, device=None, **kwargs: self._to(_BASE.to, t, (cuda(device),), kwargs)
+            table[tensor, "cuda"] = lambda t, device=None, **kwargs: self._to(TensorBase.to, t, (cuda(device),), kwargs)
         if self._grad is not None:
             table.update(self._without_autograd())
         return table
@@ -207,7 +214,7 @@ class Appearance:
                 return original(name, *args, **kwargs)
             self._importing = True
             try:
-                with _disable_current_modes(), given_back():
+                with without_modes(), given_back():
                     return original(name, *args, **kwargs)
             finally:
                 self._importing = False
@@ -277,7 +284,7 @@ class Appearance:
 
     def _type(self, tensor: torch.Tensor, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         """`Tensor.type`: returns a name such as `torch.FloatTensor`, or casts."""
-        said = _BASE.type(tensor, *args, **kwargs)
+        said = TensorBase.type(tensor, *args, **kwargs)
         return self._named(tensor, said) if isinstance(said, str) and is_meta(tensor) and self.is_ours() else said
 
     def _named(self, tensor: torch.Tensor, said: str) -> str:
@@ -290,7 +297,7 @@ class Appearance:
             return None
         if not is_meta(value) or not self.is_ours():
             return None
-        return self._named(value, _BASE.type(value)) == f"{kind.__module__}.{kind.__name__}"
+        return self._named(value, TensorBase.type(value)) == f"{kind.__module__}.{kind.__name__}"
 
     # ---- values
 
@@ -302,11 +309,11 @@ class Appearance:
 
     def _numpy(self, tensor: torch.Tensor, *, force: bool = False) -> Any:
         values = self._read(tensor)
-        return _BASE.numpy(tensor if values is None else values, force=force)
+        return TensorBase.numpy(tensor if values is None else values, force=force)
 
     def _tolist(self, tensor: torch.Tensor) -> Any:
         values = self._read(tensor)
-        return _BASE.tolist(tensor if values is None else values)
+        return TensorBase.tolist(tensor if values is None else values)
 
     # ---- autograd
 
@@ -318,7 +325,7 @@ class Appearance:
         """Whether the model's code asks for something that autograd would know of an op's result."""
         if not self._grad or not self.is_ours() or torch.is_inference_mode_enabled():
             return False
-        if (sys._getframe(2).f_globals.get("__name__") or "").startswith(_NOT_A_MODEL):
+        if (frame(2).f_globals.get("__name__") or "").startswith(_NOT_A_MODEL):
             return False
         known = self._recorder.ledger.find(tensor)
         return (
@@ -327,8 +334,8 @@ class Appearance:
 
     def _without_autograd(self) -> dict[tuple[Any, str], Any]:
         tensor: Any = torch.Tensor
-        wants, is_leaf, grad_fn = _BASE.requires_grad, _BASE.is_leaf, _BASE.grad_fn
-        enabled, set_enabled = torch.is_grad_enabled, torch._C._set_grad_enabled
+        wants, is_leaf, grad_fn = TensorBase.requires_grad, TensorBase.is_leaf, TensorBase.grad_fn
+        enabled, set_enabled = torch.is_grad_enabled, getattr(*SET_GRAD_MODE_PLACE)
 
         def requires_grad(t: torch.Tensor) -> Any:
             if not wants.__get__(t) and self._asks(t):
@@ -354,7 +361,7 @@ class Appearance:
             return function
 
         def is_grad_enabled() -> bool:
-            asking = sys._getframe(1).f_globals.get("__name__") or ""
+            asking = frame(1).f_globals.get("__name__") or ""
             if not self.is_ours() or (asking.startswith(_NOT_A_MODEL) and asking != _KEEPS_MODES):
                 return enabled()
             return bool(self._grad)
@@ -370,13 +377,10 @@ class Appearance:
             (tensor, "grad_fn"): asked(grad_fn),
             (tensor, "is_leaf"): asked(is_leaf),
             (torch, "is_grad_enabled"): is_grad_enabled,
-            (torch._C, "_set_grad_enabled"): set_grad_enabled,
+            SET_GRAD_MODE_PLACE: set_grad_enabled,
         }
         places = [(tensor, n) for n in ("backward", "register_hook", "retain_grad")]
-        if (transforms := sys.modules.get("torch._functorch.eager_transforms")) is not None:
-            begins = [(transforms, n) for n in _DIFFERENTIATES if hasattr(transforms, n)]
-            begins.append((torch.autograd.functional, "_grad_preprocess"))
-            table.update({place: noted(getattr(*place)) for place in begins})
+        table.update({place: noted(getattr(*place)) for place in differentiating_places()})
         places += [(torch.autograd, "grad"), (torch.autograd, "backward")]
         places += [(torch.autograd.forward_ad, "enter_dual_level"), (torch.autograd.graph, "register_multi_grad_hook")]
         table.update({place: refused(getattr(*place)) for place in places})

@@ -12,6 +12,7 @@ from typing import Any
 import torch
 
 from cnncost.frontends.torch.attention_kernels import REFERENCE, Attention, kernel_of
+from cnncost.frontends.torch.compat.ops import CPU_FLASH_ATTENTION, EFFICIENT_ATTENTION, SAFE_SOFTMAX
 
 _HALVES = frozenset({torch.float16, torch.bfloat16})
 
@@ -57,7 +58,6 @@ def _parts(
     """Run what torch runs: a kernel with its preparations, or the reference."""
     if mask is not None and mask.dtype is torch.bool:
         mask = _added(mask, query)
-    ops: Any = torch.ops.aten
     if kernel == REFERENCE:
         return _reference(query, key, value, mask, dropout, causal, scale, grouped)
     if query.dim() == 3:  # kernels need a batch axis
@@ -68,13 +68,9 @@ def _parts(
         wanted = torch.is_grad_enabled() and any(t.requires_grad for t in (query, key, value))
         if mask is not None:
             mask = mask.expand(*query.shape[:3], key.shape[2])
-        out = ops._scaled_dot_product_efficient_attention(
-            query, key, value, mask, wanted, dropout, causal, scale=scale
-        )[0]
+        out = EFFICIENT_ATTENTION(query, key, value, mask, wanted, dropout, causal, scale=scale)[0]
     else:  # CUDA's saves as much
-        out = ops._scaled_dot_product_flash_attention_for_cpu(
-            query, key, value, dropout, causal, attn_mask=mask, scale=scale
-        )[0]
+        out = CPU_FLASH_ATTENTION(query, key, value, dropout, causal, attn_mask=mask, scale=scale)[0]
     return out
 
 
@@ -124,8 +120,7 @@ def _reference(
     scores = torch.matmul(scaled, keys.transpose(-2, -1) * factor)
     if mask is not None:
         scores.add_(mask)
-    safe: Any = torch.ops.aten._safe_softmax
-    scores = safe(scores, -1)
+    scores = SAFE_SOFTMAX(scores, -1)
     if dropout:
         scores = torch.dropout(scores, dropout, True)
     returned = scores.to(dtype)  # noqa: F841  # torch's own returns them, too

@@ -17,18 +17,33 @@ from weakref import ref
 import torch
 
 from cnncost.errors import InputError
+from cnncost.frontends.torch.compat.autocast import SUPPORTED_DEVICES
+from cnncost.frontends.torch.compat.dispatch import (
+    OURS,
+    BelowAutograd,
+    Excluding,
+    Including,
+    has_kernel,
+    is_excluded,
+    keys_below,
+    op_names,
+    set_excluded,
+)
 from cnncost.frontends.torch.compat.facts import AUTOCAST_KEEPS_CASTS_OF_INFERENCE
+from cnncost.frontends.torch.compat.ops import schema_of
+from cnncost.frontends.torch.compat.tensors import is_view
 from cnncost.frontends.torch.types import tensors_in
 
 Args: TypeAlias = tuple[Any, ...]
 Kwargs: TypeAlias = dict[str, Any]
 Policy: TypeAlias = "Callable[[Casting, Any, Args, Kwargs], Any]"
 
-DEVICES = tuple([device for device in torch._C._autocast_supported_devices() if device not in {"ipu", "hpu"}])
+DEVICES = tuple([device for device in SUPPORTED_DEVICES if device not in {"ipu", "hpu"}])
 """All except those whose dispatch keys we use: here and in `unwatched.py`."""
-_KEY = torch._C.DispatchKey.AutocastIPU  # type: ignore[attr-defined]  # missing from torch's stubs
-_KEYS = torch._C.DispatchKeySet(_KEY)
-_BELOW = torch._C._dispatch_keyset_full_after(_KEY)
+_NAME = "AutocastIPU"
+_KEY = OURS[_NAME]
+_KEYS = torch.DispatchKeySet(_KEY)
+_BELOW = keys_below(_KEY)
 _DTYPES = {
     "bf16": torch.bfloat16, "bfloat16": torch.bfloat16,
     "fp16": torch.float16, "float16": torch.float16, "half": torch.float16,
@@ -101,13 +116,13 @@ class Casting:
         """In this context, ops of this thread are cast if autocast is on."""
         _registered()
         _running.append(self)
-        excluded = torch._C._dispatch_tls_is_dispatch_key_excluded(_KEY)
+        excluded = is_excluded(_KEY)
         try:
-            with torch._C._IncludeDispatchKeyGuard(_KEY):
-                torch._C._dispatch_tls_set_dispatch_key_excluded(_KEY, False)
+            with Including(_KEY):
+                set_excluded(_KEY, False)
                 yield
         finally:
-            torch._C._dispatch_tls_set_dispatch_key_excluded(_KEY, excluded)
+            set_excluded(_KEY, excluded)
             _running.pop()
 
     def begins(self, device: str) -> None:
@@ -136,7 +151,7 @@ class Casting:
             return type(value)([self.cast(item, dtype) for item in value])
         if not _eligible(value) or value.dtype is dtype:
             return value
-        weight = value.dtype is torch.float32 and value.requires_grad and value.is_leaf and not value._is_view()
+        weight = value.dtype is torch.float32 and value.requires_grad and value.is_leaf and not is_view(value)
         kept = weight and self._caches() and dtype is self.lower()
         if not kept:
             return value.to(dtype)
@@ -182,7 +197,7 @@ def _in_widest(casting: Casting, op: Any, args: Args, kwargs: Kwargs) -> Any:
 
 def _out(casting: Casting, op: Any, args: Args, kwargs: Kwargs) -> Any:  # noqa: ARG001  # a policy
     """Request a float32 result if the call names no dtype."""
-    place = [argument.name for argument in op._schema.arguments].index("dtype")
+    place = [argument.name for argument in schema_of(op).arguments].index("dtype")
     said = kwargs.get("dtype") if len(args) <= place else args[place]
     if said is not None or not _eligible(args[0]):
         return op(*args, **kwargs)
@@ -193,8 +208,8 @@ def _out(casting: Casting, op: Any, args: Args, kwargs: Kwargs) -> Any:  # noqa:
 
 def _norm(casting: Casting, op: Any, args: Args, kwargs: Kwargs) -> Any:  # noqa: ARG001  # a policy
     """Run a norm through the overload that takes a result dtype."""
-    bound = {a.name: a.default_value for a in op._schema.arguments if a.has_default_value()}
-    bound.update(zip([a.name for a in op._schema.arguments], args, strict=False), **kwargs)
+    bound = {a.name: a.default_value for a in schema_of(op).arguments if a.has_default_value()}
+    bound.update(zip([a.name for a in schema_of(op).arguments], args, strict=False), **kwargs)
     dtype = torch.float32 if _eligible(bound["self"]) else bound["self"].dtype
     return torch.norm(bound["self"], bound["p"], bound.get("dim"), bound.get("keepdim", False), dtype=dtype)
 
@@ -245,11 +260,12 @@ _LISTS = {
 @cache
 def _policies() -> dict[str, dict[str, Policy]]:
     """By dispatcher name of the op: each device's policy for it."""
-    has: Callable[[str, str], bool] = torch._C._dispatch_has_kernel_for_dispatch_key
     found: dict[str, dict[str, Policy]] = {}
-    for name in torch._C._dispatch_get_all_op_names():
+    for name in op_names():
         space, _, op = name.partition("::")
-        mine = {d: known.get(op, _FULL) for d, (key, known) in _LISTS.items() if space == "aten" and has(name, key)}
+        mine = {
+            d: known.get(op, _FULL) for d, (key, known) in _LISTS.items() if space == "aten" and has_kernel(name, key)
+        }
         if mine:
             found[op] = mine
     return found
@@ -264,14 +280,12 @@ _running: list[Casting] = []
 def _registered() -> list[torch.library.Library]:
     """Register our kernels permanently; they are only reached while a Casting is installed."""
     rest, ops = torch.library.Library("_", "IMPL"), torch.library.Library("aten", "IMPL")
-    rest.fallback(torch.library.fallthrough_kernel, "AutocastIPU")
+    rest.fallback(torch.library.fallthrough_kernel, _NAME)
     for name, by_device in _policies().items():
         packet, _, overload = name.partition(".")
         op = getattr(getattr(torch.ops.aten, packet), overload or "default")
-        ops.impl(op, partial(_kernel, op, by_device), "AutocastIPU", with_keyset=True)
-    ops.impl(
-        torch.ops.aten.pad.default, partial(_stays_whole, torch.ops.aten.pad.default), "AutocastIPU", with_keyset=True
-    )
+        ops.impl(op, partial(_kernel, op, by_device), _NAME, with_keyset=True)
+    ops.impl(torch.ops.aten.pad.default, partial(_stays_whole, torch.ops.aten.pad.default), _NAME, with_keyset=True)
     return [rest, ops]
 
 
@@ -279,7 +293,7 @@ def _stays_whole(op: Any, keys: Any, *args: Any, **kwargs: Any) -> Any:
     """Without autograd, an op that computes nothing is recorded whole, as it is when autocast is off."""
     if torch.is_grad_enabled():
         return op.redispatch(keys & _BELOW, *args, **kwargs)
-    with torch._C._ExcludeDispatchKeyGuard(_KEYS), torch._C._AutoDispatchBelowAutograd():
+    with Excluding(_KEYS), BelowAutograd():
         return op(*args, **kwargs)
 
 
@@ -288,7 +302,7 @@ def _kernel(op: Any, by_device: dict[str, Policy], keys: Any, *args: Any, **kwar
     policy = by_device.get(casting.device) if enabled() is not None else None
     if policy is None:
         return op.redispatch(keys & _BELOW, *args, **kwargs)
-    with torch._C._ExcludeDispatchKeyGuard(_KEYS):  # what was cast is of parts that are not
+    with Excluding(_KEYS):  # what was cast is of parts that are not
         return policy(casting, op, args, kwargs)
 
 

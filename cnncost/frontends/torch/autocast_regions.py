@@ -13,10 +13,10 @@ from threading import get_ident
 from typing import Any
 
 import torch
-from torch.amp import autocast_mode
 
 from cnncost.frontends.torch.anew import AutocastWantedError
 from cnncost.frontends.torch.autocast import DEVICES, Autocast, Casting, depth
+from cnncost.frontends.torch.compat.autocast import CAST_PLACE, ENABLED, is_enabled
 from cnncost.frontends.torch.meta import is_meta
 from cnncost.frontends.torch.replaced import replaced
 
@@ -96,7 +96,7 @@ def watched(target: str, casting: Casting | None) -> Iterator[None]:
 
 _PLACES: tuple[tuple[Any, str], ...] = (
     (torch.autocast, "__init__"), (torch.autocast, "__enter__"), (torch.autocast, "__exit__"),
-    (autocast_mode, "_cast"), (torch, "is_autocast_enabled"), (torch, "get_autocast_dtype"),
+    CAST_PLACE, (torch, "is_autocast_enabled"), (torch, "get_autocast_dtype"),
 )  # fmt: skip
 _ORIGINALS = {place: getattr(*place) for place in _PLACES}
 
@@ -131,7 +131,7 @@ class _Regions:
             original(region, "cpu" if absent else device, dtype, enabled, cache_enabled)
             if absent:
                 # Off, as torch creates it without such a device.
-                off = {**region.__dict__, "device": device, "fast_dtype": dtype, "_enabled": False}
+                off = {**region.__dict__, "device": device, "fast_dtype": dtype, ENABLED: False}
                 self._found[id(region)] = region, off
                 region.absent = device
 
@@ -143,15 +143,19 @@ class _Regions:
                 return original(region)
             self._found.setdefault(id(region), (region, region.__dict__.copy()))
             absent = getattr(region, "absent", None)
-            if absent is None and region.device == "cuda" and not region._enabled and not torch.cuda.is_available():
+            if absent is None and region.device == "cuda" and not is_enabled(region) and not torch.cuda.is_available():
                 absent = region.absent = "cuda"  # already disabled before the recording
                 region.device = "cpu"
-            if absent is not None and not region._enabled and (self._casting is None or self._casting.device == "cpu"):
-                region._enabled = torch.is_autocast_enabled("cpu")  # nothing is on that it would disable
+            if (
+                absent is not None
+                and not is_enabled(region)
+                and (self._casting is None or self._casting.device == "cpu")
+            ):
+                setattr(region, ENABLED, torch.is_autocast_enabled("cpu"))  # nothing is on that it would disable
                 region.fast_dtype = torch.get_autocast_dtype("cpu")
                 region.absent = None
                 return original(region)
-            if region._enabled:
+            if is_enabled(region):
                 if self._casting is None:
                     self.missed = True
                     raise AutocastWantedError
@@ -159,7 +163,7 @@ class _Regions:
             result = original(region)
             if absent is not None:
                 region.outer = torch.is_autocast_enabled(absent), torch.get_autocast_dtype(absent)
-                _set(absent, region._enabled, region.fast_dtype)
+                _set(absent, is_enabled(region), region.fast_dtype)
             return result
 
         return enter

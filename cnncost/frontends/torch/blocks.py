@@ -8,6 +8,7 @@ from typing import NamedTuple, TypeAlias
 import torch
 
 from cnncost.frontends.torch import sparse
+from cnncost.frontends.torch.compat.tensors import identity_of
 from cnncost.frontends.torch.types import Signature
 from cnncost.graph import Use
 
@@ -81,8 +82,7 @@ def pointer(tensor: torch.Tensor) -> int:
         if tensor.layout not in sparse.LAYOUTS:
             return id(tensor)
         tensor = sparse.parts(tensor)[0]
-    identity: int = tensor.untyped_storage()._cdata
-    return identity
+    return identity_of(tensor.untyped_storage())
 
 
 def storage_bytes(tensor: torch.Tensor) -> int:

@@ -9,8 +9,8 @@ from typing import Any, TypeAlias
 
 import torch
 from torch.overrides import TorchFunctionMode
-from torch.utils._device import DeviceContext, _device_constructors
 
+from cnncost.frontends.torch.compat.settings import DeviceContext, creators
 from cnncost.frontends.torch.dataless import REMEMBERED, remembered
 from cnncost.frontends.torch.guard import ONE_AT_A_TIME, same_modes, same_random_state
 from cnncost.frontends.torch.initial import FILLS, fill, nothing_drawn, set_element
@@ -51,7 +51,7 @@ def _treatments() -> dict[Any, _Treatment]:
     treatments = (
         (FILLS, fill),
         (REMEMBERED, remembered),
-        (_device_constructors(), _make),
+        (creators(), _make),
         (_CONSTANTS, _make_constant),
         (_READ_BY_CONSTRUCTORS, _make_to_read),
     )

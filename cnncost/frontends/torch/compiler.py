@@ -1,6 +1,6 @@
 """Handle imports of torch's compiler, which some of torch's kernels trigger on their first run.
 
-Imported during a recording, it would permanently bind the recording's replacements of `nn.Module._call_impl` and
+Imported during a recording, it would permanently bind the recording's replacements of what calls modules and of
 `torch.tensor`; and objects left behind by the import keep references to tensors, so their live ranges would be too
 long. So a recording in which the import starts is aborted, and restarted after the import.
 """
@@ -15,8 +15,7 @@ from threading import get_ident
 from typing import Any
 
 from cnncost.frontends.torch.anew import RecordAnewError
-
-_PARTS = ("sympy", "torch._dynamo", "torch._inductor")
+from cnncost.frontends.torch.compat.packages import COMPILER
 
 
 class CompilerWantedError(RecordAnewError):
@@ -43,14 +42,14 @@ class _Finder:
 
     def find_spec(self, name: str, path: Any = None, target: Any = None) -> None:  # noqa: ARG002  # the import protocol
         """Find nothing; raise CompilerWantedError for the compiler's name."""
-        if name in _PARTS and get_ident() == self._thread:
+        if name in COMPILER and get_ident() == self._thread:
             raise CompilerWantedError(name)
 
 
 @contextmanager
 def no_compiler_import() -> Iterator[None]:
     """In this context, the first import of the compiler raises CompilerWantedError."""
-    if all(name in sys.modules for name in _PARTS):
+    if all(name in sys.modules for name in COMPILER):
         yield
         return
     finder = _Finder()
@@ -63,5 +62,5 @@ def no_compiler_import() -> Iterator[None]:
 
 def import_compiler(part: str) -> None:
     """Import a part of the compiler, and the parts that every use of it needs, outside a recording."""
-    for name in dict.fromkeys((*_PARTS[:2], part)):
+    for name in dict.fromkeys((*COMPILER[:2], part)):
         import_module(name)

@@ -15,10 +15,11 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import torch
 from torch import nn
 from torch.autograd.function import Function
-from torch.utils._python_dispatch import _disable_current_modes
 
 from cnncost.frontends.torch import memo as memos
 from cnncost.frontends.torch.blocks import Found
+from cnncost.frontends.torch.compat.dispatch import without_modes
+from cnncost.frontends.torch.compat.modules import CALL_PLACE
 from cnncost.frontends.torch.custom_nests import filled, hold_against, places_of, templated, typed
 from cnncost.frontends.torch.meta import META
 from cnncost.frontends.torch.types import tensor_type
@@ -59,12 +60,12 @@ class CustomCalls:
         self._recorder = recorder
         self._real = real
         self._thread = get_ident()
-        self._module_call: _Call = nn.Module._call_impl
+        self._module_call: _Call = getattr(*CALL_PLACE)
 
     # ---- modules
 
     def module_call(self, original: _Call) -> _Call:
-        """A wrapper of `nn.Module._call_impl` for modules with a rule; `original` itself if no module has one."""
+        """A wrapper of what calls modules, for modules with a rule; `original` itself if no module has one."""
         self._module_call, thread = original, self._thread
         if not any(issubclass(rule.target, nn.Module) for rule in registered()):
             return original
@@ -101,13 +102,13 @@ class CustomCalls:
 
     def _unseen(self, run: _Call, args: Any, kwargs: Any) -> Any:
         """Run forward on real data without recording its ops or the calls of modules in it."""
-        watched = nn.Module._call_impl
-        nn.Module._call_impl = self._module_call  # type: ignore[method-assign]  # put back below
+        watched = getattr(*CALL_PLACE)
+        setattr(*CALL_PLACE, self._module_call)
         try:
-            with _disable_current_modes():
+            with without_modes():
                 return run(*args, **kwargs)
         finally:
-            nn.Module._call_impl = watched  # type: ignore[method-assign]  # restored
+            setattr(*CALL_PLACE, watched)
 
     # ---- functions
 
@@ -151,7 +152,7 @@ class CustomCalls:
                 return
             said, given, result, made = answered.pop()
             if self._real:
-                with _disable_current_modes():
+                with without_modes():
                     setup(ctx, inputs, output)
             self._keep(ctx, said, inputs, self.record(said, given, result, made, bool(ctx.next_functions)))
 
@@ -250,7 +251,7 @@ class CustomCalls:
 
     def _found(self, tensors: list[torch.Tensor]) -> Found:
         found: Found = []
-        self._recorder._scan(tensors, [], found)
+        self._recorder.scan(tensors, [], found)
         return found
 
     def _write(self, name: str, found: Found, outputs: list[torch.Tensor], attrs: Any, more: Any = ()) -> None:
@@ -277,14 +278,14 @@ class _ModuleCall:
 
     def forward_on_values(self, tensors: tuple[torch.Tensor, ...]) -> Any:
         """Run forward on real data, with its own autograd graph for backward."""
-        with _disable_current_modes(), torch.enable_grad():
+        with without_modes(), torch.enable_grad():
             inside = [t.detach().requires_grad_(t.requires_grad) for t in tensors[: self.given]]
             args, kwargs = filled(self._places, inside)
             result = self._run(args, kwargs)
         made: list[torch.Tensor] = []
         self._template = templated(result, made)
         self._inside = ([*inside, *tensors[self.given :]], made)
-        with _disable_current_modes():
+        with without_modes():
             return [t.detach() for t in made]
 
     def backward_on_values(self, grads: tuple[torch.Tensor | None, ...]) -> tuple[torch.Tensor | None, ...]:
@@ -293,7 +294,7 @@ class _ModuleCall:
         tensors, made = self._inside
         pairs = [(t, g) for t, g in zip(made, grads, strict=True) if g is not None and t.requires_grad]
         wanted = [t for t in tensors if t.requires_grad]
-        with _disable_current_modes():
+        with without_modes():
             found = iter(
                 torch.autograd.grad([t for t, _ in pairs], wanted, [g for _, g in pairs], allow_unused=True)
                 if pairs and wanted else [None] * len(wanted)
@@ -332,13 +333,13 @@ def _below(kind: type) -> list[type]:
 
 
 def _empty(kind: TensorType) -> torch.Tensor:
-    with _disable_current_modes():
+    with without_modes():
         return torch.empty(kind.shape, dtype=getattr(torch, kind.dtype), device=META)
 
 
 def _whole(grads: Any, types: tuple[TensorType, ...]) -> list[torch.Tensor]:
     """Gradients as a Function's own backward expects them: zeros for missing ones."""
-    with _disable_current_modes():
+    with without_modes():
         return [
             torch.zeros(kind.shape, dtype=getattr(torch, kind.dtype)) if grad is None else grad
             for grad, kind in zip(grads, types, strict=True)

@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 import torch
 from torch.nn import functional as F  # as everywhere
 
+from cnncost.frontends.torch.compat.autograd import innermost_transform
 from cnncost.session import SESSION
 
 _METHODS = "mul sub add div pow neg abs log exp sum mean ne eq __eq__ masked_fill".split()
@@ -97,5 +98,5 @@ def _plain(tensor: Any) -> bool:
         and tensor.layout is torch.strided
         and not tensor.is_conj()
         and not tensor.is_neg()
-        and torch._C._functorch.peek_interpreter_stack() is None  # vmap would hide an axis
+        and innermost_transform() is None  # vmap would hide an axis
     )

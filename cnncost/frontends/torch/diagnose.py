@@ -11,6 +11,7 @@ import torch
 from torch import nn
 
 from cnncost.errors import CnncostError, DataDependentError, ForwardError, InputError, NoShapeError, RuleError
+from cnncost.frontends.torch.compat.modules import Convolution, Norm
 from cnncost.frontends.torch.inputs import Inputs
 from cnncost.frontends.torch.modules import Tracker
 
@@ -160,7 +161,7 @@ def _expectation(module: nn.Module, args: Any, mixed: bool) -> str:
         return ""
     if isinstance(module, nn.Embedding):
         return "integer indices (for example ids=1x128:int64)" if x.is_floating_point() else ""
-    if isinstance(module, nn.modules.conv._ConvNd):
+    if isinstance(module, Convolution):
         return _convolution(module, x) or _dtype_expected(module, x, mixed)
     for kind, names, axis, what in _SIZES:
         if isinstance(module, kind):
@@ -174,14 +175,14 @@ def _expectation(module: nn.Module, args: Any, mixed: bool) -> str:
 
 _SIZES: tuple[tuple[type, str, int, str], ...] = (
     (nn.Linear, "in_features", -1, "features"),
-    (nn.modules.batchnorm._NormBase, "num_features", 1, "channels"),
+    (Norm, "num_features", 1, "channels"),
     (nn.GroupNorm, "num_channels", 1, "channels"),
     (nn.RNNBase, "input_size", -1, "features"),
 )
 """Layer, attribute with the expected size, axis of the input, and the name of what that axis counts."""
 
 
-def _convolution(module: nn.modules.conv._ConvNd, x: torch.Tensor) -> str:
+def _convolution(module: Any, x: torch.Tensor) -> str:
     dims = module.weight.dim() - 2
     if x.dim() not in (dims + 1, dims + 2):
         return f"an input of {dims + 2} axes (batch, {module.in_channels} channels, {dims} of space)"

@@ -7,7 +7,6 @@ of `score_mod` as autograd computes it; torch itself would trace both with its c
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from math import prod
@@ -15,17 +14,24 @@ from types import FunctionType
 from typing import Any
 
 import torch
-from torch.utils._python_dispatch import TorchDispatchMode, _disable_current_modes
 
 from cnncost.frontends.torch import memo as memos
 from cnncost.frontends.torch.attention_masks import pack
+from cnncost.frontends.torch.compat.dispatch import TorchDispatchMode, without_modes
+from cnncost.frontends.torch.compat.higher_order import (
+    NO_OP_FUNCTIONS,
+    dense_flexible_attention,
+    flexible_attention_backward,
+    flexible_attention_places,
+)
+from cnncost.frontends.torch.compat.tensors import version_of
 from cnncost.frontends.torch.meta import is_meta
 from cnncost.frontends.torch.protocols import Recording
+from cnncost.frontends.torch.replaced import replaced
 from cnncost.frontends.torch.types import tensor_type
 from cnncost.graph import OpSpec
 from cnncost.masks import Mask
 
-MODULE = "torch.nn.attention.flex_attention"
 META, CPU = torch.device("meta"), torch.device("cpu")
 _MOST = 1 << 28
 """Maximum number of pairs for which a mask is evaluated."""
@@ -84,16 +90,13 @@ def _gradients(
         grads: gradients of the result and of its log-sum-exp.
         rest: the op's other arguments.
     """
-    with _disable_current_modes():
+    with without_modes():
         made = [_laid_out(tensor.shape, tensor) for tensor in inputs]
         if is_meta(inputs[0]):
             return made
-        from torch._higher_order_ops.flex_attention import math_attention
-
         with torch.enable_grad():
             leaves = [tensor.detach().requires_grad_() for tensor in inputs]
-            dense: Any = math_attention
-            results = dense(*leaves, *rest)
+            results = dense_flexible_attention()(*leaves, *rest)
             pairs = [(result, grad) for result, grad in zip(results, grads, strict=False) if grad is not None]
             found = torch.autograd.grad([result for result, _ in pairs], leaves, [grad for _, grad in pairs])
         return [tensor.copy_(grad) for tensor, grad in zip(made, found, strict=True)]
@@ -109,7 +112,7 @@ def _laid_out(shape: tuple[int, ...], like: torch.Tensor) -> torch.Tensor:
 
 def is_plain(function: Callable[..., Any]) -> bool:
     """Whether it is torch's own no-op function."""
-    return getattr(function, "__name__", "") in {"_identity", "noop_mask"}
+    return getattr(function, "__name__", "") in NO_OP_FUNCTIONS
 
 
 def _places(scores: tuple[int, ...], device: torch.device) -> list[torch.Tensor]:
@@ -170,7 +173,7 @@ def _captured(value: Any, alive: list[Any], depth: int) -> tuple[Any, ...]:
         return (type(value), value)
     alive.append(value)
     if isinstance(value, torch.Tensor):
-        return (id(value), value._version)
+        return (id(value), version_of(value))
     if type(value) is not FunctionType or depth > 8 or value.__code__.co_names:
         raise _UnknownError
     parts = [cell.cell_contents for cell in value.__closure__ or ()] + list(value.__defaults__ or ())
@@ -304,9 +307,7 @@ class _Flex(torch.autograd.Function):
                 changed = ctx.score_mod(score, *_places(scores, query.device))
             if changed.requires_grad:
                 torch.autograd.grad(changed, score, torch.empty_like(changed), allow_unused=True)
-        from torch._higher_order_ops.flex_attention import flex_attention_backward
-
-        backward: Any = flex_attention_backward
+        backward = flexible_attention_backward()
         block_mask, scale, options, *_ = ctx.rest
         found = _gradients((query, key, value), (grad_out, grad_logsumexp), ctx.score_mod, *ctx.rest)
         made = backward(query, key, value, out, logsumexp, grad_out, grad_logsumexp, ctx.score_mod, lambda: found,
@@ -329,13 +330,10 @@ def _with_derivative(func: Any) -> Callable[..., Any]:
 @contextmanager
 def on_any_device() -> Iterator[None]:
     """Replace flexible attention by a version without torch's device check, whose derivative runs without data."""
-    module: Any = sys.modules.get(MODULE)
-    if module is None:
+    places = flexible_attention_places()
+    if places is None:
         yield
         return
-    check, op = module._validate_device, module.flex_attention_hop
-    module._validate_device, module.flex_attention_hop = lambda *_: None, _with_derivative(op)
-    try:
+    check, op = places
+    with replaced({check: lambda *_: None, op: _with_derivative(getattr(*op))}):
         yield
-    finally:
-        module._validate_device, module.flex_attention_hop = check, op

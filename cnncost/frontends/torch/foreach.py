@@ -12,6 +12,8 @@ from typing import Any
 
 import torch
 
+from cnncost.frontends.torch.compat.ops import schema_of
+
 _PREFIX = "aten::_foreach_"
 _STEPS = frozenset(f"aten::_fused_{name}_" for name in ("adam", "adamw", "sgd", "adagrad"))
 """Whole optimizer steps, in-place."""
@@ -36,9 +38,9 @@ def is_of_several(schema_name: str, args: Any) -> bool:
 
 def parts(func: Any) -> Callable[..., Any]:
     """The function that runs a list op as single-tensor ops."""
-    if is_foreach(func._schema.name):
+    if is_foreach(schema_of(func).name):
         return partial(_each_alone, func)
-    if func._schema.name in _STEPS:
+    if schema_of(func).name in _STEPS:
         return partial(_step_of_each, func)
     decompose: Callable[..., Any] = func.decompose
     return decompose
@@ -46,7 +48,7 @@ def parts(func: Any) -> Callable[..., Any]:
 
 def _each_alone(func: Any, *args: Any, **kwargs: Any) -> Any:
     """Run one op per element; returns a list of the results, or None for an in-place op."""
-    schema = func._schema
+    schema = schema_of(func)
     name = schema.name.removeprefix(_PREFIX)
     single = _OTHERS.get(name) or getattr(torch.ops.aten, name, None) or partial(_in_place, name.removesuffix("_"))
     named = {**dict(zip([a.name for a in schema.arguments], args, strict=False)), **kwargs}

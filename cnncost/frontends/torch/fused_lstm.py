@@ -15,6 +15,7 @@ import torch
 
 from cnncost.frontends.torch.autocast import casts, lower_dtype, lowered
 from cnncost.frontends.torch.compat import facts
+from cnncost.frontends.torch.compat.dispatch import BelowAutograd, is_excluded, key
 from cnncost.frontends.torch.meta import is_meta
 from cnncost.frontends.torch.steps import packed as packed_steps
 from cnncost.frontends.torch.steps import recurrent as steps
@@ -23,14 +24,14 @@ Results: TypeAlias = "tuple[torch.Tensor, Any, Any]"
 """The output of all steps, and the last hidden state and last cell state of each layer and direction."""
 
 _LSTM = 2
-_AUTOGRAD = torch._C._dispatch_key_parse("AutogradOther")
+_AUTOGRAD = key("AutogradOther")
 """ATen's number for this cell."""
 _FLOATS = frozenset({torch.float32, torch.bfloat16})
 """Dtypes of the kernel: few CPUs support float16; if autocast uses CUDA's lists, the kernel is cuDNN's."""
 
 
 RECURRENT = ("lstm", "gru", "rnn_tanh", "rnn_relu")
-"""Functions of `torch._VF` that recurrent modules call."""
+"""Functions in C++ that recurrent modules call."""
 
 
 def fused_recurrent(
@@ -155,7 +156,7 @@ def _in_steps(
         given = list(lowered(*args))
         if casts("mkldnn_rnn_layer"):
             given[1 + is_packed(args)] = args[1 + is_packed(args)]
-        with torch._C._AutoDispatchBelowAutograd():
+        with BelowAutograd():
             return original(*given)
 
     return recurrent
@@ -163,7 +164,7 @@ def _in_steps(
 
 def _differentiates() -> bool:
     """Whether the recording is one with autograd, as of a training step, also where forward has it off for a while."""
-    return torch.is_grad_enabled() or not torch._C._dispatch_tls_is_dispatch_key_excluded(_AUTOGRAD)
+    return torch.is_grad_enabled() or not is_excluded(_AUTOGRAD)
 
 
 def _fits(*args: Any) -> bool:
@@ -250,7 +251,7 @@ def _whole(original: Callable[..., Results]) -> Layer:
         train: bool, _: list[torch.Tensor],
     ) -> Results:  # fmt: skip
         (x, *states), weights = lowered(x, *states), list(lowered(*weights))
-        with torch._C._AutoDispatchBelowAutograd():
+        with BelowAutograd():
             return original(x, states, weights, has_biases, 1, 0.0, train, directions == 2, False)
 
     return run

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import random
 import sys
 from collections.abc import Iterator
@@ -11,10 +10,25 @@ from threading import RLock
 from typing import Any
 
 import torch
-from torch.overrides import _get_current_function_mode_stack, _pop_mode, _push_mode
-from torch.utils import _device
-from torch.utils._python_dispatch import _get_current_dispatch_mode_stack, _pop_mode_temporarily
 
+from cnncost.frontends.torch.compat.dispatch import (
+    BelowAutograd,
+    dispatch_modes,
+    function_depth,
+    function_modes,
+    innermost_suspended,
+    pop_function_mode,
+    push_function_mode,
+)
+from cnncost.frontends.torch.compat.interpreter import ENVIRON, environment
+from cnncost.frontends.torch.compat.packages import is_compiler_loaded
+from cnncost.frontends.torch.compat.settings import (
+    default_mode,
+    named_device,
+    set_default_mode,
+    validates_distributions,
+    without_traces,
+)
 from cnncost.frontends.torch.flexible_attention import on_any_device
 
 ONE_AT_A_TIME = RLock()
@@ -74,10 +88,10 @@ def same_random_state() -> Iterator[Draws]:
 def unseen_by(kind: type) -> Iterator[None]:
     """Hide ops from outer modes of this kind: an analysis inside a recorded forward is not part of that forward."""
     with ExitStack() as stack:
-        modes = _get_current_dispatch_mode_stack()
+        modes = dispatch_modes()
         seeing = [i for i, mode in enumerate(modes) if isinstance(mode, kind)]
         for _ in modes[seeing[0] :] if seeing else ():
-            stack.enter_context(_pop_mode_temporarily())
+            stack.enter_context(innermost_suspended())
         yield
 
 
@@ -88,53 +102,44 @@ def same_modes() -> Iterator[None]:
     Also if code sets the default device, or enters a mode and never exits it: torch pops and pushes modes by stack
     position, and would push ours again later.
     """
-    before, device = _modes(), _device.CURRENT_DEVICE
+    before, device = _modes(), named_device()
     try:
         yield
     finally:
         if _modes() != before:
-            for _ in range(torch._C._len_torch_function_stack()):
-                _pop_mode()
+            for _ in range(function_depth()):
+                pop_function_mode()
             for mode in before[1:]:
-                _push_mode(mode)
-            torch._GLOBAL_DEVICE_CONTEXT.device_context, _device.CURRENT_DEVICE = before[0], device
-            _without_traces()
+                push_function_mode(mode)
+            set_default_mode(before[0], device)
 
 
 def _modes() -> list[Any]:
     """The default device's mode or None, then all active modes."""
-    return [getattr(torch._GLOBAL_DEVICE_CONTEXT, "device_context", None), *_get_current_function_mode_stack()]
+    return [default_mode(), *function_modes()]
 
 
 def _default_device() -> torch.device | None:
     """The default device, or None if none was set."""
-    context = getattr(torch._GLOBAL_DEVICE_CONTEXT, "device_context", None)
-    return None if context is None else torch.get_default_device()
+    return None if default_mode() is None else torch.get_default_device()
 
 
 def _restore_default_device(device: torch.device | None) -> None:
     if _default_device() != device:
         torch.set_default_device(device)
-        _without_traces()
-
-
-def _without_traces() -> None:
-    """Delete the attribute of an unset default device: torch 2.9 can't be asked for the device otherwise."""
-    if getattr(torch._GLOBAL_DEVICE_CONTEXT, "device_context", True) is None:
-        del torch._GLOBAL_DEVICE_CONTEXT.device_context
+        without_traces()
 
 
 def _settings() -> tuple[dict[Any, Any], str, tuple[bool, ...]]:
     """Environment variables and the kernel settings that forward may branch on."""
-    variables: dict[Any, Any] = _ENVIRON._data  # type: ignore[attr-defined]  # `dict(os.environ)` would decode every variable
-    return dict(variables), torch.get_float32_matmul_precision(), tuple([getattr(_CUDNN, name) for name in _FLAGS])
+    return environment(), torch.get_float32_matmul_precision(), tuple([getattr(_CUDNN, name) for name in _FLAGS])
 
 
 def _restore_settings(settings: tuple[dict[Any, Any], str, tuple[bool, ...]]) -> None:
     now = _settings()
     if now == settings:
         return
-    (variables, precision, flags), environ = settings, _ENVIRON
+    (variables, precision, flags), environ = settings, ENVIRON
     for name in now[0].keys() - variables.keys():
         del environ[environ.decodekey(name)]
     for name, value in variables.items():
@@ -147,7 +152,6 @@ def _restore_settings(settings: tuple[dict[Any, Any], str, tuple[bool, ...]]) ->
             setattr(_CUDNN, name, flag)
 
 
-_ENVIRON = os.environ  # bound here, because a program may replace `os.environ` by a dict
 _CUDNN: Any = torch.backends.cudnn
 _FLAGS = ("enabled", "benchmark", "deterministic", "allow_tf32")
 
@@ -167,9 +171,9 @@ def quiet_torch(grad: bool, whole: bool = True) -> Iterator[None]:
         stack.callback(_restore_settings, _settings())
         # By default, distributions read their arguments' values to validate them; no shape depends on that.
         distribution = torch.distributions.Distribution
-        stack.callback(distribution.set_default_validate_args, distribution._validate_args)
+        stack.callback(distribution.set_default_validate_args, validates_distributions())
         distribution.set_default_validate_args(False)
-        if "torch._dynamo" in sys.modules:  # nothing can have been compiled before it was imported
+        if is_compiler_loaded():  # else nothing can have been compiled
             stack.enter_context(torch.compiler.set_stance("force_eager"))
         # Encoder layers would run as one kernel, which has no meta kernel and hides its parts.
         stack.callback(torch.backends.mha.set_fastpath_enabled, torch.backends.mha.get_fastpath_enabled())
@@ -180,5 +184,5 @@ def quiet_torch(grad: bool, whole: bool = True) -> Iterator[None]:
         stack.enter_context(on_any_device())
         if whole and not grad:
             # Below autograd, composite ops arrive undecomposed, and autograd's bookkeeping costs no time.
-            stack.enter_context(torch._C._AutoDispatchBelowAutograd())
+            stack.enter_context(BelowAutograd())
         yield

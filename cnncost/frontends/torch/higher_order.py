@@ -10,15 +10,15 @@ from collections.abc import Callable
 from typing import Any
 
 import torch
-from torch.utils._pytree import tree_map
 
+from cnncost.frontends.torch.compat.higher_order import HigherOrderOperator, tree_map
 from cnncost.frontends.torch.flexible_attention import flex_attention, flex_attention_backward
 from cnncost.frontends.torch.protocols import Recording
 
 
 def is_higher_order(func: Any) -> bool:
     """Whether an op takes functions; such ops are not overloads of a schema."""
-    return isinstance(func, torch._ops.HigherOrderOperator)
+    return isinstance(func, HigherOrderOperator)
 
 
 def run(recorder: Recording, func: Any, args: Any, kwargs: Any) -> Any:

@@ -13,15 +13,15 @@ from threading import get_ident
 from typing import Any
 
 import torch
-from torch.nn import init
+
+from cnncost.frontends.torch.compat.modules import INITIAL_FILL_PLACES
+from cnncost.frontends.torch.replaced import replaced
 
 FILLS = tuple(
     getattr(torch.Tensor, name)
     for name in "normal_ uniform_ trunc_normal_ zero_ fill_ mul_ add_ erfinv_ clamp_ exponential_ log_normal_".split()
     if hasattr(torch.Tensor, name)
 )
-_HELPERS = ("_no_grad_uniform_", "_no_grad_normal_", "_no_grad_trunc_normal_", "_no_grad_fill_", "_no_grad_zero_")
-"""Helpers that `torch.nn.init` functions call last: each disables autograd around a fill."""
 
 
 def fill(func: Any, args: Any, kwargs: Any) -> Any:
@@ -55,14 +55,8 @@ def nothing_drawn() -> Iterator[None]:
 
     Most of them don't dispatch to function modes, which only see their parts. Not for two threads at once.
     """
-    before = {name: getattr(init, name) for name in _HELPERS if hasattr(init, name)}
-    for name, helper in before.items():
-        setattr(init, name, _passing_by(helper))
-    try:
+    with replaced({place: _passing_by(getattr(*place)) for place in INITIAL_FILL_PLACES}):
         yield
-    finally:
-        for name, helper in before.items():
-            setattr(init, name, helper)
 
 
 def _passing_by(helper: Any) -> Any:

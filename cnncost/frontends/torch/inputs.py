@@ -12,6 +12,7 @@ from torch import nn
 from torch.nn.utils.rnn import PackedSequence
 
 from cnncost.errors import InputError
+from cnncost.frontends.torch.compat.tensors import identity_of
 from cnncost.frontends.torch.copies import Copier
 from cnncost.frontends.torch.meta import META
 from cnncost.frontends.torch.running import REAL_LIMIT, twin
@@ -251,7 +252,7 @@ class _Maker(Copier):
             made = twin(tensor)
             self.given[id(made)] = tensor
             return made
-        where = tensor.untyped_storage()._cdata
+        where = identity_of(tensor.untyped_storage())
         base = self._storages.get(where)
         made = torch.empty_strided(tensor.shape, tensor.stride(), dtype=tensor.dtype, device=META)
         if base is not None or tensor.untyped_storage().nbytes() != made.untyped_storage().nbytes():

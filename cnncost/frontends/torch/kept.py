@@ -18,6 +18,8 @@ from typing import Any
 import torch
 from torch import nn
 
+from cnncost.frontends.torch.compat.modules import NOT_SAVED
+from cnncost.frontends.torch.compat.tensors import identity_of
 from cnncost.frontends.torch.frozen import UnfitError, frozen
 from cnncost.frontends.torch.kinds import ATOMS, slots
 from cnncost.frontends.torch.ledger import Sources
@@ -36,10 +38,10 @@ _TENSORS = frozenset({torch.Tensor, nn.Parameter})
 
 _ITEMS = frozenset({list, tuple})
 _TYPE_OF = attrgetter("shape", "dtype", "requires_grad")
-_PLACE_OF, _DICT_OF = attrgetter("_cdata"), attrgetter("__dict__")
+_DICT_OF = attrgetter("__dict__")
 _Attributes = dict[str, Any]
 _flat = chain.from_iterable
-_hooks = itemgetter(*[name for name in HOOKS if name != "_non_persistent_buffers_set"])
+_hooks = itemgetter(*[name for name in HOOKS if name != NOT_SAVED])
 
 
 def _values(tables: Iterable[dict[str, Any]]) -> list[Any]:
@@ -60,7 +62,7 @@ def _geometry(tensors: list[torch.Tensor]) -> list[Any]:
     return [
         [*map(_TYPE_OF, tensors)],
         [*map(torch.Tensor.stride, tensors)],
-        [*map(_PLACE_OF, storages)],
+        [*map(identity_of, storages)],
         [*map(torch.UntypedStorage.nbytes, storages)],
         any(map(_DICT_OF, tensors)),
     ]

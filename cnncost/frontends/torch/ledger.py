@@ -14,6 +14,7 @@ import torch
 
 from cnncost.frontends.torch import sparse
 from cnncost.frontends.torch.blocks import Block, Known, StorageRef, pointer, storage_bytes
+from cnncost.frontends.torch.compat.tensors import identity_of
 from cnncost.frontends.torch.meta import is_meta
 from cnncost.frontends.torch.types import Signature, signature
 from cnncost.graph import Owned, Role, Storage, TensorType, Use, Value
@@ -49,7 +50,7 @@ class Ledger:
         self._kept.append(tensor)
         if plain := tensor.layout is _STRIDED:
             storage = tensor.untyped_storage()
-            where, nbytes = storage._cdata, storage.nbytes()
+            where, nbytes = identity_of(storage), storage.nbytes()
         else:
             where, nbytes = pointer(tensor), storage_bytes(tensor)
             if tensor.layout in sparse.LAYOUTS:
@@ -100,16 +101,16 @@ class Ledger:
         """Get a callback when a storage is freed."""
         block.ref = ref = StorageRef(storage, self._on_death)
         ref.block = block
-        ref.pointer = where = storage._cdata
+        ref.pointer = where = identity_of(storage)
         self._by_pointer[where] = block
 
     def alias(self, tensor: torch.Tensor, block: Block) -> None:
         """Map the storage of a meta tensor to a known storage while it is alive."""
         storage = tensor.untyped_storage()
-        if storage._cdata in self._by_pointer:
+        if identity_of(storage) in self._by_pointer:
             return
         ref = StorageRef(storage, self._on_alias_death)
-        ref.block, ref.pointer = block, storage._cdata
+        ref.block, ref.pointer = block, identity_of(storage)
         self._aliases[ref.pointer], self._by_pointer[ref.pointer] = ref, block
 
     def _on_alias_death(self, ref: StorageRef) -> None:

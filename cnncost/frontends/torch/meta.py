@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any
-
 import torch
 
-_BASE: Any = torch._C.TensorBase
+from cnncost.frontends.torch.compat.tensors import is_meta
+
+__all__ = ["META", "is_meta"]
+
 META = torch.device("meta")
-is_meta: Callable[[torch.Tensor], bool] = _BASE.is_meta.__get__
-"""Whether a tensor has no data, by torch's own getter, which is not affected by replaced attributes."""

@@ -12,10 +12,10 @@ from typing import Any
 
 import torch
 from torch import nn
-from torch.jit._script import RecursiveScriptModule
-from torch.jit._trace import TopLevelTracedModule, TracedModule
 
 from cnncost.errors import InputError
+from cnncost.frontends.torch.compat.autograd import is_inside_transform, next_number
+from cnncost.frontends.torch.compat.modules import CALL_PLACE, CFUNCTIONS, SCRIPTED, children_of, tables_of
 from cnncost.frontends.torch.custom import CustomCalls
 from cnncost.frontends.torch.fused_lstm import RECURRENT, fused_recurrent
 from cnncost.frontends.torch.guard import Draws
@@ -28,11 +28,8 @@ from cnncost.frontends.torch.replaced import Place, replaced
 from cnncost.frontends.torch.running import twin
 from cnncost.graph import Call, Failure, Scope
 
-_SCRIPTED = frozenset({RecursiveScriptModule, TopLevelTracedModule, TracedModule})
-
 _TENSOR = torch.Tensor
 _COUNT_OF = itemgetter(4)
-_next_node: Callable[[], int] = torch._C._autograd._get_sequence_nr
 _scope: Callable[[tuple[object, ...]], Scope] = partial(tuple.__new__, Scope)
 _call: Callable[[tuple[object, ...]], Call] = partial(tuple.__new__, Call)
 
@@ -40,8 +37,7 @@ _call: Callable[[tuple[object, ...]], Call] = partial(tuple.__new__, Call)
 class Tracker:
     """Scopes and calls of one recording.
 
-    In `tracking`, `nn.Module._call_impl` is patched to report each call made in this thread. `__call__` calls it;
-    patching the special method itself would require a walk over all loaded module classes.
+    In `tracking`, what calls modules (`CALL_PLACE`) is patched to report each call made in this thread.
     """
 
     def __init__(
@@ -72,7 +68,7 @@ class Tracker:
         self._thread = get_ident()
         self.trail: list[tuple[int, int]] | None = None
         """If wanted: at each start and end of a call, autograd's next sequence number and the call from there on."""
-        self._call: Callable[..., Any] = nn.Module._call_impl
+        self._call: Callable[..., Any] = getattr(*CALL_PLACE)
         self.draws: Draws | None = None
         """Set to find the module that draws from Python's or numpy's generators; `drawn_in` becomes its path."""
         self.drawn_in: str | None = None
@@ -87,9 +83,8 @@ class Tracker:
     def _add(self, path: str, module: nn.Module, owns: bool = True) -> int:
         index = self.index[id(module)] = len(self.scopes)
         kind = type(module)
-        held: dict[str, Any]
-        if kind not in _SCRIPTED:
-            held, kept, name = module._parameters, module._buffers, kind.__name__
+        if kind not in SCRIPTED:
+            (held, kept), name = tables_of(module), kind.__name__
         else:
             (held, kept), name = _all_tensors(module), str(getattr(module, "original_name", kind.__name__))
         if packed := packed_tensors(module):
@@ -126,7 +121,7 @@ class Tracker:
         """In this context, module calls are recorded and literal tensors keep their values; only in this thread."""
         custom = CustomCalls(self.recorder, self.recorder.on_values)
         table: dict[Place, Any] = {
-            (nn.Module, "_call_impl"): self._wrapped(custom.module_call(nn.Module._call_impl)),
+            CALL_PLACE: self._wrapped(custom.module_call(getattr(*CALL_PLACE))),
             (torch, "tensor"): self._literal(torch.tensor),
             (torch, "as_tensor"): self._literal(torch.as_tensor),
         }
@@ -135,7 +130,7 @@ class Tracker:
         ):  # recorded by their parts, which memory depends on
             on_cpu = self.recorder.on_cpu
             for name in RECURRENT:
-                table[torch._VF, name] = fused_recurrent(name, getattr(torch._VF, name), self._thread, on_cpu)
+                table[CFUNCTIONS, name] = fused_recurrent(name, getattr(CFUNCTIONS, name), self._thread, on_cpu)
         with replaced(table), custom.functions():
             yield
 
@@ -186,7 +181,7 @@ class Tracker:
             counts[scope] = count + 1
             self._parent = recorder.call = call
             if trail is not None:
-                trail.append((_next_node(), call))
+                trail.append((next_number(), call))
             try:
                 result = original(module, *args, **kwargs)
                 if outer is None and type(result) is not torch.Tensor:
@@ -200,7 +195,7 @@ class Tracker:
                 self._parent = outer
                 recorder.call = outer or 0
                 if trail is not None:
-                    trail.append((_next_node(), outer or 0))
+                    trail.append((next_number(), outer or 0))
                 if self.draws is not None and self.drawn_in is None and self.draws.made():
                     self.drawn_in = self.path(call)
             outputs[call] = values(result)
@@ -212,12 +207,12 @@ class Tracker:
         """Run a call that a checkpoint recomputes in backward; its ops are attributed to the module's first call."""
         outer, trail = self.recomputing, self.trail if self.trail is not None else []
         self.recomputing = call = self.first_call(scope)
-        trail.append((_next_node(), call))
+        trail.append((next_number(), call))
         try:
             return self._call(module, *args, **kwargs)
         finally:
             self.recomputing = outer
-            trail.append((_next_node(), outer or 0))
+            trail.append((next_number(), outer or 0))
 
     def call_root(self, model: nn.Module, called: Callable[..., Any] | None, inputs: Inputs) -> Any:
         """Call the model, or else the copy of what was called: one of its methods or a function that uses it."""
@@ -230,7 +225,7 @@ class Tracker:
         self._counts[self.index[id(model)]] += 1
         self._parent = self.recorder.call = 0
         if self.trail is not None:
-            self.trail.append((_next_node(), 0))
+            self.trail.append((next_number(), 0))
         result = function(*inputs.args, **inputs.kwargs)
         result = result if type(result) is torch.Tensor else _finished(result)
         self._parent = None
@@ -271,7 +266,7 @@ class Tracker:
         if type(result) is _TENSOR or isinstance(result, _TENSOR):
             known = self._known.get(id(result))
             if known is None or known[0]() is not result:
-                if torch._C._functorch.is_functorch_wrapped_tensor(result):
+                if is_inside_transform(result):
                     return ()  # inside vmap or grad: the recorder knows the wrapped tensor, not the wrapper
                 known = self.recorder.meet(result)
             return (known[1],)
@@ -318,8 +313,8 @@ def walk(model: nn.Module) -> list[tuple[str, nn.Module]]:
             continue
         seen.add(identity)
         tree.append((path, module))
-        held = module._modules
-        if not held or type(module) in _SCRIPTED:  # calls of a scripted module's children can't be seen
+        held = children_of(module)
+        if not held or type(module) in SCRIPTED:  # calls of a scripted module's children can't be seen
             continue
         prefix, below = path + "." if path else "", (*above, identity)
         stack.extend([(prefix + name, child, below) for name, child in held.items() if child is not None][::-1])
@@ -334,7 +329,7 @@ def _all_tensors(module: nn.Module) -> tuple[dict[str, Any], dict[str, Any]]:
 def check_initialised(tree: list[tuple[str, nn.Module]]) -> None:
     """Raise InputError for lazy parameters, whose sizes are not known yet."""
     for path, module in tree:
-        for name, tensor in (*module._parameters.items(), *module._buffers.items()):
+        for name, tensor in [item for table in tables_of(module) for item in table.items()]:
             if type(tensor) in LAZY:
                 raise InputError(
                     f"{path or 'the model'} ({type(module).__name__}): {name} is not initialised (a lazy module takes "

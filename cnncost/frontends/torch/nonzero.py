@@ -9,6 +9,7 @@ import torch
 from torch import nn
 
 from cnncost.errors import InputError
+from cnncost.frontends.torch.compat.modules import tables_of
 from cnncost.frontends.torch.sparse import stored as elements
 from cnncost.graph import Graph
 
@@ -66,5 +67,5 @@ def _count(tensor: torch.Tensor) -> int:
 
 
 def _held(module: nn.Module) -> Iterator[tuple[str, torch.Tensor]]:
-    for held in (module._parameters, module._buffers):
+    for held in tables_of(module):
         yield from ((name, tensor) for name, tensor in held.items() if tensor is not None)

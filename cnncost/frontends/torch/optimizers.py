@@ -10,9 +10,9 @@ from typing import Any, NamedTuple, TypeAlias
 
 import torch
 from torch import nn
-from torch.utils._python_dispatch import _disable_current_modes
 
 from cnncost.errors import CnncostError, InputError
+from cnncost.frontends.torch.compat.dispatch import without_modes
 from cnncost.frontends.torch.diagnose import ON_VALUES, reads_values
 from cnncost.frontends.torch.recorder import Recorder
 from cnncost.frontends.torch.running import twin
@@ -43,7 +43,7 @@ def warmed(optimizer: Optimize, parameters: list[nn.Parameter], skeleton: Skelet
         InputError: an unknown name or argument, not an optimizer, or an optimizer that needs a closure.
     """
     try:
-        with _disable_current_modes():  # some allocate their state in the constructor
+        with without_modes():  # some allocate their state in the constructor
             made = _made(optimizer, parameters, skeleton, recorder.on_values)
             _warm(made, lambda: step(made))
         return Warmed(made, {id(t): t for _, t in state_tensors(made, parameters) if not t.is_meta})
@@ -135,7 +135,7 @@ def _made(
     optimizer: Any, parameters: list[nn.Parameter], skeleton: Skeleton, on_values: bool
 ) -> torch.optim.Optimizer:  # fmt: skip
     if isinstance(optimizer, torch.optim.Optimizer):
-        with _disable_current_modes():
+        with without_modes():
             return _copied(optimizer, skeleton, on_values)
     if not parameters:
         raise InputError("optimizer: the model has no parameter that requires a gradient; there is nothing to optimize")

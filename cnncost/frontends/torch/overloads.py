@@ -12,6 +12,8 @@ from typing import Any
 
 import torch
 
+from cnncost.frontends.torch.compat.dispatch import has_kernel
+from cnncost.frontends.torch.compat.ops import schema_of
 from cnncost.frontends.torch.foreach import is_foreach
 from cnncost.frontends.torch.sizes import SIZED_BY_VALUES, Values
 from cnncost.frontends.torch.without_kernels import MADE
@@ -50,7 +52,7 @@ class Overload:
     """
 
     def __init__(self, func: Any) -> None:
-        schema = func._schema
+        schema = schema_of(func)
         self.func = func
         self.schema_name = _STANDS_FOR.get(schema.name, str(schema.name))
         self.node_name = _node_name(func, self.schema_name)
@@ -78,18 +80,18 @@ class Overload:
         if is_foreach(self.schema_name):
             return True
         key = "CompositeImplicitAutograd"
-        return bool(torch._C._dispatch_has_kernel_for_dispatch_key(self.func.name(), key))
+        return bool(has_kernel(self.func.name(), key))
 
     @cached_property
     def written(self) -> tuple[tuple[int, str], ...]:
         """Position and name of each argument that it writes to."""
-        arguments = enumerate(self.func._schema.arguments)
+        arguments = enumerate(schema_of(self.func).arguments)
         return tuple([(i, a.name) for i, a in arguments if a.alias_info is not None and a.alias_info.is_write])
 
     @cached_property
     def outs(self) -> frozenset[str]:
         """Names of its out arguments: `out`, or one for each result."""
-        return frozenset([a.name for a in self.func._schema.arguments if a.is_out])
+        return frozenset([a.name for a in schema_of(self.func).arguments if a.is_out])
 
     @cached_property
     def writes_first(self) -> bool:

@@ -7,14 +7,16 @@ from typing import Any
 import torch
 from torch import nn
 
+from cnncost.frontends.torch.compat.modules import PACKED
+
 META = torch.device("meta")
 
 
 def packed_tensors(module: nn.Module) -> dict[str, torch.Tensor]:
     """Weight and bias of a quantized layer, by name, as tensors without data; empty for all other modules."""
-    if "_packed_params" not in module.__dict__ or not type(module).__module__.startswith("torch.ao.nn."):
+    if PACKED not in module.__dict__ or not type(module).__module__.startswith("torch.ao.nn."):
         return {}
-    held: Any = module.__dict__["_packed_params"]
+    held: Any = module.__dict__[PACKED]
     if not hasattr(held, "unpack"):
         return {}
     parts = zip(("weight", "bias"), held.unpack(), strict=False)

@@ -19,6 +19,7 @@ from cnncost.errors import DataDependentError
 from cnncost.frontends.torch import known_parts
 from cnncost.frontends.torch import memo as memos
 from cnncost.frontends.torch.blocks import Found
+from cnncost.frontends.torch.compat.dispatch import Forcing, excluded_keys, included_keys, key
 from cnncost.frontends.torch.fused_lstm import RECURRENT, is_packed
 from cnncost.frontends.torch.fused_lstm import parts as recurrent
 from cnncost.frontends.torch.overloads import Overload
@@ -37,8 +38,7 @@ _PLAIN = frozenset(
 """Ops that are at most one kernel, apart from views: they allocate no temporaries."""
 
 _ABOVE = [
-    torch._C._dispatch_key_parse(name)
-    for name in "AutogradFunctionality AutogradOther AutogradNestedTensor ADInplaceOrView AutocastHPU".split()
+    key(name) for name in "AutogradFunctionality AutogradOther AutogradNestedTensor ADInplaceOrView AutocastHPU".split()
 ]
 """Dispatch keys of autograd, below which nothing is decomposed, and of our device emulation (`unwatched.py`)."""
 
@@ -96,10 +96,10 @@ def _twin(tensor: torch.Tensor, grad: bool) -> torch.Tensor:
 @contextmanager
 def _in_parts() -> Iterator[None]:
     """Make composite ops arrive decomposed, by dispatching above autograd, which is off."""
-    excluded = torch._C._dispatch_tls_local_exclude_set()
-    for key in _ABOVE:
-        excluded = excluded.remove(key)
-    with torch._C._ForceDispatchKeyGuard(torch._C._dispatch_tls_local_include_set(), excluded):
+    excluded = excluded_keys()
+    for above in _ABOVE:
+        excluded = excluded.remove(above)
+    with Forcing(included_keys(), excluded):
         yield
 
 

@@ -13,7 +13,6 @@ from typing import Any, NamedTuple
 
 import torch
 from torch import nn
-from torch.utils._python_dispatch import is_traceable_wrapper_subclass
 
 from cnncost.errors import InputError
 from cnncost.frontends.torch import entries, parts, unwatched
@@ -24,6 +23,8 @@ from cnncost.frontends.torch.autocast import Autocast, parse
 from cnncost.frontends.torch.autocast_regions import switched_on
 from cnncost.frontends.torch.blocks import Found
 from cnncost.frontends.torch.callables import as_call
+from cnncost.frontends.torch.compat.dispatch import is_traceable_wrapper_subclass
+from cnncost.frontends.torch.compat.tensors import identity_of
 from cnncost.frontends.torch.compiler import no_compiler_import
 from cnncost.frontends.torch.copies import Copier
 from cnncost.frontends.torch.diagnose import explain_failure
@@ -93,8 +94,8 @@ class RealRecorder(Recorder):
         if is_higher_order(func):
             return run_higher_order(self, func, args, kwargs)
         found: Found = []
-        self._scan(args, [], found)
-        self._scan(kwargs.values(), [], found)
+        self.scan(args, [], found)
+        self.scan(kwargs.values(), [], found)
         if types and any(is_traceable_wrapper_subclass(t) for t, _ in found):
             return NotImplemented
         if self.director is not None:
@@ -291,19 +292,19 @@ class _Storages:
 
     def __init__(self, tensors: list[torch.Tensor]) -> None:
         self._copies: dict[int, torch.Tensor] = {}
-        self._times = Counter(t.untyped_storage()._cdata for t in tensors if t.layout is torch.strided)
+        self._times = Counter(identity_of(t.untyped_storage()) for t in tensors if t.layout is torch.strided)
 
     def copy_of(self, tensor: torch.Tensor, device: torch.device) -> torch.Tensor:
         """A copy of a tensor on a device."""
         tensor = tensor.detach()
         plain = tensor.layout is torch.strided and type(tensor) is torch.Tensor
-        if not plain or tensor.is_conj() or tensor.is_neg() or self._times[tensor.untyped_storage()._cdata] < 2:
+        if not plain or tensor.is_conj() or tensor.is_neg() or self._times[identity_of(tensor.untyped_storage())] < 2:
             return tensor.clone().to(device)
         storage = tensor.untyped_storage()
-        whole = self._copies.get(storage._cdata)
+        whole = self._copies.get(identity_of(storage))
         if whole is None:
             flat = torch.empty(0, dtype=torch.uint8, device=tensor.device).set_(storage)
-            whole = self._copies[storage._cdata] = flat.clone().to(device)
+            whole = self._copies[identity_of(storage)] = flat.clone().to(device)
         made = torch.empty(0, dtype=tensor.dtype, device=device)
         return made.set_(whole.untyped_storage(), tensor.storage_offset(), tensor.shape, tensor.stride())
 

@@ -7,12 +7,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any
 
 import torch
 
-_BASE: Any = torch._C.TensorBase
-_get, _set = _BASE.data.__get__, _BASE.data.__set__
+from cnncost.frontends.torch.compat.tensors import TensorBase
+
+_get, _set = TensorBase.data.__get__, TensorBase.data.__set__
 
 
 @contextmanager

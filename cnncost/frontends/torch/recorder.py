@@ -14,7 +14,6 @@ from functools import partial
 from typing import Any
 
 import torch
-from torch.utils._python_dispatch import TorchDispatchMode, is_traceable_wrapper_subclass
 
 from cnncost.errors import DataDependentError
 from cnncost.frontends.torch import entries, foreach, parts, sparse_running
@@ -23,6 +22,8 @@ from cnncost.frontends.torch.appearance import Appearance
 from cnncost.frontends.torch.attention_masks import Masks
 from cnncost.frontends.torch.autocast import Casting
 from cnncost.frontends.torch.blocks import Found, Known, pointer
+from cnncost.frontends.torch.compat.dispatch import TorchDispatchMode, is_traceable_wrapper_subclass
+from cnncost.frontends.torch.compat.ops import COPY_TO, READ_NUMBER
 from cnncost.frontends.torch.higher_order import is_higher_order
 from cnncost.frontends.torch.higher_order import run as run_higher_order
 from cnncost.frontends.torch.ledger import Ledger
@@ -106,10 +107,10 @@ class Recorder(TorchDispatchMode):
             return self._follow(func, types, args, kwargs)
         found: Found = []
         key: list[Any] = [id(func)]  # hashing an op runs Python code; the memo entry keeps it alive
-        self._scan(args, key, found)
+        self.scan(args, key, found)
         if kwargs:
             key.extend(kwargs)
-            self._scan(kwargs.values(), key, found)
+            self.scan(kwargs.values(), key, found)
         else:
             kwargs = {}
         if types and any(is_traceable_wrapper_subclass(t) for t, _ in found):
@@ -133,7 +134,7 @@ class Recorder(TorchDispatchMode):
             return self._record_run(entry, found, self._runner.run(overload(func), args, kwargs, found))
         return self._record_made(entry, found)
 
-    def _scan(self, args: Any, key: list[Any], found: Found) -> None:
+    def scan(self, args: Any, key: list[Any], found: Found) -> None:
         """Append each argument to the key, and each tensor with its ledger entry to `found`."""
         known = self.ledger.known
         for arg in args:
@@ -155,7 +156,7 @@ class Recorder(TorchDispatchMode):
                 key.append(tuple(arg))
             elif kind in _SEQUENCES:
                 key.append(len(arg))
-                self._scan(arg, key, found)
+                self.scan(arg, key, found)
             else:
                 key.append(arg)
 
@@ -209,7 +210,7 @@ class Recorder(TorchDispatchMode):
         """A copy of the values of a meta tensor; None if they are unknown."""
         self._runner.hands_over = True
         try:
-            values: torch.Tensor = torch.ops.aten._to_copy.default(tensor, device=_CPU)
+            values: torch.Tensor = COPY_TO(tensor, device=_CPU)
         finally:
             self._runner.hands_over = False
         return None if is_meta(values) else values
@@ -283,7 +284,7 @@ class Recorder(TorchDispatchMode):
             return self._run_parts(func, args, kwargs, found)
         if foreach.is_of_several(op.schema_name, args):
             return self._run_parts(func, args, kwargs, found)
-        if func is _READ and self.read_as and not found[0][1].sig.real and args[0].is_floating_point():
+        if func is READ_NUMBER and self.read_as and not found[0][1].sig.real and args[0].is_floating_point():
             return self._read_guess(op, args, kwargs, found)
         entry, result = entries.by_rule(op, args, kwargs, found), None
         if entry is None:
@@ -488,6 +489,5 @@ def _counts(known: Known) -> bool:
 
 
 _ADD = torch.ops.aten.add_.Tensor
-_READ = torch.ops.aten._local_scalar_dense.default
 _LIFT = torch.ops.aten.lift_fresh.default
 _node: Callable[[tuple[object, ...]], Node] = partial(tuple.__new__, Node)  # skips NamedTuple's Python constructor

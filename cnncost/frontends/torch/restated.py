@@ -9,17 +9,18 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 import torch
-from torch.utils._python_dispatch import _disable_current_modes
 
 from cnncost.errors import DataDependentError
 from cnncost.frontends.torch.blocks import Found
+from cnncost.frontends.torch.compat.dispatch import without_modes
+from cnncost.frontends.torch.compat.ops import CTC_LOSS, CTC_LOSS_BACKWARD
 from cnncost.frontends.torch.overloads import Overload
 
 _aten = torch.ops.aten
 _LENGTHS = ("input_lengths", "target_lengths")
 _BY_NUMBERS: dict[Any, tuple[Any, tuple[str, ...]]] = {
-    _aten._ctc_loss.Tensor: (_aten._ctc_loss.default, _LENGTHS),
-    _aten._ctc_loss_backward.Tensor: (_aten._ctc_loss_backward.default, _LENGTHS),
+    CTC_LOSS.Tensor: (CTC_LOSS.default, _LENGTHS),
+    CTC_LOSS_BACKWARD.Tensor: (CTC_LOSS_BACKWARD.default, _LENGTHS),
     _aten.tensor_split.tensor_indices_or_sections: (_aten.tensor_split.indices, ("tensor_indices_or_sections",)),
 }
 """The overload that takes numbers, and the names of the tensor arguments that hold them."""
@@ -52,7 +53,7 @@ def restated(op: Overload, args: Any, kwargs: Any, found: Found) -> Restated | N
         tensor, known = next((t, k) for t, k in found if t is named[name])
         if not known.sig.real:
             raise DataDependentError(f"{op.func} reads the values of a tensor")
-        with _disable_current_modes():
+        with without_modes():
             named[name] = (tensor if known.data is None else known.data).tolist()
         read.append((tensor, known))
     if isinstance(named[names[0]], int):  # a number of sections

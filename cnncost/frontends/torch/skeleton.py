@@ -15,6 +15,8 @@ import torch
 from torch import nn
 
 from cnncost.frontends.torch.anew import HookWantedError
+from cnncost.frontends.torch.compat.modules import BUFFERS, COMPILED, MODULES, PARAMETERS
+from cnncost.frontends.torch.compat.tensors import identity_of
 from cnncost.frontends.torch.copies import Copier
 from cnncost.frontends.torch.kinds import ATOMS, LAZY, slots
 from cnncost.frontends.torch.meta import META, is_meta
@@ -23,8 +25,8 @@ from cnncost.frontends.torch.running import has_data, is_parameter, twin
 from cnncost.frontends.torch.watch import Watch
 
 _PLAIN_DISPATCH = torch.Tensor.__torch_dispatch__
-_TENSORS = frozenset({"_parameters", "_buffers"})
-HELD = ("_parameters", "_buffers", "_modules")
+_TENSORS = frozenset({PARAMETERS, BUFFERS})
+HELD = (PARAMETERS, BUFFERS, MODULES)
 """A module's tables of parameters, buffers and submodules by name."""
 _BARE = vars(nn.Module())
 _STANDARD = tuple(_BARE)
@@ -105,9 +107,9 @@ class Skeleton(Copier):
         if self._no_hooks and names[: len(_STANDARD)] == _STANDARD and not any(hooks_of(attributes)):
             own = [*attributes.items()][len(_STANDARD) :] if len(names) > len(_STANDARD) else []
             attributes.update(self._no_hooks)
-            attributes["_parameters"] = self._tensors(attributes["_parameters"])
-            attributes["_buffers"] = self._tensors(attributes["_buffers"])
-            attributes["_modules"] = self._children(attributes["_modules"])
+            attributes[PARAMETERS] = self._tensors(attributes[PARAMETERS])
+            attributes[BUFFERS] = self._tensors(attributes[BUFFERS])
+            attributes[MODULES] = self._children(attributes[MODULES])
         else:  # iterate over the copy: another thread may add to the original
             own = list(attributes.items())
         for name, value in own:
@@ -116,15 +118,15 @@ class Skeleton(Copier):
                 continue
             if name in _TENSORS:
                 attributes[name] = self._tensors(value)
-            elif name == "_modules":
+            elif name == MODULES:
                 attributes[name] = self._children(value)
             else:
                 attributes[name] = self._value(value, sort)
         for name in outside:
             if hasattr(module, name):
                 object.__setattr__(copy, name, self.value(getattr(module, name)))
-        if "_compiled_call_impl" in attributes:  # run the original code instead of the compiled one
-            attributes["_compiled_call_impl"] = None
+        if COMPILED in attributes:  # run the original code instead of the compiled one
+            attributes[COMPILED] = None
         if "_diffusers_hook" in attributes:
             with_own_casting(copy)
         if encoder:
@@ -163,7 +165,7 @@ class Skeleton(Copier):
         if is_meta(tensor) and type(data := tensor.data) is torch.Tensor:  # that of a wrapper is a wrapper
             return data  # `.data` has its own version counter; `detach` would share the user's
         storage = tensor.untyped_storage()
-        where = storage._cdata
+        where = identity_of(storage)
         base = self._storages.get(where)
         if base is None:
             bare = twin(tensor)

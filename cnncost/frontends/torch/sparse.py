@@ -7,15 +7,16 @@ combining two tensors, depends on positions and not on values.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from typing import Any
 
 import torch
-from torch.utils._python_dispatch import _disable_current_modes
+
+from cnncost.frontends.torch.compat.dispatch import without_modes
+from cnncost.frontends.torch.compat.ops import COMPRESSED_FROM_PARTS, COO_FROM_PARTS
+from cnncost.frontends.torch.compat.tensors import coo_indices, coo_values, is_meta
 
 META = torch.device("meta")
-_BASE: Any = torch._C.TensorBase
-is_meta: Callable[[torch.Tensor], bool] = _BASE.is_meta.__get__
 COMPRESSED_ROWS = frozenset({torch.sparse_csr, torch.sparse_bsr})
 COMPRESSED = COMPRESSED_ROWS | {torch.sparse_csc, torch.sparse_bsc}
 LAYOUTS = COMPRESSED | {torch.sparse_coo}
@@ -36,9 +37,9 @@ def any_sparse(tensors: Iterable[torch.Tensor]) -> bool:
 
 def parts(tensor: torch.Tensor) -> tuple[torch.Tensor, ...]:
     """The stored elements, then the index tensors."""
-    with _disable_current_modes(), torch.no_grad():
+    with without_modes(), torch.no_grad():
         if tensor.layout is torch.sparse_coo:
-            return tensor._values(), tensor._indices()
+            return coo_values(tensor), coo_indices(tensor)
         if tensor.layout in COMPRESSED_ROWS:
             return tensor.values(), tensor.crow_indices(), tensor.col_indices()
         return tensor.values(), tensor.ccol_indices(), tensor.row_indices()
@@ -53,15 +54,15 @@ def stored(tensor: torch.Tensor) -> tuple[int, int]:
 def assembled(like: torch.Tensor, values: torch.Tensor, indices: Iterable[torch.Tensor]) -> torch.Tensor:
     """A tensor with the layout and sizes of `like`, made of these parts, on the device of the values."""
     how: dict[str, Any] = {"dtype": values.dtype, "layout": like.layout, "device": values.device}
-    with _disable_current_modes(), torch.no_grad():
+    with without_modes(), torch.no_grad():
         if like.layout is torch.sparse_coo:
             (places,) = indices
-            made: torch.Tensor = torch.ops.aten._sparse_coo_tensor_with_dims_and_tensors(
+            made: torch.Tensor = COO_FROM_PARTS(
                 like.sparse_dim(), like.dense_dim(), like.shape, places, values, is_coalesced=like.is_coalesced(), **how
             )
             return made
         compressed, plain = indices
-        made = torch.ops.aten._sparse_compressed_tensor_unsafe(compressed, plain, values, like.shape, **how)
+        made = COMPRESSED_FROM_PARTS(compressed, plain, values, like.shape, **how)
         return made
 
 

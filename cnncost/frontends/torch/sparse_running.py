@@ -15,6 +15,7 @@ import torch
 from cnncost.errors import DataDependentError
 from cnncost.frontends.torch import memo as memos
 from cnncost.frontends.torch.blocks import Found, Known
+from cnncost.frontends.torch.compat.ops import MARK_COALESCED
 from cnncost.frontends.torch.lowering.sparse import counts_products
 from cnncost.frontends.torch.meta import META
 from cnncost.frontends.torch.overloads import Overload
@@ -139,7 +140,7 @@ def _turned(op: Overload, args: Any, kwargs: Any, found: Found, runner: Runner) 
 def _coalesced_as(tensor: torch.Tensor, places: torch.Tensor) -> torch.Tensor:
     """`places` with the coalesced flag of `tensor`: `_coalesced_` can set it regardless of duplicates."""
     if tensor.layout is torch.sparse_coo and tensor.is_coalesced() != places.is_coalesced():
-        return torch.ops.aten._coalesced_(places.detach().clone(), tensor.is_coalesced())  # type: ignore[no-any-return]
+        return MARK_COALESCED(places.detach().clone(), tensor.is_coalesced())  # type: ignore[no-any-return]
     return places
 
 

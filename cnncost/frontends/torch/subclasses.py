@@ -27,7 +27,7 @@ def constructors(
     def new(kind: Any, *args: Any, **kwargs: Any) -> Any:
         if not is_ours():
             return _NEW(kind, *args, **kwargs)
-        with torch._C.DisableTorchFunctionSubclass():
+        with torch.DisableTorchFunctionSubclass():
             plain = _made(args, kwargs)
             tensor = plain.as_subclass(kind)
             same_values(tensor, plain)

@@ -14,10 +14,12 @@ from typing import Any, NamedTuple
 
 import torch
 from torch import nn
-from torch.utils._python_dispatch import TorchDispatchMode, _disable_current_modes
 
 from cnncost.errors import DataDependentError, InputError
 from cnncost.frontends.torch.blocks import Found
+from cnncost.frontends.torch.compat.autograd import ACCUMULATED_HOOKS, HOOKS, current_node, number_of
+from cnncost.frontends.torch.compat.dispatch import TorchDispatchMode, without_modes
+from cnncost.frontends.torch.compat.tensors import identity_of, storage_use_count, use_count
 from cnncost.frontends.torch.losses import Loss, loss_of
 from cnncost.frontends.torch.meta import META
 from cnncost.frontends.torch.modules import Tracker
@@ -67,12 +69,12 @@ class Step:
         """
         leaves = []
         for original, copy in self._skeleton.tensors():
-            if getattr(original, "_post_accumulate_grad_hooks", None):
+            if getattr(original, ACCUMULATED_HOOKS, None):
                 raise InputError(
                     f"training: a tensor of shape {tuple(original.shape)} has a hook that runs after its gradient is "
                     "accumulated, which may step the optimizer of the real model; remove it for the analysis"
                 )
-            for hook in (original._backward_hooks or {}).values():
+            for hook in (getattr(original, HOOKS) or {}).values():
                 copy.register_hook(self._skeleton.value(hook))
             if copy.requires_grad and copy.is_leaf:
                 leaves.append(copy)
@@ -166,11 +168,11 @@ class _Backward:
     def call(self, found: Found) -> int:  # noqa: ARG002  # the protocol
         """The call of the op that is being differentiated."""
         tracker = self._tracker
-        node: Any = torch._C._current_autograd_node()
+        node: Any = current_node()
         if node is None:
             return tracker.recomputing or 0
         variable = getattr(node, "variable", None)
-        number = node._sequence_nr()
+        number = number_of(node)
         if self._node != (identity := (number, id(variable))):
             self._node, self._began = identity, tracker.recorder.ledger.clock
         if tracker.recomputing is not None:
@@ -229,21 +231,20 @@ _FORMULAS = {
 def _of_this_node(func: Any) -> Any:
     if func is not torch.ops.aten.sub.Tensor and func is not torch.ops.aten.mul.Tensor:
         return None
-    node: Any = torch._C._current_autograd_node()
+    node: Any = current_node()
     return _FORMULAS.get(node.name(), {}).get(func) if node is not None else None
 
 
 def _hands_on_twice() -> bool:
     """Whether the current node passes two gradients to one value, as for `x * x`."""
-    node: Any = torch._C._current_autograd_node()
+    node: Any = current_node()
     targets = [(id(target), place) for target, place in node.next_functions if target is not None]
     return len(set(targets)) < len(targets)
 
 
 def _holders(tensor: torch.Tensor) -> tuple[int, int]:
     """Reference counts of a tensor and of its storage."""
-    count: int = tensor._use_count()  # type: ignore[attr-defined]  # missing from torch's stubs
-    return count, torch._C._storage_Use_Count(tensor.untyped_storage()._cdata)
+    return use_count(tensor), storage_use_count(identity_of(tensor.untyped_storage()))
 
 
 @cache
@@ -261,7 +262,7 @@ def _alone() -> tuple[int, int]:
                 seen.append(_holders(args[0]))
             return func(*args, **(kwargs or {}))
 
-    with _disable_current_modes(), torch.enable_grad():
+    with without_modes(), torch.enable_grad():
         x = torch.ones(2, device=META, requires_grad=True).exp()
         y = (x.sin() * x.cos()).sum()
         with Look():  # type: ignore[no-untyped-call]  # torch's class has no types

@@ -8,7 +8,6 @@ key, above autograd, so that they intercept an op whichever API forward calls.
 from __future__ import annotations
 
 import math
-import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import cache, partial
@@ -19,19 +18,31 @@ from torch.autograd import Function
 
 from cnncost.frontends.torch.attention import attend
 from cnncost.frontends.torch.autocast import lower_dtype
+from cnncost.frontends.torch.compat.autocast import IS_ANY_ENABLED_PLACE
+from cnncost.frontends.torch.compat.autograd import ENGINE_CODE, current_node, transform_level
+from cnncost.frontends.torch.compat.dispatch import (
+    OURS,
+    BelowAutograd,
+    Excluding,
+    Including,
+    is_excluded,
+    key,
+    keys_below,
+    set_excluded,
+)
+from cnncost.frontends.torch.compat.higher_order import fall_through
+from cnncost.frontends.torch.compat.interpreter import frame
 from cnncost.frontends.torch.formulas import Cumprod, Extreme, Prod
 from cnncost.frontends.torch.replaced import replaced
 from cnncost.frontends.torch.shapes.registry import channels_last
 
 Kernel: TypeAlias = Callable[..., Any]
 
-_KEY = torch._C.DispatchKey.AutocastHPU  # type: ignore[attr-defined]  # missing from torch's stubs
-_CAST = torch._C.DispatchKey.AutocastIPU  # type: ignore[attr-defined]
-_AUTOGRAD = torch._C._dispatch_key_parse("AutogradOther")
-_KEYS = torch._C.DispatchKeySet(_KEY)
-_BELOW = torch._C._dispatch_keyset_full_after(_KEY)
-_excluded: Callable[[Any], bool] = torch._C._dispatch_tls_is_dispatch_key_excluded
-_node: Callable[[], Any] = torch._C._current_autograd_node
+_NAME = "AutocastHPU"
+_KEY, _CAST = OURS[_NAME], OURS["AutocastIPU"]
+_AUTOGRAD = key("AutogradOther")
+_KEYS = torch.DispatchKeySet(_KEY)
+_BELOW = keys_below(_KEY)
 _ORDER = "cnncost order in memory"
 """Metadata key on autograd nodes."""
 _LAST = {4: torch.channels_last, 5: torch.channels_last_3d}
@@ -45,13 +56,13 @@ def installed(device_of: Callable[[torch.Tensor], str]) -> Iterator[None]:
     """Enable our kernels for this thread in this context."""
     _registered()
     _devices.append(device_of)
-    excluded = _excluded(_KEY)
+    excluded = is_excluded(_KEY)
     try:
-        with torch._C._IncludeDispatchKeyGuard(_KEY), replaced({(torch._C, "_is_any_autocast_enabled"): _casts}):
-            torch._C._dispatch_tls_set_dispatch_key_excluded(_KEY, False)
+        with Including(_KEY), replaced({IS_ANY_ENABLED_PLACE: _casts}):
+            set_excluded(_KEY, False)
             yield
     finally:
-        torch._C._dispatch_tls_set_dispatch_key_excluded(_KEY, excluded)
+        set_excluded(_KEY, excluded)
         _devices.pop()
 
 
@@ -66,7 +77,7 @@ def _attention(op: Any, *args: Any, **kwargs: Any) -> Any:  # noqa: ARG001  # th
 
 def _linear(op: Any, x: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor | None = None) -> Any:
     """x: *,C, not contiguous, and a bias: a matmul, with the bias added in place."""
-    whole = _excluded(_AUTOGRAD)
+    whole = is_excluded(_AUTOGRAD)
     if bias is None or x.dim() == 2 or x.is_contiguous() or whole or weight.dim() != 2:
         return op(x, weight, bias)
     return torch.matmul(x, weight.t()).add_(bias)
@@ -74,15 +85,15 @@ def _linear(op: Any, x: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor |
 
 def _max_pool1d(op: Any, x: torch.Tensor, *args: Any, **kwargs: Any) -> Any:
     """x: N,C,L or C,L. Without differentiation a CPU runs one kernel that stores no indices (ATen's Pooling.cpp)."""
-    if _excluded(_AUTOGRAD) or (x.requires_grad and torch.is_grad_enabled()) or _devices[-1](x) != "cpu":
+    if is_excluded(_AUTOGRAD) or (x.requires_grad and torch.is_grad_enabled()) or _devices[-1](x) != "cpu":
         return op(x, *args, **kwargs)
-    with torch._C._AutoDispatchBelowAutograd():
+    with BelowAutograd():
         return op(x, *args, **kwargs)
 
 
 def _group_norm(op: Any, x: torch.Tensor, groups: int, *args: Any, **kwargs: Any) -> Any:
     """x: N,C,*. The CPU kernel accepts channels_last; others need a contiguous copy."""
-    if _excluded(_AUTOGRAD) or not channels_last(x) or _devices[-1](x) != "cpu":
+    if is_excluded(_AUTOGRAD) or not channels_last(x) or _devices[-1](x) != "cpu":
         return op(x, groups, *args, **kwargs)
     given: dict[str, Any] = {"weight": None, "bias": None, "eps": 1e-5, **kwargs}
     given.update(zip(("weight", "bias", "eps"), args, strict=False))
@@ -106,7 +117,7 @@ def _contiguous(op: Any, x: torch.Tensor, *, memory_format: torch.memory_format 
     Torch's formula asks from C++, so that the Python frame below is the engine's; a hook of the user's, which runs with
     the same node current, gets what it asks for.
     """
-    if sys._getframe(2).f_code is _ENGINE:
+    if frame(2).f_code is ENGINE_CODE:
         memory_format = _noted(memory_format)
     return op(x, memory_format=memory_format)
 
@@ -119,7 +130,7 @@ def _group_norm_backward(op: Any, grad: torch.Tensor, *args: Any, **kwargs: Any)
 
 def _noted(otherwise: torch.memory_format) -> torch.memory_format:
     """The memory format recorded on the running autograd node."""
-    node = _node()
+    node = current_node()
     found: torch.memory_format = otherwise if node is None else node.metadata.get(_ORDER, otherwise)
     return found
 
@@ -129,7 +140,7 @@ def _by(function: type[Function]) -> Kernel:
 
     def kernel(op: Any, x: torch.Tensor, *args: Any, **kwargs: Any) -> Any:
         plain = not kwargs and x.is_floating_point() and x.dim() > 0
-        if not plain or _excluded(_AUTOGRAD) or not torch.is_grad_enabled() or not x.requires_grad:
+        if not plain or is_excluded(_AUTOGRAD) or not torch.is_grad_enabled() or not x.requires_grad:
             return op(x, *args, **kwargs)
         if function is Prod and len(args) == 1:  # `dim` is passed; `keepdim` defaults to False
             args = (*args, False)
@@ -138,7 +149,6 @@ def _by(function: type[Function]) -> Kernel:
     return kernel
 
 
-_ENGINE = torch.autograd.graph._engine_run_backward.__code__
 _KERNELS: dict[str, Kernel] = {
     "scaled_dot_product_attention": _attention, "linear": _linear, "max_pool1d": _max_pool1d,
     "group_norm": _group_norm,
@@ -155,21 +165,19 @@ def _registered() -> list[torch.library.Library]:
 
     Existing and future higher-order ops fall through our key, as through those of other autocasts.
     """
-    torch._ops._HIGHER_ORDER_OP_DEFAULT_FALLTHROUGH_DISPATCH_KEYS.append(_KEY)
-    for higher in torch._ops._higher_order_ops.values():
-        higher.fallthrough(_KEY)
+    fall_through(_KEY)
     rest, ops = torch.library.Library("_", "IMPL"), torch.library.Library("aten", "IMPL")
-    rest.fallback(torch.library.fallthrough_kernel, "AutocastHPU")
+    rest.fallback(torch.library.fallthrough_kernel, _NAME)
     for name, kernel in _KERNELS.items():
         packet, _, overload = name.partition(".")
         op = getattr(getattr(torch.ops.aten, packet), overload or "default")
-        ops.impl(op, partial(_run, op, kernel), "AutocastHPU", with_keyset=True)
+        ops.impl(op, partial(_run, op, kernel), _NAME, with_keyset=True)
     return [rest, ops]
 
 
 def _run(op: Any, kernel: Kernel, keys: Any, *args: Any, **kwargs: Any) -> Any:
-    casts = lower_dtype() is not None and not _excluded(_CAST)
-    if casts or not _devices or torch._C._functorch.maybe_current_level() is not None:
+    casts = lower_dtype() is not None and not is_excluded(_CAST)
+    if casts or not _devices or transform_level() is not None:
         return op.redispatch(keys & _BELOW, *args, **kwargs)  # cast first: the op is dispatched here again
-    with torch._C._ExcludeDispatchKeyGuard(_KEYS):
+    with Excluding(_KEYS):
         return kernel(op, *args, **kwargs)

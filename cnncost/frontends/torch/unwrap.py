@@ -7,9 +7,10 @@ from typing import Any
 from torch import nn
 
 from cnncost.errors import InputError
+from cnncost.frontends.torch.compat.modules import WITHIN_COMPILED
 
 _INNER = {
-    "OptimizedModule": "_orig_mod",  # torch.compile
+    "OptimizedModule": WITHIN_COMPILED,  # torch.compile
     "DataParallel": "module",
     "DistributedDataParallel": "module",
 }

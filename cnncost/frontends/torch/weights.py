@@ -12,6 +12,7 @@ from contextlib import contextmanager
 import torch
 from torch import nn
 
+from cnncost.frontends.torch.compat.tensors import identity_of
 from cnncost.frontends.torch.kinds import LAZY
 from cnncost.frontends.torch.ledger import Ledger
 from cnncost.frontends.torch.running import is_parameter
@@ -90,4 +91,4 @@ def _lent(tensor: torch.Tensor) -> torch.Tensor:
 
 
 def _where(tensor: torch.Tensor) -> int:
-    return int(tensor.untyped_storage()._cdata)
+    return identity_of(tensor.untyped_storage())

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from torch.utils._python_dispatch import _disable_current_modes
-
+from cnncost.frontends.torch.compat.dispatch import without_modes
 from cnncost.frontends.torch.lowering.registry import Attrs, Lowered, OpCall, lowers
 
 
@@ -13,7 +12,7 @@ def _numbers(lengths: Any) -> list[int]:
     """Lengths as integers; they may be a tensor if forward runs on real data."""
     if isinstance(lengths, (list, tuple)):
         return [int(n) for n in lengths]
-    with _disable_current_modes():
+    with without_modes():
         return [int(n) for n in lengths.tolist()]
 
 

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from typing import Any
 
 import torch
-from torch.utils._python_dispatch import _disable_current_modes
 
+from cnncost.frontends.torch.compat.dispatch import without_modes
 from cnncost.frontends.torch.lowering.registry import Attrs, Lowered, OpCall, lowered, lowers, moved
 from cnncost.frontends.torch.sparse import is_sparse, pattern, stored
 from cnncost.graph import OpSpec
@@ -125,6 +125,6 @@ def _pairs(left: torch.Tensor, right: torch.Tensor) -> int | None:
 
 def _along(tensor: Any, axis: int) -> torch.Tensor:
     """Stored elements in each column (axis 1) or row (axis 0) of a matrix, counting duplicates once."""
-    with _disable_current_modes(), torch.no_grad():
+    with without_modes(), torch.no_grad():
         places = tensor.cpu() if tensor.layout is torch.sparse_coo else tensor.cpu().to_sparse(2)
         return torch.bincount(places.coalesce().indices()[axis], minlength=tensor.shape[axis])

@@ -1,0 +1,43 @@
+"""Schemas of ops, and private ops that are called by name.
+
+Names of private ops in tables of names (lowerings, shapes) are data, not use of a private name: an op that a torch
+doesn't have is never looked up.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from operator import attrgetter
+from typing import Any
+
+import torch
+
+schema_of: Callable[[Any], Any] = attrgetter("_schema")
+"""The schema of an overload: names, types and defaults of its arguments, and which ones it writes to."""
+
+_aten: Any = torch.ops.aten
+
+READ_NUMBER = _aten._local_scalar_dense.default
+"""Reads a tensor's number: `item`, `float(x)`, `if x`."""
+
+COPY_TO = _aten._to_copy.default
+"""Copies to another dtype or device: `Tensor.to` below autograd."""
+
+SAFE_SOFTMAX = _aten._safe_softmax
+"""Softmax with zeros for rows that are masked altogether; attention's reference calls it."""
+
+EFFICIENT_ATTENTION = _aten._scaled_dot_product_efficient_attention
+CPU_FLASH_ATTENTION = _aten._scaled_dot_product_flash_attention_for_cpu
+"""Attention's kernels: CUDA's memory-efficient one, and that of a CPU."""
+
+CTC_LOSS = _aten._ctc_loss
+CTC_LOSS_BACKWARD = _aten._ctc_loss_backward
+"""The kernels of `ctc_loss`; the overload `Tensor` takes lengths as a tensor, `default` as numbers."""
+
+COO_FROM_PARTS = _aten._sparse_coo_tensor_with_dims_and_tensors
+COMPRESSED_FROM_PARTS = _aten._sparse_compressed_tensor_unsafe
+"""A sparse tensor of these parts, unchecked: what is public reads the indices to check them, and has no values of
+tensors without data."""
+
+MARK_COALESCED = _aten._coalesced_
+"""Say of a COO tensor that no position stands twice in it, without looking."""
