@@ -27,9 +27,10 @@ from cnncost.frontends.torch import leftovers, memo
 from cnncost.frontends.torch.anew import RecordAnewError
 from cnncost.frontends.torch.callables import as_call
 from cnncost.frontends.torch.compat.dispatch import dispatch_modes
-from cnncost.frontends.torch.guard import ONE_AT_A_TIME, unseen_by
+from cnncost.frontends.torch.guard import unseen_by
 from cnncost.frontends.torch.inputs import prepare
 from cnncost.frontends.torch.modules import check_initialised, walk
+from cnncost.frontends.torch.patches import ONE_AT_A_TIME
 from cnncost.frontends.torch.recorder import Recorder
 from cnncost.frontends.torch.recording import How, record_once
 from cnncost.frontends.torch.skeleton import LazyParameterError

@@ -16,17 +16,17 @@ import importlib
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from threading import get_ident
 from typing import Any
 from weakref import ref
 
 import torch
 
+from cnncost.frontends.torch import legacy_types
 from cnncost.frontends.torch.addresses import Address
 from cnncost.frontends.torch.anew import GradWantedError
-from cnncost.frontends.torch.claimed import cuda, made_on, made_on_host
-from cnncost.frontends.torch.compat.autograd import SET_GRAD_MODE_PLACE, differentiating_places
-from cnncost.frontends.torch.compat.dispatch import dispatch_depth, without_modes
+from cnncost.frontends.torch.caller import Caller
+from cnncost.frontends.torch.claimed import as_device, cuda, made_on, made_on_host, same_device
+from cnncost.frontends.torch.compat.dispatch import without_modes
 from cnncost.frontends.torch.compat.interpreter import frame
 from cnncost.frontends.torch.compat.modules import PAD_PACKED_PLACE
 from cnncost.frontends.torch.compat.packages import BETWEEN, INTERNAL
@@ -38,11 +38,11 @@ from cnncost.frontends.torch.compat.tensors import (
     identity_of,
     make_subclass,
 )
-from cnncost.frontends.torch.legacy_types import answered_by
 from cnncost.frontends.torch.meta import META, is_meta
+from cnncost.frontends.torch.patches import Patch, given_back
 from cnncost.frontends.torch.protocols import Recording
-from cnncost.frontends.torch.replaced import given_back, replaced
 from cnncost.frontends.torch.subclasses import constructors
+from cnncost.frontends.torch.without_autograd import WithoutAutograd
 
 device_of: Callable[[torch.Tensor], torch.device] = TensorBase.device.__get__
 _device_of_storage: Callable[[torch.UntypedStorage], torch.device] = StorageBase.device.__get__
@@ -52,9 +52,10 @@ _TRUTH = (INTERNAL, "cnncost.frontends.")
 """Modules that need tensors' real devices: kernels, decompositions and the recorder."""
 _BETWEEN = ("cnncost.frontends.", *BETWEEN)
 """Modules on the call stack between a torch function and the recorder."""
-_NOT_A_MODEL = ("torch.", "cnncost.")
-"""Modules that query autograd only for their own purposes: which fast path to take, whether to warn."""
-_KEEPS_MODES = "torch.autograd.grad_mode"
+_OF_DEVICES = "tensors are on meta, and forward is to see the device that they stand for"
+_OF_VALUES = "a tensor on meta has no values, and the recorder may know them"
+_OF_POINTERS = "it writes to the memory of a tensor that it makes itself"
+_OF_IMPORTS = "a module that forward imports would keep replacements for good, and its own tensors would be recorded"
 _DLPACK = {"cpu": 1, "cuda": 2, "mps": 8}
 """Device type codes from DLPack's header."""
 _DLPACK_DEVICE = torch.Tensor.__dlpack_device__
@@ -74,26 +75,28 @@ class Appearance:
         self._recorder = recorder
         self._device = device
         self._bare = bare
-        self._grad = grad
-        self._thread = get_ident()
-        self._stack = 0
-        self._importing = False
+        self._caller = Caller()
+        self.is_ours = self._caller.is_ours
+        """Whether the caller is the model's code."""
+        self._autograd = None if grad is None else WithoutAutograd(recorder, grad, self.is_ours)
         self._moved: dict[int, tuple[ref[torch.Tensor], torch.device]] = {}
-        self.missed = False
-        """Forward asked for something that only autograd knows, and caught the exception."""
 
     @contextmanager
     def shown(self) -> Iterator[None]:
-        """In this context, tensors of this thread answer this way. Enter it inside the recorder's mode."""
-        self._stack = dispatch_depth()
+        """While `patches` are in force: entered before, inside the recorder's mode."""
+        self._caller.begins()
         try:
-            with replaced(self._replacements()), answered_by(self._is_of), made_on(self._device, self._place_away):
+            with made_on(self._device, self._place_away):
                 yield
         except Exception:
-            if not self.missed:
+            if not self._missed():
                 raise
-        if self.missed:
+        if self._missed():
             raise GradWantedError
+
+    def _missed(self) -> bool:
+        """Whether forward asked for something that only autograd knows, and caught the exception."""
+        return self._autograd is not None and self._autograd.missed
 
     def at_home(self, device: torch.device) -> bool:
         """Whether a device is the default device of the tensors."""
@@ -111,7 +114,7 @@ class Appearance:
                     block.use = "elsewhere"
 
     def _place_away(self, tensor: torch.Tensor, device: torch.device) -> None:
-        if not _same_device(device, self._device):
+        if not same_device(device, self._device):
             self.place(tensor, device)
 
     def names_meta(self, device: torch.device | None) -> bool:
@@ -129,10 +132,6 @@ class Appearance:
         return moved[1] if moved is not None and moved[0]() is tensor else self._device
 
     # ---- the caller
-
-    def is_ours(self) -> bool:
-        """Whether the caller is the model's code: in this thread, and not a kernel that the recorder runs."""
-        return get_ident() == self._thread and dispatch_depth() >= self._stack and not self._importing
 
     def _device_for(self, tensor: torch.Tensor) -> torch.device:
         """The device to show to the function two frames up."""
@@ -173,51 +172,66 @@ class Appearance:
         placed = _device_of_storage(storage) != META or self._recorder.on_values or not self.is_ours()
         return int(StorageBase.data_ptr(storage)) if placed else Address(identity_of(storage))
 
-    def _replacements(self) -> dict[tuple[Any, str], Any]:
-        tensor: Any = torch.Tensor
-        table: dict[tuple[Any, str], Any] = {
-            (tensor, "device"): property(lambda t: self._device_for(t)),  # noqa: PLW0108  # frames are counted
-            (tensor, "get_device"): lambda t: -1 if (d := self._device_for(t)).type == "cpu" else d.index or 0,
-            (tensor, "data_ptr"): lambda t: self._address(t),  # noqa: PLW0108  # a function binds to the tensor
-            (torch.UntypedStorage, "device"): property(lambda s: self._storage_device(s)),  # noqa: PLW0108  # frames
-            (torch.UntypedStorage, "data_ptr"): lambda s: self._storage_address(s),  # noqa: PLW0108  # as above
-            (tensor, "__dlpack_device__"): lambda t: self._for_others(t),  # noqa: PLW0108  # as above
-            MAKE_SUBCLASS_PLACE: staticmethod(self._subclassed),
-            (tensor, "numpy"): lambda t, *, force=False: self._numpy(t, force=force),
-            (tensor, "tolist"): lambda t: self._tolist(t),  # noqa: PLW0108  # a function binds to the tensor
-            (tensor, "to"): lambda t, *args, **kwargs: self._to(TensorBase.to, t, args, kwargs),
-            (tensor, "cpu"): lambda t, *args, **kwargs: self._to(TensorBase.to, t, (_CPU, *args), kwargs),
-            (tensor, "type"): lambda t, *args, **kwargs: self._type(t, args, kwargs),
-        }
-        table[builtins, "__import__"] = self._apart(builtins.__import__)
-        for owner, split in ((torch, torch.tensor_split), (tensor, TensorBase.tensor_split)):
-            table[owner, "tensor_split"] = self._by_numbers(split, "tensor_indices_or_sections")
-        table[importlib, "import_module"] = self._apart(importlib.import_module)
-        table[PAD_PACKED_PLACE] = self._by_pointer(getattr(*PAD_PACKED_PLACE))
-        table[torch, "ctc_loss"] = self._by_pointer(torch.ctc_loss)  # its mean is over lengths as a tensor
-        table[SHAPE_AS_TENSOR_PLACE] = lambda t: torch.tensor(list(t.shape))
-        table.update(constructors(self.is_ours, self._recorder.same_values))
-        for name in ("meta", "cpu", "cuda", "mps", "xpu"):
-            table[tensor, f"is_{name}"] = self._is_on(name)
+    def patches(self) -> list[Patch]:
+        """What tensors answer, what makes and moves them, and imports."""
+        table = self._of_devices() + self._of_values() + constructors(self.is_ours, self._recorder.same_values)
+        table += legacy_types.patches(self._is_of)
+        for owner, name in ((builtins, "__import__"), (importlib, "import_module")):
+            table.append(Patch(owner, name, self._apart(getattr(owner, name)), _OF_IMPORTS))
         if self._device.type not in _HOSTS:
-            table.update(made_on_host(lambda t: self.place(t, _CPU) if is_meta(t) and self.is_ours() else None))
-            table[tensor, "cuda"] = lambda t, device=None, **kwargs: self._to(TensorBase.to, t, (cuda(device),), kwargs)
-        if self._grad is not None:
-            table.update(self._without_autograd())
-        return table
+            table += made_on_host(lambda t: self.place(t, _CPU) if is_meta(t) and self.is_ours() else None)
+        return table if self._autograd is None else table + self._autograd.patches()
+
+    def _of_devices(self) -> list[Patch]:
+        table: dict[str, Any] = {
+            "device": property(lambda t: self._device_for(t)),  # noqa: PLW0108  # frames are counted
+            "get_device": lambda t: -1 if (d := self._device_for(t)).type == "cpu" else d.index or 0,
+            "data_ptr": lambda t: self._address(t),  # noqa: PLW0108  # a function binds to the tensor
+            "__dlpack_device__": lambda t: self._for_others(t),  # noqa: PLW0108  # as above
+            "to": lambda t, *args, **kwargs: self._to(TensorBase.to, t, args, kwargs),
+            "cpu": lambda t, *args, **kwargs: self._to(TensorBase.to, t, (_CPU, *args), kwargs),
+            "type": lambda t, *args, **kwargs: self._type(t, args, kwargs),
+        }
+        if self._device.type not in _HOSTS:
+            table["cuda"] = lambda t, device=None, **kwargs: self._to(TensorBase.to, t, (cuda(device),), kwargs)
+        table |= {f"is_{name}": self._is_on(name) for name in ("meta", "cpu", "cuda", "mps", "xpu")}
+        device = property(lambda s: self._storage_device(s))  # noqa: PLW0108  # frames are counted
+        return [
+            *[Patch(torch.Tensor, name, replacement, _OF_DEVICES) for name, replacement in table.items()],
+            Patch(*MAKE_SUBCLASS_PLACE, staticmethod(self._subclassed), _OF_DEVICES),
+            Patch(torch.UntypedStorage, "device", device, _OF_DEVICES),
+            Patch(torch.UntypedStorage, "data_ptr", lambda s: self._storage_address(s), _OF_DEVICES),  # noqa: PLW0108  # as above
+        ]
+
+    def _of_values(self) -> list[Patch]:
+        tensor: Any = torch.Tensor
+        splits = [
+            Patch(owner, "tensor_split", self._by_numbers(split, "tensor_indices_or_sections"), _OF_VALUES)
+            for owner, split in ((torch, torch.tensor_split), (tensor, TensorBase.tensor_split))
+        ]
+        pointers = [  # the mean of `ctc_loss` is over lengths as a tensor
+            Patch(*place, self._by_pointer(getattr(*place)), _OF_POINTERS)
+            for place in (PAD_PACKED_PLACE, (torch, "ctc_loss"))
+        ]
+        return [
+            *splits, *pointers,
+            Patch(tensor, "numpy", lambda t, *, force=False: self._numpy(t, force=force), _OF_VALUES),
+            Patch(tensor, "tolist", lambda t: self._tolist(t), _OF_VALUES),  # noqa: PLW0108  # a function binds to the tensor
+            Patch(*SHAPE_AS_TENSOR_PLACE, lambda t: torch.tensor(list(t.shape)), _OF_VALUES),
+        ]  # fmt: skip
 
     def _apart(self, original: Any) -> Any:
         """Run imports outside the recording: what a module creates or binds at import outlives forward."""
 
         def imported(name: str, *args: Any, **kwargs: Any) -> Any:
-            if self._importing or _is_loaded(name, *args[2:], **kwargs) or not self.is_ours():
+            if self._caller.importing or _is_loaded(name, *args[2:], **kwargs) or not self.is_ours():
                 return original(name, *args, **kwargs)
-            self._importing = True
+            self._caller.importing = True
             try:
                 with without_modes(), given_back():
                     return original(name, *args, **kwargs)
             finally:
-                self._importing = False
+                self._caller.importing = False
 
         return imported
 
@@ -255,26 +269,26 @@ class Appearance:
         if not is_meta(tensor) or not self.is_ours():
             return original(tensor, *args, **kwargs)
         here = self.claimed(tensor)
-        wanted = next((d for d in map(_as_device, (*args, kwargs.get("device"))) if d is not None), None)
+        wanted = next((d for d in map(as_device, (*args, kwargs.get("device"))) if d is not None), None)
         if wanted is None:
             target = next((a for a in (*args, kwargs.get("other")) if isinstance(a, torch.Tensor)), None)
             result = original(tensor, *args, **kwargs)
             if target is not None and result is not tensor and self._moved:
                 self.place(result, self.claimed(target))
-            elif target is not None and self._moved and not _same_device(self.claimed(target), here):
+            elif target is not None and self._moved and not same_device(self.claimed(target), here):
                 result = original(tensor, *args, **{**kwargs, "copy": True})
                 self.place(result, self.claimed(target))
             return result
-        if not _same_device(wanted, here) and not (self._bare and wanted == META):
+        if not same_device(wanted, here) and not (self._bare and wanted == META):
             claimed = wanted.type not in _HOSTS and self._device.type not in _HOSTS
             if device_of(tensor) == wanted or claimed:  # to torch it is there already, or it may have no such device
-                args = tuple([META if _as_device(a) is not None else a for a in args])
+                args = tuple([META if as_device(a) is not None else a for a in args])
                 kwargs = {**kwargs, "copy": True} | ({"device": META} if kwargs.get("device") is not None else {})
             result = original(tensor, *args, **kwargs)
             if isinstance(result, torch.Tensor) and is_meta(result):
                 self.place(result, wanted)
             return result
-        args = tuple([META if _as_device(a) is not None else a for a in args])
+        args = tuple([META if as_device(a) is not None else a for a in args])
         if kwargs.get("device") is not None:
             kwargs = {**kwargs, "device": META}
         result = original(tensor, *args, **kwargs)
@@ -315,104 +329,8 @@ class Appearance:
         values = self._read(tensor)
         return TensorBase.tolist(tensor if values is None else values)
 
-    # ---- autograd
-
-    def _wanted(self) -> None:
-        self.missed = True
-        raise GradWantedError
-
-    def _asks(self, tensor: torch.Tensor) -> bool:
-        """Whether the model's code asks for something that autograd would know of an op's result."""
-        if not self._grad or not self.is_ours() or torch.is_inference_mode_enabled():
-            return False
-        if (frame(2).f_globals.get("__name__") or "").startswith(_NOT_A_MODEL):
-            return False
-        known = self._recorder.ledger.find(tensor)
-        return (
-            known is not None and known.block.born is not None and (tensor.is_floating_point() or tensor.is_complex())
-        )
-
-    def _without_autograd(self) -> dict[tuple[Any, str], Any]:
-        tensor: Any = torch.Tensor
-        wants, is_leaf, grad_fn = TensorBase.requires_grad, TensorBase.is_leaf, TensorBase.grad_fn
-        enabled, set_enabled = torch.is_grad_enabled, getattr(*SET_GRAD_MODE_PLACE)
-
-        def requires_grad(t: torch.Tensor) -> Any:
-            if not wants.__get__(t) and self._asks(t):
-                self._wanted()
-            return wants.__get__(t)
-
-        def asked(attribute: Any) -> Any:
-            return property(lambda t: self._wanted() if self._asks(t) else attribute.__get__(t))
-
-        def refused(original: Any) -> Any:
-            def method(*args: Any, **kwargs: Any) -> Any:
-                if self.is_ours():
-                    self._wanted()
-                return original(*args, **kwargs)
-
-            return method
-
-        def noted(original: Any) -> Any:
-            def function(*args: Any, **kwargs: Any) -> Any:
-                self.missed = self.missed or self.is_ours()  # what it opens its caller closes: it is not to raise here
-                return original(*args, **kwargs)
-
-            return function
-
-        def is_grad_enabled() -> bool:
-            asking = frame(1).f_globals.get("__name__") or ""
-            if not self.is_ours() or (asking.startswith(_NOT_A_MODEL) and asking != _KEEPS_MODES):
-                return enabled()
-            return bool(self._grad)
-
-        def set_grad_enabled(mode: bool) -> None:
-            if self.is_ours():
-                self._grad = mode
-            else:
-                set_enabled(mode)
-
-        table: dict[tuple[Any, str], Any] = {
-            (tensor, "requires_grad"): property(requires_grad, wants.__set__),
-            (tensor, "grad_fn"): asked(grad_fn),
-            (tensor, "is_leaf"): asked(is_leaf),
-            (torch, "is_grad_enabled"): is_grad_enabled,
-            SET_GRAD_MODE_PLACE: set_grad_enabled,
-        }
-        places = [(tensor, n) for n in ("backward", "register_hook", "retain_grad")]
-        table.update({place: noted(getattr(*place)) for place in differentiating_places()})
-        places += [(torch.autograd, "grad"), (torch.autograd, "backward")]
-        places += [(torch.autograd.forward_ad, "enter_dual_level"), (torch.autograd.graph, "register_multi_grad_hook")]
-        table.update({place: refused(getattr(*place)) for place in places})
-        saving = torch.autograd.graph.saved_tensors_hooks
-        entered, enters = saving.__enter__, refused(saving.__enter__)
-        # torch's own, such as those of checkpoints, don't affect forward
-        table[saving, "__enter__"] = lambda s: (entered if _is_torchs_own(type(s), saving) else enters)(s)
-        return table
-
 
 def _is_loaded(name: str, fromlist: Any = (), level: int = 0, **_: Any) -> bool:
     """Whether everything that an import statement names is loaded, judging by `sys.modules`."""
     module = sys.modules.get(name)
     return module is not None and not level and vars(module).keys() >= set(fromlist or ())
-
-
-def _is_torchs_own(kind: type, base: type) -> bool:
-    return kind is not base and kind.__module__.startswith(_NOT_A_MODEL)
-
-
-def _as_device(value: Any) -> torch.device | None:
-    """The device that an argument names, or None."""
-    if isinstance(value, torch.device):
-        return value
-    if not isinstance(value, str):
-        return None
-    try:
-        return torch.device(value)
-    except RuntimeError:
-        return None
-
-
-def _same_device(one: torch.device, other: torch.device) -> bool:
-    """Compare devices; `cuda` without an index means the current one, 0 by default."""
-    return one.type == other.type and (one.index or 0) == (other.index or 0)

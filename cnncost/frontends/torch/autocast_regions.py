@@ -18,7 +18,7 @@ from cnncost.frontends.torch.anew import AutocastWantedError
 from cnncost.frontends.torch.autocast import DEVICES, Autocast, Casting, depth
 from cnncost.frontends.torch.compat.autocast import CAST_PLACE, ENABLED, is_enabled
 from cnncost.frontends.torch.meta import is_meta
-from cnncost.frontends.torch.replaced import replaced
+from cnncost.frontends.torch.patches import Patch
 
 
 @contextmanager
@@ -69,8 +69,8 @@ def _set(device: str, enabled: bool, dtype: torch.dtype) -> None:
 
 
 @contextmanager
-def watched(target: str, casting: Casting | None) -> Iterator[None]:
-    """Admit autocast regions of this thread, and answer queries about `meta`.
+def watched(target: str, casting: Casting | None) -> Iterator[list[Patch]]:
+    """Admit autocast regions of this thread, and answer queries about `meta`, by the patches that it yields.
 
     Args:
         target: the device that `meta` represents.
@@ -81,10 +81,10 @@ def watched(target: str, casting: Casting | None) -> Iterator[None]:
     """
     regions = _Regions(target, casting)
     wrappers = (regions.made, regions.entered, regions.left, regions.cast, regions.is_enabled, regions.dtype)
-    table = {place: wrapped(_ORIGINALS[place]) for place, wrapped in zip(_PLACES, wrappers, strict=True)}
+    # of torch's own, not of the outer recording's replacement
+    made = [wrapped(_ORIGINALS[place]) for place, wrapped in zip(_PLACES, wrappers, strict=True)]
     try:
-        with replaced(table):  # not the outer recording's replacement
-            yield
+        yield [Patch(*place, replacement, _WHY) for place, replacement in zip(_PLACES, made, strict=True)]
     except Exception:
         if not regions.missed:
             raise
@@ -94,6 +94,7 @@ def watched(target: str, casting: Casting | None) -> Iterator[None]:
         raise AutocastWantedError
 
 
+_WHY = "regions for meta are rejected, and those for a device that is not there are off"
 _PLACES: tuple[tuple[Any, str], ...] = (
     (torch.autocast, "__init__"), (torch.autocast, "__enter__"), (torch.autocast, "__exit__"),
     CAST_PLACE, (torch, "is_autocast_enabled"), (torch, "get_autocast_dtype"),

@@ -12,8 +12,9 @@ from torch.overrides import TorchFunctionMode
 
 from cnncost.frontends.torch.compat.settings import DeviceContext, creators
 from cnncost.frontends.torch.dataless import REMEMBERED, remembered
-from cnncost.frontends.torch.guard import ONE_AT_A_TIME, same_modes, same_random_state
+from cnncost.frontends.torch.guard import same_modes, same_random_state
 from cnncost.frontends.torch.initial import FILLS, fill, nothing_drawn, set_element
+from cnncost.frontends.torch.patches import ONE_AT_A_TIME
 from cnncost.frontends.torch.types import tensors_in
 from cnncost.garbage import no_collection
 

@@ -9,7 +9,10 @@ from typing import Any
 import torch
 from torch.overrides import TorchFunctionMode
 
+from cnncost.frontends.torch.patches import Patch
+
 _META = torch.device("meta")
+_WHY = "what is made on the CPU would be taken for what is on the model's device"
 _FACTORIES = "empty empty_strided zeros ones full arange linspace eye rand randn randint randperm".split()
 
 
@@ -47,9 +50,9 @@ def made_on(
     return _Making(device, place)
 
 
-def made_on_host(place: Callable[[torch.Tensor], None]) -> dict[tuple[Any, str], Any]:
+def made_on_host(place: Callable[[torch.Tensor], None]) -> list[Patch]:
     """Torch's functions that create a tensor on the CPU if no device is named: `place` is called for each."""
-    return {(torch, name): _noting(getattr(torch, name), place) for name in _FACTORIES}
+    return [Patch(torch, name, _noting(getattr(torch, name), place), _WHY) for name in _FACTORIES]
 
 
 def _noting(original: Any, place: Callable[[torch.Tensor], None]) -> Any:
@@ -69,3 +72,20 @@ def cuda(device: Any) -> torch.device:
     if device is None:
         return torch.device("cuda")
     return torch.device("cuda", device) if isinstance(device, int) else torch.device(device)
+
+
+def as_device(value: Any) -> torch.device | None:
+    """The device that an argument names, or None."""
+    if isinstance(value, torch.device):
+        return value
+    if not isinstance(value, str):
+        return None
+    try:
+        return torch.device(value)
+    except RuntimeError:
+        return None
+
+
+def same_device(one: torch.device, other: torch.device) -> bool:
+    """Compare devices; `cuda` without an index means the current one, 0 by default."""
+    return one.type == other.type and (one.index or 0) == (other.index or 0)

@@ -7,8 +7,7 @@ data the originals run, hidden from the recorder, and their results are checked 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable
 from threading import get_ident
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -22,6 +21,7 @@ from cnncost.frontends.torch.compat.dispatch import without_modes
 from cnncost.frontends.torch.compat.modules import CALL_PLACE
 from cnncost.frontends.torch.custom_nests import filled, hold_against, places_of, templated, typed
 from cnncost.frontends.torch.meta import META
+from cnncost.frontends.torch.patches import Patch, patched
 from cnncost.frontends.torch.types import tensor_type
 from cnncost.graph import OpSpec, TensorType
 from cnncost.opaque import Custom, Registered, ask, attributes, backward_terms, registered, rule_of
@@ -30,6 +30,8 @@ if TYPE_CHECKING:
     from cnncost.frontends.torch.recorder import Recorder
 
 _Call = Callable[..., Any]
+_RULED = "the user's rule says what the function costs and returns, and it may have no kernel for meta"
+_UNSEEN = "the modules in it are part of the one that has a rule"
 
 
 class _Said(NamedTuple):
@@ -102,29 +104,22 @@ class CustomCalls:
 
     def _unseen(self, run: _Call, args: Any, kwargs: Any) -> Any:
         """Run forward on real data without recording its ops or the calls of modules in it."""
-        watched = getattr(*CALL_PLACE)
-        setattr(*CALL_PLACE, self._module_call)
-        try:
-            with without_modes():
-                return run(*args, **kwargs)
-        finally:
-            setattr(*CALL_PLACE, watched)
+        with patched([Patch(*CALL_PLACE, self._module_call, _UNSEEN)]), without_modes():
+            return run(*args, **kwargs)
 
     # ---- functions
 
-    @contextmanager
-    def functions(self) -> Iterator[None]:
-        """In this context, rules replace their autograd Functions in this thread."""
-        with ExitStack() as stack:
-            for rule in registered():
-                if issubclass(rule.target, Function):
-                    for kind in dict.fromkeys([rule.target, *_below(rule.target)]):
-                        if (nearest := rule_of(kind)) is rule:
-                            stack.enter_context(self._replaced(kind, nearest))
-            yield
+    def functions(self) -> list[Patch]:
+        """Rules replace their autograd Functions in this thread."""
+        found: list[Patch] = []
+        for rule in registered():
+            if issubclass(rule.target, Function):
+                for kind in dict.fromkeys([rule.target, *_below(rule.target)]):
+                    if (nearest := rule_of(kind)) is rule:
+                        found += self._in_place_of(kind, nearest)
+        return found
 
-    @contextmanager
-    def _replaced(self, kind: Any, rule: Registered) -> Iterator[None]:
+    def _in_place_of(self, kind: Any, rule: Registered) -> list[Patch]:
         forward, thread = kind.forward, self._thread
         backward = kind.vjp if kind.vjp is not Function.vjp else kind.backward
         setup, split = kind.setup_context, kind.setup_context is not Function.setup_context
@@ -167,17 +162,7 @@ class CustomCalls:
         new = {"forward": on_forward, "backward": on_backward, "vjp": Function.vjp}
         if split:
             new["setup_context"] = on_setup
-        before = {name: kind.__dict__[name] for name in new if name in kind.__dict__}
-        for name, function in new.items():
-            setattr(kind, name, staticmethod(function))
-        try:
-            yield
-        finally:
-            for name in new:
-                if name in before:
-                    setattr(kind, name, before[name])
-                else:
-                    delattr(kind, name)
+        return [Patch(kind, name, staticmethod(function), _RULED) for name, function in new.items()]
 
     def _keep(self, ctx: Any, said: _Said, inputs: Any, keep: _Keep) -> None:
         """Save on `ctx` what a Function's backward needs."""

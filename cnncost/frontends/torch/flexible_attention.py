@@ -7,8 +7,7 @@ of `score_mod` as autograd computes it; torch itself would trace both with its c
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from math import prod
 from types import FunctionType
 from typing import Any
@@ -26,8 +25,8 @@ from cnncost.frontends.torch.compat.higher_order import (
 )
 from cnncost.frontends.torch.compat.tensors import version_of
 from cnncost.frontends.torch.meta import is_meta
+from cnncost.frontends.torch.patches import Patch
 from cnncost.frontends.torch.protocols import Recording
-from cnncost.frontends.torch.replaced import replaced
 from cnncost.frontends.torch.types import tensor_type
 from cnncost.graph import OpSpec
 from cnncost.masks import Mask
@@ -327,13 +326,13 @@ def _with_derivative(func: Any) -> Callable[..., Any]:
     return flex_attention_hop
 
 
-@contextmanager
-def on_any_device() -> Iterator[None]:
-    """Replace flexible attention by a version without torch's device check, whose derivative runs without data."""
+def patches() -> list[Patch]:
+    """Flexible attention without torch's device check, and with a derivative that runs without data; once imported."""
     places = flexible_attention_places()
     if places is None:
-        yield
-        return
+        return []
     check, op = places
-    with replaced({check: lambda *_: None, op: _with_derivative(getattr(*op))}):
-        yield
+    return [
+        Patch(*check, lambda *_: None, "it refuses tensors on meta"),
+        Patch(*op, _with_derivative(getattr(*op)), "its own derivative is traced by torch's compiler, with values"),
+    ]

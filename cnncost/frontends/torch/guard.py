@@ -6,7 +6,6 @@ import random
 import sys
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
-from threading import RLock
 from typing import Any
 
 import torch
@@ -29,10 +28,6 @@ from cnncost.frontends.torch.compat.settings import (
     validates_distributions,
     without_traces,
 )
-from cnncost.frontends.torch.flexible_attention import on_any_device
-
-ONE_AT_A_TIME = RLock()
-"""Building and recording patch torch temporarily: concurrent ones would restore each other's patches."""
 
 
 class Draws:
@@ -181,7 +176,6 @@ def quiet_torch(grad: bool, whole: bool = True) -> Iterator[None]:
         if torch.is_anomaly_enabled():  # its checks read every gradient
             stack.enter_context(torch.autograd.set_detect_anomaly(False))
         stack.enter_context(torch.set_grad_enabled(grad))
-        stack.enter_context(on_any_device())
         if whole and not grad:
             # Below autograd, composite ops arrive undecomposed, and autograd's bookkeeping costs no time.
             stack.enter_context(BelowAutograd())

@@ -15,8 +15,9 @@ from typing import Any
 import torch
 
 from cnncost.frontends.torch.compat.modules import INITIAL_FILL_PLACES
-from cnncost.frontends.torch.replaced import replaced
+from cnncost.frontends.torch.patches import Patch, patched
 
+_WHY = "it would draw values for tensors without data, by Python code that takes longer than all else"
 FILLS = tuple(
     getattr(torch.Tensor, name)
     for name in "normal_ uniform_ trunc_normal_ zero_ fill_ mul_ add_ erfinv_ clamp_ exponential_ log_normal_".split()
@@ -53,9 +54,9 @@ def _within(index: Any, tensor: torch.Tensor) -> bool:
 def nothing_drawn() -> Iterator[None]:
     """In this context, functions of `torch.nn.init` skip tensors without data, in this thread.
 
-    Most of them don't dispatch to function modes, which only see their parts. Not for two threads at once.
+    Most of them don't dispatch to function modes, which only see their parts.
     """
-    with replaced({place: _passing_by(getattr(*place)) for place in INITIAL_FILL_PLACES}):
+    with patched([Patch(*place, _passing_by(getattr(*place)), _WHY) for place in INITIAL_FILL_PLACES]):
         yield
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Coroutine, Iterable, Iterator
-from contextlib import contextmanager
 from dataclasses import is_dataclass
 from functools import partial
 from operator import itemgetter
@@ -23,11 +22,14 @@ from cnncost.frontends.torch.inputs import Inputs
 from cnncost.frontends.torch.kinds import LAZY
 from cnncost.frontends.torch.meta import is_meta
 from cnncost.frontends.torch.packed import packed_tensors
+from cnncost.frontends.torch.patches import Patch
 from cnncost.frontends.torch.recorder import Recorder
-from cnncost.frontends.torch.replaced import Place, replaced
 from cnncost.frontends.torch.running import twin
 from cnncost.graph import Call, Failure, Scope
 
+_OF_CALLS = "each call of a module is recorded"
+_OF_LITERALS = "no op is dispatched, so that the values would be lost"
+_OF_RECURRENT = "on meta torch runs a reference, which makes and saves other tensors than a CPU's kernel or steps"
 _TENSOR = torch.Tensor
 _COUNT_OF = itemgetter(4)
 _scope: Callable[[tuple[object, ...]], Scope] = partial(tuple.__new__, Scope)
@@ -37,7 +39,7 @@ _call: Callable[[tuple[object, ...]], Call] = partial(tuple.__new__, Call)
 class Tracker:
     """Scopes and calls of one recording.
 
-    In `tracking`, what calls modules (`CALL_PLACE`) is patched to report each call made in this thread.
+    `patches` have what calls modules (`CALL_PLACE`) report each call made in this thread.
     """
 
     def __init__(
@@ -116,23 +118,22 @@ class Tracker:
         """The input values of a call."""
         return self._begun[call][3] if self._begun else ()
 
-    @contextmanager
-    def tracking(self) -> Iterator[None]:
-        """In this context, module calls are recorded and literal tensors keep their values; only in this thread."""
+    def patches(self) -> list[Patch]:
+        """Module calls are recorded and literal tensors keep their values; only in this thread."""
         custom = CustomCalls(self.recorder, self.recorder.on_values)
-        table: dict[Place, Any] = {
-            CALL_PLACE: self._wrapped(custom.module_call(getattr(*CALL_PLACE))),
-            (torch, "tensor"): self._literal(torch.tensor),
-            (torch, "as_tensor"): self._literal(torch.as_tensor),
-        }
+        found = [
+            Patch(*CALL_PLACE, self._wrapped(custom.module_call(getattr(*CALL_PLACE))), _OF_CALLS),
+            Patch(torch, "tensor", self._literal(torch.tensor), _OF_LITERALS),
+            Patch(torch, "as_tensor", self._literal(torch.as_tensor), _OF_LITERALS),
+        ]
         if (
             self.trail is not None or self.recorder.casting is not None
         ):  # recorded by their parts, which memory depends on
             on_cpu = self.recorder.on_cpu
             for name in RECURRENT:
-                table[CFUNCTIONS, name] = fused_recurrent(name, getattr(CFUNCTIONS, name), self._thread, on_cpu)
-        with replaced(table), custom.functions():
-            yield
+                layer = fused_recurrent(name, getattr(CFUNCTIONS, name), self._thread, on_cpu)
+                found.append(Patch(CFUNCTIONS, name, layer, _OF_RECURRENT))
+        return found + custom.functions()
 
     def _literal(self, original: Callable[..., torch.Tensor]) -> Callable[..., torch.Tensor]:
         """`torch.tensor([3, 1], device=x.device)` dispatches no op, so its values would be lost without this."""

@@ -29,7 +29,7 @@ from cnncost.frontends.torch.compiler import no_compiler_import
 from cnncost.frontends.torch.copies import Copier
 from cnncost.frontends.torch.diagnose import explain_failure
 from cnncost.frontends.torch.foreach import is_of_several
-from cnncost.frontends.torch.guard import ONE_AT_A_TIME, quiet_torch, same_random_state, unseen_by
+from cnncost.frontends.torch.guard import quiet_torch, same_random_state, unseen_by
 from cnncost.frontends.torch.higher_order import is_higher_order
 from cnncost.frontends.torch.higher_order import run as run_higher_order
 from cnncost.frontends.torch.inputs import Inputs, prepare
@@ -37,9 +37,9 @@ from cnncost.frontends.torch.lowering import is_known
 from cnncost.frontends.torch.modules import Tracker, walk
 from cnncost.frontends.torch.offload import loads_weights
 from cnncost.frontends.torch.overloads import overload
-from cnncost.frontends.torch.reassigned import told
+from cnncost.frontends.torch.patches import ONE_AT_A_TIME
 from cnncost.frontends.torch.recorder import Recorder
-from cnncost.frontends.torch.recording import copied, so_far, step_of
+from cnncost.frontends.torch.recording import copied, replacing, so_far, step_of
 from cnncost.frontends.torch.running import stays_whole
 from cnncost.frontends.torch.sparse import any_sparse
 from cnncost.frontends.torch.sparse_running import has_parts
@@ -230,7 +230,7 @@ def _run(
     try:
         with (
             quiet_torch(grad=how.grad), no_compiler_import(), unwatched.installed(recorder.device_type),
-            tracker.tracking(), told(ledger.forget), recorder, appearance.shown(),
+            recorder, replacing(tracker, appearance, []),
         ):  # fmt: skip
             with switched_on(how.autocast):
                 result = tracker.call_root(model, how.called, inputs)

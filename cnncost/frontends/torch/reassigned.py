@@ -5,30 +5,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 
 import torch
 
 from cnncost.frontends.torch.compat.tensors import TensorBase
+from cnncost.frontends.torch.patches import Patch
 
 _get, _set = TensorBase.data.__get__, TensorBase.data.__set__
 
 
-@contextmanager
-def told(forget: Callable[[torch.Tensor], object]) -> Iterator[None]:
-    """In this context, call `forget` with each tensor whose `.data` is assigned."""
+def patches(forget: Callable[[torch.Tensor], object]) -> list[Patch]:
+    """Call `forget` with each tensor whose `.data` is assigned."""
 
     def assign(tensor: torch.Tensor, value: torch.Tensor) -> None:
         _set(tensor, value)
         forget(tensor)
 
-    before = vars(torch.Tensor).get("data")
-    torch.Tensor.data = property(_get, assign)  # type: ignore[assignment]
-    try:
-        yield
-    finally:
-        if before is None:
-            del torch.Tensor.data
-        else:
-            torch.Tensor.data = before
+    return [Patch(torch.Tensor, "data", property(_get, assign), "the tensor would be taken for what it was before")]

@@ -14,7 +14,7 @@ from torch import nn
 from cnncost.errors import CnncostError, GraphError, InputError
 from cnncost.frontends.torch import autocast as autocasts
 from cnncost.frontends.torch import autocast_regions as regions
-from cnncost.frontends.torch import kept, unwatched
+from cnncost.frontends.torch import flexible_attention, kept, reassigned, unwatched
 from cnncost.frontends.torch.anew import AutocastUnwantedError, PlacesWantedError
 from cnncost.frontends.torch.appearance import Appearance
 from cnncost.frontends.torch.compat import facts
@@ -23,7 +23,7 @@ from cnncost.frontends.torch.diagnose import explain_failure
 from cnncost.frontends.torch.guard import Draws, quiet_torch, same_random_state
 from cnncost.frontends.torch.inputs import Inputs, prepare
 from cnncost.frontends.torch.modules import Tracker, walk
-from cnncost.frontends.torch.reassigned import told
+from cnncost.frontends.torch.patches import Patch, patched
 from cnncost.frontends.torch.recorder import Recorder
 from cnncost.frontends.torch.skeleton import Skeleton
 from cnncost.frontends.torch.surroundings import Reach, reach_of
@@ -226,8 +226,8 @@ class _Run:
         recorder = tracker.recorder
         try:
             with (
-                _surroundings(how, recorder.casting), unwatched.installed(recorder.device_type), tracker.tracking(),
-                told(recorder.ledger.forget), recorder, self._appearance.shown(),
+                _surroundings(how, recorder.casting) as regional, unwatched.installed(recorder.device_type),
+                recorder, replacing(tracker, self._appearance, regional),
             ):  # fmt: skip
                 with regions.switched_on(how.autocast):
                     result = tracker.call_root(self._model, how.called, self._inputs)
@@ -289,16 +289,28 @@ def so_far(tracker: Tracker, inputs: Inputs, given: tuple[int, ...], real: RealR
 
 
 @contextmanager
-def _surroundings(how: How, casting: autocasts.Casting | None) -> Iterator[None]:
-    """Configure torch for a recording."""
+def replacing(tracker: Tracker, appearance: Appearance, more: list[Patch]) -> Iterator[None]:
+    """Everything that a recording replaces is replaced in this context, which is entered inside the recorder's mode."""
+    forget = tracker.recorder.ledger.forget
+    patches = [
+        *more, *unwatched.PATCHES, *flexible_attention.patches(), *tracker.patches(), *reassigned.patches(forget),
+        *appearance.patches(),
+    ]  # fmt: skip
+    with appearance.shown(), patched(patches):
+        yield
+
+
+@contextmanager
+def _surroundings(how: How, casting: autocasts.Casting | None) -> Iterator[list[Patch]]:
+    """Configure torch for a recording; yields what has to be replaced for it."""
     named = how.autocast.device if how.autocast is not None else "cpu"
     with (
         quiet_torch(how.grad, whole=casting is None),
         no_compiler_import(),
-        regions.watched(named, casting),
+        regions.watched(named, casting) as patches,
     ):
         if casting is None:
-            yield
+            yield patches
             return
         with casting.installed():
-            yield
+            yield patches

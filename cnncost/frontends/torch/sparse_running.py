@@ -17,14 +17,13 @@ from cnncost.frontends.torch import memo as memos
 from cnncost.frontends.torch.blocks import Found, Known
 from cnncost.frontends.torch.compat.ops import MARK_COALESCED
 from cnncost.frontends.torch.lowering.sparse import counts_products
-from cnncost.frontends.torch.meta import META
+from cnncost.frontends.torch.meta import META, is_meta
 from cnncost.frontends.torch.overloads import Overload
 from cnncost.frontends.torch.running import CPU, REAL_LIMIT, Runner, swap, twin, written
 from cnncost.frontends.torch.sparse import (
     COMPRESSED,
     any_sparse,
     assembled,
-    is_meta,
     is_sparse,
     keep_alive,
     parts,

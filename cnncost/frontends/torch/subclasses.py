@@ -11,12 +11,13 @@ from typing import Any
 
 import torch
 
+from cnncost.frontends.torch.patches import Patch
+
 _NEW = torch.Tensor.__new__
+_WHY = "the inherited constructor refuses a tensor that has a Python object already, as under a dispatch mode"
 
 
-def constructors(
-    is_ours: Callable[[], bool], same_values: Callable[[torch.Tensor, torch.Tensor], None]
-) -> dict[tuple[Any, str], Any]:
+def constructors(is_ours: Callable[[], bool], same_values: Callable[[torch.Tensor, torch.Tensor], None]) -> list[Patch]:
     """Replacements for the inherited constructors of all subclasses.
 
     Args:
@@ -33,7 +34,8 @@ def constructors(
             same_values(tensor, plain)
             return tensor
 
-    return {(kind, "__new__"): staticmethod(new) for kind in _below(torch.Tensor) if kind.__new__ is _NEW}
+    kinds = [kind for kind in dict.fromkeys(_below(torch.Tensor)) if kind.__new__ is _NEW]
+    return [Patch(kind, "__new__", staticmethod(new), _WHY) for kind in kinds]
 
 
 def _below(kind: Any) -> Iterator[Any]:

@@ -33,7 +33,7 @@ from cnncost.frontends.torch.compat.dispatch import (
 from cnncost.frontends.torch.compat.higher_order import fall_through
 from cnncost.frontends.torch.compat.interpreter import frame
 from cnncost.frontends.torch.formulas import Cumprod, Extreme, Prod
-from cnncost.frontends.torch.replaced import replaced
+from cnncost.frontends.torch.patches import Patch
 from cnncost.frontends.torch.shapes.registry import channels_last
 
 Kernel: TypeAlias = Callable[..., Any]
@@ -58,7 +58,7 @@ def installed(device_of: Callable[[torch.Tensor], str]) -> Iterator[None]:
     _devices.append(device_of)
     excluded = is_excluded(_KEY)
     try:
-        with Including(_KEY), replaced({IS_ANY_ENABLED_PLACE: _casts}):
+        with Including(_KEY):
             set_excluded(_KEY, False)
             yield
     finally:
@@ -69,6 +69,10 @@ def installed(device_of: Callable[[torch.Tensor], str]) -> Iterator[None]:
 def _casts() -> bool:
     """Whether autocast is on; torch's own check would count our key as autocast."""
     return torch.is_autocast_enabled("cpu") or torch.is_autocast_enabled("cuda")
+
+
+PATCHES = (Patch(*IS_ANY_ENABLED_PLACE, _casts, "our dispatch key would count as a device's autocast"),)
+"""Entered while the kernels are enabled."""
 
 
 def _attention(op: Any, *args: Any, **kwargs: Any) -> Any:  # noqa: ARG001  # the protocol

@@ -41,3 +41,7 @@ make_subclass: Callable[..., Any] = TensorBase._make_subclass
 
 SHAPE_AS_TENSOR_PLACE = (torch, "_shape_as_tensor")
 """The sizes of a tensor as a tensor on the CPU; `torch.onnx` and exported code call it."""
+
+LEGACY_KIND: Any = type(torch.FloatTensor)
+"""The metaclass of `torch.FloatTensor` and the others, a static class of C: `isinstance(x, torch.FloatTensor)` asks
+it, and it looks at the tensor's dtype and device."""

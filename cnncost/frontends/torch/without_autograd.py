@@ -1,0 +1,132 @@
+"""What forward is told of autograd while it is off: the recording starts anew where only autograd knows the answer."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+
+from cnncost.frontends.torch.anew import GradWantedError
+from cnncost.frontends.torch.compat.autograd import SET_GRAD_MODE_PLACE, differentiating_places
+from cnncost.frontends.torch.compat.interpreter import frame
+from cnncost.frontends.torch.compat.tensors import TensorBase
+from cnncost.frontends.torch.patches import Patch, Place
+from cnncost.frontends.torch.protocols import Recording
+
+NOT_A_MODEL = ("torch.", "cnncost.")
+"""Modules that query autograd only for their own purposes: which fast path to take, whether to warn."""
+_KEEPS_MODES = "torch.autograd.grad_mode"
+_OF_TENSORS = "autograd is off, and the result of an op has no history: the answer would be that of a tensor without"
+_OF_THE_MODE = "autograd is off for the recording, and on for the caller or for the code that turned it on"
+_DIFFERENTIATES = "it differentiates, which needs autograd"
+
+
+class WithoutAutograd:
+    """Answers queries about autograd of one recording.
+
+    Args:
+        recorder: the recorder of the tensors.
+        enabled: whether autograd is on for the caller.
+        is_ours: returns whether the caller is the model's code.
+
+    Attributes:
+        missed: forward asked for something that only autograd knows, and may have caught the exception.
+    """
+
+    def __init__(self, recorder: Recording, enabled: bool, is_ours: Callable[[], bool]) -> None:
+        self._recorder = recorder
+        self._enabled = enabled
+        self._is_ours = is_ours
+        self.missed = False
+
+    def patches(self) -> list[Patch]:
+        """The functions and attributes that ask for it."""
+        return [*self._of_tensors(), *self._of_the_mode(), *self._that_differentiate()]
+
+    def _wanted(self) -> None:
+        self.missed = True
+        raise GradWantedError
+
+    def _asks(self, tensor: torch.Tensor) -> bool:
+        """Whether the model's code asks for something that autograd would know of an op's result."""
+        if not self._enabled or not self._is_ours() or torch.is_inference_mode_enabled():
+            return False
+        if (frame(2).f_globals.get("__name__") or "").startswith(NOT_A_MODEL):
+            return False
+        known = self._recorder.ledger.find(tensor)
+        return (
+            known is not None and known.block.born is not None and (tensor.is_floating_point() or tensor.is_complex())
+        )
+
+    def _of_tensors(self) -> list[Patch]:
+        tensor: Any = torch.Tensor
+        wants = TensorBase.requires_grad
+
+        def requires_grad(t: torch.Tensor) -> Any:
+            if not wants.__get__(t) and self._asks(t):
+                self._wanted()
+            return wants.__get__(t)
+
+        def asked(attribute: Any) -> Any:
+            return property(lambda t: self._wanted() if self._asks(t) else attribute.__get__(t))
+
+        return [
+            Patch(tensor, "requires_grad", property(requires_grad, wants.__set__), _OF_TENSORS),
+            Patch(tensor, "grad_fn", asked(TensorBase.grad_fn), _OF_TENSORS),
+            Patch(tensor, "is_leaf", asked(TensorBase.is_leaf), _OF_TENSORS),
+        ]
+
+    def _of_the_mode(self) -> list[Patch]:
+        enabled, set_enabled = torch.is_grad_enabled, getattr(*SET_GRAD_MODE_PLACE)
+
+        def is_grad_enabled() -> bool:
+            asking = frame(1).f_globals.get("__name__") or ""
+            if not self._is_ours() or (asking.startswith(NOT_A_MODEL) and asking != _KEEPS_MODES):
+                return enabled()
+            return bool(self._enabled)
+
+        def set_grad_enabled(mode: bool) -> None:
+            if self._is_ours():
+                self._enabled = mode
+            else:
+                set_enabled(mode)
+
+        return [
+            Patch(torch, "is_grad_enabled", is_grad_enabled, _OF_THE_MODE),
+            Patch(*SET_GRAD_MODE_PLACE, set_grad_enabled, _OF_THE_MODE),
+        ]
+
+    def _that_differentiate(self) -> list[Patch]:
+        def refused(original: Any) -> Any:
+            def method(*args: Any, **kwargs: Any) -> Any:
+                if self._is_ours():
+                    self._wanted()
+                return original(*args, **kwargs)
+
+            return method
+
+        def noted(original: Any) -> Any:
+            def function(*args: Any, **kwargs: Any) -> Any:
+                self.missed = self.missed or self._is_ours()  # its caller closes what it opens: it is not to raise here
+                return original(*args, **kwargs)
+
+            return function
+
+        def wrapped(places: list[Place], by: Callable[[Any], Any]) -> list[Patch]:
+            return [Patch(*place, by(getattr(*place)), _DIFFERENTIATES) for place in places]
+
+        places: list[Place] = [(torch.Tensor, name) for name in ("backward", "register_hook", "retain_grad")]
+        places += [(torch.autograd, "grad"), (torch.autograd, "backward")]
+        places += [(torch.autograd.forward_ad, "enter_dual_level"), (torch.autograd.graph, "register_multi_grad_hook")]
+        saving = torch.autograd.graph.saved_tensors_hooks
+        entered, enters = saving.__enter__, refused(saving.__enter__)
+
+        def enter(hooks: Any) -> Any:
+            """Torch's own, such as those of checkpoints, don't affect forward."""
+            own = type(hooks) is not saving and type(hooks).__module__.startswith(NOT_A_MODEL)
+            return (entered if own else enters)(hooks)
+
+        why = "forward looks at what autograd saves, which is nothing while it is off"
+        hooks = Patch(saving, "__enter__", enter, why)
+        return [*wrapped(differentiating_places(), noted), *wrapped(places, refused), hooks]
