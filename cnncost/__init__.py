@@ -13,7 +13,7 @@ from cnncost.versions import __version__
 if TYPE_CHECKING:
     from cnncost.analysis import analyze
     from cnncost.errors import CnncostError
-    from cnncost.frontends.torch import record
+    from cnncost.frontends.torch import RecordOptions, Training, record
     from cnncost.frontends.torch.inputs import arguments, literal
     from cnncost.graph import Graph, OpSpec
     from cnncost.laws import formula
@@ -35,6 +35,8 @@ _HOME = {
     "function_rule": "cnncost.opaque",
     "module_rule": "cnncost.opaque",
     "CnncostError": "cnncost.errors",
+    "RecordOptions": "cnncost.frontends.torch",
+    "Training": "cnncost.frontends.torch",
     "record": "cnncost.frontends.torch",
     "arguments": "cnncost.frontends.torch.inputs",
     "literal": "cnncost.frontends.torch.inputs",
@@ -56,9 +58,9 @@ _HOME = {
 }
 
 __all__ = [
-    "GLOBAL", "UNKNOWN", "CnncostError", "Cost", "Graph", "Meter", "OpSpec", "Report", "__version__", "analyze",
-    "arguments", "clear_caches", "cost", "custom", "custom_rules", "effective_macs", "flops", "forget_rule", "formula",
-    "function_rule", "literal", "macs", "module_rule", "reach", "record", "rule",
+    "GLOBAL", "UNKNOWN", "CnncostError", "Cost", "Graph", "Meter", "OpSpec", "RecordOptions", "Report", "Training",
+    "__version__", "analyze", "arguments", "clear_caches", "cost", "custom", "custom_rules", "effective_macs", "flops",
+    "forget_rule", "formula", "function_rule", "literal", "macs", "module_rule", "reach", "record", "rule",
 ]  # fmt: skip
 
 

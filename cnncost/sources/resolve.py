@@ -18,6 +18,8 @@ from cnncost.sources.source import ModelSource
 if TYPE_CHECKING:
     from torch import nn
 
+    from cnncost.frontends.torch import RecordOptions, Training
+
 Trace: TypeAlias = Literal["static", "auto", "real"]
 Model: TypeAlias = "nn.Module | Graph | str | ModelSource | Resolved"
 """Types that `analyze` accepts as a model."""
@@ -85,25 +87,30 @@ class Resolved:
         Raises:
             CnncostError: with the model's name prepended.
         """
-        return self._recorded(trace, self.train)
+        return self._recorded(trace, self._options(self.train, None))
 
     def record_step(self, loss: Any, optimizer: Any, set_to_none: bool, trace: Trace = "static") -> Graph:
         """The Graph of a training step, in train mode unless the model keeps its own. Raises as `record` does."""
         from cnncost.frontends.torch import Training
 
         train = None if self.train is None else True
-        return self._recorded(trace, train, training=Training(loss, optimizer, set_to_none))
+        return self._recorded(trace, self._options(train, Training(loss, optimizer, set_to_none)))
+
+    def _options(self, train: bool | None, training: Training | None) -> RecordOptions:
+        from cnncost.frontends.torch import RecordOptions
+
+        return RecordOptions(train=train, training=training, autocast=self.autocast)
 
     def called(self, model: Any) -> Any:
         """The callable to record: the model itself, or the named method. Raises SourceError."""
         return method_of(self.name, model, self.source.method) if self.source.method else model
 
-    def _recorded(self, trace: Trace, train: bool | None, **how: Any) -> Graph:
+    def _recorded(self, trace: Trace, options: RecordOptions) -> Graph:
         from cnncost.frontends.torch.unbatched import without_batch_axis
 
         try:
             with self.source.importable():
-                graph = self._on_values(train, how) if trace == "real" else self._without_values(trace, train, how)
+                graph = self._on_values(options) if trace == "real" else self._without_values(trace, options)
                 return without_batch_axis(graph)
         except CnncostError as error:
             said = f"{self.name}: {error.args[0]}"
@@ -114,50 +121,48 @@ class Resolved:
             error.args = (said, *error.args[1:])
             raise
 
-    def _without_values(self, trace: Trace, train: bool | None, how: dict[str, Any]) -> Graph:
+    def _without_values(self, trace: Trace, options: RecordOptions) -> Graph:
         """Analyze statically; if that fails, with weights, and as a last resort run on real data."""
         from cnncost.frontends.torch import record
 
-        how = {"train": train, "autocast": self.autocast, **how}
         device = self.device
         if device is None and self.weightless:
             device = "cpu"  # where it would be if built with weights
         try:
-            return _noted(record(self.called(self.model), self.inputs, device=device, **how), self.notes)
+            return _noted(record(self.called(self.model), self.inputs, replace(options, device=device)), self.notes)
         except ForwardError as error:
             first = error
         if self.weightless and not first.misfit and not self._lacks_memory():
             try:
                 note = f"{BUILT}{briefly(first)}"
-                return _noted(record(self.called(self.with_weights()), self.inputs, **how), (*self.notes, note))
+                return _noted(record(self.called(self.with_weights()), self.inputs, options), (*self.notes, note))
             except (ForwardError, SourceError):
                 pass  # report the first error
         if trace == "static":
             raise first
-        return self._in_place_of(first, how)
+        return self._in_place_of(first, options)
 
-    def _in_place_of(self, static: ForwardError, how: dict[str, Any]) -> Graph:
+    def _in_place_of(self, static: ForwardError, options: RecordOptions) -> Graph:
         """Run on real data after a failed static analysis; a note says why.
 
         Raises:
             CnncostError: this fails, too. The more informative of the two errors, mentioning both.
         """
         try:
-            graph = self._on_values(how["train"], {name: each for name, each in how.items() if name == "training"})
+            graph = self._on_values(options)
         except CnncostError as error:
             better = of_both(static, error)
             raise better from better.__cause__
         return _noted(graph, (f"a static analysis failed, so forward was run on values: {briefly(static)}",))
 
-    def _on_values(self, train: bool | None, how: dict[str, Any]) -> Graph:
+    def _on_values(self, options: RecordOptions) -> Graph:
         from cnncost.frontends.torch.real import record_real
 
-        how = {"train": train, "autocast": self.autocast, **how}
         if not self.weightless:
-            return record_real(self.called(self.model), self.inputs, **how)
+            return record_real(self.called(self.model), self.inputs, options)
         if lacking := self._lacks_memory():
             raise InputError(lacking)
-        return record_real(self.called(self.with_weights()), self.inputs, **how)
+        return record_real(self.called(self.with_weights()), self.inputs, options)
 
     def _lacks_memory(self) -> str:
         """Message that the weights don't fit into memory; empty if they do."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Mapping
 from contextvars import copy_context
+from dataclasses import replace
 from functools import partial
 from typing import Any
 from weakref import ref
@@ -30,20 +31,22 @@ from cnncost.frontends.torch.compat.dispatch import dispatch_modes
 from cnncost.frontends.torch.guard import unseen_by
 from cnncost.frontends.torch.inputs import prepare
 from cnncost.frontends.torch.modules import check_initialised, walk
+from cnncost.frontends.torch.options import RecordOptions, chosen
 from cnncost.frontends.torch.patches import ONE_AT_A_TIME
 from cnncost.frontends.torch.recorder import Recorder
-from cnncost.frontends.torch.recording import How, record_once
+from cnncost.frontends.torch.recording import How, how_of, record_once
 from cnncost.frontends.torch.skeleton import LazyParameterError
 from cnncost.frontends.torch.training import Training
 from cnncost.garbage import no_collection
 from cnncost.graph import Graph
 
-__all__ = ["Training", "memo", "record", "version"]
+__all__ = ["RecordOptions", "Training", "memo", "record", "version"]
 
 
 def record(
     model: Any,
     inputs: Any,
+    options: RecordOptions | None = None,
     *,
     grad: bool = False,
     train: bool | None = None,
@@ -59,32 +62,30 @@ def record(
             `meta`. It is not changed.
         inputs: tensors, shapes, text such as `"1x3x224x224"`, tuples of these, a dict of keyword
             arguments, nested as forward takes them.
-        grad: run with autograd on, as training does; composite ops are then seen as their parts.
-        train: run as in train mode (True) or eval mode (False), whatever the modules' own mode is, which
-            stays; None: as they are.
-        training: record a training step: forward with autograd on, loss, backward, and the optimizer's step.
-        autocast: run forward and loss under `torch.autocast`: "bf16", "fp16", a dtype, or with the device whose lists
-            of ops hold, "cuda:bf16"; a device alone is its default dtype. None: as the code around and forward itself
-            have it.
+        options: which form of a step, and how; instead of the single options below, which are its fields.
+        grad: run with autograd on, as training does.
+        train: run as in train mode or eval mode; None: as the modules are.
+        training: record a training step.
+        autocast: run forward and loss under `torch.autocast`.
         use_memo: look ops up in the process-wide memo.
-        device: what tensors say that they are on; None: as the model's parameters.
+        device: the device that tensors report.
 
     Raises:
-        InputError: not a module, lazy parameters, a cyclic module tree, inputs or an autocast that can't be read.
+        InputError: not a module, lazy parameters, a cyclic module tree, inputs or an autocast that can't be read,
+            `options` beside single options.
         ForwardError: forward raised; the message names the module. Or it left tensors without data where they can't
             be taken back from.
         DataDependentError: forward reads values that don't exist.
     """
+    options = chosen(options, RecordOptions(grad, train, training, autocast, use_memo, device))
     root, called = as_call(model)
-    wanted = autocasts.parse(autocast) or autocasts.in_force()
+    wanted = autocasts.parse(options.autocast) or autocasts.in_force()
+    how = how_of(options, wanted, called)
     ways = _way_of(root)
-    how = How(
-        grad or training is not None, train, use_memo, training, wanted, wanted is not None or ways.get("casts", False),
-        called=called, device=device if device is None else torch.device(device),
-        caller_grad=torch.is_grad_enabled() and not torch.is_inference_mode_enabled(),
-    )  # fmt: skip
+    if ways.get("casts"):
+        how = replace(how, casts=True)
     if ways.get("grad") and how.caller_grad:
-        how = how._replace(grad=True)
+        how = replace(how, grad=True)
     made: list[ref[torch.Tensor]] = []
     inside = any(isinstance(mode, Recorder) for mode in dispatch_modes())
     with ONE_AT_A_TIME, no_collection(), unseen_by(Recorder), torch.inference_mode(False), regions.switched_off():
@@ -109,15 +110,15 @@ def _record_again(model: nn.Module, inputs: Any, how: How, made: list[ref[torch.
         wanted.prepare()
         if wanted.remembered:
             _remember(model, wanted.changes)
-        return again(how=how._replace(**wanted.changes))
+        return again(how=replace(how, **wanted.changes))
     except DataDependentError:
         if how.floats or not prepare(inputs, model, floats=True).floats:
             raise
-        return again(how=how._replace(floats=True))
+        return again(how=replace(how, floats=True))
     except ForwardError as error:
         if how.grad or "does not require grad" not in str(error):
             raise
-        return again(how=how._replace(grad=True))  # forward differentiates
+        return again(how=replace(how, grad=True))  # forward differentiates
 
 
 def _remember(model: nn.Module, changes: Mapping[str, Any]) -> None:

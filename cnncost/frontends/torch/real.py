@@ -9,7 +9,8 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable
 from contextvars import copy_context
-from typing import Any, NamedTuple
+from dataclasses import replace
+from typing import Any
 
 import torch
 from torch import nn
@@ -19,7 +20,7 @@ from cnncost.frontends.torch import entries, parts, unwatched
 from cnncost.frontends.torch.anew import RecordAnewError
 from cnncost.frontends.torch.appearance import Appearance
 from cnncost.frontends.torch.attention_masks import Masks
-from cnncost.frontends.torch.autocast import Autocast, parse
+from cnncost.frontends.torch.autocast import parse
 from cnncost.frontends.torch.autocast_regions import switched_on
 from cnncost.frontends.torch.blocks import Found
 from cnncost.frontends.torch.callables import as_call
@@ -36,10 +37,11 @@ from cnncost.frontends.torch.inputs import Inputs, prepare
 from cnncost.frontends.torch.lowering import is_known
 from cnncost.frontends.torch.modules import Tracker, walk
 from cnncost.frontends.torch.offload import loads_weights
+from cnncost.frontends.torch.options import RecordOptions, chosen
 from cnncost.frontends.torch.overloads import overload
 from cnncost.frontends.torch.patches import ONE_AT_A_TIME
 from cnncost.frontends.torch.recorder import Recorder
-from cnncost.frontends.torch.recording import copied, replacing, so_far, step_of
+from cnncost.frontends.torch.recording import How, copied, how_of, replacing, so_far, step_of
 from cnncost.frontends.torch.running import stays_whole
 from cnncost.frontends.torch.sparse import any_sparse
 from cnncost.frontends.torch.sparse_running import has_parts
@@ -144,19 +146,9 @@ class RealRecorder(Recorder):
         return any(values[o].shape and values[o].shape[0] in extents for o in outputs)
 
 
-class _How(NamedTuple):
-    train: bool | None
-    autocast: Autocast | None
-    called: Callable[..., Any] | None
-    training: Training | None
-    grad: bool
-    caller_grad: bool
-    recorder: Callable[[Weights], RealRecorder]
-
-
 def record_real(
-    model: Any, inputs: Any, *, train: bool | None = None, autocast: Any = None, training: Training | None = None,
-    recorder: Callable[[Weights], RealRecorder] = RealRecorder,
+    model: Any, inputs: Any, options: RecordOptions | None = None, *, train: bool | None = None, autocast: Any = None,
+    training: Training | None = None, recorder: Callable[[Weights], RealRecorder] = RealRecorder,
 ) -> Graph:  # fmt: skip
     """Run a copy of a model on real data and record its ops.
 
@@ -164,40 +156,46 @@ def record_real(
         model: a module with weights, a bound method of one, or a function over modules. It is not changed: tensors that
             forward or a training step writes to are copied or restored, weights are only read.
         inputs: as for `record`. Tensors with values keep them; where only shapes are given, values are drawn.
+        options: as for `record`, on the model's device; the memo is not used.
         train: as for `record`.
         autocast: as for `record`, on the model's device.
         training: as for `record`.
         recorder: creates the recorder, which may inspect values as they are computed.
 
     Raises:
-        InputError: no module, no weights, invalid inputs or autocast, or an autocast for another device.
+        InputError: no module, no weights, invalid inputs or autocast, an autocast or a device other than the model's,
+            or `options` beside single options.
         ForwardError: forward raised; the message names the module.
     """
+    options = chosen(options, RecordOptions(train=train, autocast=autocast, training=training))
     root, called = as_call(model)
     if any(tensor.is_meta for tensor in root.parameters()) and not loads_weights(root):
         raise InputError("a run on values needs weights, and the model's are on meta; give a model that has them")
-    wanted = parse(autocast)
+    wanted = parse(options.autocast)
     device = next((p.device.type for p in root.parameters() if not p.is_meta), "cpu")
     if wanted is not None and wanted.device != device:
         raise InputError(
             f"a run on values is on the model's device, {device}, and so is its autocast; expected autocast="
             f"'{device}:…' or none, got {wanted}"
         )
-    caller_grad = torch.is_grad_enabled() and not torch.is_inference_mode_enabled()
-    how = _How(train, wanted, called, training, training is not None, caller_grad, recorder)
+    if options.target is not None and options.target.type != device:
+        raise InputError(f"a run on values is on the model's device, {device}; expected no other, got {options.target}")
+    how = how_of(options, wanted, called)
     with ONE_AT_A_TIME, no_collection(), unseen_by(Recorder), torch.inference_mode(False), same_random_state():
         while True:
             arguments = prepare(inputs, root)
             # again each time: forward may have written to the previous ones
-            real, said = with_values(arguments, root, training is not None)
+            real, said = with_values(arguments, root, how.training is not None)
             try:
-                return copy_context().run(_recorded, root, real, said, how)  # discards context variables set by forward
+                return copy_context().run(_recorded, root, real, said, how, recorder)  # its variables end here
             except RecordAnewError as wanted:
                 wanted.prepare()
-                how = how._replace(**wanted.changes)
+                how = replace(how, **wanted.changes)
 
 
-def _recorded(model: nn.Module, inputs: Inputs, said: str, how: _How) -> Graph:
+def _recorded(
+    model: nn.Module, inputs: Inputs, said: str, how: How, made_by: Callable[[Weights], RealRecorder]
+) -> Graph:
     originals = walk(model)
     called = [f for f in (how.called, how.training.loss if how.training is not None else None) if callable(f)]
     share = how.training is None
@@ -206,7 +204,7 @@ def _recorded(model: nn.Module, inputs: Inputs, said: str, how: _How) -> Graph:
     for original, (_, copy) in zip([module for _, module in originals], tree, strict=True):
         if how.train is not None and copy is not original:
             copy.training = how.train
-    recorder = how.recorder(skeleton)
+    recorder = made_by(skeleton)
     tracker = Tracker(recorder)
     tracker.enter(tree)
     step = step_of(how.training, tree[0][1], skeleton, tracker)
@@ -216,7 +214,7 @@ def _recorded(model: nn.Module, inputs: Inputs, said: str, how: _How) -> Graph:
 
 
 def _run(
-    model: nn.Module, tracker: Tracker, recorder: RealRecorder, inputs: Inputs, said: str, how: _How, step: Step | None
+    model: nn.Module, tracker: Tracker, recorder: RealRecorder, inputs: Inputs, said: str, how: How, step: Step | None
 ) -> Graph:
     recorder.inputs_of = tracker.inputs_of
     ledger = recorder.ledger

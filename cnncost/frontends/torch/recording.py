@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import replace
-from typing import Any, NamedTuple, TypeAlias, TypeVar
+from dataclasses import dataclass, replace
+from typing import Any, TypeAlias, TypeVar
 from weakref import ref
 
 import torch
@@ -23,6 +23,7 @@ from cnncost.frontends.torch.diagnose import explain_failure
 from cnncost.frontends.torch.guard import Draws, quiet_torch, same_random_state
 from cnncost.frontends.torch.inputs import Inputs, prepare
 from cnncost.frontends.torch.modules import Tracker, walk
+from cnncost.frontends.torch.options import RecordOptions
 from cnncost.frontends.torch.patches import Patch, patched
 from cnncost.frontends.torch.recorder import Recorder
 from cnncost.frontends.torch.skeleton import Skeleton
@@ -36,8 +37,9 @@ Made: TypeAlias = list[ref[torch.Tensor]]
 """Weak references to a recording's tensors, to check afterwards that they were freed."""
 
 
-class How(NamedTuple):
-    """Options of a recording."""
+@dataclass(frozen=True, slots=True)
+class How:
+    """One attempt at a recording: its options, and what earlier attempts and the caller's code have shown."""
 
     grad: bool
     train: bool | None
@@ -58,6 +60,21 @@ class How(NamedTuple):
     """Whether values of floating-point inputs are known."""
     places: bool = False
     """Whether to find the module that draws Python random numbers."""
+
+
+def how_of(options: RecordOptions, autocast: autocasts.Autocast | None, called: Callable[..., Any] | None) -> How:
+    """The first attempt, under the caller's autograd mode.
+
+    Args:
+        options: as the user gave them.
+        autocast: what they or the calling code have autocast set to.
+        called: callable to run instead of the model itself.
+    """
+    return How(
+        options.differentiates, options.train, options.use_memo, options.training, autocast, autocast is not None,
+        called=called, device=options.target,
+        caller_grad=torch.is_grad_enabled() and not torch.is_inference_mode_enabled(),
+    )  # fmt: skip
 
 
 def record_once(model: nn.Module, inputs: Any, how: How, made: Made) -> Graph:

@@ -1,0 +1,63 @@
+"""What is run for a recording: a forward, or a training step."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+
+from cnncost.errors import InputError
+from cnncost.frontends.torch.training import Training
+
+
+@dataclass(frozen=True, slots=True)
+class RecordOptions:
+    """How a model is run for a recording, in one of four forms.
+
+        RecordOptions()                                    forward, as under `torch.no_grad`
+        RecordOptions(grad=True)                           forward with autograd on
+        RecordOptions(training=Training(loss))             forward, loss and backward
+        RecordOptions(training=Training(loss, "adamw"))    the same, and the optimizer's step
+
+    Attributes:
+        grad: run with autograd on, as training does; composite ops are then seen as their parts.
+        train: run as in train mode (True) or eval mode (False), whatever the modules' own mode is, which
+            stays; None: as they are.
+        training: record a training step: forward with autograd on, loss, backward, and the optimizer's step.
+        autocast: run forward and loss under `torch.autocast`: "bf16", "fp16", a dtype, or with the device whose op
+            lists apply, "cuda:bf16"; a device alone selects its default dtype. None: as the code around and forward
+            itself have it.
+        use_memo: look ops up in the process-wide memo.
+        device: the device that tensors report; None: that of the model's parameters.
+    """
+
+    grad: bool = False
+    train: bool | None = None
+    training: Training | None = None
+    autocast: Any = None
+    use_memo: bool = True
+    device: torch.device | str | None = None
+
+    @property
+    def differentiates(self) -> bool:
+        """Whether autograd is on."""
+        return self.grad or self.training is not None
+
+    @property
+    def target(self) -> torch.device | None:
+        """`device` as a device."""
+        return None if self.device is None else torch.device(self.device)
+
+
+def chosen(options: RecordOptions | None, singly: RecordOptions) -> RecordOptions:
+    """The options of a call that takes them together or one by one.
+
+    Raises:
+        InputError: it was given both.
+    """
+    if options is None:
+        return singly
+    if singly != RecordOptions():
+        raise InputError(f"options: expected all options in options=…, or each by itself, got both: {singly}")
+    return options
