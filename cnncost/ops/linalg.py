@@ -98,7 +98,7 @@ def linalg(spec: OpSpec) -> Cost | None:
 
 @kind(
     "pinv",
-    inputs=(one("A", 2, None),),
+    inputs=(one("A", 2, None), rest("tolerances")),
     attributes={"m": int, "n": int, "matrices": int, "hermitian": bool},
 )
 def pinv(spec: OpSpec) -> Cost:

@@ -116,7 +116,9 @@ def _along(spec: OpSpec) -> Reach | None:
         return None
     axis %= len(out)
     if spec["fn"] == "cross":
-        return routes(*(Route(i, (Window(axis, ((1, 2), (0, 2), (0, 1)), None),)) for i in range(len(spec.inputs))))
+        found = _in_place(spec)
+        others = Window(axis, ((1, 2), (0, 2), (0, 1)), None)
+        return None if found is None else routes(*(Route(i, (*steps, others)) for i, steps in found))
     halves = (moved(axis, range(start, start + out[axis]), start) for start in (0, out[axis]))
     return routes(*(Route(0, (half,)) for half in halves))
 

@@ -143,9 +143,9 @@ _OUTSIDE: dict[str, Callable[[int, int], int | None]] = {
 @move(int, int)
 def roll(shape: Shape, axis: int, by: int) -> tuple[Step, ...]:
     """Positions shifted by so many, those that leave at one end enter at the other. Far from borders it is a shift."""
-    size = shape[axis]
+    size = shape[axis] or 1
     short = by % size if by % size <= size // 2 else by % size - size
-    return (moved(axis, [(j - by) % size for j in range(size)], -short),)
+    return (moved(axis, [(j - by) % size for j in range(shape[axis])], -short),)
 
 
 @move(int, int)

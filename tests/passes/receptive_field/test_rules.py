@@ -224,6 +224,8 @@ ROWS = {
     "gate": (lambda x: F.glu(x, 1), MAP),
     "gate of rows": (lambda x: F.glu(x, -2), (1, 2, 6, 3)),
     "cross": (lambda x: torch.linalg.cross(x, x + 1, dim=1), (2, 3, 4)),
+    "cross, one of a batch": (lambda x: torch.linalg.cross(x[:1], x + 1, dim=1), (2, 3, 4)),
+    "cross, one row of a map": (lambda x: torch.linalg.cross(x, x[:, :, :1], dim=1), (2, 3, 4, 2)),
     "pixels in two orders": (lambda x: x.flatten(2) + x.transpose(2, 3).flatten(2), (1, 2, 3, 4)),
     "pixels in two orders, joined": (
         lambda x: torch.cat([x.flatten(2), x.transpose(2, 3).flatten(2)], 1), (1, 2, 4, 6),

@@ -240,7 +240,7 @@ _GATHER = {
 def gather(call: OpCall) -> Lowered:
     """Elements gathered by position; `axes` are the indexed ones: a mask indexes as many as it has."""
     attrs: Attrs = {"fn": _GATHER[call.name]}
-    if (dim := call.get("dim")) is not None:
+    if attrs["fn"] in {"index_select", "gather"} and (dim := call.get("dim")) is not None:
         attrs["dim"] = dim
     elif call.name == "take_along_dim":
         attrs["fn"] = "take"
