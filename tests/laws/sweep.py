@@ -18,10 +18,10 @@ import torch
 from torch import nn
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
-import torchvision_cpu  # noqa: E402  # beside these tests
+import torchvision_cpu  # beside these tests
 
-import cnncost  # noqa: E402  # torchvision's ops come first
-from cnncost.laws.samples import Failure  # noqa: E402
+import cnncost  # torchvision's ops come first
+from cnncost.laws.samples import Failure
 
 
 class Model(NamedTuple):
