@@ -249,8 +249,10 @@ class Fit:
                 bad = self._at(bad, index, at)
                 continue
             last, wrong = self._bisected(name, bad, index, at, bad[index], span.step)
-            side = {"low": last, "below": wrong} if bad[index] < at else {"high": last, "above": wrong}
-            law.domain[index] = span._replace(**side)
+            if bad[index] < at:
+                law.domain[index] = span._replace(low=last, below=wrong)
+            else:
+                law.domain[index] = span._replace(high=last, above=wrong)
             return True
 
     def _said(self, point: Point) -> str:
