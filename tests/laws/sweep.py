@@ -87,7 +87,7 @@ def judged(model: Model, points: int) -> tuple[int, int, str]:
     except cnncost.CnncostError as error:
         return 0, 0, str(error)
     spent = time.process_time() - begun
-    sampler, random, wrong = laws._sampler, Random(model.name), 0  # noqa: S311
+    sampler, random, wrong = laws.sampler, Random(model.name), 0  # noqa: S311
     spans = laws["macs"].domain
     for index in range(points if spans else 0):
         finer = index % 3 == 2  # off the lattice, too
