@@ -173,7 +173,7 @@ class Fit:
     def _settle(self, box: list[Span]) -> None:
         random = Random(0)  # noqa: S311  # which points are checked must not change from run to run
         real = self.sampler.trace == "real"
-        if size_of(box) <= _EACH and not real:
+        if size_of(box) <= (_LEAST + 2 if real else _EACH):
             points = list(product(*(range(span.low, span.high + 1, span.step) for span in box)))
         else:
             corners = [tuple(span.low for span in box)] + ([] if real else [tuple(span.high for span in box)])

@@ -308,9 +308,10 @@ def axis_name(axis: Axis, names: Sequence[str]) -> str:
 def _symbol(asked: Asked, of_factory: bool) -> str:
     if asked.name in {"height+width", "width+height"} and not of_factory:
         return SYMBOLS["size"]
-    if asked.name in SYMBOLS and not of_factory:
-        return SYMBOLS[asked.name]
-    return asked.name.replace(".", "_").replace("+", "_").replace("-", "m")
+    first = asked.parts[0]
+    if first in SYMBOLS and not of_factory:
+        return SYMBOLS[first]
+    return first.replace(".", "_").replace("-", "m")
 
 
 def _no_such(part: str, tensors: Sequence[Leaf], names: Sequence[str], keywords: Mapping[str, Any], open_: bool) -> str:

@@ -47,8 +47,9 @@ TIMM = [
     "convnextv2_atto", "repvgg_a0", "cspresnet50", "dpn48b", "hardcorenas_a", "lcnet_050", "tinynet_e", "selecsls42b",
 ]  # fmt: skip
 FIXED = ["vit_tiny_patch16_224", "mixer_s32_224", "deit_tiny_patch16_224", "swin_tiny_patch4_window7_224"]
+GROUPED = {**TINY, "num_key_value_heads": 2}
 HF = [
-    "bert", "roberta", "distilbert", "gpt2", "llama", "mistral", "qwen2", "gemma", "opt", "electra", "albert",
+    "bert", "roberta", "distilbert", "gpt2", "opt", "electra", "albert",
     "gpt_neox",
 ]  # fmt: skip
 SPACES = [
@@ -63,6 +64,7 @@ def models() -> list[Model]:
     found += [Model(f"timm:{name}", B_H_W) for name in TIMM]
     found += [Model(f"timm:{name}", "batch") for name in FIXED]
     found += [Model(f"hf:{name}", B_S, None, TINY) for name in HF]
+    found += [Model(f"hf:{name}", B_S, None, GROUPED) for name in ("llama", "mistral", "qwen2", "gemma")]
     return found + SPACES
 
 

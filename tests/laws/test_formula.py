@@ -204,6 +204,7 @@ def test_runs_on_values_are_marked():
     laws = cnncost.formula(nets.Gated(), "1x4", "batch", trace="real", training=False)
 
     assert str(laws["macs"]) == "32·B"
+    assert laws["macs"].domain[0].high == 8  # values take memory: it is not run on a batch of 65,536
     assert any("each point is a run on" in note for note in laws.notes)
 
 
