@@ -18,6 +18,8 @@ _CHECKS, _ROUNDS, _LEAST = 10, 4, 6
 """Further points of a round, rounds at most, and points at which a law must have been checked to be told."""
 _GRID = 128
 """Most points that a grid may need."""
+_NEW = 3
+"""Points on a finer lattice at which a law must hold for it to be told of it."""
 _EACH = 16
 """Points of a box up to which all are checked."""
 _CUTS = 24
@@ -171,7 +173,7 @@ class Fit:
     def _settle(self, box: list[Span]) -> None:
         random = Random(0)  # noqa: S311  # which points are checked must not change from run to run
         real = self.sampler.trace == "real"
-        if size_of(box) <= _EACH and not real:
+        if size_of(box) <= (_LEAST + 2 if real else _EACH):
             points = list(product(*(range(span.low, span.high + 1, span.step) for span in box)))
         else:
             corners = [tuple(span.low for span in box)] + ([] if real else [tuple(span.high for span in box)])
@@ -247,8 +249,10 @@ class Fit:
                 bad = self._at(bad, index, at)
                 continue
             last, wrong = self._bisected(name, bad, index, at, bad[index], span.step)
-            side = {"low": last, "below": wrong} if bad[index] < at else {"high": last, "above": wrong}
-            law.domain[index] = span._replace(**side)
+            if bad[index] < at:
+                law.domain[index] = span._replace(low=last, below=wrong)
+            else:
+                law.domain[index] = span._replace(high=last, above=wrong)
             return True
 
     def _said(self, point: Point) -> str:
@@ -278,20 +282,40 @@ class Fit:
         return max(room - len(self._inside(law, self.points)), 1)
 
     def _refine(self, name: str, law: Fitted) -> None:
-        """Use a finer lattice for a variable, if the law holds at all points on it that were analyzed."""
-        samples = {p: s for p, s in self.sampler.seen().items() if name in s.totals}
+        """Use a finer lattice for a variable, if the law holds at all known points on it, and at further ones."""
+        random, coarse = Random(2), list(law.domain)  # noqa: S311  # the same points in each run
         for index, variable in enumerate(self.sampler.variables):
-            span = law.domain[index]
-            for step in range(variable.step, span.step, variable.step):
-                if span.step % step:
-                    continue
-                finer = Fitted(law.pieces, list(law.domain))
-                finer.domain[index] = span._replace(step=step)
-                inside = self._inside(finer, list(samples))
-                new = [p for p in inside if not span.has(p[index])]
-                if len(new) >= 3 and all(law.value(p) == samples[p].totals[name] for p in inside):
-                    law.domain = finer.domain
+            for step in range(variable.step, law.domain[index].step, variable.step):
+                if law.domain[index].step % step == 0 and self._is_finer(name, law, index, step):
+                    law.domain[index] = law.domain[index]._replace(step=step)
                     break
+        if law.domain == coarse:
+            return
+        if name in ADDITIVE:
+            for _ in range(_LEAST):
+                self.sampler.at(draw(random, law.domain))
+        known = self.sampler.known()
+        if any(self._contradicted(name, law, p, known[p]) for p in self._inside(law, list(known))):
+            law.domain = coarse
+
+    def _is_finer(self, name: str, law: Fitted, index: int, step: int) -> bool:
+        """Whether a law holds at all known points of a finer lattice, some of them on none between the two."""
+        span = law.domain[index]
+        finer = Fitted(law.pieces, list(law.domain))
+        finer.domain[index] = span._replace(step=step)
+        times = span.step // step
+        between = [step * k for k in range(2, times + 1) if times % k == 0]
+        for sign in (0, 1, -1, 3):  # points are added as long as the law holds at all
+            size = self.anchor[index] + sign * step
+            if sign and name in ADDITIVE and finer.domain[index].has(size):
+                self.sampler.at(self._at(self.anchor, index, size))
+            known = self.sampler.known()
+            inside = self._inside(finer, [p for p, s in known.items() if isinstance(s, Failure) or name in s.totals])
+            if any(self._contradicted(name, law, p, known[p]) for p in inside):
+                return False
+            if sum(all((p[index] - span.low) % other for other in between) for p in inside) >= _NEW:
+                return True
+        return False
 
     def _check_layers(self) -> None:
         """Drop the laws of layers that a sample in the domain of the total's law contradicts."""

@@ -89,10 +89,11 @@ class Floors:
             low, high = shifts[wide]
             middle = (low + high + 1) // 2  # the size divides here if the shift is at least this
             size = start + (-(start + middle)) % strides[wide]
-            if size in sizes or (dims := self._dims(index, size)) is None:
+            further = None if size in sizes else self._dims(index, size)
+            if further is None:
                 break
             sizes.add(size)
-            _narrow(shifts, strides, size, dims)
+            _narrow(shifts, strides, size, further)
         return {
             label: Atom(index, low, strides[label, axis])
             for (label, axis), (low, high) in shifts.items() if low == high

@@ -1,72 +1,17 @@
-"""The laws of a model, by quantity, and of its layers."""
+"""The laws of a model as users hold them: data, and what can be made of it."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
-from cnncost.errors import InputError
-from cnncost.near import suggestion
+from cnncost.laws.data import LawsData
 
 if TYPE_CHECKING:
-    from cnncost.laws.law import Law
-    from cnncost.laws.polynomial import Polynomial
-    from cnncost.laws.samples import Sampler
     from cnncost.laws.solve import Solution
-    from cnncost.laws.variables import Variable
-
-HEADINGS = {
-    "macs": "MACs", "flops": "FLOPs", "bytes": "bytes read and written", "params": "params",
-    "activations": "activations", "inference_peak": "inference peak", "training_peak": "training peak",
-}  # fmt: skip
-"""Names for people; what is not counted in MACs, FLOPs and parameters is in bytes."""
 
 
-class Laws(Mapping[str, "Law"]):
-    """Laws by quantity: `macs`, `flops`, `bytes`, `params`, `activations`, `inference_peak`, `training_peak`.
-
-    Attributes:
-        model: its name.
-        variables: what varies.
-        layers: of `macs`, `flops`, `bytes` and `params`, the polynomial of each module's own ops over all its calls, by
-            path, on the domain of the total's law.
-        irregular: modules without such a law, though the total may have one.
-        analyses: how many points were analyzed.
-        notes: what is to be known of the runs.
-    """
-
-    def __init__(
-        self, model: str, variables: tuple[Variable, ...], laws: dict[str, Law],
-        layers: dict[str, dict[str, Polynomial]], irregular: tuple[str, ...], notes: tuple[str, ...], sampler: Sampler,
-    ) -> None:  # fmt: skip
-        self.model, self.variables, self.layers = model, variables, layers
-        self.irregular, self.notes = irregular, notes
-        self._laws, self._sampler = laws, sampler
-
-    def __getitem__(self, quantity: str) -> Law:
-        if quantity not in self._laws:
-            near = suggestion(quantity, self._laws) or f"; expected one of {', '.join(self._laws)}"
-            raise InputError(f"{quantity}: no law has this name{near}")
-        return self._laws[quantity]
-
-    def __contains__(self, quantity: object) -> bool:
-        return quantity in self._laws
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self._laws)
-
-    def __len__(self) -> int:
-        return len(self._laws)
-
-    @property
-    def analyses(self) -> int:
-        """How many points were analyzed."""
-        return len(self._sampler.known())
-
-    @property
-    def symbols(self) -> tuple[str, ...]:
-        """The variables in formulas."""
-        return tuple(variable.symbol for variable in self.variables)
+class Laws(LawsData):
+    """The laws of a model by quantity; attributes are documented in `LawsData`."""
 
     def solve(self, budget: str, **sizes: int) -> dict[str, Solution]:
         """The largest size of each variable that keeps a budget, the others as given or as the model's own.
@@ -80,7 +25,7 @@ class Laws(Mapping[str, "Law"]):
         """
         from cnncost.laws.solve import solve
 
-        return solve(self, self._sampler, budget, sizes)
+        return solve(self, budget, sizes)
 
     def __str__(self) -> str:
         from cnncost.laws.render import to_text

@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING, Any
 
 from cnncost import units
 from cnncost.laws import writing
+from cnncost.laws.data import HEADINGS
 from cnncost.laws.law import Law, domain_text
-from cnncost.laws.laws import HEADINGS
 
 if TYPE_CHECKING:
-    from cnncost.laws.laws import Laws
+    from cnncost.laws.data import LawsData
     from cnncost.laws.polynomial import Polynomial
     from cnncost.laws.solve import Solution
 
@@ -20,7 +20,7 @@ _PIECES = 4
 """Most pieces of a maximum that a line shows."""
 
 
-def title(laws: Laws) -> str:
+def title(laws: LawsData) -> str:
     """`resnet50: B = batch (x.0), H = height (x.2)`."""
     parts = [
         f"{v.symbol} = {v.name} ({v.about})" if v.about != v.name else f"{v.symbol} = {v.name}" for v in laws.variables
@@ -28,7 +28,7 @@ def title(laws: Laws) -> str:
     return f"{laws.model}: {', '.join(parts)}"
 
 
-def domains(laws: Laws) -> dict[str, list[str]]:
+def domains(laws: LawsData) -> dict[str, list[str]]:
     """Where laws hold and by how many analyses they were checked: sentence → quantities."""
     found: dict[str, list[str]] = {}
     for name, law in laws.items():
@@ -38,7 +38,7 @@ def domains(laws: Laws) -> dict[str, list[str]]:
     return found
 
 
-def limits(laws: Laws) -> list[str]:
+def limits(laws: LawsData) -> list[str]:
     """Why laws hold no further, each reason once."""
     found: dict[tuple[str, str], list[str]] = {}
     for law in [law for law in laws.values() if law.known]:
@@ -83,7 +83,7 @@ def pieces(law: Law) -> list[str]:
     return lines
 
 
-def to_text(laws: Laws, by_layer: bool = False) -> str:
+def to_text(laws: LawsData, by_layer: bool = False) -> str:
     """Lines: a law each, then where they hold."""
     width = max(len(HEADINGS[name]) for name in laws)
     lines = [title(laws), ""]
@@ -95,7 +95,7 @@ def to_text(laws: Laws, by_layer: bool = False) -> str:
     return "\n".join([*lines, "", *_below(laws)])
 
 
-def _below(laws: Laws) -> list[str]:
+def _below(laws: LawsData) -> list[str]:
     told = domains(laws)
     lines = []
     for name, law in laws.items():
@@ -116,7 +116,7 @@ def _below(laws: Laws) -> list[str]:
     return [*lines, *laws.notes]
 
 
-def distinct(laws: Laws, quantity: str) -> list[tuple[str, list[str]]]:
+def distinct(laws: LawsData, quantity: str) -> list[tuple[str, list[str]]]:
     """The layers' laws of a quantity, each once, with the modules that have it; without those that are 0."""
     found: dict[str, list[str]] = {}
     for path, law in laws.layers[quantity].items():
@@ -125,7 +125,7 @@ def distinct(laws: Laws, quantity: str) -> list[tuple[str, list[str]]]:
     return list(found.items())
 
 
-def to_markdown(laws: Laws, by_layer: bool = False) -> str:
+def to_markdown(laws: LawsData, by_layer: bool = False) -> str:
     """A heading, a table of the laws, and where they hold; by layer also a table of distinct laws."""
     lines = [f"## {title(laws)}", "", "| quantity | law |", "| --- | --- |"]
     lines += [f"| {HEADINGS[name]} | {law_text(law)} |" for name, law in laws.items()]
@@ -135,7 +135,7 @@ def to_markdown(laws: Laws, by_layer: bool = False) -> str:
     return "\n".join([*lines, "", *(f"- {line}" for line in _below(laws))]) + "\n"
 
 
-def to_latex(laws: Laws, by_layer: bool = False) -> str:
+def to_latex(laws: LawsData, by_layer: bool = False) -> str:
     """An `align*` environment; needs amsmath."""
     rows = [rf"\text{{{HEADINGS[name]}}} &= {law.latex()}" for name, law in laws.items() if law.known]
     if by_layer:
@@ -147,12 +147,12 @@ def to_latex(laws: Laws, by_layer: bool = False) -> str:
     return "\n".join([*comments, r"\begin{align*}", " \\\\\n".join(rows), r"\end{align*}"]) + "\n"
 
 
-def to_json(laws: Laws) -> str:
+def to_json(laws: LawsData) -> str:
     """`to_dict` as text."""
     return json.dumps(to_dict(laws), indent=1, ensure_ascii=False) + "\n"
 
 
-def to_dict(laws: Laws) -> dict[str, Any]:
+def to_dict(laws: LawsData) -> dict[str, Any]:
     """Plain data: coefficients are text, as they are fractions."""
     return {
         "schema": SCHEMA,
@@ -174,7 +174,7 @@ def to_dict(laws: Laws) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def _law(law: Law, laws: Laws) -> dict[str, Any]:
+def _law(law: Law, laws: LawsData) -> dict[str, Any]:
     if not law.known:
         return {"known": False, "why": law.why, "samples": _samples(law)}
     return {

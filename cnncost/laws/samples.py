@@ -141,6 +141,10 @@ class Sampler:
             self._training, self.no_training = False, found.untrained
         # what ran without values is never run on values at other sizes, nor the other way round
         self.trace = "real" if found.run_on else "static"
+        if found.run_on:
+            self.variables = tuple(
+                v if v.firm else replace(v, high=min(v.high, _REAL * max(v.base, 2))) for v in self.variables
+            )
         return found
 
     def _factory_sizes(self, point: Point) -> tuple[int, ...]:
@@ -174,6 +178,8 @@ class Sampler:
         return _sample(report, full)
 
 
+_REAL = 4
+"""How many times a size may grow by default where forward is run on values, which take time and memory."""
 _SLOW, _TIMES = 0.25, 4
 """Seconds, and times as long as others, from which on an analysis is slow."""
 _KEPT = 8

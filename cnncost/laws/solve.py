@@ -14,8 +14,8 @@ from cnncost.laws.polynomial import Point
 from cnncost.laws.samples import Sample
 
 if TYPE_CHECKING:
+    from cnncost.laws.data import LawsData
     from cnncost.laws.law import Law
-    from cnncost.laws.laws import Laws
     from cnncost.laws.samples import Sampler
 
 _FORM = re.compile(r"\s*([A-Za-z_]+)\s*(<=|≤|<)\s*(\S.*)")
@@ -47,7 +47,7 @@ class Solution(NamedTuple):
     verified: bool = False
 
 
-def solve(laws: Laws, sampler: Sampler, budget: str, sizes: dict[str, int]) -> dict[str, Solution]:
+def solve(laws: LawsData, budget: str, sizes: dict[str, int]) -> dict[str, Solution]:
     """A solution for each variable that is not given a size. Raises InputError as `Laws.solve` does."""
     quantity, limit = parse(budget, laws)
     law = laws[quantity]
@@ -64,7 +64,7 @@ def solve(laws: Laws, sampler: Sampler, budget: str, sizes: dict[str, int]) -> d
     found: dict[str, Solution] = {}
     for index, variable in enumerate(laws.variables):
         if variable.name not in sizes:
-            found[variable.name] = _Search(law, sampler, limit, index, at).solution()
+            found[variable.name] = _Search(law, laws.sampler, limit, index, at).solution()
     if not found:
         raise InputError("solve: all variables are given a size; leave the one out that is sought")
     if all(each.size is None for each in found.values()):
@@ -73,7 +73,7 @@ def solve(laws: Laws, sampler: Sampler, budget: str, sizes: dict[str, int]) -> d
     return found
 
 
-def parse(budget: str, laws: Laws) -> tuple[str, Limit]:
+def parse(budget: str, laws: LawsData) -> tuple[str, Limit]:
     """`"macs <= 2G"` as a quantity and its limit. Raises InputError."""
     match = _FORM.fullmatch(budget)
     if match is None:

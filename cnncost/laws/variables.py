@@ -219,7 +219,7 @@ def is_keyword(name: str, ranged: bool, keywords: Mapping[str, Any], open_: bool
 def _is_space(axis: Axis, tensors: Sequence[Leaf]) -> bool:
     """Whether it is an axis of an image, a volume or a sound, behind the batch and the channels."""
     leaf = next((leaf for leaf in tensors if leaf.place == axis.place), None)
-    return leaf is not None and axis.index is not None and not leaf.whole and axis.index >= (1 if leaf.listed else 2)
+    return leaf is not None and axis.number is not None and not leaf.whole and axis.number >= (1 if leaf.listed else 2)
 
 
 def _range(asked: Asked, own: int | None) -> tuple[int, int, int]:
@@ -285,9 +285,9 @@ def _standard(name: str, leaf: Leaf, tensors: Sequence[Leaf]) -> Axis | None:
 
 
 def _size(axis: Axis, tensors: Sequence[Leaf]) -> int:
-    if axis.index is None:
+    if axis.number is None:
         return sum(leaf.place[:-1] == axis.place for leaf in tensors)
-    return next(leaf.shape[axis.index] for leaf in tensors if leaf.place == axis.place)
+    return next(leaf.shape[axis.number] for leaf in tensors if leaf.place == axis.place)
 
 
 def _names(place: Place, names: Sequence[str]) -> list[str]:
@@ -302,15 +302,16 @@ def _names(place: Place, names: Sequence[str]) -> list[str]:
 def axis_name(axis: Axis, names: Sequence[str]) -> str:
     """`x.2`, or `the items of images`."""
     tensor = _names(axis.place, names)[-1]
-    return f"the items of {tensor}" if axis.index is None else f"{tensor}.{axis.index}"
+    return f"the items of {tensor}" if axis.number is None else f"{tensor}.{axis.number}"
 
 
 def _symbol(asked: Asked, of_factory: bool) -> str:
     if asked.name in {"height+width", "width+height"} and not of_factory:
         return SYMBOLS["size"]
-    if asked.name in SYMBOLS and not of_factory:
-        return SYMBOLS[asked.name]
-    return asked.name.replace(".", "_").replace("+", "_").replace("-", "m")
+    first = asked.parts[0]
+    if first in SYMBOLS and not of_factory:
+        return SYMBOLS[first]
+    return first.replace(".", "_").replace("-", "m")
 
 
 def _no_such(part: str, tensors: Sequence[Leaf], names: Sequence[str], keywords: Mapping[str, Any], open_: bool) -> str:

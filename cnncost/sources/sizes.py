@@ -29,10 +29,10 @@ class Leaf(NamedTuple):
 
 
 class Axis(NamedTuple):
-    """An axis of a tensor among the inputs; `index` None: how many items the list at this place has."""
+    """An axis of a tensor among the inputs; `number` None: how many items the list at this place has."""
 
     place: Place
-    index: int | None
+    number: int | None
 
 
 def leaves(inputs: Any) -> list[Leaf]:
@@ -102,12 +102,12 @@ def with_sizes(inputs: Any, sizes: Mapping[Axis, int]) -> Any:
     """
     for axis, size in sizes.items():
         if not 1 <= size < 2**63:
-            raise InputError(f"input {axis.place}: expected sizes from 1 to 2^63 − 1, got {size} on axis {axis.index}")
+            raise InputError(f"input {axis.place}: expected sizes from 1 to 2^63 − 1, got {size} on axis {axis.number}")
     return _resized(inputs, (), sizes)
 
 
 def _resized(value: Any, place: Place, sizes: Mapping[Axis, int]) -> Any:
-    own = {axis.index: size for axis, size in sizes.items() if axis.place == place}
+    own = {axis.number: size for axis, size in sizes.items() if axis.place == place}
     if _shape(value) is not None:
         return _with_axes(value, {index: size for index, size in own.items() if index is not None}) if own else value
     if _named_too(value):

@@ -77,6 +77,7 @@ READ = {"json": json.loads, "csv": lambda text: list(csv.reader(text.splitlines(
         pytest.param(("compare", "net.py:Net", *SHAPE), "csv", id="compare"),
         pytest.param(("diff", "net.py:Net", "net.py:Net", *SHAPE), "json", id="diff"),
         pytest.param(("check", "--jobs", "1"), "junit", id="check"),
+        pytest.param(("formula", "net.py:Net", *SHAPE, "--vary", "batch"), "json", id="formula"),
         pytest.param(("verify", "net.py:Net", *SHAPE, "--no-fvcore"), "json", id="verify"),
     ],
 )

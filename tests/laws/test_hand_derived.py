@@ -62,6 +62,21 @@ CASES = [
         lambda b, n: b * ((n // 2) ** 2 * 9 * 3 * 4 + n * n * 9 * 4 * 2), lambda b, n: 9 * 3 * 4 + 4 + 9 * 4 * 2 + 2,
         {"batch": 1, "size": 2}, id="down and up, of squares",
     ),
+    # what follows the last convolution divides the image further, but costs no MACs
+    pytest.param(
+        nn.Sequential(nn.Conv2d(1, 2, 1), nn.MaxPool2d(2), nn.Conv2d(2, 3, 1), nn.MaxPool2d(2), nn.MaxPool2d(2)),
+        "1x1x32x32", "height,width", lambda h, w: h * w * 2 + (h // 2) * (w // 2) * 2 * 3, lambda h, w: 2 + 2 + 6 + 3,
+        {"height": 2, "width": 2}, id="FLOPs on a lattice of 8, MACs of 2",
+    ),
+    pytest.param(
+        nn.Sequential(nn.Conv2d(1, 2, 4, 4), nn.MaxPool2d(2), nn.AvgPool2d(2)), "1x1x64x64", "batch,size",
+        lambda b, n: b * (n // 4) ** 2 * 4 * 4 * 2, lambda b, n: 4 * 4 * 2 + 2, {"batch": 1, "size": 4},
+        id="FLOPs on a lattice of 16, MACs of 4",
+    ),
+    pytest.param(
+        nn.Sequential(nn.Conv1d(1, 4, 3, 3), nn.MaxPool1d(2), nn.MaxPool1d(2)), "1x1x96", "length",
+        lambda t: (t // 3) * 3 * 4, lambda t: 3 * 4 + 4, {"length": 3}, id="FLOPs on a lattice of 12, MACs of 3",
+    ),
     pytest.param(
         nets.Patches(), "1x3x56x56", "height,width",
         lambda h, w: (h // 14) * (w // 14) * (3 * 14 * 14 * 16 + 3 * 16 * 16) + 2 * ((h // 14) * (w // 14)) ** 2 * 16,

@@ -58,11 +58,13 @@ COMMANDS = {
     "compare": ("compare", "lenet5"),
     "diff": ("diff", "lenet5"),
     "check": ("check",),
+    "formula": ("formula", "--vary", "batch", "--inference"),
     "bench": ("bench", "--batch", "2", "--seconds", "0.01", "--ceilings", "h100"),  # measuring this machine takes long
 }
 LACKING = {
     **{(SAVED, command): "name the model" for command in COMMANDS if command not in {"summarize", "compare", "diff"}},
     (SAVED, "rf"): "analyze the model again",
+    (SAVED, "formula"): "a saved report is of one run",
     (METHOD, "verify"): "not a method",
     (METHOD, "bench"): "a measurement",
 }

@@ -1,0 +1,69 @@
+"""The laws of a model as plain data: by quantity, and of its layers."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING
+
+from cnncost.errors import InputError
+from cnncost.near import suggestion
+
+if TYPE_CHECKING:
+    from cnncost.laws.law import Law
+    from cnncost.laws.polynomial import Polynomial
+    from cnncost.laws.samples import Sampler
+    from cnncost.laws.variables import Variable
+
+HEADINGS = {
+    "macs": "MACs", "flops": "FLOPs", "bytes": "bytes read and written", "params": "params",
+    "activations": "activations", "inference_peak": "inference peak", "training_peak": "training peak",
+}  # fmt: skip
+"""Names for people; what is not counted in MACs, FLOPs and parameters is in bytes."""
+
+
+class LawsData(Mapping[str, "Law"]):
+    """Laws by quantity: `macs`, `flops`, `bytes`, `params`, `activations`, `inference_peak`, `training_peak`.
+
+    Attributes:
+        model: its name.
+        variables: what varies.
+        layers: of `macs`, `flops`, `bytes` and `params`, the polynomial of each module's own ops over all its calls, by
+            path, on the domain of the total's law.
+        irregular: modules without such a law, though the total may have one.
+        analyses: how many points were analyzed.
+        notes: what is to be known of the runs.
+        sampler: what analyzes the model at further points.
+    """
+
+    def __init__(
+        self, model: str, variables: tuple[Variable, ...], laws: dict[str, Law],
+        layers: dict[str, dict[str, Polynomial]], irregular: tuple[str, ...], notes: tuple[str, ...], sampler: Sampler,
+    ) -> None:  # fmt: skip
+        self.model, self.variables, self.layers = model, variables, layers
+        self.irregular, self.notes = irregular, notes
+        self._laws, self.sampler = laws, sampler
+
+    def __getitem__(self, quantity: str) -> Law:
+        if quantity not in self._laws:
+            near = suggestion(quantity, self._laws) or f"; expected one of {', '.join(self._laws)}"
+            raise InputError(f"{quantity}: no law has this name{near}")
+        return self._laws[quantity]
+
+    def __contains__(self, quantity: object) -> bool:
+        return quantity in self._laws
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._laws)
+
+    def __len__(self) -> int:
+        return len(self._laws)
+
+    @property
+    def analyses(self) -> int:
+        """How many points were analyzed."""
+        return len(self.sampler.known())
+
+    @property
+    def symbols(self) -> tuple[str, ...]:
+        """The variables in formulas."""
+        return tuple(variable.symbol for variable in self.variables)
