@@ -2,13 +2,14 @@
 
 import ast
 import doctest
-import os
 import re
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+
+from cnncost.cli import main
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text()
@@ -17,15 +18,16 @@ CONSOLE = [text for kind, text in BLOCKS if kind == "console"]
 PYTHON = [text for kind, text in BLOCKS if kind == "pycon"]
 
 
-def run(command):
-    """What a line of the console blocks prints, with this interpreter's `cnncost`."""
+def run(command, capsys):
+    """What a line of the console blocks prints into a pipe."""
     program, _, pipe = command.partition(" | ")
-    assert program.startswith("cnncost "), command
-    env = {**os.environ, "COLUMNS": "80", "PYTHONIOENCODING": "utf-8"}
-    done = subprocess.run(
-        [sys.executable, "-m", *program.split()], capture_output=True, text=True, encoding="utf-8", check=True, env=env
-    )
-    lines = done.stdout.splitlines()
+    name, *arguments = program.split()
+    assert name == "cnncost"
+    with pytest.raises(SystemExit) as ended:
+        main(arguments)
+    out, err = capsys.readouterr()
+    assert (ended.value.code, err) == (0, "")
+    lines = out.splitlines()
     if pipe:
         count = re.fullmatch(r"head -(\d+)", pipe)
         assert count, pipe
@@ -34,11 +36,12 @@ def run(command):
 
 
 @pytest.mark.parametrize("block", CONSOLE, ids=[block.splitlines()[0] for block in CONSOLE])
-def test_a_command_prints_what_is_shown(block):
+def test_a_command_prints_what_is_shown(block, capsys, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "80")
     command, *shown = block.rstrip("\n").splitlines()
 
     assert command.startswith("$ ")
-    assert [line.rstrip() for line in run(command[2:])] == [line.rstrip() for line in shown]
+    assert [line.rstrip() for line in run(command[2:], capsys)] == [line.rstrip() for line in shown]
 
 
 def test_python_examples_give_what_they_say():

@@ -14,7 +14,7 @@ FAST = ("--ceilings", "xeon-8480", "--seconds", "0.02", "--threads", "1")
 
 
 @pytest.fixture(autouse=True)
-def alone(tmp_path, monkeypatch):
+def alone(cheap_collection, tmp_path, monkeypatch):
     import torch
 
     monkeypatch.setenv("CNNCOST_DEVICES", str(tmp_path / "own.toml"))

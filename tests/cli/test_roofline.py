@@ -170,11 +170,11 @@ def test_measuring_this_machine_adds_it_to_the_list(capsys, monkeypatch, tmp_pat
     from cnncost.bench import ceilings
     from cnncost.bench.timing import Budget
 
-    monkeypatch.setattr(ceilings, "_QUICK", Budget(0.0, 0.02, 2, 4))
+    monkeypatch.setattr(ceilings._best, "__defaults__", (Budget(0.0, 0.02, 2, 4),))
     monkeypatch.setattr(ceilings, "_SETS", [1 << 18])
     monkeypatch.setattr(ceilings, "_MAIN", 1 << 20)
-    monkeypatch.setitem(ceilings._SIDES, "cpu", (64, 256))
-    monkeypatch.setitem(ceilings._IMAGES, "cpu", (3, 7))
+    monkeypatch.setitem(ceilings._SIDES, "cpu", (64, 128))
+    monkeypatch.setitem(ceilings._IMAGES, "cpu", (2, 3))
     assert run("devices", "--measure", "--save-as", "desk", "--threads", "1") == 0
     assert f"saved as desk in {tmp_path / 'own.toml'}" in capsys.readouterr().err
     assert run("devices") == 0

@@ -11,12 +11,12 @@ import cnncost
 LINUX = pytest.mark.skipif(not Path("/dev/full").exists(), reason="/dev/full is Linux's")
 TOLD = "cnncost: standard output can't be written to: {}; write to another place, as with -o FILE\n"
 COMMANDS = [
-    # (arguments): one for each way in which commands print; of a saved report, for which torch is not imported
+    # (arguments): one for each way in which commands print; of what is soon there: a saved report, one network
     pytest.param("summarize saved.json", id="click's echo"),
     pytest.param("summarize saved.json --format json", id="bytes"),
     pytest.param("compare saved.json saved.json --format csv", id="few bytes, that stay in the buffer"),
     pytest.param("diff saved.json saved.json", id="styled lines"),
-    pytest.param("zoo", id="the zoo"),
+    pytest.param("zoo fc10", id="the zoo"),
     pytest.param("--help", id="help"),
 ]
 

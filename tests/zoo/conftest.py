@@ -26,10 +26,14 @@ def _one_thread() -> Iterator[None]:
     torch.set_num_threads(threads)
 
 
-@cache
+_SHARED: dict[str, nn.Module] = {}
+
+
 def _on_meta(name: str) -> nn.Module:
-    with torch.device("meta"):
-        return zoo.build(name)
+    if name not in _SHARED:
+        with torch.device("meta"):
+            _SHARED[name] = zoo.build(name)
+    return _SHARED[name]
 
 
 @pytest.fixture
@@ -65,10 +69,19 @@ def _count_macs(model: nn.Module, input_shape: tuple[int, ...]) -> dict[str, int
     return counts
 
 
+_count_macs_once = cache(_count_macs)
+"""Of the models that tests share: they stay what they are, and a forward of the deepest takes seconds."""
+
+
 @pytest.fixture
 def count_macs() -> Callable[[nn.Module, tuple[int, ...]], dict[str, int]]:
     """MACs by module path of a model on the meta device; sees modules only, and knows no analyzer."""
-    return _count_macs
+
+    def counted(model: nn.Module, input_shape: tuple[int, ...]) -> dict[str, int]:
+        shared = any(model is each for each in _SHARED.values())
+        return dict(_count_macs_once(model, input_shape)) if shared else _count_macs(model, input_shape)
+
+    return counted
 
 
 class Digits(NamedTuple):

@@ -30,14 +30,14 @@ def _same_weights_each_time():
     "name", ["fc10", "fc300", "lenet300", "conv6", "conv6_valid", "conv6_pool", "conv6_stride", "conv6_16"]
 )
 def test_networks_of_the_lecture_learn_digits(name, digits):
-    some = digits(128)
+    some = digits(64)
     before, after = train(zoo.build(name), some.resized(28), some.labels, F.cross_entropy, steps=20)
     assert before == pytest.approx(2.3, abs=0.2)
     assert after < before / 2
 
 
 def test_lenet1_learns_digits(digits):
-    some = digits(128)
+    some = digits(64)
     model, images = zoo.build("lenet1"), some.resized(28) * 2 - 1
 
     def squared_error(outputs, labels):
@@ -50,7 +50,7 @@ def test_lenet1_learns_digits(digits):
 
 @pytest.mark.parametrize("loss", [pytest.param(mle_loss, id="equation 8"), pytest.param(map_loss, id="equation 9")])
 def test_lenet5_learns_digits_by_their_distance_to_the_codes(loss, digits):
-    some = digits(128)
+    some = digits(64)
     # section II.B: paper is -0.1 and ink 1.175, so that the mean input is near 0 and its variance near 1
     images = F.pad(some.resized(28) * 1.275 - 0.1, (2, 2, 2, 2), value=-0.1)
     model = zoo.build("lenet5")
