@@ -24,6 +24,7 @@ from cnncost.cli.options import (
 from cnncost.cli.roofline import complete_device, device_file_option
 from cnncost.errors import BenchError
 from cnncost.files import chosen
+from cnncost.render.formats import ENDINGS, FORMATS
 
 if TYPE_CHECKING:
     from cnncost.bench.result import Case
@@ -32,9 +33,8 @@ if TYPE_CHECKING:
     from cnncost.evaluation.join import Joined
     from cnncost.sources.resolve import Resolved
 
-_FORMATS = ("text", "markdown", "csv", "json")
-_BY_ENDING = {".md": "markdown", ".markdown": "markdown", ".csv": "csv", ".json": "json", ".txt": "text"}
-_FILE_WIDTH = 140
+_FORMATS = ("text", *FORMATS)
+_BY_ENDING = {**ENDINGS, ".txt": "text"}
 _MOST = 2**63
 _LINES = 9
 """Maximum number of networks for a readable picture over batch sizes."""
@@ -60,7 +60,12 @@ _LINES = 9
 @click.option("--top", type=click.IntRange(min=0), default=15, help="So many layers of each case; 0: none.")
 @click.option("--plots", "folder", type=click.Path(path_type=Path), help="Draw pictures into a folder.")
 @click.option("--format", "form", type=click.Choice(_FORMATS), help="By default text, or by FILE's ending.")
-@click.option("-o", "--output", metavar="FILE", help="Write to a file (.md, .csv, .json, .txt), after every case anew.")
+@click.option(
+    "-o",
+    "--output",
+    metavar="FILE",
+    help="Write to a file (.md, .csv, .json, .html, .tex, .txt), after every case anew.",
+)
 def command(
     models: tuple[str, ...], whole_zoo: bool, on: str, batches: str | None, dtypes: str, training: bool,
     compiled: bool, threads: int | None, seconds: float, ceilings: str | None, device_file: Path | None,
@@ -92,10 +97,12 @@ def command(
 
         bench.remarks.append(alexnet())
 
+    from cnncost.evaluation.document import document
+
     def show(final: bool) -> None:
         if final or output:
-            text = _rendered(bench, form, top, output, folder if final else None)
-            terminal.put(text, output, words=form == "text")
+            pictures = _pictures(bench, folder if final else None, output)
+            terminal.write(document(bench, top, "cnncost " + " ".join(sys.argv[1:]), pictures), form, output)
 
     start, failed = time.perf_counter(), 0
     try:
@@ -211,18 +218,6 @@ def _rows(found: list[Resolved], cases: list[Case], on: str, device: Device, sec
 
 def _told(case: Case) -> str:
     return f"batch {case.batch}" if case.batch else "as given"
-
-
-def _rendered(bench: Bench, form: str, top: int, output: str | None, folder: Path | None) -> str:
-    from cnncost.evaluation import markdown, render
-
-    if form == "markdown":
-        command_line = "cnncost " + " ".join(sys.argv[1:])
-        return markdown.to_markdown(bench, top, command_line, _pictures(bench, folder, output))
-    if form == "text":
-        width = _FILE_WIDTH if output else max(60, terminal.width())
-        return render.to_text(bench, width, top)
-    return render.to_csv(bench) if form == "csv" else render.to_json(bench)
 
 
 def _pictures(bench: Bench, folder: Path | None, output: str | None) -> tuple[str, ...]:

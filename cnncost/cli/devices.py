@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from pathlib import Path
 from textwrap import wrap
@@ -133,4 +132,7 @@ def _told(device: Device) -> Iterator[str]:
 def _as_json(devices: list[Device]) -> str:
     from dataclasses import asdict
 
-    return json.dumps([asdict(device) for device in devices], indent=1, ensure_ascii=False)
+    from cnncost.render.document import Document
+    from cnncost.render.json import to_json
+
+    return to_json(Document("devices", facts={"devices": [asdict(device) for device in devices]}))

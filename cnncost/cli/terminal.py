@@ -6,15 +6,15 @@ import os
 import shutil
 import sys
 from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING
 
 import click
 
 from cnncost.cli import stdout
-from cnncost.render.document import Document
 from cnncost.render.layout import Line, plain, printable, to_ascii
 
-FILE_WIDTH = 100
-"""Width of text written to a file."""
+if TYPE_CHECKING:
+    from cnncost.render.document import Document
 
 
 def width() -> int:

@@ -12,7 +12,13 @@ from cnncost.render.values import csv_cell
 
 
 def to_csv(document: Document) -> str:
-    """A line of column names, then the rows."""
+    """A line of column names, then the rows.
+
+    Raises:
+        ValueError: the document has no table of data.
+    """
+    if not document.tables(DATA):
+        raise ValueError(f"{document.command}: no table for CSV")
     table = document.tables(DATA)[0]
     places = table.places(DATA)
     names = [table.columns[i].name for i in places]

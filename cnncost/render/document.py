@@ -154,12 +154,15 @@ class Table:
 class Note(NamedTuple):
     """A sentence or phrase, with its style in a terminal.
 
-    `without`: a column; where a table above shows it, the note is left out.
+    Attributes:
+        without: a column; where a table above shows it, the note is left out.
+        code: code that ends the note, such as a command line.
     """
 
     text: str
     style: str = ""
     without: str = ""
+    code: str = ""
 
 
 @dataclass(frozen=True)
@@ -237,7 +240,7 @@ class Document:
         title: what it is about.
         subtitle: follows the title.
         topic: what about it, where the title alone does not say so: in markdown, HTML and LaTeX.
-        headline: what stands in place of the title in text.
+        headline: what stands in place of the title in text; empty: nothing, None: the title.
         facts: what JSON says beside the tables: plain data.
         parts: tables, notes and headings, in their order.
         level: of the title in markdown.
@@ -249,7 +252,7 @@ class Document:
     title: str = ""
     subtitle: str = ""
     topic: str = ""
-    headline: str = ""
+    headline: str | None = None
     facts: Mapping[str, Any] = field(default_factory=dict)
     parts: tuple[Part, ...] = ()
     level: int = 1

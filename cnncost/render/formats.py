@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from importlib import import_module
+from typing import TYPE_CHECKING
 
-from cnncost.render.document import DATA, Document
+if TYPE_CHECKING:
+    from cnncost.render.document import Document
 
 FORMATS = ("markdown", "csv", "json", "html", "latex")
 """Beside text."""
@@ -26,7 +28,5 @@ def rendered(document: Document, form: str) -> str:
         from cnncost.render.text import to_text
 
         return to_text(document, document.width) + "\n"
-    if form == "csv" and not document.tables(DATA):
-        raise ValueError(f"{document.command}: no table for CSV")
     render: Callable[[Document], str] = getattr(import_module(f"cnncost.render.{form}"), f"to_{form}")
     return render(document)

@@ -44,9 +44,9 @@ def _lines(part: Part) -> Iterator[str]:
                 yield tag("p", part.caption, "soft")
             yield from table_lines(part)
         case Notes(listed=True):
-            yield listed(note.text for note in part.told)
+            yield listed(note.text + note.code for note in part.told)
         case Notes():
-            yield from (tag("p", note.text, "soft") for note in part.told)
+            yield from (tag("p", note.text + note.code, "soft") for note in part.told)
         case Heading():
             yield tag(f"h{min(6, 1 + part.level)}", part.text)
         case Picture():

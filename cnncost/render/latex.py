@@ -4,7 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
-from cnncost.render.document import MARKUP, Cell, Column, Curve, Document, Heading, Notes, Part, Picture, Row, Table
+from cnncost.render.document import (
+    MARKUP,
+    Cell,
+    Column,
+    Curve,
+    Document,
+    Heading,
+    Note,
+    Notes,
+    Part,
+    Picture,
+    Row,
+    Table,
+)
 from cnncost.render.layout import printable
 from cnncost.render.values import show
 
@@ -36,14 +49,18 @@ def _lines(part: Part) -> Iterator[str]:
             yield from _table(part)
         case Notes(listed=True):
             yield r"\begin{itemize}"
-            yield from (rf"  \item {escaped(note.text)}" for note in part.told)
+            yield from (rf"  \item {_said(note)}" for note in part.told)
             yield r"\end{itemize}"
         case Notes():
-            yield from (f"{escaped(note.text)}." for note in part.told)
+            yield from (f"{_said(note)}." for note in part.told)
         case Heading():
             yield rf"\{_LEVELS[min(part.level, len(_LEVELS) - 1)]}*{{{escaped(part.text)}}}"
         case Picture() | Curve():
             pass
+
+
+def _said(note: Note) -> str:
+    return escaped(note.text) + (rf"\texttt{{{escaped(note.code)}}}" if note.code else "")
 
 
 def _table(table: Table) -> Iterator[str]:

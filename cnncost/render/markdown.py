@@ -12,6 +12,7 @@ from cnncost.render.document import (
     Curve,
     Document,
     Heading,
+    Note,
     Notes,
     Part,
     Picture,
@@ -52,12 +53,16 @@ def _blocks(part: Part, level: int) -> Iterator[str]:
 def _notes(part: Notes) -> str:
     told = part.told
     if not part.listed:
-        return " ".join(_strong(_sentence(note.text), note.style == "warning") for note in told)
-    return "\n".join(f"- {_strong(escaped(note.text), note.style == 'warning')}" for note in told)
+        return " ".join(_strong(_sentence(note), note.style == "warning") for note in told)
+    return "\n".join(f"- {_strong(_said(note), note.style == 'warning')}" for note in told)
 
 
-def _sentence(text: str) -> str:
-    return escaped(text) + ("" if text.endswith((".", ":")) else ".")
+def _said(note: Note) -> str:
+    return escaped(note.text) + (code(note.code) if note.code else "")
+
+
+def _sentence(note: Note) -> str:
+    return _said(note) + ("" if note.text.endswith((".", ":")) else ".")
 
 
 def table_lines(table: Table) -> Iterator[str]:

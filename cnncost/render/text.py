@@ -31,9 +31,8 @@ _QUANTITY = re.compile(r"(?<=\d) (?=(?:[kMGT%]|[KMGT]iB|B|MACs|FLOPs|params)(?:[
 def to_lines(document: Document, width: int) -> list[Line]:
     """Title, then the parts; no line is longer than `width`, unless a table can't be made narrower."""
     width = max(width, document.least)
-    title = ", ".join(
-        text for text in (layout.printable(document.headline or document.title), document.subtitle) if text
-    )
+    headline = document.title if document.headline is None else document.headline
+    title = ", ".join(text for text in (layout.printable(headline), document.subtitle) if text)
     lines: list[Line] = [[(line, "title")] for line in wrapped(title, width)]
     there: set[str] = set()
     for part in document.shown(TEXT):
@@ -93,7 +92,7 @@ def _part(part: Part, width: int, there: set[str]) -> Iterator[Line]:
 
 
 def _told(note: Note, width: int, first: str = "", hang: str = "  ") -> Iterator[Line]:
-    yield from ([(line, note.style)] for line in wrapped(layout.printable(note.text), width, first, hang))
+    yield from ([(line, note.style)] for line in wrapped(layout.printable(note.text + note.code), width, first, hang))
 
 
 def table_lines(table: Table, width: int) -> list[Line]:

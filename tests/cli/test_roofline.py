@@ -139,7 +139,7 @@ def test_all_of_a_device(capsys):
     assert "float32    1.58 TFLOP/s" in out
     assert "Krizhevsky et al. 2012" in out
     assert run("devices", "gtx580", "--json") == 0
-    assert json.loads(capsys.readouterr().out)[0]["power"] == 244
+    assert json.loads(capsys.readouterr().out)["devices"][0]["power"] == 244
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,214 @@
+"""A benchmark as a document: a table for a terminal, and the page that stands in reports/bench_cpu.md."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from cnncost import units
+from cnncost.evaluation import tables
+from cnncost.evaluation.bench import Bench
+from cnncost.evaluation.join import Joined
+from cnncost.evaluation.words import figure, foot, head, layer_notes, noise, reason
+from cnncost.render.document import Column, Document, Heading, Note, Notes, Part, Picture, Table, notes, rows
+
+COLUMNS = (
+    "network", "batch", "dtype", "training", "compiled", "status", "measured_s", "q1_s", "q3_s", "best_s", "repeats",
+    "noise", "predicted_s", "error", "bound", "macs", "flops", "bytes", "flops_per_s", "bytes_per_s", "of_peak",
+    "examples_per_s", "layers_sum_s", "layers_gap", "timing_overhead", "peak_memory", "predicted_memory", "page_faults",
+    "note",
+)  # fmt: skip
+"""Of CSV and of JSON's rows."""
+_FAR = 0.30
+GPU = "cnncost bench --zoo --device cuda --batch 1,64 --dtype float32,bf16 -o reports/bench_gpu.md"
+"""Fills the document for a GPU."""
+_ALEXNETS = ("alexnet", "alexnet_two_gpu")
+_SHOWN = ("lenet5", "alexnet", "vgg16", "resnet50")
+
+
+def document(bench: Bench, top: int, command: str = "", pictures: tuple[str, ...] = ()) -> Document:
+    """Machine, networks, layers, and what is to be said of them.
+
+    Args:
+        bench: the measurements.
+        top: so many layers of each case; 0: none.
+        command: the command line that made it.
+        pictures: paths, relative to the document.
+    """
+    parts: list[Part] = [
+        notes(*head(bench), apart=False, hang=""),
+        *_made(bench, command),
+        *_figures(bench, pictures),
+        Heading("Networks", shown="markup"),
+        notes("Medians; ± is the quartiles' distance, ! a machine that was not quiet. The case is the batch size",
+              listed=False, shown="markup"),
+        *([tables.cases(bench, bench.rows)] if bench.rows else []),
+        notes(*_missing(bench), shown="markup"),
+        *_few_layers(bench, top),
+        notes(*foot(bench), shown="text", hang=""),
+        *_shares(bench),
+        *_errors(bench),
+        *_layers(bench, top),
+        *_reading(bench),
+        Table(tuple(Column(name) for name in COLUMNS), rows(_values(bench, row) for row in bench.rows), shown="data"),
+    ]  # fmt: skip
+    title = f"Predicted beside measured: {bench.on.upper()}"
+    return Document("bench", title, headline="", facts=_facts(bench), parts=tuple(parts), width=140)
+
+
+def _made(bench: Bench, command: str) -> Iterator[Part]:
+    by = Note(f"made in {units.duration(bench.seconds)} by ", code=command) if command else Note("")
+    told = [Note(text, "warning" if text.startswith("noisy") else "") for text in noise(bench)]
+    interrupted = Note("interrupted: not all networks are here" if bench.interrupted else "")
+    yield Notes((by, *told, interrupted), shown="markup")
+
+
+def _figures(bench: Bench, pictures: tuple[str, ...]) -> Iterator[Part]:
+    told = [figure(found, bench.on) for found in bench.figures()] if bench.whole_zoo else []
+    if told or pictures:
+        yield Heading("How good the predictions are", shown="markup")
+    yield notes(*told, shown="markup")
+    yield from (Picture(picture, Path(picture).stem, shown="markup") for picture in pictures)
+
+
+def _missing(bench: Bench) -> Iterator[str]:
+    for row in bench.rows:
+        if row.measured.status != "measured" or row.problem:
+            yield f"{row.name}, {tables.case_name(row)}: {row.measured.status}; {row.measured.note or row.problem}"
+
+
+def _few_layers(bench: Bench, top: int) -> Iterator[Part]:
+    """In text, the layers of each case if there are few."""
+    timed = [row for row in bench.rows if row.measured.layers and row.prediction]
+    for row in timed if top and len(timed) <= 3 else ():
+        yield Heading(f"{row.name}, {tables.case_name(row)}: layers", shown="text")
+        yield tables.layers(row, top, "text")
+        yield notes(*layer_notes(row), shown="text", apart=False, hang="")
+
+
+def _shares(bench: Bench) -> Iterator[Part]:
+    """The slide's 6 % of parameters and 95 % of the time, of every network with convolutions."""
+    found = [row for row in bench.rows if (share := row.share("conv")) is not None and share[1]]
+    if not found:
+        return
+    slide = ": few parameters, most of the time" if bench.whole_zoo else ""
+    yield Heading(f"Convolutions{slide or ': their part of parameters, MACs and time'}", shown="markup")
+    alexnets = [row for row in found if bench.whole_zoo and row.name in _ALEXNETS]
+    yield notes(*map(_slide, alexnets), shown="markup")
+    if alexnets:
+        yield notes(
+            "The slide's 95 % is the share in MACs. In time, the rest is fully connected layers, whose weights are "
+            "read once a batch, and response norms and pools, which compute little and keep the machine long",
+            listed=False, shown="markup",
+        )  # fmt: skip
+    yield tables.shares(found)
+
+
+def _slide(row: Joined) -> str:
+    share = row.share("conv")
+    assert share is not None
+    return (
+        f"{row.name}, batch {row.case.batch}: convolutions are {units.percent(share[0])} of the parameters, "
+        f"{units.percent(share[1])} of the MACs and {units.percent(share[3])} of the measured time (the slide: "
+        "6 % of the parameters, 95 % of the time)"
+    )
+
+
+def _errors(bench: Bench) -> Iterator[Part]:
+    far = [row for row in bench.rows if row.error is not None and abs(row.error) > _FAR]
+    yield Heading(f"Predictions off by more than {_FAR:.0%}", shown="markup")
+    told = [f"{row.name}, {tables.case_name(row)}: {tables.signed(row.error)}; {reason(row)}" for row in far]
+    yield notes(*told, shown="markup") if told else notes("None", listed=False, shown="markup")
+    if bench.remarks:
+        yield Heading("Training, as an estimate", shown="markup")
+        yield notes(*(f"{remark}." for remark in bench.remarks), shown="markup")
+
+
+def _layers(bench: Bench, top: int) -> Iterator[Part]:
+    """The layers of each network, of the zoo those of one of each family, where they were timed."""
+    timed = [row for row in bench.rows if row.measured.layers and row.prediction]
+    shown = [row for row in timed if row.name in _SHOWN or not bench.whole_zoo]
+    if not shown or not top:
+        return
+    yield Heading("Layers", shown="markup")
+    for row in shown:
+        yield Heading(f"{row.name}, batch {tables.case_name(row)}", level=2, shown="markup")
+        yield tables.layers(row, top, "markup")
+        yield notes(*layer_notes(row), listed=False, shown="markup")
+
+
+def _reading(bench: Bench) -> Iterator[Part]:
+    yield Heading("How to read it", shown="markup")
+    if bench.whole_zoo and bench.on == "cpu" and not bench.host.gpu:
+        no_gpu = Note("No GPU was at hand. Where there is one, this makes the same document for it: ", code=GPU)
+    else:
+        no_gpu = Note("")
+    yield Notes((no_gpu, *(Note(text) for text in _told(bench))), shown="markup")
+
+
+def _told(bench: Bench) -> Iterator[str]:
+    device = bench.device
+    yield 'A MAC is two FLOPs. Bytes: each op\'s inputs and outputs once. "of peak": of the measured matrix products.'
+    mode = "train mode, forward and backward" if any(row.case.training for row in bench.rows) else "eval mode"
+    gradients = "" if mode.startswith("train") else ", no gradients"
+    yield f"Weights are real (as their own code makes them), inputs random, four in turn; {mode}{gradients}."
+    if device.copies:
+        yield (
+            "\"copies\": this machine's library brings a convolution's tensors, and the matrices of products of more "
+            "than one row, into its own order: each is read and written once more."
+        )
+    if device.fresh:
+        yield (
+            f'"new pages": tensors above {units.data(device.fresh.size)} get new pages from the system on every use, '
+            f"which fills them at {units.si(device.fresh.bandwidth, 'B/s')}; an allocator that keeps memory (jemalloc, "
+            "tcmalloc) would save this time."
+        )
+    yield "Pools run at the measured rate of pools, as their kernels use no vector unit; all else at the roofline."
+    yield (
+        "Small networks take longer than predicted: Python between the ops is no op, and convolutions of fewer "
+        "channels than a vector has lanes (16 of float32 with AVX-512) leave lanes idle"
+        f"{', as in the LeNets' if bench.whole_zoo else ''}."
+    )
+    yield "Measured peak memory is what torch's allocator was asked for at once, weights and inputs included."
+    if all(row.predicted_memory is None for row in bench.rows):
+        yield "Predicted peak memory: not available in this report."
+
+
+def _facts(bench: Bench) -> dict[str, Any]:
+    return {
+        "date": bench.date, "seconds": bench.seconds, "on": bench.on, "host": asdict(bench.host),
+        "device": asdict(bench.device), "interrupted": bench.interrupted, "remarks": bench.remarks,
+        "figures": bench.figures(),
+        "rows": [
+            dict(zip(COLUMNS, _values(bench, row), strict=True)) | {"layers": [_layer(each) for each in row.layers]}
+            for row in bench.rows
+        ],
+    }  # fmt: skip
+
+
+def _layer(row: Any) -> dict[str, Any]:
+    predicted = row.predicted
+    return {
+        "label": row.label, "class": row.class_name, "kind": row.kind, "measured_s": row.measured,
+        "predicted_s": predicted.seconds if predicted else None, "bound": predicted.bound if predicted else None,
+        "flops": predicted.flops if predicted else None, "bytes": predicted.nbytes if predicted else None,
+    }  # fmt: skip
+
+
+def _values(bench: Bench, row: Joined) -> tuple[Any, ...]:
+    timing, case, flops, nbytes = row.measured.timing, row.case, row.flops, row.nbytes
+    peak = bench.device.flops.get(case.dtype)
+    reached = flops / row.seconds if flops is not None and row.seconds else None
+    return (
+        row.name, case.batch, case.dtype, case.training, case.compiled, row.measured.status, row.seconds,
+        timing.q1 if timing else None, timing.q3 if timing else None, timing.best if timing else None,
+        timing.repeats if timing else None, "; ".join(timing.noise) if timing else None,
+        row.predicted_seconds, row.error, row.prediction.roofline.total.bound if row.prediction else None,
+        row.report.totals.macs if row.report else None, flops, nbytes, reached,
+        nbytes / row.seconds if nbytes is not None and row.seconds else None,
+        reached / peak if reached is not None and peak else None, row.per_second,
+        sum(row.measured.layers.values()) if row.measured.layers else None, row.gap, row.measured.overhead,
+        row.measured.peak_memory, row.predicted_memory, row.measured.faults, row.measured.note or row.problem,
+    )  # fmt: skip

@@ -1,0 +1,100 @@
+"""What is to be said of a benchmark: the machine, how good the predictions are, noise, and why one is off."""
+
+from __future__ import annotations
+
+from cnncost import units
+from cnncost.evaluation import tables
+from cnncost.evaluation.bench import GOAL_ERROR, GOAL_ORDER, LARGE, Bench, Figures, is_large
+from cnncost.evaluation.join import Joined
+from cnncost.report.prediction_text import ceilings, formula
+
+
+def head(bench: Bench) -> list[str]:
+    """The machine, its ceilings, the formula."""
+    host = bench.host
+    load = "" if host.load is None else f", load {host.load:.1f} at the start"
+    return [
+        f"{host.processor(bench.on)}: {host.summary(bench.on)}, Python {host.python}{load}; {bench.date}",
+        f"predicted with {bench.device.name}: {ceilings(bench.device, None)}",
+        formula(bench.device),
+    ]
+
+
+def foot(bench: Bench) -> list[str]:
+    """How good the predictions are, what is noise, what could not be measured."""
+    lines = [figure(found, bench.on) for found in bench.figures() if found.networks > 1 and bench.whole_zoo]
+    lines += [f"{row.name}, {tables.case_name(row)}: {row.measured.status}: {row.measured.note}"
+              for row in bench.rows if row.measured.status != "measured"]  # fmt: skip
+    lines += [f"{row.name}, {tables.case_name(row)}: no prediction: {row.problem}" for row in bench.rows if row.problem]
+    lines += [*bench.remarks, *noise(bench)]
+    if any(row.case.training for row in bench.rows):
+        lines.append("training: forward and backward, without an optimizer's step; the layers' times are forward's")
+    if bench.interrupted:
+        lines.append("interrupted: what was done until then is above")
+    return lines
+
+
+def noise(bench: Bench) -> list[str]:
+    """Remark on a machine that was not quiet."""
+    if not any(row.measured.timing for row in bench.rows):
+        return []
+    lines = ["noisy while the ceilings were measured: predictions are too slow"] if bench.device.noisy else []
+    if not bench.noisy and not lines:
+        return ["the machine was quiet: spread, drift and other programs stayed below their limits"]
+    if not bench.noisy:
+        return lines
+    worst = max(bench.noisy, key=lambda row: row.measured.timing.spread if row.measured.timing else 0.0)
+    reasons = ", ".join(worst.measured.timing.noise) if worst.measured.timing else ""
+    found = f"{len(bench.noisy)} of {units.counted(len(bench.rows), 'row')}, marked !"
+    name = f"{worst.name}, {tables.case_name(worst)}"
+    again = "measure again on a quiet machine before you lean on it"
+    return [*lines, f"noisy: {found}; the worst is {name} ({reasons}); {again}"]
+
+
+def figure(found: Figures, on: str) -> str:
+    """`batch 64: Spearman 0.99 over 24 networks (goal 0.95); median error 12 % of 17 above 100 M MACs (goal 30 %)`."""
+    order = units.NOTHING if found.order is None else f"{found.order:.3f}"
+    error = units.NOTHING if found.error is None else f"{found.error:.0%}"
+    everywhere = units.NOTHING if found.error_all is None else f"{found.error_all:.0%}"
+    quietly = (
+        f", {found.quiet_error:.0%} of the {found.quiet} measured quietly" if found.quiet_error is not None else ""
+    )
+    return (
+        f"batch {found.batch or 'as given'}: order of {found.networks} networks: Spearman {order} "
+        f"(goal ≥ {GOAL_ORDER}); "
+        f"median error of predicted time {error} of the {found.large} above {units.compact(LARGE)} MACs "
+        f"(goal ≤ {GOAL_ERROR[on]:.0%}){quietly if found.quiet < found.large else ''}, {everywhere} of all"
+    )
+
+
+def layer_notes(row: Joined) -> list[str]:
+    """Whether the layer times add up to the total, and the overhead of timing them."""
+    gap, overhead = row.gap, row.measured.overhead
+    lines = []
+    if gap is not None and row.case.training:
+        lines.append(f"layers are those of the forward pass, {units.percent(1 + gap)} of the step")
+    elif gap is not None:
+        lines.append(f"layers add up to {units.percent(1 + gap)} of the time end to end")
+    if overhead is not None:
+        lines.append(f"timing them changed the time of a run by {100 * overhead:+.1f} %".replace("-", "−"))
+    return ["; ".join(lines)] if lines else []
+
+
+def reason(row: Joined) -> str:
+    """Why a prediction is off, as far as the numbers tell: noise, launches, or the kind that is furthest off."""
+    timing = row.measured.timing
+    if timing is not None and timing.noise:
+        return f"the machine was not quiet ({', '.join(timing.noise)})"
+    kinds: dict[str, list[float]] = {}
+    for layer in row.layers:
+        if layer.measured is not None and layer.predicted is not None:
+            sums = kinds.setdefault(layer.kind or "own code of modules", [0.0, 0.0])
+            sums[0] += layer.predicted.seconds
+            sums[1] += layer.measured
+    parts = []
+    if not is_large(row):
+        parts.append(f"below {units.compact(LARGE)} MACs an example")
+    if kinds:
+        kind, (predicted, taken) = max(kinds.items(), key=lambda item: abs(item[1][1] - item[1][0]))
+        parts.append(f"most of it in {kind}: predicted {units.si(predicted, 's')}, measured {units.si(taken, 's')}")
+    return "; ".join(parts) or "no layers to tell"
