@@ -36,8 +36,8 @@ _BY_ENDING = {".md": "markdown", ".markdown": "markdown", ".json": "json", ".tex
 @model_argument
 @click.option(
     "--vary", multiple=True, required=True, metavar="NAME[=SIZES]",
-    help="batch, height, width, depth, size (a square), sequence, length; an axis of an input, ids.1=64..512; a keyword "
-    "of the factory, width=16,32,64. Several separated by commas; a+b vary together.",
+    help="batch, height, width, depth, size (a square), sequence, length; an axis of an input, ids.1=64..512; a "
+    "keyword of the factory, width=16,32,64. Several separated by commas; a+b vary together.",
 )  # fmt: skip
 @input_option
 @model_args_option
