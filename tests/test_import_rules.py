@@ -11,6 +11,8 @@ from typing import Any, NamedTuple
 import pytest
 from private_names import in_strings, private_of_others, private_of_torch
 
+from cnncost.frontends.torch.compat.dispatch import op_names
+
 ROOT = Path(__file__).parent.parent / "cnncost"
 HEAVY = {"torch", "onnx", "rich", "click", "pandas", "fvcore"}
 
@@ -354,8 +356,9 @@ def test_only_compat_uses_private_names_of_torch():
 
 
 def test_names_that_compat_has_stand_in_no_string_elsewhere():
-    """Such as that of a module's table of parameters, which is looked up in its `__dict__`."""
-    room = {name for file in (ROOT / COMPAT).rglob("*.py") for name in in_strings(file.read_text())}
+    """Such as that of a module's table of parameters, which is looked up in its `__dict__`; ops' names are data."""
+    ops = {name.partition("::")[2].partition(".")[0] for name in op_names()}
+    room = {name for file in (ROOT / COMPAT).rglob("*.py") for name in in_strings(file.read_text())} - ops
     guilty = {name: found for name, source in outside_of_compat().items() if (found := in_strings(source) & room)}
 
     assert {"_parameters", "_call_impl", "_no_grad_fill_", "_cdata"} <= room

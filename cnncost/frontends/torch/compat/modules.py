@@ -10,8 +10,8 @@ import torch
 from torch import nn
 
 CALL_PLACE = (nn.Module, "_call_impl")
-"""What `nn.Module.__call__` calls, and in 2.9 to 2.15 nothing else does but a compiled module. Replacing it reaches all
-modules at once; replacing `__call__` itself would have Python walk over all loaded module classes."""
+"""What `nn.Module.__call__` calls unless the module is compiled in place. Replacing it reaches all modules at once;
+replacing `__call__` itself would have Python walk over all loaded module classes."""
 
 PARAMETERS, BUFFERS, MODULES = "_parameters", "_buffers", "_modules"
 NOT_SAVED = "_non_persistent_buffers_set"
