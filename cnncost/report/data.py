@@ -35,6 +35,8 @@ class ReportData:
         unknown: op → count, for ops without a rule; empty if every op has one.
         unknown_places: op → path of the module that ran it first.
         tree: path, class and calls of every module, in the model's own order.
+        container_shapes: module path → shapes of the tensors that its last call returned, for modules of which that
+            call has no row.
         phases: costs of a training step's phases, if one was analyzed.
         graph, training: the recorded Graphs of forward and of a training step; None for a report read from a
             file.
@@ -61,6 +63,7 @@ class ReportData:
     tree: tuple[tuple[str, str, int], ...]
     param_dtypes: dict[str, int]
     phases: tuple[PhaseCost, ...] = ()
+    container_shapes: dict[str, tuple[Shape, ...]] = field(default_factory=dict)
     fields: dict[str, Spans] = field(default_factory=dict)
     graph: Graph | None = field(default=None, repr=False, compare=False)
     training: Graph | None = field(default=None, repr=False, compare=False)
@@ -80,7 +83,7 @@ class ReportData:
         return replace(
             self, model=model, graph=graph, unknown=self.unknown.copy(), unknown_places=self.unknown_places.copy(),
             param_dtypes=self.param_dtypes.copy(), mac_dtypes=self.mac_dtypes.copy(), fields=self.fields.copy(),
-            made_with=self.made_with.copy(),
+            made_with=self.made_with.copy(), container_shapes=self.container_shapes.copy(),
         )  # fmt: skip
 
     @property
@@ -93,7 +96,9 @@ class ReportData:
     @cached_property
     def modules(self) -> tuple[Module, ...]:
         """The module tree, each module including its descendants; the first is the model, with the totals."""
-        return module_tree(self.layers, self.tree, self.totals, self.fields)
+        return module_tree(
+            self.layers, self.tree, self.totals, self.fields, {"": self.totals.output_shapes, **self.container_shapes}
+        )
 
     @cached_property
     def biggest(self) -> Layer | None:

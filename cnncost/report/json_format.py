@@ -38,7 +38,7 @@ def to_json(report: ReportData) -> str:
         data["made_with"] = report.made_with
     for field in _fields(ReportData):
         value = getattr(report, field)
-        if field in {"fields", "notes", "mask_tile", "partial", "assumed"} and not value:
+        if field in {"fields", "container_shapes", "notes", "mask_tile", "partial", "assumed"} and not value:
             continue
         names = _PAIRS.get(field)
         data[field] = [dict(zip(names, each, strict=True)) for each in value] if names else _plain(value)
