@@ -35,6 +35,10 @@ class StepCosts:
         self._known: dict[Hashable, Cost] = {}
         self.first: Report | None = None
 
+    def has(self, inputs: Any) -> bool:
+        """Whether the cost of a step with these inputs is known already."""
+        return frozen(inputs) in self._known
+
     def of(self, inputs: Any) -> Cost:
         """The cost of a step with these inputs, as returned by `described`. Raises CnncostError as `analyze` does."""
         key = frozen(inputs)

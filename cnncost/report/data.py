@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Self, TypeVar
 from cnncost.errors import CnncostError
 from cnncost.garbage import no_collection
 from cnncost.graph import Graph, Shape
+from cnncost.report.brief import Rows
 from cnncost.report.memory import MemoryFigures, ReportMemory, memory_of
 from cnncost.report.naming import unknown_path, without_row
 from cnncost.report.rows import Layer, Module, Op, PhaseCost, Spans, Totals
@@ -78,6 +79,11 @@ class ReportData:
     assumed: tuple[str, ...] = field(default_factory=tuple)
     made_with: dict[str, str] = field(default_factory=dict, repr=False, compare=False)
 
+    def __post_init__(self) -> None:
+        for name in ("layers", "ops", "phases"):
+            if type(rows := getattr(self, name)) is not Rows:
+                object.__setattr__(self, name, Rows(rows))
+
     def again(self, model: str, graph: Graph | None) -> Self:
         """Copy for an equal graph under another name; shares no mutable data."""
         return replace(
@@ -96,9 +102,8 @@ class ReportData:
     @cached_property
     def modules(self) -> tuple[Module, ...]:
         """The module tree, each module including its descendants; the first is the model, with the totals."""
-        return module_tree(
-            self.layers, self.tree, self.totals, self.fields, {"": self.totals.output_shapes, **self.container_shapes}
-        )
+        shapes = {"": self.totals.output_shapes, **self.container_shapes}
+        return Rows(module_tree(self.layers, self.tree, self.totals, self.fields, shapes))
 
     @cached_property
     def biggest(self) -> Layer | None:

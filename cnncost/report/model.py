@@ -9,7 +9,10 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from cnncost.report.brief import counts
 from cnncost.report.data import ReportData
+from cnncost.report.heading import title
+from cnncost.report.layout import printable
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -17,6 +20,10 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from cnncost.passes.receptive_field import ReceptiveField
+
+
+_INPUTS = 3
+"""How many inputs the repr tells."""
 
 
 class Report(ReportData):
@@ -153,6 +160,13 @@ class Report(ReportData):
         from cnncost.report.text import to_text
 
         return to_text(self)
+
+    def __repr__(self) -> str:
+        """One line: the model, its inputs, and what it costs; the table is `str(report)`."""
+        given = [f"{'x'.join(map(str, shape)) or 'scalar'} {dtype}" for shape, dtype in self.inputs]
+        more = f" and {len(given) - _INPUTS} more" if len(given) > _INPUTS else ""
+        inputs = f" on {', '.join(given[:_INPUTS])}{more}" if given else ""
+        return f"<Report of {printable(title(self))}{inputs}: {counts(self.totals)}>"
 
     def _repr_html_(self) -> str:
         from cnncost.report.html import fragment

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Literal, NamedTuple, TypeAlias
 
 from cnncost.graph import Phase, Shape
+from cnncost.report.brief import counts, fields
 from cnncost.report.schema import derived, statistic
 
 Status: TypeAlias = Literal["called", "used", "unused", "data", "failed", "unreached"]
@@ -181,3 +182,9 @@ class Totals(Statistics):
     training_mask_unknown: bool = statistic(
         "mask, training", "whether that is an upper bound", "flag", sums="no", group="masks", default=False
     )
+
+    def __repr__(self) -> str:
+        return f"<Totals: {counts(self)}>"
+
+    def _repr_html_(self) -> str:
+        return fields(self)
