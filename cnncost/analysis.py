@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 from weakref import ref
 
@@ -23,6 +24,7 @@ from cnncost.report.rows import Layer
 from cnncost.report.schema import statistics
 from cnncost.session import SESSION
 from cnncost.sources.find import find
+from cnncost.sources.keywords import input_names
 from cnncost.sources.saved import report_of
 from cnncost.sources.source import ModelSource
 
@@ -97,7 +99,9 @@ def analyze(
         with _partial(name):
             graph = resolved.record(trace)
             step = resolved.record_step(loss, optimizer, set_to_none, trace) if training else None
-        return _reported(name, graph, step, strict)
+        report = _reported(name, graph, step, strict)
+    names = input_names(resolved.inputs, len(report.inputs))
+    return replace(report, input_names=names) if names else report
 
 
 def _check(trace: str, fits_training: bool) -> None:

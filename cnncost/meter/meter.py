@@ -302,9 +302,25 @@ class Meter:
             return key if type(key) is int else examples(self._shapes.get(key)), Cost(0, 0)
         if self._each is None:
             inputs = self._inputs_of(key)
-            return examples(inputs), self._costs.of(inputs)
+            cost = self._costs.of(inputs) if type(key) is not int else self._of_batch(inputs, key)
+            return 1 if self._costs.single(inputs) else examples(inputs), cost
         batch = key if type(key) is int else examples(self._inputs_of(key))
         return batch, Cost(batch * self._each.macs, batch * self._each.flops)
+
+    def _of_batch(self, inputs: Any, batch: int) -> Cost:
+        """The cost of a step of so many examples. Raises InputError for inputs that have no axis for them."""
+        try:
+            cost = self._costs.of(inputs)
+        except CnncostError:
+            if not self._costs.single_example(self._inputs):
+                raise
+        else:
+            if not self._costs.single(inputs):
+                return cost
+        raise InputError(
+            f"Meter: a step of {batch} examples: the inputs have no batch axis, so that a step is one example; leave "
+            "the number out, or give the Meter inputs with a batch axis"
+        )
 
     def _inputs_of(self, key: Hashable) -> Any:
         if key in self._shapes:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import html
 from collections.abc import Iterable, Sequence
 from typing import Any, TypeVar
 
@@ -51,9 +50,10 @@ def counts(row: Any) -> str:
 
 def table(title: str, heads: Sequence[str], rows: Iterable[Sequence[str]], after: str = "") -> str:
     """A small HTML table; texts are escaped, and numbers, which begin with a digit, right-aligned."""
-    escape = html.escape
+    from html import escape  # not needed for a terminal
+
     head = "".join(f"<th>{escape(text)}</th>" for text in heads)
-    body = "".join(f"<tr>{''.join(_cell(text) for text in row)}</tr>" for row in rows)
+    body = "".join(f"<tr>{''.join(_cell(text, escape(text)) for text in row)}</tr>" for row in rows)
     return (
         f'<style>{FRAGMENT}</style>\n<div class="cnncost"><p><b>{escape(title)}</b></p>\n<div class="scroll"><table>'
         f"<thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>\n"
@@ -67,9 +67,9 @@ def fields(row: Any) -> str:
     return table(type(row).__name__, ("", ""), [(name, _marked(row, name)) for name in names])
 
 
-def _cell(text: str) -> str:
+def _cell(text: str, escaped: str) -> str:
     number = text.replace(",", "").lstrip("≥≤~-").isdigit()
-    return f"<td{_RIGHT if number else ''}>{html.escape(text)}</td>"
+    return f"<td{_RIGHT if number else ''}>{escaped}</td>"
 
 
 def _fields(row: Any) -> tuple[str, ...]:

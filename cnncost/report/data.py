@@ -29,6 +29,7 @@ class ReportData:
     Attributes:
         model: name of the model, as passed by the caller, or its class.
         inputs: shapes and dtypes of the inputs, in order.
+        input_names: of keyword arguments, one for each input; empty if inputs are positional.
         batch: the first axis of the first input: all numbers are for this many examples.
         totals: the whole model.
         layers: one row per module call, in order; numeric columns add up to the totals.
@@ -64,6 +65,7 @@ class ReportData:
     tree: tuple[tuple[str, str, int], ...]
     param_dtypes: dict[str, int]
     phases: tuple[PhaseCost, ...] = ()
+    input_names: tuple[str, ...] = field(default_factory=tuple)
     container_shapes: dict[str, tuple[Shape, ...]] = field(default_factory=dict)
     fields: dict[str, Spans] = field(default_factory=dict)
     graph: Graph | None = field(default=None, repr=False, compare=False)

@@ -142,7 +142,7 @@ class Report(ReportData):
         return from_json(text, cls)
 
     def save(self, path: str | Path) -> None:
-        """Write the report atomically; the suffix selects the format: .md, .csv, .json, .html or .tex.
+        """Write the report atomically; the suffix selects the format: .md, .csv, .json, .html, .tex or .txt.
 
         Raises:
             OutputError: unknown suffix, or the path can't be written.
@@ -153,6 +153,7 @@ class Report(ReportData):
         from cnncost.report.formats import format_of
 
         own: dict[str, Callable[[], str]] = {"csv": self.to_csv, "json": self.to_json, "html": self.to_html}
+        own["text"] = self.__str__
         form = format_of(path)
         write(path, own[form]() if form in own else rendered(document(self), form))
 
@@ -164,6 +165,8 @@ class Report(ReportData):
     def __repr__(self) -> str:
         """One line: the model, its inputs, and what it costs; the table is `str(report)`."""
         given = [f"{'x'.join(map(str, shape)) or 'scalar'} {dtype}" for shape, dtype in self.inputs]
+        if self.input_names:
+            given = [f"{name} {text}" for name, text in zip(self.input_names, given, strict=True)]
         more = f" and {len(given) - _INPUTS} more" if len(given) > _INPUTS else ""
         inputs = f" on {', '.join(given[:_INPUTS])}{more}" if given else ""
         return f"<Report of {printable(title(self))}{inputs}: {counts(self.totals)}>"

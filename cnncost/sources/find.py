@@ -40,6 +40,11 @@ def find(model: Any, arguments: dict[str, Any] | None = None) -> ModelSource:
 def _named(text: str) -> ModelSource:
     spec, method = split_method(text)
     source = _loader(spec)(spec)
+    if method and source.saved:
+        raise SourceError(
+            f"{text}: {spec} is a saved report, which has no method or module to call; expected {spec} alone, whose "
+            f"rows hold every module, or the model: net.py:Net#{method}"
+        )
     return replace(source, text=f"{source.text}#{method}", method=method) if method else source
 
 
