@@ -66,14 +66,14 @@ def options(command):
 @pytest.mark.parametrize("option", ["--input", "--model-args", "--batch", "--dtype", "--trace", "--autocast"])
 def test_an_option_reads_the_same_in_every_command(option):
     own = {"bench": {"--batch", "--dtype"}, "roofline": {"--dtype"}}  # lists, and number formats that no CPU has
-    found = [options(c)[option] for c in RUNS if option in options(c) and option not in own.get(c, ())]
+    found = [options(c)[option] for c in (*RUNS, "formula") if option in options(c) and option not in own.get(c, ())]
 
     assert len(found) >= 6
     assert len({(each.help, each.metavar, str(each.type), repr(each.default)) for each in found}) == 1
 
 
 @pytest.mark.parametrize("option", ["--format", "-o"])
-@pytest.mark.parametrize("command", [*RUNS, "check", "lecture"])
+@pytest.mark.parametrize("command", [*RUNS, "formula", "check", "lecture"])
 def test_every_command_writes_files_by_the_same_options(command, option):
     each = options(command)[option]
 
