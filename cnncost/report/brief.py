@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any, TypeVar
 
 from cnncost import units
-from cnncost.report.html_style import FRAGMENT
+from cnncost.render.html_style import FRAGMENT
 from cnncost.report.schema import statistics
 
 _Row = TypeVar("_Row")

@@ -9,10 +9,10 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from cnncost.render.layout import printable
 from cnncost.report.brief import counts
 from cnncost.report.data import ReportData
 from cnncost.report.heading import title
-from cnncost.report.layout import printable
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

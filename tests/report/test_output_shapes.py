@@ -9,7 +9,8 @@ import torch
 from torch import nn
 
 import cnncost
-from cnncost.report.markdown import to_markdown
+from cnncost.render.markdown import to_markdown
+from cnncost.report.document import document
 from cnncost.report.model import Report
 from cnncost.report.table import to_csv, to_pandas
 from cnncost.report.text import to_text
@@ -113,7 +114,7 @@ def test_a_modules_row_has_the_shapes_that_its_call_returned(
 
 def test_every_table_shows_them() -> None:
     report = cnncost.analyze(nn.Sequential(nn.Sequential(Pair())), (2, 3, 8, 8), name="pairs")
-    text, page = to_text(report, depth=1, width=140), to_markdown(report, by="module")
+    text, page = to_text(report, depth=1, width=140), to_markdown(document(report, "module"))
     assert "0       Sequential  2×4×6×6 +1" in text
     assert "total               2×4×6×6 +1" in text
     assert "| `0` | Sequential | 2×4×6×6 +1 |" in page
