@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
+from os import PathLike
 from typing import TYPE_CHECKING, Any
 from weakref import ref
 
@@ -78,7 +79,7 @@ def analyze(
             needs a closure.
     """
     _check(trace, training or (loss is None and optimizer is None and set_to_none))
-    if isinstance(model, str):
+    if isinstance(model, (str, PathLike)):
         model, model_args = find(model, model_args), None
     if isinstance(model, ModelSource) and model.saved:
         if inputs is not None or training or autocast is not None:

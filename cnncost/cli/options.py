@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import ast
-from typing import Any
+from collections.abc import Callable
+from typing import Any, TypeVar
 
 import click
 from click.shell_completion import CompletionItem
@@ -11,6 +12,8 @@ from click.shell_completion import CompletionItem
 from cnncost.cli import stdout
 from cnncost.errors import InputError
 from cnncost.render.formats import FORMATS
+
+_Command = TypeVar("_Command", bound=Callable[..., Any])
 
 
 def complete_model(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:  # noqa: ARG001  # click's signature
@@ -66,7 +69,7 @@ class _Format(click.Choice):  # type: ignore[type-arg]  # generic only for type 
         return super().convert(value, param, ctx)
 
 
-def format_option(*formats: str, more: str = "") -> Any:
+def format_option(*formats: str, more: str = "") -> Callable[[_Command], _Command]:
     """`--format`, as the argument `form`: by default that of the file's ending, else text. No formats: all."""
     return click.option(
         "--format", "form", type=_Format(formats or ("text", *FORMATS)),
@@ -74,7 +77,7 @@ def format_option(*formats: str, more: str = "") -> Any:
     )  # fmt: skip
 
 
-def output_option(endings: str = ".md, .csv, .json, .html, .tex or .txt") -> Any:
+def output_option(endings: str = ".md, .csv, .json, .html, .tex or .txt") -> Callable[[_Command], _Command]:
     """`-o FILE`, as the argument `output`."""
     return click.option("-o", "--output", metavar="FILE", help=f"Write to a file: {endings}.")
 

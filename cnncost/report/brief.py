@@ -92,7 +92,8 @@ def _told(value: Any) -> bool:
 
 def _marked(row: Any, name: str) -> str:
     """A value as text; a lower bound, an upper bound, and what no rule counts are marked as in all tables."""
-    text, about = _text(getattr(row, name)), statistics(type(row)).get(name)
+    kind: Any = type(row)
+    text, about = _text(getattr(row, name)), statistics(kind).get(name)
     partial = getattr(row, "unknown", False) or getattr(row, "lower_bound", False)
     if name in {"training_macs", "training_flops", "training_macs_unmasked"}:
         partial = row.training_lower_bound

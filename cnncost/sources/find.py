@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from dataclasses import replace
 from importlib import import_module
@@ -30,8 +31,14 @@ def find(model: Any, arguments: dict[str, Any] | None = None) -> ModelSource:
     """
     if isinstance(model, ModelSource):
         return model.given(arguments)
+    if isinstance(model, os.PathLike):
+        model = os.fspath(model)
     if isinstance(model, str):
         return _named(model).given(arguments)
+    if type(model).__name__ == "ExportedProgram" and type(model).__module__.startswith("torch.export"):
+        from cnncost.sources.exported import of_program
+
+        return of_program(model, "ExportedProgram").given(arguments)
     from cnncost.frontends.torch.callables import name_of
 
     return ModelSource("object", name_of(model), lambda: model).given(arguments)

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass, replace
+from os import PathLike
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 from cnncost import units
 from cnncost.errors import CnncostError, ForwardError, InputError, SourceError
 from cnncost.graph import Graph
+from cnncost.sources.arrays import with_tensors
 from cnncost.sources.attempts import BUILT, briefly, of_both, reason
 from cnncost.sources.batch import with_batch
 from cnncost.sources.find import find
@@ -17,11 +19,12 @@ from cnncost.sources.source import ModelSource
 
 if TYPE_CHECKING:
     from torch import nn
+    from torch.export import ExportedProgram
 
     from cnncost.frontends.torch import RecordOptions, Training
 
 Trace: TypeAlias = Literal["static", "auto", "real"]
-Model: TypeAlias = "nn.Module | Graph | str | ModelSource | Resolved"
+Model: TypeAlias = "nn.Module | ExportedProgram | Graph | str | PathLike[str] | ModelSource | Resolved"
 """Types that `analyze` accepts as a model."""
 _PART_OF_MEMORY = 0.6
 """Maximum share of memory for weights in a run on real data: activations need some, too."""
@@ -224,6 +227,7 @@ def resolve(
         SourceError: unknown name, missing file, class or package, a factory that fails or returns no module.
         InputError: no inputs and the source has none, or none in which a batch size can be set.
     """
+    inputs = with_tensors(inputs)
     if isinstance(model, Resolved):  # built already
         found = model if inputs is None else replace(model, inputs=inputs, batch=None, inputs_before=None)
         found = replace(found, autocast=autocast or model.autocast)
