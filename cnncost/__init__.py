@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from cnncost.errors import CnncostError
     from cnncost.frontends.torch import RecordOptions, Training, record
     from cnncost.frontends.torch.inputs import arguments, literal
+    from cnncost.functions import check, compare, diff, max_batch, roofline
     from cnncost.graph import Graph, OpSpec
     from cnncost.laws import formula
     from cnncost.meter import Meter
@@ -55,12 +56,14 @@ _HOME = {
     "Report": "cnncost.report.model",
     "clear_caches": "cnncost.session",
     "effective_macs": "cnncost.sparsity",
+    **dict.fromkeys(("check", "compare", "diff", "max_batch", "roofline"), "cnncost.functions"),
 }
 
 __all__ = [
     "GLOBAL", "UNKNOWN", "CnncostError", "Cost", "Graph", "Meter", "OpSpec", "RecordOptions", "Report", "Training",
-    "__version__", "analyze", "arguments", "clear_caches", "cost", "custom", "custom_rules", "effective_macs", "flops",
-    "forget_rule", "formula", "function_rule", "literal", "macs", "module_rule", "reach", "record", "rule",
+    "__version__", "analyze", "arguments", "check", "clear_caches", "compare", "cost", "custom", "custom_rules",
+    "diff", "effective_macs", "flops", "forget_rule", "formula", "function_rule", "literal", "macs", "max_batch",
+    "module_rule", "reach", "record", "roofline", "rule",
 ]  # fmt: skip
 
 

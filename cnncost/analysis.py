@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
+from os import PathLike
 from typing import TYPE_CHECKING, Any
 from weakref import ref
 
@@ -23,6 +25,7 @@ from cnncost.report.rows import Layer
 from cnncost.report.schema import statistics
 from cnncost.session import SESSION
 from cnncost.sources.find import find
+from cnncost.sources.keywords import input_names
 from cnncost.sources.saved import report_of
 from cnncost.sources.source import ModelSource
 
@@ -76,7 +79,7 @@ def analyze(
             needs a closure.
     """
     _check(trace, training or (loss is None and optimizer is None and set_to_none))
-    if isinstance(model, str):
+    if isinstance(model, (str, PathLike)):
         model, model_args = find(model, model_args), None
     if isinstance(model, ModelSource) and model.saved:
         if inputs is not None or training or autocast is not None:
@@ -97,7 +100,9 @@ def analyze(
         with _partial(name):
             graph = resolved.record(trace)
             step = resolved.record_step(loss, optimizer, set_to_none, trace) if training else None
-        return _reported(name, graph, step, strict)
+        report = _reported(name, graph, step, strict)
+    names = input_names(resolved.inputs, len(report.inputs))
+    return replace(report, input_names=names) if names else report
 
 
 def _check(trace: str, fits_training: bool) -> None:

@@ -65,6 +65,9 @@ def chosen(form: str | None, path: str | Path | None, formats: Mapping[str, str]
 def check(path: str | Path) -> int | None:
     """The mode of what is at a path, None if there is nothing; to be called before work that ends in `write`.
 
+    A new file's folder is tried by a file that is made and removed at once, as no permission bits tell of a file system
+    that takes none.
+
     Raises:
         OutputError: the folder does not exist or may not be written to, the target is a folder or may not be written.
     """
@@ -81,7 +84,24 @@ def check(path: str | Path) -> int | None:
         raise _is_folder(target)
     if mode is not None and not os.access(target, os.W_OK):
         raise OutputError(f"{target}: may not be written; change its permissions or choose another name")
+    if mode is None or stat.S_ISREG(mode):
+        _try_out(target)
     return mode
+
+
+def _try_out(target: Path) -> None:
+    """Make an empty file beside the target, and remove it."""
+    part = _part(Path(os.path.realpath(target)))
+    try:
+        part.touch(exist_ok=False)
+        part.unlink()
+    except OSError as error:
+        raise _failure(target, error) from None
+
+
+def _part(target: Path) -> Path:
+    """A name beside the target that nobody has."""
+    return target.with_name(f".cnncost-{os.getpid()}-{secrets.token_hex(4)}.part")
 
 
 def write(path: str | Path, text: str | bytes) -> None:
@@ -110,7 +130,7 @@ def write_bytes(path: str | Path, data: bytes) -> None:
 
 def _replace(target: Path, data: bytes, mode: int | None) -> None:
     """Write a temporary file next to the target and rename it; always clean up."""
-    part = target.with_name(f".cnncost-{os.getpid()}-{secrets.token_hex(4)}.part")
+    part = _part(target)
     try:
         with part.open("xb") as file:
             file.write(data)
@@ -129,6 +149,8 @@ def _is_folder(target: Path) -> OutputError:
 def _failure(target: Path, error: OSError) -> OutputError:
     folder = target.parent
     if isinstance(error, (FileNotFoundError, NotADirectoryError)):
+        if folder.is_dir():
+            return OutputError(f"{target}: folder {folder} takes no new files; choose another place")
         if folder.exists() or isinstance(error, NotADirectoryError):
             return OutputError(f"{target}: {folder} is no folder; choose another place")
         return OutputError(f"{target}: folder {folder} does not exist; make it first: mkdir -p {folder}")

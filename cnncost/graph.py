@@ -215,6 +215,11 @@ class Graph:
     masks: tuple[tuple[int, Mask], ...] = ()
     failed: Failure | None = None
 
+    def __repr__(self) -> str:
+        """One line, however many nodes there are."""
+        model = f" of {self.scopes[0].class_name}" if self.scopes else ""
+        return f"<Graph{model}: {len(self.nodes)} nodes, {len(self.calls)} module calls, {len(self.values)} values>"
+
     @cached_property
     def specs(self) -> tuple[OpSpec, ...]:
         """The distinct specs, in order of first use."""

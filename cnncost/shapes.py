@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from cnncost.errors import InputError
 
@@ -23,6 +23,18 @@ class TensorText(NamedTuple):
 
     shape: tuple[int, ...]
     dtype: str | None
+
+
+class Literal:
+    """A value that forward gets as it is, whatever it looks like: the result of `cnncost.literal`."""
+
+    __slots__ = ("value",)
+
+    def __init__(self, value: Any) -> None:
+        self.value = value
+
+    def __repr__(self) -> str:
+        return f"literal({self.value!r})"
 
 
 def looks_like_shape(text: str) -> bool:

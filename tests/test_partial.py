@@ -314,7 +314,7 @@ def run(capsys, *arguments):
     return end.value.code, out, err
 
 
-@pytest.mark.parametrize("form", ["rich", "markdown", "csv", "json", "html"])
+@pytest.mark.parametrize("form", ["text", "markdown", "csv", "json", "html"])
 def test_summarize_shows_the_table_and_then_the_error(net, capsys, form):
     code, out, err = run(capsys, "summarize", net, "--input", "4x8", "--format", form)
     assert (code, out) == (2, "")

@@ -7,7 +7,7 @@ from typing import Any
 import torch
 
 from cnncost.errors import InputError
-from cnncost.shapes import TensorText, parse_shape
+from cnncost.shapes import Literal, TensorText, parse_shape
 
 _KINDS = 4
 _ROTATED = 1 << 30
@@ -33,6 +33,10 @@ def made(inputs: Any, device: torch.device, dtype: torch.dtype) -> Any:
         return made(parse_shape(inputs), device, dtype)
     if isinstance(inputs, TensorText):
         return _random(inputs.shape, device, dtype if inputs.dtype is None else _dtype(inputs.dtype))
+    if isinstance(inputs, Literal):
+        return inputs.value
+    if isinstance(inputs, torch.Tensor) and not inputs.is_floating_point() and not inputs.is_meta:
+        return inputs.to(device)  # lengths and indices: what is random would mean nothing
     if isinstance(inputs, torch.Tensor):
         return _random(tuple(inputs.shape), device, dtype if inputs.is_floating_point() else inputs.dtype)
     if isinstance(inputs, dict):

@@ -8,7 +8,7 @@ from __future__ import annotations
 import tomllib
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 from cnncost.budget.limits import Limit, parse_limit
 from cnncost.budget.locate import Keys, line_of
@@ -16,11 +16,13 @@ from cnncost.budget.quantities import QUANTITIES, Quantity
 from cnncost.errors import CnncostError
 from cnncost.near import suggestion
 from cnncost.shapes import parse_inputs
+from cnncost.sources.resolve import Trace
+from cnncost.sources.settings import TRACES
 
 FILE, PROJECT = "cnncost.toml", "pyproject.toml"
 LOCK = "cnncost.lock.json"
 _TOP = ("baseline", "budget")
-_PLAIN = ("name", "model", "model_args", "input", "allow_unknown", "modules")
+_PLAIN = ("name", "model", "model_args", "input", "trace", "allow_unknown", "modules")
 
 
 class BudgetError(CnncostError):
@@ -46,6 +48,7 @@ class Budget:
         model: a specification, relative to the file's folder.
         inputs: texts as `--input` takes them; empty if the source knows its own.
         rules: the limits, in the order of the file.
+        trace: as for `analyze`.
         allow_unknown: whether a total that misses ops without a rule may pass.
     """
 
@@ -56,6 +59,7 @@ class Budget:
     rules: tuple[Rule, ...]
     allow_unknown: bool
     keys: Keys
+    trace: Trace = "static"
 
     @property
     def training(self) -> bool:
@@ -180,6 +184,7 @@ class _Reader:
             model=model,
             model_args=arguments,
             inputs=self.inputs(table.get("input"), (*keys, "input")),
+            trace=self.trace(table.get("trace", "static"), (*keys, "trace")),
             rules=tuple(rules),
             allow_unknown=self.flag(table.get("allow_unknown", False), (*keys, "allow_unknown")),
             keys=keys,
@@ -228,6 +233,12 @@ class _Reader:
         except CnncostError as error:
             raise self.wrong(keys, str(error)) from None
         return tuple(texts)
+
+    def trace(self, value: Any, keys: Keys) -> Trace:
+        if value not in TRACES:
+            *some, last = map(repr, TRACES)
+            raise self.wrong(keys, f"trace: expected {', '.join(some)} or {last}, got {value!r}"[:300])
+        return cast("Trace", value)
 
     def flag(self, value: Any, keys: Keys) -> bool:
         return bool(self.typed(value, bool, keys, "true or false"))

@@ -114,7 +114,9 @@ def analyzed(budget: Budget) -> Report:
     if source.saved:
         return analyze(source)
     inputs = parse_inputs(budget.inputs) if budget.inputs else None
-    return analyze(source, inputs, model_args=budget.model_args, name=budget.name, training=budget.training)
+    return analyze(
+        source, inputs, model_args=budget.model_args, name=budget.name, training=budget.training, trace=budget.trace
+    )
 
 
 def of_budget(budget: Budget, report: Report) -> Measured:

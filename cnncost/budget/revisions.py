@@ -142,7 +142,7 @@ def snapshots(
     Args:
         repository: where the commits are.
         commits: hashes.
-        request: `model`, `inputs` (texts) and `model_args`.
+        request: `model` and `settings`, as `Settings.to_data` gives them.
         names: what to call the commits in errors.
 
     Raises:
@@ -211,10 +211,10 @@ def work() -> None:
 def _snapshot(request: dict[str, Any]) -> Snapshot:
     from cnncost.analysis import analyze
     from cnncost.budget.snapshot import of_report
-    from cnncost.shapes import parse_inputs
+    from cnncost.sources.settings import Settings
 
-    inputs = parse_inputs(tuple(request["inputs"])) if request["inputs"] else None
-    return of_report(analyze(request["model"], inputs, model_args=request["model_args"]))
+    settings = Settings.from_data(request["settings"])
+    return of_report(analyze(settings.resolve(request["model"]), trace=settings.tracing))
 
 
 def _all_from(tree: Path, top: Path) -> None:

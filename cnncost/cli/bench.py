@@ -8,23 +8,17 @@ import time
 from collections.abc import Iterator
 from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
 from cnncost.cli import terminal
-from cnncost.cli.options import (
-    Command,
-    complete_model,
-    input_option,
-    model_args_option,
-    parsed_inputs,
-    parsed_model_args,
-)
+from cnncost.cli.options import Command, complete_model, format_option, output_option
 from cnncost.cli.roofline import complete_device, device_file_option
+from cnncost.cli.running import run_options
 from cnncost.errors import BenchError
 from cnncost.files import chosen
-from cnncost.render.formats import ENDINGS, FORMATS
+from cnncost.render.formats import ENDINGS
 
 if TYPE_CHECKING:
     from cnncost.bench.result import Case
@@ -32,15 +26,14 @@ if TYPE_CHECKING:
     from cnncost.evaluation.bench import Bench
     from cnncost.evaluation.join import Joined
     from cnncost.sources.resolve import Resolved
+    from cnncost.sources.settings import Settings
 
-_FORMATS = ("text", *FORMATS)
-_BY_ENDING = {**ENDINGS, ".txt": "text"}
 _MOST = 2**63
 _LINES = 9
 """Maximum number of networks for a readable picture over batch sizes."""
 
 
-@click.command(cls=Command)
+@click.command(cls=Command, renamed={"--plots": "--picture"})
 @click.argument("models", nargs=-1, metavar="MODEL…", shell_complete=complete_model)
 @click.option("--zoo", "whole_zoo", is_flag=True, help="All networks of `cnncost zoo`.")
 @click.option("--device", "on", type=click.Choice(["cpu", "cuda"]), default="cpu", help="Where to run.")
@@ -48,28 +41,28 @@ _LINES = 9
 @click.option("--dtype", "dtypes", default="float32", metavar="D,…", help="Such as float32,bf16.")
 @click.option("--training", is_flag=True, help="Time forward and backward, in train mode.")
 @click.option("--compile", "compiled", is_flag=True, help="Time the model compiled by torch.compile, too.")
-@click.option("--threads", type=click.IntRange(min=1, max=4096), help="CPU threads; by default all cores.")
-@click.option("--seconds", type=click.FloatRange(min=0, min_open=True), default=2.0, help="Most for each case.")
+@click.option("--threads", type=click.IntRange(min=1, max=4096), metavar="N", help="CPU threads; by default all cores.")
+@click.option(
+    "--seconds", type=click.FloatRange(min=0, min_open=True), default=2.0, metavar="S", help="Most for each case."
+)
 @click.option(
     "--ceilings", metavar="NAME", shell_complete=complete_device,
     help="Device to predict with; by default this machine's CPU or GPU is measured first.",
 )  # fmt: skip
 @device_file_option
-@input_option
-@model_args_option
-@click.option("--top", type=click.IntRange(min=0), default=15, help="So many layers of each case; 0: none.")
-@click.option("--plots", "folder", type=click.Path(path_type=Path), help="Draw pictures into a folder.")
-@click.option("--format", "form", type=click.Choice(_FORMATS), help="By default text, or by FILE's ending.")
+@run_options("batch", "dtype", "trace", "autocast")
 @click.option(
-    "-o",
-    "--output",
-    metavar="FILE",
-    help="Write to a file (.md, .csv, .json, .html, .tex, .txt), after every case anew.",
+    "--top", type=click.IntRange(min=0), default=15, metavar="N", help="So many layers of each case; 0: none."
 )
+@click.option(
+    "--picture", "folder", type=click.Path(path_type=Path), metavar="DIR", help="Draw pictures into a folder."
+)
+@format_option()
+@output_option(".md, .csv, .json, .html, .tex or .txt, after every case anew")
 def command(
     models: tuple[str, ...], whole_zoo: bool, on: str, batches: str | None, dtypes: str, training: bool,
     compiled: bool, threads: int | None, seconds: float, ceilings: str | None, device_file: Path | None,
-    inputs: tuple[str, ...], model_args: tuple[str, ...], top: int, folder: Path | None, form: str | None,
+    settings: Settings, top: int, folder: Path | None, form: str | None,
     output: str | None,
 ) -> int:  # fmt: skip
     """Measure MODEL on this machine, beside what the roofline predicts.
@@ -81,15 +74,14 @@ def command(
     Examples:
       cnncost bench resnet50 --batch 1,8
       cnncost bench net.py:Net --input 1x3x32x32 --training
-      cnncost bench --zoo --batch 1,64 -o reports/bench_cpu.md --plots reports/pictures
+      cnncost bench --zoo --batch 1,64 -o reports/bench_cpu.md --picture reports/pictures
     """  # noqa: D301  # click's sign for lines that stay as they are
     names = _names(models, whole_zoo)
-    given, arguments = parsed_inputs(inputs), parsed_model_args(model_args)
-    form = chosen(form, output, _BY_ENDING, "text")
+    form = chosen(form, output, ENDINGS, "text")
     _check(output, folder)
     cases = list(_cases(batches, dtypes, training, compiled))
     _refuse(cases, on)
-    found = _resolved(names, given, arguments)
+    resolved = _resolved(names, settings, any(case.batch is not None for case in cases))
     bench = _begun(on, threads, ceilings, device_file)
     bench.whole_zoo = whole_zoo
     if whole_zoo:
@@ -106,7 +98,7 @@ def command(
 
     start, failed = time.perf_counter(), 0
     try:
-        for row in _rows(found, cases, on, bench.device, seconds):
+        for row in _rows(resolved, cases, on, bench.device, seconds):
             bench.rows.append(row)
             bench.seconds = time.perf_counter() - start
             show(final=False)
@@ -158,15 +150,6 @@ def _refuse(cases: list[Case], on: str) -> None:
         check(case, there)
 
 
-def _resolved(names: list[str], given: Any, arguments: dict[str, Any]) -> list[Resolved]:
-    """The networks; raises for those that can't be measured, likewise before this machine is measured."""
-    from cnncost.sources.find import find
-    from cnncost.sources.resolve import resolve
-
-    sources = [find(name, arguments).without_method("a measurement") for name in names]  # report unknown names first
-    return [resolve(source, given) for source in sources]
-
-
 def _begun(on: str, threads: int | None, ceilings: str | None, device_file: Path | None) -> Bench:
     """The machine and its ceilings: requested ones, or measured now."""
     from cnncost.bench.host import host_record
@@ -194,6 +177,19 @@ def _measured(on: str, threads: int | None) -> Device:
 
     with steps(f"measuring this machine's {on}") as tell:
         return measure(on, f"this-{on}", threads, tell)
+
+
+def _resolved(names: list[str], settings: Settings, batched: bool) -> list[Resolved]:
+    """The models, built before this machine is measured, so that what can't be benchmarked is refused at once."""
+    from cnncost.sources.find import find
+    from cnncost.sources.resolve import resolve
+
+    sources = [find(name, settings.model_args).without_method("a measurement") for name in names]
+    found = [resolve(source, settings.given()) for source in sources]
+    if batched:
+        for each in found:
+            each.check_batch_axis()
+    return found
 
 
 def _rows(found: list[Resolved], cases: list[Case], on: str, device: Device, seconds: float) -> Iterator[Joined]:
@@ -254,5 +250,5 @@ def _check(output: str | None, folder: Path | None) -> None:
         try:
             folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:
-            raise BenchError(f"--plots {folder}: can't be made: {error.strerror}; choose another folder") from None
+            raise BenchError(f"--picture {folder}: can't be made: {error.strerror}; choose another folder") from None
         check_picture(folder / "picture.svg")

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from cnncost.cli.options import Command
+from cnncost.cli.options import Command, check_places, format_option, output_option
 from cnncost.errors import InputError, OutputError
 from cnncost.render.formats import ENDINGS, FORMATS
 
@@ -18,10 +18,9 @@ if TYPE_CHECKING:
     from cnncost.budget.lock import Lock
     from cnncost.budget.measure import Measured
 
-_BY_ENDING = {**ENDINGS, ".xml": "junit", ".txt": "rich"}
+_BY_ENDING = {**ENDINGS, ".xml": "junit"}
 _OWN = ("junit", "github", "benchmark")
 """Formats by schemas that are not this project's."""
-_FORMATS = ("rich", *FORMATS, *_OWN)
 
 
 @click.command(
@@ -35,14 +34,11 @@ _FORMATS = ("rich", *FORMATS, *_OWN)
 )
 @click.option("--baseline", metavar="FILE", help="Baseline; by default what the budget file says, cnncost.lock.json.")
 @click.option("--update", is_flag=True, help="Write the baseline, and tell what moved since the old one.")
-@click.option(
-    "--format", "form", type=click.Choice(_FORMATS),
-    help="By default that of FILE's ending, else rich, a table. "
-    "markdown: a comment; github: annotations and the job summary; benchmark: for github-action-benchmark.",
+@format_option(
+    "text", *FORMATS, *_OWN,
+    more=" markdown: a comment; github: annotations and the job summary; benchmark: for github-action-benchmark.",
 )  # fmt: skip
-@click.option(
-    "-o", "--output", metavar="FILE", help="Write to a file: .md, .csv, .json, .html, .tex, .xml (JUnit) or .txt."
-)
+@output_option(".md, .csv, .json, .html, .tex, .xml (JUnit) or .txt")
 @click.option(
     "-j", "--jobs", type=click.IntRange(min=1), metavar="N", help="Processes; by default several if it takes long."
 )
@@ -62,17 +58,15 @@ def command(
     from cnncost.budget import lock as locks
     from cnncost.budget.check import check, updated
     from cnncost.budget.file import find, read
-    from cnncost.files import check as check_place
     from cnncost.files import chosen
 
-    if output is not None:  # check before the work
-        form = chosen(form, output, _BY_ENDING, "rich")
-        check_place(output)
+    form = chosen(form, output, _BY_ENDING, "text")
+    check_places(output)
     file = read(Path(config) if config is not None else _relative(find(Path.cwd())))
     if baseline is not None:
         file = replace(file, baseline=Path(baseline))
     if update:
-        check_place(file.baseline)
+        check_places(str(file.baseline))
         kept = _old(file)
     else:
         kept = locks.read(file.baseline, any_torch=any_torch)
@@ -84,7 +78,7 @@ def command(
         locks.write(file.baseline, new)
     else:
         found = check(file, measured, kept, allow_unknown=allow_unknown)
-    _report(found, form or "rich", output)
+    _report(found, form, output)
     return found.exit_code
 
 

@@ -23,7 +23,9 @@ if TYPE_CHECKING:
 @click.option("--measure", is_flag=True, help="Measure this machine, and save it as a device.")
 @click.option("--on", "backend", type=click.Choice(["cpu", "cuda"]), default="cpu", help="What to measure.")
 @click.option("--save-as", metavar="NAME", help="The measured device's name; by default this-cpu or this-cuda.")
-@click.option("--threads", type=click.IntRange(min=1), help="CPU threads to measure with; by default all cores.")
+@click.option(
+    "--threads", type=click.IntRange(min=1), metavar="N", help="CPU threads to measure with; by default all cores."
+)
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def command(
     name: str | None, device_file: Path | None, measure: bool, backend: str, save_as: str | None,

@@ -7,22 +7,14 @@ from typing import TYPE_CHECKING
 import click
 
 from cnncost.cli import terminal
-from cnncost.cli.options import (
-    Command,
-    autocast_option,
-    input_option,
-    model_args_option,
-    model_argument,
-    parsed_inputs,
-    parsed_model_args,
-    trace_option,
-)
+from cnncost.cli.options import Command, check_places, format_option, model_argument, output_option
+from cnncost.cli.running import run_options
 
 if TYPE_CHECKING:
     from cnncost.laws.laws import Laws
-    from cnncost.sources.resolve import Trace
+    from cnncost.sources.settings import Settings
 
-_BY_ENDING = {".md": "markdown", ".markdown": "markdown", ".json": "json", ".tex": "latex", ".txt": "rich"}
+_BY_ENDING = {".md": "markdown", ".markdown": "markdown", ".json": "json", ".tex": "latex", ".txt": "text"}
 
 
 @click.command(
@@ -39,44 +31,37 @@ _BY_ENDING = {".md": "markdown", ".markdown": "markdown", ".json": "json", ".tex
     help="batch, height, width, depth, size (a square), sequence, length; an axis of an input, ids.1=64..512; a "
     "keyword of the factory, width=16,32,64. Several separated by commas; a+b vary together.",
 )  # fmt: skip
-@input_option
-@model_args_option
-@trace_option
-@autocast_option
+@run_options("batch", "dtype")
 @click.option("--inference", is_flag=True, help="Leave out the training step.")
 @click.option("--by", type=click.Choice(["total", "layer"]), default="total", help="Also the layers' laws.")
 @click.option(
     "--solve", "budgets", multiple=True, metavar="BUDGET",
     help="The largest size of each variable that keeps a budget, such as 'macs <= 2G'; the others at the model's own.",
 )  # fmt: skip
-@click.option(
-    "--format", "form", type=click.Choice(["rich", "markdown", "json", "latex"]),
-    help="Of the output; by default that of FILE's ending, else text for the terminal.",
-)  # fmt: skip
-@click.option("-o", "--output", metavar="FILE", help="Write to a file: .md, .json, .tex or .txt.")
+@format_option("text", "markdown", "json", "latex")
+@output_option(".md, .json, .tex or .txt")
 def command(
-    model: str, vary: tuple[str, ...], inputs: tuple[str, ...], model_args: tuple[str, ...], trace: Trace,
-    autocast: str | None, inference: bool, by: str, budgets: tuple[str, ...], form: str | None, output: str | None,
+    model: str, vary: tuple[str, ...], settings: Settings, inference: bool, by: str,
+    budgets: tuple[str, ...], form: str | None, output: str | None,
 ) -> None:  # fmt: skip
     """Costs of MODEL as exact formulas of its batch, image size, sequence length or width.
 
     MODEL is analyzed at a few sizes. Formulas with exact coefficients follow from these, and are then checked by
     analyses at other sizes, of which each must agree to the unit. MODEL is as for `cnncost summarize`.
     """
-    from cnncost.files import check, chosen
+    from cnncost.files import chosen
 
-    form = chosen(form, output, _BY_ENDING, "rich")
-    if budgets and form != "rich":
+    form = chosen(form, output, _BY_ENDING, "text")
+    if budgets and form != "text":
         raise click.UsageError("--solve answers in words; leave out --format, or write to a .txt file")
-    if output is not None:
-        check(output)
+    check_places(output)
     from cnncost.laws.derive import formula
 
     laws = formula(
-        model, parsed_inputs(inputs), vary, model_args=parsed_model_args(model_args), training=not inference,
-        trace=trace, autocast=autocast,
+        model, settings.given(), vary, model_args=settings.model_args, training=not inference,
+        trace=settings.tracing, autocast=settings.autocast,
     )  # fmt: skip
-    terminal.put(_rendered(laws, form, by == "layer", budgets), output, words=form == "rich")
+    terminal.put(_rendered(laws, form, by == "layer", budgets), output, words=form == "text")
 
 
 def _rendered(laws: Laws, form: str, by_layer: bool, budgets: tuple[str, ...]) -> str:

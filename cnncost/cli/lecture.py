@@ -9,14 +9,14 @@ import click
 from click.shell_completion import CompletionItem
 
 from cnncost.cli import terminal
-from cnncost.cli.options import Command
+from cnncost.cli.options import Command, check_places, format_option, output_option
+from cnncost.files import chosen
 from cnncost.lecture.verdict import Verdict
 
 if TYPE_CHECKING:
     from cnncost.lecture.findings import Findings
 
-_FORMATS = ("rich", "markdown", "csv", "json")
-_BY_ENDING = {".md": "markdown", ".markdown": "markdown", ".csv": "csv", ".json": "json", ".txt": "rich"}
+_BY_ENDING = {".md": "markdown", ".markdown": "markdown", ".csv": "csv", ".json": "json", ".txt": "text"}
 _FILE_WIDTH = 100
 _STYLES = {
     "title": "bold", "slide": "bold cyan", "caption": "italic", "heading": "bold", "rule": "dim", "note": "dim",
@@ -40,13 +40,10 @@ def _complete_slide(ctx: click.Context, param: click.Parameter, incomplete: str)
     "--verdict", "verdicts", type=click.Choice([verdict.value for verdict in Verdict]), multiple=True,
     help="Only claims of this verdict; repeatable.",
 )  # fmt: skip
+@format_option("text", "markdown", "csv", "json")
+@output_option(".md, .csv, .json or .txt")
 @click.option(
-    "--format", "form", type=click.Choice(_FORMATS),
-    help="Of the output; by default that of FILE's ending, else tables for the terminal.",
-)  # fmt: skip
-@click.option("-o", "--output", metavar="FILE", help="Write to a file: .md, .csv, .json or .txt.")
-@click.option(
-    "--write-reports", "folder", type=click.Path(), metavar="DIR",
+    "--write-reports", "folder", metavar="DIR",
     help="Write lecture.md and lecture.csv, of the whole lecture, into a folder.",
 )  # fmt: skip
 def command(
@@ -68,14 +65,10 @@ def command(
             raise click.UsageError("--write-reports is of the whole lecture, in fixed formats; give no other option")
         _write_reports(folder)
         return
-    if output is not None:  # check before the work
-        from cnncost.files import check, chosen
-
-        form = chosen(form, output, _BY_ENDING, "rich")
-        check(output)
-    form = form or "rich"
+    form = chosen(form, output, _BY_ENDING, "text")
+    check_places(output)
     findings = _selected(numbers, verdicts)
-    if output is None and form == "rich":
+    if output is None and form == "text":
         _show(findings)
         return
     terminal.put(_rendered(findings, form, whole=not numbers and not verdicts), output)
@@ -94,7 +87,7 @@ def _rendered(findings: Findings, form: str, *, whole: bool) -> str:
         from cnncost.lecture.render.markdown import to_markdown
 
         return to_markdown(findings, whole=whole)
-    if form == "rich":
+    if form == "text":
         from cnncost.lecture.render.text import to_text
 
         return to_text(findings, _FILE_WIDTH)
@@ -106,6 +99,7 @@ def _rendered(findings: Findings, form: str, *, whole: bool) -> str:
 def _write_reports(folder: str) -> None:
     from cnncost.lecture.reports import reports
 
+    check_places(str(Path(folder) / "lecture.md"))
     for name, text in reports().items():
         terminal.put(text, str(Path(folder) / name))
 

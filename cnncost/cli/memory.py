@@ -9,28 +9,17 @@ import click
 
 from cnncost import units
 from cnncost.cli import terminal
-from cnncost.cli.options import (
-    Command,
-    autocast_option,
-    input_option,
-    model_args_option,
-    model_argument,
-    parsed_inputs,
-    parsed_model_args,
-    trace_option,
-)
+from cnncost.cli.options import Command, check_places, format_option, model_argument, output_option
+from cnncost.cli.running import run_options
 from cnncost.files import chosen
-from cnncost.render.formats import ENDINGS, FORMATS
+from cnncost.render.formats import ENDINGS
 
 if TYPE_CHECKING:
     from cnncost.fit import Step
     from cnncost.report.memory_tables import MemoryTables, Run
     from cnncost.report.model import Report
-    from cnncost.sources.resolve import Trace
-
-_FORMATS = ("rich", *FORMATS)
-_BY_ENDING = {**ENDINGS, ".txt": "rich"}
-_DTYPES = {"fp16": "float16", "half": "float16", "bf16": "bfloat16", "fp32": "float32", "fp64": "float64"}
+    from cnncost.sources.resolve import Resolved, Trace
+    from cnncost.sources.settings import Settings
 
 
 class _Given(NamedTuple):
@@ -74,9 +63,7 @@ class _Size(click.ParamType):  # type: ignore[type-arg]  # generic only for type
     "  cnncost memory net.py:Router --input 8x128 --trace real",
 )
 @model_argument
-@input_option
-@model_args_option
-@click.option("--batch", type=click.IntRange(min=1), metavar="N", help="Batch size: the first axis of each input.")
+@run_options()
 @click.option("--inference", is_flag=True, help="Only a forward, no training step.")
 @click.option(
     "--optimizer", metavar="NAME",
@@ -84,9 +71,6 @@ class _Size(click.ParamType):  # type: ignore[type-arg]  # generic only for type
 )  # fmt: skip
 @click.option("--loss", type=click.Choice(["cross_entropy", "mse", "bce"]), help="By default the sum of the outputs.")
 @click.option("--keep-gradients", is_flag=True, help="Gradients are there when a step begins, as zeros.")
-@click.option("--dtype", metavar="NAME", help="Of parameters and inputs: float32, bfloat16, float16, float64.")
-@trace_option
-@autocast_option
 @click.option(
     "--block", type=click.IntRange(min=1), default=1, metavar="BYTES",
     help="What the allocator rounds sizes up to: 512 for CUDA's.",
@@ -100,16 +84,12 @@ class _Size(click.ParamType):  # type: ignore[type-arg]  # generic only for type
 @click.option("--max-batch", is_flag=True, help="Find the largest batch that fits --device-memory.")
 @click.option("--top", type=click.IntRange(min=1), default=8, metavar="N", help="How many holders to list.")
 @click.option("--picture", metavar="FILE", help="Draw the timeline: .png, .svg or .pdf.")
-@click.option(
-    "--format", "form", type=click.Choice(_FORMATS),
-    help="Of the output; by default that of FILE's ending, else a table for the terminal.",
-)  # fmt: skip
-@click.option("-o", "--output", metavar="FILE", help="Write to a file: .md, .csv, .json, .html, .tex or .txt.")
+@format_option()
+@output_option()
 def command(
-    model: str, inputs: tuple[str, ...], model_args: tuple[str, ...], batch: int | None, inference: bool,
-    optimizer: str | None, loss: str | None, keep_gradients: bool, dtype: str | None,
-    trace: Trace, autocast: str | None, block: int, workspace: _Given | None,
-    device_memory: _Given | None, max_batch: bool, top: int, picture: str | None, form: str | None, output: str | None,
+    model: str, settings: Settings, inference: bool, optimizer: str | None, loss: str | None, keep_gradients: bool,
+    block: int, workspace: _Given | None, device_memory: _Given | None, max_batch: bool, top: int,
+    picture: str | None, form: str | None, output: str | None,
 ) -> None:  # fmt: skip
     """Bytes that a forward of MODEL needs, and a training step: by use, at the peak, and over time.
 
@@ -122,17 +102,19 @@ def command(
         )
     if max_batch and device_memory is None:
         raise click.UsageError("--max-batch needs --device-memory, for example --device-memory 24GB")
-    _check_files(output, picture)
-    form = chosen(form, output, _BY_ENDING, "rich")
-    built, given = _built(model, parsed_inputs(inputs), parsed_model_args(model_args), batch, dtype, autocast)
+    check_places(output, picture)
+    form = chosen(form, output, ENDINGS, "text")
+    built, trace = settings.resolve(model), settings.tracing
+    if max_batch:
+        built.check_batch_axis()
     from cnncost.fit import Step
 
     step = None if inference else Step(loss, optimizer, not keep_gradients)
-    report = _report(built, given, step, trace)
+    report = _report(built, step, trace)
     tables = _tables(report, step, block, workspace)
     verdicts = _verdicts(tables, device_memory, workspace) if device_memory is not None else ()
     if max_batch and device_memory is not None:
-        verdicts = (*verdicts, *_largest(built, given, step, block, device_memory, trace, workspace))
+        verdicts = (*verdicts, *_largest(built, step, block, device_memory, trace, workspace))
     tables = tables._replace(verdicts=verdicts)
     from cnncost.report.memory_tables import document
 
@@ -141,42 +123,11 @@ def command(
         _draw(picture, report, tables)
 
 
-def _check_files(output: str | None, picture: str | None) -> None:
-    """Check the output paths before the work."""
-    from cnncost.files import check
-
-    if output is not None:
-        check(output)
-    if picture is not None:
-        from cnncost.plots.picture import check_picture
-
-        check_picture(picture)
-
-
-def _built(
-    model: str, inputs: Any, model_args: dict[str, Any], batch: int | None, dtype: str | None, autocast: str | None
-) -> tuple[Any, Any]:  # fmt: skip
-    """The resolved model, and inputs with the batch size set."""
-    from cnncost.errors import InputError
-    from cnncost.frontends.torch.autocast import parse
-    from cnncost.sources.resolve import resolve
-
-    resolved = resolve(model, inputs, model_args, parse(autocast), batch)
-    if dtype is not None:
-        import torch
-
-        found = getattr(torch, _DTYPES.get(dtype, dtype), None)
-        if not isinstance(found, torch.dtype) or not found.is_floating_point:
-            raise InputError(f"--dtype {dtype}: expected a floating-point dtype such as float32, bfloat16, float16")
-        resolved = resolved.to(found)
-    return resolved, resolved.inputs
-
-
-def _report(resolved: Any, inputs: Any, step: Step | None, trace: Trace) -> Report:
+def _report(resolved: Resolved, step: Step | None, trace: Trace) -> Report:
     from cnncost.analysis import analyze
 
     how = {} if step is None else {"training": True, **step._asdict()}
-    return analyze(resolved, inputs, trace=trace, **how)
+    return analyze(resolved, trace=trace, **how)
 
 
 def _tables(report: Report, step: Step | None, block: int, workspace: _Given | None) -> MemoryTables:
@@ -235,7 +186,7 @@ def _left_out(run: Run, limit: _Given, kernels: str) -> str:
 
 
 def _largest(
-    resolved: Any, inputs: Any, step: Step | None, block: int, limit: _Given, trace: Trace, workspace: _Given | None
+    resolved: Resolved, step: Step | None, block: int, limit: _Given, trace: Trace, workspace: _Given | None
 ) -> tuple[str, ...]:  # fmt: skip
     """Sentences on the largest batch of each run, with or without a workspace."""
     from cnncost.errors import CnncostError
@@ -248,7 +199,7 @@ def _largest(
     for name, how in [("inference", None), ("training step", step)][: 1 if step is None else 2]:
 
         def at(batch: int, how: Step | None = how) -> int:
-            return held + peak(resolved, with_batch(inputs, batch), step=how, block=block, trace=trace)
+            return held + peak(resolved, with_batch(resolved.inputs, batch), step=how, block=block, trace=trace)
 
         try:
             largest = largest_batch(at, limit.nbytes)

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import ast
-from typing import Any
+from collections.abc import Callable
+from typing import Any, TypeVar
 
 import click
 from click.shell_completion import CompletionItem
 
 from cnncost.cli import stdout
 from cnncost.errors import InputError
+from cnncost.render.formats import FORMATS
+
+_Command = TypeVar("_Command", bound=Callable[..., Any])
 
 
 def complete_model(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:  # noqa: ARG001  # click's signature
@@ -22,12 +26,72 @@ def complete_model(ctx: click.Context, param: click.Parameter, incomplete: str) 
 
 
 class Command(click.Command):
-    """A command that reserves standard output for its result: what a model prints goes to standard error."""
+    """A command that reserves standard output for its result: what a model prints goes to standard error.
+
+    Args:
+        renamed: old names of options, which are taken for one more version, and their new ones.
+    """
+
+    def __init__(self, *args: Any, renamed: dict[str, str] | None = None, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.renamed = renamed or {}
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Parse the arguments, with old names of options as new ones."""
+        end = args.index("--") if "--" in args else len(args)
+        return super().parse_args(ctx, [*map(self._current, args[:end]), *args[end:]])
+
+    def _current(self, argument: str) -> str:
+        name, equals, value = argument.partition("=")
+        if name not in self.renamed:
+            return argument
+        note(f"{name} is now {self.renamed[name]}; the old name goes with the next version")
+        return self.renamed[name] + equals + value
 
     def invoke(self, ctx: click.Context) -> Any:
         """Run the command; its own output is printed by `terminal`."""
         with stdout.aside():
             return super().invoke(ctx)
+
+
+def note(text: str) -> None:
+    """A line on standard error that leaves the result alone."""
+    click.echo(f"cnncost: {text}", err=True)
+
+
+class _Format(click.Choice):  # type: ignore[type-arg]  # generic only for type checkers
+    """A format by name; `rich` and `table`, which text was called before, are taken for one more version."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        if value in {"rich", "table"}:
+            note(f"--format {value} is now --format text; the old name goes with the next version")
+            value = "text"
+        return super().convert(value, param, ctx)
+
+
+def format_option(*formats: str, more: str = "") -> Callable[[_Command], _Command]:
+    """`--format`, as the argument `form`: by default that of the file's ending, else text. No formats: all."""
+    return click.option(
+        "--format", "form", type=_Format(formats or ("text", *FORMATS)),
+        help=f"Of the output; by default that of FILE's ending, else text.{more}",
+    )  # fmt: skip
+
+
+def output_option(endings: str = ".md, .csv, .json, .html, .tex or .txt") -> Callable[[_Command], _Command]:
+    """`-o FILE`, as the argument `output`."""
+    return click.option("-o", "--output", metavar="FILE", help=f"Write to a file: {endings}.")
+
+
+def check_places(output: str | None, picture: str | None = None) -> None:
+    """Check the paths of results before the work. Raises OutputError."""
+    from cnncost.files import check
+
+    if output is not None:
+        check(output)
+    if picture is not None:
+        from cnncost.plots.picture import check_picture
+
+        check_picture(picture)
 
 
 model_argument = click.argument("model", shell_complete=complete_model)
@@ -40,22 +104,7 @@ model_args_option = click.option(
     "--model-args", multiple=True, metavar="NAME=VALUE",
     help="Keyword argument for the factory, such as width=64; repeatable, or several separated by commas.",
 )  # fmt: skip
-trace_option = click.option(
-    "--trace", type=click.Choice(["auto", "static", "real"]), default="auto", show_default=True,
-    help="Run forward without data; on values, for models that read what they compute; or on values where needed.",
-)  # fmt: skip
-autocast_option = click.option(
-    "--autocast", metavar="DTYPE",
-    help="Run forward and loss under torch.autocast: bf16, fp16, or by CUDA's lists of ops cuda:bf16, cuda (fp16).",
-)  # fmt: skip
 strict_option = click.option("--strict", is_flag=True, help="Fail if an op has no rule.")
-
-
-def parsed_inputs(texts: tuple[str, ...]) -> Any:
-    """Inputs as for `analyze`, or None if none were given."""
-    from cnncost.shapes import parse_inputs
-
-    return parse_inputs(texts) if texts else None
 
 
 def parsed_model_args(texts: tuple[str, ...]) -> dict[str, Any]:

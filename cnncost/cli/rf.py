@@ -8,25 +8,17 @@ from typing import TYPE_CHECKING
 import click
 
 from cnncost.cli import terminal
-from cnncost.cli.options import (
-    Command,
-    complete_model,
-    input_option,
-    model_args_option,
-    parsed_inputs,
-    parsed_model_args,
-)
+from cnncost.cli.options import Command, check_places, complete_model, format_option, output_option
+from cnncost.cli.running import analyzed, run_options
 from cnncost.files import chosen
-from cnncost.render.formats import ENDINGS, FORMATS
+from cnncost.render.formats import ENDINGS
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from cnncost.report.fields import Growth
     from cnncost.report.model import Report
-
-_FORMATS = ("rich", *FORMATS)
-_BY_ENDING = {**ENDINGS, ".txt": "rich"}
+    from cnncost.sources.settings import Settings
 
 
 @click.command(
@@ -35,26 +27,22 @@ _BY_ENDING = {**ENDINGS, ".txt": "rich"}
     "  cnncost rf vgg16 --picture vgg16.png\n  cnncost rf net.py:Net --input 1x3x64x64 --format csv",
 )
 @click.argument("model", required=False, shell_complete=complete_model)
-@input_option
-@model_args_option
+@run_options()
 @click.option("--layer", "layers", multiple=True, metavar="PATH", help="Only this layer; repeatable.")
 @click.option(
     "--unit", metavar="I,J", help="Of the one layer: the box of the input that this unit sees, by its row and column."
 )
 @click.option("--of", "image", type=int, metavar="N", help="Which input, from 0; by default the first with space.")
 @click.option("--all", "everything", is_flag=True, help="Layers that leave the field as it is, too.")
-@click.option(
-    "--format", "form", type=click.Choice(_FORMATS),
-    help="Of the output; by default that of FILE's ending, else a table for the terminal.",
-)  # fmt: skip
-@click.option("-o", "--output", metavar="FILE", help="Write to a file: .md, .csv, .json, .html, .tex or .txt.")
+@format_option()
+@output_option()
 @click.option("--picture", metavar="FILE", help="Draw the fields on the input, and their growth: .png, .svg or .pdf.")
 @click.option(
-    "--write-reports", "folder", type=click.Path(), metavar="DIR",
+    "--write-reports", "folder", metavar="DIR",
     help="Write receptive_field.md, of the whole zoo, into a folder.",
 )  # fmt: skip
 def command(
-    model: str | None, inputs: tuple[str, ...], model_args: tuple[str, ...], layers: tuple[str, ...], unit: str | None,
+    model: str | None, settings: Settings, layers: tuple[str, ...], unit: str | None,
     image: int | None, everything: bool, form: str | None, output: str | None, picture: str | None, folder: str | None,
 ) -> None:  # fmt: skip
     """What the units of each layer of MODEL see of the input: size, jump and start, over all paths.
@@ -63,7 +51,7 @@ def command(
     the op that stopped it. MODEL is as for `cnncost summarize`.
     """
     if folder is not None:
-        if model or inputs or model_args or layers or unit or form or output or picture or everything:
+        if model or settings.options or layers or unit or form or output or picture or everything:
             raise click.UsageError("--write-reports is of the whole zoo; give no model and no other option")
         _write_reports(folder)
         return
@@ -71,9 +59,9 @@ def command(
         raise click.UsageError("Missing argument 'MODEL'.")
     if unit is not None and (len(layers) != 1 or form or picture or everything):
         raise click.UsageError("--unit tells of one unit in words: it needs one --layer, and no format or picture")
-    form = chosen(form, output, _BY_ENDING, "rich")
-    _check_places(output, picture)
-    report = _analyzed(model, inputs, model_args)
+    form = chosen(form, output, ENDINGS, "text")
+    check_places(output, picture)
+    report = analyzed(model, settings)
     if unit is not None:
         from cnncost.report.field_table import unit_text
 
@@ -86,22 +74,10 @@ def command(
     shown = _shown(report, rows, layers, everything, image)
     if picture is not None:
         _draw(report, rows, shown if layers else None, picture)
-    if picture is None or output is not None or form != "rich":
+    if picture is None or output is not None or form != "text":
         from cnncost.report.field_table import document
 
         terminal.write(document(report, shown), form, output)
-
-
-def _check_places(output: str | None, picture: str | None) -> None:
-    """Check the output paths before the work."""
-    from cnncost.files import check
-
-    if output is not None:
-        check(output)
-    if picture is not None:
-        from cnncost.plots.picture import check_picture
-
-        check_picture(picture)
 
 
 def _parsed(unit: str) -> tuple[int, ...]:
@@ -109,12 +85,6 @@ def _parsed(unit: str) -> tuple[int, ...]:
         return tuple(int(part) for part in unit.replace("x", ",").split(",") if part.strip())
     except ValueError:
         raise click.UsageError(f"--unit {unit}: expected whole numbers such as 7,7") from None
-
-
-def _analyzed(model: str, inputs: tuple[str, ...], model_args: tuple[str, ...]) -> Report:
-    from cnncost.analysis import analyze
-
-    return analyze(model, parsed_inputs(inputs), model_args=parsed_model_args(model_args))
 
 
 def _shown(
@@ -157,5 +127,6 @@ def reports() -> dict[str, str]:
 
 
 def _write_reports(folder: str) -> None:
+    check_places(str(Path(folder) / "receptive_field.md"))
     for name, text in reports().items():
         terminal.put(text, str(Path(folder) / name))

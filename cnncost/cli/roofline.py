@@ -9,22 +9,15 @@ import click
 from click.shell_completion import CompletionItem
 
 from cnncost.cli import terminal
-from cnncost.cli.options import (
-    Command,
-    input_option,
-    model_args_option,
-    model_argument,
-    parsed_inputs,
-    parsed_model_args,
-)
+from cnncost.cli.options import Command, check_places, format_option, model_argument, output_option
+from cnncost.cli.running import run_options
 from cnncost.errors import CnncostError
-from cnncost.render.formats import ENDINGS, FORMATS
+from cnncost.render.formats import ENDINGS
 
 if TYPE_CHECKING:
     from cnncost.report.prediction import By, Prediction
+    from cnncost.sources.settings import Settings
 
-_FORMATS = ("text", *FORMATS)
-_BY_ENDING = {**ENDINGS, ".txt": "text"}
 _ROWS = 40
 
 
@@ -39,36 +32,38 @@ def complete_device(ctx: click.Context, param: click.Parameter, incomplete: str)
 
 
 device_file_option = click.option(
-    "--device-file", type=click.Path(path_type=Path), metavar="TOML", help="More devices, from a file."
+    "--device-file", type=click.Path(path_type=Path), metavar="FILE", help="More devices, from a file."
 )
 
 
-@click.command(cls=Command)
+@click.command(cls=Command, renamed={"--plot": "--picture"})
 @model_argument
 @click.option(
     "--device", "device_name", required=True, metavar="NAME", shell_complete=complete_device,
     help="One of `cnncost devices`.",
 )  # fmt: skip
 @device_file_option
-@click.option("--dtype", help="Take all floats as float32, tf32, bf16, fp16, fp8, int8, float64; else as recorded.")
-@click.option("--batch", type=click.IntRange(min=1), metavar="N", help="Batch size: the first axis of each input.")
-@input_option
-@model_args_option
+@run_options("dtype")
+@click.option(
+    "--dtype", metavar="NAME",
+    help="Of parameters, inputs and all other floats: float32, tf32, bf16, fp16, fp8, int8, float64; else as recorded.",
+)  # fmt: skip
 @click.option("--by", type=click.Choice(["layer", "op", "kind"]), default="layer", help="What a row is.")
 @click.option("--top", type=click.IntRange(min=1), metavar="N", help=f"Only the N slowest rows; in text {_ROWS}.")
 @click.option("--all", "everything", is_flag=True, help="All rows.")
 @click.option("--explain", "path", metavar="PATH", help="The formula of each op of a module, with its numbers.")
-@click.option("--epochs", type=float, help="Estimate training: so many epochs …")
-@click.option("--examples", type=int, help="… over so many examples …")
-@click.option("--devices", "count", type=click.IntRange(min=1), default=1, help="… on so many such devices.")
-@click.option("--plot", metavar="FILE", help="Draw the roofline with a dot for each layer: .png, .svg or .pdf.")
-@click.option("--format", "form", type=click.Choice(_FORMATS), help="By default text, or by FILE's ending.")
-@click.option("-o", "--output", metavar="FILE", help="Write to a file: .md, .csv, .json, .html, .tex or .txt.")
+@click.option("--epochs", type=float, metavar="N", help="Estimate training: so many epochs …")
+@click.option("--examples", type=int, metavar="N", help="… over so many examples …")
+@click.option(
+    "--devices", "count", type=click.IntRange(min=1), default=1, metavar="N", help="… on so many such devices."
+)
+@click.option("--picture", metavar="FILE", help="Draw the roofline with a dot for each layer: .png, .svg or .pdf.")
+@format_option()
+@output_option()
 def command(
-    model: str, device_name: str, device_file: Path | None, dtype: str | None, batch: int | None,
-    inputs: tuple[str, ...], model_args: tuple[str, ...], by: By, top: int | None, everything: bool,
-    path: str | None, epochs: float | None, examples: int | None, count: int, plot: str | None,
-    form: str | None, output: str | None,
+    model: str, device_name: str, device_file: Path | None, settings: Settings, dtype: str | None, by: By,
+    top: int | None, everything: bool, path: str | None, epochs: float | None, examples: int | None, count: int,
+    picture: str | None, form: str | None, output: str | None,
 ) -> None:  # fmt: skip
     """Predict the time of MODEL on a device by the roofline model: no such device is needed.
 
@@ -84,18 +79,17 @@ def command(
     """  # noqa: D301  # click's sign for lines that stay as they are
     if (epochs is None) != (examples is None):
         raise click.UsageError("an estimate for training needs both --epochs and --examples")
-    given, arguments = parsed_inputs(inputs), parsed_model_args(model_args)
     form = form_of(form, output) if path is None else form or "text"
-    _check(output, plot)
+    check_places(output, picture)
     from cnncost.report import prediction_text as render
 
-    found = _predicted(model, given, arguments, batch, device_name, device_file, dtype, epochs is not None)
+    found = _predicted(model, settings, device_name, device_file, dtype, epochs is not None)
     if epochs is not None and examples is not None:
         found = _trained(found, epochs, examples, count)
-    if plot is not None:
+    if picture is not None:
         from cnncost.plots.roofline import draw
 
-        draw(found, plot)
+        draw(found, picture)
     rows = None if everything else top or (_ROWS if form == "text" else None)
     if path is not None:
         terminal.put(render.explain(found, path), output, words=True)
@@ -107,24 +101,11 @@ def form_of(form: str | None, output: str | None) -> str:
     """The requested format, by name or file extension; text for the terminal. Raises as `chosen` does."""
     from cnncost.files import chosen
 
-    return chosen(form, output, _BY_ENDING, "text")
-
-
-def _check(output: str | None, plot: str | None) -> None:
-    """Check the output paths before the work."""
-    from cnncost.files import check
-
-    if output:
-        check(output)
-    if plot is not None:
-        from cnncost.plots.picture import check_picture
-
-        check_picture(plot)
+    return chosen(form, output, ENDINGS, "text")
 
 
 def _predicted(
-    model: str, given: object, arguments: dict[str, object], batch: int | None,
-    device_name: str, device_file: Path | None, dtype: str | None, training: bool,
+    model: str, settings: Settings, device_name: str, device_file: Path | None, dtype: str | None, training: bool
 ) -> Prediction:  # fmt: skip
     from cnncost.devices import find
     from cnncost.devices.model import dtype_named
@@ -136,9 +117,8 @@ def _predicted(
     if form is not None:
         device.peak(form)  # raise before the model is built
     from cnncost.analysis import analyze
-    from cnncost.sources.resolve import resolve
 
-    report = analyze(resolve(model, given, arguments, batch=batch), training=training)
+    report = analyze(settings.resolve(model), trace=settings.tracing, training=training)
     assert report.graph is not None
     return Prediction(report, roofline(report.graph, device, form))
 

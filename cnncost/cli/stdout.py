@@ -35,10 +35,26 @@ class _Closed(io.RawIOBase):
 def stand_in() -> None:
     """Replace a closed standard output (`>&-`), which Python sets to None, by a stream that fails on writing.
 
-    Commands that only write to a file don't need it.
+    Commands that only write to a file don't need it. A closed standard error (`2>&-`) becomes one that keeps nothing:
+    otherwise the next file to be opened would be given its number, and what the model prints would have nowhere to go.
     """
+    with suppress(OSError):
+        _fill(2)
+    if sys.stderr is None:
+        sys.stderr = io.TextIOWrapper(io.FileIO(os.devnull, "w"), errors="backslashreplace")
     if sys.stdout is None:
         sys.stdout = io.TextIOWrapper(io.BufferedWriter(_Closed()), encoding="utf-8")
+
+
+def _fill(descriptor: int) -> None:
+    """Put the null device in the place of a file descriptor that is closed."""
+    try:
+        os.fstat(descriptor)
+    except OSError:
+        opened = os.open(os.devnull, os.O_WRONLY)
+        if opened != descriptor:
+            os.dup2(opened, descriptor)
+            os.close(opened)
 
 
 @contextmanager

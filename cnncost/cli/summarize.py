@@ -8,24 +8,15 @@ from typing import TYPE_CHECKING, cast
 import click
 
 from cnncost.cli import terminal
-from cnncost.cli.options import (
-    Command,
-    autocast_option,
-    input_option,
-    model_args_option,
-    model_argument,
-    parsed_inputs,
-    parsed_model_args,
-    strict_option,
-    trace_option,
-)
-from cnncost.render.formats import FORMATS
+from cnncost.cli.options import Command, check_places, format_option, model_argument, output_option, strict_option
+from cnncost.cli.running import analyzed, run_options
+from cnncost.render.formats import ENDINGS
 
 if TYPE_CHECKING:
     from cnncost.report.columns import By
     from cnncost.report.formats import Format
     from cnncost.report.model import Report
-    from cnncost.sources.resolve import Trace
+    from cnncost.sources.settings import Settings
 
 
 @click.command(
@@ -37,11 +28,8 @@ if TYPE_CHECKING:
     "  cnncost summarize vgg16 --explain features.conv1_2",
 )
 @model_argument
-@input_option
-@model_args_option
+@run_options()
 @strict_option
-@trace_option
-@autocast_option
 @click.option(
     "--by", type=click.Choice(["module", "layer", "op"]),
     help="A row a module (a tree), a layer (a module call), or an op.",
@@ -50,11 +38,8 @@ if TYPE_CHECKING:
     "--depth", type=click.IntRange(min=0), metavar="N",
     help="Levels of the module tree; by default what fits a screen.",
 )  # fmt: skip
-@click.option(
-    "--format", "wanted", type=click.Choice(["rich", *FORMATS]),
-    help="Of the output; by default that of FILE's ending, else a table for the terminal.",
-)  # fmt: skip
-@click.option("-o", "--output", metavar="FILE", help="Write to a file: .md, .csv, .json, .html or .tex.")
+@format_option()
+@output_option()
 @click.option(
     "--columns", metavar="+NAME",
     help="Further columns: +rf for receptive fields, +memory for what is allocated, +masks for MACs if attention skips "
@@ -63,9 +48,8 @@ if TYPE_CHECKING:
 @click.option("--training", is_flag=True, help="Also a training step: forward, backward of the sum of the outputs.")
 @click.option("--explain", "path", metavar="PATH", help="Tell how the numbers of one module come about.")
 def command(
-    model: str, inputs: tuple[str, ...], model_args: tuple[str, ...], strict: bool, trace: Trace,
-    autocast: str | None, by: By | None, depth: int | None, wanted: Format | None, output: str | None,
-    columns: str | None, training: bool, path: str | None,
+    model: str, settings: Settings, strict: bool, by: By | None, depth: int | None, form: Format | None,
+    output: str | None, columns: str | None, training: bool, path: str | None,
 ) -> None:  # fmt: skip
     """Parameters, MACs and FLOPs of MODEL, exact, by modules, layers or ops.
 
@@ -75,14 +59,11 @@ def command(
 
     Where forward fails, the table of what ran before goes to stderr, with the error.
     """
-    form = _format(wanted, output, path)
+    form = _format(form, output, path)
     _check_view(form, by, depth, path)
-    if output is not None:
-        from cnncost.files import check
-
-        check(output)  # check before the work
+    check_places(output)
     further = _further(columns)
-    report = _report(model, inputs, model_args, strict, trace, autocast, training)
+    report = _report(model, settings, strict, training)
     if "rf" in further:
         report = report.with_receptive_fields()
     if "memory" in further:
@@ -91,7 +72,7 @@ def command(
         report = report.with_masks(further["masks"])
     if path is not None:
         terminal.put(report.explain(path), output, words=True)
-    elif form == "rich" and output is None:
+    elif form == "text" and output is None:
         _show(report, by or "module", depth)
     else:
         terminal.put(_rendered(report, form, by, depth), output)
@@ -99,11 +80,10 @@ def command(
 
 def _format(wanted: Format | None, output: str | None, path: str | None) -> Format:
     if path is not None:
-        return wanted or "rich"
+        return wanted or "text"
     from cnncost.files import chosen
-    from cnncost.render.formats import ENDINGS
 
-    return cast("Format", chosen(wanted, output, ENDINGS, "rich"))
+    return cast("Format", chosen(wanted, output, ENDINGS, "text"))
 
 
 _FURTHER = ("+rf", "+memory", "+masks", "+masks=128x128")
@@ -124,35 +104,21 @@ def _further(columns: str | None) -> dict[str, tuple[int, int] | None]:
 
 def _check_view(form: Format, by: By | None, depth: int | None, path: str | None) -> None:
     """Reject options that would have no effect."""
-    if path is not None and (by is not None or depth is not None or form != "rich"):
+    if path is not None and (by is not None or depth is not None or form != "text"):
         raise click.UsageError("--explain tells of one module in words; leave out --by, --depth and --format")
     if by is not None and form in {"json", "html"}:
         raise click.UsageError(f"--by: {form} holds modules, layers and ops; leave it out")
-    tree = by == "module" if form in {"markdown", "latex"} else by in {None, "module"} and form in {"rich", "html"}
+    tree = by == "module" if form in {"markdown", "latex"} else by in {None, "module"} and form in {"text", "html"}
     if depth is not None and not tree:
-        raise click.UsageError("--depth is for the module tree: --by module of rich, markdown and latex, or html")
+        raise click.UsageError("--depth is for the module tree: --by module of text, markdown and latex, or html")
 
 
-def _report(
-    model: str, inputs: tuple[str, ...], model_args: tuple[str, ...], strict: bool, trace: Trace, autocast: str | None,
-    training: bool,
-) -> Report:  # fmt: skip
-    from cnncost.analysis import analyze
+def _report(model: str, settings: Settings, strict: bool, training: bool) -> Report:
     from cnncost.errors import CnncostError
-    from cnncost.sources.find import find
 
-    source = find(model)
-    if source.saved:
-        if inputs or model_args or strict or autocast or training:
-            raise click.UsageError(
-                f"{model} is a saved report; --input, --model-args, --strict, --autocast and --training are for models"
-            )
-        return analyze(source)
-    arguments, given = parsed_model_args(model_args), parsed_inputs(inputs)
+    further = tuple(name for name, given in (("--strict", strict), ("--training", training)) if given)
     try:
-        return analyze(
-            source, given, model_args=arguments, strict=strict, trace=trace, autocast=autocast, training=training
-        )
+        return analyzed(model, settings, further=further, strict=strict, training=training)
     except CnncostError as error:
         if error.partial is not None:
             _show_partial(error.partial)

@@ -2,44 +2,29 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import click
 
 from cnncost.cli import terminal
-from cnncost.cli.options import (
-    Command,
-    input_option,
-    model_args_option,
-    model_argument,
-    parsed_inputs,
-    parsed_model_args,
-)
-from cnncost.render.formats import ENDINGS, FORMATS
+from cnncost.cli.options import Command, check_places, format_option, model_argument, output_option
+from cnncost.cli.running import run_options
+from cnncost.render.formats import ENDINGS
 
-_FORMATS = ("text", *FORMATS)
-_BY_ENDING = {**ENDINGS, ".txt": "text"}
+if TYPE_CHECKING:
+    from cnncost.sources.settings import Settings
 
 
 @click.command(cls=Command)
 @model_argument
-@input_option
-@model_args_option
-@click.option(
-    "--format", "form", type=click.Choice(_FORMATS),
-    help="How to show the result; by default text, or by FILE's ending.",
-)  # fmt: skip
-@click.option("-o", "--output", metavar="FILE", help="Write to a file: .md, .csv, .json, .html, .tex or .txt.")
+@run_options("trace", "autocast")
+@format_option()
+@output_option()
 @click.option(
     "--no-fvcore", is_flag=True,
     help="Leave fvcore out: it takes real weights and a real forward, for which a large model needs much memory.",
 )  # fmt: skip
-def command(
-    model: str,
-    inputs: tuple[str, ...],
-    model_args: tuple[str, ...],
-    form: str | None,
-    output: str | None,
-    no_fvcore: bool,
-) -> int:
+def command(model: str, settings: Settings, form: str | None, output: str | None, no_fvcore: bool) -> int:
     """Count MODEL by fvcore and by torch's FlopCounterMode, too, and explain every difference by op.
 
     A difference is explained only if the peer's rules, applied to the ops that cnncost has recorded, give
@@ -48,15 +33,14 @@ def command(
     Exit code: 0 all is explained, 1 something is not or no peer could count the model, 2 wrong usage or a
     model that can't be analyzed.
     """
-    given, arguments = parsed_inputs(inputs), parsed_model_args(model_args)
-
-    from cnncost.files import check, chosen
+    from cnncost.files import chosen
+    from cnncost.sources.find import find
     from cnncost.verify import verify
     from cnncost.verify.render import document
 
-    if output is not None:  # check before the work
-        form = chosen(form, output, _BY_ENDING, "text")
-        check(output)
-    found = verify(model, given, model_args=arguments, with_fvcore=not no_fvcore)
-    terminal.write(document(found), form or "text", output)
+    form = chosen(form, output, ENDINGS, "text")
+    check_places(output)
+    source = find(model, settings.model_args).without_method("verify")
+    found = verify(settings.resolve(source), with_fvcore=not no_fvcore)
+    terminal.write(document(found), form, output)
     return 0 if found.explained else 1

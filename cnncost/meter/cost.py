@@ -33,7 +33,24 @@ class StepCosts:
     def __init__(self, model: nn.Module, *, training: bool, prepare: Callable[[Any], Any] | None = None) -> None:
         self.model, self.training, self._prepare = model, training, prepare
         self._known: dict[Hashable, Cost] = {}
+        self._single: set[Hashable] = set()
         self.first: Report | None = None
+
+    def single(self, inputs: Any) -> bool:
+        """Whether the analysis of these inputs found that they are one example, without a batch axis."""
+        return frozen(inputs) in self._single
+
+    def single_example(self, inputs: Any) -> bool:
+        """The same, by an analysis; False if that fails."""
+        try:
+            self.of(inputs)
+        except CnncostError:
+            return False
+        return self.single(inputs)
+
+    def has(self, inputs: Any) -> bool:
+        """Whether the cost of a step with these inputs is known already."""
+        return frozen(inputs) in self._known
 
     def of(self, inputs: Any) -> Cost:
         """The cost of a step with these inputs, as returned by `described`. Raises CnncostError as `analyze` does."""
@@ -42,6 +59,8 @@ class StepCosts:
             given = inputs if self._prepare is None else self._prepare(inputs)
             report = _analyzed(self.model, given, training=self.training)
             self.first = self.first or report
+            if report.examples == 1:
+                self._single.add(key)
             self._known[key] = _training(report) if self.training else Cost(report.totals.macs, report.totals.flops)
         return self._known[key]
 

@@ -176,6 +176,34 @@ class Meter:
         """
         self._step(batch if type(batch) is int or batch is None else self._key(batch))
 
+    def __repr__(self) -> str:
+        """What was measured; analyzes nothing that `rates` has yet to analyze."""
+        rates = self._known_rates()
+        return f"<{self._described()}{f', {rates}' if rates else ''}>"
+
+    def _repr_html_(self) -> str:
+        from cnncost.report.brief import table
+
+        rates = self._known_rates()
+        found = {} if rates is None else rates.log_dict("")
+        rows = [(name.replace("_", " "), f"{n:,.0f}" if n >= 1000 else f"{n:.4g}") for name, n in found.items()]
+        return table(self._described(), ("", ""), rows)
+
+    def _described(self) -> str:
+        steps, what = sum(self._counts.values()), "training" if self._costs.training else "inference"
+        return f"Meter of {type(self._costs.model).__name__}, {what}: {steps} step{'' if steps == 1 else 's'} measured"
+
+    def _known_rates(self) -> Rates | None:
+        """The rates, if nothing is left to analyze nor to wait for."""
+        if self._cuda is not None:
+            return None
+        counted = self.without_cost or self._each is not None
+        try:
+            known = counted or all(self._costs.has(self._inputs_of(key)) for key in self._counts)
+            return self._summed(self._elapsed(), self._counts) if known else None
+        except CnncostError:  # inputs that `rates` refuses with a reason
+            return None
+
     @property
     def report(self) -> Report | None:
         """Report of the first analyzed step; None before it."""
@@ -248,9 +276,15 @@ class Meter:
         if not counts or seconds <= 0:
             return None
         begin = self._clock()
-        steps = [(number, *self._step(key)) for key, number in counts.items()]
+        rates = self._summed(seconds, counts)
         if self._paused is None:
             self._later += self._clock() - begin  # the analysis took this time, not the loop
+        return rates
+
+    def _summed(self, seconds: float, counts: Counter[Hashable]) -> Rates | None:
+        if not counts or seconds <= 0:
+            return None
+        steps = [(number, *self._step(key)) for key, number in counts.items()]
         return Rates(
             steps=sum(number for number, _, _ in steps),
             examples=sum(number * batch for number, batch, _ in steps),
@@ -268,9 +302,25 @@ class Meter:
             return key if type(key) is int else examples(self._shapes.get(key)), Cost(0, 0)
         if self._each is None:
             inputs = self._inputs_of(key)
-            return examples(inputs), self._costs.of(inputs)
+            cost = self._costs.of(inputs) if type(key) is not int else self._of_batch(inputs, key)
+            return 1 if self._costs.single(inputs) else examples(inputs), cost
         batch = key if type(key) is int else examples(self._inputs_of(key))
         return batch, Cost(batch * self._each.macs, batch * self._each.flops)
+
+    def _of_batch(self, inputs: Any, batch: int) -> Cost:
+        """The cost of a step of so many examples. Raises InputError for inputs that have no axis for them."""
+        try:
+            cost = self._costs.of(inputs)
+        except CnncostError:
+            if not self._costs.single_example(self._inputs):
+                raise
+        else:
+            if not self._costs.single(inputs):
+                return cost
+        raise InputError(
+            f"Meter: a step of {batch} examples: the inputs have no batch axis, so that a step is one example; leave "
+            "the number out, or give the Meter inputs with a batch axis"
+        )
 
     def _inputs_of(self, key: Hashable) -> Any:
         if key in self._shapes:

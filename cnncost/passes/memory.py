@@ -7,7 +7,7 @@ counted here. "Allocated" has the allocators' meaning: bytes of live blocks, not
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import accumulate
 from typing import NamedTuple
 
@@ -51,7 +51,7 @@ class Peak:
     path: str
     phase: Phase
     by_use: dict[str, int]
-    holders: tuple[Holder, ...]
+    holders: tuple[Holder, ...] = field(repr=False)
 
 
 class CallBytes(NamedTuple):
@@ -79,11 +79,11 @@ class Memory:
     by_use: dict[str, int]
     peak: Peak
     ideal_peak: int
-    timeline: tuple[int, ...]
+    timeline: tuple[int, ...] = field(repr=False)
     phases: dict[Phase, int]
-    by_call: dict[int, CallBytes]
-    sizes: tuple[int, ...]
-    kinds: tuple[str, ...]
+    by_call: dict[int, CallBytes] = field(repr=False)
+    sizes: tuple[int, ...] = field(repr=False)
+    kinds: tuple[str, ...] = field(repr=False)
     unseen: tuple[str, ...] = ()
 
     def curves(self, graph: Graph) -> dict[str, tuple[int, ...]]:

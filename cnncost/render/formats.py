@@ -13,9 +13,9 @@ FORMATS = ("markdown", "csv", "json", "html", "latex")
 """Beside text."""
 ENDINGS = {
     ".md": "markdown", ".markdown": "markdown", ".csv": "csv", ".json": "json", ".html": "html", ".htm": "html",
-    ".tex": "latex",
+    ".tex": "latex", ".txt": "text",
 }  # fmt: skip
-"""Format by a file's ending; `.txt` is text, by the name that the command has for it."""
+"""Format by a file's ending."""
 
 
 def rendered(document: Document, form: str) -> str:

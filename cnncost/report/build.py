@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, TypeAlias
 
-from cnncost.graph import Graph, Phase
+from cnncost.graph import Graph, Phase, Shape
 from cnncost.passes.arithmetic import macs_by_dtype
 from cnncost.passes.compute import Compute, Sums
 from cnncost.passes.parameters import OwnedCount, Parameters
@@ -29,15 +29,17 @@ def build(
     phases, given = phases or {}, given or {}
     learnt = [u for phase, part in phases.items() if phase != "forward" for u in part.unknown]
     unknown = [*compute.unknown, *learnt]
+    layers = _layers(graph, parameters, compute, given)
     return Report(
         model=model,
         inputs=tuple((graph.values[i].shape, graph.values[i].dtype) for i in graph.inputs),
         totals=_totals(graph, parameters, compute, phases, given),
-        layers=_layers(graph, parameters, compute, given),
+        layers=layers,
         ops=_ops(compute),
         unknown={op: sum(u.count for u in unknown if u.op == op) for op in dict.fromkeys(u.op for u in unknown)},
         unknown_places={u.op: u.first_path for u in reversed(unknown)},
         tree=tuple([(path, class_name, calls) for path, class_name, _, _, calls in graph.scopes]),
+        container_shapes=_container_shapes(graph, layers),
         param_dtypes=dict(parameters.by_dtype),
         phases=tuple([PhaseCost(phase=phase, **part.total._asdict()) for phase, part in phases.items()]),
         graph=graph,
@@ -76,6 +78,7 @@ def _totals(
         params=parameters.params, trainable_params=parameters.trainable_params, buffers=parameters.buffers,
         param_bytes=parameters.param_bytes, buffer_bytes=parameters.buffer_bytes, **compute.total._asdict(),
         lower_bound=bool(compute.unknown) or graph.failed is not None,
+        output_shapes=_returned(graph, graph.calls[0].outputs) if graph.calls else (),
         training_macs=sum(part.total.macs for part in phases.values()) if phases else None,
         training_flops=sum(part.total.flops for part in phases.values()) if phases else None,
         training_lower_bound=any(part.unknown for part in phases.values()),
@@ -89,7 +92,7 @@ def _summed(given: Given) -> dict[str, Any]:
 
 def _layers(graph: Graph, parameters: Parameters, compute: Compute, given: Given) -> tuple[Layer, ...]:
     """Rows for calls that ran ops, are leaves, or own parameters; then rows for uncalled modules."""
-    scopes, values = graph.scopes, graph.values
+    scopes = graph.scopes
     parents = {call.parent for call in graph.calls}
     by_data = {graph.nodes[i].call for i in graph.real.nodes} if graph.real is not None else frozenset()
     failed, cut = (graph.failed.call, {*graph.failed.calls}) if graph.failed is not None else (None, frozenset[int]())
@@ -108,7 +111,7 @@ def _layers(graph: Graph, parameters: Parameters, compute: Compute, given: Given
         rows.append(
             Layer(
                 path=path, class_name=class_name, kind=compute.kinds.get(index, ""), call=nth + 1, calls=calls,
-                output_shapes=tuple([values[v].shape for v in outputs]),
+                output_shapes=_returned(graph, outputs),
                 params=params, trainable_params=trainable, buffers=buffers,
                 macs=macs, flops=flops, bytes_read=read, bytes_written=written,
                 status="failed" if index == failed else "data" if index in by_data else "called",
@@ -116,6 +119,21 @@ def _layers(graph: Graph, parameters: Parameters, compute: Compute, given: Given
             )
         )  # fmt: skip
     return (*rows, *_uncalled(graph, parameters))
+
+
+def _returned(graph: Graph, outputs: tuple[int, ...]) -> tuple[Shape, ...]:
+    return tuple([graph.values[v].shape for v in outputs])
+
+
+def _container_shapes(graph: Graph, layers: tuple[Layer, ...]) -> dict[str, tuple[Shape, ...]]:
+    """What the last call of each module below the model returned, if `layers` has no row of that call."""
+    rows = {(layer.path, layer.call) for layer in layers}
+    found = {}
+    for scope, parent, nth, _, outputs in graph.calls:
+        path, _, _, _, calls = graph.scopes[scope]
+        if parent is not None and outputs and nth + 1 == calls and (path, calls) not in rows:
+            found[path] = _returned(graph, outputs)
+    return found
 
 
 def _uncalled(graph: Graph, parameters: Parameters) -> list[Layer]:

@@ -106,7 +106,9 @@ def _declared(kind: type, *groups: str) -> tuple[Column, ...]:
 _PATH = Column("path", "path", "where the module is in the model; empty for the model itself", "text")
 _CLASS = Column("class", "class", "class of the module", "text", "class_name")
 _CALLS = Column("calls", "calls", "how often the module was called", "count")
-_SHAPE = Column("output_shape", "output", "shapes of the tensors that the call returned", "shapes", "output_shapes")
+_SHAPE = Column(
+    "output_shape", "output", "shapes of the tensors that the call returned", "shapes", "output_shapes", summed=True
+)
 _COMPUTED = _declared(Computed, "")
 _HELD = tuple([column for column in _declared(Statistics, "") if column not in _COMPUTED])
 _STATUS = Column(

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Self, TypeVar
 from cnncost.errors import CnncostError
 from cnncost.garbage import no_collection
 from cnncost.graph import Graph, Shape
+from cnncost.report.brief import Rows
 from cnncost.report.memory import MemoryFigures, ReportMemory, memory_of
 from cnncost.report.naming import unknown_path, without_row
 from cnncost.report.rows import Layer, Module, Op, PhaseCost, Spans, Totals
@@ -28,6 +29,7 @@ class ReportData:
     Attributes:
         model: name of the model, as passed by the caller, or its class.
         inputs: shapes and dtypes of the inputs, in order.
+        input_names: of keyword arguments, one for each input; empty if inputs are positional.
         batch: the first axis of the first input: all numbers are for this many examples.
         totals: the whole model.
         layers: one row per module call, in order; numeric columns add up to the totals.
@@ -35,6 +37,8 @@ class ReportData:
         unknown: op → count, for ops without a rule; empty if every op has one.
         unknown_places: op → path of the module that ran it first.
         tree: path, class and calls of every module, in the model's own order.
+        container_shapes: module path → shapes of the tensors that its last call returned, for modules of which that
+            call has no row.
         phases: costs of a training step's phases, if one was analyzed.
         graph, training: the recorded Graphs of forward and of a training step; None for a report read from a
             file.
@@ -61,6 +65,8 @@ class ReportData:
     tree: tuple[tuple[str, str, int], ...]
     param_dtypes: dict[str, int]
     phases: tuple[PhaseCost, ...] = ()
+    input_names: tuple[str, ...] = field(default_factory=tuple)
+    container_shapes: dict[str, tuple[Shape, ...]] = field(default_factory=dict)
     fields: dict[str, Spans] = field(default_factory=dict)
     graph: Graph | None = field(default=None, repr=False, compare=False)
     training: Graph | None = field(default=None, repr=False, compare=False)
@@ -75,12 +81,17 @@ class ReportData:
     assumed: tuple[str, ...] = field(default_factory=tuple)
     made_with: dict[str, str] = field(default_factory=dict, repr=False, compare=False)
 
+    def __post_init__(self) -> None:
+        for name in ("layers", "ops", "phases"):
+            if type(rows := getattr(self, name)) is not Rows:
+                object.__setattr__(self, name, Rows(rows))
+
     def again(self, model: str, graph: Graph | None) -> Self:
         """Copy for an equal graph under another name; shares no mutable data."""
         return replace(
             self, model=model, graph=graph, unknown=self.unknown.copy(), unknown_places=self.unknown_places.copy(),
             param_dtypes=self.param_dtypes.copy(), mac_dtypes=self.mac_dtypes.copy(), fields=self.fields.copy(),
-            made_with=self.made_with.copy(),
+            made_with=self.made_with.copy(), container_shapes=self.container_shapes.copy(),
         )  # fmt: skip
 
     @property
@@ -93,7 +104,8 @@ class ReportData:
     @cached_property
     def modules(self) -> tuple[Module, ...]:
         """The module tree, each module including its descendants; the first is the model, with the totals."""
-        return module_tree(self.layers, self.tree, self.totals, self.fields)
+        shapes = {"": self.totals.output_shapes, **self.container_shapes}
+        return Rows(module_tree(self.layers, self.tree, self.totals, self.fields, shapes))
 
     @cached_property
     def biggest(self) -> Layer | None:

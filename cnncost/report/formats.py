@@ -8,7 +8,7 @@ from typing import Literal, TypeAlias
 from cnncost.files import by_ending
 from cnncost.render.formats import ENDINGS
 
-Format: TypeAlias = Literal["rich", "markdown", "csv", "json", "html", "latex"]
+Format: TypeAlias = Literal["text", "markdown", "csv", "json", "html", "latex"]
 
 
 def format_of(path: str | Path) -> str:

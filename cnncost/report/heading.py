@@ -22,6 +22,8 @@ def title(report: ReportData) -> str:
 def inputs(report: ReportData) -> str:
     """`input 1×3×224×224 float32, batch size 1`."""
     texts = [f"{units.shape(shape)} {dtype}" for shape, dtype in report.inputs]
+    if report.input_names:
+        texts = [f"{name} {text}" for name, text in zip(report.input_names, texts, strict=True)]
     given = f"input{'s' if len(texts) > 1 else ''} {', '.join(texts)}" if texts else "no input tensors"
     batch = "no batch axis" if report.batch is None else f"batch size {report.batch}"
     return f"{given}, {batch}" + (f"; run on {report.run_on}" if report.run_on else "")

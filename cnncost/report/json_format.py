@@ -25,6 +25,8 @@ _READ = (1, SCHEMA)
 _COMMAND = "summarize"
 _NAMES = {(Layer, "class_name"): "class", (Op, "name"): "op"}
 """JSON names that differ from the field name."""
+_OPTIONAL = {"fields", "container_shapes", "input_names", "notes", "mask_tile", "partial", "assumed"}
+"""Fields left out if empty."""
 _PAIRS = {"inputs": ("shape", "dtype"), "tree": ("path", "class", "calls")}
 """Tuples written as JSON objects, by field."""
 
@@ -38,7 +40,7 @@ def to_json(report: ReportData) -> str:
         data["made_with"] = report.made_with
     for field in _fields(ReportData):
         value = getattr(report, field)
-        if field in {"fields", "notes", "mask_tile", "partial", "assumed"} and not value:
+        if field in _OPTIONAL and not value:
             continue
         names = _PAIRS.get(field)
         data[field] = [dict(zip(names, each, strict=True)) for each in value] if names else _plain(value)
@@ -205,6 +207,8 @@ def _check(report: ReportData) -> None:
     for path in (*paths, *(layer.path for layer in report.layers)):
         if path and (path.rpartition(".")[0] not in paths or path not in paths):
             raise CnncostError(f"report file: module {path!r} or the one that holds it is not in the tree")
+    if report.input_names and len(report.input_names) != len(report.inputs):
+        raise CnncostError(f"report file: {len(report.input_names)} input_names for {len(report.inputs)} inputs")
     for name in names(Layer, "sum"):
         total, rows = getattr(report.totals, name), sum(getattr(layer, name) or 0 for layer in report.layers)
         if total is not None and total != rows:

@@ -5,11 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
+from cnncost import units
 from cnncost.devices.kernels import kernels as host_kernels
 from cnncost.errors import CnncostError, InputError
 from cnncost.ops.workspace import Kernels
 from cnncost.passes.memory import Memory, memory
 from cnncost.passes.workspaces import RawPeak, workspaces
+from cnncost.report.brief import table
 
 if TYPE_CHECKING:
     from cnncost.graph import Graph
@@ -52,6 +54,25 @@ class ReportMemory:
     inference: Memory | None
     training: Memory | None
     graphs: tuple[Graph | None, Graph | None] = (None, None)
+
+    def __repr__(self) -> str:
+        told = [f"inference peak {self._peak(self.figures.inference_peak)}"]
+        if self.figures.training_peak is not None:
+            told.append(f"training peak {self._peak(self.figures.training_peak)}")
+        return f"<ReportMemory: parameters {units.data(self.parameters)}, {', '.join(told)}>"
+
+    def _repr_html_(self) -> str:
+        """The figures in bytes."""
+        named = [(name, n) for name, n in self.figures._asdict().items() if type(n) is int]
+        rows = [(name.replace("_", " "), self._peak(n) if "peak" in name else units.data(n), units.exact(n))
+                for name, n in named]  # fmt: skip
+        unseen = ", ".join(self.figures.unseen)
+        return table(
+            "Memory", ("", "", "bytes"), rows, f"lower bounds, for temporaries are unknown: {unseen}" if unseen else ""
+        )
+
+    def _peak(self, nbytes: int) -> str:
+        return (">=" if self.figures.unseen else "") + units.data(nbytes)
 
     @property
     def parameters(self) -> int:

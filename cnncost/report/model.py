@@ -9,7 +9,10 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from cnncost.render.layout import printable
+from cnncost.report.brief import counts
 from cnncost.report.data import ReportData
+from cnncost.report.heading import title
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -17,6 +20,10 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from cnncost.passes.receptive_field import ReceptiveField
+
+
+_INPUTS = 3
+"""How many inputs the repr tells."""
 
 
 class Report(ReportData):
@@ -135,7 +142,7 @@ class Report(ReportData):
         return from_json(text, cls)
 
     def save(self, path: str | Path) -> None:
-        """Write the report atomically; the suffix selects the format: .md, .csv, .json, .html or .tex.
+        """Write the report atomically; the suffix selects the format: .md, .csv, .json, .html, .tex or .txt.
 
         Raises:
             OutputError: unknown suffix, or the path can't be written.
@@ -146,6 +153,7 @@ class Report(ReportData):
         from cnncost.report.formats import format_of
 
         own: dict[str, Callable[[], str]] = {"csv": self.to_csv, "json": self.to_json, "html": self.to_html}
+        own["text"] = self.__str__
         form = format_of(path)
         write(path, own[form]() if form in own else rendered(document(self), form))
 
@@ -153,6 +161,15 @@ class Report(ReportData):
         from cnncost.report.text import to_text
 
         return to_text(self)
+
+    def __repr__(self) -> str:
+        """One line: the model, its inputs, and what it costs; the table is `str(report)`."""
+        given = [f"{'x'.join(map(str, shape)) or 'scalar'} {dtype}" for shape, dtype in self.inputs]
+        if self.input_names:
+            given = [f"{name} {text}" for name, text in zip(self.input_names, given, strict=True)]
+        more = f" and {len(given) - _INPUTS} more" if len(given) > _INPUTS else ""
+        inputs = f" on {', '.join(given[:_INPUTS])}{more}" if given else ""
+        return f"<Report of {printable(title(self))}{inputs}: {counts(self.totals)}>"
 
     def _repr_html_(self) -> str:
         from cnncost.report.html import fragment

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Literal, NamedTuple, TypeAlias
 
 from cnncost.graph import Phase, Shape
+from cnncost.report.brief import counts, fields
 from cnncost.report.schema import derived, statistic
 
 Status: TypeAlias = Literal["called", "used", "unused", "data", "failed", "unreached"]
@@ -108,7 +109,10 @@ class Layer(Statistics):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Module(Statistics):
-    """A module including its descendants, over all its calls: the sums of the `Layer` rows."""
+    """A module including its descendants, over all its calls: the sums of the `Layer` rows.
+
+    `output_shapes` are of the tensors that its last call returned.
+    """
 
     path: str
     class_name: str
@@ -118,6 +122,11 @@ class Module(Statistics):
     status: Status
     unknown: bool
     leaf: bool
+
+    @property
+    def output_shape(self) -> Shape | None:
+        """Shape of the first tensor returned, or None."""
+        return self.output_shapes[0] if self.output_shapes else None
 
 
 class Spans(NamedTuple):
@@ -156,12 +165,14 @@ class Totals(Statistics):
     `training_macs` and `training_flops` are of all phases of a training step, and None unless one was analyzed;
     `training_lower_bound` says that unknown ops are missing from them. `macs_unmasked` and `training_macs_unmasked` are
     None unless asked for (`with_masks`); `mask_unknown` and `training_mask_unknown` say that they are upper bounds.
+    `output_shapes` are of the tensors that the model returned.
     """
 
     param_bytes: int
     buffer_bytes: int
     ops: int
     lower_bound: bool
+    output_shapes: tuple[Shape, ...] = ()
     training_macs: int | None = None
     training_flops: int | None = None
     training_lower_bound: bool = False
@@ -171,3 +182,9 @@ class Totals(Statistics):
     training_mask_unknown: bool = statistic(
         "mask, training", "whether that is an upper bound", "flag", sums="no", group="masks", default=False
     )
+
+    def __repr__(self) -> str:
+        return f"<Totals: {counts(self)}>"
+
+    def _repr_html_(self) -> str:
+        return fields(self)

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
+from cnncost.graph import Shape
 from cnncost.report.rows import Layer, Module, Spans, Status, Totals
 from cnncost.report.schema import names, total
 
@@ -13,11 +14,13 @@ _NO_FIELD = dict.fromkeys(Spans._fields)
 
 
 def module_tree(
-    all_layers: Sequence[Layer], tree: Sequence[tuple[str, str, int]], totals: Totals, fields: Mapping[str, Spans]
-) -> tuple[Module, ...]:
+    all_layers: Sequence[Layer], tree: Sequence[tuple[str, str, int]], totals: Totals, fields: Mapping[str, Spans],
+    shapes: Mapping[str, tuple[Shape, ...]],
+) -> tuple[Module, ...]:  # fmt: skip
     """Modules in the model's own order, parents first; the first one has the model's totals.
 
-    `tree` lists (path, class, calls) per module; `fields` are receptive fields by path.
+    `tree` lists (path, class, calls) per module; `fields` are receptive fields by path, `shapes` what the last call
+    returned of modules whose rows don't tell.
     """
     by_path: dict[str, list[Layer]] = {}
     for layer in all_layers:
@@ -43,7 +46,7 @@ def module_tree(
         rows.append(
             Module(
                 path=path, class_name=class_name, depth=path.count(".") + 1 if path else 0, calls=calls,
-                output_shapes=layers[-1].output_shapes if layers else (),
+                output_shapes=shapes.get(path) or (layers[-1].output_shapes if layers else ()),
                 status="failed" if path in failed else "data" if path in by_data else _status(layers, calls),
                 unknown=path in unknown, leaf=path not in parents,
                 **sums[path], **(_NO_FIELD if spans is None else spans._asdict()),

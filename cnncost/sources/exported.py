@@ -40,12 +40,18 @@ def load(spec: str) -> ModelSource:
             "torch.export.save"
         ) from error
 
+    return of_program(program, spec)
+
+
+def of_program(program: Any, name: str) -> ModelSource:
+    """A program that is at hand."""
+
     def factory(**arguments: Any) -> Any:
         if arguments:
             raise TypeError("a program is built already, and takes no arguments")
         return _module(program)
 
-    return ModelSource("program", spec, factory, _inputs(program))
+    return ModelSource("program", name, factory, _inputs(program))
 
 
 @contextmanager

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from dataclasses import replace
 from importlib import import_module
@@ -30,8 +31,14 @@ def find(model: Any, arguments: dict[str, Any] | None = None) -> ModelSource:
     """
     if isinstance(model, ModelSource):
         return model.given(arguments)
+    if isinstance(model, os.PathLike):
+        model = os.fspath(model)
     if isinstance(model, str):
         return _named(model).given(arguments)
+    if type(model).__name__ == "ExportedProgram" and type(model).__module__.startswith("torch.export"):
+        from cnncost.sources.exported import of_program
+
+        return of_program(model, "ExportedProgram").given(arguments)
     from cnncost.frontends.torch.callables import name_of
 
     return ModelSource("object", name_of(model), lambda: model).given(arguments)
@@ -40,6 +47,11 @@ def find(model: Any, arguments: dict[str, Any] | None = None) -> ModelSource:
 def _named(text: str) -> ModelSource:
     spec, method = split_method(text)
     source = _loader(spec)(spec)
+    if method and source.saved:
+        raise SourceError(
+            f"{text}: {spec} is a saved report, which has no method or module to call; expected {spec} alone, whose "
+            f"rows hold every module, or the model: net.py:Net#{method}"
+        )
     return replace(source, text=f"{source.text}#{method}", method=method) if method else source
 
 

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass, replace
+from os import PathLike
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 from cnncost import units
 from cnncost.errors import CnncostError, ForwardError, InputError, SourceError
 from cnncost.graph import Graph
+from cnncost.sources.arrays import with_tensors
 from cnncost.sources.attempts import BUILT, briefly, of_both, reason
 from cnncost.sources.batch import with_batch
 from cnncost.sources.find import find
@@ -17,11 +19,12 @@ from cnncost.sources.source import ModelSource
 
 if TYPE_CHECKING:
     from torch import nn
+    from torch.export import ExportedProgram
 
     from cnncost.frontends.torch import RecordOptions, Training
 
 Trace: TypeAlias = Literal["static", "auto", "real"]
-Model: TypeAlias = "nn.Module | Graph | str | ModelSource | Resolved"
+Model: TypeAlias = "nn.Module | ExportedProgram | Graph | str | PathLike[str] | ModelSource | Resolved"
 """Types that `analyze` accepts as a model."""
 _PART_OF_MEMORY = 0.6
 """Maximum share of memory for weights in a run on real data: activations need some, too."""
@@ -41,6 +44,7 @@ class Resolved:
         autocast: as for `record`.
         notes: notes about how it was built.
         device: the device that tensors report, as for `record`.
+        batch: the batch size that was set in `inputs`, which were `inputs_before`; None: none was.
     """
 
     source: ModelSource
@@ -52,6 +56,8 @@ class Resolved:
     autocast: Any = None
     notes: tuple[str, ...] = ()
     device: Any = None
+    batch: int | None = None
+    inputs_before: Any = None
 
     @property
     def name(self) -> str:
@@ -111,8 +117,10 @@ class Resolved:
         try:
             with self.source.importable():
                 graph = self._on_values(options) if trace == "real" else self._without_values(trace, options)
-                return without_batch_axis(graph)
+                made = without_batch_axis(graph)
         except CnncostError as error:
+            if self.batch is not None:
+                replace(self, inputs=self.inputs_before, batch=None).check_batch_axis(self.batch)
             said = f"{self.name}: {error.args[0]}"
             if error.recorded is not None:
                 passed: Graph = without_batch_axis(error.recorded)
@@ -120,6 +128,28 @@ class Resolved:
                     said, error.recorded = f"{said}; {passed.notes[-1]}", passed
             error.args = (said, *error.args[1:])
             raise
+        if self.batch is not None and made is not graph:
+            replace(self, inputs=self.inputs_before, batch=None).check_batch_axis(self.batch)
+        return made
+
+    def check_batch_axis(self, batch: int | None = None) -> None:
+        """Check that a batch size can be set in the inputs, by a run on them as they are; one that fails says nothing.
+
+        Raises:
+            InputError: a convolution takes the first input as one example, without a batch axis.
+        """
+        from cnncost.frontends.torch.unbatched import lacks_batch_axis
+
+        try:
+            graph = self.record()
+        except CnncostError:
+            return
+        if lacks_batch_axis(graph):
+            shape = "x".join(map(str, graph.values[graph.inputs[0]].shape))
+            raise InputError(
+                f"{self.name}: {'a batch size' if batch is None else f'batch {batch}'}: the input {shape} has no batch "
+                f"axis in which to set it; give it one: --input 1x{shape}"
+            )
 
     def _without_values(self, trace: Trace, options: RecordOptions) -> Graph:
         """Analyze statically; if that fails, with weights, and as a last resort run on real data."""
@@ -197,11 +227,15 @@ def resolve(
         SourceError: unknown name, missing file, class or package, a factory that fails or returns no module.
         InputError: no inputs and the source has none, or none in which a batch size can be set.
     """
+    inputs = with_tensors(inputs)
     if isinstance(model, Resolved):  # built already
-        found = replace(model, inputs=model.inputs if inputs is None else inputs, autocast=autocast or model.autocast)
+        found = model if inputs is None else replace(model, inputs=inputs, batch=None, inputs_before=None)
+        found = replace(found, autocast=autocast or model.autocast)
     else:
         found = _built(find(model, model_args), inputs, autocast)
-    return found if batch is None else replace(found, inputs=with_batch(found.inputs, batch))
+    if batch is None:
+        return found
+    return replace(found, inputs=with_batch(found.inputs, batch), batch=batch, inputs_before=found.inputs)
 
 
 def _built(source: ModelSource, inputs: Any, autocast: Any) -> Resolved:

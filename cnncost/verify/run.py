@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 
 def verify(
-    model: nn.Module | str,
+    model: nn.Module | str | Resolved,
     inputs: Any = None,
     *,
     model_args: dict[str, Any] | None = None,
@@ -37,7 +37,7 @@ def verify(
     recorded, as in `analyze`.
 
     Args:
-        model: an `nn.Module`, or a specification such as `"lenet5"`, `"net.py:Net"`.
+        model: an `nn.Module`, a specification such as `"lenet5"`, `"net.py:Net"`, or a result of `resolve`.
         inputs: as in `analyze`.
         model_args: keyword arguments for a factory or class named by a specification.
         with_fvcore: also run fvcore, which needs real weights and a real forward.
@@ -46,7 +46,10 @@ def verify(
         CnncostError: the model can't be found, built, recorded or copied. A failing peer is part of the result,
             not an error.
     """
-    resolved = resolve(find(model, model_args).without_method("verify"), inputs)
+    if isinstance(model, Resolved):
+        resolved = resolve(model, inputs)
+    else:
+        resolved = resolve(find(model, model_args).without_method("verify"), inputs)
     torch_counter.warm_up()
     begun = perf_counter()
     as_given = compute(resolved.record())

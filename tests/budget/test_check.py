@@ -504,7 +504,7 @@ def test_into_a_file(budget, check, project):
     assert (code, "ends in .md, .csv, .json, .html, .tex, .xml or .txt, got .png" in err) == (2, True)
 
 
-@pytest.mark.parametrize("form", ["rich", "markdown", "junit", "github"])
+@pytest.mark.parametrize("form", ["text", "markdown", "junit", "github"])
 @pytest.mark.parametrize(
     ("line", "told"),
     [

@@ -82,16 +82,16 @@ def test_markdown_in_a_file(compare, project):
 
 @pytest.mark.parametrize("name", ["out.svg", "out.png", "out.pdf"])
 def test_a_picture_is_the_same_each_time(compare, project, name):
-    assert compare("lenet5", "lenet1", "alexnet", "-o", name) == (0, "", "")
+    assert compare("lenet5", "lenet1", "alexnet", "--picture", name) == (0, "", "")
     first = (project / name).read_bytes()
-    compare("lenet5", "lenet1", "alexnet", "-o", name)
+    compare("lenet5", "lenet1", "alexnet", "--picture", name)
 
     assert (project / name).read_bytes() == first
     assert len(first) > 5000
 
 
 def test_the_picture_names_every_model_and_both_axes(compare, project):
-    compare("lenet5", "lenet1", "alexnet", "-o", "out.svg")
+    compare("lenet5", "lenet1", "alexnet", "--picture", "out.svg")
     text = (project / "out.svg").read_text()
 
     assert [
@@ -101,7 +101,7 @@ def test_the_picture_names_every_model_and_both_axes(compare, project):
 
 def test_without_matplotlib_the_remedy_is_told(compare, monkeypatch):
     monkeypatch.setitem(__import__("sys").modules, "matplotlib", None)
-    code, out, err = compare("lenet5", "-o", "out.svg")
+    code, out, err = compare("lenet5", "--picture", "out.svg")
 
     assert (code, out) == (2, "")
     assert "pip install 'cnncost[plots]'" in err
@@ -112,9 +112,11 @@ def test_without_matplotlib_the_remedy_is_told(compare, monkeypatch):
     [
         ([], "Missing argument"),
         (["lenet5", "nothing"], "no network of this name"),
-        (["lenet5", "-o", "no/where.svg"], "does not exist"),
+        (["lenet5", "--picture", "no/where.svg"], "does not exist"),
         (["lenet5", "-o", "no/where.md"], "does not exist"),
-        (["lenet5", "-o", "x.gif"], "ends in .md, .csv, .json, .html, .tex, .txt, .svg, .png or .pdf, got .gif"),
+        (["lenet5", "-o", "x.gif"], "ends in .md, .csv, .json, .html, .tex or .txt, got .gif"),
+        (["lenet5", "--picture", "x.gif"], "ends in .png, .svg, .pdf, got .gif"),
+        (["lenet5", "--picture", "x.svg", "-o", "y.svg"], "-o is for tables"),
         (["lenet5", "-o", "x.svg", "--format", "csv"], "--format is for tables"),
         (["b.json"], "b.json: can't be read"),
     ],

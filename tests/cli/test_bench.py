@@ -64,7 +64,7 @@ def test_dtypes_training_and_json(capsys):
 def test_a_file_and_pictures(tmp_path, capsys):
     pytest.importorskip("matplotlib")
     path = tmp_path / "bench.md"
-    assert run("fc10", "--batch", "1,2", *FAST, "-o", str(path), "--plots", str(tmp_path / "pictures")) == 0
+    assert run("fc10", "--batch", "1,2", *FAST, "-o", str(path), "--picture", str(tmp_path / "pictures")) == 0
     text = path.read_text()
     for name in ("bench_cpu_errors.svg", "bench_cpu_batches.svg"):
         assert f"](pictures/{name})" in text

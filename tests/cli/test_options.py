@@ -3,9 +3,10 @@
 import click
 import pytest
 
-from cnncost.cli.options import complete_model, parsed_inputs, parsed_model_args
+from cnncost.cli.options import complete_model, parsed_model_args
 from cnncost.errors import InputError
 from cnncost.shapes import TensorText
+from cnncost.sources.settings import Settings
 
 PLAIN = [
     # (text, value): what stands after `a=`
@@ -109,11 +110,14 @@ def test_what_is_no_argument_is_refused_and_never_run(texts, words):
 
 
 def test_inputs():
-    assert parsed_inputs(()) is None
-    assert parsed_inputs(("1x3", "4:int64")) == (TensorText((1, 3), None), TensorText((4,), "int64"))
-    assert parsed_inputs(("ids=4:int64",)) == {"ids": TensorText((4,), "int64")}
+    def given(texts):
+        return Settings(inputs=texts).given()
+
+    assert given(()) is None
+    assert given(("1x3", "4:int64")) == (TensorText((1, 3), None), TensorText((4,), "int64"))
+    assert given(("ids=4:int64",)) == {"ids": TensorText((4,), "int64")}
     with pytest.raises(InputError, match="others are named"):
-        parsed_inputs(("ids=4:int64", "1x3"))
+        given(("ids=4:int64", "1x3"))
 
 
 COMPLETED = [

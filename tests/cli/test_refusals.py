@@ -49,7 +49,7 @@ BEYOND = [
 ]
 CONTRADICTIONS = [
     pytest.param(("summarize", "lenet5", "--format", "csv", "-o", "x.html"), "name says html, and", id="summary"),
-    pytest.param(("summarize", "lenet5", "--format", "rich", "-o", "x.html"), "--format says rich", id="rich"),
+    pytest.param(("summarize", "lenet5", "--format", "text", "-o", "x.html"), "--format says text", id="text"),
     pytest.param(("rf", "lenet5", "--format", "json", "-o", "x.md"), "says markdown, and --format says json", id="rf"),
     pytest.param(("memory", "lenet5", "--format", "csv", "-o", "x.json"), "ends in .csv", id="memory"),
     pytest.param(("roofline", "lenet5", "--device", "h100", "--format", "text", "-o", "x.csv"), "in .txt", id="roof"),

@@ -69,7 +69,7 @@ READ = {"json": json.loads, "csv": lambda text: list(csv.reader(text.splitlines(
     [
         pytest.param(("summarize", "net.py:Net", *SHAPE), "json", id="summarize json"),
         pytest.param(("summarize", "net.py:Net", *SHAPE), "csv", id="summarize csv"),
-        pytest.param(("summarize", "net.py:Net", *SHAPE), "rich", id="summarize text"),
+        pytest.param(("summarize", "net.py:Net", *SHAPE), "text", id="summarize text"),
         pytest.param(("summarize", "net.py:Net", *SHAPE, "--trace", "real"), "markdown", id="summarize real"),
         pytest.param(("memory", "net.py:Net", *SHAPE), "json", id="memory"),
         pytest.param(("rf", "net.py:Net", *SHAPE), "csv", id="rf"),

@@ -61,7 +61,7 @@ OUTPUTS = [
     pytest.param(["--by", "op"], lambda: to_text(lenet5(), by="op", width=80) + "\n", id="ops"),
     pytest.param(["--by", "layer"], lambda: to_text(lenet5(), by="layer", width=80) + "\n", id="layers"),
     pytest.param(["--depth", "0"], lambda: to_text(lenet5(), depth=0, width=80) + "\n", id="a depth"),
-    pytest.param(["--format", "rich"], lambda: to_text(lenet5(), width=80) + "\n", id="rich is plain in a pipe"),
+    pytest.param(["--format", "text"], lambda: to_text(lenet5(), width=80) + "\n", id="text is plain in a pipe"),
     pytest.param(["--format", "markdown"], lambda: lenet5().to_markdown(), id="markdown"),
     pytest.param(["--format", "csv"], lambda: lenet5().to_csv(), id="CSV"),
     pytest.param(["--format", "json"], lambda: lenet5().to_json(), id="JSON"),
@@ -83,7 +83,7 @@ def test_stdout(options, expected, run):
         pytest.param("r.json", [], lambda: lenet5().to_json(), id="JSON by ending"),
         pytest.param("r.html", [], lambda: lenet5().to_html(), id="HTML by ending"),
         pytest.param("r.txt", ["--format", "csv"], lambda: lenet5().to_csv(), id="a format goes before an ending"),
-        pytest.param("r.txt", ["--format", "rich"], lambda: to_text(lenet5(), width=80) + "\n", id="a table"),
+        pytest.param("r.txt", ["--format", "text"], lambda: to_text(lenet5(), width=80) + "\n", id="a table"),
         pytest.param("r.txt", ["--explain", "c3"], lambda: lenet5().explain("c3") + "\n", id="an explanation"),
     ],
 )

@@ -315,3 +315,36 @@ def test_a_real_loop_matches_a_stopwatch():
     took = time.perf_counter() - start
 
     assert 20 * 0.005 <= meter.rates().seconds <= took + 0.001
+
+
+class TestWithoutABatchAxis:
+    """A convolution takes C×H×W as one example; its first axis is no number of examples."""
+
+    MACS = 4 * 27 * 36
+
+    def meter(self, inputs):
+        ticks = iter(range(100))
+        return cnncost.Meter(nn.Conv2d(3, 4, 3), inputs, training=False, clock=lambda: float(next(ticks)))
+
+    @pytest.mark.parametrize("step", [None, "3x8x8", (3, 8, 8), torch.zeros(3, 8, 8)])
+    def test_a_step_is_one_example(self, step):
+        meter = self.meter("3x8x8")
+        for _ in range(3):
+            meter.step(step)
+        rates = meter.rates()
+        assert (rates.steps, rates.examples, rates.macs) == (2, 2, 2 * self.MACS)
+
+    @pytest.mark.parametrize("batch", [2, 3])  # three run, as there are three channels
+    def test_a_number_of_examples_is_refused(self, batch):
+        meter = self.meter("3x8x8")
+        for _ in range(2):
+            meter.step(batch)
+        with pytest.raises(cnncost.CnncostError, match=rf"a step of {batch} examples: the inputs have no batch axis"):
+            meter.rates()
+
+    def test_with_a_batch_axis_it_is_that(self):
+        meter = self.meter("2x3x8x8")
+        for batch in (3, 3, None):
+            meter.step(batch)
+        rates = meter.rates()
+        assert (rates.steps, rates.examples, rates.macs) == (2, 5, 5 * self.MACS)

@@ -35,7 +35,7 @@ def test_a_path_may_be_text(report, tmp_path):
 
 
 REFUSED = [
-    pytest.param("r.pdf", r"ends in .md, .csv, .json, .html or .tex, got .pdf", id="another ending"),
+    pytest.param("r.pdf", r"ends in .md, .csv, .json, .html, .tex or .txt, got .pdf", id="another ending"),
     pytest.param("report", r"got no ending", id="no ending"),
     pytest.param("missing/r.md", r"folder .*missing does not exist; make it first: mkdir -p ", id="a missing folder"),
     pytest.param("folder.md", r"is a folder; name a file in it", id="a folder"),

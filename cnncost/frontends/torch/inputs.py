@@ -17,7 +17,7 @@ from cnncost.frontends.torch.copies import Copier
 from cnncost.frontends.torch.meta import META
 from cnncost.frontends.torch.running import REAL_LIMIT, twin
 from cnncost.frontends.torch.types import tensors_in
-from cnncost.shapes import TensorText, looks_like_shape, parse_shape
+from cnncost.shapes import Literal, TensorText, looks_like_shape, parse_shape
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,18 +76,6 @@ def literal(value: Any) -> Any:
 def arguments(*positional: Any, **named: Any) -> Any:
     """Positional and keyword inputs together: `arguments((1, 3, 32, 32), scale=2)` for `forward(x, *, scale)`."""
     return Arguments(positional, named)
-
-
-class Literal:
-    """The result of `literal`."""
-
-    __slots__ = ("value",)
-
-    def __init__(self, value: Any) -> None:
-        self.value = value
-
-    def __repr__(self) -> str:
-        return f"literal({self.value!r})"
 
 
 def prepare(inputs: Any, model: nn.Module, floats: bool = False) -> Inputs:

@@ -11,6 +11,8 @@ _FAR = 64
 """How many nodes to search for the first convolution on an input; later ones take computed tensors."""
 
 
+_NOTE = "has no batch axis, and was taken as one example"
+
 _BEFORE = frozenset({"pointwise", "layout", "pad", "copy"})
 """Kinds of ops that leave the axes what they are."""
 
@@ -36,9 +38,14 @@ def without_batch_axis(graph: Graph) -> Graph:
             same[node.outputs[0]] = True
         elif node.spec.kind == "conv" and len(shape) == _space(node.spec) + 1:
             text = "x".join(map(str, shape))
-            note = f"the input {text} has no batch axis, and was taken as one example; a batch of one is 1x{text}"
+            note = f"the input {text} {_NOTE}; a batch of one is 1x{text}"
             return replace(graph, examples=1, notes=(*graph.notes, note))
     return graph
+
+
+def lacks_batch_axis(graph: Graph) -> bool:
+    """Whether `without_batch_axis` found that there is none."""
+    return any(_NOTE in note for note in graph.notes)
 
 
 def _space(spec: OpSpec) -> int:

@@ -1,0 +1,136 @@
+"""The options of all commands that run a model, as one value, and the report that they ask for."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from functools import wraps
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from cnncost.cli.options import input_option, model_args_option, parsed_model_args
+
+if TYPE_CHECKING:
+    from cnncost.report.model import Report
+    from cnncost.sources.settings import Settings
+
+_TRACES = ("auto", "static", "real")
+
+
+def _read(_ctx: click.Context, _param: click.Parameter, given: str | None) -> str:
+    """The JSON itself, a file's, or standard input's."""
+    if given is None or given.lstrip()[:1] in {"{", "["}:
+        return given or ""
+    from cnncost.errors import InputError
+
+    try:
+        if given == "-":
+            return (sys.stdin.buffer.read().decode() if sys.stdin is not None else "") or " "
+        return Path(given).read_text(encoding="utf-8") or " "
+    except (OSError, UnicodeDecodeError, ValueError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "not text"
+        raise InputError(
+            f"--inputs-json {given}: can't be read: {reason}; expected a file, - for standard input, or the JSON itself"
+        ) from None
+
+
+json_option = click.option(
+    "--inputs-json", metavar="JSON", callback=_read,
+    help="All arguments of forward, in place of --input: a list, or an object of keyword arguments, with tensors as "
+    '{"shape": [1, 3, 224, 224], "dtype": "float32"}; or a file that has it, or - for standard input.',
+)  # fmt: skip
+batch_option = click.option(
+    "--batch", type=click.IntRange(min=1), metavar="N", help="Batch size: the first axis of each input."
+)
+dtype_option = click.option(
+    "--dtype", metavar="NAME", help="Of parameters and inputs: float32, bfloat16, float16, float64."
+)
+trace_option = click.option(
+    "--trace", type=click.Choice(_TRACES),
+    help="static: run forward without data; real: on values, for models that read what they compute; auto, which is "
+    "the default: on values where needed.",
+)  # fmt: skip
+autocast_option = click.option(
+    "--autocast", metavar="DTYPE",
+    help="Run forward and loss under torch.autocast: bf16, fp16, or by CUDA's lists of ops cuda:bf16, cuda (fp16).",
+)  # fmt: skip
+_ALL = (input_option, json_option, model_args_option, batch_option, dtype_option, trace_option, autocast_option)
+_NAMES = ("inputs", "inputs_json", "model_args", "batch", "dtype", "trace", "autocast")
+
+
+def run_options(*without: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    """Add the options that say how a model is run; the command gets them as `settings`.
+
+    Args:
+        without: names of those that the command has not, or has in another form.
+    """
+
+    def add(command: Callable[..., Any]) -> Callable[..., Any]:
+        kept = [name for name in _NAMES if name not in without]
+
+        @wraps(command)
+        def run(**given: Any) -> Any:
+            from cnncost.sources.settings import Settings
+
+            how = {name: given.pop(name) for name in kept}
+            settings = Settings(**{**how, "model_args": parsed_model_args(how["model_args"])})
+            settings.check()  # before the work
+            return command(**given, settings=settings)
+
+        made: Callable[..., Any] = run
+        for name, option in reversed(list(zip(_NAMES, _ALL, strict=True))):
+            if name in kept:
+                made = option(made)
+        return made
+
+    return add
+
+
+def analyzed(model: str, settings: Settings, *, further: tuple[str, ...] = (), **how: Any) -> Report:
+    """The Report of a model, or a saved one.
+
+    Args:
+        model: as the user named it.
+        settings: how to run it.
+        further: options of the command itself that a saved report can't follow.
+        how: further arguments of `analyze`.
+
+    Raises:
+        UsageError: a saved report, and options that are for models.
+    """
+    from cnncost.analysis import analyze
+    from cnncost.sources.find import find
+
+    source = find(model)
+    if source.saved:
+        refuse_for_saved(model, settings, further)
+        return analyze(source)
+    return analyze(settings.resolve(source), trace=settings.tracing, **how)
+
+
+def refuse_for_saved(model: str, settings: Settings, further: tuple[str, ...] = ()) -> None:
+    """Raise UsageError for options that have no effect on a saved report."""
+    if options := [*settings.options, *further]:
+        *some, last = options
+        named = f"{', '.join(some)} and {last} are" if some else f"{last} is"
+        raise click.UsageError(f"{model} is a saved report, of the run that it was made for; {named} for models")
+
+
+def side_by_side(models: tuple[str, ...], settings: Settings) -> list[Report]:
+    """The Reports of several models; saved ones are as they were saved, and the settings are for the others.
+
+    Raises:
+        UsageError: options for models, and all are saved reports.
+    """
+    from cnncost.analysis import analyze
+    from cnncost.sources.find import find
+
+    sources = [find(model) for model in models]
+    if all(source.saved for source in sources):
+        refuse_for_saved(models[0], settings)
+    return [
+        analyze(source) if source.saved else analyze(settings.resolve(source), trace=settings.tracing)
+        for source in sources
+    ]

@@ -1,0 +1,183 @@
+"""What the commands do, as functions: they return data, print nothing, and take models as `analyze` does."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from cnncost import units
+from cnncost.analysis import analyze
+from cnncost.errors import InputError
+from cnncost.report.model import Report
+
+if TYPE_CHECKING:
+    from cnncost.budget.check import Check
+    from cnncost.budget.compare import Compared
+    from cnncost.budget.diff import Diff
+    from cnncost.report.prediction import Prediction
+    from cnncost.sources.resolve import Model
+
+
+def roofline(
+    model: Model, inputs: Any = None, *, device: str, dtype: str | None = None, device_file: str | Path | None = None,
+    **how: Any,
+) -> Prediction:  # fmt: skip
+    """The time of a model on a device by the roofline model, op by op; no such device is needed.
+
+    Args:
+        model: as for `analyze`.
+        inputs: as for `analyze`.
+        device: one of `cnncost devices`, such as `"h100"`.
+        dtype: take all floats as this number format, such as `"bf16"`; None: as recorded.
+        device_file: a TOML file with further devices.
+        how: further arguments of `analyze`, such as `training=True`.
+
+    Returns:
+        The Prediction: `.roofline.total.seconds`, and times by call and op.
+
+    Raises:
+        CnncostError: an unknown device or number format, a report that was read from a file, or what `analyze` raises.
+    """
+    from cnncost.devices import find
+    from cnncost.devices.model import dtype_named
+    from cnncost.passes.roofline import roofline as times
+    from cnncost.report.prediction import Prediction
+
+    found = find(device, None if device_file is None else Path(device_file))
+    form = None if dtype is None else dtype_named(dtype)
+    if form is not None:
+        found.peak(form)  # raise before the work
+    report = _report(model, inputs, how)
+    if report.graph is None:
+        raise InputError(f"{report.model}: a report that was read from a file has no graph; give the model")
+    return Prediction(report, times(report.graph, found, form))
+
+
+def diff(old: Model | Report, new: Model | Report, inputs: Any = None, **how: Any) -> Diff:
+    """What changed between two models, and which modules did it; modules that were renamed or moved are found again.
+
+    Args:
+        old: a model as for `analyze`, or a Report.
+        new: the same.
+        inputs: as for `analyze`, of both.
+        how: further arguments of `analyze`, for both.
+
+    Returns:
+        The Diff: `.changes`, and figures of both sides.
+
+    Raises:
+        CnncostError: what `analyze` raises.
+    """
+    from cnncost.budget.diff import Diff
+    from cnncost.budget.snapshot import of_report
+
+    return Diff(of_report(_report(old, inputs, how)), of_report(_report(new, inputs, how)))
+
+
+def compare(
+    models: Mapping[str, Model | Report] | Sequence[Model | Report], inputs: Any = None, **how: Any
+) -> tuple[Compared, ...]:
+    """Parameters, MACs, FLOPs and memory of several models, and which of them no other one beats.
+
+    Args:
+        models: by name, or in order; as for `analyze`, or Reports.
+        inputs: as for `analyze`, of all models that are not Reports.
+        how: further arguments of `analyze`.
+
+    Raises:
+        CnncostError: what `analyze` raises.
+    """
+    from cnncost.budget.compare import compare as side_by_side
+
+    if isinstance(models, str) or not isinstance(models, (Mapping, Sequence)):
+        raise InputError(f"compare: expected several models, as a list or a dict by name, got {type(models).__name__}")
+    if isinstance(models, Mapping):
+        return side_by_side([(name, _report(model, inputs, how)) for name, model in models.items()])
+    reports = [_report(model, inputs, how) for model in models]
+    return side_by_side([(report.model, report) for report in reports])
+
+
+def check(
+    config: str | Path | None = None, names: Sequence[str] = (), *, any_torch: bool = False, allow_unknown: bool = False
+) -> Check:
+    """Check models against their budgets, as `cnncost check` does.
+
+    Args:
+        config: the budget file; None: the nearest `cnncost.toml` or `pyproject.toml`.
+        names: of the budgets; empty: all.
+        any_torch: compare with a baseline of another version of torch.
+        allow_unknown: let totals pass that miss ops without a rule.
+
+    Returns:
+        The Check: `.exit_code` is 0 if all limits are kept, and `.models` has each limit.
+
+    Raises:
+        CnncostError: no budget file, a broken one, no budget of a name, a baseline that can't be read.
+    """
+    from cnncost.budget import lock
+    from cnncost.budget.check import check as checked
+    from cnncost.budget.file import find, read
+    from cnncost.budget.measure import measure_all
+
+    file = read(Path(config) if config is not None else find(Path.cwd()))
+    known = [budget.name for budget in file.budgets]
+    for name in names:
+        if name not in known:
+            raise InputError(f"{file.path}: no budget named {name!r}; there are {', '.join(known)}")
+    budgets = [budget for budget in file.budgets if not names or budget.name in names]
+    kept = lock.read(file.baseline, any_torch=any_torch)
+    return checked(file, measure_all(budgets, file.path.parent, jobs=1), kept, allow_unknown=allow_unknown)
+
+
+def max_batch(
+    model: Model, inputs: Any = None, *, device_memory: int | str, training: bool = True, loss: Any = None,
+    optimizer: Any = None, block: int = 1, workspace: int | str = 0, model_args: dict[str, Any] | None = None,
+    autocast: Any = None,
+) -> int:  # fmt: skip
+    """The largest batch whose peak of memory fits a device; 0 if not even one example does.
+
+    Args:
+        model: as for `analyze`.
+        inputs: as for `analyze`; the batch size is set in the first axis of each.
+        device_memory: bytes, or a text such as `"24GB"` or `"24GiB"`.
+        training: a training step; False: a forward without autograd.
+        loss: of the step, as for `analyze`.
+        optimizer: likewise.
+        block: bytes that the allocator rounds up to: 512 for CUDA's.
+        workspace: bytes that the device's libraries hold, or a text.
+        model_args: as for `analyze`.
+        autocast: as for `analyze`.
+
+    Raises:
+        CnncostError: no size, inputs without a batch axis, memory that hardly depends on the batch, or what `analyze`
+            raises.
+    """
+    from cnncost.fit import Step, largest_batch, peak
+    from cnncost.sources.batch import with_batch
+    from cnncost.sources.resolve import resolve
+
+    limit, held = _bytes("device_memory", device_memory), _bytes("workspace", workspace)
+    resolved = resolve(model, inputs, model_args, autocast)
+    resolved.check_batch_axis()
+    step = Step(loss, optimizer) if training else None
+
+    def at(batch: int) -> int:
+        return held + peak(resolved, with_batch(resolved.inputs, batch), step=step, block=block)
+
+    return largest_batch(at, limit)
+
+
+def _report(model: Model | Report, inputs: Any, how: dict[str, Any]) -> Report:
+    return model if isinstance(model, Report) else analyze(model, inputs, **how)
+
+
+def _bytes(name: str, size: int | str) -> int:
+    if type(size) is int and size >= 0:
+        return size
+    if isinstance(size, str) and not size.strip()[-1:].isdecimal():
+        try:
+            return units.parse_data(size)
+        except ValueError as error:
+            raise InputError(f"{name}: {error}") from None
+    raise InputError(f"{name}: expected a number of bytes, or a text with a unit such as '24GB', got {size!r}")

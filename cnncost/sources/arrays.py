@@ -1,0 +1,38 @@
+"""NumPy arrays among inputs, as tensors that share their data."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from cnncost.errors import InputError
+
+
+def with_tensors(inputs: Any, where: str = "inputs") -> Any:
+    """The inputs with a tensor for each array, in tuples, lists and dicts; the same object if there is none.
+
+    Raises:
+        InputError: an array whose dtype torch has not, such as texts.
+    """
+    kind = type(inputs)
+    if kind.__module__ == "numpy" and kind.__name__ == "ndarray":
+        return _tensor(inputs, where)
+    if kind is dict:
+        made = {key: with_tensors(value, str(key)) for key, value in inputs.items()}
+        return made if any(made[key] is not value for key, value in inputs.items()) else inputs
+    if kind in (tuple, list):
+        items = [with_tensors(item, f"{where}[{i}]") for i, item in enumerate(inputs)]
+        return kind(items) if any(new is not old for new, old in zip(items, inputs, strict=True)) else inputs
+    if isinstance(inputs, tuple) and hasattr(inputs, "positional") and hasattr(inputs, "named"):  # of `arguments`
+        positional, named = with_tensors(inputs.positional, where), with_tensors(inputs.named, where)
+        same = positional is inputs.positional and named is inputs.named
+        return inputs if same else kind(positional, named)
+    return inputs
+
+
+def _tensor(array: Any, where: str) -> Any:
+    import torch
+
+    try:
+        return torch.from_numpy(array if array.flags.writeable and array.size else array.copy())
+    except (TypeError, ValueError) as error:
+        raise InputError(f"{where}: an array of {array.dtype} makes no tensor ({error}); expected numbers") from None

@@ -1,0 +1,135 @@
+"""Arguments of forward as JSON: tensors by shape or by values, beside whatever else forward takes.
+
+A tensor is `{"shape": [1, 3, 224, 224], "dtype": "float32"}`, `{"values": [3, 5], "dtype": "int64"}`, or a text such as
+`"1x3x224x224"`, as `--input` takes it. All else is passed as it is; `{"literal": …}` passes what looks like a tensor.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import Any, NamedTuple
+
+from cnncost.errors import InputError
+from cnncost.shapes import Literal, TensorText, looks_like_shape, parse_shape
+
+_EXAMPLE = '{"pixel_values": {"shape": [1, 3, 224, 224]}, "return_dict": false}'
+_MOST = 2**63
+
+
+class Values(NamedTuple):
+    """A tensor with its values: numbers, or nested lists of them."""
+
+    values: Any
+    dtype: str | None
+
+
+def parse(text: str) -> Any:
+    """The arguments: a list of positional ones, or an object of keyword ones; a tensor alone is the only one.
+
+    Returns:
+        A tuple or dict of `TensorText`, `Values`, `Literal`, and lists and dicts that hold such.
+
+    Raises:
+        InputError: not JSON, neither list nor object, a key twice, or a tensor whose shape or values are none.
+    """
+    try:
+        data = json.loads(text, object_pairs_hook=_once)
+    except (ValueError, RecursionError) as error:
+        raise InputError(f"--inputs-json: not JSON ({error}); expected for example {_EXAMPLE}") from None
+    if isinstance(data, dict) and not _is_tensor(data):
+        return {name: _value(value, name) for name, value in data.items()}
+    if not isinstance(data, (list, dict)):
+        raise InputError(
+            f"--inputs-json: expected a list of positional arguments, or an object of keyword arguments such as "
+            f"{_EXAMPLE}, got {json.dumps(data)[:60]}"
+        )
+    return tuple(_value(value, f"[{i}]") for i, value in enumerate(data if isinstance(data, list) else [data]))
+
+
+def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        names = [name for name, _ in pairs]
+        raise ValueError(f"{next(name for name in names if names.count(name) > 1)!r} is given twice")
+    return found
+
+
+def _is_tensor(value: dict[str, Any]) -> bool:
+    return value.keys() in ({"shape"}, {"shape", "dtype"}, {"values"}, {"values", "dtype"})
+
+
+def _value(value: Any, where: str) -> Any:
+    if isinstance(value, dict):
+        if value.keys() == {"literal"}:
+            return Literal(value["literal"])
+        if _is_tensor(value):
+            return _tensor(value, where)
+        made: Any = {name: _value(item, f"{where}.{name}") for name, item in value.items()}
+    elif isinstance(value, list):
+        made = [_value(item, f"{where}[{i}]") for i, item in enumerate(value)]
+    elif isinstance(value, str) and looks_like_shape(value):
+        return _text(value, where)
+    else:
+        return Literal(value)
+    items = made.values() if isinstance(made, dict) else made
+    given = value.values() if isinstance(value, dict) else value
+    plain = all(type(new) is Literal and new.value is old for new, old in zip(items, given, strict=True))
+    return Literal(value) if plain else made
+
+
+def _text(value: str, where: str) -> TensorText:
+    try:
+        return parse_shape(value)
+    except InputError as error:
+        raise InputError(f"--inputs-json: {where}: {error}") from None
+
+
+def _tensor(value: dict[str, Any], where: str) -> TensorText | Values:
+    dtype = value.get("dtype")
+    if dtype is not None and not isinstance(dtype, str):
+        raise InputError(
+            f'--inputs-json: {where}.dtype: expected a name such as "float32", got {json.dumps(dtype)[:60]}'
+        )
+    if "values" in value:
+        return Values(value["values"], dtype)
+    shape = value["shape"]
+    if not isinstance(shape, list) or not all(type(size) is int and 0 < size < _MOST for size in shape):
+        raise InputError(
+            f"--inputs-json: {where}.shape: expected a list of whole numbers from 1 to 2^63, got "
+            f'{json.dumps(shape)[:60]}; an argument that is no tensor but has "shape" is {{"literal": …}}'
+        )
+    return TensorText(tuple(shape), dtype)
+
+
+def to_inputs(parsed: Any) -> Any:
+    """What `parse` returned as inputs for `analyze`. Raises InputError for values that make no tensor."""
+    if isinstance(parsed, dict):
+        return {name: _made(value, name) for name, value in parsed.items()}
+    return tuple(_made(value, f"[{i}]") for i, value in enumerate(parsed))
+
+
+def _made(value: Any, where: str) -> Any:
+    if isinstance(value, Values):
+        return _valued(value, where)
+    if isinstance(value, dict):
+        return {name: _made(item, f"{where}.{name}") for name, item in value.items()}
+    if isinstance(value, list):
+        return [_made(item, f"{where}[{i}]") for i, item in enumerate(value)]
+    return value
+
+
+def _valued(given: Values, where: str) -> Any:
+    import torch
+
+    dtype = None if given.dtype is None else getattr(torch, given.dtype, None)
+    if given.dtype is not None and not isinstance(dtype, torch.dtype):
+        raise InputError(
+            f"--inputs-json: {where}: {given.dtype!r} is no dtype of torch; expected for example int64, bool"
+        )
+    try:
+        return torch.tensor(given.values, dtype=dtype)
+    except (ValueError, TypeError, RuntimeError, OverflowError) as error:
+        raise InputError(
+            f"--inputs-json: {where}.values: make no tensor ({str(error).splitlines()[0]}); expected numbers, or "
+            "lists of equal length"
+        ) from None

@@ -1,0 +1,106 @@
+"""How a named model is run, as the commands' common options and budget files say it: plain data, the same for all."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, field, fields
+from typing import TYPE_CHECKING, Any, get_args
+
+from cnncost.errors import InputError
+from cnncost.shapes import parse_inputs
+from cnncost.sources import json_inputs
+from cnncost.sources.resolve import Resolved, Trace, resolve
+
+if TYPE_CHECKING:
+    from cnncost.sources.source import ModelSource
+
+TRACES: tuple[Trace, ...] = get_args(Trace)
+_DTYPES = {
+    "half": "float16", "fp16": "float16", "bf16": "bfloat16", "fp32": "float32", "float": "float32",
+    "fp64": "float64", "double": "float64",
+}  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """What may be said beside a model's name; the defaults say nothing.
+
+    Attributes:
+        inputs: texts as `--input` takes them.
+        inputs_json: all arguments of forward as JSON, in place of `inputs`.
+        model_args: keyword arguments for the factory or class.
+        batch: the first axis of each input.
+        dtype: of parameters and of inputs that state none.
+        trace: as for `analyze`; None: "auto".
+        autocast: as for `analyze`.
+    """
+
+    inputs: tuple[str, ...] = ()
+    inputs_json: str = ""
+    model_args: dict[str, Any] = field(default_factory=dict)
+    batch: int | None = None
+    dtype: str | None = None
+    trace: Trace | None = None
+    autocast: str | None = None
+
+    @classmethod
+    def from_data(cls, data: dict[str, Any]) -> Settings:
+        """Settings that went through JSON as `asdict` gives them."""
+        return cls(**{**data, "inputs": tuple(data["inputs"])})
+
+    def to_data(self) -> dict[str, Any]:
+        """Plain data for JSON."""
+        return asdict(self)
+
+    @property
+    def options(self) -> list[str]:
+        """The options that were given: `--input`, `--model-args`."""
+        nothing = Settings()
+        given = [each.name for each in fields(self) if getattr(self, each.name) != getattr(nothing, each.name)]
+        return [_OPTIONS.get(name, f"--{name.replace('_', '-')}") for name in given]
+
+    @property
+    def tracing(self) -> Trace:
+        """The trace to record by."""
+        return self.trace or "auto"
+
+    def check(self) -> None:
+        """Check what can be checked without torch. Raises InputError."""
+        if self.inputs_json:
+            if self.inputs:
+                raise InputError("--input and --inputs-json: expected one of them; --inputs-json has all arguments")
+            json_inputs.parse(self.inputs_json)
+        elif self.inputs:
+            parse_inputs(self.inputs)
+
+    def given(self) -> Any:
+        """Inputs as for `analyze`; None if none were given. Raises InputError."""
+        self.check()
+        if self.inputs_json:
+            return json_inputs.to_inputs(json_inputs.parse(self.inputs_json))
+        return parse_inputs(self.inputs) if self.inputs else None
+
+    def resolve(self, model: str | ModelSource) -> Resolved:
+        """The model built, with its inputs, ready to be recorded.
+
+        Raises:
+            CnncostError: an input, dtype or autocast that is none, or what `resolve` raises.
+        """
+        from cnncost.frontends.torch.autocast import parse
+
+        given, autocast, dtype = self.given(), parse(self.autocast), _dtype(self.dtype)
+        resolved = resolve(model, given, self.model_args, autocast, self.batch)
+        return resolved if dtype is None else resolved.to(dtype)
+
+
+_OPTIONS = {"inputs": "--input"}
+
+
+def _dtype(name: str | None) -> Any:
+    if name is None:
+        return None
+    import torch
+
+    found = getattr(torch, _DTYPES.get(name.lower(), name.lower()), None)
+    if not isinstance(found, torch.dtype) or not found.is_floating_point:
+        raise InputError(f"--dtype {name}: expected a floating-point dtype such as float32, bfloat16, float16")
+    return found
