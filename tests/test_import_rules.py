@@ -124,7 +124,7 @@ def test_the_core_knows_no_framework(where, package):
     assert knows(where, package, types=False) == []
 
 
-@pytest.mark.parametrize("where", [w for w in TORCH_FREE if w != "report"])
+@pytest.mark.parametrize("where", [w for w in TORCH_FREE if w != "render"])
 def test_the_core_does_not_know_the_terminal(where):
     assert knows(where, "rich") == []
 
@@ -134,8 +134,8 @@ def test_the_core_draws_nothing(where):
     assert knows(where, "matplotlib") == []
 
 
-def test_in_reports_only_the_terminal_renderer_knows_rich():
-    assert set(knows("report", "rich")) <= {"report/text.py"}
+def test_only_the_terminal_renderer_knows_rich():
+    assert set(knows("render", "rich")) <= {"render/text.py"}
 
 
 @pytest.mark.parametrize(

@@ -31,10 +31,12 @@ def encoding() -> str:
 
 def show(lines: Sequence[Line], styles: Mapping[str, str], plainer: Callable[[str], str] = to_ascii) -> None:
     """Print lines, coloured if the terminal supports it, through `plainer` if it lacks their characters."""
+    from cnncost.render.text import colored
+
     color = in_color()
     written = printable if encodable("".join(map(plain, lines))) else plainer
     shown = [[(written(text), style) for text, style in line] for line in lines]
-    echo("\n".join(_colored(line, styles) if color else plain(line) for line in shown), color=color)
+    echo("\n".join(colored(line, styles) if color else plain(line) for line in shown), color=color)
 
 
 def echo(text: str, *, color: bool | None = None) -> None:
@@ -71,16 +73,6 @@ def write(document: Document, form: str, output: str | None) -> None:
     from cnncost.render.text import STYLES, to_lines
 
     show(to_lines(document, width()), STYLES)
-
-
-def _colored(line: Line, styles: Mapping[str, str]) -> str:
-    from rich.color import ColorSystem
-    from rich.style import Style
-
-    return "".join(
-        Style.parse(styles[style]).render(text, color_system=ColorSystem.STANDARD) if styles.get(style) else text
-        for text, style in line
-    )
 
 
 def encodable(text: str) -> bool:

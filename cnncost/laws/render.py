@@ -9,13 +9,13 @@ from cnncost import units
 from cnncost.laws import writing
 from cnncost.laws.data import HEADINGS
 from cnncost.laws.law import Law, domain_text
+from cnncost.render.json import SCHEMA
 
 if TYPE_CHECKING:
     from cnncost.laws.data import LawsData
     from cnncost.laws.polynomial import Polynomial
     from cnncost.laws.solve import Solution
 
-SCHEMA = 1
 _PIECES = 4
 """Most pieces of a maximum that a line shows."""
 
@@ -156,6 +156,7 @@ def to_dict(laws: LawsData) -> dict[str, Any]:
     """Plain data: coefficients are text, as they are fractions."""
     return {
         "schema": SCHEMA,
+        "command": "formula",
         "model": laws.model,
         "variables": [
             {"name": v.name, "symbol": v.symbol, "sets": v.about, "base": v.base} for v in laws.variables

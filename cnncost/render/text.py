@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 import textwrap
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import pairwise
 
 from cnncost import units
@@ -19,6 +19,7 @@ from cnncost.render.values import show
 
 STYLES = {
     "title": "bold", "heading": "bold", "total": "bold", "rule": "dim", "guide": "dim", "note": "dim", "zero": "dim",
+    "own": "italic dim", "parent": "bold cyan", "class": "green", "biggest": "bold yellow",
     "bar": "blue", "front": "bold green", "grew": "bold red", "shrank": "green",
     "within": "green", "over": "bold red", "uncertain": "yellow", "warning": "bold red",
 }  # fmt: skip
@@ -50,6 +51,17 @@ def to_lines(document: Document, width: int) -> list[Line]:
 def to_text(document: Document, width: int) -> str:
     """The lines without styles."""
     return "\n".join(layout.plain(line).rstrip() for line in to_lines(document, width))
+
+
+def colored(line: Line, styles: Mapping[str, str] = STYLES) -> str:
+    """A line with ANSI escape codes, by rich's names of styles."""
+    from rich.color import ColorSystem
+    from rich.style import Style
+
+    return "".join(
+        Style.parse(styles[style]).render(text, color_system=ColorSystem.STANDARD) if styles.get(style) else text
+        for text, style in line
+    )
 
 
 def showable(text: str, encoding: str) -> str:

@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 from cnncost.render import layout
 from cnncost.render.layout import Cell, Field, Line
-from cnncost.render.text import encodable
+from cnncost.render.text import colored, encodable
 from cnncost.report import heading
 from cnncost.report.columns import By, Column, for_people, share_of_macs
 from cnncost.report.data import ReportData
@@ -21,11 +21,6 @@ from cnncost.report.entries import Entry, entries
 
 LEAST_WIDTH = 40
 """Minimum line width, also for narrower terminals."""
-_STYLES = {
-    "title": "bold", "heading": "bold", "total": "bold", "rule": "dim", "guide": "dim", "note": "dim", "zero": "dim",
-    "own": "italic dim", "parent": "bold cyan", "class": "green", "bar": "blue", "biggest": "bold yellow",
-    "warning": "bold red",
-}  # fmt: skip
 _PERCENT, _WIDEST_BAR = 5, 24
 
 
@@ -78,17 +73,7 @@ def to_text(
     lines = [*_head(report, width), [], *table_lines(report, by, shown.rows, width, written), []]
     lines += _notes(report, shown.legend, width)
     styled = [[(written(text), style) for text, style in line] for line in lines]
-    return "\n".join((_colored if color else layout.plain)(line).rstrip() for line in styled)
-
-
-def _colored(line: Line) -> str:
-    from rich.color import ColorSystem
-    from rich.style import Style
-
-    return "".join(
-        Style.parse(_STYLES[style]).render(text, color_system=ColorSystem.STANDARD) if style else text
-        for text, style in line
-    )
+    return "\n".join((colored if color else layout.plain)(line).rstrip() for line in styled)
 
 
 def _head(report: ReportData, width: int) -> list[Line]:

@@ -16,9 +16,9 @@ LENET = ("lenet5",)
 COMMANDS = {
     "summarize": LENET, "rf": LENET, "memory": (*LENET, "--inference", "--top", "50"),
     "roofline": (*LENET, "--device", "h100", "--all"), "compare": ("lenet5", "lenet300"), "diff": ("lenet1", "lenet5"),
-    "verify": (*LENET, "--no-fvcore"), "check": (), "lecture": ("--slide", "55"),
+    "verify": (*LENET, "--no-fvcore"), "check": (), "lecture": ("--slide", "55"), "formula": (*LENET, "--vary", "batch"),
 }  # fmt: skip
-OWN = {"lecture": {"markdown", "csv", "json"}}
+OWN = {"lecture": {"markdown", "csv", "json"}, "formula": {"markdown", "json", "latex"}}
 """Commands that have fewer formats than documents have."""
 BUDGET = '[[budget]]\nmodel = "lenet5"\nmacs = "<= 1M"\nparams = "<= 60k"\n'
 

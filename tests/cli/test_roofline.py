@@ -24,7 +24,7 @@ def run(*arguments):
 def test_a_prediction_in_80_columns(capsys):
     assert run("roofline", "resnet50", "--device", "h100", "--dtype", "bf16", "--batch", "64") == 0
     out = capsys.readouterr().out
-    assert "input 64×3×224×224 float32, batch size 64, computed in\nbfloat16" in out
+    assert "input 64×3×224×224 float32, batch size 64, computed in\n  bfloat16" in out
     assert "989 TFLOP/s bfloat16, 3.35 TB/s, launch 5.00 µs\n(assumed), ridge at 295 FLOP/B" in out
     assert "time of an op = max(launch, FLOPs / peak, bytes / bandwidth)" in out
     # 53 convolutions and norms, 49 ReLUs, 2 pools, a linear layer, 16 additions; 40 are shown
@@ -78,7 +78,7 @@ def test_markdown_into_a_file(tmp_path, capsys):
     assert run("roofline", "lenet1", "--device", "dsp32c", "-o", str(path)) == 0
     text = path.read_text()
     assert text.startswith("# lenet1 (LeNet1): roofline\n")
-    assert "| total |" in text
+    assert "| **total** |" in text
     assert "memory no ceiling" in text
     assert capsys.readouterr().out == ""
 
