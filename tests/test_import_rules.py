@@ -362,7 +362,7 @@ def test_names_that_compat_has_stand_in_no_string_elsewhere():
     guilty = {name: found for name, source in outside_of_compat().items() if (found := in_strings(source) & room)}
 
     assert {"_parameters", "_call_impl", "_no_grad_fill_", "_cdata"} <= room
-    assert guilty == {"frontends/torch/lowering/tables.py": {"_pad_packed_sequence"}}  # the name of an op
+    assert guilty == {}
 
 
 def test_private_names_of_others_have_a_reason():
