@@ -222,3 +222,14 @@ def test_under_a_cpus_autocast_behind_a_layer_that_was_cast(layer):
     autocast = partial(torch.autocast, "cpu", torch.bfloat16)
     predicted = cnncost.analyze(model, x, training=True, autocast="bf16").memory.training_peak
     assert predicted == pytest.approx(training_peak(model, x, autocast), rel=0.005)
+
+
+@pytest.mark.parametrize("training", [False, True], ids=["inference", "training"])
+@pytest.mark.parametrize("layer", LAYERS)
+def test_a_model_on_meta_is_one_on_a_cpu(layer, training):
+    """A model without data, such as one built from a configuration, runs the kernels of a CPU."""
+    built, meta = Plain(LAYERS[layer]()), Plain(LAYERS[layer]()).to("meta")
+    here, there = (cnncost.analyze(model, (7, 3, 16), training=training).memory for model in (built, meta))
+    assert here.inference_peak == there.inference_peak
+    if training:
+        assert here.training_peak == there.training_peak

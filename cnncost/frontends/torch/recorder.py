@@ -193,10 +193,11 @@ class Recorder(TorchDispatchMode):
             self.appearance.place(tensor, device)
 
     def device_type(self, tensor: torch.Tensor) -> str:
-        """The device type that a tensor represents; CUDA if autocast uses CUDA's op lists."""
+        """The device type that a tensor represents; CUDA if autocast uses CUDA's op lists, the CPU if there is none."""
         if self.casting is not None and self.casting.device != "cpu":
             return self.casting.device
-        return self.appearance.claimed(tensor).type if self.appearance is not None else "cpu"
+        claimed = self.appearance.claimed(tensor).type if self.appearance is not None else "cpu"
+        return "cpu" if claimed == "meta" else claimed
 
     def on_cpu(self, tensor: torch.Tensor) -> bool:
         """Whether a tensor represents one on a CPU."""
