@@ -13,12 +13,12 @@ from cnncost import units
 
 Kind: TypeAlias = Literal[
     "text", "code", "flag", "shape", "shapes", "tensors", "number", "count", "compact", "signed", "difference", "bytes",
-    "seconds", "duration", "rate", "si", "ratio", "share", "part", "percent", "error", "headroom", "growth", "figure",
+    "seconds", "duration", "rate", "ratio", "share", "part", "percent", "error", "headroom", "growth", "figure",
     "along", "texts", "bar",
 ]  # fmt: skip
 """What the values of a column are: see `_LOOKS`. A figure is a number in words, where each row has its own unit."""
 NUMBERS = frozenset({
-    "number", "count", "compact", "signed", "difference", "bytes", "seconds", "duration", "rate", "si", "ratio",
+    "number", "count", "compact", "signed", "difference", "bytes", "seconds", "duration", "rate", "ratio",
     "share", "part", "percent", "error", "headroom", "growth", "figure", "along", "shape",
 })  # fmt: skip
 """Kinds that are right-aligned."""
@@ -96,7 +96,6 @@ _LOOKS: dict[Kind, Callable[[Any], str]] = {
     "seconds": lambda value: units.si(value, "s"),
     "duration": units.duration,
     "rate": lambda value: units.si(value, "").strip(),
-    "si": lambda value: units.si(value, "B"),
     "ratio": units.ratio,
     "share": lambda value: units.share(value.numerator, value.denominator),
     "part": lambda value: "all" if value == 1 else units.share(value.numerator, value.denominator),

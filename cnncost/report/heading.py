@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-
 from cnncost import units
-from cnncost.graph import Shape
+from cnncost.render.values import tensors
 from cnncost.report.columns import AT_LEAST, AT_MOST, MARKS
 from cnncost.report.data import ReportData
 from cnncost.report.outline import biggest_name
@@ -31,12 +29,7 @@ def inputs(report: ReportData) -> str:
 
 def facts(report: ReportData) -> dict[str, object]:
     """What JSON of every command says of the model that was analyzed: its name, batch size and inputs."""
-    return {"model": report.model, "batch": report.batch, "inputs": input_facts(report.inputs)}
-
-
-def input_facts(given: Iterable[tuple[Shape, str]]) -> list[dict[str, object]]:
-    """Shapes and dtypes as JSON has them: `{"shape": [1, 3, 224, 224], "dtype": "float32"}`."""
-    return [{"shape": list(shape), "dtype": dtype} for shape, dtype in given]
+    return {"model": report.model, "batch": report.batch, "inputs": tensors(report.inputs)}
 
 
 def reads(report: ReportData) -> str:

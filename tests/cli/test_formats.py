@@ -16,7 +16,8 @@ LENET = ("lenet5",)
 COMMANDS = {
     "summarize": LENET, "rf": LENET, "memory": (*LENET, "--inference", "--top", "50"),
     "roofline": (*LENET, "--device", "h100", "--all"), "compare": ("lenet5", "lenet300"), "diff": ("lenet1", "lenet5"),
-    "verify": (*LENET, "--no-fvcore"), "check": (), "lecture": ("--slide", "55"), "formula": (*LENET, "--vary", "batch"),
+    "verify": (*LENET, "--no-fvcore"), "check": (), "lecture": ("--slide", "55"),
+    "formula": (*LENET, "--vary", "batch"),
 }  # fmt: skip
 OWN = {"lecture": {"markdown", "csv", "json"}, "formula": {"markdown", "json", "latex"}}
 """Commands that have fewer formats than documents have."""
