@@ -116,6 +116,9 @@ def test_json(capsys):
             ("net.py:Flat", "--input", "1x3x8x8", "--vary", "height"), "forward runs at 8 alone", id="a fixed size"
         ),
         pytest.param(
+            ("net.py:Flat", "--input", "1x3x8x8", "--vary", "height=1..4"), "expected 192 features", id="too small"
+        ),
+        pytest.param(
             ("net.py:Net", "--input", "1x4x8x8", "--vary", "batch"),
             "expected 3 channels",
             id="an input of another kind",
