@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from cnncost import units
 from cnncost.errors import InputError
+from cnncost.laws.data import HEADINGS
 from cnncost.plots.picture import COLORS, picture
 
 if TYPE_CHECKING:
@@ -57,9 +58,7 @@ def _draw(axes: object, law: Law, index: int) -> None:
     )  # fmt: skip
     axes.plot([x for x, _ in measured], [y for _, y in measured], "o", color=COLORS[1], markersize=3.5)
     others = [f"{s} = {n}" for i, (s, n) in enumerate(zip(law.symbols, law.base, strict=True)) if i != index]
-    axes.set_title(
-        f"{law.quantity.replace('_', ' ')}{', ' + ', '.join(others) if others else ''}", fontsize=9, loc="left"
-    )
+    axes.set_title(f"{HEADINGS[law.quantity]}{', ' + ', '.join(others) if others else ''}", fontsize=9, loc="left")
     axes.set_xlabel(f"{law.names[index]}, points: direct analyses")
     axes.set_ylim(bottom=0)
     axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: written(round(value))))
