@@ -113,7 +113,7 @@ def knows(where: str, what: str, types: bool = True) -> list[str]:
 
 TORCH_FREE = [
     "graph.py", "graph_json.py", "masks.py", "errors.py", "units.py", "analysis.py", "fit.py", "ops", "passes",
-    "report", "render", "devices", "budget", "plots",
+    "report", "render", "devices", "budget", "plots", "laws",
 ]  # fmt: skip
 
 
