@@ -113,7 +113,7 @@ def knows(where: str, what: str, types: bool = True) -> list[str]:
 
 TORCH_FREE = [
     "graph.py", "graph_json.py", "masks.py", "errors.py", "units.py", "analysis.py", "fit.py", "ops", "passes",
-    "report", "render", "devices", "budget", "plots",
+    "report", "render", "devices", "budget", "plots", "laws",
 ]  # fmt: skip
 
 
@@ -176,6 +176,10 @@ def test_only_the_terminal_renderer_knows_rich():
         pytest.param("meter", "cnncost.cli", id="the meter does not know the command line"),
         pytest.param("meter", "cnncost.frontends", id="the meter knows no front end"),
         pytest.param("lecture", "cnncost.cli", id="the lecture does not know the command line"),
+        pytest.param("laws", "cnncost.cli", id="laws do not know the command line"),
+        pytest.param("laws", "cnncost.frontends", id="laws know no front end"),
+        pytest.param("laws", "cnncost.plots", id="laws know no picture"),
+        pytest.param("report", "cnncost.laws", id="reports do not know laws"),
     ],
 )
 def test_arrows_never_turn_back(where, what):

@@ -38,11 +38,12 @@ _BY_ENDING = {".md": "markdown", ".markdown": "markdown", ".json": "json", ".tex
     "--solve", "budgets", multiple=True, metavar="BUDGET",
     help="The largest size of each variable that keeps a budget, such as 'macs <= 2G'; the others at the model's own.",
 )  # fmt: skip
+@click.option("--picture", metavar="FILE", help="Draw MACs over each variable, with the points: .png, .svg or .pdf.")
 @format_option("text", "markdown", "json", "latex")
 @output_option(".md, .json, .tex or .txt")
 def command(
-    model: str, vary: tuple[str, ...], settings: Settings, inference: bool, by: str,
-    budgets: tuple[str, ...], form: str | None, output: str | None,
+    model: str, vary: tuple[str, ...], settings: Settings, inference: bool, by: str, budgets: tuple[str, ...],
+    picture: str | None, form: str | None, output: str | None,
 ) -> None:  # fmt: skip
     """Costs of MODEL as exact formulas of its batch, image size, sequence length or width.
 
@@ -54,14 +55,19 @@ def command(
     form = chosen(form, output, _BY_ENDING, "text")
     if budgets and form != "text":
         raise click.UsageError("--solve answers in words; leave out --format, or write to a .txt file")
-    check_places(output)
+    check_places(output, picture)
     from cnncost.laws.derive import formula
 
     laws = formula(
         model, settings.given(), vary, model_args=settings.model_args, training=not inference,
         trace=settings.tracing, autocast=settings.autocast,
     )  # fmt: skip
-    terminal.put(_rendered(laws, form, by == "layer", budgets), output, words=form == "text")
+    text = _rendered(laws, form, by == "layer", budgets)
+    if picture is not None:
+        from cnncost.plots.laws import draw_laws
+
+        draw_laws(laws, picture)
+    terminal.put(text, output, words=form == "text")
 
 
 def _rendered(laws: Laws, form: str, by_layer: bool, budgets: tuple[str, ...]) -> str:

@@ -19,6 +19,11 @@ NET = """
             super().__init__(nn.Conv2d(3, width, 3, padding=1), nn.ReLU(), nn.Conv2d(width, 2, 1))
 
 
+    class Odd(nn.Sequential):
+        def __init__(self):
+            super().__init__(nn.Conv2d(1, 2, 3, 2, 1), nn.Conv2d(2, 2, 3, 2, 1))
+
+
     class Flat(nn.Sequential):
         def __init__(self):
             super().__init__(nn.Flatten(), nn.Linear(3 * 8 * 8, 5))
@@ -90,6 +95,24 @@ def test_files(capsys, tmp_path, file, part):
     assert part in (tmp_path / file).read_text()
 
 
+@pytest.mark.parametrize("ending", ["png", "svg", "pdf"])
+def test_pictures(capsys, tmp_path, ending):
+    code, _, err = run(capsys, *IN, "--vary", "batch,size", "--picture", f"laws.{ending}")
+
+    assert (code, err) == (0, "")
+    assert (tmp_path / f"laws.{ending}").stat().st_size > 5000
+
+
+def test_a_lattice_of_odd_sizes(capsys, tmp_path):
+    code, out, err = run(
+        capsys, "net.py:Odd", "--input", "1x1x33x8", "--inference", "--vary", "height", "--picture", "laws.svg"
+    )  # fmt: skip
+
+    assert (code, err) == (0, "")  # the lattice is that of the model's own size
+    assert "H = 4·k + 1 from " in out
+    assert "</svg>" in (tmp_path / "laws.svg").read_text()
+
+
 def test_json(capsys):
     _, out, _ = run(capsys, *IN, "--vary", "batch,width=4,8", "--format", "json")
     found = json.loads(out)
@@ -116,12 +139,16 @@ def test_json(capsys):
             ("net.py:Flat", "--input", "1x3x8x8", "--vary", "height"), "forward runs at 8 alone", id="a fixed size"
         ),
         pytest.param(
+            ("net.py:Flat", "--input", "1x3x8x8", "--vary", "height=1..4"), "expected 192 features", id="too small"
+        ),
+        pytest.param(
             ("net.py:Net", "--input", "1x4x8x8", "--vary", "batch"),
             "expected 3 channels",
             id="an input of another kind",
         ),
         pytest.param(("no_such_net", "--vary", "batch"), "no network of this name", id="no such model"),
         pytest.param((*IN, "--vary", "batch", "-o", "laws.pdf"), "expected a name that ends in", id="an ending"),
+        pytest.param((*IN, "--vary", "batch", "--picture", "laws.gif"), "expected a name that ends in", id="a picture"),
         pytest.param((*IN, "--vary", "batch", "-o", "no/laws.md"), "does not exist", id="no folder"),
     ],
 )
