@@ -78,7 +78,7 @@ def analyze(
         InputError: with `training`, a loss that depends on nothing trainable, an optimizer that can't be built or that
             needs a closure.
     """
-    _check(trace, training or (loss is None and optimizer is None and set_to_none))
+    _check(trace, training, training or (loss is None and optimizer is None and set_to_none))
     if isinstance(model, (str, PathLike)):
         model, model_args = find(model, model_args), None
     if isinstance(model, ModelSource) and model.saved:
@@ -105,8 +105,13 @@ def analyze(
     return replace(report, input_names=names) if names else report
 
 
-def _check(trace: str, fits_training: bool) -> None:
-    """Reject an unknown trace, and training arguments without `training`."""
+def _check(trace: str, training: Any, fits_training: bool) -> None:
+    """Reject an unknown trace, a `training` that is no bool, and training arguments without it."""
+    if not isinstance(training, bool):
+        raise InputError(
+            f"analyze: training: expected True or False, got {type(training).__name__}; the step's loss and optimizer "
+            "are arguments of their own, as in analyze(model, inputs, training=True, loss='mse')"
+        )
     if trace not in _TRACES:
         raise InputError(f"trace={trace!r}: expected {', '.join(map(repr, _TRACES[:-1]))} or {_TRACES[-1]!r}")
     if not fits_training:

@@ -7,7 +7,6 @@ from typing import Literal
 from cnncost.graph import OpSpec
 from cnncost.ops.kinds import Types, kind, one, rest
 from cnncost.ops.pointwise import FLOPS
-from cnncost.ops.reach import mixing
 from cnncost.ops.reduce import SOFTMAX_FLOPS
 from cnncost.ops.registry import Cost, Term, cost, flops, macs
 
@@ -32,7 +31,7 @@ MULTI_HEAD: Types = {
     inputs=(one("q", 2, None), one("k", 2, None), one("v", 2, None), rest("mask and random state")),
     attributes=ATTENTION,
     optional=ATTENTION_FORMS,
-    reach=mixing.attention,
+    reach="mixing.attention",
 )
 def attention(spec: OpSpec) -> Cost:
     """MACs = B·L·S·E + B'·L·S·V: scores QKᵀ and their product with the values.
@@ -68,7 +67,7 @@ def _core(
     "mha",
     inputs=(one("query", 3), one("key", 3), one("value", 3), rest("weights, biases and mask")),
     attributes=MULTI_HEAD,
-    reach=mixing.mha,
+    reach="mixing.mha",
 )
 def multi_head(spec: OpSpec) -> Cost:
     """Fused multi-head attention: B·L·(3·D²) + attention + B·L·D² MACs.
@@ -97,7 +96,7 @@ def _multi_head(spec: OpSpec) -> tuple[Term, ...]:
     "encoder_layer",
     inputs=(one("src", 3), rest("weights, biases and mask")),
     attributes={**MULTI_HEAD, "ffn": int, "activation": Literal["relu", "gelu"]},
-    reach=mixing.encoder_layer,
+    reach="mixing.encoder_layer",
 )
 def encoder_layer(spec: OpSpec) -> Cost:
     """Fused transformer encoder layer: multi-head attention + 2·B·L·D·F MACs, two norms, two residual sums.

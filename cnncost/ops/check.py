@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING
 
 from cnncost.errors import GraphError, RuleError
 from cnncost.graph import Graph, OpSpec, Shape, TensorType, verify
 from cnncost.near import suggestion
 from cnncost.ops.kinds import ANY_KIND, Kind, Role, declaration, declared, fits, written
-from cnncost.ops.reach.registry import Output, applies, reach_of, resulting
+
+if TYPE_CHECKING:
+    from cnncost.ops.reach.registry import Output
 
 MOST = 10
 """Maximum number of faults in a message."""
@@ -52,6 +55,8 @@ def faults(spec: OpSpec) -> tuple[str, ...]:
 
 def _reach_fault(spec: OpSpec) -> str | None:
     """Where the steps of the reach rule contradict the shapes: attributes that are wrong often show here."""
+    from cnncost.ops.reach.registry import reach_of  # analyses need no dependencies
+
     try:
         reach = reach_of(spec)
         for output, tensor in zip(reach or (), spec.outputs, strict=False):
@@ -63,6 +68,8 @@ def _reach_fault(spec: OpSpec) -> str | None:
 
 
 def _output_fault(spec: OpSpec, output: Output, expected: Shape) -> str | None:
+    from cnncost.ops.reach.registry import applies, resulting
+
     shapes = []
     for route in output.routes:
         shape = spec.inputs[route.input].shape

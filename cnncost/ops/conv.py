@@ -8,7 +8,6 @@ from typing import Literal
 from cnncost.graph import OpSpec
 from cnncost.ops import conv_workspace
 from cnncost.ops.kinds import INTS, LAYOUT, Types, kind, maybe, one
-from cnncost.ops.reach import space
 from cnncost.ops.registry import Cost, cost, flops, macs
 
 GEOMETRY: Types = {
@@ -41,7 +40,7 @@ def geometry_fits(spec: OpSpec) -> str | None:
     outputs=(one("y", 2, 5),),
     attributes=GEOMETRY,
     optional={"layout": LAYOUT},
-    reach=space.conv,
+    reach="space.conv",
     workspace=conv_workspace.conv,
     check=geometry_fits,
 )

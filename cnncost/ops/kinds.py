@@ -22,11 +22,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from types import MappingProxyType, NoneType, UnionType
-from typing import Literal, NamedTuple, TypeAlias, Union, get_args, get_origin
+from typing import Any, Literal, NamedTuple, TypeAlias, Union, get_args, get_origin
 
 from cnncost.graph import OpSpec
 from cnncost.ops import registry
-from cnncost.ops.reach import registry as dependencies
 from cnncost.ops.scratch import Scratch
 from cnncost.ops.scratch import scratch as scratch_rule
 from cnncost.ops.workspace import Workspace
@@ -103,6 +102,10 @@ class Kind(NamedTuple):
     check: Check | None
 
 
+Reaches: TypeAlias = "str | Callable[[OpSpec], Any]"
+REACHES: dict[str, Reaches] = {}
+"""Declared dependency rules by kind; `ops.reach` looks them up. Named ones are imported when first asked for: most
+reports need none."""
 _KINDS: dict[str, Kind] = {}
 NONE: Types = MappingProxyType({})
 ANY_OUTPUTS = (some("y"),)
@@ -112,7 +115,7 @@ ANY_KIND: Types = MappingProxyType({"scratch": int, "scratch_unknown": bool})
 
 def kind(
     name: str, *, inputs: Sequence[Role], outputs: Sequence[Role] = ANY_OUTPUTS, attributes: Types = NONE,
-    optional: Types = NONE, reach: dependencies.Rule | None = None, scratch: Scratch | None = None,
+    optional: Types = NONE, reach: Reaches | None = None, scratch: Scratch | None = None,
     workspace: Workspace | None = None, check: Check | None = None,
 ) -> Callable[[registry.Rule], registry.Rule]:  # fmt: skip
     """Declare a kind; decorates its cost rule. A custom op's kind is its name, `"my_lib::my_op"`.
@@ -123,7 +126,8 @@ def kind(
         outputs: roles of its outputs.
         attributes: those that each of its ops has, and their types.
         optional: attributes that may be missing.
-        reach: which input positions each output position depends on; without, receptive fields behind it are unknown.
+        reach: which input positions each output position depends on, a rule of `ops.reach` by its name, `"space.conv"`;
+            without, receptive fields behind it are unknown.
         scratch: temporary bytes that the algorithm allocates; none without.
         workspace: bytes that its CPU kernel allocates, an estimate.
         check: what else has to hold.
@@ -137,7 +141,7 @@ def kind(
     def declare(cost: registry.Rule) -> registry.Rule:
         registry.rule(name)(cost)
         if reach is not None:
-            dependencies.reach(name)(reach)
+            REACHES[name] = reach
         if scratch is not None:
             scratch_rule(name)(scratch)
         if workspace is not None:

@@ -9,12 +9,13 @@ from typing import Literal
 
 from cnncost.graph import OpSpec
 from cnncost.ops.kinds import INTS, fits, kind, one, rest, written
-from cnncost.ops.reach import elements, moves, picks, space
 from cnncost.ops.registry import Cost, cost, flops, numbers
 
 
 def _well_formed(spec: OpSpec) -> str | None:
     """Moves have names and arguments as in `reach/moves.py`; where they lead, `verify_graph` checks for all kinds."""
+    from cnncost.ops.reach import moves  # verification alone needs them
+
     for name, *given in spec["moves"] or ():
         if not isinstance(name, str) or (expected := moves.arguments(name)) is None:
             return f"expected moves of {sorted(moves.names())}, got {name!r}"
@@ -28,7 +29,7 @@ def _well_formed(spec: OpSpec) -> str | None:
     inputs=(rest("x"),),
     outputs=(rest("y"),),
     attributes={"copy": bool, "moves": tuple[tuple[object, ...], ...] | None},
-    reach=moves.layout,
+    reach="moves.layout",
     check=_well_formed,
 )
 def layout(spec: OpSpec) -> Cost:
@@ -40,7 +41,7 @@ def layout(spec: OpSpec) -> Cost:
     "create",
     inputs=(rest("parameters, overwritten tensors"),),
     optional={"reads": INTS, "joint": bool},
-    reach=elements.create,
+    reach="elements.create",
 )
 def create(spec: OpSpec) -> Cost:
     """0: a tensor filled with constants, a range or random numbers; written, nothing read. Attributes: reads, joint."""
@@ -51,7 +52,7 @@ def create(spec: OpSpec) -> Cost:
     "dropout",
     inputs=(one("x"), rest("mask")),
     attributes={"training": bool},
-    reach=elements.dropout,
+    reach="elements.dropout",
 )
 def dropout(spec: OpSpec) -> Cost:
     """0: identity at inference, and in train mode a mask that is not part of the network's function.
@@ -66,7 +67,7 @@ def dropout(spec: OpSpec) -> Cost:
     inputs=(one("x"), rest("indices")),
     attributes={"fn": Literal["embedding", "one_hot", "index_select", "gather", "take", "index", "other"]},
     optional={"dim": int, "axes": INTS, "positions": tuple[tuple[INTS, ...], ...], "picked": INTS},
-    reach=picks.gather,
+    reach="picks.gather",
 )
 def gather(spec: OpSpec) -> Cost:
     """0: elements selected by index (embedding, index_select, gather); the selected ones are read and written.
@@ -85,7 +86,7 @@ def gather(spec: OpSpec) -> Cost:
     inputs=(one("x"), rest("indices and sources")),
     attributes={"accumulate": bool, "elements": int},
     optional={"kernel_size": INTS, "stride": INTS, "padding": INTS, "dilation": INTS},
-    reach=space.scatter,
+    reach="space.scatter",
 )
 def scatter(spec: OpSpec) -> Cost:
     """0 if elements are overwritten, one FLOP per element if they are accumulated (index_add, scatter_add).

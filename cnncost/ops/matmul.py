@@ -10,7 +10,6 @@ from math import prod
 
 from cnncost.graph import OpSpec
 from cnncost.ops.kinds import INTS, kind, maybe, one, rest, some
-from cnncost.ops.reach import mixing
 from cnncost.ops.registry import Cost, Term, cost, flops, macs, numbers, parts
 
 
@@ -25,7 +24,7 @@ def _features_fit(spec: OpSpec) -> str | None:
     "linear",
     inputs=(one("x", 1, None), one("w", 1, 2), maybe("bias")),
     attributes={"bias": bool},
-    reach=mixing.linear,
+    reach="mixing.linear",
     check=_features_fit,
 )
 def linear(spec: OpSpec) -> Cost:
@@ -43,7 +42,7 @@ def linear(spec: OpSpec) -> Cost:
     "bilinear",
     inputs=(one("x1", 1, None), one("x2", 1, None), one("w", 3), maybe("bias", 1)),
     attributes={"bias": bool},
-    reach=mixing.bilinear,
+    reach="mixing.bilinear",
 )
 def bilinear(spec: OpSpec) -> Cost:
     """MACs = M·O·I·J + M·O·J: x1ᵀW x2 for each output feature.
@@ -112,7 +111,7 @@ def _product_fits(spec: OpSpec) -> str | None:
     "matmul",
     inputs=(some("addend, factors, scales"),),
     attributes={"batch": int, "m": int, "k": int, "n": int, "bias": bool},
-    reach=mixing.matmul,
+    reach="mixing.matmul",
     check=_product_fits,
 )
 def matmul(spec: OpSpec) -> Cost:

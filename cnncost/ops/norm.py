@@ -12,7 +12,6 @@ from typing import Literal
 from cnncost.graph import OpSpec
 from cnncost.ops import window_workspace
 from cnncost.ops.kinds import LAYOUT, kind, one, rest, some
-from cnncost.ops.reach import elements
 from cnncost.ops.registry import Cost, cost, flops
 
 STATISTICS = 4
@@ -36,7 +35,7 @@ def _axes_given(spec: OpSpec) -> str | None:
     outputs=(one("y"), rest("statistics")),
     attributes={"fn": Literal["batch", "layer", "group", "instance", "rms"], "affine": bool, "statistics": bool},
     optional={"axes": int, "groups": int, "layout": LAYOUT},
-    reach=elements.norm,
+    reach="elements.norm",
     workspace=window_workspace.norm,
     check=_axes_given,
 )

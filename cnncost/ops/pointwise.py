@@ -11,7 +11,6 @@ from __future__ import annotations
 from cnncost.graph import OpSpec
 from cnncost.ops.complex_numbers import COMPLEX_FLOPS
 from cnncost.ops.kinds import kind, rest
-from cnncost.ops.reach import elements
 from cnncost.ops.registry import Cost, cost, flops
 
 _ONE = """
@@ -127,7 +126,7 @@ FLOPS: dict[str, int] = {
     inputs=(rest("x"),),
     attributes={"fn": str},
     optional={"axis": int | None},
-    reach=elements.pointwise,
+    reach="elements.pointwise",
 )
 def pointwise(spec: OpSpec) -> Cost | None:
     """FLOPs = c·E for E output elements, c the function's own count; 0 on integers and booleans.

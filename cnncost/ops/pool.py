@@ -8,7 +8,6 @@ from typing import Literal
 from cnncost.graph import OpSpec
 from cnncost.ops import window_workspace
 from cnncost.ops.kinds import INTS, LAYOUT, Types, kind, maybe, one, rest
-from cnncost.ops.reach import space
 from cnncost.ops.registry import Cost, Term, cost, flops
 
 
@@ -31,7 +30,7 @@ POOL: Types = {
     outputs=(one("y", 2, 5), maybe("indices", 2, 5)),
     attributes=POOL,
     optional={"layout": LAYOUT},
-    reach=space.pool,
+    reach="space.pool",
     workspace=window_workspace.pool,
 )
 def pool(spec: OpSpec) -> Cost:
@@ -52,7 +51,7 @@ def pool(spec: OpSpec) -> Cost:
     outputs=(one("y", 2, 5), maybe("indices", 2, 5)),
     attributes={"fn": Literal["max", "avg"], "axes": int},
     optional={"layout": LAYOUT},
-    reach=space.adaptive_pool,
+    reach="space.adaptive_pool",
     workspace=window_workspace.adaptive_pool,
 )
 def adaptive_pool(spec: OpSpec) -> Cost:
@@ -89,7 +88,7 @@ def covered(size: int, out: int) -> int:
         "antialias": bool,
     },
     optional={"layout": LAYOUT},
-    reach=space.resize,
+    reach="space.resize",
     workspace=window_workspace.resize,
 )
 def resize(spec: OpSpec) -> Cost:

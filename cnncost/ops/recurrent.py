@@ -9,7 +9,6 @@ from cnncost.ops import recurrent_workspace, scratch
 from cnncost.ops.cells import GATES
 from cnncost.ops.kinds import Types, kind, one, rest
 from cnncost.ops.pointwise import FLOPS
-from cnncost.ops.reach import mixing
 from cnncost.ops.registry import Cost, Term, cost, flops, macs
 
 
@@ -34,7 +33,7 @@ RECURRENT: Types = {
     inputs=(one("x", 2, 3), rest("batch sizes, states and weights")),
     outputs=(one("y", 2, 3), rest("states")),
     attributes=RECURRENT,
-    reach=mixing.recurrent,
+    reach="mixing.recurrent",
     scratch=scratch.recurrent,
     workspace=recurrent_workspace.recurrent,
 )

@@ -9,7 +9,6 @@ from cnncost.ops import window_workspace
 from cnncost.ops.complex_numbers import ADD, COMPLEX_FLOPS, MULTIPLY, REDUCTIONS
 from cnncost.ops.kinds import INTS, LAYOUT, kind, maybe, one, rest, some
 from cnncost.ops.pointwise import FLOPS
-from cnncost.ops.reach import elements, space
 from cnncost.ops.registry import Cost, cost, flops, numbers
 
 SOFTMAX_FLOPS = 5
@@ -42,7 +41,7 @@ PER_INPUT: dict[str, tuple[int, int]] = {  # a and b of the FLOPs a·n + b·o
     inputs=(one("x"), rest("overwritten")),
     attributes={"fn": str},
     optional={"dim": int | INTS, "keepdim": bool},
-    reach=elements.reduce,
+    reach="elements.reduce",
 )
 def reduce(spec: OpSpec) -> Cost | None:
     """FLOPs = a·n + b·o, by function: a sum is n − o additions, a mean n, a variance 4n.
@@ -114,7 +113,7 @@ def all_close(spec: OpSpec) -> Cost:
     "trace",
     inputs=(one("x", 2),),
     outputs=(one("y", 0),),
-    reach=space.trace,
+    reach="space.trace",
 )
 def trace(spec: OpSpec) -> Cost:
     """FLOPs = D − 1: the sum of a diagonal of D elements."""
@@ -179,7 +178,7 @@ def histogram(spec: OpSpec) -> Cost:
     outputs=(one("y"),),
     attributes={"fn": Literal["softmax", "log_softmax"], "axis": int},
     optional={"layout": LAYOUT},
-    reach=elements.softmax,
+    reach="elements.softmax",
     workspace=window_workspace.softmax,
 )
 def softmax(spec: OpSpec) -> Cost:
@@ -194,7 +193,7 @@ def softmax(spec: OpSpec) -> Cost:
     "scan",
     inputs=(one("x"), rest("overwritten")),
     attributes={"fn": str, "axis": int},
-    reach=elements.scan,
+    reach="elements.scan",
 )
 def scan(spec: OpSpec) -> Cost:
     """FLOPs = n − n/D along an axis of D elements (cumsum, cumprod, cummax); logcumsumexp 4 each.
@@ -215,7 +214,7 @@ def scan(spec: OpSpec) -> Cost:
     "sort",
     inputs=(one("x"),),
     attributes={"unique": bool, "axis": int | None},
-    reach=elements.sort,
+    reach="elements.sort",
 )
 def sort(spec: OpSpec) -> Cost:
     """FLOPs = rows·D·⌈log₂ D⌉ comparisons for a sort (topk, argsort, kthvalue, unique likewise); 0 on integers.
@@ -247,7 +246,7 @@ def distance(spec: OpSpec) -> Cost:
     "fft",
     inputs=(one("x", 1, None),),
     attributes={"points": int, "transforms": int, "real": bool, "dims": INTS},
-    reach=elements.fft,
+    reach="elements.fft",
 )
 def fft(spec: OpSpec) -> Cost:
     """FLOPs = 5·N·⌈log₂ N⌉ per complex transform of N points, half of it for a real one.
@@ -266,7 +265,7 @@ def fft(spec: OpSpec) -> Cost:
     "loss",
     inputs=(one("x"), one("target"), rest("weights")),
     attributes={"fn": str, "reduction": int},
-    reach=elements.loss,
+    reach="elements.loss",
 )
 def loss(spec: OpSpec) -> Cost | None:
     """FLOPs = c·n + n − 1 + 1: an elementwise distance over n elements, their sum, and the mean's division.

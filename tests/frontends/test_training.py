@@ -402,3 +402,54 @@ def test_a_step_is_the_same_each_time():
     graphs = [record(convnet(), (2, 3, 20, 20), training=Training(optimizer="adamw")) for _ in range(3)]
     assert graphs[0] == graphs[1] == graphs[2]
     assert graphs[0] == record(convnet(), (2, 3, 20, 20), training=Training(optimizer="adamw"), use_memo=False)
+
+
+LOSSES = {
+    "mse_loss": F.mse_loss,
+    "mse_loss, summed": lambda y, t: F.mse_loss(y, t, reduction="sum"),
+    "mse_loss, none": lambda y, t: F.mse_loss(y, t, reduction="none").mean(),
+    "l1_loss": F.l1_loss,
+    "smooth_l1_loss": F.smooth_l1_loss,
+    "huber_loss": F.huber_loss,
+    "soft_margin_loss": F.soft_margin_loss,
+    "binary_cross_entropy": lambda y, t: F.binary_cross_entropy(y.sigmoid(), t),
+    "binary_cross_entropy_with_logits": F.binary_cross_entropy_with_logits,
+    "kl_div": lambda y, t: F.kl_div(y, t, reduction="batchmean"),
+    "poisson_nll_loss": F.poisson_nll_loss,
+}
+
+
+@pytest.mark.parametrize("loss", LOSSES)
+def test_the_peak_with_a_loss_is_the_allocators(loss):
+    """The scalar of some losses keeps the storage of all elements' losses until it goes."""
+    model, x, target = nn.Linear(4, 300), torch.rand(16, 4), torch.rand(16, 300)
+
+    def step(_):
+        out = model(x)
+        found = LOSSES[loss](out, target)
+        found.backward()
+        return out, found
+
+    def clear():
+        for parameter in model.parameters():
+            parameter.grad = None
+
+    before = sum(tensor.nbytes for tensor in (*model.parameters(), x, target))
+    report = cnncost.analyze(model, x, training=True, loss=lambda y: LOSSES[loss](y, target))
+    assert report.memory.training_peak == before + peaks(step, clear).tensors
+
+
+@pytest.mark.parametrize("training", ["mse", Training(loss="mse"), None, 1])
+def test_the_step_is_described_by_arguments_of_its_own(training):
+    with pytest.raises(InputError, match=r"expected True or False, got \w+; .*training=True, loss='mse'"):
+        cnncost.analyze(nn.Linear(4, 3), (2, 4), training=training)
+
+
+@pytest.mark.parametrize("name", ["cross_entropy", "mse", "bce"])
+def test_losses_by_name_in_a_run_on_values(name):
+    static, real = (
+        cnncost.analyze(nn.Linear(4, 3), torch.rand(2, 4), training=True, loss=name, trace=trace)
+        for trace in ("static", "real")
+    )
+    assert real.totals.training_flops == static.totals.training_flops
+    assert real.memory.training_peak == static.memory.training_peak

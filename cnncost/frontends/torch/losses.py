@@ -10,7 +10,7 @@ import torch
 from torch.nn import functional as F
 
 from cnncost.errors import InputError
-from cnncost.frontends.torch.meta import META
+from cnncost.frontends.torch.meta import META, is_meta
 
 Loss: TypeAlias = "Callable[[Any], torch.Tensor] | str | None"
 
@@ -69,15 +69,22 @@ def _cross_entropy(output: torch.Tensor) -> torch.Tensor:
     if output.dim() < 2:
         raise InputError(f"loss: cross_entropy needs an output N,C,…, got the shape {tuple(output.shape)}")
     shape = (output.shape[0], *output.shape[2:])
-    return F.cross_entropy(output, torch.zeros(shape, dtype=torch.int64, device=META))
+    return F.cross_entropy(output, torch.zeros(shape, dtype=torch.int64, device=_place(output)))
+
+
+def _place(output: torch.Tensor) -> torch.device:
+    """Where a target is created: beside outputs with data, as of a real run, else on meta, whatever they represent."""
+    return META if is_meta(output) else output.device
 
 
 def _mse(output: torch.Tensor) -> torch.Tensor:
-    return F.mse_loss(output, torch.empty(output.shape, dtype=output.dtype, device=META))
+    return F.mse_loss(output, torch.empty(output.shape, dtype=output.dtype, device=_place(output)))
 
 
 def _bce(output: torch.Tensor) -> torch.Tensor:
-    return F.binary_cross_entropy_with_logits(output, torch.empty(output.shape, dtype=output.dtype, device=META))
+    return F.binary_cross_entropy_with_logits(
+        output, torch.empty(output.shape, dtype=output.dtype, device=_place(output))
+    )
 
 
 _NAMED: dict[str, Callable[[torch.Tensor], torch.Tensor]] = {"cross_entropy": _cross_entropy, "mse": _mse, "bce": _bce}

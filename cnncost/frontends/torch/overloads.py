@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import cached_property
+from math import prod
 from typing import Any
 
 import torch
@@ -129,10 +130,15 @@ def _wanted(arguments: dict[str, Any], result: Any) -> Any:
     return tuple([g if wanted else None for g, wanted in zip(result, arguments["output_mask"], strict=True)])
 
 
+_REDUCED_IN_PLACE = ("binary_cross_entropy", "mse_loss", "smooth_l1_loss", "soft_margin_loss")
+"""Losses whose scalar is written into the buffer of all elements' losses, which is then shrunk without a copy."""
+
+
 def _reduced(arguments: dict[str, Any], result: Any) -> Any:
-    """Resize the storage: CPU kernels reduce into the losses' buffer, so the scalar keeps all of it alive."""
+    """Resize the storage: kernels reduce into the losses' buffer, so the scalar keeps all of it alive."""
     if arguments["reduction"] != 0:
-        result.untyped_storage().resize_(arguments["self"].numel() * result.element_size())
+        losses = torch.broadcast_shapes(arguments["self"].shape, arguments["target"].shape)
+        result.untyped_storage().resize_(prod(losses) * result.element_size())
     return result
 
 
@@ -153,7 +159,7 @@ def _with_statistics(arguments: dict[str, Any], result: Any) -> Any:
 
 
 _AFTER: dict[str, Callable[[dict[str, Any], Any], Any]] = {
-    "native_batch_norm_backward": _wanted, "binary_cross_entropy": _reduced,
+    "native_batch_norm_backward": _wanted, **dict.fromkeys(_REDUCED_IN_PLACE, _reduced),
     "native_batch_norm": _with_statistics, "_native_batch_norm_legit": _with_statistics,
     "_batch_norm_with_update": _with_statistics,
 }  # fmt: skip

@@ -14,11 +14,13 @@ None; everything that depends on the op is then reported as unknown.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from importlib import import_module
 from math import prod
 from typing import NamedTuple, TypeAlias
 
 from cnncost.errors import RuleError
 from cnncost.graph import OpSpec, Shape
+from cnncost.ops.kinds import REACHES
 from cnncost.session import SESSION
 
 Positions: TypeAlias = "range | tuple[int, ...]"
@@ -169,7 +171,7 @@ def reach(*kinds: str, replace: bool = False) -> Callable[[Rule], Rule]:
 
     def register(function: Rule) -> Rule:
         for kind in kinds:
-            if kind in _RULES and not replace:
+            if (kind in _RULES or kind in REACHES) and not replace:
                 raise ValueError(f"reach({kind!r}): the kind has a rule already; pass replace=True to take its place")
             _RULES[kind] = function
         _FOUND.clear()
@@ -187,9 +189,21 @@ def reach_of(spec: OpSpec) -> Reach | None:
     try:
         return _FOUND[spec]
     except KeyError:
-        function = _RULES.get(spec.kind)
-        found = _FOUND[spec] = _asked(function, spec) if function is not None else None
+        function = _rule_of(spec.kind)
+        if function is None:
+            return None
+        found = _FOUND[spec] = _asked(function, spec)
         return found
+
+
+def _rule_of(kind: str) -> Rule | None:
+    """The registered rule, else the declared one."""
+    if (function := _RULES.get(kind)) is None and (declared := REACHES.get(kind)) is not None:
+        if isinstance(declared, str):
+            module, _, name = declared.partition(".")
+            declared = getattr(import_module(f"cnncost.ops.reach.{module}"), name)
+        function = _RULES[kind] = declared
+    return function
 
 
 def _asked(function: Rule, spec: OpSpec) -> Reach | None:
@@ -209,4 +223,4 @@ def forget_reaches() -> None:
 
 def kinds() -> tuple[str, ...]:
     """The op kinds that have a reach rule."""
-    return tuple(sorted(_RULES))
+    return tuple(sorted({*_RULES, *REACHES}))
