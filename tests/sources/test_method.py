@@ -237,7 +237,7 @@ def test_training_is_not_for_a_saved_report(capsys, tmp_path):
     cnncost.analyze("lenet5").save(tmp_path / "lenet5.json")
     code, _, err = run(capsys, "summarize", "lenet5.json", "--training")
     assert code == 2
-    assert "--training are for models" in err
+    assert "--training is for models" in err
 
 
 def test_the_base_of_all_that_is_raised():
