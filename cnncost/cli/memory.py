@@ -109,6 +109,9 @@ def command(
         built.check_batch_axis()
     from cnncost.fit import Step
 
+    inference |= built.source.follow is not None and not (
+        optimizer or loss or keep_gradients
+    )  # no backward in the file
     step = None if inference else Step(loss, optimizer, not keep_gradients)
     report = _report(built, step, trace)
     tables = _tables(report, step, block, workspace)

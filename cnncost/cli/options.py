@@ -101,8 +101,9 @@ input_option = click.option(
     "The zoo knows its own.",
 )  # fmt: skip
 model_args_option = click.option(
-    "--model-args", multiple=True, metavar="NAME=VALUE",
-    help="Keyword argument for the factory, such as width=64; repeatable, or several separated by commas.",
+    "--model-args", "--dim", "model_args", multiple=True, metavar="NAME=VALUE",
+    help="Keyword argument for the factory, such as width=64, or size of an open axis of an ONNX file, such as "
+    "batch=1; repeatable, or several separated by commas.",
 )  # fmt: skip
 strict_option = click.option("--strict", is_flag=True, help="Fail if an op has no rule.")
 

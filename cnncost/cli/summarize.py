@@ -54,8 +54,9 @@ def command(
     """Parameters, MACs and FLOPs of MODEL, exact, by modules, layers or ops.
 
     MODEL is a name of the zoo (see `cnncost zoo`), package.module:factory, path/to/file.py:Class, timm:NAME,
-    torchvision:NAME, hf:TYPE or hf:path/to/config.json, program.pt2, or a report that was saved as .json. With
-    #method it is a method of the model in place of its forward, or a module in it: path/to/file.py:Class#encode.
+    torchvision:NAME, hf:TYPE or hf:path/to/config.json, program.pt2, model.onnx, or a report that was saved as
+    .json. With #method it is a method of the model in place of its forward, or a module in it:
+    path/to/file.py:Class#encode.
 
     Where forward fails, the table of what ran before goes to stderr, with the error.
     """

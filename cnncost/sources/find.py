@@ -79,7 +79,7 @@ def _module_for(spec: str) -> str:
     return "strangers" if is_path(spec) and spec not in _zoo_names() else "zoo"
 
 
-_BY_ENDING = {"json": "saved", "pt2": "exported"}
+_BY_ENDING = {"json": "saved", "pt2": "exported", "onnx": "onnx"}
 
 
 def _zoo_names() -> tuple[str, ...]:

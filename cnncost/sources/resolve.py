@@ -76,6 +76,10 @@ class Resolved:
         """The model built again, with its initial weights. Raises SourceError."""
         return self._cast(self.source.build(weights=True))
 
+    def batched(self, batch: int) -> Resolved:
+        """A copy with the batch size set in its inputs. Raises InputError if it can't be."""
+        return replace(self, inputs=with_batch(self.inputs, batch), batch=batch, inputs_before=self.inputs)
+
     def to(self, dtype: Any) -> Resolved:
         """A copy with parameters and buffers in another floating-point dtype. Models built by the user are rejected."""
         if self.source.built:
@@ -232,10 +236,12 @@ def resolve(
         found = model if inputs is None else replace(model, inputs=inputs, batch=None, inputs_before=None)
         found = replace(found, autocast=autocast or model.autocast)
     else:
-        found = _built(find(model, model_args), inputs, autocast)
-    if batch is None:
-        return found
-    return replace(found, inputs=with_batch(found.inputs, batch), batch=batch, inputs_before=found.inputs)
+        source = find(model, model_args)
+        if source.follow is not None:
+            followed: Resolved = source.follow(source, inputs, autocast)
+            return followed if batch is None else followed.batched(batch)
+        found = _built(source, inputs, autocast)
+    return found if batch is None else found.batched(batch)
 
 
 def _built(source: ModelSource, inputs: Any, autocast: Any) -> Resolved:

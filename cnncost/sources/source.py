@@ -19,7 +19,7 @@ from cnncost.sources.causes import with_root
 from cnncost.sources.neighbours import importable, is_users
 from cnncost.sources.offline import offline
 
-Kind: TypeAlias = Literal["zoo", "python", "timm", "torchvision", "transformers", "program", "saved", "object"]
+Kind: TypeAlias = Literal["zoo", "python", "timm", "torchvision", "transformers", "program", "onnx", "saved", "object"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +36,7 @@ class ModelSource:
         library: whether the factory is a library's that might download weights: network access is blocked.
         arguments: the user's keyword arguments for the factory.
         method: path of a method or submodule to call instead of forward.
+        follow: for a file of a graph of ops: from source, inputs and autocast to what `resolve` returns.
     """
 
     kind: Kind
@@ -47,11 +48,17 @@ class ModelSource:
     library: bool = False
     arguments: dict[str, Any] = field(default_factory=dict)
     method: str = ""
+    follow: Callable[..., Any] | None = None
 
     @property
     def saved(self) -> bool:
         """Whether it is a saved report, with figures but no model to build or run."""
         return self.kind == "saved"
+
+    @property
+    def graphed(self) -> bool:
+        """Whether it is a file of a graph of ops, which is followed and neither built nor run."""
+        return self.follow is not None
 
     @property
     def built(self) -> bool:

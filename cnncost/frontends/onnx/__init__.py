@@ -1,0 +1,98 @@
+"""The ONNX front end: from a file to a Graph, by the package onnx and without torch, data or a run."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from cnncost.errors import SourceError
+from cnncost.frontends.onnx.bindings import bound
+from cnncost.frontends.onnx.builder import Weight
+from cnncost.frontends.onnx.interpreter import Interpreter
+from cnncost.frontends.onnx.lowering.registry import Tensor
+from cnncost.frontends.onnx.reader import opsets, package, read
+from cnncost.frontends.onnx.tensors import type_of
+from cnncost.graph import Graph
+
+__all__ = ["graph_of", "input_names", "read"]
+
+
+def graph_of(spec: str, model: Any, inputs: Any = None, sizes: Mapping[str, Any] | None = None) -> Graph:
+    """The Graph of an ONNX model.
+
+    Args:
+        spec: the file's name, for messages.
+        model: a ModelProto, as `read` returns it.
+        inputs: shapes for inputs with open axes, by name or in order; None for those of the file.
+        sizes: sizes of open axes by name.
+
+    Raises:
+        InputError: an axis left open, an input or axis that does not exist, a shape that contradicts the file.
+        SourceError: a graph that is out of order or has a cycle, or none of whose inputs is a tensor.
+    """
+    graph = model.graph
+    given, _ = bound(input_names(model), inputs, sizes or {})
+    functions = {(f.domain, f.name): f for f in model.functions}
+    run = Interpreter(package(spec), spec, opsets(model), functions)
+    names: dict[str, Tensor] = {}
+    values = []
+    for name, kind in given.items():
+        if kind is None:
+            names[name] = Tensor(None)
+            continue
+        values.append(run.builder.source(kind, "input"))
+        names[name] = run.tensor(values[-1])
+    for proto in graph.initializer:
+        names[proto.name] = run.stored(proto.name, proto)
+    for sparse in graph.sparse_initializer:
+        run.builder.note(f"{sparse.values.name}: sparse, and its parameters are not counted")
+        names[sparse.values.name] = Tensor(None)
+    run.declared = {info.name: info.type for info in (*graph.value_info, *graph.output)}
+    run.run(graph.node, names)
+    outputs = _outputs(spec, run, graph, names)
+    _unused(run, graph, names)
+    _note_unshaped(run)
+    return run.builder.graph(values, outputs)
+
+
+def input_names(model: Any) -> dict[str, Any]:
+    """TypeProtos of the inputs by name. Older files list initializers among the inputs, too."""
+    stored = {proto.name for proto in model.graph.initializer}
+    return {value.name: value.type for value in model.graph.input if value.name not in stored}
+
+
+def _outputs(spec: str, run: Interpreter, graph: Any, names: Mapping[str, Tensor]) -> list[int]:
+    found = []
+    for output in graph.output:
+        tensor = names.get(output.name)
+        if tensor is None:
+            raise SourceError(f"{spec}: nothing makes the output {output.name!r}; the file is damaged")
+        declared = type_of(output.type)
+        if tensor.type is None:
+            continue
+        if declared is not None and declared.shape != tensor.type.shape:
+            run.builder.note(
+                f"{output.name}: the file declares {'×'.join(map(str, declared.shape))}, its ops make "
+                f"{'×'.join(map(str, tensor.type.shape))}"
+            )
+        found.append(run.value(tensor, "", "", 0, 0))
+    return found
+
+
+def _unused(run: Interpreter, graph: Any, names: Mapping[str, Tensor]) -> None:
+    """Weights that no op reads are in the file all the same."""
+    read = {weight.name for weight in run.builder.weights}
+    for proto in graph.initializer:
+        kind = names[proto.name].type
+        if proto.name in read or kind is None or not kind.floating or kind.numel < 2 or run.read(proto.name):
+            continue
+        run.builder.weights.append(Weight(run.builder.source(kind, "parameter"), proto.name, 0, False))
+
+
+def _note_unshaped(run: Interpreter) -> None:
+    if run.unshaped:
+        several = f", and {len(run.unshaped) - 1} more" if len(run.unshaped) > 1 else ""
+        run.builder.note(
+            f"no shape is known for {run.unshaped[0]}{several}: ops that make or read such tensors are unknown, and "
+            "totals lower bounds"
+        )

@@ -1,0 +1,132 @@
+"""Sizes of a file's inputs: as declared, with dynamic axes bound by the user's shapes or by axis names."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from cnncost.errors import InputError
+from cnncost.frontends.onnx.tensors import dtype_of
+from cnncost.near import suggestion
+from cnncost.shapes import TensorText, parse_shape
+from cnncost.tensor_types import Shape, TensorType
+
+
+def bound(
+    inputs: Mapping[str, Any], given: Any, sizes: Mapping[str, Any]
+) -> tuple[dict[str, TensorType | None], dict[str, int]]:  # fmt: skip
+    """Types of the inputs by name, and all named axes with their sizes.
+
+    Args:
+        inputs: the file's inputs as TypeProtos by name; None stands for what is no tensor.
+        given: shapes, in the order of the inputs or by name; None for those of the file.
+        sizes: sizes of axes by name.
+
+    Raises:
+        InputError: an input or axis that does not exist, a shape that contradicts the file, an axis left open.
+    """
+    shapes = _by_name(inputs, given)
+    named = _sizes(inputs, sizes)
+    for name, text in shapes.items():
+        _bind(name, inputs[name], text.shape, named)
+    return {name: _type(name, proto, shapes.get(name), named) for name, proto in inputs.items()}, named
+
+
+def _by_name(inputs: Mapping[str, Any], given: Any) -> dict[str, TensorText]:
+    if given is None:
+        return {}
+    if isinstance(given, Mapping):
+        pairs = list(given.items())
+    else:
+        several = given if _several(given) else (given,)
+        if len(several) > len(inputs):
+            raise InputError(f"expected at most {len(inputs)} inputs ({', '.join(inputs)}), got {len(several)}")
+        pairs = list(zip(inputs, several, strict=False))
+    for name, _ in pairs:
+        if name not in inputs:
+            raise InputError(f"no input is called {name}{suggestion(name, list(inputs))}; it has {', '.join(inputs)}")
+    return {name: _shape(name, value) for name, value in pairs}
+
+
+def _several(given: Any) -> bool:
+    plain = isinstance(given, TensorText) or not isinstance(given, (tuple, list))
+    return not plain and not all(isinstance(size, int) for size in given)
+
+
+def _shape(name: str, value: Any) -> TensorText:
+    if isinstance(value, TensorText):
+        return value
+    if isinstance(value, str):
+        return parse_shape(value)
+    if isinstance(value, (tuple, list)) and all(isinstance(size, int) for size in value):
+        return TensorText(tuple(value), None)
+    if hasattr(value, "shape") and hasattr(value, "dtype"):  # a tensor or an array
+        return TensorText(tuple(int(size) for size in value.shape), str(value.dtype).removeprefix("torch."))
+    raise InputError(f"{name}: expected a shape such as 1x3x224x224 or a tensor, got {type(value).__name__}")
+
+
+def _sizes(inputs: Mapping[str, Any], sizes: Mapping[str, Any]) -> dict[str, int]:
+    known = {dim.dim_param for proto in inputs.values() for dim in _dims(proto) if dim.dim_param}
+    for name, size in sizes.items():
+        if name not in known:
+            has = f"it has {', '.join(sorted(known))}" if known else "it has none"
+            raise InputError(f"no axis is called {name}{suggestion(name, sorted(known))}; {has}")
+        if type(size) is not int or size < 1:
+            raise InputError(f"axis {name}: expected a size of 1 or more, got {size!r}")
+    return dict(sizes)
+
+
+def _dims(proto: Any) -> list[Any]:
+    return list(proto.tensor_type.shape.dim) if proto.HasField("tensor_type") else []
+
+
+def _bind(name: str, proto: Any, shape: Shape, named: dict[str, int]) -> None:
+    """Bind the open axes of one input. Raises InputError for a contradiction."""
+    has_shape = proto.HasField("tensor_type") and proto.tensor_type.HasField("shape")
+    dims = _dims(proto)
+    if has_shape and len(dims) != len(shape):
+        raise InputError(f"{name}: expected {len(dims)} axes, {_told(proto)}, got {len(shape)}: {_x(shape)}")
+    for axis, (dim, size) in enumerate(zip(dims, shape, strict=False)):
+        fixed = dim.dim_value if dim.HasField("dim_value") else named.get(dim.dim_param)
+        if fixed is not None and fixed > 0 and fixed != size:
+            raise InputError(f"{name}: axis {axis} is {fixed} ({_told(proto)}), got {size} in {_x(shape)}")
+        if dim.dim_param:
+            named[dim.dim_param] = size
+
+
+def _type(name: str, proto: Any, text: TensorText | None, named: Mapping[str, int]) -> TensorType | None:
+    if not proto.HasField("tensor_type"):
+        return None
+    dtype = dtype_of(proto.tensor_type.elem_type)
+    if text is not None and text.dtype is not None and dtype is not None and text.dtype != dtype:
+        raise InputError(f"{name}: the file's dtype is {dtype}, got {text.dtype}")
+    if dtype is None:
+        return None
+    if text is not None:
+        return TensorType(text.shape, dtype)
+    if not proto.tensor_type.HasField("shape"):
+        raise InputError(f"{name}: the file declares no shape; give it, for example --input {name}=1x3x224x224")
+    sizes = []
+    for axis, dim in enumerate(_dims(proto)):
+        size = dim.dim_value if dim.HasField("dim_value") and dim.dim_value > 0 else named.get(dim.dim_param)
+        if size is None and not (dim.HasField("dim_value") and dim.dim_value == 0):
+            by_name = f" or --dim {dim.dim_param}=1" if dim.dim_param.isidentifier() else ""
+            raise InputError(
+                f"{name}: axis {axis} is open in {_told(proto)}; bind it by --input {name}={_example(proto, named)}"
+                f"{by_name}"
+            )
+        sizes.append(0 if size is None else size)
+    return TensorType(tuple(sizes), dtype)
+
+
+def _told(proto: Any) -> str:
+    return "×".join(dim.dim_param or str(dim.dim_value) if dim.WhichOneof("value") else "?" for dim in _dims(proto))
+
+
+def _example(proto: Any, named: Mapping[str, int]) -> str:
+    sizes = [dim.dim_value or named.get(dim.dim_param) or (1 if i == 0 else 224) for i, dim in enumerate(_dims(proto))]
+    return _x(tuple(sizes))
+
+
+def _x(shape: Shape) -> str:
+    return "x".join(map(str, shape)) or "scalar"

@@ -1,0 +1,162 @@
+"""Collects values, nodes, scopes and live ranges of a Graph while a file's ops are followed."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from cnncost.graph import Attr, Call, Graph, Node, OpSpec, Owned, Role, Scope, Storage, Use, Value, verify
+from cnncost.tensor_types import TensorType
+
+Attrs = dict[str, Attr]
+Path = tuple[tuple[str, str], ...]
+"""Names of modules from the outermost inwards, each with its class."""
+
+
+class Weight(NamedTuple):
+    """A parameter or buffer: its value, its name in the file, and the call that uses it first."""
+
+    value: int
+    name: str
+    call: int
+    buffer: bool
+
+
+class Builder:
+    """A Graph in the making. Storages die after their last use; inputs, weights and outputs stay."""
+
+    def __init__(self) -> None:
+        self.values: list[Value] = []
+        self.nodes: list[Node] = []
+        self.notes: dict[str, None] = {}
+        self.weights: list[Weight] = []
+        self._storages: list[tuple[int, int | None, Use]] = []
+        self._last: dict[int, int] = {}
+        self._specs: dict[tuple[object, ...], OpSpec] = {}
+        self._scopes: dict[tuple[str, ...], int] = {(): 0}
+        self._classes: list[str] = ["Graph"]
+        self._paths: list[tuple[str, ...]] = [()]
+        self._parents: list[int | None] = [None]
+
+    # ---- values and nodes
+
+    def source(self, kind: TensorType, role: Role) -> int:
+        """A new value that exists before the first node."""
+        self._storages.append((kind.nbytes, None, role))
+        self.values.append(Value(len(self.values), kind, len(self._storages) - 1, role))
+        return len(self.values) - 1
+
+    def node(
+        self, name: str, kind: str, attrs: Attrs, inputs: Sequence[int], outputs: Sequence[TensorType], call: int,
+        alias: bool = False,
+    ) -> tuple[int, ...]:  # fmt: skip
+        """A new node; returns its outputs. With `alias` they share the first input's storage."""
+        types = tuple(self.values[i].type for i in inputs)
+        key = (kind, types, tuple(outputs), repr(sorted(attrs.items())))
+        spec = self._specs.get(key)
+        if spec is None:
+            spec = self._specs[key] = OpSpec(kind, types, tuple(outputs), tuple(sorted(attrs.items())))
+        index, made = len(self.nodes), []
+        for output in outputs:
+            if alias:
+                storage = self.values[inputs[0]].storage
+            else:
+                storage = len(self._storages)
+                self._storages.append((output.nbytes, index, "activation"))
+            made.append(len(self.values))
+            self.values.append(Value(len(self.values), output, storage, "activation"))
+        for value in (*inputs, *made):
+            self._last[self.values[value].storage] = index
+        self.nodes.append(Node(spec, tuple(inputs), tuple(made), call, name))
+        return tuple(made)
+
+    def note(self, text: str) -> None:
+        """A remark, once."""
+        self.notes[text] = None
+
+    # ---- the module tree
+
+    def call(self, path: Path) -> int:
+        """The index of a module's scope, which is that of its one call."""
+        found = 0
+        parts: tuple[str, ...] = ()
+        for name, class_name in path:
+            parts = (*parts, name)
+            known = self._scopes.get(parts)
+            if known is None:
+                known = self._scopes[parts] = len(self._classes)
+                self._classes.append(class_name)
+                self._paths.append(parts)
+                self._parents.append(found)
+            elif class_name and not self._classes[known]:
+                self._classes[known] = class_name
+            found = known
+        return found
+
+    def graph(self, inputs: Sequence[int], outputs: Sequence[int]) -> Graph:
+        """The Graph. Raises GraphError if it is inconsistent."""
+        parameters, buffers = self._owned()
+        ins, outs = self._boundaries(outputs)
+        own: dict[int, set[str]] = {}
+        for node in self.nodes:
+            own.setdefault(node.call, set()).add(node.name.rpartition(".")[2])
+        scopes, calls = [], []
+        for i, parts in enumerate(self._paths):
+            one = next(iter(own[i])) if len(own.get(i, ())) == 1 else "Module"
+            scopes.append(
+                Scope(".".join(parts), self._classes[i] or one, tuple(parameters.get(i, ())),
+                      tuple(buffers.get(i, ())), 1)
+            )  # fmt: skip
+            calls.append(Call(i, self._parents[i], 0, tuple(ins.get(i, ())), tuple(outs.get(i, ()))))
+        calls[0] = Call(0, None, 0, tuple(inputs), tuple(outputs))
+        kept = {self.values[i].storage for i in outputs}
+        storages = tuple(
+            Storage(i, nbytes, born, None if born is None or i in kept else self._last.get(i, born), use)
+            for i, (nbytes, born, use) in enumerate(self._storages)
+        )
+        return verify(
+            Graph(tuple(self.values), tuple(self.nodes), tuple(scopes), tuple(calls), storages, tuple(inputs),
+                  tuple(outputs), notes=tuple(self.notes))
+        )  # fmt: skip
+
+    def _owned(self) -> tuple[dict[int, list[Owned]], dict[int, list[Owned]]]:
+        """Owners of weights: the module that a dotted name begins with, else the one that uses it first."""
+        parameters: dict[int, list[Owned]] = {}
+        buffers: dict[int, list[Owned]] = {}
+        for value, name, call, buffer in self.weights:
+            *module, short = name.split(".")
+            scope = self._scopes.get(tuple(module)) if module else None
+            where = call if scope is None else scope
+            own = name if scope is None or not module else short
+            (buffers if buffer else parameters).setdefault(where, []).append(Owned(own, value, not buffer))
+        return parameters, buffers
+
+    def _boundaries(self, outputs: Sequence[int]) -> tuple[dict[int, list[int]], dict[int, list[int]]]:
+        """For each scope, the values that come in and the values that leave it."""
+        chains: dict[int, tuple[int, ...]] = {}
+
+        def chain(call: int) -> tuple[int, ...]:
+            if call not in chains:
+                parent = self._parents[call]
+                chains[call] = (*(chain(parent) if parent is not None else ()), call)
+            return chains[call]
+
+        made_in: dict[int, tuple[int, ...]] = {}
+        ins: dict[int, dict[int, None]] = {}
+        outs: dict[int, dict[int, None]] = {}
+        weights = {weight.value for weight in self.weights}
+        for node in self.nodes:
+            here = chain(node.call)
+            for value in node.inputs:
+                there = made_in.get(value, (0,))
+                common = sum(1 for a, b in zip(here, there, strict=False) if a == b)
+                if value not in weights:
+                    for scope in here[common:]:
+                        ins.setdefault(scope, {})[value] = None
+                for scope in there[common:]:
+                    outs.setdefault(scope, {})[value] = None
+            made_in.update(dict.fromkeys(node.outputs, here))
+        for value in outputs:
+            for scope in made_in.get(value, (0,))[1:]:
+                outs.setdefault(scope, {})[value] = None
+        return {k: list(v) for k, v in ins.items()}, {k: list(v) for k, v in outs.items()}

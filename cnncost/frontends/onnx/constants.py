@@ -1,0 +1,204 @@
+"""Values of small constant tensors: the arithmetic of shapes and indices, so that no shape that the file fixes is open.
+
+Only what exporters write between `Shape` and `Reshape` is evaluated; everything else is left to the graph.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, TypeAlias
+
+import numpy as np
+
+from cnncost.frontends.onnx.tensors import DTYPES, LARGEST_CONSTANT, Constant
+
+Attributes: TypeAlias = "Mapping[str, Any]"
+Values: TypeAlias = "Sequence[Constant | None]"
+Rule: TypeAlias = "Callable[[Attributes, list[Any]], Any]"
+_RULES: dict[str, Rule] = {}
+
+
+def fold(op: str, attributes: Attributes, inputs: Values) -> list[Constant] | None:
+    """The outputs of an op on constants; None if it is not evaluated here, fails, or grows too large."""
+    rule = _RULES.get(op)
+    if rule is None or not inputs or inputs[0] is None:
+        return None
+    try:
+        with np.errstate(all="ignore"):
+            found = rule(attributes, list(inputs))
+    except (ValueError, IndexError, TypeError, KeyError, OverflowError, MemoryError):
+        return None
+    if found is None:
+        return None
+    outputs = [np.asarray(each) for each in found] if isinstance(found, list) else [np.asarray(found)]
+    return outputs if all(each.size <= LARGEST_CONSTANT for each in outputs) else None
+
+
+def _rule(*names: str) -> Callable[[Rule], Rule]:
+    def register(function: Rule) -> Rule:
+        _RULES.update(dict.fromkeys(names, function))
+        return function
+
+    return register
+
+
+def _plain(function: Callable[..., Any]) -> Rule:
+    return lambda _, inputs: function(*inputs)
+
+
+def _divide(a: Any, b: Any) -> Any:
+    """ONNX divides ints with truncation."""
+    if not np.issubdtype(a.dtype, np.integer):
+        return a / b
+    return (np.sign(a) * np.sign(b) * (abs(a) // abs(b))).astype(a.dtype) if np.all(b != 0) else None
+
+
+_RULES.update({
+    "Identity": _plain(lambda x: x), "Add": _plain(np.add), "Sub": _plain(np.subtract), "Mul": _plain(np.multiply),
+    "Div": _plain(_divide), "Neg": _plain(np.negative), "Abs": _plain(np.abs), "Floor": _plain(np.floor),
+    "Ceil": _plain(np.ceil), "Sqrt": _plain(np.sqrt), "Equal": _plain(np.equal), "Greater": _plain(np.greater),
+    "Less": _plain(np.less), "GreaterOrEqual": _plain(np.greater_equal), "LessOrEqual": _plain(np.less_equal),
+    "Not": _plain(np.logical_not), "And": _plain(np.logical_and), "Or": _plain(np.logical_or),
+    "Where": _plain(np.where), "Max": lambda _, inputs: np.stack(np.broadcast_arrays(*inputs)).max(0),
+    "Min": lambda _, inputs: np.stack(np.broadcast_arrays(*inputs)).min(0),
+    "Reciprocal": _plain(lambda x: (1 / x).astype(x.dtype)), "Round": _plain(np.round),
+})  # fmt: skip
+
+
+@_rule("Pow")
+def _power(attributes: Attributes, inputs: list[Any]) -> Any:  # noqa: ARG001
+    return np.power(inputs[0].astype(float), inputs[1]).astype(inputs[0].dtype)
+
+
+@_rule("Mod")
+def _modulo(attributes: Attributes, inputs: list[Any]) -> Any:
+    return np.fmod(*inputs) if attributes.get("fmod") else np.mod(*inputs)
+
+
+@_rule("Cast")
+def _cast(attributes: Attributes, inputs: list[Any]) -> Any:
+    return inputs[0].astype(np.dtype(DTYPES[attributes["to"]]))
+
+
+@_rule("CastLike")
+def _cast_like(attributes: Attributes, inputs: list[Any]) -> Any:  # noqa: ARG001
+    return inputs[0].astype(inputs[1].dtype)
+
+
+@_rule("Concat")
+def _concat(attributes: Attributes, inputs: list[Any]) -> Any:
+    return np.concatenate(inputs, axis=attributes["axis"])
+
+
+@_rule("Gather")
+def _gather(attributes: Attributes, inputs: list[Any]) -> Any:
+    return np.take(inputs[0], inputs[1], axis=attributes.get("axis", 0))
+
+
+def axes_of(attributes: Attributes, inputs: Sequence[Any], at: int = 1) -> list[int] | None:
+    """Axes by attribute, or by input as newer opsets have it; None if neither is given."""
+    if "axes" in attributes:
+        return [int(axis) for axis in attributes["axes"]]
+    return inputs[at].reshape(-1).tolist() if len(inputs) > at and inputs[at] is not None else None
+
+
+@_rule("Unsqueeze")
+def _unsqueeze(attributes: Attributes, inputs: list[Any]) -> Any:
+    axes = axes_of(attributes, inputs) or []
+    rank = inputs[0].ndim + len(axes)
+    return np.expand_dims(inputs[0], tuple(axis % rank for axis in axes))
+
+
+@_rule("Squeeze")
+def _squeeze(attributes: Attributes, inputs: list[Any]) -> Any:
+    axes = axes_of(attributes, inputs)
+    return np.squeeze(inputs[0], None if axes is None else tuple(axes))
+
+
+@_rule("Reshape")
+def _reshape(attributes: Attributes, inputs: list[Any]) -> Any:
+    wanted = inputs[1].tolist()
+    if not attributes.get("allowzero"):
+        wanted = [inputs[0].shape[i] if n == 0 else n for i, n in enumerate(wanted)]
+    return inputs[0].reshape(wanted)
+
+
+@_rule("Flatten")
+def _flatten(attributes: Attributes, inputs: list[Any]) -> Any:
+    axis = attributes.get("axis", 1)
+    return inputs[0].reshape(int(np.prod(inputs[0].shape[:axis])), -1)
+
+
+@_rule("Transpose")
+def _transpose(attributes: Attributes, inputs: list[Any]) -> Any:
+    return np.transpose(inputs[0], attributes.get("perm"))
+
+
+@_rule("Slice")
+def _slice(attributes: Attributes, inputs: list[Any]) -> Any:
+    if "starts" in attributes:
+        starts, ends = attributes["starts"], attributes["ends"]
+        axes, steps = attributes.get("axes", range(len(starts))), [1] * len(starts)
+    else:
+        starts, ends = inputs[1].tolist(), inputs[2].tolist()
+        axes = inputs[3].tolist() if len(inputs) > 3 and inputs[3] is not None else range(len(starts))
+        steps = inputs[4].tolist() if len(inputs) > 4 and inputs[4] is not None else [1] * len(starts)
+    taken = [slice(None)] * inputs[0].ndim
+    for axis, start, end, step in zip(axes, starts, ends, steps, strict=True):
+        taken[axis] = slice(start, None if step < 0 and end < -inputs[0].shape[axis] else end, step)
+    return inputs[0][tuple(taken)]
+
+
+@_rule("Expand")
+def _expand(attributes: Attributes, inputs: list[Any]) -> Any:  # noqa: ARG001
+    shape = np.broadcast_shapes(inputs[0].shape, tuple(inputs[1].tolist()))
+    return np.broadcast_to(inputs[0], shape) if np.prod(shape) <= LARGEST_CONSTANT else None
+
+
+@_rule("Tile")
+def _tile(attributes: Attributes, inputs: list[Any]) -> Any:  # noqa: ARG001
+    small = inputs[0].size * np.prod(inputs[1].astype(float)) <= LARGEST_CONSTANT
+    return np.tile(inputs[0], inputs[1].tolist()) if small else None
+
+
+@_rule("ConstantOfShape")
+def _filled(attributes: Attributes, inputs: list[Any]) -> Any:
+    value = attributes.get("value")
+    small = np.prod(inputs[0].astype(float)) <= LARGEST_CONSTANT
+    if not small:
+        return None
+    shape = tuple(inputs[0].tolist())
+    return np.zeros(shape, np.float32) if value is None else np.full(shape, value.reshape(-1)[0], value.dtype)
+
+
+@_rule("Range")
+def _range(attributes: Attributes, inputs: list[Any]) -> Any:  # noqa: ARG001
+    start, limit, step = (each.item() for each in inputs)
+    small = step and (limit - start) / step <= LARGEST_CONSTANT
+    return np.arange(start, limit, step, dtype=inputs[0].dtype) if small else None
+
+
+def _reduction(function: Callable[..., Any]) -> Rule:
+    def reduced(attributes: Attributes, inputs: list[Any]) -> Any:
+        axes = axes_of(attributes, inputs)
+        if not axes and attributes.get("noop_with_empty_axes"):
+            return inputs[0]
+        found = function(inputs[0], axis=tuple(axes) if axes else None, keepdims=bool(attributes.get("keepdims", 1)))
+        return np.asarray(found).astype(inputs[0].dtype)
+
+    return reduced
+
+
+_RULES.update({
+    "ReduceProd": _reduction(np.prod), "ReduceSum": _reduction(np.sum),
+    "ReduceMax": _reduction(np.max), "ReduceMin": _reduction(np.min),
+})  # fmt: skip
+
+
+@_rule("Split")
+def _split(attributes: Attributes, inputs: list[Any]) -> Any:
+    axis = attributes.get("axis", 0)
+    sizes = attributes.get("split") or (inputs[1].tolist() if len(inputs) > 1 and inputs[1] is not None else None)
+    if sizes is None:
+        return None
+    return list(np.split(inputs[0], np.cumsum(sizes)[:-1], axis))

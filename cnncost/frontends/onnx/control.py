@@ -1,0 +1,224 @@
+"""Graphs within ops: function bodies, branches and loops, followed where their course is fixed."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from cnncost.frontends.onnx.builder import Path
+from cnncost.frontends.onnx.lowering.registry import Op, Tensor
+
+OPS = frozenset({"If", "Loop", "Scan"})
+MOST_STEPS = 20_000
+"""Most nodes that a loop is unrolled to."""
+
+
+def captured(attributes: Mapping[str, Any]) -> bool:
+    """Whether an op has graphs within."""
+    return any(hasattr(value, "node") for value in attributes.values())
+
+
+def followed(run: Any, node: Any, op: Op, names: dict[str, Tensor], path: Path) -> list[Tensor]:
+    """The outputs of If, Loop or Scan; unknown if their course depends on data."""
+    found = {"If": _branch, "Loop": _loop, "Scan": _scan}[node.op_type](run, op, names, path)
+    if found is None:
+        run.builder.note(f"{node.name or node.op_type}: which ops it runs, or how often, is not fixed by the file")
+        return run._unknown(node, "", op, [None] * len(node.output), run.builder.call(path))  # type: ignore[no-any-return]
+    return found
+
+
+def _body(run: Any, graph: Any, names: dict[str, Tensor], bound: Mapping[str, Tensor], path: Path) -> list[Tensor]:
+    """Run a graph that sees the names around it; returns its outputs."""
+    inner = {**names, **bound}
+    for proto in graph.initializer:
+        inner[proto.name] = run.stored(proto.name, proto, f"{'.'.join(p for p, _ in path)}/{proto.name}")
+    run.run(graph.node, inner, path)
+    return [inner[output.name] for output in graph.output]
+
+
+def _branch(run: Any, op: Op, names: dict[str, Tensor], path: Path) -> list[Tensor] | None:
+    condition = op.constant(0)
+    if condition is None or condition.size != 1:
+        return None
+    graph = op.get("then_branch" if condition.reshape(-1)[0] else "else_branch")
+    return _body(run, graph, names, {}, path)
+
+
+def _loop(run: Any, op: Op, names: dict[str, Tensor], path: Path) -> list[Tensor] | None:
+    """Trip count and condition are constants, and the body hands its condition on or sets it."""
+    graph, trips = op.get("body"), op.constant(0)
+    condition = op.constant(1)
+    if trips is None or (op.has(1) and condition is None):
+        return None
+    count = int(trips.reshape(-1)[0])
+    if count * max(len(graph.node), 1) > MOST_STEPS or not _goes_on(graph):
+        return None
+    if condition is not None and not condition.reshape(-1)[0]:
+        count = 0
+    if count <= 0 and len(graph.output) - 1 > len(op.inputs) - 2:
+        return None  # outputs of no iteration at all have no shape here
+    carried = [tensor for tensor in op.inputs[2:] if tensor is not None]
+    state = list(carried)
+    collected: list[list[Tensor]] = []
+    for i in range(max(count, 0)):
+        bound = {graph.input[0].name: run.constant(np.asarray(i, np.int64)),
+                 graph.input[1].name: run.constant(np.asarray(True))}  # fmt: skip
+        bound |= {value.name: tensor for value, tensor in zip(graph.input[2:], state, strict=True)}
+        made = _body(run, graph, names, bound, path)
+        state = made[1 : 1 + len(state)]
+        collected.append(made[1 + len(state) :])
+    stacked = [_stacked(run, list(each), 0, path) for each in zip(*collected, strict=True)]
+    return None if None in stacked else [*state, *(each for each in stacked if each is not None)]
+
+
+def _goes_on(graph: Any) -> bool:
+    """Whether a loop's body leaves its condition as it is, or sets it to a constant that is true."""
+    wanted = graph.output[0].name
+    for _ in range(len(graph.node) + 1):
+        if wanted == graph.input[1].name:
+            return True
+        maker = next((node for node in graph.node if wanted in node.output), None)
+        if maker is None:
+            stored = next((t for t in graph.initializer if t.name == wanted), None)
+            return stored is not None and _true(stored)
+        if maker.op_type == "Constant":
+            return any(a.name == "value" and _true(a.t) for a in maker.attribute)
+        if maker.op_type != "Identity":
+            return False
+        wanted = maker.input[0]
+    return False
+
+
+def _true(proto: Any) -> bool:
+    from cnncost.frontends.onnx.tensors import value_of
+
+    value = value_of(proto)
+    return value is not None and bool(np.all(value))
+
+
+def _scan(run: Any, op: Op, names: dict[str, Tensor], path: Path) -> list[Tensor] | None:
+    """A scan over the positions of an axis (from opset 9 on)."""
+    graph, scanned = op.get("body"), op.get("num_scan_inputs")
+    inputs = [tensor for tensor in op.inputs if tensor is not None]
+    if op.opset < 9 or len(inputs) != len(op.inputs) or any(t.type is None for t in inputs):
+        return None
+    states, xs = inputs[: len(inputs) - scanned], inputs[len(inputs) - scanned :]
+    axes = op.get("scan_input_axes") or [0] * scanned
+    backwards = op.get("scan_input_directions") or [0] * scanned
+    count = xs[0].type.shape[axes[0]]  # type: ignore[union-attr]
+    results = len(graph.output) - len(states)
+    if not count or count * max(len(graph.node), 1) > MOST_STEPS:
+        return None
+    out_axes = op.get("scan_output_axes") or [0] * results
+    reverse = op.get("scan_output_directions") or [0] * results
+    collected: list[list[Tensor]] = []
+    for i in range(count):
+        parts = [
+            _selected(run, x, axis, count - 1 - i if back else i, path)
+            for x, axis, back in zip(xs, axes, backwards, strict=True)
+        ]
+        bound = {value.name: tensor for value, tensor in zip(graph.input, [*states, *parts], strict=True)}
+        made = _body(run, graph, names, bound, path)
+        states = made[: len(states)]
+        collected.append(made[len(states) :])
+    stacked = [
+        _stacked(run, list(each)[::-1] if back else list(each), axis, path)
+        for each, axis, back in zip(zip(*collected, strict=True), out_axes, reverse, strict=True)
+    ]
+    return None if None in stacked else [*states, *(each for each in stacked if each is not None)]
+
+
+def _selected(run: Any, x: Tensor, axis: int, index: int, path: Path) -> Tensor:
+    kind = x.type
+    assert kind is not None
+    axis %= len(kind.shape)
+    call = run.builder.call(path)
+    value = run.value(x, "Scan", "", 0, call)
+    to = kind._replace(shape=(*kind.shape[:axis], *kind.shape[axis + 1 :]))
+    moves = (("select", axis, index),)
+    return run.tensor(run.builder.node("onnx.Scan", "layout", {"copy": True, "moves": moves}, [value], [to], call)[0])  # type: ignore[no-any-return]
+
+
+def _stacked(run: Any, parts: list[Tensor], axis: int, path: Path) -> Tensor | None:
+    """The results of all iterations along a new axis."""
+    kinds = {part.type for part in parts}
+    kind = next(iter(kinds))
+    if len(kinds) != 1 or kind is None:
+        return None
+    call = run.builder.call(path)
+    values = [run.value(part, "Loop", "", 0, call) for part in parts]
+    axis %= len(kind.shape) + 1
+    one = (*kind.shape[:axis], 1, *kind.shape[axis:])
+    to = kind._replace(shape=(*kind.shape[:axis], len(parts), *kind.shape[axis:]))
+    moves = (("reshape", one), ("cat", axis))
+    return run.tensor(run.builder.node("onnx.Loop", "layout", {"copy": True, "moves": moves}, values, [to], call)[0])  # type: ignore[no-any-return]
+
+
+# ---- functions
+
+
+def function(run: Any, body: Any, op: Op, path: Path, attributes: Mapping[str, Any]) -> list[Tensor]:
+    """The outputs of a function of the model, its body followed as a module of its own."""
+    given = {proto.name: proto for proto in body.attribute_proto}
+    given.update(attributes)
+    inner: dict[str, Tensor] = {"": Tensor(None)}
+    bound = [*op.inputs, *[None] * len(body.input)]
+    nodes = _without(body.node, {name for name, t in zip(body.input, bound, strict=False) if t is None})
+    inner |= {name: tensor for name, tensor in zip(body.input, bound, strict=False) if tensor is not None}
+    known = {"" if entry.domain == "ai.onnx" else entry.domain: entry.version for entry in body.opset_import}
+    before, run.inference.opsets = run.inference.opsets, {**run.inference.opsets, **known}
+    try:
+        run.run(nodes, inner, path, given)
+    finally:
+        run.inference.opsets = before
+    return [inner.get(name, Tensor(None)) for name in body.output]
+
+
+def _without(nodes: Any, missing: set[str]) -> list[Any]:
+    """Nodes that read none of the missing inputs of a function by name, but as empty names."""
+    if not missing:
+        return list(nodes)
+    found = []
+    for node in nodes:
+        if not missing & set(node.input):
+            found.append(node)
+            continue
+        made = type(node)()
+        made.CopyFrom(node)
+        made.input[:] = ["" if name in missing else name for name in node.input]
+        found.append(made)
+    return found
+
+
+def schema_function(run: Any, node: Any, op: Op, domain: str, path: Path) -> list[Tensor] | None:
+    """The outputs of an op that ONNX itself defines by other ops; None if it does not."""
+    schema = run.inference.schema(node.op_type, domain)
+    if schema is None:
+        return None
+    body = None
+    if schema.has_function:
+        body = schema.function_body
+    elif schema.has_context_dependent_function:
+        types = [run.inference.proto(t).SerializeToString() if t is not None else b"" for t in op.inputs]
+        try:
+            text = schema.get_context_dependent_function(node.SerializeToString(), types)
+        except Exception:  # noqa: BLE001  # not for these types
+            return None
+        body = run.onnx.FunctionProto()
+        body.ParseFromString(text)
+    if body is None or not body.node:
+        return None
+    given = _defaults(schema)
+    given |= {attribute.name: attribute for attribute in node.attribute}
+    return function(run, body, op, (*path, (node.op_type, node.op_type)), given)
+
+
+def _defaults(schema: Any) -> dict[str, Any]:
+    """Attributes with their default values."""
+    found = {}
+    for name, attribute in schema.attributes.items():
+        if attribute.default_value is not None and attribute.default_value.name:
+            found[name] = attribute.default_value
+    return found

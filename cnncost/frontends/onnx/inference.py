@@ -1,0 +1,97 @@
+"""Output types of one op: by the package's own inference, by rules for fused ops, or as the file declares them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from cnncost.frontends.onnx.lowering.registry import Op, Tensor, shaper
+from cnncost.frontends.onnx.tensors import NUMBERS, proto_of, type_of
+from cnncost.tensor_types import TensorType
+
+_IR_VERSION = 10
+
+
+class Inference:
+    """Infers output types, each op signature once."""
+
+    def __init__(self, onnx: Any, opsets: dict[str, int]) -> None:
+        self._onnx = onnx
+        self._known: dict[tuple[object, ...], list[Any]] = {}
+        self._protos: dict[TensorType, Any] = {}
+        self.opsets = opsets
+
+    def types(self, node: Any, op: Op, domain: str) -> list[Any]:
+        """A TensorType, else a TypeProto or None, for each of the node's outputs."""
+        rule = shaper(domain, op.type)
+        if rule is not None:
+            if any(tensor is not None and tensor.type is None for tensor in op.inputs):
+                return [None] * len(node.output)
+            found = rule(op)
+            return [None] * len(node.output) if found is None else _padded(found, len(node.output))
+        key = self._key(node, op, domain)
+        if key not in self._known:
+            self._known[key] = self._inferred(node, op.inputs, domain)
+        return self._known[key]
+
+    def schema(self, op: str, domain: str) -> Any:
+        """The op's schema in the model's opset, or None."""
+        try:
+            version = self.opsets.get(domain, self._onnx.defs.onnx_opset_version() if not domain else 1)
+            return self._onnx.defs.get_schema(op, version, domain)
+        except Exception:  # noqa: BLE001  # the package raises an error type of its own C++ module
+            return None
+
+    def proto(self, tensor: Tensor) -> Any:
+        """A tensor's TypeProto, or None."""
+        if tensor.type is None:
+            return tensor.proto
+        if tensor.type not in self._protos:
+            self._protos[tensor.type] = self._onnx.helper.make_tensor_type_proto(
+                NUMBERS[tensor.type.dtype], tensor.type.shape
+            )
+        return self._protos[tensor.type]
+
+    def _key(self, node: Any, op: Op, domain: str) -> tuple[object, ...]:
+        parts: list[object] = [op.type, domain, op.opset, tuple(bool(name) for name in node.output)]
+        parts += [attribute.SerializeToString() for attribute in node.attribute]
+        for tensor in op.inputs:
+            if tensor is None:
+                parts.append(None)
+                continue
+            constant = tensor.constant
+            known = tensor.type or (tensor.proto.SerializeToString() if tensor.proto is not None else None)
+            parts.append((known, None if constant is None else constant.tobytes()))
+        return tuple(parts)
+
+    def _inferred(self, node: Any, inputs: Sequence[Tensor | None], domain: str) -> list[Any]:
+        schema = self.schema(op=node.op_type, domain=domain)
+        if schema is None:
+            return [None] * len(node.output)
+        local = self._onnx.NodeProto()
+        local.CopyFrom(node)
+        del local.input[:], local.output[:]
+        local.input.extend("" if tensor is None else f"i{i}" for i, tensor in enumerate(inputs))
+        local.output.extend(f"o{i}" if name else "" for i, name in enumerate(node.output))
+        types, data = {}, {}
+        for i, tensor in enumerate(inputs):
+            if tensor is None:
+                continue
+            proto = self.proto(tensor)
+            if proto is not None:
+                types[f"i{i}"] = proto
+            if tensor.constant is not None:
+                data[f"i{i}"] = proto_of(tensor.constant)
+        opsets = [self._onnx.helper.make_opsetid(name, version) for name, version in self.opsets.items()]
+        try:
+            found = self._onnx.shape_inference.infer_node_outputs(
+                schema, local, types, data, opset_imports=opsets, ir_version=_IR_VERSION
+            )
+        except Exception:  # noqa: BLE001  # inference fails in many ways; the op is then unknown, by name
+            return [None] * len(node.output)
+        made = [found.get(f"o{i}") for i in range(len(node.output))]
+        return [None if proto is None else type_of(proto) or proto for proto in made]
+
+
+def _padded(found: list[Any], count: int) -> list[Any]:
+    return (found + [None] * count)[:count]

@@ -1,0 +1,262 @@
+"""Follows a file's ops in order, with types and the values of small constants, and records what they are as a Graph."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from cnncost.errors import SourceError
+from cnncost.frontends.onnx.builder import Builder, Path, Weight
+from cnncost.frontends.onnx.constants import fold
+from cnncost.frontends.onnx.inference import Inference
+from cnncost.frontends.onnx.lowering import lowering, weights
+from cnncost.frontends.onnx.lowering.registry import Made, Op, Ref, Tensor
+from cnncost.frontends.onnx.names import path_of
+from cnncost.frontends.onnx.tensors import Constant, type_of, type_of_constant, value_of
+from cnncost.tensor_types import TensorType
+
+Names = dict[str, Tensor]
+"""What each name stands for: those of the graph itself, and of the graphs around it."""
+STATISTICS = {"BatchNormalization": (3, 4)}
+"""Positions of running statistics, which are buffers."""
+_RUNTIME_ONLY = frozenset({"Shape", "Size"})
+
+
+class Interpreter:
+    """One pass over a model."""
+
+    def __init__(self, onnx: Any, spec: str, opsets: dict[str, int], functions: Mapping[tuple[str, str], Any]) -> None:
+        self.onnx = onnx
+        self.spec = spec
+        self.builder = Builder()
+        self.inference = Inference(onnx, opsets)
+        self.functions = functions
+        self.declared: dict[str, Any] = {}
+        self.unshaped: list[str] = []
+        self._weights: dict[str, int] = {}
+
+    # ---- graphs
+
+    def run(self, nodes: Iterable[Any], names: Names, path: Path = (), given: Mapping[str, Any] | None = None) -> None:
+        """Follow nodes; `given` are the attributes of the function call whose body they are."""
+        for node in nodes:
+            for name in node.input:
+                if name and name not in names:
+                    raise SourceError(
+                        f"{self.spec}: node {node.name or node.op_type} reads {name!r}, which nothing before it makes; "
+                        "expected nodes in topological order, without cycles"
+                    )
+            self._node(_resolved(self.onnx, node, given), names, path)
+
+    def _node(self, node: Any, names: Names, outer: Path) -> None:
+        domain = "" if node.domain == "ai.onnx" else node.domain
+        inputs = [names[name] if name else None for name in node.input]
+        while inputs and inputs[-1] is None:
+            inputs.pop()
+        attributes = {attribute.name: self.attribute(attribute) for attribute in node.attribute}
+        op = Op(node.op_type, self.inference.opsets.get(domain, 1), attributes, inputs, [])
+        found = self._without_node(node, domain, op)
+        if found is None:
+            inner = path_of(node.name, node.op_type, {p.key: p.value for p in node.metadata_props})
+            found = self._recorded(node, domain, op, names, (*outer, *inner))
+        for name, tensor in zip(node.output, found, strict=False):
+            if name:
+                names[name] = tensor
+        for name in node.output[len(found) :]:
+            if name:
+                names[name] = Tensor(None)
+
+    def _without_node(self, node: Any, domain: str, op: Op) -> list[Tensor] | None:
+        """Outputs of what costs nothing and moves nothing: constants, shapes, and ops on these. None for others."""
+        from cnncost.frontends.onnx.control import captured
+
+        if domain:
+            return None
+        if node.op_type == "Constant":
+            return [self._constant_node(node, op)]
+        if node.op_type == "Identity" and op.inputs and op.inputs[0] is not None and op.inputs[0].value is None:
+            return [op.inputs[0]] if op.inputs[0].type is not None else None
+        if node.op_type in _RUNTIME_ONLY and op.inputs and op.inputs[0] is not None and op.inputs[0].type is not None:
+            return [self.constant(_shape(node.op_type, op, op.inputs[0].type))]
+        if captured(op.attributes) or not all(t is None or t.constant is not None for t in op.inputs):
+            return None
+        values = fold(node.op_type, op.attributes, [None if t is None else t.constant for t in op.inputs])
+        return None if values is None else [self.constant(value) for value in values]
+
+    def _constant_node(self, node: Any, op: Op) -> Tensor:
+        name = node.output[0]
+        for key, dtype in (("value_int", "int64"), ("value_ints", "int64"), ("value_float", "float32"),
+                           ("value_floats", "float32")):  # fmt: skip
+            if key in op.attributes:
+                import numpy as np
+
+                return self.constant(np.asarray(op.attributes[key], dtype))
+        proto = next((a.t for a in node.attribute if a.name == "value"), None)
+        return Tensor(None) if proto is None else self.stored(name, proto)
+
+    # ---- ops
+
+    def _recorded(self, node: Any, domain: str, op: Op, names: Names, path: Path) -> list[Tensor]:
+        from cnncost.frontends.onnx import control
+
+        if not domain and node.op_type in control.OPS:
+            return control.followed(self, node, op, names, path)
+        body = self.functions.get((node.domain, node.op_type))
+        if body is not None:
+            return control.function(self, body, op, path, {a.name: a for a in node.attribute})
+        types = [self._declared(name, each) for name, each in
+                 zip(node.output, self.inference.types(node, op, domain), strict=True)]  # fmt: skip
+        known = [t if isinstance(t, TensorType) else None for t in types]
+        named = [bool(name) for name in node.output]
+        complete = all(t is None or t.type is not None for t in op.inputs) and all(
+            t is not None or not name for t, name in zip(known, named, strict=True)
+        )
+        op.outputs = [t if name else None for t, name in zip(known, named, strict=True)]
+        rule = lowering(domain, node.op_type) if complete else None
+        made = rule(op) if rule is not None else None
+        call = self.builder.call(path)
+        if made is None and complete and rule is None:
+            expanded = control.schema_function(self, node, op, domain, path)
+            if expanded is not None:
+                return expanded
+        if made is None:
+            return self._unknown(node, domain, op, types, call)
+        for text in op.notes:
+            self.builder.note(text)
+        return self._emitted(node, domain, op, made, call)
+
+    def _declared(self, name: str, inferred: Any) -> Any:
+        """The inferred type; that of the file where inference knows none."""
+        if isinstance(inferred, TensorType) or name not in self.declared:
+            return inferred
+        return type_of(self.declared[name]) or inferred or self.declared[name]
+
+    def _emitted(self, node: Any, domain: str, op: Op, made: Made, call: int) -> list[Tensor]:
+        results: list[tuple[int, ...]] = []
+        name = _told(domain, node.op_type)
+
+        def value(source: Any) -> int:
+            if isinstance(source, Ref):
+                return results[source.step][source.output]
+            return self.value(op.inputs[source], node.op_type, domain, source, call)
+
+        for kind, attrs, inputs, outputs, alias in op.steps:
+            results.append(self.builder.node(name, kind, attrs, [value(i) for i in inputs], outputs, call, alias))
+        found = []
+        for source in made:
+            if source is None:
+                found.append(Tensor(None))
+            elif isinstance(source, Ref):
+                found.append(self._tensor(value(source)))
+            else:
+                found.append(op.inputs[source] or Tensor(None))
+        return found
+
+    def _unknown(self, node: Any, domain: str, op: Op, types: list[Any], call: int) -> list[Tensor]:
+        """An op of which nothing is known but its types: it makes the totals lower bounds."""
+        inputs = [
+            self.value(tensor, node.op_type, domain, i, call)
+            for i, tensor in enumerate(op.inputs) if tensor is not None and tensor.type is not None
+        ]  # fmt: skip
+        known = [t for t, name in zip(types, node.output, strict=True) if isinstance(t, TensorType) and name]
+        kind = f"{domain or 'onnx'}::{node.op_type}"
+        made = iter(self.builder.node(_told(domain, node.op_type), kind, {}, inputs, known, call))
+        found = []
+        for name, each in zip(node.output, types, strict=True):
+            if isinstance(each, TensorType) and name:
+                found.append(self._tensor(next(made)))
+            else:
+                found.append(Tensor(None, proto=each))
+                if name:
+                    self.unshaped.append(name)
+        return found
+
+    # ---- tensors
+
+    def _tensor(self, value: int) -> Tensor:
+        return Tensor(self.builder.values[value].type, value)
+
+    def tensor(self, value: int) -> Tensor:
+        """A value as what a name stands for."""
+        return self._tensor(value)
+
+    def constant(self, value: Constant) -> Tensor:
+        """A constant that no op has read yet."""
+        return Tensor(type_of_constant(value), constant=value)
+
+    def stored(self, name: str, proto: Any, weight: str = "") -> Tensor:
+        """A tensor of the file; its data only if there is little."""
+        from cnncost.frontends.onnx.tensors import declared
+
+        kind = declared(proto)
+        if kind is None:
+            self.builder.note(f"{name}: its dtype has no size; ops that read it are unknown")
+            return Tensor(None)
+        if proto.data_type in _PACKED:
+            self.builder.note("elements of less than a byte are counted as one byte each")
+        return Tensor(kind, constant=value_of(proto), weight=weight or name)
+
+    def value(self, tensor: Any, op: str, domain: str, at: int, call: int) -> int:
+        """A tensor's value in the Graph; a stored one becomes a parameter, a buffer or a constant when first read."""
+        if tensor.value is not None:
+            return tensor.value  # type: ignore[no-any-return]
+        if tensor.weight and tensor.weight in self._weights:
+            return self._weights[tensor.weight]
+        buffer = at in STATISTICS.get(op, ()) and not domain
+        owned = bool(tensor.weight) and (
+            buffer or at in weights(domain, op) or (tensor.type.floating and tensor.type.numel > 1)
+        )
+        role: Any = "buffer" if buffer and owned else "parameter" if owned else "constant"
+        made = self.builder.source(tensor.type, role)
+        if tensor.weight:
+            self._weights[tensor.weight] = made
+        if owned:
+            self.builder.weights.append(Weight(made, tensor.weight, call, buffer))
+        return made
+
+    def read(self, name: str) -> bool:
+        """Whether an op has read this tensor of the file."""
+        return name in self._weights
+
+    def attribute(self, proto: Any) -> Any:
+        """An attribute as Python's data; tensors as constants."""
+        found = self.onnx.helper.get_attribute_value(proto)
+        if proto.type == proto.STRING:
+            return found.decode(errors="replace")
+        if proto.type == proto.STRINGS:
+            return [each.decode(errors="replace") for each in found]
+        if proto.type == proto.TENSOR:
+            return value_of(found)
+        return list(found) if proto.type in {proto.INTS, proto.FLOATS} else found
+
+
+_PACKED = frozenset({21, 22, 23, 25, 26})
+
+
+def _told(domain: str, op: str) -> str:
+    return f"{domain or 'onnx'}.{op}"
+
+
+def _shape(name: str, op: Op, kind: TensorType) -> Constant:
+    import numpy as np
+
+    if name == "Size":
+        return np.asarray(kind.numel, np.int64)
+    return np.asarray(kind.shape[op.get("start", 0) : op.get("end")], np.int64)
+
+
+def _resolved(onnx: Any, node: Any, given: Mapping[str, Any] | None) -> Any:
+    """The node with the attributes of the function call in place of references to them."""
+    if given is None or not any(attribute.ref_attr_name for attribute in node.attribute):
+        return node
+    made = onnx.NodeProto()
+    made.CopyFrom(node)
+    del made.attribute[:]
+    for attribute in node.attribute:
+        if not attribute.ref_attr_name:
+            made.attribute.append(attribute)
+        elif attribute.ref_attr_name in given:
+            bound = made.attribute.add()
+            bound.CopyFrom(given[attribute.ref_attr_name])
+            bound.name = attribute.name
+    return made

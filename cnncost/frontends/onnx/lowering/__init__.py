@@ -1,0 +1,16 @@
+"""Lowerings from ONNX ops to the Graph's op kinds, by family."""
+
+from cnncost.frontends.onnx.lowering import (
+    elementwise,
+    fused,
+    moves,
+    products,
+    quantized,
+    recurrent,
+    reductions,
+    windows,
+)
+from cnncost.frontends.onnx.lowering.registry import Op, lowering, shaper, weights
+
+__all__ = ["Op", "elementwise", "fused", "lowering", "moves", "products", "quantized", "recurrent", "reductions",
+           "shaper", "weights", "windows"]  # fmt: skip

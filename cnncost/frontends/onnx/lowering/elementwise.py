@@ -1,0 +1,139 @@
+"""Elementwise ops: ONNX's names for the functions whose FLOPs `pointwise` knows."""
+
+from __future__ import annotations
+
+from cnncost.frontends.onnx.lowering.registry import MICROSOFT, Made, Op, Ref, Source, lowers, shapes
+from cnncost.tensor_types import TensorType
+
+_SAME = {
+    "Add": "add", "Sub": "sub", "Mul": "mul", "Div": "div", "Neg": "neg", "Abs": "abs", "Reciprocal": "reciprocal",
+    "Sqrt": "sqrt", "Exp": "exp", "Log": "log", "Pow": "pow", "Sin": "sin", "Cos": "cos", "Tan": "tan", "Asin": "asin",
+    "Acos": "acos", "Atan": "atan", "Sinh": "sinh", "Cosh": "cosh", "Tanh": "tanh", "Asinh": "asinh", "Acosh": "acosh",
+    "Atanh": "atanh", "Erf": "erf", "Floor": "floor", "Ceil": "ceil", "Round": "round", "Sign": "sign",
+    "Relu": "relu", "LeakyRelu": "leaky_relu", "Elu": "elu", "Celu": "celu", "Selu": "selu", "Sigmoid": "sigmoid",
+    "HardSigmoid": "hardsigmoid", "HardSwish": "hardswish", "Softplus": "softplus", "Softsign": "softsign",
+    "Mish": "mish", "ThresholdedRelu": "threshold", "Equal": "eq", "Greater": "gt", "Less": "lt",
+    "GreaterOrEqual": "ge", "LessOrEqual": "le", "IsNaN": "isnan", "IsInf": "isinf", "Not": "logical_not",
+    "And": "logical_and", "Or": "logical_or", "Xor": "logical_xor", "BitShift": "bitwise_shift",
+    "BitwiseAnd": "bitwise_and", "BitwiseOr": "bitwise_or", "BitwiseXor": "bitwise_xor", "BitwiseNot": "bitwise_not",
+    "Where": "where",
+}  # fmt: skip
+
+
+@lowers(*_SAME)
+def same(op: Op) -> Made:
+    """The function of this name; inputs broadcast."""
+    return op.done("pointwise", {"fn": _SAME[op.type]})
+
+
+@lowers("PRelu", weights=(1,))
+def prelu(op: Op) -> Made:
+    """x, slope, which broadcasts."""
+    return op.done("pointwise", {"fn": "prelu"})
+
+
+@lowers("Mod")
+def mod(op: Op) -> Made:
+    """`fmod` chooses the sign's rule."""
+    return op.done("pointwise", {"fn": "fmod" if op.get("fmod") else "remainder"})
+
+
+@lowers("Gelu")
+def gelu(op: Op) -> Made:
+    """By erf, or by the tanh approximation."""
+    return op.done("pointwise", {"fn": "gelu_tanh" if op.get("approximate", "none") == "tanh" else "gelu"})
+
+
+@lowers("Swish")
+def swish(op: Op) -> Made:
+    """x · sigmoid(αx): an α other than 1 is a multiplication more."""
+    x: Source = 0
+    if op.get("alpha", 1.0) != 1.0:
+        scaled = op.pointwise("mul", [0])
+        gate = op.pointwise("sigmoid", [scaled])
+        return [op.pointwise("mul", [x, gate])]
+    return op.done("pointwise", {"fn": "silu"})
+
+
+@shapes("Gelu", "QuickGelu", "BiasGelu", "FastGelu")
+def like_x(op: Op) -> list[TensorType | None]:
+    """y: as x."""
+    return [op.x()]
+
+
+@lowers("QuickGelu", domain=MICROSOFT)
+def quick_gelu(op: Op) -> Made | None:
+    """x · sigmoid(αx), α = 1.702."""
+    return swish(op) if op.get("alpha", 1.702) == 1.0 else _gated(op)
+
+
+def _gated(op: Op) -> Made:
+    gate = op.pointwise("sigmoid", [op.pointwise("mul", [0])])
+    return [op.pointwise("mul", [0, gate])]
+
+
+@lowers("Gelu", domain=MICROSOFT)
+def fused_gelu(op: Op) -> Made:
+    """By erf."""
+    return op.done("pointwise", {"fn": "gelu"})
+
+
+@lowers("BiasGelu", "FastGelu", domain=MICROSOFT, weights=(1,))
+def bias_gelu(op: Op) -> Made:
+    """x + bias, which FastGelu may lack, through GELU; FastGelu is the tanh approximation."""
+    x: Source = op.pointwise("add", [0, 1], op.y().shape) if op.has(1) else 0
+    return [op.pointwise("gelu_tanh" if op.type == "FastGelu" else "gelu", [x])]
+
+
+@lowers("Clip")
+def clip(op: Op) -> Made:
+    """Bounds by attribute up to opset 10, then by input; ReLU6 and hardtanh are exported as this."""
+    low = op.has(1) or (op.opset < 11 and "min" in op.attributes)
+    high = op.has(2) or (op.opset < 11 and "max" in op.attributes)
+    if not low and not high:
+        return op.done("layout", {"copy": True, "moves": (("reshape", op.x().shape),)}, [0])
+    return op.done("pointwise", {"fn": "clamp" if low and high else "clamp_min" if low else "clamp_max"}, [0])
+
+
+@lowers("Shrink")
+def shrink(op: Op) -> Made:
+    """With a bias it is the soft one."""
+    return op.done("pointwise", {"fn": "softshrink" if op.get("bias", 0.0) else "hardshrink"})
+
+
+_CHAINS = {"Max": "maximum", "Min": "minimum", "Sum": "add", "Mean": "add"}
+
+
+@lowers(*_CHAINS)
+def chain(op: Op) -> Made:
+    """Of n tensors: n − 1 operations each, and a mean's division."""
+    last: Source = 0
+    for i in range(1, len(op.inputs)):
+        final = i == len(op.inputs) - 1
+        shape = op.y().shape if final else _joint(op.type_of(last).shape, op.x(i).shape)
+        last = op.pointwise(_CHAINS[op.type], [last, i], shape)
+    if op.type == "Mean":
+        return [op.pointwise("div", [last])]
+    if isinstance(last, Ref):
+        return [last]
+    return op.done("layout", {"copy": True, "moves": (("reshape", op.x().shape),)}, [0])
+
+
+def _joint(x: tuple[int, ...], y: tuple[int, ...]) -> tuple[int, ...]:
+    size = max(len(x), len(y))
+    pairs = zip((1,) * (size - len(x)) + x, (1,) * (size - len(y)) + y, strict=True)
+    return tuple(b if a == 1 else a for a, b in pairs)
+
+
+@lowers("Dropout")
+def dropout(op: Op) -> Made | None:
+    """The identity at inference."""
+    if len(op.outputs) > 1 and op.outputs[1] is not None:
+        return None
+    return op.done("dropout", {"training": False}, [0])
+
+
+@lowers("Cast", "CastLike")
+def cast(op: Op) -> Made:
+    """A copy in another dtype."""
+    return op.done("layout", {"copy": True, "moves": (("reshape", op.x().shape),)}, [0])

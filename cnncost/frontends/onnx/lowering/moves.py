@@ -1,0 +1,214 @@
+"""Ops that move, index or create elements. Attributes, or constants among the inputs, say which go where."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from cnncost.frontends.onnx.lowering.registry import Made, Op, lowers
+from cnncost.tensor_types import Shape
+
+
+def _moved(op: Op, moves: tuple[Any, ...] | None, copy: bool = True) -> Made:
+    return op.done("layout", {"copy": copy, "moves": moves}, [0])
+
+
+@lowers("Reshape", "Flatten", "Squeeze", "Unsqueeze", "Identity")
+def same(op: Op) -> Made:
+    """The same elements in the same order, in the same memory."""
+    return _moved(op, (("reshape", op.y().shape),), copy=False)
+
+
+@lowers("Transpose")
+def transpose(op: Op) -> Made:
+    """`perm`; by default all axes in reverse."""
+    order = tuple(op.get("perm") or range(len(op.x().shape))[::-1])
+    return _moved(op, (("permute", order),))
+
+
+@lowers("Expand")
+def expand(op: Op) -> Made:
+    """Broadcast to a shape; axes of the input that are larger stay."""
+    return _moved(op, (("expand", op.y().shape),))
+
+
+def _ints(op: Op, index: int, attribute: str) -> list[int] | None:
+    """A list by attribute or by a constant input."""
+    if attribute in op.attributes:
+        return [int(n) for n in op.attributes[attribute]]
+    value = op.constant(index)
+    return None if value is None else [int(n) for n in value.reshape(-1)]
+
+
+@lowers("Slice")
+def slices(op: Op) -> Made:
+    """One range for each axis that is given."""
+    x, y = op.x().shape, op.y().shape
+    starts = _ints(op, 1, "starts")
+    axes = _ints(op, 3, "axes") if op.has(3) or "axes" in op.attributes else list(range(len(starts or ())))
+    steps = _ints(op, 4, "steps") if op.has(4) else [1] * len(starts or ())
+    if starts is None or axes is None or steps is None:
+        return _moved(op, None)
+    moves = []
+    for axis, start, step in zip([a % len(x) for a in axes], starts, steps, strict=True):
+        size = x[axis]
+        first = start + size if start < 0 else start
+        first = min(max(first, 0), size - 1 if step < 0 else size)
+        if y[axis] != size or step != 1:
+            moves.append(("slice", axis, first, y[axis], step))
+    return _moved(op, tuple(moves))
+
+
+@lowers("Concat")
+def concat(op: Op) -> Made:
+    """All inputs along an axis."""
+    axis = op.get("axis", 1) % len(op.y().shape)
+    return op.done("layout", {"copy": True, "moves": (("cat", axis),)})
+
+
+@lowers("Split")
+def split(op: Op) -> Made:
+    """Consecutive ranges of an axis."""
+    return _moved(op, (("split", op.get("axis", 0) % len(op.x().shape)),) if None not in op.outputs else None)
+
+
+_PAD_MODES = {"constant": "constant", "reflect": "reflect", "edge": "replicate", "wrap": "circular"}
+
+
+@lowers("Pad")
+def pad(op: Op) -> Made:
+    """`pads`: all that come before, then all that come after."""
+    x, y = op.x().shape, op.y().shape
+    pads, mode = _ints(op, 1, "pads"), _PAD_MODES.get(op.get("mode", "constant"))
+    axes = _ints(op, 3, "axes") if op.has(3) else list(range(len(x)))
+    if pads is None or axes is None or mode is None:
+        return _moved(op, None)
+    half = len(axes)
+    given = [(axis % max(len(x), 1), pads[i], pads[half + i]) for i, axis in enumerate(axes)]
+    wide = any(max(before, after) >= x[axis] for axis, before, after in given)
+    if mode in {"reflect", "circular"} and wide and 0 not in y:
+        return _moved(op, None)  # around more than once
+    return _moved(op, tuple(("pad", a, before, after, mode) for a, before, after in given if before or after))
+
+
+@lowers("Tile")
+def tile(op: Op) -> Made:
+    """Each axis so many times."""
+    times = _ints(op, 1, "repeats")
+    if times is None:
+        return _moved(op, None)
+    return _moved(op, tuple(("tile", axis, n) for axis, n in enumerate(times) if n != 1))
+
+
+@lowers("DepthToSpace")
+def depth_to_space(op: Op) -> Made:
+    """x: N,C,H,W. DCR takes the block's place from the outer part of C, CRD (torch's) from the inner."""
+    n, c, h, w = op.x().shape
+    b = op.get("blocksize")
+    if op.get("mode", "DCR") == "CRD":
+        inner: Shape = (n, c // b**2, b, b, h, w)
+        order: Shape = (0, 1, 4, 2, 5, 3)
+    else:
+        inner, order = (n, b, b, c // b**2, h, w), (0, 3, 4, 1, 5, 2)
+    return _moved(op, (("reshape", inner), ("permute", order), ("reshape", op.y().shape)))
+
+
+@lowers("SpaceToDepth")
+def space_to_depth(op: Op) -> Made:
+    """x: N,C,H,W; the block's place comes outermost."""
+    n, c, h, w = op.x().shape
+    b = op.get("blocksize")
+    moves = (("reshape", (n, c, h // b, b, w // b, b)), ("permute", (0, 3, 5, 1, 2, 4)), ("reshape", op.y().shape))
+    return _moved(op, moves)
+
+
+@lowers("Trilu")
+def trilu(op: Op) -> Made:
+    """Elements on one side of a diagonal; the others are set to zero."""
+    return _moved(op, (("reshape", op.x().shape),))
+
+
+@lowers("ReverseSequence", "CenterCropPad", "Compress")
+def elsewhere(op: Op) -> Made:
+    """Which elements go where is in the data, or not followed."""
+    return _moved(op, None)
+
+
+# ---- by index
+
+
+@lowers("Gather", weights=(0,))
+def gather(op: Op) -> Made:
+    """data, indices, along an axis; constants are followed. A table looked up by rows is an embedding."""
+    x, ids = op.x(), op.x(1)
+    axis, known = op.get("axis", 0) % len(x.shape), op.constant(1)
+    table = op.inputs[0]
+    if known is None and axis == 0 and len(x.shape) == 2 and table is not None and table.weight:
+        return op.done("gather", {"fn": "embedding"})
+    if known is not None and not ids.shape:
+        index = int(known) % x.shape[axis]
+        return _moved(op, (("select", axis, index),))
+    if len(ids.shape) != 1:
+        return op.done("gather", {"fn": "other"})
+    attrs: dict[str, Any] = {"fn": "index_select", "dim": axis}
+    if known is not None:
+        attrs["positions"] = (_runs([int(i) % x.shape[axis] for i in known]),)
+    return op.done("gather", attrs)
+
+
+def _runs(positions: list[int]) -> tuple[tuple[int, int, int], ...]:
+    """Positions as runs of (first, count, step)."""
+    runs: list[tuple[int, int, int]] = []
+    at = 0
+    while at < len(positions):
+        step = positions[at + 1] - positions[at] if at + 1 < len(positions) else 1
+        count = 1
+        while at + count < len(positions) and positions[at + count] - positions[at + count - 1] == step:
+            count += 1
+        runs.append((positions[at], count, step))
+        at += count
+    return tuple(runs)
+
+
+@lowers("GatherElements")
+def gather_elements(op: Op) -> Made:
+    """An index for each output element."""
+    return op.done("gather", {"fn": "gather", "dim": op.get("axis", 0) % len(op.x().shape)})
+
+
+@lowers("GatherND", "OneHot")
+def gather_other(op: Op) -> Made:
+    """By position, or a one at each index."""
+    if op.type == "OneHot" and op.get("axis", -1) in (-1, len(op.x().shape)):
+        return op.done("gather", {"fn": "one_hot"}, [0])
+    return op.done("gather", {"fn": "other"})
+
+
+@lowers("Scatter", "ScatterElements", "ScatterND")
+def scatter(op: Op) -> Made:
+    """data, indices, updates; a reduction accumulates."""
+    adds = op.get("reduction", "none") != "none"
+    return op.done("scatter", {"accumulate": adds, "elements": op.x(2).numel})
+
+
+@lowers("MaxUnpool")
+def unpool(op: Op) -> Made:
+    """Each element at its remembered place."""
+    return op.done("scatter", {"accumulate": False, "elements": op.x().numel})
+
+
+# ---- creation
+
+
+@lowers(
+    "ConstantOfShape", "EyeLike", "Range", "RandomNormal", "RandomUniform", "RandomNormalLike", "RandomUniformLike",
+    "Shape", "Size",
+)  # fmt: skip
+def create(op: Op) -> Made:
+    """Constants, ranges, random numbers."""
+    return op.done("create", {})
+
+
+@lowers("Bernoulli")
+def bernoulli(op: Op) -> Made:
+    """Each element drawn with a probability of its own."""
+    return op.done("create", {"reads": (0,)})

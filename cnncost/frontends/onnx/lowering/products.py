@@ -1,0 +1,253 @@
+"""Convolutions, matrix products, Einsum."""
+
+from __future__ import annotations
+
+from math import prod
+from typing import Any
+
+from cnncost.frontends.onnx.lowering.registry import MICROSOFT, Attrs, Made, Op, Ref, Source, lowers, shapes
+from cnncost.graph import Shape
+from cnncost.tensor_types import TensorType
+
+
+def before(op: Op, x: Shape, y: Shape, kernel: Shape, stride: Shape, dilation: Shape) -> Shape:
+    """Padding before the first position of each spatial axis: what comes after follows from the output's size."""
+    auto, axes = op.get("auto_pad", "NOTSET"), len(kernel)
+    if auto in {"NOTSET", ""}:
+        return tuple((op.get("pads") or [0] * 2 * axes)[:axes])
+    if auto == "VALID":
+        return (0,) * axes
+    found = []
+    for size, out, k, s, d in zip(x, y, kernel, stride, dilation, strict=True):
+        total = max((out - 1) * s + (k - 1) * d + 1 - size, 0)
+        found.append(total // 2 if auto == "SAME_UPPER" else total - total // 2)
+    return tuple(found)
+
+
+def spread(op: Op, name: str, axes: int) -> Shape:
+    """An attribute with one number per spatial axis, 1 by default."""
+    return tuple(op.get(name) or [1] * axes)
+
+
+@lowers("Conv", weights=(1, 2))
+def conv(op: Op) -> Made | None:
+    """x, w, bias?. x: N,C,*; w: K,C/g,*."""
+    attrs = geometry(op, op.x().shape, op.x(1).shape)
+    return None if attrs is None else op.done("conv", attrs)
+
+
+def geometry(op: Op, x: Shape, w: Shape) -> Attrs | None:
+    """Attributes of a convolution; None for more axes than three."""
+    axes = len(w) - 2
+    if not 1 <= axes <= 3 or len(x) != len(w):
+        return None
+    stride, dilation = spread(op, "strides", axes), spread(op, "dilations", axes)
+    return {
+        "kernel": w[2:], "stride": stride, "dilation": dilation, "groups": op.get("group", 1), "transposed": False,
+        "padding": before(op, x[2:], op.y().shape[2:], w[2:], stride, dilation), "output_padding": (0,) * axes,
+        "bias": op.has(2),
+    }  # fmt: skip
+
+
+@lowers("ConvTranspose", weights=(1, 2))
+def conv_transpose(op: Op) -> Made | None:
+    """x: N,C,*; w: C,K/g,*. With `output_shape`, or `auto_pad`, the padding follows from the output's size."""
+    x, w, y = op.x().shape, op.x(1).shape, op.y().shape
+    axes = len(w) - 2
+    if not 1 <= axes <= 3 or len(x) != len(w):
+        return None
+    stride, dilation = spread(op, "strides", axes), spread(op, "dilations", axes)
+    extra = tuple(op.get("output_padding") or [0] * axes)
+    auto = op.get("auto_pad", "NOTSET")
+    padding = tuple((op.get("pads") or [0] * 2 * axes)[:axes])
+    if "output_shape" in op.attributes or auto in {"SAME_UPPER", "SAME_LOWER"}:
+        geometry = zip(x[2:], y[2:], w[2:], stride, dilation, extra, strict=True)
+        totals = [max(s * (n - 1) + e + (k - 1) * d + 1 - out, 0) for n, out, k, s, d, e in geometry]
+        padding = tuple(total // 2 if auto == "SAME_UPPER" else total - total // 2 for total in totals)
+    elif auto == "VALID":
+        padding = (0,) * axes
+    attrs: Attrs = {
+        "kernel": w[2:], "stride": stride, "padding": padding, "dilation": dilation, "groups": op.get("group", 1),
+        "transposed": True, "output_padding": extra, "bias": op.has(2),
+    }  # fmt: skip
+    return op.done("conv", attrs)
+
+
+@lowers("DeformConv", weights=(1, 3))
+def deform_conv(op: Op) -> Made | None:
+    """x, w, offset, bias?, mask?. The kind has a mask and a bias, so that those that lack one are not counted here."""
+    if len(op.x().shape) != 4 or not op.has(3) or not op.has(4):
+        return None
+    axes, w = 2, op.x(1).shape
+    stride, dilation = spread(op, "strides", axes), spread(op, "dilations", axes)
+    attrs: Attrs = {
+        "groups": op.get("group", 1), "offset_groups": op.get("offset_group", 1), "masked": True, "kernel": w[2:],
+        "stride": stride, "padding": tuple((op.get("pads") or [0] * 4)[:axes]), "dilation": dilation,
+    }  # fmt: skip
+    return op.done("deform_conv", attrs, [0, 1, 2, 4, 3])
+
+
+def product(left: Shape, right: Shape, bias: bool = False) -> Attrs:
+    """Sizes of a product by NumPy's rules: vectors are a row and a column, batches broadcast."""
+    rows, columns = left if len(left) > 1 else (1, *left), right if len(right) > 1 else (*right, 1)
+    size = max(len(rows), len(columns)) - 2
+    padded = [(1,) * (size - len(s) + 2) + s[:-2] for s in (rows, columns)]
+    batch = prod(b if a == 1 else a for a, b in zip(*padded, strict=True))
+    return {"batch": batch, "m": rows[-2], "k": rows[-1], "n": columns[-1], "bias": bias}
+
+
+@lowers("MatMul", weights=(0, 1))
+def matmul(op: Op) -> Made:
+    """a, b."""
+    return op.done("matmul", product(op.x().shape, op.x(1).shape))
+
+
+@lowers("Gemm", weights=(0, 1, 2))
+def gemm(op: Op) -> Made:
+    """α·A·B + β·C, each of A and B transposed or not. A factor other than 1 is a multiplication for each element."""
+    return [gemm_steps(op)]
+
+
+def gemm_steps(op: Op) -> Ref:
+    """A weight that is stored transposed makes it a linear layer, as torch's are."""
+    alpha, beta = op.get("alpha", 1.0), op.get("beta", 1.0)
+    added = op.has(2) and beta != 0.0
+    y = op.y()
+    a: Source = op.permuted(0, (1, 0), copy=False) if op.get("transA") else 0
+    addend: Source = 2
+    if added and beta != 1.0:
+        addend = op.pointwise("mul", [2])
+    plain = alpha == 1.0
+    bias = added and plain
+    if op.get("transB"):
+        fits = not bias or op.type_of(addend).shape in {y.shape, y.shape[-1:]}
+        last = [addend] if bias and fits else []
+        made = op.step("linear", {"bias": bool(last)}, [a, 1, *last], y)
+        bias = bool(last)
+    else:
+        sizes = product(op.type_of(a).shape, op.x(1).shape, bias)
+        made = op.step("matmul", sizes, [*([addend] if bias else []), a, 1], y)
+    if not plain:
+        made = op.pointwise("mul", [made])
+    return op.pointwise("add", [made, addend]) if added and not bias else made
+
+
+@shapes("FusedMatMul")
+def fused_matmul_type(op: Op) -> list[TensorType | None] | None:
+    """Transposed or not, then as MatMul."""
+    if op.get("transBatchA") or op.get("transBatchB"):
+        return None
+    left = _swapped(op.x().shape) if op.get("transA") else op.x().shape
+    right = _swapped(op.x(1).shape) if op.get("transB") else op.x(1).shape
+    if min(len(left), len(right)) < 2 or left[-1] != right[-2]:
+        return None
+    size = max(len(left), len(right)) - 2
+    padded = [(1,) * (size - len(s) + 2) + s[:-2] for s in (left, right)]
+    batch = tuple(b if a == 1 else a for a, b in zip(*padded, strict=True))
+    return [op.x()._replace(shape=(*batch, left[-2], right[-1]))]
+
+
+def _swapped(shape: Shape) -> Shape:
+    return (*shape[:-2], shape[-1], shape[-2])
+
+
+@lowers("FusedMatMul", domain=MICROSOFT, weights=(0, 1))
+def fused_matmul(op: Op) -> Made:
+    """α·A·B."""
+    sides: list[Source] = [0, 1]
+    for i, name in enumerate(("transA", "transB")):
+        if op.get(name):
+            rank = len(op.x(i).shape)
+            sides[i] = op.permuted(i, (*range(rank - 2), rank - 1, rank - 2), copy=False)
+    sizes = product(op.type_of(sides[0]).shape, op.type_of(sides[1]).shape)
+    made = op.step("matmul", sizes, sides)
+    return [made if op.get("alpha", 1.0) == 1.0 else op.pointwise("mul", [made])]
+
+
+# ---- Einsum
+
+
+@lowers("Einsum", weights=(0, 1, 2, 3))
+def einsum(op: Op) -> Made | None:
+    """Of one or two tensors: sums of axes that one has alone, then a product as a batch of matrix products.
+
+    Of more tensors the order is not fixed by the equation: unknown. Repeated axes of one tensor (diagonals) likewise.
+    """
+    terms = _equation(op)
+    if terms is None or len(terms[0]) > 2:
+        return None
+    inputs, out = terms
+    if any(len(set(term)) < len(term) for term in inputs) or len(set(out)) < len(out):
+        return None
+    sizes: dict[str, int] = {}
+    for i, term in enumerate(inputs):
+        for letter, size in zip(term, op.x(i).shape, strict=True):
+            if sizes.setdefault(letter, size) != size:
+                return None  # broadcast along a letter
+    sides: list[tuple[Source, str]] = []
+    for i, term in enumerate(inputs):
+        others = {*out, *(letter for k, t in enumerate(inputs) if k != i for letter in t)}
+        sides.append(_alone_summed(op, i, term, others))
+    if len(sides) == 1:
+        return [_ordered(op, *sides[0], out)]
+    return [_two(op, sides, out, sizes)]
+
+
+def _equation(op: Op) -> tuple[list[str], str] | None:
+    """Letters of each input and of the output; an ellipsis becomes capital letters not used."""
+    text = op.get("equation", "").replace(" ", "")
+    left, arrow, out = text.partition("->")
+    inputs = left.split(",")
+    if len(inputs) != len(op.inputs):
+        return None
+    free = [c for c in "ΑΒΓΔΕΖΗΘ" if c not in text]
+    widths = [len(op.x(i).shape) - len(t.replace("...", "")) for i, t in enumerate(inputs) if "..." in t]
+    if widths and (len(set(widths)) > 1 or max(widths) > len(free)):
+        return None
+    dots = "".join(free[: widths[0]]) if widths else ""
+    inputs = [t.replace("...", dots) for t in inputs]
+    if not arrow:
+        letters = [c for c in left if c.isalpha()]
+        out = dots + "".join(sorted(c for c in set(letters) if letters.count(c) == 1))
+    return inputs, out.replace("...", dots)
+
+
+def _alone_summed(op: Op, i: int, term: str, others: set[str]) -> tuple[Source, str]:
+    """Axes that neither the output nor another input has are summed first."""
+    alone = tuple(axis for axis, letter in enumerate(term) if letter not in others)
+    if not alone:
+        return i, term
+    x = op.x(i)
+    to = x._replace(shape=tuple(n for axis, n in enumerate(x.shape) if axis not in alone))
+    kept = "".join(letter for axis, letter in enumerate(term) if axis not in alone)
+    return op.step("reduce", {"fn": "sum", "dim": alone, "keepdim": False}, [i], to), kept
+
+
+def _ordered(op: Op, source: Source, letters: str, wanted: str) -> Ref:
+    order = tuple(letters.index(letter) for letter in wanted)
+    return op.permuted(source, order)
+
+
+def _two(op: Op, sides: list[tuple[Source, str]], out: str, sizes: dict[str, int]) -> Ref:
+    (a, left), (b, right) = sides
+    batch = [c for c in out if c in left and c in right]
+    inner = [c for c in left if c in right and c not in batch]
+    rows, columns = [c for c in left if c not in right], [c for c in right if c not in left]
+    y = op.y()
+    if not inner:  # nothing is accumulated: an elementwise product
+        aligned: list[Source] = []
+        for source, letters in ((a, left), (b, right)):
+            moved = _ordered(op, source, letters, "".join(c for c in out if c in letters))
+            aligned.append(op.reshaped(moved, tuple(sizes[c] if c in letters else 1 for c in out)))
+        return op.pointwise("mul", aligned, y.shape)
+
+    def flat(source: Source, letters: str, groups: tuple[Any, ...]) -> Source:
+        moved = _ordered(op, source, letters, "".join(c for group in groups for c in group))
+        return op.reshaped(moved, tuple(prod(sizes[c] for c in group) for group in groups))
+
+    lhs, rhs = flat(a, left, (batch, rows, inner)), flat(b, right, (batch, inner, columns))
+    n, m, k, p = (prod(sizes[c] for c in group) for group in (batch, rows, inner, columns))
+    made = op.step("matmul", {"batch": n, "m": m, "k": k, "n": p, "bias": False}, [lhs, rhs],
+                   y._replace(shape=(n, m, p)))  # fmt: skip
+    letters = "".join([*batch, *rows, *columns])
+    return _ordered(op, op.reshaped(made, tuple(sizes[c] for c in letters)), letters, out)

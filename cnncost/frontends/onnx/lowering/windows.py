@@ -1,0 +1,179 @@
+"""Pools, norms, interpolation, sampling."""
+
+from __future__ import annotations
+
+from math import prod
+
+from cnncost.frontends.onnx.lowering.products import before, spread
+from cnncost.frontends.onnx.lowering.registry import MICROSOFT, Attrs, Made, Op, Ref, Source, lowers, shapes
+from cnncost.tensor_types import TensorType
+
+
+@lowers("MaxPool", "AveragePool")
+def pool(op: Op) -> Made | None:
+    """x: N,C,*. Positions of the padding count, whether the mean includes them or not."""
+    x, kernel = op.x().shape, tuple(op.get("kernel_shape"))
+    axes = len(kernel)
+    if not 1 <= axes <= 3:
+        return None
+    stride, dilation = spread(op, "strides", axes), spread(op, "dilations", axes)
+    attrs: Attrs = {
+        "fn": "max" if op.type == "MaxPool" else "avg", "kernel": kernel, "stride": stride,
+        "padding": before(op, x[2:], op.y().shape[2:], kernel, stride, dilation), "dilation": dilation,
+        "ceil": bool(op.get("ceil_mode", 0)),
+    }  # fmt: skip
+    return op.done("pool", attrs)
+
+
+@lowers("GlobalAveragePool", "GlobalMaxPool")
+def global_pool(op: Op) -> Made | None:
+    """Over all of space."""
+    axes = len(op.x().shape) - 2
+    if not 1 <= axes <= 3:
+        return None
+    return op.done("adaptive_pool", {"fn": "max" if "Max" in op.type else "avg", "axes": axes})
+
+
+@lowers("GlobalLpPool")
+def global_lp_pool(op: Op) -> Made | None:
+    """The norm over all of space, for p = 2."""
+    if op.get("p", 2) != 2:
+        return None
+    return op.done("reduce", {"fn": "norm", "dim": tuple(range(2, len(op.x().shape))), "keepdim": True})
+
+
+@lowers("BatchNormalization", weights=(1, 2, 3, 4))
+def batch_norm(op: Op) -> Made | None:
+    """x, scale, shift, mean, variance. In training mode the count is the same."""
+    training = bool(op.get("training_mode"))
+    if training or any(output is not None for output in op.outputs[1:]):
+        op.outputs[1:] = [None] * (len(op.outputs) - 1) if not training else op.outputs[1:]
+    return op.done("norm", {"fn": "batch", "affine": True, "statistics": False})
+
+
+@lowers("InstanceNormalization", weights=(1, 2))
+def instance_norm(op: Op) -> Made:
+    """x, scale, shift; statistics of each example and channel."""
+    return op.done("norm", {"fn": "instance", "affine": True, "statistics": True})
+
+
+@lowers("GroupNormalization", weights=(1, 2))
+def group_norm(op: Op) -> Made:
+    """x, scale, shift."""
+    return op.done("norm", {"fn": "group", "affine": True, "statistics": True, "groups": op.get("num_groups")})
+
+
+@lowers("LayerNormalization", "RMSNormalization", "SimplifiedLayerNormalization", weights=(1, 2))
+def layer_norm(op: Op) -> Made | None:
+    """x, scale, shift?: over the axes from `axis` on. A root mean square norm has no shift."""
+    x = op.x()
+    first = op.get("axis", -1) % len(x.shape)
+    if x.dtype != op.y().dtype:
+        return None
+    if op.type == "LayerNormalization":
+        return op.done("norm", {"fn": "layer", "affine": True, "statistics": True, "axes": len(x.shape) - first})
+    return op.done("norm", {"fn": "rms", "affine": True, "statistics": True, "axes": len(x.shape) - first}, [0, 1])
+
+
+@shapes("SimplifiedLayerNormalization", domain="")
+def simplified_norm_type(op: Op) -> list[TensorType | None]:
+    """y: as x; the inverse deviation is mostly left out."""
+    first = op.get("axis", -1) % len(op.x().shape)
+    return [op.x(), TensorType((*op.x().shape[:first], *[1] * (len(op.x().shape) - first)), "float32")]
+
+
+@shapes("SkipLayerNormalization", "SkipSimplifiedLayerNormalization")
+def skip_norm_type(op: Op) -> list[TensorType | None]:
+    """y, mean, inverse deviation (both are mostly left out), the sum."""
+    x = op.x()
+    statistics = TensorType((*x.shape[:-1], 1), "float32")
+    return [x, statistics, statistics, x]
+
+
+@lowers("SkipLayerNormalization", "SkipSimplifiedLayerNormalization", domain=MICROSOFT, weights=(2, 3, 4))
+def skip_norm(op: Op) -> Made | None:
+    """x + skip (+ bias) through a norm. The simple form is x, skip, scale, bias?; the other has a shift before it."""
+    simple = "Simplified" in op.type
+    if any(output is not None for output in op.outputs[1:3]):
+        return None
+    x, bias = op.x(), 3 if simple else 4
+    total: Ref = op.pointwise("add", [0, 1])
+    if op.has(bias):
+        total = op.pointwise("add", [total, bias])
+    shift = () if simple else op.present(3)
+    y = op.step("norm", {"fn": "rms" if simple else "layer", "affine": True, "statistics": True, "axes": 1},
+                [total, 2, *shift], x)  # fmt: skip
+    made: Made = [y, None, None, total]
+    return made[: len(op.outputs)]
+
+
+@lowers("LRN")
+def lrn(op: Op) -> Made | None:
+    """x / (k + α·mean of squares over neighbouring channels)^β, step by step as torch computes it."""
+    x, size = op.x(), op.get("size")
+    if len(x.shape) < 2:
+        return None
+    squares = op.pointwise("mul", [0, 0])
+    n, c, rest = x.shape[0], x.shape[1], prod(x.shape[2:])
+    rows = op.reshaped(squares, (n, 1, c, rest))
+    window: Attrs = {"fn": "avg", "kernel": (size, 1), "stride": (1, 1), "padding": ((size - 1) // 2, 0),
+                     "dilation": (1, 1), "ceil": False}  # fmt: skip
+    mean = op.reshaped(op.step("pool", window, [rows], x._replace(shape=(n, 1, c, rest))), x.shape)
+    power = op.pointwise("pow", [op.pointwise("add", [op.pointwise("mul", [mean])])])
+    return [op.pointwise("div", [0, power])]
+
+
+# ---- interpolation
+
+
+@lowers("Resize", "Upsample")
+def resize(op: Op) -> Made | None:
+    """x: N,C,*. Sizes from constants. Where coordinates are none of torch's, receptive fields behind it are unknown."""
+    x, y = op.x(), op.y()
+    mode = op.get("mode", "nearest")
+    where = op.get("coordinate_transformation_mode", "half_pixel")
+    if op.type == "Upsample" or op.opset < 11:
+        where = "asymmetric"
+    if not 3 <= len(x.shape) <= 5 or x.shape[:2] != y.shape[:2] or where == "tf_crop_and_resize":
+        return None
+    axes = len(x.shape) - 2
+    if mode == "nearest":
+        rounding = op.get("nearest_mode", "round_prefer_floor") if op.type == "Resize" and op.opset >= 11 else "floor"
+        if where != "asymmetric" or rounding != "floor":
+            return [op.move(0, None, y, copy=True)]
+        return op.done("resize", _resized(op, "nearest", 1, axes, False), [0])
+    taps = {"linear": 2, "bilinear": 2, "trilinear": 2, "cubic": 4}.get(mode)
+    if taps is None:
+        return None
+    antialias = bool(op.get("antialias"))
+    if antialias:
+        taps *= max(1, *(-(-a // b) for a, b in zip(x.shape[2:], y.shape[2:], strict=True)))
+    attrs = _resized(op, "cubic" if mode == "cubic" else "linear", taps, axes, where == "align_corners")
+    attrs["antialias"] = antialias
+    made = op.step("resize", attrs, [0], y)
+    followed = where in {"half_pixel", "pytorch_half_pixel", "align_corners"} and not op.get("exclude_outside")
+    return [made if followed else op.move(made, None, y)]
+
+
+def _resized(op: Op, mode: str, taps: int, axes: int, align: bool) -> Attrs:
+    scales = op.constant(2 if op.type == "Resize" and op.opset >= 11 else 1)
+    given = op.get("scales") if scales is None or scales.size == 0 else [float(n) for n in scales.reshape(-1)]
+    factors = None if given is None or len(given) != axes + 2 else tuple(given[2:])
+    return {"mode": mode, "taps": taps, "axes": axes, "align": align, "scales": factors, "antialias": False}
+
+
+@lowers("GridSample")
+def grid_sample(op: Op) -> Made | None:
+    """x: N,C,*; grid: N,*,d."""
+    grid = op.x(1).shape
+    taps = {"linear": 2, "bilinear": 2, "nearest": 1, "cubic": 4, "bicubic": 4}.get(op.get("mode", "linear"))
+    if taps is None or not 4 <= len(grid) <= 5:
+        return None
+    return op.done("sample", {"taps": taps, "axes": grid[-1], "locations": prod(grid[:-1])})
+
+
+@lowers("RoiAlign")
+def roi_align(op: Op) -> Made | None:
+    """x, regions, their examples. Without a number of samples the count depends on the regions' sizes: unknown."""
+    samples: Source = op.get("sampling_ratio", 0)
+    return op.done("roi_align", {"samples": samples}, [0, 1]) if samples else None

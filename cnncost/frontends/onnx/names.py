@@ -1,0 +1,56 @@
+"""Modules of nodes, by their names: torch's two exporters write module paths, others write paths with slashes."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Mapping
+
+from cnncost.frontends.onnx.builder import Path
+
+SCOPES, CLASSES = "pkg.torch.onnx.name_scopes", "pkg.torch.onnx.class_hierarchy"
+
+
+def path_of(name: str, op: str, metadata: Mapping[str, str]) -> Path:
+    """The module of a node, from the outermost inwards.
+
+    dynamo's metadata have scopes and classes; `/layer1/layer1.0/conv1/Conv` of the older exporter is layer1.0.conv1, as
+    a part of a Sequential is named with its own name and position. Without slashes the node is its own module.
+    """
+    if SCOPES in metadata:
+        return _dynamo(metadata)
+    parts = [part for part in name.split("/") if part]
+    if len(parts) < 2 and not name.startswith("/"):
+        return ((name.replace(".", "_"), op),) if name else ()
+    path: list[tuple[str, str]] = []
+    before = ""
+    for part in parts[:-1]:
+        own = part[len(before) + 1 :] if before and part.startswith(f"{before}.") else part
+        path += [(piece, "") for piece in own.split(".") if piece]
+        before = part
+    return tuple(path)
+
+
+def _dynamo(metadata: Mapping[str, str]) -> Path:
+    scopes, classes = _listed(metadata[SCOPES]), _listed(metadata.get(CLASSES, "[]"))
+    path: list[tuple[str, str]] = []
+    before: list[str] = []
+    for i, scope in enumerate(scopes[:-1]):  # the last one is the node itself
+        if not scope:
+            continue
+        parts = scope.split(".")
+        if parts[: len(before)] != before:
+            break
+        class_name = classes[i].rpartition(".")[2] if i < len(classes) else ""
+        path += [(part, "") for part in parts[len(before) : -1]]
+        if len(parts) > len(before):
+            path.append((parts[-1], class_name))
+        before = parts
+    return tuple(path)
+
+
+def _listed(text: str) -> list[str]:
+    try:
+        found = ast.literal_eval(text)
+    except (ValueError, SyntaxError):
+        return []
+    return [str(each) for each in found] if isinstance(found, (list, tuple)) else []

@@ -1,0 +1,68 @@
+"""From a file to a ModelProto that can be followed. External data is not read, and no declared size is allocated."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from cnncost.errors import MissingPackageError, SourceError
+from cnncost.near import suggestion
+
+OLDEST = 7
+"""Oldest opset of the default domain whose ops are read as they were meant."""
+INSTALL = "pip install 'cnncost[onnx]'"
+
+
+def package(spec: str) -> Any:
+    """The package onnx. Raises MissingPackageError with the command that installs it."""
+    try:
+        import onnx
+        import onnx.shape_inference
+    except ImportError as error:
+        raise MissingPackageError(f"{spec}: ONNX files need the package onnx; install it by: {INSTALL}") from error
+    return onnx
+
+
+def read(spec: str) -> Any:
+    """The model in a file.
+
+    Raises:
+        MissingPackageError: the package onnx is not installed.
+        SourceError: no such file, not an ONNX model, an opset that is too old or too new.
+    """
+    path = Path(spec)
+    if not path.is_file():
+        near = suggestion(path.name, [p.name for p in path.parent.glob("*.onnx")]) if path.parent.is_dir() else ""
+        raise SourceError(f"{spec}: no such file{near}; expected a model saved as .onnx")
+    onnx = package(spec)
+    try:
+        model = onnx.load_model(path, load_external_data=False)
+    except Exception as error:
+        raise SourceError(
+            f"{spec}: not an ONNX model, or cut off ({type(error).__name__}: {' '.join(str(error).split())[:120]}); "
+            "expected a file that onnx.load reads"
+        ) from error
+    return checked(spec, model)
+
+
+def checked(spec: str, model: Any) -> Any:
+    """The model itself, if it has a graph and opsets that are known. Raises SourceError."""
+    if not model.HasField("graph") or not (model.opset_import or model.functions):
+        raise SourceError(f"{spec}: not an ONNX model: it has no graph or names no opset; is it a file of weights?")
+    newest = package(spec).defs.onnx_opset_version()
+    opset = opsets(model).get("", newest)
+    if opset > newest:
+        raise SourceError(
+            f"{spec}: opset {opset}; the installed onnx {package(spec).__version__} knows up to {newest}: "
+            "upgrade it by: pip install --upgrade onnx"
+        )
+    if opset < OLDEST:
+        raise SourceError(
+            f"{spec}: opset {opset}; expected {OLDEST} or newer: convert it by onnx.version_converter.convert_version"
+        )
+    return model
+
+
+def opsets(model: Any) -> dict[str, int]:
+    """Opset version by domain; the default domain is the empty name."""
+    return {("" if entry.domain == "ai.onnx" else entry.domain): entry.version for entry in model.opset_import}

@@ -1,0 +1,72 @@
+"""ONNX's tensors: element types, shapes of what is declared, values of what is small. Big data is never touched."""
+
+from __future__ import annotations
+
+from math import prod
+from typing import Any, TypeAlias
+
+import numpy as np
+
+from cnncost.tensor_types import TensorType
+
+Constant: TypeAlias = "np.ndarray[Any, Any]"
+"""A small tensor with its values."""
+LARGEST_CONSTANT = 4096
+"""Most elements of a tensor whose values are followed: shapes, indices, scalars. Weights are larger or not needed."""
+
+DTYPES: dict[int, str] = {
+    1: "float32", 2: "uint8", 3: "int8", 4: "uint16", 5: "int16", 6: "int32", 7: "int64", 9: "bool", 10: "float16",
+    11: "float64", 12: "uint32", 13: "uint64", 14: "complex64", 15: "complex128", 16: "bfloat16", 17: "float8_e4m3fn",
+    18: "float8_e4m3fnuz", 19: "float8_e5m2", 20: "float8_e5m2fnuz", 24: "float8_e8m0fnu",
+}  # fmt: skip
+"""Names by number of TensorProto.DataType. Strings have no size; elements of less than a byte are packed."""
+PACKED: dict[int, str] = {21: "uint8", 22: "int8", 23: "uint8", 25: "uint8", 26: "int8"}
+"""4-bit and 2-bit types, which are counted as one byte each: a note says so."""
+NUMBERS = {name: number for number, name in DTYPES.items()}
+
+
+def dtype_of(elem_type: int) -> str | None:
+    """The dtype's name; None for strings and types that came later."""
+    return DTYPES.get(elem_type) or PACKED.get(elem_type)
+
+
+def declared(proto: Any) -> TensorType | None:
+    """Type of a TensorProto by its header alone; None without a dtype of known size or with a negative size."""
+    dtype = dtype_of(proto.data_type)
+    shape = tuple(proto.dims)
+    return None if dtype is None or any(n < 0 for n in shape) else TensorType(shape, dtype)
+
+
+def type_of(proto: Any) -> TensorType | None:
+    """The type of a TypeProto; None unless it is a tensor all of whose sizes are known."""
+    if not proto.HasField("tensor_type") or not proto.tensor_type.HasField("shape"):
+        return None
+    dtype = dtype_of(proto.tensor_type.elem_type)
+    sizes = [d.dim_value if d.HasField("dim_value") else -1 for d in proto.tensor_type.shape.dim]
+    return None if dtype is None or any(n < 0 for n in sizes) else TensorType(tuple(sizes), dtype)
+
+
+def value_of(proto: Any) -> Constant | None:
+    """Values of a small tensor in the file itself; None if it is large, external, or of no numeric type."""
+    size = prod(proto.dims)
+    if not 0 <= size <= LARGEST_CONSTANT or proto.data_location == 1 or proto.data_type not in DTYPES:
+        return None
+    from onnx import numpy_helper
+
+    try:
+        return np.asarray(numpy_helper.to_array(proto))
+    except (ValueError, TypeError):  # data of another length than declared
+        return None
+
+
+def proto_of(value: Constant) -> Any:
+    """A TensorProto of a constant."""
+    from onnx import numpy_helper
+
+    return numpy_helper.from_array(value)
+
+
+def type_of_constant(value: Constant) -> TensorType | None:
+    """The type of a constant; None if its dtype has no name here."""
+    name = value.dtype.name
+    return TensorType(tuple(value.shape), name) if name in NUMBERS else None

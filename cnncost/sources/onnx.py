@@ -1,0 +1,93 @@
+"""MODEL as an ONNX file: `model.onnx`. It is read and followed; nothing is built or run, and torch is not imported."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any, NoReturn
+
+from cnncost.errors import InputError, SourceError
+from cnncost.frontends.onnx import graph_of, input_names, read
+from cnncost.graph import Graph
+from cnncost.sources.resolve import Resolved, Trace
+from cnncost.sources.source import ModelSource
+
+
+def load(spec: str) -> ModelSource:
+    """A file, read without external data.
+
+    Raises:
+        MissingPackageError: the package onnx is not installed.
+        SourceError: no such file, not an ONNX model, an opset that is too old or too new.
+    """
+    model = read(spec)
+
+    def factory(**arguments: Any) -> NoReturn:  # noqa: ARG001  # the factory protocol
+        raise SourceError(f"{spec}: an ONNX file has no module to build or run; expected a command that analyzes it")
+
+    return ModelSource("onnx", spec, factory, inputs=model, follow=resolved)
+
+
+def resolved(source: ModelSource, inputs: Any, autocast: Any) -> Followed:
+    """The file with its inputs. Raises InputError for autocast, SourceError for a method."""
+    if autocast is not None:
+        raise InputError(f"{source.text}: autocast is torch's; an ONNX file states the dtype of each tensor")
+    if source.method:
+        raise SourceError(f"{source.text}: an ONNX file has no methods; name the file alone")
+    return Followed(source, source.inputs, inputs, False)
+
+
+class Followed(Resolved):
+    """An ONNX file with its inputs, in the place of a built model. Its `arguments` are sizes of open axes."""
+
+    @property
+    def title(self) -> str:
+        """The file's name."""
+        return self.name
+
+    def record(self, trace: Trace = "static") -> Graph:
+        """The Graph. Raises CnncostError with the file's name prepended; InputError for a run on real data."""
+        if trace == "real":
+            raise InputError(f"{self.name}: an ONNX file is followed without data; leave out --trace real")
+        try:
+            return graph_of(self.name, self.model, self.inputs, self.source.arguments)
+        except InputError as error:
+            error.args = (f"{self.name}: {error.args[0]}", *error.args[1:])
+            raise
+
+    def record_step(self, loss: Any, optimizer: Any, set_to_none: bool, trace: Trace = "static") -> NoReturn:  # noqa: ARG002  # the protocol
+        """Raises InputError: the file has a forward pass alone."""
+        raise InputError(
+            f"{self.name}: an ONNX file has no backward pass, and so no training step; leave training out "
+            "(cnncost memory --inference), or name the model that it was exported from"
+        )
+
+    def with_weights(self) -> NoReturn:
+        """Raises SourceError."""
+        raise SourceError(f"{self.name}: an ONNX file has no module to run on values")
+
+    def to(self, dtype: Any) -> NoReturn:
+        """Raises InputError."""
+        raise InputError(f"{self.name}: an ONNX file states the dtype of each tensor; export it in {dtype}")
+
+    def check_batch_axis(self, batch: int | None = None) -> None:
+        """Nothing: `batched` has checked the file's own axes."""
+
+    def batched(self, batch: int) -> Followed:
+        """With the first axis of each input set to a batch size. Raises InputError if the file fixes it."""
+        from cnncost.sources.batch import with_batch
+
+        given = self.inputs
+        if given is None:
+            given = {}
+            for name, proto in input_names(self.model).items():
+                dims = proto.tensor_type.shape.dim
+                sizes = [dim.dim_value or self.source.arguments.get(dim.dim_param, 0) for dim in dims]
+                if not dims or (dims[0].HasField("dim_value") and dims[0].dim_value != batch):
+                    if not dims:
+                        continue
+                    raise InputError(f"{self.name}: {name} has {dims[0].dim_value} examples; the file fixes its batch")
+                if not all(sizes[1:]):
+                    raise InputError(f"{self.name}: {name} has further open axes; give --input {name}=… with the batch")
+                given[name] = (batch, *sizes[1:])
+            return replace(self, inputs=given)
+        return replace(self, inputs=with_batch(given, batch))

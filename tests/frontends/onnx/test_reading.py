@@ -1,0 +1,189 @@
+"""Files: what is read, bound and refused."""
+
+import subprocess
+import sys
+
+import onnx
+import pytest
+from onnx import TensorProto, helper
+from onnx_files import analyzed, ints, model, node, saved, value, weight
+
+import cnncost
+from cnncost.errors import CnncostError, InputError, SourceError
+
+SMALL = [node("Conv", "x w b", "c", name="/block/block.0/Conv", pads=[1, 1, 1, 1]),
+         node("Relu", "c", "y", name="/block/block.1/Relu")]  # fmt: skip
+STORED = [weight("w", 8, 3, 3, 3), weight("b", 8)]
+
+
+def small(batch=2):
+    return model(SMALL, [("x", batch, 3, 5, 6)], stored=STORED)
+
+
+def test_a_convolution(tmp_path):
+    report = analyzed(tmp_path, small())
+    assert report.totals.params == 8 * 3 * 9 + 8
+    assert report.totals.macs == 2 * 8 * (5 * 6) * 3 * 9
+    assert report.totals.flops == 2 * report.totals.macs + 2 * 8 * 30 + 2 * 8 * 30
+    assert [(row.path, row.params) for row in report.layers if row.params] == [("block.0", 224)]
+
+
+def test_torch_is_not_imported(tmp_path):
+    path = saved(tmp_path, small())
+    code = (
+        "import sys, contextlib\nfrom cnncost.cli import main\n"
+        f"with contextlib.suppress(SystemExit): main(['summarize', {path!r}, '--format', 'csv'])\n"
+        f"with contextlib.suppress(SystemExit): main(['memory', {path!r}])\n"
+        f"with contextlib.suppress(SystemExit): main(['rf', {path!r}])\n"
+        f"with contextlib.suppress(SystemExit): main(['roofline', {path!r}, '--device', 'h100'])\n"
+        "print('torch' in sys.modules)"
+    )
+    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert found.stdout.splitlines()[-1] == "False"
+    assert not found.stderr
+
+
+@pytest.mark.parametrize(
+    ("how", "batch"),
+    [
+        pytest.param({"inputs": "4x3x5x6"}, 4, id="text"),
+        pytest.param({"inputs": {"x": (4, 3, 5, 6)}}, 4, id="by name"),
+        pytest.param({"model_args": {"N": 3}}, 3, id="an axis"),
+    ],
+)
+def test_open_axes_are_bound(tmp_path, how, batch):
+    report = cnncost.analyze(saved(tmp_path, small("N")), **how)
+    assert report.totals.macs == batch * 8 * 30 * 27
+
+
+@pytest.mark.parametrize(
+    ("how", "told"),
+    [
+        pytest.param({}, "axis 0 is open in N×3×5×6; bind it by --input x=1x3x5x6 or --dim N=1", id="open"),
+        pytest.param({"inputs": {"xx": "4x3x5x6"}}, "did you mean x", id="a wrong name"),
+        pytest.param({"inputs": "4x5x5x6"}, "axis 1 is 3", id="another size than the file's"),
+        pytest.param({"inputs": "4x5x5"}, "expected 4 axes", id="another rank"),
+        pytest.param({"model_args": {"M": 3}}, "no axis is called M", id="an axis that is not there"),
+        pytest.param({"model_args": {"N": 0}}, "expected a size of 1 or more", id="an empty axis"),
+        pytest.param({"inputs": ("1x3x5x6", "1x3")}, "expected at most 1 input", id="too many"),
+        pytest.param({"inputs": "1x3x5x6:int64"}, "dtype is float32, got int64", id="another dtype"),
+        pytest.param({"inputs": "1x3x5x6", "training": True}, "no backward pass", id="training"),
+        pytest.param({"inputs": "1x3x5x6", "trace": "real"}, "without data", id="real data"),
+        pytest.param({"inputs": "1x3x5x6", "autocast": "bf16"}, "autocast is torch's", id="autocast"),
+    ],
+)
+def test_wrong_inputs_are_refused(tmp_path, how, told):
+    with pytest.raises(InputError, match=r"m\.onnx") as error:
+        cnncost.analyze(saved(tmp_path, small("N")), **how)
+    assert told in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("content", "told"),
+    [
+        pytest.param(b"no model at all", "not an ONNX model", id="text"),
+        pytest.param(b"", "not an ONNX model", id="empty"),
+        pytest.param(small().SerializeToString()[:200], "not an ONNX model", id="truncated"),
+        pytest.param(model(SMALL, [("x", 1, 3, 5, 6)], stored=STORED, opset=6).SerializeToString(),
+                     "opset 6; expected 7 or newer", id="an old opset"),
+        pytest.param(model(SMALL, [("x", 1, 3, 5, 6)], stored=STORED, opset=99).SerializeToString(),
+                     "opset 99; the installed onnx", id="a future opset"),
+        pytest.param(model(SMALL[::-1], [("x", 1, 3, 5, 6)], stored=STORED).SerializeToString(),
+                     "reads 'c', which nothing before it makes", id="out of order"),
+        pytest.param(model([node("Relu", "b", "a"), node("Relu", "a", "b")], [], outputs="a").SerializeToString(),
+                     "without cycles", id="a cycle"),
+    ],
+)  # fmt: skip
+def test_damaged_files_are_refused(tmp_path, content, told):
+    path = tmp_path / "m.onnx"
+    path.write_bytes(content)
+    with pytest.raises(SourceError, match=r"m\.onnx") as error:
+        cnncost.analyze(str(path))
+    assert told in str(error.value)
+
+
+def test_a_missing_file_has_near_ones(tmp_path):
+    saved(tmp_path, small(), "network.onnx")
+    with pytest.raises(SourceError, match=r"no such file; did you mean network\.onnx"):
+        cnncost.analyze(str(tmp_path / "netwrok.onnx"))
+
+
+def test_a_missing_package_gives_the_command(tmp_path, monkeypatch):
+    path = saved(tmp_path, small())
+    monkeypatch.setitem(sys.modules, "onnx", None)
+    with pytest.raises(CnncostError, match=r"pip install 'cnncost\[onnx\]'"):
+        cnncost.analyze(path)
+
+
+def test_external_data_is_never_read(tmp_path):
+    proto = small()
+    w = proto.graph.initializer[0]
+    w.ClearField("float_data")
+    w.data_location = TensorProto.EXTERNAL
+    entry = w.external_data.add()
+    entry.key, entry.value = "location", "missing.bin"
+    assert analyzed(tmp_path, proto).totals.params == 224
+
+
+def test_declared_sizes_are_not_allocated(tmp_path):
+    """Two to the fifty elements."""
+    huge = helper.make_tensor("w", TensorProto.FLOAT, [1], [0.0])
+    huge.ClearField("float_data")
+    huge.dims[:] = [2**25, 2**25]
+    report = analyzed(tmp_path, model([node("MatMul", "x w", "y")], [("x", 1, 2**25)], stored=[huge]))
+    assert report.totals.params == report.totals.macs == 2**50
+
+
+def test_initializers_listed_among_the_inputs(tmp_path):
+    proto = small()
+    proto.graph.input.extend([value("w", 8, 3, 3, 3), value("b", 8)])
+    assert analyzed(tmp_path, proto).totals.params == 224
+
+
+def test_shared_initializers_count_once(tmp_path):
+    nodes = [node("MatMul", "x w", "a"), node("Identity", "w", "v"), node("MatMul", "a v", "y")]
+    report = analyzed(tmp_path, model(nodes, [("x", 3, 5)], stored=[weight("w", 5, 5)]))
+    assert (report.totals.params, report.totals.macs) == (25, 2 * 3 * 5 * 5)
+
+
+def test_constant_nodes_are_weights_where_an_op_has_weights(tmp_path):
+    constant = helper.make_node("Constant", [], ["w"], value=weight("w", 5, 7))
+    report = analyzed(tmp_path, model([constant, node("MatMul", "x w", "y")], [("x", 3, 5)]))
+    assert (report.totals.params, report.totals.macs) == (35, 3 * 5 * 7)
+
+
+def test_shapes_computed_in_the_file(tmp_path):
+    """x: 2,3,4; Shape, Gather, Mul, Concat, Reshape to 2·3,4."""
+    nodes = [
+        node("Shape", "x", "s"), node("Gather", "s zero", "n"), node("Gather", "s one", "c"), node("Mul", "n c", "m"),
+        node("Concat", "m rest", "to", axis=0), node("Reshape", "x to", "y"),
+    ]  # fmt: skip
+    stored = [ints("zero", 0), ints("one", 1), ints("rest", -1)]
+    report = analyzed(tmp_path, model(nodes, [("x", 2, 3, 4)], stored=stored))
+    graph = report.graph
+    assert [graph.values[i].shape for i in graph.outputs] == [(6, 4)]
+    assert [n.spec.kind for n in graph.nodes] == ["layout"]
+
+
+def test_what_has_no_shape_is_unknown_by_name(tmp_path):
+    nodes = [node("NonZero", "x", "i"), node("Cast", "i", "y", to=1)]
+    report = analyzed(tmp_path, model(nodes, [("x", 2, 3)]))
+    assert report.unknown == {"onnx.NonZero": 1, "onnx.Cast": 1}
+
+
+def test_a_function_of_the_file(tmp_path):
+    """Its attribute is given by the caller."""
+    body = [node("Gemm", "a b", "c")]
+    body[0].attribute.append(onnx.AttributeProto(name="transB", type=onnx.AttributeProto.INT, ref_attr_name="flip"))
+    function = helper.make_function("mine", "Twice", ["a", "b"], ["c"], body, [helper.make_opsetid("", 17)], ["flip"])
+    call = helper.make_node("Twice", ["x", "w"], ["y"], domain="mine", flip=1)
+    proto = model([call], [("x", 3, 5)], stored=[weight("w", 7, 5)], functions=[function])
+    proto.opset_import.append(helper.make_opsetid("mine", 1))
+    assert analyzed(tmp_path, proto).totals.macs == 3 * 5 * 7
+
+
+def test_an_op_of_an_unknown_domain_is_unknown_by_name(tmp_path):
+    call = helper.make_node("Foo", ["x"], ["z"], domain="strange")
+    report = analyzed(tmp_path, model([node("Relu", "x", "y"), call], [("x", 3, 5)], outputs=("y", "z")))
+    assert report.unknown == {"strange.Foo": 1}
+    assert report.totals.flops == 15
