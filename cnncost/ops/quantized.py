@@ -33,6 +33,8 @@ def int8_macs(*pairs: str | int) -> Term:
 
 
 def _around(spec: OpSpec) -> tuple[Term, ...]:
+    if spec.outputs[0].dtype == "int32":
+        return ()  # the accumulators themselves are the result
     back = flops("scale and bias" if spec["dynamic"] else "requantize", REQUANTIZE, "outputs", spec.outputs[0].numel)
     if not spec["dynamic"]:
         return (back,)
@@ -41,11 +43,11 @@ def _around(spec: OpSpec) -> tuple[Term, ...]:
 
 @kind(
     "quantized_linear",
-    inputs=(one("x", 1, None),),
+    inputs=(one("x", 1, None), rest("weight, bias, scales and zero points")),
     attributes={"rows": int, "in": int, "out": int, "dynamic": bool},
 )
 def quantized_linear(spec: OpSpec) -> Cost:
-    """MACs = M·I·O of integers; FLOPs 2 per output, and if dynamic 7 per input.
+    """MACs = M·I·O of integers; FLOPs 2 per output (of int32: none, as nothing is rescaled), if dynamic 7 per input.
 
     Attributes: rows M, in I, out O, dynamic.
     """
@@ -58,7 +60,7 @@ def quantized_linear(spec: OpSpec) -> Cost:
     attributes={"kernel": int, "per_group": int, "out": int, "batch": int, "positions": int, "dynamic": bool},
 )
 def quantized_conv(spec: OpSpec) -> Cost:
-    """MACs = N·K·P·(C/g)·R of integers; FLOPs 2 per output, and if dynamic 7 per input.
+    """MACs = N·K·P·(C/g)·R of integers; FLOPs 2 per output (of int32: none), and if dynamic 7 per input.
 
     Attributes: batch N, out K, positions P, per_group C/g, kernel R, dynamic.
     """

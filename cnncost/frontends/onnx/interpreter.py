@@ -115,7 +115,7 @@ class Interpreter:
         rule = lowering(domain, node.op_type) if complete else None
         made = rule(op) if rule is not None else None
         call = self.builder.call(path)
-        if made is None and complete and rule is None:
+        if made is None and complete:
             expanded = control.schema_function(self, node, op, domain, path)
             if expanded is not None:
                 return expanded

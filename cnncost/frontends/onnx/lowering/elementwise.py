@@ -127,10 +127,11 @@ def _joint(x: tuple[int, ...], y: tuple[int, ...]) -> tuple[int, ...]:
 
 @lowers("Dropout")
 def dropout(op: Op) -> Made | None:
-    """The identity at inference."""
-    if len(op.outputs) > 1 and op.outputs[1] is not None:
+    """The identity at inference; an op that trains has that by a constant. A mask is written if it is read."""
+    training = op.constant(2)
+    if op.has(2) and training is None:
         return None
-    return op.done("dropout", {"training": False}, [0])
+    return op.done("dropout", {"training": training is not None and bool(training.reshape(-1)[0])}, [0])
 
 
 @lowers("Cast", "CastLike")
