@@ -85,14 +85,20 @@ class Settings:
         Raises:
             CnncostError: an input, dtype or autocast that is none, or what `resolve` raises.
         """
-        from cnncost.frontends.torch.autocast import parse
-
-        given, autocast, dtype = self.given(), parse(self.autocast), _dtype(self.dtype)
+        given, autocast, dtype = self.given(), _autocast(self.autocast), _dtype(self.dtype)
         resolved = resolve(model, given, self.model_args, autocast, self.batch)
         return resolved if dtype is None else resolved.to(dtype)
 
 
 _OPTIONS = {"inputs": "--input"}
+
+
+def _autocast(text: str | None) -> Any:
+    if text is None:
+        return None  # without torch, which an ONNX file does not need
+    from cnncost.frontends.torch.autocast import parse
+
+    return parse(text)
 
 
 def _dtype(name: str | None) -> Any:

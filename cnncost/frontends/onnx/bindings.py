@@ -37,6 +37,8 @@ def _by_name(inputs: Mapping[str, Any], given: Any) -> dict[str, TensorText]:
         return {}
     if isinstance(given, Mapping):
         pairs = list(given.items())
+    elif hasattr(given, "positional") and hasattr(given, "named"):  # both, as the command line gives them
+        return _by_name(inputs, tuple(given.positional)) | _by_name(inputs, given.named)
     else:
         several = given if _several(given) else (given,)
         if len(several) > len(inputs):

@@ -25,7 +25,7 @@ def followed(run: Any, node: Any, op: Op, names: dict[str, Tensor], path: Path) 
     found = {"If": _branch, "Loop": _loop, "Scan": _scan}[node.op_type](run, op, names, path)
     if found is None:
         run.builder.note(f"{node.name or node.op_type}: which ops it runs, or how often, is not fixed by the file")
-        return run._unknown(node, "", op, [None] * len(node.output), run.builder.call(path))  # type: ignore[no-any-return]
+        return run.unknown(node, "", op, [None] * len(node.output), run.builder.call(path))  # type: ignore[no-any-return]
     return found
 
 

@@ -120,7 +120,7 @@ class Interpreter:
             if expanded is not None:
                 return expanded
         if made is None:
-            return self._unknown(node, domain, op, types, call)
+            return self.unknown(node, domain, op, types, call)
         for text in op.notes:
             self.builder.note(text)
         return self._emitted(node, domain, op, made, call)
@@ -152,7 +152,7 @@ class Interpreter:
                 found.append(op.inputs[source] or Tensor(None))
         return found
 
-    def _unknown(self, node: Any, domain: str, op: Op, types: list[Any], call: int) -> list[Tensor]:
+    def unknown(self, node: Any, domain: str, op: Op, types: list[Any], call: int) -> list[Tensor]:
         """An op of which nothing is known but its types: it makes the totals lower bounds."""
         inputs = [
             self.value(tensor, node.op_type, domain, i, call)

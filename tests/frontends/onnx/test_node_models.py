@@ -25,7 +25,7 @@ def test_most_are_known(outcomes):
 
 @pytest.mark.parametrize(
     "op", ["Conv", "ConvTranspose", "MatMul", "Gemm", "BatchNormalization", "LayerNormalization", "MaxPool", "Softmax",
-           "AveragePool", "QLinearConv", "QLinearMatMul", "ConvInteger", "GRU", "RNN", "Attention", "Transpose", "Concat"]
+           "AveragePool", "QLinearConv", "QLinearMatMul", "ConvInteger", "GRU", "RNN", "Attention", "Transpose"]
 )  # fmt: skip
 def test_what_networks_are_made_of_is_never_unknown(outcomes, op):
     assert not [name for name, each in outcomes.items() if f"onnx.{op}" in each.unknown and "affine_grid" not in name]
