@@ -32,9 +32,14 @@ def followed(run: Any, node: Any, op: Op, names: dict[str, Tensor], path: Path) 
 def _body(run: Any, graph: Any, names: dict[str, Tensor], bound: Mapping[str, Tensor], path: Path) -> list[Tensor]:
     """Run a graph that sees the names around it; returns its outputs."""
     inner = {**names, **bound}
-    for proto in graph.initializer:
-        inner[proto.name] = run.stored(proto.name, proto, f"{'.'.join(p for p, _ in path)}/{proto.name}")
-    run.run(graph.node, inner, path)
+    place = ".".join(part for part, _ in path)
+    outside, run.within = run.within, f"{run.within}{place}/{','.join(output.name for output in graph.output)}/"
+    try:
+        for proto in graph.initializer:
+            inner[proto.name] = run.stored(proto.name, proto, f"{run.within}{proto.name}")
+        run.run(graph.node, inner, path)
+    finally:
+        run.within = outside
     return [inner[output.name] for output in graph.output]
 
 
@@ -169,10 +174,11 @@ def function(run: Any, body: Any, op: Op, path: Path, attributes: Mapping[str, A
     inner |= {name: tensor for name, tensor in zip(body.input, bound, strict=False) if tensor is not None}
     known = {"" if entry.domain == "ai.onnx" else entry.domain: entry.version for entry in body.opset_import}
     before, run.inference.opsets = run.inference.opsets, {**run.inference.opsets, **known}
+    outside, run.within = run.within, f"{body.domain}::{body.name}/"
     try:
         run.run(nodes, inner, path, given)
     finally:
-        run.inference.opsets = before
+        run.inference.opsets, run.within = before, outside
     return [inner.get(name, Tensor(None)) for name in body.output]
 
 

@@ -33,6 +33,7 @@ class Interpreter:
         self.functions = functions
         self.declared: dict[str, Any] = {}
         self.unshaped: list[str] = []
+        self.within = ""  # the function whose body is followed: names in it are its own
         self._weights: dict[str, int] = {}
 
     # ---- graphs
@@ -92,7 +93,7 @@ class Interpreter:
 
                 return self.constant(np.asarray(op.attributes[key], dtype))
         proto = next((a.t for a in node.attribute if a.name == "value"), None)
-        return Tensor(None) if proto is None else self.stored(name, proto)
+        return Tensor(None) if proto is None else self.stored(name, proto, f"{self.within}{name}")
 
     # ---- ops
 

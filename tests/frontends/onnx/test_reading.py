@@ -187,3 +187,58 @@ def test_an_op_of_an_unknown_domain_is_unknown_by_name(tmp_path):
     report = analyzed(tmp_path, model([node("Relu", "x", "y"), call], [("x", 3, 5)], outputs=("y", "z")))
     assert report.unknown == {"strange.Foo": 1}
     assert report.totals.flops == 15
+
+
+def test_constants_of_the_same_name_in_functions_are_their_own(tmp_path):
+    """w is 5×7 in one, 7×2 in the other, which is called twice, and 2×7 in the graph itself."""
+
+    def function(name, *shape):
+        constant = helper.make_node("Constant", [], ["w"], value=weight("w", *shape))
+        body = [constant, node("MatMul", "a w", "c")]
+        return helper.make_function("mine", name, ["a"], ["c"], body, [helper.make_opsetid("", 17)])
+
+    nodes = [
+        helper.make_node("Wide", ["x"], ["p"], domain="mine"), helper.make_node("Thin", ["p"], ["q"], domain="mine"),
+        node("MatMul", "q w", "r"), helper.make_node("Thin", ["r"], ["y"], domain="mine"),
+    ]  # fmt: skip
+    functions = [function("Wide", 5, 7), function("Thin", 7, 2)]
+    proto = model(nodes, [("x", 3, 5)], stored=[weight("w", 2, 7)], functions=functions)
+    proto.opset_import.append(helper.make_opsetid("mine", 1))
+    report = analyzed(tmp_path, proto)
+    assert report.totals.params == 5 * 7 + 7 * 2 + 2 * 7
+    assert report.totals.macs == 3 * (5 * 7 + 7 * 2 + 2 * 7 + 7 * 2)
+
+
+def loop(trips):
+    """h ← h·w so many times, w in the body."""
+    body = helper.make_graph(
+        [node("MatMul", "h w", "g"), node("Identity", "c", "on")], "body",
+        [value("i", dtype=TensorProto.INT64), value("c", dtype=TensorProto.BOOL), value("h", 3, 5)],
+        [value("on", dtype=TensorProto.BOOL), value("g", 3, 5)], [weight("w", 5, 5)],
+    )  # fmt: skip
+    return node("Loop", f"{trips} on x", "y", body=body)
+
+
+def test_a_loop_of_constant_length_runs_its_body_as_often(tmp_path):
+    stored = [ints("four", 4), helper.make_tensor("on", TensorProto.BOOL, [], [1])]
+    report = analyzed(tmp_path, model([loop("four")], [("x", 3, 5)], stored=stored))
+    assert (report.totals.params, report.totals.macs) == (25, 4 * 3 * 5 * 5)
+
+
+def test_a_loop_whose_length_is_in_the_data_is_unknown(tmp_path):
+    stored = [helper.make_tensor("on", TensorProto.BOOL, [], [1])]
+    given = [("x", 3, 5), value("n", 1, dtype=TensorProto.INT64)]
+    report = analyzed(tmp_path, model([loop("n")], given, stored=stored))
+    assert report.unknown == {"onnx.Loop": 1}
+
+
+@pytest.mark.parametrize(("which", "macs"), [(1, 3 * 5 * 7), (0, 3 * 5 * 2)])
+def test_the_branch_that_a_constant_chooses(tmp_path, which, macs):
+    then, other = (
+        helper.make_graph([node("MatMul", "x w", "z")], name, [], [value("z", 3, n)], [weight("w", 5, n)])
+        for name, n in (("a", 7), ("b", 2))
+    )
+    stored = [helper.make_tensor("c", TensorProto.BOOL, [], [which])]
+    op = node("If", "c", "y", then_branch=then, else_branch=other)
+    report = analyzed(tmp_path, model([op], [("x", 3, 5)], stored=stored))
+    assert (report.totals.macs, report.totals.params) == (macs, macs // 3)
