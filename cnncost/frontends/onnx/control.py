@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import numpy as np
 
-from cnncost.frontends.onnx.builder import Path
+from cnncost.frontends.onnx.builder import Path, Weight
 from cnncost.frontends.onnx.lowering.registry import Op, Tensor
+from cnncost.frontends.onnx.tensors import declared, value_of
 
 OPS = frozenset({"If", "Loop", "Scan"})
 MOST_STEPS = 20_000
@@ -22,11 +23,37 @@ def captured(attributes: Mapping[str, Any]) -> bool:
 
 def followed(run: Any, node: Any, op: Op, names: dict[str, Tensor], path: Path) -> list[Tensor]:
     """The outputs of If, Loop or Scan; unknown if their course depends on data."""
-    found = {"If": _branch, "Loop": _loop, "Scan": _scan}[node.op_type](run, op, names, path)
+    outside, run.within = run.within, f"{run.within}{','.join(node.output)}/"  # no two ops make the same outputs
+    try:
+        found = {"If": _branch, "Loop": _loop, "Scan": _scan}[node.op_type](run, op, names, path)
+    finally:
+        run.within = outside
     if found is None:
         run.builder.note(f"{node.name or node.op_type}: which ops it runs, or how often, is not fixed by the file")
         return run.unknown(node, "", op, [None] * len(node.output), run.builder.call(path))  # type: ignore[no-any-return]
     return found
+
+
+def left_out(run: Any, op: Op, call: int) -> None:
+    """Count the weights of graphs that are not followed: they are in the file all the same."""
+    for graph in (value for value in op.attributes.values() if hasattr(value, "node")):
+        for place, proto in _stored_in(graph, ""):
+            kind = declared(proto)
+            if kind is not None and kind.floating and kind.numel > 1:
+                weight = Weight(run.builder.source(kind, "parameter"), f"{run.within}{place}", call, buffer=False)
+                run.builder.weights.append(weight)
+
+
+def _stored_in(graph: Any, place: str) -> Iterator[tuple[str, Any]]:
+    """Initializers and constants of a graph and of those within, each with a name of its own."""
+    place = f"{place}{','.join(output.name for output in graph.output)}/"
+    yield from ((f"{place}{proto.name}", proto) for proto in graph.initializer)
+    for node in graph.node:
+        for attribute in node.attribute:
+            if node.op_type == "Constant" and attribute.name == "value":
+                yield f"{place}{node.output[0]}", attribute.t
+            for inner in (*([attribute.g] if attribute.HasField("g") else ()), *attribute.graphs):
+                yield from _stored_in(inner, place)
 
 
 def _body(run: Any, graph: Any, names: dict[str, Tensor], bound: Mapping[str, Tensor], path: Path) -> list[Tensor]:
@@ -97,8 +124,6 @@ def _goes_on(graph: Any) -> bool:
 
 
 def _true(proto: Any) -> bool:
-    from cnncost.frontends.onnx.tensors import value_of
-
     value = value_of(proto)
     return value is not None and bool(np.all(value))
 

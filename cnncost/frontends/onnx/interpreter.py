@@ -155,6 +155,9 @@ class Interpreter:
 
     def unknown(self, node: Any, domain: str, op: Op, types: list[Any], call: int) -> list[Tensor]:
         """An op of which nothing is known but its types: it makes the totals lower bounds."""
+        from cnncost.frontends.onnx.control import left_out
+
+        left_out(self, op, call)
         inputs = [
             self.value(tensor, node.op_type, domain, i, call)
             for i, tensor in enumerate(op.inputs) if tensor is not None and tensor.type is not None

@@ -230,6 +230,7 @@ def test_a_loop_whose_length_is_in_the_data_is_unknown(tmp_path):
     given = [("x", 3, 5), value("n", 1, dtype=TensorProto.INT64)]
     report = analyzed(tmp_path, model([loop("n")], given, stored=stored))
     assert report.unknown == {"onnx.Loop": 1}
+    assert report.totals.params == 5 * 5  # they are in the file, however often they are read
 
 
 @pytest.mark.parametrize(("which", "macs"), [(1, 3 * 5 * 7), (0, 3 * 5 * 2)])
@@ -242,3 +243,37 @@ def test_the_branch_that_a_constant_chooses(tmp_path, which, macs):
     op = node("If", "c", "y", then_branch=then, else_branch=other)
     report = analyzed(tmp_path, model([op], [("x", 3, 5)], stored=stored))
     assert (report.totals.macs, report.totals.params) == (macs, macs // 3)
+
+
+def chosen(which):
+    """Of two branches with products of different sizes, each with its weight w; the second has a choice in it."""
+    inner = [
+        helper.make_graph([node("MatMul", "x w", "z")], name, [], [value("z", 3, 2)], [weight("w", 5, 2)])
+        for name in ("c", "d")
+    ]
+    then = helper.make_graph([node("MatMul", "x w", "z")], "a", [], [value("z", 3, 2)], [weight("w", 5, 2)])
+    other = helper.make_graph(
+        [node("If", which, "z", then_branch=inner[0], else_branch=inner[1])], "b", [], [value("z", 3, 2)]
+    )
+    return node("If", which, "y", then_branch=then, else_branch=other)
+
+
+def test_weights_of_branches_that_the_data_choose_are_counted(tmp_path):
+    given = [("x", 3, 5), value("c", 1, dtype=TensorProto.BOOL)]
+    report = analyzed(tmp_path, model([chosen("c")], given))
+    assert report.unknown == {"onnx.If": 1}
+    assert report.totals.params == 3 * 5 * 2
+
+
+def test_weights_of_one_name_in_several_choices_are_several(tmp_path):
+    branches = [
+        helper.make_graph([node("MatMul", f"{x} w", "z")], x, [], [value("z", 3, 5)], [weight("w", 5, 5)])
+        for x in ("x", "x", "y", "y")
+    ]
+    stored = [helper.make_tensor("c", TensorProto.BOOL, [], [1])]
+    nodes = [
+        node("If", "c", "y", then_branch=branches[0], else_branch=branches[1]),
+        node("If", "c", "out", then_branch=branches[2], else_branch=branches[3]),
+    ]
+    report = analyzed(tmp_path, model(nodes, [("x", 3, 5)], outputs=("out",), stored=stored))
+    assert (report.totals.params, report.totals.macs) == (2 * 5 * 5, 2 * 3 * 5 * 5)
