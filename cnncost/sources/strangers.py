@@ -20,7 +20,6 @@ _WEIGHTS = {".pth", ".pt", ".ckpt", ".bin", ".tar", ".th"}
 _KNOWN = {
     ".ipynb": "a notebook; put the model's class into a .py file, as by jupyter nbconvert --to script {name}, and give "
     f"that as {_CLASS}",
-    ".onnx": "an ONNX graph; give the PyTorch model that it was exported from, as " + _CLASS,
     ".tflite": "a TensorFlow Lite model; give a PyTorch model, as " + _CLASS,
     ".h5": "a file of arrays, such as Keras' weights; give a PyTorch model, as " + _CLASS,
     ".npz": "a file of arrays; give a PyTorch model, as " + _CLASS,
