@@ -3,6 +3,7 @@
 import sys
 import threading
 from contextlib import contextmanager
+from queue import SimpleQueue
 from types import ModuleType
 
 import pytest
@@ -146,27 +147,35 @@ X = (1, 3, 4)
 RULES = {Doubled: lambda x: (x, ()), Tripled: lambda module, x: (x, ())}
 
 
+class Sets:
+    """In a queue, which no analysis restores: it restores lists that forward reaches, as one that analyzes does."""
+
+    def __init__(self):
+        self.queue = SimpleQueue()
+
+    def __len__(self):
+        return self.queue.qsize()
+
+    def __iter__(self):
+        for _ in range(len(self)):
+            each = self.queue.get()
+            self.queue.put(each)
+            yield each
+
+
 @pytest.fixture
 def sets(monkeypatch):
     """Collects each set of patches that a recording enters, and all that are in force at that moment.
 
     Without the replacements, which hold the recording's tensors.
     """
-    found = []
-
-    def collecting():
-        while True:
-            found.append((yield))
-
-    # a forward that analyzes reaches what stands below; an analysis restores lists that forward reaches
-    collector = collecting()
-    next(collector)
+    found = Sets()
 
     @contextmanager
     def seen(patches):
         patches = tuple(patches)
         with patched(patches):
-            collector.send(tuple([each._replace(replacement=None) for each in many] for many in (patches, in_force())))
+            found.queue.put(tuple([each._replace(replacement=None) for each in many] for many in (patches, in_force())))
             yield
 
     monkeypatch.setattr(recording, "patched", seen)
