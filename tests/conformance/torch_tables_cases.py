@@ -13,6 +13,7 @@ from copy import deepcopy
 from dataclasses import dataclass
 from functools import partial
 from itertools import islice
+from math import prod
 from typing import Any
 
 import torch
@@ -237,7 +238,8 @@ def _real(case: Case) -> tuple[list[tuple[tuple[int, ...], str]], int]:
     model, args, kwargs = case.make()
     training = bool(case.how.get("training"))
     torch.manual_seed(0)
-    with torch.set_grad_enabled(training), FlopCounterMode(display=False) as counter:
+    counting = FlopCounterMode(display=False, custom_mapping={torch.ops.aten.convolution_backward: _of_gradients})
+    with torch.set_grad_enabled(training), counting as counter:
         result = model(*args, **kwargs)
         if result is NotImplemented:  # a higher-order op that the counter can't follow
             with _disable_current_modes():
@@ -246,6 +248,18 @@ def _real(case: Case) -> tuple[list[tuple[tuple[int, ...], str]], int]:
         if training and not isinstance(case.how.get("optimizer"), partial):
             _total(result).backward()
     return kinds, counter.get_total_flops() // 2
+
+
+def _of_gradients(
+    grad: Any, x: Any, w: Any, _bias: Any, _stride: Any, _padding: Any, _dilation: Any, transposed: bool,
+    _output_padding: Any, _groups: int, wanted: tuple[bool, bool, bool], out_shape: Any = None,
+) -> int:  # fmt: skip
+    """2 × MACs, of shapes: each gradient has one product for each of forward's.
+
+    Torch's own formula (`conv_backward_flop`) takes the weight's gradient for one of a convolution without groups.
+    """
+    del out_shape
+    return 2 * (wanted[0] + wanted[1]) * prod(x if transposed else grad) * prod(w[1:])
 
 
 def _kinds(result: Any) -> list[tuple[tuple[int, ...], str]]:
