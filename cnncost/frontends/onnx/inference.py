@@ -10,6 +10,9 @@ from cnncost.frontends.onnx.tensors import NUMBERS, proto_of, type_of
 from cnncost.tensor_types import TensorType
 
 _IR_VERSION = 10
+_POOLS = frozenset({"MaxPool", "AveragePool", "LpPool"})
+_WHOLE_WINDOWS = 22
+"""From this opset on inference drops windows that begin behind the image, as runtimes and torch do in every opset."""
 
 
 class Inference:
@@ -34,10 +37,12 @@ class Inference:
             self._known[key] = self._inferred(node, op.inputs, domain)
         return self._known[key]
 
-    def schema(self, op: str, domain: str) -> Any:
-        """The op's schema in the model's opset, or None."""
+    def schema(self, op: str, domain: str, ceil: bool = False) -> Any:
+        """The op's schema in the model's opset, or None; of a pool in `ceil` mode that of an opset that is right."""
         try:
             version = self.opsets.get(domain, self._onnx.defs.onnx_opset_version() if not domain else 1)
+            if not domain and op in _POOLS and ceil:
+                version = max(version, _WHOLE_WINDOWS)
             return self._onnx.defs.get_schema(op, version, domain)
         except Exception:  # noqa: BLE001  # the package raises an error type of its own C++ module
             return None
@@ -65,7 +70,8 @@ class Inference:
         return tuple(parts)
 
     def _inferred(self, node: Any, inputs: Sequence[Tensor | None], domain: str) -> list[Any]:
-        schema = self.schema(op=node.op_type, domain=domain)
+        ceil = any(attribute.name == "ceil_mode" and attribute.i for attribute in node.attribute)
+        schema = self.schema(node.op_type, domain, ceil)
         if schema is None:
             return [None] * len(node.output)
         local = self._onnx.NodeProto()
