@@ -15,11 +15,16 @@ _COMPOSED = {"ReduceL1": ("abs", ""), "ReduceSumSquare": ("square", ""), "Reduce
 
 @lowers(*_REDUCTIONS, *_COMPOSED)
 def reduce(op: Op) -> Made | None:
-    """Over axes by attribute or input; without any over all, or over none if the op says so."""
+    """Over axes by attribute or input; without any over all, or over none if the op says so.
+
+    Over none, a sum of |x| or x² is still that of each element: by the op's definition.
+    """
     axes = axes_of(op.attributes, [None if t is None else t.constant for t in op.inputs])
     if axes is None and op.has(1):
         return None
     if not axes and op.get("noop_with_empty_axes"):
+        if op.type in _COMPOSED or op.type in {"ReduceL2", "ReduceLogSumExp"}:
+            return None
         return op.done("layout", {"copy": True, "moves": (("reshape", op.x().shape),)}, [0])
     rank = len(op.x().shape)
     dim = tuple(axis % max(rank, 1) for axis in axes) if axes else tuple(range(rank))
