@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from math import prod
+from typing import Any
 
 from cnncost.frontends.onnx.lowering.products import gemm_steps, geometry
 from cnncost.frontends.onnx.lowering.registry import MICROSOFT, Attrs, Made, Op, Ref, Source, lowers, shapes
@@ -31,6 +32,11 @@ def _by_heads(op: Op, source: Source, heads: int) -> Source:
     n, length, width = op.type_of(source).shape
     split = op.reshaped(source, (n, length, heads, width // heads))
     return op.permuted(split, (0, 2, 1, 3), copy=False)
+
+
+def _split_evenly(heads: Any, *widths: int) -> bool:
+    """Whether the number of heads is given and divides the widths of queries, keys and values."""
+    return bool(heads) and all(width % heads == 0 for width in widths)
 
 
 def _together(op: Op, source: Source) -> Source:
@@ -65,9 +71,11 @@ def multi_head_type(op: Op) -> list[TensorType | None] | None:
 
 @lowers("MultiHeadAttention", domain=MICROSOFT, weights=(3,))
 def multi_head(op: Op) -> Made | None:
-    """query, key, value; bias? of all three; padding mask?, position bias?. No projections."""
+    """query, key, value; bias? of all three; position bias?. No projections. With padding masks and caches: unknown."""
     heads = op.get("num_heads")
-    if not op.has(1) or len(op.x(1).shape) != 3 or op.present(6, 7) or op.has(8) or op.has(9):
+    if not op.has(1) or len(op.x(1).shape) != 3 or op.present(4, 6, 7, 8, 9):
+        return None
+    if not _split_evenly(heads, *(op.x(i).shape[-1] for i in range(3))):
         return None
     sources: list[Source] = [0, 1, 2]
     if op.has(3):
@@ -79,9 +87,6 @@ def multi_head(op: Op) -> Made | None:
             at += width
     q, k, v = (_by_heads(op, each, heads) for each in sources)
     made = attended(op, q, k, v, op.present(5), bool(op.get("unidirectional")))
-    if op.has(4):
-        op.notes.append("MultiHeadAttention: the padding mask's one addition per score is not counted")
-        return None
     return [_together(op, made)]
 
 
@@ -95,10 +100,14 @@ def packed_type(op: Op) -> list[TensorType | None] | None:
 
 @lowers("Attention", domain=MICROSOFT, weights=(1, 2))
 def packed(op: Op) -> Made | None:
-    """x, w, bias?: the projection to queries, keys and values, then attention. With masks and caches: unknown."""
-    if op.has(3) or op.has(4) or op.has(5) or any(output is not None for output in op.outputs[1:]):
-        return None
+    """x, w, bias?: the projection to queries, keys and values, then attention.
+
+    With masks, caches or rotated positions: unknown.
+    """
+    masked = op.present(3, 4, 5) or any(output is not None for output in op.outputs[1:])
     x, w, heads = op.x(), op.x(1).shape, op.get("num_heads")
+    if masked or op.get("do_rotary") or w[-1] % 3 or not _split_evenly(heads, w[-1] // 3):
+        return None
     n, length, width = x.shape
     bias = op.present(2)
     sizes: Attrs = {"batch": 1, "m": n * length, "k": width, "n": w[-1], "bias": bool(bias)}

@@ -135,11 +135,11 @@ def gemm_steps(op: Op) -> Ref:
 @shapes("FusedMatMul")
 def fused_matmul_type(op: Op) -> list[TensorType | None] | None:
     """Transposed or not, then as MatMul."""
-    if op.get("transBatchA") or op.get("transBatchB"):
+    if op.get("transBatchA") or op.get("transBatchB") or min(len(op.x().shape), len(op.x(1).shape)) < 2:
         return None
     left = _swapped(op.x().shape) if op.get("transA") else op.x().shape
     right = _swapped(op.x(1).shape) if op.get("transB") else op.x(1).shape
-    if min(len(left), len(right)) < 2 or left[-1] != right[-2]:
+    if left[-1] != right[-2]:
         return None
     size = max(len(left), len(right)) - 2
     padded = [(1,) * (size - len(s) + 2) + s[:-2] for s in (left, right)]

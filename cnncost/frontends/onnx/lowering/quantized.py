@@ -83,8 +83,10 @@ def binary(op: Op) -> Made:
 
 
 @shapes("MatMulNBits")
-def matmul_n_bits_type(op: Op) -> list[TensorType | None]:
+def matmul_n_bits_type(op: Op) -> list[TensorType | None] | None:
     """x: *,K; y: *,N."""
+    if not op.get("N") or op.x().shape[-1:] != (op.get("K"),):
+        return None
     return [op.x()._replace(shape=(*op.x().shape[:-1], op.get("N")))]
 
 
@@ -92,6 +94,8 @@ def matmul_n_bits_type(op: Op) -> list[TensorType | None]:
 def matmul_n_bits(op: Op) -> Made:
     """A product with weights that are dequantized on the way: one multiplication for each of their N·K elements."""
     x, n, k = op.x(), op.get("N"), op.get("K")
+    if op.get("bits", 4) < 8:
+        op.notes.append("MatMulNBits: parameters are the bytes that its weights are packed in, not the weights")
     stored = [i for i in op.present() if i not in {0, 5}]
     weight = op.step("quantize", {"fn": "dequantize"}, stored, x._replace(shape=(n, k)))
     bias = op.present(5)
