@@ -57,6 +57,12 @@ def instance_norm(op: Op) -> Made:
     return op.done("norm", {"fn": "instance", "affine": True, "statistics": True})
 
 
+@shapes("GroupNormalization", "MeanVarianceNormalization", domain="")
+def same_type(op: Op) -> list[TensorType | None]:
+    """y: as x; the package's inference knows neither op."""
+    return [op.x()]
+
+
 @lowers("GroupNormalization", weights=(1, 2))
 def group_norm(op: Op) -> Made:
     """x, scale, shift."""
@@ -137,9 +143,10 @@ def resize(op: Op) -> Made | None:
     if not 3 <= len(x.shape) <= 5 or x.shape[:2] != y.shape[:2] or where == "tf_crop_and_resize":
         return None
     axes = len(x.shape) - 2
+    stretched = op.get("keep_aspect_ratio_policy", "stretch") == "stretch"  # else one axis's factor holds for all
     if mode == "nearest":
         rounding = op.get("nearest_mode", "round_prefer_floor") if op.type == "Resize" and op.opset >= 11 else "floor"
-        if where != "asymmetric" or rounding != "floor":
+        if where != "asymmetric" or rounding != "floor" or not stretched:
             return [op.move(0, None, y, copy=True)]
         return op.done("resize", _resized(op, "nearest", 1, axes, False), [0])
     taps = {"linear": 2, "bilinear": 2, "trilinear": 2, "cubic": 4}.get(mode)
@@ -152,12 +159,15 @@ def resize(op: Op) -> Made | None:
     attrs["antialias"] = antialias
     made = op.step("resize", attrs, [0], y)
     followed = where in {"half_pixel", "pytorch_half_pixel", "align_corners"} and not op.get("exclude_outside")
-    return [made if followed else op.move(made, None, y)]
+    return [made if followed and stretched else op.move(made, None, y)]
 
 
 def _resized(op: Op, mode: str, taps: int, axes: int, align: bool) -> Attrs:
     scales = op.constant(2 if op.type == "Resize" and op.opset >= 11 else 1)
     given = op.get("scales") if scales is None or scales.size == 0 else [float(n) for n in scales.reshape(-1)]
+    if given is not None and op.get("axes") is not None:  # of some axes alone, in any order; the others keep their size
+        named = {axis % (axes + 2): n for axis, n in zip(op.get("axes"), given, strict=False)}
+        given = [named.get(axis, 1.0) for axis in range(axes + 2)]
     factors = None if given is None or len(given) != axes + 2 else tuple(given[2:])
     return {"mode": mode, "taps": taps, "axes": axes, "align": align, "scales": factors, "antialias": False}
 
