@@ -19,6 +19,8 @@ Names = dict[str, Tensor]
 """What each name stands for: those of the graph itself, and of the graphs around it."""
 STATISTICS = {"BatchNormalization": (3, 4)}
 """Positions of running statistics, which are buffers."""
+SETTINGS = {"Resize": (1, 2), "Upsample": (1,), "OneHot": (2,)}
+"""Positions of an op's settings: floating-point, of several elements, and no weights all the same."""
 _RUNTIME_ONLY = frozenset({"Shape", "Size"})
 
 
@@ -35,6 +37,7 @@ class Interpreter:
         self.unshaped: list[str] = []
         self.within = ""  # the function whose body is followed: names in it are its own
         self._weights: dict[str, int] = {}
+        self._settings: set[str] = set()
 
     # ---- graphs
 
@@ -105,6 +108,8 @@ class Interpreter:
         body = self.functions.get((node.domain, node.op_type))
         if body is not None:
             return control.function(self, body, op, path, {a.name: a for a in node.attribute})
+        for i in () if domain else SETTINGS.get(node.op_type, ()):
+            self._settings.update(tensor.weight for tensor in op.inputs[i : i + 1] if tensor is not None)
         types = [self._declared(name, each) for name, each in
                  zip(node.output, self.inference.types(node, op, domain), strict=True)]  # fmt: skip
         known = [t if isinstance(t, TensorType) else None for t in types]
@@ -207,8 +212,9 @@ class Interpreter:
         if tensor.weight and tensor.weight in self._weights:
             return self._weights[tensor.weight]
         buffer = at in STATISTICS.get(op, ()) and not domain
+        setting = at in SETTINGS.get(op, ()) and not domain
         owned = bool(tensor.weight) and (
-            buffer or at in weights(domain, op) or (tensor.type.floating and tensor.type.numel > 1)
+            buffer or at in weights(domain, op) or (tensor.type.floating and tensor.type.numel > 1 and not setting)
         )
         role: Any = "buffer" if buffer and owned else "parameter" if owned else "constant"
         made = self.builder.source(tensor.type, role)
@@ -219,8 +225,8 @@ class Interpreter:
         return made
 
     def read(self, name: str) -> bool:
-        """Whether an op has read this tensor of the file."""
-        return name in self._weights
+        """Whether an op has read this tensor of the file, as a weight or to know its own settings."""
+        return name in self._weights or name in self._settings
 
     def attribute(self, proto: Any) -> Any:
         """An attribute as Python's data; tensors as constants."""
