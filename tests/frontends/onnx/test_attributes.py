@@ -169,6 +169,9 @@ OLDER = [
     pytest.param(node("Split", "x", "y z", axis=1, split=[1, 2]), 7, 0, [(2, 1, 4), (2, 2, 4)], id="sizes of parts"),
     pytest.param(node("Split", "x", "y z", axis=1, num_outputs=2), 18, 0, [(2, 2, 4), (2, 1, 4)], id="parts"),
     pytest.param(node("Dropout", "x", "y", ratio=0.5), 7, 0, [(2, 3, 4)], id="dropout"),
+    pytest.param(node("Dropout", "x", "y m", ratio=0.5), 7, 0, [(2, 3, 4)] * 2, id="dropout with a mask"),
+    pytest.param(node("Dropout", "x", "y m"), 10, 0, [(2, 3, 4)] * 2, id="dropout with a mask of booleans"),
+    pytest.param(node("Dropout", "x", "y m"), 12, 0, [(2, 3, 4)] * 2, id="dropout with an input for its ratio"),
     pytest.param(node("Softmax", "x", "y", axis=1), 11, 5 * 24, [(2, 3, 4)], id="softmax as a matrix"),
     pytest.param(node("Softmax", "x", "y", axis=1), 13, 5 * 24, [(2, 3, 4)], id="softmax"),
 ]

@@ -125,6 +125,12 @@ def _joint(x: tuple[int, ...], y: tuple[int, ...]) -> tuple[int, ...]:
     return tuple(b if a == 1 else a for a, b in pairs)
 
 
+@shapes("Dropout", domain="")
+def dropout_type(op: Op) -> list[TensorType | None]:
+    """y, and a mask, whose type the package's inference knows from opset 10 on, as booleans."""
+    return [op.x(), op.x() if op.opset < 10 else op.x()._replace(dtype="bool")]
+
+
 @lowers("Dropout")
 def dropout(op: Op) -> Made | None:
     """The identity at inference; an op that trains has that by a constant. A mask is written if it is read."""
