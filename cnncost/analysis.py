@@ -45,13 +45,13 @@ def analyze(
 
     Args:
         model: an `nn.Module` (not changed, its weights not touched), a specification such as `"lenet5"`,
-            `"net.py:Net"`, `"timm:convnext_tiny"`, `"torchvision:resnet50"`, `"hf:bert"` or `"program.pt2"` (with a
-            method, or a module in it, to be called in place of forward: `"net.py:Net#encode"`), a saved report, or a
-            recorded Graph.
+            `"net.py:Net"`, `"timm:convnext_tiny"`, `"torchvision:resnet50"`, `"hf:bert"`, `"program.pt2"` or
+            `"net.onnx"` (with a method, or a module in it, to be called in place of forward: `"net.py:Net#encode"`),
+            a saved report, or a recorded Graph.
         inputs: the arguments of forward: tensors, shapes such as `(1, 3, 224, 224)` or `"1x3x224x224"` or
             `"1x128:int64"`, a tuple of these, a dict of keyword arguments, nested as forward expects them. Zoo models
             have default inputs.
-        model_args: keyword arguments for a factory or class named by a specification.
+        model_args: keyword arguments for a factory or class named by a specification; sizes of an ONNX file's axes.
         name: name of the model in the report.
         strict: raise if an op has no rule, instead of reporting lower bounds.
         training: also record a training step: forward with autograd on, loss, backward, optimizer. A module
@@ -75,23 +75,16 @@ def analyze(
         CnncostError: the model can't be found, built or run; the message says where and what to do. If forward
             failed, the error's `partial` is the Report of the ops before the failure, if any ran.
         UnknownOpError: `strict` is set and an op has no rule.
-        InputError: with `training`, a loss that depends on nothing trainable, an optimizer that can't be built or that
-            needs a closure.
+        InputError: with `training`, a loss of nothing trainable, an optimizer that can't be built or needs a closure.
     """
     _check(trace, training, training or (loss is None and optimizer is None and set_to_none))
     if isinstance(model, (str, PathLike)):
         model, model_args = find(model, model_args), None
     if isinstance(model, ModelSource) and model.saved:
-        if inputs is not None or training or autocast is not None:
-            raise InputError(
-                f"{model.text}: a saved report is of the run that it was made for; give no inputs, no training, no "
-                "autocast"
-            )
-        return report_of(model)
+        return _saved(model, fits=inputs is None and not training and autocast is None)
     with no_collection():
         if isinstance(model, Graph):
-            if training or autocast is not None:
-                raise InputError("analyze: a Graph is of the run that was recorded; expected a model to train or cast")
+            _check_graph(fits=not training and autocast is None)
             return _reported(name or "graph", model, None, strict)
         from cnncost.sources.resolve import resolve  # imports torch
 
@@ -101,8 +94,7 @@ def analyze(
             graph = resolved.record(trace)
             step = resolved.record_step(loss, optimizer, set_to_none, trace) if training else None
         report = _reported(name, graph, step, strict)
-    names = input_names(resolved.inputs, len(report.inputs))
-    return replace(report, input_names=names) if names else report
+    return _with_input_names(report, resolved.inputs)
 
 
 def _check(trace: str, training: Any, fits_training: bool) -> None:
@@ -118,6 +110,27 @@ def _check(trace: str, training: Any, fits_training: bool) -> None:
         raise InputError(
             "analyze: loss, optimizer and set_to_none are of a training step; pass training=True with them"
         )
+
+
+def _saved(source: ModelSource, *, fits: bool) -> Report:
+    """The Report in a file, which takes no inputs and no settings of a run."""
+    if not fits:
+        raise InputError(
+            f"{source.text}: a saved report is of the run that it was made for; "
+            "give no inputs, no training, no autocast"
+        )
+    return report_of(source)
+
+
+def _check_graph(*, fits: bool) -> None:
+    """Reject settings of a run, which a recorded Graph has behind it."""
+    if not fits:
+        raise InputError("analyze: a Graph is of the run that was recorded; expected a model to train or cast")
+
+
+def _with_input_names(report: Report, inputs: Any) -> Report:
+    names = input_names(inputs, len(report.inputs))
+    return replace(report, input_names=names) if names else report
 
 
 @contextmanager
