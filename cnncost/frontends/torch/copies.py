@@ -15,7 +15,7 @@ import weakref
 from collections import OrderedDict, defaultdict, deque
 from collections.abc import Callable
 from enum import Enum
-from functools import cache, partial
+from functools import partial
 from queue import Queue
 from threading import local
 from types import BuiltinFunctionType, CellType, FunctionType, MethodType, ModuleType
@@ -24,31 +24,19 @@ from typing import Any
 import torch
 from torch import nn
 
-from cnncost.frontends.torch.kinds import ATOMS, is_shared, of_system, slots
+from cnncost.frontends.torch.contents import generator_state, tensors_and_modules
+from cnncost.frontends.torch.kinds import (
+    ATOMS,
+    FIXED,
+    RESOURCES,
+    has_fixed_defaults,
+    is_plain,
+    is_shared,
+    of_system,
+    slots,
+)
 
 _CONTAINERS = frozenset({list, set, deque})
-_FIXED = frozenset(
-    {complex, bytes, range, slice, type(Ellipsis), type(NotImplemented), object, torch.layout, torch.memory_format}
-)
-"""Immutable types in addition to ATOMS."""
-_RESOURCES = frozenset("threading _thread queue _io io logging socket subprocess mmap sqlite3".split())
-"""Modules whose objects are shared with other threads, or represent something outside the process."""
-
-
-@cache
-def _is_plain(kind: type) -> bool:
-    """Whether a class keeps all state in `__dict__`: written in Python, by the user, no enum."""
-    return (
-        not of_system(kind.__module__)
-        and getattr(kind, "__new__", None) is object.__new__
-        and getattr(kind, "__reduce_ex__", None) is object.__reduce_ex__
-        and getattr(kind, "__reduce__", None) is object.__reduce__
-        and getattr(kind, "__getstate__", None) is object.__getstate__
-        and not any(hasattr(kind, name) for name in ("__setstate__", "__deepcopy__"))
-        and kind.__dictoffset__ != 0
-        and not any("__slots__" in base.__dict__ for base in kind.__mro__)
-        and not issubclass(kind, type)
-    )
 
 
 class Copier:
@@ -83,7 +71,7 @@ class Copier:
 
     def drew(self) -> bool:
         """Whether a copied random generator was drawn from."""
-        return any(_state_of(generator) != state for generator, state in self._generators)
+        return any(generator_state(generator) != state for generator, state in self._generators)
 
     def value(self, value: Any) -> Any:
         """A copy of any value."""
@@ -173,7 +161,7 @@ class Copier:
         """A function with its own cells if it is a closure; one that only uses globals is not copied."""
         if of_system(function.__module__) and not function.__closure__:
             return function
-        changing = bool(function.__closure__ or function.__dict__) or not _fixed_defaults(function)
+        changing = bool(function.__closure__ or function.__dict__) or not has_fixed_defaults(function)
         self.functions.append(function)
         if not changing or is_shared(function):
             return function
@@ -219,13 +207,13 @@ class Copier:
         handler = _HANDLERS.get(kind)
         if handler is not None:
             return handler(self, value)
-        if kind in _FIXED or isinstance(value, (type, Enum, ModuleType, BaseException)):
+        if kind in FIXED or isinstance(value, (type, Enum, ModuleType, BaseException)):
             return value
         if isinstance(value, local):
             copy = self._book(value, kind.__new__(kind))
             copy.__dict__.update({k: self._value(v, type(v)) for k, v in value.__dict__.items()})
             return copy
-        if kind.__module__ in _RESOURCES:
+        if kind.__module__ in RESOURCES:
             if isinstance(value, Queue) and self._leave is not None:
                 self._leave(value)
             return value
@@ -238,9 +226,9 @@ class Copier:
         if isinstance(value, random.Random) or kind.__module__.partition(".")[0] == "numpy":
             copy = self._book(value, copying.deepcopy(value))  # the user's generators must not advance
             if not hasattr(copy, "dtype"):
-                self._generators.append((copy, _state_of(copy)))
+                self._generators.append((copy, generator_state(copy)))
             return copy
-        if _is_plain(kind):
+        if is_plain(kind):
             copy = self._book(value, kind.__new__(kind))
             copy.__dict__.update({k: self._value(v, type(v)) for k, v in value.__dict__.items()})
             return copy
@@ -273,7 +261,7 @@ class Copier:
     def _by_deepcopy(self, value: Any) -> Any:
         """Copy by the class's own `__deepcopy__`, which finds our copies of modules and tensors in its memo."""
         memo: dict[int, Any] = dict(self._copies)
-        for held in _tensors_and_modules(value):
+        for held in tensors_and_modules(value):
             memo[id(held)] = self.value(held)
         return self._book(value, value.__deepcopy__(memo))
 
@@ -322,14 +310,6 @@ class Copier:
         return value if copy is None else self._book(value, weakref.ref(copy))
 
 
-def _state_of(generator: Any) -> str:
-    """The state of a Python or numpy generator, for comparison."""
-    if isinstance(generator, random.Random):
-        return str(generator.getstate())
-    source = getattr(generator, "bit_generator", generator)
-    return str(getattr(source, "state", None) if not hasattr(source, "get_state") else source.get_state())
-
-
 def _weak_table(copier: Copier, table: Any) -> Any:
     """Copy a weak table with copied keys and values; an entry lives as long as its copy."""
     copy = copier._book(table, type(table)())
@@ -343,30 +323,6 @@ def _weak_set(copier: Copier, items: Any) -> Any:
     for item in list(items):
         copy.add(copier._key(item))
     return copy
-
-
-def _fixed_defaults(function: FunctionType) -> bool:
-    defaults = (*(function.__defaults__ or ()), *(function.__kwdefaults__ or {}).values())
-    return ATOMS.issuperset(map(type, defaults))
-
-
-def _tensors_and_modules(value: Any) -> list[Any]:
-    """Tensors and modules in an object's attributes and in containers in them."""
-    found, pending, seen = [], [value], set[int]()
-    while pending and len(seen) < 10_000:
-        item = pending.pop()
-        if id(item) in seen or type(item) in ATOMS:
-            continue
-        seen.add(id(item))
-        if isinstance(item, (torch.Tensor, nn.Module)):
-            found.append(item)
-        elif isinstance(item, dict):
-            pending.extend(dict.values(item))
-        elif isinstance(item, (list, tuple, set, deque)):
-            pending.extend(item)
-        elif not isinstance(item, (type, ModuleType)) and type(getattr(item, "__dict__", None)) is dict:
-            pending.extend(item.__dict__.values())
-    return found
 
 
 _HANDLERS: dict[type, Callable[[Copier, Any], Any]] = {

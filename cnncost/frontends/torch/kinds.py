@@ -12,6 +12,14 @@ from torch.nn.parameter import UninitializedBuffer, UninitializedParameter
 ATOMS = frozenset({bool, int, float, str, type(None), torch.dtype, torch.device, torch.Size, type})
 """Immutable types without references to mutable objects."""
 
+FIXED = frozenset(
+    {complex, bytes, range, slice, type(Ellipsis), type(NotImplemented), object, torch.layout, torch.memory_format}
+)
+"""Immutable types in addition to ATOMS."""
+
+RESOURCES = frozenset("threading _thread queue _io io logging socket subprocess mmap sqlite3".split())
+"""Modules whose objects are shared with other threads, or represent something outside the process."""
+
 SYSTEM = sys.stdlib_module_names - {"__main__"} | {"torch", "numpy"}
 """Top-level packages whose own state doesn't belong to a model."""
 
@@ -41,3 +49,25 @@ def is_shared(function: FunctionType) -> bool:
 def of_system(module: object) -> bool:
     """Whether a class's or function's `__module__` is Python's, torch's or numpy's own."""
     return isinstance(module, str) and module.partition(".")[0] in SYSTEM
+
+
+@cache
+def is_plain(kind: type) -> bool:
+    """Whether a class keeps all state in `__dict__`: written in Python, by the user, no enum."""
+    return (
+        not of_system(kind.__module__)
+        and getattr(kind, "__new__", None) is object.__new__
+        and getattr(kind, "__reduce_ex__", None) is object.__reduce_ex__
+        and getattr(kind, "__reduce__", None) is object.__reduce__
+        and getattr(kind, "__getstate__", None) is object.__getstate__
+        and not any(hasattr(kind, name) for name in ("__setstate__", "__deepcopy__"))
+        and kind.__dictoffset__ != 0
+        and not any("__slots__" in base.__dict__ for base in kind.__mro__)
+        and not issubclass(kind, type)
+    )
+
+
+def has_fixed_defaults(function: FunctionType) -> bool:
+    """Whether a function's default values are immutable, so that it need not be copied for them."""
+    defaults = (*(function.__defaults__ or ()), *(function.__kwdefaults__ or {}).values())
+    return ATOMS.issuperset(map(type, defaults))

@@ -1,0 +1,40 @@
+"""What an object holds: tensors and modules in its attributes, the state of a random generator."""
+
+from __future__ import annotations
+
+import random
+from collections import deque
+from types import ModuleType
+from typing import Any
+
+import torch
+from torch import nn
+
+from cnncost.frontends.torch.kinds import ATOMS
+
+
+def tensors_and_modules(value: Any) -> list[Any]:
+    """Tensors and modules in an object's attributes and in containers in them."""
+    found, pending, seen = [], [value], set[int]()
+    while pending and len(seen) < 10_000:
+        item = pending.pop()
+        if id(item) in seen or type(item) in ATOMS:
+            continue
+        seen.add(id(item))
+        if isinstance(item, (torch.Tensor, nn.Module)):
+            found.append(item)
+        elif isinstance(item, dict):
+            pending.extend(dict.values(item))
+        elif isinstance(item, (list, tuple, set, deque)):
+            pending.extend(item)
+        elif not isinstance(item, (type, ModuleType)) and type(getattr(item, "__dict__", None)) is dict:
+            pending.extend(item.__dict__.values())
+    return found
+
+
+def generator_state(generator: Any) -> str:
+    """The state of a Python or numpy generator, for comparison."""
+    if isinstance(generator, random.Random):
+        return str(generator.getstate())
+    source = getattr(generator, "bit_generator", generator)
+    return str(getattr(source, "state", None) if not hasattr(source, "get_state") else source.get_state())
