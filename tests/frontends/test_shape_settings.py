@@ -102,10 +102,10 @@ def test_convolution_along_an_axis(transposed):
     grid = product(range(1, 6), range(1, 4), range(4), range(-1, 3), range(3), range(4) if transposed else [0])
     for n, kernel, stride, pad, dilation, extra in grid:
         x, w = torch.zeros(1, 1, n), torch.zeros(1, 1, kernel)
-        if transposed:
-            answers(aten.conv_transpose1d.default, x, w, None, [stride], [pad], [extra], 1, [dilation])
-        else:
-            answers(aten.conv1d.default, x, w, None, [stride], [pad], [dilation])
+        func = aten.conv_transpose1d.default if transposed else aten.conv1d.default
+        more = [[extra], 1, [dilation]] if transposed else [[dilation]]
+        given = (x, w, None, [stride], [pad], *more)
+        assert (check(func, *given) is not None) == works(func, *given), given[3:]
 
 
 @pytest.mark.parametrize("axes", [1, 2, 3])
