@@ -12,10 +12,10 @@ import torch
 from torch import nn
 
 import cnncost
-from cnncost.cli import main
 from cnncost.errors import CnncostError, InputError
 from cnncost.graph_json import from_json, to_json
 from cnncost.report.model import Report
+from tests.cli.calls import ran
 from tests.oracles.snapshot import Snapshot, modules_of
 
 torch.set_num_threads(1)
@@ -307,16 +307,9 @@ def net(tmp_path, monkeypatch):
     return "net.py:Net"
 
 
-def run(capsys, *arguments):
-    with pytest.raises(SystemExit) as end:
-        main(list(arguments))
-    out, err = capsys.readouterr()
-    return end.value.code, out, err
-
-
 @pytest.mark.parametrize("form", ["text", "markdown", "csv", "json", "html"])
 def test_summarize_shows_the_table_and_then_the_error(net, capsys, form):
-    code, out, err = run(capsys, "summarize", net, "--input", "4x8", "--format", form)
+    code, out, err = ran(capsys, "summarize", net, "--input", "4x8", "--format", form)
     assert (code, out) == (2, "")
     table, _, last = err.rstrip("\n").rpartition("\n")
     assert last.startswith("cnncost: net.py:Net: middle (Linear): expected 5 features on the last axis")
@@ -329,14 +322,14 @@ def test_summarize_shows_the_table_and_then_the_error(net, capsys, form):
 
 
 def test_no_file_is_written(net, capsys, tmp_path):
-    code, out, err = run(capsys, "summarize", net, "--input", "4x8", "-o", "net.json")
+    code, out, err = ran(capsys, "summarize", net, "--input", "4x8", "-o", "net.json")
     assert (code, out) == (2, "")
     assert "middle (failed)" in err
     assert not (tmp_path / "net.json").exists()
 
 
 def test_where_nothing_ran_the_error_is_alone(net, capsys):
-    code, out, err = run(capsys, "summarize", net, "--input", "4x9")
+    code, out, err = ran(capsys, "summarize", net, "--input", "4x9")
     assert (code, out, err.count("\n")) == (2, "", 1)
 
 

@@ -8,7 +8,7 @@ import pytest
 
 from cnncost.bench import ceilings
 from cnncost.bench import run as running
-from cnncost.cli import main
+from tests.cli.calls import exit_code
 
 FAST = ("--ceilings", "xeon-8480", "--seconds", "0.02", "--threads", "1")
 
@@ -25,9 +25,7 @@ def alone(cheap_collection, tmp_path, monkeypatch):
 
 
 def run(*arguments):
-    with pytest.raises(SystemExit) as stop:
-        main(["bench", *arguments])
-    return stop.value.code
+    return exit_code("bench", *arguments)
 
 
 def test_two_networks_at_two_batches(capsys):

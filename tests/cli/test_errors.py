@@ -7,6 +7,7 @@ import torch
 
 from cnncost.cli import main
 from cnncost.errors import CnncostError
+from tests.cli.calls import ran
 
 torch.set_num_threads(1)
 
@@ -113,14 +114,6 @@ def _folder(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
 
 
-def run(capsys, *arguments):
-    """Exit code, stdout and stderr of the command line, run in this process."""
-    with pytest.raises(SystemExit) as exit_:
-        main(list(arguments))
-    out, err = capsys.readouterr()
-    return exit_.value.code, out, err
-
-
 IN = ("--input", "2x8")
 
 REFUSED = [
@@ -208,7 +201,7 @@ REFUSED = [
 @pytest.mark.filterwarnings("ignore:Lazy modules are a new feature:UserWarning")
 @pytest.mark.parametrize(("arguments", "words"), REFUSED)
 def test_what_is_refused_is_told_in_one_line(arguments, words, capsys):
-    code, out, err = run(capsys, "summarize", *arguments)
+    code, out, err = ran(capsys, "summarize", *arguments)
     assert (code, out) == (2, "")
     table, _, line = err.removesuffix("\n").rpartition("\n")
     assert line.startswith("cnncost: ")
@@ -246,7 +239,7 @@ USAGE = [
 
 @pytest.mark.parametrize(("arguments", "words"), USAGE)
 def test_wrong_usage(arguments, words, capsys):
-    code, out, err = run(capsys, *arguments)
+    code, out, err = ran(capsys, *arguments)
     assert (code, out) == (2, "")
     assert words in err
     assert "Traceback" not in err
@@ -272,7 +265,7 @@ def test_debug_shows_where_the_error_comes_from(arguments, capsys):
 
 def test_debug_changes_nothing_when_all_is_well(capsys):
     with_debug, without = (
-        run(capsys, *arguments) for arguments in (("summarize", "lenet5", "--debug"), ("summarize", "lenet5"))
+        ran(capsys, *arguments) for arguments in (("summarize", "lenet5", "--debug"), ("summarize", "lenet5"))
     )
     assert with_debug == without
     assert with_debug[0] == 0
@@ -307,6 +300,6 @@ def test_what_is_well_is_told_on_stdout_alone(arguments, words, capfdbinary):
 
 
 def test_nothing_is_written_when_the_model_fails(tmp_path, capsys):
-    code, _, _ = run(capsys, "summarize", "net.py:Raises", *IN, "-o", "report.md")
+    code, _, _ = ran(capsys, "summarize", "net.py:Raises", *IN, "-o", "report.md")
     assert code == 2
     assert not (tmp_path / "report.md").exists()

@@ -6,7 +6,7 @@ import textwrap
 import pytest
 import torch
 
-from cnncost.cli import main
+from tests.cli.calls import ran
 
 torch.set_num_threads(1)
 
@@ -37,10 +37,7 @@ def net(tmp_path, monkeypatch):
 
 
 def run(capsys, *arguments):
-    with pytest.raises(SystemExit) as end:
-        main(["formula", *arguments])
-    out, err = capsys.readouterr()
-    return end.value.code, out, err
+    return ran(capsys, "formula", *arguments)
 
 
 IN = ("net.py:Net", "--input", "1x3x8x8", "--inference")

@@ -7,13 +7,11 @@ import sys
 
 import pytest
 
-from cnncost.cli import main
+from tests.cli.calls import exit_code
 
 
 def run(*arguments):
-    with pytest.raises(SystemExit) as stop:
-        main(["lecture", *arguments])
-    return stop.value.code
+    return exit_code("lecture", *arguments)
 
 
 @pytest.fixture(autouse=True)

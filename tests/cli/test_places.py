@@ -6,9 +6,9 @@ import sys
 
 import pytest
 
-from cnncost.cli import main
 from cnncost.errors import OutputError
 from cnncost.files import check
+from tests.cli.calls import ran
 
 NET = """
 import os
@@ -34,13 +34,6 @@ def here(tmp_path, monkeypatch):
     (tmp_path / "net.py").write_text(QUIET)
     monkeypatch.chdir(tmp_path)
     return tmp_path
-
-
-def ran(capfd, *arguments):
-    with pytest.raises(SystemExit) as stop:
-        main(list(arguments))
-    out, err = capfd.readouterr()
-    return stop.value.code, out, err
 
 
 NO_BATCH_AXIS = [

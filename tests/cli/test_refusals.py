@@ -2,7 +2,7 @@
 
 import pytest
 
-from cnncost.cli import main
+from tests.cli.calls import ran
 
 NET = """
 import torch
@@ -26,13 +26,6 @@ def here(tmp_path, monkeypatch):
     (tmp_path / "net.py").write_text(NET)
     monkeypatch.chdir(tmp_path)
     return tmp_path
-
-
-def ran(capfd, *arguments):
-    with pytest.raises(SystemExit) as stop:
-        main(list(arguments))
-    out, err = capfd.readouterr()
-    return stop.value.code, out, err
 
 
 BEYOND = [

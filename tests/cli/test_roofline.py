@@ -6,19 +6,13 @@ import json
 
 import pytest
 
-from cnncost.cli import main
+from tests.cli.calls import exit_code as run
 
 
 @pytest.fixture(autouse=True)
 def no_devices_of_the_user(tmp_path, monkeypatch):
     monkeypatch.setenv("CNNCOST_DEVICES", str(tmp_path / "own.toml"))
     monkeypatch.setenv("COLUMNS", "80")
-
-
-def run(*arguments):
-    with pytest.raises(SystemExit) as stop:
-        main(list(arguments))
-    return stop.value.code
 
 
 def test_a_prediction_in_80_columns(capsys):

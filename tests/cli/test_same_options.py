@@ -9,7 +9,8 @@ from importlib import import_module
 import click
 import pytest
 
-from cnncost.cli import _COMMANDS, main
+from cnncost.cli import _COMMANDS
+from tests.cli.calls import ran
 
 NET = """
 import torch
@@ -43,13 +44,6 @@ def here(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("COLUMNS", "80")
     return tmp_path
-
-
-def ran(capfd, *arguments):
-    with pytest.raises(SystemExit) as stop:
-        main(list(arguments))
-    out, err = capfd.readouterr()
-    return stop.value.code, out, err
 
 
 def call(command, model="net.py:Net"):

@@ -9,7 +9,8 @@ from xml.etree import ElementTree as ET
 import pytest
 
 import cnncost
-from cnncost.cli import main, stdout
+from cnncost.cli import stdout
+from tests.cli.calls import ran
 
 NOISY = """
 import os
@@ -49,11 +50,9 @@ def here(tmp_path, monkeypatch):
     return tmp_path
 
 
-def ran(capfd, *arguments):
-    with pytest.raises(SystemExit) as stop:
-        main(list(arguments))
-    out, err = capfd.readouterr()
-    assert stop.value.code == 0, err
+def succeeded(capfd, *arguments):
+    code, out, err = ran(capfd, *arguments)
+    assert code == 0, err
     return out, err
 
 
@@ -82,7 +81,7 @@ READ = {"json": json.loads, "csv": lambda text: list(csv.reader(text.splitlines(
     ],
 )
 def test_formats_are_what_they_say(here, capfd, arguments, form):
-    out, err = ran(capfd, *arguments, "--format", form)
+    out, err = succeeded(capfd, *arguments, "--format", form)
 
     assert out
     assert no_word_of_it(out)
@@ -91,8 +90,8 @@ def test_formats_are_what_they_say(here, capfd, arguments, form):
 
 
 def test_help_and_completion_are_products(capfd):
-    assert "Usage: cnncost rf" in ran(capfd, "rf", "--help")[0]
-    assert "COMPLETE" in ran(capfd, "completion", "bash")[0]
+    assert "Usage: cnncost rf" in succeeded(capfd, "rf", "--help")[0]
+    assert "COMPLETE" in succeeded(capfd, "completion", "bash")[0]
 
 
 @pytest.mark.parametrize("into_a_file", [False, True])

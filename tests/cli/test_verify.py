@@ -6,7 +6,7 @@ import sys
 
 import pytest
 
-from cnncost.cli import main
+from tests.cli.calls import exit_code
 
 UNEXPLAINED = """
 import torch.nn.functional as F
@@ -24,9 +24,7 @@ class Net(nn.Module):
 
 
 def run(*arguments):
-    with pytest.raises(SystemExit) as stop:
-        main(["verify", *arguments])
-    return stop.value.code
+    return exit_code("verify", *arguments)
 
 
 def test_all_explained_exits_with_0(capsys):
