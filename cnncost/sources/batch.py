@@ -1,4 +1,4 @@
-"""Set the batch size of inputs: the first axis of each tensor, in any nesting."""
+"""Set the batch size of inputs: the first axis of each tensor, in any nesting, or the number of images in a list."""
 
 from __future__ import annotations
 
@@ -6,10 +6,14 @@ from typing import Any
 
 from cnncost.errors import InputError
 from cnncost.shapes import TensorText, looks_like_shape, parse_shape
+from cnncost.sources.sizes import has_named, leaves, rebuilt, shape_of
 
 
 def with_batch(inputs: Any, batch: int) -> Any:
     """Set the first axis of shapes, shape strings, tensors, and tuples, lists and dicts of them; others stay.
+
+    If the first argument is a list of images C×H×W, as a detector takes it, this and other lists repeat their items
+    cyclically: an example each.
 
     Raises:
         InputError: no tensor with a first axis, or a batch below 1.
@@ -18,7 +22,7 @@ def with_batch(inputs: Any, batch: int) -> Any:
         raise InputError(f"batch {batch}: expected 1 or more")
     if batch >= 2**63:
         raise InputError(f"batch {batch}: expected less than 2^63")
-    made, found = _set(parse_shape(inputs) if isinstance(inputs, str) else inputs, batch)
+    made, found = _set(parse_shape(inputs) if isinstance(inputs, str) else inputs, batch, _begins_with_images(inputs))
     if not found:
         raise InputError(
             f"batch {batch}: expected shapes to set it in, got {type(inputs).__name__}; give --input instead"
@@ -26,22 +30,64 @@ def with_batch(inputs: Any, batch: int) -> Any:
     return made
 
 
-def _set(inputs: Any, batch: int) -> tuple[Any, bool]:
+def _begins_with_images(inputs: Any) -> bool:
+    """Whether the first argument is a list of images C×H×W, an example each."""
+    if not isinstance(inputs, (dict, tuple, list)) or (isinstance(inputs, (tuple, list)) and shape_of(inputs)):
+        return False
+    named = inputs.values() if isinstance(inputs, dict) else inputs
+    first = next(iter(named), None)
+    shapes = [shape_of(item) for item in first] if isinstance(first, list) and shape_of(first) is None else []
+    return bool(shapes) and all(shape is not None and len(shape) == 3 for shape in shapes)
+
+
+def _set(inputs: Any, batch: int, images: bool) -> tuple[Any, bool]:
     """The inputs with the batch size set, and whether there was a tensor to set it in."""
     if isinstance(inputs, str):
-        return _set(parse_shape(inputs), batch) if looks_like_shape(inputs) else (inputs, False)
+        return _set(parse_shape(inputs), batch, images) if looks_like_shape(inputs) else (inputs, False)
     if isinstance(inputs, TensorText):
         return TensorText((batch, *inputs.shape[1:]), inputs.dtype) if inputs.shape else inputs, True
-    if isinstance(inputs, dict):
-        made = {key: _set(value, batch) for key, value in inputs.items()}
+    if has_named(inputs):
+        positional, named = (_set_in(each, batch, images) for each in (inputs.positional, inputs.named))
+        return type(inputs)(positional[0], named[0]), positional[1] or named[1]
+    if isinstance(inputs, (tuple, list)) and inputs and all(isinstance(size, int) for size in inputs):
+        return (batch, *inputs[1:]), True
+    if isinstance(inputs, (dict, tuple, list)):
+        several = images and isinstance(inputs, list) and len(leaves(inputs)) > 0
+        return (_several(inputs, batch), True) if several else _set_in(inputs, batch, images)
+    repeated = _repeated(inputs, batch)
+    return (inputs, False) if repeated is None else (repeated, True)
+
+
+def _set_in(container: Any, batch: int, images: bool) -> tuple[Any, bool]:
+    if isinstance(container, dict):
+        made = {key: _set(value, batch, images) for key, value in container.items()}
         return {key: value for key, (value, _) in made.items()}, any(found for _, found in made.values())
-    if isinstance(inputs, (tuple, list)):
-        if inputs and all(isinstance(size, int) for size in inputs):
-            return (batch, *inputs[1:]), True
-        items = [_set(each, batch) for each in inputs]
-        return type(inputs)(value for value, _ in items), any(found for _, found in items)
-    several = _repeated(inputs, batch)
-    return (inputs, False) if several is None else (several, True)
+    if _is_packed(container):
+        return container, False
+    items = [_set(each, batch, images) for each in container]
+    return rebuilt(container, [value for value, _ in items]), any(found for _, found in items)
+
+
+def _several(items: list[Any], batch: int) -> list[Any]:
+    """As many examples as `batch`; no tensor is in two of them, as it would be counted once."""
+    return [items[i] if i < len(items) else _again(items[i % len(items)]) for i in range(batch)]
+
+
+def _again(example: Any) -> Any:
+    import torch
+
+    if isinstance(example, dict):
+        return {key: _again(value) for key, value in example.items()}
+    return example.clone() if isinstance(example, torch.Tensor) else example
+
+
+def _is_packed(container: Any) -> bool:
+    """Whether this is a packed sequence, whose batch is spread over its rows."""
+    if not hasattr(container, "_fields"):
+        return False
+    from torch.nn.utils.rnn import PackedSequence
+
+    return isinstance(container, PackedSequence)
 
 
 def _repeated(value: Any, batch: int) -> Any:

@@ -43,7 +43,7 @@ def leaves(inputs: Any) -> list[Leaf]:
 
 
 def _walk(value: Any, place: Place, listed: bool, found: list[Leaf]) -> None:
-    shape = _shape(value)
+    shape = shape_of(value)
     if shape is not None:
         found.append(Leaf(place, shape, _is_whole(value), listed))
         return
@@ -53,25 +53,26 @@ def _walk(value: Any, place: Place, listed: bool, found: list[Leaf]) -> None:
 
 def _items(value: Any) -> list[tuple[int | str, Any]]:
     """What a container holds, by position or name; the arguments by position and by name likewise."""
-    if _named_too(value):
+    if has_named(value):
         return [*enumerate(value.positional), *value.named.items()]
     if isinstance(value, Mapping):
         return [(str(name), item) for name, item in value.items()]
     return list(enumerate(value)) if isinstance(value, (tuple, list)) else []
 
 
-def _named_too(value: Any) -> bool:
+def has_named(value: Any) -> bool:
     """Whether these are positional and named arguments together, as `cnncost.arguments` makes them."""
     return isinstance(value, tuple) and hasattr(value, "positional") and hasattr(value, "named")
 
 
-def _shape(value: Any) -> tuple[int, ...] | None:
+def shape_of(value: Any) -> tuple[int, ...] | None:
+    """The sizes of a tensor, a shape or a text of one; None for all else."""
     if isinstance(value, str):
         return parse_shape(value).shape if looks_like_shape(value) else None
     if isinstance(value, TensorText):
         return value.shape
     if isinstance(value, (tuple, list)):
-        plain = bool(value) and not _named_too(value) and all(type(size) is int for size in value)
+        plain = bool(value) and not has_named(value) and all(type(size) is int for size in value)
         return tuple(value) if plain else None
     return tuple(value.shape) if _is_tensor(value) else None
 
@@ -108,9 +109,9 @@ def with_sizes(inputs: Any, sizes: Mapping[Axis, int]) -> Any:
 
 def _resized(value: Any, place: Place, sizes: Mapping[Axis, int]) -> Any:
     own = {axis.number: size for axis, size in sizes.items() if axis.place == place}
-    if _shape(value) is not None:
+    if shape_of(value) is not None:
         return _with_axes(value, {index: size for index, size in own.items() if index is not None}) if own else value
-    if _named_too(value):
+    if has_named(value):
         positional = [_resized(item, (*place, i), sizes) for i, item in enumerate(value.positional)]
         named = {name: _resized(item, (*place, name), sizes) for name, item in value.named.items()}
         return type(value)(tuple(positional), named)
@@ -121,8 +122,13 @@ def _resized(value: Any, place: Place, sizes: Mapping[Axis, int]) -> Any:
         items = [_resized(item, (*place, i), sizes) for i, item in enumerate(value)]
         if None in own:
             items = [items[0]] * own[None]
-        return type(value)(*items) if hasattr(value, "_fields") else type(value)(items)
+        return rebuilt(value, items)
     return value
+
+
+def rebuilt(container: Any, items: list[Any]) -> Any:
+    """A tuple or list of the same class, with other items."""
+    return type(container)(*items) if hasattr(container, "_fields") else type(container)(items)
 
 
 def _with_axes(value: Any, own: Mapping[int, int]) -> Any:
