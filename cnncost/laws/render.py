@@ -34,7 +34,7 @@ def domains(laws: LawsData) -> dict[str, list[str]]:
     for name, law in laws.items():
         if law.known:
             count = units.counted(len(law.checked), "size")
-            found.setdefault(f"for {domain_text(law)}, proved at {count} not used to find it", []).append(name)
+            found.setdefault(f"for {domain_text(law)}, checked at {count} not used to find it", []).append(name)
     return found
 
 
@@ -101,7 +101,7 @@ def _below(laws: LawsData) -> list[str]:
     for name, law in laws.items():
         if law.everywhere is not None:
             count = units.counted(len(law.everywhere.checked), "size")
-            where = f"for {domain_text(law.everywhere)}, proved at {count} off that lattice"
+            where = f"for {domain_text(law.everywhere)}, checked at {count} off that lattice"
             lines.append(f"{HEADINGS[name]} = {law.everywhere} {where}")
     for sentence, names in told.items():
         who = "all" if len(told) == 1 and len(names) == len(laws) else ", ".join(HEADINGS[name] for name in names)

@@ -49,7 +49,7 @@ def test_text(capsys):
     assert (code, err) == (0, "")
     assert "MACs                   = 116·B·H·W\n" in out  # 3·3·3·4 + 4·2
     assert "params                 = 122\n" in out  # 3·3·3·4 + 4 and 4·2 + 2
-    assert "for B from 1 to 65,536 and H, W from 1 to 1,024, proved at " in out
+    assert "for B from 1 to 65,536 and H, W from 1 to 1,024, checked at " in out
 
 
 def test_by_layer(capsys):
