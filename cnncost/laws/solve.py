@@ -35,6 +35,8 @@ class Solution(NamedTuple):
         at: sizes of the other variables.
         note: why it is no larger, where the budget does not say; or why there is none.
         verified: whether direct analyses at both sizes gave these costs.
+        among: the sizes of which it is the largest, where the law holds for some alone, such as `multiples of 32`;
+            empty: all.
     """
 
     name: str
@@ -45,6 +47,7 @@ class Solution(NamedTuple):
     at: dict[str, int]
     note: str = ""
     verified: bool = False
+    among: str = ""
 
 
 def solve(laws: LawsData, budget: str, sizes: dict[str, int]) -> dict[str, Solution]:
@@ -122,7 +125,7 @@ class _Search:
             value = units.exact(law.value(self.point(span.low)))
             return Solution(name, None, None, span.low, None, others, f"{name} = {span.low} needs {value} already")
         size, more = self._largest()
-        return self._verified(size, more, others)
+        return self._verified(size, more, others)._replace(among=span.lattice)
 
     def _largest(self) -> tuple[int, int | None]:
         """The largest size that keeps the budget, and the next; None if what holds there is not known."""

@@ -6,6 +6,7 @@ from torch import nn
 
 import cnncost
 from cnncost.errors import InputError
+from cnncost.laws.render import solution_text
 
 
 @pytest.fixture(scope="module")
@@ -50,6 +51,25 @@ def test_against_trying_all(laws, budget, name, sizes):
 
 def vars_of(totals):
     return {"macs": totals.macs, "flops": totals.flops}
+
+
+@pytest.mark.parametrize(
+    ("network", "inputs", "vary", "among", "said"),
+    [
+        pytest.param(nets.Doubled(), "1x3x16x16", "size", "multiples of 2", "size among multiples of 2 is", id="squares"),
+        pytest.param(
+            nn.Conv2d(3, 2, 3, 4), "1x3x17x9", "height", "4·k + 1", "height among sizes 4·k + 1 is", id="off zero"
+        ),
+        pytest.param(nn.Conv2d(3, 2, 3, padding=1), "1x3x16x16", "size", "", "the largest size is", id="all sizes"),
+        pytest.param(nets.Doubled(), "1x3x16x16", "batch", "", "the largest batch is", id="the batch"),
+    ],
+)
+def test_the_sizes_among_which_it_is_the_largest(network, inputs, vary, among, said):
+    """A size in between may keep the budget, too."""
+    found = cnncost.formula(network, inputs, vary, training=False).solve("flops <= 500k")[vary]
+
+    assert found.among == among
+    assert said in solution_text("flops <= 500k", found)
 
 
 def test_beyond_what_was_checked():
