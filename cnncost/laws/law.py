@@ -56,7 +56,7 @@ class Term(NamedTuple):
     layers: dict[str, Fraction]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Law:
     """The exact cost at any sizes of its domain: `law(batch=2, height=256)`.
 
@@ -214,6 +214,12 @@ class Law:
             }  # fmt: skip
             found.append(Term(coefficient, named, layers))
         return tuple(found)
+
+    def __repr__(self) -> str:
+        if not self.known:
+            return f"<Law {self.quantity} {self}>"
+        checked = units.counted(len(self.checked), "size")
+        return f"<Law {self.quantity} = {self} for {domain_text(self)}, checked at {checked}>"
 
     def __str__(self) -> str:
         if not self.pieces:

@@ -27,6 +27,10 @@ class Laws(LawsData):
 
         return solve(self, budget, sizes)
 
+    def __repr__(self) -> str:
+        told = ", ".join(f"{name}={law}" for name, law in self.items() if name in ("macs", "params"))
+        return f"<Laws of {self.model} by {', '.join(v.name for v in self.variables)}: {told}>"
+
     def __str__(self) -> str:
         from cnncost.laws.render import to_text
 

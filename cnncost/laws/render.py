@@ -214,8 +214,9 @@ def solution_text(budget: str, solution: Solution) -> str:
     )
     if solution.size is None or solution.value is None:
         return f"{budget}: no {solution.name}{others}: {solution.note}"
-    among = f" among {solution.among if solution.among.startswith('multiples') else f'sizes {solution.among}'}"
-    text = f"{budget}: the largest {solution.name}{among if solution.among else ''}{others} is {units.exact(solution.size)}"
+    sizes = solution.among if solution.among.startswith("multiples") else f"sizes {solution.among}"
+    among = f" among {sizes}" if solution.among else ""
+    text = f"{budget}: the largest {solution.name}{among}{others} is {units.exact(solution.size)}"
     text += f", with {units.exact(solution.value)}"
     if solution.further is not None and solution.further_value is not None:
         text += f"; {units.exact(solution.further)} needs {units.exact(solution.further_value)}"

@@ -190,7 +190,10 @@ class _Search:
         )
 
     def _hint(self) -> str:
-        names = {v.name for v in self.sampler.variables}
-        if {"height", "width"} & names:
-            return "; squares are varied by the name size"
-        return ""
+        """What to vary in place of a size that is fixed."""
+        name = self.variable.name
+        others = ",".join(v.name for v in self.sampler.variables if v.name != name)
+        apart = f"; leave {name} out and vary {others}" if others else f"; {name} can't be varied"
+        if {"height", "width"} & {v.name for v in self.sampler.variables}:
+            apart += "; height and width of squares vary together as size"
+        return apart

@@ -318,6 +318,8 @@ def _no_such(part: str, tensors: Sequence[Leaf], names: Sequence[str], keywords:
     standard = [name for name in SYMBOLS if axes_of(name, tensors, names)]
     own = [f"{_names(leaf.place, names)[-1]}.{axis}" for leaf in tensors for axis in range(len(leaf.shape))]
     known = [*standard, *own, *keywords]
+    if not known:
+        return f"vary {part}: there is no input with axes and no keyword of a factory; give inputs, such as 1x3x224x224"
     near = suggestion(part, known)
     if not near and "." in part:
         near = suggestion(part.rpartition(".")[0], known)

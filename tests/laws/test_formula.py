@@ -157,6 +157,38 @@ def test_sizes_that_are_fixed(network, inputs, vary):
         cnncost.formula(network, inputs, vary, training=False)
 
 
+@pytest.mark.parametrize(
+    ("vary", "said"),
+    [
+        pytest.param("batch,height", "; leave height out and vary batch; height and width", id="beside a batch"),
+        pytest.param("height", "; height can't be varied; height and width of squares vary", id="alone"),
+        pytest.param("batch,size", "; leave size out and vary batch$", id="a square"),
+        pytest.param("batch,0.1", "; leave 0.1 out and vary batch$", id="an axis"),
+    ],
+)
+def test_what_to_vary_in_place_of_a_fixed_size(vary, said):
+    network = nn.Sequential(nn.Flatten(), nn.Linear(48, 2))
+    with pytest.raises(InputError, match=said):
+        cnncost.formula(network, "1x3x4x4", vary, training=False)
+    assert cnncost.formula(network, "1x3x4x4", "batch", training=False)["macs"](batch=3) == 3 * 48 * 2
+
+
+@pytest.mark.parametrize("vary", ["batch", "height", "0.1"])
+def test_nothing_to_vary(vary):
+    with pytest.raises(InputError, match="give inputs, such as 1x3x224x224"):
+        cnncost.formula(nn.Conv2d(3, 2, 1), vary=vary, training=False)
+
+
+def test_reprs_are_one_line():
+    laws = cnncost.formula(nn.Linear(3, 2), "1x3", "batch", training=False)
+
+    assert repr(laws) == "<Laws of Linear by batch: macs=6·B, params=8>"  # 3·2 and 3·2 + 2
+    for quantity, law in laws.items():
+        assert repr(law).startswith(f"<Law {quantity} = {law} for B from 1 to 65,536, checked at ")
+        assert "\n" not in repr(law)
+        assert len(repr(law)) < 120
+
+
 @pytest.mark.parametrize("training", [False, True])
 def test_peaks_are_those_of_direct_analyses(training):
     network = nn.Sequential(nn.Conv2d(3, 8, 3, padding=1), nn.ReLU(), nn.MaxPool2d(2), nn.Conv2d(8, 4, 3, padding=1))

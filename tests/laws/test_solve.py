@@ -56,7 +56,7 @@ def vars_of(totals):
 @pytest.mark.parametrize(
     ("network", "inputs", "vary", "among", "said"),
     [
-        pytest.param(nets.Doubled(), "1x3x16x16", "size", "multiples of 2", "size among multiples of 2 is", id="squares"),
+        pytest.param(nets.Doubled(), "1x3x16x16", "size", "multiples of 2", "among multiples of 2 is", id="squares"),
         pytest.param(
             nn.Conv2d(3, 2, 3, 4), "1x3x17x9", "height", "4·k + 1", "height among sizes 4·k + 1 is", id="off zero"
         ),
