@@ -266,6 +266,32 @@ def test_a_weight_is_cast_once_in_training_and_at_each_use_in_inference(training
     assert len(real) == copies + 1  # and that of the input
 
 
+PADS = {
+    "reflect, of a signal": ((2, 3, 8), (1, 2), "reflect"),
+    "reflect, of an image": ((2, 3, 8, 8), (1, 1, 1, 1), "reflect"),
+    "reflect, of a volume": ((2, 3, 4, 8, 8), (1, 1, 1, 1, 1, 1), "reflect"),
+    "replicate, of a signal": ((2, 3, 8), (1, 2), "replicate"),
+    "replicate, of an image": ((2, 3, 8, 8), (2, 0, 1, 1), "replicate"),
+    "circular": ((2, 3, 8, 8), (1, 1, 1, 1), "circular"),
+    "constant": ((2, 3, 8, 8), (1, 1, 1, 1), "constant"),
+}
+
+
+@pytest.mark.parametrize("training", [True, False], ids=["with autograd", "inference"])
+@pytest.mark.parametrize("pad", PADS)
+def test_pads_by_a_kernel_of_their_own_run_in_float32_as_torchs_do(pad, training):
+    """Torch's list for the CPU has `reflection_pad1d`, `reflection_pad2d` and `replication_pad*d`, and no other pad."""
+    shape, sizes, mode = PADS[pad]
+    model = Do(lambda m, x: F.pad(m.f(x), sizes, mode=mode), f=nn.Linear(shape[-1], shape[-1]))
+    x = torch.rand(shape)
+    with torch.inference_mode(not training), torch.autocast("cpu", BF16):
+        real = model(x)
+    graph = record(model, x, grad=training, autocast="bf16")
+    out = graph.values[graph.outputs[0]]
+    assert (out.shape, out.dtype) == (tuple(real.shape), str(real.dtype).removeprefix("torch."))
+    assert graph.storages[out.storage].nbytes == real.untyped_storage().nbytes()
+
+
 # ---- regions inside of forward
 
 

@@ -290,11 +290,17 @@ def _registered() -> list[torch.library.Library]:
 
 
 def _stays_whole(op: Any, keys: Any, *args: Any, **kwargs: Any) -> Any:
-    """Without autograd, an op that computes nothing is recorded whole, as it is when autocast is off."""
-    if torch.is_grad_enabled():
+    """Without autograd, a pad that is not cast is recorded whole, as it is when autocast is off."""
+    if torch.is_grad_enabled() or (enabled() is not None and _pads_by_kernel(args, kwargs)):
         return op.redispatch(keys & _BELOW, *args, **kwargs)
     with Excluding(_KEYS), BelowAutograd():
         return op(*args, **kwargs)
+
+
+def _pads_by_kernel(args: Args, kwargs: Kwargs) -> bool:
+    """Whether a kernel of its own pads, which the CPU's autocast runs in float32: `reflection_pad2d` and others."""
+    mode = args[2] if len(args) > 2 else kwargs.get("mode", "constant")
+    return mode in ("reflect", "replicate") and _running[-1].device == "cpu"
 
 
 def _kernel(op: Any, by_device: dict[str, Policy], keys: Any, *args: Any, **kwargs: Any) -> Any:
