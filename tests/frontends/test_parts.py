@@ -85,6 +85,17 @@ INFERENCE = {
     "dropout that goes on": (nn.Dropout(), IMAGE),
     "log sigmoid": (nn.LogSigmoid(), IMAGE),
     "cross entropy": (Does(lambda _, x: F.cross_entropy(x, torch.zeros(32, dtype=torch.long))), ROWS),
+    "rows repeated, as often as a tensor says": (Does(lambda _, x: x.repeat_interleave(torch.arange(32), 0)), ROWS),
+    "columns repeated, as often as an int32 says": (
+        Does(lambda _, x: x.repeat_interleave(torch.arange(64, dtype=torch.int32), -1)),
+        ROWS,
+    ),
+    "rows repeated to a known length": (
+        Does(lambda _, x: x.repeat_interleave(torch.arange(32), 0, output_size=496)),
+        ROWS,
+    ),
+    "elements repeated, with gaps": (Does(lambda _, x: x.repeat_interleave(torch.full((6400,), 2))), TOKENS),
+    "all rows repeated as often": (Does(lambda _, x: x.repeat_interleave(torch.tensor([5]), 0)), ROWS),
 }
 
 

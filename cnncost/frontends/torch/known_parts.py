@@ -26,6 +26,8 @@ _INDEX, _FLOAT32 = 8, 4
 
 def bytes_known(op: Overload, args: Any, kwargs: Any, found: Found, spec: OpSpec) -> int | None:
     """Bytes that an op's parts allocate beyond its inputs and outputs; None if no rule applies."""
+    if op.node_name == "aten.repeat_interleave.self_Tensor":
+        return _repeated(op.bind(args, kwargs), spec)
     rule = _RULES.get(op.name)
     if rule is None or not found:
         return None
@@ -36,6 +38,15 @@ def bytes_known(op: Overload, args: Any, kwargs: Any, found: Found, spec: OpSpec
         if tensor.dtype is not dtype or not tensor.is_contiguous() or known.sig.conjugated or not tensor.numel():
             return None
     return rule(op.bind(args, kwargs), spec)
+
+
+def _repeated(a: dict[str, Any], spec: OpSpec) -> int:
+    """The index of each repeated slice, in the dtype of the repeats, and a flat copy of an operand with gaps."""
+    x: torch.Tensor = a["self"]
+    flattened = a["dim"] is None
+    slices = spec.outputs[0].shape[0 if flattened else a["dim"]] if spec.outputs[0].shape else 1
+    copied = x.numel() * x.element_size() if flattened and not x.is_contiguous() else 0
+    return int(slices * a["repeats"].element_size() + copied)
 
 
 def _nothing(_: dict[str, Any], __: OpSpec) -> int:
