@@ -20,16 +20,16 @@ if TYPE_CHECKING:
 
 
 def roofline(
-    model: Model, inputs: Any = None, *, device: str, dtype: str | None = None, device_file: str | Path | None = None,
+    model: Model | Report, inputs: Any = None, *, device: str, dtype: Any = None, device_file: str | Path | None = None,
     **how: Any,
 ) -> Prediction:  # fmt: skip
     """The time of a model on a device by the roofline model, op by op; no such device is needed.
 
     Args:
-        model: as for `analyze`.
+        model: as for `analyze`, or a Report.
         inputs: as for `analyze`.
         device: one of `cnncost devices`, such as `"h100"`.
-        dtype: take all floats as this number format, such as `"bf16"`; None: as recorded.
+        dtype: take all floats as this number format, such as `"bf16"` or `torch.bfloat16`; None: as recorded.
         device_file: a TOML file with further devices.
         how: further arguments of `analyze`, such as `training=True`.
 
@@ -44,8 +44,13 @@ def roofline(
     from cnncost.passes.roofline import roofline as times
     from cnncost.report.prediction import Prediction
 
+    if not isinstance(device, str):
+        raise InputError(f"roofline: device: expected a name, such as 'h100', got {type(device).__name__}: {device!r}")
+    if isinstance(model, Report) and (inputs is not None or how):
+        given = ", ".join([*(["inputs"] if inputs is not None else []), *how])
+        raise InputError(f"roofline: {given}: a Report has been analyzed already; give the model, or the Report alone")
     found = find(device, None if device_file is None else Path(device_file))
-    form = None if dtype is None else dtype_named(dtype)
+    form = None if dtype is None else dtype_named(str(dtype).removeprefix("torch."))
     if form is not None:
         found.peak(form)  # raise before the work
     report = _report(model, inputs, how)
@@ -150,13 +155,19 @@ def max_batch(
         autocast: as for `analyze`.
 
     Raises:
-        CnncostError: no size, inputs without a batch axis, memory that hardly depends on the batch, or what `analyze`
-            raises.
+        CnncostError: no size, a loss or optimizer without training, inputs without a batch axis, memory that hardly
+            depends on the batch, or what `analyze` raises.
     """
     from cnncost.fit import Step, largest_batch, peak
     from cnncost.sources.batch import with_batch
     from cnncost.sources.resolve import resolve
 
+    if not isinstance(training, bool):
+        raise InputError(f"max_batch: training: expected True or False, got {type(training).__name__}")
+    if not training and (loss is not None or optimizer is not None):
+        raise InputError("max_batch: loss and optimizer are of a training step; leave training=True with them")
+    if type(block) is not int or block < 1:
+        raise InputError(f"block: expected a number of bytes from 1, such as 512, got {block!r}")
     limit, held = _bytes("device_memory", device_memory), _bytes("workspace", workspace)
     resolved = resolve(model, inputs, model_args, autocast)
     resolved.check_batch_axis()

@@ -41,6 +41,8 @@ def test_roofline_is_the_longest_of_three_times() -> None:
     assert found.roofline.total.seconds > 0
     sixteen = cnncost.roofline(net(), "2x3x8x8", device="h100", dtype="bf16")
     assert sixteen.roofline.total.nbytes * 2 == found.roofline.total.nbytes > 0
+    same = cnncost.roofline(cnncost.analyze(net(), "2x3x8x8"), device="h100", dtype=torch.bfloat16)
+    assert same.roofline.total == sixteen.roofline.total
     training = cnncost.roofline(net(), "2x3x8x8", device="h100", training=True)
     assert training.report.totals.training_macs is not None
 
@@ -91,6 +93,36 @@ def test_max_batch_is_the_last_that_fits() -> None:
         (lambda: cnncost.max_batch(net(), "1x3x8x8", device_memory=-1), "device_memory: expected a number of bytes"),
         (lambda: cnncost.max_batch(net(), "1x3x8x8", device_memory=True), "device_memory: expected a number of bytes"),
         (lambda: cnncost.max_batch(nn.Conv2d(3, 4, 3), "3x8x8", device_memory="1GB"), "3x8x8 has no batch axis"),
+        *[
+            (lambda block=block: cnncost.max_batch(net(), "1x3x8x8", device_memory="1GB", block=block), "from 1")
+            for block in (0, -512, 1.5, True)
+        ],
+        *[
+            (lambda on=on: cnncost.max_batch(net(), "1x3x8x8", device_memory="1GB", training=on), "True or False")
+            for on in ("no", None, 1)
+        ],
+        *[
+            (
+                lambda step=step: cnncost.max_batch(net(), "1x3x8x8", device_memory="1GB", training=False, **step),
+                "of a training step",
+            )
+            for step in ({"loss": "mse"}, {"optimizer": "adamw"}, {"loss": "mse", "optimizer": "sgd"})
+        ],
+        *[
+            (lambda device=device: cnncost.roofline(net(), "1x3x8x8", device=device), "expected a name")
+            for device in (None, 3, torch.device("cpu"))
+        ],
+        *[
+            (lambda dtype=dtype: cnncost.roofline(net(), "1x3x8x8", device="h100", dtype=dtype), "expected one of")
+            for dtype in (3, torch.int64, "")
+        ],
+        *[
+            (
+                lambda how=how: cnncost.roofline(cnncost.analyze(net(), "1x3x8x8"), device="h100", **how),
+                "a Report has been analyzed already",
+            )
+            for how in ({"inputs": "4x3x8x8"}, {"training": True}, {"inputs": "4x3x8x8", "autocast": "bf16"})
+        ],
         (lambda: cnncost.compare("lenet5"), "expected several models"),
         (lambda: cnncost.compare(net()), "expected several models"),
         (lambda: cnncost.roofline(net(), "1x3x8x8", device="h1000"), "h1000"),
