@@ -2,7 +2,9 @@
 
 import contextlib
 import pickle
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from threading import Thread
 
 import pytest
 import torch
@@ -405,6 +407,42 @@ def test_the_name_of_the_model_stands_in_front():
     assert refused(ForwardError, class_of_another_name(ValueError("x")), (2, 8)).startswith(
         "Encoder: the model (Encoder)"
     )
+
+
+def in_a_pool(m, x):
+    with ThreadPoolExecutor(2) as pool:
+        return sum(pool.map(m.f, [x, x]))
+
+
+def in_a_thread(m, x):
+    made = []
+    thread = Thread(target=lambda: made.append(m.f(x)))
+    thread.start()
+    thread.join()
+    return m.g(made[0])
+
+
+def in_a_thread_that_is_not_waited_for(m, x):
+    with ThreadPoolExecutor(1) as pool:
+        pool.submit(m.f, x)
+    return m.g(x)
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
+@pytest.mark.parametrize("how", [{}, {"training": True}, {"trace": "real"}], ids=["inference", "training", "real"])
+@pytest.mark.parametrize("forward", [in_a_pool, in_a_thread, in_a_thread_that_is_not_waited_for])
+def test_a_module_in_a_thread_of_its_own_is_refused_as_nothing_would_be_counted(forward, how):
+    model = Function(forward, f=nn.Linear(4, 4), g=nn.Linear(4, 4))
+    message = refused(ForwardError, model, (2, 4), **how)
+    assert "f: forward runs it in a thread of its own, where nothing is recorded" in message
+
+
+def test_threads_that_run_no_module_of_the_model_are_none_of_its_business():
+    def forward(m, x):
+        with ThreadPoolExecutor(1) as pool:
+            return m.f(x) * pool.submit(sum, range(3)).result()
+
+    assert cnncost.analyze(Function(forward, f=nn.Linear(4, 4)), (2, 4)).totals.macs == 2 * 4 * 4
 
 
 def test_sys_exit_in_forward_does_not_end_the_process():

@@ -46,6 +46,12 @@ def explain_failure(
     error: BaseException, tracker: Tracker, inputs: Inputs, on_values: bool = False
 ) -> CnncostError:  # fmt: skip
     """The error to raise instead of forward's. `on_values`: forward ran on real data."""
+    if tracker.elsewhere is not None:
+        return ForwardError(
+            f"{tracker.elsewhere or 'the model'}: forward runs it in a thread of its own, where nothing is recorded; "
+            "expected calls in the thread that runs forward: call the modules one after another",
+            tracker.elsewhere,
+        )
     path, module, args = tracker.failed_at or ("", None, inputs.args)
     place = f"{path or 'the model'} ({type(module).__name__})" if module is not None else "the model"
     line = _user_line(error)

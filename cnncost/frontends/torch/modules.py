@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from cnncost.errors import InputError
+from cnncost.errors import ForwardError, InputError
 from cnncost.frontends.torch.compat.autograd import is_inside_transform, next_number
 from cnncost.frontends.torch.compat.modules import CALL_PLACE, CFUNCTIONS, SCRIPTED, children_of, tables_of
 from cnncost.frontends.torch.custom import CustomCalls
@@ -76,6 +76,8 @@ class Tracker:
         self.drawn_in: str | None = None
         self.recomputing: int | None = None
         """The call that a checkpoint recomputes in backward."""
+        self.elsewhere: str | None = None
+        """Path of a module that ran in another thread, whose ops are not recorded."""
 
     def enter(self, tree: list[tuple[str, nn.Module]]) -> None:
         """Register the modules of a tree with their parameters and buffers."""
@@ -164,9 +166,10 @@ class Tracker:
         self._call = original
 
         def _call_impl(module: nn.Module, *args: Any, **kwargs: Any) -> Any:
-            if get_ident() != thread:
-                return original(module, *args, **kwargs)
             scope = index.get(id(module))
+            if get_ident() != thread:
+                self.elsewhere = self.elsewhere if scope is None else self.scopes[scope].path
+                return original(module, *args, **kwargs)
             if scope is None and (copy := copy_of(module)) is not None:
                 module, scope = copy, index.get(id(copy))  # code that refers to the original module instead of its copy
             if scope is None:
@@ -218,7 +221,10 @@ class Tracker:
     def call_root(self, model: nn.Module, called: Callable[..., Any] | None, inputs: Inputs) -> Any:
         """Call the model, or else the copy of what was called: one of its methods or a function that uses it."""
         if called is None:
-            return model(*inputs.args, **inputs.kwargs)
+            result = model(*inputs.args, **inputs.kwargs)
+            if self.elsewhere is not None:
+                raise ForwardError("")  # `explain_failure` says why
+            return result
         skeleton = self.recorder.skeleton
         function = called if skeleton is None else skeleton.value(called)
         self._begun.append((self.index[id(model)], None, 0, self.values(inputs.args) + self.values(inputs.kwargs)))
@@ -229,6 +235,8 @@ class Tracker:
             self.trail.append((next_number(), 0))
         result = function(*inputs.args, **inputs.kwargs)
         result = result if type(result) is torch.Tensor else _finished(result)
+        if self.elsewhere is not None:
+            raise ForwardError("")
         self._parent = None
         self._outputs[0] = self.values(result)
         return result
