@@ -9,11 +9,12 @@ import torch
 from hypothesis import given, settings
 
 import cnncost
-from cnncost.errors import GraphError
+from cnncost.errors import GraphError, RuleError
 from cnncost.graph import Call, Graph, Node, OpSpec, Scope, Storage, TensorType, Value
 from cnncost.ops import kind, kinds, one, verify_graph
 from cnncost.ops.check import faults, fits
-from cnncost.ops.kinds import declared
+from cnncost.ops.kinds import REACHES, declared
+from cnncost.ops.reach.registry import reach_of
 from cnncost.zoo import names
 from tests.passes.receptive_field.dags import dags
 
@@ -247,3 +248,10 @@ def test_random_networks_fit(drawn):
         with torch.set_grad_enabled(grad):
             graph = cnncost.analyze(model, shape).graph
         assert verify_graph(graph) is graph
+
+
+@pytest.mark.parametrize("name", ["no_module.conv", "space.no_rule", "space"])
+def test_a_declared_dependency_rule_that_does_not_exist_is_named(name, monkeypatch):
+    monkeypatch.setitem(REACHES, "test::unruly", name)
+    with pytest.raises(RuleError, match=rf"reach='{name}' is no rule of cnncost.ops.reach; expected a function"):
+        reach_of(spec("test::unruly", [t(2)], [t(2)]))

@@ -184,7 +184,7 @@ def reach_of(spec: OpSpec) -> Reach | None:
     """The dependencies of a spec's outputs (cached); None if there is no rule or it can't tell.
 
     Raises:
-        RuleError: a rule fails.
+        RuleError: a rule fails, or the declared one does not exist.
     """
     try:
         return _FOUND[spec]
@@ -201,7 +201,13 @@ def _rule_of(kind: str) -> Rule | None:
     if (function := _RULES.get(kind)) is None and (declared := REACHES.get(kind)) is not None:
         if isinstance(declared, str):
             module, _, name = declared.partition(".")
-            declared = getattr(import_module(f"cnncost.ops.reach.{module}"), name)
+            try:
+                declared = getattr(import_module(f"cnncost.ops.reach.{module}"), name)
+            except (ImportError, AttributeError):
+                raise RuleError(
+                    f"kind({kind!r}): reach={declared!r} is no rule of cnncost.ops.reach; expected a function, or "
+                    "a name such as 'space.conv'"
+                ) from None
         function = _RULES[kind] = declared
     return function
 
