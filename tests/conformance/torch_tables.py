@@ -7,8 +7,8 @@
 
 Compared are the shapes and dtypes of all outputs with the real run's, and multiply-accumulates with those that torch's
 FlopCounterMode counts on the real tensors, as far as it knows the ops. What was found is kept in build/torch_tables as
-long as cnncost's code is the same, so that an interrupted run goes on. Exit code 1 if a figure is wrong or an analysis
-fails for another reason than data.
+long as cnncost's code is the same, so that an interrupted run goes on. Exit code 1 if a figure is wrong, an analysis
+fails for another reason than data, or a table has no sample at all (a real run that fails leaves its sample out).
 """
 
 from __future__ import annotations
@@ -171,7 +171,10 @@ def main() -> int:
     else:
         REPORT.write_text(page(results, options.most))
     outcomes = {outcome for ops in results.values() for found in ops.values() for outcome, _ in found}
-    return int(bool(outcomes & {"wrong", "error"}))
+    empty = [table for table, ops in results.items() if not any(ops.values()) and not options.only]
+    for table in empty:
+        print(f"{table}: no sample was run", file=sys.stderr)
+    return int(bool(outcomes & {"wrong", "error"} or empty))
 
 
 if __name__ == "__main__":

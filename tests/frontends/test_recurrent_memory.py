@@ -100,7 +100,7 @@ def test_sequences_of_one_length(name, batch_first):
 @pytest.mark.parametrize("name", ["GRU", "RNN", "LSTM with projections", "LSTM in float64"])
 def test_many_steps(name):
     layer = LAYERS[name]()
-    model, x = Plain(layer), of(layer, 100)
+    model, x = Plain(layer), of(layer, 200)
     expected = measured(model, x)
     assert cnncost.analyze(model, x, training=True).memory.training_peak == pytest.approx(expected, rel=0.0005)
 
