@@ -57,13 +57,15 @@ def test_each_image_has_its_own_targets():
     _, targets = with_batch((images((8, 9)), [target]), 2)
     assert [sorted(each) for each in targets] == [["boxes", "labels"]] * 2
     assert targets[0] is target
-    assert targets[1]["boxes"] is not target["boxes"] and targets[1]["boxes"].equal(target["boxes"])
+    assert targets[1]["boxes"] is not target["boxes"]
+    assert targets[1]["boxes"].equal(target["boxes"])
 
 
 def test_a_packed_sequence_stays():
     packed = pack_sequence([torch.rand(4, 2), torch.rand(3, 2)])
     found = with_batch((packed, (1, 3)), 5)
-    assert found[0] is packed and found[1] == (5, 3)
+    assert found[0] is packed
+    assert found[1] == (5, 3)
 
 
 def test_the_zoo_knows_its_inputs():
