@@ -52,8 +52,9 @@ def _set(inputs: Any, batch: int, images: bool) -> tuple[Any, bool]:
     if isinstance(inputs, (tuple, list)) and inputs and all(isinstance(size, int) for size in inputs):
         return (batch, *inputs[1:]), True
     if isinstance(inputs, (dict, tuple, list)):
-        several = images and isinstance(inputs, list) and len(leaves(inputs)) > 0
-        return (_several(inputs, batch), True) if several else _set_in(inputs, batch, images)
+        if images and isinstance(inputs, list) and leaves(inputs):
+            return _several(inputs, batch), True
+        return _set_in(inputs, batch, images)
     repeated = _repeated(inputs, batch)
     return (inputs, False) if repeated is None else (repeated, True)
 
