@@ -12,6 +12,7 @@ from cnncost.versions import __version__
 
 if TYPE_CHECKING:
     from cnncost.analysis import analyze
+    from cnncost.decoding import serving
     from cnncost.errors import CnncostError
     from cnncost.frontends.torch import RecordOptions, Training, record
     from cnncost.frontends.torch.inputs import arguments, literal
@@ -42,6 +43,7 @@ _HOME = {
     "arguments": "cnncost.frontends.torch.inputs",
     "literal": "cnncost.frontends.torch.inputs",
     "formula": "cnncost.laws",
+    "serving": "cnncost.decoding",
     "Graph": "cnncost.graph",
     "OpSpec": "cnncost.graph",
     "Cost": "cnncost.ops",
@@ -63,7 +65,7 @@ __all__ = [
     "GLOBAL", "UNKNOWN", "CnncostError", "Cost", "Graph", "Meter", "OpSpec", "RecordOptions", "Report", "Training",
     "__version__", "analyze", "arguments", "check", "clear_caches", "compare", "cost", "custom", "custom_rules",
     "diff", "effective_macs", "flops", "forget_rule", "formula", "function_rule", "literal", "macs", "max_batch",
-    "module_rule", "reach", "record", "roofline", "rule",
+    "module_rule", "reach", "record", "roofline", "rule", "serving",
 ]  # fmt: skip
 
 

@@ -30,6 +30,7 @@ _COMMANDS = {
     "diff": "What changed between two models, and which layers did it.",
     "compare": "Models side by side, and a picture of them.",
     "formula": "Costs as exact formulas of batch, image size, sequence length or width.",
+    "serve": "Prefill, decode and cache of a model that generates token by token.",
     "completion": "Print the line that turns on completion in your shell.",
 }
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any, NoReturn
 
@@ -44,8 +45,10 @@ class Followed(Resolved):
         """The file's name."""
         return self.name
 
-    def record(self, trace: Trace = "static") -> Graph:
-        """The Graph. Raises CnncostError with the file's name prepended; InputError for a run on real data."""
+    def record(self, trace: Trace = "static", returned: Callable[[Any], None] | None = None) -> Graph:
+        """The Graph. Raises CnncostError with the file's name prepended; InputError for a run, or what it returns."""
+        if returned is not None:
+            raise InputError(f"{self.name}: an ONNX file runs nothing that could return a cache; name the model")
         if trace == "real":
             raise InputError(f"{self.name}: an ONNX file is followed without data; leave out --trace real")
         try:

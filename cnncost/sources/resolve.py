@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from os import PathLike
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
@@ -91,13 +92,17 @@ class Resolved:
     def _cast(self, model: Any) -> Any:
         return model if self.dtype is None else model.to(self.dtype)
 
-    def record(self, trace: Trace = "static") -> Graph:
+    def record(self, trace: Trace = "static", returned: Callable[[Any], None] | None = None) -> Graph:
         """The Graph of one run: on tensors without data, on real data, or on real data only if necessary.
+
+        Args:
+            trace: as for `analyze`.
+            returned: receives a copy of what forward returned in a static analysis, for another one.
 
         Raises:
             CnncostError: with the model's name prepended.
         """
-        return self._recorded(trace, self._options(self.train, None))
+        return self._recorded(trace, self._options(self.train, None), returned)
 
     def record_step(self, loss: Any, optimizer: Any, set_to_none: bool, trace: Trace = "static") -> Graph:
         """The Graph of a training step, in train mode unless the model keeps its own. Raises as `record` does."""
@@ -115,12 +120,14 @@ class Resolved:
         """The callable to record: the model itself, or the named method. Raises SourceError."""
         return method_of(self.name, model, self.source.method) if self.source.method else model
 
-    def _recorded(self, trace: Trace, options: RecordOptions) -> Graph:
+    def _recorded(
+        self, trace: Trace, options: RecordOptions, returned: Callable[[Any], None] | None = None
+    ) -> Graph:  # fmt: skip
         from cnncost.frontends.torch.unbatched import without_batch_axis
 
         try:
             with self.source.importable():
-                graph = self._on_values(options) if trace == "real" else self._without_values(trace, options)
+                graph = self._on_values(options) if trace == "real" else self._without_values(trace, options, returned)
                 made = without_batch_axis(graph)
         except CnncostError as error:
             if self.batch is not None:
@@ -155,7 +162,9 @@ class Resolved:
                 f"axis in which to set it; give it one: --input 1x{shape}"
             )
 
-    def _without_values(self, trace: Trace, options: RecordOptions) -> Graph:
+    def _without_values(
+        self, trace: Trace, options: RecordOptions, returned: Callable[[Any], None] | None
+    ) -> Graph:  # fmt: skip
         """Analyze statically; if that fails, with weights, and as a last resort run on real data."""
         from cnncost.frontends.torch import record
 
@@ -163,13 +172,15 @@ class Resolved:
         if device is None and self.weightless:
             device = "cpu"  # where it would be if built with weights
         try:
-            return _noted(record(self.called(self.model), self.inputs, replace(options, device=device)), self.notes)
+            placed = replace(options, device=device)
+            return _noted(record(self.called(self.model), self.inputs, placed, returned=returned), self.notes)
         except ForwardError as error:
             first = error
         if self.weightless and not first.misfit and not self._lacks_memory():
             try:
                 note = f"{BUILT}{briefly(first)}"
-                return _noted(record(self.called(self.with_weights()), self.inputs, options), (*self.notes, note))
+                built = record(self.called(self.with_weights()), self.inputs, options, returned=returned)
+                return _noted(built, (*self.notes, note))
             except (ForwardError, SourceError):
                 pass  # report the first error
         if trace == "static":

@@ -85,7 +85,7 @@ class Settings:
         Raises:
             CnncostError: an input, dtype or autocast that is none, or what `resolve` raises.
         """
-        given, autocast, dtype = self.given(), _autocast(self.autocast), _dtype(self.dtype)
+        given, autocast, dtype = self.given(), _autocast(self.autocast), float_dtype(self.dtype)
         resolved = resolve(model, given, self.model_args, autocast, self.batch)
         return resolved if dtype is None else resolved.to(dtype)
 
@@ -101,7 +101,8 @@ def _autocast(text: str | None) -> Any:
     return parse(text)
 
 
-def _dtype(name: str | None) -> Any:
+def float_dtype(name: str | None) -> Any:
+    """A floating-point dtype of torch by its name, also a short one (`bf16`). Raises InputError."""
     if name is None:
         return None
     import torch

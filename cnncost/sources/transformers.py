@@ -26,8 +26,16 @@ _AUTO = (
 """Auto classes to try, in order, for the model of a configuration."""
 
 
-def load(spec: str) -> ModelSource:
+GENERATING = ("AutoModelForSeq2SeqLM", "AutoModelForSpeechSeq2Seq", "AutoModelForCausalLM")
+"""Auto classes of models that generate, with the head that a server runs; models of two parts are in the last, too."""
+
+
+def load(spec: str, first: tuple[str, ...] = ()) -> ModelSource:
     """An architecture by model type, by class, or by a local configuration.
+
+    Args:
+        spec: the user's text.
+        first: auto classes to try before the others, for a configuration that fits several.
 
     Raises:
         MissingPackageError: transformers is not installed.
@@ -39,11 +47,11 @@ def load(spec: str) -> ModelSource:
     with offline(spec):
         (transformers,) = required(spec, "transformers")
         with importing(spec, "transformers"):  # it imports most of its modules lazily
-            factory = _from_file(spec, name, transformers) or _from_name(spec, name, transformers)
+            factory = _from_file(spec, name, transformers, first) or _from_name(spec, name, transformers, first)
     return ModelSource("transformers", spec, factory, library=True, inputs_of=inputs_of)
 
 
-def _from_file(spec: str, name: str, transformers: Any) -> Any:
+def _from_file(spec: str, name: str, transformers: Any, first: tuple[str, ...]) -> Any:
     """A factory for `config.json` or its folder; None if there is no such path."""
     path = Path(name) / "config.json" if Path(name).is_dir() else Path(name)
     if not path.is_file():
@@ -67,12 +75,12 @@ def _from_file(spec: str, name: str, transformers: Any) -> Any:
     def factory(**arguments: Any) -> Any:
         config = transformers.AutoConfig.for_model(**fields)
         _set(config, arguments)
-        return _model(spec, transformers, config, getattr(transformers, made, None) if made else None)
+        return _model(spec, transformers, config, getattr(transformers, made, None) if made else None, first)
 
     return factory
 
 
-def _from_name(spec: str, name: str, transformers: Any) -> Any:
+def _from_name(spec: str, name: str, transformers: Any, first: tuple[str, ...]) -> Any:
     """A factory for a model type or a class of Transformers."""
     types = _types(transformers)
     if name in types:
@@ -87,9 +95,8 @@ def _from_name(spec: str, name: str, transformers: Any) -> Any:
             raise SourceError(_unknown(spec, name, [*types, *(n for n in dir(transformers) if n.endswith("Model"))]))
 
     def factory(**arguments: Any) -> Any:
-        config = config_class()
-        _set(config, arguments)
-        return _model(spec, transformers, config, kind)
+        config = _configured(config_class, arguments)
+        return _model(spec, transformers, config, kind, first)
 
     return factory
 
@@ -106,6 +113,20 @@ def _unknown(spec: str, name: str, known: list[str]) -> str:
             f"{suggestion(name.partition('-')[0].rpartition('/')[2], known)}"
         )
     return f"{spec}: no model type or class of Transformers, and no local configuration{suggestion(name, known)}"
+
+
+def _configured(config_class: Any, arguments: dict[str, Any]) -> Any:
+    """A configuration with some fields given: to its constructor, which derives others from them (`head_dim`).
+
+    Raises:
+        ValueError: it has no such field.
+    """
+    usual = config_class()
+    parts = {n: v for n, v in arguments.items() if isinstance(v, dict) and hasattr(getattr(usual, n, None), "to_dict")}
+    _set(usual, arguments)
+    config = config_class(**{name: value for name, value in arguments.items() if name not in parts})
+    _set(config, parts)
+    return config
 
 
 def _set(config: Any, arguments: dict[str, Any]) -> None:
@@ -125,12 +146,12 @@ def _set(config: Any, arguments: dict[str, Any]) -> None:
             setattr(config, name, value)
 
 
-def _model(spec: str, transformers: Any, config: Any, kind: Any) -> Any:
+def _model(spec: str, transformers: Any, config: Any, kind: Any, first: tuple[str, ...]) -> Any:
     if kind is not None:
         return kind._from_config(config)
     if not config.architectures:
         config.architectures = []  # some auto classes iterate over them
-    for auto in _AUTO:
+    for auto in (*first, *_AUTO):
         mapping = getattr(transformers, auto)._model_mapping
         if type(config) in mapping:
             with importing(spec, "transformers"):

@@ -17,10 +17,24 @@ COMMANDS = {
     "summarize": LENET, "rf": LENET, "memory": (*LENET, "--inference", "--top", "50"),
     "roofline": (*LENET, "--device", "h100", "--all"), "compare": ("lenet5", "lenet300"), "diff": ("lenet1", "lenet5"),
     "verify": (*LENET, "--no-fvcore"), "check": (), "lecture": ("--slide", "55"),
-    "formula": (*LENET, "--vary", "batch"),
+    "formula": (*LENET, "--vary", "batch"), "serve": ("lenet_kept.py:Keeps", "--input", "1x1x4", "--context", "6"),
 }  # fmt: skip
 OWN = {"lecture": {"markdown", "csv", "json"}, "formula": {"markdown", "json", "latex"}}
 """Commands that have fewer formats than documents have."""
+KEEPS = """
+import torch
+from torch import nn
+
+
+class Keeps(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.mix = nn.Linear(4, 4)
+
+    def step(self, x, cache):
+        seen = x if cache is None else torch.cat([cache, x], 1)
+        return self.mix(seen).sum(1), seen
+"""
 BUDGET = '[[budget]]\nmodel = "lenet5"\nmacs = "<= 1M"\nparams = "<= 60k"\n'
 
 
@@ -29,6 +43,7 @@ def written(tmp_path_factory):
     """What each command writes, by command and format; `text` as in a file."""
     folder = tmp_path_factory.mktemp("formats")
     (folder / "cnncost.toml").write_text(BUDGET)
+    (folder / "lenet_kept.py").write_text(KEEPS)
     found = {}
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder)

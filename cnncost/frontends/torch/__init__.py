@@ -7,7 +7,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextvars import copy_context
 from dataclasses import replace
 from functools import partial
@@ -54,6 +54,7 @@ def record(
     autocast: Any = None,
     use_memo: bool = True,
     device: torch.device | str | None = None,
+    returned: Callable[[Any], None] | None = None,
 ) -> Graph:
     """Run a model once on tensors without data, and record what it does.
 
@@ -69,6 +70,8 @@ def record(
         autocast: run forward and loss under `torch.autocast`.
         use_memo: look ops up in the process-wide memo.
         device: the device that tensors report.
+        returned: called with a copy of what forward returned, whose tensors are on `meta`, but for small ones of known
+            values: inputs for another recording, such as a cache.
 
     Raises:
         InputError: not a module, lazy parameters, a cyclic module tree, inputs or an autocast that can't be read,
@@ -80,7 +83,7 @@ def record(
     options = chosen(options, RecordOptions(grad, train, training, autocast, use_memo, device))
     root, called = as_call(model)
     wanted = autocasts.parse(options.autocast) or autocasts.in_force()
-    how = how_of(options, wanted, called)
+    how = replace(how_of(options, wanted, called), returned=returned)
     ways = _way_of(root)
     if ways.get("casts"):
         how = replace(how, casts=True)

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any, Self
+from weakref import ref
 
 import torch
 from torch import nn
@@ -28,7 +30,9 @@ class Inputs:
         data: the values of some, by `id`.
         given: the user's tensors that they represent, by `id`.
         floats: ids of the floating-point tensors whose values are in `data`.
-        made: all tensors, in order of creation.
+        made: all tensors made from the user's, in order of creation.
+        kept: those that the caller holds for as long as forward runs. Others are in containers and objects that forward
+            may write to, as in a cache: they end when nothing refers to them any more.
         notes: how ambiguous inputs were interpreted.
     """
 
@@ -37,7 +41,8 @@ class Inputs:
     data: dict[int, torch.Tensor] = field(default_factory=dict)
     given: dict[int, torch.Tensor] = field(default_factory=dict)
     floats: set[int] = field(default_factory=set)
-    made: tuple[torch.Tensor, ...] = ()
+    made: tuple[ref[torch.Tensor], ...] = ()
+    kept: tuple[torch.Tensor, ...] = ()
     notes: tuple[str, ...] = ()
 
     @property
@@ -50,22 +55,28 @@ class Inputs:
 
     def originals(self) -> list[tuple[torch.Tensor, torch.Tensor]]:
         """Pairs of a user's tensor that has values and its replacement."""
-        return [(self.given[id(made)], made) for made in self.tensors() if id(made) in self.given]
+        return [(self.given[id(made)], made) for made in self._alive() if id(made) in self.given]
+
+    def _alive(self) -> Iterator[torch.Tensor]:
+        return (tensor for each in self.made if (tensor := each()) is not None)
+
+    def loose(self) -> set[int]:
+        """Ids of the tensors that end when nothing refers to them any more; known values keep a tensor."""
+        kept = set(map(id, self.kept))
+        return {id(tensor) for tensor in self._alive() if id(tensor) not in kept}
 
     def tensors(self) -> Iterator[torch.Tensor]:
         """All tensors, in order, each once."""
         seen: set[int] = set()
-        for tensor in (*tensors_in((self.args, self.kwargs)), *self.made):
+        for tensor in (*tensors_in((self.args, self.kwargs)), *self._alive()):
             if id(tensor) not in seen:
                 seen.add(id(tensor))
                 yield tensor
 
     def devices(self) -> Iterator[tuple[torch.Tensor, torch.device]]:
         """Tensors that the user passed with values, and their devices."""
-        for tensor in self.tensors():
-            given = self.given.get(id(tensor))
-            if given is not None:
-                yield tensor, given.device
+        for given, tensor in self.originals():
+            yield tensor, given.device
 
 
 def literal(value: Any) -> Any:
@@ -112,7 +123,9 @@ def prepare(inputs: Any, model: nn.Module, floats: bool = False) -> Inputs:
             f"inputs: expected tensors, shapes such as (1, 3, 224, 224) or '1x3x224x224', or tuples and dicts of them, "
             f"got {type(inputs).__name__}"
         )
-    return Inputs(*made, make.data, make.given, make.floats, tuple(make.made), tuple(make.notes))
+    return Inputs(
+        *made, make.data, make.given, make.floats, tuple(make.made), tuple(make.kept), tuple(make.notes)
+    )  # fmt: skip
 
 
 def _is_arguments(inputs: Any) -> bool:
@@ -153,7 +166,10 @@ class _Maker(Copier):
         self.data: dict[int, torch.Tensor] = {}
         self.given: dict[int, torch.Tensor] = {}
         self.floats: set[int] = set()
-        self.made: list[torch.Tensor] = []
+        self.made: list[ref[torch.Tensor]] = []
+        self.kept: list[torch.Tensor] = []
+        self._inside = 0
+        """Number of containers and objects, open to writes, around the value that is copied."""
         self._keep_floats = keep_floats
         self._storages: dict[int, torch.UntypedStorage] = {}
 
@@ -171,16 +187,27 @@ class _Maker(Copier):
             return found
         if type(value) in (dict, OrderedDict):
             table = self._one(value, type(value)())
-            table.update((name, self(item, f"{where}[{name!r}]")) for name, item in value.items())
+            with self._within():
+                table.update((name, self(item, f"{where}[{name!r}]")) for name, item in value.items())
             return table
         if type(value) is list:
             items = self._one(value, [])
-            items.extend(self(item, f"{where}[{i}]") for i, item in enumerate(value))
+            with self._within():
+                items.extend(self(item, f"{where}[{i}]") for i, item in enumerate(value))
             return items
         if isinstance(value, tuple) and not isinstance(value, PackedSequence):
             items = [self(item, f"{where}[{i}]") for i, item in enumerate(value)]
             return type(value)(*items) if hasattr(value, "_fields") else tuple(items)
         return self._value(value, type(value))
+
+    @contextmanager
+    def _within(self) -> Iterator[None]:
+        """While the contents of something that forward may write to are copied."""
+        self._inside += 1
+        try:
+            yield
+        finally:
+            self._inside -= 1
 
     def _one(self, value: Any, made: Any) -> Any:
         """A container of tensors that is passed twice stays shared; two equal lists of shapes stay separate."""
@@ -211,7 +238,10 @@ class _Maker(Copier):
     def _value(self, value: Any, kind: type) -> Any:
         if isinstance(value, PackedSequence):  # torch requires its batch sizes on the CPU
             return PackedSequence(self._tensor(value.data), value.batch_sizes.clone(), *map(self._index, value[2:]))
-        return super()._value(value, kind)
+        if kind is tuple or isinstance(value, torch.Tensor):
+            return super()._value(value, kind)
+        with self._within():
+            return super()._value(value, kind)
 
     def _index(self, tensor: torch.Tensor | None) -> torch.Tensor | None:
         return None if tensor is None else self._tensor(tensor)
@@ -230,11 +260,13 @@ class _Maker(Copier):
             made.__class__ = kind
         if tensor.__dict__ and kind.__torch_dispatch__ == torch.Tensor.__torch_dispatch__:
             made.__dict__.update(tensor.__dict__)
-        self.made.append(made)
+        self.made.append(ref(made))
+        if not self._inside or id(made) in self.data:
+            self.kept.append(made)
         return self._book(tensor, made)  # type: ignore[no-any-return]  # it returns its argument
 
     def _like(self, tensor: torch.Tensor) -> torch.Tensor:
-        if tensor.is_meta:
+        if tensor.is_meta and not self._inside:
             return tensor.detach()
         if tensor.layout is not torch.strided:
             made = twin(tensor)
@@ -251,6 +283,8 @@ class _Maker(Copier):
                 base, tensor.storage_offset(), tensor.shape, tensor.stride()
             )
         self._storages[where] = made.untyped_storage()
+        if tensor.is_meta:
+            return made
         self.given[id(made)] = tensor
         inexact = tensor.is_floating_point() or tensor.is_complex()
         if tensor.numel() <= REAL_LIMIT and (not inexact or self._keep_floats):

@@ -41,13 +41,16 @@ class Ledger:
         self._lasting: tuple[Storage, ...] = ()
         """The first storages, if their live ranges are known in advance."""
 
-    def add_source(self, tensor: torch.Tensor, role: Role, data: torch.Tensor | None = None) -> Known:
-        """Register a tensor that exists before the first node, and keep it alive.
+    def add_source(
+        self, tensor: torch.Tensor, role: Role, data: torch.Tensor | None = None, *, lasts: bool = True
+    ) -> Known:  # fmt: skip
+        """Register a tensor that exists before the first node, and keep it alive, unless it may end before the run.
 
         `data` holds its values, if ops may run on them: the tensor itself or the one that it replaces.
         It belongs to the user and is never written to. Tensors on a registered storage (flattened weights) share it.
         """
-        self._kept.append(tensor)
+        if lasts := lasts or tensor.layout is not _STRIDED:
+            self._kept.append(tensor)
         if plain := tensor.layout is _STRIDED:
             storage = tensor.untyped_storage()
             where, nbytes = identity_of(storage), storage.nbytes()
@@ -62,6 +65,8 @@ class Ledger:
             self._blocks.append(block)
             if not plain:
                 self._add_indices(tensor, block)
+            if not lasts:
+                self._watch(storage, block)
         block.grad = grad = tensor.requires_grad
         index, sig = len(self.values), signature(tensor, data is not None, grad)
         block.tensor = id(tensor)
@@ -257,8 +262,10 @@ class Ledger:
         """All storages with their live ranges; stops watching them."""
         for block in self._by_pointer.values():
             block.ref = None
-        known = self._lasting
-        return (*known, *[_storage((b.index, b.nbytes, b.born, b.died, b.use)) for b in self._blocks[len(known) :]])
+        known, blocks = self._lasting, self._blocks[len(self._lasting) :]
+        if not self.clock:  # without a node, nothing died after one
+            return (*known, *[_storage((b.index, b.nbytes, b.born, None, b.use)) for b in blocks])
+        return (*known, *[_storage((b.index, b.nbytes, b.born, b.died, b.use)) for b in blocks])
 
     def _book(self, tensor: torch.Tensor, block: Block, role: Role, sig: Signature) -> Known:
         values, identity = self.values, id(tensor)

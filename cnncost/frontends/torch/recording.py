@@ -24,6 +24,7 @@ from cnncost.frontends.torch.guard import Draws, quiet_torch, same_random_state
 from cnncost.frontends.torch.inputs import Inputs, prepare
 from cnncost.frontends.torch.modules import Tracker, walk
 from cnncost.frontends.torch.options import RecordOptions
+from cnncost.frontends.torch.outcome import Outcome
 from cnncost.frontends.torch.patches import Patch, patched
 from cnncost.frontends.torch.recorder import Recorder
 from cnncost.frontends.torch.skeleton import Skeleton
@@ -60,6 +61,8 @@ class How:
     """Whether values of floating-point inputs are known."""
     places: bool = False
     """Whether to find the module that draws Python random numbers."""
+    returned: Callable[[Any], None] | None = None
+    """Receives a copy of what forward returned, as inputs of another recording."""
 
 
 def how_of(options: RecordOptions, autocast: autocasts.Autocast | None, called: Callable[..., Any] | None) -> How:
@@ -212,7 +215,8 @@ class _Run:
         recorder, inputs = self._tracker.recorder, self._inputs
         recorder.values_at_hand.update(inputs.data)
         recorder.masks.sources.append(inputs.originals)
-        given = tuple([self._enter(tensor) for tensor in inputs.tensors()])
+        loose = inputs.loose()
+        given = tuple([self._enter(tensor, id(tensor) in loose) for tensor in inputs.tensors()])
         try:
             with same_random_state() as draws:
                 self._tracker.draws = draws if self._how.places else None
@@ -231,9 +235,10 @@ class _Run:
             made.extend(map(ref, inputs.tensors()))
             self._tracker.let_go()  # else the error's frames, or a cycle, keep it alive
 
-    def _enter(self, tensor: torch.Tensor) -> int:
+    def _enter(self, tensor: torch.Tensor, loose: bool) -> int:
         ledger, inputs = self._tracker.recorder.ledger, self._inputs
-        known = ledger.add_source(tensor, "input", inputs.data.get(id(tensor), None if tensor.is_meta else tensor))
+        values = inputs.data.get(id(tensor), None if tensor.is_meta else tensor)
+        known = ledger.add_source(tensor, "input", values, lasts=not loose)
         known.block.given = id(tensor) in inputs.floats
         return known.value
 
@@ -257,6 +262,8 @@ class _Run:
             if isinstance(error, InputError):
                 raise
             raise explain_failure(error, tracker, self._inputs) from error
+        if how.returned is not None:
+            how.returned(Outcome(recorder).value(result))
         return outputs, recorder.ledger.storages(), chance  # computed while the outputs are still alive
 
     def _chance(self, names: list[str]) -> RealRun | None:

@@ -1,0 +1,71 @@
+"""`cnncost serve`: prefill and decode of a model that generates token by token from a cache."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from cnncost.cli import terminal
+from cnncost.cli.options import (
+    Command,
+    check_places,
+    format_option,
+    model_args_option,
+    model_argument,
+    output_option,
+    parsed_model_args,
+)
+from cnncost.cli.roofline import complete_device, device_file_option, form_of
+
+
+@click.command(cls=Command)
+@model_argument
+@click.option("--context", type=click.IntRange(min=1), required=True, metavar="N", help="Tokens of each prompt.")
+@click.option("--batch", type=click.IntRange(min=1), default=1, metavar="N", help="Sequences at a time.")
+@click.option("--new-tokens", type=click.IntRange(min=1), default=1, metavar="N", help="Tokens to generate for each.")
+@click.option(
+    "--chunk", type=click.IntRange(min=1), metavar="N", help="Tokens that the prefill takes at a time; else all."
+)
+@click.option("--dtype", metavar="NAME", help="Of parameters and cache: bf16, fp16, float32; else the model's own.")
+@click.option(
+    "--device", metavar="NAME", shell_complete=complete_device, help="Predict times on one of `cnncost devices`."
+)
+@device_file_option
+@click.option("--fit", is_flag=True, help="Find the largest batch and the longest context that fit the device.")
+@click.option("--last-logits", is_flag=True, help="Logits of the prompt's last token alone, as generate computes them.")
+@click.option(
+    "--input", "inputs", metavar="SHAPE",
+    help="The prompt of a model with a method step(inputs, cache): batch and tokens are its first two axes, 1x1x512.",
+)  # fmt: skip
+@model_args_option
+@format_option()
+@output_option()
+def command(
+    model: str, context: int, batch: int, new_tokens: int, chunk: int | None, dtype: str | None, device: str | None,
+    device_file: Path | None, fit: bool, last_logits: bool, inputs: str | None, model_args: tuple[str, ...],
+    form: str | None, output: str | None,
+) -> None:  # fmt: skip
+    """Cost of serving MODEL: the prompt's prefill, and decode steps from the cache that the model itself fills.
+
+    MODEL is a Transformers architecture (hf:llama), or a model with a method step(inputs, cache) that returns its
+    outputs and the cache; the first cache is None.
+
+    \b
+    Examples:
+      cnncost serve hf:llama --context 8192 --batch 16 --device h100 --dtype bf16
+      cnncost serve hf:mamba --context 4096 --new-tokens 256
+      cnncost serve net.py:Decoder --context 512 --input 1x1x256
+    """  # noqa: D301  # click's sign for lines that stay as they are
+    form = form_of(form, output)
+    check_places(output)
+    from cnncost.decoding import serving
+    from cnncost.decoding.document import document
+
+    how: dict[str, Any] = {"device": device, "device_file": device_file, "last_logits": last_logits, "fit": fit}
+    found = serving(
+        model, inputs, context=context, batch=batch, dtype=dtype, model_args=parsed_model_args(model_args),
+        new_tokens=new_tokens, chunk=chunk, **how,
+    )  # fmt: skip
+    terminal.write(document(found), form, output)

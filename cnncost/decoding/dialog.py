@@ -1,0 +1,155 @@
+"""How a model is given a prompt and then, with the cache that it returned, one token after the other."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Mapping
+from typing import Any, Protocol
+
+from cnncost.errors import InputError
+from cnncost.frontends.torch.inputs import Arguments
+from cnncost.shapes import TensorText
+from cnncost.sources.batch import with_batch
+
+STATES = ("past_key_values", "cache_params", "state", "mems", "past_buckets_states")
+"""Arguments of Transformers' models that take a cache, and fields of their results that return it."""
+
+
+class Dialog(Protocol):
+    """Inputs of the calls of one conversation, and the cache in their results."""
+
+    def first(self, batch: int, tokens: int) -> Any:
+        """Inputs of the first call, on `tokens` tokens of each sequence."""
+        ...
+
+    def next(self, batch: int, tokens: int, outcome: Any) -> Any:
+        """Inputs of a call on further tokens, after one that returned `outcome`."""
+        ...
+
+    def cache(self, outcome: Any) -> Any:
+        """The cache in what a call returned."""
+        ...
+
+
+def dialog_with(model: Any, name: str, inputs: Any, last_logits: bool) -> Dialog:
+    """The way to serve a model.
+
+    Args:
+        model: the built model.
+        name: as the user named it.
+        inputs: the prompt of a model with a method `step`, as for `serving`.
+        last_logits: compute the logits of the last token alone in a prefill.
+
+    Raises:
+        InputError: it has no `step(inputs, cache)`, and forward takes no cache.
+    """
+    if callable(getattr(model, "step", None)):
+        if last_logits:
+            raise InputError(f"{name}: last_logits: it is for Transformers' models; let step return what it has to")
+        return _Stepwise(inputs)
+    parameters = inspect.signature(model.forward).parameters if hasattr(model, "forward") else {}
+    if hasattr(model, "config") and any(state in parameters for state in STATES):
+        if inputs is not None:
+            raise InputError(f"{name}: inputs: a Transformers model is given tokens, as many as the context; omit them")
+        return _Transformer(model, name, frozenset(parameters), last_logits)
+    raise InputError(
+        f"{name}: {type(model).__name__} can't be served: expected a method step(inputs, cache) that returns outputs "
+        "and the cache, or a model of Transformers whose forward takes one, as past_key_values"
+    )
+
+
+class _Stepwise:
+    """A model with `step(inputs, cache) -> outputs, cache`; the first cache is None."""
+
+    def __init__(self, inputs: Any) -> None:
+        self._inputs = inputs
+
+    def first(self, batch: int, tokens: int) -> Any:
+        return Arguments((self._tokens(batch, tokens), None), {})
+
+    def next(self, batch: int, tokens: int, outcome: Any) -> Any:
+        return Arguments((self._tokens(batch, tokens), self.cache(outcome)), {})
+
+    def cache(self, outcome: Any) -> Any:
+        if not isinstance(outcome, (tuple, list)) or len(outcome) != 2:
+            raise InputError(f"step: expected it to return outputs and the cache, got {type(outcome).__name__}")
+        return outcome[1]
+
+    def _tokens(self, batch: int, tokens: int) -> TensorText:
+        if self._inputs is None:
+            return TensorText((batch, tokens), "int64")
+        shape, dtype = _shape_of(self._inputs)
+        if len(shape) < 2:
+            raise InputError(f"inputs: expected batch and tokens as the first two axes, got {shape}")
+        return TensorText((batch, tokens, *shape[2:]), dtype)
+
+
+def _shape_of(inputs: Any) -> tuple[tuple[int, ...], str | None]:
+    from cnncost.shapes import parse_shape
+
+    if isinstance(inputs, str):
+        inputs = parse_shape(inputs)
+    if isinstance(inputs, TensorText):
+        return inputs.shape, inputs.dtype
+    if hasattr(inputs, "shape") and hasattr(inputs, "dtype"):
+        return tuple(inputs.shape), str(inputs.dtype).removeprefix("torch.")
+    if isinstance(inputs, (tuple, list)) and all(type(size) is int for size in inputs):
+        return tuple(inputs), None
+    raise InputError(f"inputs: expected one shape or tensor, as '1x1:int64', got {type(inputs).__name__}")
+
+
+class _Transformer:
+    """A Transformers model whose results have the cache in a field that forward takes.
+
+    A text-to-text model has the prompt in its encoder, and its decoder begins with one token; where the encoder takes
+    no text (Whisper), it has its own inputs, and the prompt is the decoder's.
+    """
+
+    def __init__(self, model: Any, name: str, parameters: frozenset[str], last_logits: bool) -> None:
+        self._model, self._name, self._parameters = model, name, parameters
+        self._two = bool(getattr(model.config, "is_encoder_decoder", False)) and "decoder_input_ids" in parameters
+        self._text = model.main_input_name == "input_ids"
+        self._how: dict[str, Any] = {flag: True for flag in ("use_cache", "use_mems") if flag in parameters}
+        if last_logits:
+            if "logits_to_keep" not in parameters:
+                raise InputError(f"{name}: last_logits: forward of {type(model).__name__} has no logits_to_keep")
+            self._how["logits_to_keep"] = 1
+
+    def first(self, batch: int, tokens: int) -> Any:
+        if not self._two:
+            return {"input_ids": _ids(batch, tokens), **self._how}
+        if self._text:
+            return {"input_ids": _ids(batch, tokens), "decoder_input_ids": _ids(batch, 1), **self._how}
+        return {**self._encoded(batch), "decoder_input_ids": _ids(batch, tokens), **self._how}
+
+    def _encoded(self, batch: int) -> dict[str, Any]:
+        from cnncost.sources.transformers_inputs import inputs_of
+
+        main = self._model.main_input_name
+        made: dict[str, Any] = with_batch({main: inputs_of(self._model)[main]}, batch)
+        return made
+
+    def next(self, batch: int, tokens: int, outcome: Any) -> Any:
+        field = self._field(outcome)
+        given = {field: outcome[field], **self._how}
+        if not self._two:
+            return {"input_ids": _ids(batch, tokens), **given}
+        encoded = outcome.get("encoder_last_hidden_state")
+        return {"decoder_input_ids": _ids(batch, tokens), "encoder_outputs": (encoded,), **given}
+
+    def cache(self, outcome: Any) -> Any:
+        return outcome[self._field(outcome)]
+
+    def _field(self, outcome: Any) -> str:
+        returned = outcome if isinstance(outcome, Mapping) else {}
+        for field in STATES:
+            if field in self._parameters and returned.get(field) is not None:
+                return field
+        raise InputError(
+            f"{self._name}: forward of {type(self._model).__name__} returned no cache: expected one of "
+            f"{', '.join(STATES)} among {', '.join(returned) or type(outcome).__name__}"
+        )
+
+
+def _ids(batch: int, tokens: int) -> TensorText:
+    return TensorText((batch, tokens), "int64")

@@ -1,0 +1,174 @@
+"""A Serving as a document. Formatting only."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from cnncost import units
+from cnncost.decoding.figures import Cache, Course, Serving
+from cnncost.render.document import Cell, Column, Document, Note, Notes, Row, Table
+from cnncost.report.columns import AT_LEAST
+from cnncost.report.model import Report
+from cnncost.report.prediction import Prediction
+
+_COLUMNS = (
+    Column("call", "call"),
+    Column("tokens", "tokens", "count", meaning="of each sequence"),
+    Column("macs", "MACs", "compact"),
+    Column("flops", "FLOPs", "compact"),
+    Column("inputs_bytes", "cache and inputs read", "bytes"),
+    Column("peak_bytes", "peak memory", "bytes", meaning="with parameters and cache"),
+)
+_TIMES = (
+    Column("seconds", "time", "seconds"),
+    Column("tokens_per_second", "tokens/s", "number", meaning="of all sequences"),
+    Column("bound", "bound by"),
+)
+
+
+def document(found: Serving) -> Document:
+    """Prefill, decode, and the cache between them."""
+    timed = bool(found.times)
+    columns = (*_COLUMNS, *(_TIMES if timed else ()))
+    return Document(
+        "serve",
+        found.model,
+        f"{units.counted(found.context, 'token')} of context, {units.counted(found.batch, 'sequence')}",
+        "serving",
+        facts=_facts(found),
+        parts=(
+            Table(columns, tuple(_rows(found)), "calls"),
+            Notes(tuple(Note(text) for text in (*_cache_texts(found), *_course_texts(found)))),
+            Notes(tuple(Note(text) for text in _time_texts(found))),
+            Notes(tuple(Note(text) for text in _remarks(found))),
+        ),
+        width=120,
+    )
+
+
+def _rows(found: Serving) -> Iterator[Row]:
+    times: list[Prediction | None] = [*found.times] or [None] * (len(found.chunks) + 1)
+    several, begun = len(found.chunks) > 1, 0
+    for report, time in zip(found.chunks, times, strict=False):
+        tokens = found.chunk_tokens(begun)
+        begun += tokens
+        yield _row(f"prefill to {begun:,}" if several else "prefill", tokens, found, report, time)
+    yield _row(f"decode after {found.context:,}", 1, found, found.decode, times[-1])
+    if found.last is not None:
+        label = f"decode after {found.context + found.new_tokens - 1:,}"
+        yield _row(label, 1, found, found.last, found.last_time)
+
+
+def _row(label: str, tokens: int, found: Serving, report: Report, time: Prediction | None) -> Row:
+    mark = AT_LEAST if report.unknown else ""
+    cells: list[Any] = [
+        label, tokens, Cell(report.totals.macs, mark), Cell(report.totals.flops, mark), inputs_nbytes(report),
+        Cell(report.memory.inference_peak, mark),
+    ]  # fmt: skip
+    if found.times:
+        total = time.roofline.total if time is not None else None
+        seconds = total.seconds if total is not None else None
+        rate = found.batch * tokens / seconds if seconds else None
+        cells += [Cell(seconds, mark), rate, total.bound if total is not None else ""]
+    return Row(tuple(cells))
+
+
+def inputs_nbytes(report: Report) -> int:
+    """Bytes of the storages of a call's inputs: the cache, and tokens."""
+    graph = report.graph
+    assert graph is not None  # it was recorded just now
+    storages = {graph.values[value].storage for value in graph.inputs}
+    return sum(graph.storages[storage].nbytes for storage in storages)
+
+
+def _cache_texts(found: Serving) -> Iterator[str]:
+    cache = found.cache
+    parts = []
+    if cache.bytes_per_token:
+        parts.append(f"{units.exact(cache.bytes_per_token)} bytes for each further token")
+    if cache.growing:
+        parts.append(f"{units.data(cache.growing)} in tensors that grow")
+    if cache.constant:
+        parts.append(f"{units.data(cache.constant)} that stay as large (windows, states, the encoder's part)")
+    yield f"cache of a sequence: {units.data(cache.nbytes)} ({units.exact(cache.nbytes)} bytes): {', '.join(parts)}"
+    if found.batch > 1:
+        yield f"cache of all {found.batch:,} sequences: {units.data(found.cache_nbytes)}"
+    if cache.kept_alive > cache.nbytes:
+        yield (
+            f"its tensors are views of {units.data(cache.kept_alive)} a sequence, which can't be freed before it: a "
+            "window is a slice of all that went before"
+        )
+
+
+def _course_texts(found: Serving) -> Iterator[str]:
+    for name, heading in (("macs", "MACs"), ("flops", "FLOPs")):
+        course = found.courses.get(name)
+        if course is not None:
+            yield f"{heading} of a decode step = {_law(course)}, {_domain(course)}"
+
+
+def _law(course: Course) -> str:
+    return f"{_number(course.at_zero)} + {_number(course.per_token)}·context"
+
+
+def _number(value: Any) -> str:
+    return units.exact(int(value)) if value.denominator == 1 else str(value)
+
+
+def _domain(course: Course) -> str:
+    checked = ", ".join(map(units.exact, course.checked))
+    return f"from {course.first:,} to {course.last:,} tokens (found at both, checked at {checked})"
+
+
+def _time_texts(found: Serving) -> Iterator[str]:
+    if not found.times:
+        return
+    device = found.times[0].roofline.device
+    yield f"on {device.title}, by the roofline model: {'a prediction' if device.measured else 'a lower bound'}"
+    first = found.first_token_seconds
+    if first is not None:
+        yield f"time to the first token {units.si(first, 's')}: the prefill's last logits give it"
+    if (generated := found.generation_seconds) is not None and found.new_tokens > 1:
+        yield (
+            f"{units.counted(found.new_tokens, 'new token')} of each sequence in {units.si(generated, 's')}: the first "
+            "and the last step's mean, times their number"
+        )
+    if found.largest_batch is not None:
+        yield f"largest batch at this context in {units.data(int(device.memory or 0))}: {found.largest_batch:,}"
+    if found.longest_context is not None:
+        yield f"longest context at this batch: {units.counted(found.longest_context, 'token')}"
+
+
+def _remarks(found: Serving) -> Iterator[str]:
+    yield from found.notes
+    unknown = {op for report in (*found.chunks, found.decode) for op in report.unknown}
+    if unknown:
+        yield f"lower bounds: no rule for {', '.join(sorted(unknown))}"
+
+
+def _facts(found: Serving) -> dict[str, Any]:
+    return {
+        "model": found.model, "batch": found.batch, "context": found.context, "new_tokens": found.new_tokens,
+        "cache": _plain(found.cache) | {"all_sequences": found.cache_nbytes},
+        "courses": {name: _told(course) for name, course in found.courses.items()},
+        "device": found.times[0].roofline.device.name if found.times else None,
+        "first_token_seconds": found.first_token_seconds, "generation_seconds": found.generation_seconds,
+        "largest_batch": found.largest_batch, "longest_context": found.longest_context,
+        "unknown": sorted({op for report in (*found.chunks, found.decode) for op in report.unknown}),
+        "notes": list(found.notes),
+    }  # fmt: skip
+
+
+def _plain(cache: Cache) -> dict[str, int]:
+    return {
+        "bytes": cache.nbytes, "bytes_per_token": cache.bytes_per_token, "growing": cache.growing,
+        "constant": cache.constant, "kept_alive": cache.kept_alive,
+    }  # fmt: skip
+
+
+def _told(course: Course) -> dict[str, Any]:
+    return {
+        "at_zero": str(course.at_zero), "per_token": str(course.per_token), "from": course.first, "to": course.last,
+        "checked": list(course.checked),
+    }  # fmt: skip

@@ -1,0 +1,234 @@
+"""Record a prefill, and decode steps from the cache that it returned."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+from cnncost.analysis import analyze
+from cnncost.decoding.dialog import Dialog, dialog_with
+from cnncost.decoding.figures import Cache, Course, Serving
+from cnncost.devices import find as find_device
+from cnncost.devices.model import Device, dtype_named
+from cnncost.errors import InputError
+from cnncost.fit import largest_batch
+from cnncost.garbage import no_collection
+from cnncost.passes.roofline import roofline
+from cnncost.report.model import Report
+from cnncost.report.prediction import Prediction
+
+_LONGEST = 1 << 20
+"""Most tokens that the search for the longest context goes up to."""
+_CHECKED = (4, 2)
+"""Parts of the context at which the decode step is recorded as well: a quarter, and a half."""
+
+
+def serving(
+    model: Any, inputs: Any = None, *, context: int, batch: int = 1, dtype: Any = None,
+    model_args: dict[str, Any] | None = None, new_tokens: int = 1, chunk: int | None = None,
+    device: str | None = None, device_file: str | Path | None = None, last_logits: bool = False, fit: bool = False,
+) -> Serving:  # fmt: skip
+    """The cost of serving a model: the prompt's prefill, and decode steps from the cache that the model itself fills.
+
+    Args:
+        model: a Transformers architecture (`"hf:llama"`, with the head that generates; or a built model), or any model
+            that has `step(inputs, cache) -> outputs, cache`, whose first cache is None.
+        inputs: for a model with `step`: a shape or tensor of the prompt, with batch and tokens as the first two axes,
+            `"1x1x512"`; their sizes are set. None: token ids.
+        context: tokens of the prompt of each sequence: the decode step attends to them and to its own.
+        batch: sequences at a time.
+        dtype: of parameters and inputs, such as `"bf16"`, of a model named by a specification.
+        model_args: keyword arguments of the factory, or fields of the configuration.
+        new_tokens: tokens to generate for each sequence: the last step is recorded, too.
+        chunk: tokens that a prefill takes at a time; None: all.
+        device: one of `cnncost devices`, to predict times by the roofline model.
+        device_file: a TOML file with further devices.
+        last_logits: compute logits of the prompt's last token alone, as `generate` does; else of all, as forward does.
+        fit: find the largest batch, and the longest context, whose prefill and decode step fit the device's memory.
+
+    Returns:
+        The Serving: Reports of prefill and decode, and the cache.
+
+    Raises:
+        InputError: sizes below 1, or a model that can't be served; the message says what is expected of one.
+        CnncostError: what `analyze` raises.
+    """
+    sizes = {"context": context, "batch": batch, "new_tokens": new_tokens, "chunk": context if chunk is None else chunk}
+    for name, size in sizes.items():
+        if type(size) is not int or size < 1:
+            raise InputError(f"{name}={size!r}: expected a whole number, 1 or more")
+    found = None if device is None else find_device(device, None if device_file is None else Path(device_file))
+    if fit and (found is None or found.memory is None):
+        raise InputError("fit: expected a device whose memory is known; give device='h100', for example")
+    with no_collection():
+        resolved = _resolved(model, model_args, dtype)
+        dialog = dialog_with(resolved.model, resolved.name, inputs, last_logits)
+        calls = _Calls(resolved, dialog)
+        served = _served(calls, context, batch, new_tokens, sizes["chunk"], found)
+        if fit and found is not None and found.memory is not None:
+            return _fitted(calls, served, int(found.memory))
+        return served
+
+
+def _resolved(model: Any, model_args: dict[str, Any] | None, dtype: Any) -> Any:
+    """The built model, to be run in eval mode; an architecture with its generating head."""
+    from cnncost.sources import transformers
+    from cnncost.sources.resolve import resolve
+    from cnncost.sources.settings import float_dtype
+
+    if isinstance(model, str) and model.startswith(transformers.PREFIX):
+        model = transformers.load(model, transformers.GENERATING)
+    found = resolve(model, "1x1:int64", model_args)  # in place of inputs that the source need not know
+    if callable(getattr(found.model, "step", None)) and not found.source.method:
+        found = replace(found, source=replace(found.source, method="step"))
+    found = replace(found, train=False)
+    return found if dtype is None else found.to(float_dtype(dtype_named(str(dtype).removeprefix("torch."))))
+
+
+class _Calls:
+    """The calls of conversations with a model, each recorded."""
+
+    def __init__(self, resolved: Any, dialog: Dialog) -> None:
+        self._resolved = resolved
+        self.dialog = dialog
+        self.name: str = resolved.name
+        self.model = resolved.model
+
+    def run(self, inputs: Any, what: str) -> tuple[Report, Any]:
+        """The Report of a call, and a copy of what it returned."""
+        returned: list[Any] = []
+        graph = replace(self._resolved, inputs=inputs).record("static", returned.append)
+        return analyze(graph, name=f"{self.name}, {what}"), returned[-1]
+
+    def prefill(self, batch: int, context: int, chunk: int | None = None) -> Iterator[tuple[Report, Any]]:
+        """The calls that take a prompt in."""
+        chunk = min(chunk or context, context)
+        outcome: Any = None
+        for begun in range(0, context, chunk):
+            tokens = min(chunk, context - begun)
+            what = f"prefill of {tokens:,} tokens" + (f" after {begun:,}" if begun else "")
+            first = self.dialog.first(batch, tokens) if begun == 0 else self.dialog.next(batch, tokens, outcome)
+            report, outcome = self.run(first, what)
+            yield report, outcome
+
+    def decode(self, batch: int, context: int, outcome: Any = None) -> tuple[Report, Any]:
+        """The step after a prompt, whose prefill returned `outcome`."""
+        if outcome is None:
+            *_, (_, outcome) = self.prefill(batch, context)
+        return self.run(self.dialog.next(batch, 1, outcome), f"decode after {context:,} tokens")
+
+
+def _served(calls: _Calls, context: int, batch: int, new_tokens: int, chunk: int, device: Device | None) -> Serving:
+    chunks: list[Report] = []
+    outcome: Any = None
+    for report, outcome in calls.prefill(batch, context, chunk):  # noqa: B007  # the last one is used below
+        chunks.append(report)
+    decode, after = calls.decode(batch, context, outcome)
+    filled, grown = calls.dialog.cache(outcome), calls.dialog.cache(after)
+    total = _nbytes(filled)
+    if batch > 1:
+        *_, (_, outcome) = calls.prefill(1, context)
+        filled, grown = calls.dialog.cache(outcome), calls.dialog.cache(calls.decode(1, context, outcome)[1])
+    last = calls.decode(batch, context + new_tokens - 1)[0] if new_tokens > 1 else None
+    return Serving(
+        calls.name, batch, context, tuple(chunks), decode, cache_of(filled, grown), total,
+        _courses(calls, batch, context, decode),
+        () if device is None else tuple([_timed(report, device) for report in (*chunks, decode)]),
+        new_tokens, last, None if device is None or last is None else _timed(last, device), chunk,
+        notes=_notes(calls.model, context + new_tokens),
+    )  # fmt: skip
+
+
+def _notes(model: Any, tokens: int) -> tuple[str, ...]:
+    """A remark if the context is beyond what the configuration of a Transformers model is made for."""
+    config: Any = getattr(model, "config", None)
+    if hasattr(config, "get_text_config"):
+        config = config.get_text_config()
+    most = getattr(config, "max_position_embeddings", None)
+    if not isinstance(most, int) or tokens <= most:
+        return ()
+    return (f"the configuration is made for {most:,} tokens (max_position_embeddings), and {tokens:,} were asked for",)
+
+
+def _fitted(calls: _Calls, served: Serving, limit: int) -> Serving:
+    """With the largest batch and the longest context that fit `limit` bytes; 0 if one does not."""
+
+    def peak(batch: int, context: int) -> int:
+        chunks = [*calls.prefill(batch, context, served.chunk if served.chunk < served.context else None)]
+        decode, _ = calls.decode(batch, context, chunks[-1][1])
+        return max(report.memory.inference_peak for report in (*(each for each, _ in chunks), decode))
+
+    return replace(
+        served,
+        largest_batch=largest_batch(lambda batch: peak(batch, served.context), limit),
+        longest_context=_longest(lambda context: peak(served.batch, context), limit, served.context),
+    )
+
+
+def _longest(peak_at: Callable[[int], int], limit: int, tried: int) -> int:
+    """The longest context whose peak is within a limit, up to 2^20 tokens; found by doubling and bisection."""
+    fits, over = 0, min(max(tried, 1), _LONGEST)
+    while peak_at(over) <= limit:
+        fits = over
+        if fits == _LONGEST:
+            return fits
+        over = min(2 * over, _LONGEST)
+    while over - fits > 1:
+        middle = (fits + over) // 2
+        fits, over = (middle, over) if peak_at(middle) <= limit else (fits, middle)
+    return fits
+
+
+def _timed(report: Report, device: Device) -> Prediction:
+    assert report.graph is not None  # it was recorded just now
+    return Prediction(report, roofline(report.graph, device))
+
+
+def cache_of(filled: Any, grown: Any) -> Cache:
+    """The cache of one sequence.
+
+    Args:
+        filled: as the prompt left it.
+        grown: one token later.
+    """
+    from cnncost.frontends.torch.compat.tensors import identity_of
+    from cnncost.frontends.torch.outcome import tensors_held
+
+    before, after = (_counted(each) for each in (filled, grown))
+    if len(before) == len(after):
+        growing = sum(old.nbytes for old, new in zip(before, after, strict=True) if new.nbytes != old.nbytes)
+    else:  # a tensor more for each token: the whole of them grows
+        growing = sum(tensor.nbytes for tensor in before)
+    storages = {identity_of(t.untyped_storage()): t.untyped_storage() for t in tensors_held(filled)}
+    total = sum(tensor.nbytes for tensor in before)
+    return Cache(total, sum(t.nbytes for t in after) - total, growing, sum(s.nbytes() for s in storages.values()))
+
+
+def _counted(state: Any) -> list[Any]:
+    """Tensors of a cache, without scalars: those count its tokens."""
+    from cnncost.frontends.torch.outcome import tensors_held
+
+    return [tensor for tensor in tensors_held(state) if tensor.dim()]
+
+
+def _nbytes(state: Any) -> int:
+    return sum(tensor.nbytes for tensor in _counted(state))
+
+
+def _courses(calls: _Calls, batch: int, context: int, decode: Report) -> dict[str, Course]:
+    """Laws of the decode step, found at two context lengths and checked at a third; those that fail are left out."""
+    first, middle = (context // part for part in _CHECKED)
+    if first < 1 or first == middle or decode.unknown:
+        return {}
+    found = {first: calls.decode(batch, first)[0], middle: calls.decode(batch, middle)[0], context: decode}
+    courses = {}
+    for name in ("macs", "flops"):
+        values = {at: int(getattr(report.totals, name)) for at, report in found.items()}
+        slope = Fraction(values[context] - values[first], context - first)
+        course = Course(name, values[first] - slope * first, slope, first, context, (middle,))
+        if course.at_zero + slope * middle == values[middle]:
+            courses[name] = course
+    return courses

@@ -1,0 +1,79 @@
+"""What forward returned, as inputs of another recording: a cache that a prompt filled, for the step after it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import nn
+
+from cnncost.errors import InputError
+from cnncost.frontends.torch.compat.tensors import identity_of
+from cnncost.frontends.torch.copies import Copier
+from cnncost.frontends.torch.meta import META
+from cnncost.frontends.torch.recorder import Recorder
+
+
+class Outcome(Copier):
+    """Copies a result for use after its recording: the recording's own tensors end with it.
+
+    Tensors become new ones on `meta` that share storages as the originals do; those whose values the recording knows
+    (a length, positions) get them. Objects are copied by their own protocol.
+
+    Args:
+        recorder: the recorder of the run, after it was left.
+    """
+
+    def __init__(self, recorder: Recorder) -> None:
+        super().__init__()
+        self._values = recorder.values_at_hand
+        self._storages: dict[int, torch.UntypedStorage] = {}
+
+    def module(self, module: nn.Module) -> nn.Module:
+        """Raises InputError: a module of the recording has no weights, and ends with it."""
+        raise InputError(
+            f"forward returned a module, {type(module).__name__}; expected tensors, and containers and objects of them"
+        )
+
+    def _tensor(self, tensor: torch.Tensor) -> torch.Tensor:
+        found: torch.Tensor | None = self._copies.get(id(tensor))
+        if found is not None:
+            return found
+        return self._book(tensor, self._like(tensor))  # type: ignore[no-any-return]  # it returns its argument
+
+    def _like(self, tensor: torch.Tensor) -> torch.Tensor:
+        if (value := self._values.get(id(tensor))) is not None:
+            return value.detach().clone()
+        if tensor.layout is not torch.strided:
+            raise InputError(f"forward returned a tensor of layout {tensor.layout}; expected dense tensors")
+        if not tensor.is_meta:
+            return tensor.detach().clone()
+        where = identity_of(tensor.untyped_storage())
+        if (storage := self._storages.get(where)) is None:
+            size = tensor.untyped_storage().nbytes()
+            storage = self._storages[where] = torch.empty(size, dtype=torch.uint8, device=META).untyped_storage()
+        made = torch.empty(0, dtype=tensor.dtype, device=META)
+        return made.set_(storage, tensor.storage_offset(), tensor.shape, tensor.stride())
+
+
+def tensors_held(state: Any) -> list[torch.Tensor]:
+    """The tensors in a copied result, wherever objects hold them, each once."""
+    walk = _Tensors()
+    walk.value(state)
+    return walk.found
+
+
+class _Tensors(Copier):
+    """Finds tensors in an object, by the way that it is copied; the copy is not used."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.found: list[torch.Tensor] = []
+
+    def module(self, module: nn.Module) -> nn.Module:
+        return module
+
+    def _tensor(self, tensor: torch.Tensor) -> torch.Tensor:
+        if id(tensor) not in self._copies:
+            self.found.append(tensor)
+        return self._book(tensor, tensor)  # type: ignore[no-any-return]  # it returns its argument
