@@ -1,0 +1,182 @@
+"""The state of a recorder: its nodes, its tensors and the devices that they represent.
+
+Tensors enter the ledger as results of ops, or here: a tensor from outside the recording, an alias that was created
+unobserved, or a tensor whose storage was written to through another view.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+
+import torch
+
+from cnncost.frontends.torch import memo as memos
+from cnncost.frontends.torch.appearance import Appearance
+from cnncost.frontends.torch.attention_masks import Masks
+from cnncost.frontends.torch.autocast import Casting
+from cnncost.frontends.torch.blocks import Known
+from cnncost.frontends.torch.compat.dispatch import TorchDispatchMode
+from cnncost.frontends.torch.compat.ops import COPY_TO
+from cnncost.frontends.torch.ledger import Ledger
+from cnncost.frontends.torch.meta import is_meta
+from cnncost.frontends.torch.protocols import Director
+from cnncost.frontends.torch.running import REAL_LIMIT, Runner, has_data
+from cnncost.frontends.torch.skeleton import Skeleton
+from cnncost.frontends.torch.types import tensor_type
+from cnncost.graph import Node, OpSpec, Phase
+
+_CPU = torch.device("cpu")
+new_node: Callable[[tuple[object, ...]], Node] = partial(tuple.__new__, Node)
+"""Skips NamedTuple's Python constructor."""
+
+
+class RecorderState(TorchDispatchMode):
+    """What a recording knows so far. `call` is the running module call, set by the module tracker."""
+
+    def __init__(
+        self,
+        use_memo: bool = True,
+        skeleton: Skeleton | None = None,
+        ledger: Ledger | None = None,
+        data: dict[int, torch.Tensor] | None = None,
+        casting: Casting | None = None,
+    ) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]  # torch's class has no types
+        self.skeleton = skeleton
+        self.values_at_hand = data if data is not None else {}
+        """Known values of meta tensors, by identity."""
+        self.ledger = ledger if ledger is not None else Ledger()
+        self.nodes: list[Node] = []
+        self.call = 0
+        self.phase: Phase = "forward"
+        self.director: Director | None = None
+        """Attributes ops outside of forward to module calls."""
+        self._memo = memos.current() if use_memo else {}
+        self._use_memo = use_memo
+        self._runner = Runner()
+        self.casting = casting
+        """Autocast state if the recording uses autocast."""
+        self._noisy = False
+        self.appearance: Appearance | None = None
+        """Device and autograd attributes that tensors report while forward runs."""
+        self.follows_devices = False
+        """Whether tensors are on more than one device."""
+        self.drawn: list[int] = []
+        """Calls in which forward read a value that depends on random numbers."""
+        self.read_given: list[int] = []
+        """Calls in which forward read a value that depends on a floating-point input."""
+        self.read_as: tuple[float, ...] = ()
+        """Numbers returned in turn for unknown values that no size depends on; empty: reading one raises."""
+        self.guesses = False
+        """Whether such a number was read."""
+        self.masks = Masks()
+        if skeleton is not None:
+            self.masks.sources.append(skeleton.tensors)
+
+    supports_higher_order_operators = True
+    on_values = False
+    """Whether ops run on real data."""
+
+    @classmethod
+    def _should_skip_dynamo(cls) -> bool:
+        """False: else torch imports its compiler (a second) to wrap `__torch_dispatch__`, and slows down each op."""
+        return False
+
+    def append(self, spec: OpSpec, inputs: tuple[int, ...], outputs: tuple[int, ...], name: str) -> None:
+        """Append a node."""
+        self.nodes.append(new_node((spec, inputs, outputs, self.call, name, self.phase)))
+        self.ledger.clock += 1
+
+    def let_go(self) -> None:
+        """Drop references to all tensors and break cycles, so that the copies are freed without garbage collection."""
+        self.skeleton = self.appearance = None
+        self.ledger = Ledger()
+        self.values_at_hand = {}
+        self._runner = Runner()
+        self.masks = Masks()
+
+    # ---- devices and values that tensors represent
+
+    def place(self, tensor: torch.Tensor, device: torch.device | None) -> None:
+        """Report a tensor as being on `device`, if one was requested for it."""
+        if device is not None and self.appearance is not None and not self.appearance.at_home(device):
+            self.appearance.place(tensor, device)
+
+    def device_type(self, tensor: torch.Tensor) -> str:
+        """The device type that a tensor represents; CUDA if autocast uses CUDA's op lists, the CPU if there is none."""
+        if self.casting is not None and self.casting.device != "cpu":
+            return self.casting.device
+        claimed = self.appearance.claimed(tensor).type if self.appearance is not None else "cpu"
+        return "cpu" if claimed == "meta" else claimed
+
+    def on_cpu(self, tensor: torch.Tensor) -> bool:
+        """Whether a tensor represents one on a CPU."""
+        return self.device_type(tensor) == "cpu"
+
+    def makes_values(self, on: bool) -> None:
+        """Set whether tensors requested on the CPU are created there, with values."""
+        self._runner.makes_values = on
+
+    def read(self, tensor: torch.Tensor) -> torch.Tensor | None:
+        """A copy of the values of a meta tensor; None if they are unknown."""
+        self._runner.hands_over = True
+        try:
+            values: torch.Tensor = COPY_TO(tensor, device=_CPU)
+        finally:
+            self._runner.hands_over = False
+        return None if is_meta(values) else values
+
+    @property
+    def originals(self) -> Skeleton | None:
+        """The skeleton that holds the copies made before forward, if any."""
+        return self.skeleton
+
+    # ---- tensors from outside the recording, or changed unobserved
+
+    def meet(self, tensor: torch.Tensor) -> Known:
+        """Register an external tensor: a constant, or an alias created unobserved."""
+        ledger = self.ledger
+        copy = self.skeleton.copy_of(tensor) if self.skeleton is not None else None
+        if copy is not None and copy is not tensor:  # the user's original, reached past the skeleton
+            ledger.stand_in(tensor, tensor, ledger.find(copy) or self.meet(copy))
+            return ledger.known[id(tensor)]
+        block = ledger.block_of(tensor)
+        if block is None:
+            data = self.values_at_hand.get(id(tensor), tensor if has_data(tensor) else None)
+            return ledger.add_source(tensor, "constant", data)
+        twin = ledger.latest_on(block, tensor_type(tensor))
+        if twin is None:
+            return ledger.add_view(tensor, block, "constant")
+        alias = ledger.add_view(tensor, block)
+        self.append(memos.layout("alias", (twin.type,), alias.sig.type), (twin.id,), (alias.value,), "alias")
+        return alias
+
+    def meet_literal(self, tensor: torch.Tensor, data: torch.Tensor) -> None:
+        """Register a tensor without data whose values are literals in the model's code."""
+        if data.numel() > REAL_LIMIT:
+            return
+        if self.ledger.find(tensor) is not None:
+            self.ledger.attach(tensor, data)
+        else:
+            self.ledger.add_source(tensor, "constant", data)
+
+    def same_values(self, tensor: torch.Tensor, other: torch.Tensor) -> None:
+        """Give a tensor the known values of the one that it was created from unobserved."""
+        known = self.ledger.find(other)
+        if known is not None and known.data is not None and known.sig.real and is_meta(tensor):
+            self.meet(tensor)
+            self.ledger.attach(tensor, known.data)
+
+    def _catch_up(self, tensor: torch.Tensor, old: Known) -> Known:
+        """Append a node that updates a tensor after a write through another view of its storage."""
+        ledger = self.ledger
+        writer = old.block.writer
+        if old.block.born is None and (is_meta(tensor) or (old.block.copied and old.data is None)):
+            old.block.real = False  # the user's values: the write went to a copy of them
+        new = ledger.add_view(tensor, old.block)
+        if new.sig.real and old.data is not None:
+            new = ledger.attach(tensor, old.data)
+        types = (old.sig.type, ledger.values[writer].type)
+        self.append(memos.layout("after_write", types, new.sig.type), (old.value, writer), (new.value,), "after_write")
+        return new
