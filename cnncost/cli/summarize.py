@@ -42,7 +42,8 @@ if TYPE_CHECKING:
 @output_option()
 @click.option(
     "--columns", metavar="+NAME",
-    help="Further columns: +rf for receptive fields, +memory for what is allocated, +masks for MACs if attention skips "
+    help="Further columns: +kernel, +stride and +input for what a layer is and is given, +trainable for its trainable "
+    "parameters, +rf for receptive fields, +memory for what is allocated, +masks for MACs if attention skips "
     "what is masked, +masks=128x128 by tiles; +rf,+memory for both.",
 )  # fmt: skip
 @click.option("--training", is_flag=True, help="Also a training step: forward, backward of the sum of the outputs.")
@@ -64,7 +65,10 @@ def command(
     _check_view(form, by, depth, path)
     check_places(output)
     further = _further(columns)
+    _check_columns(further, by)
     report = _report(model, settings, strict, training)
+    if asked := [name for name in _OF_LAYERS if name in further]:
+        report = report.with_columns(*asked)
     if "rf" in further:
         report = report.with_receptive_fields()
     if "memory" in further:
@@ -87,7 +91,8 @@ def _format(wanted: Format | None, output: str | None, path: str | None) -> Form
     return cast("Format", chosen(wanted, output, ENDINGS, "text"))
 
 
-_FURTHER = ("+rf", "+memory", "+masks", "+masks=128x128")
+_OF_LAYERS = ("kernel", "stride", "input", "trainable")
+_FURTHER = (*[f"+{name}" for name in _OF_LAYERS], "+rf", "+memory", "+masks", "+masks=128x128")
 
 
 def _further(columns: str | None) -> dict[str, tuple[int, int] | None]:
@@ -101,6 +106,14 @@ def _further(columns: str | None) -> dict[str, tuple[int, int] | None]:
             raise click.UsageError(f"--columns {columns}: expected {', '.join(_FURTHER)}, got {name}")
         found[group[1:]] = (sizes[0], sizes[-1]) if equals else None
     return found
+
+
+def _check_columns(further: dict[str, tuple[int, int] | None], by: By | None) -> None:
+    """Reject columns that ops don't have."""
+    lacking = [f"+{name}" for name in further if name in {*_OF_LAYERS, "rf", "memory"}]
+    if by == "op" and lacking:
+        raise click.UsageError(f"--by op: an op's row stands for all its calls and has no {', '.join(lacking)}; "
+                               "give --by layer or --by module")  # fmt: skip
 
 
 def _check_view(form: Format, by: By | None, depth: int | None, path: str | None) -> None:

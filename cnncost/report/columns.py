@@ -109,6 +109,9 @@ _CALLS = Column("calls", "calls", "how often the module was called", "count")
 _SHAPE = Column(
     "output_shape", "output", "shapes of the tensors that the call returned", "shapes", "output_shapes", summed=True
 )
+_INPUT = _declared(Statistics, "input")[0]._replace(name="input_shape", attribute="input_shapes", summed=True)
+_BEFORE_OUTPUT = (*_declared(Statistics, "kernel", "stride"), _INPUT)
+"""Optional columns that stand before the output's shape."""
 _COMPUTED = _declared(Computed, "")
 _HELD = tuple([column for column in _declared(Statistics, "") if column not in _COMPUTED])
 _STATUS = Column(
@@ -118,7 +121,8 @@ _STATUS = Column(
     "text",
 )  # fmt: skip
 _UNKNOWN = Column("unknown", "unknown", "whether it ran an op without a rule: its numbers are lower bounds", "flag")
-FURTHER = _declared(Statistics, *groups(Statistics))
+_LAST = _declared(Statistics, *groups(Statistics).keys() - {column.group for column in _BEFORE_OUTPUT})
+FURTHER = (*_BEFORE_OUTPUT, *_LAST)
 """Optional columns, shown if the report has them."""
 
 LAYER: tuple[Column, ...] = (
@@ -160,10 +164,13 @@ def table(report: ReportData, by: By) -> tuple[tuple[Column, ...], tuple[Row, ..
 
 
 def _with_further(report: ReportData, columns: tuple[Column, ...]) -> tuple[Column, ...]:
-    """Insert the requested optional columns before the status column."""
-    place = columns.index(_STATUS)
+    """Insert the requested optional columns: input shapes before output shapes, most others before the status."""
     asked = {group for group in groups(Statistics) if has(report.totals, group)} | ({"rf"} if report.fields else set())
-    return (*columns[:place], *[column for column in FURTHER if column.group in asked], *columns[place:])
+    asked |= {*report.further}
+    for further, place in ((_BEFORE_OUTPUT, _SHAPE), (_LAST, _STATUS)):
+        at = columns.index(place)
+        columns = (*columns[:at], *[column for column in further if column.group in asked], *columns[at:])
+    return columns
 
 
 _TOLD = frozenset({"path", "op", "depth", "call", "calls", "status", "unknown", "known", "mask_unknown"})
@@ -175,7 +182,7 @@ def for_people(report: ReportData, by: By) -> tuple[Column, ...]:
     columns, _ = table(report, by)
     hidden = set(_TOLD)
     if not report.totals.frozen_params:
-        hidden |= {"trainable_params", "frozen_params"}
+        hidden |= {"frozen_params"} if "trainable" in report.further else {"trainable_params", "frozen_params"}
     if not report.totals.buffers:
         hidden.add("buffers")
     return tuple(column for column in columns if column.name not in hidden)

@@ -12,7 +12,7 @@ from cnncost.graph import Graph, Shape
 from cnncost.report.brief import Rows
 from cnncost.report.memory import MemoryFigures, ReportMemory, memory_of
 from cnncost.report.naming import unknown_path, without_row
-from cnncost.report.rows import Layer, Module, Op, PhaseCost, Spans, Totals
+from cnncost.report.rows import Asked, Layer, Module, Op, PhaseCost, Spans, Totals
 from cnncost.report.schema import statistics
 from cnncost.report.tree import biggest, module_tree
 
@@ -39,6 +39,8 @@ class ReportData:
         tree: path, class and calls of every module, in the model's own order.
         container_shapes: module path → shapes of the tensors that its last call returned, for modules of which that
             call has no row.
+        container_inputs: the same of the tensors that it was given; empty unless requested.
+        further: columns that were requested with `with_columns`.
         phases: costs of a training step's phases, if one was analyzed.
         graph, training: the recorded Graphs of forward and of a training step; None for a report read from a
             file.
@@ -67,6 +69,8 @@ class ReportData:
     phases: tuple[PhaseCost, ...] = ()
     input_names: tuple[str, ...] = field(default_factory=tuple)
     container_shapes: dict[str, tuple[Shape, ...]] = field(default_factory=dict)
+    container_inputs: dict[str, tuple[Shape, ...]] = field(default_factory=dict)
+    further: tuple[Asked, ...] = field(default_factory=tuple)
     fields: dict[str, Spans] = field(default_factory=dict)
     graph: Graph | None = field(default=None, repr=False, compare=False)
     training: Graph | None = field(default=None, repr=False, compare=False)
@@ -92,6 +96,7 @@ class ReportData:
             self, model=model, graph=graph, unknown=self.unknown.copy(), unknown_places=self.unknown_places.copy(),
             param_dtypes=self.param_dtypes.copy(), mac_dtypes=self.mac_dtypes.copy(), fields=self.fields.copy(),
             made_with=self.made_with.copy(), container_shapes=self.container_shapes.copy(),
+            container_inputs=self.container_inputs.copy(),
         )  # fmt: skip
 
     @property
@@ -105,7 +110,8 @@ class ReportData:
     def modules(self) -> tuple[Module, ...]:
         """The module tree, each module including its descendants; the first is the model, with the totals."""
         shapes = {"": self.totals.output_shapes, **self.container_shapes}
-        return Rows(module_tree(self.layers, self.tree, self.totals, self.fields, shapes))
+        given = None if self.totals.input_shapes is None else {"": self.totals.input_shapes, **self.container_inputs}
+        return Rows(module_tree(self.layers, self.tree, self.totals, self.fields, shapes, given))
 
     @cached_property
     def biggest(self) -> Layer | None:

@@ -25,7 +25,10 @@ _READ = (1, SCHEMA)
 _COMMAND = "summarize"
 _NAMES = {(Layer, "class_name"): "class", (Op, "name"): "op"}
 """JSON names that differ from the field name."""
-_OPTIONAL = {"fields", "container_shapes", "input_names", "notes", "mask_tile", "partial", "assumed"}
+_OPTIONAL = {
+    "fields", "container_shapes", "container_inputs", "further", "input_names", "notes", "mask_tile", "partial",
+    "assumed",
+}  # fmt: skip
 """Fields left out if empty."""
 _PAIRS = {"inputs": ("shape", "dtype"), "tree": ("path", "class", "calls")}
 """Tuples written as JSON objects, by field."""

@@ -88,6 +88,20 @@ class Report(ReportData):
 
         return with_masks(self, tile)
 
+    def with_columns(self, *names: str) -> Report:
+        """A copy with further columns in all tables of layers and modules.
+
+        Args:
+            names: `kernel` and `stride` of a row's own convolutions and pools, `input` for the shapes that a call was
+                given, `trainable` for trainable and frozen parameters, which are otherwise shown if some are frozen.
+
+        Raises:
+            CnncostError: no such column, or one that the report lacks, as it was read from a file and has no graph.
+        """
+        from cnncost.report.geometry import with_columns
+
+        return with_columns(self, names)
+
     def explain(self, path: str) -> str:
         """The formulas of a module's ops with their numbers, as text.
 

@@ -16,6 +16,7 @@ from cnncost.report.data import ReportData
 from cnncost.report.naming import OWN
 from cnncost.report.rows import Layer, Module, Status
 from cnncost.report.schema import names, times, total
+from cnncost.report.tree import windows_of
 
 _SHOWN = {kind: attrgetter(*[f.name for f in fields(kind) if f.name != "path"]) for kind in (Layer, Module)}
 """All fields of a row except its path."""
@@ -166,7 +167,7 @@ class _Outline:
         if not unknown and not any(sums.values()):
             return None
         status: Status = "data" if any(layer.status == "data" for layer in layers) else "called"
-        numbers: dict[str, Any] = sums | dict.fromkeys(names(Module, "no"))
+        numbers: dict[str, Any] = sums | dict.fromkeys(names(Module, "no")) | windows_of(layers)
         row = replace(
             self.modules[paths[0]], class_name="", output_shapes=(), unknown=unknown, status=status, leaf=True,
             **numbers,

@@ -5,6 +5,7 @@ A field or property declared as a statistic becomes a column in all formats, and
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Literal, NamedTuple, TypeAlias
 
@@ -15,6 +16,14 @@ from cnncost.report.schema import derived, statistic
 Status: TypeAlias = Literal["called", "used", "unused", "data", "failed", "unreached"]
 Along: TypeAlias = tuple[int | str, ...]
 """A value for each spatial axis of the input: a number, a fraction such as `1/2`, `global` or `unknown`."""
+Asked: TypeAlias = Literal["kernel", "stride", "input", "trainable"]
+"""Further columns that a Report shows on request."""
+
+
+def several(values: Iterable[Along | None]) -> Along | None:
+    """The value of rows that agree; `several` where they differ, None where none has one."""
+    found = dict.fromkeys(value for value in values if value is not None)
+    return ("several",) if len(found) > 1 else next(iter(found), None)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -31,6 +40,15 @@ class Computed:
 class Statistics(Computed):
     """Statistics of module calls, modules and the whole model."""
 
+    kernel: Along | None = statistic(
+        "kernel", "size of the windows of its own convolutions and pools", "along", sums="no", group="kernel"
+    )
+    stride: Along | None = statistic(
+        "stride", "positions from one of these windows to the next", "along", sums="no", group="stride"
+    )
+    input_shapes: tuple[Shape, ...] | None = statistic(
+        "input", "shapes of the tensors that the call was given", "shapes", sums="no", group="input"
+    )
     params: int = statistic("params", "parameters, each counted once")
     trainable_params: int = statistic("trainable", "parameters that training changes")
     buffers: int = statistic("buffers", "elements of buffers, such as running means")
@@ -85,6 +103,9 @@ class Layer(Statistics):
         macs_unmasked: multiply-accumulates if attention skips masked pairs; None unless requested
             (`with_masks`).
         mask_unknown: whether a mask is not known, so that `macs_unmasked` is an upper bound.
+        kernel, stride: of the windows of its own convolutions and pools, a number per spatial axis; `several` if its ops
+            differ. None if it has none, or unless requested (`with_columns`).
+        input_shapes: of the tensors that the call was given; None unless requested.
     """
 
     path: str
@@ -111,7 +132,8 @@ class Layer(Statistics):
 class Module(Statistics):
     """A module including its descendants, over all its calls: the sums of the `Layer` rows.
 
-    `output_shapes` are of the tensors that its last call returned.
+    `output_shapes` are of the tensors that its last call returned, `input_shapes` of those that it was given. `kernel`
+    and `stride` are None for a module with modules in it.
     """
 
     path: str

@@ -93,7 +93,7 @@ def table_lines(
     known = {column.name: column for column in for_people(report, by)}
     name = Field(by, [_name(row, written) for row in rows], least=max(12, min(36, 3 * width // 10)))
     fields, plan = [name], Plan(())
-    for plan in _plans(tuple(known)):
+    for plan in _plans(tuple(known), report.further):
         fields = [name, *(_field(rows, known[each], plan, written) for each in plan.columns)]
         share = layout.GAP + _PERCENT + 1 + plan.bar if plan.bar else 0
         if layout.needed(fields) + share <= width:
@@ -106,17 +106,18 @@ def table_lines(
 
 _PLANNED = frozenset(
     "class kind output_shape count params trainable_params frozen_params buffers macs flops bytes_read bytes_written "
-    "receptive_field jump start allocated saved macs_unmasked".split()
+    "receptive_field jump start allocated saved macs_unmasked kernel stride input_shape".split()
 )
 """Columns that the plans below handle; any other is dropped early."""
 
 
-def _plans(columns: tuple[str, ...]) -> Iterator[Plan]:
-    """Layout plans, the most detailed first; the last one fits `LEAST_WIDTH`."""
+def _plans(columns: tuple[str, ...], asked: tuple[str, ...] = ()) -> Iterator[Plan]:
+    """Layout plans, the most detailed first; the last one fits `LEAST_WIDTH`. Columns that were asked for go late."""
     plan = Plan(columns)
     yield plan
     others = tuple(name for name in columns if name not in _PLANNED)
-    for dropped in (("buffers",), others, ("bytes_read", "bytes_written"), ("trainable_params",), ("frozen_params",)):
+    told = () if "trainable" in asked else ("trainable_params",)
+    for dropped in (("buffers",), others, ("bytes_read", "bytes_written"), told, ("frozen_params",)):
         yield (plan := plan.without(*dropped))
     if "class" in plan.columns:
         yield (plan := plan.without("kind"))
@@ -127,7 +128,10 @@ def _plans(columns: tuple[str, ...]) -> Iterator[Plan]:
     yield plan._replace(bar=4, shrink=8)
     plan = plan.without("class", "kind", "count")
     yield plan._replace(bar=4)
-    yield plan._replace(bar=0)
+    yield (plan := plan._replace(bar=0))
+    if asked:
+        for dropped in (("flops",), ("input_shape",), ("trainable_params",), ("stride",), ("kernel",)):
+            yield (plan := plan.without(*dropped))
     if "macs_unmasked" in plan.columns and "receptive_field" not in plan.columns:
         yield plan.without("flops")._replace(bar=0)
     if "receptive_field" in plan.columns:

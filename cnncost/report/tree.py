@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import Any
 
 from cnncost.graph import Shape
-from cnncost.report.rows import Layer, Module, Spans, Status, Totals
+from cnncost.report.rows import Layer, Module, Spans, Status, Totals, several
 from cnncost.report.schema import names, total
 
 _NO_FIELD = dict.fromkeys(Spans._fields)
@@ -15,12 +15,12 @@ _NO_FIELD = dict.fromkeys(Spans._fields)
 
 def module_tree(
     all_layers: Sequence[Layer], tree: Sequence[tuple[str, str, int]], totals: Totals, fields: Mapping[str, Spans],
-    shapes: Mapping[str, tuple[Shape, ...]],
+    shapes: Mapping[str, tuple[Shape, ...]], given: Mapping[str, tuple[Shape, ...]] | None = None,
 ) -> tuple[Module, ...]:  # fmt: skip
     """Modules in the model's own order, parents first; the first one has the model's totals.
 
     `tree` lists (path, class, calls) per module; `fields` are receptive fields by path, `shapes` what the last call
-    returned of modules whose rows don't tell.
+    returned of modules whose rows don't tell, `given` what it was given, or None if that was not requested.
     """
     by_path: dict[str, list[Layer]] = {}
     for layer in all_layers:
@@ -49,10 +49,25 @@ def module_tree(
                 output_shapes=shapes.get(path) or (layers[-1].output_shapes if layers else ()),
                 status="failed" if path in failed else "data" if path in by_data else _status(layers, calls),
                 unknown=path in unknown, leaf=path not in parents,
+                input_shapes=_given(path, layers, given), **({} if path in parents else windows_of(layers)),
                 **sums[path], **(_NO_FIELD if spans is None else spans._asdict()),
             )
         )  # fmt: skip
     return tuple(rows)
+
+
+def _given(
+    path: str, layers: Sequence[Layer], given: Mapping[str, tuple[Shape, ...]] | None
+) -> tuple[Shape, ...] | None:
+    """Shapes that a module's last call was given."""
+    if given is None:
+        return None
+    return given.get(path) or (layers[-1].input_shapes if layers else None) or ()
+
+
+def windows_of(layers: Sequence[Layer]) -> dict[str, Any]:
+    """Kernel and stride of a module's own rows."""
+    return {name: several(getattr(layer, name) for layer in layers) for name in ("kernel", "stride")}
 
 
 def _nothing(totals: Totals) -> dict[str, Any]:
