@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from cnncost.report.columns import By
     from cnncost.report.formats import Format
     from cnncost.report.model import Report
+    from cnncost.report.ranking import Ranking
     from cnncost.sources.settings import Settings
 
 
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     "  cnncost summarize net.py:Net --input 8x3x32x32 -o net.html\n"
     "  cnncost summarize net.py:Net#encode --input 8x3x32x32\n"
     "  cnncost summarize net.py:Net --input 8x3x32x32 --training --trace real\n"
+    "  cnncost summarize resnet50 --sort params --top 10\n"
     "  cnncost summarize vgg16 --explain features.conv1_2",
 )
 @model_argument
@@ -38,6 +40,14 @@ if TYPE_CHECKING:
     "--depth", type=click.IntRange(min=0), metavar="N",
     help="Levels of the module tree; by default what fits a screen.",
 )  # fmt: skip
+@click.option(
+    "--sort", metavar="COLUMN",
+    help="A flat list of layers, or ops with --by op, largest first: by macs, params, flops, bytes_read, … .",
+)  # fmt: skip
+@click.option(
+    "--top", type=click.IntRange(min=1), metavar="N",
+    help="The N largest of this list, and one row for all others; by MACs without --sort.",
+)  # fmt: skip
 @format_option()
 @output_option()
 @click.option(
@@ -49,8 +59,8 @@ if TYPE_CHECKING:
 @click.option("--training", is_flag=True, help="Also a training step: forward, backward of the sum of the outputs.")
 @click.option("--explain", "path", metavar="PATH", help="Tell how the numbers of one module come about.")
 def command(
-    model: str, settings: Settings, strict: bool, by: By | None, depth: int | None, form: Format | None,
-    output: str | None, columns: str | None, training: bool, path: str | None,
+    model: str, settings: Settings, strict: bool, by: By | None, depth: int | None, sort: str | None, top: int | None,
+    form: Format | None, output: str | None, columns: str | None, training: bool, path: str | None,
 ) -> None:  # fmt: skip
     """Parameters, MACs and FLOPs of MODEL, exact, by modules, layers or ops.
 
@@ -61,14 +71,20 @@ def command(
 
     Where forward fails, the table of what ran before goes to stderr, with the error.
     """
+    from cnncost.report.ranking import ranking
+
     form = _format(form, output, path)
-    _check_view(form, by, depth, path)
+    asked = ranking(sort, top)
+    if asked is not None:
+        _check_ranking(form, by, depth, path)
+    _check_view(form, None if asked is not None and form == "html" else by, depth, path)
+    by = by or (None if asked is None else "layer")
     check_places(output)
     further = _further(columns)
     _check_columns(further, by)
     report = _report(model, settings, strict, training)
-    if asked := [name for name in _OF_LAYERS if name in further]:
-        report = report.with_columns(*asked)
+    if of_layers := [name for name in _OF_LAYERS if name in further]:
+        report = report.with_columns(*of_layers)
     if "rf" in further:
         report = report.with_receptive_fields()
     if "memory" in further:
@@ -78,9 +94,9 @@ def command(
     if path is not None:
         terminal.put(report.explain(path), output, words=True)
     elif form == "text" and output is None:
-        _show(report, by or "module", depth)
+        _show(report, by or "module", depth, asked)
     else:
-        terminal.put(_rendered(report, form, by, depth), output)
+        terminal.put(_rendered(report, form, by, depth, asked), output)
 
 
 def _format(wanted: Format | None, output: str | None, path: str | None) -> Format:
@@ -127,6 +143,19 @@ def _check_view(form: Format, by: By | None, depth: int | None, path: str | None
         raise click.UsageError("--depth is for the module tree: --by module of text, markdown and latex, or html")
 
 
+def _check_ranking(form: Format, by: By | None, depth: int | None, path: str | None) -> None:
+    """Reject what has no flat list of rows."""
+    if path is not None:
+        raise click.UsageError("--explain tells of one module in words; leave out --sort and --top")
+    if by == "module" or depth is not None:
+        raise click.UsageError(
+            "--sort and --top are for a flat list, of layers or ops; leave out --depth and --by module: modules contain "
+            "each other, and their rows don't add up"
+        )
+    if form == "json":
+        raise click.UsageError("--sort and --top: json holds all layers in the order in which they ran; leave them out")
+
+
 def _report(model: str, settings: Settings, strict: bool, training: bool) -> Report:
     from cnncost.errors import CnncostError
 
@@ -147,16 +176,16 @@ def _show_partial(report: Report) -> None:
     click.echo(to_text(report, encoding=encoding) + "\n", err=True)
 
 
-def _rendered(report: Report, form: Format, by: By | None, depth: int | None) -> str:
-    if form in {"markdown", "latex"}:
+def _rendered(report: Report, form: Format, by: By | None, depth: int | None, asked: Ranking | None) -> str:
+    if form in {"markdown", "latex"} or (form == "html" and asked is not None):
         from cnncost.render.formats import rendered
         from cnncost.report.document import document
 
-        return rendered(document(report, by or "layer", depth), form)
+        return rendered(document(report, by or "layer", depth, asked), form)
     if form == "csv":
         from cnncost.report.table import to_csv
 
-        return to_csv(report, by=by or "layer")
+        return to_csv(report, by=by or "layer", asked=asked)
     if form == "html":
         from cnncost.report.html import to_html
 
@@ -165,12 +194,14 @@ def _rendered(report: Report, form: Format, by: By | None, depth: int | None) ->
         return report.to_json()
     from cnncost.report.text import to_text
 
-    return to_text(report, by=by or "module", depth=depth) + "\n"
+    return to_text(report, by=by or "module", depth=depth, asked=asked) + "\n"
 
 
-def _show(report: Report, by: By, depth: int | None) -> None:
+def _show(report: Report, by: By, depth: int | None, asked: Ranking | None) -> None:
     from cnncost.report.text import to_text
 
     color = terminal.in_color()
-    text = to_text(report, by=by, depth=depth, color=color, encoding=terminal.encoding(), width=terminal.width())
+    text = to_text(
+        report, by=by, depth=depth, color=color, encoding=terminal.encoding(), width=terminal.width(), asked=asked
+    )
     terminal.echo(text, color=color)

@@ -8,15 +8,16 @@ from cnncost.report import heading
 from cnncost.report.columns import By, for_people, share_cell
 from cnncost.report.data import ReportData
 from cnncost.report.entries import Entry, entries
+from cnncost.report.ranking import Ranking
 
 
-def document(report: ReportData, by: By = "layer", depth: int | None = None) -> Document:
+def document(report: ReportData, by: By = "layer", depth: int | None = None, asked: Ranking | None = None) -> Document:
     """Convention, table with a total, notes, unknown ops.
 
     Raises:
-        CnncostError: no such `by`.
+        CnncostError: no such `by`, or no such ranking of its rows.
     """
-    rows, legend = entries(report, by, depth)
+    rows, legend = entries(report, by, depth, asked)
     whole = "a module's row is the sum of the rows of the modules in it, and of what it runs itself"
     first, *rest = heading.unknown(report) or [""]
     return Document(

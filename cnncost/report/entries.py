@@ -11,6 +11,7 @@ from cnncost.report.columns import By, Row, table
 from cnncost.report.data import ReportData
 from cnncost.report.naming import OWN
 from cnncost.report.outline import Item, Placed, depth_of, fitting_depth, inside, layer_names, outline, visible
+from cnncost.report.ranking import Ranking, ranked
 from cnncost.report.rows import Module
 
 ROWS = 60
@@ -49,13 +50,16 @@ class Entries(NamedTuple):
     legend: list[str]
 
 
-def entries(report: ReportData, by: By, depth: int | None) -> Entries:
+def entries(report: ReportData, by: By, depth: int | None, asked: Ranking | None = None) -> Entries:
     """The displayed rows of a report.
 
     Raises:
-        CnncostError: no such `by`.
+        CnncostError: no such `by`, or no such ranking of its rows.
     """
-    rows, legend = _tree(report, depth) if by == "module" else _flat(report, by)
+    if asked is not None:
+        rows, legend = _ranked(report, by, asked)
+    else:
+        rows, legend = _tree(report, depth) if by == "module" else _flat(report, by)
     if any(row.tail.endswith(_NOTES["used"]) for row in rows):
         legend.append("(used): never called itself, but an op outside it reads its parameters")
     if any(row.tail.endswith(_NOTES["data"]) for row in rows):
@@ -71,8 +75,22 @@ def _flat(report: ReportData, by: By) -> Entries:
         Entry(name, row, note(row), "", name, note(row), "biggest" if getattr(row, "path", None) in biggest else "")
         for name, row in zip(names, rows, strict=True)
     ]
-    own = f"; {OWN}: what it runs itself, outside the modules in it" if any(OWN in name for name in names) else ""
-    return Entries(shown, [f"each row is one call of a module{own}"] if by == "layer" else [])
+    return Entries(shown, _flat_legend(shown, by))
+
+
+def _flat_legend(shown: list[Entry], by: By) -> list[str]:
+    own = f"; {OWN}: what it runs itself, outside the modules in it" if any(OWN in row.name for row in shown) else ""
+    return [f"each row is one call of a module{own}"] if by == "layer" else []
+
+
+def _ranked(report: ReportData, by: By, asked: Ranking) -> Entries:
+    found = ranked(report, by, asked)
+    rows, _ = _flat(report, by)
+    shown = [rows[index] for index in found.order]
+    legend = _flat_legend(shown, by)
+    if found.rest is not None:
+        shown.append(Entry(found.name, found.rest, full=found.name, style="own"))
+    return Entries(shown, [*legend, *found.legend])
 
 
 def _tree(report: ReportData, depth: int | None) -> Entries:

@@ -13,6 +13,7 @@ from cnncost.render.layout import printable
 from cnncost.report.brief import counts
 from cnncost.report.data import ReportData
 from cnncost.report.heading import title
+from cnncost.report.ranking import ranking
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -112,24 +113,32 @@ class Report(ReportData):
 
         return explain(self, path)
 
-    def to_pandas(self) -> pd.DataFrame:
-        """The layers as a DataFrame, one row each, columns as in CSV."""
+    def to_pandas(self, *, sort: str | None = None, top: int | None = None) -> pd.DataFrame:
+        """The layers as a DataFrame, one row each, columns as in CSV. `sort` and `top` as in `to_markdown`."""
         from cnncost.report.table import to_pandas
 
-        return to_pandas(self)
+        return to_pandas(self, asked=ranking(sort, top))
 
-    def to_markdown(self) -> str:
-        """The layers as a markdown table under a heading with inputs and units."""
+    def to_markdown(self, *, sort: str | None = None, top: int | None = None) -> str:
+        """The layers as a markdown table under a heading with inputs and units.
+
+        Args:
+            sort: a column, such as `"params"`: largest first; by default MACs if `top` is given, else in order.
+            top: how many are shown; the others are one row.
+
+        Raises:
+            CnncostError: no such column, or one without sizes.
+        """
         from cnncost.render.markdown import to_markdown
         from cnncost.report.document import document
 
-        return to_markdown(document(self))
+        return to_markdown(document(self, asked=ranking(sort, top)))
 
-    def to_csv(self) -> str:
-        """The layers as CSV, exact numbers."""
+    def to_csv(self, *, sort: str | None = None, top: int | None = None) -> str:
+        """The layers as CSV, exact numbers. `sort` and `top` as in `to_markdown`."""
         from cnncost.report.table import to_csv
 
-        return to_csv(self)
+        return to_csv(self, asked=ranking(sort, top))
 
     def to_json(self) -> str:
         """Everything as JSON, exact numbers, with a schema version."""
@@ -137,8 +146,13 @@ class Report(ReportData):
 
         return to_json(self)
 
-    def to_html(self) -> str:
-        """One self-contained page."""
+    def to_html(self, *, sort: str | None = None, top: int | None = None) -> str:
+        """One self-contained page; with `sort` or `top`, as in `to_markdown`, of layers in place of the module tree."""
+        if (asked := ranking(sort, top)) is not None:
+            from cnncost.render.formats import rendered
+            from cnncost.report.document import document
+
+            return rendered(document(self, asked=asked), "html")
         from cnncost.report.html import to_html
 
         return to_html(self)

@@ -103,8 +103,8 @@ class Layer(Statistics):
         macs_unmasked: multiply-accumulates if attention skips masked pairs; None unless requested
             (`with_masks`).
         mask_unknown: whether a mask is not known, so that `macs_unmasked` is an upper bound.
-        kernel, stride: of the windows of its own convolutions and pools, a number per spatial axis; `several` if its ops
-            differ. None if it has none, or unless requested (`with_columns`).
+        kernel, stride: of the windows of its own convolutions and pools, a number per axis; `several` if they differ.
+            None if it has none, or unless requested (`with_columns`).
         input_shapes: of the tensors that the call was given; None unless requested.
     """
 

@@ -18,6 +18,8 @@ from cnncost.report import heading
 from cnncost.report.columns import By, Column, for_people, share_of_macs
 from cnncost.report.data import ReportData
 from cnncost.report.entries import Entry, entries
+from cnncost.report.ranking import Ranking
+from cnncost.report.rows import Totals
 
 LEAST_WIDTH = 40
 """Minimum line width, also for narrower terminals."""
@@ -52,6 +54,7 @@ def to_text(
     width: int | None = None,
     color: bool = False,
     encoding: str = "utf-8",
+    asked: Ranking | None = None,
 ) -> str:
     """The report as a table with heading, totals and notes.
 
@@ -63,12 +66,13 @@ def to_text(
         width: no line is longer; by default the terminal's, or 80.
         color: add ANSI escape codes.
         encoding: encoding of the output; ASCII is used if it lacks the layout's characters.
+        asked: sort rows of layers or ops, and show the first of them.
 
     Raises:
-        CnncostError: no such `by`.
+        CnncostError: no such `by`, or no such ranking of its rows.
     """
     width = max(LEAST_WIDTH, width or shutil.get_terminal_size().columns)
-    shown = entries(report, by, depth)
+    shown = entries(report, by, depth, asked)
     written = layout.printable if encodable(encoding) else layout.to_ascii
     lines = [*_head(report, width), [], *table_lines(report, by, shown.rows, width, written), []]
     lines += _notes(report, shown.legend, width)
@@ -159,12 +163,12 @@ def _style(entry: Entry, column: Column) -> str:
 
 def _share(rows: Sequence[Entry], report: ReportData, width: int) -> list[Field]:
     """Percentage of all MACs, and a bar scaled to the largest row."""
-    largest = max((row.row.macs for row in rows if row.style != "total"), default=0)
+    largest = max((row.row.macs for row in rows if not isinstance(row.row, Totals)), default=0)
     percents, bars = [], []
     for entry in rows:
         row, marked = entry.row, entry.style in {"biggest", "total"}
         percents.append(Cell(share_of_macs(row, report), entry.style if marked else "" if row.macs else "zero"))
-        bar = "" if entry.style == "total" else layout.bar(row.macs, largest, width)
+        bar = "" if isinstance(row, Totals) else layout.bar(row.macs, largest, width)
         bars.append(Cell(bar, "biggest" if marked else "bar"))
     headings = ("share", "of MACs") if width >= len("of MACs") else ("% of", "MACs")
     return [Field(headings[0], percents, right=True), Field(headings[1], bars, gap=1)]

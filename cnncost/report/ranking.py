@@ -1,0 +1,129 @@
+"""The largest rows of a report first: a flat list of layers or ops, sorted by a column, perhaps cut."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+from cnncost import units
+from cnncost.errors import CnncostError
+from cnncost.near import suggestion
+from cnncost.report.columns import FURTHER, By, Column, Row, is_lower_bound, table
+from cnncost.report.data import ReportData
+from cnncost.report.rows import Op, Totals
+from cnncost.report.schema import names
+
+_SORTABLE = frozenset({"count", "bytes", "ratio"})
+_ALIASES = {"share": "macs"}
+_NO_SIZE = frozenset({"call", "depth"})
+"""Columns whose numbers are places, not sizes."""
+
+
+class Ranking(NamedTuple):
+    """Rows by a column, largest first.
+
+    Attributes:
+        sort: name or heading of the column; None: MACs, or FLOPs if there are no MACs.
+        top: how many rows are shown; None: all.
+    """
+
+    sort: str | None = None
+    top: int | None = None
+
+
+def ranking(sort: str | None, top: int | None) -> Ranking | None:
+    """The Ranking requested; None if none is.
+
+    Raises:
+        CnncostError: `top` is no number of rows, `sort` no text.
+    """
+    if sort is None and top is None:
+        return None
+    if top is not None and (type(top) is not int or top < 1):
+        raise CnncostError(f"top={top!r}: expected a number of rows from 1")
+    if sort is not None and not isinstance(sort, str):
+        raise CnncostError(f"sort={sort!r}: expected the name of a column, such as 'macs'")
+    return Ranking(sort, top)
+
+
+class Ranked(NamedTuple):
+    """The order of a view's rows.
+
+    Attributes:
+        order: indices of the rows shown, largest first.
+        rest: the sum of those left out; None if all are shown.
+        left: how many are left out.
+        column: that they are sorted by.
+    """
+
+    order: tuple[int, ...]
+    rest: Totals | None
+    left: int
+    column: Column
+
+    @property
+    def legend(self) -> list[str]:
+        """The order, in words."""
+        more = f"; {self.name}: the sum of the others" if self.left else ""
+        return [f"sorted by {self.column.heading}, largest first{more}"]
+
+    @property
+    def name(self) -> str:
+        """Name of the row for what is left out."""
+        return f"{units.exact(self.left)} more"
+
+
+def ranked(report: ReportData, by: By, asked: Ranking) -> Ranked:
+    """Sort a view's rows; ties go to most MACs, most FLOPs, then to the first.
+
+    Raises:
+        CnncostError: no such `by`, the module tree, no such column, or one that holds no sizes.
+    """
+    if by == "module":
+        raise CnncostError(
+            "sort and top are for layers or ops: modules contain each other, and their rows don't add up"
+        )
+    columns, rows = table(report, by)
+    column = _column(report, columns, asked.sort)
+
+    def size(index: int) -> tuple[Any, ...]:
+        row: Any = rows[index]
+        value = None if isinstance(row, Op) and not row.known and column.bounded else column.of(row)
+        return (-1 if value is None else value, row.macs, row.flops)
+
+    order = sorted(range(len(rows)), key=size, reverse=True)  # stable: the first of equal rows stays first
+    shown = tuple(order[: asked.top])
+    left = [rows[index] for index in order[len(shown) :]]
+    return Ranked(shown, _summed(left) if left else None, len(left), column)
+
+
+def _column(report: ReportData, columns: Sequence[Column], sort: str | None) -> Column:
+    sizes = {each.name: each for each in columns if each.look in _SORTABLE and each.name not in _NO_SIZE}
+    if sort is None:
+        return sizes["macs" if report.totals.macs else "flops"]
+    wanted = sort.strip().lower()
+    wanted = _ALIASES.get(wanted, wanted)
+    for each in sizes.values():
+        if wanted in {each.name, each.heading.lower()}:
+            return each
+    further = next((each for each in FURTHER if wanted in {each.name, each.heading.lower()}), None)
+    if further is not None and further.look in _SORTABLE and further not in columns:
+        raise CnncostError(f"sort: {sort} is a column of +{further.group}, which was not requested")
+    if any(wanted in {each.name, each.heading.lower()} for each in (*columns, *FURTHER)):
+        raise CnncostError(f"sort: {sort} has no sizes to sort by; expected one of {', '.join(sizes)}")
+    hint = suggestion(wanted, tuple(sizes)) or f"; expected one of {', '.join(sizes)}"
+    raise CnncostError(f"sort: no column named {sort!r}{hint}")
+
+
+def _summed(rows: Sequence[Row]) -> Totals:
+    """Rows as one."""
+    held: dict[str, Any] = {}
+    for name in names(Totals, "sum"):
+        values = [value for row in rows if (value := getattr(row, name, None)) is not None]
+        held[name] = sum(values) if values or name not in _FURTHER_NAMES else None
+    for name in names(Totals, "any"):
+        held[name] = any(getattr(row, name, False) for row in rows)
+    return Totals(**held, param_bytes=0, buffer_bytes=0, ops=0, lower_bound=any(map(is_lower_bound, rows)))
+
+
+_FURTHER_NAMES = frozenset(column.attribute or column.name for column in FURTHER)
