@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from cnncost.budget.check import Check
     from cnncost.budget.compare import Compared
     from cnncost.budget.diff import Diff
+    from cnncost.laws.points import AtSizes
     from cnncost.report.prediction import Prediction
     from cnncost.sources.resolve import Model
 
@@ -81,26 +82,64 @@ def diff(old: Model | Report, new: Model | Report, inputs: Any = None, **how: An
 
 
 def compare(
-    models: Mapping[str, Model | Report] | Sequence[Model | Report], inputs: Any = None, **how: Any
-) -> tuple[Compared, ...]:
+    models: Mapping[str, Model | Report] | Sequence[Model | Report], inputs: Any = None, *,
+    vary: str | Sequence[str] | Mapping[str, Any] | None = None, join: str | Path | None = None,
+    quality: str | None = None, **how: Any,
+) -> tuple[Compared, ...]:  # fmt: skip
     """Parameters, MACs, FLOPs and memory of several models, and which of them no other one beats.
 
     Args:
         models: by name, or in order; as for `analyze`, or Reports.
         inputs: as for `analyze`, of all models that are not Reports.
-        how: further arguments of `analyze`.
+        vary: a row for each size, and all combinations: `"size=160,224,288"`, `{"batch": (1, 8)}`, a keyword of the
+            factory `"width=16,32"`, as for `formula`.
+        join: a CSV file with a column `model` and others, such as accuracy, for `.joined`; names that match nothing are
+            a warning.
+        quality: the column of `join` that the Pareto front sets against MACs: by default the first with numbers;
+            `-COLUMN`: less of it is better.
+        how: further arguments of `analyze`; with `vary`, `model_args`, `trace` and `autocast` alone.
 
     Raises:
-        CnncostError: what `analyze` raises.
+        CnncostError: a table that can't be read or matches nothing, sizes of a Report, or what `analyze` raises.
     """
     from cnncost.budget.compare import compare as side_by_side
 
     if isinstance(models, str) or not isinstance(models, (Mapping, Sequence)):
         raise InputError(f"compare: expected several models, as a list or a dict by name, got {type(models).__name__}")
-    if isinstance(models, Mapping):
-        return side_by_side([(name, _report(model, inputs, how)) for name, model in models.items()])
-    reports = [_report(model, inputs, how) for model in models]
-    return side_by_side([(report.model, report) for report in reports])
+    if quality is not None and join is None:
+        raise InputError("compare: quality names a column of join; give join, a CSV file with a column model")
+    named = [*models.items()] if isinstance(models, Mapping) else [(None, model) for model in models]
+    if vary is None:
+        rows = side_by_side([_named(name, _report(model, inputs, how)) for name, model in named])
+    else:
+        found = [(name, at) for name, model in named for at in _at_sizes(model, inputs, vary, how)]
+        rows = side_by_side([_named(name, at.report) for name, at in found], [at.sizes for _, at in found])
+    return rows if join is None else _joined(rows, join, quality)
+
+
+def _named(name: str | None, report: Report) -> tuple[str, Report]:
+    return (report.model if name is None else name), report
+
+
+def _at_sizes(model: Model | Report, inputs: Any, vary: Any, how: dict[str, Any]) -> list[AtSizes]:
+    from cnncost.laws.points import at_sizes, with_lists
+
+    if isinstance(model, Report):
+        raise InputError(f"compare: {model.model}: a Report is of one run; with vary, give the model")
+    if other := [name for name in how if name not in {"model_args", "trace", "autocast"}]:
+        raise InputError(f"compare: {', '.join(other)}: not with vary; expected model_args, trace or autocast")
+    return list(at_sizes(model, inputs, with_lists(vary), **how))
+
+
+def _joined(rows: tuple[Compared, ...], path: str | Path, quality: str | None) -> tuple[Compared, ...]:
+    import warnings
+
+    from cnncost.budget.join import join, read
+
+    found = join(rows, read(path), quality)
+    for note in found.notes:
+        warnings.warn(note, stacklevel=3)
+    return found.rows
 
 
 def check(

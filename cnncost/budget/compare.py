@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import NamedTuple
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
 
 from cnncost import units
 from cnncost.errors import CnncostError
@@ -23,6 +23,9 @@ class Compared(NamedTuple):
         lower_bound: whether ops without a rule are missing.
         batch: examples that the figures are for.
         front: no other model has less of one of parameters, MACs and memory without more of another.
+        model: as asked for, without what varies.
+        sizes: what varies, with this row's sizes.
+        joined: columns of the user's own, with this row's values.
     """
 
     name: str
@@ -35,6 +38,9 @@ class Compared(NamedTuple):
     lower_bound: bool
     batch: int | None = 1
     front: bool = False
+    model: str = ""
+    sizes: tuple[tuple[str, int], ...] = ()
+    joined: tuple[tuple[str, Any], ...] = ()
 
     @property
     def memory(self) -> int:
@@ -42,9 +48,16 @@ class Compared(NamedTuple):
         return self.weight_bytes if self.peak is None else self.peak
 
 
-def compare(reports: Sequence[tuple[str, Report]]) -> tuple[Compared, ...]:
-    """The models in the given order, those of the Pareto front marked; none is where batch sizes differ."""
-    rows = [_row(name, report) for name, report in reports]
+def compare(
+    reports: Sequence[tuple[str, Report]], sizes: Sequence[Mapping[str, int]] | None = None
+) -> tuple[Compared, ...]:
+    """The models in the given order, those of the Pareto front marked; none is where batch sizes differ.
+
+    Args:
+        reports: each with its model's name.
+        sizes: what varies, for each report; None: nothing does.
+    """
+    rows = [_row(name, report, own) for (name, report), own in zip(reports, sizes or [{}] * len(reports), strict=True)]
     if any(row.peak is None for row in rows):  # don't compare one model's peak with another's weights
         rows = [row._replace(peak=None) for row in rows]
     if len({row.batch for row in rows}) > 1:  # MACs and memory are of different work
@@ -60,10 +73,10 @@ def unlike(rows: Sequence[Compared]) -> str:
     if len({row.batch for row in rows}) <= 1:
         return ""
     told = ", ".join(f"{row.name}: {units.NOTHING if row.batch is None else row.batch}" for row in rows)
-    return (
-        f"batch sizes differ ({told}): MACs, FLOPs and memory are of different work, and none is on the Pareto front; "
-        "give --input with the saved report's batch size, or name its model"
-    )
+    told = f"batch sizes differ ({told}): MACs, FLOPs and memory are of different work, and none is on the Pareto front"
+    if any("batch" in dict(row.sizes) for row in rows):
+        return told
+    return f"{told}; give --input with the saved report's batch size, or name its model"
 
 
 def beats(one: tuple[int, ...], other: tuple[int, ...]) -> bool:
@@ -71,7 +84,8 @@ def beats(one: tuple[int, ...], other: tuple[int, ...]) -> bool:
     return all(a <= b for a, b in zip(one, other, strict=True)) and one != other
 
 
-def _row(name: str, report: Report) -> Compared:
+def _row(model: str, report: Report, sizes: Mapping[str, int]) -> Compared:
+    name = " ".join([model, *[f"{variable}={size}" for variable, size in sizes.items()]])
     totals = report.totals
     weight_bytes = totals.param_bytes + totals.buffer_bytes
     return Compared(
@@ -84,6 +98,8 @@ def _row(name: str, report: Report) -> Compared:
         _peak(report),
         totals.lower_bound,
         report.batch,
+        model=model,
+        sizes=tuple(sizes.items()),
     )
 
 

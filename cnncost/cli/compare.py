@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from cnncost.cli.options import Command, check_places, complete_model, format_option, note, output_option
-from cnncost.cli.running import run_options, side_by_side
+from cnncost.cli.running import at_sizes, run_options
 from cnncost.render.formats import ENDINGS
 
 if TYPE_CHECKING:
@@ -21,20 +21,44 @@ _PICTURES = (".svg", ".png", ".pdf")
     cls=Command,
     epilog="\b\nExamples:\n  cnncost compare resnet18 resnet34 resnet50 vgg16\n"
     "  cnncost compare alexnet vgg16 resnet50 --picture pareto.svg\n"
-    "  cnncost compare before.json net.py:Net --input 1x3x32x32",
+    "  cnncost compare before.json net.py:Net --input 1x3x32x32\n"
+    "  cnncost compare resnet18 resnet50 --vary size=160,224,288\n"
+    "  cnncost compare net.py:build --input 1x3x32x32 --vary width=16,32,64 --vary batch=1,8\n"
+    "  cnncost compare resnet18 resnet50 vgg16 --join accuracy.csv --picture accuracy.svg",
 )
 @click.argument("models", nargs=-1, required=True, metavar="MODEL...", shell_complete=complete_model)
 @run_options()
-@click.option("--picture", metavar="FILE", help="Draw parameters, MACs and memory: .png, .svg or .pdf.")
+@click.option(
+    "--vary", multiple=True, metavar="NAME=SIZES",
+    help="A row for each size: size=160,224,288 (a square), batch=1,8,64, height, width, sequence, an axis of an input "
+    "ids.1=64,128, a keyword of the factory width=16,32,64; repeated for all combinations.",
+)  # fmt: skip
+@click.option(
+    "--join", "table", metavar="CSV",
+    help="Columns of your own, such as accuracy: CSV with a column model, and perhaps those that --vary names.",
+)  # fmt: skip
+@click.option(
+    "--quality", metavar="COLUMN",
+    help="Column of --join that front and picture set against MACs, by default its first number; -COLUMN: less is "
+    "better.",
+)  # fmt: skip
+@click.option(
+    "--picture",
+    metavar="FILE",
+    help="Draw parameters, MACs and memory, or what was joined over MACs: .png, .svg or .pdf.",
+)
 @format_option()
 @output_option()
 def command(
-    models: tuple[str, ...], settings: Settings, picture: str | None, form: str | None, output: str | None
-) -> None:
+    models: tuple[str, ...], settings: Settings, vary: tuple[str, ...], table: str | None, quality: str | None,
+    picture: str | None, form: str | None, output: str | None,
+) -> None:  # fmt: skip
     """Parameters, MACs, FLOPs and memory of several models, and which of them no other one beats.
 
-    Models may be saved reports. A picture shows parameters, MACs and memory, with the Pareto front.
+    Models may be saved reports. A picture shows parameters, MACs and memory, with the Pareto front; with --join
+    accuracy, or what it has, over MACs.
     """
+    from cnncost.budget import join
     from cnncost.budget.compare import compare
     from cnncost.cli import terminal
     from cnncost.files import chosen
@@ -42,16 +66,25 @@ def command(
     output, picture = _places(output, picture, form)
     form, only_drawn = chosen(form, output, ENDINGS, "text"), picture is not None and not (form or output)
     check_places(output, picture)
-    rows = compare(list(zip(models, side_by_side(models, settings), strict=True)))
+    if quality is not None and table is None:
+        raise click.UsageError("--quality names a column of --join; give --join, a CSV file with a column model")
+    own = None if table is None else join.read(table)
+    names, sizes, reports = at_sizes(models, settings, vary)
+    rows = compare(list(zip(names, reports, strict=True)), sizes)
+    joined = None if own is None else join.join(rows, own, quality)
+    rows = rows if joined is None else joined.rows
     if picture is not None:
-        from cnncost.plots.pareto import draw_pareto
+        from cnncost.plots.pareto import draw_pareto, draw_quality
 
-        draw_pareto(rows, picture)
+        if joined is not None and joined.quality is not None:
+            draw_quality(rows, joined.quality, picture)
+        else:
+            draw_pareto(rows, picture)
     if only_drawn:
         return
     from cnncost.budget.render.compare import document
 
-    terminal.write(document(rows), form, output)
+    terminal.write(document(rows, joined), form, output)
 
 
 def _places(output: str | None, picture: str | None, form: str | None) -> tuple[str | None, str | None]:

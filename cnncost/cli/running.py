@@ -134,3 +134,38 @@ def side_by_side(models: tuple[str, ...], settings: Settings) -> list[Report]:
         analyze(source) if source.saved else analyze(settings.resolve(source), trace=settings.tracing)
         for source in sources
     ]
+
+
+def at_sizes(
+    models: tuple[str, ...], settings: Settings, vary: tuple[str, ...]
+) -> tuple[list[str], list[dict[str, int]], list[Report]]:
+    """Names, sizes and Reports of several models, each at all combinations of what varies.
+
+    Raises:
+        UsageError: a saved report beside sizes that vary, or a size that is set twice.
+        InputError: no sizes, or too many.
+    """
+    if not vary:
+        return list(models), [{} for _ in models], side_by_side(models, settings)
+    from cnncost.laws.points import at_sizes as reports_at
+    from cnncost.laws.points import with_lists
+    from cnncost.sources.find import find
+
+    asked = with_lists(vary)
+    parts = {part for each in asked for part in each.parts}
+    if twice := sorted(parts & {*settings.model_args, *(["batch"] if settings.batch is not None else [])}):
+        option = "--batch" if twice[0] == "batch" else "--model-args"
+        raise click.UsageError(f"--vary {twice[0]}: {option} sets it, too; leave out one of them")
+    names, sizes, reports = [], [], []
+    for model in models:
+        source = find(model)
+        if source.saved:
+            raise click.UsageError(f"{model} is a saved report, of the run that it was made for; --vary is for models")
+        for found in reports_at(
+            source, settings.given(), asked, model_args=settings.model_args, trace=settings.tracing,
+            autocast=settings.casting(), prepare=settings.prepared,
+        ):  # fmt: skip
+            names.append(model)
+            sizes.append(found.sizes)
+            reports.append(found.report)
+    return names, sizes, reports

@@ -149,8 +149,8 @@ def _check_ranking(form: Format, by: By | None, depth: int | None, path: str | N
         raise click.UsageError("--explain tells of one module in words; leave out --sort and --top")
     if by == "module" or depth is not None:
         raise click.UsageError(
-            "--sort and --top are for a flat list, of layers or ops; leave out --depth and --by module: modules contain "
-            "each other, and their rows don't add up"
+            "--sort and --top are for a flat list, of layers or ops; leave out --depth and --by module: modules "
+            "contain each other, and their rows don't add up"
         )
     if form == "json":
         raise click.UsageError("--sort and --top: json holds all layers in the order in which they ran; leave them out")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from time import process_time
 from typing import TYPE_CHECKING, Any
@@ -63,6 +63,16 @@ class Failure:
 class Sampler:
     """Analyzes one model at many points. A model is built once, unless a keyword of its factory varies.
 
+    Args:
+        model: as for `analyze`, and what follows likewise.
+        inputs: of the model.
+        model_args: of its factory.
+        asked: what varies.
+        trace: how forward is run.
+        training: whether samples have a training step.
+        autocast: as for `analyze`.
+        prepare: what is set in the model whenever it was built, such as its batch size or dtype.
+
     Attributes:
         variables: what varies, in the order of points.
         title: the model's name.
@@ -72,10 +82,11 @@ class Sampler:
 
     def __init__(
         self, model: Any, inputs: Any, model_args: Mapping[str, Any] | None, asked: list[Asked], trace: Trace,
-        training: bool, autocast: Any = None,
+        training: bool, autocast: Any = None, prepare: Callable[[Resolved], Resolved] | None = None,
     ) -> None:  # fmt: skip
         from cnncost.laws.variables import variables
 
+        self._prepare = prepare
         self._source, self._given, self._autocast = _source(model), inputs, autocast
         self._arguments = {**self._source.arguments, **(model_args or {})}
         self.trace, self.no_training = trace, ""
@@ -156,9 +167,14 @@ class Sampler:
         if isinstance(self._model, Resolved) and not sizes:
             return resolve(self._model, self._given, autocast=self._autocast)
         source = replace(self._source, arguments={}) if not self._source.built else self._source
-        return resolve(source, self._given, {**self._arguments, **sizes} or None, self._autocast)
+        resolved = resolve(source, self._given, {**self._arguments, **sizes} or None, self._autocast)
+        return resolved if self._prepare is None else self._prepare(resolved)
 
     def _analyzed(self, point: Point, full: bool, training: bool) -> Sample:
+        return _sample(self.report(point, training), full)
+
+    def report(self, point: Point, training: bool = False) -> Report:
+        """The Report at a point. Raises CnncostError as `analyze` does."""
         from cnncost.analysis import analyze
 
         built = self._factory_sizes(point)
@@ -174,8 +190,9 @@ class Sampler:
         for variable, size in zip(self.variables, point, strict=True):
             axes.update(dict.fromkeys(variable.axes, size))
         inputs = with_sizes(resolved.inputs, axes)
-        report = analyze(resolved, inputs, trace=self.trace, training=training)
-        return _sample(report, full)
+        if resolved.batch is not None:  # analyze checks whether the inputs have an axis for it
+            return analyze(replace(resolved, inputs=inputs), trace=self.trace, training=training)
+        return analyze(resolved, inputs, trace=self.trace, training=training)
 
 
 _REAL = 4
@@ -192,7 +209,7 @@ def _source(model: Any) -> Any:
     from cnncost.sources.resolve import Resolved
 
     if isinstance(model, Graph):
-        raise InputError("formula: a Graph is of one run; expected a model that can be run at other sizes")
+        raise InputError("a Graph is of one run; expected a model that can be run at other sizes")
     source = model.source if isinstance(model, Resolved) else find(model)
     if source.saved:
         raise InputError(

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from cnncost import units
 from cnncost.budget.compare import Compared
+from cnncost.budget.join import Quality
 from cnncost.plots.marks import human_axis, name_points
 from cnncost.plots.picture import COLORS, picture
 
@@ -36,6 +37,39 @@ def draw_pareto(rows: Sequence[Compared], path: str | Path) -> None:
         names = _named(rows)
         axes.set_title(f"area: {what}, the largest {units.data(most)}; orange: Pareto front", fontsize=9, loc="left")
         name_points(axes, names)
+
+
+def draw_quality(rows: Sequence[Compared], quality: Quality, path: str | Path) -> None:
+    """Draw a joined column over MACs to a file, with the Pareto front as a line; models without a value are left out.
+
+    Raises:
+        OutputError, MissingPackageError: as `picture` does.
+    """
+    points = [(row, value) for row in rows if (value := dict(row.joined)[quality.column]) is not None]
+    with picture(path, size=(7.2, 4.8)) as (axes,):
+        most = max(row.params for row, _ in points) or 1
+        front = sorted((_shown(row.macs), value) for row, value in points if row.front)
+        axes.plot(*zip(*front, strict=True), color=COLORS[1], linewidth=1, alpha=0.6) if front else None
+        for row, value in points:
+            color = COLORS[1] if row.front else "#999999"
+            area = max(12, _LARGEST * row.params / most)
+            axes.scatter(_shown(row.macs), value, s=area, color=color, alpha=0.45, linewidths=0)
+            axes.scatter(_shown(row.macs), value, s=6, color=color, zorder=3)
+        axes.set_xscale("log")
+        axes.margins(0.14)
+        human_axis(axes.xaxis, "MACs")
+        axes.set_ylabel(quality.words)
+        told = "orange: Pareto front" if front else "batch sizes differ: no Pareto front"
+        axes.set_title(f"area: parameters, the most {units.compact(most)}; {told}", fontsize=9, loc="left")
+        name_points(axes, _labels([(row.name, (_shown(row.macs), value)) for row, value in points]))
+
+
+def _labels(points: Sequence[tuple[str, tuple[float, float]]]) -> dict[str, tuple[float, float]]:
+    """Points by label; models at the same point share a label."""
+    at: dict[tuple[float, float], list[str]] = {}
+    for name, point in points:
+        at.setdefault(point, []).append(name)
+    return {", ".join(dict.fromkeys(names)): point for point, names in at.items()}
 
 
 def _named(rows: Sequence[Compared]) -> dict[str, tuple[float, float]]:

@@ -85,8 +85,19 @@ class Settings:
         Raises:
             CnncostError: an input, dtype or autocast that is none, or what `resolve` raises.
         """
-        given, autocast, dtype = self.given(), _autocast(self.autocast), float_dtype(self.dtype)
-        resolved = resolve(model, given, self.model_args, autocast, self.batch)
+        resolved = resolve(model, self.given(), self.model_args, self.casting(), self.batch)
+        dtype = float_dtype(self.dtype)
+        return resolved if dtype is None else resolved.to(dtype)
+
+    def casting(self) -> Any:
+        """The autocast to run under; None if none was given. Raises InputError."""
+        return _autocast(self.autocast)
+
+    def prepared(self, resolved: Resolved) -> Resolved:
+        """A model that was built, with the batch size and dtype set. Raises InputError."""
+        dtype = float_dtype(self.dtype)
+        if self.batch is not None:
+            resolved = resolved.batched(self.batch)
         return resolved if dtype is None else resolved.to(dtype)
 
 

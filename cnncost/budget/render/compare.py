@@ -7,6 +7,7 @@ from fractions import Fraction
 from typing import Any
 
 from cnncost.budget.compare import Compared, unlike
+from cnncost.budget.join import Joined
 from cnncost.render.document import COMPACT, Cell, Column, Document, Narrower, Note, Notes, Row, Table
 from cnncost.render.values import show
 from cnncost.units import NOTHING
@@ -15,15 +16,24 @@ FRONT = "◆"
 NOTE = f"{FRONT} on the Pareto front: no other one is smaller in one of parameters, MACs and memory and larger in none"
 
 
-def document(rows: Sequence[Compared]) -> Document:
-    """A row for each model, those of the Pareto front marked."""
+def document(rows: Sequence[Compared], joined: Joined | None = None) -> Document:
+    """A row for each model, those of the Pareto front marked; `joined`: what the user's own columns are."""
     inputs = [Note(text, "note", without="inputs") for text in _inputs(rows)]
-    return Document("compare", parts=(_table(rows), Notes((*inputs, Note(unlike(rows) or NOTE, "note")))))
+    front = unlike(rows) or NOTE
+    if joined is not None and joined.quality is not None and not unlike(rows):
+        front = f"{FRONT} on the Pareto front of {joined.quality.words} and MACs: no other one is better in one"
+        front += " of them and worse in none"
+    told = [Note(text, "warning") for text in (joined.notes if joined is not None else ())]
+    return Document("compare", parts=(_table(rows), Notes((*inputs, Note(front, "note"), *told))))
 
 
 def _table(rows: Sequence[Compared]) -> Table:
+    sizes = tuple(dict.fromkeys(name for row in rows for name, _ in row.sizes))
+    own = tuple(name for name, _ in rows[0].joined) if rows else ()
     columns = (
         Column("name", "model", least=12),
+        *(Column(name, shown="data") for name in (("model", *map(_data_name, sizes)) if sizes else ())),
+        *(Column(name, name, "figure", empty=NOTHING) for name in own),
         Column("inputs", "input", "tensors", style="note"),
         Column("batch", kind="number", shown="data"),
         Column("params", "params", "count"),
@@ -38,18 +48,29 @@ def _table(rows: Sequence[Compared]) -> Table:
         Column("bar", kind="bar", shown="text", least=12),
     )
     most = max((row.macs for row in rows), default=0)
-    shown = tuple(Row(_cells(row, most)) for row in rows)
+    shown = tuple(Row(_cells(row, most, sizes)) for row in rows)
     return Table(
         columns, shown, "models", narrower=(COMPACT, Narrower(("ratio",))), optional=("bar", "inputs")
     )  # fmt: skip
 
 
-def _cells(row: Compared, most: int) -> tuple[Any, ...]:
+_OWN = frozenset({"name", "model", "inputs", "batch", "params", "macs", "flops", "weight_bytes", "peak", "front"})
+
+
+def _data_name(variable: str) -> str:
+    """The column of a variable's sizes, apart from the comparison's own."""
+    return f"vary_{variable}" if variable in _OWN else variable
+
+
+def _cells(row: Compared, most: int, sizes: tuple[str, ...]) -> tuple[Any, ...]:
     bound = "≥" if row.lower_bound else ""
     name = Cell(row.name, tail=f" {FRONT}", style="front") if row.front else row.name
     ratio = round(row.macs / row.params) if row.params else None
+    given = dict(row.sizes)
+    varied = (row.model, *[given.get(variable) for variable in sizes]) if sizes else ()
     return (
-        name, row.inputs, row.batch, row.params, Cell(row.macs, bound), Cell(row.flops, bound), row.memory,
+        name, *varied, *[value for _, value in row.joined],
+        row.inputs, row.batch, row.params, Cell(row.macs, bound), Cell(row.flops, bound), row.memory,
         row.weight_bytes, row.peak, ratio, row.lower_bound, row.front, Fraction(row.macs, most) if most else None,
     )  # fmt: skip
 

@@ -1,0 +1,220 @@
+"""A user's table joined to a comparison: accuracy, or anything else that is known of the models.
+
+The table is CSV with a column `model`. Where sizes vary, its columns of their names select a row, too.
+"""
+
+from __future__ import annotations
+
+import csv
+import re
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, NamedTuple, TypeAlias
+
+from cnncost.budget.compare import Compared, beats
+from cnncost.errors import InputError
+from cnncost.near import suggestion
+
+Value: TypeAlias = "int | float | str | None"
+_MODEL = "model"
+_MISSING = frozenset({"", "-", "–", "—", "?", "n/a", "na", "nan", "none", "null"})
+_LESS = frozenset(
+    "err error errors loss perplexity ppl wer cer rmse mse mae fid latency seconds time ms eer nll".split()
+)
+"""Words in the name of a column of which less is better."""
+_LONGEST = 6
+"""How many names a note lists."""
+
+
+class Table(NamedTuple):
+    """The user's table.
+
+    Attributes:
+        path: of its file.
+        columns: in order, without `model`.
+        rows: each with its line, model, and values by column.
+    """
+
+    path: str
+    columns: tuple[str, ...]
+    rows: tuple[tuple[int, str, dict[str, Value]], ...]
+
+
+class Quality(NamedTuple):
+    """The joined column that is set against MACs.
+
+    Attributes:
+        column: its name.
+        more: whether more of it is better.
+    """
+
+    column: str
+    more: bool
+
+    @property
+    def words(self) -> str:
+        """`top1 (more is better)`."""
+        return f"{self.column} ({'more' if self.more else 'less'} is better)"
+
+
+class Joined(NamedTuple):
+    """A comparison with the table's columns, in `Compared.joined`.
+
+    Attributes:
+        rows: the models; the Pareto front is that of `quality` and MACs.
+        columns: that were joined.
+        quality: that the front is of; None if the table has no numbers.
+        notes: names that match nothing.
+    """
+
+    rows: tuple[Compared, ...]
+    columns: tuple[str, ...]
+    quality: Quality | None
+    notes: tuple[str, ...]
+
+
+def read(path: str | Path) -> Table:
+    """Read a table.
+
+    Raises:
+        InputError: it can't be read, is no CSV with a column `model` and another one, has a column twice, a row without
+            a model, or a row with more cells than there are columns. The message says the line.
+    """
+    try:
+        with Path(path).open(encoding="utf-8-sig", newline="") as file:
+            lines = csv.reader(file)
+            found = [(lines.line_num, [cell.strip() for cell in row]) for row in lines]
+    except (OSError, ValueError) as error:  # UnicodeDecodeError, and a path with a null character
+        reason = error.strerror if isinstance(error, OSError) else "not UTF-8 text"
+        raise InputError(f"{path}: can't be read: {reason}; expected CSV with a column model") from None
+    except csv.Error as error:
+        raise InputError(f"{path}: not CSV: {error}; expected CSV with a column model") from None
+    found = [(line, row) for line, row in found if any(row)]
+    if not found:
+        raise InputError(f"{path}: empty; expected CSV with a column model and others, such as model,top1")
+    (_, head), *body = found
+    names = [_MODEL if name.lower() == _MODEL else name for name in head]
+    if _MODEL not in names:
+        got = ", ".join(head)[:80]
+        raise InputError(f"{path}: expected a column named model, and commas between columns; got {got}")
+    twice = next((name for name in names if names.count(name) > 1), None)
+    if twice is not None or len(names) < 2:
+        wrong = "no column beside model" if twice is None else f"two columns named {twice!r}"
+        raise InputError(f"{path}: {wrong}; expected CSV such as model,top1")
+    rows = []
+    for line, cells in body:
+        if len(cells) > len(names):
+            raise InputError(f"{path}:{line}: expected {len(names)} cells, got {len(cells)}")
+        values = dict(zip(names, [*cells, *[""] * (len(names) - len(cells))], strict=True))
+        model = values.pop(_MODEL)
+        if not model:
+            raise InputError(f"{path}:{line}: expected the name of a model, got an empty cell")
+        rows.append((line, model, {name: _value(text) for name, text in values.items()}))
+    return Table(str(path), tuple(name for name in names if name != _MODEL), tuple(rows))
+
+
+def _value(text: str) -> Value:
+    """A number, with or without `%`; a text; None where there is none."""
+    if text.lower() in _MISSING:
+        return None
+    number = text.removesuffix("%").strip()
+    if re.fullmatch(r"[+-]?\d{1,18}", number):
+        return int(number)
+    if re.fullmatch(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d{1,2})?", number):
+        return float(number)
+    return text
+
+
+def join(rows: Sequence[Compared], table: Table, quality: str | None = None) -> Joined:
+    """Join a table to the models of a comparison, by name; and mark the Pareto front of a column and MACs.
+
+    Args:
+        rows: the comparison.
+        table: the user's.
+        quality: the column that is set against MACs; `-COLUMN`: less of it is better. None: the first with numbers.
+
+    Raises:
+        InputError: two rows of one model, a column that the comparison has, no row that matches a model, no such column
+            as `quality`, or one with other than numbers.
+    """
+    sizes = [name for name in dict.fromkeys(name for row in rows for name, _ in row.sizes) if name in table.columns]
+    columns = tuple(name for name in table.columns if name not in sizes)
+    own = next((name for name in columns if name in {*Compared._fields, "name", "memory"}), None)
+    if own is not None:
+        raise InputError(f"{table.path}: a column named {own}: the comparison has one of its own; rename it")
+    by_key = _by_key(table, sizes)
+    used: set[tuple[Any, ...]] = set()
+    joined, lacking = [], []
+    for row in rows:
+        given = dict(row.sizes)
+        keys = [(name, *[given.get(size) for size in sizes]) for name in dict.fromkeys((row.name, row.model))]
+        key = next((key for key in keys if key in by_key), None)
+        if key is None:
+            lacking.append(row.name)
+        else:
+            used.add(key)
+        values = by_key.get(key, {}) if key is not None else {}
+        joined.append(row._replace(joined=tuple((name, values.get(name)) for name in columns)))
+    if not used:
+        names = list(dict.fromkeys(model for _, model, _ in table.rows))
+        hint = suggestion(rows[0].name, names) or f"; it has {_few(names) or 'no rows'}"
+        raise InputError(f"{table.path}: no row for {_few([row.name for row in rows])}{hint}")
+    others = [", ".join(map(str, key)) for key in by_key if key not in used]
+    notes = [f"{table.path} has no row for {_few(lacking)}"] if lacking else []
+    notes += [f"{table.path}: of no model here: {_few(others)}"] if others else []
+    chosen = _quality(table, columns, joined, quality)
+    if chosen is not None:
+        joined = _fronted(joined, chosen)
+    return Joined(tuple(joined), columns, chosen, tuple(notes))
+
+
+def _by_key(table: Table, sizes: list[str]) -> dict[tuple[Any, ...], dict[str, Value]]:
+    found: dict[tuple[Any, ...], dict[str, Value]] = {}
+    lines: dict[tuple[Any, ...], int] = {}
+    for line, model, values in table.rows:
+        key = (model, *[values[size] for size in sizes])
+        if key in found:
+            told = ", ".join(map(str, key))
+            raise InputError(f"{table.path}:{line}: a second row for {told} (the first is line {lines[key]}); keep one")
+        found[key], lines[key] = values, line
+    return found
+
+
+def _few(names: Sequence[str]) -> str:
+    return ", ".join(names[:_LONGEST]) + (f" and {len(names) - _LONGEST} more" if len(names) > _LONGEST else "")
+
+
+def _quality(table: Table, columns: Sequence[str], rows: Sequence[Compared], asked: str | None) -> Quality | None:
+    values = {name: [value for row in rows if (value := dict(row.joined)[name]) is not None] for name in columns}
+    numeric = [name for name in columns if values[name] and not any(isinstance(each, str) for each in values[name])]
+    if asked is None:
+        return Quality(numeric[0], not _less(numeric[0])) if numeric else None
+    name = asked if asked in columns else asked.removeprefix("-")
+    if name not in columns:
+        hint = suggestion(name, columns) or f"; it has {_few(columns)}"
+        raise InputError(f"{table.path}: no column named {name!r}{hint}")
+    if name not in numeric:
+        text = next((each for each in values[name] if isinstance(each, str)), None)
+        wrong = "nothing for these models" if text is None else repr(text[:40])
+        raise InputError(f"{table.path}: column {name}: expected numbers, got {wrong}")
+    return Quality(name, name == asked and not _less(name))
+
+
+def _less(name: str) -> bool:
+    """Whether the name says that less is better."""
+    return any(word in _LESS for word in re.split(r"[^a-z]+", name.lower()))
+
+
+def _fronted(rows: Sequence[Compared], quality: Quality) -> list[Compared]:
+    """The rows, with the front of the quality and MACs; none is marked where batch sizes differ."""
+    if len({row.batch for row in rows}) > 1:
+        return list(rows)
+    sign = -1 if quality.more else 1
+    costs = [
+        None if (value := dict(row.joined)[quality.column]) is None else (row.macs, sign * value) for row in rows
+    ]  # fmt: skip
+    known = [each for each in costs if each is not None]
+    return [
+        row._replace(front=own is not None and not any(beats(other, own) for other in known))
+        for row, own in zip(rows, costs, strict=True)
+    ]

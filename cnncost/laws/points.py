@@ -1,0 +1,75 @@
+"""Reports of one model at several sizes: all combinations of the sizes that each variable is given."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from itertools import product
+from math import prod
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from cnncost.errors import InputError
+from cnncost.laws.samples import Sampler
+from cnncost.laws.variables import Asked, parse
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from cnncost.report.model import Report
+    from cnncost.sources.resolve import Resolved, Trace
+
+MOST = 256
+"""Most points of one model: more are asked for by mistake."""
+
+
+class AtSizes(NamedTuple):
+    """A Report, and the sizes that it is of, by variable."""
+
+    sizes: dict[str, int]
+    report: Report
+
+
+def with_lists(vary: str | Iterable[str] | Mapping[str, Any]) -> list[Asked]:
+    """What varies, each with its list of sizes: `size=160,224,288`, `batch=8..64:8`.
+
+    Raises:
+        InputError: as `parse`; a variable without sizes, a range without a step, or too many points.
+    """
+    found = [_listed(each) for each in parse(vary)]
+    points = prod(len(each.values) for each in found)
+    if points > MOST:
+        raise InputError(f"vary: {points:,} combinations of sizes; expected {MOST} at most")
+    return found
+
+
+def _listed(asked: Asked) -> Asked:
+    if asked.values:
+        return asked
+    name = asked.name
+    if asked.low is None or asked.high is None or asked.step is None:
+        missing = "a step" if asked.low is not None else "its sizes"
+        raise InputError(f"vary {name}: expected {missing}, such as {name}=160,224,288 or {name}=160..288:64")
+    return asked._replace(values=tuple(range(asked.low, asked.high + 1, asked.step)), low=None, high=None, step=None)
+
+
+def at_sizes(
+    model: Any, inputs: Any, asked: list[Asked], *, model_args: Mapping[str, Any] | None = None,
+    trace: Trace = "static", autocast: Any = None, prepare: Callable[[Resolved], Resolved] | None = None,
+) -> Iterator[AtSizes]:  # fmt: skip
+    """A Report for each combination of sizes, the last variable changing fastest.
+
+    Args:
+        model: as for `analyze`, and what follows likewise.
+        inputs: of the model; the variables set some of their sizes.
+        asked: what varies, from `with_lists`.
+        model_args: of its factory.
+        trace: how forward is run.
+        autocast: as for `analyze`.
+        prepare: what is set in the model whenever it was built, such as its batch size or dtype.
+
+    Raises:
+        CnncostError: a Graph or a saved report, a name that stands for nothing, or what `analyze` raises at a point.
+    """
+    sampler = Sampler(model, inputs, model_args, asked, trace, False, autocast, prepare)
+    names = [each.name for each in asked]
+    for point in product(*(each.values for each in asked)):
+        yield AtSizes(dict(zip(names, point, strict=True)), sampler.report(point))
