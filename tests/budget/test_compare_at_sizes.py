@@ -69,9 +69,8 @@ def test_every_combination(compare, net, vary, rows):
     out = compare("net.py:build", "--input", "1x3x16x16", *given, "--format", "csv", cwd=net)
     found = list(csv.DictReader(io.StringIO(out)))
     names = [each.partition("=")[0] for each in vary]
-    keys = [
-        tuple(int(row.get(name) if name not in {"batch"} else row["vary_batch"]) for name in names) for row in found
-    ]
+    columns = ["vary_batch" if name == "batch" else name for name in names]
+    keys = [tuple(int(row[column]) for column in columns) for row in found]
     assert dict(zip(keys, [int(row["macs"]) for row in found], strict=True)) == {
         key: 256 * macs for key, macs in rows.items()
     }
