@@ -5,19 +5,17 @@ The file is validated before any model is analyzed; errors name the line.
 
 from __future__ import annotations
 
-import tomllib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple, cast
 
 from cnncost.budget.limits import Limit, parse_limit
-from cnncost.budget.locate import Keys, line_of
 from cnncost.budget.quantities import QUANTITIES, Quantity
 from cnncost.errors import CnncostError
-from cnncost.near import suggestion
 from cnncost.shapes import parse_inputs
 from cnncost.sources.resolve import Trace
 from cnncost.sources.settings import TRACES
+from cnncost.toml_file import Keys, TomlFile, line_of, parsed, text_of
 
 FILE, PROJECT = "cnncost.toml", "pyproject.toml"
 LOCK = "cnncost.lock.json"
@@ -87,7 +85,7 @@ class BudgetFile:
 
     def place(self, keys: Keys) -> str:
         """`cnncost.toml:3`."""
-        return _place(self.path, self.text, keys)
+        return _Reader(self.path, self.text).place(keys)
 
 
 def find(start: Path) -> Path:
@@ -100,7 +98,11 @@ def find(start: Path) -> Path:
         if (folder / FILE).is_file():
             return folder / FILE
         project = folder / PROJECT
-        if project.is_file() and "tool" in (data := _toml(project, _text(project))) and "cnncost" in data["tool"]:
+        if (
+            project.is_file()
+            and "tool" in (data := parsed(project, _text(project), BudgetError))
+            and "cnncost" in data["tool"]
+        ):
             return project
     raise BudgetError(
         f"{start}: no {FILE} here or above, and no [tool.cnncost] in a {PROJECT}; "
@@ -116,7 +118,7 @@ def read(path: Path) -> BudgetFile:
             limit, two budgets of one name, no budget at all. The message begins with file and line.
     """
     text = _text(path)
-    data: Any = _toml(path, text)
+    data: Any = parsed(path, text, BudgetError)
     keys: Keys = ()
     if path.name == PROJECT:
         keys = ("tool", "cnncost")
@@ -127,33 +129,13 @@ def read(path: Path) -> BudgetFile:
 
 
 def _text(path: Path) -> str:
-    try:
-        return path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        reason = error.strerror if isinstance(error, OSError) else "not UTF-8"
-        raise BudgetError(f"{path}: can't be read: {reason}; expected a budget file in TOML") from None
+    return text_of(path, BudgetError, "a budget file")
 
 
-def _toml(path: Path, text: str) -> dict[str, Any]:
-    try:
-        return tomllib.loads(text)
-    except (ValueError, RecursionError) as error:  # TOML's own error is a ValueError, that of a number too long another
-        raise BudgetError(f"{path}: broken TOML: {error}") from None
+class _Reader(TomlFile):
+    """Validates one file's data."""
 
-
-def _place(path: Path, text: str, keys: Keys) -> str:
-    line = line_of(text, keys)
-    return f"{path}:{line}" if line else str(path)
-
-
-class _Reader:
-    """Validates one file's data; tracks positions for error messages."""
-
-    def __init__(self, path: Path, text: str) -> None:
-        self.path, self.text = path, text
-
-    def wrong(self, keys: Keys, message: str) -> BudgetError:
-        return BudgetError(f"{_place(self.path, self.text, keys)}: {message}")
+    error = BudgetError
 
     def file(self, data: Any, keys: Keys) -> BudgetFile:
         self.known(data, keys, _TOP, "a budget file")
@@ -242,16 +224,3 @@ class _Reader:
 
     def flag(self, value: Any, keys: Keys) -> bool:
         return bool(self.typed(value, bool, keys, "true or false"))
-
-    def known(self, table: Any, keys: Keys, names: tuple[str, ...], what: str) -> None:
-        self.typed(table, dict, keys, "a table")
-        for key in table:
-            if key not in names:
-                near = suggestion(key, names)
-                hint = near or f"; expected {', '.join(names)}"
-                raise self.wrong((*keys, key), f"unknown key {key!r} in {what}{hint}")
-
-    def typed(self, value: Any, kind: type, keys: Keys, expected: str) -> Any:
-        if type(value) is not kind:  # not isinstance: bool is a subclass of int
-            raise self.wrong(keys, f"{keys[-1] if keys else 'the file'}: expected {expected}, got {value!r}"[:300])
-        return value

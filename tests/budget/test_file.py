@@ -5,7 +5,7 @@ import textwrap
 import pytest
 
 from cnncost.budget.file import BudgetError, find, read
-from cnncost.budget.locate import line_of
+from cnncost.toml_file import line_of
 
 GOOD = """
     # the networks we ship
