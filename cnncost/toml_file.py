@@ -78,7 +78,7 @@ def parsed(path: Path, text: str, error: type[CnncostError]) -> dict[str, Any]:
     except (
         ValueError,
         RecursionError,
-    ) as caught:  # TOML's own error is a ValueError, that of a number too long another
+    ) as caught:  # a number that is too long is another ValueError than TOML's own
         raise error(f"{path}: broken TOML: {caught}") from None
 
 

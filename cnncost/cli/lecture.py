@@ -32,6 +32,7 @@ def _complete_slide(ctx: click.Context, param: click.Parameter, incomplete: str)
 
 
 @click.command(cls=Command)
+@click.argument("claims", required=False, metavar="[FILE]")
 @click.option(
     "--slide", "numbers", type=int, multiple=True, metavar="N", shell_complete=_complete_slide,
     help="Only this slide; repeatable.",
@@ -40,6 +41,7 @@ def _complete_slide(ctx: click.Context, param: click.Parameter, incomplete: str)
     "--verdict", "verdicts", type=click.Choice([verdict.value for verdict in Verdict]), multiple=True,
     help="Only claims of this verdict; repeatable.",
 )  # fmt: skip
+@click.option("--exit-code", is_flag=True, help="Exit with 1 if a claim differs.")
 @format_option("text", "markdown", "csv", "json")
 @output_option(".md, .csv, .json or .txt")
 @click.option(
@@ -47,9 +49,13 @@ def _complete_slide(ctx: click.Context, param: click.Parameter, incomplete: str)
     help="Write lecture.md and lecture.csv, of the whole lecture, into a folder.",
 )  # fmt: skip
 def command(
-    numbers: tuple[int, ...], verdicts: tuple[str, ...], form: str | None, output: str | None, folder: str | None
-) -> None:
-    """Check what the slides of MN909, Convolutional Neural Networks, print against the real networks.
+    claims: str | None, numbers: tuple[int, ...], verdicts: tuple[str, ...], exit_code: bool, form: str | None,
+    output: str | None, folder: str | None,
+) -> int:  # fmt: skip
+    """Check what the slides of a course print against the real networks.
+
+    FILE is a file of claims in TOML (docs/claims.md); without one, those of the course MN909, Convolutional Neural
+    Networks, are checked.
 
     Each figure is exact, rounded (to the digits that are printed), differs (with the right figure and the
     reason), or is stated (nothing that could be computed).
@@ -59,41 +65,56 @@ def command(
       cnncost lecture --slide 55
       cnncost lecture --verdict differs
       cnncost lecture --format csv -o lecture.csv
+      cnncost lecture my_claims.toml --exit-code
     """  # noqa: D301  # click's sign for lines that stay as they are
     if folder is not None:
-        if numbers or verdicts or form or output:
-            raise click.UsageError("--write-reports is of the whole lecture, in fixed formats; give no other option")
+        if claims or numbers or verdicts or exit_code or form or output:
+            raise click.UsageError(
+                "--write-reports is of the whole course that comes with cnncost, in fixed formats; give no other option"
+            )
         _write_reports(folder)
-        return
+        return 0
     form = chosen(form, output, _BY_ENDING, "text")
     check_places(output)
-    findings = _selected(numbers, verdicts)
+    title, found = _found(claims, numbers)
+    shown = tuple(finding for finding in found if not verdicts or finding.verdict in verdicts)
     if output is None and form == "text":
-        _show(findings)
-        return
-    terminal.put(_rendered(findings, form, whole=not numbers and not verdicts), output)
+        _show(shown, title)
+    else:
+        terminal.put(_rendered(shown, form, title, whole=not numbers and not verdicts), output)
+    return int(exit_code and any(finding.verdict is Verdict.DIFFERS for finding in found))
 
 
-def _selected(numbers: tuple[int, ...], verdicts: tuple[str, ...]) -> Findings:
-    from cnncost.lecture.contents import SLIDES, numbered
-    from cnncost.lecture.findings import find
+def _found(claims: str | None, numbers: tuple[int, ...]) -> tuple[str, Findings]:
+    """The course's title, and its claims, judged; those of some slides alone, if numbers are given."""
+    from cnncost.lecture.findings import check, find
 
-    found = find(numbered(numbers) if numbers else SLIDES)
-    return tuple(finding for finding in found if not verdicts or finding.verdict in verdicts)
+    if claims is None:
+        from cnncost.lecture.contents import FILE
+
+        course = FILE.course
+        return course.title, find(course.numbered(numbers) if numbers else course.slides)
+    if claims.isdecimal():
+        raise click.UsageError(f"{claims}: expected a file of claims; a slide is --slide {claims}")
+    from cnncost.lecture.read import read
+
+    file = read(Path(claims))
+    course = file.course
+    return course.title, check(file, course.numbered(numbers) if numbers else course.slides)
 
 
-def _rendered(findings: Findings, form: str, *, whole: bool) -> str:
+def _rendered(findings: Findings, form: str, title: str, *, whole: bool) -> str:
     if form == "markdown":
         from cnncost.lecture.render.markdown import to_markdown
 
-        return to_markdown(findings, whole=whole)
+        return to_markdown(findings, whole=whole, course=title)
     if form == "text":
         from cnncost.lecture.render.text import to_text
 
-        return to_text(findings, _FILE_WIDTH)
+        return to_text(findings, _FILE_WIDTH, title)
     from cnncost.lecture.render.rows import to_csv, to_json
 
-    return to_csv(findings) if form == "csv" else to_json(findings)
+    return to_csv(findings) if form == "csv" else to_json(findings, title)
 
 
 def _write_reports(folder: str) -> None:
@@ -104,7 +125,7 @@ def _write_reports(folder: str) -> None:
         terminal.put(text, str(Path(folder) / name))
 
 
-def _show(findings: Findings) -> None:
+def _show(findings: Findings, title: str) -> None:
     from cnncost.lecture.render.text import ascii_text, to_lines
 
-    terminal.show(to_lines(findings, terminal.width()), _STYLES, ascii_text)
+    terminal.show(to_lines(findings, terminal.width(), title), _STYLES, ascii_text)

@@ -6,43 +6,60 @@ slides (or the papers that they cite) print; exact ones are described by a Measu
 
 from __future__ import annotations
 
-from dataclasses import KW_ONLY, dataclass
+from collections.abc import Iterable
+from dataclasses import KW_ONLY, dataclass, field
 from fractions import Fraction
-from itertools import groupby
 from typing import Literal, NamedTuple, TypeAlias
+
+from cnncost.errors import CnncostError
+from cnncost.toml_file import Keys
 
 __all__ = [
     "TOTAL",
     "Below",
     "Cell",
     "Claim",
+    "Course",
     "Difference",
     "Experiment",
     "Formula",
     "Measure",
     "Of",
+    "Option",
     "Published",
+    "Ratio",
     "Scaled",
     "Share",
     "Side",
     "Slide",
     "Sum",
     "Table",
-    "slide",
 ]
+
+
+Option: TypeAlias = "str | float | tuple[Option, ...]"
+"""A value of a builder's argument."""
 
 
 @dataclass(frozen=True, slots=True)
 class Of:
-    """A quantity of a network of the zoo, or of one of its layers with all its submodules.
+    """A quantity of a network, or of one of its layers with all its submodules.
 
-    `quantity` is a name of `quantities`; `options` are keyword arguments of the network's builder.
+    Attributes:
+        network: a MODEL, such as a name of the zoo.
+        quantity: a name of `quantities`.
+        layer: a module's path; empty for the whole network.
+        options: keyword arguments of the network's builder.
+        inputs: shapes as `--input` takes them; none for the network's own.
+        optimizer: of the training step, where the quantity is of one.
     """
 
     network: str
     quantity: str
     layer: str = ""
-    options: tuple[tuple[str, str | float], ...] = ()
+    options: tuple[tuple[str, Option], ...] = ()
+    inputs: tuple[str, ...] = ()
+    optimizer: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +91,14 @@ class Share:
 
     part: Measure
     whole: Measure
+
+
+@dataclass(frozen=True, slots=True)
+class Ratio:
+    """How many times as large one measure is as another."""
+
+    more: Measure
+    less: Measure
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,7 +134,7 @@ class Published:
     source: str
 
 
-Measure: TypeAlias = Of | Sum | Difference | Below | Share | Scaled | Formula | Experiment | Published
+Measure: TypeAlias = Of | Sum | Difference | Below | Share | Ratio | Scaled | Formula | Experiment | Published
 
 Side: TypeAlias = Literal["fc", "conv"]
 TOTAL = 0
@@ -139,6 +164,7 @@ class Claim:
         reason: why it differs, or a remark.
         source: who printed or stated it, if not only the slide.
         cell: its position in the slide's table.
+        keys: where it stands in the file that it was read from.
     """
 
     what: str
@@ -153,6 +179,7 @@ class Claim:
     reason: str = ""
     source: str = ""
     cell: Cell | None = None
+    keys: Keys = field(default=(), compare=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -172,11 +199,12 @@ class Table:
 
 @dataclass(frozen=True, slots=True)
 class Slide:
-    """A slide with claims."""
+    """A slide with claims; `topic` is the heading that it is under, or empty."""
 
     number: int
     title: str
     tables: tuple[Table, ...]
+    topic: str = ""
 
     @property
     def claims(self) -> tuple[Claim, ...]:
@@ -184,12 +212,40 @@ class Slide:
         return tuple(claim for table in self.tables for claim in table.claims)
 
 
-def slide(number: int, title: str, *parts: Claim | Table) -> Slide:
-    """A slide of tables and claims; consecutive claims become one table without a caption."""
-    tables: list[Table] = []
-    for bare, run in groupby(parts, key=lambda part: isinstance(part, Claim)):
-        if bare:
-            tables.append(Table(tuple(part for part in run if isinstance(part, Claim))))
+@dataclass(frozen=True, slots=True)
+class Course:
+    """Slides with claims, and whose they are."""
+
+    title: str
+    slides: tuple[Slide, ...]
+
+    def numbered(self, numbers: Iterable[int]) -> tuple[Slide, ...]:
+        """The slides with these numbers, in the course's order.
+
+        Raises:
+            CnncostError: a slide has no claims, or does not exist; the message suggests others.
+        """
+        wanted, known = set(numbers), {slide.number for slide in self.slides}
+        for number in sorted(wanted - known):
+            near = sorted(sorted(known, key=lambda other: (abs(other - number), other))[:_NEAR])
+            told = (
+                f"the nearest that have are {near[0]} and {near[1]}" if len(near) == _NEAR else f"slide {near[0]} has"
+            )
+            raise CnncostError(
+                f"slide {number}: has no claim that is checked here; {told} (there are {_ranges(sorted(known))})"
+            )
+        return tuple(slide for slide in self.slides if slide.number in wanted)
+
+
+_NEAR = 2
+
+
+def _ranges(numbers: list[int]) -> str:
+    """Number ranges as text: `3-6, 17-22, 24`."""
+    runs: list[list[int]] = []
+    for number in numbers:
+        if runs and number == runs[-1][-1] + 1:
+            runs[-1].append(number)
         else:
-            tables.extend(part for part in run if isinstance(part, Table))
-    return Slide(number, title, tuple(tables))
+            runs.append([number])
+    return ", ".join(f"{run[0]}-{run[-1]}" if len(run) > 1 else str(run[0]) for run in runs)

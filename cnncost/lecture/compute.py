@@ -6,6 +6,7 @@ from fractions import Fraction
 from functools import cache
 
 from cnncost.analysis import analyze
+from cnncost.errors import CnncostError
 from cnncost.lecture.arithmetic import evaluate
 from cnncost.lecture.claims import (
     Below,
@@ -14,25 +15,28 @@ from cnncost.lecture.claims import (
     Formula,
     Measure,
     Of,
+    Option,
     Published,
+    Ratio,
     Scaled,
     Share,
     Sum,
 )
 from cnncost.lecture.printed import Number, parse
-from cnncost.lecture.quantities import QUANTITIES
-from cnncost.lecture.values import Measured, Value
+from cnncost.lecture.quantities import TRAINING, value_of
+from cnncost.lecture.values import Measured, Value, text
 from cnncost.report.model import Report
+from cnncost.shapes import parse_inputs
 
-__all__ = ["measure"]
+__all__ = ["forget", "measure"]
 
 
 def measure(what: Measure) -> Measured:
     """The exact figure that a measure describes.
 
     Raises:
-        TypeError: arithmetic on values that aren't numbers, such as the sum of two sizes.
-        CnncostError: a network or layer does not exist.
+        CnncostError: a network or layer does not exist, or has no such quantity; arithmetic on values that aren't
+            numbers, such as the sum of two sizes.
     """
     match what:
         case Of():
@@ -44,25 +48,40 @@ def measure(what: Measure) -> Measured:
         case Below(less, more):
             return Measured(_number(less) < _number(more))
         case Share(part, whole):
-            return Measured(100 * _number(part) / _number(whole), "%")
+            return Measured(100 * _quotient(part, whole), "%")
+        case Ratio(more, less):
+            return Measured(_plain(_quotient(more, less)))
         case Scaled(scaled, factor, _, unit):
             return Measured(_plain(_number(scaled) * factor), unit)
-        case Formula(text):
-            return Measured(evaluate(text))
+        case Formula(written):
+            return Measured(evaluate(written))
         case Experiment():
             return _tried(what)
-        case Published(text):
-            return _published(text)
+        case Published(printed):
+            return _published(printed)
 
 
 @cache
-def _report(network: str, options: tuple[tuple[str, str | float], ...]) -> Report:
-    return analyze(network, model_args=dict(options))
+def _report(
+    network: str, options: tuple[tuple[str, Option], ...], inputs: tuple[str, ...], training: bool, optimizer: str
+) -> Report:
+    return analyze(
+        network, parse_inputs(inputs) if inputs else None, model_args=dict(options), training=training,
+        optimizer=optimizer or None,
+    )  # fmt: skip
 
 
 @cache
 def _of(what: Of) -> Value:
-    return QUANTITIES[what.quantity](_report(what.network, what.options), what.layer)
+    training = what.quantity in TRAINING
+    report = _report(what.network, what.options, what.inputs, training, what.optimizer)
+    return value_of(report, what.quantity, what.layer)
+
+
+def forget() -> None:
+    """Drop what was measured: names may stand for other files in another folder."""
+    for kept in (_report, _of):
+        kept.cache_clear()
 
 
 @cache
@@ -75,8 +94,15 @@ def _tried(what: Experiment) -> Measured:
 def _number(what: Measure) -> Fraction:
     value = measure(what).value
     if isinstance(value, bool) or not isinstance(value, int | Fraction):
-        raise TypeError(f"measure: expected a number from {what}, got {value!r}")
+        raise CnncostError(f"expected a number to calculate with, got {text(Measured(value))}")
     return Fraction(value)
+
+
+def _quotient(part: Measure, whole: Measure) -> Fraction:
+    divisor = _number(whole)
+    if not divisor:
+        raise CnncostError("expected something other than zero to divide by")
+    return _number(part) / divisor
 
 
 def _plain(number: Fraction | int) -> int | Fraction:
@@ -84,6 +110,6 @@ def _plain(number: Fraction | int) -> int | Fraction:
     return int(number) if Fraction(number).denominator == 1 else number
 
 
-def _published(text: str) -> Measured:
-    figure = parse(text)
+def _published(printed: str) -> Measured:
+    figure = parse(printed)
     return Measured(figure.value, figure.unit) if isinstance(figure, Number) else Measured(figure)

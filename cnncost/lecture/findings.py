@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable
+from contextlib import chdir
 from dataclasses import dataclass
 
+from cnncost.errors import CnncostError
 from cnncost.lecture import values
+from cnncost.lecture.arithmetic import evaluate
 from cnncost.lecture.claims import (
     Below,
     Claim,
@@ -16,19 +19,21 @@ from cnncost.lecture.claims import (
     Measure,
     Of,
     Published,
+    Ratio,
     Scaled,
     Share,
     Slide,
     Sum,
     Table,
 )
-from cnncost.lecture.compute import measure
+from cnncost.lecture.compute import forget, measure
 from cnncost.lecture.printed import parse
-from cnncost.lecture.quantities import WORDS
+from cnncost.lecture.quantity import WORDS
+from cnncost.lecture.read import CourseFile
 from cnncost.lecture.values import Measured
 from cnncost.lecture.verdict import Judgement, Verdict, judge
 
-__all__ = ["Finding", "Findings", "describe", "examine", "find"]
+__all__ = ["Finding", "Findings", "check", "describe", "examine", "find"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,6 +95,8 @@ Findings = tuple[Finding, ...]
 def examine(slide: Slide, table: Table, claim: Claim) -> Finding:
     """Measure a claim's figures and judge it."""
     exact = measure(claim.exact) if claim.exact else None
+    if claim.formula and exact and (value := evaluate(claim.formula)) != exact.value:
+        raise CnncostError(f"formula: is {value:,}, but what is measured is {values.text(exact)}")
     judgement = judge(parse(claim.value or claim.printed), exact)
     if isinstance(claim.exact, Published) and judgement.verdict is not Verdict.DIFFERS:
         judgement = Judgement(Verdict.STATED)  # two sources agree, but nothing was computed
@@ -102,6 +109,26 @@ def find(slides: Iterable[Slide]) -> Findings:
     return tuple(examine(slide, table, claim) for slide in slides for table in slide.tables for claim in table.claims)
 
 
+def check(file: CourseFile, slides: Iterable[Slide]) -> Findings:
+    """Measure and judge the claims of a file; names of files and packages in it are relative to its folder.
+
+    Raises:
+        ClaimsError: a model, layer or figure of a claim does not exist; the message begins with file and line.
+    """
+    forget()
+    with chdir(file.path.parent):
+        return tuple(
+            _placed(file, slide, table, claim) for slide in slides for table in slide.tables for claim in table.claims
+        )
+
+
+def _placed(file: CourseFile, slide: Slide, table: Table, claim: Claim) -> Finding:
+    try:
+        return examine(slide, table, claim)
+    except CnncostError as error:
+        raise file.wrong(claim.keys, f"{claim.what}: {error}") from None
+
+
 def summary(findings: Findings) -> str:
     """Counts by verdict: `180 claims: 120 exact, 30 rounded, 15 differ, 15 stated`."""
     counts = Counter(finding.verdict for finding in findings)
@@ -112,8 +139,9 @@ def summary(findings: Findings) -> str:
 def describe(what: Measure) -> str:
     """A measure in words: `weights of lenet300.fc1`."""
     match what:
-        case Of(network, quantity, layer, options):
+        case Of(network, quantity, layer, options, inputs, optimizer):
             told = "".join(f", {name}={value}" for name, value in options)
+            told += "".join(f", input {text}" for text in inputs) + (f", {optimizer}" if optimizer else "")
             return f"{WORDS[quantity]} of {network}{'.' if layer else ''}{layer}{told}"
         case Sum(parts):
             return " + ".join(describe(part) for part in parts)
@@ -123,10 +151,12 @@ def describe(what: Measure) -> str:
             return f"{describe(less)} below {describe(more)}"
         case Share(part, whole):
             return f"{describe(part)} / {describe(whole)}"
+        case Ratio(more, less):
+            return f"{describe(more)} / {describe(less)}"
         case Scaled(scaled, _, words, _):
             return f"{describe(scaled)}, {words}"
-        case Formula(text):
-            return text
+        case Formula(written):
+            return written
         case Experiment(name):
             from cnncost.lecture.experiments import words as told_of
 

@@ -9,7 +9,7 @@ from typing import TypeAlias
 
 from cnncost.lecture.arithmetic import evaluate, is_formula
 
-__all__ = ["Figure", "Number", "parse"]
+__all__ = ["Figure", "Number", "doubt", "parse"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,14 +32,27 @@ class Number:
 Figure: TypeAlias = Number | tuple[int, ...] | str
 """A number, a size such as 28×28, or words."""
 
-_SCALES = {"k": 10**3, "M": 10**6, "million": 10**6, "G": 10**9, "billion": 10**9, "%": 1, "": 1}
+_SCALES = {
+    "k": 10**3, "K": 10**3, "M": 10**6, "million": 10**6, "G": 10**9, "billion": 10**9, "T": 10**12, "trillion": 10**12,
+    "Ki": 2**10, "Mi": 2**20, "Gi": 2**30, "%": 1, "": 1,
+}  # fmt: skip
+_UNITS = r"(?:bytes?|params|parameters|MACs?|FLOPs?|OPs?|FLOPS|B)"
 _SIZE = re.compile(r"\d+(?:\s*[x×]\s*\d+)+")
 _GRID = re.compile(r"\d+(?: \d+)+(?: / \d+(?: \d+)+)+")
 _NUMBER = re.compile(
     r"(?P<about>~|[Aa]bout )?(?<![A-Za-z\d.-])"  # LeNet-5 and x784 are names
     r"(?P<whole>\d{1,3}(?:,\d{3})+|\d+)(?:\.(?P<part>\d+))?"
-    r"\s*(?:[x×]\s*10\^(?P<power>\d+)|(?P<scale>k|M|G|million|billion|%)(?![A-Za-z]))?"
+    r"\s*(?:[x×]\s*10\^(?P<power>\d+)"
+    rf"|(?P<scale>(?:k|K|M|G|T|million|billion|trillion|%)(?={_UNITS}?(?![A-Za-z]))|[KMG]i(?=B(?![A-Za-z]))))?"
 )
+_LETTER = re.compile(r"[A-Za-z]")
+_MORE = (
+    (re.compile(r"[,.]\d"), "a point for decimals and commas for thousands: 25.6M, or 25,557,032"),
+    (re.compile(r"[ \u00a0\u202f']\d{3}(?!\d)"), "commas for thousands: 25,557,032"),
+    (re.compile(r"\s*(?:[-–—]|to)\s*\d"), "one figure, not a range"),
+    (re.compile(r"\s*[x×·*+/]\s*\d"), "one figure, or a size alone: 28x28"),
+)  # fmt: skip
+_BOUND = re.compile(r"[<>≤≥]=?\s*$|(?:at (?:most|least)|less than|more than|under|over|up to)\s+$", re.IGNORECASE)
 _PRINTED_IN_FULL = 1000
 """Below this, and without a k or a ~, a trailing zero is significant: 10 classes are not about ten."""
 
@@ -56,6 +69,28 @@ def parse(text: str) -> Figure:
         return Number(Fraction(value), Fraction(1), len(str(value)))
     match = _NUMBER.search(stripped)
     return _number(match) if match else stripped
+
+
+def doubt(text: str) -> str:
+    """What is wrong with a figure that could be read in two ways, and what to write; empty if nothing is.
+
+    `parse` takes the first number and leaves the rest, which is right for `60k digits images` and not for `25,6M`.
+    """
+    stripped = text.strip()
+    if not isinstance(parse(stripped), Number) or is_formula(stripped):
+        return ""
+    match = _NUMBER.search(stripped)
+    assert match  # it is a Number
+    read = match[0].rstrip()
+    before, after = stripped[: match.start()], stripped[match.start() + len(read) :]
+    if _BOUND.search(before):
+        return f"{text!r} is a bound: expected a figure, or exact = {{ below = [ … ] }} for a statement"
+    for pattern, expected in _MORE:
+        if pattern.match(after):
+            return f'{text!r}: expected {expected}; with value = "…", any text can be printed'
+    if not match["scale"] and _LETTER.match(after) and not after.startswith("x"):
+        return f'{text!r}: can\'t tell what comes after {read}; expected k, M, G, KiB or %, or value = "…"'
+    return ""
 
 
 def _number(match: re.Match[str]) -> Number:

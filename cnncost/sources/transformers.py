@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import inspect
 import json
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -92,7 +93,8 @@ def _from_name(spec: str, name: str, transformers: Any, first: tuple[str, ...]) 
         if kind is not None and inspect.isclass(kind) and issubclass(kind, transformers.PretrainedConfig):
             kind, config_class = None, kind
         if config_class is None:
-            raise SourceError(_unknown(spec, name, [*types, *(n for n in dir(transformers) if n.endswith("Model"))]))
+            classes = (n for n in dir(transformers) if n.endswith("Model"))
+            raise SourceError(_unknown(spec, name, types, classes))
 
     def factory(**arguments: Any) -> Any:
         config = _configured(config_class, arguments)
@@ -105,14 +107,25 @@ def _types(transformers: Any) -> Any:
     return transformers.models.auto.configuration_auto.CONFIG_MAPPING
 
 
-def _unknown(spec: str, name: str, known: list[str]) -> str:
-    if "/" in name or "-" in name:  # no type or class of Transformers has either
+def _unknown(spec: str, name: str, types: Iterable[str], classes: Iterable[str]) -> str:
+    if "/" in name or "-" in name:  # no class of Transformers has either
+        kind = _type_in(name, types)
+        told = f"hf:{kind}, in its default configuration" if kind else "hf:bert"
         return (
-            f"{spec}: no local file or folder of this name; if it is a name on a hub: nothing is downloaded. Save its "
-            "config.json here and name that, hf:path/to/config.json, or give the architecture, for example hf:bert"
-            f"{suggestion(name.partition('-')[0].rpartition('/')[2], known)}"
+            f"{spec}: no local file or folder of this name, and names on the hub are not read: nothing is downloaded. "
+            f"Give the architecture, {'' if kind else 'for example '}{told} (--model-args sets its fields), or save the "
+            "model's config.json here and name that: hf:path/to/config.json"
         )
-    return f"{spec}: no model type or class of Transformers, and no local configuration{suggestion(name, known)}"
+    near = suggestion(name, [*types, *classes])
+    return f"{spec}: no model type or class of Transformers, and no local configuration{near}"
+
+
+def _type_in(name: str, types: Iterable[str]) -> str:
+    """The model type that a name on the hub begins with: `bert` of `bert-base-uncased`; empty if there is none."""
+    last = name.rpartition("/")[2].lower().replace("_", "-")
+    spelled = {kind.lower().replace("_", "-"): kind for kind in types}
+    begun = [known for known in spelled if last == known or last.startswith((f"{known}-", f"{known}."))]
+    return spelled[max(begun, key=len)] if begun else ""
 
 
 def _configured(config_class: Any, arguments: dict[str, Any]) -> Any:

@@ -93,7 +93,8 @@ def test_a_slide_without_claims_names_near_ones(capsys, number, words):
         (["-o", "page.html"], "page.html: expected a name that ends in .md, .csv, .json or .txt, got .html"),
         (["-o", "page"], "page: expected a name that ends in .md, .csv, .json or .txt, got no ending"),
         (["--write-reports", "reports", "--slide", "5"], "give no other option"),
-        (["55"], "unexpected extra argument"),
+        (["55"], "55: expected a file of claims; a slide is --slide 55"),
+        (["nope.toml"], "nope.toml: can't be read: No such file or directory; expected claims in TOML"),
     ],
 )
 def test_wrong_usage(capsys, arguments, words):
@@ -172,3 +173,84 @@ def test_a_terminal_without_unicode(monkeypatch):
 def test_help_keeps_its_examples_on_lines_of_their_own(capsys):
     assert run("--help") == 0
     assert "\n    cnncost lecture --slide 55\n" in capsys.readouterr().out
+
+
+CLAIMS = """
+course = "A. Teacher, Networks"
+[[slide]]
+number = 7
+title = "Nets"
+[[slide.claim]]
+what = "parameters"
+printed = "{printed}"
+exact = {{ model = "net.py:Net", quantity = "params", input = "1x3x8x8" }}
+"""
+NET = """
+from torch import nn
+
+print("imported")
+
+
+class Net(nn.Conv2d):
+    def __init__(self):
+        super().__init__(3, 4, 3, bias=False)
+
+    def forward(self, x):
+        print("run")
+        return super().forward(x)
+"""
+
+
+@pytest.fixture
+def claims(tmp_path):
+    (tmp_path / "net.py").write_text(NET)
+    path = tmp_path / "claims.toml"
+    path.write_text(CLAIMS.format(printed="108"))
+    return path
+
+
+@pytest.mark.parametrize("form", ["text", "markdown", "csv", "json"])
+def test_a_teachers_own_claims(capfd, claims, form):
+    assert run(str(claims), "--slide", "7", "--format", form) == 0
+    out = capfd.readouterr().out
+    assert "108" in out
+    assert "exact" in out
+    assert "imported" not in out
+    assert "run" not in out
+    assert "MN909" not in out
+    assert form == "csv" or "A. Teacher, Networks" in out
+
+
+@pytest.mark.parametrize(("printed", "code"), [("108", 0), ("0.1k", 0), ("109", 1)])
+def test_the_exit_code_says_that_a_claim_differs_if_it_is_asked_to(claims, printed, code):
+    claims.write_text(CLAIMS.format(printed=printed))
+    assert run(str(claims), "--exit-code") == code
+    assert run(str(claims), "--exit-code", "--verdict", "exact") == code
+    assert run(str(claims)) == 0
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (("params", "parms"), "unknown quantity 'parms'; did you mean params"),
+        (("net.py", "nett.py"), "nett.py"),
+        (("7", '"7"'), "number: expected a slide's number, got '7'"),
+        (("]]", "]"), "broken TOML"),
+        (("108", "10,8k"), "expected a point for decimals"),
+        (("1x3x8x8", "1x4x8x8"), "4"),
+    ],
+)
+def test_bad_claims_are_one_line_and_write_nothing(capsys, claims, tmp_path, change, words):
+    claims.write_text(CLAIMS.format(printed="108").replace(*change, 1))
+    assert run(str(claims), "-o", str(tmp_path / "out.md")) == 2
+    caught = capsys.readouterr()
+    (line,) = [line for line in caught.err.splitlines() if line.startswith("cnncost: ")]
+    assert words in line
+    assert "claims.toml:" in line
+    assert not caught.out
+    assert not (tmp_path / "out.md").exists()
+
+
+def test_a_slide_that_is_not_in_a_teachers_file(capsys, claims):
+    assert run(str(claims), "--slide", "8") == 2
+    assert "slide 8: has no claim that is checked here; slide 7 has (there are 7)" in capsys.readouterr().err

@@ -6,8 +6,7 @@ import pytest
 
 from cnncost.lecture import values
 from cnncost.lecture.arithmetic import evaluate
-from cnncost.lecture.claims import Claim, Table, slide
-from cnncost.lecture.contents import SLIDES, TOPICS, numbered, topic_of
+from cnncost.lecture.contents import FILE, SLIDES, TOPICS, topic_of
 from cnncost.lecture.findings import find, summary
 from cnncost.lecture.verdict import Verdict
 
@@ -64,7 +63,7 @@ def test_topics_of_slides():
 
 
 def test_slides_by_number_come_in_the_lectures_order():
-    assert [each.number for each in numbered([55, 6, 55])] == [6, 55]
+    assert [each.number for each in FILE.course.numbered([55, 6, 55])] == [6, 55]
 
 
 def test_the_summary_counts_each_verdict_once(findings):
@@ -74,14 +73,6 @@ def test_the_summary_counts_each_verdict_once(findings):
     assert re.fullmatch(r"\d+ claims: \d+ exact, \d+ rounded, \d+ differ, \d+ stated", text)
 
 
-def test_consecutive_claims_are_one_table():
-    one, two, three = (Claim(name, "1") for name in ("one", "two", "three"))
-    apart = Table((three,), "apart")
-    built = slide(1, "title", one, two, apart, three)
-    assert built.tables == (Table((one, two)), apart, Table((three,)))
-    assert built.claims == (one, two, three, three)
-
-
 @pytest.mark.parametrize("number", [6, 55])
 def test_findings_of_a_single_slide_match_those_of_all(findings, number):
-    assert find(numbered([number])) == tuple(f for f in findings if f.slide.number == number)
+    assert find(FILE.course.numbered([number])) == tuple(f for f in findings if f.slide.number == number)

@@ -1,4 +1,4 @@
-from cnncost.lecture.claims import TOTAL, Cell, Claim, Formula, Published, Table, slide
+from cnncost.lecture.claims import TOTAL, Cell, Claim, Formula, Published, Slide, Table
 from cnncost.lecture.contents import numbered
 from cnncost.lecture.findings import find
 from cnncost.lecture.tables import grids, slips
@@ -63,12 +63,12 @@ def test_agreeing_with_a_paper_proves_nothing():
         Claim("agrees", "3.6 %", Published("3.57 %", "the paper"), source="the paper"),
         Claim("contradicts", "6.7 %", Published("3.57 %", "the paper"), reason="another year's"),
     )
-    first, second = find([slide(1, "title", *claims)])
+    first, second = find([Slide(1, "title", (Table(claims),))])
     assert (first.verdict, second.verdict) == ("stated", "differs")
     assert second.exact_text == "3.57 %"
 
 
 def test_a_total_names_its_network():
     claims = tuple(Claim("total", "4", Formula("2·2"), cell=Cell(side, TOTAL)) for side in ("fc", "conv"))
-    (table,) = only(find([slide(1, "title", Table(claims))]))
+    (table,) = only(find([Slide(1, "title", (Table(claims),))]))
     assert [note.subject for note in table.notes] == ["total, fully connected", "total, convolutional"]

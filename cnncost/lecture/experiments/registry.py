@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from inspect import signature
 from typing import ParamSpec, TypeAlias
 
+from cnncost.errors import CnncostError
 from cnncost.lecture.values import Measured
+from cnncost.near import suggestion
 
 __all__ = ["experiment", "run", "words"]
 
@@ -28,8 +31,21 @@ def experiment(
 
 
 def run(name: str, *arguments: int) -> Measured:
-    """Run the experiment."""
-    return _EXPERIMENTS[name][0](*arguments)
+    """Run the experiment.
+
+    Raises:
+        CnncostError: there is none of this name, or it takes other arguments.
+    """
+    if name not in _EXPERIMENTS:
+        near = suggestion(name, _EXPERIMENTS) or f"; expected one of {', '.join(_EXPERIMENTS)}"
+        raise CnncostError(f"unknown experiment {name!r}{near}")
+    runner = _EXPERIMENTS[name][0]
+    try:
+        signature(runner).bind(*arguments)
+    except TypeError as error:
+        takes = ", ".join(signature(runner).parameters)
+        raise CnncostError(f"experiment {name}: takes arguments = [{takes}]: {error}") from None
+    return runner(*arguments)
 
 
 def words(name: str) -> str:

@@ -23,23 +23,23 @@ RULE = """\
 _SPECIAL = str.maketrans({"|": "\\|", "*": "\\*", "_": "\\_", "<": "&lt;", ">": "&gt;", "~": "\\~"})
 
 
-def to_markdown(findings: Findings, *, whole: bool) -> str:
-    """A Markdown page; if `whole`, it covers the whole lecture and begins with a list of the slips."""
-    parts = [TITLE, _introduction(findings)]
+def to_markdown(findings: Findings, *, whole: bool, course: str = LECTURE) -> str:
+    """A Markdown page; if `whole`, it covers the whole course of this title and begins with a list of the slips."""
+    parts = [TITLE, _introduction(findings, course)]
     if whole:
         parts += ["## What differs", _table(slips(findings), "why")]
     tables = grids(findings, full=True)
     for topic, of_topic in groupby(findings, key=lambda finding: topic_of(finding.slide)):
-        parts.append(f"## {topic}")
+        parts += [f"## {_escaped(topic)}"] if topic else []
         for slide, _ in groupby(of_topic, key=lambda finding: finding.slide):
             parts.append(f"### Slide {slide.number}: {_escaped(slide.title)}")
             parts += [_captioned(grid) for grid in next(tables)]
     return "\n\n".join(parts) + "\n"
 
 
-def _introduction(findings: Findings) -> str:
+def _introduction(findings: Findings, course: str) -> str:
     return (
-        f"Every figure of the slides ({LECTURE}),\n"
+        f"Every figure of the slides ({_escaped(course)}),\n"
         f"beside that of the real network, analysed, or tried on torch's own layers. {summary(findings)}.\n\n{RULE}"
     )
 

@@ -46,13 +46,13 @@ def _plain(measured: Measured, right: str = "") -> str:
     return values.text(measured, right)
 
 
-def to_json(findings: Findings) -> str:
+def to_json(findings: Findings, course: str = LECTURE) -> str:
     """All claims, and the number with each verdict."""
     counts = Counter(finding.verdict for finding in findings)
     document = {
         "schema": json.SCHEMA,
         "command": "lecture",
-        "lecture": LECTURE,
+        "lecture": course,
         "summary": {"claims": len(findings), **{verdict.value: counts[verdict] for verdict in Verdict}},
         "claims": [_claim(finding) for finding in findings],
     }

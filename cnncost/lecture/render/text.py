@@ -26,10 +26,10 @@ _INDENT = "    "
 _ASCII = str.maketrans({"«": '"', "»": '"', "−": "-", "²": "^2"})
 
 
-def to_lines(findings: Findings, width: int) -> list[Line]:
+def to_lines(findings: Findings, width: int, course: str = LECTURE) -> list[Line]:
     """All tables, and the summary; no line is longer than `width`, which is at least 60."""
     width = max(width, LEAST_WIDTH)
-    lines: list[Line] = [[(line, "title")] for line in _wrap(f"The lecture, checked: {LECTURE}", width)]
+    lines: list[Line] = [[(line, "title")] for line in _wrap(f"The lecture, checked: {course}", width)]
     tables = grids(findings, full=width >= WIDE)
     for slide, _ in groupby(findings, key=lambda finding: finding.slide):
         lines.append([])
@@ -40,9 +40,9 @@ def to_lines(findings: Findings, width: int) -> list[Line]:
     return lines
 
 
-def to_text(findings: Findings, width: int) -> str:
+def to_text(findings: Findings, width: int, course: str = LECTURE) -> str:
     """The lines without styles."""
-    return "".join(f"{plain(line)}\n" for line in to_lines(findings, width))
+    return "".join(f"{plain(line)}\n" for line in to_lines(findings, width, course))
 
 
 def ascii_text(text: str) -> str:

@@ -1,0 +1,128 @@
+"""What a quantity of claims is, the register of all, and what they look up in a Report.
+
+A quantity that a model, or a layer of it, does not have is an error, never a zero.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, TypeAlias
+
+from cnncost.errors import CnncostError
+from cnncost.graph import Graph, Node
+from cnncost.lecture.values import Value
+from cnncost.report.model import Report
+
+__all__ = [
+    "ALONE", "COUNTED", "QUANTITIES", "TRAINING", "WORDS", "Quantity", "agreed", "graph_of", "input_of", "layers",
+    "nodes", "output_of", "quantity", "square", "value_of",
+]  # fmt: skip
+
+Quantity: TypeAlias = Callable[[Report, str], Value]
+"""A function of a Report and a module's path, `""` for the whole network."""
+
+QUANTITIES: dict[str, Quantity] = {}
+WORDS: dict[str, str] = {}
+"""Name of each quantity in a sentence."""
+ALONE = set[str]()
+"""Those that a layer of a network does not have."""
+COUNTED = set[str]()
+"""Those that an op without a rule is missing from."""
+TRAINING = set[str]()
+"""Those of a training step."""
+
+
+def quantity(
+    words: str, *, alone: bool = False, counted: bool = False, training: bool = False
+) -> Callable[[Quantity], Quantity]:
+    """Register a function under its name, with a description of its result."""
+
+    def register(function: Quantity) -> Quantity:
+        name = function.__name__
+        QUANTITIES[name], WORDS[name] = function, words
+        for names, member in ((ALONE, alone), (COUNTED, counted), (TRAINING, training)):
+            if member:
+                names.add(name)
+        return function
+
+    return register
+
+
+def value_of(report: Report, name: str, layer: str) -> Value:
+    """A quantity of a network, or of a layer of it.
+
+    Raises:
+        CnncostError: no such layer, a layer without such a quantity, or ops without a rule are missing from it.
+    """
+    module = report.module(layer)
+    missing = module.unknown if layer else bool(report.unknown)
+    if missing and name in COUNTED:
+        raise CnncostError(
+            f"{WORDS[name]} of {layer or report.model}: no exact figure: no rule counts {', '.join(report.unknown)}; "
+            "a rule of your own does (cnncost.rule)"
+        )
+    return QUANTITIES[name](report, layer)
+
+
+def graph_of(report: Report) -> Graph:
+    """The Graph, which a report that was read from a file lacks."""
+    if report.graph is None:
+        raise CnncostError(f"{report.model}: a saved report has only its sums; name the model itself")
+    return report.graph
+
+
+def nodes(report: Report, layer: str, *kinds: str) -> list[Node]:
+    """The nodes of these kinds in a module and its submodules, in order."""
+    graph, below = graph_of(report), f"{layer}." if layer else ""
+    paths = {call: f"{graph.scopes[each.scope].path}." for call, each in enumerate(graph.calls)}
+    return [node for node in graph.nodes if node.spec.kind in kinds and paths[node.call].startswith(below)]
+
+
+def layers(report: Report, layer: str, *kinds: str) -> list[Node]:
+    """The first node of each layer of these kinds: several ops of a call that use one weight are one layer.
+
+    A layer that is called twice is there twice.
+    """
+    graph, found = graph_of(report), dict[tuple[int, ...], Node]()
+    for node in nodes(report, layer, *kinds):
+        weights = tuple(graph.values[value].storage for value in node.inputs[1:2])
+        found.setdefault((node.call, *weights) if weights else (node.call, *node.outputs, -1), node)
+    return list(found.values())
+
+
+def agreed(report: Report, layer: str, attribute: str, *kinds: str) -> Any:
+    """An attribute of a layer's convolution or pool.
+
+    Raises:
+        CnncostError: it has none, or several that differ.
+    """
+    found = {node.spec.get(attribute): None for node in nodes(report, layer, *kinds)}
+    if len(found) == 1 and (value := next(iter(found))) is not None:
+        return value
+    where, told = layer or report.model, " or ".join(kinds)
+    several = f"has several, which differ: {', '.join(map(str, found))}; name the layer" if found else "has none"
+    raise CnncostError(f"{where}: {attribute} of its {told}: {several}")
+
+
+def output_of(report: Report, layer: str) -> tuple[int, ...]:
+    """Shape of a module's output, without the batch.
+
+    Raises:
+        CnncostError: it returns no tensor, or several.
+    """
+    shapes = report.module(layer).output_shapes
+    if len(shapes) != 1 or not shapes[0]:
+        raise CnncostError(f"{layer or report.model}: returns {len(shapes)} tensors; expected one, with a batch axis")
+    return shapes[0][1:]
+
+
+def input_of(report: Report) -> tuple[int, ...]:
+    """Shape of the network's only input, without the batch."""
+    if len(report.inputs) != 1 or not report.inputs[0][0]:
+        raise CnncostError(f"{report.model}: has {len(report.inputs)} inputs; expected one, with a batch axis")
+    return report.inputs[0][0][1:]
+
+
+def square(extents: tuple[int, ...]) -> Value:
+    """2 rather than 2×2, where one number is the usual way to say it."""
+    return extents[0] if len(set(extents)) == 1 else extents

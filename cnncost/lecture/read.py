@@ -1,0 +1,169 @@
+"""Reads files of claims: the course that comes with the package, and a teacher's own. docs/claims.md has the format.
+
+The file is validated before anything is measured; errors name the line.
+"""
+
+from __future__ import annotations
+
+from itertools import groupby
+from pathlib import Path
+from typing import Any
+
+from cnncost.errors import CnncostError
+from cnncost.lecture.arithmetic import evaluate
+from cnncost.lecture.claims import TOTAL, Below, Cell, Claim, Course, Experiment, Measure, Slide, Table
+from cnncost.lecture.printed import doubt
+from cnncost.lecture.read_measures import Measures
+from cnncost.toml_file import Keys, parsed, text_of
+
+__all__ = ["ClaimsError", "CourseFile", "read"]
+
+_TOP = ("course", "slide")
+_SLIDE = ("number", "title", "topic", "claim")
+_TEXTS = {
+    "value": "the figure in it", "work": "a calculation", "formula": "a calculation", "right": "words",
+    "reason": "a reason", "source": "a source",
+}  # fmt: skip
+_CLAIM = ("what", "printed", "exact", *_TEXTS, "beside", "cell", "table", "where")
+_BESIDE = ("what", "exact")
+_EXAMPLE = 'add [[slide]] with number = 1, title = "…", and below it [[slide.claim]]'
+
+
+class ClaimsError(CnncostError):
+    """A file of claims that can't be used."""
+
+
+class CourseFile(Measures):
+    """A file of claims that was read: `course`, and where each claim stands."""
+
+    error = ClaimsError
+
+    def __init__(self, path: Path, text: str) -> None:
+        super().__init__(path, text)
+        self.course = self._course(parsed(path, text, ClaimsError))
+
+    def _course(self, data: dict[str, Any]) -> Course:
+        self.known(data, (), _TOP, "a file of claims")
+        title = self._text(data, (), "course", 'a title: course = "…"')
+        tables = self.typed(data.get("slide", []), list, ("slide",), "[[slide]] tables")
+        if not tables:
+            raise self.wrong((), f"no slide in it; {_EXAMPLE}")
+        slides = tuple(self._slide(table, ("slide", i)) for i, table in enumerate(tables))
+        seen = set[int]()
+        for i, slide in enumerate(slides):
+            if slide.number in seen:
+                raise self.wrong(
+                    ("slide", i, "number"), f"a second slide {slide.number}; give all its claims under the first"
+                )
+            seen.add(slide.number)
+        return Course(title, slides)
+
+    def _slide(self, table: Any, keys: Keys) -> Slide:
+        self.known(table, keys, _SLIDE, "a slide")
+        if "number" not in table:
+            raise self.wrong(keys, "a slide without a number; add number = 1")
+        number = self.typed(table["number"], int, (*keys, "number"), "a slide's number")
+        title = self._text(table, keys, "title", 'a title: title = "…"')
+        topic = self.typed(table.get("topic", ""), str, (*keys, "topic"), "a heading")
+        claims = self.typed(table.get("claim", []), list, (*keys, "claim"), "[[slide.claim]] tables")
+        if not claims:
+            raise self.wrong(keys, 'a slide without a claim; add [[slide.claim]] with what = "…" and printed = "…"')
+        return Slide(number, title, self._tables(claims, (*keys, "claim")), topic)
+
+    def _tables(self, claims: list[Any], keys: Keys) -> tuple[Table, ...]:
+        """Consecutive claims of the same `table` and `where` are shown as one table."""
+        made = [((*keys, i), self._claim(claim, (*keys, i))) for i, claim in enumerate(claims)]
+        headed = [(self._heading(claim, keys), built) for claim, (keys, built) in zip(claims, made, strict=True)]
+        found = []
+        for (caption, where), group in groupby(headed, key=lambda pair: pair[0]):
+            together = tuple(claim for _, claim in group)
+            self._check_cells(together)
+            found.append(Table(together, caption, where))
+        return tuple(found)
+
+    def _heading(self, claim: dict[str, Any], keys: Keys) -> tuple[str, str]:
+        caption = self.typed(claim.get("table", ""), str, (*keys, "table"), "a caption")
+        return caption, self.typed(claim.get("where", "on the slide"), str, (*keys, "where"), "who printed it")
+
+    def _claim(self, table: Any, keys: Keys) -> Claim:
+        self.known(table, keys, _CLAIM, "a claim")
+        exact = self.measure(table["exact"], (*keys, "exact")) if "exact" in table else None
+        texts = {
+            name: self.typed(table.get(name, ""), str, (*keys, name), expected) for name, expected in _TEXTS.items()
+        }
+        claim = Claim(
+            self._text(table, keys, "what", 'what it is about: what = "parameters"'),
+            self._text(table, keys, "printed", 'what the slide prints: printed = "25.6M"'),
+            exact, beside=self._beside(table, keys), cell=self._cell(table, keys), keys=keys, **texts,
+        )  # fmt: skip
+        self._check_figures(claim)
+        return claim
+
+    def _text(self, table: dict[str, Any], keys: Keys, name: str, expected: str) -> str:
+        if name not in table:
+            raise self.wrong(keys, f"{name}: missing; expected {expected}")
+        text: str = self.typed(table[name], str, (*keys, name), expected)
+        if not text.strip():
+            raise self.wrong((*keys, name), f"{name}: is empty; expected {expected}")
+        return text
+
+    def _check_figures(self, claim: Claim) -> None:
+        """Reject what would be read as another figure than a person reads."""
+        if claim.formula:
+            try:
+                evaluate(claim.formula)
+            except ValueError as error:
+                raise self.wrong((*claim.keys, "formula"), str(error)) from None
+        if claim.exact is None or isinstance(claim.exact, (Below, Experiment)):
+            return  # a statement, or nothing to be held against
+        name = "value" if claim.value else "printed"
+        if why := doubt(claim.value or claim.printed):
+            raise self.wrong((*claim.keys, name), f"{name}: {why}")
+
+    def _beside(self, table: dict[str, Any], keys: Keys) -> tuple[tuple[str, Measure], ...]:
+        expected = 'further measures: beside = [{ what = "MACs", exact = { … } }]'
+        given = self.typed(table.get("beside", []), list, (*keys, "beside"), expected)
+        found = []
+        for i, each in enumerate(given):
+            place = (*keys, "beside", i)
+            self.known(each, place, _BESIDE, "a further measure")
+            what = self._text(each, place, "what", 'what it is: what = "MACs"')
+            if "exact" not in each:
+                raise self.wrong(place, f"exact: missing; expected {expected}")
+            found.append((what, self.measure(each["exact"], (*place, "exact"))))
+        return tuple(found)
+
+    def _cell(self, table: dict[str, Any], keys: Keys) -> Cell | None:
+        if "cell" not in table:
+            return None
+        place, cell = (*keys, "cell"), table["cell"]
+        self.known(cell, place, Cell._fields, "a cell")
+        side, row = cell.get("side"), cell.get("row")
+        if side not in {"fc", "conv"} or not (row == "total" or (type(row) is int and row > TOTAL)):
+            raise self.wrong(
+                place, f'cell: expected {{ side = "fc" or "conv", row = 1, 2, … or "total" }}, got {cell!r}'[:300]
+            )
+        return Cell("fc" if side == "fc" else "conv", TOTAL if row == "total" else row)
+
+    def _check_cells(self, claims: tuple[Claim, ...]) -> None:
+        """A table has cells for all its claims, each once, or for none."""
+        cells = [claim.cell for claim in claims]
+        seen = set[Cell]()
+        for claim in claims if any(cells) else ():
+            if claim.cell is None:
+                raise self.wrong(
+                    claim.keys, "a claim without a cell in a table of cells; give all their place, or none"
+                )
+            if claim.cell in seen:
+                raise self.wrong((*claim.keys, "cell"), "cell: a second claim there; give each its own row")
+            seen.add(claim.cell)
+
+
+def read(path: Path) -> CourseFile:
+    """Read and check a file of claims.
+
+    Raises:
+        ClaimsError: no such file, broken TOML, an unknown key or quantity (with near ones), a value of the wrong kind,
+            a figure that can be read in two ways, two slides of one number. The message begins with file and line.
+    """
+    return CourseFile(path, text_of(path, ClaimsError, "claims"))

@@ -1,0 +1,159 @@
+"""Measures as a file of claims writes them: `{ model = "resnet50", quantity = "macs" }`, and what is made of such."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from fractions import Fraction
+from typing import Any
+
+from cnncost.errors import CnncostError
+from cnncost.lecture.arithmetic import evaluate
+from cnncost.lecture.claims import (
+    Below,
+    Difference,
+    Experiment,
+    Formula,
+    Measure,
+    Of,
+    Option,
+    Published,
+    Ratio,
+    Scaled,
+    Share,
+    Sum,
+)
+from cnncost.lecture.quantities import ALONE, QUANTITIES, TRAINING
+from cnncost.near import suggestion
+from cnncost.shapes import parse_inputs
+from cnncost.toml_file import Keys, TomlFile
+
+__all__ = ["Measures"]
+
+_OF = ("model", "quantity", "layer", "input", "model_args", "optimizer")
+_PAIRS: dict[str, Callable[[Measure, Measure], Measure]] = {
+    "difference": Difference,
+    "below": Below,
+    "share": Share,
+    "ratio": Ratio,
+}
+_EXPECTED = '{ model = "resnet50", quantity = "macs" }'
+
+
+class Measures(TomlFile):
+    """A file in which tables are measures."""
+
+    def measure(self, table: Any, keys: Keys) -> Measure:
+        """The measure that a table describes.
+
+        Raises:
+            CnncostError: an unknown key, quantity or experiment, or a value of the wrong kind.
+        """
+        self.typed(table, dict, keys, f"a measure: {_EXPECTED}")
+        kinds: dict[str, Callable[[dict[str, Any], Keys], Measure]] = {
+            "model": self._of, "sum": self._sum, **dict.fromkeys(_PAIRS, self._pair), "times": self._scaled,
+            "formula": self._formula, "experiment": self._experiment, "published": self._published,
+        }  # fmt: skip
+        found = [kind for kind in kinds if kind in table]
+        if len(found) != 1:
+            near = suggestion(next(iter(table), ""), kinds) if not found else ""
+            told = f"has both {' and '.join(found)}" if found else f"has none of {', '.join(kinds)}{near}"
+            raise self.wrong(keys, f"{keys[-1]}: {told}; expected one of them, as in {_EXPECTED}")
+        return kinds[found[0]](table, keys)
+
+    def _of(self, table: dict[str, Any], keys: Keys) -> Of:
+        self.known(table, keys, _OF, "a measure of a model")
+        model = self._words(table, keys, "model", 'a MODEL such as "resnet50" or "net.py:Net"')
+        quantity = self._words(table, keys, "quantity", f"one of {', '.join(QUANTITIES)}")
+        if quantity not in QUANTITIES:
+            near = suggestion(quantity, QUANTITIES) or f"; expected one of {', '.join(QUANTITIES)}"
+            raise self.wrong((*keys, "quantity"), f"unknown quantity {quantity!r}{near}")
+        layer = self.typed(table.get("layer", ""), str, (*keys, "layer"), "a module's path")
+        if layer and quantity in ALONE:
+            raise self.wrong((*keys, "layer"), f"{quantity} is of the whole model, not of a layer")
+        optimizer = self.typed(table.get("optimizer", ""), str, (*keys, "optimizer"), 'an optimizer, such as "adamw"')
+        if optimizer and quantity not in TRAINING:
+            raise self.wrong((*keys, "optimizer"), f"{quantity} has no training step; only {', '.join(TRAINING)} has")
+        options = self.typed(table.get("model_args", {}), dict, (*keys, "model_args"), "a table of arguments")
+        return Of(
+            model, quantity, layer,
+            tuple((name, self._option(value, (*keys, "model_args", name))) for name, value in options.items()),
+            self._inputs(table.get("input"), (*keys, "input")), optimizer,
+        )  # fmt: skip
+
+    def _words(self, table: dict[str, Any], keys: Keys, name: str, expected: str) -> str:
+        if name not in table:
+            raise self.wrong(keys, f"{name}: missing; expected {expected}")
+        words: str = self.typed(table[name], str, (*keys, name), expected)
+        return words
+
+    def _option(self, value: Any, keys: Keys) -> Option:
+        if isinstance(value, list):
+            return tuple(self._option(each, keys) for each in value)
+        if not isinstance(value, (str, int, float)):
+            raise self.wrong(keys, f"{keys[-1]}: expected a number, a text, a boolean or a list of them, got {value!r}")
+        return value
+
+    def _inputs(self, value: Any, keys: Keys) -> tuple[str, ...]:
+        if value is None:
+            return ()
+        expected = 'shapes: "1x3x32x32", or a list of them'
+        texts = [value] if isinstance(value, str) else self.typed(value, list, keys, expected)
+        for text in texts:
+            self.typed(text, str, keys, expected)
+        try:
+            parse_inputs(tuple(texts))
+        except CnncostError as error:
+            raise self.wrong(keys, str(error)) from None
+        return tuple(texts)
+
+    def _several(self, table: dict[str, Any], keys: Keys, name: str, count: int | None = None) -> list[Measure]:
+        self.known(table, keys, (name,), f"a {name}")
+        expected = f"a list of {count or 'two or more'} measures"
+        parts = self.typed(table[name], list, (*keys, name), expected)
+        if (count or len(parts)) != len(parts) or len(parts) < 2:  # of one measure there is no sum
+            raise self.wrong((*keys, name), f"{name}: expected {expected}, got {len(parts)}")
+        return [self.measure(part, (*keys, name, i)) for i, part in enumerate(parts)]
+
+    def _sum(self, table: dict[str, Any], keys: Keys) -> Sum:
+        return Sum(tuple(self._several(table, keys, "sum")))
+
+    def _pair(self, table: dict[str, Any], keys: Keys) -> Measure:
+        name = next(name for name in _PAIRS if name in table)
+        one, other = self._several(table, keys, name, 2)
+        return _PAIRS[name](one, other)
+
+    def _scaled(self, table: dict[str, Any], keys: Keys) -> Scaled:
+        self.known(table, keys, ("times", "of", "words", "unit"), "a multiple")
+        expected = 'a factor, times = "1/2", and its measure, of = { … }'
+        given = table["times"]
+        try:
+            factor = Fraction(str(given) if isinstance(given, (str, int, float)) else "")
+        except (ValueError, ZeroDivisionError):
+            raise self.wrong((*keys, "times"), f"times: expected {expected}, got {given!r}"[:300]) from None
+        if "of" not in table:
+            raise self.wrong(keys, f"of: missing; expected {expected}")
+        words = self.typed(table.get("words", f"times {given}"), str, (*keys, "words"), "what the factor is")
+        unit = self.typed(table.get("unit", ""), str, (*keys, "unit"), "a unit")
+        return Scaled(self.measure(table["of"], (*keys, "of")), factor, words, unit)
+
+    def _formula(self, table: dict[str, Any], keys: Keys) -> Formula:
+        self.known(table, keys, ("formula",), "a formula")
+        text = self._words(table, keys, "formula", '"16·(5·5·6 + 1)"')
+        try:
+            evaluate(text)
+        except ValueError as error:
+            raise self.wrong((*keys, "formula"), str(error)) from None
+        return Formula(text)
+
+    def _experiment(self, table: dict[str, Any], keys: Keys) -> Experiment:
+        self.known(table, keys, ("experiment", "arguments"), "an experiment")
+        name = self._words(table, keys, "experiment", "an experiment's name")
+        arguments = self.typed(table.get("arguments", []), list, (*keys, "arguments"), "a list of whole numbers")
+        for each in arguments:
+            self.typed(each, int, (*keys, "arguments"), "a list of whole numbers")
+        return Experiment(name, tuple(arguments))
+
+    def _published(self, table: dict[str, Any], keys: Keys) -> Published:
+        self.known(table, keys, ("published", "source"), "a published figure")
+        text = self._words(table, keys, "published", "a figure, as printed")
+        return Published(text, self._words(table, keys, "source", "where it is printed"))
