@@ -47,8 +47,8 @@ def test_a_command_prints_what_is_shown(block, capsys, monkeypatch):
 def test_python_examples_give_what_they_say():
     """All blocks in a row, in one namespace, as a reader would type them."""
     test = doctest.DocTestParser().get_doctest("\n".join(PYTHON), {}, "README.md", str(ROOT / "README.md"), 0)
-    failures = []
-    doctest.DocTestRunner(optionflags=doctest.FAIL_FAST).run(test, out=failures.append)
+    failures = []  # verbose=False: left to itself, the runner looks for -v among pytest's own arguments
+    doctest.DocTestRunner(verbose=False, optionflags=doctest.FAIL_FAST).run(test, out=failures.append)
 
     assert "".join(failures) == ""
     assert len(test.examples) > 10

@@ -113,8 +113,8 @@ def _unknown(spec: str, name: str, types: Iterable[str], classes: Iterable[str])
         told = f"hf:{kind}, in its default configuration" if kind else "hf:bert"
         return (
             f"{spec}: no local file or folder of this name, and names on the hub are not read: nothing is downloaded. "
-            f"Give the architecture, {'' if kind else 'for example '}{told} (--model-args sets its fields), or save the "
-            "model's config.json here and name that: hf:path/to/config.json"
+            f"Give the architecture, {'' if kind else 'for example '}{told} (--model-args sets its fields), or save "
+            "the model's config.json here and name that: hf:path/to/config.json"
         )
     near = suggestion(name, [*types, *classes])
     return f"{spec}: no model type or class of Transformers, and no local configuration{near}"

@@ -176,7 +176,7 @@ NAMES = [
     pytest.param("hf:brt", {}, "did you mean bert", id="an architecture", marks=TRANSFORMERS),
     pytest.param("hf:org/name", {}, "nothing is downloaded", id="a name on a hub", marks=TRANSFORMERS),
     pytest.param("hf:bert-base-uncased", {}, "Give the architecture, hf:bert, in its", id="bert", marks=TRANSFORMERS),
-    pytest.param("hf:google/vit-base-patch16-224", {}, "architecture, hf:vit, in", id="google's vit", marks=TRANSFORMERS),
+    pytest.param("hf:google/vit-base-patch16-224", {}, "architecture, hf:vit, in", id="vit", marks=TRANSFORMERS),
     pytest.param("hf:xlm-roberta-base", {}, "architecture, hf:xlm-roberta, in", id="the longest", marks=TRANSFORMERS),
     pytest.param("hf:meta-llama/Llama-2-7b", {}, "hf:llama, in", id="not its organization's", marks=TRANSFORMERS),
     pytest.param("hf:bert", {"hiden_size": 3}, "no field hiden_size; did you mean hidden_size", id="a field",
