@@ -105,6 +105,7 @@ _SHOWN = warnings.showwarning
 
 def main(arguments: list[str] | None = None) -> None:
     """Run the command line and exit: 0 success, 1 the command found a problem, 2 wrong usage or broken input."""
+    is_program = arguments is None
     arguments = sys.argv[1:] if arguments is None else arguments
     debug = "--debug" in arguments  # at any position: users append it after an error
     stdout.stand_in()
@@ -119,6 +120,8 @@ def main(arguments: list[str] | None = None) -> None:
     except stdout.ReaderGone:
         code = 0
     stdout.give_up()
+    if is_program:
+        stdout.retire()
     sys.exit(code)
 
 

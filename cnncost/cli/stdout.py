@@ -93,6 +93,14 @@ def give_up() -> None:
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
+def retire() -> None:
+    """Send what is printed from here on to standard error: what the model has left to say as the program ends."""
+    with suppress(OSError, ValueError):
+        if sys.stdout.fileno() == 1:
+            os.dup2(2, 1)
+    sys.stdout = sys.stderr
+
+
 class _Aside:
     """Standard output, reserved for the result while user code runs.
 
