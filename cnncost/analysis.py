@@ -166,12 +166,13 @@ def _passed(name: str, graph: Graph, step: Graph | None, strict: bool) -> Report
     computed = compute(graph)
     phases = compute_phases(step) if step is not None else {}
     unknown = [*computed.unknown, *(u for part in phases.values() for u in part.unknown)]
-    if strict and graph.real is not None and graph.real.chance:
-        raise DataDependentError(
-            f"{name}: what forward runs is decided by random numbers: the figures are of {graph.real.inputs}; expected "
-            "a forward that runs the same each time, as model.eval() mostly does, or strict left off",
-            graph.real.first_read,
-        )
+    for run, real in (("forward", graph.real), ("the training step", step.real if step is not None else None)):
+        if strict and real is not None and real.chance:
+            raise DataDependentError(
+                f"{name}: what {run} runs is decided by random numbers: the figures are of {real.inputs}; expected "
+                "a forward that runs the same each time, as model.eval() mostly does, or strict left off",
+                real.first_read,
+            )
     if strict and unknown:
         raise UnknownOpError(_unknown_message(name, list({u.op: u for u in unknown}.values())))
     further = {n: about.given_by(graph) for n, about in statistics(Layer).items() if about.given_by is not None}

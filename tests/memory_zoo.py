@@ -182,7 +182,8 @@ def predict(entry: dict[str, Any], choice: dict[str, Any]) -> dict[str, Any]:
     row: dict[str, Any] = {}
     for training in (True, False):  # forward, and a step where there is one
         try:
-            memory = cnncost.analyze(resolved(entry, choice), training=training).memory
+            report = cnncost.analyze(resolved(entry, choice), training=training)
+            memory = report.memory
         except Exception as error:  # noqa: BLE001  # a finding
             row[f"{'training' if training else 'inference'}_failed"] = said(error)
             continue
@@ -192,6 +193,8 @@ def predict(entry: dict[str, Any], choice: dict[str, Any]) -> dict[str, Any]:
             at = getattr(memory, mode).peak
             row[f"{mode}_at"] = f"{at.op} in {at.path}"
         row["unseen"] = list(memory.figures.unseen)
+        runs = {"inference": report.graph, "training": report.training}
+        row["chance"] = [mode for mode, run in runs.items() if run and run.real and run.real.chance]
         break
     return row
 
@@ -210,8 +213,9 @@ def valued(inputs: Any) -> Any:
 
 
 def held(model: Any, given: Any) -> int:
-    """Bytes that are there before the run."""
-    storages = {t.untyped_storage() for t in (*model.parameters(), *model.buffers(), *tensors(given))}
+    """Bytes that are there before the run: parameters, buffers, tensors that are plain attributes, and inputs."""
+    plain = [value for module in model.modules() for value in tensors(dict(vars(module)))]
+    storages = {t.untyped_storage() for t in (*model.parameters(), *model.buffers(), *plain, *tensors(given))}
     return sum({s.data_ptr(): s.nbytes() for s in storages}.values())
 
 

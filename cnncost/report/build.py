@@ -48,11 +48,20 @@ def build(
         reads=graph.real.reads if graph.real is not None else 0,
         examples=graph.examples,
         mac_dtypes=macs_by_dtype(graph),
-        notes=tuple(dict.fromkeys((*graph.notes, *(training.notes if training is not None else ())))),
+        notes=tuple(dict.fromkeys((*graph.notes, *_notes_of_step(graph, training)))),
         partial=_partial(graph),
         assumed=_assumed(training),
         made_with=installed(),
     )  # fmt: skip
+
+
+def _notes_of_step(graph: Graph, training: Graph | None) -> tuple[str, ...]:
+    """Notes of a training step, and what its figures depend on where forward's do not: layers dropped by chance."""
+    if training is None:
+        return ()
+    if training.real is None or (graph.real is not None and graph.real.inputs == training.real.inputs):
+        return training.notes
+    return (*training.notes, f"the training step is of {training.real.inputs}: what it runs follows from that")
 
 
 def _assumed(training: Graph | None) -> tuple[str, ...]:
