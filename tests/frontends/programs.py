@@ -17,7 +17,6 @@ import threading
 import time
 import types
 import weakref
-from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import torch
@@ -1260,21 +1259,6 @@ class Net19(nn.Module):
 @program
 def lock():
     return Net19(), (rows(),)
-
-
-class Net20(nn.Module):
-    def __init__(self):
-        super().__init__()
-        self.h = layer()
-
-    def forward(self, x):
-        with ThreadPoolExecutor(2) as ex:
-            return sum(ex.map(self.h, [x, x]))
-
-
-@program
-def threads():
-    return Net20(), (rows(),)
 
 
 class Net21(nn.Module):
