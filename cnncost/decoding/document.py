@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from fractions import Fraction
 from typing import Any
 
 from cnncost import units
@@ -92,6 +93,7 @@ def _cache_texts(found: Serving) -> Iterator[str]:
     if cache.constant:
         parts.append(f"{units.data(cache.constant)} that stay as large (windows, states, the encoder's part)")
     yield f"cache of a sequence: {units.data(cache.nbytes)} ({units.exact(cache.nbytes)} bytes): {', '.join(parts)}"
+    yield f"parameters, read in each step: {units.data(found.decode.totals.param_bytes)}"
     if found.batch > 1:
         yield f"cache of all {found.batch:,} sequences: {units.data(found.cache_nbytes)}"
     if cache.kept_alive > cache.nbytes:
@@ -101,24 +103,36 @@ def _cache_texts(found: Serving) -> Iterator[str]:
         )
 
 
+_LAWS = {
+    "macs": "MACs of a decode step", "flops": "FLOPs of a decode step", "prefill_macs": "MACs of a prefill at once",
+    "prefill_flops": "FLOPs of a prefill at once", "cache": "bytes of the cache, of all sequences",
+}  # fmt: skip
+
+
 def _course_texts(found: Serving) -> Iterator[str]:
-    for name, heading in (("macs", "MACs"), ("flops", "FLOPs")):
-        course = found.courses.get(name)
-        if course is not None:
-            yield f"{heading} of a decode step = {_law(course)}, {_domain(course)}"
+    for name, meaning in _LAWS.items():
+        if name in found.courses:
+            yield f"{meaning} = {_law(found.courses[name])}"
+    if found.courses:
+        course = next(iter(found.courses.values()))
+        yield (
+            f"these laws hold from {course.first:,} to {course.last:,} tokens of context: found at two or three "
+            "lengths, checked at one or two others"
+        )
 
 
 def _law(course: Course) -> str:
-    return f"{_number(course.at_zero)} + {_number(course.per_token)}·context"
+    terms: list[tuple[bool, str]] = []
+    for power, number in enumerate(course.coefficients):
+        if number or not (terms or any(course.coefficients)):
+            unit = ("", "·context", "·context²")[power]
+            terms.append((number < 0, f"{_number(abs(number))}{unit}"))
+    text = "".join(f" {'−' if negative else '+'} {term}" for negative, term in terms)
+    return text.removeprefix(" + ").replace(" − ", "−", 1) if text.startswith(" − ") else text.removeprefix(" + ")
 
 
-def _number(value: Any) -> str:
-    return units.exact(int(value)) if value.denominator == 1 else str(value)
-
-
-def _domain(course: Course) -> str:
-    checked = ", ".join(map(units.exact, course.checked))
-    return f"from {course.first:,} to {course.last:,} tokens (found at both, checked at {checked})"
+def _number(value: Fraction) -> str:
+    return units.exact(int(value)) if value.denominator == 1 else f"{value}"
 
 
 def _time_texts(found: Serving) -> Iterator[str]:
@@ -169,6 +183,6 @@ def _plain(cache: Cache) -> dict[str, int]:
 
 def _told(course: Course) -> dict[str, Any]:
     return {
-        "at_zero": str(course.at_zero), "per_token": str(course.per_token), "from": course.first, "to": course.last,
+        "coefficients": [str(number) for number in course.coefficients], "from": course.first, "to": course.last,
         "checked": list(course.checked),
     }  # fmt: skip

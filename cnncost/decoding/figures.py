@@ -36,17 +36,15 @@ class Cache:
 
 @dataclass(frozen=True, slots=True)
 class Course:
-    """A figure of the decode step by context length: `at_zero + per_token · context`, found at two lengths.
+    """A figure over the context length, as a polynomial: found at a few lengths, and checked at another.
 
     Attributes:
-        name: of the figure: "macs", "flops", "cache".
+        coefficients: exact, the constant first.
         first, last: the lengths between which it holds.
         checked: lengths at which it was checked.
     """
 
-    name: str
-    at_zero: Fraction
-    per_token: Fraction
+    coefficients: tuple[Fraction, ...]
     first: int
     last: int
     checked: tuple[int, ...]
@@ -59,10 +57,14 @@ class Course:
         """
         if not self.first <= context <= self.last:
             raise InputError(f"context {context}: the law was found from {self.first} to {self.last}")
-        value = self.at_zero + self.per_token * context
+        value = self.value(context)
         if value.denominator != 1:
             raise InputError(f"context {context}: the law gives no whole number there, {value}")
         return int(value)
+
+    def value(self, context: int) -> Fraction:
+        """The polynomial's value, also where it is not known to hold."""
+        return sum((c * context**power for power, c in enumerate(self.coefficients)), Fraction(0))
 
 
 @dataclass(frozen=True)
@@ -77,7 +79,8 @@ class Serving:
         decode: Report of the step after the prompt: one token a sequence.
         cache: of one sequence.
         cache_nbytes: of all sequences.
-        courses: laws of the decode step over the context, by name; without those that have none.
+        courses: laws over the context, without those that have none: `"macs"` and `"flops"` of the decode step,
+            `"prefill_macs"` and `"prefill_flops"` of a prefill at once, `"cache"` in bytes of all sequences.
         times: predicted times of chunks and decode, where a device was given.
         new_tokens: tokens to generate for each sequence.
         last: Report of the step of the last new token, where there are several.

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import replace
-from fractions import Fraction
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from cnncost.analysis import analyze
+from cnncost.decoding.courses import courses
 from cnncost.decoding.dialog import Dialog, dialog_with
-from cnncost.decoding.figures import Cache, Course, Serving
+from cnncost.decoding.figures import Cache, Serving
 from cnncost.devices import find as find_device
 from cnncost.devices.model import Device, dtype_named
 from cnncost.errors import InputError
@@ -22,8 +23,6 @@ from cnncost.report.prediction import Prediction
 
 _LONGEST = 1 << 20
 """Most tokens that the search for the longest context goes up to."""
-_CHECKED = (4, 2)
-"""Parts of the context at which the decode step is recorded as well: a quarter, and a half."""
 
 
 def serving(
@@ -135,7 +134,7 @@ def _served(calls: _Calls, context: int, batch: int, new_tokens: int, chunk: int
     last = calls.decode(batch, context + new_tokens - 1)[0] if new_tokens > 1 else None
     return Serving(
         calls.name, batch, context, tuple(chunks), decode, cache_of(filled, grown), total,
-        _courses(calls, batch, context, decode),
+        courses(partial(_sample, calls, batch), context),
         () if device is None else tuple([_timed(report, device) for report in (*chunks, decode)]),
         new_tokens, last, None if device is None or last is None else _timed(last, device), chunk,
         notes=_notes(calls.model, context + new_tokens),
@@ -182,6 +181,18 @@ def _longest(peak_at: Callable[[int], int], limit: int, tried: int) -> int:
     return fits
 
 
+def _sample(calls: _Calls, batch: int, context: int) -> dict[str, int] | None:
+    """What laws over the context are found from; None if an op has no rule."""
+    *_, (prefill, outcome) = calls.prefill(batch, context)
+    decode, _ = calls.decode(batch, context, outcome)
+    if prefill.unknown or decode.unknown:
+        return None
+    return {
+        "macs": decode.totals.macs, "flops": decode.totals.flops, "prefill_macs": prefill.totals.macs,
+        "prefill_flops": prefill.totals.flops, "cache": _nbytes(calls.dialog.cache(outcome)),
+    }  # fmt: skip
+
+
 def _timed(report: Report, device: Device) -> Prediction:
     assert report.graph is not None  # it was recorded just now
     return Prediction(report, roofline(report.graph, device))
@@ -216,19 +227,3 @@ def _counted(state: Any) -> list[Any]:
 
 def _nbytes(state: Any) -> int:
     return sum(tensor.nbytes for tensor in _counted(state))
-
-
-def _courses(calls: _Calls, batch: int, context: int, decode: Report) -> dict[str, Course]:
-    """Laws of the decode step, found at two context lengths and checked at a third; those that fail are left out."""
-    first, middle = (context // part for part in _CHECKED)
-    if first < 1 or first == middle or decode.unknown:
-        return {}
-    found = {first: calls.decode(batch, first)[0], middle: calls.decode(batch, middle)[0], context: decode}
-    courses = {}
-    for name in ("macs", "flops"):
-        values = {at: int(getattr(report.totals, name)) for at, report in found.items()}
-        slope = Fraction(values[context] - values[first], context - first)
-        course = Course(name, values[first] - slope * first, slope, first, context, (middle,))
-        if course.at_zero + slope * middle == values[middle]:
-            courses[name] = course
-    return courses

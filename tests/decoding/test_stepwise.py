@@ -69,7 +69,10 @@ def test_grouped_heads_by_hand():
     assert found.prefill.totals.macs == 100 * weights + layers * 2 * 100 * 100 * width
     assert found.decode.totals.macs == weights + layers * 2 * 101 * width
     law = found.courses["macs"]
-    assert (law.at_zero, law.per_token, law.checked) == (weights + layers * 2 * width, layers * 2 * width, (50,))
+    assert law.coefficients == (weights + layers * 2 * width, layers * 2 * width)
+    assert law.checked == (25, 50)
+    assert found.courses["prefill_macs"].coefficients == (0, weights, layers * 2 * width)
+    assert found.courses["cache"].coefficients == (0, found.cache.bytes_per_token)
     assert law(60) == weights + layers * 2 * 61 * width
 
 

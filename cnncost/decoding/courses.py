@@ -1,0 +1,52 @@
+"""Laws over the context length: polynomials through a few lengths that agree at another."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from fractions import Fraction
+
+from cnncost.decoding.figures import Course
+
+DEGREES = {"macs": 1, "flops": 1, "prefill_macs": 2, "prefill_flops": 2, "cache": 1}
+"""Degree of the law of each figure: a token attends to all before it, a prompt's tokens each to those before them."""
+_PARTS = (1, 2, 3, 4)
+"""Quarters of the context at which calls are recorded."""
+
+
+def courses(sample: Callable[[int], dict[str, int] | None], context: int) -> dict[str, Course]:
+    """The laws up to a context; those that a check contradicts are left out.
+
+    Args:
+        sample: the figures at a context length; None if they are lower bounds.
+        context: the longest length; below 4 there are not enough others.
+    """
+    lengths = [context * part // _PARTS[-1] for part in _PARTS]
+    if lengths[0] < 1:
+        return {}
+    samples = {length: sample(length) for length in lengths}
+    found = {}
+    for name, degree in DEGREES.items():
+        values = {length: each[name] for length, each in samples.items() if each is not None}
+        if len(values) < len(lengths):
+            break
+        used = lengths[-1 - degree :]
+        checked = tuple(length for length in lengths if length not in used)
+        law = Course(_through({at: values[at] for at in used}), lengths[0], context, checked)
+        if all(law.value(at) == values[at] for at in checked):
+            found[name] = law
+    return found
+
+
+def _through(points: dict[int, int]) -> tuple[Fraction, ...]:
+    """Coefficients of the polynomial through some points, the constant first, by Lagrange's formula."""
+    total = [Fraction(0)] * len(points)
+    for at, value in points.items():
+        basis, scale = [Fraction(1)], Fraction(value)
+        for other in points:
+            if other != at:
+                basis = [
+                    up - other * same for up, same in zip([Fraction(0), *basis], [*basis, Fraction(0)], strict=True)
+                ]
+                scale /= at - other
+        total = [sum_ + scale * each for sum_, each in zip(total, basis, strict=True)]
+    return tuple(total)
