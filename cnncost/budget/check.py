@@ -13,7 +13,7 @@ from typing import NamedTuple
 from cnncost.budget.diff import Diff
 from cnncost.budget.file import Budget, BudgetError, BudgetFile, Rule
 from cnncost.budget.lock import Entry, Lock, torch_version
-from cnncost.budget.measure import Measured
+from cnncost.budget.measure import Measured, kept
 from cnncost.budget.quantities import Value
 from cnncost.budget.snapshot import SUMMED, Snapshot
 
@@ -80,6 +80,8 @@ class Check:
     models: tuple[ModelCheck, ...]
     baseline: Path | None
     """None if there is none yet."""
+    revision: str = ""
+    """That the baseline is of, in place of a file."""
 
     @property
     def exit_code(self) -> int:
@@ -96,6 +98,7 @@ def check(
     *,
     since: Lock | None = None,
     allow_unknown: bool = False,
+    revision: str = "",
 ) -> Check:
     """Judge every limit.
 
@@ -105,13 +108,15 @@ def check(
         lock: the baseline for relative limits; None if there is none.
         since: the baseline for reporting changes, if it differs from `lock`.
         allow_unknown: let uncertain outcomes pass, whatever the budgets say.
+        revision: that `lock` was measured at; empty: it was read from the baseline's file.
 
     Raises:
         BudgetError: a relative limit without a baseline, or a baseline for other inputs.
     """
     by_name = {budget.name: budget for budget in file.budgets}
-    models = tuple(_model(file, by_name[each.name], each, (lock, since or lock), allow_unknown) for each in measured)
-    return Check(file, models, file.baseline if lock is not None else None)
+    locks = lock, since or lock
+    models = tuple(_model(file, by_name[each.name], each, locks, allow_unknown, revision) for each in measured)
+    return Check(file, models, file.baseline if lock is not None else None, revision)
 
 
 def updated(measured: Sequence[Measured], kept: Lock | None = None) -> Lock:
@@ -131,31 +136,25 @@ def updated(measured: Sequence[Measured], kept: Lock | None = None) -> Lock:
 
 def _entry(measured: Measured) -> Entry:
     assert measured.snapshot is not None
-    values: dict[str, dict[str, Value]] = {}
-    for (path, quantity, _), value in sorted(measured.values.items(), key=lambda item: item[0]):
-        if quantity not in SUMMED and quantity not in _NOT_KEPT:
-            values.setdefault(quantity, {})[path] = value
-    return Entry(measured.snapshot, values)
-
-
-_NOT_KEPT = frozenset({"unknown_ops", "arithmetic_intensity"})
-"""What a baseline does without: the one is of no use in it, the other follows from its sums."""
+    return Entry(measured.snapshot, kept(measured.values))
 
 
 def _model(
-    file: BudgetFile, budget: Budget, found: Measured, locks: tuple[Lock | None, Lock | None], allow_unknown: bool
-) -> ModelCheck:
+    file: BudgetFile, budget: Budget, found: Measured, locks: tuple[Lock | None, Lock | None], allow_unknown: bool,
+    revision: str,
+) -> ModelCheck:  # fmt: skip
     """Judged against the first baseline, compared with the second."""
     lock, since = locks
     if found.snapshot is None:
         return ModelCheck(budget, error=found.error, line=file.line((*budget.keys, "model")))
     entry = lock.models.get(budget.name) if lock is not None else None
     if entry is None and budget.relative:
-        raise _no_baseline(file, budget, lock)
+        raise _no_baseline(file, budget, lock, revision)
     if entry is not None and entry.snapshot.inputs != found.snapshot.inputs:
+        remedy = f"; state its input in {file.path.name}" if revision else "; make it anew with cnncost check --update"
         raise BudgetError(
-            f"{file.baseline}: {budget.name} was measured with {entry.snapshot.told}, and the budget now has "
-            f"{found.snapshot.told}; make it anew with cnncost check --update"
+            f"{revision or file.baseline}: {budget.name} was measured with {entry.snapshot.told}, and the budget now "
+            f"has {found.snapshot.told}{remedy}"
         )
     allowed = allow_unknown or budget.allow_unknown
     baseline = _Baseline(entry, Diff(entry.snapshot, found.snapshot)) if entry is not None else None
@@ -166,8 +165,13 @@ def _model(
     return ModelCheck(budget, judged, diff, found.snapshot, tuple(found.unknown.items()))
 
 
-def _no_baseline(file: BudgetFile, budget: Budget, lock: Lock | None) -> BudgetError:
+def _no_baseline(file: BudgetFile, budget: Budget, lock: Lock | None, revision: str) -> BudgetError:
     rule = next(rule for rule in budget.rules if rule.limit.relative)
+    if revision:
+        return BudgetError(
+            f"{file.place(rule.keys)}: {rule.quantity.name} {rule.limit.text!r} is against a baseline, and neither "
+            f"{revision} nor {file.baseline.name} has figures of {budget.name!r}; give it a limit in numbers first"
+        )
     lacks = f"there is no {file.baseline.name}" if lock is None else f"{file.baseline.name} has no {budget.name!r}"
     return BudgetError(
         f"{file.place(rule.keys)}: {rule.quantity.name} {rule.limit.text!r} is against a baseline, and {lacks}; "

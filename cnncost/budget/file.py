@@ -117,7 +117,11 @@ def read(path: Path) -> BudgetFile:
         BudgetError: no such file, broken TOML, an unknown key (with near ones), a value of the wrong kind, a bad
             limit, two budgets of one name, no budget at all. The message begins with file and line.
     """
-    text = _text(path)
+    return of_text(path, _text(path))
+
+
+def of_text(path: Path, text: str) -> BudgetFile:
+    """The budgets of a file's text. Raises BudgetError as `read` does."""
     data: Any = parsed(path, text, BudgetError)
     keys: Keys = ()
     if path.name == PROJECT:

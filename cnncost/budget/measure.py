@@ -9,20 +9,24 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import chdir
+from dataclasses import replace
 from functools import partial
 from importlib import import_module
 from pathlib import Path
 from time import monotonic
-from typing import NamedTuple, TypeAlias
+from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 
 from cnncost.budget.file import Budget
 from cnncost.budget.globs import matching
 from cnncost.budget.quantities import Direction, Value
-from cnncost.budget.snapshot import Snapshot, of_report
+from cnncost.budget.snapshot import SUMMED, Snapshot, of_report
 from cnncost.errors import CnncostError
 from cnncost.near import suggestion
 from cnncost.report.model import Report
 from cnncost.report.rows import Module
+
+if TYPE_CHECKING:
+    from cnncost.budget.lock import Lock
 
 Key: TypeAlias = "tuple[str, str, Direction]"
 """Module path (`""` for the model), quantity, and which end of several values."""
@@ -117,6 +121,66 @@ def analyzed(budget: Budget) -> Report:
     return analyze(
         source, inputs, model_args=budget.model_args, name=budget.name, training=budget.training, trace=budget.trace
     )
+
+
+class Figures(NamedTuple):
+    """Figures of several budgets' models, as a baseline has them; and why some have none.
+
+    Attributes:
+        lock: by name. Totals have `inference_peak`, and `training_peak` where the budget limits a training step.
+        errors: by name.
+    """
+
+    lock: Lock
+    errors: dict[str, str]
+
+
+def figures(budgets: Sequence[Budget], folder: str) -> Figures:
+    """The figures of budgets' models, limits aside: a module that a limit names may be missing."""
+    from cnncost.budget.lock import Entry, Lock, torch_version
+
+    models: dict[str, Entry] = {}
+    errors: dict[str, str] = {}
+    for budget in budgets:
+        try:
+            with chdir(folder):
+                report = analyzed(budget)
+                snapshot = of_report(report, _peaks(report))
+                models[budget.name] = Entry(snapshot, kept(_if_there(budget, report)))
+        except CnncostError as error:
+            errors[budget.name] = str(error)
+    return Figures(Lock(torch_version(), models), errors)
+
+
+def _peaks(report: Report) -> dict[str, int]:
+    """Bytes at the peaks, of those that were analyzed."""
+    found = report.memory.figures
+    named = {"inference_peak": found.inference_peak, "training_peak": found.training_peak}
+    return {name: value for name, value in named.items() if value is not None}
+
+
+def _if_there(budget: Budget, report: Report) -> dict[Key, Value]:
+    """Values of the limits that the model has a module for."""
+    found: dict[Key, Value] = {}
+    for rule in budget.rules:
+        try:
+            found |= of_budget(replace(budget, rules=(rule,)), report).values
+        except CnncostError:
+            continue
+    return found
+
+
+def kept(values: dict[Key, Value]) -> dict[str, dict[str, Value]]:
+    """What a baseline keeps of the values of limits: those that don't follow from its sums."""
+    found: dict[str, dict[str, Value]] = {}
+    for (path, quantity, _), value in sorted(values.items(), key=lambda item: item[0]):
+        if quantity not in SUMMED and quantity not in _NOT_KEPT:
+            found.setdefault(quantity, {})[path] = value
+    return found
+
+
+_NOT_KEPT = frozenset({"unknown_ops", "arithmetic_intensity"})
+"""What a baseline does without: the one is of no use in it, the other follows from its sums."""
 
 
 def of_budget(budget: Budget, report: Report) -> Measured:

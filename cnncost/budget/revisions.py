@@ -20,6 +20,8 @@ from typing import Any, NamedTuple
 
 import cnncost
 from cnncost.budget import lock
+from cnncost.budget.file import BudgetFile
+from cnncost.budget.measure import Figures
 from cnncost.budget.snapshot import Snapshot
 from cnncost.errors import CnncostError, SourceError
 from cnncost.near import suggestion
@@ -43,6 +45,11 @@ class Range(NamedTuple):
     new_name: str
 
 
+def lacks_changes(asked: Range) -> str:
+    """What is said where the working tree has changes that HEAD lacks."""
+    return f"the working tree has changes that {asked.new_name} lacks; to compare with it give --rev {asked.old_name}"
+
+
 class Repository:
     """The git repository that contains a folder.
 
@@ -56,7 +63,7 @@ class Repository:
             self.top = Path(self.git("rev-parse", "--show-toplevel"))
         except RevisionError as error:
             raise RevisionError(
-                f"{error}; --rev takes a repository: run it in one, or compare two models, OLD NEW"
+                f"{error}; a revision takes a repository: run it in one, or compare two models, OLD NEW"
             ) from None
         self.prefix = self.git("rev-parse", "--show-prefix")
 
@@ -68,7 +75,7 @@ class Repository:
                 capture_output=True, text=True, check=False, env={**os.environ, **environment},
             )  # fmt: skip
         except FileNotFoundError:
-            raise RevisionError("git is not installed; --rev takes it") from None
+            raise RevisionError("git is not installed; a revision takes it") from None
         if done.returncode:
             raise RevisionError(f"git {arguments[0]}: {' '.join(done.stderr.split()) or 'failed'}")
         return done.stdout.strip()
@@ -148,6 +155,31 @@ def snapshots(
     Raises:
         RevisionError: the model can't be analyzed there, or its code came from the working tree.
     """
+    return [lock.models["model"].snapshot for lock, _ in _analyzed(repository, commits, request, names)]
+
+
+def budgets_at(
+    repository: Repository, commits: tuple[str, ...], file: BudgetFile, chosen: tuple[str, ...], names: tuple[str, ...]
+) -> list[Figures]:
+    """The figures of a budget file's models at each commit: its models and inputs as they are now, by that code.
+
+    Args:
+        repository: that of the file's folder.
+        commits: hashes.
+        file: the budgets.
+        chosen: names of the budgets; empty: all.
+        names: what to call the commits in errors.
+
+    Raises:
+        RevisionError: the folder is not there, code came from the working tree, or the process died.
+    """
+    request = {"file": file.path.name, "text": file.text, "budgets": list(chosen)}
+    return _analyzed(repository, commits, request, names)
+
+
+def _analyzed(
+    repository: Repository, commits: tuple[str, ...], request: dict[str, Any], names: tuple[str, ...]
+) -> list[Figures]:
     from contextlib import ExitStack
 
     with ExitStack() as stack:
@@ -178,7 +210,7 @@ def _started(repository: Repository, tree: Path, request: dict[str, Any], name: 
             work.kill()  # no effect if it has exited
 
 
-def _finish(work: subprocess.Popen[str], tree: Path, name: str) -> Snapshot:
+def _finish(work: subprocess.Popen[str], tree: Path, name: str) -> Figures:
     _, told = work.communicate()
     result = tree.parent / "result.json"
     if work.returncode or not result.exists():
@@ -189,7 +221,8 @@ def _finish(work: subprocess.Popen[str], tree: Path, name: str) -> Snapshot:
         raise RevisionError(f"{name}: {text.removeprefix('error: ').replace(str(tree) + os.sep, '')}")
     found = lock.read(result)
     assert found is not None
-    return found.models["model"].snapshot
+    errors = json.loads(result.with_suffix(".errors").read_text(encoding="utf-8"))
+    return Figures(found, {model: reason.replace(str(tree) + os.sep, "") for model, reason in errors.items()})
 
 
 def work() -> None:
@@ -200,21 +233,31 @@ def work() -> None:
         source = Path(request["tree"]) / "src"
         if source.is_dir():
             sys.path.insert(0, str(source))
-        snapshot = _snapshot(request)
+        found = _of_budgets(request) if "file" in request else _of_model(request)
         _all_from(Path(request["tree"]), Path(request["top"]))
     except CnncostError as error:
         result.write_text(f"error: {error}", encoding="utf-8")
         return
-    lock.write(result, lock.Lock(lock.torch_version(), {"model": lock.Entry(snapshot, {})}))
+    result.with_suffix(".errors").write_text(json.dumps(found.errors), encoding="utf-8")
+    lock.write(result, found.lock)
 
 
-def _snapshot(request: dict[str, Any]) -> Snapshot:
+def _of_budgets(request: dict[str, Any]) -> Figures:
+    from cnncost.budget.file import of_text
+    from cnncost.budget.measure import figures
+
+    budgets = of_text(Path(request["file"]), request["text"]).budgets
+    return figures([each for each in budgets if not request["budgets"] or each.name in request["budgets"]], ".")
+
+
+def _of_model(request: dict[str, Any]) -> Figures:
     from cnncost.analysis import analyze
     from cnncost.budget.snapshot import of_report
     from cnncost.sources.settings import Settings
 
     settings = Settings.from_data(request["settings"])
-    return of_report(analyze(settings.resolve(request["model"]), trace=settings.tracing))
+    snapshot = of_report(analyze(settings.resolve(request["model"]), trace=settings.tracing))
+    return Figures(lock.Lock(lock.torch_version(), {"model": lock.Entry(snapshot, {})}), {})
 
 
 def _all_from(tree: Path, top: Path) -> None:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from cnncost.cli.options import Command, check_places, format_option, output_option
+from cnncost.cli.options import Command, check_places, format_option, note, output_option
 from cnncost.errors import InputError, OutputError
 from cnncost.render.formats import ENDINGS, FORMATS
 
@@ -19,24 +19,30 @@ if TYPE_CHECKING:
     from cnncost.budget.measure import Measured
 
 _BY_ENDING = {**ENDINGS, ".xml": "junit"}
-_OWN = ("junit", "github", "benchmark")
+_OWN = ("junit", "github", "benchmark", "comment")
 """Formats by schemas that are not this project's."""
 
 
 @click.command(
     cls=Command,
     epilog="\b\nExit code: 0 all within, 1 one is over or uncertain, 2 the file or a model is broken.\n\n"
-    "\b\nExamples:\n  cnncost check\n  cnncost check --update\n  cnncost check --format github",
+    "\b\nExamples:\n  cnncost check\n  cnncost check --update\n  cnncost check --format github\n"
+    "  cnncost check --baseline-rev origin/main --format comment -o comment.md",
 )
 @click.argument("names", nargs=-1, metavar="[NAME]...")
 @click.option(
     "-c", "--config", metavar="FILE", help="Budget file; by default cnncost.toml or pyproject.toml, here or above."
 )
 @click.option("--baseline", metavar="FILE", help="Baseline; by default what the budget file says, cnncost.lock.json.")
+@click.option(
+    "--baseline-rev", "revision", metavar="REV",
+    help="Baseline: the same models as they are at a git revision, such as origin/main, analyzed now.",
+)  # fmt: skip
 @click.option("--update", is_flag=True, help="Write the baseline, and tell what moved since the old one.")
 @format_option(
     "text", *FORMATS, *_OWN,
-    more=" markdown: a comment; github: annotations and the job summary; benchmark: for github-action-benchmark.",
+    more=" comment: markdown with a first line by which a workflow finds the comment again; github: "
+    "annotations and the job summary; benchmark: for github-action-benchmark.",
 )  # fmt: skip
 @output_option(".md, .csv, .json, .html, .tex, .xml (JUnit) or .txt")
 @click.option(
@@ -45,8 +51,8 @@ _OWN = ("junit", "github", "benchmark")
 @click.option("--allow-unknown", is_flag=True, help="Let totals pass that miss ops without a rule.")
 @click.option("--any-torch", is_flag=True, help="Compare with a baseline that another version of torch gave.")
 def command(
-    names: tuple[str, ...], config: str | None, baseline: str | None, update: bool, form: str | None,
-    output: str | None, jobs: int | None, allow_unknown: bool, any_torch: bool,
+    names: tuple[str, ...], config: str | None, baseline: str | None, revision: str | None, update: bool,
+    form: str | None, output: str | None, jobs: int | None, allow_unknown: bool, any_torch: bool,
 ) -> int:  # fmt: skip
     """Hold models against their budgets; NAME picks some of them.
 
@@ -60,14 +66,18 @@ def command(
     from cnncost.budget.file import find, read
     from cnncost.files import chosen
 
+    if revision is not None and (given := [n for n, on in (("--baseline", baseline), ("--update", update)) if on]):
+        raise click.UsageError(f"--baseline-rev has a baseline of its own; leave out {given[0]}")
     form = chosen(form, output, _BY_ENDING, "text")
     check_places(output)
-    file = read(Path(config) if config is not None else _relative(find(Path.cwd())))
+    file = read(Path(config) if config is not None else relative(find(Path.cwd())))
     if baseline is not None:
         file = replace(file, baseline=Path(baseline))
     if update:
         check_places(str(file.baseline))
         kept = _old(file)
+    elif revision is not None:
+        kept = _at(file, names, revision)
     else:
         kept = locks.read(file.baseline, any_torch=any_torch)
     measured = _measured(file, names, jobs)
@@ -77,12 +87,12 @@ def command(
         found = replace(found, baseline=file.baseline)
         locks.write(file.baseline, new)
     else:
-        found = check(file, measured, kept, allow_unknown=allow_unknown)
+        found = check(file, measured, kept, allow_unknown=allow_unknown, revision=revision or "")
     _report(found, form, output)
     return found.exit_code
 
 
-def _relative(path: Path) -> Path:
+def relative(path: Path) -> Path:
     """A path relative to the working folder if it is inside: shorter to read."""
     return path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path
 
@@ -98,8 +108,22 @@ def _old(file: BudgetFile) -> Lock | None:
         return None
 
 
-def _measured(file: BudgetFile, names: tuple[str, ...], jobs: int | None) -> list[Measured]:
-    from cnncost.budget.measure import measure_all
+def _at(file: BudgetFile, names: tuple[str, ...], revision: str) -> Lock:
+    """The figures of a revision; of models that have none there, those of the baseline's file."""
+    from dataclasses import replace
+
+    from cnncost.budget.revisions import Repository, budgets_at
+
+    _check_names(file, names)
+    repository = Repository(file.path.resolve().parent)
+    ((found, errors),) = budgets_at(repository, (repository.commit(revision),), file, names, (revision,))
+    for name, reason in errors.items():
+        note(f"{revision} has no figures of {name}: {reason}")
+    old = _old(file) if errors else None
+    return found if old is None else replace(found, models={**old.models, **found.models})
+
+
+def _check_names(file: BudgetFile, names: tuple[str, ...]) -> None:
     from cnncost.near import suggestion
 
     known = [budget.name for budget in file.budgets]
@@ -107,6 +131,12 @@ def _measured(file: BudgetFile, names: tuple[str, ...], jobs: int | None) -> lis
         if name not in known:
             hint = suggestion(name, known) or f"; there are {', '.join(known)}"
             raise InputError(f"{file.path}: no budget named {name!r}{hint}")
+
+
+def _measured(file: BudgetFile, names: tuple[str, ...], jobs: int | None) -> list[Measured]:
+    from cnncost.budget.measure import measure_all
+
+    _check_names(file, names)
     budgets = [budget for budget in file.budgets if not names or budget.name in names]
     return measure_all(budgets, file.path.parent, jobs)
 
@@ -114,7 +144,12 @@ def _measured(file: BudgetFile, names: tuple[str, ...], jobs: int | None) -> lis
 def _report(found: Check, form: str, output: str | None) -> None:
     from cnncost.cli import terminal
 
-    if form in _OWN:
+    if form == "comment":
+        from cnncost.budget.render.check import document
+        from cnncost.budget.render.comment import to_comment
+
+        terminal.put(to_comment(document(found), "check", found.file.path), output)
+    elif form in _OWN:
         from cnncost.budget.render import check_data
 
         render = {

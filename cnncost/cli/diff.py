@@ -14,11 +14,12 @@ from cnncost.cli.options import (
     check_places,
     complete_model,
     format_option,
+    note,
     output_option,
     parsed_model_args,
 )
 from cnncost.cli.running import analyzed, refuse_for_saved, run_options
-from cnncost.render.formats import ENDINGS
+from cnncost.render.formats import ENDINGS, FORMATS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -31,37 +32,46 @@ if TYPE_CHECKING:
     cls=Command,
     renamed={"--most": "--top"},
     epilog="\b\nExamples:\n  cnncost diff resnet18 resnet34\n  cnncost diff before.json net.py:Net --input 1x3x32x32\n"
-    "  cnncost diff --rev main..HEAD net.py:Net --input 1x3x32x32",
+    "  cnncost diff --rev main..HEAD net.py:Net --input 1x3x32x32\n"
+    "  cnncost diff --rev origin/main...HEAD --format comment -o comment.md",
 )
-@click.argument("models", nargs=-1, required=True, metavar="OLD NEW", shell_complete=complete_model)
+@click.argument("models", nargs=-1, metavar="[OLD NEW]", shell_complete=complete_model)
 @run_options()
 @click.option("--new-args", multiple=True, metavar="NAME=VALUE", help="Arguments of NEW, where they are others.")
 @click.option(
     "--rev", metavar="A..B",
-    help="One MODEL at two git revisions; A...B from where B parted from A, A alone: to the working tree.",
+    help="One MODEL, or without it all of the budget file, at two git revisions; A...B from where B parted from A, A "
+    "alone: to the working tree.",
 )  # fmt: skip
-@format_option()
+@click.option(
+    "-c", "--config", metavar="FILE", help="Budget file; by default cnncost.toml or pyproject.toml, here or above."
+)
+@format_option("text", *FORMATS, "comment", more=" comment: of all budgets, markdown that a workflow finds again.")
 @output_option()
 @click.option(
     "--top", type=click.IntRange(min=1), default=12, show_default=True, metavar="N", help="Layers that are listed."
 )
 @click.option("--exit-code", is_flag=True, help="Exit with 1 if a figure differs.")
 def command(
-    models: tuple[str, ...], settings: Settings, new_args: tuple[str, ...], rev: str | None, form: str | None,
-    output: str | None, top: int, exit_code: bool,
+    models: tuple[str, ...], settings: Settings, new_args: tuple[str, ...], rev: str | None, config: str | None,
+    form: str | None, output: str | None, top: int, exit_code: bool,
 ) -> int:  # fmt: skip
     """What changed between two models, and which layers did it.
 
-    OLD and NEW are models or saved reports; with --rev one model at two revisions of the git repository. Modules are
-    found again when they were renamed or moved.
+    OLD and NEW are models or saved reports; with --rev one model at two revisions of the git repository, or all models
+    of the budget file with its inputs, and their peaks of memory. Modules are found again when they were renamed or
+    moved.
     """
     from cnncost.budget.diff import Diff
     from cnncost.files import chosen
 
-    if len(models) != (2 if rev is None else 1):
-        raise click.UsageError("expected OLD and NEW, or one MODEL with --rev A..B")
+    if len(models) != 2 and (rev is None or len(models) > 1):
+        raise click.UsageError("expected OLD and NEW, or one MODEL with --rev A..B, or --rev A..B for all budgets")
+    _check_budgets(models, settings, (*new_args,), rev, config, form)
     form = chosen(form, output, ENDINGS, "text")
     check_places(output)
+    if not models:
+        return _of_budgets(rev or "", config, form, output, top, exit_code)
     if rev is not None:
         if new_args:
             raise click.UsageError("--new-args is for two models; with --rev both get --model-args")
@@ -74,6 +84,46 @@ def command(
 
     terminal.write(document(diff, names, top), form, output)
     return int(exit_code and bool(diff.changes))
+
+
+def _check_budgets(
+    models: tuple[str, ...], settings: Settings, new_args: tuple[str, ...], rev: str | None, config: str | None,
+    form: str | None,
+) -> None:  # fmt: skip
+    """Reject what is for one of the two: models, or all budgets."""
+    if models and (config is not None or form == "comment"):
+        raise click.UsageError(
+            f"{'--config' if config is not None else '--format comment'} is for all budgets: --rev A..B without a MODEL"
+        )
+    if rev is not None and len(models) > 1:
+        raise click.UsageError("--rev takes one MODEL, or none for all budgets")
+    if not models and (given := [*settings.options, *(["--new-args"] if new_args else [])]):
+        raise click.UsageError(f"{given[0]}: the budget file has it for each model; name a MODEL, or leave it out")
+
+
+def _of_budgets(rev: str, config: str | None, form: str, output: str | None, top: int, exit_code: bool) -> int:
+    """All models of the budget file at two revisions; 2 if one can't be analyzed as it is now."""
+    from cnncost.budget.diffs import between
+    from cnncost.budget.file import find, read
+    from cnncost.budget.render.diffs import differs, document
+    from cnncost.cli import terminal
+    from cnncost.cli.check import relative
+
+    file = read(Path(config) if config is not None else relative(find(Path.cwd())))
+    with _no_bytecode():
+        found = between(file, rev)
+    for text in found.notes:
+        note(text)
+    told = document(found.diffs, found.missing, found.names, top, f"{file.path.name}: {rev}")
+    if form == "comment":
+        from cnncost.budget.render.comment import to_comment
+
+        terminal.put(to_comment(told, "diff", file.path), output)
+    else:
+        terminal.write(told, form, output)
+    if found.broken:
+        return 2
+    return int(exit_code and (bool(found.missing) or any(map(differs, found.diffs.values()))))
 
 
 def _two(
@@ -104,7 +154,7 @@ def _named(model: str, arguments: dict[str, Any]) -> str:
 
 
 def _revisions(model: str, rev: str, settings: Settings) -> tuple[tuple[Snapshot, Snapshot], tuple[str, str]]:
-    from cnncost.budget.revisions import Repository, snapshots
+    from cnncost.budget.revisions import Repository, lacks_changes, snapshots
     from cnncost.budget.snapshot import of_report
 
     repository = Repository(Path.cwd())
@@ -116,10 +166,7 @@ def _revisions(model: str, rev: str, settings: Settings) -> tuple[tuple[Snapshot
         with _no_bytecode():
             return (old, of_report(analyzed(model, settings))), names
     if repository.dirty() and found.new == repository.commit("HEAD"):
-        click.echo(
-            f"cnncost: the working tree has changes that {found.new_name} lacks; to compare with it give --rev "
-            f"{found.old_name}", err=True,
-        )  # fmt: skip
+        note(lacks_changes(found))
     old, new = snapshots(repository, (found.old, found.new), request, names)
     return (old, new), names
 

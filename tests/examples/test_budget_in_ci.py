@@ -82,6 +82,57 @@ def test_the_workflow_and_the_hook_run_commands_that_exist():
     assert hooks["repos"][0]["hooks"][0]["entry"] == "cnncost check"
 
 
+def git(folder, *arguments):
+    subprocess.run([shutil.which("git") or "git", *arguments], cwd=folder, check=True)
+
+
+GH = """#!/bin/bash
+echo "$@" >> {log}
+case "$*" in
+  *--jq*) [ "$marker" = "$(cat {known})" ] && echo 77 ;;
+esac
+exit 0
+"""
+
+
+@pytest.mark.parametrize(("known", "ends"), [(True, "comments/77 -F body=@diff.md"), (False, "--body-file diff.md")])
+def test_one_comment_is_edited_at_each_push(project, known, ends):
+    """The workflow's own steps, in a repository with a branch that grows, and with a stand-in for GitHub's client."""
+    workflow = yaml.safe_load((PROJECT / ".github" / "workflows" / "budget.yml").read_text())
+    steps = {step.get("name"): step for step in workflow["jobs"]["budget"]["steps"]}
+    tools = project.parent / "tools"
+    tools.mkdir()
+    (tools / "known").write_text("<!-- cnncost diff cnncost.toml -->" if known else "<!-- another -->")
+    scripts = {
+        "gh": GH.format(log=tools / "log", known=tools / "known"),
+        "cnncost": f'#!/bin/bash\nexec "{sys.executable}" -m cnncost "$@"\n',
+    }
+    for name, text in scripts.items():
+        (tools / name).write_text(text)
+        (tools / name).chmod(0o755)
+    identity = ("-c", "user.name=a", "-c", "user.email=a@b")
+    for arguments in (("init", "-q", "-b", "main"), ("add", "."), (*identity, "commit", "-qm", "one"),
+                      ("update-ref", "refs/remotes/origin/main", "HEAD"), ("checkout", "-qb", "wide")):  # fmt: skip
+        git(project, *arguments)
+    source = project / "tinynet.py"
+    source.write_text(source.read_text().replace("width: int = 32", "width: int = 48"))
+    git(project, *identity, "commit", "-qam", "wider")
+    given = {
+        "PATH": f"{tools}:/usr/bin:/bin", "PYTHONPATH": str(ROOT), "GITHUB_STEP_SUMMARY": str(tools / "summary"),
+        "GITHUB_REPOSITORY": "me/net", "NUMBER": "5", "BASE": "origin/main", "HOME": str(tools),
+    }  # fmt: skip
+    for step in ("what changed", "comment"):
+        done = subprocess.run(
+            [shutil.which("bash") or "bash", "-e", "-c", steps[step]["run"]], cwd=project, env=given, check=False
+        )
+        assert done.returncode == 0
+    assert (project / "diff.md").read_text().startswith("<!-- cnncost diff cnncost.toml -->\n### origin/main → HEAD")
+    assert "| tinynet | 1×3×32×32 | inference peak |" in (tools / "summary").read_text()
+    last = (tools / "log").read_text().splitlines()[-1]
+    assert last.endswith(ends)
+    assert last.startswith("api --method PATCH" if known else "pr comment 5 ")
+
+
 def test_the_project_guards_itself(monkeypatch, capsys):
     """Its own budget file, as its own CI checks it."""
     monkeypatch.chdir(ROOT)

@@ -36,7 +36,7 @@ _MOST = 8
 def document(check: Check) -> Document:
     """For a terminal, and as a comment on a pull request."""
     passes = check.exit_code == 0
-    baseline = f"baseline {check.baseline.name}" if check.baseline else "no baseline yet"
+    baseline = f"baseline {check.revision or check.baseline.name}" if check.baseline else "no baseline yet"
     summary = words.summary(check)
     parts: list[Part] = [
         *([_limits(check)] if any(model.judged for model in check.models) else []),
@@ -133,7 +133,7 @@ def _facts(check: Check) -> dict[str, Any]:
     """`outcome` is within, over or uncertain; `exit_code` that of the command."""
     return {
         "file": str(check.file.path),
-        "baseline": str(check.baseline) if check.baseline else None,
+        "baseline": check.revision or str(check.baseline) if check.baseline else None,
         "exit_code": check.exit_code,
         "models": [_model(model) for model in check.models],
     }

@@ -1,0 +1,57 @@
+"""All models of a budget file at two git revisions."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from cnncost.budget.diff import Diff
+from cnncost.budget.file import BudgetFile
+from cnncost.budget.measure import figures
+from cnncost.budget.revisions import Repository, budgets_at, lacks_changes
+
+
+class Diffs(NamedTuple):
+    """Differences by budget.
+
+    Attributes:
+        diffs: by the budget's name, in the order of the file.
+        missing: budgets without figures on a side, and why.
+        broken: whether one has none on the new side.
+        names: of the two sides.
+        notes: for the user.
+    """
+
+    diffs: dict[str, Diff]
+    missing: dict[str, str]
+    broken: bool
+    names: tuple[str, str]
+    notes: tuple[str, ...]
+
+
+def between(file: BudgetFile, rev: str) -> Diffs:
+    """The models and inputs of a budget file as it is now, run by the code of both sides.
+
+    Args:
+        file: the budgets.
+        rev: `A..B`, `A...B` or `A`, as for `Repository.range`.
+
+    Raises:
+        RevisionError: no repository, no such revision, or code that came from the working tree.
+    """
+    repository = Repository(file.path.resolve().parent)
+    asked = repository.range(rev)
+    commits = (asked.old,) if asked.new is None else (asked.old, asked.new)
+    found = budgets_at(repository, commits, file, (), (asked.old_name, asked.new_name)[: len(commits)])
+    old = found[0]
+    new = figures(file.budgets, str(file.path.parent)) if asked.new is None else found[1]
+    diffs, missing, broken = {}, {}, False
+    for name in [budget.name for budget in file.budgets]:
+        if name in new.errors:
+            missing[name], broken = f"can't be analyzed at {asked.new_name}: {new.errors[name]}", True
+        elif name in old.errors:
+            missing[name] = f"has no figures at {asked.old_name}: {old.errors[name]}"
+        else:
+            diffs[name] = Diff(old.lock.models[name].snapshot, new.lock.models[name].snapshot)
+    dirty = asked.new is not None and repository.dirty() and asked.new == repository.commit("HEAD")
+    notes = (lacks_changes(asked),) if dirty else ()
+    return Diffs(diffs, missing, broken, (asked.old_name, asked.new_name), notes)
