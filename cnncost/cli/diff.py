@@ -65,7 +65,7 @@ def command(
     from cnncost.budget.diff import Diff
     from cnncost.files import chosen
 
-    if len(models) != 2 and (rev is None or len(models) > 1):
+    if len(models) != 2 and (rev is None or len(models) > 2):
         raise click.UsageError("expected OLD and NEW, or one MODEL with --rev A..B, or --rev A..B for all budgets")
     _check_budgets(models, settings, (*new_args,), rev, config, form)
     form = chosen(form, output, ENDINGS, "text")

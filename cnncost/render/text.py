@@ -26,7 +26,11 @@ STYLES = {
 """Of all commands; a style without a line here has no colour."""
 _SIGNS = "─├│└×…≥█▏"
 _BLOCKS = "▁▂▃▄▅▆▇█"
-_QUANTITY = re.compile(r"(?<=\d) (?=(?:[kMGT%]|[KMGT]iB|B|MACs|FLOPs|params)(?:[\s,;:)]|$))|(?<=[≤≥=<>]) (?=\d)")
+_UNIT = r"(?:[kMGTPE]?(?:FLOP/s|FLOPs|FLOP|MACs|params|B/s|B|W|J)|[KMGTP]iB|[kMGTPE%]|[mµn]?s)"
+_QUANTITY = re.compile(rf"(?<=\d) (?={_UNIT}(?:[\s,;:)]|$))|(?<=[≤≥=<>]) (?=\d)")
+_PHRASE = re.compile(r"(?<=[,;]) ")
+_SHORT = 40
+"""Characters of a phrase that is not broken."""
 
 
 def to_lines(document: Document, width: int) -> list[Line]:
@@ -79,8 +83,13 @@ def encodable(encoding: str) -> bool:
 
 
 def wrapped(text: str, width: int, first: str = "", hang: str = "  ") -> list[str]:
-    """Lines of a text; a number stays with its unit and its sign."""
-    kept = _QUANTITY.sub("\N{NO-BREAK SPACE}", text)
+    """Lines of a text; a number stays with its unit and its sign, and a short phrase between commas is not broken."""
+    longest = min(_SHORT, width // 2)
+    phrases = _PHRASE.split(_QUANTITY.sub("\N{NO-BREAK SPACE}", text))
+    kept = " ".join([
+        each.replace(" ", "\N{NO-BREAK SPACE}") if len(each) <= longest and "  " not in each else each
+        for each in phrases
+    ])  # fmt: skip
     lines = textwrap.wrap(kept, width, initial_indent=first, subsequent_indent=hang, break_on_hyphens=False)
     return [line.replace("\N{NO-BREAK SPACE}", " ") for line in lines]
 

@@ -7,13 +7,12 @@ for colored output, so that piped output starts faster.
 from __future__ import annotations
 
 import shutil
-import textwrap
 from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple
 
 from cnncost.render import layout
 from cnncost.render.layout import Cell, Field, Line
-from cnncost.render.text import colored, encodable
+from cnncost.render.text import colored, encodable, wrapped
 from cnncost.report import heading
 from cnncost.report.columns import By, Column, for_people, share_of_macs
 from cnncost.report.data import ReportData
@@ -86,8 +85,7 @@ def _head(report: ReportData, width: int) -> list[Line]:
 
 
 def _wrapped(text: str, width: int, style: str = "", indent: str = "") -> list[Line]:
-    lines = textwrap.wrap(text, width, initial_indent=indent, subsequent_indent=indent + "  ", break_on_hyphens=False)
-    return [[(line, style)] for line in lines]
+    return [[(line, style)] for line in wrapped(text, width, indent, indent + "  ")]
 
 
 def table_lines(

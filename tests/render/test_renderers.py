@@ -333,3 +333,33 @@ def test_cells_of_csv():
     assert csv_cell(((1, 2), (3, 4))) == "1x2; 3x4"
     assert csv_cell(Fraction(1, 4)) == 0.25
     assert csv_cell(("a", "b"), "texts") == "a; b"
+
+
+@pytest.mark.parametrize(
+    ("text", "width", "lines"),
+    [
+        pytest.param("on X: 34 FLOP/s, 1.98 PF/s int8", 30, ["on X: 34 FLOP/s,", "  1.98 PF/s int8"], id="a unit"),
+        pytest.param(
+            "a model (Net), batch size 64, computed in bf16", 40, ["a model (Net), batch size 64,", "  computed in bf16"],
+            id="a phrase",
+        ),
+        pytest.param("of tensors; workspaces come on top", 24, ["of tensors; workspaces", "  come on top"], id="long"),
+        pytest.param("takes 5.00 µs or 3 ms and so", 11, ["takes", "  5.00 µs", "  or 3 ms", "  and so"], id="narrow"),
+        pytest.param("limit ≤ 25.0 M of a and of b", 16, ["limit ≤ 25.0 M", "  of a and of b"], id="a sign"),
+        pytest.param("a long one without a comma in it", 20, ["a long one without a", "  comma in it"], id="no comma"),
+    ],
+)  # fmt: skip
+def test_lines_end_where_a_phrase_does(text, width, lines):
+    from cnncost.render.text import wrapped
+
+    assert wrapped(text, width) == lines
+
+
+@pytest.mark.parametrize("width", [1, 7, 20, 40, 80, 120, 160])
+def test_wrapping_loses_nothing(width):
+    from cnncost.render.text import wrapped
+
+    text = "989 TFLOP/s bfloat16, 3.35 TB/s; launch 5.00 µs (assumed), input 1×3×224×224 float32; batch size 1, " * 3
+    lines = wrapped(text, width)
+    assert "".join("".join(lines).split()) == "".join(text.split())
+    assert width < 20 or max(map(len, lines)) <= width
