@@ -61,6 +61,9 @@ _HOME = {
     **dict.fromkeys(("check", "compare", "diff", "max_batch", "roofline"), "cnncost.functions"),
 }
 
+_MODULES = ("meter",)
+"""Modules that are named after `import cnncost` alone, as in `cnncost.meter.lightning.MeterCallback`."""
+
 __all__ = [
     "GLOBAL", "UNKNOWN", "CnncostError", "Cost", "Graph", "Meter", "OpSpec", "RecordOptions", "Report", "Training",
     "__version__", "analyze", "arguments", "check", "clear_caches", "compare", "cost", "custom", "custom_rules",
@@ -83,4 +86,4 @@ def __getattr__(name: str) -> Any:
 
 
 def __dir__() -> list[str]:
-    return sorted({*globals(), *__all__})
+    return sorted({*globals(), *__all__, *_MODULES})

@@ -77,6 +77,7 @@ def analyze(
         UnknownOpError: `strict` is set and an op has no rule.
         InputError: with `training`, a loss of nothing trainable, an optimizer that can't be built or needs a closure.
     """
+    _check_flags(strict=strict, set_to_none=set_to_none)
     _check(trace, training, training or (loss is None and optimizer is None and set_to_none))
     if isinstance(model, (str, PathLike)):
         model, model_args = find(model, model_args), None
@@ -95,6 +96,13 @@ def analyze(
             step = resolved.record_step(loss, optimizer, set_to_none, trace) if training else None
         report = _reported(name, graph, step, strict)
     return _with_input_names(report, resolved.inputs)
+
+
+def _check_flags(**flags: Any) -> None:
+    """Reject flags that are no bools: "no" and "False" would be true."""
+    for name, flag in flags.items():
+        if not isinstance(flag, bool):
+            raise InputError(f"analyze: {name}: expected True or False, got {flag!r}"[:300])
 
 
 def _check(trace: str, training: Any, fits_training: bool) -> None:

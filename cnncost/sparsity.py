@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from cnncost.errors import InputError
 from cnncost.passes.effective import Effective, active, effective
 
 if TYPE_CHECKING:
@@ -38,6 +39,8 @@ def effective_macs(model: nn.Module, inputs: Any, *, activations: bool = False) 
     from cnncost.frontends.torch.nonzero import nonzero_weights
     from cnncost.frontends.torch.unwrap import unwrapped
 
+    if not isinstance(activations, bool):
+        raise InputError(f"effective_macs: activations: expected True or False, got {activations!r}"[:300])
     if activations:
         return _active(model, inputs)
     graph = record(model, inputs)

@@ -154,6 +154,22 @@ CASES = [
         [analyzed(LINEAR, (2, 8), trace=trace) for trace in ("static", "auto", "real")], id="a misspelt trace",
     ),
     pytest.param(
+        analyzed(LINEAR, (2, 8), strict="no"), "strict: expected True or False, got 'no'",
+        [analyzed(LINEAR, (2, 8), strict=strict) for strict in (True, False)], id="a flag that is a text",
+    ),
+    pytest.param(
+        analyzed(LINEAR, (2, 8), training=True, set_to_none=0), "set_to_none: expected True or False, got 0",
+        [analyzed(LINEAR, (2, 8), training=True, set_to_none=False)], id="a flag that is a number",
+    ),
+    pytest.param(
+        lambda: cnncost.effective_macs(LINEAR, (2, 8), activations="off"), "expected True or False, got 'off'",
+        [lambda: cnncost.effective_macs(LINEAR, (2, 8), activations=False)], id="another function's flag",
+    ),
+    pytest.param(
+        lambda: cnncost.Meter("lenet5", (2, 8)), "expected the nn.Module that the loop runs, got 'lenet5'",
+        [lambda: cnncost.Meter(LINEAR, (2, 8))], id="a Meter of a name",
+    ),
+    pytest.param(
         analyzed(LINEAR, (2, 8), loss="cross_entropy"), "pass training=True with them",
         [analyzed(LINEAR, (2, 8), loss="cross_entropy", training=True)], id="a loss without training",
     ),

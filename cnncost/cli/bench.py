@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import click
 
 from cnncost.cli import terminal
-from cnncost.cli.options import Command, complete_model, format_option, output_option
+from cnncost.cli.options import Command, check_places, complete_model, format_option, output_option
 from cnncost.cli.roofline import complete_device, device_file_option
 from cnncost.cli.running import run_options
 from cnncost.errors import BenchError
@@ -78,10 +78,11 @@ def command(
     """  # noqa: D301  # click's sign for lines that stay as they are
     names = _names(models, whole_zoo)
     form = chosen(form, output, ENDINGS, "text")
-    _check(output, folder)
+    check_places(output)
     cases = list(_cases(batches, dtypes, training, compiled))
     _refuse(cases, on)
-    resolved = _resolved(names, settings, any(case.batch is not None for case in cases))
+    resolved = _resolved(names, settings, on, any(case.batch is not None for case in cases))
+    _make(folder)
     bench = _begun(on, threads, ceilings, device_file)
     bench.whole_zoo = whole_zoo
     if whole_zoo:
@@ -92,7 +93,7 @@ def command(
     from cnncost.evaluation.document import document
 
     def show(final: bool) -> None:
-        if final or output:
+        if final or (output and not bench.failure()):
             pictures = _pictures(bench, folder if final else None, output)
             terminal.write(document(bench, top, "cnncost " + " ".join(sys.argv[1:]), pictures), form, output)
 
@@ -105,6 +106,8 @@ def command(
     except KeyboardInterrupt:
         bench.interrupted, failed = True, 130
     bench.seconds = time.perf_counter() - start
+    if not failed and (reason := bench.failure()):
+        raise BenchError(reason)
     if folder is not None and bench.rows:
         _draw(bench, folder)
     show(final=True)
@@ -179,16 +182,18 @@ def _measured(on: str, threads: int | None) -> Device:
         return measure(on, f"this-{on}", threads, tell)
 
 
-def _resolved(names: list[str], settings: Settings, batched: bool) -> list[Resolved]:
+def _resolved(names: list[str], settings: Settings, on: str, batched: bool) -> list[Resolved]:
     """The models, built before this machine is measured, so that what can't be benchmarked is refused at once."""
     from cnncost.sources.find import find
     from cnncost.sources.resolve import resolve
 
     sources = [find(name, settings.model_args).without_method("a measurement") for name in names]
     found = [resolve(source, settings.given()) for source in sources]
-    if batched:
-        for each in found:
+    for each in found:
+        if batched:
             each.check_batch_axis()
+        if on == "cpu":  # elsewhere a forward that fails here may run
+            each.record("auto")
     return found
 
 
@@ -238,17 +243,14 @@ def _draw(bench: Bench, folder: Path) -> None:
         draw(bench, str(folder / name))
 
 
-def _check(output: str | None, folder: Path | None) -> None:
-    """Check the output paths before the work."""
-    from cnncost.files import check
+def _make(folder: Path | None) -> None:
+    """Make the pictures' folder before this machine is measured."""
+    if folder is None:
+        return
+    from cnncost.plots.picture import check_picture
 
-    if output:
-        check(output)
-    if folder is not None:
-        from cnncost.plots.picture import check_picture
-
-        try:
-            folder.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise BenchError(f"--picture {folder}: can't be made: {error.strerror}; choose another folder") from None
-        check_picture(folder / "picture.svg")
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise BenchError(f"--picture {folder}: can't be made: {error.strerror}; choose another folder") from None
+    check_picture(folder / "picture.svg")

@@ -65,6 +65,13 @@ class Bench:
         """Rows measured on a machine that was not quiet."""
         return [row for row in self.rows if row.measured.timing is not None and row.measured.timing.noise]
 
+    def failure(self) -> str:
+        """Why nothing could be run, if all rows failed; a shortage of memory is a result."""
+        if not self.rows or any(row.measured.status != "failed" for row in self.rows):
+            return ""
+        first = self.rows[0].measured
+        return f"{first.model}: nothing could be measured: {first.note}"
+
     def figures(self) -> list[Figures]:
         """By batch size, over plain forward passes in float32 of different networks."""
         batches = dict.fromkeys(row.case.batch for row in self.rows)

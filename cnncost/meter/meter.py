@@ -115,6 +115,11 @@ class Meter:
         device: str | None = None, dtype: str | None = None, peak_flops: float | None = None, warmup: int = 1,
         clock: Callable[[], float] = time.perf_counter,
     ) -> None:  # fmt: skip
+        if not callable(getattr(model, "parameters", None)):
+            raise InputError(
+                f"Meter: expected the nn.Module that the loop runs, got {model!r}; what a name such as 'resnet50' "
+                "stands for costs, cnncost.analyze tells"[:300]
+            )
         first = next(model.parameters(), None)
         self._cuda = first.device if first is not None and first.device.type == "cuda" else None
         self._inputs = None if inputs is None else described(inputs)

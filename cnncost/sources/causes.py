@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import re
 
 
@@ -31,3 +32,22 @@ def with_root(error: BaseException) -> str:
     said, first = f"{type(error).__name__}: {one_line(error)}", root(error)
     below = f"{type(first).__name__}: {one_line(first)}"
     return said if first is error or one_line(first) in said else f"{said} (the root cause: {below})"
+
+
+def missing(error: BaseException) -> str:
+    """Advice on a module that was not found, at the root of an error; empty if the error is another one."""
+    first = root(error)
+    if not isinstance(first, ModuleNotFoundError) or not first.name:
+        return ""
+    package = first.name.partition(".")[0]
+    if package != first.name and is_installed(package):
+        return f"; {package} is installed without it: another version of {package} may have it"
+    return "; install it, or run from the folder that has it"
+
+
+def is_installed(name: str) -> bool:
+    """Whether there is a module of this name to be imported."""
+    try:
+        return importlib.util.find_spec(name) is not None
+    except (ImportError, ValueError):
+        return False

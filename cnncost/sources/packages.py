@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import importlib
-import importlib.util
 from collections.abc import Iterator
 from contextlib import contextmanager
 from types import ModuleType
 
 from cnncost.errors import MissingPackageError, SourceError
-from cnncost.sources.causes import root, with_root
+from cnncost.sources.causes import is_installed, root, with_root
 
 _SOLD_AS = {"PIL": "pillow", "cv2": "opencv-python", "skimage": "scikit-image", "sklearn": "scikit-learn",
             "yaml": "pyyaml"}  # fmt: skip
@@ -38,7 +37,7 @@ def importing(spec: str, package: str) -> Iterator[None]:
     except Exception as error:
         first = root(error)
         missing = (first.name or "").partition(".")[0] if isinstance(first, ModuleNotFoundError) else ""
-        if missing and not _installed(missing):
+        if missing and not is_installed(missing):
             needs = (
                 f"the package {package}" if missing == package else f"{package}, and that needs the package {missing}"
             )
@@ -56,10 +55,3 @@ def importing(spec: str, package: str) -> Iterator[None]:
                 "as with: pip install torch torchvision --index-url https://download.pytorch.org/whl/cpu"
             )
         raise SourceError(f"{spec}: {package} is installed and can't be imported: {why}{hint}") from error
-
-
-def _installed(name: str) -> bool:
-    try:
-        return importlib.util.find_spec(name) is not None
-    except (ImportError, ValueError):
-        return False

@@ -15,7 +15,7 @@ from typing import Any, Literal, TypeAlias
 
 from cnncost.errors import InputError, SourceError
 from cnncost.near import suggestion
-from cnncost.sources.causes import with_root
+from cnncost.sources.causes import missing, with_root
 from cnncost.sources.neighbours import importable, is_users
 from cnncost.sources.offline import offline
 
@@ -126,7 +126,7 @@ class ModelSource:
 
     def _failure(self, error: BaseException) -> str:
         given = ", ".join(f"{k}={v!r}" for k, v in self.arguments.items())
-        hint = self._arguments_hint() if isinstance(error, TypeError) else ""
+        hint = self._arguments_hint() if isinstance(error, TypeError) else missing(error)
         return f"{self.text}: building it with ({given}) failed{place_of(error)}: {with_root(error)}{hint}"
 
     def _arguments_hint(self) -> str:

@@ -16,6 +16,17 @@ class Net(nn.Module):
 
     def forward(self, x):
         return self.conv(x)
+
+
+class Fails(nn.Module):
+    def forward(self, x):
+        raise ValueError("never")
+
+
+class Needs(nn.Module):
+    def __init__(self):
+        super().__init__()
+        import no_such_lib.ops
 """
 GIVEN = ("--input", "1x3x8x8")
 HUGE = "9" * 25
@@ -62,6 +73,11 @@ OTHERS = [
     pytest.param(("rf", "lenet5", "--layer", "layer('c1')"), "did you mean c1?", id="rf, a path as a call"),
     pytest.param(("bench", "lenet5", "--dtype", "int8"), "networks can be run in", id="a format without kernels"),
     pytest.param(("bench", "lenet5", "--dtype", "float32,tf32"), "networks can be run in", id="one of several"),
+    pytest.param(("bench", "net.py:Net", "--input", "1x4x8x8", "-o", "x.md"), "expected 3 channels", id="a bad input"),
+    pytest.param(("bench", "lenet5", "net.py:Net", "--input", "1x1x32x32"), "net.py:Net: ", id="a second model's"),
+    pytest.param(("bench", "net.py:Fails", *GIVEN, "--picture", "p"), "never", id="a forward that raises"),
+    pytest.param(("summarize", "net.py:Needs", *GIVEN), "'no_such_lib'; install it", id="a package, when built"),
+    pytest.param(("summarize", "torch.no_such:Net", *GIVEN), "torch is installed without it", id="a part of torch"),
 ]
 
 
