@@ -24,7 +24,7 @@ from cnncost.graph import (
 )
 from cnncost.masks import Mask
 
-SCHEMA = 2
+SCHEMA = 3
 """2: layout ops have moves; before, they had names and arguments of a framework."""
 
 

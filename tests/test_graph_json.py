@@ -124,7 +124,7 @@ def test_a_recorded_graph_comes_back_as_it_was(model, inputs, grad):
 
 
 def test_a_file_says_what_it_is():
-    assert json.loads(to_json(drawn()))["graph_schema"] == 2
+    assert json.loads(to_json(drawn()))["graph_schema"] == 3
 
 
 def damaged(**fields):
@@ -143,8 +143,8 @@ NO_GRAPHS = [
     pytest.param("null", id="nothing"),
     pytest.param("{}", id="an object without fields"),
     pytest.param('{"schema": 1, "model": "lenet5", "layers": []}', id="a report"),
-    pytest.param(damaged(graph_schema=3), id="a later schema"),
-    pytest.param(damaged(graph_schema=1), id="an earlier schema"),
+    pytest.param(damaged(graph_schema=4), id="a later schema"),
+    pytest.param(damaged(graph_schema=2), id="an earlier schema"),
     pytest.param(damaged(nodes=[[7, [0], [2], 1, "aten.relu", "forward"]]), id="a spec past the last"),
     pytest.param(damaged(nodes=[[-1, [0], [2], 1, "aten.relu", "forward"]]), id="a spec before the first"),
     pytest.param(damaged(nodes=[[0, [0], [2], 1, "aten.relu"]]), id="a node of five fields"),
@@ -168,9 +168,12 @@ def test_a_missing_field_is_refused(field):
         from_json(damaged(**{field: None}))
 
 
-@pytest.mark.parametrize(("schema", "who"), [(1, "an older cnncost"), (3, "a newer cnncost"), ("x", "a newer cnncost")])
+@pytest.mark.parametrize(
+    ("schema", "who"),
+    [(1, "an older cnncost"), (2, "an older cnncost"), (4, "a newer cnncost"), ("x", "a newer cnncost")],
+)
 def test_another_schema_says_which_one_is_read(schema, who):
-    with pytest.raises(GraphError, match=f"schema {schema}, this version reads 2; {who}.*: record the model again"):
+    with pytest.raises(GraphError, match=f"schema {schema}, this version reads 3; {who}.*: record the model again"):
         from_json(damaged(graph_schema=schema))
 
 

@@ -347,6 +347,11 @@ def by_hand(change):
     [
         (lambda s: s, False),
         (lambda s: s * 2 + 1, False),
+        (lambda s: s.multiply(2).divide(3).subtract(1), False),
+        (lambda s: torch.sub(s, 1, alpha=2), False),
+        (lambda s: s.divide(s.detach().square().sum(-1, keepdim=True).sqrt()), False),
+        (lambda s: s.subtract(torch.zeros(4, 4, device=s.device)), True),
+        (lambda s: torch.add(s, torch.zeros(4, 4, device=s.device), alpha=3), True),
         (lambda s: s.masked_fill(torch.ones(4, 4, device=s.device).triu(1).bool(), -INFINITY), True),
         (lambda s: torch.where(torch.ones(4, 4, device=s.device).tril() > 0, s, -INFINITY), True),
         (lambda s: s + torch.zeros(4, 4, device=s.device), True),
@@ -373,6 +378,12 @@ def put(scores):
     return scores
 
 
+def filled(scores):
+    scores[..., 0, 1:].fill_(-INFINITY)
+    scores[..., 1, 2:].zero_()
+    return scores
+
+
 def exponentials(scores):
     made = scores.exp()
     return made / made.sum(-1, keepdim=True)
@@ -395,6 +406,8 @@ BY_HAND = {
     "a large number": lambda q, k, v: ((q @ k.mT) - 1e9 * (~lower(q)).float()).softmax(-1) @ v,
     "a sink": lambda q, k, v: torch.cat([(q @ k.mT) + minus(q), q[..., :1]], -1).softmax(-1)[..., :-1] @ v,
     "keys by queries": lambda q, k, v: v.mT @ ((k @ q.mT) + minus(q).mT).softmax(-2),
+    "filled in place": lambda q, k, v: filled(q @ k.mT).softmax(-1) @ v,
+    "a diagonal that is filled": lambda q, k, v: (q @ k.mT)[0, 0].fill_diagonal_(-INFINITY).softmax(-1) @ v[0, 0],
     "the lesser": lambda q, k, v: torch.minimum(q @ k.mT, minus(q)).softmax(-1) @ v,
     "the two best": lambda q, k, v: (
         torch.full_like(s := q @ k.mT, -INFINITY).scatter(-1, s.topk(2).indices, s.topk(2).values).softmax(-1) @ v

@@ -29,11 +29,16 @@ def _well_formed(spec: OpSpec) -> str | None:
     inputs=(rest("x"),),
     outputs=(rest("y"),),
     attributes={"copy": bool, "moves": tuple[tuple[object, ...], ...] | None},
+    optional={"zeroes": bool, "densifies": bool},
     reach="moves.layout",
     check=_well_formed,
 )
 def layout(spec: OpSpec) -> Cost:
-    """0: shapes, strides and copies. Attributes: copy, without which nothing is read or written; moves."""
+    """0: shapes, strides and copies.
+
+    Attributes: copy, without which nothing is read or written; moves; zeroes, if elements are set to zero or zeros are
+    added that no move tells of (`tril`, `diag_embed`); densifies, if a sparse tensor's zeros are stored from here on.
+    """
     return cost(spec) if spec["copy"] else cost(spec, read=0, written=0)
 
 

@@ -111,14 +111,15 @@ def _product_fits(spec: OpSpec) -> str | None:
     "matmul",
     inputs=(some("addend, factors, scales"),),
     attributes={"batch": int, "m": int, "k": int, "n": int, "bias": bool},
+    optional={"addend": bool},
     reach="mixing.matmul",
     check=_product_fits,
 )
 def matmul(spec: OpSpec) -> Cost:
     """MACs = B·M·K·N; the addend of addmm, baddbmm and the like is one FLOP per output.
 
-    Attributes: batch, m, k, n as the product is computed (broadcast batches multiplied out), bias:
-    whether something is added.
+    Attributes: batch, m, k, n as the product is computed (broadcast batches multiplied out); bias: whether something is
+    added; addend: whether the first input is no factor, but what is added (it is given even if β is 0).
     """
     batch, m, k, n = spec["batch"], spec["m"], spec["k"], spec["n"]
     main = macs("B", batch, "M", m, "K", k, "N", n, *parts(spec))

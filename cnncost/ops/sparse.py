@@ -23,13 +23,14 @@ SOFTMAX_BACKWARD_FLOPS = 4
     "sparse::matmul",
     inputs=(some("addend, factors"),),
     attributes={"stored": int, "n": int, "bias": bool},
-    optional={"mean": bool},
+    optional={"mean": bool, "addend": bool},
 )
 def sparse_matmul(spec: OpSpec) -> Cost:
     """MACs = Z·N: Z stored elements of the sparse factor, each with N elements of the dense one.
 
-    Attributes: stored Z, n; bias: whether something is added to each output; mean: whether each output's products are
-    averaged. For two sparse factors Z is the number of pairs that are multiplied, and N is 1.
+    Attributes: stored Z, n; bias: whether something is added to each output; addend: whether the first input is no
+    factor; mean: whether each output's products are averaged. For two sparse factors Z is the number of pairs that are
+    multiplied, and N is 1.
     """
     terms = [macs("Z", spec["stored"], "N", spec["n"])]
     if spec["bias"]:
@@ -43,6 +44,7 @@ def sparse_matmul(spec: OpSpec) -> Cost:
     "sparse::extremes",
     inputs=(some("addend, factors"),),
     attributes={"stored": int, "n": int, "bias": bool},
+    optional={"addend": bool},
 )
 def sparse_extremes(spec: OpSpec) -> Cost:
     """FLOPs = 2·Z·N: a product and a comparison, for sparse products that keep the largest or smallest product.

@@ -12,29 +12,15 @@ from collections.abc import Mapping
 from typing import NamedTuple
 
 from cnncost import units
-from cnncost.graph import Graph, Node
+from cnncost.graph import Graph, Node, OpSpec
 from cnncost.ops import cost_of
 
 _SPARSE = "sparse::matmul"
 _SAMPLED = "sparse::sampled_matmul"
 _WEIGHTED = frozenset({"conv", "linear"})
-_REARRANGING = frozenset(
-    "alias detach view _unsafe_view reshape _reshape_alias flatten unflatten ravel view_as reshape_as t transpose "
-    "swapaxes swapdims movedim moveaxis permute numpy_T mT mH H adjoint matrix_H squeeze unsqueeze select slice "
-    "narrow diagonal split split_with_sizes unsafe_split unsafe_split_with_sizes chunk unsafe_chunk tensor_split "
-    "hsplit vsplit dsplit unbind lift_fresh lift lift_fresh_copy contiguous clone _to_copy to type_as cpu cuda "
-    "flip fliplr flipud rot90 roll pixel_shuffle pixel_unshuffle channel_shuffle native_channel_shuffle to_dense "
-    "to_sparse _coalesced view_copy permute_copy _reshape_copy squeeze_copy transpose_copy slice_copy "
-    "unsqueeze_copy select_copy alias_copy detach_copy t_copy atleast_1d atleast_2d atleast_3d after_write".split()
-)
-"""Layout ops that add no elements and duplicate none."""
-_ZEROING = frozenset(
-    "tril triu pad constant_pad_nd _pad_enum fill_diagonal diag diag_embed diagflat block_diag im2col vander".split()
-)
-"""Layout ops that may add zeros."""
+_REARRANGING = frozenset({"reshape", "permute", "slice", "select", "split", "unbind", "diagonal", "roll"})
+"""Moves that add no elements and duplicate none."""
 _GIVEN = frozenset({"parameter", "buffer", "constant"})
-_ADDENDS = ("add", "badd", "_add", "_sparse_add")
-"""Name prefixes of products whose first tensor is added rather than multiplied."""
 
 
 MAC_PJ, AC_PJ = 4.6, 0.9
@@ -168,7 +154,7 @@ def effective(graph: Graph, nonzero: Mapping[int, int], stored: Mapping[int, int
     """
     dense = left = 0
     sums: dict[str, list[int]] = {}
-    known, kept = _spread(graph, nonzero), _spread(graph, stored or {}, "to_dense")
+    known, kept = _spread(graph, nonzero), _spread(graph, stored or {}, sparse=True)
     zeros = {value for value, count in known.items() if count < graph.values[value].type.numel}
     hidden = _hidden(graph, known, zeros)
     for node in graph.nodes:
@@ -213,13 +199,8 @@ def _dense(node: Node, macs: int) -> int:
     """Multiply-accumulates if a sparse tensor's zeros were stored too: K for each output."""
     if node.spec.kind not in {_SPARSE, _SAMPLED}:
         return macs
-    first = node.spec.kind == _SAMPLED or _op(node).startswith(_ADDENDS)
+    first = node.spec.kind == _SAMPLED or bool(node.spec.get("addend"))
     return node.spec.outputs[0].numel * node.spec.inputs[first].shape[-1]
-
-
-def _op(node: Node) -> str:
-    """Op name without namespace and overload: `addmm` for `aten.addmm.out`."""
-    return node.name.removeprefix("aten.").partition(".")[0]
 
 
 def _factors(node: Node) -> tuple[tuple[int, ...], bool]:
@@ -228,7 +209,7 @@ def _factors(node: Node) -> tuple[tuple[int, ...], bool]:
     if kind in _WEIGHTED:
         return node.inputs[1:2], True
     if kind in {"matmul", _SPARSE}:
-        first = 1 if _op(node).startswith(_ADDENDS) else 0
+        first = 1 if node.spec.get("addend") else 0
         return node.inputs[first : first + 2], True
     return node.inputs[:3] if kind == "attention" else node.inputs, False
 
@@ -243,26 +224,36 @@ def _hidden(graph: Graph, known: Mapping[int, int], zeros: set[int]) -> set[int]
         if not given.issuperset(node.inputs):
             continue
         given.update(node.outputs)
-        makes_zeros = _op(node).rstrip("_") in _ZEROING and not known.keys().isdisjoint(node.inputs)
+        makes_zeros = _adds_zeros(node.spec) and not known.keys().isdisjoint(node.inputs)
         if makes_zeros or not (zeros | found).isdisjoint(node.inputs):
             found.update(value for value in node.outputs if value not in known)
     return found
 
 
-def _rearranges(node: Node) -> bool:
-    """Whether a layout op's result contains only elements of its input, each at most once."""
-    return _op(node).rstrip("_") in _REARRANGING
+def _adds_zeros(spec: OpSpec) -> bool:
+    """Whether a layout op may set elements to zero, or add zeros."""
+    if spec.kind != "layout":
+        return False
+    return bool(spec.get("zeroes")) or any(
+        (name == "pad" and arguments[-1] == "constant") or (name == "unfold" and arguments[3])
+        for name, *arguments in spec["moves"] or ()
+    )
 
 
-def _spread(graph: Graph, given: Mapping[int, int], but: str = "") -> dict[int, int]:
-    """Extend the known counts to values with the same elements in another layout, except results of ops named `but`."""
+def _rearranges(spec: OpSpec) -> bool:
+    """Whether it is a layout op whose result contains only elements of its input, each at most once, unchanged."""
+    if spec.kind != "layout" or spec["moves"] is None or spec.get("zeroes"):
+        return False
+    return all(move[0] in _REARRANGING for move in spec["moves"])
+
+
+def _spread(graph: Graph, given: Mapping[int, int], sparse: bool = False) -> dict[int, int]:
+    """Extend the known counts to values of the same elements in another order; with `sparse`, to sparse ones alone."""
     known = dict(given)
     for node in graph.nodes:
-        if node.spec.kind != "layout" or len(node.inputs) != 1 or node.inputs[0] not in known:
+        if len(node.inputs) != 1 or node.inputs[0] not in known or not _rearranges(node.spec):
             continue
-        if not _rearranges(node):
-            continue
-        if but and but in node.name:
+        if sparse and node.spec.get("densifies"):
             continue
         source = node.inputs[0]
         for result in node.outputs:  # a part's count is known only if the whole is zero

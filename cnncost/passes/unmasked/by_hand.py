@@ -16,13 +16,10 @@ _PRODUCTS = frozenset({"matmul", "linear"})
 _LAYERS = _PRODUCTS | {"conv"}
 """With weights of their own they produce no scores, but may lie between the two products (mixing of heads)."""
 _CARRIERS = frozenset({"pointwise", "dropout", "layout", "softmax", "scatter", "gather", "reduce", "create"})
-_ADDS = frozenset({"add", "sub", "rsub", "addcmul", "addcdiv", "logaddexp"})
-_OVER = frozenset({"fill", "zero", "fill_diagonal", "tril", "triu"})
-"""Ops that overwrite elements without another tensor."""
-_KEEPS = frozenset({"div", "cat", "concat", "stack", "hstack", "vstack", "after_write", "alias"})
-"""Ops with several inputs that mask nothing: a division by sums, concatenation."""
-_STRAIGHT = frozenset({"mul", "div", "neg", "add", "sub", "rsub", "positive"})
-"""Unary ops that don't turn scores into weights; all others count as a kind of softmax (exp, sigmoid, relu)."""
+_ADDS = frozenset({"add", "add_scaled", "sub", "rsub", "addcmul", "addcdiv", "multiply_add", "logaddexp", "logaddexp2"})
+"""Elementwise functions that add a tensor."""
+_STRAIGHT = frozenset({"mul", "div", "neg", "add", "add_scaled", "sub", "rsub", "positive"})
+"""Unary functions that don't turn scores into weights; all others count as a kind of softmax (exp, sigmoid, relu)."""
 
 
 class Trail(NamedTuple):
@@ -75,17 +72,17 @@ def by_hand(graph: Graph) -> set[int]:
 
 def _onwards(graph: Graph, node: Node, trails: list[Trail], others: list[int]) -> Trail:
     """The trail of an op's outputs. `others`: its inputs without a trail that are not parameters."""
-    kind, op = node.spec.kind, _name(node)
+    kind, function = node.spec.kind, node.spec["fn"] if node.spec.kind == "pointwise" else None
     shapes = [graph.values[i].type.shape for i in others if graph.values[i].type.numel > 1]
-    added = bool(shapes) and op in _ADDS
-    if op == "mul":
+    adds = function in _ADDS
+    weighed = kind == "softmax" or (function is not None and len(node.inputs) == 1 and function not in _STRAIGHT)
+    if function == "mul" or kind == "dropout":
         cut = any(shape[-2:] != (1, 1) for shape in shapes)  # otherwise it scales whole matrices
-    elif kind == "gather":
-        cut = False
+    elif function == "div" or kind == "gather" or adds:
+        cut = False  # a division by sums
     else:
-        cut = op in _OVER or (bool(others) and op not in _ADDS | _KEEPS)
-    weighed = kind == "softmax" or (kind == "pointwise" and len(node.inputs) == 1 and op not in _STRAIGHT)
-    return _joined([*trails, Trail(frozenset(), added, cut, weighed)])
+        cut = _overwrites(graph, node) or (bool(others) and not _joins(graph, node))
+    return _joined([*trails, Trail(frozenset(), adds and bool(shapes), cut, weighed)])
 
 
 def _joined(trails: list[Trail]) -> Trail:
@@ -97,10 +94,25 @@ def _joined(trails: list[Trail]) -> Trail:
     )
 
 
-def _name(node: Node) -> str:
-    """Op name without namespace and overload: `masked_fill` for `aten.masked_fill_.Scalar`."""
-    parts = node.name.split(".")
-    return parts[min(1, len(parts) - 1)].rstrip("_")
+def _overwrites(graph: Graph, node: Node) -> bool:
+    """Whether an op sets elements without another tensor: fills the tensor in place, or zeroes a triangle."""
+    if node.spec.kind == "create":
+        return _storages(graph, node.inputs).issuperset(_storages(graph, node.outputs))
+    return node.spec.kind == "layout" and bool(node.spec.get("zeroes"))
+
+
+def _joins(graph: Graph, node: Node) -> bool:
+    """Whether a layout op keeps the elements of all inputs: concatenates them, or updates a view after a write."""
+    if node.spec.kind != "layout":
+        return False
+    moves = node.spec["moves"]
+    if moves is None:
+        return _storages(graph, node.inputs) == _storages(graph, node.outputs)
+    return bool(moves) and moves[-1][0] == "cat"
+
+
+def _storages(graph: Graph, values: tuple[int, ...]) -> set[int]:
+    return {graph.values[i].storage for i in values}
 
 
 def _is_backward(node: Node) -> bool:
@@ -135,5 +147,6 @@ class _Weights:
             self._fixed.update(node.outputs)
             return
         self._made.update(node.outputs)
-        if node.spec.kind in {"layout", "gather"} and node.inputs[0] in self.pure and _name(node) not in _OVER:
+        moved = node.spec.kind == "gather" or (node.spec.kind == "layout" and not node.spec.get("zeroes"))
+        if moved and node.inputs[0] in self.pure:
             self.pure.update(node.outputs)

@@ -124,7 +124,7 @@ def space_to_depth(op: Op) -> Made:
 @lowers("Trilu")
 def trilu(op: Op) -> Made:
     """Elements on one side of a diagonal; the others are set to zero."""
-    return _moved(op, (("reshape", op.x().shape),))
+    return op.done("layout", {"copy": True, "moves": (("reshape", op.x().shape),), "zeroes": True}, [0])
 
 
 @lowers("ReverseSequence", "CenterCropPad", "Compress")

@@ -125,7 +125,7 @@ def gemm_steps(op: Op) -> Ref:
         made = op.step("linear", {"bias": bool(last)}, [a, 1, *last], y)
         bias = bool(last)
     else:
-        sizes = product(op.type_of(a).shape, op.x(1).shape, bias)
+        sizes = {**product(op.type_of(a).shape, op.x(1).shape, bias), **({"addend": True} if bias else {})}
         made = op.step("matmul", sizes, [*([addend] if bias else []), a, 1], y)
     if not plain:
         made = op.pointwise("mul", [made])

@@ -24,12 +24,12 @@ from cnncost.frontends.torch.lowering.registry import (
 from cnncost.graph import Shape
 
 _LAYOUT = """
-as_strided hsplit vsplit dsplit view_as_real view_as_complex hstack vstack dstack column_stack
-block_diag _pad_enum diag diag_embed diagflat meshgrid set resize resize_as item _local_scalar_dense is_nonzero equal
-is_same_size _has_same_storage_numel sym_size sym_stride sym_numel _assert_async _assert_scalar
-_assert_tensor_metadata _linalg_check_errors fill_diagonal cartesian_prod combinations to_dense to_sparse _coalesced
-vander lu_unpack _chunk_cat
+as_strided view_as_real view_as_complex meshgrid set resize resize_as item
+_local_scalar_dense is_nonzero equal is_same_size _has_same_storage_numel sym_size sym_stride sym_numel _assert_async
+_assert_scalar _assert_tensor_metadata _linalg_check_errors cartesian_prod combinations lu_unpack _chunk_cat
 """
+_ZEROING = "tril triu _pad_enum fill_diagonal diag diag_embed diagflat block_diag vander"
+"""Ops that set elements to zero or add zeros, beyond what their moves say; `vander` adds ones."""
 _COPIES = """
 _reshape_copy _to_copy alias_copy detach_copy diagonal_copy expand_copy lift_fresh_copy permute_copy select_copy
 slice_copy split_copy split_with_sizes_copy squeeze_copy t_copy transpose_copy unbind_copy unsqueeze_copy view_copy
@@ -52,10 +52,10 @@ def _from_end(index: int, size: int) -> int:
 @moves(
     "alias detach view _unsafe_view reshape _reshape_alias flatten unflatten ravel view_as reshape_as squeeze "
     "unsqueeze _conj resolve_conj resolve_neg _neg_view lift_fresh lift contiguous clone _to_copy to type_as cpu cuda "
-    "tril triu requires_grad atleast_1d atleast_2d atleast_3d"
+    "tril triu requires_grad atleast_1d atleast_2d atleast_3d to_dense _to_dense to_sparse _coalesced"
 )
 def same(call: OpCall, x: Shape, y: Shape) -> Moves | None:  # noqa: ARG001  # the shapes say all
-    """`tril` and `triu` set elements to zero in place."""
+    """Elements that `tril` and `triu` set to zero keep their position, as do a sparse tensor's in another layout."""
     return (("reshape", y),) if prod(x) == prod(y) else None
 
 
@@ -147,6 +147,13 @@ def split(call: OpCall, x: Shape, y: Shape) -> Moves:  # noqa: ARG001
     return (("split", *axes_of(call["dim"], len(x))),)
 
 
+@moves("hsplit vsplit dsplit")
+def split_along(call: OpCall, x: Shape, y: Shape) -> Moves:  # noqa: ARG001
+    """As NumPy's: along columns, which a vector has as its only axis; rows; the third axis."""
+    axis = {"hsplit": min(1, len(x) - 1), "vsplit": 0}.get(call.name.removesuffix("_copy"), 2)
+    return (("split", axis),)
+
+
 @moves("unbind")
 def unbind(call: OpCall, x: Shape, y: Shape) -> Moves:  # noqa: ARG001
     """dim."""
@@ -186,6 +193,16 @@ def stack(call: OpCall, x: Shape, y: Shape) -> Moves:  # noqa: ARG001
     """dim."""
     (axis,) = axes_of(call["dim"], len(y))
     return ("reshape", (*y[:axis], 1, *y[axis + 1 :])), ("cat", axis)
+
+
+@moves("hstack vstack dstack column_stack")
+def stack_along(call: OpCall, x: Shape, y: Shape) -> Moves | None:
+    """As NumPy's: along columns, rows, or the third axis. Vectors that become columns first are not followed."""
+    ranks = {len(t.shape) for t in call.inputs}
+    if ranks == {1} and call.name in {"hstack", "vstack"}:
+        return (("cat", 0),) if call.name == "hstack" else (("reshape", (1, *x)), ("cat", 0))
+    axis = {"vstack": 0, "dstack": 2}.get(call.name, 1)
+    return (("cat", axis),) if ranks == {len(y)} else None
 
 
 # ---- padding, repetition, rotation
@@ -328,7 +345,25 @@ def fold(call: OpCall) -> Lowered:
     return "scatter", {**geometry, "accumulate": True, "elements": call.inputs[0].numel}
 
 
-@lowers(*_LAYOUT.split(), *_COPIES.split(), *(name for name in known_moves() if not name.endswith("_copy")))
+_WITH_MOVES = {name for name in known_moves() if not name.endswith("_copy")}
+_DENSIFYING = {"to_dense", "_to_dense"}
+
+
+@lowers(*_LAYOUT.split(), *_COPIES.split(), *(_WITH_MOVES - {*_ZEROING.split(), *_DENSIFYING}))
 def layout(call: OpCall) -> Lowered:
     """A view, or a copy in another order."""
     return moved(call, call.moves)
+
+
+@lowers(*_ZEROING.split())
+def zeroing(call: OpCall) -> Lowered:
+    """Some elements of the result are zero, whatever the input."""
+    kind, attrs = moved(call, call.moves)
+    return kind, {**attrs, "zeroes": True}
+
+
+@lowers(*_DENSIFYING)
+def densifying(call: OpCall) -> Lowered:
+    """A sparse tensor with its zeros."""
+    kind, attrs = moved(call, call.moves)
+    return kind, {**attrs, "densifies": True}

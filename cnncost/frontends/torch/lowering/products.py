@@ -108,14 +108,16 @@ def matmul(call: OpCall) -> Lowered:
 def addmm(call: OpCall) -> Lowered:
     """self + a·b; a β of 0 adds nothing."""
     _, a, b, *_ = [v for v in call.arguments.values() if hasattr(v, "shape")]
-    return _product(a, b, bias=call.get("beta", 1) != 0)
+    kind, attrs = _product(a, b, bias=call.get("beta", 1) != 0)
+    return kind, {**attrs, "addend": True}
 
 
 @lowers("addbmm")
 def addbmm(call: OpCall) -> Lowered:
     """self + Σ aᵢ·bᵢ: one product with the batch folded into the inner axis."""
     a, b = call["batch1"].shape, call["batch2"].shape
-    return "matmul", {"batch": 1, "m": a[1], "k": a[0] * a[2], "n": b[2], "bias": call.get("beta", 1) != 0}
+    bias = call.get("beta", 1) != 0
+    return "matmul", {"batch": 1, "m": a[1], "k": a[0] * a[2], "n": b[2], "bias": bias, "addend": True}
 
 
 @lowers("_scaled_mm")

@@ -20,7 +20,7 @@ sparse_compressed_tensor _sparse_compressed_tensor_unsafe sparse_csr_tensor spar
 sparse_bsc_tensor _sparse_csr_tensor_unsafe _sparse_csc_tensor_unsafe _sparse_bsr_tensor_unsafe
 _sparse_bsc_tensor_unsafe _validate_sparse_coo_tensor_args _validate_sparse_compressed_tensor_args
 _validate_compressed_sparse_indices _validate_sparse_csr_tensor_args _validate_sparse_csc_tensor_args
-_validate_sparse_bsr_tensor_args _validate_sparse_bsc_tensor_args _to_dense _to_sparse _to_sparse_csr _to_sparse_csc
+_validate_sparse_bsr_tensor_args _validate_sparse_bsc_tensor_args _to_sparse _to_sparse_csr _to_sparse_csc
 _to_sparse_bsr _to_sparse_bsc sparse_mask _sparse_mask_projection sparse_resize sparse_resize_and_clear
 resize_as_sparse copy_sparse_to_sparse is_pinned _pin_memory _sparse_broadcast_to_copy _spdiags
 _sparse_compressed_tensor_with_dims
@@ -108,6 +108,8 @@ def _product(call: OpCall, factors: Sequence[torch.Tensor]) -> Lowered | None:
         attrs = {"stored": stored(right)[0], "n": left.shape[-2] if left.dim() > 1 else 1, "bias": bias}
     else:
         return None
+    if call.name in _ADDEND:
+        attrs["addend"] = True
     reduce = call.get("reduce")
     if reduce in {"amax", "amin"}:
         return "sparse::extremes", attrs
