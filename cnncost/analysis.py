@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from weakref import ref
 
 from cnncost.errors import CnncostError, DataDependentError, InputError, UnknownOpError
-from cnncost.garbage import no_collection
+from cnncost.garbage import gc_disabled
 from cnncost.graph import Graph
 from cnncost.ops.registry import epoch
 from cnncost.passes.compute import compute, compute_phases
@@ -83,7 +83,7 @@ def analyze(
         model, model_args = find(model, model_args), None
     if isinstance(model, ModelSource) and model.saved:
         return _saved(model, fits=inputs is None and not training and autocast is None)
-    with no_collection():
+    with gc_disabled():
         if isinstance(model, Graph):
             _check_graph(fits=not training and autocast is None)
             return _reported(name or "graph", model, None, strict)
@@ -161,11 +161,11 @@ def _reported(name: str, graph: Graph, step: Graph | None, strict: bool) -> Repo
     """The Report of a recorded run; cached for a Graph without unknown ops until a rule changes."""
     made = _MADE.get(id(graph)) if step is None else None
     if made is not None and made[0]() is graph and made[1] is epoch():
-        return made[2].again(name, graph)
+        return made[2].copy_for(name, graph)
     report = _passed(name, graph, step, strict)
     if step is None and not report.unknown:
         key, table = id(graph), _MADE  # the process may end before the Graph does, and take the name with it
-        table[key] = (ref(graph, lambda _: table.pop(key, None)), epoch(), report.again(name, None))
+        table[key] = (ref(graph, lambda _: table.pop(key, None)), epoch(), report.copy_for(name, None))
     return report
 
 

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from cnncost.errors import InputError
-from cnncost.garbage import no_collection
+from cnncost.garbage import gc_disabled
 from cnncost.passes.memory import memory
 
 if TYPE_CHECKING:
@@ -39,7 +39,7 @@ def peak(model: Any, inputs: Any, *, step: Step | None = None, block: int = 1, t
     """
     from cnncost.sources.resolve import resolve
 
-    with no_collection():
+    with gc_disabled():
         resolved = resolve(model, inputs)
         graph = resolved.record(trace) if step is None else resolved.record_step(*step, trace)
         return memory(graph, block).peak.nbytes

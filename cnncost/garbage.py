@@ -8,7 +8,7 @@ from contextlib import contextmanager
 
 
 @contextmanager
-def no_collection() -> Iterator[None]:
+def gc_disabled() -> Iterator[None]:
     """Disable cyclic garbage collection inside the context.
 
     A collection would free tensors at moments that depend on the rest of the process, and traverse every

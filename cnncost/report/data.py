@@ -7,7 +7,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Self, TypeVar
 
 from cnncost.errors import CnncostError
-from cnncost.garbage import no_collection
+from cnncost.garbage import gc_disabled
 from cnncost.graph import Graph, Shape
 from cnncost.report.brief import Rows
 from cnncost.report.memory import MemoryFigures, ReportMemory, memory_of
@@ -90,7 +90,7 @@ class ReportData:
             if type(rows := getattr(self, name)) is not Rows:
                 object.__setattr__(self, name, Rows(rows))
 
-    def again(self, model: str, graph: Graph | None) -> Self:
+    def copy_for(self, model: str, graph: Graph | None) -> Self:
         """Copy for an equal graph under another name; shares no mutable data."""
         return replace(
             self, model=model, graph=graph, unknown=self.unknown.copy(), unknown_places=self.unknown_places.copy(),
@@ -161,7 +161,7 @@ class ReportData:
             raise CnncostError(
                 f"{self.model}: a report that was read from a file has no graph; analyze the model again"
             )
-        with no_collection():
+        with gc_disabled():
             return receptive_fields(self.graph)
 
     def log_dict(self, prefix: str = "complexity/") -> dict[str, int]:

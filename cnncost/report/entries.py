@@ -10,7 +10,7 @@ from cnncost.render.layout import guide
 from cnncost.report.columns import By, Row, table
 from cnncost.report.data import ReportData
 from cnncost.report.naming import OWN
-from cnncost.report.outline import Item, Placed, depth_of, fitting_depth, inside, layer_names, outline, visible
+from cnncost.report.outline import Item, TreeRow, depth_of, fitting_depth, inside, layer_names, outline, visible
 from cnncost.report.ranking import Ranking, ranked
 from cnncost.report.rows import Module
 
@@ -108,7 +108,7 @@ def child_entries(report: ReportData, path: str) -> list[Entry]:
     return [_entry(placed, biggest=False) for placed in visible(inside(report, path), 1)]
 
 
-def _entry(placed: Placed, biggest: bool) -> Entry:
+def _entry(placed: TreeRow, biggest: bool) -> Entry:
     item, last = placed
     style = "biggest" if biggest else "own" if item.own else "parent" if item.children else ""
     noted, times = note(item.row), len(item.paths)

@@ -16,7 +16,7 @@ from cnncost.report.columns import AT_LEAST
 from cnncost.report.data import ReportData
 from cnncost.report.entries import Entry, child_entries
 from cnncost.report.formula import formulas, wrapped
-from cnncost.report.naming import asked
+from cnncost.report.naming import resolve_path
 from cnncost.report.rows import Module
 from cnncost.report.text import table_lines
 
@@ -34,7 +34,9 @@ def explain(report: ReportData, path: str) -> str:
     Raises:
         CnncostError: no such module, or no graph.
     """
-    path, call = _split(report, asked(path, (report.model, report.tree[0][1]), [each for each, _, _ in report.tree]))
+    path, call = _split(
+        report, resolve_path(path, (report.model, report.tree[0][1]), [each for each, _, _ in report.tree])
+    )
     module = report.module(path)
     if report.graph is None:
         raise CnncostError(

@@ -10,7 +10,7 @@ from typing import NamedTuple
 from cnncost.errors import CnncostError
 from cnncost.passes.receptive_field import Extent, ReceptiveField
 from cnncost.report.data import ReportData, SomeReport
-from cnncost.report.naming import asked, shown, unknown_path
+from cnncost.report.naming import resolve_path, shown, unknown_path
 from cnncost.report.rows import Along, Layer, Spans
 
 
@@ -45,7 +45,7 @@ def receptive_field(
     graph = fields.graph
     labels = {graph.call_path(i): i for i in range(len(graph.calls))}
     known = [each for each, _, _ in report.tree]
-    path = named(report, path)
+    path = path_of_name(report, path)
     if path not in labels:
         if path in known:
             raise CnncostError(f"module {path!r}: it was never called, so that it has no receptive field")
@@ -59,9 +59,9 @@ def receptive_field(
     return found
 
 
-def named(report: ReportData, name: str) -> str:
+def path_of_name(report: ReportData, name: str) -> str:
     """Resolve a user-supplied module name to a path; any name of the model gives `""`."""
-    return asked(name, (report.model, report.tree[0][1]), [path for path, _, _ in report.tree])
+    return resolve_path(name, (report.model, report.tree[0][1]), [path for path, _, _ in report.tree])
 
 
 def with_receptive_fields(report: SomeReport) -> SomeReport:
@@ -144,7 +144,7 @@ class _Most:
 
 def of_layer(report: ReportData, path: str, rows: Sequence[Growth], image: int | None = None) -> Growth:
     """The row of a module, even if its field did not grow. Raises like `receptive_field`."""
-    path = named(report, path)
+    path = path_of_name(report, path)
     found = next((row for row in rows if row.path == path), None)
     if found is not None:
         return found

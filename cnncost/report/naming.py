@@ -17,7 +17,7 @@ def shown(path: str) -> str:
     return path or ITSELF
 
 
-def asked(name: str, model: Sequence[str], known: Sequence[str]) -> str:
+def resolve_path(name: str, model: Sequence[str], known: Sequence[str]) -> str:
     """Resolve a name to a path: any displayed name of the model, or its own name, gives `""`.
 
     Args:

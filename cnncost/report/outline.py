@@ -46,7 +46,7 @@ class Item:
     children: tuple[Item, ...] = ()
 
 
-class Placed(NamedTuple):
+class TreeRow(NamedTuple):
     """An item with, for each level, whether the branch is the last sibling there."""
 
     item: Item
@@ -64,12 +64,12 @@ def inside(report: ReportData, path: str) -> tuple[Item, ...]:
     return _Outline(report, fold=True).children_of((path,))
 
 
-def visible(items: tuple[Item, ...], depth: int, above: tuple[bool, ...] = ()) -> Iterator[Placed]:
+def visible(items: tuple[Item, ...], depth: int, above: tuple[bool, ...] = ()) -> Iterator[TreeRow]:
     """The items down to a depth, parents first. Depth 1 is the model's own children."""
     if depth < 1:
         return
     for item in items:
-        placed = Placed(item, (*above, item is items[-1]))
+        placed = TreeRow(item, (*above, item is items[-1]))
         yield placed
         yield from visible(item.children, depth - 1, placed.last)
 

@@ -57,7 +57,7 @@ def measured(entry: Entry, counted: dict[str, Any] | None) -> tuple[dict[str, An
 def _measured(
     entry: Entry, row: dict[str, Any], counted: dict[str, Any] | None
 ) -> tuple[dict[str, Any], dict[str, Any] | None]:
-    from cnncost.garbage import no_collection
+    from cnncost.garbage import gc_disabled
     from cnncost.passes.compute import compute
     from cnncost.passes.parameters import parameters
     from cnncost.report.build import build
@@ -67,7 +67,7 @@ def _measured(
     if entry.zoo == "transformers":  # it imports a model's code when that is first built, which is no part of building
         _plainly_built(entry)
     begun = time.process_time()
-    with no_collection():  # as `analyze` does it
+    with gc_disabled():  # as `analyze` does it
         resolved = resolve(entry.model, None, entry.arguments)
         built = time.process_time()
         with unfused():  # as the counter has to see it; the counts are the same

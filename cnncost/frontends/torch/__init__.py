@@ -37,7 +37,7 @@ from cnncost.frontends.torch.recorder import Recorder
 from cnncost.frontends.torch.recording import How, how_of, record_once
 from cnncost.frontends.torch.skeleton import LazyParameterError
 from cnncost.frontends.torch.training import Training
-from cnncost.garbage import no_collection
+from cnncost.garbage import gc_disabled
 from cnncost.graph import Graph
 
 __all__ = ["RecordOptions", "Training", "memo", "record", "version"]
@@ -91,7 +91,7 @@ def record(
         how = replace(how, grad=True)
     made: list[ref[torch.Tensor]] = []
     inside = any(isinstance(mode, Recorder) for mode in dispatch_modes())
-    with ONE_AT_A_TIME, no_collection(), unseen_by(Recorder), torch.inference_mode(False), regions.switched_off():
+    with ONE_AT_A_TIME, gc_disabled(), unseen_by(Recorder), torch.inference_mode(False), regions.switched_off():
         if not inside:
             SESSION.trim()
         try:

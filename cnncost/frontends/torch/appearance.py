@@ -174,7 +174,7 @@ class Appearance:
 
     def patches(self) -> list[Patch]:
         """What tensors answer, what makes and moves them, and imports."""
-        table = self._of_devices() + self._of_values() + constructors(self.is_ours, self._recorder.same_values)
+        table = self._of_devices() + self._of_values() + constructors(self.is_ours, self._recorder.copy_values)
         table += legacy_types.patches(self._is_of)
         for owner, name in ((builtins, "__import__"), (importlib, "import_module")):
             table.append(Patch(owner, name, self._apart(getattr(owner, name)), _OF_IMPORTS))

@@ -14,12 +14,12 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 import torch
 
-from cnncost.frontends.torch.blocks import Block, Known, pointer
+from cnncost.frontends.torch.blocks import Block, TrackedTensor, pointer
 from cnncost.frontends.torch.meta import is_meta
 from cnncost.masks import Mask, packed
 
 if TYPE_CHECKING:
-    from cnncost.frontends.torch.blocks import Found
+    from cnncost.frontends.torch.blocks import TensorArgs
     from cnncost.frontends.torch.memo import Entry
 
 ATTENTION = frozenset({"attention", "attention_backward", "mha", "encoder_layer"})
@@ -33,7 +33,7 @@ _MOST = 1 << 30
 _BITS = tuple(1 << i for i in range(8))
 
 
-def place(kind: str, arguments: dict[str, Any], found: Found) -> int | None:
+def place(kind: str, arguments: dict[str, Any], found: TensorArgs) -> int | None:
     """Index of an attention op's mask among its tensors; None if it has none."""
     if kind not in ATTENTION:
         return None
@@ -58,7 +58,7 @@ class Masks:
         self.functions: dict[tuple[Any, ...], tuple[Mask | None, Any]] = {}
         self._read: dict[tuple[Any, ...], Mask | None] = {}
 
-    def note(self, entry: Entry, mask: int, found: Found, node: int) -> None:
+    def note(self, entry: Entry, mask: int, found: TensorArgs, node: int) -> None:
         """Store the mask of an op recorded as `node`, if known; `mask` is its index among the op's tensors."""
         tensor, known = found[mask]
         spec = entry.spec
@@ -70,7 +70,7 @@ class Masks:
         if (seen := self._read[key]) is not None:
             self.by_node[node] = seen
 
-    def values(self, tensor: torch.Tensor, known: Known) -> torch.Tensor | None:
+    def values(self, tensor: torch.Tensor, known: TrackedTensor) -> torch.Tensor | None:
         """The values of a registered tensor, if known."""
         if known.block.chance:
             return None  # they come from a single random draw

@@ -56,7 +56,7 @@ class Block:
         self.tensor = 0  # id of the tensor registered last
 
 
-class Known(NamedTuple):
+class TrackedTensor(NamedTuple):
     """A tensor registered in the ledger.
 
     `version` is the block's version at which the value was last up to date; an in-place op on any other
@@ -72,7 +72,7 @@ class Known(NamedTuple):
     data: torch.Tensor | None = None
 
 
-Found: TypeAlias = "list[tuple[torch.Tensor, Known]]"
+TensorArgs: TypeAlias = "list[tuple[torch.Tensor, TrackedTensor]]"
 """The tensors among an op's arguments, with their ledger entries."""
 
 

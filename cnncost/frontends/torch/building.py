@@ -16,7 +16,7 @@ from cnncost.frontends.torch.guard import same_modes, same_random_state
 from cnncost.frontends.torch.initial import FILLS, fill, nothing_drawn, set_element
 from cnncost.frontends.torch.patches import ONE_AT_A_TIME
 from cnncost.frontends.torch.types import tensors_in
-from cnncost.garbage import no_collection
+from cnncost.garbage import gc_disabled
 
 _Treatment: TypeAlias = Callable[[Any, Any, Any], Any]
 """Replacement for a function call: receives the function, its arguments and its keyword arguments."""
@@ -105,5 +105,5 @@ def _on_meta(value: Any) -> Any:
 @contextmanager
 def building() -> Iterator[None]:
     """In this context, new tensors are on `meta`, except the few kinds whose values constructors read."""
-    with ONE_AT_A_TIME, no_collection(), same_random_state(), same_modes(), nothing_drawn(), _Building(_META):
+    with ONE_AT_A_TIME, gc_disabled(), same_random_state(), same_modes(), nothing_drawn(), _Building(_META):
         yield

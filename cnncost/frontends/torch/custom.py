@@ -16,7 +16,7 @@ from torch import nn
 from torch.autograd.function import Function
 
 from cnncost.frontends.torch import memo as memos
-from cnncost.frontends.torch.blocks import Found
+from cnncost.frontends.torch.blocks import TensorArgs
 from cnncost.frontends.torch.compat.dispatch import without_modes
 from cnncost.frontends.torch.compat.modules import CALL_PLACE
 from cnncost.frontends.torch.custom_nests import filled, hold_against, places_of, templated, typed
@@ -227,19 +227,19 @@ class CustomCalls:
         terms = backward_terms(said.rule, said.custom, inputs, parameters)
         recorder = self._recorder
         found = self._found([g for g in grads if g is not None])
-        if recorder.director is not None:
-            recorder.call = recorder.director.call(found)
+        if recorder.attributor is not None:
+            recorder.call = recorder.attributor.call(found)
         assumed = " (assumed: 2× forward)" if said.custom.backward is None else ""
         outputs = [g for g in made if g is not None]
         self._write(f"{said.rule.name} backward{assumed}", found, outputs, attributes(terms, None, None), values)
         return tuple(made)
 
-    def _found(self, tensors: list[torch.Tensor]) -> Found:
-        found: Found = []
+    def _found(self, tensors: list[torch.Tensor]) -> TensorArgs:
+        found: TensorArgs = []
         self._recorder.scan(tensors, [], found)
         return found
 
-    def _write(self, name: str, found: Found, outputs: list[torch.Tensor], attrs: Any, more: Any = ()) -> None:
+    def _write(self, name: str, found: TensorArgs, outputs: list[torch.Tensor], attrs: Any, more: Any = ()) -> None:
         recorder = self._recorder
         ledger = recorder.ledger
         made = [ledger.find(tensor) or ledger.add_result(tensor) for tensor in outputs]

@@ -10,7 +10,7 @@ import torch
 
 from cnncost.frontends.torch import memo as memos
 from cnncost.frontends.torch.attention_masks import place
-from cnncost.frontends.torch.blocks import Found, pointer
+from cnncost.frontends.torch.blocks import TensorArgs, pointer
 from cnncost.frontends.torch.ledger import Ledger
 from cnncost.frontends.torch.lowering import OpCall, lower
 from cnncost.frontends.torch.lowering.sparse import lower_sparse
@@ -30,7 +30,7 @@ _BY_VALUES = MASKING | PICKING
 _made: Callable[[tuple[object, ...]], Entry] = partial(tuple.__new__, Entry)
 
 
-def by_rule(op: Overload, args: Any, kwargs: Any, found: Found) -> Entry | None:
+def by_rule(op: Overload, args: Any, kwargs: Any, found: TensorArgs) -> Entry | None:
     """The entry of an op whose outputs a shape rule gives; None if the op has to run."""
     if op.by_values or False not in [known[2].real for _, known in found]:
         return None
@@ -51,7 +51,9 @@ def by_rule(op: Overload, args: Any, kwargs: Any, found: Found) -> Entry | None:
     return _entry(op, spec, outputs, None, (0,) if op.mutable else (), place(spec.kind, arguments, found))
 
 
-def of_run(op: Overload, args: Any, kwargs: Any, found: Found, result: Any, runner: Runner, ledger: Ledger) -> Entry:
+def of_run(
+    op: Overload, args: Any, kwargs: Any, found: TensorArgs, result: Any, runner: Runner, ledger: Ledger
+) -> Entry:
     """The entry of an op that the runner ran, from its result."""
     tensors: list[torch.Tensor] = []
     template = memos.templated(result, tensors)
@@ -91,7 +93,7 @@ def _outs(op: Overload, args: Any, kwargs: Any) -> tuple[int, ...]:
     return tuple(found)
 
 
-def _make(tensor: torch.Tensor, found: Found, old: set[int], ledger: Ledger) -> Fresh | int | None:
+def _make(tensor: torch.Tensor, found: TensorArgs, old: set[int], ledger: Ledger) -> Fresh | int | None:
     """How to create an output without running the op, or None if impossible. `old`: the inputs' storages."""
     for i, (arg, _) in enumerate(found):
         if tensor is arg:

@@ -131,7 +131,7 @@ def _record(
         "value_width": value.shape[-1], "scaled": prod(query.shape) + batch * heads * keys * width,
         "mask": not is_plain(block_mask[-1]), "causal": False,
     }  # fmt: skip
-    known = [ledger.find(tensor) or recorder.meet(tensor) for tensor in inputs]
+    known = [ledger.find(tensor) or recorder.register_external(tensor) for tensor in inputs]
     results = [ledger.add_result(tensor) for tensor in outputs]
     spec = OpSpec(kind, tuple(k.sig.type for k in known), tuple(map(tensor_type, outputs)),
                   tuple(sorted(attrs.items())))  # fmt: skip

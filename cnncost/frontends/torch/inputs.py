@@ -17,7 +17,7 @@ from cnncost.errors import InputError
 from cnncost.frontends.torch.compat.tensors import identity_of
 from cnncost.frontends.torch.copies import Copier
 from cnncost.frontends.torch.meta import META
-from cnncost.frontends.torch.running import REAL_LIMIT, twin
+from cnncost.frontends.torch.running import REAL_LIMIT, meta_like
 from cnncost.frontends.torch.types import tensors_in
 from cnncost.shapes import Literal, TensorText, looks_like_shape, parse_shape
 
@@ -269,7 +269,7 @@ class _Maker(Copier):
         if tensor.is_meta and not self._inside:
             return tensor.detach()
         if tensor.layout is not torch.strided:
-            made = twin(tensor)
+            made = meta_like(tensor)
             self.given[id(made)] = tensor
             return made
         where = identity_of(tensor.untyped_storage())

@@ -242,7 +242,7 @@ class Kept:
         """Remove what forward left on the copies. False if their state can't be restored."""
         return all(tensor() is None for tensor in made) or self._copies.restore()
 
-    def settled(self, graph: Graph) -> Graph:
+    def reuse_if_equal(self, graph: Graph) -> Graph:
         """The last recording's Graph if this one is equal, so cached results stay valid; else this one, verified."""
         if self._graph != graph:
             self._graph = verify(graph)
@@ -274,8 +274,8 @@ def clear() -> None:
 SESSION.own("skeletons", lambda: len(_KEPT), clear)
 
 
-def take(model: nn.Module, train: bool | None) -> Kept | None:
-    """Acquire the cached skeleton of an unchanged model; a successful recording returns it with `put`."""
+def acquire(model: nn.Module, train: bool | None) -> Kept | None:
+    """Acquire the cached skeleton of an unchanged model; a successful recording returns it with `store`."""
     kept = _KEPT.pop((id(model), train), None)
     if kept is None or kept.renewed():
         return kept
@@ -283,7 +283,7 @@ def take(model: nn.Module, train: bool | None) -> Kept | None:
     return None
 
 
-def put(model: nn.Module, train: bool | None, kept: Kept) -> None:
+def store(model: nn.Module, train: bool | None, kept: Kept) -> None:
     """Store a skeleton for the next recording."""
     _KEPT[id(model), train] = kept
     while len(_KEPT) > _MOST:

@@ -13,7 +13,7 @@ from typing import Any, TypeAlias
 
 import torch
 
-from cnncost.frontends.torch.blocks import Found
+from cnncost.frontends.torch.blocks import TensorArgs
 from cnncost.frontends.torch.overloads import Overload
 from cnncost.graph import OpSpec
 
@@ -24,7 +24,7 @@ _INDEX, _FLOAT32 = 8, 4
 """Bytes of an index and of a statistic."""
 
 
-def bytes_known(op: Overload, args: Any, kwargs: Any, found: Found, spec: OpSpec) -> int | None:
+def bytes_known(op: Overload, args: Any, kwargs: Any, found: TensorArgs, spec: OpSpec) -> int | None:
     """Bytes that an op's parts allocate beyond its inputs and outputs; None if no rule applies."""
     if op.node_name == "aten.repeat_interleave.self_Tensor":
         return _repeated(op.bind(args, kwargs), spec)

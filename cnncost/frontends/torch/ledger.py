@@ -13,7 +13,7 @@ from functools import partial
 import torch
 
 from cnncost.frontends.torch import sparse
-from cnncost.frontends.torch.blocks import Block, Known, StorageRef, pointer, storage_bytes
+from cnncost.frontends.torch.blocks import Block, StorageRef, TrackedTensor, pointer, storage_bytes
 from cnncost.frontends.torch.compat.tensors import identity_of
 from cnncost.frontends.torch.meta import is_meta
 from cnncost.frontends.torch.types import Signature, signature
@@ -21,7 +21,7 @@ from cnncost.graph import Owned, Role, Storage, TensorType, Use, Value
 
 _STRIDED = torch.strided
 # Several of these are created per op: bypassing NamedTuple's `__new__` is twice as fast.
-_known: Callable[[tuple[object, ...]], Known] = partial(tuple.__new__, Known)
+_known: Callable[[tuple[object, ...]], TrackedTensor] = partial(tuple.__new__, TrackedTensor)
 _value: Callable[[tuple[object, ...]], Value] = partial(tuple.__new__, Value)
 _storage: Callable[[tuple[object, ...]], Storage] = partial(tuple.__new__, Storage)
 _owned: Callable[[tuple[object, ...]], Owned] = partial(tuple.__new__, Owned)
@@ -32,7 +32,7 @@ class Ledger:
 
     def __init__(self) -> None:
         self.values: list[Value] = []
-        self.known: dict[int, Known] = {}
+        self.known: dict[int, TrackedTensor] = {}
         self.clock = 0
         self._blocks: list[Block] = []
         self._by_pointer: dict[int, Block] = {}
@@ -43,7 +43,7 @@ class Ledger:
 
     def add_source(
         self, tensor: torch.Tensor, role: Role, data: torch.Tensor | None = None, *, lasts: bool = True
-    ) -> Known:  # fmt: skip
+    ) -> TrackedTensor:  # fmt: skip
         """Register a tensor that exists before the first node, and keep it alive, unless it may end before the run.
 
         `data` holds its values, if ops may run on them: the tensor itself or the one that it replaces.
@@ -90,7 +90,7 @@ class Ledger:
             owned.append(_owned((name, found[1], tensor.requires_grad)))
         return tuple(owned)
 
-    def add_fresh(self, tensor: torch.Tensor, sig: Signature, nbytes: int, real: bool) -> Known:
+    def add_fresh(self, tensor: torch.Tensor, sig: Signature, nbytes: int, real: bool) -> TrackedTensor:
         """Register an op's output that has its own storage, and watch for the storage's end."""
         blocks = self._blocks
         block = Block(len(blocks), nbytes, self.clock, real, "activation")
@@ -136,12 +136,12 @@ class Ledger:
                 self._blocks.append(block)
                 self._watch(index.untyped_storage(), block)
 
-    def add_view(self, tensor: torch.Tensor, block: Block, role: Role = "activation") -> Known:
+    def add_view(self, tensor: torch.Tensor, block: Block, role: Role = "activation") -> TrackedTensor:
         """Register a tensor on a known storage."""
         real = block.real and (tensor.layout is _STRIDED or not is_meta(tensor))  # sparse: the indices count too
         return self._book(tensor, block, role, signature(tensor, real, block.grad))
 
-    def add_result(self, tensor: torch.Tensor) -> Known:
+    def add_result(self, tensor: torch.Tensor) -> TrackedTensor:
         """Register an op's output, with its own storage or as a view."""
         block = self.block_of(tensor)
         if block is not None:
@@ -149,7 +149,7 @@ class Ledger:
         real = not is_meta(tensor)
         return self.add_fresh(tensor, signature(tensor, real), storage_bytes(tensor), real)
 
-    def write(self, tensor: torch.Tensor, old: Known, real: bool) -> Known:
+    def write(self, tensor: torch.Tensor, old: TrackedTensor, real: bool) -> TrackedTensor:
         """Register the value after an in-place op on `tensor`; all others on the storage become stale."""
         block = old.block
         block.version += 1
@@ -160,7 +160,7 @@ class Ledger:
         block.writer = known.value
         return known
 
-    def reshape(self, tensor: torch.Tensor, real: bool, wrote: bool) -> Known:
+    def reshape(self, tensor: torch.Tensor, real: bool, wrote: bool) -> TrackedTensor:
         """Register the value of a tensor after an op changed its shape or storage in place.
 
         `real`: the tensor's values are known; `wrote`: its elements changed too, else it is only another view.
@@ -193,7 +193,7 @@ class Ledger:
                 self.known[key] = known._replace(block=block)
         return block
 
-    def rewrite(self, tensor: torch.Tensor, old: Known, data: torch.Tensor) -> Known:
+    def rewrite(self, tensor: torch.Tensor, old: TrackedTensor, data: torch.Tensor) -> TrackedTensor:
         """Register the value after an in-place op on a tensor without data; `data` holds the values."""
         block = old.block
         block.version += 1
@@ -203,7 +203,7 @@ class Ledger:
         known = self.known[id(tensor)] = _known((*known[:5], data))
         return known
 
-    def attach(self, tensor: torch.Tensor, data: torch.Tensor) -> Known:
+    def attach(self, tensor: torch.Tensor, data: torch.Tensor) -> TrackedTensor:
         """Set the values of a known tensor."""
         known = self.known[id(tensor)]
         known.block.real = True
@@ -214,10 +214,10 @@ class Ledger:
         known = self.known[id(tensor)] = known._replace(sig=signature(tensor, True, known.sig.grad), data=data)
         return known
 
-    def stand_in(self, tensor: torch.Tensor, for_: torch.Tensor, known: Known) -> None:
+    def stand_in(self, tensor: torch.Tensor, for_: torch.Tensor, known: TrackedTensor) -> None:
         """Register a tensor without data as the same value as one with data."""
         self._kept.append(tensor)
-        self.known[id(tensor)] = Known(
+        self.known[id(tensor)] = TrackedTensor(
             weakref.ref(tensor), known.value, signature(tensor, known.sig.real, known.sig.grad), known.block,
             known.version,
             (for_ if known.data is None else known.data) if known.sig.real else None,
@@ -232,7 +232,7 @@ class Ledger:
         """Know nothing of a tensor any more: it was given another's data."""
         self.known.pop(id(tensor), None)
 
-    def find(self, tensor: torch.Tensor) -> Known | None:
+    def find(self, tensor: torch.Tensor) -> TrackedTensor | None:
         """The entry of exactly this tensor."""
         known = self.known.get(id(tensor))
         return known if known is not None and known.ref() is tensor else None
@@ -267,7 +267,7 @@ class Ledger:
             return (*known, *[_storage((b.index, b.nbytes, b.born, None, b.use)) for b in blocks])
         return (*known, *[_storage((b.index, b.nbytes, b.born, b.died, b.use)) for b in blocks])
 
-    def _book(self, tensor: torch.Tensor, block: Block, role: Role, sig: Signature) -> Known:
+    def _book(self, tensor: torch.Tensor, block: Block, role: Role, sig: Signature) -> TrackedTensor:
         values, identity = self.values, id(tensor)
         index, block.tensor = len(values), identity
         values.append(_value((index, sig.type, block.index, role)))

@@ -40,7 +40,7 @@ def clear(tensors: Iterable[ref[torch.Tensor]], name: str, error: BaseException 
     """
     if not _alive(tensors):
         return
-    _let_go_of_frames(error)
+    _release_frames(error)
     gc.collect(0)  # garbage collection was off: everything created since is in generation 0
     alive = _alive(tensors)
     if not alive:
@@ -60,7 +60,7 @@ def clear(tensors: Iterable[ref[torch.Tensor]], name: str, error: BaseException 
     )
 
 
-def _let_go_of_frames(error: BaseException | None) -> None:
+def _release_frames(error: BaseException | None) -> None:
     seen: set[int] = set()
     while error is not None and id(error) not in seen:
         seen.add(id(error))

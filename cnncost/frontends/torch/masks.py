@@ -9,7 +9,7 @@ from __future__ import annotations
 import torch
 
 from cnncost.frontends.torch import memo as memos
-from cnncost.frontends.torch.blocks import Found
+from cnncost.frontends.torch.blocks import TensorArgs
 from cnncost.frontends.torch.ledger import Ledger
 from cnncost.frontends.torch.memo import Entry
 from cnncost.graph import OpSpec
@@ -18,7 +18,7 @@ MASKING = frozenset({"aten.bernoulli_.float", "aten.bernoulli.p"})
 """Ops that draw a mask."""
 
 
-def regulariser(ledger: Ledger, entry: Entry, found: Found, results: list[torch.Tensor]) -> OpSpec:
+def dropout_spec(ledger: Ledger, entry: Entry, found: TensorArgs, results: list[torch.Tensor]) -> OpSpec:
     """The spec of an op that may be part of dropout or stochastic depth; marks mask storages in the ledger."""
     blocks = [known.block for _, known in found]
     drawn, spec = entry.name in MASKING, entry.spec

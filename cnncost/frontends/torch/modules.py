@@ -24,7 +24,7 @@ from cnncost.frontends.torch.meta import is_meta
 from cnncost.frontends.torch.packed import packed_tensors
 from cnncost.frontends.torch.patches import Patch
 from cnncost.frontends.torch.recorder import Recorder
-from cnncost.frontends.torch.running import twin
+from cnncost.frontends.torch.running import meta_like
 from cnncost.graph import Call, Failure, Scope
 
 _OF_CALLS = "each call of a module is recorded"
@@ -149,10 +149,10 @@ class Tracker:
             if get_ident() != thread or isinstance(data, torch.Tensor) or not shown:
                 return result
             if is_meta(result):
-                recorder.meet_literal(result, original(data, dtype=result.dtype, device="cpu"))
+                recorder.register_literal(result, original(data, dtype=result.dtype, device="cpu"))
                 return result
-            literal = twin(result)
-            recorder.meet_literal(literal, result.detach())
+            literal = meta_like(result)
+            recorder.register_literal(literal, result.detach())
             recorder.place(literal, result.device if kwargs.get("device") is not None else None)
             return literal.requires_grad_() if result.requires_grad else literal
 
@@ -245,11 +245,11 @@ class Tracker:
         """The call in which forward failed."""
         return Failure(self._error[1], tuple(sorted({0, *self._raised})))
 
-    def let_go(self) -> None:
+    def release(self) -> None:
         """Drop all references to tensors after a failed forward."""
         self.failed_at, self._error = None, (None, 0)
         self._kept.clear()
-        self.recorder.let_go()
+        self.recorder.release()
 
     def moved_generators(self) -> bool:
         """Whether a random generator that the model holds was drawn from."""
@@ -277,7 +277,7 @@ class Tracker:
             if known is None or known[0]() is not result:
                 if is_inside_transform(result):
                     return ()  # inside vmap or grad: the recorder knows the wrapped tensor, not the wrapper
-                known = self.recorder.meet(result)
+                known = self.recorder.register_external(result)
             return (known[1],)
         if isinstance(result, (list, tuple)):
             return tuple([value for item in result for value in self.values(item)])

@@ -15,9 +15,9 @@ from cnncost.errors import CnncostError, InputError
 from cnncost.frontends.torch.compat.dispatch import without_modes
 from cnncost.frontends.torch.diagnose import ON_VALUES, reads_values
 from cnncost.frontends.torch.recorder import Recorder
-from cnncost.frontends.torch.running import twin
+from cnncost.frontends.torch.running import meta_like
 from cnncost.frontends.torch.skeleton import Skeleton
-from cnncost.frontends.torch.warming import apart, settled, values_of
+from cnncost.frontends.torch.warming import apart, check_independent, values_of
 
 Optimize: TypeAlias = (
     "str | type[torch.optim.Optimizer] | torch.optim.Optimizer | Callable[[Any], torch.optim.Optimizer] | None"
@@ -54,7 +54,7 @@ def warmed(optimizer: Optimize, parameters: list[nn.Parameter], skeleton: Skelet
         made = _made(optimizer, parameters, skeleton, recorder.on_values)
         _warm(made, lambda: step(made))
         if recorder.guesses:
-            _warm(made, lambda: settled(recorder, lambda: step(made)))
+            _warm(made, lambda: check_independent(recorder, lambda: step(made)))
         found = [(id(tensor), values_of(ledger, tensor)) for _, tensor in state_tensors(made, parameters)]
     return Warmed(made, {key: values for key, values in found if values is not None})
 
@@ -211,7 +211,7 @@ def _copied(optimizer: torch.optim.Optimizer, skeleton: Skeleton, on_values: boo
             if copy is not None:
                 known[id(tensor)] = copy
             elif tensor.numel() > _SMALL and not on_values:
-                known[id(tensor)] = twin(tensor)
+                known[id(tensor)] = meta_like(tensor)
     try:
         made: torch.optim.Optimizer = copying.copy(optimizer)
         made.__dict__ = {

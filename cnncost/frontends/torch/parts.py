@@ -18,13 +18,13 @@ import torch
 from cnncost.errors import DataDependentError
 from cnncost.frontends.torch import known_parts
 from cnncost.frontends.torch import memo as memos
-from cnncost.frontends.torch.blocks import Found
+from cnncost.frontends.torch.blocks import TensorArgs
 from cnncost.frontends.torch.compat.dispatch import Forcing, excluded_keys, included_keys, key
 from cnncost.frontends.torch.fused_lstm import RECURRENT, is_packed
 from cnncost.frontends.torch.fused_lstm import parts as recurrent
 from cnncost.frontends.torch.overloads import Overload
 from cnncost.frontends.torch.protocols import Recording
-from cnncost.frontends.torch.running import swap, twin
+from cnncost.frontends.torch.running import meta_like, replace_tensors
 from cnncost.graph import OpSpec
 
 _KERNELS = frozenset({"max_pool1d"})
@@ -43,7 +43,7 @@ _ABOVE = [
 """Dispatch keys of autograd, below which nothing is decomposed, and of our device emulation (`unwatched.py`)."""
 
 
-def with_scratch(spec: OpSpec, op: Overload, args: Any, kwargs: Any, found: Found, make: Any) -> OpSpec:
+def with_scratch(spec: OpSpec, op: Overload, args: Any, kwargs: Any, found: TensorArgs, make: Any) -> OpSpec:
     """The spec with its temporary bytes, or marked as unknown. `make` returns a recorder with an empty ledger."""
     nbytes = known_parts.bytes_known(op, args, kwargs, found, spec)
     if nbytes is None:
@@ -55,7 +55,7 @@ def with_scratch(spec: OpSpec, op: Overload, args: Any, kwargs: Any, found: Foun
     return memos.intern(OpSpec(spec.kind, spec.inputs, spec.outputs, attrs))
 
 
-def _scratch(op: Overload, args: Any, kwargs: Any, found: Found, make: Callable[[], Recording]) -> int | None:
+def _scratch(op: Overload, args: Any, kwargs: Any, found: TensorArgs, make: Callable[[], Recording]) -> int | None:
     """Temporary bytes; None if the inner ops can't run without the values passed to the op."""
     if op.name in _KERNELS:  # the kernel works on contiguous rows, else on a copy
         x = found[0][0]
@@ -67,13 +67,13 @@ def _scratch(op: Overload, args: Any, kwargs: Any, found: Found, make: Callable[
     recorder = make()
     for stand_in in twins.values():
         recorder.ledger.add_source(stand_in, "input")
-    if hangs_on_values(op, args):
+    if depends_on_values(op, args):
         sizes = next(tensor if known.data is None else known.data for tensor, known in found if tensor is args[1])
         twins[id(args[1])] = sizes
     try:
         with _in_parts(), warnings.catch_warnings(), recorder:
             warnings.simplefilter("ignore")  # the op itself has issued it, or will
-            given, named = swap(args, twins, None), swap(kwargs, twins, None)
+            given, named = replace_tensors(args, twins, None), replace_tensors(kwargs, twins, None)
             result = recurrent(op.name, *given) if op.name in RECURRENT and not named else None
             result = op.func(*given, **named) if result is None else result
     except (DataDependentError, RuntimeError, NotImplementedError, ValueError, IndexError, TypeError):
@@ -83,13 +83,13 @@ def _scratch(op: Overload, args: Any, kwargs: Any, found: Found, make: Callable[
     return _beyond(recorder, tensors)
 
 
-def hangs_on_values(op: Overload, args: Any) -> bool:
+def depends_on_values(op: Overload, args: Any) -> bool:
     """Whether peak memory depends on values, too: for packed sequences, the rows of each step."""
     return op.name in RECURRENT and is_packed(args)
 
 
 def _twin(tensor: torch.Tensor, grad: bool) -> torch.Tensor:
-    stand_in = twin(tensor)
+    stand_in = meta_like(tensor)
     return stand_in.requires_grad_() if grad and (stand_in.is_floating_point() or stand_in.is_complex()) else stand_in
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 import torch
 
 from cnncost.frontends.torch import memo as memos
-from cnncost.frontends.torch.blocks import Found
+from cnncost.frontends.torch.blocks import TensorArgs
 from cnncost.frontends.torch.meta import is_meta
 from cnncost.graph import OpSpec
 
@@ -24,7 +24,7 @@ _MASKS = frozenset({torch.bool, torch.uint8})
 Runs = tuple[tuple[int, int, int], ...]
 
 
-def picked(spec: OpSpec, found: Found) -> OpSpec:
+def with_positions(spec: OpSpec, found: TensorArgs) -> OpSpec:
     """The spec with its `positions`, as runs for each index, if all their values are known.
 
     found: the source tensor and the indices; masks select the positions where they are true. Several indices are
@@ -43,8 +43,8 @@ def picked(spec: OpSpec, found: Found) -> OpSpec:
     if shape.numel() > MOST:
         return spec
     positions = tuple([runs(data.expand(shape).flatten().tolist()) for data in values])
-    told = (("picked", tuple(shape)), ("positions", positions))
-    return memos.intern(OpSpec(spec.kind, spec.inputs, spec.outputs, tuple(sorted((*spec.attrs, *told)))))
+    indexing = (("picked", tuple(shape)), ("positions", positions))
+    return memos.intern(OpSpec(spec.kind, spec.inputs, spec.outputs, tuple(sorted((*spec.attrs, *indexing)))))
 
 
 def runs(positions: list[int]) -> Runs:

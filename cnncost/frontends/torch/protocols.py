@@ -8,18 +8,18 @@ from typing import Any, Protocol
 import torch
 
 from cnncost.frontends.torch.attention_masks import Masks
-from cnncost.frontends.torch.blocks import Found, Known
+from cnncost.frontends.torch.blocks import TensorArgs, TrackedTensor
 from cnncost.frontends.torch.ledger import Ledger
 from cnncost.graph import Node, OpSpec
 
 
-class Director(Protocol):
+class CallAttributor(Protocol):
     """Attributes ops that run outside of module calls."""
 
-    def call(self, found: Found) -> int:
+    def call(self, found: TensorArgs) -> int:
         """The call that the next op is attributed to."""
 
-    def in_place(self, func: Any, args: tuple[Any, ...], found: Found) -> Any:
+    def in_place(self, func: Any, args: tuple[Any, ...], found: TensorArgs) -> Any:
         """The in-place op that torch would run without a dispatch mode, or None."""
 
 
@@ -61,7 +61,7 @@ class Recording(Protocol):
     ) -> Any:
         """Stop intercepting ops."""
 
-    def meet(self, tensor: torch.Tensor) -> Known:
+    def register_external(self, tensor: torch.Tensor) -> TrackedTensor:
         """Register an external tensor."""
 
     def append(self, spec: OpSpec, inputs: tuple[int, ...], outputs: tuple[int, ...], name: str) -> None:
@@ -73,5 +73,5 @@ class Recording(Protocol):
     def makes_values(self, on: bool) -> None:
         """Set whether tensors requested on the CPU are created there, with values."""
 
-    def same_values(self, tensor: torch.Tensor, other: torch.Tensor) -> None:
+    def copy_values(self, tensor: torch.Tensor, other: torch.Tensor) -> None:
         """Give a tensor the known values of the one that it was created from unobserved."""

@@ -22,7 +22,7 @@ from cnncost.frontends.torch.appearance import Appearance
 from cnncost.frontends.torch.attention_masks import Masks
 from cnncost.frontends.torch.autocast import parse
 from cnncost.frontends.torch.autocast_regions import switched_on
-from cnncost.frontends.torch.blocks import Found
+from cnncost.frontends.torch.blocks import TensorArgs
 from cnncost.frontends.torch.callables import as_call
 from cnncost.frontends.torch.compat.dispatch import is_traceable_wrapper_subclass
 from cnncost.frontends.torch.compat.tensors import identity_of
@@ -48,7 +48,7 @@ from cnncost.frontends.torch.sparse_running import has_parts
 from cnncost.frontends.torch.training import Step, Training
 from cnncost.frontends.torch.watch import watching
 from cnncost.frontends.torch.weights import Weights
-from cnncost.garbage import no_collection
+from cnncost.garbage import gc_disabled
 from cnncost.graph import Graph, OpSpec, RealRun, verify
 
 SEED = 0
@@ -95,13 +95,13 @@ class RealRecorder(Recorder):
         kwargs = kwargs or {}
         if is_higher_order(func):
             return run_higher_order(self, func, args, kwargs)
-        found: Found = []
+        found: TensorArgs = []
         self.scan(args, [], found)
         self.scan(kwargs.values(), [], found)
         if types and any(is_traceable_wrapper_subclass(t) for t, _ in found):
             return NotImplemented
-        if self.director is not None:
-            self.call = self.director.call(found)
+        if self.attributor is not None:
+            self.call = self.attributor.call(found)
         op = overload(func)
         known = is_known(op) if not any_sparse([t for t, _ in found]) else not has_parts(op, args, kwargs)
         if is_of_several(op.schema_name, args) or (op.composite and not (known and stays_whole(op, found))):
@@ -181,7 +181,7 @@ def record_real(
     if options.target is not None and options.target.type != device:
         raise InputError(f"a run on values is on the model's device, {device}; expected no other, got {options.target}")
     how = how_of(options, wanted, called)
-    with ONE_AT_A_TIME, no_collection(), unseen_by(Recorder), torch.inference_mode(False), same_random_state():
+    with ONE_AT_A_TIME, gc_disabled(), unseen_by(Recorder), torch.inference_mode(False), same_random_state():
         while True:
             arguments = prepare(inputs, root)
             # again each time: forward may have written to the previous ones

@@ -19,7 +19,7 @@ import torch
 from cnncost.errors import DataDependentError
 from cnncost.frontends.torch import entries, foreach, parts, sparse_running
 from cnncost.frontends.torch import memo as memos
-from cnncost.frontends.torch.blocks import Found, Known
+from cnncost.frontends.torch.blocks import TensorArgs, TrackedTensor
 from cnncost.frontends.torch.compat.dispatch import is_traceable_wrapper_subclass
 from cnncost.frontends.torch.compat.ops import READ_NUMBER
 from cnncost.frontends.torch.higher_order import is_higher_order
@@ -29,7 +29,7 @@ from cnncost.frontends.torch.meta import META, is_meta
 from cnncost.frontends.torch.overloads import Overload, overload
 from cnncost.frontends.torch.restated import restated
 from cnncost.frontends.torch.results import ResultRecorder, of_noise
-from cnncost.frontends.torch.running import stays_whole, swap, twin
+from cnncost.frontends.torch.running import meta_like, replace_tensors, stays_whole
 from cnncost.frontends.torch.types import tensors_in
 
 _TENSORS = frozenset({torch.Tensor, torch.nn.Parameter})  # exact types: a lookup is faster than isinstance
@@ -48,7 +48,7 @@ class Recorder(ResultRecorder):
             self.casting.look()
         if self.follows_devices:
             return self._follow(func, types, args, kwargs)
-        found: Found = []
+        found: TensorArgs = []
         key: list[Any] = [id(func)]  # hashing an op runs Python code; the memo entry keeps it alive
         self.scan(args, key, found)
         if kwargs:
@@ -58,9 +58,9 @@ class Recorder(ResultRecorder):
             kwargs = {}
         if types and any(is_traceable_wrapper_subclass(t) for t, _ in found):
             return NotImplemented  # the subclass unwraps itself, then its inner ops are dispatched here
-        if self.director is not None:
-            self.call = self.director.call(found)
-            if (better := self.director.in_place(func, args, found)) is not None:
+        if self.attributor is not None:
+            self.call = self.attributor.call(found)
+            if (better := self.attributor.in_place(func, args, found)) is not None:
                 return self.__torch_dispatch__(better, types, args, kwargs)
         signs = tuple(key)
         try:
@@ -77,7 +77,7 @@ class Recorder(ResultRecorder):
             return self._record_run(entry, found, self._runner.run(overload(func), args, kwargs, found))
         return self._record_made(entry, found)
 
-    def scan(self, args: Any, key: list[Any], found: Found) -> None:
+    def scan(self, args: Any, key: list[Any], found: TensorArgs) -> None:
         """Append each argument to the key, and each tensor with its ledger entry to `found`."""
         known = self.ledger.known
         for arg in args:
@@ -85,7 +85,7 @@ class Recorder(ResultRecorder):
             if kind in _TENSORS or (kind not in _OTHERS and isinstance(arg, torch.Tensor)):
                 entry = known.get(id(arg))
                 if entry is None or entry[0]() is not arg:  # ids are reused after a tensor dies
-                    entry = self.meet(arg)
+                    entry = self.register_external(arg)
                 _, _, sig, block, version, _ = entry
                 if version != block.version:
                     entry = self._catch_up(arg, entry)
@@ -124,7 +124,7 @@ class Recorder(ResultRecorder):
 
     # ---- an op without a memo entry
 
-    def _first_time(self, func: Any, args: Any, kwargs: Any, key: memos.Key | None, found: Found) -> Any:
+    def _first_time(self, func: Any, args: Any, kwargs: Any, key: memos.Key | None, found: TensorArgs) -> Any:
         if is_higher_order(func):
             return run_higher_order(self, func, args, kwargs)
         op = overload(func)
@@ -154,7 +154,7 @@ class Recorder(ResultRecorder):
             return result
         if op.composite:
             entry = entry._replace(spec=parts.with_scratch(entry.spec, op, args, kwargs, found, self._anew))
-        if key is not None and self._use_memo and not (op.composite and parts.hangs_on_values(op, args)):
+        if key is not None and self._use_memo and not (op.composite and parts.depends_on_values(op, args)):
             self._memo[key] = entry
         if entry.fresh is not None and not (self._noisy and of_noise(found)):
             return self._record_fresh(entry, entry.fresh, found)
@@ -162,7 +162,7 @@ class Recorder(ResultRecorder):
             return self._record_run(entry, found, result)
         return self._record_made(entry, found)
 
-    def _read_guess(self, op: Overload, args: Any, kwargs: Any, found: Found) -> float:
+    def _read_guess(self, op: Overload, args: Any, kwargs: Any, found: TensorArgs) -> float:
         """Return a placeholder for an unknown number, cycling through `read_as`."""
         number, *others = self.read_as
         self.read_as = (*others, number)
@@ -175,7 +175,7 @@ class Recorder(ResultRecorder):
         """A recorder with an empty ledger."""
         return Recorder(self._use_memo, casting=self.casting)
 
-    def _run_sparse(self, op: Overload, args: Any, kwargs: Any, found: Found) -> Any:
+    def _run_sparse(self, op: Overload, args: Any, kwargs: Any, found: TensorArgs) -> Any:
         """Record an op on sparse tensors. Never memoized: the stored elements are not part of a signature."""
         if sparse_running.has_parts(op, args, kwargs):
             return self._run_parts(op.func, args, kwargs, found)
@@ -186,7 +186,7 @@ class Recorder(ResultRecorder):
         entry = entries.of_run(op, args, kwargs, found, result, self._runner, self.ledger)
         return self._record_run(entry._replace(outputs=None, fresh=None), found, result)
 
-    def _run_parts(self, func: Any, args: Any, kwargs: Any, found: Found) -> Any:
+    def _run_parts(self, func: Any, args: Any, kwargs: Any, found: TensorArgs) -> Any:
         """Record a composite op without a lowering as its inner ops.
 
         Its code may require all tensors on one device, so tensors with data are replaced by meta stand-ins.
@@ -195,14 +195,14 @@ class Recorder(ResultRecorder):
         if any(is_meta(t) for t, _ in found) and not all(is_meta(t) for t, _ in found):
             for tensor, known in found:
                 if not is_meta(tensor):
-                    table[id(tensor)] = stand_in = twin(tensor)
+                    table[id(tensor)] = stand_in = meta_like(tensor)
                     self.ledger.stand_in(stand_in, tensor, known)
         with self:
-            result = foreach.parts(func)(*swap(args, table, None), **swap(kwargs, table, None))
+            result = foreach.parts(func)(*replace_tensors(args, table, None), **replace_tensors(kwargs, table, None))
         back = {id(table[id(t)]): t for t, _ in found if id(t) in table}
-        return swap(result, back, None) if back else result
+        return replace_tensors(result, back, None) if back else result
 
 
-def _counts(known: Known) -> bool:
+def _counts(known: TrackedTensor) -> bool:
     """Whether it is an integer with a tracked value, such as batch norm's counter."""
     return known.data is not None and known.data.dtype is torch.int64 and not known.block.noise

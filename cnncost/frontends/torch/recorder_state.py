@@ -15,12 +15,12 @@ from cnncost.frontends.torch import memo as memos
 from cnncost.frontends.torch.appearance import Appearance
 from cnncost.frontends.torch.attention_masks import Masks
 from cnncost.frontends.torch.autocast import Casting
-from cnncost.frontends.torch.blocks import Known
+from cnncost.frontends.torch.blocks import TrackedTensor
 from cnncost.frontends.torch.compat.dispatch import TorchDispatchMode
 from cnncost.frontends.torch.compat.ops import COPY_TO
 from cnncost.frontends.torch.ledger import Ledger
 from cnncost.frontends.torch.meta import is_meta
-from cnncost.frontends.torch.protocols import Director
+from cnncost.frontends.torch.protocols import CallAttributor
 from cnncost.frontends.torch.running import REAL_LIMIT, Runner, has_data
 from cnncost.frontends.torch.skeleton import Skeleton
 from cnncost.frontends.torch.types import tensor_type
@@ -50,7 +50,7 @@ class RecorderState(TorchDispatchMode):
         self.nodes: list[Node] = []
         self.call = 0
         self.phase: Phase = "forward"
-        self.director: Director | None = None
+        self.attributor: CallAttributor | None = None
         """Attributes ops outside of forward to module calls."""
         self._memo = memos.current() if use_memo else {}
         self._use_memo = use_memo
@@ -88,7 +88,7 @@ class RecorderState(TorchDispatchMode):
         self.nodes.append(new_node((spec, inputs, outputs, self.call, name, self.phase)))
         self.ledger.clock += 1
 
-    def let_go(self) -> None:
+    def release(self) -> None:
         """Drop references to all tensors and break cycles, so that the copies are freed without garbage collection."""
         self.skeleton = self.appearance = None
         self.ledger = Ledger()
@@ -134,25 +134,25 @@ class RecorderState(TorchDispatchMode):
 
     # ---- tensors from outside the recording, or changed unobserved
 
-    def meet(self, tensor: torch.Tensor) -> Known:
+    def register_external(self, tensor: torch.Tensor) -> TrackedTensor:
         """Register an external tensor: a constant, or an alias created unobserved."""
         ledger = self.ledger
         copy = self.skeleton.copy_of(tensor) if self.skeleton is not None else None
         if copy is not None and copy is not tensor:  # the user's original, reached past the skeleton
-            ledger.stand_in(tensor, tensor, ledger.find(copy) or self.meet(copy))
+            ledger.stand_in(tensor, tensor, ledger.find(copy) or self.register_external(copy))
             return ledger.known[id(tensor)]
         block = ledger.block_of(tensor)
         if block is None:
             data = self.values_at_hand.get(id(tensor), tensor if has_data(tensor) else None)
             return ledger.add_source(tensor, "constant", data)
-        twin = ledger.latest_on(block, tensor_type(tensor))
-        if twin is None:
+        latest = ledger.latest_on(block, tensor_type(tensor))
+        if latest is None:
             return ledger.add_view(tensor, block, "constant")
         alias = ledger.add_view(tensor, block)
-        self.append(memos.layout("alias", (twin.type,), alias.sig.type), (twin.id,), (alias.value,), "alias")
+        self.append(memos.layout("alias", (latest.type,), alias.sig.type), (latest.id,), (alias.value,), "alias")
         return alias
 
-    def meet_literal(self, tensor: torch.Tensor, data: torch.Tensor) -> None:
+    def register_literal(self, tensor: torch.Tensor, data: torch.Tensor) -> None:
         """Register a tensor without data whose values are literals in the model's code."""
         if data.numel() > REAL_LIMIT:
             return
@@ -161,14 +161,14 @@ class RecorderState(TorchDispatchMode):
         else:
             self.ledger.add_source(tensor, "constant", data)
 
-    def same_values(self, tensor: torch.Tensor, other: torch.Tensor) -> None:
+    def copy_values(self, tensor: torch.Tensor, other: torch.Tensor) -> None:
         """Give a tensor the known values of the one that it was created from unobserved."""
         known = self.ledger.find(other)
         if known is not None and known.data is not None and known.sig.real and is_meta(tensor):
-            self.meet(tensor)
+            self.register_external(tensor)
             self.ledger.attach(tensor, known.data)
 
-    def _catch_up(self, tensor: torch.Tensor, old: Known) -> Known:
+    def _catch_up(self, tensor: torch.Tensor, old: TrackedTensor) -> TrackedTensor:
         """Append a node that updates a tensor after a write through another view of its storage."""
         ledger = self.ledger
         writer = old.block.writer

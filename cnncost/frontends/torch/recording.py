@@ -95,9 +95,9 @@ def record_once(model: nn.Module, inputs: Any, how: How, made: Made) -> Graph:
     graph, known = _recorded(model, prepare(inputs, model, how.floats), how, made)
     if known is None:
         return verify(graph)
-    graph = known.settled(graph)
+    graph = known.reuse_if_equal(graph)
     if known.tidied(made):  # no references held here: tensors still alive were left on the copies
-        kept.put(model, how.train, known)
+        kept.store(model, how.train, known)
     return graph
 
 
@@ -105,7 +105,7 @@ def _recorded(model: nn.Module, inputs: Inputs, how: How, made: Made) -> tuple[G
     """The Graph, and the skeleton if it can be cached."""
     reusable = how.shared and not how.grad and not how.casts and how.called is None and not how.places
     home = how.device or home_of(model, inputs)
-    known = kept.take(model, how.train) if reusable else None
+    known = kept.acquire(model, how.train) if reusable else None
     if known is not None:
         skeleton, watch, tracker = known.skeleton, known.watch(), known.open(how.use_memo)
         graph = _watched(skeleton, watch, _Run(known.model, tracker, inputs, how, home, None), made)
@@ -128,7 +128,7 @@ def _recorded(model: nn.Module, inputs: Inputs, how: How, made: Made) -> tuple[G
         known = kept.prepare(modules, how.train, skeleton, tracker, reach) if reusable else None
         step = step_of(how.training, tree[0][1], skeleton, tracker)
         graph = _watched(skeleton, skeleton.watch, _Run(tree[0][1], tracker, inputs, how, home, step), made)
-        skeleton.let_go()
+        skeleton.release()
         if casting is not None and how.autocast is None and not casting.regions:
             raise AutocastUnwantedError
     return graph, known
@@ -233,7 +233,7 @@ class _Run:
         finally:
             made.extend(recorder.ledger.made())
             made.extend(map(ref, inputs.tensors()))
-            self._tracker.let_go()  # else the error's frames, or a cycle, keep it alive
+            self._tracker.release()  # else the error's frames, or a cycle, keep it alive
 
     def _enter(self, tensor: torch.Tensor, loose: bool) -> int:
         ledger, inputs = self._tracker.recorder.ledger, self._inputs

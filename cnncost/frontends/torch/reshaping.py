@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from cnncost.errors import InputError
-from cnncost.frontends.torch.blocks import Known
+from cnncost.frontends.torch.blocks import TrackedTensor
 from cnncost.frontends.torch.meta import is_meta
 from cnncost.frontends.torch.overloads import Overload
 
 if TYPE_CHECKING:
-    from cnncost.frontends.torch.blocks import Found
+    from cnncost.frontends.torch.blocks import TensorArgs
 
 
 def geometry(tensor: torch.Tensor) -> tuple[torch.Size, tuple[int, ...]]:
@@ -24,7 +24,7 @@ def geometry(tensor: torch.Tensor) -> tuple[torch.Size, tuple[int, ...]]:
     return tensor.shape, tensor.stride()
 
 
-def reshape_like(tensor: torch.Tensor, like: torch.Tensor, known: Known, op: Overload) -> None:
+def reshape_like(tensor: torch.Tensor, like: torch.Tensor, known: TrackedTensor, op: Overload) -> None:
     """Give a tensor the geometry that an op gave to its stand-in. New elements are uninitialised.
 
     Raises:
@@ -41,7 +41,7 @@ def reshape_like(tensor: torch.Tensor, like: torch.Tensor, known: Known, op: Ove
     tensor.as_strided_(like.shape, like.stride(), tensor.storage_offset())
 
 
-def into_outs(op: Overload, kwargs: Any, found: Found, made: list[torch.Tensor]) -> Any:
+def into_outs(op: Overload, kwargs: Any, found: TensorArgs, made: list[torch.Tensor]) -> Any:
     """Resize an op's out arguments to the results that it would allocate."""
     known = {id(tensor): known for tensor, known in found}
     outs = [kwargs[name] for name in op.arguments if name in op.outs]

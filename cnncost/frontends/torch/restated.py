@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 import torch
 
 from cnncost.errors import DataDependentError
-from cnncost.frontends.torch.blocks import Found
+from cnncost.frontends.torch.blocks import TensorArgs
 from cnncost.frontends.torch.compat.dispatch import without_modes
 from cnncost.frontends.torch.compat.ops import CTC_LOSS, CTC_LOSS_BACKWARD
 from cnncost.frontends.torch.overloads import Overload
@@ -32,10 +32,10 @@ class Restated(NamedTuple):
 
     func: Any
     args: tuple[Any, ...]
-    read: Found
+    read: TensorArgs
 
 
-def restated(op: Overload, args: Any, kwargs: Any, found: Found) -> Restated | None:
+def restated(op: Overload, args: Any, kwargs: Any, found: TensorArgs) -> Restated | None:
     """The equivalent call, or None if the call is recorded unchanged.
 
     Raises:
@@ -48,7 +48,7 @@ def restated(op: Overload, args: Any, kwargs: Any, found: Found) -> Restated | N
     if op.name == "_native_batch_norm_legit":  # in eval mode it writes no statistics
         return None if named["training"] else Restated(_aten.native_batch_norm.default, tuple(named.values()), [])
     other, names = _BY_NUMBERS[op.func]
-    read: Found = []
+    read: TensorArgs = []
     for name in names:
         tensor, known = next((t, k) for t, k in found if t is named[name])
         if not known.sig.real:

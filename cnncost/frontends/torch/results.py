@@ -7,12 +7,12 @@ from typing import Any
 import torch
 
 from cnncost.frontends.torch import memo as memos
-from cnncost.frontends.torch.blocks import Found, Known, pointer
-from cnncost.frontends.torch.masks import MASKING, regulariser
+from cnncost.frontends.torch.blocks import TensorArgs, TrackedTensor, pointer
+from cnncost.frontends.torch.masks import MASKING, dropout_spec
 from cnncost.frontends.torch.memo import Entry, Fresh
 from cnncost.frontends.torch.meta import META, is_meta
 from cnncost.frontends.torch.overloads import Overload, overload
-from cnncost.frontends.torch.picking import PICKING, picked
+from cnncost.frontends.torch.picking import PICKING, with_positions
 from cnncost.frontends.torch.recorder_state import RecorderState, new_node
 from cnncost.frontends.torch.running import MASKS
 from cnncost.graph import OpSpec
@@ -23,7 +23,7 @@ _LIFT = torch.ops.aten.lift_fresh.default
 class ResultRecorder(RecorderState):
     """Appends nodes from memo entries: with new results (`_record_fresh`, `_record_made`) or those of a run."""
 
-    def _record_fresh(self, entry: Entry, fresh: Fresh, found: Found) -> torch.Tensor:
+    def _record_fresh(self, entry: Entry, fresh: Fresh, found: TensorArgs) -> torch.Tensor:
         """Fast path for the commonest case, one new tensor. `_record_made` handles any outputs."""
         sig, size, stride, dtype, nbytes = fresh
         ledger = self.ledger
@@ -34,7 +34,7 @@ class ResultRecorder(RecorderState):
         ledger.clock += 1
         return tensor
 
-    def _record_made(self, entry: Entry, found: Found) -> Any:
+    def _record_made(self, entry: Entry, found: TensorArgs) -> Any:
         ledger = self.ledger
         tensors: list[torch.Tensor] = []
         ids: list[int] = []
@@ -57,7 +57,7 @@ class ResultRecorder(RecorderState):
         ledger.clock += 1
         return tensors[0] if entry.single else memos.fill(entry.template, tensors)
 
-    def _record_run(self, entry: Entry, found: Found, result: Any) -> Any:
+    def _record_run(self, entry: Entry, found: TensorArgs, result: Any) -> Any:
         ledger = self.ledger
         tensors: list[torch.Tensor] = []
         memos.templated(result, tensors)
@@ -91,7 +91,7 @@ class ResultRecorder(RecorderState):
         self.append(spec, tuple(reads), tuple(ids), entry.name)
         return result
 
-    def _record_counted(self, entry: Entry, more: int, tensor: torch.Tensor, known: Known) -> torch.Tensor:
+    def _record_counted(self, entry: Entry, more: int, tensor: torch.Tensor, known: TrackedTensor) -> torch.Tensor:
         """Fast path for batch norm's num_batches_tracked, the commonest op on real values."""
         data = known.data
         assert data is not None  # `_counts` has checked it
@@ -99,7 +99,7 @@ class ResultRecorder(RecorderState):
         self.append(entry.spec, (known.value,), (written.value,), entry.name)
         return tensor
 
-    def _written(self, entry: Entry, tensor: torch.Tensor, known: Known, real: bool) -> Known:
+    def _written(self, entry: Entry, tensor: torch.Tensor, known: TrackedTensor, real: bool) -> TrackedTensor:
         """Register the new value of a tensor changed in place: its elements or its shape."""
         op = overload(entry.func)
         real = real and (not is_meta(tensor) or id(tensor) in self._runner.data)
@@ -107,27 +107,27 @@ class ResultRecorder(RecorderState):
             return self.ledger.reshape(tensor, real, wrote=not op.changes_shape or op.resizes)
         return self.ledger.write(tensor, known, real)
 
-    def _enter_result(self, tensor: torch.Tensor, found: Found) -> Known:
+    def _enter_result(self, tensor: torch.Tensor, found: TensorArgs) -> TrackedTensor:
         if is_meta(tensor) and tensor.layout is torch.strided:
             for arg, known in found:
-                twin = self._runner.twins.get(id(arg))
-                if twin is not None and pointer(twin) == pointer(tensor):
+                stand_in = self._runner.twins.get(id(arg))
+                if stand_in is not None and pointer(stand_in) == pointer(tensor):
                     return self.ledger.add_view(tensor, known.block)
         return self.ledger.add_result(tensor)
 
     # ---- refine the node by what is known of values
 
-    def _spec(self, entry: Entry, found: Found, results: list[torch.Tensor]) -> OpSpec:
+    def _spec(self, entry: Entry, found: TensorArgs, results: list[torch.Tensor]) -> OpSpec:
         """The entry's spec, refined where masks or known index values are involved."""
         if entry.name in MASKING or (self._noisy and of_noise(found)):
             return self._masked(entry, found, results)
-        return picked(entry.spec, found) if entry.name in PICKING else entry.spec
+        return with_positions(entry.spec, found) if entry.name in PICKING else entry.spec
 
-    def _masked(self, entry: Entry, found: Found, results: list[torch.Tensor]) -> OpSpec:
+    def _masked(self, entry: Entry, found: TensorArgs, results: list[torch.Tensor]) -> OpSpec:
         self._noisy = True
-        return regulariser(self.ledger, entry, found, results)
+        return dropout_spec(self.ledger, entry, found, results)
 
-    def _note_reading(self, op: Overload, found: Found) -> None:
+    def _note_reading(self, op: Overload, found: TensorArgs) -> None:
         """Note the calls in which forward reads a value that depends on random numbers or an input."""
         for tensor, known in found:
             if op.indexes and tensor.dtype not in MASKS:
@@ -137,7 +137,7 @@ class ResultRecorder(RecorderState):
             if known.block.given:
                 self.read_given.append(self.call)
 
-    def _taint(self, op: Overload, tensors: list[torch.Tensor], found: Found) -> None:
+    def _taint(self, op: Overload, tensors: list[torch.Tensor], found: TensorArgs) -> None:
         """Propagate the marks "depends on random numbers" and "depends on an input" from operands to results."""
         chance = op.random or any(known.block.chance for _, known in found)
         given = any(known.block.given for _, known in found)
@@ -147,6 +147,6 @@ class ResultRecorder(RecorderState):
                     block.chance, block.given = chance or block.chance, given or block.given
 
 
-def of_noise(found: Found) -> bool:
+def of_noise(found: TensorArgs) -> bool:
     """Whether any of the tensors is a random mask."""
     return True in [known[3].noise for _, known in found]

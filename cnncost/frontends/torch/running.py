@@ -13,7 +13,7 @@ import torch
 from cnncost.errors import DataDependentError
 from cnncost.frontends.torch import memo as memos
 from cnncost.frontends.torch import sparse
-from cnncost.frontends.torch.blocks import Found, pointer
+from cnncost.frontends.torch.blocks import TensorArgs, pointer
 from cnncost.frontends.torch.checks import CHECKS
 from cnncost.frontends.torch.meta import META, is_meta
 from cnncost.frontends.torch.overloads import Overload
@@ -51,7 +51,7 @@ class Runner:
         self.hands_over = False
         """Whether the op's result is to be read from Python: it is returned with its values."""
 
-    def first_time(self, op: Overload, args: Any, kwargs: Any, found: Found) -> Any:
+    def first_time(self, op: Overload, args: Any, kwargs: Any, found: TensorArgs) -> Any:
         """An op's result the first time its signature occurs.
 
         Raises:
@@ -67,7 +67,7 @@ class Runner:
             check(op.bind(args, kwargs))
         return self.run(op, args, kwargs, found)
 
-    def run(self, op: Overload, args: Any, kwargs: Any, found: Found) -> Any:
+    def run(self, op: Overload, args: Any, kwargs: Any, found: TensorArgs) -> Any:
         """Run an op: for values if all inputs have known ones, else only for shapes."""
         self.twins, self.data = {}, {}
         if not found:
@@ -92,7 +92,7 @@ class Runner:
             return self._filled(op, args, kwargs, found)
         return self._on_twins(op, args, kwargs, found)
 
-    def _too_large(self, op: Overload, args: Any, kwargs: Any, found: Found) -> Any:
+    def _too_large(self, op: Overload, args: Any, kwargs: Any, found: TensorArgs) -> Any:
         """The result on meta if it would be too large to compute from the small real inputs; else None."""
         if sum(tensor.numel() for tensor, _ in found) ** 2 <= REAL_LIMIT or op.is_view or op.mutable:
             return None
@@ -108,28 +108,28 @@ class Runner:
         """Run an op without tensor inputs. Values of small results are tracked."""
         if "device" not in op.arguments:
             return op.func(*args, **kwargs)
-        result = op.func(*swap(args, {}, META), **swap({**kwargs, "device": META}, {}, META))
+        result = op.func(*replace_tensors(args, {}, META), **replace_tensors({**kwargs, "device": META}, {}, META))
         if not isinstance(result, torch.Tensor) or result.numel() > REAL_LIMIT:
             return result
         if op.schema_name in _EMPTY and result.layout is torch.strided:
             # zeros, as uninitialised memory would differ from run to run
             data = torch.empty_strided(result.shape, result.stride(), dtype=result.dtype).zero_()
         else:
-            data = op.func(*swap(args, {}, CPU), **swap({**kwargs, "device": CPU}, {}, CPU))
+            data = op.func(*replace_tensors(args, {}, CPU), **replace_tensors({**kwargs, "device": CPU}, {}, CPU))
         if self.makes_values and (device := kwargs.get("device")) is not None and device.type == "cpu":
             return data
         self.data[id(result)] = data
         return result
 
-    def _filled(self, op: Overload, args: Any, kwargs: Any, found: Found) -> Any:
+    def _filled(self, op: Overload, args: Any, kwargs: Any, found: TensorArgs) -> Any:
         """Run an op such as `zeros_like`: the result's values are known even if the operand's are not."""
         result = self._on_twins(op, args, kwargs, found)
         if result.numel() <= REAL_LIMIT and found[0][0].numel() <= REAL_LIMIT:
             like = {id(tensor): torch.empty_like(tensor, device=CPU) for tensor, _ in found}
-            self.data[id(result)] = op.func(*swap(args, like, CPU), **swap(kwargs, like, CPU))
+            self.data[id(result)] = op.func(*replace_tensors(args, like, CPU), **replace_tensors(kwargs, like, CPU))
         return result
 
-    def _for_values(self, op: Overload, args: Any, kwargs: Any, found: Found) -> Any:
+    def _for_values(self, op: Overload, args: Any, kwargs: Any, found: TensorArgs) -> Any:
         """Run an op on values; return meta outputs, with the values in `data`, if an input is on meta."""
         table = {id(tensor): known.data for tensor, known in found if known.data is not None}
         copied = set()
@@ -145,7 +145,7 @@ class Runner:
         self._written_copies = [table[key] for key in copied if key in table]
         if op.resizes:
             zeros_behind(table.get(id(args[0]), args[0]), args[1])
-        result = op.func(*swap(args, table, CPU), **swap(kwargs, table, CPU))
+        result = op.func(*replace_tensors(args, table, CPU), **replace_tensors(kwargs, table, CPU))
         if op.changes_shape or op.outs:
             self._reshape(op, args, kwargs, [found[i] for i in targets], table, found)
         values: list[torch.Tensor] = []
@@ -165,7 +165,7 @@ class Runner:
         op: Overload,
         args: Any,
         kwargs: Any,
-        found: Found,
+        found: TensorArgs,
         values: list[torch.Tensor],
         outputs: list[torch.Tensor],
     ) -> list[torch.Tensor]:
@@ -177,10 +177,10 @@ class Runner:
             return outputs
         if aliases or op.mutable or any(value.layout is not torch.strided for value in values):
             return self._shaped(op, args, kwargs, found, values)
-        return [twin(value) for value in values]
+        return [meta_like(value) for value in values]
 
     def _shaped(
-        self, op: Overload, args: Any, kwargs: Any, found: Found, values: list[torch.Tensor]
+        self, op: Overload, args: Any, kwargs: Any, found: TensorArgs, values: list[torch.Tensor]
     ) -> list[torch.Tensor]:
         """Meta tensors for the outputs of an op whose values are known."""
         outputs: list[torch.Tensor] = []
@@ -189,10 +189,12 @@ class Runner:
         except (RuntimeError, NotImplementedError):
             outputs = []  # its shape depends on values: take it from the result
         if [t.shape for t in outputs] != [t.shape for t in values]:
-            return [twin(value) for value in values]
+            return [meta_like(value) for value in values]
         return outputs
 
-    def _reshape(self, op: Overload, args: Any, kwargs: Any, targets: Found, table: Table, found: Found) -> None:
+    def _reshape(
+        self, op: Overload, args: Any, kwargs: Any, targets: TensorArgs, table: Table, found: TensorArgs
+    ) -> None:
         """Apply to tensors the in-place geometry change that the op made to their values."""
         for tensor, known in targets:
             like = table.get(id(tensor), tensor)
@@ -203,11 +205,11 @@ class Runner:
                 return
             reshape_like(tensor, like, known, op)
 
-    def _on_twins(self, op: Overload, args: Any, kwargs: Any, found: Found) -> Any:
+    def _on_twins(self, op: Overload, args: Any, kwargs: Any, found: TensorArgs) -> Any:
         """Run an op with each real tensor replaced by a meta tensor of the same geometry."""
-        twins = self.twins = {id(tensor): twin(tensor) for tensor, _ in found if not is_meta(tensor)}
+        twins = self.twins = {id(tensor): meta_like(tensor) for tensor, _ in found if not is_meta(tensor)}
         table = _with_condition(args[0], twins) if op.schema_name == "aten::where" else twins
-        result = op.func(*swap(args, table, META), **swap(kwargs, table, META))
+        result = op.func(*replace_tensors(args, table, META), **replace_tensors(kwargs, table, META))
         for tensor, known in found if op.changes_shape or op.outs else ():
             like = twins.get(id(tensor), tensor)
             if geometry(tensor) != geometry(like):
@@ -215,7 +217,7 @@ class Runner:
         if op.after is not None:
             result = op.after(op.bind(args, kwargs), result)
         back = {id(twins[id(tensor)]): tensor for tensor, _ in found if id(tensor) in twins}
-        return swap(result, back, None) if back else result
+        return replace_tensors(result, back, None) if back else result
 
 
 def _with_condition(condition: torch.Tensor, twins: Table) -> Table:
@@ -226,19 +228,19 @@ def _with_condition(condition: torch.Tensor, twins: Table) -> Table:
     return {**twins, id(condition): torch.empty_like(at_hand, dtype=torch.bool)}
 
 
-def stays_whole(op: Overload, found: Found) -> bool:
+def stays_whole(op: Overload, found: TensorArgs) -> bool:
     """Whether a composite op is recorded as one op: a complex convolution is three real ones, plus sums."""
     return not (op.name.startswith("conv") and any(tensor.is_complex() for tensor, _ in found))
 
 
-def shape_follows_values(op: Overload, found: Found) -> bool:
+def shape_follows_values(op: Overload, found: TensorArgs) -> bool:
     """Whether the op's output shape depends on known values, so that it can't be memoized."""
     if op.indexes:
         return any(tensor.dtype in MASKS for tensor, _ in found[1:])
     return op.sized is not None or op.reads_data
 
 
-def _reads_values(op: Overload, args: Any, found: Found) -> bool:
+def _reads_values(op: Overload, args: Any, found: TensorArgs) -> bool:
     """Whether an op's result depends on unknown values.
 
     Indexing has torch's tag only because of masks; with integer indices its shape follows from shapes. Ops in
@@ -262,7 +264,7 @@ def _fits_any_mask(op: Overload, args: Any) -> bool:
     return plain and values.dim() <= whole  # one row for all set elements
 
 
-def _without_masks(args: Any, found: Found) -> Any:
+def _without_masks(args: Any, found: TensorArgs) -> Any:
     """Arguments of an indexing op with each mask replaced by equivalent integer indices."""
     known = {id(tensor): known for tensor, known in found}
     indices: list[Any] = []
@@ -274,11 +276,11 @@ def _without_masks(args: Any, found: Found) -> Any:
             indices.extend(torch.empty(1, dtype=torch.int64, device=META) for _ in range(index.dim()))
             continue
         data = known[id(index)].data
-        indices.extend(twin(axis) for axis in (index if data is None else data).nonzero(as_tuple=True))
+        indices.extend(meta_like(axis) for axis in (index if data is None else data).nonzero(as_tuple=True))
     return (args[0], indices, *args[2:])
 
 
-def written(op: Overload, args: Any, kwargs: Any, found: Found) -> tuple[int, ...]:
+def written(op: Overload, args: Any, kwargs: Any, found: TensorArgs) -> tuple[int, ...]:
     """Indices, among the op's tensors, of those that its schema marks as written."""
     if not op.mutable:
         return ()
@@ -305,25 +307,25 @@ def is_parameter(tensor: torch.Tensor) -> bool:
     return kind is torch.nn.Parameter or isinstance(tensor, torch.nn.Parameter)
 
 
-def twin(tensor: torch.Tensor) -> torch.Tensor:
+def meta_like(tensor: torch.Tensor) -> torch.Tensor:
     """A meta tensor of the same geometry."""
     if tensor.layout is torch.strided:
         return torch.empty_strided(tensor.shape, tensor.stride(), dtype=tensor.dtype, device=META)
     return sparse.stand_in(tensor) if tensor.layout in sparse.LAYOUTS else tensor.to(META)
 
 
-def swap(value: Any, table: dict[int, torch.Tensor], device: torch.device | None) -> Any:
+def replace_tensors(value: Any, table: dict[int, torch.Tensor], device: torch.device | None) -> Any:
     """Arguments with the table's tensors replaced, and every device argument set to `device`."""
     if isinstance(value, torch.Tensor):
         return table.get(id(value), value)
     if isinstance(value, torch.device) and device is not None:
         return device
     if type(value) in (list, tuple):
-        return type(value)([swap(item, table, device) for item in value])
+        return type(value)([replace_tensors(item, table, device) for item in value])
     if isinstance(value, tuple) and hasattr(value, "_fields"):
-        return type(value)(*[swap(item, table, device) for item in value])
+        return type(value)(*[replace_tensors(item, table, device) for item in value])
     if type(value) is dict:
-        return {k: swap(v, table, device) for k, v in value.items() if not (k == "pin_memory" and v)}
+        return {k: replace_tensors(v, table, device) for k, v in value.items() if not (k == "pin_memory" and v)}
     return value
 
 

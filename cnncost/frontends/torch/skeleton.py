@@ -21,7 +21,7 @@ from cnncost.frontends.torch.copies import Copier
 from cnncost.frontends.torch.kinds import ATOMS, LAZY, slots
 from cnncost.frontends.torch.meta import META, is_meta
 from cnncost.frontends.torch.offload import with_own_casting, without_moving
-from cnncost.frontends.torch.running import has_data, is_parameter, twin
+from cnncost.frontends.torch.running import has_data, is_parameter, meta_like
 from cnncost.frontends.torch.watch import Watch
 
 _PLAIN_DISPATCH = torch.Tensor.__torch_dispatch__
@@ -147,7 +147,7 @@ class Skeleton(Copier):
         """Pairs of a copied module's class name and its copy."""
         return [(type(m).__name__, self._copies[id(m)]) for m in self._originals if isinstance(m, nn.Module)]
 
-    def let_go(self) -> None:
+    def release(self) -> None:
         """Drop references to user objects. The mapping from modules and tensors to copies is kept, by identity."""
         kinds = set(map(type, self._originals))
         lasting = {kind for kind in kinds if issubclass(kind, (nn.Module, torch.Tensor))}
@@ -161,14 +161,14 @@ class Skeleton(Copier):
     def _bare(self, tensor: torch.Tensor) -> torch.Tensor:
         """A meta tensor of the same geometry. Views of one storage (flattened weights) still share one."""
         if tensor.layout is not torch.strided:
-            return twin(tensor.detach())
+            return meta_like(tensor.detach())
         if is_meta(tensor) and type(data := tensor.data) is torch.Tensor:  # that of a wrapper is a wrapper
             return data  # `.data` has its own version counter; `detach` would share the user's
         storage = tensor.untyped_storage()
         where = identity_of(storage)
         base = self._storages.get(where)
         if base is None:
-            bare = twin(tensor)
+            bare = meta_like(tensor)
             base = bare.untyped_storage()
             if storage.nbytes() == base.nbytes():
                 self._storages[where] = base

@@ -14,12 +14,12 @@ import torch
 
 from cnncost.errors import DataDependentError
 from cnncost.frontends.torch import memo as memos
-from cnncost.frontends.torch.blocks import Found, Known
+from cnncost.frontends.torch.blocks import TensorArgs, TrackedTensor
 from cnncost.frontends.torch.compat.ops import MARK_COALESCED
 from cnncost.frontends.torch.lowering.sparse import counts_products
 from cnncost.frontends.torch.meta import META, is_meta
 from cnncost.frontends.torch.overloads import Overload
-from cnncost.frontends.torch.running import CPU, REAL_LIMIT, Runner, swap, twin, written
+from cnncost.frontends.torch.running import CPU, REAL_LIMIT, Runner, meta_like, replace_tensors, written
 from cnncost.frontends.torch.sparse import (
     COMPRESSED,
     any_sparse,
@@ -68,14 +68,14 @@ def _is_sized(named: dict[str, Any]) -> bool:
     return "values" in named and named.get("size") is not None
 
 
-def concerns(op: Overload, kwargs: Any, found: Found) -> bool:
+def concerns(op: Overload, kwargs: Any, found: TensorArgs) -> bool:
     """Whether an op reads, creates or may create a sparse tensor."""
     if op.name in _MAKING or op.name in _CONVERTING or op.name == "_spdiags":
         return True
     return any_sparse([tensor for tensor, _ in found]) or kwargs.get("layout") is torch.sparse_coo
 
 
-def run(op: Overload, args: Any, kwargs: Any, found: Found, runner: Runner) -> Any:
+def run(op: Overload, args: Any, kwargs: Any, found: TensorArgs, runner: Runner) -> Any:
     """The op's result: sparse tensors as stand-ins; values, if all are known, in `runner.data`.
 
     Raises:
@@ -107,7 +107,7 @@ def run(op: Overload, args: Any, kwargs: Any, found: Found, runner: Runner) -> A
     return _by_places(op, args, kwargs, found)
 
 
-def _viewed(op: Overload, args: Any, kwargs: Any, found: Found, runner: Runner) -> Any:
+def _viewed(op: Overload, args: Any, kwargs: Any, found: TensorArgs, runner: Runner) -> Any:
     """Component tensors, which share storage, with their known values; None if it is no such view."""
     tensor, known = found[0]
     if op.name in _ELEMENTS or op.name in _PLACES:
@@ -127,7 +127,7 @@ def _viewed(op: Overload, args: Any, kwargs: Any, found: Found, runner: Runner) 
     return result
 
 
-def _turned(op: Overload, args: Any, kwargs: Any, found: Found, runner: Runner) -> torch.Tensor:
+def _turned(op: Overload, args: Any, kwargs: Any, found: TensorArgs, runner: Runner) -> torch.Tensor:
     """The transpose of a tensor with compressed layout: the same parts, with rows and columns swapped."""
     places, known = pattern(args[0]), found[0][1]
     result = with_pattern(op.func(*args, **kwargs), None if places is None else op.func(places, *args[1:], **kwargs))
@@ -143,7 +143,7 @@ def _coalesced_as(tensor: torch.Tensor, places: torch.Tensor) -> torch.Tensor:
     return places
 
 
-def _made(op: Overload, args: Any, kwargs: Any, found: Found, runner: Runner) -> Any:
+def _made(op: Overload, args: Any, kwargs: Any, found: TensorArgs, runner: Runner) -> Any:
     """A tensor made of given parts, sharing their storages.
 
     Raises:
@@ -159,13 +159,16 @@ def _made(op: Overload, args: Any, kwargs: Any, found: Found, runner: Runner) ->
     some = of[id(values)]
     if some is None:
         some = torch.ones(values.shape, dtype=values.dtype)  # contiguous, as results of sparse sums depend on it
-    runner.twins = {id(tensor): twin(tensor) for tensor, _ in found if not is_meta(tensor)}
+    runner.twins = {id(tensor): meta_like(tensor) for tensor, _ in found if not is_meta(tensor)}
     if _is_sized(named):
-        result = op.func(*swap(args, runner.twins, META), **swap({**kwargs, "device": META}, runner.twins, META))
+        result = op.func(
+            *replace_tensors(args, runner.twins, META),
+            **replace_tensors({**kwargs, "device": META}, runner.twins, META),
+        )
         whole = assembled(result, some, places) if known else None
     elif known:
         table = {**dict(zip(map(id, indices), places, strict=True)), id(values): some}
-        whole = op.func(*swap(args, table, CPU), **swap(kwargs, table, CPU))
+        whole = op.func(*replace_tensors(args, table, CPU), **replace_tensors(kwargs, table, CPU))
         result = assembled(whole, *_split([runner.twins.get(id(part), part) for part in (values, *indices)]))
     else:
         raise DataDependentError(f"the sizes of what {op.func} makes depend on its indices")
@@ -188,14 +191,14 @@ def _parts_given(op: Overload, named: dict[str, Any]) -> tuple[torch.Tensor, ...
     return values, first, second
 
 
-def _data(tensor: torch.Tensor, known: Known) -> torch.Tensor | None:
+def _data(tensor: torch.Tensor, known: TrackedTensor) -> torch.Tensor | None:
     """The values of a tensor, if known."""
     if not known.sig.real:
         return None
     return (tensor if known.data is None else known.data).detach().cpu()
 
 
-def _in_place(op: Overload, args: Any, kwargs: Any, found: Found, runner: Runner) -> Any:
+def _in_place(op: Overload, args: Any, kwargs: Any, found: TensorArgs, runner: Runner) -> Any:
     """In-place ops: sparse tensors added to a dense one, or a sparse one whose positions don't change."""
     target = args[0] if args else None
     if all(known.sig.real for _, known in found) and not is_sparse(target):
@@ -203,7 +206,7 @@ def _in_place(op: Overload, args: Any, kwargs: Any, found: Found, runner: Runner
         for i in written(op, args, kwargs, found):
             tensor = found[i][0]
             table[id(tensor)] = table[id(tensor)].detach().clone()
-        op.func(*swap(args, table, CPU), **swap(kwargs, table, CPU))
+        op.func(*replace_tensors(args, table, CPU), **replace_tensors(kwargs, table, CPU))
         runner.data = {id(found[i][0]): table[id(found[i][0])] for i in written(op, args, kwargs, found)}
         return target
     if op.writes_first and (not is_sparse(target) or op.name in _KEEPING):
@@ -257,13 +260,13 @@ def _dense(op: Overload, args: Any, shape: tuple[int, ...]) -> Any:
     return result
 
 
-def _with_values(op: Overload, args: Any, kwargs: Any, found: Found, runner: Runner) -> Any:
+def _with_values(op: Overload, args: Any, kwargs: Any, found: TensorArgs, runner: Runner) -> Any:
     """Run the op on values; return stand-ins for the results."""
     table = {id(tensor): data for tensor, known in found if (data := _data(tensor, known)) is not None}
-    result = op.func(*swap(args, table, CPU), **swap(kwargs, table, CPU))
+    result = op.func(*replace_tensors(args, table, CPU), **replace_tensors(kwargs, table, CPU))
     values: list[torch.Tensor] = []
     template = memos.templated(result, values)
-    outputs = [twin(value) for value in values]
+    outputs = [meta_like(value) for value in values]
     runner.data = {
         id(output): value
         for output, value in zip(outputs, values, strict=True)
@@ -304,7 +307,7 @@ def _alike(tensor: torch.Tensor, dtype: torch.dtype, shape: Any = None) -> torch
     return with_pattern(made, pattern(tensor))
 
 
-def _by_places(op: Overload, args: Any, kwargs: Any, found: Found) -> Any:
+def _by_places(op: Overload, args: Any, kwargs: Any, found: TensorArgs) -> Any:
     """Run the op on tensors with the same positions and keep only the positions of the result.
 
     Raises:
@@ -316,14 +319,14 @@ def _by_places(op: Overload, args: Any, kwargs: Any, found: Found) -> Any:
         if made is None or (not is_sparse(tensor) and op.name in _CONVERTING):
             raise DataDependentError(f"how many elements {op.func} leaves in a sparse tensor depends on values")
         table[id(tensor)] = made
-    result = op.func(*swap(args, table, CPU), **swap(kwargs, table, CPU))
+    result = op.func(*replace_tensors(args, table, CPU), **replace_tensors(kwargs, table, CPU))
     values: list[torch.Tensor] = []
     template = memos.templated(result, values)
     back = {id(table[id(tensor)]): tensor for tensor, _ in found}
-    return memos.fill(template, [back.get(id(value), twin(value)) for value in values])
+    return memos.fill(template, [back.get(id(value), meta_like(value)) for value in values])
 
 
-def _placed(tensor: torch.Tensor, known: Known) -> torch.Tensor | None:
+def _placed(tensor: torch.Tensor, known: TrackedTensor) -> torch.Tensor | None:
     """A tensor with data to run an op on only for the positions; None if too little is known."""
     if is_sparse(tensor):
         places = pattern(tensor)

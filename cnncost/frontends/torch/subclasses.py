@@ -17,12 +17,12 @@ _NEW = torch.Tensor.__new__
 _WHY = "the inherited constructor refuses a tensor that has a Python object already, as under a dispatch mode"
 
 
-def constructors(is_ours: Callable[[], bool], same_values: Callable[[torch.Tensor, torch.Tensor], None]) -> list[Patch]:
+def constructors(is_ours: Callable[[], bool], copy_values: Callable[[torch.Tensor, torch.Tensor], None]) -> list[Patch]:
     """Replacements for the inherited constructors of all subclasses.
 
     Args:
         is_ours: returns whether the caller is the model's code.
-        same_values: called with the new tensor and the one whose values it has.
+        copy_values: called with the new tensor and the one whose values it has.
     """
 
     def new(kind: Any, *args: Any, **kwargs: Any) -> Any:
@@ -31,7 +31,7 @@ def constructors(is_ours: Callable[[], bool], same_values: Callable[[torch.Tenso
         with torch.DisableTorchFunctionSubclass():
             plain = _made(args, kwargs)
             tensor = plain.as_subclass(kind)
-            same_values(tensor, plain)
+            copy_values(tensor, plain)
             return tensor
 
     kinds = [kind for kind in dict.fromkeys(_below(torch.Tensor)) if kind.__new__ is _NEW]

@@ -70,7 +70,7 @@ def reach_of(kinds: Iterable[type], functions: Iterable[Any] = ()) -> Reach:
 def _explored(roots: tuple[Any, ...]) -> Reach:
     explorer = _Explorer(roots)
     for root in roots:
-        explorer.meet(root)
+        explorer.visit(root)
     return explorer.explore()
 
 
@@ -110,20 +110,20 @@ class _Explorer:
             done.add(name)
             self._variable(vars(owner) if isinstance(owner, ModuleType) else owner, name, table[name], False)
 
-    def meet(self, value: Any, named: bool = False) -> bool:
+    def visit(self, value: Any, named: bool = False) -> bool:
         """Follow functions, classes and modules. Returns False if the value is data instead."""
         kind = type(value)
         if kind in {staticmethod, classmethod, MethodType}:
-            return self.meet(value.__func__, named)
+            return self.visit(value.__func__, named)
         if kind is property:
             for function in (value.fget, value.fset):
-                self.meet(function)
+                self.visit(function)
             return True
         if kind is _lru_cache_wrapper:
             if id(value) not in self._met:
                 self._met[id(value)] = value
                 self._caches.append(value)
-            return self.meet(value.__wrapped__)
+            return self.visit(value.__wrapped__)
         if kind is FunctionType:
             again = named and id(value) in self._copied and id(value) not in self._named
             if again:
@@ -137,7 +137,7 @@ class _Explorer:
                 if not of_system(base.__module__):
                     self._classes.setdefault(base, set())
             if kind is not type:
-                self.meet(kind)  # a metaclass that keeps a registry or singletons
+                self.visit(kind)  # a metaclass that keeps a registry or singletons
             return True
         if kind is ModuleType:
             if not of_system(value.__name__):
@@ -166,16 +166,16 @@ class _Explorer:
         self._held.append(function.__dict__)
         for value in (*(function.__defaults__ or ()), *(function.__kwdefaults__ or {}).values()):
             kind = type(value)
-            if (kind not in ATOMS or kind is type) and not self.meet(value):
+            if (kind not in ATOMS or kind is type) and not self.visit(value):
                 self._held.append(value)
 
     def _variable(self, owner: Any, name: str, value: Any, stored: bool) -> None:
         kind = type(value)
         if kind is partial:
-            self.meet(value.func)
-        followed = (kind is type or kind not in ATOMS) and self.meet(value, True)
+            self.visit(value.func)
+        followed = (kind is type or kind not in ATOMS) and self.visit(value, True)
         if not followed and kind not in ATOMS:
-            self.meet(kind)  # methods of the held object may run, too
+            self.visit(kind)  # methods of the held object may run, too
         if stored or (not followed and (kind not in ATOMS or isinstance(owner, type))):
             self._variables.setdefault((id(owner), name), Variable(owner, name))
 

@@ -16,7 +16,7 @@ import torch
 from torch import nn
 
 from cnncost.errors import DataDependentError, InputError
-from cnncost.frontends.torch.blocks import Found
+from cnncost.frontends.torch.blocks import TensorArgs
 from cnncost.frontends.torch.compat.autograd import ACCUMULATED_HOOKS, HOOKS, current_node, number_of
 from cnncost.frontends.torch.compat.dispatch import TorchDispatchMode, without_modes
 from cnncost.frontends.torch.compat.tensors import identity_of, storage_use_count, use_count
@@ -104,12 +104,12 @@ class Step:
         """Backward and optimizer step, outside of autocast as torch recommends."""
         recorder = self._tracker.recorder
         owners = self._owners()
-        recorder.phase, recorder.director = "backward", _Backward(self._tracker, owners)
+        recorder.phase, recorder.attributor = "backward", _Backward(self._tracker, owners)
         loss.backward()
         self._book_gradients(owners)
         if self._training.optimizer is not None:
             self._update(owners)
-        recorder.director = None
+        recorder.attributor = None
 
     def _book_gradients(self, owners: dict[int, int]) -> None:
         ledger = self._tracker.recorder.ledger
@@ -134,7 +134,7 @@ class Step:
             recorder.ledger.mark(tensor, "state")
             if parameter is not None:
                 self._share_owner(owners, parameter, tensor)
-        recorder.phase, recorder.director, recorder.read_as = "optimizer", _Update(owners), STAND_IN
+        recorder.phase, recorder.attributor, recorder.read_as = "optimizer", _Update(owners), STAND_IN
         knew, recorder.guesses = recorder.guesses, False
         try:
             step(self.optimizer)
@@ -165,7 +165,7 @@ class _Backward:
         self._began = self._start = tracker.recorder.ledger.clock
         """Clock at the start of the current autograd node, and of backward."""
 
-    def call(self, found: Found) -> int:  # noqa: ARG002  # the protocol
+    def call(self, found: TensorArgs) -> int:  # noqa: ARG002  # the protocol
         """The call of the op that is being differentiated."""
         tracker = self._tracker
         node: Any = current_node()
@@ -184,7 +184,7 @@ class _Backward:
         place = bisect_right(trail, number, key=itemgetter(0))
         return trail[place - 1][1] if place else 0
 
-    def in_place(self, func: Any, args: tuple[Any, ...], found: Found) -> Any:
+    def in_place(self, func: Any, args: tuple[Any, ...], found: TensorArgs) -> Any:
         """The in-place op for accumulating gradients of a value used several times, or scattering them into zeros.
 
         Autograd does these in place, but not while a dispatch mode is on (torch/csrc/autograd/input_buffer.cpp, and
@@ -280,11 +280,11 @@ class _Update:
         self._owners = owners
         self._last = 0
 
-    def call(self, found: Found) -> int:
+    def call(self, found: TensorArgs) -> int:
         self._last = next((self._owners[k.block.index] for _, k in found if k.block.index in self._owners), self._last)
         return self._last
 
-    def in_place(self, func: Any, args: tuple[Any, ...], found: Found) -> None:
+    def in_place(self, func: Any, args: tuple[Any, ...], found: TensorArgs) -> None:
         """Always None: an optimizer's code calls in-place ops explicitly."""
 
 

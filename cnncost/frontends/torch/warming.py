@@ -30,15 +30,15 @@ _Done: TypeAlias = list[tuple[str, OpSpec]]
 @contextmanager
 def apart(recorder: Recorder) -> Iterator[Ledger]:
     """Record into a separate ledger, which is yielded; unknown numbers may be read."""
-    kept = recorder.ledger, recorder.nodes, recorder.director, recorder.read_as
-    recorder.ledger, recorder.nodes, recorder.director, recorder.read_as = Ledger(), [], None, STAND_IN
+    kept = recorder.ledger, recorder.nodes, recorder.attributor, recorder.read_as
+    recorder.ledger, recorder.nodes, recorder.attributor, recorder.read_as = Ledger(), [], None, STAND_IN
     try:
         yield recorder.ledger
     finally:
-        recorder.ledger, recorder.nodes, recorder.director, recorder.read_as = kept
+        recorder.ledger, recorder.nodes, recorder.attributor, recorder.read_as = kept
 
 
-def settled(recorder: Recorder, step: Callable[[], None]) -> None:
+def check_independent(recorder: Recorder, step: Callable[[], None]) -> None:
     """Make more steps, in a separate ledger, to check that their ops don't depend on the numbers read.
 
     Raises:

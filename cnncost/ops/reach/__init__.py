@@ -3,10 +3,10 @@
 from cnncost.ops.reach import elements, mixing, moves, picks, space
 from cnncost.ops.reach.registry import (
     All,
+    DataDependentIndex,
     Output,
     Pattern,
     Permute,
-    Picked,
     Reach,
     Reshape,
     Route,
@@ -21,6 +21,25 @@ from cnncost.ops.reach.registry import (
 )
 
 __all__ = [
-    "All", "Output", "Pattern", "Permute", "Picked", "Reach", "Reshape", "Route", "Spread", "Step", "Window", "alike",
-    "elements", "kinds", "mixing", "moves", "picks", "reach", "reach_of", "routes", "space",
+    "All",
+    "DataDependentIndex",
+    "Output",
+    "Pattern",
+    "Permute",
+    "Reach",
+    "Reshape",
+    "Route",
+    "Spread",
+    "Step",
+    "Window",
+    "alike",
+    "elements",
+    "kinds",
+    "mixing",
+    "moves",
+    "picks",
+    "reach",
+    "reach_of",
+    "routes",
+    "space",
 ]  # fmt: skip

@@ -23,7 +23,7 @@ from typing import Any, Literal, TypeAlias
 from cnncost.graph import OpSpec, Shape
 from cnncost.ops.reach.registry import Output, Pattern, Permute, Reach, Reshape, Route, Step, Window, resulting
 from cnncost.ops.reach.space import blocks, broadcast, unfolded
-from cnncost.ops.reach.windows import moved, taken
+from cnncost.ops.reach.windows import gather_window, moved
 
 Move: TypeAlias = "tuple[Any, ...]"
 Steps: TypeAlias = "Callable[..., tuple[Step, ...]]"
@@ -151,7 +151,7 @@ def roll(shape: Shape, axis: int, by: int) -> tuple[Step, ...]:
 @move(int, int)
 def tile(shape: Shape, axis: int, times: int) -> tuple[Step, ...]:
     """The axis again and again."""
-    return (taken(axis, [j % shape[axis] for j in range(shape[axis] * times)]),)
+    return (gather_window(axis, [j % shape[axis] for j in range(shape[axis] * times)]),)
 
 
 @move(int, int)
@@ -179,7 +179,7 @@ def diagonal(shape: Shape, first: int, second: int, offset: int) -> tuple[Step, 
     return (
         Permute((*rest, first, second)),
         Reshape(merged),
-        taken(len(rest), [start + i * (width + 1) for i in range(length)]),
+        gather_window(len(rest), [start + i * (width + 1) for i in range(length)]),
     )
 
 

@@ -8,10 +8,10 @@ from math import prod
 
 from cnncost.graph import OpSpec, Shape
 from cnncost.ops.reach.registry import (
+    DataDependentIndex,
     Output,
     Pattern,
     Permute,
-    Picked,
     Reach,
     Reshape,
     Route,
@@ -19,7 +19,7 @@ from cnncost.ops.reach.registry import (
     Step,
     routes,
 )
-from cnncost.ops.reach.windows import moved, taken
+from cnncost.ops.reach.windows import gather_window, moved
 
 LARGEST = 1 << 15
 """Largest number of elements for which indices that differ between rows are followed."""
@@ -50,7 +50,7 @@ def _by_data(spec: OpSpec) -> tuple[Step, ...] | None:
     axis = dim % len(x)
     if spec["fn"] != "index_select" and x[:axis] + x[axis + 1 :] != y[:axis] + y[axis + 1 :]:
         return None
-    return (Picked(axis, y[axis]),)
+    return (DataDependentIndex(axis, y[axis]),)
 
 
 def _unrolled(runs: Sequence[tuple[int, int, int]]) -> list[int]:
@@ -75,7 +75,7 @@ def _by_constants(spec: OpSpec, positions: list[list[int]]) -> tuple[Step, ...] 
 def _taken(axis: int, size: int, positions: Sequence[int]) -> Step:
     """Step that selects positions along an axis; negative ones count from the end."""
     found = [i + size if i < 0 else i for i in positions]
-    return taken(axis, found, rule_of(found))
+    return gather_window(axis, found, rule_of(found))
 
 
 def rule_of(positions: Sequence[int]) -> Pattern | None:

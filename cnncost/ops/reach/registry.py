@@ -66,7 +66,7 @@ class Spread(NamedTuple):
     size: int
 
 
-class Picked(NamedTuple):
+class DataDependentIndex(NamedTuple):
     """The axis gets `size` positions; each sees one input position that depends on tensor data."""
 
     axis: int
@@ -85,7 +85,7 @@ class Permute(NamedTuple):
     order: tuple[int, ...]
 
 
-Step: TypeAlias = "Window | All | Spread | Picked | Reshape | Permute"
+Step: TypeAlias = "Window | All | Spread | DataDependentIndex | Reshape | Permute"
 
 
 def resulting(shape: Shape, steps: Sequence[Step]) -> Shape:
@@ -96,7 +96,7 @@ def resulting(shape: Shape, steps: Sequence[Step]) -> Shape:
                 shape = step.shape
             case Permute():
                 shape = tuple(shape[i] for i in step.order)
-            case Window() | All() | Spread() | Picked():
+            case Window() | All() | Spread() | DataDependentIndex():
                 size = len(step.sees) if isinstance(step, Window) else 1 if isinstance(step, All) else step.size
                 shape = (*shape[: step.axis], size, *shape[step.axis + 1 :])
     return shape
@@ -114,7 +114,7 @@ def applies(step: Step, shape: Shape) -> bool:
         case Window():
             within = 0 <= step.axis < len(shape) and range(shape[step.axis])
             return within is not False and all(at in within for sees in step.sees for at in (*sees[:1], *sees[-1:]))
-        case All() | Picked():
+        case All() | DataDependentIndex():
             return 0 <= step.axis < len(shape)
 
 

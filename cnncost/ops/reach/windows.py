@@ -59,14 +59,14 @@ def adaptive(axis: int, size: int, out: int) -> Step:
     return Window(axis, sees, Pattern(period, size * period // out, taps), slides=True)
 
 
-def taken(axis: int, positions: Sequence[int | None], pattern: Pattern | None = None) -> Window:
+def gather_window(axis: int, positions: Sequence[int | None], pattern: Pattern | None = None) -> Window:
     """Output j is input `positions[j]`, or a constant for None."""
     return Window(axis, tuple(() if i is None else (i,) for i in positions), pattern)
 
 
 def moved(axis: int, positions: Sequence[int | None], by: int, step: int = 1) -> Window:
-    """Like `taken`; far from borders output j is input step·j + by."""
-    return taken(axis, positions, Pattern(1, step, ((by,),)))
+    """Like `gather_window`; far from borders output j is input step·j + by."""
+    return gather_window(axis, positions, Pattern(1, step, ((by,),)))
 
 
 def up_to(axis: int, size: int, *, slides: bool = True, backwards: bool = False) -> Window:

@@ -13,7 +13,7 @@ from math import prod
 from typing import NamedTuple, TypeAlias
 
 from cnncost.graph import Graph, Node, OpSpec, Shape
-from cnncost.ops.reach import All, Output, Permute, Picked, Reshape, Route, Spread, Step, Window, reach_of
+from cnncost.ops.reach import All, DataDependentIndex, Output, Permute, Reshape, Route, Spread, Step, Window, reach_of
 
 Key: TypeAlias = "tuple[int, int]"
 """Index of an input among the model's, and index of one of its axes."""
@@ -157,7 +157,7 @@ def _keys(parts: Iterable[Part]) -> set[Key]:
 def _stepped(axes: Axes, shape: Shape, step: Step) -> tuple[Axes, Shape]:
     """Axes and shape after a step; an axis that `All` reduces to size 1 keeps its parts until it is spread again."""
     match step:
-        case Window() | Picked():
+        case Window() | DataDependentIndex():
             size = len(step.sees) if isinstance(step, Window) else step.size
             return _along_one(axes, step.axis, size), _resized(shape, step.axis, size)
         case All():

@@ -7,7 +7,7 @@ from math import prod
 from typing import NamedTuple, TypeAlias
 
 from cnncost.graph import Graph, Node, Shape
-from cnncost.ops.reach import All, Output, Permute, Picked, Reshape, Route, Spread, Step, Window, reach_of
+from cnncost.ops.reach import All, DataDependentIndex, Output, Permute, Reshape, Route, Spread, Step, Window, reach_of
 from cnncost.passes.receptive_field.axes import Key
 from cnncost.passes.receptive_field.cells import hull_of
 from cnncost.passes.receptive_field.field import GLOBAL, Atom, Field, source
@@ -116,7 +116,7 @@ def _stepped(field: Field, step: Step) -> Field | None:
             return reshape(field, step.shape)
         case Permute():
             return permute(field, step.order)
-        case Picked():
+        case DataDependentIndex():
             atoms = field.atoms[field.parts[step.axis]]
             if any(atom.classes > 1 or atom.image for atom in atoms):
                 return None
