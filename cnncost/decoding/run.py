@@ -16,7 +16,7 @@ from cnncost.devices import find as find_device
 from cnncost.devices.model import Device, dtype_named
 from cnncost.errors import InputError
 from cnncost.fit import largest_batch
-from cnncost.garbage import no_collection
+from cnncost.garbage import gc_disabled
 from cnncost.passes.roofline import roofline
 from cnncost.report.model import Report
 from cnncost.report.prediction import Prediction
@@ -62,7 +62,7 @@ def serving(
     found = None if device is None else find_device(device, None if device_file is None else Path(device_file))
     if fit and (found is None or found.memory is None):
         raise InputError("fit: expected a device whose memory is known; give device='h100', for example")
-    with no_collection():
+    with gc_disabled():
         resolved = _resolved(model, model_args, dtype)
         dialog = dialog_with(resolved.model, resolved.name, inputs, last_logits)
         calls = _Calls(resolved, dialog)

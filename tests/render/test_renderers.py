@@ -340,8 +340,8 @@ def test_cells_of_csv():
     [
         pytest.param("on X: 34 FLOP/s, 1.98 PF/s int8", 30, ["on X: 34 FLOP/s,", "  1.98 PF/s int8"], id="a unit"),
         pytest.param(
-            "a model (Net), batch size 64, computed in bf16", 40, ["a model (Net), batch size 64,", "  computed in bf16"],
-            id="a phrase",
+            "a model (Net), batch size 64, computed in bf16", 40,
+            ["a model (Net), batch size 64,", "  computed in bf16"], id="a phrase",
         ),
         pytest.param("of tensors; workspaces come on top", 24, ["of tensors; workspaces", "  come on top"], id="long"),
         pytest.param("takes 5.00 µs or 3 ms and so", 11, ["takes", "  5.00 µs", "  or 3 ms", "  and so"], id="narrow"),
