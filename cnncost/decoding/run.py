@@ -206,14 +206,13 @@ def cache_of(filled: Any, grown: Any) -> Cache:
         grown: one token later.
     """
     from cnncost.frontends.torch.compat.tensors import identity_of
-    from cnncost.frontends.torch.outcome import tensors_held
 
     before, after = (_counted(each) for each in (filled, grown))
     if len(before) == len(after):
         growing = sum(old.nbytes for old, new in zip(before, after, strict=True) if new.nbytes != old.nbytes)
     else:  # a tensor more for each token: the whole of them grows
         growing = sum(tensor.nbytes for tensor in before)
-    storages = {identity_of(t.untyped_storage()): t.untyped_storage() for t in tensors_held(filled)}
+    storages = {identity_of(t.untyped_storage()): t.untyped_storage() for t in _counted(filled)}
     total = sum(tensor.nbytes for tensor in before)
     return Cache(total, sum(t.nbytes for t in after) - total, growing, sum(s.nbytes() for s in storages.values()))
 

@@ -94,3 +94,42 @@ class Static(nn.Module):
         cache["kept"][:, begin:end] = self.mix(x)
         cache["length"] = end
         return cache["kept"][:, :end].sum(1), cache
+
+
+class Counted(nn.Module):
+    """Reads from a tensor how many of its rows are taken."""
+
+    def __init__(self, width=16, most=32):
+        super().__init__()
+        self.width, self.most = width, most
+        self.mix = nn.Linear(width, width)
+
+    def step(self, x, cache):
+        if cache is None:
+            cache = x.new_zeros(x.shape[0], self.most, self.width), torch.zeros((), dtype=torch.int64)
+        rows, taken = cache
+        begin, taken = int(taken), taken + x.shape[1]
+        rows[:, begin : int(taken)] = self.mix(x)
+        seen = rows[:, : int(taken)]
+        return (seen @ seen.transpose(1, 2)).sum(1), (rows, taken)
+
+
+class Rows:
+    """A cache of an own class, with a tensor for each call."""
+
+    def __init__(self):
+        self.rows = []
+
+
+class Listed(nn.Module):
+    """Adds to a list in its cache."""
+
+    def __init__(self, width=16):
+        super().__init__()
+        self.mix = nn.Linear(width, width)
+
+    def step(self, x, cache):
+        cache = Rows() if cache is None else cache
+        cache.rows.append(self.mix(x))
+        seen = torch.cat(cache.rows, 1)
+        return (seen @ seen.transpose(1, 2)).sum(1), cache

@@ -11,7 +11,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 import cnncost
 from cnncost.errors import ForwardError, InputError
-from tests.decoding.stepwise import Decoder, Latent, Recurrent, Static, Window
+from tests.decoding.stepwise import Counted, Decoder, Latent, Listed, Recurrent, Rows, Static, Window
 
 BATCH, CONTEXT = 3, 12
 PROMPTS = {
@@ -20,12 +20,15 @@ PROMPTS = {
     "a window": (Window, "1x1x16", lambda n: torch.randn(BATCH, n, 16)),
     "a state": (Recurrent, "1x1x16", lambda n: torch.randn(BATCH, n, 16)),
     "a static cache": (Static, "1x1x16", lambda n: torch.randn(BATCH, n, 16)),
+    "a length that is read": (Counted, "1x1x16", lambda n: torch.randn(BATCH, n, 16)),
+    "an object with a list": (Listed, "1x1x16", lambda n: torch.randn(BATCH, n, 16)),
 }
 
 
 def tensors(cache):
     if isinstance(cache, torch.Tensor):
-        return [cache]
+        return [cache] if cache.dim() else []
+    cache = cache.rows if isinstance(cache, Rows) else cache
     items = cache.values() if isinstance(cache, dict) else cache if isinstance(cache, (list, tuple)) else ()
     return [tensor for item in items for tensor in tensors(item)]
 
@@ -90,12 +93,15 @@ def test_a_latent_cache_in_half_precision_has_576_numbers_a_token():
         pytest.param(Window(), 100, (8 * 64, 0, 0), id="a window that is full"),
         pytest.param(Recurrent(), 7, (24 * 4, 0, 0), id="a state"),
         pytest.param(Static(), 7, (32 * 64, 0, 0), id="a static cache"),
+        pytest.param(Counted(), 7, (32 * 64, 0, 0), id="a length that is read"),
+        pytest.param(Listed(), 7, (7 * 64, 64, 7 * 64), id="an object with a list"),
     ],
 )
 @pytest.mark.parametrize("batch", [1, 5])
 def test_what_grows_and_what_stays(model, context, expected, batch):
     cache = cnncost.serving(model, "1x1x16", context=context, batch=batch).cache
     assert (cache.nbytes, cache.bytes_per_token, cache.growing) == expected
+    assert cache.kept_alive == cache.nbytes
 
 
 @pytest.mark.parametrize("chunk", [1, 5, 7, 12, 40])

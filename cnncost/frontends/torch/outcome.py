@@ -26,6 +26,7 @@ class Outcome(Copier):
 
     def __init__(self, recorder: Recorder) -> None:
         super().__init__()
+        self._ledger = recorder.ledger
         self._values = recorder.values_at_hand
         self._storages: dict[int, torch.UntypedStorage] = {}
 
@@ -42,7 +43,7 @@ class Outcome(Copier):
         return self._book(tensor, self._like(tensor))  # type: ignore[no-any-return]  # it returns its argument
 
     def _like(self, tensor: torch.Tensor) -> torch.Tensor:
-        if (value := self._values.get(id(tensor))) is not None:
+        if (value := self._value_of(tensor)) is not None:
             return value.detach().clone()
         if tensor.layout is not torch.strided:
             raise InputError(f"forward returned a tensor of layout {tensor.layout}; expected dense tensors")
@@ -54,6 +55,13 @@ class Outcome(Copier):
             storage = self._storages[where] = torch.empty(size, dtype=torch.uint8, device=META).untyped_storage()
         made = torch.empty(0, dtype=tensor.dtype, device=META)
         return made.set_(storage, tensor.storage_offset(), tensor.shape, tensor.stride())
+
+    def _value_of(self, tensor: torch.Tensor) -> torch.Tensor | None:
+        """What is known of a tensor's values: as given, or as ops on known values have left it."""
+        known = self._ledger.find(tensor)
+        if known is not None and known.data is not None:
+            return known.data if known.version == known.block.version else None
+        return self._values.get(id(tensor))
 
 
 def tensors_held(state: Any) -> list[torch.Tensor]:
