@@ -26,10 +26,10 @@ class _Tree:
         self.snapshot = snapshot
         self.kinds: dict[str, Counter[object]] = {}
         for part in reversed(snapshot.parts):  # children before parents
-            found = Counter([_kind(part)])
+            kinds = Counter([_kind(part)])
             for child in snapshot.children[part.path]:
-                found += self.kinds[child.path]
-            self.kinds[part.path] = found
+                kinds += self.kinds[child.path]
+            self.kinds[part.path] = kinds
 
     @property
     def root(self) -> Part:
@@ -53,12 +53,12 @@ def _kind(part: Part) -> object:
 
 def _wrapped(model: _Tree, other: _Tree) -> str:
     """Path of the other model's module that matches this model by class and most descendants; empty if none."""
-    found = [
+    candidates = [
         (_overlap(model.kinds[""], other.kinds[part.path]), part.path)
         for part in other.snapshot.parts
         if part.path and part.class_name == model.root.class_name
     ]
-    common, path = max(found, default=(0.0, ""))
+    common, path = max(candidates, default=(0.0, ""))
     return path if common >= ALIKE else ""
 
 
@@ -157,32 +157,32 @@ class _Alignment:
 
     def _moved(self) -> None:
         """Pair the remaining modules: equal subtrees, then those with most in common, largest first."""
-        taken = set(self.pairs.values())
+        paired = set(self.pairs.values())
         left_old = [p.path for p in self.old.snapshot.parts if p.path not in self.pairs]
-        left_new = [p.path for p in self.new.snapshot.parts if p.path not in taken]
+        left_new = [p.path for p in self.new.snapshot.parts if p.path not in paired]
         if not left_old or not left_new:
             return
         for path in sorted(left_old, key=lambda p: -self.old.size(p)):
             if path in self.pairs:
                 continue
-            found = self._best(path, [p for p in left_new if p not in taken])
-            if found is not None:
-                self._down_free(path, found, taken)
+            partner = self._best(path, [p for p in left_new if p not in paired])
+            if partner is not None:
+                self._down_free(path, partner, paired)
 
     def _best(self, old: str, candidates: list[str]) -> str | None:
         """The most similar candidate for a moved module; the first one on a tie."""
         part = self.old.snapshot.by_path[old]
-        best, found = 0.0, None
+        best, best_path = 0.0, None
         for path in candidates:
             other = self.new.snapshot.by_path[path]
             common = self._common(old, path)
-            held = part.params or self.old.size(old) > 1  # a moved ReLU can't be told from any other
-            if not held or common < ALIKE or other.class_name != part.class_name:
+            has_weight = part.params or self.old.size(old) > 1  # a moved ReLU can't be told from any other
+            if not has_weight or common < ALIKE or other.class_name != part.class_name:
                 continue
             score = common + 0.5 * (part.name == other.name)
             if score > best:
-                best, found = score, path
-        return found
+                best, best_path = score, path
+        return best_path
 
     def _down_free(self, old: str, new: str, taken: set[str]) -> None:
         """Pair two moved subtrees, except modules that are already paired."""

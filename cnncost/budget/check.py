@@ -127,9 +127,9 @@ def updated(measured: Sequence[Measured], kept: Lock | None = None) -> Lock:
     """
     broken = [each for each in measured if each.error]
     if broken:
-        told = "; ".join(each.error for each in broken)
+        reasons = "; ".join(each.error for each in broken)
         some = f"{len(broken)} of {len(measured)}"
-        raise BudgetError(f"the baseline stays as it is, for {some} models are broken: {told}")
+        raise BudgetError(f"the baseline stays as it is, for {some} models are broken: {reasons}")
     models = dict(kept.models) if kept is not None else {}
     return Lock(torch_version(), models | {each.name: _entry(each) for each in measured})
 

@@ -72,11 +72,13 @@ def unlike(rows: Sequence[Compared]) -> str:
     """What keeps the figures from being laid side by side; empty if nothing does."""
     if len({row.batch for row in rows}) <= 1:
         return ""
-    told = ", ".join(f"{row.name}: {units.NOTHING if row.batch is None else row.batch}" for row in rows)
-    told = f"batch sizes differ ({told}): MACs, FLOPs and memory are of different work, and none is on the Pareto front"
+    batches = ", ".join(f"{row.name}: {units.NOTHING if row.batch is None else row.batch}" for row in rows)
+    batches = (
+        f"batch sizes differ ({batches}): MACs, FLOPs and memory are of different work, and none is on the Pareto front"
+    )
     if any("batch" in dict(row.sizes) for row in rows):
-        return told
-    return f"{told}; give --input with the saved report's batch size, or name its model"
+        return batches
+    return f"{batches}; give --input with the saved report's batch size, or name its model"
 
 
 def beats(one: tuple[int, ...], other: tuple[int, ...]) -> bool:

@@ -46,24 +46,24 @@ class Change(NamedTuple):
         """The changes of class, settings, bias and calls; only if there are none, of the output, or of parameters."""
         if self.old is None or self.new is None:
             return (self.kind,)
-        found = []
+        texts = []
         if self.old.class_name != self.new.class_name:
-            found.append(f"{self.old.class_name}→{self.new.class_name}")
+            texts.append(f"{self.old.class_name}→{self.new.class_name}")
         before, after = dict(self.old.settings), dict(self.new.settings)
         if before and after:
             for key in dict.fromkeys((*before, *after)):
                 if before.get(key) != after.get(key):
                     neutral = "1" if key in {"stride", "dilation", "groups"} else "0"
-                    found.append(f"{key} {before.get(key, neutral)}→{after.get(key, neutral)}")
+                    texts.append(f"{key} {before.get(key, neutral)}→{after.get(key, neutral)}")
         if bias := _bias(self.old, self.new):
-            found.append(bias)
+            texts.append(bias)
         if self.old.calls != self.new.calls:
-            found.append(f"calls {self.old.calls}→{self.new.calls}")
-        if not found and self.old.output != self.new.output:
-            found.append(f"output {_shape(self.old.output)}→{_shape(self.new.output)}")
-        if not found and self.delta("params"):
-            found.append(f"params {self.old.params:,}→{self.new.params:,}")
-        return tuple(found)
+            texts.append(f"calls {self.old.calls}→{self.new.calls}")
+        if not texts and self.old.output != self.new.output:
+            texts.append(f"output {_shape(self.old.output)}→{_shape(self.new.output)}")
+        if not texts and self.delta("params"):
+            texts.append(f"params {self.old.params:,}→{self.new.params:,}")
+        return tuple(texts)
 
 
 def _shape(output: Shape | None) -> str:
@@ -120,14 +120,14 @@ class Diff:
     def changes(self) -> tuple[Change, ...]:
         """All modules that changed, in the order of the new model, the removed ones where they stood."""
         back = {new: old for old, new in self.pairs.items()}
-        found = []
+        changed = []
         for part in self.new.parts:
             old = self.old.by_path[back[part.path]] if part.path in back else None
             change = Change("changed" if old else "added", part.path, old, part)
             if old is None or change.reasons or any(change.delta(name) for name in SUMMED):
-                found.append(change)
+                changed.append(change)
         gone = (part for part in self.old.parts if part.path not in self.pairs)
-        return (*found, *(Change("removed", self._place(part), part, None) for part in gone))
+        return (*changed, *(Change("removed", self._place(part), part, None) for part in gone))
 
     def _place(self, part: Part) -> str:
         """Path of a removed module in the new model: below the new path of its nearest kept parent."""
@@ -140,14 +140,14 @@ class Diff:
     @cached_property
     def moved(self) -> tuple[tuple[str, str], ...]:
         """Modules with another path, each with what is in it as one: (`head`, `classifier.head`)."""
-        found = []
+        pairs = []
         for old, new in self.pairs.items():
             above = old.rpartition(".")[0], new.rpartition(".")[0]
             goes_along = old.rpartition(".")[2] == new.rpartition(".")[2] and self.pairs.get(above[0]) == above[1]
             if old != new and not goes_along:
-                found.append((old, new))
+                pairs.append((old, new))
         order = {part.path: i for i, part in enumerate(self.new.parts)}
-        return tuple(sorted(found, key=lambda pair: order[pair[1]]))
+        return tuple(sorted(pairs, key=lambda pair: order[pair[1]]))
 
     def attribution(self, name: str) -> Attribution | None:
         """Where the change of a figure is: the smallest module with four fifths of it; None if there is no change.

@@ -147,11 +147,11 @@ class _Reader(TomlFile):
         if not tables:
             raise self.wrong(keys, "no budget in it; add [[budget]] with a model and its limits")
         budgets = tuple(self.budget(table, (*keys, "budget", i)) for i, table in enumerate(tables))
-        seen = set[str]()
+        names = set[str]()
         for budget in budgets:
-            if budget.name in seen:
+            if budget.name in names:
                 raise self.wrong(budget.keys, f"a second budget named {budget.name!r}; give each its own: name = …")
-            seen.add(budget.name)
+            names.add(budget.name)
         baseline = self.typed(data.get("baseline", LOCK), str, (*keys, "baseline"), "a file name")
         return BudgetFile(self.path, self.text, budgets, self.path.parent / baseline)
 
@@ -198,10 +198,10 @@ class _Reader(TomlFile):
             place = (*keys, glob)
             self.typed(limits, dict, place, 'limits, such as { macs = "<= 1G" }')
             self.known(limits, place, tuple(QUANTITIES), "limits of modules")
-            found = self.limits(limits, place, glob)
-            if not found:
+            parsed = self.limits(limits, place, glob)
+            if not parsed:
                 raise self.wrong(place, "no limit in it")
-            rules += found
+            rules += parsed
         return rules
 
     def inputs(self, value: Any, keys: Keys) -> tuple[str, ...]:

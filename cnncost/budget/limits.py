@@ -128,9 +128,9 @@ def parse_limit(value: Any, quantity: Quantity) -> Limit:
 
 
 def _factor(unit: str, text: str, quantity: Quantity) -> int:
-    known = _UNITS[quantity.unit]
-    if unit in known:
-        return known[unit]
+    units_of = _UNITS[quantity.unit]
+    if unit in units_of:
+        return units_of[unit]
     where = f"{quantity.name}: {text!r}: "
     if unit == "%":
         signed = f'"+{text.lstrip("<>= ")}"'
@@ -139,5 +139,5 @@ def _factor(unit: str, text: str, quantity: Quantity) -> int:
         raise CnncostError(f"{where}bytes of which unit? Write {unit.upper()}iB (1024) or {unit}B (1000)")
     if quantity.unit != "bytes" and unit in _BYTES:
         raise CnncostError(f"{where}{unit} is a unit of bytes, and {quantity.name} are {quantity.meaning}")
-    units = ", ".join(u for u in known if u) or "none"
+    units = ", ".join(u for u in units_of if u) or "none"
     raise CnncostError(f"{where}unknown unit {unit!r}; expected one of: {units}")

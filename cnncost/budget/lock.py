@@ -87,11 +87,11 @@ def _text(value: Any) -> str:
 
 def _written(part: Part) -> dict[str, Any]:
     """The fields of a module's line, without defaults."""
-    found = {"class": part.class_name, "calls": part.calls, "output": part.output}
-    found |= {name: getattr(part, name) for name in SUMMED}
-    found |= {"settings": {key: _setting(value) for key, value in part.settings}, "unknown": part.unknown}
+    fields = {"class": part.class_name, "calls": part.calls, "output": part.output}
+    fields |= {name: getattr(part, name) for name in SUMMED}
+    fields |= {"settings": {key: _setting(value) for key, value in part.settings}, "unknown": part.unknown}
     usual = _usual(part.params)
-    return {key: value for key, value in found.items() if value != usual.get(key)}
+    return {key: value for key, value in fields.items() if value != usual.get(key)}
 
 
 def _usual(params: int) -> dict[str, Any]:
@@ -194,12 +194,12 @@ class _Reader:
             text = self.typed(table.get("input"), str, f"{name} → input", "a text")
             pairs = [each.rpartition(" ") for each in text.split(", ") if each]
             return tuple(Tensor(self.shape(shape, f"{name} → input"), dtype) for shape, _, dtype in pairs)
-        where, found = f"{name} → inputs", []
+        where, tensors = f"{name} → inputs", []
         for each in self.typed(table.get("inputs"), list, where, "a list"):
             row = self.table(each, where)
             dtype = self.typed(row.get("dtype"), str, where, "a dtype")
-            found.append(Tensor(self.shape(row.get("shape"), where), dtype))
-        return tuple(found)
+            tensors.append(Tensor(self.shape(row.get("shape"), where), dtype))
+        return tuple(tensors)
 
     def shape(self, value: Any, where: str) -> Shape:
         """`[1, 3, 8, 8]`; in an old file `1×3×8×8`."""
@@ -221,19 +221,19 @@ class _Reader:
 
     def values(self, data: Any, name: str) -> dict[str, dict[str, Value]]:
         where = f"{name} → values"
-        found: dict[str, dict[str, Value]] = {}
+        by_quantity: dict[str, dict[str, Value]] = {}
         for quantity, by_path in self.table(data, where).items():
-            found[quantity] = {}
+            by_quantity[quantity] = {}
             for path, value in self.table(by_path, where).items():
-                found[quantity][path] = inf if value == "global" else self.count(value, where)
-        return found
+                by_quantity[quantity][path] = inf if value == "global" else self.count(value, where)
+        return by_quantity
 
     def part(self, path: str, data: Any, where: str) -> Part:
         row = self.table(data, where)
         if odd := next((key for key in row if key not in _TOLD), None):
             raise self.wrong(where, f"one of {', '.join(_TOLD)}", odd)
         row = _usual(self.count(row.get("params", 0), where)) | row
-        told = self.table(row["settings"], where)
+        settings = self.table(row["settings"], where)
         part = Part(
             path,
             self.typed(row.get("class"), str, where, "a class"),
@@ -243,19 +243,19 @@ class _Reader:
         figures: Any = {key: self.count(row[key], where) for key in SUMMED}
         return part._replace(
             **figures,
-            settings=tuple((key, self.setting(value, where)) for key, value in told.items()),
+            settings=tuple((key, self.setting(value, where)) for key, value in settings.items()),
             unknown=self.typed(row["unknown"], bool, where, "true or false"),
         )
 
     def table(self, value: Any, where: str) -> dict[str, Any]:
-        found: dict[str, Any] = self.typed(value, dict, where, "an object")
-        return found
+        fields: dict[str, Any] = self.typed(value, dict, where, "an object")
+        return fields
 
     def count(self, value: Any, where: str) -> int:
-        found: int = self.typed(value, int, where, "a whole number")
-        if found < 0:
+        number: int = self.typed(value, int, where, "a whole number")
+        if number < 0:
             raise self.wrong(where, "a number of 0 or more", value)
-        return found
+        return number
 
     def typed(self, value: Any, kind: type, where: str, expected: str) -> Any:
         if type(value) is not kind:  # not isinstance: bool is a subclass of int

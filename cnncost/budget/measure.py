@@ -67,13 +67,13 @@ def measure_all(budgets: Sequence[Budget], folder: Path, jobs: int | None = None
     if jobs is not None:
         return _spread(one, budgets, jobs)
     import_module("cnncost.frontends.torch")  # exclude importing torch from the measured time
-    found: list[Measured] = []
+    measured: list[Measured] = []
     start = monotonic()
     for done, budget in enumerate(budgets):
         if monotonic() - start > _WORTH_FORKING and len(budgets) - done > 1:
-            return found + _spread(one, budgets[done:], _cores())
-        found.append(one(budget))
-    return found
+            return measured + _spread(one, budgets[done:], _cores())
+        measured.append(one(budget))
+    return measured
 
 
 _WORTH_FORKING = 0.5
@@ -201,8 +201,8 @@ def of_budget(budget: Budget, report: Report) -> Measured:
 
 
 def _named(glob: str, rows: dict[str, Module]) -> tuple[str, ...]:
-    found = tuple(matching(glob, rows))
-    if not found:
+    paths = tuple(matching(glob, rows))
+    if not paths:
         near = suggestion(glob, [path for path in rows if path])
         raise CnncostError(f"modules {glob!r}: the model has none of this name{near}")
-    return found
+    return paths

@@ -54,9 +54,9 @@ def complexity(request: pytest.FixtureRequest) -> Iterator[Complexity]:
             pytest.fail("complexity: limits are named, such as complexity(macs='<= 4.2G')", pytrace=False)
         limits = marker.kwargs | limits  # the closest marker takes precedence
     update = bool(request.config.getoption("--complexity-update"))
-    found = Complexity(request.node.path, limits, update=update)
-    yield found
-    if limits and not found.analyzed:
+    fixture = Complexity(request.node.path, limits, update=update)
+    yield fixture
+    if limits and not fixture.analyzed:
         pytest.fail("the test is marked with complexity limits, but gave no model to the fixture", pytrace=False)
 
 

@@ -70,15 +70,15 @@ class Repository:
     def git(self, *arguments: str, **environment: str) -> str:
         """Run git and return its output. Raises RevisionError with git's message."""
         try:
-            done = subprocess.run(  # noqa: S603  # git itself, by arguments and not by a shell
+            process = subprocess.run(  # noqa: S603  # git itself, by arguments and not by a shell
                 ["git", "-C", str(self.folder), *arguments],  # noqa: S607  # the user's git, wherever it is
                 capture_output=True, text=True, check=False, env={**os.environ, **environment},
             )  # fmt: skip
         except FileNotFoundError:
             raise RevisionError("git is not installed; a revision takes it") from None
-        if done.returncode:
-            raise RevisionError(f"git {arguments[0]}: {' '.join(done.stderr.split()) or 'failed'}")
-        return done.stdout.strip()
+        if process.returncode:
+            raise RevisionError(f"git {arguments[0]}: {' '.join(process.stderr.split()) or 'failed'}")
+        return process.stdout.strip()
 
     def range(self, text: str) -> Range:
         """`A..B`, `A...B` (from where B parted from A), `A..` (to HEAD), or `A`: to the working tree.
@@ -101,9 +101,9 @@ class Repository:
         try:
             return self.git("rev-parse", "--verify", "--quiet", f"{name}^{{commit}}")
         except RevisionError:
-            known = self.git("for-each-ref", "--format=%(refname:short)").splitlines()
+            branches = self.git("for-each-ref", "--format=%(refname:short)").splitlines()
             raise RevisionError(
-                f"revision {name!r}: there is none{suggestion(name, known)}{self._shallow() or _LISTS}"
+                f"revision {name!r}: there is none{suggestion(name, branches)}{self._shallow() or _LISTS}"
             ) from None
 
     def _parted(self, old: str, new: str, text: str) -> str:
@@ -198,10 +198,10 @@ def _started(repository: Repository, tree: Path, request: dict[str, Any], name: 
     if not folder.is_dir():
         raise RevisionError(f"{name}: has no folder {repository.prefix}")
     home = Path(cnncost.__file__).resolve().parent.parent
-    asked = {**request, "tree": str(tree), "top": str(repository.top), "result": str(tree.parent / "result.json")}
+    message = {**request, "tree": str(tree), "top": str(repository.top), "result": str(tree.parent / "result.json")}
     code = f"import sys; sys.path.append({str(home)!r}); from cnncost.budget.revisions import work; work()"
     with subprocess.Popen(  # noqa: S603  # this very Python, with the code above
-        [sys.executable, "-B", "-P", "-c", code, json.dumps(asked)],  # -B: nothing is written beside the user's files
+        [sys.executable, "-B", "-P", "-c", code, json.dumps(message)],  # -B: nothing is written beside the user's files
         cwd=folder, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True,
     ) as work:  # fmt: skip
         try:
@@ -211,18 +211,18 @@ def _started(repository: Repository, tree: Path, request: dict[str, Any], name: 
 
 
 def _finish(work: subprocess.Popen[str], tree: Path, name: str) -> Figures:
-    _, told = work.communicate()
+    _, stderr = work.communicate()
     result = tree.parent / "result.json"
     if work.returncode or not result.exists():
-        last = told.strip().splitlines()[-1:] or [f"ended with {work.returncode}"]
+        last = stderr.strip().splitlines()[-1:] or [f"ended with {work.returncode}"]
         raise RevisionError(f"{name}: the analysis failed: {last[0]}")
     text = result.read_text(encoding="utf-8")
     if text.startswith("error: "):
         raise RevisionError(f"{name}: {text.removeprefix('error: ').replace(str(tree) + os.sep, '')}")
-    found = lock.read(result)
-    assert found is not None
+    result_lock = lock.read(result)
+    assert result_lock is not None
     errors = json.loads(result.with_suffix(".errors").read_text(encoding="utf-8"))
-    return Figures(found, {model: reason.replace(str(tree) + os.sep, "") for model, reason in errors.items()})
+    return Figures(result_lock, {model: reason.replace(str(tree) + os.sep, "") for model, reason in errors.items()})
 
 
 def work() -> None:

@@ -24,8 +24,8 @@ def settings(graph: Graph | None) -> dict[str, dict[str, str]]:
     for node in graph.nodes:
         if node.spec.kind in _TOLD_BY_CLASS or graph.calls[node.call].index:
             continue
-        found = cost_of(node.spec)
-        weight = (found.macs, found.flops) if found else (0, 0)
+        cost = cost_of(node.spec)
+        weight = (cost.macs, cost.flops) if cost else (0, 0)
         scope = graph.calls[node.call].scope
         if scope not in heaviest or weight > heaviest[scope][0]:
             heaviest[scope] = (weight, node.spec)
@@ -33,14 +33,14 @@ def settings(graph: Graph | None) -> dict[str, dict[str, str]]:
 
 
 def _told(spec: OpSpec) -> dict[str, str]:
-    told = {}
+    texts = {}
     for name, value in spec.attrs:
         if name in _ATTRIBUTES and (text := _text(value)) != _NEUTRAL.get(name):
-            told[name] = text
+            texts[name] = text
     axis = 1 if spec.kind == "conv" else -1
     if spec.kind in {"conv", "linear"} and spec.inputs and len(spec.inputs[0].shape) > 1:
-        told["in"], told["out"] = str(spec.inputs[0].shape[axis]), str(spec.outputs[0].shape[axis])
-    return told
+        texts["in"], texts["out"] = str(spec.inputs[0].shape[axis]), str(spec.outputs[0].shape[axis])
+    return texts
 
 
 def _text(value: Any) -> str:

@@ -106,12 +106,12 @@ class Snapshot:
 
 def of_report(report: Report, more: dict[str, Any] | None = None) -> Snapshot:
     """The figures of a Report; `more` joins the totals."""
-    told = settings(report.graph)
+    by_path = settings(report.graph)
     rows: dict[str, list[Layer]] = {}
     for layer in report.layers:
         rows.setdefault(layer.path, []).append(layer)
     parts = tuple(
-        _part(path, class_name, calls, rows.get(path, []), told.get(path, {}))
+        _part(path, class_name, calls, rows.get(path, []), by_path.get(path, {}))
         for path, class_name, calls in report.tree
     )
     totals = {name: getattr(report.totals, name) for name in SUMMED} | (more or {})

@@ -150,8 +150,8 @@ class Complexity:
         return self.folder / (re.sub(r"[^\w.-]+", "_", key) + ".json")
 
     def _kept(self, key: str) -> Entry | None:
-        found = locks.read(self._place(key), any_torch=self.update)
-        return found.models.get(key) if found is not None else None
+        saved = locks.read(self._place(key), any_torch=self.update)
+        return saved.models.get(key) if saved is not None else None
 
     def _write(self, report: Report, key: str, limits: dict[str, Any]) -> Entry:
         from cnncost.budget.check import updated
@@ -166,9 +166,9 @@ class Complexity:
         budget = _budget(key, _rules(limits))
         file = BudgetFile(self._place(key), "", (budget,), self._place(key))
         lock = Lock(locks.torch_version(), {key: entry}) if entry is not None else None
-        found = check(file, [of_budget(budget, report)], lock)
-        if found.exit_code:
-            raise ComplexityError("\n".join(_complaints(found, report)))
+        outcome = check(file, [of_budget(budget, report)], lock)
+        if outcome.exit_code:
+            raise ComplexityError("\n".join(_complaints(outcome, report)))
 
 
 def _rules(limits: dict[str, Any]) -> tuple[Rule, ...]:
@@ -205,8 +205,11 @@ def _same(key: str, diff: Diff) -> None:
     moved = [change for change in diff.changes if any(change.delta(name) for name in SUMMED) or change.reasons]
     if not moved:
         return
-    told = list(words.moves(diff)) or ["the totals are the same"]
-    lines = [f"{key}: not what it was; if that is meant, run pytest --complexity-update", *(f"  {t}" for t in told)]
+    differences = list(words.moves(diff)) or ["the totals are the same"]
+    lines = [
+        f"{key}: not what it was; if that is meant, run pytest --complexity-update",
+        *(f"  {t}" for t in differences),
+    ]
     for change in moved[:_MOST]:
         figures = ", ".join(f"{words.signed(change.delta(n))} {words.NAMES[n]}" for n in FIGURES if change.delta(n))
         lines.append(f"  {change.place or key}: {words.change_of(change)}" + (f", {figures}" if figures else ""))

@@ -87,11 +87,11 @@ def _field(heading: str, texts: list[str], right: bool = False, least: int | Non
 
 def _short(paper: str) -> str:
     """`LeCun, Bottou, Bengio, Haffner 1998, Gradient-Based …` → `LeCun et al. 1998`; other text is unchanged."""
-    found = re.match(r"(?:after )?([A-Z]\w+(?:, [A-Z]\w+)*) (\d{4}),", paper)
-    if found is None:
+    match = re.match(r"(?:after )?([A-Z]\w+(?:, [A-Z]\w+)*) (\d{4}),", paper)
+    if match is None:
         return paper
-    authors = found[1].split(", ")
-    return f"{found[1] if len(authors) < 3 else f'{authors[0]} et al.'} {found[2]}"
+    authors = match[1].split(", ")
+    return f"{match[1] if len(authors) < 3 else f'{authors[0]} et al.'} {match[2]}"
 
 
 def _network(name: str, width: int) -> Iterator[str]:
@@ -118,8 +118,8 @@ def _figures(entry: Entry, report: Report, width: int) -> Iterator[str]:
     from cnncost import units
     from cnncost.render import layout
 
-    found = _Found(entry, report)
-    numbers = [found.number(figure) for figure in entry.published]
+    recomputed = _Found(entry, report)
+    numbers = [recomputed.number(figure) for figure in entry.published]
     verdicts = [_verdict(figure, number) for figure, number in zip(entry.published, numbers, strict=True)]
     fields = [
         _field("", verdicts),
@@ -156,13 +156,13 @@ def _source(figure: Figure) -> str:
 
 def _reasons(entry: Entry, width: int) -> Iterator[str]:
     """Why figures may differ and by how much, and notes on the network."""
-    told = [figure for figure in entry.published if figure.reason]
-    for figure in told:
+    explained = [figure for figure in entry.published if figure.reason]
+    for figure in explained:
         of = f" of {figure.layer}" if figure.layer else ""
         within = f" ± {100 * figure.tolerance:.2g} %" if figure.tolerance else ""
         text = f"{_QUANTITIES[figure.quantity]}{of}, {figure.value:,}{within}: {figure.reason}"
         yield from textwrap.wrap(text, width, initial_indent="  ", subsequent_indent="    ")
-    if told:
+    if explained:
         yield ""
 
 

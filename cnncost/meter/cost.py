@@ -56,8 +56,8 @@ class StepCosts:
         """The cost of a step with these inputs, as returned by `described`. Raises CnncostError as `analyze` does."""
         key = frozen(inputs)
         if key not in self._known:
-            given = inputs if self._prepare is None else self._prepare(inputs)
-            report = _analyzed(self.model, given, training=self.training)
+            arguments = inputs if self._prepare is None else self._prepare(inputs)
+            report = _analyzed(self.model, arguments, training=self.training)
             self.first = self.first or report
             if report.examples == 1:
                 self._single.add(key)

@@ -132,10 +132,10 @@ class MeterCallback(Callback):  # type: ignore[misc]  # Any to the type checker,
             self.meter.resume()
 
     def _log_rates(self, trainer: Trainer) -> None:
-        found = self._watched.lap() if self._watched is not None else None
-        if found is not None:
-            self.last = found
-            _log(trainer, found.log_dict())
+        rates = self._watched.lap() if self._watched is not None else None
+        if rates is not None:
+            self.last = rates
+            _log(trainer, rates.log_dict())
 
 
 def _log(trainer: Trainer, found: Mapping[str, float]) -> None:

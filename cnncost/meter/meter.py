@@ -65,13 +65,13 @@ class Rates(NamedTuple):
 
     def log_dict(self, prefix: str = "meter/") -> dict[str, float]:
         """Numbers by flat names, for an experiment tracker."""
-        found = {
+        values = {
             "examples_per_second": self.examples_per_second,
             "seconds_per_step": self.seconds_per_step,
             "flops_per_second": self.flops_per_second,
             "mfu": self.mfu,
         }
-        return {prefix + name: value for name, value in found.items() if value is not None}
+        return {prefix + name: value for name, value in values.items() if value is not None}
 
     def __str__(self) -> str:
         parts = [
@@ -126,8 +126,8 @@ class Meter:
         self._each = None if cost is None else Cost(*cost)
         self._costs = StepCosts(model, training=training, prepare=prepare)
         if device is not None:
-            held = "float32" if first is None else str(first.dtype).removeprefix("torch.")
-            peak_flops = peak_of(device, dtype or held)
+            own_dtype = "float32" if first is None else str(first.dtype).removeprefix("torch.")
+            peak_flops = peak_of(device, dtype or own_dtype)
         self.peak_flops = peak_flops
         self.without_cost = False
         self._clock, self._warmup = clock, warmup
@@ -190,8 +190,8 @@ class Meter:
         from cnncost.report.brief import table
 
         rates = self._known_rates()
-        found = {} if rates is None else rates.log_dict("")
-        rows = [(name.replace("_", " "), f"{n:,.0f}" if n >= 1000 else f"{n:.4g}") for name, n in found.items()]
+        values = {} if rates is None else rates.log_dict("")
+        rows = [(name.replace("_", " "), f"{n:,.0f}" if n >= 1000 else f"{n:.4g}") for name, n in values.items()]
         return table(self._described(), ("", ""), rows)
 
     def _described(self) -> str:
@@ -204,8 +204,8 @@ class Meter:
             return None
         counted = self.without_cost or self._each is not None
         try:
-            known = counted or all(self._costs.has(self._inputs_of(key)) for key in self._counts)
-            return self._summed(self._elapsed(), self._counts) if known else None
+            analyzed = counted or all(self._costs.has(self._inputs_of(key)) for key in self._counts)
+            return self._summed(self._elapsed(), self._counts) if analyzed else None
         except CnncostError:  # inputs that `rates` refuses with a reason
             return None
 
@@ -224,18 +224,18 @@ class Meter:
         Raises:
             CnncostError: no step was measured, or the model can't be analyzed.
         """
-        found = self._rates(self._elapsed(), self._counts)
-        if found is None:
+        latest = self._rates(self._elapsed(), self._counts)
+        if latest is None:
             raise CnncostError(f"Meter: no step was measured yet; the first {self._warmup} are warm-up")
-        return found
+        return latest
 
     def lap(self) -> Rates | None:
         """Rates since the last lap; None if no step was measured since. Raises CnncostError as `rates` does."""
         elapsed, (before, counted) = self._elapsed(), self._lap
-        found = self._rates(elapsed - before, self._counts - counted)
-        if found is not None:
+        lap_rates = self._rates(elapsed - before, self._counts - counted)
+        if lap_rates is not None:
             self._lap = (elapsed, self._counts.copy())
-        return found
+        return lap_rates
 
     @contextmanager
     def paused(self) -> Iterator[None]:

@@ -124,10 +124,10 @@ class MeterCallback(TrainerCallback):  # type: ignore[misc]  # Any to the type c
             wanted = control.should_log
             self._trainer.log(self._watched.report.log_dict())
             control.should_log = wanted
-        found = self._watched.lap() if self._watched is not None and control.should_log else None
-        if found is not None:
-            self.last = found
-            self._trainer.log(found.log_dict())
+        rates = self._watched.lap() if self._watched is not None and control.should_log else None
+        if rates is not None:
+            self.last = rates
+            self._trainer.log(rates.log_dict())
             control.should_log = True  # `Trainer.log` clears the flag, but the Trainer's own log is still to come
         if self.meter is not None and (control.should_evaluate or control.should_save):
             self.meter.pause()

@@ -89,8 +89,8 @@ class Watched:
         if self._example is None:
             return False
         try:
-            given = described(self._example)
-            meter = Meter(self._model, given, **self._options)
+            description = described(self._example)
+            meter = Meter(self._model, description, **self._options)
             meter.try_out()
         except Exception:  # noqa: BLE001  # the caller reports the error from the batch's inputs instead
             return False
@@ -104,9 +104,9 @@ class Watched:
         self.meter.leave_cost_out()
 
     def _warn(self, error: Exception, lacking: str) -> None:
-        said = " ".join(str(error).split()) or type(error).__name__
+        reason = " ".join(str(error).split()) or type(error).__name__
         warnings.warn(
-            f"cnncost: rates are without {lacking}, as the model could not be analyzed: {said}; {self._way_out}",
+            f"cnncost: rates are without {lacking}, as the model could not be analyzed: {reason}; {self._way_out}",
             MeterWarning, stacklevel=4,
         )  # fmt: skip
 

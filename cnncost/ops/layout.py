@@ -16,11 +16,11 @@ def _well_formed(spec: OpSpec) -> str | None:
     """Moves have names and arguments as in `reach/moves.py`; where they lead, `verify_graph` checks for all kinds."""
     from cnncost.ops.reach import moves  # verification alone needs them
 
-    for name, *given in spec["moves"] or ():
+    for name, *values in spec["moves"] or ():
         if not isinstance(name, str) or (expected := moves.arguments(name)) is None:
             return f"expected moves of {sorted(moves.names())}, got {name!r}"
-        if len(given) != len(expected) or not all(map(fits, given, expected)):
-            return f"move {name!r}: expected the arguments {', '.join(map(written, expected))}, got {tuple(given)}"
+        if len(values) != len(expected) or not all(map(fits, values, expected)):
+            return f"move {name!r}: expected the arguments {', '.join(map(written, expected))}, got {tuple(values)}"
     return None
 
 

@@ -89,11 +89,11 @@ def linalg(spec: OpSpec) -> Cost | None:
         "eigh": lambda: 9 * n**3 if vectors else 4 * n**3 // 3,
         "eig": lambda: 25 * n**3 if vectors else 10 * n**3,
     }
-    known = counts.get(spec["fn"])
-    if known is None:
+    count = counts.get(spec["fn"])
+    if count is None:
         return None
     each = 4 if any(t.complex for t in spec.inputs) else 1
-    return cost(spec, flops(spec["fn"], each, "matrices", spec["matrices"], "operations", known()))
+    return cost(spec, flops(spec["fn"], each, "matrices", spec["matrices"], "operations", count()))
 
 
 @kind(

@@ -153,22 +153,22 @@ def cost_of(spec: OpSpec) -> Cost | None:
         return _COSTS[spec]
     except KeyError:
         function = _RULES.get(spec.kind)
-        found = _COSTS[spec] = _asked(function, spec) if function is not None else None
-        return found
+        result = _COSTS[spec] = _asked(function, spec) if function is not None else None
+        return result
 
 
 def _asked(function: Rule, spec: OpSpec) -> Cost | None:
     """Call a rule and validate its result: a user's rule may raise or return something other than a Cost."""
     try:
-        found = function(spec)
+        result = function(spec)
     except Exception as error:
         shapes = ", ".join("x".join(map(str, t.shape)) or "a scalar" for t in spec.inputs)
         raise RuleError(f"rule {spec.kind!r}: it failed on inputs {shapes}: {type(error).__name__}: {error}") from error
-    if found is not None and not isinstance(found, Cost):
+    if result is not None and not isinstance(result, Cost):
         raise RuleError(
-            f"rule {spec.kind!r}: expected a Cost or None, got {type(found).__name__}; return cost(spec, …)"
+            f"rule {spec.kind!r}: expected a Cost or None, got {type(result).__name__}; return cost(spec, …)"
         )
-    return found
+    return result
 
 
 def forget_costs() -> None:

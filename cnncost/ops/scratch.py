@@ -45,10 +45,10 @@ def scratch_of(spec: OpSpec) -> int:
 
     The attribute `scratch`, if present, is the number that a front end recorded from the op's parts.
     """
-    if (seen := spec.get("scratch")) is not None:
-        return int(seen)
-    found = _RULES.get(spec.kind)
-    return found(spec) if found is not None else 0
+    if (measured := spec.get("scratch")) is not None:
+        return int(measured)
+    rule = _RULES.get(spec.kind)
+    return rule(spec) if rule is not None else 0
 
 
 def is_known(spec: OpSpec) -> bool:

@@ -41,8 +41,8 @@ def workspace(kind: str) -> Callable[[Workspace], Workspace]:
 
 def workspace_of(spec: OpSpec, kernels: Kernels) -> int:
     """The most bytes that an op's kernel allocates at once beyond its inputs, outputs and scratch."""
-    found = _RULES.get(spec.kind)
-    return max(found(spec, kernels), 0) if found is not None else 0
+    rule = _RULES.get(spec.kind)
+    return max(rule(spec, kernels), 0) if rule is not None else 0
 
 
 def kinds() -> tuple[str, ...]:

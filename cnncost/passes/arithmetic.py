@@ -17,8 +17,8 @@ def macs_by_dtype(graph: Graph) -> dict[str, int]:
     specs = {id(node.spec): node.spec for node in graph.nodes}
     uses = Counter([id(spec) for spec, _, _, _, _, phase in graph.nodes if phase == "forward"])
     for key, count in uses.items():  # by identity: front ends intern specs, and hashing is slower
-        found = cost_of(specs[key])
-        for term in found.terms if found is not None and found.macs else ():
+        cost = cost_of(specs[key])
+        for term in cost.terms if cost is not None and cost.macs else ():
             if term.mac and term.items:
                 dtype = specs[key].inputs[0].dtype if term.flops else "int8"
                 sums[dtype] = sums.get(dtype, 0) + count * term.items

@@ -66,13 +66,13 @@ def compute(graph: Graph) -> Compute:
         key = id(spec)
         if key not in numbers:
             numbers[key] = _numbers(spec)
-        found = numbers[key]
+        cost = numbers[key]
         use = (name, key)
         uses[use] = uses.get(use, 0) + 1
-        if found is None:
+        if cost is None:
             unknown.setdefault(name, []).append(call)
-            found = _FREE
-        macs, flops, read, written = found
+            cost = _FREE
+        macs, flops, read, written = cost
         sums = by_call.get(call)
         if sums is None:
             by_call[call] = _sums((1, macs, flops, read, written))
@@ -122,8 +122,8 @@ def _by_op(
 
 
 def _numbers(spec: OpSpec) -> _Numbers | None:
-    found = cost_of(spec)
-    return (found.macs, found.flops, found.read, found.written) if found is not None else None
+    cost = cost_of(spec)
+    return (cost.macs, cost.flops, cost.read, cost.written) if cost is not None else None
 
 
 def _total(calls: Collection[Sums]) -> Sums:
@@ -131,5 +131,5 @@ def _total(calls: Collection[Sums]) -> Sums:
 
 
 def _unknown(graph: Graph, calls: dict[str, list[int]], kinds: dict[str, str]) -> tuple[Unknown, ...]:
-    found = [Unknown(op, len(where), graph.call_path(where[0]), kinds[op]) for op, where in calls.items()]
-    return tuple(sorted(found, key=lambda u: (-u.count, u.op)))
+    unknown = [Unknown(op, len(where), graph.call_path(where[0]), kinds[op]) for op, where in calls.items()]
+    return tuple(sorted(unknown, key=lambda u: (-u.count, u.op)))

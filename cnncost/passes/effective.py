@@ -126,12 +126,12 @@ def active(graph: Graph, counted: Mapping[int, tuple[int, bool]]) -> Effective:
     """
     sums: dict[str, list[int]] = {}
     for index, node in enumerate(graph.nodes):
-        found = cost_of(node.spec)
-        if found is None or not found.macs:
+        cost = cost_of(node.spec)
+        if cost is None or not cost.macs:
             continue
-        products, spikes = counted.get(index, (found.macs, False))
+        products, spikes = counted.get(index, (cost.macs, False))
         row = sums.setdefault(graph.scopes[graph.calls[node.call].scope].path, [0, 0, 0, 0])
-        parts = (_dense(node, found.macs), products, products * spikes, found.macs * (index not in counted))
+        parts = (_dense(node, cost.macs), products, products * spikes, cost.macs * (index not in counted))
         row[:] = [a + b for a, b in zip(row, parts, strict=True)]
     rows = tuple(Row(path, *row) for path, row in sums.items())
     dense, macs, accumulates, in_full = (sum(row[i] for row in rows) for i in range(1, 5))  # type: ignore[misc]  # ints
@@ -154,18 +154,18 @@ def effective(graph: Graph, nonzero: Mapping[int, int], stored: Mapping[int, int
     """
     dense = left = 0
     sums: dict[str, list[int]] = {}
-    known, kept = _spread(graph, nonzero), _spread(graph, stored or {}, sparse=True)
-    zeros = {value for value, count in known.items() if count < graph.values[value].type.numel}
-    hidden = _hidden(graph, known, zeros)
+    nonzero_elements, stored_elements = _spread(graph, nonzero), _spread(graph, stored or {}, sparse=True)
+    zeros = {value for value, count in nonzero_elements.items() if count < graph.values[value].type.numel}
+    hidden = _hidden(graph, nonzero_elements, zeros)
     for node in graph.nodes:
-        found = cost_of(node.spec) if node.phase == "forward" else None
-        if found is None or not found.macs:
+        cost = cost_of(node.spec) if node.phase == "forward" else None
+        if cost is None or not cost.macs:
             continue
-        full, macs, exact = _dense(node, found.macs), found.macs, True
+        full, macs, exact = _dense(node, cost.macs), cost.macs, True
         factors, alike = _factors(node)
-        weights = [value for value in factors if value in known] if alike else []
+        weights = [value for value in factors if value in nonzero_elements] if alike else []
         if weights:
-            macs, exact = _left(graph, node, found.macs, weights, known, kept)
+            macs, exact = _left(graph, node, cost.macs, weights, nonzero_elements, stored_elements)
         other = node.inputs[:1] if node.spec.kind in _WEIGHTED else ()  # a weight may also be the activations' operand
         exact = exact and hidden.isdisjoint((*factors, *other)) and zeros.isdisjoint(other if alike else factors)
         if weights or not exact:
@@ -219,15 +219,15 @@ def _hidden(graph: Graph, known: Mapping[int, int], zeros: set[int]) -> set[int]
 
     Includes weights without zeros where an op adds some, such as `tril` and padding.
     """
-    found, given = set[int](), {value.id for value in graph.values if value.role in _GIVEN}
+    uncounted, fixed = set[int](), {value.id for value in graph.values if value.role in _GIVEN}
     for node in graph.nodes:
-        if not given.issuperset(node.inputs):
+        if not fixed.issuperset(node.inputs):
             continue
-        given.update(node.outputs)
+        fixed.update(node.outputs)
         makes_zeros = _adds_zeros(node.spec) and not known.keys().isdisjoint(node.inputs)
-        if makes_zeros or not (zeros | found).isdisjoint(node.inputs):
-            found.update(value for value in node.outputs if value not in known)
-    return found
+        if makes_zeros or not (zeros | uncounted).isdisjoint(node.inputs):
+            uncounted.update(value for value in node.outputs if value not in known)
+    return uncounted
 
 
 def _adds_zeros(spec: OpSpec) -> bool:
@@ -249,14 +249,14 @@ def _rearranges(spec: OpSpec) -> bool:
 
 def _spread(graph: Graph, given: Mapping[int, int], sparse: bool = False) -> dict[int, int]:
     """Extend the known counts to values of the same elements in another order; with `sparse`, to sparse ones alone."""
-    known = dict(given)
+    counts = dict(given)
     for node in graph.nodes:
-        if len(node.inputs) != 1 or node.inputs[0] not in known or not _rearranges(node.spec):
+        if len(node.inputs) != 1 or node.inputs[0] not in counts or not _rearranges(node.spec):
             continue
         if sparse and node.spec.get("densifies"):
             continue
         source = node.inputs[0]
         for result in node.outputs:  # a part's count is known only if the whole is zero
-            if not known[source] or graph.values[source].type.numel == graph.values[result].type.numel:
-                known[result] = known[source]
-    return known
+            if not counts[source] or graph.values[source].type.numel == graph.values[result].type.numel:
+                counts[result] = counts[source]
+    return counts

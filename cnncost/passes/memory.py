@@ -195,19 +195,19 @@ def _peak(
 ) -> Peak:
     owners = _owners(graph)
     by_use = dict.fromkeys(USES, 0)
-    held: dict[tuple[str, str], int] = {}
+    holdings: dict[tuple[str, str], int] = {}
     for storage, size, kind in zip(graph.storages, sizes, kinds, strict=True):
         born, died = storage.born, storage.died
         if at is not None and ((born is not None and born > at) or (died is not None and died < at)):
             continue
         by_use[kind] += size
         path = owners.get(storage.id, "") if born is None else graph.call_path(graph.nodes[born].call)
-        held[path, kind] = held.get((path, kind), 0) + size
+        holdings[path, kind] = holdings.get((path, kind), 0) + size
     if at is not None and (extra := scratch.get(at, 0)):
         by_use["temporaries"] += extra
         own = (graph.call_path(graph.nodes[at].call), "temporaries")
-        held[own] = held.get(own, 0) + extra
-    holders = sorted((Holder(path, use, n) for (path, use), n in held.items() if n), key=lambda h: (-h.nbytes, h))
+        holdings[own] = holdings.get(own, 0) + extra
+    holders = sorted((Holder(path, use, n) for (path, use), n in holdings.items() if n), key=lambda h: (-h.nbytes, h))
     if at is None:
         return Peak(sum(by_use.values()), None, "", "", "forward", by_use, tuple(holders))
     node = graph.nodes[at]

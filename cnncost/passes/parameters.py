@@ -36,7 +36,7 @@ class Parameters(NamedTuple):
 
 def parameters(graph: Graph) -> Parameters:
     """Count parameters and buffers, tied ones once."""
-    values, seen = graph.values, set[int]()
+    values, counted = graph.values, set[int]()
     sizes: dict[TensorType, tuple[int, int]] = {}  # cache of numel and nbytes, which are computed properties
     by_scope: dict[int, OwnedCount] = {}
     by_dtype: dict[str, int] = {}
@@ -46,9 +46,9 @@ def parameters(graph: Graph) -> Parameters:
             continue
         params = trainable = buffers = 0
         for _, value, trains in owned_parameters:
-            if value in seen:
+            if value in counted:
                 continue
-            seen.add(value)
+            counted.add(value)
             kind = values[value].type
             count, nbytes = sizes.get(kind) or sizes.setdefault(kind, (kind.numel, kind.nbytes))
             params += count
@@ -56,9 +56,9 @@ def parameters(graph: Graph) -> Parameters:
             param_bytes += nbytes
             by_dtype[kind.dtype] = by_dtype.get(kind.dtype, 0) + count
         for _, value, _ in owned_buffers:
-            if value in seen:
+            if value in counted:
                 continue
-            seen.add(value)
+            counted.add(value)
             kind = values[value].type
             count, nbytes = sizes.get(kind) or sizes.setdefault(kind, (kind.numel, kind.nbytes))
             buffers += count

@@ -126,14 +126,14 @@ def roofline(graph: Graph, device: Device, dtype: str | None = None) -> Roofline
     Raises:
         DeviceError: the device has no ceiling for a number format that is needed.
     """
-    held, weights = _weights(graph)
+    weight_storages, weights = _weights(graph)
     stored = None if dtype is None else DTYPES[dtype]
     weight_level = device.level(weights if stored is None else _scaled(graph, weights, stored))
     known: dict[tuple[int, tuple[bool, ...], tuple[bool, ...]], OpTime | None] = {}
     times: list[OpTime | None] = []
     for node in graph.nodes:
         storages = {graph.values[i].storage for i in node.inputs}
-        mine = tuple([graph.values[i].storage in held for i in node.inputs])
+        mine = tuple([graph.values[i].storage in weight_storages for i in node.inputs])
         new = tuple([graph.values[i].storage not in storages for i in node.outputs])
         key = (id(node.spec), mine, new)
         if key not in known:
@@ -158,8 +158,8 @@ class _Op(NamedTuple):
 
 def _weights(graph: Graph) -> tuple[set[int], int]:
     """The storages of parameters and buffers, and their total bytes: each pass over the model reads them again."""
-    held = {value.storage for value in graph.values if value.role in {"parameter", "buffer"}}
-    return held, sum(graph.storages[i].nbytes for i in held)
+    storages = {value.storage for value in graph.values if value.role in {"parameter", "buffer"}}
+    return storages, sum(graph.storages[i].nbytes for i in storages)
 
 
 def _scaled(graph: Graph, nbytes: int, stored: str) -> int:
@@ -255,16 +255,16 @@ def _rows(spec: OpSpec) -> int:
 
 def _levels(copied: Iterable[tuple[int, bool]], device: Device, weight_level: float | None) -> list[tuple[int, float]]:
     """Copied bytes, each with its bandwidth; empty if memory sets no ceiling."""
-    found = [(n, weight_level if mine else device.level(2 * n)) for n, mine in copied]
-    return [(n, level) for n, level in found if level]
+    levels = [(n, weight_level if mine else device.level(2 * n)) for n, mine in copied]
+    return [(n, level) for n, level in levels if level]
 
 
 def _pages(op: _Op, spec: OpSpec, copied: list[tuple[int, bool]], device: Device) -> float:
     """Seconds for the system to provide pages for large new tensors: outputs and the library's copies."""
     if device.fresh is None:
         return 0.0
-    made = [t.nbytes for t, new in zip(spec.outputs, op.new, strict=True) if new] + [n for n, _ in copied]
-    return sum(n for n in made if n > device.fresh.size) / device.fresh.bandwidth
+    sizes = [t.nbytes for t, new in zip(spec.outputs, op.new, strict=True) if new] + [n for n, _ in copied]
+    return sum(n for n in sizes if n > device.fresh.size) / device.fresh.bandwidth
 
 
 def _sum(times: Iterable[OpTime]) -> Predicted:

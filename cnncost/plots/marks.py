@@ -53,7 +53,7 @@ def name_points(
     figure.draw_without_rendering()
     inside = axes.get_window_extent()
     spots = [axes.transData.transform(point) for point in (*points.values(), *others)]
-    taken: list[Any] = []
+    occupied: list[Any] = []
     for name, point in points.items():
         label = axes.annotate(
             name, point, xytext=(0, 0), textcoords="offset points", fontsize=8, ha="center", va="center"
@@ -63,10 +63,10 @@ def name_points(
             label.set_position((dx * (size.width / _PIXELS / 2 + 8), dy))
             box = label.get_window_extent()
             within = inside.x0 < box.x0 and box.x1 < inside.x1 and inside.y0 < box.y0 and box.y1 < inside.y1
-            covers = any(box.overlaps(other) for other in taken) or any(box.contains(*spot) for spot in spots)
+            covers = any(box.overlaps(other) for other in occupied) or any(box.contains(*spot) for spot in spots)
             if within and not covers:
                 break
-        taken.append(label.get_window_extent())
+        occupied.append(label.get_window_extent())
         if abs(dy) > _NEAR:
             axes.annotate(
                 "", point, xytext=label.get_position(), textcoords="offset points",

@@ -45,7 +45,7 @@ def load(spec: str) -> NoReturn:
         raise SourceError(f"{spec}: is a folder; {_in_folder(spec, path)}")
     if not path.exists():
         raise SourceError(f"{spec}: {missing(path)}")
-    raise SourceError(f"{spec}: is {_told(path)}")
+    raise SourceError(f"{spec}: is {_description(path)}")
 
 
 def missing(path: Path) -> str:
@@ -72,7 +72,7 @@ def _in_folder(spec: str, path: Path) -> str:
     return f"give a class in one of its files ({shown}), for example {path / files[0]}:Net"
 
 
-def _told(path: Path) -> str:
+def _description(path: Path) -> str:
     ending = path.suffix.lower()
     if ending == ".safetensors":
         return _safetensors(path)
@@ -116,7 +116,7 @@ def _saved_by_torch(path: Path) -> str:
     import torch
 
     try:
-        found = torch.load(path, map_location="meta" if inside else "cpu", weights_only=True)
+        content = torch.load(path, map_location="meta" if inside else "cpu", weights_only=True)
     except pickle.UnpicklingError:
         if not inside and path.read_bytes()[:1] != pickle.PROTO:
             return _UNREADABLE
@@ -126,7 +126,7 @@ def _saved_by_torch(path: Path) -> str:
         )
     except Exception:  # noqa: BLE001  # torch may raise anything for a foreign file
         return _UNREADABLE
-    return _counted("a state dict" if isinstance(found, dict) else "a saved object", list(_shapes(found)))
+    return _counted("a state dict" if isinstance(content, dict) else "a saved object", list(_shapes(content)))
 
 
 def _names(path: Path) -> list[str]:

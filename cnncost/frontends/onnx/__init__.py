@@ -31,12 +31,12 @@ def graph_of(spec: str, model: Any, inputs: Any = None, sizes: Mapping[str, Any]
         SourceError: a graph that is out of order or has a cycle, or none of whose inputs is a tensor.
     """
     graph = model.graph
-    given, _ = bound(input_names(model), inputs, sizes or {})
+    types, _ = bound(input_names(model), inputs, sizes or {})
     functions = {(f.domain, f.name): f for f in model.functions}
     run = Interpreter(package(spec), spec, opsets(model), functions)
     names: dict[str, Tensor] = {}
     values = []
-    for name, kind in given.items():
+    for name, kind in types.items():
         if kind is None:
             names[name] = Tensor(None)
             continue
@@ -62,7 +62,7 @@ def input_names(model: Any) -> dict[str, Any]:
 
 
 def _outputs(spec: str, run: Interpreter, graph: Any, names: Mapping[str, Tensor]) -> list[int]:
-    found = []
+    values = []
     for output in graph.output:
         tensor = names.get(output.name)
         if tensor is None:
@@ -75,8 +75,8 @@ def _outputs(spec: str, run: Interpreter, graph: Any, names: Mapping[str, Tensor
                 f"{output.name}: the file declares {'×'.join(map(str, declared.shape))}, its ops make "
                 f"{'×'.join(map(str, tensor.type.shape))}"
             )
-        found.append(run.value(tensor, "", "", 0, 0))
-    return found
+        values.append(run.value(tensor, "", "", 0, 0))
+    return values
 
 
 def _unused(run: Interpreter, graph: Any, names: Mapping[str, Tensor]) -> None:

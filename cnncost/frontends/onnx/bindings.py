@@ -68,11 +68,11 @@ def _shape(name: str, value: Any) -> TensorText:
 
 
 def _sizes(inputs: Mapping[str, Any], sizes: Mapping[str, Any]) -> dict[str, int]:
-    known = {dim.dim_param for proto in inputs.values() for dim in _dims(proto) if dim.dim_param}
+    open_sizes = {dim.dim_param for proto in inputs.values() for dim in _dims(proto) if dim.dim_param}
     for name, size in sizes.items():
-        if name not in known:
-            has = f"it has {', '.join(sorted(known))}" if known else "it has none"
-            raise InputError(f"no axis is called {name}{suggestion(name, sorted(known))}; {has}")
+        if name not in open_sizes:
+            has = f"it has {', '.join(sorted(open_sizes))}" if open_sizes else "it has none"
+            raise InputError(f"no axis is called {name}{suggestion(name, sorted(open_sizes))}; {has}")
         if type(size) is not int or size < 1:
             raise InputError(f"axis {name}: expected a size of 1 or more, got {size!r}")
     return dict(sizes)

@@ -56,19 +56,19 @@ class Builder:
         spec = self._specs.get(key)
         if spec is None:
             spec = self._specs[key] = OpSpec(kind, types, tuple(outputs), tuple(sorted(attrs.items())))
-        index, made = len(self.nodes), []
+        index, values = len(self.nodes), []
         for output in outputs:
             if alias:
                 storage = self.values[inputs[0]].storage
             else:
                 storage = len(self._storages)
                 self._storages.append((output.nbytes, index, "activation"))
-            made.append(len(self.values))
+            values.append(len(self.values))
             self.values.append(Value(len(self.values), output, storage, "activation"))
-        for value in (*inputs, *made):
+        for value in (*inputs, *values):
             self._last[self.values[value].storage] = index
-        self.nodes.append(Node(spec, tuple(inputs), tuple(made), call, name))
-        return tuple(made)
+        self.nodes.append(Node(spec, tuple(inputs), tuple(values), call, name))
+        return tuple(values)
 
     def note(self, text: str) -> None:
         """A remark, once."""
@@ -78,7 +78,7 @@ class Builder:
 
     def call(self, path: Path) -> int:
         """The index of a module's scope, which is that of its one call."""
-        found = 0
+        scope = 0
         parts: tuple[str, ...] = ()
         for name, class_name in path:
             parts = (*parts, name)
@@ -87,11 +87,11 @@ class Builder:
                 known = self._scopes[parts] = len(self._classes)
                 self._classes.append(class_name)
                 self._paths.append(parts)
-                self._parents.append(found)
+                self._parents.append(scope)
             elif class_name and not self._classes[known]:
                 self._classes[known] = class_name
-            found = known
-        return found
+            scope = known
+        return scope
 
     def graph(self, inputs: Sequence[int], outputs: Sequence[int]) -> Graph:
         """The Graph. Raises GraphError if it is inconsistent."""
@@ -109,9 +109,9 @@ class Builder:
             )  # fmt: skip
             calls.append(Call(i, self._parents[i], 0, tuple(ins.get(i, ())), tuple(outs.get(i, ()))))
         calls[0] = Call(0, None, 0, tuple(inputs), tuple(outputs))
-        kept = {self.values[i].storage for i in outputs}
+        returned = {self.values[i].storage for i in outputs}
         storages = tuple(
-            Storage(i, nbytes, born, None if born is None or i in kept else self._last.get(i, born), use)
+            Storage(i, nbytes, born, None if born is None or i in returned else self._last.get(i, born), use)
             for i, (nbytes, born, use) in enumerate(self._storages)
         )
         return verify(

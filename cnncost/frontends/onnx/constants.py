@@ -25,12 +25,12 @@ def fold(op: str, attributes: Attributes, inputs: Values) -> list[Constant] | No
         return None
     try:
         with np.errstate(all="ignore"):
-            found = rule(attributes, list(inputs))
+            result = rule(attributes, list(inputs))
     except (ValueError, IndexError, TypeError, KeyError, OverflowError, MemoryError):
         return None
-    if found is None:
+    if result is None:
         return None
-    outputs = [np.asarray(each) for each in found] if isinstance(found, list) else [np.asarray(found)]
+    outputs = [np.asarray(each) for each in result] if isinstance(result, list) else [np.asarray(result)]
     return outputs if all(each.size <= LARGEST_CONSTANT for each in outputs) else None
 
 
@@ -143,10 +143,10 @@ def _slice(attributes: Attributes, inputs: list[Any]) -> Any:
         starts, ends = inputs[1].tolist(), inputs[2].tolist()
         axes = inputs[3].tolist() if len(inputs) > 3 and inputs[3] is not None else range(len(starts))
         steps = inputs[4].tolist() if len(inputs) > 4 and inputs[4] is not None else [1] * len(starts)
-    taken = [slice(None)] * inputs[0].ndim
+    ranges = [slice(None)] * inputs[0].ndim
     for axis, start, end, step in zip(axes, starts, ends, steps, strict=True):
-        taken[axis] = slice(start, None if step < 0 and end < -inputs[0].shape[axis] else end, step)
-    return inputs[0][tuple(taken)]
+        ranges[axis] = slice(start, None if step < 0 and end < -inputs[0].shape[axis] else end, step)
+    return inputs[0][tuple(ranges)]
 
 
 @_rule("Expand")
@@ -183,8 +183,8 @@ def _reduction(function: Callable[..., Any]) -> Rule:
         axes = axes_of(attributes, inputs)
         if not axes and attributes.get("noop_with_empty_axes"):
             return inputs[0]
-        found = function(inputs[0], axis=tuple(axes) if axes else None, keepdims=bool(attributes.get("keepdims", 1)))
-        return np.asarray(found).astype(inputs[0].dtype)
+        result = function(inputs[0], axis=tuple(axes) if axes else None, keepdims=bool(attributes.get("keepdims", 1)))
+        return np.asarray(result).astype(inputs[0].dtype)
 
     return reduced
 

@@ -25,13 +25,13 @@ def followed(run: Any, node: Any, op: Op, names: dict[str, Tensor], path: Path) 
     """The outputs of If, Loop or Scan; unknown if their course depends on data."""
     outside, run.within = run.within, f"{run.within}{','.join(node.output)}/"  # no two ops make the same outputs
     try:
-        found = {"If": _branch, "Loop": _loop, "Scan": _scan}[node.op_type](run, op, names, path)
+        outputs = {"If": _branch, "Loop": _loop, "Scan": _scan}[node.op_type](run, op, names, path)
     finally:
         run.within = outside
-    if found is None:
+    if outputs is None:
         run.builder.note(f"{node.name or node.op_type}: which ops it runs, or how often, is not fixed by the file")
         return run.unknown(node, "", op, [None] * len(node.output), run.builder.call(path))  # type: ignore[no-any-return]
-    return found
+    return outputs
 
 
 def left_out(run: Any, op: Op, call: int) -> None:
@@ -98,9 +98,9 @@ def _loop(run: Any, op: Op, names: dict[str, Tensor], path: Path) -> list[Tensor
         bound = {graph.input[0].name: run.constant(np.asarray(i, np.int64)),
                  graph.input[1].name: run.constant(np.asarray(True))}  # fmt: skip
         bound |= {value.name: tensor for value, tensor in zip(graph.input[2:], state, strict=True)}
-        made = _body(run, graph, names, bound, path)
-        state = made[1 : 1 + len(state)]
-        collected.append(made[1 + len(state) :])
+        results = _body(run, graph, names, bound, path)
+        state = results[1 : 1 + len(state)]
+        collected.append(results[1 + len(state) :])
     stacked = [_stacked(run, list(each), 0, path) for each in zip(*collected, strict=True)]
     return None if None in stacked else [*state, *(each for each in stacked if each is not None)]
 
@@ -191,17 +191,17 @@ def _stacked(run: Any, parts: list[Tensor], axis: int, path: Path) -> Tensor | N
 
 def function(run: Any, body: Any, op: Op, path: Path, attributes: Mapping[str, Any]) -> list[Tensor]:
     """The outputs of a function of the model, its body followed as a module of its own."""
-    given = {proto.name: proto for proto in body.attribute_proto}
-    given.update(attributes)
+    attributes_by_name = {proto.name: proto for proto in body.attribute_proto}
+    attributes_by_name.update(attributes)
     inner: dict[str, Tensor] = {"": Tensor(None)}
     bound = [*op.inputs, *[None] * len(body.input)]
     nodes = _without(body.node, {name for name, t in zip(body.input, bound, strict=False) if t is None})
     inner |= {name: tensor for name, tensor in zip(body.input, bound, strict=False) if tensor is not None}
-    known = {"" if entry.domain == "ai.onnx" else entry.domain: entry.version for entry in body.opset_import}
-    before, run.inference.opsets = run.inference.opsets, {**run.inference.opsets, **known}
+    versions = {"" if entry.domain == "ai.onnx" else entry.domain: entry.version for entry in body.opset_import}
+    before, run.inference.opsets = run.inference.opsets, {**run.inference.opsets, **versions}
     outside, run.within = run.within, f"{body.domain}::{body.name}/"
     try:
-        run.run(nodes, inner, path, given)
+        run.run(nodes, inner, path, attributes_by_name)
     finally:
         run.inference.opsets, run.within = before, outside
     return [inner.get(name, Tensor(None)) for name in body.output]
@@ -216,10 +216,10 @@ def _without(nodes: Any, missing: set[str]) -> list[Any]:
         if not missing & set(node.input):
             found.append(node)
             continue
-        made = type(node)()
-        made.CopyFrom(node)
-        made.input[:] = ["" if name in missing else name for name in node.input]
-        found.append(made)
+        copy = type(node)()
+        copy.CopyFrom(node)
+        copy.input[:] = ["" if name in missing else name for name in node.input]
+        found.append(copy)
     return found
 
 
@@ -241,15 +241,15 @@ def schema_function(run: Any, node: Any, op: Op, domain: str, path: Path) -> lis
         body.ParseFromString(text)
     if body is None or not body.node:
         return None
-    given = _defaults(schema)
-    given |= {attribute.name: attribute for attribute in node.attribute}
-    return function(run, body, op, (*path, (node.op_type, node.op_type)), given)
+    settings = _defaults(schema)
+    settings |= {attribute.name: attribute for attribute in node.attribute}
+    return function(run, body, op, (*path, (node.op_type, node.op_type)), settings)
 
 
 def _defaults(schema: Any) -> dict[str, Any]:
     """Attributes with their default values."""
-    found = {}
+    defaults = {}
     for name, attribute in schema.attributes.items():
         if attribute.default_value is not None and attribute.default_value.name:
-            found[name] = attribute.default_value
-    return found
+            defaults[name] = attribute.default_value
+    return defaults

@@ -30,8 +30,8 @@ class Inference:
         if rule is not None:
             if any(tensor is not None and tensor.type is None for tensor in op.inputs):
                 return [None] * len(node.output)
-            found = rule(op)
-            return [None] * len(node.output) if found is None else _padded(found, len(node.output))
+            result = rule(op)
+            return [None] * len(node.output) if result is None else _padded(result, len(node.output))
         key = self._key(node, op, domain)
         if key not in self._known:
             self._known[key] = self._inferred(node, op.inputs, domain)
@@ -65,8 +65,8 @@ class Inference:
                 parts.append(None)
                 continue
             constant = tensor.constant
-            known = tensor.type or (tensor.proto.SerializeToString() if tensor.proto is not None else None)
-            parts.append((known, None if constant is None else constant.tobytes()))
+            kind = tensor.type or (tensor.proto.SerializeToString() if tensor.proto is not None else None)
+            parts.append((kind, None if constant is None else constant.tobytes()))
         return tuple(parts)
 
     def _inferred(self, node: Any, inputs: Sequence[Tensor | None], domain: str) -> list[Any]:
@@ -90,13 +90,13 @@ class Inference:
                 data[f"i{i}"] = proto_of(tensor.constant)
         opsets = [self._onnx.helper.make_opsetid(name, version) for name, version in self.opsets.items()]
         try:
-            found = self._onnx.shape_inference.infer_node_outputs(
+            by_name = self._onnx.shape_inference.infer_node_outputs(
                 schema, local, types, data, opset_imports=opsets, ir_version=_IR_VERSION
             )
         except Exception:  # noqa: BLE001  # inference fails in many ways; the op is then unknown, by name
             return [None] * len(node.output)
-        made = [found.get(f"o{i}") for i in range(len(node.output))]
-        return [None if proto is None else type_of(proto) or proto for proto in made]
+        protos = [by_name.get(f"o{i}") for i in range(len(node.output))]
+        return [None if proto is None else type_of(proto) or proto for proto in protos]
 
 
 def _padded(found: list[Any], count: int) -> list[Any]:

@@ -59,14 +59,14 @@ class Interpreter:
             inputs.pop()
         attributes = {attribute.name: self.attribute(attribute) for attribute in node.attribute}
         op = Op(node.op_type, self.inference.opsets.get(domain, 1), attributes, inputs, [])
-        found = self._without_node(node, domain, op)
-        if found is None:
+        outputs = self._without_node(node, domain, op)
+        if outputs is None:
             inner = path_of(node.name, node.op_type, {p.key: p.value for p in node.metadata_props})
-            found = self._recorded(node, domain, op, names, (*outer, *inner))
-        for name, tensor in zip(node.output, found, strict=False):
+            outputs = self._recorded(node, domain, op, names, (*outer, *inner))
+        for name, tensor in zip(node.output, outputs, strict=False):
             if name:
                 names[name] = tensor
-        for name in node.output[len(found) :]:
+        for name in node.output[len(outputs) :]:
             if name:
                 names[name] = Tensor(None)
 
@@ -112,24 +112,24 @@ class Interpreter:
             self._settings.update(tensor.weight for tensor in op.inputs[i : i + 1] if tensor is not None)
         types = [self._declared(name, each) for name, each in
                  zip(node.output, self.inference.types(node, op, domain), strict=True)]  # fmt: skip
-        known = [t if isinstance(t, TensorType) else None for t in types]
+        kinds = [t if isinstance(t, TensorType) else None for t in types]
         named = [bool(name) for name in node.output]
         complete = all(t is None or t.type is not None for t in op.inputs) and all(
-            t is not None or not name for t, name in zip(known, named, strict=True)
+            t is not None or not name for t, name in zip(kinds, named, strict=True)
         )
-        op.outputs = [t if name else None for t, name in zip(known, named, strict=True)]
+        op.outputs = [t if name else None for t, name in zip(kinds, named, strict=True)]
         rule = lowering(domain, node.op_type) if complete else None
-        made = rule(op) if rule is not None else None
+        results = rule(op) if rule is not None else None
         call = self.builder.call(path)
-        if made is None and complete:
+        if results is None and complete:
             expanded = control.schema_function(self, node, op, domain, path)
             if expanded is not None:
                 return expanded
-        if made is None:
+        if results is None:
             return self.unknown(node, domain, op, types, call)
         for text in op.notes:
             self.builder.note(text)
-        return self._emitted(node, domain, op, made, call)
+        return self._emitted(node, domain, op, results, call)
 
     def _declared(self, name: str, inferred: Any) -> Any:
         """The inferred type; that of the file where inference knows none."""
@@ -167,18 +167,18 @@ class Interpreter:
             self.value(tensor, node.op_type, domain, i, call)
             for i, tensor in enumerate(op.inputs) if tensor is not None and tensor.type is not None
         ]  # fmt: skip
-        known = [t for t, name in zip(types, node.output, strict=True) if isinstance(t, TensorType) and name]
+        kinds = [t for t, name in zip(types, node.output, strict=True) if isinstance(t, TensorType) and name]
         kind = f"{domain or 'onnx'}::{node.op_type}"
-        made = iter(self.builder.node(_told(domain, node.op_type), kind, {}, inputs, known, call))
-        found = []
+        ids = iter(self.builder.node(_told(domain, node.op_type), kind, {}, inputs, kinds, call))
+        outputs = []
         for name, each in zip(node.output, types, strict=True):
             if isinstance(each, TensorType) and name:
-                found.append(self._tensor(next(made)))
+                outputs.append(self._tensor(next(ids)))
             else:
-                found.append(Tensor(None, proto=each))
+                outputs.append(Tensor(None, proto=each))
                 if name:
                     self.unshaped.append(name)
-        return found
+        return outputs
 
     # ---- tensors
 
@@ -217,12 +217,12 @@ class Interpreter:
             buffer or at in weights(domain, op) or (tensor.type.floating and tensor.type.numel > 1 and not setting)
         )
         role: Any = "buffer" if buffer and owned else "parameter" if owned else "constant"
-        made = self.builder.source(tensor.type, role)
+        identity = self.builder.source(tensor.type, role)
         if tensor.weight:
-            self._weights[tensor.weight] = made
+            self._weights[tensor.weight] = identity
         if owned:
-            self.builder.weights.append(Weight(made, tensor.weight, call, buffer))
-        return made
+            self.builder.weights.append(Weight(identity, tensor.weight, call, buffer))
+        return identity
 
     def read(self, name: str) -> bool:
         """Whether an op has read this tensor of the file, as a weight or to know its own settings."""
@@ -230,14 +230,14 @@ class Interpreter:
 
     def attribute(self, proto: Any) -> Any:
         """An attribute as Python's data; tensors as constants."""
-        found = self.onnx.helper.get_attribute_value(proto)
+        content = self.onnx.helper.get_attribute_value(proto)
         if proto.type == proto.STRING:
-            return found.decode(errors="replace")
+            return content.decode(errors="replace")
         if proto.type == proto.STRINGS:
-            return [each.decode(errors="replace") for each in found]
+            return [each.decode(errors="replace") for each in content]
         if proto.type == proto.TENSOR:
-            return value_of(found)
-        return list(found) if proto.type in {proto.INTS, proto.FLOATS} else found
+            return value_of(content)
+        return list(content) if proto.type in {proto.INTS, proto.FLOATS} else content
 
 
 _PACKED = frozenset({21, 22, 23, 25, 26})
@@ -259,14 +259,14 @@ def _resolved(onnx: Any, node: Any, given: Mapping[str, Any] | None) -> Any:
     """The node with the attributes of the function call in place of references to them."""
     if given is None or not any(attribute.ref_attr_name for attribute in node.attribute):
         return node
-    made = onnx.NodeProto()
-    made.CopyFrom(node)
-    del made.attribute[:]
+    resolved = onnx.NodeProto()
+    resolved.CopyFrom(node)
+    del resolved.attribute[:]
     for attribute in node.attribute:
         if not attribute.ref_attr_name:
-            made.attribute.append(attribute)
+            resolved.attribute.append(attribute)
         elif attribute.ref_attr_name in given:
-            bound = made.attribute.add()
+            bound = resolved.attribute.add()
             bound.CopyFrom(given[attribute.ref_attr_name])
             bound.name = attribute.name
-    return made
+    return resolved

@@ -50,7 +50,7 @@ def _dynamo(metadata: Mapping[str, str]) -> Path:
 
 def _listed(text: str) -> list[str]:
     try:
-        found = ast.literal_eval(text)
+        value = ast.literal_eval(text)
     except (ValueError, SyntaxError):
         return []
-    return [str(each) for each in found] if isinstance(found, (list, tuple)) else []
+    return [str(each) for each in value] if isinstance(value, (list, tuple)) else []

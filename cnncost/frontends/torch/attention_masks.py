@@ -33,12 +33,12 @@ _MOST = 1 << 30
 _BITS = tuple(1 << i for i in range(8))
 
 
-def place(kind: str, arguments: dict[str, Any], found: TensorArgs) -> int | None:
+def place(kind: str, arguments: dict[str, Any], operands: TensorArgs) -> int | None:
     """Index of an attention op's mask among its tensors; None if it has none."""
     if kind not in ATTENTION:
         return None
     mask = next((m for name in _NAMES if isinstance(m := arguments.get(name), torch.Tensor)), None)
-    return None if mask is None else next((i for i, (tensor, _) in enumerate(found) if tensor is mask), None)
+    return None if mask is None else next((i for i, (tensor, _) in enumerate(operands) if tensor is mask), None)
 
 
 class Masks:
@@ -58,25 +58,25 @@ class Masks:
         self.functions: dict[tuple[Any, ...], tuple[Mask | None, Any]] = {}
         self._read: dict[tuple[Any, ...], Mask | None] = {}
 
-    def note(self, entry: Entry, mask: int, found: TensorArgs, node: int) -> None:
+    def note(self, entry: Entry, mask: int, operands: TensorArgs, node: int) -> None:
         """Store the mask of an op recorded as `node`, if known; `mask` is its index among the op's tensors."""
-        tensor, known = found[mask]
+        tensor, tracked = operands[mask]
         spec = entry.spec
         way = spec["mask_type"] if spec.kind in _FUSED else "scores"
-        key = (known.value, way, spec["queries"], spec["keys"])
+        key = (tracked.value, way, spec["queries"], spec["keys"])
         if key not in self._read:
-            values = self.values(tensor, known)
+            values = self.values(tensor, tracked)
             self._read[key] = None if values is None else read(values, way, spec["queries"], spec["keys"])
         if (seen := self._read[key]) is not None:
             self.by_node[node] = seen
 
-    def values(self, tensor: torch.Tensor, known: TrackedTensor) -> torch.Tensor | None:
+    def values(self, tensor: torch.Tensor, tracked: TrackedTensor) -> torch.Tensor | None:
         """The values of a registered tensor, if known."""
-        if known.block.chance:
+        if tracked.block.chance:
             return None  # they come from a single random draw
-        if known.data is not None and known.sig.real:
-            return known.data
-        return self.unmet(tensor, known.block)
+        if tracked.data is not None and tracked.sig.real:
+            return tracked.data
+        return self.unmet(tensor, tracked.block)
 
     def unmet(self, tensor: torch.Tensor, block: Block | None) -> torch.Tensor | None:
         """The same for a tensor on this storage that may not be registered."""

@@ -89,13 +89,15 @@ class CustomCalls:
         return call
 
     def _forward(self, module: nn.Module, rule: Registered, run: _Call, args: Any, kwargs: Any) -> Any:
-        given: list[torch.Tensor] = []
-        places = templated((args, kwargs), given)
-        said = self._ask(rule, (module, *typed(places[0], given)), typed(places[1], given), given)
+        tensors_given: list[torch.Tensor] = []
+        places = templated((args, kwargs), tensors_given)
+        said = self._ask(
+            rule, (module, *typed(places[0], tensors_given)), typed(places[1], tensors_given), tensors_given
+        )
         owned = [*{id(p): p for p in module.parameters()}.values()]
-        tensors = [*given, *owned]
+        tensors = [*tensors_given, *owned]
         if torch.is_grad_enabled() and any(t.requires_grad for t in tensors):
-            call = _ModuleCall(self, said, lambda a, k: self._unseen(run, a, k), places, len(given))
+            call = _ModuleCall(self, said, lambda a, k: self._unseen(run, a, k), places, len(tensors_given))
             return call.shape_of(_apply(call, *tensors))
         result = self._unseen(run, args, kwargs) if self._real else None
         made = [] if self._real else [_empty(kind) for kind in said.types]
@@ -175,11 +177,11 @@ class CustomCalls:
     # ---- both
 
     def _ask(self, rule: Registered, args: Any, kwargs: Any, given: list[torch.Tensor]) -> _Said:
-        said = ask(rule, args, kwargs)
+        answer = ask(rule, args, kwargs)
         default = next((t.dtype for t in map(tensor_type, given) if t.floating), None)
         types: list[TensorType] = []
-        template = places_of(rule, said.outputs, types, default)
-        return _Said(rule, said, template, tuple(types))
+        template = places_of(rule, answer.outputs, types, default)
+        return _Said(rule, answer, template, tuple(types))
 
     def record(
         self, said: _Said, tensors: list[torch.Tensor], result: Any, made: list[torch.Tensor], saves: bool
@@ -193,22 +195,22 @@ class CustomCalls:
             made: its outputs; filled here from `result` if forward ran on real data.
             saves: autograd is on.
         """
-        found = self._found(tensors)
-        kept = None
+        operands = self._found(tensors)
+        saved = None
         if self._real:
             templated(result, made)
             hold_against(said.rule, said.types, made)
         elif saves and said.custom.saved:
-            kept = _empty(TensorType((said.custom.saved,), "uint8"))
-        outputs = made if kept is None else [*made, kept]
+            saved = _empty(TensorType((said.custom.saved,), "uint8"))
+        outputs = made if saved is None else [*made, saved]
         custom = said.custom
-        self._write(said.rule.name, found, outputs, attributes(custom.terms, custom.read, custom.written))
-        values = tuple(known.value for _, known in found) if custom.saves_inputs else ()
-        held = list(tensors) if custom.saves_inputs and not self._real else []
-        if kept is not None:
-            held.append(kept)
-            values = (*values, self._recorder.ledger.known[id(kept)].value)
-        return _Keep(values, held)
+        self._write(said.rule.name, operands, outputs, attributes(custom.terms, custom.read, custom.written))
+        values = tuple(known.value for _, known in operands) if custom.saves_inputs else ()
+        alive = list(tensors) if custom.saves_inputs and not self._real else []
+        if saved is not None:
+            alive.append(saved)
+            values = (*values, self._recorder.ledger.tracked[id(saved)].value)
+        return _Keep(values, alive)
 
     def backward(
         self, kept: Any, types: list[TensorType | None], needed: tuple[bool, ...], grads: Any, run: Any, owned: int = 0
@@ -219,34 +221,36 @@ class CustomCalls:
         real = run() if run is not None else None
         if real is not None:
             real = real if isinstance(real, tuple) else (real,)
-            made = [g if isinstance(g, torch.Tensor) else None for g in (*real, *[None] * len(wanted))][: len(wanted)]
+            gradients = [g if isinstance(g, torch.Tensor) else None for g in (*real, *[None] * len(wanted))][
+                : len(wanted)
+            ]
         else:
-            made = [None if kind is None else _empty(kind) for kind in wanted]
+            gradients = [None if kind is None else _empty(kind) for kind in wanted]
         split = len(wanted) - owned
         inputs, parameters = any(map(bool, wanted[:split])), any(map(bool, wanted[split:]))
         terms = backward_terms(said.rule, said.custom, inputs, parameters)
         recorder = self._recorder
-        found = self._found([g for g in grads if g is not None])
+        operands = self._found([g for g in grads if g is not None])
         if recorder.attributor is not None:
-            recorder.call = recorder.attributor.call(found)
+            recorder.call = recorder.attributor.call(operands)
         assumed = " (assumed: 2× forward)" if said.custom.backward is None else ""
-        outputs = [g for g in made if g is not None]
-        self._write(f"{said.rule.name} backward{assumed}", found, outputs, attributes(terms, None, None), values)
-        return tuple(made)
+        outputs = [g for g in gradients if g is not None]
+        self._write(f"{said.rule.name} backward{assumed}", operands, outputs, attributes(terms, None, None), values)
+        return tuple(gradients)
 
     def _found(self, tensors: list[torch.Tensor]) -> TensorArgs:
-        found: TensorArgs = []
-        self._recorder.scan(tensors, [], found)
-        return found
+        operands: TensorArgs = []
+        self._recorder.scan(tensors, [], operands)
+        return operands
 
     def _write(self, name: str, found: TensorArgs, outputs: list[torch.Tensor], attrs: Any, more: Any = ()) -> None:
         recorder = self._recorder
         ledger = recorder.ledger
-        made = [ledger.find(tensor) or ledger.add_result(tensor) for tensor in outputs]
-        ids = (*(known.value for _, known in found), *more)
+        results = [ledger.find(tensor) or ledger.add_result(tensor) for tensor in outputs]
+        ids = (*(tracked.value for _, tracked in found), *more)
         types = tuple(ledger.values[i].type for i in ids)
-        spec = memos.intern(OpSpec("custom", types, tuple(known.sig.type for known in made), attrs))
-        recorder.append(spec, ids, tuple(known.value for known in made), name)
+        spec = memos.intern(OpSpec("custom", types, tuple(tracked.sig.type for tracked in results), attrs))
+        recorder.append(spec, ids, tuple(tracked.value for tracked in results), name)
 
 
 class _ModuleCall:
@@ -267,11 +271,11 @@ class _ModuleCall:
             inside = [t.detach().requires_grad_(t.requires_grad) for t in tensors[: self.given]]
             args, kwargs = filled(self._places, inside)
             result = self._run(args, kwargs)
-        made: list[torch.Tensor] = []
-        self._template = templated(result, made)
-        self._inside = ([*inside, *tensors[self.given :]], made)
+        results: list[torch.Tensor] = []
+        self._template = templated(result, results)
+        self._inside = ([*inside, *tensors[self.given :]], results)
         with without_modes():
-            return [t.detach() for t in made]
+            return [t.detach() for t in results]
 
     def backward_on_values(self, grads: tuple[torch.Tensor | None, ...]) -> tuple[torch.Tensor | None, ...]:
         """Compute the gradients on real data."""
@@ -280,11 +284,11 @@ class _ModuleCall:
         pairs = [(t, g) for t, g in zip(made, grads, strict=True) if g is not None and t.requires_grad]
         wanted = [t for t in tensors if t.requires_grad]
         with without_modes():
-            found = iter(
+            gradients = iter(
                 torch.autograd.grad([t for t, _ in pairs], wanted, [g for _, g in pairs], allow_unused=True)
                 if pairs and wanted else [None] * len(wanted)
             )  # fmt: skip
-        return tuple(next(found) if t.requires_grad else None for t in tensors)
+        return tuple(next(gradients) if t.requires_grad else None for t in tensors)
 
 
 class _Ruled(Function):

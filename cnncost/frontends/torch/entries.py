@@ -30,15 +30,15 @@ _BY_VALUES = MASKING | PICKING
 _made: Callable[[tuple[object, ...]], Entry] = partial(tuple.__new__, Entry)
 
 
-def by_rule(op: Overload, args: Any, kwargs: Any, found: TensorArgs) -> Entry | None:
+def by_rule(op: Overload, args: Any, kwargs: Any, operands: TensorArgs) -> Entry | None:
     """The entry of an op whose outputs a shape rule gives; None if the op has to run."""
-    if op.by_values or False not in [known[2].real for _, known in found]:
+    if op.by_values or False not in [tracked[2].real for _, tracked in operands]:
         return None
     arguments = op.bind(args, kwargs)
     said = output_types(op, arguments)
     if said is None:
         return None
-    inputs = tuple([known.sig.type for _, known in found])
+    inputs = tuple([tracked.sig.type for _, tracked in operands])
     outputs: tuple[Fresh | int, ...]
     if op.mutable:
         if not gives_back(op, args, said):
@@ -48,54 +48,54 @@ def by_rule(op: Overload, args: Any, kwargs: Any, found: TensorArgs) -> Entry | 
         made = tuple([memos.fresh(*output) for output in said])
         outputs, types = made, tuple([output.sig.type for output in made])
     spec = memos.intern(lower(OpCall(op, arguments, inputs, types, not op.mutable)))
-    return _entry(op, spec, outputs, None, (0,) if op.mutable else (), place(spec.kind, arguments, found))
+    return _entry(op, spec, outputs, None, (0,) if op.mutable else (), place(spec.kind, arguments, operands))
 
 
 def of_run(
-    op: Overload, args: Any, kwargs: Any, found: TensorArgs, result: Any, runner: Runner, ledger: Ledger
+    op: Overload, args: Any, kwargs: Any, operands: TensorArgs, result: Any, runner: Runner, ledger: Ledger
 ) -> Entry:
     """The entry of an op that the runner ran, from its result."""
     tensors: list[torch.Tensor] = []
     template = memos.templated(result, tensors)
-    old = {pointer(t) for t, _ in found}
+    old = {pointer(t) for t, _ in operands}
     old.update([pointer(t) for t in runner.twins.values()])
-    old.update([pointer(known.data) for _, known in found if known.data is not None])
-    made = [_make(tensor, found, old, ledger) for tensor in tensors]
+    old.update([pointer(tracked.data) for _, tracked in operands if tracked.data is not None])
+    made = [_make(tensor, operands, old, ledger) for tensor in tensors]
     moves = any(pointer(tensor) not in old for tensor in tensors)
     outs = _outs(op, args, kwargs) if op.outs else ()
     types = tuple(map(tensor_type, tensors))
-    inputs = tuple(known.sig.type for i, (_, known) in enumerate(found) if i not in outs)
-    writes = written(op, args, kwargs, found)
+    inputs = tuple(tracked.sig.type for i, (_, tracked) in enumerate(operands) if i not in outs)
+    writes = written(op, args, kwargs, operands)
     silent = [i for i in writes if i not in made]  # written to but not returned
-    types += tuple(tensor_type(found[i][0]) for i in silent)
+    types += tuple(tensor_type(operands[i][0]) for i in silent)
     run_for_effect = (
-        bool(writes) and all(known.sig.real for _, known in found)
+        bool(writes) and all(tracked.sig.real for _, tracked in operands)
     ) or op.schema_name == "aten::lift_fresh"
-    reshapes = op.changes_shape or bool(outs) or shape_follows_values(op, found)
+    reshapes = op.changes_shape or bool(outs) or shape_follows_values(op, operands)
     arguments = op.bind(args, kwargs)
     call = OpCall(op, arguments, inputs, types, moves or bool(outs))
-    given = [tensor for tensor, _ in found]
+    given = [tensor for tensor, _ in operands]
     spec = lower_sparse(call, given, tensors) if any_sparse(given) or any_sparse(tensors) else lower(call)
     rerun = run_for_effect or reshapes or bool(silent) or bool(runner.data) or not tensors or None in made
     outputs = None if rerun else tuple(how for how in made if how is not None)
-    return _entry(op, memos.intern(spec), outputs, template, writes, place(spec.kind, arguments, found), outs)
+    return _entry(op, memos.intern(spec), outputs, template, writes, place(spec.kind, arguments, operands), outs)
 
 
 def _outs(op: Overload, args: Any, kwargs: Any) -> tuple[int, ...]:
     """Indices of the op's tensors that are only outputs (`out=`)."""
     count = len(list(tensors_in(args)))
-    found: list[int] = []
+    indices: list[int] = []
     for name, value in kwargs.items():
         here = len(list(tensors_in(value)))
         if name in op.outs:
-            found.extend(range(count, count + here))
+            indices.extend(range(count, count + here))
         count += here
-    return tuple(found)
+    return tuple(indices)
 
 
-def _make(tensor: torch.Tensor, found: TensorArgs, old: set[int], ledger: Ledger) -> Fresh | int | None:
+def _make(tensor: torch.Tensor, operands: TensorArgs, old: set[int], ledger: Ledger) -> Fresh | int | None:
     """How to create an output without running the op, or None if impossible. `old`: the inputs' storages."""
-    for i, (arg, _) in enumerate(found):
+    for i, (arg, _) in enumerate(operands):
         if tensor is arg:
             return i
     if not is_meta(tensor) or tensor.layout is not torch.strided:

@@ -57,11 +57,11 @@ def flex_attention(
             score_mod(torch.empty(scores, dtype=query.dtype, device=query.device), *_places(scores, query.device))
     if is_meta(query):
         out = _laid_out((batch, heads, queries, value.shape[-1]), query)
-        made = [out, *[torch.empty(scores[:3], dtype=torch.float32, device=META) for _ in range(2)]]
+        results = [out, *[torch.empty(scores[:3], dtype=torch.float32, device=META) for _ in range(2)]]
     else:
-        made = list(func(query, key, value, score_mod, block_mask, *rest, **kwargs))
-    _record(recorder, "attention", (query, key, value), made, (query, key, value), block_mask)
-    return tuple(made)
+        results = list(func(query, key, value, score_mod, block_mask, *rest, **kwargs))
+    _record(recorder, "attention", (query, key, value), results, (query, key, value), block_mask)
+    return tuple(results)
 
 
 def flex_attention_backward(
@@ -73,10 +73,10 @@ def flex_attention_backward(
     `rest`: the log-sum-exp's gradient, `score_mod`, what makes the gradients, the block mask, and what is of no concern
     here.
     """
-    made, block_mask = rest[2](), rest[3]
+    gradients, block_mask = rest[2](), rest[3]
     inputs = (grad_out, query, key, value, out, logsumexp)
-    _record(recorder, "attention_backward", inputs, made, (query, key, value), block_mask)
-    return (*made, ())
+    _record(recorder, "attention_backward", inputs, gradients, (query, key, value), block_mask)
+    return (*gradients, ())
 
 
 def _gradients(
@@ -97,8 +97,8 @@ def _gradients(
             leaves = [tensor.detach().requires_grad_() for tensor in inputs]
             results = dense_flexible_attention()(*leaves, *rest)
             pairs = [(result, grad) for result, grad in zip(results, grads, strict=False) if grad is not None]
-            found = torch.autograd.grad([result for result, _ in pairs], leaves, [grad for _, grad in pairs])
-        return [tensor.copy_(grad) for tensor, grad in zip(made, found, strict=True)]
+            gradients = torch.autograd.grad([result for result, _ in pairs], leaves, [grad for _, grad in pairs])
+        return [tensor.copy_(grad) for tensor, grad in zip(made, gradients, strict=True)]
 
 
 def _laid_out(shape: tuple[int, ...], like: torch.Tensor) -> torch.Tensor:
@@ -131,15 +131,15 @@ def _record(
         "value_width": value.shape[-1], "scaled": prod(query.shape) + batch * heads * keys * width,
         "mask": not is_plain(block_mask[-1]), "causal": False,
     }  # fmt: skip
-    known = [ledger.find(tensor) or recorder.register_external(tensor) for tensor in inputs]
+    tracked = [ledger.find(tensor) or recorder.register_external(tensor) for tensor in inputs]
     results = [ledger.add_result(tensor) for tensor in outputs]
-    spec = OpSpec(kind, tuple(k.sig.type for k in known), tuple(map(tensor_type, outputs)),
+    spec = OpSpec(kind, tuple(k.sig.type for k in tracked), tuple(map(tensor_type, outputs)),
                   tuple(sorted(attrs.items())))  # fmt: skip
     mask = _mask(recorder, block_mask, (batch, heads, queries, keys))
     if mask is not None:
         recorder.masks.by_node[len(recorder.nodes)] = mask
     name = "flex_attention" if kind == "attention" else "flex_attention_backward"
-    recorder.append(memos.intern(spec), tuple(k.value for k in known), tuple(r.value for r in results), name)
+    recorder.append(memos.intern(spec), tuple(k.value for k in tracked), tuple(r.value for r in results), name)
 
 
 # ---- which pairs a mask leaves
@@ -159,10 +159,10 @@ def _mask(recorder: Recording, block_mask: Any, scores: tuple[int, ...]) -> Mask
         key = None
     table = recorder.masks.functions
     if key is None or key not in table:
-        found = _evaluated(recorder, function, lists, blocks, scores)
+        packed = _evaluated(recorder, function, lists, blocks, scores)
         if key is None:
-            return found
-        table[key] = (found, alive)
+            return packed
+        table[key] = (packed, alive)
     return table[key][0]
 
 
@@ -184,13 +184,13 @@ def _evaluated(
 ) -> Mask | None:  # fmt: skip
     try:
         with torch.no_grad(), _OnValues(recorder):
-            seen = _pairs(function, scores)
+            visible = _pairs(function, scores)
             listed = _listed(recorder, lists, blocks, scores)
             if listed is not None and not bool(listed.all()):
-                seen = seen & listed
+                visible = visible & listed
     except Exception:  # noqa: BLE001  # a user's function, on what it may not expect
         return None
-    return pack(seen, *scores[2:])
+    return pack(visible, *scores[2:])
 
 
 def _pairs(function: Callable[..., Any], scores: tuple[int, ...]) -> torch.Tensor:
@@ -219,7 +219,7 @@ def _listed(recorder: Recording, lists: Any, blocks: Any, scores: tuple[int, ...
     """
     height, width = blocks
     counts, rows, columns = lists[0], -(-scores[2] // height), -(-scores[3] // width)
-    seen = torch.zeros(*counts.shape[:2], rows, columns, dtype=torch.bool)
+    visible = torch.zeros(*counts.shape[:2], rows, columns, dtype=torch.bool)
     for count, index in (lists[:2], lists[2:]):
         if count is None:
             continue
@@ -228,20 +228,20 @@ def _listed(recorder: Recording, lists: Any, blocks: Any, scores: tuple[int, ...
             return None
         many, which = many[..., :rows], which[..., :rows, :columns]
         named = torch.arange(which.shape[-1]).expand(which.shape) < many[..., None]
-        hits = torch.zeros(seen.shape, dtype=torch.int32)
-        seen |= hits.scatter_add_(-1, which.long(), named.int()) > 0
-    return seen[:, :, torch.arange(scores[2]) // height][..., torch.arange(scores[3]) // width]
+        hits = torch.zeros(visible.shape, dtype=torch.int32)
+        visible |= hits.scatter_add_(-1, which.long(), named.int()) > 0
+    return visible[:, :, torch.arange(scores[2]) // height][..., torch.arange(scores[3]) // width]
 
 
 def _values(recorder: Recording, tensor: torch.Tensor) -> torch.Tensor | None:
     copy = recorder.originals.copy_of(tensor) if recorder.originals is not None else None
     tensor = tensor if copy is None else copy
-    known = recorder.ledger.find(tensor)
-    if known is not None:
-        found = recorder.masks.values(tensor, known)
-    elif (found := recorder.values_at_hand.get(id(tensor))) is None:
-        found = recorder.masks.unmet(tensor, recorder.ledger.block_of(tensor))
-    return None if found is None else found.detach().to(CPU)
+    tracked = recorder.ledger.find(tensor)
+    if tracked is not None:
+        values = recorder.masks.values(tensor, tracked)
+    elif (values := recorder.values_at_hand.get(id(tensor))) is None:
+        values = recorder.masks.unmet(tensor, recorder.ledger.block_of(tensor))
+    return None if values is None else values.detach().to(CPU)
 
 
 class _OnValues(TorchDispatchMode):
@@ -264,10 +264,10 @@ class _OnValues(TorchDispatchMode):
         if isinstance(value, torch.Tensor):
             if value.device == CPU:
                 return value
-            found = _values(self.recorder, value)
-            if found is None:
+            values = _values(self.recorder, value)
+            if values is None:
                 raise _UnknownError
-            return found
+            return values
         if isinstance(value, torch.device):
             return CPU
         if isinstance(value, dict):
@@ -308,8 +308,8 @@ class _Flex(torch.autograd.Function):
                 torch.autograd.grad(changed, score, torch.empty_like(changed), allow_unused=True)
         backward = flexible_attention_backward()
         block_mask, scale, options, *_ = ctx.rest
-        found = _gradients((query, key, value), (grad_out, grad_logsumexp), ctx.score_mod, *ctx.rest)
-        made = backward(query, key, value, out, logsumexp, grad_out, grad_logsumexp, ctx.score_mod, lambda: found,
+        gradients = _gradients((query, key, value), (grad_out, grad_logsumexp), ctx.score_mod, *ctx.rest)
+        made = backward(query, key, value, out, logsumexp, grad_out, grad_logsumexp, ctx.score_mod, lambda: gradients,
                         block_mask, scale, options, (), ())  # fmt: skip
         return (*made[:3], None, None, None, None)
 

@@ -67,16 +67,16 @@ class Inputs:
 
     def tensors(self) -> Iterator[torch.Tensor]:
         """All tensors, in order, each once."""
-        seen: set[int] = set()
+        visited: set[int] = set()
         for tensor in (*tensors_in((self.args, self.kwargs)), *self._alive()):
-            if id(tensor) not in seen:
-                seen.add(id(tensor))
+            if id(tensor) not in visited:
+                visited.add(id(tensor))
                 yield tensor
 
     def devices(self) -> Iterator[tuple[torch.Tensor, torch.device]]:
         """Tensors that the user passed with values, and their devices."""
-        for given, tensor in self.originals():
-            yield tensor, given.device
+        for original, tensor in self.originals():
+            yield tensor, original.device
 
 
 def literal(value: Any) -> Any:
@@ -149,9 +149,9 @@ class Arguments(tuple[Any, ...]):  # noqa: SLOT001  # a tuple can have no slots 
     named: dict[str, Any]
 
     def __new__(cls, positional: tuple[Any, ...], named: dict[str, Any]) -> Self:
-        made = super().__new__(cls, (*positional, *named.values()))
-        made.positional, made.named = positional, named
-        return made
+        nest = super().__new__(cls, (*positional, *named.values()))
+        nest.positional, nest.named = positional, named
+        return nest
 
 
 class _Maker(Copier):
@@ -183,8 +183,8 @@ class _Maker(Copier):
             return self._shaped(value, where)
         if isinstance(value, torch.Size) or (type(value) in (tuple, list) and _is_shape(value)):
             return self._numbers(value, where)
-        if (found := self._copies.get(id(value))) is not None:
-            return found
+        if (copy := self._copies.get(id(value))) is not None:
+            return copy
         if type(value) in (dict, OrderedDict):
             table = self._one(value, type(value)())
             with self._within():
@@ -248,50 +248,50 @@ class _Maker(Copier):
 
     def _tensor(self, tensor: torch.Tensor) -> torch.Tensor:
         """A tensor like it without data; a tensor that is passed twice stays shared."""
-        found: torch.Tensor | None = self._copies.get(id(tensor))
-        if found is not None:
-            return found
+        copy: torch.Tensor | None = self._copies.get(id(tensor))
+        if copy is not None:
+            return copy
         if tensor.is_nested:
             raise InputError("inputs: a nested tensor has no one shape; give a padded tensor or a packed sequence")
-        made = self._like(tensor)
-        made.requires_grad_(tensor.requires_grad)
+        stand_in = self._like(tensor)
+        stand_in.requires_grad_(tensor.requires_grad)
         kind = type(tensor)
         if kind is not torch.Tensor and kind.__torch_dispatch__ == torch.Tensor.__torch_dispatch__:
-            made.__class__ = kind
+            stand_in.__class__ = kind
         if tensor.__dict__ and kind.__torch_dispatch__ == torch.Tensor.__torch_dispatch__:
-            made.__dict__.update(tensor.__dict__)
-        self.made.append(ref(made))
-        if not self._inside or id(made) in self.data:
-            self.kept.append(made)
-        return self._book(tensor, made)  # type: ignore[no-any-return]  # it returns its argument
+            stand_in.__dict__.update(tensor.__dict__)
+        self.made.append(ref(stand_in))
+        if not self._inside or id(stand_in) in self.data:
+            self.kept.append(stand_in)
+        return self._book(tensor, stand_in)  # type: ignore[no-any-return]  # it returns its argument
 
     def _like(self, tensor: torch.Tensor) -> torch.Tensor:
         if tensor.is_meta and not self._inside:
             return tensor.detach()
         if tensor.layout is not torch.strided:
-            made = meta_like(tensor)
-            self.given[id(made)] = tensor
-            return made
+            stand_in = meta_like(tensor)
+            self.given[id(stand_in)] = tensor
+            return stand_in
         where = identity_of(tensor.untyped_storage())
         base = self._storages.get(where)
-        made = torch.empty_strided(tensor.shape, tensor.stride(), dtype=tensor.dtype, device=META)
-        if base is not None or tensor.untyped_storage().nbytes() != made.untyped_storage().nbytes():
+        stand_in = torch.empty_strided(tensor.shape, tensor.stride(), dtype=tensor.dtype, device=META)
+        if base is not None or tensor.untyped_storage().nbytes() != stand_in.untyped_storage().nbytes():
             if base is None:
                 size = tensor.untyped_storage().nbytes()
                 base = torch.empty(size, dtype=torch.uint8, device=META).untyped_storage()
-            made = torch.empty(0, dtype=tensor.dtype, device=META).set_(
+            stand_in = torch.empty(0, dtype=tensor.dtype, device=META).set_(
                 base, tensor.storage_offset(), tensor.shape, tensor.stride()
             )
-        self._storages[where] = made.untyped_storage()
+        self._storages[where] = stand_in.untyped_storage()
         if tensor.is_meta:
-            return made
-        self.given[id(made)] = tensor
+            return stand_in
+        self.given[id(stand_in)] = tensor
         inexact = tensor.is_floating_point() or tensor.is_complex()
         if tensor.numel() <= REAL_LIMIT and (not inexact or self._keep_floats):
-            self.data[id(made)] = tensor.detach().clone()
+            self.data[id(stand_in)] = tensor.detach().clone()
             if inexact:
-                self.floats.add(id(made))
-        return made
+                self.floats.add(id(stand_in))
+        return stand_in
 
 
 def _is_dense(tensor: torch.Tensor) -> bool:

@@ -88,9 +88,9 @@ def _nests(attributes: list[_Attributes]) -> list[tuple[Any, Any]]:
     Raises:
         UnfitError: a value has no snapshot.
     """
-    known = set(map(id, _tensors(attributes)))
+    tensor_ids = set(map(id, _tensors(attributes)))
     own = [value for a in attributes for name, value in a.items() if name not in STANDARD and type(value) not in ATOMS]
-    return [(value, frozen(value, known)) for value in own if type(value) not in _ITEMS or not _of_atoms(value)]
+    return [(value, frozen(value, tensor_ids)) for value in own if type(value) not in _ITEMS or not _of_atoms(value)]
 
 
 def _lists(attributes: list[_Attributes]) -> list[tuple[list[Any], list[Any]]]:
@@ -276,9 +276,9 @@ SESSION.own("skeletons", lambda: len(_KEPT), clear)
 
 def acquire(model: nn.Module, train: bool | None) -> Kept | None:
     """Acquire the cached skeleton of an unchanged model; a successful recording returns it with `store`."""
-    kept = _KEPT.pop((id(model), train), None)
-    if kept is None or kept.renewed():
-        return kept
+    cached = _KEPT.pop((id(model), train), None)
+    if cached is None or cached.renewed():
+        return cached
     _MET.pop((id(model), train), None)  # a model that keeps changing is not worth the snapshot
     return None
 

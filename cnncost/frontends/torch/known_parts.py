@@ -24,18 +24,18 @@ _INDEX, _FLOAT32 = 8, 4
 """Bytes of an index and of a statistic."""
 
 
-def bytes_known(op: Overload, args: Any, kwargs: Any, found: TensorArgs, spec: OpSpec) -> int | None:
+def bytes_known(op: Overload, args: Any, kwargs: Any, operands: TensorArgs, spec: OpSpec) -> int | None:
     """Bytes that an op's parts allocate beyond its inputs and outputs; None if no rule applies."""
     if op.node_name == "aten.repeat_interleave.self_Tensor":
         return _repeated(op.bind(args, kwargs), spec)
     rule = _RULES.get(op.name)
-    if rule is None or not found:
+    if rule is None or not operands:
         return None
-    dtype = found[0][0].dtype
+    dtype = operands[0][0].dtype
     if not dtype.is_floating_point:
         return None
-    for tensor, known in found:
-        if tensor.dtype is not dtype or not tensor.is_contiguous() or known.sig.conjugated or not tensor.numel():
+    for tensor, tracked in operands:
+        if tensor.dtype is not dtype or not tensor.is_contiguous() or tracked.sig.conjugated or not tensor.numel():
             return None
     return rule(op.bind(args, kwargs), spec)
 

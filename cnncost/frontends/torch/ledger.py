@@ -21,7 +21,7 @@ from cnncost.graph import Owned, Role, Storage, TensorType, Use, Value
 
 _STRIDED = torch.strided
 # Several of these are created per op: bypassing NamedTuple's `__new__` is twice as fast.
-_known: Callable[[tuple[object, ...]], TrackedTensor] = partial(tuple.__new__, TrackedTensor)
+_tracked: Callable[[tuple[object, ...]], TrackedTensor] = partial(tuple.__new__, TrackedTensor)
 _value: Callable[[tuple[object, ...]], Value] = partial(tuple.__new__, Value)
 _storage: Callable[[tuple[object, ...]], Storage] = partial(tuple.__new__, Storage)
 _owned: Callable[[tuple[object, ...]], Owned] = partial(tuple.__new__, Owned)
@@ -32,7 +32,7 @@ class Ledger:
 
     def __init__(self) -> None:
         self.values: list[Value] = []
-        self.known: dict[int, TrackedTensor] = {}
+        self.tracked: dict[int, TrackedTensor] = {}
         self.clock = 0
         self._blocks: list[Block] = []
         self._by_pointer: dict[int, Block] = {}
@@ -71,23 +71,23 @@ class Ledger:
         index, sig = len(self.values), signature(tensor, data is not None, grad)
         block.tensor = id(tensor)
         self.values.append(_value((index, sig.type, block.index, role)))
-        known = self.known[id(tensor)] = _known(
+        tracked = self.tracked[id(tensor)] = _tracked(
             (weakref.ref(tensor), index, sig, block, block.version, None if data is tensor else data)
         )
-        return known
+        return tracked
 
     def add_owned(
         self, tensors: Mapping[str, torch.Tensor | None], role: Role, values: dict[int, torch.Tensor]
     ) -> tuple[Owned, ...]:
         """Register all parameters or buffers of a module; registered ones only get another name."""
-        known, owned = self.known, []
+        tracked, owned = self.tracked, []
         for name, tensor in tensors.items():
             if tensor is None:
                 continue
-            found = known.get(id(tensor))  # all sources are kept alive, so ids are not reused
-            if found is None:
-                found = self.add_source(tensor, role, values.get(id(tensor)))
-            owned.append(_owned((name, found[1], tensor.requires_grad)))
+            entry = tracked.get(id(tensor))  # all sources are kept alive, so ids are not reused
+            if entry is None:
+                entry = self.add_source(tensor, role, values.get(id(tensor)))
+            owned.append(_owned((name, entry[1], tensor.requires_grad)))
         return tuple(owned)
 
     def add_fresh(self, tensor: torch.Tensor, sig: Signature, nbytes: int, real: bool) -> TrackedTensor:
@@ -156,9 +156,9 @@ class Ledger:
         block.real = real
         block.owned = False  # its values, if any, are a copy by now
         same = old.sig.real == real and old.sig.type.shape == tensor.shape
-        known = self._book(tensor, block, "activation", old.sig if same else signature(tensor, real))
-        block.writer = known.value
-        return known
+        tracked = self._book(tensor, block, "activation", old.sig if same else signature(tensor, real))
+        block.writer = tracked.value
+        return tracked
 
     def reshape(self, tensor: torch.Tensor, real: bool, wrote: bool) -> TrackedTensor:
         """Register the value of a tensor after an op changed its shape or storage in place.
@@ -173,10 +173,10 @@ class Ledger:
         if wrote:
             block.version += 1
             block.real, block.owned = real, False
-        known = self._book(tensor, block, "activation", signature(tensor, real))
+        tracked = self._book(tensor, block, "activation", signature(tensor, real))
         if wrote:
-            block.writer = known.value
-        return known
+            block.writer = tracked.value
+        return tracked
 
     def _moved(self, old: Block, tensor: torch.Tensor) -> Block:
         """The new block of a storage that grew: the elements were moved and the old memory is freed."""
@@ -188,9 +188,9 @@ class Ledger:
         if old.ref is not None:
             block.ref, block.ref.block, old.ref = old.ref, block, None
         self._by_pointer[pointer(tensor)] = block
-        for key, known in self.known.items():
-            if known.block is old:
-                self.known[key] = known._replace(block=block)
+        for key, tracked in self.tracked.items():
+            if tracked.block is old:
+                self.tracked[key] = tracked._replace(block=block)
         return block
 
     def rewrite(self, tensor: torch.Tensor, old: TrackedTensor, data: torch.Tensor) -> TrackedTensor:
@@ -198,29 +198,29 @@ class Ledger:
         block = old.block
         block.version += 1
         block.real, block.owned = True, False
-        known = self._book(tensor, block, "activation", old.sig)
-        block.writer = known.value
-        known = self.known[id(tensor)] = _known((*known[:5], data))
-        return known
+        tracked = self._book(tensor, block, "activation", old.sig)
+        block.writer = tracked.value
+        tracked = self.tracked[id(tensor)] = _tracked((*tracked[:5], data))
+        return tracked
 
     def attach(self, tensor: torch.Tensor, data: torch.Tensor) -> TrackedTensor:
         """Set the values of a known tensor."""
-        known = self.known[id(tensor)]
-        known.block.real = True
+        tracked = self.tracked[id(tensor)]
+        tracked.block.real = True
         if not tensor.is_meta:  # a copy, because the tensor itself is the user's: views of it share its storage
-            known.block.copied = True
+            tracked.block.copied = True
             self._kept.append(data)
-            self._by_pointer[pointer(data)] = known.block
-        known = self.known[id(tensor)] = known._replace(sig=signature(tensor, True, known.sig.grad), data=data)
-        return known
+            self._by_pointer[pointer(data)] = tracked.block
+        tracked = self.tracked[id(tensor)] = tracked._replace(sig=signature(tensor, True, tracked.sig.grad), data=data)
+        return tracked
 
-    def stand_in(self, tensor: torch.Tensor, for_: torch.Tensor, known: TrackedTensor) -> None:
+    def stand_in(self, tensor: torch.Tensor, for_: torch.Tensor, tracked: TrackedTensor) -> None:
         """Register a tensor without data as the same value as one with data."""
         self._kept.append(tensor)
-        self.known[id(tensor)] = TrackedTensor(
-            weakref.ref(tensor), known.value, signature(tensor, known.sig.real, known.sig.grad), known.block,
-            known.version,
-            (for_ if known.data is None else known.data) if known.sig.real else None,
+        self.tracked[id(tensor)] = TrackedTensor(
+            weakref.ref(tensor), tracked.value, signature(tensor, tracked.sig.real, tracked.sig.grad), tracked.block,
+            tracked.version,
+            (for_ if tracked.data is None else tracked.data) if tracked.sig.real else None,
         )  # fmt: skip
 
     def mark(self, tensor: torch.Tensor, use: Use) -> None:
@@ -230,12 +230,12 @@ class Ledger:
 
     def forget(self, tensor: torch.Tensor) -> None:
         """Know nothing of a tensor any more: it was given another's data."""
-        self.known.pop(id(tensor), None)
+        self.tracked.pop(id(tensor), None)
 
     def find(self, tensor: torch.Tensor) -> TrackedTensor | None:
         """The entry of exactly this tensor."""
-        known = self.known.get(id(tensor))
-        return known if known is not None and known.ref() is tensor else None
+        tracked = self.tracked.get(id(tensor))
+        return tracked if tracked is not None and tracked.ref() is tensor else None
 
     def block_of(self, tensor: torch.Tensor) -> Block | None:
         """The block of a tensor's storage, or None if unknown."""
@@ -256,23 +256,23 @@ class Ledger:
 
     def made(self) -> list[weakref.ref[torch.Tensor]]:
         """Live tensors that were created since the first node."""
-        return [k[0] for k in self.known.values() if k[3].born is not None and k[0]() is not None]
+        return [k[0] for k in self.tracked.values() if k[3].born is not None and k[0]() is not None]
 
     def storages(self) -> tuple[Storage, ...]:
         """All storages with their live ranges; stops watching them."""
         for block in self._by_pointer.values():
             block.ref = None
-        known, blocks = self._lasting, self._blocks[len(self._lasting) :]
+        tracked, blocks = self._lasting, self._blocks[len(self._lasting) :]
         if not self.clock:  # without a node, nothing died after one
-            return (*known, *[_storage((b.index, b.nbytes, b.born, None, b.use)) for b in blocks])
-        return (*known, *[_storage((b.index, b.nbytes, b.born, b.died, b.use)) for b in blocks])
+            return (*tracked, *[_storage((b.index, b.nbytes, b.born, None, b.use)) for b in blocks])
+        return (*tracked, *[_storage((b.index, b.nbytes, b.born, b.died, b.use)) for b in blocks])
 
     def _book(self, tensor: torch.Tensor, block: Block, role: Role, sig: Signature) -> TrackedTensor:
         values, identity = self.values, id(tensor)
         index, block.tensor = len(values), identity
         values.append(_value((index, sig.type, block.index, role)))
-        known = self.known[identity] = _known((weakref.ref(tensor), index, sig, block, block.version, None))
-        return known
+        tracked = self.tracked[identity] = _tracked((weakref.ref(tensor), index, sig, block, block.version, None))
+        return tracked
 
     def _on_death(self, ref: StorageRef) -> None:
         # What dies before node `clock` is complete died after the previous node.
@@ -281,9 +281,9 @@ class Ledger:
         block.ref = None
         if self._by_pointer.get(ref.pointer) is block:
             del self._by_pointer[ref.pointer]
-        booked = self.known.get(block.tensor)
+        booked = self.tracked.get(block.tensor)
         if booked is not None and booked.block is block:
-            del self.known[block.tensor]
+            del self.tracked[block.tensor]
 
 
 class Sources:
@@ -295,7 +295,7 @@ class Sources:
 
     def __init__(self, ledger: Ledger) -> None:
         self._values = ledger.values.copy()
-        self._known = {key: _known((*known[:5], None)) for key, known in ledger.known.items()}
+        self._tracked = {key: _tracked((*tracked[:5], None)) for key, tracked in ledger.tracked.items()}
         self._blocks = ledger._blocks.copy()
         self._real = [block.real for block in ledger._blocks]
         self._by_pointer = ledger._by_pointer.copy()
@@ -304,13 +304,13 @@ class Sources:
 
     def open(self, data: dict[int, torch.Tensor]) -> Ledger:
         """A ledger that starts with these sources; only the newest is valid. `data`: values by `id` of the tensor."""
-        ledger, known = Ledger(), self._known.copy()
+        ledger, tracked = Ledger(), self._tracked.copy()
         for key, values in data.items():
-            known[key] = _known((*known[key][:5], values))
+            tracked[key] = _tracked((*tracked[key][:5], values))
         for block, real in zip(self._blocks, self._real, strict=True):
             block.version, block.writer, block.real, block.owned, block.noise = 0, -1, real, True, False
             block.copied = block.chance = block.given = False
-        ledger.values, ledger.known, ledger._blocks = self._values.copy(), known, self._blocks.copy()
+        ledger.values, ledger.tracked, ledger._blocks = self._values.copy(), tracked, self._blocks.copy()
         ledger._by_pointer, ledger._kept = self._by_pointer.copy(), self._kept.copy()
         ledger._lasting = self._storages
         return ledger

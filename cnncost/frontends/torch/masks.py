@@ -18,16 +18,16 @@ MASKING = frozenset({"aten.bernoulli_.float", "aten.bernoulli.p"})
 """Ops that draw a mask."""
 
 
-def dropout_spec(ledger: Ledger, entry: Entry, found: TensorArgs, results: list[torch.Tensor]) -> OpSpec:
+def dropout_spec(ledger: Ledger, entry: Entry, operands: TensorArgs, results: list[torch.Tensor]) -> OpSpec:
     """The spec of an op that may be part of dropout or stochastic depth; marks mask storages in the ledger."""
-    blocks = [known.block for _, known in found]
+    blocks = [tracked.block for _, tracked in operands]
     drawn, spec = entry.name in MASKING, entry.spec
     among_masks = drawn or (spec.kind == "pointwise" and any(block.noise for block in blocks))
     mask = drawn or (among_masks and all(block.noise for block in blocks))
     for tensor in results:
-        known = ledger.find(tensor)
-        if known is not None and (mask or entry.writes):  # an overwritten mask is no longer one
-            known.block.noise = mask
+        tracked = ledger.find(tensor)
+        if tracked is not None and (mask or entry.writes):  # an overwritten mask is no longer one
+            tracked.block.noise = mask
     if not among_masks:
         return spec
     return memos.intern(OpSpec("dropout", spec.inputs, spec.outputs, (("training", True),)))

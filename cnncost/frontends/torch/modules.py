@@ -50,7 +50,7 @@ class Tracker:
         last: tuple[Scope, ...] = (),
     ) -> None:
         self.recorder = recorder
-        self._known = recorder.ledger.known
+        self._tracked = recorder.ledger.tracked
         self.scopes = list(scopes)
         self.failed_at: tuple[str, nn.Module, Any] | None = None
         """Path, module and arguments of the innermost call that raised the last error."""
@@ -273,7 +273,7 @@ class Tracker:
     def values(self, result: Any) -> tuple[int, ...]:
         """The value ids of the tensors in nested containers."""
         if type(result) is _TENSOR or isinstance(result, _TENSOR):
-            known = self._known.get(id(result))
+            known = self._tracked.get(id(result))
             if known is None or known[0]() is not result:
                 if is_inside_transform(result):
                     return ()  # inside vmap or grad: the recorder knows the wrapped tensor, not the wrapper

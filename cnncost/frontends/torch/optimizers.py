@@ -55,8 +55,8 @@ def warmed(optimizer: Optimize, parameters: list[nn.Parameter], skeleton: Skelet
         _warm(made, lambda: step(made))
         if recorder.guesses:
             _warm(made, lambda: check_independent(recorder, lambda: step(made)))
-        found = [(id(tensor), values_of(ledger, tensor)) for _, tensor in state_tensors(made, parameters)]
-    return Warmed(made, {key: values for key, values in found if values is not None})
+        states = [(id(tensor), values_of(ledger, tensor)) for _, tensor in state_tensors(made, parameters)]
+    return Warmed(made, {key: values for key, values in states if values is not None})
 
 
 def _warm(made: torch.optim.Optimizer, steps: Callable[[], None]) -> None:
@@ -78,16 +78,16 @@ def _warm(made: torch.optim.Optimizer, steps: Callable[[], None]) -> None:
 
 def step_failed(optimizer: torch.optim.Optimizer, error: Exception) -> InputError:
     """The error for a step that can't run without data."""
-    said = " ".join(str(error).split()) or "no message"
+    message = " ".join(str(error).split()) or "no message"
     if reads_values(error):
         expected = f"expected one whose ops are the same whatever values it reads; or {ON_VALUES}"
-    elif "capturable=True" in said:
+    elif "capturable=True" in message:
         expected = "expected capturable=False, or a model on a GPU"
     else:
         expected = "expected one that works parameter by parameter (foreach=False, fused=False)"
     return InputError(
         f"optimizer: a step of {type(optimizer).__name__} can't be run on tensors without data: "
-        f"{type(error).__name__}: {said}; {expected}"
+        f"{type(error).__name__}: {message}; {expected}"
     )
 
 
@@ -101,11 +101,11 @@ def state_tensors(
     optimizer: torch.optim.Optimizer, parameters: list[nn.Parameter]
 ) -> Iterator[tuple[torch.Tensor | None, torch.Tensor]]:
     """Tensors that an optimizer keeps between steps, each with the parameter it belongs to, if known."""
-    seen = {id(parameter) for parameter in parameters}
+    visited = {id(parameter) for parameter in parameters}
     for parameter, state in optimizer.state.items():
-        for tensor in _tensors(state, seen):
+        for tensor in _tensors(state, visited):
             yield parameter, tensor
-    for tensor in _tensors(optimizer, seen):
+    for tensor in _tensors(optimizer, visited):
         yield None, tensor
 
 
@@ -118,8 +118,8 @@ def _tensors(value: Any, seen: set[int]) -> Iterator[torch.Tensor]:
         yield value
     elif isinstance(value, (dict, list, tuple, set, torch.optim.Optimizer)):
         seen.add(id(value))
-        held = value.__dict__ if isinstance(value, torch.optim.Optimizer) else value
-        for item in (*held.keys(), *held.values()) if isinstance(held, dict) else held:
+        container = value.__dict__ if isinstance(value, torch.optim.Optimizer) else value
+        for item in (*container.keys(), *container.values()) if isinstance(container, dict) else container:
             yield from _tensors(item, seen)
 
 
@@ -148,27 +148,27 @@ def _made(
             f"parameters to one, got {type(optimizer).__name__}"
         )
     try:
-        made = optimizer(parameters, **arguments)
+        built = optimizer(parameters, **arguments)
     except CnncostError:
         raise
     except Exception as error:
         raise InputError(f"optimizer: making it failed: {type(error).__name__}: {error}") from error
-    if not isinstance(made, torch.optim.Optimizer):
-        raise InputError(f"optimizer: expected a torch.optim.Optimizer, got {type(made).__name__}")
-    known = {id(parameter) for parameter in parameters}
-    if any(id(parameter) not in known for group in made.param_groups for parameter in group["params"]):
+    if not isinstance(built, torch.optim.Optimizer):
+        raise InputError(f"optimizer: expected a torch.optim.Optimizer, got {type(built).__name__}")
+    allowed = {id(parameter) for parameter in parameters}
+    if any(id(parameter) not in allowed for group in built.param_groups for parameter in group["params"]):
         raise InputError(
             "optimizer: the function returned an optimizer of other parameters than those that it was given; hand an "
             "optimizer that exists over itself, not a function that returns it"
         )
-    return made
+    return built
 
 
 def _classes() -> dict[str, type[torch.optim.Optimizer]]:
-    found = vars(torch.optim).values()
+    names = vars(torch.optim).values()
     return {
         c.__name__.lower(): c
-        for c in found
+        for c in names
         if isinstance(c, type) and issubclass(c, torch.optim.Optimizer) and c is not torch.optim.Optimizer
     }
 
@@ -185,17 +185,17 @@ def _named(text: str) -> tuple[type[torch.optim.Optimizer], dict[str, Any]]:
     try:
         call: Any = ast.parse(f"f({rest})", mode="eval").body
         plain = isinstance(call, ast.Call) and isinstance(call.func, ast.Name) and not call.args
-        given = {str(keyword.arg): ast.literal_eval(keyword.value) for keyword in call.keywords} if plain else None
+        arguments = {str(keyword.arg): ast.literal_eval(keyword.value) for keyword in call.keywords} if plain else None
     except (ValueError, SyntaxError):
-        given = None
-    if given is None:
+        arguments = None
+    if arguments is None:
         raise InputError(f"optimizer: {rest!r} in {text!r}: expected NAME=VALUE, as in sgd:lr=0.1,momentum=0.9")
-    return kind, {**defaults, **given}
+    return kind, {**defaults, **arguments}
 
 
 def _copied(optimizer: torch.optim.Optimizer, skeleton: Skeleton, on_values: bool) -> torch.optim.Optimizer:
     """A copy of the user's optimizer over the copied parameters, with copied state: it writes only to copies."""
-    known: dict[int, Any] = {}
+    memo: dict[int, Any] = {}
     for group in optimizer.param_groups:
         for parameter in group["params"]:
             copy = skeleton.copy_of(parameter)
@@ -204,18 +204,18 @@ def _copied(optimizer: torch.optim.Optimizer, skeleton: Skeleton, on_values: boo
                     f"optimizer: it holds a parameter of shape {tuple(parameter.shape)} that the model does not have; "
                     "expected an optimizer of this very model's parameters"
                 )
-            known[id(parameter)] = copy
+            memo[id(parameter)] = copy
     for tensor in _tensors(optimizer, set()):
-        if id(tensor) not in known:
+        if id(tensor) not in memo:
             copy = skeleton.copy_of(tensor)
             if copy is not None:
-                known[id(tensor)] = copy
+                memo[id(tensor)] = copy
             elif tensor.numel() > _SMALL and not on_values:
-                known[id(tensor)] = meta_like(tensor)
+                memo[id(tensor)] = meta_like(tensor)
     try:
-        made: torch.optim.Optimizer = copying.copy(optimizer)
-        made.__dict__ = {
-            name: value if "hooks" in name else copying.deepcopy(value, known)
+        copied: torch.optim.Optimizer = copying.copy(optimizer)
+        copied.__dict__ = {
+            name: value if "hooks" in name else copying.deepcopy(value, memo)
             for name, value in optimizer.__dict__.items()
         }
     except Exception as error:
@@ -223,4 +223,4 @@ def _copied(optimizer: torch.optim.Optimizer, skeleton: Skeleton, on_values: boo
             f"optimizer: this {type(optimizer).__name__} can't be copied ({type(error).__name__}: {error}); expected "
             "one that can, or a function from parameters to an optimizer"
         ) from error
-    return made
+    return copied

@@ -43,11 +43,11 @@ _ABOVE = [
 """Dispatch keys of autograd, below which nothing is decomposed, and of our device emulation (`unwatched.py`)."""
 
 
-def with_scratch(spec: OpSpec, op: Overload, args: Any, kwargs: Any, found: TensorArgs, make: Any) -> OpSpec:
+def with_scratch(spec: OpSpec, op: Overload, args: Any, kwargs: Any, operands: TensorArgs, make: Any) -> OpSpec:
     """The spec with its temporary bytes, or marked as unknown. `make` returns a recorder with an empty ledger."""
-    nbytes = known_parts.bytes_known(op, args, kwargs, found, spec)
+    nbytes = known_parts.bytes_known(op, args, kwargs, operands, spec)
     if nbytes is None:
-        nbytes = _scratch(op, args, kwargs, found, make)
+        nbytes = _scratch(op, args, kwargs, operands, make)
     if nbytes == 0:
         return spec
     seen = ("scratch", nbytes) if nbytes is not None else ("scratch_unknown", True)
@@ -55,20 +55,22 @@ def with_scratch(spec: OpSpec, op: Overload, args: Any, kwargs: Any, found: Tens
     return memos.intern(OpSpec(spec.kind, spec.inputs, spec.outputs, attrs))
 
 
-def _scratch(op: Overload, args: Any, kwargs: Any, found: TensorArgs, make: Callable[[], Recording]) -> int | None:
+def _scratch(op: Overload, args: Any, kwargs: Any, operands: TensorArgs, make: Callable[[], Recording]) -> int | None:
     """Temporary bytes; None if the inner ops can't run without the values passed to the op."""
     if op.name in _KERNELS:  # the kernel works on contiguous rows, else on a copy
-        x = found[0][0]
+        x = operands[0][0]
         return 0 if x.is_contiguous() else x.numel() * x.element_size()
-    strided = all(tensor.layout is torch.strided for tensor, _ in found)
+    strided = all(tensor.layout is torch.strided for tensor, _ in operands)
     if op.node_name in _PLAIN or op.by_values or not strided:
         return 0
-    twins = {id(tensor): _twin(tensor, known.sig.grad) for tensor, known in found}
+    twins = {id(tensor): _twin(tensor, tracked.sig.grad) for tensor, tracked in operands}
     recorder = make()
     for stand_in in twins.values():
         recorder.ledger.add_source(stand_in, "input")
     if depends_on_values(op, args):
-        sizes = next(tensor if known.data is None else known.data for tensor, known in found if tensor is args[1])
+        sizes = next(
+            tensor if tracked.data is None else tracked.data for tensor, tracked in operands if tensor is args[1]
+        )
         twins[id(args[1])] = sizes
     try:
         with _in_parts(), warnings.catch_warnings(), recorder:

@@ -24,18 +24,18 @@ _MASKS = frozenset({torch.bool, torch.uint8})
 Runs = tuple[tuple[int, int, int], ...]
 
 
-def with_positions(spec: OpSpec, found: TensorArgs) -> OpSpec:
+def with_positions(spec: OpSpec, operands: TensorArgs) -> OpSpec:
     """The spec with its `positions`, as runs for each index, if all their values are known.
 
     found: the source tensor and the indices; masks select the positions where they are true. Several indices are
     broadcast.
     """
-    (_, source), *indices = found
-    if source.sig.real or source.block.use == "parameter" or not all(known.sig.real for _, known in indices):
+    (_, source), *indices = operands
+    if source.sig.real or source.block.use == "parameter" or not all(tracked.sig.real for _, tracked in indices):
         return spec
     values: list[torch.Tensor] = []
-    for tensor, known in indices:
-        data = tensor if known.data is None else known.data
+    for tensor, tracked in indices:
+        data = tensor if tracked.data is None else tracked.data
         values += data.nonzero(as_tuple=True) if data.dtype in _MASKS else [data]
     if not values or any(is_meta(data) for data in values):
         return spec
@@ -49,13 +49,13 @@ def with_positions(spec: OpSpec, found: TensorArgs) -> OpSpec:
 
 def runs(positions: list[int]) -> Runs:
     """Positions as (first, count, step): 0, 1, 2, 9, 7 is (0, 3, 1), (9, 2, -2)."""
-    found: list[tuple[int, int, int]] = []
+    groups: list[tuple[int, int, int]] = []
     at, end = 0, len(positions)
     while at < end:
         first, count = positions[at], 1
         step = positions[at + 1] - first if at + 1 < end else 0
         while at + count < end and positions[at + count] == first + count * step:
             count += 1
-        found.append((first, count, step))
+        groups.append((first, count, step))
         at += count
-    return tuple(found)
+    return tuple(groups)

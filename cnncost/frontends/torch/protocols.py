@@ -16,10 +16,10 @@ from cnncost.graph import Node, OpSpec
 class CallAttributor(Protocol):
     """Attributes ops that run outside of module calls."""
 
-    def call(self, found: TensorArgs) -> int:
+    def call(self, operands: TensorArgs) -> int:
         """The call that the next op is attributed to."""
 
-    def in_place(self, func: Any, args: tuple[Any, ...], found: TensorArgs) -> Any:
+    def in_place(self, func: Any, args: tuple[Any, ...], operands: TensorArgs) -> Any:
         """The in-place op that torch would run without a dispatch mode, or None."""
 
 

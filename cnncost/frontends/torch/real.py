@@ -95,26 +95,26 @@ class RealRecorder(Recorder):
         kwargs = kwargs or {}
         if is_higher_order(func):
             return run_higher_order(self, func, args, kwargs)
-        found: TensorArgs = []
-        self.scan(args, [], found)
-        self.scan(kwargs.values(), [], found)
-        if types and any(is_traceable_wrapper_subclass(t) for t, _ in found):
+        operands: TensorArgs = []
+        self.scan(args, [], operands)
+        self.scan(kwargs.values(), [], operands)
+        if types and any(is_traceable_wrapper_subclass(t) for t, _ in operands):
             return NotImplemented
         if self.attributor is not None:
-            self.call = self.attributor.call(found)
+            self.call = self.attributor.call(operands)
         op = overload(func)
-        known = is_known(op) if not any_sparse([t for t, _ in found]) else not has_parts(op, args, kwargs)
-        if is_of_several(op.schema_name, args) or (op.composite and not (known and stays_whole(op, found))):
-            return self._run_parts(func, args, kwargs, found)
+        whole = is_known(op) if not any_sparse([t for t, _ in operands]) else not has_parts(op, args, kwargs)
+        if is_of_several(op.schema_name, args) or (op.composite and not (whole and stays_whole(op, operands))):
+            return self._run_parts(func, args, kwargs, operands)
         if op.mutable or op.schema_name.endswith(_WRITING):
-            self._weights.about_to_be_written((tensor for tensor, _ in found), self.ledger)
+            self._weights.about_to_be_written((tensor for tensor, _ in operands), self.ledger)
         result = func(*args, **kwargs)
-        entry = entries.of_run(op, args, kwargs, found, result, self._runner, self.ledger)
+        entry = entries.of_run(op, args, kwargs, operands, result, self._runner, self.ledger)
         if op.composite:
-            entry = entry._replace(spec=parts.with_scratch(entry.spec, op, args, kwargs, found, Recorder))
+            entry = entry._replace(spec=parts.with_scratch(entry.spec, op, args, kwargs, operands, Recorder))
         masked = entry.name.startswith(_INDEXING) and any(t.dtype in _MASKS for t in entry.spec.inputs[1:])
         self._makes_sizes = masked or any(tag in func.tags for tag in _SIZED) or op.schema_name in _SIZED_NAMES
-        result = self._record_run(entry, found, result)
+        result = self._record_run(entry, operands, result)
         self._makes_sizes = False
         return result
 
@@ -141,8 +141,8 @@ class RealRecorder(Recorder):
     def _sized_in_call(self, outputs: tuple[int, ...]) -> bool:
         """Whether a new tensor's length equals a value-dependent size in this call: `zeros(len(boxes))`."""
         values = self.ledger.values
-        given = {values[i].shape[0] for i in self.inputs_of(self.call) if i in self._sized}
-        extents = given | self._extents.get(self.call, set())
+        sizes = {values[i].shape[0] for i in self.inputs_of(self.call) if i in self._sized}
+        extents = sizes | self._extents.get(self.call, set())
         return any(values[o].shape and values[o].shape[0] in extents for o in outputs)
 
 
@@ -185,9 +185,11 @@ def record_real(
         while True:
             arguments = prepare(inputs, root)
             # again each time: forward may have written to the previous ones
-            real, said = with_values(arguments, root, how.training is not None)
+            arguments_with_values, description = with_values(arguments, root, how.training is not None)
             try:
-                return copy_context().run(_recorded, root, real, said, how, recorder)  # its variables end here
+                return copy_context().run(
+                    _recorded, root, arguments_with_values, description, how, recorder
+                )  # its variables end here
             except RecordAnewError as wanted:
                 wanted.prepare()
                 how = replace(how, **wanted.changes)
@@ -219,10 +221,10 @@ def _run(
     recorder.inputs_of = tracker.inputs_of
     ledger = recorder.ledger
     sources = [ledger.add_source(t, "input", None) for t in inputs.tensors()]
-    given = tuple([known.value for known in sources])
-    for known in sources:
-        recorder.enter_input(known.value)
-        known.block.chance = id(known.ref()) not in inputs.given
+    entered = tuple([tracked.value for tracked in sources])
+    for tracked in sources:
+        recorder.enter_input(tracked.value)
+        tracked.block.chance = id(tracked.ref()) not in inputs.given
     home = next((p.device for p in model.parameters()), torch.device("cpu"))
     recorder.appearance = appearance = Appearance(recorder, home, None if how.grad else how.caller_grad)
     try:
@@ -240,11 +242,11 @@ def _run(
         if isinstance(error, InputError):
             raise
         failure = explain_failure(error, tracker, inputs, on_values=True)
-        failure.recorded = so_far(tracker, inputs, given, recorder.run_of(said, tracker))
+        failure.recorded = so_far(tracker, inputs, entered, recorder.run_of(said, tracker))
         raise failure from error
     scopes, calls = tracker.finish()
     graph = Graph(
-        tuple(ledger.values), tuple(recorder.nodes), scopes, calls, ledger.storages(), given, outputs,
+        tuple(ledger.values), tuple(recorder.nodes), scopes, calls, ledger.storages(), entered, outputs,
         recorder.run_of(said, tracker), inputs.examples, inputs.notes, tuple(recorder.masks.by_node.items()),
     )  # fmt: skip
     return verify(graph)
@@ -260,7 +262,7 @@ def with_values(inputs: Inputs, model: nn.Module, trains: bool = False) -> tuple
     table: dict[int, torch.Tensor] = {}
     given: dict[int, torch.Tensor] = {}
     shared = _Storages([t for t in inputs.given.values() if not t.is_meta])
-    drawn = False
+    any_random = False
     for tensor in inputs.tensors():
         value = inputs.given.get(id(tensor), inputs.data.get(id(tensor)))
         if value is None and not tensor.is_meta:  # batch sizes of a packed sequence; these stay on the CPU
@@ -268,17 +270,17 @@ def with_values(inputs: Inputs, model: nn.Module, trains: bool = False) -> tuple
             continue
         of_user = value is not None
         if value is None:
-            drawn = True
+            any_random = True
             value = _drawn(tensor, generator)
         wanted = tensor.requires_grad and (trains or value.is_leaf)
-        made = table[id(tensor)] = shared.copy_of(value, device).requires_grad_(wanted)
+        copy = table[id(tensor)] = shared.copy_of(value, device).requires_grad_(wanted)
         if of_user:
-            given[id(made)] = value
-            if value.__dict__ and not made.__dict__:
-                made.__dict__.update(value.__dict__)
+            given[id(copy)] = value
+            if value.__dict__ and not copy.__dict__:
+                copy.__dict__.update(value.__dict__)
     valued = _Valued(table)
     args, kwargs = valued.value(inputs.args), valued.value(inputs.kwargs)
-    return Inputs(args, kwargs, given=given, notes=inputs.notes), DRAWN if drawn else GIVEN
+    return Inputs(args, kwargs, given=given, notes=inputs.notes), DRAWN if any_random else GIVEN
 
 
 class _Storages:
@@ -303,8 +305,8 @@ class _Storages:
         if whole is None:
             flat = torch.empty(0, dtype=torch.uint8, device=tensor.device).set_(storage)
             whole = self._copies[identity_of(storage)] = flat.clone().to(device)
-        made = torch.empty(0, dtype=tensor.dtype, device=device)
-        return made.set_(whole.untyped_storage(), tensor.storage_offset(), tensor.shape, tensor.stride())
+        view = torch.empty(0, dtype=tensor.dtype, device=device)
+        return view.set_(whole.untyped_storage(), tensor.storage_offset(), tensor.shape, tensor.stride())
 
 
 class _Valued(Copier):

@@ -48,49 +48,49 @@ class Recorder(ResultRecorder):
             self.casting.look()
         if self.follows_devices:
             return self._follow(func, types, args, kwargs)
-        found: TensorArgs = []
+        operands: TensorArgs = []
         key: list[Any] = [id(func)]  # hashing an op runs Python code; the memo entry keeps it alive
-        self.scan(args, key, found)
+        self.scan(args, key, operands)
         if kwargs:
             key.extend(kwargs)
-            self.scan(kwargs.values(), key, found)
+            self.scan(kwargs.values(), key, operands)
         else:
             kwargs = {}
-        if types and any(is_traceable_wrapper_subclass(t) for t, _ in found):
+        if types and any(is_traceable_wrapper_subclass(t) for t, _ in operands):
             return NotImplemented  # the subclass unwraps itself, then its inner ops are dispatched here
         if self.attributor is not None:
-            self.call = self.attributor.call(found)
-            if (better := self.attributor.in_place(func, args, found)) is not None:
+            self.call = self.attributor.call(operands)
+            if (better := self.attributor.in_place(func, args, operands)) is not None:
                 return self.__torch_dispatch__(better, types, args, kwargs)
         signs = tuple(key)
         try:
             entry = self._memo.get(signs)
         except (TypeError, NotImplementedError):  # an argument that can't be hashed or compared: rare
-            return self._first_time(func, args, kwargs, None, found)
+            return self._first_time(func, args, kwargs, None, operands)
         if entry is None:
-            return self._first_time(func, args, kwargs, signs, found)
-        if entry.fresh is not None and not (self._noisy and of_noise(found)):
-            return self._record_fresh(entry, entry.fresh, found)
+            return self._first_time(func, args, kwargs, signs, operands)
+        if entry.fresh is not None and not (self._noisy and of_noise(operands)):
+            return self._record_fresh(entry, entry.fresh, operands)
         if entry.outputs is None:
-            if func is _ADD and type(args[1]) is int and not kwargs and _counts(found[0][1]):
-                return self._record_counted(entry, args[1], *found[0])
-            return self._record_run(entry, found, self._runner.run(overload(func), args, kwargs, found))
-        return self._record_made(entry, found)
+            if func is _ADD and type(args[1]) is int and not kwargs and _counts(operands[0][1]):
+                return self._record_counted(entry, args[1], *operands[0])
+            return self._record_run(entry, operands, self._runner.run(overload(func), args, kwargs, operands))
+        return self._record_made(entry, operands)
 
-    def scan(self, args: Any, key: list[Any], found: TensorArgs) -> None:
-        """Append each argument to the key, and each tensor with its ledger entry to `found`."""
-        known = self.ledger.known
+    def scan(self, args: Any, key: list[Any], operands: TensorArgs) -> None:
+        """Append each argument to the key, and each tensor with its ledger entry to `operands`."""
+        tracked = self.ledger.tracked
         for arg in args:
             kind = type(arg)
             if kind in _TENSORS or (kind not in _OTHERS and isinstance(arg, torch.Tensor)):
-                entry = known.get(id(arg))
+                entry = tracked.get(id(arg))
                 if entry is None or entry[0]() is not arg:  # ids are reused after a tensor dies
                     entry = self.register_external(arg)
                 _, _, sig, block, version, _ = entry
                 if version != block.version:
                     entry = self._catch_up(arg, entry)
                     sig = entry.sig
-                found.append((arg, entry))
+                operands.append((arg, entry))
                 key.append(sig)
             elif kind in _PLAIN:
                 key.append(kind)  # 1, 1.0 and True compare equal but are different arguments
@@ -99,7 +99,7 @@ class Recorder(ResultRecorder):
                 key.append(tuple(arg))
             elif kind in _SEQUENCES:
                 key.append(len(arg))
-                self.scan(arg, key, found)
+                self.scan(arg, key, operands)
             else:
                 key.append(arg)
 
@@ -111,98 +111,100 @@ class Recorder(ResultRecorder):
             result = self.__torch_dispatch__(func, types, args, kwargs)
         finally:
             self.follows_devices = True
-        operands = list(tensors_in((args, kwargs or {})))
-        leader = next((t for t in operands if t.dim()), operands[0] if operands else None)
+        tensors = list(tensors_in((args, kwargs or {})))
+        leader = next((t for t in tensors if t.dim()), tensors[0] if tensors else None)
         if leader is not None and (kwargs or {}).get("device") is None:
             device = self.appearance.claimed(leader)
-            blocks = [self.ledger.block_of(t) for t in operands if t.dim()]
+            blocks = [self.ledger.block_of(t) for t in tensors if t.dim()]
             away = bool(blocks) and all(block is not None and block.use == "elsewhere" for block in blocks)
             for tensor in tensors_in(result):
-                if is_meta(tensor) and not any(tensor is t for t in operands):
+                if is_meta(tensor) and not any(tensor is t for t in tensors):
                     self.appearance.place(tensor, device, away)
         return result
 
     # ---- an op without a memo entry
 
-    def _first_time(self, func: Any, args: Any, kwargs: Any, key: memos.Key | None, found: TensorArgs) -> Any:
+    def _first_time(self, func: Any, args: Any, kwargs: Any, key: memos.Key | None, operands: TensorArgs) -> Any:
         if is_higher_order(func):
             return run_higher_order(self, func, args, kwargs)
         op = overload(func)
-        if (other := restated(op, args, kwargs, found)) is not None:
+        if (other := restated(op, args, kwargs, operands)) is not None:
             self._note_reading(op, other.read)
             return self.__torch_dispatch__(other.func, (), other.args)
-        if sparse_running.concerns(op, kwargs, found):
-            return self._run_sparse(op, args, kwargs, found)
-        if op.composite and not (is_known(op) and stays_whole(op, found)):
-            return self._run_parts(func, args, kwargs, found)
+        if sparse_running.concerns(op, kwargs, operands):
+            return self._run_sparse(op, args, kwargs, operands)
+        if op.composite and not (is_known(op) and stays_whole(op, operands)):
+            return self._run_parts(func, args, kwargs, operands)
         if foreach.is_of_several(op.schema_name, args):
-            return self._run_parts(func, args, kwargs, found)
-        if func is READ_NUMBER and self.read_as and not found[0][1].sig.real and args[0].is_floating_point():
-            return self._read_guess(op, args, kwargs, found)
-        entry, result = entries.by_rule(op, args, kwargs, found), None
+            return self._run_parts(func, args, kwargs, operands)
+        if func is READ_NUMBER and self.read_as and not operands[0][1].sig.real and args[0].is_floating_point():
+            return self._read_guess(op, args, kwargs, operands)
+        entry, result = entries.by_rule(op, args, kwargs, operands), None
         if entry is None:
             try:
-                result = self._runner.first_time(op, args, kwargs, found)
+                result = self._runner.first_time(op, args, kwargs, operands)
             except (DataDependentError, RuntimeError):
-                if op.composite and any(known.sig.real for _, known in found):
-                    return self._run_parts(func, args, kwargs, found)  # the inner op that reads may find known values
+                if op.composite and any(tracked.sig.real for _, tracked in operands):
+                    return self._run_parts(
+                        func, args, kwargs, operands
+                    )  # the inner op that reads may find known values
                 raise
-            entry = entries.of_run(op, args, kwargs, found, result, self._runner, self.ledger)
+            entry = entries.of_run(op, args, kwargs, operands, result, self._runner, self.ledger)
         if op.creates and self.appearance is not None and self.appearance.names_meta(kwargs.get("device")):
-            result = self._record_run(entry._replace(outputs=None, fresh=None), found, result)
+            result = self._record_run(entry._replace(outputs=None, fresh=None), operands, result)
             self.appearance.place(result, META)
             return result
         if op.composite:
-            entry = entry._replace(spec=parts.with_scratch(entry.spec, op, args, kwargs, found, self._anew))
+            entry = entry._replace(spec=parts.with_scratch(entry.spec, op, args, kwargs, operands, self._anew))
         if key is not None and self._use_memo and not (op.composite and parts.depends_on_values(op, args)):
             self._memo[key] = entry
-        if entry.fresh is not None and not (self._noisy and of_noise(found)):
-            return self._record_fresh(entry, entry.fresh, found)
+        if entry.fresh is not None and not (self._noisy and of_noise(operands)):
+            return self._record_fresh(entry, entry.fresh, operands)
         if entry.outputs is None:
-            return self._record_run(entry, found, result)
-        return self._record_made(entry, found)
+            return self._record_run(entry, operands, result)
+        return self._record_made(entry, operands)
 
-    def _read_guess(self, op: Overload, args: Any, kwargs: Any, found: TensorArgs) -> float:
+    def _read_guess(self, op: Overload, args: Any, kwargs: Any, operands: TensorArgs) -> float:
         """Return a placeholder for an unknown number, cycling through `read_as`."""
         number, *others = self.read_as
         self.read_as = (*others, number)
         self.guesses, self._runner.data = True, {}
-        entry = entries.of_run(op, args, kwargs, found, number, self._runner, self.ledger)
-        self._record_run(entry, found, number)
+        entry = entries.of_run(op, args, kwargs, operands, number, self._runner, self.ledger)
+        self._record_run(entry, operands, number)
         return number
 
     def _anew(self) -> Recorder:
         """A recorder with an empty ledger."""
         return Recorder(self._use_memo, casting=self.casting)
 
-    def _run_sparse(self, op: Overload, args: Any, kwargs: Any, found: TensorArgs) -> Any:
+    def _run_sparse(self, op: Overload, args: Any, kwargs: Any, operands: TensorArgs) -> Any:
         """Record an op on sparse tensors. Never memoized: the stored elements are not part of a signature."""
         if sparse_running.has_parts(op, args, kwargs):
-            return self._run_parts(op.func, args, kwargs, found)
-        result = sparse_running.run(op, args, kwargs, found, self._runner)
-        for tensor, known in found:  # a sparse tensor shares its parts' storages
+            return self._run_parts(op.func, args, kwargs, operands)
+        result = sparse_running.run(op, args, kwargs, operands, self._runner)
+        for tensor, tracked in operands:  # a sparse tensor shares its parts' storages
             if (part := self._runner.twins.get(id(tensor))) is not None:
-                self.ledger.alias(part, known.block)
-        entry = entries.of_run(op, args, kwargs, found, result, self._runner, self.ledger)
-        return self._record_run(entry._replace(outputs=None, fresh=None), found, result)
+                self.ledger.alias(part, tracked.block)
+        entry = entries.of_run(op, args, kwargs, operands, result, self._runner, self.ledger)
+        return self._record_run(entry._replace(outputs=None, fresh=None), operands, result)
 
-    def _run_parts(self, func: Any, args: Any, kwargs: Any, found: TensorArgs) -> Any:
+    def _run_parts(self, func: Any, args: Any, kwargs: Any, operands: TensorArgs) -> Any:
         """Record a composite op without a lowering as its inner ops.
 
         Its code may require all tensors on one device, so tensors with data are replaced by meta stand-ins.
         """
         table: dict[int, torch.Tensor] = {}
-        if any(is_meta(t) for t, _ in found) and not all(is_meta(t) for t, _ in found):
-            for tensor, known in found:
+        if any(is_meta(t) for t, _ in operands) and not all(is_meta(t) for t, _ in operands):
+            for tensor, tracked in operands:
                 if not is_meta(tensor):
                     table[id(tensor)] = stand_in = meta_like(tensor)
-                    self.ledger.stand_in(stand_in, tensor, known)
+                    self.ledger.stand_in(stand_in, tensor, tracked)
         with self:
             result = foreach.parts(func)(*replace_tensors(args, table, None), **replace_tensors(kwargs, table, None))
-        back = {id(table[id(t)]): t for t, _ in found if id(t) in table}
+        back = {id(table[id(t)]): t for t, _ in operands if id(t) in table}
         return replace_tensors(result, back, None) if back else result
 
 
-def _counts(known: TrackedTensor) -> bool:
+def _counts(tracked: TrackedTensor) -> bool:
     """Whether it is an integer with a tracked value, such as batch norm's counter."""
-    return known.data is not None and known.data.dtype is torch.int64 and not known.block.noise
+    return tracked.data is not None and tracked.data.dtype is torch.int64 and not tracked.block.noise

@@ -140,7 +140,7 @@ class RecorderState(TorchDispatchMode):
         copy = self.skeleton.copy_of(tensor) if self.skeleton is not None else None
         if copy is not None and copy is not tensor:  # the user's original, reached past the skeleton
             ledger.stand_in(tensor, tensor, ledger.find(copy) or self.register_external(copy))
-            return ledger.known[id(tensor)]
+            return ledger.tracked[id(tensor)]
         block = ledger.block_of(tensor)
         if block is None:
             data = self.values_at_hand.get(id(tensor), tensor if has_data(tensor) else None)

@@ -92,12 +92,12 @@ def record_once(model: nn.Module, inputs: Any, how: How, made: Made) -> Graph:
     Raises:
         RecordAnewError: it has to be repeated with other options.
     """
-    graph, known = _recorded(model, prepare(inputs, model, how.floats), how, made)
-    if known is None:
+    graph, cached = _recorded(model, prepare(inputs, model, how.floats), how, made)
+    if cached is None:
         return verify(graph)
-    graph = known.reuse_if_equal(graph)
-    if known.tidied(made):  # no references held here: tensors still alive were left on the copies
-        kept.store(model, how.train, known)
+    graph = cached.reuse_if_equal(graph)
+    if cached.tidied(made):  # no references held here: tensors still alive were left on the copies
+        kept.store(model, how.train, cached)
     return graph
 
 
@@ -105,10 +105,10 @@ def _recorded(model: nn.Module, inputs: Inputs, how: How, made: Made) -> tuple[G
     """The Graph, and the skeleton if it can be cached."""
     reusable = how.shared and not how.grad and not how.casts and how.called is None and not how.places
     home = how.device or home_of(model, inputs)
-    known = kept.acquire(model, how.train) if reusable else None
-    if known is not None:
-        skeleton, watch, tracker = known.skeleton, known.watch(), known.open(how.use_memo)
-        graph = _watched(skeleton, watch, _Run(known.model, tracker, inputs, how, home, None), made)
+    cached = kept.acquire(model, how.train) if reusable else None
+    if cached is not None:
+        skeleton, watch, tracker = cached.skeleton, cached.watch(), cached.open(how.use_memo)
+        graph = _watched(skeleton, watch, _Run(cached.model, tracker, inputs, how, home, None), made)
     else:
         originals = walk(model)
         loss = how.training.loss if how.training is not None else None
@@ -125,23 +125,23 @@ def _recorded(model: nn.Module, inputs: Inputs, how: How, made: Made) -> tuple[G
         casting = autocasts.Casting(keeps, named) if how.casts else None
         tracker = Tracker(Recorder(how.use_memo, skeleton, data=skeleton.data.copy(), casting=casting))
         tracker.enter(tree)
-        known = kept.prepare(modules, how.train, skeleton, tracker, reach) if reusable else None
+        cached = kept.prepare(modules, how.train, skeleton, tracker, reach) if reusable else None
         step = step_of(how.training, tree[0][1], skeleton, tracker)
         graph = _watched(skeleton, skeleton.watch, _Run(tree[0][1], tracker, inputs, how, home, step), made)
         skeleton.release()
         if casting is not None and how.autocast is None and not casting.regions:
             raise AutocastUnwantedError
-    return graph, known
+    return graph, cached
 
 
 def home_of(model: nn.Module, inputs: Inputs) -> torch.device:
     """The default device of tensors: the model's, or else the inputs'."""
-    held: torch.Tensor | None = next(model.parameters(), None)
-    if held is None:
-        held = next(model.buffers(), None)
-    if held is None:
-        held = next(iter(inputs.given.values()), None)
-    return torch.device("cpu") if held is None else held.device
+    tensor: torch.Tensor | None = next(model.parameters(), None)
+    if tensor is None:
+        tensor = next(model.buffers(), None)
+    if tensor is None:
+        tensor = next(iter(inputs.given.values()), None)
+    return torch.device("cpu") if tensor is None else tensor.device
 
 
 def step_of(training: Training | None, model: nn.Module, skeleton: Skeleton, tracker: Tracker) -> Step | None:
@@ -171,8 +171,8 @@ def copied(
             skeleton.module(module)
         for function in called:
             skeleton.value(function)
-        known = set(map(id, functions))
-        new = [function for function in skeleton.functions if id(function) not in known]
+        already = set(map(id, functions))
+        new = [function for function in skeleton.functions if id(function) not in already]
         if not new:
             return skeleton, reach
         functions += new
@@ -216,19 +216,19 @@ class _Run:
         recorder.values_at_hand.update(inputs.data)
         recorder.masks.sources.append(inputs.originals)
         loose = inputs.loose()
-        given = tuple([self._enter(tensor, id(tensor) in loose) for tensor in inputs.tensors()])
+        entered = tuple([self._enter(tensor, id(tensor) in loose) for tensor in inputs.tensors()])
         try:
             with same_random_state() as draws:
                 self._tracker.draws = draws if self._how.places else None
                 outputs, storages, chance = self._forward(draws)
             scopes, calls = self._tracker.finish()
             return Graph(
-                tuple(recorder.ledger.values), tuple(recorder.nodes), scopes, calls, storages, given, outputs,
+                tuple(recorder.ledger.values), tuple(recorder.nodes), scopes, calls, storages, entered, outputs,
                 chance, inputs.examples, inputs.notes, tuple(recorder.masks.by_node.items()),
             )  # fmt: skip
         except BaseException as error:
             if isinstance(error, CnncostError):
-                error.recorded = so_far(self._tracker, inputs, given)
+                error.recorded = so_far(self._tracker, inputs, entered)
             raise
         finally:
             made.extend(recorder.ledger.made())
@@ -238,9 +238,9 @@ class _Run:
     def _enter(self, tensor: torch.Tensor, loose: bool) -> int:
         ledger, inputs = self._tracker.recorder.ledger, self._inputs
         values = inputs.data.get(id(tensor), None if tensor.is_meta else tensor)
-        known = ledger.add_source(tensor, "input", values, lasts=not loose)
-        known.block.given = id(tensor) in inputs.floats
-        return known.value
+        tracked = ledger.add_source(tensor, "input", values, lasts=not loose)
+        tracked.block.given = id(tensor) in inputs.floats
+        return tracked.value
 
     def _forward(self, draws: Draws) -> tuple[tuple[int, ...], Any, RealRun | None]:
         """Run forward and the training step; return output value ids, storages, and the data dependence."""
@@ -271,7 +271,7 @@ class _Run:
         tracker, recorder = self._tracker, self._tracker.recorder
         if (names or tracker.moved_generators()) and not self._how.places:
             raise PlacesWantedError
-        said, reads = [], [*recorder.drawn, *recorder.read_given]
+        reasons, reads = [], [*recorder.drawn, *recorder.read_given]
         place = tracker.drawn_in
         if recorder.drawn:
             names = [*names, "torch's random numbers"]
@@ -279,13 +279,13 @@ class _Run:
         elif tracker.moved_generators():
             names = [*names, "a generator of the model's own"]
         if names:
-            said.append(f"one draw of {' and '.join(names)} (first in {place or 'the model'})")
+            reasons.append(f"one draw of {' and '.join(names)} (first in {place or 'the model'})")
         if recorder.read_given:
-            said.append(f"the values given (read first in {tracker.path(recorder.read_given[0]) or 'the model'})")
-        if not said:
+            reasons.append(f"the values given (read first in {tracker.path(recorder.read_given[0]) or 'the model'})")
+        if not reasons:
             return None
         first = tracker.path(reads[0]) if reads else place or ""
-        return RealRun(" and ".join(said), (), max(len(reads), 1), first, chance=bool(names))
+        return RealRun(" and ".join(reasons), (), max(len(reads), 1), first, chance=bool(names))
 
 
 def so_far(tracker: Tracker, inputs: Inputs, given: tuple[int, ...], real: RealRun | None = None) -> Graph | None:

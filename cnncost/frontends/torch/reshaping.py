@@ -24,13 +24,13 @@ def geometry(tensor: torch.Tensor) -> tuple[torch.Size, tuple[int, ...]]:
     return tensor.shape, tensor.stride()
 
 
-def reshape_like(tensor: torch.Tensor, like: torch.Tensor, known: TrackedTensor, op: Overload) -> None:
+def reshape_like(tensor: torch.Tensor, like: torch.Tensor, tracked: TrackedTensor, op: Overload) -> None:
     """Give a tensor the geometry that an op gave to its stand-in. New elements are uninitialised.
 
     Raises:
         InputError: the tensor belongs to the user.
     """
-    if known.block.owned and not is_meta(tensor):
+    if tracked.block.owned and not is_meta(tensor):
         raise InputError(
             f"{op.func} changes the shape of a tensor in place, from {tuple(tensor.shape)} to {tuple(like.shape)}, and "
             "the tensor was there before forward; an analysis changes nothing of yours. Expected a tensor that forward "
@@ -41,13 +41,13 @@ def reshape_like(tensor: torch.Tensor, like: torch.Tensor, known: TrackedTensor,
     tensor.as_strided_(like.shape, like.stride(), tensor.storage_offset())
 
 
-def into_outs(op: Overload, kwargs: Any, found: TensorArgs, made: list[torch.Tensor]) -> Any:
+def into_outs(op: Overload, kwargs: Any, operands: TensorArgs, made: list[torch.Tensor]) -> Any:
     """Resize an op's out arguments to the results that it would allocate."""
-    known = {id(tensor): known for tensor, known in found}
+    tracked = {id(tensor): tracked for tensor, tracked in operands}
     outs = [kwargs[name] for name in op.arguments if name in op.outs]
     for out, like in zip(outs, made, strict=True):
         if out.shape != like.shape:
-            reshape_like(out, like, known[id(out)], op)
+            reshape_like(out, like, tracked[id(out)], op)
     return outs[0] if len(outs) == 1 else tuple(outs)
 
 

@@ -35,7 +35,7 @@ class Restated(NamedTuple):
     read: TensorArgs
 
 
-def restated(op: Overload, args: Any, kwargs: Any, found: TensorArgs) -> Restated | None:
+def restated(op: Overload, args: Any, kwargs: Any, operands: TensorArgs) -> Restated | None:
     """The equivalent call, or None if the call is recorded unchanged.
 
     Raises:
@@ -50,12 +50,12 @@ def restated(op: Overload, args: Any, kwargs: Any, found: TensorArgs) -> Restate
     other, names = _BY_NUMBERS[op.func]
     read: TensorArgs = []
     for name in names:
-        tensor, known = next((t, k) for t, k in found if t is named[name])
-        if not known.sig.real:
+        tensor, tracked = next((t, k) for t, k in operands if t is named[name])
+        if not tracked.sig.real:
             raise DataDependentError(f"{op.func} reads the values of a tensor")
         with without_modes():
-            named[name] = (tensor if known.data is None else known.data).tolist()
-        read.append((tensor, known))
+            named[name] = (tensor if tracked.data is None else tracked.data).tolist()
+        read.append((tensor, tracked))
     if isinstance(named[names[0]], int):  # a number of sections
         other = _aten.tensor_split.sections
     return Restated(other, tuple(named.values()), read)

@@ -23,130 +23,130 @@ _LIFT = torch.ops.aten.lift_fresh.default
 class ResultRecorder(RecorderState):
     """Appends nodes from memo entries: with new results (`_record_fresh`, `_record_made`) or those of a run."""
 
-    def _record_fresh(self, entry: Entry, fresh: Fresh, found: TensorArgs) -> torch.Tensor:
+    def _record_fresh(self, entry: Entry, fresh: Fresh, operands: TensorArgs) -> torch.Tensor:
         """Fast path for the commonest case, one new tensor. `_record_made` handles any outputs."""
         sig, size, stride, dtype, nbytes = fresh
         ledger = self.ledger
         tensor = torch.empty_strided(size, stride, dtype=dtype, device=META)
         value = ledger.add_fresh(tensor, sig, nbytes, False)[1]
-        inputs = tuple([known[1] for _, known in found])
+        inputs = tuple([tracked[1] for _, tracked in operands])
         self.nodes.append(new_node((entry.spec, inputs, (value,), self.call, entry.name, self.phase)))
         ledger.clock += 1
         return tensor
 
-    def _record_made(self, entry: Entry, found: TensorArgs) -> Any:
+    def _record_made(self, entry: Entry, operands: TensorArgs) -> Any:
         ledger = self.ledger
         tensors: list[torch.Tensor] = []
         ids: list[int] = []
         for output in entry.outputs or ():
             if isinstance(output, int):
-                tensor, known = found[output]
+                tensor, tracked = operands[output]
                 if output in entry.writes:
-                    known = ledger.write(tensor, known, False)
+                    tracked = ledger.write(tensor, tracked, False)
             else:
                 sig, size, stride, dtype, nbytes = output
                 tensor = torch.empty_strided(size, stride, dtype=dtype, device=META)
-                known = ledger.add_fresh(tensor, sig, nbytes, False)
+                tracked = ledger.add_fresh(tensor, sig, nbytes, False)
             tensors.append(tensor)
-            ids.append(known[1])
-        spec = self._spec(entry, found, tensors)
-        inputs = tuple([known[1] for _, known in found])
+            ids.append(tracked[1])
+        spec = self._spec(entry, operands, tensors)
+        inputs = tuple([tracked[1] for _, tracked in operands])
         if entry.mask is not None:
-            self.masks.note(entry, entry.mask, found, len(self.nodes))
+            self.masks.note(entry, entry.mask, operands, len(self.nodes))
         self.nodes.append(new_node((spec, inputs, tuple(ids), self.call, entry.name, self.phase)))
         ledger.clock += 1
         return tensors[0] if entry.single else memos.fill(entry.template, tensors)
 
-    def _record_run(self, entry: Entry, found: TensorArgs, result: Any) -> Any:
+    def _record_run(self, entry: Entry, operands: TensorArgs, result: Any) -> Any:
         ledger = self.ledger
         tensors: list[torch.Tensor] = []
         memos.templated(result, tensors)
         op = overload(entry.func)
         if op.by_values:
-            self._note_reading(op, found)
+            self._note_reading(op, operands)
         ids: list[int] = []
         for tensor in tensors:
-            known = ledger.find(tensor)
-            if known is None:
-                known = self._enter_result(tensor, found)
+            tracked = ledger.find(tensor)
+            if tracked is None:
+                tracked = self._enter_result(tensor, operands)
             elif entry.func is _LIFT and not is_meta(tensor) and tensor.untyped_storage().resizable():
-                known.block.owned = False  # made by forward from numbers; a numpy array's memory is not resizable
-            elif any(found[i][0] is tensor for i in entry.writes):
-                known = self._written(entry, tensor, known, all(k.sig.real for _, k in found))
+                tracked.block.owned = False  # made by forward from numbers; a numpy array's memory is not resizable
+            elif any(operands[i][0] is tensor for i in entry.writes):
+                tracked = self._written(entry, tensor, tracked, all(k.sig.real for _, k in operands))
             if (data := self._runner.data.get(id(tensor))) is not None:
-                known = ledger.attach(tensor, data)
-            ids.append(known.value)
+                tracked = ledger.attach(tensor, data)
+            ids.append(tracked.value)
         for i in entry.writes:
-            tensor, known = found[i]
+            tensor, tracked = operands[i]
             if not any(tensor is t for t in tensors):
-                ids.append(ledger.write(tensor, known, False).value)
-        self._taint(op, tensors, found)
-        spec = self._spec(entry, found, tensors)
+                ids.append(ledger.write(tensor, tracked, False).value)
+        self._taint(op, tensors, operands)
+        spec = self._spec(entry, operands, tensors)
         types = tuple(ledger.values[i].type for i in ids)
         if types != spec.outputs:  # the shape depends on known values (nonzero on a real mask)
             spec = memos.intern(OpSpec(spec.kind, spec.inputs, types, spec.attrs))
-        reads = [known.value for i, (_, known) in enumerate(found) if i not in entry.outs]
+        reads = [tracked.value for i, (_, tracked) in enumerate(operands) if i not in entry.outs]
         if entry.mask is not None:
-            self.masks.note(entry, entry.mask, found, len(self.nodes))
+            self.masks.note(entry, entry.mask, operands, len(self.nodes))
         self.append(spec, tuple(reads), tuple(ids), entry.name)
         return result
 
-    def _record_counted(self, entry: Entry, more: int, tensor: torch.Tensor, known: TrackedTensor) -> torch.Tensor:
+    def _record_counted(self, entry: Entry, more: int, tensor: torch.Tensor, tracked: TrackedTensor) -> torch.Tensor:
         """Fast path for batch norm's num_batches_tracked, the commonest op on real values."""
-        data = known.data
+        data = tracked.data
         assert data is not None  # `_counts` has checked it
-        written = self.ledger.rewrite(tensor, known, data + more if known.block.owned else data.add_(more))
-        self.append(entry.spec, (known.value,), (written.value,), entry.name)
+        written = self.ledger.rewrite(tensor, tracked, data + more if tracked.block.owned else data.add_(more))
+        self.append(entry.spec, (tracked.value,), (written.value,), entry.name)
         return tensor
 
-    def _written(self, entry: Entry, tensor: torch.Tensor, known: TrackedTensor, real: bool) -> TrackedTensor:
+    def _written(self, entry: Entry, tensor: torch.Tensor, tracked: TrackedTensor, real: bool) -> TrackedTensor:
         """Register the new value of a tensor changed in place: its elements or its shape."""
         op = overload(entry.func)
         real = real and (not is_meta(tensor) or id(tensor) in self._runner.data)
         if op.changes_shape or entry.outs:
             return self.ledger.reshape(tensor, real, wrote=not op.changes_shape or op.resizes)
-        return self.ledger.write(tensor, known, real)
+        return self.ledger.write(tensor, tracked, real)
 
-    def _enter_result(self, tensor: torch.Tensor, found: TensorArgs) -> TrackedTensor:
+    def _enter_result(self, tensor: torch.Tensor, operands: TensorArgs) -> TrackedTensor:
         if is_meta(tensor) and tensor.layout is torch.strided:
-            for arg, known in found:
+            for arg, tracked in operands:
                 stand_in = self._runner.twins.get(id(arg))
                 if stand_in is not None and pointer(stand_in) == pointer(tensor):
-                    return self.ledger.add_view(tensor, known.block)
+                    return self.ledger.add_view(tensor, tracked.block)
         return self.ledger.add_result(tensor)
 
     # ---- refine the node by what is known of values
 
-    def _spec(self, entry: Entry, found: TensorArgs, results: list[torch.Tensor]) -> OpSpec:
+    def _spec(self, entry: Entry, operands: TensorArgs, results: list[torch.Tensor]) -> OpSpec:
         """The entry's spec, refined where masks or known index values are involved."""
-        if entry.name in MASKING or (self._noisy and of_noise(found)):
-            return self._masked(entry, found, results)
-        return with_positions(entry.spec, found) if entry.name in PICKING else entry.spec
+        if entry.name in MASKING or (self._noisy and of_noise(operands)):
+            return self._masked(entry, operands, results)
+        return with_positions(entry.spec, operands) if entry.name in PICKING else entry.spec
 
-    def _masked(self, entry: Entry, found: TensorArgs, results: list[torch.Tensor]) -> OpSpec:
+    def _masked(self, entry: Entry, operands: TensorArgs, results: list[torch.Tensor]) -> OpSpec:
         self._noisy = True
-        return dropout_spec(self.ledger, entry, found, results)
+        return dropout_spec(self.ledger, entry, operands, results)
 
-    def _note_reading(self, op: Overload, found: TensorArgs) -> None:
+    def _note_reading(self, op: Overload, operands: TensorArgs) -> None:
         """Note the calls in which forward reads a value that depends on random numbers or an input."""
-        for tensor, known in found:
+        for tensor, tracked in operands:
             if op.indexes and tensor.dtype not in MASKS:
                 continue  # integer indices don't affect any size
-            if known.block.chance:
+            if tracked.block.chance:
                 self.drawn.append(self.call)
-            if known.block.given:
+            if tracked.block.given:
                 self.read_given.append(self.call)
 
-    def _taint(self, op: Overload, tensors: list[torch.Tensor], found: TensorArgs) -> None:
+    def _taint(self, op: Overload, tensors: list[torch.Tensor], operands: TensorArgs) -> None:
         """Propagate the marks "depends on random numbers" and "depends on an input" from operands to results."""
-        chance = op.random or any(known.block.chance for _, known in found)
-        given = any(known.block.given for _, known in found)
-        if chance or given:
+        chance = op.random or any(tracked.block.chance for _, tracked in operands)
+        from_input = any(tracked.block.given for _, tracked in operands)
+        if chance or from_input:
             for tensor in tensors:
                 if (block := self.ledger.block_of(tensor)) is not None and block.real and not op.fills:
-                    block.chance, block.given = chance or block.chance, given or block.given
+                    block.chance, block.given = chance or block.chance, from_input or block.given
 
 
-def of_noise(found: TensorArgs) -> bool:
+def of_noise(operands: TensorArgs) -> bool:
     """Whether any of the tensors is a random mask."""
-    return True in [known[3].noise for _, known in found]
+    return True in [tracked[3].noise for _, tracked in operands]

@@ -51,53 +51,56 @@ class Runner:
         self.hands_over = False
         """Whether the op's result is to be read from Python: it is returned with its values."""
 
-    def first_time(self, op: Overload, args: Any, kwargs: Any, found: TensorArgs) -> Any:
+    def first_time(self, op: Overload, args: Any, kwargs: Any, operands: TensorArgs) -> Any:
         """An op's result the first time its signature occurs.
 
         Raises:
             DataDependentError: it depends on unknown values.
         """
         self.twins, self.data = {}, {}
-        if all(known.sig.real for _, known in found):
-            large = self._too_large(op, args, kwargs, found)
-            return self.run(op, args, kwargs, found) if large is None else large
-        if _reads_values(op, args, found):
+        if all(tracked.sig.real for _, tracked in operands):
+            large = self._too_large(op, args, kwargs, operands)
+            return self.run(op, args, kwargs, operands) if large is None else large
+        if _reads_values(op, args, operands):
             raise DataDependentError(f"{op.func} reads the values of a tensor")
         if (check := CHECKS.get(op.name)) is not None:
             check(op.bind(args, kwargs))
-        return self.run(op, args, kwargs, found)
+        return self.run(op, args, kwargs, operands)
 
-    def run(self, op: Overload, args: Any, kwargs: Any, found: TensorArgs) -> Any:
+    def run(self, op: Overload, args: Any, kwargs: Any, operands: TensorArgs) -> Any:
         """Run an op: for values if all inputs have known ones, else only for shapes."""
         self.twins, self.data = {}, {}
-        if not found:
+        if not operands:
             return self._create(op, args, kwargs)
-        if all(known.sig.real for _, known in found) and not _on_storage(args):
-            return self._for_values(op, args, kwargs, found)
+        if all(tracked.sig.real for _, tracked in operands) and not _on_storage(args):
+            return self._for_values(op, args, kwargs, operands)
         if op.is_view and not op.composite:
             return op.func(*args, **kwargs)  # a view of real weights costs nothing and keeps the storage
         if op.indexes:
-            args = _without_masks(args, found)
+            args = _without_masks(args, operands)
         if op.sized is not None:
-            made = op.sized(args, {id(t): t if k.data is None else k.data for t, k in found if k.sig.real})
-            return into_outs(op, kwargs, found, [made]) if op.outs else made
+            result = op.sized(args, {id(t): t if k.data is None else k.data for t, k in operands if k.sig.real})
+            return into_outs(op, kwargs, operands, [result]) if op.outs else result
         if op.made is not None:
-            made = op.made(op.bind(args, kwargs))
-            return into_outs(op, kwargs, found, list(made)) if op.outs else made
-        if op.outs and (said := output_types(op, op.bind(args, kwargs))) is not None:
+            result = op.made(op.bind(args, kwargs))
+            return into_outs(op, kwargs, operands, list(result)) if op.outs else result
+        if op.outs and (types := output_types(op, op.bind(args, kwargs))) is not None:
             return into_outs(
-                op, kwargs, found, [torch.empty_strided(*output[:2], dtype=output[2], device=META) for output in said]
+                op,
+                kwargs,
+                operands,
+                [torch.empty_strided(*output[:2], dtype=output[2], device=META) for output in types],
             )
         if op.schema_name in _FILLED:
-            return self._filled(op, args, kwargs, found)
-        return self._on_twins(op, args, kwargs, found)
+            return self._filled(op, args, kwargs, operands)
+        return self._on_twins(op, args, kwargs, operands)
 
-    def _too_large(self, op: Overload, args: Any, kwargs: Any, found: TensorArgs) -> Any:
+    def _too_large(self, op: Overload, args: Any, kwargs: Any, operands: TensorArgs) -> Any:
         """The result on meta if it would be too large to compute from the small real inputs; else None."""
-        if sum(tensor.numel() for tensor, _ in found) ** 2 <= REAL_LIMIT or op.is_view or op.mutable:
+        if sum(tensor.numel() for tensor, _ in operands) ** 2 <= REAL_LIMIT or op.is_view or op.mutable:
             return None
         try:
-            result = self._on_twins(op, args, kwargs, found)
+            result = self._on_twins(op, args, kwargs, operands)
         except (RuntimeError, NotImplementedError):
             return None  # it reads values: run it on the known ones
         tensors: list[torch.Tensor] = []
@@ -121,25 +124,25 @@ class Runner:
         self.data[id(result)] = data
         return result
 
-    def _filled(self, op: Overload, args: Any, kwargs: Any, found: TensorArgs) -> Any:
+    def _filled(self, op: Overload, args: Any, kwargs: Any, operands: TensorArgs) -> Any:
         """Run an op such as `zeros_like`: the result's values are known even if the operand's are not."""
-        result = self._on_twins(op, args, kwargs, found)
-        if result.numel() <= REAL_LIMIT and found[0][0].numel() <= REAL_LIMIT:
-            like = {id(tensor): torch.empty_like(tensor, device=CPU) for tensor, _ in found}
+        result = self._on_twins(op, args, kwargs, operands)
+        if result.numel() <= REAL_LIMIT and operands[0][0].numel() <= REAL_LIMIT:
+            like = {id(tensor): torch.empty_like(tensor, device=CPU) for tensor, _ in operands}
             self.data[id(result)] = op.func(*replace_tensors(args, like, CPU), **replace_tensors(kwargs, like, CPU))
         return result
 
-    def _for_values(self, op: Overload, args: Any, kwargs: Any, found: TensorArgs) -> Any:
+    def _for_values(self, op: Overload, args: Any, kwargs: Any, operands: TensorArgs) -> Any:
         """Run an op on values; return meta outputs, with the values in `data`, if an input is on meta."""
-        table = {id(tensor): known.data for tensor, known in found if known.data is not None}
+        table = {id(tensor): tracked.data for tensor, tracked in operands if tracked.data is not None}
         copied = set()
-        targets = written(op, args, kwargs, found)
+        targets = written(op, args, kwargs, operands)
         for i in targets:
-            tensor, known = found[i]
+            tensor, tracked = operands[i]
             at_hand = table.get(id(tensor), tensor)
             if op.changes_shape and not op.resizes and at_hand is not tensor:
                 table[id(tensor)] = at_hand.detach()  # same values, as a view whose geometry may change
-            elif known.block.owned:  # the values belong to the user: write to a copy
+            elif tracked.block.owned:  # the values belong to the user: write to a copy
                 table[id(tensor)] = at_hand.detach().clone()
             copied.add(id(tensor))
         self._written_copies = [table[key] for key in copied if key in table]
@@ -147,15 +150,15 @@ class Runner:
             zeros_behind(table.get(id(args[0]), args[0]), args[1])
         result = op.func(*replace_tensors(args, table, CPU), **replace_tensors(kwargs, table, CPU))
         if op.changes_shape or op.outs:
-            self._reshape(op, args, kwargs, [found[i] for i in targets], table, found)
+            self._reshape(op, args, kwargs, [operands[i] for i in targets], table, operands)
         values: list[torch.Tensor] = []
         template = memos.templated(result, values)
         if self.hands_over:
             return result.clone()  # later writes go to this copy
-        back = {id(data): tensor for tensor, _ in found if (data := table.get(id(tensor))) is not None}
+        back = {id(data): tensor for tensor, _ in operands if (data := table.get(id(tensor))) is not None}
         outputs = [back.get(id(value), value) for value in values]
         if not all(is_meta(tensor) for tensor in outputs):
-            outputs = self._without_values(op, args, kwargs, found, values, outputs)
+            outputs = self._without_values(op, args, kwargs, operands, values, outputs)
         self.data = {id(out): value for out, value in zip(outputs, values, strict=True) if out is not value}
         self.data.update({key: table[key] for key in copied if key in table})
         return memos.fill(template, outputs)
@@ -165,27 +168,27 @@ class Runner:
         op: Overload,
         args: Any,
         kwargs: Any,
-        found: TensorArgs,
+        operands: TensorArgs,
         values: list[torch.Tensor],
         outputs: list[torch.Tensor],
     ) -> list[torch.Tensor]:
         """Outputs on `meta`, as in the whole recording; views of the user's own tensors are returned unchanged."""
-        real = {pointer(known.data if known.data is not None else tensor) for tensor, known in found}
+        real = {pointer(tracked.data if tracked.data is not None else tensor) for tensor, tracked in operands}
         real.update(pointer(value) for value in self._written_copies)
         aliases = any(pointer(value) in real for value in values)
-        if aliases and all(not is_meta(tensor) for tensor, _ in found):
+        if aliases and all(not is_meta(tensor) for tensor, _ in operands):
             return outputs
         if aliases or op.mutable or any(value.layout is not torch.strided for value in values):
-            return self._shaped(op, args, kwargs, found, values)
+            return self._shaped(op, args, kwargs, operands, values)
         return [meta_like(value) for value in values]
 
     def _shaped(
-        self, op: Overload, args: Any, kwargs: Any, found: TensorArgs, values: list[torch.Tensor]
+        self, op: Overload, args: Any, kwargs: Any, operands: TensorArgs, values: list[torch.Tensor]
     ) -> list[torch.Tensor]:
         """Meta tensors for the outputs of an op whose values are known."""
         outputs: list[torch.Tensor] = []
         try:
-            memos.templated(self._on_twins(op, args, kwargs, found), outputs)
+            memos.templated(self._on_twins(op, args, kwargs, operands), outputs)
         except (RuntimeError, NotImplementedError):
             outputs = []  # its shape depends on values: take it from the result
         if [t.shape for t in outputs] != [t.shape for t in values]:
@@ -193,30 +196,30 @@ class Runner:
         return outputs
 
     def _reshape(
-        self, op: Overload, args: Any, kwargs: Any, targets: TensorArgs, table: Table, found: TensorArgs
+        self, op: Overload, args: Any, kwargs: Any, targets: TensorArgs, table: Table, operands: TensorArgs
     ) -> None:
         """Apply to tensors the in-place geometry change that the op made to their values."""
-        for tensor, known in targets:
+        for tensor, tracked in targets:
             like = table.get(id(tensor), tensor)
             if geometry(tensor) == geometry(like):
                 continue
             if op.changes_shape and is_meta(tensor):
-                self._on_twins(op, args, kwargs, found)
+                self._on_twins(op, args, kwargs, operands)
                 return
-            reshape_like(tensor, like, known, op)
+            reshape_like(tensor, like, tracked, op)
 
-    def _on_twins(self, op: Overload, args: Any, kwargs: Any, found: TensorArgs) -> Any:
+    def _on_twins(self, op: Overload, args: Any, kwargs: Any, operands: TensorArgs) -> Any:
         """Run an op with each real tensor replaced by a meta tensor of the same geometry."""
-        twins = self.twins = {id(tensor): meta_like(tensor) for tensor, _ in found if not is_meta(tensor)}
+        twins = self.twins = {id(tensor): meta_like(tensor) for tensor, _ in operands if not is_meta(tensor)}
         table = _with_condition(args[0], twins) if op.schema_name == "aten::where" else twins
         result = op.func(*replace_tensors(args, table, META), **replace_tensors(kwargs, table, META))
-        for tensor, known in found if op.changes_shape or op.outs else ():
+        for tensor, tracked in operands if op.changes_shape or op.outs else ():
             like = twins.get(id(tensor), tensor)
             if geometry(tensor) != geometry(like):
-                reshape_like(tensor, like, known, op)
+                reshape_like(tensor, like, tracked, op)
         if op.after is not None:
             result = op.after(op.bind(args, kwargs), result)
-        back = {id(twins[id(tensor)]): tensor for tensor, _ in found if id(tensor) in twins}
+        back = {id(twins[id(tensor)]): tensor for tensor, _ in operands if id(tensor) in twins}
         return replace_tensors(result, back, None) if back else result
 
 
@@ -228,26 +231,26 @@ def _with_condition(condition: torch.Tensor, twins: Table) -> Table:
     return {**twins, id(condition): torch.empty_like(at_hand, dtype=torch.bool)}
 
 
-def stays_whole(op: Overload, found: TensorArgs) -> bool:
+def stays_whole(op: Overload, operands: TensorArgs) -> bool:
     """Whether a composite op is recorded as one op: a complex convolution is three real ones, plus sums."""
-    return not (op.name.startswith("conv") and any(tensor.is_complex() for tensor, _ in found))
+    return not (op.name.startswith("conv") and any(tensor.is_complex() for tensor, _ in operands))
 
 
-def shape_follows_values(op: Overload, found: TensorArgs) -> bool:
+def shape_follows_values(op: Overload, operands: TensorArgs) -> bool:
     """Whether the op's output shape depends on known values, so that it can't be memoized."""
     if op.indexes:
-        return any(tensor.dtype in MASKS for tensor, _ in found[1:])
+        return any(tensor.dtype in MASKS for tensor, _ in operands[1:])
     return op.sized is not None or op.reads_data
 
 
-def _reads_values(op: Overload, args: Any, found: TensorArgs) -> bool:
+def _reads_values(op: Overload, args: Any, operands: TensorArgs) -> bool:
     """Whether an op's result depends on unknown values.
 
     Indexing has torch's tag only because of masks; with integer indices its shape follows from shapes. Ops in
     `SIZED_BY_VALUES` raise their own error for a missing value.
     """
     if op.indexes:
-        unknown = any(tensor.dtype in MASKS and not known.sig.real for tensor, known in found[1:])
+        unknown = any(tensor.dtype in MASKS and not tracked.sig.real for tensor, tracked in operands[1:])
         return unknown and not _fits_any_mask(op, args)
     return op.reads_values(args)
 
@@ -264,23 +267,23 @@ def _fits_any_mask(op: Overload, args: Any) -> bool:
     return plain and values.dim() <= whole  # one row for all set elements
 
 
-def _without_masks(args: Any, found: TensorArgs) -> Any:
+def _without_masks(args: Any, operands: TensorArgs) -> Any:
     """Arguments of an indexing op with each mask replaced by equivalent integer indices."""
-    known = {id(tensor): known for tensor, known in found}
+    tracked = {id(tensor): tracked for tensor, tracked in operands}
     indices: list[Any] = []
     for index in args[1]:
         if index is None or index.dtype not in MASKS:
             indices.append(index)
             continue
-        if not known[id(index)].sig.real:  # the number of set elements does not matter
+        if not tracked[id(index)].sig.real:  # the number of set elements does not matter
             indices.extend(torch.empty(1, dtype=torch.int64, device=META) for _ in range(index.dim()))
             continue
-        data = known[id(index)].data
+        data = tracked[id(index)].data
         indices.extend(meta_like(axis) for axis in (index if data is None else data).nonzero(as_tuple=True))
     return (args[0], indices, *args[2:])
 
 
-def written(op: Overload, args: Any, kwargs: Any, found: TensorArgs) -> tuple[int, ...]:
+def written(op: Overload, args: Any, kwargs: Any, operands: TensorArgs) -> tuple[int, ...]:
     """Indices, among the op's tensors, of those that its schema marks as written."""
     if not op.mutable:
         return ()
@@ -288,7 +291,7 @@ def written(op: Overload, args: Any, kwargs: Any, found: TensorArgs) -> tuple[in
     for i, name in op.written:
         value = args[i] if i < len(args) else kwargs.get(name)
         targets = value if isinstance(value, (list, tuple)) else [value]
-        hits.update(j for j, (tensor, _) in enumerate(found) if any(tensor is t for t in targets))
+        hits.update(j for j, (tensor, _) in enumerate(operands) if any(tensor is t for t in targets))
     return tuple(sorted(hits))
 
 

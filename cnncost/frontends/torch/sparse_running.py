@@ -68,14 +68,14 @@ def _is_sized(named: dict[str, Any]) -> bool:
     return "values" in named and named.get("size") is not None
 
 
-def concerns(op: Overload, kwargs: Any, found: TensorArgs) -> bool:
+def concerns(op: Overload, kwargs: Any, operands: TensorArgs) -> bool:
     """Whether an op reads, creates or may create a sparse tensor."""
     if op.name in _MAKING or op.name in _CONVERTING or op.name == "_spdiags":
         return True
-    return any_sparse([tensor for tensor, _ in found]) or kwargs.get("layout") is torch.sparse_coo
+    return any_sparse([tensor for tensor, _ in operands]) or kwargs.get("layout") is torch.sparse_coo
 
 
-def run(op: Overload, args: Any, kwargs: Any, found: TensorArgs, runner: Runner) -> Any:
+def run(op: Overload, args: Any, kwargs: Any, operands: TensorArgs, runner: Runner) -> Any:
     """The op's result: sparse tensors as stand-ins; values, if all are known, in `runner.data`.
 
     Raises:
@@ -86,34 +86,34 @@ def run(op: Overload, args: Any, kwargs: Any, found: TensorArgs, runner: Runner)
     if op.name in _ASKING:
         return op.func(*args, **kwargs)
     if op.is_view or op.name in _ELEMENTS or op.name in _PLACES or op.name in {"detach", "_coalesced"}:
-        viewed = _viewed(op, args, kwargs, found, runner)
+        viewed = _viewed(op, args, kwargs, operands, runner)
         if viewed is not None:
             return viewed
     if op.name in {"t", "transpose"} and args[0].layout in COMPRESSED and is_meta(args[0]):
-        return _turned(op, args, kwargs, found, runner)
+        return _turned(op, args, kwargs, operands, runner)
     if op.name in _MAKING:
-        return _made(op, args, kwargs, found, runner)
+        return _made(op, args, kwargs, operands, runner)
     if op.mutable:
-        return _in_place(op, args, kwargs, found, runner)
-    real = all(known.sig.real for _, known in found)
+        return _in_place(op, args, kwargs, operands, runner)
+    real = all(tracked.sig.real for _, tracked in operands)
     shape = _dense_shape(op, args)
     if shape is not None and (not real or prod(shape) > REAL_LIMIT):
         return _dense(op, args, shape)
     if real:
-        return _with_values(op, args, kwargs, found, runner)
+        return _with_values(op, args, kwargs, operands, runner)
     kept = _kept(op, args)
     if kept is not None:
         return kept
-    return _by_places(op, args, kwargs, found)
+    return _by_places(op, args, kwargs, operands)
 
 
-def _viewed(op: Overload, args: Any, kwargs: Any, found: TensorArgs, runner: Runner) -> Any:
+def _viewed(op: Overload, args: Any, kwargs: Any, operands: TensorArgs, runner: Runner) -> Any:
     """Component tensors, which share storage, with their known values; None if it is no such view."""
-    tensor, known = found[0]
+    tensor, tracked = operands[0]
     if op.name in _ELEMENTS or op.name in _PLACES:
         part = op.func(*args, **kwargs)
         places = pattern(tensor)
-        data = known.data if known.sig.real else None
+        data = tracked.data if tracked.sig.real else None
         if is_meta(part) and op.name in _PLACES and places is not None:
             runner.data[id(part)] = op.func(_coalesced_as(tensor, places).cpu())
         elif is_meta(part) and data is not None:
@@ -122,17 +122,17 @@ def _viewed(op: Overload, args: Any, kwargs: Any, found: TensorArgs, runner: Run
     if op.name not in {"detach", "alias", "_coalesced"}:
         return None
     result = with_pattern(op.func(*args, **kwargs), pattern(tensor))
-    if result is not tensor and is_meta(result) and known.sig.real and known.data is not None:
-        runner.data[id(result)] = known.data
+    if result is not tensor and is_meta(result) and tracked.sig.real and tracked.data is not None:
+        runner.data[id(result)] = tracked.data
     return result
 
 
-def _turned(op: Overload, args: Any, kwargs: Any, found: TensorArgs, runner: Runner) -> torch.Tensor:
+def _turned(op: Overload, args: Any, kwargs: Any, operands: TensorArgs, runner: Runner) -> torch.Tensor:
     """The transpose of a tensor with compressed layout: the same parts, with rows and columns swapped."""
-    places, known = pattern(args[0]), found[0][1]
+    places, tracked = pattern(args[0]), operands[0][1]
     result = with_pattern(op.func(*args, **kwargs), None if places is None else op.func(places, *args[1:], **kwargs))
-    if known.sig.real and known.data is not None:
-        runner.data[id(result)] = op.func(known.data, *args[1:], **kwargs)
+    if tracked.sig.real and tracked.data is not None:
+        runner.data[id(result)] = op.func(tracked.data, *args[1:], **kwargs)
     return result
 
 
@@ -143,7 +143,7 @@ def _coalesced_as(tensor: torch.Tensor, places: torch.Tensor) -> torch.Tensor:
     return places
 
 
-def _made(op: Overload, args: Any, kwargs: Any, found: TensorArgs, runner: Runner) -> Any:
+def _made(op: Overload, args: Any, kwargs: Any, operands: TensorArgs, runner: Runner) -> Any:
     """A tensor made of given parts, sharing their storages.
 
     Raises:
@@ -151,22 +151,24 @@ def _made(op: Overload, args: Any, kwargs: Any, found: TensorArgs, runner: Runne
     """
     named = op.bind(args, kwargs)
     if "values" not in named:  # an empty tensor
-        return _with_values(op, args, kwargs, found, runner)
-    of = {id(tensor): None if (data := _data(tensor, known)) is None else data.clone() for tensor, known in found}
+        return _with_values(op, args, kwargs, operands, runner)
+    of = {
+        id(tensor): None if (data := _data(tensor, tracked)) is None else data.clone() for tensor, tracked in operands
+    }
     values, *indices = _parts_given(op, named)
     places = [place for index in indices if (place := of[id(index)]) is not None]
-    known = len(places) == len(indices)
+    complete = len(places) == len(indices)
     some = of[id(values)]
     if some is None:
         some = torch.ones(values.shape, dtype=values.dtype)  # contiguous, as results of sparse sums depend on it
-    runner.twins = {id(tensor): meta_like(tensor) for tensor, _ in found if not is_meta(tensor)}
+    runner.twins = {id(tensor): meta_like(tensor) for tensor, _ in operands if not is_meta(tensor)}
     if _is_sized(named):
         result = op.func(
             *replace_tensors(args, runner.twins, META),
             **replace_tensors({**kwargs, "device": META}, runner.twins, META),
         )
-        whole = assembled(result, some, places) if known else None
-    elif known:
+        whole = assembled(result, some, places) if complete else None
+    elif complete:
         table = {**dict(zip(map(id, indices), places, strict=True)), id(values): some}
         whole = op.func(*replace_tensors(args, table, CPU), **replace_tensors(kwargs, table, CPU))
         result = assembled(whole, *_split([runner.twins.get(id(part), part) for part in (values, *indices)]))
@@ -174,7 +176,7 @@ def _made(op: Overload, args: Any, kwargs: Any, found: TensorArgs, runner: Runne
         raise DataDependentError(f"the sizes of what {op.func} makes depend on its indices")
     if whole is not None and of[id(values)] is not None and values.numel() <= REAL_LIMIT:
         runner.data[id(result)] = whole
-    keep_alive(result, [tensor for tensor, _ in found if id(tensor) in runner.twins])
+    keep_alive(result, [tensor for tensor, _ in operands if id(tensor) in runner.twins])
     return with_pattern(result, whole)
 
 
@@ -191,23 +193,23 @@ def _parts_given(op: Overload, named: dict[str, Any]) -> tuple[torch.Tensor, ...
     return values, first, second
 
 
-def _data(tensor: torch.Tensor, known: TrackedTensor) -> torch.Tensor | None:
+def _data(tensor: torch.Tensor, tracked: TrackedTensor) -> torch.Tensor | None:
     """The values of a tensor, if known."""
-    if not known.sig.real:
+    if not tracked.sig.real:
         return None
-    return (tensor if known.data is None else known.data).detach().cpu()
+    return (tensor if tracked.data is None else tracked.data).detach().cpu()
 
 
-def _in_place(op: Overload, args: Any, kwargs: Any, found: TensorArgs, runner: Runner) -> Any:
+def _in_place(op: Overload, args: Any, kwargs: Any, operands: TensorArgs, runner: Runner) -> Any:
     """In-place ops: sparse tensors added to a dense one, or a sparse one whose positions don't change."""
     target = args[0] if args else None
-    if all(known.sig.real for _, known in found) and not is_sparse(target):
-        table = {id(t): t if k.data is None else k.data for t, k in found}
-        for i in written(op, args, kwargs, found):
-            tensor = found[i][0]
+    if all(tracked.sig.real for _, tracked in operands) and not is_sparse(target):
+        table = {id(t): t if k.data is None else k.data for t, k in operands}
+        for i in written(op, args, kwargs, operands):
+            tensor = operands[i][0]
             table[id(tensor)] = table[id(tensor)].detach().clone()
         op.func(*replace_tensors(args, table, CPU), **replace_tensors(kwargs, table, CPU))
-        runner.data = {id(found[i][0]): table[id(found[i][0])] for i in written(op, args, kwargs, found)}
+        runner.data = {id(operands[i][0]): table[id(operands[i][0])] for i in written(op, args, kwargs, operands)}
         return target
     if op.writes_first and (not is_sparse(target) or op.name in _KEEPING):
         return target
@@ -260,9 +262,9 @@ def _dense(op: Overload, args: Any, shape: tuple[int, ...]) -> Any:
     return result
 
 
-def _with_values(op: Overload, args: Any, kwargs: Any, found: TensorArgs, runner: Runner) -> Any:
+def _with_values(op: Overload, args: Any, kwargs: Any, operands: TensorArgs, runner: Runner) -> Any:
     """Run the op on values; return stand-ins for the results."""
-    table = {id(tensor): data for tensor, known in found if (data := _data(tensor, known)) is not None}
+    table = {id(tensor): data for tensor, tracked in operands if (data := _data(tensor, tracked)) is not None}
     result = op.func(*replace_tensors(args, table, CPU), **replace_tensors(kwargs, table, CPU))
     values: list[torch.Tensor] = []
     template = memos.templated(result, values)
@@ -307,26 +309,26 @@ def _alike(tensor: torch.Tensor, dtype: torch.dtype, shape: Any = None) -> torch
     return with_pattern(made, pattern(tensor))
 
 
-def _by_places(op: Overload, args: Any, kwargs: Any, found: TensorArgs) -> Any:
+def _by_places(op: Overload, args: Any, kwargs: Any, operands: TensorArgs) -> Any:
     """Run the op on tensors with the same positions and keep only the positions of the result.
 
     Raises:
         DataDependentError: the positions are unknown, or the op's result depends on values.
     """
     table: dict[int, torch.Tensor] = {}
-    for tensor, known in found:
-        made = _placed(tensor, known)
+    for tensor, tracked in operands:
+        made = _placed(tensor, tracked)
         if made is None or (not is_sparse(tensor) and op.name in _CONVERTING):
             raise DataDependentError(f"how many elements {op.func} leaves in a sparse tensor depends on values")
         table[id(tensor)] = made
     result = op.func(*replace_tensors(args, table, CPU), **replace_tensors(kwargs, table, CPU))
     values: list[torch.Tensor] = []
     template = memos.templated(result, values)
-    back = {id(table[id(tensor)]): tensor for tensor, _ in found}
+    back = {id(table[id(tensor)]): tensor for tensor, _ in operands}
     return memos.fill(template, [back.get(id(value), meta_like(value)) for value in values])
 
 
-def _placed(tensor: torch.Tensor, known: TrackedTensor) -> torch.Tensor | None:
+def _placed(tensor: torch.Tensor, tracked: TrackedTensor) -> torch.Tensor | None:
     """A tensor with data to run an op on only for the positions; None if too little is known."""
     if is_sparse(tensor):
         places = pattern(tensor)
@@ -334,7 +336,7 @@ def _placed(tensor: torch.Tensor, known: TrackedTensor) -> torch.Tensor | None:
             return None
         places = _coalesced_as(tensor, places.cpu())
         return places if places.dtype is tensor.dtype else places.to(tensor.dtype)
-    data = _data(tensor, known)
+    data = _data(tensor, tracked)
     if data is not None:
         return data
     if not tensor.is_floating_point() and not tensor.is_complex():

@@ -165,7 +165,7 @@ class _Backward:
         self._began = self._start = tracker.recorder.ledger.clock
         """Clock at the start of the current autograd node, and of backward."""
 
-    def call(self, found: TensorArgs) -> int:  # noqa: ARG002  # the protocol
+    def call(self, operands: TensorArgs) -> int:  # noqa: ARG002  # the protocol
         """The call of the op that is being differentiated."""
         tracker = self._tracker
         node: Any = current_node()
@@ -184,7 +184,7 @@ class _Backward:
         place = bisect_right(trail, number, key=itemgetter(0))
         return trail[place - 1][1] if place else 0
 
-    def in_place(self, func: Any, args: tuple[Any, ...], found: TensorArgs) -> Any:
+    def in_place(self, func: Any, args: tuple[Any, ...], operands: TensorArgs) -> Any:
         """The in-place op for accumulating gradients of a value used several times, or scattering them into zeros.
 
         Autograd does these in place, but not while a dispatch mode is on (torch/csrc/autograd/input_buffer.cpp, and
@@ -192,16 +192,21 @@ class _Backward:
         operand created by an earlier node, or by a node that passes two gradients to one value.
         """
         better = _IN_PLACE.get(func) or _of_this_node(func)
-        if better is None or torch.is_grad_enabled() or self._node is None or found[0][0] is not args[0]:
+        if better is None or torch.is_grad_enabled() or self._node is None or operands[0][0] is not args[0]:
             return None
-        born = [known.block.born for _, known in found]
+        born = [tracked.block.born for _, tracked in operands]
         if born[0] is None or born[0] < self._start:
             return None
         if func is not _ADD:  # the zeros, or another tensor, must be created by this formula
             return better if born[0] >= self._began else None
         if _holders(args[0]) != _alone():
             return None
-        if len(args) != 2 or len(found) != 2 or found[0][1].sig.type != found[1][1].sig.type or born[1] is None:
+        if (
+            len(args) != 2
+            or len(operands) != 2
+            or operands[0][1].sig.type != operands[1][1].sig.type
+            or born[1] is None
+        ):
             return None
         here = born[0] >= self._began and born[1] >= self._began
         return None if born[1] < self._start or (here and not _hands_on_twice()) else better
@@ -280,11 +285,13 @@ class _Update:
         self._owners = owners
         self._last = 0
 
-    def call(self, found: TensorArgs) -> int:
-        self._last = next((self._owners[k.block.index] for _, k in found if k.block.index in self._owners), self._last)
+    def call(self, operands: TensorArgs) -> int:
+        self._last = next(
+            (self._owners[k.block.index] for _, k in operands if k.block.index in self._owners), self._last
+        )
         return self._last
 
-    def in_place(self, func: Any, args: tuple[Any, ...], found: TensorArgs) -> None:
+    def in_place(self, func: Any, args: tuple[Any, ...], operands: TensorArgs) -> None:
         """Always None: an optimizer's code calls in-place ops explicitly."""
 
 

@@ -70,10 +70,10 @@ def loss(spec: OpSpec) -> Reach | None:
     """The mean or sum sees all of the input."""
     if spec.outputs[0].shape:
         return None
-    found = []
+    ways = []
     for i, t in enumerate(spec.inputs):
-        found.append(Route(i, (*(All(axis) for axis in range(len(t.shape))), Reshape(()))))
-    return alike(spec, found)
+        ways.append(Route(i, (*(All(axis) for axis in range(len(t.shape))), Reshape(()))))
+    return alike(spec, ways)
 
 
 def fft(spec: OpSpec) -> Reach | None:
@@ -94,19 +94,19 @@ def pointwise(spec: OpSpec) -> Reach | None:
     """Each element sees the elements at its position; inputs broadcast."""
     if spec["fn"] in {"glu", "cross"}:
         return _along(spec)
-    found = _in_place(spec)
-    return None if found is None else routes(*found)
+    ways = _in_place(spec)
+    return None if ways is None else routes(*ways)
 
 
 def _in_place(spec: OpSpec) -> list[Route] | None:
     """Routes by position to the first output; None if an input doesn't broadcast to its shape."""
-    found = []
+    ways = []
     for i, t in enumerate(spec.inputs):
         steps = broadcast(t.shape, spec.outputs[0].shape)
         if steps is None:
             return None
-        found.append(Route(i, steps))
-    return found
+        ways.append(Route(i, steps))
+    return ways
 
 
 def _along(spec: OpSpec) -> Reach | None:
@@ -116,9 +116,9 @@ def _along(spec: OpSpec) -> Reach | None:
         return None
     axis %= len(out)
     if spec["fn"] == "cross":
-        found = _in_place(spec)
+        ways = _in_place(spec)
         others = Window(axis, ((1, 2), (0, 2), (0, 1)), None)
-        return None if found is None else routes(*(Route(i, (*steps, others)) for i, steps in found))
+        return None if ways is None else routes(*(Route(i, (*steps, others)) for i, steps in ways))
     halves = (moved(axis, range(start, start + out[axis]), start) for start in (0, out[axis]))
     return routes(*(Route(0, (half,)) for half in halves))
 
@@ -129,15 +129,15 @@ def create(spec: OpSpec) -> Reach | None:
     A Dirichlet distribution draws the numbers of the last axis together.
     """
     reads = spec.get("reads", ())
-    found = []
+    ways = []
     for i, t in enumerate(spec.inputs):
         steps = broadcast(t.shape, spec.outputs[0].shape)
         if i in reads:
             if steps is None:
                 return None
-            found.append(Route(i, (*steps, *mixed(t.shape, *_drawn_together(spec)))))
+            ways.append(Route(i, (*steps, *mixed(t.shape, *_drawn_together(spec)))))
     ignored = tuple(i for i in range(len(spec.inputs)) if i not in reads)
-    return tuple(Output(tuple(found), ignored=ignored) for _ in spec.outputs)
+    return tuple(Output(tuple(ways), ignored=ignored) for _ in spec.outputs)
 
 
 def _drawn_together(spec: OpSpec) -> tuple[int, ...]:
@@ -146,5 +146,5 @@ def _drawn_together(spec: OpSpec) -> tuple[int, ...]:
 
 def dropout(spec: OpSpec) -> Reach | None:
     """Each element sees itself, and the mask that it is multiplied with."""
-    found = _in_place(spec)
-    return None if found is None else alike(spec, found)
+    ways = _in_place(spec)
+    return None if ways is None else alike(spec, ways)

@@ -46,20 +46,20 @@ def matmul(spec: OpSpec) -> Reach | None:
         return None
     rows, columns = left if len(left) > 1 else (1, *left), right if len(right) > 1 else (*right, 1)
     full = _product_shape(rows, columns)
-    kept = (rows[-2],) * (len(left) > 1) + (columns[-1],) * (len(right) > 1)
-    if (*full[:-2], *kept) != out:
+    left_axes = (rows[-2],) * (len(left) > 1) + (columns[-1],) * (len(right) > 1)
+    if (*full[:-2], *left_axes) != out:
         return None
     end = () if full == out else (Reshape(out),)
-    found = []
+    ways = []
     for i, given, matrix, axis in ((a, left, rows, len(rows) - 1), (b, right, columns, len(columns) - 2)):
         start = () if given == matrix else (Reshape(matrix),)
-        found.append(Route(i, (*start, *_contracted(matrix, full, axis), *end)))
+        ways.append(Route(i, (*start, *_contracted(matrix, full, axis), *end)))
     for i in added:
         steps = broadcast(spec.inputs[i].shape, out)
         if steps is None:
             return None
-        found.append(Route(i, steps))
-    return routes(*found)
+        ways.append(Route(i, steps))
+    return routes(*ways)
 
 
 def _product_shape(rows: Shape, columns: Shape) -> Shape:
@@ -79,7 +79,7 @@ def attention(spec: OpSpec) -> Reach | None:
     """
     q, k, v, *rest = spec.inputs
     y = spec.outputs[0].shape
-    last, found = len(y) - 1, []
+    last, ways = len(y) - 1, []
     for i, x in enumerate((q, k, v)):
         shape = (1,) * (len(y) - len(x.shape)) + x.shape
         steps: list[Step] = [Reshape(shape)] if shape != x.shape else []
@@ -88,14 +88,14 @@ def attention(spec: OpSpec) -> Reach | None:
             steps += _keys(last - 1, shape[-2], y[-2], bool(spec["causal"]))
         if shape[:-2] != y[:-2]:
             steps += _heads(shape, y)
-        found.append(Route(i, tuple(steps)))
+        ways.append(Route(i, tuple(steps)))
     for i, x in enumerate(rest, 3):
         if not x.floating or len(x.shape) < 2 or x.shape[-1] not in (1, k.shape[-2]):
             continue
         grown = broadcast((*x.shape[:-1], 1), y)
         if grown is not None:
-            found.append(Route(i, (All(len(x.shape) - 1), *grown)))
-    return alike(spec, found)
+            ways.append(Route(i, (All(len(x.shape) - 1), *grown)))
+    return alike(spec, ways)
 
 
 def _keys(axis: int, keys: int, queries: int, causal: bool) -> list[Step]:
@@ -116,9 +116,9 @@ def _heads(x: Shape, y: Shape) -> tuple[Step, ...]:
 def mha(spec: OpSpec) -> Reach:
     """query, key, value: B,L,D. A query sees its whole batch row."""
     y = spec.outputs[0].shape
-    found = [Route(0, mixed(y, 2))]
-    found += [Route(i, (All(1, slides=True), Spread(1, y[1]), All(2), Spread(2, y[2]))) for i in (1, 2)]
-    return alike(spec, found)
+    ways = [Route(0, mixed(y, 2))]
+    ways += [Route(i, (All(1, slides=True), Spread(1, y[1]), All(2), Spread(2, y[2]))) for i in (1, 2)]
+    return alike(spec, ways)
 
 
 def encoder_layer(spec: OpSpec) -> Reach:

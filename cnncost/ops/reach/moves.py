@@ -77,9 +77,9 @@ def followed(shape: Shape, moves: tuple[Move, ...]) -> tuple[tuple[Step, ...], S
     """The steps of moves of one tensor, and the shape that they lead to."""
     steps: list[Step] = []
     for name, *arguments in moves:
-        found = _MOVES[name][1](shape, *arguments)
-        shape = resulting(shape, found)
-        steps += found
+        more = _MOVES[name][1](shape, *arguments)
+        shape = resulting(shape, more)
+        steps += more
     return tuple(steps), shape
 
 
@@ -189,14 +189,14 @@ def diagonal(shape: Shape, first: int, second: int, offset: int) -> tuple[Step, 
 def _joined(spec: OpSpec, moves: tuple[Move, ...], axis: int) -> Reach:
     """Each input has its own range along the axis. Empty vectors are left out of what has more axes, as torch does."""
     rank = len(spec.outputs[0].shape)
-    found, sizes = [], []
+    ways, sizes = [], []
     for i, tensor in enumerate(spec.inputs):
         if tensor.shape == (0,) and rank > 1 and not moves:
             continue
         steps, shape = followed(tensor.shape, moves)
-        found.append(Route(i, steps))
+        ways.append(Route(i, steps))
         sizes.append(shape[axis])
-    return (Output(tuple(found), joined=axis, sizes=tuple(sizes)),)
+    return (Output(tuple(ways), joined=axis, sizes=tuple(sizes)),)
 
 
 def _divided(spec: OpSpec, name: str, shape: Shape, axis: int) -> list[tuple[Step, ...]]:

@@ -37,8 +37,8 @@ def gather(spec: OpSpec) -> Reach | None:
     steps = _by_data(spec) if positions is None else _by_constants(spec, [_unrolled(runs) for runs in positions])
     if steps is None:
         return None
-    known = range(1, len(spec.inputs)) if positions is not None else ()
-    return (Output((Route(0, steps),), constants=tuple(known)),)
+    constants = range(1, len(spec.inputs)) if positions is not None else ()
+    return (Output((Route(0, steps),), constants=tuple(constants)),)
 
 
 def _by_data(spec: OpSpec) -> tuple[Step, ...] | None:
@@ -74,8 +74,8 @@ def _by_constants(spec: OpSpec, positions: list[list[int]]) -> tuple[Step, ...] 
 
 def _taken(axis: int, size: int, positions: Sequence[int]) -> Step:
     """Step that selects positions along an axis; negative ones count from the end."""
-    found = [i + size if i < 0 else i for i in positions]
-    return gather_window(axis, found, rule_of(found))
+    nonnegative = [i + size if i < 0 else i for i in positions]
+    return gather_window(axis, nonnegative, rule_of(nonnegative))
 
 
 def rule_of(positions: Sequence[int]) -> Pattern | None:

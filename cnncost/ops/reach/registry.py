@@ -192,8 +192,8 @@ def reach_of(spec: OpSpec) -> Reach | None:
         function = _rule_of(spec.kind)
         if function is None:
             return None
-        found = _FOUND[spec] = _asked(function, spec)
-        return found
+        result = _FOUND[spec] = _asked(function, spec)
+        return result
 
 
 def _rule_of(kind: str) -> Rule | None:

@@ -115,8 +115,8 @@ def folded(axis: int, size: int, count: int, kernel: int, stride: int, padding: 
     """The inverse of `unfolded`, on an axis of count·kernel positions: overlapping windows are summed."""
 
     def taps(j: int) -> tuple[int, ...]:
-        found = ((a, *divmod(j + padding - a * dilation, stride)) for a in range(kernel))
-        return tuple(i * kernel + a for a, i, rest in found if not rest)
+        candidates = ((a, *divmod(j + padding - a * dilation, stride)) for a in range(kernel))
+        return tuple(i * kernel + a for a, i, rest in candidates if not rest)
 
     sees = tuple(tuple(t for t in taps(j) if 0 <= t < count * kernel) for j in range(size))
     pattern = Pattern(stride, kernel, tuple(taps(q) for q in range(stride)))

@@ -41,8 +41,8 @@ def transposed(axis: int, size: int, out: int, kernel: int, stride: int, padding
     """Window of a transposed convolution: output j sees each i with i·stride - padding + m·dilation = j, m < kernel."""
 
     def taps(j: int) -> tuple[int, ...]:
-        found = (divmod(j + padding - m * dilation, stride) for m in range(kernel))
-        return tuple(sorted(i for i, rest in found if not rest))
+        candidates = (divmod(j + padding - m * dilation, stride) for m in range(kernel))
+        return tuple(sorted(i for i, rest in candidates if not rest))
 
     sees = tuple(tuple(i for i in taps(j) if 0 <= i < size) for j in range(out))
     return Window(axis, sees, Pattern(stride, 1, tuple(taps(q) for q in range(stride))), slides=True)

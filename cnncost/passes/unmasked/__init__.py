@@ -44,7 +44,7 @@ def unmasked(graph: Graph, tile: Tile | None = None) -> dict[tuple[Phase, int], 
         graph: a Graph with its recorded masks.
         tile: queries and keys of the blocks that are computed in full; None: single pairs.
     """
-    found: dict[tuple[Phase, int], Left] = {}
+    left_by_place: dict[tuple[Phase, int], Left] = {}
     masks, written = dict(graph.masks), by_hand(graph)
     counted: dict[tuple[int, Mask | None], Left] = {}
     for index, node in enumerate(graph.nodes):
@@ -55,9 +55,9 @@ def unmasked(graph: Graph, tile: Tile | None = None) -> dict[tuple[Phase, int], 
         if not left.macs:
             continue
         place = (node.phase, node.call)
-        before = found.get(place, NOTHING)
-        found[place] = Left(before.macs + left.macs, before.bound or left.bound or index in written)
-    return found
+        before = left_by_place.get(place, NOTHING)
+        left_by_place[place] = Left(before.macs + left.macs, before.bound or left.bound or index in written)
+    return left_by_place
 
 
 def left_of(spec: OpSpec, mask: Mask | None, tile: Tile | None = None) -> Left:

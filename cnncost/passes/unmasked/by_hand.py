@@ -50,24 +50,24 @@ def by_hand(graph: Graph) -> set[int]:
     attention are included.
     """
     trails: dict[int, Trail] = {}
-    found: set[int] = set()
+    masked: set[int] = set()
     weights = _Weights(graph)
     for index, node in enumerate(graph.nodes):
         inputs = [trails[i] for i in node.inputs if i in trails]
         if node.spec.kind in _LAYERS and weights.has(node):
             trails.update(dict.fromkeys(node.outputs, _joined(inputs)) if inputs else {})  # e.g. mixing of heads
         elif node.spec.kind in _PRODUCTS:
-            made = frozenset[int]().union(*(t.products for t in inputs if t.masked))
-            if made:
-                found.update(made, {index})
+            sources = frozenset[int]().union(*(t.products for t in inputs if t.masked))
+            if sources:
+                masked.update(sources, {index})
             added = len(node.inputs) > 2 and bool(node.spec.get("bias", True))  # as in `baddbmm`
             trails.update(dict.fromkeys(node.outputs, Trail(frozenset({index}), added=added)))
         elif inputs and node.spec.kind in _CARRIERS:
             others = [i for i in node.inputs if i not in trails and i not in weights.pure]
             trails.update(dict.fromkeys(node.outputs, _onwards(graph, node, inputs, others)))
         weights.follow(node)
-    calls = {graph.nodes[i].call for i in found}
-    return found | {i for i, node in enumerate(graph.nodes) if _is_backward(node) and node.call in calls}
+    calls = {graph.nodes[i].call for i in masked}
+    return masked | {i for i, node in enumerate(graph.nodes) if _is_backward(node) and node.call in calls}
 
 
 def _onwards(graph: Graph, node: Node, trails: list[Trail], others: list[int]) -> Trail:
