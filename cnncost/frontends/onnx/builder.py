@@ -32,6 +32,7 @@ class Builder:
         self.weights: list[Weight] = []
         self._storages: list[tuple[int, int | None, Use]] = []
         self._last: dict[int, int] = {}
+        """The last node so far that uses each storage."""
         self._specs: dict[tuple[object, ...], OpSpec] = {}
         self._scopes: dict[tuple[str, ...], int] = {(): 0}
         self._classes: list[str] = ["Graph"]
@@ -82,15 +83,15 @@ class Builder:
         parts: tuple[str, ...] = ()
         for name, class_name in path:
             parts = (*parts, name)
-            known = self._scopes.get(parts)
-            if known is None:
-                known = self._scopes[parts] = len(self._classes)
+            existing = self._scopes.get(parts)
+            if existing is None:
+                existing = self._scopes[parts] = len(self._classes)
                 self._classes.append(class_name)
                 self._paths.append(parts)
                 self._parents.append(scope)
-            elif class_name and not self._classes[known]:
-                self._classes[known] = class_name
-            scope = known
+            elif class_name and not self._classes[existing]:
+                self._classes[existing] = class_name
+            scope = existing
         return scope
 
     def graph(self, inputs: Sequence[int], outputs: Sequence[int]) -> Graph:

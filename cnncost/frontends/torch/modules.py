@@ -88,14 +88,17 @@ class Tracker:
         index = self.index[id(module)] = len(self.scopes)
         kind = type(module)
         if kind not in SCRIPTED:
-            (held, kept), name = tables_of(module), kind.__name__
+            (own_parameters, own_buffers), name = tables_of(module), kind.__name__
         else:
-            (held, kept), name = _all_tensors(module), str(getattr(module, "original_name", kind.__name__))
+            (own_parameters, own_buffers), name = (
+                _all_tensors(module),
+                str(getattr(module, "original_name", kind.__name__)),
+            )
         if packed := packed_tensors(module):
-            held = {**held, **packed}
+            own_parameters = {**own_parameters, **packed}
         ledger, values = self.recorder.ledger, self.recorder.values_at_hand
-        parameters = ledger.add_owned(held, "parameter", values) if owns and held else ()
-        buffers = ledger.add_owned(kept, "buffer", values) if owns and kept else ()
+        parameters = ledger.add_owned(own_parameters, "parameter", values) if owns and own_parameters else ()
+        buffers = ledger.add_owned(own_buffers, "buffer", values) if owns and own_buffers else ()
         self.scopes.append(_scope((path, name, parameters, buffers, 0)))
         self._counts.append(0)
         return index

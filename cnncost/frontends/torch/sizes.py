@@ -16,7 +16,7 @@ Values: TypeAlias = dict[int, torch.Tensor]
 _META = torch.device("meta")
 
 
-def _known(tensor: torch.Tensor, values: Values, what: str) -> torch.Tensor:
+def _values_of(tensor: torch.Tensor, values: Values, what: str) -> torch.Tensor:
     if id(tensor) not in values:
         raise DataDependentError(f"the size of its result depends on {what}")
     return values[id(tensor)].cpu()
@@ -25,22 +25,22 @@ def _known(tensor: torch.Tensor, values: Values, what: str) -> torch.Tensor:
 def _pack(args: Any, values: Values) -> Any:
     """input: T,B,* or B,T,*; lengths: B, descending. The data has a row for each token."""
     x, lengths, batch_first = args
-    given = _known(lengths, values, "the lengths of the sequences")
+    counts = _values_of(lengths, values, "the lengths of the sequences")
     steps, batch = (x.shape[1], x.shape[0]) if batch_first else x.shape[:2]
-    if len(given) != batch or (batch and not 0 < int(given.min()) <= int(given.max()) <= steps):
+    if len(counts) != batch or (batch and not 0 < int(counts.min()) <= int(counts.max()) <= steps):
         raise RuntimeError(
-            f"pack_padded_sequence: expected {batch} lengths from 1 to {steps}, as the input has, got {given.tolist()}"
+            f"pack_padded_sequence: expected {batch} lengths from 1 to {steps}, as the input has, got {counts.tolist()}"
         )
     rest = x.shape[2:]
-    data = torch.empty((int(given.sum()), *rest), dtype=x.dtype, device=_META)
-    steps = torch.arange(1, int(given[0]) + 1)
-    return data, (given.unsqueeze(0) >= steps.unsqueeze(1)).sum(1)
+    data = torch.empty((int(counts.sum()), *rest), dtype=x.dtype, device=_META)
+    steps = torch.arange(1, int(counts[0]) + 1)
+    return data, (counts.unsqueeze(0) >= steps.unsqueeze(1)).sum(1)
 
 
 def _pad(args: Any, values: Values) -> Any:
     """data: tokens,*; batch_sizes: T. Returns T,B,* or B,T,*, and the lengths."""
     data, batch_sizes, batch_first, _, total = args
-    sizes = _known(batch_sizes, values, "the lengths of the sequences")
+    sizes = _values_of(batch_sizes, values, "the lengths of the sequences")
     steps, batch = max(len(sizes), total), int(sizes[0])
     shape = (batch, steps) if batch_first else (steps, batch)
     padded = torch.empty((*shape, *data.shape[1:]), dtype=data.dtype, device=_META)
@@ -52,7 +52,7 @@ def _masked_select(args: Any, values: Values) -> Any:
     """self and mask, broadcast: one element for each set mask element."""
     x, mask = args
     shape = torch.broadcast_shapes(x.shape, mask.shape)
-    count = int(_known(mask, values, "a mask").expand(shape).sum())
+    count = int(_values_of(mask, values, "a mask").expand(shape).sum())
     return torch.empty(count, dtype=x.dtype, device=_META)
 
 
@@ -62,7 +62,7 @@ def _repeat_interleave(args: Any, values: Values) -> Any:
     axis = args[2] if len(args) > 2 else None
     shape = [x.numel()] if axis is None else list(x.shape)
     axis = 0 if axis is None else axis
-    shape[axis] = int(_known(repeats, values, "how often to repeat").expand(shape[axis]).sum())
+    shape[axis] = int(_values_of(repeats, values, "how often to repeat").expand(shape[axis]).sum())
     return torch.empty(shape, dtype=x.dtype, device=_META)
 
 
@@ -70,7 +70,7 @@ def _bincount(args: Any, values: Values) -> Any:
     """The count, or sum of weights, of each integer up to the maximum."""
     x, weights = args[0], args[1] if len(args) > 1 else None
     minimum = int(args[2]) if len(args) > 2 else 0
-    numbers = _known(x, values, "the numbers that are counted")
+    numbers = _values_of(x, values, "the numbers that are counted")
     size = max(int(numbers.max()) + 1 if numbers.numel() else 0, minimum)
     summed = torch.float32 if weights is not None and weights.dtype is torch.float32 else torch.float64
     return torch.empty(size, dtype=torch.int64 if weights is None else summed, device=_META)

@@ -24,13 +24,13 @@ def unwrapped(model: Any) -> nn.Module:
     """
     if not isinstance(model, nn.Module):
         raise InputError(f"analyze(model): expected a torch.nn.Module, got {_described(model)}")
-    found: nn.Module = model
-    while (inner := _INNER.get(type(found).__name__)) is not None:
-        wrapped = getattr(found, inner, None)
-        if not isinstance(wrapped, nn.Module) or wrapped is found:
+    module: nn.Module = model
+    while (inner := _INNER.get(type(module).__name__)) is not None:
+        wrapped = getattr(module, inner, None)
+        if not isinstance(wrapped, nn.Module) or wrapped is module:
             break
-        found = wrapped
-    return found
+        module = wrapped
+    return module
 
 
 def _described(model: object) -> str:

@@ -19,12 +19,12 @@ _EXPERIMENTS: dict[str, tuple[Runner, str]] = {}
 
 
 def experiment(
-    told: str,
+    description: str,
 ) -> Callable[[Callable[Arguments, Measured]], Callable[Arguments, Measured]]:
-    """Register a function of ints under its name; `told` describes in a few words what it tests."""
+    """Register a function of ints under its name; `description` says in a few words what it tests."""
 
     def register(function: Callable[Arguments, Measured]) -> Callable[Arguments, Measured]:
-        _EXPERIMENTS[function.__name__] = (function, told)
+        _EXPERIMENTS[function.__name__] = (function, description)
         return function
 
     return register

@@ -23,7 +23,7 @@ def fall_through(key: Any) -> None:
         op.fallthrough(key)
 
 
-# ---- flexible attention, imported only if a model uses it: the import takes torch's compiler along
+# ---- flexible attention, imported only if a model uses it, because it imports torch's compiler
 
 _FLEXIBLE_ATTENTION = "torch.nn.attention.flex_attention"
 NO_OP_FUNCTIONS = frozenset({"_identity", "noop_mask"})
