@@ -71,11 +71,6 @@ def _analyzed(model: nn.Module, inputs: Any, *, training: bool) -> Report:
     return analyze(model, inputs, training=training)
 
 
-def training_cost(model: nn.Module, inputs: Any) -> Cost:
-    """Cost of forward and the backward that really runs: no gradients for frozen weights or for the inputs."""
-    return _training(_analyzed(model, inputs, training=True))
-
-
 def _training(report: Report) -> Cost:
     totals = report.totals
     if totals.training_macs is None or totals.training_flops is None:

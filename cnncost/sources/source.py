@@ -56,11 +56,6 @@ class ModelSource:
         return self.kind == "saved"
 
     @property
-    def graphed(self) -> bool:
-        """Whether it is a file of a graph of ops, which is followed and neither built nor run."""
-        return self.follow is not None
-
-    @property
     def built(self) -> bool:
         """Whether the user passed the model itself."""
         return self.kind == "object"
