@@ -16,6 +16,7 @@ from torch.nn.utils.rnn import PackedSequence
 from cnncost.errors import InputError
 from cnncost.frontends.torch.compat.tensors import identity_of
 from cnncost.frontends.torch.copies import Copier
+from cnncost.frontends.torch.input_shapes import dtype_of, empty, is_shape, positive, refuse_fractions
 from cnncost.frontends.torch.meta import META
 from cnncost.frontends.torch.running import REAL_LIMIT, meta_like
 from cnncost.frontends.torch.types import tensors_in
@@ -102,8 +103,8 @@ def prepare(inputs: Any, model: nn.Module, floats: bool = False) -> Inputs:
     make = _Maker(_parameter_dtype(model), floats)
     if inputs is None:
         raise InputError("inputs: expected shapes or tensors, got None; give for example inputs='1x3x224x224'")
-    if not _is_shape(inputs):
-        _no_fractions(inputs, "inputs")
+    if not is_shape(inputs):
+        refuse_fractions(inputs, "inputs")
     make.mixed, make.literal = _has_tensor(inputs, lambda _: True), _has_tensor(inputs, _is_dense)
     if isinstance(inputs, Mapping):
         made: tuple[Any, dict[str, Any]] = (), {str(n): make(v, str(n)) for n, v in inputs.items()}
@@ -113,7 +114,7 @@ def prepare(inputs: Any, model: nn.Module, floats: bool = False) -> Inputs:
             tuple([make(v, f"inputs[{i}]") for i, v in enumerate(positional)]),
             {name: make(value, name) for name, value in named.items()},
         )
-    elif isinstance(inputs, (str, torch.Tensor, TensorText, PackedSequence, Literal)) or _is_shape(inputs):
+    elif isinstance(inputs, (str, torch.Tensor, TensorText, PackedSequence, Literal)) or is_shape(inputs):
         make.literal = make.mixed = False
         made = (make(parse_shape(inputs) if isinstance(inputs, str) else inputs, "inputs"),), {}
     elif hasattr(inputs, "__dict__") and not isinstance(inputs, (type, nn.Module)):
@@ -133,7 +134,7 @@ def _is_arguments(inputs: Any) -> bool:
     return (
         isinstance(inputs, (tuple, list))
         and not isinstance(inputs, (TensorText, PackedSequence))
-        and not _is_shape(inputs)
+        and not is_shape(inputs)
     )
 
 
@@ -181,7 +182,7 @@ class _Maker(Copier):
             return self._shaped(value, where) if looks_like_shape(value) else value
         if isinstance(value, TensorText):
             return self._shaped(value, where)
-        if isinstance(value, torch.Size) or (type(value) in (tuple, list) and _is_shape(value)):
+        if isinstance(value, torch.Size) or (type(value) in (tuple, list) and is_shape(value)):
             return self._numbers(value, where)
         if (copy := self._copies.get(id(value))) is not None:
             return copy
@@ -218,7 +219,7 @@ class _Maker(Copier):
         if not self.literal or isinstance(value, torch.Size):
             if self.mixed:
                 self.notes.append(f"{where}: {tuple(value)} was taken as a shape; cnncost.literal says that it is none")
-            return _empty(_positive(value, where), self.dtype, where)
+            return empty(positive(value, where), self.dtype, where)
         text = "x".join(map(str, value))
         self.notes.append(
             f"{where}: {value} was taken as numbers, as tensors were given beside it; '{text}' is a shape"
@@ -228,8 +229,8 @@ class _Maker(Copier):
     def _shaped(self, value: Any, where: str) -> torch.Tensor:
         text = parse_shape(value) if isinstance(value, str) else value
         if not isinstance(text, TensorText):
-            return _empty(_positive(text, where), self.dtype, where)
-        return _empty(text.shape, _dtype(text.dtype, self.dtype, where), where)
+            return empty(positive(text, where), self.dtype, where)
+        return empty(text.shape, dtype_of(text.dtype, self.dtype, where), where)
 
     def module(self, module: nn.Module) -> nn.Module:
         """A module among the inputs is not copied."""
@@ -309,44 +310,6 @@ def _has_tensor(inputs: Any, kind: Callable[[torch.Tensor], bool]) -> bool:
         else isinstance(item, (list, tuple, Mapping)) and _has_tensor(item, kind)
         for item in inputs
     )
-
-
-def _is_shape(value: Any) -> bool:
-    if isinstance(value, torch.Size):
-        return True
-    return isinstance(value, (tuple, list)) and len(value) > 0 and all(type(n) is int for n in value)
-
-
-def _empty(shape: tuple[int, ...], dtype: torch.dtype, where: str) -> torch.Tensor:
-    try:
-        return torch.empty(shape, dtype=dtype, device=META)
-    except (RuntimeError, TypeError, OverflowError):  # the last two: numbers beyond 64 bits
-        raise InputError(f"{where}: a tensor of shape {shape} is larger than torch can address") from None
-
-
-def _no_fractions(value: Any, where: str) -> None:
-    """Raise InputError for what was meant as a shape: all numbers, but some are not ints."""
-    if isinstance(value, (tuple, list)) and value and all(type(n) in (int, float) for n in value):
-        wrong = next(n for n in value if type(n) is float)
-        raise InputError(f"{where}: expected a shape of whole numbers, got {wrong} in {tuple(value)}")
-
-
-def _positive(shape: Any, where: str) -> tuple[int, ...]:
-    for axis, size in enumerate(shape):
-        if size < 1:
-            raise InputError(f"{where}: expected sizes of 1 or more, got {size} on axis {axis} of {tuple(shape)}")
-    return tuple(shape)
-
-
-def _dtype(name: str | None, default: torch.dtype, where: str) -> torch.dtype:
-    if name is None:
-        return default
-    found = getattr(torch, name, None)
-    if not isinstance(found, torch.dtype):
-        raise InputError(
-            f"{where}: {name!r} is no dtype of torch; expected for example float32, float16, bfloat16, int64, bool"
-        )
-    return found
 
 
 def _parameter_dtype(model: nn.Module) -> torch.dtype:
