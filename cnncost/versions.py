@@ -1,4 +1,4 @@
-"""Which versions of what are at hand, told without importing any, and which of torch the figures are proved on."""
+"""Installed versions, read without importing anything, and the torch versions on which the figures are tested."""
 
 from __future__ import annotations
 

@@ -47,7 +47,7 @@ class Joined:
 
     @property
     def name(self) -> str:
-        """Of the network."""
+        """The network's name."""
         return self.measured.model
 
     @property
@@ -88,7 +88,7 @@ class Joined:
 
     @property
     def error(self) -> float | None:
-        """Of the prediction, relative to what was measured."""
+        """The prediction's error, relative to the measured time."""
         if self.seconds is None or self.predicted_seconds is None:
             return None
         return error(self.predicted_seconds, self.seconds)

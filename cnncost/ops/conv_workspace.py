@@ -184,7 +184,7 @@ def _native(c: Conv) -> int:
 
 
 def _forward(c: Conv) -> int:
-    """The most that oneDNN's forward has out, the result included."""
+    """Most bytes that oneDNN's forward has allocated at once, the result included."""
     if not c.in_blocks or c.padding > 3 or (c.side > 7 and c.padding and c.strided):
         return max(c.threads * min(c.columns, _CACHE) + c.y, 2 * c.y)
     flat = c.c < c.block and c.g == 1 and c.r > 1  # its kernel reads a few channels as they are

@@ -27,8 +27,8 @@ def build(
 ) -> Report:  # fmt: skip
     """Build the Report, including a recorded training step. `given`: results of additional passes."""
     phases, given = phases or {}, given or {}
-    learnt = [u for phase, part in phases.items() if phase != "forward" for u in part.unknown]
-    unknown = [*compute.unknown, *learnt]
+    unknown_after_forward = [u for phase, part in phases.items() if phase != "forward" for u in part.unknown]
+    unknown = [*compute.unknown, *unknown_after_forward]
     layers = _layers(graph, parameters, compute, given)
     return Report(
         model=model,

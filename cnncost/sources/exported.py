@@ -44,7 +44,7 @@ def load(spec: str) -> ModelSource:
 
 
 def of_program(program: Any, name: str) -> ModelSource:
-    """A program that is at hand."""
+    """The source of an exported program that is already loaded."""
 
     def factory(**arguments: Any) -> Any:
         if arguments:

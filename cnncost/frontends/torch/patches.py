@@ -1,9 +1,9 @@
 """Everything that is replaced in torch, Python and libraries: as records, which are entered and left together.
 
 An analysis replaces attributes of classes and modules while forward runs (`recording.replacing` collects them, one set
-for a recording); building a model replaces some, too. What is there before comes back afterwards, also on an error. An
-analysis within an analysis replaces what the outer one has put there, and puts that back. Only one thread at a time
-has anything replaced; replacements ask for their thread, and do in others what the original does.
+for a recording); building a model replaces some, too. The original attributes are restored afterwards, also on an
+error. A nested analysis replaces the outer one's replacements, and restores those. Only one thread at a time has
+patches in force; a replacement that is called from another thread does what the original does.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ Place: TypeAlias = tuple[Any, str]
 """An owner (a module, a class), and the name of its attribute."""
 
 ONE_AT_A_TIME = RLock()
-"""Held while anything is replaced: two threads would put back each other's replacements."""
+"""Held while anything is replaced: otherwise two threads would restore each other's replacements."""
 
 
 class Patch(NamedTuple):
@@ -30,7 +30,7 @@ class Patch(NamedTuple):
     Attributes:
         owner: a module or class. An attribute that it inherits is added to it, and deleted afterwards.
         name: the attribute's name.
-        replacement: what stands there meanwhile.
+        replacement: the attribute's value while the patch is in force.
         why: what an analysis would miss or get wrong without it.
     """
 
@@ -41,7 +41,7 @@ class Patch(NamedTuple):
 
     @property
     def place(self) -> Place:
-        """What is replaced."""
+        """Owner and name of the attribute."""
         return self.owner, self.name
 
 
