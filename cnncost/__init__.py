@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from cnncost.report.model import Report
     from cnncost.session import clear_caches
     from cnncost.sparsity import effective_macs
+    from cnncost.sweeps.api import sweep
 
 
 _HOME = {
@@ -58,6 +59,7 @@ _HOME = {
     "Report": "cnncost.report.model",
     "clear_caches": "cnncost.session",
     "effective_macs": "cnncost.sparsity",
+    "sweep": "cnncost.sweeps.api",
     **dict.fromkeys(("check", "compare", "diff", "max_batch", "roofline"), "cnncost.functions"),
 }
 
@@ -68,7 +70,7 @@ __all__ = [
     "GLOBAL", "UNKNOWN", "CnncostError", "Cost", "Graph", "Meter", "OpSpec", "RecordOptions", "Report", "Training",
     "__version__", "analyze", "arguments", "check", "clear_caches", "compare", "cost", "custom", "custom_rules",
     "diff", "effective_macs", "flops", "forget_rule", "formula", "function_rule", "literal", "macs", "max_batch",
-    "module_rule", "reach", "record", "roofline", "rule", "serving",
+    "module_rule", "reach", "record", "roofline", "rule", "serving", "sweep",
 ]  # fmt: skip
 
 

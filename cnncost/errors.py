@@ -85,3 +85,7 @@ class DeviceError(CnncostError):
 
 class BenchError(CnncostError):
     """A measurement that can't be made here."""
+
+
+class SweepError(CnncostError):
+    """A sweep that can't go on: a journal of another grid, a cluster that can't be reached."""

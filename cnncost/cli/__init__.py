@@ -31,6 +31,7 @@ _COMMANDS = {
     "compare": "Models side by side, and a picture of them.",
     "formula": "Costs as exact formulas of batch, image size, sequence length or width.",
     "serve": "Prefill, decode and cache of a model that generates token by token.",
+    "sweep": "Many models, sizes and dtypes as one table, in processes or on a cluster.",
     "completion": "Print the line that turns on completion in your shell.",
 }
 

@@ -34,11 +34,16 @@ def with_lists(vary: str | Iterable[str] | Mapping[str, Any]) -> list[Asked]:
     Raises:
         InputError: as `parse`; a variable without sizes, a range without a step, or too many points.
     """
-    found = [_listed(each) for each in parse(vary)]
+    found = listed(vary)
     points = prod(len(each.values) for each in found)
     if points > MOST:
         raise InputError(f"vary: {points:,} combinations of sizes; expected {MOST} at most")
     return found
+
+
+def listed(vary: str | Iterable[str] | Mapping[str, Any]) -> list[Asked]:
+    """What varies, likewise, however many points it has. Raises InputError."""
+    return [_listed(each) for each in parse(vary)]
 
 
 def _listed(asked: Asked) -> Asked:

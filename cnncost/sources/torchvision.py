@@ -103,3 +103,23 @@ def _nothing_loaded() -> Iterator[None]:
     finally:
         WeightsEnum.get_state_dict = fetch
         nn.Module.load_state_dict = put  # type: ignore[method-assign]  # the original
+
+
+def published(name: str, given: Any = None) -> tuple[float, str, tuple[int, ...]] | None:
+    """Top-1 accuracy on ImageNet-1K in percent, as torchvision states it for a model's weights.
+
+    Args:
+        name: of the model.
+        given: the weights, as for the factory; None: the default ones.
+
+    Returns:
+        The accuracy, the weights' name, and the input that they were evaluated on; None if none is stated.
+    """
+    _, models = required(f"{PREFIX}{name}", "torchvision", "torchvision", "torchvision.models")
+    builder = models.get_model_builder(name)
+    entry = _entry(models.get_model_weights(builder), given)
+    stated = entry.meta.get("_metrics", {}).get("ImageNet-1K", {}).get("acc@1") if entry is not None else None
+    if stated is None:
+        return None
+    size = inputs_of(builder, entry)
+    return float(stated), entry.name, tuple(size)

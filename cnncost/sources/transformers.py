@@ -103,6 +103,11 @@ def _from_name(spec: str, name: str, transformers: Any, first: tuple[str, ...]) 
     return factory
 
 
+def model_types(transformers: Any) -> list[str]:
+    """The model types that `hf:` takes."""
+    return list(_types(transformers))
+
+
 def _types(transformers: Any) -> Any:
     return transformers.models.auto.configuration_auto.CONFIG_MAPPING
 

@@ -1,0 +1,150 @@
+"""`cnncost sweep`: many models at many sizes as one table."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from cnncost.cli.options import (
+    Command,
+    check_places,
+    complete_model,
+    input_option,
+    model_args_option,
+    note,
+    output_option,
+    parsed_model_args,
+)
+from cnncost.cli.roofline import complete_device
+from cnncost.cli.running import autocast_option, trace_option
+from cnncost.render.formats import FORMATS
+
+if TYPE_CHECKING:
+    from cnncost.sweeps.grid import Grid
+    from cnncost.sweeps.table import Table
+
+_FORMATS = ("text", *FORMATS, "jsonl")
+
+
+@click.command(
+    cls=Command,
+    epilog="\b\nExamples:\n  cnncost sweep 'timm:resnet*' lenet5 --batch 1,8 -o sweep.parquet\n"
+    "  cnncost sweep 'torchvision:vgg*' --input-size 160,224,192x288 --device h100,a100 --dtype bf16 -o sweep.csv\n"
+    "  cnncost sweep 'torchvision:resnet*' --columns macs,accuracy --scatter macs,accuracy --picture front.svg\n"
+    "  cnncost sweep --grid grid.toml --backend dask --scheduler tcp://host:8786 -o sweep.jsonl",
+)
+@click.argument("models", nargs=-1, metavar="[MODEL]...", shell_complete=complete_model)
+@click.option("--grid", "file", metavar="FILE", help="Models and what varies from a file in TOML, in place of options.")
+@click.option("--input-size", metavar="SIZES", help="Heights and widths of images: 160,224 or 192x288.")
+@click.option("--batch", metavar="SIZES", help="Batch sizes: 1,8.")
+@click.option(
+    "--vary", multiple=True, metavar="NAME=SIZES",
+    help="What else varies: sequence=128,512, an axis of an input, ids.1=64..512:64, a keyword of the factory, "
+    "width=16,32; repeatable.",
+)  # fmt: skip
+@click.option("--dtype", metavar="NAMES", help="Of parameters and inputs: float32,bf16.")
+@click.option(
+    "--device", metavar="NAMES", shell_complete=complete_device,
+    help="Devices such as h100,a100: each is a column of predicted seconds.",
+)  # fmt: skip
+@click.option(
+    "--columns", metavar="NAMES", help="Figures, such as params,macs,training_peak,receptive_field,accuracy, or all."
+)
+@click.option("--join", metavar="CSV", help="Add the columns of a file of your own with a column model: accuracies.")
+@input_option
+@model_args_option
+@autocast_option
+@trace_option
+@click.option("--jobs", type=click.IntRange(min=1), metavar="N", help="Processes; by default one a core.")
+@click.option("--backend", type=click.Choice(["processes", "dask", "ray"]), default="processes", show_default=True)
+@click.option("--scheduler", metavar="ADDRESS", help="Of Dask's scheduler or of the Ray cluster.")
+@click.option("--yes", is_flag=True, help="A grid of more than a million points is meant.")
+@click.option(
+    "--scatter", metavar="X,Y", help="The columns that --picture sets against each other, with their Pareto front; "
+    "-Y: less of it is better, +Y: more. Three or more: parallel coordinates.",
+)  # fmt: skip
+@click.option("--picture", metavar="FILE", help="Draw two columns or more: .png, .svg or .pdf.")
+@click.option("--format", "form", type=click.Choice(_FORMATS), help="By default that of FILE's ending, else text.")
+@output_option(".csv, .parquet, .jsonl, .json, .md, .html, .tex or .txt")
+def command(
+    models: tuple[str, ...], file: str | None, jobs: int | None, backend: str, scheduler: str | None, yes: bool,
+    scatter: str | None, picture: str | None, form: str | None, output: str | None, join: str | None, **given: Any,
+) -> None:  # fmt: skip
+    """Costs of many models at all combinations of sizes and dtypes, a row each.
+
+    MODEL is as for `cnncost summarize`, or a pattern of names in quotes: 'timm:resnet*'. A model that fails is a row
+    with its error. With -o, a sweep that was interrupted goes on where it stopped when the same command is given again.
+    """
+    from cnncost.files import chosen
+    from cnncost.sweeps import api
+    from cnncost.sweeps.table import FILES
+
+    form = chosen(form, output, FILES, "text")
+    check_places(output, picture)
+    grid = _grid(models, file, given)
+    drawn = _drawn(grid, scatter, picture, join)
+    from cnncost.cli.progress import progress
+
+    with progress(len(grid), "sweep") as advance:
+        result = api.run(
+            grid, jobs=jobs, output=output, join=join, backend=backend, scheduler=scheduler, confirmed=yes,
+            tell=lambda _, model: advance(model), put=lambda made: _put(made, form, output),
+        )  # fmt: skip
+    if output is None and not (picture and not form):
+        _put(result, form, None)
+    if picture is not None:
+        from cnncost.plots.sweep import draw
+
+        draw(result.names, list(result.records()), drawn, picture)
+    if result.failed:
+        note(f"{result.failed:,} of {len(result.rows):,} rows failed; their column error says why")
+
+
+def _put(result: Table, form: str, output: str | None) -> None:
+    from cnncost.cli import terminal
+    from cnncost.sweeps import api, table
+
+    if form == "parquet" and output is not None:
+        api.save(result, output)
+    elif form == "jsonl":
+        terminal.put(table.to_jsonl(result), output)
+    else:
+        terminal.write(table.document(result), form, output)
+
+
+def _grid(models: tuple[str, ...], file: str | None, given: dict[str, Any]) -> Grid:
+    from cnncost.sweeps.read import from_data, from_file
+
+    options = {name: value for name, value in given.items() if value not in (None, ())}
+    if file is not None:
+        if models or options:
+            raise click.UsageError("--grid names the models and what varies; leave out MODEL and options for it")
+        return from_file(file)
+    if not models:
+        raise click.UsageError("expected a MODEL, such as 'timm:resnet*', or --grid FILE")
+    data: dict[str, Any] = {
+        "input": options.pop("inputs", ()), "model_args": parsed_model_args(options.pop("model_args", ())),
+        **{name: _apart(options.pop(name)) for name in ("dtype", "device", "columns") if name in options}, **options,
+    }  # fmt: skip
+    return from_data(models, data)
+
+
+def _apart(text: str) -> list[str]:
+    return [part.strip() for part in text.split(",") if part.strip()]
+
+
+def _drawn(grid: Grid, scatter: str | None, picture: str | None, join: str | None) -> list[str]:
+    """The columns to draw, checked before the work."""
+    if picture is None:
+        if scatter is not None:
+            raise click.UsageError("--scatter names the columns of a picture; give --picture FILE, too")
+        return []
+    from cnncost.budget.join import read
+    from cnncost.plots.sweep import checked
+    from cnncost.sweeps.table import columns
+
+    known = columns(grid, None if join is None else read(join))
+    numbers = [column.name for column in known if column.right]
+    asked = _apart(scatter) if scatter is not None else [name for name in ("macs", "params") if name in numbers]
+    return checked(asked, numbers)

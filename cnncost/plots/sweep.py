@@ -1,0 +1,156 @@
+"""Plots of a sweep: two columns against each other with their Pareto front, or several as parallel coordinates."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from math import inf, log10
+from typing import Any
+
+from cnncost import units
+from cnncost.errors import InputError
+from cnncost.near import suggestion
+from cnncost.plots.marks import human_axis, name_points
+from cnncost.plots.picture import COLORS, picture
+
+_NAMED = 30
+"""Most points that are labelled."""
+_MORE = frozenset("accuracy acc top1 top5 map miou auc f1 score bleu throughput".split())
+"""Words in the name of a column of which more is better; of all others less is."""
+
+
+def checked(asked: Sequence[str], numbers: Sequence[str]) -> list[str]:
+    """Two or more columns of numbers, with `+` or `-` before the name: whether more or less of it is better.
+
+    Raises:
+        InputError: fewer than two, or a name that is no column of numbers.
+    """
+    if len(asked) < 2:
+        raise InputError(
+            f"a picture needs two columns of numbers, as in --scatter macs,params; there are {_few(numbers)}"
+        )
+    for name in asked:
+        if name.lstrip("+-") not in numbers:
+            near = suggestion(name.lstrip("+-"), numbers) or f"; there are {_few(numbers)}"
+            raise InputError(f"--scatter: no column of numbers {name.lstrip('+-')!r}{near}")
+    return list(asked)
+
+
+def _few(names: Sequence[str]) -> str:
+    return ", ".join(names) or "none"
+
+
+def better(name: str) -> int:
+    """1 if more of a column is better, -1 if less is."""
+    if name[0] in "+-":
+        return 1 if name[0] == "+" else -1
+    return 1 if _MORE & set(name.lower().replace("@", "").replace("-", "_").split("_")) else -1
+
+
+def front(points: Sequence[tuple[float, float]], signs: tuple[int, int]) -> list[int]:
+    """Indices of the points that no other one beats, by the first coordinate; equal points are all in it.
+
+    Args:
+        points: pairs.
+        signs: of each coordinate, 1 if more is better, -1 if less is.
+    """
+    cost = [(-signs[0] * x, -signs[1] * y) for x, y in points]
+    found: list[int] = []
+    least, previous = inf, None
+    for index in sorted(range(len(cost)), key=lambda i: cost[i]):
+        if cost[index][1] < least or cost[index] == previous:
+            found.append(index)
+            least, previous = min(least, cost[index][1]), cost[index]
+    return found
+
+
+def draw(names: Sequence[str], records: Sequence[dict[str, Any]], asked: Sequence[str], path: str) -> None:
+    """Draw columns to a file; rows that lack one of them are left out.
+
+    Raises:
+        InputError: no row has all of them.
+        OutputError, MissingPackageError: as `picture` does.
+    """
+    plain = [name.lstrip("+-") for name in asked]
+    known = [row for row in records if all(isinstance(row[name], (int, float)) for name in plain)]
+    if not known:
+        raise InputError(f"{path}: no row has numbers in all of {', '.join(plain)}: there is nothing to draw")
+    if len(plain) == 2:
+        _scatter(known, plain, (better(asked[0]), better(asked[1])), _label(names, records), path)
+    else:
+        _parallel(known, plain, path)
+
+
+def _label(names: Sequence[str], records: Sequence[dict[str, Any]]) -> list[str]:
+    """The columns that tell rows apart: the model, and what varies."""
+    before = names[: names.index("input")]
+    return ["model", *(n for n in before[1:] if len({row[n] for row in records}) > 1)]
+
+
+def _scatter(
+    rows: Sequence[dict[str, Any]], names: Sequence[str], signs: tuple[int, int], told: Sequence[str], path: str
+) -> None:
+    points = [(row[names[0]], row[names[1]]) for row in rows]
+    best = front(points, signs)
+    with picture(path, size=(7.2, 4.8)) as (axes,):
+        axes.scatter(*zip(*points, strict=True), s=14, color="#999999", alpha=0.7, linewidths=0)
+        line = [points[i] for i in best]
+        axes.plot(*zip(*line, strict=True), "o-", color=COLORS[1], linewidth=1, markersize=4)
+        for axis, name, index in ((axes.xaxis, names[0], 0), (axes.yaxis, names[1], 1)):
+            _scale(axes, axis, name, [point[index] for point in points])
+        axes.margins(0.1)
+        words = ["more" if sign > 0 else "less" for sign in signs]
+        title = f"orange: Pareto front ({words[0]} {names[0]} and {words[1]} {names[1]} are better)"
+        axes.set_title(title, fontsize=9, loc="left")
+        labels: dict[str, tuple[float, float]] = {}
+        for i in best[:_NAMED]:
+            labels.setdefault(" ".join(str(rows[i][name]) for name in told), points[i])
+        name_points(axes, labels)
+
+
+def _scale(axes: Any, axis: Any, name: str, values: Sequence[float]) -> None:
+    """A logarithmic axis for values that span more than a decade, else a linear one."""
+    if min(values) > 0 and max(values) > 10 * min(values):
+        (axes.set_xscale if axis is axes.xaxis else axes.set_yscale)("log")
+    if name.startswith("seconds_"):
+        axis.set_major_formatter(lambda value, _: units.si(value, "s"))
+        axis.set_label_text(name)
+    elif all(isinstance(value, int) for value in values) and axis.get_scale() == "log":
+        human_axis(axis, name)
+    else:
+        axis.set_label_text(name)
+
+
+def _parallel(rows: Sequence[dict[str, Any]], names: Sequence[str], path: str) -> None:
+    """A line for each row over axes of their own scale, in the colour of its model."""
+    models = list(dict.fromkeys(row["model"] for row in rows))
+    with picture(path, size=(max(6.4, 1.6 * len(names)), 4.4)) as (axes,):
+        scaled = [_unit([float(row[name]) for row in rows]) for name in names]
+        for i, row in enumerate(rows):
+            color = COLORS[models.index(row["model"]) % len(COLORS)]
+            first = row["model"] not in {each["model"] for each in rows[:i]} if len(models) <= len(COLORS) else False
+            axes.plot(range(len(names)), [each[i] for each in scaled], color=color, linewidth=1, alpha=0.6,
+                      label=row["model"] if first else None)  # fmt: skip
+        axes.set_xticks(range(len(names)), names)
+        axes.set_yticks([])
+        for at, name in enumerate(names):
+            values = [row[name] for row in rows]
+            axes.axvline(at, color="#444444", linewidth=0.8)
+            for value, height, side in ((min(values), -0.02, "top"), (max(values), 1.02, "bottom")):
+                axes.text(at, height, _number(name, value), fontsize=8, ha="center", va=side)
+        axes.set_ylim(-0.12, 1.12)
+        if len(models) <= len(COLORS):
+            axes.legend(loc="center left", bbox_to_anchor=(1.0, 0.5), fontsize=8)
+
+
+def _unit(values: Sequence[float]) -> list[float]:
+    """Between 0 and 1, by logarithm where the values span more than a decade."""
+    if min(values) > 0 and max(values) > 10 * min(values):
+        values = [log10(value) for value in values]
+    low, high = min(values), max(values)
+    return [(value - low) / (high - low) if high > low else 0.5 for value in values]
+
+
+def _number(name: str, value: float) -> str:
+    if name.startswith("seconds_"):
+        return units.si(value, "s")
+    return units.compact(value) if isinstance(value, int) else f"{value:.3g}"

@@ -1,0 +1,88 @@
+"""Names of models by a pattern: `timm:resnet*`, `torchvision:vgg1?`, `hf:*bert*`, `lenet*`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from fnmatch import fnmatchcase
+from typing import Any
+
+from cnncost.errors import SourceError
+from cnncost.near import suggestion
+from cnncost.sources.find import find
+from cnncost.sources.packages import required
+
+_SIGNS = frozenset("*?[")
+
+
+def is_pattern(text: str) -> bool:
+    """Whether a MODEL has one of the signs `*`, `?` and `[` that stand for several names."""
+    return bool(_SIGNS & set(text))
+
+
+def matching(text: str) -> list[str]:
+    """The names that a pattern stands for, in the order of their source; a name without `*`, `?` or `[` is itself.
+
+    Raises:
+        MissingPackageError: the pattern is of a package that is not installed.
+        SourceError: no name matches, or a name that stands for no model; with near ones.
+    """
+    if not is_pattern(text):
+        find(text)
+        return [text]
+    prefix, colon, pattern = text.partition(":")
+    source = prefix + colon if colon and prefix + colon in _LISTED else ""
+    names, pattern = _LISTED[source](text), pattern if source else text
+    found = [source + name for name in names if fnmatchcase(name, pattern)]
+    if not found:
+        bare = pattern.translate({ord(sign): None for sign in "*?[]"})
+        near = suggestion(bare, names) or _containing(bare, names)
+        of = f"{source.removesuffix(':')} model" if source else "network of the zoo"
+        raise SourceError(
+            f"{text}: matches no {of}{near}; patterns are of the zoo, timm:, torchvision: and hf:, with * for any text"
+        )
+    return found
+
+
+def _containing(name: str, known: list[str]) -> str:
+    near = [each for each in known if name and name in each][:3]
+    return f"; did you mean {', '.join(near)}?" if near else ""
+
+
+def _of_zoo(_: str) -> list[str]:
+    from cnncost import zoo
+
+    return list(zoo.names())
+
+
+def _of_timm(text: str) -> list[str]:
+    (timm,) = required(text, "timm")
+    return list(timm.list_models())
+
+
+def _of_torchvision(text: str) -> list[str]:
+    _, models = required(text, "torchvision", "torchvision", "torchvision.models")
+    return list(models.list_models())
+
+
+def _of_transformers(text: str) -> list[str]:
+    from cnncost.sources.transformers import model_types
+
+    (transformers,) = required(text, "transformers")
+    return model_types(transformers)
+
+
+_LISTED: dict[str, Callable[[str], list[str]]] = {
+    "": _of_zoo, "timm:": _of_timm, "torchvision:": _of_torchvision, "hf:": _of_transformers,
+}  # fmt: skip
+
+
+def published_accuracy(text: str, arguments: dict[str, Any]) -> tuple[float, str, tuple[int, ...]] | None:
+    """Top-1 accuracy in percent as the model's own package states it, the weights that it is of, and their input.
+
+    Only torchvision ships such figures, for ImageNet-1K.
+    """
+    if not text.startswith("torchvision:") or set(arguments) - {"weights"}:
+        return None
+    from cnncost.sources.torchvision import published
+
+    return published(text.removeprefix("torchvision:"), arguments.get("weights"))

@@ -1,0 +1,161 @@
+"""Where a sweep's tasks run: in this machine's processes, on a Dask cluster or on Ray, all by joblib."""
+
+from __future__ import annotations
+
+import logging
+import os
+import warnings
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import suppress
+from typing import Any, Literal, Self, TypeAlias, get_args
+
+from cnncost.errors import InputError, MissingPackageError, SweepError
+
+Backend: TypeAlias = Literal["processes", "dask", "ray"]
+BACKENDS: tuple[Backend, ...] = get_args(Backend)
+_WAIT = 10
+"""Seconds for a scheduler to answer."""
+
+
+class Crew:
+    """Workers, by joblib's backend.
+
+    Args:
+        backend: "processes" of this machine, "dask" or "ray".
+        scheduler: address of the Dask scheduler or of the Ray cluster; Ray alone can do without: it starts one here.
+        jobs: processes, or most tasks at a time on a cluster; None: all cores, all workers.
+
+    Attributes:
+        streams: whether answers come as they are found; else those of several tasks come together.
+
+    Raises:
+        InputError: an unknown backend, no scheduler for Dask, or one for processes.
+        MissingPackageError: joblib, Dask or Ray is not installed.
+        SweepError: the scheduler can't be reached.
+    """
+
+    def __init__(self, backend: str = "processes", scheduler: str | None = None, jobs: int | None = None) -> None:
+        if backend not in BACKENDS:
+            raise InputError(f"sweep: backend {backend!r}: expected {', '.join(BACKENDS[:-1])} or {BACKENDS[-1]}")
+        if jobs is not None and jobs < 1:
+            raise InputError(f"sweep: jobs: expected 1 or more, got {jobs}")
+        if (backend == "processes") is not (scheduler is None) and backend != "ray":
+            wrong = "processes of this machine have no scheduler" if scheduler else "dask needs its scheduler's address"
+            raise InputError(f"sweep: {wrong}; expected --backend dask --scheduler tcp://HOST:8786")
+        self._joblib = _imported("joblib", "joblib")
+        self.backend, self.streams, self._jobs = backend, backend != "ray", jobs
+        self._close: list[Callable[[], Any]] = []
+        self._broken: tuple[type[BaseException], ...] = ()
+        self._how: dict[str, Any] = {"n_jobs": jobs or -1}
+        {"processes": self._processes, "dask": self._dask, "ray": self._ray}[backend](scheduler)
+
+    def _processes(self, _: str | None) -> None:
+        from joblib.externals.loky.process_executor import BrokenProcessPool
+
+        self.workers = self._jobs or os.cpu_count() or 1
+        self._how |= {"backend": "loky", "n_jobs": self.workers, "inner_max_num_threads": 1}
+        if self.workers == 1:
+            self._how = {"n_jobs": 1}
+        self._broken = (BrokenProcessPool,)
+        self._close.append(self.recycle)
+
+    def _dask(self, scheduler: str | None) -> None:
+        distributed = _imported("distributed", "dask")
+        for name in ("distributed", "distributed.core", "distributed.comm"):
+            logging.getLogger(name).setLevel(logging.CRITICAL)  # our own message says what is wrong
+        try:
+            client = distributed.Client(scheduler, timeout=_WAIT, set_as_default=False)
+        except (OSError, ValueError, TimeoutError, ImportError) as error:
+            raise _unreached("Dask's scheduler", scheduler, error) from None
+        self._close.append(client.close)
+        with suppress(Exception):
+            client.wait_for_workers(1, timeout=_WAIT)
+        self.workers = len(client.scheduler_info(n_workers=-1)["workers"])
+        if not self.workers:
+            self.close()
+            raise SweepError(f"sweep: the scheduler {scheduler} has no workers; start some: dask worker {scheduler}")
+        self._how |= {"backend": "dask", "client": client}
+        self._broken = (distributed.KilledWorker,)
+
+    def _ray(self, address: str | None) -> None:
+        ray = _imported("ray", "ray")
+        from ray.util.joblib import register_ray
+
+        if not ray.is_initialized():
+            local = {} if address else {"include_dashboard": False, "num_cpus": self._jobs}
+            try:
+                ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR, **local)
+            except (OSError, ValueError, RuntimeError, TimeoutError) as error:
+                raise _unreached("the Ray cluster", address, error) from None
+            self._close.append(ray.shutdown)
+        register_ray()
+        self.workers = self._jobs or max(int(ray.cluster_resources().get("CPU", 1)), 1)
+        self._how |= {"backend": "ray", "n_jobs": self.workers}
+        self._broken = (ray.exceptions.RayError,)
+
+    def work(self, function: Callable[..., Any], given: Iterable[tuple[Any, ...]]) -> Iterator[Any]:
+        """Call a function with each of the arguments, which are taken as workers are free; answers in any order.
+
+        Raises:
+            WorkersDied: a worker is gone, and what it was at has no answer.
+            SweepError: the cluster is gone.
+        """
+        joblib = self._joblib
+        how: dict[str, Any] = {"batch_size": 1, "pre_dispatch": f"{2 * self.workers}"}
+        if self.streams:
+            how["return_as"] = "generator_unordered"
+        try:
+            with joblib.parallel_config(**self._how):
+                parallel = joblib.Parallel(**how)
+            with warnings.catch_warnings():
+                warnings.filterwarnings("ignore", message="A worker stopped")  # joblib replaces it
+                yield from parallel(joblib.delayed(function)(*each) for each in given)
+        except self._broken as error:
+            raise WorkersDied(str(error)) from None
+        except OSError as error:
+            if self.backend == "processes":
+                raise
+            raise SweepError(
+                f"sweep: the cluster is gone: {str(error) or type(error).__name__}; the same command resumes"
+            ) from None
+
+    def recycle(self) -> None:
+        """End the processes of this machine; the next tasks begin with fresh ones. Clusters are others' to manage."""
+        if self.backend == "processes" and self.workers > 1:
+            from joblib.externals.loky import get_reusable_executor
+
+            get_reusable_executor(self.workers).shutdown(wait=True, kill_workers=True)
+
+    def close(self) -> None:
+        """End what this crew has started."""
+        while self._close:
+            with suppress(Exception):
+                self._close.pop()()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+
+class WorkersDied(Exception):  # noqa: N818  # the runner goes on after it
+    """Workers died in the midst of their tasks."""
+
+
+def _imported(module: str, extra: str) -> Any:
+    from importlib import import_module
+
+    try:
+        return import_module(module)
+    except ImportError:
+        what = "joblib" if extra == "joblib" else f"'cnncost[{extra}]'"
+        raise MissingPackageError(f"sweep: this needs the package {extra}; pip install {what}") from None
+
+
+def _unreached(what: str, address: str | None, error: BaseException) -> SweepError:
+    said = " ".join(str(error).split())[:200] or type(error).__name__
+    return SweepError(
+        f"sweep: {what} {address or ''} can't be reached: {said}; expected an address such as tcp://HOST:8786 of one "
+        "that runs, and the same versions there as here"
+    )

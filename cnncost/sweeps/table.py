@@ -1,0 +1,172 @@
+"""The rows of a sweep as a table: its columns, and files of it."""
+
+from __future__ import annotations
+
+import io
+import json
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from cnncost.errors import MissingPackageError
+from cnncost.render.document import Cell, Column, Document, Row, notes
+from cnncost.render.document import Table as Part
+from cnncost.render.formats import ENDINGS
+from cnncost.render.values import Kind
+from cnncost.sweeps.figures import FIGURES
+from cnncost.sweeps.grid import Grid
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from cnncost.budget.join import Table as Own
+
+FILES = {**ENDINGS, ".jsonl": "jsonl", ".parquet": "parquet"}
+"""Format by a file's ending."""
+_LAST = (
+    Column(
+        "lower_bound",
+        "lower bounds",
+        shown="data",
+        meaning="columns whose figures are lower bounds: they miss ops without a rule",
+    ),
+    Column("trace", "trace", meaning="real: forward was run on values, which its figures depend on"),
+    Column("note", "note", least=20, meaning="why a column is empty"),
+    Column("error", "error", least=20, meaning="why the row has no figures"),
+)
+
+
+class Table(NamedTuple):
+    """A sweep's result.
+
+    Attributes:
+        grid: what was asked for.
+        columns: in order.
+        rows: a value for each column, None where there is none; in the order of the grid.
+    """
+
+    grid: Grid
+    columns: tuple[Column, ...]
+    rows: list[tuple[Any, ...]]
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Of the columns."""
+        return tuple(column.name for column in self.columns)
+
+    @property
+    def failed(self) -> int:
+        """How many rows are errors."""
+        at = self.names.index("error")
+        return sum(row[at] is not None for row in self.rows)
+
+    def records(self) -> Iterator[dict[str, Any]]:
+        """Each row by column."""
+        for row in self.rows:
+            yield dict(zip(self.names, row, strict=True))
+
+
+def columns(grid: Grid, own: Own | None = None) -> tuple[Column, ...]:
+    """The columns of a grid's table: what the points are, the figures, the user's own, what marks them."""
+    varied: list[Column] = [Column(name, name, "number") for name in _sizes(grid)]
+    dtype = [Column("dtype", "dtype")] if grid.dtypes != (None,) else []
+    figures = [Column(name, FIGURES[name].heading, FIGURES[name].kind, meaning=FIGURES[name].meaning)
+               for name in grid.columns]  # fmt: skip
+    of = [Column("accuracy_of", "of weights")] if "accuracy" in grid.columns else []
+    seconds = [Column(f"seconds_{name}", f"on {name}", "seconds", meaning=f"seconds of a forward on {name}, predicted")
+               for name in grid.devices]  # fmt: skip
+    joined = [Column(name, name, _kind([row[2][name] for row in own.rows])) for name in own.columns] if own else []
+    return (
+        Column("model", "model"), *dtype, *varied, Column("input", "input", shown="data"), *figures, *of, *seconds,
+        *joined, *_LAST,
+    )  # fmt: skip
+
+
+def _kind(values: Sequence[Any]) -> Kind:
+    return "text" if any(isinstance(value, str) for value in values) else "number"
+
+
+def _sizes(grid: Grid) -> tuple[str, ...]:
+    """Columns of what varies: those that the table has a column of already get another name."""
+    taken = {"model", "dtype", "input", "error", *FIGURES}
+    return tuple(f"vary_{name}" if name in taken else name for name in grid.variables)
+
+
+def table(grid: Grid, found: dict[int, dict[str, Any]], own: Own | None = None) -> Table:
+    """The table of all rows, in the order of the grid; the rows are taken out of `found`."""
+    named = columns(grid, own)
+    joined = {model: values for _, model, values in own.rows} if own else {}
+    sizes, names, made = _sizes(grid), [column.name for column in named], []
+    for point in grid.points():
+        values = {
+            "model": point.model, "dtype": point.dtype, **dict(zip(sizes, point.sizes, strict=True)),
+            **joined.get(point.model, {}), **found.pop(point.at),
+        }  # fmt: skip
+        made.append(tuple(values.get(name) for name in names))
+    return Table(grid, named, made)
+
+
+def frame(result: Table) -> pd.DataFrame:
+    """The table in pandas: whole numbers are `Int64`, which knows missing ones."""
+    import pandas as pd
+
+    data = pd.DataFrame.from_records(result.rows, columns=list(result.names))
+    for column in result.columns:
+        if column.kind in {"count", "bytes"} or column.name in _sizes(result.grid):
+            data[column.name] = data[column.name].astype("Int64")
+        elif column.kind == "seconds" or column.name == "accuracy":
+            data[column.name] = data[column.name].astype("float64")
+        elif column.kind == "text":
+            data[column.name] = data[column.name].astype("string")
+    return data
+
+
+def check_format(path: str | Path) -> None:
+    """Check that what a file's ending needs is installed. Raises MissingPackageError."""
+    from importlib.util import find_spec
+
+    if Path(path).suffix.lower() == ".parquet" and find_spec("pyarrow") is None:
+        raise MissingPackageError(f"{path}: Parquet needs the package pyarrow; pip install 'cnncost[parquet]'")
+
+
+def to_jsonl(result: Table) -> str:
+    """An object for each row, a line each; what is not known is null."""
+    return "".join(json.dumps(record, ensure_ascii=False, allow_nan=False) + "\n" for record in result.records())
+
+
+def to_parquet(result: Table) -> bytes:
+    """The table as a file of Parquet."""
+    out = io.BytesIO()
+    frame(result).to_parquet(out, index=False)
+    return out.getvalue()
+
+
+def document(result: Table) -> Document:
+    """The table for all other formats; columns that are empty are in data alone."""
+    used = [any(row[i] is not None for row in result.rows) for i in range(len(result.columns))]
+    shown = tuple(
+        column if kept else column._replace(shown="data")
+        for column, kept in zip(result.columns, used, strict=True)
+    )  # fmt: skip
+    static = all(record != "real" for record in (row[result.names.index("trace")] for row in result.rows))
+    at = result.names.index("trace")
+    if static:
+        shown = (*shown[:at], shown[at]._replace(shown="data"), *shown[at + 1 :])
+    bounds = used[result.names.index("lower_bound")]
+    models, points = len(result.grid.models), len(result.rows)
+    told = f"{models:,} model{'s' if models != 1 else ''}, {points:,} row{'s' if points != 1 else ''}"
+    words = ["≥: a lower bound, as ops without a rule or of unknown temporaries are missing"] if bounds else []
+    words += [f"{column.heading}: {column.meaning}" for column in shown if column.meaning and column.shown == "all"]
+    return Document(
+        "sweep", told, facts={"models": models, "failed": result.failed},
+        parts=(Part(shown, tuple(_marked(result) if bounds else map(Row, result.rows)), "rows"), notes(*words)),
+    )  # fmt: skip
+
+
+def _marked(result: Table) -> Iterator[Row]:
+    """The rows, lower bounds with a sign before them."""
+    at = result.names.index("lower_bound")
+    for row in result.rows:
+        bounds = set((row[at] or "").split())
+        cells = zip(result.names, row, strict=True)
+        yield Row(tuple(Cell(value, "≥") if name in bounds and value is not None else value for name, value in cells))

@@ -1,0 +1,168 @@
+"""The work of one process: the points of a task, a row for each; a failure is a row with its reason."""
+
+from __future__ import annotations
+
+import os
+import warnings
+from threading import Lock
+from typing import Any, NamedTuple, cast
+
+from cnncost.errors import CnncostError, InputError
+from cnncost.sweeps.figures import FIGURES, LOWER
+from cnncost.sweeps.grid import Grid, Point
+
+Values = dict[str, Any]
+"""A row: ints, floats, texts and None by column."""
+
+
+class Done(NamedTuple):
+    """What a task gives back.
+
+    Attributes:
+        rows: a row for each point, by its index.
+        process: of the worker.
+        resident: its memory in bytes after the task; 0: not known here.
+    """
+
+    rows: list[tuple[int, Values]]
+    process: int
+    resident: int
+
+
+_BUILT: dict[tuple[str, str, str | None], Any] = {}
+"""The model that this process built last, ready for further points of it; or why it could not be built."""
+_ONE = Lock()
+"""A recording is of the whole process: workers of a cluster may have several threads."""
+
+
+def done(grid: Grid, task: tuple[Point, ...]) -> Done:
+    """Analyze the points of a task. Never raises for what a model does."""
+    with _ONE, warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # a library's, about a model that is not the user's to mend
+        rows = [(point.at, _row(grid, point)) for point in task]
+    return Done(rows, os.getpid(), resident())
+
+
+def _row(grid: Grid, point: Point) -> Values:
+    try:
+        return _analyzed(grid, point)
+    except CnncostError as error:
+        return failed(" ".join(str(error).split()))
+    except (Exception, SystemExit) as error:  # noqa: BLE001  # of a model's own code: the sweep goes on
+        return failed(f"{type(error).__name__}: {' '.join(str(error).split())}")
+
+
+def failed(reason: str) -> Values:
+    """The row of a point without figures."""
+    return {"error": reason[:500] or "failed without a message"}
+
+
+def _analyzed(grid: Grid, point: Point) -> Values:
+    sampler = _sampler(grid, point)
+    training = any(FIGURES[name].training for name in grid.columns)
+    said = ""
+    try:
+        report = sampler.report(point.sizes, training=training)
+    except CnncostError as error:
+        if not training:
+            raise
+        said = f"no training step: {' '.join(str(error).split())}"[:300]
+        report = sampler.report(point.sizes)
+    row: Values = {"input": "; ".join(f"{'x'.join(map(str, shape))}:{dtype}" for shape, dtype in report.inputs)}
+    for name in grid.columns:
+        figure = FIGURES[name]
+        row[name] = None if figure.training and said else figure.of(report)
+    if "accuracy" in grid.columns:
+        row |= _accuracy(grid, point, report)
+    for device in grid.devices:
+        seconds, why = _predicted(report, device)
+        row[f"seconds_{device}"] = seconds
+        said = said or why
+    row["lower_bound"] = _lower_bounds(report, grid)
+    row["trace"] = "real" if report.run_on else "static"
+    row["note"] = said or None
+    return row
+
+
+def _lower_bounds(report: Any, grid: Grid) -> str | None:
+    """The columns whose figures are lower bounds, as ops without a rule or with unknown temporaries are in them."""
+    totals = report.totals
+    found = [name for name in grid.columns if totals.lower_bound and name in LOWER]
+    found += [name for name in grid.columns if totals.training_lower_bound and name.startswith("training_")]
+    if {"inference_peak", "training_peak", "activations"} & set(grid.columns) and report.memory.figures.unseen:
+        found += [name for name in grid.columns if name in {"inference_peak", "training_peak", "activations"}]
+    if totals.lower_bound:
+        found += [f"seconds_{device}" for device in grid.devices]
+    return " ".join(dict.fromkeys(found)) or None
+
+
+def _accuracy(grid: Grid, point: Point, report: Any) -> Values:
+    """The published accuracy, where the input is what it is stated for, and what else varies is the batch alone."""
+    from cnncost.sources.names import published_accuracy
+    from cnncost.sources.sizes import leaves
+
+    arguments = dict(grid.model_args)
+    stated = published_accuracy(point.model, arguments)
+    known = {"batch", "height", "width", "depth"}
+    if stated is None or not set(grid.variables) <= known or len(report.inputs) != 1:
+        return {"accuracy": None, "accuracy_of": None}
+    accuracy, weights, inputs = stated
+    own = leaves(inputs)[0].shape
+    fits = report.inputs[0][0][1:] == own[1:]
+    return {"accuracy": accuracy if fits else None, "accuracy_of": weights if fits else None}
+
+
+def _predicted(report: Any, device: str) -> tuple[float | None, str]:
+    """Seconds of a forward by the roofline, or why there are none."""
+    from cnncost.devices import find
+    from cnncost.passes.roofline import roofline
+    from cnncost.report.prediction import forward
+
+    try:
+        return forward(roofline(report.graph, find(device))).seconds, ""
+    except CnncostError as error:
+        return None, f"no time on {device}: {' '.join(str(error).split())}"[:300]
+
+
+def _sampler(grid: Grid, point: Point) -> Any:
+    """The model of a point, built once for the points that follow one another; its failure is as lasting."""
+    key = (grid.digest(), point.model, point.dtype)
+    if key not in _BUILT:
+        _BUILT.clear()
+        try:
+            _BUILT[key] = sampler_of(grid, point.model, point.dtype)
+        except CnncostError as error:
+            _BUILT[key] = str(error)
+    if isinstance(built := _BUILT[key], str):
+        raise InputError(built)
+    return built
+
+
+def sampler_of(grid: Grid, model: str, dtype: str | None) -> Any:
+    """A model of the grid, to be analyzed at its points. Raises CnncostError, also for an axis that it has not."""
+    from cnncost.laws.samples import Sampler
+    from cnncost.laws.variables import Asked
+    from cnncost.sources.settings import Settings
+
+    settings = Settings(
+        inputs=grid.inputs, model_args=grid.model_args, dtype=dtype, trace=cast("Any", grid.trace),
+        autocast=grid.autocast,
+    )  # fmt: skip
+    values: dict[str, list[int]] = {name: [] for name in grid.variables}
+    for axis in grid.axes:
+        for sizes in axis.values:
+            for name, size in zip(axis.variables, sizes, strict=True):
+                values[name].append(size)
+    asked = [Asked(name, tuple(dict.fromkeys(sizes))) for name, sizes in values.items()]
+    return Sampler(
+        model, settings.given(), grid.model_args, asked, settings.tracing, False, settings.casting(), settings.prepared
+    )
+
+
+def resident() -> int:
+    """Bytes of memory that this process holds; 0 where the system doesn't say."""
+    try:
+        with open("/proc/self/statm", encoding="ascii") as file:  # noqa: PTH123  # read for every task
+            return int(file.read().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+    except (OSError, ValueError, IndexError):
+        return 0

@@ -1,0 +1,278 @@
+"""Sweeps: the rows of a grid, what is refused before the work, and what is a row with its reason."""
+
+import csv
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from math import prod
+
+import pytest
+
+import cnncost
+from cnncost.errors import CnncostError, InputError, SweepError
+from cnncost.sources.names import matching
+from cnncost.sweeps import api
+from cnncost.sweeps.grid import Axis, Grid
+from cnncost.sweeps.journal import Journal, beside
+from cnncost.sweeps.read import from_data, from_file
+
+NET = """
+import os
+import torch
+from torch import nn
+
+class Net(nn.Module):
+    def __init__(self, filters=4):
+        super().__init__()
+        self.conv = nn.Conv2d(3, filters, 3)
+    def forward(self, x):
+        return self.conv(x)
+
+class Reads(Net):
+    def forward(self, x):
+        x = self.conv(x)
+        return x[x.sum(dim=(1, 2, 3)) > -1e9]
+
+class Dies(Net):
+    def forward(self, x):
+        os.kill(os.getpid(), 9)
+
+class DiesOnce(Net):
+    def forward(self, x):
+        if not os.path.exists("died"):
+            open("died", "w").close()
+            os.kill(os.getpid(), 9)
+        return self.conv(x)
+
+class Raises(Net):
+    def forward(self, x):
+        raise KeyError("lost")
+
+class Slow(Net):
+    def forward(self, x):
+        import time
+        time.sleep(0.15)
+        return self.conv(x)
+"""
+SHAPE = "1x3x8x8"
+
+
+@pytest.fixture(autouse=True)
+def here(tmp_path, monkeypatch):
+    (tmp_path / "net.py").write_text(NET)
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def macs(batch, height, width, out=4):
+    return batch * out * 27 * (height - 2) * (width - 2)
+
+
+def test_a_grid_is_all_combinations_in_order():
+    frame = cnncost.sweep(
+        "net.py:Net",
+        {"input": SHAPE, "batch": [1, 8], "input_size": [8, "10x12"], "vary": {"filters": [4, 6]}, "columns": "macs"},
+        jobs=1,
+    )
+    expected = [
+        (b, h, w, out, macs(b, h, w, out)) for b in (1, 8) for h, w in ((8, 8), (10, 12)) for out in (4, 6)
+    ]  # fmt: skip
+    assert list(frame[["batch", "height", "width", "filters", "macs"]].itertuples(index=False, name=None)) == expected
+
+
+def test_figures_are_those_of_analyze():
+    columns = ["params", "macs", "flops", "weight_bytes", "inference_peak", "training_peak", "training_macs"]
+    frame = cnncost.sweep(["lenet*"], {"batch": [2], "columns": columns, "device": "h100"}, jobs=1)
+    for row in frame.to_dict("records"):
+        report = cnncost.analyze(row["model"], (2, *cnncost.analyze(row["model"]).inputs[0][0][1:]), training=True)
+        assert (row["params"], row["macs"], row["flops"]) == (
+            report.totals.params, report.totals.macs, report.totals.flops,
+        )  # fmt: skip
+        assert row["training_macs"] == report.totals.training_macs
+        assert row["inference_peak"] == report.memory.inference_peak
+        assert row["training_peak"] == report.memory.training_peak
+        assert row["seconds_h100"] == cnncost.roofline(report, device="h100").roofline.phases["forward"].seconds
+
+
+@pytest.mark.parametrize(
+    ("model", "size", "said"),
+    [
+        ("net.py:Net", "2", "expected at least 3x3"),
+        ("net.py:Raises", "8", "lost"),
+        ("net.py:Net#nothing", "8", "no method nothing"),
+    ],
+)
+def test_a_model_that_fails_is_a_row_and_the_others_are_there(model, size, said):
+    frame = cnncost.sweep([model, "net.py:Net"], {"input": SHAPE, "input_size": [size, 9], "columns": "macs"}, jobs=1)
+    rows = frame.to_dict("records")
+    assert len(rows) in {2, 4}
+    assert said in rows[0]["error"]
+    assert rows[-1]["macs"] == macs(1, 9, 9)
+
+
+def test_what_ran_on_values_is_marked():
+    frame = cnncost.sweep(["net.py:Net", "net.py:Reads"], {"input": SHAPE}, jobs=1)
+    assert list(frame["trace"]) == ["static", "real"]
+
+
+@pytest.mark.parametrize(
+    ("models", "grid", "said"),
+    [
+        (["lennet*"], {}, "matches no network of the zoo"),
+        (["*lenet55"], {}, "did you mean lenet5"),
+        (["lenet6"], {}, "did you mean lenet5"),
+        ([], {}, "expected models"),
+        (["lenet5"], {"bach": [1]}, "did you mean batch"),
+        (["lenet5"], {"batch": [0]}, "whole numbers from 1"),
+        (["lenet5"], {"batch": [1, 1]}, "given twice"),
+        (["lenet5"], {"batch": [1.5]}, "whole numbers from 1"),
+        (["lenet5"], {"input_size": ["1x2x3"]}, "height, width"),
+        (["lenet5"], {"device": "h1000"}, "did you mean"),
+        (["lenet5"], {"dtype": "int8"}, "floating-point dtype"),
+        (["lenet5"], {"columns": "mac"}, "did you mean macs"),
+        (["lenet5"], {"columns": ["nothing"]}, "expected of params"),
+        (["lenet5"], {"vary": {"heigth": [32, 64]}}, "heigth"),
+        (["lenet5"], {"vary": ["sequence=1,2"]}, "nothing has this name"),
+        (["lenet5"], {"vary": {"batch": [1, 2]}, "batch": [1]}, "two axes"),
+        (["lenet5"], {"trace": "dynamic"}, "expected auto"),
+        (["lenet5"], {"batch": range(1, 1_000_002)}, "1,000,001 points"),
+    ],
+)
+def test_bad_grids_are_refused_before_the_work(models, grid, said):
+    with pytest.raises(CnncostError) as caught:
+        cnncost.sweep(models, grid, jobs=1)
+    assert said in str(caught.value)
+
+
+def test_a_file_says_its_line(here):
+    (here / "grid.toml").write_text('models = ["lenet5"]\nbatch = [1]\ncolumns = ["macks"]\n')
+    with pytest.raises(InputError, match=r"grid.toml:3: .*did you mean macs"):
+        from_file("grid.toml")
+    (here / "grid.toml").write_text('models = ["lenet5"]\nbatch = [1, 8]\n[vary]\nsize = [32, 64]\n')
+    assert len(from_file("grid.toml")) == prod((2, 2))
+
+
+def test_patterns_are_of_the_sources_names():
+    assert matching("lenet5*") == ["lenet5", "lenet5_modern"]
+    assert matching("lenet5") == ["lenet5"]
+
+
+def test_a_grid_of_many_points_is_not_made_to_be_counted():
+    grid = Grid(
+        ("m",), (Axis(("a",), tuple((n,) for n in range(10**4))), Axis(("b",), tuple((n,) for n in range(10**4))))
+    )
+    assert len(grid) == 10**8
+    assert [point.sizes for _, point in zip(range(2), grid.points(), strict=False)] == [(0, 0), (0, 1)]
+
+
+FORMATS = ["csv", "jsonl", "json", "md", "html", "tex", "txt"]
+
+
+@pytest.mark.parametrize("ending", FORMATS)
+def test_every_format_has_the_numbers(here, ending):
+    out = here / f"t.{ending}"
+    cnncost.sweep("net.py:Net", {"input": SHAPE, "batch": [1, 3], "columns": "macs"}, jobs=1, output=out)
+    text = (
+        re.sub(r"(?<=\d)(,|\{,\})(?=\d{3})", "", out.read_text())
+        if ending not in {"csv", "json", "jsonl"}
+        else out.read_text()
+    )
+    assert {str(macs(1, 8, 8)), str(macs(3, 8, 8))} <= set(re.findall(r"\d+", text))
+    assert not beside(out).exists()
+
+
+def test_parquet_keeps_types(here):
+    pytest.importorskip("pyarrow", reason="needs pyarrow: pip install '.[parquet]'")
+    import pandas as pd
+
+    made = cnncost.sweep(
+        ["net.py:Net", "net.py:Raises"], {"input": SHAPE, "columns": "macs"}, jobs=1, output=here / "t.parquet"
+    )
+    read = pd.read_parquet(here / "t.parquet")
+    assert read.astype("string").equals(made.astype("string"))
+    assert str(read["macs"].dtype) == "Int64"
+
+
+def test_columns_of_the_users_own_are_joined(here):
+    (here / "own.csv").write_text("model,top1\nlenet5,99.1\nother,3\n")
+    frame = cnncost.sweep(["lenet5", "lenet1"], {"columns": "macs"}, jobs=1, join=here / "own.csv")
+    assert frame["top1"].tolist()[0] == 99.1
+    assert frame["top1"].isna().tolist() == [False, True]
+
+
+# ---- interruption
+
+
+GRID = {"input": [SHAPE], "batch": list(range(1, 41)), "columns": ["macs"]}
+RUN = "import sys, cnncost\ncnncost.sweep('net.py:Slow', {grid}, jobs={jobs}, output='t.csv')\n"
+
+
+def numbers(path):
+    with path.open() as file:
+        return [(int(row["batch"]), int(row["macs"])) for row in csv.DictReader(file)]
+
+
+@pytest.mark.parametrize("jobs", [1, 2])
+def test_after_a_kill_the_same_command_resumes(here, jobs):
+    code = RUN.format(grid=GRID, jobs=jobs)
+    journal = beside(here / "t.csv")
+    running = subprocess.Popen([sys.executable, "-c", code], start_new_session=True)
+    end = time.monotonic() + 120
+    while time.monotonic() < end and not (journal.exists() and journal.read_bytes().count(b"\n") >= 2):
+        time.sleep(0.02)
+    os.killpg(running.pid, signal.SIGKILL)
+    running.wait()
+    before = journal.read_bytes()
+    assert before.count(b"\n") >= 2
+    assert not (here / "t.csv").exists()
+    journal.write_bytes(before + b'{"point": 7, "ro')  # half of a line
+    kept = [json.loads(line)["point"] for line in before.splitlines()[1:]]
+    told = []
+    grid = from_data(["net.py:Slow"], GRID)
+    api.run(grid, jobs=jobs, output=here / "t.csv", tell=lambda point, _: told.append(point))
+    assert told[: len(kept)] == kept
+    assert sorted(told) == list(range(40))
+    assert numbers(here / "t.csv") == [(batch, macs(batch, 8, 8)) for batch in range(1, 41)]
+    assert not journal.exists()
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        pytest.param('{"cnncost": "sweep", "grid": "0"}\n', "of another grid", id="another grid"),
+        pytest.param("model,macs\n", "no journal", id="a table"),
+        pytest.param("half a line", "no journal", id="no line at all"),
+    ],
+)
+def test_what_is_of_another_sweep_is_not_touched(here, text, said):
+    beside(here / "t.csv").write_text(text)
+    with pytest.raises(SweepError, match=said):
+        cnncost.sweep("lenet5", {}, jobs=1, output=here / "t.csv")
+    assert beside(here / "t.csv").read_text() == text
+
+
+def test_a_first_line_that_is_half_written_begins_anew(here):
+    path = here / "j"
+    path.write_text('{"cnncost": "swe')
+    with Journal(path, "x") as journal:
+        journal.add(3, {"macs": 1})
+    with Journal(path, "x") as journal:
+        assert journal.found == {3: {"macs": 1}}
+
+
+def test_two_sweeps_do_not_write_to_one_output(here):
+    with Journal(here / "j", "x"), pytest.raises(SweepError, match="another sweep is writing"):
+        Journal(here / "j", "x")
+
+
+def test_a_worker_that_dies_loses_no_row_and_a_model_that_kills_twice_is_an_error():
+    models = ["net.py:Net", "net.py:Dies", "net.py:DiesOnce", "lenet5"]
+    frame = cnncost.sweep(models, {"input": SHAPE, "columns": "macs", "batch": [1, 2]}, jobs=2)
+    found = [(row["model"], row["batch"]) for row in frame.to_dict("records")]
+    assert found == [(model, batch) for model in models for batch in (1, 2)]
+    assert frame["error"].str.contains("died, twice").fillna(False).tolist() == [False] * 2 + [True] * 2 + [False] * 4
+    assert frame["macs"].tolist()[4:6] == [macs(1, 8, 8), macs(2, 8, 8)]
