@@ -17,7 +17,8 @@ COMMANDS = {
     "summarize": LENET, "rf": LENET, "memory": (*LENET, "--inference", "--top", "50"),
     "roofline": (*LENET, "--device", "h100", "--all"), "compare": ("lenet5", "lenet300"), "diff": ("lenet1", "lenet5"),
     "verify": (*LENET, "--no-fvcore"), "check": (), "lecture": ("--slide", "55"),
-    "formula": (*LENET, "--vary", "batch"), "serve": ("lenet_kept.py:Keeps", "--input", "1x1x4", "--context", "6"),
+    "formula": (*LENET, "--vary", "batch"), "sweep": (*LENET, "lenet1", "--batch", "1,8", "--jobs", "1"),
+    "serve": ("lenet_kept.py:Keeps", "--input", "1x1x4", "--context", "6"),
 }  # fmt: skip
 OWN = {"lecture": {"markdown", "csv", "json"}, "formula": {"markdown", "json", "latex"}}
 """Commands that have fewer formats than documents have."""
