@@ -1,0 +1,57 @@
+"""Pictures of sweeps."""
+
+import pytest
+
+from cnncost.errors import InputError
+from cnncost.plots.sweep import better, checked, draw, front
+
+NAMES = ("model", "batch", "input", "macs", "params", "accuracy")
+ROWS = [
+    dict(zip(NAMES, row, strict=True))
+    for row in [("a", 1, "x", 10, 500, 70.0), ("b", 1, "x", 20, 400, 69.0), ("c", 2, "x", 3000, 300, 80.0),
+                ("d", 2, "x", None, 100, 90.0)]
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("points", "signs", "expected"),
+    [
+        pytest.param([(1, 3), (2, 2), (3, 1), (3, 3)], (-1, -1), [0, 1, 2], id="less of both"),
+        pytest.param([(1, 70), (2, 69), (3, 80)], (-1, 1), [0, 2], id="less cost, more quality"),
+        pytest.param([(1, 1), (1, 1), (1, 2)], (-1, -1), [0, 1], id="equal points"),
+        pytest.param([(1, 5), (1, 4), (2, 4)], (-1, -1), [1], id="a tie in one"),
+        pytest.param([(5, 5), (4, 6), (6, 4), (4, 4)], (1, 1), [2, 0, 1], id="more of both"),
+    ],
+)
+def test_the_front_is_what_no_other_point_beats(points, signs, expected):
+    assert sorted(front(points, signs)) == sorted(expected)
+
+
+@pytest.mark.parametrize(
+    ("name", "sign"), [("macs", -1), ("accuracy", 1), ("acc@1", -1), ("top1", 1), ("-top1", -1), ("+params", 1)]
+)
+def test_which_way_is_better(name, sign):
+    assert better(name) == sign
+
+
+@pytest.mark.parametrize("asked", [["macs", "accuracy"], ["macs", "params", "accuracy"]])
+def test_pictures_are_drawn(tmp_path, asked):
+    path = tmp_path / "p.svg"
+    draw(NAMES, ROWS, asked, str(path))
+    text = path.read_text()
+    assert "macs" in text
+    assert "accuracy" in text
+
+
+@pytest.mark.parametrize(
+    ("asked", "said"),
+    [(["macs"], "two columns"), (["mac", "params"], "did you mean macs"), (["macs", "zz"], "there are")],
+)
+def test_columns_that_can_not_be_drawn_are_refused(asked, said):
+    with pytest.raises(InputError, match=said):
+        checked(asked, ["macs", "params"])
+
+
+def test_nothing_to_draw_is_said(tmp_path):
+    with pytest.raises(InputError, match="nothing to draw"):
+        draw(NAMES, ROWS[3:], ["macs", "params"], str(tmp_path / "p.svg"))
