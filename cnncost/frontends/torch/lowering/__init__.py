@@ -11,9 +11,10 @@ from cnncost.frontends.torch.lowering import (
     quantized,
     sparse,
     tables,
+    views,
     windows,
 )
 from cnncost.frontends.torch.lowering.registry import OpCall, is_known, lower
 
 __all__ = ["OpCall", "backward", "detection", "is_known", "linalg", "losses", "lower", "moves", "optimizers",
-           "products", "quantized", "sparse", "tables", "windows"]  # fmt: skip
+           "products", "quantized", "sparse", "tables", "views", "windows"]  # fmt: skip

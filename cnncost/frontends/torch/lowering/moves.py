@@ -1,7 +1,4 @@
-"""Layout ops: torch's names for views and copies, and the moves that they consist of (`cnncost.ops.reach.moves`).
-
-Names without a table of moves (`as_strided`, `diag_embed`, `meshgrid`, …) cost the same; what they move is unknown.
-"""
+"""The moves that torch's views and copies consist of (`cnncost.ops.reach.moves`); `views.py` lowers them."""
 
 from __future__ import annotations
 
@@ -15,26 +12,11 @@ from cnncost.frontends.torch.lowering.registry import (
     Lowered,
     Moves,
     OpCall,
-    known_moves,
     lowers,
-    moved,
     moves,
     spread,
 )
 from cnncost.graph import Shape
-
-_LAYOUT = """
-as_strided view_as_real view_as_complex meshgrid set resize resize_as item
-_local_scalar_dense is_nonzero equal is_same_size _has_same_storage_numel sym_size sym_stride sym_numel _assert_async
-_assert_scalar _assert_tensor_metadata _linalg_check_errors cartesian_prod combinations lu_unpack _chunk_cat
-"""
-_ZEROING = "tril triu _pad_enum fill_diagonal diag diag_embed diagflat block_diag vander"
-"""Ops that set elements to zero or add zeros, beyond what their moves say; `vander` adds ones."""
-_COPIES = """
-_reshape_copy _to_copy alias_copy detach_copy diagonal_copy expand_copy lift_fresh_copy permute_copy select_copy
-slice_copy split_copy split_with_sizes_copy squeeze_copy t_copy transpose_copy unbind_copy unsqueeze_copy view_copy
-"""
-"""Copies with lowerings of their own; torch's tags tell the others."""
 
 
 def axes_of(value: Any, rank: int) -> Shape:
@@ -343,27 +325,3 @@ def fold(call: OpCall) -> Lowered:
     """Overlapping blocks are summed."""
     geometry: Attrs = {name: _pair(call[name]) for name in _GEOMETRY}
     return "scatter", {**geometry, "accumulate": True, "elements": call.inputs[0].numel}
-
-
-_WITH_MOVES = {name for name in known_moves() if not name.endswith("_copy")}
-_DENSIFYING = {"to_dense", "_to_dense"}
-
-
-@lowers(*_LAYOUT.split(), *_COPIES.split(), *(_WITH_MOVES - {*_ZEROING.split(), *_DENSIFYING}))
-def layout(call: OpCall) -> Lowered:
-    """A view, or a copy in another order."""
-    return moved(call, call.moves)
-
-
-@lowers(*_ZEROING.split())
-def zeroing(call: OpCall) -> Lowered:
-    """Some elements of the result are zero, whatever the input."""
-    kind, attrs = moved(call, call.moves)
-    return kind, {**attrs, "zeroes": True}
-
-
-@lowers(*_DENSIFYING)
-def densifying(call: OpCall) -> Lowered:
-    """A sparse tensor with its zeros."""
-    kind, attrs = moved(call, call.moves)
-    return kind, {**attrs, "densifies": True}
