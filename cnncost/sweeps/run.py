@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import suppress
 
 from cnncost.sweeps.crew import Crew, WorkersDied
 from cnncost.sweeps.grid import Grid, Point
@@ -20,8 +21,8 @@ def rows(grid: Grid, known: set[int], crew: Crew) -> Iterator[tuple[int, Values]
     """A row for each point of the grid that is not known, as they are found.
 
     Work goes in rounds. A round ends when there is no more to do, when processes are to be replaced, or when one of
-    them dies. Then what was under way is done again, one point at a time, so that only the point that ends its process
-    once more is a failure.
+    them dies. Then what was under way is done again, one point at a time, so that only a point that ends its process
+    twice while nothing else runs is a failure.
 
     Args:
         grid: what is asked for.
@@ -79,10 +80,14 @@ class _Round:
 
 def _one_by_one(grid: Grid, points: list[Point], finished: set[int], crew: Crew) -> Iterator[tuple[int, Values]]:
     for point in points:
-        try:
-            found = [row for answer in crew.work(done, [(grid, (point,))]) for row in answer.rows]
-        except WorkersDied:
-            found = [(point.at, failed("the process that analyzed it died, twice: too little memory, or a crash"))]
-        for index, row in found:
+        for index, row in _alone(grid, point, crew):
             finished.add(index)
             yield index, row
+
+
+def _alone(grid: Grid, point: Point, crew: Crew) -> list[tuple[int, Values]]:
+    """The row of a point that nothing else runs beside: twice, as it may not have been at work when a process died."""
+    for _ in range(2):
+        with suppress(WorkersDied):
+            return [row for answer in crew.work(done, [(grid, (point,))]) for row in answer.rows]
+    return [(point.at, failed("the process that analyzed it died, twice: too little memory, or a crash"))]
