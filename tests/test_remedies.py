@@ -315,7 +315,7 @@ COMMANDS = [
     ),
     (
         ("summarize", "lenet5", "--columns", "rf"),
-        "expected +rf, +memory",
+        "+rf, +memory",
         ("summarize", "lenet5", "--columns", "+rf,+memory"),
     ),
     (
