@@ -17,7 +17,7 @@ from cnncost.sweeps.grid import MOST, Grid
 from cnncost.sweeps.journal import Journal, beside
 from cnncost.sweeps.read import from_data
 from cnncost.sweeps.run import rows
-from cnncost.versions import installed
+from cnncost.sweeps.stamp import stamp
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -95,8 +95,7 @@ def run(
         if output is None:
             _check_axes(grid)
             return tables.table(grid, _found(grid, crew, None, tell), own)
-        versions = installed()
-        with Journal(beside(output), grid.digest(versions["cnncost"], versions["torch"])) as journal:
+        with Journal(beside(output), grid.digest(*stamp(grid.models))) as journal:
             if not journal.found:
                 _check_or_remove(grid, journal)
             result = tables.table(grid, _found(grid, crew, journal, tell), own)

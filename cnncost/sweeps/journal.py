@@ -79,8 +79,9 @@ class Journal:
             raise SweepError(f"{self.path}: no journal of a sweep; move it, or choose another output")
         if kept != head:
             raise SweepError(
-                f"{self.path}: rows of an interrupted sweep of another grid, or of another version of cnncost or "
-                "torch; resume that one by its own command, remove the file, or choose another output"
+                f"{self.path}: rows of an interrupted sweep of another grid, or from before a change of a model's "
+                "file, of your devices or of a version; resume that one by its own command, remove the file, or choose "
+                "another output"
             )
         for number, line in enumerate(lines, 2):
             row = _read(line)

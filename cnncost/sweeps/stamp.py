@@ -1,0 +1,54 @@
+"""What a sweep's rows depend on beside its grid: versions of packages, and files of the user's own.
+
+A journal names it, so that rows of before a change are not mixed with rows of after it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Iterator
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+from cnncost.devices.registry import own_file
+from cnncost.versions import installed
+
+_PACKAGES = {"timm:": ("timm",), "torchvision:": ("torchvision",), "hf:": ("transformers",)}
+_PREFIXES = tuple(_PACKAGES)
+
+
+def stamp(models: Iterable[str]) -> list[str]:
+    """Versions of cnncost, torch and the libraries of these models, and digests of their files and of own devices.
+
+    A model in a Python file depends on the files of its folder, whichever of them it imports.
+    """
+    named = list(models)
+    packages = sorted({name for model in named for name in _PACKAGES.get(f"{model.partition(':')[0]}:", ())})
+    found = [f"{name} {number}" for name, number in installed().items()]
+    found += [f"{name} {_version(name)}" for name in packages]
+    return [*found, *_digests(_files(named))]
+
+
+def _version(package: str) -> str:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return "none"
+
+
+def _files(models: list[str]) -> Iterator[Path]:
+    yield own_file()
+    for model in models:
+        path = Path(model.removeprefix("hf:"))
+        if not path.exists():
+            path = Path(model.partition("#")[0].rpartition(":")[0] or model)
+        if model.startswith(_PREFIXES[:2]) or not path.exists():
+            continue
+        yield from sorted(path.parent.glob("*.py")) if path.suffix == ".py" else ()
+        yield path / "config.json" if path.is_dir() else path
+
+
+def _digests(files: Iterable[Path]) -> Iterator[str]:
+    for path in dict.fromkeys(files):
+        if path.is_file():
+            yield f"{path}: {hashlib.sha256(path.read_bytes()).hexdigest()[:16]}"
