@@ -200,6 +200,8 @@ class Graph:
         notes: remarks on how it was recorded, shown with the results.
         masks: attention masks with known values, by node index.
         failed: where forward failed; None if it finished.
+        undeclared: parameters of a file that does not say what was trained, where no op has a weight: biases and
+            scales, but also tables and masks.
     """
 
     values: tuple[Value, ...]
@@ -214,6 +216,7 @@ class Graph:
     notes: tuple[str, ...] = ()
     masks: tuple[tuple[int, Mask], ...] = ()
     failed: Failure | None = None
+    undeclared: tuple[int, ...] = ()
 
     def __repr__(self) -> str:
         """One line, however many nodes there are."""

@@ -51,6 +51,7 @@ def to_json(graph: Graph) -> str:
             **({"real": graph.real} if graph.real is not None else {}),
             **({"masks": graph.masks} if graph.masks else {}),
             **({"failed": graph.failed} if graph.failed is not None else {}),
+            **({"undeclared": graph.undeclared} if graph.undeclared else {}),
         }
     )
 
@@ -102,6 +103,7 @@ def _graph(data: dict[str, Any]) -> Graph:
         notes=tuple(data.get("notes", ())),
         masks=tuple((node, Mask(*mask)) for node, mask in data.get("masks", ())),
         failed=_failed(data["failed"]) if "failed" in data else None,
+        undeclared=tuple(data.get("undeclared", ())),
     )
 
 

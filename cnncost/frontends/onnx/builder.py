@@ -30,6 +30,8 @@ class Builder:
         self.nodes: list[Node] = []
         self.notes: dict[str, None] = {}
         self.weights: list[Weight] = []
+        self.undeclared: list[int] = []
+        """Parameters where no op has a weight: the file does not say whether they are."""
         self._storages: list[tuple[int, int | None, Use]] = []
         self._last: dict[int, int] = {}
         """The last node so far that uses each storage."""
@@ -117,7 +119,7 @@ class Builder:
         )
         return verify(
             Graph(tuple(self.values), tuple(self.nodes), tuple(scopes), tuple(calls), storages, tuple(inputs),
-                  tuple(outputs), notes=tuple(self.notes))
+                  tuple(outputs), notes=tuple(self.notes), undeclared=tuple(self.undeclared))
         )  # fmt: skip
 
     def _owned(self) -> tuple[dict[int, list[Owned]], dict[int, list[Owned]]]:

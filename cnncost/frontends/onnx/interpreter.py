@@ -213,8 +213,9 @@ class Interpreter:
             return self._weights[tensor.weight]
         buffer = at in STATISTICS.get(op, ()) and not domain
         setting = at in SETTINGS.get(op, ()) and not domain
+        weight = at in weights(domain, op)
         owned = bool(tensor.weight) and (
-            buffer or at in weights(domain, op) or (tensor.type.floating and tensor.type.numel > 1 and not setting)
+            buffer or weight or (tensor.type.floating and tensor.type.numel > 1 and not setting)
         )
         role: Any = "buffer" if buffer and owned else "parameter" if owned else "constant"
         identity = self.builder.source(tensor.type, role)
@@ -222,6 +223,8 @@ class Interpreter:
             self._weights[tensor.weight] = identity
         if owned:
             self.builder.weights.append(Weight(identity, tensor.weight, call, buffer))
+            if not (buffer or weight):
+                self.builder.undeclared.append(identity)
         return identity
 
     def read(self, name: str) -> bool:

@@ -123,7 +123,7 @@ class _Weights:
     """Values that depend on parameters and not on inputs: a product with one of them does not compute scores.
 
     Attributes:
-        pure: parameters, and parts of them: finite, so adding one is not a mask.
+        pure: what is known to be a parameter, and parts of it: finite, so adding one is not a mask.
     """
 
     def __init__(self, graph: Graph) -> None:
@@ -131,8 +131,8 @@ class _Weights:
         for value in graph.values:
             if value.role in roles:
                 roles[value.role].add(value.id)
-        self.pure = roles["parameter"]
-        self._made = set(self.pure)
+        self._made = set(roles["parameter"])
+        self.pure = roles["parameter"] - set(graph.undeclared)
         self._fixed = roles["buffer"] | roles["constant"]
 
     def has(self, node: Node) -> bool:

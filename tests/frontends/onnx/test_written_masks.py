@@ -5,6 +5,8 @@ import pytest
 from onnx import numpy_helper
 from onnx_files import analyzed, model, node
 
+from cnncost.graph_json import from_json, to_json
+
 MASK = np.where(np.tril(np.ones((4, 4))), 0, -np.inf).astype(np.float32)
 SCORES, WEIGHTED = node("MatMul", "q kt", "s"), node("MatMul", "p v", "y")
 SOFTMAX = node("Softmax", "m", "p", axis=-1)
@@ -22,16 +24,41 @@ WAYS = {
     "a triangle of the scores": ([node("Trilu", "s", "p", upper=0)], True),
     "the lesser": ([node("Min", "s mask", "m"), SOFTMAX], True),
     "added without a softmax": ([node("Add", "s mask", "p")], False),
+    "a reshaped mask is added": ([node("Transpose", "mask", "t", perm=[1, 0]), node("Add", "s t", "m"), SOFTMAX], True),
 }  # fmt: skip
 
 
+@pytest.mark.parametrize("stored", [False, True], ids=["given", "stored in the file"])
 @pytest.mark.parametrize("way", WAYS)
-def test_attention_by_hand_is_marked_as_in_torch(tmp_path, way):
+def test_attention_by_hand_is_marked_as_in_torch(tmp_path, way, stored):
     between, marked = WAYS[way]
     arrays = {"half": np.float32(0.5), "keep": np.isfinite(MASK)}
+    if stored:
+        arrays["mask"] = MASK
     constants = [numpy_helper.from_array(np.asarray(array), name) for name, array in arrays.items()]
-    proto = model(
-        [SCORES, *between, WEIGHTED], [("q", 4, 8), ("kt", 8, 4), ("v", 4, 8), ("mask", 4, 4)], stored=constants
-    )
+    given = [("q", 4, 8), ("kt", 8, 4), ("v", 4, 8), *([] if stored else [("mask", 4, 4)])]
+    proto = model([SCORES, *between, WEIGHTED], given, stored=constants)
     totals = analyzed(tmp_path, proto).with_masks().totals
     assert (totals.macs_unmasked, totals.mask_unknown) == (2 * 4 * 8 * 4, marked)
+
+
+def test_a_weight_of_a_product_is_no_mask(tmp_path):
+    """A file's weights, where an op has them, stay what they are: scores times one are mixed heads."""
+    mixing = numpy_helper.from_array(np.ones((4, 4), np.float32), "mixing")
+    proto = model(
+        [SCORES, node("MatMul", "s mixing", "m"), SOFTMAX, WEIGHTED],
+        [("q", 4, 8), ("kt", 8, 4), ("v", 4, 8)],
+        stored=[mixing],
+    )
+    totals = analyzed(tmp_path, proto).with_masks().totals
+    assert (totals.macs_unmasked, totals.mask_unknown, totals.params) == (2 * 4 * 8 * 4 + 4 * 4 * 4, False, 16)
+
+
+def test_a_saved_graph_keeps_what_its_file_does_not_say(tmp_path):
+    mask = numpy_helper.from_array(MASK, "mask")
+    proto = model(
+        [SCORES, *WAYS["a mask is added"][0], WEIGHTED], [("q", 4, 8), ("kt", 8, 4), ("v", 4, 8)], stored=[mask]
+    )
+    graph = analyzed(tmp_path, proto).graph
+    assert [graph.values[i].type.shape for i in graph.undeclared] == [(4, 4)]
+    assert from_json(to_json(graph)) == graph
