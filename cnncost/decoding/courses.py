@@ -23,12 +23,14 @@ def courses(sample: Callable[[int], dict[str, int] | None], context: int) -> dic
     lengths = [context * part // _PARTS[-1] for part in _PARTS]
     if lengths[0] < 1:
         return {}
-    samples = {length: sample(length) for length in lengths}
+    samples = {}
+    for length in lengths:
+        if (figures := sample(length)) is None:
+            return {}
+        samples[length] = figures
     found = {}
     for name, degree in DEGREES.items():
-        values = {length: each[name] for length, each in samples.items() if each is not None}
-        if len(values) < len(lengths):
-            break
+        values = {length: figures[name] for length, figures in samples.items()}
         used = lengths[-1 - degree :]
         checked = tuple(length for length in lengths if length not in used)
         law = Course(_through({at: values[at] for at in used}), lengths[0], context, checked)

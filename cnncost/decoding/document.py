@@ -148,17 +148,22 @@ def _time_texts(found: Serving) -> Iterator[str]:
             f"{units.counted(found.new_tokens, 'new token')} of each sequence in {units.si(generated, 's')}: the first "
             "and the last step's mean, times their number"
         )
+    most = "at most " if _unknown(found) else ""
     if found.largest_batch is not None:
-        yield f"largest batch at this context in {units.data(int(device.memory or 0))}: {found.largest_batch:,}"
+        yield f"largest batch at this context in {units.data(int(device.memory or 0))}: {most}{found.largest_batch:,}"
     if found.longest_context is not None:
-        yield f"longest context at this batch: {units.counted(found.longest_context, 'token')}"
+        yield f"longest context at this batch: {most}{units.counted(found.longest_context, 'token')}"
 
 
 def _remarks(found: Serving) -> Iterator[str]:
     yield from found.notes
-    unknown = {op for report in (*found.chunks, found.decode) for op in report.unknown}
-    if unknown:
-        yield f"lower bounds: no rule for {', '.join(sorted(unknown))}"
+    if unknown := _unknown(found):
+        yield f"lower bounds: no rule for {', '.join(unknown)}"
+
+
+def _unknown(found: Serving) -> list[str]:
+    """Ops without a rule, in any of the calls."""
+    return sorted({op for report in (*found.chunks, found.decode) for op in report.unknown})
 
 
 def _facts(found: Serving) -> dict[str, Any]:
@@ -169,7 +174,7 @@ def _facts(found: Serving) -> dict[str, Any]:
         "device": found.times[0].roofline.device.name if found.times else None,
         "first_token_seconds": found.first_token_seconds, "generation_seconds": found.generation_seconds,
         "largest_batch": found.largest_batch, "longest_context": found.longest_context,
-        "unknown": sorted({op for report in (*found.chunks, found.decode) for op in report.unknown}),
+        "unknown": _unknown(found),
         "notes": list(found.notes),
     }  # fmt: skip
 

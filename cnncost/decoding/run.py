@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import replace
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +13,7 @@ from cnncost.decoding.dialog import Dialog, dialog_with
 from cnncost.decoding.figures import Cache, Serving
 from cnncost.devices import find as find_device
 from cnncost.devices.model import Device, dtype_named
-from cnncost.errors import InputError
+from cnncost.errors import CnncostError, InputError
 from cnncost.fit import largest_batch
 from cnncost.garbage import gc_disabled
 from cnncost.passes.roofline import roofline
@@ -132,9 +131,14 @@ def _served(calls: _Calls, context: int, batch: int, new_tokens: int, chunk: int
         *_, (_, outcome) = calls.prefill(1, context)
         filled, grown = calls.dialog.cache(outcome), calls.dialog.cache(calls.decode(1, context, outcome)[1])
     last = calls.decode(batch, context + new_tokens - 1)[0] if new_tokens > 1 else None
+    known = _figures(chunks[0], decode, total) if len(chunks) == 1 else None
+
+    def sample(length: int) -> dict[str, int] | None:
+        return known if length == context and known is not None else _sample(calls, batch, length)
+
     return Serving(
         calls.name, batch, context, tuple(chunks), decode, cache_of(filled, grown), total,
-        courses(partial(_sample, calls, batch), context),
+        courses(sample, context),
         () if device is None else tuple([_timed(report, device) for report in (*chunks, decode)]),
         new_tokens, last, None if device is None or last is None else _timed(last, device), chunk,
         notes=_notes(calls.model, context + new_tokens),
@@ -160,36 +164,56 @@ def _fitted(calls: _Calls, served: Serving, limit: int) -> Serving:
         decode, _ = calls.decode(batch, context, chunks[-1][1])
         return max(report.memory.inference_peak for report in (*(each for each, _ in chunks), decode))
 
+    longest, why = _longest(lambda context: peak(served.batch, context), limit, served.context)
+    notes = (*served.notes, *why, *(_notes(calls.model, longest) if longest > served.context else ()))
     return replace(
         served,
         largest_batch=largest_batch(lambda batch: peak(batch, served.context), limit),
-        longest_context=_longest(lambda context: peak(served.batch, context), limit, served.context),
+        longest_context=longest,
+        notes=tuple(dict.fromkeys(notes)),
     )
 
 
-def _longest(peak_at: Callable[[int], int], limit: int, tried: int) -> int:
-    """The longest context whose peak is within a limit, up to 2^20 tokens; found by doubling and bisection."""
-    fits, over = 0, min(max(tried, 1), _LONGEST)
-    while peak_at(over) <= limit:
+def _longest(peak_at: Callable[[int], int], limit: int, tried: int) -> tuple[int, tuple[str, ...]]:
+    """The longest context whose peak is within a limit, by doubling and bisection; and what else ends the search.
+
+    A context that is longer than the one that was asked for may fail: a cache has an end, positions have a table.
+    """
+    why: dict[int, str] = {}
+
+    def fits_at(context: int) -> bool:
+        try:
+            return peak_at(context) <= limit
+        except CnncostError as error:
+            if context <= tried:
+                raise
+            why[context] = str(error)
+            return False
+
+    fits, over = 0, min(tried, _LONGEST)
+    while fits_at(over):
         fits = over
         if fits == _LONGEST:
-            return fits
+            return fits, (f"longest context: {_LONGEST:,} tokens fit, and no more were tried",)
         over = min(2 * over, _LONGEST)
     while over - fits > 1:
         middle = (fits + over) // 2
-        fits, over = (middle, over) if peak_at(middle) <= limit else (fits, middle)
-    return fits
+        fits, over = (middle, over) if fits_at(middle) else (fits, middle)
+    return fits, (f"longest context: {over:,} tokens fail: {why[over]}",) if over in why else ()
 
 
 def _sample(calls: _Calls, batch: int, context: int) -> dict[str, int] | None:
     """What laws over the context are found from; None if an op has no rule."""
     *_, (prefill, outcome) = calls.prefill(batch, context)
-    decode, _ = calls.decode(batch, context, outcome)
+    return _figures(prefill, calls.decode(batch, context, outcome)[0], _nbytes(calls.dialog.cache(outcome)))
+
+
+def _figures(prefill: Report, decode: Report, cache: int) -> dict[str, int] | None:
     if prefill.unknown or decode.unknown:
         return None
     return {
         "macs": decode.totals.macs, "flops": decode.totals.flops, "prefill_macs": prefill.totals.macs,
-        "prefill_flops": prefill.totals.flops, "cache": _nbytes(calls.dialog.cache(outcome)),
+        "prefill_flops": prefill.totals.flops, "cache": cache,
     }  # fmt: skip
 
 

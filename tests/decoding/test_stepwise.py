@@ -141,6 +141,31 @@ def test_times_and_what_fits(tmp_path):
     assert peak(2, found.longest_context) <= 200_000 < peak(2, found.longest_context + 1)
 
 
+@pytest.mark.parametrize(
+    ("model", "longest", "note"),
+    [
+        pytest.param(Static(), 32, "33 tokens fail: Static: the model at stepwise.py", id="a cache with an end"),
+        pytest.param(Window(), 64, "64 tokens fit, and no more were tried", id="no end"),
+    ],
+)
+def test_a_longest_context_that_is_not_memorys_says_why(tmp_path, monkeypatch, model, longest, note):
+    """A static cache has 32 places: 33 tokens fail (one more, behind them, is written to an empty slice)."""
+    with torch.no_grad():
+        _, cache = Static().step(torch.zeros(1, 32, 16), None)
+        Static().step(torch.zeros(1, 1, 16), cache)
+        with pytest.raises(RuntimeError, match="expanded size"):
+            Static().step(torch.zeros(1, 33, 16), None)
+    monkeypatch.setattr("cnncost.decoding.run._LONGEST", 64)
+    device = tmp_path / "devices.toml"
+    device.write_text(
+        '[toy]\ntitle = "Toy"\nclass = "other"\nbandwidth = 1e6\nmemory = 1e9\nlaunch = 0\nsource = "made up"\n'
+        "[toy.flops]\nfloat32 = 1e9\n"
+    )
+    found = cnncost.serving(model, "1x1x16", context=6, device="toy", device_file=device, fit=True)
+    assert found.longest_context == longest
+    assert [text for text in found.notes if note in text]
+
+
 def test_the_model_and_its_caches_are_as_they_were():
     model = Static()
     before = deepcopy(model.state_dict())
