@@ -10,6 +10,7 @@ from typing import Any, TypeAlias
 
 from cnncost.errors import CnncostError
 from cnncost.near import suggestion
+from cnncost.shapes import parse_inputs
 
 __all__ = ["Keys", "TomlFile", "line_of", "parsed", "text_of"]
 
@@ -52,6 +53,23 @@ class TomlFile:
         if type(value) is not kind:
             raise self.wrong(keys, f"{keys[-1] if keys else 'the file'}: expected {expected}, got {value!r}"[:300])
         return value
+
+    def inputs(self, value: Any, keys: Keys) -> tuple[str, ...]:
+        """Inputs of a model, as `--input` takes them; none without a value."""
+        expected = 'shapes: "1x3x32x32", a list of them, or { name = "1x128:int64" }'
+        if value is None:
+            return ()
+        texts = [value] if isinstance(value, str) else value
+        if isinstance(texts, dict):
+            texts = [f"{name}={self.typed(text, str, (*keys, name), 'a shape')}" for name, text in texts.items()]
+        texts = self.typed(texts, list, keys, expected)
+        for text in texts:
+            self.typed(text, str, keys, expected)
+        try:
+            parse_inputs(tuple(texts))
+        except CnncostError as error:
+            raise self.wrong(keys, str(error)) from None
+        return tuple(texts)
 
 
 def text_of(path: Path, error: type[CnncostError], what: str) -> str:

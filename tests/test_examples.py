@@ -36,7 +36,8 @@ def test_an_example_runs_and_prints(path, capsys, monkeypatch):
 
 
 def test_the_typed_program_runs():
-    runpy.run_path(str(ROOT / "tests" / "typing" / "api.py"), run_name="__main__")
+    main = runpy.run_path(str(ROOT / "tests" / "typing" / "api.py"))["main"]
+    assert main() is None  # to its end
 
 
 def test_the_gate_is_executable_and_runs_what_the_readme_says():

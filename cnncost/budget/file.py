@@ -12,7 +12,6 @@ from typing import Any, NamedTuple, cast
 from cnncost.budget.limits import Limit, parse_limit
 from cnncost.budget.quantities import QUANTITIES, Quantity
 from cnncost.errors import CnncostError
-from cnncost.shapes import parse_inputs
 from cnncost.sources.resolve import Trace
 from cnncost.sources.settings import TRACES
 from cnncost.toml_file import Keys, TomlFile, line_of, parsed, text_of
@@ -203,22 +202,6 @@ class _Reader(TomlFile):
                 raise self.wrong(place, "no limit in it")
             rules += parsed
         return rules
-
-    def inputs(self, value: Any, keys: Keys) -> tuple[str, ...]:
-        expected = 'shapes: "1x3x32x32", a list of them, or { name = "1x128:int64" }'
-        if value is None:
-            return ()
-        texts = [value] if isinstance(value, str) else value
-        if isinstance(texts, dict):
-            texts = [f"{name}={self.typed(text, str, (*keys, name), 'a shape')}" for name, text in texts.items()]
-        texts = self.typed(texts, list, keys, expected)
-        for text in texts:
-            self.typed(text, str, keys, expected)
-        try:
-            parse_inputs(tuple(texts))
-        except CnncostError as error:
-            raise self.wrong(keys, str(error)) from None
-        return tuple(texts)
 
     def trace(self, value: Any, keys: Keys) -> Trace:
         if value not in TRACES:

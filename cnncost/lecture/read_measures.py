@@ -6,7 +6,6 @@ from collections.abc import Callable
 from fractions import Fraction
 from typing import Any
 
-from cnncost.errors import CnncostError
 from cnncost.lecture.arithmetic import evaluate
 from cnncost.lecture.claims import (
     Below,
@@ -24,7 +23,6 @@ from cnncost.lecture.claims import (
 )
 from cnncost.lecture.quantities import ALONE, QUANTITIES, TRAINING
 from cnncost.near import suggestion
-from cnncost.shapes import parse_inputs
 from cnncost.toml_file import Keys, TomlFile
 
 __all__ = ["Measures"]
@@ -77,7 +75,7 @@ class Measures(TomlFile):
         return Of(
             model, quantity, layer,
             tuple((name, self._option(value, (*keys, "model_args", name))) for name, value in options.items()),
-            self._inputs(table.get("input"), (*keys, "input")), optimizer,
+            self.inputs(table.get("input"), (*keys, "input")), optimizer,
         )  # fmt: skip
 
     def _words(self, table: dict[str, Any], keys: Keys, name: str, expected: str) -> str:
@@ -92,19 +90,6 @@ class Measures(TomlFile):
         if not isinstance(value, (str, int, float)):
             raise self.wrong(keys, f"{keys[-1]}: expected a number, a text, a boolean or a list of them, got {value!r}")
         return value
-
-    def _inputs(self, value: Any, keys: Keys) -> tuple[str, ...]:
-        if value is None:
-            return ()
-        expected = 'shapes: "1x3x32x32", or a list of them'
-        texts = [value] if isinstance(value, str) else self.typed(value, list, keys, expected)
-        for text in texts:
-            self.typed(text, str, keys, expected)
-        try:
-            parse_inputs(tuple(texts))
-        except CnncostError as error:
-            raise self.wrong(keys, str(error)) from None
-        return tuple(texts)
 
     def _several(self, table: dict[str, Any], keys: Keys, name: str, count: int | None = None) -> list[Measure]:
         self.known(table, keys, (name,), f"a {name}")

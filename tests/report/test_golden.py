@@ -45,7 +45,8 @@ NAMES = ["lenet5", "odd"]
 @pytest.mark.parametrize("name", NAMES)
 def test_rendered_as_before(name, ending, report, golden):
     made = replace(report(name), made_with={"cnncost": "1.2.3", "torch": "4.5.6"})  # whichever are at hand
-    golden(f"{name}.{ending}", RENDERED[ending](made).rstrip("\n") + "\n")
+    text = RENDERED[ending](made).rstrip("\n") + "\n"
+    assert text == golden(f"{name}.{ending}", text)
 
 
 @pytest.mark.parametrize("name", NAMES)

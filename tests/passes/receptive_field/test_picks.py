@@ -92,7 +92,8 @@ def test_random_indices_match_poisoning(rows, selects, twice):
         x = x.index_select(2, i % 9) if selects else x[:, :, i]
         return x[:, :, i % len(rows)] if twice else x
 
-    boxes_agree(Picking(function, torch.tensor(rows)), IMAGE)
+    fields = boxes_agree(Picking(function, torch.tensor(rows)), IMAGE)
+    assert [image.axes for image in fields.images] == [(2, 3)]
 
 
 @pytest.mark.parametrize(

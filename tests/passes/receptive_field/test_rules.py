@@ -80,7 +80,8 @@ def probed(function, shape, *modules):
 
 
 def held(graph, shape, expected):
-    """Compare the fields with the results of poisoning."""
+    """Compare the fields with the results of poisoning; returns how many were compared."""
+    compared = 0
     walk = Walk(graph, [(0, axis) for axis in range(len(shape))], ())
     walk.run()
     for axis, hulls in enumerate(expected):
@@ -90,6 +91,8 @@ def held(graph, shape, expected):
             found = told(field, tuple(first.shape), shape[axis])
             assert torch.equal(found[0], first), (axis, found[0], first)
             assert torch.equal(found[1], last), (axis, found[1], last)
+            compared += 1
+    return compared
 
 
 def conv(**settings):
@@ -320,7 +323,7 @@ ROWS = {
 def test_every_element_sees_what_poisoning_says(name):
     function, shape, *modules = ROWS[name]
     graph, expected = probed(function, shape, *modules)
-    held(graph, shape, expected)
+    assert held(graph, shape, expected) == len(shape) * len(graph.outputs)
 
 
 CAUSAL = {
@@ -347,7 +350,7 @@ def test_a_causal_query_sees_the_keys_so_far(name):
 
     own = [(along(axis, range(shape[axis])),) * 2 for axis in (0, 1)]
     rows, features = (along(2, [0] * len(lasts)), along(2, lasts)), (along(3, [0] * 4), along(3, [3] * 4))
-    held(graph, (2, 3, 5, 4), [[each] for each in (*own, rows, features)])
+    assert held(graph, (2, 3, 5, 4), [[each] for each in (*own, rows, features)]) == 4
 
 
 SHAPE = (2, 3, 5, 4)
@@ -373,13 +376,13 @@ def places(shape, *new):
 @pytest.mark.parametrize("name", DRAWN)
 def test_a_random_number_depends_on_its_parameter(name):
     graph = cnncost.analyze(Of(DRAWN[name]), torch.rand(SHAPE), trace="real").graph
-    held(graph, SHAPE, [[place] for place in places(SHAPE)])
+    assert held(graph, SHAPE, [[place] for place in places(SHAPE)]) == len(SHAPE)
 
 
 def test_numbers_of_a_dirichlet_distribution_are_drawn_together():
     graph = cnncost.analyze(Of(torch._sample_dirichlet), torch.rand(2, 3), trace="real").graph
     zeros = torch.zeros(2, 3, dtype=torch.int64)
-    held(graph, (2, 3), [[places((2, 3))[0]], [(zeros, zeros + 2)]])
+    assert held(graph, (2, 3), [[places((2, 3))[0]], [(zeros, zeros + 2)]]) == 2
 
 
 LOOKED_UP = {
@@ -395,7 +398,7 @@ def test_all_features_of_a_token_see_its_id(name):
     """Integer ids can't be NaN, so poisoning can't tell."""
     function, shape, features = LOOKED_UP[name]
     graph = cnncost.analyze(Of(function), "x".join(map(str, shape)) + ":int64").graph
-    held(graph, shape, [[place] for place in places(shape, features)])
+    assert held(graph, shape, [[place] for place in places(shape, features)]) == len(shape)
 
 
 GIVEN = {
