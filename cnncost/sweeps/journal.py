@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import zlib
 from pathlib import Path
 from typing import Any, Self
 
@@ -85,14 +86,18 @@ class Journal:
             )
         for number, line in enumerate(lines, 2):
             row = _read(line)
-            if type(row.get("point")) is not int or not isinstance(row.get("row"), dict):
-                raise SweepError(f"{self.path}:{number}: expected a row of the sweep; remove the file to begin anew")
+            if row.pop("sum", None) != _sum(row) or not isinstance(row.get("row"), dict):
+                raise SweepError(
+                    f"{self.path}:{number}: expected a row of the sweep as it was written; remove the file to begin "
+                    "anew"
+                )
             self.found[row["point"]] = row["row"]
         os.ftruncate(self._file, len(whole))
 
     def add(self, point: int, row: dict[str, Any]) -> None:
         """Append a row. Raises OutputError if the disk is full."""
-        self._write({"point": point, "row": row})
+        data = {"point": point, "row": row}
+        self._write(data | {"sum": _sum(data)})
 
     def _write(self, data: dict[str, Any]) -> None:
         line = (json.dumps(data) + "\n").encode()
@@ -113,6 +118,11 @@ class Journal:
     def remove(self) -> None:
         """Remove the file: its rows are in the output."""
         self.path.unlink(missing_ok=True)
+
+
+def _sum(data: dict[str, Any]) -> int:
+    """A checksum: a digit that a disk has changed is still JSON."""
+    return zlib.crc32(json.dumps(data).encode())
 
 
 def _read(line: bytes) -> dict[str, Any]:

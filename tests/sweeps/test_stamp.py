@@ -64,3 +64,33 @@ def test_a_sweep_does_not_resume_from_before_a_change(here):
     (here / "net.py").write_text(code)
     api.run(grid, jobs=1, output=here / "t.csv")
     assert not journal.path.exists()
+
+
+ROW = {"model": "lenet5", "macs": 325_680, "time": 1.25, "note": "≥", "none": None}
+DAMAGED = {
+    "a digit": lambda line: line.replace("325680", "325681"),
+    "another point": lambda line: line.replace('"point": 3', '"point": 4'),
+    "a name": lambda line: line.replace("lenet5", "lenet4"),
+    "no checksum": lambda line: line[: line.index(', "sum"')] + "}\n",
+    "no row": lambda line: line.replace('"row"', '"raw"'),
+    "half a line": lambda line: line[:20] + "\n",
+}
+
+
+def test_rows_are_read_as_they_were_written(here):
+    with Journal(here / "j", "x") as journal:
+        journal.add(3, ROW)
+    with Journal(here / "j", "x") as journal:
+        assert journal.found == {3: ROW}
+
+
+@pytest.mark.parametrize("damage", DAMAGED)
+def test_a_row_that_was_changed_on_disk_is_no_figure(here, damage):
+    with Journal(here / "j", "x") as journal:
+        journal.add(3, ROW)
+        journal.add(5, ROW)
+    head, line, *rest = (here / "j").read_text().splitlines(keepends=True)
+    assert DAMAGED[damage](line) != line
+    (here / "j").write_text("".join((head, DAMAGED[damage](line), *rest)))
+    with pytest.raises(SweepError, match=r"j:2: expected a row of the sweep as it was written; remove the file"):
+        Journal(here / "j", "x")
