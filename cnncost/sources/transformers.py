@@ -147,6 +147,23 @@ def _configured(config_class: Any, arguments: dict[str, Any]) -> Any:
     return config
 
 
+def _following(part: Any, given: dict[str, Any]) -> dict[str, Any]:
+    """The fields of a nested configuration that its constructor derives from those given, and their values.
+
+    What a constructor derives from nothing but these shows which fields they are; it has the values from these and all
+    that the whole configuration sets in the part.
+    """
+    flat = {name: value for name, value in given.items() if not hasattr(getattr(part, name, None), "to_dict")}
+    try:
+        usual, alone = type(part)().to_dict(), type(part)(**flat).to_dict()
+        names = {name for name, value in alone.items() if name not in flat and usual.get(name) != value}
+        own = {name: value for name, value in part.to_dict().items() if name not in names}
+        made = type(part)(**{**own, **flat}) if names else None
+    except Exception:  # noqa: BLE001  # a part that can't be made by itself is set as it stands
+        return {}
+    return {name: getattr(made, name) for name in names}
+
+
 def _set(config: Any, arguments: dict[str, Any]) -> None:
     """Set fields of a configuration; a dict sets those of a nested one.
 
@@ -159,7 +176,10 @@ def _set(config: Any, arguments: dict[str, Any]) -> None:
             raise ValueError(f"{type(config).__name__} has no field {name}{near}")
         part = getattr(config, name)
         if isinstance(value, dict) and hasattr(part, "to_dict"):
+            following = _following(part, value)
             _set(part, value)
+            for field, derived in following.items():
+                setattr(part, field, derived)
         else:
             setattr(config, name, value)
 

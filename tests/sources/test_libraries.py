@@ -251,3 +251,37 @@ def test_a_library_that_can_not_be_imported_tells_the_root_cause(code, words, mo
         cnncost.analyze("timm:resnet50")
     assert words in str(error.value)
     assert "\n" not in str(error.value)
+
+
+DERIVED = {
+    "a whole": ("llama", {"hidden_size": 96, "num_attention_heads": 6}, "", "head_dim"),
+    "heads alone": ("llama", {"num_attention_heads": 16}, "", "num_key_value_heads"),
+    "a part": ("llava", {"text_config": {"hidden_size": 96, "num_attention_heads": 6}}, "text_config", "head_dim"),
+    "a field that follows from nothing": ("llava", {"text_config": {"hidden_size": 96}}, "text_config", "vocab_size"),
+}  # fmt: skip
+
+
+@TRANSFORMERS
+@pytest.mark.parametrize("row", DERIVED)
+def test_fields_that_follow_from_those_given_are_as_the_constructor_has_them(row):
+    import transformers
+
+    from cnncost.sources.transformers import _configured
+
+    name, given, part, field = DERIVED[row]
+    kind = transformers.models.auto.configuration_auto.CONFIG_MAPPING[name]
+    configs = [_configured(kind, given), kind(**given)]
+    found, expected = [getattr(getattr(config, part) if part else config, field) for config in configs]
+    assert found == expected
+
+
+@TRANSFORMERS
+def test_what_a_whole_sets_in_its_part_stays():
+    """PaliGemma's text has one head of keys and values, by its own configuration and not by Gemma's."""
+    import transformers
+
+    from cnncost.sources.transformers import _configured
+
+    text = _configured(transformers.PaliGemmaConfig, {"text_config": {"num_attention_heads": 16}}).text_config
+    assert (text.num_attention_heads, text.num_key_value_heads) == (16, 1)
+    assert transformers.PaliGemmaConfig().text_config.num_key_value_heads == 1
