@@ -26,6 +26,7 @@ class Compared(NamedTuple):
         model: as asked for, without what varies.
         sizes: what varies, with this row's sizes.
         joined: columns of the user's own, with this row's values.
+        depends_on: what the figures depend on beside the inputs' shapes.
     """
 
     name: str
@@ -41,6 +42,7 @@ class Compared(NamedTuple):
     model: str = ""
     sizes: tuple[tuple[str, int], ...] = ()
     joined: tuple[tuple[str, Any], ...] = ()
+    depends_on: tuple[str, ...] = ()
 
     @property
     def memory(self) -> int:
@@ -102,6 +104,7 @@ def _row(model: str, report: Report, sizes: Mapping[str, int]) -> Compared:
         report.batch,
         model=model,
         sizes=tuple(sizes.items()),
+        depends_on=report.depends_on,
     )
 
 

@@ -5,7 +5,7 @@ It is made of a Report, analyzed just now or read from a file, or read from the 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, NamedTuple
 
@@ -64,6 +64,7 @@ class Snapshot:
         parts: every module in the model's own order, the model itself first.
         lower_bound: whether ops without a rule are missing.
         totals: figures of the whole model by quantity: sums of the parts, and what else was asked for.
+        depends_on: what they depend on beside the inputs' shapes; of a run alone, not of a baseline.
     """
 
     model: str
@@ -71,6 +72,7 @@ class Snapshot:
     parts: tuple[Part, ...]
     lower_bound: bool
     totals: dict[str, Any]
+    depends_on: tuple[str, ...] = field(default=(), compare=False)
 
     @property
     def told(self) -> str:
@@ -115,7 +117,9 @@ def of_report(report: Report, more: dict[str, Any] | None = None) -> Snapshot:
         for path, class_name, calls in report.tree
     )
     totals = {name: getattr(report.totals, name) for name in SUMMED} | (more or {})
-    return Snapshot(report.model, tensors(report.inputs), parts, report.totals.lower_bound, totals)
+    return Snapshot(
+        report.model, tensors(report.inputs), parts, report.totals.lower_bound, totals, report.depends_on
+    )  # fmt: skip
 
 
 def _part(path: str, class_name: str, calls: int, layers: list[Layer], told: dict[str, str]) -> Part:

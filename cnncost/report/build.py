@@ -9,6 +9,7 @@ from cnncost.graph import Graph, Phase, Shape
 from cnncost.passes.arithmetic import macs_by_dtype
 from cnncost.passes.compute import Compute, Sums
 from cnncost.passes.parameters import OwnedCount, Parameters
+from cnncost.report.data import OF_STEP
 from cnncost.report.model import Report
 from cnncost.report.rows import Layer, Op, PhaseCost, Status, Totals
 from cnncost.versions import installed
@@ -61,7 +62,7 @@ def _notes_of_step(graph: Graph, training: Graph | None) -> tuple[str, ...]:
         return ()
     if training.real is None or (graph.real is not None and graph.real.inputs == training.real.inputs):
         return training.notes
-    return (*training.notes, f"the training step is of {training.real.inputs}: what it runs follows from that")
+    return (*training.notes, f"{OF_STEP}{training.real.inputs}: what it runs follows from that")
 
 
 def _assumed(training: Graph | None) -> tuple[str, ...]:

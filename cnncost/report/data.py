@@ -21,6 +21,9 @@ if TYPE_CHECKING:
 
 SomeReport = TypeVar("SomeReport", bound="ReportData")
 
+OF_STEP = "the training step is of "
+"""How a note begins that says what a training step depends on where forward does not."""
+
 
 @dataclass(frozen=True)
 class ReportData:
@@ -105,6 +108,12 @@ class ReportData:
         if self.examples is not None:
             return self.examples
         return next((shape[0] for shape, _ in self.inputs if shape), None)
+
+    @property
+    def depends_on(self) -> tuple[str, ...]:
+        """What the figures depend on beside the inputs' shapes: values that were read, draws by chance; else empty."""
+        said = [f"run on {self.run_on}"] if self.run_on else []
+        return (*said, *(note for note in self.notes if note.startswith(OF_STEP)))
 
     @cached_property
     def modules(self) -> tuple[Module, ...]:

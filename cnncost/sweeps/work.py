@@ -80,7 +80,7 @@ def _analyzed(grid: Grid, point: Point) -> Values:
         said = said or why
     row["lower_bound"] = _lower_bounds(report, grid)
     row["trace"] = "real" if report.run_on else "static"
-    row["note"] = said or None
+    row["note"] = "; ".join(dict.fromkeys([said, *report.notes] if said else report.notes)) or None
     return row
 
 

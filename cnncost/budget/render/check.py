@@ -42,6 +42,7 @@ def document(check: Check) -> Document:
         *([_limits(check)] if any(model.judged for model in check.models) else []),
         *_section("since the baseline", (Note(text) for text in _moved_words(check)), "text"),
         *_section("not within", _wrong(check), "people"),
+        *_section("figures of one run", _depending(check), "people"),
         *(part for model in check.models for part in _moved(model)),
         notes(summary, style="within" if passes else "over", shown="text"),
         _data(check),
@@ -125,6 +126,13 @@ def _wrong(check: Check) -> Iterator[Note]:
                 yield Note(f"{_line(check, judged.line)}{words.complaint(model, judged)}", judged.outcome.value)
 
 
+def _depending(check: Check) -> Iterator[Note]:
+    """What figures depend on beside the inputs' shapes: another run may give others."""
+    for model in check.models:
+        if model.snapshot is not None:
+            yield from (Note(f"{model.budget.name}: {text}", "uncertain") for text in model.snapshot.depends_on)
+
+
 def _line(check: Check, line: int | None) -> str:
     return f"{check.file.path.name}:{line}: " if line else f"{check.file.path.name}: "
 
@@ -144,6 +152,7 @@ def _model(model: ModelCheck) -> dict[str, Any]:
     if model.error:
         return data | {"error": model.error, "line": model.line}
     data["inputs"] = model.snapshot.inputs if model.snapshot else None
+    data["depends_on"] = model.snapshot.depends_on if model.snapshot else ()
     data["limits"] = [_limit(judged) for judged in model.judged]
     data["unknown"] = dict(model.unknown)
     data["since_baseline"] = _since(model.diff) if model.diff is not None else None

@@ -23,7 +23,8 @@ def document(rows: Sequence[Compared], joined: Joined | None = None) -> Document
     if joined is not None and joined.quality is not None and not unlike(rows):
         front = f"{FRONT} on the Pareto front of {joined.quality.words} and MACs: no other one is better in one"
         front += " of them and worse in none"
-    told = [Note(text, "warning") for text in (joined.notes if joined is not None else ())]
+    told = [Note(f"{row.name}: {text}", "warning") for row in rows for text in row.depends_on]
+    told += [Note(text, "warning") for text in (joined.notes if joined is not None else ())]
     return Document("compare", parts=(_table(rows), Notes((*inputs, Note(front, "note"), *told))))
 
 
@@ -45,6 +46,7 @@ def _table(rows: Sequence[Compared]) -> Table:
         Column("ratio", "MACs/param", "compact", "people", NOTHING),
         Column("lower_bound", kind="flag", shown="data"),
         Column("front", kind="flag", shown="data"),
+        Column("depends_on", kind="texts", shown="data"),
         Column("bar", kind="bar", shown="text", least=12),
     )
     most = max((row.macs for row in rows), default=0)
@@ -54,7 +56,9 @@ def _table(rows: Sequence[Compared]) -> Table:
     )  # fmt: skip
 
 
-_OWN = frozenset({"name", "model", "inputs", "batch", "params", "macs", "flops", "weight_bytes", "peak", "front"})
+_OWN = frozenset(
+    {"name", "model", "inputs", "batch", "params", "macs", "flops", "weight_bytes", "peak", "front", "depends_on"}
+)
 
 
 def _data_name(variable: str) -> str:
@@ -71,7 +75,8 @@ def _cells(row: Compared, most: int, sizes: tuple[str, ...]) -> tuple[Any, ...]:
     return (
         name, *varied, *[value for _, value in row.joined],
         row.inputs, row.batch, row.params, Cell(row.macs, bound), Cell(row.flops, bound), row.memory,
-        row.weight_bytes, row.peak, ratio, row.lower_bound, row.front, Fraction(row.macs, most) if most else None,
+        row.weight_bytes, row.peak, ratio, row.lower_bound, row.front, row.depends_on,
+        Fraction(row.macs, most) if most else None,
     )  # fmt: skip
 
 

@@ -23,12 +23,19 @@ def document(diff: Diff, names: tuple[str, str], most: int = MOST) -> Document:
         notes(_inputs(diff), style="note", listed=False, apart=False, hang=""),
         _totals(diff),
         Notes((*(Note(text, "heading") for text in why), same)),
+        notes(*_depending(diff, names), style="warning"),
         *layers(diff, most),
         *_moved(diff, most),
         _changes(diff),
         Table((Column("old_path"), Column("new_path")), rows(diff.moved), "moved", shown="data"),
     ]
     return Document("diff", f"{names[0]} → {names[1]}", facts=_facts(diff, names), parts=tuple(parts), level=3)
+
+
+def _depending(diff: Diff, names: tuple[str, str]) -> list[str]:
+    """What figures depend on beside the inputs' shapes: another run may give others."""
+    sides = zip(names, (diff.old, diff.new), strict=True)
+    return [f"{name}: {text}" for name, snapshot in sides for text in snapshot.depends_on]
 
 
 def _inputs(diff: Diff) -> str:
