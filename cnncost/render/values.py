@@ -13,13 +13,13 @@ from cnncost import units
 
 Kind: TypeAlias = Literal[
     "text", "code", "flag", "shape", "shapes", "tensors", "number", "count", "compact", "signed", "difference", "bytes",
-    "seconds", "duration", "rate", "ratio", "share", "part", "percent", "error", "headroom", "growth", "figure",
-    "along", "texts", "bar",
+    "capacity", "watts", "seconds", "duration", "rate", "ratio", "share", "part", "percent", "error", "headroom",
+    "growth", "figure", "along", "texts", "bar",
 ]  # fmt: skip
 """What the values of a column are: see `_LOOKS`. A figure is a number in words, where each row has its own unit."""
 NUMBERS = frozenset({
-    "number", "count", "compact", "signed", "difference", "bytes", "seconds", "duration", "rate", "ratio",
-    "share", "part", "percent", "error", "headroom", "growth", "figure", "along", "shape",
+    "number", "count", "compact", "signed", "difference", "bytes", "capacity", "watts", "seconds", "duration", "rate",
+    "ratio", "share", "part", "percent", "error", "headroom", "growth", "figure", "along", "shape",
 })  # fmt: skip
 """Kinds that are right-aligned."""
 SAFE = NUMBERS | {"flag", "shapes", "tensors"}
@@ -93,6 +93,8 @@ _LOOKS: dict[Kind, Callable[[Any], str]] = {
     "signed": signed,
     "difference": lambda value: f"{value:+,}" if value else "same",
     "bytes": units.data,
+    "capacity": lambda value: units.si(value, "B"),
+    "watts": lambda value: f"{value:g} W",
     "seconds": lambda value: units.si(value, "s"),
     "duration": units.duration,
     "rate": lambda value: units.si(value, "").strip(),

@@ -1,0 +1,95 @@
+"""Devices as a document: a list of them, or all of one. Nothing is computed here."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict
+from typing import Any
+
+from cnncost import units
+from cnncost.devices.model import DTYPES, Device
+from cnncost.render.document import Column, Document, Narrower, Part, Table, notes, rows
+
+_CONVENTION = "FLOP/s at most, dense, a MAC is two; bytes a second of main memory"
+_MORE = "cnncost devices NAME tells sources and all number formats; --measure adds this machine"
+
+
+def listed(devices: Sequence[Device]) -> Document:
+    """A row for each device."""
+    columns = (
+        Column("name", "device"),
+        Column("title", "title", least=24),
+        Column("float32", "float32", "rate", empty=units.NOTHING),
+        Column("16-bit", "16-bit", "rate", empty=units.NOTHING),
+        Column("bandwidth", "B/s", "rate", empty=units.NOTHING),
+        Column("memory", "memory", "capacity", empty=units.NOTHING),
+        Column("power", "power", "watts", empty=units.NOTHING),
+    )
+    found = ((d.name, d.title, _peak(d, "float32"), _peak(d, "bfloat16", "float16"), d.bandwidth, d.memory, d.power)
+             for d in devices)  # fmt: skip
+    steps = tuple(Narrower((column.name,)) for column in reversed(columns[2:]))
+    table = Table(columns, rows(found), narrower=steps, shown="people")
+    return _document(
+        "Devices", devices, notes(_CONVENTION, listed=False, apart=False), table, notes(_MORE, shown="text", hang=""),
+        headline="",
+    )  # fmt: skip
+
+
+def _peak(device: Device, *dtypes: str) -> float | None:
+    return next((device.flops[dtype] for dtype in dtypes if dtype in device.flops), None)
+
+
+def told(device: Device) -> Document:
+    """All of one device: in text a line for each ceiling, elsewhere a table of them."""
+    lines = [*_ceilings(device), *_origin(device)]
+    texts = [notes(value, first=f"{label} ", hang=" " * (len(label) + 1), shown="text", apart=False)
+             for label, value in lines]  # fmt: skip
+    table = Table(
+        (Column("what", "what"), Column("value", "value")),
+        rows((" ".join(label.split()), value) for label, value in lines),
+        shown="markup",
+    )
+    year = f", {device.year}" if device.year else ""
+    return _document(f"{device.name}: {device.title}{year}", [device], *texts, table)
+
+
+def _ceilings(device: Device) -> Iterator[tuple[str, str]]:
+    """Lines as label and value; the label is indented and padded as text shows it."""
+    for dtype, flops in device.flops.items():
+        yield f"  {dtype:10}", units.si(flops, "FLOP/s")
+    yield "  memory    ", units.si(device.bandwidth, "B/s") if device.bandwidth else "sets no ceiling: not stated"
+    for level in device.caches:
+        yield f"    up to {units.data(level.size):>8} ", units.si(level.bandwidth, "B/s")
+    if device.fresh:
+        yield f"    new pages, above {units.data(device.fresh.size)} ", units.si(device.fresh.bandwidth, "B/s")
+    yield "  launch    ", units.si(device.launches, "s") + ("" if device.launch is not None else " (assumed)")
+    for kind, rate in device.rates.items():
+        reached = [f"{units.si(n, 'FLOP/s')}{'' if d == 'any' else f' {d}'}" for d, n in rate.flops.items()]
+        start = [] if rate.launch is None else [f"launch {units.si(rate.launch, 's')}"]
+        yield f"    {kind:14}", ", ".join([*reached, *start])
+
+
+def _origin(device: Device) -> Iterator[tuple[str, str]]:
+    if device.copies:
+        yield "  the libraries", "copy operands before they multiply"
+    if device.memory:
+        yield "  capacity  ", units.si(device.memory, "B")
+    if device.power:
+        yield "  power     ", f"{device.power:g} W"
+    yield "  source    ", device.source
+    if device.measured:
+        yield "  measured  ", device.measured
+
+
+def _document(title: str, devices: Sequence[Device], *parts: Part, **how: Any) -> Document:
+    """With all that is known of the devices: JSON has it whole, CSV without what is nested."""
+    names = ("name", "title", "kind", "year", *DTYPES, "bandwidth", "memory", "power", "launch", "threads", "source",
+             "measured")  # fmt: skip
+    data = Table(
+        tuple(Column(name) for name in names),
+        rows([device.flops.get(name) if name in DTYPES else getattr(device, name) for name in names]
+             for device in devices),
+        shown="data",
+    )  # fmt: skip
+    facts = {"devices": [asdict(device) for device in devices]}
+    return Document("devices", title, facts=facts, parts=(*parts, data), **how)
