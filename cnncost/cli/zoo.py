@@ -3,22 +3,19 @@
 from __future__ import annotations
 
 import re
-import textwrap
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 import click
 from click.shell_completion import CompletionItem
 
 from cnncost.cli import terminal
-from cnncost.cli.options import Command
+from cnncost.cli.options import Command, check_places, format_option, output_option
+from cnncost.render.document import COMPACT, Column, Document, Narrower, Table, notes, rows
 
 if TYPE_CHECKING:
-    from cnncost.render.layout import Field
     from cnncost.report.model import Report
     from cnncost.zoo import Entry, Figure
-
-_LEAST_WIDTH = 60
 
 
 def _complete(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:  # noqa: ARG001  # click's signature
@@ -29,60 +26,50 @@ def _complete(ctx: click.Context, param: click.Parameter, incomplete: str) -> li
 
 @click.command(cls=Command)
 @click.argument("name", required=False, shell_complete=_complete)
-def command(name: str | None) -> None:
+@format_option()
+@output_option()
+def command(name: str | None, form: str | None, output: str | None) -> None:
     """List the reference networks, or tell all of one: paper, deviations, published figures.
 
     Every figure stands beside what the analysis finds, with its tolerance and the reason of it.
     """
-    width = max(_LEAST_WIDTH, terminal.width())
-    lines = _listing(width) if name is None else _network(name, width)
-    terminal.put("\n".join(line.rstrip() for line in lines), None, words=True)
+    from cnncost.files import chosen
+    from cnncost.render.formats import ENDINGS
+
+    form = chosen(form, output, ENDINGS, "text")
+    check_places(output)
+    terminal.write(_listing() if name is None else _network(name), form, output)
 
 
-def _listing(width: int) -> Iterator[str]:
+def _listing() -> Document:
+    """A row for each network; narrow terminals drop the title, then shorten numbers, then drop the input."""
     from cnncost import zoo
     from cnncost.analysis import analyze
+    from cnncost.render.values import tensors
     from cnncost.report import heading
 
-    entries = zoo.entries()
-    reports = [analyze(entry.name) for entry in entries]
-    yield f"{len(entries)} reference networks; params and MACs as analyzed, for one image"
-    yield heading.CONVENTION
-    yield ""
-    yield from _overview(entries, reports, width)
-    yield ""
-    yield "cnncost zoo NAME tells the paper, the deviations from it, and its figures"
-
-
-def _overview(entries: tuple[Entry, ...], reports: list[Report], width: int) -> Iterator[str]:
-    """One row per network; narrow terminals drop the title, then shorten numbers, then drop the input."""
-    from cnncost import units
-    from cnncost.render import layout
-
-    names = _field("name", [entry.name for entry in entries])
-    titles = _field("title", [entry.title for entry in entries], least=16)
-    inputs = _field("input", [units.shape(entry.input_shape) for entry in entries])
-    papers = _field("paper", [_short(entry.paper) for entry in entries], least=22)
-    fields: list[Field] = []
-    plans: tuple[tuple[Callable[[int], str], list[Field]], ...] = (
-        (units.exact, [titles, inputs]),
-        (units.exact, [inputs]),
-        (units.compact, [inputs]),
-        (units.compact, []),
+    columns = (
+        Column("name", "name"),
+        Column("title", "title", least=16),
+        Column("inputs", "input", "tensors"),
+        Column("params", "params", "count"),
+        Column("macs", "MACs", "count"),
+        Column("paper_short", "paper", least=22, shown="people"),
+        Column("paper", shown="data"),
     )
-    for number, shown in plans:
-        params = _field("params", [number(report.totals.params) for report in reports], right=True)
-        macs = _field("MACs", [number(report.totals.macs) for report in reports], right=True)
-        fields = [names, *shown, params, macs, papers]
-        if layout.needed(fields) <= width:
-            break
-    yield from map(layout.plain, layout.table(fields, width))
-
-
-def _field(heading: str, texts: list[str], right: bool = False, least: int | None = None) -> Field:
-    from cnncost.render.layout import Cell, Field
-
-    return Field(heading, [Cell(text) for text in texts], right, least)
+    analyzed = [(entry, analyze(entry.name)) for entry in zoo.entries()]
+    networks = (
+        (entry.name, entry.title, tensors(report.inputs), report.totals.params, report.totals.macs,
+         _short(entry.paper), entry.paper)
+        for entry, report in analyzed
+    )  # fmt: skip
+    steps = (Narrower(("title",)), COMPACT, Narrower(("inputs",)))
+    count = f"{len(analyzed)} reference networks; params and MACs as analyzed, for one image"
+    return Document("zoo", "Reference networks", headline="", parts=(
+        notes(count, heading.CONVENTION, apart=False, hang=""),
+        Table(columns, rows(networks), "networks", narrower=steps),
+        notes("cnncost zoo NAME tells the paper, the deviations from it, and its figures", shown="text", hang=""),
+    ))  # fmt: skip
 
 
 def _short(paper: str) -> str:
@@ -94,46 +81,56 @@ def _short(paper: str) -> str:
     return f"{match[1] if len(authors) < 3 else f'{authors[0]} et al.'} {match[2]}"
 
 
-def _network(name: str, width: int) -> Iterator[str]:
+def _network(name: str) -> Document:
     from cnncost import units, zoo
     from cnncost.analysis import analyze
+    from cnncost.render.values import tensors
     from cnncost.sources.zoo import load
 
     load(name)  # raises with suggestions for an unknown name
     entry, report = zoo.entry(name), analyze(name)
-    yield f"{entry.name}: {entry.title}, input {units.shape(entry.input_shape)}"
-    yield from textwrap.wrap(entry.paper, width, initial_indent="paper: ", subsequent_indent="       ")
-    yield ""
-    yield f"deviations from it: {'' if entry.deviations else 'none'}"
-    for deviation in entry.deviations:
-        yield from textwrap.wrap(deviation, width, initial_indent="  - ", subsequent_indent="    ")
-    yield ""
-    yield f"as analyzed: {units.counted(report.totals.params, 'parameter')}, {units.counted(report.totals.macs, 'MAC')}"
-    yield ""
-    yield from _figures(entry, report, width)
-
-
-def _figures(entry: Entry, report: Report, width: int) -> Iterator[str]:
-    """Each published figure, the computed one, and whether they agree; below, the reasons for tolerances."""
-    from cnncost import units
-    from cnncost.render import layout
-
-    recomputed = _Found(entry, report)
-    numbers = [recomputed.number(figure) for figure in entry.published]
-    verdicts = [_verdict(figure, number) for figure, number in zip(entry.published, numbers, strict=True)]
-    fields = [
-        _field("", verdicts),
-        _field("quantity", [_QUANTITIES[figure.quantity] for figure in entry.published]),
-        _field("of", [figure.layer or "network" for figure in entry.published], least=8),
-        _field("published", [units.exact(figure.value) for figure in entry.published], right=True),
-        _field("found", [units.exact(number) for number in numbers], right=True),
-        _field("source", [_source(figure) for figure in entry.published], least=12),
-    ]
-    yield from map(layout.plain, layout.table(fields, width))
-    yield ""
-    yield from _reasons(entry, width)
+    table = _figures(entry, report)
+    verdicts = [row.cells[0] for row in table.rows]
     agree = len(verdicts) - verdicts.count(_DIFFERS)
-    yield f"{agree} of {units.counted(len(verdicts), 'figure')} agree{'s' if agree == 1 else ''}: " + _LEGEND
+    totals = f"{units.counted(report.totals.params, 'parameter')}, {units.counted(report.totals.macs, 'MAC')}"
+    verdict = f"{agree} of {units.counted(len(verdicts), 'figure')} agree{'s' if agree == 1 else ''}: {_LEGEND}"
+    facts = {
+        "name": entry.name, "title": entry.title, "inputs": tensors(report.inputs), "paper": entry.paper,
+        "deviations": entry.deviations, "params": report.totals.params, "macs": report.totals.macs,
+    }  # fmt: skip
+    parts = (
+        notes(f"paper: {entry.paper}", listed=False, apart=False, hang="       "),
+        notes(f"deviations from it:{'' if entry.deviations else ' none'}", listed=False),
+        notes(*entry.deviations, apart=False, first="  - ", hang="    "),
+        notes(f"as analyzed: {totals}", listed=False),
+        table,
+        notes(*_reasons(entry), first="  ", hang="    "),
+        notes(verdict, listed=False),
+    )
+    shape = units.shape(entry.input_shape)
+    return Document("zoo", f"{entry.name}: {entry.title}", f"input {shape}", facts=facts, parts=parts)
+
+
+def _figures(entry: Entry, report: Report) -> Table:
+    """Each published figure, the computed one, and whether they agree."""
+    columns = (
+        Column("sign", shown="people"),
+        Column("verdict", shown="data"),
+        Column("quantity_name", "quantity", shown="people"),
+        Column("quantity", shown="data"),
+        Column("layer", "of", empty="network", least=8),
+        Column("published", "published", "count"),
+        Column("found", "found", "count"),
+        Column("cited", "source", least=12, shown="people"),
+        *(Column(name, shown="data") for name in ("printed", "source", "tolerance", "reason")),
+    )
+    recomputed = _Found(entry, report)
+    figures = ((figure, recomputed.number(figure)) for figure in entry.published)
+    return Table(columns, rows(
+        (sign := _verdict(figure, number), _MEANINGS[sign], _QUANTITIES[figure.quantity], figure.quantity, figure.layer,
+         figure.value, number, _source(figure), figure.printed, figure.source, figure.tolerance, figure.reason)
+        for figure, number in figures
+    ), "figures")  # fmt: skip
 
 
 _QUANTITIES = {
@@ -141,6 +138,8 @@ _QUANTITIES = {
     "neurons": "neurons",
 }  # fmt: skip
 _EXACT, _WITHIN, _DIFFERS = "✓", "≈", "✗"
+_MEANINGS = {_EXACT: "exact", _WITHIN: "within", _DIFFERS: "differs"}
+"""A verdict as data has it."""
 _LEGEND = f"{_EXACT} exactly, {_WITHIN} within the tolerance, {_DIFFERS} not"
 
 
@@ -154,16 +153,13 @@ def _source(figure: Figure) -> str:
     return f'"{figure.printed}", {figure.source}' if figure.printed else figure.source
 
 
-def _reasons(entry: Entry, width: int) -> Iterator[str]:
+def _reasons(entry: Entry) -> Iterator[str]:
     """Why figures may differ and by how much, and notes on the network."""
-    explained = [figure for figure in entry.published if figure.reason]
-    for figure in explained:
-        of = f" of {figure.layer}" if figure.layer else ""
-        within = f" ± {100 * figure.tolerance:.2g} %" if figure.tolerance else ""
-        text = f"{_QUANTITIES[figure.quantity]}{of}, {figure.value:,}{within}: {figure.reason}"
-        yield from textwrap.wrap(text, width, initial_indent="  ", subsequent_indent="    ")
-    if explained:
-        yield ""
+    for figure in entry.published:
+        if figure.reason:
+            of = f" of {figure.layer}" if figure.layer else ""
+            within = f" ± {100 * figure.tolerance:.2g} %" if figure.tolerance else ""
+            yield f"{_QUANTITIES[figure.quantity]}{of}, {figure.value:,}{within}: {figure.reason}"
 
 
 class _Found:

@@ -19,7 +19,8 @@ COMMANDS = {
     "roofline": (*LENET, "--device", "h100", "--all"), "compare": ("lenet5", "lenet300"), "diff": ("lenet1", "lenet5"),
     "verify": (*LENET, "--no-fvcore"), "check": (), "lecture": ("--slide", "55"),
     "formula": (*LENET, "--vary", "batch"), "sweep": (*LENET, "lenet1", "--batch", "1,8", "--jobs", "1"),
-    "serve": ("lenet_kept.py:Keeps", "--input", "1x1x4", "--context", "6"), "devices": (),
+    "serve": ("lenet_kept.py:Keeps", "--input", "1x1x4", "--context", "6"),
+    "devices": (), "devices dsp32c": ("dsp32c",), "zoo": (), "zoo lenet5": LENET,
 }  # fmt: skip
 OWN = {"lecture": {"markdown", "csv", "json"}, "formula": {"markdown", "json", "latex"}}
 """Commands that have fewer formats than documents have."""
@@ -65,7 +66,7 @@ def written(tmp_path_factory):
                 if form in offered(command):
                     path = folder / f"{command}{ending}"
                     with pytest.raises(SystemExit) as stopped:
-                        main([command, *arguments, "-o", str(path)])
+                        main([command.split()[0], *arguments, "-o", str(path)])
                     assert stopped.value.code == 0, command
                     found[command, form] = path.read_text(encoding="utf-8")
     return found
@@ -85,7 +86,7 @@ def cells(text):
 def test_json_is_by_the_one_schema(written, command):
     data = json.loads(written[command, "json"])
     assert list(data)[:2] == ["schema", "command"]
-    assert (data["schema"], data["command"]) == (SCHEMA, command)
+    assert (data["schema"], data["command"]) == (SCHEMA, command.split()[0])
     assert list(keys_with_display_text(data)) == []
 
 
@@ -199,7 +200,15 @@ def test_what_is_written_is_of_its_format(written, command, form):
     PARSED[form](written[command, form])
 
 
-ROWS = {"summarize": "layers", "rf": "layers", "roofline": "rows", "compare": "models", "diff": "changes"}
+ROWS = {
+    "zoo lenet5": "figures",
+    "devices": "devices",
+    "summarize": "layers",
+    "rf": "layers",
+    "roofline": "rows",
+    "compare": "models",
+    "diff": "changes",
+}
 
 
 @pytest.mark.parametrize("command", ROWS)
