@@ -9,12 +9,10 @@ import click
 from cnncost.cli import terminal
 from cnncost.cli.options import Command, check_places, format_option, model_argument, output_option
 from cnncost.cli.running import run_options
+from cnncost.render.formats import ENDINGS
 
 if TYPE_CHECKING:
-    from cnncost.laws.laws import Laws
     from cnncost.sources.settings import Settings
-
-_BY_ENDING = {".md": "markdown", ".markdown": "markdown", ".json": "json", ".tex": "latex", ".txt": "text"}
 
 
 @click.command(
@@ -39,8 +37,8 @@ _BY_ENDING = {".md": "markdown", ".markdown": "markdown", ".json": "json", ".tex
     help="The largest size of each variable that keeps a budget, such as 'macs <= 2G'; the others at the model's own.",
 )  # fmt: skip
 @click.option("--picture", metavar="FILE", help="Draw MACs over each variable, with the points: .png, .svg or .pdf.")
-@format_option("text", "markdown", "json", "latex")
-@output_option(".md, .json, .tex or .txt")
+@format_option()
+@output_option()
 def command(
     model: str, vary: tuple[str, ...], settings: Settings, inference: bool, by: str, budgets: tuple[str, ...],
     picture: str | None, form: str | None, output: str | None,
@@ -52,34 +50,20 @@ def command(
     """
     from cnncost.files import chosen
 
-    form = chosen(form, output, _BY_ENDING, "text")
+    form = chosen(form, output, ENDINGS, "text")
     if budgets and form != "text":
         raise click.UsageError("--solve answers in words; leave out --format, or write to a .txt file")
     check_places(output, picture)
     from cnncost.laws.derive import formula
+    from cnncost.laws.render import document, solution_text
 
     laws = formula(
         model, settings.given(), vary, model_args=settings.model_args, training=not inference,
         trace=settings.tracing, autocast=settings.autocast,
     )  # fmt: skip
-    text = _rendered(laws, form, by == "layer", budgets)
+    answers = [solution_text(budget, solution) for budget in budgets for solution in laws.solve(budget).values()]
     if picture is not None:
         from cnncost.plots.laws import draw_laws
 
         draw_laws(laws, picture)
-    terminal.put(text, output, words=form == "text")
-
-
-def _rendered(laws: Laws, form: str, by_layer: bool, budgets: tuple[str, ...]) -> str:
-    from cnncost.laws import render
-
-    if form == "markdown":
-        return render.to_markdown(laws, by_layer=by_layer)
-    if form == "json":
-        return render.to_json(laws)
-    if form == "latex":
-        return render.to_latex(laws, by_layer=by_layer)
-    answers = [
-        render.solution_text(budget, solution) for budget in budgets for solution in laws.solve(budget).values()
-    ]  # fmt: skip
-    return "\n".join([render.to_text(laws, by_layer=by_layer), *([""] if answers else []), *answers])
+    terminal.write(document(laws, by == "layer", answers), form, output)

@@ -32,33 +32,32 @@ class Laws(LawsData):
         return f"<Laws of {self.model} by {', '.join(v.name for v in self.variables)}: {told}>"
 
     def __str__(self) -> str:
-        from cnncost.laws.render import to_text
-
-        return to_text(self)
+        return self._rendered("text").rstrip("\n")
 
     def _repr_markdown_(self) -> str:
         return self.to_markdown()
 
     def to_markdown(self, by_layer: bool = False) -> str:
         """A markdown table of the laws."""
-        from cnncost.laws.render import to_markdown
-
-        return to_markdown(self, by_layer=by_layer)
+        return self._rendered("markdown", by_layer)
 
     def to_latex(self, by_layer: bool = False) -> str:
-        """An `align*` environment with a line for each law."""
-        from cnncost.laws.render import to_latex
-
-        return to_latex(self, by_layer=by_layer)
+        """A section with an `align*` environment, a line for each law."""
+        return self._rendered("latex", by_layer)
 
     def to_json(self) -> str:
         """Everything, with coefficients as text such as `147/2`."""
-        from cnncost.laws.render import to_json
+        return self._rendered("json")
 
-        return to_json(self)
+    def _rendered(self, form: str, by_layer: bool = False) -> str:
+        from cnncost.laws.render import document
+        from cnncost.render.formats import rendered
+
+        return rendered(document(self, by_layer), form)
 
     def to_dict(self) -> dict[str, Any]:
         """What `to_json` writes."""
-        from cnncost.laws.render import to_dict
+        from cnncost.laws.render import document
+        from cnncost.render.json import to_dict
 
-        return to_dict(self)
+        return to_dict(document(self))

@@ -1,15 +1,15 @@
-"""Laws as text for people, markdown, LaTeX and JSON. Computes nothing."""
+"""Laws as a document. Computes nothing."""
 
 from __future__ import annotations
 
-import json
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from cnncost import units
 from cnncost.laws import writing
 from cnncost.laws.data import HEADINGS
 from cnncost.laws.law import Law, domain_text
-from cnncost.render.json import SCHEMA
+from cnncost.render.document import Column, Document, Equation, Equations, Part, Table, notes, rows
 
 if TYPE_CHECKING:
     from cnncost.laws.data import LawsData
@@ -20,12 +20,12 @@ _PIECES = 4
 """Most pieces of a maximum that a line shows."""
 
 
-def title(laws: LawsData) -> str:
-    """`resnet50: B = batch (x.0), H = height (x.2)`."""
+def variables(laws: LawsData) -> str:
+    """`B = batch (x.0), H = height (x.2)`."""
     parts = [
         f"{v.symbol} = {v.name} ({v.about})" if v.about != v.name else f"{v.symbol} = {v.name}" for v in laws.variables
     ]
-    return f"{laws.model}: {', '.join(parts)}"
+    return ", ".join(parts)
 
 
 def domains(laws: LawsData) -> dict[str, list[str]]:
@@ -83,16 +83,44 @@ def pieces(law: Law) -> list[str]:
     return lines
 
 
-def to_text(laws: LawsData, by_layer: bool = False) -> str:
-    """Lines: a law each, then where they hold."""
-    width = max(len(HEADINGS[name]) for name in laws)
-    lines = [title(laws), ""]
-    lines += [f"{HEADINGS[name]:<{width}} = {law_text(law)}" if law.known else f"{HEADINGS[name]:<{width}}   {law}"
-              for name, law in laws.items()]  # fmt: skip
+def document(laws: LawsData, by_layer: bool = False, answers: Sequence[str] = ()) -> Document:
+    """The laws, by layer also those of the modules' own MACs, then where they hold. A law is a line, to be copied."""
+    totals = [
+        Equation((HEADINGS[name],), law_text(law), law.latex() if law.known else "") for name, law in laws.items()
+    ]
+    parts: list[Part] = [Equations(tuple(totals), ("quantity", "law"))]
     if by_layer:
-        lines += ["", "layers, their own MACs:"]
-        lines += [f"  {text}: {', '.join(paths)}" for text, paths in distinct(laws, "macs")]
-    return "\n".join([*lines, "", *_below(laws)])
+        of_layers = distinct(laws, "macs")
+        lines = [f"{each.text}: {', '.join(each.names)}" for each in of_layers]
+        parts += [
+            notes("layers, their own MACs:", shown="text"),
+            notes(*lines, first="  ", shown="text", apart=False),
+            Equations(of_layers, ("layers", "own MACs"), shown="markup"),
+        ]
+    parts += [notes(*_below(laws)), notes(*answers, shown="text"), _data(laws, by_layer)]
+    return Document(
+        "formula", laws.model, topic=variables(laws), headline=f"{laws.model}: {variables(laws)}", facts=facts(laws),
+        parts=tuple(parts), level=2, least=_LINE,
+    )  # fmt: skip
+
+
+_LINE = 100_000
+"""Width that no law has."""
+
+
+def _data(laws: LawsData, by_layer: bool) -> Table:
+    """For CSV: the laws with the sizes that each holds for, and the layers' own. JSON has them among the facts."""
+    names = ["path", "quantity", "law", "latex", "lower_bound", "why"]
+    names += [f"{variable.name}_{bound}" for variable in laws.variables for bound in ("low", "high", "step")]
+    found: list[list[Any]] = []
+    for name, law in laws.items():
+        told = [str(law), law.latex(), bool(law.bound), ""] if law.known else [None, None, None, law.why]
+        found.append(["", name, *told, *(n for span in law.domain for n in (span.low, span.high, span.step))])
+    for each in distinct(laws, "macs") if by_layer else ():
+        found += [[path, "macs", each.text, each.latex] for path in each.names]
+    return Table(
+        tuple(map(Column, names)), rows(row + [None] * (len(names) - len(row)) for row in found), shown="data"
+    )  # fmt: skip
 
 
 def _below(laws: LawsData) -> list[str]:
@@ -116,47 +144,21 @@ def _below(laws: LawsData) -> list[str]:
     return [*lines, *laws.notes]
 
 
-def distinct(laws: LawsData, quantity: str) -> list[tuple[str, list[str]]]:
+def distinct(laws: LawsData, quantity: str) -> tuple[Equation, ...]:
     """The layers' laws of a quantity, each once, with the modules that have it; without those that are 0."""
     found: dict[str, list[str]] = {}
+    latex: dict[str, str] = {}
     for path, law in laws.layers[quantity].items():
         if law.terms:
-            found.setdefault(writing.to_text(law, laws.symbols), []).append(path or "the model itself")
-    return list(found.items())
+            text = writing.to_text(law, laws.symbols)
+            found.setdefault(text, []).append(path or "the model itself")
+            latex[text] = writing.to_latex(law, laws.symbols)
+    return tuple(Equation(tuple(paths), text, latex[text]) for text, paths in found.items())
 
 
-def to_markdown(laws: LawsData, by_layer: bool = False) -> str:
-    """A heading, a table of the laws, and where they hold; by layer also a table of distinct laws."""
-    lines = [f"## {title(laws)}", "", "| quantity | law |", "| --- | --- |"]
-    lines += [f"| {HEADINGS[name]} | {law_text(law)} |" for name, law in laws.items()]
-    if by_layer:
-        lines += ["", "| layers | own MACs |", "| --- | --- |"]
-        lines += [f"| {', '.join(f'`{path}`' for path in paths)} | {text} |" for text, paths in distinct(laws, "macs")]
-    return "\n".join([*lines, "", *(f"- {line}" for line in _below(laws))]) + "\n"
-
-
-def to_latex(laws: LawsData, by_layer: bool = False) -> str:
-    """An `align*` environment; needs amsmath."""
-    rows = [rf"\text{{{HEADINGS[name]}}} &= {law.latex()}" for name, law in laws.items() if law.known]
-    if by_layer:
-        for path, law in laws.layers["macs"].items():
-            if law.terms:
-                named = (path or "model").replace("_", r"\_")
-                rows.append(rf"\text{{{named}}} &= {writing.to_latex(law, laws.symbols)}")
-    comments = [f"% {line}" for line in [title(laws), *_below(laws)]]
-    return "\n".join([*comments, r"\begin{align*}", " \\\\\n".join(rows), r"\end{align*}"]) + "\n"
-
-
-def to_json(laws: LawsData) -> str:
-    """`to_dict` as text."""
-    return json.dumps(to_dict(laws), indent=1, ensure_ascii=False) + "\n"
-
-
-def to_dict(laws: LawsData) -> dict[str, Any]:
-    """Plain data: coefficients are text, as they are fractions."""
+def facts(laws: LawsData) -> dict[str, Any]:
+    """What JSON says: coefficients are text, as they are fractions."""
     return {
-        "schema": SCHEMA,
-        "command": "formula",
         "model": laws.model,
         "variables": [
             {"name": v.name, "symbol": v.symbol, "sets": v.about, "base": v.base} for v in laws.variables

@@ -190,6 +190,30 @@ class Notes:
         return [note for note in self.notes if note.text and not note.without]
 
 
+class Equation(NamedTuple):
+    """A formula of what has these names: as text, and in LaTeX, which is empty where there is none."""
+
+    names: tuple[str, ...]
+    text: str
+    latex: str = ""
+
+
+@dataclass(frozen=True)
+class Equations:
+    """Formulas: lines of text, a table in markdown and HTML, an `align*` in LaTeX; JSON has them among the facts."""
+
+    equations: tuple[Equation, ...]
+    headings: tuple[str, str]
+    shown: Shown = "people"
+    apart: bool = True
+
+    @property
+    def table(self) -> Table:
+        """Names and formulas."""
+        columns = (Column("names", self.headings[0]), Column("text", self.headings[1]))
+        return Table(columns, rows((", ".join(each.names), each.text) for each in self.equations))
+
+
 @dataclass(frozen=True)
 class Heading:
     """The heading of a section, with its level below the title's."""
@@ -228,7 +252,7 @@ class Picture:
     apart: bool = True
 
 
-Part: TypeAlias = Table | Notes | Heading | Curve | Picture
+Part: TypeAlias = Table | Equations | Notes | Heading | Curve | Picture
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,20 @@ import html
 from collections.abc import Iterable, Iterator
 from fractions import Fraction
 
-from cnncost.render.document import MARKUP, Cell, Column, Curve, Document, Heading, Notes, Part, Picture, Row, Table
+from cnncost.render.document import (
+    MARKUP,
+    Cell,
+    Column,
+    Curve,
+    Document,
+    Equations,
+    Heading,
+    Notes,
+    Part,
+    Picture,
+    Row,
+    Table,
+)
 from cnncost.render.html_style import FRAGMENT, PAGE
 from cnncost.render.layout import printable
 from cnncost.render.values import missing, show
@@ -43,6 +56,8 @@ def _lines(part: Part) -> Iterator[str]:
             if part.caption:
                 yield tag("p", part.caption, "soft")
             yield from table_lines(part)
+        case Equations():
+            yield from table_lines(part.table)
         case Notes(listed=True):
             yield listed(note.text + note.code for note in part.told)
         case Notes():

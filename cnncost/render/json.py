@@ -21,13 +21,18 @@ SCHEMA = 3
 
 def to_json(document: Document) -> str:
     """One object: facts, then each table as a list of objects."""
+    return written(to_dict(document))
+
+
+def to_dict(document: Document) -> dict[str, Any]:
+    """What JSON says, as plain data."""
     data: dict[str, Any] = {"schema": SCHEMA, "command": document.command} | plain(document.facts)
     for table in document.tables(DATA):
         if not table.name:
             continue
         places = table.places(DATA)
         data[table.name] = [{table.columns[i].name: plain(row.cell(i).value) for i in places} for row in table.results]
-    return written(data)
+    return data
 
 
 def written(data: Mapping[str, Any]) -> str:

@@ -10,6 +10,7 @@ from cnncost.render.document import (
     Column,
     Curve,
     Document,
+    Equations,
     Heading,
     Note,
     Notes,
@@ -25,15 +26,19 @@ _SIGNS = str.maketrans({
     "\\": r"\textbackslash{}", "{": r"\{", "}": r"\}", "$": r"\$", "&": r"\&", "#": r"\#", "%": r"\%", "_": r"\_",
     "~": r"\textasciitilde{}", "^": r"\textasciicircum{}", "<": r"\textless{}", ">": r"\textgreater{}",
     "|": r"\textbar{}", "×": r"$\times$", "≥": r"$\ge$", "≤": r"$\le$", "±": r"$\pm$", "−": "$-$", "–": "--",
-    "→": r"$\to$", "·": r"$\cdot$", "²": r"\textsuperscript{2}", "…": r"\dots{}", "µ": r"\textmu{}", "≈": r"$\approx$",
-    "◆": r"$\diamond$", "✓": r"$\checkmark$", "✗": r"$\times$", "∞": r"$\infty$",
+    "→": r"$\to$", "·": r"$\cdot$", "…": r"\dots{}", "µ": r"\textmu{}", "≈": r"$\approx$", "∞": r"$\infty$",
+    "²": r"\textsuperscript{2}", "³": r"\textsuperscript{3}", "⁴": r"\textsuperscript{4}",
+    "⌈": r"$\lceil$", "⌉": r"$\rceil$", "⌊": r"$\lfloor$", "⌋": r"$\rfloor$",
+    "◆": r"$\diamond$", "✓": r"$\checkmark$", "✗": r"$\times$",
 })  # fmt: skip
 _LEVELS = ("section", "subsection", "subsubsection", "paragraph")
 
 
 def to_latex(document: Document) -> str:
     """A fragment: what it needs as comments, then headings, notes and tables."""
-    lines = [r"% needs \usepackage{booktabs}, and {amssymb} for signs", ""]
+    formulas = any(isinstance(part, Equations) for part in document.shown(MARKUP))
+    packages = "{amsmath} for formulas, {amssymb} for signs" if formulas else "{amssymb} for signs"
+    lines = [rf"% needs \usepackage{{booktabs}}, and {packages}", ""]
     if document.title:
         lines += [rf"\section*{{{escaped(document.full_title)}}}", ""]
     if document.subtitle:
@@ -47,6 +52,8 @@ def _lines(part: Part) -> Iterator[str]:
     match part:
         case Table():
             yield from _table(part)
+        case Equations():
+            yield from _equations(part)
         case Notes(listed=True):
             yield r"\begin{itemize}"
             yield from (rf"  \item {_said(note)}" for note in part.told)
@@ -57,6 +64,17 @@ def _lines(part: Part) -> Iterator[str]:
             yield rf"\{_LEVELS[min(part.level, len(_LEVELS) - 1)]}*{{{escaped(part.text)}}}"
         case Picture() | Curve():
             pass
+
+
+def _equations(part: Equations) -> Iterator[str]:
+    """A line for each name; what has no formula is left out."""
+    lines = [
+        rf"  \text{{{escaped(name)}}} &= {each.latex}" for each in part.equations if each.latex for name in each.names
+    ]
+    if lines:
+        yield r"\begin{align*}"
+        yield " \\\\\n".join(lines)
+        yield r"\end{align*}"
 
 
 def _said(note: Note) -> str:

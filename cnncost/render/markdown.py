@@ -11,6 +11,7 @@ from cnncost.render.document import (
     Column,
     Curve,
     Document,
+    Equations,
     Heading,
     Note,
     Notes,
@@ -40,6 +41,8 @@ def _blocks(part: Part, level: int) -> Iterator[str]:
             if part.caption:
                 yield escaped(part.caption)
             yield "\n".join(table_lines(part))
+        case Equations():
+            yield "\n".join(table_lines(part.table))
         case Notes():
             yield _notes(part)
         case Heading():

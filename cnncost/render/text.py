@@ -13,7 +13,7 @@ from itertools import pairwise
 
 from cnncost import units
 from cnncost.render import layout
-from cnncost.render.document import TEXT, Column, Curve, Document, Heading, Note, Notes, Part, Row, Table
+from cnncost.render.document import TEXT, Column, Curve, Document, Equations, Heading, Note, Notes, Part, Row, Table
 from cnncost.render.layout import Field, Line
 from cnncost.render.values import show
 
@@ -104,6 +104,12 @@ def _part(part: Part, width: int, there: set[str]) -> Iterator[Line]:
             for note in part.notes:
                 if note.without not in there:
                     yield from _told(note, width, part.first, part.hang)
+        case Equations():
+            names = [", ".join(each.names) for each in part.equations]
+            longest = max(map(layout.places, names), default=0)
+            for name, each in zip(names, part.equations, strict=True):
+                sign = "=" if each.latex else " "
+                yield from _told(Note(f"{name:<{longest}} {sign} {each.text}"), width, hang=" " * (longest + 3))
         case Heading():
             yield from _told(Note(part.text, part.style), width)
         case Curve():

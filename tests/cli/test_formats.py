@@ -18,11 +18,13 @@ COMMANDS = {
     "summarize": LENET, "rf": LENET, "memory": (*LENET, "--inference", "--top", "50"),
     "roofline": (*LENET, "--device", "h100", "--all"), "compare": ("lenet5", "lenet300"), "diff": ("lenet1", "lenet5"),
     "verify": (*LENET, "--no-fvcore"), "check": (), "lecture": ("--slide", "55"),
-    "formula": (*LENET, "--vary", "batch"), "sweep": (*LENET, "lenet1", "--batch", "1,8", "--jobs", "1"),
+    "formula": (*LENET, "--vary", "batch"),
+    "formula odd": ("lenet_kept.py:Odd", "--input", "1x1x16x16", "--vary", "batch,size", "--by", "layer"),
+    "sweep": (*LENET, "lenet1", "--batch", "1,8", "--jobs", "1"),
     "serve": ("lenet_kept.py:Keeps", "--input", "1x1x4", "--context", "6"),
     "devices": (), "devices dsp32c": ("dsp32c",), "zoo": (), "zoo lenet5": LENET,
 }  # fmt: skip
-OWN = {"lecture": {"markdown", "csv", "json"}, "formula": {"markdown", "json", "latex"}}
+OWN = {"lecture": {"markdown", "csv", "json"}}
 """Commands that have fewer formats than documents have."""
 
 
@@ -47,6 +49,11 @@ class Keeps(nn.Module):
     def step(self, x, cache):
         seen = x if cache is None else torch.cat([cache, x], 1)
         return self.mix(seen).sum(1), seen
+
+
+class Odd(nn.Sequential):
+    def __init__(self):
+        super().__init__(nn.Conv2d(1, 2, 3, 2, 1), nn.Conv2d(2, 2, 3, 2, 1))
 """
 BUDGET = '[[budget]]\nmodel = "lenet5"\nmacs = "<= 1M"\nparams = "<= 60k"\n'
 
@@ -146,7 +153,7 @@ def latex_is_balanced(text):
         else:
             assert waiting.pop() == name
     assert waiting == []
-    assert not re.search("[×≥≤±−→·²…µ≈✓✗∞]", text), "a sign that LaTeX does not know"
+    assert not re.search("[×≥≤±−→·²³…µ≈✓✗∞⌈⌉]", text), "a sign that LaTeX does not know"
     bare = re.sub(r"\\\\|\\[{}$&#%_]", "", text)
     assert bare.count("{") == bare.count("}")
     assert bare.count("$") % 2 == 0
