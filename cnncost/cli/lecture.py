@@ -12,11 +12,11 @@ from cnncost.cli import terminal
 from cnncost.cli.options import Command, check_places, format_option, output_option
 from cnncost.files import chosen
 from cnncost.lecture.verdict import Verdict
+from cnncost.render.formats import ENDINGS, rendered
 
 if TYPE_CHECKING:
     from cnncost.lecture.findings import Findings
 
-_BY_ENDING = {".md": "markdown", ".markdown": "markdown", ".csv": "csv", ".json": "json", ".txt": "text"}
 _FILE_WIDTH = 100
 _STYLES = {
     "title": "bold", "slide": "bold cyan", "caption": "italic", "heading": "bold", "rule": "dim", "note": "dim",
@@ -42,8 +42,8 @@ def _complete_slide(ctx: click.Context, param: click.Parameter, incomplete: str)
     help="Only claims of this verdict; repeatable.",
 )  # fmt: skip
 @click.option("--exit-code", is_flag=True, help="Exit with 1 if a claim differs.")
-@format_option("text", "markdown", "csv", "json")
-@output_option(".md, .csv, .json or .txt")
+@format_option()
+@output_option()
 @click.option(
     "--write-reports", "folder", metavar="DIR",
     help="Write lecture.md and lecture.csv, of the whole lecture, into a folder.",
@@ -74,7 +74,7 @@ def command(
             )
         _write_reports(folder)
         return 0
-    form = chosen(form, output, _BY_ENDING, "text")
+    form = chosen(form, output, ENDINGS, "text")
     check_places(output)
     title, found = _found(claims, numbers)
     shown = tuple(finding for finding in found if not verdicts or finding.verdict in verdicts)
@@ -112,9 +112,9 @@ def _rendered(findings: Findings, form: str, title: str, *, whole: bool) -> str:
         from cnncost.lecture.render.text import to_text
 
         return to_text(findings, _FILE_WIDTH, title)
-    from cnncost.lecture.render.rows import to_csv, to_json
+    from cnncost.lecture.render.document import document
 
-    return to_csv(findings) if form == "csv" else to_json(findings, title)
+    return rendered(document(findings, whole=whole, course=title), form)
 
 
 def _write_reports(folder: str) -> None:

@@ -12,10 +12,19 @@ from cnncost.lecture.claims import TOTAL, Cell, Side
 from cnncost.lecture.findings import Finding, Findings
 from cnncost.lecture.verdict import Verdict
 
-__all__ = ["VERDICT", "Grid", "Note", "grids", "slips"]
+__all__ = ["RULES", "VERDICT", "Grid", "Note", "grids", "slips"]
 
 VERDICT = "verdict"
 """Heading of the verdict column."""
+RULES = {
+    Verdict.EXACT: "the figures are equal, or the statement holds.",
+    Verdict.ROUNDED: "the digits printed are those of the exact number, to the nearest, or cut off after at least two "
+    "of them. Trailing zeros of a shortened number (230k, 4700) are not digits.",
+    Verdict.DIFFERS: "anything else. The right figure and the reason stand beside it.",
+    Verdict.STATED: "nothing that can be computed: sizes of data sets, error rates, dates, times on a device. The "
+    "source is given, and beside it what can be counted.",
+}
+"""What each verdict means; `verdict.py` has the rule in full."""
 _SIDES: dict[Side, tuple[str, str]] = {"fc": ("fully connected", "FC"), "conv": ("convolutional", "conv")}
 """Name of a network's half of a table, in full and abbreviated."""
 

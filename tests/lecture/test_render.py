@@ -6,9 +6,11 @@ from collections import Counter
 import pytest
 
 from cnncost.lecture.findings import summary
+from cnncost.lecture.render.document import COLUMNS, document
 from cnncost.lecture.render.markdown import to_markdown
-from cnncost.lecture.render.rows import COLUMNS, to_csv, to_json
 from cnncost.lecture.render.text import ascii_text, to_lines, to_text
+from cnncost.render.csv import to_csv
+from cnncost.render.json import to_json
 from cnncost.render.layout import places, plain
 
 
@@ -54,7 +56,7 @@ def test_ascii_output_has_no_question_marks(findings):
 
 
 def test_csv_has_one_row_per_claim(findings):
-    rows = list(csv.DictReader(io.StringIO(to_csv(findings))))
+    rows = list(csv.DictReader(io.StringIO(to_csv(document(findings)))))
     assert tuple(rows[0]) == COLUMNS
     assert len(rows) == len(findings)
     (conv10,) = [row for row in rows if row["what"] == "Conv-10"]
@@ -63,7 +65,7 @@ def test_csv_has_one_row_per_claim(findings):
 
 
 def test_csv_numbers_are_plain(findings):
-    rows = list(csv.DictReader(io.StringIO(to_csv(findings))))
+    rows = list(csv.DictReader(io.StringIO(to_csv(document(findings)))))
     (share,) = [row for row in rows if row["what"] == "share of the first FC layer"]
     assert (share["exact"], share["unit"]) == ("88.3546", "%")
     for row, finding in zip(rows, findings, strict=True):
@@ -72,16 +74,16 @@ def test_csv_numbers_are_plain(findings):
 
 
 def test_json_has_counts_and_claims(findings):
-    document = json.loads(to_json(findings))
-    assert (document["schema"], document["command"]) == (3, "lecture")
-    counts = document["summary"]
-    assert counts.pop("claims") == len(document["claims"]) == sum(counts.values())
-    (conv10,) = [claim for claim in document["claims"] if claim["what"] == "Conv-10"]
+    data = json.loads(to_json(document(findings)))
+    assert (data["schema"], data["command"]) == (3, "lecture")
+    counts = data["summary"]
+    assert counts.pop("claims") == len(data["claims"]) == sum(counts.values())
+    (conv10,) = [claim for claim in data["claims"] if claim["what"] == "Conv-10"]
     assert conv10["cell"] == {"side": "conv", "row": 2}
     assert conv10["exact"] == {"value": 2416, "unit": "", "text": "2,416"}
-    (share,) = [claim for claim in document["claims"] if claim["what"] == "share of the first FC layer"]
+    (share,) = [claim for claim in data["claims"] if claim["what"] == "share of the first FC layer"]
     assert share["exact"] == {"value": 88.3546, "unit": "%", "text": "88.35 %"}
-    assert all(claim["exact"] is None for claim in document["claims"] if claim["verdict"] == "stated")
+    assert all(claim["exact"] is None for claim in data["claims"] if claim["verdict"] == "stated")
 
 
 def test_markdown_tables_have_cells_for_each_heading(findings):

@@ -2,24 +2,20 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Iterable
 from itertools import groupby
 
 from cnncost.lecture.contents import LECTURE, topic_of
 from cnncost.lecture.findings import Findings, summary
-from cnncost.lecture.tables import VERDICT, Grid, Note, grids, slips
+from cnncost.lecture.tables import RULES, VERDICT, Grid, Note, grids, slips
 from cnncost.lecture.verdict import Verdict
 
 __all__ = ["to_markdown"]
 
 TITLE = "# The lecture, checked"
-RULE = """\
-- **exact**: the figures are equal, or the statement holds.
-- **rounded**: the digits printed are those of the exact number, to the nearest, or cut off after at least two of
-  them. Trailing zeros of a shortened number (230k, 4700) are not digits.
-- **differs**: anything else. The right figure and the reason stand beside it.
-- **stated**: nothing that can be computed: sizes of data sets, error rates, dates, times on a device. The source is
-  given, and beside it what can be counted."""
+_WIDTH = 117
+"""Of the rules' lines."""
 _SPECIAL = str.maketrans({"|": "\\|", "*": "\\*", "_": "\\_", "<": "&lt;", ">": "&gt;", "~": "\\~"})
 
 
@@ -38,9 +34,12 @@ def to_markdown(findings: Findings, *, whole: bool, course: str = LECTURE) -> st
 
 
 def _introduction(findings: Findings, course: str) -> str:
+    rules = "\n".join(
+        textwrap.fill(f"- **{verdict}**: {rule}", _WIDTH, subsequent_indent="  ") for verdict, rule in RULES.items()
+    )
     return (
         f"Every figure of the slides ({_escaped(course)}),\n"
-        f"beside that of the real network, analysed, or tried on torch's own layers. {summary(findings)}.\n\n{RULE}"
+        f"beside that of the real network, analysed, or tried on torch's own layers. {summary(findings)}.\n\n{rules}"
     )
 
 
