@@ -80,15 +80,19 @@ PLACES = [
 
 @pytest.mark.parametrize(("place", "told"), PLACES)
 @pytest.mark.parametrize(
-    "command", [("summarize", "net.py:Net"), ("roofline", "net.py:Net", "--device", "h100"), ("lecture",)]
-)
+    "command",
+    [
+        ("summarize", "net.py:Net"), ("roofline", "net.py:Net", "--device", "h100"), ("lecture",), ("zoo",),
+        ("zoo", "lenet5"), ("formula", "net.py:Net", "--input", "1x3x8x8", "--vary", "batch"),
+    ],
+)  # fmt: skip
 def test_a_place_is_tried_before_the_work(place, told, command, here, capfd, monkeypatch):
     if "locked" in place and os.geteuid() == 0:
         monkeypatch.setattr("pathlib.Path.touch", _denied)  # root may write anywhere
     (here / "locked").mkdir()
     (here / "locked/there.csv").write_text("kept")
+    monkeypatch.setattr("cnncost.lecture.findings.find", None)  # first: what it imports keeps `analyze`
     monkeypatch.setattr("cnncost.analysis.analyze", None)
-    monkeypatch.setattr("cnncost.lecture.findings.find", None)
     code, out, err = ran(capfd, *command, "-o", place)
 
     assert (code, out, err.count("\n")) == (2, "", 1)

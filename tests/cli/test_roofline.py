@@ -142,6 +142,8 @@ def test_all_of_a_device(capsys):
         pytest.param(("gtx590",), "did you mean gtx580", id="no such device"),
         pytest.param(("h100", "--measure"), "--measure measures this machine", id="a name to measure"),
         pytest.param(("--threads", "2"), "belong to --measure", id="threads alone"),
+        pytest.param(("h100", "--json", "--format", "csv"), "--json is --format json", id="two formats"),
+        pytest.param(("--json", "-o", "x.csv"), "x.csv", id="a file of another format"),
         pytest.param(("--measure", "--on", "tpu"), "'tpu' is not one of", id="no such backend"),
     ],
 )
