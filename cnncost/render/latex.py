@@ -2,25 +2,12 @@ r"""A document as LaTeX: its tables by booktabs, to be `\input` in a paper."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+import re
+from collections.abc import Iterator
 
-from cnncost.render.document import (
-    MARKUP,
-    Cell,
-    Column,
-    Curve,
-    Document,
-    Equations,
-    Heading,
-    Note,
-    Notes,
-    Part,
-    Picture,
-    Row,
-    Table,
-)
+from cnncost.render.document import MARKUP, Curve, Document, Equations, Heading, Note, Notes, Part, Picture, Table
+from cnncost.render.latex_table import table_lines
 from cnncost.render.layout import printable
-from cnncost.render.values import show
 
 _SIGNS = str.maketrans({
     "\\": r"\textbackslash{}", "{": r"\{", "}": r"\}", "$": r"\$", "&": r"\&", "#": r"\#", "%": r"\%", "_": r"\_",
@@ -29,29 +16,40 @@ _SIGNS = str.maketrans({
     "→": r"$\to$", "·": r"$\cdot$", "…": r"\dots{}", "µ": r"\textmu{}", "≈": r"$\approx$", "∞": r"$\infty$",
     "²": r"\textsuperscript{2}", "³": r"\textsuperscript{3}", "⁴": r"\textsuperscript{4}",
     "⌈": r"$\lceil$", "⌉": r"$\rceil$", "⌊": r"$\lfloor$", "⌋": r"$\rfloor$",
-    "◆": r"$\diamond$", "✓": r"$\checkmark$", "✗": r"$\times$",
+    "◆": r"$\diamond$", "✓": r"$\checkmark$", "✅": r"$\checkmark$", "✗": r"$\times$", "❌": r"$\times$", "❔": "?",
 })  # fmt: skip
+_PACKAGES = {
+    "amsmath": r"\begin{align*}", "amssymb": r"\checkmark", "array": r"\arraybackslash", "booktabs": r"\toprule",
+    "longtable": r"\begin{longtable}", "pdflscape": r"\begin{landscape}",
+}  # fmt: skip
+"""Packages, each with the command that needs it."""
+_BREAKS = re.compile(r"(?<=, )|(?= [+-] )")
+_OPEN, _CLOSE = re.compile(r"(?<!\\){|\\left\b"), re.compile(r"(?<!\\)}|\\right\b")
+_SILENT = re.compile(r"\\[a-z]+|[\\{}^ ]")
+"""What of a formula takes no room."""
+_GLYPHS = 42
+"""Glyphs of a formula that fit a line."""
 _LEVELS = ("section", "subsection", "subsubsection", "paragraph")
 
 
 def to_latex(document: Document) -> str:
     """A fragment: what it needs as comments, then headings, notes and tables."""
-    formulas = any(isinstance(part, Equations) for part in document.shown(MARKUP))
-    packages = "{amsmath} for formulas, {amssymb} for signs" if formulas else "{amssymb} for signs"
-    lines = [rf"% needs \usepackage{{booktabs}}, and {packages}", ""]
+    lines = []
     if document.title:
         lines += [rf"\section*{{{escaped(document.full_title)}}}", ""]
     if document.subtitle:
         lines += [f"{escaped(document.subtitle)}.", ""]
     for part in document.shown(MARKUP):
         lines += [*_lines(part), ""]
-    return "\n".join(lines).rstrip("\n") + "\n"
+    text = "\n".join(lines).rstrip("\n") + "\n"
+    packages = [package for package, command in _PACKAGES.items() if command in text]
+    return (rf"% needs \usepackage{{{','.join(packages)}}}" + "\n\n" if packages else "") + text
 
 
 def _lines(part: Part) -> Iterator[str]:
     match part:
         case Table():
-            yield from _table(part)
+            yield from table_lines(part, escaped)
         case Equations():
             yield from _equations(part)
         case Notes(listed=True):
@@ -69,44 +67,28 @@ def _lines(part: Part) -> Iterator[str]:
 def _equations(part: Equations) -> Iterator[str]:
     """A line for each name; what has no formula is left out."""
     lines = [
-        rf"  \text{{{escaped(name)}}} &= {each.latex}" for each in part.equations if each.latex for name in each.names
-    ]
+        rf"  \text{{{escaped(name)}}} &= {_broken(each.latex)}"
+        for each in part.equations if each.latex for name in each.names
+    ]  # fmt: skip
     if lines:
         yield r"\begin{align*}"
         yield " \\\\\n".join(lines)
         yield r"\end{align*}"
 
 
+def _broken(formula: str) -> str:
+    """A formula in lines, broken behind a comma and before a plus or minus that are in no braces and brackets."""
+    lines, depth = [""], 0
+    for piece in _BREAKS.split(formula):
+        if not depth and len(_SILENT.sub("", lines[-1] + piece)) > _GLYPHS and lines[-1]:
+            lines.append("")
+        lines[-1] += piece
+        depth += len(_OPEN.findall(piece)) - len(_CLOSE.findall(piece))
+    return " \\\\\n    &\\quad ".join(line.strip() for line in lines)
+
+
 def _said(note: Note) -> str:
     return escaped(note.text) + (rf"\texttt{{{escaped(note.code)}}}" if note.code else "")
-
-
-def _table(table: Table) -> Iterator[str]:
-    places = table.places(MARKUP)
-    columns = [table.columns[i] for i in places]
-    if table.caption:
-        yield rf"{escaped(table.caption)}\\[1ex]"
-    yield rf"\begin{{tabular}}{{{''.join('r' if column.right else 'l' for column in columns)}}}"
-    yield r"  \toprule"
-    yield _line(escaped(column.heading) for column in columns)
-    yield r"  \midrule"
-    for i, row in enumerate(table.rows):
-        if row.role == "total" and i and table.rows[i - 1].role != "total":
-            yield r"  \midrule"
-        yield _line(_cell(column, row.cell(k), row) for k, column in zip(places, columns, strict=True))
-    yield r"  \bottomrule"
-    yield r"\end{tabular}"
-
-
-def _line(cells: Iterable[str]) -> str:
-    return rf"  {' & '.join(cells)} \\"
-
-
-def _cell(column: Column, cell: Cell, row: Row) -> str:
-    text = escaped(cell.mark + show(column.kind, cell.value, column.empty) + cell.tail)
-    if column.kind == "code" and text and row.role == "row":
-        text = rf"\texttt{{{text}}}"
-    return rf"\textbf{{{text}}}" if (row.strong or cell.strong) and text else text
 
 
 def escaped(text: str) -> str:

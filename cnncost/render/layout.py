@@ -70,33 +70,31 @@ def _gaps(fields: Sequence[Field]) -> int:
 
 
 def table(fields: Sequence[Field], width: int, rules: Iterable[int] = ()) -> list[Line]:
-    """The heading, a rule, and a line for each row; `rules` are the indices of rows preceded by another rule.
-
-    The remaining width is distributed evenly among the fields that can be shortened.
-    """
-    widths = _widths(fields, width)
+    """The heading, a rule, and a line for each row; `rules` are the indices of rows preceded by another rule."""
+    given = widths(fields, width)
     rows = max(len(field.cells) for field in fields)
-    heading = _line([Cell(field.heading, "heading") for field in fields], fields, widths)
-    rule = [("─" * (sum(widths) + _gaps(fields)), "rule")]
+    heading = _line([Cell(field.heading, "heading") for field in fields], fields, given)
+    rule = [("─" * (sum(given) + _gaps(fields)), "rule")]
     lines, before = [heading, rule], set(rules)
     for row in range(rows):
         if row and row in before:
             lines.append(rule)
-        lines.append(_line([field.cells[row] for field in fields], fields, widths))
+        lines.append(_line([field.cells[row] for field in fields], fields, given))
     return lines
 
 
-def _widths(fields: Sequence[Field], width: int) -> list[int]:
-    widths = [field.needed for field in fields]
+def widths(fields: Sequence[Field], width: int) -> list[int]:
+    """The width of each field: what remains of `width` goes evenly to those that can be shortened."""
+    given = [field.needed for field in fields]
     left = width - needed(fields)
     while left > 0:
-        short = [i for i, field in enumerate(fields) if widths[i] < field.width][:left]
+        short = [i for i, field in enumerate(fields) if given[i] < field.width][:left]
         if not short:
             break
         for i in short:
-            widths[i] += 1
+            given[i] += 1
         left -= len(short)
-    return widths
+    return given
 
 
 def _line(cells: Sequence[Cell], fields: Sequence[Field], widths: Sequence[int]) -> Line:

@@ -154,10 +154,17 @@ def latex_is_balanced(text):
     bare = re.sub(r"\\\\|\\[{}$&#%_]", "", text)
     assert bare.count("{") == bare.count("}")
     assert bare.count("$") % 2 == 0
-    for columns, body in re.findall(r"\\begin\{tabular\}\{([lr]+)\}(.*?)\\end\{tabular\}", bare, re.DOTALL):
-        rows = [line for line in body.splitlines() if "&" in line]
+    kind = r">\{\\raggedright\\arraybackslash\}p\{[0-9.]+em\}"
+    tables = re.findall(
+        rf"\\begin\{{(tabular|longtable)\}}(?:\[l\])?\{{@\{{\}}((?:[lr]|{kind})+)@\{{\}}\}}(.*?)\\end\{{\1\}}",
+        text,
+        re.DOTALL,
+    )
+    assert len(tables) == len(re.findall(r"\\begin\{(?:tabular|longtable)\}", text))
+    for _, columns, body in tables:
+        rows = [line.replace(r"\&", "") for line in body.splitlines() if "&" in line.replace(r"\&", "")]
         assert rows
-        assert {line.count("&") + 1 for line in rows} == {len(columns)}
+        assert {line.count("&") + 1 for line in rows} == {len(re.sub(kind, "p", columns))}
 
 
 def markdown_tables_are_even(text):
