@@ -16,7 +16,6 @@ if TYPE_CHECKING:
     from cnncost.report.columns import By
     from cnncost.report.formats import Format
     from cnncost.report.model import Report
-    from cnncost.report.ranking import Ranking
     from cnncost.sources.settings import Settings
 
 
@@ -93,10 +92,14 @@ def command(
         report = report.with_masks(further["masks"])
     if path is not None:
         terminal.put(report.explain(path), output, words=True)
-    elif form == "text" and output is None:
-        _show(report, by or "module", depth, asked)
+    elif form == "json":
+        terminal.put(report.to_json(), output)
     else:
-        terminal.put(_rendered(report, form, by, depth, asked), output)
+        from cnncost.report.document import document, page
+
+        whole = form == "html" and asked is None
+        view = by or ("module" if form == "text" else "layer")
+        terminal.write(page(report, depth) if whole else document(report, view, depth, asked), form, output)
 
 
 def _format(wanted: Format | None, output: str | None, path: str | None) -> Format:
@@ -170,38 +173,7 @@ def _report(model: str, settings: Settings, strict: bool, training: bool) -> Rep
 
 def _show_partial(report: Report) -> None:
     """Print the partial report of a failed forward to stderr, so that it isn't mistaken for a report."""
-    from cnncost.report.text import to_text
+    from cnncost.report.document import to_text
 
     encoding = sys.stderr.encoding or "ascii"
     click.echo(to_text(report, encoding=encoding) + "\n", err=True)
-
-
-def _rendered(report: Report, form: Format, by: By | None, depth: int | None, asked: Ranking | None) -> str:
-    if form in {"markdown", "latex"} or (form == "html" and asked is not None):
-        from cnncost.render.formats import rendered
-        from cnncost.report.document import document
-
-        return rendered(document(report, by or "layer", depth, asked), form)
-    if form == "csv":
-        from cnncost.report.table import to_csv
-
-        return to_csv(report, by=by or "layer", asked=asked)
-    if form == "html":
-        from cnncost.report.html import to_html
-
-        return to_html(report, depth=depth)
-    if form == "json":
-        return report.to_json()
-    from cnncost.report.text import to_text
-
-    return to_text(report, by=by or "module", depth=depth, asked=asked) + "\n"
-
-
-def _show(report: Report, by: By, depth: int | None, asked: Ranking | None) -> None:
-    from cnncost.report.text import to_text
-
-    color = terminal.in_color()
-    text = to_text(
-        report, by=by, depth=depth, color=color, encoding=terminal.encoding(), width=terminal.width(), asked=asked
-    )
-    terminal.echo(text, color=color)

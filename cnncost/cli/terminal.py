@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import click
 
 from cnncost.cli import stdout
-from cnncost.render.layout import Line, plain, printable, to_ascii
+from cnncost.render.layout import Line, plain, printable
 
 if TYPE_CHECKING:
     from cnncost.render.document import Document
@@ -29,12 +29,12 @@ def encoding() -> str:
         return sys.stdout.encoding or "ascii"
 
 
-def show(lines: Sequence[Line], styles: Mapping[str, str], plainer: Callable[[str], str] = to_ascii) -> None:
+def show(lines: Sequence[Line], styles: Mapping[str, str], plainer: Callable[[str], str]) -> None:
     """Print lines, coloured if the terminal supports it, through `plainer` if it lacks their characters."""
-    from cnncost.render.text import colored
+    from cnncost.render.text import colored, encodable
 
     color = in_color()
-    written = printable if encodable("".join(map(plain, lines))) else plainer
+    written = printable if encodable("".join(map(plain, lines)), encoding()) else plainer
     shown = [[(written(text), style) for text, style in line] for line in lines]
     echo("\n".join(colored(line, styles) if color else plain(line) for line in shown), color=color)
 
@@ -70,18 +70,10 @@ def write(document: Document, form: str, output: str | None) -> None:
     if output is not None or form in FORMATS:
         put(rendered(document, form), output)
         return
-    from cnncost.render.text import STYLES, to_lines
+    from cnncost.render.text import to_text
 
-    show(to_lines(document, width()), STYLES)
-
-
-def encodable(text: str) -> bool:
-    """Whether standard output can encode a text."""
-    try:
-        text.encode(encoding())
-    except UnicodeEncodeError:
-        return False
-    return True
+    color = in_color()
+    echo(to_text(document, width(), color=color, encoding=encoding()), color=color)
 
 
 def in_color() -> bool:

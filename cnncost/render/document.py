@@ -24,6 +24,19 @@ MARKUP, DATA, TEXT = (
 )
 
 
+class Bar(NamedTuple):
+    """Bars beside the numbers of a column, the longest for the largest; in text, and in the trees of HTML.
+
+    Attributes:
+        least, most: the width of the longest in characters: what is left of the terminal, within these.
+        short: the column's heading where it is shorter than all of the column's own behind the first word.
+    """
+
+    least: int
+    most: int
+    short: str
+
+
 class Column(NamedTuple):
     """A column of a table.
 
@@ -38,6 +51,7 @@ class Column(NamedTuple):
         style: of its cells in a terminal.
         meaning: a sentence that says more than the heading.
         once: whether text shows a value only in the first of the rows in a row that have it.
+        bar: bars beside its numbers.
     """
 
     name: str
@@ -50,6 +64,7 @@ class Column(NamedTuple):
     style: str = ""
     meaning: str = ""
     once: bool = False
+    bar: Bar | None = None
 
     @property
     def right(self) -> bool:
@@ -58,12 +73,16 @@ class Column(NamedTuple):
 
 
 class Cell(NamedTuple):
-    """A value with what stands around it for people: `≥` before a lower bound, a sign or note after; or its style."""
+    """A value with what stands around it for people: `≥` before a lower bound, a sign or note after; or its style.
+
+    `title` is what HTML shows of it in a tree when a pointer is over it.
+    """
 
     value: Any
     mark: str = ""
     tail: str = ""
     style: str = ""
+    title: str = ""
 
     @property
     def strong(self) -> bool:
@@ -72,11 +91,12 @@ class Cell(NamedTuple):
 
 
 class Row(NamedTuple):
-    """A row: values, or Cells where there is more to say, one for each column."""
+    """A row: values, or Cells where there is more to say, one for each column. In a tree, with its level from 0."""
 
     cells: tuple[Any, ...]
     role: Role = "row"
     style: str = ""
+    level: int | None = None
 
     def cell(self, index: int) -> Cell:
         """A cell, whichever way it was given."""
@@ -94,10 +114,11 @@ STRONG = frozenset({"biggest", "front", "strong", "over"})
 
 
 class Narrower(NamedTuple):
-    """A step that makes a table narrower: columns that go, or counts that become short."""
+    """A step that makes a table narrower: columns that go, counts that become short, widths of columns in this step."""
 
     drop: tuple[str, ...] = ()
     compact: bool = False
+    least: tuple[tuple[str, int], ...] = ()
 
 
 COMPACT = Narrower(compact=True)
@@ -116,6 +137,7 @@ class Table:
         optional: columns that are in text where there is room, the most wanted first.
         shown: where it is.
         apart: whether an empty line is above it in text.
+        open: how many levels of a tree HTML shows at first.
 
     Raises:
         ValueError: a row with more or fewer values than columns; a step for a column that is not there.
@@ -129,6 +151,7 @@ class Table:
     optional: tuple[str, ...] = ()
     shown: Shown = "all"
     apart: bool = True
+    open: int = 1
 
     def __post_init__(self) -> None:
         for i, row in enumerate(self.rows):
@@ -137,7 +160,8 @@ class Table:
         known = [column.name for column in self.columns]
         if len(set(known)) != len(known):
             raise ValueError(f"columns {', '.join(known)}: a name stands twice")
-        for name in (*self.optional, *(name for step in self.narrower for name in step.drop)):
+        named = [name for step in self.narrower for name in (*step.drop, *dict(step.least))]
+        for name in (*self.optional, *named):
             if name not in known:
                 raise ValueError(f"no column {name!r}; there are {', '.join(known)}")
 
@@ -175,6 +199,7 @@ class Notes:
         shown: where they are.
         apart: whether an empty line is above them in text.
         first, hang: what further and first lines begin with in text.
+        intro: a line above them.
     """
 
     notes: tuple[Note, ...]
@@ -183,11 +208,21 @@ class Notes:
     apart: bool = True
     first: str = ""
     hang: str = "  "
+    intro: Note | None = None
 
     @property
     def told(self) -> list[Note]:
         """The notes where all columns are shown."""
         return [note for note in self.notes if note.text and not note.without]
+
+
+@dataclass(frozen=True)
+class Tiles:
+    """The most important numbers, large and above all else on a page of HTML: names, kinds and values."""
+
+    tiles: tuple[tuple[str, Kind, Cell], ...]
+    shown: Shown = "markup"
+    apart: bool = True
 
 
 class Equation(NamedTuple):
@@ -252,7 +287,7 @@ class Picture:
     apart: bool = True
 
 
-Part: TypeAlias = Table | Equations | Notes | Heading | Curve | Picture
+Part: TypeAlias = Table | Tiles | Equations | Notes | Heading | Curve | Picture
 
 
 @dataclass(frozen=True)
@@ -298,7 +333,7 @@ class Document:
 
 
 def _empty(part: Part) -> bool:
-    return isinstance(part, Notes) and not any(note.text for note in part.notes)
+    return isinstance(part, Notes) and part.intro is None and not any(note.text for note in part.notes)
 
 
 def notes(*texts: str, style: str = "", **how: Any) -> Notes:

@@ -7,7 +7,7 @@ into a file that types and tests don't see.
 from __future__ import annotations
 
 import html
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from fractions import Fraction
 
 from cnncost.render.document import (
@@ -18,25 +18,40 @@ from cnncost.render.document import (
     Document,
     Equations,
     Heading,
+    Note,
     Notes,
     Part,
     Picture,
     Row,
     Table,
+    Tiles,
 )
 from cnncost.render.html_style import FRAGMENT, PAGE
-from cnncost.render.layout import printable
+from cnncost.render.layout import places, printable
 from cnncost.render.values import missing, show
 
 _SHOWN = MARKUP | {"text"}
+_NAME_WIDTH, _TEXT_WIDTH = 44, 24
+"""Of a tree's columns in characters; names are shown in full when a pointer is over them."""
 
 
 def to_html(document: Document) -> str:
     """One self-contained page: title, then the parts."""
-    body = [tag("h1", document.title or document.command)]
-    body += [tag("p", document.subtitle)] if document.subtitle else []
-    body += [line for part in document.shown(MARKUP) for line in _lines(part)]
-    return page(document.full_title or document.command, body)
+    return page(document.full_title or document.command, _body(document, "h1"))
+
+
+def fragment(document: Document) -> str:
+    """The same for a notebook, without what makes it a page."""
+    body = "\n".join(_body(document, "h3"))
+    return f'<style>{FRAGMENT}</style>\n<div class="cnncost">\n{body}\n</div>\n'
+
+
+def _body(document: Document, level: str) -> Iterator[str]:
+    yield tag(level, document.title or document.command)
+    if document.subtitle:
+        yield tag("p", document.subtitle)
+    for part in document.shown(MARKUP):
+        yield from _lines(part)
 
 
 def page(title: str, body: Iterable[str]) -> str:
@@ -55,9 +70,14 @@ def _lines(part: Part) -> Iterator[str]:
         case Table():
             if part.caption:
                 yield tag("p", part.caption, "soft")
-            yield from table_lines(part)
+            yield from tree_lines(part) if any(row.level is not None for row in part.rows) else table_lines(part)
+        case Tiles():
+            yield from _tiles(part)
         case Equations():
             yield from table_lines(part.table)
+        case Notes(intro=Note() as intro):
+            said = listed(note.text + note.code for note in part.told)
+            yield f'<div class="unknown"><b>{escaped(intro.text)}</b>{said}</div>'
         case Notes(listed=True):
             yield listed(note.text + note.code for note in part.told)
         case Notes():
@@ -92,10 +112,75 @@ def _cell(column: Column, cell: Cell, first: bool) -> str:
         part = Fraction(cell.value or 0)
         inner = f'<span class="bar" style="--part: {float(100 * part):.3g}%"></span>' if part else ""
         return f'<td style="min-width: 8rem">{inner}</td>'
-    text = cell.mark + show(column.kind, cell.value, column.empty) + cell.tail
+    text = _text(column, cell)
     zero = " zero" if column.right and (missing(cell.value) or not cell.value) else ""
     css = f"n{zero}" if column.right else ""
     return tag("th", text, scope="row") if first and not column.right else tag("td", text, css)
+
+
+def _text(column: Column, cell: Cell) -> str:
+    return cell.mark + show(column.kind, cell.value, column.empty) + cell.tail
+
+
+def tree_lines(table: Table) -> Iterator[str]:
+    """A tree as nested `details`, which open and close without scripts; the rows are grids of the same columns."""
+    columns = [(i, table.columns[i]) for i in table.places(MARKUP)]
+    yield f'<div class="scroll"><div class="tree" style="--columns: {_widths(table, columns)}">'
+    heads = [tag("span", c.heading, "" if c.bar else "name" if c.kind == "name" else "n" if c.right else "", c.meaning)
+             for _, c in columns]  # fmt: skip
+    yield f'<div class="row head">{"".join(heads)}</div>'
+    longest = max(
+        (Fraction(row.cell(i).value or 0) for i, c in columns if c.bar for row in table.results), default=Fraction(0)
+    )
+    levels = [row.level if row.level is not None else 0 for row in table.rows]
+    for row, level, after in zip(table.rows, levels, [*levels[1:], 0], strict=True):
+        cells = "".join(_tree_cell(c, row, row.cell(i), longest) for i, c in columns)
+        css = "row foot" if row.role == "total" else "row big" if row.strong else "row"
+        if after > level:
+            yield f'<details{" open" if level + 1 < table.open else ""}><summary class="{css}">{cells}</summary>'
+        else:
+            yield f'<div class="{css}">{cells}</div>'
+            yield from ["</details>"] * (level - after)
+    yield "</div></div>"
+
+
+def _widths(table: Table, columns: Sequence[tuple[int, Column]]) -> str:
+    """Fixed widths of columns: each row is a grid of its own, so that they can't follow from the rows."""
+    widths = []
+    for i, column in columns:
+        texts = [(row.level, _text(column, row.cell(i))) for row in table.rows]
+        if column.kind == "name":
+            widest = max((places(text) + 2 * (level + 1) for level, text in texts if level is not None), default=0)
+            widths.append(f"{min(_NAME_WIDTH, widest + 6)}ch")
+        else:
+            widest = max(places(column.heading), *(places(text) for _, text in texts))
+            widths.append("11rem" if column.bar else f"{min(widest, _TEXT_WIDTH) + 1}ch")
+    return " ".join(widths)
+
+
+def _tree_cell(column: Column, row: Row, cell: Cell, longest: Fraction) -> str:
+    total = row.role == "total"
+    zero = "" if total or not (missing(cell.value) or not cell.value) else " zero"
+    if column.kind == "name":
+        tail = f'<span class="note">{escaped(cell.tail)}</span>' if cell.tail else ""
+        about = "" if total else f' style="--level: {row.level}" title="{escaped(cell.title)}"'
+        return f'<span class="name"{about}>{escaped(cell.value)}{tail}</span>'
+    text = _text(column, cell)
+    if column.bar:
+        part = 1000 * (cell.value or 0) // longest if longest and not total else 0
+        bar = f'<span class="bar" style="--part: {part / 10:g}%"></span>' if part else ""
+        return f'<span class="share">{tag("span", text, f"n{zero}")}{bar}</span>'
+    return tag("span", text, f"n{zero}" if column.right else "" if total else "class")
+
+
+def _tiles(part: Tiles) -> Iterator[str]:
+    """A number each, short where it is large, and exact below."""
+    yield '<div class="totals">'
+    for name, kind, cell in part.tiles:
+        text, short = (cell.mark + show(kind, cell.value, compact=compact) for compact in (False, True))
+        exact = f'<span class="soft">{text}</span>' if kind == "count" and cell.value >= 1000 else ""
+        yield f'<div><span class="soft">{escaped(name)}</span><b>{short}</b>{exact}</div>'
+    yield "</div>"
 
 
 def listed(texts: Iterable[str]) -> str:
@@ -111,7 +196,7 @@ def tag(name: str, text: str, css: str = "", title: str = "", scope: str = "") -
 
 def attribute(name: str, value: str) -> str:
     """An attribute; nothing if it is empty."""
-    return f' {name}="{html.escape(value)}"' if value else ""
+    return f' {name}="{escaped(value)}"' if value else ""
 
 
 def escaped(text: str) -> str:

@@ -53,9 +53,12 @@ def _lines(part: Part) -> Iterator[str]:
         case Equations():
             yield from _equations(part)
         case Notes(listed=True):
-            yield r"\begin{itemize}"
-            yield from (rf"  \item {_said(note)}" for note in part.told)
-            yield r"\end{itemize}"
+            if part.intro is not None:
+                yield _said(part.intro)
+            if part.told:
+                yield r"\begin{itemize}"
+                yield from (rf"  \item {_said(note)}" for note in part.told)
+                yield r"\end{itemize}"
         case Notes():
             yield from (f"{_said(note)}." for note in part.told)
         case Heading():

@@ -9,7 +9,6 @@ from cnncost.render.document import (
     MARKUP,
     Cell,
     Column,
-    Curve,
     Document,
     Equations,
     Heading,
@@ -44,12 +43,14 @@ def _blocks(part: Part, level: int) -> Iterator[str]:
         case Equations():
             yield "\n".join(table_lines(part.table))
         case Notes():
-            yield _notes(part)
+            if part.intro is not None:
+                yield _strong(_sentence(part.intro), part.intro.style == "warning")
+            yield from filter(None, [_notes(part)])
         case Heading():
             yield f"{'#' * (level + part.level)} {escaped(part.text)}"
         case Picture():
             yield f"![{escaped(part.title)}]({part.path})"
-        case Curve():
+        case _:
             pass
 
 
@@ -57,7 +58,7 @@ def _notes(part: Notes) -> str:
     told = part.told
     if not part.listed:
         return " ".join(_strong(_sentence(note), note.style == "warning") for note in told)
-    return "\n".join(f"- {_strong(_said(note), note.style == 'warning')}" for note in told)
+    return "\n".join(f"- {_strong(_said(note), note.style == 'warning' and part.intro is None)}" for note in told)
 
 
 def _said(note: Note) -> str:

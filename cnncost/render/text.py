@@ -8,8 +8,11 @@ from __future__ import annotations
 
 import re
 import textwrap
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from fractions import Fraction
+from functools import partial
 from itertools import pairwise
+from typing import NamedTuple, TypeAlias
 
 from cnncost import units
 from cnncost.render import layout
@@ -17,6 +20,8 @@ from cnncost.render.document import TEXT, Column, Curve, Document, Equations, He
 from cnncost.render.layout import Field, Line
 from cnncost.render.values import show
 
+Written: TypeAlias = Callable[[str], str]
+"""A text in characters that are there: `printable` or `to_ascii`."""
 STYLES = {
     "title": "bold", "heading": "bold", "total": "bold", "rule": "dim", "guide": "dim", "note": "dim", "zero": "dim",
     "own": "italic dim", "parent": "bold cyan", "class": "green", "biggest": "bold yellow",
@@ -29,21 +34,23 @@ _BLOCKS = "▁▂▃▄▅▆▇█"
 _UNIT = r"(?:[kMGTPE]?(?:FLOP/s|FLOPs|FLOP|MACs|params|B/s|B|W|J)|[KMGTP]iB|[kMGTPE%]|[mµn]?s)"
 _QUANTITY = re.compile(rf"(?<=\d) (?={_UNIT}(?:[\s,;:)]|$))|(?<=[≤≥=<>]) (?=\d)")
 _PHRASE = re.compile(r"(?<=[,;]) ")
+_NAME = (12, 36)
+"""Bounds of the width down to which a row's name may be shortened: within them, three tenths of the line."""
 _SHORT = 40
 """Characters of a phrase that is not broken."""
 
 
-def to_lines(document: Document, width: int) -> list[Line]:
+def to_lines(document: Document, width: int, written: Written = layout.printable) -> list[Line]:
     """Title, then the parts; no line is longer than `width`, unless a table can't be made narrower."""
     width = max(width, document.least)
     headline = document.title if document.headline is None else document.headline
-    title = ", ".join(text for text in (layout.printable(headline), document.subtitle) if text)
-    lines: list[Line] = [[(line, "title")] for line in wrapped(title, width)]
+    title = ", ".join(text for text in (headline, document.subtitle) if text)
+    lines: list[Line] = [[(line, "title")] for line in wrapped(written(title), width)]
     there: set[str] = set()
     for part in document.shown(TEXT):
         if isinstance(part, Table):
-            there |= {part.columns[i].name for i in _fitted(part, width)[0]}
-        shown = list(_part(part, width, there))
+            there |= {part.columns[i].name for i in _fitted(part, width, written).places}
+        shown = list(_part(part, width, there, written))
         if not shown:
             continue
         if part.apart and lines:
@@ -52,9 +59,13 @@ def to_lines(document: Document, width: int) -> list[Line]:
     return lines
 
 
-def to_text(document: Document, width: int) -> str:
-    """The lines without styles."""
-    return "\n".join(layout.plain(line).rstrip() for line in to_lines(document, width))
+def to_text(document: Document, width: int, *, color: bool = False, encoding: str = "utf-8") -> str:
+    """The lines, with ANSI escape codes or without styles, in ASCII if the encoding lacks their signs."""
+    lines = to_lines(document, width)
+    if not encodable("".join(map(layout.plain, lines)), encoding):
+        lines = [[(layout.to_ascii(text), style) for text, style in line]
+                 for line in to_lines(document, width, layout.to_ascii)]  # fmt: skip
+    return "\n".join((colored if color else layout.plain)(line).rstrip() for line in lines)
 
 
 def colored(line: Line, styles: Mapping[str, str] = STYLES) -> str:
@@ -70,13 +81,13 @@ def colored(line: Line, styles: Mapping[str, str] = STYLES) -> str:
 
 def showable(text: str, encoding: str) -> str:
     """Transliterate this package's text to ASCII if the encoding lacks its characters."""
-    return text if encodable(encoding) else "\n".join(layout.to_ascii(line) for line in text.split("\n"))
+    return text if encodable(_SIGNS, encoding) else "\n".join(layout.to_ascii(line) for line in text.split("\n"))
 
 
-def encodable(encoding: str) -> bool:
-    """Whether an encoding has the characters of tables."""
+def encodable(text: str, encoding: str) -> bool:
+    """Whether an encoding has the characters of a text."""
     try:
-        _SIGNS.encode(encoding)
+        text.encode(encoding)
     except (UnicodeEncodeError, LookupError):
         return False
     return True
@@ -94,71 +105,131 @@ def wrapped(text: str, width: int, first: str = "", hang: str = "  ") -> list[st
     return [line.replace("\N{NO-BREAK SPACE}", " ") for line in lines]
 
 
-def _part(part: Part, width: int, there: set[str]) -> Iterator[Line]:
+def _part(part: Part, width: int, there: set[str], written: Written) -> Iterator[Line]:
+    told = partial(_told, width=width, written=written)
     match part:
         case Table():
             if part.caption:
-                yield from _told(Note(part.caption), width)
-            yield from table_lines(part, width)
+                yield from told(Note(part.caption))
+            yield from table_lines(part, width, written)
         case Notes():
+            if part.intro is not None:
+                yield from told(part.intro)
             for note in part.notes:
                 if note.without not in there:
-                    yield from _told(note, width, part.first, part.hang)
+                    yield from told(note, first=part.first, hang=part.hang)
         case Equations():
             names = [", ".join(each.names) for each in part.equations]
             longest = max(map(layout.places, names), default=0)
             for name, each in zip(names, part.equations, strict=True):
                 sign = "=" if each.latex else " "
-                yield from _told(Note(f"{name:<{longest}} {sign} {each.text}"), width, hang=" " * (longest + 3))
+                yield from told(Note(f"{name:<{longest}} {sign} {each.text}"), hang=" " * (longest + 3))
         case Heading():
-            yield from _told(Note(part.text, part.style), width)
+            yield from told(Note(part.text, part.style))
         case Curve():
             yield from ([(line, "")] for line in _curve(part, width))
         case _:
             pass
 
 
-def _told(note: Note, width: int, first: str = "", hang: str = "  ") -> Iterator[Line]:
-    yield from ([(line, note.style)] for line in wrapped(layout.printable(note.text + note.code), width, first, hang))
+def _told(note: Note, width: int, written: Written, first: str = "", hang: str = "  ") -> Iterator[Line]:
+    yield from ([(line, note.style)] for line in wrapped(written(note.text + note.code), width, first, hang))
 
 
-def table_lines(table: Table, width: int) -> list[Line]:
+class _Plan(NamedTuple):
+    """One way to fit a table: the columns that are shown, whether counts are short, least widths of columns."""
+
+    places: Sequence[int]
+    compact: bool = False
+    least: Mapping[str, int] = {}
+
+
+def table_lines(table: Table, width: int, written: Written = layout.printable) -> list[Line]:
     """A table that takes as many of its steps as it has to."""
     rules = [i for i, row in enumerate(table.rows) if row.role == "total" and i and table.rows[i - 1].role != "total"]
-    return layout.table(_fields(table, *_fitted(table, width)), width, rules)
+    return layout.table(_fields(table, _fitted(table, width, written), width, width, written), width, rules)
 
 
-def _fitted(table: Table, width: int) -> tuple[list[int], bool]:
-    """The columns that are shown, and whether counts are short."""
-    places = table.places(TEXT)
-    kept = [i for i in places if table.columns[i].name not in table.optional]
-    compact = False
-    for step in (None, *table.narrower):
-        if step is not None:
-            kept = [i for i in kept if table.columns[i].name not in step.drop]
-            compact = compact or step.compact
-        if layout.needed(_fields(table, kept, compact)) <= width:
+def _fitted(table: Table, width: int, written: Written) -> _Plan:
+    """The first of the steps that fits, or the last, with the optional columns for which there is room then."""
+
+    def fits(plan: _Plan) -> bool:
+        return layout.needed(_fields(table, plan, width, 0, written)) <= width
+
+    kept = [i for i in table.places(TEXT) if table.columns[i].name not in table.optional]
+    plan = _Plan(kept)
+    for step in table.narrower:
+        if fits(plan):
             break
+        kept = [i for i in kept if table.columns[i].name not in step.drop]
+        plan = _Plan(kept, plan.compact or step.compact, dict(step.least))
     names = [column.name for column in table.columns]
     for name in table.optional:
-        more = sorted([*kept, names.index(name)])
-        if layout.needed(_fields(table, more, compact)) <= width:
-            kept = more
-    return kept, compact
+        more = plan._replace(places=sorted([*plan.places, names.index(name)]))
+        plan = more if fits(more) else plan
+    return plan
 
 
-def _fields(table: Table, places: Sequence[int], compact: bool) -> list[Field]:
-    return [_field(table.columns[i], [(row, i) for row in table.rows], compact) for i in places]
+def _fields(table: Table, plan: _Plan, width: int, room: int, written: Written) -> list[Field]:
+    """The columns; bars take what the others leave of `room`, 0 to ask what is needed."""
+    fields = [_field(table, i, plan, width, written) for i in plan.places]
+    for at, column in enumerate([table.columns[i] for i in plan.places]):
+        if column.bar is not None:
+            left = room - sum(field.width + field.gap for field in fields) + fields[0].gap - 1
+            size = max(plan.least.get(column.name, column.bar.least), min(left, column.bar.most))
+            numbers, bars = _with_bars(table, plan.places[at], fields[at], size)
+            fields[at : at + 1] = [numbers, bars if room else bars._replace(cells=[layout.Cell(" " * size)])]
+            break
+    return fields
 
 
-def _field(column: Column, cells: Sequence[tuple[Row, int]], compact: bool) -> Field:
-    shown = [_cell(column, row, i, compact) for row, i in cells] or [layout.Cell("")]
+def _field(table: Table, index: int, plan: _Plan, width: int, written: Written) -> Field:
+    column = table.columns[index]
+    shown = [_cell(column, row, index, plan.compact, written) for row in table.rows]
     if column.once:
         shown = [cell._replace(text="") if i and cell == shown[i - 1] else cell for i, cell in enumerate(shown)]
-    return Field(column.heading, shown, column.right, None if column.kind == "bar" else column.least, column.gap)
+    least = None if column.bar or column.kind == "bar" else plan.least.get(column.name, column.least)
+    if column.kind == "name":
+        least = max(_NAME[0], min(_NAME[1], 3 * width // 10))
+        levels = [row.level for row in table.rows]
+        shown = [cell._replace(lead=written(lead)) for cell, lead in zip(shown, _leads(levels), strict=True)]
+    heading = column.heading.partition(" ")[0] if column.bar else column.heading
+    return Field(heading, shown or [layout.Cell("")], column.right, least, column.gap)
 
 
-def _cell(column: Column, row: Row, index: int, compact: bool) -> layout.Cell:
+def _leads(levels: Sequence[int | None]) -> list[str]:
+    """The lines of a tree before each name; from below, as a row is the last of its level if none comes after it."""
+    later: set[int] = set()
+    leads = []
+    for level in reversed(levels):
+        if level is None:
+            later = set()
+            leads.append("")
+        else:
+            leads.append(layout.guide([each not in later for each in range(level + 1)]))
+            later = {each for each in later if each < level} | {level}
+    return leads[::-1]
+
+
+def _with_bars(table: Table, index: int, numbers: Field, size: int) -> tuple[Field, Field]:
+    """The numbers of a column, and bars of at most `size`; sums have none. The heading is above both."""
+    column = table.columns[index]
+    cells = [row.cell(index) for row in table.rows]
+    parts = [
+        Fraction(cell.value or 0 if row.role == "row" else 0) for row, cell in zip(table.rows, cells, strict=True)
+    ]  # fmt: skip
+    largest = max(parts, default=Fraction(0)) or Fraction(1)
+    bars = [
+        layout.Cell(layout.bar(*(part / largest).as_integer_ratio(), size), row.style or "bar")
+        for row, part in zip(table.rows, parts, strict=True)
+    ]  # fmt: skip
+    first, _, rest = column.heading.partition(" ")
+    if size < len(rest):
+        first, _, rest = column.bar.short.rpartition(" ") if column.bar else ("", "", "")
+    return numbers._replace(heading=first), Field(rest, bars, gap=1)
+
+
+def _cell(column: Column, row: Row, index: int, compact: bool, written: Written) -> layout.Cell:
     cell = row.cell(index)
     style = cell.style or row.style or column.style
     if column.kind == "bar":
@@ -166,7 +237,7 @@ def _cell(column: Column, row: Row, index: int, compact: bool) -> layout.Cell:
         bar = layout.bar(share.numerator, share.denominator, column.least or 10) if share else ""
         return layout.Cell(bar, cell.style or column.style or "bar")
     text = cell.mark + show(column.kind, cell.value, column.empty, compact)
-    return layout.Cell(layout.printable(text), style, tail=cell.tail)
+    return layout.Cell(written(text), style, tail=written(cell.tail))
 
 
 def _curve(curve: Curve, width: int) -> list[str]:

@@ -12,11 +12,14 @@ from typing import Any, Literal, NamedTuple, TypeAlias
 from cnncost import units
 
 Kind: TypeAlias = Literal[
-    "text", "code", "flag", "shape", "shapes", "tensors", "number", "count", "compact", "signed", "difference", "bytes",
-    "capacity", "watts", "seconds", "duration", "rate", "ratio", "share", "part", "percent", "error", "headroom",
-    "growth", "figure", "along", "texts", "bar",
+    "text", "name", "code", "flag", "shape", "shapes", "tensors", "number", "count", "compact", "signed", "difference",
+    "bytes", "capacity", "watts", "seconds", "duration", "rate", "ratio", "share", "part", "percent", "error",
+    "headroom", "growth", "figure", "along", "texts", "bar",
 ]  # fmt: skip
-"""What the values of a column are: see `_LOOKS`. A figure is a number in words, where each row has its own unit."""
+"""What the values of a column are: see `_LOOKS`. A name is that of its row.
+
+A figure is a number in words, where each row has its own unit.
+"""
 NUMBERS = frozenset({
     "number", "count", "compact", "signed", "difference", "bytes", "capacity", "watts", "seconds", "duration", "rate",
     "ratio", "share", "part", "percent", "error", "headroom", "growth", "figure", "along", "shape",
@@ -82,6 +85,7 @@ def growth(pair: tuple[int, int]) -> str:
 
 _LOOKS: dict[Kind, Callable[[Any], str]] = {
     "text": str,
+    "name": str,
     "code": str,
     "flag": lambda value: "yes" if value else "no",
     "shape": units.shape,

@@ -1,14 +1,22 @@
-"""The report as a document: markdown, LaTeX, and the plain tables of HTML. Its tree in text and HTML has more to it."""
+"""The report as a document: a view of it (modules as a tree, layers or ops), or a page of HTML with all three."""
 
 from __future__ import annotations
 
+import shutil
+from collections.abc import Iterator, Sequence
+
 from cnncost.render import document as parts
-from cnncost.render.document import Cell, Document, Note, Notes, Row, Table, notes
+from cnncost.render import text
+from cnncost.render.document import Bar, Cell, Document, Heading, Narrower, Note, Notes, Row, Table, Tiles, notes
 from cnncost.report import heading
-from cnncost.report.columns import By, for_people, share_cell
+from cnncost.report.columns import AT_LEAST, By, Column, for_people, share_cell
+from cnncost.report.columns import table as view
 from cnncost.report.data import ReportData
-from cnncost.report.entries import Entry, entries
-from cnncost.report.ranking import Ranking
+from cnncost.report.entries import Entry, entries, page_entries
+from cnncost.report.ranking import Ranking, ranked
+from cnncost.report.rows import Totals
+
+_SHARE = parts.Column("share", "share of MACs", "share", bar=Bar(10, 24, "% of MACs"))
 
 
 def document(report: ReportData, by: By = "layer", depth: int | None = None, asked: Ranking | None = None) -> Document:
@@ -19,44 +27,164 @@ def document(report: ReportData, by: By = "layer", depth: int | None = None, ask
     """
     rows, legend = entries(report, by, depth, asked)
     whole = "a module's row is the sum of the rows of the modules in it, and of what it runs itself"
-    first, *rest = heading.unknown(report) or [""]
+    *remarks, biggest = _remarks(report)
     return Document(
         "summarize",
         heading.title(report),
+        headline=f"{heading.title(report)}, {heading.inputs(report)}",
         parts=(
-            notes(heading.inputs(report), heading.CONVENTION, listed=False),
+            notes(heading.inputs(report), heading.CONVENTION, listed=False, shown="markup"),
+            notes(heading.CONVENTION, style="note", shown="text", apart=False),
             table(report, by, rows),
-            notes(*remarks(report), *legend, whole if by == "module" else ""),
-            Notes((Note(first, "warning"),), listed=False),
-            notes(*rest),
+            notes(*remarks, biggest, *legend, whole if by == "module" else "", shown="markup"),
+            Notes(
+                (*map(Note, remarks), Note(biggest, "biggest"), *(Note(line, "note") for line in legend)), shown="text"
+            ),
+            *_unknown(report),
+            data(report, by, asked),
         ),
+        width=80,
+        least=40,
+    )  # fmt: skip
+
+
+def page(report: ReportData, depth: int | None = None, *, whole: bool = True) -> Document:
+    """Totals, the module tree, open down to `depth`; if `whole`, also the ops and the layers."""
+    totals, (rows, opened) = report.totals, page_entries(report, depth)
+    mark = AT_LEAST if totals.lower_bound else ""
+    tiles = Tiles((
+        ("parameters", "count", Cell(totals.params)), ("MACs", "count", Cell(totals.macs, mark)),
+        ("FLOPs", "count", Cell(totals.flops, mark)),
+        ("parameters and buffers", "bytes", Cell(totals.param_bytes + totals.buffer_bytes)),
+    ))  # fmt: skip
+    legend = [line for line in entries(report, "module", None).legend if line.startswith("(")]
+    shown: list[parts.Part] = [
+        notes(heading.CONVENTION, listed=False), tiles, *_unknown(report),
+        table(report, "module", rows, opened), notes(*_remarks(report), *legend),
+    ]  # fmt: skip
+    views: tuple[tuple[By, str], ...] = (("op", "Ops"), ("layer", "Layers"))
+    for by, title in views if whole else ():
+        shown += [Heading(title), table(report, by, entries(report, by, None).rows)]
+    return Document(
+        "summarize", heading.title(report), heading.inputs(report), topic="cost", parts=tuple(shown)
+    )  # fmt: skip
+
+
+def to_text(
+    report: ReportData, *, by: By = "module", depth: int | None = None, width: int | None = None, color: bool = False,
+    encoding: str = "utf-8", asked: Ranking | None = None,
+) -> str:  # fmt: skip
+    """A view as text, by default as wide as the terminal.
+
+    Raises:
+        CnncostError: no such `by`, or no such ranking of its rows.
+    """
+    told = document(report, by, depth, asked)
+    return text.to_text(told, width or shutil.get_terminal_size().columns, color=color, encoding=encoding)
+
+
+def data(report: ReportData, by: By = "layer", asked: Ranking | None = None) -> Table:
+    """The rows for CSV and pandas: exact numbers, no total.
+
+    Raises:
+        CnncostError: no such `by`, or no such ranking of its rows.
+    """
+    columns, rows = view(report, by)
+    if asked is not None:
+        rows = tuple([rows[index] for index in ranked(report, by, asked).order])
+    return Table(
+        tuple(parts.Column(column.name) for column in columns),
+        parts.rows([column.of(row) for column in columns] for row in rows),
+        shown="data",
     )
 
 
-def remarks(report: ReportData) -> list[str]:
+def _remarks(report: ReportData) -> list[str]:
     """What is said under a table; some may be empty."""
     return [
-        heading.held(report),
-        heading.computed(report),
-        heading.training(report),
-        heading.masked(report),
-        heading.reads(report),
-        heading.biggest(report),
-    ]
+        heading.held(report), heading.computed(report), heading.training(report), heading.masked(report),
+        heading.reads(report), heading.biggest(report),
+    ]  # fmt: skip
 
 
-def table(report: ReportData, by: By, rows: list[Entry]) -> Table:
-    """The columns for people, and each row's share of all MACs."""
+def _unknown(report: ReportData) -> Iterator[Notes]:
+    """Ops without a rule."""
+    first, *rest = heading.unknown(report) or [""]
+    if first:
+        warnings = tuple(Note(line, "warning") for line in rest)
+        yield Notes(warnings, apart=False, first="  ", hang="    ", intro=Note(first, "warning"))
+
+
+def table(report: ReportData, by: By, rows: Sequence[Entry], opened: int | None = None) -> Table:
+    """Rows under the columns for people, with each row's share of all MACs.
+
+    A tree of HTML has the share behind the MACs, and is open down to the level `opened`.
+    """
     shown = for_people(report, by)
-    columns = (
-        parts.Column(by, by, "code"),
-        *(parts.Column(each.name, each.heading, each.look, meaning=each.meaning) for each in shown),
-        parts.Column("share", "share of MACs", "share"),
-    )
+    columns = [
+        parts.Column(by, by, "code", shown="markup"),
+        parts.Column("name", by, "name", shown="text"),
+        *(parts.Column(each.name, each.heading, each.look, style="" if each.right else "class", meaning=each.meaning)
+          for each in shown),
+        _SHARE,
+    ]  # fmt: skip
+    names = [column.name for column in columns]
+    steps = _steps(names, [column.name for column in shown if column.look == "text"], report.further)
+    made = [_row(report, shown, entry) for entry in rows]
+    if opened is None:
+        return Table(tuple(columns), tuple(made), narrower=tuple(steps), shown="people")
+    columns[1] = columns[1]._replace(shown="all")
+    after = names.index("macs") + 1
+    order = [*range(1, after), len(names) - 1, *range(after, len(names) - 1)]
+    made = [row._replace(cells=tuple([row.cells[i] for i in order])) for row in made]
+    return Table(tuple([columns[i] for i in order]), tuple(made), shown="people", open=opened)
 
-    def row(entry: Entry) -> Row:
-        cells = (Cell(entry.full, tail=entry.full_tail), *(column.cell(entry.row) for column in shown))
-        total = entry.style == "total"
-        return Row((*cells, share_cell(entry.row, report)), "total" if total else "row", "" if total else entry.style)
 
-    return Table(columns, tuple(map(row, rows)), shown="people")
+def _row(report: ReportData, shown: Sequence[Column], entry: Entry) -> Row:
+    marked = entry.style if entry.style in {"biggest", "total"} else ""
+    cells = []
+    for column in shown:
+        zero = not marked and column.right and not column.of(entry.row)
+        cells.append(column.cell(entry.row)._replace(style="zero" if zero else ""))
+    share = share_cell(entry.row, report)._replace(style="" if marked or entry.row.macs else "zero")
+    name = Cell(entry.name, "", entry.tail, entry.style, getattr(entry.row, "path", ""))
+    role: parts.Role = "total" if entry.style == "total" else "rest" if isinstance(entry.row, Totals) else "row"
+    return Row((Cell(entry.full, tail=entry.full_tail), name, *cells, share), role, marked, entry.level)
+
+
+_PLANNED = frozenset(
+    "module layer op name share class kind output_shape count params trainable_params frozen_params buffers macs flops "
+    "bytes_read bytes_written receptive_field jump start allocated saved macs_unmasked kernel stride "
+    "input_shape".split()
+)
+"""Columns that have their places in the steps below; any other goes early."""
+
+
+def _steps(names: Sequence[str], texts: Sequence[str], asked: Sequence[str]) -> Iterator[Narrower]:
+    """How the table fits a terminal, down to 40 characters. Columns that were asked for go late."""
+
+    def step(*drop: str, compact: bool = False, bar: int = 0, text: int = 0) -> Narrower:
+        least = {"share": bar, **dict.fromkeys(texts, text)}
+        dropped = tuple(name for name in drop if name in names)
+        return Narrower(dropped, compact, tuple((name, size) for name, size in least.items() if size))
+
+    yield step("buffers")
+    yield step(*(name for name in names if name not in _PLANNED))
+    yield step("bytes_read", "bytes_written")
+    yield step(*([] if "trainable" in asked else ["trainable_params"]))
+    yield step("frozen_params")
+    if "class" in names:
+        yield step("kind")
+        yield step("output_shape")
+    yield step(bar=4, text=12)
+    yield step(compact=True, bar=6)
+    yield step(bar=4, text=8)
+    yield step("class", "kind", "count", bar=4)
+    yield step("share")
+    for name in ("flops", "input_shape", "trainable_params", "stride", "kernel") if asked else ():
+        yield step(name)
+    if "receptive_field" in names:
+        for name in ("start", "jump", "flops"):
+            yield step(name)
+    elif "macs_unmasked" in names:
+        yield step("flops")

@@ -6,7 +6,6 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 from cnncost import units
-from cnncost.render.layout import guide
 from cnncost.report.columns import By, Row, table
 from cnncost.report.data import ReportData
 from cnncost.report.naming import OWN
@@ -29,7 +28,7 @@ class Entry(NamedTuple):
         name: displayed name; in a tree the last part of the path.
         row: its numbers.
         tail: note after the name: number of equal siblings, calls, `(not called)`.
-        lead: the lines of the tree before the name.
+        level: in the tree, from 0; None for what is not in one.
         full, full_tail: name and note for tables without a tree.
         style: `parent`, `own`, `biggest`, `total`, or nothing.
     """
@@ -37,7 +36,7 @@ class Entry(NamedTuple):
     name: str
     row: Row
     tail: str = ""
-    lead: str = ""
+    level: int | None = None
     full: str = ""
     full_tail: str = ""
     style: str = ""
@@ -64,7 +63,7 @@ def entries(report: ReportData, by: By, depth: int | None, asked: Ranking | None
         legend.append("(used): never called itself, but an op outside it reads its parameters")
     if any(row.tail.endswith(_NOTES["data"]) for row in rows):
         legend.append("(by data): its numbers follow from the values that the model was run on")
-    return Entries([*rows, Entry("total", report.totals, full="total", style="total")], legend)
+    return Entries([*rows, _total(report)], legend)
 
 
 def _flat(report: ReportData, by: By) -> Entries:
@@ -72,7 +71,7 @@ def _flat(report: ReportData, by: By) -> Entries:
     names = layer_names(report) if by == "layer" else [op.name for op in report.ops]
     biggest = () if report.biggest is None else (report.biggest.path,)
     shown = [
-        Entry(name, row, note(row), "", name, note(row), "biggest" if getattr(row, "path", None) in biggest else "")
+        Entry(name, row, note(row), None, name, note(row), "biggest" if getattr(row, "path", None) in biggest else "")
         for name, row in zip(names, rows, strict=True)
     ]
     return Entries(shown, _flat_legend(shown, by))
@@ -103,17 +102,30 @@ def _tree(report: ReportData, depth: int | None) -> Entries:
     return Entries(rows, list(_tree_legend(shown, level, depth_of(items))))
 
 
+def page_entries(report: ReportData, depth: int | None) -> tuple[list[Entry], int]:
+    """All modules, equal ones apart, and the total; and how many levels a page shows at first."""
+    items = outline(report, fold=False)
+    placed = list(visible(items, depth_of(items)))
+    biggest = holder([each.item for each in placed], report)
+    rows = [_entry(each, each.item is biggest) for each in placed]
+    return [*rows, _total(report)], fitting_depth(items, ROWS) if depth is None else depth
+
+
+def _total(report: ReportData) -> Entry:
+    return Entry("total", report.totals, full="total", style="total")
+
+
 def child_entries(report: ReportData, path: str) -> list[Entry]:
     """Rows for the children of a module and its own share; empty for a leaf."""
     return [_entry(placed, biggest=False) for placed in visible(inside(report, path), 1)]
 
 
 def _entry(placed: TreeRow, biggest: bool) -> Entry:
-    item, last = placed
+    item, level = placed
     style = "biggest" if biggest else "own" if item.own else "parent" if item.children else ""
     noted, times = note(item.row), len(item.paths)
     tail, full_tail = (f" ×{n}{noted}" if n > 1 else noted for n in (item.siblings, times))
-    return Entry(item.name, item.row, tail, guide(last), _full(item), full_tail, style)
+    return Entry(item.name, item.row, tail, level, _full(item), full_tail, style)
 
 
 def _full(item: Item) -> str:

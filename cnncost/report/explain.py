@@ -11,14 +11,15 @@ from cnncost.masks import Mask
 from cnncost.ops import Cost, cost_of
 from cnncost.passes.unmasked import left_of, takes_mask
 from cnncost.render import layout
+from cnncost.render.text import table_lines
 from cnncost.report import heading
 from cnncost.report.columns import AT_LEAST
 from cnncost.report.data import ReportData
+from cnncost.report.document import table
 from cnncost.report.entries import Entry, child_entries
 from cnncost.report.formula import formulas, wrapped
 from cnncost.report.naming import resolve_path
 from cnncost.report.rows import Module
-from cnncost.report.text import table_lines
 
 WIDTH = 80
 _FREE = "no floating-point operation"
@@ -48,8 +49,8 @@ def explain(report: ReportData, path: str) -> str:
     lines += [f"  {line}" for line in _own(report.graph, module, call, below)]
     if below:
         total = Entry("total", module, style="total")
-        table = table_lines(report, "module", [*below, total], WIDTH)
-        lines += ["", "What the modules in it add:", *map(layout.plain, table)]
+        shown = table_lines(table(report, "module", [*below, total]), WIDTH)
+        lines += ["", "What the modules in it add:", *map(layout.plain, shown)]
     return "\n".join(layout.printable(line) for line in lines)
 
 

@@ -129,16 +129,11 @@ class Report(ReportData):
         Raises:
             CnncostError: no such column, or one without sizes.
         """
-        from cnncost.render.markdown import to_markdown
-        from cnncost.report.document import document
-
-        return to_markdown(document(self, asked=ranking(sort, top)))
+        return self._rendered("markdown", sort, top)
 
     def to_csv(self, *, sort: str | None = None, top: int | None = None) -> str:
         """The layers as CSV, exact numbers. `sort` and `top` as in `to_markdown`."""
-        from cnncost.report.table import to_csv
-
-        return to_csv(self, asked=ranking(sort, top))
+        return self._rendered("csv", sort, top)
 
     def to_json(self) -> str:
         """Everything as JSON, exact numbers, with a schema version."""
@@ -148,14 +143,14 @@ class Report(ReportData):
 
     def to_html(self, *, sort: str | None = None, top: int | None = None) -> str:
         """One self-contained page; with `sort` or `top`, as in `to_markdown`, of layers in place of the module tree."""
-        if (asked := ranking(sort, top)) is not None:
-            from cnncost.render.formats import rendered
-            from cnncost.report.document import document
+        return self._rendered("html", sort, top)
 
-            return rendered(document(self, asked=asked), "html")
-        from cnncost.report.html import to_html
+    def _rendered(self, form: str, sort: str | None = None, top: int | None = None) -> str:
+        from cnncost.render.formats import rendered
+        from cnncost.report.document import document, page
 
-        return to_html(self)
+        asked = ranking(sort, top)
+        return rendered(page(self) if form == "html" and asked is None else document(self, asked=asked), form)
 
     @classmethod
     def from_json(cls, text: str) -> Report:
@@ -176,17 +171,14 @@ class Report(ReportData):
             OutputError: unknown suffix, or the path can't be written.
         """
         from cnncost.files import write
-        from cnncost.render.formats import rendered
-        from cnncost.report.document import document
         from cnncost.report.formats import format_of
 
-        own: dict[str, Callable[[], str]] = {"csv": self.to_csv, "json": self.to_json, "html": self.to_html}
-        own["text"] = self.__str__
+        own: dict[str, Callable[[], str]] = {"json": self.to_json, "text": self.__str__}
         form = format_of(path)
-        write(path, own[form]() if form in own else rendered(document(self), form))
+        write(path, own[form]() if form in own else self._rendered(form))
 
     def __str__(self) -> str:
-        from cnncost.report.text import to_text
+        from cnncost.report.document import to_text
 
         return to_text(self)
 
@@ -200,6 +192,7 @@ class Report(ReportData):
         return f"<Report of {printable(title(self))}{inputs}: {counts(self.totals)}>"
 
     def _repr_html_(self) -> str:
-        from cnncost.report.html import fragment
+        from cnncost.render.html import fragment
+        from cnncost.report.document import page
 
-        return fragment(self)
+        return fragment(page(self, whole=False))

@@ -47,10 +47,10 @@ class Item:
 
 
 class TreeRow(NamedTuple):
-    """An item with, for each level, whether the branch is the last sibling there."""
+    """An item with its level, 0 for the model's own children."""
 
     item: Item
-    last: tuple[bool, ...]
+    level: int
 
 
 def outline(report: ReportData, fold: bool = True) -> tuple[Item, ...]:
@@ -64,14 +64,11 @@ def inside(report: ReportData, path: str) -> tuple[Item, ...]:
     return _Outline(report, fold=True).children_of((path,))
 
 
-def visible(items: tuple[Item, ...], depth: int, above: tuple[bool, ...] = ()) -> Iterator[TreeRow]:
+def visible(items: tuple[Item, ...], depth: int, level: int = 0) -> Iterator[TreeRow]:
     """The items down to a depth, parents first. Depth 1 is the model's own children."""
-    if depth < 1:
-        return
-    for item in items:
-        placed = TreeRow(item, (*above, item is items[-1]))
-        yield placed
-        yield from visible(item.children, depth - 1, placed.last)
+    for item in items if level < depth else ():
+        yield TreeRow(item, level)
+        yield from visible(item.children, depth, level + 1)
 
 
 def depth_of(items: tuple[Item, ...]) -> int:

@@ -8,7 +8,7 @@ import pytest
 
 import cnncost
 from cnncost.cli import main
-from cnncost.report.text import to_text
+from cnncost.report.document import to_text
 
 NET = """\
 from torch import nn

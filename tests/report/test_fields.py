@@ -19,7 +19,6 @@ from cnncost.report import field_table
 from cnncost.report.columns import FURTHER, table
 from cnncost.report.fields import growth, of_layer, plain
 from cnncost.report.model import Report
-from cnncost.report.table import to_csv
 
 
 @pytest.fixture(scope="module")
@@ -58,8 +57,8 @@ def test_containers_have_theirs():
 
 
 def test_csv_joins_the_axes(filled):
-    assert "s2,Subsample,pool,1,1,1x6x14x14" in to_csv(filled)
-    line = next(line for line in to_csv(filled).splitlines() if line.startswith("s2,"))
+    assert "s2,Subsample,pool,1,1,1x6x14x14" in filled.to_csv()
+    line = next(line for line in filled.to_csv().splitlines() if line.startswith("s2,"))
     assert line.endswith(",6x6,2x2,0x0,called,False")
 
 

@@ -13,8 +13,8 @@ from torch.nn import functional as F
 
 import cnncost
 from cnncost.errors import CnncostError
+from cnncost.report.document import to_text
 from cnncost.report.outline import outline
-from cnncost.report.text import to_text
 
 ALL = ("kernel", "input", "stride", "trainable")
 

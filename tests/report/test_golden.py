@@ -10,16 +10,22 @@ from pathlib import Path
 
 import pytest
 
-from cnncost.render import markdown
-from cnncost.report.document import document
-from cnncost.report.html import to_html
+from cnncost.render import csv as csv_renderer
+from cnncost.render import html, markdown
+from cnncost.report.document import document, page, to_text
 from cnncost.report.json_format import to_json
-from cnncost.report.table import to_csv
-from cnncost.report.text import to_text
 
 
 def to_markdown(report, **how):
     return markdown.to_markdown(document(report, **how))
+
+
+def to_csv(report, **how):
+    return csv_renderer.to_csv(document(report, **how))
+
+
+def to_html(report):
+    return html.to_html(page(report))
 
 
 GOLDEN = Path(__file__).parent.parent / "golden"

@@ -2,13 +2,18 @@ import re
 
 import pytest
 
-from cnncost.report.html import fragment, to_html
+from cnncost.render import html
+from cnncost.report.document import page
+
+
+def to_html(report, depth=None):
+    return html.to_html(page(report, depth))
 
 
 @pytest.mark.parametrize("name", ["lenet5", "odd", "resnet50"])
 def test_nothing_comes_from_outside(name, report):
-    page = to_html(report(name))
-    assert not re.search(r"https?:|<script|<link|<img|@import|url\(|src=", page)
+    made = to_html(report(name))
+    assert not re.search(r"https?:|<script|<link|<img|@import|url\(|src=", made)
 
 
 def test_light_and_dark(report):
@@ -17,8 +22,8 @@ def test_light_and_dark(report):
 
 
 def test_a_parent_opens_and_a_leaf_does_not(report):
-    page = to_html(report("resnet50"))
-    assert page.count("<details") == sum(not module.leaf for module in report("resnet50").modules) - 1
+    made = to_html(report("resnet50"))
+    assert made.count("<details") == sum(not module.leaf for module in report("resnet50").modules) - 1
 
 
 @pytest.mark.parametrize(
@@ -30,9 +35,9 @@ def test_depth_says_what_is_open_at_first(depth, opened, report):
 
 
 def test_names_are_escaped(report):
-    page = to_html(report("odd"))
-    assert "\x1b" not in page
-    assert r"線[red]|\x1b[31m" in page
+    made = to_html(report("odd"))
+    assert "\x1b" not in made
+    assert r"線[red]|\x1b[31m" in made
 
 
 def test_markup_in_names_is_text(report):
@@ -42,7 +47,7 @@ def test_markup_in_names_is_text(report):
 
 
 def test_says_what_text_says(report):
-    page = to_html(report("odd"))
+    made = to_html(report("odd"))
     for said in (
         "batch size 2",
         "a MAC is two",
@@ -51,7 +56,7 @@ def test_says_what_text_says(report):
         "first in the model itself",
         "biggest: twice",
     ):
-        assert said in page
+        assert said in made
 
 
 def test_biggest_is_marked(report):
@@ -62,6 +67,7 @@ def test_biggest_is_marked(report):
 
 def test_notebooks_get_a_part_of_a_page(report):
     part = report("lenet5")._repr_html_()
-    assert part == fragment(report("lenet5"))
+    assert part == html.fragment(page(report("lenet5"), whole=False))
+    assert "Layers" not in part
     assert "<html" not in part
     assert "body {" not in part

@@ -9,11 +9,11 @@ import torch
 from torch import nn
 
 import cnncost
+from cnncost.render.csv import to_csv
 from cnncost.render.markdown import to_markdown
-from cnncost.report.document import document
+from cnncost.report.document import document, to_text
 from cnncost.report.model import Report
-from cnncost.report.table import to_csv, to_pandas
-from cnncost.report.text import to_text
+from cnncost.report.table import to_pandas
 
 
 class Pair(nn.Module):
@@ -119,7 +119,7 @@ def test_every_table_shows_them() -> None:
     assert "total               2×4×6×6 +1" in text
     assert "| `0` | Sequential | 2×4×6×6 +1 |" in page
     assert "| **total** |  | **2×4×6×6 +1** |" in page
-    assert "0,Sequential,1,1,2x4x6x6; 2x6x4x4," in to_csv(report, by="module")
+    assert "0,Sequential,1,1,2x4x6x6; 2x6x4x4," in to_csv(document(report, "module"))
     assert '"container_shapes": {"0": [[2, 4, 6, 6], [2, 6, 4, 4]], "0.0": [[2, 4, 6, 6], [2, 6, 4, 4]]}' in (
         report.to_json()
     )

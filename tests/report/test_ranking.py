@@ -10,10 +10,10 @@ from torch import nn
 
 import cnncost
 from cnncost.errors import CnncostError
+from cnncost.report.document import to_text
 from cnncost.report.entries import entries
 from cnncost.report.ranking import Ranking, ranked
 from cnncost.report.rows import Op, Totals
-from cnncost.report.text import to_text
 
 
 def order(report, by="layer", **asked):

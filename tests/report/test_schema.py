@@ -37,8 +37,8 @@ import json, sys
 import torch
 from torch import nn
 import cnncost
-from cnncost.render import latex, markdown
-from cnncost.report import document, html, outline, table, text
+from cnncost.render import csv, latex, markdown
+from cnncost.report import document, outline
 from cnncost.report.model import Report
 
 class Net(nn.Module):
@@ -55,13 +55,13 @@ again = Report.from_json(report.to_json())
 json.dump({
     "totals": report.totals.runs, "modules": [(m.path, m.runs, m.intensity) for m in report.modules],
     "items": [(i.name, i.row.runs, i.row.intensity) for i in outline.outline(report)],
-    "csv": {by: table.to_csv(report, by=by) for by in ("module", "layer", "op")},
+    "csv": {by: csv.to_csv(document.document(report, by)) for by in ("module", "layer", "op")},
     "json": json.loads(report.to_json()), "again": again == report and str(again) == str(report),
-    "text": {by: text.to_text(report, by=by, width=240) for by in ("module", "layer", "op")},
-    "narrow": max(map(len, text.to_text(report, width=40).splitlines())),
+    "text": {by: document.to_text(report, by=by, width=240) for by in ("module", "layer", "op")},
+    "narrow": max(map(len, document.to_text(report, width=40).splitlines())),
     "markdown": {by: markdown.to_markdown(document.document(report, by)) for by in ("module", "layer", "op")},
     "latex": {by: latex.to_latex(document.document(report, by)) for by in ("module", "layer", "op")},
-    "html": html.to_html(report), "pandas": report.to_pandas()["runs"].sum().item(),
+    "html": report.to_html(), "pandas": report.to_pandas()["runs"].sum().item(),
     "log": report.log_dict("")["runs"],
 }, sys.stdout)
 """

@@ -6,8 +6,14 @@ import sys
 import pytest
 
 from cnncost.errors import MissingPackageError
+from cnncost.render import csv as renderer
 from cnncost.report.columns import LAYER
-from cnncost.report.table import to_csv, to_pandas
+from cnncost.report.document import document
+from cnncost.report.table import to_pandas
+
+
+def to_csv(report, by="layer"):
+    return renderer.to_csv(document(report, by))
 
 
 def rows(text):

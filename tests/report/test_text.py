@@ -8,7 +8,7 @@ from cnncost import analyze
 from cnncost.errors import CnncostError
 from cnncost.render.layout import places
 from cnncost.render.text import showable
-from cnncost.report.text import to_text
+from cnncost.report.document import to_text
 
 WIDTHS = [40, 57, 80, 100, 132, 160, 240]
 
@@ -119,7 +119,7 @@ def test_unknown_view(report):
 def test_plain_text_needs_no_rich():
     code = (
         "import sys; sys.modules['rich'] = None; from cnncost.report.model import Report; "
-        "from cnncost.report.text import to_text; to_text(Report.from_json(sys.stdin.read())); "
+        "from cnncost.report.document import to_text; to_text(Report.from_json(sys.stdin.read())); "
         "sys.exit('torch' in sys.modules or 'pandas' in sys.modules)"
     )
     saved = analyze("lenet5").to_json()
