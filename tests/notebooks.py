@@ -1,0 +1,61 @@
+"""Executes the notebooks in examples/ and lays what they print beside what they show.
+
+`python tests/notebooks.py` exits with 1 where they differ; with `--write` it stores what they print now. It needs the
+extra `docs`.
+"""
+
+import os
+import sys
+from pathlib import Path
+
+import nbformat
+from nbclient import NotebookClient
+
+ROOT = Path(__file__).parent.parent
+NOTEBOOKS = sorted((ROOT / "examples").glob("*.ipynb"))
+
+
+def executed(path):
+    """A copy of the notebook with the outputs of a fresh kernel."""
+    notebook = nbformat.read(path, as_version=4)
+    where = {"metadata": {"path": str(path.parent)}}
+    NotebookClient(notebook, timeout=300, kernel_name="python3", resources=where, coalesce_streams=True).execute()
+    for cell in notebook.cells:
+        cell.metadata.pop("execution", None)  # when it ran
+    notebook.metadata = {"kernelspec": {"name": "python3", "display_name": "Python 3", "language": "python"}}
+    return notebook
+
+
+def shown(notebook):
+    """What each cell shows: text as it is, pictures by their kind alone, as they differ with the fonts."""
+    return [
+        [
+            (output.get("text"), {k: None if k.startswith("image/") else v for k, v in output.get("data", {}).items()})
+            for output in cell.get("outputs", ())
+        ]
+        for cell in notebook.cells
+    ]
+
+
+def differences(path):
+    """Cells that show something else than what is stored, in words."""
+    before, after = nbformat.read(path, as_version=4), executed(path)
+    pairs = enumerate(zip(shown(before), shown(after), strict=True), 1)
+    return [f"{path.name}, cell {number}: stored {old}, now {new}" for number, (old, new) in pairs if old != new]
+
+
+def main(write):
+    found = []
+    for path in NOTEBOOKS:
+        if write:
+            nbformat.write(executed(path), path)
+        else:
+            found += differences(path)
+        print(path.name, "is written" if write else "is executed")
+    print(*found, sep="\n")
+    return 1 if found or not NOTEBOOKS else 0
+
+
+if __name__ == "__main__":
+    os.environ |= {"MPLBACKEND": "module://matplotlib_inline.backend_inline", "NO_COLOR": "1"}
+    sys.exit(main("--write" in sys.argv[1:]))
