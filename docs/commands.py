@@ -28,12 +28,21 @@ def _reference() -> Iterator[str]:
         yield f"\n## {name}\n"
         yield f"```sh\ncnncost {name} {' '.join(command.collect_usage_pieces(context))}\n```\n"
         yield from _paragraphs(command.help)
-        yield "| option | meaning |\n| :-- | :-- |"
-        records = [parameter.get_help_record(context) for parameter in command.get_params(context)]
-        for names, meaning in filter(None, records):
-            yield f"| `{names}` | {_escaped(meaning).replace('|', chr(92) + '|')} |"
-        yield ""
+        yield '<div class="options" markdown>\n\n| option | meaning |\n| :-- | :-- |'
+        options = [each for each in command.get_params(context) if isinstance(each, click.Option)]
+        records = [option.get_help_record(context) for option in options]
+        yield from (_row(names, meaning) for names, meaning in filter(None, records))
+        yield "\n</div>\n"
         yield from _paragraphs(command.epilog)
+
+
+def _row(names: str, meaning: str) -> str:
+    """An option's row; its choices come before what it means."""
+    names, _, choices = names.partition(" [")
+    if choices:
+        meaning = f"{choices.rstrip(']').replace('|', ', ')}. {meaning}"
+    code = ", ".join(f"`{name}`" for name in names.split(", "))
+    return f"| {code} | {_escaped(meaning).replace('|', chr(92) + '|')} |"
 
 
 def _paragraphs(text: str | None) -> Iterator[str]:
