@@ -15,6 +15,8 @@ import pytest
 from document_examples import PAGES, ROOT, blocks, doctest_failures, name, piped, prose, run
 
 import cnncost
+import cnncost.budget.render.check
+import cnncost.budget.testing  # pytester forgets what a run has imported, and would import it a second time
 from cnncost.cli import cli
 
 pytest_plugins = ["pytester"]
