@@ -148,3 +148,10 @@ def dropout(spec: OpSpec) -> Reach | None:
     """Each element sees itself, and the mask that it is multiplied with."""
     ways = _in_place(spec)
     return None if ways is None else alike(spec, ways)
+
+
+def collective(spec: OpSpec) -> Reach | None:
+    """A sum over ranks and a broadcast are elementwise; what other ranks hold is no input of this one's graph."""
+    if spec["collective"] not in {"all_reduce", "reduce", "broadcast"} or len(spec.inputs) != len(spec.outputs):
+        return None
+    return tuple(Output((Route(i),)) for i in range(len(spec.outputs)))

@@ -1,0 +1,79 @@
+"""Collectives: what the ranks of a group send each other.
+
+They move bytes between devices and count no arithmetic: a reduction's additions are the communication library's, or the
+switch's. Bytes over the links follow from the algorithm. Here it is the ring, by which NCCL and gloo exchange large
+messages: the tensor is cut into as many chunks as there are ranks, and each step passes a chunk to the next rank
+(Patarasu and Yuan 2009, "Bandwidth optimal all-reduce algorithms for clusters of workstations"). Trees, which NCCL
+takes for small messages, send as much or more.
+"""
+
+from __future__ import annotations
+
+from typing import Literal, NamedTuple
+
+from cnncost.graph import OpSpec
+from cnncost.ops.kinds import kind, rest
+from cnncost.ops.registry import Cost, cost
+
+Name = Literal["all_gather", "all_reduce", "all_to_all", "broadcast", "gather", "reduce", "reduce_scatter", "scatter",
+               "send", "receive"]  # fmt: skip
+"""Names of collectives, and of the two messages between a pair of ranks."""
+
+
+class Traffic(NamedTuple):
+    """Bytes that one rank sends and receives."""
+
+    sent: int
+    received: int
+
+
+@kind(
+    "collective",
+    inputs=(rest("x"),),
+    outputs=(rest("y"),),
+    attributes={"collective": Name, "ranks": int, "rank": int, "group": str, "parts": tuple[tuple[int, int], ...]},
+    optional={"root": int, "kept": int},
+    reach="elements.collective",
+)
+def collective(spec: OpSpec) -> Cost:
+    """0: communication, whose bytes `traffic` tells.
+
+    Attributes: collective; ranks in the group; rank: this one, in the group; group: its name; parts: elements and bytes
+    an element of each whole tensor, which one rank gathers or scatters or all reduce; root: the rank that broadcasts,
+    gathers, scatters or receives the sum; kept: elements that this rank exchanges with itself, in an all-to-all.
+    """
+    return cost(spec)
+
+
+def traffic(spec: OpSpec) -> Traffic:
+    """The bytes that this rank sends and receives in a collective, by the ring.
+
+    With W ranks and a whole tensor of N elements, in chunks of c = ⌈N/W⌉: an all-gather and a reduce-scatter send and
+    receive (W−1)·c, an all-reduce, which is both, 2·(W−1)·c. A broadcast and a reduction pass all N around the ring
+    once. Gather and scatter are messages between the root and each other rank; an all-to-all sends each rank its part.
+    """
+    return Traffic(*map(sum, zip(*[_of_part(spec, n, width) for n, width in spec["parts"]], strict=True)))
+
+
+def _of_part(spec: OpSpec, elements: int, width: int) -> Traffic:
+    name, ranks, rank = spec["collective"], spec["ranks"], spec["rank"]
+    whole, others = elements * width, ranks - 1
+    if name in ("send", "receive"):
+        return Traffic(whole, 0) if name == "send" else Traffic(0, whole)
+    if ranks == 1:
+        return Traffic(0, 0)
+    chunk = -(-elements // ranks) * width
+    if name == "all_to_all":
+        away = whole - (chunk if (kept := spec.get("kept")) is None else kept * width)
+        return Traffic(away, away)
+    if name in ("all_gather", "reduce_scatter"):
+        return Traffic(others * chunk, others * chunk)
+    if name == "all_reduce":
+        return Traffic(2 * others * chunk, 2 * others * chunk)
+    root = spec["root"]
+    if name in ("gather", "scatter"):
+        at_root = Traffic(0, others * chunk) if name == "gather" else Traffic(others * chunk, 0)
+        return at_root if rank == root else Traffic(chunk, 0) if name == "gather" else Traffic(0, chunk)
+    steps = (rank - root) % ranks if name == "broadcast" else (root - rank) % ranks
+    begins, ends = (steps == 0, steps == others) if name == "broadcast" else (steps == others, steps == 0)
+    return Traffic(0 if ends else whole, 0 if begins else whole)
