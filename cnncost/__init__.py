@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from cnncost.errors import CnncostError
     from cnncost.frontends.torch import RecordOptions, Training, record
     from cnncost.frontends.torch.inputs import arguments, literal
+    from cnncost.frontends.torch.world import world
     from cnncost.functions import check, compare, diff, max_batch, roofline
     from cnncost.graph import Graph, OpSpec
     from cnncost.laws import formula
@@ -43,6 +44,7 @@ _HOME = {
     "record": "cnncost.frontends.torch",
     "arguments": "cnncost.frontends.torch.inputs",
     "literal": "cnncost.frontends.torch.inputs",
+    "world": "cnncost.frontends.torch.world",
     "formula": "cnncost.laws",
     "serving": "cnncost.decoding",
     "Graph": "cnncost.graph",
@@ -70,7 +72,7 @@ __all__ = [
     "GLOBAL", "UNKNOWN", "CnncostError", "Cost", "Graph", "Meter", "OpSpec", "RecordOptions", "Report", "Training",
     "__version__", "analyze", "arguments", "check", "clear_caches", "compare", "cost", "custom", "custom_rules",
     "diff", "effective_macs", "flops", "forget_rule", "formula", "function_rule", "literal", "macs", "max_batch",
-    "module_rule", "reach", "record", "roofline", "rule", "serving", "sweep",
+    "module_rule", "reach", "record", "roofline", "rule", "serving", "sweep", "world",
 ]  # fmt: skip
 
 

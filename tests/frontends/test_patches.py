@@ -358,15 +358,18 @@ torch.Tensor.cpu torch.Tensor.type torch.Tensor.is_meta torch.Tensor.is_cpu torc
 torch.Tensor.is_xpu torch.Tensor._make_subclass torch.Tensor.data torch.Tensor.numpy torch.Tensor.tolist
 torch.Tensor.tensor_split torch.Tensor.requires_grad torch.Tensor.grad_fn torch.Tensor.is_leaf torch.Tensor.backward
 torch.Tensor.register_hook torch.Tensor.retain_grad
-torch.storage.UntypedStorage.device torch.storage.UntypedStorage.data_ptr
+torch.storage.UntypedStorage.device torch.storage.UntypedStorage.data_ptr torch.storage.UntypedStorage.resize_
 torch.autograd.grad torch.autograd.backward torch.autograd.forward_ad.enter_dual_level
 torch._VF._pad_packed_sequence
 torch.autograd.graph.register_multi_grad_hook torch.autograd.graph.saved_tensors_hooks.__enter__
 """
 """What an analysis of inference replaces in every program, beside what depends on which parts of torch are imported."""
 
-DEPENDS = (".__new__", "torch._functorch.", "torch.autograd.functional.", "torch.nn.attention.flex_attention.")
-"""Constructors of the subclasses of a tensor that there are, `torch.func`, flexible attention."""
+DEPENDS = (
+    ".__new__", "torch._functorch.", "torch.autograd.functional.", "torch.nn.attention.flex_attention.",
+    "torch.distributed.tensor.",
+)  # fmt: skip
+"""Constructors of the subclasses of a tensor that there are, `torch.func`, flexible attention, DTensor."""
 
 
 def test_what_is_replaced(sets):

@@ -24,6 +24,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from cnncost.frontends.torch.compat.distributed import STATES_OF_SPLIT_MODULES
 from cnncost.frontends.torch.contents import generator_state, tensors_and_modules
 from cnncost.frontends.torch.kinds import (
     ATOMS,
@@ -217,6 +218,8 @@ class Copier:
             if isinstance(value, Queue) and self._leave is not None:
                 self._leave(value)
             return value
+        if kind.__module__.startswith(STATES_OF_SPLIT_MODULES) and kind.__dictoffset__:
+            return self._attributes_of(value, kind)
         if kind.__module__.startswith("torch.distributed"):  # bound to the process group
             if self._leave is not None:
                 self._leave(value)
@@ -229,9 +232,7 @@ class Copier:
                 self._generators.append((copy, generator_state(copy)))
             return copy
         if is_plain(kind):
-            copy = self._book(value, kind.__new__(kind))
-            copy.__dict__.update({k: self._value(v, type(v)) for k, v in value.__dict__.items()})
-            return copy
+            return self._attributes_of(value, kind)
         before = len(self._originals)
         try:
             return self._by_base(value, kind)
@@ -242,6 +243,12 @@ class Copier:
             if self._leave is not None:
                 self._leave(value)
             return value
+
+    def _attributes_of(self, value: Any, kind: Any) -> Any:
+        """A copy of an object whose state is all in `__dict__`."""
+        copy = self._book(value, object.__new__(kind))
+        copy.__dict__.update({k: self._value(v, type(v)) for k, v in value.__dict__.items()})
+        return copy
 
     def _by_base(self, value: Any, kind: type) -> Any:
         """Copy container subclasses by their base class, bypassing their own checks; others by protocol."""

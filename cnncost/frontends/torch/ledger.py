@@ -17,6 +17,7 @@ from cnncost.frontends.torch.blocks import Block, StorageRef, TrackedTensor, poi
 from cnncost.frontends.torch.compat.tensors import identity_of
 from cnncost.frontends.torch.meta import is_meta
 from cnncost.frontends.torch.types import Signature, signature
+from cnncost.frontends.torch.wrappers import parts_of
 from cnncost.graph import Owned, Role, Storage, TensorType, Use, Value
 
 _STRIDED = torch.strided
@@ -84,9 +85,10 @@ class Ledger:
         for name, tensor in tensors.items():
             if tensor is None:
                 continue
-            entry = tracked.get(id(tensor))  # all sources are kept alive, so ids are not reused
+            part = (*parts_of(tensor), tensor)[0]  # of a DTensor, this rank's
+            entry = tracked.get(id(part))  # all sources are kept alive, so ids are not reused
             if entry is None:
-                entry = self.add_source(tensor, role, values.get(id(tensor)))
+                entry = self.add_source(part, role, values.get(id(part)))
             owned.append(_owned((name, entry[1], tensor.requires_grad)))
         return tuple(owned)
 
@@ -192,6 +194,26 @@ class Ledger:
             if tracked.block is old:
                 self.tracked[key] = tracked._replace(block=block)
         return block
+
+    def resize_storage(self, storage: torch.UntypedStorage) -> None:
+        """Follow a storage that was resized by itself: its memory is freed, and what it has now is new.
+
+        Tensors on it are stale until one of them is written to, as after any write.
+        """
+        where = identity_of(storage)
+        old, nbytes = self._by_pointer.get(where), storage.nbytes()
+        if old is None or nbytes == old.nbytes:
+            return
+        block = Block(len(self._blocks), nbytes, self.clock, False, old.use)
+        self._blocks.append(block)
+        block.version, block.writer, block.grad = old.version, old.writer, old.grad
+        old.died = max(self.clock - 1, old.born or 0)
+        if old.ref is not None:
+            block.ref, block.ref.block, old.ref = old.ref, block, None
+        self._by_pointer[where] = block
+        for key, tracked in self.tracked.items():
+            if tracked.block is old:
+                self.tracked[key] = tracked._replace(block=block)
 
     def rewrite(self, tensor: torch.Tensor, old: TrackedTensor, data: torch.Tensor) -> TrackedTensor:
         """Register the value after an in-place op on a tensor without data; `data` holds the values."""

@@ -25,6 +25,7 @@ from cnncost.frontends.torch.packed import packed_tensors
 from cnncost.frontends.torch.patches import Patch
 from cnncost.frontends.torch.recorder import Recorder
 from cnncost.frontends.torch.running import meta_like
+from cnncost.frontends.torch.wrappers import parts_of
 from cnncost.graph import Call, Failure, Scope
 
 _OF_CALLS = "each call of a module is recorded"
@@ -90,10 +91,8 @@ class Tracker:
         if kind not in SCRIPTED:
             (own_parameters, own_buffers), name = tables_of(module), kind.__name__
         else:
-            (own_parameters, own_buffers), name = (
-                _all_tensors(module),
-                str(getattr(module, "original_name", kind.__name__)),
-            )
+            own_parameters, own_buffers = _all_tensors(module)
+            name = str(getattr(module, "original_name", kind.__name__))
         if packed := packed_tensors(module):
             own_parameters = {**own_parameters, **packed}
         ledger, values = self.recorder.ledger, self.recorder.values_at_hand
@@ -131,9 +130,7 @@ class Tracker:
             Patch(torch, "tensor", self._literal(torch.tensor), _OF_LITERALS),
             Patch(torch, "as_tensor", self._literal(torch.as_tensor), _OF_LITERALS),
         ]
-        if (
-            self.trail is not None or self.recorder.casting is not None
-        ):  # recorded by their parts, which memory depends on
+        if self.trail is not None or self.recorder.casting is not None:  # by parts, which memory depends on
             on_cpu = self.recorder.on_cpu
             for name in RECURRENT:
                 layer = fused_recurrent(name, getattr(CFUNCTIONS, name), self._thread, on_cpu)
@@ -276,6 +273,8 @@ class Tracker:
     def values(self, result: Any) -> tuple[int, ...]:
         """The value ids of the tensors in nested containers."""
         if type(result) is _TENSOR or isinstance(result, _TENSOR):
+            if parts := parts_of(result):
+                return self.values(parts)
             known = self._tracked.get(id(result))
             if known is None or known[0]() is not result:
                 if is_inside_transform(result):
@@ -285,9 +284,9 @@ class Tracker:
         if isinstance(result, (list, tuple)):
             return tuple([value for item in result for value in self.values(item)])
         if isinstance(result, dict):
-            return tuple(value for item in result.values() for value in self.values(item))
+            return self.values(tuple(result.values()))
         if isinstance(result, (set, frozenset)):
-            return tuple(value for item in result for value in self.values(item))
+            return self.values(tuple(result))
         if is_dataclass(result) and not isinstance(result, type):
             return self.values(vars(result)) if hasattr(result, "__dict__") else ()
         return ()

@@ -16,7 +16,7 @@ import torch
 from torch import nn
 
 from cnncost.errors import InputError
-from cnncost.frontends.torch import entries, parts, unwatched
+from cnncost.frontends.torch import collectives, entries, parts, unwatched
 from cnncost.frontends.torch.anew import RecordAnewError
 from cnncost.frontends.torch.appearance import Appearance
 from cnncost.frontends.torch.attention_masks import Masks
@@ -24,7 +24,6 @@ from cnncost.frontends.torch.autocast import parse
 from cnncost.frontends.torch.autocast_regions import switched_on
 from cnncost.frontends.torch.blocks import TensorArgs
 from cnncost.frontends.torch.callables import as_call
-from cnncost.frontends.torch.compat.dispatch import is_traceable_wrapper_subclass
 from cnncost.frontends.torch.compat.tensors import identity_of
 from cnncost.frontends.torch.compiler import no_compiler_import
 from cnncost.frontends.torch.copies import Copier
@@ -48,6 +47,7 @@ from cnncost.frontends.torch.sparse_running import has_parts
 from cnncost.frontends.torch.training import Step, Training
 from cnncost.frontends.torch.watch import watching
 from cnncost.frontends.torch.weights import Weights
+from cnncost.frontends.torch.wrappers import is_wrapper
 from cnncost.garbage import gc_disabled
 from cnncost.graph import Graph, OpSpec, RealRun, verify
 
@@ -95,11 +95,11 @@ class RealRecorder(Recorder):
         kwargs = kwargs or {}
         if is_higher_order(func):
             return run_higher_order(self, func, args, kwargs)
+        if types and any(map(is_wrapper, types)):
+            return NotImplemented
         operands: TensorArgs = []
         self.scan(args, [], operands)
         self.scan(kwargs.values(), [], operands)
-        if types and any(is_traceable_wrapper_subclass(t) for t, _ in operands):
-            return NotImplemented
         if self.attributor is not None:
             self.call = self.attributor.call(operands)
         op = overload(func)
@@ -109,6 +109,9 @@ class RealRecorder(Recorder):
         if op.mutable or op.schema_name.endswith(_WRITING):
             self._weights.about_to_be_written((tensor for tensor, _ in operands), self.ledger)
         result = func(*args, **kwargs)
+        if collectives.is_collective(op) and not collectives.is_functional(op):
+            collectives.record(self, op, args, kwargs, operands)
+            return result
         entry = entries.of_run(op, args, kwargs, operands, result, self._runner, self.ledger)
         if op.composite:
             entry = entry._replace(spec=parts.with_scratch(entry.spec, op, args, kwargs, operands, Recorder))

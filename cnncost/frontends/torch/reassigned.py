@@ -1,6 +1,7 @@
-"""`tensor.data = other` in forward: no dispatch mode sees it, but it changes the tensor's storage and geometry.
+"""Changes that no dispatch mode sees: `tensor.data = other`, and a storage that is resized by itself.
 
-`module.to` casts and moves modules this way, for example in hooks that store weights in fewer bits.
+`module.to` casts and moves modules by assigning `.data`, for example in hooks that store weights in fewer bits. FSDP
+frees a parameter that it has gathered by resizing its storage to 0, and allocates it anew the same way.
 """
 
 from __future__ import annotations
@@ -9,17 +10,25 @@ from collections.abc import Callable
 
 import torch
 
-from cnncost.frontends.torch.compat.tensors import TensorBase
+from cnncost.frontends.torch.compat.tensors import StorageBase, TensorBase
 from cnncost.frontends.torch.patches import Patch
 
-_get, _set = TensorBase.data.__get__, TensorBase.data.__set__
+_get, _set, _resize = TensorBase.data.__get__, TensorBase.data.__set__, StorageBase.resize_
 
 
-def patches(forget: Callable[[torch.Tensor], object]) -> list[Patch]:
-    """Call `forget` with each tensor whose `.data` is assigned."""
+def patches(forget: Callable[[torch.Tensor], object], resized: Callable[[torch.UntypedStorage], object]) -> list[Patch]:
+    """Call `forget` with each tensor whose `.data` is assigned, and `resized` with each storage that is resized."""
 
     def assign(tensor: torch.Tensor, value: torch.Tensor) -> None:
         _set(tensor, value)
         forget(tensor)
 
-    return [Patch(torch.Tensor, "data", property(_get, assign), "the tensor would be taken for what it was before")]
+    def resize(storage: torch.UntypedStorage, size: int) -> torch.UntypedStorage:
+        _resize(storage, size)
+        resized(storage)
+        return storage
+
+    return [
+        Patch(torch.Tensor, "data", property(_get, assign), "the tensor would be taken for what it was before"),
+        Patch(torch.UntypedStorage, "resize_", resize, "memory that is freed would be counted as held"),
+    ]

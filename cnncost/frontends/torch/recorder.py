@@ -17,10 +17,9 @@ from typing import Any
 import torch
 
 from cnncost.errors import DataDependentError
-from cnncost.frontends.torch import entries, foreach, parts, sparse_running
+from cnncost.frontends.torch import collectives, entries, foreach, parts, sparse_running
 from cnncost.frontends.torch import memo as memos
 from cnncost.frontends.torch.blocks import TensorArgs, TrackedTensor
-from cnncost.frontends.torch.compat.dispatch import is_traceable_wrapper_subclass
 from cnncost.frontends.torch.compat.ops import READ_NUMBER
 from cnncost.frontends.torch.higher_order import is_higher_order
 from cnncost.frontends.torch.higher_order import run as run_higher_order
@@ -31,6 +30,7 @@ from cnncost.frontends.torch.restated import restated
 from cnncost.frontends.torch.results import ResultRecorder, of_noise
 from cnncost.frontends.torch.running import meta_like, replace_tensors, stays_whole
 from cnncost.frontends.torch.types import tensors_in
+from cnncost.frontends.torch.wrappers import is_wrapper
 
 _TENSORS = frozenset({torch.Tensor, torch.nn.Parameter})  # exact types: a lookup is faster than isinstance
 _SEQUENCES = frozenset({list, tuple})
@@ -48,6 +48,8 @@ class Recorder(ResultRecorder):
             self.casting.look()
         if self.follows_devices:
             return self._follow(func, types, args, kwargs)
+        if types and any(map(is_wrapper, types)):
+            return NotImplemented  # the subclass unwraps itself, then its inner ops are dispatched here
         operands: TensorArgs = []
         key: list[Any] = [id(func)]  # hashing an op runs Python code; the memo entry keeps it alive
         self.scan(args, key, operands)
@@ -56,8 +58,6 @@ class Recorder(ResultRecorder):
             self.scan(kwargs.values(), key, operands)
         else:
             kwargs = {}
-        if types and any(is_traceable_wrapper_subclass(t) for t, _ in operands):
-            return NotImplemented  # the subclass unwraps itself, then its inner ops are dispatched here
         if self.attributor is not None:
             self.call = self.attributor.call(operands)
             if (better := self.attributor.in_place(func, args, operands)) is not None:
@@ -135,6 +135,8 @@ class Recorder(ResultRecorder):
             return self._run_sparse(op, args, kwargs, operands)
         if op.composite and not (is_known(op) and stays_whole(op, operands)):
             return self._run_parts(func, args, kwargs, operands)
+        if collectives.is_collective(op):
+            return self._communicate(op, args, kwargs, operands)
         if foreach.is_of_several(op.schema_name, args):
             return self._run_parts(func, args, kwargs, operands)
         if func is READ_NUMBER and self.read_as and not operands[0][1].sig.real and args[0].is_floating_point():
@@ -172,6 +174,14 @@ class Recorder(ResultRecorder):
         entry = entries.of_run(op, args, kwargs, operands, number, self._runner, self.ledger)
         self._record_run(entry, operands, number)
         return number
+
+    def _communicate(self, op: Overload, args: Any, kwargs: Any, operands: TensorArgs) -> Any:
+        """Record a collective. Never memoized: a group of the same name may have another size."""
+        if not collectives.is_functional(op):
+            return collectives.record(self, op, args, kwargs, operands)
+        result = self._runner.for_shapes(op, args, kwargs, operands)
+        entry = entries.of_run(op, args, kwargs, operands, result, self._runner, self.ledger)
+        return self._record_run(entry, operands, result)
 
     def _anew(self) -> Recorder:
         """A recorder with an empty ledger."""

@@ -14,10 +14,11 @@ from torch import nn
 from cnncost.errors import CnncostError, GraphError, InputError
 from cnncost.frontends.torch import autocast as autocasts
 from cnncost.frontends.torch import autocast_regions as regions
-from cnncost.frontends.torch import flexible_attention, kept, reassigned, unwatched
+from cnncost.frontends.torch import collectives, flexible_attention, kept, reassigned, unwatched
 from cnncost.frontends.torch.anew import AutocastUnwantedError, PlacesWantedError
 from cnncost.frontends.torch.appearance import Appearance
 from cnncost.frontends.torch.compat import facts
+from cnncost.frontends.torch.compat.distributed import is_split
 from cnncost.frontends.torch.compiler import no_compiler_import
 from cnncost.frontends.torch.diagnose import explain_failure
 from cnncost.frontends.torch.guard import Draws, quiet_torch, same_random_state
@@ -59,6 +60,8 @@ class How:
     """Whether autograd is enabled in the caller."""
     floats: bool = False
     """Whether values of floating-point inputs are known."""
+    split: bool = False
+    """Whether a tensor is a DTensor, whose rules are those of ops as autograd decomposes them."""
     places: bool = False
     """Whether to find the module that draws Python random numbers."""
     returned: Callable[[Any], None] | None = None
@@ -104,6 +107,8 @@ def record_once(model: nn.Module, inputs: Any, how: How, made: Made) -> Graph:
 def _recorded(model: nn.Module, inputs: Inputs, how: How, made: Made) -> tuple[Graph, kept.Kept | None]:
     """The Graph, and the skeleton if it can be cached."""
     reusable = how.shared and not how.grad and not how.casts and how.called is None and not how.places
+    if any(map(is_split, (*model.parameters(), *inputs.tensors()))):
+        how, reusable = replace(how, split=True), False
     home = how.device or home_of(model, inputs)
     cached = kept.acquire(model, how.train) if reusable else None
     if cached is not None:
@@ -116,6 +121,8 @@ def _recorded(model: nn.Module, inputs: Inputs, how: How, made: Made) -> tuple[G
         skeleton, reach = copied(originals, called, lambda watch: Skeleton(how.shared, watch))
         tree = [(path, skeleton.module(module)) for path, module in originals]
         modules = [module for _, module in originals]
+        if how.split:
+            collectives.enter_states(skeleton)
         if how.train is not None:
             for original, (_, copy) in zip(modules, tree, strict=True):
                 if copy is not original:  # scripted modules are not copied
@@ -123,7 +130,7 @@ def _recorded(model: nn.Module, inputs: Inputs, how: How, made: Made) -> tuple[G
         named = how.autocast.device if how.autocast is not None else "cpu"
         keeps = how.grad or facts.AUTOCAST_KEEPS_CASTS_OF_INFERENCE
         casting = autocasts.Casting(keeps, named) if how.casts else None
-        tracker = Tracker(Recorder(how.use_memo, skeleton, data=skeleton.data.copy(), casting=casting))
+        tracker = Tracker(Recorder(how.use_memo, skeleton, data=skeleton.values(), casting=casting))
         tracker.enter(tree)
         cached = kept.prepare(modules, how.train, skeleton, tracker, reach) if reusable else None
         step = step_of(how.training, tree[0][1], skeleton, tracker)
@@ -315,9 +322,10 @@ def so_far(tracker: Tracker, inputs: Inputs, given: tuple[int, ...], real: RealR
 @contextmanager
 def replacing(tracker: Tracker, appearance: Appearance, more: list[Patch]) -> Iterator[None]:
     """Everything that a recording replaces is replaced in this context, which is entered inside the recorder's mode."""
-    forget = tracker.recorder.ledger.forget
+    ledger = tracker.recorder.ledger
     patches = [
-        *more, *unwatched.PATCHES, *flexible_attention.patches(), *tracker.patches(), *reassigned.patches(forget),
+        *more, *unwatched.PATCHES, *flexible_attention.patches(), *tracker.patches(), *collectives.apart(),
+        *reassigned.patches(ledger.forget, ledger.resize_storage),
         *appearance.patches(),
     ]  # fmt: skip
     with appearance.shown(), patched(patches):
@@ -329,7 +337,7 @@ def _surroundings(how: How, casting: autocasts.Casting | None) -> Iterator[list[
     """Configure torch for a recording; yields what has to be replaced for it."""
     named = how.autocast.device if how.autocast is not None else "cpu"
     with (
-        quiet_torch(how.grad, whole=casting is None),
+        quiet_torch(how.grad, whole=casting is None and not how.split),
         no_compiler_import(),
         regions.watched(named, casting) as patches,
     ):

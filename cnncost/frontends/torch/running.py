@@ -95,6 +95,11 @@ class Runner:
             return self._filled(op, args, kwargs, operands)
         return self._on_twins(op, args, kwargs, operands)
 
+    def for_shapes(self, op: Overload, args: Any, kwargs: Any, operands: TensorArgs) -> Any:
+        """The result on meta, also if the values of all inputs are known."""
+        self.twins, self.data = {}, {}
+        return self._on_twins(op, args, kwargs, operands)
+
     def _too_large(self, op: Overload, args: Any, kwargs: Any, operands: TensorArgs) -> Any:
         """The result on meta if it would be too large to compute from the small real inputs; else None."""
         if sum(tensor.numel() for tensor, _ in operands) ** 2 <= REAL_LIMIT or op.is_view or op.mutable:

@@ -15,6 +15,7 @@ import torch
 from torch import nn
 
 from cnncost.frontends.torch.anew import HookWantedError
+from cnncost.frontends.torch.compat.distributed import is_split, local_of, split_like
 from cnncost.frontends.torch.compat.modules import BUFFERS, COMPILED, MODULES, PARAMETERS
 from cnncost.frontends.torch.compat.tensors import identity_of
 from cnncost.frontends.torch.copies import Copier
@@ -82,6 +83,8 @@ class Skeleton(Copier):
         self.data: dict[int, torch.Tensor] = {}
         self._no_hooks = {n: _NoNames() if isinstance(_BARE[n], set) else _NoHooks() for n in HOOKS} if shared else None
         self._storages: dict[int, torch.UntypedStorage] = {}
+        self._of_weights: set[int] = set()
+        """Storages of split weights, which other tensors share with them."""
 
     def module(self, module: nn.Module) -> nn.Module:
         """The copy of a module and everything in it.
@@ -139,6 +142,13 @@ class Skeleton(Copier):
     def _children(self, held: dict[str, nn.Module | None]) -> dict[str, nn.Module | None]:
         return {n: m if m is None else self.module(m) for n, m in held.items()} if held else {}
 
+    def values(self) -> dict[int, torch.Tensor]:
+        """`data` without tensors that share a split weight's memory: a weight's values are never read."""
+        if not self._of_weights:
+            return self.data.copy()
+        strided = {k: t for k, t in self.data.items() if t.layout is torch.strided}
+        return {k: t for k, t in strided.items() if identity_of(t.untyped_storage()) not in self._of_weights}
+
     def tensors(self) -> list[tuple[torch.Tensor, torch.Tensor]]:
         """Pairs of copied tensor and its copy."""
         return [(t, self._copies[id(t)]) for t in self._originals if isinstance(t, torch.Tensor)]
@@ -157,6 +167,18 @@ class Skeleton(Copier):
         self.data.clear()
         self.functions.clear()
         self.watch, self._leave, self._stay = None, None, {}
+
+    def _split(self, tensor: torch.Tensor) -> torch.Tensor:
+        """A copy of a DTensor around a copy of this rank's part."""
+        part = local_of(tensor)
+        self._of_weights.add(identity_of(part.untyped_storage()))
+        with torch.no_grad():
+            copy = split_like(tensor, self._tensor(part))
+        copy.requires_grad_(tensor.requires_grad and (is_parameter(tensor) or tensor.is_leaf))
+        copy.__dict__.update(tensor.__dict__)  # of a parameter, that it is one
+        self._copies[id(tensor)] = copy
+        self._originals.append(tensor)
+        return copy
 
     def _bare(self, tensor: torch.Tensor) -> torch.Tensor:
         """A meta tensor of the same geometry. Views of one storage (flattened weights) still share one."""
@@ -185,6 +207,8 @@ class Skeleton(Copier):
             return found
         if type(tensor) in LAZY:
             raise LazyParameterError
+        if is_split(tensor):
+            return self._split(tensor)
         copy = self._bare(tensor)  # an activation that forward left on a module is no leaf: its copy has no history
         parameter = is_parameter(tensor)
         if tensor.requires_grad and (parameter or tensor.is_leaf):

@@ -13,12 +13,10 @@ from torch.utils._python_dispatch import (
     _disable_current_modes,
     _get_current_dispatch_mode_stack,
     _pop_mode_temporarily,
-    is_traceable_wrapper_subclass,
 )
 
-__all__ = ["TorchDispatchMode", "is_traceable_wrapper_subclass"]
-"""The base class of modes that see each op, which torch documents under this private module's name; and whether a
-tensor wraps others, to which its ops are dispatched in turn."""
+__all__ = ["TorchDispatchMode"]
+"""The base class of modes that see each op, which torch documents under this private module's name."""
 
 # ---- modes
 

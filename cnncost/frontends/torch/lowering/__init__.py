@@ -2,6 +2,7 @@
 
 from cnncost.frontends.torch.lowering import (
     backward,
+    collectives,
     detection,
     linalg,
     losses,
@@ -16,5 +17,5 @@ from cnncost.frontends.torch.lowering import (
 )
 from cnncost.frontends.torch.lowering.registry import OpCall, is_known, lower
 
-__all__ = ["OpCall", "backward", "detection", "is_known", "linalg", "losses", "lower", "moves", "optimizers",
-           "products", "quantized", "sparse", "tables", "views", "windows"]  # fmt: skip
+__all__ = ["OpCall", "backward", "collectives", "detection", "is_known", "linalg", "losses", "lower", "moves",
+           "optimizers", "products", "quantized", "sparse", "tables", "views", "windows"]  # fmt: skip

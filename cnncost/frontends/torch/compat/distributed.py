@@ -1,0 +1,88 @@
+"""Process groups, split tensors and collectives of `torch.distributed`.
+
+Found among loaded modules: a model that is not split needs none of them, and their import takes half a second.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from typing import Any
+
+import torch
+
+STATES_OF_SPLIT_MODULES = "torch.distributed.fsdp._fully_shard"
+"""The package whose objects hold the parameters of a `fully_shard`ed module, and run its collectives in hooks."""
+
+_STATES = "torch.distributed._composable_state"
+PROPAGATION = "torch.distributed.tensor._sharding_prop"
+_PROPAGATES = ("_propagate_tensor_meta", "_propagate_tensor_meta_non_cached")
+"""Methods by which DTensor runs an op on tensors without data, to find the result's shape."""
+
+
+def is_split(tensor: torch.Tensor) -> bool:
+    """Whether it is a DTensor: this rank's part of a tensor."""
+    kind = getattr(sys.modules.get("torch.distributed.tensor"), "DTensor", None)
+    return kind is not None and isinstance(tensor, kind)
+
+
+def local_of(tensor: Any) -> torch.Tensor:
+    """A DTensor's part on this rank: itself and not a view, as `to_local` returns."""
+    part: torch.Tensor = tensor._local_tensor
+    return part
+
+
+def split_like(tensor: Any, local: torch.Tensor) -> torch.Tensor:
+    """A DTensor that is split as another is, with this rank's part."""
+    made: torch.Tensor = type(tensor)(local, tensor._spec, requires_grad=tensor.requires_grad)
+    return made
+
+
+def propagation_places() -> Iterator[tuple[Any, str]]:
+    """Where DTensor finds shapes by running ops that the model does not run."""
+    kind = getattr(sys.modules.get(PROPAGATION), "ShardingPropagator", None)
+    return ((kind, name) for name in _PROPAGATES if hasattr(kind, name)) if kind is not None else iter(())
+
+
+def states_by_module() -> Any:
+    """A weak mapping from modules to weak references to their states; None if no module can have one."""
+    return getattr(sys.modules.get(_STATES), "_module_state_mapping", None)
+
+
+def group_of(named: Any) -> Any:
+    """The process group that a collective's argument stands for: a boxed group, or a group's name.
+
+    Raises:
+        RuntimeError: there is no such group.
+    """
+    from torch._C import _distributed_c10d as c10d
+
+    if isinstance(named, c10d.ProcessGroup):
+        return named
+    resolve: Any = c10d._resolve_process_group  # its argument has a type of its own since torch 2.10
+    return resolve(named) if isinstance(named, str) else c10d.ProcessGroup.unbox(named)
+
+
+def done() -> Any:
+    """A handle of a collective that has ended, boxed, as c10d's ops return it."""
+    from torch._C import _distributed_c10d as c10d
+
+    return c10d.FakeWork().boxed()
+
+
+def forget_plans() -> None:
+    """Clear DTensor's caches: they are found by a mesh's shape, and hold the groups of the mesh that had it first."""
+    from torch.distributed.tensor import _redistribute, debug
+
+    for owner, name in ((debug, "_clear_sharding_prop_cache"), (_redistribute, "_gen_transform_infos")):
+        found = getattr(owner, name, None)
+        if found is not None:
+            getattr(found, "cache_clear", found)()
+
+
+def make_fake_world(size: int, rank: int) -> None:
+    """Make torch's fake process group the default: collectives return at once, and move nothing."""
+    import torch.distributed as dist
+    from torch.testing._internal.distributed.fake_pg import FakeStore
+
+    dist.init_process_group("fake", rank=rank, world_size=size, store=FakeStore())

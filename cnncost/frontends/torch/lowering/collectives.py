@@ -1,0 +1,110 @@
+"""Collectives of `torch.distributed`: c10d's ops, which write to their arguments, and functional ones."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+import torch
+
+from cnncost.frontends.torch.compat.distributed import group_of
+from cnncost.frontends.torch.lowering.registry import Attrs, Lowered, OpCall, lowers, moved
+from cnncost.tensor_types import ITEM_BYTES
+
+_C10D = {
+    "allreduce_": ("all_reduce", "tensors"), "allreduce_coalesced_": ("all_reduce", "tensors"),
+    "allgather_": ("all_gather", "output_tensors"), "_allgather_base_": ("all_gather", "output_tensor"),
+    "allgather_into_tensor_coalesced_": ("all_gather", "outputs"),
+    "reduce_scatter_": ("reduce_scatter", "input_tensors"), "_reduce_scatter_base_": ("reduce_scatter", "input_tensor"),
+    "reduce_scatter_tensor_coalesced_": ("reduce_scatter", "inputs"),
+    "broadcast_": ("broadcast", "tensors"), "reduce_": ("reduce", "tensors"),
+    "gather_": ("gather", "output_tensors"), "scatter_": ("scatter", "input_tensors"),
+    "alltoall_": ("all_to_all", "input_tensors"), "alltoall_base_": ("all_to_all", "input"),
+    "send": ("send", "tensors"), "recv_": ("receive", "tensors"), "recv_any_source_": ("receive", "tensors"),
+}  # fmt: skip
+_FUNCTIONAL = {
+    "all_reduce": "all_reduce", "all_reduce_": "all_reduce", "all_reduce_coalesced": "all_reduce",
+    "all_reduce_coalesced_": "all_reduce", "broadcast": "broadcast", "broadcast_": "broadcast",
+    "all_gather_into_tensor": "all_gather", "all_gather_into_tensor_out": "all_gather",
+    "all_gather_into_tensor_coalesced": "all_gather",
+    "reduce_scatter_tensor": "reduce_scatter", "reduce_scatter_tensor_out": "reduce_scatter",
+    "reduce_scatter_tensor_coalesced": "reduce_scatter",
+    "all_to_all_single": "all_to_all", "isend": "send", "irecv": "receive",
+}  # fmt: skip
+_OF_OUTPUT = {"all_gather"}
+"""Collectives whose whole tensor is the output."""
+
+
+@lowers(*(f"c10d::{name}" for name in _C10D))
+def c10d(call: OpCall) -> Lowered:
+    """An op that writes to its arguments; where only the root has the whole tensors, others have parts of its size."""
+    name, argument = _C10D[call.name.partition("::")[2]]
+    attrs, ranks, rank = _group(call["process_group"])
+    given = list(_tensors(call[argument]))
+    if name in {"gather", "scatter"} and not given:
+        part = list(_tensors(call["input_tensors" if name == "gather" else "output_tensors"]))
+        parts = [(t.numel() * ranks, t.element_size()) for t in part]
+    elif name in {"gather", "scatter", "all_to_all", "all_gather", "reduce_scatter"}:
+        parts = [(sum(t.numel() for t in given), given[0].element_size())] if given else []
+    else:
+        parts = _parts(given)
+    if "root_rank" in call.arguments:
+        attrs["root"] = int(call["root_rank"])
+    if name == "all_to_all":
+        attrs |= _kept(call.get("input_split_sizes"), given, rank)
+    return "collective", {**attrs, "collective": name, "parts": tuple(parts)}
+
+
+@lowers(*(f"{space}::{name}" for name in _FUNCTIONAL for space in ("_c10d_functional", "_c10d_functional_autograd")))
+def functional(call: OpCall) -> Lowered:
+    """An op that returns its result."""
+    name = _FUNCTIONAL[call.name.partition("::")[2]]
+    whole = call.outputs if name in _OF_OUTPUT else call.inputs[: len(call.outputs)]
+    attrs, _, rank = _group(call["group_name"])
+    if "src" in call.arguments and name == "broadcast":
+        attrs["root"] = int(call["src"])
+    if name == "all_to_all":
+        given = list(_tensors(call["input"]))
+        attrs |= _kept(call.get("input_split_sizes"), given, rank)
+    return "collective", {**attrs, "collective": name, "parts": tuple((t.numel, ITEM_BYTES[t.dtype]) for t in whole)}
+
+
+@lowers("_dtensor::shard_dim_alltoall")
+def resharded(call: OpCall) -> Lowered:
+    """A tensor that is split along another axis: an all-to-all of equal parts."""
+    x = call.inputs[0]
+    parts = ((x.numel, ITEM_BYTES[x.dtype]),)
+    return "collective", {**_group(call["group_name"])[0], "collective": "all_to_all", "parts": parts}
+
+
+@lowers("fsdp::all_gather_copy_in", "fsdp::split_with_sizes_copy", "fsdp::chunk_cat")
+def copied(call: OpCall) -> Lowered:
+    """FSDP's copies of parameters and gradients into and out of the buffers of its collectives."""
+    return moved(call, copy=True)
+
+
+def _group(named: Any) -> tuple[Attrs, int, int]:
+    """Attributes that tell the group, the number of its ranks, and this rank in it."""
+    group = group_of(named)
+    ranks, rank = group.size(), group.rank()
+    return {"ranks": ranks, "rank": rank, "group": group.group_desc.removeprefix("mesh_")}, ranks, rank
+
+
+def _parts(tensors: Iterable[torch.Tensor]) -> list[tuple[int, int]]:
+    return [(t.numel(), t.element_size()) for t in tensors]
+
+
+def _kept(splits: Any, given: list[torch.Tensor], rank: int) -> Attrs:
+    """The elements that an uneven all-to-all leaves on this rank."""
+    if not splits:
+        return {"kept": given[rank].numel()} if len(given) > 1 else {}
+    rows = sum(splits)
+    return {"kept": given[0].numel() // rows * splits[rank] if rows else 0}
+
+
+def _tensors(value: Any) -> Iterable[torch.Tensor]:
+    if isinstance(value, torch.Tensor):
+        yield value
+    elif isinstance(value, (list, tuple)):
+        for each in value:
+            yield from _tensors(each)

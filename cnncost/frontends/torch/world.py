@@ -1,0 +1,79 @@
+"""A world of ranks without processes, so that a split model is analyzed as one rank of it.
+
+Torch's fake process group stands for the others: constructors and `fully_shard` run as they would, collectives move
+nothing, and an analysis records them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from math import prod
+from typing import Any
+
+import torch.distributed as dist
+
+from cnncost.errors import InputError
+from cnncost.frontends.torch.compat.distributed import forget_plans, make_fake_world
+
+
+@contextmanager
+def world(size: int, mesh: Mapping[str, int] | None = None, rank: int = 0) -> Iterator[Any]:
+    """Be one rank of a world in this context, in which models are split and analyzed.
+
+        with cnncost.world(size=8, mesh={"dp": 2, "tp": 4}) as mesh:
+            model = build()
+            parallelize_module(model, mesh["tp"], plan)
+            fully_shard(model, mesh=mesh["dp"])
+            report = cnncost.analyze(model, inputs, training=True)
+
+    No process is started and nothing is sent. The world ends with the context: a model that was split in it can't be
+    analyzed afterwards, a report that was made in it stays.
+
+    Args:
+        size: how many ranks there are.
+        mesh: sizes of the mesh's axes by name, the outermost first, whose product is `size`; by default one axis, `dp`.
+        rank: the rank to be.
+
+    Yields:
+        The mesh, a `torch.distributed.device_mesh.DeviceMesh` of CPUs: what a rank holds, computes and sends is the
+        same on any device.
+
+    Raises:
+        InputError: a mesh of another size, a rank outside the world, a torch without distributed, or a process group
+            that exists already; that one is used as it is, without this context.
+    """
+    axes = dict(mesh) if mesh is not None else {"dp": size}
+    _check(size, axes, rank)
+    make_fake_world(size, rank)
+    try:
+        from torch.distributed.device_mesh import init_device_mesh
+
+        forget_plans()
+
+        yield init_device_mesh("cpu", tuple(axes.values()), mesh_dim_names=tuple(axes))
+    finally:
+        forget_plans()
+        dist.destroy_process_group()
+
+
+def _check(size: int, axes: dict[str, int], rank: int) -> None:
+    numbers = {"size": size, "rank": rank, **{f"mesh axis {name!r}": n for name, n in axes.items()}}
+    for name, n in numbers.items():
+        if type(n) is not int or n < (name != "rank"):
+            raise InputError(f"world: {name}: expected an integer from {int(name != 'rank')} up, got {n!r}")
+    if rank >= size:
+        raise InputError(f"world: rank: expected one of the {size} ranks, 0 to {size - 1}, got {rank}")
+    if prod(axes.values()) != size:
+        said = " × ".join(f"{name} {n}" for name, n in axes.items())
+        raise InputError(
+            f"world: mesh: expected axes whose product is the size, {size}; got {said} = {prod(axes.values())}"
+        )
+    if not dist.is_available():
+        raise InputError("world: this torch is built without torch.distributed; expected one with it")
+    if dist.is_initialized():
+        raise InputError(
+            f"world: this process has a process group already, of {dist.get_world_size()} ranks; a model that is split "
+            "in it is analyzed as it is: leave `cnncost.world` out, or end the group first with "
+            "`torch.distributed.destroy_process_group()`"
+        )
