@@ -7,6 +7,7 @@ from typing import Any, TypeAlias
 
 from cnncost.graph import Graph, Phase, Shape
 from cnncost.passes.arithmetic import macs_by_dtype
+from cnncost.passes.communication import KIND, Exchange, communication
 from cnncost.passes.compute import Compute, Sums
 from cnncost.passes.parameters import OwnedCount, Parameters
 from cnncost.report.data import OF_STEP
@@ -50,10 +51,23 @@ def build(
         examples=graph.examples,
         mac_dtypes=macs_by_dtype(graph),
         notes=tuple(dict.fromkeys((*graph.notes, *_notes_of_step(graph, training)))),
+        communication=_communication(graph, compute, training, phases),
         partial=_partial(graph),
         assumed=_assumed(training),
         made_with=installed(),
     )  # fmt: skip
+
+
+def _communication(
+    graph: Graph, compute: Compute, training: Graph | None, phases: Mapping[Phase, Compute]
+) -> tuple[Exchange, ...]:
+    """What a rank sends in inference and in a step; most models have no op that does."""
+    found: tuple[Exchange, ...] = ()
+    if any(kind == KIND for _, kind in compute.by_op):
+        found = communication(graph, "inference")
+    if training is not None and any(kind == KIND for part in phases.values() for _, kind in part.by_op):
+        found += communication(training, "training")
+    return found
 
 
 def _notes_of_step(graph: Graph, training: Graph | None) -> tuple[str, ...]:

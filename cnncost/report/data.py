@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Self, TypeVar
 from cnncost.errors import CnncostError
 from cnncost.garbage import gc_disabled
 from cnncost.graph import Graph, Shape
+from cnncost.passes.communication import Exchange
 from cnncost.report.brief import Rows
 from cnncost.report.memory import MemoryFigures, ReportMemory, memory_of
 from cnncost.report.naming import unknown_path, without_row
@@ -51,6 +52,7 @@ class ReportData:
         run_on: description of the data source if real data was used; usually empty.
         reads: how often that run's forward read a value that depends on the inputs.
         notes: remarks on how the results were obtained, if any.
+        communication: what this rank of a split model sends and receives, in inference and in a training step.
         mac_dtypes: multiply-accumulates by operand dtype; `int8` MACs are not FLOPs.
         examples: number of examples if inputs are a list, else None.
         mask_tile: (queries, keys) of the tiles that `macs_unmasked` skips; empty: single pairs, or not requested.
@@ -84,6 +86,7 @@ class ReportData:
     mask_tile: tuple[int, ...] = field(default_factory=tuple)
     mac_dtypes: dict[str, int] = field(default_factory=dict)
     notes: tuple[str, ...] = field(default_factory=tuple)
+    communication: tuple[Exchange, ...] = field(default_factory=tuple)
     partial: str = field(default_factory=str)
     assumed: tuple[str, ...] = field(default_factory=tuple)
     made_with: dict[str, str] = field(default_factory=dict, repr=False, compare=False)

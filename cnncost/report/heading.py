@@ -37,7 +37,22 @@ def reads(report: ReportData) -> str:
     times = units.counted(report.reads, "value")
     read = f"forward read {times} that it had computed: which ops it ran after that may follow from them"
     said = [report.partial] if report.partial else []
-    return "; ".join([*said, read, *report.notes] if report.reads else [*said, *report.notes])
+    return "; ".join([*said, *([read] if report.reads else []), *report.notes, *sent(report)])
+
+
+def sent(report: ReportData) -> list[str]:
+    """What one rank of a split model sends, for each run; nothing for a model that is not split."""
+    lines = []
+    for run in dict.fromkeys(each.run for each in report.communication):
+        found = [each for each in report.communication if each.run == run]
+        counts: dict[tuple[str, str, int], int] = {}
+        for each in found:
+            key = (each.collective, each.group, each.ranks)
+            counts[key] = counts.get(key, 0) + each.calls
+        parts = [f"{n} {name} over {group} ({ranks} ranks)" for (name, group, ranks), n in counts.items()]
+        total = units.data(sum(each.sent for each in found))
+        lines.append(f"one rank of a split model; {run} sends {total} by the ring: {', '.join(parts)}")
+    return lines
 
 
 def held(report: ReportData) -> str:

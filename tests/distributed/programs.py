@@ -171,6 +171,24 @@ def _both(mesh: Any) -> Any:
     return sharded(mesh["dp"], model), (torch.randn(2, 24, 64),)
 
 
+def _replicated(**options: Any) -> Callable[[Any], Any]:
+    from torch.nn.parallel import DistributedDataParallel
+
+    def build(mesh: Any) -> Any:
+        torch.manual_seed(0)
+        model = nn.Sequential(nn.Linear(300, 500), nn.ReLU(), nn.Linear(500, 700), nn.Linear(700, 10))
+        return DistributedDataParallel(model, process_group=mesh.get_group("dp"), **options), (torch.randn(16, 300),)
+
+    return build
+
+
+def _replicated_convolutions(mesh: Any) -> Any:
+    from torch.nn.parallel import DistributedDataParallel
+
+    model = nn.Sequential(nn.Conv2d(3, 16, 3), nn.BatchNorm2d(16), nn.ReLU(), nn.Flatten(), nn.Linear(16 * 196, 10))
+    return DistributedDataParallel(model, process_group=mesh.get_group("dp")), (torch.randn(4, 3, 16, 16),)
+
+
 PROGRAMS: dict[str, Program] = {
     "fully sharded": Program({"dp": 2}, _sharded()),
     "fully sharded, four ranks": Program({"dp": 4}, _sharded()),
@@ -179,6 +197,9 @@ PROGRAMS: dict[str, Program] = {
     "fully sharded, uneven": Program({"dp": 4}, _uneven),
     "fully sharded, mixed precision": Program({"dp": 2}, _mixed),
     "fully sharded convolutions": Program({"dp": 2}, _convolutions),
+    "replicated": Program({"dp": 2}, _replicated()),
+    "replicated, gradients in buckets": Program({"dp": 2}, _replicated(gradient_as_bucket_view=True)),
+    "replicated convolutions": Program({"dp": 2}, _replicated_convolutions),
     "tensor parallel": Program({"tp": 2}, _tensor_parallel, cycles=True),
     "tensor parallel attention": Program({"tp": 4}, _decoders, cycles=True),
     "sequence parallel": Program({"tp": 2}, _sequence_parallel, cycles=True),

@@ -35,6 +35,7 @@ from cnncost.frontends.torch.options import RecordOptions, chosen
 from cnncost.frontends.torch.patches import ONE_AT_A_TIME
 from cnncost.frontends.torch.recorder import Recorder
 from cnncost.frontends.torch.recording import How, how_of, record_once
+from cnncost.frontends.torch.replicated import replica_of
 from cnncost.frontends.torch.skeleton import LazyParameterError
 from cnncost.frontends.torch.training import Training
 from cnncost.garbage import gc_disabled
@@ -83,7 +84,7 @@ def record(
     options = chosen(options, RecordOptions(grad, train, training, autocast, use_memo, device))
     root, called = as_call(model)
     wanted = autocasts.parse(options.autocast) or autocasts.in_force()
-    how = replace(how_of(options, wanted, called), returned=returned)
+    how = replace(how_of(options, wanted, called), returned=returned, replica=replica_of(model))
     ways = _way_of(root)
     if ways.get("casts"):
         how = replace(how, casts=True)

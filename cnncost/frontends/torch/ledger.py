@@ -17,7 +17,7 @@ from cnncost.frontends.torch.blocks import Block, StorageRef, TrackedTensor, poi
 from cnncost.frontends.torch.compat.tensors import identity_of
 from cnncost.frontends.torch.meta import is_meta
 from cnncost.frontends.torch.types import Signature, signature
-from cnncost.frontends.torch.wrappers import parts_of
+from cnncost.frontends.torch.wrappers import own_part
 from cnncost.graph import Owned, Role, Storage, TensorType, Use, Value
 
 _STRIDED = torch.strided
@@ -85,7 +85,7 @@ class Ledger:
         for name, tensor in tensors.items():
             if tensor is None:
                 continue
-            part = (*parts_of(tensor), tensor)[0]  # of a DTensor, this rank's
+            part = own_part(tensor)
             entry = tracked.get(id(part))  # all sources are kept alive, so ids are not reused
             if entry is None:
                 entry = self.add_source(part, role, values.get(id(part)))

@@ -13,11 +13,13 @@ from torch import nn
 
 from cnncost.errors import CnncostError, InputError
 from cnncost.frontends.torch.compat.dispatch import without_modes
+from cnncost.frontends.torch.compat.distributed import is_split, split_like
 from cnncost.frontends.torch.diagnose import ON_VALUES, reads_values
 from cnncost.frontends.torch.recorder import Recorder
 from cnncost.frontends.torch.running import meta_like
 from cnncost.frontends.torch.skeleton import Skeleton
 from cnncost.frontends.torch.warming import apart, check_independent, values_of
+from cnncost.frontends.torch.wrappers import own_part
 
 Optimize: TypeAlias = (
     "str | type[torch.optim.Optimizer] | torch.optim.Optimizer | Callable[[Any], torch.optim.Optimizer] | None"
@@ -104,9 +106,9 @@ def state_tensors(
     visited = {id(parameter) for parameter in parameters}
     for parameter, state in optimizer.state.items():
         for tensor in _tensors(state, visited):
-            yield parameter, tensor
+            yield own_part(parameter), own_part(tensor)
     for tensor in _tensors(optimizer, visited):
-        yield None, tensor
+        yield None, own_part(tensor)
 
 
 def _tensors(value: Any, seen: set[int]) -> Iterator[torch.Tensor]:
@@ -210,6 +212,8 @@ def _copied(optimizer: torch.optim.Optimizer, skeleton: Skeleton, on_values: boo
             copy = skeleton.copy_of(tensor)
             if copy is not None:
                 memo[id(tensor)] = copy
+            elif is_split(tensor):
+                memo[id(tensor)] = split_like(tensor, meta_like(own_part(tensor)))
             elif tensor.numel() > _SMALL and not on_values:
                 memo[id(tensor)] = meta_like(tensor)
     try:

@@ -28,6 +28,7 @@ from cnncost.frontends.torch.options import RecordOptions
 from cnncost.frontends.torch.outcome import Outcome
 from cnncost.frontends.torch.patches import Patch, patched
 from cnncost.frontends.torch.recorder import Recorder
+from cnncost.frontends.torch.replicated import Replica, broadcast_buffers
 from cnncost.frontends.torch.skeleton import Skeleton
 from cnncost.frontends.torch.surroundings import Reach, reach_of
 from cnncost.frontends.torch.training import Step, Training
@@ -62,6 +63,8 @@ class How:
     """Whether values of floating-point inputs are known."""
     split: bool = False
     """Whether a tensor is a DTensor, whose rules are those of ops as autograd decomposes them."""
+    replica: Replica | None = None
+    """Set if the model is replicated by `DistributedDataParallel`."""
     places: bool = False
     """Whether to find the module that draws Python random numbers."""
     returned: Callable[[Any], None] | None = None
@@ -107,6 +110,7 @@ def record_once(model: nn.Module, inputs: Any, how: How, made: Made) -> Graph:
 def _recorded(model: nn.Module, inputs: Inputs, how: How, made: Made) -> tuple[Graph, kept.Kept | None]:
     """The Graph, and the skeleton if it can be cached."""
     reusable = how.shared and not how.grad and not how.casts and how.called is None and not how.places
+    reusable = reusable and how.replica is None
     if any(map(is_split, (*model.parameters(), *inputs.tensors()))):
         how, reusable = replace(how, split=True), False
     home = how.device or home_of(model, inputs)
@@ -133,7 +137,7 @@ def _recorded(model: nn.Module, inputs: Inputs, how: How, made: Made) -> tuple[G
         tracker = Tracker(Recorder(how.use_memo, skeleton, data=skeleton.values(), casting=casting))
         tracker.enter(tree)
         cached = kept.prepare(modules, how.train, skeleton, tracker, reach) if reusable else None
-        step = step_of(how.training, tree[0][1], skeleton, tracker)
+        step = step_of(how.training, tree[0][1], skeleton, tracker, how.replica)
         graph = _watched(skeleton, skeleton.watch, _Run(tree[0][1], tracker, inputs, how, home, step), made)
         skeleton.release()
         if casting is not None and how.autocast is None and not casting.regions:
@@ -151,13 +155,15 @@ def home_of(model: nn.Module, inputs: Inputs) -> torch.device:
     return torch.device("cpu") if tensor is None else tensor.device
 
 
-def step_of(training: Training | None, model: nn.Module, skeleton: Skeleton, tracker: Tracker) -> Step | None:
+def step_of(
+    training: Training | None, model: nn.Module, skeleton: Skeleton, tracker: Tracker, replica: Replica | None = None
+) -> Step | None:
     """The part of a training step after forward, with a copy of the loss."""
     if training is None:
         return None
     if callable(training.loss):
         training = training._replace(loss=skeleton.value(training.loss))
-    return Step(training, model, skeleton, tracker)
+    return Step(training, model, skeleton, tracker, replica)
 
 
 def copied(
@@ -259,6 +265,8 @@ class _Run:
                 recorder, replacing(tracker, self._appearance, regional),
             ):  # fmt: skip
                 with regions.switched_on(how.autocast):
+                    if how.grad:  # a forward without autograd leaves the buffers as the one before has left them
+                        broadcast_buffers(how.replica, self._model)
                     result = tracker.call_root(self._model, how.called, self._inputs)
                     outputs = tracker.values(result)
                     chance = self._chance(draws.made())

@@ -24,8 +24,10 @@ from cnncost.frontends.torch.losses import Loss, loss_of
 from cnncost.frontends.torch.meta import META
 from cnncost.frontends.torch.modules import Tracker
 from cnncost.frontends.torch.optimizers import Optimize, state_tensors, step, step_failed, warmed
+from cnncost.frontends.torch.replicated import Buckets, Replica
 from cnncost.frontends.torch.skeleton import Skeleton
 from cnncost.frontends.torch.warming import STAND_IN
+from cnncost.frontends.torch.wrappers import own_part
 
 
 class Training(NamedTuple):
@@ -47,7 +49,9 @@ class Training(NamedTuple):
 class Step:
     """The part of a training step after forward."""
 
-    def __init__(self, training: Training, model: nn.Module, skeleton: Skeleton, tracker: Tracker) -> None:
+    def __init__(
+        self, training: Training, model: nn.Module, skeleton: Skeleton, tracker: Tracker, replica: Replica | None = None
+    ) -> None:
         self._training = training
         self._skeleton = skeleton
         self._tracker = tracker
@@ -55,11 +59,14 @@ class Step:
         self.optimizer: torch.optim.Optimizer | None = None
         tracker.trail = []
         self._leaves = self._with_hooks()
+        if replica is not None:
+            Buckets(replica, self._parameters, tracker.recorder.ledger)
         _alone()  # cached here, as it can't be measured during a backward
         for parameter in self._parameters if not training.set_to_none else ():
             parameter.grad = torch.zeros_like(parameter)
-            tracker.recorder.ledger.add_source(parameter.grad, "constant")
-            tracker.recorder.ledger.mark(parameter.grad, "gradient")
+            gradient = own_part(parameter.grad)
+            tracker.recorder.ledger.add_source(gradient, "constant")
+            tracker.recorder.ledger.mark(gradient, "gradient")
 
     def _with_hooks(self) -> list[torch.Tensor]:
         """Copies of all tensors that receive gradients, with the hooks of the originals registered on them.
@@ -115,8 +122,9 @@ class Step:
         ledger = self._tracker.recorder.ledger
         for parameter in self._leaves:
             if parameter.grad is not None:
-                ledger.mark(parameter.grad, "gradient")
-                self._share_owner(owners, parameter, parameter.grad)
+                gradient = own_part(parameter.grad)
+                ledger.mark(gradient, "gradient")
+                self._share_owner(owners, own_part(parameter), gradient)
 
     def _share_owner(self, owners: dict[int, int], parameter: torch.Tensor, other: torch.Tensor) -> None:
         """Attribute a tensor that belongs to a parameter to the call that owns the parameter."""
@@ -178,7 +186,7 @@ class _Backward:
         if tracker.recomputing is not None:
             return tracker.recomputing
         if variable is not None:
-            block = tracker.recorder.ledger.block_of(variable)
+            block = tracker.recorder.ledger.block_of(own_part(variable))
             return self._owners.get(block.index, 0) if block is not None else 0
         trail = tracker.trail or []
         place = bisect_right(trail, number, key=itemgetter(0))

@@ -10,6 +10,11 @@ def is_wrapper(kind: type) -> bool:
     return hasattr(kind, "__tensor_flatten__")
 
 
+def own_part(tensor: torch.Tensor) -> torch.Tensor:
+    """What a DTensor holds on this rank; any other tensor itself."""
+    return (*parts_of(tensor), tensor)[0]
+
+
 def parts_of(tensor: torch.Tensor) -> tuple[torch.Tensor, ...]:
     """The tensors that a wrapper stands for; none for any other tensor."""
     if type(tensor) is torch.Tensor or not is_wrapper(type(tensor)):

@@ -80,6 +80,31 @@ def forget_plans() -> None:
             getattr(found, "cache_clear", found)()
 
 
+def all_reduce(group: Any, tensor: torch.Tensor) -> None:
+    """Sum a tensor over a group, in place."""
+    group.allreduce([tensor])
+
+
+def broadcast(group: Any, tensor: torch.Tensor) -> None:
+    """Send a tensor of a group's first rank to the others, in place."""
+    group.broadcast(tensor, 0)
+
+
+def buckets(tensors: list[Any], limits: tuple[int, ...]) -> list[list[int]]:
+    """Indices of the tensors in each bucket of `DistributedDataParallel`, by its limits in bytes."""
+    from torch._C import _distributed_c10d as c10d
+
+    found = c10d._compute_bucket_assignment_by_size(tensors, list(limits), [False] * len(tensors))
+    return [list(indices) for indices in found[0]]
+
+
+def bucket_limits(model: Any) -> tuple[int, ...]:
+    """Bytes of the first bucket of a `DistributedDataParallel` module, and of all others."""
+    from torch._C import _distributed_c10d as c10d
+
+    return (int(c10d._DEFAULT_FIRST_BUCKET_BYTES), int(model.bucket_bytes_cap))
+
+
 def make_fake_world(size: int, rank: int) -> None:
     """Make torch's fake process group the default: collectives return at once, and move nothing."""
     import torch.distributed as dist

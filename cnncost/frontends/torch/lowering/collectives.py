@@ -87,7 +87,12 @@ def _group(named: Any) -> tuple[Attrs, int, int]:
     """Attributes that tell the group, the number of its ranks, and this rank in it."""
     group = group_of(named)
     ranks, rank = group.size(), group.rank()
-    return {"ranks": ranks, "rank": rank, "group": group.group_desc.removeprefix("mesh_")}, ranks, rank
+    return {"ranks": ranks, "rank": rank, "group": _name(group.group_desc)}, ranks, rank
+
+
+def _name(described: str) -> str:
+    """The mesh's axis; the default group is the world."""
+    return "world" if described == "default_pg" else described.removeprefix("mesh_") or "a group"
 
 
 def _parts(tensors: Iterable[torch.Tensor]) -> list[tuple[int, int]]:

@@ -1,0 +1,106 @@
+"""`DistributedDataParallel`, whose reducer is C++ bound to the user's parameters and can't be copied.
+
+A stand-in does on the copy what the reducer does: a broadcast of the buffers before forward, gradients divided into
+buckets as they come, one all-reduce a bucket as soon as it is full, and the sums copied back. Its buckets are those
+after the first step, when torch orders them by the arrival of gradients; here, the parameters' order reversed.
+Ref: torch/csrc/distributed/c10d/reducer.cpp.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import torch
+from torch import nn
+
+from cnncost.frontends.torch.compat import distributed
+from cnncost.frontends.torch.ledger import Ledger
+
+
+class Replica(NamedTuple):
+    """Settings of a `DistributedDataParallel` module.
+
+    Attributes:
+        group: its process group.
+        limits: bytes of the first bucket, and of all others.
+        views: whether gradients are views of the buckets, instead of copies.
+        buffers: whether buffers are broadcast before a forward that autograd records.
+    """
+
+    group: Any
+    limits: tuple[int, ...]
+    views: bool
+    buffers: bool
+
+
+def replica_of(model: Any) -> Replica | None:
+    """The settings of a data-parallel module of `torch.distributed`; None for any other."""
+    if type(model).__name__ != "DistributedDataParallel":
+        return None
+    return Replica(
+        model.process_group, distributed.bucket_limits(model), bool(model.gradient_as_bucket_view),
+        bool(getattr(model, "forward_sync_buffers", model.broadcast_buffers)),
+    )  # fmt: skip
+
+
+def broadcast_buffers(replica: Replica | None, model: nn.Module) -> None:
+    """Send the first rank's buffers to all others, joined by dtype, if the module does so before forward."""
+    if replica is None or not replica.buffers:
+        return
+    by_dtype: dict[torch.dtype, list[torch.Tensor]] = {}
+    for buffer in model.buffers():
+        by_dtype.setdefault(buffer.dtype, []).append(buffer)
+    with torch.no_grad():
+        for buffers in by_dtype.values():
+            joined = torch.cat([buffer.reshape(-1) for buffer in buffers])
+            distributed.broadcast(replica.group, joined)
+            parts = joined.split([buffer.numel() for buffer in buffers])
+            for buffer, part in zip(buffers, parts, strict=True):
+                buffer.copy_(part.view_as(buffer))
+
+
+class Buckets:
+    """The buckets of a step, allocated before it; gradients enter them by hooks on the copied parameters."""
+
+    def __init__(self, replica: Replica, parameters: Sequence[nn.Parameter], ledger: Ledger) -> None:
+        self._replica = replica
+        self._places: dict[int, tuple[int, torch.Tensor]] = {}
+        self._flat: list[torch.Tensor] = []
+        self._missing: list[int] = []
+        ready = list(reversed(parameters))
+        for number, indices in enumerate(distributed.buckets(ready, replica.limits)):
+            inside = [ready[i] for i in indices]
+            sizes = [parameter.numel() for parameter in inside]
+            flat = torch.empty(sum(sizes), dtype=inside[0].dtype, device=inside[0].device)
+            ledger.add_source(flat, "constant")
+            ledger.mark(flat, "gradient")
+            self._flat.append(flat)
+            self._missing.append(len(inside))
+            for parameter, part in zip(inside, flat.split(sizes), strict=True):
+                self._places[id(parameter)] = (number, part.view(parameter.shape))
+        self._parameters = parameters
+        self._open = len(self._flat)
+        for parameter in parameters:
+            parameter.register_post_accumulate_grad_hook(self._arrived)
+
+    def _arrived(self, parameter: torch.Tensor) -> None:
+        """Put a gradient's share of the mean into its bucket, and send the bucket if it was the last one missing."""
+        number, place = self._places[id(parameter)]
+        assert parameter.grad is not None  # it has just been accumulated
+        with torch.no_grad():
+            torch.mul(parameter.grad, 1 / self._replica.group.size(), out=place)
+            if self._replica.views:
+                parameter.grad = place
+            self._missing[number] -= 1
+            if self._missing[number]:
+                return
+            distributed.all_reduce(self._replica.group, self._flat[number])
+            self._open -= 1
+            if not self._open and not self._replica.views:
+                self._copy_back()
+
+    def _copy_back(self) -> None:
+        for parameter in self._parameters:
+            if parameter.grad is not None:
+                parameter.grad.copy_(self._places[id(parameter)][1])

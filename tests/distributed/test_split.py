@@ -1,0 +1,164 @@
+"""Split models, analyzed as one rank of a world without processes, beside the same ranks in real ones."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections import Counter
+from math import prod
+from pathlib import Path
+
+import pytest
+import torch
+import torch.distributed as dist
+from distributed.programs import PROGRAMS, blocks, sharded
+
+import cnncost
+from cnncost.errors import InputError
+
+HERE = Path(__file__).resolve().parent
+SMALL = [name for name, program in PROGRAMS.items() if prod(program.mesh.values()) == 2]
+CHOSEN = list(PROGRAMS) if os.environ.get("CNNCOST_ALL_RANKS") else SMALL
+"""Programs of four ranks start twelve more processes: continuous integration runs them in a step of their own."""
+
+
+@pytest.fixture(scope="module")
+def real(tmp_path_factory):
+    """What each rank did, by program and rank."""
+    out = tmp_path_factory.mktemp("ranks") / "rows.jsonl"
+    subprocess.run([sys.executable, HERE / "ranks.py", out, *CHOSEN], check=True, capture_output=True, timeout=600)
+    rows = [json.loads(line) for line in out.read_text().splitlines()]
+    return {(row["program"], row["rank"]): row for row in rows}
+
+
+def told(graph):
+    """Collectives of a recording as the real run lists them: name and bytes of the whole tensor."""
+    found = Counter()
+    for node in graph.nodes:
+        if node.spec.kind == "collective":
+            found[node.spec["collective"], sum(n * width for n, width in node.spec["parts"])] += 1
+    return found
+
+
+def seen(listed):
+    """The real run's, under the names of the kind."""
+    names = {"allgather_base": "all_gather", "all_gather_into_tensor": "all_gather",
+             "reduce_scatter_base": "reduce_scatter", "reduce_scatter_tensor": "reduce_scatter"}  # fmt: skip
+    found = Counter()
+    for text, count in listed:
+        name, nbytes = text.strip("()").split(", ")
+        found[names.get(name.strip("'"), name.strip("'")), int(nbytes)] += count
+    return found
+
+
+@pytest.mark.parametrize("name", CHOSEN)
+def test_each_rank_is_as_in_a_real_process(name, real):
+    program = PROGRAMS[name]
+    size = prod(program.mesh.values())
+    for rank in range(size):
+        row = real[name, rank]
+        with cnncost.world(size=size, mesh=program.mesh, rank=rank) as mesh:
+            model, inputs = program.build(mesh)
+            inference = cnncost.analyze(model.eval(), inputs)
+            step = cnncost.analyze(model.train(), inputs, training=True)
+        given = sum(t.nbytes for t in (*model.buffers(), *inputs))
+        buckets = row["bytes"] if name.startswith("replicated") else 0  # the reducer has them before the step
+        before = row["bytes"] + given
+        assert inference.totals.params == row["parameters"]
+        assert inference.memory.parameters == row["bytes"]
+        assert inference.unknown == step.unknown == {}
+        assert told(inference.graph) == seen(row["inference_collectives"])
+        assert told(step.training) == seen(row["training_collectives"])
+        assert inference.memory.inference_peak - before == row["inference"]
+        assert step.memory.training_peak - before - buckets == pytest.approx(row["training"], rel=0.02)
+    assert not dist.is_initialized()
+
+
+def test_fsdp_sends_three_times_its_parameters():
+    with cnncost.world(size=8) as mesh:
+        model = sharded(mesh["dp"], blocks(4, 64, 256))
+        report = cnncost.analyze(model, (torch.zeros(2, 64),), training=True)
+    whole = 4 * 4 * (2 * 64 + 64 * 256 + 256 + 256 * 64 + 64)
+    assert report.totals.params * 8 * 4 == whole
+    sent = sum(each.sent for each in report.communication if each.run == "training")
+    assert sent == 3 * 7 * whole // 8  # gathered twice, and the gradients scattered
+    assert cnncost.Report.from_json(report.to_json()).communication == report.communication
+    assert "one rank of a split model; training sends" in str(report)
+
+
+@pytest.mark.parametrize(
+    ("optimizer", "states"), [("sgd", 0), ("sgd:momentum=0.9", 1), ("adamw:foreach=False", 2), ("adamw", 2)]
+)
+def test_optimizer_state_is_of_the_local_part(optimizer, states):
+    with cnncost.world(size=4) as mesh:
+        model = sharded(mesh["dp"], torch.nn.Sequential(*[torch.nn.Linear(64, 64, bias=False) for _ in range(2)]))
+        report = cnncost.analyze(model, (torch.zeros(2, 64),), training=True, optimizer=optimizer)
+    local = 2 * 64 * 64 * 4 // 4
+    held = report.memory.figures
+    assert held.parameters == held.gradients == local
+    assert held.optimizer_state - states * local in range(64)  # and the numbers of steps
+    assert report.unknown == {}
+
+
+def test_the_model_is_as_it_was():
+    with cnncost.world(size=2) as mesh:
+        model = sharded(mesh["dp"], blocks(2, 32, 64))
+        x = torch.randn(4, 32)
+        parameters = {n: (id(p), p.to_local().clone()) for n, p in model.named_parameters()}
+        for _ in range(2):
+            cnncost.analyze(model, (x,), training=True)
+        assert {n: id(p) for n, p in model.named_parameters()} == {n: i for n, (i, _) in parameters.items()}
+        assert all(p.grad is None and torch.equal(p.to_local(), parameters[n][1]) for n, p in model.named_parameters())
+        model(x).sum().backward()
+        assert all(p.grad is not None for p in model.parameters())
+
+
+def test_weights_on_meta_give_the_same():
+    found = []
+    for device in ("cpu", "meta"):
+        with cnncost.world(size=2, mesh={"tp": 2}) as mesh:
+            with torch.device(device):
+                model = blocks(2, 32, 64)
+            from torch.distributed.tensor.parallel import ColwiseParallel, RowwiseParallel, parallelize_module
+
+            for block in model:
+                parallelize_module(block, mesh["tp"], {"up": ColwiseParallel(), "down": RowwiseParallel()})
+            report = cnncost.analyze(model, "4x32", training=True)
+            found.append((report.totals, report.communication, report.memory.training_peak))
+    assert found[0] == found[1]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        ({"size": 8, "mesh": {"dp": 2, "tp": 3}}, "dp 2 × tp 3 = 6"),
+        ({"size": 0}, "size: expected an integer from 1 up, got 0"),
+        ({"size": 2, "rank": 2}, "rank: expected one of the 2 ranks, 0 to 1, got 2"),
+        ({"size": 2, "rank": -1}, "rank: expected an integer from 0 up, got -1"),
+        ({"size": 2.0}, "size: expected an integer from 1 up, got 2.0"),
+        ({"size": 4, "mesh": {"dp": True, "tp": 4}}, "mesh axis 'dp': expected an integer"),
+    ],
+)
+def test_worlds_that_are_none(arguments, said):
+    with pytest.raises(InputError, match="world: ") as found, cnncost.world(**arguments):
+        pass
+    assert said in str(found.value)
+    assert not dist.is_initialized()
+
+
+def test_a_process_group_that_exists_is_left_alone():
+    dist.init_process_group("gloo", rank=0, world_size=1, store=dist.HashStore())
+    try:
+        with pytest.raises(InputError, match="has a process group already, of 1 ranks"), cnncost.world(size=2):
+            pass
+        assert dist.get_backend() == "gloo"
+    finally:
+        dist.destroy_process_group()
+
+
+def test_a_world_ends_with_an_error():
+    with pytest.raises(ZeroDivisionError), cnncost.world(size=2):
+        raise ZeroDivisionError
+    assert not dist.is_initialized()
