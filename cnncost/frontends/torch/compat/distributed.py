@@ -11,6 +11,8 @@ from typing import Any
 
 import torch
 
+from cnncost.errors import InputError
+
 STATES_OF_SPLIT_MODULES = "torch.distributed.fsdp._fully_shard"
 """The package whose objects hold the parameters of a `fully_shard`ed module, and run its collectives in hooks."""
 
@@ -53,14 +55,20 @@ def group_of(named: Any) -> Any:
     """The process group that a collective's argument stands for: a boxed group, or a group's name.
 
     Raises:
-        RuntimeError: there is no such group.
+        InputError: there is no such group any more.
     """
     from torch._C import _distributed_c10d as c10d
 
     if isinstance(named, c10d.ProcessGroup):
         return named
     resolve: Any = c10d._resolve_process_group  # its argument has a type of its own since torch 2.10
-    return resolve(named) if isinstance(named, str) else c10d.ProcessGroup.unbox(named)
+    try:
+        return resolve(named) if isinstance(named, str) else c10d.ProcessGroup.unbox(named)
+    except RuntimeError:
+        raise InputError(
+            f"the process group {named!r} that this model was split over is gone; expected a model that is split and "
+            "analyzed in the same world, within one `with cnncost.world(size=…)`"
+        ) from None
 
 
 def done() -> Any:
