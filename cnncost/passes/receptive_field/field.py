@@ -1,11 +1,11 @@
 """Exact fields: the positions that every element of a tensor sees along one axis of one of the model's inputs.
 
-A tensor's axes are products of atoms (factors): flattening a map of H·W positions gives an axis of the two atoms H and
-W, so that a view can recover H and W. Along an atom, positions that see the same form a class, so a grid of cells over
-the classes of all atoms gives what every element sees.
+A tensor's axes are products of factors: flattening a map of H·W positions gives an axis of the two factors H and W, so
+that a view can recover H and W. Along a factor, positions that see the same form a class, so a grid of cells over the
+classes of all factors gives what every element sees.
 
-There are two grids: `exact`, clipped to the input; and that of the `law`, a periodic pattern that holds far from any
-border, on an input of any size. The atom that the pattern repeats along, which comes from the input's axis, is `image`.
+There are two grids: `exact`, clipped to the input; and that of `periodic`, a pattern that holds far from any border, on
+an input of any size. The factor that the pattern repeats along, which comes from the input's axis, is `image`.
 """
 
 from __future__ import annotations
@@ -38,10 +38,10 @@ class Extent(Enum):
 GLOBAL, UNKNOWN = Extent.GLOBAL, Extent.UNKNOWN
 
 
-class Law(NamedTuple):
-    """Periodic pattern: position i of the image atom sees what position i - period sees, moved by `shift`.
+class PeriodicPattern(NamedTuple):
+    """Periodic pattern: position i of the image factor sees what position i - period sees, moved by `shift`.
 
-    `cells` is a grid over the atoms, `period` long along the image atom. Without one, period is 1 and shift 0.
+    `cells` is a grid over the factors, `period` long along the image factor. Without one, period is 1 and shift 0.
     """
 
     period: int
@@ -55,10 +55,10 @@ class Broken(NamedTuple):
     reason: str
 
 
-Rule: TypeAlias = "Law | Broken | Extent"
+Rule: TypeAlias = "PeriodicPattern | Broken | Extent"
 
 
-class Atom(NamedTuple):
+class AxisFactor(NamedTuple):
     """A factor of an axis.
 
     Attributes:
@@ -84,36 +84,36 @@ class Atom(NamedTuple):
 class Field:
     """The positions of one input axis that each element of a tensor sees.
 
-    `atoms` lists the atoms of all axes in order, `counts` the number of atoms of each axis.
+    `factors` lists the factors of all axes in order, `counts` the number of factors of each axis.
     """
 
-    __slots__ = ("__dict__", "atoms", "counts", "exact", "law")  # cached_property needs __dict__
+    __slots__ = ("__dict__", "factors", "counts", "exact", "periodic")  # cached_property needs __dict__
 
-    def __init__(self, atoms: tuple[Atom, ...], counts: tuple[int, ...], exact: Cells, law: Rule) -> None:
-        self.atoms = atoms
+    def __init__(self, factors: tuple[AxisFactor, ...], counts: tuple[int, ...], exact: Cells, periodic: Rule) -> None:
+        self.factors = factors
         self.counts = counts
         self.exact = exact
-        self.law = law
+        self.periodic = periodic
 
     @cached_property
     def dims(self) -> list[int]:
         """Dimensions of the exact grid."""
-        return [atom.classes for atom in self.atoms]
+        return [factor.classes for factor in self.factors]
 
     @cached_property
-    def law_dims(self) -> list[int]:
-        """Dimensions of the law's grid."""
-        period = self.law.period if isinstance(self.law, Law) else 1
-        return [period if atom.image else atom.classes for atom in self.atoms]
+    def periodic_dims(self) -> list[int]:
+        """Dimensions of the pattern's grid."""
+        period = self.periodic.period if isinstance(self.periodic, PeriodicPattern) else 1
+        return [period if factor.image else factor.classes for factor in self.factors]
 
     @property
     def shape(self) -> Shape:
         """Shape of the tensor."""
-        return tuple(prod(a.size for a in self.atoms[part]) for part in self.parts)
+        return tuple(prod(a.size for a in self.factors[part]) for part in self.parts)
 
     @cached_property
     def parts(self) -> list[slice]:
-        """Slice of `atoms` for each axis."""
+        """Slice of `factors` for each axis."""
         ends = [0]
         for count in self.counts:
             ends.append(ends[-1] + count)
@@ -121,17 +121,17 @@ class Field:
 
     @cached_property
     def image(self) -> int | None:
-        """Index of the atom that comes from the input's axis."""
-        return next((i for i, atom in enumerate(self.atoms) if atom.image), None)
+        """Index of the factor that comes from the input's axis."""
+        return next((i for i, factor in enumerate(self.factors) if factor.image), None)
 
     @property
     def full(self) -> bool:
         """Whether all elements see the whole input, whatever its size."""
-        return self.law is GLOBAL and all(cell == self.exact[0] and cell is not None for cell in self.exact)
+        return self.periodic is GLOBAL and all(cell == self.exact[0] and cell is not None for cell in self.exact)
 
 
 def source(shape: Shape, axis: int) -> Field:
     """Field of an input itself: each element sees its own position along the axis."""
     n = shape[axis]
-    atoms = tuple(Atom(m, n, None, True) if i == axis else Atom(m) for i, m in enumerate(shape))
-    return Field(atoms, (1,) * len(shape), [(i, i) for i in range(n)], Law(1, 1, [(0, 0)]))
+    factors = tuple(AxisFactor(m, n, None, True) if i == axis else AxisFactor(m) for i, m in enumerate(shape))
+    return Field(factors, (1,) * len(shape), [(i, i) for i in range(n)], PeriodicPattern(1, 1, [(0, 0)]))

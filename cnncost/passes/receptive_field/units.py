@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 from cnncost.errors import CnncostError
 from cnncost.passes.receptive_field.cells import Cell, hull_of
-from cnncost.passes.receptive_field.field import GLOBAL, UNKNOWN, Broken, Extent, Field, Law
+from cnncost.passes.receptive_field.field import GLOBAL, UNKNOWN, Broken, Extent, Field, PeriodicPattern
 from cnncost.passes.receptive_field.result import Size, Step
 from cnncost.passes.receptive_field.steps import reduced
 from cnncost.passes.receptive_field.walk import Lost
@@ -28,7 +28,7 @@ class Units:
         self.axes = sorted(
             axis
             for axis in range(len(shape))
-            if axis in along or any(atom.image for field in fields for atom in field.atoms[field.parts[axis]])
+            if axis in along or any(factor.image for field in fields for factor in field.factors[field.parts[axis]])
         )
         self.sizes = tuple(shape[axis] for axis in self.axes)
         self.inner = {axis: _inner(fields, axis) for axis in self.axes}
@@ -63,13 +63,13 @@ class Units:
 
 
 def _inner(fields: Sequence[Field], axis: int) -> list[tuple[int, int]]:
-    """The image atoms of an axis: the product of the sizes after each, and its own size."""
+    """The image factors of an axis: the product of the sizes after each, and its own size."""
     places = []
     for field in fields:
         part = field.parts[axis]
         if field.image is not None and part.start <= field.image < part.stop:
-            after = prod(atom.size for atom in field.atoms[field.image + 1 : part.stop])
-            places.append((after, field.atoms[field.image].size))
+            after = prod(factor.size for factor in field.factors[field.image + 1 : part.stop])
+            places.append((after, field.factors[field.image].size))
     return places
 
 
@@ -84,8 +84,8 @@ def box(field: Field | Lost | None, index: dict[int, int]) -> Cell | Extent:
         rest = place
         part = field.parts[axis]
         for i in range(part.stop - 1, part.start - 1, -1):
-            rest, here = divmod(rest, field.atoms[i].size)
-            fixed[i] = field.atoms[i].lookup[here]
+            rest, here = divmod(rest, field.factors[i].size)
+            fixed[i] = field.factors[i].lookup[here]
     return hull_of(field.exact[i] for i in _picked(field.dims, fixed))
 
 
@@ -109,35 +109,35 @@ def numbers(field: Field | Lost | None, inner: dict[int, list[tuple[int, int]]])
     if isinstance(field, Lost):
         where = f" in {field.path}" if field.path else ""
         return Numbers(UNKNOWN, UNKNOWN, UNKNOWN, UNKNOWN, f"{field.op}{where} can't be followed")
-    seen, law = _widest(field.exact), field.law
-    if isinstance(law, Broken):
-        return Numbers(seen, UNKNOWN, UNKNOWN, seen, law.reason)
-    if not isinstance(law, Law):
+    seen, periodic = _widest(field.exact), field.periodic
+    if isinstance(periodic, Broken):
+        return Numbers(seen, UNKNOWN, UNKNOWN, seen, periodic.reason)
+    if not isinstance(periodic, PeriodicPattern):
         return Numbers(GLOBAL, GLOBAL, GLOBAL, seen)
-    return Numbers(_widest(law.cells), _jump(field, law, inner), _start(field, law), seen)
+    return Numbers(_widest(periodic.cells), _jump(field, periodic, inner), _start(field, periodic), seen)
 
 
 def _widest(cells: Sequence[Cell]) -> int:
     return max((last - first + 1 for first, last in filter(None, cells)), default=0)
 
 
-def _jump(field: Field, law: Law, inner: dict[int, list[tuple[int, int]]]) -> int | Fraction:
+def _jump(field: Field, periodic: PeriodicPattern, inner: dict[int, list[tuple[int, int]]]) -> int | Fraction:
     """Step to the next unit along the input's axis. In a row of H·W tokens the next along H is W tokens away."""
-    jump = Fraction(law.shift, law.period)
+    jump = Fraction(periodic.shift, periodic.period)
     if field.image is not None:
         axis = next(i for i, part in enumerate(field.parts) if part.start <= field.image < part.stop)
-        after = prod(atom.size for atom in field.atoms[field.image + 1 : field.parts[axis].stop])
+        after = prod(factor.size for factor in field.factors[field.image + 1 : field.parts[axis].stop])
         jump /= after // prod(size for behind, size in inner[axis] if behind < after)
     return jump.numerator if jump.denominator == 1 else jump
 
 
-def _start(field: Field, law: Law) -> Size:
+def _start(field: Field, periodic: PeriodicPattern) -> Size:
     """The first position that unit 0 sees."""
     first: dict[int, int] = {}
     if field.image is not None:
         part = next(part for part in field.parts if part.start <= field.image < part.stop)
-        first = {i: 0 if i == field.image else field.atoms[i].lookup[0] for i in range(part.start, part.stop)}
-    whole = hull_of([law.cells[i] for i in _picked(field.law_dims, first)])
+        first = {i: 0 if i == field.image else field.factors[i].lookup[0] for i in range(part.start, part.stop)}
+    whole = hull_of([periodic.cells[i] for i in _picked(field.periodic_dims, first)])
     return UNKNOWN if whole is None else whole[0]
 
 

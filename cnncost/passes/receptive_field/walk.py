@@ -10,7 +10,7 @@ from cnncost.graph import Graph, Node, Shape
 from cnncost.ops.reach import All, DataDependentIndex, Output, Permute, Reshape, Route, Spread, Step, Window, reach_of
 from cnncost.passes.receptive_field.axes import Key
 from cnncost.passes.receptive_field.cells import hull_of
-from cnncost.passes.receptive_field.field import GLOBAL, Atom, Field, source
+from cnncost.passes.receptive_field.field import GLOBAL, AxisFactor, Field, source
 from cnncost.passes.receptive_field.join import concatenated, joined
 from cnncost.passes.receptive_field.steps import permute, reduced, reshape, spread, windowed
 
@@ -81,7 +81,7 @@ class Walk:
         """Lost, unless one of the pieces sees the whole input: then so does the result."""
         for piece in pieces:
             if isinstance(piece, Field) and piece.full:
-                return Field(tuple(map(Atom, shape)), (1,) * len(shape), [hull_of(piece.exact)], GLOBAL)
+                return Field(tuple(map(AxisFactor, shape)), (1,) * len(shape), [hull_of(piece.exact)], GLOBAL)
         told = (piece for piece in pieces if isinstance(piece, Lost))
         return next(told, self._lost_at(node))
 
@@ -117,7 +117,7 @@ def _stepped(field: Field, step: Step) -> Field | None:
         case Permute():
             return permute(field, step.order)
         case DataDependentIndex():
-            atoms = field.atoms[field.parts[step.axis]]
-            if any(atom.classes > 1 or atom.image for atom in atoms):
+            factors = field.factors[field.parts[step.axis]]
+            if any(factor.classes > 1 or factor.image for factor in factors):
                 return None
             return spread(reduced(field, step.axis), step.axis, step.size)

@@ -1,14 +1,14 @@
-"""Periodic patterns (laws) reduced to their shortest period, and parts of an axis under windows, by hand."""
+"""Periodic patterns (patterns) reduced to their shortest period, and parts of an axis under windows, by hand."""
 
 from __future__ import annotations
 
 import pytest
 
 from cnncost.passes.receptive_field.axes import Part, _mixed, _windowed
-from cnncost.passes.receptive_field.field import Atom, Field, Law
+from cnncost.passes.receptive_field.field import AxisFactor, Field, PeriodicPattern
 from cnncost.passes.receptive_field.steps import _least
 
-IMAGE, TWO = Atom(12, 12, None, True), Atom(2, 2)
+IMAGE, TWO = AxisFactor(12, 12, None, True), AxisFactor(2, 2)
 
 
 def one(*places):
@@ -17,31 +17,46 @@ def one(*places):
 
 
 LEAST = {
-    # the atoms before and after the image atom, the law, and the law with its shortest period
-    "each position": ((), (), Law(4, 4, one(0, 1, 2, 3)), Law(1, 1, one(0))),
-    "windows of two": ((), (), Law(3, 3, [(0, 1), (1, 2), (2, 3)]), Law(1, 1, [(0, 1)])),
-    "two by two": ((), (), Law(4, 4, one(0, 0, 2, 2)), Law(2, 2, one(0, 0))),
-    "a stride": ((), (), Law(3, 6, one(0, 2, 4)), Law(1, 2, one(0))),
-    "backwards": ((), (), Law(3, -3, one(9, 8, 7)), Law(1, -1, one(9))),
-    "nothing, again and again": ((), (), Law(4, 8, [(0, 3), None, (4, 7), None]), Law(2, 4, [(0, 3), None])),
-    "three of six": ((), (), Law(6, 6, one(0, 0, 2, 3, 3, 5)), Law(3, 3, one(0, 0, 2))),
-    "the last is another": ((), (), Law(4, 4, one(0, 1, 2, 0)), None),
-    "the first is another": ((), (), Law(4, 4, one(3, 1, 2, 3)), None),
-    "a shift that can't be halved": ((), (), Law(2, 3, one(0, 1)), None),
-    "a period of one": ((), (), Law(1, 1, one(0)), None),
-    "two channels within": ((), (TWO,), Law(2, 2, one(0, 5, 1, 6)), Law(1, 1, one(0, 5))),
-    "two channels within, one of them another": ((), (TWO,), Law(2, 2, one(0, 5, 1, 5)), None),
-    "two channels around": ((TWO,), (), Law(2, 2, one(0, 1, 7, 8)), Law(1, 1, one(0, 7))),
-    "two channels around, one of them another": ((TWO,), (), Law(2, 2, one(0, 1, 7, 7)), None),
-    "around and within": ((TWO,), (TWO,), Law(2, 2, one(0, 5, 1, 6, 7, 3, 8, 4)), Law(1, 1, one(0, 5, 7, 3))),
-    "around and within, one of them another": ((TWO,), (TWO,), Law(2, 2, one(0, 5, 1, 6, 7, 3, 8, 3)), None),
+    # the factors before and after the image factor, the pattern, and the pattern with its shortest period
+    "each position": ((), (), PeriodicPattern(4, 4, one(0, 1, 2, 3)), PeriodicPattern(1, 1, one(0))),
+    "windows of two": ((), (), PeriodicPattern(3, 3, [(0, 1), (1, 2), (2, 3)]), PeriodicPattern(1, 1, [(0, 1)])),
+    "two by two": ((), (), PeriodicPattern(4, 4, one(0, 0, 2, 2)), PeriodicPattern(2, 2, one(0, 0))),
+    "a stride": ((), (), PeriodicPattern(3, 6, one(0, 2, 4)), PeriodicPattern(1, 2, one(0))),
+    "backwards": ((), (), PeriodicPattern(3, -3, one(9, 8, 7)), PeriodicPattern(1, -1, one(9))),
+    "nothing, again and again": (
+        (),
+        (),
+        PeriodicPattern(4, 8, [(0, 3), None, (4, 7), None]),
+        PeriodicPattern(2, 4, [(0, 3), None]),
+    ),
+    "three of six": ((), (), PeriodicPattern(6, 6, one(0, 0, 2, 3, 3, 5)), PeriodicPattern(3, 3, one(0, 0, 2))),
+    "the last is another": ((), (), PeriodicPattern(4, 4, one(0, 1, 2, 0)), None),
+    "the first is another": ((), (), PeriodicPattern(4, 4, one(3, 1, 2, 3)), None),
+    "a shift that can't be halved": ((), (), PeriodicPattern(2, 3, one(0, 1)), None),
+    "a period of one": ((), (), PeriodicPattern(1, 1, one(0)), None),
+    "two channels within": ((), (TWO,), PeriodicPattern(2, 2, one(0, 5, 1, 6)), PeriodicPattern(1, 1, one(0, 5))),
+    "two channels within, one of them another": ((), (TWO,), PeriodicPattern(2, 2, one(0, 5, 1, 5)), None),
+    "two channels around": ((TWO,), (), PeriodicPattern(2, 2, one(0, 1, 7, 8)), PeriodicPattern(1, 1, one(0, 7))),
+    "two channels around, one of them another": ((TWO,), (), PeriodicPattern(2, 2, one(0, 1, 7, 7)), None),
+    "around and within": (
+        (TWO,),
+        (TWO,),
+        PeriodicPattern(2, 2, one(0, 5, 1, 6, 7, 3, 8, 4)),
+        PeriodicPattern(1, 1, one(0, 5, 7, 3)),
+    ),
+    "around and within, one of them another": (
+        (TWO,),
+        (TWO,),
+        PeriodicPattern(2, 2, one(0, 5, 1, 6, 7, 3, 8, 3)),
+        None,
+    ),
 }
 
 
-@pytest.mark.parametrize(("before", "after", "law", "least"), LEAST.values(), ids=LEAST)
-def test_the_shortest_period(before, after, law, least):
-    atoms = (*before, IMAGE, *after)
-    assert _least(Field(atoms, (len(atoms),), [], law), law) == (least or law)
+@pytest.mark.parametrize(("before", "after", "pattern", "least"), LEAST.values(), ids=LEAST)
+def test_the_shortest_period(before, after, periodic, least):
+    factors = (*before, IMAGE, *after)
+    assert _least(Field(factors, (len(factors),), [], periodic), periodic) == (least or periodic)
 
 
 AXES = {

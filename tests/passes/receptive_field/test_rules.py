@@ -1,6 +1,6 @@
 """What each output element of an op sees along every input axis, channels included, compared with poisoning.
 
-Elements far from borders must also match the periodic pattern (law); each op is tested with many settings.
+Elements far from borders must also match the periodic pattern (pattern); each op is tested with many settings.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 import cnncost
 from cnncost.frontends.torch import record
 from cnncost.passes.receptive_field.axes import Places
-from cnncost.passes.receptive_field.field import Field, Law
+from cnncost.passes.receptive_field.field import Field, PeriodicPattern
 from cnncost.passes.receptive_field.walk import Lost, Walk
 from tests.passes.receptive_field.test_facts import Of
 
@@ -46,28 +46,30 @@ def ends(cells, n):
 
 
 def told(field, shape, n):
-    """First and last position that each element sees by a field, as two tensors; checks the law far from borders."""
+    """First and last position that each element sees by a field, as two tensors; checks it far from borders."""
     if field is None:
         return torch.full(shape, n), torch.full(shape, -1)
-    law, sizes = field.law, [atom.size for atom in field.atoms]
-    flat, law_flat = torch.zeros(sizes, dtype=torch.int64), torch.zeros(sizes, dtype=torch.int64)
-    for i, atom in enumerate(field.atoms):
+    periodic, sizes = field.periodic, [factor.size for factor in field.factors]
+    flat, periodic_flat = torch.zeros(sizes, dtype=torch.int64), torch.zeros(sizes, dtype=torch.int64)
+    for i, factor in enumerate(field.factors):
         along = [-1 if k == i else 1 for k in range(len(sizes))]
-        place, drawn = torch.tensor(list(atom.lookup)).view(along), torch.arange(atom.size).view(along)
+        place, drawn = torch.tensor(list(factor.lookup)).view(along), torch.arange(factor.size).view(along)
         flat = flat * field.dims[i] + place
-        law_flat = law_flat * field.law_dims[i] + (drawn % law.period if atom.image and isinstance(law, Law) else place)
+        periodic_flat = periodic_flat * field.periodic_dims[i] + (
+            drawn % periodic.period if factor.image and isinstance(periodic, PeriodicPattern) else place
+        )
     firsts, lasts = (each[flat] for each in ends(field.exact, n))
-    if isinstance(law, Law):
+    if isinstance(periodic, PeriodicPattern):
         inside = (firsts > 0) & (lasts < n - 1) & (lasts >= 0)
         by = torch.zeros(())
         if field.image is not None:
             size, along = sizes[field.image], [-1 if k == field.image else 1 for k in range(len(sizes))]
             place = torch.arange(size).view(along)
-            by = place // law.period * law.shift
+            by = place // periodic.period * periodic.shift
             # only the middle third: elsewhere, reflected positions lie within the borders too
             inside = inside & (place >= size // 3) & (place <= size - 1 - size // 3)
-        for found, each in zip((firsts, lasts), ends(law.cells, n), strict=True):
-            assert torch.equal(found[inside], (each[law_flat] + by)[inside].long())
+        for found, each in zip((firsts, lasts), ends(periodic.cells, n), strict=True):
+            assert torch.equal(found[inside], (each[periodic_flat] + by)[inside].long())
     return firsts.reshape(shape), lasts.reshape(shape)
 
 
