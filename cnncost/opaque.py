@@ -204,7 +204,7 @@ def backward_terms(rule: Registered, said: Custom, inputs: bool, parameters: boo
     """
     if said.backward is None:
         return tuple(
-            t._replace(what=f"assumed for backward, 2× {t.what}", factors=(("2", 2), *t.factors)) for t in said.terms
+            t._replace(label=f"assumed for backward, 2× {t.label}", factors=(("2", 2), *t.factors)) for t in said.terms
         )
     found: Any = said.backward
     if callable(found):
@@ -224,7 +224,7 @@ def _terms(rule: Registered, found: Any, what: str) -> tuple[Term, ...]:
     for term in terms:
         numbers = [*(n for _, n in term.factors), term.flops]
         if wrong := [n for n in numbers if type(n) is not int or n < 0]:
-            raise RuleError(f"{rule}: {what}: {term.what}: expected whole numbers, 0 or more, got {wrong[0]!r}")
+            raise RuleError(f"{rule}: {what}: {term.label}: expected whole numbers, 0 or more, got {wrong[0]!r}")
     return tuple(terms)
 
 

@@ -51,15 +51,18 @@ def kernel_point_convolution(module, points, neighbours, features):  # noqa: ANN
     def backward(inputs, parameters):  # noqa: ANN001, ANN202  # whether they get gradients
         terms = []
         if inputs:
-            terms += [cnncost.macs(*product, what="grad of weighted"), cnncost.macs(*weighted, what="grad of features")]
+            terms += [
+                cnncost.macs(*product, label="grad of weighted"),
+                cnncost.macs(*weighted, label="grad of features"),
+            ]
         if parameters:
-            terms.append(cnncost.macs(*product, what="grad of weights"))
+            terms.append(cnncost.macs(*product, label="grad of weights"))
         return terms
 
     return cnncost.custom(
         ((n, k), features.dtype),
-        cnncost.macs(*weighted, what="weighted"),
-        cnncost.macs(*product, what="product"),
+        cnncost.macs(*weighted, label="weighted"),
+        cnncost.macs(*product, label="product"),
         cnncost.flops("offsets", 3, "N", n, "M", m),
         cnncost.flops("nearness", 12, "N", n, "P", p, "M", m),
         backward=backward,

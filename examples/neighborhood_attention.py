@@ -50,8 +50,8 @@ def neighborhoods(module, q, k, v):  # noqa: ANN001, ANN201, ARG001  # shapes an
     weights = ("N·M", n * heads, "H·W", h * w, "K²", module.kernel**2)
     return cnncost.custom(
         q,
-        cnncost.macs(*weights, "C", c, what="scores"),
-        cnncost.macs(*weights, "C", c, what="weighted sums"),
+        cnncost.macs(*weights, "C", c, label="scores"),
+        cnncost.macs(*weights, "C", c, label="weighted sums"),
         cnncost.flops("scale", 1, "N·M", n * heads, "H·W", h * w, "C", c),
         cnncost.flops("softmax", 5, *weights),
         backward=(

@@ -62,12 +62,12 @@ def selective_scan(u, delta, a, b, c, d):  # noqa: ANN001, ANN201, ARG001  # sha
     again = (cnncost.flops("decay, input", 3, *states), cnncost.flops("Δ·u", 1, *every))
     return cnncost.custom(
         u,
-        cnncost.macs(*states, what="state"),
-        cnncost.macs(*states, what="output"),
-        cnncost.macs(*every, what="skip"),
+        cnncost.macs(*states, label="state"),
+        cnncost.macs(*states, label="output"),
+        cnncost.macs(*every, label="skip"),
         *again,
         backward=(
-            cnncost.macs(*states, what="state anew"),
+            cnncost.macs(*states, label="state anew"),
             *again,
             cnncost.macs("7", 7, *states),
             cnncost.flops("grad of Δ·A", 2, *states),

@@ -46,12 +46,14 @@ def command(
     form = form_of("json" if as_json else form, output)
     check_places(output)
     from cnncost.devices import catalog, find
-    from cnncost.devices.document import listed, told
+    from cnncost.devices.document import catalog_document, device_document
 
     if measure:
-        document = told(_measure(backend, save_as or f"this-{backend}", threads, device_file))
+        document = device_document(_measure(backend, save_as or f"this-{backend}", threads, device_file))
     else:
-        document = told(find(name, device_file)) if name else listed(list(catalog(device_file).values()))
+        document = (
+            device_document(find(name, device_file)) if name else catalog_document(list(catalog(device_file).values()))
+        )
     terminal.write(document, form, output)
 
 

@@ -1,4 +1,4 @@
-"""Devices as a document: a list of them, or all of one. Nothing is computed here."""
+"""Devices as a document: a table of them, or all that is known of one. Nothing is computed here."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _CONVENTION = "FLOP/s at most, dense, a MAC is two; bytes a second of main memor
 _MORE = "cnncost devices NAME tells sources and all number formats; --measure adds this machine"
 
 
-def listed(devices: Sequence[Device]) -> Document:
+def catalog_document(devices: Sequence[Device]) -> Document:
     """A row for each device."""
     columns = (
         Column("name", "device"),
@@ -39,8 +39,8 @@ def _peak(device: Device, *dtypes: str) -> float | None:
     return next((device.flops[dtype] for dtype in dtypes if dtype in device.flops), None)
 
 
-def told(device: Device) -> Document:
-    """All of one device: in text a line for each ceiling, elsewhere a table of them."""
+def device_document(device: Device) -> Document:
+    """All that is known of a device: in text a line for each ceiling, elsewhere a table of them."""
     lines = [*_ceilings(device), *_origin(device)]
     texts = [notes(value, first=f"{label} ", hang=" " * (len(label) + 1), shown="text", apart=False)
              for label, value in lines]  # fmt: skip

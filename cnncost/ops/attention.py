@@ -55,8 +55,8 @@ def _core(
     value_batch, value_width = values
     each: tuple[str | int, ...] = ("B", b, "L", length, "S", keys)
     return (
-        macs(*each, "E", width, what="scores"),
-        macs("B'", value_batch, "L", length, "S", keys, "V", value_width, what="weighted values"),
+        macs(*each, "E", width, label="scores"),
+        macs("B'", value_batch, "L", length, "S", keys, "V", value_width, label="weighted values"),
         flops("scale", 1, "Q+K", scaled),
         *((flops("mask", 1, *each),) if mask else ()),
         flops("softmax", SOFTMAX_FLOPS, *each),
@@ -82,12 +82,12 @@ def _multi_head(spec: OpSpec) -> tuple[Term, ...]:
     b, length, keys, d, heads = spec["batch"], spec["queries"], spec["keys"], spec["width"], spec["heads"]
     scaled = length if spec["weights"] else length + keys
     return (
-        macs("B", b, "L", length, "D", d, "D'", d, what="query projection"),
-        macs("2", 2, "B", b, "S", keys, "D", d, "D'", d, what="key and value projections"),
+        macs("B", b, "L", length, "D", d, "D'", d, label="query projection"),
+        macs("2", 2, "B", b, "S", keys, "D", d, "D'", d, label="key and value projections"),
         flops("projection bias", 1, "B", b, "L+2S", length + 2 * keys, "D", d),
         *_core((b * heads, length, keys), d // heads, (b * heads, d // heads), b * d * scaled, bool(spec["mask"])),
         *((flops("mean over heads", 1, "B", b, "H", heads, "L", length, "S", keys),) if spec["average"] else ()),
-        macs("B", b, "L", length, "D", d, "D'", d, what="output projection"),
+        macs("B", b, "L", length, "D", d, "D'", d, label="output projection"),
         flops("output bias", 1, "B", b, "L", length, "D", d),
     )
 
@@ -108,7 +108,7 @@ def encoder_layer(spec: OpSpec) -> Cost:
     return cost(
         spec,
         *_multi_head(spec),
-        macs("2", 2, *tokens, "D", d, "F", f, what="feed-forward"),
+        macs("2", 2, *tokens, "D", d, "F", f, label="feed-forward"),
         flops("feed-forward bias", 1, *tokens, "F+D", f + d),
         flops(str(spec["activation"]), FLOPS[spec["activation"]], *tokens, "F", f),
         flops("layer norms", 2 * NORM_FLOPS, *tokens, "D", d),

@@ -38,9 +38,9 @@ def conv_backward(spec: OpSpec) -> Cost:
     each: tuple[str | int, ...] = ("N", batch, side, prod(positions), "K·C/g", w[0] * w[1], "R", kernel)
     terms: list[Term] = []
     if spec["of_input"]:
-        terms.append(macs(*each, what="gradient of the input"))
+        terms.append(macs(*each, label="gradient of the input"))
     if spec["of_weight"]:
-        terms.append(macs(*each, what="gradient of the weight"))
+        terms.append(macs(*each, label="gradient of the weight"))
     if spec["bias"]:
         terms.append(flops("gradient of the bias", 1, "N·K·P", spec.inputs[0].numel))
     return cost(spec, *terms)
@@ -63,8 +63,8 @@ def attention_backward(spec: OpSpec) -> Cost:
     values: tuple[str | int, ...] = ("B'", spec["value_batch"], "L", spec["queries"], "S", spec["keys"])
     return cost(
         spec,
-        macs("3", 3, *scores, "E", spec["width"], what="scores, gradients of queries and keys"),
-        macs("2", 2, *values, "V", spec["value_width"], what="gradients of weights and values"),
+        macs("3", 3, *scores, "E", spec["width"], label="scores, gradients of queries and keys"),
+        macs("2", 2, *values, "V", spec["value_width"], label="gradients of weights and values"),
         flops("softmax", 4, *scores),
         flops("row sums", 2, "B'", spec["value_batch"], "L", spec["queries"], "V", spec["value_width"]),
         flops("scale", 1, "Q+K", spec["scaled"]),
@@ -89,7 +89,7 @@ def recurrent_backward(spec: OpSpec) -> Cost:
     tokens, hidden = spec["tokens"], spec["hidden"]
     gates: tuple[str | int, ...] = ("T", tokens, "G", GATES["lstm"], "H", hidden)
     terms: list[Term] = [
-        macs("2", 2, *gates, "I+R", spec["input"] + spec["recurrent"], what="gradients of inputs and weights"),
+        macs("2", 2, *gates, "I+R", spec["input"] + spec["recurrent"], label="gradients of inputs and weights"),
         flops("gates", 1 + FLOPS["tanh"] + 5 + 4 * 4 + 1, "T", tokens, "H", hidden),
     ]
     if spec["bias"]:

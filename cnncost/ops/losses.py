@@ -70,13 +70,13 @@ def linear_cross_entropy(spec: OpSpec) -> Cost:
     of_input, of_weight, of_bias = spec["of_input"], spec["of_weight"], spec["of_bias"]
     gradients = of_input or of_weight or of_bias
     terms = [
-        macs("N", n, "C", c, "F", f, what="logits"),
+        macs("N", n, "C", c, "F", f, label="logits"),
         flops("softmax", 4 + spec["bias"] + gradients, "N", n, "C", c),
         flops("loss", 5 + gradients, "N", n),
     ]
     if of_input or of_weight:
         both = of_input + of_weight
-        terms.append(macs("gradients", both, "N", n, "C", c, "F", f, what="gradients of input and weight"))
+        terms.append(macs("gradients", both, "N", n, "C", c, "F", f, label="gradients of input and weight"))
         terms.append(flops("the target's part", 2, "gradients", both, "N", n, "F", f))
     if of_bias:
         terms.append(flops("gradient of the bias", 1, "N", n, "C", c))

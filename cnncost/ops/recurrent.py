@@ -56,9 +56,9 @@ def recurrent(spec: OpSpec) -> Cost:
 def _layer(spec: OpSpec, layer: int, tokens: int, directions: int, width: int) -> list[Term]:
     gates, hidden, back = GATES[spec["cell"]], spec["hidden"], spec["recurrent"]
     base: tuple[str | int, ...] = ("D", directions, "T", tokens)
-    terms = [macs(*base, "G", gates, "H", hidden, "I+R", width + back, what=f"layer {layer}")]
+    terms = [macs(*base, "G", gates, "H", hidden, "I+R", width + back, label=f"layer {layer}")]
     if back != hidden:
-        terms.append(macs(*base, "H", hidden, "R", back, what=f"layer {layer} projection"))
+        terms.append(macs(*base, "H", hidden, "R", back, label=f"layer {layer} projection"))
     if spec["bias"]:
         terms.append(flops("biases", 2, *base, "G", gates, "H", hidden))
     terms.append(flops("gates", _gate_flops(spec["cell"]), *base, "H", hidden))

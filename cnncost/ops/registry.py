@@ -12,6 +12,7 @@ source of the numbers: totals are their sums, and `explain` prints them with the
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable
 from functools import partial
 from math import prod
@@ -25,13 +26,13 @@ Rule: TypeAlias = "Callable[[OpSpec], Cost | None]"
 
 
 class Term(NamedTuple):
-    """One product of named factors.
+    """One product of named factors, and the label that `--explain` prints before it.
 
     `flops` is the number of FLOPs per item of the product: 2 for a multiply-accumulate, else as the
     convention defines. `mac` says whether the items are multiply-accumulates.
     """
 
-    what: str
+    label: str
     factors: tuple[tuple[str, int], ...]
     flops: int
     mac: bool
@@ -83,7 +84,7 @@ def factors(*pairs: str | int) -> tuple[tuple[str, int], ...]:
     if len(pairs) % 2:
         raise TypeError(
             f"expected names and whole numbers in turn, as macs('N', n, 'K', k), got {len(pairs)} arguments: "
-            f"{pairs!r}; what a term of macs is called goes into what='…'"
+            f"{pairs!r}; the label of a term of macs goes into label='…'"
         )
     names, numbers = pairs[::2], pairs[1::2]
     found = tuple(zip(names, numbers, strict=True))
@@ -93,16 +94,19 @@ def factors(*pairs: str | int) -> tuple[tuple[str, int], ...]:
     return found  # type: ignore[return-value]  # checked above
 
 
-def macs(*pairs: str | int, what: str = "multiply-accumulate") -> Term:
-    """A term of multiply-accumulates: `macs("N", n, "K", k)`."""
-    return _term((what, factors(*pairs), 2, True))
+def macs(*pairs: str | int, label: str = "multiply-accumulate", what: str | None = None) -> Term:
+    """A term of multiply-accumulates: `macs("N", n, "K", k)`. `what` is the label's name before 0.2."""
+    if what is not None:
+        warnings.warn("macs(what=…): it is label=… now", DeprecationWarning, stacklevel=2)
+        label = what
+    return _term((label, factors(*pairs), 2, True))
 
 
-def flops(what: str, each: int, *pairs: str | int) -> Term:
+def flops(label: str, each: int, *pairs: str | int) -> Term:
     """A term of other floating-point operations: `each` per item of the product."""
     if type(each) is not int:
-        raise TypeError(f"flops({what!r}): expected a whole number of FLOPs each, got {each!r}")
-    return _term((what, factors(*pairs), each, False))
+        raise TypeError(f"flops({label!r}): expected a whole number of FLOPs each, got {each!r}")
+    return _term((label, factors(*pairs), each, False))
 
 
 def cost(spec: OpSpec, *terms: Term, read: int | None = None, written: int | None = None) -> Cost:

@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 from cnncost.render import layout
 from cnncost.render.document import MARKUP, Column, Row, Table
-from cnncost.render.layout import Field
+from cnncost.render.layout import TableColumn
 from cnncost.render.values import show
 
 _LINE, _LANDSCAPE = 61, 105
@@ -71,13 +71,13 @@ def _text(column: Column, row: Row, index: int) -> str:
     return layout.printable(cell.mark + show(column.kind, cell.value, column.empty) + cell.tail)
 
 
-def _field(column: Column, texts: Sequence[str], heavy: Sequence[bool]) -> Field:
+def _field(column: Column, texts: Sequence[str], heavy: Sequence[bool]) -> TableColumn:
     """What the text renderer lays out; a text can be as narrow as its longest word, but for short ones and code."""
     breaks = column.kind in {"text", "texts", "tensors"}
     words = [_digits(word) for text in (*texts, column.heading) for word in text.split()]
     sizes = [_digits(text) * (8 if bold else 7) // 7 for text, bold in zip(texts, heavy, strict=True)]
     cells = [layout.Cell("0" * size) for size in (*sizes, _digits(column.heading))]
-    return Field("", cells, column.right, max([*words, _FEW]) if breaks else None)
+    return TableColumn("", cells, column.right, max([*words, _FEW]) if breaks else None)
 
 
 def _digits(text: str) -> int:
@@ -85,7 +85,7 @@ def _digits(text: str) -> int:
     return layout.places(text) + round(sum(0.6 for char in text if char in _WIDE) + sum(map(str.isupper, text)) / 3)
 
 
-def _fit(fields: Sequence[Field]) -> _Fit:
+def _fit(fields: Sequence[TableColumn]) -> _Fit:
     """The largest type that fits: first with no text in lines, then with texts in lines, then on a page that is turned.
 
     Tiny type is for pages that are turned, and for what is too wide for all.
@@ -103,7 +103,7 @@ def _fit(fields: Sequence[Field]) -> _Fit:
     return _Fit([*_SIZES][-1], True, layout.widths(fields, layout.needed(fields)))
 
 
-def _columns(fields: Sequence[Field], fit: _Fit, wraps: Sequence[bool]) -> str:
+def _columns(fields: Sequence[TableColumn], fit: _Fit, wraps: Sequence[bool]) -> str:
     """`l` and `r`, and `p` for texts in lines: a character is half an em."""
     return "".join(
         rf">{{\raggedright\arraybackslash}}p{{{width / 2:g}em}}" if wrap else "r" if field.right else "l"

@@ -37,7 +37,7 @@ class Cell(NamedTuple):
         return places(self.lead) + places(self.text) + places(self.tail)
 
 
-class Field(NamedTuple):
+class TableColumn(NamedTuple):
     """A column of cells, `gap` spaces after the previous column.
 
     `least` is the minimum width when shortening cells; None: never shorten.
@@ -60,16 +60,16 @@ class Field(NamedTuple):
         return self.width if self.least is None else min(self.width, self.least)
 
 
-def needed(fields: Sequence[Field]) -> int:
+def needed(fields: Sequence[TableColumn]) -> int:
     """The minimum width of a table of these fields."""
     return sum(field.needed for field in fields) + _gaps(fields)
 
 
-def _gaps(fields: Sequence[Field]) -> int:
+def _gaps(fields: Sequence[TableColumn]) -> int:
     return sum(field.gap for field in fields[1:])
 
 
-def table(fields: Sequence[Field], width: int, rules: Iterable[int] = ()) -> list[Line]:
+def table(fields: Sequence[TableColumn], width: int, rules: Iterable[int] = ()) -> list[Line]:
     """The heading, a rule, and a line for each row; `rules` are the indices of rows preceded by another rule."""
     given = widths(fields, width)
     rows = max(len(field.cells) for field in fields)
@@ -83,7 +83,7 @@ def table(fields: Sequence[Field], width: int, rules: Iterable[int] = ()) -> lis
     return lines
 
 
-def widths(fields: Sequence[Field], width: int) -> list[int]:
+def widths(fields: Sequence[TableColumn], width: int) -> list[int]:
     """The width of each field: what remains of `width` goes evenly to those that can be shortened."""
     given = [field.needed for field in fields]
     left = width - needed(fields)
@@ -97,7 +97,7 @@ def widths(fields: Sequence[Field], width: int) -> list[int]:
     return given
 
 
-def _line(cells: Sequence[Cell], fields: Sequence[Field], widths: Sequence[int]) -> Line:
+def _line(cells: Sequence[Cell], fields: Sequence[TableColumn], widths: Sequence[int]) -> Line:
     line: Line = []
     for cell, field, width in zip(cells, fields, widths, strict=True):
         if line:

@@ -17,7 +17,7 @@ from typing import NamedTuple, TypeAlias
 from cnncost import units
 from cnncost.render import layout
 from cnncost.render.document import TEXT, Column, Curve, Document, Equations, Heading, Note, Notes, Part, Row, Table
-from cnncost.render.layout import Field, Line
+from cnncost.render.layout import Line, TableColumn
 from cnncost.render.values import show
 
 Written: TypeAlias = Callable[[str], str]
@@ -170,7 +170,7 @@ def _fitted(table: Table, width: int, written: Written) -> _Plan:
     return plan
 
 
-def _fields(table: Table, plan: _Plan, width: int, room: int, written: Written) -> list[Field]:
+def _fields(table: Table, plan: _Plan, width: int, room: int, written: Written) -> list[TableColumn]:
     """The columns; bars take what the others leave of `room`, 0 to ask what is needed."""
     fields = [_field(table, i, plan, width, written) for i in plan.places]
     for at, column in enumerate([table.columns[i] for i in plan.places]):
@@ -183,7 +183,7 @@ def _fields(table: Table, plan: _Plan, width: int, room: int, written: Written) 
     return fields
 
 
-def _field(table: Table, index: int, plan: _Plan, width: int, written: Written) -> Field:
+def _field(table: Table, index: int, plan: _Plan, width: int, written: Written) -> TableColumn:
     column = table.columns[index]
     shown = [_cell(column, row, index, plan.compact, written) for row in table.rows]
     if column.once:
@@ -194,7 +194,7 @@ def _field(table: Table, index: int, plan: _Plan, width: int, written: Written) 
         levels = [row.level for row in table.rows]
         shown = [cell._replace(lead=written(lead)) for cell, lead in zip(shown, _leads(levels), strict=True)]
     heading = column.heading.partition(" ")[0] if column.bar else column.heading
-    return Field(heading, shown or [layout.Cell("")], column.right, least, column.gap)
+    return TableColumn(heading, shown or [layout.Cell("")], column.right, least, column.gap)
 
 
 def _leads(levels: Sequence[int | None]) -> list[str]:
@@ -211,7 +211,7 @@ def _leads(levels: Sequence[int | None]) -> list[str]:
     return leads[::-1]
 
 
-def _with_bars(table: Table, index: int, numbers: Field, size: int) -> tuple[Field, Field]:
+def _with_bars(table: Table, index: int, numbers: TableColumn, size: int) -> tuple[TableColumn, TableColumn]:
     """The numbers of a column, and bars of at most `size`; sums have none. The heading is above both."""
     column = table.columns[index]
     cells = [row.cell(index) for row in table.rows]
@@ -226,7 +226,7 @@ def _with_bars(table: Table, index: int, numbers: Field, size: int) -> tuple[Fie
     first, _, rest = column.heading.partition(" ")
     if size < len(rest):
         first, _, rest = column.bar.short.rpartition(" ") if column.bar else ("", "", "")
-    return numbers._replace(heading=first), Field(rest, bars, gap=1)
+    return numbers._replace(heading=first), TableColumn(rest, bars, gap=1)
 
 
 def _cell(column: Column, row: Row, index: int, compact: bool, written: Written) -> layout.Cell:

@@ -16,9 +16,8 @@ Kind: TypeAlias = Literal[
     "bytes", "capacity", "watts", "seconds", "duration", "rate", "ratio", "share", "part", "percent", "error",
     "headroom", "growth", "figure", "along", "texts", "bar",
 ]  # fmt: skip
-"""What the values of a column are: see `_LOOKS`. A name is that of its row.
-
-A figure is a number in words, where each row has its own unit.
+"""What the values of a column are: see `_LOOKS`. A `name` is what its row is about; a `figure`, a number in
+words, where each row has its own unit.
 """
 NUMBERS = frozenset({
     "number", "count", "compact", "signed", "difference", "bytes", "capacity", "watts", "seconds", "duration", "rate",
@@ -26,7 +25,7 @@ NUMBERS = frozenset({
 })  # fmt: skip
 """Kinds that are right-aligned."""
 SAFE = NUMBERS | {"flag", "shapes", "tensors"}
-"""Kinds whose text has no sign that a format reads as its own."""
+"""Kinds whose text has no character that markdown reads as markup."""
 
 
 class Tensor(NamedTuple):
@@ -64,7 +63,7 @@ def signed(number: int) -> str:
 
 
 def percent(part: Fraction) -> str:
-    """`0.3 %`, `12 %`; what is something is never `0 %`."""
+    """`0.3 %`, `12 %`; a part that is not zero is never `0 %`."""
     if not part:
         return "0 %"
     size = abs(100 * part)
@@ -75,7 +74,7 @@ def percent(part: Fraction) -> str:
 
 
 def growth(pair: tuple[int, int]) -> str:
-    """`+10 %` of (old, new); from nothing there is no such part."""
+    """`+10 %` of a pair (old, new); `new` if old is 0."""
     old, new = pair
     if not old:
         return "new" if new else "±0 %"
@@ -131,7 +130,7 @@ def show(kind: Kind, value: Any, empty: str = "", compact: bool = False) -> str:
 
 
 def plain(value: Any) -> Any:
-    """A value for JSON: tuples as lists, Fractions as floats, what is no number as null; None where there is none."""
+    """A value for JSON: tuples as lists, Fractions as floats, NaN and None as null."""
     if isinstance(value, Mapping):
         return {str(key): plain(each) for key, each in value.items()}
     if isinstance(value, tuple) and hasattr(value, "_asdict"):

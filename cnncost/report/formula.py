@@ -54,7 +54,7 @@ def _sum(parts: list[str]) -> str:
 def _labelled(term: Term) -> str:
     """A term's label and product: `softmax 5·B·L·S`."""
     product = _product(term)
-    return f"−{term.what} {product[1:]}" if product.startswith("−") else f"{term.what} {product}"
+    return f"−{term.label} {product[1:]}" if product.startswith("−") else f"{term.label} {product}"
 
 
 def _product(term: Term, numbers: bool = False) -> str:

@@ -134,3 +134,9 @@ def test_rules_need_no_framework(kind, inputs, output, attrs, macs, flops):
 @pytest.mark.parametrize(("kind", "attrs"), [("pointwise", {"fn": "unheard"}), ("reduce", {"fn": "unheard"})])
 def test_unknown_functions_have_no_cost(kind, attrs):
     assert ops.cost_of(_spec(kind, **attrs)) is None
+
+
+def test_the_old_name_of_a_label_works_with_a_warning():
+    with pytest.warns(DeprecationWarning, match="label"):
+        old = ops.macs("N", 2, what="scores")
+    assert old == ops.macs("N", 2, label="scores") == ops.Term("scores", (("N", 2),), 2, True)

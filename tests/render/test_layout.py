@@ -1,6 +1,18 @@
 import pytest
 
-from cnncost.render.layout import Cell, Field, bar, guide, needed, places, plain, printable, shorten, table, to_ascii
+from cnncost.render.layout import (
+    Cell,
+    TableColumn,
+    bar,
+    guide,
+    needed,
+    places,
+    plain,
+    printable,
+    shorten,
+    table,
+    to_ascii,
+)
 
 
 @pytest.mark.parametrize(
@@ -67,8 +79,8 @@ def test_ascii_says_the_same():
     assert to_ascii("├─ 1×3 ≥5 → N·K … é") == "|- 1x3 >=5 -> N*K ~ ?"
 
 
-NAMES = Field("name", [Cell("conv"), Cell("a_long_name", tail=" (note)"), Cell("total")], least=13)
-NUMBERS = Field("MACs", [Cell("1"), Cell("23"), Cell("24")], right=True)
+NAMES = TableColumn("name", [Cell("conv"), Cell("a_long_name", tail=" (note)"), Cell("total")], least=13)
+NUMBERS = TableColumn("MACs", [Cell("1"), Cell("23"), Cell("24")], right=True)
 
 
 def shown(width):
@@ -99,10 +111,14 @@ def test_narrow_table_shortens_the_name_and_not_the_note():
 
 
 def test_where_a_note_leaves_no_place_it_gives_way_too():
-    field = Field("", [Cell("0", lead="│  └─ ", tail=" (not called)")], least=4)
+    field = TableColumn("", [Cell("0", lead="│  └─ ", tail=" (not called)")], least=4)
     assert plain(table([field], 12)[2]) == "│  └─…alled)"
 
 
 def test_what_is_left_goes_to_each_alike():
-    fields = [Field("a", [Cell("x" * 20)], least=4), Field("b", [Cell("y" * 9)], least=4), Field("c", [Cell("z" * 20)])]
+    fields = [
+        TableColumn("a", [Cell("x" * 20)], least=4),
+        TableColumn("b", [Cell("y" * 9)], least=4),
+        TableColumn("c", [Cell("z" * 20)]),
+    ]
     assert plain(table(fields, 40)[2]) == "xxx…xxxx  yyy…yyyy  " + "z" * 20

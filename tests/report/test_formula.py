@@ -22,7 +22,7 @@ CASES = [
     pytest.param([flops("softmax", 5, "n", 7)], 1, ["FLOPs = softmax 5·n = 5·7 = 35"], id="several operations an item"),
     pytest.param([flops("relu", 1, "E", 7)], 1, ["FLOPs = relu E = 7"], id="a number is not told twice"),
     pytest.param(
-        [macs("C/g", 4, what="a"), macs("L+S", 5, what="b")],
+        [macs("C/g", 4, label="a"), macs("L+S", 5, label="b")],
         1,
         ["MACs  = a (C/g) + b (L+S) = 4 + 5 = 9", "FLOPs = 2·MACs = 2·9 = 18"],
         id="several products have names, quotients and sums brackets",

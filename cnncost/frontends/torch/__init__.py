@@ -101,7 +101,7 @@ def record(
             check_initialised(walk(root))
             raise
         finally:
-            if not inside:  # the ledger of an outer recording holds tensors as well
+            if not inside:  # the tensor table of an outer recording holds tensors as well
                 leftovers.clear(made, type(root).__name__, sys.exception())
 
 

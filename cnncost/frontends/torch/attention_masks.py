@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 import torch
 
-from cnncost.frontends.torch.blocks import Block, TrackedTensor, pointer
+from cnncost.frontends.torch.blocks import StorageRecord, TrackedTensor, pointer
 from cnncost.frontends.torch.meta import is_meta
 from cnncost.masks import Mask, packed
 
@@ -78,7 +78,7 @@ class Masks:
             return tracked.data
         return self.unmet(tensor, tracked.block)
 
-    def unmet(self, tensor: torch.Tensor, block: Block | None) -> torch.Tensor | None:
+    def unmet(self, tensor: torch.Tensor, block: StorageRecord | None) -> torch.Tensor | None:
         """The same for a tensor on this storage that may not be registered."""
         written = block is not None and bool(block.version)
         if not is_meta(tensor):

@@ -1,4 +1,4 @@
-"""Storages and tensors as stored in the recorder's ledger."""
+"""Storages and tensors as stored in the recorder's tensor table."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from cnncost.graph import Use
 
 
 class StorageRef(weakref.ref):  # type: ignore[type-arg]  # its referent's class differs between torch versions
-    """Weak reference to a block's storage, with a callback when it is freed."""
+    """Weak reference to a storage, with a callback when it is freed."""
 
     __slots__ = ("block", "pointer")
-    block: Block
+    block: StorageRecord
     pointer: int
 
 
-class Block:
+class StorageRecord:
     """A storage: its live range and how it may be used.
 
     Attributes:
@@ -57,23 +57,23 @@ class Block:
 
 
 class TrackedTensor(NamedTuple):
-    """A tensor registered in the ledger.
+    """A tensor registered in the tensor table.
 
-    `version` is the block's version at which the value was last up to date; an in-place op on any other
-    tensor of the block makes it stale. `data` holds the values of a tensor without data, or of a
+    `version` is the storage's version at which the value was last up to date; an in-place op on any other
+    tensor of the storage makes it stale. `data` holds the values of a tensor without data, or of a
     tensor of the user's that was written to; for others with values it is None.
     """
 
     ref: weakref.ref[torch.Tensor]
     value: int
     sig: Signature
-    block: Block
+    block: StorageRecord
     version: int
     data: torch.Tensor | None = None
 
 
 TensorArgs: TypeAlias = "list[tuple[torch.Tensor, TrackedTensor]]"
-"""The tensors among an op's arguments, with their ledger entries."""
+"""The tensors among an op's arguments, with their entries in the tensor table."""
 
 
 def pointer(tensor: torch.Tensor) -> int:

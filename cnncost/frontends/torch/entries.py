@@ -11,7 +11,7 @@ import torch
 from cnncost.frontends.torch import memo as memos
 from cnncost.frontends.torch.attention_masks import place
 from cnncost.frontends.torch.blocks import TensorArgs, pointer
-from cnncost.frontends.torch.ledger import Ledger
+from cnncost.frontends.torch.ledger import TensorTable
 from cnncost.frontends.torch.lowering import OpCall, lower
 from cnncost.frontends.torch.lowering.sparse import lower_sparse
 from cnncost.frontends.torch.masks import MASKING
@@ -52,7 +52,7 @@ def by_rule(op: Overload, args: Any, kwargs: Any, operands: TensorArgs) -> Entry
 
 
 def of_run(
-    op: Overload, args: Any, kwargs: Any, operands: TensorArgs, result: Any, runner: Runner, ledger: Ledger
+    op: Overload, args: Any, kwargs: Any, operands: TensorArgs, result: Any, runner: Runner, ledger: TensorTable
 ) -> Entry:
     """The entry of an op that the runner ran, from its result."""
     tensors: list[torch.Tensor] = []
@@ -93,7 +93,7 @@ def _outs(op: Overload, args: Any, kwargs: Any) -> tuple[int, ...]:
     return tuple(indices)
 
 
-def _make(tensor: torch.Tensor, operands: TensorArgs, old: set[int], ledger: Ledger) -> Fresh | int | None:
+def _make(tensor: torch.Tensor, operands: TensorArgs, old: set[int], ledger: TensorTable) -> Fresh | int | None:
     """How to create an output without running the op, or None if impossible. `old`: the inputs' storages."""
     for i, (arg, _) in enumerate(operands):
         if tensor is arg:

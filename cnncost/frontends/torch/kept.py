@@ -54,7 +54,7 @@ def _tensors(attributes: list[_Attributes]) -> list[torch.Tensor]:
 
 
 def _geometry(tensors: list[torch.Tensor]) -> list[Any]:
-    """The tensor properties that the ledger stores. `.data =`, `requires_grad_` and `resize_` change them in place.
+    """The properties that the tensor table stores. `.data =`, `requires_grad_` and `resize_` change them in place.
 
     Cached tensors have no Python attributes of their own, so it is enough to check whether any has some now.
     """
@@ -179,11 +179,11 @@ def _refill(table: dict[str, Any], then: dict[str, Any]) -> None:
 
 
 class Kept:
-    """A skeleton and its ledger in the state before anything ran on it.
+    """A skeleton and its tensor table in the state before anything ran on it.
 
     Args:
         originals: the user's modules, the model first.
-        skeleton, tracker: their copies, registered in the tracker and its recorder's ledger; nothing has run.
+        skeleton, tracker: their copies, registered in the tracker and its recorder's tensor table; nothing has run.
         reach: objects outside the model that the model's code can reach.
         forget: called when one of the user's modules or tensors dies.
     """
@@ -222,7 +222,7 @@ class Kept:
         return self._copies.modules[0]
 
     def open(self, use_memo: bool) -> Tracker:
-        """A tracker with a new ledger in which the model's parameters and buffers are registered."""
+        """A tracker with a new tensor table in which the model's parameters and buffers are registered."""
         data = {key: tensor for key, ref in self._data if (tensor := ref()) is not None}
         recorder = Recorder(use_memo, self.skeleton, self._sources.open(data), data)
         recorder.masks.sources = [self._tensors]

@@ -1,4 +1,4 @@
-"""The recorder's ledger: maps tensors to values and tracks the live range of each storage.
+"""The recorder's tensor table: maps tensors to values and tracks the live range of each storage.
 
 Tensors are looked up by identity and referenced weakly, so a storage dies in the recording
 exactly when eager Python would free it; memory figures depend on that.
@@ -13,7 +13,7 @@ from functools import partial
 import torch
 
 from cnncost.frontends.torch import sparse
-from cnncost.frontends.torch.blocks import Block, StorageRef, TrackedTensor, pointer, storage_bytes
+from cnncost.frontends.torch.blocks import StorageRecord, StorageRef, TrackedTensor, pointer, storage_bytes
 from cnncost.frontends.torch.compat.tensors import identity_of
 from cnncost.frontends.torch.meta import is_meta
 from cnncost.frontends.torch.types import Signature, signature
@@ -28,15 +28,15 @@ _storage: Callable[[tuple[object, ...]], Storage] = partial(tuple.__new__, Stora
 _owned: Callable[[tuple[object, ...]], Owned] = partial(tuple.__new__, Owned)
 
 
-class Ledger:
+class TensorTable:
     """Values and storages of one recording. `clock` is the index of the current node."""
 
     def __init__(self) -> None:
         self.values: list[Value] = []
         self.tracked: dict[int, TrackedTensor] = {}
         self.clock = 0
-        self._blocks: list[Block] = []
-        self._by_pointer: dict[int, Block] = {}
+        self._blocks: list[StorageRecord] = []
+        self._by_pointer: dict[int, StorageRecord] = {}
         self._kept: list[torch.Tensor] = []
         self._aliases: dict[int, StorageRef] = {}
         self._lasting: tuple[Storage, ...] = ()
@@ -61,7 +61,7 @@ class Ledger:
                 nbytes += sparse.stored(tensor)[1]
         block = self._by_pointer.get(where)
         if block is None:
-            block = Block(len(self._blocks), nbytes, None, data is not None, role)
+            block = StorageRecord(len(self._blocks), nbytes, None, data is not None, role)
             self._by_pointer[where] = block
             self._blocks.append(block)
             if not plain:
@@ -95,7 +95,7 @@ class Ledger:
     def add_fresh(self, tensor: torch.Tensor, sig: Signature, nbytes: int, real: bool) -> TrackedTensor:
         """Register an op's output that has its own storage, and watch for the storage's end."""
         blocks = self._blocks
-        block = Block(len(blocks), nbytes, self.clock, real, "activation")
+        block = StorageRecord(len(blocks), nbytes, self.clock, real, "activation")
         blocks.append(block)
         if tensor.layout is _STRIDED:
             self._watch(tensor.untyped_storage(), block)
@@ -104,14 +104,14 @@ class Ledger:
             self._add_indices(tensor, None)
         return self._book(tensor, block, "activation", sig)
 
-    def _watch(self, storage: torch.UntypedStorage, block: Block) -> None:
+    def _watch(self, storage: torch.UntypedStorage, block: StorageRecord) -> None:
         """Get a callback when a storage is freed."""
         block.ref = ref = StorageRef(storage, self._on_death)
         ref.block = block
         ref.pointer = where = identity_of(storage)
         self._by_pointer[where] = block
 
-    def alias(self, tensor: torch.Tensor, block: Block) -> None:
+    def alias(self, tensor: torch.Tensor, block: StorageRecord) -> None:
         """Map the storage of a meta tensor to a known storage while it is alive."""
         storage = tensor.untyped_storage()
         if identity_of(storage) in self._by_pointer:
@@ -125,7 +125,7 @@ class Ledger:
         if self._by_pointer.get(ref.pointer) is ref.block:
             del self._by_pointer[ref.pointer]
 
-    def _add_indices(self, tensor: torch.Tensor, source: Block | None) -> None:
+    def _add_indices(self, tensor: torch.Tensor, source: StorageRecord | None) -> None:
         """Register a sparse tensor's indices: as parts of a source, else as storages with their own live ranges."""
         if tensor.layout not in sparse.LAYOUTS:
             return
@@ -134,11 +134,13 @@ class Ledger:
             if source is not None:
                 self._by_pointer.setdefault(where, source)
             elif where not in self._by_pointer:
-                block = Block(len(self._blocks), storage_bytes(index), self.clock, not is_meta(index), "activation")
+                block = StorageRecord(
+                    len(self._blocks), storage_bytes(index), self.clock, not is_meta(index), "activation"
+                )
                 self._blocks.append(block)
                 self._watch(index.untyped_storage(), block)
 
-    def add_view(self, tensor: torch.Tensor, block: Block, role: Role = "activation") -> TrackedTensor:
+    def add_view(self, tensor: torch.Tensor, block: StorageRecord, role: Role = "activation") -> TrackedTensor:
         """Register a tensor on a known storage."""
         real = block.real and (tensor.layout is _STRIDED or not is_meta(tensor))  # sparse: the indices count too
         return self._book(tensor, block, role, signature(tensor, real, block.grad))
@@ -180,9 +182,9 @@ class Ledger:
             block.writer = tracked.value
         return tracked
 
-    def _moved(self, old: Block, tensor: torch.Tensor) -> Block:
-        """The new block of a storage that grew: the elements were moved and the old memory is freed."""
-        block = Block(len(self._blocks), storage_bytes(tensor), self.clock, old.real, old.use)
+    def _moved(self, old: StorageRecord, tensor: torch.Tensor) -> StorageRecord:
+        """The new record of a storage that grew: the elements were moved and the old memory is freed."""
+        block = StorageRecord(len(self._blocks), storage_bytes(tensor), self.clock, old.real, old.use)
         self._blocks.append(block)
         block.version, block.writer, block.noise = old.version, old.writer, old.noise
         if old.born is not None:
@@ -259,11 +261,11 @@ class Ledger:
         tracked = self.tracked.get(id(tensor))
         return tracked if tracked is not None and tracked.ref() is tensor else None
 
-    def block_of(self, tensor: torch.Tensor) -> Block | None:
+    def block_of(self, tensor: torch.Tensor) -> StorageRecord | None:
         """The block of a tensor's storage, or None if unknown."""
         return self._by_pointer.get(pointer(tensor))
 
-    def latest_on(self, block: Block, kind: TensorType) -> Value | None:
+    def latest_on(self, block: StorageRecord, kind: TensorType) -> Value | None:
         """The newest value on a storage, preferring one of the same type (autograd creates such aliases).
 
         Its tensor may be gone: `Parameter(torch.empty(3))` leaves only the parameter.
@@ -289,7 +291,7 @@ class Ledger:
             return (*tracked, *[_storage((b.index, b.nbytes, b.born, None, b.use)) for b in blocks])
         return (*tracked, *[_storage((b.index, b.nbytes, b.born, b.died, b.use)) for b in blocks])
 
-    def _book(self, tensor: torch.Tensor, block: Block, role: Role, sig: Signature) -> TrackedTensor:
+    def _book(self, tensor: torch.Tensor, block: StorageRecord, role: Role, sig: Signature) -> TrackedTensor:
         values, identity = self.values, id(tensor)
         index, block.tensor = len(values), identity
         values.append(_value((index, sig.type, block.index, role)))
@@ -309,13 +311,13 @@ class Ledger:
 
 
 class Sources:
-    """Snapshot of a ledger that contains only sources, from which new ledgers start.
+    """Snapshot of a tensor table that contains only sources, from which new ones start.
 
     Args:
-        ledger: the ledger. Tensors' values are not stored; the caller of `open` passes them again.
+        ledger: the tensor table. Tensors' values are not stored; the caller of `open` passes them again.
     """
 
-    def __init__(self, ledger: Ledger) -> None:
+    def __init__(self, ledger: TensorTable) -> None:
         self._values = ledger.values.copy()
         self._tracked = {key: _tracked((*tracked[:5], None)) for key, tracked in ledger.tracked.items()}
         self._blocks = ledger._blocks.copy()
@@ -324,9 +326,9 @@ class Sources:
         self._kept = ledger._kept.copy()
         self._storages = ledger.storages()
 
-    def open(self, data: dict[int, torch.Tensor]) -> Ledger:
-        """A ledger that starts with these sources; only the newest is valid. `data`: values by `id` of the tensor."""
-        ledger, tracked = Ledger(), self._tracked.copy()
+    def open(self, data: dict[int, torch.Tensor]) -> TensorTable:
+        """A table that starts with these sources; only the newest is valid. `data`: values by `id` of the tensor."""
+        ledger, tracked = TensorTable(), self._tracked.copy()
         for key, values in data.items():
             tracked[key] = _tracked((*tracked[key][:5], values))
         for block, real in zip(self._blocks, self._real, strict=True):

@@ -10,7 +10,7 @@ import torch
 
 from cnncost.frontends.torch import memo as memos
 from cnncost.frontends.torch.blocks import TensorArgs
-from cnncost.frontends.torch.ledger import Ledger
+from cnncost.frontends.torch.ledger import TensorTable
 from cnncost.frontends.torch.memo import Entry
 from cnncost.graph import OpSpec
 
@@ -18,8 +18,8 @@ MASKING = frozenset({"aten.bernoulli_.float", "aten.bernoulli.p"})
 """Ops that draw a mask."""
 
 
-def dropout_spec(ledger: Ledger, entry: Entry, operands: TensorArgs, results: list[torch.Tensor]) -> OpSpec:
-    """The spec of an op that may be part of dropout or stochastic depth; marks mask storages in the ledger."""
+def dropout_spec(ledger: TensorTable, entry: Entry, operands: TensorArgs, results: list[torch.Tensor]) -> OpSpec:
+    """The spec of an op that may be part of dropout or stochastic depth; marks mask storages in the tensor table."""
     blocks = [tracked.block for _, tracked in operands]
     drawn, spec = entry.name in MASKING, entry.spec
     among_masks = drawn or (spec.kind == "pointwise" and any(block.noise for block in blocks))

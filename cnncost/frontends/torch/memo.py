@@ -105,7 +105,7 @@ def intern(spec: OpSpec) -> OpSpec:
 
 @cache
 def layout(fn: str, inputs: tuple[TensorType, ...], output: TensorType) -> OpSpec:
-    """The spec of an op without cost: an alias, or a view that is read after a write (which elements is not known)."""
+    """The spec of an op without cost: an alias, or a view that is read after a write to unknown elements."""
     moves = (("reshape", output.shape),) if fn == "alias" and inputs[0].numel == output.numel else None
     return intern(OpSpec("layout", inputs, (output,), (("copy", False), ("moves", moves))))
 

@@ -44,7 +44,7 @@ _ABOVE = [
 
 
 def with_scratch(spec: OpSpec, op: Overload, args: Any, kwargs: Any, operands: TensorArgs, make: Any) -> OpSpec:
-    """The spec with its temporary bytes, or marked as unknown. `make` returns a recorder with an empty ledger."""
+    """The spec with its temporary bytes, or marked as unknown. `make` returns a recorder with an empty tensor table."""
     nbytes = known_parts.bytes_known(op, args, kwargs, operands, spec)
     if nbytes is None:
         nbytes = _scratch(op, args, kwargs, operands, make)

@@ -9,7 +9,7 @@ import torch
 
 from cnncost.frontends.torch.attention_masks import Masks
 from cnncost.frontends.torch.blocks import TensorArgs, TrackedTensor
-from cnncost.frontends.torch.ledger import Ledger
+from cnncost.frontends.torch.ledger import TensorTable
 from cnncost.graph import Node, OpSpec
 
 
@@ -31,7 +31,7 @@ class Originals(Protocol):
 
 
 class Recording(Protocol):
-    """A recorder as seen by its callees: a dispatch mode with a ledger, to which nodes can be appended.
+    """A recorder as seen by its callees: a dispatch mode with a tensor table, to which nodes can be appended.
 
     Attributes:
         ledger: the tensors and storages.
@@ -42,7 +42,7 @@ class Recording(Protocol):
         on_values: whether ops run on real data.
     """
 
-    ledger: Ledger
+    ledger: TensorTable
     nodes: list[Node]
     masks: Masks
     values_at_hand: dict[int, torch.Tensor]

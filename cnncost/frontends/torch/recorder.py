@@ -78,7 +78,7 @@ class Recorder(ResultRecorder):
         return self._record_made(entry, operands)
 
     def scan(self, args: Any, key: list[Any], operands: TensorArgs) -> None:
-        """Append each argument to the key, and each tensor with its ledger entry to `operands`."""
+        """Append each argument to the key, and each tensor with its entry in the tensor table to `operands`."""
         tracked = self.ledger.tracked
         for arg in args:
             kind = type(arg)
@@ -184,7 +184,7 @@ class Recorder(ResultRecorder):
         return self._record_run(entry, operands, result)
 
     def _anew(self) -> Recorder:
-        """A recorder with an empty ledger."""
+        """A recorder with an empty tensor table."""
         return Recorder(self._use_memo, casting=self.casting)
 
     def _run_sparse(self, op: Overload, args: Any, kwargs: Any, operands: TensorArgs) -> Any:

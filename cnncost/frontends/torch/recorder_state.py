@@ -1,7 +1,7 @@
 """The state of a recorder: its nodes, its tensors and the devices that they represent.
 
-Tensors enter the ledger as results of ops, or here: a tensor from outside the recording, an alias that was created
-unobserved, or a tensor whose storage was written to through another view.
+Tensors enter the tensor table as results of ops, or here: a tensor from outside the recording, an alias that was
+created unobserved, or a tensor whose storage was written to through another view.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from cnncost.frontends.torch.autocast import Casting
 from cnncost.frontends.torch.blocks import TrackedTensor
 from cnncost.frontends.torch.compat.dispatch import TorchDispatchMode
 from cnncost.frontends.torch.compat.ops import COPY_TO
-from cnncost.frontends.torch.ledger import Ledger
+from cnncost.frontends.torch.ledger import TensorTable
 from cnncost.frontends.torch.meta import is_meta
 from cnncost.frontends.torch.protocols import CallAttributor
 from cnncost.frontends.torch.running import REAL_LIMIT, Runner, has_data
@@ -38,7 +38,7 @@ class RecorderState(TorchDispatchMode):
         self,
         use_memo: bool = True,
         skeleton: Skeleton | None = None,
-        ledger: Ledger | None = None,
+        ledger: TensorTable | None = None,
         data: dict[int, torch.Tensor] | None = None,
         casting: Casting | None = None,
     ) -> None:
@@ -46,7 +46,7 @@ class RecorderState(TorchDispatchMode):
         self.skeleton = skeleton
         self.values_at_hand = data if data is not None else {}
         """Known values of meta tensors, by identity."""
-        self.ledger = ledger if ledger is not None else Ledger()
+        self.ledger = ledger if ledger is not None else TensorTable()
         self.nodes: list[Node] = []
         self.call = 0
         self.phase: Phase = "forward"
@@ -91,7 +91,7 @@ class RecorderState(TorchDispatchMode):
     def release(self) -> None:
         """Drop references to all tensors and break cycles, so that the copies are freed without garbage collection."""
         self.skeleton = self.appearance = None
-        self.ledger = Ledger()
+        self.ledger = TensorTable()
         self.values_at_hand = {}
         self._runner = Runner()
         self.masks = Masks()

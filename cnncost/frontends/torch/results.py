@@ -1,4 +1,4 @@
-"""Append the node of an op to a recording: create or find the op's results and register them in the ledger."""
+"""Append the node of an op to a recording: create or find the op's results and register them in the tensor table."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""An optimizer's earlier steps, recorded in a separate ledger, so that its state exists when the step begins.
+"""An optimizer's earlier steps, recorded in a separate tensor table, so that its state exists when the step begins.
 
 State that an optimizer creates itself (step counts, decaying rates) has values, which are kept. Numbers that it reads
 from tensors without values (gradient norms) determine no size: stand-ins are returned for them, and if other
@@ -14,7 +14,7 @@ from typing import TypeAlias
 import torch
 
 from cnncost.errors import DataDependentError
-from cnncost.frontends.torch.ledger import Ledger
+from cnncost.frontends.torch.ledger import TensorTable
 from cnncost.frontends.torch.recorder import Recorder
 from cnncost.graph import OpSpec
 
@@ -28,10 +28,10 @@ _Done: TypeAlias = list[tuple[str, OpSpec]]
 
 
 @contextmanager
-def apart(recorder: Recorder) -> Iterator[Ledger]:
-    """Record into a separate ledger, which is yielded; unknown numbers may be read."""
+def apart(recorder: Recorder) -> Iterator[TensorTable]:
+    """Record into a separate tensor table, which is yielded; unknown numbers may be read."""
     kept = recorder.ledger, recorder.nodes, recorder.attributor, recorder.read_as
-    recorder.ledger, recorder.nodes, recorder.attributor, recorder.read_as = Ledger(), [], None, STAND_IN
+    recorder.ledger, recorder.nodes, recorder.attributor, recorder.read_as = TensorTable(), [], None, STAND_IN
     try:
         yield recorder.ledger
     finally:
@@ -39,7 +39,7 @@ def apart(recorder: Recorder) -> Iterator[Ledger]:
 
 
 def check_independent(recorder: Recorder, step: Callable[[], None]) -> None:
-    """Make more steps, in a separate ledger, to check that their ops don't depend on the numbers read.
+    """Make more steps, in a separate tensor table, to check that their ops don't depend on the numbers read.
 
     Raises:
         DataDependentError: they do.
@@ -59,8 +59,8 @@ def check_independent(recorder: Recorder, step: Callable[[], None]) -> None:
         raise DataDependentError("what it does depends on a number that it reads")
 
 
-def values_of(ledger: Ledger, tensor: torch.Tensor) -> torch.Tensor | None:
-    """The values of a tensor in such a ledger, or its own; None if unknown."""
+def values_of(ledger: TensorTable, tensor: torch.Tensor) -> torch.Tensor | None:
+    """The values of a tensor in such a tensor table, or its own; None if unknown."""
     known = ledger.find(tensor)
     if known is not None and known.version == known.block.version and known.sig.real and known.data is not None:
         return known.data

@@ -14,7 +14,7 @@ from torch import nn
 
 from cnncost.frontends.torch.compat.tensors import identity_of
 from cnncost.frontends.torch.kinds import LAZY
-from cnncost.frontends.torch.ledger import Ledger
+from cnncost.frontends.torch.ledger import TensorTable
 from cnncost.frontends.torch.running import is_parameter
 from cnncost.frontends.torch.skeleton import LazyParameterError, Skeleton
 from cnncost.frontends.torch.watch import Watch
@@ -35,7 +35,7 @@ class Weights(Skeleton):
         self._own: set[int] = set()
         self._saved: dict[int, tuple[torch.UntypedStorage, torch.UntypedStorage]] = {}
 
-    def about_to_be_written(self, tensors: Iterable[torch.Tensor], ledger: Ledger) -> None:
+    def about_to_be_written(self, tensors: Iterable[torch.Tensor], ledger: TensorTable) -> None:
         """Save the storages of those of these tensors that belong to the user."""
         for tensor in tensors:
             if tensor.layout is not torch.strided or tensor.is_meta:

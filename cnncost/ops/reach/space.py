@@ -87,7 +87,7 @@ def adaptive_pool(spec: OpSpec) -> Reach:
 
 
 def resize(spec: OpSpec) -> Reach:
-    """The taps of the interpolation, those of weight zero, too. Attributes: mode, antialias, axes, align, scales."""
+    """The taps of the interpolation, also those of weight zero. Attributes: mode, antialias, axes, align, scales."""
     x, y = spec.inputs[0].shape, spec.outputs[0].shape
     first = len(x) - spec["axes"]
     scales = spec.get("scales") or (None,) * spec["axes"]
@@ -129,7 +129,7 @@ def blocks(size: int, kernel: int, stride: int, padding: int, dilation: int) -> 
 
 
 def trace(spec: OpSpec) -> Reach:
-    """Sees all, in terms of hulls: the diagonal touches each of its rows and columns."""
+    """Sees the whole matrix: that is the hull of its diagonal, which touches each row and column."""
     return routes(Route(0, (Reshape((prod(spec.inputs[0].shape),)), All(0), Reshape(()))))
 
 

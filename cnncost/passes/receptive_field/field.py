@@ -87,7 +87,7 @@ class Field:
     `factors` lists the factors of all axes in order, `counts` the number of factors of each axis.
     """
 
-    __slots__ = ("__dict__", "factors", "counts", "exact", "periodic")  # cached_property needs __dict__
+    __slots__ = ("__dict__", "counts", "exact", "factors", "periodic")  # cached_property needs __dict__
 
     def __init__(self, factors: tuple[AxisFactor, ...], counts: tuple[int, ...], exact: Cells, periodic: Rule) -> None:
         self.factors = factors

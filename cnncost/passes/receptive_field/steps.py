@@ -221,7 +221,7 @@ def single(field: Field, axis: int) -> Field:
 
 
 def _merged_pattern(field: Field, part: slice) -> Rule:
-    """The pattern after merging. Other factors may follow the image factor but not precede it: an inner part can't grow."""
+    """The pattern after merging. Other factors may follow the image factor, not precede it: inner parts can't grow."""
     periodic, image = field.periodic, field.image
     if not isinstance(periodic, PeriodicPattern) or image is None or not part.start <= image < part.stop:
         return periodic

@@ -78,9 +78,9 @@ def left_of(spec: OpSpec, mask: Mask | None, tile: Tile | None = None) -> Left:
     for term in cost.terms:
         if not term.mac:
             continue
-        if term.what in _SCORED and term.items % total:  # the mask has more batches than the product
+        if term.label in _SCORED and term.items % total:  # the mask has more batches than the product
             return Left(cost.macs, True)
-        macs += term.items // total * pairs if term.what in _SCORED else term.items
+        macs += term.items // total * pairs if term.label in _SCORED else term.items
     return Left(macs, False)
 
 

@@ -53,7 +53,7 @@ LEAST = {
 }
 
 
-@pytest.mark.parametrize(("before", "after", "pattern", "least"), LEAST.values(), ids=LEAST)
+@pytest.mark.parametrize(("before", "after", "periodic", "least"), LEAST.values(), ids=LEAST)
 def test_the_shortest_period(before, after, periodic, least):
     factors = (*before, IMAGE, *after)
     assert _least(Field(factors, (len(factors),), [], periodic), periodic) == (least or periodic)
