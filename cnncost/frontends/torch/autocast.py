@@ -22,12 +22,10 @@ from cnncost.frontends.torch.compat.dispatch import (
     OURS,
     BelowAutograd,
     Excluding,
-    Including,
     has_kernel,
-    is_excluded,
+    key_on,
     keys_below,
     op_names,
-    set_excluded,
 )
 from cnncost.frontends.torch.compat.facts import AUTOCAST_KEEPS_CASTS_OF_INFERENCE
 from cnncost.frontends.torch.compat.ops import schema_of
@@ -116,13 +114,10 @@ class Casting:
         """In this context, ops of this thread are cast if autocast is on."""
         _registered()
         _running.append(self)
-        excluded = is_excluded(_KEY)
         try:
-            with Including(_KEY):
-                set_excluded(_KEY, False)
+            with key_on(_KEY):
                 yield
         finally:
-            set_excluded(_KEY, excluded)
             _running.pop()
 
     def begins(self, device: str) -> None:

@@ -24,11 +24,10 @@ from cnncost.frontends.torch.compat.dispatch import (
     OURS,
     BelowAutograd,
     Excluding,
-    Including,
     is_excluded,
     key,
+    key_on,
     keys_below,
-    set_excluded,
 )
 from cnncost.frontends.torch.compat.higher_order import fall_through
 from cnncost.frontends.torch.compat.interpreter import frame
@@ -56,13 +55,10 @@ def installed(device_of: Callable[[torch.Tensor], str]) -> Iterator[None]:
     """Enable our kernels for this thread in this context."""
     _registered()
     _devices.append(device_of)
-    excluded = is_excluded(_KEY)
     try:
-        with Including(_KEY):
-            set_excluded(_KEY, False)
+        with key_on(_KEY):
             yield
     finally:
-        set_excluded(_KEY, excluded)
         _devices.pop()
 
 

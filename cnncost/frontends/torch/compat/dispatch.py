@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from contextlib import AbstractContextManager
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from typing import Any
 
 import torch
@@ -69,6 +69,19 @@ Forcing: Any = torch._C._ForceDispatchKeyGuard
 is_excluded: Callable[[Any], bool] = torch._C._dispatch_tls_is_dispatch_key_excluded
 set_excluded: Callable[[Any, bool], None] = torch._C._dispatch_tls_set_dispatch_key_excluded
 """Whether a key is off in this thread. All of autocast's are, until a region of autocast begins."""
+
+
+@contextmanager
+def key_on(key: Any) -> Iterator[None]:
+    """Turn a key on in this thread, also where it was turned off, as all of autocast's are."""
+    excluded = is_excluded(key)
+    try:
+        with Including(key):
+            set_excluded(key, False)
+            yield
+    finally:
+        set_excluded(key, excluded)
+
 
 excluded_keys: Callable[[], Any] = torch._C._dispatch_tls_local_exclude_set
 included_keys: Callable[[], Any] = torch._C._dispatch_tls_local_include_set
