@@ -48,8 +48,6 @@ def to_lines(document: Document, width: int, written: Written = layout.printable
     lines: list[Line] = [[(line, "title")] for line in wrapped(written(title), width)]
     there: set[str] = set()
     for part in document.shown(TEXT):
-        if isinstance(part, Table):
-            there |= {part.columns[i].name for i in _fitted(part, width, written).places}
         shown = list(_part(part, width, there, written))
         if not shown:
             continue
@@ -106,12 +104,15 @@ def wrapped(text: str, width: int, first: str = "", hang: str = "  ") -> list[st
 
 
 def _part(part: Part, width: int, there: set[str], written: Written) -> Iterator[Line]:
+    """The lines of a part; names of the columns that are shown are added to `there`."""
     told = partial(_told, width=width, written=written)
     match part:
         case Table():
             if part.caption:
                 yield from told(Note(part.caption))
-            yield from table_lines(part, width, written)
+            fitting = _Fitting(part, width, written)
+            there |= fitting.shown
+            yield from fitting.lines()
         case Notes():
             if part.intro is not None:
                 yield from told(part.intro)
@@ -146,55 +147,79 @@ class _Plan(NamedTuple):
 
 def table_lines(table: Table, width: int, written: Written = layout.printable) -> list[Line]:
     """A table that takes as many of its steps as it has to."""
-    rules = [i for i, row in enumerate(table.rows) if row.role == "total" and i and table.rows[i - 1].role != "total"]
-    return layout.table(_fields(table, _fitted(table, width, written), width, width, written), width, rules)
+    return _Fitting(table, width, written).lines()
 
 
-def _fitted(table: Table, width: int, written: Written) -> _Plan:
-    """The first of the steps that fits, or the last, with the optional columns for which there is room then."""
+class _Fitting:
+    """A table as it is fitted into a width; the text of each cell is made once, whatever is tried."""
 
-    def fits(plan: _Plan) -> bool:
-        return layout.needed(_fields(table, plan, width, 0, written)) <= width
+    def __init__(self, table: Table, width: int, written: Written) -> None:
+        self.table, self.width, self.written = table, width, written
+        self._cells: dict[tuple[int, bool], list[layout.Cell]] = {}
+        self.plan = self._fitted()
 
-    kept = [i for i in table.places(TEXT) if table.columns[i].name not in table.optional]
-    plan = _Plan(kept)
-    for step in table.narrower:
-        if fits(plan):
-            break
-        kept = [i for i in kept if table.columns[i].name not in step.drop]
-        plan = _Plan(kept, plan.compact or step.compact, dict(step.least))
-    names = [column.name for column in table.columns]
-    for name in table.optional:
-        more = plan._replace(places=sorted([*plan.places, names.index(name)]))
-        plan = more if fits(more) else plan
-    return plan
+    @property
+    def shown(self) -> set[str]:
+        """Names of the columns that are shown."""
+        return {self.table.columns[i].name for i in self.plan.places}
 
+    def lines(self) -> list[Line]:
+        """The lines of the table."""
+        rows = self.table.rows
+        rules = [i for i, row in enumerate(rows) if row.role == "total" and i and rows[i - 1].role != "total"]
+        return layout.table(self._fields(self.plan, self.width), self.width, rules)
 
-def _fields(table: Table, plan: _Plan, width: int, room: int, written: Written) -> list[TableColumn]:
-    """The columns; bars take what the others leave of `room`, 0 to ask what is needed."""
-    fields = [_field(table, i, plan, width, written) for i in plan.places]
-    for at, column in enumerate([table.columns[i] for i in plan.places]):
-        if column.bar is not None:
-            left = room - sum(field.width + field.gap for field in fields) + fields[0].gap - 1
-            size = max(plan.least.get(column.name, column.bar.least), min(left, column.bar.most))
-            numbers, bars = _with_bars(table, plan.places[at], fields[at], size)
-            fields[at : at + 1] = [numbers, bars if room else bars._replace(cells=[layout.Cell(" " * size)])]
-            break
-    return fields
+    def _fitted(self) -> _Plan:
+        """The first of the steps that fits, or the last, with the optional columns for which there is room then."""
+        table = self.table
+        kept = [i for i in table.places(TEXT) if table.columns[i].name not in table.optional]
+        plan = _Plan(kept)
+        for step in table.narrower:
+            if self._fits(plan):
+                break
+            kept = [i for i in kept if table.columns[i].name not in step.drop]
+            plan = _Plan(kept, plan.compact or step.compact, dict(step.least))
+        names = [column.name for column in table.columns]
+        for name in table.optional:
+            more = plan._replace(places=sorted([*plan.places, names.index(name)]))
+            plan = more if self._fits(more) else plan
+        return plan
 
+    def _fits(self, plan: _Plan) -> bool:
+        return layout.needed(self._fields(plan, 0)) <= self.width
 
-def _field(table: Table, index: int, plan: _Plan, width: int, written: Written) -> TableColumn:
-    column = table.columns[index]
-    shown = [_cell(column, row, index, plan.compact, written) for row in table.rows]
-    if column.once:
-        shown = [cell._replace(text="") if i and cell == shown[i - 1] else cell for i, cell in enumerate(shown)]
-    least = None if column.bar or column.kind == "bar" else plan.least.get(column.name, column.least)
-    if column.kind == "name":
-        least = max(_NAME[0], min(_NAME[1], 3 * width // 10))
-        levels = [row.level for row in table.rows]
-        shown = [cell._replace(lead=written(lead)) for cell, lead in zip(shown, _leads(levels), strict=True)]
-    heading = column.heading.partition(" ")[0] if column.bar else column.heading
-    return TableColumn(heading, shown or [layout.Cell("")], column.right, least, column.gap)
+    def _fields(self, plan: _Plan, room: int) -> list[TableColumn]:
+        """The columns; bars take what the others leave of `room`, 0 to ask what is needed."""
+        fields = [self._field(i, plan) for i in plan.places]
+        for at, column in enumerate([self.table.columns[i] for i in plan.places]):
+            if column.bar is not None:
+                left = room - sum(field.width + field.gap for field in fields) + fields[0].gap - 1 if room else 0
+                size = max(plan.least.get(column.name, column.bar.least), min(left, column.bar.most))
+                numbers, bars = _with_bars(self.table, plan.places[at], fields[at], size)
+                fields[at : at + 1] = [numbers, bars if room else bars._replace(cells=[layout.Cell(" " * size)])]
+                break
+        return fields
+
+    def _field(self, index: int, plan: _Plan) -> TableColumn:
+        column = self.table.columns[index]
+        shown = self._cells.get((index, plan.compact))
+        if shown is None:
+            shown = self._cells[index, plan.compact] = self._shown(index, plan.compact)
+        least = None if column.bar or column.kind == "bar" else plan.least.get(column.name, column.least)
+        if column.kind == "name":
+            least = max(_NAME[0], min(_NAME[1], 3 * self.width // 10))
+        heading = column.heading.partition(" ")[0] if column.bar else column.heading
+        return TableColumn(heading, shown, column.right, least, column.gap)
+
+    def _shown(self, index: int, compact: bool) -> list[layout.Cell]:
+        column, rows = self.table.columns[index], self.table.rows
+        shown = [_cell(column, row, index, compact, self.written) for row in rows]
+        if column.once:
+            shown = [cell._replace(text="") if i and cell == shown[i - 1] else cell for i, cell in enumerate(shown)]
+        if column.kind == "name":
+            leads = map(self.written, _leads([row.level for row in rows]))
+            shown = [cell._replace(lead=lead) for cell, lead in zip(shown, leads, strict=True)]
+        return shown or [layout.Cell("")]
 
 
 def _leads(levels: Sequence[int | None]) -> list[str]:

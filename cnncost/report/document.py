@@ -142,10 +142,10 @@ def table(report: ReportData, by: By, rows: Sequence[Entry], opened: int | None 
 
 def _row(report: ReportData, shown: Sequence[Column], entry: Entry) -> Row:
     marked = entry.style if entry.style in {"biggest", "total"} else ""
-    cells = []
-    for column in shown:
-        zero = not marked and column.right and not column.of(entry.row)
-        cells.append(column.cell(entry.row)._replace(style="zero" if zero else ""))
+    cells = [column.cell(entry.row) for column in shown]
+    if not marked:
+        cells = [cell._replace(style="zero") if column.right and not column.of(entry.row) else cell
+                 for column, cell in zip(shown, cells, strict=True)]  # fmt: skip
     share = share_cell(entry.row, report)._replace(style="" if marked or entry.row.macs else "zero")
     name = Cell(entry.name, "", entry.tail, entry.style, getattr(entry.row, "path", ""))
     role: parts.Role = "total" if entry.style == "total" else "rest" if isinstance(entry.row, Totals) else "row"

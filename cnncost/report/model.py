@@ -146,10 +146,13 @@ class Report(ReportData):
         return self._rendered("html", sort, top)
 
     def _rendered(self, form: str, sort: str | None = None, top: int | None = None) -> str:
+        from cnncost.render.document import Document
         from cnncost.render.formats import rendered
-        from cnncost.report.document import document, page
+        from cnncost.report.document import data, document, page
 
         asked = ranking(sort, top)
+        if form == "csv":  # the table for people takes longer than all of it
+            return rendered(Document("summarize", parts=(data(self, asked=asked),)), form)
         return rendered(page(self) if form == "html" and asked is None else document(self, asked=asked), form)
 
     @classmethod
