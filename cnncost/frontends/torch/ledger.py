@@ -206,7 +206,7 @@ class TensorTable:
         old, nbytes = self._by_pointer.get(where), storage.nbytes()
         if old is None or nbytes == old.nbytes:
             return
-        block = Block(len(self._blocks), nbytes, self.clock, False, old.use)
+        block = StorageRecord(len(self._blocks), nbytes, self.clock, False, old.use)
         self._blocks.append(block)
         block.version, block.writer, block.grad = old.version, old.writer, old.grad
         old.died = max(self.clock - 1, old.born or 0)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from itertools import chain
 from typing import Any, TypeAlias, TypeVar
 from weakref import ref
 
@@ -109,8 +110,9 @@ def record_once(model: nn.Module, inputs: Any, how: How, made: Made) -> Graph:
 
 def _recorded(model: nn.Module, inputs: Inputs, how: How, made: Made) -> tuple[Graph, kept.Kept | None]:
     """The Graph, and the skeleton if it can be cached."""
-    reusable = how.shared and not how.grad and not how.casts and how.called is None and not how.places
-    reusable = reusable and how.replica is None
+    reusable = (
+        how.shared and not how.grad and not how.casts and how.called is None and not how.places and not how.replica
+    )
     if any(map(is_split, (*model.parameters(), *inputs.tensors()))):
         how, reusable = replace(how, split=True), False
     home = how.device or home_of(model, inputs)
@@ -147,11 +149,7 @@ def _recorded(model: nn.Module, inputs: Inputs, how: How, made: Made) -> tuple[G
 
 def home_of(model: nn.Module, inputs: Inputs) -> torch.device:
     """The default device of tensors: the model's, or else the inputs'."""
-    tensor: torch.Tensor | None = next(model.parameters(), None)
-    if tensor is None:
-        tensor = next(model.buffers(), None)
-    if tensor is None:
-        tensor = next(iter(inputs.given.values()), None)
+    tensor = next(chain(model.parameters(), model.buffers(), inputs.given.values()), None)
     return torch.device("cpu") if tensor is None else tensor.device
 
 
@@ -265,8 +263,7 @@ class _Run:
                 recorder, replacing(tracker, self._appearance, regional),
             ):  # fmt: skip
                 with regions.switched_on(how.autocast):
-                    if how.grad:  # a forward without autograd leaves the buffers as the one before has left them
-                        broadcast_buffers(how.replica, self._model)
+                    broadcast_buffers(how.replica if how.grad else None, self._model)
                     result = tracker.call_root(self._model, how.called, self._inputs)
                     outputs = tracker.values(result)
                     chance = self._chance(draws.made())

@@ -15,7 +15,7 @@ import torch
 from torch import nn
 
 from cnncost.frontends.torch.compat import distributed
-from cnncost.frontends.torch.ledger import Ledger
+from cnncost.frontends.torch.ledger import TensorTable
 
 
 class Replica(NamedTuple):
@@ -45,7 +45,10 @@ def replica_of(model: Any) -> Replica | None:
 
 
 def broadcast_buffers(replica: Replica | None, model: nn.Module) -> None:
-    """Send the first rank's buffers to all others, joined by dtype, if the module does so before forward."""
+    """Send the first rank's buffers to all others, joined by dtype, if the module does so before forward.
+
+    A forward without autograd leaves them as the one before has left them.
+    """
     if replica is None or not replica.buffers:
         return
     by_dtype: dict[torch.dtype, list[torch.Tensor]] = {}
@@ -63,7 +66,7 @@ def broadcast_buffers(replica: Replica | None, model: nn.Module) -> None:
 class Buckets:
     """The buckets of a step, allocated before it; gradients enter them by hooks on the copied parameters."""
 
-    def __init__(self, replica: Replica, parameters: Sequence[nn.Parameter], ledger: Ledger) -> None:
+    def __init__(self, replica: Replica, parameters: Sequence[nn.Parameter], ledger: TensorTable) -> None:
         self._replica = replica
         self._places: dict[int, tuple[int, torch.Tensor]] = {}
         self._flat: list[torch.Tensor] = []
