@@ -110,9 +110,7 @@ def record_once(model: nn.Module, inputs: Any, how: How, made: Made) -> Graph:
 
 def _recorded(model: nn.Module, inputs: Inputs, how: How, made: Made) -> tuple[Graph, kept.Kept | None]:
     """The Graph, and the skeleton if it can be cached."""
-    reusable = (
-        how.shared and not how.grad and not how.casts and how.called is None and not how.places and not how.replica
-    )
+    reusable = how.shared and not any((how.grad, how.casts, how.called, how.places, how.replica))
     if any(map(is_split, (*model.parameters(), *inputs.tensors()))):
         how, reusable = replace(how, split=True), False
     home = how.device or home_of(model, inputs)
