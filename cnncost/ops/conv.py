@@ -8,6 +8,7 @@ from typing import Literal
 from cnncost.graph import OpSpec
 from cnncost.ops import conv_workspace
 from cnncost.ops.kinds import INTS, LAYOUT, Types, kind, maybe, one
+from cnncost.ops.quantized import scaled
 from cnncost.ops.registry import Cost, cost, flops, macs
 
 GEOMETRY: Types = {
@@ -39,7 +40,7 @@ def geometry_fits(spec: OpSpec) -> str | None:
     inputs=(one("x", 2, 5), one("w", 3, 5), maybe("bias", 1)),
     outputs=(one("y", 2, 5),),
     attributes=GEOMETRY,
-    optional={"layout": LAYOUT},
+    optional={"layout": LAYOUT, "integer": bool},
     reach="space.conv",
     workspace=conv_workspace.conv,
     check=geometry_fits,
@@ -50,7 +51,7 @@ def conv(spec: OpSpec) -> Cost:
     Shapes: x: N,C,*X (N may be missing); w: K,C/g,*R, transposed C,K/g,*R; y: N,K,*P.
     X, P, R are products over the spatial axes.
     Zero-padded positions count; a transposed convolution is counted by its input positions. The bias
-    is one FLOP per output.
+    is one FLOP per output. Attribute `integer`: of 8-bit integers, whose sums are scaled to y.
     """
     x, w, y = spec.inputs[0].shape, spec.inputs[1].shape, spec.outputs[0].shape
     axes = len(w) - 2
@@ -61,5 +62,5 @@ def conv(spec: OpSpec) -> Cost:
     else:
         main = macs("N", batch, "K", w[0], "P", prod(y[-axes:]), "C/g", w[1], "R", kernel)
     if not spec["bias"]:
-        return cost(spec, main)
-    return cost(spec, main, flops("bias", 1, "N", batch, "K", channels_out, "P", prod(y[-axes:])))
+        return cost(spec, *scaled(spec, main))
+    return cost(spec, *scaled(spec, main), flops("bias", 1, "N", batch, "K", channels_out, "P", prod(y[-axes:])))

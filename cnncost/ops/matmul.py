@@ -10,6 +10,7 @@ from math import prod
 
 from cnncost.graph import OpSpec
 from cnncost.ops.kinds import INTS, kind, maybe, one, rest, some
+from cnncost.ops.quantized import scaled
 from cnncost.ops.registry import Cost, Term, cost, flops, macs, numbers, parts
 
 
@@ -24,18 +25,20 @@ def _features_fit(spec: OpSpec) -> str | None:
     "linear",
     inputs=(one("x", 1, None), one("w", 1, 2), maybe("bias")),
     attributes={"bias": bool},
+    optional={"integer": bool},
     reach="mixing.linear",
     check=_features_fit,
 )
 def linear(spec: OpSpec) -> Cost:
     """MACs = M·I·O, one FLOP per output for the bias.
 
-    Shapes: x: *,I with M the product of *; w: O,I; y: *,O.
+    Shapes: x: *,I with M the product of *; w: O,I; y: *,O. Attribute `integer`: of 8-bit integers, scaled to y.
     """
     x, w = spec.inputs[0].shape, spec.inputs[1].shape
     rows, outs = prod(x[:-1]), prod(w[:-1])
     main = macs("M", rows, "I", x[-1], "O", outs, *parts(spec))
-    return cost(spec, main, flops("bias", numbers(spec), "M", rows, "O", outs)) if spec["bias"] else cost(spec, main)
+    bias = (flops("bias", numbers(spec), "M", rows, "O", outs),) if spec["bias"] else ()
+    return cost(spec, *scaled(spec, main), *bias)
 
 
 @kind(
@@ -111,7 +114,7 @@ def _product_fits(spec: OpSpec) -> str | None:
     "matmul",
     inputs=(some("addend, factors, scales"),),
     attributes={"batch": int, "m": int, "k": int, "n": int, "bias": bool},
-    optional={"addend": bool},
+    optional={"addend": bool, "integer": bool},
     reach="mixing.matmul",
     check=_product_fits,
 )
@@ -119,13 +122,14 @@ def matmul(spec: OpSpec) -> Cost:
     """MACs = B·M·K·N; the addend of addmm, baddbmm and the like is one FLOP per output.
 
     Attributes: batch, m, k, n as the product is computed (broadcast batches multiplied out); bias: whether something is
-    added; addend: whether the first input is no factor, but what is added (it is given even if β is 0).
+    added; addend: whether the first input is no factor, but what is added (it is given even if β is 0); integer: of
+    8-bit integers, scaled to the result.
     """
     batch, m, k, n = spec["batch"], spec["m"], spec["k"], spec["n"]
     main = macs("B", batch, "M", m, "K", k, "N", n, *parts(spec))
     if not spec["bias"]:
-        return cost(spec, main)
-    return cost(spec, main, flops("addend", numbers(spec), "outputs", spec.outputs[0].numel))
+        return cost(spec, *scaled(spec, main))
+    return cost(spec, *scaled(spec, main), flops("addend", numbers(spec), "outputs", spec.outputs[0].numel))
 
 
 @kind(

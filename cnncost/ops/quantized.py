@@ -32,6 +32,16 @@ def int8_macs(*pairs: str | int) -> Term:
     return Term("int8 multiply-accumulate", factors(*pairs), 0, True)
 
 
+def scaled(spec: OpSpec, main: Term) -> tuple[Term, ...]:
+    """A product's term; of 8-bit integers (attribute `integer`) it has no FLOPs, and each output is scaled once."""
+    if not spec.get("integer"):
+        return (main,)
+    return (
+        Term("int8 multiply-accumulate", main.factors, 0, True),
+        flops("scale", 1, "outputs", spec.outputs[0].numel),
+    )
+
+
 def _around(spec: OpSpec) -> tuple[Term, ...]:
     if spec.outputs[0].dtype == "int32":
         return ()  # the accumulators themselves are the result
@@ -73,6 +83,7 @@ def quantized_conv(spec: OpSpec) -> Cost:
     "quantize",
     inputs=(some("x, scales and ranges"),),
     attributes={"fn": Literal["quantize", "dynamic", "dequantize", "fake", "binary", "binary_relu", "rescale"]},
+    reach="elements.quantize",
 )
 def quantize(spec: OpSpec) -> Cost:
     """FLOPs per element: 5 to quantize, 1 to dequantize, 7 for both (training), 5 for a quantized sum or product.

@@ -10,7 +10,8 @@ from cnncost.frontends.onnx.builder import Builder, Path, Weight
 from cnncost.frontends.onnx.constants import fold
 from cnncost.frontends.onnx.inference import Inference
 from cnncost.frontends.onnx.lowering import lowering, weights
-from cnncost.frontends.onnx.lowering.registry import Made, Op, Ref, Tensor
+from cnncost.frontends.onnx.lowering.quantized import deferred
+from cnncost.frontends.onnx.lowering.registry import Later, Made, Op, Ref, Tensor
 from cnncost.frontends.onnx.names import path_of
 from cnncost.frontends.onnx.tensors import Constant, type_of, type_of_constant, value_of
 from cnncost.tensor_types import TensorType
@@ -121,6 +122,8 @@ class Interpreter:
         rule = lowering(domain, node.op_type) if complete else None
         results = rule(op) if rule is not None else None
         call = self.builder.call(path)
+        if results is not None and deferred(op):
+            return [Tensor(op.y(), later=Later(_told(domain, node.op_type), tuple(op.inputs), call))]
         if results is None and complete:
             expanded = control.schema_function(self, node, op, domain, path)
             if expanded is not None:
@@ -209,6 +212,8 @@ class Interpreter:
         """A tensor's value in the Graph; a stored one becomes a parameter, a buffer or a constant when first read."""
         if tensor.value is not None:
             return tensor.value  # type: ignore[no-any-return]
+        if tensor.later is not None:
+            return self._dequantized(tensor.later, tensor.type)
         if tensor.weight and tensor.weight in self._weights:
             return self._weights[tensor.weight]
         buffer = at in STATISTICS.get(op, ()) and not domain
@@ -226,6 +231,15 @@ class Interpreter:
             if not (buffer or weight):
                 self.builder.undeclared.append(identity)
         return identity
+
+    def _dequantized(self, later: Later, kind: TensorType) -> int:
+        if later.value is None:
+            inputs = [
+                self.value(each, "DequantizeLinear", "", i, later.call)
+                for i, each in enumerate(later.inputs) if each is not None
+            ]  # fmt: skip
+            (later.value,) = self.builder.node(later.name, "quantize", {"fn": "dequantize"}, inputs, [kind], later.call)
+        return later.value
 
     def read(self, name: str) -> bool:
         """Whether an op has read this tensor of the file, as a weight or to know its own settings."""

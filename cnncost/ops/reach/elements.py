@@ -109,6 +109,12 @@ def _in_place(spec: OpSpec) -> list[Route] | None:
     return ways
 
 
+def quantize(spec: OpSpec) -> Reach | None:
+    """Each element sees itself. Ranges that are found on the way, and several tensors, are not followed."""
+    alone = spec["fn"] in {"quantize", "dequantize", "fake"} and spec.inputs[0].shape == spec.outputs[0].shape
+    return routes(Route(0, ())) if alone else None
+
+
 def _along(spec: OpSpec) -> Reach | None:
     """GLU combines the two halves of an axis; a component of a cross product sees the two others."""
     out, axis = spec.outputs[0].shape, spec.get("axis")

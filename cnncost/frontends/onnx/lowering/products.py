@@ -33,7 +33,7 @@ def spread(op: Op, name: str, axes: int) -> Shape:
 def conv(op: Op) -> Made | None:
     """x, w, bias?. x: N,C,*; w: K,C/g,*."""
     attrs = geometry(op, op.x().shape, op.x(1).shape)
-    return None if attrs is None else op.done("conv", attrs)
+    return None if attrs is None else op.done("conv", {**attrs, **op.integers(0, 1)})
 
 
 def geometry(op: Op, x: Shape, w: Shape) -> Attrs | None:
@@ -68,7 +68,7 @@ def conv_transpose(op: Op) -> Made | None:
         padding = (0,) * axes
     attrs: Attrs = {
         "kernel": w[2:], "stride": stride, "padding": padding, "dilation": dilation, "groups": op.get("group", 1),
-        "transposed": True, "output_padding": extra, "bias": op.has(2),
+        "transposed": True, "output_padding": extra, "bias": op.has(2), **op.integers(0, 1),
     }  # fmt: skip
     return op.done("conv", attrs)
 
@@ -99,7 +99,7 @@ def product(left: Shape, right: Shape, bias: bool = False) -> Attrs:
 @lowers("MatMul", weights=(0, 1))
 def matmul(op: Op) -> Made:
     """a, b."""
-    return op.done("matmul", product(op.x().shape, op.x(1).shape))
+    return op.done("matmul", {**product(op.x().shape, op.x(1).shape), **op.integers(0, 1)})
 
 
 @lowers("Gemm", weights=(0, 1, 2))
@@ -112,7 +112,7 @@ def gemm_steps(op: Op) -> Ref:
     """A weight that is stored transposed makes it a linear layer, as torch's are."""
     alpha, beta = op.get("alpha", 1.0), op.get("beta", 1.0)
     added = op.has(2) and beta != 0.0
-    y = op.y()
+    y, integer = op.y(), op.integers(0, 1)
     a: Source = op.permuted(0, (1, 0), copy=False) if op.get("transA") else 0
     addend: Source = 2
     if added and beta != 1.0:
@@ -122,10 +122,10 @@ def gemm_steps(op: Op) -> Ref:
     if op.get("transB"):
         fits = not bias or op.type_of(addend).shape in {y.shape, y.shape[-1:]}
         last = [addend] if bias and fits else []
-        made = op.step("linear", {"bias": bool(last)}, [a, 1, *last], y)
+        made = op.step("linear", {"bias": bool(last), **integer}, [a, 1, *last], y)
         bias = bool(last)
     else:
-        sizes = {**product(op.type_of(a).shape, op.x(1).shape, bias), **({"addend": True} if bias else {})}
+        sizes = {**product(op.type_of(a).shape, op.x(1).shape, bias), **integer, **({"addend": True} if bias else {})}
         made = op.step("matmul", sizes, [*([addend] if bias else []), a, 1], y)
     if not plain:
         made = op.pointwise("mul", [made])

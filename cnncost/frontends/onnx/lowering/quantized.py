@@ -10,16 +10,35 @@ from cnncost.graph import Shape
 from cnncost.tensor_types import TensorType
 
 
+@shapes("QuantizeLinear")
+def quantized_type(op: Op) -> list[TensorType | None]:
+    """As x, of the zero point's dtype."""
+    return [op.x()._replace(dtype=op.x(2).dtype if op.has(2) else "uint8")]
+
+
+@shapes("DequantizeLinear")
+def dequantized_type(op: Op) -> list[TensorType | None]:
+    """As x, of the scale's dtype."""
+    return [op.x()._replace(dtype=op.x(1).dtype)]
+
+
 @lowers("QuantizeLinear")
+@lowers("QuantizeLinear", domain=MICROSOFT)
 def quantize(op: Op) -> Made:
     """x, scale, zero point?."""
     return op.done("quantize", {"fn": "quantize"})
 
 
 @lowers("DequantizeLinear", weights=(0,))
+@lowers("DequantizeLinear", domain=MICROSOFT, weights=(0,))
 def dequantize(op: Op) -> Made:
     """x, scale, zero point?: of weights, too."""
     return op.done("quantize", {"fn": "dequantize"})
+
+
+def deferred(op: Op) -> bool:
+    """Whether a product may read the integers themselves: of 8 bits, without scales of their own for blocks."""
+    return op.type == "DequantizeLinear" and op.x().dtype in {"int8", "uint8"} and not op.get("block_size")
 
 
 @lowers("DynamicQuantizeLinear")

@@ -22,6 +22,7 @@ class Tensor(NamedTuple):
         constant: its elements, if they are few and known.
         weight: the name of the initializer that it is; empty for others.
         proto: its TypeProto, if it has no type.
+        later: the DequantizeLinear that makes it, recorded only if an op reads it in floating point.
     """
 
     type: TensorType | None
@@ -29,6 +30,22 @@ class Tensor(NamedTuple):
     constant: Constant | None = None
     weight: str = ""
     proto: Any = None
+    later: Later | None = None
+
+
+@dataclass
+class Later:
+    """A node that is recorded when its output is read first: what it reads, and where it stands."""
+
+    name: str
+    inputs: tuple[Tensor | None, ...]
+    call: int
+    value: int | None = None
+
+    @property
+    def source(self) -> Tensor | None:
+        """What is dequantized."""
+        return self.inputs[0]
 
 
 class Ref(NamedTuple):
@@ -122,6 +139,14 @@ class Op:
             made.append(None if output is None else Ref(at, number))
             number += output is not None
         return made
+
+    def integers(self, x: int, w: int) -> Attrs:
+        """What says of a product that its factors are dequantized 8-bit integers: then it reads the integers."""
+        sources = [tensor.later.source for i in (x, w) if (tensor := self.inputs[i]) is not None and tensor.later]
+        if len(sources) < 2:
+            return {}
+        self.inputs[x], self.inputs[w] = sources
+        return {"integer": True}
 
     # ---- steps that many ops share
 
