@@ -2,17 +2,24 @@
 
     python tests/conformance/onnx_runtime.py
 
-Runs all node models of the package onnx's own backend tests, with each tensor of the graph made an output.
+Runs all node models of the package onnx's own backend tests, and models of ops of com.microsoft, with each tensor of
+the graph made an output.
 """
 
 import sys
 from collections import Counter
+from pathlib import Path
 from typing import NamedTuple
 from unittest.mock import patch
 
-from cnncost.errors import CnncostError
-from cnncost.frontends.onnx import graph_of
-from cnncost.frontends.onnx.interpreter import Interpreter
+import numpy as np
+
+HERE = Path(__file__).resolve().parent
+sys.path[:0] = [str(HERE.parent.parent), str(HERE.parent)]
+
+from cnncost.errors import CnncostError  # noqa: E402
+from cnncost.frontends.onnx import graph_of  # noqa: E402
+from cnncost.frontends.onnx.interpreter import Interpreter  # noqa: E402
 
 NEWEST_IR = 10
 
@@ -67,7 +74,6 @@ def measured(model, feeds):
 
 def fed(model, data):
     """The data of a test case, by the input's name, as arrays."""
-    import numpy as np
     import onnx
 
     arrays = [onnx.numpy_helper.to_array(x) if isinstance(x, onnx.TensorProto) else x for x in data]
@@ -93,7 +99,16 @@ def compared(model, feeds):
     return Outcome(equal, unknown, wrong, "")
 
 
-def main():
+def fused():
+    """Names, models and data of ops of com.microsoft."""
+    from fused_models import feeds, models
+
+    rng = np.random.default_rng(0)
+    return [(each.name, each.model, feeds(each.model, rng)) for each in models()]
+
+
+def nodes():
+    """Names, models and data of the package's node models."""
     import warnings
 
     from onnx.backend.test.case.node import collect_testcases
@@ -101,21 +116,22 @@ def main():
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         cases = collect_testcases(None)
+    return [(c.name, c.model, fed(c.model, c.data_sets[0][0])) for c in cases if c.data_sets]
+
+
+def main():
     total, wrong, refused = Counter(), {}, Counter()
-    for case in cases:
-        if not case.data_sets:
-            continue
-        feeds = fed(case.model, case.data_sets[0][0])
+    for name, model, feeds in [*fused(), *nodes()]:
         try:
-            found = compared(case.model, feeds)
+            found = compared(model, feeds)
         except CnncostError as error:
-            wrong[case.name] = str(error)
+            wrong[name] = str(error)
             continue
         total += Counter(models=1, equal=found.equal, unknown=found.unknown, not_run=bool(found.not_run))
         if found.not_run:
             refused[found.not_run] += 1
         if found.wrong:
-            wrong[case.name] = str(found.wrong)
+            wrong[name] = str(found.wrong)
     print(dict(total), len(wrong), "wrong")
     for name, said in wrong.items():
         print(f"WRONG: {name}: {said}")

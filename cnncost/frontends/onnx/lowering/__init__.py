@@ -1,6 +1,7 @@
 """Lowerings from ONNX ops to the Graph's op kinds, by family."""
 
 from cnncost.frontends.onnx.lowering import (
+    attention,
     elementwise,
     fused,
     moves,
@@ -12,5 +13,5 @@ from cnncost.frontends.onnx.lowering import (
 )
 from cnncost.frontends.onnx.lowering.registry import Op, lowering, shaper, weights
 
-__all__ = ["Op", "elementwise", "fused", "lowering", "moves", "products", "quantized", "recurrent", "reductions",
-           "shaper", "weights", "windows"]  # fmt: skip
+__all__ = ["Op", "attention", "elementwise", "fused", "lowering", "moves", "products", "quantized", "recurrent",
+           "reductions", "shaper", "weights", "windows"]  # fmt: skip

@@ -5,7 +5,7 @@ from __future__ import annotations
 from math import prod
 
 from cnncost.frontends.onnx.lowering.products import product
-from cnncost.frontends.onnx.lowering.registry import MICROSOFT, Attrs, Made, Op, lowers, shapes
+from cnncost.frontends.onnx.lowering.registry import MICROSOFT, Attrs, Made, Op, Ref, lowers, shapes
 from cnncost.graph import Shape
 from cnncost.tensor_types import TensorType
 
@@ -119,3 +119,100 @@ def matmul_n_bits(op: Op) -> Made:
     weight = op.step("quantize", {"fn": "dequantize"}, stored, x._replace(shape=(n, k)))
     bias = op.present(5)
     return op.done("linear", {"bias": bool(bias)}, [0, weight, *bias])
+
+
+# ---- 8-bit ops of ONNX Runtime: inputs are dequantized, outputs requantized
+
+
+@shapes("QLinearSigmoid", "QLinearLeakyRelu", "QLinearSoftmax")
+def unary_type(op: Op) -> list[TensorType | None]:
+    """As x."""
+    return [op.x()]
+
+
+def _floats(op: Op, at: int = 0) -> Ref:
+    return op.step("quantize", {"fn": "dequantize"}, [at], op.x(at)._replace(dtype="float32"))
+
+
+def _requantized(op: Op, source: Ref) -> Made:
+    return [op.step("quantize", {"fn": "rescale"}, [source], op.y())]
+
+
+@lowers("QLinearSigmoid", "QLinearLeakyRelu", domain=MICROSOFT)
+def unary(op: Op) -> Made:
+    """x, its scale and zero point; those of y."""
+    return _requantized(op, op.pointwise("sigmoid" if op.type == "QLinearSigmoid" else "leaky_relu", [_floats(op)]))
+
+
+@lowers("QLinearSoftmax", domain=MICROSOFT)
+def quantized_softmax(op: Op) -> Made | None:
+    """x, its scale and zero point; those of y. Along one axis."""
+    x, axis = op.x(), op.get("axis", -1) % max(len(op.x().shape), 1)
+    if op.get("opset", 13) < 13 and axis != len(x.shape) - 1:
+        return None
+    attrs: Attrs = {"fn": "softmax", "axis": axis}
+    return _requantized(op, op.step("softmax", attrs, [_floats(op)], x._replace(dtype="float32")))
+
+
+@shapes("QLinearGlobalAveragePool")
+def pooled_type(op: Op) -> list[TensorType | None]:
+    """One position for each channel."""
+    x = op.x().shape
+    space = range(1, len(x) - 1) if op.get("channels_last") else range(2, len(x))
+    return [op.x()._replace(shape=tuple(1 if i in space else n for i, n in enumerate(x)))]
+
+
+@lowers("QLinearGlobalAveragePool", domain=MICROSOFT)
+def quantized_pool(op: Op) -> Made | None:
+    """x, its scale and zero point; those of y."""
+    axes = len(op.x().shape) - 2
+    if op.get("channels_last") or not 1 <= axes <= 3:
+        return None
+    attrs: Attrs = {"fn": "avg", "axes": axes}
+    return _requantized(op, op.step("adaptive_pool", attrs, [_floats(op)], op.y()._replace(dtype="float32")))
+
+
+@shapes("QLinearConcat")
+def concat_type(op: Op) -> list[TensorType | None]:
+    """Scale and zero point of y; then each tensor with its own."""
+    axis, first = op.get("axis"), op.x(2)
+    size = sum(op.x(i).shape[axis] for i in range(2, len(op.inputs), 3))
+    axis %= len(first.shape)
+    return [first._replace(shape=(*first.shape[:axis], size, *first.shape[axis + 1 :]))]
+
+
+@lowers("QLinearConcat", domain=MICROSOFT)
+def quantized_concat(op: Op) -> Made:
+    """All are rescaled to one scale."""
+    return op.done("quantize", {"fn": "rescale"}, list(range(2, len(op.inputs), 3)))
+
+
+@shapes("QGemm")
+def qgemm_type(op: Op) -> list[TensorType | None] | None:
+    """a, its scale and zero point; b, …; c?; scale and zero point of y?, without which it is in floating point."""
+    a, b = op.x().shape, op.x(3).shape
+    shape = (a[1] if op.get("transA") else a[0], b[0] if op.get("transB") else b[1])
+    return [TensorType(shape, op.x(8).dtype if op.has(8) else "float32")]
+
+
+@lowers("QGemm", domain=MICROSOFT, weights=(3, 6))
+def qgemm(op: Op) -> Made:
+    """α is part of the scale."""
+    a, y = op.x().shape, op.y().shape
+    return op.done("quantized_linear", {"rows": y[0], "in": a[0 if op.get("transA") else 1], "out": y[1],
+                                        "dynamic": False})  # fmt: skip
+
+
+@shapes("MatMulIntegerToFloat", "DynamicQuantizeMatMul")
+def to_float_type(op: Op) -> list[TensorType | None] | None:
+    """a, b, …: as MatMul."""
+    a, b = op.x().shape, op.x(1).shape
+    if min(len(a), len(b)) < 2 or a[-1] != b[-2] or len(b) > 2:
+        return None
+    return [TensorType((*a[:-1], b[-1]), "float32")]
+
+
+@lowers("MatMulIntegerToFloat", "DynamicQuantizeMatMul", domain=MICROSOFT, weights=(1,))
+def to_float(op: Op) -> Made:
+    """Scaled to floats; the dynamic one finds the range of a, and quantizes it, on the way."""
+    return op.done("quantized_linear", {**_product(op.x().shape, op.x(1).shape), "dynamic": op.type.startswith("Dyn")})

@@ -69,6 +69,14 @@ def group_norm(op: Op) -> Made:
     return op.done("norm", {"fn": "group", "affine": True, "statistics": True, "groups": op.get("num_groups")})
 
 
+@shapes("LayerNormalization", domain="")
+def layer_norm_type(op: Op) -> list[TensorType | None]:
+    """y, mean and inverse deviation; ONNX Runtime writes the op into files of older opsets, too."""
+    x, first = op.x(), op.get("axis", -1) % len(op.x().shape)
+    statistics = TensorType((*x.shape[:first], *[1] * (len(x.shape) - first)), "float32")
+    return [x, statistics, statistics]
+
+
 @lowers("LayerNormalization", "RMSNormalization", "SimplifiedLayerNormalization", weights=(1, 2))
 def layer_norm(op: Op) -> Made | None:
     """x, scale, shift?: over the axes from `axis` on. A root mean square norm has no shift."""
