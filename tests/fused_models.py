@@ -150,7 +150,7 @@ def quantized():
     weights = [numbers("b", np.zeros((5, 7)), np.uint8)]
     yield one("a linear layer", "QGemm", "a xs xz b ws wz - ys yz", 105, 2 * 21, (3, 7), *rows, more=weights)
     yield one("a linear layer to floats", "QGemm", "a xs xz b ws wz c", 105, 2 * 21, (3, 7), *rows, types=(),
-              more=[numbers("b", np.zeros((7, 5)), np.uint8), numbers("c", np.zeros(7), np.int32)], transB=1)  # fmt: skip
+              more=[numbers("b", np.zeros((7, 5)), np.uint8), numbers("c", [0] * 7, np.int32)], transB=1)  # fmt: skip
     yield one("a product to floats", "MatMulIntegerToFloat", "a b xs ws xz wz", 105, 2 * 21, (3, 7), *rows, types=(),
               more=weights)  # fmt: skip
     yield one("a dynamic product", "DynamicQuantizeMatMul", "f b ws wz", 105, 7 * 15 + 2 * 21, (3, 7), ("f", 3, 5),
