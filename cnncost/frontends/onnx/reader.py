@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from cnncost.errors import MissingPackageError, SourceError
+from cnncost.frontends.onnx.wire import without_data
 from cnncost.near import suggestion
 
 OLDEST = 7
@@ -36,7 +37,10 @@ def read(spec: str) -> Any:
         raise SourceError(f"{spec}: no such file{near}; expected a model saved as .onnx")
     onnx = package(spec)
     try:
-        model = onnx.load_model(path, load_external_data=False)
+        if path.suffix == ".onnx":
+            model = onnx.ModelProto.FromString(without_data(path))
+        else:  # the package's other formats
+            model = onnx.load_model(path, load_external_data=False)
     except Exception as error:
         raise SourceError(
             f"{spec}: not an ONNX model, or cut off ({type(error).__name__}: {' '.join(str(error).split())[:120]}); "
