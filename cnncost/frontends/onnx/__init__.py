@@ -7,11 +7,10 @@ from typing import Any
 
 from cnncost.errors import SourceError
 from cnncost.frontends.onnx.bindings import bound
-from cnncost.frontends.onnx.builder import Weight
 from cnncost.frontends.onnx.interpreter import Interpreter
 from cnncost.frontends.onnx.lowering.registry import Tensor
 from cnncost.frontends.onnx.reader import opsets, package, read
-from cnncost.frontends.onnx.tensors import type_of
+from cnncost.frontends.onnx.tensors import number, type_of
 from cnncost.graph import Graph
 
 __all__ = ["graph_of", "input_names", "read"]
@@ -23,7 +22,8 @@ def graph_of(spec: str, model: Any, inputs: Any = None, sizes: Mapping[str, Any]
     Args:
         spec: the file's name, for messages.
         model: a ModelProto, as `read` returns it.
-        inputs: shapes for inputs with open axes, by name or in order; None for those of the file.
+        inputs: shapes for inputs with open axes, by name or in order; None for those of the file. For one integer
+            its value: what follows from it, such as which branch is taken, is then known.
         sizes: sizes of open axes by name.
 
     Raises:
@@ -31,7 +31,7 @@ def graph_of(spec: str, model: Any, inputs: Any = None, sizes: Mapping[str, Any]
         SourceError: a graph that is out of order or has a cycle, or none of whose inputs is a tensor.
     """
     graph = model.graph
-    types, _ = bound(input_names(model), inputs, sizes or {})
+    types, given = bound(input_names(model), inputs, sizes or {})
     functions = {(f.domain, f.name): f for f in model.functions}
     run = Interpreter(package(spec), spec, opsets(model), functions)
     names: dict[str, Tensor] = {}
@@ -42,6 +42,9 @@ def graph_of(spec: str, model: Any, inputs: Any = None, sizes: Mapping[str, Any]
             continue
         values.append(run.builder.source(kind, "input"))
         names[name] = run.tensor(values[-1])
+        if name in given:
+            run.builder.note(f"{name} is {given[name]}, as given: the figures hold for this value")
+            names[name] = names[name]._replace(constant=number(given[name], kind))
     for proto in graph.initializer:
         names[proto.name] = run.stored(proto.name, proto)
     for sparse in graph.sparse_initializer:
@@ -50,7 +53,7 @@ def graph_of(spec: str, model: Any, inputs: Any = None, sizes: Mapping[str, Any]
     run.declared = {info.name: info.type for info in (*graph.value_info, *graph.output)}
     run.run(graph.node, names)
     outputs = _outputs(spec, run, graph, names)
-    _unused(run, graph, names)
+    run.unread(graph.initializer)
     _note_unshaped(run)
     return run.builder.graph(values, outputs)
 
@@ -77,16 +80,6 @@ def _outputs(spec: str, run: Interpreter, graph: Any, names: Mapping[str, Tensor
             )
         values.append(run.value(tensor, "", "", 0, 0))
     return values
-
-
-def _unused(run: Interpreter, graph: Any, names: Mapping[str, Tensor]) -> None:
-    """Weights that no op reads are in the file all the same."""
-    read = {weight.name for weight in run.builder.weights}
-    for proto in graph.initializer:
-        kind = names[proto.name].type
-        if proto.name in read or kind is None or not kind.floating or kind.numel < 2 or run.read(proto.name):
-            continue
-        run.builder.weights.append(Weight(run.builder.source(kind, "parameter"), proto.name, 0, False))
 
 
 def _note_unshaped(run: Interpreter) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 from cnncost.errors import InputError
 from cnncost.frontends.onnx.tensors import dtype_of
@@ -15,7 +15,7 @@ from cnncost.tensor_types import Shape, TensorType
 def bound(
     inputs: Mapping[str, Any], given: Any, sizes: Mapping[str, Any]
 ) -> tuple[dict[str, TensorType | None], dict[str, int]]:  # fmt: skip
-    """Types of the inputs by name, and all named axes with their sizes.
+    """Types of the inputs by name, and values of those that are one integer each, where they are given.
 
     Args:
         inputs: the file's inputs as TypeProtos by name; None stands for what is no tensor.
@@ -25,14 +25,21 @@ def bound(
     Raises:
         InputError: an input or axis that does not exist, a shape that contradicts the file, an axis left open.
     """
-    shapes = _by_name(inputs, given)
     named = _sizes(inputs, sizes)
-    for name, text in shapes.items():
-        _bind(name, inputs[name], text.shape, named)
-    return {name: _type(name, proto, shapes.get(name), named) for name, proto in inputs.items()}, named
+    shapes: dict[str, TensorText] = {}
+    values: dict[str, int] = {}
+    for name, found in _by_name(inputs, given).items():
+        if isinstance(found, Number):
+            shapes[name], values[name] = TensorText(found.shape, None), found.value
+        elif len(found.shape) == 1 and found.dtype is None and _scalar(inputs[name]):
+            shapes[name], values[name] = TensorText((), None), found.shape[0]
+        else:
+            shapes[name] = found
+        _bind(name, inputs[name], shapes[name].shape, named)
+    return {name: _type(name, proto, shapes.get(name), named) for name, proto in inputs.items()}, values
 
 
-def _by_name(inputs: Mapping[str, Any], given: Any) -> dict[str, TensorText]:
+def _by_name(inputs: Mapping[str, Any], given: Any) -> dict[str, TensorText | Number]:
     if given is None:
         return {}
     if isinstance(given, Mapping):
@@ -50,12 +57,37 @@ def _by_name(inputs: Mapping[str, Any], given: Any) -> dict[str, TensorText]:
     return {name: _shape(name, value) for name, value in pairs}
 
 
+class Number(NamedTuple):
+    """An input of one integer, such as a sampling rate: its shape, () or (1,), and its value."""
+
+    shape: Shape
+    value: int
+
+
+def _scalar(proto: Any) -> bool:
+    """Whether an input is declared as one integer, without axes: what is given for it is its value."""
+    kind = proto.tensor_type
+    return (
+        proto.HasField("tensor_type") and kind.HasField("shape") and not kind.shape.dim and kind.elem_type in _INTEGERS
+    )
+
+
+_INTEGERS = frozenset({2, 3, 4, 5, 6, 7, 9, 12, 13})
+_NAMELESS = frozenset({"?", "-1", "None", "*"})
+"""What converters write where an axis has no name: two of them need not have one size."""
+
+
+def _name(dim: Any) -> str:
+    """The name of an open axis; empty without one."""
+    return "" if dim.dim_param in _NAMELESS else dim.dim_param
+
+
 def _several(given: Any) -> bool:
     plain = isinstance(given, TensorText) or not isinstance(given, (tuple, list))
     return not plain and not all(isinstance(size, int) for size in given)
 
 
-def _shape(name: str, value: Any) -> TensorText:
+def _shape(name: str, value: Any) -> TensorText | Number:
     if isinstance(value, TensorText):
         return value
     if isinstance(value, str):
@@ -63,12 +95,25 @@ def _shape(name: str, value: Any) -> TensorText:
     if isinstance(value, (tuple, list)) and all(isinstance(size, int) for size in value):
         return TensorText(tuple(value), None)
     if hasattr(value, "shape") and hasattr(value, "dtype"):  # a tensor or an array
-        return TensorText(tuple(int(size) for size in value.shape), str(value.dtype).removeprefix("torch."))
+        shape = tuple(int(size) for size in value.shape)
+        number = _number(value) if shape in {(), (1,)} else None
+        return TensorText(shape, str(value.dtype).removeprefix("torch.")) if number is None else Number(shape, number)
+    if isinstance(value, int):
+        return Number((), int(value))
     raise InputError(f"{name}: expected a shape such as 1x3x224x224 or a tensor, got {type(value).__name__}")
 
 
+def _number(value: Any) -> int | None:
+    """The integer in a tensor of one element; None for floating-point numbers, and without data."""
+    try:
+        found = value.item()
+    except (RuntimeError, ValueError, NotImplementedError, AttributeError):  # on torch's meta device
+        return None
+    return int(found) if isinstance(found, int) else None
+
+
 def _sizes(inputs: Mapping[str, Any], sizes: Mapping[str, Any]) -> dict[str, int]:
-    open_sizes = {dim.dim_param for proto in inputs.values() for dim in _dims(proto) if dim.dim_param}
+    open_sizes = {_name(dim) for proto in inputs.values() for dim in _dims(proto) if _name(dim)}
     for name, size in sizes.items():
         if name not in open_sizes:
             has = f"it has {', '.join(sorted(open_sizes))}" if open_sizes else "it has none"
@@ -89,11 +134,11 @@ def _bind(name: str, proto: Any, shape: Shape, named: dict[str, int]) -> None:
     if has_shape and len(dims) != len(shape):
         raise InputError(f"{name}: expected {len(dims)} axes, {_told(proto)}, got {len(shape)}: {_x(shape)}")
     for axis, (dim, size) in enumerate(zip(dims, shape, strict=False)):
-        fixed = dim.dim_value if dim.HasField("dim_value") else named.get(dim.dim_param)
+        fixed = dim.dim_value if dim.HasField("dim_value") else named.get(_name(dim))
         if fixed is not None and fixed > 0 and fixed != size:
             raise InputError(f"{name}: axis {axis} is {fixed} ({_told(proto)}), got {size} in {_x(shape)}")
-        if dim.dim_param:
-            named[dim.dim_param] = size
+        if _name(dim):
+            named[_name(dim)] = size
 
 
 def _type(name: str, proto: Any, text: TensorText | None, named: Mapping[str, int]) -> TensorType | None:
@@ -110,9 +155,9 @@ def _type(name: str, proto: Any, text: TensorText | None, named: Mapping[str, in
         raise InputError(f"{name}: the file declares no shape; give it, for example --input {name}=1x3x224x224")
     sizes = []
     for axis, dim in enumerate(_dims(proto)):
-        size = dim.dim_value if dim.HasField("dim_value") and dim.dim_value > 0 else named.get(dim.dim_param)
+        size = dim.dim_value if dim.HasField("dim_value") and dim.dim_value > 0 else named.get(_name(dim))
         if size is None and not (dim.HasField("dim_value") and dim.dim_value == 0):
-            by_name = f" or --dim {dim.dim_param}=1" if dim.dim_param.isidentifier() else ""
+            by_name = f" or --dim {dim.dim_param}=1" if _name(dim).isidentifier() else ""
             raise InputError(
                 f"{name}: axis {axis} is open in {_told(proto)}; bind it by --input {name}={_example(proto, named)}"
                 f"{by_name}"
@@ -121,12 +166,20 @@ def _type(name: str, proto: Any, text: TensorText | None, named: Mapping[str, in
     return TensorType(tuple(sizes), dtype)
 
 
+def _declared(dim: Any) -> bool:
+    """Whether the file gives a size: some exporters write −1 for an open axis."""
+    return bool(dim.HasField("dim_value") and dim.dim_value >= 0)
+
+
 def _told(proto: Any) -> str:
-    return "×".join(dim.dim_param or str(dim.dim_value) if dim.WhichOneof("value") else "?" for dim in _dims(proto))
+    return "×".join(_name(dim) or (str(dim.dim_value) if _declared(dim) else "?") for dim in _dims(proto))
 
 
 def _example(proto: Any, named: Mapping[str, int]) -> str:
-    sizes = [dim.dim_value or named.get(dim.dim_param) or (1 if i == 0 else 224) for i, dim in enumerate(_dims(proto))]
+    sizes = [
+        dim.dim_value if _declared(dim) else named.get(_name(dim)) or (1 if i == 0 else 224)
+        for i, dim in enumerate(_dims(proto))
+    ]
     return _x(tuple(sizes))
 
 

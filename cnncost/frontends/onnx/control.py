@@ -65,6 +65,7 @@ def _body(run: Any, graph: Any, names: dict[str, Tensor], bound: Mapping[str, Te
         for proto in graph.initializer:
             inner[proto.name] = run.stored(proto.name, proto, f"{run.within}{proto.name}")
         run.run(graph.node, inner, path)
+        run.unread(graph.initializer, run.within, run.builder.call(path))
     finally:
         run.within = outside
     return [inner[output.name] for output in graph.output]

@@ -13,7 +13,7 @@ from cnncost.frontends.onnx.lowering import lowering, weights
 from cnncost.frontends.onnx.lowering.quantized import deferred
 from cnncost.frontends.onnx.lowering.registry import Later, Made, Op, Ref, Tensor
 from cnncost.frontends.onnx.names import path_of
-from cnncost.frontends.onnx.tensors import Constant, type_of, type_of_constant, value_of
+from cnncost.frontends.onnx.tensors import Constant, blank, declared, type_of, type_of_constant, value_of
 from cnncost.tensor_types import TensorType
 
 Names = dict[str, Tensor]
@@ -22,6 +22,8 @@ STATISTICS = {"BatchNormalization": (3, 4)}
 """Positions of running statistics, which are buffers."""
 SETTINGS = {"Resize": (1, 2), "Upsample": (1,), "OneHot": (2,)}
 """Positions of an op's settings: floating-point, of several elements, and no weights all the same."""
+STATES = {"LSTM": (5, 6), "GRU": (5,), "RNN": (5,)}
+"""Positions of initial states: zeros there are no weights."""
 _RUNTIME_ONLY = frozenset({"Shape", "Size"})
 
 
@@ -39,6 +41,7 @@ class Interpreter:
         self.within = ""  # the function whose body is followed: names in it are its own
         self._weights: dict[str, int] = {}
         self._settings: set[str] = set()
+        self._blank: dict[str, bool] = {}  # stored tensors of zeros, and whether a Constant node makes them
 
     # ---- graphs
 
@@ -86,7 +89,9 @@ class Interpreter:
         if captured(op.attributes) or not all(t is None or t.constant is not None for t in op.inputs):
             return None
         values = fold(node.op_type, op.attributes, [None if t is None else t.constant for t in op.inputs])
-        return None if values is None else [self.constant(value) for value in values]
+        stored = [t for tensor in op.inputs if tensor is not None for t in (tensor, *tensor.origins) if t.weight]
+        origins = tuple(t for t in stored if t.type is not None and t.type.floating)
+        return None if values is None else [self.constant(value)._replace(origins=origins) for value in values]
 
     def _constant_node(self, node: Any, op: Op) -> Tensor:
         name = node.output[0]
@@ -97,7 +102,12 @@ class Interpreter:
 
                 return self.constant(np.asarray(op.attributes[key], dtype))
         proto = next((a.t for a in node.attribute if a.name == "value"), None)
-        return Tensor(None) if proto is None else self.stored(name, proto, f"{self.within}{name}")
+        if proto is None:
+            return Tensor(None)
+        tensor = self.stored(name, proto, f"{self.within}{name}")
+        if tensor.weight in self._blank:
+            self._blank[tensor.weight] = True
+        return tensor
 
     # ---- ops
 
@@ -198,14 +208,14 @@ class Interpreter:
 
     def stored(self, name: str, proto: Any, weight: str = "") -> Tensor:
         """A tensor of the file; its data only if there is little."""
-        from cnncost.frontends.onnx.tensors import declared
-
         kind = declared(proto)
         if kind is None:
             self.builder.note(f"{name}: its dtype has no size; ops that read it are unknown")
             return Tensor(None)
         if proto.data_type in _PACKED:
             self.builder.note("elements of less than a byte are counted as one byte each")
+        if kind.floating and blank(proto):
+            self._blank[weight or name] = False
         return Tensor(kind, constant=value_of(proto), weight=weight or name)
 
     def value(self, tensor: Any, op: str, domain: str, at: int, call: int) -> int:
@@ -220,9 +230,13 @@ class Interpreter:
         setting = at in SETTINGS.get(op, ()) and not domain
         weight = at in weights(domain, op)
         owned = bool(tensor.weight) and (
-            buffer or weight or (tensor.type.floating and tensor.type.numel > 1 and not setting)
+            buffer
+            or weight
+            or (tensor.type.floating and tensor.type.numel > 1 and not setting and not self._empty(tensor, op, at))
         )
         role: Any = "buffer" if buffer and owned else "parameter" if owned else "constant"
+        for origin in tensor.origins:
+            self.value(origin, op, domain, at, call)
         identity = self.builder.source(tensor.type, role)
         if tensor.weight:
             self._weights[tensor.weight] = identity
@@ -241,9 +255,19 @@ class Interpreter:
             (later.value,) = self.builder.node(later.name, "quantize", {"fn": "dequantize"}, inputs, [kind], later.call)
         return later.value
 
-    def read(self, name: str) -> bool:
-        """Whether an op has read this tensor of the file, as a weight or to know its own settings."""
-        return name in self._weights or name in self._settings
+    def _empty(self, tensor: Tensor, op: str, at: int) -> bool:
+        """Whether it is zeros by a Constant node, or an initial state of zeros: nobody has trained these."""
+        made = self._blank.get(tensor.weight)
+        return made is not None and (made or at in STATES.get(op, ()))
+
+    def unread(self, protos: Iterable[Any], place: str = "", call: int = 0) -> None:
+        """Count initializers that no op has read, as weights or to know its settings: they are in the file, too."""
+        for proto in protos:
+            name, kind = f"{place}{proto.name}", declared(proto)
+            if kind is None or not kind.floating or kind.numel < 2 or name in self._weights or name in self._settings:
+                continue
+            identity = self._weights[name] = self.builder.source(kind, "parameter")
+            self.builder.weights.append(Weight(identity, name, call, buffer=False))
 
     def attribute(self, proto: Any) -> Any:
         """An attribute as Python's data; tensors as constants."""

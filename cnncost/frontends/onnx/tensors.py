@@ -13,6 +13,8 @@ Constant: TypeAlias = "np.ndarray[Any, Any]"
 """A small tensor with its values."""
 LARGEST_CONSTANT = 4096
 """Most elements of a tensor whose values are followed: shapes, indices, scalars. Weights are larger or not needed."""
+_MOST_BYTES = 1 << 16
+"""Most bytes that are looked through for anything but zeros."""
 
 DTYPES: dict[int, str] = {
     1: "float32", 2: "uint8", 3: "int8", 4: "uint16", 5: "int16", 6: "int32", 7: "int64", 9: "bool", 10: "float16",
@@ -57,6 +59,19 @@ def value_of(proto: Any) -> Constant | None:
         return np.asarray(numpy_helper.to_array(proto))
     except (ValueError, TypeError):  # data of another length than declared
         return None
+
+
+def blank(proto: Any) -> bool:
+    """Whether a tensor in the file itself is known to be zeros; not if it has so many bytes that they were not read."""
+    if proto.raw_data:
+        return len(proto.raw_data) <= _MOST_BYTES and not any(proto.raw_data)
+    value = value_of(proto)
+    return value is not None and value.size > 0 and not value.any()
+
+
+def number(value: int, kind: TensorType) -> Constant:
+    """An integer as a tensor of this type, of one element."""
+    return np.full(kind.shape, value, kind.dtype)
 
 
 def proto_of(value: Constant) -> Any:

@@ -2,7 +2,9 @@
 
 import subprocess
 import sys
+import time
 
+import numpy as np
 import onnx
 import pytest
 from onnx import TensorProto, helper
@@ -277,3 +279,65 @@ def test_weights_of_one_name_in_several_choices_are_several(tmp_path):
     ]
     report = analyzed(tmp_path, model(nodes, [("x", 3, 5)], outputs=("out",), stored=stored))
     assert (report.totals.params, report.totals.macs) == (2 * 5 * 5, 2 * 3 * 5 * 5)
+
+
+# ---- axes without a name, and inputs of one integer
+
+
+@pytest.mark.parametrize("name", ["?", "None", "-1", -1])
+def test_axes_without_a_name_are_not_one_axis(tmp_path, name):
+    """Converters write a question mark for each of them."""
+    path = saved(tmp_path, model([node("Relu", "x", "y")], [("x", name, 3, name, name)]))
+    assert cnncost.analyze(path, "1x3x4x5").totals.flops == 60
+    with pytest.raises(InputError, match=r"open in \?×3×\?×\?; bind it by --input x=1x3x224x224$"):
+        cnncost.analyze(path)
+
+
+def rates():
+    """A product by 7 columns at a rate of 16, else by 2."""
+    then, other = (
+        helper.make_graph([node("MatMul", "x w", "z")], name, [], [value("z", 3, n)], [weight("w", 5, n)])
+        for name, n in (("a", 7), ("b", 2))
+    )
+    nodes = [node("Equal", "rate sixteen", "c"), node("If", "c", "y", then_branch=then, else_branch=other)]
+    rate = helper.make_tensor_value_info("rate", TensorProto.INT64, [])
+    sixteen = helper.make_tensor("sixteen", TensorProto.INT64, [], [16])
+    return model(nodes, [("x", 3, 5), rate], stored=[sixteen])
+
+
+@pytest.mark.parametrize("given", ["16", 16, np.asarray(16)], ids=["text", "a number", "an array"])
+def test_the_value_of_one_integer(tmp_path, given):
+    report = analyzed(tmp_path, rates(), {"rate": given})
+    assert (report.totals.macs, report.totals.params, report.unknown) == (3 * 5 * 7, 5 * 7, {})
+    assert "rate is 16, as given: the figures hold for this value" in report.graph.notes
+    assert analyzed(tmp_path, rates(), {"rate": 8}).totals.macs == 3 * 5 * 2
+
+
+@pytest.mark.parametrize("given", [None, {"rate": "scalar"}, {"rate": "scalar:int64"}])
+def test_one_integer_without_a_value(tmp_path, given):
+    report = analyzed(tmp_path, rates(), given)
+    assert (report.unknown, report.totals.params) == ({"onnx.If": 1}, 5 * 7 + 5 * 2)
+
+
+def chain(count):
+    """So many ops, five to a module."""
+    ops = ("Conv", "Relu", "Mul", "Add", "Sigmoid")
+    nodes, last = [], "x"
+    for i in range(count // 5):
+        for op in ops:
+            inputs = {"Conv": f"{last} w", "Mul": f"{last} {last}", "Add": f"{last} {last}"}.get(op, last)
+            nodes.append(node(op, inputs, f"{op}{i}", name=f"/b{i // 50}/b{i // 50}.{i % 50}/{op}"))
+            last = f"{op}{i}"
+    return model(nodes, [("x", 1, 2, 4, 4)], (last,), [weight("w", 2, 2, 1, 1)])
+
+
+def test_time_is_linear_in_nodes(tmp_path):
+    """Five times the nodes take less than ten times; what is quadratic takes twenty-five."""
+    paths = [saved(tmp_path, chain(count), f"{count}.onnx") for count in (1_500, 7_500)]
+    seconds = []
+    for path in paths:
+        before = time.process_time()
+        report = cnncost.analyze(path)
+        seconds.append(time.process_time() - before)
+    assert report.totals.macs == 1_500 * 2 * 2 * 16
+    assert seconds[1] < 10 * seconds[0]

@@ -23,6 +23,7 @@ class Tensor(NamedTuple):
         weight: the name of the initializer that it is; empty for others.
         proto: its TypeProto, if it has no type.
         later: the DequantizeLinear that makes it, recorded only if an op reads it in floating point.
+        origins: the stored tensors that a constant was computed from: they are parameters where it would be one.
     """
 
     type: TensorType | None
@@ -31,6 +32,7 @@ class Tensor(NamedTuple):
     weight: str = ""
     proto: Any = None
     later: Later | None = None
+    origins: tuple[Tensor, ...] = ()
 
 
 @dataclass

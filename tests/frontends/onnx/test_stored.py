@@ -1,0 +1,97 @@
+"""What counts as a parameter among what a file stores: also where an op reads only what was computed from it."""
+
+import numpy as np
+import pytest
+from onnx import TensorProto, helper, numpy_helper
+from onnx_files import analyzed, model, node, value, weight
+
+
+def filled(name, *shape, one=True):
+    """A tensor of ones or zeros; `weight` makes zeros, which are weights wherever an op has these."""
+    return numpy_helper.from_array(np.full(shape, float(one), np.float32), name)
+
+
+def joined(*parts, read="b"):
+    """Gemm whose bias is concatenated from parts, as exporters write that of recurrent layers."""
+    return [node("Concat", " ".join(parts), "b", axis=0), node("Gemm", f"x w {read}", "y")]
+
+
+HALVES = [weight("w", 5, 8), weight("p", 4), weight("q", 4)]
+
+
+def as_a_function():
+    constants = [helper.make_node("Constant", [], [each.name], value=each) for each in HALVES]
+    function = helper.make_function("mine", "Layer", ["x"], ["y"], [*constants, *joined("p", "q")],
+                                    [helper.make_opsetid("", 17)])  # fmt: skip
+    proto = model([helper.make_node("Layer", ["x"], ["y"], domain="mine")], [("x", 3, 5)], functions=[function])
+    proto.opset_import.append(helper.make_opsetid("mine", 1))
+    return proto
+
+
+def as_a_branch(*more):
+    body = helper.make_graph(joined("p", "q"), "body", [], [value("y", 3, 8)], [*HALVES, *more])
+    stored = [helper.make_tensor("c", TensorProto.BOOL, [], [1])]
+    return model([node("If", "c", "z", then_branch=body, else_branch=body)], [("x", 3, 5)], ("z",), stored)
+
+
+@pytest.mark.parametrize(
+    ("proto", "params"),
+    [
+        pytest.param(model(joined("p", "q"), [("x", 3, 5)], stored=HALVES), 40 + 8, id="initializers"),
+        pytest.param(model(joined("p", "p"), [("x", 3, 5)], stored=HALVES[:2]), 40 + 4, id="one of them twice"),
+        pytest.param(as_a_function(), 40 + 8, id="constants of a function"),
+        pytest.param(as_a_branch(), 40 + 8, id="initializers of a branch"),
+        pytest.param(as_a_branch(weight("idle", 2, 3)), 40 + 8 + 6, id="and one that no op reads"),
+    ],
+)
+def test_weights_that_a_constant_is_computed_from(tmp_path, proto, params):
+    report = analyzed(tmp_path, proto)
+    assert (report.totals.params, report.totals.macs, report.unknown) == (params, 3 * 5 * 8, {})
+
+
+def test_weights_that_are_read_themselves_and_in_a_constant_count_once(tmp_path):
+    nodes = [*joined("p", "q"), node("Add", "z p", "s")]
+    report = analyzed(tmp_path, model(nodes, [("x", 3, 5), ("z", 2, 4)], ("y", "s"), HALVES))
+    assert report.totals.params == 40 + 8
+
+
+# ---- zeros
+
+
+def recurrent(state, *, constant, one, sliced=False):
+    """An LSTM with initial states: of the file, or by a Constant node, which may be sliced first."""
+    stored = [weight("w", 1, 4 * 6, 4), weight("r", 1, 4 * 6, 6)]
+    nodes = [helper.make_node("LSTM", ["x", "w", "r", "", "", "h", "h"], ["y"], hidden_size=6)]
+    made = filled("a" if sliced else "h", *state, one=one)
+    if sliced:
+        bounds = [numpy_helper.from_array(np.array([n]), name) for name, n in (("from", 0), ("to", 1))]
+        nodes, stored = [node("Slice", "a from to", "h"), *nodes], [*stored, *bounds]
+    if constant:
+        nodes = [helper.make_node("Constant", [], [made.name], value=made), *nodes]
+    else:
+        stored.append(made)
+    return model(nodes, [("x", 5, state[1], 4)], stored=stored)
+
+
+@pytest.mark.parametrize("constant", [False, True])
+@pytest.mark.parametrize("batch", [3, 1000], ids=["few", "many"])
+@pytest.mark.parametrize("one", [False, True])
+def test_initial_states(tmp_path, constant, batch, one):
+    """Zeros are no parameters; what else is stored may have been trained."""
+    report = analyzed(tmp_path, recurrent((1, batch, 6), constant=constant, one=one))
+    assert (report.totals.params, report.unknown) == (4 * 6 * (4 + 6) + one * batch * 6, {})
+
+
+@pytest.mark.parametrize("one", [False, True])
+@pytest.mark.parametrize("batch", [3, 1000], ids=["few", "many"])
+def test_parts_of_a_constant(tmp_path, batch, one):
+    """States of two layers, of which the first is read: as exporters write them."""
+    report = analyzed(tmp_path, recurrent((2, batch, 6), constant=True, one=one, sliced=True))
+    assert (report.totals.params, report.unknown) == (4 * 6 * (4 + 6) + one * 2 * batch * 6, {})
+
+
+def test_zeros_where_an_op_has_weights_are_weights(tmp_path):
+    """A bias that was never trained."""
+    constant = helper.make_node("Constant", [], ["b"], value=weight("b", 8))
+    proto = model([constant, node("Gemm", "x w b", "y")], [("x", 3, 5)], stored=[weight("w", 5, 8)])
+    assert analyzed(tmp_path, proto).totals.params == 40 + 8
