@@ -24,6 +24,8 @@ from pathlib import Path
 HERE = Path(__file__).resolve().parent
 sys.path[:0] = [str(HERE.parent.parent), str(HERE.parent), str(HERE)]
 
+from onnx_zoo_page import PAGE, faults, page  # noqa: E402
+
 import cnncost  # noqa: E402  # of this tree
 
 TORCHVISION = [
@@ -54,6 +56,7 @@ SMALL = {
 }
 GROUPED = {**SMALL, "num_key_value_heads": 2}
 SECONDS = 300
+EXPORTERS = ("torchscript", "dynamo")
 
 
 def names():
@@ -222,7 +225,7 @@ def outcome(model, exporter):
         "buffers": {n: s for n, s in weights.items() if n in buffers and n not in statistics},
         "new": {n: s for n, s in weights.items() if n not in parameters and n not in buffers},
         "missing": {n: s for n, s in parameters.items() if n not in weights and n not in unread},
-        "idle": idle(own, unread), "fields": fields(own, report), "runtime": run and list(run),
+        "absent": absent(own, report), "fields": fields(own, report), "runtime": run and list(run),
     }  # fmt: skip
 
 
@@ -245,10 +248,11 @@ def fields(own, report):
     return [len(both), wrong]
 
 
-def idle(own, unread):
-    """MACs of modules none of whose parameters is read by what the model returns: exporters leave them out."""
-    paths = {path.rpartition(".")[0] for path in unread}
-    return sum(row.macs for row in own.layers if row.path in paths)
+def absent(own, report):
+    """MACs of modules that have weights of their own in torch, by path, and are in no row of the file."""
+    ours = {row.path for row in report.layers if row.macs}
+    inner = {row.path.rpartition(".")[0] for row in own.layers}
+    return {row.path: row.macs for row in own.layers if row.macs and row.path not in ours | inner}
 
 
 def _child(model, exporter, pipe):
@@ -306,16 +310,22 @@ def main():
             row = json.loads(line)
             done[row["model"], row["exporter"]] = row
     ready()
-    for exporter in ("torchscript", "dynamo"):
+    for exporter in EXPORTERS:
         for model in SAMPLE if options.sample else names():
             if (model, exporter) in done or options.only not in model or options.exporter not in exporter:
                 continue
             row = done[model, exporter] = worked(model, exporter)
-            print(json.dumps({k: v for k, v in row.items() if k not in {"new", "missing"}})[:600], flush=True)
+            print(f"{model}, {exporter}: {row.get('failed', row.get('file'))}", flush=True)
             if not options.sample:
                 with options.journal.open("a") as journal:
                     journal.write(json.dumps(row) + "\n")
-    return 0
+    rows = [done[key] for exporter in EXPORTERS for model in names() if (key := (model, exporter)) in done]
+    if not options.sample and not options.only and not options.exporter:
+        PAGE.write_text(page(rows))
+    wrong = {f"{row['model']}, {row['exporter']}": faults(row) for row in rows if faults(row)}
+    for name, said in wrong.items():
+        print(f"WRONG: {name}: {'; '.join(said)}")
+    return 1 if wrong else 0
 
 
 if __name__ == "__main__":

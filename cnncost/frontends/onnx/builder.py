@@ -162,4 +162,7 @@ class Builder:
         for value in outputs:
             for scope in made_in.get(value, (0,))[1:]:
                 outs.setdefault(scope, {})[value] = None
-        return {k: list(v) for k, v in ins.items()}, {k: list(v) for k, v in outs.items()}
+        made_at = {value: -i for i, node in enumerate(self.nodes) for value in node.outputs}
+        # what a module makes last is what it is for; other values leave it where exporters share common parts
+        last_first = {k: sorted(v, key=lambda value: made_at.get(value, 1)) for k, v in outs.items()}
+        return {k: list(v) for k, v in ins.items()}, last_first
