@@ -31,7 +31,7 @@ def verify(
     model_args: dict[str, Any] | None = None,
     with_fvcore: bool = True,
 ) -> Verification:
-    """Count a model with cnncost, fvcore and torch's counter, and explain every difference.
+    """Count a model by cnncost, fvcore and torch's counter (a file by onnx-tool), and explain every difference.
 
     All of them count copies in eval mode with torch's fused attention path off; the model itself is only
     recorded, as in `analyze`.
@@ -50,6 +50,8 @@ def verify(
         resolved = resolve(model, inputs)
     else:
         resolved = resolve(find(model, model_args).without_method("verify"), inputs)
+    if resolved.source.kind == "onnx":
+        return _of_file(resolved)
     torch_counter.warm_up()
     begun = perf_counter()
     as_given = compute(resolved.record())
@@ -70,6 +72,17 @@ def verify(
         peers=peers,
         notes=_notes(module, as_given, found),
     )
+
+
+def _of_file(resolved: Resolved) -> Verification:
+    """An ONNX file beside onnx-tool."""
+    from cnncost.frontends.onnx import example
+    from cnncost.verify import onnx_tool_count
+
+    begun = perf_counter()
+    graph = resolved.record()
+    seconds = perf_counter() - begun
+    return onnx_tool_count.verified(resolved.name, graph, example(resolved.model, graph), seconds)
 
 
 def _recorded(resolved: Resolved, module: nn.Module) -> Graph:

@@ -13,7 +13,7 @@ from cnncost.frontends.onnx.reader import opsets, package, read
 from cnncost.frontends.onnx.tensors import number, type_of
 from cnncost.graph import Graph
 
-__all__ = ["graph_of", "input_names", "read"]
+__all__ = ["example", "graph_of", "input_names", "read"]
 
 
 def graph_of(spec: str, model: Any, inputs: Any = None, sizes: Mapping[str, Any] | None = None) -> Graph:
@@ -56,6 +56,15 @@ def graph_of(spec: str, model: Any, inputs: Any = None, sizes: Mapping[str, Any]
     run.unread(graph.initializer)
     _note_unshaped(run)
     return run.builder.graph(values, outputs)
+
+
+def example(model: Any, graph: Graph) -> dict[str, Any]:
+    """Zeros for the inputs of a Graph of the model, by name, for tools that take arrays."""
+    import numpy as np
+
+    tensors = [name for name, proto in input_names(model).items() if proto.HasField("tensor_type")]
+    types = [graph.values[i].type for i in graph.inputs]
+    return {name: np.zeros(kind.shape, kind.dtype) for name, kind in zip(tensors, types, strict=True)}
 
 
 def input_names(model: Any) -> dict[str, Any]:
