@@ -8,6 +8,7 @@ from typing import Any
 from cnncost.errors import SourceError
 from cnncost.frontends.onnx.builder import Builder, Path, Weight
 from cnncost.frontends.onnx.constants import fold
+from cnncost.frontends.onnx.contradictions import contradiction
 from cnncost.frontends.onnx.inference import Inference
 from cnncost.frontends.onnx.lowering import lowering, weights
 from cnncost.frontends.onnx.lowering.quantized import deferred
@@ -129,6 +130,11 @@ class Interpreter:
             t is not None or not name for t, name in zip(kinds, named, strict=True)
         )
         op.outputs = [t if name else None for t, name in zip(kinds, named, strict=True)]
+        if complete and (said := contradiction(domain, op)):
+            raise SourceError(
+                f"{self.spec}: node {node.name or node.op_type}: {said}; expected sizes that fit: the file is damaged, "
+                "or its inputs are given in sizes that it was not exported for"
+            )
         rule = lowering(domain, node.op_type) if complete else None
         results = rule(op) if rule is not None else None
         call = self.builder.call(path)

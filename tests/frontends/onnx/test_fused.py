@@ -208,7 +208,7 @@ LINE = {
 }
 LINE |= {"m": (2, 7), "past": (2, 2, 2, 3, 4), "bias": (2, 2, 5, 5), "pk": (2, 2, 3, 4), "kk": (2, 2, 7, 3)}
 LINE |= {"a": (5,), "b": (5, 7), "c": (3, 5)}
-LINE |= {"t": (2, 3, 64), "odd": (2, 3, 60)}
+LINE |= {"taps": (3, 5, 3), "t": (2, 3, 64), "odd": (2, 3, 60)}
 
 
 @pytest.mark.parametrize(
@@ -227,7 +227,7 @@ LINE |= {"t": (2, 3, 64), "odd": (2, 3, 60)}
         pytest.param("FusedMatMul", "c a", "y", {"transB": 1}, id="a column"),
         pytest.param("FusedMatMul", "x q", "y", {"transBatchA": 1}, id="batches that move"),
         pytest.param("SkipLayerNormalization", "x q g", "y mean", {}, id="a mean"),
-        pytest.param("FusedConv", "q k", "y", {"activation": "Swish"}, id="an activation of another name"),
+        pytest.param("FusedConv", "q taps", "y", {"activation": "Swish"}, id="an activation of another name"),
         pytest.param("MatMulNBits", "odd w s", "y", {"K": 64, "N": 6, "block_size": 32}, id="another width"),
         pytest.param("FusedGemm", "c b", "y", {"activation": "Softmax"}, id="another activation"),
     ],

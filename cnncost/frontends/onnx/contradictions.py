@@ -1,0 +1,126 @@
+"""Sizes of an op's tensors that cannot be: the package's inference overlooks many, and counts would follow."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from math import prod
+
+from cnncost.frontends.onnx.lowering.registry import MICROSOFT, Op
+from cnncost.graph import Shape
+
+_GATES = {"LSTM": 4, "GRU": 3, "RNN": 1}
+_WEIGHT = {"QLinearConv": 3}
+_BIAS = {"QLinearConv": 8, "ConvInteger": -1, "DeformConv": 3}
+
+
+def contradiction(domain: str, op: Op) -> str:
+    """What contradicts what, in words; empty if nothing does that is looked for. All types of the op are known."""
+    rule = _RULES.get((domain, op.type))
+    return next(rule(op), "") if rule is not None else ""
+
+
+def _x(shape: Shape) -> str:
+    return "×".join(map(str, shape)) or "a scalar"
+
+
+def _convolution(op: Op) -> Iterator[str]:
+    at = _WEIGHT.get(op.type, 1)
+    x, w, y, groups = op.x().shape, op.x(at).shape, op.y().shape, op.get("group", 1)
+    if len(x) != len(w) or len(w) < 3:
+        yield f"x of {len(x)} axes ({_x(x)}), and weights of {len(w)} ({_x(w)})"
+        return
+    inner, outer = (w[0], w[1] * groups) if op.type == "ConvTranspose" else (w[1] * groups, w[0])
+    if x[1] != inner:
+        yield f"x has {x[1]} channels ({_x(x)}), its weights are for {inner} ({_x(w)}, groups: {groups})"
+    if (outer if op.type != "ConvTranspose" else inner) % groups:
+        yield f"weights of {_x(w)}, which {groups} groups do not divide"
+    if op.get("kernel_shape") and tuple(op.get("kernel_shape")) != w[2:]:
+        yield f"kernel_shape is {_x(tuple(op.get('kernel_shape')))}, that of its weights {_x(w[2:])}"
+    bias = _BIAS.get(op.type, 2)
+    if bias > 0 and op.has(bias) and op.x(bias).shape != (outer,):
+        yield f"a bias of {_x(op.x(bias).shape)} for {outer} channels"
+    if min(y[2:]) < 1 <= min(x[2:]):
+        yield f"a kernel of {_x(w[2:])} fits nowhere into x ({_x(x)})"
+
+
+def _recurrent(op: Op) -> Iterator[str]:
+    x, w, r, gates = op.x().shape, op.x(1).shape, op.x(2).shape, _GATES[op.type]
+    if (len(x), len(w), len(r)) != (3, 3, 3):
+        yield f"x, weights and recurrent weights of {_x(x)}, {_x(w)} and {_x(r)}, not of three axes each"
+        return
+    if x[-1] != w[-1]:
+        yield f"x has {x[-1]} features ({_x(x)}), its weights are for {w[-1]} ({_x(w)})"
+    if w[:2] != r[:2] or r[1] != gates * r[2]:
+        yield f"weights of {_x(w)} and recurrent weights of {_x(r)} for {gates} gates"
+    if op.has(3) and op.x(3).shape != (w[0], 2 * w[1]):
+        yield f"a bias of {_x(op.x(3).shape)}, not {_x((w[0], 2 * w[1]))}"
+
+
+def _broadcast(op: Op) -> Iterator[str]:
+    """A scale or slope that has to broadcast to x."""
+    x, scale = op.x().shape, op.x(1).shape
+    padded = (1,) * (len(x) - len(scale)) + scale
+    if len(padded) != len(x) or any(n not in (1, m) for n, m in zip(padded, x, strict=True)):
+        yield f"a scale or slope of {_x(scale)} does not broadcast to x ({_x(x)})"
+
+
+def _channels(op: Op) -> Iterator[str]:
+    """A scale for each channel, or, of group norms before opset 21, for each group."""
+    x, scale = op.x().shape, op.x(1).shape
+    if len(x) < 2 or scale not in {(x[1],), (op.get("num_groups"),)}:
+        yield f"a scale of {_x(scale)} for x of {_x(x)}"
+
+
+def _reshape(op: Op) -> Iterator[str]:
+    x, y = op.x().shape, op.y().shape
+    if prod(x) != prod(y):
+        yield f"{_x(x)}, of {prod(x):,} elements, as {_x(y)}, of {prod(y):,}"
+
+
+def _attention(op: Op) -> Iterator[str]:
+    q, k, v = (op.x(i).shape for i in range(3))
+    if not (len(q) == len(k) == len(v)) or q[0] != k[0] or k[0] != v[0] or k[-2] != v[-2]:
+        yield f"queries, keys and values of {_x(q)}, {_x(k)} and {_x(v)}"
+    elif len(q) == 4 and (q[-1] != k[-1] or k[1] != v[1] or q[1] % max(k[1], 1)):
+        yield f"heads of queries, keys and values of {_x(q)}, {_x(k)} and {_x(v)}"
+
+
+def _packed_attention(op: Op) -> Iterator[str]:
+    x, w = op.x().shape, op.x(1).shape
+    if x[-1] != w[0]:
+        yield f"x has {x[-1]} features ({_x(x)}), its weights are for {w[0]} ({_x(w)})"
+
+
+def _multi_head(op: Op) -> Iterator[str]:
+    if not op.has(1) or not op.has(2) or len(op.x(1).shape) != len(op.x(2).shape):
+        return
+    q, k, v = (op.x(i).shape for i in range(3))
+    at = 1 if len(k) == 3 else 2
+    if q[0] != k[0] or k[0] != v[0] or k[at] != v[at]:
+        yield f"queries, keys and values of {_x(q)}, {_x(k)} and {_x(v)}"
+
+
+def _product(op: Op) -> Iterator[str]:
+    """Of matrices; the weights of a quantized one come behind two settings of the first factor."""
+    a, b = op.x().shape, op.x(3 if op.type == "QGemm" else 1).shape
+    left, right = a[0] if op.get("transA") else a[-1], b[-1] if op.get("transB") else b[0]
+    if len(a) != 2 or len(b) != 2 or left != right:
+        yield f"a product of {_x(a)} and {_x(b)}"
+
+
+def _skip(op: Op) -> Iterator[str]:
+    x, skip, scale = op.x().shape, op.x(1).shape, op.x(2).shape
+    if skip[-1:] != x[-1:] or scale != x[-1:]:
+        yield f"x of {_x(x)}, a skip of {_x(skip)} and a scale of {_x(scale)}"
+
+
+_RULES: dict[tuple[str, str], Callable[[Op], Iterator[str]]] = {
+    **{("", name): _convolution for name in ("Conv", "ConvTranspose", "ConvInteger", "QLinearConv", "DeformConv")},
+    **{("", name): _recurrent for name in _GATES},
+    **{("", name): _broadcast for name in ("PRelu", "LayerNormalization", "RMSNormalization")},
+    **{("", name): _channels for name in ("InstanceNormalization", "GroupNormalization")},
+    ("", "Reshape"): _reshape, ("", "Attention"): _attention, ("", "Gemm"): _product,
+    (MICROSOFT, "FusedConv"): _convolution, (MICROSOFT, "FusedGemm"): _product, (MICROSOFT, "QGemm"): _product,
+    (MICROSOFT, "Attention"): _packed_attention, (MICROSOFT, "MultiHeadAttention"): _multi_head,
+    (MICROSOFT, "SkipLayerNormalization"): _skip, (MICROSOFT, "SkipSimplifiedLayerNormalization"): _skip,
+}  # fmt: skip
