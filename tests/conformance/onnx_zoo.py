@@ -185,9 +185,10 @@ def stored(path):
         for attribute in node.attribute:
             if node.op_type == "Constant" and attribute.name == "value" and attribute.t.data_type in floating:
                 found[node.output[0]] = prod(attribute.t.dims)
-    return {name: size for name, size in found.items() if size > 1 and name not in statistics}, {
-        node.op_type for node in graph.node
-    }
+    norms = {name for node in graph.node if node.op_type == "InstanceNormalization" for name in node.input[1:]}
+    constants = {node.output[0] for node in graph.node if node.op_type == "Constant"}  # which do nothing in a norm
+    wide = {name: n for name, n in found.items() if (n > 1 or name in norms) and name not in norms & constants}
+    return {name: n for name, n in wide.items() if name not in statistics}, {node.op_type for node in graph.node}
 
 
 def outcome(model, exporter):

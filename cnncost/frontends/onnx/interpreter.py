@@ -25,6 +25,8 @@ SETTINGS = {"Resize": (1, 2), "Upsample": (1,), "OneHot": (2,)}
 """Positions of an op's settings: floating-point, of several elements, and no weights all the same."""
 STATES = {"LSTM": (5, 6), "GRU": (5,), "RNN": (5,)}
 """Positions of initial states: zeros there are no weights."""
+NEUTRAL = {"InstanceNormalization": {1: 1, 2: 0}}
+"""Scales and shifts that do nothing: exporters write them by Constant nodes, for group norms and those without any."""
 _RUNTIME_ONLY = frozenset({"Shape", "Size"})
 
 
@@ -42,6 +44,7 @@ class Interpreter:
         self.within = ""  # the function whose body is followed: names in it are its own
         self._weights: dict[str, int] = {}
         self._settings: set[str] = set()
+        self._constants: set[str] = set()  # what Constant nodes make
         self._blank: dict[str, bool] = {}  # stored tensors of zeros, and whether a Constant node makes them
 
     # ---- graphs
@@ -106,6 +109,7 @@ class Interpreter:
         if proto is None:
             return Tensor(None)
         tensor = self.stored(name, proto, f"{self.within}{name}")
+        self._constants.add(tensor.weight)
         if tensor.weight in self._blank:
             self._blank[tensor.weight] = True
         return tensor
@@ -235,10 +239,14 @@ class Interpreter:
         buffer = at in STATISTICS.get(op, ()) and not domain
         setting = at in SETTINGS.get(op, ()) and not domain
         weight = at in weights(domain, op)
-        owned = bool(tensor.weight) and (
-            buffer
-            or weight
-            or (tensor.type.floating and tensor.type.numel > 1 and not setting and not self._empty(tensor, op, at))
+        owned = (
+            bool(tensor.weight)
+            and not self._neutral(tensor, op, at)
+            and (
+                buffer
+                or weight
+                or (tensor.type.floating and tensor.type.numel > 1 and not setting and not self._empty(tensor, op, at))
+            )
         )
         role: Any = "buffer" if buffer and owned else "parameter" if owned else "constant"
         for origin in tensor.origins:
@@ -260,6 +268,10 @@ class Interpreter:
             ]  # fmt: skip
             (later.value,) = self.builder.node(later.name, "quantize", {"fn": "dequantize"}, inputs, [kind], later.call)
         return later.value
+
+    def _neutral(self, tensor: Tensor, op: str, at: int) -> bool:
+        known = at in NEUTRAL.get(op, ()) and tensor.weight in self._constants and tensor.constant is not None
+        return known and all(n == NEUTRAL[op][at] for n in tensor.constant.reshape(-1).tolist())
 
     def _empty(self, tensor: Tensor, op: str, at: int) -> bool:
         """Whether it is zeros by a Constant node, or an initial state of zeros: nobody has trained these."""

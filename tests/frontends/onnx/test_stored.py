@@ -95,3 +95,16 @@ def test_zeros_where_an_op_has_weights_are_weights(tmp_path):
     constant = helper.make_node("Constant", [], ["b"], value=weight("b", 8))
     proto = model([constant, node("Gemm", "x w b", "y")], [("x", 3, 5)], stored=[weight("w", 5, 8)])
     assert analyzed(tmp_path, proto).totals.params == 40 + 8
+
+
+@pytest.mark.parametrize("one", [True, False])
+@pytest.mark.parametrize("constant", [True, False])
+def test_scales_that_do_nothing(tmp_path, constant, one):
+    """A group norm as torch's exporter writes it: its own scale and shift, behind an instance norm that has neither."""
+    scale, shift = filled("a", 2, one=one), filled("b", 2, one=False)
+    made = [helper.make_node("Constant", [], [each.name], value=each) for each in (scale, shift)] if constant else []
+    nodes = [*made, node("InstanceNormalization", "x a b", "h"), node("Mul", "h g", "m"), node("Add", "m s", "y")]
+    stored = [filled("g", 2, 1), filled("s", 2, 1), *(() if constant else (scale, shift))]
+    report = analyzed(tmp_path, model(nodes, [("x", 1, 2, 5)], stored=stored))
+    neither = 4 - 2 * one - 2 if constant else 4
+    assert (report.totals.params, report.unknown) == (2 + 2 + neither, {})
