@@ -215,6 +215,8 @@ def outcome(model, exporter):
         name = next(i.name for i in proto.graph.input)
         run = compared(proto, {name: x.numpy()}) if proto.ByteSize() < 2**28 else None
     parameters = {p: t.numel() for p, t in module.named_parameters(remove_duplicate=False)}
+    seen = {id(t): p for p, t in module.named_parameters(remove_duplicate=False) if p in weights}  # one of its names
+    tied = {p for p, t in module.named_parameters(remove_duplicate=False) if seen.get(id(t), p) != p}
     buffers = {p: t.numel() for p, t in module.named_buffers() if t.is_floating_point() and t.numel() > 1}
     statistics = {p for p in buffers if p.endswith(("running_mean", "running_var"))}
     return {
@@ -225,7 +227,7 @@ def outcome(model, exporter):
         "unread": unread,
         "buffers": {n: s for n, s in weights.items() if n in buffers and n not in statistics},
         "new": {n: s for n, s in weights.items() if n not in parameters and n not in buffers},
-        "missing": {n: s for n, s in parameters.items() if n not in weights and n not in unread},
+        "missing": {n: s for n, s in parameters.items() if n not in weights and n not in unread and n not in tied},
         "absent": absent(own, report), "fields": fields(own, report), "runtime": run and list(run),
     }  # fmt: skip
 

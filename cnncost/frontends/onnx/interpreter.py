@@ -270,8 +270,9 @@ class Interpreter:
         return later.value
 
     def _neutral(self, tensor: Tensor, op: str, at: int) -> bool:
-        known = at in NEUTRAL.get(op, ()) and tensor.weight in self._constants and tensor.constant is not None
-        return known and all(n == NEUTRAL[op][at] for n in tensor.constant.reshape(-1).tolist())
+        if at not in NEUTRAL.get(op, ()) or tensor.weight not in self._constants or tensor.constant is None:
+            return False
+        return bool((tensor.constant == NEUTRAL[op][at]).all())
 
     def _empty(self, tensor: Tensor, op: str, at: int) -> bool:
         """Whether it is zeros by a Constant node, or an initial state of zeros: nobody has trained these."""
