@@ -26,6 +26,7 @@ from cnncost.frontends.torch.addresses import Address
 from cnncost.frontends.torch.anew import GradWantedError
 from cnncost.frontends.torch.caller import Caller
 from cnncost.frontends.torch.claimed import as_device, cuda, made_on, made_on_host, same_device
+from cnncost.frontends.torch.compat.compilation import stand_in
 from cnncost.frontends.torch.compat.dispatch import without_modes
 from cnncost.frontends.torch.compat.interpreter import frame
 from cnncost.frontends.torch.compat.modules import PAD_PACKED_PLACE
@@ -224,6 +225,8 @@ class Appearance:
         """Run imports outside the recording: what a module creates or binds at import outlives forward."""
 
         def imported(name: str, *args: Any, **kwargs: Any) -> Any:
+            if (found := stand_in(name, *args, **kwargs)) is not None:
+                return found
             if self._caller.importing or _is_loaded(name, *args[2:], **kwargs) or not self.is_ours():
                 return original(name, *args, **kwargs)
             self._caller.importing = True

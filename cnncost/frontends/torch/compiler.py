@@ -1,21 +1,27 @@
 """Handle imports of torch's compiler, which some of torch's kernels trigger on their first run.
 
-Imported during a recording, it would permanently bind the recording's replacements of what calls modules and of
-`torch.tensor`; and objects left behind by the import keep references to tensors, so their live ranges would be too
-long. So a recording in which the import starts is aborted, and restarted after the import.
+Most of these kernels need none of it and get a stand-in, which saves seconds. Imported during a recording, the compiler
+would permanently bind the recording's replacements of what calls modules and of `torch.tensor`; and objects left behind
+by the import keep references to tensors, so their live ranges would be too long. So a recording in which the import
+starts is aborted, and restarted after the import.
 """
 
 from __future__ import annotations
 
+import builtins
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from importlib import import_module
 from threading import get_ident
-from typing import Any
+from typing import Any, TypeVar
 
 from cnncost.frontends.torch.anew import RecordAnewError
+from cnncost.frontends.torch.compat.compilation import forget, stand_in
 from cnncost.frontends.torch.compat.packages import COMPILER
+from cnncost.frontends.torch.patches import Patch, patched
+
+_Result = TypeVar("_Result")
 
 
 class CompilerWantedError(RecordAnewError):
@@ -58,9 +64,29 @@ def no_compiler_import() -> Iterator[None]:
         yield
     finally:
         sys.meta_path.remove(finder)
+        forget()
+
+
+def without_import(run: Callable[[], _Result]) -> _Result:
+    """What a function returns that runs torch's kernels outside a recording, and may be run again."""
+    original = builtins.__import__
+
+    def imported(name: str, *args: Any, **kwargs: Any) -> Any:
+        found = stand_in(name, *args, **kwargs)
+        return original(name, *args, **kwargs) if found is None else found
+
+    while True:
+        try:
+            with (
+                no_compiler_import(),
+                patched([Patch(builtins, "__import__", imported, "saves the compiler's import")]),
+            ):
+                return run()
+        except CompilerWantedError as wanted:
+            wanted.prepare()
 
 
 def import_compiler(part: str) -> None:
-    """Import a part of the compiler, and the parts that every use of it needs, outside a recording."""
-    for name in dict.fromkeys((*COMPILER[:2], part)):
+    """Import a part of the compiler, and those that it imports, outside a recording."""
+    for name in COMPILER[: COMPILER.index(part) + 1]:
         import_module(name)

@@ -20,6 +20,7 @@ from cnncost.frontends.torch.blocks import TensorArgs
 from cnncost.frontends.torch.compat.autograd import ACCUMULATED_HOOKS, HOOKS, current_node, number_of
 from cnncost.frontends.torch.compat.dispatch import TorchDispatchMode, without_modes
 from cnncost.frontends.torch.compat.tensors import identity_of, storage_use_count, use_count
+from cnncost.frontends.torch.compiler import without_import
 from cnncost.frontends.torch.losses import Loss, loss_of
 from cnncost.frontends.torch.meta import META
 from cnncost.frontends.torch.modules import Tracker
@@ -275,12 +276,16 @@ def _alone() -> tuple[int, int]:
                 seen.append(_holders(args[0]))
             return func(*args, **(kwargs or {}))
 
-    with without_modes(), torch.enable_grad():
+    def backward() -> tuple[int, int]:
+        seen.clear()
         x = torch.ones(2, device=META, requires_grad=True).exp()
         y = (x.sin() * x.cos()).sum()
         with Look():  # type: ignore[no-untyped-call]  # torch's class has no types
             y.backward()
-    return seen[0]
+        return seen[0]
+
+    with without_modes(), torch.enable_grad():
+        return without_import(backward)
 
 
 class _Update:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import sys
 
-COMPILER = ("sympy", "torch._dynamo", "torch._inductor")
-"""What the import of torch's compiler begins with: any of these takes a second, and imports the first two."""
+COMPILER = ("sympy", "torch.fx.experimental.symbolic_shapes", "torch._dynamo", "torch._inductor")
+"""What the import of torch's compiler begins with, which takes seconds: each imports those before it."""
 
 INTERNAL = "torch._"
 """What the names of modules begin with that torch keeps to itself: meta kernels, decompositions, the compiler."""
@@ -23,4 +23,4 @@ anyway."""
 
 def is_compiler_loaded() -> bool:
     """Whether anything can have been compiled yet."""
-    return COMPILER[1] in sys.modules
+    return COMPILER[2] in sys.modules
