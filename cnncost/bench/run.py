@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import replace
 from itertools import cycle
 from statistics import median
@@ -58,11 +58,11 @@ def measure(
     for case in cases:
         kind, limit = case[1:], failed.get(case[1:])
         if limit is not None and case.batch is not None and case.batch >= limit:
-            yield Measured(resolved.name, case, "not tried", f"batch {limit} ran out of memory")
+            yield Measured(resolved.title, case, "not tried", f"batch {limit} ran out of memory")
             continue
         lacking = shortage(case)
         row = (
-            Measured(resolved.name, case, "out of memory", lacking)
+            Measured(resolved.title, case, "out of memory", lacking)
             if lacking
             else _tried(resolved, case, backend, budget)
         )
@@ -78,8 +78,8 @@ def _tried(resolved: Resolved, case: Case, backend: Backend, budget: Budget) -> 
         raise
     except Exception as error:  # noqa: BLE001  # a model's forward may raise anything
         if ran_out_of_memory(error):
-            return Measured(resolved.name, case, "out of memory", "a smaller batch may fit")
-        return Measured(resolved.name, case, "failed", f"{type(error).__name__}: {one_line(error)[:200]}")
+            return Measured(resolved.title, case, "out of memory", "a smaller batch may fit")
+        return Measured(resolved.title, case, "failed", f"{type(error).__name__}: {one_line(error)[:200]}")
     finally:
         backend.forget()
 
@@ -97,7 +97,7 @@ def _measured(resolved: Resolved, case: Case, backend: Backend, budget: Budget) 
     with resolved.source.importable(), _precision(case.dtype), torch.set_grad_enabled(case.training):
         model = _built(resolved.source).to(backend.device, dtype).train(case.training)
         inputs = cycle(rotated(given, backend.device, dtype))
-        step = _step(model, case, inputs)
+        step = _step(model, case, inputs, resolved.autocast)
         if case.compiled:
             _compile(step, backend)
         held = sum(_bytes(t) for t in [*model.parameters(), *model.buffers()]) + sum(map(_bytes, tensors(next(inputs))))
@@ -107,11 +107,11 @@ def _measured(resolved: Resolved, case: Case, backend: Backend, budget: Budget) 
         _clear(model)
         taken = clock.now() - start
         if taken > LONG and not case.compiled:
-            return _long(Measured(resolved.name, case, peak_memory=memory), taken, model, step, backend)
+            return _long(Measured(resolved.title, case, peak_memory=memory), taken, model, step, backend)
         before = page_faults()
         timing = timed(step, backend.sync, budget)
         faults = (page_faults() - before) / (timing.repeats + 2)  # including warm-up
-        row = Measured(resolved.name, case, timing=timing, peak_memory=memory, faults=faults)
+        row = Measured(resolved.title, case, timing=timing, peak_memory=memory, faults=faults)
         if case.compiled:  # hooks would cause graph breaks
             return row
         layers, times = _recorded(model, step, backend, max(5, min(50, int(0.7 / max(timing.median, 1e-6)))), 2)
@@ -160,17 +160,25 @@ def _recorded(
     return recorder.medians(), times[warm_up:]
 
 
-def _step(model: nn.Module, case: Case, inputs: Iterator[Any]) -> Callable[[], None]:
-    """One forward, or one forward and backward of the sum of the outputs with newly allocated gradients."""
+def _step(model: nn.Module, case: Case, inputs: Iterator[Any], autocast: Any = None) -> Callable[[], None]:
+    """One forward, or one forward and backward of the sum of the outputs with newly allocated gradients.
+
+    Forward and loss run under autocast, if one is given.
+    """
     run = torch.compile(model) if case.compiled else model
 
+    def casting() -> AbstractContextManager[Any]:
+        return nullcontext() if autocast is None else torch.autocast(autocast.device, autocast.dtype)
+
     def forward() -> None:
-        called(run, next(inputs))
+        with casting():
+            called(run, next(inputs))
 
     def forward_and_backward() -> None:
         _clear(model)
-        outputs = [t for t in tensors(called(run, next(inputs))) if t.requires_grad]
-        loss = sum((t.sum() for t in outputs), start=torch.zeros((), device=outputs[0].device))
+        with casting():
+            outputs = [t for t in tensors(called(run, next(inputs))) if t.requires_grad]
+            loss = sum((t.sum() for t in outputs), start=torch.zeros((), device=outputs[0].device))
         loss.backward()
 
     return forward_and_backward if case.training else forward

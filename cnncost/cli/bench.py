@@ -50,7 +50,7 @@ _LINES = 9
     help="Device to predict with; by default this machine's CPU or GPU is measured first.",
 )  # fmt: skip
 @device_file_option
-@run_options("batch", "dtype", "trace", "autocast")
+@run_options("batch", "dtype")
 @click.option(
     "--top", type=click.IntRange(min=0), default=15, metavar="N", help="So many layers of each case; 0: none."
 )
@@ -80,7 +80,7 @@ def command(
     form = chosen(form, output, ENDINGS, "text")
     check_places(output)
     cases = list(_cases(batches, dtypes, training, compiled))
-    _refuse(cases, on)
+    _refuse(cases, on, settings)
     resolved = _resolved(names, settings, on, any(case.batch is not None for case in cases))
     _make(folder)
     bench = _begun(on, threads, ceilings, device_file)
@@ -99,7 +99,7 @@ def command(
 
     start, failed = time.perf_counter(), 0
     try:
-        for row in _rows(resolved, cases, on, bench.device, seconds):
+        for row in _rows(resolved, cases, on, bench.device, seconds, settings):
             bench.rows.append(row)
             bench.seconds = time.perf_counter() - start
             show(final=False)
@@ -143,8 +143,14 @@ def _cases(batches: str | None, dtypes: str, training: bool, compiled: bool) -> 
         yield Case(size, dtype, training, through)
 
 
-def _refuse(cases: list[Case], on: str) -> None:
+def _refuse(cases: list[Case], on: str, settings: Settings) -> None:
     """Reject cases that can't run, before this machine is measured."""
+    casting = settings.casting()
+    if casting is not None and casting.device != on:
+        raise BenchError(
+            f"--autocast {settings.autocast}: casts on {casting.device}, and --device {on} is measured; "
+            f"expected --autocast {'bf16' if on == 'cpu' else 'cuda:bf16'}, or --device {casting.device}"
+        )
     from cnncost.bench.backend import backend
     from cnncost.bench.run import check
 
@@ -188,16 +194,18 @@ def _resolved(names: list[str], settings: Settings, on: str, batched: bool) -> l
     from cnncost.sources.resolve import resolve
 
     sources = [find(name, settings.model_args).without_method("a measurement") for name in names]
-    found = [resolve(source, settings.given()) for source in sources]
+    found = [resolve(source, settings.given(), autocast=settings.casting()) for source in sources]
     for each in found:
         if batched:
             each.check_batch_axis()
         if on == "cpu":  # elsewhere a forward that fails here may run
-            each.record("auto")
+            each.record(settings.tracing)
     return found
 
 
-def _rows(found: list[Resolved], cases: list[Case], on: str, device: Device, seconds: float) -> Iterator[Joined]:
+def _rows(
+    found: list[Resolved], cases: list[Case], on: str, device: Device, seconds: float, settings: Settings
+) -> Iterator[Joined]:
     """Every network in every case, predicted and measured."""
     from cnncost.bench.backend import backend
     from cnncost.bench.run import measure
@@ -207,7 +215,7 @@ def _rows(found: list[Resolved], cases: list[Case], on: str, device: Device, sec
 
     with progress(len(found) * len(cases), "benchmark") as tell:
         for each in found:
-            predictions = Predictions(each, device)
+            predictions = Predictions(each, device, settings.tracing)
             shortage = predictions.shortage if on == "cpu" else lambda _: ""
             todo = iter(cases)
             tell(f"{each.name} {_told(next(todo))}")

@@ -13,7 +13,7 @@ from cnncost.evaluation.memory import predicted_peak
 from cnncost.passes.roofline import Predicted, Roofline, roofline
 from cnncost.report.data import ReportData
 from cnncost.report.prediction import Prediction
-from cnncost.sources.resolve import Resolved, resolve
+from cnncost.sources.resolve import Resolved, Trace, resolve
 
 
 class LayerRow(NamedTuple):
@@ -123,13 +123,15 @@ class Joined:
         )
 
 
-def predicted(resolved: Resolved, case: Case, device: Device) -> tuple[Prediction, Roofline | None]:
+def predicted(
+    resolved: Resolved, case: Case, device: Device, trace: Trace = "static"
+) -> tuple[Prediction, Roofline | None]:
     """The prediction of a case: of a forward, and of a training step if the case is one.
 
     Raises:
         CnncostError: the model can't be analyzed, or the device has no ceiling for the number format.
     """
-    report = analyze(resolve(resolved, batch=case.batch), training=case.training)
+    report = analyze(resolve(resolved, batch=case.batch), training=case.training, trace=trace)
     assert report.graph is not None
     dtype = None if case.dtype == "float32" else case.dtype
     step = roofline(report.training, device, dtype) if report.training is not None else None

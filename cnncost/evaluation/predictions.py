@@ -9,14 +9,14 @@ from cnncost.evaluation.join import Joined, join, predicted
 from cnncost.evaluation.memory import shortage
 from cnncost.passes.roofline import Roofline
 from cnncost.report.prediction import Prediction
-from cnncost.sources.resolve import Resolved
+from cnncost.sources.resolve import Resolved, Trace
 
 
 class Predictions:
     """What is predicted of a network on a device, by case; a case that can't be predicted has its problem instead."""
 
-    def __init__(self, resolved: Resolved, device: Device) -> None:
-        self.resolved, self.device = resolved, device
+    def __init__(self, resolved: Resolved, device: Device, trace: Trace = "static") -> None:
+        self.resolved, self.device, self.trace = resolved, device, trace
         self._found: dict[Case, tuple[Prediction, Roofline | None] | str] = {}
 
     def shortage(self, case: Case) -> str:
@@ -32,7 +32,7 @@ class Predictions:
     def _of(self, case: Case) -> tuple[Prediction, Roofline | None] | str:
         if case not in self._found:
             try:
-                self._found[case] = predicted(self.resolved, case, self.device)
+                self._found[case] = predicted(self.resolved, case, self.device, self.trace)
             except CnncostError as error:
                 self._found[case] = str(error)
         return self._found[case]

@@ -168,3 +168,48 @@ def test_a_device_without_the_number_format_is_told_in_the_row(capsys):
     assert run("fc10", "--dtype", "bf16", "--ceilings", "gtx580", "--seconds", "0.02") == 0
     out = " ".join(capsys.readouterr().out.split())
     assert "no prediction: device gtx580: no ceiling for bfloat16" in out
+
+
+NET = """
+import torch
+
+class Net(torch.nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.fc = torch.nn.Linear(8, 8)
+
+    def forward(self, x):
+        if torch.is_autocast_enabled("cpu") != {autocast}:
+            raise RuntimeError("not run as asked")
+        y = self.fc(x)
+        return self.fc(y) if {reads} else y
+"""
+WAYS = [
+    pytest.param(True, False, ["--autocast", "bf16"], 64, id="autocast"),
+    pytest.param(True, False, ["--autocast", "bf16", "--training"], 64, id="autocast, training"),
+    pytest.param(False, False, [], 64, id="none"),
+    pytest.param(False, True, ["--trace", "real"], 2 * 64, id="real"),
+    pytest.param(False, True, [], 2 * 64, id="auto, where it reads values"),
+    pytest.param(False, True, ["--trace", "static"], None, id="static, where it reads values"),
+]
+
+
+@pytest.mark.parametrize(("autocast", "reads", "options", "macs"), WAYS)
+def test_it_measures_and_predicts_the_same_run(capsys, tmp_path, autocast, reads, options, macs):
+    """A forward that runs otherwise than asked for fails: in the analysis, and in the measurement."""
+    (tmp_path / "net.py").write_text(NET.format(autocast=autocast, reads="(y == y).all()" if reads else False))
+    name = f"{tmp_path / 'net.py'}:Net"
+    status = run(name, "--input", "1x8", *options, *FAST, "--format", "json")
+    out, err = capsys.readouterr()
+    if macs is None:
+        assert (status, out, len(err.splitlines())) == (2, "", 1)
+        return
+    assert status == 0, err
+    (row,) = json.loads(out)["rows"]
+    assert row["network"] == (f"{name} under autocast cpu:bfloat16" if autocast else name)
+    assert (row["status"], row["macs"]) == ("measured", macs)
+
+
+def test_casts_of_another_device_than_the_measured_one_are_refused(capsys):
+    assert run("fc10", "--autocast", "cuda:bf16", *FAST) == 2
+    assert "--autocast bf16, or --device cuda" in capsys.readouterr().err

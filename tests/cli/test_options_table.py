@@ -10,7 +10,7 @@ LACKS = {
     "summarize": (), "memory": (), "rf": (), "roofline": (), "compare": (), "diff": (),
     "verify": ("--trace", "--autocast"),  # the peers count one static run in float32 or --dtype
     "formula": ("--batch", "--dtype"),  # --vary batch; what varies is the size
-    "bench": ("--trace", "--autocast"),  # it runs the model for real
+    "bench": (),
 }  # fmt: skip
 
 
