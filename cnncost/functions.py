@@ -43,7 +43,7 @@ def roofline(
     from cnncost.devices import find
     from cnncost.devices.model import dtype_named
     from cnncost.passes.roofline import roofline as times
-    from cnncost.report.prediction import Prediction
+    from cnncost.shown import ShownPrediction
 
     if not isinstance(device, str):
         raise InputError(f"roofline: device: expected a name, such as 'h100', got {type(device).__name__}: {device!r}")
@@ -57,7 +57,7 @@ def roofline(
     report = _report(model, inputs, how)
     if report.graph is None:
         raise InputError(f"{report.model}: a report that was read from a file has no graph; give the model")
-    return Prediction(report, times(report.graph, found, form))
+    return ShownPrediction(report, times(report.graph, found, form))
 
 
 def diff(old: Model | Report, new: Model | Report, inputs: Any = None, **how: Any) -> Diff:
@@ -75,10 +75,10 @@ def diff(old: Model | Report, new: Model | Report, inputs: Any = None, **how: An
     Raises:
         CnncostError: what `analyze` raises.
     """
-    from cnncost.budget.diff import Diff
     from cnncost.budget.snapshot import of_report
+    from cnncost.shown import ShownDiff
 
-    return Diff(of_report(_report(old, inputs, how)), of_report(_report(new, inputs, how)))
+    return ShownDiff(of_report(_report(old, inputs, how)), of_report(_report(new, inputs, how)))
 
 
 def compare(
@@ -163,6 +163,7 @@ def check(
     from cnncost.budget.check import check as checked
     from cnncost.budget.file import find, read
     from cnncost.budget.measure import measure_all
+    from cnncost.shown import ShownCheck
 
     file = read(Path(config) if config is not None else find(Path.cwd()))
     known = [budget.name for budget in file.budgets]
@@ -171,7 +172,8 @@ def check(
             raise InputError(f"{file.path}: no budget named {name!r}; there are {', '.join(known)}")
     budgets = [budget for budget in file.budgets if not names or budget.name in names]
     kept = lock.read(file.baseline, any_torch=any_torch)
-    return checked(file, measure_all(budgets, file.path.parent, jobs=1), kept, allow_unknown=allow_unknown)
+    found = checked(file, measure_all(budgets, file.path.parent, jobs=1), kept, allow_unknown=allow_unknown)
+    return ShownCheck(found.file, found.models, found.baseline, found.revision)
 
 
 def max_batch(

@@ -10,6 +10,7 @@ from math import inf
 from pathlib import Path
 from typing import NamedTuple
 
+from cnncost import units
 from cnncost.budget.diff import Diff
 from cnncost.budget.file import Budget, BudgetError, BudgetFile, Rule
 from cnncost.budget.lock import Entry, Lock, torch_version
@@ -71,6 +72,10 @@ class ModelCheck:
     error: str = ""
     line: int | None = None
 
+    def __repr__(self) -> str:
+        kept = sum(judged.passes for judged in self.judged)
+        return f"<ModelCheck of {self.budget.name}: {self.error[:80] or f'{kept} of {len(self.judged)} limits kept'}>"
+
 
 @dataclass(frozen=True, slots=True)
 class Check:
@@ -82,6 +87,10 @@ class Check:
     """None if there is none yet."""
     revision: str = ""
     """That the baseline is of, in place of a file."""
+
+    def __repr__(self) -> str:
+        verdict = {0: "within", 1: "over or uncertain", 2: "a model is broken"}[self.exit_code]
+        return f"<Check of {units.counted(len(self.models), 'model')} in {self.file.path.name}: {verdict}>"
 
     @property
     def exit_code(self) -> int:

@@ -107,6 +107,11 @@ class Diff:
     old: Snapshot
     new: Snapshot
 
+    def __repr__(self) -> str:
+        moved = [f"{name} {self.delta(name):+,}" for name in ("params", "macs") if name in self.new.totals]
+        changed = units.counted(len(self.changes), "changed module")
+        return f"<Diff of {self.old.model} and {self.new.model}: {', '.join([*moved, changed])}>"
+
     @cached_property
     def pairs(self) -> dict[str, str]:
         """Old path → new path of the modules that belong together."""

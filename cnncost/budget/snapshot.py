@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, NamedTuple
 
+from cnncost import units
 from cnncost.budget.settings import settings
 from cnncost.graph import Shape
 from cnncost.render.values import Tensor, tensors, worded
@@ -73,6 +74,10 @@ class Snapshot:
     lower_bound: bool
     totals: dict[str, Any]
     depends_on: tuple[str, ...] = field(default=(), compare=False)
+
+    def __repr__(self) -> str:
+        figures = [f"{self.totals[name]:,} {name}" for name in ("params", "macs") if name in self.totals]
+        return f"<Snapshot of {self.model}: {', '.join([*figures, units.counted(len(self.parts), 'module')])}>"
 
     @property
     def told(self) -> str:

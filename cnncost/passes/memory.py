@@ -86,6 +86,10 @@ class Memory:
     kinds: tuple[str, ...] = field(repr=False)
     unseen: tuple[str, ...] = ()
 
+    def __repr__(self) -> str:
+        mark = ">=" if self.unseen else ""
+        return f"<Memory: peak {mark}{self.peak.nbytes:,} bytes, ideal {mark}{self.ideal_peak:,} bytes>"
+
     def curves(self, graph: Graph) -> dict[str, tuple[int, ...]]:
         """The timeline of each use; they add up to `timeline`. `graph` is the one passed to `memory`."""
         deaths = [storage.died for storage in graph.storages]

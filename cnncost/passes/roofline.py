@@ -114,6 +114,10 @@ class Roofline:
     nodes: tuple[OpTime | None, ...]
     unknown: int
 
+    def __repr__(self) -> str:
+        mark = ">=" if self.unknown else ""
+        return f"<Roofline on {self.device.name}: {mark}{self.total.seconds:.3g} s, {self.total.ops:,} ops>"
+
 
 def roofline(graph: Graph, device: Device, dtype: str | None = None) -> Roofline:
     """Predict the time of every op of a Graph on a device.

@@ -57,6 +57,9 @@ class Prediction:
     roofline: Roofline
     training: tuple[Training, TrainingEstimate] | None = None
 
+    def __repr__(self) -> str:
+        return f"<Prediction of {self.report.model}: {self.roofline!r}>"
+
     @property
     def per_second(self) -> float | None:
         """Examples per second in the forward pass, or None without a batch axis."""

@@ -69,6 +69,10 @@ class PeerCount:
     seconds: float = 0.0
     failure: str = ""
 
+    def __repr__(self) -> str:
+        told = self.failure[:120] if self.total is None else f"{self.total:,} {self.unit}s"
+        return f"<PeerCount of {self.peer} {self.version}: {told}>"
+
     @property
     def ours(self) -> int:
         """cnncost's count in this peer's unit."""
@@ -107,6 +111,10 @@ class Verification:
     seconds: float
     peers: tuple[PeerCount, ...]
     notes: tuple[str, ...] = ()
+
+    def __repr__(self) -> str:
+        verdict = "explained" if self.explained else "not explained"
+        return f"<Verification of {self.model}: {self.macs:,} MACs, {self.flops:,} FLOPs, {verdict}>"
 
     @property
     def counted(self) -> tuple[PeerCount, ...]:

@@ -146,3 +146,48 @@ def test_a_meter_without_inputs_has_a_repr() -> None:
     meter = cnncost.Meter(nn.Linear(4, 5), warmup=0)
     meter.step()
     assert repr(meter) == "<Meter of Linear, training: 1 step measured>"
+
+
+BUDGETS = '[[budget]]\nmodel = "lenet5"\nmacs = "<= 1G"\nparams = "<= 1k"\n'
+SHORT = 300
+RESULTS = {
+    "diff": lambda _: cnncost.diff("lenet5", "lenet1"),
+    "roofline": lambda _: cnncost.roofline("lenet5", device="a100"),
+    "check": cnncost.check,
+}
+
+
+@pytest.mark.parametrize("name", RESULTS)
+def test_a_result_is_one_line_and_its_text_the_table(name: str, tmp_path: Any) -> None:
+    (tmp_path / "cnncost.toml").write_text(BUDGETS)
+    found = RESULTS[name](tmp_path / "cnncost.toml")
+    assert len(repr(found)) < SHORT
+    assert "\n" not in repr(found)
+    assert len(str(found).splitlines()) > 3
+    assert max(map(len, str(found).splitlines())) <= 100
+    assert "<table>" in found._repr_html_()
+    assert "lenet5" in str(found) + repr(found)
+
+
+def test_what_results_hold_is_short_too(tmp_path: Any) -> None:
+    """Single objects; a dict or a tuple is as long as what it has."""
+    (tmp_path / "cnncost.toml").write_text(BUDGETS)
+    report = cnncost.analyze("lenet5", training=True)
+    (checked,) = cnncost.check(tmp_path / "cnncost.toml").models
+    found = cnncost.diff("lenet5", "lenet1")
+    held = [
+        checked, found.old, found.new, cnncost.roofline(report, device="a100").roofline, report.memory,
+        report.memory.inference, report.memory.training, report.totals, report.graph,
+    ]  # fmt: skip
+    assert [each for each in held if each is None or len(repr(each)) >= SHORT or "\n" in repr(each)] == []
+
+
+def test_figures_of_a_result_are_in_its_line(tmp_path: Any) -> None:
+    """LeNet-5's and LeNet-1's totals are those of their own reports."""
+    (tmp_path / "cnncost.toml").write_text(BUDGETS)
+    old, new = cnncost.analyze("lenet5").totals, cnncost.analyze("lenet1").totals
+    assert f"params {new.params - old.params:+,}, macs {new.macs - old.macs:+,}" in repr(
+        cnncost.diff("lenet5", "lenet1")
+    )
+    assert "over" in repr(cnncost.check(tmp_path / "cnncost.toml"))
+    assert "1 of 2 limits kept" in repr(cnncost.check(tmp_path / "cnncost.toml").models[0])

@@ -1,0 +1,64 @@
+"""Results of public functions as a prompt and a notebook show them: `str` is the command's table, HTML the same one."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from cnncost.budget.check import Check
+from cnncost.budget.diff import Diff
+from cnncost.report.prediction import Prediction
+
+if TYPE_CHECKING:
+    from cnncost.render.document import Document
+
+_WIDTH = 100
+_ROWS = 15
+"""Most layers of a prediction's table, as in the terminal."""
+
+
+class Shown:
+    """Has a Document."""
+
+    __slots__ = ()
+
+    def _document(self) -> Document:
+        raise NotImplementedError
+
+    def __str__(self) -> str:
+        from cnncost.render.text import to_text
+
+        return to_text(self._document(), _WIDTH)
+
+    def _repr_html_(self) -> str:
+        from cnncost.render.html import fragment
+
+        return fragment(self._document())
+
+
+class ShownPrediction(Shown, Prediction):
+    """A Prediction."""
+
+    def _document(self) -> Document:
+        from cnncost.report.prediction_text import document
+
+        return document(self, top=_ROWS)
+
+
+class ShownDiff(Shown, Diff):
+    """A Diff."""
+
+    def _document(self) -> Document:
+        from cnncost.budget.render.diff import document
+
+        return document(self, (self.old.model, self.new.model))
+
+
+class ShownCheck(Shown, Check):
+    """A Check."""
+
+    __slots__ = ()
+
+    def _document(self) -> Document:
+        from cnncost.budget.render.check import document
+
+        return document(self)
