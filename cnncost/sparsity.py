@@ -11,9 +11,10 @@ if TYPE_CHECKING:
     from torch import nn
 
     from cnncost.frontends.torch.weights import Weights
+    from cnncost.sources.resolve import Model
 
 
-def effective_macs(model: nn.Module, inputs: Any, *, activations: bool = False) -> Effective:
+def effective_macs(model: Model, inputs: Any = None, *, activations: bool = False) -> Effective:
     """Dense and effective multiply-accumulates of a model.
 
     A report counts products with zeros, because dense kernels compute them. Here each product with a zero weight is
@@ -23,8 +24,9 @@ def effective_macs(model: nn.Module, inputs: Any, *, activations: bool = False) 
     unknown how many coincide, and the count is an upper bound (`in_full`).
 
     Args:
-        model: a module with weights; it is read, not changed.
-        inputs: as in `cnncost.analyze`.
+        model: as for `cnncost.analyze`. A module with weights is read, not changed; a name is built with its initial
+            weights.
+        inputs: as for `cnncost.analyze`.
         activations: also leave out products with a zero activation, found by really running a copy of the model on
             the inputs (random values if only shapes are given). Counts the products of two nonzero factors in
             convolutions (padding is zero), linear layers, matrix products and `scaled_dot_product_attention` (masked
@@ -38,13 +40,18 @@ def effective_macs(model: nn.Module, inputs: Any, *, activations: bool = False) 
     from cnncost.frontends.torch import record
     from cnncost.frontends.torch.nonzero import nonzero_weights
     from cnncost.frontends.torch.unwrap import unwrapped
+    from cnncost.sources.find import find
+    from cnncost.sources.resolve import resolve
 
     if not isinstance(activations, bool):
         raise InputError(f"effective_macs: activations: expected True or False, got {activations!r}"[:300])
-    if activations:
-        return _active(model, inputs)
-    graph = record(model, inputs)
-    return effective(graph, *nonzero_weights(unwrapped(model), graph))
+    resolved = resolve(find(model).without_method("effective_macs"), inputs)
+    with resolved.source.importable():
+        module = resolved.with_weights() if resolved.weightless else resolved.model
+        if activations:
+            return _active(module, resolved.inputs)
+        graph = record(module, resolved.inputs)
+    return effective(graph, *nonzero_weights(unwrapped(module), graph))
 
 
 def _active(model: nn.Module, inputs: Any) -> Effective:

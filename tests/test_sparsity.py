@@ -2,6 +2,7 @@
 
 import copy
 
+import numpy as np
 import pytest
 import torch
 from torch import nn
@@ -319,3 +320,28 @@ def test_what_is_made_of_weights_is_counted_exactly_or_marked(name):
 def test_what_only_moves_a_weights_elements_is_exact(use):
     found = cnncost.effective_macs(Uses(HALF, use), torch.ones(1, 4))
     assert (found.dense, found.macs, found.in_full) == (16, 8, 0)
+
+
+TAKEN = {
+    "a module and an array": lambda path: (nn.Linear(4, 3), np.zeros((2, 4), np.float32)),
+    "a path": lambda path: (path, "2x4"),
+    "a specification": lambda path: (f"{path}:Net", np.zeros((2, 4), np.float32)),
+    "an exported program": lambda path: (torch.export.export(nn.Linear(4, 3), (torch.zeros(2, 4),)), None),
+}
+
+
+@pytest.mark.parametrize("activations", [False, True])
+@pytest.mark.parametrize("name", TAKEN)
+def test_it_takes_what_analyze_takes(tmp_path, name, activations):
+    (tmp_path / "net.py").write_text("import torch\nclass Net(torch.nn.Linear):\n    def __init__(self):\n"
+                                     "        super().__init__(4, 3)\n")  # fmt: skip
+    model, inputs = TAKEN[name](tmp_path / "net.py")
+    found = cnncost.effective_macs(model, inputs, activations=activations)
+    assert found.dense == 2 * 4 * 3
+    assert "\n" not in repr(found)
+    assert len(repr(found)) < 300
+
+
+def test_a_method_is_refused():
+    with pytest.raises(cnncost.CnncostError, match="name the model alone"):
+        cnncost.effective_macs("lenet5#features", "1x1x32x32")

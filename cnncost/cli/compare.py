@@ -64,7 +64,7 @@ def command(
     from cnncost.files import chosen
 
     output, picture = _places(output, picture, form)
-    form, only_drawn = chosen(form, output, ENDINGS, "text"), picture is not None and not (form or output)
+    form = chosen(form, output, ENDINGS, "text")
     check_places(output, picture)
     if quality is not None and table is None:
         raise click.UsageError("--quality names a column of --join; give --join, a CSV file with a column model")
@@ -80,8 +80,6 @@ def command(
             draw_quality(rows, joined.quality, picture)
         else:
             draw_pareto(rows, picture)
-    if only_drawn:
-        return
     from cnncost.budget.render.compare import document
 
     terminal.write(document(rows, joined), form, output)

@@ -91,7 +91,7 @@ def command(
             grid, jobs=jobs, output=output, join=join, backend=backend, scheduler=scheduler, confirmed=yes,
             tell=lambda _, model: advance(model), put=lambda made: _put(made, form, output),
         )  # fmt: skip
-    if output is None and not (picture and not form):
+    if output is None:
         _put(result, form, None)
     if picture is not None:
         from cnncost.plots.sweep import draw

@@ -90,6 +90,10 @@ class Effective(NamedTuple):
         totals = {name: getattr(self, name) for name in ("dense", "macs", "accumulates", "in_full", "run_on")}
         return json.dumps({**totals, **energies, "rows": rows}, indent=2, ensure_ascii=False)
 
+    def __repr__(self) -> str:
+        mark = "<=" if self.in_full else ""
+        return f"<Effective: {mark}{self.macs:,} of {self.dense:,} MACs in {len(self.rows):,} modules>"
+
     def __str__(self) -> str:
         """Table with one line per module, and the total."""
         rows = self.rows

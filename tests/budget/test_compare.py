@@ -82,7 +82,11 @@ def test_markdown_in_a_file(compare, project):
 
 @pytest.mark.parametrize("name", ["out.svg", "out.png", "out.pdf"])
 def test_a_picture_is_the_same_each_time(compare, project, name):
-    assert compare("lenet5", "lenet1", "alexnet", "--picture", name) == (0, "", "")
+    """And the table is printed beside it, as by every command."""
+    table = compare("lenet5", "lenet1", "alexnet")
+    assert table[0] == 0
+    assert "lenet1 ◆" in table[1]
+    assert compare("lenet5", "lenet1", "alexnet", "--picture", name) == table
     first = (project / name).read_bytes()
     compare("lenet5", "lenet1", "alexnet", "--picture", name)
 
