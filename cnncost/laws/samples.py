@@ -99,7 +99,8 @@ class Sampler:
         resolved = self._resolve(early)
         names = _parameters(resolved)
         self.variables: tuple[Variable, ...] = variables(asked, leaves(resolved.inputs), names, keywords, open_)
-        self._built[self._factory_sizes(self.base)] = resolved
+        begun = tuple(early.get(v.keywords[0], v.base) for v in self.variables if v.keywords)
+        self._built[begun] = resolved  # not the base where an axis of the same variable has a size of its own
         self.title = resolved.title
         self._known: dict[tuple[Point, bool], Sample | Failure] = {}
         self._seconds: dict[Point, float] = {}

@@ -308,9 +308,9 @@ def axis_name(axis: Axis, names: Sequence[str]) -> str:
 def _symbol(asked: Asked, of_factory: bool) -> str:
     if asked.name in {"height+width", "width+height"} and not of_factory:
         return SYMBOLS["size"]
-    first = asked.parts[0]
-    if first in SYMBOLS and not of_factory:
-        return SYMBOLS[first]
+    first, known = asked.parts[0], [part for part in asked.parts if part in SYMBOLS]
+    if known and (not of_factory or len(asked.parts) > 1):  # an axis, with a keyword that goes with it
+        return SYMBOLS[known[0]]
     return first.replace(".", "_").replace("-", "m")
 
 

@@ -272,6 +272,13 @@ def test_the_model_is_left_alone():
     assert all(torch.equal(before[name], value) for name, value in network.state_dict().items())
 
 
+@pytest.mark.parametrize("vary", ["side+size=8..64", "size+side=8..64", "size+side=28,56,84", "side+size=20..40"])
+def test_a_keyword_and_an_axis_together_begin_at_the_axis_own_size(vary):
+    """784-10 on 28×28 images: what is analyzed at 28 is built for 28, too."""
+    laws = cnncost.formula("fc10", vary=vary, training=False)
+    assert (laws["params"](N=28), laws["macs"](N=28)) == (10 * 28 * 28 + 10, 10 * 28 * 28)
+
+
 def test_a_quantity_misspelt():
     laws = cnncost.formula(nn.Linear(3, 2), "1x3", "batch", training=False)
 
