@@ -23,6 +23,7 @@ __all__ = [
     "Difference",
     "Experiment",
     "Formula",
+    "Law",
     "Measure",
     "Of",
     "Option",
@@ -127,6 +128,14 @@ class Experiment:
 
 
 @dataclass(frozen=True, slots=True)
+class Law:
+    """A quantity of a network, or of a layer of it, as a formula of its sizes; `vary` is as for `cnncost.formula`."""
+
+    of: Of
+    vary: str
+
+
+@dataclass(frozen=True, slots=True)
 class Published:
     """A paper's figure for something that can't be computed: it can contradict a slide but not prove it."""
 
@@ -134,7 +143,7 @@ class Published:
     source: str
 
 
-Measure: TypeAlias = Of | Sum | Difference | Below | Share | Ratio | Scaled | Formula | Experiment | Published
+Measure: TypeAlias = Of | Sum | Difference | Below | Share | Ratio | Scaled | Formula | Law | Experiment | Published
 
 Side: TypeAlias = Literal["fc", "conv"]
 TOTAL = 0

@@ -13,6 +13,7 @@ from cnncost.lecture.claims import (
     Difference,
     Experiment,
     Formula,
+    Law,
     Measure,
     Of,
     Option,
@@ -55,6 +56,10 @@ def measure(what: Measure) -> Measured:
             return Measured(_plain(_number(scaled) * factor), unit)
         case Formula(written):
             return Measured(evaluate(written))
+        case Law(of, vary):
+            from cnncost.lecture.laws import formula
+
+            return Measured(formula(of, vary))
         case Experiment():
             return _tried(what)
         case Published(printed):
@@ -80,7 +85,9 @@ def _of(what: Of) -> Value:
 
 def forget() -> None:
     """Drop what was measured: names may stand for other files in another folder."""
-    for kept in (_report, _of):
+    from cnncost.lecture.laws import found
+
+    for kept in (_report, _of, found):
         kept.cache_clear()
 
 

@@ -16,6 +16,7 @@ from cnncost.lecture.claims import (
     Difference,
     Experiment,
     Formula,
+    Law,
     Measure,
     Of,
     Published,
@@ -157,6 +158,8 @@ def describe(what: Measure) -> str:
             return f"{describe(scaled)}, {words}"
         case Formula(written):
             return written
+        case Law(of, vary):
+            return f"{describe(of)}, as a formula of {vary.partition('=')[0]}"
         case Experiment(name):
             from cnncost.lecture.experiments import words as told_of
 

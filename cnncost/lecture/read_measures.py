@@ -6,12 +6,15 @@ from collections.abc import Callable
 from fractions import Fraction
 from typing import Any
 
+from cnncost.errors import InputError
+from cnncost.laws.variables import parse
 from cnncost.lecture.arithmetic import evaluate
 from cnncost.lecture.claims import (
     Below,
     Difference,
     Experiment,
     Formula,
+    Law,
     Measure,
     Of,
     Option,
@@ -21,6 +24,7 @@ from cnncost.lecture.claims import (
     Share,
     Sum,
 )
+from cnncost.lecture.laws import QUANTITIES as LAWS
 from cnncost.lecture.quantities import ALONE, QUANTITIES, TRAINING
 from cnncost.near import suggestion
 from cnncost.toml_file import Keys, TomlFile
@@ -49,7 +53,7 @@ class Measures(TomlFile):
         self.typed(table, dict, keys, f"a measure: {_EXPECTED}")
         kinds: dict[str, Callable[[dict[str, Any], Keys], Measure]] = {
             "model": self._of, "sum": self._sum, **dict.fromkeys(_PAIRS, self._pair), "times": self._scaled,
-            "formula": self._formula, "experiment": self._experiment, "published": self._published,
+            "formula": self._formula, "law": self._law, "experiment": self._experiment, "published": self._published,
         }  # fmt: skip
         found = [kind for kind in kinds if kind in table]
         if len(found) != 1:
@@ -129,6 +133,24 @@ class Measures(TomlFile):
         except ValueError as error:
             raise self.wrong((*keys, "formula"), str(error)) from None
         return Formula(text)
+
+    def _law(self, table: dict[str, Any], keys: Keys) -> Law:
+        self.known(table, keys, ("law", "vary"), "a law")
+        if "beside" not in keys:
+            raise self.wrong(
+                keys, f"{keys[-1]}: a formula is no figure to hold against a printed one; put it beside it"
+            )
+        expected = '{ law = { model = "lenet300", quantity = "params" }, vary = "size+side=8..64" }'
+        of = self._of(self.typed(table["law"], dict, (*keys, "law"), expected), (*keys, "law"))
+        if of.quantity not in LAWS or (of.layer and of.quantity == LAWS[-1]):
+            known = ", ".join(LAWS[:-1] if of.layer else LAWS)
+            raise self.wrong((*keys, "law", "quantity"), f"{of.quantity}: has no law; expected one of {known}")
+        vary = self._words(table, keys, "vary", expected)
+        try:
+            parse(vary)
+        except InputError as error:
+            raise self.wrong((*keys, "vary"), str(error)) from None
+        return Law(of, vary)
 
     def _experiment(self, table: dict[str, Any], keys: Keys) -> Experiment:
         self.known(table, keys, ("experiment", "arguments"), "an experiment")

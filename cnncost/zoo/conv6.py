@@ -2,6 +2,7 @@
 
 One or two convolutions of 5x5 on 28x28 digits, then FC-100 and FC-10. The five networks differ only
 in how the first maps lose their size: not at all, by missing padding, by pooling, by stride.
+`side` builds them for images of another size ("What about larger images?", slide 6).
 """
 
 from collections import OrderedDict
@@ -35,12 +36,12 @@ class Stage:
 class Conv6(Chain):
     """Stages conv1, relu1, pool1, conv2, ..., then FC-100 and the output layer.
 
-    Shapes: (N, 1, 28, 28) -> (N, num_classes) logits.
+    Shapes: (N, 1, side, side) -> (N, num_classes) logits.
     """
 
-    def __init__(self, *stages: Stage, num_classes: int = 10) -> None:
+    def __init__(self, *stages: Stage, num_classes: int = 10, side: int = SIDE) -> None:
         layers: OrderedDict[str, nn.Module] = OrderedDict()
-        maps, side = 1, SIDE
+        maps = 1
         for number, stage in enumerate(stages, start=1):
             layers[f"conv{number}"] = nn.Conv2d(maps, stage.maps, KERNEL, stage.stride, stage.padding)
             layers[f"relu{number}"] = nn.ReLU()
@@ -54,26 +55,26 @@ class Conv6(Chain):
         super().__init__(layers)
 
 
-def conv6(*, num_classes: int = 10) -> Conv6:
+def conv6(*, num_classes: int = 10, side: int = SIDE) -> Conv6:
     """Slide 45: 6 maps of 28x28, padded, no pooling. 471,666 parameters."""
-    return Conv6(Stage(6), num_classes=num_classes)
+    return Conv6(Stage(6), num_classes=num_classes, side=side)
 
 
-def conv6_valid(*, num_classes: int = 10) -> Conv6:
+def conv6_valid(*, num_classes: int = 10, side: int = SIDE) -> Conv6:
     """Slide 46's convolution: no padding, 6 maps of 24x24. 346,866 parameters."""
-    return Conv6(Stage(6, padding=0), num_classes=num_classes)
+    return Conv6(Stage(6, padding=0), num_classes=num_classes, side=side)
 
 
-def conv6_pool(*, num_classes: int = 10) -> Conv6:
+def conv6_pool(*, num_classes: int = 10, side: int = SIDE) -> Conv6:
     """Slide 52: 6 maps of 28x28, pooled to 14x14. 118,866 parameters."""
-    return Conv6(Stage(6, pool=True), num_classes=num_classes)
+    return Conv6(Stage(6, pool=True), num_classes=num_classes, side=side)
 
 
-def conv6_stride(*, num_classes: int = 10) -> Conv6:
+def conv6_stride(*, num_classes: int = 10, side: int = SIDE) -> Conv6:
     """Slide 51: stride 2 instead of the pooling, 6 maps of 14x14. 118,866 parameters."""
-    return Conv6(Stage(6, stride=2), num_classes=num_classes)
+    return Conv6(Stage(6, stride=2), num_classes=num_classes, side=side)
 
 
-def conv6_16(*, num_classes: int = 10) -> Conv6:
+def conv6_16(*, num_classes: int = 10, side: int = SIDE) -> Conv6:
     """Slide 55: two stages with pooling, 6 maps and 16 maps. 82,082 parameters."""
-    return Conv6(Stage(6, pool=True), Stage(16, pool=True), num_classes=num_classes)
+    return Conv6(Stage(6, pool=True), Stage(16, pool=True), num_classes=num_classes, side=side)

@@ -1,4 +1,7 @@
-"""Fully connected networks on 28x28 digits (LeCun et al. 1998, sections III.C.1, III.C.5, III.C.6)."""
+"""Fully connected networks on 28x28 digits (LeCun et al. 1998, sections III.C.1, III.C.5, III.C.6).
+
+`side` builds them for images of another size.
+"""
 
 from collections import OrderedDict
 from itertools import pairwise
@@ -9,7 +12,7 @@ from cnncost.zoo.chain import Chain
 
 __all__ = ["Perceptron", "fc10", "fc300", "lenet300"]
 
-PIXELS = 28 * 28
+SIDE = 28
 
 
 class Perceptron(Chain):
@@ -27,16 +30,16 @@ class Perceptron(Chain):
         super().__init__(layers)
 
 
-def fc10(*, num_classes: int = 10) -> Perceptron:
+def fc10(*, num_classes: int = 10, side: int = SIDE) -> Perceptron:
     """784-10, the linear classifier: 7,850 parameters."""
-    return Perceptron((PIXELS, num_classes))
+    return Perceptron((side * side, num_classes))
 
 
-def fc300(*, num_classes: int = 10) -> Perceptron:
+def fc300(*, num_classes: int = 10, side: int = SIDE) -> Perceptron:
     """784-300-10: 238,510 parameters."""
-    return Perceptron((PIXELS, 300, num_classes))
+    return Perceptron((side * side, 300, num_classes))
 
 
-def lenet300(*, num_classes: int = 10) -> Perceptron:
+def lenet300(*, num_classes: int = 10, side: int = SIDE) -> Perceptron:
     """784-300-100-10, LeNet-300: 266,610 parameters."""
-    return Perceptron((PIXELS, 300, 100, num_classes))
+    return Perceptron((side * side, 300, 100, num_classes))

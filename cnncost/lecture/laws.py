@@ -1,0 +1,57 @@
+"""Figures of claims as formulas of the image size, or of whatever else varies: the laws of `cnncost.formula`."""
+
+from __future__ import annotations
+
+from functools import cache
+from typing import TYPE_CHECKING
+
+from cnncost.errors import CnncostError
+from cnncost.laws.law import domain_text
+from cnncost.laws.polynomial import Polynomial
+from cnncost.laws.writing import to_text
+from cnncost.lecture.claims import Of, Option
+
+if TYPE_CHECKING:
+    from cnncost.laws.laws import Laws
+
+__all__ = ["QUANTITIES", "formula", "found"]
+
+QUANTITIES = ("params", "macs", "flops", "inference_peak")
+"""Those of claims that have a law; a layer has the first three."""
+
+
+@cache
+def found(network: str, options: tuple[tuple[str, Option], ...], inputs: tuple[str, ...], vary: str) -> Laws:
+    """The laws of a network."""
+    from cnncost.laws.derive import formula as laws_of
+    from cnncost.shapes import parse_inputs
+
+    given = parse_inputs(inputs) if inputs else None
+    return laws_of(network, given, vary, model_args=dict(options), training=False)
+
+
+def formula(of: Of, vary: str) -> str:
+    """`300·N² + 300 for N from 8 to 1,024`.
+
+    Raises:
+        CnncostError: no such layer, or no law.
+    """
+    laws = found(of.network, of.options, of.inputs, vary)
+    law = laws[of.quantity]
+    if not law.known:
+        raise CnncostError(f"{of.quantity} of {of.network}: {law.why}")
+    if law.bound:
+        raise CnncostError(f"{of.quantity} of {of.network}: no exact law: {law.bound}")
+    text = str(law)
+    if of.layer:
+        parts = laws.layers[of.quantity]
+        paths = [path for path in {**parts, **dict.fromkeys(laws.irregular)} if f"{path}.".startswith(f"{of.layer}.")]
+        if without := [path for path in paths if path in laws.irregular]:
+            raise CnncostError(f"{of.quantity} of {without[0]}: it has no law of its own")
+        if not paths:
+            raise CnncostError(f"no layer {of.layer}; expected one of {', '.join(filter(None, parts))}")
+        total = Polynomial((), ())
+        for path in paths:
+            total = total.plus(parts[path])
+        text = to_text(total, laws.symbols)
+    return f"{text} for {domain_text(law)}"
