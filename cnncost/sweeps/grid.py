@@ -5,7 +5,8 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Collection, Iterator
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
+from functools import cached_property
 from itertools import product
 from math import prod
 from typing import Any, NamedTuple
@@ -124,6 +125,17 @@ class Grid:
             task.append(point)
         if task:
             yield tuple(task)
+
+    @cached_property
+    def key(self) -> str:
+        """The digest, found once: of a hundred thousand sizes it takes longer than an analysis."""
+        return self.digest()
+
+    def sent(self) -> Grid:
+        """What a process needs for points that are handed to it: each axis with its first size alone, and the key."""
+        sent = replace(self, models=self.models[:1], axes=tuple(Axis(a.variables, a.values[:1]) for a in self.axes))
+        sent.__dict__["key"] = self.key  # as cached_property keeps it; pickled with the rest
+        return sent
 
     def digest(self, *more: str) -> str:
         """Names all that decides what the rows are."""

@@ -50,7 +50,7 @@ class _Round:
     """
 
     def __init__(self, grid: Grid, finished: set[int], crew: Crew) -> None:
-        self.grid, self.finished, self.crew = grid, finished, crew
+        self.grid, self.finished, self.crew, self.sent = grid, finished, crew, grid.sent()
         self.waiting: dict[int, tuple[Point, ...]] = {}
         self.worn = False
 
@@ -63,7 +63,7 @@ class _Round:
         most = (_LIVES if self.crew.streams else _TOGETHER) * self.crew.workers
         for count, task in enumerate(self.grid.tasks(frozenset(self.finished)), 1):
             self.waiting[task[0].at] = task
-            yield self.grid, task
+            yield self.sent, task
             if count >= most:
                 self.worn = self.crew.streams
             if count >= most or self.worn:
@@ -89,5 +89,5 @@ def _alone(grid: Grid, point: Point, crew: Crew) -> list[tuple[int, Values]]:
     """The row of a point that nothing else runs beside: twice, as it may not have been at work when a process died."""
     for _ in range(2):
         with suppress(WorkersDied):
-            return [row for answer in crew.work(done, [(grid, (point,))]) for row in answer.rows]
+            return [row for answer in crew.work(done, [(grid.sent(), (point,))]) for row in answer.rows]
     return [(point.at, failed("the process that analyzed it died, twice: too little memory, or a crash"))]

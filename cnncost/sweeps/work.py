@@ -126,7 +126,7 @@ def _predicted(report: Any, device: str) -> tuple[float | None, str]:
 
 def _sampler(grid: Grid, point: Point) -> Any:
     """The model of a point, built once for the points that follow one another; its failure is as lasting."""
-    key = (grid.digest(), point.model, point.dtype)
+    key = (grid.key, point.model, point.dtype)
     if key not in _BUILT:
         _BUILT.clear()
         try:

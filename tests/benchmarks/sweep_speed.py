@@ -1,15 +1,19 @@
 """A sweep by two processes beside one, and the memory of a sweep of many rows.
 
-    python tests/benchmarks/sweep_speed.py [--models 200] [--rows 100000]
+    python tests/benchmarks/sweep_speed.py [--models 200] [--rows 100000] [--minutes 4]
 
-The processes' start is told apart: each crew analyzes one model a process first. Needs timm and a quiet machine.
+Both crews go through the same models in turns, a few models each, so that what else runs on the machine slows both;
+their start is told apart. Needs timm and a quiet machine. Rows are those of a sweep that resumes: a few are analyzed
+here, the others come from its journal, so that what is told is the memory of all rows and of the file made of them.
 """
 
 from __future__ import annotations
 
 import argparse
+import os
 import resource
 import sys
+import tempfile
 import time
 from pathlib import Path
 
@@ -18,40 +22,75 @@ from cnncost.sweeps import api
 from cnncost.sweeps.crew import Crew
 from cnncost.sweeps.figures import USUAL
 from cnncost.sweeps.grid import Axis, Grid
+from cnncost.sweeps.journal import Journal, beside
 from cnncost.sweeps.run import rows
+from cnncost.sweeps.stamp import stamp
 
-sys.path.insert(0, str(Path(__file__).parent.parent))
+_TURN = 20
+"""Models of a turn."""
+_ANALYZED = 1_000
+"""Rows that are analyzed, not read."""
 
 
-def seconds(models: tuple[str, ...], jobs: int) -> tuple[float, float]:
-    """Of the start, and of all rows after it."""
-    with Crew("processes", None, jobs) as crew:
+def seconds(models: tuple[str, ...], crew: Crew) -> float:
+    """Of the rows of these models."""
+    begun = time.perf_counter()
+    failed = sum("error" in row for _, row in rows(Grid(models, columns=USUAL), set(), crew))
+    if failed:
+        print(f"  {failed} of {len(models)} models failed")
+    return time.perf_counter() - begun
+
+
+def speed(models: tuple[str, ...], minutes: float) -> None:
+    """Print how many times as fast two processes are as one."""
+    end = time.monotonic() + 60 * minutes
+    spent, done = [0.0, 0.0], 0
+    with Crew("processes", None, 1) as one, Crew("processes", None, 2) as two:
+        started = [seconds(models[: 2 * jobs], crew) for jobs, crew in ((1, one), (2, two))]
+        for at in range(0, len(models), _TURN):
+            for i, crew in enumerate((one, two)):
+                spent[i] += seconds(models[at : at + _TURN], crew)
+            done = min(at + _TURN, len(models))
+            if time.monotonic() > end:
+                break
+    told = ", ".join(f"{each:.1f} s by {jobs} (start {start:.1f} s)" for jobs, each, start in
+                     zip((1, 2), spent, started, strict=True))  # fmt: skip
+    print(f"{done} models: {told}; load {os.getloadavg()[0]:.1f} on {os.cpu_count()} cores")
+    print(f"two processes are {spent[0] / spent[1]:.2f} times as fast as one")
+
+
+def memory(count: int, ending: str) -> None:
+    """Print the peak of this process over a sweep of so many rows."""
+    grid = Grid(("lenet300",), (Axis(("batch",), tuple((n,) for n in range(1, count + 1))),), columns=USUAL)
+    with Crew("processes", None, 1) as crew, tempfile.TemporaryDirectory() as folder:
+        (row,) = [row for _, row in rows(Grid(("lenet300",), columns=USUAL), set(), crew)]
+        output = Path(folder) / f"rows{ending}"
+        with Journal(beside(output), grid.digest(*stamp(grid.models))) as journal:
+            for point in range(_ANALYZED, count):
+                told = {name: row[name] * (point + 1) for name in ("macs", "flops")}
+                journal.add(point, {**row, **told, "input": f"{point + 1}x1x28x28:float32"})
         begun = time.perf_counter()
-        for _ in rows(Grid(models[: 2 * jobs], columns=USUAL), set(), crew):
-            pass
-        started = time.perf_counter()
-        failed = sum("error" in row for _, row in rows(Grid(models, columns=USUAL), set(), crew))
-        done = time.perf_counter()
-    print(f"{jobs} process(es): {len(models)} models, {failed} failed, {started - begun:.1f} s, {done - started:.1f} s")
-    return started - begun, done - started
+        result = api.run(grid, jobs=1, output=output)
+        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+        print(
+            f"{len(result.rows):,} rows as {ending}, {_ANALYZED:,} of them analyzed: "
+            f"{time.perf_counter() - begun:.0f} s, {peak / 2**20:.0f} MiB at most"
+        )
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--models", type=int, default=200, help="How many of timm's; 0: none.")
     parser.add_argument("--rows", type=int, default=100_000, help="Of the sweep whose memory is told; 0: none.")
+    parser.add_argument("--ending", default=".csv", help="Of the file that the rows are written to.")
+    parser.add_argument("--minutes", type=float, default=30, help="Begin no further models after these.")
     options = parser.parse_args()
+    if options.rows:
+        memory(max(options.rows, _ANALYZED), options.ending)
+        sys.stdout.flush()
     if options.models:
         names = matching("timm:*")
-        chosen = tuple(names[:: max(len(names) // options.models, 1)][: options.models])
-        one, two = seconds(chosen, 1)[1], seconds(chosen, 2)[1]
-        print(f"two processes are {one / two:.2f} times as fast as one")
-    if options.rows:
-        grid = Grid(("lenet300",), (Axis(("batch",), tuple((n,) for n in range(1, options.rows + 1))),), columns=USUAL)
-        begun = time.perf_counter()
-        result = api.run(grid, jobs=1)
-        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
-        print(f"{len(result.rows):,} rows, {time.perf_counter() - begun:.0f} s, {peak / 2**20:.0f} MiB at most")
+        speed(tuple(names[:: max(len(names) // options.models, 1)][: options.models]), options.minutes)
 
 
 if __name__ == "__main__":

@@ -3,6 +3,7 @@
 import csv
 import json
 import os
+import pickle
 import re
 import signal
 import subprocess
@@ -16,9 +17,10 @@ import cnncost
 from cnncost.errors import CnncostError, InputError, SweepError
 from cnncost.sources.names import matching
 from cnncost.sweeps import api
-from cnncost.sweeps.grid import Axis, Grid
+from cnncost.sweeps.grid import Axis, Grid, Point
 from cnncost.sweeps.journal import Journal, beside
 from cnncost.sweeps.read import from_data, from_file
+from cnncost.sweeps.work import done
 
 NET = """
 import os
@@ -167,6 +169,18 @@ def test_a_grid_of_many_points_is_not_made_to_be_counted():
     )
     assert len(grid) == 10**8
     assert [point.sizes for _, point in zip(range(2), grid.points(), strict=False)] == [(0, 0), (0, 1)]
+
+
+@pytest.mark.parametrize("sizes", [2, 100_000])
+def test_what_a_process_is_sent_does_not_grow_with_the_grid(sizes):
+    """Else a task of a large grid takes longer to hand over, and to tell from others, than to analyze."""
+    axes = (Axis(("batch",), tuple((n,) for n in range(1, sizes + 1))), Axis(("height", "width"), ((8, 9), (10, 12))))
+    grid = Grid(("net.py:Net", "lenet5"), axes, columns=("macs",), inputs=(SHAPE,))
+    sent = pickle.loads(data := pickle.dumps(grid.sent()))
+    assert len(data) < 1_000
+    assert sent.key == grid.key == grid.digest()
+    (row,) = done(sent, (Point(5, "net.py:Net", None, (3, 10, 12)),)).rows
+    assert row[1]["macs"] == macs(3, 10, 12)
 
 
 FORMATS = ["csv", "jsonl", "json", "md", "html", "tex", "txt"]
