@@ -63,6 +63,16 @@ def front(points: Sequence[tuple[float, float]], signs: tuple[int, int]) -> list
     return found
 
 
+def fronts(
+    rows: Sequence[dict[str, Any]], points: Sequence[tuple[float, float]], signs: tuple[int, int]
+) -> list[list[int]]:
+    """The front of the rows of each batch size, as `front`: one image is no rival of eight."""
+    groups: dict[Any, list[int]] = {}
+    for i, row in enumerate(rows):
+        groups.setdefault(row.get("batch"), []).append(i)
+    return [[of[i] for i in front([points[i] for i in of], signs)] for of in groups.values()]
+
+
 def draw(names: Sequence[str], records: Sequence[dict[str, Any]], asked: Sequence[str], path: str) -> None:
     """Draw columns to a file; rows that lack one of them are left out.
 
@@ -90,16 +100,18 @@ def _scatter(
     rows: Sequence[dict[str, Any]], names: Sequence[str], signs: tuple[int, int], told: Sequence[str], path: str
 ) -> None:
     points = [(row[names[0]], row[names[1]]) for row in rows]
-    best = front(points, signs)
+    lines = fronts(rows, points, signs)
+    best = [i for line in lines for i in line]
     with picture(path, size=(7.2, 4.8)) as (axes,):
         axes.scatter(*zip(*points, strict=True), s=14, color="#999999", alpha=0.7, linewidths=0)
-        line = [points[i] for i in best]
-        axes.plot(*zip(*line, strict=True), "o-", color=COLORS[1], linewidth=1, markersize=4)
+        for line in lines:
+            axes.plot(*zip(*[points[i] for i in line], strict=True), "o-", color=COLORS[1], linewidth=1, markersize=4)
         for axis, name, index in ((axes.xaxis, names[0], 0), (axes.yaxis, names[1], 1)):
             _scale(axes, axis, name, [point[index] for point in points])
         axes.margins(0.1)
         words = ["more" if sign > 0 else "less" for sign in signs]
-        title = f"orange: Pareto front ({words[0]} {names[0]} and {words[1]} {names[1]} are better)"
+        each = " of each batch size" if len(lines) > 1 else ""
+        title = f"orange: Pareto front{each} ({words[0]} {names[0]} and {words[1]} {names[1]} are better)"
         axes.set_title(title, fontsize=9, loc="left")
         labels: dict[str, tuple[float, float]] = {}
         for i in best[:_NAMED]:

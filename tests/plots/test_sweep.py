@@ -3,7 +3,7 @@
 import pytest
 
 from cnncost.errors import InputError
-from cnncost.plots.sweep import better, checked, draw, front
+from cnncost.plots.sweep import better, checked, draw, front, fronts
 
 NAMES = ("model", "batch", "input", "macs", "params", "accuracy")
 ROWS = [
@@ -55,3 +55,17 @@ def test_columns_that_can_not_be_drawn_are_refused(asked, said):
 def test_nothing_to_draw_is_said(tmp_path):
     with pytest.raises(InputError, match="nothing to draw"):
         draw(NAMES, ROWS[3:], ["macs", "params"], str(tmp_path / "p.svg"))
+
+
+@pytest.mark.parametrize(
+    ("rows", "expected"),
+    [
+        # MACs and accuracy: at 8 images all costs are eightfold, and B beats A only at its own batch size
+        ([(1, 10, 70), (1, 20, 75), (8, 80, 70), (8, 160, 75)], [[0, 1], [2, 3]]),
+        ([(1, 10, 75), (1, 20, 70), (8, 80, 70), (8, 160, 60)], [[0], [2]]),
+        ([(None, 10, 70), (None, 20, 75), (None, 30, 72)], [[0, 1]]),
+    ],
+)
+def test_each_batch_size_has_a_front_of_its_own(rows, expected):
+    records = [{} if batch is None else {"batch": batch} for batch, *_ in rows]
+    assert fronts(records, [(macs, top1) for _, macs, top1 in rows], (-1, 1)) == expected
