@@ -35,7 +35,7 @@ _FORMATS = ("text", *FORMATS, "jsonl")
     "  cnncost sweep --grid grid.toml --backend dask --scheduler tcp://host:8786 -o sweep.jsonl",
 )
 @click.argument("models", nargs=-1, metavar="[MODEL]...", shell_complete=complete_model)
-@click.option("--grid", "file", metavar="FILE", help="Models and what varies from a file in TOML, in place of options.")
+@click.option("--grid", "file", metavar="FILE", help="Models and what varies, in TOML or YAML, in place of options.")
 @click.option("--input-size", metavar="SIZES", help="Heights and widths of images: 160,224 or 192x288.")
 @click.option("--batch", metavar="SIZES", help="Batch sizes: 1,8.")
 @click.option(

@@ -1,4 +1,4 @@
-"""A grid from plain data: options of the command line, a dict in Python, or a file in TOML."""
+"""A grid from plain data: options of the command line, a dict in Python, or a file in TOML or YAML."""
 
 from __future__ import annotations
 
@@ -58,11 +58,16 @@ def from_data(models: Sequence[str], data: Mapping[str, Any]) -> Grid:
 
 
 def from_file(path: str) -> Grid:
-    """A grid from a file in TOML, whose keys are `KEYS`. Raises as `from_data`, with the file and the line."""
+    """A grid from a file in TOML or YAML, whose keys are `KEYS`. Raises as `from_data`, with the file and the line."""
     text = text_of(Path(path), InputError, "the grid of a sweep")
-    file = TomlFile(Path(path), text)
+    if Path(path).suffix.lower() in {".yaml", ".yml"}:
+        from cnncost.sweeps.yaml_file import YamlFile, parsed_yaml
+
+        file: TomlFile = YamlFile(Path(path), text)
+        data = parsed_yaml(Path(path), text)
+    else:
+        file, data = TomlFile(Path(path), text), parsed(Path(path), text, InputError)
     file.error = InputError
-    data = parsed(Path(path), text, InputError)
     try:
         return from_data((), data)
     except InputError as error:

@@ -22,20 +22,27 @@ def rows(grid: Grid, known: set[int], crew: Crew) -> Iterator[tuple[int, Values]
 
     Work goes in rounds. A round ends when there is no more to do, when processes are to be replaced, or when one of
     them dies. Then what was under way is done again, one point at a time, so that only a point that ends its process
-    twice while nothing else runs is a failure.
+    twice while nothing else runs is a failure. Where the answers of a round come together, the round is done again
+    before, and then each task by itself: a cluster takes seconds to begin.
 
     Args:
         grid: what is asked for.
         known: indices of points that have their row.
         crew: who does it.
     """
-    finished = set(known)
+    finished, patient = set(known), not crew.streams
     while len(finished) < len(grid):
         turn = _Round(grid, finished, crew)
         try:
             yield from turn.answers()
+            patient = not crew.streams
         except WorkersDied:
+            if patient:  # all answers of the round are lost with one worker: once more, before each point by itself
+                patient = False
+                continue
             for task in turn.waiting.values():
+                if not crew.streams:
+                    yield from _whole(grid, task, finished, crew)
                 yield from _one_by_one(grid, [point for point in task if point.at not in finished], finished, crew)
         if turn.worn:
             crew.recycle()
@@ -76,6 +83,14 @@ class _Round:
             if index not in self.finished:
                 self.finished.add(index)
                 yield index, row
+
+
+def _whole(grid: Grid, task: tuple[Point, ...], finished: set[int], crew: Crew) -> Iterator[tuple[int, Values]]:
+    """A task that nothing else runs beside; none of its rows if a worker dies again."""
+    with suppress(WorkersDied):
+        for answer in crew.work(done, [(grid.sent(), task)]):
+            finished.update(index for index, _ in answer.rows)
+            yield from answer.rows
 
 
 def _one_by_one(grid: Grid, points: list[Point], finished: set[int], crew: Crew) -> Iterator[tuple[int, Values]]:

@@ -17,6 +17,9 @@ import tempfile
 import time
 from pathlib import Path
 
+sys.path.insert(0, str(Path(__file__).parent.parent))
+import torchvision_cpu  # beside these tests
+
 from cnncost.sources.names import matching
 from cnncost.sweeps import api
 from cnncost.sweeps.crew import Crew
@@ -59,6 +62,16 @@ def speed(models: tuple[str, ...], minutes: float) -> None:
     print(f"two processes are {spent[0] / spent[1]:.2f} times as fast as one")
 
 
+def also_in_processes(folder: Path) -> None:
+    """Have this process, and those started from now on, load torchvision beside this torch (`torchvision_cpu`)."""
+    torchvision_cpu.install()
+    tests = Path(torchvision_cpu.__file__).parent
+    (folder / "sitecustomize.py").write_text(
+        f"import sys\nsys.path.append({str(tests)!r})\nimport torchvision_cpu\ntorchvision_cpu.install()\n"
+    )
+    os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, (str(folder), os.environ.get("PYTHONPATH"))))
+
+
 def memory(count: int, ending: str) -> None:
     """Print the peak of this process over a sweep of so many rows."""
     grid = Grid(("lenet300",), (Axis(("batch",), tuple((n,) for n in range(1, count + 1))),), columns=USUAL)
@@ -89,8 +102,10 @@ def main() -> None:
         memory(max(options.rows, _ANALYZED), options.ending)
         sys.stdout.flush()
     if options.models:
-        names = matching("timm:*")
-        speed(tuple(names[:: max(len(names) // options.models, 1)][: options.models]), options.minutes)
+        with tempfile.TemporaryDirectory() as folder:
+            also_in_processes(Path(folder))
+            names = matching("timm:*")
+            speed(tuple(names[:: max(len(names) // options.models, 1)][: options.models]), options.minutes)
 
 
 if __name__ == "__main__":

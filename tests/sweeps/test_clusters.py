@@ -5,6 +5,7 @@ import signal
 import socket
 import subprocess
 import sys
+from dataclasses import replace
 from importlib.util import find_spec
 
 import pytest
@@ -14,7 +15,9 @@ from cnncost.sweeps import api
 from cnncost.sweeps.read import from_data
 
 NET = """
+import os
 import time
+from pathlib import Path
 from torch import nn
 
 class Slow(nn.Module):
@@ -23,6 +26,14 @@ class Slow(nn.Module):
         self.conv = nn.Conv2d(3, 4, 3)
     def forward(self, x):
         time.sleep(0.1)
+        return self.conv(x)
+
+class DiesOnce(Slow):
+    def forward(self, x):
+        died = Path(__file__).with_name("died")
+        if x.shape[0] == 40 and not died.exists():
+            died.touch()
+            os.kill(os.getpid(), 9)
         return self.conv(x)
 """
 GRID = {"input": ["1x3x8x8"], "batch": list(range(1, 97)), "columns": ["macs"]}
@@ -105,5 +116,16 @@ def test_a_scheduler_that_does_not_answer_is_named(grid):
 def test_on_ray_each_point_is_one_row(grid):
     told = []
     result = api.run(grid, backend="ray", jobs=2, tell=lambda point, _: told.append(point))
+    assert pairs(result) == EXPECTED
+    assert sorted(told) == list(range(96))
+
+
+@quiet
+@needs("ray", "ray")
+def test_a_ray_worker_that_is_killed_loses_and_doubles_no_row(grid, tmp_path):
+    told = []
+    dies = replace(grid, models=(f"{tmp_path}/net.py:DiesOnce",))
+    result = api.run(dies, backend="ray", jobs=2, tell=lambda point, _: told.append(point))
+    assert (tmp_path / "died").exists()
     assert pairs(result) == EXPECTED
     assert sorted(told) == list(range(96))

@@ -158,6 +158,50 @@ def test_a_file_says_its_line(here):
     assert len(from_file("grid.toml")) == prod((2, 2))
 
 
+YAML = """models: ["torch*", lenet5]
+batch: [1, 010]
+input_size: [160, 192x288]
+vary:
+  ids.1: 64..128:64
+  filters: [16, 32]
+columns: macs
+model_args: {flag: no, count: 3}
+"""
+
+
+def test_a_grid_in_yaml_is_read_as_it_is_written(here):
+    pytest.importorskip("yaml", reason="needs PyYAML: pip install '.[yaml]'")
+    (here / "grid.yaml").write_text(YAML.replace('"torch*"', "lenet1"))
+    assert from_file("grid.yaml") == from_data(
+        ["lenet1", "lenet5"],
+        {
+            "batch": [1, 10], "input_size": [160, "192x288"], "columns": "macs",
+            "vary": {"ids.1": "64..128:64", "filters": [16, 32]}, "model_args": {"flag": False, "count": 3},
+        },
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("models: lenet5\nbatch: [1]\nbatch: [2]\n", "grid.yml:3: a second batch"),
+        ("models: lenet5\nvary: {size: 1, size: 2}\n", "grid.yml:2: a second size"),
+        ("models: [lenet5\n", "grid.yml:2: broken YAML"),
+        ("- lenet5\n", "grid.yml: expected a mapping"),
+        ("", "grid.yml: expected a mapping"),
+        ("models: lenet5\n\ncolumns: macks\n", "grid.yml:3: .*did you mean macs"),
+        ("models: lenet5\nbatch: [1.5]\n", "grid.yml:2: .*whole numbers"),
+        ("models: lenet5\nbach: 1\n", "did you mean batch"),
+        ("models: !!python/object:os.system {}\n", "broken YAML"),
+    ],
+)
+def test_bad_yaml_says_its_line(here, text, said):
+    pytest.importorskip("yaml", reason="needs PyYAML: pip install '.[yaml]'")
+    (here / "grid.yml").write_text(text)
+    with pytest.raises(InputError, match=said):
+        from_file("grid.yml")
+
+
 def test_patterns_are_of_the_sources_names():
     assert matching("lenet5*") == ["lenet5", "lenet5_modern"]
     assert matching("lenet5") == ["lenet5"]
