@@ -29,7 +29,7 @@ from cnncost.sweeps.journal import Journal, beside
 from cnncost.sweeps.run import rows
 from cnncost.sweeps.stamp import stamp
 
-_TURN = 20
+_TURN = 50
 """Models of a turn."""
 _ANALYZED = 1_000
 """Rows that are analyzed, not read."""
@@ -44,22 +44,35 @@ def seconds(models: tuple[str, ...], crew: Crew) -> float:
     return time.perf_counter() - begun
 
 
+def processors() -> list[float]:
+    """Seconds of a processor that each process of the sweep has used: this one, and those of the crew of two."""
+    own = Path("/proc/self/task").glob("*/children")
+    found = [int(pid) for each in own for pid in each.read_text().split()]
+    fields = [Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split() for pid in found]
+    ticks = [int(each[11]) + int(each[12]) for each in fields]
+    return [time.process_time(), *sorted(each / os.sysconf("SC_CLK_TCK") for each in ticks)[-2:]]
+
+
 def speed(models: tuple[str, ...], minutes: float) -> None:
     """Print how many times as fast two processes are as one."""
     end = time.monotonic() + 60 * minutes
     spent, done = [0.0, 0.0], 0
     with Crew("processes", None, 1) as one, Crew("processes", None, 2) as two:
         started = [seconds(models[: 2 * jobs], crew) for jobs, crew in ((1, one), (2, two))]
+        before = processors()
         for at in range(0, len(models), _TURN):
             for i, crew in enumerate((one, two)):
                 spent[i] += seconds(models[at : at + _TURN], crew)
             done = min(at + _TURN, len(models))
             if time.monotonic() > end:
                 break
+        used = [after - first for after, first in zip(processors(), before, strict=True)]
     told = ", ".join(f"{each:.1f} s by {jobs} (start {start:.1f} s)" for jobs, each, start in
                      zip((1, 2), spent, started, strict=True))  # fmt: skip
     print(f"{done} models: {told}; load {os.getloadavg()[0]:.1f} on {os.cpu_count()} cores")
-    print(f"two processes are {spent[0] / spent[1]:.2f} times as fast as one")
+    print(f"two processes are {spent[0] / spent[1]:.2f} times as fast as one by the clock")
+    print(f"of a processor: {used[0]:.1f} s by one; {used[1]:.1f} and {used[2]:.1f} s by two: "
+          f"{used[0] / max(used[1:]):.2f} times as fast if each has a core of its own")  # fmt: skip
 
 
 def also_in_processes(folder: Path) -> None:

@@ -322,6 +322,17 @@ def test_a_first_line_that_is_half_written_begins_anew(here):
         assert journal.found == {3: {"macs": 1}}
 
 
+@pytest.mark.parametrize("ending", ["csv", "jsonl", "json", "md"])
+def test_a_half_written_output_is_written_anew(here, ending):
+    out = here / f"t.{ending}"
+    cnncost.sweep("lenet5", {"columns": "macs"}, jobs=1, output=out)
+    whole = out.read_bytes()
+    out.write_bytes(whole[: len(whole) // 2])
+    cnncost.sweep("lenet5", {"columns": "macs"}, jobs=1, output=out)
+    assert out.read_bytes() == whole
+    assert not beside(out).exists()
+
+
 def test_two_sweeps_do_not_write_to_one_output(here):
     with Journal(here / "j", "x"), pytest.raises(SweepError, match="another sweep is writing"):
         Journal(here / "j", "x")
