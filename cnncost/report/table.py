@@ -21,12 +21,15 @@ def to_pandas(report: ReportData, *, by: By = "layer", asked: Ranking | None = N
 
     Raises:
         CnncostError: no such `by`, or no such ranking of its rows.
-        MissingPackageError: pandas is not installed.
+        MissingPackageError: pandas, or what it needs, is not installed.
     """
     try:
         import pandas as pd
-    except ImportError:
-        raise MissingPackageError("to_pandas: pandas is not installed; pip install pandas") from None
+    except ImportError as error:
+        first = error.__cause__ if isinstance(error.__cause__, ImportError) else error
+        missing = first.name or "pandas"
+        what = "pandas is" if missing == "pandas" else f"{missing}, which pandas needs, is"
+        raise MissingPackageError(f"to_pandas: {what} not installed; pip install {missing}") from None
     table = data(report, by, asked)
     values = {column.name: [csv_cell(row.cells[i]) for row in table.rows] for i, column in enumerate(table.columns)}
     frame = pd.DataFrame(values)

@@ -6,8 +6,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any, NoReturn
 
-from cnncost.errors import InputError, SourceError
-from cnncost.frontends.onnx import graph_of, input_names, read
+from cnncost.errors import InputError, MissingPackageError, SourceError
 from cnncost.graph import Graph
 from cnncost.sources.resolve import Resolved, Trace
 from cnncost.sources.source import ModelSource
@@ -17,9 +16,15 @@ def load(spec: str) -> ModelSource:
     """A file, read without external data.
 
     Raises:
-        MissingPackageError: the package onnx is not installed.
+        MissingPackageError: the package onnx is not installed, or numpy, which comes with it.
         SourceError: no such file, not an ONNX model, an opset that is too old or too new.
     """
+    try:
+        from cnncost.frontends.onnx import read
+    except ModuleNotFoundError as error:
+        raise MissingPackageError(
+            f"{spec}: ONNX files need the packages onnx and {error.name}; install both by: pip install 'cnncost[onnx]'"
+        ) from error
     model = read(spec)
 
     def factory(**arguments: Any) -> NoReturn:  # noqa: ARG001  # the factory protocol
@@ -51,6 +56,8 @@ class Followed(Resolved):
             raise InputError(f"{self.name}: an ONNX file runs nothing that could return a cache; name the model")
         if trace == "real":
             raise InputError(f"{self.name}: an ONNX file is followed without data; leave out --trace real")
+        from cnncost.frontends.onnx import graph_of
+
         try:
             return graph_of(self.name, self.model, self.inputs, self.source.arguments)
         except InputError as error:
@@ -77,6 +84,7 @@ class Followed(Resolved):
 
     def batched(self, batch: int) -> Followed:
         """With the first axis of each input set to a batch size. Raises InputError if the file fixes it."""
+        from cnncost.frontends.onnx import input_names
         from cnncost.sources.batch import with_batch
 
         given = self.inputs

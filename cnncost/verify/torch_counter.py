@@ -12,8 +12,8 @@ from typing import Any, NamedTuple
 
 import torch
 from torch import nn
-from torch.utils.flop_counter import FlopCounterMode, flop_registry
 
+from cnncost.frontends.torch.compat.counter import FlopCounterMode, flop_registry
 from cnncost.frontends.torch.compat.dispatch import TorchDispatchMode
 from cnncost.frontends.torch.guard import same_random_state
 from cnncost.graph import Graph, Node
