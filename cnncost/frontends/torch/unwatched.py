@@ -18,6 +18,7 @@ from torch.autograd import Function
 
 from cnncost.frontends.torch.attention import attend
 from cnncost.frontends.torch.autocast import lower_dtype
+from cnncost.frontends.torch.compat import facts
 from cnncost.frontends.torch.compat.autocast import IS_ANY_ENABLED_PLACE
 from cnncost.frontends.torch.compat.autograd import ENGINE_CODE, current_node, transform_level
 from cnncost.frontends.torch.compat.dispatch import (
@@ -124,6 +125,8 @@ def _contiguous(op: Any, x: torch.Tensor, *, memory_format: torch.memory_format 
 
 def _group_norm_backward(op: Any, grad: torch.Tensor, *args: Any, **kwargs: Any) -> Any:
     """grad: N,C,*. Made contiguous in the recorded memory format; the default, rows, is right on other devices."""
+    if facts.GROUP_NORM_COPIES_INSIDE:
+        return op(grad, *args, **kwargs)
     order = _noted(torch.contiguous_format)
     return op(grad.contiguous(memory_format=order), *args, **kwargs)
 

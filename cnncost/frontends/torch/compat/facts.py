@@ -39,3 +39,7 @@ steps separately (`lstm` of packed data in ATen's native/RNN.cpp)."""
 
 AUTOCAST_KEEPS_CASTS_OF_INFERENCE = not since(2, 11)
 """2.11: casts of weights are no longer cached under `torch.inference_mode` (`cached_cast` in autocast_mode.cpp)."""
+
+GROUP_NORM_COPIES_INSIDE = since(2, 14)
+"""2.14: the kernel of group norm's backward makes the gradient contiguous itself, as a workspace; before, the formula
+did, and the copy was a tensor (`native_group_norm_backward` in group_norm.cpp; pytorch pull request 186414)."""
