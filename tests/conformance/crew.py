@@ -84,7 +84,7 @@ class Crew(Generic[Given]):
             worker.end()
 
     def work(self, asked: Iterable[tuple[Given, dict[str, Any]]]) -> Iterator[tuple[Given, dict[str, Any] | str]]:
-        """Ask all, answered in any order; a string says why there is no answer.
+        """Ask all, answered in any order; a string says why there is no answer. One with "leaves" is a worker's last.
 
         Each is taken from `asked` when a worker is free.
         """
@@ -108,7 +108,7 @@ class Crew(Generic[Given]):
                 worker.done += 1
                 yield at, answer
                 if (following := next(queue, None)) is not None:
-                    stays = not isinstance(answer, str) and worker.done < _LIVES
+                    stays = not isinstance(answer, str) and worker.done < _LIVES and not answer.get("leaves")
                     (worker if stays else self._replaced(worker)).give(*following)
 
     def _replaced(self, worker: Worker[Given]) -> Worker[Given]:
