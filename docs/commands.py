@@ -40,7 +40,7 @@ def _row(names: str, meaning: str) -> str:
     """An option's row; its choices come before what it means."""
     names, _, choices = names.partition(" [")
     if choices:
-        meaning = f"{choices.rstrip(']').replace('|', ', ')}. {meaning}"
+        meaning = f"One of {choices.rstrip(']').replace('|', ', ')}. {meaning}"
     code = ", ".join(f"`{name}`" for name in names.split(", "))
     return f"| {code} | {_escaped(meaning).replace('|', chr(92) + '|')} |"
 
