@@ -19,7 +19,7 @@ from cnncost.frontends.torch import collectives, flexible_attention, kept, reass
 from cnncost.frontends.torch.anew import AutocastUnwantedError, PlacesWantedError
 from cnncost.frontends.torch.appearance import Appearance
 from cnncost.frontends.torch.compat import facts
-from cnncost.frontends.torch.compat.distributed import is_split
+from cnncost.frontends.torch.compat.distributed import any_split
 from cnncost.frontends.torch.compiler import no_compiler_import
 from cnncost.frontends.torch.diagnose import explain_failure
 from cnncost.frontends.torch.guard import Draws, quiet_torch, same_random_state
@@ -111,7 +111,7 @@ def record_once(model: nn.Module, inputs: Any, how: How, made: Made) -> Graph:
 def _recorded(model: nn.Module, inputs: Inputs, how: How, made: Made) -> tuple[Graph, kept.Kept | None]:
     """The Graph, and the skeleton if it can be cached."""
     reusable = how.shared and not any((how.grad, how.casts, how.called, how.places, how.replica))
-    if any(map(is_split, (*model.parameters(), *inputs.tensors()))):
+    if any_split(inputs.tensors()):
         how, reusable = replace(how, split=True), False
     home = how.device or home_of(model, inputs)
     cached = kept.acquire(model, how.train) if reusable else None
@@ -119,6 +119,8 @@ def _recorded(model: nn.Module, inputs: Inputs, how: How, made: Made) -> tuple[G
         skeleton, watch, tracker = cached.skeleton, cached.watch(), cached.open(how.use_memo)
         graph = _watched(skeleton, watch, _Run(cached.model, tracker, inputs, how, home, None), made)
     else:
+        if any_split(model.parameters()):  # not asked of a cached skeleton, which has plain tensors alone
+            how, reusable = replace(how, split=True), False
         originals = walk(model)
         loss = how.training.loss if how.training is not None else None
         called = [function for function in (how.called, loss) if callable(function)]

@@ -6,7 +6,7 @@ Found among loaded modules: a model that is not split needs none of them, and th
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 import torch
@@ -26,6 +26,11 @@ def is_split(tensor: torch.Tensor) -> bool:
     """Whether it is a DTensor: this rank's part of a tensor."""
     kind = getattr(sys.modules.get("torch.distributed.tensor"), "DTensor", None)
     return kind is not None and isinstance(tensor, kind)
+
+
+def any_split(tensors: Iterable[torch.Tensor]) -> bool:
+    """Whether there is a DTensor among them; they are not looked through where no module can have made one."""
+    return "torch.distributed.tensor" in sys.modules and any(map(is_split, tensors))
 
 
 def local_of(tensor: Any) -> torch.Tensor:
