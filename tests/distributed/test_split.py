@@ -162,3 +162,24 @@ def test_a_world_ends_with_an_error():
     with pytest.raises(ZeroDivisionError), cnncost.world(size=2):
         raise ZeroDivisionError
     assert not dist.is_initialized()
+
+
+def test_a_communication_hook_is_not_followed():
+    from torch.distributed.algorithms.ddp_comm_hooks.default_hooks import fp16_compress_hook
+
+    with cnncost.world(size=2) as mesh:
+        model = torch.nn.parallel.DistributedDataParallel(torch.nn.Linear(4, 4), process_group=mesh.get_group())
+        model.register_comm_hook(None, fp16_compress_hook)
+        assert cnncost.analyze(model, "2x4").totals.macs == 2 * 4 * 4
+        with pytest.raises(InputError, match=r"communication hook.*`model\.module`"):
+            cnncost.analyze(model, "2x4", training=True)
+        assert cnncost.analyze(model.module, "2x4", training=True).communication == ()
+
+
+def test_the_first_fsdp_is_refused():
+    from torch.distributed.fsdp import FullyShardedDataParallel
+
+    wrapped = FullyShardedDataParallel.__new__(FullyShardedDataParallel)  # its constructor wants a GPU
+    torch.nn.Module.__init__(wrapped)
+    with pytest.raises(InputError, match=r"FullyShardedDataParallel joins.*`fully_shard`"):
+        cnncost.analyze(torch.nn.Sequential(torch.nn.Linear(4, 4), wrapped), "2x4")

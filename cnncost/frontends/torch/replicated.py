@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import nn
 
+from cnncost.errors import InputError
 from cnncost.frontends.torch.compat import distributed
 from cnncost.frontends.torch.ledger import TensorTable
 
@@ -26,12 +27,14 @@ class Replica(NamedTuple):
         limits: bytes of the first bucket, and of all others.
         views: whether gradients are views of the buckets, instead of copies.
         buffers: whether buffers are broadcast before a forward that autograd records.
+        hooked: whether a communication hook takes the place of the all-reduces.
     """
 
     group: Any
     limits: tuple[int, ...]
     views: bool
     buffers: bool
+    hooked: bool
 
 
 def replica_of(model: Any) -> Replica | None:
@@ -41,6 +44,7 @@ def replica_of(model: Any) -> Replica | None:
     return Replica(
         model.process_group, distributed.bucket_limits(model), bool(model.gradient_as_bucket_view),
         bool(getattr(model, "forward_sync_buffers", model.broadcast_buffers)),
+        distributed.has_hook(model),
     )  # fmt: skip
 
 
@@ -64,9 +68,18 @@ def broadcast_buffers(replica: Replica | None, model: nn.Module) -> None:
 
 
 class Buckets:
-    """The buckets of a step, allocated before it; gradients enter them by hooks on the copied parameters."""
+    """The buckets of a step, allocated before it; gradients enter them by hooks on the copied parameters.
+
+    Raises:
+        InputError: a communication hook, which C++ calls with buckets that are not there.
+    """
 
     def __init__(self, replica: Replica, parameters: Sequence[nn.Parameter], ledger: TensorTable) -> None:
+        if replica.hooked:
+            raise InputError(
+                "training: the model's DistributedDataParallel has a communication hook, which can't be followed; "
+                "expected one without it, or the model inside it (`model.module`), whose step sends nothing"
+            )
         self._replica = replica
         self._places: dict[int, tuple[int, torch.Tensor]] = {}
         self._flat: list[torch.Tensor] = []

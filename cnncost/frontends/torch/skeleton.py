@@ -14,8 +14,9 @@ from typing import Any
 import torch
 from torch import nn
 
+from cnncost.errors import InputError
 from cnncost.frontends.torch.anew import HookWantedError
-from cnncost.frontends.torch.compat.distributed import is_split, local_of, split_like
+from cnncost.frontends.torch.compat.distributed import FLAT, is_split, local_of, split_like
 from cnncost.frontends.torch.compat.modules import BUFFERS, COMPILED, MODULES, PARAMETERS
 from cnncost.frontends.torch.compat.tensors import identity_of
 from cnncost.frontends.torch.copies import Copier
@@ -45,6 +46,11 @@ class LazyParameterError(Exception):
 @cache
 def _traits(kind: type) -> tuple[bool, tuple[str, ...], bool]:
     """Traits of a module class: is it scripted, names of its slots, is it a TransformerEncoder."""
+    if (kind.__module__, kind.__name__) == FLAT:
+        raise InputError(
+            "FullyShardedDataParallel joins its parameters in flat ones, which a copy would share with the model; "
+            "expected the model before it is wrapped, or one split by `fully_shard`, its successor"
+        )
     return issubclass(kind, torch.jit.ScriptModule), slots(kind), issubclass(kind, nn.TransformerEncoder)
 
 

@@ -16,6 +16,9 @@ from cnncost.errors import InputError
 STATES_OF_SPLIT_MODULES = "torch.distributed.fsdp._fully_shard"
 """The package whose objects hold the parameters of a `fully_shard`ed module, and run its collectives in hooks."""
 
+FLAT = ("torch.distributed.fsdp.fully_sharded_data_parallel", "FullyShardedDataParallel")
+"""Module and name of the class of the first FSDP, which joins parameters in flat ones that C++ and its handles share."""
+
 _STATES = "torch.distributed._composable_state"
 PROPAGATION = "torch.distributed.tensor._sharding_prop"
 _PROPAGATES = ("_propagate_tensor_meta", "_propagate_tensor_meta_non_cached")
@@ -116,6 +119,11 @@ def bucket_limits(model: Any) -> tuple[int, ...]:
     from torch._C import _distributed_c10d as c10d
 
     return (int(c10d._DEFAULT_FIRST_BUCKET_BYTES), int(model.bucket_bytes_cap))
+
+
+def has_hook(model: Any) -> bool:
+    """Whether a communication hook is registered with a `DistributedDataParallel` module."""
+    return bool(getattr(model, "_comm_hooks", ()))
 
 
 def make_fake_world(size: int, rank: int) -> None:
