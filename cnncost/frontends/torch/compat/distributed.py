@@ -17,7 +17,7 @@ STATES_OF_SPLIT_MODULES = "torch.distributed.fsdp._fully_shard"
 """The package whose objects hold the parameters of a `fully_shard`ed module, and run its collectives in hooks."""
 
 FLAT = ("torch.distributed.fsdp.fully_sharded_data_parallel", "FullyShardedDataParallel")
-"""Module and name of the class of the first FSDP, which joins parameters in flat ones that C++ and its handles share."""
+"""Module and name of the first FSDP's class, which joins parameters in flat ones that C++ and its handles share."""
 
 _STATES = "torch.distributed._composable_state"
 PROPAGATION = "torch.distributed.tensor._sharding_prop"
