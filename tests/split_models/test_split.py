@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 import torch
 import torch.distributed as dist
-from distributed.programs import PROGRAMS, blocks, sharded
+from split_models.programs import PROGRAMS, blocks, sharded
 
 import cnncost
 from cnncost.errors import InputError

@@ -1,6 +1,6 @@
 """Runs split models for real, in processes that gloo connects: what a rank holds, sends, and has out at most.
 
-    python tests/distributed/ranks.py FILE [PROGRAM …]     writes a line of JSON for each program and rank
+    python tests/split_models/ranks.py FILE [PROGRAM …]     writes a line of JSON for each program and rank
 
 Imports nothing from cnncost.
 """
