@@ -12,6 +12,7 @@ from pathlib import Path
 
 import click
 import pytest
+import zoos
 from document_examples import PAGES, ROOT, blocks, doctest_failures, name, piped, prose, run
 
 import cnncost
@@ -72,11 +73,19 @@ def onnx_file():
     return {}
 
 
+def models_by_name():
+    """Skips without Transformers; with it, a stand-in takes the place of what torchvision compiles, as for its models."""
+    (missing,) = zoos.needs("transformers").args
+    if missing:
+        pytest.skip("needs transformers: pip install '.[zoos]'")
+    return {}
+
+
 PROGRAMS = {
     "docs/formula.md": dict,
     "docs/jobs/training.md": training_loop,
     "docs/onnx.md": onnx_file,
-    "docs/serving.md": lambda: pytest.importorskip("transformers") and {},  # with the tests of models by name
+    "docs/serving.md": models_by_name,
 }
 """What a page's Python blocks need of the reader's own."""
 
