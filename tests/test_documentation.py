@@ -74,7 +74,7 @@ def onnx_file():
 
 
 def models_by_name():
-    """Skips without Transformers; with it, a stand-in takes the place of what torchvision compiles, as for its models."""
+    """Skips without Transformers; with it, a stand-in takes the place of what torchvision compiles."""
     (missing,) = zoos.needs("transformers").args
     if missing:
         pytest.skip("needs transformers: pip install '.[zoos]'")
