@@ -87,7 +87,7 @@ def compared(model, feeds):
         shapes = measured(model, feeds)
     except Exception as error:  # noqa: BLE001  # what the runtime lacks, or refuses
         return Outcome(0, 0, {}, " ".join(str(error).split())[:160])
-    own, _ = known(model, {name: tuple(v.shape) for name, v in feeds.items()})
+    own, _ = known(model, {name: tuple(v.shape) for name, v in feeds.items() if hasattr(v, "shape")})
     wrong, equal, unknown = {}, 0, 0
     for name, shape in shapes.items():
         if own.get(name) is None:

@@ -61,6 +61,10 @@ def tensors(nested: Any) -> list[torch.Tensor]:
     return [t for each in nested for t in tensors(each)] if isinstance(nested, (list, tuple)) else []
 
 
+def storage(tensor: Any) -> Any:
+    return local(tensor).untyped_storage()
+
+
 def local(tensor: Any) -> torch.Tensor:
     return tensor.to_local() if hasattr(tensor, "to_local") else tensor
 
@@ -110,7 +114,7 @@ def observed(name: str, mesh: Any) -> dict[str, Any]:
     model, inputs = PROGRAMS[name].build(mesh)
     row: dict[str, Any] = {
         "parameters": sum(local(p).numel() for p in model.parameters()),
-        "bytes": sum(local(p).numel() * local(p).element_size() for p in model.parameters()),
+        "bytes": sum({s.data_ptr(): s.nbytes() for s in map(storage, model.parameters())}.values()),  # padding, too
     }
 
     def infer() -> Any:
