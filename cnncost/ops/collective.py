@@ -32,7 +32,7 @@ class Traffic(NamedTuple):
     inputs=(rest("x"),),
     outputs=(rest("y"),),
     attributes={"collective": Name, "ranks": int, "rank": int, "group": str, "parts": tuple[tuple[int, int], ...]},
-    optional={"root": int, "kept": int},
+    optional={"root": int, "sends": int, "receives": int},
     reach="elements.collective",
 )
 def collective(spec: OpSpec) -> Cost:
@@ -40,7 +40,7 @@ def collective(spec: OpSpec) -> Cost:
 
     Attributes: collective; ranks in the group; rank: this one, in the group; group: its name; parts: elements and bytes
     an element of each whole tensor, which one rank gathers or scatters or all reduce; root: the rank that broadcasts,
-    gathers, scatters or receives the sum; kept: elements that this rank exchanges with itself, in an all-to-all.
+    gathers, scatters or receives the sum; sends, receives: elements to and from other ranks, in an uneven all-to-all.
     """
     return cost(spec)
 
@@ -64,8 +64,9 @@ def _of_part(spec: OpSpec, elements: int, width: int) -> Traffic:
         return Traffic(0, 0)
     chunk = -(-elements // ranks) * width
     if name == "all_to_all":
-        away = whole - (chunk if (kept := spec.get("kept")) is None else kept * width)
-        return Traffic(away, away)
+        if spec.get("sends") is not None:
+            return Traffic(spec["sends"] * width, spec["receives"] * width)
+        return Traffic(whole - chunk, whole - chunk)
     if name in ("all_gather", "reduce_scatter"):
         return Traffic(others * chunk, others * chunk)
     if name == "all_reduce":

@@ -65,9 +65,38 @@ def all_to_all(x):
 
 
 def uneven_all_to_all(x):
-    other = x.new_empty(8, 6)
-    dist.all_to_all_single(other, x.detach(), [2, 2, 2, 2], [5, 1, 1, 1])
-    return x + other
+    """Rank 1 keeps one of the rows that it has, as `[5, 1, 1, 1]` and `[3, 1, 2, 4]` say alike."""
+    other = x.new_empty(10, 6)
+    dist.all_to_all_single(other, x.detach(), [3, 1, 2, 4], [5, 1, 1, 1])
+    return x + other[:8]
+
+
+def uneven_functional_all_to_all(x):
+    return x + functional.all_to_all_single(x.detach(), [3, 1, 2, 4], [5, 1, 1, 1], dist.group.WORLD)[:8]
+
+
+def half_uneven_all_to_all(x):
+    other = x.new_empty(10, 6)
+    dist.all_to_all_single(other, x.detach(), [3, 2, 2, 3])
+    return x + other[:8]
+
+
+def listed_all_to_all(x):
+    parts = [x.new_empty(rows, 6) for rows in (3, 1, 2, 4)]
+    dist.all_to_all(parts, list(x.detach().split([5, 1, 1, 1])))
+    return x + torch.cat(parts)[:8]
+
+
+def gather(x):
+    parts = [torch.empty_like(x) for _ in range(4)] if dist.get_rank() == 2 else None
+    dist.gather(x.detach(), parts, dst=2)
+    return x
+
+
+def scatter(x):
+    parts = list(torch.stack([x.detach()] * 4)) if dist.get_rank() == 2 else None
+    dist.scatter(part := torch.empty_like(x), parts, src=2)
+    return x + part
 
 
 def broadcast(x):
@@ -112,7 +141,12 @@ ROWS = [
     (reduce_scatter, {0: (3 * N * 4, 3 * N * 4)}),
     (reduce_scatter_tensor, {0: (3 * 12 * 4, 3 * 12 * 4)}),
     (all_to_all, {2: (3 * 12 * 4, 3 * 12 * 4)}),
-    (uneven_all_to_all, {0: (3 * 6 * 4, 3 * 6 * 4), 1: (7 * 6 * 4, 7 * 6 * 4)}),
+    (uneven_all_to_all, {1: (7 * 6 * 4, 9 * 6 * 4)}),
+    (uneven_functional_all_to_all, {1: (7 * 6 * 4, 9 * 6 * 4)}),
+    (half_uneven_all_to_all, {1: (6 * 6 * 4, 8 * 6 * 4)}),
+    (listed_all_to_all, {1: (7 * 6 * 4, 9 * 6 * 4)}),
+    (gather, {0: (N * 4, 0), 2: (0, 3 * N * 4)}),
+    (scatter, {0: (0, N * 4), 2: (3 * N * 4, 0)}),
     (broadcast, {0: (N * 4, 0), 1: (N * 4, N * 4), 2: (N * 4, N * 4), 3: (0, N * 4)}),
     (reduce, {0: (0, N * 4), 1: (N * 4, 0), 3: (N * 4, N * 4)}),
     (send, {0: (N * 4, 0)}),

@@ -51,7 +51,8 @@ def c10d(call: OpCall) -> Lowered:
     if "root_rank" in call.arguments:
         attrs["root"] = int(call["root_rank"])
     if name == "all_to_all":
-        attrs |= _kept(call.get("input_split_sizes"), given, rank)
+        came = list(_tensors(call["output_tensors" if argument == "input_tensors" else "output"]))
+        attrs |= _exchanged(call, given, came, ranks, rank)
     return "collective", {**attrs, "collective": name, "parts": tuple(parts)}
 
 
@@ -60,12 +61,11 @@ def functional(call: OpCall) -> Lowered:
     """An op that returns its result."""
     name = _FUNCTIONAL[call.name.partition("::")[2]]
     whole = call.outputs if name in _OF_OUTPUT else call.inputs[: len(call.outputs)]
-    attrs, _, rank = _group(call["group_name"])
+    attrs, ranks, rank = _group(call["group_name"])
     if "src" in call.arguments and name == "broadcast":
         attrs["root"] = int(call["src"])
     if name == "all_to_all":
-        given = list(_tensors(call["input"]))
-        attrs |= _kept(call.get("input_split_sizes"), given, rank)
+        attrs |= _exchanged(call, [call["input"]], [call.outputs[0]], ranks, rank)
     return "collective", {**attrs, "collective": name, "parts": tuple((t.numel, ITEM_BYTES[t.dtype]) for t in whole)}
 
 
@@ -99,12 +99,26 @@ def _parts(tensors: Iterable[torch.Tensor]) -> list[tuple[int, int]]:
     return [(t.numel(), t.element_size()) for t in tensors]
 
 
-def _kept(splits: Any, given: list[torch.Tensor], rank: int) -> Attrs:
-    """The elements that an uneven all-to-all leaves on this rank."""
-    if not splits:
-        return {"kept": given[rank].numel()} if len(given) > 1 else {}
-    rows = sum(splits)
-    return {"kept": given[0].numel() // rows * splits[rank] if rows else 0}
+def _exchanged(call: OpCall, given: list[Any], came: list[Any], ranks: int, rank: int) -> Attrs:
+    """Elements that an all-to-all sends to other ranks and receives from them."""
+    return {
+        "sends": _of_others(given, call.get("input_split_sizes"), ranks, rank),
+        "receives": _of_others(came, call.get("output_split_sizes"), ranks, rank),
+    }
+
+
+def _of_others(tensors: list[Any], splits: Any, ranks: int, rank: int) -> int:
+    """Elements of all parts but this rank's own: of a tensor for each rank, or of one split evenly or as said."""
+    whole = sum(map(_elements, tensors))
+    if len(tensors) > 1:
+        return whole - _elements(tensors[rank])
+    splits = list(splits or ()) or [1] * ranks
+    return whole // sum(splits) * (sum(splits) - splits[rank]) if sum(splits) else 0
+
+
+def _elements(tensor: Any) -> int:
+    """Of a tensor, or of its type."""
+    return tensor.numel() if isinstance(tensor, torch.Tensor) else tensor.numel
 
 
 def _tensors(value: Any) -> Iterable[torch.Tensor]:
