@@ -182,6 +182,25 @@ def _replicated(**options: Any) -> Callable[[Any], Any]:
     return build
 
 
+class Partly(nn.Module):
+    """Has a layer that forward leaves out."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first, self.spare, self.last = nn.Linear(300, 500), nn.Linear(500, 500), nn.Linear(500, 10)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.last(self.first(x).relu())
+
+
+def _partly_replicated(mesh: Any) -> Any:
+    from torch.nn.parallel import DistributedDataParallel
+
+    torch.manual_seed(0)
+    group = mesh.get_group("dp")
+    return DistributedDataParallel(Partly(), process_group=group, find_unused_parameters=True), (torch.randn(16, 300),)
+
+
 def _replicated_convolutions(mesh: Any) -> Any:
     from torch.nn.parallel import DistributedDataParallel
 
@@ -199,6 +218,7 @@ PROGRAMS: dict[str, Program] = {
     "fully sharded convolutions": Program({"dp": 2}, _convolutions),
     "replicated": Program({"dp": 2}, _replicated()),
     "replicated, gradients in buckets": Program({"dp": 2}, _replicated(gradient_as_bucket_view=True)),
+    "replicated, a layer unused": Program({"dp": 2}, _partly_replicated),
     "replicated convolutions": Program({"dp": 2}, _replicated_convolutions),
     "tensor parallel": Program({"tp": 2}, _tensor_parallel, cycles=True),
     "tensor parallel attention": Program({"tp": 4}, _decoders, cycles=True),

@@ -178,6 +178,15 @@ def test_a_communication_hook_is_not_followed():
         assert cnncost.analyze(model.module, "2x4", training=True).communication == ()
 
 
+def test_parameters_without_a_gradient_are_refused_as_torch_does():
+    from split_models.programs import Partly
+
+    with cnncost.world(size=2) as mesh:
+        model = torch.nn.parallel.DistributedDataParallel(Partly(), process_group=mesh.get_group())
+        with pytest.raises(InputError, match=r"no gradient.*find_unused_parameters=True"):
+            cnncost.analyze(model, "2x300", training=True)
+
+
 def test_the_first_fsdp_is_refused():
     from torch.distributed.fsdp import FullyShardedDataParallel
 

@@ -2,7 +2,8 @@
 
 A stand-in does on the copy what the reducer does: a broadcast of the buffers before forward, gradients divided into
 buckets as they come, one all-reduce a bucket as soon as it is full, and the sums copied back. Its buckets are those
-after the first step, when torch orders them by the arrival of gradients; here, the parameters' order reversed.
+after the first step, when torch orders them by the arrival of gradients; here, the parameters' order reversed. Where
+parameters may be unused, torch leaves the first buckets, which are in the parameters' order.
 Ref: torch/csrc/distributed/c10d/reducer.cpp.
 """
 
@@ -27,6 +28,8 @@ class Replica(NamedTuple):
         limits: bytes of the first bucket, and of all others.
         views: whether gradients are views of the buckets, instead of copies.
         buffers: whether buffers are broadcast before a forward that autograd records.
+        unused: whether parameters may stay without a gradient, so that all buckets are sent in any case.
+        counted: whether ranks tell each other, after backward, which parameters had one.
         hooked: whether a communication hook takes the place of the all-reduces.
     """
 
@@ -34,6 +37,8 @@ class Replica(NamedTuple):
     limits: tuple[int, ...]
     views: bool
     buffers: bool
+    unused: bool
+    counted: bool
     hooked: bool
 
 
@@ -44,7 +49,8 @@ def replica_of(model: Any) -> Replica | None:
     return Replica(
         model.process_group, distributed.bucket_limits(model), bool(model.gradient_as_bucket_view),
         bool(getattr(model, "forward_sync_buffers", model.broadcast_buffers)),
-        distributed.has_hook(model),
+        bool(model.find_unused_parameters or model.static_graph),
+        bool(model.find_unused_parameters and not model.static_graph), distributed.has_hook(model),
     )  # fmt: skip
 
 
@@ -84,7 +90,7 @@ class Buckets:
         self._places: dict[int, tuple[int, torch.Tensor]] = {}
         self._flat: list[torch.Tensor] = []
         self._missing: list[int] = []
-        ready = list(reversed(parameters))
+        ready = list(parameters if replica.counted else reversed(parameters))  # such buckets are never made anew
         for number, indices in enumerate(distributed.buckets(ready, replica.limits)):
             inside = [ready[i] for i in indices]
             sizes = [parameter.numel() for parameter in inside]
@@ -111,10 +117,34 @@ class Buckets:
             self._missing[number] -= 1
             if self._missing[number]:
                 return
-            distributed.all_reduce(self._replica.group, self._flat[number])
-            self._open -= 1
-            if not self._open and not self._replica.views:
-                self._copy_back()
+            self._send(number)
+
+    def finish(self) -> None:
+        """Send what waits for parameters that have no gradient, after backward.
+
+        Raises:
+            InputError: there are some, and the module was not told that there may be: torch raises in the next step.
+        """
+        waiting = [number for number, missing in enumerate(self._missing) if missing]
+        if waiting and not self._replica.unused:
+            raise InputError(
+                "training: parameters of the model in DistributedDataParallel have no gradient, at which torch raises "
+                "in the next step; expected DistributedDataParallel(…, find_unused_parameters=True), or a loss of all "
+                "parameters"
+            )
+        with torch.no_grad():
+            for number in waiting:
+                self._send(number)
+            if self._replica.counted:
+                flat = self._flat[0]
+                seen = torch.zeros(len(self._parameters), dtype=torch.int32, device=flat.device)
+                distributed.all_reduce(self._replica.group, seen)
+
+    def _send(self, number: int) -> None:
+        distributed.all_reduce(self._replica.group, self._flat[number])
+        self._open -= 1
+        if not self._open and not self._replica.views:
+            self._copy_back()
 
     def _copy_back(self) -> None:
         for parameter in self._parameters:

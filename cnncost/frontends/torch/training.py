@@ -60,8 +60,8 @@ class Step:
         self.optimizer: torch.optim.Optimizer | None = None
         tracker.trail = []
         self._leaves = self._with_hooks()
-        if replica is not None:
-            Buckets(replica, self._parameters, tracker.recorder.ledger)
+        table = tracker.recorder.ledger
+        self._buckets = Buckets(replica, self._parameters, table) if replica is not None else None
         _alone()  # cached here, as it can't be measured during a backward
         for parameter in self._parameters if not training.set_to_none else ():
             parameter.grad = torch.zeros_like(parameter)
@@ -114,6 +114,8 @@ class Step:
         owners = self._owners()
         recorder.phase, recorder.attributor = "backward", _Backward(self._tracker, owners)
         loss.backward()
+        if self._buckets is not None:
+            self._buckets.finish()
         self._book_gradients(owners)
         if self._training.optimizer is not None:
             self._update(owners)
