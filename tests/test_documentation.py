@@ -94,8 +94,10 @@ PROGRAMS = {
 def test_a_program_runs(page, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     names = {"cnncost": cnncost, **PROGRAMS[name(page)]()}
+    before = set(names)
     for block in blocks(page, "python"):
         exec(compile(block, name(page), "exec"), names)  # noqa: S102  # our own pages
+    assert set(names) > before  # it has run, and left what it defines
 
 
 def test_the_tests_shown_for_the_plugin_pass(pytester):

@@ -122,20 +122,17 @@ def _recorded(model: nn.Module, inputs: Inputs, how: How, made: Made) -> tuple[G
         if any_split(model.parameters()):  # not asked of a cached skeleton, which has plain tensors alone
             how, reusable = replace(how, split=True), False
         originals = walk(model)
-        loss = how.training.loss if how.training is not None else None
-        called = [function for function in (how.called, loss) if callable(function)]
+        called = [function for function in (how.called, how.training and how.training.loss) if callable(function)]
         skeleton, reach = copied(originals, called, lambda watch: Skeleton(how.shared, watch))
         tree = [(path, skeleton.module(module)) for path, module in originals]
         modules = [module for _, module in originals]
-        if how.split:
-            collectives.enter_states(skeleton)
+        collectives.enter_states(skeleton)
         if how.train is not None:
             for original, (_, copy) in zip(modules, tree, strict=True):
                 if copy is not original:  # scripted modules are not copied
                     copy.training = how.train
         named = how.autocast.device if how.autocast is not None else "cpu"
-        keeps = how.grad or facts.AUTOCAST_KEEPS_CASTS_OF_INFERENCE
-        casting = autocasts.Casting(keeps, named) if how.casts else None
+        casting = autocasts.Casting(how.grad or facts.AUTOCAST_KEEPS_CASTS_OF_INFERENCE, named) if how.casts else None
         tracker = Tracker(Recorder(how.use_memo, skeleton, data=skeleton.values(), casting=casting))
         tracker.enter(tree)
         cached = kept.prepare(modules, how.train, skeleton, tracker, reach) if reusable else None
