@@ -33,7 +33,8 @@ def formula(
         vary: names, with or without sizes: `("batch", "height", "width")`, `"batch,ids.1=64..512"`,
             `{"width": (16, 32, 64)}`. A name is `batch`; `height`, `width` or `depth` of images, `size` for height and
             width together; `sequence` (axis 1 of tokens or vectors); `length` (axis 2 of N×C×L); an axis of any input
-            by its name or position, `ids.1`; a keyword of the model's factory. `a+b` vary together.
+            by its name or position, `ids.1`; a keyword of the model's factory; an open axis of an ONNX file by its
+            own name. `a+b` vary together.
         model_args: keyword arguments for a factory.
         training: also find laws of a training step's memory.
         trace: as for `analyze`.
@@ -52,7 +53,7 @@ def formula(
     found = Fit(sampler, anchor, lines(sampler, anchor))
     floors = Floors(found).laws
     laws = {name: _law(name, found.laws.get(name), found, sampler, floors) for name in QUANTITIES}
-    if not training:
+    if not training or sampler.forward_only:
         laws = {name: law for name, law in laws.items() if name not in TRAINED}
     return Laws(sampler.title, sampler.variables, laws, found.layers, found.irregular, _notes(first, sampler), sampler)
 
@@ -85,6 +86,8 @@ def _notes(first: Sample, sampler: Sampler) -> tuple[str, ...]:
     notes = list(first.notes)
     if first.run_on:
         notes.append(f"each point is a run on {first.run_on}: what the values decide may differ with others")
+    if sampler.forward_only:
+        notes.append("no training step: a file of ops has a forward pass alone")
     if sampler.no_training:
         notes.append(f"no training step: {sampler.no_training}")
     return tuple(notes)

@@ -77,6 +77,7 @@ class Sampler:
         variables: what varies, in the order of points.
         title: the model's name.
         no_training: why there is no training step; empty if there is one or none was asked for.
+        forward_only: whether one was asked for of a file, which has a forward pass alone.
         trace: how it is run.
     """
 
@@ -84,21 +85,25 @@ class Sampler:
         self, model: Any, inputs: Any, model_args: Mapping[str, Any] | None, asked: list[Asked], trace: Trace,
         training: bool, autocast: Any = None, prepare: Callable[[Resolved], Resolved] | None = None,
     ) -> None:  # fmt: skip
+        from cnncost.laws.open_axes import with_open_axes
         from cnncost.laws.variables import variables
 
         self._prepare = prepare
         self._source, self._given, self._autocast = _source(model), inputs, autocast
         self._arguments = {**self._source.arguments, **(model_args or {})}
         self.trace, self.no_training = trace, ""
-        self._training = training
+        self._training, self.forward_only = training, False
         self._built: dict[tuple[int, ...], Resolved] = {}
         self._model = model if not isinstance(model, str) else None
         keywords, open_ = _keywords(self._source)
         keywords |= {name: value for name, value in self._arguments.items() if name in keywords or open_}
         early = _of_factory(asked, keywords, open_)
-        resolved = self._resolve(early)
+        resolved, file = self._resolve(early), None
+        if self._source.follow is not None:  # a file's inputs are of the shapes that it declares
+            resolved, file = with_open_axes(resolved, asked)
+            self._training, self.forward_only = False, self._training
         names = _parameters(resolved)
-        self.variables: tuple[Variable, ...] = variables(asked, leaves(resolved.inputs), names, keywords, open_)
+        self.variables: tuple[Variable, ...] = variables(asked, leaves(resolved.inputs), names, keywords, open_, file)
         begun = tuple(early.get(v.keywords[0], v.base) for v in self.variables if v.keywords)
         self._built[begun] = resolved  # not the base where an axis of the same variable has a size of its own
         self.title = resolved.title
@@ -223,7 +228,7 @@ def _keywords(source: Any) -> tuple[dict[str, Any], bool]:
     """The keywords of a model's factory with their defaults, and whether it takes others, too."""
     import inspect
 
-    if source.built:
+    if source.built or source.follow is not None:
         return {}, False
     try:
         taken = inspect.signature(source.factory).parameters.values()

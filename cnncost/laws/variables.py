@@ -6,11 +6,14 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from math import gcd
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from cnncost.errors import InputError
 from cnncost.near import suggestion
 from cnncost.sources.sizes import Axis, Leaf, Place
+
+if TYPE_CHECKING:
+    from cnncost.laws.open_axes import OpenAxes
 
 SYMBOLS = {"batch": "B", "height": "H", "width": "W", "depth": "D", "sequence": "S", "length": "L", "size": "N"}
 """Names that every model's inputs may have, and their symbols in a law. `size` is height and width of a square."""
@@ -152,8 +155,9 @@ def _whole(name: str, text: str) -> int:
 
 
 def variables(
-    asked: Sequence[Asked], tensors: Sequence[Leaf], names: Sequence[str], keywords: Mapping[str, Any], open_: bool
-) -> tuple[Variable, ...]:
+    asked: Sequence[Asked], tensors: Sequence[Leaf], names: Sequence[str], keywords: Mapping[str, Any], open_: bool,
+    file: OpenAxes | None = None,
+) -> tuple[Variable, ...]:  # fmt: skip
     """The variables, with the axes and keywords that they set.
 
     Args:
@@ -162,12 +166,13 @@ def variables(
         names: of forward's positional parameters.
         keywords: the factory's, with their values; empty if there is nothing to build.
         open_: whether the factory takes others, too.
+        file: the axes that a file leaves open, which alone may vary; None for a model that is built.
 
     Raises:
         InputError: a name that is neither, with near ones; a keyword whose value is no whole number and that is given
             no sizes; sizes that belong to axes of different sizes.
     """
-    found = [_variable(each, tensors, names, keywords, open_) for each in asked]
+    found = [_variable(each, tensors, names, keywords, open_, file) for each in asked]
     symbols = [each.symbol for each in found]
     return tuple(
         each if symbols.count(each.symbol) == 1 else _renamed(each, each.name.replace(".", "_").replace("+", "_"))
@@ -182,8 +187,9 @@ def _renamed(variable: Variable, symbol: str) -> Variable:
 
 
 def _variable(
-    asked: Asked, tensors: Sequence[Leaf], names: Sequence[str], keywords: Mapping[str, Any], open_: bool
-) -> Variable:
+    asked: Asked, tensors: Sequence[Leaf], names: Sequence[str], keywords: Mapping[str, Any], open_: bool,
+    file: OpenAxes | None,
+) -> Variable:  # fmt: skip
     axes: list[Axis] = []
     own: list[str] = []
     about: list[str] = []
@@ -196,7 +202,7 @@ def _variable(
             if not ranged:
                 bases.append(_default(part, keywords[part]))
             continue
-        places = axes_of(part, tensors, names)
+        places = axes_of(part, tensors, names) if file is None else file.of(part)
         if not places:
             raise InputError(_no_such(part, tensors, names, keywords, open_))
         axes += places

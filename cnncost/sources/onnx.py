@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any, NoReturn
 
@@ -78,6 +78,27 @@ class Followed(Resolved):
     def to(self, dtype: Any) -> NoReturn:
         """Raises InputError."""
         raise InputError(f"{self.name}: an ONNX file states the dtype of each tensor; export it in {dtype}")
+
+    def sized(self, begin: Mapping[str, int]) -> Followed:
+        """With a shape for each input in place of sizes by name; `begin` are those of axes that nothing binds.
+
+        Raises:
+            InputError: as `record` does for inputs.
+        """
+        from cnncost.frontends.onnx import shapes_of
+
+        try:
+            shapes = shapes_of(self.model, self.inputs, self.source.arguments, begin)
+        except InputError as error:
+            error.args = (f"{self.name}: {error.args[0]}", *error.args[1:])
+            raise
+        return replace(self, inputs=shapes, source=replace(self.source, arguments={}))
+
+    def open_axes(self) -> dict[tuple[str, int], str]:
+        """The names of the axes whose size the file does not fix, by input and position; empty for nameless ones."""
+        from cnncost.frontends.onnx import input_names, open_axes
+
+        return open_axes(input_names(self.model))
 
     def check_batch_axis(self, batch: int | None = None) -> None:
         """Nothing: `batched` has checked the file's own axes."""

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Mapping
+from math import prod
 from typing import Any, NamedTuple, TypeAlias
 
 from cnncost.errors import InputError
@@ -10,6 +12,10 @@ from cnncost.shapes import TensorText, looks_like_shape, parse_shape
 
 Place: TypeAlias = "tuple[int | str, ...]"
 """The way to a tensor: positions and names of arguments, then what contains it. `()` for a lone one."""
+
+
+_MOST_VALUES = 1 << 25
+"""Most elements of a tensor that is enlarged with its values."""
 
 
 class Leaf(NamedTuple):
@@ -78,19 +84,18 @@ def shape_of(value: Any) -> tuple[int, ...] | None:
 
 
 def _is_tensor(value: Any) -> bool:
-    import torch
-
-    return isinstance(value, torch.Tensor) and not value.is_nested and value.layout is torch.strided
+    torch = sys.modules.get("torch")  # before it is imported nothing is a tensor
+    return torch is not None and (
+        isinstance(value, torch.Tensor) and not value.is_nested and value.layout is torch.strided
+    )
 
 
 def _is_whole(value: Any) -> bool:
-    import torch
-
     if isinstance(value, str):
         value = parse_shape(value)
     if isinstance(value, TensorText):
         return value.dtype is not None and value.dtype.lstrip("u").startswith(("int", "long", "bool"))
-    if not isinstance(value, torch.Tensor):
+    if not _is_tensor(value):
         return False
     return not value.is_floating_point() and not value.is_complex()
 
@@ -99,7 +104,7 @@ def with_sizes(inputs: Any, sizes: Mapping[Axis, int]) -> Any:
     """The inputs with some axes in another size; a tensor with values repeats its own cyclically.
 
     Raises:
-        InputError: a size below 1, or one that torch has no number for.
+        InputError: a size below 1, one that torch has no number for, or a tensor with values that gets too large.
     """
     for axis, size in sizes.items():
         if not 1 <= size < 2**63:
@@ -140,6 +145,12 @@ def _with_axes(value: Any, own: Mapping[int, int]) -> Any:
         return _replaced(tuple(value), own)
     import torch
 
+    shape = _replaced(tuple(value.shape), own)
+    if prod(shape) > _MOST_VALUES:
+        raise InputError(
+            f"an input of {'x'.join(map(str, shape))} is too large to be filled with values; give its shape in place "
+            "of a tensor"
+        )
     for index, size in own.items():
         if value.shape[index] != size:
             positions = torch.arange(size, device=value.device) % max(value.shape[index], 1)

@@ -6,14 +6,15 @@ from collections.abc import Mapping
 from typing import Any
 
 from cnncost.errors import SourceError
-from cnncost.frontends.onnx.bindings import bound
+from cnncost.frontends.onnx.bindings import bound, open_axes
 from cnncost.frontends.onnx.interpreter import Interpreter
 from cnncost.frontends.onnx.lowering.registry import Tensor
 from cnncost.frontends.onnx.reader import opsets, package, read
 from cnncost.frontends.onnx.tensors import number, type_of
 from cnncost.graph import Graph
+from cnncost.shapes import TensorText
 
-__all__ = ["example", "graph_of", "input_names", "read"]
+__all__ = ["example", "graph_of", "input_names", "open_axes", "read", "shapes_of"]
 
 
 def graph_of(spec: str, model: Any, inputs: Any = None, sizes: Mapping[str, Any] | None = None) -> Graph:
@@ -65,6 +66,24 @@ def example(model: Any, graph: Graph) -> dict[str, Any]:
     tensors = [name for name, proto in input_names(model).items() if proto.HasField("tensor_type")]
     types = [graph.values[i].type for i in graph.inputs]
     return {name: np.zeros(kind.shape, kind.dtype) for name, kind in zip(tensors, types, strict=True)}
+
+
+def shapes_of(model: Any, inputs: Any, sizes: Mapping[str, Any], begin: Mapping[str, int]) -> dict[str, Any]:
+    """All inputs by name, in the form that `graph_of` takes: shapes, and values of those that are one integer.
+
+    Args:
+        model: as for `graph_of`, and what follows likewise.
+        inputs: shapes for inputs with open axes.
+        sizes: sizes of open axes by name.
+        begin: sizes of those that neither binds.
+
+    Raises:
+        InputError: as `graph_of` does.
+    """
+    types, values = bound(input_names(model), inputs, sizes, begin)
+    return {
+        name: values.get(name, TensorText(kind.shape, kind.dtype)) for name, kind in types.items() if kind is not None
+    }
 
 
 def input_names(model: Any) -> dict[str, Any]:

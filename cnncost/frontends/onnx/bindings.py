@@ -13,7 +13,7 @@ from cnncost.tensor_types import Shape, TensorType
 
 
 def bound(
-    inputs: Mapping[str, Any], given: Any, sizes: Mapping[str, Any]
+    inputs: Mapping[str, Any], given: Any, sizes: Mapping[str, Any], begin: Mapping[str, int] | None = None
 ) -> tuple[dict[str, TensorType | None], dict[str, int]]:  # fmt: skip
     """Types of the inputs by name, and values of those that are one integer each, where they are given.
 
@@ -21,6 +21,7 @@ def bound(
         inputs: the file's inputs as TypeProtos by name; None stands for what is no tensor.
         given: shapes, in the order of the inputs or by name; None for those of the file.
         sizes: sizes of axes by name.
+        begin: sizes of axes that neither of them binds.
 
     Raises:
         InputError: an input or axis that does not exist, a shape that contradicts the file, an axis left open.
@@ -36,6 +37,7 @@ def bound(
         else:
             shapes[name] = found
         _bind(name, inputs[name], shapes[name].shape, named)
+    named = {**(begin or {}), **named}
     return {name: _type(name, proto, shapes.get(name), named) for name, proto in inputs.items()}, values
 
 
@@ -55,6 +57,14 @@ def _by_name(inputs: Mapping[str, Any], given: Any) -> dict[str, TensorText | Nu
         if name not in inputs:
             raise InputError(f"no input is called {name}{suggestion(name, list(inputs))}; it has {', '.join(inputs)}")
     return {name: _shape(name, value) for name, value in pairs}
+
+
+def open_axes(inputs: Mapping[str, Any]) -> dict[tuple[str, int], str]:
+    """The names of the axes whose size the file does not fix, by input and position; empty for those without one."""
+    return {
+        (name, axis): _name(dim)
+        for name, proto in inputs.items() for axis, dim in enumerate(_dims(proto)) if not _declared(dim)
+    }  # fmt: skip
 
 
 class Number(NamedTuple):
