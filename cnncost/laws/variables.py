@@ -6,17 +6,13 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from math import gcd
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 from cnncost.errors import InputError
+from cnncost.laws.axes import SYMBOLS, OpenAxes, axes_of, axis_name, names_of, size_of
 from cnncost.near import suggestion
-from cnncost.sources.sizes import Axis, Leaf, Place
+from cnncost.sources.sizes import Axis, Leaf
 
-if TYPE_CHECKING:
-    from cnncost.laws.open_axes import OpenAxes
-
-SYMBOLS = {"batch": "B", "height": "H", "width": "W", "depth": "D", "sequence": "S", "length": "L", "size": "N"}
-"""Names that every model's inputs may have, and their symbols in a law. `size` is height and width of a square."""
 _NAME = r"(?:[A-Za-z_]\w*|\d+(?=\.))(?:\.-?\w+)*"
 _WORD = re.compile(rf"{_NAME}(?:\+{_NAME})*")
 _BATCH, _FAR, _LEAST = 65_536, 16, 1_024
@@ -206,7 +202,7 @@ def _variable(
         if not places:
             raise InputError(_no_such(part, tensors, names, keywords, open_))
         axes += places
-        bases += [_size(axis, tensors) for axis in places]
+        bases += [size_of(axis, tensors) for axis in places]
         about.append(", ".join(axis_name(axis, names) for axis in places))
     axes = list(dict.fromkeys(axes))
     base, low, high = _range(asked, bases[0] if bases else None)
@@ -254,63 +250,6 @@ def _default(name: str, value: Any) -> int:
     return value
 
 
-def axes_of(name: str, tensors: Sequence[Leaf], names: Sequence[str]) -> list[Axis]:
-    """The axes that a name stands for; empty if there are none."""
-    if name == "size":
-        return [*axes_of("height", tensors, names), *axes_of("width", tensors, names)]
-    if name == "batch":
-        lists = {leaf.place[:-1] for leaf in tensors if leaf.listed}
-        plain = [Axis(leaf.place, 0) for leaf in tensors if leaf.shape and not leaf.listed]
-        return [*plain, *(Axis(place, None) for place in sorted(lists, key=str))]
-    if name in SYMBOLS:
-        found = [axis for leaf in tensors if (axis := _standard(name, leaf, tensors)) is not None]
-        sizes = [_size(axis, tensors) for axis in found]
-        return [axis for axis, size in zip(found, sizes, strict=True) if size == sizes[0]]
-    tensor, _, index = name.rpartition(".")
-    leaf = next((leaf for leaf in tensors if tensor in _names(leaf.place, names)), None)
-    if leaf is None or not re.fullmatch(r"-?\d+", index) or not -len(leaf.shape) <= int(index) < len(leaf.shape):
-        return []
-    return [Axis(leaf.place, int(index) % len(leaf.shape))]
-
-
-def _standard(name: str, leaf: Leaf, tensors: Sequence[Leaf]) -> Axis | None:
-    """The axis of one tensor that a name of `SYMBOLS` stands for."""
-    rank = len(leaf.shape)
-    image = not leaf.whole and (rank >= 4 or (leaf.listed and rank == 3))
-    if name in {"height", "width"} and image:
-        return Axis(leaf.place, rank - (2 if name == "height" else 1))
-    if name == "depth" and image and rank == 5:
-        return Axis(leaf.place, 2)
-    if name == "length" and not leaf.whole and rank == 3 and not leaf.listed:
-        return Axis(leaf.place, 2)
-    if name == "sequence" and rank >= 2 and not image:
-        tokens = any(each.whole and len(each.shape) >= 2 for each in tensors)
-        if leaf.whole or not tokens:
-            return Axis(leaf.place, 1)
-    return None
-
-
-def _size(axis: Axis, tensors: Sequence[Leaf]) -> int:
-    if axis.number is None:
-        return sum(leaf.place[:-1] == axis.place for leaf in tensors)
-    return next(leaf.shape[axis.number] for leaf in tensors if leaf.place == axis.place)
-
-
-def _names(place: Place, names: Sequence[str]) -> list[str]:
-    """The names of a tensor: by position, `0` or `0.1` in containers, and by forward's parameter."""
-    place = place or (0,)
-    found = [".".join(map(str, place))]
-    if isinstance(place[0], int) and place[0] < len(names):
-        found.append(".".join([names[place[0]], *map(str, place[1:])]))
-    return found
-
-
-def axis_name(axis: Axis, names: Sequence[str]) -> str:
-    """`x.2`, or `the items of images`."""
-    tensor = _names(axis.place, names)[-1]
-    return f"the items of {tensor}" if axis.number is None else f"{tensor}.{axis.number}"
-
-
 def _symbol(asked: Asked, of_factory: bool) -> str:
     if asked.name in {"height+width", "width+height"} and not of_factory:
         return SYMBOLS["size"]
@@ -322,7 +261,7 @@ def _symbol(asked: Asked, of_factory: bool) -> str:
 
 def _no_such(part: str, tensors: Sequence[Leaf], names: Sequence[str], keywords: Mapping[str, Any], open_: bool) -> str:
     standard = [name for name in SYMBOLS if axes_of(name, tensors, names)]
-    own = [f"{_names(leaf.place, names)[-1]}.{axis}" for leaf in tensors for axis in range(len(leaf.shape))]
+    own = [f"{names_of(leaf.place, names)[-1]}.{axis}" for leaf in tensors for axis in range(len(leaf.shape))]
     known = [*standard, *own, *keywords]
     if not known:
         return f"vary {part}: there is no input with axes and no keyword of a factory; give inputs, such as 1x3x224x224"
@@ -330,7 +269,7 @@ def _no_such(part: str, tensors: Sequence[Leaf], names: Sequence[str], keywords:
     if not near and "." in part:
         near = suggestion(part.rpartition(".")[0], known)
     shapes = ", ".join(
-        f"{_names(leaf.place, names)[-1]} {'×'.join(map(str, leaf.shape)) or 'scalar'}" for leaf in tensors
+        f"{names_of(leaf.place, names)[-1]} {'×'.join(map(str, leaf.shape)) or 'scalar'}" for leaf in tensors
     )
     also = f"; a keyword of the factory needs its sizes: {part}=16,32,64" if open_ and "." not in part else ""
     few = ", ".join(known[:12]) + (", …" if len(known) > 12 else "")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from math import prod
 
 from cnncost.graph import OpSpec
-from cnncost.ops.kinds import INTS, Types, kind, one, rest
+from cnncost.ops.kinds import INTS, Types, kind, maybe, one, rest
 from cnncost.ops.registry import Cost, cost, flops, macs
 
 BILINEAR = 7
@@ -63,14 +63,14 @@ def roi_align(spec: OpSpec) -> Cost | None:
 
 @kind(
     "deform_conv",
-    inputs=(one("x", 4), one("w", 4), one("offset", 4), one("mask"), one("bias", 1)),
+    inputs=(one("x", 4), one("w", 4), one("offset", 4), maybe("mask"), maybe("bias", 1)),
     attributes=DEFORMABLE,
 )
 def deform_conv(spec: OpSpec) -> Cost:
     """MACs = N·K·P·(C/g)·R, as for a convolution; FLOPs besides: 7 per sampled element, 12 per location, bias, mask.
 
     Shapes: x: N,C,H,W; w: K,C/g,R,S; offset: N,2·o·R·S,P,Q; y: N,K,P,Q. P and R are products over both axes.
-    Attributes: groups, offset_groups o, masked.
+    Attributes: groups, offset_groups o, masked. Without a bias, or without a mask, the tensor may be missing.
     """
     (n, c, *_), w, y = spec.inputs[0].shape, spec.inputs[1].shape, spec.outputs[0].shape
     positions, kernel = prod(y[2:]), prod(w[2:])
@@ -79,8 +79,9 @@ def deform_conv(spec: OpSpec) -> Cost:
         macs("N", n, "K", w[0], "P", positions, "C/g", w[1], "R", kernel),
         flops("sampling", BILINEAR + bool(spec["masked"]), *taps, "C", c),
         flops("places", PLACE, *taps, "o", spec["offset_groups"]),
-        flops("bias", 1, "N", n, "K", w[0], "P", positions),
     ]
+    if len(spec.inputs) > 3 + bool(spec["masked"]):
+        terms.append(flops("bias", 1, "N", n, "K", w[0], "P", positions))
     return cost(spec, *terms)
 
 

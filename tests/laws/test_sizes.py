@@ -6,7 +6,8 @@ from torch import nn
 
 import cnncost
 from cnncost.errors import InputError
-from cnncost.laws.variables import axes_of, parse, variables
+from cnncost.laws.axes import axes_of
+from cnncost.laws.variables import parse, variables
 from cnncost.shapes import TensorText
 from cnncost.sources.sizes import Axis, leaves, with_sizes
 

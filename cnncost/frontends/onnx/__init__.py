@@ -33,7 +33,7 @@ def graph_of(spec: str, model: Any, inputs: Any = None, sizes: Mapping[str, Any]
     """
     graph = model.graph
     types, given = bound(input_names(model), inputs, sizes or {})
-    functions = {(f.domain, f.name): f for f in model.functions}
+    functions = {(f.domain, f.name, getattr(f, "overload", "")): f for f in model.functions}
     run = Interpreter(package(spec), spec, opsets(model), functions)
     names: dict[str, Tensor] = {}
     values = []

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import Any
+from typing import Any, TypeAlias
 
 from cnncost.errors import SourceError
 from cnncost.frontends.onnx.builder import Builder, Path, Weight
@@ -19,6 +19,8 @@ from cnncost.tensor_types import TensorType
 
 Names = dict[str, Tensor]
 """What each name stands for: those of the graph itself, and of the graphs around it."""
+Signature: TypeAlias = "tuple[str, str, str]"
+"""A function's domain, name and overload."""
 STATISTICS = {"BatchNormalization": (3, 4)}
 """Positions of running statistics, which are buffers."""
 SETTINGS = {"Resize": (1, 2), "Upsample": (1,), "OneHot": (2,)}
@@ -33,7 +35,7 @@ _RUNTIME_ONLY = frozenset({"Shape", "Size"})
 class Interpreter:
     """One pass over a model."""
 
-    def __init__(self, onnx: Any, spec: str, opsets: dict[str, int], functions: Mapping[tuple[str, str], Any]) -> None:
+    def __init__(self, onnx: Any, spec: str, opsets: dict[str, int], functions: Mapping[Signature, Any]) -> None:
         self.onnx = onnx
         self.spec = spec
         self.builder = Builder()
@@ -121,7 +123,7 @@ class Interpreter:
 
         if not domain and node.op_type in control.OPS:
             return control.followed(self, node, op, names, path)
-        body = self.functions.get((node.domain, node.op_type))
+        body = self.functions.get((node.domain, node.op_type, getattr(node, "overload", "")))
         if body is not None:
             return control.function(self, body, op, path, {a.name: a for a in node.attribute})
         for i in () if domain else SETTINGS.get(node.op_type, ()):
@@ -317,16 +319,30 @@ def _shape(name: str, op: Op, kind: TensorType) -> Constant:
 
 def _resolved(onnx: Any, node: Any, given: Mapping[str, Any] | None) -> Any:
     """The node with the attributes of the function call in place of references to them."""
-    if given is None or not any(attribute.ref_attr_name for attribute in node.attribute):
+    if given is None or not _refers(node):
         return node
     resolved = onnx.NodeProto()
     resolved.CopyFrom(node)
     del resolved.attribute[:]
     for attribute in node.attribute:
         if not attribute.ref_attr_name:
-            resolved.attribute.append(attribute)
+            inner = resolved.attribute.add()
+            inner.CopyFrom(attribute)
+            for graph in (inner.g, *inner.graphs):  # the call's attributes are those of branches and loops, too
+                nodes = [_resolved(onnx, each, given) for each in graph.node]
+                del graph.node[:]
+                graph.node.extend(nodes)
         elif attribute.ref_attr_name in given:
             bound = resolved.attribute.add()
             bound.CopyFrom(given[attribute.ref_attr_name])
             bound.name = attribute.name
     return resolved
+
+
+def _refers(node: Any) -> bool:
+    """Whether a node, or one in the graphs that it has, refers to attributes of the function that it is in."""
+    return any(
+        attribute.ref_attr_name
+        or any(map(_refers, (each for g in (attribute.g, *attribute.graphs) for each in g.node)))
+        for attribute in node.attribute
+    )

@@ -101,6 +101,11 @@ def test_matmul(tmp_path, a, b, macs):
         pytest.param("ij->i", [(3, 5)], 0, 12, id="a sum"),
         pytest.param("ijk,kl->il", [(2, 3, 5), (5, 7)], 2 * 5 * 7, 2 * 70 + 2 * 3 * 5 - 10, id="a sum before"),
         pytest.param("bij,jk", [(2, 3, 5), (5, 7)], 210, 420, id="without an arrow"),
+        pytest.param(
+            "...ij,...jk->...ik", [(4, 1, 3, 5), (4, 2, 5, 7)], 8 * 105, None, id="an axis of one in the dots"
+        ),
+        pytest.param("bij,bjk->bik", [(1, 3, 5), (2, 5, 7)], 210, None, id="an axis of one"),
+        pytest.param("ij,jk->ik", [(3, 1), (5, 7)], 0, 28 + 21, id="a sum before, and no axis left"),
     ],
 )
 def test_einsum(tmp_path, equation, shapes, macs, flops):

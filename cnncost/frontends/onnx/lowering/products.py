@@ -75,16 +75,16 @@ def conv_transpose(op: Op) -> Made | None:
 
 @lowers("DeformConv", weights=(1, 3))
 def deform_conv(op: Op) -> Made | None:
-    """x, w, offset, bias?, mask?. The kind has a mask and a bias, so that those that lack one are not counted here."""
-    if len(op.x().shape) != 4 or not op.has(3) or not op.has(4):
+    """x, w, offset, bias?, mask?."""
+    if len(op.x().shape) != 4:
         return None
     axes, w = 2, op.x(1).shape
     stride, dilation = spread(op, "strides", axes), spread(op, "dilations", axes)
     attrs: Attrs = {
-        "groups": op.get("group", 1), "offset_groups": op.get("offset_group", 1), "masked": True, "kernel": w[2:],
+        "groups": op.get("group", 1), "offset_groups": op.get("offset_group", 1), "masked": op.has(4), "kernel": w[2:],
         "stride": stride, "padding": tuple((op.get("pads") or [0] * 4)[:axes]), "dilation": dilation,
     }  # fmt: skip
-    return op.done("deform_conv", attrs, [0, 1, 2, 4, 3])
+    return op.done("deform_conv", attrs, op.present(0, 1, 2, 4, 3))
 
 
 def product(left: Shape, right: Shape, bias: bool = False) -> Attrs:
@@ -171,7 +171,8 @@ def fused_matmul(op: Op) -> Made:
 def einsum(op: Op) -> Made | None:
     """Of one or two tensors: sums of axes that one has alone, then a product as a batch of matrix products.
 
-    Of more tensors the order is not fixed by the equation: unknown. Repeated axes of one tensor (diagonals) likewise.
+    An axis of one element broadcasts, and is left out. Of more tensors the order is not fixed by the equation: unknown.
+    Repeated axes of one tensor (diagonals) likewise.
     """
     terms = _equation(op)
     if terms is None or len(terms[0]) > 2:
@@ -182,12 +183,15 @@ def einsum(op: Op) -> Made | None:
     sizes: dict[str, int] = {}
     for i, term in enumerate(inputs):
         for letter, size in zip(term, op.x(i).shape, strict=True):
-            if sizes.setdefault(letter, size) != size:
-                return None  # broadcast along a letter
+            known = sizes.setdefault(letter, size)
+            if known != size and 1 not in (known, size):
+                return None
+            sizes[letter] = size if known == 1 else known
     sides: list[tuple[Source, str]] = []
-    for i, term in enumerate(inputs):
-        others = {*out, *(letter for k, t in enumerate(inputs) if k != i for letter in t)}
-        sides.append(_alone_summed(op, i, term, others))
+    kept = [_without_broadcast(op, i, term, sizes) for i, term in enumerate(inputs)]
+    for i, (source, term) in enumerate(kept):
+        others = {*out, *(letter for k, (_, t) in enumerate(kept) if k != i for letter in t)}
+        sides.append(_alone_summed(op, source, term, others))
     if len(sides) == 1:
         return [_ordered(op, *sides[0], out)]
     return [_two(op, sides, out, sizes)]
@@ -212,15 +216,21 @@ def _equation(op: Op) -> tuple[list[str], str] | None:
     return inputs, out.replace("...", dots)
 
 
-def _alone_summed(op: Op, i: int, term: str, others: set[str]) -> tuple[Source, str]:
+def _without_broadcast(op: Op, i: int, term: str, sizes: dict[str, int]) -> tuple[Source, str]:
+    """An input without the axes of one element that another input has in full."""
+    kept = [axis for axis, letter in enumerate(term) if op.x(i).shape[axis] == sizes[letter]]
+    return op.reshaped(i, tuple(op.x(i).shape[axis] for axis in kept)), "".join(term[axis] for axis in kept)
+
+
+def _alone_summed(op: Op, source: Source, term: str, others: set[str]) -> tuple[Source, str]:
     """Axes that neither the output nor another input has are summed first."""
     alone = tuple(axis for axis, letter in enumerate(term) if letter not in others)
     if not alone:
-        return i, term
-    x = op.x(i)
+        return source, term
+    x = op.type_of(source)
     to = x._replace(shape=tuple(n for axis, n in enumerate(x.shape) if axis not in alone))
     kept = "".join(letter for axis, letter in enumerate(term) if axis not in alone)
-    return op.step("reduce", {"fn": "sum", "dim": alone, "keepdim": False}, [i], to), kept
+    return op.step("reduce", {"fn": "sum", "dim": alone, "keepdim": False}, [source], to), kept
 
 
 def _ordered(op: Op, source: Source, letters: str, wanted: str) -> Ref:

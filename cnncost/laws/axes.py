@@ -1,0 +1,121 @@
+"""Axes of inputs by the names that all models have, by their position, or by the names that a file gives them."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
+
+from cnncost.errors import InputError
+from cnncost.near import suggestion
+from cnncost.sources.sizes import Axis, Leaf, Place
+
+SYMBOLS = {"batch": "B", "height": "H", "width": "W", "depth": "D", "sequence": "S", "length": "L", "size": "N"}
+"""Names that every model's inputs may have, and their symbols in a law. `size` is height and width of a square."""
+
+
+def axes_of(name: str, tensors: Sequence[Leaf], names: Sequence[str]) -> list[Axis]:
+    """The axes that a name stands for; empty if there are none."""
+    if name == "size":
+        return [*axes_of("height", tensors, names), *axes_of("width", tensors, names)]
+    if name == "batch":
+        lists = {leaf.place[:-1] for leaf in tensors if leaf.listed}
+        plain = [Axis(leaf.place, 0) for leaf in tensors if leaf.shape and not leaf.listed]
+        return [*plain, *(Axis(place, None) for place in sorted(lists, key=str))]
+    if name in SYMBOLS:
+        found = [axis for leaf in tensors if (axis := _standard(name, leaf, tensors)) is not None]
+        sizes = [size_of(axis, tensors) for axis in found]
+        return [axis for axis, size in zip(found, sizes, strict=True) if size == sizes[0]]
+    tensor, _, index = name.rpartition(".")
+    leaf = next((leaf for leaf in tensors if tensor in names_of(leaf.place, names)), None)
+    if leaf is None or not re.fullmatch(r"-?\d+", index) or not -len(leaf.shape) <= int(index) < len(leaf.shape):
+        return []
+    return [Axis(leaf.place, int(index) % len(leaf.shape))]
+
+
+def _standard(name: str, leaf: Leaf, tensors: Sequence[Leaf]) -> Axis | None:
+    """The axis of one tensor that a name of `SYMBOLS` stands for."""
+    rank = len(leaf.shape)
+    image = not leaf.whole and (rank >= 4 or (leaf.listed and rank == 3))
+    if name in {"height", "width"} and image:
+        return Axis(leaf.place, rank - (2 if name == "height" else 1))
+    if name == "depth" and image and rank == 5:
+        return Axis(leaf.place, 2)
+    if name == "length" and not leaf.whole and rank == 3 and not leaf.listed:
+        return Axis(leaf.place, 2)
+    if name == "sequence" and rank >= 2 and not image:
+        tokens = any(each.whole and len(each.shape) >= 2 for each in tensors)
+        if leaf.whole or not tokens:
+            return Axis(leaf.place, 1)
+    return None
+
+
+def size_of(axis: Axis, tensors: Sequence[Leaf]) -> int:
+    """The size of an axis, or how many items a list has."""
+    if axis.number is None:
+        return sum(leaf.place[:-1] == axis.place for leaf in tensors)
+    return next(leaf.shape[axis.number] for leaf in tensors if leaf.place == axis.place)
+
+
+def names_of(place: Place, names: Sequence[str]) -> list[str]:
+    """The names of a tensor: by position, `0` or `0.1` in containers, and by forward's parameter."""
+    place = place or (0,)
+    found = [".".join(map(str, place))]
+    if isinstance(place[0], int) and place[0] < len(names):
+        found.append(".".join([names[place[0]], *map(str, place[1:])]))
+    return found
+
+
+def axis_name(axis: Axis, names: Sequence[str]) -> str:
+    """`x.2`, or `the items of images`."""
+    tensor = names_of(axis.place, names)[-1]
+    return f"the items of {tensor}" if axis.number is None else f"{tensor}.{axis.number}"
+
+
+class OpenAxes(NamedTuple):
+    """The axes that a file leaves open.
+
+    Attributes:
+        tensors: the file's inputs.
+        names: of each open axis; empty for those without one.
+    """
+
+    tensors: Sequence[Leaf]
+    names: Mapping[Axis, str]
+
+    def of(self, name: str) -> list[Axis]:
+        """The open axes that a name stands for, with all others of the same name in the file.
+
+        Raises:
+            InputError: no axis has this name, or the file fixes its size.
+        """
+        own = [axis for axis, known in self.names.items() if known == name]
+        if own:
+            return own
+        found = axes_of(name, self.tensors, ())
+        if not found:
+            known = self._known()
+            near = suggestion(name, known) or f"; it has {', '.join(known)}"
+            raise InputError(f"vary {name}: the file has no open axis of this name{near if known else _CLOSED}")
+        opened = [axis for axis in found if axis in self.names]
+        if not opened:
+            axis = found[0]
+            size = next(leaf.shape[axis.number or 0] for leaf in self.tensors if leaf.place == axis.place)
+            others = f"; what it leaves open is {', '.join(self._known())}" if self.names else _CLOSED
+            raise InputError(f"vary {name}: the file fixes {told(axis)} at {size}{others}")
+        shared = {self.names[axis] for axis in opened} - {""}
+        return [*opened, *(axis for axis, known in self.names.items() if known in shared and axis not in opened)]
+
+    def _known(self) -> list[str]:
+        return list(dict.fromkeys(name or told(axis) for axis, name in self.names.items()))
+
+
+_CLOSED = (
+    "; no size of its inputs is open: export it with open axes (dynamic_shapes of torch.onnx.export), or name the "
+    "model that it was exported from"
+)
+
+
+def told(axis: Axis) -> str:
+    """`x.2`, of an input that a file names."""
+    return f"{axis.place[0]}.{axis.number}"

@@ -1,0 +1,83 @@
+"""Functions of the file: attributes of the call in graphs within, overloads, functions of functions."""
+
+import onnx
+import pytest
+from onnx import AttributeProto, TensorProto, helper
+from onnx_files import analyzed, ints, model, node, value, weight
+
+OPSET = [helper.make_opsetid("", 17), helper.make_opsetid("my", 1)]
+
+
+def with_functions(nodes, functions, *stored):
+    proto = model(nodes, [("x", 4, 4)], stored=[weight("w", 4, 4), *stored])
+    proto.ir_version = 10
+    proto.opset_import.append(helper.make_opsetid("my", 1))
+    proto.functions.extend(functions)
+    return proto
+
+
+def referring(name, to, kind):
+    """An attribute whose value is that of the function's own."""
+    attribute = AttributeProto()
+    attribute.name, attribute.ref_attr_name, attribute.type = name, to, kind
+    return attribute
+
+
+def branch(name, *ops):
+    return helper.make_graph(list(ops), name, [], [value(f"{name}_out", 4, 4)])
+
+
+@pytest.mark.parametrize("depth", [1, 2], ids=["in a branch", "in a branch of a branch"])
+@pytest.mark.parametrize(("axis", "exponentials"), [(0, 16), (1, 16)])
+def test_attributes_of_the_call_within_graphs(tmp_path, depth, axis, exponentials):
+    """Softmax of 4×4: 5 FLOPs for each of 16 elements, along the axis that the call names."""
+    soft = node("Softmax", "x", "then_out")
+    soft.attribute.append(referring("axis", "along", AttributeProto.INT))
+    other = branch("else", node("Neg", "x", "else_out"))
+    inner = node("If", "yes", "z", then_branch=branch("then", soft), else_branch=other)
+    for _ in range(depth - 1):
+        inner.output[0] = "deep_out"
+        inner = node("If", "yes", "z", then_branch=branch("deep", inner), else_branch=other)
+    yes = node("Constant", "", "yes", value=helper.make_tensor("v", TensorProto.BOOL, [], [True]))
+    function = helper.make_function("my", "Along", ["x"], ["z"], [yes, inner], OPSET, ["along"])
+    report = analyzed(
+        tmp_path, with_functions([helper.make_node("Along", ["x"], ["y"], domain="my", along=axis)], [function])
+    )
+    assert report.totals.flops == 5 * exponentials
+    (found,) = [n.spec for n in report.graph.nodes if n.spec.kind == "softmax"]
+    assert found["axis"] == axis
+
+
+@pytest.mark.parametrize("order", [1, -1])
+def test_overloads_of_one_name(tmp_path, order):
+    """`product` is a matrix product, of 64 multiply-accumulates; the other is one multiplication for each element."""
+    functions = []
+    for overload, op in (("product", "MatMul"), ("elements", "Mul")):
+        body = [node(op, "x w", "z")]
+        functions.append(helper.make_function("my", "Times", ["x", "w"], ["z"], body, OPSET, overload=overload))
+    for overload, macs, flops in (("product", 64, 128), ("elements", 0, 16)):
+        call = helper.make_node("Times", ["x", "w"], ["y"], domain="my", overload=overload)
+        totals = analyzed(tmp_path, with_functions([call], functions[::order])).totals
+        assert (totals.macs, totals.flops, totals.params) == (macs, flops, 16)
+
+
+def test_a_function_called_by_another_twice(tmp_path):
+    """Two products of 4×4 by 4×4 with one weight."""
+    once = helper.make_function("my", "Once", ["x", "w"], ["z"], [node("MatMul", "x w", "z")], OPSET)
+    calls = [helper.make_node("Once", [a, "w"], [b], domain="my") for a, b in (("x", "t"), ("t", "z"))]
+    twice = helper.make_function("my", "Twice", ["x", "w"], ["z"], calls, OPSET)
+    report = analyzed(
+        tmp_path, with_functions([helper.make_node("Twice", ["x", "w"], ["y"], domain="my")], [twice, once])
+    )
+    assert (report.totals.macs, report.totals.params) == (128, 16)
+
+
+def test_a_reference_without_a_value_is_the_default(tmp_path):
+    """The call gives no axis: that of Softmax itself holds, the last one."""
+    soft = node("Softmax", "x", "z")
+    soft.attribute.append(referring("axis", "along", AttributeProto.INT))
+    function = helper.make_function("my", "Along", ["x"], ["z"], [soft], OPSET, ["along"])
+    proto = with_functions([helper.make_node("Along", ["x"], ["y"], domain="my")], [function], ints("unused", 1))
+    onnx.checker.check_model(onnx.shape_inference.infer_shapes(proto))
+    (found,) = [n.spec for n in analyzed(tmp_path, proto).graph.nodes]
+    assert found["axis"] == 1
