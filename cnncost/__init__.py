@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from cnncost.passes.receptive_field import GLOBAL, UNKNOWN
     from cnncost.report.model import Report
     from cnncost.session import clear_caches
+    from cnncost.sources.parallel import split
     from cnncost.sparsity import effective_macs
     from cnncost.sweeps.api import sweep
 
@@ -60,6 +61,7 @@ _HOME = {
     "Meter": "cnncost.meter",
     "Report": "cnncost.report.model",
     "clear_caches": "cnncost.session",
+    "split": "cnncost.sources.parallel",
     "effective_macs": "cnncost.sparsity",
     "sweep": "cnncost.sweeps.api",
     **dict.fromkeys(("check", "compare", "diff", "max_batch", "roofline"), "cnncost.functions"),
@@ -72,7 +74,8 @@ __all__ = [
     "GLOBAL", "UNKNOWN", "CnncostError", "Cost", "Graph", "Meter", "OpSpec", "RecordOptions", "Report", "Training",
     "__version__", "analyze", "arguments", "check", "clear_caches", "compare", "cost", "custom", "custom_rules",
     "diff", "effective_macs", "flops", "forget_rule", "formula", "function_rule", "literal", "macs", "max_batch",
-    "module_rule", "reach", "record", "roofline", "rule", "serving", "sweep", "world",
+    "module_rule", "reach", "record", "roofline", "rule", "serving", "split", "sweep",
+    "world",
 ]  # fmt: skip
 
 

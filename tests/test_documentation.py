@@ -86,6 +86,7 @@ PROGRAMS = {
     "docs/jobs/training.md": training_loop,
     "docs/onnx.md": onnx_file,
     "docs/serving.md": models_by_name,
+    "docs/split.md": models_by_name,
 }
 """What a page's Python blocks need of the reader's own."""
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import click
@@ -10,6 +11,8 @@ import click
 from cnncost import units
 from cnncost.cli import terminal
 from cnncost.cli.options import Command, check_places, format_option, model_argument, output_option
+from cnncost.cli.parallel import built_model, parallel_options
+from cnncost.cli.roofline import complete_device, device_file_option
 from cnncost.cli.running import run_options
 from cnncost.files import chosen
 from cnncost.render.formats import ENDINGS
@@ -18,6 +21,7 @@ if TYPE_CHECKING:
     from cnncost.fit import Step
     from cnncost.report.memory_tables import MemoryTables, Run
     from cnncost.report.model import Report
+    from cnncost.sources.parallel import Parallel
     from cnncost.sources.resolve import Resolved, Trace
     from cnncost.sources.settings import Settings
 
@@ -60,10 +64,12 @@ class _Size(click.ParamType):  # type: ignore[type-arg]  # generic only for type
     "  cnncost memory resnet50 --batch 64 --autocast cuda:bf16 --block 512\n"
     "  cnncost memory vgg16 --device-memory 24GB --max-batch --block 512\n"
     "  cnncost memory net.py:Net --input 8x3x32x32 --picture net.png\n"
+    "  cnncost memory hf:LlamaForCausalLM --parallel fsdp=8,tp=2 --mixed bf16 --optimizer adamw --device h100\n"
     "  cnncost memory net.py:Router --input 8x128 --trace real",
 )
 @model_argument
 @run_options()
+@parallel_options
 @click.option("--inference", is_flag=True, help="Only a forward, no training step.")
 @click.option(
     "--optimizer", metavar="NAME",
@@ -81,49 +87,79 @@ class _Size(click.ParamType):  # type: ignore[type-arg]  # generic only for type
     "kernels, and what fits is told without.",
 )  # fmt: skip
 @click.option("--device-memory", type=_Size(), metavar="SIZE", help="Say whether it fits, for example in 2GiB.")
-@click.option("--max-batch", is_flag=True, help="Find the largest batch that fits --device-memory.")
+@click.option(
+    "--device", metavar="NAME", shell_complete=complete_device,
+    help="Say whether it fits one of `cnncost devices`, in place of --device-memory.",
+)  # fmt: skip
+@device_file_option
+@click.option("--max-batch", is_flag=True, help="Find the largest batch that fits --device-memory or --device.")
 @click.option("--top", type=click.IntRange(min=1), default=8, metavar="N", help="How many holders to list.")
 @click.option("--picture", metavar="FILE", help="Draw the timeline: .png, .svg or .pdf.")
 @format_option()
 @output_option()
 def command(
-    model: str, settings: Settings, inference: bool, optimizer: str | None, loss: str | None, keep_gradients: bool,
-    block: int, workspace: _Given | None, device_memory: _Given | None, max_batch: bool, top: int,
-    picture: str | None, form: str | None, output: str | None,
+    model: str, settings: Settings, parallel: Parallel | None, inference: bool, optimizer: str | None, loss: str | None,
+    keep_gradients: bool, block: int, workspace: _Given | None, device_memory: _Given | None, device: str | None,
+    device_file: Path | None, max_batch: bool, top: int, picture: str | None, form: str | None, output: str | None,
 ) -> None:  # fmt: skip
     """Bytes that a forward of MODEL needs, and a training step: by use, at the peak, and over time.
 
     Predicted from the lives that tensors have in eager Python, for any batch, without weights or a device. A step
     is forward, the loss's backward, and the optimizer's step if one is named, whose state is there from before.
+    With --parallel it is one rank of a model that is split, for its own inputs.
     """
     if inference and (optimizer or loss or keep_gradients):
         raise click.UsageError(
             "--inference is without a training step; leave out --optimizer, --loss, --keep-gradients"
         )
+    if device is not None:
+        device_memory = _memory_of(device, device_file, device_memory)
     if max_batch and device_memory is None:
-        raise click.UsageError("--max-batch needs --device-memory, for example --device-memory 24GB")
+        raise click.UsageError("--max-batch needs --device-memory, for example --device-memory 24GB, or --device")
     check_places(output, picture)
     form = chosen(form, output, ENDINGS, "text")
-    built, trace = settings.resolve(model), settings.tracing
-    if max_batch:
-        built.check_batch_axis()
     from cnncost.fit import Step
 
-    inference |= built.source.follow is not None and not (
-        optimizer or loss or keep_gradients
-    )  # no backward in the file
     step = None if inference else Step(loss, optimizer, not keep_gradients)
-    report = _report(built, step, trace)
-    tables = _tables(report, step, block, workspace)
-    verdicts = _verdicts(tables, device_memory, workspace) if device_memory is not None else ()
-    if max_batch and device_memory is not None:
-        verdicts = (*verdicts, *_largest(built, step, block, device_memory, trace, workspace))
-    tables = tables._replace(verdicts=verdicts)
+    with built_model(model, settings, parallel) as built:
+        report, tables = _found(built, step, "static" if parallel else settings.tracing, block, workspace,
+                                device_memory, max_batch)  # fmt: skip
     from cnncost.report.memory_tables import document
 
     terminal.write(document(tables, top), form, output)
     if picture is not None:
         _draw(picture, report, tables)
+
+
+def _memory_of(name: str, file: Path | None, stated: _Given | None) -> _Given:
+    """A device's memory. Raises UsageError beside a stated one, and for a device whose memory no source states."""
+    from cnncost.devices import find
+
+    if stated is not None:
+        raise click.UsageError("--device and --device-memory: expected one of them; the table has a device's memory")
+    device = find(name, file)
+    if device.memory is None:
+        raise click.UsageError(f"--device {name}: its memory depends on the machine; give it: --device-memory 512GiB")
+    return _Given(int(device.memory), device.title)
+
+
+def _found(
+    built: Resolved, step: Step | None, trace: Trace, block: int, workspace: _Given | None,
+    device_memory: _Given | None, max_batch: bool,
+) -> tuple[Report, MemoryTables]:  # fmt: skip
+    """The report, and its tables with verdicts on what fits."""
+    from cnncost.fit import Step
+
+    if max_batch:
+        built.check_batch_axis()
+    if step == Step(None, None, True) and built.source.follow is not None:
+        step = None  # no backward in the file
+    report = _report(built, step, trace)
+    tables = _tables(report, step, block, workspace)
+    verdicts = _verdicts(tables, device_memory, workspace) if device_memory is not None else ()
+    if max_batch and device_memory is not None:
+        verdicts = (*verdicts, *_largest(built, step, block, device_memory, trace, workspace))
+    return report, tables._replace(verdicts=verdicts)
 
 
 def _report(resolved: Resolved, step: Step | None, trace: Trace) -> Report:

@@ -9,6 +9,7 @@ import click
 
 from cnncost.cli import terminal
 from cnncost.cli.options import Command, check_places, format_option, model_argument, output_option, strict_option
+from cnncost.cli.parallel import built_model, parallel_options
 from cnncost.cli.running import analyzed, run_options
 from cnncost.render.formats import ENDINGS
 
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
     from cnncost.report.columns import By
     from cnncost.report.formats import Format
     from cnncost.report.model import Report
+    from cnncost.sources.parallel import Parallel
     from cnncost.sources.settings import Settings
 
 
@@ -30,6 +32,7 @@ if TYPE_CHECKING:
 )
 @model_argument
 @run_options()
+@parallel_options
 @strict_option
 @click.option(
     "--by", type=click.Choice(["module", "layer", "op"]),
@@ -58,8 +61,9 @@ if TYPE_CHECKING:
 @click.option("--training", is_flag=True, help="Also a training step: forward, backward of the sum of the outputs.")
 @click.option("--explain", "path", metavar="PATH", help="Tell how the numbers of one module come about.")
 def command(
-    model: str, settings: Settings, strict: bool, by: By | None, depth: int | None, sort: str | None, top: int | None,
-    form: Format | None, output: str | None, columns: str | None, training: bool, path: str | None,
+    model: str, settings: Settings, parallel: Parallel | None, strict: bool, by: By | None, depth: int | None,
+    sort: str | None, top: int | None, form: Format | None, output: str | None, columns: str | None, training: bool,
+    path: str | None,
 ) -> None:  # fmt: skip
     """Parameters, MACs and FLOPs of MODEL, exact, by modules, layers or ops.
 
@@ -68,7 +72,8 @@ def command(
     .json. With #method it is a method of the model in place of its forward, or a module in it:
     path/to/file.py:Class#encode.
 
-    Where forward fails, the table of what ran before goes to stderr, with the error.
+    Where forward fails, the table of what ran before goes to stderr, with the error. With --parallel it is one rank of
+    a model that is split, for its own inputs.
     """
     from cnncost.report.ranking import ranking
 
@@ -81,7 +86,7 @@ def command(
     check_places(output)
     further = _further(columns)
     _check_columns(further, by)
-    report = _report(model, settings, strict, training)
+    report = _report(model, settings, parallel, strict, training)
     if of_layers := [name for name in _OF_LAYERS if name in further]:
         report = report.with_columns(*of_layers)
     if "rf" in further:
@@ -159,11 +164,15 @@ def _check_ranking(form: Format, by: By | None, depth: int | None, path: str | N
         raise click.UsageError("--sort and --top: json holds all layers in the order in which they ran; leave them out")
 
 
-def _report(model: str, settings: Settings, strict: bool, training: bool) -> Report:
+def _report(model: str, settings: Settings, parallel: Parallel | None, strict: bool, training: bool) -> Report:
+    from cnncost.analysis import analyze
     from cnncost.errors import CnncostError
 
     further = tuple(name for name, given in (("--strict", strict), ("--training", training)) if given)
     try:
+        if parallel is not None:
+            with built_model(model, settings, parallel) as built:
+                return analyze(built, strict=strict, training=training)
         return analyzed(model, settings, further=further, strict=strict, training=training)
     except CnncostError as error:
         if error.partial is not None:

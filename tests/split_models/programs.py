@@ -120,7 +120,7 @@ def _tensor_parallel(mesh: Any) -> Any:
     return model, (torch.randn(64, 96),)
 
 
-def _decoder_plan(block: nn.Module, mesh: Any) -> None:
+def decoder_plan(block: nn.Module, mesh: Any) -> None:
     from torch.distributed.tensor.parallel import ColwiseParallel, RowwiseParallel, parallelize_module
 
     parallelize_module(
@@ -136,7 +136,7 @@ def _decoder_plan(block: nn.Module, mesh: Any) -> None:
 def _decoders(mesh: Any) -> Any:
     model = nn.Sequential(*[Decoder(64, 4) for _ in range(2)])
     for block in model:
-        _decoder_plan(block, mesh["tp"])
+        decoder_plan(block, mesh["tp"])
     return model, (torch.randn(2, 24, 64),)
 
 
@@ -167,7 +167,7 @@ def _sequence_parallel(mesh: Any) -> Any:
 def _both(mesh: Any) -> Any:
     model = nn.Sequential(*[Decoder(64, 4) for _ in range(2)])
     for block in model:
-        _decoder_plan(block, mesh["tp"])
+        decoder_plan(block, mesh["tp"])
     return sharded(mesh["dp"], model), (torch.randn(2, 24, 64),)
 
 

@@ -2,23 +2,18 @@
 
 from __future__ import annotations
 
-import json
 import os
-import subprocess
-import sys
-from collections import Counter
 from math import prod
-from pathlib import Path
 
 import pytest
 import torch
 import torch.distributed as dist
+from split_models.comparing import check_rank, rows_of
 from split_models.programs import PROGRAMS, blocks, sharded
 
 import cnncost
 from cnncost.errors import InputError
 
-HERE = Path(__file__).resolve().parent
 SMALL = [name for name, program in PROGRAMS.items() if prod(program.mesh.values()) == 2]
 CHOSEN = list(PROGRAMS) if os.environ.get("CNNCOST_ALL_RANKS") else SMALL
 """Programs of four ranks start twelve more processes: continuous integration runs them in a step of their own."""
@@ -27,54 +22,21 @@ CHOSEN = list(PROGRAMS) if os.environ.get("CNNCOST_ALL_RANKS") else SMALL
 @pytest.fixture(scope="module")
 def real(tmp_path_factory):
     """What each rank did, by program and rank."""
-    out = tmp_path_factory.mktemp("ranks") / "rows.jsonl"
-    subprocess.run([sys.executable, HERE / "ranks.py", out, *CHOSEN], check=True, capture_output=True, timeout=600)
-    rows = [json.loads(line) for line in out.read_text().splitlines()]
-    return {(row["program"], row["rank"]): row for row in rows}
-
-
-def told(graph):
-    """Collectives of a recording as the real run lists them: name and bytes of the whole tensor."""
-    found = Counter()
-    for node in graph.nodes:
-        if node.spec.kind == "collective":
-            found[node.spec["collective"], sum(n * width for n, width in node.spec["parts"])] += 1
-    return found
-
-
-def seen(listed):
-    """The real run's, under the names of the kind."""
-    names = {"allgather_base": "all_gather", "all_gather_into_tensor": "all_gather",
-             "reduce_scatter_base": "reduce_scatter", "reduce_scatter_tensor": "reduce_scatter"}  # fmt: skip
-    found = Counter()
-    for text, count in listed:
-        name, nbytes = text.strip("()").split(", ")
-        found[names.get(name.strip("'"), name.strip("'")), int(nbytes)] += count
-    return found
+    return rows_of(CHOSEN, tmp_path_factory.mktemp("ranks") / "rows.jsonl")
 
 
 @pytest.mark.parametrize("name", CHOSEN)
 def test_each_rank_is_as_in_a_real_process(name, real):
-    """A rank that waits for others lets go of what it sends later: of ranks that hold alike, the least peak counts."""
     program = PROGRAMS[name]
     size = prod(program.mesh.values())
     for rank in range(size):
-        row = real[name, rank]
         with cnncost.world(size=size, mesh=program.mesh, rank=rank) as mesh:
             model, inputs = program.build(mesh)
             inference = cnncost.analyze(model.eval(), inputs)
             step = cnncost.analyze(model.train(), inputs, training=True)
         given = sum(t.nbytes for t in (*model.buffers(), *inputs))
-        buckets = row["bytes"] if name.startswith("replicated") else 0  # the reducer has them before the step
-        before = row["bytes"] + given
-        assert inference.totals.params == row["parameters"]
-        assert inference.memory.parameters == row["bytes"]
-        assert inference.unknown == step.unknown == {}
-        assert told(inference.graph) == seen(row["inference_collectives"])
-        assert told(step.training) == seen(row["training_collectives"])
-        assert inference.memory.inference_peak - before == row["inference"]
-        alike = [r["training"] for (n, _), r in real.items() if n == name and r["bytes"] == row["bytes"]]
-        assert step.memory.training_peak - before - buckets == pytest.approx(min(alike), rel=0.02)
+        buckets = real[name, rank]["bytes"] if name.startswith("replicated") else 0  # the reducer's, from before
+        check_rank(name, rank, real, inference, step, given, buckets)
     assert not dist.is_initialized()
 
 

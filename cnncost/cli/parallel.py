@@ -1,0 +1,68 @@
+"""The options that split a model over devices, as one value."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import wraps
+from typing import TYPE_CHECKING, Any
+
+import click
+
+if TYPE_CHECKING:
+    from cnncost.sources.parallel import Parallel
+    from cnncost.sources.resolve import Resolved
+    from cnncost.sources.settings import Settings
+
+_OPTIONS = (
+    click.option(
+        "--parallel", "parallel", metavar="AXES",
+        help="Analyze one rank of a model that is split: fsdp=8,tp=2, with dp=2 for replicas. Inputs are the rank's.",
+    ),
+    click.option("--rank", type=int, metavar="R", help="With --parallel: which rank; by default 0."),
+    click.option(
+        "--mixed", metavar="DTYPE",
+        help="With fsdp: gather and compute in bf16 or fp16, reduce gradients in float32.",
+    ),
+    click.option(
+        "--blocks", metavar="PATTERN",
+        help="With fsdp: what is sharded by itself, such as 'layers.*'; by default the repeated blocks.",
+    ),
+    click.option(
+        "--plan", multiple=True, metavar="MODULE=STYLE",
+        help="With tp: how modules are split, such as 'layers.*.up=colwise'; by default Transformers' own tp_plan.",
+    ),
+)  # fmt: skip
+
+
+def parallel_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Add the options that split a model; the command gets them as `parallel`, which is None without."""
+
+    @wraps(command)
+    def run(*, parallel: str | None, rank: int | None, mixed: str | None, blocks: str | None, plan: tuple[str, ...],
+            **given: Any) -> Any:  # fmt: skip
+        beside = {"--rank": rank, "--mixed": mixed, "--blocks": blocks, "--plan": plan or None}
+        if parallel is None:
+            for name, value in beside.items():
+                if value is not None:
+                    raise click.UsageError(f"{name} is for a model that is split; give --parallel, too: fsdp=8,tp=2")
+            return command(**given, parallel=None)
+        from cnncost.sources.parallel import parse
+
+        found = parse(parallel, rank=rank or 0, mixed=mixed, plan=plan, blocks=blocks)
+        return command(**given, parallel=found)
+
+    made: Callable[..., Any] = run
+    for option in reversed(_OPTIONS):
+        made = option(made)
+    return made
+
+
+@contextmanager
+def built_model(model: str, settings: Settings, parallel: Parallel | None) -> Iterator[Resolved]:
+    """The model, whole or one rank's part of it, which is there within the context."""
+    if parallel is None:
+        yield settings.resolve(model)
+    else:
+        with parallel.resolved(model, settings) as found:
+            yield found

@@ -1,0 +1,174 @@
+"""Splitting a model over a mesh by rule: blocks that are fully sharded, modules that a plan splits, replicas."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+import torch
+from torch import nn
+
+from cnncost.errors import InputError
+from cnncost.frontends.torch.styles import matching, own_plan, parallelize
+
+AXES = ("dp", "fsdp", "tp")
+"""Axes of a mesh that a model is split over by rule, the outermost first: replicas, shards, parts of tensors."""
+MIXED = {"bf16": torch.bfloat16, "bfloat16": torch.bfloat16, "fp16": torch.float16, "float16": torch.float16}
+
+
+class Done(NamedTuple):
+    """A model that is split, and what was done, in words."""
+
+    model: nn.Module
+    notes: tuple[str, ...]
+
+
+def split_module(
+    model: nn.Module, mesh: Any, plan: Mapping[str, Any] | None = None, mixed: str | None = None,
+    blocks: str | None = None,
+) -> Done:  # fmt: skip
+    """Split a model over a mesh, in place, but for replicas, which are wrapped.
+
+    Args:
+        model: the model, with or without weights.
+        mesh: a `DeviceMesh` with some of the axes `dp`, `fsdp` and `tp`.
+        plan: for `tp`, as for `cnncost.split`.
+        mixed: for `fsdp`, the same.
+        blocks: for `fsdp`, the same.
+
+    Raises:
+        InputError: an axis that there is no rule for, or what the rule for one refuses.
+    """
+    names = tuple(getattr(mesh, "mesh_dim_names", None) or ())
+    check_axes(names)
+    check_options(names, plan=plan, mixed=mixed, blocks=blocks)
+    notes = []
+    if "fsdp" in names:
+        chosen = _blocks(model, blocks)  # before what tensor parallel does to them
+    if "tp" in names:
+        parallelize(model, mesh["tp"], plan)
+        whose = "its tp_plan" if plan is None else "the plan given"
+        notes.append(f"tensor parallel by {whose}")
+    if "fsdp" in names:
+        notes.append(f"fully sharded by {_in_words(chosen)}, then the rest")
+        _shard(model, mesh["dp", "fsdp"] if "dp" in names else mesh["fsdp"], chosen, mixed)
+    elif "dp" in names:
+        from torch.nn.parallel import DistributedDataParallel
+
+        # nothing to compare or to send: ranks of a world without processes begin alike
+        model = DistributedDataParallel(model, process_group=mesh.get_group("dp"), init_sync=False)
+        notes.append("replicated by DistributedDataParallel")
+    return Done(model, tuple(notes))
+
+
+def check_axes(names: tuple[str, ...]) -> None:
+    """Raise InputError for axes that no rule splits over."""
+    from cnncost.near import suggestion
+
+    if not names:
+        raise InputError(f"split: the mesh's axes have no names; expected some of {', '.join(AXES)}")
+    for name in names:
+        if name not in AXES:
+            raise InputError(
+                f"split: no rule for an axis {name!r}{suggestion(name, AXES)}; expected {', '.join(AXES)}: replicas, "
+                "shards of parameters, parts of tensors"
+            )
+    if "dp" in names and "tp" in names and "fsdp" not in names:
+        raise InputError(
+            "split: dp with tp: DistributedDataParallel does not take tensors that are split; expected fsdp between "
+            "them, of one rank if nothing is to be sharded: dp=2,fsdp=1,tp=2"
+        )
+
+
+def check_options(names: tuple[str, ...], *, plan: Any = None, mixed: Any = None, blocks: Any = None) -> None:
+    """Raise InputError for what has no effect without the axis that it is for, and for dtypes that are none."""
+    for axis, option, given in (("tp", "plan", plan), ("fsdp", "mixed", mixed), ("fsdp", "blocks", blocks)):
+        if given is not None and axis not in names:
+            more = ": --autocast or --dtype sets it without" if option == "mixed" else ""
+            raise InputError(f"split: {option} is for the axis {axis}, which the mesh has not{more}")
+    if mixed is not None and mixed not in MIXED:
+        raise InputError(f"split: mixed: expected one of {', '.join(MIXED)}, got {mixed!r}")
+
+
+def _shard(model: nn.Module, mesh: Any, chosen: dict[str, nn.Module], mixed: str | None) -> None:
+    from torch.distributed.fsdp import MixedPrecisionPolicy, fully_shard
+
+    how: dict[str, Any] = {"mesh": mesh}
+    if mixed is not None:
+        how["mp_policy"] = MixedPrecisionPolicy(param_dtype=MIXED[mixed], reduce_dtype=torch.float32)
+    for module in chosen.values():
+        fully_shard(module, **how)
+    fully_shard(model, **how)
+
+
+def _blocks(model: nn.Module, pattern: str | None) -> dict[str, nn.Module]:
+    """The repeated blocks by path: those that a pattern names, or all children of the longest list of one class.
+
+    So are those of all lists of that class (the stages of one network), and of lists apart from it (a decoder beside an
+    encoder).
+
+    Raises:
+        InputError: there are none.
+    """
+    if pattern is not None:
+        named = {path: module for path, module in model.named_modules() if path and matching(pattern, path)}
+        for path, module in named.items():
+            if isinstance(module, (nn.ModuleList, nn.ModuleDict)):
+                raise InputError(
+                    f"split: blocks: {path} is a {type(module).__name__}, which has no forward; expected what is in "
+                    f"it, such as '{path}.*'"
+                )
+        if not named:
+            raise InputError(
+                f"split: blocks: {pattern}: no module of this path; expected one such as 'layers.*', in which * stands "
+                f"for a name; {type(model).__name__} has {', '.join(name for name, _ in model.named_children())}"
+            )
+        return named
+    lists = [(path, children) for path, module in model.named_modules() if (children := _alike(module))]
+    if not lists:
+        raise InputError(
+            f"fsdp: {type(model).__name__} has no repeated blocks, no ModuleList or Sequential of two or more modules "
+            "of one class, so that no rule tells what to shard; name the modules: --blocks 'features.*', or "
+            "cnncost.split(model, mesh, blocks='features.*')"
+        )
+    chosen: set[type] = set()
+    taken: list[str] = []
+    lists.reverse()  # of lists of one length the innermost
+    for path, children in sorted(lists, key=lambda found: -len(found[1])):
+        if type(children[0]) in chosen or not any(_overlap(path, other) for other in taken):
+            chosen.add(type(children[0]))
+            taken.append(path)
+    return {
+        f"{path}.{name}" if path else name: child
+        for path, children in reversed(lists) if type(children[0]) in chosen
+        for name, child in model.get_submodule(path).named_children()
+    }  # fmt: skip
+
+
+def _overlap(path: str, other: str) -> bool:
+    """Whether one of two modules is in the other."""
+    return f"{path}.".startswith(f"{other}." if other else "") or f"{other}.".startswith(f"{path}." if path else "")
+
+
+def _alike(module: nn.Module) -> list[nn.Module]:
+    """The children of a list of two or more modules of one class that hold modules and parameters; else none."""
+    if not isinstance(module, (nn.ModuleList, nn.Sequential)):
+        return []
+    children = list(module)
+    fits = len(children) > 1 and len({type(child) for child in children}) == 1
+    return children if fits and all(_holds(child) for child in children) else []
+
+
+def _holds(module: nn.Module) -> bool:
+    """Whether a module has modules and parameters in it."""
+    return next(module.children(), None) is not None and next(module.parameters(), None) is not None
+
+
+def _in_words(chosen: dict[str, nn.Module]) -> str:
+    """`layers.0 … layers.31 (32 LlamaDecoderLayer)`."""
+    paths, classes = list(chosen), {type(module).__name__ for module in chosen.values()}
+    ends = paths[0] if len(paths) == 1 else f"{paths[0]} … {paths[-1]}"
+    return f"{ends} ({len(paths)} {'/'.join(sorted(classes))})"
+
+
+__all__ = ["AXES", "Done", "check_axes", "check_options", "own_plan", "split_module"]

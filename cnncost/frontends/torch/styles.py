@@ -1,0 +1,183 @@
+"""Tensor parallel by a plan in words: which modules are split by columns, by rows, or hold all.
+
+The words are those of Transformers' `tp_plan`; each stands for one of torch's `ParallelStyle`s.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any
+
+from torch import nn
+
+from cnncost.errors import InputError
+from cnncost.near import suggestion
+
+if TYPE_CHECKING:
+    from torch.distributed.tensor.parallel import ParallelStyle
+
+_EXAMPLE = "{'blocks.*.up': 'colwise', 'blocks.*.down': 'rowwise'}"
+_HEADS = {"q_proj": "num_attention_heads", "k_proj": "num_key_value_heads", "v_proj": "num_key_value_heads"}
+"""The field of a configuration that tells how many heads a projection is for."""
+
+
+def _styles() -> dict[str, Callable[[], ParallelStyle]]:
+    """A style of torch for each word.
+
+    Weights that are packed (gate and up in one) are split in strips of each part: values lie otherwise, sizes do not.
+    A norm of single heads, whose input's third axis is heads, sees this rank's alone.
+    """
+    from torch.distributed.tensor import Replicate
+    from torch.distributed.tensor.parallel import ColwiseParallel, RowwiseParallel, SequenceParallel
+
+    def gathered() -> ParallelStyle:
+        return ColwiseParallel(output_layouts=Replicate())
+
+    def of_whole_input() -> ParallelStyle:
+        return RowwiseParallel(input_layouts=Replicate())
+
+    return {
+        "colwise": ColwiseParallel, "rowwise": RowwiseParallel,
+        "packed_colwise": ColwiseParallel, "packed_rowwise": RowwiseParallel,
+        "colwise_gather_output": gathered, "colwise_rep": gathered, "embedding_colwise": gathered,
+        "rowwise_split_input": of_whole_input, "rowwise_rep": of_whole_input, "embedding_rowwise": of_whole_input,
+        "sequence_parallel": SequenceParallel,
+        "replicated_with_grad_allreduce": lambda: SequenceParallel(sequence_dim=2),
+    }  # fmt: skip
+
+
+_KEPT = frozenset({"replicate"})
+"""Words for what each rank has whole."""
+_EVEN = {"colwise": "out_features", "packed_colwise": "out_features", "rowwise": "in_features",
+         "packed_rowwise": "in_features"}  # fmt: skip
+"""The width that has to divide, for the model's code computes on a rank's part of it."""
+_DIMS = {"colwise": 0, "packed_colwise": 0, "colwise_gather_output": 0, "colwise_rep": 0, "embedding_rowwise": 0,
+         "rowwise": 1, "packed_rowwise": 1, "rowwise_split_input": 1, "rowwise_rep": 1,
+         "embedding_colwise": 1}  # fmt: skip
+"""The axis of the weight that each splits."""
+
+
+def own_plan(model: nn.Module) -> dict[str, str]:
+    """The plan that a model of Transformers has with it; empty if there is none."""
+    found = getattr(model, "tp_plan", None)
+    return dict(found) if isinstance(found, dict) else {}
+
+
+def parallelize(model: nn.Module, mesh: Any, plan: Mapping[str, Any] | None) -> None:
+    """Split a model's modules over a mesh of one axis, in place.
+
+    Args:
+        model: the model.
+        mesh: the axis `tp`.
+        plan: from modules' paths, in which `*` stands for a name, to words or `ParallelStyle`s; None: the model's own.
+
+    Raises:
+        InputError: no plan, one of modules that are not there or can't be split so, a width or a number of heads that
+            the ranks don't divide.
+    """
+    from torch.distributed.tensor.parallel import parallelize_module
+
+    whose = type(model).__name__
+    words = dict(plan) if plan is not None else own_plan(model)
+    if not words:
+        raise InputError(
+            f"tp: {whose} has no tp_plan, as models of Transformers have, so that no rule tells how it is split; give "
+            f"a plan: --plan 'blocks.*.up=colwise' --plan 'blocks.*.down=rowwise', or cnncost.split(model, mesh, "
+            f"plan={_EXAMPLE})"
+        )
+    chosen = _expanded(model, words)
+    _check_heads(model, chosen, mesh.size())
+    shared = _shared(model, chosen)
+    known = _styles()
+    styles = {
+        path: known[word]() if isinstance(word, str) else word for path, word in chosen.items() if word not in _KEPT
+    }
+    for path, word in chosen.items():
+        _check_width(path, model.get_submodule(path), word, mesh.size())
+    parallelize_module(model, mesh, styles)
+    for (first, name), others in shared.items():
+        for path, other in others:
+            setattr(model.get_submodule(path), other, getattr(model.get_submodule(first), name))
+
+
+def _expanded(model: nn.Module, plan: dict[str, Any]) -> dict[str, Any]:
+    """The plan with the full path of each module. Raises InputError as `parallelize` does."""
+    from torch.distributed.tensor.parallel import ParallelStyle
+
+    paths = [path for path, _ in model.named_modules()]
+    parameters = [path for path, _ in model.named_parameters()]
+    known = _styles()
+    found: dict[str, Any] = {}
+    for pattern, word in plan.items():
+        if not isinstance(word, ParallelStyle) and not (isinstance(word, str) and (word in known or word in _KEPT)):
+            near = suggestion(word, known) if isinstance(word, str) else ""
+            raise InputError(
+                f"tp: {pattern}: {word!r} is none of the styles that are followed{near}; expected {', '.join(known)} "
+                "or a ParallelStyle of torch; give a plan of your own: --plan, or cnncost.split(…, plan=…)"
+            )
+        matches = [path for path in paths if matching(pattern, path)]
+        if not matches and any(matching(pattern, path) for path in parameters):
+            raise InputError(
+                f"tp: {pattern}: {word}: this is a parameter, and parameters by themselves are not split here; give a "
+                "plan of modules: --plan, or cnncost.split(…, plan=…)"
+            )
+        if not matches and pattern not in own_plan(model):
+            raise InputError(f"tp: plan: {pattern}: no module of this path{suggestion(pattern, paths)}")
+        found.update(dict.fromkeys(matches, word))
+    return found
+
+
+def matching(pattern: str, path: str) -> bool:
+    """Whether a path is of a pattern, in which `*` stands for a name or a part of it."""
+    return re.fullmatch(re.escape(pattern).replace(r"\*", r"[^.]*"), path) is not None
+
+
+def _check_heads(model: nn.Module, chosen: dict[str, Any], ranks: int) -> None:
+    """Raise InputError where ranks don't divide the heads of a configuration."""
+    config: Any = getattr(model, "config", None)
+    config = config.get_text_config() if hasattr(config, "get_text_config") else config
+    for path, word in chosen.items():
+        field = _HEADS.get(path.rpartition(".")[2], "")
+        heads = getattr(config, field, None)
+        if word == "colwise" and type(heads) is int and heads % ranks:
+            more = f"more ranks than heads; {path}" if heads < ranks else path
+            raise InputError(
+                f"tp={ranks}: {more} is for {heads} heads ({field}): expected a number of ranks that divides them"
+            )
+
+
+def _check_width(path: str, module: nn.Module, word: Any, ranks: int) -> None:
+    """Raise InputError for a width that the ranks don't divide, or a module that torch can't split so."""
+    name = _EVEN.get(word, "") if isinstance(word, str) else ""
+    if isinstance(word, str) and word in _DIMS and not isinstance(module, (nn.Linear, nn.Embedding)):
+        raise InputError(
+            f"tp: {path}: {word}: expected a Linear or an Embedding, got {type(module).__name__}, which torch's "
+            "ParallelStyles don't split; give a plan without it: --plan, or cnncost.split(…, plan=…)"
+        )
+    width = getattr(module, name, None) if name else None
+    if isinstance(width, int) and width % ranks:
+        raise InputError(f"tp={ranks}: {path}: {name} {width}: expected a number of ranks that divides it ({word})")
+
+
+def _shared(model: nn.Module, chosen: dict[str, Any]) -> dict[tuple[str, str], list[tuple[str, str]]]:
+    """Parameters of several modules, as the first's module and name and the others', to be one again.
+
+    Raises:
+        InputError: they are not split alike.
+    """
+    uses: dict[int, list[tuple[str, str]]] = {}
+    for path, module in model.named_modules():
+        for name, parameter in module.named_parameters(recurse=False):
+            uses.setdefault(id(parameter), []).append((path, name))
+    found = {}
+    for places in uses.values():
+        if len(places) > 1 and any(path in chosen for path, _ in places):
+            if len({_DIMS.get(str(chosen.get(path)), path) for path, _ in places}) > 1:
+                said = ", ".join(f"{path}: {chosen.get(path, 'not split')}" for path, _ in places)
+                raise InputError(
+                    f"tp: modules that share one weight are split unlike ({said}); expected a plan that splits them "
+                    "along one axis, as embedding_rowwise and colwise_gather_output do"
+                )
+            found[places[0]] = places[1:]
+    return found

@@ -1,0 +1,34 @@
+"""What one rank of a split model sends and receives, as a table."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from cnncost.render.document import Column, Heading, Part, Table, rows
+from cnncost.report.data import ReportData
+
+
+def exchanges(report: ReportData) -> Iterator[Part]:
+    """A row for each collective, group and phase; nothing for a model that is not split."""
+    if report.communication:
+        yield Heading("communication of this rank, by the ring")
+        yield Table(
+            (
+                Column("run", "run"), Column("phase", "phase"), Column("collective", "collective"),
+                Column("group", "over"), Column("ranks", "ranks", "count"), Column("calls", "calls", "count"),
+                Column("bytes", "whole", "bytes"), Column("sent", "sent", "bytes"),
+                Column("received", "received", "bytes"),
+            ),
+            rows(report.communication), shown="people", apart=False,
+        )  # fmt: skip
+
+
+def facts(report: ReportData) -> dict[str, Any]:
+    """The same for JSON; empty for a model that is not split."""
+    told = [each._asdict() for each in report.communication]
+    return (
+        {"communication": [{"bytes" if n == "nbytes" else n: v for n, v in each.items()} for each in told]}
+        if told
+        else {}
+    )

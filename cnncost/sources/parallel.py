@@ -1,0 +1,206 @@
+"""How a named model is split over devices, as the commands' options and the API say it, and the model split so."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from math import prod
+from typing import TYPE_CHECKING, Any
+
+from cnncost.errors import CnncostError, DataDependentError, InputError
+from cnncost.sources.find import find
+from cnncost.sources.resolve import Resolved, resolve
+from cnncost.sources.source import ModelSource
+
+if TYPE_CHECKING:
+    from torch import nn
+
+    from cnncost.sources.settings import Settings
+
+_ORDER = ("dp", "fsdp", "tp")
+"""Axes of the mesh, the outermost first: the ranks of the last are neighbours, on one node."""
+_EXAMPLE = "expected sizes of axes such as fsdp=8,tp=2"
+
+
+@dataclass(frozen=True, slots=True)
+class Parallel:
+    """A world, the mesh in it, and how a model is split over that.
+
+    Attributes:
+        axes: sizes of the mesh's axes by name, in the order of the mesh.
+        rank: the rank to be.
+        mixed: dtype in which a fully sharded model computes; its gradients are reduced in float32.
+        plan: words by modules' paths, for tensor parallel; None: the model's own.
+        blocks: pattern of the paths of what is fully sharded; None: the repeated blocks.
+    """
+
+    axes: dict[str, int] = field(default_factory=dict)
+    rank: int = 0
+    mixed: str | None = None
+    plan: dict[str, str] | None = None
+    blocks: str | None = None
+
+    @property
+    def size(self) -> int:
+        """How many ranks there are."""
+        return prod(self.axes.values())
+
+    @contextmanager
+    def resolved(self, model: str | ModelSource, settings: Settings) -> Iterator[Resolved]:
+        """The model built without weights and split, in a world that ends with the context.
+
+        Raises:
+            CnncostError: what `Settings.resolve`, `world` and `split` raise, a model that can't be split by rule.
+        """
+        source = find(model)
+        if source.saved:
+            raise InputError(f"--parallel: {source.text} is a saved report, of the run that it was made for")
+        if source.follow is not None:
+            raise InputError(f"--parallel: {source.text} is a file of ops, whose modules can't be split")
+        if source.method:
+            raise InputError(
+                f"--parallel: {source.text}: expected a model with its own forward, without #{source.method}"
+            )
+        if settings.trace == "real":
+            raise InputError(
+                "--parallel: a split model is analyzed without data, for no other rank is there to answer; leave out "
+                "--trace real"
+            )
+        from cnncost.frontends.torch.world import world
+
+        with world(self.size, self.axes, self.rank) as mesh:
+            built = split(settings.resolve(source), mesh, plan=self.plan, mixed=self.mixed, blocks=self.blocks)
+            said = " × ".join(f"{name} {n}" for name, n in self.axes.items())
+            with _without_values(source.text):
+                yield replace(built, notes=(f"rank {self.rank} of {self.size}: {said}", *built.notes))
+
+
+@contextmanager
+def _without_values(name: str) -> Iterator[None]:
+    """Say of a forward that reads values what that means for a split model; leave out torch's advice on views."""
+    try:
+        with warnings.catch_warnings():  # of a model that is run once there is nothing to write to in place
+            warnings.filterwarnings("ignore", message="FSDP2-wrapped module .* returned a view tensor")
+            yield
+    except DataDependentError as error:
+        said = f"{error.args[0]}; {name} is split, and a split model is analyzed without data: leave out --parallel"
+        error.args = (said, *error.args[1:])
+        raise
+
+
+def parse(
+    text: str, *, rank: int = 0, mixed: str | None = None, plan: tuple[str, ...] = (), blocks: str | None = None
+) -> Parallel:
+    """What `--parallel fsdp=8,tp=2` and the options beside it say. Without torch.
+
+    Raises:
+        InputError: no such axis, an axis twice, a size that is none, a rank outside, a world of one rank.
+    """
+    from cnncost.near import suggestion
+
+    axes: dict[str, int] = {}
+    for part in text.split(","):
+        name, equals, size = (each.strip() for each in part.partition("="))
+        if not equals or not name:
+            raise InputError(f"--parallel {text!r}: {part.strip()!r}: {_EXAMPLE}")
+        if name not in _ORDER:
+            raise InputError(
+                f"--parallel {text!r}: no axis {name!r}{suggestion(name, _ORDER)}; there are {', '.join(_ORDER)}"
+            )
+        if name in axes:
+            raise InputError(f"--parallel {text!r}: {name} is given twice")
+        if not (size.isascii() and size.isdecimal()) or not int(size):
+            raise InputError(f"--parallel {text!r}: {name}: expected a number of ranks from 1 up, got {size!r}")
+        axes[name] = int(size)
+    axes = {name: axes[name] for name in _ORDER if name in axes}
+    found = Parallel(axes, rank, mixed, _plan(plan), blocks)
+    if found.size == 1:
+        raise InputError(f"--parallel {text!r}: a world of one rank, in which nothing is split; leave it out")
+    if not 0 <= rank < found.size:
+        raise InputError(f"--rank {rank}: expected one of the {found.size} ranks, 0 to {found.size - 1}")
+    return found
+
+
+def _plan(texts: tuple[str, ...]) -> dict[str, str] | None:
+    plan: dict[str, str] = {}
+    for text in texts:
+        for part in text.split(","):
+            path, equals, word = (each.strip() for each in part.partition("="))
+            if not equals or not path or not word:
+                raise InputError(f"--plan {text!r}: expected MODULE=STYLE, for example 'blocks.*.up=colwise'")
+            plan[path] = word
+    return plan or None
+
+
+def split(
+    model: nn.Module | str | Resolved, mesh: Any, inputs: Any = None, *, plan: Mapping[str, Any] | None = None,
+    mixed: str | None = None, blocks: str | None = None, model_args: dict[str, Any] | None = None,
+) -> Any:  # fmt: skip
+    """Split a model over a mesh by rule, for `analyze`.
+
+        with cnncost.world(size=16, mesh={"fsdp": 8, "tp": 2}) as mesh:
+            model = cnncost.split("hf:llama", mesh, mixed="bf16")
+            report = cnncost.analyze(model, training=True, optimizer="adamw")
+
+    Tensor parallel comes first, then `fully_shard` of each repeated block and of the whole. Inputs are the rank's own.
+
+    Args:
+        model: an `nn.Module`, which is split in place, or a specification such as `"hf:llama"`, which is built without
+            weights.
+        mesh: a `DeviceMesh` with named axes: `fsdp`, over which parameters are sharded; `tp`, over which single tensors
+            are; `dp`, over which the model is replicated, by `fully_shard` with `fsdp`, else by
+            `DistributedDataParallel`.
+        inputs: of a specification that knows none, as for `analyze`, which takes a module's.
+        plan: for `tp`: words (`colwise`, `rowwise`, `colwise_gather_output`, `rowwise_split_input`,
+            `embedding_rowwise`, `embedding_colwise`, `sequence_parallel`, …, as in Transformers' `tp_plan`) or torch's
+            `ParallelStyle`s by the modules' paths, in which `*` stands for a name. None: the `tp_plan` of a model of
+            Transformers.
+        mixed: for `fsdp`: `"bf16"` or `"fp16"`, in which parameters are gathered and computed with; gradients are
+            reduced in float32.
+        blocks: for `fsdp`: the paths of what is sharded by itself, such as `"layers.*"`. None: the children of the
+            longest `ModuleList` or `Sequential` of one class, wherever that class repeats.
+        model_args: as for `analyze`.
+
+    Returns:
+        What `analyze` takes: the module, wrapped if it is replicated; of a specification the built model with inputs.
+
+    Raises:
+        InputError: a mesh of other axes, a model that no rule splits, sizes that the ranks don't divide, a plan of
+            modules that are not there.
+        SourceError: as for `analyze`.
+    """
+    if isinstance(model, (str, Resolved)):
+        found = resolve(model, inputs, model_args)
+        done = _split(found.model, mesh, found.name, plan, mixed, blocks)
+        source = ModelSource("object", found.name, lambda: done.model)
+        return replace(found, source=source, model=done.model, weightless=False, device=found.device or _place(found),
+                       notes=(*found.notes, *done.notes))  # fmt: skip
+    from torch import nn
+
+    if not isinstance(model, nn.Module):
+        raise InputError(f"split: expected an nn.Module or a specification, got {type(model).__name__}")
+    if model_args or inputs is not None:
+        given = "model_args" if model_args else "inputs"
+        raise InputError(
+            f"split: {given}: expected a specification such as 'net.py:Net' with them, got a model; analyze takes its "
+            "inputs"
+        )
+    return _split(model, mesh, "", plan, mixed, blocks).model
+
+
+def _split(model: Any, mesh: Any, name: str, plan: Any, mixed: Any, blocks: Any) -> Any:
+    from cnncost.frontends.torch.splitting import split_module
+
+    try:
+        return split_module(model, mesh, plan, mixed, blocks)
+    except CnncostError as error:
+        if name:
+            error.args = (f"{name}: {error.args[0]}", *error.args[1:])
+        raise
+
+
+def _place(found: Resolved) -> str | None:
+    """Where tensors are if the model had weights: see `Resolved`."""
+    return "cpu" if found.weightless else None
