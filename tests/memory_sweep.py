@@ -4,6 +4,8 @@
     python tests/memory_sweep.py --report              the page of what was measured; no model is run
     python tests/memory_sweep.py --sample              a few models, less than a minute; nothing is written
     python tests/memory_sweep.py --only swin           models with this in their name; nothing is written
+    python tests/memory_sweep.py --rest                models that the page could not compare, again, with the limits
+                                                       of tests/memory_zoo.py as they are now: reports/memory_zoo_rest.md
 
 Models are taken with the smallest input that they run on (two images), Transformers with a configuration that is cut
 down, one of each family first, those with the least to compute before others. What was measured is kept in
@@ -32,6 +34,7 @@ from crew import Crew, Kept  # noqa: E402  # it is beside the conformance run
 
 KEPT = ROOT / "build" / "memory_sweep"
 REPORT = ROOT / "reports" / "memory_zoo.md"
+REST = ROOT / "reports" / "memory_zoo_rest.md"
 WORKER = ROOT / "tests" / "memory_zoo.py"
 SAMPLE = (
     "timm:resnet18", "timm:mobilenetv3_small_050", "timm:vit_tiny_patch16_224", "timm:resnetblur18",
@@ -91,6 +94,12 @@ def _arguments(model: str) -> dict[str, Any]:
     return {} if model.startswith("hf:") else {k: v for k, v in ARGUMENTS.get(model, {}).items() if k != "weights"}
 
 
+def not_compared() -> set[str]:
+    """Models that the page lists with the reason why there is no comparison."""
+    _, _, listed = REPORT.read_text(encoding="utf-8").partition("## Not compared")
+    return {cells[1].strip() for line in listed.splitlines() if len(cells := line.split("|")) == 4}
+
+
 def swept(chosen: list[dict[str, Any]], options: argparse.Namespace) -> Iterator[tuple[dict[str, Any], dict[str, Any]]]:
     """Each entry and its row, as far as the time goes: those that are kept, those to measure, and those to analyze."""
     truth, said = measured(), predicted()
@@ -124,6 +133,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--sample", action="store_true", help="a few models; writes no report")
     parser.add_argument("--report", action="store_true", help="write the report of what was measured")
     parser.add_argument("--only", default="", metavar="TEXT", help="models with this in their name; writes no report")
+    parser.add_argument("--rest", action="store_true", help="what the page could not compare, on a page of its own")
     parser.add_argument("--jobs", type=int, default=1, metavar="N", help="processes; 0: a core each")
     parser.add_argument("--minutes", type=float, default=600, help="begin no model after these")
     parser.add_argument("--timeout", type=float, default=900, metavar="S", help="seconds for one model, by the clock")
@@ -135,6 +145,9 @@ def main() -> int:
 
     options = arguments()
     everything = entries()
+    if options.rest:
+        again = not_compared()
+        everything = [entry for entry in everything if entry["model"] in again]
     chosen = [e for e in everything if options.only in e["model"] and (not options.sample or e["model"] in SAMPLE)]
     rows = []
     for entry, row in swept(chosen, options):
@@ -143,8 +156,9 @@ def main() -> int:
             print(line, flush=True)
     print(f"{len(rows)} models")
     if not (options.sample or options.only):
-        REPORT.write_text(page(rows, everything), encoding="utf-8")
-        print(f"written: {REPORT}")
+        report = REST if options.rest else REPORT
+        report.write_text(page(rows, everything, rest=options.rest), encoding="utf-8")
+        print(f"written: {report}")
     lacking = options.sample and any(error(row, mode) is None for _, row in rows for mode in MODES)
     return 1 if lacking or any(unexplained(entry, row) for entry, row in rows) else 0
 

@@ -13,6 +13,14 @@ EDGES = (0.0001, 0.001, 0.01, 0.05, 0.1, 0.25)
 EXPLAINED: dict[tuple[str, str], str] = {}
 """Errors above 1 % by model and mode, and the mechanism."""
 
+TITLE = "Memory of the zoos: predicted beside the allocator"
+OF_THE_REST = """\
+torch {torch}, timm {timm}, torchvision {torchvision}, Transformers {transformers}, {machine}; float32, eager, one
+thread. Regenerate with `python tests/memory_sweep.py --rest`.
+
+The models that [the first run](memory_zoo.md) could not compare (too large, too slow, or run by a process that had no
+memory left for oneDNN's primitives), once more: up to 450 M parameters, 60 s and 8 GiB a model. Runs, sizes and
+columns are as there."""
 INTRODUCTION = """\
 torch {torch}, timm {timm}, torchvision {torchvision}, Transformers {transformers}, {machine}; float32, eager, one
 thread. Regenerate with `python tests/memory_sweep.py`.
@@ -49,16 +57,11 @@ def why(model: str, mode: str, row: dict[str, Any]) -> str:
     return EXPLAINED.get((model, mode), "")
 
 
-def page(rows: list[Any], everything: list[Any]) -> str:
-    """The whole of it."""
-    machine = platform.machine()
+def page(rows: list[Any], everything: list[Any], *, rest: bool = False) -> str:
+    """The whole of it; of the `rest`, what a first run could not compare."""
     names = {name: version(name) for name in ("torch", "timm", "torchvision", "transformers")}
-    lines = [
-        "# Memory of the zoos: predicted beside the allocator",
-        "",
-        INTRODUCTION.format(**names, machine=machine),
-        "",
-    ]
+    title, introduction = (f"{TITLE}: the rest", OF_THE_REST) if rest else (TITLE, INTRODUCTION)
+    lines = [f"# {title}", "", introduction.format(**names, machine=platform.machine()), ""]
     lines += _run(rows, everything)
     lines += ["", "## The exact figure beside tensors", "", *_distribution(rows)]
     lines += ["", *_above(rows)]

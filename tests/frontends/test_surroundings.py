@@ -630,6 +630,30 @@ def test_what_is_around_a_model_is_put_back(trace, fails):
         del Leaves.newest
 
 
+@functools.lru_cache(maxsize=1)
+def ones_for(shape, device):
+    return torch.ones(shape, device=device)
+
+
+class Ones(nn.Module):
+    def forward(self, x):
+        return x * ones_for(x.shape, x.device)
+
+
+@pytest.mark.parametrize("trace", TRACES)
+def test_a_full_cache_keeps_no_tensor_without_data(trace):
+    """A cache of one entry holds one before and after, but not the same one."""
+    model = nn.Sequential(nn.Linear(8, 8), Ones())
+    try:
+        for _ in range(2):
+            model(torch.zeros(3, 8))
+            assert macs(model, trace=trace) == EACH
+            assert model(X).sum().isfinite()
+            assert not ones_for(X.shape, X.device).is_meta
+    finally:
+        ones_for.cache_clear()
+
+
 class Counted:
     times, kept = 0, None
 

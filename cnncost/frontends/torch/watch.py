@@ -60,7 +60,8 @@ class Watch:
         self._lent: dict[int, Any] = {}
         self._variables = [(variable, value_of(variable)) for variable in reach.variables]
         self._classes = [(kind, len(vars(kind))) for kind in reach.classes]
-        self._caches = [(function, function.cache_info().currsize) for function in reach.caches]
+        # a miss adds an entry; a full cache drops another for it, so that the number of entries says nothing
+        self._caches = [(function, function.cache_info().misses) for function in reach.caches]
         for variable, value in self._variables:
             if is_iterator(type(value)) and copy_of(value) is not None:
                 continue
@@ -98,8 +99,8 @@ class Watch:
             for name in list(vars(kind))[count:]:
                 type.__delattr__(kind, name)
                 said[f"the class attribute {kind.__name__}.{name}"] = None
-        for function, size in self._caches:
-            if function.cache_info().currsize != size:
+        for function, misses in self._caches:
+            if function.cache_info().misses != misses:
                 function.cache_clear()
                 said[f"the cache of {function.__name__}"] = None
         return list(said)
