@@ -4,8 +4,8 @@
     python tests/memory_sweep.py --report              the page of what was measured; no model is run
     python tests/memory_sweep.py --sample              a few models, less than a minute; nothing is written
     python tests/memory_sweep.py --only swin           models with this in their name; nothing is written
-    python tests/memory_sweep.py --rest                models that the page could not compare, again, with the limits
-                                                       of tests/memory_zoo.py as they are now: reports/memory_zoo_rest.md
+    python tests/memory_sweep.py --rest                models that the page could not compare, again, with the limits of
+                                                       tests/memory_zoo.py as they are now: reports/memory_zoo_rest.md
 
 Models are taken with the smallest input that they run on (two images), Transformers with a configuration that is cut
 down, one of each family first, those with the least to compute before others. What was measured is kept in
