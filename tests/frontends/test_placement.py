@@ -266,6 +266,7 @@ MOVES = {
     "half before": (lambda net, x: x.half().to(SECOND).float(), ONE // 2),
     "double": (lambda net, x: x.to(SECOND, torch.float64).float(), 2 * ONE),
     "twice": (lambda net, x: x.to(SECOND).to(FIRST).to(SECOND), 3 * ONE),
+    "where it is": (lambda net, x: x.to(FIRST).cuda(0).to(net.a.weight).to(SECOND), ONE),
     "twice the same": (lambda net, x: x.to(SECOND).to(SECOND), ONE),
     "a view": (lambda net, x: x.t().to(SECOND).t(), ONE),
     "by the host": (lambda net, x: x.cpu().to(SECOND), 2 * ONE),
@@ -285,6 +286,14 @@ def test_bytes_of_a_move(move, nbytes):
     assert sum(link.nbytes for link in report.links) == nbytes
     assert by_name(report)[SECOND].macs == N * MID * OUT
     assert report.unknown == {}
+
+
+@pytest.mark.parametrize("name", ["where it is", "twice the same"])
+def test_a_move_to_where_a_tensor_is_copies_nothing(name):
+    with cnncost.placement():
+        models = [Said(MOVES[each][0]) for each in ("to", name)]
+    plain, moved = [cnncost.analyze(model, (N, WIDE), training=True) for model in models]
+    assert [d[1:] for d in moved.devices] == [d[1:] for d in plain.devices]
 
 
 @pytest.mark.parametrize("name", [name for name in MOVES if name != "assigned"])

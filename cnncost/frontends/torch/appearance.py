@@ -78,6 +78,7 @@ class Appearance:
         self._device = device
         self._bare = bare
         self.several = several
+        self._moving = False
         self.nodes = recorder.nodes
         self._caller = Caller()
         self.is_ours = self._caller.is_ours
@@ -262,10 +263,16 @@ class Appearance:
 
     def _to(self, original: Any, tensor: torch.Tensor, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         """Skip a move to the device that a tensor already represents."""
-        if not is_meta(tensor) or not self.is_ours():
+        if self._moving or not is_meta(tensor) or not self.is_ours():
             return original(tensor, *args, **kwargs)
-        if (moved := transfers.moved(self, tensor, args, kwargs)) is not None:
-            return moved
+        self._moving = True  # a function mode around this one would call the replaced method again
+        try:
+            moved = transfers.moved(self, tensor, args, kwargs)
+            return self._placed(original, tensor, args, kwargs) if moved is None else moved
+        finally:
+            self._moving = False
+
+    def _placed(self, original: Any, tensor: torch.Tensor, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         here = self.claimed(tensor)
         wanted = next((d for d in map(as_device, (*args, kwargs.get("device"))) if d is not None), None)
         if wanted is None:

@@ -190,11 +190,9 @@ def places(inputs: Inputs, skeleton: Skeleton | None) -> Iterator[tuple[torch.Te
             yield copy, device
 
 
-def placement_of(ledger: TensorTable, home: Home) -> Placement | None:
-    """Which device each storage is on; None if the model is on one, and so is all but what the host has beside it."""
+def placement_of(ledger: TensorTable, home: Home) -> Placement:
+    """Which device each storage of a model on several devices is on."""
     own = with_index(home.device)
     on = [device or own for device in ledger.devices()]
-    if not home.others and len({device for device in on if device.type not in HOSTS}) < 2:
-        return None
     order = sorted({*on, own, *home.others}, key=lambda device: (device.type in HOSTS, device.type, device.index or 0))
     return Placement(tuple(map(str, order)), tuple(map(order.index, on)))

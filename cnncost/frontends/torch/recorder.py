@@ -108,7 +108,7 @@ class Recorder(ResultRecorder):
         assert self.appearance is not None  # it set `follows_devices`
         self.follows_devices = False
         tensors = list(tensors_in((args, kwargs or {})))
-        name = schema_of(func).name if self.appearance.several else ""
+        name = schema_of(func).name if self.several else ""
         transfers.check_together(self.appearance, name, tensors)
         try:
             result = self.__torch_dispatch__(func, types, args, kwargs)
@@ -215,7 +215,7 @@ class Recorder(ResultRecorder):
                 if not is_meta(tensor):
                     table[id(tensor)] = stand_in = meta_like(tensor)
                     self.ledger.stand_in(stand_in, tensor, tracked)
-        follows, self.follows_devices = self.follows_devices, self.appearance is not None and self.appearance.several
+        follows, self.follows_devices = self.follows_devices, self.several
         with self:
             result = foreach.parts(func)(*replace_tensors(args, table, None), **replace_tensors(kwargs, table, None))
         self.follows_devices = follows

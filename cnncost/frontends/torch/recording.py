@@ -230,7 +230,7 @@ class _Run:
             return Graph(
                 tuple(recorder.ledger.values), tuple(recorder.nodes), scopes, calls, storages, entered, outputs,
                 chance, inputs.examples, inputs.notes, tuple(recorder.masks.by_node.items()),
-                placement=placement_of(recorder.ledger, self._home),
+                placement=placement_of(recorder.ledger, self._home) if self._appearance.several else None,
             )  # fmt: skip
         except BaseException as error:
             if isinstance(error, CnncostError):
