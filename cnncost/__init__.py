@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from cnncost.errors import CnncostError
     from cnncost.frontends.torch import RecordOptions, Training, record
     from cnncost.frontends.torch.inputs import arguments, literal
+    from cnncost.frontends.torch.placement import placement
     from cnncost.frontends.torch.world import world
     from cnncost.functions import check, compare, diff, max_batch, roofline
     from cnncost.graph import Graph, OpSpec
@@ -45,6 +46,7 @@ _HOME = {
     "record": "cnncost.frontends.torch",
     "arguments": "cnncost.frontends.torch.inputs",
     "literal": "cnncost.frontends.torch.inputs",
+    "placement": "cnncost.frontends.torch.placement",
     "world": "cnncost.frontends.torch.world",
     "formula": "cnncost.laws",
     "serving": "cnncost.decoding",
@@ -74,8 +76,7 @@ __all__ = [
     "GLOBAL", "UNKNOWN", "CnncostError", "Cost", "Graph", "Meter", "OpSpec", "RecordOptions", "Report", "Training",
     "__version__", "analyze", "arguments", "check", "clear_caches", "compare", "cost", "custom", "custom_rules",
     "diff", "effective_macs", "flops", "forget_rule", "formula", "function_rule", "literal", "macs", "max_batch",
-    "module_rule", "reach", "record", "roofline", "rule", "serving", "split", "sweep",
-    "world",
+    "module_rule", "placement", "reach", "record", "roofline", "rule", "serving", "split", "sweep", "world",
 ]  # fmt: skip
 
 

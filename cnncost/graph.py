@@ -15,11 +15,12 @@ from typing import Any, Literal, NamedTuple, TypeAlias
 
 from cnncost.errors import GraphError
 from cnncost.masks import Mask, check
+from cnncost.placed import Placement, check_placement
 from cnncost.tensor_types import ITEM_BYTES, Shape, SparseType, TensorType
 
 __all__ = [
-    "ITEM_BYTES", "SOURCE_ROLES", "Attr", "Call", "Failure", "Graph", "Node", "OpSpec", "Owned", "Phase", "RealRun",
-    "Role", "Scope", "Shape", "SparseType", "Storage", "TensorType", "Use", "Value", "verify",
+    "ITEM_BYTES", "SOURCE_ROLES", "Attr", "Call", "Failure", "Graph", "Node", "OpSpec", "Owned", "Phase", "Placement",
+    "RealRun", "Role", "Scope", "Shape", "SparseType", "Storage", "TensorType", "Use", "Value", "verify",
 ]  # fmt: skip
 
 Role: TypeAlias = Literal["input", "parameter", "buffer", "constant", "activation"]
@@ -202,6 +203,7 @@ class Graph:
         failed: where forward failed; None if it finished.
         undeclared: parameters of a file that does not say what was trained, where no op has a weight: biases and
             scales, but also tables and masks.
+        placement: the devices, if the model is on several.
     """
 
     values: tuple[Value, ...]
@@ -217,6 +219,7 @@ class Graph:
     masks: tuple[tuple[int, Mask], ...] = ()
     failed: Failure | None = None
     undeclared: tuple[int, ...] = ()
+    placement: Placement | None = None
 
     def __repr__(self) -> str:
         """One line, however many nodes there are."""
@@ -245,14 +248,14 @@ def verify(graph: Graph) -> Graph:
     _verify_nodes(graph)
     _verify_storages(graph)
     check(graph.masks, len(graph.nodes))
+    check_placement(graph.placement, len(graph.storages))
     return graph
 
 
 def _verify_tables(graph: Graph) -> None:
     values = len(graph.values)
-    ids, _, storages, _ = zip(*graph.values, strict=True) if values else ((), (), (), ())
-    if ids != tuple(range(values)):
-        wrong = next(i for i, value in enumerate(graph.values) if value.id != i)
+    ids, _, storages, _ = zip(*graph.values, strict=True) if values else ((),) * 4
+    if (wrong := next((i for i, index in enumerate(ids) if index != i), None)) is not None:
         raise GraphError(f"value {wrong}: its id is {graph.values[wrong].id}; values are stored by id")
     if not _within(storages, len(graph.storages)):
         lost = next(value for value in graph.values if not 0 <= value.storage < len(graph.storages))
@@ -266,8 +269,7 @@ def _verify_tables(graph: Graph) -> None:
             if not 0 <= o.value < values
         )
         raise GraphError(f"scope {path!r}: {name} is value {value}, which does not exist")
-    if not _within(graph.inputs, values):
-        absent = next(value for value in graph.inputs if not 0 <= value < values)
+    if (absent := next((value for value in graph.inputs if not 0 <= value < values), None)) is not None:
         raise GraphError(f"input value {absent} does not exist (there are {values})")
     _verify_calls(graph)
 

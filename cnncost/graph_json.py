@@ -14,6 +14,7 @@ from cnncost.graph import (
     Node,
     OpSpec,
     Owned,
+    Placement,
     RealRun,
     Scope,
     SparseType,
@@ -52,6 +53,7 @@ def to_json(graph: Graph) -> str:
             **({"masks": graph.masks} if graph.masks else {}),
             **({"failed": graph.failed} if graph.failed is not None else {}),
             **({"undeclared": graph.undeclared} if graph.undeclared else {}),
+            **({"placement": graph.placement} if graph.placement is not None else {}),
         }
     )
 
@@ -104,6 +106,7 @@ def _graph(data: dict[str, Any]) -> Graph:
         masks=tuple((node, Mask(*mask)) for node, mask in data.get("masks", ())),
         failed=_failed(data["failed"]) if "failed" in data else None,
         undeclared=tuple(data.get("undeclared", ())),
+        placement=Placement(*map(tuple, data["placement"])) if "placement" in data else None,
     )
 
 

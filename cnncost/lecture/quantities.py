@@ -13,13 +13,16 @@ from cnncost.lecture.quantity import (
     WORDS,
     graph_of,
     input_of,
+    nodes,
     output_of,
     quantity,
     square,
     value_of,
 )
 from cnncost.lecture.values import Value
+from cnncost.ops.transfer import link_bytes as link_bytes_of
 from cnncost.report.model import Report
+from cnncost.units import exact
 
 __all__ = ["ALONE", "QUANTITIES", "TRAINING", "WORDS", "structure", "value_of"]
 
@@ -78,6 +81,36 @@ def inference_peak(report: Report, layer: str) -> Value:  # noqa: ARG001  # a qu
 def training_peak(report: Report, layer: str) -> Value:  # noqa: ARG001  # a quantity's signature
     """Bytes of tensors alive at the peak of forward, backward and, if one is named, the optimizer's step."""
     return report.memory.training_peak
+
+
+@quantity("parameters by device", alone=True)
+def params_by_device(report: Report, layer: str) -> Value:  # noqa: ARG001  # a quantity's signature
+    """Parameters on each device of a model that is on several."""
+    return _each(report, "params")
+
+
+@quantity("MACs by device", alone=True, counted=True)
+def macs_by_device(report: Report, layer: str) -> Value:  # noqa: ARG001  # a quantity's signature
+    """Multiply-accumulates that each device computes for the input."""
+    return _each(report, "macs")
+
+
+@quantity("bytes at the peak of a training step by device", alone=True, counted=True, training=True)
+def training_peak_by_device(report: Report, layer: str) -> Value:  # noqa: ARG001  # a quantity's signature
+    """Bytes of tensors alive on each device at the peak of a training step."""
+    return _each(report, "training_peak")
+
+
+def _each(report: Report, name: str) -> str:
+    if not report.devices:
+        raise CnncostError(f"{report.model}: is on one device; expected a model whose code puts it on several")
+    return " and ".join(f"{exact(getattr(each, name))} on {each.device}" for each in report.devices)
+
+
+@quantity("bytes over the links between devices")
+def link_bytes(report: Report, layer: str) -> Value:
+    """Bytes that a layer, or the network, copies from device to device for the input."""
+    return sum(link_bytes_of(node.spec) for node in nodes(report, layer, "transfer"))
 
 
 @quantity("input size", alone=True)

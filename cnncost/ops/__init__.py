@@ -21,6 +21,7 @@ from cnncost.ops import (
     recurrent_workspace,
     reduce,
     sparse,
+    transfer,
     window_workspace,
 )  # fmt: skip
 from cnncost.ops.check import verify_graph
@@ -31,5 +32,5 @@ __all__ = [
     "Cost", "Term", "attention", "backward", "collective", "conv", "conv_workspace", "cost", "cost_of", "custom",
     "detection", "flops", "kind", "kinds", "layout", "linalg", "losses", "macs", "matmul", "maybe", "norm", "one",
     "optimizers", "pointwise", "pool", "quantized", "recurrent", "recurrent_workspace", "reduce", "rest", "rule",
-    "rule_doc", "some", "sparse", "verify_graph", "window_workspace",
+    "rule_doc", "some", "sparse", "transfer", "verify_graph", "window_workspace",
 ]  # fmt: skip

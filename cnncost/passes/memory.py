@@ -105,16 +105,19 @@ class Memory:
         }
 
 
-def memory(graph: Graph, block: int = 1) -> Memory:
+def memory(graph: Graph, block: int = 1, device: int | None = None) -> Memory:
     """The bytes that are alive at each moment of a Graph's run.
 
     Args:
         graph: recorded from a forward pass or a training step.
         block: size that the allocator rounds up to: 512 for CUDA's, 1 for no rounding.
+        device: index of the device whose memory is asked for, of a model on several; None: the sum over all.
     """
-    sizes = [-(-s.nbytes // block) * block if s.use != "elsewhere" else 0 for s in graph.storages]
+    sizes = [
+        -(-s.nbytes // block) * block if here else 0 for s, here in zip(graph.storages, _on(graph, device), strict=True)
+    ]
     deaths = [storage.died for storage in graph.storages]
-    scratch = _scratch(graph)
+    scratch = _scratch(graph, device)
     timeline = _timeline(graph, sizes, deaths, scratch)
     forward = _forward_end(graph)
     kinds = [_kind(storage, forward) for storage in graph.storages]
@@ -145,10 +148,26 @@ def _unseen(graph: Graph) -> tuple[str, ...]:
     return tuple(sorted({node.name for node in graph.nodes if id(node.spec) in specs})) if specs else ()
 
 
-def _scratch(graph: Graph) -> dict[int, int]:
-    """Temporary bytes that nodes allocate while they run, by node index."""
+def _on(graph: Graph, device: int | None) -> list[bool]:
+    """Which storages are on a device; on the model's, if it is on one alone."""
+    if device is None or graph.placement is None:
+        return [storage.use != "elsewhere" for storage in graph.storages]
+    return [where == device for where in graph.placement.storages]
+
+
+def _scratch(graph: Graph, device: int | None = None) -> dict[int, int]:
+    """Temporary bytes that nodes allocate while they run, by node index; of those that run on a device."""
     by_spec = {id(spec): scratch_of(spec) for spec in graph.specs}
-    return {i: nbytes for i, node in enumerate(graph.nodes) if (nbytes := by_spec.get(id(node.spec), 0))}
+    found = {i: nbytes for i, node in enumerate(graph.nodes) if (nbytes := by_spec.get(id(node.spec), 0))}
+    if device is None or graph.placement is None:
+        return found
+    return {i: nbytes for i, nbytes in found.items() if _runs_on(graph, i) == device}
+
+
+def _runs_on(graph: Graph, index: int) -> int:
+    node = graph.nodes[index]
+    placed = graph.placement
+    return placed.runs_on([graph.values[v].storage for v in node.outputs + node.inputs]) if placed is not None else 0
 
 
 def _timeline(graph: Graph, sizes: list[int], deaths: list[int | None], scratch: dict[int, int]) -> tuple[int, ...]:

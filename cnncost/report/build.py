@@ -12,6 +12,7 @@ from cnncost.passes.compute import Compute, Sums
 from cnncost.passes.parameters import OwnedCount, Parameters
 from cnncost.report.data import OF_STEP
 from cnncost.report.model import Report
+from cnncost.report.placement import all_links, on_devices
 from cnncost.report.rows import Layer, Op, PhaseCost, Status, Totals
 from cnncost.versions import installed
 
@@ -52,6 +53,8 @@ def build(
         mac_dtypes=macs_by_dtype(graph),
         notes=tuple(dict.fromkeys((*graph.notes, *_notes_of_step(graph, training)))),
         communication=_communication(graph, compute, training, phases),
+        devices=on_devices(graph, training),
+        links=all_links(graph, training),
         partial=_partial(graph),
         assumed=_assumed(training),
         made_with=installed(),

@@ -10,9 +10,11 @@ from cnncost.errors import CnncostError
 from cnncost.garbage import gc_disabled
 from cnncost.graph import Graph, Shape
 from cnncost.passes.communication import Exchange
+from cnncost.passes.placement import Link
 from cnncost.report.brief import Rows
 from cnncost.report.memory import MemoryFigures, ReportMemory, memory_of
 from cnncost.report.naming import unknown_path, without_row
+from cnncost.report.placement import OnDevice
 from cnncost.report.rows import Asked, Layer, Module, Op, PhaseCost, Spans, Totals
 from cnncost.report.schema import statistics
 from cnncost.report.tree import biggest, module_tree
@@ -53,6 +55,8 @@ class ReportData:
         reads: how often that run's forward read a value that depends on the inputs.
         notes: remarks on how the results were obtained, if any.
         communication: what this rank of a split model sends and receives, in inference and in a training step.
+        devices: what each device holds, computes and receives, of a model that is on several; else empty.
+        links: the copies between them, by run, phase and pair of devices.
         mac_dtypes: multiply-accumulates by operand dtype; `int8` MACs are not FLOPs.
         examples: number of examples if inputs are a list, else None.
         mask_tile: (queries, keys) of the tiles that `macs_unmasked` skips; empty: single pairs, or not requested.
@@ -87,6 +91,8 @@ class ReportData:
     mac_dtypes: dict[str, int] = field(default_factory=dict)
     notes: tuple[str, ...] = field(default_factory=tuple)
     communication: tuple[Exchange, ...] = field(default_factory=tuple)
+    devices: tuple[OnDevice, ...] = field(default_factory=tuple)
+    links: tuple[Link, ...] = field(default_factory=tuple)
     partial: str = field(default_factory=str)
     assumed: tuple[str, ...] = field(default_factory=tuple)
     made_with: dict[str, str] = field(default_factory=dict, repr=False, compare=False)

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from cnncost.render import document as parts
 from cnncost.render import text
 from cnncost.render.document import Bar, Cell, Document, Heading, Narrower, Note, Notes, Row, Table, Tiles, notes
-from cnncost.report import heading
+from cnncost.report import heading, placement_tables
 from cnncost.report.columns import AT_LEAST, By, Column, for_people, share_cell
 from cnncost.report.columns import table as view
 from cnncost.report.data import ReportData
@@ -41,6 +41,7 @@ def document(report: ReportData, by: By = "layer", depth: int | None = None, ask
                 (*map(Note, remarks), Note(biggest, "biggest"), *(Note(line, "note") for line in legend)), shown="text"
             ),
             *_unknown(report),
+            *placement_tables.tables(report),
             data(report, by, asked),
         ),
         width=80,
@@ -60,7 +61,7 @@ def page(report: ReportData, depth: int | None = None, *, whole: bool = True) ->
     legend = [line for line in entries(report, "module", None).legend if line.startswith("(")]
     shown: list[parts.Part] = [
         notes(heading.CONVENTION, listed=False), tiles, *_unknown(report),
-        table(report, "module", rows, opened), notes(*_remarks(report), *legend),
+        table(report, "module", rows, opened), notes(*_remarks(report), *legend), *placement_tables.tables(report),
     ]  # fmt: skip
     views: tuple[tuple[By, str], ...] = (("op", "Ops"), ("layer", "Layers"))
     for by, title in views if whole else ():

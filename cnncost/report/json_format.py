@@ -27,7 +27,7 @@ _NAMES = {(Layer, "class_name"): "class", (Op, "name"): "op"}
 """JSON names that differ from the field name."""
 _OPTIONAL = {
     "fields", "container_shapes", "container_inputs", "further", "input_names", "notes", "mask_tile", "partial",
-    "assumed", "communication",
+    "assumed", "communication", "devices", "links",
 }  # fmt: skip
 """Fields left out if empty."""
 _PAIRS = {"inputs": ("shape", "dtype"), "tree": ("path", "class", "calls")}

@@ -11,7 +11,7 @@ from cnncost.passes.memory import USES, Memory, Peak
 from cnncost.passes.workspaces import RawPeak
 from cnncost.render.document import Column, Curve, Document, Heading, Part, Row, Table, notes, rows
 from cnncost.report import exchanges as exchanged
-from cnncost.report import heading
+from cnncost.report import heading, placement_tables
 from cnncost.report.data import ReportData
 from cnncost.report.naming import ITSELF
 
@@ -54,6 +54,7 @@ def document(tables: MemoryTables, top: int = 8) -> Document:
         _uses(tables),
         notes(_estimated(tables)),
         *exchanged.exchanges(tables.report),
+        *placement_tables.tables(tables.report),
         *(part for run in tables.runs for part in (Heading(f"{run.name}: {_where(run.memory)}"), _holders(run, top))),
         *(part for run in tables.runs for part in _timeline(run)),
         notes(*tables.verdicts),
@@ -71,6 +72,7 @@ def _facts(tables: MemoryTables) -> dict[str, object]:
         "runs": {run.name: _as_json(run) for run in tables.runs},
         "verdicts": tables.verdicts,
         **exchanged.facts(tables.report),
+        **placement_tables.facts(tables.report),
     }
 
 

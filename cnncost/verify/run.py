@@ -10,7 +10,7 @@ import torch
 
 from cnncost import units
 from cnncost.frontends.torch.inputs import prepare
-from cnncost.frontends.torch.recording import home_of
+from cnncost.frontends.torch.placement import home_of
 from cnncost.frontends.torch.unwrap import unwrapped
 from cnncost.graph import Graph
 from cnncost.passes.compute import Compute, compute

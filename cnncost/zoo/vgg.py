@@ -7,7 +7,7 @@ from typing import TypedDict, Unpack
 
 from torch import nn
 
-from cnncost.zoo.alexnet import response_norm
+from cnncost.zoo.alexnet_layers import response_norm
 from cnncost.zoo.chain import Chain
 from cnncost.zoo.width import scaled
 

@@ -2,8 +2,11 @@ import pytest
 import torch
 from torch import nn
 
+import cnncost
 from cnncost import zoo
-from cnncost.zoo.alexnet import response_norm
+from cnncost.lecture.quantities import value_of
+from cnncost.zoo.alexnet_layers import response_norm
+from cnncost.zoo.alexnet_towers import Towers
 from cnncost.zoo.width import scaled
 
 FULLY_CONNECTED = 4096 * (256 * 6 * 6 + 1) + 4096 * (4096 + 1) + 1000 * (4096 + 1)
@@ -128,3 +131,98 @@ def test_width_scales(channels, width, expected):
 def test_width_refuses_zero():
     with pytest.raises(ValueError, match="expected a factor above 0, got 0"):
         zoo.build("alexnet", width=0)
+
+
+# ---- on two GPUs, by the sizes of figure 2
+
+BATCH, FLOAT = 128, 4
+CONVS = [
+    # maps of one GPU, channels that each sees, side of the kernel, positions
+    (48, 3, 11, 55 * 55), (128, 48, 5, 27 * 27), (192, 256, 3, 13 * 13), (192, 192, 3, 13 * 13), (128, 192, 3, 13 * 13),
+]  # fmt: skip
+HALF = sum(m * (c * k * k + 1) for m, c, k, _ in CONVS) + 2048 * (9216 + 1) + 2048 * (4096 + 1)
+LAST = 1000 * (4096 + 1)
+MACS = sum(m * c * k * k * n for m, c, k, n in CONVS) + 2048 * 9216 + 2048 * 4096
+SENT = {"exchange3": 128 * 13 * 13, "exchange6": 128 * 6 * 6, "exchange7": 2048, "exchange8": 2048}
+"""Values of an image that a GPU sends to the other one; the last goes to the first GPU alone."""
+IMAGES = 3 * 227 * 227
+
+
+@pytest.fixture(scope="module")
+def placed():
+    return cnncost.analyze(
+        "alexnet_two_gpu", f"{BATCH}x3x227x227", model_args={"placed": True}, training=True, optimizer="momentum"
+    )
+
+
+def test_each_gpu_has_half_of_all_but_the_last_layer(placed):
+    first, second = placed.devices
+    assert (first.params, second.params) == (HALF + LAST, HALF) == (32_531_112, 28_434_112)
+    assert (first.macs, second.macs) == (BATCH * (MACS + 1000 * 4096), BATCH * MACS)
+    assert placed.totals.params == 60_965_224
+    assert placed.totals.macs == BATCH * 724_406_816
+    assert placed.unknown == {}
+
+
+def test_bytes_over_the_link(placed):
+    """The images are on the first GPU here; the paper's host sends them to both."""
+    forth = BATCH * FLOAT * (SENT["exchange3"] + SENT["exchange6"] + SENT["exchange7"])
+    last = BATCH * FLOAT * SENT["exchange8"]
+    told = {(link.run, link.phase, link.source, link.target): link.nbytes for link in placed.links}
+    zero, one = "cuda:0", "cuda:1"
+    for run in ("inference", "training"):
+        assert told.pop((run, "forward", zero, one)) == forth + BATCH * FLOAT * IMAGES
+        assert told.pop((run, "forward", one, zero)) == forth + last
+    assert told == {
+        ("training", "backward", zero, one): forth + last,
+        ("training", "backward", one, zero): forth,  # images have no gradient
+    }
+
+
+@pytest.mark.parametrize(("layer", "values"), SENT.items())
+def test_bytes_before_each_layer_for_an_image(layer, values):
+    report = cnncost.analyze("alexnet_two_gpu", "1x3x227x227", model_args={"placed": True})
+    ways = 1 if layer == "exchange8" else 2
+    assert value_of(report, "link_bytes", layer) == ways * FLOAT * values
+
+
+def test_memory_of_a_step_at_batch_128(placed):
+    """The peak is in the backward of the second response normalisation, which torch computes from its parts.
+
+    Normalisation keeps its input, padded squares (two maps more on each side), and the sum before and after the power.
+    """
+    maps1, maps2, pooled = 48 * 55 * 55, 128 * 27 * 27, 48 * 27 * 27
+    padded1, padded2 = 52 * 55 * 55, 132 * 27 * 27
+    kept = FLOAT * BATCH * (3 * maps1 + padded1 + maps1 + pooled + 3 * maps2 + padded2) + 8 * BATCH * pooled
+    gradients = FLOAT * BATCH * 5 * maps2  # of the pooled maps, and four parts of the quotient's
+    later = HALF - sum(m * (c * k * k + 1) for m, c, k, _ in CONVS[:2])
+    images = FLOAT * BATCH * IMAGES
+    second = FLOAT * (2 * HALF + later) + images + kept + gradients
+    logits = FLOAT * (BATCH * 1000 + 2)  # and the loss, and its gradient
+    first = second + FLOAT * 3 * LAST + logits
+    assert [d.training_peak for d in placed.devices] == [first, second] == [1_332_478_696, 1_282_802_688]
+    assert max(first, second) < 2 * 10**9 < 3 * 10**9  # the slide's and the paper's cards
+
+
+def test_the_halves_compute_what_the_groups_do():
+    """With the same weights, and without normalisation, which crosses the border in the one and not in the other."""
+    whole, halves = zoo.build("alexnet_two_gpu", width=0.125).eval(), Towers(width=0.125, devices=("cpu", "cpu")).eval()
+    for norm in ("norm1", "norm2"):
+        setattr(whole.features, norm, nn.Identity())
+        for tower in halves.before:
+            setattr(tower, norm, nn.Identity())
+    for index in range(2):
+        parts = {**dict(halves.before[index].named_children()), **dict(halves.after[index].named_children())}
+        for name in ("conv1", "conv2", "conv3", "conv4", "conv5"):
+            copy_half(getattr(whole.features, name), parts[name], index)
+        copy_half(whole.classifier.fc6, halves.fc6[index].fc, index)
+        copy_half(whole.classifier.fc7, halves.fc7[index].fc, index)
+    halves.fc8.load_state_dict(whole.classifier.fc8.state_dict())
+    x = torch.randn(2, 3, 227, 227)
+    with torch.no_grad():
+        torch.testing.assert_close(halves(x), whole(x))
+
+
+def copy_half(whole, half, index):
+    for name, parameter in half.named_parameters():
+        parameter.data.copy_(getattr(whole, name).chunk(2)[index])

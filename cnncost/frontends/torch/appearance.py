@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import builtins
 import importlib
-import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -21,13 +20,12 @@ from weakref import ref
 
 import torch
 
-from cnncost.frontends.torch import legacy_types
+from cnncost.frontends.torch import legacy_types, transfers
 from cnncost.frontends.torch.addresses import Address
 from cnncost.frontends.torch.anew import GradWantedError
+from cnncost.frontends.torch.blocks import StorageRecord
 from cnncost.frontends.torch.caller import Caller
 from cnncost.frontends.torch.claimed import as_device, cuda, made_on, made_on_host, same_device
-from cnncost.frontends.torch.compat.compilation import stand_in
-from cnncost.frontends.torch.compat.dispatch import without_modes
 from cnncost.frontends.torch.compat.interpreter import frame
 from cnncost.frontends.torch.compat.modules import PAD_PACKED_PLACE
 from cnncost.frontends.torch.compat.packages import BETWEEN, INTERNAL
@@ -39,8 +37,9 @@ from cnncost.frontends.torch.compat.tensors import (
     identity_of,
     make_subclass,
 )
+from cnncost.frontends.torch.imports import apart
 from cnncost.frontends.torch.meta import META, is_meta
-from cnncost.frontends.torch.patches import Patch, given_back
+from cnncost.frontends.torch.patches import Patch
 from cnncost.frontends.torch.protocols import Recording
 from cnncost.frontends.torch.subclasses import constructors
 from cnncost.frontends.torch.without_autograd import WithoutAutograd
@@ -70,12 +69,17 @@ class Appearance:
         device: their device, unless another was registered.
         grad: whether autograd is on for the caller; None if the recording itself has autograd on.
         bare: the model was built on `meta` instead of the device, and may have stored that device.
+        several: the model is on more devices than that one.
     """
 
-    def __init__(self, recorder: Recording, device: torch.device, grad: bool | None, bare: bool = False) -> None:
+    def __init__(self, recorder: Recording, device: torch.device, grad: bool | None, bare: bool = False,
+                 several: bool = False) -> None:  # fmt: skip
         self._recorder = recorder
         self._device = device
         self._bare = bare
+        self.several = several
+        self._moving = False
+        self.nodes = recorder.nodes
         self._caller = Caller()
         self.is_ours = self._caller.is_ours
         """Whether the caller is the model's code."""
@@ -87,7 +91,7 @@ class Appearance:
         """While `patches` are in force: entered before, inside the recorder's mode."""
         self._caller.begins()
         try:
-            with made_on(self._device, self._place_away):
+            with made_on(self._device, self._place_away, self.several):
                 yield
         except Exception:
             if not self._missed():
@@ -109,10 +113,17 @@ class Appearance:
             self._moved[id(tensor)] = (ref(tensor), device)
             self._recorder.follows_devices = True
             if self._device.type not in _HOSTS and (block := self._recorder.ledger.block_of(tensor)) is not None:
-                if device.type != "cpu":
+                block.device = device = transfers.with_index(device)
+                self.several = self.several or (device.type not in _HOSTS and not same_device(device, self._device))
+                if device.type != "cpu" or self.several:
                     block.use = "activation" if block.use == "elsewhere" else block.use
                 elif away:
                     block.use = "elsewhere"
+
+    def settle(self, tensor: torch.Tensor, block: StorageRecord) -> None:
+        """Put a new storage where its tensor was registered before."""
+        if self.several:
+            block.device = transfers.with_index(self.claimed(tensor))
 
     def _place_away(self, tensor: torch.Tensor, device: torch.device) -> None:
         if not same_device(device, self._device):
@@ -130,7 +141,10 @@ class Appearance:
     def claimed(self, tensor: torch.Tensor) -> torch.device:
         """The device that a tensor without data represents."""
         moved = self._moved.get(id(tensor)) if self._moved else None
-        return moved[1] if moved is not None and moved[0]() is tensor else self._device
+        if moved is not None and moved[0]() is tensor:
+            return moved[1]
+        block = self._recorder.ledger.block_of(tensor) if self.several else None
+        return self._device if block is None or block.device is None else block.device
 
     # ---- the caller
 
@@ -178,7 +192,7 @@ class Appearance:
         table = self._of_devices() + self._of_values() + constructors(self.is_ours, self._recorder.copy_values)
         table += legacy_types.patches(self._is_of)
         for owner, name in ((builtins, "__import__"), (importlib, "import_module")):
-            table.append(Patch(owner, name, self._apart(getattr(owner, name)), _OF_IMPORTS))
+            table.append(Patch(owner, name, apart(getattr(owner, name), self._caller), _OF_IMPORTS))
         if self._device.type not in _HOSTS:
             table += made_on_host(lambda t: self.place(t, _CPU) if is_meta(t) and self.is_ours() else None)
         return table if self._autograd is None else table + self._autograd.patches()
@@ -195,7 +209,7 @@ class Appearance:
         }
         if self._device.type not in _HOSTS:
             table["cuda"] = lambda t, device=None, **kwargs: self._to(TensorBase.to, t, (cuda(device),), kwargs)
-        table |= {f"is_{name}": self._is_on(name) for name in ("meta", "cpu", "cuda", "mps", "xpu")}
+        table |= {f"is_{kind}": _is_on(self, kind) for kind in ("meta", "cpu", "cuda", "mps", "xpu")}
         device = property(lambda s: self._storage_device(s))  # noqa: PLW0108  # frames are counted
         return [
             *[Patch(torch.Tensor, name, replacement, _OF_DEVICES) for name, replacement in table.items()],
@@ -221,23 +235,6 @@ class Appearance:
             Patch(*SHAPE_AS_TENSOR_PLACE, lambda t: torch.tensor(list(t.shape)), _OF_VALUES),
         ]  # fmt: skip
 
-    def _apart(self, original: Any) -> Any:
-        """Run imports outside the recording: what a module creates or binds at import outlives forward."""
-
-        def imported(name: str, *args: Any, **kwargs: Any) -> Any:
-            if (found := stand_in(name, *args, **kwargs)) is not None:
-                return found
-            if self._caller.importing or _is_loaded(name, *args[2:], **kwargs) or not self.is_ours():
-                return original(name, *args, **kwargs)
-            self._caller.importing = True
-            try:
-                with without_modes(), given_back():
-                    return original(name, *args, **kwargs)
-            finally:
-                self._caller.importing = False
-
-        return imported
-
     def _by_numbers(self, original: Any, name: str) -> Any:
         """Wrap a function that reads its second argument's values, to pass it the numbers instead of the tensor."""
 
@@ -262,15 +259,20 @@ class Appearance:
 
         return function
 
-    def _is_on(self, name: str) -> property:
-        return property(lambda t: self._device_for(t).type == name)
-
     # ---- moving
 
     def _to(self, original: Any, tensor: torch.Tensor, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         """Skip a move to the device that a tensor already represents."""
-        if not is_meta(tensor) or not self.is_ours():
+        if self._moving or not is_meta(tensor) or not self.is_ours():
             return original(tensor, *args, **kwargs)
+        self._moving = True  # a function mode around this one would call the replaced method again
+        try:
+            moved = transfers.moved(self, tensor, args, kwargs)
+            return self._placed(original, tensor, args, kwargs) if moved is None else moved
+        finally:
+            self._moving = False
+
+    def _placed(self, original: Any, tensor: torch.Tensor, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         here = self.claimed(tensor)
         wanted = next((d for d in map(as_device, (*args, kwargs.get("device"))) if d is not None), None)
         if wanted is None:
@@ -333,7 +335,5 @@ class Appearance:
         return TensorBase.tolist(tensor if values is None else values)
 
 
-def _is_loaded(name: str, fromlist: Any = (), level: int = 0, **_: Any) -> bool:
-    """Whether everything that an import statement names is loaded, judging by `sys.modules`."""
-    module = sys.modules.get(name)
-    return module is not None and not level and vars(module).keys() >= set(fromlist or ())
+def _is_on(shown: Appearance, kind: str) -> property:
+    return property(lambda t: shown._device_for(t).type == kind)

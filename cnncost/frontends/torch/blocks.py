@@ -34,11 +34,12 @@ class StorageRecord:
         chance, given: its values depend on random numbers; on a floating-point input.
         grad: it belongs to a leaf that requires a gradient.
         use: as in `graph.Storage`.
+        device: the device that it is on; None: the model's.
     """
 
     __slots__ = (
-        "born", "chance", "copied", "died", "given", "grad", "index", "nbytes", "noise", "owned", "real", "ref",
-        "tensor", "use", "version", "writer",
+        "born", "chance", "copied", "device", "died", "given", "grad", "index", "nbytes", "noise", "owned", "real",
+        "ref", "tensor", "use", "version", "writer",
     )  # fmt: skip
 
     def __init__(self, index: int, nbytes: int, born: int | None, real: bool, use: Use) -> None:
@@ -51,6 +52,7 @@ class StorageRecord:
         self.real = real
         self.owned = born is None
         self.use = use
+        self.device: torch.device | None = None
         self.copied = self.noise = self.chance = self.given = self.grad = False
         self.ref: StorageRef | None = None  # kept alive so that its callback runs
         self.tensor = 0  # id of the tensor registered last

@@ -10,6 +10,7 @@ from typing import Any, TypeAlias
 import torch
 from torch.overrides import TorchFunctionMode
 
+from cnncost.frontends.torch import placement
 from cnncost.frontends.torch.compat.settings import DeviceContext, creators
 from cnncost.frontends.torch.dataless import REMEMBERED, remembered
 from cnncost.frontends.torch.guard import same_modes, same_random_state
@@ -81,6 +82,8 @@ class _Building(DeviceContext):
         if treatment is None and type(func) is FunctionType and func.__module__ == "torch.nn.init":
             treatment = fill
         try:
+            if placement.concerns(func, args, kwargs):
+                return placement.placed(func, args, kwargs, treatment)
             return func(*args, **kwargs) if treatment is None else treatment(func, args, kwargs)
         except (RuntimeError, NotImplementedError):
             if not any(tensor.is_meta for tensor in tensors_in((args, kwargs))):

@@ -42,10 +42,13 @@ _MOVING = frozenset({torch.Tensor.to, torch.Tensor.cpu, torch.Tensor.cuda})
 
 
 def made_on(
-    device: torch.device, place: Callable[[torch.Tensor, torch.device], None]
+    device: torch.device, place: Callable[[torch.Tensor, torch.device], None], several: bool = False
 ) -> AbstractContextManager[object]:
-    """In this context, tensors can be created on the device that tensors claim to be on. `place` is called for each."""
-    if device.type in {"cpu", "meta"} or getattr(torch, device.type, torch.cuda).is_available():
+    """In this context, tensors can be created on the device that tensors claim to be on. `place` is called for each.
+
+    `several`: there are further devices, of which torch may not have all.
+    """
+    if device.type in {"cpu", "meta"} or (getattr(torch, device.type, torch.cuda).is_available() and not several):
         return nullcontext()
     return _Making(device, place)
 

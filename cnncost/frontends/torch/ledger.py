@@ -186,7 +186,7 @@ class TensorTable:
         """The new record of a storage that grew: the elements were moved and the old memory is freed."""
         block = StorageRecord(len(self._blocks), storage_bytes(tensor), self.clock, old.real, old.use)
         self._blocks.append(block)
-        block.version, block.writer, block.noise = old.version, old.writer, old.noise
+        block.version, block.writer, block.noise, block.device = old.version, old.writer, old.noise, old.device
         if old.born is not None:
             old.died = max(self.clock if old.nbytes else self.clock - 1, old.born)
         if old.ref is not None:
@@ -208,7 +208,7 @@ class TensorTable:
             return
         block = StorageRecord(len(self._blocks), nbytes, self.clock, False, old.use)
         self._blocks.append(block)
-        block.version, block.writer, block.grad = old.version, old.writer, old.grad
+        block.version, block.writer, block.grad, block.device = old.version, old.writer, old.grad, old.device
         old.died = max(self.clock - 1, old.born or 0)
         if old.ref is not None:
             block.ref, block.ref.block, old.ref = old.ref, block, None
@@ -265,6 +265,12 @@ class TensorTable:
         """The block of a tensor's storage, or None if unknown."""
         return self._by_pointer.get(pointer(tensor))
 
+    def beside(self, tensor: torch.Tensor, other: torch.Tensor) -> None:
+        """Put a tensor's storage on the device of another's."""
+        block, like = self.block_of(tensor), self.block_of(other)
+        if block is not None and like is not None:
+            block.device = like.device
+
     def latest_on(self, block: StorageRecord, kind: TensorType) -> Value | None:
         """The newest value on a storage, preferring one of the same type (autograd creates such aliases).
 
@@ -290,6 +296,10 @@ class TensorTable:
         if not self.clock:  # without a node, nothing died after one
             return (*tracked, *[_storage((b.index, b.nbytes, b.born, None, b.use)) for b in blocks])
         return (*tracked, *[_storage((b.index, b.nbytes, b.born, b.died, b.use)) for b in blocks])
+
+    def devices(self) -> list[torch.device | None]:
+        """The device of each storage; None: the model's."""
+        return [block.device for block in self._blocks]
 
     def _book(self, tensor: torch.Tensor, block: StorageRecord, role: Role, sig: Signature) -> TrackedTensor:
         values, identity = self.values, id(tensor)

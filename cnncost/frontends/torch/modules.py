@@ -153,7 +153,7 @@ class Tracker:
                 return result
             literal = meta_like(result)
             recorder.register_literal(literal, result.detach())
-            recorder.place(literal, result.device if kwargs.get("device") is not None else None)
+            recorder.place(literal, result.device if kwargs.get("device") is not None or recorder.several else None)
             return literal.requires_grad_() if result.requires_grad else literal
 
         return made

@@ -17,10 +17,10 @@ from typing import Any
 import torch
 
 from cnncost.errors import DataDependentError
-from cnncost.frontends.torch import collectives, entries, foreach, parts, sparse_running
+from cnncost.frontends.torch import collectives, entries, foreach, parts, sparse_running, transfers
 from cnncost.frontends.torch import memo as memos
 from cnncost.frontends.torch.blocks import TensorArgs, TrackedTensor
-from cnncost.frontends.torch.compat.ops import READ_NUMBER
+from cnncost.frontends.torch.compat.ops import READ_NUMBER, schema_of
 from cnncost.frontends.torch.higher_order import is_higher_order
 from cnncost.frontends.torch.higher_order import run as run_higher_order
 from cnncost.frontends.torch.lowering import is_known
@@ -107,13 +107,19 @@ class Recorder(ResultRecorder):
         """Record an op with tensors on several devices: results go to the device of the first operand with dim > 0."""
         assert self.appearance is not None  # it set `follows_devices`
         self.follows_devices = False
+        tensors = list(tensors_in((args, kwargs or {})))
+        name = schema_of(func).name if self.several else ""
+        transfers.check_together(self.appearance, name, tensors)
         try:
             result = self.__torch_dispatch__(func, types, args, kwargs)
         finally:
             self.follows_devices = True
-        tensors = list(tensors_in((args, kwargs or {})))
+        transfers.note_copy(self.appearance, name, tensors)
         leader = next((t for t in tensors if t.dim()), tensors[0] if tensors else None)
-        if leader is not None and (kwargs or {}).get("device") is None:
+        named = (kwargs or {}).get("device")
+        if name and named == META and self.phase != "forward":
+            named = None  # autograd takes the device of a tensor on meta
+        if leader is not None and named is None and not name.startswith(transfers.LISTS):
             device = self.appearance.claimed(leader)
             blocks = [self.ledger.block_of(t) for t in tensors if t.dim()]
             away = bool(blocks) and all(block is not None and block.use == "elsewhere" for block in blocks)
@@ -209,8 +215,10 @@ class Recorder(ResultRecorder):
                 if not is_meta(tensor):
                     table[id(tensor)] = stand_in = meta_like(tensor)
                     self.ledger.stand_in(stand_in, tensor, tracked)
+        follows, self.follows_devices = self.follows_devices, self.several
         with self:
             result = foreach.parts(func)(*replace_tensors(args, table, None), **replace_tensors(kwargs, table, None))
+        self.follows_devices = follows
         back = {id(table[id(t)]): t for t, _ in operands if id(t) in table}
         return replace_tensors(result, back, None) if back else result
 

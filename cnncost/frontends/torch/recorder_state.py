@@ -103,6 +103,11 @@ class RecorderState(TorchDispatchMode):
         if device is not None and self.appearance is not None and not self.appearance.at_home(device):
             self.appearance.place(tensor, device)
 
+    @property
+    def several(self) -> bool:
+        """Whether the model is on several devices."""
+        return self.appearance is not None and self.appearance.several
+
     def device_type(self, tensor: torch.Tensor) -> str:
         """The device type that a tensor represents; CUDA if autocast uses CUDA's op lists, the CPU if there is none."""
         if self.casting is not None and self.casting.device != "cpu":

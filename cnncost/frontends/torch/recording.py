@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from itertools import chain
 from typing import Any, TypeAlias, TypeVar
 from weakref import ref
 
@@ -28,6 +27,7 @@ from cnncost.frontends.torch.modules import Tracker, walk
 from cnncost.frontends.torch.options import RecordOptions
 from cnncost.frontends.torch.outcome import Outcome
 from cnncost.frontends.torch.patches import Patch, patched
+from cnncost.frontends.torch.placement import Home, home_of, placement_of, places, where
 from cnncost.frontends.torch.recorder import Recorder
 from cnncost.frontends.torch.replicated import Replica, broadcast_buffers
 from cnncost.frontends.torch.skeleton import Skeleton
@@ -113,7 +113,8 @@ def _recorded(model: nn.Module, inputs: Inputs, how: How, made: Made) -> tuple[G
     reusable = how.shared and not any((how.grad, how.casts, how.called, how.places, how.replica))
     if any_split(inputs.tensors()):
         how, reusable = replace(how, split=True), False
-    home = how.device or home_of(model, inputs)
+    home = where(model, inputs, how.device)
+    reusable = reusable and not home.others
     cached = kept.acquire(model, how.train) if reusable else None
     if cached is not None:
         skeleton, watch, tracker = cached.skeleton, cached.watch(), cached.open(how.use_memo)
@@ -142,12 +143,6 @@ def _recorded(model: nn.Module, inputs: Inputs, how: How, made: Made) -> tuple[G
         if casting is not None and how.autocast is None and not casting.regions:
             raise AutocastUnwantedError
     return graph, cached
-
-
-def home_of(model: nn.Module, inputs: Inputs) -> torch.device:
-    """The default device of tensors: the model's, or else the inputs'."""
-    tensor = next(chain(model.parameters(), model.buffers(), inputs.given.values()), None)
-    return torch.device("cpu") if tensor is None else tensor.device
 
 
 def step_of(
@@ -200,18 +195,20 @@ class _Run:
     """A single run of a model."""
 
     def __init__(
-        self, model: nn.Module, tracker: Tracker, inputs: Inputs, how: How, home: torch.device, step: Step | None
+        self, model: nn.Module, tracker: Tracker, inputs: Inputs, how: How, home: Home, step: Step | None
     ) -> None:
         self._model = model
         self._tracker = tracker
         self._inputs = inputs
         self._how = how
         self._step = step
+        self._home = home
         recorder = tracker.recorder
         bare = how.device is not None and home_of(model, inputs).type == "meta"
-        recorder.appearance = Appearance(recorder, home, None if how.grad else how.caller_grad, bare)
+        grad = None if how.grad else how.caller_grad
+        recorder.appearance = Appearance(recorder, home.device, grad, bare, bool(home.others))
         self._appearance = recorder.appearance
-        for tensor, device in inputs.devices():
+        for tensor, device in places(inputs, recorder.skeleton if home.others else None):
             recorder.appearance.place(tensor, device)
 
     def __call__(self, made: Made) -> Graph:
@@ -233,6 +230,7 @@ class _Run:
             return Graph(
                 tuple(recorder.ledger.values), tuple(recorder.nodes), scopes, calls, storages, entered, outputs,
                 chance, inputs.examples, inputs.notes, tuple(recorder.masks.by_node.items()),
+                placement=placement_of(recorder.ledger, self._home) if self._appearance.several else None,
             )  # fmt: skip
         except BaseException as error:
             if isinstance(error, CnncostError):
@@ -248,6 +246,7 @@ class _Run:
         values = inputs.data.get(id(tensor), None if tensor.is_meta else tensor)
         tracked = ledger.add_source(tensor, "input", values, lasts=not loose)
         tracked.block.given = id(tensor) in inputs.floats
+        self._appearance.settle(tensor, tracked.block)
         return tracked.value
 
     def _forward(self, draws: Draws) -> tuple[tuple[int, ...], Any, RealRun | None]:

@@ -68,6 +68,7 @@ class Step:
             gradient = own_part(parameter.grad)
             tracker.recorder.ledger.add_source(gradient, "constant")
             tracker.recorder.ledger.mark(gradient, "gradient")
+            tracker.recorder.ledger.beside(gradient, own_part(parameter))
 
     def _with_hooks(self) -> list[torch.Tensor]:
         """Copies of all tensors that receive gradients, with the hooks of the originals registered on them.
@@ -135,6 +136,7 @@ class Step:
         block, owner = ledger.block_of(other), ledger.block_of(parameter)
         if block is not None and owner is not None:
             owners[block.index] = owners.get(owner.index, 0)
+            block.device = owner.device
 
     def _update(self, owners: dict[int, int]) -> None:
         """The optimizer's step. State from earlier steps is registered as allocated before the first node."""

@@ -161,3 +161,8 @@ def collective(spec: OpSpec) -> Reach | None:
     if spec["collective"] not in {"all_reduce", "reduce", "broadcast"} or len(spec.inputs) != len(spec.outputs):
         return None
     return tuple(Output((Route(i),)) for i in range(len(spec.outputs)))
+
+
+def transfer(spec: OpSpec) -> Reach:
+    """Each element sees itself; where a copy is written over a tensor, that one is not seen."""
+    return routes(Route(len(spec.inputs) - 1, ()))

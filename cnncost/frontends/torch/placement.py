@@ -1,0 +1,198 @@
+"""Models over several devices that need not be there: `.to("cuda:1")` while a model is built, and what it leaves.
+
+A tensor that is put on a device is made on `meta`, and the device is noted for its storage, which views and parameters
+made from it share. A recording starts from these notes, or from the devices that tensors are on for real.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from itertools import chain
+from typing import Any, NamedTuple
+from weakref import ref
+
+import torch
+from torch import nn
+from torch.overrides import TorchFunctionMode
+
+from cnncost.frontends.torch.claimed import as_device, cuda
+from cnncost.frontends.torch.compat.interpreter import frame
+from cnncost.frontends.torch.compat.packages import INTERNAL
+from cnncost.frontends.torch.compat.tensors import TensorBase, identity_of
+from cnncost.frontends.torch.inputs import Inputs
+from cnncost.frontends.torch.ledger import TensorTable
+from cnncost.frontends.torch.meta import META, is_meta
+from cnncost.frontends.torch.skeleton import Skeleton
+from cnncost.frontends.torch.transfers import HOSTS, with_index
+from cnncost.frontends.torch.types import tensors_in
+from cnncost.graph import Placement
+
+_DEVICE, _IS_CUDA = torch.Tensor.device.__get__, torch.Tensor.is_cuda.__get__  # type: ignore[attr-defined]
+_MOVES = frozenset({torch.Tensor.to, torch.Tensor.cuda, torch.Tensor.cpu})
+_QUESTIONS = frozenset({_DEVICE, _IS_CUDA})
+ASKED = _MOVES | _QUESTIONS
+"""Functions that move a tensor, or ask where it is."""
+_NOTED: dict[int, tuple[ref[torch.UntypedStorage], torch.device]] = {}
+"""Devices of storages on `meta`, by identity: no cache, for it says what the models are."""
+
+
+@contextmanager
+def placement() -> Iterator[None]:
+    """Put models on devices that this machine need not have, in this context.
+
+        with cnncost.placement():
+            model = OverTwoGPUs()  # whose code says self.second.to("cuda:1")
+        report = cnncost.analyze(model, "128x3x227x227", training=True)
+        report.devices  # what each device holds, computes and receives
+
+    What is put on a device other than the CPU has no data afterwards and takes no memory. `copy.deepcopy` and what else
+    computes with such tensors belong into the context, too: outside, their results are on no device.
+    """
+    with _Placing():
+        yield
+
+
+class _Placing(TorchFunctionMode):
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        return placed(func, args, kwargs or {})
+
+
+def concerns(func: Any, args: Any, kwargs: dict[str, Any]) -> bool:
+    """Whether a call moves a tensor, asks where it is, names a device for a new one, or works on one with a device."""
+    if func in ASKED or _away(kwargs.get("device")) is not None:
+        return True
+    return bool(_NOTED) and any(noted(tensor) is not None for tensor in tensors_in((args, kwargs)))
+
+
+def placed(func: Any, args: Any, kwargs: dict[str, Any], treatment: Callable[..., Any] | None = None) -> Any:
+    """Call a function of torch, or what stands for it, and note the device of what it returns."""
+    call = _plainly if treatment is None else treatment
+    if func in _QUESTIONS:
+        device = None if (frame(2).f_globals.get("__name__") or "").startswith(INTERNAL) else noted(args[0])
+        return func(*args) if device is None else device if func == _DEVICE else device.type == "cuda"
+    if func in _MOVES:
+        return _moved(func, args, kwargs)
+    if (device := _away(kwargs.get("device"))) is not None:
+        return _note(call(func, args, {**kwargs, "device": META}), device)
+    result = call(func, args, kwargs)
+    if _NOTED:
+        leader = next((d for t in tensors_in((args, kwargs)) if (d := noted(t)) is not None), None)
+        for tensor in tensors_in(result) if leader is not None else ():
+            if is_meta(tensor) and noted(tensor) is None:
+                _note(tensor, leader)
+    return result
+
+
+def _plainly(func: Any, args: Any, kwargs: dict[str, Any]) -> Any:
+    return func(*args, **kwargs)
+
+
+def _moved(func: Any, args: Any, kwargs: dict[str, Any]) -> Any:
+    """What `to`, `cuda` and `cpu` return, on `meta` where the device need not be there."""
+    tensor, *rest = args
+    here = noted(tensor)
+    if func is torch.Tensor.cpu:
+        wanted: torch.device | None = torch.device("cpu")
+        rest = [wanted, *rest]
+    elif func is torch.Tensor.cuda:
+        wanted = cuda(rest[0] if rest else kwargs.pop("device", None))
+        rest = [wanted, *rest[1:]]
+    else:
+        wanted = next((d for d in map(as_device, (*rest, kwargs.get("device"))) if d is not None), None)
+        like = next((t for t in (*rest, kwargs.get("other")) if isinstance(t, torch.Tensor)), None)
+        wanted = noted(like) if wanted is None and like is not None else wanted
+    if here is None and (wanted is None or wanted.type in HOSTS):
+        return func(*args, **kwargs)
+    there = wanted or here
+    rest = [META if as_device(value) is not None else value for value in rest]
+    kwargs = {**kwargs, "device": META} if kwargs.get("device") is not None else kwargs
+    more = {"copy": True} if is_meta(tensor) and there != here else {}
+    return _note(TensorBase.to(tensor, *rest, **{**kwargs, **more}), there)
+
+
+def _away(value: Any) -> torch.device | None:
+    """The device that an argument names, if it is neither the CPU nor `meta`."""
+    if value is None:
+        return None
+    device = torch.device("cuda", value) if type(value) is int else as_device(value)
+    return device if device is not None and device.type not in HOSTS else None
+
+
+def _note(result: Any, device: torch.device | None) -> Any:
+    """Remember the device of new tensors for as long as their storage lives."""
+    if device is None:
+        return result
+    for tensor in tensors_in(result):
+        if is_meta(tensor) and tensor.layout is torch.strided:
+            storage = tensor.untyped_storage()
+            key, table = identity_of(storage), _NOTED
+            table[key] = (ref(storage, lambda gone, key=key: _forget(gone, key)), with_index(device))  # type: ignore[misc]
+    return result
+
+
+def _forget(gone: Any, key: int) -> None:
+    if key in _NOTED and _NOTED[key][0] is gone:
+        del _NOTED[key]
+
+
+def noted(tensor: torch.Tensor) -> torch.device | None:
+    """The device that a tensor on `meta` was put on; None if on none."""
+    if not _NOTED or not is_meta(tensor) or tensor.layout is not torch.strided:
+        return None
+    entry = _NOTED.get(identity_of(tensor.untyped_storage()))
+    return entry[1] if entry is not None and entry[0]() is not None else None
+
+
+class Home(NamedTuple):
+    """Where a model is.
+
+    Attributes:
+        device: the device of all tensors of which nothing else is known.
+        others: the devices of its parameters and buffers, if they are on several.
+    """
+
+    device: torch.device
+    others: tuple[torch.device, ...] = ()
+
+
+def where(model: nn.Module, inputs: Inputs, named: torch.device | None) -> Home:
+    """The devices of a model. `named`: what tensors are to report instead, if it is on one."""
+    if several := devices_of(model):
+        return Home(next((device for device in several if device.type not in HOSTS), several[0]), several)
+    return Home(named or home_of(model, inputs))
+
+
+def home_of(model: nn.Module, inputs: Inputs) -> torch.device:
+    """The default device of tensors: the model's, or else the inputs'."""
+    tensor = next(chain(model.parameters(), model.buffers(), inputs.given.values()), None)
+    return torch.device("cpu") if tensor is None else noted(tensor) or tensor.device
+
+
+def devices_of(model: nn.Module) -> tuple[torch.device, ...]:
+    """The devices of a model's parameters and buffers, in the order in which they come; none if they are on one."""
+    if not _NOTED and not torch.cuda.is_initialized():
+        return ()
+    found = dict.fromkeys(noted(t) or t.device for t in chain(model.parameters(), model.buffers()))
+    devices = tuple([device for device in found if device.type != "meta"])
+    if len(devices) < 2 or any("_hf_hook" in vars(module) for module in model.modules()):
+        return ()  # hooks load weights to the device of the rest
+    return devices
+
+
+def places(inputs: Inputs, skeleton: Skeleton | None) -> Iterator[tuple[torch.Tensor, torch.device]]:
+    """Tensors of which it is known where they are: inputs, and the model's if it is on several devices."""
+    yield from inputs.devices()
+    if _NOTED:
+        yield from [(tensor, device) for tensor in inputs.tensors() if (device := noted(tensor)) is not None]
+    for original, copy in skeleton.tensors() if skeleton is not None else ():
+        if (device := noted(original) or original.device) != META:
+            yield copy, device
+
+
+def placement_of(ledger: TensorTable, home: Home) -> Placement:
+    """Which device each storage of a model on several devices is on."""
+    own = with_index(home.device)
+    on = [device or own for device in ledger.devices()]
+    order = sorted({*on, own, *home.others}, key=lambda device: (device.type in HOSTS, device.type, device.index or 0))
+    return Placement(tuple(map(str, order)), tuple(map(order.index, on)))

@@ -1,0 +1,125 @@
+"""Copies between the devices of a model, while forward and backward run.
+
+A tensor on `meta` stays there; what changes is the device that it represents. The copy is recorded as an op of its own
+kind, `transfer`. Its derivative copies the gradient back, which autograd would leave out: to it, both are on `meta`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Protocol
+
+import torch
+
+from cnncost.frontends.torch import memo as memos
+from cnncost.frontends.torch.claimed import as_device, same_device
+from cnncost.frontends.torch.compat.tensors import TensorBase
+from cnncost.frontends.torch.meta import META
+from cnncost.graph import Node, OpSpec
+
+HOSTS = frozenset({"cpu", "meta"})
+_COPY = "aten::copy_"
+LISTS = ("aten::_foreach_", "aten::_fused_")
+"""Prefixes of ops on lists, which have tensors of each device, and run one tensor at a time."""
+
+
+class Places(Protocol):
+    """Where the tensors of a recording are; its `Appearance`."""
+
+    several: bool
+    """Whether the model is on more than one device."""
+    nodes: list[Node]
+    """What is recorded so far."""
+
+    def claimed(self, tensor: torch.Tensor) -> torch.device:
+        """The device that a tensor represents."""
+
+    def place(self, tensor: torch.Tensor, device: torch.device, away: bool = True) -> None:
+        """Register a tensor on a device."""
+
+
+def moved(places: Places, tensor: torch.Tensor, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    """What `tensor.to(…)` returns if it leads to another of the model's devices; None if it does not.
+
+    A model on one device has a transfer once it names another that is no CPU.
+    """
+    target = next((a for a in (*args, kwargs.get("other")) if isinstance(a, torch.Tensor)), None)
+    named = [places.claimed(target)] if target is not None else map(as_device, (*args, kwargs.get("device")))
+    there, here = next((d for d in named if d is not None), None), places.claimed(tensor)
+    if there is None or same_device(there, here) or META in (there, here):
+        return None
+    if not places.several and not HOSTS.isdisjoint((there.type, here.type)):
+        return None
+    dtypes = (*args, kwargs.get("dtype"), target.dtype if target is not None else None, tensor.dtype)
+    dtype = next(d for d in dtypes if isinstance(d, torch.dtype))
+    return _transferred(tensor, places, there, dtype, kwargs.get("memory_format") or torch.preserve_format)
+
+
+def _transferred(tensor: torch.Tensor, places: Places, there: torch.device, dtype: torch.dtype, form: Any) -> Any:
+    if torch.is_grad_enabled() and tensor.requires_grad:
+        return _Transfer.apply(tensor, places, there, dtype, form)  # type: ignore[no-untyped-call]
+    return _copied(tensor, places, there, dtype, form)
+
+
+def _copied(tensor: torch.Tensor, places: Places, there: torch.device, dtype: torch.dtype, form: Any) -> torch.Tensor:
+    """A copy on another device, whose node becomes a transfer."""
+    here = with_index(places.claimed(tensor))
+    there = with_index(there)
+    result: torch.Tensor = TensorBase.to(tensor, META, dtype, copy=True, memory_format=form)
+    places.nodes[-1] = _between(places.nodes[-1], here, there)
+    places.place(result, there)
+    return result
+
+
+def _between(node: Node, here: torch.device, there: torch.device) -> Node:
+    """The node of a copy as a transfer."""
+    spec, attrs = node.spec, (("source", str(here)), ("target", str(there)))
+    return node._replace(spec=memos.intern(OpSpec("transfer", spec.inputs, spec.outputs, attrs)))
+
+
+class _Transfer(torch.autograd.Function):
+    """A copy to another device, and the gradient's back."""
+
+    @staticmethod
+    def forward(ctx: Any, tensor: Any, places: Any, there: Any, dtype: Any, form: Any) -> Any:
+        """Return the copy."""
+        ctx.places, ctx.back = places, (places.claimed(tensor), tensor.dtype)
+        return _copied(tensor.detach(), places, there, dtype, form)
+
+    @staticmethod
+    def backward(ctx: Any, grad: Any) -> Any:
+        """The gradient, on the tensor's own device."""
+        device, dtype = ctx.back
+        return _transferred(grad, ctx.places, device, dtype, torch.preserve_format), None, None, None, None
+
+
+def with_index(device: torch.device) -> torch.device:
+    """A device with its number: `cuda` is the current one, 0 by default."""
+    return torch.device(device.type, device.index or 0) if device.type not in HOSTS else device
+
+
+def check_together(places: Places, name: str, tensors: Sequence[torch.Tensor]) -> None:
+    """Raise torch's error for an op on tensors of several devices, unless it copies.
+
+    A number on the CPU may stand beside tensors on any device, and so may positions.
+    """
+    if not places.several or len(tensors) < 2 or name == _COPY or name.startswith(LISTS):
+        return
+    found: dict[str, None] = {}
+    for tensor in tensors:
+        device = places.claimed(tensor)
+        if device.type not in HOSTS or (tensor.dim() and tensor.is_floating_point()):
+            found[str(with_index(device))] = None
+    if len(found) > 1:
+        raise RuntimeError(
+            f"Expected all tensors to be on the same device, but found at least two devices, {' and '.join(found)}! "
+            "(`.to(device)` is followed through backward; `copy_` and assignments are without autograd)"
+        )
+
+
+def note_copy(places: Places, name: str, tensors: Sequence[torch.Tensor]) -> None:
+    """Make the node of `copy_` from another device a transfer."""
+    if places.several and name == _COPY and len(tensors) > 1:
+        there, here = (with_index(places.claimed(tensor)) for tensor in tensors[:2])
+        if here != there:
+            places.nodes[-1] = _between(places.nodes[-1], here, there)

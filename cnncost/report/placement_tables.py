@@ -1,0 +1,62 @@
+"""Tables of what each device of a model holds, computes and receives."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from cnncost.render.document import Cell, Column, Heading, Part, Row, Table
+from cnncost.report.columns import AT_LEAST
+from cnncost.report.data import ReportData
+
+_COLUMNS = (
+    Column("device", "device"),
+    Column("params", "params", "count"),
+    Column("parameters", "parameters", "bytes", empty="-"),
+    Column("macs", "MACs", "count"),
+    Column("received", "received", "bytes", empty="-"),
+    Column("inference_peak", "peak", "bytes"),
+)
+_OF_STEP = (
+    Column("activations", "activations", "bytes", empty="-"),
+    Column("training_macs", "MACs of a step", "count"),
+    Column("training_received", "received", "bytes", empty="-"),
+    Column("training_peak", "peak", "bytes"),
+)
+_COUNTED, _PEAKS = frozenset({"macs", "training_macs"}), frozenset({"inference_peak", "training_peak"})
+
+
+def tables(report: ReportData) -> Iterator[Part]:
+    """A table of the devices, one of a training step, and one of the links; nothing for a model on one device."""
+    if not report.devices:
+        return
+    yield Heading("Devices")
+    yield _table(report, _COLUMNS)
+    if report.devices[0].training_peak is not None:
+        yield Heading("Devices in a training step")
+        yield _table(report, (_COLUMNS[0], *_OF_STEP))
+    columns = (
+        Column("run", "run"), Column("phase", "phase"), Column("source", "from"), Column("target", "to"),
+        Column("calls", "copies", "count"), Column("nbytes", "bytes", "bytes"),
+    )  # fmt: skip
+    if report.links:
+        yield Heading("Copies between devices")
+        yield Table(columns, tuple([Row(tuple(link)) for link in report.links]), shown="people", apart=False)
+
+
+def facts(report: ReportData) -> dict[str, object]:
+    """The same for JSON."""
+    if not report.devices:
+        return {}
+    return {"devices": [d._asdict() for d in report.devices], "links": [link._asdict() for link in report.links]}
+
+
+def _table(report: ReportData, columns: tuple[Column, ...]) -> Table:
+    unseen = report.memory.figures.unseen
+    marked = {**dict.fromkeys(_COUNTED, AT_LEAST if report.unknown else ""),
+              **dict.fromkeys(_PEAKS, AT_LEAST if unseen else "")}  # fmt: skip
+    made = [
+        Row(tuple([Cell(getattr(each, column.name) or (None if column.empty else 0), marked.get(column.name, ""))
+                   for column in columns]))
+        for each in report.devices
+    ]  # fmt: skip
+    return Table(columns, tuple(made), shown="people", apart=False)

@@ -1,0 +1,58 @@
+"""AlexNet's layers: Krizhevsky, Sutskever, Hinton 2012, section 3.5 and figure 2."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from torch import nn
+
+
+@dataclass(frozen=True, slots=True)
+class Conv:
+    """A convolution of the paper's figure 2, with the layers after it.
+
+    `split`: on two GPUs, each half of its maps sees only the half on its own GPU.
+    `bias`: initial value of its biases (section 5).
+    """
+
+    maps: int
+    kernel: int
+    stride: int = 1
+    padding: int = 0
+    split: bool = False
+    norm: bool = False
+    pool: bool = False
+    bias: float = 0.0
+
+
+CONVS = (
+    Conv(96, 11, stride=4, norm=True, pool=True),
+    Conv(256, 5, padding=2, split=True, norm=True, pool=True, bias=1.0),
+    Conv(384, 3, padding=1),
+    Conv(384, 3, padding=1, split=True, bias=1.0),
+    Conv(256, 3, padding=1, split=True, pool=True, bias=1.0),
+)
+HIDDEN = 4096
+LAST_SIDE = 6
+
+
+def response_norm() -> nn.LocalResponseNorm:
+    """Section 3.3: n = 5, k = 2, alpha = 1e-4, beta = 0.75.
+
+    torch averages over the n neighbours where the paper sums, hence its alpha is n times the paper's.
+    """
+    return nn.LocalResponseNorm(5, alpha=5 * 1e-4, beta=0.75, k=2.0)
+
+
+def draw_initial_weights(layer: nn.Conv2d | nn.Linear, *, bias: float) -> None:
+    """Section 5: weights from a Gaussian of standard deviation 0.01, biases 0, or 1 to start ReLUs active."""
+    weights, biases = layer.parameters()
+    nn.init.normal_(weights, std=0.01)
+    nn.init.constant_(biases, bias)
+
+
+def linear(n_in: int, n_out: int, *, bias: float) -> nn.Linear:
+    """A fully connected layer with the paper's initial weights."""
+    layer = nn.Linear(n_in, n_out)
+    draw_initial_weights(layer, bias=bias)
+    return layer
