@@ -255,7 +255,8 @@ def verify(graph: Graph) -> Graph:
 def _verify_tables(graph: Graph) -> None:
     values = len(graph.values)
     ids, _, storages, _ = zip(*graph.values, strict=True) if values else ((),) * 4
-    if (wrong := next((i for i, index in enumerate(ids) if index != i), None)) is not None:
+    if ids != tuple(range(values)):
+        wrong = next(i for i, index in enumerate(ids) if index != i)
         raise GraphError(f"value {wrong}: its id is {graph.values[wrong].id}; values are stored by id")
     if not _within(storages, len(graph.storages)):
         lost = next(value for value in graph.values if not 0 <= value.storage < len(graph.storages))
