@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 def roofline(
     model: Model | Report, inputs: Any = None, *, device: str, dtype: Any = None, device_file: str | Path | None = None,
-    **how: Any,
+    step: bool = False, link: str | None = None, node: int | None = None, algorithm: str = "ring", **how: Any,
 ) -> Prediction:  # fmt: skip
     """The time of a model on a device by the roofline model, op by op; no such device is needed.
 
@@ -32,17 +32,23 @@ def roofline(
         device: one of `cnncost devices`, such as `"h100"`.
         dtype: take all floats as this number format, such as `"bf16"` or `torch.bfloat16`; None: as recorded.
         device_file: a TOML file with further devices.
+        step: of a training step in place of a forward.
+        link: of a split model: the link of all collectives, `"nvlink"`, `"xgmi"`, `"pcie"` or `"infiniband"`; None:
+            within a node the device's fastest, beyond it InfiniBand.
+        node: of a split model: ranks on a node; None: as many as the device's fastest link joins.
+        algorithm: of its all-reduces: `"ring"` or `"tree"`.
         how: further arguments of `analyze`, such as `training=True`.
 
     Returns:
-        The Prediction: `.roofline.total.seconds`, and times by call and op.
+        The Prediction: `.roofline.total.seconds`, and times by call and op; `.links.times` of what a split model sends.
 
     Raises:
         CnncostError: an unknown device or number format, a report that was read from a file, or what `analyze` raises.
     """
     from cnncost.devices import find
     from cnncost.devices.model import dtype_named
-    from cnncost.passes.roofline import roofline as times
+    from cnncost.passes.links import topology
+    from cnncost.report.prediction import predicted
     from cnncost.shown import ShownPrediction
 
     if not isinstance(device, str):
@@ -54,10 +60,10 @@ def roofline(
     form = None if dtype is None else dtype_named(str(dtype).removeprefix("torch."))
     if form is not None:
         found.peak(form)  # raise before the work
-    report = _report(model, inputs, how)
-    if report.graph is None:
-        raise InputError(f"{report.model}: a report that was read from a file has no graph; give the model")
-    return ShownPrediction(report, times(report.graph, found, form))
+    linked = topology(link, node, algorithm)
+    report = _report(model, inputs, {**how, "training": True} if step and not isinstance(model, Report) else how)
+    times, links = predicted(report, found, form, linked, step)
+    return ShownPrediction(report, times, links=links, step=step)
 
 
 def diff(old: Model | Report, new: Model | Report, inputs: Any = None, **how: Any) -> Diff:

@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 from click.shell_completion import CompletionItem
 
 from cnncost.cli import terminal
 from cnncost.cli.options import Command, check_places, format_option, model_argument, output_option
+from cnncost.cli.parallel import built_model, parallel_options
 from cnncost.cli.running import run_options
 from cnncost.errors import CnncostError
 from cnncost.render.formats import ENDINGS
 
 if TYPE_CHECKING:
     from cnncost.report.prediction import By, Prediction
+    from cnncost.sources.parallel import Parallel
     from cnncost.sources.settings import Settings
 
 _ROWS = 40
@@ -48,6 +50,21 @@ device_file_option = click.option(
     "--dtype", metavar="NAME",
     help="Of parameters, inputs and all other floats: float32, tf32, bf16, fp16, fp8, int8, float64; else as recorded.",
 )  # fmt: skip
+@parallel_options
+@click.option(
+    "--training", "step", is_flag=True, help="Of a training step: forward, backward of the sum of the outputs."
+)
+@click.option(
+    "--link", type=click.Choice(["nvlink", "xgmi", "pcie", "infiniband"]),
+    help="With --parallel: the link of all collectives; by default the device's fastest on a node, InfiniBand beyond.",
+)  # fmt: skip
+@click.option(
+    "--node", type=click.IntRange(min=1), metavar="N",
+    help="With --parallel: ranks on a node; by default as many as the device's fastest link joins.",
+)  # fmt: skip
+@click.option(
+    "--algorithm", type=click.Choice(["ring", "tree"]), help="With --parallel: of all-reduces; by default the ring."
+)
 @click.option("--by", type=click.Choice(["layer", "op", "kind"]), default="layer", help="What a row is.")
 @click.option("--top", type=click.IntRange(min=1), metavar="N", help=f"Only the N slowest rows; in text {_ROWS}.")
 @click.option("--all", "everything", is_flag=True, help="All rows.")
@@ -61,7 +78,8 @@ device_file_option = click.option(
 @format_option()
 @output_option()
 def command(
-    model: str, device_name: str, device_file: Path | None, settings: Settings, dtype: str | None, by: By,
+    model: str, device_name: str, device_file: Path | None, settings: Settings, dtype: str | None,
+    parallel: Parallel | None, step: bool, link: str | None, node: int | None, algorithm: str | None, by: By,
     top: int | None, everything: bool, path: str | None, epochs: float | None, examples: int | None, count: int,
     picture: str | None, form: str | None, output: str | None,
 ) -> None:  # fmt: skip
@@ -69,21 +87,28 @@ def command(
 
     The time of an op is the longest of launching it, computing at the device's peak, and moving its bytes. At
     the figures of a datasheet that is a lower bound; at ceilings measured with `cnncost devices --measure`, a
-    prediction.
+    prediction. With --parallel it is one rank of a model that is split, and what it sends takes time, too.
 
     \b
     Examples:
       cnncost roofline resnet50 --device h100 --dtype bf16 --batch 64
       cnncost roofline lenet1 --device dsp32c
+      cnncost roofline hf:llama --device h100 --dtype bf16 --training --parallel fsdp=16,tp=4 --node 8
       cnncost roofline alexnet_two_gpu --device gtx580 --batch 128 --epochs 90 --examples 1200000 --devices 2
     """  # noqa: D301  # click's sign for lines that stay as they are
     if (epochs is None) != (examples is None):
         raise click.UsageError("an estimate for training needs both --epochs and --examples")
+    if epochs is not None and parallel is not None:
+        raise click.UsageError("an estimate for training is of a whole model; leave out --epochs or --parallel")
+    _check_links(parallel, link, node, algorithm)
     form = form_of(form, output) if path is None else form or "text"
     check_places(output, picture)
     from cnncost.report import prediction_text as render
 
-    found = _predicted(model, settings, device_name, device_file, dtype, epochs is not None)
+    linked = {"link": link, "node": node, "algorithm": algorithm or "ring"}
+    found = _predicted(
+        model, settings, device_name, device_file, dtype, parallel, linked, step=step, training=epochs is not None
+    )
     if epochs is not None and examples is not None:
         found = _trained(found, epochs, examples, count)
     if picture is not None:
@@ -104,13 +129,24 @@ def form_of(form: str | None, output: str | None) -> str:
     return chosen(form, output, ENDINGS, "text")
 
 
+def _check_links(parallel: Parallel | None, link: str | None, node: int | None, algorithm: str | None) -> None:
+    """Raise UsageError for links of a model that is not split, or said twice."""
+    given = {"--link": link, "--node": node, "--algorithm": algorithm}
+    for name, value in given.items():
+        if value is not None and parallel is None:
+            raise click.UsageError(f"{name} is for a model that is split; give --parallel, too: fsdp=8,tp=2")
+    if link is not None and node is not None:
+        raise click.UsageError("--link is for all ranks, on whichever node; leave out --node")
+
+
 def _predicted(
-    model: str, settings: Settings, device_name: str, device_file: Path | None, dtype: str | None, training: bool
+    model: str, settings: Settings, device_name: str, device_file: Path | None, dtype: str | None,
+    parallel: Parallel | None, linked: dict[str, Any], *, step: bool, training: bool,
 ) -> Prediction:  # fmt: skip
     from cnncost.devices import find
     from cnncost.devices.model import dtype_named
-    from cnncost.passes.roofline import roofline
-    from cnncost.report.prediction import Prediction
+    from cnncost.passes.links import topology
+    from cnncost.report.prediction import Prediction, predicted
 
     device = find(device_name, device_file)
     form = None if dtype is None else dtype_named(dtype)
@@ -118,9 +154,11 @@ def _predicted(
         device.peak(form)  # raise before the model is built
     from cnncost.analysis import analyze
 
-    report = analyze(settings.resolve(model), trace=settings.tracing, training=training)
-    assert report.graph is not None
-    return Prediction(report, roofline(report.graph, device, form))
+    trace = "static" if parallel else settings.tracing
+    with built_model(model, settings, parallel) as built:
+        report = analyze(built, trace=trace, training=training or step)
+    times, links = predicted(report, device, form, topology(**linked), step)
+    return Prediction(report, times, links=links, step=step)
 
 
 def _trained(found: Prediction, epochs: float, examples: int, count: int) -> Prediction:

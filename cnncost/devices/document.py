@@ -7,7 +7,7 @@ from dataclasses import asdict
 from typing import Any
 
 from cnncost import units
-from cnncost.devices.model import DTYPES, Device
+from cnncost.devices.model import DTYPES, FABRICS, LINKS, Device
 from cnncost.render.document import Column, Document, Narrower, Part, Table, notes, rows
 
 _CONVENTION = "FLOP/s at most, dense, a MAC is two; bytes a second of main memory"
@@ -41,7 +41,7 @@ def _peak(device: Device, *dtypes: str) -> float | None:
 
 def device_document(device: Device) -> Document:
     """All that is known of a device: in text a line for each ceiling, elsewhere a table of them."""
-    lines = [*_ceilings(device), *_origin(device)]
+    lines = [*_ceilings(device), *_links(device), *_origin(device)]
     texts = [notes(value, first=f"{label} ", hang=" " * (len(label) + 1), shown="text", apart=False)
              for label, value in lines]  # fmt: skip
     table = Table(
@@ -69,6 +69,14 @@ def _ceilings(device: Device) -> Iterator[tuple[str, str]]:
         yield f"    {kind:14}", ", ".join([*reached, *start])
 
 
+def _links(device: Device) -> Iterator[tuple[str, str]]:
+    for name, bandwidth in device.links.items():
+        shared = f", among {device.node} devices" if device.node and name in FABRICS[:2] else ""
+        yield f"  {name:10}", f"{units.si(bandwidth, 'B/s')} in each direction{shared}"
+    if device.links:
+        yield "  links from", device.link_source
+
+
 def _origin(device: Device) -> Iterator[tuple[str, str]]:
     if device.copies:
         yield "  the libraries", "copy operands before they multiply"
@@ -83,13 +91,18 @@ def _origin(device: Device) -> Iterator[tuple[str, str]]:
 
 def _document(title: str, devices: Sequence[Device], *parts: Part, **how: Any) -> Document:
     """With all that is known of the devices: JSON has it whole, CSV without what is nested."""
-    names = ("name", "title", "kind", "year", *DTYPES, "bandwidth", "memory", "power", "launch", "threads", "source",
-             "measured")  # fmt: skip
+    names = ("name", "title", "kind", "year", *DTYPES, "bandwidth", *LINKS, "memory", "power", "launch", "threads",
+             "source", "link_source", "measured")  # fmt: skip
     data = Table(
         tuple(Column(name) for name in names),
-        rows([device.flops.get(name) if name in DTYPES else getattr(device, name) for name in names]
-             for device in devices),
+        rows([_figure(device, name) for name in names] for device in devices),
         shown="data",
     )  # fmt: skip
     facts = {"devices": [asdict(device) for device in devices]}
     return Document("devices", title, facts=facts, parts=(*parts, data), **how)
+
+
+def _figure(device: Device, name: str) -> Any:
+    if name in DTYPES:
+        return device.flops.get(name)
+    return device.links.get(name) if name in LINKS else getattr(device, name)

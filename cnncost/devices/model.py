@@ -19,6 +19,14 @@ DTYPES: dict[str, str] = {
 NOISY = "on a noisy machine"
 """Marker in `Device.measured` if other programs were busy, so that the ceilings are too low."""
 
+LINKS: dict[str, str] = {
+    "nvlink": "NVIDIA's links between GPUs of a node", "xgmi": "AMD's Infinity Fabric between GPUs of a node",
+    "pcie": "the slot of each device", "infiniband": "the network adapter of each device, between nodes",
+}  # fmt: skip
+"""Links between devices that have a bandwidth, and what each is."""
+FABRICS = ("nvlink", "xgmi", "pcie")
+"""Links within a node, the fastest first."""
+
 _SHORT = {
     "fp64": "float64", "double": "float64", "fp32": "float32", "float": "float32", "fp16": "float16",
     "half": "float16", "bf16": "bfloat16", "fp8": "float8",
@@ -63,6 +71,9 @@ class Device:
         fresh: for tensors larger than `size` the system maps new pages on every use, at `bandwidth`.
         threads: number of threads that a CPU was measured with; None for a datasheet.
         measured: when and where it was measured; empty for a datasheet.
+        links: bytes per second in one direction of each device, by link.
+        node: number of devices that the fastest link joins; None if no source states it.
+        link_source: where the figures of links are from.
     """
 
     name: str
@@ -81,6 +92,9 @@ class Device:
     fresh: Level | None = None
     threads: int | None = None
     measured: str = ""
+    links: dict[str, float] = field(default_factory=dict)
+    node: int | None = None
+    link_source: str = ""
 
     @property
     def launches(self) -> float:

@@ -6,13 +6,13 @@ import tomllib
 from pathlib import Path
 from typing import Any
 
-from cnncost.devices.model import CLASSES, DTYPES, Device, Level, Rate
+from cnncost.devices.model import CLASSES, DTYPES, LINKS, Device, Level, Rate
 from cnncost.errors import DeviceError
 from cnncost.near import suggestion
 
 _KEYS = (
     "title", "class", "flops", "bandwidth", "source", "year", "memory", "power", "launch", "caches", "rates",
-    "copies", "fresh", "threads", "measured",
+    "copies", "fresh", "threads", "measured", "links", "node", "link_source",
 )  # fmt: skip
 EXAMPLE = (
     '[mine]\ntitle = "My GPU"\nclass = "gpu"\nbandwidth = 1e12\nflops = { float32 = 20e12 }\nsource = "its datasheet"'
@@ -72,6 +72,9 @@ def _device(name: str, table: Any, where: str) -> Device:
         fresh=_levels([fresh], f"{where}: fresh")[0] if fresh is not None else None,
         threads=_whole(table, "threads", where),
         measured=table["measured"] if isinstance(table.get("measured"), str) else "",
+        links=_links(table, f"{where}: links"),
+        node=_whole(table, "node", where),
+        link_source=_text(table, "link_source", where) if "links" in table else "",
     )
 
 
@@ -126,6 +129,16 @@ def _rates(value: Any, where: str, more: tuple[str, ...] = ()) -> dict[str, floa
         if dtype not in known:
             raise DeviceError(f"{where}: no dtype {dtype!r}{suggestion(dtype, known)}; expected {', '.join(known)}")
     return {dtype: _number(value, dtype, where) or 0.0 for dtype in value}
+
+
+def _links(table: dict[str, Any], where: str) -> dict[str, float]:
+    value = table.get("links", {})
+    if not isinstance(value, dict):
+        raise DeviceError(f"{where}: expected bytes a second by link such as {{ nvlink = 450e9 }}, got {value!r}")
+    for name in value:
+        if name not in LINKS:
+            raise DeviceError(f"{where}: no link {name!r}{suggestion(name, LINKS)}; expected {', '.join(LINKS)}")
+    return {name: _number(value, name, where) or 0.0 for name in value}
 
 
 def _rate(value: Any, where: str) -> Rate:

@@ -58,6 +58,11 @@ def _items(device: Device) -> Iterator[tuple[str, str]]:
         )
     if device.measured:
         yield "measured", _quoted(device.measured)
+    if device.links:
+        yield "links", _numbers(device.links)
+        yield "link_source", _quoted(device.link_source)
+    if device.node is not None:
+        yield "node", repr(device.node)
     yield "source", _quoted(device.source)
 
 

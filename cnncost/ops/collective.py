@@ -20,6 +20,9 @@ Name = Literal["all_gather", "all_reduce", "all_to_all", "broadcast", "gather", 
 """Names of collectives, and of the two messages between a pair of ranks."""
 
 
+Algorithm = Literal["ring", "tree"]
+
+
 class Traffic(NamedTuple):
     """Bytes that one rank sends and receives."""
 
@@ -32,7 +35,7 @@ class Traffic(NamedTuple):
     inputs=(rest("x"),),
     outputs=(rest("y"),),
     attributes={"collective": Name, "ranks": int, "rank": int, "group": str, "parts": tuple[tuple[int, int], ...]},
-    optional={"root": int, "sends": int, "receives": int},
+    optional={"root": int, "sends": int, "receives": int, "members": tuple[tuple[int, int, int], ...]},
     reach="elements.collective",
 )
 def collective(spec: OpSpec) -> Cost:
@@ -40,7 +43,8 @@ def collective(spec: OpSpec) -> Cost:
 
     Attributes: collective; ranks in the group; rank: this one, in the group; group: its name; parts: elements and bytes
     an element of each whole tensor, which one rank gathers or scatters or all reduce; root: the rank that broadcasts,
-    gathers, scatters or receives the sum; sends, receives: elements to and from other ranks, in an uneven all-to-all.
+    gathers, scatters or receives the sum; sends, receives: elements to and from other ranks, in an uneven all-to-all;
+    members: the group's ranks in the world, as ranges by start, end and step.
     """
     return cost(spec)
 
@@ -53,6 +57,28 @@ def traffic(spec: OpSpec) -> Traffic:
     once. Gather and scatter are messages between the root and each other rank; an all-to-all sends each rank its part.
     """
     return Traffic(*map(sum, zip(*[_of_part(spec, n, width) for n, width in spec["parts"]], strict=True)))
+
+
+def busiest(spec: OpSpec, algorithm: Algorithm = "ring") -> int:
+    """Bytes that the busiest link of any rank carries in one direction: what the time of a collective follows from.
+
+    By the ring they are (W−1)·c of an all-gather or a reduce-scatter, 2·(W−1)·c of an all-reduce, N of a broadcast or
+    a reduction; of a gather or a scatter the root's (W−1)·c, of an all-to-all this rank's. By the double binary tree an
+    all-reduce takes 2·N: each rank passes a half up as a leaf of one tree, and in the other a half up and a half to
+    each of two children (Sanders, Speck, Träff 2009, "Two-tree algorithms for full bandwidth broadcast, reduction and
+    scan"). All other collectives are by the ring.
+    """
+    name, ranks = spec["collective"], spec["ranks"]
+    wholes = [(-(-elements // ranks) * width, elements * width) for elements, width in spec["parts"]]
+    if ranks == 1 and name not in ("send", "receive"):
+        return 0
+    if name == "all_reduce" and algorithm == "tree":
+        return sum(2 * whole for _, whole in wholes)
+    if name in ("broadcast", "reduce"):
+        return sum(whole for _, whole in wholes)
+    if name in ("gather", "scatter"):
+        return sum((ranks - 1) * chunk for chunk, _ in wholes)
+    return max(traffic(spec))
 
 
 def _of_part(spec: OpSpec, elements: int, width: int) -> Traffic:

@@ -5,8 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal, NamedTuple, TypeAlias
 
-from cnncost.errors import CnncostError
-from cnncost.passes.roofline import OpTime, Predicted, Roofline
+from cnncost.devices.model import Device
+from cnncost.errors import CnncostError, InputError
+from cnncost.graph import Graph
+from cnncost.passes.links import KIND, LinkTime, Topology, link_times
+from cnncost.passes.roofline import OpTime, Predicted, Roofline, roofline
 from cnncost.report.data import ReportData
 from cnncost.report.naming import unknown_path
 
@@ -43,6 +46,36 @@ class TrainingEstimate(NamedTuple):
     joules: float | None
 
 
+class Links(NamedTuple):
+    """The times of collectives, and how the ranks are linked.
+
+    Attributes:
+        topology: how they are linked.
+        times: by sort; None if no source states the device's links.
+        local: by phase, the seconds that the roofline has for the same collectives: their bytes in the rank's memory.
+    """
+
+    topology: Topology
+    times: tuple[LinkTime, ...] | None
+    local: dict[str, float]
+
+
+class Split(NamedTuple):
+    """Seconds of a rank of a split model.
+
+    Attributes:
+        computing: the roofline's, without what it has for collectives.
+        sending: those of collectives, one after another.
+        in_turn: the sum: nothing is overlapped.
+        overlapped: in each phase the longer of both: all is.
+    """
+
+    computing: float
+    sending: float
+    in_turn: float
+    overlapped: float
+
+
 @dataclass(frozen=True)
 class Prediction:
     """A Report and its Roofline.
@@ -51,11 +84,22 @@ class Prediction:
         report: the analyzed model's report.
         roofline: the times.
         training: inputs and result of the training estimate, if requested.
+        links: the times of collectives of a model that is split.
+        step: whether the times are of the report's training step, and not of its forward.
     """
 
     report: ReportData
     roofline: Roofline
     training: tuple[Training, TrainingEstimate] | None = None
+    links: Links | None = None
+    step: bool = False
+
+    @property
+    def graph(self) -> Graph:
+        """The run that the times are of."""
+        graph = self.report.training if self.step else self.report.graph
+        assert graph is not None
+        return graph
 
     def __repr__(self) -> str:
         return f"<Prediction of {self.report.model}: {self.roofline!r}>"
@@ -65,6 +109,49 @@ class Prediction:
         """Examples per second in the forward pass, or None without a batch axis."""
         seconds = forward(self.roofline).seconds
         return self.report.batch / seconds if self.report.batch and seconds else None
+
+
+def predicted(
+    report: ReportData, device: Device, dtype: str | None, topology: Topology, step: bool = False
+) -> tuple[Roofline, Links | None]:
+    """The times of a report's forward, or of its training step, and of its collectives if the model is split.
+
+    Raises:
+        DeviceError: the device has no ceiling for a number format that is needed, or no bandwidth of a link.
+        InputError: the report has no such run, or the model is not split and links are said.
+    """
+    graph = report.training if step else report.graph
+    if graph is None:
+        if step and report.graph is not None:
+            raise InputError(f"{report.model}: no training step was analyzed; expected one made with training=True")
+        raise InputError(f"{report.model}: a report that was read from a file has no graph; give the model")
+    times = roofline(graph, device, dtype)
+    run = "training" if step else "inference"
+    if not any(each.run == run for each in report.communication):
+        if topology != Topology() and not report.communication:
+            raise InputError(f"{report.model}: the model is not split and sends nothing; leave out what says its links")
+        return times, None
+    known = bool(device.links) or topology.link is not None
+    local: dict[str, float] = {}
+    for node, time in zip(graph.nodes, times.nodes, strict=True):
+        if node.spec.kind == KIND and time is not None:
+            local[str(node.phase)] = local.get(str(node.phase), 0.0) + time.seconds
+    return times, Links(topology, link_times(graph, device, topology, dtype) if known else None, local)
+
+
+def split(prediction: Prediction) -> Split | None:
+    """The rank's seconds with and without overlap; None for a model that is not split, or without figures of links."""
+    if prediction.links is None or prediction.links.times is None:
+        return None
+    local = prediction.links.local
+    phases = prediction.roofline.phases
+    computing = {name: max(0.0, each.seconds - local.get(name, 0.0)) for name, each in phases.items()}
+    sending: dict[str, float] = {}
+    for each in prediction.links.times:
+        sending[each.phase] = sending.get(each.phase, 0.0) + each.seconds
+    both = [(computing.get(phase, 0.0), sending.get(phase, 0.0)) for phase in {**computing, **sending}]
+    sums = (sum(a for a, _ in both), sum(b for _, b in both))
+    return Split(*sums, sum(sums), sum(map(max, both)))
 
 
 def rows(prediction: Prediction, by: By = "layer") -> list[Row]:
@@ -78,8 +165,7 @@ def rows(prediction: Prediction, by: By = "layer") -> list[Row]:
 
 
 def _layers(prediction: Prediction) -> list[Row]:
-    graph = prediction.report.graph
-    assert graph is not None
+    graph = prediction.graph
     return [
         Row(graph.call_path(call), graph.scopes[graph.calls[call].scope].class_name, each)
         for call, each in sorted(prediction.roofline.by_call.items())
@@ -128,8 +214,7 @@ def times_of(prediction: Prediction, path: str) -> list[tuple[str, OpTime]]:
     Raises:
         CnncostError: no module of this path.
     """
-    graph = prediction.report.graph
-    assert graph is not None
+    graph = prediction.graph
     if path not in {scope.path for scope in graph.scopes}:
         raise CnncostError(unknown_path(path, [scope.path for scope in graph.scopes]))
     return [

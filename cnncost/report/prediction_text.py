@@ -10,7 +10,7 @@ from cnncost.devices.model import Device
 from cnncost.passes.roofline import OpTime, Predicted
 from cnncost.render.document import Column, Document, Role, Table, notes
 from cnncost.render.document import Row as DocumentRow
-from cnncost.report import heading
+from cnncost.report import heading, link_text
 from cnncost.report.columns import AT_LEAST
 from cnncost.report.formula import wrapped
 from cnncost.report.prediction import By, Prediction, Row, Training, TrainingEstimate, chosen, forward, times_of
@@ -30,6 +30,7 @@ def document(prediction: Prediction, by: By = "layer", top: int | None = None) -
             notes(f"on {ceilings(found.device, found.dtype)}", formula(found.device), apart=False, hang=""),
             _table(prediction, by, top),
             notes(*foot(prediction), hang=""),
+            *link_text.parts(prediction),
         ),
     )
 
@@ -41,6 +42,7 @@ def _facts(prediction: Prediction) -> dict[str, Any]:
         "device": {"name": device.name, "title": device.title, "flops": device.flops, "bandwidth": device.bandwidth,
                    "launch": device.launches, "source": device.source, "measured": device.measured},
         "dtype": found.dtype, "formula": formula(device), "unknown_ops": found.unknown,
+        **link_text.facts(prediction),
         "total": _plain(found.total), "phases": {name: _plain(each) for name, each in found.phases.items()},
     }  # fmt: skip
     if prediction.training is not None:
@@ -139,7 +141,8 @@ def foot(prediction: Prediction) -> list[str]:
     """The total by bound, throughput, the training estimate, and what is left out."""
     found = prediction.roofline
     total, once = found.total, forward(found)
-    least = AT_LEAST if found.unknown or not found.device.measured else ""
+    unlinked = prediction.links is not None and prediction.links.times is None
+    least = AT_LEAST if found.unknown or unlinked or not found.device.measured else ""
     throughput = prediction.per_second
     speed = "" if throughput is None else f", {'≤' if least else ''}{throughput:,.0f} examples/s"
     lines = [f"forward: {least}{units.duration(once.seconds)}{speed}; {_shares(once)}"]

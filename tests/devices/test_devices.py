@@ -16,7 +16,7 @@ MINE = Device(
     "mine", 'A "quoted" device', "cpu", {"float32": 4.3e11, "bfloat16": 2e12}, 2.8e10, "measured: ünïcode", 2026, 2e10,
     65.0, 0.0, (Level(1 << 20, 1.5e11), Level(1 << 24, 5.7e10)),
     {"pool": Rate({"any": 5e8}), "conv": Rate({"float32": 4e11}, 5e-5), "norm": Rate({}, 1e-6)},
-    True, Level(1 << 25, 4.7e9), 2, "2026-11-24 on a machine",
+    True, Level(1 << 25, 4.7e9), 2, "2026-11-24 on a machine", {"nvlink": 4.5e11, "pcie": 6.4e10}, 8, "a datasheet",
 )  # fmt: skip
 
 
@@ -87,6 +87,41 @@ def test_flops_follow_from_clock_and_width(name, dtype, expected):
 )
 def test_bandwidth_follows_from_width_and_clock(name, expected):
     assert find(name).bandwidth == pytest.approx(expected, rel=0.01)
+
+
+@pytest.mark.parametrize(
+    ("name", "link", "expected"),
+    [
+        # links · bytes a second of each in one direction; lanes · transfers a second · coding / 8
+        pytest.param("b200", "nvlink", 18 * 50e9, id="B200: 18 NVLinks of 50 GB/s"),
+        pytest.param("h200", "nvlink", 18 * 25e9, id="H200: 18 NVLinks of 25 GB/s"),
+        pytest.param("h100", "nvlink", 18 * 25e9, id="H100: 18 NVLinks of 25 GB/s"),
+        pytest.param("h100-pcie", "nvlink", 12 * 25e9, id="H100 PCIe: three bridges of four NVLinks"),
+        pytest.param("a100", "nvlink", 12 * 25e9, id="A100: 12 NVLinks of 25 GB/s"),
+        pytest.param("v100", "nvlink", 6 * 25e9, id="V100: 6 NVLinks of 25 GB/s"),
+        pytest.param("rtx3090", "nvlink", 4 * 14.0625e9, id="RTX 3090: 4 NVLinks of 14.0625 GB/s"),
+        pytest.param("mi300x", "xgmi", 7 * 16 * 32e9 / 8, id="MI300X: 7 links of 16 lanes at 32 GT/s"),
+        pytest.param("h100", "pcie", 16 * 32e9 * 128 / 130 / 8, id="H100: 16 lanes PCIe 5.0"),
+        pytest.param("rtx5090", "pcie", 16 * 32e9 * 128 / 130 / 8, id="RTX 5090: 16 lanes PCIe 5.0"),
+        pytest.param("a100", "pcie", 16 * 16e9 * 128 / 130 / 8, id="A100: 16 lanes PCIe 4.0"),
+        pytest.param("l4", "pcie", 16 * 16e9 * 128 / 130 / 8, id="L4: 16 lanes PCIe 4.0"),
+        pytest.param("v100", "pcie", 16 * 8e9 * 128 / 130 / 8, id="V100: 16 lanes PCIe 3.0"),
+        pytest.param("t4", "pcie", 16 * 8e9 * 128 / 130 / 8, id="T4: 16 lanes PCIe 3.0"),
+        pytest.param("gtx580", "pcie", 16 * 5e9 * 8 / 10 / 8, id="GTX 580: 16 lanes PCIe 2.0, 8 bits in 10"),
+        pytest.param("h100", "infiniband", 400e9 / 8, id="H100: NDR, 400 Gb/s"),
+        pytest.param("b200", "infiniband", 400e9 / 8, id="B200: NDR, 400 Gb/s"),
+        pytest.param("a100", "infiniband", 200e9 / 8, id="A100: HDR, 200 Gb/s"),
+    ],
+)
+def test_links_follow_from_lanes_and_rate(name, link, expected):
+    assert find(name).links[link] == pytest.approx(expected, rel=0.02)
+
+
+@pytest.mark.parametrize("device", [d for d in built_in().values() if d.links], ids=lambda d: d.name)
+def test_links_have_a_source_and_are_slower_than_memory(device):
+    assert len(device.link_source) > 20
+    assert max(device.links.values()) < (device.bandwidth or 0)
+    assert (device.node is None) == (set(device.links) <= {"pcie"})
 
 
 def test_names_are_found_in_any_case_and_near_ones_are_named():
@@ -164,6 +199,15 @@ BASE = 'title = "x"\nclass = "gpu"\nsource = "y"\n'
         pytest.param('[a]\ntitle="x"\nclass="tpu"\nsource="y"\nflops={float32=1}', "class: expected one of",
             id="class"),
         pytest.param("[a", "no TOML", id="no TOML"),
+        pytest.param(f"[a]\n{BASE}flops = {{ float32 = 1 }}\nlinks = 3", "links: expected bytes a second by link",
+            id="links are a number"),
+        pytest.param(f"[a]\n{BASE}flops = {{ float32 = 1 }}\nlinks = {{ nvlnk = 1 }}", "did you mean nvlink",
+            id="link misspelt"),
+        pytest.param(f"[a]\n{BASE}flops = {{ float32 = 1 }}\nlinks = {{ pcie = 0 }}", "expected a number above 0",
+            id="no bytes a second"),
+        pytest.param(f"[a]\n{BASE}flops = {{ float32 = 1 }}\nlinks = {{ pcie = 1 }}",
+            "link_source: expected a text, got nothing", id="links without a source"),
+        pytest.param(f"[a]\n{BASE}flops = {{ float32 = 1 }}\nnode = 2.5", "node: expected a whole number", id="node"),
     ],
 )  # fmt: skip
 def test_a_badly_described_device_is_told_with_its_place(text, message):

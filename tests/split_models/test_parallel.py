@@ -193,6 +193,31 @@ def test_a_rank_in_json(command, capfd):
     assert sums["reduce_scatter", "fsdp"] == 4 * parameters
 
 
+def test_a_rank_in_80_columns(capfd, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "80")
+    for command in ("memory", "summarize"):
+        code, out, err = ran(capfd, command, *net("--parallel", "dp=2,fsdp=2,tp=2", *PLAN, "--mixed", "bf16"))
+        assert (code, err) == (0, "")
+        assert "rank 0 of 8: dp 2 × fsdp 2 × tp 2" in out
+        assert max(map(len, out.splitlines())) <= 80
+    code, out, _ = ran(capfd, "memory", *net("--parallel", "fsdp=2", "--device", "h100"))
+    assert "fits 74.5 GiB" in out  # 80 GB
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (("--device", "h100", "--device-memory", "1GB"), "--device and --device-memory: expected one of them"),
+        (("--device", "xeon-8480"), "its memory depends on the machine"),
+        (("--device", "h1000"), "not known; did you mean h100"),
+    ],
+)
+def test_a_device_without_a_memory(arguments, said, capfd):
+    code, out, err = ran(capfd, "memory", "lenet1", *arguments)
+    assert (code, out) == (2, "")
+    assert said in err.rstrip().splitlines()[-1]
+
+
 def test_blocks_are_those_of_the_longest_list():
     with parse("fsdp=2").resolved("net.py:Stages", cnncost_settings()) as built:
         report = cnncost.analyze(built)

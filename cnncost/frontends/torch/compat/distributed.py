@@ -79,6 +79,13 @@ def group_of(named: Any) -> Any:
         ) from None
 
 
+def ranks_in(group: Any) -> list[int]:
+    """The ranks of the world that are in a process group, the least first."""
+    import torch.distributed as dist
+
+    return sorted(dist.get_process_group_ranks(group))
+
+
 def done() -> Any:
     """A handle of a collective that has ended, boxed, as c10d's ops return it."""
     from torch._C import _distributed_c10d as c10d

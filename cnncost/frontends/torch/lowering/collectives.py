@@ -7,7 +7,7 @@ from typing import Any
 
 import torch
 
-from cnncost.frontends.torch.compat.distributed import group_of
+from cnncost.frontends.torch.compat.distributed import group_of, ranks_in
 from cnncost.frontends.torch.lowering.registry import Attrs, Lowered, OpCall, lowers, moved
 from cnncost.tensor_types import ITEM_BYTES
 
@@ -87,7 +87,21 @@ def _group(named: Any) -> tuple[Attrs, int, int]:
     """Attributes that tell the group, the number of its ranks, and this rank in it."""
     group = group_of(named)
     ranks, rank = group.size(), group.rank()
-    return {"ranks": ranks, "rank": rank, "group": _name(group.group_desc)}, ranks, rank
+    members = _runs(ranks_in(group))
+    return {"ranks": ranks, "rank": rank, "group": _name(group.group_desc), "members": members}, ranks, rank
+
+
+def _runs(numbers: list[int]) -> tuple[tuple[int, int, int], ...]:
+    """Growing numbers as ranges, by start, end and step: an axis of a mesh is one, however many ranks it has."""
+    runs, first = [], 0
+    while first < len(numbers):
+        last = first
+        step = numbers[first + 1] - numbers[first] if first + 1 < len(numbers) else 1
+        while last + 1 < len(numbers) and numbers[last + 1] - numbers[last] == step:
+            last += 1
+        runs.append((numbers[first], numbers[last] + 1, step))
+        first = last + 1
+    return tuple(runs)
 
 
 def _name(described: str) -> str:

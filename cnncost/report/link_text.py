@@ -1,0 +1,84 @@
+"""The time of a split model's collectives as a table and sentences, beside the time of what it computes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from cnncost import units
+from cnncost.devices.model import Device
+from cnncost.passes.links import Topology
+from cnncost.render.document import Column, Heading, Narrower, Part, Table, notes, rows
+from cnncost.report.columns import AT_LEAST
+from cnncost.report.prediction import Prediction, split
+
+
+def parts(prediction: Prediction) -> Iterator[Part]:
+    """A row for each sort of collective, and both totals; nothing for a model that is not split."""
+    links, device = prediction.links, prediction.roofline.device
+    if links is None:
+        return
+    if links.times is None:
+        yield notes(
+            f"communication is left out: no source states the links of {device.title}; a device of your own may have "
+            "links = { nvlink = 450e9 }", hang="",
+        )  # fmt: skip
+        return
+    yield Heading("communication of this rank")
+    yield Table(
+        (
+            Column("phase", "phase"), Column("collective", "collective"), Column("group", "over"),
+            Column("ranks", "ranks", "count"), Column("link", "link"), Column("bandwidth", "B/s", "rate"),
+            Column("calls", "calls", "count"), Column("bytes", "bytes", "bytes"), Column("seconds", "time", "duration"),
+        ),
+        rows(links.times), shown="people", apart=False,
+        narrower=(Narrower(("bandwidth",)), Narrower(("calls",))),
+    )  # fmt: skip
+    yield notes(*sentences(prediction), hang="")
+
+
+def sentences(prediction: Prediction) -> Iterator[str]:
+    """Both totals, and by which rule the times of collectives are."""
+    found, links, roofline = split(prediction), prediction.links, prediction.roofline
+    if found is None or links is None:
+        return
+    least = AT_LEAST if roofline.unknown or not roofline.device.measured else ""
+    yield (
+        f"not overlapped: {least}{units.duration(found.in_turn)}: {units.duration(found.computing)} of computing, "
+        f"which is the total above without collectives, and {units.duration(found.sending)} of sending"
+    )
+    yield f"overlapped: {least}{units.duration(found.overlapped)}, in each phase the longer of both"
+    yield f"collectives by the {_algorithm(links.topology)}: max(launch, bytes in one direction / bandwidth)"
+    yield _linked(links.topology, roofline.device)
+
+
+def _algorithm(topology: Topology) -> str:
+    return "ring" if topology.algorithm == "ring" else "double binary tree (all-reduces) and the ring (all others)"
+
+
+def _linked(topology: Topology, device: Device) -> str:
+    """How the ranks are taken to be linked, and where the bandwidths are from."""
+    if topology.link is not None:
+        return f"all over {topology.link}, as stated; {device.link_source}"
+    node = topology.node or device.node
+    nodes = "all ranks on one node" if node is None else f"{node} ranks on a node, neighbours first"
+    return (
+        f"{nodes}; a group on several sends out of each by as many adapters as it has ranks there, and no faster than "
+        f"within; {device.link_source}"
+    )
+
+
+def facts(prediction: Prediction) -> dict[str, Any]:
+    """The same for JSON; empty for a model that is not split."""
+    links, found = prediction.links, split(prediction)
+    if links is None:
+        return {}
+    told: dict[str, Any] = {"topology": links.topology._asdict(), "collectives": None}
+    if links.times is not None and found is not None:
+        each = [time._asdict() for time in links.times]
+        told |= {
+            "collectives": [{"bytes" if name == "nbytes" else name: n for name, n in time.items()} for time in each],
+            "computing_seconds": found.computing, "sending_seconds": found.sending,
+            "not_overlapped_seconds": found.in_turn, "overlapped_seconds": found.overlapped,
+        }  # fmt: skip
+    return {"communication": told}
