@@ -143,10 +143,20 @@ class _Alignment:
         if not name and not same_class:
             return 0.0
         common = self._common(a.path, b.path)
+        if not name and self._unrelated(a, b, common):
+            return 0.0
         if not same_class and name == _INDEX and not common:
             return name / 2  # a different module at the same Sequential index: matched only if nothing fits better
         exact = self.old.exact[a.path] == self.new.exact[b.path]
         return name + _CLASS * same_class + _SAME * common + _EXACT * (exact and same_class)
+
+    def _unrelated(self, a: Part, b: Part, common: float) -> bool:
+        """Whether two containers of other names, such as two Sequentials, hold different things."""
+        classes = [
+            Counter(child.class_name for child in tree.children(part.path))
+            for tree, part in ((self.old, a), (self.new, b))
+        ]
+        return all(classes) and common < ALIKE and _overlap(*classes) < ALIKE
 
     def _common(self, old: str, new: str) -> float:
         """The share of equal modules in two subtrees."""

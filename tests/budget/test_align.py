@@ -40,7 +40,24 @@ def block(path, *parts):
     return (Part(path, "Block", 1), *(part._replace(path=f"{path}.{part.path}") for part in parts))
 
 
+def stack(path, *parts):
+    return (Part(path, "Sequential", 1), *(part._replace(path=f"{path}.{part.path}") for part in parts))
+
+
 CASES = [
+    pytest.param(
+        made(*stack("features", conv("0"), relu("1"), conv("2", 16))),
+        made(*stack("layer1", *block("0", conv("a", 32), relu("b")), *block("1", conv("a", 64), relu("b")))),
+        {},
+        id="two Sequentials of other names and other things are not one",
+    ),
+    pytest.param(
+        made(*stack("stage1", *block("0", conv("a")), *block("1", conv("a")))),
+        made(*stack("layer1", *block("0", conv("a", 16)), *block("1", conv("a", 16)))),
+        {"stage1": "layer1", "stage1.0": "layer1.0", "stage1.0.a": "layer1.0.a", "stage1.1": "layer1.1",
+         "stage1.1.a": "layer1.1.a"},
+        id="a Sequential of the same things is renamed and widened",
+    ),
     pytest.param(
         made(conv("0"), relu("1"), conv("2", 16)),
         made(conv("0"), Part("1", "BatchNorm2d", 1, params=16), relu("2"), conv("3", 16)),

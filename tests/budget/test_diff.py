@@ -101,6 +101,18 @@ def diff(project, cnncost):
     return lambda *arguments: cnncost("diff", *arguments)
 
 
+def test_models_that_have_nothing_in_common(diff):
+    """VGG-16's features go, ResNet-50's layers come: what went is more than the total went down by."""
+    code, out, _ = diff("vgg16", "resnet50")
+    removed, total = 15_346_630_656, 3_857_973_248 - 15_470_264_320
+
+    assert code == 0
+    assert "−11.6 G MACs (−75 %): 99 % of −15.5 G in features (removed), +3.86 G elsewhere" in out
+    assert f"{removed / 1e9:.1f} G" == "15.3 G"
+    assert f"{total / 1e9:.1f} G" == "-11.6 G"
+    assert "renamed or moved" not in out
+
+
 def test_arguments_of_two_models(diff):
     added = 8 * 8 * 16 * 16 * (25 - 9)
     code, out, err = diff("net.py:Net", "net.py:Net", "--input", "1x3x8x8", "--new-args", "kernel=5")
