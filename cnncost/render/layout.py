@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import unicodedata
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from functools import cached_property
 from typing import NamedTuple, TypeAlias
 
 Line: TypeAlias = "list[tuple[str, str]]"
@@ -34,10 +36,12 @@ class Cell(NamedTuple):
     @property
     def width(self) -> int:
         """Width in terminal cells."""
-        return places(self.lead) + places(self.text) + places(self.tail)
+        width = places(self.text)
+        return width + places(self.lead) + places(self.tail) if self.lead or self.tail else width
 
 
-class TableColumn(NamedTuple):
+@dataclass(frozen=True)
+class TableColumn:
     """A column of cells, `gap` spaces after the previous column.
 
     `least` is the minimum width when shortening cells; None: never shorten.
@@ -49,9 +53,9 @@ class TableColumn(NamedTuple):
     least: int | None = None
     gap: int = GAP
 
-    @property
+    @cached_property
     def width(self) -> int:
-        """Width of the widest cell."""
+        """Width of the widest cell; measured once, as a table asks for it at each step of its fitting."""
         return max(places(self.heading), *(cell.width for cell in self.cells))
 
     @property
@@ -102,18 +106,23 @@ def _line(cells: Sequence[Cell], fields: Sequence[TableColumn], widths: Sequence
     for cell, field, width in zip(cells, fields, widths, strict=True):
         if line:
             line.append((" " * field.gap, ""))
-        parts = _parts(cell, width)
-        blank = (" " * (width - sum(places(text) for text, _ in parts)), "")
+        parts, filled = _parts(cell, width)
+        blank = (" " * (width - filled), "")
         line.extend([blank, *parts] if field.right else [*parts, blank])
     return _stripped(line)
 
 
-def _parts(cell: Cell, width: int) -> Line:
-    """Fit a cell into `width`; if the text alone can't shrink enough, shorten lead and tail too."""
+def _parts(cell: Cell, width: int) -> tuple[Line, int]:
+    """Fit a cell into `width`, and how much it fills; if its text can't shrink enough, shorten lead and tail too."""
+    natural = cell.width
+    if natural <= width:
+        return [(cell.lead, "guide"), (cell.text, cell.style), (cell.tail, "note")], natural
     room = width - places(cell.lead) - places(cell.tail)
     if room < min(3, places(cell.text)):
-        return [(shorten(cell.lead + cell.text + cell.tail, width), cell.style)]
-    return [(cell.lead, "guide"), (shorten(cell.text, room), cell.style), (cell.tail, "note")]
+        parts = [(shorten(cell.lead + cell.text + cell.tail, width), cell.style)]
+    else:
+        parts = [(cell.lead, "guide"), (shorten(cell.text, room), cell.style), (cell.tail, "note")]
+    return parts, sum(places(text) for text, _ in parts)
 
 
 def _stripped(line: Line) -> Line:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 import textwrap
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from fractions import Fraction
 from functools import partial
 from itertools import pairwise
@@ -151,11 +152,12 @@ def table_lines(table: Table, width: int, written: Written = layout.printable) -
 
 
 class _Fitting:
-    """A table as it is fitted into a width; the text of each cell is made once, whatever is tried."""
+    """A table as it is fitted into a width; each cell's text is made and measured once, whatever is tried."""
 
     def __init__(self, table: Table, width: int, written: Written) -> None:
         self.table, self.width, self.written = table, width, written
         self._cells: dict[tuple[int, bool], list[layout.Cell]] = {}
+        self._columns: dict[tuple[int, bool, int | None], TableColumn] = {}
         self.plan = self._fitted()
 
     @property
@@ -196,20 +198,27 @@ class _Fitting:
                 left = room - sum(field.width + field.gap for field in fields) + fields[0].gap - 1 if room else 0
                 size = max(plan.least.get(column.name, column.bar.least), min(left, column.bar.most))
                 numbers, bars = _with_bars(self.table, plan.places[at], fields[at], size)
-                fields[at : at + 1] = [numbers, bars if room else bars._replace(cells=[layout.Cell(" " * size)])]
+                fields[at : at + 1] = [numbers, bars if room else replace(bars, cells=[layout.Cell(" " * size)])]
                 break
         return fields
 
     def _field(self, index: int, plan: _Plan) -> TableColumn:
         column = self.table.columns[index]
-        shown = self._cells.get((index, plan.compact))
-        if shown is None:
-            shown = self._cells[index, plan.compact] = self._shown(index, plan.compact)
         least = None if column.bar or column.kind == "bar" else plan.least.get(column.name, column.least)
         if column.kind == "name":
             least = max(_NAME[0], min(_NAME[1], 3 * self.width // 10))
-        heading = column.heading.partition(" ")[0] if column.bar else column.heading
-        return TableColumn(heading, shown, column.right, least, column.gap)
+        key = index, plan.compact, least
+        if key not in self._columns:
+            heading = column.heading.partition(" ")[0] if column.bar else column.heading
+            cells = self._texts(index, plan.compact)
+            self._columns[key] = TableColumn(heading, cells, column.right, least, column.gap)
+        return self._columns[key]
+
+    def _texts(self, index: int, compact: bool) -> list[layout.Cell]:
+        key = index, compact and self.table.columns[index].kind == "count"  # other kinds look the same
+        if key not in self._cells:
+            self._cells[key] = self._shown(*key)
+        return self._cells[key]
 
     def _shown(self, index: int, compact: bool) -> list[layout.Cell]:
         column, rows = self.table.columns[index], self.table.rows
@@ -251,7 +260,7 @@ def _with_bars(table: Table, index: int, numbers: TableColumn, size: int) -> tup
     first, _, rest = column.heading.partition(" ")
     if size < len(rest):
         first, _, rest = column.bar.short.rpartition(" ") if column.bar else ("", "", "")
-    return numbers._replace(heading=first), TableColumn(rest, bars, gap=1)
+    return replace(numbers, heading=first), TableColumn(rest, bars, gap=1)
 
 
 def _cell(column: Column, row: Row, index: int, compact: bool, written: Written) -> layout.Cell:
