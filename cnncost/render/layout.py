@@ -7,10 +7,13 @@ and a pipe get the same layout. Widths are in terminal cells: some characters ta
 from __future__ import annotations
 
 import unicodedata
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import zip_longest
 from typing import NamedTuple, TypeAlias
+
+from cnncost.render.wrapping import wrapped
 
 Line: TypeAlias = "list[tuple[str, str]]"
 
@@ -20,8 +23,9 @@ _ELLIPSIS = "…"
 _EIGHTHS = " ▏▎▍▌▋▊▉"
 _ASCII = str.maketrans({
     "├": "|", "└": "`", "│": "|", "─": "-", "…": "~", "×": "x", "·": "*", "–": "-", "≥": ">=", "→": "->",
-    "█": "#", "▉": "#", "▊": "#", "▋": "#", "▌": "#", "▍": " ", "▎": " ", "▏": " ", "²": "2", "Σ": "sum ",
+    "█": "#", "▉": "#", "▊": "#", "▋": "#", "▌": "#", "▍": " ", "▎": " ", "▏": " ", "²": "^2", "Σ": "sum ",
     "≤": "<=", "◆": "*", "✓": "=", "≈": "~", "✗": "!", "−": "-", "±": "+-",
+    "«": '"', "»": '"',
 })  # fmt: skip
 
 
@@ -44,7 +48,7 @@ class Cell(NamedTuple):
 class TableColumn:
     """A column of cells, `gap` spaces after the previous column.
 
-    `least` is the minimum width when shortening cells; None: never shorten.
+    `least` is the minimum width when shortening cells, or, with `wrap`, when putting them into lines; None: neither.
     """
 
     heading: str
@@ -52,6 +56,7 @@ class TableColumn:
     right: bool = False
     least: int | None = None
     gap: int = GAP
+    wrap: bool = False
 
     @cached_property
     def width(self) -> int:
@@ -73,17 +78,29 @@ def _gaps(fields: Sequence[TableColumn]) -> int:
     return sum(field.gap for field in fields[1:])
 
 
-def table(fields: Sequence[TableColumn], width: int, rules: Iterable[int] = ()) -> list[Line]:
-    """The heading, a rule, and a line for each row; `rules` are the indices of rows preceded by another rule."""
+def table(
+    fields: Sequence[TableColumn],
+    width: int,
+    rules: Iterable[int] = (),
+    below: Mapping[int, Sequence[Line]] | None = None,
+) -> list[Line]:
+    """The heading, a rule, and the lines of each row.
+
+    Args:
+        fields: the columns.
+        width: of a line.
+        rules: indices of rows that another rule precedes.
+        below: further lines after the row of an index.
+    """
     given = widths(fields, width)
-    rows = max(len(field.cells) for field in fields)
-    heading = _line([Cell(field.heading, "heading") for field in fields], fields, given)
+    heading = _lines([Cell(field.heading, "heading") for field in fields], fields, given)
     rule = [("─" * (sum(given) + _gaps(fields)), "rule")]
-    lines, before = [heading, rule], set(rules)
-    for row in range(rows):
+    lines, before = [*heading, rule], set(rules)
+    for row in range(max(len(field.cells) for field in fields)):
         if row and row in before:
             lines.append(rule)
-        lines.append(_line([field.cells[row] for field in fields], fields, given))
+        lines += _lines([field.cells[row] for field in fields], fields, given)
+        lines += below.get(row, ()) if below else ()
     return lines
 
 
@@ -99,6 +116,19 @@ def widths(fields: Sequence[TableColumn], width: int) -> list[int]:
             given[i] += 1
         left -= len(short)
     return given
+
+
+def _lines(cells: Sequence[Cell], fields: Sequence[TableColumn], widths: Sequence[int]) -> list[Line]:
+    """The line of a row, or several where a text goes on."""
+    if not any(field.wrap for field in fields):
+        return [_line(cells, fields, widths)]
+    texts = [
+        wrapped(cell.text, width, hang="") if field.wrap else [cell.text]
+        for cell, field, width in zip(cells, fields, widths, strict=True)
+    ]
+    rows = ([cell._replace(text=text) for cell, text in zip(cells, line, strict=True)]
+            for line in zip_longest(*texts, fillvalue=""))  # fmt: skip
+    return [_line(row, fields, widths) for row in rows]
 
 
 def _line(cells: Sequence[Cell], fields: Sequence[TableColumn], widths: Sequence[int]) -> Line:
