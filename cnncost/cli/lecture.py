@@ -12,16 +12,10 @@ from cnncost.cli import terminal
 from cnncost.cli.options import Command, check_places, format_option, output_option
 from cnncost.files import chosen
 from cnncost.lecture.verdict import Verdict
-from cnncost.render.formats import ENDINGS, rendered
+from cnncost.render.formats import ENDINGS
 
 if TYPE_CHECKING:
     from cnncost.lecture.findings import Findings
-
-_FILE_WIDTH = 100
-_STYLES = {
-    "title": "bold", "slide": "bold cyan", "caption": "italic", "heading": "bold", "rule": "dim", "note": "dim",
-    "exact": "green", "rounded": "yellow", "differs": "bold red", "stated": "blue",
-}  # fmt: skip
 
 
 def _complete_slide(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:  # noqa: ARG001  # click's signature
@@ -78,10 +72,10 @@ def command(
     check_places(output)
     title, found = _found(claims, numbers)
     shown = tuple(finding for finding in found if not verdicts or finding.verdict in verdicts)
-    if output is None and form == "text":
-        _show(shown, title)
-    else:
-        terminal.put(_rendered(shown, form, title, whole=not numbers and not verdicts), output)
+    from cnncost.lecture.document import WIDE, document
+
+    whole, wide = not numbers and not verdicts, output is None and terminal.width() >= WIDE
+    terminal.write(document(shown, whole=whole, course=title, wide=wide), form, output)
     return int(exit_code and any(finding.verdict is Verdict.DIFFERS for finding in found))
 
 
@@ -103,29 +97,9 @@ def _found(claims: str | None, numbers: tuple[int, ...]) -> tuple[str, Findings]
     return course.title, check(file, course.numbered(numbers) if numbers else course.slides)
 
 
-def _rendered(findings: Findings, form: str, title: str, *, whole: bool) -> str:
-    if form == "markdown":
-        from cnncost.lecture.render.markdown import to_markdown
-
-        return to_markdown(findings, whole=whole, course=title)
-    if form == "text":
-        from cnncost.lecture.render.text import to_text
-
-        return to_text(findings, _FILE_WIDTH, title)
-    from cnncost.lecture.render.document import document
-
-    return rendered(document(findings, whole=whole, course=title), form)
-
-
 def _write_reports(folder: str) -> None:
     from cnncost.lecture.reports import reports
 
     check_places(str(Path(folder) / "lecture.md"))
     for name, text in reports().items():
         terminal.put(text, str(Path(folder) / name))
-
-
-def _show(findings: Findings, title: str) -> None:
-    from cnncost.lecture.render.text import ascii_text, to_lines
-
-    terminal.show(to_lines(findings, terminal.width(), title), _STYLES, ascii_text)

@@ -5,13 +5,11 @@ from __future__ import annotations
 import os
 import shutil
 import sys
-from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import click
 
 from cnncost.cli import stdout
-from cnncost.render.layout import Line, plain, printable
 
 if TYPE_CHECKING:
     from cnncost.render.document import Document
@@ -27,16 +25,6 @@ def encoding() -> str:
     """Encoding of standard output."""
     with stdout.product():
         return sys.stdout.encoding or "ascii"
-
-
-def show(lines: Sequence[Line], styles: Mapping[str, str], plainer: Callable[[str], str]) -> None:
-    """Print lines, coloured if the terminal supports it, through `plainer` if it lacks their characters."""
-    from cnncost.render.text import colored, encodable
-
-    color = in_color()
-    written = printable if encodable("".join(map(plain, lines)), encoding()) else plainer
-    shown = [[(written(text), style) for text, style in line] for line in lines]
-    echo("\n".join(colored(line, styles) if color else plain(line) for line in shown), color=color)
 
 
 def echo(text: str, *, color: bool | None = None) -> None:

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from cnncost.lecture.contents import SLIDES
+from cnncost.lecture.document import document
 from cnncost.lecture.findings import find
-from cnncost.lecture.render.document import document
-from cnncost.lecture.render.markdown import to_markdown
 from cnncost.render.csv import to_csv
+from cnncost.render.markdown import to_markdown
 
 __all__ = ["reports"]
 
 
 def reports() -> dict[str, str]:
     """Texts by file name; identical on every run and machine."""
-    findings = find(SLIDES)
-    return {"lecture.md": to_markdown(findings, whole=True), "lecture.csv": to_csv(document(findings))}
+    whole = document(find(SLIDES), whole=True)
+    return {"lecture.md": to_markdown(whole), "lecture.csv": to_csv(whole)}

@@ -47,6 +47,7 @@ class Column(NamedTuple):
         shown: where it is.
         empty: what stands for None, and for an empty text, path or shape.
         least: the width down to which text may be shortened, None: not at all; of a bar, its width.
+        wrap: whether text that is too wide goes on in further lines, and is not shortened.
         gap: spaces before it in text.
         style: of its cells in a terminal.
         meaning: a sentence that says more than the heading.
@@ -60,6 +61,7 @@ class Column(NamedTuple):
     shown: Shown = "all"
     empty: str = ""
     least: int | None = None
+    wrap: bool = False
     gap: int = 2
     style: str = ""
     meaning: str = ""
@@ -73,7 +75,7 @@ class Column(NamedTuple):
 
 
 class Cell(NamedTuple):
-    """A value with what stands around it for people: `≥` before a lower bound, a sign or note after; or its style.
+    """A value with what stands around it for people: `≥` before a lower bound, a sign or note after, its style.
 
     `title` is what HTML shows of it in a tree when a pointer is over it.
     """
@@ -91,12 +93,13 @@ class Cell(NamedTuple):
 
 
 class Row(NamedTuple):
-    """A row: values, or Cells where there is more to say, one for each column. In a tree, with its level from 0."""
+    """A row: values or Cells, one for each column; in a tree its level from 0; in text a remark `below` it."""
 
     cells: tuple[Any, ...]
     role: Role = "row"
     style: str = ""
     level: int | None = None
+    below: str = ""
 
     def cell(self, index: int) -> Cell:
         """A cell, whichever way it was given."""
@@ -114,11 +117,12 @@ STRONG = frozenset({"biggest", "front", "strong", "over"})
 
 
 class Narrower(NamedTuple):
-    """A step that makes a table narrower: columns that go, counts that become short, widths of columns in this step."""
+    """A step that makes a table narrower: columns that go, short counts, widths, the most between columns."""
 
     drop: tuple[str, ...] = ()
     compact: bool = False
     least: tuple[tuple[str, int], ...] = ()
+    gap: int | None = None
 
 
 COMPACT = Narrower(compact=True)
@@ -181,12 +185,14 @@ class Note(NamedTuple):
     Attributes:
         without: a column; where a table above shows it, the note is left out.
         code: code that ends the note, such as a command line.
+        strong: so many of its first characters stand out.
     """
 
     text: str
     style: str = ""
     without: str = ""
     code: str = ""
+    strong: int = 0
 
 
 @dataclass(frozen=True)
@@ -214,6 +220,11 @@ class Notes:
     def told(self) -> list[Note]:
         """The notes where all columns are shown."""
         return [note for note in self.notes if note.text and not note.without]
+
+    @property
+    def empty(self) -> bool:
+        """Whether there is nothing to say."""
+        return self.intro is None and not any(note.text for note in self.notes)
 
 
 @dataclass(frozen=True)
@@ -320,7 +331,7 @@ class Document:
 
     def shown(self, where: frozenset[str]) -> list[Part]:
         """The parts that are shown there and are not empty."""
-        return [part for part in self.parts if part.shown in where and not _empty(part)]
+        return [part for part in self.parts if part.shown in where and not (isinstance(part, Notes) and part.empty)]
 
     def tables(self, where: frozenset[str]) -> list[Table]:
         """The tables that are shown there."""
@@ -330,10 +341,6 @@ class Document:
     def full_title(self) -> str:
         """Title and topic."""
         return f"{self.title}: {self.topic}" if self.topic else self.title
-
-
-def _empty(part: Part) -> bool:
-    return isinstance(part, Notes) and part.intro is None and not any(note.text for note in part.notes)
 
 
 def notes(*texts: str, style: str = "", **how: Any) -> Notes:

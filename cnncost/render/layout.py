@@ -7,8 +7,13 @@ and a pipe get the same layout. Widths are in terminal cells: some characters ta
 from __future__ import annotations
 
 import unicodedata
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from itertools import zip_longest
 from typing import NamedTuple, TypeAlias
+
+from cnncost.render.wrapping import wrapped
 
 Line: TypeAlias = "list[tuple[str, str]]"
 
@@ -18,8 +23,9 @@ _ELLIPSIS = "…"
 _EIGHTHS = " ▏▎▍▌▋▊▉"
 _ASCII = str.maketrans({
     "├": "|", "└": "`", "│": "|", "─": "-", "…": "~", "×": "x", "·": "*", "–": "-", "≥": ">=", "→": "->",
-    "█": "#", "▉": "#", "▊": "#", "▋": "#", "▌": "#", "▍": " ", "▎": " ", "▏": " ", "²": "2", "Σ": "sum ",
+    "█": "#", "▉": "#", "▊": "#", "▋": "#", "▌": "#", "▍": " ", "▎": " ", "▏": " ", "²": "^2", "Σ": "sum ",
     "≤": "<=", "◆": "*", "✓": "=", "≈": "~", "✗": "!", "−": "-", "±": "+-",
+    "«": '"', "»": '"',
 })  # fmt: skip
 
 
@@ -34,13 +40,15 @@ class Cell(NamedTuple):
     @property
     def width(self) -> int:
         """Width in terminal cells."""
-        return places(self.lead) + places(self.text) + places(self.tail)
+        width = places(self.text)
+        return width + places(self.lead) + places(self.tail) if self.lead or self.tail else width
 
 
-class TableColumn(NamedTuple):
+@dataclass(frozen=True)
+class TableColumn:
     """A column of cells, `gap` spaces after the previous column.
 
-    `least` is the minimum width when shortening cells; None: never shorten.
+    `least` is the minimum width when shortening cells, or, with `wrap`, when putting them into lines; None: neither.
     """
 
     heading: str
@@ -48,10 +56,11 @@ class TableColumn(NamedTuple):
     right: bool = False
     least: int | None = None
     gap: int = GAP
+    wrap: bool = False
 
-    @property
+    @cached_property
     def width(self) -> int:
-        """Width of the widest cell."""
+        """Width of the widest cell; measured once, as a table asks for it at each step of its fitting."""
         return max(places(self.heading), *(cell.width for cell in self.cells))
 
     @property
@@ -69,17 +78,29 @@ def _gaps(fields: Sequence[TableColumn]) -> int:
     return sum(field.gap for field in fields[1:])
 
 
-def table(fields: Sequence[TableColumn], width: int, rules: Iterable[int] = ()) -> list[Line]:
-    """The heading, a rule, and a line for each row; `rules` are the indices of rows preceded by another rule."""
+def table(
+    fields: Sequence[TableColumn],
+    width: int,
+    rules: Iterable[int] = (),
+    below: Mapping[int, Sequence[Line]] | None = None,
+) -> list[Line]:
+    """The heading, a rule, and the lines of each row.
+
+    Args:
+        fields: the columns.
+        width: of a line.
+        rules: indices of rows that another rule precedes.
+        below: further lines after the row of an index.
+    """
     given = widths(fields, width)
-    rows = max(len(field.cells) for field in fields)
-    heading = _line([Cell(field.heading, "heading") for field in fields], fields, given)
+    heading = _lines([Cell(field.heading, "heading") for field in fields], fields, given)
     rule = [("─" * (sum(given) + _gaps(fields)), "rule")]
-    lines, before = [heading, rule], set(rules)
-    for row in range(rows):
+    lines, before = [*heading, rule], set(rules)
+    for row in range(max(len(field.cells) for field in fields)):
         if row and row in before:
             lines.append(rule)
-        lines.append(_line([field.cells[row] for field in fields], fields, given))
+        lines += _lines([field.cells[row] for field in fields], fields, given)
+        lines += below.get(row, ()) if below else ()
     return lines
 
 
@@ -97,23 +118,41 @@ def widths(fields: Sequence[TableColumn], width: int) -> list[int]:
     return given
 
 
+def _lines(cells: Sequence[Cell], fields: Sequence[TableColumn], widths: Sequence[int]) -> list[Line]:
+    """The line of a row, or several where a text goes on."""
+    if not any(field.wrap for field in fields):
+        return [_line(cells, fields, widths)]
+    texts = [
+        wrapped(cell.text, width, hang="") if field.wrap else [cell.text]
+        for cell, field, width in zip(cells, fields, widths, strict=True)
+    ]
+    rows = ([cell._replace(text=text) for cell, text in zip(cells, line, strict=True)]
+            for line in zip_longest(*texts, fillvalue=""))  # fmt: skip
+    return [_line(row, fields, widths) for row in rows]
+
+
 def _line(cells: Sequence[Cell], fields: Sequence[TableColumn], widths: Sequence[int]) -> Line:
     line: Line = []
     for cell, field, width in zip(cells, fields, widths, strict=True):
         if line:
             line.append((" " * field.gap, ""))
-        parts = _parts(cell, width)
-        blank = (" " * (width - sum(places(text) for text, _ in parts)), "")
+        parts, filled = _parts(cell, width)
+        blank = (" " * (width - filled), "")
         line.extend([blank, *parts] if field.right else [*parts, blank])
     return _stripped(line)
 
 
-def _parts(cell: Cell, width: int) -> Line:
-    """Fit a cell into `width`; if the text alone can't shrink enough, shorten lead and tail too."""
+def _parts(cell: Cell, width: int) -> tuple[Line, int]:
+    """Fit a cell into `width`, and how much it fills; if its text can't shrink enough, shorten lead and tail too."""
+    natural = cell.width
+    if natural <= width:
+        return [(cell.lead, "guide"), (cell.text, cell.style), (cell.tail, "note")], natural
     room = width - places(cell.lead) - places(cell.tail)
     if room < min(3, places(cell.text)):
-        return [(shorten(cell.lead + cell.text + cell.tail, width), cell.style)]
-    return [(cell.lead, "guide"), (shorten(cell.text, room), cell.style), (cell.tail, "note")]
+        parts = [(shorten(cell.lead + cell.text + cell.tail, width), cell.style)]
+    else:
+        parts = [(cell.lead, "guide"), (shorten(cell.text, room), cell.style), (cell.tail, "note")]
+    return parts, sum(places(text) for text, _ in parts)
 
 
 def _stripped(line: Line) -> Line:

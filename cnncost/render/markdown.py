@@ -38,7 +38,7 @@ def _blocks(part: Part, level: int) -> Iterator[str]:
     match part:
         case Table():
             if part.caption:
-                yield escaped(part.caption)
+                yield f"*{escaped(part.caption)}*"
             yield "\n".join(table_lines(part))
         case Equations():
             yield "\n".join(table_lines(part.table))
@@ -62,7 +62,8 @@ def _notes(part: Notes) -> str:
 
 
 def _said(note: Note) -> str:
-    return escaped(note.text) + (code(note.code) if note.code else "")
+    first, rest = note.text[: note.strong], note.text[note.strong :]
+    return _strong(escaped(first), True) + escaped(rest) + (code(note.code) if note.code else "")
 
 
 def _sentence(note: Note) -> str:

@@ -6,9 +6,9 @@ says most; columns go in an order that each table gives; and rich, slow to impor
 
 from __future__ import annotations
 
-import re
 import textwrap
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from fractions import Fraction
 from functools import partial
 from itertools import pairwise
@@ -19,6 +19,7 @@ from cnncost.render import layout
 from cnncost.render.document import TEXT, Column, Curve, Document, Equations, Heading, Note, Notes, Part, Row, Table
 from cnncost.render.layout import Line, TableColumn
 from cnncost.render.values import show
+from cnncost.render.wrapping import wrapped
 
 Written: TypeAlias = Callable[[str], str]
 """A text in characters that are there: `printable` or `to_ascii`."""
@@ -26,18 +27,16 @@ STYLES = {
     "title": "bold", "heading": "bold", "total": "bold", "rule": "dim", "guide": "dim", "note": "dim", "zero": "dim",
     "own": "italic dim", "parent": "bold cyan", "class": "green", "biggest": "bold yellow",
     "bar": "blue", "front": "bold green", "grew": "bold red", "shrank": "green",
+    "stated": "blue", "caption": "italic",
     "within": "green", "over": "bold red", "uncertain": "yellow", "warning": "bold red",
 }  # fmt: skip
 """Of all commands; a style without a line here has no colour."""
 _SIGNS = "─├│└×…≥█▏"
 _BLOCKS = "▁▂▃▄▅▆▇█"
-_UNIT = r"(?:[kMGTPE]?(?:FLOP/s|FLOPs|FLOP|MACs|params|B/s|B|W|J)|[KMGTP]iB|[kMGTPE%]|[mµn]?s)"
-_QUANTITY = re.compile(rf"(?<=\d) (?={_UNIT}(?:[\s,;:)]|$))|(?<=[≤≥=<>]) (?=\d)")
-_PHRASE = re.compile(r"(?<=[,;]) ")
+_BELOW = "    "
+"""Before a remark below a row."""
 _NAME = (12, 36)
 """Bounds of the width down to which a row's name may be shortened: within them, three tenths of the line."""
-_SHORT = 40
-"""Characters of a phrase that is not broken."""
 
 
 def to_lines(document: Document, width: int, written: Written = layout.printable) -> list[Line]:
@@ -63,16 +62,16 @@ def to_text(document: Document, width: int, *, color: bool = False, encoding: st
     if not encodable("".join(map(layout.plain, lines)), encoding):
         lines = [[(layout.to_ascii(text), style) for text, style in line]
                  for line in to_lines(document, width, layout.to_ascii)]  # fmt: skip
-    return "\n".join((colored if color else layout.plain)(line).rstrip() for line in lines)
+    return "\n".join((_colored if color else layout.plain)(line).rstrip() for line in lines)
 
 
-def colored(line: Line, styles: Mapping[str, str] = STYLES) -> str:
+def _colored(line: Line) -> str:
     """A line with ANSI escape codes, by rich's names of styles."""
     from rich.color import ColorSystem
     from rich.style import Style
 
     return "".join(
-        Style.parse(styles[style]).render(text, color_system=ColorSystem.STANDARD) if styles.get(style) else text
+        Style.parse(STYLES[style]).render(text, color_system=ColorSystem.STANDARD) if STYLES.get(style) else text
         for text, style in line
     )
 
@@ -91,25 +90,13 @@ def encodable(text: str, encoding: str) -> bool:
     return True
 
 
-def wrapped(text: str, width: int, first: str = "", hang: str = "  ") -> list[str]:
-    """Lines of a text; a number stays with its unit and its sign, and a short phrase between commas is not broken."""
-    longest = min(_SHORT, width // 2)
-    phrases = _PHRASE.split(_QUANTITY.sub("\N{NO-BREAK SPACE}", text))
-    kept = " ".join([
-        each.replace(" ", "\N{NO-BREAK SPACE}") if len(each) <= longest and "  " not in each else each
-        for each in phrases
-    ])  # fmt: skip
-    lines = textwrap.wrap(kept, width, initial_indent=first, subsequent_indent=hang, break_on_hyphens=False)
-    return [line.replace("\N{NO-BREAK SPACE}", " ") for line in lines]
-
-
 def _part(part: Part, width: int, there: set[str], written: Written) -> Iterator[Line]:
     """The lines of a part; names of the columns that are shown are added to `there`."""
     told = partial(_told, width=width, written=written)
     match part:
         case Table():
             if part.caption:
-                yield from told(Note(part.caption))
+                yield from told(Note(part.caption, "caption"))
             fitting = _Fitting(part, width, written)
             there |= fitting.shown
             yield from fitting.lines()
@@ -134,15 +121,21 @@ def _part(part: Part, width: int, there: set[str], written: Written) -> Iterator
 
 
 def _told(note: Note, width: int, written: Written, first: str = "", hang: str = "  ") -> Iterator[Line]:
-    yield from ([(line, note.style)] for line in wrapped(written(note.text + note.code), width, first, hang))
+    lines = wrapped(written(note.text + note.code), width, first, hang)
+    if note.strong and lines:
+        end = len(first + written(note.text[: note.strong]))
+        yield [(lines[0][:end], "over"), (lines[0][end:], note.style)]
+        del lines[0]
+    yield from ([(line, note.style)] for line in lines)
 
 
 class _Plan(NamedTuple):
-    """One way to fit a table: the columns that are shown, whether counts are short, least widths of columns."""
+    """One way to fit a table: columns, whether counts are short, least widths, the most between columns."""
 
     places: Sequence[int]
     compact: bool = False
     least: Mapping[str, int] = {}
+    gap: int | None = None
 
 
 def table_lines(table: Table, width: int, written: Written = layout.printable) -> list[Line]:
@@ -151,11 +144,12 @@ def table_lines(table: Table, width: int, written: Written = layout.printable) -
 
 
 class _Fitting:
-    """A table as it is fitted into a width; the text of each cell is made once, whatever is tried."""
+    """A table as it is fitted into a width; each cell's text is made and measured once, whatever is tried."""
 
     def __init__(self, table: Table, width: int, written: Written) -> None:
         self.table, self.width, self.written = table, width, written
         self._cells: dict[tuple[int, bool], list[layout.Cell]] = {}
+        self._columns: dict[tuple[int, bool, int | None, int], TableColumn] = {}
         self.plan = self._fitted()
 
     @property
@@ -167,7 +161,11 @@ class _Fitting:
         """The lines of the table."""
         rows = self.table.rows
         rules = [i for i, row in enumerate(rows) if row.role == "total" and i and rows[i - 1].role != "total"]
-        return layout.table(self._fields(self.plan, self.width), self.width, rules)
+        below = {
+            i: list(_told(Note(row.below, "note"), self.width, self.written, _BELOW, _BELOW))
+            for i, row in enumerate(rows) if row.below
+        }  # fmt: skip
+        return layout.table(self._fields(self.plan, self.width), self.width, rules, below)
 
     def _fitted(self) -> _Plan:
         """The first of the steps that fits, or the last, with the optional columns for which there is room then."""
@@ -178,7 +176,7 @@ class _Fitting:
             if self._fits(plan):
                 break
             kept = [i for i in kept if table.columns[i].name not in step.drop]
-            plan = _Plan(kept, plan.compact or step.compact, dict(step.least))
+            plan = _Plan(kept, plan.compact or step.compact, dict(step.least), step.gap)
         names = [column.name for column in table.columns]
         for name in table.optional:
             more = plan._replace(places=sorted([*plan.places, names.index(name)]))
@@ -196,20 +194,28 @@ class _Fitting:
                 left = room - sum(field.width + field.gap for field in fields) + fields[0].gap - 1 if room else 0
                 size = max(plan.least.get(column.name, column.bar.least), min(left, column.bar.most))
                 numbers, bars = _with_bars(self.table, plan.places[at], fields[at], size)
-                fields[at : at + 1] = [numbers, bars if room else bars._replace(cells=[layout.Cell(" " * size)])]
+                fields[at : at + 1] = [numbers, bars if room else replace(bars, cells=[layout.Cell(" " * size)])]
                 break
         return fields
 
     def _field(self, index: int, plan: _Plan) -> TableColumn:
         column = self.table.columns[index]
-        shown = self._cells.get((index, plan.compact))
-        if shown is None:
-            shown = self._cells[index, plan.compact] = self._shown(index, plan.compact)
         least = None if column.bar or column.kind == "bar" else plan.least.get(column.name, column.least)
         if column.kind == "name":
             least = max(_NAME[0], min(_NAME[1], 3 * self.width // 10))
-        heading = column.heading.partition(" ")[0] if column.bar else column.heading
-        return TableColumn(heading, shown, column.right, least, column.gap)
+        gap = column.gap if plan.gap is None else min(column.gap, plan.gap)
+        key = index, plan.compact, least, gap
+        if key not in self._columns:
+            heading = column.heading.partition(" ")[0] if column.bar else column.heading
+            cells = self._texts(index, plan.compact)
+            self._columns[key] = TableColumn(heading, cells, column.right, least, gap, column.wrap)
+        return self._columns[key]
+
+    def _texts(self, index: int, compact: bool) -> list[layout.Cell]:
+        key = index, compact and self.table.columns[index].kind == "count"  # other kinds look the same
+        if key not in self._cells:
+            self._cells[key] = self._shown(*key)
+        return self._cells[key]
 
     def _shown(self, index: int, compact: bool) -> list[layout.Cell]:
         column, rows = self.table.columns[index], self.table.rows
@@ -251,7 +257,7 @@ def _with_bars(table: Table, index: int, numbers: TableColumn, size: int) -> tup
     first, _, rest = column.heading.partition(" ")
     if size < len(rest):
         first, _, rest = column.bar.short.rpartition(" ") if column.bar else ("", "", "")
-    return numbers._replace(heading=first), TableColumn(rest, bars, gap=1)
+    return replace(numbers, heading=first), TableColumn(rest, bars, gap=1)
 
 
 def _cell(column: Column, row: Row, index: int, compact: bool, written: Written) -> layout.Cell:

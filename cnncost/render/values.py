@@ -24,7 +24,7 @@ NUMBERS = frozenset({
     "ratio", "share", "part", "percent", "error", "headroom", "growth", "figure", "along", "shape",
 })  # fmt: skip
 """Kinds that are right-aligned."""
-SAFE = NUMBERS | {"flag", "shapes", "tensors"}
+SAFE = (NUMBERS | {"flag", "shapes", "tensors"}) - {"figure"}
 """Kinds whose text has no character that markdown reads as markup."""
 
 

@@ -105,7 +105,7 @@ def test_wrong_usage(capsys, arguments, words):
 @pytest.mark.parametrize(
     ("name", "beginning"),
     [
-        ("page.md", "# The lecture, checked\n"),
+        ("page.md", "# The lecture, checked: "),
         ("rows.csv", "slide,title,table,"),
         ("all.json", '{\n  "schema": 3,'),
         ("page.txt", "The lecture, checked: "),

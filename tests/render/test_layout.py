@@ -122,3 +122,11 @@ def test_what_is_left_goes_to_each_alike():
         TableColumn("c", [Cell("z" * 20)]),
     ]
     assert plain(table(fields, 40)[2]) == "xxx…xxxx  yyy…yyyy  " + "z" * 20
+
+
+def test_a_text_goes_on_below_and_its_row_stays_together():
+    fields = (TableColumn("a", [Cell("1"), Cell("22")], right=True),
+              TableColumn("what", [Cell("one two three"), Cell("four")], least=6, wrap=True))  # fmt: skip
+    assert [plain(line) for line in table(fields, 12, below={0: [[("  a remark", "note")]]})] == [
+        " a  what", "────────────", " 1  one two", "    three", "  a remark", "22  four",
+    ]  # fmt: skip

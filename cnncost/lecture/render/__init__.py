@@ -1,1 +1,0 @@
-"""Views of findings: each takes the same tables, and computes nothing."""

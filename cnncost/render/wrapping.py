@@ -1,0 +1,24 @@
+"""Breaks a text into lines where a phrase ends."""
+
+from __future__ import annotations
+
+import re
+import textwrap
+
+_UNIT = r"(?:[kMGTPE]?(?:FLOP/s|FLOPs|FLOP|MACs|params|B/s|B|W|J)|[KMGTP]iB|[kMGTPE%]|[mµn]?s)"
+_QUANTITY = re.compile(rf"(?<=\d) (?={_UNIT}(?:[\s,;:)]|$))|(?<=[≤≥=<>]) (?=\d)")
+_PHRASE = re.compile(r"(?<=[,;]) ")
+_SHORT = 40
+"""Characters of a phrase that is not broken."""
+
+
+def wrapped(text: str, width: int, first: str = "", hang: str = "  ") -> list[str]:
+    """Lines of a text; a number stays with its unit and its sign, and a short phrase between commas is not broken."""
+    longest = min(_SHORT, width // 2)
+    phrases = _PHRASE.split(_QUANTITY.sub("\N{NO-BREAK SPACE}", text))
+    kept = " ".join([
+        each.replace(" ", "\N{NO-BREAK SPACE}") if len(each) <= longest and "  " not in each else each
+        for each in phrases
+    ])  # fmt: skip
+    lines = textwrap.wrap(kept, width, initial_indent=first, subsequent_indent=hang, break_on_hyphens=False)
+    return [line.replace("\N{NO-BREAK SPACE}", " ") for line in lines]
