@@ -19,6 +19,12 @@ def contradiction(domain: str, op: Op) -> str:
     return next(rule(op), "") if rule is not None else ""
 
 
+def of_inputs(domain: str, op: Op) -> str:
+    """Likewise, of an op whose inputs alone are known: its outputs then have no shape."""
+    rule = _OF_INPUTS.get(op.type) if not domain else None
+    return next(rule(op), "") if rule is not None else ""
+
+
 def _x(shape: Shape) -> str:
     return "×".join(map(str, shape)) or "a scalar"
 
@@ -83,6 +89,11 @@ def _attention(op: Op) -> Iterator[str]:
         yield f"queries, keys and values of {_x(q)}, {_x(k)} and {_x(v)}"
     elif len(q) == 4 and (q[-1] != k[-1] or k[1] != v[1] or q[1] % max(k[1], 1)):
         yield f"heads of queries, keys and values of {_x(q)}, {_x(k)} and {_x(v)}"
+    elif len(q) == 3:
+        heads, groups = op.get("q_num_heads") or 0, op.get("kv_num_heads") or 0
+        whole = heads and groups and not (heads % groups or q[-1] % heads or k[-1] % groups or v[-1] % groups)
+        if not whole or q[-1] // heads != k[-1] // groups:
+            yield f"{heads} heads of queries and {groups} of keys for {_x(q)}, {_x(k)} and {_x(v)}"
 
 
 def _packed_attention(op: Op) -> Iterator[str]:
@@ -108,6 +119,33 @@ def _product(op: Op) -> Iterator[str]:
         yield f"a product of {_x(a)} and {_x(b)}"
 
 
+def _matmul(op: Op) -> Iterator[str]:
+    a, b = op.x().shape, op.x(1).shape
+    if not a or not b or a[-1] != b[-2 if len(b) > 1 else 0] or not _joins(a[:-2], b[:-2]):
+        yield f"a product of {_x(a)} and {_x(b)}"
+
+
+def _elementwise(op: Op) -> Iterator[str]:
+    shapes = [op.x(i).shape for i in op.present()]
+    if not all(_joins(a, b) for i, a in enumerate(shapes) for b in shapes[:i]):
+        yield f"{' and '.join(map(_x, shapes))}, which do not broadcast"
+
+
+def _joins(a: Shape, b: Shape) -> bool:
+    """Whether two shapes broadcast: from the last axis on sizes are equal, or one of them is 1."""
+    return all(m == n or 1 in (m, n) for m, n in zip(a[::-1], b[::-1], strict=False))
+
+
+def _concatenated(op: Op) -> Iterator[str]:
+    shapes = [op.x(i).shape for i in op.present()]
+    rank, axis = len(shapes[0]), op.get("axis", 1)
+    if not -rank <= axis < rank or any(
+        len(s) != rank or any(m != n for i, (m, n) in enumerate(zip(s, shapes[0], strict=True)) if i != axis % rank)
+        for s in shapes
+    ):
+        yield f"{' and '.join(map(_x, shapes))} along axis {axis}"
+
+
 def _skip(op: Op) -> Iterator[str]:
     x, skip, scale = op.x().shape, op.x(1).shape, op.x(2).shape
     if skip[-1:] != x[-1:] or scale != x[-1:]:
@@ -119,8 +157,14 @@ _RULES: dict[tuple[str, str], Callable[[Op], Iterator[str]]] = {
     **{("", name): _recurrent for name in _GATES},
     **{("", name): _broadcast for name in ("PRelu", "LayerNormalization", "RMSNormalization")},
     **{("", name): _channels for name in ("InstanceNormalization", "GroupNormalization")},
-    ("", "Reshape"): _reshape, ("", "Attention"): _attention, ("", "Gemm"): _product,
+    **{("", name): _reshape for name in ("Reshape", "DepthToSpace", "SpaceToDepth")},
+    ("", "Attention"): _attention, ("", "Gemm"): _product,
     (MICROSOFT, "FusedConv"): _convolution, (MICROSOFT, "FusedGemm"): _product, (MICROSOFT, "QGemm"): _product,
     (MICROSOFT, "Attention"): _packed_attention, (MICROSOFT, "MultiHeadAttention"): _multi_head,
     (MICROSOFT, "SkipLayerNormalization"): _skip, (MICROSOFT, "SkipSimplifiedLayerNormalization"): _skip,
+}  # fmt: skip
+_OF_INPUTS: dict[str, Callable[[Op], Iterator[str]]] = {
+    "MatMul": _matmul, "Gemm": _product, "Concat": _concatenated,
+    **dict.fromkeys(("Add", "Sub", "Mul", "Div", "Pow", "Where", "Max", "Min", "Equal", "Greater", "Less", "And", "Or",
+                     "Xor", "Mod", "GreaterOrEqual", "LessOrEqual"), _elementwise),
 }  # fmt: skip

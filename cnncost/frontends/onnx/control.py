@@ -1,4 +1,4 @@
-"""Graphs within ops: function bodies, branches and loops, followed where their course is fixed."""
+"""Graphs within ops: branches and loops, followed where their course is fixed."""
 
 from __future__ import annotations
 
@@ -185,72 +185,3 @@ def _stacked(run: Any, parts: list[Tensor], axis: int, path: Path) -> Tensor | N
     to = kind._replace(shape=(*kind.shape[:axis], len(parts), *kind.shape[axis:]))
     moves = (("reshape", one), ("cat", axis))
     return run.tensor(run.builder.node("onnx.Loop", "layout", {"copy": True, "moves": moves}, values, [to], call)[0])  # type: ignore[no-any-return]
-
-
-# ---- functions
-
-
-def function(run: Any, body: Any, op: Op, path: Path, attributes: Mapping[str, Any]) -> list[Tensor]:
-    """The outputs of a function of the model, its body followed as a module of its own."""
-    attributes_by_name = {proto.name: proto for proto in body.attribute_proto}
-    attributes_by_name.update(attributes)
-    inner: dict[str, Tensor] = {"": Tensor(None)}
-    bound = [*op.inputs, *[None] * len(body.input)]
-    nodes = _without(body.node, {name for name, t in zip(body.input, bound, strict=False) if t is None})
-    inner |= {name: tensor for name, tensor in zip(body.input, bound, strict=False) if tensor is not None}
-    versions = {"" if entry.domain == "ai.onnx" else entry.domain: entry.version for entry in body.opset_import}
-    before, run.inference.opsets = run.inference.opsets, {**run.inference.opsets, **versions}
-    outside, run.within = run.within, f"{body.domain}::{body.name}/"
-    try:
-        run.run(nodes, inner, path, attributes_by_name)
-    finally:
-        run.inference.opsets, run.within = before, outside
-    return [inner.get(name, Tensor(None)) for name in body.output]
-
-
-def _without(nodes: Any, missing: set[str]) -> list[Any]:
-    """Nodes that read none of the missing inputs of a function by name, but as empty names."""
-    if not missing:
-        return list(nodes)
-    found = []
-    for node in nodes:
-        if not missing & set(node.input):
-            found.append(node)
-            continue
-        copy = type(node)()
-        copy.CopyFrom(node)
-        copy.input[:] = ["" if name in missing else name for name in node.input]
-        found.append(copy)
-    return found
-
-
-def schema_function(run: Any, node: Any, op: Op, domain: str, path: Path) -> list[Tensor] | None:
-    """The outputs of an op that ONNX itself defines by other ops; None if it does not."""
-    schema = run.inference.schema(node.op_type, domain)
-    if schema is None:
-        return None
-    body = None
-    if schema.has_function:
-        body = schema.function_body
-    elif schema.has_context_dependent_function:
-        types = [run.inference.proto(t).SerializeToString() if t is not None else b"" for t in op.inputs]
-        try:
-            text = schema.get_context_dependent_function(node.SerializeToString(), types)
-        except Exception:  # noqa: BLE001  # not for these types
-            return None
-        body = run.onnx.FunctionProto()
-        body.ParseFromString(text)
-    if body is None or not body.node:
-        return None
-    settings = _defaults(schema)
-    settings |= {attribute.name: attribute for attribute in node.attribute}
-    return function(run, body, op, (*path, (node.op_type, node.op_type)), settings)
-
-
-def _defaults(schema: Any) -> dict[str, Any]:
-    """Attributes with their default values."""
-    defaults = {}
-    for name, attribute in schema.attributes.items():
-        if attribute.default_value is not None and attribute.default_value.name:
-            defaults[name] = attribute.default_value
-    return defaults

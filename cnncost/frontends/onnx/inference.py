@@ -26,6 +26,7 @@ class Inference:
     def __init__(self, onnx: Any, opsets: dict[str, int]) -> None:
         self._onnx = onnx
         self._known: dict[tuple[object, ...], list[Any]] = {}
+        self._needed: dict[tuple[str, str, int | None], int] = {}
         self._protos: dict[TensorType, Any] = {}
         self.opsets = opsets
 
@@ -53,6 +54,15 @@ class Inference:
             return self._onnx.defs.get_schema(op, version, domain)
         except Exception:  # noqa: BLE001  # the package raises an error type of its own C++ module
             return None
+
+    def lacking(self, node: Any, domain: str) -> str:
+        """In words, that a node has fewer inputs than its op needs; empty if it has enough, or the op is not known."""
+        key = (node.op_type, domain, self.opsets.get(domain))
+        if key not in self._needed:
+            schema = self.schema(node.op_type, domain)
+            self._needed[key] = 0 if schema is None else schema.min_input
+        needed = self._needed[key]
+        return f"{node.op_type} needs {needed} inputs, it has {len(node.input)}" if len(node.input) < needed else ""
 
     def proto(self, tensor: Tensor) -> Any:
         """A tensor's TypeProto, or None."""

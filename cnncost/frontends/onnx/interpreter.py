@@ -8,7 +8,8 @@ from typing import Any, TypeAlias
 from cnncost.errors import SourceError
 from cnncost.frontends.onnx.builder import Builder, Path, Weight
 from cnncost.frontends.onnx.constants import fold
-from cnncost.frontends.onnx.contradictions import contradiction
+from cnncost.frontends.onnx.contradictions import contradiction, of_inputs
+from cnncost.frontends.onnx.functions import function, schema_function, with_attributes
 from cnncost.frontends.onnx.inference import Inference
 from cnncost.frontends.onnx.lowering import lowering, weights
 from cnncost.frontends.onnx.lowering.quantized import deferred
@@ -43,6 +44,7 @@ class Interpreter:
         self.functions = functions
         self.declared: dict[str, Any] = {}
         self.unshaped: list[str] = []
+        self.following: list[Signature] = []  # functions whose bodies are followed, from the outermost inwards
         self.within = ""  # the function whose body is followed: names in it are its own
         self._weights: dict[str, int] = {}
         self._settings: set[str] = set()
@@ -60,7 +62,7 @@ class Interpreter:
                         f"{self.spec}: node {node.name or node.op_type} reads {name!r}, which nothing before it makes; "
                         "expected nodes in topological order, without cycles"
                     )
-            self._node(_resolved(self.onnx, node, given), names, path)
+            self._node(with_attributes(self.onnx, node, given), names, path)
 
     def _node(self, node: Any, names: Names, outer: Path) -> None:
         domain = "" if node.domain == "ai.onnx" else node.domain
@@ -125,18 +127,19 @@ class Interpreter:
             return control.followed(self, node, op, names, path)
         body = self.functions.get((node.domain, node.op_type, getattr(node, "overload", "")))
         if body is not None:
-            return control.function(self, body, op, path, {a.name: a for a in node.attribute})
+            return function(self, body, op, path, {a.name: a for a in node.attribute})
         for i in () if domain else SETTINGS.get(node.op_type, ()):
             self._settings.update(tensor.weight for tensor in op.inputs[i : i + 1] if tensor is not None)
+        if lacking := self.inference.lacking(node, domain):
+            raise SourceError(f"{self.spec}: node {node.name or node.op_type}: {lacking}; the file is damaged")
         types = [self._declared(name, each) for name, each in
                  zip(node.output, self.inference.types(node, op, domain), strict=True)]  # fmt: skip
         kinds = [t if isinstance(t, TensorType) else None for t in types]
         named = [bool(name) for name in node.output]
-        complete = all(t is None or t.type is not None for t in op.inputs) and all(
-            t is not None or not name for t, name in zip(kinds, named, strict=True)
-        )
+        known = all(t is None or t.type is not None for t in op.inputs)
+        complete = known and all(t is not None or not name for t, name in zip(kinds, named, strict=True))
         op.outputs = [t if name else None for t, name in zip(kinds, named, strict=True)]
-        if complete and (said := contradiction(domain, op)):
+        if known and (said := contradiction(domain, op) if complete else of_inputs(domain, op)):
             raise SourceError(
                 f"{self.spec}: node {node.name or node.op_type}: {said}; expected sizes that fit: the file is damaged, "
                 "or its inputs are given in sizes that it was not exported for"
@@ -147,7 +150,7 @@ class Interpreter:
         if results is not None and deferred(op):
             return [Tensor(op.y(), later=Later(_told(domain, node.op_type), tuple(op.inputs), call))]
         if results is None and complete:
-            expanded = control.schema_function(self, node, op, domain, path)
+            expanded = schema_function(self, node, op, domain, path)
             if expanded is not None:
                 return expanded
         if results is None:
@@ -222,7 +225,8 @@ class Interpreter:
         """A tensor of the file; its data only if there is little."""
         kind = declared(proto)
         if kind is None:
-            self.builder.note(f"{name}: its dtype has no size; ops that read it are unknown")
+            wrong = "a size below zero" if min(proto.dims, default=0) < 0 else "a dtype without a size"
+            self.builder.note(f"{name}: {wrong}; ops that read it are unknown")
             return Tensor(None)
         if proto.data_type in _PACKED:
             self.builder.note("elements of less than a byte are counted as one byte each")
@@ -315,34 +319,3 @@ def _shape(name: str, op: Op, kind: TensorType) -> Constant:
     if name == "Size":
         return np.asarray(kind.numel, np.int64)
     return np.asarray(kind.shape[op.get("start", 0) : op.get("end")], np.int64)
-
-
-def _resolved(onnx: Any, node: Any, given: Mapping[str, Any] | None) -> Any:
-    """The node with the attributes of the function call in place of references to them."""
-    if given is None or not _refers(node):
-        return node
-    resolved = onnx.NodeProto()
-    resolved.CopyFrom(node)
-    del resolved.attribute[:]
-    for attribute in node.attribute:
-        if not attribute.ref_attr_name:
-            inner = resolved.attribute.add()
-            inner.CopyFrom(attribute)
-            for graph in (inner.g, *inner.graphs):  # the call's attributes are those of branches and loops, too
-                nodes = [_resolved(onnx, each, given) for each in graph.node]
-                del graph.node[:]
-                graph.node.extend(nodes)
-        elif attribute.ref_attr_name in given:
-            bound = resolved.attribute.add()
-            bound.CopyFrom(given[attribute.ref_attr_name])
-            bound.name = attribute.name
-    return resolved
-
-
-def _refers(node: Any) -> bool:
-    """Whether a node, or one in the graphs that it has, refers to attributes of the function that it is in."""
-    return any(
-        attribute.ref_attr_name
-        or any(map(_refers, (each for g in (attribute.g, *attribute.graphs) for each in g.node)))
-        for attribute in node.attribute
-    )

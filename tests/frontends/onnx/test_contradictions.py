@@ -58,6 +58,18 @@ CASES = [
                      [("q", 1, 3, 8), ("k", 1, 5, 8), ("v", 1, 6, 8)]), "keys", id="fused keys and values"),
     pytest.param(one(microsoft("FusedGemm", "x w", activation="Relu"), ("x", 3, 4), w=(5, 7)), "3×4 and 5×7",
                  id="a fused product"),
+    pytest.param(one(node("MatMul", "x w", "y"), ("x", 3, 4), w=(5, 7)), "product of 3×4 and 5×7", id="a product"),
+    pytest.param(one(node("MatMul", "x w", "y"), ("x", 2, 3, 5), w=(3, 5, 7)), "2×3×5 and 3×5×7", id="its batches"),
+    pytest.param(one(node("MatMul", "x w", "y"), ("x", 4), w=(5,)), "product of 4 and 5", id="vectors"),
+    pytest.param(one(node("Gemm", "x w", "y"), ("x", 3, 4), w=(5, 7)), "3×4 and 5×7", id="Gemm"),
+    pytest.param(one(node("Gemm", "x w", "y"), ("x", 2, 1, 4), w=(4, 7)), "2×1×4 and 4×7", id="Gemm of three axes"),
+    pytest.param(one(node("Add", "x w", "y"), ("x", 3, 4), w=(5, 7)), "3×4 and 5×7, which do not", id="a sum"),
+    pytest.param(one(node("Concat", "x w", "y", axis=1), ("x", 3, 4), w=(5, 4)), "along axis 1", id="joined"),
+    pytest.param(one(node("Concat", "x w", "y", axis=2), ("x", 3, 4), w=(3, 4)), "along axis 2", id="no such axis"),
+    pytest.param(one(node("DepthToSpace", "x", "y", blocksize=3), ("x", 1, 8, 2, 2)), "32 elements", id="a block"),
+    pytest.param(model([node("Attention", "q q q", "y", q_num_heads=3, kv_num_heads=2)], [("q", 1, 4, 7)], opset=23),
+                 "3 heads of queries and 2", id="numbers of heads"),
+    pytest.param(one(node("Conv", "x", "y"), X), "Conv needs 2 inputs, it has 1", id="an input is missing"),
     pytest.param(one(microsoft("SkipLayerNormalization", "x s g"), [("x", 1, 3, 4), ("s", 1, 3, 4)], g=(5,)),
                  "scale of 5", id="a fused norm"),
 ]  # fmt: skip
@@ -71,9 +83,32 @@ def test_contradicting_sizes_are_refused(tmp_path, proto, told):
 
 
 @pytest.mark.parametrize(
-    ("op", "x", "w"),
-    [("MatMul", (3, 4), (5, 7)), ("MatMul", (2, 3, 5), (3, 5, 7)), ("Gemm", (3, 4), (5, 7)), ("Add", (3, 4), (5, 7))],
+    ("op", "w"),
+    [
+        pytest.param(node("Expand", "x to", "y"), ints("to", 5, 4), id="Expand"),
+        pytest.param(node("Einsum", "x to", "y", equation="ij,jkl->ik"), weight("to", 4, 2), id="Einsum"),
+        pytest.param(node("Transpose", "x", "y", perm=[0, 0]), ints("to", 1), id="Transpose"),
+    ],
 )
-def test_what_the_package_finds_is_unknown_by_name(tmp_path, op, x, w):
-    report = analyzed(tmp_path, one(node(op, "x w", "y"), ("x", *x), w=w))
-    assert report.unknown == {f"onnx.{op}": 1}
+def test_what_the_package_finds_is_unknown_by_name(tmp_path, op, w):
+    report = analyzed(tmp_path, model([op], [("x", 3, 4)], stored=[w]))
+    assert report.unknown == {f"onnx.{op.op_type}": 1}
+
+
+def test_a_size_below_zero_is_said(tmp_path):
+    """And the op that reads it is unknown; a header alone is read, so that nothing is allocated."""
+    w = weight("w", 1, 4)
+    w.dims[0] = -3
+    report = analyzed(tmp_path, model([node("MatMul", "x w", "y")], [("x", 1, 4)], stored=[w]))
+    assert report.unknown == {"onnx.MatMul": 1}
+    assert any("w: a size below zero" in note for note in report.notes)
+
+
+def test_a_function_that_calls_itself(tmp_path):
+    call = helper.make_node("F", ["x"], ["y"], domain="my")
+    body = [helper.make_node("F", ["x"], ["y"], domain="my")]
+    proto = model([call], [("x", 3)])
+    proto.functions.append(helper.make_function("my", "F", ["x"], ["y"], body, [helper.make_opsetid("my", 1)]))
+    proto.opset_import.append(helper.make_opsetid("my", 1))
+    with pytest.raises(SourceError, match="the function my::F calls itself"):
+        analyzed(tmp_path, proto)

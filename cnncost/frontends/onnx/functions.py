@@ -1,0 +1,118 @@
+"""Functions: of the model, and of ops that ONNX defines by others. Their bodies are followed in place."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from cnncost.errors import SourceError
+from cnncost.frontends.onnx.builder import Path
+from cnncost.frontends.onnx.lowering.registry import Op, Tensor
+
+
+def function(run: Any, body: Any, op: Op, path: Path, attributes: Mapping[str, Any]) -> list[Tensor]:
+    """The outputs of a function of the model, its body followed as a module of its own.
+
+    Raises:
+        SourceError: a function that calls itself.
+    """
+    own = (body.domain, body.name, getattr(body, "overload", ""))
+    if own in run.following:
+        raise SourceError(
+            f"{run.spec}: the function {body.domain}::{body.name} calls itself, which ONNX does not allow"
+        )
+    attributes_by_name = {proto.name: proto for proto in body.attribute_proto}
+    attributes_by_name.update(attributes)
+    inner: dict[str, Tensor] = {"": Tensor(None)}
+    bound = [*op.inputs, *[None] * len(body.input)]
+    nodes = _without(body.node, {name for name, t in zip(body.input, bound, strict=False) if t is None})
+    inner |= {name: tensor for name, tensor in zip(body.input, bound, strict=False) if tensor is not None}
+    versions = {"" if entry.domain == "ai.onnx" else entry.domain: entry.version for entry in body.opset_import}
+    before, run.inference.opsets = run.inference.opsets, {**run.inference.opsets, **versions}
+    outside, run.within = run.within, f"{body.domain}::{body.name}/"
+    run.following.append(own)
+    try:
+        run.run(nodes, inner, path, attributes_by_name)
+    finally:
+        run.inference.opsets, run.within = before, outside
+        run.following.pop()
+    return [inner.get(name, Tensor(None)) for name in body.output]
+
+
+def _without(nodes: Any, missing: set[str]) -> list[Any]:
+    """Nodes that read none of the missing inputs of a function by name, but as empty names."""
+    if not missing:
+        return list(nodes)
+    found = []
+    for node in nodes:
+        if not missing & set(node.input):
+            found.append(node)
+            continue
+        copy = type(node)()
+        copy.CopyFrom(node)
+        copy.input[:] = ["" if name in missing else name for name in node.input]
+        found.append(copy)
+    return found
+
+
+def schema_function(run: Any, node: Any, op: Op, domain: str, path: Path) -> list[Tensor] | None:
+    """The outputs of an op that ONNX itself defines by other ops; None if it does not."""
+    schema = run.inference.schema(node.op_type, domain)
+    if schema is None:
+        return None
+    body = None
+    if schema.has_function:
+        body = schema.function_body
+    elif schema.has_context_dependent_function:
+        types = [run.inference.proto(t).SerializeToString() if t is not None else b"" for t in op.inputs]
+        try:
+            text = schema.get_context_dependent_function(node.SerializeToString(), types)
+        except Exception:  # noqa: BLE001  # not for these types
+            return None
+        body = run.onnx.FunctionProto()
+        body.ParseFromString(text)
+    if body is None or not body.node:
+        return None
+    settings = _defaults(schema)
+    settings |= {attribute.name: attribute for attribute in node.attribute}
+    return function(run, body, op, (*path, (node.op_type, node.op_type)), settings)
+
+
+def _defaults(schema: Any) -> dict[str, Any]:
+    """Attributes with their default values."""
+    defaults = {}
+    for name, attribute in schema.attributes.items():
+        if attribute.default_value is not None and attribute.default_value.name:
+            defaults[name] = attribute.default_value
+    return defaults
+
+
+def with_attributes(onnx: Any, node: Any, given: Mapping[str, Any] | None) -> Any:
+    """The node with the attributes of the function call in place of references to them."""
+    if given is None or not _refers(node):
+        return node
+    resolved = onnx.NodeProto()
+    resolved.CopyFrom(node)
+    del resolved.attribute[:]
+    for attribute in node.attribute:
+        if not attribute.ref_attr_name:
+            inner = resolved.attribute.add()
+            inner.CopyFrom(attribute)
+            for graph in (inner.g, *inner.graphs):  # the call's attributes are those of branches and loops, too
+                nodes = [with_attributes(onnx, each, given) for each in graph.node]
+                del graph.node[:]
+                graph.node.extend(nodes)
+        elif attribute.ref_attr_name in given:
+            bound = resolved.attribute.add()
+            bound.CopyFrom(given[attribute.ref_attr_name])
+            bound.name = attribute.name
+    return resolved
+
+
+def _refers(node: Any) -> bool:
+    """Whether a node, or one in the graphs that it has, refers to attributes of the function that it is in."""
+    return any(
+        attribute.ref_attr_name
+        or any(map(_refers, (each for g in (attribute.g, *attribute.graphs) for each in g.node)))
+        for attribute in node.attribute
+    )
