@@ -10,9 +10,11 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 from functools import cached_property
+from typing import TypeVar
 
 from cnncost.budget.snapshot import Part, Snapshot
 
+T = TypeVar("T")
 ALIKE = 0.5
 """Minimum share of equal modules for two subtrees in different places to count as moved."""
 _NAME, _INDEX, _CLASS, _SAME, _EXACT = 3.0, 1.0, 2.0, 4.0, 1.0
@@ -62,7 +64,7 @@ def _wrapped(model: _Tree, other: _Tree) -> str:
     return path if common >= ALIKE else ""
 
 
-def _overlap(a: Counter[object], b: Counter[object]) -> float:
+def _overlap(a: Counter[T], b: Counter[T]) -> float:
     """The share of equal modules in two subtrees."""
     return 2 * (a & b).total() / (a.total() + b.total())
 
@@ -152,11 +154,10 @@ class _Alignment:
 
     def _unrelated(self, a: Part, b: Part, common: float) -> bool:
         """Whether two containers of other names, such as two Sequentials, hold different things."""
-        classes = [
-            Counter(child.class_name for child in tree.children(part.path))
-            for tree, part in ((self.old, a), (self.new, b))
-        ]
-        return all(classes) and common < ALIKE and _overlap(*classes) < ALIKE
+        old, new = self.old.children(a.path), self.new.children(b.path)
+        if not old or not new or common >= ALIKE:
+            return False
+        return _overlap(Counter(child.class_name for child in old), Counter(child.class_name for child in new)) < ALIKE
 
     def _common(self, old: str, new: str) -> float:
         """The share of equal modules in two subtrees."""

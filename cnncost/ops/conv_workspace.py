@@ -19,6 +19,8 @@ _BATCHES, _PAGE = 4_120, 4_096
 """Bytes of descriptions that a kernel of small products (`brgemm`) goes through, a thread, and once."""
 _CACHE = 2**19
 """Bytes of columns in forward, at most: a core's second cache."""
+_LARGE = 6
+"""Side of a kernel over a whole image from which on AVX-512 copies the weights' gradient once more."""
 _STRIDED_BATCHES = 49_152
 """The same where it goes through the gradient of a strided convolution."""
 
@@ -95,8 +97,9 @@ class Conv:
         """Whether torch runs its own kernel: of small single images, and of 1x1 kernels where one thread runs."""
         if self.spec.inputs[0].dtype != "float32":
             return self.item > 4
-        plain = not self.strided and not self.dilated and self.n < 16 and self.r == 1 and self.kernels.threads == 1
         kernel = self.spec["kernel"]
+        single = max(kernel[-2:], default=1) == 1  # torch looks at the last two axes alone, also of a volume
+        plain = not self.strided and not self.dilated and self.n < 16 and single and self.kernels.threads == 1
         wide = len(kernel) > 1 and min(kernel[-2:]) > 3
         large = self.g > 1 or wide or self.n > 1 or prod(self.first[:4]) > _SMALL
         return plain or not large
@@ -108,6 +111,11 @@ class Conv:
             return 0
         positions = self.positions if self.native or self.axes < 3 else self.slice
         return self.c // self.g * self.r * positions * self.item
+
+    @property
+    def wide(self) -> bool:
+        """Whether registers have 16 numbers: kernels for AVX-512 do what others leave to columns."""
+        return self.kernels.lanes == 16  # AVX-512's
 
     @property
     def threads(self) -> int:
@@ -185,6 +193,8 @@ def _native(c: Conv) -> int:
 
 def _forward(c: Conv) -> int:
     """Most bytes that oneDNN's forward has allocated at once, the result included."""
+    if c.wide and not c.in_blocks:
+        return max(c.x + c.w + c.y, 2 * c.y)  # by small products on channels-last copies
     if not c.in_blocks or c.padding > 3 or (c.side > 7 and c.padding and c.strided):
         return max(c.threads * min(c.columns, _CACHE) + c.y, 2 * c.y)
     flat = c.c < c.block and c.g == 1 and c.r > 1  # its kernel reads a few channels as they are
@@ -201,7 +211,8 @@ def conv_backward(spec: OpSpec, kernels: Kernels) -> int:
     c = Conv(spec, given, grad, kernels)
     held = (given.nbytes if spec["of_input"] else 0) + (c.w if spec["of_weight"] else 0)
     if c.native:
-        more = c.columns if c.g == 1 else held
+        images = c.n if c.axes == 3 else 1  # of volumes all at once (`slow_conv3d_backward`)
+        more = images * c.columns if c.g == 1 else held
         return c.copied + c.clone + more
     made = _forward if c.transposed else _of_input
     of_input = made(c) if spec["of_input"] else 0
@@ -237,7 +248,8 @@ def _of_weights(c: Conv) -> int:
 
     By columns, oneDNN books four times the weights to add up what threads find (`key_conv_wei_reduction`).
     """
-    apart = (c.dilated and c.r > 1) or c.side > min(c.sizes[-2:]) or (c.axes == 3 and c.strided)
+    beyond = c.padding > c.side // 2 if c.wide else c.side > min(c.sizes[-2:]) or (c.axes == 3 and c.strided)
+    apart = (c.dilated and c.r > 1) or beyond
     small = not c.depthwise or (c.side <= 3 and max(c.spec["stride"]) <= 2)
     by_columns = c.w + max(c.threads * (c.columns + 4 * c.w), c.w)
     if c.last:
@@ -248,7 +260,8 @@ def _of_weights(c: Conv) -> int:
     flat = c.c in (1, 3) and c.g == 1
     made = c.weights(flat)
     source = 0 if flat else c.blocked(c.x, c.c)
-    return max(source + c.blocked(c.y, c.k) + made, made + c.w)
+    again = c.wide and c.positions == 1 and c.side >= _LARGE  # measured; for which of its kernels is not known
+    return max(source + c.blocked(c.y, c.k) + made, made + c.w * (1 + again))
 
 
 def _in_both(c: Conv) -> int:

@@ -129,6 +129,24 @@ def backward(x, w, y, **how):
             ),
             ONE, 4 * (2 * 16 * 16 * 9 + 16 * 9 * 144), id="of the input alone: weights in order twice, and columns",
         ),
+        pytest.param(
+            forward((2, 72, 8, 8), (72, 24, 3, 3), (2, 72, 8, 8), padding=1, groups=3), WIDE,
+            4 * (2 * 72 * 64 + 72 * 24 * 9), id="AVX-512, groups of half blocks: copies of both operands, no columns",
+        ),
+        pytest.param(
+            backward((2, 64, 2, 2), (64, 64, 3, 3), (2, 64, 2, 2), padding=1), WIDE,
+            4 * (2 * 64 * 64 * 9 + 2 * 64 * 4) - 4 * (2 * 64 * 4 + 64 * 64 * 9),
+            id="AVX-512, a kernel larger than the image: the weights' gradient in blocks, no columns",
+        ),
+        pytest.param(
+            backward((2, 64, 2, 2), (64, 64, 3, 3), (2, 64, 2, 2), padding=1), ONE,
+            4 * (5 * 64 * 64 * 9 + 64 * 9 * 4 + 2 * 64 * 4) - 4 * (2 * 64 * 4 + 64 * 64 * 9),
+            id="AVX2, a kernel larger than the image: columns, and four times the weights",
+        ),
+        pytest.param(
+            forward((2, 16, 4, 8, 8), (8, 16, 3, 1, 1), (2, 8, 4, 8, 8), padding=1), ONE, 4 * 2 * 16 * 3 * 4 * 8 * 8,
+            id="a volume, and a kernel of 1 in the last two axes: torch's own, columns of all images",
+        ),
         pytest.param(forward((0, 8, 8, 8), (8, 8, 3, 3), (0, 8, 6, 6)), ONE, 0, id="no image"),
         pytest.param(backward((0, 8, 8, 8), (8, 8, 3, 3), (0, 8, 6, 6)), ONE, 0, id="no image, backward"),
     ],
@@ -169,17 +187,20 @@ class Scaled(nn.Module):
         return self.module(x * self.scale)
 
 
-@pytest.mark.skipif(torch.backends.cpu.get_cpu_capability() != "AVX2", reason="measured where blocks are of 8 channels")
+HERE = {"AVX2": ONE, "AVX512": WIDE}.get(torch.backends.cpu.get_cpu_capability())
+
+
+@pytest.mark.skipif(HERE is None, reason="measured with AVX2 and with AVX-512")
 @pytest.mark.parametrize("training", [False, True], ids=["inference", "training"])
 def test_estimates_match_the_allocator(training):
-    """Of 40 random convolutions, nine in ten are within 2 % of the raw peak, and none misses its workspaces."""
+    """Of 40 random convolutions, nine in ten (with AVX-512 eight) are within 2 % of the raw peak."""
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     try:
         errors = [_error(module, shape, training) for module, shape in settings(40)]
     finally:
         torch.set_num_threads(threads)
-    assert sum(abs(error) <= 0.02 for error in errors) >= 36, errors
+    assert sum(abs(error) <= 0.02 for error in errors) >= (36 if HERE is ONE else 32), errors
 
 
 def _error(module, shape, training):
@@ -201,7 +222,7 @@ def _error(module, shape, training):
 
     found = peaks(run, clear).everything
     memory = cnncost.analyze(model, shape, training=training).memory
-    return (memory.with_workspaces(ONE, training).nbytes - before) / found - 1
+    return (memory.with_workspaces(HERE, training).nbytes - before) / found - 1
 
 
 class Turned(nn.Module):
@@ -218,7 +239,7 @@ class Turned(nn.Module):
         return self.conv(tokens.transpose(1, 2).unflatten(2, (16, 16)))
 
 
-@pytest.mark.skipif(torch.backends.cpu.get_cpu_capability() != "AVX2", reason="measured where blocks are of 8 channels")
+@pytest.mark.skipif(HERE is None, reason="measured with AVX2 and with AVX-512")
 @pytest.mark.parametrize("one", [False, True], ids=["two images", "one, whose stride is that of a pixel"])
 def test_workspaces_follow_torchs_memory_format(one):
     threads = torch.get_num_threads()
@@ -235,7 +256,7 @@ def test_workspaces_follow_torchs_memory_format(one):
         found = peaks(run, lambda: None).everything
     finally:
         torch.set_num_threads(threads)
-    assert abs((cnncost.analyze(model, shape).memory.with_workspaces(ONE).nbytes - before) / found - 1) <= 0.02
+    assert abs((cnncost.analyze(model, shape).memory.with_workspaces(HERE).nbytes - before) / found - 1) <= 0.02
 
 
 def test_the_estimate_is_above_the_exact_peak():
