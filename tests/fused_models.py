@@ -158,6 +158,38 @@ def quantized():
     yield one("a sum", "QLinearAdd", "x xs xz w ws wz ys yz", 0, 5 * n, x, *bytes_of, value("w", 4, dtype=BYTE))
 
 
+def channels_last():
+    """2 images of 7×9 pixels and 4 channels, with channels last or not; 6 kernels of 3×3 in groups of 2 channels."""
+    zeros = [numbers(name, 0, np.uint8) for name in ("xz", "wz", "yz")]
+    stored = [*(numbers(name, 0.5) for name in ("xs", "ws", "ys")), *zeros, numbers("b", [0] * 6, np.int32)]
+    weights = numbers("w", np.zeros((6, 2, 3, 3)), np.uint8)
+    last, first = [value("x", 2, 7, 9, 4, dtype=BYTE)], [value("x", 2, 4, 7, 9, dtype=BYTE)]
+
+    def conv(name, given, space, shape, **how):
+        """Each position is 6·2·3·3 integer products for each image; each output is requantized by 2 FLOPs."""
+        inputs = "x xs xz w ws wz ys yz b"
+        return case(name, "QLinearConv", inputs, 2 * space * 6 * 18, 2 * 2 * space * 6, [shape], given=given,
+                    stored=[*stored, weights], types=(BYTE,), group=2, **how)  # fmt: skip
+
+    yield conv("8-bit convolution, channels last", last, 5 * 7, (2, 5, 7, 6), channels_last=1)
+    yield conv("8-bit convolution, channels first", first, 5 * 7, (2, 6, 5, 7), channels_last=0)
+    yield conv("with a stride and padding", last, 4 * 4, (2, 4, 4, 6), channels_last=1, strides=[2, 2],
+               pads=[1, 0, 1, 0])  # fmt: skip
+    yield conv("with dilation", last, 3 * 7, (2, 3, 7, 6), channels_last=1, dilations=[2, 1])
+    yield conv("padded by itself", last, 4 * 5, (2, 4, 5, 6), channels_last=1, auto_pad="SAME_LOWER", strides=[2, 2])
+
+    def pool(name, shape, **how):
+        """Integers are compared: no FLOPs."""
+        return case(name, "NhwcMaxPool", "x", 0, 0, [shape], given=last, types=(BYTE,), **how)
+
+    yield pool("8-bit pool", (2, 3, 4, 4), kernel_shape=[2, 2], strides=[2, 2])
+    yield pool("8-bit pool, rounded up", (2, 4, 5, 4), kernel_shape=[2, 2], strides=[2, 2], ceil_mode=1)
+    yield pool("8-bit pool, padded", (2, 4, 5, 4), kernel_shape=[3, 3], strides=[2, 2], pads=[1, 1, 1, 1])
+    yield case("8-bit global pool, channels last", "QLinearGlobalAveragePool", "x xs xz ys yz", 0,
+               504 + 8 * 63 + 8 * 2, [(2, 1, 1, 4)], given=last, stored=stored, types=(BYTE,),
+               channels_last=1)  # fmt: skip
+
+
 def norms():
     """A layer norm that ONNX Runtime wrote into a file of an older opset."""
     made = case("layer norm of opset 11", "LayerNormalization", "x g s", 0, 8 * 24, [(2, 3, 4)], given=[("x", 2, 3, 4)],
@@ -168,7 +200,7 @@ def norms():
 
 def models():
     """All of them."""
-    for family in (multi_head, packed, grouped, quantized, norms):
+    for family in (multi_head, packed, grouped, quantized, channels_last, norms):
         yield from family()
 
 

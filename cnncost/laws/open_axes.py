@@ -22,7 +22,7 @@ def with_open_axes(resolved: Resolved, asked: Sequence[Asked]) -> tuple[Resolved
     An axis that varies and has no size yet begins at the first one asked for, else at 1 for a batch and 64 for others.
 
     Raises:
-        InputError: an axis that does not vary and has no size.
+        InputError: an axis that does not vary and has no size, or one that varies and that the file fixes.
     """
     file: Any = resolved
     names = {Axis((name,), axis): known for (name, axis), known in file.open_axes().items()}

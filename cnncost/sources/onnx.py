@@ -117,7 +117,9 @@ class Followed(Resolved):
                 if not dims or (dims[0].HasField("dim_value") and dims[0].dim_value != batch):
                     if not dims:
                         continue
-                    raise InputError(f"{self.name}: {name} has {dims[0].dim_value} examples; the file fixes its batch")
+                    raise InputError(
+                        f"{self.name}: the file fixes its batch: {name} is of {dims[0].dim_value}, not {batch}"
+                    )
                 if not all(sizes[1:]):
                     raise InputError(f"{self.name}: {name} has further open axes; give --input {name}=… with the batch")
                 given[name] = (batch, *sizes[1:])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from math import prod
 
-from cnncost.frontends.onnx.lowering.products import product
+from cnncost.frontends.onnx.lowering.products import before, product, spread
 from cnncost.frontends.onnx.lowering.registry import MICROSOFT, Attrs, Made, Op, Ref, lowers, shapes
 from cnncost.graph import Shape
 from cnncost.tensor_types import TensorType
@@ -59,6 +59,97 @@ def qlinear_conv(op: Op) -> Made | None:
     """x, its scale and zero point; w, …; those of y; bias?."""
     attrs = _conv(op.x().shape, op.x(3).shape, op.y().shape)
     return None if attrs is None else op.done("quantized_conv", attrs)
+
+
+# ---- channels last, as ONNX Runtime writes quantized networks for CPUs
+
+
+def _first(x: Shape) -> Shape:
+    """N,*,C as N,C,*."""
+    return (x[0], x[-1], *x[1:-1])
+
+
+def _last(x: Shape) -> Shape:
+    """N,C,* as N,*,C."""
+    return (x[0], *x[2:], x[1])
+
+
+def _order(rank: int, first: bool) -> Shape:
+    """Of axes, to bring channels to the front or to the end."""
+    return (0, rank - 1, *range(1, rank - 1)) if first else (0, *range(2, rank), 1)
+
+
+def windowed(op: Op, x: Shape, kernel: Shape) -> Shape | None:
+    """Sizes of space behind a window; None if none fits. x: sizes of space."""
+    one, auto = [1] * len(x), op.get("auto_pad", "NOTSET")
+    strides, dilations = op.get("strides") or one, op.get("dilations") or one
+    if auto in {"SAME_UPPER", "SAME_LOWER"}:
+        return tuple(-(-n // s) for n, s in zip(x, strides, strict=True))
+    pads = [0] * 2 * len(x) if auto == "VALID" else op.get("pads") or [0] * 2 * len(x)
+    spans = [d * (k - 1) + 1 for k, d in zip(kernel, dilations, strict=True)]
+    room = [n + pads[i] + pads[len(x) + i] - span for i, (n, span) in enumerate(zip(x, spans, strict=True))]
+    if min(room) < 0:
+        return None
+    ceil = bool(op.get("ceil_mode"))
+    found = []
+    for i, (free, s) in enumerate(zip(room, strides, strict=True)):
+        count = (-(-free // s) if ceil else free // s) + 1
+        if ceil and (count - 1) * s >= x[i] + pads[i]:  # a window that begins behind the image
+            count -= 1
+        found.append(count)
+    return tuple(found)
+
+
+@shapes("QLinearConv")
+def last_conv_type(op: Op) -> list[TensorType | None] | None:
+    """x: N,*,C with `channels_last`, else N,C,*; w: K,C/g,*. As x, of the dtype of y's zero point."""
+    x, w = op.x().shape, op.x(3).shape
+    if len(x) != len(w) or len(w) < 3:
+        return None
+    inner = _first(x) if op.get("channels_last") else x
+    space = windowed(op, inner[2:], w[2:])
+    if space is None or inner[1] != w[1] * op.get("group", 1):
+        return None
+    y = (x[0], w[0], *space)
+    return [TensorType(_last(y) if op.get("channels_last") else y, op.x(7).dtype)]
+
+
+@lowers("QLinearConv", domain=MICROSOFT, weights=(3, 8))
+def last_conv(op: Op) -> Made | None:
+    """As ONNX's, of channels that may be last."""
+    if not op.get("channels_last"):
+        return qlinear_conv(op)
+    x, w, y = op.x(), op.x(3).shape, op.y()
+    attrs = _conv(_first(x.shape), w, _first(y.shape))
+    if attrs is None:
+        return None
+    turned = op.permuted(0, _order(len(w), first=True), copy=False)
+    made = op.step("quantized_conv", attrs, [turned, *op.present()[1:]], y._replace(shape=_first(y.shape)))
+    return [op.permuted(made, _order(len(w), first=False), copy=False)]
+
+
+@shapes("NhwcMaxPool")
+def last_pool_type(op: Op) -> list[TensorType | None] | None:
+    """x: N,*,C."""
+    x = op.x().shape
+    space = windowed(op, x[1:-1], tuple(op.get("kernel_shape") or ())) if len(x) > 2 else None
+    return None if space is None else [op.x()._replace(shape=(x[0], *space, x[-1]))]
+
+
+@lowers("NhwcMaxPool", domain=MICROSOFT)
+def last_pool(op: Op) -> Made | None:
+    """x: N,*,C, in 8-bit integers: comparisons alone."""
+    x, y, kernel = op.x().shape, op.y(), tuple(op.get("kernel_shape"))
+    if not 1 <= len(kernel) <= 3 or len(x) != len(kernel) + 2:
+        return None
+    stride, dilation = spread(op, "strides", len(kernel)), spread(op, "dilations", len(kernel))
+    attrs: Attrs = {
+        "fn": "max", "kernel": kernel, "stride": stride, "dilation": dilation, "ceil": bool(op.get("ceil_mode", 0)),
+        "padding": before(op, x[1:-1], y.shape[1:-1], kernel, stride, dilation),
+    }  # fmt: skip
+    turned = op.permuted(0, _order(len(x), first=True), copy=False)
+    made = op.step("pool", attrs, [turned], y._replace(shape=_first(y.shape)))
+    return [op.permuted(made, _order(len(x), first=False), copy=False)]
 
 
 @lowers("ConvInteger", weights=(1,))
@@ -165,11 +256,15 @@ def pooled_type(op: Op) -> list[TensorType | None]:
 @lowers("QLinearGlobalAveragePool", domain=MICROSOFT)
 def quantized_pool(op: Op) -> Made | None:
     """x, its scale and zero point; those of y."""
-    axes = len(op.x().shape) - 2
-    if op.get("channels_last") or not 1 <= axes <= 3:
+    x, y = op.x().shape, op.y()._replace(dtype="float32")
+    if not 3 <= len(x) <= 5:
         return None
-    attrs: Attrs = {"fn": "avg", "axes": axes}
-    return _requantized(op, op.step("adaptive_pool", attrs, [_floats(op)], op.y()._replace(dtype="float32")))
+    attrs: Attrs = {"fn": "avg", "axes": len(x) - 2}
+    if not op.get("channels_last"):
+        return _requantized(op, op.step("adaptive_pool", attrs, [_floats(op)], y))
+    turned = op.permuted(_floats(op), _order(len(x), first=True), copy=False)
+    made = op.step("adaptive_pool", attrs, [turned], y._replace(shape=_first(y.shape)))
+    return _requantized(op, op.permuted(made, _order(len(x), first=False), copy=False))
 
 
 @shapes("QLinearConcat")
