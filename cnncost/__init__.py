@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from cnncost.ops import Cost, cost, flops, macs, rule
     from cnncost.ops.reach import reach
     from cnncost.passes.receptive_field import GLOBAL, UNKNOWN
+    from cnncost.pipeline import pipelined
     from cnncost.report.model import Report
     from cnncost.session import clear_caches
     from cnncost.sources.parallel import split
@@ -46,6 +47,7 @@ _HOME = {
     "record": "cnncost.frontends.torch",
     "arguments": "cnncost.frontends.torch.inputs",
     "literal": "cnncost.frontends.torch.inputs",
+    "pipelined": "cnncost.pipeline",
     "placement": "cnncost.frontends.torch.placement",
     "world": "cnncost.frontends.torch.world",
     "formula": "cnncost.laws",
@@ -76,7 +78,8 @@ __all__ = [
     "GLOBAL", "UNKNOWN", "CnncostError", "Cost", "Graph", "Meter", "OpSpec", "RecordOptions", "Report", "Training",
     "__version__", "analyze", "arguments", "check", "clear_caches", "compare", "cost", "custom", "custom_rules",
     "diff", "effective_macs", "flops", "forget_rule", "formula", "function_rule", "literal", "macs", "max_batch",
-    "module_rule", "placement", "reach", "record", "roofline", "rule", "serving", "split", "sweep", "world",
+    "module_rule", "pipelined", "placement", "reach", "record", "roofline", "rule", "serving", "split", "sweep",
+    "world",
 ]  # fmt: skip
 
 

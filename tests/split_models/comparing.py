@@ -31,7 +31,7 @@ def told(graph):
 
 def seen(listed):
     """The real run's, under the names of the kind."""
-    names = {"allgather_base": "all_gather", "all_gather_into_tensor": "all_gather",
+    names = {"all_to_all_single": "all_to_all", "allgather_base": "all_gather", "all_gather_into_tensor": "all_gather",
              "reduce_scatter_base": "reduce_scatter", "reduce_scatter_tensor": "reduce_scatter"}  # fmt: skip
     found = Counter()
     for text, count in listed:

@@ -208,6 +208,50 @@ def _replicated_convolutions(mesh: Any) -> Any:
     return DistributedDataParallel(model, process_group=mesh.get_group("dp")), (torch.randn(4, 3, 16, 16),)
 
 
+class Experts(nn.Module):
+    """A rank's expert, to which an all-to-all brings each rank's share of tokens, and takes them back."""
+
+    def __init__(self, group: Any) -> None:
+        super().__init__()
+        self.group = group
+        self.before, self.expert, self.after = Block(48, 96), Block(48, 192), Block(48, 96)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        from torch.distributed import _functional_collectives as functional
+
+        x = self.before(x)
+        there = functional.all_to_all_single_autograd(x, None, None, self.group)
+        back = functional.all_to_all_single_autograd(self.expert(there), None, None, self.group)
+        return self.after(back)
+
+
+class Gathered(nn.Module):
+    """Context parallel by hand: each rank has its part of the sequence's queries, and gathers all keys and values."""
+
+    def __init__(self, group: Any) -> None:
+        super().__init__()
+        self.group = group
+        self.qkv, self.out = nn.Linear(32, 96, bias=False), nn.Linear(32, 32, bias=False)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        from torch.distributed import _functional_collectives as functional
+
+        older = "all_gather_tensor_autograd"  # its name before torch 2.13
+        gather = getattr(functional, "all_gather_single_autograd", None) or getattr(functional, older)
+        q, *both = self.qkv(x).chunk(3, -1)
+        k, v = (gather(each.contiguous(), 1, self.group) for each in both)
+        q, k, v = (each.unflatten(-1, (4, 8)).transpose(1, 2) for each in (q, k, v))
+        return self.out(F.scaled_dot_product_attention(q, k, v).transpose(1, 2).flatten(2))
+
+
+def _experts(mesh: Any) -> tuple[nn.Module, tuple[torch.Tensor, ...]]:
+    return Experts(mesh.get_group()), (torch.randn(64, 48),)
+
+
+def _gathered(mesh: Any) -> tuple[nn.Module, tuple[torch.Tensor, ...]]:
+    return Gathered(mesh.get_group()), (torch.randn(2, 64, 32),)
+
+
 PROGRAMS: dict[str, Program] = {
     "fully sharded": Program({"dp": 2}, _sharded()),
     "fully sharded, four ranks": Program({"dp": 4}, _sharded()),
@@ -223,5 +267,7 @@ PROGRAMS: dict[str, Program] = {
     "tensor parallel": Program({"tp": 2}, _tensor_parallel, cycles=True),
     "tensor parallel attention": Program({"tp": 4}, _decoders, cycles=True),
     "sequence parallel": Program({"tp": 2}, _sequence_parallel, cycles=True),
+    "expert parallel": Program({"ep": 2}, _experts, cycles=True),
+    "context parallel by hand": Program({"cp": 2}, _gathered, cycles=True),
     "tensor parallel, fully sharded": Program({"dp": 2, "tp": 2}, _both),
 }

@@ -156,3 +156,45 @@ def test_the_first_fsdp_is_refused():
     torch.nn.Module.__init__(wrapped)
     with pytest.raises(InputError, match=r"FullyShardedDataParallel joins.*`fully_shard`"):
         cnncost.analyze(torch.nn.Sequential(torch.nn.Linear(4, 4), wrapped), "2x4")
+
+
+class Attending(torch.nn.Module):
+    def __init__(self, mesh):
+        super().__init__()
+        self.mesh, self.qkv = mesh, torch.nn.Linear(32, 96)
+
+    def forward(self, x):
+        from torch.distributed.tensor.experimental import context_parallel
+
+        with context_parallel(self.mesh, buffers=[x], buffer_seq_dims=[1]):
+            q, k, v = (part.unflatten(-1, (4, 8)).transpose(1, 2) for part in self.qkv(x).chunk(3, -1))
+            return torch.nn.functional.scaled_dot_product_attention(q, k, v, is_causal=True)
+
+
+class Routed(torch.nn.Module):
+    """Experts to which as many tokens go as a gate says."""
+
+    def __init__(self, mesh):
+        super().__init__()
+        self.group, self.gate = mesh.get_group(), torch.nn.Linear(8, 2)
+
+    def forward(self, x):
+        chosen = self.gate(x).argmax(-1)
+        counts = torch.bincount(chosen, minlength=2)
+        there = torch.empty_like(counts)
+        dist.all_to_all_single(there, counts, group=self.group)
+        out = x.new_empty(int(there.sum()), 8)
+        dist.all_to_all_single(out, x[chosen.argsort()], there.tolist(), counts.tolist(), group=self.group)
+        return out
+
+
+@pytest.mark.parametrize(
+    ("network", "x", "said"),
+    [
+        (Attending, torch.zeros(2, 64, 32), "context_parallel needs the attention kernels of GPUs"),
+        (Routed, torch.zeros(16, 8), "reads the values of a tensor"),
+    ],
+)
+def test_what_is_refused_with_words(network, x, said):
+    with cnncost.world(size=2) as mesh, pytest.raises(cnncost.CnncostError, match=said):
+        cnncost.analyze(network(mesh), (x,))

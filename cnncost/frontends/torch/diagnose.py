@@ -123,10 +123,18 @@ _NESTED = (
     "if forward takes a dict or another nested input, give that from Python: "
     "cnncost.analyze(model, {'batch': {'x': (2, 16), 'y': (2, 8)}})"
 )
+_UNSPLIT = (
+    "torch has no rule by which to split this op (context_parallel needs the attention kernels of GPUs); write the "
+    "exchange with collectives in forward for the analysis"
+)
 _REMEDIES = (
     ("more than 1 value per channel", "call model.eval(), or give a batch of 2 or more"),
     ("not compiled with CUDA", "take the device from the input, as x.to(other.device), and not by name"),
     ("device type of out parameter", "leave the device out: a tensor that is given as out says it"),
+    (
+        "does not have a sharding strategy registered",
+        _UNSPLIT,
+    ),
     ("flex_attention", "write it with scaled_dot_product_attention for the analysis"),
 )
 """Torch's messages, and the advice for each."""

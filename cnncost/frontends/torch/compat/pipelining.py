@@ -1,0 +1,95 @@
+"""What schedules and stages of `torch.distributed.pipelining` keep under private names: their order, sizes, options."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+from torch.distributed.pipelining import _backward, schedules
+
+from cnncost.errors import InputError
+
+SINGLE = (schedules.ScheduleGPipe, schedules.Schedule1F1B)
+"""Schedules of one stage a rank, whose own lists of actions are for display; the others run what they list."""
+
+
+ALL = (schedules.PipelineScheduleSingle, schedules.PipelineScheduleMulti)
+"""Classes of all schedules."""
+
+
+class Action(NamedTuple):
+    """One step of a rank: `F` forward, `B` backward, `I` and `W` its halves for inputs and weights."""
+
+    kind: str
+    stage: int
+    microbatch: int
+
+
+def stages_of(schedule: Any) -> list[Any]:
+    """The stages of the schedule's rank, first to last."""
+    several = getattr(schedule, "_stages", None)
+    return sorted(several or [schedule._stage], key=lambda stage: int(stage.stage_index))
+
+
+def is_sharded(module: Any) -> bool:
+    """Whether `fully_shard` was applied to a module, or to one in it."""
+    return any(type(each).__name__.startswith("FSDP") for each in module.modules())
+
+
+def microbatches_of(schedule: Any) -> int:
+    """How many microbatches a step has."""
+    return int(schedule._n_microbatches)
+
+
+def loss_of(schedule: Any) -> Any:
+    """The loss function of the last stage; None: no backward."""
+    return schedule._loss_fn
+
+
+def scales(schedule: Any) -> bool:
+    """Whether gradients are divided by the number of microbatches after the step."""
+    return bool(getattr(schedule, "scale_grads", False))
+
+
+def shapes_of(stage: Any, what: str) -> tuple[Any, ...] | None:
+    """The tensors' descriptions that a stage was given as `input_args` or `output_args`, with shape and dtype."""
+    told = getattr(getattr(stage, "_user_meta", None), what, None)
+    if told is None:  # torch before 2.12 kept the tensors
+        told = getattr(stage, what, None) or getattr(stage, f"_{what}_meta", None)
+    return tuple(told) if told else None
+
+
+def peer(stage: Any, index: int) -> int:
+    """The rank, in the world, of another stage."""
+    from torch.distributed import get_global_rank
+
+    rank = int(stage.stage_index_to_group_rank[index])
+    return rank if stage.group is None else int(get_global_rank(stage.group, rank))
+
+
+def listed(schedule: Any) -> dict[int, list[Action]]:
+    """The actions of each rank, as a schedule of several stages a rank lists them.
+
+    Raises:
+        InputError: it has actions that are not followed.
+    """
+    found: dict[int, list[Action]] = {}
+    for rank, actions in schedule.pipeline_order.items():
+        found[rank] = []
+        for action in actions:
+            if action is None:
+                continue
+            kind = str(action.computation_type.value)
+            if kind not in ("F", "B", "I", "W"):
+                if kind == "REDUCE_GRAD":
+                    continue
+                raise InputError(
+                    f"pipelined: {type(schedule).__name__} has actions of the kind {kind}, which are not followed; "
+                    "expected one of ScheduleGPipe, Schedule1F1B, ScheduleLoopedBFS, ScheduleInterleaved1F1B, "
+                    "ScheduleInterleavedZeroBubble, ScheduleZBVZeroBubble"
+                )
+            found[rank].append(Action(kind, int(action.stage_index), int(action.microbatch_index)))
+    return found
+
+
+backward_input = _backward.stage_backward_input
+backward_weight = _backward.stage_backward_weight

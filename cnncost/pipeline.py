@@ -1,0 +1,168 @@
+"""One rank of a pipeline of `torch.distributed.pipelining`: its step, what it holds, and the pipeline's bubble."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from fractions import Fraction
+from typing import TYPE_CHECKING, Any
+
+from cnncost import units
+from cnncost.errors import InputError
+
+if TYPE_CHECKING:
+    from cnncost.report.model import Report
+
+TIMES = {"F": 1, "B": 2, "I": 1, "W": 1}
+"""Time of a forward, a backward, and of its halves for inputs and for weights, by what they multiply."""
+_NOTE = "one training step of a pipeline's rank, backward included: its peak stands as the one of inference"
+
+
+@dataclass(frozen=True, slots=True)
+class Pipelined:
+    """One rank's step.
+
+    Attributes:
+        schedule: the schedule's class.
+        rank, ranks: this one, and how many the pipeline has.
+        stages: indices of this rank's stages.
+        microbatches: how many a step has.
+        held: most forwards at once whose backward is still to come, over all stages of this rank.
+        bubble: the share of a step in which a rank waits, if all stages take alike, a backward twice as long as a
+            forward, its halves as long, and messages no time.
+        report: parameters, MACs, memory and messages of the step.
+    """
+
+    schedule: str
+    rank: int
+    ranks: int
+    stages: tuple[int, ...]
+    microbatches: int
+    held: int
+    bubble: Fraction
+    report: Report = field(repr=False)
+
+    @property
+    def peak(self) -> int:
+        """Most bytes alive at once in the step."""
+        return self.report.memory.inference_peak
+
+    def __str__(self) -> str:
+        stages = ("stages " if len(self.stages) > 1 else "stage ") + ", ".join(map(str, self.stages))
+        sent = sum(each.sent for each in self.report.communication)
+        received = sum(each.received for each in self.report.communication)
+        return (
+            f"{self.schedule}, rank {self.rank} of {self.ranks} with {stages}, "
+            f"{self.microbatches} microbatches: {units.exact(self.report.totals.macs)} MACs, "
+            f"peak {units.data(self.peak)} with {self.held} held, "
+            f"sends {units.data(sent)}, receives {units.data(received)}; "
+            f"bubble {units.percent(self.bubble.numerator, self.bubble.denominator)}"
+        )
+
+
+def pipelined(schedule: Any, inputs: Any = None, target: Any = None) -> Pipelined:
+    """Analyze a training step of this rank's stages under a schedule, without other ranks.
+
+        with cnncost.world(size=4, mesh={"pp": 4}, rank=1) as mesh:
+            stage = PipelineStage(layers, 1, 4, device, input_args=x, output_args=y, group=mesh.get_group("pp"))
+            found = cnncost.pipelined(Schedule1F1B(stage, n_microbatches=8, loss_fn=loss))
+
+    Args:
+        schedule: GPipe, 1F1B, breadth first, interleaved 1F1B, or one of the zero-bubble schedules.
+        inputs: the whole batch, as for `schedule.step`: on the rank that has the first stage.
+        target: likewise, on the rank that has the last stage.
+
+    Returns:
+        What this rank holds, computes and sends in one step after the first.
+
+    Raises:
+        InputError: not such a schedule, stages of unknown shapes, with several tensors in or out, or wrapped for data
+            parallelism, a batch that does not divide, inputs that are missing or not this rank's.
+        CnncostError: a stage can't be recorded.
+    """
+    from cnncost.analysis import analyze
+    from cnncost.frontends.torch import record
+    from cnncost.frontends.torch.pipeline import Rank, order_of
+
+    order = order_of(schedule)
+    model = Rank(schedule, order)
+    given = _given(model, inputs, target)
+    if model.passed:
+        given["passed"] = dict(model.passed)
+    report = analyze(record(model, given, grad=True), name=f"{type(schedule).__name__}, rank {model.rank}")
+    report = replace(
+        report,
+        notes=(*report.notes, _NOTE),
+        communication=tuple([e._replace(run="training") for e in report.communication]),
+    )
+    return Pipelined(
+        type(schedule).__name__, model.rank, len(order), tuple(model.here), model.count,
+        most_held(order[model.rank]), bubble(order), report,
+    )  # fmt: skip
+
+
+def _given(model: Any, inputs: Any, target: Any) -> dict[str, Any]:
+    """The arguments of this rank's step."""
+    given: dict[str, Any] = {}
+    for name, value, stage in (("inputs", inputs, 0), ("target", target, model.last)):
+        wanted = stage in model.here
+        if (value is not None) != wanted:
+            said = "the whole batch" if wanted else "none"
+            raise InputError(
+                f"pipelined: {name}: expected {said}, for stage {stage} is{'' if wanted else ' not'} on this rank; got "
+                f"{'none' if value is None else type(value).__name__}"
+            )
+        if wanted:
+            given["x" if name == "inputs" else name] = value
+    return given
+
+
+def most_held(actions: Iterable[Sequence[Any]]) -> int:
+    """Most forwards at once whose backward (of the weights, if it is in two halves) is still to come."""
+    now = most = 0
+    for kind, *_ in actions:
+        now += {"F": 1, "B": -1, "W": -1}.get(kind, 0)
+        most = max(most, now)
+    return most
+
+
+def bubble(order: Mapping[int, Sequence[Sequence[Any]]]) -> Fraction:
+    """The share of a step in which a rank waits, from when each action's inputs are there.
+
+    With p ranks, v stages on each and m microbatches it is (p−1) / (v·m + p−1) for GPipe (Huang et al. 2019, GPipe) and
+    1F1B, interleaved or not (Narayanan et al. 2021, Efficient large-scale language model training on GPU clusters using
+    Megatron-LM, section 2.2). Where backwards are split and weights fill the gaps, and their halves take as long as a
+    forward, it is (p−1) / (3·v·m + p−1) (Qi et al. 2023, Zero bubble pipeline parallelism, ZB-H1).
+
+    Args:
+        order: by rank, its actions: kind, stage, microbatch.
+
+    Raises:
+        InputError: actions that wait for each other.
+    """
+    last = max(stage for actions in order.values() for _, stage, _ in actions)
+    done: dict[tuple[str, int, int], int] = {}
+    clock, waiting = dict.fromkeys(order, 0), {rank: list(actions) for rank, actions in order.items()}
+    while any(waiting.values()):
+        before = len(done)
+        for rank, actions in waiting.items():
+            while actions:
+                kind, stage, i = actions[0]
+                ready = _ready(kind, stage, i, last, done)
+                if ready is None:
+                    break
+                clock[rank] = done["B" if kind == "I" else kind, stage, i] = max(clock[rank], ready) + TIMES[kind]
+                actions.pop(0)
+        if len(done) == before:
+            raise InputError("pipelined: the schedule's actions wait for each other; expected an order that can be run")
+    whole = max(clock.values()) * len(order)
+    return Fraction(whole - sum(TIMES[kind] for actions in order.values() for kind, *_ in actions), whole)
+
+
+def _ready(kind: str, stage: int, i: int, last: int, done: Mapping[tuple[str, int, int], int]) -> int | None:
+    """When an action can begin; None if what it needs has not run."""
+    if kind == "F":
+        return 0 if stage == 0 else done.get(("F", stage - 1, i))
+    if kind == "W":
+        return done.get(("B", stage, i))
+    return done.get(("F", stage, i) if stage == last else ("B", stage + 1, i))
