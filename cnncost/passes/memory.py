@@ -206,11 +206,35 @@ def _last_uses(graph: Graph) -> list[int | None]:
     for i, node in enumerate(graph.nodes):
         for value in node.inputs + node.outputs:
             last[storage_of[value]] = i
+    if any(s.died is not None and last.get(s.id, -1) > s.died for s in graph.storages):
+        _follow_resized(graph, storage_of, last)
     lasting = {storage_of[value] for value in graph.outputs}
     return [
         None if s.born is None or s.use != "activation" or s.id in lasting else last.get(s.id, s.born)
         for s in graph.storages
     ]
+
+
+def _follow_resized(graph: Graph, storage_of: list[int], last: dict[int, int]) -> None:
+    """Give the uses of values whose storage was freed, and had memory again later, to the storage that has their place.
+
+    So FSDP does with gathered parameters, whose views autograd keeps. The Graph has no link between the two: all
+    storages of that size are taken that are alive then.
+    """
+    storages = graph.storages
+    alike: dict[int, list[Storage]] = {}
+    for storage in storages:
+        alike.setdefault(storage.nbytes, []).append(storage)
+    for i, node in enumerate(graph.nodes):
+        for old in {storage_of[value] for value in node.inputs + node.outputs}:
+            died = storages[old].died
+            if died is not None and died < i:
+                for new in alike[storages[old].nbytes]:
+                    if new.born is not None and new.born <= i and (new.died is None or new.died >= i):
+                        last[new.id] = max(last.get(new.id, i), i)
+    for storage in storages:
+        if storage.died is not None and storage.id in last:
+            last[storage.id] = min(last[storage.id], storage.died)
 
 
 def _peak(

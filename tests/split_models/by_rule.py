@@ -105,3 +105,34 @@ BY_RULE: dict[str, tuple[str, str, Program]] = {
                         ("fsdp=2,tp=2", True), ("dp=2,fsdp=2", False), ("dp=2,fsdp=1,tp=2", False), ("fsdp=4", False))
 }  # fmt: skip
 """Programs that `--parallel` makes by rule, here done by hand: model, axes and program."""
+
+_LATENT = {"num_key_value_heads": 4, "kv_lora_rank": 16, "q_lora_rank": 24, "qk_rope_head_dim": 8, "v_head_dim": 16,
+           "qk_nope_head_dim": 16, "moe_intermediate_size": 32, "num_experts_per_tok": 2, "n_routed_experts": 8,
+           "n_group": 2, "topk_group": 1, "first_k_dense_replace": 1}  # fmt: skip
+OWN: dict[str, dict[str, Any]] = {
+    "Llama": {}, "Gemma2": {"head_dim": 16, "query_pre_attn_scalar": 16}, "Phi3": {"pad_token_id": 0},
+    "Qwen3": {"head_dim": 16}, "Mixtral": {"num_local_experts": 4}, "DeepseekV2": _LATENT, "DeepseekV3": _LATENT,
+}  # fmt: skip
+"""Architectures that Transformers itself splits by their `tp_plan`, and what makes them small beside `LLAMA`."""
+
+
+def _by_transformers(name: str) -> Callable[[Any], Any]:
+    def build(mesh: Any) -> Any:
+        import transformers
+        from transformers.distributed.tensor_parallel import apply_tensor_parallelism
+
+        config = getattr(transformers, f"{name}Config")(**{**LLAMA, **OWN[name]})
+        model = getattr(transformers, f"{name}Model")(config)
+        plan = model._expand_parallel_plan(model.tp_plan)
+        model = apply_tensor_parallelism(model, mesh["tp"], plan)
+        return _sharded_by_block(mesh, model, model.layers, mixed=False), (torch.full((1, 128), 2),)
+
+    return build
+
+
+BY_TRANSFORMERS: dict[str, tuple[str, str, Program]] = {
+    f"{name} by Transformers, {axes}": (name, axes, Program(mesh, _by_transformers(name), cycles=True))
+    for name, axes, mesh in (*((name, "tp=2", {"tp": 2}) for name in OWN),
+                             *((name, "fsdp=2,tp=2", {"fsdp": 2, "tp": 2}) for name in ("Qwen3", "Mixtral")))
+}  # fmt: skip
+"""Architecture, axes and program."""

@@ -24,13 +24,13 @@ sys.path[:0] = [str(HERE), str(HERE.parent)]
 import torch  # noqa: E402  # the path comes first
 import torch.distributed as dist  # noqa: E402
 import torch.multiprocessing as mp  # noqa: E402
-from by_rule import BY_RULE  # noqa: E402
+from by_rule import BY_RULE, BY_TRANSFORMERS  # noqa: E402
 from oracles.allocations import _events, _is_composite, _peak, _without_workspaces  # noqa: E402
 from programs import PROGRAMS as OTHERS  # noqa: E402
 from torch.profiler import ProfilerActivity, profile  # noqa: E402
 from torch.utils._python_dispatch import TorchDispatchMode  # noqa: E402
 
-PROGRAMS = {**OTHERS, **{name: program for name, (_, _, program) in BY_RULE.items()}}
+PROGRAMS = {**OTHERS, **{name: program for name, (_, _, program) in (BY_RULE | BY_TRANSFORMERS).items()}}
 _SPACES = ("c10d", "_c10d_functional", "_dtensor")
 _TRANSPORT = ("c10d::", "gloo:")
 MAIN = 1

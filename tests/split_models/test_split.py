@@ -52,6 +52,20 @@ def test_fsdp_sends_three_times_its_parameters():
     assert "one rank of a split model; training sends" in str(report)
 
 
+def test_the_ideal_peak_is_no_more_than_the_peak():
+    """By hand: what FSDP gathers is used until its block's products are done, and is there no longer in either."""
+    width, depth, rows = 256, 4, 4
+    with cnncost.world(size=4) as mesh:
+        model = sharded(
+            mesh["dp"], torch.nn.Sequential(*[torch.nn.Linear(width, width, bias=False) for _ in range(depth)])
+        )
+        memory = cnncost.analyze(model, (torch.zeros(rows, width),), training=True).memory
+    weight = width * width * 4
+    held = 2 * depth * weight // 4  # parameters and, at the end, gradients of the rank
+    assert memory.figures.inference_ideal_peak <= memory.inference_peak
+    assert held + 2 * weight <= memory.figures.training_ideal_peak <= memory.training_peak
+
+
 @pytest.mark.parametrize(
     ("optimizer", "states"), [("sgd", 0), ("sgd:momentum=0.9", 1), ("adamw:foreach=False", 2), ("adamw", 2)]
 )

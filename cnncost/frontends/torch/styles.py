@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
+from itertools import product
 from typing import TYPE_CHECKING, Any
 
 from torch import nn
@@ -43,12 +44,14 @@ def _styles() -> dict[str, Callable[[], ParallelStyle]]:
         "colwise_gather_output": gathered, "colwise_rep": gathered, "embedding_colwise": gathered,
         "rowwise_split_input": of_whole_input, "rowwise_rep": of_whole_input, "embedding_rowwise": of_whole_input,
         "sequence_parallel": SequenceParallel,
-        "replicated_with_grad_allreduce": lambda: SequenceParallel(sequence_dim=2),
+        "replicated_with_grad_allreduce": lambda: SequenceParallel(sequence_dim=2, use_local_output=True),
     }  # fmt: skip
 
 
 _KEPT = frozenset({"replicate"})
 """Words for what each rank has whole."""
+_OF_PARTS = frozenset({"moe_tp_experts", "mla_kv_a_proj"})
+"""Words for modules that no style of torch splits."""
 _EVEN = {"colwise": "out_features", "packed_colwise": "out_features", "rowwise": "in_features",
          "packed_rowwise": "in_features"}  # fmt: skip
 """The width that has to divide, for the model's code computes on a rank's part of it."""
@@ -90,9 +93,9 @@ def parallelize(model: nn.Module, mesh: Any, plan: Mapping[str, Any] | None) -> 
     _check_heads(model, chosen, mesh.size())
     shared = _shared(model, chosen)
     known = _styles()
-    styles = {
-        path: known[word]() if isinstance(word, str) else word for path, word in chosen.items() if word not in _KEPT
-    }
+    styles = {path: known[word]() if isinstance(word, str) else word for path, word in chosen.items() if word in known
+              or not isinstance(word, str)}  # fmt: skip
+    styles |= _of_parts(model, words, chosen, mesh.size())
     for path, word in chosen.items():
         _check_width(path, model.get_submodule(path), word, mesh.size())
     parallelize_module(model, mesh, styles)
@@ -110,22 +113,61 @@ def _expanded(model: nn.Module, plan: dict[str, Any]) -> dict[str, Any]:
     known = _styles()
     found: dict[str, Any] = {}
     for pattern, word in plan.items():
-        if not isinstance(word, ParallelStyle) and not (isinstance(word, str) and (word in known or word in _KEPT)):
+        if not isinstance(word, ParallelStyle) and not (isinstance(word, str) and word in {*known, *_KEPT, *_OF_PARTS}):
             near = suggestion(word, known) if isinstance(word, str) else ""
             raise InputError(
                 f"tp: {pattern}: {word!r} is none of the styles that are followed{near}; expected {', '.join(known)} "
                 "or a ParallelStyle of torch; give a plan of your own: --plan, or cnncost.split(…, plan=…)"
             )
         matches = [path for path in paths if matching(pattern, path)]
-        if not matches and any(matching(pattern, path) for path in parameters):
+        of = [path for path in parameters if matching(pattern, path)]
+        if not matches and of and not all(_experts(path, plan) for path in of):
             raise InputError(
                 f"tp: {pattern}: {word}: this is a parameter, and parameters by themselves are not split here; give a "
                 "plan of modules: --plan, or cnncost.split(…, plan=…)"
             )
-        if not matches and pattern not in own_plan(model):
+        if not matches and not of and pattern not in own_plan(model):
             raise InputError(f"tp: plan: {pattern}: no module of this path{suggestion(pattern, paths)}")
         found.update(dict.fromkeys(matches, word))
     return found
+
+
+def _experts(path: str, plan: Mapping[str, Any]) -> bool:
+    """Whether a parameter is one of experts' that the plan splits as such."""
+    owner = path.rpartition(".")[0]
+    return any(word == "moe_tp_experts" and matching(pattern, owner) for pattern, word in plan.items())
+
+
+def _of_parts(model: nn.Module, plan: Mapping[str, Any], chosen: dict[str, Any], ranks: int) -> dict[str, Any]:
+    """The styles of experts and of latent keys. Raises InputError as `parallelize` does."""
+    if not _OF_PARTS & {word for word in chosen.values() if isinstance(word, str)}:
+        return {}
+    from cnncost.frontends.torch.own_styles import Experts, RotaryPart, split_axis
+
+    styles: dict[str, Any] = {}
+    for path, word in chosen.items():
+        module = model.get_submodule(path)
+        if word == "moe_tp_experts":
+            pairs = product([name for name, _ in module.named_parameters(recurse=False)], plan.items())
+            words = {name: how for name, (pattern, how) in pairs if matching(pattern, f"{path}.{name}")}
+            for name, how in words.items():
+                tensor = getattr(module, name)
+                axis = split_axis(how, tensor.dim())
+                if axis is not None and tensor.shape[axis] % ranks:
+                    raise InputError(
+                        f"tp={ranks}: {path}.{name}: axis {axis} of {tuple(tensor.shape)}: expected a number of ranks "
+                        f"that divides it ({how})"
+                    )
+            styles[path] = Experts(words)
+        elif word == "mla_kv_a_proj":
+            styles[path] = RotaryPart(_config(model).qk_rope_head_dim)
+    return styles
+
+
+def _config(model: nn.Module) -> Any:
+    """The configuration of a model's text part."""
+    config: Any = getattr(model, "config", None)
+    return config.get_text_config() if hasattr(config, "get_text_config") else config
 
 
 def matching(pattern: str, path: str) -> bool:
@@ -135,8 +177,7 @@ def matching(pattern: str, path: str) -> bool:
 
 def _check_heads(model: nn.Module, chosen: dict[str, Any], ranks: int) -> None:
     """Raise InputError where ranks don't divide the heads of a configuration."""
-    config: Any = getattr(model, "config", None)
-    config = config.get_text_config() if hasattr(config, "get_text_config") else config
+    config = _config(model)
     for path, word in chosen.items():
         field = _HEADS.get(path.rpartition(".")[2], "")
         heads = getattr(config, field, None)
