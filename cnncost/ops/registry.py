@@ -87,11 +87,11 @@ def factors(*pairs: str | int) -> tuple[tuple[str, int], ...]:
             f"{pairs!r}; the label of a term of macs goes into label='…'"
         )
     names, numbers = pairs[::2], pairs[1::2]
-    found = tuple(zip(names, numbers, strict=True))
+    factors = tuple(zip(names, numbers, strict=True))
     if {*map(type, names)} - {str} or {*map(type, numbers)} - {int}:
-        name, number = next(pair for pair in found if [*map(type, pair)] != [str, int])
+        name, number = next(pair for pair in factors if [*map(type, pair)] != [str, int])
         raise TypeError(f"a factor is a name and an int, got {name!r}, {number!r}")
-    return found  # type: ignore[return-value]  # checked above
+    return factors  # type: ignore[return-value]  # checked above
 
 
 def macs(*pairs: str | int, label: str = "multiply-accumulate", what: str | None = None) -> Term:

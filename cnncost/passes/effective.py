@@ -186,7 +186,7 @@ def _factors(node: Node) -> tuple[tuple[int, ...], bool]:
     return node.inputs[:3] if kind == "attention" else node.inputs, False
 
 
-def _hidden(graph: Graph, known: Mapping[int, int], zeros: set[int]) -> set[int]:
+def _hidden(graph: Graph, elements: Mapping[int, int], zeros: set[int]) -> set[int]:
     """Values computed from weights and constants alone, with an unknown number of zeros.
 
     Includes weights without zeros where an op adds some, such as `tril` and padding.
@@ -196,9 +196,9 @@ def _hidden(graph: Graph, known: Mapping[int, int], zeros: set[int]) -> set[int]
         if not fixed.issuperset(node.inputs):
             continue
         fixed.update(node.outputs)
-        makes_zeros = _adds_zeros(node.spec) and not known.keys().isdisjoint(node.inputs)
+        makes_zeros = _adds_zeros(node.spec) and not elements.keys().isdisjoint(node.inputs)
         if makes_zeros or not (zeros | uncounted).isdisjoint(node.inputs):
-            uncounted.update(value for value in node.outputs if value not in known)
+            uncounted.update(value for value in node.outputs if value not in elements)
     return uncounted
 
 
@@ -219,9 +219,9 @@ def _rearranges(spec: OpSpec) -> bool:
     return all(move[0] in _REARRANGING for move in spec["moves"])
 
 
-def _spread(graph: Graph, given: Mapping[int, int], sparse: bool = False) -> dict[int, int]:
+def _spread(graph: Graph, by_value: Mapping[int, int], sparse: bool = False) -> dict[int, int]:
     """Extend the known counts to values of the same elements in another order; with `sparse`, to sparse ones alone."""
-    counts = dict(given)
+    counts = dict(by_value)
     for node in graph.nodes:
         if len(node.inputs) != 1 or node.inputs[0] not in counts or not _rearranges(node.spec):
             continue

@@ -65,12 +65,12 @@ def _communication(
     graph: Graph, compute: Compute, training: Graph | None, phases: Mapping[Phase, Compute]
 ) -> tuple[Exchange, ...]:
     """What a rank sends in inference and in a step; most models have no op that does."""
-    found: tuple[Exchange, ...] = ()
+    exchanges: tuple[Exchange, ...] = ()
     if any(kind == KIND for _, kind in compute.by_op):
-        found = communication(graph, "inference")
+        exchanges = communication(graph, "inference")
     if training is not None and any(kind == KIND for part in phases.values() for _, kind in part.by_op):
-        found += communication(training, "training")
-    return found
+        exchanges += communication(training, "training")
+    return exchanges
 
 
 def _notes_of_step(graph: Graph, training: Graph | None) -> tuple[str, ...]:
@@ -155,12 +155,12 @@ def _returned(graph: Graph, outputs: tuple[int, ...]) -> tuple[Shape, ...]:
 def _container_shapes(graph: Graph, layers: tuple[Layer, ...]) -> dict[str, tuple[Shape, ...]]:
     """What the last call of each module below the model returned, if `layers` has no row of that call."""
     rows = {(layer.path, layer.call) for layer in layers}
-    found = {}
+    shapes = {}
     for scope, parent, nth, _, outputs in graph.calls:
         path, _, _, _, calls = graph.scopes[scope]
         if parent is not None and outputs and nth + 1 == calls and (path, calls) not in rows:
-            found[path] = _returned(graph, outputs)
-    return found
+            shapes[path] = _returned(graph, outputs)
+    return shapes
 
 
 def _uncalled(graph: Graph, parameters: Parameters) -> list[Layer]:

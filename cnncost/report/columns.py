@@ -165,11 +165,13 @@ def table(report: ReportData, by: By) -> tuple[tuple[Column, ...], tuple[Row, ..
 
 def _with_further(report: ReportData, columns: tuple[Column, ...]) -> tuple[Column, ...]:
     """Insert the requested optional columns: input shapes before output shapes, most others before the status."""
-    asked = {group for group in groups(Statistics) if has(report.totals, group)} | ({"rf"} if report.fields else set())
-    asked |= {*report.further}
+    requested_groups = {group for group in groups(Statistics) if has(report.totals, group)} | (
+        {"rf"} if report.fields else set()
+    )
+    requested_groups |= {*report.further}
     for further, place in ((_BEFORE_OUTPUT, _SHAPE), (_LAST, _STATUS)):
         at = columns.index(place)
-        columns = (*columns[:at], *[column for column in further if column.group in asked], *columns[at:])
+        columns = (*columns[:at], *[column for column in further if column.group in requested_groups], *columns[at:])
     return columns
 
 

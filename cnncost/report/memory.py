@@ -56,10 +56,10 @@ class ReportMemory:
     graphs: tuple[Graph | None, Graph | None] = (None, None)
 
     def __repr__(self) -> str:
-        told = [f"inference peak {self._peak(self.figures.inference_peak)}"]
+        peaks = [f"inference peak {self._peak(self.figures.inference_peak)}"]
         if self.figures.training_peak is not None:
-            told.append(f"training peak {self._peak(self.figures.training_peak)}")
-        return f"<ReportMemory: parameters {units.data(self.parameters)}, {', '.join(told)}>"
+            peaks.append(f"training peak {self._peak(self.figures.training_peak)}")
+        return f"<ReportMemory: parameters {units.data(self.parameters)}, {', '.join(peaks)}>"
 
     def _repr_html_(self) -> str:
         """The figures in bytes."""
