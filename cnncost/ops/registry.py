@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable
-from functools import partial
 from math import prod
 from typing import NamedTuple, TypeAlias
 
@@ -41,10 +40,6 @@ class Term(NamedTuple):
     def items(self) -> int:
         """The product of the factors."""
         return prod(n for _, n in self.factors)
-
-
-# bypasses NamedTuple's slower constructor
-_term: Callable[[tuple[object, ...]], Term] = partial(tuple.__new__, Term)
 
 
 class Cost:
@@ -99,14 +94,14 @@ def macs(*pairs: str | int, label: str = "multiply-accumulate", what: str | None
     if what is not None:
         warnings.warn("macs(what=…): it is label=… now", DeprecationWarning, stacklevel=2)
         label = what
-    return _term((label, factors(*pairs), 2, True))
+    return Term(label, factors(*pairs), 2, True)
 
 
 def flops(label: str, each: int, *pairs: str | int) -> Term:
     """A term of other floating-point operations: `each` per item of the product."""
     if type(each) is not int:
         raise TypeError(f"flops({label!r}): expected a whole number of FLOPs each, got {each!r}")
-    return _term((label, factors(*pairs), each, False))
+    return Term(label, factors(*pairs), each, False)
 
 
 def cost(spec: OpSpec, *terms: Term, read: int | None = None, written: int | None = None) -> Cost:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from functools import partial
 from typing import Any
 
 import torch
@@ -27,7 +25,6 @@ from cnncost.graph import OpSpec
 
 _BY_VALUES = MASKING | PICKING
 """Ops whose spec depends on values as well as on the entry."""
-_made: Callable[[tuple[object, ...]], Entry] = partial(tuple.__new__, Entry)
 
 
 def by_rule(op: Overload, args: Any, kwargs: Any, operands: TensorArgs) -> Entry | None:
@@ -125,7 +122,7 @@ def _entry(
     single = type(template) is Slot
     plain = outputs is not None and single and not writes and op.node_name not in _BY_VALUES and mask is None
     fresh = outputs[0] if plain and outputs is not None and type(outputs[0]) is Fresh else None
-    return _made((op.func, op.node_name, spec, outputs, single, template, writes, fresh, outs, mask))
+    return Entry(op.func, op.node_name, spec, outputs, single, template, writes, fresh, outs, mask)
 
 
 def _fresh(tensor: torch.Tensor) -> Fresh:
