@@ -11,9 +11,10 @@ Sizes: TypeAlias = "tuple[int, ...] | None"
 
 
 class Windows(NamedTuple):
-    """One op's windows: a number per spatial axis; None where there is no such number.
+    """One op's windows: a number per spatial axis.
 
-    That is a kernel of which only the number of elements is recorded, and the stride of windows at random positions.
+    None for a kernel of which only the number of elements is recorded, and for the stride of windows at random
+    positions.
     """
 
     kernel: Sizes
