@@ -11,7 +11,6 @@ from typing import Any, Literal, NamedTuple, TypeAlias
 
 from cnncost import units
 from cnncost.errors import CnncostError
-from cnncost.render import values
 from cnncost.render.document import Cell
 from cnncost.report.data import ReportData
 from cnncost.report.rows import Computed, Layer, Module, Op, Statistics, Totals
@@ -70,11 +69,6 @@ class Column(NamedTuple):
         value = self.of(row)
         mark = MARKS[self.bounded and is_lower_bound(row), self.masked and getattr(row, "mask_unknown", False)]
         return Cell(value, mark + units.NOTHING if self.look == "ratio" and value is None else mark)
-
-    def show(self, row: Row, *, compact: bool = False) -> str:
-        """The row's value as text; `compact` shortens counts."""
-        cell = self.cell(row)
-        return cell.mark + values.show(self.look, cell.value, compact=compact)
 
 
 _NUMBERS = frozenset({"count", "bytes", "ratio", "along"})
@@ -196,9 +190,3 @@ def share_cell(row: Row, report: ReportData) -> Cell:
         return Cell(None, UNKNOWN)
     whole = report.totals.macs
     return Cell(Fraction(row.macs, whole) if whole else None, "" if whole else units.NOTHING)
-
-
-def share_of_macs(row: Row, report: ReportData) -> str:
-    """The row's share of all MACs, in percent."""
-    cell = share_cell(row, report)
-    return cell.mark + values.show("share", cell.value)
