@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from cnncost.budget.check import Check
 from cnncost.budget.diff import Diff
+from cnncost.passes.effective import Effective
 from cnncost.report.prediction import Prediction
 
 if TYPE_CHECKING:
@@ -62,3 +63,20 @@ class ShownCheck(Shown, Check):
         from cnncost.budget.render.check import document
 
         return document(self)
+
+
+class ShownEffective(Shown, Effective):
+    """An Effective."""
+
+    __slots__ = ()
+
+    def _document(self) -> Document:
+        from cnncost.report.effective_table import document
+
+        return document(self)
+
+    def to_json(self) -> str:
+        """Counts, energies in pJ, and the rows, as JSON of the schema of all commands (docs/json.md)."""
+        from cnncost.render.json import to_json
+
+        return to_json(self._document())

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from cnncost.errors import InputError
 from cnncost.passes.effective import Effective, active, effective
+from cnncost.shown import ShownEffective
 
 if TYPE_CHECKING:
     from torch import nn
@@ -14,7 +15,7 @@ if TYPE_CHECKING:
     from cnncost.sources.resolve import Model
 
 
-def effective_macs(model: Model, inputs: Any = None, *, activations: bool = False) -> Effective:
+def effective_macs(model: Model, inputs: Any = None, *, activations: bool = False) -> ShownEffective:
     """Dense and effective multiply-accumulates of a model.
 
     A report counts products with zeros, because dense kernels compute them. Here each product with a zero weight is
@@ -49,9 +50,9 @@ def effective_macs(model: Model, inputs: Any = None, *, activations: bool = Fals
     with resolved.source.importable():
         module = resolved.with_weights() if resolved.weightless else resolved.model
         if activations:
-            return _active(module, resolved.inputs)
+            return ShownEffective(*_active(module, resolved.inputs))
         graph = record(module, resolved.inputs)
-    return effective(graph, *nonzero_weights(unwrapped(module), graph))
+    return ShownEffective(*effective(graph, *nonzero_weights(unwrapped(module), graph)))
 
 
 def _active(model: nn.Module, inputs: Any) -> Effective:

@@ -28,7 +28,7 @@ def command(model: str, settings: Settings, form: str | None, output: str | None
     """Count MODEL by fvcore and by torch's FlopCounterMode, too, and explain every difference by op.
 
     A difference is explained only if the peer's rules, applied to the ops that cnncost has recorded, give
-    the peer's number to the last digit. What is left over is told as unexplained, with its op.
+    the peer's number to the last digit. What remains is reported as unexplained, with its op.
 
     Exit code: 0 all is explained, 1 something is not or no peer could count the model, 2 wrong usage or a
     model that can't be analyzed.
@@ -41,6 +41,6 @@ def command(model: str, settings: Settings, form: str | None, output: str | None
     form = chosen(form, output, ENDINGS, "text")
     check_places(output)
     source = find(model, settings.model_args).without_method("verify")
-    found = verify(settings.resolve(source), with_fvcore=not no_fvcore)
-    terminal.write(document(found), form, output)
-    return 0 if found.explained else 1
+    verification = verify(settings.resolve(source), with_fvcore=not no_fvcore)
+    terminal.write(document(verification), form, output)
+    return 0 if verification.explained else 1

@@ -78,8 +78,8 @@ class Finding:
         """The right calculation with numbers filled in, and what was measured; empty for stated claims."""
         if self.exact is None or self.claim.exact is None:
             return ""
-        told = describe(self.claim.exact)
-        return f"{self.work} = {self.exact_text} ({told})" if self.work else told
+        description = describe(self.claim.exact)
+        return f"{self.work} = {self.exact_text} ({description})" if self.work else description
 
     @property
     def remark(self) -> str:
@@ -133,17 +133,17 @@ def _placed(file: CourseFile, slide: Slide, table: Table, claim: Claim) -> Findi
 def summary(findings: Findings) -> str:
     """Counts by verdict: `180 claims: 120 exact, 30 rounded, 15 differ, 15 stated`."""
     counts = Counter(finding.verdict for finding in findings)
-    told = {Verdict.EXACT: "exact", Verdict.ROUNDED: "rounded", Verdict.DIFFERS: "differ", Verdict.STATED: "stated"}
-    return f"{len(findings)} claims: " + ", ".join(f"{counts[verdict]} {words}" for verdict, words in told.items())
+    labels = {Verdict.EXACT: "exact", Verdict.ROUNDED: "rounded", Verdict.DIFFERS: "differ", Verdict.STATED: "stated"}
+    return f"{len(findings)} claims: " + ", ".join(f"{counts[verdict]} {words}" for verdict, words in labels.items())
 
 
 def describe(what: Measure) -> str:
     """A measure in words: `weights of lenet300.fc1`."""
     match what:
         case Of(network, quantity, layer, options, inputs, optimizer):
-            told = "".join(f", {name}={value}" for name, value in options)
-            told += "".join(f", input {text}" for text in inputs) + (f", {optimizer}" if optimizer else "")
-            return f"{WORDS[quantity]} of {network}{'.' if layer else ''}{layer}{told}"
+            details = "".join(f", {name}={value}" for name, value in options)
+            details += "".join(f", input {text}" for text in inputs) + (f", {optimizer}" if optimizer else "")
+            return f"{WORDS[quantity]} of {network}{'.' if layer else ''}{layer}{details}"
         case Sum(parts):
             return " + ".join(describe(part) for part in parts)
         case Difference(more, less):

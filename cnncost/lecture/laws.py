@@ -26,8 +26,8 @@ def found(network: str, options: tuple[tuple[str, Option], ...], inputs: tuple[s
     from cnncost.laws.derive import formula as laws_of
     from cnncost.shapes import parse_inputs
 
-    given = parse_inputs(inputs) if inputs else None
-    return laws_of(network, given, vary, model_args=dict(options), training=False)
+    shapes = parse_inputs(inputs) if inputs else None
+    return laws_of(network, shapes, vary, model_args=dict(options), training=False)
 
 
 def formula(of: Of, vary: str) -> str:

@@ -180,9 +180,9 @@ def _maps(report: Report, layer: str) -> tuple[int, ...]:
 def receptive_field(report: Report, layer: str) -> Value:
     """Pixels of the image that one output of a layer sees, height and width."""
     size = report.receptive_field(layer).size
-    found = tuple(n for n in size if isinstance(n, int))
-    if len(found) == len(size):
-        return found
+    sizes = tuple(n for n in size if isinstance(n, int))
+    if len(sizes) == len(size):
+        return sizes
     if len(set(map(str, size))) == 1:
         return _extent(report, layer, str(size[0]))
     return "×".join(_extent(report, layer, str(n)) for n in size)

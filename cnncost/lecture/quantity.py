@@ -83,11 +83,11 @@ def layers(report: Report, layer: str, *kinds: str) -> list[Node]:
 
     A layer that is called twice is there twice.
     """
-    graph, found = graph_of(report), dict[tuple[int, ...], Node]()
+    graph, by_module = graph_of(report), dict[tuple[int, ...], Node]()
     for node in nodes(report, layer, *kinds):
         weights = tuple(graph.values[value].storage for value in node.inputs[1:2])
-        found.setdefault((node.call, *weights) if weights else (node.call, *node.outputs, -1), node)
-    return list(found.values())
+        by_module.setdefault((node.call, *weights) if weights else (node.call, *node.outputs, -1), node)
+    return list(by_module.values())
 
 
 def agreed(report: Report, layer: str, attribute: str, *kinds: str) -> Any:
@@ -96,12 +96,12 @@ def agreed(report: Report, layer: str, attribute: str, *kinds: str) -> Any:
     Raises:
         CnncostError: it has none, or several that differ.
     """
-    found = {node.spec.get(attribute): None for node in nodes(report, layer, *kinds)}
-    if len(found) == 1 and (value := next(iter(found))) is not None:
+    values = {node.spec.get(attribute): None for node in nodes(report, layer, *kinds)}
+    if len(values) == 1 and (value := next(iter(values))) is not None:
         return value
-    where, told = layer or report.model, " or ".join(kinds)
-    several = f"has several, which differ: {', '.join(map(str, found))}; name the layer" if found else "has none"
-    raise CnncostError(f"{where}: {attribute} of its {told}: {several}")
+    where, expected = layer or report.model, " or ".join(kinds)
+    several = f"has several, which differ: {', '.join(map(str, values))}; name the layer" if values else "has none"
+    raise CnncostError(f"{where}: {attribute} of its {expected}: {several}")
 
 
 def output_of(report: Report, layer: str) -> tuple[int, ...]:

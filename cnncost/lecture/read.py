@@ -49,13 +49,13 @@ class CourseFile(Measures):
         if not tables:
             raise self.wrong((), f"no slide in it; {_EXAMPLE}")
         slides = tuple(self._slide(table, ("slide", i)) for i, table in enumerate(tables))
-        seen = set[int]()
+        numbers = set[int]()
         for i, slide in enumerate(slides):
-            if slide.number in seen:
+            if slide.number in numbers:
                 raise self.wrong(
                     ("slide", i, "number"), f"a second slide {slide.number}; give all its claims under the first"
                 )
-            seen.add(slide.number)
+            numbers.add(slide.number)
         return Course(title, slides)
 
     def _slide(self, table: Any, keys: Keys) -> Slide:
@@ -72,14 +72,16 @@ class CourseFile(Measures):
 
     def _tables(self, claims: list[Any], keys: Keys) -> tuple[Table, ...]:
         """Consecutive claims of the same `table` and `where` are shown as one table."""
-        made = [((*keys, i), self._claim(claim, (*keys, i))) for i, claim in enumerate(claims)]
-        headed = [(self._heading(claim, keys), built) for claim, (keys, built) in zip(claims, made, strict=True)]
-        found = []
+        built_claims = [((*keys, i), self._claim(claim, (*keys, i))) for i, claim in enumerate(claims)]
+        headed = [
+            (self._heading(claim, keys), built) for claim, (keys, built) in zip(claims, built_claims, strict=True)
+        ]
+        tables = []
         for (caption, where), group in groupby(headed, key=lambda pair: pair[0]):
             together = tuple(claim for _, claim in group)
             self._check_cells(together)
-            found.append(Table(together, caption, where))
-        return tuple(found)
+            tables.append(Table(together, caption, where))
+        return tuple(tables)
 
     def _heading(self, claim: dict[str, Any], keys: Keys) -> tuple[str, str]:
         caption = self.typed(claim.get("table", ""), str, (*keys, "table"), "a caption")
@@ -122,16 +124,16 @@ class CourseFile(Measures):
 
     def _beside(self, table: dict[str, Any], keys: Keys) -> tuple[tuple[str, Measure], ...]:
         expected = 'further measures: beside = [{ what = "MACs", exact = { … } }]'
-        given = self.typed(table.get("beside", []), list, (*keys, "beside"), expected)
-        found = []
-        for i, each in enumerate(given):
+        entries = self.typed(table.get("beside", []), list, (*keys, "beside"), expected)
+        measures = []
+        for i, each in enumerate(entries):
             place = (*keys, "beside", i)
             self.known(each, place, _BESIDE, "a further measure")
             what = self._text(each, place, "what", 'what it is: what = "MACs"')
             if "exact" not in each:
                 raise self.wrong(place, f"exact: missing; expected {expected}")
-            found.append((what, self.measure(each["exact"], (*place, "exact"))))
-        return tuple(found)
+            measures.append((what, self.measure(each["exact"], (*place, "exact"))))
+        return tuple(measures)
 
     def _cell(self, table: dict[str, Any], keys: Keys) -> Cell | None:
         if "cell" not in table:
@@ -148,15 +150,15 @@ class CourseFile(Measures):
     def _check_cells(self, claims: tuple[Claim, ...]) -> None:
         """A table has cells for all its claims, each once, or for none."""
         cells = [claim.cell for claim in claims]
-        seen = set[Cell]()
+        cells_so_far = set[Cell]()
         for claim in claims if any(cells) else ():
             if claim.cell is None:
                 raise self.wrong(
                     claim.keys, "a claim without a cell in a table of cells; give all their place, or none"
                 )
-            if claim.cell in seen:
+            if claim.cell in cells_so_far:
                 raise self.wrong((*claim.keys, "cell"), "cell: a second claim there; give each its own row")
-            seen.add(claim.cell)
+            cells_so_far.add(claim.cell)
 
 
 def read(path: Path) -> CourseFile:

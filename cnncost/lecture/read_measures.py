@@ -55,12 +55,12 @@ class Measures(TomlFile):
             "model": self._of, "sum": self._sum, **dict.fromkeys(_PAIRS, self._pair), "times": self._scaled,
             "formula": self._formula, "law": self._law, "experiment": self._experiment, "published": self._published,
         }  # fmt: skip
-        found = [kind for kind in kinds if kind in table]
-        if len(found) != 1:
-            near = suggestion(next(iter(table), ""), kinds) if not found else ""
-            told = f"has both {' and '.join(found)}" if found else f"has none of {', '.join(kinds)}{near}"
-            raise self.wrong(keys, f"{keys[-1]}: {told}; expected one of them, as in {_EXPECTED}")
-        return kinds[found[0]](table, keys)
+        present = [kind for kind in kinds if kind in table]
+        if len(present) != 1:
+            near = suggestion(next(iter(table), ""), kinds) if not present else ""
+            message = f"has both {' and '.join(present)}" if present else f"has none of {', '.join(kinds)}{near}"
+            raise self.wrong(keys, f"{keys[-1]}: {message}; expected one of them, as in {_EXPECTED}")
+        return kinds[present[0]](table, keys)
 
     def _of(self, table: dict[str, Any], keys: Keys) -> Of:
         self.known(table, keys, _OF, "a measure of a model")
@@ -114,14 +114,14 @@ class Measures(TomlFile):
     def _scaled(self, table: dict[str, Any], keys: Keys) -> Scaled:
         self.known(table, keys, ("times", "of", "words", "unit"), "a multiple")
         expected = 'a factor, times = "1/2", and its measure, of = { … }'
-        given = table["times"]
+        times = table["times"]
         try:
-            factor = Fraction(str(given) if isinstance(given, (str, int, float)) else "")
+            factor = Fraction(str(times) if isinstance(times, (str, int, float)) else "")
         except (ValueError, ZeroDivisionError):
-            raise self.wrong((*keys, "times"), f"times: expected {expected}, got {given!r}"[:300]) from None
+            raise self.wrong((*keys, "times"), f"times: expected {expected}, got {times!r}"[:300]) from None
         if "of" not in table:
             raise self.wrong(keys, f"of: missing; expected {expected}")
-        words = self.typed(table.get("words", f"times {given}"), str, (*keys, "words"), "what the factor is")
+        words = self.typed(table.get("words", f"times {times}"), str, (*keys, "words"), "what the factor is")
         unit = self.typed(table.get("unit", ""), str, (*keys, "unit"), "a unit")
         return Scaled(self.measure(table["of"], (*keys, "of")), factor, words, unit)
 
@@ -143,8 +143,8 @@ class Measures(TomlFile):
         expected = '{ law = { model = "lenet300", quantity = "params" }, vary = "size+side=8..64" }'
         of = self._of(self.typed(table["law"], dict, (*keys, "law"), expected), (*keys, "law"))
         if of.quantity not in LAWS or (of.layer and of.quantity == LAWS[-1]):
-            known = ", ".join(LAWS[:-1] if of.layer else LAWS)
-            raise self.wrong((*keys, "law", "quantity"), f"{of.quantity}: has no law; expected one of {known}")
+            quantities = ", ".join(LAWS[:-1] if of.layer else LAWS)
+            raise self.wrong((*keys, "law", "quantity"), f"{of.quantity}: has no law; expected one of {quantities}")
         vary = self._words(table, keys, "vary", expected)
         try:
             parse(vary)

@@ -70,10 +70,10 @@ def padding(report: Report, layer: str) -> Value:
 
 
 def _extents(report: Report, layer: str, attribute: str) -> tuple[int, ...]:
-    found: Any = agreed(report, layer, attribute, "conv", "pool")
-    if not isinstance(found, tuple):
-        raise CnncostError(f"{layer or report.model}: {attribute} is {found!r}, not a number")
-    return found
+    value: Any = agreed(report, layer, attribute, "conv", "pool")
+    if not isinstance(value, tuple):
+        raise CnncostError(f"{layer or report.model}: {attribute} is {value!r}, not a number")
+    return value
 
 
 @quantity("groups")
@@ -86,10 +86,10 @@ def groups(report: Report, layer: str) -> Value:
 @quantity("one-channel filters")
 def kernels(report: Report, layer: str) -> Value:
     """Number of (input map, output map) pairs with their own filter."""
-    found = nodes(report, layer, "conv")
-    if len(found) != 1:
-        raise CnncostError(f"{layer or report.model}: has {len(found)} convolutions; name a layer that is one")
-    shape = found[0].spec.inputs[1].shape
+    convolutions = nodes(report, layer, "conv")
+    if len(convolutions) != 1:
+        raise CnncostError(f"{layer or report.model}: has {len(convolutions)} convolutions; name a layer that is one")
+    shape = convolutions[0].spec.inputs[1].shape
     return shape[0] * shape[1]
 
 

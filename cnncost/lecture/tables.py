@@ -68,12 +68,12 @@ def grids(findings: Findings, *, full: bool) -> Iterator[tuple[Grid, ...]]:
 
 def slips(findings: Findings) -> Grid:
     """All figures that differ, listed once each, with the right one."""
-    seen: dict[tuple[str, str], list[Finding]] = {}
+    by_figure: dict[tuple[str, str], list[Finding]] = {}
     for finding in findings:
         if finding.verdict is Verdict.DIFFERS:
-            seen.setdefault((finding.printed, finding.exact_text), []).append(finding)
-    rows = tuple((_numbers(same), same[0].claim.what, *_figures(same[0])[:2]) for same in seen.values())
-    notes = tuple(Note(same[0].claim.what, same[0].remark, Verdict.DIFFERS) for same in seen.values())
+            by_figure.setdefault((finding.printed, finding.exact_text), []).append(finding)
+    rows = tuple((_numbers(same), same[0].claim.what, *_figures(same[0])[:2]) for same in by_figure.values())
+    notes = tuple(Note(same[0].claim.what, same[0].remark, Verdict.DIFFERS) for same in by_figure.values())
     return Grid("", ("slide", "what", "on the slide", "exact"), frozenset({2, 3}), rows, notes, inline=True)
 
 
@@ -155,10 +155,10 @@ def _note(finding: Finding, full: bool, *, beside: bool = True, work: bool = Fal
 
     Where space is short, an exact figure is shown without a description of what was measured.
     """
-    told = full or finding.work or finding.verdict is not Verdict.EXACT
+    with_method = full or finding.work or finding.verdict is not Verdict.EXACT
     parts = [
         f"on the slide {finding.printed}" if work and finding.claim.work else "",
-        finding.how if told else "",
+        finding.how if with_method else "",
         finding.beside_text if beside else "",
         finding.remark,
     ]

@@ -27,16 +27,16 @@ def verify_graph(graph: Graph) -> Graph:
             unknown or of another type; tensors whose number or ranks do not fit; shapes that contradict attributes.
     """
     verify(graph)
-    found: list[str] = []
-    seen: set[OpSpec] = set()
+    messages: list[str] = []
+    checked: set[OpSpec] = set()
     for index, node in enumerate(graph.nodes):
-        if node.spec not in seen:
-            seen.add(node.spec)
+        if node.spec not in checked:
+            checked.add(node.spec)
             place = graph.call_path(node.call) or "the model"
-            found += [f"node {index} ({node.name}, in {place}): {fault}" for fault in faults(node.spec)]
-    if found:
-        more = f"\nand {len(found) - MOST} more" if len(found) > MOST else ""
-        raise GraphError("\n".join(found[:MOST]) + more)
+            messages += [f"node {index} ({node.name}, in {place}): {fault}" for fault in faults(node.spec)]
+    if messages:
+        more = f"\nand {len(messages) - MOST} more" if len(messages) > MOST else ""
+        raise GraphError("\n".join(messages[:MOST]) + more)
     return graph
 
 
@@ -45,12 +45,12 @@ def faults(spec: OpSpec) -> tuple[str, ...]:
     kind = declaration(spec.kind)
     if kind is None:
         return () if "::" in spec.kind else (_undeclared(spec.kind),)
-    found = (*_attribute_faults(kind, spec), *_role_faults(kind, spec))
-    if not found:
+    faults = (*_attribute_faults(kind, spec), *_role_faults(kind, spec))
+    if not faults:
         wrong = kind.check(spec) if kind.check is not None else None
         wrong = wrong or _reach_fault(spec)
-        found = () if wrong is None else (f"kind {kind.name!r}: {wrong}",)
-    return found
+        faults = () if wrong is None else (f"kind {kind.name!r}: {wrong}",)
+    return faults
 
 
 def _reach_fault(spec: OpSpec) -> str | None:
@@ -101,21 +101,21 @@ def _undeclared(name: str) -> str:
 
 
 def _attribute_faults(kind: Kind, spec: OpSpec) -> Iterator[str]:
-    given = dict(spec.attrs)
-    if len(given) < len(spec.attrs):
+    attributes = dict(spec.attrs)
+    if len(attributes) < len(spec.attrs):
         names = [name for name, _ in spec.attrs]
         twice = next(name for name in names if names.count(name) > 1)
         yield f"kind {kind.name!r} has the attribute {twice!r} twice; give it once"
     for name, expected in kind.attributes.items():
-        if name not in given:
-            yield f"kind {kind.name!r} needs the attribute {name!r} ({written(expected)}); it has {sorted(given)}"
-    known = {**ANY_KIND, **kind.optional, **kind.attributes}
-    for name, value in given.items():
-        if name not in known:
-            hint = suggestion(name, known) or ";"
-            yield f"kind {kind.name!r} has no attribute {name!r}{hint} it may have {sorted(known)}"
-        elif not fits(value, known[name]):
-            yield f"attribute {name!r} of kind {kind.name!r}: expected {written(known[name])}, got {value!r}"
+        if name not in attributes:
+            yield f"kind {kind.name!r} needs the attribute {name!r} ({written(expected)}); it has {sorted(attributes)}"
+    declared = {**ANY_KIND, **kind.optional, **kind.attributes}
+    for name, value in attributes.items():
+        if name not in declared:
+            hint = suggestion(name, declared) or ";"
+            yield f"kind {kind.name!r} has no attribute {name!r}{hint} it may have {sorted(declared)}"
+        elif not fits(value, declared[name]):
+            yield f"attribute {name!r} of kind {kind.name!r}: expected {written(declared[name])}, got {value!r}"
 
 
 def _role_faults(kind: Kind, spec: OpSpec) -> Iterator[str]:

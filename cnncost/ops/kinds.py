@@ -63,8 +63,8 @@ class Role(NamedTuple):
         else:
             rank = f"of rank {self.least}" if self.least == self.most else f"of rank {self.least} to {self.most}"
         number = {(False, False): "may be missing", (True, True): "one or more", (False, True): "any number"}
-        told = ", ".join(each for each in (rank, number.get((self.needed, self.many), "")) if each)
-        return f"{self.name} ({told})" if told else self.name
+        details = ", ".join(each for each in (rank, number.get((self.needed, self.many), "")) if each)
+        return f"{self.name} ({details})" if details else self.name
 
 
 def one(name: str, *ranks: int | None) -> Role:

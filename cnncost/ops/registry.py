@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable
-from functools import partial
 from math import prod
 from typing import NamedTuple, TypeAlias
 
@@ -41,10 +40,6 @@ class Term(NamedTuple):
     def items(self) -> int:
         """The product of the factors."""
         return prod(n for _, n in self.factors)
-
-
-# bypasses NamedTuple's slower constructor
-_term: Callable[[tuple[object, ...]], Term] = partial(tuple.__new__, Term)
 
 
 class Cost:
@@ -87,11 +82,11 @@ def factors(*pairs: str | int) -> tuple[tuple[str, int], ...]:
             f"{pairs!r}; the label of a term of macs goes into label='…'"
         )
     names, numbers = pairs[::2], pairs[1::2]
-    found = tuple(zip(names, numbers, strict=True))
+    factors = tuple(zip(names, numbers, strict=True))
     if {*map(type, names)} - {str} or {*map(type, numbers)} - {int}:
-        name, number = next(pair for pair in found if [*map(type, pair)] != [str, int])
+        name, number = next(pair for pair in factors if [*map(type, pair)] != [str, int])
         raise TypeError(f"a factor is a name and an int, got {name!r}, {number!r}")
-    return found  # type: ignore[return-value]  # checked above
+    return factors  # type: ignore[return-value]  # checked above
 
 
 def macs(*pairs: str | int, label: str = "multiply-accumulate", what: str | None = None) -> Term:
@@ -99,14 +94,14 @@ def macs(*pairs: str | int, label: str = "multiply-accumulate", what: str | None
     if what is not None:
         warnings.warn("macs(what=…): it is label=… now", DeprecationWarning, stacklevel=2)
         label = what
-    return _term((label, factors(*pairs), 2, True))
+    return Term(label, factors(*pairs), 2, True)
 
 
 def flops(label: str, each: int, *pairs: str | int) -> Term:
     """A term of other floating-point operations: `each` per item of the product."""
     if type(each) is not int:
         raise TypeError(f"flops({label!r}): expected a whole number of FLOPs each, got {each!r}")
-    return _term((label, factors(*pairs), each, False))
+    return Term(label, factors(*pairs), each, False)
 
 
 def cost(spec: OpSpec, *terms: Term, read: int | None = None, written: int | None = None) -> Cost:

@@ -44,7 +44,7 @@ def communication(graph: Graph, run: str) -> tuple[Exchange, ...]:
     for (key, phase), count in uses.items():
         spec = specs[key]
         moved, nbytes = traffic(spec), sum(elements * width for elements, width in spec["parts"])
-        found = sums.setdefault((phase, spec["collective"], spec["group"], spec["ranks"]), [0, 0, 0, 0])
+        row = sums.setdefault((phase, spec["collective"], spec["group"], spec["ranks"]), [0, 0, 0, 0])
         for i, number in enumerate((1, nbytes, *moved)):
-            found[i] += count * number
+            row[i] += count * number
     return tuple([Exchange(run, *sort, *numbers) for sort, numbers in sums.items()])

@@ -7,11 +7,9 @@ of memory accesses is not included.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from typing import NamedTuple
 
-from cnncost import units
 from cnncost.graph import Graph, Node, OpSpec
 from cnncost.ops import cost_of
 
@@ -83,39 +81,9 @@ class Effective(NamedTuple):
         """Energy of all multiply-accumulates, in pJ."""
         return MAC_PJ * self.dense
 
-    def to_json(self) -> str:
-        """Counts, energies in pJ, and the rows, as JSON."""
-        energies = {"energy_pj": round(self.energy, 3), "dense_energy_pj": round(self.dense_energy, 3)}
-        rows = [{**row._asdict(), "energy_pj": round(row.energy, 3)} for row in self.rows]
-        totals = {name: getattr(self, name) for name in ("dense", "macs", "accumulates", "in_full", "run_on")}
-        return json.dumps({**totals, **energies, "rows": rows}, indent=2, ensure_ascii=False)
-
     def __repr__(self) -> str:
         mark = "<=" if self.in_full else ""
         return f"<Effective: {mark}{self.macs:,} of {self.dense:,} MACs in {len(self.rows):,} modules>"
-
-    def __str__(self) -> str:
-        """Table with one line per module, and the total."""
-        rows = self.rows
-        total = Row("total", self.dense, self.macs, self.accumulates, self.in_full)
-        cells = [("module", "dense MACs", "left", "of it AC", "energy pJ")]
-        for row in (*rows, total):
-            mark = "≤" if row.in_full else ""
-            dense, left, added = map(units.exact, (row.dense, row.macs, row.accumulates))
-            cells.append((row.path or "(model)", dense, mark + left, added, f"{mark}{row.energy:,.1f}"))
-        widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
-        lines = [
-            "  ".join(
-                cell.ljust(w) if i == 0 else cell.rjust(w) for i, (cell, w) in enumerate(zip(line, widths, strict=True))
-            )
-            for line in cells
-        ]
-        notes = ["AC: a weight is added for a spike; 4.6 pJ a MAC, 0.9 pJ an AC (Horowitz, ISSCC 2014: 45 nm, float32)"]
-        if self.run_on:
-            notes.insert(0, f"run on {self.run_on}")
-        if self.in_full:
-            notes.append("≤: with ops that are counted in full")
-        return "\n".join([*lines, "", *notes])
 
     @property
     def density(self) -> float:
@@ -218,7 +186,7 @@ def _factors(node: Node) -> tuple[tuple[int, ...], bool]:
     return node.inputs[:3] if kind == "attention" else node.inputs, False
 
 
-def _hidden(graph: Graph, known: Mapping[int, int], zeros: set[int]) -> set[int]:
+def _hidden(graph: Graph, elements: Mapping[int, int], zeros: set[int]) -> set[int]:
     """Values computed from weights and constants alone, with an unknown number of zeros.
 
     Includes weights without zeros where an op adds some, such as `tril` and padding.
@@ -228,9 +196,9 @@ def _hidden(graph: Graph, known: Mapping[int, int], zeros: set[int]) -> set[int]
         if not fixed.issuperset(node.inputs):
             continue
         fixed.update(node.outputs)
-        makes_zeros = _adds_zeros(node.spec) and not known.keys().isdisjoint(node.inputs)
+        makes_zeros = _adds_zeros(node.spec) and not elements.keys().isdisjoint(node.inputs)
         if makes_zeros or not (zeros | uncounted).isdisjoint(node.inputs):
-            uncounted.update(value for value in node.outputs if value not in known)
+            uncounted.update(value for value in node.outputs if value not in elements)
     return uncounted
 
 
@@ -251,9 +219,9 @@ def _rearranges(spec: OpSpec) -> bool:
     return all(move[0] in _REARRANGING for move in spec["moves"])
 
 
-def _spread(graph: Graph, given: Mapping[int, int], sparse: bool = False) -> dict[int, int]:
+def _spread(graph: Graph, by_value: Mapping[int, int], sparse: bool = False) -> dict[int, int]:
     """Extend the known counts to values of the same elements in another order; with `sparse`, to sparse ones alone."""
-    counts = dict(given)
+    counts = dict(by_value)
     for node in graph.nodes:
         if len(node.inputs) != 1 or node.inputs[0] not in counts or not _rearranges(node.spec):
             continue

@@ -104,19 +104,19 @@ def link_times(
     """
     specs = {id(node.spec): node.spec for node in graph.nodes if node.spec.kind == KIND}
     uses = Counter((id(node.spec), str(node.phase)) for node in graph.nodes if id(node.spec) in specs) if specs else {}
-    found: dict[tuple[str, str, str, int, str], list[float]] = {}
+    values: dict[tuple[str, str, str, int, str], list[float]] = {}
     for (key, phase), count in uses.items():
         spec = specs[key]
         path = _path(spec, device, topology)
         nbytes = _stored(spec, busiest(spec, topology.algorithm), dtype)
         seconds = max(device.launches, nbytes / path.bandwidth) if nbytes else 0.0
         sort = (phase, spec["collective"], spec["group"], spec["ranks"], path.link)
-        sums = found.setdefault(sort, [path.bandwidth, 0, 0, 0.0])
+        sums = values.setdefault(sort, [path.bandwidth, 0, 0, 0.0])
         for i, number in enumerate((count, count * nbytes, count * seconds), start=1):
             sums[i] += number
     return tuple(
         LinkTime(*sort, bandwidth, int(calls), int(nbytes), seconds)
-        for sort, (bandwidth, calls, nbytes, seconds) in found.items()
+        for sort, (bandwidth, calls, nbytes, seconds) in values.items()
     )
 
 
@@ -145,11 +145,11 @@ def _path(spec: OpSpec, device: Device, topology: Topology) -> _Path:
 
 
 def _bandwidth(device: Device, link: str) -> float:
-    found = device.links.get(link)
-    if found is None:
+    speed = device.links.get(link)
+    if speed is None:
         has = f"it has {', '.join(device.links)}: choose one with --link" if device.links else "none is stated for it"
         raise DeviceError(f"device {device.name}: no bandwidth of a link {link or 'within a node'}; {has}")
-    return found
+    return speed
 
 
 def _on_nodes(spec: OpSpec, node: int | None) -> tuple[int, int]:

@@ -158,16 +158,18 @@ def _on(graph: Graph, device: int | None) -> list[bool]:
 def _scratch(graph: Graph, device: int | None = None) -> dict[int, int]:
     """Temporary bytes that nodes allocate while they run, by node index; of those that run on a device."""
     by_spec = {id(spec): scratch_of(spec) for spec in graph.specs}
-    found = {i: nbytes for i, node in enumerate(graph.nodes) if (nbytes := by_spec.get(id(node.spec), 0))}
+    by_node = {i: nbytes for i, node in enumerate(graph.nodes) if (nbytes := by_spec.get(id(node.spec), 0))}
     if device is None or graph.placement is None:
-        return found
-    return {i: nbytes for i, nbytes in found.items() if _runs_on(graph, i) == device}
+        return by_node
+    return {i: nbytes for i, nbytes in by_node.items() if _runs_on(graph, i) == device}
 
 
 def _runs_on(graph: Graph, index: int) -> int:
     node = graph.nodes[index]
-    placed = graph.placement
-    return placed.runs_on([graph.values[v].storage for v in node.outputs + node.inputs]) if placed is not None else 0
+    placement = graph.placement
+    return (
+        placement.runs_on([graph.values[v].storage for v in node.outputs + node.inputs]) if placement is not None else 0
+    )
 
 
 def _timeline(graph: Graph, sizes: list[int], deaths: list[int | None], scratch: dict[int, int]) -> tuple[int, ...]:

@@ -69,7 +69,7 @@ def links(graph: Graph, run: str) -> tuple[Link, ...]:
     sums: dict[tuple[str, str, str], list[int]] = {}
     for node in graph.nodes:
         if node.spec.kind == KIND:
-            found = sums.setdefault((node.phase, node.spec["source"], node.spec["target"]), [0, 0])
-            found[0] += 1
-            found[1] += link_bytes(node.spec)
+            counts = sums.setdefault((node.phase, node.spec["source"], node.spec["target"]), [0, 0])
+            counts[0] += 1
+            counts[1] += link_bytes(node.spec)
     return tuple([Link(run, *where, *numbers) for where, numbers in sums.items()])

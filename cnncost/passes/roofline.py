@@ -133,16 +133,16 @@ def roofline(graph: Graph, device: Device, dtype: str | None = None) -> Roofline
     weight_storages, weights = _weights(graph)
     stored = None if dtype is None else DTYPES[dtype]
     weight_level = device.level(weights if stored is None else _scaled(graph, weights, stored))
-    known: dict[tuple[int, tuple[bool, ...], tuple[bool, ...]], OpTime | None] = {}
+    by_spec: dict[tuple[int, tuple[bool, ...], tuple[bool, ...]], OpTime | None] = {}
     times: list[OpTime | None] = []
     for node in graph.nodes:
         storages = {graph.values[i].storage for i in node.inputs}
         mine = tuple([graph.values[i].storage in weight_storages for i in node.inputs])
         new = tuple([graph.values[i].storage not in storages for i in node.outputs])
         key = (id(node.spec), mine, new)
-        if key not in known:
-            known[key] = _time(_Op(node.spec, mine, new), device, dtype, weight_level)
-        times.append(known[key])
+        if key not in by_spec:
+            by_spec[key] = _time(_Op(node.spec, mine, new), device, dtype, weight_level)
+        times.append(by_spec[key])
     pairs = [(node, time) for node, time in zip(graph.nodes, times, strict=True) if time is not None]
     return Roofline(
         device, dtype, _sum(time for _, time in pairs),

@@ -11,9 +11,10 @@ Sizes: TypeAlias = "tuple[int, ...] | None"
 
 
 class Windows(NamedTuple):
-    """One op's windows: a number per spatial axis; None where there is no such number.
+    """One op's windows: a number per spatial axis.
 
-    That is a kernel of which only the number of elements is recorded, and the stride of windows at random positions.
+    None for a kernel of which only the number of elements is recorded, and for the stride of windows at random
+    positions.
     """
 
     kernel: Sizes
@@ -23,11 +24,11 @@ class Windows(NamedTuple):
 def windows(graph: Graph) -> Mapping[int, tuple[Windows, ...]]:
     """By call, the different windows of the ops that it ran itself in forward, in order. Adaptive pools have none."""
     by_spec = {spec: tuple(_of(spec)) for spec in graph.specs}
-    found: dict[int, dict[Windows, None]] = {}
+    by_call: dict[int, dict[Windows, None]] = {}
     for node in graph.nodes:
         if node.phase == "forward" and (own := by_spec[node.spec]):
-            found.setdefault(node.call, {}).update(dict.fromkeys(own))
-    return {call: tuple(own) for call, own in found.items()}
+            by_call.setdefault(node.call, {}).update(dict.fromkeys(own))
+    return {call: tuple(own) for call, own in by_call.items()}
 
 
 def _of(spec: OpSpec) -> Iterator[Windows]:
@@ -38,6 +39,6 @@ def _of(spec: OpSpec) -> Iterator[Windows]:
     elif type(kernel) is int:
         yield Windows(None, None)
     moves: Any = spec.get("moves", ())
-    taken = [move for move in moves if move[0] == "unfold"] if isinstance(moves, tuple) else []
-    if taken:
-        yield Windows(tuple([move[2] for move in taken]), tuple([move[3] for move in taken]))
+    unfolds = [move for move in moves if move[0] == "unfold"] if isinstance(moves, tuple) else []
+    if unfolds:
+        yield Windows(tuple([move[2] for move in unfolds]), tuple([move[3] for move in unfolds]))

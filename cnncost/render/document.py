@@ -103,8 +103,8 @@ class Row(NamedTuple):
 
     def cell(self, index: int) -> Cell:
         """A cell, whichever way it was given."""
-        found = self.cells[index]
-        return found if isinstance(found, Cell) else Cell(found)
+        value = self.cells[index]
+        return value if isinstance(value, Cell) else Cell(value)
 
     @property
     def strong(self) -> bool:
@@ -161,13 +161,13 @@ class Table:
         for i, row in enumerate(self.rows):
             if len(row.cells) != len(self.columns):
                 raise ValueError(f"row {i} has {len(row.cells)} values, expected {len(self.columns)}, one a column")
-        known = [column.name for column in self.columns]
-        if len(set(known)) != len(known):
-            raise ValueError(f"columns {', '.join(known)}: a name stands twice")
+        names = [column.name for column in self.columns]
+        if len(set(names)) != len(names):
+            raise ValueError(f"columns {', '.join(names)}: a name stands twice")
         named = [name for step in self.narrower for name in (*step.drop, *dict(step.least))]
         for name in (*self.optional, *named):
-            if name not in known:
-                raise ValueError(f"no column {name!r}; there are {', '.join(known)}")
+            if name not in names:
+                raise ValueError(f"no column {name!r}; there are {', '.join(names)}")
 
     def places(self, where: frozenset[str]) -> list[int]:
         """Indices of the columns that are shown there."""

@@ -92,30 +92,30 @@ def table(
         rules: indices of rows that another rule precedes.
         below: further lines after the row of an index.
     """
-    given = widths(fields, width)
-    heading = _lines([Cell(field.heading, "heading") for field in fields], fields, given)
-    rule = [("─" * (sum(given) + _gaps(fields)), "rule")]
+    column_widths = widths(fields, width)
+    heading = _lines([Cell(field.heading, "heading") for field in fields], fields, column_widths)
+    rule = [("─" * (sum(column_widths) + _gaps(fields)), "rule")]
     lines, before = [*heading, rule], set(rules)
     for row in range(max(len(field.cells) for field in fields)):
         if row and row in before:
             lines.append(rule)
-        lines += _lines([field.cells[row] for field in fields], fields, given)
+        lines += _lines([field.cells[row] for field in fields], fields, column_widths)
         lines += below.get(row, ()) if below else ()
     return lines
 
 
 def widths(fields: Sequence[TableColumn], width: int) -> list[int]:
     """The width of each field: what remains of `width` goes evenly to those that can be shortened."""
-    given = [field.needed for field in fields]
+    sizes = [field.needed for field in fields]
     left = width - needed(fields)
     while left > 0:
-        short = [i for i, field in enumerate(fields) if given[i] < field.width][:left]
+        short = [i for i, field in enumerate(fields) if sizes[i] < field.width][:left]
         if not short:
             break
         for i in short:
-            given[i] += 1
+            sizes[i] += 1
         left -= len(short)
-    return given
+    return sizes
 
 
 def _lines(cells: Sequence[Cell], fields: Sequence[TableColumn], widths: Sequence[int]) -> list[Line]:
@@ -157,12 +157,12 @@ def _parts(cell: Cell, width: int) -> tuple[Line, int]:
 
 def _stripped(line: Line) -> Line:
     """Remove empty parts and trailing spaces."""
-    kept = [part for part in line if part[0]]
-    while kept and not kept[-1][0].strip():
-        kept.pop()
-    if kept:
-        kept[-1] = (kept[-1][0].rstrip(), kept[-1][1])
-    return kept
+    parts = [part for part in line if part[0]]
+    while parts and not parts[-1][0].strip():
+        parts.pop()
+    if parts:
+        parts[-1] = (parts[-1][0].rstrip(), parts[-1][1])
+    return parts
 
 
 def plain(line: Line) -> str:
@@ -213,10 +213,10 @@ def shorten(text: str, width: int) -> str:
 
 
 def _fitting(text: str, width: int) -> str:
-    taken = 0
+    filled = 0
     for i, char in enumerate(text):
-        taken += _places(char)
-        if taken > width:
+        filled += _places(char)
+        if filled > width:
             return text[:i]
     return text
 

@@ -55,10 +55,10 @@ def _blocks(part: Part, level: int) -> Iterator[str]:
 
 
 def _notes(part: Notes) -> str:
-    told = part.told
+    items = part.told
     if not part.listed:
-        return " ".join(_strong(_sentence(note), note.style == "warning") for note in told)
-    return "\n".join(f"- {_strong(_said(note), note.style == 'warning' and part.intro is None)}" for note in told)
+        return " ".join(_strong(_sentence(note), note.style == "warning") for note in items)
+    return "\n".join(f"- {_strong(_said(note), note.style == 'warning' and part.intro is None)}" for note in items)
 
 
 def _said(note: Note) -> str:

@@ -92,28 +92,28 @@ def encodable(text: str, encoding: str) -> bool:
 
 def _part(part: Part, width: int, there: set[str], written: Written) -> Iterator[Line]:
     """The lines of a part; names of the columns that are shown are added to `there`."""
-    told = partial(_told, width=width, written=written)
+    note_lines = partial(_told, width=width, written=written)
     match part:
         case Table():
             if part.caption:
-                yield from told(Note(part.caption, "caption"))
+                yield from note_lines(Note(part.caption, "caption"))
             fitting = _Fitting(part, width, written)
             there |= fitting.shown
             yield from fitting.lines()
         case Notes():
             if part.intro is not None:
-                yield from told(part.intro)
+                yield from note_lines(part.intro)
             for note in part.notes:
                 if note.without not in there:
-                    yield from told(note, first=part.first, hang=part.hang)
+                    yield from note_lines(note, first=part.first, hang=part.hang)
         case Equations():
             names = [", ".join(each.names) for each in part.equations]
             longest = max(map(layout.places, names), default=0)
             for name, each in zip(names, part.equations, strict=True):
                 sign = "=" if each.latex else " "
-                yield from told(Note(f"{name:<{longest}} {sign} {each.text}"), hang=" " * (longest + 3))
+                yield from note_lines(Note(f"{name:<{longest}} {sign} {each.text}"), hang=" " * (longest + 3))
         case Heading():
-            yield from told(Note(part.text, part.style))
+            yield from note_lines(Note(part.text, part.style))
         case Curve():
             yield from ([(line, "")] for line in _curve(part, width))
         case _:
@@ -170,13 +170,13 @@ class _Fitting:
     def _fitted(self) -> _Plan:
         """The first of the steps that fits, or the last, with the optional columns for which there is room then."""
         table = self.table
-        kept = [i for i in table.places(TEXT) if table.columns[i].name not in table.optional]
-        plan = _Plan(kept)
+        places = [i for i in table.places(TEXT) if table.columns[i].name not in table.optional]
+        plan = _Plan(places)
         for step in table.narrower:
             if self._fits(plan):
                 break
-            kept = [i for i in kept if table.columns[i].name not in step.drop]
-            plan = _Plan(kept, plan.compact or step.compact, dict(step.least), step.gap)
+            places = [i for i in places if table.columns[i].name not in step.drop]
+            plan = _Plan(places, plan.compact or step.compact, dict(step.least), step.gap)
         names = [column.name for column in table.columns]
         for name in table.optional:
             more = plan._replace(places=sorted([*plan.places, names.index(name)]))
@@ -288,13 +288,13 @@ def _curve(curve: Curve, width: int) -> list[str]:
         return [bars]
     starts = {name: min(first * count // len(line), count - 1) for name, first in curve.marks.items()}
     ends = [start - 1 for start in [*starts.values()][1:]] + [count]
-    marks, told = "", True
+    marks, all_fit = "", True
     for (name, start), end in zip(starts.items(), ends, strict=True):
         if len(name) <= end - start:
             marks = marks.ljust(start) + name
         else:
-            told = False
-    if told:
+            all_fit = False
+    if all_fit:
         return [bars, marks]
     legend = ", ".join(f"{name} from op {units.exact(first + 1)}" for name, first in curve.marks.items())
     return [bars, *([marks] if marks else []), *textwrap.wrap(legend, min(width, curve.most))]

@@ -16,9 +16,9 @@ def wrapped(text: str, width: int, first: str = "", hang: str = "  ") -> list[st
     """Lines of a text; a number stays with its unit and its sign, and a short phrase between commas is not broken."""
     longest = min(_SHORT, width // 2)
     phrases = _PHRASE.split(_QUANTITY.sub("\N{NO-BREAK SPACE}", text))
-    kept = " ".join([
+    joined = " ".join([
         each.replace(" ", "\N{NO-BREAK SPACE}") if len(each) <= longest and "  " not in each else each
         for each in phrases
     ])  # fmt: skip
-    lines = textwrap.wrap(kept, width, initial_indent=first, subsequent_indent=hang, break_on_hyphens=False)
+    lines = textwrap.wrap(joined, width, initial_indent=first, subsequent_indent=hang, break_on_hyphens=False)
     return [line.replace("\N{NO-BREAK SPACE}", " ") for line in lines]

@@ -6,7 +6,6 @@ from collections.abc import Iterable, Sequence
 from typing import Any, TypeVar
 
 from cnncost import units
-from cnncost.render.html_style import FRAGMENT
 from cnncost.report.schema import statistics
 
 _Row = TypeVar("_Row")
@@ -14,7 +13,6 @@ _ENDS = 3
 """How many rows' names are told before the last one."""
 _MOST = 60
 """Row limit of a table in a notebook: about one and a half screens, as in the terminal."""
-_RIGHT = ' class="n"'
 _NOUNS = {"Layer": "layer", "Module": "module", "Op": "op", "PhaseCost": "phase"}
 
 
@@ -49,16 +47,18 @@ def counts(row: Any) -> str:
 
 
 def table(title: str, heads: Sequence[str], rows: Iterable[Sequence[str]], after: str = "") -> str:
-    """A small HTML table; texts are escaped, and numbers, which begin with a digit, right-aligned."""
-    from html import escape  # not needed for a terminal
+    """A small HTML table; columns in which texts begin with a digit or a sign are right-aligned."""
+    from cnncost.render.document import Column, Document, Table, notes  # not needed for a terminal
+    from cnncost.render.document import rows as plain
+    from cnncost.render.html import fragment
 
-    head = "".join(f"<th>{escape(text)}</th>" for text in heads)
-    body = "".join(f"<tr>{''.join(_cell(text, escape(text)) for text in row)}</tr>" for row in rows)
-    return (
-        f'<style>{FRAGMENT}</style>\n<div class="cnncost"><p><b>{escape(title)}</b></p>\n<div class="scroll"><table>'
-        f"<thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>\n"
-        + (f'<p class="soft">{escape(after)}</p>' if after else "") + "</div>\n"
-    )  # fmt: skip
+    texts = list(rows)
+    columns = tuple(
+        Column(str(i), head, "figure" if any(_is_number(row[i]) for row in texts) else "text")
+        for i, head in enumerate(heads)
+    )
+    parts = (Table(columns, plain(texts)), notes(after, listed=False))
+    return fragment(Document("report", title, parts=parts))
 
 
 def fields(row: Any) -> str:
@@ -67,9 +67,8 @@ def fields(row: Any) -> str:
     return table(type(row).__name__, ("", ""), [(name, _marked(row, name)) for name in names])
 
 
-def _cell(text: str, escaped: str) -> str:
-    number = text.replace(",", "").lstrip("≥≤~-").isdigit()
-    return f"<td{_RIGHT if number else ''}>{escaped}</td>"
+def _is_number(text: str) -> bool:
+    return text.replace(",", "").lstrip("≥≤~-").isdigit()
 
 
 def _fields(row: Any) -> tuple[str, ...]:

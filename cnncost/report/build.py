@@ -18,25 +18,26 @@ from cnncost.versions import installed
 
 ASSUMED = " backward (assumed: 2× forward)"
 """Suffix of a backward op's name if its cost is estimated from forward."""
-Given: TypeAlias = Mapping[str, Mapping[int, int]]
-"""Additional statistics: name → call index → number."""
+OptionalStatistics: TypeAlias = Mapping[str, Mapping[int, int]]
+"""Statistics of additional passes: name → call index → number."""
 _NOTHING = Sums(0, 0, 0, 0, 0)
 _HOLDS_NOTHING = OwnedCount()
 
 
 def build(
     model: str, graph: Graph, parameters: Parameters, compute: Compute,
-    training: Graph | None = None, phases: Mapping[Phase, Compute] | None = None, given: Given | None = None,
+    training: Graph | None = None, phases: Mapping[Phase, Compute] | None = None,
+    optional: OptionalStatistics | None = None,
 ) -> Report:  # fmt: skip
-    """Build the Report, including a recorded training step. `given`: results of additional passes."""
-    phases, given = phases or {}, given or {}
+    """Build the Report, including a recorded training step. `optional`: those of additional passes."""
+    phases, optional = phases or {}, optional or {}
     unknown_after_forward = [u for phase, part in phases.items() if phase != "forward" for u in part.unknown]
     unknown = [*compute.unknown, *unknown_after_forward]
-    layers = _layers(graph, parameters, compute, given)
+    layers = _layers(graph, parameters, compute, optional)
     return Report(
         model=model,
         inputs=tuple((graph.values[i].shape, graph.values[i].dtype) for i in graph.inputs),
-        totals=_totals(graph, parameters, compute, phases, given),
+        totals=_totals(graph, parameters, compute, phases, optional),
         layers=layers,
         ops=_ops(compute),
         unknown={op: sum(u.count for u in unknown if u.op == op) for op in dict.fromkeys(u.op for u in unknown)},
@@ -65,12 +66,12 @@ def _communication(
     graph: Graph, compute: Compute, training: Graph | None, phases: Mapping[Phase, Compute]
 ) -> tuple[Exchange, ...]:
     """What a rank sends in inference and in a step; most models have no op that does."""
-    found: tuple[Exchange, ...] = ()
+    exchanges: tuple[Exchange, ...] = ()
     if any(kind == KIND for _, kind in compute.by_op):
-        found = communication(graph, "inference")
+        exchanges = communication(graph, "inference")
     if training is not None and any(kind == KIND for part in phases.values() for _, kind in part.by_op):
-        found += communication(training, "training")
-    return found
+        exchanges += communication(training, "training")
+    return exchanges
 
 
 def _notes_of_step(graph: Graph, training: Graph | None) -> tuple[str, ...]:
@@ -99,7 +100,11 @@ def _partial(graph: Graph) -> str:
 
 
 def _totals(
-    graph: Graph, parameters: Parameters, compute: Compute, phases: Mapping[Phase, Compute], given: Given
+    graph: Graph,
+    parameters: Parameters,
+    compute: Compute,
+    phases: Mapping[Phase, Compute],
+    optional: OptionalStatistics,
 ) -> Totals:
     return Totals(
         params=parameters.params, trainable_params=parameters.trainable_params, buffers=parameters.buffers,
@@ -109,15 +114,15 @@ def _totals(
         training_macs=sum(part.total.macs for part in phases.values()) if phases else None,
         training_flops=sum(part.total.flops for part in phases.values()) if phases else None,
         training_lower_bound=any(part.unknown for part in phases.values()),
-        **_summed(given),
+        **_summed(optional),
     )  # fmt: skip
 
 
-def _summed(given: Given) -> dict[str, Any]:
-    return {name: sum(by_call.values()) for name, by_call in given.items()}
+def _summed(optional: OptionalStatistics) -> dict[str, Any]:
+    return {name: sum(by_call.values()) for name, by_call in optional.items()}
 
 
-def _layers(graph: Graph, parameters: Parameters, compute: Compute, given: Given) -> tuple[Layer, ...]:
+def _layers(graph: Graph, parameters: Parameters, compute: Compute, optional: OptionalStatistics) -> tuple[Layer, ...]:
     """Rows for calls that ran ops, are leaves, or own parameters; then rows for uncalled modules."""
     scopes = graph.scopes
     parents = {call.parent for call in graph.calls}
@@ -127,7 +132,7 @@ def _layers(graph: Graph, parameters: Parameters, compute: Compute, given: Given
     for index, (scope, _, nth, _, outputs) in enumerate(graph.calls):
         sums = compute.by_call.get(index)
         owned = parameters.by_scope.get(scope, _HOLDS_NOTHING) if nth == 0 else _HOLDS_NOTHING
-        more: dict[str, Any] = {name: by_call.get(index, 0) for name, by_call in given.items()}
+        more: dict[str, Any] = {name: by_call.get(index, 0) for name, by_call in optional.items()}
         if sums is None:
             if index in parents and not any((*owned, *more.values())) and index != failed:
                 continue
@@ -155,12 +160,12 @@ def _returned(graph: Graph, outputs: tuple[int, ...]) -> tuple[Shape, ...]:
 def _container_shapes(graph: Graph, layers: tuple[Layer, ...]) -> dict[str, tuple[Shape, ...]]:
     """What the last call of each module below the model returned, if `layers` has no row of that call."""
     rows = {(layer.path, layer.call) for layer in layers}
-    found = {}
+    shapes = {}
     for scope, parent, nth, _, outputs in graph.calls:
         path, _, _, _, calls = graph.scopes[scope]
         if parent is not None and outputs and nth + 1 == calls and (path, calls) not in rows:
-            found[path] = _returned(graph, outputs)
-    return found
+            shapes[path] = _returned(graph, outputs)
+    return shapes
 
 
 def _uncalled(graph: Graph, parameters: Parameters) -> list[Layer]:

@@ -11,7 +11,6 @@ from typing import Any, Literal, NamedTuple, TypeAlias
 
 from cnncost import units
 from cnncost.errors import CnncostError
-from cnncost.render import values
 from cnncost.render.document import Cell
 from cnncost.report.data import ReportData
 from cnncost.report.rows import Computed, Layer, Module, Op, Statistics, Totals
@@ -70,11 +69,6 @@ class Column(NamedTuple):
         value = self.of(row)
         mark = MARKS[self.bounded and is_lower_bound(row), self.masked and getattr(row, "mask_unknown", False)]
         return Cell(value, mark + units.NOTHING if self.look == "ratio" and value is None else mark)
-
-    def show(self, row: Row, *, compact: bool = False) -> str:
-        """The row's value as text; `compact` shortens counts."""
-        cell = self.cell(row)
-        return cell.mark + values.show(self.look, cell.value, compact=compact)
 
 
 _NUMBERS = frozenset({"count", "bytes", "ratio", "along"})
@@ -165,11 +159,13 @@ def table(report: ReportData, by: By) -> tuple[tuple[Column, ...], tuple[Row, ..
 
 def _with_further(report: ReportData, columns: tuple[Column, ...]) -> tuple[Column, ...]:
     """Insert the requested optional columns: input shapes before output shapes, most others before the status."""
-    asked = {group for group in groups(Statistics) if has(report.totals, group)} | ({"rf"} if report.fields else set())
-    asked |= {*report.further}
+    requested_groups = {group for group in groups(Statistics) if has(report.totals, group)} | (
+        {"rf"} if report.fields else set()
+    )
+    requested_groups |= {*report.further}
     for further, place in ((_BEFORE_OUTPUT, _SHAPE), (_LAST, _STATUS)):
         at = columns.index(place)
-        columns = (*columns[:at], *[column for column in further if column.group in asked], *columns[at:])
+        columns = (*columns[:at], *[column for column in further if column.group in requested_groups], *columns[at:])
     return columns
 
 
@@ -194,9 +190,3 @@ def share_cell(row: Row, report: ReportData) -> Cell:
         return Cell(None, UNKNOWN)
     whole = report.totals.macs
     return Cell(Fraction(row.macs, whole) if whole else None, "" if whole else units.NOTHING)
-
-
-def share_of_macs(row: Row, report: ReportData) -> str:
-    """The row's share of all MACs, in percent."""
-    cell = share_cell(row, report)
-    return cell.mark + values.show("share", cell.value)

@@ -121,15 +121,17 @@ class ReportData:
     @property
     def depends_on(self) -> tuple[str, ...]:
         """What the figures depend on beside the inputs' shapes: values that were read, draws by chance; else empty."""
-        said = [f"run on {self.run_on}"] if self.run_on else []
-        return (*said, *(note for note in self.notes if note.startswith(OF_STEP)))
+        origins = [f"run on {self.run_on}"] if self.run_on else []
+        return (*origins, *(note for note in self.notes if note.startswith(OF_STEP)))
 
     @cached_property
     def modules(self) -> tuple[Module, ...]:
         """The module tree, each module including its descendants; the first is the model, with the totals."""
         shapes = {"": self.totals.output_shapes, **self.container_shapes}
-        given = None if self.totals.input_shapes is None else {"": self.totals.input_shapes, **self.container_inputs}
-        return Rows(module_tree(self.layers, self.tree, self.totals, self.fields, shapes, given))
+        input_shapes = (
+            None if self.totals.input_shapes is None else {"": self.totals.input_shapes, **self.container_inputs}
+        )
+        return Rows(module_tree(self.layers, self.tree, self.totals, self.fields, shapes, input_shapes))
 
     @cached_property
     def biggest(self) -> Layer | None:
@@ -158,10 +160,10 @@ class ReportData:
         for row in self.layers:
             if row.path == path:
                 return row
-        known = [p for p, _, _ in self.tree]
-        if path in known:
+        paths = [p for p, _, _ in self.tree]
+        if path in paths:
             raise CnncostError(without_row(path, [row.path for row in self.layers]))
-        raise CnncostError(unknown_path(path, known))
+        raise CnncostError(unknown_path(path, paths))
 
     def module(self, path: str) -> Module:
         """A module including its descendants. Raises CnncostError like `layer`."""
@@ -185,6 +187,6 @@ class ReportData:
     def log_dict(self, prefix: str = "complexity/") -> dict[str, int]:
         """The totals as a flat dict, for an experiment tracker: `wandb.log(report.log_dict())`."""
         names = [*[f.name for f in fields(self.totals)], *[n for n, about in statistics(Totals).items() if about.after]]
-        found = {name: value for name in names if type(value := getattr(self.totals, name)) is int}
-        found["unknown_ops"] = sum(self.unknown.values())
-        return {prefix + name: value for name, value in found.items()}
+        figures = {name: value for name in names if type(value := getattr(self.totals, name)) is int}
+        figures["unknown_ops"] = sum(self.unknown.values())
+        return {prefix + name: value for name, value in figures.items()}

@@ -80,8 +80,8 @@ def to_text(
     Raises:
         CnncostError: no such `by`, or no such ranking of its rows.
     """
-    told = document(report, by, depth, asked)
-    return text.to_text(told, width or shutil.get_terminal_size().columns, color=color, encoding=encoding)
+    content = document(report, by, depth, asked)
+    return text.to_text(content, width or shutil.get_terminal_size().columns, color=color, encoding=encoding)
 
 
 def data(report: ReportData, by: By = "layer", asked: Ranking | None = None) -> Table:
@@ -131,14 +131,14 @@ def table(report: ReportData, by: By, rows: Sequence[Entry], opened: int | None 
     ]  # fmt: skip
     names = [column.name for column in columns]
     steps = _steps(names, [column.name for column in shown if column.look == "text"], report.further)
-    made = [_row(report, shown, entry) for entry in rows]
+    table_rows = [_row(report, shown, entry) for entry in rows]
     if opened is None:
-        return Table(tuple(columns), tuple(made), narrower=tuple(steps), shown="people")
+        return Table(tuple(columns), tuple(table_rows), narrower=tuple(steps), shown="people")
     columns[1] = columns[1]._replace(shown="all")
     after = names.index("macs") + 1
     order = [*range(1, after), len(names) - 1, *range(after, len(names) - 1)]
-    made = [row._replace(cells=tuple([row.cells[i] for i in order])) for row in made]
-    return Table(tuple([columns[i] for i in order]), tuple(made), shown="people", open=opened)
+    table_rows = [row._replace(cells=tuple([row.cells[i] for i in order])) for row in table_rows]
+    return Table(tuple([columns[i] for i in order]), tuple(table_rows), shown="people", open=opened)
 
 
 def _row(report: ReportData, shown: Sequence[Column], entry: Entry) -> Row:

@@ -83,31 +83,31 @@ def _flat_legend(shown: list[Entry], by: By) -> list[str]:
 
 
 def _ranked(report: ReportData, by: By, asked: Ranking) -> Entries:
-    found = ranked(report, by, asked)
+    ranking = ranked(report, by, asked)
     rows, _ = _flat(report, by)
-    shown = [rows[index] for index in found.order]
+    shown = [rows[index] for index in ranking.order]
     legend = _flat_legend(shown, by)
-    if found.rest is not None:
-        shown.append(Entry(found.name, found.rest, full=found.name, style="own"))
-    return Entries(shown, [*legend, *found.legend])
+    if ranking.rest is not None:
+        shown.append(Entry(ranking.name, ranking.rest, full=ranking.name, style="own"))
+    return Entries(shown, [*legend, *ranking.legend])
 
 
 def _tree(report: ReportData, depth: int | None) -> Entries:
     items = outline(report)
     level = fitting_depth(items, ROWS) if depth is None else depth
-    placed = list(visible(items, level))
-    shown = [item for item, _ in placed]
+    tree_rows = list(visible(items, level))
+    shown = [item for item, _ in tree_rows]
     biggest = holder(shown, report)
-    rows = [_entry(each, each.item is biggest) for each in placed]
+    rows = [_entry(each, each.item is biggest) for each in tree_rows]
     return Entries(rows, list(_tree_legend(shown, level, depth_of(items))))
 
 
 def page_entries(report: ReportData, depth: int | None) -> tuple[list[Entry], int]:
     """All modules, equal ones apart, and the total; and how many levels a page shows at first."""
     items = outline(report, fold=False)
-    placed = list(visible(items, depth_of(items)))
-    biggest = holder([each.item for each in placed], report)
-    rows = [_entry(each, each.item is biggest) for each in placed]
+    tree_rows = list(visible(items, depth_of(items)))
+    biggest = holder([each.item for each in tree_rows], report)
+    rows = [_entry(each, each.item is biggest) for each in tree_rows]
     return [*rows, _total(report)], fitting_depth(items, ROWS) if depth is None else depth
 
 
@@ -117,11 +117,11 @@ def _total(report: ReportData) -> Entry:
 
 def child_entries(report: ReportData, path: str) -> list[Entry]:
     """Rows for the children of a module and its own share; empty for a leaf."""
-    return [_entry(placed, biggest=False) for placed in visible(inside(report, path), 1)]
+    return [_entry(tree_row, biggest=False) for tree_row in visible(inside(report, path), 1)]
 
 
-def _entry(placed: TreeRow, biggest: bool) -> Entry:
-    item, level = placed
+def _entry(tree_row: TreeRow, biggest: bool) -> Entry:
+    item, level = tree_row
     style = "biggest" if biggest else "own" if item.own else "parent" if item.children else ""
     noted, times = note(item.row), len(item.paths)
     tail, full_tail = (f" ×{n}{noted}" if n > 1 else noted for n in (item.siblings, times))
@@ -148,11 +148,11 @@ def holder(items: list[Item], report: ReportData) -> Item | None:
     """The deepest row that contains the biggest layer."""
     if report.biggest is None:
         return None
-    path, found = report.biggest.path, None
+    path, innermost = report.biggest.path, None
     for item in items:
         if path in item.paths if item.own else any(_within(path, above) for above in item.paths):
-            found = item
-    return found
+            innermost = item
+    return innermost
 
 
 def _within(path: str, above: str) -> bool:
@@ -161,7 +161,7 @@ def _within(path: str, above: str) -> bool:
 
 def note(row: Row) -> str:
     """Suffix after the module name: several calls, or none; starts with a space."""
-    told = _NOTES.get(getattr(row, "status", ""), "")
+    note = _NOTES.get(getattr(row, "status", ""), "")
     if isinstance(row, Module) and row.status in {"called", "data", "failed"} and row.calls > 1:
-        return f" ({row.calls} calls){told}"
-    return told
+        return f" ({row.calls} calls){note}"
+    return note

@@ -57,7 +57,7 @@ def explain(report: ReportData, path: str) -> str:
 def _split(report: ReportData, path: str) -> tuple[str, int | None]:
     """Split off a trailing `#n` if the module has such a call."""
     base, sign, number = path.rpartition("#")
-    calls = {known: count for known, _, count in report.tree}
+    calls = {module: count for module, _, count in report.tree}
     if sign and number.isdecimal() and base in calls and path not in calls and 1 <= int(number) <= calls[base]:
         return base, int(number)
     return path, None
@@ -80,33 +80,33 @@ def _own(graph: Graph, module: Module, call: int | None, below: list[Entry]) -> 
     masks = dict(graph.masks)
     for indices in groups:
         nodes = [graph.nodes[i] for i in indices]
-        found = cost_of(nodes[0].spec)
-        if found is not None and not found.terms and len(groups) > 1:
+        cost = cost_of(nodes[0].spec)
+        if cost is not None and not cost.terms and len(groups) > 1:
             free[nodes[0].name] = free.get(nodes[0].name, 0) + len(nodes)
         else:
-            yield from _op(nodes, found, names)
+            yield from _op(nodes, cost, names)
             yield from _masked(nodes[0].spec, [masks.get(i) for i in indices])
-        costs.append((len(nodes), found))
+        costs.append((len(nodes), cost))
     if free:
         listed = ", ".join(name + _times(count) for name, count in free.items())
         yield from wrapped(f"{listed} ({_FREE})", "free: ", WIDTH - 2)
     if len(groups) > 1:
-        mark = AT_LEAST if any(found is None for _, found in costs) else ""
-        macs, flops = (sum(n * getattr(found, what) for n, found in costs if found) for what in ("macs", "flops"))
+        mark = AT_LEAST if any(cost is None for _, cost in costs) else ""
+        macs, flops = (sum(n * getattr(cost, what) for n, cost in costs if cost) for what in ("macs", "flops"))
         yield f"together: {mark}{units.counted(macs, 'MAC')}, {mark}{units.counted(flops, 'FLOP')}"
 
 
-def _op(nodes: list[Node], found: Cost | None, names: _Names) -> Iterator[str]:
+def _op(nodes: list[Node], cost: Cost | None, names: _Names) -> Iterator[str]:
     """One op: its name, its tensors, its formula or why there is none."""
     kind = nodes[0].spec.kind
     yield f"{nodes[0].name} (kind {kind}){_times(len(nodes))}"
     yield from wrapped(names.signature(nodes[0]), "  ", WIDTH - 2)
-    if found is None:
+    if cost is None:
         yield from wrapped(f"unknown: no rule for this kind; add one with cnncost.rule({kind!r})", "  ", WIDTH - 2)
-    elif not found.terms:
+    elif not cost.terms:
         yield f"  free: {_FREE}"
     else:
-        yield from (f"  {line}" for line in formulas(found, len(nodes)))
+        yield from (f"  {line}" for line in formulas(cost, len(nodes)))
 
 
 def _masked(spec: OpSpec, masks: list[Mask | None]) -> Iterator[str]:

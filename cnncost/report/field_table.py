@@ -76,15 +76,15 @@ def about(report: ReportData, rows: Sequence[Growth]) -> str:
 
 def remarks(rows: Sequence[Growth]) -> list[str]:
     """The first layer that sees the whole input, and the first layer with each reason for an unknown field."""
-    found = []
+    lines = []
     whole = next((row.name for row in rows if row.field.sees_all), None)
     if whole is not None:
-        found.append(f"first to see all of the input: {whole}")
+        lines.append(f"first to see all of the input: {whole}")
     first: dict[str, str] = {}
     for row in rows:
         for note in row.field.notes:
             first.setdefault(note, row.name)
-    return [*found, *(f"unknown from {path} on: {note}" for note, path in first.items())]
+    return [*lines, *(f"unknown from {path} on: {note}" for note, path in first.items())]
 
 
 def unit_text(field: ReceptiveField) -> str:

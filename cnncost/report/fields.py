@@ -44,19 +44,19 @@ def receptive_field(
     fields = report.receptive_fields
     graph = fields.graph
     labels = {graph.call_path(i): i for i in range(len(graph.calls))}
-    known = [each for each, _, _ in report.tree]
+    paths = [each for each, _, _ in report.tree]
     path = path_of_name(report, path)
     if path not in labels:
-        if path in known:
+        if path in paths:
             raise CnncostError(f"module {path!r}: it was never called, so that it has no receptive field")
-        raise CnncostError(unknown_path(path, list(dict.fromkeys([*known, *labels]))))
-    found = fields.of(labels[path], image, unit)
-    if found is None:
+        raise CnncostError(unknown_path(path, list(dict.fromkeys([*paths, *labels]))))
+    field = fields.of(labels[path], image, unit)
+    if field is None:
         what = (
             "none of the inputs has spatial axes" if not fields.images else "it depends on no input with spatial axes"
         )
         raise CnncostError(f"module {path!r}: no receptive field: {what}")
-    return found
+    return field
 
 
 def path_of_name(report: ReportData, name: str) -> str:
@@ -145,9 +145,9 @@ class _Most:
 def of_layer(report: ReportData, path: str, rows: Sequence[Growth], image: int | None = None) -> Growth:
     """The row of a module, even if its field did not grow. Raises like `receptive_field`."""
     path = path_of_name(report, path)
-    found = next((row for row in rows if row.path == path), None)
-    if found is not None:
-        return found
+    listed = next((row for row in rows if row.path == path), None)
+    if listed is not None:
+        return listed
     field = receptive_field(report, path, image=image)
     graph = report.receptive_fields.graph
     call = next(i for i in range(len(graph.calls)) if graph.call_path(i) == path)

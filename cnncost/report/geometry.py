@@ -19,42 +19,42 @@ _OF_A_RUN = frozenset({"kernel", "stride", "input"})
 
 def with_columns(report: SomeReport, names: Sequence[str]) -> SomeReport:
     """Implementation of `Report.with_columns`."""
-    known: tuple[Asked, ...] = get_args(Asked)
+    columns: tuple[Asked, ...] = get_args(Asked)
     for name in names:
-        if name not in known:
-            hint = suggestion(str(name), known) or f"; there are {', '.join(known)}"
+        if name not in columns:
+            hint = suggestion(str(name), columns) or f"; there are {', '.join(columns)}"
             raise CnncostError(f"no further column named {name!r}{hint}")
-    asked = tuple(name for name in known if name in {*report.further, *names})
-    missing = {*asked} - {*report.further}
+    requested = tuple(name for name in columns if name in {*report.further, *names})
+    missing = {*requested} - {*report.further}
     if not missing & _OF_A_RUN:
-        return replace(report, further=asked)
+        return replace(report, further=requested)
     graph = report.graph
     if graph is None:
         raise CnncostError(f"{report.model}: the report was read from a file and has no graph; analyze the model anew")
-    found: dict[str, dict[str, Any]] = {}
+    windows_by_label: dict[str, dict[str, Any]] = {}
     containers: dict[str, Any] = {}
     for index, own in windows(graph).items():
         for name in ("kernel", "stride"):
-            if name in asked:
-                found.setdefault(graph.call_path(index), {})[name] = several(_sizes(own, name))
-    if "input" in asked:
+            if name in requested:
+                windows_by_label.setdefault(graph.call_path(index), {})[name] = several(_sizes(own, name))
+    if "input" in requested:
         rows = {layer.label for layer in report.layers if layer.call}
         for index, call in enumerate(graph.calls):
             shapes = tuple([graph.values[value].shape for value in call.inputs])
             label, path = graph.call_path(index), graph.scopes[call.scope].path
-            found.setdefault(label, {})["input_shapes"] = shapes
+            windows_by_label.setdefault(label, {})["input_shapes"] = shapes
             if path and label not in rows and call.index + 1 == graph.scopes[call.scope].calls:
                 containers[path] = shapes
         report = replace(
             report, container_inputs=containers,
             totals=replace(report.totals, input_shapes=tuple([shape for shape, _ in report.inputs])),
         )  # fmt: skip
-    layers = tuple([_filled(layer, found) for layer in report.layers])
-    return replace(report, layers=layers, further=asked)
+    layers = tuple([_filled(layer, windows_by_label) for layer in report.layers])
+    return replace(report, layers=layers, further=requested)
 
 
-def _filled(layer: Layer, found: dict[str, dict[str, Any]]) -> Layer:
-    own = found.get(layer.label, {}) if layer.call else {}
+def _filled(layer: Layer, windows_by_label: dict[str, dict[str, Any]]) -> Layer:
+    own = windows_by_label.get(layer.label, {}) if layer.call else {}
     return replace(layer, **own) if own else layer
 
 

@@ -22,9 +22,9 @@ def inputs(report: ReportData) -> str:
     texts = [f"{units.shape(shape)} {dtype}" for shape, dtype in report.inputs]
     if report.input_names:
         texts = [f"{name} {text}" for name, text in zip(report.input_names, texts, strict=True)]
-    given = f"input{'s' if len(texts) > 1 else ''} {', '.join(texts)}" if texts else "no input tensors"
+    shapes = f"input{'s' if len(texts) > 1 else ''} {', '.join(texts)}" if texts else "no input tensors"
     batch = "no batch axis" if report.batch is None else f"batch size {report.batch}"
-    return f"{given}, {batch}" + (f"; run on {report.run_on}" if report.run_on else "")
+    return f"{shapes}, {batch}" + (f"; run on {report.run_on}" if report.run_on else "")
 
 
 def facts(report: ReportData) -> dict[str, object]:
@@ -36,21 +36,21 @@ def reads(report: ReportData) -> str:
     """Remarks on the run: a failure, data-dependent control flow, and other notes."""
     times = units.counted(report.reads, "value")
     read = f"forward read {times} that it had computed: which ops it ran after that may follow from them"
-    said = [report.partial] if report.partial else []
-    return "; ".join([*said, *([read] if report.reads else []), *report.notes, *sent(report)])
+    marks = [report.partial] if report.partial else []
+    return "; ".join([*marks, *([read] if report.reads else []), *report.notes, *sent(report)])
 
 
 def sent(report: ReportData) -> list[str]:
     """What one rank of a split model sends, for each run; nothing for a model that is not split."""
     lines = []
     for run in dict.fromkeys(each.run for each in report.communication):
-        found = [each for each in report.communication if each.run == run]
+        exchanges = [each for each in report.communication if each.run == run]
         counts: dict[tuple[str, str, int], int] = {}
-        for each in found:
+        for each in exchanges:
             key = (each.collective, each.group, each.ranks)
             counts[key] = counts.get(key, 0) + each.calls
         parts = [f"{n} {name} over {group} ({ranks} ranks)" for (name, group, ranks), n in counts.items()]
-        total = units.data(sum(each.sent for each in found))
+        total = units.data(sum(each.sent for each in exchanges))
         lines.append(f"one rank of a split model; {run} sends {total} by the ring: {', '.join(parts)}")
     return lines
 

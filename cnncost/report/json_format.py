@@ -95,8 +95,8 @@ def from_json(text: str, kind: type[SomeReport]) -> SomeReport:
     if not isinstance(data, dict) or "schema" not in data:
         raise CnncostError('report file: expected a JSON object with "schema", as a report saved by cnncost has')
     if data["schema"] not in _READ:
-        known = " and ".join(map(str, _READ))
-        raise CnncostError(f"report file: schema {data['schema']!r}; this version of cnncost reads schema {known}")
+        schemas = " and ".join(map(str, _READ))
+        raise CnncostError(f"report file: schema {data['schema']!r}; this version of cnncost reads schema {schemas}")
     if (command := data.get("command", _COMMAND)) != _COMMAND:
         raise CnncostError(f"report file: written by cnncost {command}; expected what cnncost {_COMMAND} writes")
     for field in _PAIRS.keys() & data.keys():
@@ -175,15 +175,15 @@ def _read_object(kind: Any, value: Any, where: str) -> Any:
     if not isinstance(value, dict):
         raise _wrong(where, "an object", value)
     defaults = _defaults(kind)
-    found = {}
+    arguments = {}
     for name, hint in _fields(kind).items():
         key = _NAMES.get((kind, name), name)
         place = f"{where}.{key}" if where else key
         if key in value:
-            found[name] = _read(hint, value[key], place)
+            arguments[name] = _read(hint, value[key], place)
         elif name not in defaults:
             raise CnncostError(f"report file: {place} is missing; expected a report saved by cnncost")
-    return kind(**found)
+    return kind(**arguments)
 
 
 def _defaults(kind: Any) -> set[str]:

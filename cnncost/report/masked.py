@@ -17,8 +17,8 @@ def with_masks(report: SomeReport, tile: int | Tile | None) -> SomeReport:
     graph = report.graph
     if graph is None:
         raise CnncostError(f"{report.model}: the report was read from a file and has no graph; analyze the model anew")
-    found = {graph.call_path(call): left for (_, call), left in unmasked(graph, blocks).items()}
-    rows = [found.pop(layer.label, NOTHING) if layer.call else NOTHING for layer in report.layers]
+    by_label = {graph.call_path(call): left for (_, call), left in unmasked(graph, blocks).items()}
+    rows = [by_label.pop(layer.label, NOTHING) if layer.call else NOTHING for layer in report.layers]
     layers = [
         replace(layer, macs_unmasked=left.macs, mask_unknown=left.bound)
         for layer, left in zip(report.layers, rows, strict=True)

@@ -56,10 +56,10 @@ class ReportMemory:
     graphs: tuple[Graph | None, Graph | None] = (None, None)
 
     def __repr__(self) -> str:
-        told = [f"inference peak {self._peak(self.figures.inference_peak)}"]
+        peaks = [f"inference peak {self._peak(self.figures.inference_peak)}"]
         if self.figures.training_peak is not None:
-            told.append(f"training peak {self._peak(self.figures.training_peak)}")
-        return f"<ReportMemory: parameters {units.data(self.parameters)}, {', '.join(told)}>"
+            peaks.append(f"training peak {self._peak(self.figures.training_peak)}")
+        return f"<ReportMemory: parameters {units.data(self.parameters)}, {', '.join(peaks)}>"
 
     def _repr_html_(self) -> str:
         """The figures in bytes."""
@@ -163,14 +163,14 @@ def memory_of(
     check_whole(model, failed)
     inference = memory(graph)
     training = memory(step) if step is not None else None
-    held, kept = inference.by_use, training.by_use if training is not None else None
+    inference_use, training_use = inference.by_use, training.by_use if training is not None else None
     figures = MemoryFigures(
-        held["parameters"],
-        held["buffers"],
-        held["inputs"],
-        kept["gradients"] if kept is not None else None,
-        kept["optimizer state"] if kept is not None else None,
-        kept["activations"] if kept is not None else None,
+        inference_use["parameters"],
+        inference_use["buffers"],
+        inference_use["inputs"],
+        training_use["gradients"] if training_use is not None else None,
+        training_use["optimizer state"] if training_use is not None else None,
+        training_use["activations"] if training_use is not None else None,
         inference.peak.nbytes,
         inference.ideal_peak,
         training.peak.nbytes if training is not None else None,

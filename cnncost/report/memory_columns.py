@@ -16,8 +16,8 @@ def with_memory(report: SomeReport) -> SomeReport:
     if graph is None:
         raise CnncostError(f"{report.model}: the report was read from a file and has no graph; analyze the model anew")
     check_whole(report.model, report.partial)
-    found = memory(graph).by_call
-    by_label = {graph.call_path(call): each for call, each in found.items()}
+    by_call = memory(graph).by_call
+    by_label = {graph.call_path(call): each for call, each in by_call.items()}
     layers = []
     for layer in report.layers:
         allocated, saved = by_label.pop(layer.label, (0, 0)) if layer.call else (0, 0)

@@ -102,12 +102,12 @@ def _notes(tables: MemoryTables) -> Iterator[str]:
 
 def _estimated(tables: MemoryTables) -> str:
     """The estimated peaks with workspaces, and the op at each."""
-    found = [
+    peaks = [
         f"{run.name} {units.data(run.raw.nbytes)} ({run.raw.op} in {run.raw.path or 'the model itself'})"
         for run in tables.runs
         if run.raw is not None and run.raw.node is not None
     ]
-    return f"with workspaces, estimated: {', '.join(found)}; {tables.kernels}" if found else ""
+    return f"with workspaces, estimated: {', '.join(peaks)}; {tables.kernels}" if peaks else ""
 
 
 def _uses(tables: MemoryTables) -> Table:

@@ -187,11 +187,11 @@ class Report(ReportData):
 
     def __repr__(self) -> str:
         """One line: the model, its inputs, and what it costs; the table is `str(report)`."""
-        given = [f"{'x'.join(map(str, shape)) or 'scalar'} {dtype}" for shape, dtype in self.inputs]
+        tensors = [f"{'x'.join(map(str, shape)) or 'scalar'} {dtype}" for shape, dtype in self.inputs]
         if self.input_names:
-            given = [f"{name} {text}" for name, text in zip(self.input_names, given, strict=True)]
-        more = f" and {len(given) - _INPUTS} more" if len(given) > _INPUTS else ""
-        inputs = f" on {', '.join(given[:_INPUTS])}{more}" if given else ""
+            tensors = [f"{name} {text}" for name, text in zip(self.input_names, tensors, strict=True)]
+        more = f" and {len(tensors) - _INPUTS} more" if len(tensors) > _INPUTS else ""
+        inputs = f" on {', '.join(tensors[:_INPUTS])}{more}" if tensors else ""
         return f"<Report of {printable(title(self))}{inputs}: {counts(self.totals)}>"
 
     def _repr_html_(self) -> str:

@@ -51,8 +51,8 @@ def unknown_path(path: str, known: Sequence[str]) -> str:
 def without_row(path: str, rows: Sequence[str]) -> str:
     """Message for an existing module without a layer row, because it runs no op itself."""
     inside = list(dict.fromkeys(row for row in rows if row.startswith(f"{path}." if path else "") and row != path))
-    said = f"layer {path!r}: this module runs no op itself; report.module({path!r}) has all that is in it"
+    message = f"layer {path!r}: this module runs no op itself; report.module({path!r}) has all that is in it"
     if not inside:
-        return said
+        return message
     more = f" and {len(inside) - _LISTED} more" if len(inside) > _LISTED else ""
-    return f"{said}; layers in it are {', '.join(inside[:_LISTED])}{more}"
+    return f"{message}; layers in it are {', '.join(inside[:_LISTED])}{more}"

@@ -156,10 +156,10 @@ def split(prediction: Prediction) -> Split | None:
 
 def rows(prediction: Prediction, by: By = "layer") -> list[Row]:
     """A row for each module call that takes time, in order, or for each op or kind, slowest first."""
-    found = prediction.roofline
+    roofline = prediction.roofline
     if by == "layer":
         return [row for row in _layers(prediction) if row.predicted.seconds]
-    table = found.by_op if by == "op" else found.by_kind
+    table = roofline.by_op if by == "op" else roofline.by_kind
     ordered = sorted(table.items(), key=lambda item: (-item[1].seconds, item[0]))
     return [Row(name, "", each) for name, each in ordered if each.seconds]
 
@@ -174,13 +174,13 @@ def _layers(prediction: Prediction) -> list[Row]:
 
 def chosen(prediction: Prediction, by: By, top: int | None) -> tuple[list[Row], Row | None]:
     """All rows, or the `top` slowest in original order, and a row with the sum of the others."""
-    found = rows(prediction, by)
-    if top is None or len(found) <= top:
-        return found, None
-    slowest = set(sorted(range(len(found)), key=lambda i: -found[i].predicted.seconds)[:top])
-    others = [row.predicted for i, row in enumerate(found) if i not in slowest]
+    all_rows = rows(prediction, by)
+    if top is None or len(all_rows) <= top:
+        return all_rows, None
+    slowest = set(sorted(range(len(all_rows)), key=lambda i: -all_rows[i].predicted.seconds)[:top])
+    others = [row.predicted for i, row in enumerate(all_rows) if i not in slowest]
     rest = Predicted(*map(sum, zip(*others, strict=True)))
-    return [row for i, row in enumerate(found) if i in slowest], Row(f"… {len(others)} more", "", rest)
+    return [row for i, row in enumerate(all_rows) if i in slowest], Row(f"… {len(others)} more", "", rest)
 
 
 def forward(found: Roofline) -> Predicted:

@@ -18,16 +18,16 @@ from cnncost.report.prediction import By, Prediction, Row, Training, TrainingEst
 
 def document(prediction: Prediction, by: By = "layer", top: int | None = None) -> Document:
     """Ceilings, formula, rows and total; `top`: only the slowest rows."""
-    report, found = prediction.report, prediction.roofline
-    taken = "" if found.dtype is None else f", computed in {found.dtype}"
+    report, roofline = prediction.report, prediction.roofline
+    computed_in = "" if roofline.dtype is None else f", computed in {roofline.dtype}"
     return Document(
         "roofline",
         heading.title(report),
-        heading.inputs(report) + taken,
+        heading.inputs(report) + computed_in,
         "roofline",
         facts=_facts(prediction),
         parts=(
-            notes(f"on {ceilings(found.device, found.dtype)}", formula(found.device), apart=False, hang=""),
+            notes(f"on {ceilings(roofline.device, roofline.dtype)}", formula(roofline.device), apart=False, hang=""),
             _table(prediction, by, top),
             notes(*foot(prediction), hang=""),
             *link_text.parts(prediction),
@@ -36,14 +36,14 @@ def document(prediction: Prediction, by: By = "layer", top: int | None = None) -
 
 
 def _facts(prediction: Prediction) -> dict[str, Any]:
-    found = prediction.roofline
-    device = found.device
+    roofline = prediction.roofline
+    device = roofline.device
     data: dict[str, Any] = heading.facts(prediction.report) | {
         "device": {"name": device.name, "title": device.title, "flops": device.flops, "bandwidth": device.bandwidth,
                    "launch": device.launches, "source": device.source, "measured": device.measured},
-        "dtype": found.dtype, "formula": formula(device), "unknown_ops": found.unknown,
+        "dtype": roofline.dtype, "formula": formula(device), "unknown_ops": roofline.unknown,
         **link_text.facts(prediction),
-        "total": _plain(found.total), "phases": {name: _plain(each) for name, each in found.phases.items()},
+        "total": _plain(roofline.total), "phases": {name: _plain(each) for name, each in roofline.phases.items()},
     }  # fmt: skip
     if prediction.training is not None:
         stated, estimated = prediction.training
@@ -139,25 +139,25 @@ def formula(device: Device) -> str:
 
 def foot(prediction: Prediction) -> list[str]:
     """The total by bound, throughput, the training estimate, and what is left out."""
-    found = prediction.roofline
-    total, once = found.total, forward(found)
+    roofline = prediction.roofline
+    total, once = roofline.total, forward(roofline)
     unlinked = prediction.links is not None and prediction.links.times is None
-    least = AT_LEAST if found.unknown or unlinked or not found.device.measured else ""
+    least = AT_LEAST if roofline.unknown or unlinked or not roofline.device.measured else ""
     throughput = prediction.per_second
     speed = "" if throughput is None else f", {'≤' if least else ''}{throughput:,.0f} examples/s"
     lines = [f"forward: {least}{units.duration(once.seconds)}{speed}; {_shares(once)}"]
     lines += [
         f"{name}: {least}{units.duration(each.seconds)}; {_shares(each)}"
-        for name, each in found.phases.items() if name != "forward"
+        for name, each in roofline.phases.items() if name != "forward"
     ]  # fmt: skip
-    if found.dtype == "int8":
+    if roofline.dtype == "int8":
         lines.append("int8: all floats taken as bytes, as a quantized network has them")
     if prediction.training is not None:
-        lines.append(training(*prediction.training, found.device))
-    if found.unknown:
-        lines.append(f"{units.counted(found.unknown, 'op')} without a rule left out")
-    if not found.device.measured:
-        lines.append(f"a lower bound, at the ceilings of: {found.device.source}")
+        lines.append(training(*prediction.training, roofline.device))
+    if roofline.unknown:
+        lines.append(f"{units.counted(roofline.unknown, 'op')} without a rule left out")
+    if not roofline.device.measured:
+        lines.append(f"a lower bound, at the ceilings of: {roofline.device.source}")
     return lines if total.seconds else ["nothing takes time: no op moves or computes anything"]
 
 

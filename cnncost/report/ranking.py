@@ -53,7 +53,7 @@ class Ranked(NamedTuple):
         order: indices of the rows shown, largest first.
         rest: the sum of those left out; None if all are shown.
         left: how many are left out.
-        column: that they are sorted by.
+        column: the column that they are sorted by.
     """
 
     order: tuple[int, ...]
@@ -117,13 +117,13 @@ def _column(report: ReportData, columns: Sequence[Column], sort: str | None) -> 
 
 def _summed(rows: Sequence[Row]) -> Totals:
     """Rows as one."""
-    held: dict[str, Any] = {}
+    sums: dict[str, Any] = {}
     for name in names(Totals, "sum"):
         values = [value for row in rows if (value := getattr(row, name, None)) is not None]
-        held[name] = sum(values) if values or name not in _FURTHER_NAMES else None
+        sums[name] = sum(values) if values or name not in _FURTHER_NAMES else None
     for name in names(Totals, "any"):
-        held[name] = any(getattr(row, name, False) for row in rows)
-    return Totals(**held, param_bytes=0, buffer_bytes=0, ops=0, lower_bound=any(map(is_lower_bound, rows)))
+        sums[name] = any(getattr(row, name, False) for row in rows)
+    return Totals(**sums, param_bytes=0, buffer_bytes=0, ops=0, lower_bound=any(map(is_lower_bound, rows)))
 
 
 _FURTHER_NAMES = frozenset(column.attribute or column.name for column in FURTHER)

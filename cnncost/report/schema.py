@@ -70,9 +70,9 @@ def derived(
     """Declare a number computed from other fields of the same row, including aggregated rows."""
 
     def declare(function: Callable[[Any], Any]) -> property:
-        made = _Derived(function)
-        made.about = Statistic(heading, meaning, look, "no", bounded, after=after)
-        return made
+        column = _Derived(function)
+        column.about = Statistic(heading, meaning, look, "no", bounded, after=after)
+        return column
 
     return declare
 
@@ -100,11 +100,11 @@ def names(kind: Any, sums: Sums) -> tuple[str, ...]:
 @cache
 def groups(kind: Any) -> dict[str, tuple[str, ...]]:
     """The optional statistics of a row class, by group."""
-    found: dict[str, list[str]] = {}
+    by_group: dict[str, list[str]] = {}
     for name, about in statistics(kind).items():
         if about.group:
-            found.setdefault(about.group, []).append(name)
-    return {group: tuple(members) for group, members in found.items()}
+            by_group.setdefault(about.group, []).append(name)
+    return {group: tuple(members) for group, members in by_group.items()}
 
 
 def has(row: Any, group: str) -> bool:
@@ -117,13 +117,13 @@ def has(row: Any, group: str) -> bool:
 def total(rows: Iterable[Any], kind: Any) -> dict[str, Any]:
     """Aggregate the statistics of rows; None where all rows have None."""
     rows = list(rows)
-    found: dict[str, Any] = {}
+    sums: dict[str, Any] = {}
     for name in names(kind, "sum"):
         values = [value for row in rows if (value := getattr(row, name)) is not None]
-        found[name] = sum(values) if values or not _may_be_none(kind, name) else None
+        sums[name] = sum(values) if values or not _may_be_none(kind, name) else None
     for name in names(kind, "any"):
-        found[name] = any(getattr(row, name) for row in rows)
-    return found
+        sums[name] = any(getattr(row, name) for row in rows)
+    return sums
 
 
 @cache

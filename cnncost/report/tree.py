@@ -72,8 +72,8 @@ def windows_of(layers: Sequence[Layer]) -> dict[str, Any]:
 
 def _nothing(totals: Totals) -> dict[str, Any]:
     """Zero statistics for a module; None for optional statistics that were not requested."""
-    found: dict[str, Any] = {name: None if getattr(totals, name) is None else 0 for name in names(Module, "sum")}
-    return found | dict.fromkeys(names(Module, "any"), False)
+    sums: dict[str, Any] = {name: None if getattr(totals, name) is None else 0 for name in names(Module, "sum")}
+    return sums | dict.fromkeys(names(Module, "any"), False)
 
 
 def _add(sums: dict[str, Any], more: dict[str, Any]) -> None:

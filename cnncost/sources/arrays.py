@@ -17,8 +17,8 @@ def with_tensors(inputs: Any, where: str = "inputs") -> Any:
     if kind.__module__ == "numpy" and kind.__name__ == "ndarray":
         return _tensor(inputs, where)
     if kind is dict:
-        made = {key: with_tensors(value, str(key)) for key, value in inputs.items()}
-        return made if any(made[key] is not value for key, value in inputs.items()) else inputs
+        converted = {key: with_tensors(value, str(key)) for key, value in inputs.items()}
+        return converted if any(converted[key] is not value for key, value in inputs.items()) else inputs
     if kind in (tuple, list):
         items = [with_tensors(item, f"{where}[{i}]") for i, item in enumerate(inputs)]
         return kind(items) if any(new is not old for new, old in zip(items, inputs, strict=True)) else inputs

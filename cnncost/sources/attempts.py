@@ -35,10 +35,10 @@ def of_both(static: ForwardError, real: CnncostError) -> CnncostError:
         better, other, name = real, briefly(static), "a static analysis"
     else:
         better, other, name = static, briefly(real), "a run on values"
-    said = without_advice(str(better.args[0]))
+    message = without_advice(str(better.args[0]))
     same = briefly(static) == briefly(real)
     both = f"{name} fails in the same way" if same else f"{name} fails as well: {other}"
-    better.args = (f"{said}; {both}", *better.args[1:])
+    better.args = (f"{message}; {both}", *better.args[1:])
     return better
 
 

@@ -61,8 +61,8 @@ def _set(inputs: Any, batch: int, images: bool) -> tuple[Any, bool]:
 
 def _set_in(container: Any, batch: int, images: bool) -> tuple[Any, bool]:
     if isinstance(container, dict):
-        made = {key: _set(value, batch, images) for key, value in container.items()}
-        return {key: value for key, (value, _) in made.items()}, any(found for _, found in made.values())
+        pairs = {key: _set(value, batch, images) for key, value in container.items()}
+        return {key: value for key, (value, _) in pairs.items()}, any(found for _, found in pairs.values())
     if _is_packed(container):
         return container, False
     items = [_set(each, batch, images) for each in container]

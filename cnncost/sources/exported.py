@@ -32,11 +32,11 @@ def load(spec: str) -> ModelSource:
         with _quiet():
             program = torch.export.load(path)
     except Exception as error:
-        said = f"{type(error).__name__}: {one_line(error)}"
-        if "warnings above" in said:  # torch only logs the reason, as a traceback
-            said = "an archive without a program that can be put together"
+        reason = f"{type(error).__name__}: {one_line(error)}"
+        if "warnings above" in reason:  # torch only logs the reason, as a traceback
+            reason = "an archive without a program that can be put together"
         raise SourceError(
-            f"{spec}: not a program that torch {torch.__version__} reads ({said}); expected one saved by "
+            f"{spec}: not a program that torch {torch.__version__} reads ({reason}); expected one saved by "
             "torch.export.save"
         ) from error
 

@@ -47,11 +47,11 @@ def parse(text: str) -> Any:
 
 
 def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    found = dict(pairs)
-    if len(found) < len(pairs):
+    by_name = dict(pairs)
+    if len(by_name) < len(pairs):
         names = [name for name, _ in pairs]
         raise ValueError(f"{next(name for name in names if names.count(name) > 1)!r} is given twice")
-    return found
+    return by_name
 
 
 def _is_tensor(value: dict[str, Any]) -> bool:
@@ -64,17 +64,17 @@ def _value(value: Any, where: str) -> Any:
             return Literal(value["literal"])
         if _is_tensor(value):
             return _tensor(value, where)
-        made: Any = {name: _value(item, f"{where}.{name}") for name, item in value.items()}
+        container: Any = {name: _value(item, f"{where}.{name}") for name, item in value.items()}
     elif isinstance(value, list):
-        made = [_value(item, f"{where}[{i}]") for i, item in enumerate(value)]
+        container = [_value(item, f"{where}[{i}]") for i, item in enumerate(value)]
     elif isinstance(value, str) and looks_like_shape(value):
         return _text(value, where)
     else:
         return Literal(value)
-    items = made.values() if isinstance(made, dict) else made
-    given = value.values() if isinstance(value, dict) else value
-    plain = all(type(new) is Literal and new.value is old for new, old in zip(items, given, strict=True))
-    return Literal(value) if plain else made
+    items = container.values() if isinstance(container, dict) else container
+    originals = value.values() if isinstance(value, dict) else value
+    plain = all(type(new) is Literal and new.value is old for new, old in zip(items, originals, strict=True))
+    return Literal(value) if plain else container
 
 
 def _text(value: str, where: str) -> TensorText:
@@ -118,16 +118,16 @@ def _made(value: Any, where: str) -> Any:
     return value
 
 
-def _valued(given: Values, where: str) -> Any:
+def _valued(values: Values, where: str) -> Any:
     import torch
 
-    dtype = None if given.dtype is None else getattr(torch, given.dtype, None)
-    if given.dtype is not None and not isinstance(dtype, torch.dtype):
+    dtype = None if values.dtype is None else getattr(torch, values.dtype, None)
+    if values.dtype is not None and not isinstance(dtype, torch.dtype):
         raise InputError(
-            f"--inputs-json: {where}: {given.dtype!r} is no dtype of torch; expected for example int64, bool"
+            f"--inputs-json: {where}: {values.dtype!r} is no dtype of torch; expected for example int64, bool"
         )
     try:
-        return torch.tensor(given.values, dtype=dtype)
+        return torch.tensor(values.values, dtype=dtype)
     except (ValueError, TypeError, RuntimeError, OverflowError) as error:
         raise InputError(
             f"--inputs-json: {where}.values: make no tensor ({str(error).splitlines()[0]}); expected numbers, or "

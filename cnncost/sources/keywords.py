@@ -17,8 +17,8 @@ def input_names(inputs: Any, count: int) -> tuple[str, ...]:
     """
     if not isinstance(inputs, Mapping):
         return ()
-    found = [name for key, value in inputs.items() for name in _named(value, str(key))]
-    return tuple(found) if len(found) == count else ()
+    names = [name for key, value in inputs.items() for name in _named(value, str(key))]
+    return tuple(names) if len(names) == count else ()
 
 
 def _named(value: Any, name: str) -> Iterator[str]:

@@ -21,10 +21,10 @@ def split_method(spec: str) -> tuple[str, str]:
     Raises:
         SourceError: nothing after the `#`, or no valid name.
     """
-    found = _WITH_METHOD.fullmatch(spec)
-    if found is None or Path(spec).is_file():
+    match = _WITH_METHOD.fullmatch(spec)
+    if match is None or Path(spec).is_file():
         return spec, ""
-    model, method = found["model"], found["method"]
+    model, method = match["model"], match["method"]
     if not all(part.isidentifier() for part in method.split(".")):
         raise SourceError(f"{spec}: expected the name of a method after #, as in net.py:Net#encode, got {method!r}")
     return model, method
@@ -57,8 +57,8 @@ def _callables(owner: Any) -> list[str]:
     """Names of the owner's methods and submodules, excluding those of `nn.Module`."""
     from torch import nn
 
-    found = [name for name in dir(type(owner)) if not hasattr(nn.Module, name) or name == "forward"]
-    methods = [name for name in found if callable(getattr(type(owner), name, None))]
+    names = [name for name in dir(type(owner)) if not hasattr(nn.Module, name) or name == "forward"]
+    methods = [name for name in names if callable(getattr(type(owner), name, None))]
     children = owner.named_children() if isinstance(owner, nn.Module) else ()
     return [*methods, *(name for name, _ in children)]
 

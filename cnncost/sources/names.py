@@ -32,19 +32,19 @@ def matching(text: str) -> list[str]:
     prefix, colon, pattern = text.partition(":")
     source = prefix + colon if colon and prefix + colon in _LISTED else ""
     names, pattern = _LISTED[source](text), pattern if source else text
-    found = [source + name for name in names if fnmatchcase(name, pattern)]
-    if not found:
+    matches = [source + name for name in names if fnmatchcase(name, pattern)]
+    if not matches:
         bare = pattern.translate({ord(sign): None for sign in "*?[]"})
         near = suggestion(bare, names) or _containing(bare, names)
         of = f"{source.removesuffix(':')} model" if source else "network of the zoo"
         raise SourceError(
             f"{text}: matches no {of}{near}; patterns are of the zoo, timm:, torchvision: and hf:, with * for any text"
         )
-    return found
+    return matches
 
 
-def _containing(name: str, known: list[str]) -> str:
-    near = [each for each in known if name and name in each][:3]
+def _containing(name: str, names: list[str]) -> str:
+    near = [each for each in names if name and name in each][:3]
     return f"; did you mean {', '.join(near)}?" if near else ""
 
 

@@ -56,10 +56,10 @@ class _Guard:
         if importer is None or importer == _ASKS or not _is_library(importer) or importer.is_relative_to(self.folder):
             return None
         others = [place for place in sys.path if Path(place or ".").resolve() != self.folder.resolve()]
-        found = PathFinder.find_spec(name, others)
-        if found is None and _of_torch(importer):
+        spec = PathFinder.find_spec(name, others)
+        if spec is None and _of_torch(importer):
             raise ModuleNotFoundError(f"No module named {name!r}", name=name)
-        return found  # None: a library imports the user's code, e.g. by a configured name
+        return spec  # None: a library imports the user's code, e.g. by a configured name
 
     def _has(self, name: str) -> bool:
         return (self.folder / f"{name}.py").is_file() or (self.folder / name).is_dir()
@@ -88,8 +88,10 @@ def _is_library(file: Path) -> bool:
 
 
 def _of_torch(file: Path) -> bool:
-    found = find_spec("torch")
-    return found is not None and found.origin is not None and file.is_relative_to(Path(found.origin).parent)
+    torch_spec = find_spec("torch")
+    return (
+        torch_spec is not None and torch_spec.origin is not None and file.is_relative_to(Path(torch_spec.origin).parent)
+    )
 
 
 def is_users(file: str) -> bool:

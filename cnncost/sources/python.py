@@ -59,9 +59,11 @@ def _only_class(spec: str, module: ModuleType) -> str:
     if len(classes) == 1:
         return classes[0]
     named = classes or [name for name, each in own.items() if callable(each) and not name.startswith("_")]
-    found = f"it has {', '.join(named)}" if named else "it has none"
+    candidates = f"it has {', '.join(named)}" if named else "it has none"
     example = f"{spec}:{(named or ['Net'])[-1]}"
-    raise SourceError(f"{spec}: which class or factory in it? {found}; give one after a colon, for example {example}")
+    raise SourceError(
+        f"{spec}: which class or factory in it? {candidates}; give one after a colon, for example {example}"
+    )
 
 
 def _factory(spec: str, target: Any) -> Any:
@@ -107,10 +109,10 @@ def _from_file(spec: str, path: Path) -> tuple[ModuleType, Path]:
 
 def _is_taken(top: str, root: Path) -> bool:
     """Whether a loaded module of another place has the name of a package: the interpreter knows just one."""
-    known = sys.modules.get(top)
-    if known is None:
+    module = sys.modules.get(top)
+    if module is None:
         return False
-    places = [*getattr(known, "__path__", ())] or [getattr(known, "__file__", None) or ""]
+    places = [*getattr(module, "__path__", ())] or [getattr(module, "__file__", None) or ""]
     return not any(place and root in Path(place).resolve().parents for place in places) and not _HOMES & {
         parent for place in places if place for parent in Path(place).resolve().parents
     }
@@ -145,15 +147,15 @@ def _package_of(path: Path) -> tuple[Path, str | None]:
 def _alone(spec: str, path: Path) -> ModuleType:
     """Import a file outside of packages, executing it again each time."""
     name = f"cnncost_model_{path.stem}"
-    found = importlib.util.spec_from_file_location(name, path)
-    if found is None or found.loader is None:
+    module_spec = importlib.util.spec_from_file_location(name, path)
+    if module_spec is None or module_spec.loader is None:
         raise SourceError(f"{spec}: {path} can't be read as Python code")
-    module = importlib.util.module_from_spec(found)
+    module = importlib.util.module_from_spec(module_spec)
     sys.modules[name] = module  # dataclasses and pickle look up a class's module there
     _forget_strangers(path.parent)
     try:
         with importable(str(path.parent)), _import_errors(spec):
-            found.loader.exec_module(module)
+            module_spec.loader.exec_module(module)
     except SourceError:
         sys.modules.pop(name, None)
         raise
@@ -171,9 +173,9 @@ def _forget_strangers(folder: Path) -> None:
     """Unload modules from another loaded file's folder with the same name as one here: each file has its neighbours."""
     for path in (*folder.glob("*.py"), *folder.glob("*/__init__.py")):
         name = path.parent.name if path.name == "__init__.py" else path.stem
-        known = sys.modules.get(name)
-        home = getattr(known, "__file__", None)
-        if known is not None and home and Path(home).resolve() != path and _HOMES & set(Path(home).resolve().parents):
+        module = sys.modules.get(name)
+        home = getattr(module, "__file__", None)
+        if module is not None and home and Path(home).resolve() != path and _HOMES & set(Path(home).resolve().parents):
             for loaded in [m for m in sys.modules if m == name or m.startswith(name + ".")]:
                 del sys.modules[loaded]
 

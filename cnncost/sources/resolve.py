@@ -128,20 +128,20 @@ class Resolved:
         try:
             with self.source.importable():
                 graph = self._on_values(options) if trace == "real" else self._without_values(trace, options, returned)
-                made = without_batch_axis(graph)
+                prepared = without_batch_axis(graph)
         except CnncostError as error:
             if self.batch is not None:
                 replace(self, inputs=self.inputs_before, batch=None).check_batch_axis(self.batch)
-            said = f"{self.name}: {error.args[0]}"
+            message = f"{self.name}: {error.args[0]}"
             if error.recorded is not None:
                 passed: Graph = without_batch_axis(error.recorded)
                 if passed is not error.recorded:
-                    said, error.recorded = f"{said}; {passed.notes[-1]}", passed
-            error.args = (said, *error.args[1:])
+                    message, error.recorded = f"{message}; {passed.notes[-1]}", passed
+            error.args = (message, *error.args[1:])
             raise
-        if self.batch is not None and made is not graph:
+        if self.batch is not None and prepared is not graph:
             replace(self, inputs=self.inputs_before, batch=None).check_batch_axis(self.batch)
-        return made
+        return prepared
 
     def check_batch_axis(self, batch: int | None = None) -> None:
         """Check that a batch size can be set in the inputs, by a run on them as they are; one that fails says nothing.
@@ -172,8 +172,8 @@ class Resolved:
         if device is None and self.weightless:
             device = "cpu"  # where it would be if built with weights
         try:
-            placed = replace(options, device=device)
-            return _noted(record(self.called(self.model), self.inputs, placed, returned=returned), self.notes)
+            on_device = replace(options, device=device)
+            return _noted(record(self.called(self.model), self.inputs, on_device, returned=returned), self.notes)
         except ForwardError as error:
             first = error
         if self.weightless and not first.misfit and not self._lacks_memory():
@@ -244,28 +244,28 @@ def resolve(
     """
     inputs = with_tensors(inputs)
     if isinstance(model, Resolved):  # built already
-        found = model if inputs is None else replace(model, inputs=inputs, batch=None, inputs_before=None)
-        found = replace(found, autocast=autocast or model.autocast)
+        resolved = model if inputs is None else replace(model, inputs=inputs, batch=None, inputs_before=None)
+        resolved = replace(resolved, autocast=autocast or model.autocast)
     else:
         source = find(model, model_args)
         if source.follow is not None:
             followed: Resolved = source.follow(source, inputs, autocast)
             return followed if batch is None else followed.batched(batch)
-        found = _built(source, inputs, autocast)
-    return found if batch is None else found.batched(batch)
+        resolved = _built(source, inputs, autocast)
+    return resolved if batch is None else resolved.batched(batch)
 
 
 def _built(source: ModelSource, inputs: Any, autocast: Any) -> Resolved:
     if source.built:
         return Resolved(source, source.build(), inputs, autocast=autocast)
     model, weightless, notes = _without_weights(source)
-    given = inputs
-    if given is None and not (source.method and is_child(method_of(source.text, model, source.method))):
-        given = source.inputs_for(model)
-    if given is None:
+    example = inputs
+    if example is None and not (source.method and is_child(method_of(source.text, model, source.method))):
+        example = source.inputs_for(model)
+    if example is None:
         raise InputError(f"{source.text}: no input given, and the source knows none; give one, for example 1x3x224x224")
     # Counts are the same in eval mode, and batch norm in train mode rejects a single value per channel.
-    return Resolved(source, model, given, False, weightless, autocast=autocast, notes=notes)
+    return Resolved(source, model, example, False, weightless, autocast=autocast, notes=notes)
 
 
 def _without_weights(source: ModelSource) -> tuple[Any, bool, tuple[str, ...]]:

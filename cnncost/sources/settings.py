@@ -55,8 +55,8 @@ class Settings:
     def options(self) -> list[str]:
         """The options that were given: `--input`, `--model-args`."""
         nothing = Settings()
-        given = [each.name for each in fields(self) if getattr(self, each.name) != getattr(nothing, each.name)]
-        return [_OPTIONS.get(name, f"--{name.replace('_', '-')}") for name in given]
+        changed = [each.name for each in fields(self) if getattr(self, each.name) != getattr(nothing, each.name)]
+        return [_OPTIONS.get(name, f"--{name.replace('_', '-')}") for name in changed]
 
     @property
     def tracing(self) -> Trace:
@@ -118,7 +118,7 @@ def float_dtype(name: str | None) -> Any:
         return None
     import torch
 
-    found = getattr(torch, _DTYPES.get(name.lower(), name.lower()), None)
-    if not isinstance(found, torch.dtype) or not found.is_floating_point:
+    dtype = getattr(torch, _DTYPES.get(name.lower(), name.lower()), None)
+    if not isinstance(dtype, torch.dtype) or not dtype.is_floating_point:
         raise InputError(f"--dtype {name}: expected a floating-point dtype such as float32, bfloat16, float16")
-    return found
+    return dtype

@@ -43,18 +43,18 @@ class Axis(NamedTuple):
 
 def leaves(inputs: Any) -> list[Leaf]:
     """All shapes, texts of shapes and tensors, in any nesting, in order."""
-    found: list[Leaf] = []
-    _walk(inputs, (), False, found)
-    return found
+    leaves: list[Leaf] = []
+    _walk(inputs, (), False, leaves)
+    return leaves
 
 
-def _walk(value: Any, place: Place, listed: bool, found: list[Leaf]) -> None:
+def _walk(value: Any, place: Place, listed: bool, leaves: list[Leaf]) -> None:
     shape = shape_of(value)
     if shape is not None:
-        found.append(Leaf(place, shape, _is_whole(value), listed))
+        leaves.append(Leaf(place, shape, _is_whole(value), listed))
         return
     for key, item in _items(value):
-        _walk(item, (*place, key), isinstance(value, list), found)
+        _walk(item, (*place, key), isinstance(value, list), leaves)
 
 
 def _items(value: Any) -> list[tuple[int | str, Any]]:

@@ -120,22 +120,22 @@ class ModelSource:
         return importable(self.folder)
 
     def _failure(self, error: BaseException) -> str:
-        given = ", ".join(f"{k}={v!r}" for k, v in self.arguments.items())
+        arguments = ", ".join(f"{k}={v!r}" for k, v in self.arguments.items())
         hint = self._arguments_hint() if isinstance(error, TypeError) else missing(error)
-        return f"{self.text}: building it with ({given}) failed{place_of(error)}: {with_root(error)}{hint}"
+        return f"{self.text}: building it with ({arguments}) failed{place_of(error)}: {with_root(error)}{hint}"
 
     def _arguments_hint(self) -> str:
         """The factory's parameters, and suggestions for an unknown argument."""
         try:
-            taken = list(inspect.signature(self.factory).parameters.values())
+            parameters = list(inspect.signature(self.factory).parameters.values())
         except (TypeError, ValueError):
-            taken = []
-        if not taken or any(p.kind is p.VAR_KEYWORD for p in taken):
+            parameters = []
+        if not parameters or any(p.kind is p.VAR_KEYWORD for p in parameters):
             return "; give its arguments with --model-args NAME=VALUE"
-        names = [p.name if p.default is p.empty else f"{p.name}={_short(p.default)}" for p in taken]
-        known = [p.name for p in taken]
-        strange = [name for name in self.arguments if name not in known]
-        near = suggestion(strange[0], known) or _containing(strange[0], known) if strange else ""
+        names = [p.name if p.default is p.empty else f"{p.name}={_short(p.default)}" for p in parameters]
+        accepted = [p.name for p in parameters]
+        strange = [name for name in self.arguments if name not in accepted]
+        near = suggestion(strange[0], accepted) or _containing(strange[0], accepted) if strange else ""
         return f"; it takes {', '.join(names)}: give them with --model-args NAME=VALUE{near}"
 
 
@@ -144,9 +144,9 @@ def _short(value: Any) -> str:
     return text if len(text) < 40 else f"{text[:36]}..."
 
 
-def _containing(name: str, known: list[str]) -> str:
+def _containing(name: str, names: list[str]) -> str:
     """Suggest names by containment, such as `num_classes` for `classes`, whatever their lengths."""
-    near = [each for each in known if name in each or each in name]
+    near = [each for each in names if name in each or each in name]
     return f"; did you mean {', '.join(near)}?" if near else ""
 
 

@@ -41,9 +41,9 @@ def load(spec: str) -> ModelSource:
             raise TypeError("torchvision has no pretrained any more: weights=DEFAULT says which, and none are loaded")
         builder = models.get_model_builder(name)
         weights = models.get_model_weights(builder)
-        given = arguments.pop("weights", None)
-        chosen[:] = [_entry(weights, given)]
-        used = None if given is None else chosen[0]
+        choice = arguments.pop("weights", None)
+        chosen[:] = [_entry(weights, choice)]
+        used = None if choice is None else chosen[0]
         if used is not None and not arguments.get("quantize"):  # the float model's weights, before quantization
             used = used.meta.get("unquantized", used)
         with _nothing_loaded():
@@ -55,14 +55,14 @@ def load(spec: str) -> ModelSource:
     )  # fmt: skip
 
 
-def _entry(weights: Any, given: Any) -> Any:
+def _entry(weights: Any, choice: Any) -> Any:
     """The requested entry of a model's weights, else the default one; None if there is none."""
-    if given is None:
+    if choice is None:
         return getattr(weights, "DEFAULT", None) or next(iter(weights), None)
-    if isinstance(given, str) and given.rpartition(".")[2] not in weights.__members__:
-        known = ", ".join(weights.__members__)
-        raise ValueError(f"no weights {given!r}; expected one of {known}")
-    return weights.verify(given)
+    if isinstance(choice, str) and choice.rpartition(".")[2] not in weights.__members__:
+        names = ", ".join(weights.__members__)
+        raise ValueError(f"no weights {choice!r}; expected one of {names}")
+    return weights.verify(choice)
 
 
 def inputs_of(builder: Any, weights: Any) -> Any:

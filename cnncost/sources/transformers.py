@@ -66,17 +66,21 @@ def _from_file(spec: str, name: str, transformers: Any, first: tuple[str, ...]) 
     except (OSError, ValueError) as error:
         raise SourceError(f"{spec}: {path} is no JSON: {one_line(error)}") from None
     kind = fields.get("model_type") if isinstance(fields, dict) else None
-    known = _types(transformers)
-    if kind not in known:
-        said = f"model_type {kind!r}, which this version doesn't know" if kind else "no model_type"
-        near = suggestion(str(kind), known)
-        raise SourceError(f"{spec}: {path} has {said}; expected one of Transformers {transformers.__version__}{near}")
-    made = next(iter(fields.get("architectures") or []), None)
+    types = _types(transformers)
+    if kind not in types:
+        problem = f"model_type {kind!r}, which this version doesn't know" if kind else "no model_type"
+        near = suggestion(str(kind), types)
+        raise SourceError(
+            f"{spec}: {path} has {problem}; expected one of Transformers {transformers.__version__}{near}"
+        )
+    architecture = next(iter(fields.get("architectures") or []), None)
 
     def factory(**arguments: Any) -> Any:
         config = transformers.AutoConfig.for_model(**fields)
         _set(config, arguments)
-        return _model(spec, transformers, config, getattr(transformers, made, None) if made else None, first)
+        return _model(
+            spec, transformers, config, getattr(transformers, architecture, None) if architecture else None, first
+        )
 
     return factory
 
@@ -115,11 +119,11 @@ def _types(transformers: Any) -> Any:
 def _unknown(spec: str, name: str, types: Iterable[str], classes: Iterable[str]) -> str:
     if "/" in name or "-" in name:  # no class of Transformers has either
         kind = _type_in(name, types)
-        told = f"hf:{kind}, in its default configuration" if kind else "hf:bert"
+        alternative = f"hf:{kind}, in its default configuration" if kind else "hf:bert"
         return (
             f"{spec}: no local file or folder of this name, and names on the hub are not read: nothing is downloaded. "
-            f"Give the architecture, {'' if kind else 'for example '}{told} (--model-args sets its fields), or save "
-            "the model's config.json here and name that: hf:path/to/config.json"
+            f"Give the architecture, {'' if kind else 'for example '}{alternative} (--model-args sets its fields), or "
+            "save the model's config.json here and name that: hf:path/to/config.json"
         )
     near = suggestion(name, [*types, *classes])
     return f"{spec}: no model type or class of Transformers, and no local configuration{near}"
@@ -158,10 +162,10 @@ def _following(part: Any, given: dict[str, Any]) -> dict[str, Any]:
         usual, alone = type(part)().to_dict(), type(part)(**flat).to_dict()
         names = {name for name, value in alone.items() if name not in flat and usual.get(name) != value}
         own = {name: value for name, value in part.to_dict().items() if name not in names}
-        made = type(part)(**{**own, **flat}) if names else None
+        rebuilt = type(part)(**{**own, **flat}) if names else None
     except Exception:  # noqa: BLE001  # a part that can't be made by itself is set as it stands
         return {}
-    return {name: getattr(made, name) for name in names}
+    return {name: getattr(rebuilt, name) for name in names}
 
 
 def _set(config: Any, arguments: dict[str, Any]) -> None:

@@ -18,15 +18,15 @@ def with_image(config: Any, tokens: Any, image: tuple[int, ...]) -> dict[str, An
         return patches(config) if _in_patches(config) else {"pixel_values": image}
     kind, vision = config.model_type, config.vision_config
     if hasattr(vision, "spatial_merge_size") and hasattr(vision, "temporal_patch_size"):
-        made, count = _flat_patches(vision), (_GRID // vision.spatial_merge_size) ** 2
+        inputs, count = _flat_patches(vision), (_GRID // vision.spatial_merge_size) ** 2
     else:
         several = kind in {"idefics2", "idefics3", "smolvlm"}  # they take several images per example
-        made = {"pixel_values": (1, *image) if several else image}
+        inputs = {"pixel_values": (1, *image) if several else image}
         count = _tokens_of(config, vision, image)
     ids = _begun_with(tokens, token, count)
-    if "image_grid_thw" in made:
-        made["mm_token_type_ids"] = (ids == token).to(ids.dtype)
-    return {"input_ids": ids, **made}
+    if "image_grid_thw" in inputs:
+        inputs["mm_token_type_ids"] = (ids == token).to(ids.dtype)
+    return {"input_ids": ids, **inputs}
 
 
 def _tokens_of(config: Any, vision: Any, image: tuple[int, ...]) -> int:

@@ -24,21 +24,21 @@ Maker: TypeAlias = "Callable[[Any], Any]"
 def inputs_of(model: Any) -> dict[str, Any]:
     """Keyword arguments for forward: its main input, and others that it requires."""
     config, main = model.config, model.main_input_name
-    taken = inspect.signature(model.forward).parameters
-    names = [main, *(name for name in _TOGETHER if name in taken and name != main)]
-    if getattr(config, "is_encoder_decoder", False) and "decoder_input_ids" in taken:
+    parameters = inspect.signature(model.forward).parameters
+    names = [main, *(name for name in _TOGETHER if name in parameters and name != main)]
+    if getattr(config, "is_encoder_decoder", False) and "decoder_input_ids" in parameters:
         names.append("decoder_input_ids")
-    names.extend(n for n, p in taken.items() if p.default is p.empty and n not in names and n in _MAKERS)
-    made = {name: value for name in names if (value := _MAKERS[name](config)) is not None}
-    if "attention_mask" in taken and "input_ids" in made and getattr(config, "pad_token_id", None) is not None:
-        made["attention_mask"] = _all_there(made["input_ids"])  # otherwise some models search the ids for padding
-    if "pixel_values" in taken and "input_ids" in made:
-        made.update(with_image(config, made["input_ids"], _image(config)))
-        if "attention_mask" in made:
-            made["attention_mask"] = _all_there(made["input_ids"])
-    elif "spatial_shapes" in taken:
-        made.update(patches(config))
-    return made
+    names.extend(n for n, p in parameters.items() if p.default is p.empty and n not in names and n in _MAKERS)
+    inputs = {name: value for name in names if (value := _MAKERS[name](config)) is not None}
+    if "attention_mask" in parameters and "input_ids" in inputs and getattr(config, "pad_token_id", None) is not None:
+        inputs["attention_mask"] = _all_there(inputs["input_ids"])  # otherwise some models search the ids for padding
+    if "pixel_values" in parameters and "input_ids" in inputs:
+        inputs.update(with_image(config, inputs["input_ids"], _image(config)))
+        if "attention_mask" in inputs:
+            inputs["attention_mask"] = _all_there(inputs["input_ids"])
+    elif "spatial_shapes" in parameters:
+        inputs.update(patches(config))
+    return inputs
 
 
 def _all_there(tokens: Any) -> Any:

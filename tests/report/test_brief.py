@@ -139,7 +139,7 @@ def test_a_meter_tells_what_it_has_and_analyzes_nothing() -> None:
     assert "1 step measured" in meter._repr_html_()
     meter.rates()
     assert re.fullmatch(r"<Meter of Linear, inference: 1 step measured, 2.0 examples/s, .* GFLOP/s>", repr(meter))
-    assert "<td>examples per second</td>" in meter._repr_html_()
+    assert '<th scope="row">examples per second</th>' in meter._repr_html_()
 
 
 def test_a_meter_without_inputs_has_a_repr() -> None:

@@ -4,8 +4,13 @@ from dataclasses import fields, replace
 import pytest
 
 from cnncost.errors import CnncostError
-from cnncost.report.columns import FURTHER, LAYER, MODULE, OP, for_people, share_of_macs, table
+from cnncost.render import values
+from cnncost.report.columns import FURTHER, LAYER, MODULE, OP, for_people, share_cell, table
 from cnncost.report.rows import Layer, Module, Op
+
+
+def text_of(look, cell):
+    return cell.mark + values.show(look, cell.value)
 
 
 @pytest.mark.parametrize("columns", [LAYER, MODULE, OP], ids=["layers", "modules", "ops"])
@@ -41,13 +46,14 @@ def test_json_has_every_column(key, columns, report):
 )
 def test_show(name, by, column, row, text, report):
     columns, rows = table(report(name), by)
-    assert {c.name: c for c in columns}[column].show(rows[row]) == text
+    found = {c.name: c for c in columns}[column]
+    assert text_of(found.look, found.cell(rows[row])) == text
 
 
 def test_several_outputs_are_counted(report):
     shape = next(column for column in LAYER if column.name == "output_shape")
     layer = replace(report("lenet5").layers[0], output_shapes=((1, 2), (3,), ()))
-    assert shape.show(layer) == "1×2 +2"
+    assert text_of(shape.look, shape.cell(layer)) == "1×2 +2"
 
 
 def test_columns_that_say_nothing_are_left_out(report):
@@ -58,8 +64,8 @@ def test_columns_that_say_nothing_are_left_out(report):
 
 def test_share(report):
     odd = report("odd")
-    assert share_of_macs(odd.totals, odd) == "100 %"
-    assert share_of_macs(odd.ops[-1], odd) == "?"
+    assert text_of("share", share_cell(odd.totals, odd)) == "100 %"
+    assert text_of("share", share_cell(odd.ops[-1], odd)) == "?"
 
 
 def test_no_other_view(report):

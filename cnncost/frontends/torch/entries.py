@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from functools import partial
 from typing import Any
 
 import torch
@@ -27,7 +25,6 @@ from cnncost.graph import OpSpec
 
 _BY_VALUES = MASKING | PICKING
 """Ops whose spec depends on values as well as on the entry."""
-_made: Callable[[tuple[object, ...]], Entry] = partial(tuple.__new__, Entry)
 
 
 def by_rule(op: Overload, args: Any, kwargs: Any, operands: TensorArgs) -> Entry | None:
@@ -35,18 +32,18 @@ def by_rule(op: Overload, args: Any, kwargs: Any, operands: TensorArgs) -> Entry
     if op.by_values or False not in [tracked[2].real for _, tracked in operands]:
         return None
     arguments = op.bind(args, kwargs)
-    said = output_types(op, arguments)
-    if said is None:
+    outputs_by_rule = output_types(op, arguments)
+    if outputs_by_rule is None:
         return None
     inputs = tuple([tracked.sig.type for _, tracked in operands])
     outputs: tuple[Fresh | int, ...]
     if op.mutable:
-        if not gives_back(op, args, said):
+        if not gives_back(op, args, outputs_by_rule):
             return None
         outputs, types = (0,), inputs[:1]
     else:
-        made = tuple([memos.fresh(*output) for output in said])
-        outputs, types = made, tuple([output.sig.type for output in made])
+        recipes = tuple([memos.fresh(*output) for output in outputs_by_rule])
+        outputs, types = recipes, tuple([output.sig.type for output in recipes])
     spec = memos.intern(lower(OpCall(op, arguments, inputs, types, not op.mutable)))
     return _entry(op, spec, outputs, None, (0,) if op.mutable else (), place(spec.kind, arguments, operands))
 
@@ -60,13 +57,13 @@ def of_run(
     old = {pointer(t) for t, _ in operands}
     old.update([pointer(t) for t in runner.twins.values()])
     old.update([pointer(tracked.data) for _, tracked in operands if tracked.data is not None])
-    made = [_make(tensor, operands, old, ledger) for tensor in tensors]
+    recipes = [_make(tensor, operands, old, ledger) for tensor in tensors]
     moves = any(pointer(tensor) not in old for tensor in tensors)
     outs = _outs(op, args, kwargs) if op.outs else ()
     types = tuple(map(tensor_type, tensors))
     inputs = tuple(tracked.sig.type for i, (_, tracked) in enumerate(operands) if i not in outs)
     writes = written(op, args, kwargs, operands)
-    silent = [i for i in writes if i not in made]  # written to but not returned
+    silent = [i for i in writes if i not in recipes]  # written to but not returned
     types += tuple(tensor_type(operands[i][0]) for i in silent)
     run_for_effect = (
         bool(writes) and all(tracked.sig.real for _, tracked in operands)
@@ -74,10 +71,14 @@ def of_run(
     reshapes = op.changes_shape or bool(outs) or shape_follows_values(op, operands)
     arguments = op.bind(args, kwargs)
     call = OpCall(op, arguments, inputs, types, moves or bool(outs))
-    given = [tensor for tensor, _ in operands]
-    spec = lower_sparse(call, given, tensors) if any_sparse(given) or any_sparse(tensors) else lower(call)
-    rerun = run_for_effect or reshapes or bool(silent) or bool(runner.data) or not tensors or None in made
-    outputs = None if rerun else tuple(how for how in made if how is not None)
+    operand_tensors = [tensor for tensor, _ in operands]
+    spec = (
+        lower_sparse(call, operand_tensors, tensors)
+        if any_sparse(operand_tensors) or any_sparse(tensors)
+        else lower(call)
+    )
+    rerun = run_for_effect or reshapes or bool(silent) or bool(runner.data) or not tensors or None in recipes
+    outputs = None if rerun else tuple(how for how in recipes if how is not None)
     return _entry(op, memos.intern(spec), outputs, template, writes, place(spec.kind, arguments, operands), outs)
 
 
@@ -125,7 +126,7 @@ def _entry(
     single = type(template) is Slot
     plain = outputs is not None and single and not writes and op.node_name not in _BY_VALUES and mask is None
     fresh = outputs[0] if plain and outputs is not None and type(outputs[0]) is Fresh else None
-    return _made((op.func, op.node_name, spec, outputs, single, template, writes, fresh, outs, mask))
+    return Entry(op.func, op.node_name, spec, outputs, single, template, writes, fresh, outs, mask)
 
 
 def _fresh(tensor: torch.Tensor) -> Fresh:

@@ -12,8 +12,6 @@ from typing import Any
 import torch
 from torch.autograd import Function
 
-Gradients = tuple[torch.Tensor | None, ...]
-
 
 class Prod(Function):
     """The product of all elements, or along an axis. x: any shape."""

@@ -7,8 +7,7 @@ exactly when eager Python would free it; memory figures depend on that.
 from __future__ import annotations
 
 import weakref
-from collections.abc import Callable, Mapping
-from functools import partial
+from collections.abc import Mapping
 
 import torch
 
@@ -21,11 +20,6 @@ from cnncost.frontends.torch.wrappers import own_part
 from cnncost.graph import Owned, Role, Storage, TensorType, Use, Value
 
 _STRIDED = torch.strided
-# Several of these are created per op: bypassing NamedTuple's `__new__` is twice as fast.
-_tracked: Callable[[tuple[object, ...]], TrackedTensor] = partial(tuple.__new__, TrackedTensor)
-_value: Callable[[tuple[object, ...]], Value] = partial(tuple.__new__, Value)
-_storage: Callable[[tuple[object, ...]], Storage] = partial(tuple.__new__, Storage)
-_owned: Callable[[tuple[object, ...]], Owned] = partial(tuple.__new__, Owned)
 
 
 class TensorTable:
@@ -71,9 +65,9 @@ class TensorTable:
         block.grad = grad = tensor.requires_grad
         index, sig = len(self.values), signature(tensor, data is not None, grad)
         block.tensor = id(tensor)
-        self.values.append(_value((index, sig.type, block.index, role)))
-        tracked = self.tracked[id(tensor)] = _tracked(
-            (weakref.ref(tensor), index, sig, block, block.version, None if data is tensor else data)
+        self.values.append(Value(index, sig.type, block.index, role))
+        tracked = self.tracked[id(tensor)] = TrackedTensor(
+            weakref.ref(tensor), index, sig, block, block.version, None if data is tensor else data
         )
         return tracked
 
@@ -89,7 +83,7 @@ class TensorTable:
             entry = tracked.get(id(part))  # all sources are kept alive, so ids are not reused
             if entry is None:
                 entry = self.add_source(part, role, values.get(id(part)))
-            owned.append(_owned((name, entry[1], tensor.requires_grad)))
+            owned.append(Owned(name, entry[1], tensor.requires_grad))
         return tuple(owned)
 
     def add_fresh(self, tensor: torch.Tensor, sig: Signature, nbytes: int, real: bool) -> TrackedTensor:
@@ -224,7 +218,7 @@ class TensorTable:
         block.real, block.owned = True, False
         tracked = self._book(tensor, block, "activation", old.sig)
         block.writer = tracked.value
-        tracked = self.tracked[id(tensor)] = _tracked((*tracked[:5], data))
+        tracked = self.tracked[id(tensor)] = TrackedTensor(*tracked[:5], data)
         return tracked
 
     def attach(self, tensor: torch.Tensor, data: torch.Tensor) -> TrackedTensor:
@@ -294,8 +288,8 @@ class TensorTable:
             block.ref = None
         tracked, blocks = self._lasting, self._blocks[len(self._lasting) :]
         if not self.clock:  # without a node, nothing died after one
-            return (*tracked, *[_storage((b.index, b.nbytes, b.born, None, b.use)) for b in blocks])
-        return (*tracked, *[_storage((b.index, b.nbytes, b.born, b.died, b.use)) for b in blocks])
+            return (*tracked, *[Storage(b.index, b.nbytes, b.born, None, b.use) for b in blocks])
+        return (*tracked, *[Storage(b.index, b.nbytes, b.born, b.died, b.use) for b in blocks])
 
     def devices(self) -> list[torch.device | None]:
         """The device of each storage; None: the model's."""
@@ -304,8 +298,8 @@ class TensorTable:
     def _book(self, tensor: torch.Tensor, block: StorageRecord, role: Role, sig: Signature) -> TrackedTensor:
         values, identity = self.values, id(tensor)
         index, block.tensor = len(values), identity
-        values.append(_value((index, sig.type, block.index, role)))
-        tracked = self.tracked[identity] = _tracked((weakref.ref(tensor), index, sig, block, block.version, None))
+        values.append(Value(index, sig.type, block.index, role))
+        tracked = self.tracked[identity] = TrackedTensor(weakref.ref(tensor), index, sig, block, block.version, None)
         return tracked
 
     def _on_death(self, ref: StorageRef) -> None:
@@ -329,7 +323,7 @@ class Sources:
 
     def __init__(self, ledger: TensorTable) -> None:
         self._values = ledger.values.copy()
-        self._tracked = {key: _tracked((*tracked[:5], None)) for key, tracked in ledger.tracked.items()}
+        self._tracked = {key: TrackedTensor(*tracked[:5], None) for key, tracked in ledger.tracked.items()}
         self._blocks = ledger._blocks.copy()
         self._real = [block.real for block in ledger._blocks]
         self._by_pointer = ledger._by_pointer.copy()
@@ -340,7 +334,7 @@ class Sources:
         """A table that starts with these sources; only the newest is valid. `data`: values by `id` of the tensor."""
         ledger, tracked = TensorTable(), self._tracked.copy()
         for key, values in data.items():
-            tracked[key] = _tracked((*tracked[key][:5], values))
+            tracked[key] = TrackedTensor(*tracked[key][:5], values)
         for block, real in zip(self._blocks, self._real, strict=True):
             block.version, block.writer, block.real, block.owned, block.noise = 0, -1, real, True, False
             block.copied = block.chance = block.given = False

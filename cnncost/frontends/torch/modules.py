@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Coroutine, Iterable, Iterator
 from dataclasses import is_dataclass
-from functools import partial
 from operator import itemgetter
 from threading import get_ident
 from typing import Any
@@ -33,8 +32,6 @@ _OF_LITERALS = "no op is dispatched, so that the values would be lost"
 _OF_RECURRENT = "on meta torch runs a reference, which makes and saves other tensors than a CPU's kernel or steps"
 _TENSOR = torch.Tensor
 _COUNT_OF = itemgetter(4)
-_scope: Callable[[tuple[object, ...]], Scope] = partial(tuple.__new__, Scope)
-_call: Callable[[tuple[object, ...]], Call] = partial(tuple.__new__, Call)
 
 
 class Tracker:
@@ -98,7 +95,7 @@ class Tracker:
         ledger, values = self.recorder.ledger, self.recorder.values_at_hand
         parameters = ledger.add_owned(own_parameters, "parameter", values) if owns and own_parameters else ()
         buffers = ledger.add_owned(own_buffers, "buffer", values) if owns and own_buffers else ()
-        self.scopes.append(_scope((path, name, parameters, buffers, 0)))
+        self.scopes.append(Scope(path, name, parameters, buffers, 0))
         self._counts.append(0)
         return index
 
@@ -110,8 +107,8 @@ class Tracker:
             self._counts[0] += 1
         scopes = self._last
         if len(scopes) != len(self.scopes) or [*map(_COUNT_OF, scopes)] != self._counts:
-            scopes = tuple([_scope((*s[:4], count)) for s, count in zip(self.scopes, self._counts, strict=True)])
-        calls = [_call((*begun, outputs)) for begun, outputs in zip(self._begun, self._outputs, strict=True)]
+            scopes = tuple([Scope(*s[:4], count) for s, count in zip(self.scopes, self._counts, strict=True)])
+        calls = [Call(*begun, outputs) for begun, outputs in zip(self._begun, self._outputs, strict=True)]
         return scopes, tuple(calls)
 
     def path(self, call: int) -> str:

@@ -6,9 +6,6 @@ created unobserved, or a tensor whose storage was written to through another vie
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from functools import partial
-
 import torch
 
 from cnncost.frontends.torch import memo as memos
@@ -27,8 +24,6 @@ from cnncost.frontends.torch.types import tensor_type
 from cnncost.graph import Node, OpSpec, Phase
 
 _CPU = torch.device("cpu")
-new_node: Callable[[tuple[object, ...]], Node] = partial(tuple.__new__, Node)
-"""Skips NamedTuple's Python constructor."""
 
 
 class RecorderState(TorchDispatchMode):
@@ -85,7 +80,7 @@ class RecorderState(TorchDispatchMode):
 
     def append(self, spec: OpSpec, inputs: tuple[int, ...], outputs: tuple[int, ...], name: str) -> None:
         """Append a node."""
-        self.nodes.append(new_node((spec, inputs, outputs, self.call, name, self.phase)))
+        self.nodes.append(Node(spec, inputs, outputs, self.call, name, self.phase))
         self.ledger.clock += 1
 
     def release(self) -> None:

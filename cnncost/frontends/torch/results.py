@@ -13,9 +13,9 @@ from cnncost.frontends.torch.memo import Entry, Fresh
 from cnncost.frontends.torch.meta import META, is_meta
 from cnncost.frontends.torch.overloads import Overload, overload
 from cnncost.frontends.torch.picking import PICKING, with_positions
-from cnncost.frontends.torch.recorder_state import RecorderState, new_node
+from cnncost.frontends.torch.recorder_state import RecorderState
 from cnncost.frontends.torch.running import MASKS
-from cnncost.graph import OpSpec
+from cnncost.graph import Node, OpSpec
 
 _LIFT = torch.ops.aten.lift_fresh.default
 
@@ -30,7 +30,7 @@ class ResultRecorder(RecorderState):
         tensor = torch.empty_strided(size, stride, dtype=dtype, device=META)
         value = ledger.add_fresh(tensor, sig, nbytes, False)[1]
         inputs = tuple([tracked[1] for _, tracked in operands])
-        self.nodes.append(new_node((entry.spec, inputs, (value,), self.call, entry.name, self.phase)))
+        self.nodes.append(Node(entry.spec, inputs, (value,), self.call, entry.name, self.phase))
         ledger.clock += 1
         return tensor
 
@@ -53,7 +53,7 @@ class ResultRecorder(RecorderState):
         inputs = tuple([tracked[1] for _, tracked in operands])
         if entry.mask is not None:
             self.masks.note(entry, entry.mask, operands, len(self.nodes))
-        self.nodes.append(new_node((spec, inputs, tuple(ids), self.call, entry.name, self.phase)))
+        self.nodes.append(Node(spec, inputs, tuple(ids), self.call, entry.name, self.phase))
         ledger.clock += 1
         return tensors[0] if entry.single else memos.fill(entry.template, tensors)
 

@@ -222,11 +222,6 @@ def _asked(function: Rule, spec: OpSpec) -> Reach | None:
         ) from error
 
 
-def forget_reaches() -> None:
-    """Clear the cache (a cold start, for benchmarks)."""
-    _FOUND.clear()
-
-
 def kinds() -> tuple[str, ...]:
     """The op kinds that have a reach rule."""
     return tuple(sorted({*_RULES, *REACHES}))

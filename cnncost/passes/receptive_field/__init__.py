@@ -59,11 +59,11 @@ class ReceptiveFields:
         if output is None or chosen is None:
             return None
         path, found, units = self._units(call, output, chosen, seen)
-        told = [numbers(units.each(each) if isinstance(each, Field) else each, units.inner) for each in found]
+        axis_numbers = [numbers(units.each(each) if isinstance(each, Field) else each, units.inner) for each in found]
         field = ReceptiveField(
-            path, chosen.number, chosen.size, tuple(n.size for n in told), tuple(n.jump for n in told),
-            tuple(n.start for n in told), tuple(n.seen for n in told),
-            tuple(dict.fromkeys(n.note for n in told if n.note)),
+            path, chosen.number, chosen.size, tuple(n.size for n in axis_numbers), tuple(n.jump for n in axis_numbers),
+            tuple(n.start for n in axis_numbers), tuple(n.seen for n in axis_numbers),
+            tuple(dict.fromkeys(n.note for n in axis_numbers if n.note)),
         )  # fmt: skip
         if unit is None:
             return field
@@ -80,12 +80,12 @@ class ReceptiveFields:
         return dict(zip(units.axes, units.sizes, strict=True))
 
     def _units(self, call: int, output: int, image: Image, seen: Seen) -> tuple[str, list[Field | Lost | None], Units]:
-        found = [seen.get((image.number, axis)) for axis in image.axes]
+        by_axis = [seen.get((image.number, axis)) for axis in image.axes]
         path = self.graph.call_path(call)
-        fields = [each for each in found if isinstance(each, Field)]
-        lost = any(isinstance(each, Lost) for each in found)
+        fields = [each for each in by_axis if isinstance(each, Field)]
+        lost = any(isinstance(each, Lost) for each in by_axis)
         along = self._places.along(output, {(image.number, axis) for axis in image.axes}) if not lost else set()
-        return path, found, Units(path, self.graph.values[output].shape, fields, along)
+        return path, by_axis, Units(path, self.graph.values[output].shape, fields, along)
 
     def _output(self, call: int) -> tuple[int | None, Seen]:
         """The first output that depends on an input axis, or else the first."""
@@ -102,8 +102,8 @@ class ReceptiveFields:
         for image in self.images:
             if image.number == number:
                 return image
-        known = ", ".join(str(image.number) for image in self.images) or "none"
-        raise CnncostError(f"receptive field: input {number} has no spatial axes; inputs that have some: {known}")
+        numbers = ", ".join(str(image.number) for image in self.images) or "none"
+        raise CnncostError(f"receptive field: input {number} has no spatial axes; inputs that have some: {numbers}")
 
 
 def receptive_fields(graph: Graph) -> ReceptiveFields:

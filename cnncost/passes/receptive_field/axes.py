@@ -70,8 +70,8 @@ class Places:
 
     def along(self, value: int, keys: set[Key]) -> set[int]:
         """Axes of a value, longer than 1, that hold the outermost part of one of these input axes."""
-        found = self.axes.get(value, ())
-        return {i for i, axis in enumerate(found) if any(p.size > 1 and p.outer and keys & {*p.keys} for p in axis)}
+        axes = self.axes.get(value, ())
+        return {i for i, axis in enumerate(axes) if any(p.size > 1 and p.outer and keys & {*p.keys} for p in axis)}
 
     def _node(self, node: Node) -> None:
         spec = node.spec
@@ -87,9 +87,9 @@ class Places:
             output = reach[index] if reach is not None and index < len(reach) else None
             if not prod(shape):
                 continue
-            found = self._kept(node, shape) if output is None else self._routed(node, output)
-            if found is not None:
-                self.axes[value] = found
+            axes = self._kept(node, shape) if output is None else self._routed(node, output)
+            if axes is not None:
+                self.axes[value] = axes
             else:
                 self.axes.pop(value, None)
 
@@ -112,15 +112,15 @@ class Places:
 
     def _kept(self, node: Node, shape: Shape) -> Axes | None:
         """Axes after an op without a reach rule: unchanged if the number of axes is, else None."""
-        found = [axes for value in node.inputs if (axes := self.axes.get(value)) and len(axes) == len(shape)]
-        return _union([tuple(map(_windowed, axes, shape)) for axes in found]) if found else None
+        matching = [axes for value in node.inputs if (axes := self.axes.get(value)) and len(axes) == len(shape)]
+        return _union([tuple(map(_windowed, axes, shape)) for axes in matching]) if matching else None
 
     def _routed(self, node: Node, output: Output) -> Axes | None:
-        told = [route for route in output.routes if node.inputs[route.input] in self.axes]
-        contracts = len({route.input for route in told}) > 1
+        tracked = [route for route in output.routes if node.inputs[route.input] in self.axes]
+        contracts = len({route.input for route in tracked}) > 1
         pieces = [
             self._along(self.axes[node.inputs[route.input]], node.spec.inputs[route.input].shape, route, contracts)
-            for route in told
+            for route in tracked
         ]
         if not pieces:
             return None
@@ -212,10 +212,10 @@ def _mixed(axis: Axis, size: int) -> Axis:
 
 def _reshaped(axes: Axes, old: Shape, new: Shape) -> Axes:
     """Distribute parts over new axes. Where they don't divide, only the axes concerned are blended."""
-    made = _divided([part for axis in axes for part in axis], new)
-    if made is not None:
-        return tuple(made)
-    found: dict[int, Axis] = {}
+    divided = _divided([part for axis in axes for part in axis], new)
+    if divided is not None:
+        return tuple(divided)
+    by_place: dict[int, Axis] = {}
     left = [i for i, n in enumerate(old) if n > 1]
     right = [i for i, n in enumerate(new) if n > 1]
     while left:
@@ -224,8 +224,8 @@ def _reshaped(axes: Axes, old: Shape, new: Shape) -> Axes:
             (took if have < want else gave).append((left if have < want else right).pop(0))
         parts = [part for i in took for part in axes[i]]
         sizes = tuple(new[i] for i in gave)
-        found.update(zip(gave, _divided(parts, sizes) or _blended(parts, sizes), strict=True))
-    return tuple(found.get(i, ()) for i in range(len(new)))
+        by_place.update(zip(gave, _divided(parts, sizes) or _blended(parts, sizes), strict=True))
+    return tuple(by_place.get(i, ()) for i in range(len(new)))
 
 
 def _divided(parts: Sequence[Part], sizes: Shape) -> list[Axis] | None:
@@ -252,16 +252,16 @@ def _divided(parts: Sequence[Part], sizes: Shape) -> list[Axis] | None:
 def _blended(parts: Sequence[Part], sizes: Shape) -> list[Axis]:
     """Axes from parts that don't divide: they keep the input axis if there is only one, else they are features."""
     keys = {part.keys for part in parts if part.size > 1}
-    kept = keys.pop() if len(keys) == 1 else ()
-    return [(Part(n, kept, not i and any(part.outer for part in parts)),) for i, n in enumerate(sizes)]
+    common = keys.pop() if len(keys) == 1 else ()
+    return [(Part(n, common, not i and any(part.outer for part in parts)),) for i, n in enumerate(sizes)]
 
 
 # ---- merging paths
 
 
-def _union(found: Sequence[Axes]) -> Axes:
+def _union(candidates: Sequence[Axes]) -> Axes:
     """Merge the axes of several tensors of the same shape."""
-    first, *rest = found
+    first, *rest = candidates
     for axes in rest:
         if axes != first:
             first = tuple(map(_joined, first, axes))
@@ -294,9 +294,9 @@ def spatial_axes(shape: Shape, slid: Iterable[int], inner: Iterable[int]) -> tup
 
     Where none does (a perceptron), those of an image by convention: N,C,*; N,*,* for three axes; none for two.
     """
-    found = set(slid)
-    if len(found) == 1:  # a row of tokens: H (or T) is the outer part, W an inner one
-        found |= set(inner)
-    if found or len(shape) < 3:
-        return tuple(sorted(found))
+    sliding = set(slid)
+    if len(sliding) == 1:  # a row of tokens: H (or T) is the outer part, W an inner one
+        sliding |= set(inner)
+    if sliding or len(shape) < 3:
+        return tuple(sorted(sliding))
     return tuple(range(2, len(shape))) if len(shape) > 3 else (1, 2)

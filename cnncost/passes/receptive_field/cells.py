@@ -48,12 +48,12 @@ def regrouped(cells: Cells, dims: Sequence[int], axis: int, groups: Sequence[Seq
     if inner == 1:
         rows = (cells[i : i + n] for i in range(0, len(cells), n)) if n else ()
         return [row[g[0]] if len(g) == 1 else hull_of([row[i] for i in g]) for row in rows for g in groups]
-    made: Cells = []
+    merged: Cells = []
     for start in range(0, len(cells), n * inner):
         for group in groups:
             parts = [cells[start + i * inner : start + (i + 1) * inner] for i in group]
-            made += union(parts) if parts else [None] * inner
-    return made
+            merged += union(parts) if parts else [None] * inner
+    return merged
 
 
 def permuted(cells: Cells, dims: Sequence[int], order: Sequence[int]) -> Cells:

@@ -79,12 +79,12 @@ def _in_space(pieces: Sequence[Field | None], sizes: Sequence[int], axis: int) -
             positions = [None] * start + list(range(size)) + [None] * (whole - start - size)
             placed.append(windowed(piece, axis, moved_by(axis, positions, -start)))
         start += size
-    made = joined(placed)
-    if isinstance(made.periodic, PeriodicPattern) and any(piece.periodic != placed[0].periodic for piece in placed):
+    union = joined(placed)
+    if isinstance(union.periodic, PeriodicPattern) and any(piece.periodic != placed[0].periodic for piece in placed):
         return Field(
-            made.factors, made.counts, made.exact, Broken("parts that are joined along the axis follow no one rule")
+            union.factors, union.counts, union.exact, Broken("parts that are joined along the axis follow no one rule")
         )
-    return made
+    return union
 
 
 def _one_factor(field: Field, axis: int) -> Field:
@@ -112,16 +112,16 @@ def _row(pieces: Sequence[Field | None], sizes: Sequence[int], factors: Sequence
 def _behind(pieces: Sequence[Field | None], grids: Sequence[Cells], classes: Sequence[int], inner: int) -> Cells:
     """Concatenate grids along an axis, with a row of None for each piece that sees nothing."""
     outer = len(grids[0]) // (classes[0] * inner)
-    made: Cells = []
+    cells: Cells = []
     for i in range(outer):
-        told = iter(zip(grids, classes, strict=True))
+        present = iter(zip(grids, classes, strict=True))
         for piece in pieces:
             if piece is None:
-                made += [None] * inner
+                cells += [None] * inner
             else:
-                grid, n = next(told)
-                made += grid[i * n * inner : (i + 1) * n * inner]
-    return made
+                grid, n = next(present)
+                cells += grid[i * n * inner : (i + 1) * n * inner]
+    return cells
 
 
 def _classed(fields: Sequence[Field], but: int | None) -> tuple[list[Field], list[AxisFactor]]:
@@ -184,9 +184,9 @@ def _divides(sizes: Sizes, wanted: Sizes) -> bool:
 def _cut(field: Field, axis: int, wanted: Sizes, ones: int) -> Field:
     """Split the axis into factors of the `wanted` sizes, followed by `ones` factors of size 1."""
     part = field.parts[axis]
-    kept = [i for i in range(part.start, part.stop) if field.factors[i].size > 1]
+    large = [i for i in range(part.start, part.stop) if field.factors[i].size > 1]
     small = [i for i in range(part.start, part.stop) if field.factors[i].size == 1]
-    order = [*range(part.start), *kept, *small, *range(part.stop, len(field.factors))]
+    order = [*range(part.start), *large, *small, *range(part.stop, len(field.factors))]
     extra = (AxisFactor(1),) * (ones - len(small))
     periodic = field.periodic
     if isinstance(periodic, PeriodicPattern):
@@ -195,7 +195,7 @@ def _cut(field: Field, axis: int, wanted: Sizes, ones: int) -> Field:
     factors[part.stop : part.stop] = extra
     counts = tuple(n + len(extra) * (i == axis) for i, n in enumerate(field.counts))
     field = Field(tuple(factors), counts, field.exact, periodic)
-    index = part.start + len(kept) - 1
+    index = part.start + len(large) - 1
     for size in reversed(wanted):
         if field.factors[index].size != size:
             field = split(field, index, size)
@@ -214,12 +214,14 @@ def _common(factors: Sequence[AxisFactor]) -> tuple[AxisFactor, list[list[tuple[
     if all(factor.classes == first.classes and factor.table == first.table for factor in factors):
         return first._replace(image=image), [None] * len(factors)
     if any(factor.classes == size and factor.table is None for factor in factors):
-        made = AxisFactor(size, size, None, image)
-        return made, [None if a.classes == size and a.table is None else [(c,) for c in a.lookup] for a in factors]
+        new_factor = AxisFactor(size, size, None, image)
+        return new_factor, [
+            None if a.classes == size and a.table is None else [(c,) for c in a.lookup] for a in factors
+        ]
     classes: dict[tuple[int, ...], int] = {}
     table = tuple([classes.setdefault(each, len(classes)) for each in zip(*(a.lookup for a in factors), strict=True)])
-    made = AxisFactor(size, len(classes), None if len(classes) == 1 else table, image)
-    return made, [[(key[i],) for key in classes] for i in range(len(factors))]
+    new_factor = AxisFactor(size, len(classes), None if len(classes) == 1 else table, image)
+    return new_factor, [[(key[i],) for key in classes] for i in range(len(factors))]
 
 
 def _finer(field: Field, index: int, factor: AxisFactor, groups: list[tuple[int]]) -> Field:
@@ -229,8 +231,8 @@ def _finer(field: Field, index: int, factor: AxisFactor, groups: list[tuple[int]
     periodic = field.periodic
     if isinstance(periodic, PeriodicPattern) and not own.image:
         periodic = periodic._replace(cells=regrouped(periodic.cells, field.periodic_dims, index, groups))
-    made = AxisFactor(factor.size, factor.classes, factor.table, own.image)
-    factors = (*field.factors[:index], made, *field.factors[index + 1 :])
+    new_factor = AxisFactor(factor.size, factor.classes, factor.table, own.image)
+    factors = (*field.factors[:index], new_factor, *field.factors[index + 1 :])
     return Field(factors, field.counts, exact, periodic)
 
 
@@ -252,12 +254,12 @@ def _terms(fields: Sequence[Field]) -> Terms | Rule:
         return GLOBAL
     if broken := next((periodic for periodic in patterns if isinstance(periodic, Broken)), None):
         return broken
-    told = [
+    periodic_fields = [
         (field, periodic)
         for field, periodic in zip(fields, patterns, strict=True)
         if isinstance(periodic, PeriodicPattern)
     ]
-    seeing = [(field, periodic) for field, periodic in told if _sees(periodic)] or told[:1]
+    seeing = [(field, periodic) for field, periodic in periodic_fields if _sees(periodic)] or periodic_fields[:1]
     images = {field.image for field, _ in seeing}
     if len(images) > 1:
         return Broken("paths don't align: one lies along another axis, or is of fixed positions")
@@ -274,13 +276,13 @@ def _sees(periodic: PeriodicPattern) -> bool:
 
 def _grids(fields: Sequence[Field], terms: Terms) -> list[Cells | None]:
     """The patterns' grids over the common period; None for one that sees nothing while others do."""
-    found = [
+    grids = [
         _grid(field, terms) if isinstance(field.periodic, PeriodicPattern) and _sees(field.periodic) else None
         for field in fields
     ]
-    if all(grid is None for grid in found):
-        found[0] = _grid(fields[0], terms)
-    return found
+    if all(grid is None for grid in grids):
+        grids[0] = _grid(fields[0], terms)
+    return grids
 
 
 def _grid(field: Field, terms: Terms) -> Cells:

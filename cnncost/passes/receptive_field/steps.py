@@ -47,16 +47,20 @@ def windowed(field: Field, axis: int, window: Window) -> Field:
     image = factor.image and not _fixed(window)
     if factor.image and isinstance(field.periodic, PeriodicPattern):
         exact = regrouped(field.exact, field.dims, index, window.sees)
-        taken = _replaced(field, index, AxisFactor(size, size, None, image), exact, _composed(field, window))
-        return _of_fixed(taken, index) if not image and isinstance(taken.periodic, PeriodicPattern) else taken
+        windowed = _replaced(field, index, AxisFactor(size, size, None, image), exact, _composed(field, window))
+        return _of_fixed(windowed, index) if not image and isinstance(windowed.periodic, PeriodicPattern) else windowed
     if window.grows and factor.image:
         field = Field(field.factors, field.counts, field.exact, GLOBAL)
     if factor.classes == 1 and all(window.sees):
         return _replaced(field, index, AxisFactor(size, 1, None, image), field.exact, field.periodic)
     table, groups = _regrouping(factor, window)
-    made = AxisFactor(size, len(groups), None if len(groups) == 1 else table, image)
+    new_factor = AxisFactor(size, len(groups), None if len(groups) == 1 else table, image)
     return _replaced(
-        field, index, made, regrouped(field.exact, field.dims, index, groups), _periodic_regrouped(field, index, groups)
+        field,
+        index,
+        new_factor,
+        regrouped(field.exact, field.dims, index, groups),
+        _periodic_regrouped(field, index, groups),
     )
 
 
@@ -196,9 +200,9 @@ def expanded(field: Field, index: int) -> Field:
     if factor.classes == factor.size and factor.table is None:
         return field
     groups = [(c,) for c in factor.lookup]
-    made = AxisFactor(factor.size, factor.size, None, factor.image)
+    new_factor = AxisFactor(factor.size, factor.size, None, factor.image)
     exact = regrouped(field.exact, field.dims, index, groups)
-    return _replaced(field, index, made, exact, _periodic_regrouped(field, index, groups))
+    return _replaced(field, index, new_factor, exact, _periodic_regrouped(field, index, groups))
 
 
 def single(field: Field, axis: int) -> Field:
@@ -211,13 +215,13 @@ def single(field: Field, axis: int) -> Field:
     counts = tuple(1 if i == axis else n for i, n in enumerate(field.counts))
     image = any(factor.image for factor in factors)
     if not (image and isinstance(field.periodic, PeriodicPattern)) and all(factor.classes == 1 for factor in factors):
-        made = (*field.factors[: part.start], AxisFactor(size, 1, None, image), *field.factors[part.stop :])
-        return Field(made, counts, field.exact, field.periodic)
+        all_factors = (*field.factors[: part.start], AxisFactor(size, 1, None, image), *field.factors[part.stop :])
+        return Field(all_factors, counts, field.exact, field.periodic)
     for i in range(part.start, part.stop):
         field = expanded(field, i)
     periodic = _merged_pattern(field, part)
-    made = (*field.factors[: part.start], AxisFactor(size, size, None, image), *field.factors[part.stop :])
-    return compressed(Field(made, counts, field.exact, periodic), part.start)
+    all_factors = (*field.factors[: part.start], AxisFactor(size, size, None, image), *field.factors[part.stop :])
+    return compressed(Field(all_factors, counts, field.exact, periodic), part.start)
 
 
 def _merged_pattern(field: Field, part: slice) -> Rule:
@@ -255,9 +259,9 @@ def compressed(field: Field, index: int) -> Field:
         return field
     groups = [(numbers.index(c),) for c in range(len(classes))]
     table = None if len(classes) == 1 else tuple(numbers[c] for c in factor.lookup)
-    made = AxisFactor(factor.size, len(classes), table, factor.image)
+    new_factor = AxisFactor(factor.size, len(classes), table, factor.image)
     exact = regrouped(field.exact, field.dims, index, groups)
-    return _replaced(field, index, made, exact, _periodic_regrouped(field, index, groups))
+    return _replaced(field, index, new_factor, exact, _periodic_regrouped(field, index, groups))
 
 
 def _columns(cells: Cells, dims: Sequence[int], axis: int) -> list[tuple[Cell, ...]]:
@@ -287,8 +291,8 @@ def split(field: Field, index: int, inner: int) -> Field:
             periodic_taken(field, [[i] for i in range(laps * inner)]),
         )
     pair = (AxisFactor(outer, outer, None, factor.image), AxisFactor(inner, inner))
-    made = Field((*field.factors[:index], *pair, *field.factors[index + 1 :]), counts, field.exact, periodic)
-    return compressed(compressed(made, index), index + 1) if tabled else made
+    split = Field((*field.factors[:index], *pair, *field.factors[index + 1 :]), counts, field.exact, periodic)
+    return compressed(compressed(split, index), index + 1) if tabled else split
 
 
 def reshape(field: Field, shape: Shape) -> Field:

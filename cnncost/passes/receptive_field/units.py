@@ -42,13 +42,13 @@ class Units:
 
     def _misfit(self, unit: tuple[int, ...]) -> str:
         """Error message for a unit with the wrong number of indices."""
-        given = ",".join(map(str, unit)) or "none"
+        indices = ",".join(map(str, unit)) or "none"
         if not self.sizes:
-            return f"expected no indices, for the layer has no spatial axis of its own, got {given}; ask for no unit"
+            return f"expected no indices, for the layer has no spatial axis of its own, got {indices}; ask for no unit"
         have = "×".join(map(str, self.sizes))
         count, which = len(self.sizes), ",".join("IJKLMN"[: len(self.sizes)])
         each = "index" if count == 1 else "indices"
-        return f"expected {count} {each}, for the layer has {have} units, got {given}; give --unit {which}"
+        return f"expected {count} {each}, for the layer has {have} units, got {indices}; give --unit {which}"
 
     def index(self, unit: tuple[int, ...]) -> dict[int, int]:
         """Position of a unit by tensor axis. Raises CnncostError if the unit does not exist."""

@@ -54,8 +54,8 @@ class Walk:
             if output is not None and any(node.inputs[i] in self.fed for i in output.constants):
                 output = None
             shape = node.spec.outputs[index].shape
-            found = {key: self._output(node, output, shape, key) for key in keys} if prod(shape) else {}
-            self.seen[value] = {key: field for key, field in found.items() if field is not None}
+            fields = {key: self._output(node, output, shape, key) for key in keys} if prod(shape) else {}
+            self.seen[value] = {key: field for key, field in fields.items() if field is not None}
 
     def _output(self, node: Node, output: Output | None, shape: Shape, key: Key) -> Field | Lost | None:
         """The field of an output for one input axis; None if it sees nothing."""
@@ -66,10 +66,10 @@ class Walk:
             None if (field := inputs[route.input]) is None else self._along(field, route, node)
             for route in output.routes
         ]
-        told = [piece for piece in pieces if piece is not None]
-        fields = [piece for piece in told if isinstance(piece, Field)]
-        if len(fields) < len(told):
-            return self._lost(node, shape, told)
+        present = [piece for piece in pieces if piece is not None]
+        fields = [piece for piece in present if isinstance(piece, Field)]
+        if len(fields) < len(present):
+            return self._lost(node, shape, present)
         if not fields or len(pieces) == 1:
             return fields[0] if fields else None
         if output.joined is not None:
@@ -82,8 +82,8 @@ class Walk:
         for piece in pieces:
             if isinstance(piece, Field) and piece.full:
                 return Field(tuple(map(AxisFactor, shape)), (1,) * len(shape), [hull_of(piece.exact)], GLOBAL)
-        told = (piece for piece in pieces if isinstance(piece, Lost))
-        return next(told, self._lost_at(node))
+        reasons = (piece for piece in pieces if isinstance(piece, Lost))
+        return next(reasons, self._lost_at(node))
 
     def _lost_at(self, node: Node) -> Lost:
         return Lost(_NAMES.get(node.name, node.name), self.graph.call_path(node.call))
@@ -92,8 +92,8 @@ class Walk:
         for step in route.steps:
             if isinstance(field, Lost):
                 return field
-            made = _stepped(field, step)
-            field = self._lost_at(node) if made is None else made
+            stepped = _stepped(field, step)
+            field = self._lost_at(node) if stepped is None else stepped
         return field
 
 

@@ -18,7 +18,7 @@ NOT_SAVED = "_non_persistent_buffers_set"
 COMPILED = "_compiled_call_impl"
 """Names in a module's `__dict__`: its tables of parameters, buffers and submodules by name; names of buffers that
 `state_dict` leaves out; the compiled call of `module.compile()`, else None. Public methods (`named_parameters`) walk
-over the tree, and leave out a tensor that they have met."""
+over the tree, and skip a tensor that they have already returned."""
 
 tables_of: Callable[[nn.Module], tuple[dict[str, Any], dict[str, Any]]] = attrgetter(PARAMETERS, BUFFERS)
 """A module's own parameters and buffers by name."""

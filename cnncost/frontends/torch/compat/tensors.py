@@ -10,7 +10,7 @@ import torch
 
 TensorBase: Any = torch.Tensor.__base__
 StorageBase: Any = torch.StorageBase
-"""The C classes, whose attributes answer truly while those of `torch.Tensor` and `torch.UntypedStorage` are
+"""The C classes, whose attributes give the true values while those of `torch.Tensor` and `torch.UntypedStorage` are
 replaced."""
 
 is_meta: Callable[[torch.Tensor], bool] = TensorBase.is_meta.__get__
@@ -37,7 +37,7 @@ coo_indices: Callable[[torch.Tensor], torch.Tensor] = TensorBase._indices
 
 MAKE_SUBCLASS_PLACE = (torch.Tensor, "_make_subclass")
 make_subclass: Callable[..., Any] = TensorBase._make_subclass
-"""By which `nn.Parameter` and other subclasses wrap a tensor."""
+"""The function by which `nn.Parameter` and other subclasses wrap a tensor."""
 
 SHAPE_AS_TENSOR_PLACE = (torch, "_shape_as_tensor")
 """The sizes of a tensor as a tensor on the CPU; `torch.onnx` and exported code call it."""
