@@ -16,7 +16,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 import cnncost
 from cnncost.errors import CnncostError
-from cnncost.frontends.torch.placement import _NOTED
+from cnncost.frontends.torch.placement import NOTED
 from cnncost.graph_json import from_json, to_json
 from tests.frontends.test_training import measured
 
@@ -394,15 +394,15 @@ def test_an_assignment_that_autograd_follows_is_refused():
 
 
 def test_the_users_model_is_only_read_and_nothing_is_kept():
-    before = len(_NOTED)
+    before = len(NOTED)
     model = placed(Halves)
     state = {name: (id(p), str(p.device)) for name, p in model.named_parameters()}
     cnncost.analyze(model, (N, WIDE), training=True, optimizer="adam")
     assert {name: (id(p), str(p.device)) for name, p in model.named_parameters()} == state
     assert all(p.grad is None for p in model.parameters())
-    assert len(_NOTED) > before
+    assert len(NOTED) > before
     del model
-    assert len(_NOTED) == before
+    assert len(NOTED) == before
 
 
 # ---- how it is told

@@ -16,6 +16,7 @@ from cnncost.frontends.torch.dataless import REMEMBERED, remembered
 from cnncost.frontends.torch.guard import same_modes, same_random_state
 from cnncost.frontends.torch.initial import FILLS, fill, nothing_drawn, set_element
 from cnncost.frontends.torch.patches import ONE_AT_A_TIME
+from cnncost.frontends.torch.placement import ASKED, NOTED
 from cnncost.frontends.torch.types import tensors_in
 from cnncost.garbage import gc_disabled
 
@@ -82,7 +83,8 @@ class _Building(DeviceContext):
         if treatment is None and type(func) is FunctionType and func.__module__ == "torch.nn.init":
             treatment = fill
         try:
-            if placement.concerns(func, args, kwargs):
+            placed = NOTED or func in ASKED or kwargs.get("device") is not None  # the first question: each call asks it
+            if placed and placement.concerns(func, args, kwargs):
                 return placement.placed(func, args, kwargs, treatment)
             return func(*args, **kwargs) if treatment is None else treatment(func, args, kwargs)
         except (RuntimeError, NotImplementedError):

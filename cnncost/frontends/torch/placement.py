@@ -33,7 +33,7 @@ _MOVES = frozenset({torch.Tensor.to, torch.Tensor.cuda, torch.Tensor.cpu})
 _QUESTIONS = frozenset({_DEVICE, _IS_CUDA})
 ASKED = _MOVES | _QUESTIONS
 """Functions that move a tensor, or ask where it is."""
-_NOTED: dict[int, tuple[ref[torch.UntypedStorage], torch.device]] = {}
+NOTED: dict[int, tuple[ref[torch.UntypedStorage], torch.device]] = {}
 """Devices of storages on `meta`, by identity: no cache, for it says what the models are."""
 
 
@@ -62,7 +62,7 @@ def concerns(func: Any, args: Any, kwargs: dict[str, Any]) -> bool:
     """Whether a call moves a tensor, asks where it is, names a device for a new one, or works on one with a device."""
     if func in ASKED or _away(kwargs.get("device")) is not None:
         return True
-    return bool(_NOTED) and any(noted(tensor) is not None for tensor in tensors_in((args, kwargs)))
+    return bool(NOTED) and any(noted(tensor) is not None for tensor in tensors_in((args, kwargs)))
 
 
 def placed(func: Any, args: Any, kwargs: dict[str, Any], treatment: Callable[..., Any] | None = None) -> Any:
@@ -76,7 +76,7 @@ def placed(func: Any, args: Any, kwargs: dict[str, Any], treatment: Callable[...
     if (device := _away(kwargs.get("device"))) is not None:
         return _note(call(func, args, {**kwargs, "device": META}), device)
     result = call(func, args, kwargs)
-    if _NOTED:
+    if NOTED:
         leader = next((d for t in tensors_in((args, kwargs)) if (d := noted(t)) is not None), None)
         for tensor in tensors_in(result) if leader is not None else ():
             if is_meta(tensor) and noted(tensor) is None:
@@ -126,21 +126,21 @@ def _note(result: Any, device: torch.device | None) -> Any:
     for tensor in tensors_in(result):
         if is_meta(tensor) and tensor.layout is torch.strided:
             storage = tensor.untyped_storage()
-            key, table = identity_of(storage), _NOTED
+            key, table = identity_of(storage), NOTED
             table[key] = (ref(storage, lambda gone, key=key: _forget(gone, key)), with_index(device))  # type: ignore[misc]
     return result
 
 
 def _forget(gone: Any, key: int) -> None:
-    if key in _NOTED and _NOTED[key][0] is gone:
-        del _NOTED[key]
+    if key in NOTED and NOTED[key][0] is gone:
+        del NOTED[key]
 
 
 def noted(tensor: torch.Tensor) -> torch.device | None:
     """The device that a tensor on `meta` was put on; None if on none."""
-    if not _NOTED or not is_meta(tensor) or tensor.layout is not torch.strided:
+    if not NOTED or not is_meta(tensor) or tensor.layout is not torch.strided:
         return None
-    entry = _NOTED.get(identity_of(tensor.untyped_storage()))
+    entry = NOTED.get(identity_of(tensor.untyped_storage()))
     return entry[1] if entry is not None and entry[0]() is not None else None
 
 
@@ -171,7 +171,7 @@ def home_of(model: nn.Module, inputs: Inputs) -> torch.device:
 
 def devices_of(model: nn.Module) -> tuple[torch.device, ...]:
     """The devices of a model's parameters and buffers, in the order in which they come; none if they are on one."""
-    if not _NOTED and not torch.cuda.is_initialized():
+    if not NOTED and not torch.cuda.is_initialized():
         return ()
     found = dict.fromkeys(noted(t) or t.device for t in chain(model.parameters(), model.buffers()))
     devices = tuple([device for device in found if device.type != "meta"])
@@ -183,7 +183,7 @@ def devices_of(model: nn.Module) -> tuple[torch.device, ...]:
 def places(inputs: Inputs, skeleton: Skeleton | None) -> Iterator[tuple[torch.Tensor, torch.device]]:
     """Tensors of which it is known where they are: inputs, and the model's if it is on several devices."""
     yield from inputs.devices()
-    if _NOTED:
+    if NOTED:
         yield from [(tensor, device) for tensor in inputs.tensors() if (device := noted(tensor)) is not None]
     for original, copy in skeleton.tensors() if skeleton is not None else ():
         if (device := noted(original) or original.device) != META:
