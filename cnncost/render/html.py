@@ -154,7 +154,7 @@ def _widths(table: Table, columns: Sequence[tuple[int, Column]]) -> str:
             widths.append(f"{min(_NAME_WIDTH, widest + 6)}ch")
         else:
             widest = max(places(column.heading), *(places(text) for _, text in texts))
-            widths.append("11rem" if column.bar else f"{min(widest, _TEXT_WIDTH) + 1}ch")
+            widths.append("minmax(6.5rem, 11rem)" if column.bar else f"{min(widest, _TEXT_WIDTH) + 1}ch")
     return " ".join(widths)
 
 

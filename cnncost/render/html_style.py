@@ -19,7 +19,7 @@ FRAGMENT = """
 .cnncost .totals b { font-size: 1.45rem; font-weight: 650; line-height: 1.2; }
 .cnncost .unknown { border-left: 4px solid var(--big); padding: .3rem .8rem; margin: 1rem 0; background: var(--hover); }
 .cnncost .scroll { overflow-x: auto; }
-.cnncost .tree { width: max-content; font-variant-numeric: tabular-nums; }
+.cnncost .tree { width: max-content; max-width: 100%; min-width: min-content; font-variant-numeric: tabular-nums; }
 .cnncost .row { display: grid; grid-template-columns: var(--columns); column-gap: .9rem; align-items: center;
   padding: .16rem .5rem; border-bottom: 1px solid var(--line); }
 .cnncost .row > * { white-space: nowrap; }
@@ -51,10 +51,14 @@ FRAGMENT = """
 .cnncost tbody th { font-weight: 400; }
 .cnncost tfoot td, .cnncost tfoot th { font-weight: 650; border-top: 2px solid var(--line); border-bottom: 0; }
 .cnncost td.n, .cnncost th.n { text-align: right; }
+@media (max-width: 1400px) {
+  .cnncost .row { column-gap: .5rem; }
+  .cnncost th, .cnncost td { padding: .16rem .35rem; }
+}
 """
 
 PAGE = """
 :root { color-scheme: light dark; }
-body { margin: 0; padding: 2rem clamp(1rem, 4vw, 3rem) 4rem; background: #fff; color: #1b1f24; }
+body { margin: 0; padding: 2rem clamp(1rem, 2vw, 3rem) 4rem; background: #fff; color: #1b1f24; }
 @media (prefers-color-scheme: dark) { body { background: #14171b; color: #e6e8eb; } }
 """
