@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from torch import nn
 
 from cnncost.errors import InputError
+from cnncost.frontends.torch.compat.distributed import is_split, settle
 from cnncost.near import suggestion
 
 if TYPE_CHECKING:
@@ -102,6 +103,8 @@ def parallelize(model: nn.Module, mesh: Any, plan: Mapping[str, Any] | None) -> 
     for (first, name), others in shared.items():
         for path, other in others:
             setattr(model.get_submodule(path), other, getattr(model.get_submodule(first), name))
+    for parameter in filter(is_split, model.parameters()):
+        settle(parameter)  # or forward would write to it
 
 
 def _expanded(model: nn.Module, plan: dict[str, Any]) -> dict[str, Any]:

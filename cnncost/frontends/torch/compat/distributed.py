@@ -42,6 +42,11 @@ def local_of(tensor: Any) -> torch.Tensor:
     return part
 
 
+def settle(tensor: Any) -> None:
+    """Have a DTensor's description compute its hash, which it otherwise writes down when an op first asks for it."""
+    hash(tensor._spec)
+
+
 def split_like(tensor: Any, local: torch.Tensor) -> torch.Tensor:
     """A DTensor that is split as another is, with this rank's part."""
     made: torch.Tensor = type(tensor)(local, tensor._spec, requires_grad=tensor.requires_grad)
