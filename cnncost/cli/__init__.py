@@ -147,7 +147,5 @@ def _run(arguments: list[str]) -> int:
 def _one_line(error: click.ClickException) -> str:
     """Click's own message has a line of usage, one of help, an empty one, and lists choices by lines."""
     text = " ".join(error.format_message().split()).removesuffix(".")
-    if isinstance(error, (click.BadParameter, click.NoSuchOption)):
-        text = text[:1].lower() + text[1:]
     asked = getattr(error, "ctx", None)
     return f"{text}; see {asked.command_path} --help" if asked is not None else text

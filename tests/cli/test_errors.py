@@ -221,14 +221,14 @@ USAGE = [
         id="a command misspelt",
     ),
     pytest.param(("frobnicate",), "No such command 'frobnicate'", id="an unknown command"),
-    pytest.param(("summarize",), "cnncost: missing argument 'MODEL'", id="no model"),
+    pytest.param(("summarize",), "cnncost: Missing argument 'MODEL'", id="no model"),
     pytest.param(("summarize", "lenet5", "vgg16"), "unexpected extra argument", id="two models"),
-    pytest.param(("summarize", "lenet5", "--bogus"), "cnncost: no such option", id="an unknown option"),
+    pytest.param(("summarize", "lenet5", "--bogus"), "cnncost: No such option", id="an unknown option"),
     pytest.param(("summarize", "lenet5", "--inptu", "1x3"), "--input", id="an option misspelt"),
     pytest.param(
-        ("summarize", "lenet5", "--depth", "x"), "invalid value for '--depth'", id="a depth that is no number"
+        ("summarize", "lenet5", "--depth", "x"), "Invalid value for '--depth'", id="a depth that is no number"
     ),
-    pytest.param(("summarize", "lenet5", "--depth", "-1"), "invalid value for '--depth'", id="a negative depth"),
+    pytest.param(("summarize", "lenet5", "--depth", "-1"), "Invalid value for '--depth'", id="a negative depth"),
     pytest.param(("summarize", "lenet5", "--format", "pdf"), "'pdf' is not one of", id="an unknown format"),
     pytest.param(("summarize", "lenet5", "--input"), "requires an argument", id="an option without its value"),
     pytest.param(
@@ -286,7 +286,7 @@ def test_what_is_missing_is_one_line(name, capsys):
         return
     code, out, err = ran(capsys, name)
     assert (code, out, err.count("\n")) == (2, "", 1)
-    assert "missing" in err
+    assert "Missing" in err
 
 
 @pytest.mark.parametrize(

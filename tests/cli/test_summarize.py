@@ -134,10 +134,10 @@ def test_bad_input_is_one_line_and_leaves_nothing(arguments, message, run, tmp_p
 
 USAGE = [
     pytest.param(
-        ["--format", "xml"], "cnncost: invalid value for '--format': 'xml' is not one of", id="an unknown format"
+        ["--format", "xml"], "cnncost: Invalid value for '--format': 'xml' is not one of", id="an unknown format"
     ),
-    pytest.param(["--by", "kind"], "cnncost: invalid value for '--by': 'kind' is not one of", id="an unknown view"),
-    pytest.param(["--depth", "-1"], "cnncost: invalid value for '--depth'", id="a depth below 0"),
+    pytest.param(["--by", "kind"], "cnncost: Invalid value for '--by': 'kind' is not one of", id="an unknown view"),
+    pytest.param(["--depth", "-1"], "cnncost: Invalid value for '--depth'", id="a depth below 0"),
     pytest.param(["--depth", "1", "--by", "op"], "cnncost: --depth is for the module tree", id="a depth of no tree"),
     pytest.param(["--depth", "1", "--format", "csv"], "cnncost: --depth is for the module tree", id="a depth of CSV"),
     pytest.param(
