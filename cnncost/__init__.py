@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from cnncost.analysis import analyze
     from cnncost.decoding import serving
     from cnncost.errors import CnncostError
-    from cnncost.frontends.torch import RecordOptions, Training, record
+    from cnncost.frontends.torch import RecordOptions, Training
     from cnncost.frontends.torch.inputs import arguments, literal
     from cnncost.frontends.torch.placement import placement
     from cnncost.frontends.torch.world import world
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from cnncost.ops.reach import reach
     from cnncost.passes.receptive_field import GLOBAL, UNKNOWN
     from cnncost.pipeline import pipelined
+    from cnncost.recorded import record
     from cnncost.report.model import Report
     from cnncost.session import clear_caches
     from cnncost.sources.parallel import split
@@ -44,7 +45,7 @@ _HOME = {
     "CnncostError": "cnncost.errors",
     "RecordOptions": "cnncost.frontends.torch",
     "Training": "cnncost.frontends.torch",
-    "record": "cnncost.frontends.torch",
+    "record": "cnncost.recorded",
     "arguments": "cnncost.frontends.torch.inputs",
     "literal": "cnncost.frontends.torch.inputs",
     "pipelined": "cnncost.pipeline",

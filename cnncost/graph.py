@@ -16,6 +16,8 @@ from typing import Any, Literal, NamedTuple, TypeAlias
 from cnncost.errors import GraphError
 from cnncost.masks import Mask, check
 from cnncost.placed import Placement, check_placement
+from cnncost.reprs import line
+from cnncost.runs import Failure, RealRun
 from cnncost.tensor_types import ITEM_BYTES, Shape, SparseType, TensorType
 
 __all__ = [
@@ -78,6 +80,10 @@ class OpSpec:
             return False
         return self._key() == other._key()
 
+    def __repr__(self) -> str:
+        attrs = "".join(f", {name}={value!r}" for name, value in self.attrs)
+        return line(self, f"{self.kind}: {_types(self.inputs)} -> {_types(self.outputs)}{attrs}")
+
     def _key(self) -> tuple[object, ...]:
         # 1, 1.0 and True are equal in Python, but not the same attribute.
         return self.kind, self.inputs, self.outputs, repr(self.attrs)
@@ -96,6 +102,10 @@ class OpSpec:
         raise KeyError(f"op kind {self.kind!r} has no attribute {name!r}; it has {[k for k, _ in self.attrs]}")
 
 
+def _types(types: Sequence[TensorType]) -> str:
+    return ", ".join(f"{'x'.join(map(str, each.shape)) or 'scalar'} {each.dtype}" for each in types) or "nothing"
+
+
 class Node(NamedTuple):
     """One execution of an op.
 
@@ -109,6 +119,10 @@ class Node(NamedTuple):
     call: int
     name: str
     phase: Phase = "forward"
+
+    def __repr__(self) -> str:
+        run = f"{self.name} in call {self.call}, {self.phase}"
+        return line(self, f"{run}: {_types(self.spec.inputs)} -> {_types(self.spec.outputs)}")
 
 
 class Owned(NamedTuple):
@@ -127,6 +141,10 @@ class Scope(NamedTuple):
     parameters: tuple[Owned, ...] = ()
     buffers: tuple[Owned, ...] = ()
     calls: int = 0
+
+    def __repr__(self) -> str:
+        held = f"{len(self.parameters)} parameters, {len(self.buffers)} buffers, {self.calls} calls"
+        return line(self, f"{self.path or 'the model'} ({self.class_name}): {held}")
 
 
 class Call(NamedTuple):
@@ -153,36 +171,6 @@ class Storage(NamedTuple):
     born: int | None
     died: int | None
     use: Use = "activation"
-
-
-class RealRun(NamedTuple):
-    """Marks a graph recorded from real data and the parts that depend on it.
-
-    Attributes:
-        inputs: description of where the data came from.
-        nodes: indices of the nodes with data-dependent sizes (results of `nonzero`, boxes kept by NMS).
-        reads: how often forward read a value that depends on the inputs; the ops after that may depend on it.
-        first_read: path of the module with the first such read.
-        chance: whether random numbers decided which ops ran.
-    """
-
-    inputs: str
-    nodes: tuple[int, ...] = ()
-    reads: int = 0
-    first_read: str = ""
-    chance: bool = False
-
-
-class Failure(NamedTuple):
-    """Marks a graph that ends early because forward failed.
-
-    Attributes:
-        call: the innermost module call that failed.
-        calls: all calls that did not finish, including this one.
-    """
-
-    call: int
-    calls: tuple[int, ...]
 
 
 @dataclass(frozen=True)

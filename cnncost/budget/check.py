@@ -17,6 +17,7 @@ from cnncost.budget.lock import Entry, Lock, torch_version
 from cnncost.budget.measure import Measured, kept
 from cnncost.budget.quantities import Value
 from cnncost.budget.snapshot import SUMMED, Snapshot
+from cnncost.reprs import line
 
 
 class Outcome(StrEnum):
@@ -48,6 +49,10 @@ class Judged(NamedTuple):
     baseline: Value | None
     allowed: bool
     line: int | None
+
+    def __repr__(self) -> str:
+        rule = f"{self.rule.quantity.name} {self.rule.limit.text}{f' in {self.path}' if self.path else ''}"
+        return line(self, f"{rule}: {self.outcome}, uses {self.used}")
 
     @property
     def passes(self) -> bool:

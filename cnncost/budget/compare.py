@@ -8,7 +8,9 @@ from typing import Any, NamedTuple
 from cnncost import units
 from cnncost.errors import CnncostError
 from cnncost.render.values import Tensor, tensors
+from cnncost.report.brief import counts
 from cnncost.report.model import Report
+from cnncost.reprs import line
 
 
 class Compared(NamedTuple):
@@ -43,6 +45,9 @@ class Compared(NamedTuple):
     sizes: tuple[tuple[str, int], ...] = ()
     joined: tuple[tuple[str, Any], ...] = ()
     depends_on: tuple[str, ...] = ()
+
+    def __repr__(self) -> str:
+        return line(self, f"{self.name}: {counts(self)}, peak {self.memory:,} bytes")
 
     @property
     def memory(self) -> int:

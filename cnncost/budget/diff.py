@@ -12,6 +12,7 @@ from cnncost import units
 from cnncost.budget.align import align
 from cnncost.budget.snapshot import SUMMED, Part, Snapshot
 from cnncost.graph import Shape
+from cnncost.reprs import line
 
 Kind: TypeAlias = Literal["changed", "added", "removed"]
 FIGURES = ("params", "macs", "flops")
@@ -31,6 +32,10 @@ class Change(NamedTuple):
     place: str
     old: Part | None
     new: Part | None
+
+    def __repr__(self) -> str:
+        steps = ", ".join(f"{self.delta(name):+,} {name}" for name in ("params", "macs"))
+        return line(self, f"{self.place or 'the model'}: {self.what}{': ' if self.what else ''}{steps}")
 
     def delta(self, name: str) -> int:
         """Growth of a figure of its own share."""
@@ -90,7 +95,8 @@ class Attribution(NamedTuple):
 
     Attributes:
         path: the module that holds it, `""` if it is spread over the model.
-        part, whole: of the change, in the figure's unit.
+        part, whole: of the change, in the figure's unit; `whole` is the sum of the modules that went with the total.
+        against: the sum of those that went the other way: `whole` and it add up to the change.
         reasons: what changed in it that goes with most of the part, most first.
     """
 
@@ -98,6 +104,7 @@ class Attribution(NamedTuple):
     part: int
     whole: int
     reasons: tuple[str, ...]
+    against: int = 0
 
 
 @dataclass(frozen=True)
@@ -168,7 +175,7 @@ class Diff:
         total = sum(step for _, step in with_it)
         path = _narrowed([(change.place, abs(step)) for change, step in with_it], abs(total))
         inside = [(c, step) for c, step in with_it if _under(c.place, path)]
-        return Attribution(path, sum(step for _, step in inside), total, _common_reasons(inside))
+        return Attribution(path, sum(step for _, step in inside), total, _common_reasons(inside), whole - total)
 
     def contributors(self, name: str, most: int) -> tuple[Change, ...]:
         """The modules with the largest change in their own share of a figure."""

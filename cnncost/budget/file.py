@@ -12,6 +12,7 @@ from typing import Any, NamedTuple, cast
 from cnncost.budget.limits import Limit, parse_limit
 from cnncost.budget.quantities import QUANTITIES, Quantity
 from cnncost.errors import CnncostError
+from cnncost.reprs import line
 from cnncost.sources.resolve import Trace
 from cnncost.sources.settings import TRACES
 from cnncost.toml_file import Keys, TomlFile, line_of, parsed, text_of
@@ -34,6 +35,9 @@ class Rule(NamedTuple):
     glob: str | None
     keys: Keys
     """Its line in the file."""
+
+    def __repr__(self) -> str:
+        return line(self, f"{self.quantity.name} {self.limit.text}{f' in {self.glob}' if self.glob else ''}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +62,9 @@ class Budget:
     keys: Keys
     trace: Trace = "static"
 
+    def __repr__(self) -> str:
+        return line(self, f"{self.name}: {len(self.rules)} limits on {self.model}")
+
     @property
     def training(self) -> bool:
         """Whether a limit requires a training step."""
@@ -77,6 +84,9 @@ class BudgetFile:
     text: str
     budgets: tuple[Budget, ...]
     baseline: Path
+
+    def __repr__(self) -> str:
+        return line(self, f"{self.path.name}: {len(self.budgets)} budgets, baseline {self.baseline.name}")
 
     def line(self, keys: Keys) -> int | None:
         """The line of a key."""

@@ -17,6 +17,7 @@ from cnncost import units
 from cnncost.errors import CnncostError
 from cnncost.report.model import Report
 from cnncost.report.rows import Module
+from cnncost.reprs import line
 
 Value: TypeAlias = "int | Fraction | float"
 """An exact number; the only float is `inf`, of a receptive field that is the whole input."""
@@ -49,6 +50,9 @@ class Quantity(NamedTuple):
     bounded: bool = False
     modules: bool = True
     training: bool = False
+
+    def __repr__(self) -> str:
+        return line(self, f"{self.name}: {self.meaning}")
 
 
 def _column(name: str, _report: Report, module: Module, _: Direction) -> Value:

@@ -13,8 +13,10 @@ from cnncost import units
 from cnncost.budget.settings import settings
 from cnncost.graph import Shape
 from cnncost.render.values import Tensor, tensors, worded
+from cnncost.report.brief import counts as figures
 from cnncost.report.model import Report
 from cnncost.report.rows import Layer
+from cnncost.reprs import line
 
 SUMMED = ("params", "trainable_params", "buffers", "macs", "flops", "bytes_read", "bytes_written")
 """Figures of parts that sum to the model's."""
@@ -43,6 +45,9 @@ class Part(NamedTuple):
     bytes_written: int = 0
     settings: tuple[tuple[str, str], ...] = ()
     unknown: bool = False
+
+    def __repr__(self) -> str:
+        return line(self, f"{self.path or 'the model'} ({self.class_name}): {figures(self)}")
 
     @property
     def name(self) -> str:

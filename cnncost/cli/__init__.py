@@ -135,7 +135,17 @@ def _run(arguments: list[str]) -> int:
             code = cli.main(arguments, prog_name="cnncost", standalone_mode=False)
     except click.exceptions.Abort:
         return 130
-    except click.ClickException as error:
+    except click.exceptions.NoArgsIsHelpError as error:
         error.show()
         return 2
+    except click.ClickException as error:
+        click.echo(f"cnncost: {_one_line(error)}", err=True)
+        return 2
     return code if isinstance(code, int) else 0
+
+
+def _one_line(error: click.ClickException) -> str:
+    """Click's own message has a line of usage, one of help, an empty one, and lists choices by lines."""
+    text = " ".join(error.format_message().split()).removesuffix(".")
+    asked = getattr(error, "ctx", None)
+    return f"{text}; see {asked.command_path} --help" if asked is not None else text

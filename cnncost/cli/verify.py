@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 @click.command(cls=Command)
 @model_argument
-@run_options("trace", "autocast")
+@run_options()
 @format_option()
 @output_option()
 @click.option(
@@ -41,6 +41,6 @@ def command(model: str, settings: Settings, form: str | None, output: str | None
     form = chosen(form, output, ENDINGS, "text")
     check_places(output)
     source = find(model, settings.model_args).without_method("verify")
-    verification = verify(settings.resolve(source), with_fvcore=not no_fvcore)
+    verification = verify(settings.resolve(source), trace=settings.tracing, with_fvcore=not no_fvcore)
     terminal.write(document(verification), form, output)
     return 0 if verification.explained else 1

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import Literal, NamedTuple, TypeAlias, get_args
 
 from cnncost.errors import DeviceError
+from cnncost.reprs import line
 
 Class: TypeAlias = Literal["cpu", "gpu", "phone", "dsp", "other"]
 CLASSES: tuple[str, ...] = get_args(Class)
@@ -95,6 +96,10 @@ class Device:
     links: dict[str, float] = field(default_factory=dict)
     node: int | None = None
     link_source: str = ""
+
+    def __repr__(self) -> str:
+        peaks = ", ".join(f"{name} {1e-12 * rate:,.4g} TFLOP/s" for name, rate in self.flops.items())
+        return line(self, f"{self.name} ({self.title}): {peaks}")
 
     @property
     def launches(self) -> float:

@@ -14,6 +14,7 @@ from typing import NamedTuple
 from cnncost.graph import Graph, Phase, Storage
 from cnncost.ops import cost_of
 from cnncost.ops.scratch import is_known, scratch_of
+from cnncost.reprs import line
 
 USES = ("parameters", "buffers", "inputs", "constants", "gradients", "optimizer state", "activations", "temporaries")
 """Uses of memory. Activations outlive forward, saved for backward or returned by the model; temporaries don't."""
@@ -52,6 +53,10 @@ class Peak:
     phase: Phase
     by_use: dict[str, int]
     holders: tuple[Holder, ...] = field(repr=False)
+
+    def __repr__(self) -> str:
+        where = f"in the {self.phase} of {self.path or 'the model'}, {self.op}" if self.op else "before any op"
+        return line(self, f"{self.nbytes:,} bytes {where}")
 
 
 class CallBytes(NamedTuple):

@@ -23,6 +23,7 @@ from typing import Literal, NamedTuple, TypeAlias, TypeVar
 from cnncost.devices.model import DTYPES, Device, number_format
 from cnncost.graph import Graph, OpSpec, TensorType
 from cnncost.ops import Cost, cost_of
+from cnncost.reprs import line
 
 Key = TypeVar("Key")
 Bound: TypeAlias = Literal["compute", "memory", "launch", ""]
@@ -50,6 +51,9 @@ class OpTime(NamedTuple):
     seconds: float
     bound: Bound
 
+    def __repr__(self) -> str:
+        return line(self, f"{self.seconds:.3g} s, bound by {self.bound or 'nothing'}: {self.flops:,} FLOPs")
+
     @property
     def intensity(self) -> float | None:
         """FLOPs per byte, or None if no bytes are moved."""
@@ -73,6 +77,9 @@ class Predicted(NamedTuple):
     compute_alone: float = 0.0
     memory_alone: float = 0.0
     launch_alone: float = 0.0
+
+    def __repr__(self) -> str:
+        return line(self, f"{self.seconds:.3g} s, bound by {self.bound or 'nothing'}: {self.ops:,} ops")
 
     @property
     def intensity(self) -> float | None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
 
 from cnncost.errors import CnncostError
 from cnncost.passes.receptive_field import Extent
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 _COLORS = ("#440154", "#3b528b", "#21918c", "#35b779", "#8fb321", "#d98c00", "#c43c39")
 """From the first layers to the last; distinct on white, also for red-green colour-blind readers."""
 _GREY = "#666666"
+_BRANCH = "#9a9a9a"
 _FEW = 3
 """At least this many boxes are needed to show how fields grow."""
 
@@ -120,6 +121,30 @@ def _within(path: str, above: str) -> bool:
     return not above or path == above or path.startswith(f"{above}.")
 
 
+Points: TypeAlias = list[tuple[int, int]]
+"""Layers by their order, with a size each."""
+
+
+def paths(points: Points) -> tuple[Points, list[Points]]:
+    """The layers on the longest path so far, and runs of others, whose fields are smaller than an earlier one.
+
+    In order of execution a shortcut stands behind the layers that it goes around: one line through all is a saw.
+    """
+    main: Points = []
+    shorter: list[Points] = []
+    most, before = -1, False
+    for place, size in points:
+        if size >= most:
+            main.append((place, size))
+            most, before = size, False
+        elif before:
+            shorter[-1].append((place, size))
+        else:
+            shorter.append([(place, size)])
+            before = True
+    return main, shorter
+
+
 def _lines(axes: Axes, rows: Sequence[Growth]) -> None:
     """Draw one line per group of axes with equal sizes; dashes keep a line visible under those drawn over it."""
     alike: dict[tuple[object, ...], list[int]] = {}
@@ -131,11 +156,18 @@ def _lines(axes: Axes, rows: Sequence[Growth]) -> None:
         points = [(i, size) for i, size in enumerate(sizes) if isinstance(size, int)]
         if not points:
             continue
-        places, values = zip(*points, strict=True)
+        main, shorter = paths(points)
+        color = _COLORS[3 * number % 7]
         axes.plot(
-            places, values, ".", ls=dashes[number % 3], drawstyle="steps-mid", color=_COLORS[3 * number % 7],
+            *zip(*main, strict=True), ".", ls=dashes[number % 3], drawstyle="steps-mid", color=color,
             label=name if len(alike) > 1 else "size", linewidth=1.6, ms=3, zorder=2 + number / 10,
         )  # fmt: skip
+        for nth, branch in enumerate(shorter):
+            label = "on a shorter path, as a shortcut" if nth == number == 0 else None
+            axes.plot(
+                *zip(*branch, strict=True), ".", ls="-", drawstyle="steps-mid", color=_BRANCH, label=label,
+                linewidth=1.2, ms=3, zorder=1.9,
+            )  # fmt: skip
 
 
 def _growth(axes: Axes, rows: Sequence[Growth], boxes: Sequence[Growth]) -> None:

@@ -41,7 +41,7 @@ class Rows(tuple[_Row, ...]):
 
 def counts(row: Any) -> str:
     """`11,689,512 params, 1,814,073,344 MACs, 3,637,806,568 FLOPs`; `>=` before a lower bound."""
-    mark = ">=" if row.lower_bound else ""
+    mark = ">=" if getattr(row, "lower_bound", False) or getattr(row, "unknown", False) else ""
     params = units.counted(row.params, "param")
     return f"{params}, {mark}{units.counted(row.macs, 'MAC')}, {mark}{units.counted(row.flops, 'FLOP')}"
 

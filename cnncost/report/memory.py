@@ -12,6 +12,7 @@ from cnncost.ops.workspace import Kernels
 from cnncost.passes.memory import Memory, memory
 from cnncost.passes.workspaces import RawPeak, workspaces
 from cnncost.report.brief import table
+from cnncost.reprs import line
 
 if TYPE_CHECKING:
     from cnncost.graph import Graph
@@ -41,6 +42,11 @@ class MemoryFigures(NamedTuple):
     training_peak: int | None
     training_ideal_peak: int | None
     unseen: tuple[str, ...] = ()
+
+    def __repr__(self) -> str:
+        mark = ">=" if self.unseen else ""
+        training = "" if self.training_peak is None else f", of training {mark}{self.training_peak:,} bytes"
+        return line(self, f"peak of inference {mark}{self.inference_peak:,} bytes{training}")
 
 
 @dataclass(frozen=True, slots=True)

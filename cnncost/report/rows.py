@@ -12,6 +12,7 @@ from typing import Literal, NamedTuple, TypeAlias
 from cnncost.graph import Phase, Shape
 from cnncost.report.brief import counts, fields
 from cnncost.report.schema import derived, statistic
+from cnncost.reprs import line
 
 Status: TypeAlias = Literal["called", "used", "unused", "data", "failed", "unreached"]
 Along: TypeAlias = tuple[int | str, ...]
@@ -127,6 +128,9 @@ class Layer(Statistics):
         """The path, with `#2` for a second call."""
         return self.path + (f"#{self.call}" if self.call > 1 else "")
 
+    def __repr__(self) -> str:
+        return line(self, f"{self.label or 'the model'} ({self.class_name}): {counts(self)}")
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Module(Statistics):
@@ -149,6 +153,9 @@ class Module(Statistics):
     def output_shape(self) -> Shape | None:
         """Shape of the first tensor returned, or None."""
         return self.output_shapes[0] if self.output_shapes else None
+
+    def __repr__(self) -> str:
+        return line(self, f"{self.path or 'the model'} ({self.class_name}): {counts(self)}")
 
 
 class Spans(NamedTuple):

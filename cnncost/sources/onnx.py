@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import replace
-from typing import Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from cnncost.errors import InputError, MissingPackageError, SourceError
 from cnncost.graph import Graph
 from cnncost.sources.resolve import Resolved, Trace
 from cnncost.sources.source import ModelSource
+
+if TYPE_CHECKING:
+    from cnncost.frontends.torch import RecordOptions
 
 
 def load(spec: str) -> ModelSource:
@@ -63,6 +66,12 @@ class Followed(Resolved):
         except InputError as error:
             error.args = (f"{self.name}: {error.args[0]}", *error.args[1:])
             raise
+
+    def record_by(self, options: RecordOptions, returned: Callable[[Any], None] | None = None) -> Graph:
+        """The Graph. Raises InputError for options of a run, which the file has not."""
+        if options != type(options)():
+            raise InputError(f"{self.name}: an ONNX file is followed without a run; leave out the options of one")
+        return self.record(returned=returned)
 
     def record_step(self, loss: Any, optimizer: Any, set_to_none: bool, trace: Trace = "static") -> NoReturn:  # noqa: ARG002  # the protocol
         """Raises InputError: the file has a forward pass alone."""

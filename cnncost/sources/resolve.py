@@ -111,6 +111,23 @@ class Resolved:
         train = None if self.train is None else True
         return self._recorded(trace, self._options(train, Training(loss, optimizer, set_to_none)))
 
+    def record_by(self, options: RecordOptions, returned: Callable[[Any], None] | None = None) -> Graph:
+        """The Graph of a static run by options, of which those that say nothing are this source's own.
+
+        Args:
+            options: as for the front end's `record`.
+            returned: likewise.
+
+        Raises:
+            CnncostError: with the model's name prepended.
+        """
+        train = options.train
+        if train is None and self.train is not None:
+            train = options.training is not None or self.train
+        how = replace(options, train=train, autocast=options.autocast or self.autocast)
+        placed = self if options.device is None else replace(self, device=options.device)
+        return placed._recorded("static", how, returned)
+
     def _options(self, train: bool | None, training: Training | None) -> RecordOptions:
         from cnncost.frontends.torch import RecordOptions
 

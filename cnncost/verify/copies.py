@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any, TypeAlias
 
 import torch
 from torch import nn
 
 from cnncost.errors import InputError
+from cnncost.frontends.torch.autocast import Autocast
 from cnncost.frontends.torch.compat.modules import BUFFERS, MODULES, PARAMETERS, tables_of
 from cnncost.frontends.torch.inputs import Inputs
 
@@ -140,3 +141,8 @@ def unfused() -> Iterator[None]:
         yield
     finally:
         torch.backends.mha.set_fastpath_enabled(enabled)
+
+
+def autocast_of_peers(wanted: Autocast | None) -> AbstractContextManager[Any]:
+    """The autocast of a run on values."""
+    return nullcontext() if wanted is None else torch.autocast(wanted.device, wanted.dtype)

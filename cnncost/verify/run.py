@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import replace
 from time import perf_counter
 from typing import TYPE_CHECKING, Any
@@ -9,15 +10,17 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from cnncost import units
+from cnncost.frontends.torch.autocast import parse
 from cnncost.frontends.torch.inputs import prepare
 from cnncost.frontends.torch.placement import home_of
+from cnncost.frontends.torch.real import with_values
 from cnncost.frontends.torch.unwrap import unwrapped
 from cnncost.graph import Graph
 from cnncost.passes.compute import Compute, compute
 from cnncost.sources.find import find
-from cnncost.sources.resolve import Resolved, resolve
+from cnncost.sources.resolve import Resolved, Trace, resolve
 from cnncost.verify import fvcore_count, torch_counter
-from cnncost.verify.copies import Arguments, copied, parameters_on_meta, unfused
+from cnncost.verify.copies import Arguments, autocast_of_peers, copied, on_cpu, parameters_on_meta, unfused
 from cnncost.verify.result import PeerCount, Verification
 
 if TYPE_CHECKING:
@@ -29,6 +32,8 @@ def verify(
     inputs: Any = None,
     *,
     model_args: dict[str, Any] | None = None,
+    trace: Trace = "static",
+    autocast: Any = None,
     with_fvcore: bool = True,
 ) -> Verification:
     """Count a model by cnncost, fvcore and torch's counter (a file by onnx-tool), and explain every difference.
@@ -40,6 +45,8 @@ def verify(
         model: an `nn.Module`, a specification such as `"lenet5"`, `"net.py:Net"`, or a result of `resolve`.
         inputs: as in `analyze`.
         model_args: keyword arguments for a factory or class named by a specification.
+        trace: as in `analyze`; with a run on values, the peers run on the same ones.
+        autocast: as in `analyze`; the peers run under it only with a run on values, where it may decide what runs.
         with_fvcore: also run fvcore, which needs real weights and a real forward.
 
     Raises:
@@ -47,40 +54,74 @@ def verify(
             not an error.
     """
     if isinstance(model, Resolved):
-        resolved = resolve(model, inputs)
+        resolved = resolve(model, inputs, autocast=autocast)
     else:
-        resolved = resolve(find(model, model_args).without_method("verify"), inputs)
+        resolved = resolve(find(model, model_args).without_method("verify"), inputs, autocast=autocast)
     if resolved.source.kind == "onnx":
-        return _of_file(resolved)
+        return _of_file(resolved, trace)
     torch_counter.warm_up()
     begun = perf_counter()
-    as_given = compute(resolved.record())
+    given = resolved.record(trace)
+    as_given = compute(given)
     seconds = perf_counter() - begun
+    if given.real is not None:
+        return _on_values(resolved, as_given, seconds, with_fvcore)
     module = unwrapped(resolved.model)
     graph = _recorded(resolved, module)
-    found = compute(graph)
     arguments = Arguments(prepare(resolved.inputs, module))
+    return _counted(resolved, module, arguments, as_given, graph, seconds, with_fvcore)
+
+
+def _on_values(resolved: Resolved, as_given: Compute, seconds: float, with_fvcore: bool) -> Verification:
+    """All of them on the same values, with the same weights."""
+    if resolved.weightless:  # weights are drawn anew each time a model is built
+        resolved = replace(resolved, model=resolved.with_weights(), weightless=False)
+        as_given = compute(resolved.record("real"))
+    module = unwrapped(resolved.model)
+    values, _ = with_values(prepare(resolved.inputs, module), module)
+    with unfused():
+        graph = replace(_twin(resolved, copied(module, on_cpu)), autocast=resolved.autocast).record("real")
+    with autocast_of_peers(parse(resolved.autocast)):
+        return _counted(resolved, module, Arguments(values), as_given, graph, seconds, with_fvcore)
+
+
+def _counted(
+    resolved: Resolved, module: nn.Module, arguments: Arguments, as_given: Compute, graph: Graph, seconds: float,
+    with_fvcore: bool,
+) -> Verification:  # fmt: skip
+    """The peers' counts beside that of a Graph.
+
+    Args:
+        resolved: the model as it was named.
+        module: the model that the peers' copies are of.
+        arguments: of its forward.
+        as_given: what cnncost counts in the model's own mode.
+        graph: what the peers run.
+        seconds: time that cnncost took.
+        with_fvcore: also run fvcore.
+    """
+    found = compute(graph)
     peers: tuple[PeerCount, ...] = (fvcore_count.count(module, arguments, graph),) if with_fvcore else ()
     peers += (torch_counter.count(module, arguments, graph),)
     return Verification(
-        model=resolved.name,
+        model=resolved.title,
         inputs=tuple((graph.values[i].shape, graph.values[i].dtype) for i in graph.inputs),
         macs=found.total.macs,
         flops=found.total.flops,
         unknown={u.op: u.count for u in found.unknown},
         seconds=seconds,
         peers=peers,
-        notes=_notes(module, as_given, found),
+        notes=tuple(_notes(resolved, graph, module, as_given, found)),
     )
 
 
-def _of_file(resolved: Resolved) -> Verification:
+def _of_file(resolved: Resolved, trace: Trace) -> Verification:
     """An ONNX file beside onnx-tool."""
     from cnncost.frontends.onnx import example
     from cnncost.verify import onnx_tool_count
 
     begun = perf_counter()
-    graph = resolved.record()
+    graph = resolved.record(trace)
     seconds = perf_counter() - begun
     return onnx_tool_count.verified(resolved.name, graph, example(resolved.model, graph), seconds)
 
@@ -90,24 +131,35 @@ def _recorded(resolved: Resolved, module: nn.Module) -> Graph:
     device = home_of(module, prepare(resolved.inputs, module))
     if device.type == "meta" and resolved.weightless:
         device = torch.device("cpu")
-    twin = resolve(copied(module, parameters_on_meta), resolved.inputs)
-    twin = replace(twin, source=replace(twin.source, text=resolved.name), device=device)
+    twin = replace(_twin(resolved, copied(module, parameters_on_meta)), device=device)
     with unfused():
         return twin.record()
 
 
-def _notes(module: nn.Module, as_given: Compute, found: Compute) -> tuple[str, ...]:
+def _twin(resolved: Resolved, copy: nn.Module) -> Resolved:
+    """A copy of the model, to be recorded in its place."""
+    twin = resolve(copy, resolved.inputs)
+    return replace(twin, source=replace(twin.source, text=resolved.name))
+
+
+def _notes(
+    resolved: Resolved, graph: Graph, module: nn.Module, as_given: Compute, found: Compute
+) -> Iterator[str]:  # fmt: skip
     from torch import nn
 
-    notes = []
+    if graph.real is not None:
+        yield f"forward was run on values, and so were the peers: {graph.real.inputs}"
+    elif (cast := parse(resolved.autocast)) is not None:
+        yield f"the peers run without autocast {cast}: its casts have neither MACs nor FLOPs"
     if any(isinstance(part, (nn.MultiheadAttention, nn.TransformerEncoderLayer)) for part in module.modules()):
-        notes.append(
+        yield (
             "torch's fused path of nn.MultiheadAttention and nn.TransformerEncoderLayer is off here; with real weights "
             "it is taken in eval mode under no_grad, and neither peer counts what is in it"
         )
     before, after = as_given.total, found.total
     if (before.macs, before.flops) != (after.macs, after.flops):
-        mode = "train" if module.training else "eval"
+        mode = (
+            f"{'train' if module.training else 'eval'} mode{'' if resolved.autocast is None else ' and under autocast'}"
+        )
         counts = f"{units.counted(before.macs, 'MAC')} and {units.counted(before.flops, 'FLOP')}"
-        notes.append(f"as given, in {mode} mode, the model has {counts}; the numbers here are of eval mode")
-    return tuple(notes)
+        yield f"as given, in {mode}, the model has {counts}; the numbers here are of eval mode"

@@ -67,11 +67,16 @@ class _Uncounted(TorchDispatchMode):
 
 def count(model: nn.Module, arguments: Arguments, graph: Graph) -> PeerCount:
     """The counter's count of a copy of the model, with differences explained from the Graph, or why it failed."""
+    on_values = graph.real is not None
+    if on_values and (lacking := shortage(graph)):
+        return replace(_about(), run=_REALLY, failure=lacking)
     try:
-        found = counted(model, arguments)
+        found = _really_counted(model, arguments) if on_values else counted(model, arguments)
     except Exception as error:  # noqa: BLE001  # whatever the counter or the model raises is the result
         return replace(_about(), failure=reason(error))
     peer = explained(found, graph)
+    if on_values:
+        return replace(peer, run=_REALLY)
     if not peer.unexplained or shortage(graph):
         return peer
     # Forward may branch on a device or on values and take another path on `meta`: count a real run instead.

@@ -112,7 +112,9 @@ def test_all_budgets_at_two_revisions(run, rev):
     assert (net["name"], net["inputs"]["new"]) == ("net", [{"shape": [2, 3, 8, 8], "dtype": "float32"}])
     assert net["params"] == {
         "old": 112, "new": 304, "delta": 192,
-        "attribution": {"path": "0", "part": 192, "of": 192, "reasons": ["kernel 3→5", "padding 1→2"]},
+        "attribution": {
+                "path": "0", "part": 192, "of": 192, "against": 0, "reasons": ["kernel 3→5", "padding 1→2"],
+            },
     }  # fmt: skip
     assert net["training_peak"]["delta"] > 0
     assert net["inference_peak"]["delta"] == 192 * 4

@@ -10,6 +10,7 @@ from torch import nn
 
 import cnncost as library
 from cnncost.budget.diff import Diff
+from cnncost.budget.render.words import contributions
 from cnncost.budget.revisions import Repository
 from cnncost.budget.snapshot import of_report
 from cnncost.zoo import build
@@ -373,3 +374,72 @@ def test_fewer_parameters_are_no_bias_where_the_weight_changed_too():
     )
     found = Diff(old, of_report(library.analyze(tied, "2x1", name="net")))
     assert [(change.place, change.what) for change in found.changes] == [("2", "params 8→4")]
+
+
+def features(width, depth):
+    layers = []
+    for i in range(depth):
+        layers += [nn.Conv2d(3 if i == 0 else width, width, 3, padding=1), nn.ReLU()]
+    return nn.Sequential(*layers)
+
+
+class Plain(nn.Module):
+    """Its two parts have no layer in common with those of `Other`."""
+
+    def __init__(self):
+        super().__init__()
+        self.features, self.classifier = features(8, 3), nn.Sequential(nn.Flatten(), nn.Linear(8 * 64, 100))
+
+    def forward(self, x):
+        return self.classifier(self.features(x))
+
+
+class Other(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.stem, self.stage1, self.fc = nn.Conv2d(3, 5, 5), features2(), nn.Linear(6, 7)
+
+    def forward(self, x):
+        return self.fc(self.stage1(self.stem(x)).mean((2, 3)))
+
+
+def features2():
+    return nn.Sequential(nn.Conv2d(5, 6, 1), nn.BatchNorm2d(6), nn.GELU())
+
+
+def of(model):
+    return of_report(library.analyze(model, "1x3x8x8", name=type(model).__name__))
+
+
+UNRELATED = [(Plain, Other), (Other, Plain)]
+
+
+@pytest.mark.parametrize(("old", "new"), UNRELATED)
+def test_networks_that_have_nothing_in_common_are_removed_and_added(old, new):
+    found = Diff(of(old()), of(new()))
+    assert found.moved == ()
+    gone = {change.place.partition(".")[0] for change in found.changes if change.kind == "removed"}
+    come = {change.place.partition(".")[0] for change in found.changes if change.kind == "added"}
+    by_name = {Plain: {"features", "classifier"}, Other: {"stem", "stage1", "fc"}}
+    assert gone - {""} == by_name[old]
+    assert come - {""} == by_name[new]
+
+
+@pytest.mark.parametrize(("old", "new"), [*UNRELATED, ("vgg11", "resnet18"), ("lenet5", "alexnet")])
+@pytest.mark.parametrize("name", ["params", "macs", "flops"])
+def test_what_went_with_a_change_and_what_went_against_add_up(old, new, name):
+    pair = [of(side()) if callable(side) else of_report(library.analyze(side)) for side in (old, new)]
+    found = Diff(*pair)
+    where = found.attribution(name)
+    assert where.whole + where.against == found.delta(name)
+
+
+def test_shares_in_words_add_up_to_the_change():
+    found = Diff(of(Plain()), of(Other()))
+    # by hand: 3·8·9+8, twice 8·8·9+8, 512·100+100 go; 3·5·25+5, 5·6+6 with a norm of 12, 6·7+7 come
+    gone, come = (224, 2 * 584, 51300), (380, 36 + 12, 49)
+    assert found.delta("params") == sum(come) - sum(gone)
+    # which is 52,692 less in all and 477 more; in three digits each
+    assert found.delta("params") == -52692 + 477
+    assert contributions(found, "params", 9) == ("classifier −51.3 k, features −1.39 k, stem +380, fc +49, stage1 +48")
+    assert contributions(found, "params", 2) == "classifier −51.3 k, features −1.39 k and 3 more +477"

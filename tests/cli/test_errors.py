@@ -2,10 +2,11 @@
 
 import textwrap
 
+import click
 import pytest
 import torch
 
-from cnncost.cli import main
+from cnncost.cli import cli, main
 from cnncost.errors import CnncostError
 from tests.cli.calls import ran
 
@@ -215,17 +216,19 @@ USAGE = [
     # (arguments, the last line)
     pytest.param((), "Usage: cnncost", id="no command"),
     pytest.param(
-        ("summarise", "lenet5"), "Error: No such command 'summarise'; did you mean summarize?", id="a command misspelt"
+        ("summarise", "lenet5"),
+        "No such command 'summarise'; did you mean summarize?",
+        id="a command misspelt",
     ),
-    pytest.param(("frobnicate",), "Error: No such command 'frobnicate'", id="an unknown command"),
-    pytest.param(("summarize",), "Error: Missing argument 'MODEL'", id="no model"),
+    pytest.param(("frobnicate",), "No such command 'frobnicate'", id="an unknown command"),
+    pytest.param(("summarize",), "cnncost: Missing argument 'MODEL'", id="no model"),
     pytest.param(("summarize", "lenet5", "vgg16"), "unexpected extra argument", id="two models"),
-    pytest.param(("summarize", "lenet5", "--bogus"), "Error: No such option", id="an unknown option"),
+    pytest.param(("summarize", "lenet5", "--bogus"), "cnncost: No such option", id="an unknown option"),
     pytest.param(("summarize", "lenet5", "--inptu", "1x3"), "--input", id="an option misspelt"),
     pytest.param(
-        ("summarize", "lenet5", "--depth", "x"), "Error: Invalid value for '--depth'", id="a depth that is no number"
+        ("summarize", "lenet5", "--depth", "x"), "Invalid value for '--depth'", id="a depth that is no number"
     ),
-    pytest.param(("summarize", "lenet5", "--depth", "-1"), "Error: Invalid value for '--depth'", id="a negative depth"),
+    pytest.param(("summarize", "lenet5", "--depth", "-1"), "Invalid value for '--depth'", id="a negative depth"),
     pytest.param(("summarize", "lenet5", "--format", "pdf"), "'pdf' is not one of", id="an unknown format"),
     pytest.param(("summarize", "lenet5", "--input"), "requires an argument", id="an option without its value"),
     pytest.param(
@@ -243,6 +246,47 @@ def test_wrong_usage(arguments, words, capsys):
     assert (code, out) == (2, "")
     assert words in err
     assert "Traceback" not in err
+    assert not arguments or err.count("\n") == 1
+    assert not arguments or err.startswith("cnncost: ")
+
+
+READ_BY_CLICK = (click.Choice, click.IntRange, click.FloatRange)
+
+
+def commands():
+    context = click.Context(cli)
+    return {name: cli.get_command(context, name) for name in cli.list_commands(context)}
+
+
+def bad_values():
+    """A bad value for each option of each command whose values click reads, and an option that none has."""
+    for name, command in commands().items():
+        yield (name, "--no-such-option")
+        for each in command.params:
+            if isinstance(each, click.Option) and isinstance(
+                each.type, (click.Choice, click.IntRange, click.FloatRange)
+            ):
+                yield (name, each.opts[0], "no such\nvalue")
+
+
+@pytest.mark.parametrize("arguments", list(bad_values()), ids=" ".join)
+def test_a_bad_value_is_one_line(arguments, capsys, tmp_path):
+    before = sorted(tmp_path.rglob("*"))
+    code, out, err = ran(capsys, *arguments)
+    assert (code, out, err.count("\n")) == (2, "", 1)
+    assert err.startswith("cnncost: ")
+    assert arguments[1] in err
+    assert err.endswith(f"; see cnncost {arguments[0]} --help\n")
+    assert sorted(tmp_path.rglob("*")) == before
+
+
+@pytest.mark.parametrize("name", commands())
+def test_what_is_missing_is_one_line(name, capsys):
+    if not any(each.required for each in commands()[name].params):
+        return
+    code, out, err = ran(capsys, name)
+    assert (code, out, err.count("\n")) == (2, "", 1)
+    assert "Missing" in err
 
 
 @pytest.mark.parametrize(

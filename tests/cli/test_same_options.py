@@ -140,7 +140,7 @@ def test_what_they_mean(command, given, examples, capfd):
     assert macs(command, out) == examples * MACS
 
 
-@pytest.mark.parametrize("command", ["summarize", "memory", "rf", "roofline", "compare", "diff"])
+@pytest.mark.parametrize("command", ["summarize", "memory", "rf", "roofline", "compare", "diff", "verify"])
 @pytest.mark.parametrize(("trace", "code"), [((), 0), (("--trace", "auto"), 0), (("--trace", "static"), 2)])
 def test_a_model_that_reads_values_is_run_on_values_where_needed(command, trace, code, capfd):
     found, out, err = ran(capfd, *call(command, "net.py:Reads"), *GIVEN, *trace)
@@ -237,3 +237,57 @@ def test_revisions_are_run_by_the_same_options(here, capfd):
     assert '"3×3×8×8 float64"' in out or "3×3×8×8" in out or "[3, 3, 8, 8]" in out
     assert str(3 * MACS) in out
     assert str(6 * MACS) in out
+
+
+WORKS = [
+    pytest.param(command, option, id=f"{command} {option[0]}")
+    for command in [*RUNS, "formula"]
+    for option in [
+        ("--batch", "3"), ("--dtype", "float64"), ("--trace", "real"), ("--trace", "static"), ("--autocast", "bf16"),
+        ("--model-args", "width=8"), ("--input", "3x3x8x8"), ("--inputs-json", '[{"shape": [3, 3, 8, 8]}]'),
+    ]
+    if command != "bench" and not (command == "formula" and option[0] in {"--batch", "--dtype", "--inputs-json"})
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("command", "option"), WORKS)
+def test_each_command_takes_each_option(command, option, here, capfd):
+    given = () if option[0] in {"--input", "--inputs-json"} else GIVEN
+    more = {"verify": ("--no-fvcore",), "formula": ("--vary", "batch")}.get(command, ())
+    option = (option[0], "fp64") if (command, option[0]) == ("roofline", "--dtype") else option
+    asked = [*call(command), *given, *more, *option]
+    asked = ["a100" if each == "h100" else each for each in asked]  # whose table has a rate in float64
+    for end in ("json", "md"):
+        code, out, err = ran(capfd, *asked, "-o", f"out.{end}")
+        assert (code, out, err) == (0, "", "")
+    assert json.loads((here / "out.json").read_text())
+    drawn = "--picture" in options(command)
+    code, out, err = ran(capfd, *asked, *(("--picture", "p.png") if drawn else ()), "--format", "csv")
+    assert (code, err) == (0, "")
+    assert "," in out
+    assert (here / "p.png").exists() == drawn
+
+
+@pytest.mark.parametrize(
+    ("option", "expected"),
+    [
+        ((), 2), (("--batch", "5"), 5), (("--trace", "real"), 2), (("--trace", "static"), 2),
+        (("--autocast", "bf16"), 2), (("--autocast", "bf16", "--trace", "real"), 2), (("--autocast", "cuda:bf16"), 2),
+        (("--model-args", "width=8"), 4),
+    ],
+)  # fmt: skip
+def test_the_peers_of_verify_count_the_same(option, expected, capfd):
+    code, out, err = ran(capfd, *call("verify"), *GIVEN, *option, "--format", "json")
+    data = json.loads(out)
+
+    assert (code, err) == (0, "")
+    assert data["macs"] == expected * MACS
+    assert {peer["peer"]: peer["total"] for peer in data["peers"]} == {
+        "fvcore": expected * MACS, "torch": 2 * expected * MACS,
+    }  # fmt: skip
+
+
+def test_an_autocast_of_a_device_that_is_not_there_is_no_run_on_values(capfd):
+    code, out, err = ran(capfd, *call("verify"), *GIVEN, "--trace", "real", "--autocast", "cuda")
+    assert (code, out, err.count("\n")) == (2, "", 1)
+    assert "on the model's device, cpu" in err

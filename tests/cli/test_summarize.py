@@ -134,17 +134,17 @@ def test_bad_input_is_one_line_and_leaves_nothing(arguments, message, run, tmp_p
 
 USAGE = [
     pytest.param(
-        ["--format", "xml"], "Error: Invalid value for '--format': 'xml' is not one of", id="an unknown format"
+        ["--format", "xml"], "cnncost: Invalid value for '--format': 'xml' is not one of", id="an unknown format"
     ),
-    pytest.param(["--by", "kind"], "Error: Invalid value for '--by': 'kind' is not one of", id="an unknown view"),
-    pytest.param(["--depth", "-1"], "Error: Invalid value for '--depth'", id="a depth below 0"),
-    pytest.param(["--depth", "1", "--by", "op"], "Error: --depth is for the module tree", id="a depth of no tree"),
-    pytest.param(["--depth", "1", "--format", "csv"], "Error: --depth is for the module tree", id="a depth of CSV"),
+    pytest.param(["--by", "kind"], "cnncost: Invalid value for '--by': 'kind' is not one of", id="an unknown view"),
+    pytest.param(["--depth", "-1"], "cnncost: Invalid value for '--depth'", id="a depth below 0"),
+    pytest.param(["--depth", "1", "--by", "op"], "cnncost: --depth is for the module tree", id="a depth of no tree"),
+    pytest.param(["--depth", "1", "--format", "csv"], "cnncost: --depth is for the module tree", id="a depth of CSV"),
     pytest.param(
-        ["--by", "op", "--format", "json"], "Error: --by: json holds modules, layers and ops", id="a view of JSON"
+        ["--by", "op", "--format", "json"], "cnncost: --by: json holds modules, layers and ops", id="a view of JSON"
     ),
     pytest.param(
-        ["--explain", "c3", "--by", "op"], "Error: --explain tells of one module in words", id="a view of words"
+        ["--explain", "c3", "--by", "op"], "cnncost: --explain tells of one module in words", id="a view of words"
     ),
 ]
 

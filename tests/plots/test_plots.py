@@ -10,6 +10,7 @@ from cnncost.devices import find
 from cnncost.errors import MissingPackageError, OutputError
 from cnncost.passes.roofline import roofline
 from cnncost.plots import roofline as roofline_plot
+from cnncost.plots.fields import paths
 from cnncost.plots.picture import check_picture
 from cnncost.plots.roofline import draw
 from cnncost.report.prediction import Prediction
@@ -118,3 +119,17 @@ def test_without_matplotlib_the_command_that_installs_it_is_told(monkeypatch):
     monkeypatch.setitem(sys.modules, "matplotlib", None)
     with pytest.raises(MissingPackageError, match=r"pip install 'cnncost\[plots\]'"):
         check_picture("roof.png")
+
+
+@pytest.mark.parametrize(
+    ("points", "main", "shorter"),
+    [
+        ([(0, 3), (1, 5)], [(0, 3), (1, 5)], []),
+        ([(0, 3), (1, 3), (2, 5)], [(0, 3), (1, 3), (2, 5)], []),
+        # a shortcut behind the two layers that it goes around, then the sum, which sees what they see
+        ([(0, 3), (1, 5), (2, 7), (3, 3), (4, 7)], [(0, 3), (1, 5), (2, 7), (4, 7)], [[(3, 3)]]),
+        ([(0, 7), (1, 3), (2, 5), (3, 9), (5, 1)], [(0, 7), (3, 9)], [[(1, 3), (2, 5)], [(5, 1)]]),
+    ],
+)
+def test_fields_by_path_and_not_a_saw(points, main, shorter):
+    assert paths(points) == (main, shorter)

@@ -2,6 +2,7 @@
 
 import builtins
 import copy
+import inspect
 import logging
 import random
 import subprocess
@@ -296,3 +297,62 @@ def test_a_peer_that_saw_meta_is_no_witness_of_a_model_that_looks_at_devices(tmp
 
 def test_a_model_that_looks_at_nothing_is_counted_without_data():
     assert "without data" in verify(nn.Linear(8, 8), "2x8").peers[1].run
+
+
+class Keeps(nn.Module):
+    """Keeps the examples that a layer likes: how many follows from weights and values alone."""
+
+    def __init__(self):
+        super().__init__()
+        self.score, self.head = nn.Linear(6, 1), nn.Linear(6, 3)
+
+    def forward(self, x):
+        return self.head(x[self.score(x)[:, 0] > 0])
+
+
+@pytest.mark.parametrize("trace", ["real", "auto"])
+@pytest.mark.parametrize("autocast", [None, "bf16"])
+def test_with_a_run_on_values_the_peers_run_on_the_same_ones(trace, autocast):
+    model = Keeps()
+    with torch.no_grad():
+        model.score.weight.copy_(torch.tensor([[1.0, -1, 1, -1, 1, -1]]))
+        model.score.bias.zero_()
+    inputs = torch.randn(64, 6, generator=torch.Generator().manual_seed(7))
+    with torch.autocast("cpu", torch.bfloat16, enabled=autocast is not None):
+        kept = int((model.score(inputs)[:, 0] > 0).sum())
+    assert 0 < kept < 64
+    found = verify(model, inputs, trace=trace, autocast=autocast)
+    assert found.macs == 64 * 6 + kept * 6 * 3
+    assert [peer.total for peer in found.peers] == [found.macs, 2 * found.macs]
+    assert found.explained
+    assert "forward was run on values" in found.notes[0]
+    assert all("real forward" in peer.run for peer in found.peers)
+
+
+def test_drawn_values_and_drawn_weights_are_the_same_for_all(tmp_path, monkeypatch):
+    source = "import torch\nfrom torch import nn\n\n\n" + inspect.getsource(Keeps)
+    (tmp_path / "keeps.py").write_text(source)
+    monkeypatch.chdir(tmp_path)
+    for _ in range(3):  # weights differ each time
+        found = verify("keeps.py:Keeps", "40x6", trace="auto")
+        assert [peer.total for peer in found.peers] == [found.macs, 2 * found.macs]
+        assert found.explained
+
+
+def test_static_is_what_python_asks_for_by_default():
+    with pytest.raises(DataDependentError):
+        verify(Keeps(), "4x6")
+
+
+def test_an_autocast_is_said_and_changes_no_peer():
+    found = verify(nn.Sequential(nn.Linear(4, 3), nn.Softmax(-1)), "2x4", autocast="cuda:bf16")
+    assert [peer.total for peer in found.peers] == [24, 48]
+    assert found.notes == ("the peers run without autocast cuda:bfloat16: its casts have neither MACs nor FLOPs",)
+    assert found.model.endswith("under autocast cuda:bfloat16")
+
+
+def test_too_little_memory_for_values_is_a_failure_of_both(monkeypatch):
+    monkeypatch.setattr("cnncost.verify.memory.available", lambda: 10)
+    found = verify(Keeps(), "8x6", trace="real")
+    assert [peer.total for peer in found.peers] == [None, None]
+    assert all("are free" in peer.failure for peer in found.peers)

@@ -52,7 +52,8 @@ def _facts(diff: Diff, names: tuple[str, str]) -> dict[str, Any]:
         data[name] = {"old": diff.old.totals[name], "new": diff.new.totals[name], "delta": diff.delta(name)}
         if where is not None:
             data[name]["attribution"] = {
-                "path": where.path, "part": where.part, "of": where.whole, "reasons": where.reasons,
+                "path": where.path, "part": where.part, "of": where.whole, "against": where.against,
+                "reasons": where.reasons,
             }  # fmt: skip
     return data
 

@@ -110,7 +110,8 @@ def _facts(name: str, diff: Diff) -> dict[str, Any]:
         where = diff.attribution(figure) if figure in FIGURES else None
         if where is not None:
             data[figure]["attribution"] = {
-                "path": where.path, "part": where.part, "of": where.whole, "reasons": where.reasons,
+                "path": where.path, "part": where.part, "of": where.whole, "against": where.against,
+                "reasons": where.reasons,
             }  # fmt: skip
     return data
 

@@ -144,14 +144,16 @@ def attributed(diff: Diff, name: str) -> str:
 
 
 def contributions(diff: Diff, name: str, most: int) -> str:
-    """`layer3 +1.00 G, layer4 +0.70 G`: the parts of the model, by what they added."""
+    """`layer3 +1.00 G, layer4 +0.70 G and 2 more +0.1 G`: the parts of the model, which add up to the change."""
     steps: dict[str, int] = {}
     for change in diff.changes:
         first = change.place.partition(".")[0]
         steps[first] = steps.get(first, 0) + change.delta(name)
     ranked = sorted(((step, place) for place, step in steps.items() if step), key=lambda s: -abs(s[0]))
     told = [f"{place or 'its own forward'} {signed(step)}" for step, place in ranked[:most]]
-    return ", ".join(told) + (f" and {len(ranked) - most} more" if len(ranked) > most else "")
+    rest = ranked[most:]
+    more = f" and {len(rest)} more {signed(sum(step for step, _ in rest))}" if rest else ""
+    return ", ".join(told) + more
 
 
 def change_of(change: Change) -> str:

@@ -1,0 +1,83 @@
+"""`cnncost.record`: the Graph of any model that `analyze` takes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from os import PathLike
+from typing import TYPE_CHECKING, Any
+
+from cnncost.errors import InputError
+from cnncost.graph import Graph
+from cnncost.sources.find import find
+from cnncost.sources.source import ModelSource
+
+if TYPE_CHECKING:
+    from cnncost.frontends.torch import RecordOptions, Training
+    from cnncost.sources.resolve import Model
+
+
+def record(
+    model: Model | Callable[..., Any],
+    inputs: Any = None,
+    options: RecordOptions | None = None,
+    *,
+    grad: bool = False,
+    train: bool | None = None,
+    training: Training | None = None,
+    autocast: Any = None,
+    use_memo: bool = True,
+    device: Any = None,
+    returned: Callable[[Any], None] | None = None,
+    model_args: dict[str, Any] | None = None,
+) -> Graph:
+    """Run a model once on tensors without data, and record what it does.
+
+    Args:
+        model: as for `analyze`: a module, a bound method of one, a function that calls modules, an exported program, a
+            specification such as `"lenet5"` or `"net.py:Net"`, or a path. It is not changed.
+        inputs: as for `analyze`: tensors, NumPy arrays, shapes, text such as `"1x3x224x224"`, tuples of these, a dict
+            of keyword arguments; None for a model that knows its own.
+        options: which form of a step, and how; instead of the single options below, which are its fields.
+        grad: run with autograd on, as training does.
+        train: run as in train mode or eval mode; None: as the modules are, and a specification in eval mode, or for a
+            training step in train mode.
+        training: record a training step.
+        autocast: run forward and loss under `torch.autocast`.
+        use_memo: look ops up in the process-wide memo.
+        device: the device that tensors report.
+        returned: called with a copy of what forward returned, whose tensors are on `meta`, but for small ones of known
+            values: inputs for another recording, such as a cache.
+        model_args: keyword arguments for a factory or class named by a specification.
+
+    Raises:
+        InputError: not a model, a saved report or a Graph, inputs or an autocast that can't be read, `options` beside
+            single options.
+        SourceError: the specification names nothing, or what can't be built.
+        ForwardError: forward raised; the message names the module.
+        DataDependentError: forward reads values that don't exist.
+    """
+    from cnncost.frontends.torch import record as recorded
+    from cnncost.frontends.torch.options import RecordOptions, chosen
+    from cnncost.sources.arrays import with_tensors
+
+    how = chosen(options, RecordOptions(grad, train, training, autocast, use_memo, device))
+    if isinstance(model, Graph):
+        raise InputError("record: a Graph has been recorded already; give the model")
+    if not _is_named(model):
+        if model_args:
+            raise InputError("record: model_args are for a specification such as 'net.py:Net'; this model is built")
+        return recorded(model, with_tensors(inputs), how, returned=returned)
+    from cnncost.sources.resolve import Resolved, resolve
+
+    if not isinstance(model, Resolved):
+        model, model_args = find(model, model_args), None
+        if model.saved:
+            raise InputError(f"{model.text}: a saved report has no model to record; give the model that it is of")
+    return resolve(model, inputs, model_args).record_by(how, returned)
+
+
+def _is_named(model: Any) -> bool:
+    """Whether a source has to build or to find it."""
+    if isinstance(model, (str, PathLike, ModelSource)):
+        return True
+    return any(kind.__name__ in {"ExportedProgram", "Resolved"} for kind in type(model).__mro__)
