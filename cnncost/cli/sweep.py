@@ -57,6 +57,10 @@ _FORMATS = ("text", *FORMATS, "jsonl")
 @autocast_option
 @trace_option
 @click.option("--jobs", type=click.IntRange(min=1), metavar="N", help="Processes; by default one a core.")
+@click.option(
+    "--timeout", metavar="TIME", help="For one point, by the clock, as 120s or 2m: one that takes longer is a row with "
+    "that error, and its process is replaced.",
+)  # fmt: skip
 @click.option("--backend", type=click.Choice(["processes", "dask", "ray"]), default="processes", show_default=True)
 @click.option("--scheduler", metavar="ADDRESS", help="Of Dask's scheduler or of the Ray cluster.")
 @click.option("--yes", is_flag=True, help="A grid of more than a million points is meant.")
@@ -69,6 +73,7 @@ _FORMATS = ("text", *FORMATS, "jsonl")
 @output_option(".csv, .parquet, .jsonl, .json, .md, .html, .tex or .txt")
 def command(
     models: tuple[str, ...], file: str | None, jobs: int | None, backend: str, scheduler: str | None, yes: bool,
+    timeout: str | None,
     scatter: str | None, picture: str | None, form: str | None, output: str | None, join: str | None, **given: Any,
 ) -> None:  # fmt: skip
     """Costs of many models at all combinations of sizes and dtypes, a row each.
@@ -78,10 +83,12 @@ def command(
     """
     from cnncost.files import chosen
     from cnncost.sweeps import api
+    from cnncost.sweeps.read import duration
     from cnncost.sweeps.table import FILES
 
     form = chosen(form, output, FILES, "text")
     check_places(output, picture)
+    seconds = None if timeout is None else duration(timeout)
     grid = _grid(models, file, given)
     drawn = _drawn(grid, scatter, picture, join)
     from cnncost.cli.progress import progress
@@ -89,7 +96,7 @@ def command(
     with progress(len(grid), "sweep") as advance:
         result = api.run(
             grid, jobs=jobs, output=output, join=join, backend=backend, scheduler=scheduler, confirmed=yes,
-            tell=lambda _, model: advance(model), put=lambda made: _put(made, form, output),
+            timeout=seconds, tell=lambda _, model: advance(model), put=lambda made: _put(made, form, output),
         )  # fmt: skip
     if output is None:
         _put(result, form, None)

@@ -15,6 +15,7 @@ from cnncost.sweeps import table as tables
 from cnncost.sweeps.crew import Crew
 from cnncost.sweeps.grid import MOST, Grid
 from cnncost.sweeps.journal import Journal, beside
+from cnncost.sweeps.processes import Processes
 from cnncost.sweeps.read import from_data
 from cnncost.sweeps.run import rows
 from cnncost.sweeps.stamp import stamp
@@ -33,7 +34,7 @@ Tell = Callable[[int, str], None]
 def sweep(
     models: str | Sequence[str], grid: Mapping[str, Any] | None = None, *, jobs: int | None = None,
     output: str | Path | None = None, join: str | Path | None = None, backend: str = "processes",
-    scheduler: str | None = None, confirmed: bool = False,
+    scheduler: str | None = None, confirmed: bool = False, timeout: float | None = None,
 ) -> pd.DataFrame:  # fmt: skip
     """Costs of many models at many sizes, a row for each; a model that fails is a row with its error.
 
@@ -47,6 +48,8 @@ def sweep(
         backend: "processes", "dask" or "ray".
         scheduler: address of the Dask scheduler or Ray cluster.
         confirmed: that more than a million points are meant.
+        timeout: seconds for a point, by the clock: one that takes longer is a row with that error, its process ended.
+            A sweep that resumes with more of them tries it again. None: any.
 
     Raises:
         CnncostError: a name that matches nothing, an axis that no model has, a grid that is too large, a scheduler
@@ -55,15 +58,15 @@ def sweep(
     named = [models] if isinstance(models, str) else list(models)
     found = run(
         from_data(named, grid or {}), jobs=jobs, output=output, join=join, backend=backend, scheduler=scheduler,
-        confirmed=confirmed,
+        confirmed=confirmed, timeout=timeout,
     )  # fmt: skip
     return tables.frame(found)
 
 
 def run(
     grid: Grid, *, jobs: int | None = None, output: str | Path | None = None, join: str | Path | None = None,
-    backend: str = "processes", scheduler: str | None = None, confirmed: bool = False, tell: Tell | None = None,
-    put: Callable[[tables.Table], None] | None = None,
+    backend: str = "processes", scheduler: str | None = None, confirmed: bool = False, timeout: float | None = None,
+    tell: Tell | None = None, put: Callable[[tables.Table], None] | None = None,
 ) -> tables.Table:  # fmt: skip
     """The table of a grid. Raises as `sweep` does.
 
@@ -75,6 +78,7 @@ def run(
         backend: likewise.
         scheduler: likewise.
         confirmed: likewise.
+        timeout: likewise.
         tell: told of each point that is done, of those of an earlier run, too.
         put: writes the table; None: to `output`, by its ending.
     """
@@ -91,13 +95,13 @@ def run(
     tell = tell or (lambda _point, _model: None)
     if jobs is None and backend == "processes" and len(grid.models) * len(grid.dtypes) < _ALONE:
         jobs = 1
-    with Crew(backend, scheduler, jobs) as crew:
+    with Crew(backend, scheduler, jobs, timeout) as crew:
         if output is None:
-            _check_axes(grid)
+            _check_axes(grid, timeout)
             return tables.table(grid, _found(grid, crew, None, tell), own)
         with Journal(beside(output), grid.digest(*stamp(grid.models))) as journal:
             if not journal.found:
-                _check_or_remove(grid, journal)
+                _check_or_remove(grid, journal, timeout)
             result = tables.table(grid, _found(grid, crew, journal, tell), own)
             (put or (lambda made: save(made, output)))(result)
             journal.remove()
@@ -119,6 +123,8 @@ def save(result: tables.Table, output: str | Path) -> None:
 
 def _found(grid: Grid, crew: Crew, journal: Journal | None, tell: Tell) -> dict[int, dict[str, Any]]:
     found = {} if journal is None else journal.found
+    for index in [index for index, row in found.items() if _has_longer(row, crew.timeout)]:
+        del found[index]
     names = grid.models
     of_model = len(grid.dtypes) * grid.of_model
     for index in found:
@@ -131,15 +137,32 @@ def _found(grid: Grid, crew: Crew, journal: Journal | None, tell: Tell) -> dict[
     return found
 
 
-def _check_or_remove(grid: Grid, journal: Journal) -> None:
+def _has_longer(row: dict[str, Any], timeout: float | None) -> bool:
+    """Whether a row is of a point that took too long, and there is more time now."""
+    return "late" in row and (timeout is None or timeout > row["late"])
+
+
+def _check_or_remove(grid: Grid, journal: Journal, timeout: float | None) -> None:
     try:
-        _check_axes(grid)
+        _check_axes(grid, timeout)
     except CnncostError:
         journal.remove()
         raise
 
 
-def _check_axes(grid: Grid) -> None:
+def _check_axes(grid: Grid, timeout: float | None) -> None:
+    """Check as `_axes_fit` does; with a limit of time in another process: building a model may hang, too."""
+    from cnncost.sweeps.work import prepare
+
+    if timeout is None or not grid.axes:
+        _axes_fit(grid)
+        return
+    with Processes(1, timeout, prepare) as one:
+        for _ in one.work(_axes_fit, [[(grid,)]]):
+            pass  # of a check that did not end, the rows will say why
+
+
+def _axes_fit(grid: Grid) -> None:
     """Check that a model has what varies. Raises InputError for a name that none of the first ones has."""
     from cnncost.sweeps.work import sampler_of
 

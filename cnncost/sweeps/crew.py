@@ -1,15 +1,17 @@
-"""Where a sweep's tasks run: in this machine's processes, on a Dask cluster or on Ray, all by joblib."""
+"""Where a sweep's tasks run: in this process, in others of this machine, on a Dask cluster or on Ray, all by joblib."""
 
 from __future__ import annotations
 
 import logging
 import os
-import warnings
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
+from math import inf
 from typing import Any, Literal, Self, TypeAlias, get_args
 
 from cnncost.errors import InputError, MissingPackageError, SweepError
+from cnncost.sweeps.processes import Processes
+from cnncost.sweeps.work import prepare
 
 Backend: TypeAlias = Literal["processes", "dask", "ray"]
 BACKENDS: tuple[Backend, ...] = get_args(Backend)
@@ -24,17 +26,23 @@ class Crew:
         backend: "processes" of this machine, "dask" or "ray".
         scheduler: address of the Dask scheduler or of the Ray cluster; Ray alone can do without: it starts one here.
         jobs: processes, or most tasks at a time on a cluster; None: all cores, all workers.
+        timeout: seconds for a point, by the clock; None: any.
 
     Attributes:
+        processes: those of this machine; None: tasks go to this process, or to a cluster.
         streams: whether answers come as they are found; else those of several tasks come together.
+        timeout: as given.
 
     Raises:
-        InputError: an unknown backend, no scheduler for Dask, or one for processes.
+        InputError: an unknown backend, no scheduler for Dask, or one for processes; a timeout that is no time.
         MissingPackageError: joblib, Dask or Ray is not installed.
         SweepError: the scheduler can't be reached.
     """
 
-    def __init__(self, backend: str = "processes", scheduler: str | None = None, jobs: int | None = None) -> None:
+    def __init__(
+        self, backend: str = "processes", scheduler: str | None = None, jobs: int | None = None,
+        timeout: float | None = None,
+    ) -> None:  # fmt: skip
         if backend not in BACKENDS:
             raise InputError(f"sweep: backend {backend!r}: expected {', '.join(BACKENDS[:-1])} or {BACKENDS[-1]}")
         if jobs is not None and jobs < 1:
@@ -42,22 +50,21 @@ class Crew:
         if (backend == "processes") is not (scheduler is None) and backend != "ray":
             wrong = "processes of this machine have no scheduler" if scheduler else "dask needs its scheduler's address"
             raise InputError(f"sweep: {wrong}; expected --backend dask --scheduler tcp://HOST:8786")
+        if timeout is not None and not 0 < timeout < inf:
+            raise InputError(f"sweep: timeout: expected seconds above 0, such as 120, got {timeout:g}")
         self._joblib = _imported("joblib", "joblib")
-        self.backend, self.streams, self._jobs = backend, backend != "ray", jobs
+        self.backend, self.streams, self._jobs, self.timeout = backend, backend != "ray", jobs, timeout
+        self.processes: Processes | None = None
         self._close: list[Callable[[], Any]] = []
         self._broken: tuple[type[BaseException], ...] = ()
         self._how: dict[str, Any] = {"n_jobs": jobs or -1}
         {"processes": self._processes, "dask": self._dask, "ray": self._ray}[backend](scheduler)
 
     def _processes(self, _: str | None) -> None:
-        from joblib.externals.loky.process_executor import BrokenProcessPool
-
-        self.workers = self._jobs or os.cpu_count() or 1
-        self._how |= {"backend": "loky", "n_jobs": self.workers, "inner_max_num_threads": 1}
-        if self.workers == 1:
-            self._how = {"n_jobs": 1}
-        self._broken = (BrokenProcessPool,)
-        self._close.append(self.recycle)
+        self.workers, self._how = self._jobs or os.cpu_count() or 1, {"n_jobs": 1}
+        if self.workers > 1 or self.timeout is not None:  # what hangs can be ended from another process alone
+            self.processes = Processes(self.workers, self.timeout, prepare)
+            self._close.append(self.processes.end)
 
     def _dask(self, scheduler: str | None) -> None:
         distributed = _imported("distributed", "dask")
@@ -107,9 +114,7 @@ class Crew:
         try:
             with joblib.parallel_config(**self._how):
                 parallel = joblib.Parallel(**how)
-            with warnings.catch_warnings():
-                warnings.filterwarnings("ignore", message="A worker stopped")  # joblib replaces it
-                yield from parallel(joblib.delayed(function)(*each) for each in given)
+            yield from parallel(joblib.delayed(function)(*each) for each in given)
         except self._broken as error:
             raise WorkersDied(str(error)) from None
         except OSError as error:
@@ -118,13 +123,6 @@ class Crew:
             raise SweepError(
                 f"sweep: the cluster is gone: {str(error) or type(error).__name__}; the same command resumes"
             ) from None
-
-    def recycle(self) -> None:
-        """End the processes of this machine; the next tasks begin with fresh ones. Clusters are others' to manage."""
-        if self.backend == "processes" and self.workers > 1:
-            from joblib.externals.loky import get_reusable_executor
-
-            get_reusable_executor(self.workers).shutdown(wait=True, kill_workers=True)
 
     def close(self) -> None:
         """End what this crew has started."""

@@ -156,3 +156,11 @@ def _text_of(name: str, value: Any) -> str:
     if isinstance(value, (list, tuple, range)):
         return f"{name}={','.join(map(str, value))}"
     raise InputError(f"sweep: vary: {name}: expected sizes such as [16, 32, 64] or '64..512:64', got {value!r}")
+
+
+def duration(text: str) -> float:
+    """Seconds: of `120`, `120s`, `2m` or `1.5h`. Raises InputError."""
+    found = re.fullmatch(r"(\d{1,9}(?:\.\d{1,6})?)\s*(s|m|h|)", text.strip())
+    if found is None or not float(found[1]):
+        raise InputError(f"sweep: timeout: expected a time above 0 such as 120s, 2m or 1h, got {text!r}")
+    return float(found[1]) * {"h": 3600, "m": 60}.get(found[2], 1)

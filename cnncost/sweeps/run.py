@@ -4,15 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import suppress
+from itertools import islice
 
 from cnncost.sweeps.crew import Crew, WorkersDied
 from cnncost.sweeps.grid import Grid, Point
-from cnncost.sweeps.work import Done, Values, done, failed
+from cnncost.sweeps.work import Values, done, ended, failed, row
 
-_LIVES = 200
-"""Tasks of a process: imported code and caches of what it has seen grow with each model."""
-_RESIDENT = 3 * 2**29
-"""Bytes from which on processes are replaced: 1.5 GiB, of which torch and a zoo are a third."""
 _TOGETHER = 4
 """Tasks of a worker in a round where answers come together."""
 
@@ -20,16 +17,22 @@ _TOGETHER = 4
 def rows(grid: Grid, known: set[int], crew: Crew) -> Iterator[tuple[int, Values]]:
     """A row for each point of the grid that is not known, as they are found.
 
-    Work goes in rounds. A round ends when there is no more to do, when processes are to be replaced, or when one of
-    them dies. Then what was under way is done again, one point at a time, so that only a point that ends its process
-    twice while nothing else runs is a failure. Where the answers of a round come together, the round is done again
-    before, and then each task by itself: a cluster takes seconds to begin.
+    A cluster works in rounds. A round ends when there is no more to do, or when a worker dies. Then what was under way
+    is done again, one point at a time, so that only a point that ends its worker twice while nothing else runs is a
+    failure. Where the answers of a round come together, the round is done again before, and then each task by itself:
+    a cluster takes seconds to begin.
 
     Args:
         grid: what is asked for.
         known: indices of points that have their row.
         crew: who does it.
     """
+    if crew.processes is not None:
+        sent = grid.sent()
+        calls = (((sent, point) for point in task) for task in grid.tasks(frozenset(known)))
+        for (_, point), answer in crew.processes.work(row, calls):
+            yield point.at, ended(answer)
+        return
     finished, patient = set(known), not crew.streams
     while len(finished) < len(grid):
         turn = _Round(grid, finished, crew)
@@ -44,65 +47,53 @@ def rows(grid: Grid, known: set[int], crew: Crew) -> Iterator[tuple[int, Values]
                 if not crew.streams:
                     yield from _whole(grid, task, finished, crew)
                 yield from _one_by_one(grid, [point for point in task if point.at not in finished], finished, crew)
-        if turn.worn:
-            crew.recycle()
 
 
 class _Round:
-    """Tasks that go to the same processes.
+    """Tasks that go to the same workers.
 
     Attributes:
         waiting: tasks that were handed out and have no answer yet, by their first point.
-        worn: whether the processes are to be replaced.
     """
 
     def __init__(self, grid: Grid, finished: set[int], crew: Crew) -> None:
         self.grid, self.finished, self.crew, self.sent = grid, finished, crew, grid.sent()
         self.waiting: dict[int, tuple[Point, ...]] = {}
-        self.worn = False
 
     def answers(self) -> Iterator[tuple[int, Values]]:
         for answer in self.crew.work(done, self._given()):
-            yield from self._taken(answer)
+            del self.waiting[min(index for index, _ in answer)]
+            for index, found in answer:
+                if index not in self.finished:
+                    self.finished.add(index)
+                    yield index, found
 
-    def _given(self) -> Iterator[tuple[Grid, tuple[Point, ...]]]:
+    def _given(self) -> Iterator[tuple[Grid, tuple[Point, ...], float | None]]:
         """The tasks, made as joblib asks for them, in whichever of its threads."""
-        most = (_LIVES if self.crew.streams else _TOGETHER) * self.crew.workers
-        for count, task in enumerate(self.grid.tasks(frozenset(self.finished)), 1):
+        most = None if self.crew.streams else _TOGETHER * self.crew.workers
+        for task in islice(self.grid.tasks(frozenset(self.finished)), most):
             self.waiting[task[0].at] = task
-            yield self.sent, task
-            if count >= most:
-                self.worn = self.crew.streams
-            if count >= most or self.worn:
-                return
-
-    def _taken(self, answer: Done) -> Iterator[tuple[int, Values]]:
-        self.worn = self.worn or answer.resident > _RESIDENT
-        del self.waiting[answer.rows[0][0]]
-        for index, row in answer.rows:
-            if index not in self.finished:
-                self.finished.add(index)
-                yield index, row
+            yield self.sent, task, self.crew.timeout
 
 
 def _whole(grid: Grid, task: tuple[Point, ...], finished: set[int], crew: Crew) -> Iterator[tuple[int, Values]]:
     """A task that nothing else runs beside; none of its rows if a worker dies again."""
     with suppress(WorkersDied):
-        for answer in crew.work(done, [(grid.sent(), task)]):
-            finished.update(index for index, _ in answer.rows)
-            yield from answer.rows
+        for answer in crew.work(done, [(grid.sent(), task, crew.timeout)]):
+            finished.update(index for index, _ in answer)
+            yield from answer
 
 
 def _one_by_one(grid: Grid, points: list[Point], finished: set[int], crew: Crew) -> Iterator[tuple[int, Values]]:
     for point in points:
-        for index, row in _alone(grid, point, crew):
+        for index, found in _alone(grid, point, crew):
             finished.add(index)
-            yield index, row
+            yield index, found
 
 
 def _alone(grid: Grid, point: Point, crew: Crew) -> list[tuple[int, Values]]:
     """The row of a point that nothing else runs beside: twice, as it may not have been at work when a process died."""
     for _ in range(2):
         with suppress(WorkersDied):
-            return [row for answer in crew.work(done, [(grid.sent(), (point,))]) for row in answer.rows]
+            return [found for answer in crew.work(done, [(grid.sent(), (point,), crew.timeout)]) for found in answer]
     return [(point.at, failed("the process that analyzed it died, twice: too little memory, or a crash"))]

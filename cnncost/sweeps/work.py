@@ -2,45 +2,68 @@
 
 from __future__ import annotations
 
-import os
 import warnings
-from threading import Lock
-from typing import Any, NamedTuple, cast
+from threading import Lock, local
+from typing import Any, cast
 
 from cnncost.errors import CnncostError, InputError
 from cnncost.sweeps.figures import FIGURES, LOWER
 from cnncost.sweeps.grid import Grid, Point
+from cnncost.sweeps.processes import Ended, Processes
 
 Values = dict[str, Any]
 """A row: ints, floats, texts and None by column."""
-
-
-class Done(NamedTuple):
-    """What a task gives back.
-
-    Attributes:
-        rows: a row for each point, by its index.
-        process: of the worker.
-        resident: its memory in bytes after the task; 0: not known here.
-    """
-
-    rows: list[tuple[int, Values]]
-    process: int
-    resident: int
-
-
 _BUILT: dict[tuple[str, str, str | None], Any] = {}
 """The model that this process built last, ready for further points of it; or why it could not be built."""
 _ONE = Lock()
 """A recording is of the whole process: workers of a cluster may have several threads."""
+_THREAD = local()
 
 
-def done(grid: Grid, task: tuple[Point, ...]) -> Done:
-    """Analyze the points of a task. Never raises for what a model does."""
-    with _ONE, warnings.catch_warnings():
+def prepare() -> None:
+    """Import what every point needs: that is no model's time."""
+    import cnncost.analysis
+    import cnncost.laws.samples  # noqa: F401
+
+
+def done(grid: Grid, task: tuple[Point, ...], timeout: float | None = None) -> list[tuple[int, Values]]:
+    """A row for each point of a task, by its index. Never raises for what a model does.
+
+    Args:
+        grid: what is asked for.
+        task: points.
+        timeout: seconds for each of them; they are then analyzed in a process beside this one, which is kept.
+
+    Raises:
+        SweepError: this process may not have another.
+    """
+    if timeout is None:
+        with _ONE:
+            return [(point.at, row(grid, point)) for point in task]
+    found = _beside(timeout).work(row, [[(grid, point) for point in task]])
+    return [(point.at, ended(answer)) for (_, point), answer in found]
+
+
+def _beside(timeout: float) -> Processes:
+    """The process of this thread: a worker of a cluster may have several."""
+    if getattr(_THREAD, "timeout", None) != timeout:
+        _THREAD.timeout, _THREAD.processes = timeout, Processes(1, timeout, prepare)
+    found: Processes = _THREAD.processes
+    return found
+
+
+def row(grid: Grid, point: Point) -> Values:
+    """The row of a point. Never raises for what a model does."""
+    with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # a library's, about a model that is not the user's to mend
-        rows = [(point.at, _row(grid, point)) for point in task]
-    return Done(rows, os.getpid(), resident())
+        return _row(grid, point)
+
+
+def ended(answer: Values | Ended) -> Values:
+    """The row of an answer, also of one that did not come: that of a point that took too long says how long it had."""
+    if not isinstance(answer, Ended):
+        return answer
+    return {**failed(str(answer)), **({"late": answer.seconds} if answer.why == "late" else {})}
 
 
 def _row(grid: Grid, point: Point) -> Values:
@@ -157,12 +180,3 @@ def sampler_of(grid: Grid, model: str, dtype: str | None) -> Any:
     return Sampler(
         model, settings.given(), grid.model_args, asked, settings.tracing, False, settings.casting(), settings.prepared
     )
-
-
-def resident() -> int:
-    """Bytes of memory that this process holds; 0 where the system doesn't say."""
-    try:
-        with open("/proc/self/statm", encoding="ascii") as file:  # noqa: PTH123  # read for every task
-            return int(file.read().split()[1]) * os.sysconf("SC_PAGE_SIZE")
-    except (OSError, ValueError, IndexError):
-        return 0

@@ -223,7 +223,7 @@ def test_what_a_process_is_sent_does_not_grow_with_the_grid(sizes):
     sent = pickle.loads(data := pickle.dumps(grid.sent()))
     assert len(data) < 1_000
     assert sent.key == grid.key == grid.digest()
-    (row,) = done(sent, (Point(5, "net.py:Net", None, (3, 10, 12)),)).rows
+    (row,) = done(sent, (Point(5, "net.py:Net", None, (3, 10, 12)),))
     assert row[1]["macs"] == macs(3, 10, 12)
 
 
