@@ -19,6 +19,7 @@ from __future__ import annotations
 import argparse
 import csv
 import hashlib
+import os
 import platform
 import sys
 import time
@@ -30,12 +31,14 @@ from typing import Any
 ROOT = Path(__file__).resolve().parents[1]
 sys.path[:0] = [str(ROOT), str(ROOT / "tests"), str(ROOT / "tests" / "conformance")]
 
-from crew import Crew, Kept  # noqa: E402  # it is beside the conformance run
+from kept import Kept  # noqa: E402  # it is beside the conformance run
+from memory_zoo import both, grown, ready  # noqa: E402  # likewise
+
+from cnncost.sweeps.processes import Ended, Processes  # noqa: E402  # found by the line above
 
 KEPT = ROOT / "build" / "memory_sweep"
 REPORT = ROOT / "reports" / "memory_zoo.md"
 REST = ROOT / "reports" / "memory_zoo_rest.md"
-WORKER = ROOT / "tests" / "memory_zoo.py"
 SAMPLE = (
     "timm:resnet18", "timm:mobilenetv3_small_050", "timm:vit_tiny_patch16_224", "timm:resnetblur18",
     "torchvision:squeezenet1_1", "hf:bert", "hf:llama",
@@ -113,14 +116,13 @@ def swept(chosen: list[dict[str, Any]], options: argparse.Namespace) -> Iterator
             missing.append(entry)
     missing.sort(key=lambda entry: entry["model"] in truth.found)
     waiting = (
-        (entry, {"entry": entry, "measured": truth.found.get(entry["model"])})
+        [(entry, truth.found.get(entry["model"]))]
         for entry in missing
         if (entry["model"] in truth.found if options.report else time.monotonic() < end)
     )
-    crew: Crew[dict[str, Any]] = Crew(WORKER, options.jobs, options.timeout)
-    with crew:
-        for entry, answer in crew.work(waiting):
-            row = {"measured": {"not_run": answer}, "predicted": {}} if isinstance(answer, str) else answer
+    with Processes(options.jobs or os.cpu_count() or 1, options.timeout, ready, grown) as processes:
+        for (entry, _), answer in processes.work(both, waiting):
+            row = {"measured": {"not_run": str(answer)}, "predicted": {}} if isinstance(answer, Ended) else answer
             if entry["model"] not in truth.found:
                 truth.add(entry["model"], row["measured"])
             if row["predicted"]:

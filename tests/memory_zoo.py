@@ -1,18 +1,15 @@
 """Models of three zoos, small, each run for real under the allocator's events and analyzed: the work of one process.
 
-    python tests/memory_zoo.py      reads {"entry", "measured"} from stdin, a line each; writes a line for each
-
 A model is run, unless what that gave is `measured` already: it holds as long as torch and the zoos are the same. Then
 it is analyzed on the same inputs.
 """
 
 from __future__ import annotations
 
-import contextlib
 import gc
 import importlib
-import json
 import logging
+import os
 import resource
 import signal
 import sys
@@ -60,7 +57,9 @@ _PER_LAYER = ("layer_types", "mlp_layer_types", "layers_block_type")
 
 
 def ready() -> None:
-    """Import all that is slow to import, and keep quiet."""
+    """Prepare a process: import all that is slow to import, keep quiet, and bound its memory and time."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), 2)
+    signal.signal(signal.SIGPROF, late)
     warnings.simplefilter("ignore")
     logging.disable(logging.ERROR)
     import torch
@@ -250,20 +249,10 @@ def said(error: BaseException) -> str:
     return f"{type(error).__name__} ({Path(frame.filename).name}:{frame.lineno}): {' '.join(str(error).split())[:300]}"
 
 
-def main() -> None:
-    out = sys.stdout
-    sys.stdout = sys.stderr
-    ready()
-    signal.signal(signal.SIGPROF, late)
-    out.write("ready\n")
-    out.flush()
-    for line in sys.stdin:
-        asked = json.loads(line)
-        with contextlib.redirect_stdout(sys.stderr):
-            row = asked["measured"] or timed(measure, asked["entry"])
-            analyzed = timed(predict, asked["entry"], row["choice"]) if "choice" in row else None
-        out.write(json.dumps({"measured": row, "predicted": analyzed, "leaves": grown()}) + "\n")
-        out.flush()
+def both(entry: dict[str, Any], measured: dict[str, Any] | None) -> dict[str, Any]:
+    """What running a model gives, unless it is given, and what analyzing it gives."""
+    row = measured or timed(measure, entry)
+    return {"measured": row, "predicted": timed(predict, entry, row["choice"]) if "choice" in row else None}
 
 
 def grown() -> bool:
@@ -295,7 +284,3 @@ def timed(work: Callable[..., dict[str, Any]], *args: Any) -> dict[str, Any]:
         signal.setitimer(signal.ITIMER_PROF, 0)
     row["seconds"] = round(time.process_time() - begun, 2)
     return row
-
-
-if __name__ == "__main__":
-    main()

@@ -10,6 +10,9 @@ from random import Random
 from cnncost.laws.law import Span
 from cnncost.laws.polynomial import Point, Polynomial
 
+_ROW = 17
+"""Sizes in a row: of so many one has each remainder modulo up to as many."""
+
 
 @dataclass
 class Fitted:
@@ -48,3 +51,15 @@ def draw(random: Random, box: Sequence[Span]) -> Point:
         steps = random.randint(0, most) >> random.randint(0, max(most.bit_length() - 1, 0))
         found.append(span.low + span.step * steps)
     return tuple(found)
+
+
+def around(anchor: Point, box: Sequence[Span]) -> list[Point]:
+    """Sizes in a row, up and down from an anchor, in all variables at once, each on its lattice and within its span.
+
+    Forward may do another thing at one size in so many, which few random points would meet.
+    """
+    found = []
+    for steps in (*range(1, _ROW), *range(-1, -_ROW, -1)):
+        sizes = (at + span.step * steps for at, span in zip(anchor, box, strict=True))
+        found.append(tuple(min(max(n, span.low), span.high) for n, span in zip(sizes, box, strict=True)))
+    return list(dict.fromkeys(found))

@@ -8,7 +8,7 @@ from itertools import product
 from random import Random
 
 from cnncost.errors import InputError
-from cnncost.laws.box import Fitted, draw, size_of
+from cnncost.laws.box import Fitted, around, draw, size_of
 from cnncost.laws.law import Span
 from cnncost.laws.polynomial import Atom, Point, Polynomial, grid, interpolate, undominated
 from cnncost.laws.samples import ADDITIVE, PEAKS, QUANTITIES, TRAINED, Failure, Sample, Sampler
@@ -181,6 +181,8 @@ class Fit:
         points += self._odd(random, box)
         for point in points:
             self.sampler.at(point, full=True)
+        for point in self._row(box):
+            self.sampler.at(point)
         for name, law in self.laws.items():
             for _ in range(_ROUNDS):
                 if not self._cut(name, law):
@@ -193,6 +195,11 @@ class Fit:
                     break
             self._finish(name, law)
         self._check_layers()
+
+    def _row(self, box: Sequence[Span]) -> list[Point]:
+        """The sizes around the anchor, unless a run of each takes long."""
+        slow = self.sampler.trace == "real" or any(self.sampler.slow(point) for point in self.points)
+        return [] if slow else around(self.anchor, box)
 
     def _odd(self, random: Random, box: list[Span]) -> list[Point]:
         """Points off the lattice: where it is finer for some quantities, these show it."""
@@ -294,6 +301,8 @@ class Fit:
         if name in ADDITIVE:
             for _ in range(_LEAST):
                 self.sampler.at(draw(random, law.domain))
+            for point in self._row(law.domain):
+                self.sampler.at(point)
         known = self.sampler.known()
         if any(self._contradicted(name, law, p, known[p]) for p in self._inside(law, list(known))):
             law.domain = coarse

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import gc
 import importlib
-import json
+import os
 import sys
 import time
 import traceback
@@ -33,6 +33,12 @@ def prepare() -> None:
     torch_counter.perf_counter = time.process_time  # this machine has other work; one thread does all of this
     for name in ("timm", "torchvision", "transformers"):
         importlib.import_module(name)
+
+
+def quiet() -> None:
+    """Prepare a process that measures, whose models' warnings nobody reads."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), 2)
+    prepare()
 
 
 def _torchvision_ready() -> None:
@@ -203,21 +209,3 @@ def _macs_by_kind(graph: Any) -> dict[str, int]:
     for node in graph.nodes:
         found[node.spec.kind] = found.get(node.spec.kind, 0) + macs(node)
     return found
-
-
-def main() -> None:
-    """Read entries from stdin, one a line; write a row for each. The parent ends it."""
-    out = sys.stdout
-    sys.stdout = sys.stderr  # what models print is no row
-    prepare()
-    out.write("ready\n")
-    out.flush()
-    for line in sys.stdin:
-        asked = json.loads(line)
-        row, counted = measured(Entry(**asked["entry"]), asked["counted"])
-        out.write(json.dumps({"row": row, "counted": counted}) + "\n")
-        out.flush()
-
-
-if __name__ == "__main__":
-    main()

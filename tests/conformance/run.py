@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import argparse
 import hashlib
+import os
 import platform
 import sys
 from collections.abc import Iterator
@@ -22,18 +23,18 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from crew import Crew, Kept
 from entries import ZOOS, Entry, entries, sample
-from measure import prepare
+from kept import Kept
+from measure import measured, prepare, quiet
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from summary import problems, speed, write
 
 from cnncost.bench.host import host_record
+from cnncost.sweeps.processes import Ended, Processes
 
 ROOT = Path(__file__).resolve().parents[2]
 KEPT = ROOT / "build" / "conformance"
 REPORTS = ROOT / "reports"
-WORKER = Path(__file__).with_name("measure.py")
 _RUNS_TORCH = ("cnncost/verify/torch_counter.py", "cnncost/verify/copies.py")
 """What runs torch's counter. Not all of cnncost: else each change would have torch measured again, for minutes."""
 
@@ -96,17 +97,15 @@ def rows(found: list[Entry], options: argparse.Namespace) -> Iterator[dict[str, 
     counter = Kept(KEPT / f"counter-{torch_alone()}.jsonl")
     known, counted_before = ({}, {}) if options.fresh else ({**kept.found}, {**counter.found})
     missing = [entry for entry in found if entry.key not in known]
-    asked = [(entry, {"entry": entry._asdict(), "counted": counted_before.get(entry.key)}) for entry in missing]
+    asked = ([(entry, counted_before.get(entry.key))] for entry in missing)
     columns = (TextColumn("{task.description:40.40}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    crew: Crew[Entry] = Crew(WORKER, options.jobs, options.timeout)
-    with crew, Progress(*columns) as progress:
+    jobs = options.jobs or os.cpu_count() or 1
+    with Processes(jobs, options.timeout, quiet) as processes, Progress(*columns) as progress:
         task = progress.add_task("models", total=len(found), completed=len(found) - len(missing))
-        for entry, answer in crew.work(asked):
+        for (entry, _), answer in processes.work(measured, asked):
             progress.update(task, description=entry.key, advance=1)
-            if isinstance(answer, str):
-                row, counted = {**entry._asdict(), "error": f"{answer} on this model"}, None
-            else:
-                row, counted = answer["row"], answer["counted"]
+            ended = isinstance(answer, Ended)
+            row, counted = ({**entry._asdict(), "error": str(answer)}, None) if ended else answer
             if counted is not None and counted != counter.found.get(entry.key):
                 counter.add(entry.key, counted)
             kept.add(entry.key, row)

@@ -26,7 +26,7 @@ from torch import nn
 ROOT = Path(__file__).resolve().parents[2]
 sys.path[:0] = [str(ROOT / "tests"), str(ROOT / "tests" / "conformance")]
 import torchvision_cpu  # noqa: E402  # beside these tests
-from crew import Kept  # noqa: E402  # beside the conformance run
+from kept import Kept  # noqa: E402  # beside the conformance run
 
 import cnncost  # noqa: E402  # torchvision's ops come first
 from cnncost.laws.samples import Failure  # noqa: E402
