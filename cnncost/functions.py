@@ -100,7 +100,7 @@ def compare(
         vary: a row for each size, and all combinations: `"size=160,224,288"`, `{"batch": (1, 8)}`, a keyword of the
             factory `"width=16,32"`, as for `formula`.
         join: a CSV file with a column `model` and others, such as accuracy, for `.joined`; names that match nothing are
-            a warning.
+            a warning. `"published"`: top-1 accuracies that torchvision states.
         quality: the column of `join` that the Pareto front sets against MACs: by default the first with numbers;
             `-COLUMN`: less of it is better.
         how: further arguments of `analyze`; with `vary`, `model_args`, `trace` and `autocast` alone.
@@ -120,7 +120,7 @@ def compare(
     else:
         found = [(name, at) for name, model in named for at in _at_sizes(model, inputs, vary, how)]
         rows = side_by_side([_named(name, at.report) for name, at in found], [at.sizes for _, at in found])
-    return rows if join is None else _joined(rows, join, quality)
+    return rows if join is None else _joined(rows, join, quality, how.get("model_args") or {})
 
 
 def _named(name: str | None, report: Report) -> tuple[str, Report]:
@@ -137,12 +137,15 @@ def _at_sizes(model: Model | Report, inputs: Any, vary: Any, how: dict[str, Any]
     return list(at_sizes(model, inputs, with_lists(vary), **how))
 
 
-def _joined(rows: tuple[Compared, ...], path: str | Path, quality: str | None) -> tuple[Compared, ...]:
+def _joined(
+    rows: tuple[Compared, ...], path: str | Path, quality: str | None, arguments: Mapping[str, Any]
+) -> tuple[Compared, ...]:  # fmt: skip
     import warnings
 
     from cnncost.budget.join import join, read
+    from cnncost.published import PUBLISHED, table_of
 
-    found = join(rows, read(path), quality)
+    found = join(rows, table_of(rows, arguments) if path == PUBLISHED else read(path), quality)
     for note in found.notes:
         warnings.warn(note, stacklevel=3)
     return found.rows

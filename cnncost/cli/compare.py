@@ -35,7 +35,8 @@ _PICTURES = (".svg", ".png", ".pdf")
 )  # fmt: skip
 @click.option(
     "--join", "table", metavar="CSV",
-    help="Columns of your own, such as accuracy: CSV with a column model, and perhaps those that --vary names.",
+    help="Columns of your own, such as accuracy: CSV with a column model, and perhaps those that --vary names; or "
+    "published: top-1 accuracies that torchvision states.",
 )  # fmt: skip
 @click.option(
     "--quality", metavar="COLUMN",
@@ -68,9 +69,13 @@ def command(
     check_places(output, picture)
     if quality is not None and table is None:
         raise click.UsageError("--quality names a column of --join; give --join, a CSV file with a column model")
-    own = None if table is None else join.read(table)
+    from cnncost.published import PUBLISHED, table_of
+
+    own = None if table in {None, PUBLISHED} else join.read(str(table))
     names, sizes, reports = at_sizes(models, settings, vary)
     rows = compare(list(zip(names, reports, strict=True)), sizes)
+    if table == PUBLISHED:
+        own = table_of(rows, settings.model_args or {})
     joined = None if own is None else join.join(rows, own, quality)
     rows = rows if joined is None else joined.rows
     if picture is not None:

@@ -184,6 +184,7 @@ def compared(capsysbinary, monkeypatch):
     ("arguments", "says"),
     [
         (("lenet5", "--join", "none.csv"), "none.csv: can't be read: No such file"),
+        (("lenet5", "--join", "published"), "join published: no package states an accuracy of these models"),
         (("lenet5", "--quality", "top1"), "--quality names a column of --join"),
         (("lenet5", "--join", "a.csv", "--quality", "top5"), "no column named 'top5'"),
         (("lenet1", "--join", "a.csv"), "no row for lenet1; did you mean lenet5?"),

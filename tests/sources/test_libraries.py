@@ -72,6 +72,18 @@ def test_torchvision_publishes_the_same_figures(name, weights, params, giga):
     assert (totals.params, round(totals.macs / 1e9, 3)) == (params, giga)
 
 
+@TORCHVISION
+def test_accuracies_that_torchvision_states_are_joined():
+    """The figures of its documentation: of ResNet-18's weights V1 and ResNet-50's V2, both at 224×224."""
+    names = ["torchvision:resnet18", "torchvision:resnet50"]
+    small, large = cnncost.compare(names, join="published")
+
+    assert dict(small.joined) == {"accuracy": 69.758, "accuracy_of": "IMAGENET1K_V1"}
+    assert dict(large.joined) == {"accuracy": 80.858, "accuracy_of": "IMAGENET1K_V2"}
+    with pytest.raises(CnncostError, match="no package states an accuracy of these models on these inputs"):
+        cnncost.compare(names, "1x3x160x160", join="published")
+
+
 @TIMM
 def test_timm_and_torchvision_have_the_same_resnet():
     # 53 convolutions and a linear layer: He et al. 2016, table 1, with the stride in the 3×3 convolution
