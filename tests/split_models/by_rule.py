@@ -4,14 +4,19 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import nn
 
-sys.path[:0] = [str(Path(__file__).resolve().parent)]
-from programs import Decoder, Program, decoder_plan  # noqa: E402  # the path comes first
+sys.path[:0] = [str(Path(__file__).resolve().parent), str(Path(__file__).resolve().parents[1])]
+import torchvision_cpu  # noqa: E402  # the path comes first
+from programs import Decoder, Program, decoder_plan  # noqa: E402  # likewise
+
+if find_spec("transformers"):
+    torchvision_cpu.install()  # which Transformers imports if it is there
 
 
 class Language(nn.Module):

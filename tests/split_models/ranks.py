@@ -35,6 +35,8 @@ _SPACES = ("c10d", "_c10d_functional", "_dtensor")
 _TRANSPORT = ("c10d::", "gloo:")
 MAIN = 1
 """The number of the thread that runs the model, backward included."""
+_RUNS = 8
+"""How often a peak is measured: on a busy machine a rank waits in most of them."""
 _WAIT = ("wait_tensor", "_wrap_tensor_autograd", "barrier")
 
 
@@ -78,7 +80,7 @@ def peak(run: Any, before: Any, cycles: bool = False) -> int:
     than the model does. `cycles`: garbage is collected at once.
     """
     found = []
-    for observed_run in (nullcontext(), *(observing() for _ in range(3))):
+    for observed_run in (nullcontext(), *(observing() for _ in range(_RUNS))):
         before()
         usual = gc.get_threshold()
         gc.set_threshold(*(1, 1, 1) if cycles else (0,))

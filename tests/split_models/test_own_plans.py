@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import os
 from collections import Counter
-from importlib.util import find_spec
 from math import prod
 
 import pytest
+import zoos
 from split_models.by_rule import BY_TRANSFORMERS, LLAMA, OWN
 from split_models.comparing import rows_of, seen, told
 
@@ -16,7 +16,7 @@ from cnncost.sources.parallel import parse
 from cnncost.sources.settings import Settings
 
 pytestmark = [
-    pytest.mark.skipif(not find_spec("transformers"), reason="Transformers is not installed"),
+    zoos.needs("transformers"),
     pytest.mark.filterwarnings("ignore:FSDP2-wrapped module.*returned a view:UserWarning"),  # torch's advice
 ]
 CHOSEN = [

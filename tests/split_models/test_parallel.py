@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import json
-from importlib.util import find_spec
 
 import pytest
 import torch
 import torch.distributed as dist
+import zoos
 from split_models.by_rule import Language
 from split_models.programs import Block, Decoder
 from torch import nn
@@ -76,7 +76,7 @@ SMALL = (
     "hidden_size=64,intermediate_size=96,num_hidden_layers=2,num_attention_heads=4,num_key_value_heads=2,vocab_size=250"
 )
 LLAMA = ("hf:llama", "--model-args", SMALL)
-NEEDS = pytest.mark.skipif(not find_spec("transformers"), reason="Transformers is not installed")
+NEEDS = zoos.needs("transformers")
 
 
 @pytest.fixture(autouse=True)
