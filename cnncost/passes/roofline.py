@@ -8,7 +8,8 @@ Bytes are those of the op's rule: inputs read once, outputs written once. An op 
 take longest, *memory-bound* where its bytes do, *launch-bound* where starting it does. Views are free. With ceilings
 from a datasheet, the time is a lower bound; with measured ones, a prediction. The terms after the `max` apply only
 to devices that specify them: libraries that copy operands into blocks of their own (read and written once more),
-and systems that allocate new pages for large tensors each time.
+and systems that allocate new pages for large tensors each time. A copy between two devices takes its bytes over the
+fastest link within a node; where no source states one, its time is unknown.
 
 Ref: Williams, Waterman, Patterson 2009, Roofline: an insightful visual performance model; Ilic, Pratas, Sousa 2014,
 Cache-aware roofline model, for the bandwidth by working set.
@@ -20,9 +21,10 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Literal, NamedTuple, TypeAlias, TypeVar
 
-from cnncost.devices.model import DTYPES, Device, number_format
+from cnncost.devices.model import DTYPES, FABRICS, Device, number_format
 from cnncost.graph import Graph, OpSpec, TensorType
 from cnncost.ops import Cost, cost_of
+from cnncost.ops.transfer import link_bytes
 from cnncost.reprs import line
 
 Key = TypeVar("Key")
@@ -184,6 +186,8 @@ def _time(op: _Op, device: Device, dtype: str | None, weight_level: float | None
     if counted is None:
         return None
     spec = op.spec if dtype is None else _retyped(op.spec, DTYPES[dtype])
+    if spec.kind == "transfer":
+        return _over_link(spec, device)
     moved = counted if spec is op.spec else cost_of(spec) or counted
     nbytes = moved.read + moved.written
     form = dtype or _format(op.spec)
@@ -202,6 +206,19 @@ def _time(op: _Op, device: Device, dtype: str | None, weight_level: float | None
     return OpTime(
         counted.flops, nbytes, form, peak, compute, memory, copies, pages, launch, seconds, bound
     )  # fmt: skip
+
+
+def _over_link(spec: OpSpec, device: Device) -> OpTime | None:
+    """Time of a copy to another device of this sort, or from or to the host; None without the bandwidth of a link."""
+    usable = ("pcie",) if "cpu" in (spec["source"], spec["target"]) else FABRICS
+    bandwidth = next((device.links[name] for name in usable if name in device.links), None)
+    if bandwidth is None:
+        return None
+    nbytes, launch = link_bytes(spec), device.call(spec.kind)
+    sending = nbytes / bandwidth
+    seconds = max(launch, sending) if device.overlaps else launch + sending
+    bound = _bound(0.0, sending, 0.0, launch)
+    return OpTime(0, nbytes, "", 0.0, 0.0, sending, 0.0, 0.0, launch, seconds, bound)
 
 
 def _free(kind: str, device: Device) -> OpTime:

@@ -150,6 +150,11 @@ def foot(prediction: Prediction) -> list[str]:
         f"{name}: {least}{units.duration(each.seconds)}; {_shares(each)}"
         for name, each in roofline.phases.items() if name != "forward"
     ]  # fmt: skip
+    if (placement := prediction.graph.placement) is not None:
+        lines.append(
+            f"on {units.counted(len(placement.devices), 'device')}: all ops one after another, as if none ran beside "
+            "another's; copies between devices over the fastest link of a node"
+        )
     if roofline.dtype == "int8":
         lines.append("int8: all floats taken as bytes, as a quantized network has them")
     if prediction.training is not None:

@@ -163,6 +163,25 @@ def test_a_model_on_one_device_is_as_it_was():
     assert "devices" not in told[0]
 
 
+@pytest.mark.parametrize(("device", "link"), [("h100", 450e9), ("l4", 32e9)])  # NVLink 4; PCIe Gen4 with 16 lanes
+def test_a_copy_takes_its_bytes_over_the_link(device, link):
+    report = cnncost.analyze(placed(Chain), (1 << 20, WIDE))
+    found = cnncost.roofline(report, device=device)
+    (sent,) = [time for node, time in zip(report.graph.nodes, found.roofline.nodes, strict=True)
+               if node.spec.kind == "transfer"]  # fmt: skip
+    assert sent.seconds == pytest.approx((1 << 20) * MID * 4 / link)
+    assert "on 2 devices: all ops one after another" in " ".join(str(found).split())
+
+
+def test_without_a_link_the_time_is_a_lower_bound(tmp_path):
+    own = tmp_path / "own.toml"
+    own.write_text(
+        '[own]\ntitle = "Own"\nclass = "gpu"\nflops = { float32 = 1e12 }\nbandwidth = 1e12\nsource = "made up"\n'
+    )
+    found = cnncost.roofline(cnncost.analyze(placed(Chain), (N, WIDE)), device="own", device_file=own)
+    assert found.roofline.unknown == 1
+
+
 # ---- beside torch's own propagation of devices
 
 
