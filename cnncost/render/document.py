@@ -17,11 +17,8 @@ Shown: TypeAlias = Literal["all", "people", "text", "markup", "data"]
 and JSON alone."""
 Role: TypeAlias = Literal["row", "rest", "total"]
 """What a row is: one of the results; the sum of those that are not listed; the sum of all. Data has results alone."""
-MARKUP, DATA, TEXT = (
-    frozenset({"all", "people", "markup"}),
-    frozenset({"all", "data"}),
-    frozenset({"all", "people", "text"}),
-)
+MARKUP, TEXT = frozenset({"all", "people", "markup"}), frozenset({"all", "people", "text"})
+DATA = frozenset({"all", "data"})
 
 
 class Bar(NamedTuple):
