@@ -7,7 +7,13 @@ from typing import TypedDict, Unpack
 
 from torch import nn
 
-from cnncost.zoo.alexnet_layers import CONVS, HIDDEN, LAST_SIDE, draw_initial_weights, linear, response_norm
+from cnncost.zoo.alexnet_layers import (
+    CONVS,
+    HIDDEN,
+    LAST_SIDE,
+    conv_layers,
+    linear,
+)
 from cnncost.zoo.alexnet_towers import Towers
 from cnncost.zoo.chain import Chain
 from cnncost.zoo.width import scaled
@@ -28,15 +34,7 @@ def _features(in_channels: int, groups: int, width: float) -> nn.Sequential:
     layers: OrderedDict[str, nn.Module] = OrderedDict()
     for number, conv in enumerate(CONVS, start=1):
         maps = scaled(conv.maps, width)
-        split = groups if conv.split else 1
-        convolution = nn.Conv2d(in_channels, maps, conv.kernel, conv.stride, conv.padding, groups=split)
-        draw_initial_weights(convolution, bias=conv.bias)
-        layers[f"conv{number}"] = convolution
-        layers[f"relu{number}"] = nn.ReLU()
-        if conv.norm:
-            layers[f"norm{number}"] = response_norm()
-        if conv.pool:
-            layers[f"pool{number}"] = nn.MaxPool2d(3, stride=2)
+        layers |= conv_layers(number, conv, in_channels, maps, groups if conv.split else 1)
         in_channels = maps
     return nn.Sequential(layers)
 

@@ -51,6 +51,18 @@ def draw_initial_weights(layer: nn.Conv2d | nn.Linear, *, bias: float) -> None:
     nn.init.constant_(biases, bias)
 
 
+def conv_layers(number: int, conv: Conv, in_channels: int, maps: int, groups: int = 1) -> dict[str, nn.Module]:
+    """A convolution with the layers after it, by name; `number`: which of the paper's, from 1."""
+    convolution = nn.Conv2d(in_channels, maps, conv.kernel, conv.stride, conv.padding, groups=groups)
+    draw_initial_weights(convolution, bias=conv.bias)
+    layers: dict[str, nn.Module] = {f"conv{number}": convolution, f"relu{number}": nn.ReLU()}
+    if conv.norm:
+        layers[f"norm{number}"] = response_norm()
+    if conv.pool:
+        layers[f"pool{number}"] = nn.MaxPool2d(3, stride=2)
+    return layers
+
+
 def linear(n_in: int, n_out: int, *, bias: float) -> nn.Linear:
     """A fully connected layer with the paper's initial weights."""
     layer = nn.Linear(n_in, n_out)

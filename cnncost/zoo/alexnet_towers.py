@@ -8,7 +8,14 @@ from collections.abc import Sequence
 import torch
 from torch import nn
 
-from cnncost.zoo.alexnet_layers import CONVS, HIDDEN, LAST_SIDE, Conv, draw_initial_weights, linear, response_norm
+from cnncost.zoo.alexnet_layers import (
+    CONVS,
+    HIDDEN,
+    LAST_SIDE,
+    Conv,
+    conv_layers,
+    linear,
+)
 from cnncost.zoo.width import scaled
 
 __all__ = ["GPUS", "Towers"]
@@ -79,14 +86,7 @@ def _convs(first: int, convs: Sequence[Conv], in_channels: int, width: float) ->
     layers: OrderedDict[str, nn.Module] = OrderedDict()
     for number, conv in enumerate(convs, start=first):
         maps = scaled(conv.maps, width) // 2
-        convolution = nn.Conv2d(in_channels, maps, conv.kernel, conv.stride, conv.padding)
-        draw_initial_weights(convolution, bias=conv.bias)
-        layers[f"conv{number}"] = convolution
-        layers[f"relu{number}"] = nn.ReLU()
-        if conv.norm:
-            layers[f"norm{number}"] = response_norm()
-        if conv.pool:
-            layers[f"pool{number}"] = nn.MaxPool2d(3, stride=2)
+        layers |= conv_layers(number, conv, in_channels, maps)
         in_channels = maps
     if first + len(convs) > len(CONVS):
         layers["flatten"] = nn.Flatten()

@@ -10,7 +10,6 @@ from __future__ import annotations
 import json
 import os
 import sys
-import tempfile
 from collections import Counter
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -20,7 +19,6 @@ sys.path[:0] = [str(HERE), str(HERE.parent)]
 
 import torch  # noqa: E402  # the path comes first
 import torch.distributed as dist  # noqa: E402
-import torch.multiprocessing as mp  # noqa: E402
 from torch import nn  # noqa: E402
 from torch.distributed.pipelining import PipelineStage, schedules  # noqa: E402
 
@@ -116,15 +114,12 @@ def rank_of(rank: int, names: list[str], port: int, folder: str) -> None:
 
 
 def rows(names: list[str]) -> list[dict[str, Any]]:
-    from ranks import free_port
+    from ranks import spawned
 
     found: list[dict[str, Any]] = []
     for size in sorted({CASES[name].ranks for name in names}):
         together = [name for name in names if CASES[name].ranks == size]
-        with tempfile.TemporaryDirectory() as folder:
-            mp.spawn(rank_of, (together, free_port(), folder), nprocs=size)
-            for path in sorted(Path(folder).iterdir()):
-                found += map(json.loads, path.read_text().splitlines())
+        found += spawned(rank_of, together, size)
     return found
 
 

@@ -186,11 +186,16 @@ def rows(names: list[str]) -> list[dict[str, Any]]:
         size = 1
         for _, n in mesh:
             size *= n
-        with tempfile.TemporaryDirectory() as folder:
-            mp.spawn(rank_of, (together, free_port(), folder), nprocs=size)
-            for path in sorted(Path(folder).iterdir()):
-                found += map(json.loads, path.read_text().splitlines())
+        found += spawned(rank_of, together, size)
     return found
+
+
+def spawned(function: Any, names: list[str], size: int) -> list[dict[str, Any]]:
+    """What as many processes wrote, rank by rank: `function` gets its rank, the names, a port, and a folder."""
+    with tempfile.TemporaryDirectory() as folder:
+        mp.spawn(function, (names, free_port(), folder), nprocs=size)
+        lines = [line for path in sorted(Path(folder).iterdir()) for line in path.read_text().splitlines()]
+    return [json.loads(line) for line in lines]
 
 
 if __name__ == "__main__":
