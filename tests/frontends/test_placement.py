@@ -5,6 +5,7 @@ real step on the CPU, in which each move is a copy.
 """
 
 import copy
+import gc
 import weakref
 
 import pytest
@@ -413,6 +414,7 @@ def test_an_assignment_that_autograd_follows_is_refused():
 
 
 def test_the_users_model_is_only_read_and_nothing_is_kept():
+    gc.collect()  # models of other tests
     before = len(NOTED)
     model = placed(Halves)
     state = {name: (id(p), str(p.device)) for name, p in model.named_parameters()}
