@@ -1,65 +1,13 @@
-"""Writes files atomically, and maps a file's suffix to a format."""
+"""Writes files atomically."""
 
 from __future__ import annotations
 
 import os
 import secrets
 import stat
-from collections.abc import Mapping
 from pathlib import Path
 
 from cnncost.errors import OutputError
-
-
-def by_ending(path: str | Path, formats: Mapping[str, str]) -> str:
-    """The format of a file's ending, of those that a command can write.
-
-    Args:
-        path: the file.
-        formats: format by ending; of several endings of one format the first is named in errors.
-
-    Raises:
-        OutputError: an ending that is none of them, or a folder.
-    """
-    suffix = Path(path).suffix.lower()
-    if suffix not in formats:
-        if Path(path).is_dir():
-            raise _is_folder(Path(path))
-        firsts: dict[str, str] = {}
-        for ending, form in formats.items():
-            firsts.setdefault(form, ending)
-        *some, last = firsts.values()
-        named, got = f"{', '.join(some)} or {last}", suffix or "no ending"
-        raise OutputError(f"{path}: expected a name that ends in {named}, got {got}")
-    return formats[suffix]
-
-
-def chosen(form: str | None, path: str | Path | None, formats: Mapping[str, str], default: str) -> str:
-    """The format to write: what was asked for, or what the file's ending says, or the default for the terminal.
-
-    Args:
-        form: that of `--format`; None if it was not given.
-        path: the file; None for the terminal.
-        formats: as for `by_ending`.
-        default: where neither says anything.
-
-    Raises:
-        OutputError: the two contradict each other, or an ending that is none of those where it alone would say.
-    """
-    if path is None:
-        return form or default
-    if form is None:
-        return by_ending(path, formats)
-    suffix = Path(path).suffix.lower()
-    if suffix == ".txt":  # all formats are text
-        return form
-    if (form in formats.values() or form == default) and formats.get(suffix, form) != form:
-        endings = [*(ending for ending, each in formats.items() if each == form), ".txt"]
-        raise OutputError(
-            f"{path}: the name says {formats[suffix]}, and --format says {form}; leave --format out, or give a name "
-            f"that ends in {endings[0]}"
-        )
-    return form
 
 
 def check(path: str | Path) -> int | None:
@@ -81,7 +29,7 @@ def check(path: str | Path) -> int | None:
     if mode is None and not target.parent.is_dir():
         raise _failure(target, FileNotFoundError())
     if mode is not None and stat.S_ISDIR(mode):
-        raise _is_folder(target)
+        raise folder_error(target)
     if mode is not None and not os.access(target, os.W_OK):
         raise OutputError(f"{target}: may not be written; change its permissions or choose another name")
     if mode is None or stat.S_ISREG(mode):
@@ -142,8 +90,9 @@ def _replace(target: Path, data: bytes, mode: int | None) -> None:
         raise
 
 
-def _is_folder(target: Path) -> OutputError:
-    return OutputError(f"{target}: is a folder; name a file in it, for example {target / 'report.html'}")
+def folder_error(path: str | Path) -> OutputError:
+    """That a folder is where a file should be."""
+    return OutputError(f"{path}: is a folder; name a file in it, for example {Path(path) / 'report.html'}")
 
 
 def _failure(target: Path, error: OSError) -> OutputError:

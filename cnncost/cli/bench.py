@@ -17,8 +17,7 @@ from cnncost.cli.options import Command, check_places, complete_model, format_op
 from cnncost.cli.roofline import complete_device, device_file_option
 from cnncost.cli.running import run_options
 from cnncost.errors import BenchError
-from cnncost.files import chosen
-from cnncost.render.formats import ENDINGS
+from cnncost.render.formats import FORMATS
 
 if TYPE_CHECKING:
     from cnncost.bench.result import Case
@@ -58,7 +57,7 @@ _LINES = 9
     "--picture", "folder", type=click.Path(path_type=Path), metavar="DIR", help="Draw pictures into a folder."
 )
 @format_option()
-@output_option(".md, .csv, .json, .html, .tex or .txt, after every case anew")
+@output_option(more=", anew after each case")
 def command(
     models: tuple[str, ...], whole_zoo: bool, on: str, batches: str | None, dtypes: str, training: bool,
     compiled: bool, threads: int | None, seconds: float, ceilings: str | None, device_file: Path | None,
@@ -77,7 +76,7 @@ def command(
       cnncost bench --zoo --batch 1,64 -o reports/bench_cpu.md --picture reports/pictures
     """  # noqa: D301  # click's sign for lines that stay as they are
     names = _names(models, whole_zoo)
-    form = chosen(form, output, ENDINGS, "text")
+    form = FORMATS.chosen(form, output)
     check_places(output)
     cases = list(_cases(batches, dtypes, training, compiled))
     _refuse(cases, on, settings)

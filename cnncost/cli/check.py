@@ -10,7 +10,7 @@ import click
 
 from cnncost.cli.options import Command, check_places, format_option, note, output_option
 from cnncost.errors import InputError, OutputError
-from cnncost.render.formats import ENDINGS, FORMATS
+from cnncost.render.formats import FORMATS, Format
 
 if TYPE_CHECKING:
     from cnncost.budget.check import Check
@@ -18,9 +18,14 @@ if TYPE_CHECKING:
     from cnncost.budget.lock import Lock
     from cnncost.budget.measure import Measured
 
-_BY_ENDING = {**ENDINGS, ".xml": "junit"}
-_OWN = ("junit", "github", "benchmark", "comment")
+_OWN = (
+    Format("junit", (".xml",), meaning="as test results"),
+    Format("github", meaning="annotations and the job summary"),
+    Format("benchmark", meaning="for github-action-benchmark"),
+    Format("comment", meaning="markdown with a first line by which a workflow finds the comment again"),
+)
 """Formats by schemas that are not this project's."""
+_FORMATS = FORMATS.also(*_OWN)
 
 
 @click.command(
@@ -39,12 +44,8 @@ _OWN = ("junit", "github", "benchmark", "comment")
     help="Baseline: the same models as they are at a git revision, such as origin/main, analyzed now.",
 )  # fmt: skip
 @click.option("--update", is_flag=True, help="Write the baseline, and tell what moved since the old one.")
-@format_option(
-    "text", *FORMATS, *_OWN,
-    more=" comment: markdown with a first line by which a workflow finds the comment again; github: "
-    "annotations and the job summary; benchmark: for github-action-benchmark.",
-)  # fmt: skip
-@output_option(".md, .csv, .json, .html, .tex, .xml (JUnit) or .txt")
+@format_option(_FORMATS)
+@output_option(_FORMATS)
 @click.option(
     "-j", "--jobs", type=click.IntRange(min=1), metavar="N", help="Processes; by default several if it takes long."
 )
@@ -64,11 +65,10 @@ def command(
     from cnncost.budget import lock as locks
     from cnncost.budget.check import check, updated
     from cnncost.budget.file import find, read
-    from cnncost.files import chosen
 
     if revision is not None and (given := [n for n, on in (("--baseline", baseline), ("--update", update)) if on]):
         raise click.UsageError(f"--baseline-rev has a baseline of its own; leave out {given[0]}")
-    form = chosen(form, output, _BY_ENDING, "text")
+    form = _FORMATS.chosen(form, output)
     check_places(output)
     file = read(Path(config) if config is not None else relative(find(Path.cwd())))
     if baseline is not None:
@@ -149,7 +149,7 @@ def _report(found: Check, form: str, output: str | None) -> None:
         from cnncost.budget.render.comment import to_comment
 
         terminal.put(to_comment(document(found), "check", found.file.path), output)
-    elif form in _OWN:
+    elif _FORMATS[form] in _OWN:
         from cnncost.budget.render import check_data
 
         render = {

@@ -9,7 +9,7 @@ import click
 
 from cnncost.cli.options import Command, check_places, complete_model, format_option, note, output_option
 from cnncost.cli.running import at_sizes, run_options
-from cnncost.render.formats import ENDINGS
+from cnncost.render.formats import FORMATS
 
 if TYPE_CHECKING:
     from cnncost.sources.settings import Settings
@@ -62,10 +62,9 @@ def command(
     from cnncost.budget import join
     from cnncost.budget.compare import compare
     from cnncost.cli import terminal
-    from cnncost.files import chosen
 
     output, picture = _places(output, picture, form)
-    form = chosen(form, output, ENDINGS, "text")
+    form = FORMATS.chosen(form, output)
     check_places(output, picture)
     if quality is not None and table is None:
         raise click.UsageError("--quality names a column of --join; give --join, a CSV file with a column model")

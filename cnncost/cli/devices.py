@@ -9,7 +9,8 @@ import click
 
 from cnncost.cli import terminal
 from cnncost.cli.options import Command, check_places, format_option, output_option
-from cnncost.cli.roofline import complete_device, device_file_option, form_of
+from cnncost.cli.roofline import complete_device, device_file_option
+from cnncost.render.formats import FORMATS
 
 if TYPE_CHECKING:
     from cnncost.devices import Device
@@ -43,7 +44,7 @@ def command(
         raise click.UsageError("--save-as and --threads belong to --measure")
     if as_json and form not in {None, "json"}:
         raise click.UsageError(f"--json is --format json; leave out --format {form}, or --json")
-    form = form_of("json" if as_json else form, output)
+    form = FORMATS.chosen("json" if as_json else form, output)
     check_places(output)
     from cnncost.devices import catalog, find
     from cnncost.devices.document import catalog_document, device_document

@@ -19,13 +19,15 @@ from cnncost.cli.options import (
     parsed_model_args,
 )
 from cnncost.cli.running import analyzed, refuse_for_saved, run_options
-from cnncost.render.formats import ENDINGS, FORMATS
+from cnncost.render.formats import FORMATS, Format
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from cnncost.budget.snapshot import Snapshot
     from cnncost.sources.settings import Settings
+
+_FORMATS = FORMATS.also(Format("comment", meaning="of all budgets, markdown that a workflow finds again"))
 
 
 @click.command(
@@ -46,8 +48,8 @@ if TYPE_CHECKING:
 @click.option(
     "-c", "--config", metavar="FILE", help="Budget file; by default cnncost.toml or pyproject.toml, here or above."
 )
-@format_option("text", *FORMATS, "comment", more=" comment: of all budgets, markdown that a workflow finds again.")
-@output_option()
+@format_option(_FORMATS)
+@output_option(_FORMATS)
 @click.option(
     "--top", type=click.IntRange(min=1), default=12, show_default=True, metavar="N", help="Layers that are listed."
 )
@@ -63,12 +65,11 @@ def command(
     moved.
     """
     from cnncost.budget.diff import Diff
-    from cnncost.files import chosen
 
     if len(models) != 2 and (rev is None or len(models) > 2):
         raise click.UsageError("expected OLD and NEW, or one MODEL with --rev A..B, or --rev A..B for all budgets")
     _check_budgets(models, settings, (*new_args,), rev, config, form)
-    form = chosen(form, output, ENDINGS, "text")
+    form = _FORMATS.chosen(form, output)
     check_places(output)
     if not models:
         return _of_budgets(rev or "", config, form, output, top, exit_code)

@@ -9,7 +9,7 @@ import click
 from cnncost.cli import terminal
 from cnncost.cli.options import Command, check_places, format_option, model_argument, output_option
 from cnncost.cli.running import run_options
-from cnncost.render.formats import ENDINGS
+from cnncost.render.formats import FORMATS
 
 if TYPE_CHECKING:
     from cnncost.sources.settings import Settings
@@ -48,9 +48,7 @@ def command(
     MODEL is analyzed at a few sizes. Formulas with exact coefficients follow from these, and are then checked by
     analyses at other sizes, of which each must agree to the unit. MODEL is as for `cnncost summarize`.
     """
-    from cnncost.files import chosen
-
-    form = chosen(form, output, ENDINGS, "text")
+    form = FORMATS.chosen(form, output)
     if budgets and form != "text":
         raise click.UsageError("--solve answers in words; leave out --format, or write to a .txt file")
     check_places(output, picture)

@@ -10,9 +10,8 @@ from click.shell_completion import CompletionItem
 
 from cnncost.cli import terminal
 from cnncost.cli.options import Command, check_places, format_option, output_option
-from cnncost.files import chosen
 from cnncost.lecture.verdict import Verdict
-from cnncost.render.formats import ENDINGS
+from cnncost.render.formats import FORMATS
 
 if TYPE_CHECKING:
     from cnncost.lecture.findings import Findings
@@ -68,7 +67,7 @@ def command(
             )
         _write_reports(folder)
         return 0
-    form = chosen(form, output, ENDINGS, "text")
+    form = FORMATS.chosen(form, output)
     check_places(output)
     title, found = _found(claims, numbers)
     shown = tuple(finding for finding in found if not verdicts or finding.verdict in verdicts)

@@ -14,8 +14,7 @@ from cnncost.cli.options import Command, check_places, format_option, model_argu
 from cnncost.cli.parallel import built_model, parallel_options
 from cnncost.cli.roofline import complete_device, device_file_option
 from cnncost.cli.running import run_options
-from cnncost.files import chosen
-from cnncost.render.formats import ENDINGS
+from cnncost.render.formats import FORMATS
 
 if TYPE_CHECKING:
     from cnncost.fit import Step
@@ -117,7 +116,7 @@ def command(
     if max_batch and device_memory is None:
         raise click.UsageError("--max-batch needs --device-memory, for example --device-memory 24GB, or --device")
     check_places(output, picture)
-    form = chosen(form, output, ENDINGS, "text")
+    form = FORMATS.chosen(form, output)
     from cnncost.fit import Step
 
     step = None if inference else Step(loss, optimizer, not keep_gradients)

@@ -11,7 +11,7 @@ from click.shell_completion import CompletionItem
 
 from cnncost.cli import stdout
 from cnncost.errors import InputError
-from cnncost.render.formats import FORMATS
+from cnncost.render.formats import FORMATS, Formats
 
 _Command = TypeVar("_Command", bound=Callable[..., Any])
 
@@ -69,17 +69,18 @@ class _Format(click.Choice):  # type: ignore[type-arg]  # generic only for type 
         return super().convert(value, param, ctx)
 
 
-def format_option(*formats: str, more: str = "") -> Callable[[_Command], _Command]:
-    """`--format`, as the argument `form`: by default that of the file's ending, else text. No formats: all."""
+def format_option(formats: Formats = FORMATS) -> Callable[[_Command], _Command]:
+    """`--format`, as the argument `form`: by default that of the file's ending, else text."""
+    more = "; ".join(f"{form.name}: {form.meaning}" for form in formats if form.meaning)
     return click.option(
-        "--format", "form", type=_Format(formats or ("text", *FORMATS)),
-        help=f"Of the output; by default that of FILE's ending, else text.{more}",
+        "--format", "form", type=_Format(formats.names),
+        help=f"Output format; by default that of FILE's ending, else text.{f' {more}.' if more else ''}",
     )  # fmt: skip
 
 
-def output_option(endings: str = ".md, .csv, .json, .html, .tex or .txt") -> Callable[[_Command], _Command]:
+def output_option(formats: Formats = FORMATS, more: str = "") -> Callable[[_Command], _Command]:
     """`-o FILE`, as the argument `output`."""
-    return click.option("-o", "--output", metavar="FILE", help=f"Write to a file: {endings}.")
+    return click.option("-o", "--output", metavar="FILE", help=f"Write to a file: {formats.usual_endings}{more}.")
 
 
 def check_places(output: str | None, picture: str | None = None) -> None:

@@ -10,8 +10,7 @@ import click
 from cnncost.cli import terminal
 from cnncost.cli.options import Command, check_places, complete_model, format_option, output_option
 from cnncost.cli.running import analyzed, run_options
-from cnncost.files import chosen
-from cnncost.render.formats import ENDINGS
+from cnncost.render.formats import FORMATS
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -59,7 +58,7 @@ def command(
         raise click.UsageError("Missing argument 'MODEL'.")
     if unit is not None and (len(layers) != 1 or form or picture or everything):
         raise click.UsageError("--unit tells of one unit in words: it needs one --layer, and no format or picture")
-    form = chosen(form, output, ENDINGS, "text")
+    form = FORMATS.chosen(form, output)
     check_places(output, picture)
     report = analyzed(model, settings)
     if unit is not None:

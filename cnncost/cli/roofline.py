@@ -13,7 +13,7 @@ from cnncost.cli.options import Command, check_places, format_option, model_argu
 from cnncost.cli.parallel import built_model, parallel_options
 from cnncost.cli.running import run_options
 from cnncost.errors import CnncostError
-from cnncost.render.formats import ENDINGS
+from cnncost.render.formats import FORMATS
 
 if TYPE_CHECKING:
     from cnncost.report.prediction import By, Prediction
@@ -101,7 +101,7 @@ def command(
     if epochs is not None and parallel is not None:
         raise click.UsageError("an estimate for training is of a whole model; leave out --epochs or --parallel")
     _check_links(parallel, link, node, algorithm)
-    form = form_of(form, output) if path is None else form or "text"
+    form = FORMATS.chosen(form, output) if path is None else form or "text"
     check_places(output, picture)
     from cnncost.report import prediction_text as render
 
@@ -120,13 +120,6 @@ def command(
         terminal.put(render.explain(found, path), output, words=True)
     else:
         terminal.write(render.document(found, by, rows), form, output)
-
-
-def form_of(form: str | None, output: str | None) -> str:
-    """The requested format, by name or file extension; text for the terminal. Raises as `chosen` does."""
-    from cnncost.files import chosen
-
-    return chosen(form, output, ENDINGS, "text")
 
 
 def _check_links(parallel: Parallel | None, link: str | None, node: int | None, algorithm: str | None) -> None:

@@ -17,7 +17,8 @@ from cnncost.cli.options import (
     output_option,
     parsed_model_args,
 )
-from cnncost.cli.roofline import complete_device, device_file_option, form_of
+from cnncost.cli.roofline import complete_device, device_file_option
+from cnncost.render.formats import FORMATS
 
 
 @click.command(cls=Command)
@@ -58,7 +59,7 @@ def command(
       cnncost serve hf:mamba --context 4096 --new-tokens 256
       cnncost serve net.py:Decoder --context 512 --input 1x1x256
     """  # noqa: D301  # click's sign for lines that stay as they are
-    form = form_of(form, output)
+    form = FORMATS.chosen(form, output)
     check_places(output)
     from cnncost.decoding import serving
     from cnncost.decoding.document import document

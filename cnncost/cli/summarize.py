@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING
 
 import click
 
@@ -11,11 +11,10 @@ from cnncost.cli import terminal
 from cnncost.cli.options import Command, check_places, format_option, model_argument, output_option, strict_option
 from cnncost.cli.parallel import built_model, parallel_options
 from cnncost.cli.running import analyzed, run_options
-from cnncost.render.formats import ENDINGS
+from cnncost.render.formats import FORMATS, Format, listed
 
 if TYPE_CHECKING:
     from cnncost.report.columns import By
-    from cnncost.report.formats import Format
     from cnncost.report.model import Report
     from cnncost.sources.parallel import Parallel
     from cnncost.sources.settings import Settings
@@ -62,7 +61,7 @@ if TYPE_CHECKING:
 @click.option("--explain", "path", metavar="PATH", help="Tell how the numbers of one module come about.")
 def command(
     model: str, settings: Settings, parallel: Parallel | None, strict: bool, by: By | None, depth: int | None,
-    sort: str | None, top: int | None, form: Format | None, output: str | None, columns: str | None, training: bool,
+    sort: str | None, top: int | None, form: str | None, output: str | None, columns: str | None, training: bool,
     path: str | None,
 ) -> None:  # fmt: skip
     """Parameters, MACs and FLOPs of MODEL, exact, by modules, layers or ops.
@@ -77,11 +76,12 @@ def command(
     """
     from cnncost.report.ranking import ranking
 
-    form = _format(form, output, path)
+    form = FORMATS.chosen(form, None if path is not None else output)
     asked = ranking(sort, top)
     if asked is not None:
         _check_ranking(form, by, depth, path)
-    _check_view(form, None if asked is not None and form == "html" else by, depth, path)
+    whole = FORMATS[form].whole and asked is None
+    _check_view(FORMATS[form], whole, by, depth, path)
     by = by or (None if asked is None else "layer")
     check_places(output)
     further = _further(columns)
@@ -102,17 +102,8 @@ def command(
     else:
         from cnncost.report.document import document, page
 
-        whole = form == "html" and asked is None
         view = by or ("module" if form == "text" else "layer")
         terminal.write(page(report, depth) if whole else document(report, view, depth, asked), form, output)
-
-
-def _format(wanted: Format | None, output: str | None, path: str | None) -> Format:
-    if path is not None:
-        return wanted or "text"
-    from cnncost.files import chosen
-
-    return cast("Format", chosen(wanted, output, ENDINGS, "text"))
 
 
 _OF_LAYERS = ("kernel", "stride", "input", "trainable")
@@ -140,18 +131,20 @@ def _check_columns(further: dict[str, tuple[int, int] | None], by: By | None) ->
                                "give --by layer or --by module")  # fmt: skip
 
 
-def _check_view(form: Format, by: By | None, depth: int | None, path: str | None) -> None:
+def _check_view(form: Format, whole: bool, by: By | None, depth: int | None, path: str | None) -> None:
     """Reject options that would have no effect."""
-    if path is not None and (by is not None or depth is not None or form != "text"):
+    if path is not None and (by is not None or depth is not None or form.name != "text"):
         raise click.UsageError("--explain tells of one module in words; leave out --by, --depth and --format")
-    if by is not None and form in {"json", "html"}:
-        raise click.UsageError(f"--by: {form} holds modules, layers and ops; leave it out")
-    tree = by == "module" if form in {"markdown", "latex"} else by in {None, "module"} and form in {"text", "html"}
-    if depth is not None and not tree:
-        raise click.UsageError("--depth is for the module tree: --by module of text, markdown and latex, or html")
+    if by is not None and whole:
+        raise click.UsageError(f"--by: {form.name} holds modules, layers and ops; leave it out")
+    shown = by == "module" or (by is None and (form.whole or form.name == "text"))
+    if depth is not None and not (form.tree and shown):
+        views = listed([each.name for each in FORMATS if each.tree and not each.whole])
+        pages = listed([each.name for each in FORMATS if each.tree and each.whole], "or")
+        raise click.UsageError(f"--depth is for the module tree: --by module of {views}, or {pages}")
 
 
-def _check_ranking(form: Format, by: By | None, depth: int | None, path: str | None) -> None:
+def _check_ranking(form: str, by: By | None, depth: int | None, path: str | None) -> None:
     """Reject what has no flat list of rows."""
     if path is not None:
         raise click.UsageError("--explain tells of one module in words; leave out --sort and --top")

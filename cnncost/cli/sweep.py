@@ -10,6 +10,7 @@ from cnncost.cli.options import (
     Command,
     check_places,
     complete_model,
+    format_option,
     input_option,
     model_args_option,
     note,
@@ -18,13 +19,11 @@ from cnncost.cli.options import (
 )
 from cnncost.cli.roofline import complete_device
 from cnncost.cli.running import autocast_option, trace_option
-from cnncost.render.formats import FORMATS
+from cnncost.sweeps.formats import FILES, SHOWN
 
 if TYPE_CHECKING:
     from cnncost.sweeps.grid import Grid
     from cnncost.sweeps.table import Table
-
-_FORMATS = ("text", *FORMATS, "jsonl")
 
 
 @click.command(
@@ -69,8 +68,8 @@ _FORMATS = ("text", *FORMATS, "jsonl")
     "-Y: less of it is better, +Y: more. Three or more: parallel coordinates.",
 )  # fmt: skip
 @click.option("--picture", metavar="FILE", help="Draw two columns or more: .png, .svg or .pdf.")
-@click.option("--format", "form", type=click.Choice(_FORMATS), help="By default that of FILE's ending, else text.")
-@output_option(".csv, .parquet, .jsonl, .json, .md, .html, .tex or .txt")
+@format_option(SHOWN)
+@output_option(FILES)
 def command(
     models: tuple[str, ...], file: str | None, jobs: int | None, backend: str, scheduler: str | None, yes: bool,
     timeout: str | None,
@@ -81,12 +80,10 @@ def command(
     MODEL is as for `cnncost summarize`, or a pattern of names in quotes: 'timm:resnet*'. A model that fails is a row
     with its error. With -o, a sweep that was interrupted goes on where it stopped when the same command is given again.
     """
-    from cnncost.files import chosen
     from cnncost.sweeps import api
     from cnncost.sweeps.read import duration
-    from cnncost.sweeps.table import FILES
 
-    form = chosen(form, output, FILES, "text")
+    form = FILES.chosen(form, output)
     check_places(output, picture)
     seconds = None if timeout is None else duration(timeout)
     grid = _grid(models, file, given)

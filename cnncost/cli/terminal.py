@@ -53,9 +53,9 @@ def put(text: str, output: str | None, *, words: bool = False) -> None:
 
 def write(document: Document, form: str, output: str | None) -> None:
     """A document in a format: to a file, or to stdout, as text with colours if the terminal supports them."""
-    from cnncost.render.formats import FORMATS, rendered
+    from cnncost.render.formats import rendered
 
-    if output is not None or form in FORMATS:
+    if output is not None or form != "text":
         put(rendered(document, form), output)
         return
     from cnncost.render.text import to_text

@@ -9,7 +9,7 @@ import click
 from cnncost.cli import terminal
 from cnncost.cli.options import Command, check_places, format_option, model_argument, output_option
 from cnncost.cli.running import run_options
-from cnncost.render.formats import ENDINGS
+from cnncost.render.formats import FORMATS
 
 if TYPE_CHECKING:
     from cnncost.sources.settings import Settings
@@ -33,12 +33,11 @@ def command(model: str, settings: Settings, form: str | None, output: str | None
     Exit code: 0 all is explained, 1 something is not or no peer could count the model, 2 wrong usage or a
     model that can't be analyzed.
     """
-    from cnncost.files import chosen
     from cnncost.sources.find import find
     from cnncost.verify import verify
     from cnncost.verify.render import document
 
-    form = chosen(form, output, ENDINGS, "text")
+    form = FORMATS.chosen(form, output)
     check_places(output)
     source = find(model, settings.model_args).without_method("verify")
     verification = verify(settings.resolve(source), trace=settings.tracing, with_fvcore=not no_fvcore)

@@ -33,10 +33,9 @@ def command(name: str | None, form: str | None, output: str | None) -> None:
 
     Every figure stands beside what the analysis finds, with its tolerance and the reason of it.
     """
-    from cnncost.files import chosen
-    from cnncost.render.formats import ENDINGS
+    from cnncost.render.formats import FORMATS
 
-    form = chosen(form, output, ENDINGS, "text")
+    form = FORMATS.chosen(form, output)
     check_places(output)
     terminal.write(_listing() if name is None else _network(name), form, output)
 

@@ -1,30 +1,146 @@
-"""The formats of a document, by name, and the endings of their files."""
+"""The formats that results are written in. A format of documents is declared here, and only here.
+
+Its renderer is the function `to_NAME` of `cnncost.render.NAME`. What commands offer (`--format`, the endings of `-o`,
+help and messages) and what tests go through follows from the declaration.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from importlib import import_module
-from typing import TYPE_CHECKING
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
+
+from cnncost.errors import OutputError
 
 if TYPE_CHECKING:
     from cnncost.render.document import Document
 
-FORMATS = ("markdown", "csv", "json", "html", "latex")
-"""Beside text."""
-ENDINGS = {
-    ".md": "markdown", ".markdown": "markdown", ".csv": "csv", ".json": "json", ".html": "html", ".htm": "html",
-    ".tex": "latex", ".txt": "text",
-}  # fmt: skip
-"""Format by a file's ending."""
+
+class Format(NamedTuple):
+    """A format.
+
+    Attributes:
+        name: as `--format` takes it.
+        endings: of its files, the usual one first; none: it can be chosen by name alone.
+        tree: whether it shows a tree of modules, for which `--depth` says how deep.
+        whole: whether it holds modules, layers and ops at once, so that there is no `--by`.
+        meaning: what `--help` says about it.
+    """
+
+    name: str
+    endings: tuple[str, ...] = ()
+    tree: bool = False
+    whole: bool = False
+    meaning: str = ""
+
+
+@dataclass(frozen=True)
+class Formats:
+    """The formats that a command offers.
+
+    Attributes:
+        declared: the first is what a terminal shows; its ending fits any other format, too, and is named last.
+    """
+
+    declared: tuple[Format, ...]
+
+    def also(self, *own: Format) -> Formats:
+        """These, and formats of some commands alone, which write them themselves."""
+        return Formats((*self.declared, *own))
+
+    def __iter__(self) -> Iterator[Format]:
+        return iter(self.declared)
+
+    def __getitem__(self, name: str) -> Format:
+        """The format of a name. Raises ValueError if there is none."""
+        for form in self.declared:
+            if form.name == name:
+                return form
+        raise ValueError(f"no format {name!r}; there are {', '.join(self.names)}")
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Of the formats."""
+        return tuple([form.name for form in self.declared])
+
+    @property
+    def endings(self) -> Mapping[str, str]:
+        """The format's name by ending."""
+        return {ending: form.name for form in self._last_first() for ending in form.endings}
+
+    @property
+    def usual_endings(self) -> str:
+        """One of each format, as words: `.md, .csv or .txt`."""
+        return listed([form.endings[0] for form in self._last_first() if form.endings], "or")
+
+    def _last_first(self) -> tuple[Format, ...]:
+        first, *others = self.declared
+        return (*others, first)
+
+    def of_file(self, path: str | Path) -> str:
+        """The name of the format that a file's ending says. Raises OutputError for another ending, or a folder."""
+        ending = Path(path).suffix.lower()
+        if ending in self.endings:
+            return self.endings[ending]
+        if Path(path).is_dir():
+            from cnncost.files import folder_error
+
+            raise folder_error(path)
+        raise OutputError(
+            f"{path}: expected a name that ends in {self.usual_endings}, got {ending or 'no ending'}"
+        )  # fmt: skip
+
+    def chosen(self, name: str | None, path: str | Path | None) -> str:
+        """The name of the format to write: the one asked for, else what the file's ending says, else the first.
+
+        Args:
+            name: what `--format` says; None if it was not given.
+            path: the file; None for the terminal.
+
+        Raises:
+            OutputError: the two contradict each other, or the ending alone would say and is none of these.
+        """
+        if path is None:
+            return name or self.declared[0].name
+        if name is None:
+            return self.of_file(path)
+        ending = Path(path).suffix.lower()
+        endings = self[name].endings
+        other = self.endings.get(ending, name)
+        if endings and other not in {name, self.declared[0].name}:
+            raise OutputError(
+                f"{path}: the name says {other}, and --format says {name}; leave --format out, or give a name that "
+                f"ends in {endings[0]}"
+            )
+        return name
+
+
+FORMATS = Formats((
+    Format("text", (".txt",), tree=True),
+    Format("markdown", (".md", ".markdown"), tree=True),
+    Format("csv", (".csv",)),
+    Format("json", (".json",), whole=True),
+    Format("html", (".html", ".htm"), tree=True, whole=True),
+    Format("latex", (".tex",), tree=True),
+))  # fmt: skip
+"""Of documents: every command offers them."""
+
+
+def listed(names: Sequence[str], word: str = "and") -> str:
+    """`a, b and c`."""
+    *some, last = names
+    return f"{', '.join(some)} {word} {last}" if some else last
 
 
 def rendered(document: Document, form: str) -> str:
-    """The document in one of the formats, whose renderer alone is imported; any other is text of the document's width.
+    """The document in one of the formats, whose renderer alone is imported; text is of the document's width.
 
     Raises:
-        ValueError: CSV of a document without a table of data.
+        ValueError: no such format, or CSV of a document without a table of data.
     """
-    if form not in FORMATS:
+    if FORMATS[form].name == "text":
         from cnncost.render.text import to_text
 
         return to_text(document, document.width) + "\n"

@@ -147,13 +147,13 @@ class Report(ReportData):
 
     def _rendered(self, form: str, sort: str | None = None, top: int | None = None) -> str:
         from cnncost.render.document import Document
-        from cnncost.render.formats import rendered
+        from cnncost.render.formats import FORMATS, rendered
         from cnncost.report.document import data, document, page
 
         asked = ranking(sort, top)
         if form == "csv":  # the table for people takes longer than all of it
             return rendered(Document("summarize", parts=(data(self, asked=asked),)), form)
-        return rendered(page(self) if form == "html" and asked is None else document(self, asked=asked), form)
+        return rendered(page(self) if FORMATS[form].whole and asked is None else document(self, asked=asked), form)
 
     @classmethod
     def from_json(cls, text: str) -> Report:
@@ -168,16 +168,16 @@ class Report(ReportData):
         return from_json(text, cls)
 
     def save(self, path: str | Path) -> None:
-        """Write the report atomically; the suffix selects the format: .md, .csv, .json, .html, .tex or .txt.
+        """Write the report atomically; the suffix selects the format, as it does for `-o`: .md, .html, .tex, … .
 
         Raises:
             OutputError: unknown suffix, or the path can't be written.
         """
         from cnncost.files import write
-        from cnncost.report.formats import format_of
+        from cnncost.render.formats import FORMATS
 
         own: dict[str, Callable[[], str]] = {"json": self.to_json, "text": self.__str__}
-        form = format_of(path)
+        form = FORMATS.of_file(path)
         write(path, own[form]() if form in own else self._rendered(form))
 
     def __str__(self) -> str:

@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING, Any
 from cnncost.budget.join import Table as Own
 from cnncost.budget.join import read as read_own
 from cnncost.errors import CnncostError, InputError
-from cnncost.files import by_ending, check, write, write_bytes
+from cnncost.files import check, write, write_bytes
 from cnncost.sweeps import table as tables
 from cnncost.sweeps.crew import Crew
+from cnncost.sweeps.formats import FILES
 from cnncost.sweeps.grid import MOST, Grid
 from cnncost.sweeps.journal import Journal, beside
 from cnncost.sweeps.processes import Processes
@@ -91,7 +92,7 @@ def run(
     if output is not None:
         check(output)
         tables.check_format(output)
-        by_ending(output, tables.FILES)
+        FILES.of_file(output)
     tell = tell or (lambda _point, _model: None)
     if jobs is None and backend == "processes" and len(grid.models) * len(grid.dtypes) < _ALONE:
         jobs = 1
@@ -110,7 +111,7 @@ def run(
 
 def save(result: tables.Table, output: str | Path) -> None:
     """Write a table to a file, in the format of its ending. Raises OutputError."""
-    form = by_ending(output, tables.FILES)
+    form = FILES.of_file(output)
     if form == "parquet":
         write_bytes(output, tables.to_parquet(result))
     elif form == "jsonl":

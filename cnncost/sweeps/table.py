@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from cnncost.errors import MissingPackageError
 from cnncost.render.document import Cell, Column, Document, Row, notes
 from cnncost.render.document import Table as Part
-from cnncost.render.formats import ENDINGS
 from cnncost.render.values import Kind
 from cnncost.sweeps.figures import FIGURES
 from cnncost.sweeps.grid import Grid
@@ -21,8 +20,6 @@ if TYPE_CHECKING:
 
     from cnncost.budget.join import Table as Own
 
-FILES = {**ENDINGS, ".jsonl": "jsonl", ".parquet": "parquet"}
-"""Format by a file's ending."""
 _LAST = (
     Column(
         "lower_bound",

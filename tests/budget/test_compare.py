@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 import cnncost as library
 from cnncost.budget.compare import beats
+from cnncost.render.formats import FORMATS
 
 
 @pytest.fixture
@@ -118,7 +119,7 @@ def test_without_matplotlib_the_remedy_is_told(compare, monkeypatch):
         (["lenet5", "nothing"], "no network of this name"),
         (["lenet5", "--picture", "no/where.svg"], "does not exist"),
         (["lenet5", "-o", "no/where.md"], "does not exist"),
-        (["lenet5", "-o", "x.gif"], "ends in .md, .csv, .json, .html, .tex or .txt, got .gif"),
+        (["lenet5", "-o", "x.gif"], f"ends in {FORMATS.usual_endings}, got .gif"),
         (["lenet5", "--picture", "x.gif"], "ends in .png, .svg, .pdf, got .gif"),
         (["lenet5", "--picture", "x.svg", "-o", "y.svg"], "-o is for tables"),
         (["lenet5", "-o", "x.svg", "--format", "csv"], "--format is for tables"),

@@ -13,6 +13,7 @@ from cnncost.budget.diff import Diff
 from cnncost.budget.render.words import contributions
 from cnncost.budget.revisions import Repository
 from cnncost.budget.snapshot import of_report
+from cnncost.render.formats import FORMATS
 from cnncost.zoo import build
 
 
@@ -169,8 +170,8 @@ def test_markdown(diff, project):
         (["lenet5", "lenet1", "--rev", "a..b"], "--rev takes one MODEL"),
         (["lenet5", "lenet6"], "did you mean lenet5"),
         (["a.json", "lenet5"], "a.json: can't be read"),
-        (["lenet5", "lenet1", "-o", "x.png"], "ends in .md, .csv, .json, .html, .tex or .txt, got .png"),
-        (["lenet5", "lenet1", "-o", "x"], "ends in .md, .csv, .json, .html, .tex or .txt, got no ending"),
+        (["lenet5", "lenet1", "-o", "x.png"], f"ends in {FORMATS.usual_endings}, got .png"),
+        (["lenet5", "lenet1", "-o", "x"], f"ends in {FORMATS.usual_endings}, got no ending"),
         (["lenet5", "--rev", "a..b"], "git rev-parse: fatal: not a git repository"),
         (["lenet5", "--rev", "a..b"], "; a revision takes a repository: run it in one, or compare two models, OLD NEW"),
         (["lenet5", "--rev", "a..b", "--input", "1x"], "expected a shape"),

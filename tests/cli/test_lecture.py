@@ -7,6 +7,7 @@ import sys
 
 import pytest
 
+from cnncost.render.formats import FORMATS
 from tests.cli.calls import exit_code
 
 
@@ -90,8 +91,8 @@ def test_a_slide_without_claims_names_near_ones(capsys, number, words):
         (["--slide", "five"], "'five' is not a valid integer"),
         (["--verdict", "wrong"], "'wrong' is not one of 'exact', 'rounded', 'differs', 'stated'"),
         (["--format", "rtf"], "'rtf' is not one of"),
-        (["-o", "page.rtf"], "page.rtf: expected a name that ends in .md, .csv, .json, .html, .tex or .txt, got .rtf"),
-        (["-o", "page"], "page: expected a name that ends in .md, .csv, .json, .html, .tex or .txt, got no ending"),
+        (["-o", "page.rtf"], f"page.rtf: expected a name that ends in {FORMATS.usual_endings}, got .rtf"),
+        (["-o", "page"], f"page: expected a name that ends in {FORMATS.usual_endings}, got no ending"),
         (["--write-reports", "reports", "--slide", "5"], "give no other option"),
         (["55"], "55: expected a file of claims; a slide is --slide 55"),
         (["nope.toml"], "nope.toml: can't be read: No such file or directory; expected claims in TOML"),

@@ -4,6 +4,7 @@ import pytest
 
 import cnncost
 from cnncost.cli import main
+from cnncost.render.formats import FORMATS
 
 
 def run(capsysbinary, *arguments):
@@ -198,7 +199,7 @@ def test_a_picture(capsysbinary, tmp_path):
         (["lenet5", "--optimizer", "lbfgs"], "LBFGS evaluates the model by a closure"),
         (["lenet5", "--dtype", "int8"], "expected a floating-point dtype"),
         (["lenet5", "--autocast", "fp8"], "expected bf16 or fp16, on the CPU or as cuda:bf16, cuda:fp16"),
-        (["lenet5", "-o", "x.gif"], "expected a name that ends in .md, .csv, .json, .html, .tex or .txt"),
+        (["lenet5", "-o", "x.gif"], f"expected a name that ends in {FORMATS.usual_endings}"),
         (["lenet5", "-o", "nowhere/x.md"], "nowhere"),
         (["lenet5", "--picture", "x.gif"], "expected a name that ends in .png"),
         (["lenet5", "--picture", "nowhere/x.png"], "nowhere does not exist"),

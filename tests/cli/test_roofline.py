@@ -6,6 +6,7 @@ import json
 
 import pytest
 
+from cnncost.render.formats import FORMATS
 from tests.cli.calls import exit_code as run
 
 
@@ -103,7 +104,7 @@ def test_a_device_of_ones_own(tmp_path, capsys):
             id="no file"),
         pytest.param(("lenet5", "--device", "h100", "-o", "no/such/x.md"), "no/such", id="no folder"),
         pytest.param(("lenet5", "--device", "h100", "-o", "x.png"),
-            "ends in .md, .csv, .json, .html, .tex or .txt, got .png",
+            f"ends in {FORMATS.usual_endings}, got .png",
             id="no such ending"),
         pytest.param(
             ("lenet5", "--device", "h100", "--epochs", "-1", "--examples", "5"), "epochs: expected a number above 0",

@@ -6,6 +6,7 @@ import sys
 
 import pytest
 
+from cnncost.render.formats import FORMATS
 from tests.cli.calls import exit_code
 
 UNEXPLAINED = """
@@ -83,7 +84,7 @@ def test_a_file(tmp_path, capsys, name, options, begins):
         pytest.param(("fc10", "-o", "no/such/folder/a.md"), "no/such/folder", id="no such folder"),
         pytest.param(
             ("fc10", "-o", "a.png"),
-            "a name that ends in .md, .csv, .json, .html, .tex or .txt, got .png",
+            f"a name that ends in {FORMATS.usual_endings}, got .png",
             id="no such ending",
         ),
         pytest.param(("s.json",), "s.json: a saved report has no graph; name the model", id="a saved report"),

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cnncost.render.document import Bar, Cell, Column, Document, Narrower, Row, Table
-from cnncost.render.formats import rendered
+from cnncost.render.formats import FORMATS, rendered
 from cnncost.render.html import to_html
 from cnncost.render.text import to_text
 
@@ -99,7 +99,7 @@ def test_a_step_sets_widths_for_itself_alone():
     assert "xxxxxxxxxx  1,000,000" in to_text(table, 27)
 
 
-@pytest.mark.parametrize("form", ["markdown", "csv", "json", "latex", "html"])
+@pytest.mark.parametrize("form", FORMATS.names)
 def test_every_format_has_the_rows_of_a_tree(form):
     table = Table((Column("n", "n", "name"), Column("v", "v", "count")), tuple(
         Row((Cell(f"name{level}"), 1000 + level), level=level) for level in range(3)

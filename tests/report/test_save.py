@@ -7,13 +7,14 @@ import pytest
 
 from cnncost.errors import OutputError
 from cnncost.files import check, write
+from cnncost.render.formats import FORMATS
 
 
 def names(folder):
     return sorted(path.name for path in folder.iterdir())
 
 
-FORMATS = [
+STARTS = [
     pytest.param("r.md", "# lenet5", id="markdown"),
     pytest.param("r.csv", "path,class", id="CSV"),
     pytest.param("r.json", "{", id="JSON"),
@@ -22,7 +23,7 @@ FORMATS = [
 ]
 
 
-@pytest.mark.parametrize(("name", "start"), FORMATS)
+@pytest.mark.parametrize(("name", "start"), STARTS)
 def test_the_ending_says_how(name, start, report, tmp_path):
     report("lenet5").save(tmp_path / name)
     assert (tmp_path / name).read_text(encoding="utf-8").startswith(start)
@@ -35,7 +36,7 @@ def test_a_path_may_be_text(report, tmp_path):
 
 
 REFUSED = [
-    pytest.param("r.pdf", r"ends in .md, .csv, .json, .html, .tex or .txt, got .pdf", id="another ending"),
+    pytest.param("r.pdf", f"ends in {FORMATS.usual_endings}, got .pdf", id="another ending"),
     pytest.param("report", r"got no ending", id="no ending"),
     pytest.param("missing/r.md", r"folder .*missing does not exist; make it first: mkdir -p ", id="a missing folder"),
     pytest.param("folder.md", r"is a folder; name a file in it", id="a folder"),

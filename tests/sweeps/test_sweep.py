@@ -17,6 +17,7 @@ import cnncost
 from cnncost.errors import CnncostError, InputError, SweepError
 from cnncost.sources.names import matching
 from cnncost.sweeps import api
+from cnncost.sweeps.formats import SHOWN
 from cnncost.sweeps.grid import Axis, Grid, Point
 from cnncost.sweeps.journal import Journal, beside
 from cnncost.sweeps.read import from_data, from_file
@@ -227,16 +228,13 @@ def test_what_a_process_is_sent_does_not_grow_with_the_grid(sizes):
     assert row[1]["macs"] == macs(3, 10, 12)
 
 
-FORMATS = ["csv", "jsonl", "json", "md", "html", "tex", "txt"]
-
-
-@pytest.mark.parametrize("ending", FORMATS)
-def test_every_format_has_the_numbers(here, ending):
-    out = here / f"t.{ending}"
+@pytest.mark.parametrize(("ending", "form"), SHOWN.endings.items())
+def test_every_format_has_the_numbers(here, ending, form):
+    out = here / f"t{ending}"
     cnncost.sweep("net.py:Net", {"input": SHAPE, "batch": [1, 3], "columns": "macs"}, jobs=1, output=out)
     text = (
         re.sub(r"(?<=\d)(,|\{,\})(?=\d{3})", "", out.read_text())
-        if ending not in {"csv", "json", "jsonl"}
+        if form not in {"csv", "json", "jsonl"}
         else out.read_text()
     )
     assert {str(macs(1, 8, 8)), str(macs(3, 8, 8))} <= set(re.findall(r"\d+", text))

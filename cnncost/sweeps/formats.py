@@ -1,0 +1,8 @@
+"""The formats of a sweep's table: those of all documents, and two that take many rows."""
+
+from cnncost.render.formats import FORMATS, Format
+
+SHOWN = FORMATS.also(Format("jsonl", (".jsonl",), meaning="an object a line, of a row each"))
+"""What `--format` can say."""
+FILES = SHOWN.also(Format("parquet", (".parquet",)))
+"""Files can be of bytes, too."""
