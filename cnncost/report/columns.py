@@ -14,7 +14,7 @@ from cnncost.errors import CnncostError
 from cnncost.render.document import Cell
 from cnncost.report.data import ReportData
 from cnncost.report.rows import Computed, Layer, Module, Op, Statistics, Totals
-from cnncost.report.schema import Look, groups, has, statistics
+from cnncost.report.schema import Look, groups, has, statistics, stored
 
 By: TypeAlias = Literal["module", "layer", "op"]
 Row: TypeAlias = "Layer | Module | Op | Totals"
@@ -106,7 +106,8 @@ _SHAPE = Column(
 _INPUT = _declared(Statistics, "input")[0]._replace(name="input_shape", attribute="input_shapes", summed=True)
 _BEFORE_OUTPUT = (*_declared(Statistics, "kernel", "stride"), _INPUT)
 """Optional columns that stand before the output's shape."""
-_COMPUTED = _declared(Computed, "")
+_COMPUTED = tuple([c for c in _declared(Statistics, "") if stored(Statistics, c.name) in statistics(Computed)])
+"""What all rows have, and what is derived from it: tables have it last."""
 _HELD = tuple([column for column in _declared(Statistics, "") if column not in _COMPUTED])
 _STATUS = Column(
     "status", "status",
@@ -136,7 +137,7 @@ OP: tuple[Column, ...] = (
     Column("op", "op", "name of the op", "text", "name"),
     Column("kind", "kind", "the rule that counts it", "text"),
     Column("count", "count", "how often it ran", "count"),
-    *_COMPUTED,
+    *_declared(Computed, ""),
     Column("known", "known", "whether it has a rule", "flag"),
 )
 """One row per op, summed over all calls."""

@@ -79,15 +79,31 @@ def derived(
 
 @cache
 def statistics(kind: Any) -> dict[str, Statistic]:
-    """The statistics of a row class by name, in order; a derived number follows its `after` column."""
+    """The statistics of a row class by name, in order; a derived number is behind its `after` column, in its group.
+
+    Raises:
+        TypeError: `after` is no column of the class.
+    """
     fields: list[tuple[str, Statistic]] = [
         (f.name, f.metadata["statistic"]) for f in dataclasses.fields(kind) if "statistic" in f.metadata
     ]
     for name, value in [item for base in reversed(kind.__mro__) for item in vars(base).items()]:
         if isinstance(value, _Derived):
-            place = [each for each, _ in fields].index(value.about.after) + 1
-            fields.insert(place, (name, value.about))
+            columns = [each for each, _ in fields]
+            if value.about.after not in columns:
+                raise TypeError(
+                    f"{kind.__name__}.{name}: after={value.about.after!r} is no column of {kind.__name__}, or one that "
+                    f"is declared further below; expected one of {', '.join(columns)}"
+                )
+            place = columns.index(value.about.after)
+            fields.insert(place + 1, (name, value.about._replace(group=fields[place][1].group)))
     return dict(fields)
+
+
+def stored(kind: Any, name: str) -> str:
+    """The stored column behind which a derived number stands, maybe behind other derived ones; a stored one itself."""
+    after = statistics(kind)[name].after
+    return stored(kind, after) if after else name
 
 
 @cache

@@ -7,6 +7,7 @@ from cnncost.errors import CnncostError
 from cnncost.render import values
 from cnncost.report.columns import FURTHER, LAYER, MODULE, OP, for_people, share_cell, table
 from cnncost.report.rows import Layer, Module, Op
+from cnncost.report.schema import statistics
 
 
 def text_of(look, cell):
@@ -24,6 +25,7 @@ def test_names_and_headings_are_different(columns):
 def test_no_field_is_without_a_column(columns, row):
     known = {column.attribute or column.name for column in (*columns, *FURTHER)}
     assert {field.name for field in fields(row)} - known <= {"leaf"}
+    assert {*statistics(row)} <= known
 
 
 @pytest.mark.parametrize(("key", "columns"), [("layers", LAYER), ("ops", OP)])

@@ -7,9 +7,12 @@ import re
 import shutil
 import subprocess
 import sys
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+
+from cnncost.report.schema import derived, statistic, statistics
 
 PACKAGE = Path(__file__).resolve().parents[2] / "cnncost"
 FURTHER = '''
@@ -31,6 +34,17 @@ DERIVED = '''
         """None where nothing is moved."""
         moved = self.bytes_read + self.bytes_written
         return self.flops / moved if moved else None
+'''
+BEHIND_INHERITED = '''
+    @derived("FLOP/param", "FLOPs for each parameter", "ratio", after="flops", bounded=True)
+    def flops_per_param(self) -> float | None:
+        """None without parameters."""
+        return self.flops / self.params if self.params else None
+
+    @derived("kept", "share of what is allocated that is kept", "ratio", after="saved")
+    def kept(self) -> float | None:
+        """None where nothing is allocated."""
+        return self.saved / self.allocated if self.allocated else None
 '''
 PROGRAM = """
 import json, sys
@@ -63,6 +77,7 @@ json.dump({
     "latex": {by: latex.to_latex(document.document(report, by)) for by in ("module", "layer", "op")},
     "html": report.to_html(), "pandas": report.to_pandas()["runs"].sum().item(),
     "log": report.log_dict("")["runs"],
+    "memory": markdown.to_markdown(document.document(report.with_memory(), "layer")),
 }, sys.stdout)
 """
 
@@ -78,6 +93,8 @@ def found(tmp_path_factory):
     text = text.replace(schema, f"from cnncost.passes.runs import runs\n{schema}", 1)
     last = text.index("\n\n", text.index("    bytes_written: int"))
     text = text[:last] + "\n" + DERIVED.rstrip() + text[last:]
+    last = text.index("\n\n\n", text.index("    def frozen_params"))
+    text = text[:last] + "\n" + BEHIND_INHERITED.rstrip() + text[last:]
     first = text.index("    params: int = statistic(")
     rows.write_text(text[:first] + STATISTIC + text[first:])
     ran = subprocess.run(
@@ -128,6 +145,37 @@ def test_a_number_that_follows_from_others_holds_for_any_row(found):
     flops = 5 * (2 * 128 + 16) + 4 * 16 + 16 + 16
     moved = 4 * (5 * 104 + 4 * 32 + 48 + 32)
     assert f"**{flops / moved:.2f}**" in total
+
+
+def test_a_number_derived_from_inherited_columns_stands_beside_them(found):
+    first, *rows = csv.reader(io.StringIO(found["csv"]["module"]))
+    at = first.index("flops")
+    assert first[at - 1 : at + 5] == ["macs", "flops", "flops_per_param", "bytes_read", "bytes_written", "intensity"]
+    expected = (2 * 128 + 16) / (64 + 8)
+    assert next(row for row in rows if row[0] == "head")[at + 1] == str(expected)
+    assert "flops_per_param" not in found["csv"]["op"].splitlines()[0]
+
+
+def test_a_number_derived_from_an_optional_column_is_optional_with_it(found):
+    assert "kept" not in found["markdown"]["layer"]
+    heading = next(line for line in found["memory"].splitlines() if line.startswith("| layer"))
+    assert [cell.strip() for cell in heading.split("|")][-5:-2] == ["allocated", "saved", "kept"]
+    row = next(line for line in found["memory"].splitlines() if "`head`" in line)
+    assert [cell.strip("* ") for cell in row.split("|")][-5:-2] == ["64 B", "0 B", "0.00"]  # 2·8 floats, not returned
+
+
+@dataclass(frozen=True, kw_only=True)
+class Placeless:
+    macs: int = statistic("MACs", "multiply-accumulates")
+
+    @derived("double", "twice as many", after="mac")
+    def double(self):
+        return 2 * self.macs
+
+
+def test_a_number_behind_no_column_is_refused():
+    with pytest.raises(TypeError, match=r"Placeless.double: after='mac' is no column of Placeless.* one of macs"):
+        statistics(Placeless)
 
 
 def test_a_narrow_terminal_is_not_overrun(found):
