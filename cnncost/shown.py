@@ -44,6 +44,20 @@ class ShownPrediction(Shown, Prediction):
 
         return document(self, top=_ROWS)
 
+    def to_trace(self) -> str:
+        """Ops and memory over the predicted time, in the format of traces that Perfetto and chrome://tracing open."""
+        return self._viewed("trace")
+
+    def to_speedscope(self) -> str:
+        """Predicted seconds, FLOPs and bytes as flame graphs, a file that speedscope.app opens."""
+        return self._viewed("speedscope")
+
+    def _viewed(self, form: str) -> str:
+        from cnncost.render.viewers import viewed
+        from cnncost.report.timeline import TIMELINES
+
+        return viewed(TIMELINES[form](self), form)
+
 
 class ShownDiff(Shown, Diff):
     """A Diff."""

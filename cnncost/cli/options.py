@@ -12,6 +12,7 @@ from click.shell_completion import CompletionItem
 from cnncost.cli import stdout
 from cnncost.errors import InputError
 from cnncost.render.formats import FORMATS, Formats
+from cnncost.render.viewers import VIEWERS
 
 _Command = TypeVar("_Command", bound=Callable[..., Any])
 
@@ -66,6 +67,11 @@ class _Format(click.Choice):  # type: ignore[type-arg]  # generic only for type 
         if value in {"rich", "table"}:
             note(f"--format {value} is now --format text; the old name goes with the next version")
             value = "text"
+        if value not in self.choices and value in {form.name for form in VIEWERS}:
+            self.fail(
+                f"{value} has what ran over predicted times, which need a device: "
+                f"cnncost roofline MODEL --device NAME --format {value}", param, ctx,
+            )  # fmt: skip
         return super().convert(value, param, ctx)
 
 

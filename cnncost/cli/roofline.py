@@ -14,6 +14,7 @@ from cnncost.cli.parallel import built_model, parallel_options
 from cnncost.cli.running import run_options
 from cnncost.errors import CnncostError
 from cnncost.render.formats import FORMATS
+from cnncost.render.viewers import VIEWERS, viewed
 
 if TYPE_CHECKING:
     from cnncost.report.prediction import By, Prediction
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from cnncost.sources.settings import Settings
 
 _ROWS = 40
+_VIEWERS = {form.name for form in VIEWERS}
 
 
 def complete_device(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:  # noqa: ARG001  # click's signature
@@ -75,7 +77,7 @@ device_file_option = click.option(
     "--devices", "count", type=click.IntRange(min=1), default=1, metavar="N", help="… on so many such devices."
 )
 @click.option("--picture", metavar="FILE", help="Draw the roofline with a dot for each layer: .png, .svg or .pdf.")
-@format_option()
+@format_option(FORMATS.also(*VIEWERS))
 @output_option()
 def command(
     model: str, device_name: str, device_file: Path | None, settings: Settings, dtype: str | None,
@@ -101,7 +103,9 @@ def command(
     if epochs is not None and parallel is not None:
         raise click.UsageError("an estimate for training is of a whole model; leave out --epochs or --parallel")
     _check_links(parallel, link, node, algorithm)
-    form = FORMATS.chosen(form, output) if path is None else form or "text"
+    if form in _VIEWERS and (path is not None or by != "layer" or top is not None or everything):
+        raise click.UsageError(f"--format {form}: it has all ops; leave out --explain, --by, --top and --all")
+    form = FORMATS.also(*VIEWERS).chosen(form, output) if path is None else form or "text"
     check_places(output, picture)
     from cnncost.report import prediction_text as render
 
@@ -118,6 +122,10 @@ def command(
     rows = None if everything else top or (_ROWS if form == "text" else None)
     if path is not None:
         terminal.put(render.explain(found, path), output, words=True)
+    elif form in _VIEWERS:
+        from cnncost.report.timeline import TIMELINES
+
+        terminal.put(viewed(TIMELINES[form](found), form), output)
     else:
         terminal.write(render.document(found, by, rows), form, output)
 

@@ -12,12 +12,15 @@ from cnncost.cli.options import Command, check_places, format_option, model_argu
 from cnncost.cli.parallel import built_model, parallel_options
 from cnncost.cli.running import analyzed, run_options
 from cnncost.render.formats import FORMATS, Format, listed
+from cnncost.render.viewers import SPEEDSCOPE
 
 if TYPE_CHECKING:
     from cnncost.report.columns import By
     from cnncost.report.model import Report
     from cnncost.sources.parallel import Parallel
     from cnncost.sources.settings import Settings
+
+_FORMATS = FORMATS.also(SPEEDSCOPE)
 
 
 @click.command(
@@ -49,7 +52,7 @@ if TYPE_CHECKING:
     "--top", type=click.IntRange(min=1), metavar="N",
     help="The N largest of this list, and one row for all others; by MACs without --sort.",
 )  # fmt: skip
-@format_option()
+@format_option(_FORMATS)
 @output_option()
 @click.option(
     "--columns", metavar="+NAME",
@@ -76,12 +79,16 @@ def command(
     """
     from cnncost.report.ranking import ranking
 
-    form = FORMATS.chosen(form, None if path is not None else output)
+    form = _FORMATS.chosen(form, None if path is not None else output)
     asked = ranking(sort, top)
     if asked is not None:
         _check_ranking(form, by, depth, path)
-    whole = FORMATS[form].whole and asked is None
-    _check_view(FORMATS[form], whole, by, depth, path)
+    if form == SPEEDSCOPE.name and (by, depth, asked, columns, path) != (None,) * 5:
+        raise click.UsageError(
+            "--format speedscope has all modules and ops; leave out --by, --depth, --sort, --top, --columns, --explain"
+        )
+    whole = _FORMATS[form].whole and asked is None
+    _check_view(_FORMATS[form], whole, by, depth, path)
     by = by or (None if asked is None else "layer")
     check_places(output)
     further = _further(columns)
@@ -99,6 +106,8 @@ def command(
         terminal.put(report.explain(path), output, words=True)
     elif form == "json":
         terminal.put(report.to_json(), output)
+    elif form == SPEEDSCOPE.name:
+        terminal.put(report.to_speedscope(), output)
     else:
         from cnncost.report.document import document, page
 

@@ -66,6 +66,15 @@ class LinkTime(NamedTuple):
     seconds: float
 
 
+class Sending(NamedTuple):
+    """One collective: its link by name, the bandwidth in bytes a second, bytes over the busiest link, and seconds."""
+
+    link: str
+    bandwidth: float
+    nbytes: int
+    seconds: float
+
+
 class _Path(NamedTuple):
     link: str
     bandwidth: float
@@ -107,17 +116,22 @@ def link_times(
     values: dict[tuple[str, str, str, int, str], list[float]] = {}
     for (key, phase), count in uses.items():
         spec = specs[key]
-        path = _path(spec, device, topology)
-        nbytes = _stored(spec, busiest(spec, topology.algorithm), dtype)
-        seconds = max(device.launches, nbytes / path.bandwidth) if nbytes else 0.0
-        sort = (phase, spec["collective"], spec["group"], spec["ranks"], path.link)
-        sums = values.setdefault(sort, [path.bandwidth, 0, 0, 0.0])
+        link, bandwidth, nbytes, seconds = sending(spec, device, topology, dtype)
+        sort = (phase, spec["collective"], spec["group"], spec["ranks"], link)
+        sums = values.setdefault(sort, [bandwidth, 0, 0, 0.0])
         for i, number in enumerate((count, count * nbytes, count * seconds), start=1):
             sums[i] += number
     return tuple(
         LinkTime(*sort, bandwidth, int(calls), int(nbytes), seconds)
         for sort, (bandwidth, calls, nbytes, seconds) in values.items()
     )
+
+
+def sending(spec: OpSpec, device: Device, topology: Topology, dtype: str | None = None) -> Sending:
+    """The time of one collective. Arguments and errors are those of `link_times`."""
+    path = _path(spec, device, topology)
+    nbytes = _stored(spec, busiest(spec, topology.algorithm), dtype)
+    return Sending(*path, nbytes, max(device.launches, nbytes / path.bandwidth) if nbytes else 0.0)
 
 
 def _stored(spec: OpSpec, nbytes: int, dtype: str | None) -> int:
@@ -161,4 +175,4 @@ def _on_nodes(spec: OpSpec, node: int | None) -> tuple[int, int]:
     return min(counts.values()), len(counts)
 
 
-__all__ = ["ALGORITHMS", "KIND", "LinkTime", "Topology", "link_times", "topology"]
+__all__ = ["ALGORITHMS", "KIND", "LinkTime", "Sending", "Topology", "link_times", "sending", "topology"]

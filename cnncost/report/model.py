@@ -141,6 +141,13 @@ class Report(ReportData):
 
         return to_json(self)
 
+    def to_speedscope(self) -> str:
+        """MACs, FLOPs, bytes and parameters as flame graphs of modules and ops, a file that speedscope.app opens."""
+        from cnncost.render.speedscope import to_speedscope
+        from cnncost.report.timeline import of_report
+
+        return to_speedscope(of_report(self))
+
     def to_html(self, *, sort: str | None = None, top: int | None = None) -> str:
         """One self-contained page; with `sort` or `top`, as in `to_markdown`, of layers in place of the module tree."""
         return self._rendered("html", sort, top)

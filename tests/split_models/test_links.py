@@ -19,6 +19,7 @@ from cnncost.errors import CnncostError, DeviceError, InputError
 from cnncost.passes.links import topology
 from cnncost.report.prediction import split
 from tests.cli.calls import ran
+from tests.report.viewers import read_trace
 
 pytestmark = pytest.mark.filterwarnings("ignore::FutureWarning")
 DEVICES = """
@@ -191,6 +192,10 @@ def test_a_step_of_fsdp_takes_three_times_its_parameters():
     assert times.sending == pytest.approx(3 * 7 / 8 * parameters / 400e9, rel=1e-12)
     assert times.in_turn == pytest.approx(times.computing + times.sending, rel=1e-12)
     assert max(times.computing, times.sending) <= times.overlapped <= times.in_turn
+    trace = read_trace(found.to_trace())
+    sent = [each.args["seconds"] for each in trace.slices if each.args.get("kind") == "collective"]
+    assert trace.other["seconds"] == pytest.approx(times.in_turn, rel=1e-12)
+    assert sum(sent) == pytest.approx(times.sending, rel=1e-12)
 
 
 def test_tensor_parallel_has_two_all_reduces_a_block_and_direction():
@@ -266,6 +271,7 @@ def test_a_device_without_links_leaves_communication_out():
         found = cnncost.roofline(Calls(lambda x: all_reduce(x, group)), (torch.zeros(8),), device="alone")
     assert found.links.times is None
     assert split(found) is None
+    assert read_trace(found.to_trace()).other["seconds"] == pytest.approx(found.roofline.total.seconds, rel=1e-12)
     assert "communication is left out: no source states the links of" in " ".join(str(found).split())
 
 

@@ -1,0 +1,194 @@
+"""A Prediction or a Report as a timeline, for viewers of traces and flame graphs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, Literal
+
+from cnncost.graph import Graph, OpSpec
+from cnncost.ops import cost_of
+from cnncost.passes.links import KIND, sending
+from cnncost.passes.memory import Memory, memory
+from cnncost.render.timeline import Counter, Timeline, Track, Unit
+from cnncost.render.values import worded
+from cnncost.report import heading
+from cnncost.report.columns import AT_LEAST
+from cnncost.report.data import ReportData
+from cnncost.report.link_text import sentences
+from cnncost.report.prediction import Prediction, split
+from cnncost.report.prediction_text import ceilings, foot, formula
+from cnncost.report.spans import of_graph, of_layers, track
+from cnncost.versions import __version__
+
+MAKER = f"cnncost@{__version__}"
+NO_RULE = "no rule, not known"
+
+
+def traced(prediction: Prediction) -> Timeline:
+    """Predicted seconds of each op, with what they follow from, and bytes of memory by use over the seconds.
+
+    Collectives of a split model take their time on links, in turn, where the device's links are stated.
+    """
+    seconds = _seconds(prediction)
+    facts = _Facts(prediction, seconds)
+    track = _track(prediction, "seconds", seconds, facts.of)
+    return _timeline(prediction, (track,), tuple(_counters(prediction, seconds)))
+
+
+def flames(prediction: Prediction) -> Timeline:
+    """Predicted seconds, FLOPs and bytes of each op."""
+    times = prediction.roofline.nodes
+    tracks = (
+        _track(prediction, "seconds", _seconds(prediction)),
+        _track(prediction, "FLOPs", [None if time is None else time.flops for time in times]),
+        _track(prediction, "bytes", [None if time is None else time.nbytes for time in times]),
+    )
+    return _timeline(prediction, tracks)
+
+
+def _track(
+    prediction: Prediction, of: Literal["seconds", "FLOPs", "bytes"], sizes: Sequence[float | None],
+    facts: Callable[[int], dict[str, Any]] | None = None,
+) -> Track:  # fmt: skip
+    roofline, run = prediction.roofline, _run(prediction)
+    pieces = of_graph(prediction.graph, sizes, facts)
+    if of != "seconds":
+        name = _marked(f"{of} of the {run}", bool(roofline.unknown))
+        return track(name, "bytes" if of == "bytes" else "none", prediction.report.model, pieces, NO_RULE)
+    unlinked = prediction.links is not None and prediction.links.times is None
+    computed = "" if roofline.dtype is None else f", computed in {roofline.dtype}"
+    bounded = bool(roofline.unknown) or unlinked or not roofline.device.measured
+    name = _marked(f"predicted time, {run} on {roofline.device.title}{computed}", bounded)
+    return track(name, "seconds", prediction.report.model, pieces, NO_RULE)
+
+
+def _run(prediction: Prediction) -> str:
+    return "training step" if prediction.step else "forward"
+
+
+def _timeline(prediction: Prediction, tracks: tuple[Track, ...], counters: tuple[Counter, ...] = ()) -> Timeline:
+    report, roofline = prediction.report, prediction.roofline
+    facts = heading.facts(report) | {
+        "run": _run(prediction), "device": roofline.device.title, "dtype": roofline.dtype,
+        "ceilings": ceilings(roofline.device, roofline.dtype), "formula": formula(roofline.device),
+        "seconds": tracks[0].total, "unknown_ops": roofline.unknown,
+        "notes": [*foot(prediction), *sentences(prediction), *report.notes],
+    }  # fmt: skip
+    return Timeline(f"{heading.title(report)}, {heading.inputs(report)}", MAKER, tracks, counters, facts)
+
+
+def of_report(report: ReportData) -> Timeline:
+    """MACs, FLOPs, bytes and parameters; those of ops, or of module calls of a report that was read from a file."""
+    tracks = [_counted(report, *each) for each in _QUANTITIES]
+    tracks.append(track("parameters", "none", report.model, of_layers(report, lambda row: row.params, False), ""))
+    if report.training is not None:
+        tracks += [_of_run(report, report.training, f"{name} of a training step", unit, of)
+                   for name, unit, of in _QUANTITIES]  # fmt: skip
+    title = f"{heading.title(report)}, {heading.inputs(report)}"
+    return Timeline(title, MAKER, tuple(tracks), facts=heading.facts(report))
+
+
+def _moved(each: Any) -> int:
+    """Bytes of an op's cost or of a row."""
+    return int(each.bytes_read + each.bytes_written) if hasattr(each, "bytes_read") else int(each.read + each.written)
+
+
+_QUANTITIES: tuple[tuple[str, Unit, Callable[[Any], int]], ...] = (
+    ("MACs", "none", lambda each: each.macs),
+    ("FLOPs", "none", lambda each: each.flops),
+    ("bytes read and written", "bytes", _moved),
+)
+"""Name, unit, and the number of a cost or a row."""
+
+
+def _counted(report: ReportData, name: str, unit: Unit, of: Callable[[Any], int]) -> Track:
+    if report.graph is not None:
+        return _of_run(report, report.graph, name, unit, of)
+    bounded = report.totals.lower_bound
+    return track(_marked(name, bounded), unit, report.model, of_layers(report, of, True), report.partial or NO_RULE)
+
+
+def _of_run(report: ReportData, graph: Graph, name: str, unit: Unit, of: Callable[[Any], int]) -> Track:
+    sizes = {id(spec): None if (cost := cost_of(spec)) is None else of(cost) for spec in graph.specs}
+    by_node = [sizes[id(node.spec)] for node in graph.nodes]
+    bounded = None in by_node or graph.failed is not None
+    return track(_marked(name, bounded), unit, report.model, of_graph(graph, by_node), NO_RULE)
+
+
+def _marked(name: str, bounded: bool) -> str:
+    return f"{AT_LEAST} {name}" if bounded else name
+
+
+def _seconds(prediction: Prediction) -> list[float | None]:
+    """Of each node; of collectives those on links, where they are known."""
+    roofline, links = prediction.roofline, prediction.links
+    seconds = [None if time is None else time.seconds for time in roofline.nodes]
+    if links is None or split(prediction) is None:
+        return seconds
+    by_spec: dict[int, float] = {}
+
+    def linked(spec: OpSpec) -> float:
+        if id(spec) not in by_spec:
+            by_spec[id(spec)] = sending(spec, roofline.device, links.topology, roofline.dtype).seconds
+        return by_spec[id(spec)]
+
+    nodes = prediction.graph.nodes
+    return [
+        linked(node.spec) if node.spec.kind == KIND else each for node, each in zip(nodes, seconds, strict=True)
+    ]  # fmt: skip
+
+
+class _Facts:
+    """What ops are, and what their times follow from."""
+
+    def __init__(self, prediction: Prediction, seconds: Sequence[float | None]) -> None:
+        self.nodes, self.times, self.seconds = prediction.graph.nodes, prediction.roofline.nodes, seconds
+        self.linked = split(prediction) is not None
+        self.shapes: dict[int, dict[str, Any]] = {}
+
+    def of(self, index: int) -> dict[str, Any]:
+        """Those of a node."""
+        node, time = self.nodes[index], self.times[index]
+        about: dict[str, Any] = {"phase": node.phase, **self._shapes(node.spec)}
+        if time is None:
+            return about
+        about |= {"seconds": self.seconds[index], "flops": time.flops, "bytes": time.nbytes}
+        if node.spec.kind == KIND and self.linked:
+            return about | {"bound": "link"}
+        terms = {name: getattr(time, name) for name in ("compute", "memory", "copies", "pages", "launch")}
+        return about | {"bound": time.bound, **{f"{name}_seconds": value for name, value in terms.items() if value}}
+
+    def _shapes(self, spec: OpSpec) -> dict[str, Any]:
+        if id(spec) not in self.shapes:
+            inputs, outputs = (worded((t.shape, t.dtype) for t in types) for types in (spec.inputs, spec.outputs))
+            self.shapes[id(spec)] = {"kind": spec.kind, "inputs": inputs, "outputs": outputs}
+        return self.shapes[id(spec)]
+
+
+TIMELINES = {"trace": traced, "speedscope": flames}
+"""Of a prediction, by the viewer's format."""
+
+
+def _counters(prediction: Prediction, seconds: list[float | None]) -> Iterator[Counter]:
+    """Bytes alive while each op runs, from its start on: of each device of a model that is on several."""
+    graph, at = prediction.graph, 0.0
+    if not graph.nodes:
+        return
+    starts = []
+    for each in seconds:
+        starts.append(at)
+        at += each or 0.0
+    dtype = prediction.roofline.dtype
+    recorded = "" if dtype is None else ", as recorded"
+    if graph.placement is None:
+        yield from _of_memory(f"memory{recorded}", graph, memory(graph), tuple(starts))
+        return
+    for device, name in enumerate(graph.placement.devices):
+        yield from _of_memory(f"memory of {name}{recorded}", graph, memory(graph, device=device), tuple(starts))
+
+
+def _of_memory(name: str, graph: Graph, found: Memory, starts: tuple[float, ...]) -> Iterator[Counter]:
+    mark = f" {AT_LEAST}" if found.unseen else ""
+    yield Counter(f"{name}, total{mark}", starts, {"bytes": found.timeline})
+    parts = {use: curve for use, curve in found.curves(graph).items() if any(curve)}
+    yield Counter(f"{name}, bytes{mark}", starts, parts)
