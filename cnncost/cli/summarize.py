@@ -15,8 +15,10 @@ from cnncost.render.formats import FORMATS, Format, listed
 from cnncost.render.viewers import SPEEDSCOPE
 
 if TYPE_CHECKING:
+    from cnncost.render.document import Document
     from cnncost.report.columns import By
     from cnncost.report.model import Report
+    from cnncost.report.ranking import Ranking
     from cnncost.sources.parallel import Parallel
     from cnncost.sources.settings import Settings
 
@@ -109,10 +111,19 @@ def command(
     elif form == SPEEDSCOPE.name:
         terminal.put(report.to_speedscope(), output)
     else:
-        from cnncost.report.document import document, page
-
         view = by or ("module" if form == "text" else "layer")
-        terminal.write(page(report, depth) if whole else document(report, view, depth, asked), form, output)
+        terminal.write(_document(report, whole, view, depth, asked), form, output)
+
+
+def _document(report: Report, whole: bool, by: By, depth: int | None, asked: Ranking | None) -> Document:
+    """The interactive page if the format holds all at once; else a view of the report."""
+    if whole:
+        from cnncost.report.interactive import interactive
+
+        return interactive(report, depth)
+    from cnncost.report.document import document
+
+    return document(report, by, depth, asked)
 
 
 _OF_LAYERS = ("kernel", "stride", "input", "trainable")

@@ -66,6 +66,19 @@ class CallBytes(NamedTuple):
     saved: int
 
 
+class Tensors(NamedTuple):
+    """Bytes that live equally long, of one module and use: from node `born` to node `died`, both included.
+
+    `born` is None for what is there before the first node, `died` for what outlives the run.
+    """
+
+    path: str
+    use: str
+    nbytes: int
+    born: int | None
+    died: int | None
+
+
 @dataclass(frozen=True, slots=True)
 class Memory:
     """Bytes of a run.
@@ -108,6 +121,23 @@ class Memory:
             )
             for use in USES
         }
+
+
+def tensors(graph: Graph, found: Memory) -> list[Tensors]:
+    """Who holds what from when to when; at each node, what is alive adds up to `found.timeline`.
+
+    `found` is the Graph's memory. What an op allocates while it runs is a temporary of its own module.
+    """
+    owners, held = _owners(graph), dict[tuple[str, str, int | None, int | None], int]()
+    for storage, size, kind in zip(graph.storages, found.sizes, found.kinds, strict=True):
+        born = storage.born
+        path = owners.get(storage.id, "") if born is None else graph.call_path(graph.nodes[born].call)
+        key = (path, kind, born, storage.died)
+        held[key] = held.get(key, 0) + size
+    for node, nbytes in _scratch(graph).items():
+        key = (graph.call_path(graph.nodes[node].call), "temporaries", node, node)
+        held[key] = held.get(key, 0) + nbytes
+    return [Tensors(path, use, n, born, died) for (path, use, born, died), n in held.items() if n]
 
 
 def memory(graph: Graph, block: int = 1, device: int | None = None) -> Memory:

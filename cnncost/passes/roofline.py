@@ -139,19 +139,9 @@ def roofline(graph: Graph, device: Device, dtype: str | None = None) -> Roofline
     Raises:
         DeviceError: the device has no ceiling for a number format that is needed.
     """
-    weight_storages, weights = _weights(graph)
-    stored = None if dtype is None else DTYPES[dtype]
-    weight_level = device.level(weights if stored is None else _scaled(graph, weights, stored))
-    by_spec: dict[tuple[int, tuple[bool, ...], tuple[bool, ...]], OpTime | None] = {}
-    times: list[OpTime | None] = []
-    for node in graph.nodes:
-        storages = {graph.values[i].storage for i in node.inputs}
-        mine = tuple([graph.values[i].storage in weight_storages for i in node.inputs])
-        new = tuple([graph.values[i].storage not in storages for i in node.outputs])
-        key = (id(node.spec), mine, new)
-        if key not in by_spec:
-            by_spec[key] = _time(_Op(node.spec, mine, new), device, dtype, weight_level)
-        times.append(by_spec[key])
+    distinct = distinct_ops(graph)
+    of_op = op_times(graph, distinct, device, dtype)
+    times = [of_op[i] for i in distinct.of_node]
     pairs = [(node, time) for node, time in zip(graph.nodes, times, strict=True) if time is not None]
     return Roofline(
         device, dtype, _sum(time for _, time in pairs),
@@ -167,6 +157,41 @@ class _Op(NamedTuple):
     spec: OpSpec
     weights: tuple[bool, ...]
     new: tuple[bool, ...]
+
+
+class DistinctOps(NamedTuple):
+    """The ops of a Graph whose times may differ, each node's index among them, and the bytes of all weights."""
+
+    ops: tuple[_Op, ...]
+    of_node: tuple[int, ...]
+    weights: int
+
+
+def distinct_ops(graph: Graph) -> DistinctOps:
+    """Group the nodes that take the same time on any device: equal specs that read and write alike."""
+    weight_storages, weights = _weights(graph)
+    found: dict[tuple[int, tuple[bool, ...], tuple[bool, ...]], int] = {}
+    ops: list[_Op] = []
+    of_node = []
+    for node in graph.nodes:
+        storages = {graph.values[i].storage for i in node.inputs}
+        mine = tuple([graph.values[i].storage in weight_storages for i in node.inputs])
+        new = tuple([graph.values[i].storage not in storages for i in node.outputs])
+        index = found.setdefault((id(node.spec), mine, new), len(ops))
+        if index == len(ops):
+            ops.append(_Op(node.spec, mine, new))
+        of_node.append(index)
+    return DistinctOps(tuple(ops), tuple(of_node), weights)
+
+
+def op_times(graph: Graph, distinct: DistinctOps, device: Device, dtype: str | None = None) -> list[OpTime | None]:
+    """The time of each of a Graph's distinct ops on a device; None for an op without a rule.
+
+    Arguments and errors as in `roofline`.
+    """
+    weights = distinct.weights if dtype is None else _scaled(graph, distinct.weights, DTYPES[dtype])
+    weight_level = device.level(weights)
+    return [_time(op, device, dtype, weight_level) for op in distinct.ops]
 
 
 def _weights(graph: Graph) -> tuple[set[int], int]:
@@ -321,4 +346,4 @@ def _grouped(pairs: list[tuple[Key, OpTime]]) -> dict[Key, Predicted]:
     return {key: _sum(times) for key, times in groups.items()}
 
 
-__all__ = ["Bound", "OpTime", "Predicted", "Roofline", "roofline"]
+__all__ = ["Bound", "DistinctOps", "OpTime", "Predicted", "Roofline", "distinct_ops", "op_times", "roofline"]

@@ -17,8 +17,7 @@ Shown: TypeAlias = Literal["all", "people", "text", "markup", "data"]
 and JSON alone."""
 Role: TypeAlias = Literal["row", "rest", "total"]
 """What a row is: one of the results; the sum of those that are not listed; the sum of all. Data has results alone."""
-MARKUP, TEXT = frozenset({"all", "people", "markup"}), frozenset({"all", "people", "text"})
-DATA = frozenset({"all", "data"})
+MARKUP, TEXT, DATA = (frozenset({"all", *more}) for more in (("people", "markup"), ("people", "text"), ("data",)))
 
 
 class Bar(NamedTuple):
@@ -311,8 +310,8 @@ class Document:
         facts: what JSON says beside the tables: plain data.
         parts: tables, notes and headings, in their order.
         level: of the title in markdown.
-        width: of text in a file.
-        least: width of text that is not gone below, however narrow a terminal is.
+        width, least: of text in a file, and in a terminal, however narrow it is.
+        program: plain data that the program in a page of HTML draws in place of the tables; None: there is none.
     """
 
     command: str
@@ -325,6 +324,7 @@ class Document:
     level: int = 1
     width: int = 100
     least: int = 60
+    program: Mapping[str, Any] | None = None
 
     def shown(self, where: frozenset[str]) -> list[Part]:
         """The parts that are shown there and are not empty."""

@@ -1,4 +1,4 @@
-"""A document as one self-contained HTML page without scripts.
+"""A document as one self-contained HTML page, which needs no script; some documents have a program beside.
 
 Written by hand and not by a template: the page is a few tags around tables, and one more dependency would move them
 into a file that types and tests don't see.
@@ -28,6 +28,7 @@ from cnncost.render.document import (
 )
 from cnncost.render.html_style import FRAGMENT, PAGE
 from cnncost.render.layout import places, printable
+from cnncost.render.program import PLACE, with_program
 from cnncost.render.values import missing, show
 
 _SHOWN = MARKUP | {"text"}
@@ -36,8 +37,15 @@ _NAME_WIDTH, _TEXT_WIDTH = 44, 24
 
 
 def to_html(document: Document) -> str:
-    """One self-contained page: title, then the parts."""
-    return page(document.full_title or document.command, _body(document, "h1"))
+    """One self-contained page: title, then the parts; with its program, if the document has one."""
+    title = document.full_title or document.command
+    if document.program is None:
+        return page(title, _body(document, "h1"))
+    parts = document.shown(MARKUP)
+    first = next((i for i, part in enumerate(parts) if isinstance(part, Table)), len(parts))
+    above = [*_title(document, "h1"), *(line for part in parts[:first] for line in _lines(part))]
+    below = [line for part in parts[first:] for line in _lines(part)]
+    return with_program(document.program, page(title, [*above, PLACE, *below, "</div>"]))
 
 
 def fragment(document: Document) -> str:
@@ -46,10 +54,14 @@ def fragment(document: Document) -> str:
     return f'<style>{FRAGMENT}</style>\n<div class="cnncost">\n{body}\n</div>\n'
 
 
-def _body(document: Document, level: str) -> Iterator[str]:
+def _title(document: Document, level: str) -> Iterator[str]:
     yield tag(level, document.title or document.command)
     if document.subtitle:
         yield tag("p", document.subtitle)
+
+
+def _body(document: Document, level: str) -> Iterator[str]:
+    yield from _title(document, level)
     for part in document.shown(MARKUP):
         yield from _lines(part)
 

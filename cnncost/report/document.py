@@ -12,7 +12,7 @@ from cnncost.report import heading, placement_tables
 from cnncost.report.columns import AT_LEAST, By, Column, for_people, share_cell
 from cnncost.report.columns import table as view
 from cnncost.report.data import ReportData
-from cnncost.report.entries import Entry, entries, page_entries
+from cnncost.report.entries import Entry, entries, page_entries, shortened
 from cnncost.report.ranking import Ranking, ranked
 from cnncost.report.rows import Totals
 
@@ -49,9 +49,13 @@ def document(report: ReportData, by: By = "layer", depth: int | None = None, ask
     )  # fmt: skip
 
 
-def page(report: ReportData, depth: int | None = None, *, whole: bool = True) -> Document:
-    """Totals, the module tree, open down to `depth`; if `whole`, also the ops and the layers."""
+def page(report: ReportData, depth: int | None = None, *, whole: bool = True, most: int | None = None) -> Document:
+    """Totals, the module tree, open down to `depth`; if `whole`, also the ops and the layers.
+
+    Tables have no more than `most` rows: the tree is cut where a level has too many, the others at their end.
+    """
     totals, (rows, opened) = report.totals, page_entries(report, depth)
+    rows, left_out = shortened(rows, most)
     mark = AT_LEAST if totals.lower_bound else ""
     tiles = Tiles((
         ("parameters", "count", Cell(totals.params)), ("MACs", "count", Cell(totals.macs, mark)),
@@ -61,11 +65,13 @@ def page(report: ReportData, depth: int | None = None, *, whole: bool = True) ->
     legend = [line for line in entries(report, "module", None).legend if line.startswith("(")]
     shown: list[parts.Part] = [
         notes(heading.CONVENTION, listed=False), tiles, *_unknown(report),
-        table(report, "module", rows, opened), notes(*_remarks(report), *legend), *placement_tables.tables(report),
+        table(report, "module", rows, opened), notes(*left_out, *_remarks(report), *legend),
+        *placement_tables.tables(report),
     ]  # fmt: skip
     views: tuple[tuple[By, str], ...] = (("op", "Ops"), ("layer", "Layers"))
     for by, title in views if whole else ():
-        shown += [Heading(title), table(report, by, entries(report, by, None).rows)]
+        rows, left_out = shortened(entries(report, by, None).rows, most)
+        shown += [Heading(title), table(report, by, rows), notes(*left_out)]
     return Document(
         "summarize", heading.title(report), heading.inputs(report), topic="cost", parts=tuple(shown)
     )  # fmt: skip

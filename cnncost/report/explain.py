@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from cnncost import units
 from cnncost.errors import CnncostError
-from cnncost.graph import Graph, Node, OpSpec, Value
+from cnncost.graph import Graph, Node, OpSpec
 from cnncost.masks import Mask
 from cnncost.ops import Cost, cost_of
 from cnncost.passes.unmasked import left_of, takes_mask
@@ -20,6 +20,7 @@ from cnncost.report.entries import Entry, child_entries
 from cnncost.report.formula import formulas, wrapped
 from cnncost.report.naming import resolve_path
 from cnncost.report.rows import Module
+from cnncost.report.signatures import Signatures
 
 WIDTH = 80
 _FREE = "no floating-point operation"
@@ -76,7 +77,7 @@ def _own(graph: Graph, module: Module, call: int | None, below: list[Entry]) -> 
     if not groups:
         yield from _idle(graph, module, below)
         return
-    names, free, costs = _Names(graph, module.path), dict[str, int](), []
+    signatures, free, costs = Signatures(graph), dict[str, int](), []
     masks = dict(graph.masks)
     for indices in groups:
         nodes = [graph.nodes[i] for i in indices]
@@ -84,7 +85,7 @@ def _own(graph: Graph, module: Module, call: int | None, below: list[Entry]) -> 
         if cost is not None and not cost.terms and len(groups) > 1:
             free[nodes[0].name] = free.get(nodes[0].name, 0) + len(nodes)
         else:
-            yield from _op(nodes, cost, names)
+            yield from _op(nodes, cost, signatures.of(nodes[0], module.path))
             yield from _masked(nodes[0].spec, [masks.get(i) for i in indices])
         costs.append((len(nodes), cost))
     if free:
@@ -96,11 +97,11 @@ def _own(graph: Graph, module: Module, call: int | None, below: list[Entry]) -> 
         yield f"together: {mark}{units.counted(macs, 'MAC')}, {mark}{units.counted(flops, 'FLOP')}"
 
 
-def _op(nodes: list[Node], cost: Cost | None, names: _Names) -> Iterator[str]:
+def _op(nodes: list[Node], cost: Cost | None, signature: str) -> Iterator[str]:
     """One op: its name, its tensors, its formula or why there is none."""
     kind = nodes[0].spec.kind
     yield f"{nodes[0].name} (kind {kind}){_times(len(nodes))}"
-    yield from wrapped(names.signature(nodes[0]), "  ", WIDTH - 2)
+    yield from wrapped(signature, "  ", WIDTH - 2)
     if cost is None:
         yield from wrapped(f"unknown: no rule for this kind; add one with cnncost.rule({kind!r})", "  ", WIDTH - 2)
     elif not cost.terms:
@@ -153,47 +154,3 @@ def _idle(graph: Graph, module: Module, below: list[Entry]) -> Iterator[str]:
         yield "never called itself; modules in it are"
     else:
         yield "never called"
-
-
-class _Names:
-    """Display names for the tensors of a module's ops."""
-
-    def __init__(self, graph: Graph, path: str) -> None:
-        self.graph = graph
-        self.owned: dict[int, str] = {}
-        for scope in graph.scopes:
-            for each in scope.parameters + scope.buffers:
-                full = f"{scope.path}.{each.name}" if scope.path else each.name
-                if scope.path == path or each.value not in self.owned:
-                    self.owned[each.value] = each.name if scope.path == path else full
-        self.stored = {graph.values[value].storage: name for value, name in self.owned.items()}
-
-    def signature(self, node: Node) -> str:
-        """`x 1×3×224×224 float32, weight 64×3×3×3 → 1×64×224×224`; a dtype is shown where it changes."""
-        values = [self.graph.values[i] for i in node.inputs]
-        nameless = list(dict.fromkeys(value.id for value in values if not self._held(value)))
-        texts, dtype = [], ""
-        for value in values:
-            texts.append(f"{self._held(value) or _letter(value.id, nameless)} {_typed(value, dtype)}")
-            dtype = value.dtype
-        outputs = []
-        for i in node.outputs:
-            outputs.append(_typed(self.graph.values[i], dtype))
-            dtype = self.graph.values[i].dtype
-        return f"{', '.join(texts) or 'nothing'} → {', '.join(outputs) or 'nothing'}"
-
-    def _held(self, value: Value) -> str:
-        """The name of the parameter or buffer that it is, or is a view of; else empty."""
-        if value.id in self.owned:
-            return self.owned[value.id]
-        stored = self.stored.get(value.storage)
-        return f"view of {stored}" if stored else ""
-
-
-def _letter(value: int, nameless: list[int]) -> str:
-    """`x`, or `x1`, `x2` if an op reads several unnamed tensors; one name per tensor."""
-    return "x" if len(nameless) == 1 else f"x{nameless.index(value) + 1}"
-
-
-def _typed(value: Value, before: str) -> str:
-    return units.shape(value.shape) + (f" {value.dtype}" if value.dtype != before else "")

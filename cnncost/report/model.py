@@ -155,12 +155,16 @@ class Report(ReportData):
     def _rendered(self, form: str, sort: str | None = None, top: int | None = None) -> str:
         from cnncost.render.document import Document
         from cnncost.render.formats import FORMATS, rendered
-        from cnncost.report.document import data, document, page
+        from cnncost.report.document import data, document
 
         asked = ranking(sort, top)
         if form == "csv":  # the table for people takes longer than all of it
             return rendered(Document("summarize", parts=(data(self, asked=asked),)), form)
-        return rendered(page(self) if FORMATS[form].whole and asked is None else document(self, asked=asked), form)
+        if FORMATS[form].whole and asked is None:
+            from cnncost.report.interactive import interactive
+
+            return rendered(interactive(self), form)
+        return rendered(document(self, asked=asked), form)
 
     @classmethod
     def from_json(cls, text: str) -> Report:

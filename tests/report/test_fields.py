@@ -12,11 +12,13 @@ from torch.nn import functional
 import cnncost
 from cnncost.plots import fields as field_picture
 from cnncost.render.csv import to_csv as document_csv
+from cnncost.render.html import to_html
 from cnncost.render.json import to_json
 from cnncost.render.markdown import to_markdown
 from cnncost.render.text import to_text
 from cnncost.report import field_table
 from cnncost.report.columns import FURTHER, table
+from cnncost.report.document import page
 from cnncost.report.fields import growth, of_layer, plain
 from cnncost.report.model import Report
 
@@ -34,7 +36,7 @@ def filled(lenet):
 def test_plain_reports_have_no_such_columns_and_do_not_load_the_pass():
     code = (
         "import cnncost, sys\nreport = cnncost.analyze('lenet5')\n"
-        "[f() for f in (report.to_csv, report.to_json, report.to_html, report.to_markdown)]\n"
+        "[f() for f in (report.to_csv, report.to_json, report._repr_html_, report.to_markdown)]\n"
         "print([m for m in sys.modules if m.startswith('cnncost') and ('receptive' in m or '.reach' in m)])"
     )
     out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
@@ -62,9 +64,14 @@ def test_csv_joins_the_axes(filled):
     assert line.endswith(",6x6,2x2,0x0,called,False")
 
 
-@pytest.mark.parametrize("method", ["to_markdown", "to_html", "__str__"])
-def test_people_see_one_number_for_equal_axes(filled, lenet, method):
-    shown, plain = getattr(filled, method)(), getattr(lenet, method)()
+def static(report):
+    """The page without its program, which has these columns always."""
+    return to_html(page(report))
+
+
+@pytest.mark.parametrize("write", [Report.to_markdown, static, str], ids=["markdown", "html", "text"])
+def test_people_see_one_number_for_equal_axes(filled, lenet, write):
+    shown, plain = write(filled), write(lenet)
     assert "field" in shown
     assert "field" not in plain
     assert "global" in shown

@@ -1,3 +1,5 @@
+import base64
+import hashlib
 import re
 
 import pytest
@@ -10,10 +12,26 @@ def to_html(report, depth=None):
     return html.to_html(page(report, depth))
 
 
+SVG = '"http://www.w3.org/2000/svg"'
+"""A name that a browser knows drawings by, and asks nobody for."""
+
+
 @pytest.mark.parametrize("name", ["lenet5", "odd", "resnet50"])
-def test_nothing_comes_from_outside(name, report):
-    made = to_html(report(name))
-    assert not re.search(r"https?:|<script|<link|<img|@import|url\(|src=", made)
+@pytest.mark.parametrize("made", [to_html, lambda report: report.to_html()], ids=["without program", "with it"])
+def test_nothing_comes_from_outside(name, made, report):
+    """No address, and nothing that has a source: scripts and styles stand in the page."""
+    assert not re.search(r"https?:|<link|<img|@import|url\(|<[a-z]+ [^<>]*src=", made(report(name)).replace(SVG, ""))
+
+
+@pytest.mark.parametrize("name", ["lenet5", "odd", "resnet50"])
+def test_the_policy_allows_two_scripts_and_no_request(name, report):
+    """Those that stand in the page, by their hashes: no name of a model can add another."""
+    made = report(name).to_html()
+    policy = re.search(r'Content-Security-Policy" content="([^"]*)"', made)[1].split("; ")
+    scripts = re.findall(r"<script>(.*?)</script>", made, re.DOTALL)
+    hashes = [f"'sha256-{base64.b64encode(hashlib.sha256(each.encode()).digest()).decode()}'" for each in scripts]
+    assert policy[:2] == ["default-src 'none'", f"script-src {' '.join(hashes)}"]
+    assert len(scripts) == 2
 
 
 def test_light_and_dark(report):

@@ -15,12 +15,13 @@ from typing import NamedTuple
 from cnncost.errors import CnncostError
 from cnncost.graph import Graph
 from cnncost.passes.receptive_field.axes import Places, spatial_axes
+from cnncost.passes.receptive_field.boxes import Boxes, boxes
 from cnncost.passes.receptive_field.field import GLOBAL, UNKNOWN, Extent, Field
 from cnncost.passes.receptive_field.result import ReceptiveField
 from cnncost.passes.receptive_field.units import Units, box, numbers
 from cnncost.passes.receptive_field.walk import Lost, Seen, Walk
 
-__all__ = ["GLOBAL", "UNKNOWN", "Extent", "ReceptiveField", "ReceptiveFields", "receptive_fields"]
+__all__ = ["GLOBAL", "UNKNOWN", "Boxes", "Extent", "ReceptiveField", "ReceptiveFields", "receptive_fields"]
 
 
 class Image(NamedTuple):
@@ -69,6 +70,18 @@ class ReceptiveFields:
             return field
         index = units.index(tuple(unit))
         return field._replace(unit=tuple(unit), box=tuple(box(each, index) for each in found))
+
+    def boxes(self, call: int, image: int | None = None) -> tuple[Boxes | None, ...] | None:
+        """What all units see, a table for each spatial axis of the input; None if the output depends on no image.
+
+        A table is None where nothing is seen along the axis, an op could not be followed, or it is too large.
+        """
+        output, seen = self._output(call)
+        chosen = self._image(image, seen)
+        if output is None or chosen is None:
+            return None
+        _, found, units = self._units(call, output, chosen, seen)
+        return tuple([boxes(units.each(each), units) if isinstance(each, Field) else None for each in found])
 
     def units(self, call: int, image: int | None = None) -> dict[int, int]:
         """The output axes that a layer's units lie along, with the number of units along each."""

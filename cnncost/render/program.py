@@ -1,0 +1,50 @@
+"""The program of an interactive page: `page.js` and `page.css`, which are built from the sources in `page/`.
+
+The page stays one file that asks nobody for anything: its security policy allows the two scripts in it, by their
+hashes, and no request at all. Without scripts, or where the program fails, the static parts are shown.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+from collections.abc import Mapping
+from functools import cache
+from importlib.resources import files
+from typing import Any
+
+PLACE = '<div id="page"></div>\n<div class="static">'
+"""Where the program draws, before what stands there without it."""
+_BEFORE = (
+    'document.documentElement.className="scripted";'
+    'addEventListener("error",function(){if(!document.querySelector("#page>*"))document.documentElement.className=""});'
+)
+"""Hides the static parts before they are painted; shows them again if the program fails before it has drawn."""
+
+
+@cache
+def _built(name: str) -> str:
+    return files("cnncost.render").joinpath(name).read_text(encoding="utf-8")
+
+
+def _hash(script: str) -> str:
+    return "'sha256-" + base64.b64encode(hashlib.sha256(script.encode()).digest()).decode() + "'"
+
+
+def with_program(data: Mapping[str, Any], page: str) -> str:
+    """A page with the program and its data, which draw in `PLACE`."""
+    script = _built("page.js")
+    policy = (
+        f"default-src 'none'; script-src {_hash(_BEFORE)} {_hash(script)}; style-src 'unsafe-inline'; "
+        "img-src blob: data:; form-action 'none'; base-uri 'none'"
+    )
+    head = (
+        f'<meta http-equiv="Content-Security-Policy" content="{policy}">\n'
+        f"<style>{_built('page.css')}</style>\n<script>{_BEFORE}</script>\n</head>"
+    )
+    plain = json.dumps(data, ensure_ascii=False, allow_nan=False, separators=(",", ":")).replace("<", "\\u003c")
+    body = f'<script type="application/json" id="data">{plain}</script>\n<script>{script}</script>\n</body>'
+    page = page.replace("</head>", head, 1)
+    start, end = page.rsplit("</body>", 1)
+    return f"{start}{body}{end}"

@@ -1,0 +1,49 @@
+"""The ops that each row runs itself, each with its formula: equal ones are written once."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from cnncost.graph import Graph, Node
+from cnncost.ops import cost_of, rule_doc
+from cnncost.report.formula import formulas
+from cnncost.report.interactive.encoding import Json, number
+from cnncost.report.interactive.tables import TreeItem
+from cnncost.report.signatures import Signatures
+
+
+def encoded(graph: Graph, tree: Sequence[TreeItem]) -> Json:
+    """`ops`, the distinct ops with their formulas; `runs`, by row (op, how often); `rules`, what a kind's rule says."""
+    signatures = Signatures(graph)
+    by_path: dict[str, dict[tuple[object, str], list[int]]] = {}
+    for index, node in enumerate(graph.nodes):
+        path = graph.scopes[graph.calls[node.call].scope].path
+        by_path.setdefault(path, {}).setdefault((node.spec, node.name), []).append(index)
+    known: dict[tuple[object, str, str], int] = {}
+    ops: list[Json] = []
+    runs: dict[int, list[list[int]]] = {}
+    for row, (item, _) in enumerate(tree):
+        if not item.own and item.children:
+            continue
+        for (spec, name), indices in by_path.get(item.paths[0], {}).items():
+            node = graph.nodes[indices[0]]
+            signature = signatures.of(node, item.paths[0])
+            op = known.setdefault((spec, name, signature), len(ops))
+            if op == len(ops):
+                ops.append(_op(node, signature))
+            runs.setdefault(row, []).append([op, len(indices)])
+    kinds = dict.fromkeys(op["kind"] for op in ops)
+    return {"ops": ops, "runs": runs, "rules": {kind: doc for kind in kinds if (doc := rule_doc(kind))}}
+
+
+def _op(node: Node, signature: str) -> Json:
+    """An op: what it reads and makes, its formula, its numbers; `known` is false if it has no rule."""
+    cost = cost_of(node.spec)
+    about: Json = {"name": node.name, "kind": node.spec.kind, "signature": signature, "known": cost is not None}
+    if cost is None:
+        return about
+    return about | {
+        "formula": [*formulas(cost)] if cost.terms else [],
+        "macs": number(cost.macs), "flops": number(cost.flops),
+        "read": number(cost.read), "written": number(cost.written),
+    }  # fmt: skip

@@ -1,0 +1,49 @@
+"""Memory while a run goes on: bytes by use at each node, and who holds them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from cnncost.errors import CnncostError
+from cnncost.graph import Graph
+from cnncost.passes.memory import USES, Memory, tensors
+from cnncost.report.data import ReportData
+from cnncost.report.interactive.encoding import Json, changes, dictionary, number
+from cnncost.report.memory import check_whole
+
+
+def encoded(report: ReportData, row_of: Mapping[str, int]) -> tuple[list[Json], str]:
+    """The runs, and where there is none, why."""
+    if report.graph is None:
+        return [], "the report was read from a file, which does not hold the run; analyze the model itself"
+    try:
+        check_whole(report.model, report.partial)
+    except CnncostError as error:
+        return [], str(error)
+    found = report.memory
+    runs = [("inference", found.inference, report.graph), ("training step", found.training, report.training)]
+    return [
+        _run(name, memory, graph, row_of) for name, memory, graph in runs if memory is not None and graph is not None
+    ], ""
+
+
+def _run(name: str, memory: Memory, graph: Graph, row_of: Mapping[str, int]) -> Json:
+    held = tensors(graph, memory)
+    last = len(graph.nodes) - 1
+    paths = [graph.scopes[graph.calls[node.call].scope].path for node in graph.nodes]
+    curves = {use: curve for use, curve in memory.curves(graph).items() if any(curve)}
+    return {
+        "name": name, "nodes": len(graph.nodes), "phases": memory.phases,
+        "peak": number(memory.peak.nbytes), "peak_at": memory.peak.node, "ideal_peak": number(memory.ideal_peak),
+        "unseen": list(memory.unseen), "total": changes(memory.timeline),
+        "uses": {use: changes(curves[use]) for use in USES if use in curves},
+        "ops": dictionary(node.name for node in graph.nodes),
+        "rows": [row_of.get(path, 0) for path in paths],
+        "held": {
+            "row": [row_of.get(each.path.partition("#")[0], 0) for each in held],
+            "use": [USES.index(each.use) for each in held],
+            "bytes": [number(each.nbytes) for each in held],
+            "born": [-1 if each.born is None else each.born for each in held],
+            "died": [last if each.died is None else each.died for each in held],
+        },
+    }  # fmt: skip

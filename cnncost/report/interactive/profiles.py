@@ -1,0 +1,86 @@
+"""Predicted times of the rows on every device: rows that run the same ops share a profile."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+
+from cnncost.devices.model import Device
+from cnncost.devices.registry import built_in
+from cnncost.errors import CnncostError
+from cnncost.graph import Graph
+from cnncost.ops import cost_of
+from cnncost.passes.roofline import DistinctOps, OpTime, Predicted, distinct_ops, op_times
+from cnncost.report.interactive.encoding import Json
+from cnncost.report.interactive.tables import TreeItem, parents
+
+_BOUNDS = {"compute": "c", "memory": "m", "launch": "l", "": "-"}
+
+
+class Profiles:
+    """The distinct multisets of ops that rows of trees run, each with an index."""
+
+    def __init__(self, graph: Graph) -> None:
+        self.graph = graph
+        self.distinct: DistinctOps = distinct_ops(graph)
+        self._of_path: dict[str, Counter[int]] = {}
+        for node, op in zip(graph.nodes, self.distinct.of_node, strict=True):
+            path = graph.scopes[graph.calls[node.call].scope].path
+            self._of_path.setdefault(path, Counter())[op] += 1
+        self._known: dict[frozenset[tuple[int, int]], int] = {}
+
+    def of(self, tree: Sequence[TreeItem]) -> list[int]:
+        """The profile of each row: its own ops, or those of all that is in it."""
+        counters: list[Counter[int]] = [Counter() for _ in tree]
+        for i, (item, _) in enumerate(tree):
+            if item.own or not item.children:
+                for path in item.paths:
+                    counters[i].update(self._of_path.get(path, {}))
+        for i, above in reversed([*enumerate(parents(tree))][1:]):
+            counters[above].update(counters[i])
+        return [self._known.setdefault(frozenset(each.items()), len(self._known)) for each in counters]
+
+    def encoded(self) -> tuple[Json, list[Json]]:
+        """Intensity by profile; and the devices, each with seconds and bounds by profile."""
+        profiles = [*self._known]
+        devices = [self._on(device, profiles) for device in built_in().values()]
+        return {"intensity": self._intensities(profiles)}, devices
+
+    def _intensities(self, profiles: Sequence[frozenset[tuple[int, int]]]) -> list[float | None]:
+        costs = [cost_of(op.spec) for op in self.distinct.ops]
+        found = []
+        for profile in profiles:
+            known = [(cost, n) for op, n in profile if (cost := costs[op]) is not None]
+            nbytes = sum(n * (cost.read + cost.written) for cost, n in known)
+            found.append(sum(n * cost.flops for cost, n in known) / nbytes if nbytes else None)
+        return found
+
+    def _on(self, device: Device, profiles: Sequence[frozenset[tuple[int, int]]]) -> Json:
+        about: Json = {
+            "name": device.name, "title": device.title, "kind": device.kind, "year": device.year,
+            "flops": device.flops, "bandwidth": device.bandwidth, "memory": device.memory, "power": device.power,
+            "launch": device.launches, "source": device.source, "caches": [list(level) for level in device.caches],
+        }  # fmt: skip
+        try:
+            times = op_times(self.graph, self.distinct, device)
+        except CnncostError as error:
+            return about | {"error": str(error)}
+        found = [_sum(profile, times) for profile in profiles]
+        return about | {
+            "seconds": [each.seconds for each in found],
+            "bounds": "".join(_BOUNDS[each.bound] for each in found),
+            "used": sorted({time.dtype for time in times if time is not None and time.compute}),
+            "unknown": sum(times[op] is None for op in self.distinct.of_node),
+        }
+
+
+def _sum(profile: frozenset[tuple[int, int]], times: Sequence[OpTime | None]) -> Predicted:
+    """The sum of a multiset of ops; those without a time are left out."""
+    seconds = dict.fromkeys(_BOUNDS, 0.0)
+    for op, n in sorted(profile):
+        time = times[op]
+        if time is not None:
+            seconds[time.bound] += n * time.seconds
+    return Predicted(
+        seconds=sum(seconds.values()), compute=seconds["compute"], memory=seconds["memory"], launch=seconds["launch"]
+    )

@@ -1,0 +1,57 @@
+"""What each unit of each layer sees of the input, for the receptive field viewer."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from cnncost.errors import CnncostError
+from cnncost.passes.receptive_field import Boxes, ReceptiveField
+from cnncost.report.data import ReportData
+from cnncost.report.fields import plain
+from cnncost.report.interactive.encoding import Json, progressions
+from cnncost.report.interactive.tables import TreeItem
+
+
+def encoded(report: ReportData, tree: Sequence[TreeItem]) -> tuple[Json, str]:
+    """Fields and tables, each written once, and the field of each row's first call; or why there is none."""
+    if report.graph is None:
+        return None, "the report was read from a file, which does not hold the run; analyze the model itself"
+    try:
+        found = report.receptive_fields
+    except CnncostError as error:
+        return None, str(error)
+    if not found.images:
+        return None, "none of the inputs has spatial axes"
+    tables: dict[tuple[tuple[int, int] | None, ...], int] = {}
+    fields: dict[str, int] = {}
+    written: list[Json] = []
+    of: dict[str, int] = {}
+    for index, call in enumerate(report.graph.calls):
+        field = found.of(index) if call.index == 0 else None
+        if field is None:
+            continue
+        units = list(found.units(index).values())
+        axes = [_table(each, tables) for each in found.boxes(index) or ()]
+        about = _field(field, units, axes)
+        place = fields.setdefault(repr(about), len(written))
+        if place == len(written):
+            written.append(about)
+        of[report.graph.scopes[call.scope].path] = place
+    rows = {i: of[item.paths[0]] for i, (item, _) in enumerate(tree) if item.paths[0] in of}
+    images = [{"input": image.number, "size": list(image.size)} for image in found.images]
+    return {"images": images, "fields": written, "of": rows, "tables": [progressions(spans) for spans in tables]}, ""
+
+
+def _field(field: ReceptiveField, units: list[int], axes: list[Json]) -> Json:
+    return {
+        "input": field.input, "size": list(plain(field.size)), "jump": list(plain(field.jump)),
+        "start": list(plain(field.start)), "seen": list(plain(field.seen)), "notes": list(field.notes),
+        "units": units, "axes": axes,
+    }  # fmt: skip
+
+
+def _table(found: Boxes | None, tables: dict[tuple[tuple[int, int] | None, ...], int]) -> Json:
+    """Which axes of units a table is by, and which table it is."""
+    if found is None:
+        return None
+    return {"along": list(found.along), "table": tables.setdefault(found.spans, len(tables))}

@@ -1,0 +1,79 @@
+"""The page of one model: its document, with what the program in the page draws."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from cnncost import units
+from cnncost.garbage import gc_disabled
+from cnncost.render.document import Document
+from cnncost.report import heading
+from cnncost.report.data import ReportData
+from cnncost.report.document import page
+from cnncost.report.interactive import formulas, over_time, reaches
+from cnncost.report.interactive.encoding import Json
+from cnncost.report.interactive.profiles import Profiles
+from cnncost.report.interactive.tables import TreeItem, columns_of, described, encoded, folded_indices, tree_of, widened
+
+MOST_ROWS = 2000
+"""Rows of a table that is shown without scripts."""
+SCHEMA = 1
+"""Of what the program is given; raised when it changes."""
+
+
+def interactive(report: ReportData, depth: int | None = None) -> Document:
+    """The page of a report, with its program: without scripts it shows what `page` does."""
+    return replace(page(report, depth, most=MOST_ROWS), program=summary(report))
+
+
+def summary(report: ReportData) -> Json:
+    """What the program draws of one model."""
+    with gc_disabled():
+        return _summary(report)
+
+
+def _summary(report: ReportData) -> Json:
+    wide = widened(report)
+    columns = columns_of(wide.report)
+    tree, folded = tree_of(report, fold=False), tree_of(report, fold=True)
+    if len(folded) == len(tree):
+        folded = []
+    table = encoded(tree, wide, columns)
+    table_folded = encoded(folded, wide, columns) if folded else None
+    row_of = _rows(tree)
+    data: Json = {
+        "schema": SCHEMA, "view": "summary", "title": heading.title(report), "inputs": heading.inputs(report),
+        "batch": report.batch, "lower_bound": report.totals.lower_bound, "columns": described(columns),
+    }  # fmt: skip
+    graph = report.graph
+    if graph is not None:
+        profiles = Profiles(graph)
+        table["profile"] = profiles.of(tree)
+        if table_folded is not None:
+            table_folded["profile"] = profiles.of(folded)
+        data["profiles"], data["devices"] = profiles.encoded()
+        data["formulas"] = formulas.encoded(graph, tree)
+    if table_folded is not None:
+        table_folded["first"] = _first(tree, folded)
+        data["fold"] = list(folded_indices(tree, folded))
+    runs, no_runs = over_time.encoded(report, row_of)
+    fields, no_fields = reaches.encoded(report, tree)
+    return data | {
+        "rows": table, "folded": table_folded, "memory": {"runs": runs, "why": no_runs},
+        "reach": {"found": fields, "why": no_fields}, "units": {"count": units.COUNT_UNITS, "bytes": units.BYTE_UNITS},
+    }  # fmt: skip
+
+
+def _rows(tree: list[TreeItem]) -> dict[str, int]:
+    """The row of each module: of one with modules in it, its own share's where it has one."""
+    found: dict[str, int] = {}
+    for i, (item, _) in enumerate(tree):
+        if item.own or item.paths[0] not in found:
+            found[item.paths[0]] = i
+    return found
+
+
+def _first(tree: list[TreeItem], folded: list[TreeItem]) -> list[int]:
+    """For each row of the folded tree, the row of the first module that it stands for."""
+    place = {(item.paths[0], item.own): i for i, (item, _) in enumerate(tree)}
+    return [place[item.paths[0], item.own] for item, _ in folded]

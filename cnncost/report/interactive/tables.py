@@ -1,0 +1,173 @@
+"""The module tree as tables by column: every module, and equal ones folded."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from typing import Any, NamedTuple
+
+from cnncost.errors import CnncostError
+from cnncost.render.values import show
+from cnncost.report import columns as known
+from cnncost.report.columns import Column
+from cnncost.report.data import ReportData
+from cnncost.report.entries import note
+from cnncost.report.fields import with_receptive_fields
+from cnncost.report.geometry import with_columns
+from cnncost.report.interactive.encoding import Json, dictionary, number
+from cnncost.report.memory_columns import with_memory
+from cnncost.report.outline import Item, depth_of, outline, visible
+from cnncost.report.rows import Layer, Module, several
+from cnncost.report.schema import names, total
+from cnncost.report.tree import windows_of
+
+_HIDDEN = frozenset({"path", "depth", "calls", "unknown", "mask_unknown"})
+"""Columns that the name, a note after it or a sign before a number tells."""
+_LAST = (
+    "allocated", "saved", "receptive_field", "jump", "start", "kernel", "stride", "input_shape", "buffers", "status",
+)  # fmt: skip
+"""Columns behind the costs, which are looked for first."""
+
+
+class TreeItem(NamedTuple):
+    """A row of the tree: the model itself at level 0, else an item of the outline."""
+
+    item: Item
+    level: int
+
+
+class Widened(NamedTuple):
+    """A report with every column that its run can fill, and its rows by path.
+
+    `own` are the shares of modules that have others in them.
+    """
+
+    report: ReportData
+    modules: dict[str, Module]
+    layers: dict[str, list[Layer]]
+
+
+def widened(report: ReportData) -> Widened:
+    """Fill what the recorded run tells: windows, inputs, receptive fields, allocated bytes."""
+    wide = with_columns(report, ("trainable",))
+    if report.graph is not None:
+        wide = with_columns(wide, ("kernel", "stride", "input"))
+        for fill in (with_receptive_fields, with_memory):
+            try:
+                wide = fill(wide)
+            except CnncostError:  # a forward that failed has no memory, a custom rule may fail
+                continue
+    layers: dict[str, list[Layer]] = {}
+    for layer in wide.layers:
+        layers.setdefault(layer.path, []).append(layer)
+    return Widened(wide, {module.path: module for module in wide.modules}, layers)
+
+
+def tree_of(report: ReportData, fold: bool) -> list[TreeItem]:
+    """The model, and below it its outline."""
+    model = report.modules[0]
+    items = outline(report, fold)
+    root = Item(report.model, ("",), model, children=items)
+    below = items if any(item.paths != ("",) or item.own for item in items) else ()
+    rows = [TreeItem(each, level + 1) for each, level in visible(below, depth_of(below))]
+    return [TreeItem(root, 0), *rows]
+
+
+def parents(tree: Sequence[TreeItem]) -> list[int]:
+    """The row above each; 0 for the model itself."""
+    found, path = [], [0]
+    for i, (_, level) in enumerate(tree):
+        del path[level:]
+        found.append(path[-1] if path else 0)
+        path.append(i)
+    return found
+
+
+def columns_of(wide: ReportData) -> list[Column]:
+    """The columns of the table, after the row's name."""
+    shown, _ = known.table(wide, "module")
+    hidden: frozenset[str] = _HIDDEN | (set() if wide.totals.frozen_params else {"trainable_params", "frozen_params"})
+    found = [column for column in shown if column.name not in hidden and any(_has(column, row) for row in wide.modules)]
+    return sorted(found, key=lambda column: _LAST.index(column.name) if column.name in _LAST else -1)
+
+
+def _has(column: Column, row: Module) -> bool:
+    """Whether a row has something in the column that not all rows of most models have."""
+    nothing = {"buffers": 0, "status": "called"}
+    return column.of(row) not in (None, "", (), nothing.get(column.name))
+
+
+def described(columns: Sequence[Column]) -> list[Json]:
+    """The columns, for the page's table."""
+    return [
+        {"name": c.name, "heading": c.heading, "meaning": c.meaning, "look": c.look, "right": c.right, "sums": c.summed}
+        for c in columns
+    ]
+
+
+def encoded(tree: Sequence[TreeItem], wide: Widened, columns: Sequence[Column]) -> Json:
+    """The rows of a tree by column."""
+    rows = [_row(each.item, wide, columns) for each in tree]
+    numeric = [column for column in columns if column.look in {"count", "bytes", "ratio"}]
+    marks: dict[str, dict[int, str]] = {}
+    for i, row in enumerate(rows):
+        if row.unknown or row.mask_unknown:
+            for column in columns:
+                if mark := column.cell(row).mark:
+                    marks.setdefault(column.name, {})[i] = mark
+    biggest = wide.report.biggest
+    return {
+        "name": [each.item.name for each in tree],
+        "level": [each.level for each in tree],
+        "own": [i for i, each in enumerate(tree) if each.item.own],
+        "siblings": {i: each.item.siblings for i, each in enumerate(tree) if each.item.siblings > 1},
+        "notes": {i: note(each.item.row).strip() for i, each in enumerate(tree) if note(each.item.row)},
+        "biggest": [i for i, each in enumerate(tree) if biggest is not None and _is(each.item, biggest.path)],
+        "marks": marks,
+        "numbers": {c.name: [_number(c.of(row)) for row in rows] for c in numeric}
+        | {"traffic": [number(row.bytes_read + row.bytes_written) for row in rows]},
+        "texts": {
+            c.name: dictionary(show(c.look, c.of(row)) for row in rows) for c in columns if c not in numeric
+        },
+    }  # fmt: skip
+
+
+def _number(value: Any) -> Json:
+    return number(value) if isinstance(value, int) else value
+
+
+def _is(item: Item, path: str) -> bool:
+    return path in item.paths and (item.own or not item.children)
+
+
+def _row(item: Item, wide: Widened, columns: Sequence[Column]) -> Module:
+    """The row of an item, with what only the widened report has: sums over its modules, or what all of them share."""
+    if item.paths == ("",) and not item.own:
+        return wide.modules[""]
+    extra = [column for column in columns if column.group]
+    if not extra:
+        return item.row
+    each = [_own(wide.layers.get(path, ())) if item.own else wide.modules[path] for path in item.paths]
+    summed = {*names(Module, "sum")}
+    filled: dict[str, Any] = {}
+    for column in extra:
+        attribute = column.attribute or column.name
+        values = [row.get(attribute) if isinstance(row, dict) else getattr(row, attribute) for row in each]
+        if attribute in summed:
+            filled[attribute] = sum(values) if None not in values else None
+        elif column.look == "along":
+            filled[attribute] = several(values)
+        elif column.look != "flag":
+            filled[attribute] = values[0] if all(value == values[0] for value in values) else None
+    return replace(item.row, **filled)
+
+
+def _own(layers: Sequence[Layer]) -> dict[str, Any]:
+    return total(layers, Layer) | windows_of(layers)
+
+
+def folded_indices(tree: Sequence[TreeItem], folded: Sequence[TreeItem]) -> Iterator[int]:
+    """For each row of the tree, the row of the folded tree that stands for it."""
+    place = {(path, each.item.own): i for i, each in enumerate(folded) for path in each.item.paths}
+    for each in tree:
+        yield place[each.item.paths[0], each.item.own]

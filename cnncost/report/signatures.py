@@ -1,0 +1,60 @@
+"""What an op reads and makes, in words: its tensors under the names that their module gives them."""
+
+from __future__ import annotations
+
+from cnncost import units
+from cnncost.graph import Graph, Node, Value
+
+
+class Signatures:
+    """The signatures of a Graph's nodes."""
+
+    def __init__(self, graph: Graph) -> None:
+        self.graph = graph
+        self._owners: dict[int, list[tuple[str, str]]] = {}
+        for scope in graph.scopes:
+            for each in scope.parameters + scope.buffers:
+                self._owners.setdefault(each.value, []).append((scope.path, each.name))
+        self._stored = {graph.values[value].storage: value for value in self._owners}
+
+    def of(self, node: Node, path: str) -> str:
+        """`x 1×3×224×224 float32, weight 64×3×3×3 → 1×64×224×224`; a dtype is shown where it changes.
+
+        Parameters and buffers of the module `path` have their own names, others the full ones.
+        """
+        values = [self.graph.values[i] for i in node.inputs]
+        names = {value.id: self._held(value, path) for value in values}
+        nameless = [value for value, name in names.items() if not name]
+        texts, dtype = [], ""
+        for value in values:
+            texts.append(f"{names[value.id] or _letter(value.id, nameless)} {_typed(value, dtype)}")
+            dtype = value.dtype
+        outputs = []
+        for i in node.outputs:
+            outputs.append(_typed(self.graph.values[i], dtype))
+            dtype = self.graph.values[i].dtype
+        return f"{', '.join(texts) or 'nothing'} → {', '.join(outputs) or 'nothing'}"
+
+    def _held(self, value: Value, path: str) -> str:
+        """The name of the parameter or buffer that it is, or is a view of; else empty."""
+        if value.id in self._owners:
+            return self._name(value.id, path)
+        stored = self._stored.get(value.storage)
+        return f"view of {self._name(stored, path)}" if stored is not None else ""
+
+    def _name(self, value: int, path: str) -> str:
+        owners = self._owners[value]
+        own = [name for owner, name in owners if owner == path]
+        if own:
+            return own[-1]
+        owner, name = owners[0]
+        return f"{owner}.{name}" if owner else name
+
+
+def _letter(value: int, nameless: list[int]) -> str:
+    """`x`, or `x1`, `x2` if an op reads several unnamed tensors; one name per tensor."""
+    return "x" if len(nameless) == 1 else f"x{nameless.index(value) + 1}"
+
+
+def _typed(value: Value, before: str) -> str:
+    return units.shape(value.shape) + (f" {value.dtype}" if value.dtype != before else "")

@@ -1,0 +1,124 @@
+// What cnncost writes into the page (cnncost/report/interactive): all numbers are computed there.
+
+export type Num = number | bigint;
+/** An int as it is written: as text where a number would not hold it. */
+export type Written = number | string | null;
+
+export interface Column {
+  name: string;
+  heading: string;
+  meaning: string;
+  look: string;
+  right: boolean;
+  sums: boolean;
+}
+
+export interface Coded {
+  texts: string[];
+  of: number[];
+}
+
+export interface Rows {
+  name: string[];
+  level: number[];
+  own: number[];
+  siblings: Record<string, number>;
+  notes: Record<string, string>;
+  biggest: number[];
+  marks: Record<string, Record<string, string>>;
+  numbers: Record<string, Written[]>;
+  texts: Record<string, Coded>;
+  profile?: number[];
+  first?: number[];
+}
+
+export interface Device {
+  name: string;
+  title: string;
+  kind: string;
+  year: number;
+  flops: Record<string, number>;
+  bandwidth: number | null;
+  source: string;
+  caches: [number, number][];
+  error?: string;
+  seconds?: number[];
+  bounds?: string;
+  used?: string[];
+  unknown?: number;
+}
+
+export interface Op {
+  name: string;
+  kind: string;
+  signature: string;
+  known: boolean;
+  formula?: string[];
+  macs?: Written;
+  flops?: Written;
+  read?: Written;
+  written?: Written;
+}
+
+export interface Formulas {
+  ops: Op[];
+  runs: Record<string, [number, number][]>;
+  rules: Record<string, string>;
+}
+
+export type Changes = [number, Written][];
+
+export interface Run {
+  name: string;
+  nodes: number;
+  phases: Record<string, number>;
+  peak: Written;
+  peak_at: number | null;
+  ideal_peak: Written;
+  unseen: string[];
+  total: Changes;
+  uses: Record<string, Changes>;
+  all_uses: string[];
+  ops: Coded;
+  rows: number[];
+  held: { row: number[]; use: number[]; bytes: Written[]; born: number[]; died: number[] };
+}
+
+export interface Field {
+  input: number;
+  size: (number | string)[];
+  jump: (number | string)[];
+  start: (number | string)[];
+  seen: (number | string)[];
+  notes: string[];
+  units: number[];
+  axes: ({ along: number[]; table: number } | null)[];
+}
+
+export interface Reach {
+  images: { input: number; size: number[] }[];
+  fields: Field[];
+  of: Record<string, number>;
+  tables: (number | [number, number, number, number, number])[][];
+}
+
+export interface Summary {
+  schema: number;
+  view: "summary";
+  title: string;
+  inputs: string;
+  lower_bound: boolean;
+  columns: Column[];
+  rows: Rows;
+  folded: Rows | null;
+  fold?: number[];
+  profiles?: { intensity: (number | null)[] };
+  devices?: Device[];
+  formulas?: Formulas;
+  memory: { runs: Run[]; why: string };
+  reach: { found: Reach | null; why: string };
+}
+
+export function read(written: Written | undefined): Num | null {
+  return written === null || written === undefined ? null : typeof written === "string" ? BigInt(written) : written;
+}

@@ -1,0 +1,130 @@
+// Modules as bands, each as wide as its share, what is in it below. Only what is wide enough to see is laid out.
+import { h, onWidth, tooltip } from "./dom.ts";
+import { share } from "./format.ts";
+import type { Model } from "./model.ts";
+import type { Store } from "./state.ts";
+import type { Tree } from "./tree.ts";
+
+const LEAST = 1.5;
+const HEIGHT = 24;
+
+export interface Band {
+  /** The row; of a band of several that are too narrow, the first. */
+  row: number;
+  level: number;
+  x: number;
+  width: number;
+  /** How many rows it stands for. */
+  count: number;
+}
+
+/** Bands of a row and all in it that are at least `LEAST` wide; narrower neighbours are one band. */
+export function bands(tree: Tree, root: number, size: (row: number) => number | null, width: number): Band[] {
+  const found: Band[] = [];
+  const place = (row: number, level: number, x: number, across: number): void => {
+    found.push({ row, level, x, width: across, count: 1 });
+    const whole = size(row) ?? 0;
+    if (!whole) return;
+    let [left, narrow]: [number, Band | null] = [x, null];
+    for (let child = row + 1; child < tree.end[row]!; child = tree.end[child]!) {
+      const wide = ((size(child) ?? 0) / whole) * across;
+      if (wide >= LEAST) {
+        narrow = null;
+        place(child, level + 1, left, wide);
+      } else if (wide > 0) {
+        if (narrow && narrow.width < 3 * LEAST) {
+          narrow.width = left + wide - narrow.x;
+          narrow.count++;
+        } else found.push((narrow = { row: child, level: level + 1, x: left, width: wide, count: 1 }));
+      }
+      left += wide;
+    }
+  };
+  place(root, 0, 0, width);
+  return found.filter((band) => band.width >= LEAST / 3);
+}
+
+export function icicle(model: Model, store: Store): HTMLElement {
+  const { tree } = model;
+  let root = 0;
+  const box = h("div", { class: "bands" });
+  const crumbs = h("nav", { class: "crumbs", "aria-label": "modules above what is shown" });
+  const zoom = h("button", { type: "button", click: () => enter(store.state.row) }, "Zoom to the chosen module");
+  let drawn: Band[] = [];
+
+  function enter(row: number): void {
+    root = tree.leaf(row) && row ? tree.parent[row]! : row;
+    draw();
+  }
+
+  function draw(): void {
+    const { metric, device } = store.state;
+    const size = model.sizes(tree, metric, device);
+    drawn = bands(tree, root, size, box.clientWidth || 800);
+    const deepest = drawn.reduce((most, band) => Math.max(most, band.level), 0);
+    box.style.height = `${(deepest + 1) * HEIGHT}px`;
+    const about = model.metrics.find((each) => each.name === metric)!;
+    box.replaceChildren(...drawn.map((band, i) => one(band, i)));
+    if (!size(root)) box.replaceChildren(h("p", { class: "soft" }, `${tree.label(root)} has no ${about.heading}`));
+    crumbs.replaceChildren(...(root ? tree.above(root) : []).map((row) =>
+      h("button", { type: "button", "aria-current": row === root && "location", click: () => enter(row) },
+        row ? tree.rows.name[row]! : tree.label(0))));
+    mark();
+  }
+
+  function one(band: Band, i: number): HTMLElement {
+    const leaf = tree.leaf(band.row);
+    const css = `band${leaf ? ` c${model.colour(band.row)}` : ""}${band.count > 1 ? " many" : ""}`;
+    const name = band.width > 34 && band.count === 1 ? (band.row ? tree.rows.name[band.row]! : tree.label(0)) : "";
+    const element = h("div", { class: css, "data-band": i }, name);
+    element.style.cssText = `left:${band.x}px;top:${band.level * HEIGHT}px;width:${Math.max(1, band.width - 0.6)}px`;
+    return element;
+  }
+
+  function mark(): void {
+    const chosen = store.state.row;
+    for (const [i, band] of drawn.entries()) {
+      const element = box.children[i];
+      element?.classList.toggle("chosen", band.row === chosen && band.count === 1);
+      element?.classList.toggle("inside", chosen > 0 && tree.within(band.row, chosen));
+    }
+    zoom.disabled = (tree.leaf(chosen) && chosen > 0 ? tree.parent[chosen] : chosen) === root;
+  }
+
+  function hit(event: Event): Band | undefined {
+    const at = (event.target as Element).closest<HTMLElement>("[data-band]");
+    return at ? drawn[Number(at.dataset.band)] : undefined;
+  }
+
+  box.addEventListener("click", (event) => {
+    const band = hit(event);
+    if (band) store.set({ row: band.row });
+  });
+  box.addEventListener("dblclick", (event) => {
+    const band = hit(event);
+    if (band) enter(band.row);
+  });
+  box.addEventListener("pointermove", (event) => {
+    const band = hit(event);
+    if (!band) return tooltip(null);
+    const { metric, device } = store.state;
+    const about = model.metrics.find((each) => each.name === metric)!;
+    const size = model.sizes(tree, metric, device);
+    tooltip(event,
+      h("b", {}, band.count > 1 ? `${band.count} modules from ${tree.label(band.row)} on` : tree.label(band.row)),
+      band.count > 1 ? null : h("div", { class: "soft" }, tree.text("class", band.row)),
+      band.count > 1 ? null : h("div", {}, `${model.cell(tree, about, band.row, device)} ${about.heading}, ` +
+        `${share(size(band.row) ?? 0, size(0) ?? 0)} of all`));
+  });
+  box.addEventListener("pointerleave", () => tooltip(null));
+  store.on(["metric", "device"], draw);
+  store.on(["row"], mark);
+  onWidth(box, draw);
+
+  const legend = h("ul", { class: "legend" },
+    ...model.classes.map((name, i) => h("li", {}, h("span", { class: `swatch c${i}` }), name)));
+  return h("section", { class: "view icicle", "aria-labelledby": "icicle-title" },
+    h("div", { class: "title" }, h("h2", { id: "icicle-title" }, "Where it goes"), crumbs, zoom),
+    h("p", { class: "sr" }, "Each module is a band as wide as its share; the table of modules has the same numbers."),
+    box, legend);
+}

@@ -1,0 +1,18 @@
+// Starts the page: reads the data that stands in it, and draws the views of its kind.
+import type { Summary } from "./data.ts";
+import { summary } from "./summary.ts";
+import "./page.css";
+
+const VIEWS: Record<string, (data: never, place: HTMLElement) => void> = {
+  summary: (data: Summary, place) => summary(data, place),
+};
+
+function start(): void {
+  const place = document.getElementById("page");
+  const data = JSON.parse(document.getElementById("data")?.textContent ?? "null") as { view: string } | null;
+  const view = data && VIEWS[data.view];
+  if (!place || !view) throw new Error(`cnncost: no view ${data?.view ?? ""} in this page`);
+  view(data as never, place);
+}
+
+start();
