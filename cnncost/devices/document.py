@@ -8,7 +8,7 @@ from typing import Any
 
 from cnncost import units
 from cnncost.devices.model import DTYPES, FABRICS, LINKS, Device
-from cnncost.render.document import Column, Document, Narrower, Part, Table, notes, rows
+from cnncost.render.document import Column, Document, Narrower, Part, Table, data_table, notes, rows
 
 _CONVENTION = "FLOP/s at most, dense, a MAC is two; bytes a second of main memory"
 _MORE = "cnncost devices NAME tells sources and all number formats; --measure adds this machine"
@@ -93,11 +93,7 @@ def _document(title: str, devices: Sequence[Device], *parts: Part, **how: Any) -
     """With all that is known of the devices: JSON has it whole, CSV without what is nested."""
     names = ("name", "title", "kind", "year", *DTYPES, "bandwidth", *LINKS, "memory", "power", "launch", "threads",
              "source", "link_source", "measured")  # fmt: skip
-    data = Table(
-        tuple(Column(name) for name in names),
-        rows([_figure(device, name) for name in names] for device in devices),
-        shown="data",
-    )  # fmt: skip
+    data = data_table(names, ([_figure(device, name) for name in names] for device in devices))
     facts = {"devices": [asdict(device) for device in devices]}
     return Document("devices", title, facts=facts, parts=(*parts, data), **how)
 

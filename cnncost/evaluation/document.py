@@ -12,7 +12,7 @@ from cnncost.evaluation import tables
 from cnncost.evaluation.bench import Bench
 from cnncost.evaluation.join import Joined
 from cnncost.evaluation.words import figure, foot, head, layer_notes, noise, reason
-from cnncost.render.document import Column, Document, Heading, Note, Notes, Part, Picture, Table, notes, rows
+from cnncost.render.document import Document, Heading, Note, Notes, Part, Picture, data_table, notes
 
 COLUMNS = (
     "network", "batch", "dtype", "training", "compiled", "status", "measured_s", "q1_s", "q3_s", "best_s", "repeats",
@@ -52,7 +52,7 @@ def document(bench: Bench, top: int, command: str = "", pictures: tuple[str, ...
         *_errors(bench),
         *_layers(bench, top),
         *_reading(bench),
-        Table(tuple(Column(name) for name in COLUMNS), rows(_values(bench, row) for row in bench.rows), shown="data"),
+        data_table(COLUMNS, (_values(bench, row) for row in bench.rows)),
     ]  # fmt: skip
     title = f"Predicted beside measured: {bench.on.upper()}"
     return Document("bench", title, headline="", facts=_facts(bench), parts=tuple(parts), width=140)

@@ -9,7 +9,7 @@ from cnncost import units
 from cnncost.laws import writing
 from cnncost.laws.data import HEADINGS
 from cnncost.laws.law import Law, domain_text
-from cnncost.render.document import Column, Document, Equation, Equations, Part, Table, notes, rows
+from cnncost.render.document import Document, Equation, Equations, Part, Table, data_table, notes
 
 if TYPE_CHECKING:
     from cnncost.laws.data import LawsData
@@ -118,9 +118,7 @@ def _data(laws: LawsData, by_layer: bool) -> Table:
         found.append(["", name, *told, *(n for span in law.domain for n in (span.low, span.high, span.step))])
     for each in distinct(laws, "macs") if by_layer else ():
         found += [[path, "macs", each.text, each.latex] for path in each.names]
-    return Table(
-        tuple(map(Column, names)), rows(row + [None] * (len(names) - len(row)) for row in found), shown="data"
-    )  # fmt: skip
+    return data_table(names, (row + [None] * (len(names) - len(row)) for row in found))
 
 
 def _below(laws: LawsData) -> list[str]:

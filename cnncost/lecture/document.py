@@ -25,8 +25,8 @@ from cnncost.render.document import (
     Part,
     Row,
     Table,
+    data_table,
     notes,
-    rows,
 )
 
 __all__ = ["COLUMNS", "WIDE", "document"]
@@ -62,7 +62,7 @@ def document(findings: Findings, *, whole: bool = False, course: str = LECTURE, 
         "summary": {"claims": len(findings), **{verdict.value: counts[verdict] for verdict in Verdict}},
         "claims": [_claim(finding) for finding in findings],
     }
-    data = Table(tuple(map(Column, COLUMNS)), rows(map(_row, findings)), shown="data")
+    data = data_table(COLUMNS, map(_row, findings))
     rules = tuple(Note(f"{verdict}: {rule}", strong=len(verdict)) for verdict, rule in RULES.items())
     parts = (
         notes(f"{_ABOUT}. {summary(findings)}", listed=False, shown="markup"), Notes(rules, shown="markup"),

@@ -6,7 +6,7 @@ kind of value looks is said once, in `values.py`.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal, NamedTuple, TypeAlias
 
@@ -71,10 +71,7 @@ class Column(NamedTuple):
 
 
 class Cell(NamedTuple):
-    """A value with what stands around it for people: `≥` before a lower bound, a sign or note after, its style.
-
-    `title` is what HTML shows of it in a tree when a pointer is over it.
-    """
+    """A value with what stands around it for people: `≥` before a lower bound, a note after; its style; HTML's tip."""
 
     value: Any
     mark: str = ""
@@ -160,8 +157,7 @@ class Table:
         names = [column.name for column in self.columns]
         if len(set(names)) != len(names):
             raise ValueError(f"columns {', '.join(names)}: a name stands twice")
-        named = [name for step in self.narrower for name in (*step.drop, *dict(step.least))]
-        for name in (*self.optional, *named):
+        for name in (*self.optional, *(each for step in self.narrower for each in (*step.drop, *dict(step.least)))):
             if name not in names:
                 raise ValueError(f"no column {name!r}; there are {', '.join(names)}")
 
@@ -348,3 +344,8 @@ def notes(*texts: str, style: str = "", **how: Any) -> Notes:
 def rows(values: Any) -> tuple[Row, ...]:
     """Plain rows of values."""
     return tuple(Row(tuple(each)) for each in values)
+
+
+def data_table(names: Iterable[str], values: Any, name: str = "") -> Table:
+    """A table for CSV and JSON alone; `name` is its key in JSON."""
+    return Table(tuple(map(Column, names)), rows(values), name, shown="data")

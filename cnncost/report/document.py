@@ -99,11 +99,7 @@ def data(report: ReportData, by: By = "layer", asked: Ranking | None = None) -> 
     columns, rows = view(report, by)
     if asked is not None:
         rows = tuple([rows[index] for index in ranked(report, by, asked).order])
-    return Table(
-        tuple(parts.Column(column.name) for column in columns),
-        parts.rows([column.of(row) for column in columns] for row in rows),
-        shown="data",
-    )
+    return parts.data_table([column.name for column in columns], ([c.of(row) for c in columns] for row in rows))
 
 
 def _remarks(report: ReportData) -> list[str]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from cnncost.passes.effective import Effective, Row
 from cnncost.render import document as parts
-from cnncost.render.document import Cell, Column, Document, Table, notes
+from cnncost.render.document import Cell, Column, Document, Table, data_table, notes
 
 _AT_MOST = "≤"
 _ENERGIES = "AC: a weight is added for a spike; 4.6 pJ a MAC, 0.9 pJ an AC (Horowitz, ISSCC 2014: 45 nm, float32)"
@@ -45,5 +45,4 @@ def _facts(counts: Effective) -> dict[str, object]:
 
 
 def _data(counts: Effective) -> Table:
-    columns = (*map(Column, Row._fields), Column("energy_pj"))
-    return Table(columns, parts.rows((*row, round(row.energy, 3)) for row in counts.rows), "rows", shown="data")
+    return data_table((*Row._fields, "energy_pj"), ((*row, round(row.energy, 3)) for row in counts.rows), "rows")

@@ -9,7 +9,7 @@ from typing import NamedTuple
 from cnncost import units
 from cnncost.passes.memory import USES, Memory, Peak
 from cnncost.passes.workspaces import RawPeak
-from cnncost.render.document import Column, Curve, Document, Heading, Part, Row, Table, notes, rows
+from cnncost.render.document import Column, Curve, Document, Heading, Part, Row, Table, data_table, notes
 from cnncost.report import exchanges as exchanged
 from cnncost.report import heading, placement_tables
 from cnncost.report.data import ReportData
@@ -160,10 +160,8 @@ def _holders(run: Run, top: int) -> Table:
 
 def _all_holders(tables: MemoryTables) -> Table:
     """For CSV: who holds what at each run's peak. JSON has it among the facts."""
-    columns = (Column("run"), Column("path"), Column("use"), Column("bytes", kind="bytes"))
-    return Table(
-        columns, rows((run.name, *holder) for run in tables.runs for holder in run.memory.peak.holders), shown="data"
-    )
+    held = ((run.name, *holder) for run in tables.runs for holder in run.memory.peak.holders)
+    return data_table(("run", "path", "use", "bytes"), held)
 
 
 def _timeline(run: Run) -> tuple[Part, ...]:

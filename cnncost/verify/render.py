@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from cnncost import units
-from cnncost.render.document import Column, Document, Heading, Part, Row, Table, notes, rows
+from cnncost.render.document import Column, Document, Heading, Part, Row, Table, data_table, notes
 from cnncost.render.values import tensors, worded
 from cnncost.verify.result import Explanation, PeerCount, Verification
 
@@ -77,7 +77,7 @@ def _data(found: Verification) -> Table:
         for peer in found.peers
         for row in peer.explanations
     )
-    return Table(tuple(Column(name) for name in names), rows(values), shown="data")
+    return data_table(names, values)
 
 
 def _inputs(found: Verification) -> str:

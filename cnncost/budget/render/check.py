@@ -23,8 +23,8 @@ from cnncost.render.document import (
     Part,
     Row,
     Table,
+    data_table,
     notes,
-    rows,
 )
 
 _SIGN = {Outcome.WITHIN: "✅", Outcome.OVER: "❌", Outcome.UNCERTAIN: "❔"}
@@ -194,13 +194,11 @@ def number(value: Value) -> Any:
 
 def _data(check: Check) -> Table:
     """For CSV: every limit. JSON has them by model, among the facts."""
-    found = [{"model": model.budget.name, **_limit(each)} for model in check.models for each in model.judged]
-    names = ("model", *_COLUMNS)
-    return Table(
-        tuple(Column(name) for name in names), rows([row[name] for name in names] for row in found), shown="data"
-    )
+    judged = [(model.budget.name, _limit(each)) for model in check.models for each in model.judged]
+    return data_table(("model", *_COLUMNS), ((name, *limit.values()) for name, limit in judged))
 
 
 _COLUMNS = (
     "quantity", "modules", "path", "outcome", "passes", "used", "comparison", "bound", "limit", "baseline", "headroom",
 )  # fmt: skip
+"""The keys of `_limit`."""

@@ -9,7 +9,21 @@ from cnncost import units
 from cnncost.budget.diff import FIGURES, Change, Diff
 from cnncost.budget.render import words
 from cnncost.budget.snapshot import Snapshot
-from cnncost.render.document import Cell, Column, Document, Heading, Note, Notes, Part, Row, Shown, Table, notes, rows
+from cnncost.render.document import (
+    Cell,
+    Column,
+    Document,
+    Heading,
+    Note,
+    Notes,
+    Part,
+    Row,
+    Shown,
+    Table,
+    data_table,
+    notes,
+    rows,
+)
 
 MOST = 12
 """So many layers are listed."""
@@ -20,16 +34,17 @@ def document(diff: Diff, names: tuple[str, str], most: int = MOST) -> Document:
     why = list(words.moves(diff))
     same = Note("the same, module by module", "shrank") if not why and not diff.changes else Note("")
     parts: list[Part] = [
-        notes(_inputs(diff), style="note", listed=False, apart=False, hang=""),
+        notes(inputs(diff), style="note", listed=False, apart=False, hang=""),
         _totals(diff),
         Notes((*(Note(text, "heading") for text in why), same)),
         notes(*_depending(diff, names), style="warning"),
         *layers(diff, most),
         *_moved(diff, most),
-        _changes(diff),
-        Table((Column("old_path"), Column("new_path")), rows(diff.moved), "moved", shown="data"),
+        changes((((), diff),)),
+        data_table(("old_path", "new_path"), diff.moved, "moved"),
     ]
-    return Document("diff", f"{names[0]} → {names[1]}", facts=_facts(diff, names), parts=tuple(parts), level=3)
+    told = {"old": names[0], "new": names[1], **facts(diff)}
+    return Document("diff", f"{names[0]} → {names[1]}", facts=told, parts=tuple(parts), level=3)
 
 
 def _depending(diff: Diff, names: tuple[str, str]) -> list[str]:
@@ -38,18 +53,20 @@ def _depending(diff: Diff, names: tuple[str, str]) -> list[str]:
     return [f"{name}: {text}" for name, snapshot in sides for text in snapshot.depends_on]
 
 
-def _inputs(diff: Diff) -> str:
+def inputs(diff: Diff) -> str:
+    """The inputs that the figures are of."""
     if diff.old.inputs == diff.new.inputs:
-        return f"input {diff.old.told}"
+        return f"input {diff.new.told}"
     return f"inputs differ: {diff.old.told} and {diff.new.told}"
 
 
-def _facts(diff: Diff, names: tuple[str, str]) -> dict[str, Any]:
-    data: dict[str, Any] = {"old": names[0], "new": names[1]}
-    data["inputs"] = {"old": diff.old.inputs, "new": diff.new.inputs}
-    for name in FIGURES:
-        where = diff.attribution(name)
-        data[name] = {"old": diff.old.totals[name], "new": diff.new.totals[name], "delta": diff.delta(name)}
+def facts(diff: Diff, figures: Iterable[str] = FIGURES) -> dict[str, Any]:
+    """Inputs and figures of both sides, and what the change of each figure is attributed to."""
+    data: dict[str, Any] = {"inputs": {"old": diff.old.inputs, "new": diff.new.inputs}}
+    for name in figures:
+        where = diff.attribution(name) if name in FIGURES else None
+        old, new = diff.old.totals[name], diff.new.totals[name]
+        data[name] = {"old": old, "new": new, "delta": new - old}
         if where is not None:
             data[name]["attribution"] = {
                 "path": where.path, "part": where.part, "of": where.whole, "against": where.against,
@@ -129,17 +146,15 @@ def renamed(moved: Sequence[tuple[str, str]]) -> Iterable[str]:
     return (f"{old or words.MODEL} → {new or words.MODEL}" for old, new in moved)
 
 
-def _changes(diff: Diff) -> Table:
-    """All modules that changed, for machines."""
-    columns = (
-        Column("kind"), Column("old_path"), Column("new_path"), Column("what", kind="texts"),
-        *(Column(name, kind="signed") for name in FIGURES),
-    )  # fmt: skip
-    found = [
+def changes(diffs: Iterable[tuple[tuple[str, ...], Diff]], *keys: str) -> Table:
+    """All modules that changed, for machines; each diff with the values of the columns `keys`."""
+    names = (*keys, "kind", "old_path", "new_path", "what", *FIGURES)
+    columns = tuple([Column(name, kind="texts" if name == "what" else "text") for name in names])
+    found = (
         (
-            change.kind, change.old.path if change.old else None, change.new.path if change.new else None,
+            *key, change.kind, change.old.path if change.old else None, change.new.path if change.new else None,
             change.reasons, *(change.delta(name) for name in FIGURES),
         )
-        for change in diff.changes
-    ]  # fmt: skip
+        for key, diff in diffs for change in diff.changes
+    )  # fmt: skip
     return Table(columns, rows(found), "changes", shown="data")

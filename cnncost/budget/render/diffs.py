@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from collections.abc import Iterator, Mapping
 
+from cnncost import units
 from cnncost.budget.diff import FIGURES, Diff
 from cnncost.budget.quantities import QUANTITIES, Unit, show_exact
 from cnncost.budget.render import words
-from cnncost.budget.render.diff import layers, renamed, style
-from cnncost.render.document import Cell, Column, Document, Heading, Note, Notes, Part, Row, Table, notes, rows
+from cnncost.budget.render.diff import changes, facts, inputs, layers, renamed, style
+from cnncost.render.document import Cell, Column, Document, Heading, Note, Notes, Part, Row, Table, notes
 
 PEAKS = ("inference_peak", "training_peak")
 _NAMES = {**words.NAMES, "inference_peak": "inference peak", "training_peak": "training peak"}
@@ -35,13 +35,11 @@ def document(
         notes(f"the same, module by module: {', '.join(same)}" if same else "", style="shrank"),
         Notes(tuple(Note(f"{name}: {reason}", "warning") for name, reason in missing.items())),
         *(part for name, diff in changed.items() for part in _why(name, diff, most)),
-        _changes(diffs),
+        changes((((name,), diff) for name, diff in diffs.items()), "model"),
     ]
-    facts = {
-        "old": names[0], "new": names[1], "models": [_facts(name, diff) for name, diff in diffs.items()],
-        "missing": dict(missing),
-    }  # fmt: skip
-    return Document("diff", f"{names[0]} → {names[1]}", headline=headline, facts=facts, parts=tuple(parts), level=3)
+    models = [{"name": name, **facts(diff, [figure for figure, _, _ in _known(diff)])} for name, diff in diffs.items()]
+    told = {"old": names[0], "new": names[1], "models": models, "missing": dict(missing)}
+    return Document("diff", f"{names[0]} → {names[1]}", headline=headline, facts=told, parts=tuple(parts), level=3)
 
 
 def differs(diff: Diff) -> bool:
@@ -86,47 +84,13 @@ def _side(diff: Diff, side: str, figure: str, unit: Unit) -> Cell:
     snapshot = getattr(diff, side)
     mark = "≥" if snapshot.lower_bound and figure in {"macs", "flops"} else ""
     value = snapshot.totals[figure]
-    from cnncost.units import data
-
-    return Cell(data(value) if unit == "bytes" else show_exact(value, unit), mark)
+    return Cell(units.data(value) if unit == "bytes" else show_exact(value, unit), mark)
 
 
 def _why(name: str, diff: Diff, most: int) -> Iterator[Part]:
     yield Heading(name)
-    if diff.old.inputs != diff.new.inputs:
-        yield notes(f"inputs differ: {diff.old.told} and {diff.new.told}", style="warning")
-    else:
-        yield notes(f"input {diff.new.told}", style="note")
+    yield notes(inputs(diff), style="warning" if diff.old.inputs != diff.new.inputs else "note")
     yield Notes(tuple(Note(text, "heading") for text in words.moves(diff)))
     yield from layers(diff, most)
     if diff.moved:
         yield notes(*(f"renamed or moved: {text}" for text in renamed(diff.moved[:_MOST_MOVED])))
-
-
-def _facts(name: str, diff: Diff) -> dict[str, Any]:
-    data: dict[str, Any] = {"name": name, "inputs": {"old": diff.old.inputs, "new": diff.new.inputs}}
-    for figure, old, new in _known(diff):
-        data[figure] = {"old": old, "new": new, "delta": new - old}
-        where = diff.attribution(figure) if figure in FIGURES else None
-        if where is not None:
-            data[figure]["attribution"] = {
-                "path": where.path, "part": where.part, "of": where.whole, "against": where.against,
-                "reasons": where.reasons,
-            }  # fmt: skip
-    return data
-
-
-def _changes(diffs: Mapping[str, Diff]) -> Table:
-    """All modules that changed, for machines."""
-    columns = (
-        Column("model"), Column("kind"), Column("old_path"), Column("new_path"), Column("what", kind="texts"),
-        *(Column(name, kind="signed") for name in FIGURES),
-    )  # fmt: skip
-    found: Sequence[tuple[Any, ...]] = [
-        (
-            name, change.kind, change.old.path if change.old else None, change.new.path if change.new else None,
-            change.reasons, *(change.delta(figure) for figure in FIGURES),
-        )
-        for name, diff in diffs.items() for change in diff.changes
-    ]  # fmt: skip
-    return Table(columns, rows(found), "changes", shown="data")
