@@ -46,10 +46,16 @@ def _rule(*names: str) -> Callable[[Rule], Rule]:
     return register
 
 
-@_rule("Relu", "LeakyRelu", "Sigmoid", "HardSigmoid", "HardSwish", "Tanh", "Erf", "Sqrt", "Exp", "Softmax", "Clip",
-       "Gelu", "Dropout")  # fmt: skip
+@_rule("Relu", "LeakyRelu", "Sigmoid", "HardSigmoid", "HardSwish", "Tanh", "Erf", "Sqrt", "Exp", "Clip", "Gelu",
+       "Dropout")  # fmt: skip
 def _same(op: Op, kinds: list[TensorType]) -> TensorType | None:
     return kinds[0] if len(kinds) == 1 or op.type == "Clip" else None
+
+
+@_rule("Softmax")
+def _softmax(op: Op, kinds: list[TensorType]) -> TensorType | None:
+    rank = len(kinds[0].shape)
+    return kinds[0] if -rank <= op.get("axis", -1 if op.opset >= 13 else 1) < rank else None
 
 
 @_rule("Add", "Sub", "Mul", "Div", "Sum")
