@@ -191,6 +191,7 @@ _LOWERINGS: dict[tuple[str, str], Lowering] = {}
 _SHAPES: dict[tuple[str, str], Shaper] = {}
 _WEIGHTS: dict[tuple[str, str], tuple[int, ...]] = {}
 MICROSOFT = "com.microsoft"
+BLOCKED = "com.microsoft.nchwc"
 
 
 def lowers(*names: str, domain: str = "", weights: tuple[int, ...] = ()) -> Callable[[Lowering], Lowering]:
