@@ -24,7 +24,10 @@ WHOLE = {
     "import torch": "import torch",
 }
 COUNTING = {
-    "cnncost": (f"{FLOOR}\nimport cnncost.analysis, cnncost.sources.onnx", "cnncost.analysis.analyze(FILE)"),
+    "cnncost": (
+        f"{FLOOR}\nimport cnncost.analysis, cnncost.frontends.onnx, cnncost.sources.onnx",
+        "cnncost.analysis.analyze(FILE)",
+    ),
     "onnx-tool": ("import onnx_tool", "m = onnx_tool.Model(FILE).graph; m.shape_infer(None); m.profile()"),
 }
 """What is imported, and what is timed: the first and the second time in a process."""
