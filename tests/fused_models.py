@@ -190,6 +190,39 @@ def channels_last():
                channels_last=1)  # fmt: skip
 
 
+def blocked():
+    """2 images of 7×9 pixels and 16 channels, one block or two; 32 kernels of 3×3, with their biases."""
+    x, given, size = (2, 16, 7, 9), [("x", 2, 16, 7, 9)], 2 * 16 * 63
+    stored = [numbers("b", np.zeros(32)), numbers("w", np.zeros((32, 16, 3, 3)))]
+
+    def one(name, op, inputs, macs, flops, shape, more=(), **how):
+        return case(name, op, inputs, macs, flops, [shape], domain="com.microsoft.nchwc", given=[*given, *more], **how)
+
+    out, macs = 2 * 32 * 35, 2 * 32 * 35 * 16 * 9
+    yield one("convolution in blocks", "Conv", "x w b", macs, 2 * macs + out, (2, 32, 5, 7), stored=stored)
+    yield one("with an addend and an activation", "Conv", "x w b s", macs, 2 * macs + 3 * out, (2, 32, 5, 7),
+              [("s", 2, 32, 5, 7)], stored=stored, activation="Relu")  # fmt: skip
+    yield one("a stride in blocks", "Conv", "x w", 2 * 32 * 20 * 144, 2 * 2 * 32 * 20 * 144, (2, 32, 4, 5),
+              stored=stored[1:], strides=[2, 2], pads=[1, 1, 1, 1])  # fmt: skip
+    yield one("one kernel a channel", "Conv", "x w", 2 * 16 * 35 * 9, 2 * 2 * 16 * 35 * 9, (2, 16, 5, 7), group=16,
+              stored=[numbers("w", np.zeros((16, 1, 3, 3)))])  # fmt: skip
+    yield case("images into blocks", "Conv", "x w", 2 * 32 * 35 * 27, 2 * 2 * 32 * 35 * 27, [(2, 32, 5, 7)],
+               domain="com.microsoft.nchwc", given=[("x", 2, 3, 7, 9)],
+               stored=[numbers("w", np.zeros((32, 3, 3, 3)))])  # fmt: skip
+    yield one("maxima in blocks", "MaxPool", "x", 0, 2 * 16 * 12 * 3, (2, 16, 3, 4), kernel_shape=[2, 2],
+              strides=[2, 2])  # fmt: skip
+    yield one("means in blocks", "AveragePool", "x", 0, 2 * 16 * 20 * 4, (2, 16, 4, 5), kernel_shape=[2, 2],
+              strides=[2, 2], ceil_mode=1)  # fmt: skip
+    yield one("one maximum", "GlobalMaxPool", "x", 0, 2 * 16 * 62, (2, 16, 1, 1))
+    yield one("one mean", "GlobalAveragePool", "x", 0, size, (2, 16, 1, 1))
+    yield one("out of blocks", "ReorderOutput", "x", 0, 0, (2, 12, 7, 9), channels=12)
+    yield one("out of blocks, channels last", "ReorderOutput", "x", 0, 0, (2, 7, 9, 16), channels=16, channels_last=1)
+    yield one("into blocks", "ReorderInput", "x", 0, 0, x)
+    yield case("into blocks, channels last", "ReorderInput", "x", 0, 0, [x], domain="com.microsoft.nchwc",
+               given=[("x", 2, 7, 9, 16)], channels_last=1)  # fmt: skip
+    yield one("copies in blocks", "Upsample", "x", 0, 0, (2, 16, 14, 27), scales=[1, 1, 2, 3], mode="nearest")
+
+
 def norms():
     """A layer norm that ONNX Runtime wrote into a file of an older opset."""
     made = case("layer norm of opset 11", "LayerNormalization", "x g s", 0, 8 * 24, [(2, 3, 4)], given=[("x", 2, 3, 4)],
@@ -200,7 +233,7 @@ def norms():
 
 def models():
     """All of them."""
-    for family in (multi_head, packed, grouped, quantized, channels_last, norms):
+    for family in (multi_head, packed, grouped, quantized, channels_last, blocked, norms):
         yield from family()
 
 

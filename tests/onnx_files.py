@@ -7,6 +7,8 @@ from onnx import TensorProto, helper
 import cnncost
 from cnncost.ops.check import verify_graph
 
+MICROSOFT = ("com.microsoft", "com.microsoft.nchwc")
+
 
 def node(op, inputs, outputs, **attributes):
     return helper.make_node(op, inputs.split(), outputs.split(), **attributes)
@@ -31,7 +33,7 @@ def model(nodes, inputs, outputs=("y",), stored=(), opset=17, **kwargs):
     for each in out:
         each.type.tensor_type.elem_type = TensorProto.FLOAT
     graph = helper.make_graph(nodes, "g", given, out, list(stored))
-    opsets = [helper.make_opsetid("", opset), helper.make_opsetid("com.microsoft", 1)]
+    opsets = [helper.make_opsetid("", opset), *(helper.make_opsetid(name, 1) for name in MICROSOFT)]
     return helper.make_model(graph, opset_imports=opsets, **kwargs)
 
 

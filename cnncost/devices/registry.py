@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import os
 from functools import cache
-from importlib.resources import files
 from pathlib import Path
 
 from cnncost.devices.model import Device
-from cnncost.devices.read import parse, read
 from cnncost.errors import DeviceError
 from cnncost.near import suggestion
 
@@ -24,6 +22,10 @@ def own_file() -> Path:
 @cache
 def built_in() -> dict[str, Device]:
     """The devices that come with cnncost."""
+    from importlib.resources import files  # this and the reader of TOML take longer than a small analysis
+
+    from cnncost.devices.read import parse
+
     return parse(files("cnncost.devices").joinpath("table.toml").read_text(encoding="utf-8"), "of cnncost")
 
 
@@ -33,6 +35,8 @@ def catalog(more: Path | None = None) -> dict[str, Device]:
     Raises:
         DeviceError: a file can't be read, or describes a device incorrectly.
     """
+    from cnncost.devices.read import read
+
     found = dict(built_in())
     if (own := own_file()).exists():
         found |= read(own)

@@ -12,7 +12,6 @@ from typing import Any, cast
 from cnncost.errors import SourceError
 from cnncost.sources.method import split_method
 from cnncost.sources.source import ModelSource
-from cnncost.sources.strangers import is_path
 
 _LIBRARIES = {"timm:": "timm", "torchvision:": "torchvision", "hf:": "transformers"}
 """MODEL prefixes, and the module here that handles each."""
@@ -76,6 +75,8 @@ def _module_for(spec: str) -> str:
         return "python"
     if ending == "py" and Path(spec).is_file():
         return "python"
+    from cnncost.sources.strangers import is_path
+
     return "strangers" if is_path(spec) and spec not in _zoo_names() else "zoo"
 
 

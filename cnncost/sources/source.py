@@ -7,7 +7,6 @@ needs no model, and `resolve` turns it into a model that is ready to be recorded
 from __future__ import annotations
 
 import inspect
-import traceback
 from collections.abc import Callable
 from contextlib import nullcontext
 from dataclasses import dataclass, field, replace
@@ -15,9 +14,6 @@ from typing import Any, Literal, TypeAlias
 
 from cnncost.errors import InputError, SourceError
 from cnncost.near import suggestion
-from cnncost.sources.causes import missing, with_root
-from cnncost.sources.neighbours import importable, is_users
-from cnncost.sources.offline import offline
 
 Kind: TypeAlias = Literal["zoo", "python", "timm", "torchvision", "transformers", "program", "onnx", "saved", "object"]
 
@@ -100,6 +96,7 @@ class ModelSource:
 
         from cnncost.frontends.torch.building import building
         from cnncost.frontends.torch.guard import same_random_state
+        from cnncost.sources.offline import offline
 
         if self.built:
             return self.factory()
@@ -117,9 +114,15 @@ class ModelSource:
 
     def importable(self) -> Any:
         """A context in which the model's code can import its neighbours."""
+        if self.folder is None:
+            return nullcontext()
+        from cnncost.sources.neighbours import importable
+
         return importable(self.folder)
 
     def _failure(self, error: BaseException) -> str:
+        from cnncost.sources.causes import missing, with_root
+
         arguments = ", ".join(f"{k}={v!r}" for k, v in self.arguments.items())
         hint = self._arguments_hint() if isinstance(error, TypeError) else missing(error)
         return f"{self.text}: building it with ({arguments}) failed{place_of(error)}: {with_root(error)}{hint}"
@@ -152,5 +155,9 @@ def _containing(name: str, names: list[str]) -> str:
 
 def place_of(error: BaseException) -> str:
     """` at FILE:LINE`, the innermost frame in the user's code; empty if there is none."""
+    import traceback
+
+    from cnncost.sources.neighbours import is_users
+
     frames = [frame for frame in traceback.extract_tb(error.__traceback__) if is_users(frame.filename)]
     return f" at {frames[-1].filename}:{frames[-1].lineno}" if frames else ""

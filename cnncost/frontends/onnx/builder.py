@@ -40,6 +40,7 @@ class Builder:
         self._classes: list[str] = ["Graph"]
         self._paths: list[tuple[str, ...]] = [()]
         self._parents: list[int | None] = [None]
+        self._known: dict[Path, int] = {}
 
     # ---- values and nodes
 
@@ -59,8 +60,12 @@ class Builder:
         spec = self._specs.get(key)
         if spec is None:
             spec = self._specs[key] = OpSpec(kind, types, tuple(outputs), tuple(sorted(attrs.items())))
+        return self.add(name, spec, inputs, call, alias)
+
+    def add(self, name: str, spec: OpSpec, inputs: Sequence[int], call: int, alias: bool = False) -> tuple[int, ...]:
+        """A new node of a spec that an earlier node has; otherwise as `node`."""
         index, values = len(self.nodes), []
-        for output in outputs:
+        for output in spec.outputs:
             if alias:
                 storage = self.values[inputs[0]].storage
             else:
@@ -81,6 +86,8 @@ class Builder:
 
     def call(self, path: Path) -> int:
         """The index of a module's scope, which is that of its one call."""
+        if path in self._known:
+            return self._known[path]
         scope = 0
         parts: tuple[str, ...] = ()
         for name, class_name in path:
@@ -94,6 +101,7 @@ class Builder:
             elif class_name and not self._classes[existing]:
                 self._classes[existing] = class_name
             scope = existing
+        self._known[path] = scope
         return scope
 
     def graph(self, inputs: Sequence[int], outputs: Sequence[int]) -> Graph:

@@ -6,6 +6,7 @@ Only what exporters write between `Shape` and `Reshape` is evaluated; everything
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from math import prod
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -163,11 +164,9 @@ def _tile(attributes: Attributes, inputs: list[Any]) -> Any:  # noqa: ARG001
 
 @_rule("ConstantOfShape")
 def _filled(attributes: Attributes, inputs: list[Any]) -> Any:
-    value = attributes.get("value")
-    small = np.prod(inputs[0].astype(float)) <= LARGEST_CONSTANT
-    if not small:
+    value, shape = attributes.get("value"), tuple(inputs[0].tolist())
+    if not 0 <= prod(shape) <= LARGEST_CONSTANT:
         return None
-    shape = tuple(inputs[0].tolist())
     return np.zeros(shape, np.float32) if value is None else np.full(shape, value.reshape(-1)[0], value.dtype)
 
 

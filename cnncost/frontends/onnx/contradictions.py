@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from math import prod
 
-from cnncost.frontends.onnx.lowering.registry import MICROSOFT, Op
+from cnncost.frontends.onnx.lowering.registry import BLOCKED, MICROSOFT, Op
 from cnncost.graph import Shape
 
 _GATES = {"LSTM": 4, "GRU": 3, "RNN": 1}
@@ -159,7 +159,8 @@ _RULES: dict[tuple[str, str], Callable[[Op], Iterator[str]]] = {
     **{("", name): _channels for name in ("InstanceNormalization", "GroupNormalization")},
     **{("", name): _reshape for name in ("Reshape", "DepthToSpace", "SpaceToDepth")},
     ("", "Attention"): _attention, ("", "Gemm"): _product,
-    (MICROSOFT, "FusedConv"): _convolution, (MICROSOFT, "FusedGemm"): _product, (MICROSOFT, "QGemm"): _product,
+    (BLOCKED, "Conv"): _convolution, (MICROSOFT, "FusedConv"): _convolution,
+    (MICROSOFT, "FusedGemm"): _product, (MICROSOFT, "QGemm"): _product,
     (MICROSOFT, "Attention"): _packed_attention, (MICROSOFT, "MultiHeadAttention"): _multi_head,
     (MICROSOFT, "SkipLayerNormalization"): _skip, (MICROSOFT, "SkipSimplifiedLayerNormalization"): _skip,
 }  # fmt: skip

@@ -7,15 +7,12 @@ from typing import Any
 
 from cnncost.frontends.onnx.lowering.registry import Op, Tensor, shaper
 from cnncost.frontends.onnx.tensors import NUMBERS, Constant, proto_of, type_of
-from cnncost.tensor_types import Shape, TensorType
+from cnncost.tensor_types import TensorType
 
 _IR_VERSION = 10
 _POOLS = frozenset({"MaxPool", "AveragePool", "LpPool"})
 _LARGEST_FACTORS = 16
 """Most floating-point numbers that a shape may follow from: the factors of a Resize. More are weights, or data."""
-_UNARY = frozenset({"Relu", "LeakyRelu", "Sigmoid", "HardSigmoid", "HardSwish", "Tanh", "Erf", "Sqrt", "Exp", "Softmax",
-                    "Clip", "Gelu"})  # fmt: skip
-_BINARY = frozenset({"Add", "Sub", "Mul", "Div"})
 _WHOLE_WINDOWS = 22
 """From this opset on inference drops windows that begin behind the image, as runtimes and torch do in every opset."""
 
@@ -38,8 +35,6 @@ class Inference:
                 return [None] * len(node.output)
             result = rule(op)
             return [None] * len(node.output) if result is None else _padded(result, len(node.output))
-        if not domain and len(node.output) == 1 and (known := _evident(op)) is not None:
-            return [known]
         key = self._key(node, op, domain)
         if key not in self._known:
             self._known[key] = self._inferred(node, op.inputs, domain)
@@ -115,33 +110,6 @@ class Inference:
             return [None] * len(node.output)
         protos = [by_name.get(f"o{i}") for i in range(len(node.output))]
         return [None if proto is None else type_of(proto) or proto for proto in protos]
-
-
-def _evident(op: Op) -> TensorType | None:
-    """The output of the most frequent ops, which needs no inference: most time would pass in it."""
-    kinds = [None if tensor is None else tensor.type for tensor in op.inputs]
-    if not kinds or kinds[0] is None:
-        return None
-    if op.type in _UNARY:
-        return kinds[0]
-    if op.type in _BINARY:
-        return kinds[0] if len(kinds) == 2 and kinds[1] == kinds[0] else None
-    if op.type == "Conv" and kinds[1] is not None and op.get("auto_pad", "NOTSET") == "NOTSET":
-        return _convolved(op, kinds[0], kinds[1].shape)
-    return None
-
-
-def _convolved(op: Op, x: TensorType, w: Shape) -> TensorType | None:
-    """A convolution's output, if sizes fit and none of it is empty."""
-    axes, group = len(w) - 2, op.get("group", 1)
-    if axes < 1 or len(x.shape) != len(w) or x.shape[1] != w[1] * group or op.get("kernel_shape", w[2:]) != [*w[2:]]:
-        return None
-    one, pads = [1] * axes, op.get("pads", [0] * 2 * axes)
-    steps = zip(
-        x.shape[2:], w[2:], pads[:axes], pads[axes:], op.get("strides", one), op.get("dilations", one), strict=True
-    )
-    space = tuple((n + before + after - d * (k - 1) - 1) // s + 1 for n, k, before, after, s, d in steps)
-    return x._replace(shape=(x.shape[0], w[0], *space)) if min(space) > 0 else None
 
 
 def _telling(tensor: Tensor) -> Constant | None:

@@ -5,16 +5,22 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any, TypeAlias
 
+import numpy as np
+
 from cnncost.errors import SourceError
+from cnncost.frontends.onnx import control
+from cnncost.frontends.onnx.attributes import attribute_of
 from cnncost.frontends.onnx.builder import Builder, Path, Weight
 from cnncost.frontends.onnx.constants import fold
 from cnncost.frontends.onnx.contradictions import contradiction, of_inputs
+from cnncost.frontends.onnx.evident import RULES, evident
 from cnncost.frontends.onnx.functions import function, schema_function, with_attributes
 from cnncost.frontends.onnx.inference import Inference
 from cnncost.frontends.onnx.lowering import lowering, weights
 from cnncost.frontends.onnx.lowering.quantized import deferred
 from cnncost.frontends.onnx.lowering.registry import Later, Made, Op, Ref, Tensor
 from cnncost.frontends.onnx.names import path_of
+from cnncost.frontends.onnx.repeats import Seen, repeated, signature_of
 from cnncost.frontends.onnx.tensors import Constant, blank, declared, type_of, type_of_constant, value_of
 from cnncost.tensor_types import TensorType
 
@@ -48,6 +54,7 @@ class Interpreter:
         self.within = ""  # the function whose body is followed: names in it are its own
         self._weights: dict[str, int] = {}
         self._settings: set[str] = set()
+        self._seen: dict[Any, Seen] = {}
         self._constants: set[str] = set()  # what Constant nodes make
         self._blank: dict[str, bool] = {}  # stored tensors of zeros, and whether a Constant node makes them
 
@@ -69,12 +76,16 @@ class Interpreter:
         inputs = [names[name] if name else None for name in node.input]
         while inputs and inputs[-1] is None:
             inputs.pop()
-        attributes = {attribute.name: self.attribute(attribute) for attribute in node.attribute}
-        op = Op(node.op_type, self.inference.opsets.get(domain, 1), attributes, inputs, [])
-        outputs = self._without_node(node, domain, op)
-        if outputs is None:
-            inner = path_of(node.name, node.op_type, {p.key: p.value for p in node.metadata_props})
-            outputs = self._recorded(node, domain, op, names, (*outer, *inner))
+        signature = None if domain else signature_of(node, inputs, self.inference.opsets.get(""))
+        seen = self._seen.get(signature)
+        if seen is not None:
+            call = self.builder.call((*outer, *_path_of(node)))
+            outputs = repeated(self, node, inputs, seen, call)
+        else:
+            attributes = {attribute.name: attribute_of(attribute) for attribute in node.attribute}
+            op = Op(node.op_type, self.inference.opsets.get(domain, 1), attributes, inputs, [])
+            found = self._without_node(node, domain, op)
+            outputs = self._recorded(node, domain, op, names, outer, signature) if found is None else found
         for name, tensor in zip(node.output, outputs, strict=False):
             if name:
                 names[name] = tensor
@@ -84,8 +95,6 @@ class Interpreter:
 
     def _without_node(self, node: Any, domain: str, op: Op) -> list[Tensor] | None:
         """Outputs of what costs nothing and moves nothing: constants, shapes, and ops on these. None for others."""
-        from cnncost.frontends.onnx.control import captured
-
         if domain:
             return None
         if node.op_type == "Constant":
@@ -94,7 +103,7 @@ class Interpreter:
             return [op.inputs[0]] if op.inputs[0].type is not None else None
         if node.op_type in _RUNTIME_ONLY and op.inputs and op.inputs[0] is not None and op.inputs[0].type is not None:
             return [self.constant(_shape(node.op_type, op, op.inputs[0].type))]
-        if captured(op.attributes) or not all(t is None or t.constant is not None for t in op.inputs):
+        if control.captured(op.attributes) or not all(t is None or t.constant is not None for t in op.inputs):
             return None
         values = fold(node.op_type, op.attributes, [None if t is None else t.constant for t in op.inputs])
         stored = [t for tensor in op.inputs if tensor is not None for t in (tensor, *tensor.origins) if t.weight]
@@ -106,8 +115,6 @@ class Interpreter:
         for key, dtype in (("value_int", "int64"), ("value_ints", "int64"), ("value_float", "float32"),
                            ("value_floats", "float32")):  # fmt: skip
             if key in op.attributes:
-                import numpy as np
-
                 return self.constant(np.asarray(op.attributes[key], dtype))
         proto = next((a.t for a in node.attribute if a.name == "value"), None)
         if proto is None:
@@ -120,9 +127,10 @@ class Interpreter:
 
     # ---- ops
 
-    def _recorded(self, node: Any, domain: str, op: Op, names: Names, path: Path) -> list[Tensor]:
-        from cnncost.frontends.onnx import control
-
+    def _recorded(
+        self, node: Any, domain: str, op: Op, names: Names, outer: Path, signature: Any
+    ) -> list[Tensor]:  # fmt: skip
+        path = (*outer, *_path_of(node))
         if not domain and node.op_type in control.OPS:
             return control.followed(self, node, op, names, path)
         body = self.functions.get((node.domain, node.op_type, getattr(node, "overload", "")))
@@ -130,10 +138,7 @@ class Interpreter:
             return function(self, body, op, path, {a.name: a for a in node.attribute})
         for i in () if domain else SETTINGS.get(node.op_type, ()):
             self._settings.update(tensor.weight for tensor in op.inputs[i : i + 1] if tensor is not None)
-        if lacking := self.inference.lacking(node, domain):
-            raise SourceError(f"{self.spec}: node {node.name or node.op_type}: {lacking}; the file is damaged")
-        types = [self._declared(name, each) for name, each in
-                 zip(node.output, self.inference.types(node, op, domain), strict=True)]  # fmt: skip
+        types = self._types(node, domain, op)
         kinds = [t if isinstance(t, TensorType) else None for t in types]
         named = [bool(name) for name in node.output]
         known = all(t is None or t.type is not None for t in op.inputs)
@@ -157,7 +162,20 @@ class Interpreter:
             return self.unknown(node, domain, op, types, call)
         for text in op.notes:
             self.builder.note(text)
-        return self._emitted(node, domain, op, results, call)
+        before = len(self.builder.nodes)
+        outputs = self._emitted(node, domain, op, results, call)
+        if signature is not None and not op.looked and op.type in RULES:
+            self._seen[signature] = Seen(op, results, tuple(each.spec for each in self.builder.nodes[before:]))
+        return outputs
+
+    def _types(self, node: Any, domain: str, op: Op) -> list[Any]:
+        """A TensorType, else a TypeProto or None, for each output. Raises SourceError if inputs are missing."""
+        if not domain and len(node.output) == 1 and (known := evident(op)) is not None:
+            return [known]
+        if lacking := self.inference.lacking(node, domain):
+            raise SourceError(f"{self.spec}: node {node.name or node.op_type}: {lacking}; the file is damaged")
+        inferred = self.inference.types(node, op, domain)
+        return [self._declared(name, each) for name, each in zip(node.output, inferred, strict=True)]
 
     def _declared(self, name: str, inferred: Any) -> Any:
         """The inferred type; that of the file where inference knows none."""
@@ -188,9 +206,7 @@ class Interpreter:
 
     def unknown(self, node: Any, domain: str, op: Op, types: list[Any], call: int) -> list[Tensor]:
         """An op of which nothing is known but its types: it makes the totals lower bounds."""
-        from cnncost.frontends.onnx.control import left_out
-
-        left_out(self, op, call)
+        control.left_out(self, op, call)
         inputs = [
             self.value(tensor, node.op_type, domain, i, call)
             for i, tensor in enumerate(op.inputs) if tensor is not None and tensor.type is not None
@@ -230,9 +246,10 @@ class Interpreter:
             return Tensor(None)
         if proto.data_type in _PACKED:
             self.builder.note("elements of less than a byte are counted as one byte each")
-        if kind.floating and blank(proto):
+        value = value_of(proto)
+        if kind.floating and blank(proto, value):
             self._blank[weight or name] = False
-        return Tensor(kind, constant=value_of(proto), weight=weight or name)
+        return Tensor(kind, constant=value, weight=weight or name)
 
     def value(self, tensor: Any, op: str, domain: str, at: int, call: int) -> int:
         """A tensor's value in the Graph; a stored one becomes a parameter, a buffer or a constant when first read."""
@@ -294,19 +311,12 @@ class Interpreter:
             identity = self._weights[name] = self.builder.source(kind, "parameter")
             self.builder.weights.append(Weight(identity, name, call, buffer=False))
 
-    def attribute(self, proto: Any) -> Any:
-        """An attribute as Python's data; tensors as constants."""
-        content = self.onnx.helper.get_attribute_value(proto)
-        if proto.type == proto.STRING:
-            return content.decode(errors="replace")
-        if proto.type == proto.STRINGS:
-            return [each.decode(errors="replace") for each in content]
-        if proto.type == proto.TENSOR:
-            return value_of(content)
-        return list(content) if proto.type in {proto.INTS, proto.FLOATS} else content
-
 
 _PACKED = frozenset({21, 22, 23, 25, 26})
+
+
+def _path_of(node: Any) -> Path:
+    return path_of(node.name, node.op_type, {p.key: p.value for p in node.metadata_props})
 
 
 def _told(domain: str, op: str) -> str:
@@ -314,8 +324,6 @@ def _told(domain: str, op: str) -> str:
 
 
 def _shape(name: str, op: Op, kind: TensorType) -> Constant:
-    import numpy as np
-
     if name == "Size":
         return np.asarray(kind.numel, np.int64)
     return np.asarray(kind.shape[op.get("start", 0) : op.get("end")], np.int64)

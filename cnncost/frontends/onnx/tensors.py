@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from math import prod
 from typing import Any, TypeAlias
 
@@ -13,6 +14,12 @@ Constant: TypeAlias = "np.ndarray[Any, Any]"
 """A small tensor with its values."""
 LARGEST_CONSTANT = 4096
 """Most elements of a tensor whose values are followed: shapes, indices, scalars. Weights are larger or not needed."""
+_AS_STORED = {
+    number: (np.dtype(name), field)
+    for number, name, field in ((1, "float32", "float_data"), (6, "int32", "int32_data"), (7, "int64", "int64_data"),
+                                (11, "float64", "double_data"))
+} if sys.byteorder == "little" else {}  # fmt: skip
+"""Element types whose bytes in a file are those of an array, and where a file has them as numbers."""
 _MOST_BYTES = 1 << 16
 """Most bytes that are looked through for anything but zeros."""
 
@@ -25,6 +32,10 @@ DTYPES: dict[int, str] = {
 PACKED: dict[int, str] = {21: "uint8", 22: "int8", 23: "uint8", 25: "uint8", 26: "int8"}
 """4-bit and 2-bit types, which are counted as one byte each: a note says so."""
 NUMBERS = {name: number for number, name in DTYPES.items()}
+
+
+_DTYPE_NAMES = {np.dtype(name): name for name in ("float32", "int64", "int32", "bool", "float64")}
+"""Names of the most frequent dtypes, which numpy puts together anew each time."""
 
 
 def dtype_of(elem_type: int) -> str | None:
@@ -53,6 +64,13 @@ def value_of(proto: Any) -> Constant | None:
     size = prod(proto.dims)
     if not 0 <= size <= LARGEST_CONSTANT or proto.data_location == 1 or proto.data_type not in DTYPES:
         return None
+    if (known := _AS_STORED.get(proto.data_type)) is not None and not proto.HasField("segment"):
+        dtype, numbers = known
+        if raw := proto.raw_data:
+            return np.frombuffer(raw, dtype).reshape(proto.dims) if len(raw) == size * dtype.itemsize else None
+        if not proto.HasField("raw_data"):
+            data = np.asarray(getattr(proto, numbers), dtype)
+            return data.reshape(proto.dims) if data.size == size else None
     from onnx import numpy_helper
 
     try:
@@ -61,11 +79,15 @@ def value_of(proto: Any) -> Constant | None:
         return None
 
 
-def blank(proto: Any) -> bool:
-    """Whether a tensor in the file itself is known to be zeros; not if it has so many bytes that they were not read."""
-    if proto.raw_data:
-        return len(proto.raw_data) <= _MOST_BYTES and not any(proto.raw_data)
-    value = value_of(proto)
+def blank(proto: Any, value: Constant | None) -> bool:
+    """Whether a tensor in the file itself is known to be zeros; not if it has so many bytes that they were not read.
+
+    Args:
+        proto: a TensorProto.
+        value: its values, as `value_of` gives them.
+    """
+    if raw := proto.raw_data:
+        return len(raw) <= _MOST_BYTES and raw.count(0) == len(raw)
     return value is not None and value.size > 0 and not value.any()
 
 
@@ -83,5 +105,5 @@ def proto_of(value: Constant) -> Any:
 
 def type_of_constant(value: Constant) -> TensorType | None:
     """The type of a constant; None if its dtype has no name here."""
-    name = value.dtype.name
-    return TensorType(tuple(value.shape), name) if name in NUMBERS else None
+    name = _DTYPE_NAMES.get(value.dtype) or value.dtype.name
+    return TensorType(value.shape, name) if name in NUMBERS else None

@@ -105,11 +105,17 @@ def test_matmul(tmp_path, a, b, macs):
             "...ij,...jk->...ik", [(4, 1, 3, 5), (4, 2, 5, 7)], 8 * 105, None, id="an axis of one in the dots"
         ),
         pytest.param("bij,bjk->bik", [(1, 3, 5), (2, 5, 7)], 210, None, id="an axis of one"),
+        pytest.param("ij,jk,kl->il", [(2, 3), (3, 4), (4, 5)], 2 * 3 * 4 + 2 * 4 * 5, None, id="three"),
+        pytest.param("...ij,...jk,...kl->...il", [(2, 2, 3), (1, 3, 4), (2, 4, 5)], 2 * 64, None, id="three with dots"),
+        pytest.param("i,i,i->i", [(3,), (3,), (3,)], 0, 6, id="three elementwise"),
+        pytest.param("ii->i", [(3, 3)], 0, 0, id="a diagonal"),
+        pytest.param("ii->", [(3, 3)], 0, 2, id="a trace"),
+        pytest.param("iij,jk->ik", [(3, 3, 5), (5, 7)], 105, 210, id="a product with a diagonal"),
         pytest.param("ij,jk->ik", [(3, 1), (5, 7)], 0, 28 + 21, id="a sum before, and no axis left"),
     ],
 )
 def test_einsum(tmp_path, equation, shapes, macs, flops):
-    names = "ab"[: len(shapes)]
+    names = "abc"[: len(shapes)]
     proto = model([node("Einsum", " ".join(names), "y", equation=equation)],
                   [(n, *s) for n, s in zip(names, shapes, strict=True)])  # fmt: skip
     report = analyzed(tmp_path, proto)

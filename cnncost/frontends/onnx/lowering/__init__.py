@@ -2,6 +2,8 @@
 
 from cnncost.frontends.onnx.lowering import (
     attention,
+    blocked,
+    einsum,
     elementwise,
     fused,
     moves,
@@ -13,5 +15,5 @@ from cnncost.frontends.onnx.lowering import (
 )
 from cnncost.frontends.onnx.lowering.registry import Op, lowering, shaper, weights
 
-__all__ = ["Op", "attention", "elementwise", "fused", "lowering", "moves", "products", "quantized", "recurrent",
-           "reductions", "shaper", "weights", "windows"]  # fmt: skip
+__all__ = ["Op", "attention", "blocked", "einsum", "elementwise", "fused", "lowering", "moves", "products", "quantized",
+           "recurrent", "reductions", "shaper", "weights", "windows"]  # fmt: skip

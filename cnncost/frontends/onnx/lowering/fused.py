@@ -7,7 +7,7 @@ from cnncost.frontends.onnx.lowering.registry import MICROSOFT, Made, Op, lowers
 from cnncost.graph import Shape
 from cnncost.tensor_types import TensorType
 
-_ACTIVATIONS = {"Relu": "relu", "Tanh": "tanh", "Sigmoid": "sigmoid", "LeakyRelu": "leaky_relu", "Clip": "clamp",
+ACTIVATIONS = {"Relu": "relu", "Tanh": "tanh", "Sigmoid": "sigmoid", "LeakyRelu": "leaky_relu", "Clip": "clamp",
                 "HardSigmoid": "hardsigmoid"}  # fmt: skip
 
 
@@ -29,7 +29,7 @@ def fused_conv_type(op: Op) -> list[TensorType | None] | None:
 @lowers("FusedConv", domain=MICROSOFT, weights=(1, 2))
 def fused_conv(op: Op) -> Made | None:
     """x, w, bias?, addend?; then an activation."""
-    attrs, activation = geometry(op, op.x().shape, op.x(1).shape), _ACTIVATIONS.get(op.get("activation", ""))
+    attrs, activation = geometry(op, op.x().shape, op.x(1).shape), ACTIVATIONS.get(op.get("activation", ""))
     if attrs is None or activation is None:
         return None
     made = op.step("conv", attrs, op.present(0, 1, 2))
@@ -48,5 +48,5 @@ def fused_gemm_type(op: Op) -> list[TensorType | None]:
 @lowers("FusedGemm", domain=MICROSOFT, weights=(0, 1, 2))
 def fused_gemm(op: Op) -> Made | None:
     """Gemm, then an activation."""
-    activation = _ACTIVATIONS.get(op.get("activation", ""))
+    activation = ACTIVATIONS.get(op.get("activation", ""))
     return None if activation is None else [op.pointwise(activation, [gemm_steps(op)])]

@@ -141,8 +141,7 @@ def gather(op: Op) -> Made:
     """data, indices, along an axis; constants are followed. A table looked up by rows is an embedding."""
     x, ids = op.x(), op.x(1)
     axis, known = op.get("axis", 0) % len(x.shape), op.constant(1)
-    table = op.inputs[0]
-    if known is None and axis == 0 and len(x.shape) == 2 and table is not None and table.weight:
+    if known is None and axis == 0 and len(x.shape) == 2 and op.stored(0):
         return op.done("gather", {"fn": "embedding"})
     if known is not None and not ids.shape:
         index = int(known) % x.shape[axis]

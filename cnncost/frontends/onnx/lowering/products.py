@@ -1,9 +1,8 @@
-"""Convolutions, matrix products, Einsum."""
+"""Convolutions and matrix products."""
 
 from __future__ import annotations
 
 from math import prod
-from typing import Any
 
 from cnncost.frontends.onnx.lowering.registry import MICROSOFT, Attrs, Made, Op, Ref, Source, lowers, shapes
 from cnncost.graph import Shape
@@ -162,102 +161,3 @@ def fused_matmul(op: Op) -> Made:
     sizes = product(op.type_of(sides[0]).shape, op.type_of(sides[1]).shape)
     made = op.step("matmul", sizes, sides)
     return [made if op.get("alpha", 1.0) == 1.0 else op.pointwise("mul", [made])]
-
-
-# ---- Einsum
-
-
-@lowers("Einsum", weights=(0, 1, 2, 3))
-def einsum(op: Op) -> Made | None:
-    """Of one or two tensors: sums of axes that one has alone, then a product as a batch of matrix products.
-
-    An axis of one element broadcasts, and is left out. Of more tensors the order is not fixed by the equation: unknown.
-    Repeated axes of one tensor (diagonals) likewise.
-    """
-    terms = _equation(op)
-    if terms is None or len(terms[0]) > 2:
-        return None
-    inputs, out = terms
-    if any(len(set(term)) < len(term) for term in inputs) or len(set(out)) < len(out):
-        return None
-    sizes: dict[str, int] = {}
-    for i, term in enumerate(inputs):
-        for letter, size in zip(term, op.x(i).shape, strict=True):
-            known = sizes.setdefault(letter, size)
-            if known != size and 1 not in (known, size):
-                return None
-            sizes[letter] = size if known == 1 else known
-    sides: list[tuple[Source, str]] = []
-    kept = [_without_broadcast(op, i, term, sizes) for i, term in enumerate(inputs)]
-    for i, (source, term) in enumerate(kept):
-        others = {*out, *(letter for k, (_, t) in enumerate(kept) if k != i for letter in t)}
-        sides.append(_alone_summed(op, source, term, others))
-    if len(sides) == 1:
-        return [_ordered(op, *sides[0], out)]
-    return [_two(op, sides, out, sizes)]
-
-
-def _equation(op: Op) -> tuple[list[str], str] | None:
-    """Letters of each input and of the output; an ellipsis becomes capital letters not used."""
-    text = op.get("equation", "").replace(" ", "")
-    left, arrow, out = text.partition("->")
-    inputs = left.split(",")
-    if len(inputs) != len(op.inputs):
-        return None
-    free = [c for c in "ΑΒΓΔΕΖΗΘ" if c not in text]
-    widths = [len(op.x(i).shape) - len(t.replace("...", "")) for i, t in enumerate(inputs) if "..." in t]
-    if widths and (len(set(widths)) > 1 or max(widths) > len(free)):
-        return None
-    dots = "".join(free[: widths[0]]) if widths else ""
-    inputs = [t.replace("...", dots) for t in inputs]
-    if not arrow:
-        letters = [c for c in left if c.isalpha()]
-        out = dots + "".join(sorted(c for c in set(letters) if letters.count(c) == 1))
-    return inputs, out.replace("...", dots)
-
-
-def _without_broadcast(op: Op, i: int, term: str, sizes: dict[str, int]) -> tuple[Source, str]:
-    """An input without the axes of one element that another input has in full."""
-    kept = [axis for axis, letter in enumerate(term) if op.x(i).shape[axis] == sizes[letter]]
-    return op.reshaped(i, tuple(op.x(i).shape[axis] for axis in kept)), "".join(term[axis] for axis in kept)
-
-
-def _alone_summed(op: Op, source: Source, term: str, others: set[str]) -> tuple[Source, str]:
-    """Axes that neither the output nor another input has are summed first."""
-    alone = tuple(axis for axis, letter in enumerate(term) if letter not in others)
-    if not alone:
-        return source, term
-    x = op.type_of(source)
-    to = x._replace(shape=tuple(n for axis, n in enumerate(x.shape) if axis not in alone))
-    kept = "".join(letter for axis, letter in enumerate(term) if axis not in alone)
-    return op.step("reduce", {"fn": "sum", "dim": alone, "keepdim": False}, [source], to), kept
-
-
-def _ordered(op: Op, source: Source, letters: str, wanted: str) -> Ref:
-    order = tuple(letters.index(letter) for letter in wanted)
-    return op.permuted(source, order)
-
-
-def _two(op: Op, sides: list[tuple[Source, str]], out: str, sizes: dict[str, int]) -> Ref:
-    (a, left), (b, right) = sides
-    batch = [c for c in out if c in left and c in right]
-    inner = [c for c in left if c in right and c not in batch]
-    rows, columns = [c for c in left if c not in right], [c for c in right if c not in left]
-    y = op.y()
-    if not inner:  # nothing is accumulated: an elementwise product
-        aligned: list[Source] = []
-        for source, letters in ((a, left), (b, right)):
-            moved = _ordered(op, source, letters, "".join(c for c in out if c in letters))
-            aligned.append(op.reshaped(moved, tuple(sizes[c] if c in letters else 1 for c in out)))
-        return op.pointwise("mul", aligned, y.shape)
-
-    def flat(source: Source, letters: str, groups: tuple[Any, ...]) -> Source:
-        moved = _ordered(op, source, letters, "".join(c for group in groups for c in group))
-        return op.reshaped(moved, tuple(prod(sizes[c] for c in group) for group in groups))
-
-    lhs, rhs = flat(a, left, (batch, rows, inner)), flat(b, right, (batch, inner, columns))
-    n, m, k, p = (prod(sizes[c] for c in group) for group in (batch, rows, inner, columns))
-    made = op.step("matmul", {"batch": n, "m": m, "k": k, "n": p, "bias": False}, [lhs, rhs],
-                   y._replace(shape=(n, m, p)))  # fmt: skip
-    letters = "".join([*batch, *rows, *columns])
-    return _ordered(op, op.reshaped(made, tuple(sizes[c] for c in letters)), letters, out)

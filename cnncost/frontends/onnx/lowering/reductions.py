@@ -19,7 +19,7 @@ def reduce(op: Op) -> Made | None:
 
     Over none, a sum of |x| or x² is still that of each element: by the op's definition.
     """
-    axes = axes_of(op.attributes, [None if t is None else t.constant for t in op.inputs])
+    axes = axes_of(op.attributes, [op.constant(i) for i in range(len(op.inputs))])
     if axes is None and op.has(1):
         return None
     if not axes and op.get("noop_with_empty_axes"):

@@ -81,6 +81,8 @@ class Op:
         inputs: None for optional ones that are left out.
         outputs: types; None for optional ones that are left out.
         steps: what it was lowered to so far.
+        notes: what the figures have to be told with.
+        looked: whether more of its inputs was read than their types: ops like it may be lowered in another way.
     """
 
     type: str
@@ -90,6 +92,7 @@ class Op:
     outputs: list[TensorType | None]
     steps: list[Step] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
+    looked: bool = False
 
     def get(self, name: str, default: Any = None) -> Any:
         """An attribute."""
@@ -118,8 +121,15 @@ class Op:
 
     def constant(self, index: int) -> Constant | None:
         """The elements of an input, if they are known."""
+        self.looked = True
         tensor = self.inputs[index] if index < len(self.inputs) else None
         return None if tensor is None else tensor.constant
+
+    def stored(self, index: int) -> bool:
+        """Whether an input is a tensor of the file."""
+        self.looked = True
+        tensor = self.inputs[index]
+        return tensor is not None and bool(tensor.weight)
 
     def present(self, *indices: int) -> tuple[int, ...]:
         """Those of the positions at which there is an input; all without arguments."""
@@ -147,6 +157,7 @@ class Op:
         sources = [tensor.later.source for i in (x, w) if (tensor := self.inputs[i]) is not None and tensor.later]
         if len(sources) < 2:
             return {}
+        self.looked = True
         self.inputs[x], self.inputs[w] = sources
         return {"integer": True}
 
@@ -180,6 +191,7 @@ _LOWERINGS: dict[tuple[str, str], Lowering] = {}
 _SHAPES: dict[tuple[str, str], Shaper] = {}
 _WEIGHTS: dict[tuple[str, str], tuple[int, ...]] = {}
 MICROSOFT = "com.microsoft"
+BLOCKED = "com.microsoft.nchwc"
 
 
 def lowers(*names: str, domain: str = "", weights: tuple[int, ...] = ()) -> Callable[[Lowering], Lowering]:

@@ -1,0 +1,226 @@
+"""Output types of the most frequent ops, by rules that give None for whatever is not plain.
+
+The package's inference then says what it is: calling it, and its making of all schemas before the first call, take most
+of the time of a small file.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from math import prod
+from typing import TypeAlias
+
+from cnncost.frontends.onnx.lowering.registry import Op
+from cnncost.frontends.onnx.tensors import DTYPES, type_of_constant
+from cnncost.tensor_types import Shape, TensorType
+
+Rule: TypeAlias = "Callable[[Op, list[TensorType]], TensorType | None]"
+RULES: dict[str, Rule] = {}
+"""By op; what they say follows from types, attributes and constants alone."""
+
+
+def evident(op: Op) -> TensorType | None:
+    """The one output of an op of the default domain; None if there is no rule, or the rule does not say."""
+    rule = RULES.get(op.type)
+    if rule is None:
+        return None
+    kinds = []
+    for tensor in op.inputs:
+        if tensor is None or tensor.type is None:
+            return None
+        kinds.append(tensor.type)
+    if not kinds or (op.type not in _INDEXED and any(kind.dtype != kinds[0].dtype for kind in kinds)):
+        return None
+    return rule(op, kinds)
+
+
+_INDEXED = frozenset({"Gather", "Reshape"})
+"""Ops whose second input is of integers; those of the others are of one dtype."""
+
+
+def _rule(*names: str) -> Callable[[Rule], Rule]:
+    def register(function: Rule) -> Rule:
+        RULES.update(dict.fromkeys(names, function))
+        return function
+
+    return register
+
+
+@_rule("Relu", "LeakyRelu", "Sigmoid", "HardSigmoid", "HardSwish", "Tanh", "Erf", "Sqrt", "Exp", "Clip", "Gelu",
+       "Dropout")  # fmt: skip
+def _same(op: Op, kinds: list[TensorType]) -> TensorType | None:
+    return kinds[0] if len(kinds) == 1 or op.type == "Clip" else None
+
+
+@_rule("Softmax")
+def _softmax(op: Op, kinds: list[TensorType]) -> TensorType | None:
+    rank = len(kinds[0].shape)
+    return kinds[0] if -rank <= op.get("axis", -1 if op.opset >= 13 else 1) < rank else None
+
+
+@_rule("Add", "Sub", "Mul", "Div", "Sum")
+def _broadcast(op: Op, kinds: list[TensorType]) -> TensorType | None:
+    first = kinds[0]
+    if len(kinds) != 2 and op.type != "Sum":
+        return None
+    if all(kind == first for kind in kinds):
+        return first
+    shape = _joined([kind.shape for kind in kinds])
+    return None if shape is None else first._replace(shape=shape)
+
+
+def _joined(shapes: Iterable[Shape]) -> Shape | None:
+    """The shape that all broadcast to: aligned at the last axis, sizes are equal or 1."""
+    found: Shape = ()
+    for shape in shapes:
+        long, short = (found, shape) if len(found) >= len(shape) else (shape, found)
+        padded = (1,) * (len(long) - len(short)) + short
+        if any(n not in (m, 1) and m != 1 for m, n in zip(long, padded, strict=True)):
+            return None
+        found = tuple(n if m == 1 else m for m, n in zip(long, padded, strict=True))
+    return found
+
+
+@_rule("Conv")
+def _convolved(op: Op, kinds: list[TensorType]) -> TensorType | None:
+    if len(kinds) < 2:
+        return None
+    x, w = kinds[0], kinds[1].shape
+    if len(x.shape) != len(w) or len(w) < 3 or x.shape[1] != w[1] * op.get("group", 1):
+        return None
+    if op.get("kernel_shape", w[2:]) != [*w[2:]] and "kernel_shape" in op.attributes:
+        return None
+    space = _windows(op, x.shape[2:], w[2:])
+    return None if space is None else x._replace(shape=(x.shape[0], w[0], *space))
+
+
+@_rule("MaxPool", "AveragePool")
+def _pooled(op: Op, kinds: list[TensorType]) -> TensorType | None:
+    x, kernel = kinds[0], tuple(op.get("kernel_shape", ()))
+    if op.get("ceil_mode", 0) or not kernel or len(x.shape) != len(kernel) + 2:
+        return None
+    space = _windows(op, x.shape[2:], kernel)
+    return None if space is None else x._replace(shape=(*x.shape[:2], *space))
+
+
+def _windows(op: Op, sizes: Shape, kernel: Shape) -> Shape | None:
+    """How many windows there are along each axis, if pads are given in numbers and there are any."""
+    axes = len(kernel)
+    one, pads = [1] * axes, op.get("pads", [0] * 2 * axes)
+    strides, dilations = op.get("strides", one), op.get("dilations", one)
+    if op.get("auto_pad", "NOTSET") != "NOTSET" or (len(pads), len(strides), len(dilations)) != (2 * axes, axes, axes):
+        return None
+    if min(*kernel, *strides, *dilations) < 1 or min(pads) < 0:
+        return None
+    steps = zip(sizes, kernel, pads[:axes], pads[axes:], strides, dilations, strict=True)
+    space = tuple((n + before + after - d * (k - 1) - 1) // s + 1 for n, k, before, after, s, d in steps)
+    return space if min(space) > 0 else None
+
+
+@_rule("GlobalAveragePool", "GlobalMaxPool")
+def _pooled_whole(op: Op, kinds: list[TensorType]) -> TensorType | None:  # noqa: ARG001  # the rules' protocol
+    x = kinds[0]
+    return x._replace(shape=(*x.shape[:2], *[1] * (len(x.shape) - 2))) if len(x.shape) > 2 else None
+
+
+@_rule("BatchNormalization")
+def _normalized(op: Op, kinds: list[TensorType]) -> TensorType | None:
+    x = kinds[0]
+    plain = len(kinds) == 5 and len(x.shape) > 1 and not op.get("training_mode", 0)
+    return x if plain and all(kind.shape == x.shape[1:2] for kind in kinds[1:]) else None
+
+
+@_rule("Flatten")
+def _flat(op: Op, kinds: list[TensorType]) -> TensorType | None:
+    x, axis = kinds[0], op.get("axis", 1)
+    if not 0 <= axis <= len(x.shape):
+        return None
+    return x._replace(shape=(prod(x.shape[:axis]), prod(x.shape[axis:])))
+
+
+@_rule("Gemm")
+def _gemm(op: Op, kinds: list[TensorType]) -> TensorType | None:
+    if len(kinds) < 2 or any(len(kind.shape) != 2 for kind in kinds[:2]):
+        return None
+    a, b = kinds[0].shape[:: -1 if op.get("transA", 0) else 1], kinds[1].shape[:: -1 if op.get("transB", 0) else 1]
+    return kinds[0]._replace(shape=(a[0], b[1])) if a[1] == b[0] else None
+
+
+@_rule("MatMul")
+def _product(op: Op, kinds: list[TensorType]) -> TensorType | None:  # noqa: ARG001
+    if len(kinds) != 2 or any(len(kind.shape) < 2 for kind in kinds):
+        return None
+    a, b = kinds[0].shape, kinds[1].shape
+    batch = _joined((a[:-2], b[:-2]))
+    return kinds[0]._replace(shape=(*batch, a[-2], b[-1])) if batch is not None and a[-1] == b[-2] else None
+
+
+@_rule("Transpose")
+def _transposed(op: Op, kinds: list[TensorType]) -> TensorType | None:
+    x = kinds[0]
+    order = op.get("perm", range(len(x.shape))[::-1])
+    if sorted(order) != list(range(len(x.shape))):
+        return None
+    return x._replace(shape=tuple(x.shape[axis] for axis in order))
+
+
+@_rule("Concat")
+def _concatenated(op: Op, kinds: list[TensorType]) -> TensorType | None:
+    first, axis = kinds[0], op.get("axis")
+    rank = len(first.shape)
+    if axis is None or not -rank <= axis < rank:
+        return None
+    axis %= rank
+    before, after = first.shape[:axis], first.shape[axis + 1 :]
+    for kind in kinds:
+        shape = kind.shape
+        if len(shape) != rank or shape[:axis] != before or shape[axis + 1 :] != after:
+            return None
+    return first._replace(shape=(*before, sum(kind.shape[axis] for kind in kinds), *after))
+
+
+@_rule("Reshape")
+def _reshaped(op: Op, kinds: list[TensorType]) -> TensorType | None:
+    wanted = op.constant(1)
+    if wanted is None or wanted.ndim != 1 or 0 in kinds[0].shape or op.get("allowzero", 0):
+        return None
+    x, sizes = kinds[0].shape, wanted.tolist()
+    if any(n == 0 and i >= len(x) for i, n in enumerate(sizes)) or min(sizes, default=0) < -1 or sizes.count(-1) > 1:
+        return None
+    sizes = [x[i] if n == 0 else n for i, n in enumerate(sizes)]
+    if -1 in sizes:
+        rest = -prod(sizes)
+        sizes[sizes.index(-1)] = prod(x) // rest
+    return kinds[0]._replace(shape=tuple(sizes)) if prod(sizes) == prod(x) else None
+
+
+@_rule("Gather")
+def _gathered(op: Op, kinds: list[TensorType]) -> TensorType | None:
+    axis = op.get("axis", 0)
+    if len(kinds) != 2 or not -len(kinds[0].shape) <= axis < len(kinds[0].shape):
+        return None
+    x, indices = kinds[0].shape, kinds[1].shape
+    axis %= len(x)
+    return kinds[0]._replace(shape=(*x[:axis], *indices, *x[axis + 1 :]))
+
+
+_ALWAYS = frozenset({1, 2, 3, 4, 5, 6, 7, 9, 10, 11, 12, 13})
+"""Element types that all opsets cast to."""
+
+
+@_rule("Cast")
+def _cast(op: Op, kinds: list[TensorType]) -> TensorType | None:
+    to = op.get("to", 0)
+    return kinds[0].cast(DTYPES[to]) if to in _ALWAYS else None
+
+
+@_rule("ConstantOfShape")
+def _filled(op: Op, kinds: list[TensorType]) -> TensorType | None:  # noqa: ARG001
+    sizes = op.constant(0)
+    if sizes is None or sizes.ndim != 1 or min(sizes.tolist(), default=0) < 0:
+        return None
+    if "value" not in op.attributes:
+        return TensorType(tuple(sizes.tolist()), "float32")
+    value = op.get("value")
+    kind = None if value is None or value.size != 1 else type_of_constant(value)
+    return None if kind is None else kind._replace(shape=tuple(sizes.tolist()))
