@@ -21,6 +21,11 @@ def test_all_names_are_listed_before_first_use():
     assert (out, err) == ("[] False", "")
 
 
+def test_nothing_else_is_listed():
+    out, _ = after_import("print(*[name for name in dir(cnncost) if not name.startswith('__')])")
+    assert {*out.split()} == {name for name in (*cnncost.__all__, "meter") if not name.startswith("__")}
+
+
 @pytest.mark.parametrize(
     "name", ["meter.cost.StepCosts", "zoo.names", "graph.Graph", "errors.InputError", "devices.find"]
 )

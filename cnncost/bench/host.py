@@ -10,6 +10,8 @@ from pathlib import Path
 
 import torch
 
+from cnncost import units
+
 
 @dataclass(frozen=True, slots=True)
 class Host:
@@ -43,7 +45,8 @@ class Host:
         """One line, as in `2 of 2 cores, Linux, torch 2.13.0`."""
         if on == "cuda":
             return f"driver {self.driver or 'unknown'}, CUDA {self.cuda}, torch {self.torch}"
-        return f"{self.threads} threads on {self.cores} cores, {self.system}, torch {self.torch}"
+        threads, cores = units.counted(self.threads, "thread"), units.counted(self.cores, "core")
+        return f"{threads} on {cores}, {self.system}, torch {self.torch}"
 
 
 def host_record(on: str = "cpu") -> Host:

@@ -162,6 +162,10 @@ def _report(found: Check, form: str, output: str | None) -> None:
         terminal.write(document(found), form, output)
     if form == "github":
         _summarize(found)
+    if output is not None and found.exit_code:
+        from cnncost.budget.render.words import summary
+
+        note(f"{summary(found)}; see {output}")  # a job that fails says why in its log
 
 
 def _summarize(found: Check) -> None:

@@ -119,6 +119,10 @@ def command(
     form = FORMATS.chosen(form, output)
     from cnncost.fit import Step
 
+    if optimizer is not None:
+        from cnncost.frontends.torch.optimizers import named
+
+        named(optimizer)  # before the work
     step = None if inference else Step(loss, optimizer, not keep_gradients)
     with built_model(model, settings, parallel) as built:
         report, tables = _found(built, step, "static" if parallel else settings.tracing, block, workspace,

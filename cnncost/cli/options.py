@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 from collections.abc import Callable
 from typing import Any, TypeVar
 
@@ -26,6 +27,9 @@ def complete_model(ctx: click.Context, param: click.Parameter, incomplete: str) 
     return items or [CompletionItem(incomplete, type="file")]
 
 
+_EXTRA_SHAPE = re.compile(r"unexpected extra argument.*\((\d+(?:[xX×,]\d+)+)")
+
+
 class Command(click.Command):
     """A command that reserves standard output for its result: what a model prints goes to standard error.
 
@@ -40,7 +44,16 @@ class Command(click.Command):
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         """Parse the arguments, with old names of options as new ones."""
         end = args.index("--") if "--" in args else len(args)
-        return super().parse_args(ctx, [*map(self._current, args[:end]), *args[end:]])
+        known = {name for each in self.get_params(ctx) for name in each.opts if name.startswith("--")}
+        for each in args[:end]:
+            if f"-{each}" in known:  # -input is read as -i nput
+                raise click.UsageError(f"No such option {each!r}. Did you mean '-{each}'?", ctx)
+        try:
+            return super().parse_args(ctx, [*map(self._current, args[:end]), *args[end:]])
+        except click.UsageError as error:
+            if (extra := _EXTRA_SHAPE.search(error.message)) and "--input" in known:
+                raise click.UsageError(f"{error.message}; an input is given by --input {extra[1]}", ctx) from None
+            raise
 
     def _current(self, argument: str) -> str:
         name, equals, value = argument.partition("=")

@@ -73,10 +73,9 @@ def command(
     shown = _shown(report, rows, layers, everything, image)
     if picture is not None:
         _draw(report, rows, shown if layers else None, picture)
-    if picture is None or output is not None or form != "text":
-        from cnncost.report.field_table import document
+    from cnncost.report.field_table import document
 
-        terminal.write(document(report, shown), form, output)
+    terminal.write(document(report, shown), form, output)
 
 
 def _parsed(unit: str) -> tuple[int, ...]:

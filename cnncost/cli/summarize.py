@@ -79,17 +79,20 @@ def command(
     Where forward fails, the table of what ran before goes to stderr, with the error. With --parallel it is one rank of
     a model that is split, for its own inputs.
     """
-    from cnncost.report.ranking import ranking
+    from cnncost.report import ranking
 
     form = _FORMATS.chosen(form, None if path is not None else output)
-    asked = ranking(sort, top)
+    asked = ranking.ranking(sort, top)
     if asked is not None:
         _check_ranking(form, by, depth, path)
+        ranking.check(asked, by or "layer")
     if form == SPEEDSCOPE.name and (by, depth, asked, columns, path) != (None,) * 5:
         raise click.UsageError(
             "--format speedscope has all modules and ops; leave out --by, --depth, --sort, --top, --columns, --explain"
         )
     whole = _FORMATS[form].whole and asked is None
+    if depth is not None and by is None and _FORMATS[form].tree and not whole:
+        by = "module"  # levels are asked for: of markdown and LaTeX, too
     _check_view(_FORMATS[form], whole, by, depth, path)
     by = by or (None if asked is None else "layer")
     check_places(output)
@@ -159,9 +162,8 @@ def _check_view(form: Format, whole: bool, by: By | None, depth: int | None, pat
         raise click.UsageError(f"--by: {form.name} holds modules, layers and ops; leave it out")
     shown = by == "module" or (by is None and (form.whole or form.name == "text"))
     if depth is not None and not (form.tree and shown):
-        views = listed([each.name for each in FORMATS if each.tree and not each.whole])
-        pages = listed([each.name for each in FORMATS if each.tree and each.whole], "or")
-        raise click.UsageError(f"--depth is for the module tree: --by module of {views}, or {pages}")
+        trees = listed([each.name for each in FORMATS if each.tree], "or")
+        raise click.UsageError(f"--depth is for the module tree of {trees}")
 
 
 def _check_ranking(form: str, by: By | None, depth: int | None, path: str | None) -> None:
@@ -169,10 +171,7 @@ def _check_ranking(form: str, by: By | None, depth: int | None, path: str | None
     if path is not None:
         raise click.UsageError("--explain tells of one module in words; leave out --sort and --top")
     if by == "module" or depth is not None:
-        raise click.UsageError(
-            "--sort and --top are for a flat list, of layers or ops; leave out --depth and --by module: modules "
-            "contain each other, and their rows don't add up"
-        )
+        raise click.UsageError("--sort and --top list layers or ops, not the tree; leave out --depth and --by module")
     if form == "json":
         raise click.UsageError("--sort and --top: json holds all layers in the order in which they ran; leave them out")
 

@@ -18,6 +18,11 @@ EXAMPLE = (
     '[mine]\ntitle = "My GPU"\nclass = "gpu"\nbandwidth = 1e12\nflops = { float32 = 20e12 }\nsource = "its datasheet"'
 )
 """A minimal device description."""
+_EXAMPLE = (
+    'mine = { title = "My GPU", class = "gpu", bandwidth = 1e12, flops = { float32 = 20e12 }, '
+    'source = "its datasheet" }'
+)
+"""The same on one line, for messages."""
 
 
 def read(path: Path) -> dict[str, Device]:
@@ -38,13 +43,13 @@ def parse(text: str, where: str) -> dict[str, Device]:
     try:
         tables = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
-        raise DeviceError(f"devices {where}: no TOML: {error}; expected tables such as\n{EXAMPLE}") from None
+        raise DeviceError(f"devices {where}: no TOML: {error}; expected tables such as {_EXAMPLE}") from None
     return {name: _device(name, table, f"devices {where}: [{name}]") for name, table in tables.items()}
 
 
 def _device(name: str, table: Any, where: str) -> Device:
     if not isinstance(table, dict):
-        raise DeviceError(f"{where}: expected a table, got {table!r}; a device is described as\n{EXAMPLE}")
+        raise DeviceError(f"{where}: expected a table, got {table!r}; a device is described as {_EXAMPLE}")
     for key in table:
         if key not in _KEYS:
             raise DeviceError(f"{where}: no key {key!r}{suggestion(key, _KEYS)}; it may have {', '.join(_KEYS)}")

@@ -28,7 +28,7 @@ def cases(bench: Bench, rows: list[Joined]) -> Table:
         Column("of_peak", "of peak", "percent", empty=NOTHING),
         Column("bytes", "B/s", "rate", empty=NOTHING),
         Column("peak", "peak memory", "bytes", empty=NOTHING),
-        Column("predicted_peak", "predicted", "bytes", empty=NOTHING),
+        Column("predicted_peak", "predicted peak", "bytes", empty=NOTHING),
     )
     narrower = tuple(Narrower((column.name,)) for column in reversed(columns[4:]))
     return Table(columns, tuple(Row(_case(bench, row)) for row in rows), narrower=narrower, shown="people")

@@ -16,15 +16,13 @@ if TYPE_CHECKING:
     from cnncost.laws.polynomial import Polynomial
     from cnncost.laws.solve import Solution
 
-_PIECES = 4
-"""Most pieces of a maximum that a line shows."""
-
 
 def variables(laws: LawsData) -> str:
     """`B = batch (x.0), H = height (x.2)`."""
-    parts = [
-        f"{v.symbol} = {v.name} ({v.about})" if v.about != v.name else f"{v.symbol} = {v.name}" for v in laws.variables
-    ]
+    parts = []
+    for v in laws.variables:
+        name = v.name if v.symbol == v.name else f"{v.symbol} = {v.name}"
+        parts.append(name if v.about == v.name else f"{name} ({v.about})")
     return ", ".join(parts)
 
 
@@ -100,12 +98,8 @@ def document(laws: LawsData, by_layer: bool = False, answers: Sequence[str] = ()
     parts += [notes(*_below(laws)), notes(*answers, shown="text"), _data(laws, by_layer)]
     return Document(
         "formula", laws.model, topic=variables(laws), headline=f"{laws.model}: {variables(laws)}", facts=facts(laws),
-        parts=tuple(parts), level=2, least=_LINE,
+        parts=tuple(parts), level=2,
     )  # fmt: skip
-
-
-_LINE = 100_000
-"""Width that no law has."""
 
 
 def _data(laws: LawsData, by_layer: bool) -> Table:

@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from contextlib import chdir
 from dataclasses import dataclass
 
+from cnncost import units
 from cnncost.errors import CnncostError
 from cnncost.lecture import values
 from cnncost.lecture.arithmetic import evaluate
@@ -134,7 +135,8 @@ def summary(findings: Findings) -> str:
     """Counts by verdict: `180 claims: 120 exact, 30 rounded, 15 differ, 15 stated`."""
     counts = Counter(finding.verdict for finding in findings)
     labels = {Verdict.EXACT: "exact", Verdict.ROUNDED: "rounded", Verdict.DIFFERS: "differ", Verdict.STATED: "stated"}
-    return f"{len(findings)} claims: " + ", ".join(f"{counts[verdict]} {words}" for verdict, words in labels.items())
+    parts = [f"{counts[verdict]} {words}" for verdict, words in labels.items()]
+    return f"{units.counted(len(findings), 'claim')}: {', '.join(parts)}"
 
 
 def describe(what: Measure) -> str:

@@ -111,7 +111,7 @@ def _part(part: Part, width: int, there: set[str], written: Written) -> Iterator
             longest = max(map(layout.places, names), default=0)
             for name, each in zip(names, part.equations, strict=True):
                 sign = "=" if each.latex else " "
-                yield from note_lines(Note(f"{name:<{longest}} {sign} {each.text}"), hang=" " * (longest + 3))
+                yield [(written(f"{name:<{longest}} {sign} {each.text}"), "")]  # one line, however long: to be copied
         case Heading():
             yield from note_lines(Note(part.text, part.style))
         case Curve():

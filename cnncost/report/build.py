@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from math import prod
 from typing import Any, TypeAlias
 
+from cnncost import units
 from cnncost.graph import Graph, Phase, Shape
 from cnncost.passes.arithmetic import macs_by_dtype
 from cnncost.passes.communication import KIND, Exchange, communication
@@ -52,7 +54,7 @@ def build(
         reads=graph.real.reads if graph.real is not None else 0,
         examples=graph.examples,
         mac_dtypes=macs_by_dtype(graph),
-        notes=tuple(dict.fromkeys((*graph.notes, *_notes_of_step(graph, training)))),
+        notes=tuple(dict.fromkeys((*graph.notes, *_unregistered(graph), *_notes_of_step(graph, training)))),
         communication=_communication(graph, compute, training, phases),
         devices=on_devices(graph, training),
         links=all_links(graph, training),
@@ -72,6 +74,31 @@ def _communication(
     if training is not None and any(kind == KIND for part in phases.values() for _, kind in part.by_op):
         exchanges += communication(training, "training")
     return exchanges
+
+
+def _unregistered(graph: Graph) -> tuple[str, ...]:
+    """A note on weights that forward computes with and the model doesn't own: of modules in a plain list, say.
+
+    A front end writes the class of such a module as `<Linear>` in its path.
+    """
+    strays = {i for i, scope in enumerate(graph.scopes) if any(part[:1] == "<" for part in scope.path.split("."))}
+    if not strays:
+        return ()
+    held: dict[int, int] = {}
+    for node in graph.nodes:
+        if graph.calls[node.call].scope in strays:
+            held.update((v, graph.calls[node.call].scope) for v in node.inputs if graph.values[v].role == "constant")
+    weights = [v for v in held if "float" in graph.values[v].dtype and graph.values[v].shape]
+    if not weights:
+        return ()
+    numbers = units.counted(sum(prod(graph.values[v].shape) for v in weights), "weight")
+    first, *others = dict.fromkeys(graph.scopes[held[v]].path for v in weights)
+    who = f"{first} and {units.counted(len(others), 'other module')}" if others else first
+    note = (
+        f"{numbers} of {who} are no parameters of the model, which does not register the module: keep it in an "
+        "attribute or in an nn.ModuleList, or an optimizer won't train it"
+    )
+    return (note,)
 
 
 def _notes_of_step(graph: Graph, training: Graph | None) -> tuple[str, ...]:

@@ -97,6 +97,8 @@ def biggest_name(report: ReportData) -> str:
     biggest = report.biggest
     if biggest is None:
         return ""
+    if not biggest.path and "" not in _parents(report):
+        return biggest.class_name  # the model is one layer, whose row has this name
     name = layer_names(report)[next(i for i, row in enumerate(report.layers) if row.path == biggest.path)]
     return name + (f" ({biggest.calls} calls)" if biggest.calls > 1 else "")
 

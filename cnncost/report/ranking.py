@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 from cnncost import units
 from cnncost.errors import CnncostError
 from cnncost.near import suggestion
-from cnncost.report.columns import FURTHER, By, Column, Row, is_lower_bound, table
+from cnncost.report.columns import FURTHER, LAYER, OP, By, Column, Row, is_lower_bound, table
 from cnncost.report.data import ReportData
 from cnncost.report.rows import Op, Totals
 from cnncost.report.schema import names
@@ -73,6 +73,19 @@ class Ranked(NamedTuple):
         return f"{units.exact(self.left)} more"
 
 
+def check(asked: Ranking, by: By) -> None:
+    """Refuse a column that rows of a view never have, without a report: before the work.
+
+    Raises:
+        CnncostError: no such column, or one that holds no sizes.
+    """
+    if asked.sort is not None:
+        columns = OP if by == "op" else LAYER
+        wanted = _wanted(asked.sort)
+        if by == "op" or not any(wanted in _called(each) for each in FURTHER):
+            _sizes_of(wanted, asked.sort, columns)
+
+
 def ranked(report: ReportData, by: By, asked: Ranking) -> Ranked:
     """Sort a view's rows; ties go to most MACs, most FLOPs, then to the first.
 
@@ -98,21 +111,38 @@ def ranked(report: ReportData, by: By, asked: Ranking) -> Ranked:
 
 
 def _column(report: ReportData, columns: Sequence[Column], sort: str | None) -> Column:
-    sizes = {each.name: each for each in columns if each.look in _SORTABLE and each.name not in _NO_SIZE}
     if sort is None:
-        return sizes["macs" if report.totals.macs else "flops"]
-    wanted = sort.strip().lower()
-    wanted = _ALIASES.get(wanted, wanted)
-    for each in sizes.values():
-        if wanted in {each.name, each.heading.lower()}:
-            return each
-    further = next((each for each in FURTHER if wanted in {each.name, each.heading.lower()}), None)
+        return _sizes(columns)["macs" if report.totals.macs else "flops"]
+    wanted = _wanted(sort)
+    further = next((each for each in FURTHER if wanted in _called(each)), None)
     if further is not None and further.look in _SORTABLE and further not in columns:
         raise CnncostError(f"sort: {sort} is a column of +{further.group}, which was not requested")
-    if any(wanted in {each.name, each.heading.lower()} for each in (*columns, *FURTHER)):
+    return _sizes_of(wanted, sort, columns)
+
+
+def _sizes(columns: Sequence[Column]) -> dict[str, Column]:
+    return {each.name: each for each in columns if each.look in _SORTABLE and each.name not in _NO_SIZE}
+
+
+def _sizes_of(wanted: str, sort: str, columns: Sequence[Column]) -> Column:
+    """The column of this name or heading. Raises CnncostError if there is none, or it holds no sizes."""
+    sizes = _sizes(columns)
+    for each in sizes.values():
+        if wanted in _called(each):
+            return each
+    if any(wanted in _called(each) for each in (*columns, *FURTHER)):
         raise CnncostError(f"sort: {sort} has no sizes to sort by; expected one of {', '.join(sizes)}")
     hint = suggestion(wanted, tuple(sizes)) or f"; expected one of {', '.join(sizes)}"
     raise CnncostError(f"sort: no column named {sort!r}{hint}")
+
+
+def _wanted(sort: str) -> str:
+    name = sort.strip().lower()
+    return _ALIASES.get(name, name)
+
+
+def _called(column: Column) -> set[str]:
+    return {column.name, column.heading.lower()}
 
 
 def _summed(rows: Sequence[Row]) -> Totals:

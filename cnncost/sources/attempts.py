@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 from cnncost.errors import CnncostError, DataDependentError, ForwardError, NoShapeError
 from cnncost.sources.causes import one_line
 
@@ -20,7 +22,10 @@ def briefly(error: CnncostError) -> str:
     """An error's message, shortened and without its advice."""
     from cnncost.frontends.torch.diagnose import without_advice
 
-    return _cut(without_advice(str(error.args[0])).split("; ")[0])
+    message = without_advice(str(error.args[0]))
+    if isinstance(error, DataDependentError):
+        message = _SAYS_WHY.sub(_how, message)
+    return _cut(message.split("; ")[0])
 
 
 def of_both(static: ForwardError, real: CnncostError) -> CnncostError:
@@ -40,6 +45,16 @@ def of_both(static: ForwardError, real: CnncostError) -> CnncostError:
     both = f"{name} fails in the same way" if same else f"{name} fails as well: {other}"
     better.args = (f"{message}; {both}", *better.args[1:])
     return better
+
+
+_SAYS_WHY = re.compile(r"(?<=reads the values of a tensor)(?P<how> \(.*\)), and a static analysis has none", re.DOTALL)
+"""In a message on values that are read: how torch says it, and what the reader knows by then."""
+_SHORT = 50
+
+
+def _how(found: re.Match[str]) -> str:
+    """The name of an op, but no message of torch's."""
+    return found["how"] if len(found["how"]) <= _SHORT else ""
 
 
 def _cut(text: str) -> str:

@@ -34,6 +34,8 @@ def load(spec: str) -> ModelSource:
     where, _, attribute = spec.rpartition(":")
     if not where or not attribute:
         raise SourceError(f"{spec}: expected package.module:factory or path/to/file.py:Class")
+    if where.endswith(":"):  # as pytest writes it
+        raise SourceError(f"{spec}: expected one colon: {where.rstrip(':')}:{attribute}")
     if not where.endswith(".py") and Path(where).is_file() and Path(where).suffix:
         strangers.load(where)
     module, folder = _from_file(spec, Path(where)) if where.endswith(".py") else _from_package(spec, where)
@@ -59,10 +61,14 @@ def _only_class(spec: str, module: ModuleType) -> str:
     if len(classes) == 1:
         return classes[0]
     named = classes or [name for name, each in own.items() if callable(each) and not name.startswith("_")]
-    candidates = f"it has {', '.join(named)}" if named else "it has none"
-    example = f"{spec}:{(named or ['Net'])[-1]}"
+    if not named:
+        raise SourceError(
+            f"{spec}: no class or function in it makes a model; expected a subclass of torch.nn.Module, or a function "
+            "that returns a model"
+        )
     raise SourceError(
-        f"{spec}: which class or factory in it? {candidates}; give one after a colon, for example {example}"
+        f"{spec}: which class or factory in it? it has {', '.join(named)}; give one after a colon, for example "
+        f"{spec}:{named[-1]}"
     )
 
 
@@ -190,6 +196,11 @@ def _from_package(spec: str, name: str) -> tuple[ModuleType, Path]:
         return import_module(name), folder
 
 
+_REMEDIES: dict[type[BaseException], str] = {
+    SystemExit: '; it runs as a script: put what reads its arguments and trains below if __name__ == "__main__":',
+}
+
+
 @contextmanager
 def _import_errors(spec: str) -> Iterator[None]:
     try:
@@ -202,5 +213,7 @@ def _import_errors(spec: str) -> Iterator[None]:
         frames = [f for f in traceback.extract_tb(error.__traceback__) if not f.filename.startswith("<")]
         frames = [f for f in frames if is_users(f.filename)] or frames
         where = f" at {Path(frames[-1].filename).name}:{frames[-1].lineno}" if frames else ""
-        hint = "; put an __init__.py into the folder of the package" if "relative import" in str(error) else ""
+        hint = _REMEDIES.get(type(error), "")
+        if "relative import" in str(error):
+            hint = "; put an __init__.py into the folder of the package"
         raise SourceError(f"{spec}: importing it failed{where}: {with_root(error)}{hint}") from error

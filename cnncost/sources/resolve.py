@@ -280,7 +280,9 @@ def _built(source: ModelSource, inputs: Any, autocast: Any) -> Resolved:
     if example is None and not (source.method and is_child(method_of(source.text, model, source.method))):
         example = source.inputs_for(model)
     if example is None:
-        raise InputError(f"{source.text}: no input given, and the source knows none; give one, for example 1x3x224x224")
+        raise InputError(
+            f"{source.text}: no input given, and the source knows none; give one, for example --input 1x3x224x224"
+        )
     # Counts are the same in eval mode, and batch norm in train mode rejects a single value per channel.
     return Resolved(source, model, example, False, weightless, autocast=autocast, notes=notes)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -11,7 +12,12 @@ from cnncost.sources.source import ModelSource
 
 
 def load(spec: str) -> ModelSource:
-    """A saved report. Building it raises an error that asks for the model."""
+    """A saved report. Building it raises an error that asks for the model.
+
+    Raises:
+        SourceError: the file can't be read, or is no report: what it is instead.
+    """
+    _recognize(spec, _text(spec))
 
     def factory(**arguments: Any) -> NoReturn:  # noqa: ARG001  # the factory protocol
         raise SourceError(f"{spec}: a saved report has no graph; name the model")
@@ -27,9 +33,27 @@ def report_of(source: ModelSource) -> Report:
     """
     spec = source.text
     try:
-        return Report.from_json(Path(spec).read_text(encoding="utf-8"))
+        return Report.from_json(_text(spec))
+    except CnncostError as error:
+        raise error if isinstance(error, SourceError) else SourceError(f"{spec}: {error}") from None
+
+
+def _text(spec: str) -> str:
+    try:
+        return Path(spec).read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
         reason = error.strerror if isinstance(error, OSError) else "not text"
         raise SourceError(f"{spec}: can't be read: {reason}; expected a report saved by cnncost") from None
-    except CnncostError as error:
-        raise SourceError(f"{spec}: {error}") from None
+
+
+def _recognize(spec: str, text: str) -> None:
+    """Refuse JSON that is no report, before options are held against it."""
+    try:
+        data = json.loads(text)
+    except (ValueError, RecursionError):
+        data = None
+    if isinstance(data, dict) and "schema" in data:
+        return
+    if isinstance(data, dict) and {"model_type", "architectures"} & data.keys():
+        raise SourceError(f"{spec}: is a configuration of Transformers; give it as hf:{spec}")
+    report_of(ModelSource("saved", spec, dict))  # raises what is wrong

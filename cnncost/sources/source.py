@@ -125,7 +125,8 @@ class ModelSource:
 
         arguments = ", ".join(f"{k}={v!r}" for k, v in self.arguments.items())
         hint = self._arguments_hint() if isinstance(error, TypeError) else missing(error)
-        return f"{self.text}: building it with ({arguments}) failed{place_of(error)}: {with_root(error)}{hint}"
+        built = f"building it with ({arguments})" if arguments else "building it"
+        return f"{self.text}: {built} failed{place_of(error)}: {with_root(error)}{hint}"
 
     def _arguments_hint(self) -> str:
         """The factory's parameters, and suggestions for an unknown argument."""

@@ -84,6 +84,8 @@ def _description(path: Path) -> str:
 
 
 def _counted(what: str, shapes: list[tuple[int, ...]]) -> str:
+    if not shapes:
+        return f"{what} without tensors, and no code; give the model's class, as {_CLASS}"
     tensors, numbers = len(shapes), sum(math.prod(shape) for shape in shapes)
     return (
         f"{what} of {units.counted(tensors, 'tensor')} with {units.counted(numbers, 'number')}, and no code: a cost "

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import re
+from pathlib import Path
+
 from cnncost.errors import SourceError
 from cnncost.near import suggestion
 from cnncost.sources.source import ModelSource
@@ -14,8 +17,34 @@ def load(name: str) -> ModelSource:
     try:
         entry = zoo.entry(name)
     except zoo.UnknownNetworkError:
+        near = _of_a_file(name) or suggestion(name, zoo.names())
         raise SourceError(
-            f"{name}: no network of this name{suggestion(name, zoo.names())}; "
+            f"{name}: no network of this name{near}; "
             "`cnncost zoo` lists all; your own is named as package.module:factory or path/to/file.py:Class"
         ) from None
     return ModelSource("zoo", name, entry.build, entry.input)
+
+
+def _of_a_file(name: str) -> str:
+    """Suggest `net.py:Net` for `net.Net` and `Net`, if a file here defines it; it is read, not run."""
+    module, _, attribute = name.rpartition(".")
+    if not attribute.isidentifier():
+        return ""
+    defines = re.compile(rf"^(?:class|def)\s+{attribute}\b|^{attribute}\s*=", re.MULTILINE)
+    if module:
+        files = [Path(*module.split(".")).with_suffix(".py")]
+    else:
+        files = sorted(each for each in Path().glob("*.py") if each.stat().st_size < _LONGEST)[:_MOST]
+    found = [f"{file}:{attribute}" for file in files if file.is_file() and defines.search(_read(file))]
+    return f"; did you mean {', '.join(found[:3])}?" if found else ""
+
+
+def _read(file: Path) -> str:
+    try:
+        return file.read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return ""
+
+
+_MOST, _LONGEST = 200, 1_000_000
+"""Files that are read for a suggestion, and their bytes."""

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from cnncost.errors import MissingPackageError
-from cnncost.render.document import Cell, Column, Document, Row, notes
+from cnncost.render.document import COMPACT, Cell, Column, Document, Narrower, Row, notes
 from cnncost.render.document import Table as Part
 from cnncost.render.values import Kind
 from cnncost.sweeps.figures import FIGURES
@@ -74,8 +74,8 @@ def columns(grid: Grid, own: Own | None = None) -> tuple[Column, ...]:
                for name in grid.devices]  # fmt: skip
     joined = [Column(name, name, _kind([row[2][name] for row in own.rows])) for name in own.columns] if own else []
     return (
-        Column("model", "model"), *dtype, *varied, Column("input", "input", shown="data"), *figures, *of, *seconds,
-        *joined, *_LAST,
+        Column("model", "model", least=40), *dtype, *varied, Column("input", "input", shown="data"),
+        *figures, *of, *seconds, *joined, *_LAST,
     )  # fmt: skip
 
 
@@ -156,8 +156,14 @@ def document(result: Table) -> Document:
     words += [f"{column.heading}: {column.meaning}" for column in shown if column.meaning and column.shown == "all"]
     return Document(
         "sweep", told, facts={"models": models, "failed": result.failed},
-        parts=(Part(shown, tuple(_marked(result) if bounds else map(Row, result.rows)), "rows"), notes(*words)),
+        parts=(
+            Part(shown, tuple(_marked(result) if bounds else map(Row, result.rows)), "rows", narrower=_NARROWER),
+            notes(*words),
+        ),
     )  # fmt: skip
+
+
+_NARROWER = (COMPACT, Narrower(gap=1), Narrower(least=(("model", 24),)), Narrower(least=(("model", 12),)))
 
 
 def _marked(result: Table) -> Iterator[Row]:

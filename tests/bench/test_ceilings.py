@@ -34,7 +34,7 @@ def test_a_measured_device_is_complete_and_can_be_saved(quick, tmp_path):
     assert 1e-7 < found.launches < 1e-2
     assert found.rates["conv"].flops["float32"] > 1e8
     assert found.rates["pool"].flops["any"] < found.flops["float32"]
-    assert "1 threads on" in found.measured
+    assert "1 thread on" in found.measured
     save(found, tmp_path / "d.toml")
     assert read(tmp_path / "d.toml")["here"] == found
 

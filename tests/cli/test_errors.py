@@ -137,9 +137,11 @@ REFUSED = [
         id="a factory that returns nothing",
     ),
     pytest.param(("net.py:fails", *IN), "RuntimeError: several lines", id="a factory that raises"),
-    pytest.param(("net.py:exits", *IN), "building it with () failed", id="a factory that exits"),
+    pytest.param(("net.py:exits", *IN), "building it failed", id="a factory that exits"),
     pytest.param(
-        ("net.py:Net",), "no input given, and the source knows none; give one, for example 1x3x224x224", id="no input"
+        ("net.py:Net",),
+        "no input given, and the source knows none; give one, for example --input 1x3x224x224",
+        id="no input",
     ),
     pytest.param(("net.py:Net", "--input", "2x0"), "expected sizes of 1 or more, got 0 on axis 1", id="a size of zero"),
     pytest.param(("net.py:Net", "--input=-2x8"), "expected sizes of 1 or more, got -2 on axis 0", id="a negative size"),

@@ -208,7 +208,9 @@ def test_a_picture(capsysbinary, tmp_path):
         (["lenet5", "--batch", "0"], "0 is not in the range"),
     ],
 )
-def test_what_is_wrong_is_told(capsysbinary, arguments, says):
+def test_what_is_wrong_is_told(tmp_path, monkeypatch, capsysbinary, arguments, says):
+    monkeypatch.chdir(tmp_path)
+    cnncost.analyze("fc10").save("s.json")
     code, out, err = run(capsysbinary, *arguments)
     assert (code, out) == (2, "")
     assert says in err

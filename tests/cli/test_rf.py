@@ -73,7 +73,7 @@ def test_pictures(run, tmp_path, ending, start):
     pytest.importorskip("matplotlib")
     path = tmp_path / f"fields.{ending}"
     result = run("resnet18", "--picture", str(path))
-    assert (result.exit_code, result.output) == (0, "")
+    assert result.exit_code == 0
     assert path.read_bytes().startswith(start)
 
 
@@ -136,3 +136,10 @@ def test_columns_of_summarize(monkeypatch):
     assert wrong.exit_code == 2
     assert "--columns rf: expected +kernel, +stride, +input, +trainable, +rf, +memory, +masks," in wrong.output
     assert wrong.output.endswith(", got rf\n")
+
+
+def test_the_table_is_there_beside_a_picture_as_in_other_commands(run, tmp_path):
+    pytest.importorskip("matplotlib")
+    alone = run("lenet5")
+    drawn = run("lenet5", "--picture", str(tmp_path / "x.svg"))
+    assert drawn.output == alone.output

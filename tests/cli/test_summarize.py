@@ -132,6 +132,15 @@ def test_bad_input_is_one_line_and_leaves_nothing(arguments, message, run, tmp_p
     assert [path.name for path in tmp_path.iterdir()] == ["broken.json"]
 
 
+@pytest.mark.parametrize(("form", "row"), [("markdown", "| `c1` |"), ("latex", "\\texttt{c1} &"), ("text", "c1 ")])
+def test_a_depth_asks_for_the_tree(form, row, run):
+    """As the table of a paper has it: `cnncost summarize resnet50 --depth 1 -o table.tex`."""
+    code, out, err = run("lenet5", "--depth", "1", "--format", form)
+    assert (code, err) == (0, "")
+    assert any(line.strip().startswith(row) for line in out.splitlines())
+    assert run("lenet5", "--depth", "1", "--by", "module", "--format", form)[1] == out
+
+
 USAGE = [
     pytest.param(
         ["--format", "xml"], "cnncost: Invalid value for '--format': 'xml' is not one of", id="an unknown format"

@@ -6,6 +6,7 @@ import sys
 
 import pytest
 
+import cnncost
 from cnncost.render.formats import FORMATS
 from tests.cli.calls import exit_code
 
@@ -92,7 +93,9 @@ def test_a_file(tmp_path, capsys, name, options, begins):
         pytest.param(("fc10", "--format", "pdf"), "pdf", id="no such format"),
     ],
 )
-def test_errors_exit_with_2(capsys, arguments, message):
+def test_errors_exit_with_2(tmp_path, monkeypatch, capsys, arguments, message):
+    monkeypatch.chdir(tmp_path)
+    cnncost.analyze("fc10").save("s.json")
     assert run(*arguments) == 2
     assert message in capsys.readouterr().err
 

@@ -434,6 +434,24 @@ def test_a_module_outside_of_the_tree_that_is_called_twice_has_two_calls():
     assert report.totals.params == 0
 
 
+LISTED = [nn.Linear(8, 8), nn.Sequential(nn.Linear(8, 8, bias=False), nn.ReLU())]
+
+
+@pytest.mark.parametrize("trace", ["static", "real"])
+def test_weights_that_the_model_does_not_register_are_said_to_be_none_of_its_parameters(trace):
+    """As of layers in a plain list: 8·8 + 8 and 8·8."""
+    report = cnncost.analyze(Wired(lambda _, x: LISTED[1](LISTED[0](x))), (4, 8), trace=trace)
+
+    assert report.totals.params == 0
+    (note,) = [each for each in report.notes if "no parameters of the model" in each]
+    assert note.startswith("136 weights of <Linear> and 1 other module ")
+
+
+def test_modules_without_weights_may_be_made_in_forward():
+    report = cnncost.analyze(Wired(lambda _, x: nn.ReLU()(x) + torch.ones(8)), (4, 8))
+    assert report.notes == ()
+
+
 def test_what_a_row_is_called_and_returns():
     model = Wired(lambda self, x: self.pair(x)[1], pair=Wired(lambda self, x: (x, x.sum(1), [x])))
     report = cnncost.analyze(model, (4, 8))

@@ -113,5 +113,5 @@ def test_a_new_format_is_a_file_and_a_line(tmp_path):
     assert "| device + title + float32 + " in ran.stdout
     assert "|org|" in "".join(ran.stdout.split())
     assert "ends in .md, .csv, .json, .html, .tex, .org or .txt, got .png" in ran.stderr
-    assert "--by module of text, markdown, latex and org, or html" in ran.stderr
+    assert "the module tree of text, markdown, html, latex or org" in ran.stderr
     assert (tmp_path / "saved.org").read_text().startswith("# lenet5")

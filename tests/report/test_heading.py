@@ -1,7 +1,9 @@
 from dataclasses import replace
 
 import pytest
+from torch import nn
 
+import cnncost
 from cnncost.report import heading
 
 
@@ -77,6 +79,10 @@ def test_calls_outweigh_a_larger_layer(report):
     c1, c3 = report("lenet5").layer("c1"), report("lenet5").layer("c3")
     often = tuple(replace(c1, call=i + 1, calls=3, macs=c3.macs // 2) for i in range(3))
     assert replace(report("lenet5"), layers=(c3, *often)).biggest.label == "c1"
+
+
+def test_a_model_that_is_one_layer_is_called_as_its_row():
+    assert heading.biggest(cnncost.analyze(nn.Conv2d(3, 4, 3), "1x3x8x8")) == "biggest: Conv2d, 100 % of MACs"
 
 
 def test_no_biggest_of_nothing(report):

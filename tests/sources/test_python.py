@@ -372,10 +372,10 @@ FAILURES = [
     pytest.param(
         "net.py:fails",
         {},
-        "building it with () failed at {folder}/net.py:{fails}: RuntimeError: two lines",
+        "building it failed at {folder}/net.py:{fails}: RuntimeError: two lines",
         id="a factory that raises",
     ),
-    pytest.param("net.py:exits", {}, "building it with () failed", id="a factory that exits"),
+    pytest.param("net.py:exits", {}, "building it failed", id="a factory that exits"),
     pytest.param(
         "net.py:needs",
         {},
@@ -385,7 +385,7 @@ FAILURES = [
     pytest.param(
         "net.py:calls_wrongly",
         {},
-        "building it with () failed at {folder}/net.py:",
+        "building it failed at {folder}/net.py:",
         id="a factory that calls another wrongly",
     ),
     pytest.param(
@@ -427,7 +427,8 @@ def test_a_file_that_failed_can_be_mended_and_tried_again(folder):
 @pytest.mark.usefixtures("folder")
 def test_no_input():
     with pytest.raises(
-        InputError, match=r"net\.py:Net: no input given, and the source knows none; give one, for example 1x3x224x224"
+        InputError,
+        match=r"net\.py:Net: no input given, and the source knows none; give one, for example --input 1x3x224x224",
     ):
         cnncost.analyze("net.py:Net")
 

@@ -116,7 +116,7 @@ STATE = "a state dict of 3 tensors with 44 numbers, and no code: a cost needs th
         pytest.param("weihgts.pth", "no such file; did you mean weights.pth?", id="weights misspelt"),
         pytest.param("two.py", "which class or factory in it? it has Net, Other; give one", id="two classes"),
         pytest.param("factories.py", "it has small, large; give one", id="factories alone"),
-        pytest.param("empty.py", "which class or factory in it? it has none", id="nothing in it"),
+        pytest.param("empty.py", "no class or function in it makes a model", id="nothing in it"),
     ],
 )
 @pytest.mark.parametrize("command", ["summarize", "roofline"])

@@ -32,7 +32,7 @@ def _table(rows: Sequence[Compared]) -> Table:
     sizes = tuple(dict.fromkeys(name for row in rows for name, _ in row.sizes))
     own = tuple(name for name, _ in rows[0].joined) if rows else ()
     columns = (
-        Column("name", "model", least=12),
+        Column("name", "model", least=_NAME),
         *(Column(name, shown="data") for name in (("model", *map(_data_name, sizes)) if sizes else ())),
         *(Column(name, name, "figure", empty=NOTHING) for name in own),
         Column("inputs", "input", "tensors", style="note"),
@@ -52,8 +52,13 @@ def _table(rows: Sequence[Compared]) -> Table:
     most = max((row.macs for row in rows), default=0)
     shown = tuple(Row(_cells(row, most, sizes)) for row in rows)
     return Table(
-        columns, shown, "models", narrower=(COMPACT, Narrower(("ratio",))), optional=("bar", "inputs")
+        columns, shown, "models", optional=("bar", "inputs"),
+        narrower=(COMPACT, Narrower(least=(("name", 24),)), Narrower(("ratio",), least=(("name", 12),))),
     )  # fmt: skip
+
+
+_NAME = 40
+"""Width of a name that is kept whole while counts can be short in its stead."""
 
 
 _OWN = frozenset(

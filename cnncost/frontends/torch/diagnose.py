@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import re
 import traceback
 from pathlib import Path
@@ -10,10 +11,12 @@ from typing import Any
 import torch
 from torch import nn
 
+from cnncost import units
 from cnncost.errors import CnncostError, DataDependentError, ForwardError, InputError, NoShapeError, RuleError
 from cnncost.frontends.torch.compat.modules import Convolution, Norm
 from cnncost.frontends.torch.inputs import Inputs
 from cnncost.frontends.torch.modules import Tracker
+from cnncost.near import suggestion
 
 _READS = re.compile(
     r"meta tensor|Cannot copy out of meta|can't convert meta|unallocated storage|data[- ]dependent|nonzero.*meta"
@@ -28,6 +31,7 @@ ON_VALUES = "have forward run on values: `cnncost summarize --trace real`, in Py
 _IF_RIGHT = f"if forward is right on tensors with values, {ON_VALUES}"
 _OURS = str(Path(__file__).parent)
 _TORCH = str(Path(torch.__file__).parent)
+_STANDARD = str(Path(traceback.__file__).parent)
 
 
 def reads_values(error: BaseException) -> bool:
@@ -92,7 +96,12 @@ def explain_failure(
     if expected:
         return ForwardError(f"{place}: expected {expected}{got}; check the input {given}", path, misfit=True)
     if isinstance(error, TypeError) and "forward()" in text and not path:
-        return InputError(f"{place}: the inputs don't fit its forward: {text}; give them as forward takes them")
+        return InputError(f"{place}: the inputs don't fit its forward: {text}; {_takes(module, inputs)}")
+    if isinstance(error, NotImplementedError) and "missing the required" in text and module is not None:
+        own = [name for name in vars(type(module)) if not name.startswith("__")]
+        return ForwardError(
+            f"{place}: its class {type(module).__name__} has no forward{suggestion('forward', own)}", path
+        )
     misfit = path and isinstance(error, RuntimeError) and re.search(r"\b(size|shape|dimension)", text)
     default = f"the model's input was {given}" if misfit else ""
     hint = next((remedy for sign, remedy in _REMEDIES if sign in said), default)
@@ -108,6 +117,19 @@ _OF_THE_CALL = (AttributeError, NameError, LookupError, ValueError, SystemExit)
 _SIZES_DIFFER = re.compile(
     r"\b(size|sizes|shape|shapes|dimension|dimensions|broadcast|multiplied|dtype)\b", re.IGNORECASE
 )
+
+
+def _takes(module: nn.Module | None, inputs: Inputs) -> str:
+    """What forward takes, and the name that was meant."""
+    try:
+        signature = inspect.signature(getattr(type(module), "forward"))  # noqa: B009  # there may be no module
+    except (AttributeError, TypeError, ValueError):
+        return "give them as forward takes them"
+    taken = [each.replace(annotation=each.empty) for each in list(signature.parameters.values())[1:]]  # without self
+    names = [each.name for each in taken]
+    strange = [name for name in inputs.kwargs if name not in names]
+    near = suggestion(strange[0], names) if strange else ""
+    return f"forward takes {inspect.Signature(taken)}: give an input for each, in this order or by name{near}"
 
 
 def _is_nested(value: Any) -> bool:
@@ -181,17 +203,17 @@ def _expectation(module: nn.Module, args: Any, mixed: bool) -> str:
         if isinstance(module, kind):
             size = getattr(module, names)
             if axis >= x.dim() or x.shape[axis] != size:
-                return f"{size} {what} on {'the last axis' if axis < 0 else f'axis {axis}'}"
+                return f"{units.counted(size, what)} on {'the last axis' if axis < 0 else f'axis {axis}'}"
     if isinstance(module, nn.LayerNorm) and tuple(x.shape[-len(module.normalized_shape) :]) != module.normalized_shape:
         return f"last axes of {tuple(module.normalized_shape)}"
     return _dtype_expected(module, x, mixed)
 
 
 _SIZES: tuple[tuple[type, str, int, str], ...] = (
-    (nn.Linear, "in_features", -1, "features"),
-    (Norm, "num_features", 1, "channels"),
-    (nn.GroupNorm, "num_channels", 1, "channels"),
-    (nn.RNNBase, "input_size", -1, "features"),
+    (nn.Linear, "in_features", -1, "feature"),
+    (Norm, "num_features", 1, "channel"),
+    (nn.GroupNorm, "num_channels", 1, "channel"),
+    (nn.RNNBase, "input_size", -1, "feature"),
 )
 """Layer, attribute with the expected size, axis of the input, and the name of what that axis counts."""
 
@@ -199,9 +221,9 @@ _SIZES: tuple[tuple[type, str, int, str], ...] = (
 def _convolution(module: Any, x: torch.Tensor) -> str:
     dims = module.weight.dim() - 2
     if x.dim() not in (dims + 1, dims + 2):
-        return f"an input of {dims + 2} axes (batch, {module.in_channels} channels, {dims} of space)"
+        return f"an input of {dims + 2} axes (batch, {units.counted(module.in_channels, 'channel')}, {dims} of space)"
     if x.shape[-dims - 1] != module.in_channels:
-        return f"{module.in_channels} channels on axis {x.dim() - dims - 1}"
+        return f"{units.counted(module.in_channels, 'channel')} on axis {x.dim() - dims - 1}"
     reach = [d * (k - 1) + 1 for d, k in zip(module.dilation, module.kernel_size, strict=True)]
     padding = module.padding if isinstance(module.padding, tuple) else (0,) * dims
     small = not module.transposed and any(
@@ -239,9 +261,11 @@ def _named(kwargs: dict[str, Any]) -> str:
 
 
 def _user_line(error: BaseException) -> str:
-    """File and line of the innermost frame that is neither torch's nor ours."""
-    frames = traceback.extract_tb(error.__traceback__)
-    for frame in reversed(frames):
-        if not frame.filename.startswith((_OURS, _TORCH, "<")):
-            return f"{Path(frame.filename).name}:{frame.lineno}"
-    return ""
+    """File and line of the innermost frame that is neither torch's, nor ours, nor of the standard library, if any."""
+    frames = [
+        each for each in traceback.extract_tb(error.__traceback__)
+        if not each.filename.startswith((_OURS, _TORCH, "<"))
+    ]  # fmt: skip
+    own = [each for each in frames if not each.filename.startswith(_STANDARD) or "site-packages" in each.filename]
+    nearest = (own or frames)[-1:]
+    return f"{Path(nearest[0].filename).name}:{nearest[0].lineno}" if nearest else ""

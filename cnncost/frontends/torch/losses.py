@@ -50,7 +50,8 @@ def _default(result: Any) -> torch.Tensor:
     if not sums:
         raise InputError(
             "training: no output of forward requires a gradient; expected trainable parameters (requires_grad) and "
-            "outputs that are differentiable; pass loss=… if the loss is made of something else"
+            "outputs that are differentiable; pass loss=… if the loss is made of something else, or leave training out "
+            "(cnncost memory --inference)"
         )
     total = sums[0]
     for other in sums[1:]:

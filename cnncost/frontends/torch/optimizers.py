@@ -20,6 +20,7 @@ from cnncost.frontends.torch.running import meta_like
 from cnncost.frontends.torch.skeleton import Skeleton
 from cnncost.frontends.torch.warming import apart, check_independent, values_of
 from cnncost.frontends.torch.wrappers import own_part
+from cnncost.near import suggestion
 
 Optimize: TypeAlias = (
     "str | type[torch.optim.Optimizer] | torch.optim.Optimizer | Callable[[Any], torch.optim.Optimizer] | None"
@@ -143,7 +144,7 @@ def _made(
         raise InputError("optimizer: the model has no parameter that requires a gradient; there is nothing to optimize")
     arguments: dict[str, Any] = {}
     if isinstance(optimizer, str):
-        optimizer, arguments = _named(optimizer)
+        optimizer, arguments = named(optimizer)
     if not callable(optimizer):
         raise InputError(
             "optimizer: expected a name such as 'adamw', an optimizer class, an optimizer, or a function from "
@@ -175,15 +176,22 @@ def _classes() -> dict[str, type[torch.optim.Optimizer]]:
     }
 
 
-def _named(text: str) -> tuple[type[torch.optim.Optimizer], dict[str, Any]]:
-    """Parse `adamw` or `sgd:lr=0.1,momentum=0.9`. `momentum` alone is SGD with momentum 0.9."""
+def named(text: str) -> tuple[type[torch.optim.Optimizer], dict[str, Any]]:
+    """Parse `adamw` or `sgd:lr=0.1,momentum=0.9`. `momentum` alone is SGD with momentum 0.9.
+
+    Raises:
+        InputError: no such optimizer, or arguments of another form.
+    """
     name, _, rest = text.partition(":")
     classes, defaults = _classes(), {}
     if name.lower() == "momentum":
         name, defaults = "sgd", {"momentum": 0.9}
     kind = classes.get(name.lower())
     if kind is None:
-        raise InputError(f"optimizer: {name!r} is none of torch.optim: expected one of {', '.join(sorted(classes))}")
+        near = suggestion(name.lower(), classes)
+        raise InputError(
+            f"optimizer: {name!r} is none of torch.optim: expected one of {', '.join(sorted(classes))}{near}"
+        )
     try:
         call: Any = ast.parse(f"f({rest})", mode="eval").body
         plain = isinstance(call, ast.Call) and isinstance(call.func, ast.Name) and not call.args
