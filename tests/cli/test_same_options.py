@@ -72,7 +72,7 @@ def test_every_command_writes_files_by_the_same_options(command, option):
     each = options(command)[option]
 
     assert each.help.startswith(
-        {"--format": "Of the output; by default that of FILE's ending, else text.", "-o": "Write to a file: .md, "}[
+        {"--format": "Output format; by default that of FILE's ending, else text.", "-o": "Write to a file: .md, "}[
             option
         ]
     )
