@@ -78,7 +78,7 @@ export interface Run {
   unseen: string[];
   total: Changes;
   uses: Record<string, Changes>;
-  all_uses: string[];
+  use_names: string[];
   ops: Coded;
   rows: number[];
   held: { row: number[]; use: number[]; bytes: Written[]; born: number[]; died: number[] };

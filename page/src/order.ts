@@ -62,24 +62,48 @@ function matches(tree: Tree, test: Test): Uint8Array {
   return kept;
 }
 
-/** Rows by a column, what has no value last; text by its letters. */
+/** Rows by a column, what has no value last; text by its letters, numbers in it by their size. */
 export function comparison(
   tree: Tree, sorting: Sorting | null, sizes: (column: string) => ((row: number) => number | null) | null,
 ): ((a: number, b: number) => number) | null {
   if (!sorting) return null;
   const { column, descending } = sorting;
   const sign = descending ? -1 : 1;
+  const keys = new Float64Array(tree.size);
   const size = sizes(column);
   if (size) {
-    const values = Float64Array.from({ length: tree.size }, (_, row) => size(row) ?? (descending ? -Infinity : Infinity));
-    return (a, b) => sign * (values[a]! - values[b]!) || a - b;
+    const last = descending ? -Infinity : Infinity;
+    for (let row = 0; row < tree.size; row++) keys[row] = size(row) ?? last;
+  } else {
+    const coded = tree.rows.texts[column];
+    if (coded) {
+      const rank = ranks(coded.texts);
+      for (let row = 0; row < tree.size; row++) keys[row] = rank[coded.of[row]!]!;
+    } else keys.set(nameRanks(tree));
   }
-  const coded = tree.rows.texts[column];
-  const texts = coded?.texts ?? [];
-  const order = texts.map((_, i) => i).sort((a, b) => texts[a]!.localeCompare(texts[b]!, "en", { numeric: true }));
+  return (a, b) => sign * (keys[a]! - keys[b]!) || a - b;
+}
+
+/** The place of each text among all: numbers first, by size. */
+function ranks(texts: string[]): Float64Array {
+  const numbers = texts.map((text) => (/^\d/.test(text) ? Number.parseFloat(text) : Infinity));
+  const order = texts.map((_, i) => i).sort((a, b) =>
+    (numbers[a] === numbers[b] ? 0 : numbers[a]! - numbers[b]!) || (texts[a]! < texts[b]! ? -1 : 1));
   const rank = new Float64Array(texts.length);
   order.forEach((text, i) => (rank[text] = i));
-  if (coded) return (a, b) => sign * (rank[coded.of[a]!]! - rank[coded.of[b]!]!) || a - b;
-  const names = tree.rows.name;
-  return (a, b) => sign * names[a]!.localeCompare(names[b]!, "en", { numeric: true }) || a - b;
+  return rank;
+}
+
+const named = new WeakMap<Tree, Float64Array>();
+
+function nameRanks(tree: Tree): Float64Array {
+  let found = named.get(tree);
+  if (!found) {
+    const places = new Map<string, number>();
+    for (const name of tree.rows.name) if (!places.has(name)) places.set(name, places.size);
+    const rank = ranks([...places.keys()]);
+    found = Float64Array.from(tree.rows.name, (name) => rank[places.get(name)!]!);
+    named.set(tree, found);
+  }
+  return found;
 }

@@ -3,7 +3,10 @@ import type { Summary } from "./data.ts";
 import { h, select } from "./dom.ts";
 import { icicle } from "./icicle.ts";
 import { inspector } from "./inspector.ts";
+import { memory } from "./memory.ts";
 import { Model } from "./model.ts";
+import { receptiveField } from "./reach.ts";
+import { roofline } from "./roofline.ts";
 import { Store } from "./state.ts";
 import { Table } from "./table.ts";
 
@@ -17,7 +20,8 @@ export function summary(data: Summary, place: HTMLElement): void {
   const store = new Store({ row: 0, metric: model.metrics[0]?.name ?? "params", device });
   const views = h("div", { class: "cnncost views" });
   place.append(h("div", { class: "cnncost controls" }, ...controls(model, store)), views);
-  views.append(icicle(model, store), new Table(model, store).element, inspector(model, store));
+  views.append(icicle(model, store), new Table(model, store).element, inspector(model, store),
+    memory(model, store), roofline(model, store), receptiveField(model, store));
 }
 
 function controls(model: Model, store: Store): HTMLElement[] {

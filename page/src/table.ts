@@ -27,7 +27,7 @@ export class Table {
 
   private readonly search = h("input", {
     type: "search", id: "search", spellcheck: "false", autocomplete: "off",
-    placeholder: "conv  class:linear  params>1M", input: () => this.order(),
+    placeholder: "conv  class:linear  params>1M", input: () => this.searched(),
   });
   private readonly count = h("span", { class: "soft count", role: "status" });
   private readonly head = h("div", { role: "row", class: "grid-row grid-head", "aria-rowindex": 1 });
@@ -45,6 +45,8 @@ export class Table {
       this.tools(), this.grid);
     store.on(["row"], () => this.follow());
     store.on(["metric", "device"], () => this.order());
+    // the first search need not wait for the paths
+    setTimeout(() => [model.tree, this.tree].forEach((tree) => tree.lowerPaths()), 300);
     new ResizeObserver(() => requestAnimationFrame(() => this.draw())).observe(this.grid);
     this.order();
   }
@@ -121,6 +123,14 @@ export class Table {
 
   private reveal(row: number): void {
     for (const above of this.tree.above(row).slice(0, -1)) this.opened[above] = 1;
+  }
+
+  /** Where nothing is searched for any more, what is chosen stays in sight. */
+  private searched(): void {
+    const none = !this.search.value.trim();
+    if (none) this.reveal(this.active);
+    this.order();
+    if (none) this.scrollTo(this.active);
   }
 
   /** Decides anew which rows there are. */

@@ -36,6 +36,7 @@ def _run(name: str, memory: Memory, graph: Graph, row_of: Mapping[str, int]) -> 
         "name": name, "nodes": len(graph.nodes), "phases": memory.phases,
         "peak": number(memory.peak.nbytes), "peak_at": memory.peak.node, "ideal_peak": number(memory.ideal_peak),
         "unseen": list(memory.unseen), "total": changes(memory.timeline),
+        "use_names": list(USES),
         "uses": {use: changes(curves[use]) for use in USES if use in curves},
         "ops": dictionary(node.name for node in graph.nodes),
         "rows": [row_of.get(path, 0) for path in paths],

@@ -23,7 +23,8 @@ SCHEMA = 1
 
 def interactive(report: ReportData, depth: int | None = None) -> Document:
     """The page of a report, with its program: without scripts it shows what `page` does."""
-    return replace(page(report, depth, most=MOST_ROWS), program=summary(report))
+    with gc_disabled():
+        return replace(page(report, depth, most=MOST_ROWS), program=_summary(report))
 
 
 def summary(report: ReportData) -> Json:

@@ -49,14 +49,15 @@ class Widened(NamedTuple):
 
 def widened(report: ReportData) -> Widened:
     """Fill what the recorded run tells: windows, inputs, receptive fields, allocated bytes."""
-    wide = with_columns(report, ("trainable",))
+    wide = report
     if report.graph is not None:
-        wide = with_columns(wide, ("kernel", "stride", "input"))
-        for fill in (with_receptive_fields, with_memory):
+        for fill in (with_receptive_fields, with_memory):  # the first of the report itself, which keeps what it finds
             try:
                 wide = fill(wide)
             except CnncostError:  # a forward that failed has no memory, a custom rule may fail
                 continue
+    windows = () if report.graph is None else ("kernel", "stride", "input")
+    wide = with_columns(wide, (*windows, "trainable"))
     layers: dict[str, list[Layer]] = {}
     for layer in wide.layers:
         layers.setdefault(layer.path, []).append(layer)
