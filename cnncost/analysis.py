@@ -19,6 +19,7 @@ from cnncost.graph import Graph
 from cnncost.ops.registry import epoch
 from cnncost.passes.compute import compute, compute_phases
 from cnncost.passes.parameters import parameters
+from cnncost.recording import Recording
 from cnncost.report.build import build
 from cnncost.report.model import Report
 from cnncost.report.rows import Layer
@@ -30,7 +31,7 @@ from cnncost.sources.saved import report_of
 from cnncost.sources.source import ModelSource
 
 if TYPE_CHECKING:
-    from cnncost.sources.resolve import Model, Trace
+    from cnncost.sources.resolve import Model, Resolved, Trace
 
 
 _TRACES = ("static", "auto", "real")
@@ -83,19 +84,46 @@ def analyze(
         model, model_args = find(model, model_args), None
     if isinstance(model, ModelSource) and model.saved:
         return _saved(model, fits=inputs is None and not training and autocast is None)
-    with gc_disabled():
-        if isinstance(model, Graph):
-            _check_graph(fits=not training and autocast is None)
+    if isinstance(model, Graph):
+        _check_graph(fits=not training and autocast is None)
+        with gc_disabled():
             return _reported(name or "graph", model, None, strict)
-        from cnncost.sources.resolve import resolve  # imports torch
+    from cnncost.sources.resolve import resolve  # imports torch
 
+    with gc_disabled():
         resolved = resolve(model, inputs, model_args, autocast)
-        name = name or resolved.title
-        with _partial(name):
-            graph = resolved.record(trace)
-            step = resolved.record_step(loss, optimizer, set_to_none, trace) if training else None
-        report = _reported(name, graph, step, strict)
-    return _with_input_names(report, resolved.inputs)
+        how = (loss, optimizer, set_to_none) if training else None
+        return reported(recorded(resolved, name, trace, how), strict)
+
+
+def recorded(resolved: Resolved, name: str | None, trace: Trace, step: tuple[Any, Any, bool] | None) -> Recording:
+    """Record a model's forward, and a training step.
+
+    Args:
+        resolved: the model, ready to be recorded.
+        name: as for `analyze`.
+        trace: likewise.
+        step: loss, optimizer and set_to_none of a training step; None: none is recorded.
+
+    Raises:
+        CnncostError: forward fails; the error's `partial` is the Report of the ops before the failure, if any ran.
+    """
+    name = name or resolved.title
+    with gc_disabled(), _partial(name):
+        graph = resolved.record(trace)
+        trained = None if step is None else resolved.record_step(*step, trace)
+    return Recording(name, graph, trained, input_names(resolved.inputs, len(graph.inputs)))
+
+
+def reported(recording: Recording, strict: bool = False) -> Report:
+    """The Report of a recording. Raises UnknownOpError and DataDependentError as `analyze` does."""
+    with gc_disabled():
+        report = _reported(recording.name, recording.graph, recording.step, strict)
+    if recording.input_names:
+        report = replace(report, input_names=recording.input_names)
+    if recording.cached:
+        report = replace(report, made_with=report.made_with | {"from_cache": recording.cached})
+    return report
 
 
 def _check_flags(**flags: Any) -> None:
@@ -134,11 +162,6 @@ def _check_graph(*, fits: bool) -> None:
     """Reject settings of a run, which a recorded Graph has behind it."""
     if not fits:
         raise InputError("analyze: a Graph is of the run that was recorded; expected a model to train or cast")
-
-
-def _with_input_names(report: Report, inputs: Any) -> Report:
-    names = input_names(inputs, len(report.inputs))
-    return replace(report, input_names=names) if names else report
 
 
 @contextmanager

@@ -8,25 +8,29 @@ import sys
 from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
-from contextlib import chdir
+from contextlib import chdir, nullcontext
 from dataclasses import replace
 from functools import partial
 from importlib import import_module
 from pathlib import Path
 from time import monotonic
-from typing import TYPE_CHECKING, NamedTuple, TypeAlias
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
+from cnncost.analysis import analyze, recorded, reported
 from cnncost.budget.file import Budget
 from cnncost.budget.globs import matching
 from cnncost.budget.quantities import Direction, Value
 from cnncost.budget.snapshot import SUMMED, Snapshot, of_report
+from cnncost.cache.recordings import active
 from cnncost.errors import CnncostError
 from cnncost.near import suggestion
 from cnncost.report.model import Report
 from cnncost.report.rows import Module
+from cnncost.sources.find import find, is_built_by_code
 
 if TYPE_CHECKING:
     from cnncost.budget.lock import Lock
+    from cnncost.recording import Recording
 
 Key: TypeAlias = "tuple[str, str, Direction]"
 """Module path (`""` for the model), quantity, and which end of several values."""
@@ -63,10 +67,18 @@ def measure_all(budgets: Sequence[Budget], folder: Path, jobs: int | None = None
     Raises:
         CnncostError: a process died.
     """
+    found = _from_cache(budgets, str(folder))
+    made = iter(_measure_all([budget for budget in budgets if budget.name not in found], folder, jobs))
+    return [found.get(budget.name) or next(made) for budget in budgets]
+
+
+def _measure_all(budgets: Sequence[Budget], folder: Path, jobs: int | None) -> list[Measured]:
+    if not budgets:
+        return []
     one = partial(measure, folder=str(folder))
     if jobs is not None:
         return _spread(one, budgets, jobs)
-    import_module("cnncost.frontends.torch")  # exclude importing torch from the measured time
+    _import_torch()  # exclude it from the measured time
     measured: list[Measured] = []
     start = monotonic()
     for done, budget in enumerate(budgets):
@@ -89,7 +101,7 @@ def _spread(one: Callable[[Budget], Measured], budgets: Sequence[Budget], jobs: 
     jobs = min(jobs, len(budgets))
     if jobs <= 1 or "fork" not in multiprocessing.get_all_start_methods():
         return [one(budget) for budget in budgets]
-    import_module("cnncost.frontends.torch")  # once, before forking
+    _import_torch()  # once, before forking
     try:
         with ProcessPoolExecutor(jobs, multiprocessing.get_context("fork")) as pool:
             return list(pool.map(one, budgets))
@@ -97,6 +109,37 @@ def _spread(one: Callable[[Budget], Measured], budgets: Sequence[Budget], jobs: 
         raise CnncostError(
             "a process that analyzed a model died, perhaps for want of memory; run one at a time with --jobs 1"
         ) from None
+
+
+def _import_torch() -> None:
+    """Import it, as a part of what the recordings that follow depend on."""
+    cache = active()
+    with cache.observed() if cache is not None else nullcontext():
+        import_module("cnncost.frontends.torch")
+
+
+def _from_cache(budgets: Sequence[Budget], folder: str) -> dict[str, Measured]:
+    """Those whose recordings are in the cache, by name."""
+    found: dict[str, Measured] = {}
+    if (cache := active()) is None:
+        return found
+    with chdir(folder):
+        for budget in budgets:
+            if _is_cached(budget) and (recording := cache.find(budget.model, _how(budget))) is not None:
+                found[budget.name] = of_budget(budget, reported(recording))
+    return found
+
+
+def _is_cached(budget: Budget) -> bool:
+    return active() is not None and budget.trace != "real" and is_built_by_code(budget.model)
+
+
+def _how(budget: Budget) -> dict[str, Any]:
+    """All that a budget says of a run, as plain data."""
+    return {
+        "inputs": budget.inputs, "model_args": budget.model_args, "name": budget.name, "training": budget.training,
+        "trace": budget.trace,
+    }  # fmt: skip
 
 
 def measure(budget: Budget, folder: str = ".") -> Measured:
@@ -110,14 +153,20 @@ def measure(budget: Budget, folder: str = ".") -> Measured:
 
 def analyzed(budget: Budget) -> Report:
     """The Report of a budget's model."""
-    from cnncost.analysis import analyze
     from cnncost.shapes import parse_inputs
-    from cnncost.sources.find import find
+    from cnncost.sources.resolve import resolve
 
+    inputs = parse_inputs(budget.inputs) if budget.inputs else None
+    if (cache := active()) is not None and _is_cached(budget):
+
+        def record() -> Recording:
+            step = (None, None, True) if budget.training else None
+            return recorded(resolve(budget.model, inputs, budget.model_args), budget.name, budget.trace, step)
+
+        return reported(cache.make(budget.model, _how(budget), record))
     source = find(budget.model)
     if source.saved:
         return analyze(source)
-    inputs = parse_inputs(budget.inputs) if budget.inputs else None
     return analyze(
         source, inputs, model_args=budget.model_args, name=budget.name, training=budget.training, trace=budget.trace
     )

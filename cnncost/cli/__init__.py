@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import sys
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from importlib import import_module
 from typing import Any
 
@@ -32,6 +34,7 @@ _COMMANDS = {
     "formula": "Costs as exact formulas of batch, image size, sequence length or width.",
     "serve": "Prefill, decode and cache of a model that generates token by token.",
     "sweep": "Many models, sizes and dtypes as one table, in processes or on a cluster.",
+    "cache": "Recordings of models that were analyzed before.",
     "completion": "Print the line that turns on completion in your shell.",
 }
 
@@ -80,7 +83,9 @@ class _Commands(click.Group):
     help="Show the versions of cnncost and torch.",
 )  # fmt: skip
 @click.option("--debug", is_flag=True, help="Show the traceback of an error.")
-def cli(debug: bool) -> None:  # read by main from the context
+@click.option("--no-cache", is_flag=True, help="Analyze anew what is in the cache; see cnncost cache --help.")
+@click.option("--verbose", is_flag=True, help="Tell on stderr what comes from the cache, and why other things don't.")
+def cli(**_switches: bool) -> None:  # read by main, at any position
     """The true cost of neural networks: parameters, MACs and FLOPs, exact, without running them."""
 
 
@@ -108,10 +113,12 @@ def main(arguments: list[str] | None = None) -> None:
     """Run the command line and exit: 0 success, 1 the command found a problem, 2 wrong usage or broken input."""
     is_program = arguments is None
     arguments = sys.argv[1:] if arguments is None else arguments
-    debug = "--debug" in arguments  # at any position: users append it after an error
+    switches = {each for each in arguments if each in _SWITCHES}  # at any position: users append them
+    debug, arguments = "--debug" in switches, [each for each in arguments if each not in _SWITCHES]
     stdout.stand_in()
     try:
-        code = _run([a for a in arguments if a != "--debug"])
+        with _caching(is_program and "--no-cache" not in switches, tell="--verbose" in switches):
+            code = _run(arguments)
         stdout.flush()
     except CnncostError as error:
         if debug:
@@ -124,6 +131,27 @@ def main(arguments: list[str] | None = None) -> None:
     if is_program:
         stdout.retire()
     sys.exit(code)
+
+
+_SWITCHES = ("--debug", "--no-cache", "--verbose")
+
+
+@contextmanager
+def _caching(wanted: bool, tell: bool) -> Iterator[None]:
+    """Use the cache, in a program of its own; `tell` about it on stderr."""
+    from cnncost.cache import store
+
+    if not wanted or not store.enabled():
+        yield
+        return
+    from cnncost.cache.recordings import caching
+
+    with caching() as recordings:
+        try:
+            yield
+        finally:
+            for line in recordings.told if tell else ():
+                click.echo(f"cnncost: {line}", err=True)
 
 
 def _run(arguments: list[str]) -> int:

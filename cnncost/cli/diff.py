@@ -18,7 +18,7 @@ from cnncost.cli.options import (
     output_option,
     parsed_model_args,
 )
-from cnncost.cli.running import analyzed, refuse_for_saved, run_options
+from cnncost.cli.running import analyzed, is_cached, refuse_for_saved, run_options
 from cnncost.render.formats import FORMATS, Format
 
 if TYPE_CHECKING:
@@ -140,7 +140,7 @@ def _two(
     from cnncost.sources.settings import Settings
 
     later = replace(settings, model_args=new_args) if new_args else settings
-    saved = [find(model).saved for model in models]
+    saved = [not is_cached(model, settings) and find(model).saved for model in models]
     if all(saved):
         refuse_for_saved(models[0], later, ("--new-args",) if new_args else ())
     old, new = (

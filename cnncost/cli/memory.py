@@ -13,7 +13,7 @@ from cnncost.cli import terminal
 from cnncost.cli.options import Command, check_places, format_option, model_argument, output_option
 from cnncost.cli.parallel import built_model, parallel_options
 from cnncost.cli.roofline import complete_device, device_file_option
-from cnncost.cli.running import run_options
+from cnncost.cli.running import cached, is_cached, run_options
 from cnncost.render.formats import FORMATS
 
 if TYPE_CHECKING:
@@ -136,9 +136,13 @@ def command(
 
         named(optimizer)  # before the work
     step = None if inference else Step(loss, optimizer, not keep_gradients)
-    with built_model(model, settings, parallel) as built:
-        report, tables = _found(built, step, "static" if parallel else settings.tracing, block, workspace,
-                                device_memory, max_batch)  # fmt: skip
+    if parallel is None and not max_batch and is_cached(model, settings):
+        report = cached(model, settings, **({} if step is None else {"training": True, **step._asdict()}))
+        tables = _judged(_tables(report, step, block, workspace), device_memory, workspace)
+    else:
+        with built_model(model, settings, parallel) as built:
+            report, tables = _found(built, step, "static" if parallel else settings.tracing, block, workspace,
+                                    device_memory, max_batch)  # fmt: skip
     from cnncost.report.memory_tables import document
 
     terminal.write(document(tables, top), form, output)
@@ -170,11 +174,16 @@ def _found(
     if step == Step(None, None, True) and built.source.follow is not None:
         step = None  # no backward in the file
     report = _report(built, step, trace)
-    tables = _tables(report, step, block, workspace)
-    verdicts = _verdicts(tables, device_memory, workspace) if device_memory is not None else ()
+    tables = _judged(_tables(report, step, block, workspace), device_memory, workspace)
     if max_batch and device_memory is not None:
-        verdicts = (*verdicts, *_largest(built, step, block, device_memory, trace, workspace))
-    return report, tables._replace(verdicts=verdicts)
+        largest = _largest(built, step, block, device_memory, trace, workspace)
+        tables = tables._replace(verdicts=(*tables.verdicts, *largest))
+    return report, tables
+
+
+def _judged(tables: MemoryTables, device_memory: _Given | None, workspace: _Given | None) -> MemoryTables:
+    """The tables with verdicts on whether a device's memory suffices, if one is given."""
+    return tables if device_memory is None else tables._replace(verdicts=_verdicts(tables, device_memory, workspace))
 
 
 def _report(resolved: Resolved, step: Step | None, trace: Trace) -> Report:

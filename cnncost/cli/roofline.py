@@ -11,7 +11,7 @@ from click.shell_completion import CompletionItem
 from cnncost.cli import terminal
 from cnncost.cli.options import Command, check_places, format_option, model_argument, output_option
 from cnncost.cli.parallel import built_model, parallel_options
-from cnncost.cli.running import run_options
+from cnncost.cli.running import cached, is_cached, run_options
 from cnncost.errors import CnncostError
 from cnncost.render.formats import FORMATS
 from cnncost.render.viewers import VIEWERS, viewed
@@ -163,9 +163,12 @@ def _predicted(
         device.peak(form)  # raise before the model is built
     from cnncost.analysis import analyze
 
-    trace = "static" if parallel else settings.tracing
-    with built_model(model, settings, parallel) as built:
-        report = analyze(built, trace=trace, training=training or step)
+    if parallel is None and is_cached(model, settings):
+        report = cached(model, settings, training=training or step)
+    else:
+        trace = "static" if parallel else settings.tracing
+        with built_model(model, settings, parallel) as built:
+            report = analyze(built, trace=trace, training=training or step)
     times, links = predicted(report, device, form, topology(**linked), step)
     return Prediction(report, times, links=links, step=step)
 

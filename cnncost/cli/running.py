@@ -103,11 +103,38 @@ def analyzed(model: str, settings: Settings, *, further: tuple[str, ...] = (), *
     from cnncost.analysis import analyze
     from cnncost.sources.find import find
 
+    if is_cached(model, settings):
+        return cached(model, settings, **how)
     source = find(model)
     if source.saved:
         refuse_for_saved(model, settings, further)
         return analyze(source)
     return analyze(settings.resolve(source), trace=settings.tracing, **how)
+
+
+def is_cached(model: str, settings: Settings) -> bool:
+    """Whether a model's recording may be in the cache: it is one that Python code builds, not run on values."""
+    from cnncost.cache.recordings import active
+    from cnncost.sources.find import is_built_by_code
+
+    return active() is not None and settings.trace != "real" and is_built_by_code(model)
+
+
+def cached(
+    model: str, settings: Settings, *, strict: bool = False, training: bool = False, loss: str | None = None,
+    optimizer: str | None = None, set_to_none: bool = True,
+) -> Report:  # fmt: skip
+    """The Report of a model's recording, from the cache if nothing has changed. Arguments are those of `analyze`."""
+    from cnncost.analysis import recorded, reported
+    from cnncost.cache.recordings import recording
+    from cnncost.recording import Recording
+
+    step = (loss, optimizer, set_to_none) if training else None
+
+    def record() -> Recording:
+        return recorded(settings.resolve(model), None, settings.tracing, step)
+
+    return reported(recording(model, {"settings": settings.to_data(), "step": step}, record), strict)
 
 
 def refuse_for_saved(model: str, settings: Settings, further: tuple[str, ...] = ()) -> None:
@@ -127,13 +154,16 @@ def side_by_side(models: tuple[str, ...], settings: Settings) -> list[Report]:
     from cnncost.analysis import analyze
     from cnncost.sources.find import find
 
-    sources = [find(model) for model in models]
-    if all(source.saved for source in sources):
+    sources = [None if is_cached(model, settings) else find(model) for model in models]
+    if all(source is not None and source.saved for source in sources):
         refuse_for_saved(models[0], settings)
-    return [
-        analyze(source) if source.saved else analyze(settings.resolve(source), trace=settings.tracing)
-        for source in sources
-    ]
+    found = []
+    for model, source in zip(models, sources, strict=True):
+        if source is None:
+            found.append(cached(model, settings))
+        else:
+            found.append(analyze(source) if source.saved else analyze(settings.resolve(source), trace=settings.tracing))
+    return found
 
 
 def at_sizes(

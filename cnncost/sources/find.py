@@ -43,6 +43,12 @@ def find(model: Any, arguments: dict[str, Any] | None = None) -> ModelSource:
     return ModelSource("object", name_of(model), lambda: model).given(arguments)
 
 
+def is_built_by_code(text: str) -> bool:
+    """Whether a MODEL is built by Python code: a file of it, a package, a library or the zoo. Imports nothing."""
+    spec, _ = split_method(text)
+    return bool(spec.strip()) and _module_for(spec) in {"zoo", "python", *_LIBRARIES.values()}
+
+
 def _named(text: str) -> ModelSource:
     spec, method = split_method(text)
     source = _loader(spec)(spec)

@@ -1,0 +1,104 @@
+"""All that a recording depended on, and whether it still is as it was."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+from cnncost.cache import files, libraries
+
+NATIVE = ("ATEN", "CUDA", "DNNL", "MKL", "OMP", "ONEDNN", "PYTORCH", "TORCH")
+"""Beginnings of environment variables that compiled code reads, which can't be observed."""
+
+
+@dataclass(slots=True)
+class Dependencies:
+    """What an analysis read.
+
+    Attributes:
+        made: when, in nanoseconds.
+        sources: digests of the contents of files, and their stamps: code outside of installed packages, and all files
+            that were opened.
+        imported: sizes and times of files of installed packages, by folder and name.
+        installed: what is installed, by folder.
+        importable: digests of the names that can be imported from a folder.
+        listings: digests of all names in folders that were listed.
+        kinds: what was found at paths that were asked about.
+        environment: digests of environment variables that were read; None: it was not set.
+        native: digests of those that compiled code may have read.
+        walks: beginnings of names, of which all variables were read.
+    """
+
+    made: int = field(default_factory=time.time_ns)
+    sources: dict[str, Any] = field(default_factory=dict)
+    imported: dict[str, dict[str, Any]] = field(default_factory=dict)
+    installed: dict[str, dict[str, Any]] = field(default_factory=dict)
+    importable: dict[str, str] = field(default_factory=dict)
+    listings: dict[str, str] = field(default_factory=dict)
+    kinds: dict[str, str] = field(default_factory=dict)
+    environment: dict[str, str | None] = field(default_factory=dict)
+    native: dict[str, str] = field(default_factory=dict)
+    walks: dict[str, dict[str, str]] = field(default_factory=dict)
+
+    def to_data(self) -> dict[str, Any]:
+        """Plain data for JSON."""
+        return asdict(self)
+
+    @classmethod
+    def from_data(cls, data: Mapping[str, Any]) -> Dependencies:
+        """Dependencies that went through JSON. Raises TypeError for other data."""
+        return cls(**data)
+
+    def changed(self) -> str:
+        """The first thing found that is not as it was; empty if all is."""
+        return next(self._changes(), "")
+
+    def _changes(self) -> Iterator[str]:
+        for name, before in self.environment.items():
+            if value_of(name) != before:
+                yield f"the environment variable {name}"
+        for beginning, found in self.walks.items():
+            if beginning_with((beginning,)) != found:
+                yield f"an environment variable {beginning}…"
+        if beginning_with(NATIVE) != self.native:
+            yield "an environment variable of torch"
+        yield from self._changed_sources()
+        yield from (path for path, before in self.kinds.items() if files.kind(path) != before)
+        yield from (path for path, before in self.importable.items() if files.importable(path) != before)
+        yield from (path for path, before in self.listings.items() if files.listing(path) != before)
+        yield from (what for site, before in self.installed.items() if (what := libraries.changed(site, before)))
+        yield from self._changed_imports()
+
+    def _changed_sources(self) -> Iterator[str]:
+        for path, (content, before) in self.sources.items():
+            now = files.stamp(path)
+            same = before is not None and now is not None and list(now) == list(before)
+            if same and now is not None and max(now[1:]) + files.RACY < self.made:
+                continue
+            if files.content(path) != content:
+                yield path
+
+    def _changed_imports(self) -> Iterator[str]:
+        times: dict[str, float] = {}
+        for folder, names in self.imported.items():
+            for name, (size, time_ns) in names.items():
+                path = f"{folder}{os.sep}{name}"
+                found = files.stamp(path)
+                same = found is not None and found[0] == size and found[1] == time_ns
+                if not same and not libraries.as_installed(path, size, times):
+                    yield path
+
+
+def value_of(name: str) -> str | None:
+    """A digest of an environment variable's value, which may be a secret; None if it is not set."""
+    value = os.environ.get(name)
+    return None if value is None else files.digest(value.encode(errors="surrogateescape"))
+
+
+def beginning_with(beginnings: tuple[str, ...]) -> dict[str, str]:
+    """Digests of the values of all environment variables whose names begin like this."""
+    names = [name for name in list(os.environ) if name.startswith(beginnings)]
+    return {name: value for name in names if (value := value_of(name)) is not None}

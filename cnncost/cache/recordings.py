@@ -1,0 +1,151 @@
+"""Recordings by request: read from disk if nothing that they depend on has changed, else made and written."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from datetime import datetime
+from typing import Any
+
+from cnncost.cache import files, store
+from cnncost.cache.dependencies import Dependencies
+from cnncost.cache.watch import Watch
+from cnncost.errors import CnncostError
+from cnncost.recording import Recording
+from cnncost.sources.attempts import BUILT
+from cnncost.versions import __version__
+
+_SCHEMA = 1
+
+
+class Recordings:
+    """The recordings of a command line.
+
+    Attributes:
+        told: for each model, a line about it: from the cache, or why it is not kept.
+    """
+
+    def __init__(self) -> None:
+        self.told: list[str] = []
+        self._watch = Watch()
+
+    def find(self, model: str, how: dict[str, Any]) -> Recording | None:
+        """A recording that was made before, if nothing that it depends on has changed.
+
+        Args:
+            model: as the user named it.
+            how: all that is said beside it, as plain data.
+        """
+        name = _name(model, how)
+        entry = store.read(name)
+        if entry is None:
+            return None
+        try:
+            dependencies = Dependencies.from_data(entry["dependencies"])
+            if changed := dependencies.changed():
+                self.told.append(f"{model}: analyzed again, as {changed} has changed")
+                return None
+            recording = Recording.from_data(entry["recording"])
+        except (CnncostError, KeyError, TypeError, ValueError, AttributeError):
+            return None
+        store.used(name)
+        made = datetime.fromtimestamp(dependencies.made / 1e9).astimezone().isoformat(timespec="seconds")
+        self.told.append(f"{model}: from the cache, analyzed at {made}; --no-cache analyzes it again")
+        return replace(recording, cached=made)
+
+    def make(self, model: str, how: dict[str, Any], record: Callable[[], Recording]) -> Recording:
+        """Make a recording, and keep it if all that it depends on can be checked.
+
+        Raises:
+            CnncostError: whatever `record` raises; nothing is kept.
+        """
+        from cnncost.ops.registry import epoch
+
+        rules = epoch()
+        with self.observed():
+            recording = record()
+        added = "it adds rules" if epoch() is not rules else ""
+        dependencies = self._watch.dependencies()
+        if why := self._watch.against or added or _against(recording):
+            self.told.append(f"{model}: not kept in the cache: {why}")
+        else:
+            entry = {"dependencies": dependencies.to_data(), "recording": recording.to_data()}
+            store.write(_name(model, how), entry)
+        return recording
+
+    @contextmanager
+    def observed(self) -> Iterator[None]:
+        """In this context, whatever is read is noted: also for imports before the first recording."""
+        self._watch.start()
+        try:
+            yield
+        finally:
+            self._watch.pause()
+
+    def close(self) -> None:
+        """End the observation of this process."""
+        self._watch.stop()
+
+
+_ACTIVE: list[Recordings] = []
+
+
+@contextmanager
+def caching() -> Iterator[Recordings]:
+    """In this context, `recording` uses the cache. For a process of its own, before it imports torch."""
+    recordings = Recordings()
+    _ACTIVE.append(recordings)
+    try:
+        yield recordings
+    finally:
+        _ACTIVE.remove(recordings)
+        recordings.close()
+
+
+def active() -> Recordings | None:
+    """The cache in use; None: none is."""
+    return _ACTIVE[-1] if _ACTIVE else None
+
+
+def recording(model: str, how: dict[str, Any], record: Callable[[], Recording]) -> Recording:
+    """A recording from the cache, or made now; see `Recordings.find` and `Recordings.make`."""
+    cache = active()
+    if cache is None:
+        return record()
+    return cache.find(model, how) or cache.make(model, how, record)
+
+
+def _against(recording: Recording) -> str:
+    """Why a recording may not be kept; empty if it may."""
+    for graph in (recording.graph, recording.step):
+        if graph is not None and graph.real is not None:
+            return "it ran on values"
+        if graph is not None and any(note.startswith(BUILT) for note in graph.notes):
+            return "it was built with its weights"
+    return ""
+
+
+def _name(model: str, how: dict[str, Any]) -> str:
+    """The name of a request's file: a digest of the request, of this version and of the machine."""
+    request = [
+        _SCHEMA, __version__, sys.version, sys.prefix, sys.path, os.getcwd(), sys.flags.optimize, _machine(),
+        model, how,
+    ]  # fmt: skip
+    return files.digest(json.dumps(request, sort_keys=True, default=repr).encode())
+
+
+def _machine() -> list[str]:
+    """What of the machine an analysis might ask: its processor, the cores of this process, a GPU's driver."""
+    try:
+        with open("/proc/cpuinfo", encoding="utf-8", errors="replace") as file:
+            text = file.read(4096)
+    except OSError:
+        text = ""
+    flags = next((line for line in text.splitlines() if line.startswith(("flags", "Features"))), "")
+    cores = len(os.sched_getaffinity(0)) if sys.platform == "linux" else os.cpu_count()
+    gpu = os.path.exists("/dev/nvidiactl") or os.path.exists("/dev/kfd")
+    return [sys.platform, flags, str(cores), str(gpu)]

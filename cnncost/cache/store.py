@@ -1,0 +1,113 @@
+"""Files of the cache: written as one, checked when read, the least recently used ones removed."""
+
+from __future__ import annotations
+
+import json
+import os
+import zlib
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from cnncost.cache import files
+
+LIMIT = 200_000_000
+"""Bytes of all files, at which the least recently used ones are removed."""
+_HEAD = b"cnncost recording 1\n"
+_ENDING = ".recording"
+
+
+def folder() -> Path:
+    """The folder of the cache: `CNNCOST_CACHE_DIR`, or the user's cache of this system."""
+    if stated := os.environ.get("CNNCOST_CACHE_DIR"):
+        return Path(stated)
+    from platformdirs import user_cache_path  # takes longer than to read a stated one
+
+    return user_cache_path("cnncost", appauthor=False)
+
+
+def enabled() -> bool:
+    """Whether the cache may be used: in CI only if a folder is stated, which CI has restored by its own key."""
+    return bool(os.environ.get("CNNCOST_CACHE_DIR")) or not os.environ.get("CI")
+
+
+def read(name: str) -> dict[str, Any] | None:
+    """An entry; None if there is none, or a file that is damaged or somebody else's."""
+    path = folder() / f"{name}{_ENDING}"
+    try:
+        data = path.read_bytes()
+        if not data.startswith(_HEAD):
+            return None
+        check, body = data[len(_HEAD) :].split(b"\n", 1)
+        if check.decode() != files.digest(body):
+            return None
+        found = json.loads(zlib.decompress(body))
+    except (OSError, ValueError, zlib.error, RecursionError):
+        return None
+    return found if isinstance(found, dict) else None
+
+
+def used(name: str) -> None:
+    """Note that an entry was used now."""
+    with suppress(OSError):
+        os.utime(folder() / f"{name}{_ENDING}")
+
+
+def write(name: str, entry: dict[str, Any]) -> None:
+    """Write an entry; a folder that takes no files is left alone."""
+    from cnncost.errors import OutputError
+    from cnncost.files import write_bytes
+
+    body = zlib.compress(json.dumps(entry, separators=(",", ":")).encode(), 1)
+    if len(body) > LIMIT // 4:
+        return
+    with suppress(OSError, OutputError):
+        folder().mkdir(parents=True, exist_ok=True)
+        write_bytes(folder() / f"{name}{_ENDING}", _HEAD + files.digest(body).encode() + b"\n" + body)
+        _trim()
+
+
+def _entries() -> list[tuple[float, int, Path]]:
+    """When each file was used last, its bytes, and where it is; the least recently used first."""
+    found = []
+    with suppress(OSError):
+        for path in folder().glob(f"*{_ENDING}"):
+            with suppress(OSError):  # another process removed it
+                about = path.stat()
+                found.append((about.st_mtime, about.st_size, path))
+    return sorted(found)
+
+
+def _trim() -> None:
+    entries = _entries()
+    total = sum(size for _, size, _ in entries)
+    for _, size, path in entries:
+        if total <= LIMIT:
+            return
+        path.unlink(missing_ok=True)
+        total -= size
+
+
+@dataclass(frozen=True, slots=True)
+class Info:
+    """What the cache holds: its folder, how many recordings, and their bytes."""
+
+    folder: Path
+    entries: int
+    nbytes: int
+
+
+def info() -> Info:
+    """What the cache holds."""
+    entries = _entries()
+    return Info(folder(), len(entries), sum(size for _, size, _ in entries))
+
+
+def clear() -> Info:
+    """Remove all recordings; what was removed."""
+    found = info()
+    for _, _, path in _entries():
+        with suppress(OSError):
+            path.unlink(missing_ok=True)
+    return found

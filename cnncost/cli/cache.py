@@ -1,0 +1,27 @@
+"""`cnncost cache`: recordings on disk."""
+
+from __future__ import annotations
+
+import click
+
+from cnncost import units
+from cnncost.cli import terminal
+from cnncost.cli.options import Command
+
+
+@click.command(cls=Command, epilog="\b\nExamples:\n  cnncost cache info\n  cnncost cache clear")
+@click.argument("action", type=click.Choice(["info", "clear"]), metavar="info|clear")
+def command(action: str) -> None:
+    """What is kept of models that were analyzed before: tell about it, or remove it.
+
+    A model of the zoo, of a library or of your own code is answered from there, without torch, if nothing that its
+    analysis read has changed: code, files, environment variables, versions. `cnncost --no-cache` analyzes it again.
+    CNNCOST_CACHE_DIR names another folder; where CI is set, the cache is off without it.
+    """
+    from cnncost.cache import store
+
+    found = store.clear() if action == "clear" else store.info()
+    said = "removed " if action == "clear" else ""
+    count = f"{units.exact(found.entries)} recording{'' if found.entries == 1 else 's'}"
+    limit = "" if action == "clear" else f" of {units.data(store.LIMIT)}"
+    terminal.echo(f"{said}{count}, {units.data(found.nbytes)}{limit}, in {found.folder}")

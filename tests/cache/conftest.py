@@ -1,0 +1,36 @@
+"""A process that answers command lines from the cache or anew."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+
+
+class Server:
+    def __init__(self, folder):
+        around = {name: value for name, value in os.environ.items() if name not in {"CI", "CNNCOST_CACHE_DIR"}}
+        around |= {"CNNCOST_CACHE_DIR": str(folder), "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
+        self.process = subprocess.Popen(
+            [sys.executable, str(Path(__file__).with_name("driver.py"))], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+            text=True, env=around,
+        )  # fmt: skip
+
+    def run(self, folder, *argv, cache=True, **env):
+        request = {"argv": list(argv), "folder": str(folder), "env": env, "cache": cache}
+        self.process.stdin.write(json.dumps(request) + "\n")
+        self.process.stdin.flush()
+        return SimpleNamespace(**json.loads(self.process.stdout.readline()))
+
+
+@pytest.fixture(scope="session")
+def server(tmp_path_factory):
+    found = Server(tmp_path_factory.mktemp("recordings"))
+    yield found
+    found.process.stdin.close()
+    found.process.wait(30)

@@ -1,0 +1,60 @@
+"""Runs command lines in forked processes that have torch imported, under the cache's observation; for the tests.
+
+Each line of standard input is a JSON object: `argv`, `folder`, `env` (added to the environment; null removes), `cache`
+(whether to use it). The answer is a line of JSON: exit code, stdout, stderr, and what the cache tells.
+"""
+
+import contextlib
+import io
+import json
+import os
+import sys
+from pathlib import Path
+
+from cnncost.cache import recordings
+from cnncost.cli import main
+
+
+def answer(request, cache):
+    os.chdir(request["folder"])
+    for name, value in request["env"].items():
+        if value is None:
+            os.environ.pop(name, None)
+        else:
+            os.environ[name] = value
+    out, err = io.TextIOWrapper(io.BytesIO(), write_through=True), io.StringIO()
+    code = 0
+    with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
+        try:
+            if not request["cache"]:
+                recordings._ACTIVE.clear()
+            main(request["argv"])
+        except SystemExit as end:
+            code = end.code
+    return {"code": code, "out": out.buffer.getvalue().decode(), "err": err.getvalue(), "told": cache.told}
+
+
+def serve():
+    with recordings.caching() as cache:
+        with cache.observed():
+            import cnncost.frontends.torch  # noqa: F401
+        for line in sys.stdin:
+            reading, writing = os.pipe()
+            if os.fork() == 0:
+                try:
+                    said = json.dumps(answer(json.loads(line), cache))
+                except BaseException as error:  # noqa: BLE001  # the test shows it
+                    said = json.dumps({"code": -1, "out": "", "err": repr(error), "told": []})
+                with os.fdopen(writing, "w") as file:
+                    file.write(said)
+                os._exit(0)
+            os.close(writing)
+            with os.fdopen(reading) as file:
+                said = file.read()
+            os.wait()
+            print(said, flush=True)
+
+
+if __name__ == "__main__":
+    sys.path[:] = [path for path in sys.path if Path(path) != Path(__file__).parent]
+    serve()
