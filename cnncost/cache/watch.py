@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import os
+import random
 import sys
 import tempfile
 import time
 from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -52,12 +54,13 @@ class Watch:
     def start(self) -> None:
         """Begin. Only a process in which torch is not imported yet can be observed as a whole."""
         self._on = self._environment.on = True
+        self._draws = random.getstate()
         if self._begun:
             return
         self._begun = time.time_ns()
+        _scratch()
         if "torch" in sys.modules:
             self.against = "torch was imported before"
-        self._draws = _draws()
         sys.addaudithook(self._event)
         self._environment.enter()
         for name in ("stat", "lstat", "access"):
@@ -133,7 +136,7 @@ class Watch:
         for site in libraries.sites():
             found.installed[site] = libraries.described(site)
         self._add_folders(found, modules)
-        if self._draws not in (None, _draws()) or _torch_drew():
+        if self._draws != random.getstate() or _torch_drew():
             self.against = self.against or "it draws random numbers"
         return found
 
@@ -176,7 +179,13 @@ def _path(path: Any) -> str:
 
 
 def _is_scratch(path: str) -> bool:
-    return path.endswith(".pyc") or "__pycache__" in path or files.below(path, (tempfile.gettempdir(),))
+    return path.endswith(".pyc") or "__pycache__" in path or files.below(path, (_scratch(),))
+
+
+@cache
+def _scratch() -> str:
+    """The folder of temporary files: found before an event asks, as finding it opens files itself."""
+    return tempfile.gettempdir()
 
 
 def _module_files() -> set[str]:
@@ -189,12 +198,6 @@ def _suspicious(path: str) -> str:
         return suspicious(Path(path).read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError):
         return ""
-
-
-def _draws() -> Any:
-    """The state of Python's random numbers, if anybody uses them."""
-    module = sys.modules.get("random")
-    return None if module is None else module.getstate()
 
 
 def _torch_drew() -> bool:

@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import sys
+import time
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -22,7 +23,8 @@ class Server:
         )  # fmt: skip
 
     def run(self, folder, *argv, cache=True, **env):
-        request = {"argv": list(argv), "folder": str(folder), "env": env, "cache": cache}
+        time.sleep(0.03)  # what was written just before would count as changed while it is read
+        request = {"argv": list(argv), "folder": str(folder), "env": env, "cache": cache, "now": time.time_ns()}
         self.process.stdin.write(json.dumps(request) + "\n")
         self.process.stdin.flush()
         return SimpleNamespace(**json.loads(self.process.stdout.readline()))

@@ -1,7 +1,7 @@
 """Runs command lines in forked processes that have torch imported, under the cache's observation; for the tests.
 
 Each line of standard input is a JSON object: `argv`, `folder`, `env` (added to the environment; null removes), `cache`
-(whether to use it). The answer is a line of JSON: exit code, stdout, stderr, and what the cache tells.
+(whether to use it), `now` (by the clock, of which this file knows nothing: it would be one of the model's). The answer is a line of JSON: exit code, stdout, stderr, and what the cache tells.
 """
 
 import contextlib
@@ -23,6 +23,7 @@ def answer(request, cache):
         else:
             os.environ[name] = value
     out, err = io.TextIOWrapper(io.BytesIO(), write_through=True), io.StringIO()
+    cache._watch._begun = request["now"]  # as in a process that begins now, and has read nothing of the project
     code = 0
     with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
         try:

@@ -171,7 +171,9 @@ def test_a_change_is_seen(server, tmp_path, made, change, env):
         pytest.param("", "open('out.txt', 'w').write('x')", id="a file is written"),
         pytest.param("import os", "os.makedirs('made', exist_ok=True)", id="a folder is made"),
         pytest.param(
-            "import cnncost\n@cnncost.rule('demo::none')\ndef f(*given): return None", "", id="a rule of the model's own"
+            "import cnncost\n@cnncost.rule('demo::none')\ndef f(*given): return None",
+            "",
+            id="a rule of the model's own",
         ),
     ],
 )
@@ -225,11 +227,11 @@ FILES = {
 }
 
 
-@settings(max_examples=8, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=6, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     edits=st.lists(
         st.tuples(st.sampled_from([*FILES, "parts/b", "parts/c", "MORE", "nothing"]), st.integers(1, 3)),
-        min_size=1, max_size=5,
+        min_size=1, max_size=4,
     )
 )  # fmt: skip
 def test_random_edits_of_a_project(server, tmp_path_factory, edits):
