@@ -1,6 +1,7 @@
 """What tests share: modules here and beside the peers can be imported from all of them."""
 
 import gc
+import os
 import sys
 from collections.abc import Generator, Iterator
 from pathlib import Path
@@ -8,6 +9,7 @@ from pathlib import Path
 import pytest
 
 sys.path[:0] = [str(Path(__file__).parent), str(Path(__file__).parent / "peers")]
+os.environ["CNNCOST_NO_CACHE"] = "1"  # processes that tests start analyze anew; tests/cache turns it on
 
 
 @pytest.hookimpl(wrapper=True)

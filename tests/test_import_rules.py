@@ -337,6 +337,8 @@ def test_cycles_are_found(edges, cycle):
 
 COMPAT = "frontends/torch/compat/"
 TOUCHED = {
+    ("cache/environment.py", "_getframe"): "Python's: it is there before torch is imported",
+    ("cache/watch.py", "_getframe"): "likewise",
     ("frontends/torch/inputs.py", "_value"): "of our own base class, whose method is overridden",
     ("sources/neighbours.py", "_getframe"): "Python's: torch is not imported yet, so that compat can't be",
     ("sources/transformers.py", "_from_config"): "Transformers': a class that the user named is built by nothing else",

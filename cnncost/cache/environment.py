@@ -45,6 +45,11 @@ class Observed:
                     watch.walk(_reader(sys._getframe(1)))
                 return own.__iter__(self)
 
+            def __len__(self) -> int:
+                if watch.on:
+                    watch.walk(_reader(sys._getframe(1)))
+                return int(own.__len__(self))
+
         os.environ.__class__ = Variables
 
     def leave(self) -> None:

@@ -14,6 +14,8 @@ from cnncost.cache import files
 
 LIMIT = 200_000_000
 """Bytes of all files, at which the least recently used ones are removed."""
+_PART = 4
+"""No file takes more than this part of it."""
 _HEAD = b"cnncost recording 1\n"
 _ENDING = ".recording"
 
@@ -29,6 +31,8 @@ def folder() -> Path:
 
 def enabled() -> bool:
     """Whether the cache may be used: in CI only if a folder is stated, which CI has restored by its own key."""
+    if os.environ.get("CNNCOST_NO_CACHE"):
+        return False
     return bool(os.environ.get("CNNCOST_CACHE_DIR")) or not os.environ.get("CI")
 
 
@@ -60,7 +64,7 @@ def write(name: str, entry: dict[str, Any]) -> None:
     from cnncost.files import write_bytes
 
     body = zlib.compress(json.dumps(entry, separators=(",", ":")).encode(), 1)
-    if len(body) > LIMIT // 4:
+    if len(body) > LIMIT // _PART:
         return
     with suppress(OSError, OutputError):
         folder().mkdir(parents=True, exist_ok=True)

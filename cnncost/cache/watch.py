@@ -7,9 +7,10 @@ import random
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from functools import cache
 from pathlib import Path
+from types import FrameType
 from typing import Any
 
 from cnncost.cache import files, libraries
@@ -100,12 +101,12 @@ class Watch:
         if event == "open":
             self._open(*given)
         elif event in {"os.listdir", "os.scandir"}:
-            if text := _path(given[0] if given[0] is not None else "."):
+            if _is_listed_by_others(sys._getframe(1)) and (text := _path(given[0] if given[0] is not None else ".")):
                 self._listed.add(text)
         elif event.startswith(_OUTSIDE):
             self.against = self.against or f"it called {event}"
-        elif event.startswith(_WRITES) and given and (text := _path(given[0])) and not _is_scratch(text):
-            self.against = self.against or f"it changed {text}"
+        elif event.startswith(_WRITES) and given and (text := _path(given[0])):
+            self._written.add(text)
 
     def _open(self, path: Any, mode: Any, flags: Any = 0) -> None:
         text = _path(path)
@@ -115,8 +116,6 @@ class Watch:
             self.against = self.against or "it draws random numbers"
         elif any(each in (mode or "") for each in "wax+") or (isinstance(flags, int) and flags & _MODES):
             self._written.add(text)
-            if not _is_scratch(text):
-                self.against = self.against or f"it wrote {text}"
         elif not files.below(text, _SYSTEM):
             self._opened.add(text)
 
@@ -136,6 +135,8 @@ class Watch:
         for site in libraries.sites():
             found.installed[site] = libraries.described(site)
         self._add_folders(found, modules)
+        if written := sorted(path for path in self._written if not _is_scratch(path, found.importable)):
+            self.against = self.against or f"it wrote {written[0]}"
         if self._draws != random.getstate() or _torch_drew():
             self.against = self.against or "it draws random numbers"
         return found
@@ -158,7 +159,7 @@ class Watch:
         for folder in homes | {os.path.abspath(path) for path in sys.path}:
             if folder not in libraries.sites() and not libraries.is_standard(f"{folder}{os.sep}"):
                 found.importable[folder] = files.importable(folder)
-        for folder in self._listed - found.importable.keys():
+        for folder in self._listed:
             inside = f"{folder}{os.sep}"
             if not files.below(inside, _SYSTEM) and not _is_not_the_users(inside):
                 found.listings[folder] = files.listing(folder)
@@ -170,6 +171,18 @@ def _is_not_the_users(file: str) -> bool:
     return file.startswith("<frozen") or libraries.is_library(file) or files.below(file, (_OWN,))
 
 
+def _is_listed_by_others(frame: FrameType | None) -> bool:
+    """Whether a folder is listed by neither an import nor this package: what can be imported is known otherwise."""
+    while frame is not None:
+        file = frame.f_code.co_filename
+        if file.startswith("<frozen importlib"):
+            return False
+        if not file.startswith("<frozen") and not libraries.is_standard(file) and file != __file__:
+            return not files.below(file, (_OWN,))
+        frame = frame.f_back
+    return False
+
+
 def _path(path: Any) -> str:
     """An absolute path of what was opened or asked about; empty for what is no path."""
     try:
@@ -178,8 +191,11 @@ def _path(path: Any) -> str:
         return ""
 
 
-def _is_scratch(path: str) -> bool:
-    return path.endswith(".pyc") or "__pycache__" in path or files.below(path, (_scratch(),))
+def _is_scratch(path: str, homes: Iterable[str]) -> bool:
+    """Whether nobody would read a file that was written: compiled code, or temporary and not among the user's own."""
+    if path.endswith(".pyc") or "__pycache__" in path:
+        return True
+    return files.below(path, (_scratch(),)) and not files.below(path, (os.getcwd(), *homes))
 
 
 @cache

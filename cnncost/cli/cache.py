@@ -16,7 +16,7 @@ def command(action: str) -> None:
 
     A model of the zoo, of a library or of your own code is answered from there, without torch, if nothing that its
     analysis read has changed: code, files, environment variables, versions. `cnncost --no-cache` analyzes it again.
-    CNNCOST_CACHE_DIR names another folder; where CI is set, the cache is off without it.
+    CNNCOST_CACHE_DIR names another folder; CNNCOST_NO_CACHE=1 turns it off, and so does CI, unless a folder is named.
     """
     from cnncost.cache import store
 

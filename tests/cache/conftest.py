@@ -15,7 +15,7 @@ ROOT = Path(__file__).parents[2]
 
 class Server:
     def __init__(self, folder):
-        around = {name: value for name, value in os.environ.items() if name not in {"CI", "CNNCOST_CACHE_DIR"}}
+        around = {name: value for name, value in os.environ.items() if name not in {"CI", "CNNCOST_NO_CACHE"}}
         around |= {"CNNCOST_CACHE_DIR": str(folder), "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
         self.process = subprocess.Popen(
             [sys.executable, str(Path(__file__).with_name("driver.py"))], stdin=subprocess.PIPE, stdout=subprocess.PIPE,

@@ -1,7 +1,8 @@
 """Runs command lines in forked processes that have torch imported, under the cache's observation; for the tests.
 
 Each line of standard input is a JSON object: `argv`, `folder`, `env` (added to the environment; null removes), `cache`
-(whether to use it), `now` (by the clock, of which this file knows nothing: it would be one of the model's). The answer is a line of JSON: exit code, stdout, stderr, and what the cache tells.
+(whether to use it), `now` (by the clock, of which this file knows nothing: it would count as one of the model's). The
+answer is a line of JSON: exit code, stdout, stderr, and what the cache tells.
 """
 
 import contextlib
@@ -53,7 +54,8 @@ def serve():
             with os.fdopen(reading) as file:
                 said = file.read()
             os.wait()
-            print(said, flush=True)
+            sys.stdout.write(said + "\n")
+            sys.stdout.flush()
 
 
 if __name__ == "__main__":

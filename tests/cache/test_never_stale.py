@@ -121,7 +121,8 @@ CHANGES = [
         write("tabulate.py", "WIDTH = 6\n"), {}, id="a module that shadows an installed one",
     ),
     pytest.param(
-        {"imports": "try:\n    import maybe\nexcept ImportError:\n    maybe = None", "build": "width = 6 if maybe else 4"},
+        {"imports": "try:\n    import maybe\nexcept ImportError:\n    maybe = None",
+         "build": "width = 6 if maybe else 4"},
         write("maybe.py", ""), {}, id="a module that was not there",
     ),
     pytest.param(
@@ -208,6 +209,13 @@ def test_an_old_recording_trusts_times_and_a_touched_file_its_content(server, tm
     project(tmp_path)
     macs(server, tmp_path)
     os.utime(tmp_path / "net.py", ns=(time.time_ns(), time.time_ns()))
+    assert macs(server, tmp_path)[1]
+
+
+def test_files_beside_the_model_that_nobody_reads_change_nothing(server, tmp_path):
+    project(tmp_path)
+    macs(server, tmp_path)
+    (tmp_path / "net.html").write_text("a report")
     assert macs(server, tmp_path)[1]
 
 
