@@ -53,7 +53,7 @@ def listing(folder: str) -> str:
 
 
 def importable(folder: str) -> str:
-    """A digest of the names in a folder that an import could find: a new one might shadow another."""
+    """A digest of the names in a folder that an import could find, or that say what is installed there."""
     try:
         with os.scandir(folder or ".") as entries:
             names = [entry.name for entry in entries if _is_importable(entry)]
@@ -62,7 +62,7 @@ def importable(folder: str) -> str:
     return digest("\0".join(sorted(names)).encode(errors="surrogateescape"))
 
 
-_SUFFIXES = (".py", ".pyc", ".so", ".pyd")
+_SUFFIXES = (".py", ".pyc", ".so", ".pyd", ".dist-info", ".egg-info", ".egg-link", ".pth")
 
 
 def _is_importable(entry: os.DirEntry[str]) -> bool:

@@ -175,7 +175,7 @@ def _is_listed_by_others(frame: FrameType | None) -> bool:
     """Whether a folder is listed by neither an import nor this package: what can be imported is known otherwise."""
     while frame is not None:
         file = frame.f_code.co_filename
-        if file.startswith("<frozen importlib"):
+        if file.startswith("<frozen importlib") or "importlib" in Path(file).parts:
             return False
         if not file.startswith("<frozen") and not libraries.is_standard(file) and file != __file__:
             return not files.below(file, (_OWN,))

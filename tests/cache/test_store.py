@@ -167,7 +167,8 @@ def test_one_recording_answers_many_commands_without_torch(tmp_path):
     assert not again[3]
     for argv in (
         ["summarize", "lenet5", "--depth", "1", "--columns", "+rf"], ["memory", "lenet5", "--inference"],
-        ["rf", "lenet5"], ["roofline", "lenet5", "--device", "h100"], ["compare", "lenet5", "lenet5"], ["diff", "lenet5", "lenet5"],
+        ["rf", "lenet5"], ["roofline", "lenet5", "--device", "h100"], ["compare", "lenet5", "lenet5"],
+        ["diff", "lenet5", "lenet5"],
     ):  # fmt: skip
         code, out, told, torch = command(tmp_path, *argv)
         assert (code, told, torch) == (0, [], False), argv
