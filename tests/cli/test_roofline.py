@@ -179,4 +179,4 @@ def test_measuring_this_machine_adds_it_to_the_list(capsys, monkeypatch, tmp_pat
     assert run("roofline", "lenet5", "--device", "desk") == 0
     out = capsys.readouterr().out
     assert "a lower bound" not in out
-    assert "1 threads on" in out.replace("\n", " ")
+    assert "1 thread on" in out.replace("\n", " ")
