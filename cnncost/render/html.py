@@ -28,7 +28,7 @@ from cnncost.render.document import (
 )
 from cnncost.render.html_style import FRAGMENT, PAGE
 from cnncost.render.layout import places, printable
-from cnncost.render.program import PLACE, with_program
+from cnncost.render.program import PLACE, STATIC, with_program
 from cnncost.render.values import missing, show
 
 _SHOWN = MARKUP | {"text"}
@@ -43,9 +43,18 @@ def to_html(document: Document) -> str:
         return page(title, _body(document, "h1"))
     parts = document.shown(MARKUP)
     first = next((i for i, part in enumerate(parts) if isinstance(part, Table)), len(parts))
-    above = [*_title(document, "h1"), *(line for part in parts[:first] for line in _lines(part))]
-    below = [line for part in parts[first:] for line in _lines(part)]
-    return with_program(document.program, page(title, [*above, PLACE, *below, "</div>"]))
+    above = [*_title(document, "h1"), *(line for part in parts[:first] for line in _lines(part)), PLACE]
+    below = (line for part in _replaced(parts[first:], document.program.get("replaces")) for line in part)
+    return with_program(document.program, page(title, [*above, *below]))
+
+
+def _replaced(parts: Sequence[Part], headings: Sequence[str] | None) -> Iterator[list[str]]:
+    """The parts, those wrapped that the program shows itself: tables of these first headings, with the titles above."""
+    shown_by_it = [headings is None or (isinstance(p, Table) and p.columns[0].heading in headings) for p in parts]
+    for part, itself, following in zip(parts, shown_by_it, [*shown_by_it[1:], False], strict=True):
+        lines = list(_lines(part))
+        title = isinstance(part, Heading) and following
+        yield [f'<div class="{STATIC}">', *lines, "</div>"] if itself or title else lines
 
 
 def fragment(document: Document) -> str:

@@ -36,7 +36,7 @@ FRAGMENT = """
   border: .3em solid transparent; border-left: .42em solid currentColor; opacity: .55; transform-origin: .2em 50%; }
 .cnncost details[open] > summary .name::before { transform: rotate(90deg); }
 .cnncost .n { text-align: right; }
-.cnncost .zero, .cnncost .note { opacity: .45; }
+.cnncost .zero, .cnncost .note { opacity: .64; }
 .cnncost .note { font-weight: 400; font-style: italic; }
 .cnncost .class { opacity: .75; overflow: hidden; text-overflow: ellipsis; }
 .cnncost .share { display: grid; grid-template-columns: 3rem 1fr; gap: .5rem; align-items: center; }

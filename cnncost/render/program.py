@@ -14,8 +14,8 @@ from functools import cache
 from importlib.resources import files
 from typing import Any
 
-PLACE = '<div id="page"></div>\n<div class="static">'
-"""Where the program draws, before what stands there without it."""
+PLACE, STATIC = '<div id="page"></div>', "static"
+"""Where the program draws, and the class of what is shown in its place without scripts."""
 _BEFORE = (
     'document.documentElement.className="scripted";'
     'addEventListener("error",function(){if(!document.querySelector("#page>*"))document.documentElement.className=""});'

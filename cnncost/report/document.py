@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 
 from cnncost.render import document as parts
 from cnncost.render import text
@@ -55,7 +56,7 @@ def page(report: ReportData, depth: int | None = None, *, whole: bool = True, mo
     Tables have no more than `most` rows: the tree is cut where a level has too many, the others at their end.
     """
     totals, (rows, opened) = report.totals, page_entries(report, depth)
-    rows, left_out = shortened(rows, most)
+    rows, cut = shortened(rows, most)
     mark = AT_LEAST if totals.lower_bound else ""
     tiles = Tiles((
         ("parameters", "count", Cell(totals.params)), ("MACs", "count", Cell(totals.macs, mark)),
@@ -65,13 +66,13 @@ def page(report: ReportData, depth: int | None = None, *, whole: bool = True, mo
     legend = [line for line in entries(report, "module", None).legend if line.startswith("(")]
     shown: list[parts.Part] = [
         notes(heading.CONVENTION, listed=False), tiles, *_unknown(report),
-        table(report, "module", rows, opened), notes(*left_out, *_remarks(report), *legend),
+        replace(table(report, "module", rows, opened), caption=cut), notes(*_remarks(report), *legend),
         *placement_tables.tables(report),
     ]  # fmt: skip
     views: tuple[tuple[By, str], ...] = (("op", "Ops"), ("layer", "Layers"))
     for by, title in views if whole else ():
-        rows, left_out = shortened(entries(report, by, None).rows, most)
-        shown += [Heading(title), table(report, by, rows), notes(*left_out)]
+        rows, cut = shortened(entries(report, by, None).rows, most)
+        shown += [Heading(title), replace(table(report, by, rows), caption=cut)]
     return Document(
         "summarize", heading.title(report), heading.inputs(report), topic="cost", parts=tuple(shown)
     )  # fmt: skip

@@ -111,19 +111,19 @@ def page_entries(report: ReportData, depth: int | None) -> tuple[list[Entry], in
     return [*rows, _total(report)], fitting_depth(items, ROWS) if depth is None else depth
 
 
-def shortened(rows: list[Entry], most: int | None) -> tuple[list[Entry], list[str]]:
+def shortened(rows: list[Entry], most: int | None) -> tuple[list[Entry], str]:
     """No more than `most` rows and the total, and what is said if some are left out.
 
     A tree is cut at a level, so that each row still has all below it; a level that is too long is cut at its end.
     """
     *listed, whole = rows
     if most is None or len(listed) <= most:
-        return rows, []
+        return rows, ""
     levels = sorted(entry.level or 0 for entry in listed)
     deepest = levels[most]  # of this level, not all fit
     kept = [entry for entry in listed if (entry.level or 0) < max(deepest, 1)][:most]
     said = f"{units.exact(len(kept))} of {units.counted(len(listed), 'row')} are in this table"
-    return [*kept, whole], [f"{said}; scripts show all, and so does --format csv"]
+    return [*kept, whole], f"{said}; with scripts the page shows all, and --format csv has all"
 
 
 def _total(report: ReportData) -> Entry:

@@ -13,7 +13,7 @@ export function headOf(column: Column, sorting: Sorting | null, sized: boolean, 
   return h("div", {
     role: "columnheader", class: `cell${column.right ? " n" : ""}${column.name === "module" ? " name" : ""}${sized ? " sized" : ""}`,
     "aria-sort": now, "data-column": column.name,
-  }, h("button", { type: "button", title: `${column.meaning}; sorts`, tabindex: -1, click: sort }, column.heading + arrow));
+  }, h("button", { type: "button", title: `${column.meaning}; sorts`, click: sort }, column.heading + arrow));
 }
 
 export function cellOf(model: Model, tree: Tree, column: Column, row: number, state: State, flat: boolean): HTMLElement {

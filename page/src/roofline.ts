@@ -56,7 +56,7 @@ export function roofline(model: Model, store: Store): HTMLElement {
     const low = Math.min(top / 1e4, ...dots.map((dot) => dot.reached));
     const y = scaleLog([low / 2, top * 2], [frame.height - frame.bottom, frame.top]);
     const total = device.seconds![tree.rows.profile![0]!]!;
-    const size = scaleSqrt([0, total || 1], [2.5, 20]);
+    const size = scaleSqrt([0, total || 1], [2.5, 20]).clamp(true);
     svg.setAttribute("width", String(frame.width));
     svg.setAttribute("height", String(frame.height));
     svg.setAttribute("aria-label", `roofline of ${device.title} with ${dots.length} kinds of layers; the table has their times`);

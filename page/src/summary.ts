@@ -17,11 +17,22 @@ export function summary(data: Summary, place: HTMLElement): void {
   const model = new Model(data);
   const usable = model.devices.filter((device) => device.seconds);
   const device = (usable.find((each) => each.name === FIRST_DEVICE) ?? usable[0])?.name ?? "";
-  const store = new Store({ row: 0, metric: model.metrics[0]?.name ?? "params", device });
+  const store = new Store({ row: addressed(model), metric: model.metrics[0]?.name ?? "params", device });
   const views = h("div", { class: "cnncost views" });
   place.append(h("div", { class: "cnncost controls" }, ...controls(model, store)), views);
   views.append(icicle(model, store), new Table(model, store).element, inspector(model, store),
     memory(model, store), roofline(model, store), receptiveField(model, store));
+  store.on(["row"], ({ row }) => remember(model, row));
+}
+
+/** The module that the page's address names behind the #, which follows what is chosen. */
+function addressed(model: Model): number {
+  const path = decodeURIComponent(location.hash.slice(1)).toLowerCase();
+  return path ? Math.max(0, model.tree.lowerPaths().indexOf(path)) : 0;
+}
+
+function remember(model: Model, row: number): void {
+  history.replaceState(null, "", `#${encodeURIComponent(row ? model.tree.label(row) : "")}`);
 }
 
 function controls(model: Model, store: Store): HTMLElement[] {

@@ -48,7 +48,10 @@ export class Table {
     // the first search need not wait for the paths
     setTimeout(() => [model.tree, this.tree].forEach((tree) => tree.lowerPaths()), 300);
     new ResizeObserver(() => requestAnimationFrame(() => this.draw())).observe(this.grid);
+    this.active = this.here(store.state.row);
+    this.reveal(this.active);
     this.order();
+    requestAnimationFrame(() => this.scrollTo(this.active));
   }
 
   private tools(): HTMLElement {

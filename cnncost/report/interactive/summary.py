@@ -43,7 +43,8 @@ def _summary(report: ReportData) -> Json:
     table_folded = encoded(folded, wide, columns) if folded else None
     row_of = _rows(tree)
     data: Json = {
-        "schema": SCHEMA, "view": "summary", "title": heading.title(report), "inputs": heading.inputs(report),
+        "schema": SCHEMA, "view": "summary", "replaces": ["module", "layer"],
+        "title": heading.title(report), "inputs": heading.inputs(report),
         "batch": report.batch, "lower_bound": report.totals.lower_bound, "columns": described(columns),
     }  # fmt: skip
     graph = report.graph
