@@ -91,7 +91,7 @@ class Check:
     baseline: Path | None
     """None if there is none yet."""
     revision: str = ""
-    """That the baseline is of, in place of a file."""
+    """The git revision that the baseline was measured at; empty if it is from a file."""
 
     def __repr__(self) -> str:
         verdict = {0: "within", 1: "over or uncertain", 2: "a model is broken"}[self.exit_code]
@@ -122,7 +122,7 @@ def check(
         lock: the baseline for relative limits; None if there is none.
         since: the baseline for reporting changes, if it differs from `lock`.
         allow_unknown: let uncertain outcomes pass, whatever the budgets say.
-        revision: that `lock` was measured at; empty: it was read from the baseline's file.
+        revision: the git revision that `lock` was measured at; empty if it was read from the baseline's file.
 
     Raises:
         BudgetError: a relative limit without a baseline, or a baseline for other inputs.
@@ -157,7 +157,7 @@ def _model(
     file: BudgetFile, budget: Budget, found: Measured, locks: tuple[Lock | None, Lock | None], allow_unknown: bool,
     revision: str,
 ) -> ModelCheck:  # fmt: skip
-    """Judged against the first baseline, compared with the second."""
+    """Judge a model's limits against the first of the two baselines, and compare it with the second."""
     lock, since = locks
     if found.snapshot is None:
         return ModelCheck(budget, error=found.error, line=file.line((*budget.keys, "model")))

@@ -16,9 +16,9 @@ from cnncost.reprs import line
 
 Kind: TypeAlias = Literal["changed", "added", "removed"]
 FIGURES = ("params", "macs", "flops")
-"""What a change is attributed by."""
-_MOST = (4, 5)
-"""A module is where a change is if it holds so much of it."""
+"""Figures whose changes are attributed to modules."""
+_MAIN_PART = (4, 5)
+"""Numerator and denominator: a change is attributed to the smallest module that accounts for at least so much of it."""
 
 
 class Change(NamedTuple):
@@ -76,7 +76,7 @@ def _shape(output: Shape | None) -> str:
 
 
 def _bias(old: Part, new: Part) -> str:
-    """Whether a layer that is the same else has a bias more or less: one parameter for each of its outputs.
+    """`bias added` or `bias removed`, if a layer is otherwise the same; a bias is one parameter for each output.
 
     The same settings mean the same weight, so that only a bias makes this difference; it costs FLOPs and no MACs.
     """
@@ -109,7 +109,7 @@ class Attribution(NamedTuple):
 
 @dataclass(frozen=True)
 class Diff:
-    """Two models. Nothing is kept but the two; the rest follows."""
+    """Two models and, computed from them, what changed."""
 
     old: Snapshot
     new: Snapshot
@@ -197,7 +197,7 @@ def _narrowed(steps: Sequence[tuple[str, int]], total: int) -> str:
                 rest = place[len(path) + 1 :] if path else place
                 below[".".join(filter(None, (path, rest.partition(".")[0])))] += step
         top = below.most_common(1)
-        if not top or top[0][1] * _MOST[1] < total * _MOST[0]:
+        if not top or top[0][1] * _MAIN_PART[1] < total * _MAIN_PART[0]:
             return path
         path = top[0][0]
 

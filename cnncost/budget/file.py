@@ -34,7 +34,7 @@ class Rule(NamedTuple):
     limit: Limit
     glob: str | None
     keys: Keys
-    """Its line in the file."""
+    """Keys that lead to the limit in the TOML file; error messages get its line from them."""
 
     def __repr__(self) -> str:
         return line(self, f"{self.quantity.name} {self.limit.text}{f' in {self.glob}' if self.glob else ''}")

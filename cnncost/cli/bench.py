@@ -35,14 +35,14 @@ _LINES = 9
 @click.command(cls=Command, renamed={"--plots": "--picture"})
 @click.argument("models", nargs=-1, metavar="MODEL…", shell_complete=complete_model)
 @click.option("--zoo", "whole_zoo", is_flag=True, help="All networks of `cnncost zoo`.")
-@click.option("--device", "on", type=click.Choice(["cpu", "cuda"]), default="cpu", help="Where to run.")
+@click.option("--device", "on", type=click.Choice(["cpu", "cuda"]), default="cpu", help="Device to run on.")
 @click.option("--batch", "batches", metavar="N,…", help="Batch sizes, such as 1,8,32; by default the input's own.")
-@click.option("--dtype", "dtypes", default="float32", metavar="D,…", help="Such as float32,bf16.")
+@click.option("--dtype", "dtypes", default="float32", metavar="D,…", help="dtypes, such as float32,bf16.")
 @click.option("--training", is_flag=True, help="Time forward and backward, in train mode.")
 @click.option("--compile", "compiled", is_flag=True, help="Time the model compiled by torch.compile, too.")
 @click.option("--threads", type=click.IntRange(min=1, max=4096), metavar="N", help="CPU threads; by default all cores.")
 @click.option(
-    "--seconds", type=click.FloatRange(min=0, min_open=True), default=2.0, metavar="S", help="Most for each case."
+    "--seconds", type=click.FloatRange(min=0, min_open=True), default=2.0, metavar="S", help="Time limit for each case."
 )
 @click.option(
     "--ceilings", metavar="NAME", shell_complete=complete_device,
@@ -51,7 +51,7 @@ _LINES = 9
 @device_file_option
 @run_options("batch", "dtype")
 @click.option(
-    "--top", type=click.IntRange(min=0), default=15, metavar="N", help="So many layers of each case; 0: none."
+    "--top", type=click.IntRange(min=0), default=15, metavar="N", help="How many layers of each case to list; 0: none."
 )
 @click.option(
     "--picture", "folder", type=click.Path(path_type=Path), metavar="DIR", help="Draw pictures into a folder."

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from cnncost.budget.measure import Measured
 
 _OWN = (
-    Format("junit", (".xml",), meaning="as test results"),
+    Format("junit", (".xml",), meaning="test results as XML"),
     Format("github", meaning="annotations and the job summary"),
     Format("benchmark", meaning="for github-action-benchmark"),
     Format("comment", meaning="markdown with a first line by which a workflow finds the comment again"),
@@ -43,14 +43,18 @@ _FORMATS = FORMATS.also(*_OWN)
     "--baseline-rev", "revision", metavar="REV",
     help="Baseline: the same models as they are at a git revision, such as origin/main, analyzed now.",
 )  # fmt: skip
-@click.option("--update", is_flag=True, help="Write the baseline, and tell what moved since the old one.")
+@click.option("--update", is_flag=True, help="Write the baseline, and show what changed since the old one.")
 @format_option(_FORMATS)
 @output_option(_FORMATS)
 @click.option(
-    "-j", "--jobs", type=click.IntRange(min=1), metavar="N", help="Processes; by default several if it takes long."
+    "-j",
+    "--jobs",
+    type=click.IntRange(min=1),
+    metavar="N",
+    help="Number of processes; by default several if it takes long.",
 )
-@click.option("--allow-unknown", is_flag=True, help="Let totals pass that miss ops without a rule.")
-@click.option("--any-torch", is_flag=True, help="Compare with a baseline that another version of torch gave.")
+@click.option("--allow-unknown", is_flag=True, help="Accept totals that leave out ops without a rule.")
+@click.option("--any-torch", is_flag=True, help="Accept a baseline that was made with another version of torch.")
 def command(
     names: tuple[str, ...], config: str | None, baseline: str | None, revision: str | None, update: bool,
     form: str | None, output: str | None, jobs: int | None, allow_unknown: bool, any_torch: bool,

@@ -27,7 +27,9 @@ if TYPE_CHECKING:
     from cnncost.budget.snapshot import Snapshot
     from cnncost.sources.settings import Settings
 
-_FORMATS = FORMATS.also(Format("comment", meaning="of all budgets, markdown that a workflow finds again"))
+_FORMATS = FORMATS.also(
+    Format("comment", meaning="markdown on all budgets, with a first line by which a workflow finds the comment again")
+)
 
 
 @click.command(
@@ -39,7 +41,7 @@ _FORMATS = FORMATS.also(Format("comment", meaning="of all budgets, markdown that
 )
 @click.argument("models", nargs=-1, metavar="[OLD NEW]", shell_complete=complete_model)
 @run_options()
-@click.option("--new-args", multiple=True, metavar="NAME=VALUE", help="Arguments of NEW, where they are others.")
+@click.option("--new-args", multiple=True, metavar="NAME=VALUE", help="Arguments of NEW, if they differ from OLD's.")
 @click.option(
     "--rev", metavar="A..B",
     help="One MODEL, or without it all of the budget file, at two git revisions; A...B from where B parted from A, A "
@@ -51,7 +53,7 @@ _FORMATS = FORMATS.also(Format("comment", meaning="of all budgets, markdown that
 @format_option(_FORMATS)
 @output_option(_FORMATS)
 @click.option(
-    "--top", type=click.IntRange(min=1), default=12, show_default=True, metavar="N", help="Layers that are listed."
+    "--top", type=click.IntRange(min=1), default=12, show_default=True, metavar="N", help="How many layers to list."
 )
 @click.option("--exit-code", is_flag=True, help="Exit with 1 if a figure differs.")
 def command(

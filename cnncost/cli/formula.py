@@ -31,7 +31,9 @@ if TYPE_CHECKING:
 )  # fmt: skip
 @run_options("batch", "dtype")
 @click.option("--inference", is_flag=True, help="Leave out the training step.")
-@click.option("--by", type=click.Choice(["total", "layer"]), default="total", help="Also the layers' laws.")
+@click.option(
+    "--by", type=click.Choice(["total", "layer"]), default="total", help="layer: formulas of the layers, too."
+)
 @click.option(
     "--solve", "budgets", multiple=True, metavar="BUDGET",
     help="The largest size of each variable that keeps a budget, such as 'macs <= 2G'; the others at the model's own.",

@@ -69,16 +69,22 @@ class _Size(click.ParamType):  # type: ignore[type-arg]  # generic only for type
 @model_argument
 @run_options()
 @parallel_options
-@click.option("--inference", is_flag=True, help="Only a forward, no training step.")
+@click.option("--inference", is_flag=True, help="Analyze inference only, no training step.")
 @click.option(
     "--optimizer", metavar="NAME",
-    help="Of torch.optim, with arguments: adamw, sgd:momentum=0.9. By default none: forward and backward.",
+    help="Optimizer of torch.optim, such as adamw or sgd:momentum=0.9; by default none: a step ends with backward.",
 )  # fmt: skip
-@click.option("--loss", type=click.Choice(["cross_entropy", "mse", "bce"]), help="By default the sum of the outputs.")
-@click.option("--keep-gradients", is_flag=True, help="Gradients are there when a step begins, as zeros.")
+@click.option(
+    "--loss", type=click.Choice(["cross_entropy", "mse", "bce"]), help="Loss; by default the sum of the outputs."
+)
+@click.option(
+    "--keep-gradients",
+    is_flag=True,
+    help="Count gradients as allocated when a step begins (zero_grad(set_to_none=False)).",
+)
 @click.option(
     "--block", type=click.IntRange(min=1), default=1, metavar="BYTES",
-    help="What the allocator rounds sizes up to: 512 for CUDA's.",
+    help="Round sizes up to a multiple, as the allocator does: 512 for CUDA.",
 )  # fmt: skip
 @click.option(
     "--workspace", type=_Size(), metavar="SIZE",
@@ -92,7 +98,13 @@ class _Size(click.ParamType):  # type: ignore[type-arg]  # generic only for type
 )  # fmt: skip
 @device_file_option
 @click.option("--max-batch", is_flag=True, help="Find the largest batch that fits --device-memory or --device.")
-@click.option("--top", type=click.IntRange(min=1), default=8, metavar="N", help="How many holders to list.")
+@click.option(
+    "--top",
+    type=click.IntRange(min=1),
+    default=8,
+    metavar="N",
+    help="How many of the largest tensors' holders to list.",
+)
 @click.option("--picture", metavar="FILE", help="Draw the timeline: .png, .svg or .pdf.")
 @format_option()
 @output_option()

@@ -27,12 +27,12 @@ if TYPE_CHECKING:
 )
 @click.argument("model", required=False, shell_complete=complete_model)
 @run_options()
-@click.option("--layer", "layers", multiple=True, metavar="PATH", help="Only this layer; repeatable.")
+@click.option("--layer", "layers", multiple=True, metavar="PATH", help="Show only this layer; repeatable.")
 @click.option(
-    "--unit", metavar="I,J", help="Of the one layer: the box of the input that this unit sees, by its row and column."
+    "--unit", metavar="I,J", help="With one --layer: the region of the input that its unit at this row and column sees."
 )
 @click.option("--of", "image", type=int, metavar="N", help="Which input, from 0; by default the first with space.")
-@click.option("--all", "everything", is_flag=True, help="Layers that leave the field as it is, too.")
+@click.option("--all", "everything", is_flag=True, help="List layers that leave the field as it is, too.")
 @format_option()
 @output_option()
 @click.option("--picture", metavar="FILE", help="Draw the fields on the input, and their growth: .png, .svg or .pdf.")

@@ -50,11 +50,12 @@ device_file_option = click.option(
 @run_options("dtype")
 @click.option(
     "--dtype", metavar="NAME",
-    help="Of parameters, inputs and all other floats: float32, tf32, bf16, fp16, fp8, int8, float64; else as recorded.",
+    help="dtype of parameters, inputs and other floats: float32, tf32, bf16, fp16, fp8, int8, float64; by default the "
+    "model's own.",
 )  # fmt: skip
 @parallel_options
 @click.option(
-    "--training", "step", is_flag=True, help="Of a training step: forward, backward of the sum of the outputs."
+    "--training", "step", is_flag=True, help="Predict a training step: forward, and backward of the sum of the outputs."
 )
 @click.option(
     "--link", type=click.Choice(["nvlink", "xgmi", "pcie", "infiniband"]),
@@ -65,16 +66,23 @@ device_file_option = click.option(
     help="With --parallel: ranks on a node; by default as many as the device's fastest link joins.",
 )  # fmt: skip
 @click.option(
-    "--algorithm", type=click.Choice(["ring", "tree"]), help="With --parallel: of all-reduces; by default the ring."
+    "--algorithm", type=click.Choice(["ring", "tree"]), help="With --parallel: how all-reduces send; by default ring."
 )
-@click.option("--by", type=click.Choice(["layer", "op", "kind"]), default="layer", help="What a row is.")
-@click.option("--top", type=click.IntRange(min=1), metavar="N", help=f"Only the N slowest rows; in text {_ROWS}.")
-@click.option("--all", "everything", is_flag=True, help="All rows.")
-@click.option("--explain", "path", metavar="PATH", help="The formula of each op of a module, with its numbers.")
-@click.option("--epochs", type=float, metavar="N", help="Estimate training: so many epochs …")
-@click.option("--examples", type=int, metavar="N", help="… over so many examples …")
 @click.option(
-    "--devices", "count", type=click.IntRange(min=1), default=1, metavar="N", help="… on so many such devices."
+    "--by",
+    type=click.Choice(["layer", "op", "kind"]),
+    default="layer",
+    help="What each row is: a layer (the default), an op or a kind of op.",
+)
+@click.option(
+    "--top", type=click.IntRange(min=1), metavar="N", help=f"Show the N slowest rows; by default {_ROWS} in text."
+)
+@click.option("--all", "everything", is_flag=True, help="Show all rows.")
+@click.option("--explain", "path", metavar="PATH", help="The formula of each op of a module, with its numbers.")
+@click.option("--epochs", type=float, metavar="N", help="Estimate a whole training: the number of epochs,")
+@click.option("--examples", type=int, metavar="N", help="the number of examples in an epoch,")
+@click.option(
+    "--devices", "count", type=click.IntRange(min=1), default=1, metavar="N", help="and the number of devices."
 )
 @click.option("--picture", metavar="FILE", help="Draw the roofline with a dot for each layer: .png, .svg or .pdf.")
 @format_option(FORMATS.also(*VIEWERS))

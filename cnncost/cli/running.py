@@ -45,7 +45,7 @@ batch_option = click.option(
     "--batch", type=click.IntRange(min=1), metavar="N", help="Batch size: the first axis of each input."
 )
 dtype_option = click.option(
-    "--dtype", metavar="NAME", help="Of parameters and inputs: float32, bfloat16, float16, float64."
+    "--dtype", metavar="NAME", help="dtype of parameters and inputs: float32, bfloat16, float16, float64."
 )
 trace_option = click.option(
     "--trace", type=click.Choice(_TRACES),

@@ -23,19 +23,34 @@ from cnncost.render.formats import FORMATS
 
 @click.command(cls=Command)
 @model_argument
-@click.option("--context", type=click.IntRange(min=1), required=True, metavar="N", help="Tokens of each prompt.")
-@click.option("--batch", type=click.IntRange(min=1), default=1, metavar="N", help="Sequences at a time.")
-@click.option("--new-tokens", type=click.IntRange(min=1), default=1, metavar="N", help="Tokens to generate for each.")
 @click.option(
-    "--chunk", type=click.IntRange(min=1), metavar="N", help="Tokens that the prefill takes at a time; else all."
+    "--context", type=click.IntRange(min=1), required=True, metavar="N", help="Number of tokens in each prompt."
 )
-@click.option("--dtype", metavar="NAME", help="Of parameters and cache: bf16, fp16, float32; else the model's own.")
+@click.option(
+    "--batch", type=click.IntRange(min=1), default=1, metavar="N", help="Number of sequences served together."
+)
+@click.option(
+    "--new-tokens",
+    type=click.IntRange(min=1),
+    default=1,
+    metavar="N",
+    help="Number of tokens to generate for each sequence.",
+)
+@click.option(
+    "--chunk",
+    type=click.IntRange(min=1),
+    metavar="N",
+    help="Prefill in chunks of so many tokens; by default all at once.",
+)
+@click.option(
+    "--dtype", metavar="NAME", help="dtype of parameters and cache: bf16, fp16, float32; by default the model's own."
+)
 @click.option(
     "--device", metavar="NAME", shell_complete=complete_device, help="Predict times on one of `cnncost devices`."
 )
 @device_file_option
 @click.option("--fit", is_flag=True, help="Find the largest batch and the longest context that fit the device.")
-@click.option("--last-logits", is_flag=True, help="Logits of the prompt's last token alone, as generate computes them.")
+@click.option("--last-logits", is_flag=True, help="Compute logits of the prompt's last token only, as generate does.")
 @click.option(
     "--input", "inputs", metavar="SHAPE",
     help="The prompt of a model with a method step(inputs, cache): batch and tokens are its first two axes, 1x1x512.",

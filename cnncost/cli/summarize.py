@@ -40,19 +40,19 @@ _FORMATS = FORMATS.also(SPEEDSCOPE)
 @strict_option
 @click.option(
     "--by", type=click.Choice(["module", "layer", "op"]),
-    help="A row a module (a tree), a layer (a module call), or an op.",
+    help="What each row is: a module (as a tree), a layer (one call of a module) or an op.",
 )  # fmt: skip
 @click.option(
     "--depth", type=click.IntRange(min=0), metavar="N",
-    help="Levels of the module tree; by default what fits a screen.",
+    help="Show so many levels of the module tree; by default what fits a screen.",
 )  # fmt: skip
 @click.option(
     "--sort", metavar="COLUMN",
-    help="A flat list of layers, or ops with --by op, largest first: by macs, params, flops, bytes_read, … .",
+    help="List layers (ops with --by op), largest first, by macs, params, flops, bytes_read or another column.",
 )  # fmt: skip
 @click.option(
     "--top", type=click.IntRange(min=1), metavar="N",
-    help="The N largest of this list, and one row for all others; by MACs without --sort.",
+    help="List the N largest, and all others as one row; by MACs without --sort.",
 )  # fmt: skip
 @format_option(_FORMATS)
 @output_option()
@@ -62,8 +62,10 @@ _FORMATS = FORMATS.also(SPEEDSCOPE)
     "parameters, +rf for receptive fields, +memory for what is allocated, +masks for MACs if attention skips "
     "what is masked, +masks=128x128 by tiles; +rf,+memory for both.",
 )  # fmt: skip
-@click.option("--training", is_flag=True, help="Also a training step: forward, backward of the sum of the outputs.")
-@click.option("--explain", "path", metavar="PATH", help="Tell how the numbers of one module come about.")
+@click.option(
+    "--training", is_flag=True, help="Count a training step, too: forward, and backward of the sum of the outputs."
+)
+@click.option("--explain", "path", metavar="PATH", help="Show how the numbers of one module are computed.")
 def command(
     model: str, settings: Settings, parallel: Parallel | None, strict: bool, by: By | None, depth: int | None,
     sort: str | None, top: int | None, form: str | None, output: str | None, columns: str | None, training: bool,

@@ -42,7 +42,7 @@ if TYPE_CHECKING:
     help="What else varies: sequence=128,512, an axis of an input, ids.1=64..512:64, a keyword of the factory, "
     "width=16,32; repeatable.",
 )  # fmt: skip
-@click.option("--dtype", metavar="NAMES", help="Of parameters and inputs: float32,bf16.")
+@click.option("--dtype", metavar="NAMES", help="dtypes of parameters and inputs, such as float32,bf16.")
 @click.option(
     "--device", metavar="NAMES", shell_complete=complete_device,
     help="Devices such as h100,a100: each is a column of predicted seconds.",
@@ -55,14 +55,16 @@ if TYPE_CHECKING:
 @model_args_option
 @autocast_option
 @trace_option
-@click.option("--jobs", type=click.IntRange(min=1), metavar="N", help="Processes; by default one a core.")
 @click.option(
-    "--timeout", metavar="TIME", help="For one point, by the clock, as 120s or 2m: one that takes longer is a row with "
-    "that error, and its process is replaced.",
+    "--jobs", type=click.IntRange(min=1), metavar="N", help="Number of processes; by default one for each core."
+)
+@click.option(
+    "--timeout", metavar="TIME", help="Wall-clock limit for each point, such as 120s or 2m: one that takes longer is a "
+    "row with that error, and its process is replaced.",
 )  # fmt: skip
 @click.option("--backend", type=click.Choice(["processes", "dask", "ray"]), default="processes", show_default=True)
-@click.option("--scheduler", metavar="ADDRESS", help="Of Dask's scheduler or of the Ray cluster.")
-@click.option("--yes", is_flag=True, help="A grid of more than a million points is meant.")
+@click.option("--scheduler", metavar="ADDRESS", help="Address of Dask's scheduler, or of the Ray cluster.")
+@click.option("--yes", is_flag=True, help="Confirm a grid of more than a million points.")
 @click.option(
     "--scatter", metavar="X,Y", help="The columns that --picture sets against each other, with their Pareto front; "
     "-Y: less of it is better, +Y: more. Three or more: parallel coordinates.",

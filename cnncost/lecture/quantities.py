@@ -7,7 +7,7 @@ from math import prod
 from cnncost.errors import CnncostError
 from cnncost.lecture import structure
 from cnncost.lecture.quantity import (
-    ALONE,
+    NETWORK_ONLY,
     QUANTITIES,
     TRAINING,
     WORDS,
@@ -24,7 +24,7 @@ from cnncost.ops.transfer import link_bytes as link_bytes_of
 from cnncost.report.model import Report
 from cnncost.units import exact
 
-__all__ = ["ALONE", "QUANTITIES", "TRAINING", "WORDS", "structure", "value_of"]
+__all__ = ["NETWORK_ONLY", "QUANTITIES", "TRAINING", "WORDS", "structure", "value_of"]
 
 
 @quantity("parameters")
@@ -53,49 +53,49 @@ def weights(report: Report, layer: str) -> Value:
     return sum(prod(graph.values[value].shape) for value in owned)
 
 
-@quantity("bytes of the parameters", alone=True)
+@quantity("bytes of the parameters", network_only=True)
 def param_bytes(report: Report, layer: str) -> Value:  # noqa: ARG001  # a quantity's signature
     """Bytes of the whole network's parameters."""
     return report.totals.param_bytes
 
 
-@quantity("MACs", counted=True)
+@quantity("MACs", needs_rules=True)
 def macs(report: Report, layer: str) -> Value:
     """Multiply-accumulates for the input: for one image, if that is what it is."""
     return report.module(layer).macs
 
 
-@quantity("FLOPs", counted=True)
+@quantity("FLOPs", needs_rules=True)
 def flops(report: Report, layer: str) -> Value:
     """Floating-point operations for the input."""
     return report.module(layer).flops
 
 
-@quantity("bytes at the peak of inference", alone=True, counted=True)
+@quantity("bytes at the peak of inference", network_only=True, needs_rules=True)
 def inference_peak(report: Report, layer: str) -> Value:  # noqa: ARG001  # a quantity's signature
     """Bytes of tensors alive at the peak of a forward run."""
     return report.memory.inference_peak
 
 
-@quantity("bytes at the peak of a training step", alone=True, counted=True, training=True)
+@quantity("bytes at the peak of a training step", network_only=True, needs_rules=True, training=True)
 def training_peak(report: Report, layer: str) -> Value:  # noqa: ARG001  # a quantity's signature
     """Bytes of tensors alive at the peak of forward, backward and, if one is named, the optimizer's step."""
     return report.memory.training_peak
 
 
-@quantity("parameters by device", alone=True)
+@quantity("parameters by device", network_only=True)
 def params_by_device(report: Report, layer: str) -> Value:  # noqa: ARG001  # a quantity's signature
     """Parameters on each device of a model that is on several."""
     return _each(report, "params")
 
 
-@quantity("MACs by device", alone=True, counted=True)
+@quantity("MACs by device", network_only=True, needs_rules=True)
 def macs_by_device(report: Report, layer: str) -> Value:  # noqa: ARG001  # a quantity's signature
     """Multiply-accumulates that each device computes for the input."""
     return _each(report, "macs")
 
 
-@quantity("bytes at the peak of a training step by device", alone=True, counted=True, training=True)
+@quantity("bytes at the peak of a training step by device", network_only=True, needs_rules=True, training=True)
 def training_peak_by_device(report: Report, layer: str) -> Value:  # noqa: ARG001  # a quantity's signature
     """Bytes of tensors alive on each device at the peak of a training step."""
     return _each(report, "training_peak")
@@ -113,25 +113,25 @@ def link_bytes(report: Report, layer: str) -> Value:
     return sum(link_bytes_of(node.spec) for node in nodes(report, layer, "transfer"))
 
 
-@quantity("input size", alone=True)
+@quantity("input size", network_only=True)
 def input_size(report: Report, layer: str) -> Value:  # noqa: ARG001  # a quantity's signature
     """Height and width of the image."""
     return input_of(report)[1:]
 
 
-@quantity("input side", alone=True)
+@quantity("input side", network_only=True)
 def input_side(report: Report, layer: str) -> Value:  # noqa: ARG001  # a quantity's signature
     """Side of a square image."""
     return square(input_of(report)[1:])
 
 
-@quantity("input channels", alone=True)
+@quantity("input channels", network_only=True)
 def input_channels(report: Report, layer: str) -> Value:  # noqa: ARG001  # a quantity's signature
     """1 for grey, 3 for colour."""
     return input_of(report)[0]
 
 
-@quantity("input values", alone=True)
+@quantity("input values", network_only=True)
 def input_values(report: Report, layer: str) -> Value:  # noqa: ARG001  # a quantity's signature
     """Channels times height times width."""
     return prod(input_of(report))

@@ -1,4 +1,4 @@
-"""What a quantity of claims is, the register of all, and what they look up in a Report.
+"""The register of quantities that claims are about, and helpers that look them up in a Report.
 
 A quantity that a model, or a layer of it, does not have is an error, never a zero.
 """
@@ -14,8 +14,21 @@ from cnncost.lecture.values import Value
 from cnncost.report.model import Report
 
 __all__ = [
-    "ALONE", "COUNTED", "QUANTITIES", "TRAINING", "WORDS", "Quantity", "agreed", "graph_of", "input_of", "layers",
-    "nodes", "output_of", "quantity", "square", "value_of",
+    "NEEDS_RULES",
+    "NETWORK_ONLY",
+    "QUANTITIES",
+    "TRAINING",
+    "WORDS",
+    "Quantity",
+    "agreed",
+    "graph_of",
+    "input_of",
+    "layers",
+    "nodes",
+    "output_of",
+    "quantity",
+    "square",
+    "value_of",
 ]  # fmt: skip
 
 Quantity: TypeAlias = Callable[[Report, str], Value]
@@ -24,23 +37,23 @@ Quantity: TypeAlias = Callable[[Report, str], Value]
 QUANTITIES: dict[str, Quantity] = {}
 WORDS: dict[str, str] = {}
 """Name of each quantity in a sentence."""
-ALONE = set[str]()
-"""Those that a layer of a network does not have."""
-COUNTED = set[str]()
-"""Those that an op without a rule is missing from."""
+NETWORK_ONLY = set[str]()
+"""Quantities of a whole network, which its layers don't have."""
+NEEDS_RULES = set[str]()
+"""Quantities that are unknown if an op has no rule."""
 TRAINING = set[str]()
-"""Those of a training step."""
+"""Quantities of a training step."""
 
 
 def quantity(
-    words: str, *, alone: bool = False, counted: bool = False, training: bool = False
+    words: str, *, network_only: bool = False, needs_rules: bool = False, training: bool = False
 ) -> Callable[[Quantity], Quantity]:
     """Register a function under its name, with a description of its result."""
 
     def register(function: Quantity) -> Quantity:
         name = function.__name__
         QUANTITIES[name], WORDS[name] = function, words
-        for names, member in ((ALONE, alone), (COUNTED, counted), (TRAINING, training)):
+        for names, member in ((NETWORK_ONLY, network_only), (NEEDS_RULES, needs_rules), (TRAINING, training)):
             if member:
                 names.add(name)
         return function
@@ -56,7 +69,7 @@ def value_of(report: Report, name: str, layer: str) -> Value:
     """
     module = report.module(layer)
     missing = module.unknown if layer else bool(report.unknown)
-    if missing and name in COUNTED:
+    if missing and name in NEEDS_RULES:
         raise CnncostError(
             f"{WORDS[name]} of {layer or report.model}: no exact figure: no rule counts {', '.join(report.unknown)}; "
             "a rule of your own does (cnncost.rule)"

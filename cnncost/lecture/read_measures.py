@@ -25,7 +25,7 @@ from cnncost.lecture.claims import (
     Sum,
 )
 from cnncost.lecture.laws import QUANTITIES as LAWS
-from cnncost.lecture.quantities import ALONE, QUANTITIES, TRAINING
+from cnncost.lecture.quantities import NETWORK_ONLY, QUANTITIES, TRAINING
 from cnncost.near import suggestion
 from cnncost.toml_file import Keys, TomlFile
 
@@ -70,7 +70,7 @@ class Measures(TomlFile):
             near = suggestion(quantity, QUANTITIES) or f"; expected one of {', '.join(QUANTITIES)}"
             raise self.wrong((*keys, "quantity"), f"unknown quantity {quantity!r}{near}")
         layer = self.typed(table.get("layer", ""), str, (*keys, "layer"), "a module's path")
-        if layer and quantity in ALONE:
+        if layer and quantity in NETWORK_ONLY:
             raise self.wrong((*keys, "layer"), f"{quantity} is of the whole model, not of a layer")
         optimizer = self.typed(table.get("optimizer", ""), str, (*keys, "optimizer"), 'an optimizer, such as "adamw"')
         if optimizer and quantity not in TRAINING:

@@ -1,8 +1,8 @@
-"""Workspaces of convolutions on a CPU: copies in the layout of oneDNN's blocks, columns of images, gradients' copies.
+"""Workspaces of convolutions on a CPU: copies in oneDNN's blocked layouts, im2col buffers, copies of gradients.
 
 A kernel of oneDNN reads images as N,C/8,*X,8 (16 with AVX-512), weights as K/8,C/8,*R,8,8. Torch hands it plain ones:
 each operand is copied, the result is made in blocks and copied out when the operands' copies are gone. Without a kernel
-by blocks, it multiplies columns (`gemm`): C/g·R numbers for each output position, one image a thread.
+by blocks, it multiplies columns (im2col and `gemm`): C/g·R numbers for each output position, one image a thread.
 """
 
 from __future__ import annotations
@@ -14,15 +14,15 @@ from cnncost.graph import ITEM_BYTES, OpSpec, TensorType
 from cnncost.ops.workspace import Kernels
 
 _SMALL = 20_480
-"""Elements of one image from which on torch takes oneDNN (`ConvParams::use_mkldnn`)."""
+"""Torch calls oneDNN for images with more elements (`ConvParams::use_mkldnn`)."""
 _BATCHES, _PAGE = 4_120, 4_096
-"""Bytes of descriptions that a kernel of small products (`brgemm`) goes through, a thread, and once."""
+"""Bytes of batch descriptors of oneDNN's `brgemm` kernels: for each thread, and once for all."""
 _CACHE = 2**19
-"""Bytes of columns in forward, at most: a core's second cache."""
+"""Most bytes of an im2col buffer in forward: the size of a core's L2 cache."""
 _LARGE = 6
-"""Side of a kernel over a whole image from which on AVX-512 copies the weights' gradient once more."""
+"""With AVX-512, the weights' gradient is copied once more for kernels of this side or more that cover the image."""
 _STRIDED_BATCHES = 49_152
-"""The same where it goes through the gradient of a strided convolution."""
+"""Bytes of batch descriptors for each thread in the input gradient of a strided convolution."""
 
 
 def up(size: int, block: int) -> int:
@@ -34,11 +34,11 @@ class Conv:
     """One convolution as its kernels see it: x: N,C,*X; w: K,C/g,*R; y: N,K,*P, of a transposed one x and y swapped.
 
     Attributes:
-        x, w, y: bytes of the plain tensors.
-        positions: P; slice: those of a slice of a volume.
-        side: the longest side of the kernel.
-        first: N,C,*X of what the call is given.
-        copied: bytes of the copies of operands that torch makes first.
+        x, w, y: bytes of the tensors in their own layouts.
+        positions: output positions of one image; slice: of one slice of a volume.
+        r: positions of the kernel; side: its longest side.
+        first: N,C,*X of the call's input.
+        copied: bytes of the contiguous copies that torch makes of operands first.
     """
 
     def __init__(self, spec: OpSpec, x: TensorType, y: TensorType, kernels: Kernels) -> None:
@@ -74,22 +74,22 @@ class Conv:
 
     @cached_property
     def strided(self) -> bool:
-        """Whether it skips positions."""
+        """Whether a stride is above 1."""
         return max(self.spec["stride"], default=1) > 1
 
     @cached_property
     def dilated(self) -> bool:
-        """Whether its taps lie apart."""
+        """Whether a dilation is above 1."""
         return max(self.spec["dilation"], default=1) > 1
 
     @property
     def depthwise(self) -> bool:
-        """One channel to one channel."""
+        """Whether it is depthwise with one output channel for each input channel."""
         return 1 < self.g == self.c == self.k
 
     @property
     def block(self) -> int:
-        """Channels of a block."""
+        """Channels in a block of oneDNN's layouts."""
         return self.kernels.lanes
 
     @property
@@ -106,7 +106,7 @@ class Conv:
 
     @property
     def columns(self) -> int:
-        """Of one image, of a volume one slice. A 1x1 kernel that goes over all positions reads the image itself."""
+        """Bytes of the im2col buffer of an image, or a volume's slice; 0 if a 1x1 kernel reads the image itself."""
         if self.r == 1 and not self.strided and not self.padding and not (self.native and self.dilated):
             return 0
         positions = self.positions if self.native or self.axes < 3 else self.slice
@@ -119,17 +119,17 @@ class Conv:
 
     @property
     def threads(self) -> int:
-        """That have columns of their own."""
+        """How many threads have an im2col buffer each."""
         return min(self.kernels.threads, self.n * self.g)
 
     @property
     def batches(self) -> int:
-        """Bytes of descriptions of small products."""
+        """Bytes of batch descriptors of small products (`brgemm`)."""
         return _BATCHES * self.kernels.threads + _PAGE
 
     @property
     def gathered(self) -> int:
-        """The positions that a 1x1 kernel with strides reads, of one image a thread, put together (`rtus`)."""
+        """Bytes into which a strided 1x1 kernel gathers the positions that it reads, an image a thread (`rtus`)."""
         if self.r > 1 or not self.strided or self.padding or self.depthwise:
             return 0
         return self.kernels.threads * up(self.c, self.block) * self.positions * self.item
@@ -141,11 +141,11 @@ class Conv:
         return self.g == 1 or self.depthwise or whole
 
     def blocked(self, nbytes: int, channels: int) -> int:
-        """An image's bytes, its channels filled up to blocks."""
+        """Bytes of a tensor with its channels padded to whole blocks."""
         return nbytes // channels * up(channels, self.block)
 
     def weights(self, flat: bool = False) -> int:
-        """Bytes of weights in blocks; a flat image's few channels are as they are."""
+        """Bytes of weights in blocks; `flat`: input channels are few and not padded."""
         if self.depthwise:
             return up(self.g, self.block) * self.r * self.item
         if self.g > 1:
@@ -172,7 +172,7 @@ def _registers(channels: int, lanes: int) -> int:
 
 
 def conv(spec: OpSpec, kernels: Kernels) -> int:
-    """Operands in blocks beside the result in blocks, or that beside the plain result: whichever is more."""
+    """Bytes of a forward: the larger of blocked operands with the blocked result, and that with the plain result."""
     given, made = spec.inputs[0], spec.outputs[0]
     if not given.numel or not made.numel:
         return 0
@@ -204,7 +204,7 @@ def _forward(c: Conv) -> int:
 
 
 def conv_backward(spec: OpSpec, kernels: Kernels) -> int:
-    """The gradient of the input is made first, then that of the weights beside it, each as forward makes its result."""
+    """Bytes of a backward: the input's gradient is computed first and held while the weights' is computed."""
     grad, given = spec.inputs[0], spec.inputs[1]
     if not grad.numel or not given.numel:
         return 0
@@ -221,7 +221,7 @@ def conv_backward(spec: OpSpec, kernels: Kernels) -> int:
 
 
 def _of_input(c: Conv) -> int:
-    """The most that is out while the gradient of x is made, itself included.
+    """Most bytes allocated at once while the gradient of x is computed, that gradient included.
 
     A dense convolution with strides is done by small products on channels-last images, which are copied twice.
     """
@@ -244,9 +244,9 @@ def _of_input(c: Conv) -> int:
 
 
 def _of_weights(c: Conv) -> int:
-    """The most that is out while the gradient of w is made, itself included.
+    """Most bytes allocated at once while the gradient of w is computed, that gradient included.
 
-    By columns, oneDNN books four times the weights to add up what threads find (`key_conv_wei_reduction`).
+    With im2col, oneDNN reserves four times the weights to sum the threads' results (`key_conv_wei_reduction`).
     """
     beyond = c.padding > c.side // 2 if c.wide else c.side > min(c.sizes[-2:]) or (c.axes == 3 and c.strided)
     apart = (c.dilated and c.r > 1) or beyond
@@ -265,5 +265,5 @@ def _of_weights(c: Conv) -> int:
 
 
 def _in_both(c: Conv) -> int:
-    """Weights whose inputs and outputs of each group are filled up to blocks."""
+    """Bytes of weights, each group's input and output channels padded to whole blocks."""
     return c.g * up(c.c // c.g, c.block) * up(c.k // c.g, c.block) * c.r * c.item

@@ -13,8 +13,7 @@ from typing import Any, Literal, NamedTuple, TypeAlias
 from cnncost.render.values import NUMBERS, Kind
 
 Shown: TypeAlias = Literal["all", "people", "text", "markup", "data"]
-"""Where a part or a column is: everywhere; in all but CSV and JSON; in text alone; in markdown, HTML and LaTeX; in CSV
-and JSON alone."""
+"""Where it is shown: everywhere; not as data; only in text; only in markdown, HTML and LaTeX; only in CSV and JSON."""
 Role: TypeAlias = Literal["row", "rest", "total"]
 """What a row is: one of the results; the sum of those that are not listed; the sum of all. Data has results alone."""
 MARKUP, TEXT, DATA = (frozenset({"all", *more}) for more in (("people", "markup"), ("people", "text"), ("data",)))

@@ -11,7 +11,7 @@ from cnncost.render.formats import Format
 if TYPE_CHECKING:
     from cnncost.render.timeline import Timeline
 
-TRACE = Format("trace", meaning="of ops and memory over predicted time, for Perfetto and chrome://tracing")
+TRACE = Format("trace", meaning="ops and memory over predicted time, for Perfetto and chrome://tracing")
 SPEEDSCOPE = Format("speedscope", meaning="flame graphs, for speedscope.app")
 VIEWERS = (TRACE, SPEEDSCOPE)
 

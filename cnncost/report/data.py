@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 SomeReport = TypeVar("SomeReport", bound="ReportData")
 
 OF_STEP = "the training step is of "
-"""How a note begins that says what a training step depends on where forward does not."""
+"""Prefix of notes on data that a training step depends on and forward does not."""
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from cnncost.budget.join import Table as Own
+from cnncost.budget.join import Table as Joined
 from cnncost.budget.join import read as read_own
 from cnncost.errors import CnncostError, InputError
 from cnncost.files import check, write, write_bytes
@@ -194,7 +194,7 @@ def _builds(grid: Grid, model: str) -> bool:
     return True
 
 
-def _own(grid: Grid, path: str | Path) -> Own:
+def _own(grid: Grid, path: str | Path) -> Joined:
     """The user's table. Raises InputError for two rows of a model, a column that the sweep has, or no model of it."""
     own = read_own(path)
     names = [model for _, model, _ in own.rows]

@@ -2,7 +2,7 @@
 
 from cnncost.render.formats import FORMATS, Format
 
-SHOWN = FORMATS.also(Format("jsonl", (".jsonl",), meaning="an object a line, of a row each"))
+SHOWN = FORMATS.also(Format("jsonl", (".jsonl",), meaning="a JSON object for each row, a line each"))
 """What `--format` can say."""
 FILES = SHOWN.also(Format("parquet", (".parquet",)))
 """Files can be of bytes, too."""

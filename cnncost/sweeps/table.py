@@ -1,4 +1,4 @@
-"""The rows of a sweep as a table: its columns, and files of it."""
+"""The table of a sweep: its columns and rows, and how it is written."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from cnncost.errors import MissingPackageError
 from cnncost.render.document import COMPACT, Cell, Column, Document, Narrower, Row, notes
-from cnncost.render.document import Table as Part
+from cnncost.render.document import Table as TablePart
 from cnncost.render.values import Kind
 from cnncost.sweeps.figures import FIGURES
 from cnncost.sweeps.grid import Grid
@@ -18,7 +18,7 @@ from cnncost.sweeps.grid import Grid
 if TYPE_CHECKING:
     import pandas as pd
 
-    from cnncost.budget.join import Table as Own
+    from cnncost.budget.join import Table as Joined
 
 _LAST = (
     Column(
@@ -48,7 +48,7 @@ class Table(NamedTuple):
 
     @property
     def names(self) -> tuple[str, ...]:
-        """Of the columns."""
+        """Names of the columns."""
         return tuple(column.name for column in self.columns)
 
     @property
@@ -63,8 +63,8 @@ class Table(NamedTuple):
             yield dict(zip(self.names, row, strict=True))
 
 
-def columns(grid: Grid, own: Own | None = None) -> tuple[Column, ...]:
-    """The columns of a grid's table: what the points are, the figures, the user's own, what marks them."""
+def columns(grid: Grid, own: Joined | None = None) -> tuple[Column, ...]:
+    """The columns: what varies, the figures, columns joined from the user's CSV, and remarks."""
     varied: list[Column] = [Column(name, name, "number") for name in _sizes(grid)]
     dtype = [Column("dtype", "dtype")] if grid.dtypes != (None,) else []
     figures = [Column(name, FIGURES[name].heading, FIGURES[name].kind, meaning=FIGURES[name].meaning)
@@ -84,13 +84,13 @@ def _kind(values: Sequence[Any]) -> Kind:
 
 
 def _sizes(grid: Grid) -> tuple[str, ...]:
-    """Columns of what varies: those that the table has a column of already get another name."""
+    """Columns for the sizes that vary; a name that is taken gets the prefix `vary_`."""
     taken = {"model", "dtype", "input", "error", *FIGURES}
     return tuple(f"vary_{name}" if name in taken else name for name in grid.variables)
 
 
-def table(grid: Grid, found: dict[int, dict[str, Any]], own: Own | None = None) -> Table:
-    """The table of all rows, in the order of the grid; the rows are taken out of `found`."""
+def table(grid: Grid, found: dict[int, dict[str, Any]], own: Joined | None = None) -> Table:
+    """The table of all rows, in the order of the grid. Rows are removed from `found`, which may be large."""
     named = columns(grid, own)
     joined = {model: values for _, model, values in own.rows} if own else {}
     sizes, names, made = _sizes(grid), [column.name for column in named], []
@@ -157,7 +157,7 @@ def document(result: Table) -> Document:
     return Document(
         "sweep", told, facts={"models": models, "failed": result.failed},
         parts=(
-            Part(shown, tuple(_marked(result) if bounds else map(Row, result.rows)), "rows", narrower=_NARROWER),
+            TablePart(shown, tuple(_marked(result) if bounds else map(Row, result.rows)), "rows", narrower=_NARROWER),
             notes(*words),
         ),
     )  # fmt: skip

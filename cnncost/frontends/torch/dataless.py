@@ -23,10 +23,10 @@ REMEMBERED = frozenset(
     for where, names in ((torch.Tensor, _METHODS), (torch, _FUNCTIONS), (F, _LAYERS))
     for name in names
 )
-"""They draw no random numbers, write to nothing but `out`, and return one tensor with its own storage."""
+"""Functions whose results are cached: they draw no random numbers, write only to `out`, and return one new tensor."""
 
-_SAYS_MORE = frozenset({"out", "names"})
-"""Arguments with which the result is not just a new tensor."""
+_UNCACHED = frozenset({"out", "names"})
+"""Keyword arguments that make a call's result more than a new tensor: it is not cached."""
 
 _META = torch.device("meta")
 _TENSORS = frozenset({torch.Tensor, torch.nn.Parameter})
@@ -35,6 +35,8 @@ _PLAIN = frozenset({int, float, bool, str, type(None), torch.dtype, torch.device
 
 
 class _Made(NamedTuple):
+    """A result, from which an equal tensor can be made."""
+
     size: torch.Size
     stride: tuple[int, ...]
     dtype: torch.dtype
@@ -62,7 +64,7 @@ def remembered(func: Any, args: Any, kwargs: Any) -> Any:
     if (made := _KNOWN.get(signature)) is not None:
         return torch.empty_strided(made.size, made.stride, dtype=made.dtype, device=_META)
     result = func(*args, **kwargs)
-    if _plain(result) and not result.requires_grad and _SAYS_MORE.isdisjoint(kwargs):
+    if _plain(result) and not result.requires_grad and _UNCACHED.isdisjoint(kwargs):
         _KNOWN[signature] = _Made(result.size(), result.stride(), result.dtype)
     return result
 
