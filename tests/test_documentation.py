@@ -239,7 +239,7 @@ NOT_ALONE = (
     "cnncost.custom_rules({Correlation", "cnncost.Meter(model", "report.explain('layers.0.linear1')",
     "cnncost.sweep(['torchvision:resnet*']", "cnncost.pipelined(schedule, inputs)", "report.save('resnet50.html')",
 )  # fmt: skip
-"""Lines that need a name of the reader's own or a package that not everybody has, or write files; others run those."""
+"""Lines that need a name of the reader's own or a package that not all have, or write files: other tests run those."""
 
 
 @pytest.mark.parametrize("code", [ast.unparse(tree) for code, tree in PROSE.items() if "..." not in code])

@@ -114,5 +114,5 @@ def test_a_new_format_is_a_file_and_a_line(tmp_path):
     assert "| device + title + float32 + " in ran.stdout
     assert "|org|" in "".join(ran.stdout.split())
     assert f"ends in {FORMATS.usual_endings.replace(' or', ', .org or')}, got .png" in ran.stderr
-    assert re.search(r"the module tree of text, markdown, .*latex.* or org", ran.stderr)
+    assert re.search(r"the module tree of text, markdown, .* or org", ran.stderr)
     assert (tmp_path / "saved.org").read_text().startswith("# lenet5")

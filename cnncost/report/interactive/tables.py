@@ -145,11 +145,12 @@ def _row(item: Item, wide: Widened, columns: Sequence[Column]) -> Module:
     """The row of an item, with what only the widened report has: sums over its modules, or what all of them share."""
     if item.paths == ("",) and not item.own:
         return wide.modules[""]
-    extra = [column for column in columns if column.group]
+    summed = {*names(Module, "sum")}
+    stored = summed.union(names(Module, "any"), names(Module, "no"))  # what is derived follows
+    extra = [column for column in columns if column.group and (column.attribute or column.name) in stored]
     if not extra:
         return item.row
     each = [_own(wide.layers.get(path, ())) if item.own else wide.modules[path] for path in item.paths]
-    summed = {*names(Module, "sum")}
     filled: dict[str, Any] = {}
     for column in extra:
         attribute = column.attribute or column.name
