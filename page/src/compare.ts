@@ -21,7 +21,7 @@ export function comparison(data: Comparison, place: HTMLElement): void {
   found.dots = scatter(model, store, () => (row) => found.parallel?.kept(row) ?? true);
   found.parallel = new Parallel(model, store, () => found.dots!.mark());
   const list = (css: string, texts: string[]) => texts.length > 0 && h("ul", { class: css }, ...texts.map((text) => h("li", {}, text)));
-  place.append(h("div", { class: "cnncost views" },
+  place.append(h("div", { class: "cnncost views several" },
     h("div", { class: "view" }, list("soft why", data.told), list("warnings", data.warnings)),
     found.dots.element, found.parallel.element, new Table(model, store, LAYOUT).element));
 }

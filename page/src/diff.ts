@@ -59,7 +59,7 @@ export function diff(data: Diff, place: HTMLElement): void {
   const store = new Store({ row: 0, metric: model.metric, device: "" });
   store.on(["metric"], ({ metric }) => (model.metric = metric));
   const metrics = model.metrics.map((metric) => ({ value: metric.name, text: metric.heading }));
-  const views = h("div", { class: "cnncost views" },
+  const views = h("div", { class: "cnncost views several" },
     h("section", { class: "view totals-of-both", "aria-labelledby": "totals-title" },
       h("h2", { id: "totals-title" }, "Before and after"), totals(data), ...sentences(data)),
     icicle(model, store, "What changed"), new Table(model, store).element, inspector(model, store));

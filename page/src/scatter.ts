@@ -8,7 +8,7 @@ import type { Model } from "./model.ts";
 import type { Store } from "./state.ts";
 
 const RADIUS = 6;
-type Scale = ((n: number) => number) & { ticks(count?: number): number[] };
+type Scale = ((n: number) => number) & { ticks(count?: number): number[]; domain(): number[] };
 
 /** A scale of a figure; logarithmic for counts and bytes, if all are above 0. */
 export function scaleOf(axis: Axis, values: number[], range: [number, number]): Scale {
@@ -28,12 +28,21 @@ export function tickOf(axis: Axis, n: number): string {
 /** No more than so many ticks; of a logarithmic scale those of 1, 2 and 5. */
 export function ticksOf(scale: Scale, axis: Axis, most: number): [number, string][] {
   let ticks = scale.ticks(most);
-  if (ticks.length > most && axis.look !== "figure") {
+  const logarithmic = "base" in scale;
+  if (axis.look === "bytes" && logarithmic) ticks = doublings(scale.domain());
+  else if (logarithmic) {
     const round = (digits: number[]) => ticks.filter((n) => digits.includes(Number(n.toExponential()[0])));
-    ticks = [[1, 2, 5], [1, 3], [1]].map(round).find((found) => found.length <= most && found.length > 1) ?? round([1]);
+    ticks = [[1, 2, 5], [1, 3], [1]].map(round).find((found) => found.length <= most && found.length > 1) ?? ticks;
   }
   const step = Math.ceil(ticks.length / most) || 1;
   return ticks.filter((_, i) => i % step === 0).map((n) => [scale(n), tickOf(axis, n)]);
+}
+
+/** The powers of two in a range of bytes. */
+function doublings([low, high]: number[]): number[] {
+  const found: number[] = [];
+  for (let n = 2 ** Math.ceil(Math.log2(low!)); n <= high!; n *= 2) found.push(n);
+  return found;
 }
 
 export function scatter(model: Model<Comparison>, store: Store, kept: () => (row: number) => boolean): { element: HTMLElement; mark: () => void } {
