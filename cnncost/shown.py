@@ -67,6 +67,13 @@ class ShownDiff(Shown, Diff):
 
         return document(self, (self.old.model, self.new.model))
 
+    def to_html(self) -> str:
+        """One self-contained page of both models as one tree, coloured by what changed."""
+        from cnncost.budget.render.diff_page import page
+        from cnncost.render.html import to_html
+
+        return to_html(page(self, (self.old.model, self.new.model)))
+
 
 class ShownCheck(Shown, Check):
     """A Check."""

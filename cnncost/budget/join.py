@@ -188,7 +188,7 @@ def _quality(table: Table, columns: Sequence[str], rows: Sequence[Compared], ask
     values = {name: [value for row in rows if (value := dict(row.joined)[name]) is not None] for name in columns}
     numeric = [name for name in columns if values[name] and not any(isinstance(each, str) for each in values[name])]
     if asked is None:
-        return Quality(numeric[0], not _less(numeric[0])) if numeric else None
+        return Quality(numeric[0], not less(numeric[0])) if numeric else None
     name = asked if asked in columns else asked.removeprefix("-")
     if name not in columns:
         hint = suggestion(name, columns) or f"; it has {_few(columns)}"
@@ -197,10 +197,10 @@ def _quality(table: Table, columns: Sequence[str], rows: Sequence[Compared], ask
         text = next((each for each in values[name] if isinstance(each, str)), None)
         wrong = "nothing for these models" if text is None else repr(text[:40])
         raise InputError(f"{table.path}: column {name}: expected numbers, got {wrong}")
-    return Quality(name, name == asked and not _less(name))
+    return Quality(name, name == asked and not less(name))
 
 
-def _less(name: str) -> bool:
+def less(name: str) -> bool:
     """Whether the name says that less is better."""
     return any(word in _LESS for word in re.split(r"[^a-z]+", name.lower()))
 

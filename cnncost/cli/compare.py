@@ -84,9 +84,10 @@ def command(
             draw_quality(rows, joined.quality, picture)
         else:
             draw_pareto(rows, picture)
-    from cnncost.budget.render.compare import document
+    from cnncost.budget.render import compare as static
+    from cnncost.budget.render import compare_page
 
-    terminal.write(document(rows, joined), form, output)
+    terminal.write((compare_page.page if form == "html" else static.document)(rows, joined), form, output)
 
 
 def _places(output: str | None, picture: str | None, form: str | None) -> tuple[str | None, str | None]:

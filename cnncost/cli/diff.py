@@ -82,10 +82,11 @@ def command(
     else:
         sides, names = _two(models, settings, parsed_model_args(new_args))
     diff = Diff(*sides)
-    from cnncost.budget.render.diff import document
+    from cnncost.budget.render import diff as static
+    from cnncost.budget.render import diff_page
     from cnncost.cli import terminal
 
-    terminal.write(document(diff, names, top), form, output)
+    terminal.write((diff_page.page if form == "html" else static.document)(diff, names, top), form, output)
     return int(exit_code and bool(diff.changes))
 
 

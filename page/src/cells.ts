@@ -1,5 +1,5 @@
 // Cells of the treegrid, their headings and widths.
-import type { Column } from "./data.ts";
+import type { Column, Num, Tabled } from "./data.ts";
 import { h } from "./dom.ts";
 import { exact } from "./format.ts";
 import type { Model } from "./model.ts";
@@ -16,13 +16,13 @@ export function headOf(column: Column, sorting: Sorting | null, sized: boolean, 
   }, h("button", { type: "button", title: `${column.meaning}; sorts`, click: sort }, column.heading + arrow));
 }
 
-export function cellOf(model: Model, tree: Tree, column: Column, row: number, state: State, flat: boolean): HTMLElement {
+export function cellOf(model: Model<Tabled>, tree: Tree, column: Column, row: number, state: State, flat: boolean): HTMLElement {
   if (column.name === "module") return nameOf(tree, row, flat);
   const text = model.cell(tree, column, row, state.device);
   const value = model.number(tree, column.name, row, state.device);
   const nothing = text === "" || value === 0;
   const cell = h("div", {
-    role: "gridcell", class: `cell${column.right ? " n" : ""}${nothing ? " zero" : ""}`, "data-column": column.name,
+    role: "gridcell", class: `cell${column.right ? " n" : ""}${nothing ? " zero" : signOf(column, value)}`, "data-column": column.name,
     title: column.look === "bytes" && value !== null ? `${exact(value)} B` : text.length > 18 ? text : null,
   }, text);
   if (column.name === state.metric && value) {
@@ -31,6 +31,11 @@ export function cellOf(model: Model, tree: Tree, column: Column, row: number, st
     cell.classList.add("meter");
   }
   return cell;
+}
+
+/** The style of a change. */
+function signOf(column: Column, value: Num | null): string {
+  return column.look.startsWith("signed") && value !== null ? (value > 0 ? " grew" : " shrank") : "";
 }
 
 function nameOf(tree: Tree, row: number, flat: boolean): HTMLElement {
@@ -47,7 +52,7 @@ function nameOf(tree: Tree, row: number, flat: boolean): HTMLElement {
 const cached = new WeakMap<Tree, Map<string, number>>();
 
 /** Widths in characters: of the largest number of a column, or its longest text. */
-export function widthsOf(model: Model, tree: Tree, columns: Column[], device: string): string {
+export function widthsOf(model: Model<Tabled>, tree: Tree, columns: Column[], device: string): string {
   const known = cached.get(tree) ?? new Map<string, number>();
   cached.set(tree, known);
   return columns.map((column) => {
@@ -63,11 +68,11 @@ export function widthsOf(model: Model, tree: Tree, columns: Column[], device: st
   }).join(" ");
 }
 
-function widest(model: Model, tree: Tree, column: Column, device: string): number {
+function widest(model: Model<Tabled>, tree: Tree, column: Column, device: string): number {
   if (column.look === "seconds") return 8;
   if (column.look === "bytes") return 9;
   const size = model.sizes(tree, column.name, device);
   let largest = 0;
-  for (let row = 1; row < tree.size; row++) if ((size(row) ?? 0) > (size(largest) ?? 0)) largest = row;
+  for (let row = 1; row < tree.size; row++) if (Math.abs(size(row) ?? 0) > Math.abs(size(largest) ?? 0)) largest = row;
   return model.cell(tree, column, largest, device).length + 1;
 }

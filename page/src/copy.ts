@@ -1,5 +1,5 @@
 // The rows of the table as text for elsewhere: markdown, CSV with exact numbers, LaTeX by booktabs.
-import type { Column } from "./data.ts";
+import type { Column, Tabled } from "./data.ts";
 import type { Model } from "./model.ts";
 import type { Tree } from "./tree.ts";
 
@@ -7,7 +7,7 @@ export type Format = "Markdown" | "CSV" | "LaTeX";
 export const FORMATS: Format[] = ["Markdown", "CSV", "LaTeX"];
 
 export interface Copied {
-  model: Model;
+  model: Model<Tabled>;
   tree: Tree;
   rows: Iterable<number>;
   columns: Column[];
@@ -29,7 +29,7 @@ function heading(column: Column, what: Copied): string {
 function markdown(what: Copied): string {
   const { model, tree, columns, device } = what;
   const lines = [
-    line(["module", ...columns.map((column) => heading(column, what))]),
+    line([model.row, ...columns.map((column) => heading(column, what))]),
     line([":--", ...columns.map((column) => (column.right ? "--:" : ":--"))]),
   ];
   for (const row of what.rows) {
@@ -82,7 +82,7 @@ function latex(what: Copied): string {
     "% needs \\usepackage{booktabs}",
     `\\begin{tabular}{@{}l${columns.map((column) => (column.right ? "r" : "l")).join("")}@{}}`,
     "  \\toprule",
-    `  ${["module", ...columns.map((column) => heading(column, what))].map(escaped).join(" & ")} \\\\`,
+    `  ${[model.row, ...columns.map((column) => heading(column, what))].map(escaped).join(" & ")} \\\\`,
     "  \\midrule",
   ];
   for (const row of what.rows) {

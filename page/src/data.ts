@@ -11,6 +11,8 @@ export interface Column {
   look: string;
   right: boolean;
   sums: boolean;
+  /** Left out until it is asked for. */
+  hidden?: boolean;
 }
 
 export interface Coded {
@@ -28,6 +30,8 @@ export interface Rows {
   marks: Record<string, Record<string, string>>;
   numbers: Record<string, Written[]>;
   texts: Record<string, Coded>;
+  /** Of a difference: what became of each. */
+  state?: string[];
   profile?: number[];
   first?: number[];
 }
@@ -102,18 +106,62 @@ export interface Reach {
   tables: (number | [number, number, number, number, number])[][];
 }
 
-export interface Summary {
+/** What a tree and its table are made of. */
+export interface Tabled {
+  columns: Column[];
+  rows: Rows;
+  folded: Rows | null;
+  fold?: number[];
+  devices?: Device[];
+}
+
+export interface Total {
+  name: string;
+  heading: string;
+  look: string;
+  old: Written;
+  new: Written;
+  change: Written;
+  marks: { old: string; new: string; change: string };
+}
+
+/** Two models as one tree. */
+export interface Diff extends Tabled {
+  view: "diff";
+  names: [string, string];
+  why: string[];
+  warnings: string[];
+  moved: string[];
+  totals: Total[];
+}
+
+export interface Axis {
+  name: string;
+  heading: string;
+  look: string;
+  /** What is better; empty if that is not known. */
+  better: "less" | "more" | "";
+}
+
+/** Several models, a row each. */
+export interface Comparison extends Tabled {
+  view: "compare";
+  axes: Axis[];
+  /** By both axes' names: the rows that no other one beats. */
+  fronts: Record<string, number[]>;
+  x: string;
+  y: string;
+  told: string[];
+  warnings: string[];
+}
+
+export interface Summary extends Tabled {
   schema: number;
   view: "summary";
   title: string;
   inputs: string;
   lower_bound: boolean;
-  columns: Column[];
-  rows: Rows;
-  folded: Rows | null;
-  fold?: number[];
   profiles?: { intensity: (number | null)[] };
-  devices?: Device[];
   formulas?: Formulas;
   memory: { runs: Run[]; why: string };
   reach: { found: Reach | null; why: string };

@@ -66,6 +66,11 @@ export function share(part: Num, whole: Num): string {
 export function shown(look: string, value: Num): string {
   if (look === "count") return exact(value);
   if (look === "bytes") return data(value);
+  if (look === "figure") return String(value).replace("-", "−");
+  if (look.startsWith("signed_")) {
+    if (!value) return look === "signed_bytes" ? "±0 B" : "±0";
+    return (value > 0 ? "+" : "−") + shown(look.slice("signed_".length), value < 0 ? -value : value);
+  }
   if (look === "seconds") return si(Number(value), "s");
   return typeof value === "bigint" ? exact(value) : ratio(value);
 }

@@ -1,6 +1,6 @@
 // Modules as bands, each as wide as its share, what is in it below. Only what is wide enough to see is laid out.
+import type { Tabled } from "./data.ts";
 import { h, onWidth, tooltip } from "./dom.ts";
-import { share } from "./format.ts";
 import type { Model } from "./model.ts";
 import type { Store } from "./state.ts";
 import type { Tree } from "./tree.ts";
@@ -44,7 +44,7 @@ export function bands(tree: Tree, root: number, size: (row: number) => number | 
   return found.filter((band) => band.width >= LEAST / 3);
 }
 
-export function icicle(model: Model, store: Store): HTMLElement {
+export function icicle(model: Model<Tabled>, store: Store, title = "Where it goes"): HTMLElement {
   const { tree } = model;
   let root = 0;
   const box = h("div", { class: "bands" });
@@ -73,8 +73,7 @@ export function icicle(model: Model, store: Store): HTMLElement {
   }
 
   function one(band: Band, i: number): HTMLElement {
-    const leaf = tree.leaf(band.row);
-    const css = `band${leaf ? ` c${model.colour(band.row)}` : ""}${band.count > 1 ? " many" : ""}`;
+    const css = `band ${model.css(band.row)}${band.count > 1 ? " many" : ""}`;
     const name = band.width > 34 && band.count === 1 ? (band.row ? tree.rows.name[band.row]! : tree.label(0)) : "";
     const element = h("div", { class: css, "data-band": i }, name);
     element.style.cssText = `left:${band.x}px;top:${band.level * HEIGHT}px;width:${Math.max(1, band.width - 0.6)}px`;
@@ -109,12 +108,9 @@ export function icicle(model: Model, store: Store): HTMLElement {
     if (!band) return tooltip(null);
     const { metric, device } = store.state;
     const about = model.metrics.find((each) => each.name === metric)!;
-    const size = model.sizes(tree, metric, device);
-    tooltip(event,
-      h("b", {}, band.count > 1 ? `${band.count} modules from ${tree.label(band.row)} on` : tree.label(band.row)),
-      band.count > 1 ? null : h("div", { class: "soft" }, tree.text("class", band.row)),
-      band.count > 1 ? null : h("div", {}, `${model.cell(tree, about, band.row, device)} ${about.heading}, ` +
-        `${share(size(band.row) ?? 0, size(0) ?? 0)} of all`));
+    if (band.count > 1) return tooltip(event, h("b", {}, `${band.count} modules from ${tree.label(band.row)} on`));
+    const [soft, plain] = model.told(band.row, about, device);
+    tooltip(event, h("b", {}, tree.label(band.row)), h("div", { class: "soft" }, soft), h("div", {}, plain));
   });
   box.addEventListener("pointerleave", () => tooltip(null));
   store.on(["metric", "device"], draw);
@@ -122,9 +118,9 @@ export function icicle(model: Model, store: Store): HTMLElement {
   onWidth(box, draw);
 
   const legend = h("ul", { class: "legend" },
-    ...model.classes.map((name, i) => h("li", {}, h("span", { class: `swatch c${i}` }), name)));
+    ...model.legend().map(([css, text]) => h("li", {}, h("span", { class: `swatch ${css}` }), text)));
   return h("section", { class: "view icicle", "aria-labelledby": "icicle-title" },
-    h("div", { class: "title" }, h("h2", { id: "icicle-title" }, "Where it goes"), crumbs, zoom),
+    h("div", { class: "title" }, h("h2", { id: "icicle-title" }, title), crumbs, zoom),
     h("p", { class: "sr" }, "Each module is a band as wide as its share; the table of modules has the same numbers."),
     box, legend);
 }

@@ -1,10 +1,14 @@
 // Starts the page: reads the data that stands in it, and draws the views of its kind.
-import type { Summary } from "./data.ts";
+import { comparison } from "./compare.ts";
+import type { Comparison, Diff, Summary } from "./data.ts";
+import { diff } from "./diff.ts";
 import { summary } from "./summary.ts";
 import "./page.css";
 
 const VIEWS: Record<string, (data: never, place: HTMLElement) => void> = {
   summary: (data: Summary, place) => summary(data, place),
+  diff: (data: Diff, place) => diff(data, place),
+  compare: (data: Comparison, place) => comparison(data, place),
 };
 
 function start(): void {

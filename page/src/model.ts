@@ -1,6 +1,6 @@
 // The page's data, ready to be asked: trees, numbers by column and device, colours of classes.
-import type { Column, Device, Num, Summary } from "./data.ts";
-import { shown, si } from "./format.ts";
+import type { Column, Device, Num, Summary, Tabled } from "./data.ts";
+import { share, shown, si } from "./format.ts";
 import { Tree } from "./tree.ts";
 
 export interface Metric {
@@ -15,15 +15,17 @@ const METRICS: [string, string][] = [
 ];
 const COLOURS = 8;
 
-export class Model {
+export class Model<D extends Tabled = Summary> {
   readonly tree: Tree;
   readonly folded: Tree | null;
   readonly devices: Device[];
   readonly metrics: Metric[];
   readonly columns: Column[];
+  /** What a row is. */
+  readonly row: string = "module";
   private readonly colours: Map<string, number>;
 
-  constructor(readonly data: Summary) {
+  constructor(readonly data: D) {
     this.tree = new Tree(data.rows);
     this.folded = data.folded && new Tree(data.folded);
     this.devices = data.devices ?? [];
@@ -86,9 +88,21 @@ export class Model {
     return this.colours.get(this.tree.text("class", at)) ?? COLOURS;
   }
 
-  /** Classes that have a colour of their own. */
-  get classes(): string[] {
-    return [...this.colours.keys()];
+  /** The style of a row's band. */
+  css(row: number): string {
+    return this.tree.leaf(row) ? `c${this.colour(row)}` : "";
+  }
+
+  /** What the styles of bands mean: the classes that have a colour of their own. */
+  legend(): [css: string, text: string][] {
+    return [...this.colours].map(([name, i]) => [`c${i}`, name]);
+  }
+
+  /** What is told of a row's size: soft, and plain. */
+  told(row: number, metric: Metric, device: string): [string, string] {
+    const size = this.sizes(this.tree, metric.name, device);
+    const part = share(size(row) ?? 0, size(0) ?? 0);
+    return [this.tree.text("class", row), `${this.cell(this.tree, metric, row, device)} ${metric.heading}, ${part} of all`];
   }
 
   /** Rows that run ops themselves, or hold something: leaves, and own shares. */

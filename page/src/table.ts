@@ -1,6 +1,6 @@
 // The module tree as a treegrid: only the rows in sight are elements, however many there are.
 import { FORMATS, toClipboard, written } from "./copy.ts";
-import type { Column } from "./data.ts";
+import type { Column, Tabled } from "./data.ts";
 import { h } from "./dom.ts";
 import { exact } from "./format.ts";
 import type { Model } from "./model.ts";
@@ -12,7 +12,16 @@ import { cellOf, headOf, widthsOf } from "./cells.ts";
 
 const HEIGHT = 27;
 const OPEN_ROWS = 60;
-const NAME: Column = { name: "module", heading: "module", meaning: "path in the model", look: "text", right: false, sums: false };
+/** How a table is laid out that is not of modules. */
+export interface Layout {
+  title: string;
+  /** Whether rows are in each other. */
+  nested: boolean;
+  /** What may be searched for. */
+  hint: string;
+}
+
+const TREE: Layout = { title: "Modules", nested: true, hint: "conv  class:linear  params>1M" };
 
 export class Table {
   readonly element: HTMLElement;
@@ -21,13 +30,13 @@ export class Table {
   private rows: Int32Array = new Int32Array();
   private sorting: Sorting | null = null;
   private flat = false;
-  private hidden = new Set<string>();
+  private readonly hidden: Set<string>;
   /** The row of the shown tree that has the focus. */
   private active = 0;
 
   private readonly search = h("input", {
     type: "search", id: "search", spellcheck: "false", autocomplete: "off",
-    placeholder: "conv  class:linear  params>1M", input: () => this.searched(),
+    input: () => this.searched(),
   });
   private readonly count = h("span", { class: "soft count", role: "status" });
   private readonly head = h("div", { role: "row", class: "grid-row grid-head", "aria-rowindex": 1 });
@@ -38,10 +47,15 @@ export class Table {
     click: (event: MouseEvent) => this.click(event),
   }, h("div", { role: "rowgroup", class: "grid-top" }, this.head), this.body);
 
-  constructor(private readonly model: Model, private readonly store: Store) {
+  constructor(private readonly model: Model<Tabled>, private readonly store: Store, private readonly kind: Layout = TREE) {
     this.tree = model.folded ?? model.tree;
+    this.flat = !kind.nested;
+    this.hidden = new Set(model.columns.filter((column) => column.hidden).map((column) => column.name));
+    this.grid.setAttribute("aria-label", kind.title);
+    this.search.placeholder = kind.hint;
+    if (!kind.nested) this.grid.style.height = `min(58vh, ${(this.tree.size + 1) * (HEIGHT + 1) + 6}px)`;
     this.element = h("section", { class: "view table", "aria-labelledby": "table-title" },
-      h("div", { class: "title" }, h("h2", { id: "table-title" }, "Modules"), this.count),
+      h("div", { class: "title" }, h("h2", { id: "table-title" }, kind.title), this.count),
       this.tools(), this.grid);
     store.on(["row"], () => this.follow());
     store.on(["metric", "device"], () => this.order());
@@ -70,20 +84,25 @@ export class Table {
     return h("div", { class: "tools" },
       h("label", { class: "field grow" }, h("span", {}, "Search"), this.search),
       this.model.folded && h("label", { class: "check" }, fold, "fold equal blocks"),
-      h("label", { class: "check" }, flat, "layers only"),
-      h("button", { type: "button", click: () => this.openAll(true) }, "Open all"),
-      h("button", { type: "button", click: () => this.openAll(false) }, "Close all"),
+      this.kind.nested && h("label", { class: "check" }, flat, "layers only"),
+      this.kind.nested && h("button", { type: "button", click: () => this.openAll(true) }, "Open all"),
+      this.kind.nested && h("button", { type: "button", click: () => this.openAll(false) }, "Close all"),
       chooser,
       h("span", { class: "copy", role: "group", "aria-label": "copy the rows shown" }, h("span", {}, "Copy"), ...copy), said);
   }
 
   private choice(column: Column): HTMLElement {
-    const box = h("input", { type: "checkbox", checked: true, change: () => {
+    const box = h("input", { type: "checkbox", checked: !column.hidden, change: () => {
       if (box.checked) this.hidden.delete(column.name);
       else this.hidden.add(column.name);
       this.layout();
     } });
     return h("label", { class: "check", title: column.meaning }, box, column.heading);
+  }
+
+  /** The first column. */
+  private get named(): Column {
+    return { name: "module", heading: this.model.row, meaning: `name of the ${this.model.row}`, look: "text", right: false, sums: false };
   }
 
   private get shown(): Column[] {
@@ -151,7 +170,7 @@ export class Table {
   }
 
   private layout(): void {
-    const columns = [NAME, ...this.shown];
+    const columns = [this.named, ...this.shown];
     const { metric } = this.store.state;
     this.grid.style.setProperty("--columns", widthsOf(this.model, this.tree, columns, this.store.state.device));
     this.grid.setAttribute("aria-rowcount", String(this.rows.length + 1));
@@ -170,7 +189,7 @@ export class Table {
   }
 
   private draw(): void {
-    const columns = [NAME, ...this.shown];
+    const columns = [this.named, ...this.shown];
     const first = Math.max(0, Math.floor(this.grid.scrollTop / HEIGHT) - 4);
     const last = Math.min(this.rows.length, first + Math.ceil(this.grid.clientHeight / HEIGHT) + 8);
     const drawn: HTMLElement[] = [];

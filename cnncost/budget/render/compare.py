@@ -18,14 +18,14 @@ NOTE = f"{FRONT} on the Pareto front: no other one is smaller in one of paramete
 
 def document(rows: Sequence[Compared], joined: Joined | None = None) -> Document:
     """A row for each model, those of the Pareto front marked; `joined`: what the user's own columns are."""
-    inputs = [Note(text, "note", without="inputs") for text in _inputs(rows)]
+    shapes = [Note(text, "note", without="inputs") for text in inputs(rows)]
     front = unlike(rows) or NOTE
     if joined is not None and joined.quality is not None and not unlike(rows):
         front = f"{FRONT} on the Pareto front of {joined.quality.words} and MACs: no other one is better in one"
         front += " of them and worse in none"
     told = [Note(f"{row.name}: {text}", "warning") for row in rows for text in row.depends_on]
     told += [Note(text, "warning") for text in (joined.notes if joined is not None else ())]
-    return Document("compare", parts=(_table(rows), Notes((*inputs, Note(front, "note"), *told))))
+    return Document("compare", parts=(_table(rows), Notes((*shapes, Note(front, "note"), *told))))
 
 
 def _table(rows: Sequence[Compared]) -> Table:
@@ -79,13 +79,14 @@ def _cells(row: Compared, most: int, sizes: tuple[str, ...]) -> tuple[Any, ...]:
     varied = (row.model, *[given.get(variable) for variable in sizes]) if sizes else ()
     return (
         name, *varied, *[value for _, value in row.joined],
-        row.inputs, row.batch, row.params, Cell(row.macs, bound), Cell(row.flops, bound), row.memory,
+        row.inputs, row.batch, row.params, Cell(row.macs, bound), Cell(row.flops, bound),
+        Cell(row.memory, bound if row.peak is not None else ""),
         row.weight_bytes, row.peak, ratio, row.lower_bound, row.front, row.depends_on,
         Fraction(row.macs, most) if most else None,
     )  # fmt: skip
 
 
-def _inputs(rows: Sequence[Compared]) -> list[str]:
+def inputs(rows: Sequence[Compared]) -> list[str]:
     """A line for each input, with the models that it is of, where the table has no room for it."""
     names: dict[str, list[str]] = {}
     for row in rows:

@@ -37,7 +37,7 @@ def document(diff: Diff, names: tuple[str, str], most: int = MOST) -> Document:
         notes(inputs(diff), style="note", listed=False, apart=False, hang=""),
         _totals(diff),
         Notes((*(Note(text, "heading") for text in why), same)),
-        notes(*_depending(diff, names), style="warning"),
+        notes(*depending(diff, names), style="warning"),
         *layers(diff, most),
         *_moved(diff, most),
         changes((((), diff),)),
@@ -47,7 +47,7 @@ def document(diff: Diff, names: tuple[str, str], most: int = MOST) -> Document:
     return Document("diff", f"{names[0]} → {names[1]}", facts=told, parts=tuple(parts), level=3)
 
 
-def _depending(diff: Diff, names: tuple[str, str]) -> list[str]:
+def depending(diff: Diff, names: tuple[str, str]) -> list[str]:
     """What figures depend on beside the inputs' shapes: another run may give others."""
     sides = zip(names, (diff.old, diff.new), strict=True)
     return [f"{name}: {text}" for name, snapshot in sides for text in snapshot.depends_on]

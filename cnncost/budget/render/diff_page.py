@@ -1,0 +1,159 @@
+"""A difference of two models as the page's program shows it: one tree of both, before and after."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from typing import Any
+
+from cnncost import units
+from cnncost.budget.diff import FIGURES, Diff
+from cnncost.budget.render import words
+from cnncost.budget.render.diff import MOST, depending, document, renamed
+from cnncost.budget.united import Joint, united
+from cnncost.render.document import Document
+from cnncost.report.columns import AT_LEAST, NEITHER
+from cnncost.report.interactive.encoding import Json, dictionary, number
+from cnncost.report.naming import OWN
+
+SCHEMA = 1
+"""Of what the program is given; raised when it changes."""
+_FIGURES = {
+    "macs": ("MACs", "count", ("macs",)),
+    "params": ("params", "count", ("params",)),
+    "flops": ("FLOPs", "count", ("flops",)),
+    "traffic": ("bytes moved", "bytes", ("bytes_read", "bytes_written")),
+}
+"""Heading, look, and the figures that are summed."""
+_EXACT = frozenset({"params"})
+"""Figures that no op without a rule is missing from."""
+_HIDDEN = frozenset({"flops", "traffic"})
+_SIDES = ("old", "new", "change")
+_HEADINGS = {
+    "change": ("± {}", "{} after, less those before"),
+    "old": ("{} before", "{} before"),
+    "new": ("{} after", "{} after"),
+}  # fmt: skip
+
+
+def page(diff: Diff, names: tuple[str, str], most: int = MOST) -> Document:
+    """The document, with what the program draws."""
+    return replace(document(diff, names, most), program=program(diff, names))
+
+
+def program(diff: Diff, names: tuple[str, str]) -> Json:
+    """Totals, sentences, and the rows."""
+    rows = united(diff)
+    return {
+        "schema": SCHEMA, "view": "diff", "title": f"{names[0]} → {names[1]}", "names": list(names),
+        "why": [*words.moves(diff)], "warnings": depending(diff, names),
+        "moved": [*renamed(diff.moved)],
+        "totals": [
+            {"name": name, "heading": heading, "look": look, **_triple(diff, rows[0], name, of)}
+            for name, (heading, look, of) in _FIGURES.items()
+        ],
+        "columns": [*_columns()], "rows": _encoded(diff, rows), "lower_bound": any(rows[0].unknown), "folded": None,
+        "units": {"count": units.COUNT_UNITS, "bytes": units.BYTE_UNITS},
+    }  # fmt: skip
+
+
+def _triple(diff: Diff, row: Joint, name: str, of: Sequence[str]) -> dict[str, Any]:
+    old, new = (sum(side[figure] for figure in of) for side in (row.before, row.after))
+    marks = dict(zip(_SIDES, _marks(name, (diff.old.lower_bound, diff.new.lower_bound)), strict=True))
+    return {"old": number(old), "new": number(new), "change": number(new - old), "growth": [number(old), number(new)],
+            "marks": marks}  # fmt: skip
+
+
+def _marks(name: str, unknown: tuple[bool, bool]) -> tuple[str, str, str]:
+    """Before the numbers of both sides, and of the change, which is neither bound where one is missing ops."""
+    if name in _EXACT:
+        return "", "", ""
+    old, new = (AT_LEAST if each else "" for each in unknown)
+    return old, new, NEITHER if any(unknown) else ""
+
+
+def _columns() -> Iterator[Json]:
+    """Changes first: on a phone they are seen without scrolling."""
+    for name in _FIGURES:
+        yield _column(name, "change")
+    yield _text("what", "what changed", "of the module itself")
+    yield from (_column(name, side) for name in _FIGURES for side in ("old", "new"))
+    yield _text("class", "class", "before → after")
+    yield _text("state", "state", "same; inside: modules in it changed; changed; added; removed") | {"hidden": True}
+
+
+def _column(name: str, side: str) -> Json:
+    (heading, look, _), (text, meaning) = _FIGURES[name], _HEADINGS[side]
+    return {
+        "name": f"{name}_{side}", "heading": text.format(heading), "meaning": meaning.format(heading),
+        "look": f"signed_{look}" if side == "change" else look, "right": True, "sums": True, "hidden": name in _HIDDEN,
+    }  # fmt: skip
+
+
+def _text(name: str, heading: str, meaning: str) -> Json:
+    return {"name": name, "heading": heading, "meaning": meaning, "look": "text", "right": False, "sums": False}
+
+
+def _encoded(diff: Diff, rows: Sequence[Joint]) -> Json:
+    numbers: dict[str, list[Json]] = {}
+    marks: dict[str, dict[int, str]] = {"flops": {i: AT_LEAST for i, row in enumerate(rows) if any(row.unknown)}}
+    for name, (_, _, of) in _FIGURES.items():
+        before, after = ([sum(getattr(row, side)[figure] for figure in of) for row in rows]
+                         for side in ("before", "after"))  # fmt: skip
+        numbers |= {
+            f"{name}_old": [*map(number, before)], f"{name}_new": [*map(number, after)],
+            f"{name}_change": [number(new - old) for old, new in zip(before, after, strict=True)],
+            name: [*map(number, _widths(rows, before, after))],
+        }  # fmt: skip
+        for i, row in enumerate(rows):
+            for side, mark in zip(_SIDES, _marks(name, row.unknown), strict=True):
+                if mark:
+                    marks.setdefault(f"{name}_{side}", {})[i] = mark
+    moved = {new: old for old, new in diff.moved}
+    return {
+        "name": [OWN if row.own else row.name for row in rows], "level": [row.level for row in rows],
+        "own": [i for i, row in enumerate(rows) if row.own], "siblings": {}, "biggest": _biggest(diff, rows),
+        "notes": {i: f"was {moved[row.path] or words.MODEL}" for i, row in enumerate(rows)
+                  if row.new is not None and not row.own and row.path in moved},
+        "state": [row.state for row in rows], "marks": marks, "numbers": numbers,
+        "texts": {
+            "class": dictionary(_class(row) for row in rows),
+            "what": dictionary("" if row.own else ", ".join(row.reasons) for row in rows),
+            "state": dictionary(row.state for row in rows),
+            "old": dictionary(row.old.path if row.old else "" for row in rows),
+        },
+    }  # fmt: skip
+
+
+def _class(row: Joint) -> str:
+    if row.own:
+        return ""
+    names = dict.fromkeys(part.class_name for part in (row.old, row.new) if part is not None)
+    return " → ".join(names)
+
+
+def _widths(rows: Sequence[Joint], before: Sequence[int], after: Sequence[int]) -> list[int]:
+    """How wide a row is drawn: the larger of both sides, summed over what is in it, so that what is removed is seen."""
+    widths = [0] * len(rows)
+    above: list[int] = []
+    parents = []
+    for i, row in enumerate(rows):
+        del above[row.level :]
+        parents.append(above[-1] if above else -1)
+        above.append(i)
+    inner = {*parents}
+    for i in reversed(range(len(rows))):
+        if i not in inner:
+            widths[i] = max(before[i], after[i])
+        if parents[i] >= 0:
+            widths[parents[i]] += widths[i]
+    return widths
+
+
+def _biggest(diff: Diff, rows: Sequence[Joint]) -> list[int]:
+    """The rows to which most of the change of MACs is attributed, else of parameters."""
+    for name in FIGURES:
+        found = diff.attribution(name)
+        if found is not None:
+            return [i for i, row in enumerate(rows) if i and not row.own and row.path == found.path]
+    return []

@@ -1,0 +1,143 @@
+// Two figures of models against each other, with the Pareto front that Python has found.
+import { scaleLinear, scaleLog } from "d3-scale";
+import { axisX, axisY, frameOf } from "./axes.ts";
+import type { Axis, Comparison } from "./data.ts";
+import { h, onWidth, s, select, tooltip } from "./dom.ts";
+import { compact, data as bytes } from "./format.ts";
+import type { Model } from "./model.ts";
+import type { Store } from "./state.ts";
+
+const RADIUS = 6;
+type Scale = ((n: number) => number) & { ticks(count?: number): number[]; domain(): number[] };
+
+/** A scale of a figure; logarithmic for counts and bytes, if all are above 0. */
+export function scaleOf(axis: Axis, values: number[], range: [number, number]): Scale {
+  const [low, high] = [Math.min(...values), Math.max(...values)];
+  if (axis.look !== "figure" && low > 0) return scaleLog([low / 1.15, high * 1.15], range);
+  const room = 0.06 * (high - low || Math.abs(high) || 1);
+  return scaleLinear([low - room, high + room], range).nice();
+}
+
+/** What stands at a tick. */
+export function tickOf(axis: Axis, n: number): string {
+  if (axis.look === "figure") return String(Number(n.toPrecision(6)));
+  const text = axis.look === "bytes" ? bytes(Math.round(n)) : compact(Math.round(n));
+  return text.replace(/(\.\d*?)0+(?= )/, "$1").replace(". ", " ");
+}
+
+/** No more than so many ticks; of a logarithmic scale those of 1, 2 and 5. */
+export function ticksOf(scale: Scale, axis: Axis, most: number): [number, string][] {
+  let ticks = scale.ticks(most);
+  const logarithmic = "base" in scale;
+  if (axis.look === "bytes" && logarithmic) ticks = doublings(scale.domain());
+  else if (logarithmic) {
+    const round = (digits: number[]) => ticks.filter((n) => digits.includes(Number(n.toExponential()[0])));
+    ticks = [[1, 2, 5], [1, 3], [1]].map(round).find((found) => found.length <= most && found.length > 1) ?? ticks;
+  }
+  const step = Math.ceil(ticks.length / most) || 1;
+  return ticks.filter((_, i) => i % step === 0).map((n) => [scale(n), tickOf(axis, n)]);
+}
+
+/** The powers of two in a range of bytes. */
+function doublings([low, high]: number[]): number[] {
+  const found: number[] = [];
+  for (let n = 2 ** Math.ceil(Math.log2(low!)); n <= high!; n *= 2) found.push(n);
+  return found;
+}
+
+export function scatter(model: Model<Comparison>, store: Store, kept: () => (row: number) => boolean): { element: HTMLElement; mark: () => void } {
+  const { axes, fronts, x, y } = model.data;
+  const about = (name: string): Axis => axes.find((axis) => axis.name === name) ?? axes[0]!;
+  let [across, up] = [about(x), about(y)];
+  const svg = s("svg", { role: "img", class: "chart" });
+  const told = h("p", { class: "soft", role: "status" });
+  const options = axes.map((axis) => ({ value: axis.name, text: axis.heading }));
+  const section = h("section", { class: "view scatter", "aria-labelledby": "scatter-title" },
+    h("div", { class: "title" }, h("h2", { id: "scatter-title" }, "One against the other")),
+    h("div", { class: "tools" },
+      select("Across", new Map([["", options]]), across.name, (name) => { across = about(name); draw(); }),
+      select("Up", new Map([["", options]]), up.name, (name) => { up = about(name); draw(); })),
+    told, svg);
+
+  function front(): number[] | undefined {
+    return fronts[`${across.name} ${up.name}`] ?? fronts[`${up.name} ${across.name}`];
+  }
+
+  function draw(): void {
+    const { tree } = model;
+    const value = (axis: Axis) => model.sizes(tree, axis.name, "");
+    const [ofX, ofY] = [value(across), value(up)];
+    const rows = Array.from({ length: tree.size }, (_, row) => row).filter((row) => ofX(row) !== null && ofY(row) !== null);
+    const frame = frameOf(section.clientWidth || 800, Math.min(460, Math.max(280, section.clientWidth * 0.5)));
+    const [toX, toY] = [
+      scaleOf(across, rows.map((row) => ofX(row)!), [frame.left, frame.width - frame.right]),
+      scaleOf(up, rows.map((row) => ofY(row)!), [frame.height - frame.bottom, frame.top]),
+    ];
+    const best = front() ?? [];
+    const places = rows.map((row) => [row, toX(ofX(row)!), toY(ofY(row)!)] as const);
+    const line = places.filter(([row]) => best.includes(row)).sort((a, b) => a[1] - b[1]);
+    svg.setAttribute("width", String(frame.width));
+    svg.setAttribute("height", String(frame.height));
+    svg.setAttribute("aria-label", `${up.heading} over ${across.heading} of ${rows.length} models; the table has the numbers`);
+    svg.replaceChildren(
+      axisY(frame, ticksOf(toY, up, Math.ceil(frame.height / 55))),
+      s("text", { class: "axis-name", x: 4, y: 11 }, up.heading),
+      s("polyline", { class: "front", points: line.map(([, left, top]) => `${left},${top}`).join(" ") }),
+      ...names(places, frame.width - frame.right), ...places.map(([row, left, top]) => dot(row, left, top, best.includes(row))),
+      axisX(frame, ticksOf(toX, across, Math.ceil(frame.width / 95)), across.heading));
+    const lacking = tree.size - rows.length;
+    told.textContent = (front()
+      ? `Orange: the Pareto front of ${words(across)} and ${words(up)}: no other model is better in one of them and worse in none.`
+      : model.data.axes.length && Object.keys(fronts).length ? "No front: of one of these it is not known what is better." : "No front: the models do not do the same work.") +
+      (lacking ? ` ${lacking} without a value have no dot.` : "");
+    mark();
+  }
+
+  function words(axis: Axis): string {
+    return `${axis.heading} (${axis.better} is better)`;
+  }
+
+  function dot(row: number, cx: number, cy: number, best: boolean): SVGCircleElement {
+    return s("circle", {
+      cx, cy, r: RADIUS, class: best ? "model best" : "model", "data-row": row,
+      click: () => store.set({ row }),
+      pointermove: (event: PointerEvent) => tooltip(event, h("b", {}, model.tree.label(row)),
+        ...[across, up].map((axis) => h("div", {}, `${axis.heading}: ${model.cell(model.tree, axis, row, "")}`))),
+      pointerleave: () => tooltip(null),
+    });
+  }
+
+  /** Names beside their dots, where they cover no other. */
+  function names(places: (readonly [number, number, number])[], right: number): SVGTextElement[] {
+    const boxes = places.map(([, left, top]) => [left - RADIUS, top - RADIUS, left + RADIUS, top + RADIUS]);
+    const found: SVGTextElement[] = [];
+    for (const [row, left, top] of places) {
+      const text = model.tree.label(row);
+      const wide = text.length * 6.6;
+      for (const [x0, anchor] of [[left + 9, "start"], [left - 9 - wide, "end"]] as const) {
+        const box = [x0, top - 7, x0 + wide, top + 6];
+        const free = x0 > 0 && x0 + wide < right && boxes.every(([a, b, c, d]) => box[0]! > c! || box[2]! < a! || box[1]! > d! || box[3]! < b!);
+        if (!free) continue;
+        boxes.push(box);
+        found.push(s("text", { class: "model-name", x: anchor === "start" ? x0 : left - 9, y: top + 4, "text-anchor": anchor }, text));
+        break;
+      }
+    }
+    return found;
+  }
+
+  function mark(): void {
+    const test = kept();
+    for (const element of svg.querySelectorAll<SVGCircleElement>("circle")) {
+      const row = Number(element.dataset.row);
+      element.classList.toggle("chosen", row === store.state.row);
+      element.classList.toggle("dim", !test(row));
+    }
+  }
+
+  store.on(["row"], mark);
+  onWidth(section, draw);
+  return { element: section, mark };
+}
+
+
